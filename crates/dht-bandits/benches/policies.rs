@@ -1,13 +1,12 @@
 //! Microseconds per select and update. `cargo bench -p dht-bandits`; as a smoke test, `-- --test`.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use dht_bandits::Policy;
 use dht_bandits::{
-    Actions, ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Request, Result, RidgeOptions, Thompson, TopKThompson, Ucb,
+    ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, Result, Ridge, Thompson, Ucb,
     exploration::Exploration,
     features::{NormalizerOptions, PyramidPool},
-    policy::{ChoiceBatch, Disjoint, Featured, HybridLinUcb, HybridOptions, SharedLinTs, Slate},
-    posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, Posterior},
+    policy::{ChoiceBatch, Disjoint, Hybrid, Slate, TopK},
+    posterior::{DiagonalLaplace, FullLaplace, Posterior},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -44,7 +43,7 @@ fn time<P: Posterior, E: Exploration>(criterion: &mut Criterion, name: &str, mut
     let mut batch = ChoiceBatch::default();
     for count in [32, 128] {
         criterion.bench_function(&format!("{name}/select batch of {count}/{d}x{k}"), |bencher| {
-            bencher.iter(|| policy.select_batch(&rows[..count * d], Actions::All, &mut rng, &mut batch));
+            bencher.iter(|| policy.select_batch(&Request::new(&rows[..count * d]), &mut rng, &mut batch));
         });
         criterion.bench_function(&format!("{name}/select {count} times/{d}x{k}"), |bencher| {
             bencher.iter(|| {
@@ -64,36 +63,37 @@ fn time<P: Posterior, E: Exploration>(criterion: &mut Criterion, name: &str, mut
 }
 
 fn disjoint(criterion: &mut Criterion) -> Result<()> {
-    let ridge = RidgeOptions::default();
+    let ridge = Ridge::default();
     for (d, k) in [(16, 10), (64, 100), (256, 100)] {
         time(criterion, "LinUcb", LinUcb::new(d, k, ridge, Ucb { alpha: 1.0 })?)?;
         time(criterion, "LinTs", LinTs::new(d, k, ridge, Thompson { alpha: 1.0 })?)?;
     }
     let kept = ridge.with_keep_information(true);
     time(criterion, "LinUcb keeping A and b", LinUcb::new(64, 100, kept, Ucb { alpha: 1.0 })?)?;
-    time(criterion, "LogisticTs", LogisticTs::new(64, 100, FullLaplaceOptions::default(), Thompson { alpha: 1.0 })?)
+    time(criterion, "LogisticTs", LogisticTs::new(64, 100, FullLaplace::default(), Thompson { alpha: 1.0 })?)
 }
 
 fn others(criterion: &mut Criterion) -> Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let arms: Vec<_> = (0..12).map(ArmId::new).collect();
     let rows = contexts(12, 13);
-    let slates = TopKThompson::per_arm(13, 12, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 })?;
-    let features = Featured::new(&arms, &rows, 13)?;
+    let slates = TopK::per_arm(13, 12, DiagonalLaplace::default(), Thompson { alpha: 1.0 })?;
+    let request = Request::new(&[]).featured(&arms, &rows, 13)?;
     let mut slate = Slate::default();
-    criterion.bench_function("TopKThompson/select 4 of 12x13", |bencher| {
-        bencher.iter(|| slates.select_slate_into(4, &Request::new(&[]).featured(features), &mut rng, &mut slate));
+    criterion.bench_function("TopK<DiagonalLaplace, Thompson>/select 4 of 12x13", |bencher| {
+        bencher.iter(|| slates.select_slate_into(4, &request, &mut rng, &mut slate));
     });
-    let hybrid = HybridLinUcb::new(16, 13, 12, HybridOptions::default(), Ucb { alpha: 1.0 })?;
+    let hybrid = Hybrid::new(16, 13, 12, 1.0, Ucb { alpha: 1.0 })?;
     let context = contexts(1, 16);
-    criterion.bench_function("HybridLinUcb/select 16+13x12", |bencher| {
-        bencher.iter(|| black_box(hybrid.select(&Request::new(&context).featured(features), &mut rng)));
+    let request = Request::new(&context).featured(&arms, &rows, 13)?;
+    criterion.bench_function("Hybrid<Ucb>/select 16+13x12", |bencher| {
+        bencher.iter(|| black_box(hybrid.select(&request, &mut rng)));
     });
     let arms: Vec<_> = (0..50).map(ArmId::new).collect();
     let rows = contexts(50, 16);
-    let shared = SharedLinTs::shared(16, RidgeOptions::default(), Thompson { alpha: 1.0 })?;
-    let request = Request::new(&[]).featured(Featured::new(&arms, &rows, 16)?);
-    criterion.bench_function("SharedLinTs/propensities of 50x16", |bencher| {
+    let shared = TopK::shared(16, Ridge::default(), Thompson { alpha: 1.0 })?;
+    let request = Request::new(&[]).featured(&arms, &rows, 16)?;
+    criterion.bench_function("TopK<Ridge, Thompson>/propensities of 50x16", |bencher| {
         bencher.iter(|| black_box(shared.slate_propensities(1, &request)));
     });
     let pool = PyramidPool::grid(0..=1, 2..=4)?;

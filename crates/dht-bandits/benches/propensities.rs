@@ -2,12 +2,13 @@
 //!
 //! `cargo bench -p dht-bandits --bench propensities`; as a smoke test, `-- --test`. Reads Linux's `/proc/self/schedstat`.
 
-use dht_bandits::evaluation::{EvaluationSettings, Target, evaluate};
-use dht_bandits::exploration::{Exploration, Greedy, Softmax, SquareCb};
-use dht_bandits::log::LoggedDecision;
-use dht_bandits::policy::{Disjoint, Featured, SharedPropensity, TopK};
-use dht_bandits::posterior::Ridge;
-use dht_bandits::{ArmId, Policy, Request, Result, RidgeOptions, Thompson, Ucb};
+use dht_bandits::{
+    ArmId, Policy, Request, Result, Ridge, Thompson, Ucb,
+    evaluation::{Evaluation, EvaluationSettings, Target},
+    exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
+    log::LoggedDecision,
+    policy::{Disjoint, SharedPropensity, TopK},
+};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
@@ -62,7 +63,7 @@ fn rows_of<E: Exploration>(name: &str, rule: E, arms: usize, seconds: f64, slate
     let (context, rows) = (normals(DIMENSION, 1), normals(DIMENSION * arms, 2));
     let ids: Vec<_> = (0..arms as u64).map(ArmId::new).collect();
     let rng = || ChaCha8Rng::seed_from_u64(3);
-    let options = RidgeOptions::default();
+    let options = Ridge::default();
     let mut disjoint = Disjoint::<Ridge, E>::new(DIMENSION, arms, options, rule.clone())?;
     let mut shared = TopK::<Ridge, E>::shared(DIMENSION, options, rule)?;
     for (row, &arm) in rows.chunks(DIMENSION).zip(&ids) {
@@ -77,7 +78,7 @@ fn rows_of<E: Exploration>(name: &str, rule: E, arms: usize, seconds: f64, slate
         || drop(black_box(disjoint.decide(&request, &mut right))),
     );
     print("weights of each arm", name, arms, times);
-    let request = Request::new(&[]).featured(Featured::new(&ids, &rows, DIMENSION)?);
+    let request = Request::new(&[]).featured(&ids, &rows, DIMENSION)?;
     let (mut left, mut right) = (rng(), rng());
     let times = compare(
         seconds,
@@ -101,9 +102,9 @@ fn rows_of<E: Exploration>(name: &str, rule: E, arms: usize, seconds: f64, slate
 fn thompson(method: SharedPropensity, name: &str, arms: usize, seconds: f64) -> Result<()> {
     let rows = normals(DIMENSION * arms, 2);
     let ids: Vec<_> = (0..arms as u64).map(ArmId::new).collect();
-    let policy = TopK::<Ridge, _>::shared(DIMENSION, RidgeOptions::default(), Thompson { alpha: 0.5 })?;
+    let policy = TopK::<Ridge, _>::shared(DIMENSION, Ridge::default(), Thompson { alpha: 0.5 })?;
     let policy = policy.with_shared_propensity(method)?;
-    let request = Request::new(&[]).featured(Featured::new(&ids, &rows, DIMENSION)?);
+    let request = Request::new(&[]).featured(&ids, &rows, DIMENSION)?;
     let (mut left, mut right) = (ChaCha8Rng::seed_from_u64(3), ChaCha8Rng::seed_from_u64(3));
     let times = compare(
         seconds,
@@ -116,15 +117,15 @@ fn thompson(method: SharedPropensity, name: &str, arms: usize, seconds: f64) -> 
 
 /// Seconds of `evaluate` for a UCB policy on a log by uniform draws.
 fn evaluation(rows: usize, arms: usize) -> Result<()> {
-    let policy = Disjoint::<Ridge, _>::new(2, arms, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+    let policy = Disjoint::<Ridge, _>::new(2, arms, Ridge::default(), Ucb { alpha: 0.5 })?;
     let row = |number: usize| {
         let arm = ArmId::new((number * 7919 % arms) as u64);
         LoggedDecision::new(vec![1.0, (number % 13) as f64], arm, 1.0 / arms as f64, (number % 2) as f64)
     };
     let log: Vec<_> = (0..rows).map(row).collect();
     let begin = cpu_seconds();
-    let targets = [Target::of_policy("UCB", &policy)];
-    evaluate(&log, &targets, &EvaluationSettings::default(), &mut ChaCha8Rng::seed_from_u64(1))?;
+    let targets = [Target::from_policy("UCB", &policy)];
+    Evaluation::run(&log, &targets, &EvaluationSettings::default(), &mut ChaCha8Rng::seed_from_u64(1))?;
     let seconds = cpu_seconds() - begin;
     println!("| {rows} | {arms} | {seconds:.2} | {:.1} |", seconds / (rows * arms) as f64 * 1e9);
     Ok(())
@@ -136,7 +137,7 @@ fn main() -> Result<()> {
     println!("| policy | rule | arms | select, µs | decide, µs | decide/select |\n|---|---|---|---|---|---|");
     for &arms in sizes {
         rows_of("UCB", Ucb { alpha: 0.5 }, arms, seconds, true)?;
-        rows_of("ε-greedy", Greedy { epsilon: 0.1 }, arms, seconds, true)?;
+        rows_of("ε-greedy", EpsilonGreedy { epsilon: 0.1 }, arms, seconds, true)?;
         rows_of("SquareCB", SquareCb::new(10.0), arms, seconds, false)?;
         rows_of("softmax", Softmax { temperature: 0.1 }, arms, seconds, true)?;
         thompson(SharedPropensity::Omitted, "Thompson, none", arms, seconds)?;

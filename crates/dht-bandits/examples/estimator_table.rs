@@ -3,10 +3,11 @@
 //!
 //! cargo run --release -p dht-bandits --example estimator_table
 
-use dht_bandits::evaluation::{
-    ConfidenceSequence, CrossFit, Estimate, Estimator, Interval, LoggedRound, OffPolicy, OutcomeModel,
+use dht_bandits::{
+    ArmId, Result,
+    evaluation::{ConfidenceSequence, CrossFit, Estimate, Estimator, Interval, LoggedRound, OffPolicy, OutcomeModel},
+    log::LoggedDecision,
 };
-use dht_bandits::{ArmId, Result, log::LoggedDecision};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};

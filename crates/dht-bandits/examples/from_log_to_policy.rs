@@ -4,11 +4,14 @@
 //!
 //! cargo run --release -p dht-bandits --features log --example from_log_to_policy
 
-use dht_bandits::Policy;
-use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate, replay};
-use dht_bandits::log::{CsvRows, CsvWriter, DecisionLog, LogReader, LogSettings, LoggedDecision, ReadSettings};
-use dht_bandits::simulation::{Environment, GlmEnvironment};
-use dht_bandits::{ArmId, LinUcb, Request, Result, RidgeOptions, Ucb, exploration::Greedy, policy::EpsilonGreedy};
+use dht_bandits::{
+    ArmId, LinUcb, Policy, Request, Result, Ridge, Ucb,
+    evaluation::{CrossFit, Evaluation, EvaluationSettings, OutcomeModel, Replay, Target},
+    exploration::EpsilonGreedy,
+    log::{CsvRows, CsvWriter, DecisionLog, LogReader, LogSettings, LoggedDecision, ReadSettings},
+    policy::Disjoint,
+    simulation::{Environment, GlmEnvironment},
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{fs::File, path::Path};
@@ -16,7 +19,7 @@ use std::{fs::File, path::Path};
 const RANGE: (f64, f64) = (0.0, 1.0);
 
 /// Exact probability of each arm under the policy.
-fn probabilities(policy: &EpsilonGreedy, request: &Request<'_>) -> Result<Vec<(ArmId, f64)>> {
+fn probabilities(policy: &Disjoint<Ridge, EpsilonGreedy>, request: &Request<'_>) -> Result<Vec<(ArmId, f64)>> {
     Ok(policy.propensities(request)?.into_iter().map(|entry| (entry.arm, entry.probability)).collect())
 }
 
@@ -51,12 +54,12 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     // 2. Learn candidates from one half, and judge them by the other.
     let mut candidates = Vec::new();
     for prior_precision in [1.0, 1000.0] {
-        let options = RidgeOptions::new(prior_precision);
-        let mut policy = EpsilonGreedy::new(3, 4, options, Greedy { epsilon: 0.1 })?;
+        let options = Ridge::new(prior_precision);
+        let mut policy = Disjoint::new(3, 4, options, EpsilonGreedy { epsilon: 0.1 })?;
         train.iter().try_for_each(|row| policy.update(row.arm, &row.context, row.reward, 1.0))?;
         candidates.push(policy);
     }
-    let of = |policy: &EpsilonGreedy| {
+    let of = |policy: &Disjoint<Ridge, EpsilonGreedy>| {
         let (name, policy) = (format!("ridge, λ = {}", policy.options().prior_precision), policy.clone());
         Target::new(name, move |request| probabilities(&policy, request))
     };
@@ -64,15 +67,15 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let model = CrossFit::default().with_model(OutcomeModel::Logistic { prior_precision: 1.0 });
     let settings =
         EvaluationSettings::default().with_model(Some(model)).with_resamples(1000).with_reward_range(Some(RANGE));
-    let table = evaluate(test, &targets, &settings, &mut rng)?;
+    let table = Evaluation::run(test, &targets, &settings, &mut rng)?;
     println!("{}", table.to_markdown());
     // 3. How would one learn that starts from nothing? Replay tells the first rounds.
-    let mut beginner = LinUcb::new(3, 4, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
-    let replayed = replay(&mut beginner, &rows, Some(0.1), &mut rng)?;
+    let mut beginner = LinUcb::new(3, 4, Ridge::default(), Ucb { alpha: 0.5 })?;
+    let replayed = Replay::run(&mut beginner, &rows, Some(0.1), &mut rng)?;
     let (curve, share) = (replayed.learning_curve(3), replayed.acceptance);
     println!("from nothing, by thirds of {:.0} % of the log: {curve:.2?}", 100.0 * share);
     // 4. The best lower bound goes into service; it stays as it is, so that it can be judged.
-    let lower = |policy: &EpsilonGreedy| {
+    let lower = |policy: &Disjoint<Ridge, EpsilonGreedy>| {
         let name = format!("ridge, λ = {}", policy.options().prior_precision);
         table.row(&name, "SNDR").map_or(f64::NEG_INFINITY, |row| row.estimate.low)
     };
@@ -120,7 +123,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     println!("in service: {earned:.3} a round, {} rewarded, {} by default\n", counts.rewarded, counts.defaulted);
     let learned = Target::new("the same, 1,000 rounds later", |request| probabilities(&learner, request));
     let settings = EvaluationSettings::default().with_model(None).with_reward_range(Some(RANGE));
-    println!("{}", evaluate(&served[1000..], &[of(&policy), learned], &settings, &mut rng)?.to_markdown());
+    println!("{}", Evaluation::run(&served[1000..], &[of(&policy), learned], &settings, &mut rng)?.to_markdown());
     std::fs::remove_dir_all(&folder)?;
     Ok(())
 }

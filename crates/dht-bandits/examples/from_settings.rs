@@ -3,8 +3,10 @@
 //!
 //! cargo run --release -p dht-bandits --features settings --example from_settings
 
-use dht_bandits::policy::{AnyPolicy, PolicySettings};
-use dht_bandits::{ArmId, Policy, Request};
+use dht_bandits::{
+    ArmId, Policy, Request,
+    policy::{AnyPolicy, PolicySettings},
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

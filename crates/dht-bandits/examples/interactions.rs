@@ -3,9 +3,10 @@
 //!
 //! cargo run --release -p dht-bandits --example interactions
 
-use dht_bandits::features::columns::with_one_hot;
-use dht_bandits::policy::{AnyPolicy, Featured, PolicyKind, PolicySettings, RewardType};
-use dht_bandits::{ArmId, Error, Policy, Request};
+use dht_bandits::{
+    ArmId, Error, Policy, Request,
+    policy::{AnyPolicy, PolicyKind, PolicySettings, RewardType},
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -16,11 +17,12 @@ fn clicks(policy: &mut dyn Policy, with_context: bool) -> dht_bandits::Result<f6
     let (mut rng, mut total) = (ChaCha8Rng::seed_from_u64(7), 0.0);
     for round in 0..ROUNDS {
         let segment = rng.random_range(0..3usize);
-        let context = if with_context { with_one_hot(&[], segment, 3)? } else { Vec::new() };
+        let mut context = vec![0.0; if with_context { 3 } else { 0 }];
+        context.iter_mut().skip(segment).take(1).for_each(|column| *column = 1.0);
         // A new item of each topic, under an id that never comes again.
         let items = [0, 1, 2].map(|topic| ArmId::new(3 * round + topic));
         let topics = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
-        let request = Request::new(&context).featured(Featured::new(&items, &topics, 3)?);
+        let request = Request::new(&context).featured(&items, &topics, 3)?;
         let decision = policy.decide(&request, &mut rng)?;
         let topic = (decision.arm().number() % 3) as usize;
         let clicked = f64::from(rng.random::<f64>() < if topic == segment { 0.8 } else { 0.1 });

@@ -3,8 +3,10 @@
 //!
 //! cargo run --release -p dht-bandits --example llm_router
 
-use dht_bandits::policy::{AnyPolicy, RewardType};
-use dht_bandits::{Policy, Request};
+use dht_bandits::{
+    Policy, Request,
+    policy::{AnyPolicy, RewardType},
+};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

@@ -3,9 +3,12 @@
 //!
 //! cargo run --release -p dht-bandits --features log --example long_log -- [ROWS] [FOLDER]
 
-use dht_bandits::evaluation::{ConfidenceSequence, LoggedRound, RunningEstimates};
-use dht_bandits::log::{CsvRows, CsvWriter, DecisionLog, LogReader, LogSettings, LoggedDecision, ReadSettings};
-use dht_bandits::{ArmId, Policy, Request, policy::Uniform};
+use dht_bandits::{
+    ArmId, Policy, Request,
+    evaluation::{ConfidenceSequence, LoggedRound, RunningEstimates},
+    log::{CsvRows, CsvWriter, DecisionLog, LogReader, LogSettings, LoggedDecision, ReadSettings},
+    policy::Uniform,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::error::Error;

@@ -4,13 +4,9 @@
 //!
 //! cargo run --release -p dht-bandits --example many_threads
 
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, LinUcb, Observation, Request, Result, RidgeOptions, Ucb,
-    policy::{
-        Delta,
-        snapshot::{Publisher, SnapshotReader},
-    },
+    ArmId, LinUcb, Observation, Policy, Request, Result, Ridge, Ucb,
+    policy::{Delta, Publisher, SnapshotReader},
     simulation::{Environment, GlmEnvironment},
 };
 use rand::SeedableRng;
@@ -68,7 +64,7 @@ fn serve(start: &LinUcb, world: &GlmEnvironment, seed: u64) -> Result<(Delta, Ve
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let world = GlmEnvironment::linear(6, 4, 0.3, &mut ChaCha8Rng::seed_from_u64(5))?;
-    let options = RidgeOptions::default().with_keep_information(true);
+    let options = Ridge::default().with_keep_information(true);
     let mut shared = LinUcb::new(6, 4, options, Ucb { alpha: 0.5 })?;
     let (mut alone, mut regrets) = (shared.clone(), Vec::new());
     for exchange in 0..4 {

@@ -3,10 +3,8 @@
 //!
 //! cargo run --release -p dht-bandits --example news
 
-use dht_bandits::Policy;
 use dht_bandits::{
-    Actions, ArmId, Decision, LinUcb, Normalizer, Observation, Request, RidgeOptions, Ucb,
-    features::{NormalizerOptions, columns},
+    ArmId, Decision, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Ucb, features::NormalizerOptions,
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -36,17 +34,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         normalizer.observe(&reader(&mut rng))?;
     }
     normalizer.freeze();
-    let mut policy = LinUcb::new(3, 5, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+    let mut policy = LinUcb::new(3, 5, Ridge::default(), Ucb { alpha: 0.5 })?;
     let mut waiting: Vec<(Decision, bool)> = Vec::new();
     let (embargoed, withdrawn) = (ArmId::new(3), ArmId::new(4));
     let mut earned = [0u32; 4];
     for round in 0..8000 {
         let person = reader(&mut rng);
-        let context = columns::with_bias(&normalizer.normalise(&person)?);
+        let context = [normalizer.normalise(&person)?, vec![1.0]].concat();
         // Article 3 may not be shown before noon.
         let closed = [embargoed];
-        let actions = if round % 2 == 0 { Actions::Except(&closed) } else { Actions::All };
-        let decision = policy.decide(&Request { context: &context, actions }, &mut rng)?;
+        let request = Request::new(&context).except(if round % 2 == 0 { &closed } else { &[] });
+        let decision = policy.decide(&request, &mut rng)?;
         assert!(round % 2 == 1 || decision.arm() != embargoed, "shown before noon");
         assert!(round <= 4000 || decision.arm() != withdrawn, "shown after it was withdrawn");
         let clicked = clicks(decision.arm(), person, &mut rng);
@@ -76,7 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     assert!(earned[3] > earned[0], "what came of it: more clicks at the end than at first");
     for (age, favourite) in [(20.0, 0), (45.0, 5), (69.0, 1)] {
-        let context = columns::with_bias(&normalizer.normalise(&[age, 1.0])?);
+        let context = [normalizer.normalise(&[age, 1.0])?, vec![1.0]].concat();
         let choice = policy.select(&Request::new(&context), &mut rng)?;
         println!("a reader of {age} gets {}: mean {:.2}, width {:.2}", choice.arm, choice.mean, choice.width);
         assert_eq!(choice.arm.number(), favourite);

@@ -2,9 +2,11 @@
 //!
 //! `cargo run --release -p dht-bandits --example own_model`
 
-use dht_bandits::exploration::SquareCb;
-use dht_bandits::policy::{Oracle, OraclePolicy};
-use dht_bandits::{ArmId, LinUcb, Policy, Request, Result, RidgeOptions, Ucb};
+use dht_bandits::{
+    ArmId, LinUcb, Policy, Request, Result, Ridge, Ucb,
+    exploration::SquareCb,
+    policy::{Oracle, OraclePolicy},
+};
 use rand::{Rng, RngExt};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
@@ -69,7 +71,7 @@ fn main() -> Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let network = Network::new(2, &mut rng);
     let mut policies: [(&str, Box<dyn Policy>); 2] = [
-        ("LinUCB", Box::new(LinUcb::new(2, 2, RidgeOptions::default(), Ucb { alpha: 0.5 })?)),
+        ("LinUCB", Box::new(LinUcb::new(2, 2, Ridge::default(), Ucb { alpha: 0.5 })?)),
         ("network under SquareCB", Box::new(OraclePolicy::new(network, 2, 2, SquareCb::new(20.0))?)),
     ];
     let mut means = [0.0; 2];

@@ -2,12 +2,12 @@
 //!
 //! `cargo run --release -p dht-bandits --example own_policy`
 
-use dht_bandits::exploration::Exploration;
-use dht_bandits::policy::{ArmSet, Propensity};
-use dht_bandits::posterior::Ridge;
-use dht_bandits::simulation::{Entry, GlmEnvironment, compare};
 use dht_bandits::{
-    ArmId, Choice, Error, LinUcb, Policy, Request, Result, RidgeOptions, Ucb, policy::Disjoint, posterior::Score,
+    ArmId, Choice, Error, LinUcb, Policy, Request, Result, Ridge, Ucb,
+    exploration::Exploration,
+    policy::{ArmSet, Disjoint, Propensity},
+    posterior::Score,
+    simulation::{Comparison, Entry, GlmEnvironment},
 };
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -82,7 +82,7 @@ impl<P: Policy + Clone + 'static> Policy for After<P> {
 fn main() -> Result<()> {
     const DIMENSION: usize = 5;
     const ARMS: usize = 4;
-    let options = || RidgeOptions::new(1.0);
+    let options = || Ridge::new(1.0);
     let lin_ucb = || LinUcb::new(DIMENSION, ARMS, options(), Ucb { alpha: 0.5 });
     let entries = [
         Entry::new("LinUCB", lin_ucb),
@@ -92,7 +92,7 @@ fn main() -> Result<()> {
         Entry::new("LinUCB after 100 rewards", || Ok(After { rewards: 100, first: ArmId::new(0), inner: lin_ucb()? })),
     ];
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(DIMENSION, ARMS, 0.1, rng);
-    let comparison = compare(&entries, environment, 2_000, &[1, 2, 3, 4, 5])?;
+    let comparison = Comparison::run(&entries, environment, 2_000, &[1, 2, 3, 4, 5])?;
     for runs in &comparison.entries {
         let (regret, error) = runs.total_regret();
         println!("{:<26} regret {regret:8.1} ± {error:.1}", runs.name);

@@ -4,9 +4,9 @@
 //! cargo run --release -p dht-bandits --example slate
 
 use dht_bandits::{
-    ArmId, Request, Result, Thompson, TopKThompson,
-    policy::{Featured, Feedback, Slate},
-    posterior::DiagonalLaplaceOptions,
+    ArmId, Request, Result, Thompson,
+    policy::{Feedback, Slate, TopK},
+    posterior::DiagonalLaplace,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -26,8 +26,8 @@ fn pleases(features: &[f64]) -> f64 {
 fn main() -> Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let advertisement = ArmId::new(0);
-    let mut policy = TopKThompson::shared(FEATURES, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.3 })?
-        .with_pinned(&[advertisement])?;
+    let mut policy =
+        TopK::shared(FEATURES, DiagonalLaplace::default(), Thompson { alpha: 0.3 })?.with_pinned(&[advertisement])?;
     let mut slate = Slate::default();
     let (mut found, mut best_found) = (0.0, 0.0);
     for round in 1..=4000u64 {
@@ -37,7 +37,7 @@ fn main() -> Result<()> {
         let rows: Vec<f64> = (0..names.len() * FEATURES)
             .map(|position| if position % FEATURES == FEATURES - 1 { 1.0 } else { StandardNormal.sample(&mut rng) })
             .collect();
-        let request = Request::new(&[]).featured(Featured::new(&names, &rows, FEATURES)?);
+        let request = Request::new(&[]).featured(&names, &rows, FEATURES)?;
         policy.select_slate_into(4, &request, &mut rng, &mut slate)?;
         assert!(slate.arms().any(|arm| arm == advertisement), "it is on every page");
         let chances: Vec<f64> = (slate.choices().iter())

@@ -121,7 +121,7 @@ pub enum Error {
         value: f64,
     },
     /// The policy knows arms by their features, and the request has none.
-    #[error("the actions have no features: this policy needs {width} of each arm (`Actions::Featured`)")]
+    #[error("the actions have no features: this policy needs {width} of each arm (`Request::featured`)")]
     NeedsFeatures {
         /// Number of features that each arm must have.
         width: usize,

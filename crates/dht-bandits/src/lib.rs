@@ -4,9 +4,9 @@
 //! is to find the best arm for each context at little cost in reward.
 //!
 //! ```text
-//!   raw values ──▶ Normalizer, PyramidPool, columns ──▶ context
+//!   raw values ──▶ Normalizer, PyramidPool ──▶ context
 //!                                                          │
-//!           what may be chosen (Actions) ──▶  Request ──▶  decide ──▶  Decision ─────────┐
+//!                    available arms      ──▶  Request ──▶  decide ──▶  Decision ─────────┐
 //!                                                          ▲                            │ kept until the
 //!         posterior × exploration rule × arms ─────────────┘                            │ reward arrives
 //!                          ▲                                                            │
@@ -42,19 +42,19 @@
 //! | no opinion yet | [`AnyPolicy::recommended`](policy::AnyPolicy::recommended), `kind = "auto"` | more reward than the best peer on average over four data sets (README); scales contexts and rewards itself |
 //! | a few lasting arms, real-valued rewards | [`LinUcb`], α = .25, λ = d/4 on normalised features | random only in ties, propensities known |
 //! | the same, with rewards that come late or in batches | [`LinTs`] | a batch of equal contexts is spread over arms |
-//! | rewards whose scale and noise are unknown | [`NoisyLinTs`](policy::NoisyLinTs) | learns the variance of the noise |
+//! | rewards whose scale and noise are unknown | `Disjoint<`[`NormalInverseGamma`](posterior::NormalInverseGamma)`, Thompson>` | learns the variance of the noise |
 //! | clicks: rewards 0 or 1, rare or near-certain | [`LogisticUcb`](policy::LogisticUcb), α = .25, λ = d/16; [`LogisticTs`], α ≤ .25 | the right noise model; needs normalised contexts |
-//! | the same with many features, or little time | [`DiagonalLogisticTs`] | O(d), but ignores correlations: normalise first |
-//! | many short-lived items, described by features | [`SharedLinUcb`](policy::SharedLinUcb), [`SharedLinTs`](policy::SharedLinTs) | what is learned from one item serves all |
+//! | the same with many features, or little time | `Disjoint<`[`DiagonalLaplace`](posterior::DiagonalLaplace)`, Thompson>` | O(d), but ignores correlations: normalise first |
+//! | many short-lived items, described by features | [`TopK::shared`](policy::TopK::shared) over [`Ridge`] with [`Ucb`] or [`Thompson`] | what is learned from one item serves all |
 //! | such items, and a context | the same with [`Interactions`](features::Interactions) | without products the context cancels |
-//! | both: shared features, and arms with weights of their own | [`HybridLinUcb`](policy::HybridLinUcb) | new arms start warm |
-//! | K of N at once, with feedback on those observed | [`TopKThompson`] | semi-bandit feedback, cascades, pinned arms |
-//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`SquareCb`](exploration::SquareCb), γ = 100, over a logistic or linear model; [`EpsilonGreedy`](policy::EpsilonGreedy), [`Softmax`](exploration::Softmax) | every arm keeps a chance; every `decide` gives its exact propensity. [`Floor`](exploration::Floor) does it under any rule |
+//! | both: shared features, and arms with weights of their own | [`Hybrid`](policy::Hybrid) with [`Ucb`] | new arms start warm |
+//! | K of N at once, with feedback on those observed | [`TopK`](policy::TopK) over [`DiagonalLaplace`](posterior::DiagonalLaplace) with [`Thompson`] | semi-bandit feedback, cascades, pinned arms |
+//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`SquareCb`](exploration::SquareCb), γ = 100, over a logistic or linear model; [`EpsilonGreedy`](exploration::EpsilonGreedy), [`Softmax`](exploration::Softmax) | every arm keeps a chance; every `decide` gives its exact propensity. [`Floor`](exploration::Floor) does it under any rule |
 //! | no contexts | [`ContextFree`](policy::ContextFree): UCB1, Beta-Thompson sampling | O(1) an arm |
 //! | a reward model of your own: a tree, a network | [`OraclePolicy`](policy::OraclePolicy) with [`SquareCb`](exploration::SquareCb) | explores around any [`Oracle`](policy::Oracle) |
 //! | a policy that a settings file names | [`AnyPolicy`](policy::AnyPolicy) | one file of settings and of what was learned |
-//! | an environment that drifts all the time | [`DiscountedRidge`](posterior::DiscountedRidge) in the place of a ridge, [`SlidingWindow`](policy::drift::SlidingWindow) | old evidence fades in all arms, the prior stays |
-//! | an environment that changes abruptly, and seldom | [`ResetOnChange`](policy::drift::ResetOnChange) | nothing is forgotten without a detected change |
+//! | an environment that drifts all the time | [`DiscountedRidge`](posterior::DiscountedRidge) in the place of a ridge, [`SlidingWindow`](policy::SlidingWindow) | old evidence fades in all arms, the prior stays |
+//! | an environment that changes abruptly, and seldom | [`ResetOnChange`](policy::ResetOnChange) | nothing is forgotten without a detected change |
 //! | a doubt whether any of it helps | [`Uniform`](policy::Uniform), [`Fixed`](policy::Fixed) | baselines: a learner that does not beat them has learned nothing |
 //!
 //! Linear and logistic models need features in which the reward is nearly linear. No policy here fits a problem in
@@ -64,15 +64,13 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`policy`] | the [`Policy`] trait and its [`Request`]; [`Disjoint`](policy::Disjoint), [`Hybrid`](policy::Hybrid) and [`TopK`](policy::TopK) policies under their names; baselines; slates; merging; propensities |
+//! | [`policy`] | the [`Policy`] trait and its [`Request`]; [`Disjoint`](policy::Disjoint), [`Hybrid`](policy::Hybrid) and [`TopK`](policy::TopK) policies under their names; baselines; slates; merging; propensities; sliding windows and change tests for drift; snapshots for threads |
 //! | [`posterior`] | beliefs about the weights of each arm: ridge regression, with learned noise, full and diagonal Laplace; priors and forgetting |
 //! | [`exploration`] | rules that map means and widths to a choice: [`Ucb`], [`Thompson`], ε-greedy, explore-first, softmax, SquareCB |
-//! | [`features`] | contexts from raw values: [`Normalizer`], [`Interactions`](features::Interactions), [`PyramidPool`](features::PyramidPool), [`columns`](features::columns) |
-//! | [`policy::drift`] | non-stationary environments: sliding windows, change tests |
+//! | [`features`] | contexts from raw values: [`Normalizer`], [`Interactions`](features::Interactions), [`PyramidPool`](features::PyramidPool) |
 //! | [`log`] | rows of decisions and slates, propensities and rewards |
 //! | [`evaluation`] | off-policy evaluation: a policy's value from another policy's log; estimators, intervals, tables, replay |
 //! | [`simulation`] | environments with a known optimum, regret curves, comparisons of policies |
-//! | [`policy::snapshot`] | one thread learns, many choose |
 //!
 //! A [`Disjoint`](policy::Disjoint) policy is any [`Posterior`](posterior::Posterior) with any
 //! [`Exploration`](exploration::Exploration): [`LinUcb`] is `Disjoint<Ridge, Ucb>`. [`TopK`](policy::TopK) takes both
@@ -114,11 +112,8 @@ mod validate;
 pub use error::{Error, Result};
 pub use exploration::{Thompson, Ucb};
 pub use features::Normalizer;
-pub use policy::{
-    Actions, ArmId, Choice, Decision, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Observation, Policy, Request,
-    TopKThompson,
-};
-pub use posterior::RidgeOptions;
+pub use policy::{ArmId, Choice, Decision, LinTs, LinUcb, LogisticTs, Observation, Policy, Request};
+pub use posterior::Ridge;
 pub use rand;
 
 #[doc = include_str!("../README.md")]

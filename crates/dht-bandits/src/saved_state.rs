@@ -24,7 +24,7 @@ pub struct StateHeader {
 }
 
 impl StateHeader {
-    pub(crate) fn of(kind: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: impl Into<String>) -> Self {
         Self { kind: kind.into(), format: FORMAT }
     }
 }

@@ -3,17 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use dht_bandits::{
-    Actions, ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request,
-    RidgeOptions, Thompson, TopKThompson, Ucb,
-    evaluation::{EvaluationSettings, Target, evaluate},
-    exploration::{Exploration, Greedy},
+    ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    evaluation::{Evaluation, EvaluationSettings, Target},
+    exploration::{EpsilonGreedy, Exploration},
     features::NormalizerOptions,
     log::LoggedDecision,
-    policy::{
-        ArmFeedback, ChoiceBatch, Disjoint, EpsilonGreedy, Featured, Feedback, Fixed, HybridLinUcb, HybridOptions,
-        Slate, TopK, Uniform,
-    },
-    posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, Posterior, Ridge, TsPrior},
+    policy::{ArmFeedback, ChoiceBatch, Disjoint, Feedback, Fixed, Hybrid, Slate, TopK, Uniform},
+    posterior::{DiagonalLaplace, Forgetting, FullLaplace, Posterior, TsPrior},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -33,7 +29,7 @@ fn allocations(work: impl FnOnce()) -> usize {
 
 /// Arms with a row of features each.
 fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
-    Request::new(context).featured(Featured::new(arms, features, features.len() / arms.len()).unwrap())
+    Request::new(context).featured(arms, features, features.len() / arms.len()).unwrap()
 }
 
 fn rng() -> ChaCha8Rng {
@@ -43,8 +39,8 @@ fn rng() -> ChaCha8Rng {
 const UCB: Ucb = Ucb { alpha: 1.0 };
 const THOMPSON: Thompson = Thompson { alpha: 1.0 };
 
-fn fading() -> DiagonalLaplaceOptions {
-    DiagonalLaplaceOptions::default()
+fn fading() -> DiagonalLaplace {
+    DiagonalLaplace::default()
         .with_prior(TsPrior::Gaussian { prior_precision: 1.0 })
         .with_forgetting(Forgetting::new(0.9).unwrap())
 }
@@ -52,16 +48,15 @@ fn fading() -> DiagonalLaplaceOptions {
 fn single_choices() {
     let mut rng = rng();
     for dimension in [12, 40] {
-        let kept = RidgeOptions::default().with_forgetting(Forgetting::new(0.99).unwrap()).with_keep_information(true);
-        let (ridge, full, diagonal) =
-            (RidgeOptions::default(), FullLaplaceOptions::default(), DiagonalLaplaceOptions::default());
+        let kept = Ridge::default().with_forgetting(Forgetting::new(0.99).unwrap()).with_keep_information(true);
+        let (ridge, full, diagonal) = (Ridge::default(), FullLaplace::default(), DiagonalLaplace::default());
         let policies: Vec<Box<dyn Policy>> = vec![
             Box::new(LinUcb::new(dimension, 20, ridge, UCB).unwrap()),
             Box::new(LinUcb::new(dimension, 20, kept, UCB).unwrap()),
             Box::new(LinTs::new(dimension, 20, ridge, THOMPSON).unwrap()),
-            Box::new(EpsilonGreedy::new(dimension, 20, ridge, Greedy { epsilon: 0.5 }).unwrap()),
+            Box::new(Disjoint::new(dimension, 20, ridge, EpsilonGreedy { epsilon: 0.5 }).unwrap()),
             Box::new(LogisticTs::new(dimension, 20, full, THOMPSON).unwrap()),
-            Box::new(DiagonalLogisticTs::new(dimension, 20, diagonal, THOMPSON).unwrap()),
+            Box::new(Disjoint::new(dimension, 20, diagonal, THOMPSON).unwrap()),
             Box::new(Uniform::new(dimension, 20).unwrap()),
             Box::new(Fixed::new(dimension, 20, ArmId::new(3)).unwrap()),
         ];
@@ -70,8 +65,9 @@ fn single_choices() {
         for mut policy in policies {
             let decision = policy.decide(&Request::new(&context), &mut rng).unwrap();
             let count = allocations(|| {
-                for actions in [Actions::All, Actions::Only(&some), Actions::Except(&some)] {
-                    let choice = policy.select(&Request { context: &context, actions }, &mut rng).unwrap();
+                let all = Request::new(&context);
+                for request in [all, all.only(&some), all.except(&some)] {
+                    let choice = policy.select(&request, &mut rng).unwrap();
                     policy.update(choice.arm, &context, 1.0, 0.5).unwrap();
                 }
                 policy.learn(&decision, 0.0).unwrap();
@@ -90,7 +86,7 @@ fn batches<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E>) {
         .map(|row| Observation::new(policy.decide(&Request::new(row), &mut rng).unwrap(), 1.0))
         .collect();
     let mut round = || {
-        policy.select_batch(&contexts, Actions::All, &mut rng, &mut batch).unwrap();
+        policy.select_batch(&Request::new(&contexts), &mut rng, &mut batch).unwrap();
         policy.learn_batch(&observations).unwrap();
     };
     round();
@@ -115,7 +111,7 @@ fn slates<P: Posterior, E: Exploration>(mut policy: TopK<P, E>, arms: &[ArmId]) 
 
 fn hybrid() {
     let mut rng = rng();
-    let mut policy = HybridLinUcb::new(6, 5, 4, HybridOptions::default(), UCB).unwrap();
+    let mut policy = Hybrid::new(6, 5, 4, 1.0, UCB).unwrap();
     let arms = [0, 1, 3].map(ArmId::new);
     let (context, features) = ([0.2; 6], [0.4; 15]);
     let decision = policy.decide(&featured(&context, &arms, &features), &mut rng).unwrap();
@@ -145,7 +141,7 @@ fn evaluation() {
         most.set(most.get().max(live() - before));
         Ok((0..ARMS as u64).map(|arm| (ArmId::new(arm), 1.0 / ARMS as f64)).collect())
     });
-    evaluate(&log, &[uniform], &EvaluationSettings::default(), &mut rng()).unwrap();
+    Evaluation::run(&log, &[uniform], &EvaluationSettings::default(), &mut rng()).unwrap();
     let all_rows = (ROWS * ARMS * size_of::<(ArmId, f64)>()) as isize;
     assert!(most.get() > 0 && most.get() < all_rows / 2, "{} of {all_rows} bytes", most.get());
 }
@@ -155,17 +151,17 @@ fn evaluation() {
 fn selecting_and_learning_allocate_nothing() {
     assert!(allocations(|| drop(vec![1u8; 100])) > 0, "the count counts");
     single_choices();
-    let diagonal = DiagonalLaplaceOptions::default();
-    batches(LinTs::new(12, 5, RidgeOptions::default(), THOMPSON).unwrap());
-    batches(LogisticTs::new(20, 5, FullLaplaceOptions::default(), THOMPSON).unwrap());
-    batches(DiagonalLogisticTs::new(9, 5, diagonal, THOMPSON).unwrap());
-    batches(DiagonalLogisticTs::new(9, 5, fading(), THOMPSON).unwrap());
+    let diagonal = DiagonalLaplace::default();
+    batches(LinTs::new(12, 5, Ridge::default(), THOMPSON).unwrap());
+    batches(LogisticTs::new(20, 5, FullLaplace::default(), THOMPSON).unwrap());
+    batches(Disjoint::new(9, 5, diagonal, THOMPSON).unwrap());
+    batches(Disjoint::new(9, 5, fading(), THOMPSON).unwrap());
     let arms: Vec<_> = (0..9).map(ArmId::new).collect();
-    slates(TopKThompson::per_arm(3, 9, diagonal, THOMPSON).unwrap(), &arms);
-    slates(TopKThompson::per_arm(3, 9, fading(), THOMPSON).unwrap(), &arms);
-    slates(TopKThompson::shared(3, diagonal, THOMPSON).unwrap(), &arms);
-    slates(TopK::<FullLaplace, _>::shared(13, FullLaplaceOptions::default(), THOMPSON).unwrap(), &arms);
-    slates(TopK::<Ridge, _>::shared(20, RidgeOptions::default(), UCB).unwrap(), &arms);
+    slates(TopK::per_arm(3, 9, diagonal, THOMPSON).unwrap(), &arms);
+    slates(TopK::per_arm(3, 9, fading(), THOMPSON).unwrap(), &arms);
+    slates(TopK::shared(3, diagonal, THOMPSON).unwrap(), &arms);
+    slates(TopK::<FullLaplace, _>::shared(13, FullLaplace::default(), THOMPSON).unwrap(), &arms);
+    slates(TopK::<Ridge, _>::shared(20, Ridge::default(), UCB).unwrap(), &arms);
     hybrid();
     let mut norm = Normalizer::new(12, NormalizerOptions::default()).unwrap();
     let mut context = [0.3; 12];

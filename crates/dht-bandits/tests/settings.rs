@@ -1,7 +1,9 @@
 //! Settings in TOML and JSON, and policies in files: the feature `settings`.
 
-use dht_bandits::policy::{AnyPolicy, PolicyKind, PolicySettings, RewardType};
-use dht_bandits::{Error, Policy, Request};
+use dht_bandits::{
+    Error, Policy, Request,
+    policy::{AnyPolicy, PolicyKind, PolicySettings, RewardType},
+};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 

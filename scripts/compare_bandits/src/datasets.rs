@@ -3,10 +3,12 @@
 //! Settings are selected by the mean over iris and breast cancer on orders of their own, as those of the peers are; on the
 //! simulated real rewards by that task's own orders, which only we forgo: there our settings stay the recommended ones.
 
-use dht_bandits::exploration::SquareCb;
-use dht_bandits::policy::{AnyPolicy, Disjoint, LogisticUcb, RewardType};
-use dht_bandits::posterior::{FullLaplace, FullLaplaceOptions};
-use dht_bandits::{LinUcb, LogisticTs, Policy, Request, RidgeOptions, Thompson, Ucb};
+use dht_bandits::{
+    LinUcb, LogisticTs, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::SquareCb,
+    policy::{AnyPolicy, Disjoint, LogisticUcb, RewardType},
+    posterior::FullLaplace,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde_json::json;
@@ -80,21 +82,21 @@ type Make = fn(usize, usize, f64, f64) -> Box<dyn Policy>;
 
 const FAMILIES: [(&str, &str, &[f64], Make); 5] = [
     ("LogisticUcb", "α", &[0.1, 0.25, 0.5], |d, arms, alpha, prior_precision| {
-        Box::new(LogisticUcb::new(d, arms, FullLaplaceOptions::new(prior_precision), Ucb { alpha }).unwrap())
+        Box::new(LogisticUcb::new(d, arms, FullLaplace::new(prior_precision), Ucb { alpha }).unwrap())
     }),
     ("LogisticTs", "α", &[0.05, 0.1, 0.25], |d, arms, alpha, prior_precision| {
-        Box::new(LogisticTs::new(d, arms, FullLaplaceOptions::new(prior_precision), Thompson { alpha }).unwrap())
+        Box::new(LogisticTs::new(d, arms, FullLaplace::new(prior_precision), Thompson { alpha }).unwrap())
     }),
     ("logistic SquareCB", "γ", &[30.0, 100.0, 300.0], |d, arms, gamma, prior_precision| {
-        let options = FullLaplaceOptions::new(prior_precision);
+        let options = FullLaplace::new(prior_precision);
         Box::new(Disjoint::<FullLaplace, _>::new(d, arms, options, SquareCb::new(gamma)).unwrap())
     }),
     ("LinUcb", "α", &[0.1, 0.25, 0.5], |d, arms, alpha, prior_precision| {
-        let options = RidgeOptions::new(prior_precision);
+        let options = Ridge::new(prior_precision);
         Box::new(LinUcb::new(d, arms, options, Ucb { alpha }).unwrap())
     }),
     ("linear SquareCB", "γ", &[10.0, 30.0, 100.0], |d, arms, gamma, prior_precision| {
-        let options = RidgeOptions::new(prior_precision);
+        let options = Ridge::new(prior_precision);
         Box::new(Disjoint::<dht_bandits::posterior::Ridge, _>::new(d, arms, options, SquareCb::new(gamma)).unwrap())
     }),
 ];
@@ -137,7 +139,7 @@ pub fn run(directory: &str, names: &[String]) {
     println!("{}", json!({"policy": given, "peer": false, "setting": "α=0.5 λ=1", "tried": []}));
     for set in &binary {
         for order in EVALUATION.filter(|order| *order < set.orders.len()) {
-            let (d, options) = (set.features() + 1, RidgeOptions::default());
+            let (d, options) = (set.features() + 1, Ridge::default());
             let mut policy = LinUcb::new(d, set.arms(), options, Ucb { alpha: 0.5 }).unwrap();
             line(set, given, order, set.mean_reward(&set.standardised, order, &mut policy));
         }

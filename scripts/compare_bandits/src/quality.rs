@@ -3,24 +3,21 @@
 //! Settings are chosen on streams and seeds of their own, and reported on others: those of the evaluation
 //! are not used before.
 
-use dht_bandits::exploration::{DecayingGreedy, Exploration, Softmax, SquareCb};
-use dht_bandits::features::NormalizerOptions;
-use dht_bandits::policy::drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow};
-use dht_bandits::policy::{NoisyLinTs, SharedLinUcb, Slate};
-use dht_bandits::posterior::{
-    DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplace, FullLaplaceOptions,
-    NormalInverseGammaOptions, Posterior, Ridge, TsPrior,
-};
-use dht_bandits::simulation::{CascadeEnvironment, ClickEnvironment, SlateEnvironment, simulate_slates};
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, RidgeOptions, Thompson,
-    TopKThompson, Ucb,
-    policy::{Disjoint, TopK},
+    ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::{DecayingGreedy, Exploration, Softmax, SquareCb},
+    features::NormalizerOptions,
+    policy::{ChangeTest, Disjoint, ResetOnChange, Slate, SlidingWindow, TopK},
+    posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior, TsPrior},
 };
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::ops::Range;
+
+#[path = "../../../crates/dht-bandits/tests/statistical/slate_environment.rs"]
+mod slate_environment;
+use slate_environment::{CascadeEnvironment, ClickEnvironment, SlateEnvironment, total_regret};
 
 /// Parameters to tune: the exploration factor under the rule's symbol, and the prior's precision.
 #[derive(Debug, Clone, Copy)]
@@ -74,8 +71,8 @@ impl Task<'_> {
     }
 }
 
-fn laplace(precision: f64) -> DiagonalLaplaceOptions {
-    DiagonalLaplaceOptions::default().with_prior(TsPrior::Gaussian { prior_precision: precision })
+fn laplace(precision: f64) -> DiagonalLaplace {
+    DiagonalLaplace::default().with_prior(TsPrior::Gaussian { prior_precision: precision })
 }
 
 /// `directory` holds digits-N.csv for streams 0 to 2, and for 100 to 102, on which settings are chosen: the label, then
@@ -93,7 +90,7 @@ fn digits(streams: &[Stream]) {
     // Early ties are broken at random, and that matters: eight generators a stream.
     let task = Task { name: "digits", what: "mean reward", higher: true, choosing: 24..48, counting: 0..24 };
     let on = |run: u64| (&streams[(run / 8) as usize][..], run);
-    let (ridge, full) = (RidgeOptions::new, |precision| FullLaplaceOptions::new(precision));
+    let (ridge, full) = (Ridge::new, |precision| FullLaplace::new(precision));
     let alphas = [0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6];
     let wide = [0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6];
     let lin_ucb =
@@ -122,16 +119,16 @@ fn digits(streams: &[Stream]) {
             bandit(on(run), false, Disjoint::<Ridge, _>::new(d, 10, ridge(s.lambda), rule).unwrap())
         },
     );
-    task.report("NoisyLinTs", &grid(&alphas, &[0.3, 1.0, 3.0]), |s, run| {
-        let options = NormalInverseGammaOptions::new(s.lambda);
-        bandit(on(run), false, NoisyLinTs::new(d, 10, options, Thompson { alpha: s.alpha }).unwrap())
+    task.report("Disjoint<NormalInverseGamma, Thompson>", &grid(&alphas, &[0.3, 1.0, 3.0]), |s, run| {
+        let options = NormalInverseGamma::new(s.lambda);
+        bandit(on(run), false, Disjoint::new(d, 10, options, Thompson { alpha: s.alpha }).unwrap())
     });
     for (suffix, normalised) in [("raw", false), ("normalised", true)] {
         let diagonal = |s: Setting, run| {
             let thompson = Thompson { alpha: s.alpha };
-            bandit(on(run), normalised, DiagonalLogisticTs::new(d, 10, laplace(s.lambda), thompson).unwrap())
+            bandit(on(run), normalised, Disjoint::new(d, 10, laplace(s.lambda), thompson).unwrap())
         };
-        let name = format!("DiagonalLogisticTs, {suffix}");
+        let name = format!("Disjoint<DiagonalLaplace, Thompson>, {suffix}");
         task.report(&name, &grid(&[0.1], &[1.0]), diagonal);
         task.report(&name, &grid(&wide, &[0.03, 0.1, 0.3, 1.0, 4.0, 10.0]), diagonal);
         task.report(&format!("LogisticTs, {suffix}"), &grid(&alphas, &[0.03, 0.1, 0.3, 1.0, 4.0, 10.0]), |s, run| {
@@ -148,7 +145,7 @@ fn moving_digits(streams: &[Stream]) {
     let d = streams[0][0].1.len();
     let task = Task { name: "digits, moving", what: "mean reward", higher: true, choosing: 24..48, counting: 0..24 };
     let run = |policy: &mut dyn Policy, run: u64| moving(&streams[(run / 8) as usize], run, policy);
-    let lin_ucb = |forgetting| LinUcb::new(d, 10, RidgeOptions::new(1.0).with_forgetting(forgetting), RULE).unwrap();
+    let lin_ucb = |forgetting| LinUcb::new(d, 10, Ridge::new(1.0).with_forgetting(forgetting), RULE).unwrap();
     let grid = |symbol, values: &[f64]| grid_of(symbol, values, &[1.0]);
     let decays = [0.99, 0.995, 0.998, 0.999, 0.9995];
     task.report("LinUcb", &grid("α", &[RULE.alpha]), |_, seed| run(&mut lin_ucb(Forgetting::NONE), seed));
@@ -159,18 +156,18 @@ fn moving_digits(streams: &[Stream]) {
     );
     task.report("DiscountedRidge", &grid("γ", &decays), |s, seed| {
         let forgetting = Forgetting::new(s.alpha).unwrap();
-        let options = DiscountedRidgeOptions::new(forgetting);
+        let options = DiscountedRidge::new(forgetting);
         run(&mut Disjoint::<DiscountedRidge, _>::new(d, 10, options, RULE).unwrap(), seed)
     });
     task.report("SlidingWindow", &grid("n", &[200.0, 400.0, 600.0, 800.0, 1200.0]), |s, seed| {
         run(&mut SlidingWindow::new(lin_ucb(Forgetting::NONE), s.alpha as usize).unwrap(), seed)
     });
     task.report("reset by Page–Hinkley", &grid("threshold", &[3.0, 6.0, 12.0, 25.0, 50.0]), |s, seed| {
-        let test = PageHinkley::new(0.05, s.alpha).unwrap();
+        let test = ChangeTest::PageHinkley { tolerance: 0.05, threshold: s.alpha };
         run(&mut ResetOnChange::new(lin_ucb(Forgetting::NONE), test), seed)
     });
     task.report("reset by ADWIN", &grid("δ", &[1e-4, 1e-3, 0.01, 0.1]), |s, seed| {
-        let test = Adwin::new(s.alpha, 1.0).unwrap();
+        let test = ChangeTest::Adwin { delta: s.alpha, range: 1.0 };
         run(&mut ResetOnChange::new(lin_ucb(Forgetting::NONE), test), seed)
     });
 }
@@ -183,12 +180,16 @@ fn clicks() {
         ("clicks, badly scaled, normalised", 1000.0, true),
     ] {
         let task = Task { name, what: "regret", higher: false, choosing: 1000..1010, counting: 0..10 };
-        task.report("TopKThompson", &grid(&alphas, &[0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0]), |s, seed| {
-            let policy = TopKThompson::shared(17, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
-            slates(policy, spread, normalise, seed)
-        });
+        task.report(
+            "TopK<DiagonalLaplace, Thompson>",
+            &grid(&alphas, &[0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0]),
+            |s, seed| {
+                let policy = TopK::shared(17, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
+                slates(policy, spread, normalise, seed)
+            },
+        );
         task.report("TopK<FullLaplace>", &grid(&alphas, &[1.0]), |s, seed| {
-            let options = FullLaplaceOptions::new(s.lambda);
+            let options = FullLaplace::new(s.lambda);
             slates(
                 TopK::<FullLaplace, _>::shared(17, options, Thompson { alpha: s.alpha }).unwrap(),
                 spread,
@@ -196,22 +197,24 @@ fn clicks() {
                 seed,
             )
         });
-        task.report("SharedLinUcb", &grid(&alphas, &[1.0]), |s, seed| {
-            let options = RidgeOptions::new(s.lambda);
-            slates(SharedLinUcb::shared(17, options, Ucb { alpha: s.alpha }).unwrap(), spread, normalise, seed)
+        task.report("TopK<Ridge, Ucb>", &grid(&alphas, &[1.0]), |s, seed| {
+            let options = Ridge::new(s.lambda);
+            slates(TopK::shared(17, options, Ucb { alpha: s.alpha }).unwrap(), spread, normalise, seed)
         });
     }
 }
 
 fn cascade() {
     let task = Task { name: "cascade", what: "regret", higher: false, choosing: 1000..1010, counting: 0..20 };
-    task.report("TopKThompson", &grid(&[0.3, 0.4, 0.5, 0.6, 0.8, 1.0], &[0.03, 0.1, 0.3, 1.0]), |s, seed| {
-        let mut policy = TopKThompson::per_arm(1, 16, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
-        let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15).unwrap();
-        simulate_slates(&mut policy, &mut environment, 100_000, &mut ChaCha8Rng::seed_from_u64(seed))
-            .unwrap()
-            .total_regret()
-    });
+    task.report(
+        "TopK<DiagonalLaplace, Thompson>",
+        &grid(&[0.3, 0.4, 0.5, 0.6, 0.8, 1.0], &[0.03, 0.1, 0.3, 1.0]),
+        |s, seed| {
+            let mut policy = TopK::per_arm(1, 16, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
+            let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15);
+            total_regret(&mut policy, &mut environment, 100_000, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap()
+        },
+    );
 }
 
 type Stream = Vec<(u64, Vec<f64>)>;
@@ -271,7 +274,7 @@ fn moving(stream: &[(u64, Vec<f64>)], seed: u64, policy: &mut dyn Policy) -> f64
 /// The regret after 3,000 slates of 5 of 50 items.
 fn slates<P: Posterior, E: Exploration>(mut policy: TopK<P, E>, spread: f64, normalise: bool, seed: u64) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut environment = ClickEnvironment::new(50, 5, 16, spread, &mut rng).unwrap();
+    let mut environment = ClickEnvironment::new(50, 5, 16, spread, &mut rng);
     let mut norm = Normalizer::new(16, NormalizerOptions::default()).unwrap();
     let (mut slate, mut seen, mut regret) = (Slate::default(), Vec::new(), 0.0);
     for _ in 0..3000 {
@@ -279,9 +282,9 @@ fn slates<P: Posterior, E: Exploration>(mut policy: TopK<P, E>, spread: f64, nor
         if normalise {
             for _ in 0..4 {
                 let row = rng.next_u32() as usize % 50;
-                norm.observe(&environment.features_mut()[17 * row..][..16]).unwrap();
+                norm.observe(&environment.features[17 * row..][..16]).unwrap();
             }
-            for row in environment.features_mut().chunks_exact_mut(17) {
+            for row in environment.features.chunks_exact_mut(17) {
                 norm.normalise_in_place(&mut row[..16]).unwrap();
             }
         }

@@ -1,7 +1,7 @@
 //! Microseconds per select and update, for each size; a streaming read of the packed triangles is the floor.
 
 use cpu_time::ThreadTime;
-use dht_bandits::{ArmId, LinTs, LinUcb, Policy, Request, RidgeOptions, Thompson, Ucb};
+use dht_bandits::{ArmId, LinTs, LinUcb, Policy, Request, Ridge, Thompson, Ucb};
 use irithyll::bandits::ContextualBandit;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -39,10 +39,9 @@ pub fn run() {
 }
 
 fn measure(d: usize, k: usize, contexts: &[Vec<f64>]) {
-    let mut ucb = LinUcb::new(d, k, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
-    let mut informed =
-        LinUcb::new(d, k, RidgeOptions::default().with_keep_information(true), Ucb { alpha: 1.0 }).unwrap();
-    let mut ts = LinTs::new(d, k, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let mut ucb = LinUcb::new(d, k, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
+    let mut informed = LinUcb::new(d, k, Ridge::default().with_keep_information(true), Ucb { alpha: 1.0 }).unwrap();
+    let mut ts = LinTs::new(d, k, Ridge::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut panda = trashpanda::Bandit::new(0..k, trashpanda::policies::LinUcb::new(1.0, 1.0, d)).unwrap();
     let mut irithyll = irithyll::bandits::LinUCB::with_lambda(k, d, 1.0, 1.0);
     // Every arm has learned something everywhere, so that nothing reads zeros and nothing is lazily made.

@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 use cpu_time::ProcessTime;
-use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
+use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
 use dht_transformer::{
     AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, Pooling, Precision, Sample,
     TextClassifier, TrainSettings, Trainer,
@@ -60,7 +60,7 @@ fn main() -> Outcome {
     })?;
 
     let (dimension, arms) = (64, 10);
-    let mut policy = LinUcb::new(dimension, arms, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+    let mut policy = LinUcb::new(dimension, arms, Ridge::default(), Ucb { alpha: 0.5 })?;
     let contexts: Vec<Vec<f64>> =
         (0..200).map(|_| (0..dimension).map(|_| rng.random_range(-1.0..1.0)).collect()).collect();
     timed("bandit, 200 decisions and rewards", 20, || {

@@ -81,7 +81,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    fn of(numbers: &BTreeSet<u64>) -> ArmRanges {
+    fn from_numbers(numbers: &BTreeSet<u64>) -> ArmRanges {
         let mut ranges = ArmRanges::default();
         numbers.iter().for_each(|&number| ranges.insert(ArmId::new(number)));
         ranges
@@ -98,13 +98,13 @@ mod tests {
             let mut ranges = ArmRanges::default();
             left.iter().for_each(|&number| ranges.insert(ArmId::new(number)));
             let left: BTreeSet<_> = left.into_iter().collect();
-            prop_assert_eq!(&ranges, &of(&left));
+            prop_assert_eq!(&ranges, &from_numbers(&left));
             prop_assert!(ranges.check(40).is_ok());
             prop_assert!((0..42).all(|number| ranges.contains(ArmId::new(number)) == left.contains(&number)));
             let others = (0..40).filter(|number| !left.contains(number)).map(ArmId::new);
             prop_assert_eq!(&ArmRanges::gaps(others, 40), &ranges);
-            ranges.unite(&of(&right));
-            prop_assert_eq!(&ranges, &of(&left.union(&right).copied().collect()));
+            ranges.unite(&from_numbers(&right));
+            prop_assert_eq!(&ranges, &from_numbers(&left.union(&right).copied().collect()));
             prop_assert_eq!(ranges.last(), left.union(&right).max().copied());
         }
     }

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 /// decay.
 ///
 /// ```
-/// use dht_bandits::RidgeOptions;
+/// use dht_bandits::Ridge;
 /// use dht_bandits::posterior::Forgetting;
 ///
-/// let options = RidgeOptions::default().with_forgetting(Forgetting::new(0.99)?);
-/// assert_eq!(RidgeOptions::default().forgetting, Forgetting::NONE);
+/// let options = Ridge::default().with_forgetting(Forgetting::new(0.99)?);
+/// assert_eq!(Ridge::default().forgetting, Forgetting::NONE);
 /// assert!(Forgetting::new(1.5).is_err());
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```

@@ -139,8 +139,8 @@ impl ConfidenceSequence {
     /// Adds a round and returns the interval after it.
     ///
     /// # Errors
-    /// A reward or a prediction outside the range; a propensity outside (0, 1] or a target outside [0, 1]; with a
-    /// bound, a weight above it or a round without prediction; a round with a [drop
+    /// [`Error::NoPropensity`]: a round without one. A reward or a prediction outside the range; a propensity outside
+    /// (0, 1] or a target outside [0, 1]; with a bound, a weight above it or a round without prediction; a round with a [drop
     /// probability](LoggedRound::drop_probability), whose weight is not bounded. The sequence is unchanged then.
     pub fn push(&mut self, round: &LoggedRound) -> Result<Interval> {
         let position = usize::try_from(self.rounds).unwrap_or(usize::MAX);

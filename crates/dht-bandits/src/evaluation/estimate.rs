@@ -142,7 +142,7 @@ pub(super) struct Support {
 
 impl Support {
     /// Computes the support from the weights as they are used.
-    pub(super) fn of(weights: impl Iterator<Item = f64> + Clone) -> Self {
+    pub(super) fn from_weights(weights: impl Iterator<Item = f64> + Clone) -> Self {
         let (mut sum, mut squares, mut largest, mut count) = (0.0, 0.0, 0.0f64, 0.0);
         for weight in weights {
             sum += weight;
@@ -167,14 +167,14 @@ pub(super) fn estimate(
 ) -> Result<Estimate> {
     let count = rounds as f64;
     let squares: f64 = deviations.map(|deviation| deviation * deviation).sum();
-    of_moments(value, (squares / (count * (count - 1.0))).sqrt(), rounds, support)
+    from_moments(value, (squares / (count * (count - 1.0))).sqrt(), rounds, support)
 }
 
 /// Creates an estimate with its normal interval.
 ///
 /// # Errors
 /// A value or a standard error that is not finite.
-pub(super) fn of_moments(value: f64, standard_error: f64, rounds: usize, support: Support) -> Result<Estimate> {
+pub(super) fn from_moments(value: f64, standard_error: f64, rounds: usize, support: Support) -> Result<Estimate> {
     check_scalar("estimate", value)?;
     check_scalar("standard error", standard_error)?;
     let half = NORMAL_975 * standard_error;

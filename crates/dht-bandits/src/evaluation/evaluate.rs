@@ -42,7 +42,7 @@ impl<'a> Target<'a> {
     /// It is asked about the arms that it has, and the others have probability 0. This is unbiased for its reward in
     /// these contexts with its arms, and gives no weight to arms that the log does not support. A row with none of the
     /// policy's arms is refused: the policy could not have answered.
-    pub fn of_policy(name: impl Into<String>, policy: &'a dyn Policy) -> Self {
+    pub fn from_policy(name: impl Into<String>, policy: &'a dyn Policy) -> Self {
         Self::new(name, |request| {
             let all = ask_of_known(request, |asked| policy.propensities(asked))?;
             Ok(all.into_iter().map(|entry| (entry.arm, entry.probability)).collect())
@@ -59,7 +59,7 @@ impl<'a> Target<'a> {
         &self.name
     }
 
-    /// Probabilities of the target in each row of a log: (number of rows) × (number of arms) values. [`evaluate()`]
+    /// Probabilities of the target in each row of a log: (number of rows) × (number of arms) values. [`Evaluation::run`]
     /// asks row by row instead.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl std::fmt::Debug for Target<'_> {
     }
 }
 
-/// Settings of [`evaluate`].
+/// Settings of an [`Evaluation`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
@@ -123,71 +123,6 @@ pub struct Evaluation {
     pub rows: Vec<EvaluationRow>,
 }
 
-/// Evaluates policies from a log: IPS, SNIPS and clipped IPS; with a model also DM, DR, SNDR, switch-DR, DRos and MRDR.
-/// [SLOPE](OffPolicy::slope) selects the parameters of clipped IPS, switch-DR and DRos. MRDR is DR with a model that is
-/// [fitted for it](CrossFit::more_robust).
-///
-/// Time is linear in rows and arms. In addition to the log, memory holds a few hundred bytes per row. Each target is
-/// asked for its probabilities row by row, once without a model and three times with one.
-///
-/// # Errors
-/// Fewer than two rows, or fewer rows than folds; rows that are refused; errors of a policy, with the round; a policy
-/// that never takes a logged action ([`Error::NoOverlap`]); a reward outside the given range; [`Error::DuplicateName`]:
-/// two policies with the same name, or one with the log's name, whose rows could not be distinguished.
-pub fn evaluate<R: Rng + ?Sized>(
-    log: &[LoggedDecision],
-    targets: &[Target<'_>],
-    settings: &EvaluationSettings,
-    rng: &mut R,
-) -> Result<Evaluation> {
-    let mut names = BTreeSet::from([THE_LOG]);
-    if let Some(twice) = targets.iter().find(|target| !names.insert(target.name())) {
-        return Err(Error::DuplicateName { what: "policy to be judged", name: twice.name().to_owned() });
-    }
-    let own = |row: &LoggedDecision| {
-        let round = super::LoggedRound::new(row.reward, 1.0, 1.0);
-        super::LoggedRound { drop_probability: row.drop_probability, ..round }
-    };
-    let own: Vec<_> = log.iter().map(own).collect();
-    for (position, row) in log.iter().enumerate() {
-        row.check(position)?;
-    }
-    let mut table = Table { settings, rows: Vec::new() };
-    table.add(THE_LOG, "mean", Estimator::InversePropensity, &OffPolicy::new(&own)?, rng)?;
-    // Weighted by rows alone, and so the same for every target.
-    let models = settings.model.filter(|model| !model.more_robust && !targets.is_empty());
-    let models = models.map(|model| model.fit(log, &own)).transpose()?;
-    for target in targets {
-        let probabilities = |position: usize| Ok(Cow::Owned(target.probabilities_in(&log[position])?));
-        let mut judged = rounds_for(log, &probabilities)?;
-        if let Some(model) = &settings.model {
-            judged = match &models {
-                Some(models) => model.predict(models, log, judged, &probabilities)?,
-                None => model.predict(&model.fit(log, &judged)?, log, judged, &probabilities)?,
-            };
-        }
-        let judge = OffPolicy::new(&judged)?;
-        let plain = [Estimator::InversePropensity, Estimator::SelfNormalised];
-        let robust = [Estimator::Direct, Estimator::DoublyRobust, Estimator::SelfNormalisedDoublyRobust];
-        let clipped = judge.candidates(|largest| Estimator::Clipped { largest });
-        let (clipped, _) = judge.slope(&clipped)?;
-        for estimator in plain.into_iter().chain([clipped]) {
-            table.add(target.name(), &estimator.to_string(), estimator, &judge, rng)?;
-        }
-        let Some(model) = settings.model else { continue };
-        let switch = judge.candidates(|threshold| Estimator::SwitchDoublyRobust { threshold });
-        let shrunk = judge.candidates(|weight| Estimator::OptimisticDoublyRobust { shrinkage: weight * weight });
-        let tuned = [judge.slope(&switch)?.0, judge.slope(&shrunk)?.0];
-        for estimator in robust.into_iter().chain(tuned) {
-            table.add(target.name(), &estimator.to_string(), estimator, &judge, rng)?;
-        }
-        let more_robust = CrossFit { more_robust: true, ..model };
-        let more_robust = more_robust.predict(&more_robust.fit(log, &judged)?, log, judged.clone(), &probabilities)?;
-        table.add(target.name(), "MRDR", Estimator::DoublyRobust, &OffPolicy::new(&more_robust)?, rng)?;
-    }
-    Ok(Evaluation { rows: table.rows })
-}
-
 /// Name of the logging policy in tables.
 const THE_LOG: &str = "(the log)";
 
@@ -226,6 +161,72 @@ impl Table<'_> {
 }
 
 impl Evaluation {
+    /// Evaluates policies from a log: IPS, SNIPS and clipped IPS; with a model also DM, DR, SNDR, switch-DR, DRos and MRDR.
+    /// [SLOPE](OffPolicy::slope) selects the parameters of clipped IPS, switch-DR and DRos. MRDR is DR with a model that is
+    /// [fitted for it](CrossFit::more_robust).
+    ///
+    /// Time is linear in rows and arms. In addition to the log, memory holds a few hundred bytes per row. Each target is
+    /// asked for its probabilities row by row, once without a model and three times with one.
+    ///
+    /// # Errors
+    /// Fewer than two rows, or fewer rows than folds; rows that are refused; errors of a policy, with the round; a policy
+    /// that never takes a logged action ([`Error::NoOverlap`]); a reward outside the given range; [`Error::DuplicateName`]:
+    /// two policies with the same name, or one with the log's name, whose rows could not be distinguished.
+    pub fn run<R: Rng + ?Sized>(
+        log: &[LoggedDecision],
+        targets: &[Target<'_>],
+        settings: &EvaluationSettings,
+        rng: &mut R,
+    ) -> Result<Self> {
+        let mut names = BTreeSet::from([THE_LOG]);
+        if let Some(twice) = targets.iter().find(|target| !names.insert(target.name())) {
+            return Err(Error::DuplicateName { what: "policy to be judged", name: twice.name().to_owned() });
+        }
+        let own = |row: &LoggedDecision| {
+            let round = super::LoggedRound::new(row.reward, 1.0, 1.0);
+            super::LoggedRound { drop_probability: row.drop_probability, ..round }
+        };
+        let own: Vec<_> = log.iter().map(own).collect();
+        for (position, row) in log.iter().enumerate() {
+            row.check(position)?;
+        }
+        let mut table = Table { settings, rows: Vec::new() };
+        table.add(THE_LOG, "mean", Estimator::InversePropensity, &OffPolicy::new(&own)?, rng)?;
+        // Weighted by rows alone, and so the same for every target.
+        let models = settings.model.filter(|model| !model.more_robust && !targets.is_empty());
+        let models = models.map(|model| model.fit(log, &own)).transpose()?;
+        for target in targets {
+            let probabilities = |position: usize| Ok(Cow::Owned(target.probabilities_in(&log[position])?));
+            let mut judged = rounds_for(log, &probabilities)?;
+            if let Some(model) = &settings.model {
+                judged = match &models {
+                    Some(models) => model.predict(models, log, judged, &probabilities)?,
+                    None => model.predict(&model.fit(log, &judged)?, log, judged, &probabilities)?,
+                };
+            }
+            let judge = OffPolicy::new(&judged)?;
+            let plain = [Estimator::InversePropensity, Estimator::SelfNormalised];
+            let robust = [Estimator::Direct, Estimator::DoublyRobust, Estimator::SelfNormalisedDoublyRobust];
+            let clipped = judge.candidates(|largest| Estimator::Clipped { largest });
+            let (clipped, _) = judge.slope(&clipped)?;
+            for estimator in plain.into_iter().chain([clipped]) {
+                table.add(target.name(), &estimator.to_string(), estimator, &judge, rng)?;
+            }
+            let Some(model) = settings.model else { continue };
+            let switch = judge.candidates(|threshold| Estimator::SwitchDoublyRobust { threshold });
+            let shrunk = judge.candidates(|weight| Estimator::OptimisticDoublyRobust { shrinkage: weight * weight });
+            let tuned = [judge.slope(&switch)?.0, judge.slope(&shrunk)?.0];
+            for estimator in robust.into_iter().chain(tuned) {
+                table.add(target.name(), &estimator.to_string(), estimator, &judge, rng)?;
+            }
+            let more_robust = CrossFit { more_robust: true, ..model };
+            let more_robust =
+                more_robust.predict(&more_robust.fit(log, &judged)?, log, judged.clone(), &probabilities)?;
+            table.add(target.name(), "MRDR", Estimator::DoublyRobust, &OffPolicy::new(&more_robust)?, rng)?;
+        }
+        Ok(Self { rows: table.rows })
+    }
+
     /// Finds the row of a policy and an estimator, by the beginning of the estimator's name.
     pub fn row(&self, policy: &str, estimator: &str) -> Option<&EvaluationRow> {
         self.rows.iter().find(|row| row.policy == policy && row.estimator.starts_with(estimator))

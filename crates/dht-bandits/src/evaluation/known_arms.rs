@@ -2,7 +2,7 @@
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
-use crate::policy::{Actions, Featured, Request};
+use crate::policy::Request;
 
 /// Asks a policy about the arms of a request that it has: it never chooses an arm that it removed or never had.
 ///
@@ -10,10 +10,10 @@ use crate::policy::{Actions, Featured, Request};
 /// Errors of the policy; a request that names none of its arms, as an unknown or removed arm.
 pub(super) fn ask_of_known<T>(request: &Request<'_>, mut ask: impl FnMut(&Request<'_>) -> Result<T>) -> Result<T> {
     let outcome = ask(request);
-    let (Err(Error::UnknownArm { .. } | Error::RemovedArm { .. }), Some((arms, width))) = (&outcome, named(request))
-    else {
+    let (Err(Error::UnknownArm { .. } | Error::RemovedArm { .. }), Some(arms)) = (&outcome, request.ids()) else {
         return outcome;
     };
+    let width = request.features(0).map_or(0, <[f64]>::len);
     let mut kept: Vec<usize> = (0..arms.len()).collect();
     let (mut ids, mut features): (Vec<ArmId>, Vec<f64>) = (arms.to_vec(), Vec::new());
     let mut again = None;
@@ -28,22 +28,11 @@ pub(super) fn ask_of_known<T>(request: &Request<'_>, mut ask: impl FnMut(&Reques
         }
         ids.clear();
         ids.extend(kept.iter().map(|position| arms[*position]));
-        again = Some(match request.actions {
-            Actions::Featured(featured) => {
-                features.clear();
-                kept.iter().for_each(|position| features.extend_from_slice(featured.at(*position)));
-                ask(&request.featured(Featured::new(&ids, &features, width)?))
-            }
-            _ => ask(&request.only(&ids)),
+        features.clear();
+        kept.iter().filter_map(|position| request.features(*position)).for_each(|row| features.extend_from_slice(row));
+        again = Some(match width {
+            0 => ask(&request.only(&ids)),
+            _ => ask(&request.featured(&ids, &features, width)?),
         });
-    }
-}
-
-/// Arms that a request names, and the number of features of each.
-fn named<'a>(request: &Request<'a>) -> Option<(&'a [ArmId], usize)> {
-    match request.actions {
-        Actions::Only(arms) => Some((arms, 0)),
-        Actions::Featured(featured) => Some((featured.ids(), featured.width())),
-        Actions::All | Actions::Except(_) => None,
     }
 }

@@ -1,15 +1,15 @@
 //! Off-policy evaluation: the value of a policy, estimated from the log of another.
 //!
-//! * [`evaluate()`] evaluates several policies from a log of [`LoggedDecision`](crate::log::LoggedDecision)s and
+//! * [`Evaluation::run`] evaluates several policies from a log of [`LoggedDecision`](crate::log::LoggedDecision)s and
 //!   returns one table with all estimators below.
 //! * [`OffPolicy`] has the [`Estimator`]s over [`LoggedRound`]s, SLOPE to select their parameters, and bootstrap
 //!   intervals; [`RunningEstimates`] has those that need one pass in constant memory.
 //! * [`CrossFit`] adds predictions of an [`OutcomeModel`] fitted on other rounds, by squared error or by the variance
 //!   of the doubly robust estimate (MRDR).
 //! * [`ConfidenceSequence`]: intervals that hold at all times simultaneously, for any weights.
-//! * [`SlateOffPolicy`] and [`PseudoInverse`] estimate the value of slates; [`slate_rounds`] creates the input of the
+//! * [`SlateOffPolicy`] and [`PseudoInverse`] estimate the value of slates; [`LoggedRound::from_slates`] creates the input of the
 //!   first from a log of [`LoggedSlate`](crate::log::LoggedSlate)s and a policy.
-//! * [`replay()`] runs a learning policy through a log, and returns its counterfactual learning curve.
+//! * [`Replay::run`] runs a learning policy through a log, and returns its counterfactual learning curve.
 //!
 //! # Choice of interval
 //!
@@ -40,11 +40,11 @@ pub use bootstrap::Interval;
 pub use confidence_sequence::ConfidenceSequence;
 pub use estimate::{Estimate, LoggedRound, Prediction};
 pub use estimator::Estimator;
-pub use evaluate::{Evaluation, EvaluationRow, EvaluationSettings, Target, evaluate};
+pub use evaluate::{Evaluation, EvaluationRow, EvaluationSettings, Target};
 pub use off_policy::OffPolicy;
-pub use outcome_model::{CrossFit, OutcomeModel, rounds};
+pub use outcome_model::{CrossFit, OutcomeModel};
 #[cfg(feature = "nalgebra")]
 pub use pseudo_inverse::PseudoInverse;
-pub use replay::{Replay, replay};
+pub use replay::Replay;
 pub use running::RunningEstimates;
-pub use slates::{SlateOffPolicy, pseudo_inverse_estimate, slate_rounds};
+pub use slates::SlateOffPolicy;

@@ -81,7 +81,7 @@ impl<'a> OffPolicy<'a> {
         Support {
             mean_weight: sum(|round| round.weight().unwrap_or(0.0)) / count,
             unsupported: sum(|round| round.unsupported) / count,
-            ..Support::of(terms.iter().map(|term| term.weight))
+            ..Support::from_weights(terms.iter().map(|term| term.weight))
         }
     }
 
@@ -94,7 +94,8 @@ impl<'a> OffPolicy<'a> {
         let terms = self.terms(estimator)?;
         let mut support = self.support(&terms);
         if estimator == Estimator::Direct {
-            support.effective_samples = Support::of(terms.iter().map(|term| term.row_weight)).effective_samples;
+            support.effective_samples =
+                Support::from_weights(terms.iter().map(|term| term.row_weight)).effective_samples;
         }
         let (value, deviations) = deviations(&terms, estimator.is_ratio());
         estimate(value, deviations, terms.len(), support)

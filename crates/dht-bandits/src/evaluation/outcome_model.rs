@@ -5,7 +5,7 @@ use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::{LoggedDecision, check_distribution};
 use crate::options::options;
-use crate::posterior::{FullLaplace, FullLaplaceOptions, Posterior, Ridge, RidgeOptions, sigmoid};
+use crate::posterior::{Beliefs, FullLaplace, FullLaplaceBeliefs, Ridge, RidgeBeliefs, sigmoid};
 use crate::validate::{check_finite, check_parameter};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -43,8 +43,8 @@ pub enum OutcomeModel {
 
 #[derive(Debug, Clone)]
 enum Regressions {
-    Ridge(Ridge),
-    Logistic(FullLaplace),
+    Ridge(RidgeBeliefs),
+    Logistic(FullLaplaceBeliefs),
 }
 
 /// Assignment of arms to regressions.
@@ -92,10 +92,10 @@ impl OutcomeModel {
         let length = lengths.0 + lengths.1 + 1;
         let mut regressions = match *self {
             Self::Ridge { prior_precision } | Self::SharedRidge { prior_precision } => {
-                Regressions::Ridge(Ridge::empty(length, &RidgeOptions::new(prior_precision))?)
+                Regressions::Ridge(RidgeBeliefs::empty(length, &Ridge::new(prior_precision))?)
             }
             Self::Logistic { prior_precision } | Self::SharedLogistic { prior_precision } => {
-                Regressions::Logistic(FullLaplace::empty(length, &FullLaplaceOptions { prior_precision })?)
+                Regressions::Logistic(FullLaplaceBeliefs::empty(length, &FullLaplace { prior_precision })?)
             }
         };
         let slots = if self.is_shared() {
@@ -333,21 +333,23 @@ fn never_chosen(log: &[LoggedDecision], chosen: &BTreeSet<ArmId>) -> Vec<ArmId> 
     expected.into_keys().collect()
 }
 
-/// Creates the rounds of a log without predictions, for a policy whose probabilities in row i are `targets[i]`.
-///
-/// An arm counts as unsupported if, according to the row, the logging policy gives it no probability or it was not
-/// available. If the row has no such data, the arm counts as unsupported if the log never chose it, although a uniform
-/// policy would have chosen it three times on average. For items with new ids in each row, support is unknown.
-///
-/// # Errors
-/// A number of targets that differs from the number of rows; rows that [`LoggedDecision::check`] refuses; targets that
-/// are not distributions.
-pub fn rounds(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<Vec<LoggedRound>> {
-    check_targets(log, targets)?;
-    rounds_for(log, &|position: usize| Ok(Cow::Borrowed(&targets[position][..])))
+impl LoggedRound {
+    /// Creates the rounds of a log without predictions, for a policy whose probabilities in row i are `targets[i]`.
+    ///
+    /// An arm counts as unsupported if, according to the row, the logging policy gives it no probability or it was not
+    /// available. If the row has no such data, the arm counts as unsupported if the log never chose it, although a uniform
+    /// policy would have chosen it three times on average. For items with new ids in each row, support is unknown.
+    ///
+    /// # Errors
+    /// A number of targets that differs from the number of rows; rows that [`LoggedDecision::check`] refuses; targets that
+    /// are not distributions.
+    pub fn from_log(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<Vec<Self>> {
+        check_targets(log, targets)?;
+        rounds_for(log, &|position: usize| Ok(Cow::Borrowed(&targets[position][..])))
+    }
 }
 
-/// Creates the rounds as [`rounds`] does, for a policy that is asked row by row.
+/// Creates the rounds as [`LoggedRound::from_log`] does, for a policy that is asked row by row.
 pub(super) fn rounds_for<'a>(
     log: &[LoggedDecision],
     target: &impl Fn(usize) -> Result<Probabilities<'a>>,

@@ -4,7 +4,7 @@ use super::estimate::{Estimate, Support, check_logged, estimate};
 use super::known_arms::ask_of_known;
 use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
-use crate::policy::{Actions, Policy};
+use crate::policy::Policy;
 use crate::validate::check_parameter;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,88 @@ pub struct Replay {
 }
 
 impl Replay {
+    /// Runs a learning policy through a log by rejection sampling. The policy chooses in each logged context. If it chooses
+    /// the logged arm, the round is accepted with probability p_min/p, where p is the logged propensity; the policy learns
+    /// from accepted rounds.
+    ///
+    /// Accepted rounds are distributed as if the policy had run by itself. The curve is therefore unbiased at each accepted
+    /// round if contexts are independent of each other (Li et al. 2011 for uniform logs, where p_min/p = 1; Mandel, Liu,
+    /// Brunskill & Popović 2016). p_min is `least_propensity`, a lower bound of the logging policy's propensities, or the
+    /// smallest propensity in the log, which is slightly optimistic.
+    ///
+    /// A row with a [drop probability](LoggedDecision::drop_probability) represents 1/(1 − p) rows: its propensity is
+    /// divided by that number, here and in `least_propensity`.
+    ///
+    /// The policy never chooses a logged arm that it does not have: such a round is skipped and counted
+    /// ([`lacking`](Self::lacking)). In each round it is asked about the available arms that it has.
+    ///
+    /// # Errors
+    /// Before the policy learns anything: rows that [`LoggedDecision::check`] refuses; a row without a propensity; a reward
+    /// beyond ±1e50; a propensity below `least_propensity`. Later: errors of the policy, after it has learned from the
+    /// rounds before. Fewer than two accepted rounds.
+    pub fn run(
+        policy: &mut dyn Policy,
+        log: &[LoggedDecision],
+        least_propensity: Option<f64>,
+        rng: &mut dyn Rng,
+    ) -> Result<Self> {
+        let mut least = 1.0f64;
+        for (round, entry) in log.iter().enumerate() {
+            entry.check(round)?;
+            check_logged(round, "reward", entry.reward)?;
+            least = least.min(rate(round, entry)?);
+        }
+        if let Some(given) = least_propensity {
+            let fits = given > 0.0 && given <= least * (1.0 + 1e-9);
+            check_parameter("least propensity", given, fits, "positive, and no more than any propensity of the log")?;
+            least = given;
+        }
+        let (mut rewards, mut kept, mut sum, mut lacking) = (Vec::new(), Vec::new(), 0.0, 0);
+        for (round, entry) in log.iter().enumerate() {
+            let request = entry.request()?;
+            let mut has_logged = true;
+            let outcome = ask_of_known(&request, |asked| {
+                has_logged = match asked.ids() {
+                    Some(arms) => arms.contains(&entry.arm),
+                    None => policy.arms().contains(entry.arm),
+                };
+                // Features of the chosen arm belong to what is learned; without them the propensity need not be computed.
+                match asked.features(0) {
+                    Some(_) => policy.decide(asked, rng),
+                    None => Ok(policy.select(asked, rng)?.with_context(&entry.context)),
+                }
+            });
+            let decision = match outcome {
+                // It has none of the arms that could be chosen.
+                Err(Error::UnknownArm { .. } | Error::RemovedArm { .. }) => {
+                    lacking += 1;
+                    continue;
+                }
+                outcome => outcome?,
+            };
+            lacking += usize::from(!has_logged);
+            if decision.arm() != entry.arm {
+                continue;
+            }
+            let acceptance = least / rate(round, entry)?;
+            if acceptance < 1.0 && rng.random::<f64>() >= acceptance {
+                continue;
+            }
+            policy.learn(&decision, entry.reward)?;
+            sum += entry.reward;
+            kept.push(entry.reward);
+            rewards.push(sum);
+        }
+        let count = kept.len();
+        if count < 2 {
+            return Err(Error::TooFewObservations { what: "replay", needed: 2, got: count });
+        }
+        let value = sum / count as f64;
+        let support = Support::from_weights(kept.iter().map(|_| 1.0));
+        let estimate = estimate(value, kept.iter().map(|reward| reward - value), count, support)?;
+        Ok(Self { estimate, rewards, acceptance: count as f64 / log.len() as f64, lacking })
+    }
+
     /// Mean reward in each of `parts` equal parts of the learning curve.
     pub fn learning_curve(&self, parts: usize) -> Vec<f64> {
         let accepted = self.rewards.len();
@@ -45,87 +127,4 @@ impl Replay {
 fn rate(round: usize, entry: &LoggedDecision) -> Result<f64> {
     let propensity = entry.propensity.ok_or(Error::NoPropensity { estimator: "replay", round })?;
     Ok(propensity / entry.row_weight())
-}
-
-/// Runs a learning policy through a log by rejection sampling. The policy chooses in each logged context. If it chooses
-/// the logged arm, the round is accepted with probability p_min/p, where p is the logged propensity; the policy learns
-/// from accepted rounds.
-///
-/// Accepted rounds are distributed as if the policy had run by itself. The curve is therefore unbiased at each accepted
-/// round if contexts are independent of each other (Li et al. 2011 for uniform logs, where p_min/p = 1; Mandel, Liu,
-/// Brunskill & Popović 2016). p_min is `least_propensity`, a lower bound of the logging policy's propensities, or the
-/// smallest propensity in the log, which is slightly optimistic.
-///
-/// A row with a [drop probability](LoggedDecision::drop_probability) represents 1/(1 − p) rows: its propensity is
-/// divided by that number, here and in `least_propensity`.
-///
-/// The policy never chooses a logged arm that it does not have: such a round is skipped and counted
-/// ([`Replay::lacking`]). In each round it is asked about the available arms that it has.
-///
-/// # Errors
-/// Before the policy learns anything: rows that [`LoggedDecision::check`] refuses; a row without a propensity; a reward
-/// beyond ±1e50; a propensity below `least_propensity`. Later: errors of the policy, after it has learned from the
-/// rounds before. Fewer than two accepted rounds.
-pub fn replay(
-    policy: &mut dyn Policy,
-    log: &[LoggedDecision],
-    least_propensity: Option<f64>,
-    rng: &mut dyn Rng,
-) -> Result<Replay> {
-    let mut least = 1.0f64;
-    for (round, entry) in log.iter().enumerate() {
-        entry.check(round)?;
-        check_logged(round, "reward", entry.reward)?;
-        least = least.min(rate(round, entry)?);
-    }
-    if let Some(given) = least_propensity {
-        let fits = given > 0.0 && given <= least * (1.0 + 1e-9);
-        check_parameter("least propensity", given, fits, "positive, and no more than any propensity of the log")?;
-        least = given;
-    }
-    let (mut rewards, mut kept, mut sum, mut lacking) = (Vec::new(), Vec::new(), 0.0, 0);
-    for (round, entry) in log.iter().enumerate() {
-        let request = entry.request()?;
-        let mut has_logged = true;
-        let outcome = ask_of_known(&request, |asked| {
-            has_logged = match asked.actions {
-                Actions::Only(arms) => arms.contains(&entry.arm),
-                Actions::Featured(featured) => featured.ids().contains(&entry.arm),
-                Actions::All | Actions::Except(_) => policy.arms().contains(entry.arm),
-            };
-            // Features of the chosen arm belong to what is learned; without them the propensity need not be computed.
-            match asked.actions {
-                Actions::Featured(_) => policy.decide(asked, rng),
-                _ => Ok(policy.select(asked, rng)?.with_context(&entry.context)),
-            }
-        });
-        let decision = match outcome {
-            // It has none of the arms that could be chosen.
-            Err(Error::UnknownArm { .. } | Error::RemovedArm { .. }) => {
-                lacking += 1;
-                continue;
-            }
-            outcome => outcome?,
-        };
-        lacking += usize::from(!has_logged);
-        if decision.arm() != entry.arm {
-            continue;
-        }
-        let acceptance = least / rate(round, entry)?;
-        if acceptance < 1.0 && rng.random::<f64>() >= acceptance {
-            continue;
-        }
-        policy.learn(&decision, entry.reward)?;
-        sum += entry.reward;
-        kept.push(entry.reward);
-        rewards.push(sum);
-    }
-    let count = kept.len();
-    if count < 2 {
-        return Err(Error::TooFewObservations { what: "replay", needed: 2, got: count });
-    }
-    let value = sum / count as f64;
-    let support = Support::of(kept.iter().map(|_| 1.0));
-    let estimate = estimate(value, kept.iter().map(|reward| reward - value), count, support)?;
-    Ok(Replay { estimate, rewards, acceptance: count as f64 / log.len() as f64, lacking })
 }

@@ -2,7 +2,7 @@
 
 use super::bootstrap::Interval;
 use super::confidence_sequence::ConfidenceSequence;
-use super::estimate::{Estimate, LoggedRound, Support, check_counts_once, check_overlap, check_round, of_moments};
+use super::estimate::{Estimate, LoggedRound, Support, check_counts_once, check_overlap, check_round, from_moments};
 use crate::error::{Error, Result};
 
 /// Running estimates, updated round by round: inverse propensities, self-normalised, doubly robust if rounds have
@@ -116,7 +116,7 @@ impl RunningEstimates {
     /// # Errors
     /// Fewer than two rounds; [`Error::NoOverlap`]; values that overflow.
     pub fn inverse_propensity(&self) -> Result<Estimate> {
-        of_moments(self.weighted.mean, self.weighted.error(), self.rounds, self.support()?)
+        from_moments(self.weighted.mean, self.weighted.error(), self.rounds, self.support()?)
     }
 
     /// [`Estimator::SelfNormalised`](super::Estimator::SelfNormalised).
@@ -129,7 +129,7 @@ impl RunningEstimates {
         let value = self.weighted.mean / support.mean_weight;
         let squares = self.squares - 2.0 * value * self.cross + value * value * self.squared_weights;
         let error = (squares.max(0.0) / (count * (count - 1.0))).sqrt() / support.mean_weight;
-        of_moments(value, error, self.rounds, support)
+        from_moments(value, error, self.rounds, support)
     }
 
     /// [`Estimator::DoublyRobust`](super::Estimator::DoublyRobust).
@@ -140,7 +140,7 @@ impl RunningEstimates {
         let support = self.support()?;
         match self.without_model {
             Some(round) => Err(Error::NoModel { estimator: "DR", round }),
-            None => of_moments(self.robust.mean, self.robust.error(), self.rounds, support),
+            None => from_moments(self.robust.mean, self.robust.error(), self.rounds, support),
         }
     }
 

@@ -5,44 +5,46 @@ use super::known_arms::ask_of_known;
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::{LoggedSlate, ShownArm};
-use crate::policy::SlatePolicy;
+use crate::policy::Policy;
 use std::collections::BTreeSet;
 
-/// Creates the rounds of logged slates for a policy, for [`SlateOffPolicy::independent`] and
-/// [`pooled_self_normalised`](SlateOffPolicy::pooled_self_normalised).
-///
-/// Let the logging policy show arm a in slate s at any position with probability μ(a ∈ s|x), and this policy with π(a ∈
-/// s|x) ([`slate_propensities`](SlatePolicy::slate_propensities), for the number of arms shown). The weight of the arm
-/// is π/μ. The mean over slates of Σ_a π/μ·r is then an unbiased estimate of the reward of a slate. This requires that
-/// an arm's reward depends on the context and the arm, but not on its position or the other arms, as a semi-bandit
-/// assumes when it learns. In a cascade, where a click ends the search, lower arms earn less, and the bias grows with
-/// the difference between the two policies' rankings. An arm that was not observed earned 0. Pinned arms take no
-/// feedback and are left out.
-///
-/// The policy never shows arms of a row that it lacks: it is asked about those that it has. If arms have no features,
-/// those that it would show and no slate of the log shows count as unsupported. With features, support is unknown.
-///
-/// # Errors
-/// Errors of [`LoggedSlate::check`] and of the policy, with the round: fewer arms than were shown; no arm that the
-/// policy has.
-pub fn slate_rounds(log: &[LoggedSlate], policy: &dyn SlatePolicy) -> Result<Vec<Vec<LoggedRound>>> {
-    let seen: BTreeSet<ArmId> = log.iter().flat_map(|slate| slate.shown.iter().map(|entry| entry.arm)).collect();
-    let of_slate = |(round, slate): (usize, &LoggedSlate)| -> Result<Vec<LoggedRound>> {
-        slate.check(round)?;
-        let target = (slate.request())
-            .and_then(|request| ask_of_known(&request, |asked| policy.slate_propensities(slate.shown.len(), asked)))
-            .map_err(|source| Error::InRound { round, source: Box::new(source) })?;
-        let unseen = target.iter().filter(|entry| slate.features.is_none() && !seen.contains(&entry.arm));
-        let unsupported = unseen.fold(0.0, |sum, entry| sum + entry.probability) / slate.shown.len() as f64;
-        let of_arm = |shown: &ShownArm| {
-            let entry = target.iter().find(|entry| entry.arm == shown.arm);
-            let probability = entry.map_or(0.0, |entry| entry.probability.min(1.0));
-            let unsupported = unsupported.min(1.0);
-            LoggedRound { unsupported, ..LoggedRound::new(shown.reward(), shown.propensity, probability) }
+impl LoggedRound {
+    /// Creates the rounds of logged slates for a policy, for [`SlateOffPolicy::independent`] and
+    /// [`pooled_self_normalised`](SlateOffPolicy::pooled_self_normalised).
+    ///
+    /// Let the logging policy show arm a in slate s at any position with probability μ(a ∈ s|x), and this policy with π(a ∈
+    /// s|x) ([`slate_propensities`](Policy::slate_propensities), for the number of arms shown). The weight of the arm
+    /// is π/μ. The mean over slates of Σ_a π/μ·r is then an unbiased estimate of the reward of a slate. This requires that
+    /// an arm's reward depends on the context and the arm, but not on its position or the other arms, as a semi-bandit
+    /// assumes when it learns. In a cascade, where a click ends the search, lower arms earn less, and the bias grows with
+    /// the difference between the two policies' rankings. An arm that was not observed earned 0. Pinned arms take no
+    /// feedback and are left out.
+    ///
+    /// The policy never shows arms of a row that it lacks: it is asked about those that it has. If arms have no features,
+    /// those that it would show and no slate of the log shows count as unsupported. With features, support is unknown.
+    ///
+    /// # Errors
+    /// Errors of [`LoggedSlate::check`] and of the policy, with the round: fewer arms than were shown; no arm that the
+    /// policy has.
+    pub fn from_slates(log: &[LoggedSlate], policy: &dyn Policy) -> Result<Vec<Vec<Self>>> {
+        let seen: BTreeSet<ArmId> = log.iter().flat_map(|slate| slate.shown.iter().map(|entry| entry.arm)).collect();
+        let of_slate = |(round, slate): (usize, &LoggedSlate)| -> Result<Vec<Self>> {
+            slate.check(round)?;
+            let target = (slate.request())
+                .and_then(|request| ask_of_known(&request, |asked| policy.slate_propensities(slate.shown.len(), asked)))
+                .map_err(|source| Error::InRound { round, source: Box::new(source) })?;
+            let unseen = target.iter().filter(|entry| slate.features.is_none() && !seen.contains(&entry.arm));
+            let unsupported = unseen.fold(0.0, |sum, entry| sum + entry.probability) / slate.shown.len() as f64;
+            let of_arm = |shown: &ShownArm| {
+                let entry = target.iter().find(|entry| entry.arm == shown.arm);
+                let probability = entry.map_or(0.0, |entry| entry.probability.min(1.0));
+                let unsupported = unsupported.min(1.0);
+                LoggedRound { unsupported, ..LoggedRound::new(shown.reward(), shown.propensity, probability) }
+            };
+            Ok(slate.shown.iter().map(of_arm).collect())
         };
-        Ok(slate.shown.iter().map(of_arm).collect())
-    };
-    log.iter().enumerate().map(of_slate).collect()
+        log.iter().enumerate().map(of_slate).collect()
+    }
 }
 
 /// Importance weight; slates without one were refused.
@@ -51,7 +53,7 @@ fn weight_of(entry: &LoggedRound) -> f64 {
 }
 
 /// Logged slates. Each holds one entry per position, with propensity, target and reward of that position; from
-/// [`slate_rounds`], of the arm at any position.
+/// [`LoggedRound::from_slates`], of the arm at any position.
 ///
 /// The independent estimators assume that the positions of a slate are chosen and rewarded independently. They are
 /// biased if the reward at one position depends on the arm at another, but their weights do not multiply along the
@@ -88,7 +90,7 @@ impl<'a> SlateOffPolicy<'a> {
         check_overlap(0, entries().map(weight_of).sum())?;
         let count = entries().count() as f64;
         let unsupported = entries().map(|entry| entry.unsupported).sum::<f64>() / count;
-        Ok(Support { unsupported, ..Support::of(entries().map(weight_of)) })
+        Ok(Support { unsupported, ..Support::from_weights(entries().map(weight_of)) })
     }
 
     /// Pseudo-inverse estimate (Swaminathan et al. 2017) of the slates' total reward over positions, for a logging
@@ -103,7 +105,7 @@ impl<'a> SlateOffPolicy<'a> {
     ///   shown twice.
     /// * Propensity and target of an entry are those of the arm *at its position*.
     ///
-    /// Entries of [`slate_rounds`] refer to arms at any position, in slates without repetition, and bias this estimate.
+    /// Entries of [`LoggedRound::from_slates`] refer to arms at any position, in slates without repetition, and bias this estimate.
     /// If two of four items are shown at random, differences between policies are a third too small. Use
     /// [`independent`](Self::independent) or [`pooled_self_normalised`](Self::pooled_self_normalised) for them. For
     /// rankings without repetition with only the total reward, use [`PseudoInverse`](super::PseudoInverse).
@@ -117,7 +119,7 @@ impl<'a> SlateOffPolicy<'a> {
             (1.0 + weight.map(|weight| weight - 1.0).sum::<f64>(), reward.sum::<f64>())
         };
         let rounds: Vec<_> = self.slates.iter().map(of_slate).collect();
-        Ok(Estimate { unsupported, ..pseudo_inverse_estimate(&rounds, false)? })
+        Ok(Estimate { unsupported, ..Estimate::from_weights(&rounds, false)? })
     }
 
     /// Computes the mean over slates of Σ_positions w·r.
@@ -132,7 +134,7 @@ impl<'a> SlateOffPolicy<'a> {
     }
 
     /// Computes Σwr/Σw over all positions of all slates, times the mean number of positions. It requires weights whose
-    /// sum over a slate has the number of positions as its expectation, as those of [`slate_rounds`] have; the weight
+    /// sum over a slate has the number of positions as its expectation, as those of [`LoggedRound::from_slates`] have; the weight
     /// of a single position is not restricted. It is biased by O(1/n), with less variance than
     /// [`independent`](Self::independent).
     ///
@@ -157,7 +159,7 @@ impl<'a> SlateOffPolicy<'a> {
     }
 
     /// Computes the sum over positions of Σwr/Σw at that position. Shorter slates count only at the positions they
-    /// have. The propensities must be those of an arm at its position; those of [`slate_rounds`] are not.
+    /// have. The propensities must be those of an arm at its position; those of [`LoggedRound::from_slates`] are not.
     ///
     /// # Errors
     /// [`Error::NoOverlap`]: all weights of a position are zero.
@@ -184,27 +186,29 @@ impl<'a> SlateOffPolicy<'a> {
     }
 }
 
-/// Computes the mean of w·r over slates of this weight and reward, or Σwr/Σw if self-normalised, which is biased by
-/// O(1/n) and has less variance.
-///
-/// # Errors
-/// Fewer than two rounds; values that are not finite or beyond ±1e50; if self-normalised, weights whose sum is not
-/// positive.
-pub fn pseudo_inverse_estimate(rounds: &[(f64, f64)], self_normalised: bool) -> Result<Estimate> {
-    if rounds.len() < 2 {
-        return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: rounds.len() });
+impl Estimate {
+    /// Computes the mean of w·r over slates of this weight and reward, or Σwr/Σw if self-normalised, which is biased by
+    /// O(1/n) and has less variance.
+    ///
+    /// # Errors
+    /// Fewer than two rounds; values that are not finite or beyond ±1e50; if self-normalised, weights whose sum is not
+    /// positive.
+    pub fn from_weights(rounds: &[(f64, f64)], self_normalised: bool) -> Result<Self> {
+        if rounds.len() < 2 {
+            return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: rounds.len() });
+        }
+        for (position, &(weight, reward)) in rounds.iter().enumerate() {
+            check_logged(position, "weight", weight)?;
+            check_logged(position, "reward", reward)?;
+        }
+        let count = rounds.len() as f64;
+        let support = Support::from_weights(rounds.iter().map(|entry| entry.0));
+        let mean = rounds.iter().map(|(weight, reward)| weight * reward).sum::<f64>() / count;
+        if !self_normalised {
+            return estimate(mean, rounds.iter().map(|(w, r)| w * r - mean), rounds.len(), support);
+        }
+        check_overlap(0, support.mean_weight * count)?;
+        let value = mean / support.mean_weight;
+        estimate(value, rounds.iter().map(|(w, r)| w * (r - value) / support.mean_weight), rounds.len(), support)
     }
-    for (position, &(weight, reward)) in rounds.iter().enumerate() {
-        check_logged(position, "weight", weight)?;
-        check_logged(position, "reward", reward)?;
-    }
-    let count = rounds.len() as f64;
-    let support = Support::of(rounds.iter().map(|entry| entry.0));
-    let mean = rounds.iter().map(|(weight, reward)| weight * reward).sum::<f64>() / count;
-    if !self_normalised {
-        return estimate(mean, rounds.iter().map(|(w, r)| w * r - mean), rounds.len(), support);
-    }
-    check_overlap(0, support.mean_weight * count)?;
-    let value = mean / support.mean_weight;
-    estimate(value, rounds.iter().map(|(w, r)| w * (r - value) / support.mean_weight), rounds.len(), support)
 }

@@ -1,6 +1,6 @@
 //! ε-greedy exploration with decreasing ε.
 
-use super::{Exploration, mean_if_finite};
+use super::rule::{Exploration, mean_if_finite};
 use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;

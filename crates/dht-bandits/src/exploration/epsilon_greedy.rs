@@ -1,6 +1,6 @@
 //! ε-greedy exploration.
 
-use super::{Exploration, mean_if_finite};
+use super::rule::{Exploration, mean_if_finite};
 use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 /// ε-greedy: the highest mean, and with probability ε an arm drawn uniformly. An arm is chosen with probability ε/K +
 /// (1 − ε)·\[best\]; ties share the second term.
 ///
-/// With ridge regressions it is the policy [`EpsilonGreedy`](crate::policy::EpsilonGreedy); ε = 0 never explores.
+/// ε = 0 never explores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Greedy {
+pub struct EpsilonGreedy {
     /// Fraction ε in [0, 1] of rounds that draw uniformly.
     pub epsilon: f64,
 }
 
-impl Exploration for Greedy {
+impl Exploration for EpsilonGreedy {
     const NAME: &'static str = "epsilon-greedy";
 
     #[inline]

@@ -1,6 +1,6 @@
 //! Exploration first, exploitation afterwards.
 
-use super::{Exploration, mean_if_finite};
+use super::rule::{Exploration, mean_if_finite};
 use crate::error::Result;
 use crate::gaussian::Score;
 use rand::Rng;

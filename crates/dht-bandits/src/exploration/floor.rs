@@ -1,6 +1,6 @@
 //! Minimum probability of every arm, under any rule.
 
-use super::{Exploration, Selection};
+use super::rule::{Exploration, Selection};
 use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use dht_bandits::exploration::Floor;
-/// use dht_bandits::{Policy, Request, RidgeOptions, Ucb, policy::Disjoint, posterior::Ridge};
+/// use dht_bandits::{Policy, Request, Ridge, Ucb, policy::Disjoint, posterior::Ridge};
 ///
 /// let rule = Floor::new(Ucb { alpha: 0.5 }, 0.02)?;
-/// let policy = Disjoint::<Ridge, _>::new(1, 4, RidgeOptions::default(), rule)?;
+/// let policy = Disjoint::<Ridge, _>::new(1, 4, Ridge::default(), rule)?;
 /// let propensities = policy.propensities(&Request::new(&[1.0]))?;
 /// assert!(propensities.iter().all(|entry| entry.probability >= 0.02));
 /// # Ok::<(), dht_bandits::Error>(())

@@ -1,6 +1,6 @@
 //! SquareCB: inverse-gap weighting.
 
-use super::{Exploration, Selection, mean_if_finite};
+use super::rule::{Exploration, Selection, mean_if_finite};
 use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;

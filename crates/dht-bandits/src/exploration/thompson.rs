@@ -1,6 +1,6 @@
 //! Thompson sampling of scores.
 
-use super::{Exploration, Selection};
+use super::rule::{Exploration, Selection};
 use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;

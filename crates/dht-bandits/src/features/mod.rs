@@ -1,7 +1,6 @@
-//! Features: from raw values to contexts. [`Normalizer`] scales, [`PyramidPool`] pools tensors, [`columns`] appends a
-//! bias or categories, [`Interactions`] multiplies columns.
+//! Features: from raw values to contexts. [`Normalizer`] scales, [`PyramidPool`] pools tensors,
+//! [`Interactions`] multiplies columns.
 
-pub mod columns;
 mod interactions;
 mod normalizer;
 mod pyramid_pool;

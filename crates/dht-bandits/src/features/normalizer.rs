@@ -44,8 +44,8 @@ options!(NormalizerOptions::new() {
 /// 3. A normalizer that is never frozen violates (2) a little each round, less as it settles. This works, but less
 ///    well.
 ///
-/// A frozen normalizer ignores what it observes. A dimension that does not vary maps to 0, so append a bias column
-/// after normalising, not before ([`columns::with_bias`](super::columns::with_bias)).
+/// A frozen normalizer ignores what it observes. A dimension that does not vary maps to 0, so append a bias
+/// column, a constant 1, after normalising, not before.
 ///
 /// ```
 /// use dht_bandits::{Normalizer, features::NormalizerOptions};
@@ -260,7 +260,7 @@ impl Normalizer {
     /// Returns the state of this normalizer, to be saved.
     pub fn state(&self) -> NormalizerState {
         NormalizerState {
-            header: StateHeader::of("running-norm"),
+            header: StateHeader::new("running-norm"),
             options: self.options,
             weight: self.weight,
             mean: self.mean.clone(),

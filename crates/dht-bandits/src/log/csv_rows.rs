@@ -1,7 +1,7 @@
 //! Rows as CSV: `arm,propensity,reward` and a column for each feature.
 
 use super::LoggedDecision;
-use super::error::{LineProblem, LogError, check_propensity, check_value};
+use super::error::{LogError, LogProblem, check_propensity, check_value};
 use crate::arm::ArmId;
 use csv::{ByteRecord, Position, Reader, Writer};
 use std::collections::BTreeSet;
@@ -50,9 +50,9 @@ impl<R: Read> CsvRows<R> {
             let mut found = header.iter().enumerate().filter(|(_, title)| *title == name).map(|(index, _)| index);
             *column = found
                 .next()
-                .ok_or_else(|| LogError::line(&path, line, LineProblem::Missing(format!("column {name}"))))?;
+                .ok_or_else(|| LogError::line(&path, line, LogProblem::Missing(format!("column {name}"))))?;
             if found.next().is_some() {
-                let problem = LineProblem::Malformed(format!("there are two columns {name}"));
+                let problem = LogProblem::Malformed(format!("there are two columns {name}"));
                 return Err(LogError::line(&path, line, problem));
             }
         }
@@ -86,34 +86,34 @@ impl<R: Read> CsvRows<R> {
             },
             Err(csv::ErrorKind::Io(source)) => return Err(LogError::io(&self.path, source)),
             Err(csv::ErrorKind::UnequalLengths { expected_len, len, .. }) => {
-                LineProblem::Malformed(format!("there are {len} fields, expected {expected_len}"))
+                LogProblem::Malformed(format!("there are {len} fields, expected {expected_len}"))
             }
-            Err(other) => LineProblem::Malformed(format!("{other:?}")),
+            Err(other) => LogProblem::Malformed(format!("{other:?}")),
         };
         let line = line_of(&self.reader, self.record.position(), self.record.as_slice());
         Err(LogError::line(&self.path, line, problem))
     }
 
-    fn parse(&self, row: &mut LoggedDecision) -> Result<(), LineProblem> {
+    fn parse(&self, row: &mut LoggedDecision) -> Result<(), LogProblem> {
         let field = |index: usize, name: &str| {
             let text = std::str::from_utf8(self.record.get(index).unwrap_or_default());
-            text.map(str::trim).map_err(|_| LineProblem::Malformed(format!("{name} is no UTF-8")))
+            text.map(str::trim).map_err(|_| LogProblem::Malformed(format!("{name} is no UTF-8")))
         };
-        let number = |index: usize, name: &str| -> Result<f64, LineProblem> {
+        let number = |index: usize, name: &str| -> Result<f64, LogProblem> {
             let text = field(index, name)?;
             if text.is_empty() {
-                return Err(LineProblem::Missing(name.to_owned()));
+                return Err(LogProblem::Missing(name.to_owned()));
             }
-            text.parse().map_err(|_| LineProblem::Malformed(format!("{name} is {text:?}, expected a number")))
+            text.parse().map_err(|_| LogProblem::Malformed(format!("{name} is {text:?}, expected a number")))
         };
         let [arm, propensity, reward] = self.columns;
         let text = field(arm, "arm")?;
         let known = |arm: &ArmId| self.known.as_ref().is_none_or(|known| known.contains(arm));
         row.arm = text.parse().ok().map(ArmId::new).filter(known).ok_or_else(|| {
             if text.is_empty() {
-                LineProblem::Missing("arm".to_owned())
+                LogProblem::Missing("arm".to_owned())
             } else {
-                LineProblem::UnknownAction(text.to_owned())
+                LogProblem::UnknownAction(text.to_owned())
             }
         })?;
         let propensity = number(propensity, "propensity")?;
@@ -194,7 +194,7 @@ fn refuse(path: &Path, error: &csv::Error) -> LogError {
         return LogError::io(path, std::io::Error::new(source.kind(), source.to_string()));
     }
     let line = error.position().map_or(0, csv::Position::line);
-    LogError::line(path, line, LineProblem::Malformed(error.to_string()))
+    LogError::line(path, line, LogProblem::Malformed(error.to_string()))
 }
 
 /// Writes rows as CSV, with features named x0, x1 and so on.
@@ -223,14 +223,14 @@ impl<W: Write> CsvWriter<W> {
     /// # Errors
     /// A row that could not be read again; errors of the operating system.
     pub fn write(&mut self, row: &LoggedDecision) -> Result<(), LogError> {
-        let propensity = row.propensity.ok_or_else(|| LineProblem::Missing("propensity".to_owned()));
+        let propensity = row.propensity.ok_or_else(|| LogProblem::Missing("propensity".to_owned()));
         let propensity = propensity.map_err(|problem| LogError::Value { problem })?;
         let checked = check_propensity(propensity)
             .and_then(|()| check_value("reward", row.reward))
             .and_then(|()| row.context.iter().try_for_each(|&value| check_value("context", value)));
         checked.map_err(|problem| LogError::Value { problem })?;
         if row.drop_probability != 0.0 {
-            let problem = LineProblem::Malformed(format!(
+            let problem = LogProblem::Malformed(format!(
                 "the row has drop probability {}: csv has no column for it, use `write_dsjson`",
                 row.drop_probability
             ));

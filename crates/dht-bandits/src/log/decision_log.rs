@@ -1,6 +1,6 @@
 //! Writer of decisions and rewards.
 
-use super::error::{FileProblem, LogError, RewardProblem, check_value};
+use super::error::{LogError, LogProblem, check_value};
 use super::logged_request::LoggedRequest;
 use super::record::{DecisionRecord, Record, RewardRecord, Role, SegmentRecord, parse};
 use super::segment_writer::SegmentWriter;
@@ -52,13 +52,13 @@ options!(LogSettings::new() {
 /// clock is its largest time, and a reward is late if the clock, not its own time, is beyond the horizon.
 ///
 /// ```
-/// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
+/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
 /// use dht_bandits::log::{DecisionLog, LogReader, LogSettings, ReadSettings};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 /// # let folder = std::env::temp_dir().join(format!("decision-log-{}", std::process::id()));
 ///
 /// let mut rng = ChaCha8Rng::seed_from_u64(7);
-/// let mut policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+/// let mut policy = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 })?;
 /// let mut log = DecisionLog::open(&folder, LogSettings::default().with_horizon(Some(60.0)))?;
 /// let request = Request::new(&[1.0, 0.2]);
 /// let decision = policy.decide(&request, &mut rng)?;
@@ -81,12 +81,12 @@ options!(LogSettings::new() {
 /// ([`JoinedDecision::answered_at`](super::JoinedDecision::answered_at)):
 ///
 /// ```
-/// # use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
+/// # use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
 /// # use dht_bandits::log::{DecisionLog, LogPosition, LogReader, LogSettings, ReadSettings};
 /// # use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 /// # let folder = std::env::temp_dir().join(format!("decision-log-crash-{}", std::process::id()));
 /// # let mut rng = ChaCha8Rng::seed_from_u64(7);
-/// # let mut policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+/// # let mut policy = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 })?;
 /// # let mut log = DecisionLog::open(&folder, LogSettings::default())?;
 /// # let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
 /// # let id = log.append(&decision, None, 0.0)?;
@@ -196,7 +196,7 @@ impl DecisionLog {
                             self.late_below = self.late_below.max(next_id);
                         }
                     }
-                    Role::Made { id, time, shown } => {
+                    Role::Subject { id, time, shown } => {
                         self.next_id = self.next_id.max(id.saturating_add(1));
                         self.open.insert(id, Waiting { time, shown, answered: false });
                         self.pass(time);
@@ -210,7 +210,7 @@ impl DecisionLog {
             }
         }
         match numbers.last() {
-            Some(1..) if !met => Err(LogError::File { path: self.files.path(), problem: FileProblem::NoIds }),
+            Some(1..) if !met => Err(LogError::File { path: self.files.path(), problem: LogProblem::NoIds }),
             Some(1..) => self.files.begin(self.first_line()),
             _ => Ok(()),
         }
@@ -273,7 +273,7 @@ impl DecisionLog {
     ///
     /// # Errors
     /// Errors of `append`; a chosen arm that is not in the request; all arms except some
-    /// ([`Actions::Except`](crate::Actions::Except)) without probabilities, since the log does not know all arms.
+    /// ([`Request::except`](crate::Request::except)) without probabilities, since the log does not know all arms.
     pub fn append_request(
         &mut self,
         request: &Request<'_>,
@@ -322,7 +322,7 @@ impl DecisionLog {
     pub fn reward(&mut self, id: u64, reward: f64, time: f64) -> Result<(), LogError> {
         let waiting = self.waiting_for(id, time)?;
         if waiting.shown.is_some() {
-            return Err(LogError::Reward { id, problem: RewardProblem::TakesFeedback });
+            return Err(LogError::Reward { id, problem: LogProblem::TakesFeedback });
         }
         self.write_answer(&Record::Reward(RewardRecord { id, time, reward }), id, time)
     }
@@ -332,13 +332,11 @@ impl DecisionLog {
         check_value("time", time).map_err(|problem| LogError::Value { problem })?;
         let now = self.now.max(time);
         let problem = match self.open.get(&id) {
-            None if id >= self.next_id => RewardProblem::Unknown,
-            None if id < self.late_below => RewardProblem::Late,
-            None => RewardProblem::Gone,
-            Some(entry) if entry.answered => RewardProblem::Twice,
-            Some(entry) if self.settings.horizon.is_some_and(|horizon| now - entry.time > horizon) => {
-                RewardProblem::Late
-            }
+            None if id >= self.next_id => LogProblem::Unknown,
+            None if id < self.late_below => LogProblem::Late,
+            None => LogProblem::Gone,
+            Some(entry) if entry.answered => LogProblem::Twice,
+            Some(entry) if self.settings.horizon.is_some_and(|horizon| now - entry.time > horizon) => LogProblem::Late,
             Some(entry) => return Ok(*entry),
         };
         Err(LogError::Reward { id, problem })
@@ -373,7 +371,7 @@ fn clock_of(folder: &Path, number: u64, newest: bool) -> Result<Option<f64>, Log
     let mut found: Option<f64> = None;
     while lines.advance()? {
         let time = match parse(lines.line()).map_err(|problem| lines.refuse(problem))?.role() {
-            Role::Made { time, .. } | Role::Answer { time, .. } => time,
+            Role::Subject { time, .. } | Role::Answer { time, .. } => time,
             Role::Segment(SegmentRecord { clock: Some(clock), .. }) => clock,
             Role::Segment(_) => continue,
         };

@@ -1,7 +1,7 @@
 //! Vowpal Wabbit's decision-service JSON (`--dsjson`), one event per line.
 
 use super::LoggedDecision;
-use super::error::{LineProblem, LogError, check_propensity, check_value};
+use super::error::{LogError, LogProblem, check_propensity, check_value};
 use super::lines::Lines;
 use crate::arm::ArmId;
 use crate::error::Error;
@@ -133,15 +133,15 @@ impl<R: BufRead> DsjsonRows<R> {
         self.lines.torn()
     }
 
-    fn row(&mut self, event: Event) -> Result<LoggedDecision, LineProblem> {
-        let missing = |what: &str| LineProblem::Missing(what.to_owned());
+    fn row(&mut self, event: Event) -> Result<LoggedDecision, LogProblem> {
+        let missing = |what: &str| LogProblem::Missing(what.to_owned());
         let context = event.context.ok_or_else(|| missing("context c"))?;
         let actions = context.get("_multi").and_then(Value::as_array).ok_or_else(|| missing("_multi in c"))?;
         let arms = actions.iter().enumerate().map(|(index, action)| self.arm(index, action));
         let arms = arms.collect::<Result<Vec<_>, _>>()?;
-        let arm = |number: usize| -> Result<ArmId, LineProblem> {
+        let arm = |number: usize| -> Result<ArmId, LogProblem> {
             let position = number.checked_sub(1).and_then(|position| arms.get(position));
-            position.copied().ok_or_else(|| LineProblem::UnknownAction(format!("{number} of {}", arms.len())))
+            position.copied().ok_or_else(|| LogProblem::UnknownAction(format!("{number} of {}", arms.len())))
         };
         // No list is so long that the largest number could be one of its positions.
         let from_index = event.index.map(|index| index.saturating_add(1));
@@ -149,12 +149,12 @@ impl<R: BufRead> DsjsonRows<R> {
         let chosen_arm = arm(chosen)?;
         if let Some(index) = event.index.filter(|index| *index != chosen - 1) {
             let problem = format!("_label_Action is {chosen}, _labelIndex {index}: expected {}", chosen - 1);
-            return Err(LineProblem::Malformed(problem));
+            return Err(LogProblem::Malformed(problem));
         }
         let all = &event.probabilities;
         if !all.is_empty() && all.len() != event.actions.len() {
             let (a, p) = (event.actions.len(), all.len());
-            return Err(LineProblem::Malformed(format!("a has {a} actions, p {p} probabilities")));
+            return Err(LogProblem::Malformed(format!("a has {a} actions, p {p} probabilities")));
         }
         let of_chosen = event.actions.iter().position(|number| *number == chosen).and_then(|at| all.get(at)).copied();
         let propensity = event.probability.or(of_chosen).ok_or_else(|| missing("propensity"))?;
@@ -165,7 +165,7 @@ impl<R: BufRead> DsjsonRows<R> {
             let of = |(number, probability): (&usize, &f64)| Ok((arm(*number)?, *probability));
             let entries = event.actions.iter().zip(all).map(of).collect::<Result<Vec<_>, _>>()?;
             super::check_distribution("the logging policy", &entries)
-                .map_err(|error| LineProblem::Malformed(error.to_string()))?;
+                .map_err(|error| LogProblem::Malformed(error.to_string()))?;
             Some(entries)
         } else {
             None
@@ -189,13 +189,13 @@ impl<R: BufRead> DsjsonRows<R> {
         row.check(0).map_err(|error| {
             let problem =
                 if let Error::InRound { source, .. } = &error { source.to_string() } else { error.to_string() };
-            LineProblem::Malformed(problem)
+            LogProblem::Malformed(problem)
         })?;
         Ok(row)
     }
 
     /// Features of all actions, row by row.
-    fn features(&mut self, actions: &[Value]) -> Result<Option<Vec<f64>>, LineProblem> {
+    fn features(&mut self, actions: &[Value]) -> Result<Option<Vec<f64>>, LogProblem> {
         if self.columns.actions.is_empty() {
             return Ok(None);
         }
@@ -209,31 +209,31 @@ impl<R: BufRead> DsjsonRows<R> {
             let expected = *width.get_or_insert(got);
             if got != expected || got == 0 {
                 let problem = format!("action {} has {got} features, those before {expected}", index + 1);
-                return Err(LineProblem::Malformed(problem));
+                return Err(LogProblem::Malformed(problem));
             }
         }
         Ok(Some(rows))
     }
 
-    fn arm(&self, index: usize, action: &Value) -> Result<ArmId, LineProblem> {
+    fn arm(&self, index: usize, action: &Value) -> Result<ArmId, LogProblem> {
         let Some(pointer) = &self.columns.arm else { return Ok(ArmId::new(index as u64)) };
-        let value = action.pointer(pointer).ok_or_else(|| LineProblem::Missing(format!("{pointer} in _multi")))?;
+        let value = action.pointer(pointer).ok_or_else(|| LogProblem::Missing(format!("{pointer} in _multi")))?;
         let number = value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
-        number.map(ArmId::new).ok_or_else(|| LineProblem::UnknownAction(value.to_string()))
+        number.map(ArmId::new).ok_or_else(|| LogProblem::UnknownAction(value.to_string()))
     }
 }
 
 /// Appends the values of a column; returns whether the column is present.
-fn feature(context: &Value, column: &str, out: &mut Vec<f64>) -> Result<bool, LineProblem> {
+fn feature(context: &Value, column: &str, out: &mut Vec<f64>) -> Result<bool, LogProblem> {
     if !column.starts_with('/') {
-        return Err(LineProblem::Malformed(format!("the column {column:?} is no JSON pointer: those begin with /")));
+        return Err(LogProblem::Malformed(format!("the column {column:?} is no JSON pointer: those begin with /")));
     }
-    let mut add = |value: f64| -> Result<(), LineProblem> {
+    let mut add = |value: f64| -> Result<(), LogProblem> {
         check_value(column, value)?;
         out.push(value);
         Ok(())
     };
-    let refuse = |value: &Value| LineProblem::Malformed(format!("{column} is {value}, expected numbers"));
+    let refuse = |value: &Value| LogProblem::Malformed(format!("{column} is {value}, expected numbers"));
     if let Some((pointer, text)) = column.split_once('=') {
         let found = context.pointer(pointer);
         // A number or a truth value is compared as it is written.
@@ -287,12 +287,12 @@ impl<R: BufRead> Iterator for DsjsonRows<R> {
                     }
                     self.row(event).map(|row| (row, hash))
                 }
-                Err(error) => Err(LineProblem::Malformed(error.to_string())),
+                Err(error) => Err(LogProblem::Malformed(error.to_string())),
             };
             let row = row.and_then(|(row, hash)| match self.dimension {
                 Some(expected) if expected != row.context.len() => {
                     let got = row.context.len();
-                    Err(LineProblem::Malformed(format!("the context has {got} values, those before {expected}")))
+                    Err(LogProblem::Malformed(format!("the context has {got} values, those before {expected}")))
                 }
                 _ => {
                     self.seen.extend(hash);
@@ -319,66 +319,68 @@ fn hash_of(id: &str) -> u128 {
     half(0) << 64 | half(1)
 }
 
-/// Writes a row as one line of dsjson. [`DsjsonRows`] reads it back with the context column `/x`, the action column
-/// `/f` and the arm column `/i/id`. The context is the list `x` of the shared features. Each arm has its number as a
-/// feature, and the list `f` of its features if it has some. Arms without an entry in the probabilities are written
-/// with 0. Probabilities need not sum to 1 with an estimated propensity, so only the chosen arm's is then written.
-///
-/// # Errors
-/// A row that could not be read again: without a propensity or available arms, with a chosen arm that is not available,
-/// with a propensity outside (0, 1] or values that are not finite, with probabilities and a duplicate available arm.
-/// Errors of the operating system.
-pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) -> Result<(), LogError> {
-    let refuse = |problem| Err(LogError::Value { problem });
-    if let Err(error) = row.check(0) {
-        return refuse(LineProblem::Malformed(error.to_string()));
-    }
-    let Some(arms) = &row.available else { return refuse(LineProblem::Missing("available arms".to_owned())) };
-    let number = |arm: ArmId| arms.iter().position(|other| *other == arm).map(|position| position + 1);
-    let Some(chosen) = number(row.arm) else { return refuse(LineProblem::UnknownAction(row.arm.to_string())) };
-    let Some(propensity) = row.propensity else { return refuse(LineProblem::Missing("propensity".to_owned())) };
-    let mut all: Vec<(usize, f64)> = vec![(chosen, propensity)];
-    if let Some(probabilities) = row.probabilities.as_ref().filter(|_| row.propensity_error <= QUADRATURE_ERROR) {
-        for (arm, probability) in probabilities.iter().filter(|(arm, _)| *arm != row.arm) {
-            match number(*arm) {
-                Some(number) => all.push((number, *probability)),
-                None => return refuse(LineProblem::UnknownAction(arm.to_string())),
+impl LoggedDecision {
+    /// Writes a row as one line of dsjson. [`DsjsonRows`] reads it back with the context column `/x`, the action column
+    /// `/f` and the arm column `/i/id`. The context is the list `x` of the shared features. Each arm has its number as a
+    /// feature, and the list `f` of its features if it has some. Arms without an entry in the probabilities are written
+    /// with 0. Probabilities need not sum to 1 with an estimated propensity, so only the chosen arm's is then written.
+    ///
+    /// # Errors
+    /// A row that could not be read again: without a propensity or available arms, with a chosen arm that is not available,
+    /// with a propensity outside (0, 1] or values that are not finite, with probabilities and a duplicate available arm.
+    /// Errors of the operating system.
+    pub fn write_dsjson(&self, out: &mut impl Write, event_id: &str) -> Result<(), LogError> {
+        let refuse = |problem| Err(LogError::Value { problem });
+        if let Err(error) = self.check(0) {
+            return refuse(LogProblem::Malformed(error.to_string()));
+        }
+        let Some(arms) = &self.available else { return refuse(LogProblem::Missing("available arms".to_owned())) };
+        let number = |arm: ArmId| arms.iter().position(|other| *other == arm).map(|position| position + 1);
+        let Some(chosen) = number(self.arm) else { return refuse(LogProblem::UnknownAction(self.arm.to_string())) };
+        let Some(propensity) = self.propensity else { return refuse(LogProblem::Missing("propensity".to_owned())) };
+        let mut all: Vec<(usize, f64)> = vec![(chosen, propensity)];
+        if let Some(probabilities) = self.probabilities.as_ref().filter(|_| self.propensity_error <= QUADRATURE_ERROR) {
+            for (arm, probability) in probabilities.iter().filter(|(arm, _)| *arm != self.arm) {
+                match number(*arm) {
+                    Some(number) => all.push((number, *probability)),
+                    None => return refuse(LogProblem::UnknownAction(arm.to_string())),
+                }
+            }
+            // Readers take the probabilities where all are there: those that were left out are 0.
+            let mut left_out = vec![true; arms.len()];
+            all.iter().for_each(|(number, _)| left_out[number - 1] = false);
+            all.extend((1..).zip(&left_out).filter(|(_, left_out)| **left_out).map(|(number, _)| (number, 0.0)));
+        }
+        if all.len() == arms.len() {
+            let entries: Vec<_> = all.iter().map(|(number, probability)| (arms[number - 1], *probability)).collect();
+            if let Err(error) = super::check_distribution("the logging policy", &entries) {
+                return refuse(LogProblem::Malformed(error.to_string()));
             }
         }
-        // Readers take the probabilities where all are there: those that were left out are 0.
-        let mut left_out = vec![true; arms.len()];
-        all.iter().for_each(|(number, _)| left_out[number - 1] = false);
-        all.extend((1..).zip(&left_out).filter(|(_, left_out)| **left_out).map(|(number, _)| (number, 0.0)));
-    }
-    if all.len() == arms.len() {
-        let entries: Vec<_> = all.iter().map(|(number, probability)| (arms[number - 1], *probability)).collect();
-        if let Err(error) = super::check_distribution("the logging policy", &entries) {
-            return refuse(LineProblem::Malformed(error.to_string()));
+        let width = self.features.as_ref().map_or(0, |features| features.len() / arms.len().max(1));
+        let action = |(index, arm): (usize, &ArmId)| {
+            let mut action = serde_json::json!({"i": {"id": arm.number().to_string()}});
+            if let Some(features) = &self.features {
+                action["f"] = features[index * width..][..width].into();
+            }
+            action
+        };
+        let mut event = serde_json::json!({
+            "_label_cost": 0.0 - self.reward,
+            "_label_probability": propensity,
+            "_label_Action": chosen,
+            "_labelIndex": chosen - 1,
+            "EventId": event_id,
+            "a": all.iter().map(|entry| entry.0).collect::<Vec<_>>(),
+            "p": all.iter().map(|entry| entry.1).collect::<Vec<_>>(),
+            "c": {
+                "x": self.context,
+                "_multi": arms.iter().enumerate().map(action).collect::<Vec<_>>(),
+            },
+        });
+        if self.drop_probability > 0.0 {
+            event["pdrop"] = self.drop_probability.into();
         }
+        writeln!(out, "{event}").map_err(|source| LogError::io(Path::new("dsjson"), source))
     }
-    let width = row.features.as_ref().map_or(0, |features| features.len() / arms.len().max(1));
-    let action = |(index, arm): (usize, &ArmId)| {
-        let mut action = serde_json::json!({"i": {"id": arm.number().to_string()}});
-        if let Some(features) = &row.features {
-            action["f"] = features[index * width..][..width].into();
-        }
-        action
-    };
-    let mut event = serde_json::json!({
-        "_label_cost": 0.0 - row.reward,
-        "_label_probability": propensity,
-        "_label_Action": chosen,
-        "_labelIndex": chosen - 1,
-        "EventId": event_id,
-        "a": all.iter().map(|entry| entry.0).collect::<Vec<_>>(),
-        "p": all.iter().map(|entry| entry.1).collect::<Vec<_>>(),
-        "c": {
-            "x": row.context,
-            "_multi": arms.iter().enumerate().map(action).collect::<Vec<_>>(),
-        },
-    });
-    if row.drop_probability > 0.0 {
-        event["pdrop"] = row.drop_probability.into();
-    }
-    writeln!(out, "{event}").map_err(|source| LogError::io(Path::new("dsjson"), source))
 }

@@ -24,7 +24,7 @@ pub enum LogError {
         /// Path of the file.
         path: PathBuf,
         /// Description of the problem.
-        problem: FileProblem,
+        problem: LogProblem,
     },
     /// Another process, or another `DecisionLog`, writes to this folder.
     #[error("{path} is in use by another writer")]
@@ -40,7 +40,7 @@ pub enum LogError {
         /// Number of the line, from 1.
         line: u64,
         /// Description of the problem.
-        problem: LineProblem,
+        problem: LogProblem,
     },
     /// A file is missing between existing files: its content is lost.
     #[error("{path} is missing: the log goes on with {next}")]
@@ -56,44 +56,23 @@ pub enum LogError {
         /// Id of its decision or slate.
         id: u64,
         /// Description of the problem.
-        problem: RewardProblem,
+        problem: LogProblem,
     },
     /// A value cannot be written.
     #[error("cannot be logged: {problem}")]
     Value {
         /// Description of the problem.
-        problem: LineProblem,
+        problem: LogProblem,
     },
     /// A setting is out of its range.
     #[error(transparent)]
     Setting(#[from] crate::error::Error),
 }
 
-/// Reason why a file cannot belong to a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FileProblem {
-    /// The file is a folder, a device or a pipe, or a symbolic link to one.
-    #[error("this is no regular file, as those of a log are")]
-    NotRegular,
-    /// The file exists where the log would create its next file.
-    #[error("this file, which the log was to begin, is there already, and the log did not write it: move it elsewhere")]
-    Exists,
-    /// The file has the last possible number.
-    #[error("no number is left for the file that would follow this one: the log did not write it, move it elsewhere")]
-    LastNumber,
-    /// The file is the newest, is empty, and so are all files before it.
-    #[error(
-        "nothing is left that tells with which id the log goes on: bring back the file before this one, or begin in \
-         another folder"
-    )]
-    NoIds,
-}
-
-/// Problem with a line of a log.
+/// Problem with a line, a file, a reward or a value of a log.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum LineProblem {
+pub enum LogProblem {
     /// The line is malformed: cut off, not JSON, or of another shape.
     #[error("malformed: {0}")]
     Malformed(String),
@@ -120,7 +99,7 @@ pub enum LineProblem {
         /// Id of the decision or slate that it names.
         id: u64,
         /// Description of the problem.
-        problem: RewardProblem,
+        problem: Box<LogProblem>,
     },
     /// The reader of decisions met a slate, or the reader of slates a decision.
     #[error("{what} {id} is read by {reader}")]
@@ -143,12 +122,21 @@ pub enum LineProblem {
         /// Largest id before this line.
         last: u64,
     },
-}
-
-/// Reason why a reward belongs to no decision, or feedback to no slate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RewardProblem {
+    /// The file is a folder, a device or a pipe, or a symbolic link to one.
+    #[error("this is no regular file, as those of a log are")]
+    NotRegular,
+    /// The file exists where the log would create its next file.
+    #[error("this file, which the log was to begin, is there already, and the log did not write it: move it elsewhere")]
+    Exists,
+    /// The file has the last possible number.
+    #[error("no number is left for the file that would follow this one: the log did not write it, move it elsewhere")]
+    LastNumber,
+    /// The file is the newest, is empty, and so are all files before it.
+    #[error(
+        "nothing is left that tells with which id the log goes on: bring back the file before this one, or begin in \
+         another folder"
+    )]
+    NoIds,
     /// The log holds no such decision or slate.
     #[error("the log holds no decision or slate of this id")]
     Unknown,
@@ -192,30 +180,30 @@ impl LogError {
         Self::Io { path: path.to_owned(), source }
     }
 
-    pub(super) fn line(path: &Path, line: u64, problem: LineProblem) -> Self {
+    pub(super) fn line(path: &Path, line: u64, problem: LogProblem) -> Self {
         Self::Line { path: path.to_owned(), line, problem }
     }
 }
 
 /// Refuses a value beyond ±1e100.
-pub(super) fn check_value(what: &str, value: f64) -> Result<(), LineProblem> {
-    if value.abs() <= 1e100 { Ok(()) } else { Err(LineProblem::NotFinite { what: what.to_owned(), value }) }
+pub(super) fn check_value(what: &str, value: f64) -> Result<(), LogProblem> {
+    if value.abs() <= 1e100 { Ok(()) } else { Err(LogProblem::NotFinite { what: what.to_owned(), value }) }
 }
 
 /// Refuses a choice with a score that JSON cannot represent. The largest `f64` is accepted: it is UCB1's score of an
 /// arm without rewards.
-pub(super) fn check_choice(choice: &Choice) -> Result<(), LineProblem> {
+pub(super) fn check_choice(choice: &Choice) -> Result<(), LogProblem> {
     let Choice { score, mean, width, propensity_error, .. } = *choice;
     let values = [("score", score), ("mean", mean), ("width", width), ("propensity_error", propensity_error)];
     values.into_iter().filter(|(_, value)| *value != f64::MAX).try_for_each(|(what, value)| check_value(what, value))
 }
 
 /// Refuses the largest number as an id, since no id could follow.
-pub(super) fn check_id(id: u64) -> Result<(), LineProblem> {
-    if id < u64::MAX { Ok(()) } else { Err(LineProblem::Malformed(format!("{id} is no id"))) }
+pub(super) fn check_id(id: u64) -> Result<(), LogProblem> {
+    if id < u64::MAX { Ok(()) } else { Err(LogProblem::Malformed(format!("{id} is no id"))) }
 }
 
 /// Refuses a propensity outside (0, 1].
-pub(super) fn check_propensity(propensity: f64) -> Result<(), LineProblem> {
-    if propensity > 0.0 && propensity <= 1.0 { Ok(()) } else { Err(LineProblem::Propensity(propensity)) }
+pub(super) fn check_propensity(propensity: f64) -> Result<(), LogProblem> {
+    if propensity > 0.0 && propensity <= 1.0 { Ok(()) } else { Err(LogProblem::Propensity(propensity)) }
 }

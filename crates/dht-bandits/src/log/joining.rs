@@ -1,6 +1,6 @@
 //! Joining of rewards to decisions, and of feedback to slates, while a log is read.
 
-use super::error::{LineProblem, LogError, RewardProblem};
+use super::error::{LogError, LogProblem};
 use super::lines::Lines;
 use super::record::{Record, SegmentRecord, parse};
 use super::segments::{LogPosition, path_of, read_segment, segments};
@@ -27,6 +27,8 @@ pub struct LogCounts {
     pub waiting: u64,
     /// Refused lines, except those counted in [`other`](Self::other).
     pub refused: u64,
+    /// Files that could not be read, or not to their end.
+    pub unreadable: u64,
     /// Slates met by the reader of decisions, or decisions met by the reader of slates.
     pub other: u64,
     /// Rewards, or feedback, whose decision or slate was in a file that is missing.
@@ -38,34 +40,34 @@ pub struct LogCounts {
 }
 
 /// Kind of joined records: decisions with rewards, or slates with feedback.
-pub(super) trait Kind: Debug {
+pub(super) trait Joinable: Debug {
     /// Record that waits for an answer: a decision or a slate.
-    type Made: Debug;
+    type Subject: Debug;
     /// Answer: a reward or feedback.
     type Answer: Debug;
     /// Record joined with its answer.
     type Joined;
 
     /// Classifies a record for this reader.
-    fn sort(record: Record) -> Sorted<Self::Made, Self::Answer>;
+    fn classify(record: Record) -> ReaderRecord<Self::Subject, Self::Answer>;
 
     /// Refuses an answer that does not fit the record.
-    fn check(made: &Self::Made, answer: &Self::Answer) -> Result<(), RewardProblem>;
+    fn check(made: &Self::Subject, answer: &Self::Answer) -> Result<(), LogProblem>;
 
     /// Default answer of a record without an answer.
-    fn default(&self, made: &Self::Made) -> Option<Self::Answer>;
+    fn default(&self, made: &Self::Subject) -> Option<Self::Answer>;
 
     /// Joins a record with its answer; `answered_at` is the position of the answer, `None` for the default.
-    fn join(made: Self::Made, answer: Self::Answer, answered_at: Option<LogPosition>) -> Self::Joined;
+    fn join(made: Self::Subject, answer: Self::Answer, answered_at: Option<LogPosition>) -> Self::Joined;
 }
 
 /// Record, classified for a reader.
-pub(super) enum Sorted<M, A> {
-    Made(u64, f64, M),
+pub(super) enum ReaderRecord<M, A> {
+    Subject(u64, f64, M),
     Answer(u64, f64, A),
     Segment(SegmentRecord),
     /// Record of the other reader that waits for an answer, with the error to report.
-    OtherMade(u64, f64, LineProblem),
+    OtherSubject(u64, f64, LogProblem),
     OtherAnswer(f64),
 }
 
@@ -81,7 +83,7 @@ struct Waiting<M, A> {
 
 /// Reader of a log, for one kind of records.
 #[derive(Debug)]
-pub(super) struct Joining<K: Kind> {
+pub(super) struct Joining<K: Joinable> {
     kind: K,
     horizon: Option<f64>,
     folder: PathBuf,
@@ -95,7 +97,7 @@ pub(super) struct Joining<K: Kind> {
     /// Open file; `file` is its number.
     lines: Option<Lines<BufReader<File>>>,
     file: u64,
-    waiting: VecDeque<Waiting<K::Made, K::Answer>>,
+    waiting: VecDeque<Waiting<K::Subject, K::Answer>>,
     last: Option<u64>,
     /// Largest time so far.
     now: f64,
@@ -103,7 +105,7 @@ pub(super) struct Joining<K: Kind> {
     pub(super) counts: LogCounts,
 }
 
-impl<K: Kind> Joining<K> {
+impl<K: Joinable> Joining<K> {
     pub(super) fn open(folder: &Path, kind: K, horizon: Option<f64>) -> Result<Self, LogError> {
         if let Some(horizon) = horizon {
             check_parameter("horizon", horizon, horizon > 0.0, "positive")?;
@@ -141,7 +143,7 @@ impl<K: Kind> Joining<K> {
                 break;
             }
             let torn = lines.torn();
-            let refused = lines.refuse(LineProblem::Malformed("cut off, but not at the end of the log".to_owned()));
+            let refused = lines.refuse(LogProblem::Malformed("cut off, but not at the end of the log".to_owned()));
             self.lines = None;
             if torn > 0 {
                 if !self.segments.is_empty() {
@@ -154,7 +156,7 @@ impl<K: Kind> Joining<K> {
         let Some(lines) = &self.lines else { return Ok(false) };
         let position = LogPosition { file: self.file, byte: lines.start() };
         let parsed = parse(lines.line()).and_then(|record| record.check().map(|()| record));
-        let outcome = parsed.and_then(|record| self.take(K::sort(record), position));
+        let outcome = parsed.and_then(|record| self.take(K::classify(record), position));
         // Taken anew, since `self` was written to meanwhile.
         match (&self.lines, outcome) {
             (Some(lines), Err(problem)) => Err(lines.refuse(problem)),
@@ -191,24 +193,25 @@ impl<K: Kind> Joining<K> {
     }
 
     /// Processes the record at this position.
-    fn take(&mut self, record: Sorted<K::Made, K::Answer>, position: LogPosition) -> Result<(), LineProblem> {
+    fn take(&mut self, record: ReaderRecord<K::Subject, K::Answer>, position: LogPosition) -> Result<(), LogProblem> {
         match record {
-            Sorted::Segment(record) => {
+            ReaderRecord::Segment(record) => {
                 self.end_gap(record.next_id);
                 self.now = self.now.max(record.clock.unwrap_or(f64::NEG_INFINITY));
             }
-            Sorted::Made(id, time, made) => {
+            ReaderRecord::Subject(id, time, made) => {
                 self.ascend(id, time)?;
                 self.waiting.push_back(Waiting { id, time, made, answer: None, answer_lost: false });
             }
-            Sorted::OtherMade(id, time, problem) => {
+            ReaderRecord::OtherSubject(id, time, problem) => {
                 self.ascend(id, time)?;
                 return Err(problem);
             }
-            Sorted::OtherAnswer(time) => self.now = self.now.max(time),
-            Sorted::Answer(id, time, answer) => {
+            ReaderRecord::OtherAnswer(time) => self.now = self.now.max(time),
+            ReaderRecord::Answer(id, time, answer) => {
                 self.now = self.now.max(time);
-                self.answer(id, answer, position).map_err(|problem| LineProblem::Reward { id, problem })?;
+                self.answer(id, answer, position)
+                    .map_err(|problem| LogProblem::Reward { id, problem: Box::new(problem) })?;
             }
         }
         Ok(())
@@ -233,10 +236,10 @@ impl<K: Kind> Joining<K> {
     }
 
     /// Refuses an id that is not the largest so far.
-    fn ascend(&mut self, id: u64, time: f64) -> Result<(), LineProblem> {
+    fn ascend(&mut self, id: u64, time: f64) -> Result<(), LogProblem> {
         self.end_gap(id);
         if let Some(last) = self.last.filter(|last| id <= *last) {
-            return Err(LineProblem::Order { id, last });
+            return Err(LogProblem::Order { id, last });
         }
         self.last = Some(id);
         self.now = self.now.max(time);
@@ -244,16 +247,16 @@ impl<K: Kind> Joining<K> {
     }
 
     /// Assigns an answer to its waiting record.
-    fn answer(&mut self, id: u64, answer: K::Answer, position: LogPosition) -> Result<(), RewardProblem> {
+    fn answer(&mut self, id: u64, answer: K::Answer, position: LogPosition) -> Result<(), LogProblem> {
         let first = self.waiting.front().map_or(u64::MAX, |first| first.id);
         match self.waiting.binary_search_by_key(&id, |waiting| waiting.id) {
             Ok(index) => {
                 let found = &mut self.waiting[index];
                 if found.answer.is_some() {
-                    return Err(RewardProblem::Twice);
+                    return Err(LogProblem::Twice);
                 }
                 if self.horizon.is_some_and(|horizon| self.now - found.time > horizon) {
-                    return Err(RewardProblem::Late);
+                    return Err(LogProblem::Late);
                 }
                 K::check(&found.made, &answer)?;
                 found.answer = Some((answer, position));
@@ -265,9 +268,9 @@ impl<K: Kind> Joining<K> {
             }
             Err(_) if id < first && self.last.is_some_and(|last| id <= last) => {
                 // Without a horizon what waits no longer was answered.
-                Err(if self.horizon.is_some() { RewardProblem::Late } else { RewardProblem::Twice })
+                Err(if self.horizon.is_some() { LogProblem::Late } else { LogProblem::Twice })
             }
-            Err(_) => Err(RewardProblem::Unknown),
+            Err(_) => Err(LogProblem::Unknown),
         }
     }
 
@@ -315,9 +318,10 @@ impl<K: Kind> Joining<K> {
                 Ok(false) => self.ended = true,
                 Err(error) => {
                     *match &error {
-                        LogError::Line { problem: LineProblem::OtherReader { .. }, .. } => &mut self.counts.other,
+                        LogError::Line { problem: LogProblem::OtherReader { .. }, .. } => &mut self.counts.other,
                         LogError::MissingFile { .. } => &mut self.counts.gaps,
-                        _ => &mut self.counts.refused,
+                        LogError::Line { .. } => &mut self.counts.refused,
+                        _ => &mut self.counts.unreadable,
                     } += 1;
                     if error.loses_lines() {
                         self.lose();

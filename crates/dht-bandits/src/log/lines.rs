@@ -1,6 +1,6 @@
 //! Lines of a file with their numbers, in one reused buffer; an end of the file that was cut off is not a line.
 
-use super::error::{LineProblem, LogError};
+use super::error::{LogError, LogProblem};
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
@@ -57,7 +57,7 @@ impl<R: BufRead> Lines<R> {
             } else if !is_whole(&self.buffer) {
                 if length as u64 == LONGEST_LINE {
                     self.skip_line()?;
-                    return Err(self.refuse(LineProblem::Malformed(TOO_LONG.to_owned())));
+                    return Err(self.refuse(LogProblem::Malformed(TOO_LONG.to_owned())));
                 }
                 self.torn += 1;
                 return Ok(false);
@@ -101,7 +101,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// Creates the error for the current line.
-    pub(super) fn refuse(&self, problem: LineProblem) -> LogError {
+    pub(super) fn refuse(&self, problem: LogProblem) -> LogError {
         LogError::line(&self.path, self.number, problem)
     }
 }

@@ -1,6 +1,6 @@
 //! Requests in a log.
 
-use super::error::LineProblem;
+use super::error::LogProblem;
 use crate::arm::ArmId;
 use crate::policy::{Actions, Request};
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ impl LoggedRequest {
         request: &Request<'_>,
         kept: Option<&[f64]>,
         probabilities: Option<&[(ArmId, f64)]>,
-    ) -> Result<Self, LineProblem> {
+    ) -> Result<Self, LogProblem> {
         let (available, features) = match request.actions {
             Actions::All => (None, None),
             Actions::Only(arms) => (Some(arms.to_vec()), None),
@@ -42,9 +42,9 @@ impl LoggedRequest {
                     (Some(arms.collect()), None)
                 }
                 None => {
-                    let what = "list of the arms that could be chosen: name them (Actions::Only), or, for a decision, \
+                    let what = "list of the arms that could be chosen: name them (`Request::only`), or, for a decision, \
                                 log probabilities";
-                    return Err(LineProblem::Missing(what.to_owned()));
+                    return Err(LogProblem::Missing(what.to_owned()));
                 }
             },
         };

@@ -1,6 +1,6 @@
 //! Rows of logged slates.
 
-use super::{check_logged_propensity, request_of};
+use super::logged_decision::{check_logged_propensity, request_of};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::policy::{Feedback, Request};

@@ -1,8 +1,8 @@
 //! Reader of a decision log that joins rewards to decisions.
 
 use super::LoggedDecision;
-use super::error::{LineProblem, LogError, RewardProblem};
-use super::joining::{Joining, Kind, LogCounts, Sorted};
+use super::error::{LogError, LogProblem};
+use super::joining::{Joinable, Joining, LogCounts, ReaderRecord};
 use super::logged_request::LoggedRequest;
 use super::record::{DecisionRecord, Record, RewardRecord};
 use super::segments::LogPosition;
@@ -75,24 +75,26 @@ struct Decisions {
     default_reward: Option<f64>,
 }
 
-impl Kind for Decisions {
-    type Made = DecisionRecord;
+impl Joinable for Decisions {
+    type Subject = DecisionRecord;
     type Answer = f64;
     type Joined = JoinedDecision;
 
-    fn sort(record: Record) -> Sorted<DecisionRecord, f64> {
+    fn classify(record: Record) -> ReaderRecord<DecisionRecord, f64> {
         match record {
-            Record::Decision(record) => Sorted::Made(record.id, record.time, record),
-            Record::Reward(RewardRecord { id, time, reward }) => Sorted::Answer(id, time, reward),
-            Record::Slate(SlateRecord { id, time, .. }) => {
-                Sorted::OtherMade(id, time, LineProblem::OtherReader { what: "slate", id, reader: "SlateReader" })
-            }
-            Record::Feedback(record) => Sorted::OtherAnswer(record.time),
-            Record::Segment(record) => Sorted::Segment(record),
+            Record::Decision(record) => ReaderRecord::Subject(record.id, record.time, record),
+            Record::Reward(RewardRecord { id, time, reward }) => ReaderRecord::Answer(id, time, reward),
+            Record::Slate(SlateRecord { id, time, .. }) => ReaderRecord::OtherSubject(
+                id,
+                time,
+                LogProblem::OtherReader { what: "slate", id, reader: "SlateReader" },
+            ),
+            Record::Feedback(record) => ReaderRecord::OtherAnswer(record.time),
+            Record::Segment(record) => ReaderRecord::Segment(record),
         }
     }
 
-    fn check(_: &DecisionRecord, _: &f64) -> Result<(), RewardProblem> {
+    fn check(_: &DecisionRecord, _: &f64) -> Result<(), LogProblem> {
         Ok(())
     }
 
@@ -113,7 +115,7 @@ impl Kind for Decisions {
 /// on.
 ///
 /// An unusable line is an error, and the next call continues after it. A last line that was cut off by a crash is not
-/// an error: it is [counted](Self::counts). A slate is an error ([`LineProblem::OtherReader`]), since a log read by the
+/// an error: it is [counted](Self::counts). A slate is an error ([`LogProblem::OtherReader`]), since a log read by the
 /// wrong reader would otherwise appear to be empty. If one folder holds both, continue after the error. Feedback on
 /// slates is skipped.
 ///

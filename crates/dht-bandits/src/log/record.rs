@@ -1,7 +1,7 @@
 //! Lines of a decision log.
 
 use super::LoggedDecision;
-use super::error::{LineProblem, check_choice, check_id, check_propensity, check_value};
+use super::error::{LogProblem, check_choice, check_id, check_propensity, check_value};
 use super::logged_request::LoggedRequest;
 use super::slate_record::{FeedbackRecord, SlateRecord};
 use crate::arm::ArmId;
@@ -24,7 +24,7 @@ pub(super) enum Record {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Role {
     /// A decision, or a slate of `shown` chosen arms.
-    Made { id: u64, time: f64, shown: Option<usize> },
+    Subject { id: u64, time: f64, shown: Option<usize> },
     /// The answer to it: a reward or feedback.
     Answer { id: u64, time: f64 },
     /// The first line of a file.
@@ -34,9 +34,9 @@ pub(super) enum Role {
 impl Record {
     pub(super) fn role(&self) -> Role {
         match self {
-            Self::Decision(DecisionRecord { id, time, .. }) => Role::Made { id: *id, time: *time, shown: None },
+            Self::Decision(DecisionRecord { id, time, .. }) => Role::Subject { id: *id, time: *time, shown: None },
             Self::Slate(SlateRecord { id, time, slate, .. }) => {
-                Role::Made { id: *id, time: *time, shown: Some(slate.choices().len()) }
+                Role::Subject { id: *id, time: *time, shown: Some(slate.choices().len()) }
             }
             Self::Reward(RewardRecord { id, time, .. }) | Self::Feedback(FeedbackRecord { id, time, .. }) => {
                 Role::Answer { id: *id, time: *time }
@@ -46,7 +46,7 @@ impl Record {
     }
 
     /// Refuses values that could not be used later.
-    pub(super) fn check(&self) -> Result<(), LineProblem> {
+    pub(super) fn check(&self) -> Result<(), LogProblem> {
         match self {
             Self::Decision(record) => record.check(),
             Self::Reward(record) => record.check(),
@@ -58,8 +58,8 @@ impl Record {
 }
 
 /// Parses the record in a line.
-pub(super) fn parse(line: &[u8]) -> Result<Record, LineProblem> {
-    serde_json::from_slice(line).map_err(|error| LineProblem::Malformed(error.to_string()))
+pub(super) fn parse(line: &[u8]) -> Result<Record, LogProblem> {
+    serde_json::from_slice(line).map_err(|error| LogProblem::Malformed(error.to_string()))
 }
 
 /// First line of every file except the first: information about earlier files, which may be deleted.
@@ -98,7 +98,7 @@ pub(super) struct RewardRecord {
 
 impl DecisionRecord {
     /// Refuses values that could not be used later.
-    pub(super) fn check(&self) -> Result<(), LineProblem> {
+    pub(super) fn check(&self) -> Result<(), LogProblem> {
         check_id(self.id)?;
         check_value("time", self.time)?;
         check_choice(&self.decision.choice)?;
@@ -106,10 +106,10 @@ impl DecisionRecord {
         self.decision.context.iter().try_for_each(|&value| check_value("context", value))?;
         if let Some(probabilities) = &self.probabilities {
             super::check_distribution("the logging policy", probabilities)
-                .map_err(|error| LineProblem::Malformed(error.to_string()))?;
+                .map_err(|error| LogProblem::Malformed(error.to_string()))?;
             let arm = self.decision.arm();
             if probabilities.iter().all(|(other, _)| *other != arm) {
-                return Err(LineProblem::Missing(format!("probability of {arm}, which was chosen")));
+                return Err(LogProblem::Missing(format!("probability of {arm}, which was chosen")));
             }
         }
         // What no estimate could be computed from.
@@ -117,7 +117,7 @@ impl DecisionRecord {
             self.clone().row(0.0).check(0).map_err(|error| {
                 let inner =
                     if let Error::InRound { source, .. } = &error { source.to_string() } else { error.to_string() };
-                LineProblem::Malformed(inner)
+                LogProblem::Malformed(inner)
             })?;
         }
         Ok(())
@@ -126,14 +126,14 @@ impl DecisionRecord {
     /// Creates the row with this reward.
     pub(super) fn row(self, reward: f64) -> LoggedDecision {
         let arm = self.decision.arm();
-        let of_policy = self.probabilities.as_ref().map(|all| all.iter().map(|(arm, _)| *arm).collect());
+        let from_policy = self.probabilities.as_ref().map(|all| all.iter().map(|(arm, _)| *arm).collect());
         let LoggedRequest { context, available, features } = self.request.unwrap_or_default();
         LoggedDecision {
             context: context.unwrap_or(self.decision.context),
             arm,
             propensity: self.propensity.or(self.decision.choice.propensity),
             reward,
-            available: available.or(of_policy),
+            available: available.or(from_policy),
             probabilities: self.probabilities,
             features,
             drop_probability: 0.0,
@@ -143,7 +143,7 @@ impl DecisionRecord {
 }
 
 impl RewardRecord {
-    pub(super) fn check(&self) -> Result<(), LineProblem> {
+    pub(super) fn check(&self) -> Result<(), LogProblem> {
         check_id(self.id)?;
         check_value("time", self.time)?;
         check_value("reward", self.reward)

@@ -1,6 +1,6 @@
 //! Writer of the newest file of a decision log.
 
-use super::error::{FileProblem, LineProblem, LogError};
+use super::error::{LogError, LogProblem};
 use super::lines::{LONGEST_LINE, TOO_LONG};
 use super::record::{Record, SegmentRecord};
 use super::segments::{LogPosition, check_regular, cut_torn_line, path_of};
@@ -37,7 +37,7 @@ impl SegmentWriter {
         let number = newest.unwrap_or(0);
         let path = path_of(folder, number);
         if number == u64::MAX {
-            return Err(LogError::File { path, problem: FileProblem::LastNumber });
+            return Err(LogError::File { path, problem: LogProblem::LastNumber });
         }
         check_regular(&path)?;
         let mut options = OpenOptions::new();
@@ -74,7 +74,7 @@ impl SegmentWriter {
         add_line(&mut self.line, record).map_err(|source| LogError::io(&self.path(), source))?;
         let length = self.line.len() as u64;
         if length > LONGEST_LINE {
-            return Err(LogError::Value { problem: LineProblem::Malformed(TOO_LONG.to_owned()) });
+            return Err(LogError::Value { problem: LogProblem::Malformed(TOO_LONG.to_owned()) });
         }
         if !self.fresh && self.length + length > self.rotate_bytes {
             self.rotate(first)?;
@@ -101,7 +101,7 @@ impl SegmentWriter {
     fn rotate(&mut self, first: SegmentRecord) -> Result<(), LogError> {
         let number = self.number.saturating_add(1);
         if number == u64::MAX {
-            return Err(LogError::File { path: self.path(), problem: FileProblem::LastNumber });
+            return Err(LogError::File { path: self.path(), problem: LogProblem::LastNumber });
         }
         if self.sync {
             self.sync()?;
@@ -163,7 +163,7 @@ fn sync_folder(folder: &Path) -> Result<(), LogError> {
 
 fn taken_or_io(path: &Path, source: Error) -> LogError {
     match source.kind() {
-        ErrorKind::AlreadyExists => LogError::File { path: path.to_owned(), problem: FileProblem::Exists },
+        ErrorKind::AlreadyExists => LogError::File { path: path.to_owned(), problem: LogProblem::Exists },
         _ => LogError::io(path, source),
     }
 }

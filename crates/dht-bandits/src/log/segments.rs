@@ -1,6 +1,6 @@
 //! Files of a decision log: numbered segments of JSON lines in one folder.
 
-use super::error::{FileProblem, LogError};
+use super::error::{LogError, LogProblem};
 use super::lines::{LONGEST_LINE, Lines, is_whole};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
@@ -86,9 +86,7 @@ pub(super) fn lock_folder(lock: &File, folder: &Path) -> Result<(), LogError> {
 /// Refuses an existing path that is not a regular file: a device may never end, a pipe never begin.
 pub(super) fn check_regular(path: &Path) -> Result<(), LogError> {
     match fs::metadata(path) {
-        Ok(found) if !found.is_file() => {
-            Err(LogError::File { path: path.to_owned(), problem: FileProblem::NotRegular })
-        }
+        Ok(found) if !found.is_file() => Err(LogError::File { path: path.to_owned(), problem: LogProblem::NotRegular }),
         _ => Ok(()),
     }
 }

@@ -1,16 +1,16 @@
 //! Slates and feedback in a decision log.
 
 use super::decision_log::DecisionLog;
-use super::error::{LineProblem, LogError, RewardProblem};
+use super::error::{LogError, LogProblem};
 use super::logged_request::LoggedRequest;
 use super::record::Record;
 use super::slate_record::{FeedbackRecord, SlateRecord};
-use crate::policy::{Actions, Feedback, Request, Slate};
+use crate::policy::{Feedback, Request, Slate};
 
 impl DecisionLog {
     /// Writes a slate, and returns its id. Its feedback is written later ([`feedback`](Self::feedback)); a
     /// [`SlateReader`](super::SlateReader) joins both. A policy can learn from the joined slates
-    /// ([`learn_slate`](crate::policy::SlatePolicy::learn_slate)), but cannot be evaluated on them:
+    /// ([`learn_slate`](crate::policy::Policy::learn_slate)), but cannot be evaluated on them:
     /// [`append_slate_request`](Self::append_slate_request) writes what evaluation needs.
     ///
     /// # Errors
@@ -22,19 +22,19 @@ impl DecisionLog {
     }
 
     /// Writes a slate as [`append_slate`](Self::append_slate) does, together with its request: the context, the
-    /// available arms and their features. [`slate_rounds`](crate::evaluation::slate_rounds) gives other policies the
+    /// available arms and their features. [`LoggedRound::from_slates`](crate::evaluation::LoggedRound::from_slates) gives other policies the
     /// same request.
     ///
     /// ```
     /// use dht_bandits::evaluation::{SlateOffPolicy, slate_rounds};
     /// use dht_bandits::log::{DecisionLog, LogSettings, SlateReadSettings, SlateReader};
     /// use dht_bandits::policy::{Feedback, TopK};
-    /// use dht_bandits::{ArmId, Request, RidgeOptions, exploration::Greedy, posterior::Ridge};
+    /// use dht_bandits::{ArmId, Request, Ridge, exploration::EpsilonGreedy, posterior::Ridge};
     /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     /// # let folder = std::env::temp_dir().join(format!("slate-log-{}", std::process::id()));
     ///
     /// let mut rng = ChaCha8Rng::seed_from_u64(7);
-    /// let new = |epsilon| TopK::<Ridge, _>::per_arm(1, 4, RidgeOptions::default(), Greedy { epsilon });
+    /// let new = |epsilon| TopK::<Ridge, _>::per_arm(1, 4, Ridge::default(), EpsilonGreedy { epsilon });
     /// let (policy, mut other) = (new(1.0)?, new(0.0)?);
     /// other.update_batch(&[dht_bandits::policy::ArmFeedback::new(ArmId::new(3), &[1.0], Feedback::from(true))])?;
     /// let mut log = DecisionLog::open(&folder, LogSettings::default())?;
@@ -57,9 +57,9 @@ impl DecisionLog {
     /// ```
     ///
     /// # Errors
-    /// Errors of `append_slate`; a slate that was not chosen for this request ([`LineProblem::Contradiction`]): a shown
+    /// Errors of `append_slate`; a slate that was not chosen for this request ([`LogProblem::Contradiction`]): a shown
     /// or pinned arm that is not among its arms, or a row of the slate other than its context, followed by the arm's
-    /// features. All arms except some ([`Actions::Except`](crate::Actions::Except)), since the log does not know all
+    /// features. All arms except some ([`Request::except`](crate::Request::except)), since the log does not know all
     /// arms.
     pub fn append_slate_request(&mut self, request: &Request<'_>, slate: &Slate, time: f64) -> Result<u64, LogError> {
         let request = LoggedRequest::new(request, None, None)
@@ -88,9 +88,9 @@ impl DecisionLog {
     pub fn feedback(&mut self, id: u64, feedback: &[Feedback], time: f64) -> Result<(), LogError> {
         let refuse = |problem| Err(LogError::Reward { id, problem });
         match self.waiting_for(id, time)?.shown {
-            None => return refuse(RewardProblem::TakesReward),
+            None => return refuse(LogProblem::TakesReward),
             Some(expected) if expected != feedback.len() => {
-                return refuse(RewardProblem::Count { expected, got: feedback.len() });
+                return refuse(LogProblem::Count { expected, got: feedback.len() });
             }
             Some(_) => {}
         }
@@ -100,21 +100,14 @@ impl DecisionLog {
 }
 
 /// Refuses a slate that was not chosen for a request.
-fn check_of_request(slate: &Slate, request: &Request<'_>) -> Result<(), LineProblem> {
-    let refuse = |problem| Err(LineProblem::Contradiction(problem));
-    let arms = match request.actions {
-        Actions::All | Actions::Except(_) => None,
-        Actions::Only(arms) => Some(arms),
-        Actions::Featured(featured) => Some(featured.ids()),
-    };
+fn check_of_request(slate: &Slate, request: &Request<'_>) -> Result<(), LogProblem> {
+    let refuse = |problem| Err(LogProblem::Contradiction(problem));
+    let arms = request.ids();
     let position = |arm| arms.and_then(|arms| arms.iter().position(|other| *other == arm));
     if let Some(arm) = slate.arms().find(|arm| arms.is_some() && position(*arm).is_none()) {
         return refuse(format!("{arm} is shown, and is none of the arms that could be chosen"));
     }
-    let features = |arm| match request.actions {
-        Actions::Featured(featured) => position(arm).and_then(|position| featured.row(position)).unwrap_or_default(),
-        _ => &[],
-    };
+    let features = |arm| position(arm).and_then(|position| request.features(position)).unwrap_or_default();
     // Without its rows a slate teaches nothing, and says nothing of contexts.
     if slate.contexts().is_empty() {
         return Ok(());

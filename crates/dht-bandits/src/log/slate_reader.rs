@@ -1,7 +1,7 @@
 //! Reader of a decision log that joins feedback to slates.
 
-use super::error::{LineProblem, LogError, RewardProblem};
-use super::joining::{Joining, Kind, LogCounts, Sorted};
+use super::error::{LogError, LogProblem};
+use super::joining::{Joinable, Joining, LogCounts, ReaderRecord};
 use super::logged_request::LoggedRequest;
 use super::logged_slate::LoggedSlate;
 use super::record::{DecisionRecord, Record};
@@ -39,7 +39,7 @@ pub struct JoinedSlate {
     pub id: u64,
     /// Time of the slate.
     pub time: f64,
-    /// Slate, to [learn](crate::policy::SlatePolicy::learn_slate) from.
+    /// Slate, to [learn](crate::policy::Policy::learn_slate) from.
     pub slate: Slate,
     /// Request of the policy, if it was logged.
     pub request: Option<LoggedRequest>,
@@ -68,26 +68,28 @@ struct Slates {
     unobserved: bool,
 }
 
-impl Kind for Slates {
-    type Made = SlateRecord;
+impl Joinable for Slates {
+    type Subject = SlateRecord;
     type Answer = Vec<Feedback>;
     type Joined = JoinedSlate;
 
-    fn sort(record: Record) -> Sorted<SlateRecord, Vec<Feedback>> {
+    fn classify(record: Record) -> ReaderRecord<SlateRecord, Vec<Feedback>> {
         match record {
-            Record::Slate(record) => Sorted::Made(record.id, record.time, record),
-            Record::Feedback(FeedbackRecord { id, time, feedback }) => Sorted::Answer(id, time, feedback),
-            Record::Decision(DecisionRecord { id, time, .. }) => {
-                Sorted::OtherMade(id, time, LineProblem::OtherReader { what: "decision", id, reader: "LogReader" })
-            }
-            Record::Reward(record) => Sorted::OtherAnswer(record.time),
-            Record::Segment(record) => Sorted::Segment(record),
+            Record::Slate(record) => ReaderRecord::Subject(record.id, record.time, record),
+            Record::Feedback(FeedbackRecord { id, time, feedback }) => ReaderRecord::Answer(id, time, feedback),
+            Record::Decision(DecisionRecord { id, time, .. }) => ReaderRecord::OtherSubject(
+                id,
+                time,
+                LogProblem::OtherReader { what: "decision", id, reader: "LogReader" },
+            ),
+            Record::Reward(record) => ReaderRecord::OtherAnswer(record.time),
+            Record::Segment(record) => ReaderRecord::Segment(record),
         }
     }
 
-    fn check(made: &SlateRecord, answer: &Vec<Feedback>) -> Result<(), RewardProblem> {
+    fn check(made: &SlateRecord, answer: &Vec<Feedback>) -> Result<(), LogProblem> {
         let (expected, got) = (made.slate.choices().len(), answer.len());
-        if got == expected { Ok(()) } else { Err(RewardProblem::Count { expected, got }) }
+        if got == expected { Ok(()) } else { Err(LogProblem::Count { expected, got }) }
     }
 
     fn default(&self, made: &SlateRecord) -> Option<Vec<Feedback>> {
@@ -105,7 +107,7 @@ impl Kind for Slates {
 /// Each is returned once its feedback has come or its horizon has passed.
 ///
 /// An unusable line is an error, and the next call continues after it. A single decision is also an error
-/// ([`LineProblem::OtherReader`]); its reward is skipped. Missing files are treated as by
+/// ([`LogProblem::OtherReader`]); its reward is skipped. Missing files are treated as by
 /// [`LogReader`](super::LogReader).
 #[derive(Debug)]
 pub struct SlateReader(Joining<Slates>);

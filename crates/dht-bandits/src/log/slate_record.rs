@@ -1,6 +1,6 @@
 //! Lines of slates and of their feedback.
 
-use super::error::{LineProblem, check_choice, check_id, check_value};
+use super::error::{LogProblem, check_choice, check_id, check_value};
 use super::logged_request::LoggedRequest;
 use super::logged_slate::{LoggedSlate, ShownArm};
 use crate::arm::ArmId;
@@ -34,18 +34,18 @@ const ROUNDING: f64 = 1e-9;
 
 impl SlateRecord {
     /// Refuses values that could not be used later.
-    pub(super) fn check(&self) -> Result<(), LineProblem> {
+    pub(super) fn check(&self) -> Result<(), LogProblem> {
         check_id(self.id)?;
         check_value("time", self.time)?;
         let choices = self.slate.choices();
         if choices.is_empty() {
-            return Err(LineProblem::Missing("chosen arm".to_owned()));
+            return Err(LogProblem::Missing("chosen arm".to_owned()));
         }
         for choice in choices {
             check_choice(choice)?;
             match choice.propensity {
                 Some(propensity) if !(propensity > 0.0 && propensity <= 1.0 + ROUNDING) => {
-                    return Err(LineProblem::Propensity(propensity));
+                    return Err(LogProblem::Propensity(propensity));
                 }
                 _ => {}
             }
@@ -54,18 +54,18 @@ impl SlateRecord {
         contexts.iter().try_for_each(|&value| check_value("context", value))?;
         if !contexts.len().is_multiple_of(choices.len()) {
             let problem = format!("{} values of contexts for {} chosen arms", contexts.len(), choices.len());
-            return Err(LineProblem::Malformed(problem));
+            return Err(LogProblem::Malformed(problem));
         }
         let arms: Vec<ArmId> = self.slate.arms().collect();
         if let Some(arm) = crate::validate::first_double(&arms, |arm| *arm) {
-            return Err(LineProblem::Malformed(format!("{arm} is shown twice")));
+            return Err(LogProblem::Malformed(format!("{arm} is shown twice")));
         }
         // What no estimate could be computed from.
         match self.clone().row(vec![Feedback::Unobserved; choices.len()]) {
             Ok(row) => row.check(0).map_err(|error| {
                 let inner =
                     if let Error::InRound { source, .. } = &error { source.to_string() } else { error.to_string() };
-                LineProblem::Malformed(inner)
+                LogProblem::Malformed(inner)
             }),
             Err(_) => Ok(()),
         }
@@ -90,7 +90,7 @@ impl SlateRecord {
 }
 
 impl FeedbackRecord {
-    pub(super) fn check(&self) -> Result<(), LineProblem> {
+    pub(super) fn check(&self) -> Result<(), LogProblem> {
         check_id(self.id)?;
         check_value("time", self.time)?;
         self.feedback.iter().try_for_each(|feedback| match feedback {

@@ -195,7 +195,7 @@ pub struct BaselineState {
 impl Uniform {
     /// Returns the state of this baseline, to be saved.
     pub fn state(&self) -> BaselineState {
-        let (header, arms) = (StateHeader::of("uniform"), self.arms.state());
+        let (header, arms) = (StateHeader::new("uniform"), self.arms.state());
         BaselineState { header, dimension: self.dimension, arms, version: self.clock.version, arm: None }
     }
 
@@ -218,7 +218,7 @@ impl Uniform {
 impl Fixed {
     /// Returns the state of this baseline, to be saved.
     pub fn state(&self) -> BaselineState {
-        BaselineState { header: StateHeader::of("fixed"), arm: Some(self.arm), ..self.inner.state() }
+        BaselineState { header: StateHeader::new("fixed"), arm: Some(self.arm), ..self.inner.state() }
     }
 
     /// Creates the baseline of a saved state.

@@ -1,9 +1,9 @@
 //! Choice of one among scored arms, shared by all policies.
 
 use crate::error::Result;
-use crate::exploration::{Best, Exploration, InverseGap, Partition, Selection, drawn_uniformly};
+use crate::exploration::{Exploration, InverseGap, Partition, Selection, drawn_uniformly};
 use crate::gaussian::Score;
-use crate::posterior::Posterior;
+use crate::posterior::Beliefs;
 use crate::validate::check_scalar;
 use rand::{Rng, RngExt};
 
@@ -28,17 +28,56 @@ pub(crate) trait ScoredArms {
 
 /// Value of a posterior's arm; its noise is drawn if the noise is learned and the rule draws.
 #[inline(always)]
-pub(crate) fn drawn_value<P: Posterior, E: Exploration, R: Rng + ?Sized>(
-    posterior: &P,
+pub(crate) fn drawn_value<B: Beliefs, E: Exploration, R: Rng + ?Sized>(
+    posterior: &B,
     rule: &E,
     learned: u64,
     slot: usize,
     score: Score,
     rng: &mut R,
 ) -> f64 {
-    let draws = P::LEARNS_NOISE && matches!(rule.selection(learned), Selection::Sampled { .. });
+    let draws = B::LEARNS_NOISE && matches!(rule.selection(learned), Selection::Sampled { .. });
     let score = if draws { posterior.drawn(slot, score, rng) } else { score };
     rule.value(score, rng)
+}
+
+/// Highest value so far; among equal values, each is selected with equal probability.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Best {
+    pub(crate) slot: usize,
+    pub(crate) value: f64,
+    pub(crate) score: Score,
+    pub(crate) ties: u32,
+}
+
+impl Best {
+    pub(crate) fn new() -> Self {
+        Self { slot: 0, value: f64::NEG_INFINITY, score: Score { mean: 0.0, width: 0.0 }, ties: 0 }
+    }
+
+    /// Returns the better of the best so far and this arm.
+    #[inline(always)]
+    pub(crate) fn or<R: Rng + ?Sized>(self, slot: usize, value: f64, score: Score, rng: &mut R) -> Self {
+        if value < self.value {
+            self
+        } else if value == self.value {
+            let ties = self.ties + 1;
+            if wins_tie(ties, rng) { Self { slot, value, score, ties } } else { Self { ties, ..self } }
+        } else if self.value.is_nan() {
+            self
+        } else {
+            // A NaN wins and stays the best, so that the caller sees it.
+            Self { slot, value, score, ties: 1 }
+        }
+    }
+}
+
+/// Returns whether the last of `ties` equal values is selected, with probability 1/`ties`. Kept out of line: a
+/// generator in the loop over arms would use its registers.
+#[cold]
+#[inline(never)]
+fn wins_tie<R: Rng + ?Sized>(ties: u32, rng: &mut R) -> bool {
+    rng.random_range(0..ties) == 0
 }
 
 /// Chosen arm.

@@ -1,6 +1,6 @@
 //! Shared implementations of [`Policy`] methods: arm management, and delegation to an inner policy.
 
-use super::{Decision, Observation, Policy};
+use super::{Decision, Feedback, Observation, Policy, Slate};
 use crate::arm::ArmId;
 use crate::error::Result;
 
@@ -52,6 +52,33 @@ macro_rules! chooses_as {
             request: &$crate::policy::Request<'_>,
         ) -> $crate::error::Result<Vec<$crate::policy::Propensity>> {
             $crate::policy::Policy::propensities($inside, request)
+        }
+
+        fn select_slate(
+            &$self,
+            k: usize,
+            request: &$crate::policy::Request<'_>,
+            rng: &mut dyn rand::Rng,
+            slate: &mut $crate::policy::Slate,
+        ) -> $crate::error::Result<()> {
+            $crate::policy::Policy::select_slate($inside, k, request, rng, slate)
+        }
+
+        fn decide_slate(
+            &$self,
+            k: usize,
+            request: &$crate::policy::Request<'_>,
+            rng: &mut dyn rand::Rng,
+        ) -> $crate::error::Result<$crate::policy::Slate> {
+            $crate::policy::Policy::decide_slate($inside, k, request, rng)
+        }
+
+        fn slate_propensities(
+            &$self,
+            k: usize,
+            request: &$crate::policy::Request<'_>,
+        ) -> $crate::error::Result<Vec<$crate::policy::Propensity>> {
+            $crate::policy::Policy::slate_propensities($inside, k, request)
         }
     };
 }
@@ -158,6 +185,10 @@ impl Policy for Box<dyn Policy> {
 
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         (**self).learn_batch(observations)
+    }
+
+    fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
+        (**self).learn_slate(slate, feedback)
     }
 
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {

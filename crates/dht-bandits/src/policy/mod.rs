@@ -2,13 +2,16 @@
 //!
 //! * [`Request`] and [`Actions`]: a context, and the available arms.
 //! * [`Policy`], the trait, with [`Choice`], [`Decision`] and [`Observation`]: a choice now, its reward later.
-//!   [`SlatePolicy`]: several items at once.
+//!   [`Slate`] and [`Feedback`]: several items at once.
 //! * [`Disjoint`]: arms with separate weights. [`Hybrid`]: shared weights in addition. [`TopK`]: slates of K arms.
-//! * [`LinUcb`], [`LinTs`], [`LogisticTs`] and so on: pairs of a posterior and a rule under the names of the
+//! * [`LinUcb`], [`LinTs`], [`LogisticUcb`], [`LogisticTs`]: pairs of a posterior and a rule under the names of the
 //!   literature.
 //! * [`ContextFree`]: UCB1 and Beta-Thompson sampling, which ignore contexts.
-//! * [`drift`]: policies for non-stationary environments. [`AnyPolicy`]: a policy defined by settings; [`Normalised`]:
-//!   a policy with the scaling of its contexts.
+//! * [`SlidingWindow`] and [`ResetOnChange`]: policies for non-stationary environments, in addition to
+//!   [forgetting](crate::posterior::DiscountedRidge).
+//! * [`AnyPolicy`]: a policy defined by settings. [`Normalised`]: a policy with the scaling of its contexts.
+//!   [`OraclePolicy`]: a policy around a reward model of the user's.
+//! * [`Publisher`] and [`SnapshotReader`]: one thread learns, many choose.
 //! * [`Uniform`] and [`Fixed`]: baselines that do not learn.
 //! * [`Delta`], [`HybridDelta`], [`AnyDelta`]: learned evidence, to be merged elsewhere. [`Propensity`]: the
 //!   probability of a choice.
@@ -16,25 +19,18 @@
 mod any;
 mod baselines;
 mod choose;
-mod cloning;
 mod context_free;
 mod disjoint;
-pub mod drift;
+mod drift;
 pub(crate) mod forward;
 mod hybrid;
+mod interface;
 mod normalised;
 mod oracle;
 mod propensity;
 mod request;
-pub mod snapshot;
+mod snapshot;
 mod top_k;
-
-use crate::clock::check_epoch;
-use crate::error::{Error, Result};
-use crate::exploration::{Greedy, Thompson, Ucb};
-use crate::posterior::{DiagonalLaplace, FullLaplace, NormalInverseGamma, Ridge};
-use rand::Rng;
-use serde::{Deserialize, Serialize};
 
 pub use crate::arm::ArmId;
 pub use crate::arm_set::ArmSet;
@@ -44,267 +40,16 @@ pub use any::{
     AnyDelta, AnyPolicy, AnyRule, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings, RewardType,
 };
 pub use baselines::{Fixed, Uniform};
-#[doc(hidden)]
-pub use cloning::ClonePolicy;
-pub use context_free::{ArmStatistics, BetaThompson, ContextFree, ContextFreeRule, Ucb1};
-pub use disjoint::{ChoiceBatch, Delta, Disjoint};
-pub use hybrid::{Hybrid, HybridDelta, HybridOptions};
+pub use context_free::{BetaThompson, ContextFree, Ucb1};
+pub use disjoint::{ChoiceBatch, Delta, Disjoint, LinTs, LinUcb, LogisticTs, LogisticUcb};
+pub use drift::{ChangeDetector, ChangeTest, ResetOnChange, SlidingWindow};
+pub use hybrid::{Hybrid, HybridDelta};
+pub use interface::{Choice, Decision, Observation, Policy};
 pub use normalised::Normalised;
 pub use oracle::{Oracle, OraclePolicy};
-pub use propensity::{Propensity, QUADRATURE_ERROR};
-pub use request::{Actions, Featured, Request};
-pub use top_k::{ArmFeedback, Draw, Feedback, SharedPropensity, Sharing, Slate, SlatePolicy, TopK};
-
-/// LinUCB with disjoint arms (Li et al. 2010, Algorithm 1).
-pub type LinUcb = Disjoint<Ridge, Ucb>;
-/// Linear Thompson sampling with disjoint arms (Agrawal & Goyal 2013).
-pub type LinTs = Disjoint<Ridge, Thompson>;
-/// Linear Thompson sampling that learns the variance of its noise (Riquelme, Tucker & Snoek 2018).
-pub type NoisyLinTs = Disjoint<NormalInverseGamma, Thompson>;
-/// LinUCB with hybrid arms (Li et al. 2010, Algorithm 2).
-pub type HybridLinUcb = Hybrid<Ucb>;
-/// LinUCB with one vector of weights for all candidates, which differ by their features ([`TopK::shared`]; slates of
-/// one are single choices).
-pub type SharedLinUcb = TopK<Ridge, Ucb>;
-/// Linear Thompson sampling with one vector of weights for all candidates, drawn once per slate.
-pub type SharedLinTs = TopK<Ridge, Thompson>;
-/// Contextual ε-greedy: ridge regressions, explored uniformly.
-pub type EpsilonGreedy = Disjoint<Ridge, Greedy>;
-/// Logistic Thompson sampling with diagonal posteriors (Chapelle & Li 2011, Algorithm 3).
-pub type DiagonalLogisticTs = Disjoint<DiagonalLaplace, Thompson>;
-/// Logistic Thompson sampling with full Laplace posteriors.
-pub type LogisticTs = Disjoint<FullLaplace, Thompson>;
-/// Logistic upper confidence bounds with full Laplace posteriors, on log-odds.
-pub type LogisticUcb = Disjoint<FullLaplace, Ucb>;
-/// Top-K semi-bandit: Thompson sampling over logistic regressions with diagonal posteriors.
-pub type TopKThompson = TopK<DiagonalLaplace, Thompson>;
-
-/// Arm chosen by a policy, with its scores and propensity.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Choice {
-    /// Chosen arm.
-    pub arm: ArmId,
-    /// Number of updates before the choice. The policy's version now minus this one is the number of updates since,
-    /// unless the policy was restored from an older save.
-    pub version: u64,
-    /// Winning value of the exploration rule: mean + α·width for an upper confidence bound, a draw for Thompson
-    /// sampling.
-    pub score: f64,
-    /// Posterior mean of the arm.
-    pub mean: f64,
-    /// Posterior width of the arm.
-    pub width: f64,
-    /// Probability of this choice; in a slate, of showing this arm. `decide` returns it, unless the policy omits it by
-    /// setting ([`SharedPropensity::Omitted`]). `select` returns it if it costs nothing.
-    pub propensity: Option<f64>,
-    /// Number of times that the policy had expired decisions: it learns only from decisions of its current epoch.
-    #[serde(default)]
-    pub epoch: u64,
-    /// Error of the propensity: 0 if it is exact up to rounding, a bound of 1e-9 if it is an integral, and a standard
-    /// error if it is an estimate ([`SharedPropensity`]).
-    #[serde(default)]
-    pub propensity_error: f64,
-}
-
-impl Choice {
-    /// Combines the choice with its context, for later feedback.
-    pub fn with_context(self, context: &[f64]) -> Decision {
-        Decision { choice: self, context: context.to_vec() }
-    }
-}
-
-/// Choice with its context, to be stored until the reward arrives.
-///
-/// A decision may wait in memory, in a queue or in a database (it implements serde), while the policy learns from
-/// others. A policy restored from its last save also accepts decisions made after that save: the epoch is checked, not
-/// the version, and it changes only when decisions are expired. Save a policy after each expiry: a policy restored from
-/// an older save refuses decisions made after that expiry.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Decision {
-    /// Choice of the policy.
-    pub choice: Choice,
-    /// Context as the policy saw it, with the scaling at that time.
-    pub context: Vec<f64>,
-}
-
-impl Decision {
-    /// Chosen arm.
-    pub fn arm(&self) -> ArmId {
-        self.choice.arm
-    }
-}
-
-/// Contextual bandit: chooses one of its arms in a context, and learns from the reward.
-///
-/// Choosing takes `&self`: many readers may choose from one policy simultaneously. The learned state does not depend on
-/// the generator; the same state, request and generator give the same choice, bit for bit.
-///
-/// `Box<dyn Policy>` is also a policy: it is cloned with its learned state, sent between threads, and its arms can be
-/// added and removed. A custom policy needs `Clone`, and the methods without a default.
-///
-/// ```
-/// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb, policy::Uniform};
-/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-///
-/// let mut rng = ChaCha8Rng::seed_from_u64(7);
-/// let mut policies: Vec<Box<dyn Policy>> = vec![
-///     Box::new(LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?),
-///     Box::new(Uniform::new(2, 3)?),
-/// ];
-/// for policy in &mut policies {
-///     let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
-///     assert_eq!(decision.choice.propensity, Some(1.0 / 3.0)); // the ties of a new LinUCB
-///     policy.learn(&decision, 1.0)?;
-///     let added = policy.clone().add_arm()?; // a copy has a fourth arm
-///     assert_eq!((added.number(), policy.arms().len()), (3, 3));
-/// }
-/// # Ok::<(), dht_bandits::Error>(())
-/// ```
-pub trait Policy: Send + Sync + ClonePolicy {
-    /// Length of a context.
-    fn dimension(&self) -> usize;
-
-    /// Existing arms.
-    fn arms(&self) -> &ArmSet;
-
-    /// Number of updates that this policy has learned from.
-    fn version(&self) -> u64;
-
-    /// Number of times that this policy has expired decisions; it learns only from decisions of its current epoch.
-    fn epoch(&self) -> u64 {
-        0
-    }
-
-    /// Returns whether a decision stores the features of the chosen arm, after the context.
-    fn keeps_features(&self) -> bool {
-        false
-    }
-
-    /// Chooses one of the arms of a request, without storing the context; does not allocate. The choice may lack its
-    /// propensity if that is an integral.
-    ///
-    /// # Errors
-    /// A context of the wrong length or not finite; an unknown or removed arm; no available arm; missing features.
-    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice>;
-
-    /// Chooses, and stores with the choice what learning needs later: the context, followed by the features of the
-    /// chosen arm if arms have features. The choice contains its propensity.
-    ///
-    /// # Errors
-    /// Errors of [`select`](Self::select).
-    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
-        let mut choice = self.select(request, rng)?;
-        if choice.propensity.is_none() {
-            let propensities = self.propensities(request)?;
-            if let Some(entry) = propensities.iter().find(|entry| entry.arm == choice.arm) {
-                (choice.propensity, choice.propensity_error) = (Some(entry.probability), entry.standard_error);
-            }
-        }
-        Ok(choice.with_context(request.context))
-    }
-
-    /// Probability of choosing each available arm; the sum is 1. It does not depend on a generator.
-    ///
-    /// # Errors
-    /// Errors of [`select`](Self::select).
-    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>>;
-
-    /// Learns that `arm` gave `reward` in `context`, as stored by [`decide`](Self::decide); a weight of 2 counts the
-    /// observation twice.
-    ///
-    /// # Errors
-    /// Errors of `select`; a reward outside the model's range; a weight that is not positive. The policy is unchanged
-    /// then.
-    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
-
-    /// Returns whether [`update`](Self::update) is known to accept this observation, without learning it: `Ok(true)` if
-    /// it would, and `Ok(false)`, the default, if only learning can show this. [`Normalised`] calls it, and after
-    /// `Ok(false)` tries the update on a copy.
-    ///
-    /// # Errors
-    /// Errors of [`update`](Self::update).
-    fn check_update(&self, _arm: ArmId, _context: &[f64], _reward: f64, _weight: f64) -> Result<bool> {
-        Ok(false)
-    }
-
-    /// Learns the reward of a decision, made now or long ago.
-    ///
-    /// # Errors
-    /// Errors of [`update`](Self::update); a decision of another epoch.
-    fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
-        check_epoch(decision.choice.epoch, self.epoch())?;
-        self.update(decision.choice.arm, &decision.context, reward, 1.0)
-    }
-
-    /// Learns rewards that arrived together: all of them, or none if one is refused. The default learns them one by one
-    /// on a copy of the policy.
-    ///
-    /// # Errors
-    /// Errors of [`learn`](Self::learn), for the first observation that is refused. The policy is unchanged then.
-    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
-        self.learn_in_order(observations)
-    }
-
-    /// Adds an untrained arm, under the number after the largest that was ever used.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`], the default: a policy whose arms do not change. No number is left; memory that cannot be
-    /// allocated.
-    fn add_arm(&mut self) -> Result<ArmId> {
-        Err(Error::Unsupported { what: "adding arms" })
-    }
-
-    /// Adds an untrained arm under an id of the caller's, which may be any that was never used. Workers that add the
-    /// same arm independently must agree on its id to merge later.
-    ///
-    /// # Errors
-    /// Errors of [`add_arm`](Self::add_arm); the id exists, belongs to a removed arm, or has a number that is not below
-    /// 2⁶³.
-    fn insert_arm(&mut self, _arm: ArmId) -> Result<()> {
-        Err(Error::Unsupported { what: "adding arms" })
-    }
-
-    /// Adds an arm with a copy of the learned state of `like`, under the number after the largest that was ever used.
-    ///
-    /// # Errors
-    /// Errors of [`add_arm`](Self::add_arm); `like` is unknown or removed.
-    fn add_arm_like(&mut self, _like: ArmId) -> Result<ArmId> {
-        Err(Error::Unsupported { what: "adding arms" })
-    }
-
-    /// Removes an arm for good: its id is never reused, and policies that are merged with this one lose it too. Later
-    /// rewards of its decisions are refused with [`Error::RemovedArm`], and so is a whole
-    /// [`learn_batch`](Self::learn_batch) that contains one of them. Filter them by [`ArmSet::contains`].
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`], the default; the arm is unknown or removed already.
-    fn remove_arm(&mut self, _arm: ArmId) -> Result<()> {
-        Err(Error::Unsupported { what: "removing arms" })
-    }
-
-    /// Begins the next epoch: decisions made before are refused from now on. Save the policy afterwards.
-    ///
-    /// # Errors
-    /// [`Error::Unsupported`], the default: a policy whose decisions do not expire.
-    fn expire_decisions(&mut self) -> Result<()> {
-        Err(Error::Unsupported { what: "expiring decisions" })
-    }
-}
-
-/// Reward in a batch that arrived together.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Observation {
-    /// Decision of the reward.
-    pub decision: Decision,
-    /// The reward.
-    pub reward: f64,
-    /// Weight of the observation; 1 counts it once.
-    pub weight: f64,
-}
-
-impl Observation {
-    /// Creates an observation with weight 1.
-    pub fn new(decision: Decision, reward: f64) -> Self {
-        Self { decision, reward, weight: 1.0 }
-    }
-}
+pub use propensity::Propensity;
+pub(crate) use propensity::QUADRATURE_ERROR;
+pub use request::Request;
+pub(crate) use request::{Actions, Featured};
+pub use snapshot::{Publisher, SnapshotReader};
+pub use top_k::{ArmFeedback, Feedback, SharedPropensity, Slate, TopK};

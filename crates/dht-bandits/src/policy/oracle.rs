@@ -1,7 +1,7 @@
 //! Policies around the caller's reward model.
 
 use super::choose::{ScoredArms, choose};
-use super::propensity::{FreeScore, Propensity, QUADRATURE_ERROR, of_independent, one_of_independent};
+use super::propensity::{FreeScore, Propensity, QUADRATURE_ERROR, independent_propensities, independent_propensity};
 use super::{Actions, Choice, Decision, Policy, Request};
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace};
@@ -239,7 +239,7 @@ impl<O: Oracle, E: Exploration> Policy for OraclePolicy<O, E> {
         let (position, mut choice) = self.chosen(&scored, rng)?;
         if choice.propensity.is_none() {
             let scores = with_freedom(&scored);
-            choice.propensity = Some(one_of_independent(&self.exploration, self.clock.version, &scores, position)?);
+            choice.propensity = Some(independent_propensity(&self.exploration, self.clock.version, &scores, position)?);
             choice.propensity_error = QUADRATURE_ERROR;
         }
         let mut decision = choice.with_context(request.context);
@@ -252,7 +252,7 @@ impl<O: Oracle, E: Exploration> Policy for OraclePolicy<O, E> {
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
         let scored = self.scored(request)?;
         let arms: Vec<ArmId> = scored.iter().map(|(arm, _)| *arm).collect();
-        of_independent(&self.exploration, self.clock.version, &arms, &with_freedom(&scored))
+        independent_propensities(&self.exploration, self.clock.version, &arms, &with_freedom(&scored))
     }
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {

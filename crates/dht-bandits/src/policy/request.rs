@@ -10,46 +10,41 @@ use nalgebra::{Dim, IsContiguous, Storage, Vector};
 /// requests by `into`.
 ///
 /// ```
-/// use dht_bandits::{Actions, ArmId, Request, policy::Featured};
+/// use dht_bandits::{ArmId, Request};
 ///
 /// let context = [1.0, 0.2];
 /// let ids = [0, 3].map(ArmId::new);
-/// assert_eq!(Request::new(&context).actions, Actions::All);
-/// assert_eq!(Request::new(&context).only(&ids).actions, Actions::Only(&ids));
+/// assert!(Request::new(&context).allows(ArmId::new(7)));
+/// assert!(!Request::new(&context).only(&ids).allows(ArmId::new(7)));
+/// assert!(Request::new(&context).except(&ids).allows(ArmId::new(7)));
 /// // Two arms with three features each, row by row.
-/// let features = Featured::new(&ids, &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], 3)?;
-/// assert_eq!(Request::new(&context).featured(features).actions, Actions::Featured(features));
+/// let request = Request::new(&context).featured(&ids, &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], 3)?;
+/// assert_eq!((request.ids(), request.features(1)), (Some(&ids[..]), Some(&[0.4, 0.5, 0.6][..])));
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Request<'a> {
     /// Context of this round, independent of the choice.
     pub context: &'a [f64],
-    /// Available actions.
-    pub actions: Actions<'a>,
+    pub(crate) actions: Actions<'a>,
 }
 
 /// Available arms, and their features if they have any.
-///
-/// Without features this is a set: order and repetition do not matter (slates refuse repetition).
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Actions<'a> {
+pub(crate) enum Actions<'a> {
     /// Every arm.
     All,
     /// These arms and no other.
     Only(&'a [ArmId]),
-    /// Every arm except these. Removed arms may be listed: they are excluded for good, and a caller cannot know which
-    /// ones a merge has removed. An arm that never existed is refused: it is a wrong id, and the intended arm could
-    /// then be chosen.
+    /// Every arm except these.
     Except(&'a [ArmId]),
-    /// These arms, with the features of each. [`Disjoint`](crate::policy::Disjoint) policies ignore the features;
-    /// [`Hybrid`](crate::policy::Hybrid) policies and those with shared weights need them.
+    /// These arms, with the features of each.
     Featured(Featured<'a>),
 }
 
 /// Arms with features, a row of equal length for each, checked at construction.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Featured<'a> {
+pub(crate) struct Featured<'a> {
     ids: &'a [ArmId],
     // (arms, width), row-major.
     features: &'a [f64],
@@ -57,11 +52,7 @@ pub struct Featured<'a> {
 }
 
 impl<'a> Featured<'a> {
-    /// Creates arms with features: `features` is row-major, shape (arms, `width`).
-    ///
-    /// # Errors
-    /// No arm; a width of zero; a number of features that differs from arms × width; a feature that is not finite.
-    pub fn new(ids: &'a [ArmId], features: &'a [f64], width: usize) -> Result<Self> {
+    fn new(ids: &'a [ArmId], features: &'a [f64], width: usize) -> Result<Self> {
         check_length("width of the features", width)?;
         if ids.is_empty() {
             return Err(Error::NoArms { arms: 0 });
@@ -71,17 +62,17 @@ impl<'a> Featured<'a> {
     }
 
     /// The arms.
-    pub fn ids(&self) -> &'a [ArmId] {
+    pub(crate) fn ids(&self) -> &'a [ArmId] {
         self.ids
     }
 
     /// Number of features of an arm.
-    pub fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.width
     }
 
     /// Features of the arm at this position.
-    pub fn row(&self, position: usize) -> Option<&'a [f64]> {
+    pub(crate) fn row(&self, position: usize) -> Option<&'a [f64]> {
         self.features.chunks_exact(self.width).nth(position)
     }
 
@@ -102,19 +93,60 @@ impl<'a> Request<'a> {
         Self { context, actions: Actions::All }
     }
 
-    /// Restricts the request to these arms.
+    /// Replaces the context, for policies that scale it before an inner policy sees it.
+    #[must_use]
+    pub const fn with_context<'b>(self, context: &'b [f64]) -> Request<'b>
+    where
+        'a: 'b,
+    {
+        Request { context, actions: self.actions }
+    }
+
+    /// Restricts the request to these arms, as a set: order and repetition do not matter (slates refuse repetition).
     pub const fn only(self, ids: &'a [ArmId]) -> Self {
         Self { actions: Actions::Only(ids), ..self }
     }
 
-    /// Restricts the request to every arm except these.
+    /// Restricts the request to every arm except these. Removed arms may be listed: they are excluded for good, and a
+    /// caller cannot know which ones a merge has removed. An arm that never existed is refused: it is a wrong id, and
+    /// the intended arm could then be chosen.
     pub const fn except(self, ids: &'a [ArmId]) -> Self {
         Self { actions: Actions::Except(ids), ..self }
     }
 
-    /// Restricts the request to these arms, with features.
-    pub const fn featured(self, features: Featured<'a>) -> Self {
-        Self { actions: Actions::Featured(features), ..self }
+    /// Restricts the request to these arms, with the features of each: `features` is row-major, shape (arms, `width`).
+    /// [`Disjoint`](crate::policy::Disjoint) policies ignore the features; [`Hybrid`](crate::policy::Hybrid) policies and
+    /// those with shared weights need them.
+    ///
+    /// # Errors
+    /// No arm; a width of zero; a number of features that differs from arms × width; a feature that is not finite.
+    pub fn featured(self, ids: &'a [ArmId], features: &'a [f64], width: usize) -> Result<Self> {
+        Ok(Self { actions: Actions::Featured(Featured::new(ids, features, width)?), ..self })
+    }
+
+    /// Arms that the request names; `None` if every arm, or every arm except some, is available.
+    pub fn ids(&self) -> Option<&'a [ArmId]> {
+        match self.actions {
+            Actions::Only(ids) => Some(ids),
+            Actions::Featured(featured) => Some(featured.ids),
+            Actions::All | Actions::Except(_) => None,
+        }
+    }
+
+    /// Features of the arm at this position of [`ids`](Self::ids), if arms have features.
+    pub fn features(&self, position: usize) -> Option<&'a [f64]> {
+        match self.actions {
+            Actions::Featured(featured) => featured.row(position),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the request leaves this arm available, whether or not the policy has it.
+    pub fn allows(&self, arm: ArmId) -> bool {
+        match self.actions {
+            Actions::Except(ids) => !ids.contains(&arm),
+            _ => self.ids().is_none_or(|ids| ids.contains(&arm)),
+        }
     }
 }
 

@@ -13,10 +13,10 @@ struct Published<T> {
 /// Writer of snapshots: owns the learner and publishes clones of it.
 ///
 /// ```
-/// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb, policy::snapshot::Publisher};
+/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb, policy::Publisher};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 ///
-/// let policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+/// let policy = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 })?;
 /// let mut writer = Publisher::new(policy, 100);
 /// let mut reader = writer.reader(); // one for each thread
 /// std::thread::spawn(move || {

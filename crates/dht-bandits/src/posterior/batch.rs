@@ -1,6 +1,6 @@
 //! Batches of observations, learned arm by arm; a failed batch changes nothing.
 
-use super::Posterior;
+use super::beliefs::Beliefs;
 use crate::error::Result;
 
 /// Checked observation.
@@ -49,7 +49,7 @@ impl UpdateBatch {
     ///
     /// The remaining possible failures are memory and an overflow. Each touched arm is first copied after the last one,
     /// and restored from that copy after an error.
-    pub(crate) fn learn<P: Posterior>(&mut self, posterior: &mut P, slots: usize) -> Result<()> {
+    pub(crate) fn learn<P: Beliefs>(&mut self, posterior: &mut P, slots: usize) -> Result<()> {
         let in_order = posterior.counts_updates();
         self.order.sort_unstable();
         let before = posterior.now();
@@ -76,7 +76,7 @@ impl UpdateBatch {
     }
 
     /// Learns the samples one by one, in the order of arrival.
-    fn learn_in_order<P: Posterior>(&mut self, posterior: &mut P) -> Result<()> {
+    fn learn_in_order<P: Beliefs>(&mut self, posterior: &mut P) -> Result<()> {
         let dimension = posterior.dimension();
         self.order.sort_unstable_by_key(|&(_, position)| position);
         let outcome = self.order.iter().try_for_each(|&(slot, position)| {
@@ -88,7 +88,7 @@ impl UpdateBatch {
     }
 
     /// Learns the samples of each arm together.
-    fn learn_by_arm<P: Posterior>(&mut self, posterior: &mut P) -> Result<()> {
+    fn learn_by_arm<P: Beliefs>(&mut self, posterior: &mut P) -> Result<()> {
         let dimension = posterior.dimension();
         let Self { order, contexts, rewards, weights, sorted } = self;
         for group in order.chunk_by(|left, right| left.0 == right.0) {

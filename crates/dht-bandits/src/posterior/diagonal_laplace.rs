@@ -1,6 +1,6 @@
 //! Bayesian logistic regressions, one per arm, under a Laplace approximation with a diagonal precision.
 
-use super::Posterior;
+use super::beliefs::{Beliefs, posterior};
 use super::diagonal_kernel::{ManyScores, OneScore};
 use super::dual_newton::{DualProblem, DualWorkspace, is_worth_it};
 use super::logistic::{check_unit_reward, curvature, mode_step};
@@ -11,7 +11,6 @@ use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::gaussian::{LANES, Lanes, NaturalParameters, PanelLayout, Score};
 use crate::options::options;
-use crate::posterior::sealed::Sealed;
 use crate::validate::{
     LARGEST_PRECISION, check_bounded, check_context, check_length, check_mean, check_parameter, check_part,
     check_precision, check_precisions, reserve,
@@ -19,11 +18,22 @@ use crate::validate::{
 use pulp::Arch;
 use serde::{Deserialize, Serialize};
 
-/// Settings of a [`DiagonalLaplace`] posterior.
+/// Logistic regressions P(r = 1) = σ(p'x) with p ~ N(g, diag(s)⁻¹), one per arm.
+///
+/// An update moves g to the mode and adds the curvature there to the diagonal (Chapelle & Li 2011, Algorithm 3):
+///
+/// g ← argmin (λ/2) Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i);
+/// s_j ← s_j + Σ_i w_i σ(1 − σ) x_ij².
+///
+/// λ is the [prior weight](DiagonalLaplace::prior_weight), 1 unless it is set.
+///
+/// A score and an update cost O(d). The diagonal ignores correlations of features: normalise contexts first
+/// ([`Normalizer`](crate::Normalizer)), or use [`FullLaplace`](crate::posterior::FullLaplace). Means and widths are
+/// log-odds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
-pub struct DiagonalLaplaceOptions {
+pub struct DiagonalLaplace {
     /// The prior.
     pub prior: TsPrior,
     /// Decay γ of an arm's evidence, applied at each of its batches: the posterior decays toward the prior, s ← γs + (1
@@ -40,27 +50,16 @@ fn one() -> f64 {
     1.0
 }
 
-options!(DiagonalLaplaceOptions::new() {
+options!(DiagonalLaplace::new() {
     prior / with_prior: TsPrior = TsPrior::Gaussian { prior_precision: 1.0 },
     forgetting / with_forgetting: Forgetting = Forgetting::NONE,
     prior_weight / with_prior_weight: f64 = 1.0,
 });
 
-/// Logistic regressions P(r = 1) = σ(p'x) with p ~ N(g, diag(s)⁻¹), one per arm.
-///
-/// An update moves g to the mode and adds the curvature there to the diagonal (Chapelle & Li 2011, Algorithm 3):
-///
-/// g ← argmin (λ/2) Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i);
-/// s_j ← s_j + Σ_i w_i σ(1 − σ) x_ij².
-///
-/// λ is the [prior weight](DiagonalLaplaceOptions::prior_weight), 1 unless it is set.
-///
-/// A score and an update cost O(d). The diagonal ignores correlations of features: normalise contexts first
-/// ([`Normalizer`](crate::Normalizer)), or use [`FullLaplace`](crate::posterior::FullLaplace). Means and widths are
-/// log-odds.
+/// Beliefs of [`DiagonalLaplace`].
 #[derive(Debug, Clone)]
-pub struct DiagonalLaplace {
-    options: DiagonalLaplaceOptions,
+pub struct DiagonalLaplaceBeliefs {
+    options: DiagonalLaplace,
     layout: PanelLayout,
     // For each arm `panels` rows of means, then of precisions, then of their inverses.
     arms: Vec<Lanes>,
@@ -88,7 +87,7 @@ pub struct DiagonalArmState {
     pub precision: Vec<f64>,
 }
 
-impl DiagonalLaplace {
+impl DiagonalLaplaceBeliefs {
     fn stride(&self) -> usize {
         3 * self.layout.panels
     }
@@ -181,15 +180,13 @@ impl DiagonalLaplace {
     }
 }
 
-impl Sealed for DiagonalLaplace {}
+posterior!(DiagonalLaplace, "diagonal-laplace", DiagonalLaplaceBeliefs);
 
-impl Posterior for DiagonalLaplace {
-    type Options = DiagonalLaplaceOptions;
+impl Beliefs for DiagonalLaplaceBeliefs {
+    type Options = DiagonalLaplace;
     type ArmState = DiagonalArmState;
 
-    const NAME: &'static str = "diagonal-laplace";
-
-    fn empty(dimension: usize, options: &DiagonalLaplaceOptions) -> Result<Self> {
+    fn empty(dimension: usize, options: &DiagonalLaplace) -> Result<Self> {
         check_length("dimension", dimension)?;
         check_precision("prior_precision", options.prior.precision())?;
         check_precision("prior_weight", options.prior_weight)?;
@@ -201,7 +198,7 @@ impl Posterior for DiagonalLaplace {
         })
     }
 
-    fn options(&self) -> &DiagonalLaplaceOptions {
+    fn options(&self) -> &DiagonalLaplace {
         &self.options
     }
 

@@ -1,13 +1,12 @@
 //! Ridge regressions whose evidence decays by a shared clock: the uncertainty of idle arms grows, too.
 
-use super::Posterior;
+use super::beliefs::{Beliefs, posterior};
 use crate::arm_set::Slots;
 use crate::clock::Forgetting;
 use crate::clock::{add_counts, check_saved_count};
 use crate::error::{Error, Result};
 use crate::gaussian::{Factors, NaturalParameters, Score, check_dimension, information_of, parts_of};
 use crate::options::options;
-use crate::posterior::sealed::Sealed;
 use crate::validate::{
     check_bounded, check_context, check_factor, check_parameter, check_precision, check_scalar, reserve,
 };
@@ -24,11 +23,23 @@ pub enum DecayClock {
     Time,
 }
 
-/// Settings of a [`DiscountedRidge`].
+/// Ridge regressions whose evidence decays by one clock for all arms (D-LinUCB; Russac, Vernade & Cappé 2019, "Weighted
+/// linear bandits for non-stationary environments"). An observation that is n steps old has the weight γⁿ:
+///
+/// A = λI + Σ_i w_i γ^(t − t_i) x_i x_i', b = Σ_i w_i γ^(t − t_i) r_i x_i, θ = A⁻¹b, width² = x'A⁻¹x.
+///
+/// With [`Ridge::forgetting`](crate::Ridge::forgetting), by contrast, the evidence of an arm decays only
+/// at its own updates. An arm that is not chosen stays as certain as it was.
+///
+/// Only the updated arm is written to, in O(d²). After n idle steps, an arm's width is its width at the last update
+/// divided by γ^(n/2), but at most the prior's, |x|/√λ. Its mean is the mean at the last update. The prior decays with
+/// the evidence, by half at most, until an update restores it in full in O(d³). This happens once in ln 2/−ln γ steps
+/// for each arm that is still chosen, and allocates. [`Disjoint::forget`](crate::policy::Disjoint::forget) with
+/// [`Forgetting::NONE`] restores it in all arms.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
-pub struct DiscountedRidgeOptions {
+pub struct DiscountedRidge {
     /// The prior precision λ > 0.
     pub prior_precision: f64,
     /// The decay γ of all evidence in one step of the clock, including that of arms that are not chosen.
@@ -39,27 +50,15 @@ pub struct DiscountedRidgeOptions {
     pub clock: DecayClock,
 }
 
-options!(DiscountedRidgeOptions::new(forgetting / with_forgetting: Forgetting = Forgetting::NONE) {
+options!(DiscountedRidge::new(forgetting / with_forgetting: Forgetting = Forgetting::NONE) {
     prior_precision / with_prior_precision: f64 = 1.0,
     clock / with_clock: DecayClock = DecayClock::Updates,
 });
 
-/// Ridge regressions whose evidence decays by one clock for all arms (D-LinUCB; Russac, Vernade & Cappé 2019, "Weighted
-/// linear bandits for non-stationary environments"). An observation that is n steps old has the weight γⁿ:
-///
-/// A = λI + Σ_i w_i γ^(t − t_i) x_i x_i', b = Σ_i w_i γ^(t − t_i) r_i x_i, θ = A⁻¹b, width² = x'A⁻¹x.
-///
-/// With [`RidgeOptions::forgetting`](crate::RidgeOptions::forgetting), by contrast, the evidence of an arm decays only
-/// at its own updates. An arm that is not chosen stays as certain as it was.
-///
-/// Only the updated arm is written to, in O(d²). After n idle steps, an arm's width is its width at the last update
-/// divided by γ^(n/2), but at most the prior's, |x|/√λ. Its mean is the mean at the last update. The prior decays with
-/// the evidence, by half at most, until an update restores it in full in O(d³). This happens once in ln 2/−ln γ steps
-/// for each arm that is still chosen, and allocates. [`Disjoint::forget`](crate::policy::Disjoint::forget) with
-/// [`Forgetting::NONE`] restores it in all arms.
+/// Beliefs of [`DiscountedRidge`].
 #[derive(Debug, Clone)]
-pub struct DiscountedRidge {
-    options: DiscountedRidgeOptions,
+pub struct DiscountedRidgeBeliefs {
+    options: DiscountedRidge,
     factors: Factors,
     arms: Vec<Times>,
     now: f64,
@@ -108,7 +107,7 @@ const LARGEST_VARIANCE: f64 = 1.005;
 /// Largest reading of the clock: beyond it, single steps would be lost to rounding.
 const LATEST: f64 = 4_503_599_627_370_496.0;
 
-impl DiscountedRidge {
+impl DiscountedRidgeBeliefs {
     /// Factor on evidence after `steps` steps.
     fn decay_over(&self, steps: f64) -> f64 {
         self.options.forgetting.decay().powf(steps)
@@ -212,22 +211,20 @@ impl DiscountedRidge {
     }
 }
 
-impl Sealed for DiscountedRidge {}
+posterior!(DiscountedRidge, "discounted-ridge", DiscountedRidgeBeliefs);
 
-impl Posterior for DiscountedRidge {
-    type Options = DiscountedRidgeOptions;
+impl Beliefs for DiscountedRidgeBeliefs {
+    type Options = DiscountedRidge;
     type ArmState = DiscountedArmState;
 
-    const NAME: &'static str = "discounted-ridge";
-
-    fn empty(dimension: usize, options: &DiscountedRidgeOptions) -> Result<Self> {
+    fn empty(dimension: usize, options: &DiscountedRidge) -> Result<Self> {
         check_dimension(dimension)?;
         check_precision("prior_precision", options.prior_precision)?;
         let (factors, unit) = (Factors::new(dimension), vec![0.0; dimension]);
         Ok(Self { options: *options, factors, arms: Vec::new(), now: 0.0, unit })
     }
 
-    fn options(&self) -> &DiscountedRidgeOptions {
+    fn options(&self) -> &DiscountedRidge {
         &self.options
     }
 

@@ -1,28 +1,15 @@
 //! Bayesian logistic regressions, one per arm, under a Laplace approximation with a full covariance.
 
+use super::beliefs::{Beliefs, posterior, scored_by_factors};
 use super::logistic::{check_unit_reward, curvature, mode_step};
-use super::{Posterior, scored_by_factors};
 use crate::arm_set::Slots;
 use crate::error::Result;
 use crate::gaussian::{
     Factors, Information, NaturalParameters, Parts, Score, check_dimension, information_of, parts_of,
 };
 use crate::options::options;
-use crate::posterior::sealed::Sealed;
 use crate::validate::{check_bounded, check_context, check_factor, check_precision};
 use serde::{Deserialize, Serialize};
-
-/// Settings of a [`FullLaplace`] posterior.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct FullLaplaceOptions {
-    /// The prior precision λ > 0: each weight is N(0, 1/λ).
-    #[serde(alias = "precision")]
-    pub prior_precision: f64,
-}
-
-options!(FullLaplaceOptions::new(prior_precision / with_prior_precision: f64 = 1.0) {});
 
 /// Logistic regressions P(r = 1) = σ(p'x) with p ~ N(θ, P), one per arm, with a full covariance P.
 ///
@@ -33,9 +20,21 @@ options!(FullLaplaceOptions::new(prior_precision / with_prior_precision: f64 = 1
 ///
 /// The cost of d² is worthwhile for correlated features. For many independent features,
 /// [`DiagonalLaplace`](crate::posterior::DiagonalLaplace) costs d.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct FullLaplace {
-    options: FullLaplaceOptions,
+    /// The prior precision λ > 0: each weight is N(0, 1/λ).
+    #[serde(alias = "precision")]
+    pub prior_precision: f64,
+}
+
+options!(FullLaplace::new(prior_precision / with_prior_precision: f64 = 1.0) {});
+
+/// Beliefs of [`FullLaplace`].
+#[derive(Debug, Clone)]
+pub struct FullLaplaceBeliefs {
+    options: FullLaplace,
     factors: Factors,
 }
 
@@ -54,21 +53,19 @@ pub struct FullArmState {
 /// Smallest added curvature: its inverse is finite.
 const LEAST_CURVATURE: f64 = 1e-300;
 
-impl Sealed for FullLaplace {}
+posterior!(FullLaplace, "full-laplace", FullLaplaceBeliefs);
 
-impl Posterior for FullLaplace {
-    type Options = FullLaplaceOptions;
+impl Beliefs for FullLaplaceBeliefs {
+    type Options = FullLaplace;
     type ArmState = FullArmState;
 
-    const NAME: &'static str = "full-laplace";
-
-    fn empty(dimension: usize, options: &FullLaplaceOptions) -> Result<Self> {
+    fn empty(dimension: usize, options: &FullLaplace) -> Result<Self> {
         check_dimension(dimension)?;
         check_precision("prior_precision", options.prior_precision)?;
         Ok(Self { options: *options, factors: Factors::new(dimension) })
     }
 
-    fn options(&self) -> &FullLaplaceOptions {
+    fn options(&self) -> &FullLaplace {
         &self.options
     }
 

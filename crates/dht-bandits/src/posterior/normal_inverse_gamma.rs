@@ -1,34 +1,16 @@
 //! Ridge regressions with learned noise: a normal-inverse-gamma posterior for each arm.
 
-use super::{Posterior, Ridge, RidgeArmState, RidgeOptions};
+use super::beliefs::{Beliefs, posterior};
+use super::ridge::{Ridge, RidgeArmState, RidgeBeliefs};
 use crate::arm_set::Slots;
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::gaussian::{NaturalParameters, Score};
 use crate::options::options;
-use crate::posterior::sealed::Sealed;
 use crate::validate::{LARGEST_SUM, check_bounded, check_parameter, check_sum, reserve};
 use rand::Rng;
 use rand_distr::{Distribution, Gamma};
 use serde::{Deserialize, Serialize};
-
-/// Settings of a [`NormalInverseGamma`] posterior.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct NormalInverseGammaOptions {
-    /// Prior precision λ > 0 of the weights, relative to the precision of the noise: θ ~ N(0, σ²/λ).
-    pub prior_precision: f64,
-    /// Shape a₀ ≥ 1 of the noise's prior: σ² ~ IG(a₀, b₀), worth 2a₀ observations.
-    pub shape: f64,
-    /// Rate b₀ > 0 of the noise's prior; b₀/a₀ is the initial estimate of the variance.
-    pub rate: f64,
-}
-
-options!(NormalInverseGammaOptions::new(prior_precision / with_prior_precision: f64 = 1.0) {
-    shape / with_shape: f64 = 1.0,
-    rate / with_rate: f64 = 1.0,
-});
 
 /// Ridge regressions that learn the variance σ² of their noise: θ | σ² ~ N(A⁻¹b, σ²A⁻¹), σ² ~ IG(a, b), one per arm.
 ///
@@ -37,10 +19,28 @@ options!(NormalInverseGammaOptions::new(prior_precision / with_prior_precision: 
 /// width is √(b/a · x'A⁻¹x): no α needs to be matched to the scale of rewards. Under [`Thompson`](crate::Thompson) each
 /// arm draws σ² first, so that its value is Student's t with 2a degrees of freedom. The cost is O(d²). Shared weights
 /// are refused, and so are merging and forgetting, for which the sum of squares is missing.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct NormalInverseGamma {
-    options: NormalInverseGammaOptions,
-    ridge: Ridge,
+    /// Prior precision λ > 0 of the weights, relative to the precision of the noise: θ ~ N(0, σ²/λ).
+    pub prior_precision: f64,
+    /// Shape a₀ ≥ 1 of the noise's prior: σ² ~ IG(a₀, b₀), worth 2a₀ observations.
+    pub shape: f64,
+    /// Rate b₀ > 0 of the noise's prior; b₀/a₀ is the initial estimate of the variance.
+    pub rate: f64,
+}
+
+options!(NormalInverseGamma::new(prior_precision / with_prior_precision: f64 = 1.0) {
+    shape / with_shape: f64 = 1.0,
+    rate / with_rate: f64 = 1.0,
+});
+
+/// Beliefs of [`NormalInverseGamma`].
+#[derive(Debug, Clone)]
+pub struct NormalInverseGammaBeliefs {
+    options: NormalInverseGamma,
+    ridge: RidgeBeliefs,
     // By slot: a and b.
     noise: Vec<(f64, f64)>,
 }
@@ -57,7 +57,7 @@ pub struct NormalInverseGammaArmState {
     pub rate: f64,
 }
 
-impl NormalInverseGamma {
+impl NormalInverseGammaBeliefs {
     /// Scales the width by √(b/a), the standard deviation of the noise.
     fn scaled(&self, slot: usize, score: Score) -> Score {
         let (shape, rate) = self.noise[slot];
@@ -71,24 +71,23 @@ impl NormalInverseGamma {
     }
 }
 
-impl Sealed for NormalInverseGamma {}
+posterior!(NormalInverseGamma, "normal-inverse-gamma", NormalInverseGammaBeliefs);
 
-impl Posterior for NormalInverseGamma {
-    type Options = NormalInverseGammaOptions;
+impl Beliefs for NormalInverseGammaBeliefs {
+    type Options = NormalInverseGamma;
     type ArmState = NormalInverseGammaArmState;
 
-    const NAME: &'static str = "normal-inverse-gamma";
     const LEARNS_NOISE: bool = true;
 
-    fn empty(dimension: usize, options: &NormalInverseGammaOptions) -> Result<Self> {
+    fn empty(dimension: usize, options: &NormalInverseGamma) -> Result<Self> {
         check_parameter("shape", options.shape, (1.0..=1e100).contains(&options.shape), "from 1 to 1e100")?;
         check_parameter("rate", options.rate, (1e-100..=1e100).contains(&options.rate), "from 1e-100 to 1e100")?;
         let prior_precision = options.prior_precision;
-        let ridge = RidgeOptions { prior_precision, forgetting: Forgetting::NONE, keep_information: false };
-        Ok(Self { options: *options, ridge: Ridge::empty(dimension, &ridge)?, noise: Vec::new() })
+        let ridge = Ridge { prior_precision, forgetting: Forgetting::NONE, keep_information: false };
+        Ok(Self { options: *options, ridge: RidgeBeliefs::empty(dimension, &ridge)?, noise: Vec::new() })
     }
 
-    fn options(&self) -> &NormalInverseGammaOptions {
+    fn options(&self) -> &NormalInverseGamma {
         &self.options
     }
 

@@ -1,6 +1,6 @@
 //! Ridge regression, one per arm: the Gaussian posterior of LinUCB and linear Thompson sampling.
 
-use super::{Posterior, scored_by_factors};
+use super::beliefs::{Beliefs, posterior, scored_by_factors};
 use crate::arm_set::Slots;
 use crate::clock::Forgetting;
 use crate::clock::{add_counts, check_saved_count};
@@ -9,18 +9,20 @@ use crate::gaussian::{
     Factors, Information, InformationState, NaturalParameters, Parts, Score, check_dimension, information_of, parts_of,
 };
 use crate::options::options;
-use crate::posterior::sealed::Sealed;
 use crate::validate::{
     LARGEST, check_bounded, check_context, check_factor, check_grown, check_memory, check_parameter, check_precision,
     check_scalar, reserve,
 };
 use serde::{Deserialize, Serialize};
 
-/// Settings of a [`Ridge`] posterior.
+/// Ridge regressions: A = λI + Σ w xx', b = Σ w r x, θ = A⁻¹b, width² = x'A⁻¹x, one per arm.
+///
+/// A⁻¹ is stored as U·D·Uᵀ, so scores and updates cost O(d²) and the width is never imaginary. The rewards' noise is
+/// assumed to be of unit scale: scale α or the rewards if it is not.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
-pub struct RidgeOptions {
+pub struct Ridge {
     /// The prior precision λ > 0: A starts at λI, its inverse at I/λ.
     #[serde(alias = "lambda")]
     pub prior_precision: f64,
@@ -37,18 +39,15 @@ pub struct RidgeOptions {
     pub keep_information: bool,
 }
 
-options!(RidgeOptions::new(prior_precision / with_prior_precision: f64 = 1.0) {
+options!(Ridge::new(prior_precision / with_prior_precision: f64 = 1.0) {
     forgetting / with_forgetting: Forgetting = Forgetting::NONE,
     keep_information / with_keep_information: bool = false,
 });
 
-/// Ridge regressions: A = λI + Σ w xx', b = Σ w r x, θ = A⁻¹b, width² = x'A⁻¹x, one per arm.
-///
-/// A⁻¹ is stored as U·D·Uᵀ, so scores and updates cost O(d²) and the width is never imaginary. The rewards' noise is
-/// assumed to be of unit scale: scale α or the rewards if it is not.
+/// Beliefs of [`Ridge`].
 #[derive(Debug, Clone)]
-pub struct Ridge {
-    options: RidgeOptions,
+pub struct RidgeBeliefs {
+    options: Ridge,
     pub(super) factors: Factors,
     pub(super) updates: Vec<u64>,
     pub(super) information: Option<Vec<Information>>,
@@ -71,7 +70,7 @@ pub struct RidgeArmState {
     pub information: Option<InformationState>,
 }
 
-impl Ridge {
+impl RidgeBeliefs {
     /// Unlearns an observation. If the result could not be loaded, nothing changes.
     pub(crate) fn unlearn(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         // Widths grow, and by how much takes the whole factor to tell: a copy after the last arm is updated first.
@@ -142,15 +141,13 @@ impl Ridge {
     }
 }
 
-impl Sealed for Ridge {}
+posterior!(Ridge, "ridge", RidgeBeliefs);
 
-impl Posterior for Ridge {
-    type Options = RidgeOptions;
+impl Beliefs for RidgeBeliefs {
+    type Options = Ridge;
     type ArmState = RidgeArmState;
 
-    const NAME: &'static str = "ridge";
-
-    fn empty(dimension: usize, options: &RidgeOptions) -> Result<Self> {
+    fn empty(dimension: usize, options: &Ridge) -> Result<Self> {
         check_dimension(dimension)?;
         check_precision("prior_precision", options.prior_precision)?;
         let decay = options.forgetting.decay();
@@ -161,7 +158,7 @@ impl Posterior for Ridge {
         Ok(Self { options: *options, factors, updates: Vec::new(), information, unit })
     }
 
-    fn options(&self) -> &RidgeOptions {
+    fn options(&self) -> &Ridge {
         &self.options
     }
 

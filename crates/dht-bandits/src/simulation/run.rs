@@ -1,9 +1,8 @@
 //! Policies in environments: regret curves over seeds, for comparison.
 
 use super::environment::Environment;
-use super::slate_environment::SlateEnvironment;
 use crate::error::{Error, Result};
-use crate::policy::{Feedback, Policy, Request, Slate, SlatePolicy};
+use crate::policy::{Policy, Request};
 use crate::validate::check_bounded;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -14,11 +13,32 @@ use std::fmt::Write;
 pub struct Curve {
     /// Σ (best expected reward − expected reward of the choice) up to each round.
     pub regret: Vec<f64>,
-    /// Σ rewards up to each round (for slates: observed good arms).
+    /// Σ rewards up to each round.
     pub reward: Vec<f64>,
 }
 
 impl Curve {
+    /// Runs a policy in an environment; it learns after each round.
+    ///
+    /// # Errors
+    /// Errors of the policy; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
+    pub fn run(
+        policy: &mut dyn Policy,
+        environment: &mut dyn Environment,
+        rounds: usize,
+        rng: &mut dyn Rng,
+    ) -> Result<Self> {
+        let mut curve = Self { regret: Vec::new(), reward: Vec::new() };
+        for _ in 0..rounds {
+            environment.advance(rng);
+            let decision = policy.decide(&Request::new(environment.context()), rng)?;
+            let reward = environment.reward(decision.arm(), rng);
+            policy.learn(&decision, reward)?;
+            curve.push(environment.best() - environment.expected(decision.arm()), reward)?;
+        }
+        Ok(curve)
+    }
+
     /// The regret of the whole run.
     pub fn total_regret(&self) -> f64 {
         self.regret.last().copied().unwrap_or(0.0)
@@ -37,50 +57,6 @@ impl Curve {
         self.reward.push(reward);
         Ok(())
     }
-}
-
-/// Runs a policy in an environment; it learns after each round.
-///
-/// # Errors
-/// Errors of the policy; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
-pub fn simulate(
-    policy: &mut dyn Policy,
-    environment: &mut dyn Environment,
-    rounds: usize,
-    rng: &mut dyn Rng,
-) -> Result<Curve> {
-    let mut curve = Curve { regret: Vec::new(), reward: Vec::new() };
-    for _ in 0..rounds {
-        environment.advance(rng);
-        let decision = policy.decide(&Request::new(environment.context()), rng)?;
-        let reward = environment.reward(decision.arm(), rng);
-        policy.learn(&decision, reward)?;
-        curve.push(environment.best() - environment.expected(decision.arm()), reward)?;
-    }
-    Ok(curve)
-}
-
-/// Runs a semi-bandit in an environment of slates; it learns after each round.
-///
-/// # Errors
-/// Errors of the policy; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
-pub fn simulate_slates(
-    policy: &mut dyn SlatePolicy,
-    environment: &mut dyn SlateEnvironment,
-    rounds: usize,
-    rng: &mut dyn Rng,
-) -> Result<Curve> {
-    let mut curve = Curve { regret: Vec::new(), reward: Vec::new() };
-    let (mut slate, mut seen) = (Slate::default(), Vec::new());
-    for _ in 0..rounds {
-        environment.advance(rng);
-        policy.select_slate(environment.positions(), &environment.request()?, rng, &mut slate)?;
-        environment.feedback(&slate, rng, &mut seen);
-        policy.learn_slate(&slate, &seen)?;
-        let earned = seen.iter().map(|feedback| if let Feedback::Observed(reward) = feedback { *reward } else { 0.0 });
-        curve.push(environment.regret(&slate), earned.sum())?;
-    }
-    Ok(curve)
 }
 
 /// Entry of a comparison: a policy's name, and a constructor that is called for each seed.
@@ -142,6 +118,33 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// Runs every entry in the same environments. Each seed creates the environment, and a generator of that seed draws
+    /// contexts and rewards.
+    ///
+    /// # Errors
+    /// No seed; errors of a policy or an environment.
+    pub fn run<R: Rng + SeedableRng, W: Environment>(
+        entries: &[Entry<'_>],
+        environment: impl Fn(&mut R) -> Result<W>,
+        rounds: usize,
+        seeds: &[u64],
+    ) -> Result<Self> {
+        if seeds.is_empty() {
+            return Err(Error::TooFewObservations { what: "a comparison", needed: 1, got: 0 });
+        }
+        let run = |entry: &Entry<'_>, seed: u64| {
+            let mut rng = R::seed_from_u64(seed);
+            let mut environment = environment(&mut rng)?;
+            Curve::run(&mut *(entry.make)()?, &mut environment, rounds, &mut rng)
+        };
+        let runs = |entry: &Entry<'_>| {
+            let curves = seeds.iter().map(|&seed| run(entry, seed)).collect::<Result<_>>()?;
+            Ok(EntryRuns { name: entry.name.clone(), curves })
+        };
+        let entries = entries.iter().map(runs).collect::<Result<_>>()?;
+        Ok(Self { seeds: seeds.to_vec(), entries })
+    }
+
     /// CSV with the columns `round,policy,regret,regret_error,reward,reward_error`: means and standard errors over
     /// seeds, every `step` rounds and at the last. If curves differ in length, only those that reach the round count.
     pub fn to_csv(&self, step: usize) -> String {
@@ -161,31 +164,4 @@ impl Comparison {
         }
         csv
     }
-}
-
-/// Runs every entry in the same environments. Each seed creates the environment, and a generator of that seed draws
-/// contexts and rewards.
-///
-/// # Errors
-/// No seed; errors of a policy or an environment.
-pub fn compare<R: Rng + SeedableRng, W: Environment>(
-    entries: &[Entry<'_>],
-    environment: impl Fn(&mut R) -> Result<W>,
-    rounds: usize,
-    seeds: &[u64],
-) -> Result<Comparison> {
-    if seeds.is_empty() {
-        return Err(Error::TooFewObservations { what: "a comparison", needed: 1, got: 0 });
-    }
-    let run = |entry: &Entry<'_>, seed: u64| {
-        let mut rng = R::seed_from_u64(seed);
-        let mut environment = environment(&mut rng)?;
-        simulate(&mut *(entry.make)()?, &mut environment, rounds, &mut rng)
-    };
-    let runs = |entry: &Entry<'_>| {
-        let curves = seeds.iter().map(|&seed| run(entry, seed)).collect::<Result<_>>()?;
-        Ok(EntryRuns { name: entry.name.clone(), curves })
-    };
-    let entries = entries.iter().map(runs).collect::<Result<_>>()?;
-    Ok(Comparison { seeds: seeds.to_vec(), entries })
 }

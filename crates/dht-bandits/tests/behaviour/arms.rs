@@ -2,24 +2,23 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    Actions, ArmId, DiagonalLogisticTs, Error, LinTs, LinUcb, LogisticTs, Observation, Policy, Request, RidgeOptions,
-    Thompson, TopKThompson, Ucb,
-    exploration::{Exploration, Greedy},
-    policy::{ChoiceBatch, ContextFree, Disjoint, EpsilonGreedy, Fixed, Ucb1, Uniform},
-    posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, Posterior},
+    ArmId, Error, LinTs, LinUcb, LogisticTs, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::{EpsilonGreedy, Exploration},
+    policy::{ChoiceBatch, ContextFree, Disjoint, Fixed, TopK, Ucb1, Uniform},
+    posterior::{DiagonalLaplace, FullLaplace, Posterior},
 };
 
 fn learner(arms: usize) -> LinUcb {
-    LinUcb::new(2, arms, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap()
+    LinUcb::new(2, arms, Ridge::default(), Ucb { alpha: 1.0 }).unwrap()
 }
 
 #[test]
 fn an_unavailable_arm_is_never_chosen() {
     let every: Vec<Box<dyn Policy>> = vec![
         Box::new(learner(5)),
-        Box::new(LinTs::new(2, 5, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap()),
-        Box::new(EpsilonGreedy::new(2, 5, RidgeOptions::default(), Greedy { epsilon: 0.5 }).unwrap()),
-        Box::new(DiagonalLogisticTs::new(2, 5, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap()),
+        Box::new(LinTs::new(2, 5, Ridge::default(), Thompson { alpha: 1.0 }).unwrap()),
+        Box::new(Disjoint::new(2, 5, Ridge::default(), EpsilonGreedy { epsilon: 0.5 }).unwrap()),
+        Box::new(Disjoint::new(2, 5, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap()),
         Box::new(Uniform::new(2, 5).unwrap()),
         Box::new(Fixed::new(2, 5, ArmId::new(0)).unwrap()),
     ];
@@ -43,8 +42,8 @@ fn an_unavailable_arm_is_never_chosen() {
 #[test]
 fn removed_arms_may_be_excluded_but_unknown_arms_may_not() {
     let mut disjoint = learner(5);
-    let (options, rule) = (DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 });
-    let mut top_k = TopKThompson::per_arm(2, 5, options, rule).unwrap();
+    let (options, rule) = (DiagonalLaplace::default(), Thompson { alpha: 1.0 });
+    let mut top_k = TopK::per_arm(2, 5, options, rule).unwrap();
     let mut free = ContextFree::new(5, Ucb1::default()).unwrap();
     let gone = ArmId::new(1);
     disjoint.remove_arm(gone).unwrap();
@@ -72,7 +71,7 @@ fn removed_arms_may_be_excluded_but_unknown_arms_may_not() {
 
 #[test]
 fn the_order_in_which_arms_are_offered_does_not_matter() {
-    let policy = LinTs::new(2, 9, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let policy = LinTs::new(2, 9, Ridge::default(), Thompson { alpha: 1.0 }).unwrap();
     let offered: Vec<_> = [7, 2, 5, 0].map(ArmId::new).to_vec();
     let reversed: Vec<_> = offered.iter().rev().copied().collect();
     for seed in 0..50 {
@@ -98,7 +97,7 @@ fn ties_are_broken_evenly_by_the_generator() {
 
 #[test]
 fn equal_arms_draw_unequal_noise() {
-    let policy = LinTs::new(2, 2, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let policy = LinTs::new(2, 2, Ridge::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut rng = rng(6);
     let first =
         (0..2000).filter(|_| policy.select(&Request::new(&[1.0, 1.0]), &mut rng).unwrap().arm == ArmId::new(0)).count();
@@ -225,16 +224,17 @@ fn assert_batch_is_alone<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E
     let mut batch = ChoiceBatch::default();
     for count in [1, 5, 31, 100] {
         let rows = normals(&mut contexts, count * dimension);
-        for actions in [Actions::All, Actions::Only(&some), Actions::Except(&some)] {
+        let all = Request::new(&rows);
+        for request in [all, all.only(&some), all.except(&some)] {
             let (mut together, mut alone) = (rng(12), rng(12));
-            policy.select_batch(&rows, actions, &mut together, &mut batch).unwrap();
+            policy.select_batch(&request, &mut together, &mut batch).unwrap();
             assert_eq!(batch.choices().len(), count);
             for (context, choice) in rows.chunks(dimension).zip(batch.choices()) {
-                assert_eq!(policy.select(&Request { context, actions }, &mut alone).unwrap(), *choice);
+                assert_eq!(policy.select(&request.with_context(context), &mut alone).unwrap(), *choice);
             }
         }
     }
-    let uneven = policy.select_batch(&vec![0.5; dimension + 1], Actions::All, &mut rng(0), &mut batch).unwrap_err();
+    let uneven = policy.select_batch(&Request::new(&vec![0.5; dimension + 1]), &mut rng(0), &mut batch).unwrap_err();
     assert_eq!(uneven, Error::Dimension { what: "contexts", expected: dimension, got: dimension + 1 });
     assert!(batch.choices().is_empty());
 }
@@ -242,20 +242,20 @@ fn assert_batch_is_alone<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E
 #[test]
 fn a_batch_of_contexts_is_chosen_like_one_after_the_other() {
     for dimension in [2, 5, 8, 13, 16, 17, 40] {
-        let ridge = RidgeOptions::default();
+        let ridge = Ridge::default();
         assert_batch_is_alone(LinTs::new(dimension, 11, ridge, Thompson { alpha: 1.0 }).unwrap());
         assert_batch_is_alone(LinUcb::new(dimension, 6, ridge, Ucb { alpha: 0.0 }).unwrap());
-        assert_batch_is_alone(EpsilonGreedy::new(dimension, 7, ridge, Greedy { epsilon: 0.4 }).unwrap());
-        let full = FullLaplaceOptions::default();
+        assert_batch_is_alone(Disjoint::new(dimension, 7, ridge, EpsilonGreedy { epsilon: 0.4 }).unwrap());
+        let full = FullLaplace::default();
         assert_batch_is_alone(LogisticTs::new(dimension, 6, full, Thompson { alpha: 1.0 }).unwrap());
-        let diagonal = DiagonalLaplaceOptions::default();
-        assert_batch_is_alone(DiagonalLogisticTs::new(dimension, 6, diagonal, Thompson { alpha: 1.0 }).unwrap());
+        let diagonal = DiagonalLaplace::default();
+        assert_batch_is_alone(Disjoint::new(dimension, 6, diagonal, Thompson { alpha: 1.0 }).unwrap());
     }
 }
 
 #[test]
 fn epsilon_greedy_knows_its_propensities() {
-    let mut policy = EpsilonGreedy::new(2, 4, RidgeOptions::default(), Greedy { epsilon: 0.2 }).unwrap();
+    let mut policy = Disjoint::new(2, 4, Ridge::default(), EpsilonGreedy { epsilon: 0.2 }).unwrap();
     policy.update(ArmId::new(2), &[1.0, 0.0], 1.0, 1.0).unwrap();
     let mut rng = rng(13);
     let mut counts = [0u32; 4];

@@ -3,7 +3,7 @@
 use crate::support::{assert_close, normals, rng};
 use dht_bandits::{
     Error, Normalizer,
-    features::{NormalizerOptions, PyramidPool, columns},
+    features::{NormalizerOptions, PyramidPool},
     posterior::Forgetting,
 };
 use proptest::prelude::*;
@@ -189,13 +189,6 @@ fn tensors_of_the_wrong_shape_are_refused() {
     #[expect(clippy::reversed_empty_ranges, reason = "the refusal of one is what is tested")]
     let reversed = PyramidPool::grid(2..=1, 0..=0);
     assert!(matches!(reversed, Err(Error::Parameter { name: "first exponent", .. })));
-}
-
-#[test]
-fn columns_are_appended_after_the_context() {
-    assert_eq!(columns::with_bias(&[2.0]), [2.0, 1.0]);
-    assert_eq!(columns::with_one_hot(&[2.0], 1, 3).unwrap(), [2.0, 0.0, 1.0, 0.0]);
-    assert!(columns::with_one_hot(&[2.0], 3, 3).is_err());
 }
 
 fn loaded(weight: f64, mean: f64, squares: f64, options: NormalizerOptions) -> Option<Normalizer> {

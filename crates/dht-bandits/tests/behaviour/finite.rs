@@ -1,15 +1,13 @@
 //! Estimates, scores and curves are finite, or there is a typed error.
 
 use crate::support::{featured, rng};
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, Decision, Error, LinUcb, Request, RidgeOptions, Ucb,
-    evaluation::{Estimate, Estimator, LoggedRound, OffPolicy, Prediction, SlateOffPolicy, replay},
-    exploration::Greedy,
+    ArmId, Decision, Error, LinUcb, Policy, Request, Ridge, Ucb,
+    evaluation::{Estimate, Estimator, LoggedRound, OffPolicy, Prediction, Replay, SlateOffPolicy},
+    exploration::EpsilonGreedy,
     log::LoggedDecision,
-    policy::{EpsilonGreedy, Hybrid, HybridOptions, TopK, Uniform},
-    posterior::Ridge,
-    simulation::{Comparison, Curve, EntryRuns, Environment, simulate},
+    policy::{Disjoint, Hybrid, TopK, Uniform},
+    simulation::{Comparison, Curve, EntryRuns, Environment},
 };
 use proptest::prelude::*;
 use rand::Rng;
@@ -121,11 +119,14 @@ fn replay_refuses_a_log_before_the_policy_learns_from_it() {
     let row = |reward| LoggedDecision::new(vec![1.0], ArmId::new(0), 1.0, reward);
     let mut policy = Uniform::new(1, 1).unwrap();
     let before = policy.clone();
-    let refused = replay(&mut policy, &[row(1.0), row(1e60), row(1e60)], None, &mut rng(1)).unwrap_err();
+    let refused = Replay::run(&mut policy, &[row(1.0), row(1e60), row(1e60)], None, &mut rng(1)).unwrap_err();
     assert_eq!(refused, Error::LoggedRound { round: 1, what: "reward", value: 1e60, limit: 1e50 });
-    assert!(matches!(replay(&mut policy, &[row(f64::NAN)], None, &mut rng(1)), Err(Error::InRound { round: 0, .. })));
+    assert!(matches!(
+        Replay::run(&mut policy, &[row(f64::NAN)], None, &mut rng(1)),
+        Err(Error::InRound { round: 0, .. })
+    ));
     assert_eq!(policy, before);
-    assert!(is_finite(&replay(&mut policy, &[row(1.0), row(3.0)], None, &mut rng(1)).unwrap().estimate));
+    assert!(is_finite(&Replay::run(&mut policy, &[row(1.0), row(3.0)], None, &mut rng(1)).unwrap().estimate));
 }
 
 /// An environment in which every arm has the same reward.
@@ -163,7 +164,7 @@ impl Environment for Flat {
 fn a_curve_that_would_overflow_is_refused() {
     for worth in [1e308, f64::INFINITY, f64::NAN] {
         let mut policy = Uniform::new(1, 2).unwrap();
-        let refused = simulate(&mut policy, &mut Flat(worth), usize::MAX, &mut rng(2)).unwrap_err();
+        let refused = Curve::run(&mut policy, &mut Flat(worth), usize::MAX, &mut rng(2)).unwrap_err();
         assert!(matches!(refused, Error::TooLarge { .. } | Error::NotFinite { .. }), "{refused}");
     }
 }
@@ -181,27 +182,27 @@ fn curves_of_unequal_length_are_written_to_their_ends() {
 fn scores_that_overflow_are_refused_by_every_policy() {
     let (huge, arm) = ([1e200, 1.0], ArmId::new(0));
     let assert_refused = |error: Error| assert!(matches!(error, Error::NotFinite { .. }), "{error}");
-    let policy = LinUcb::new(2, 2, RidgeOptions::default(), Ucb { alpha: 0.0 }).unwrap();
+    let policy = LinUcb::new(2, 2, Ridge::default(), Ucb { alpha: 0.0 }).unwrap();
     assert_refused(policy.score(arm, &huge).unwrap_err());
     let mut scores = vec![(arm, policy.score(arm, &[1.0, 0.0]).unwrap())];
     assert_refused(policy.scores(&Request::new(&huge), &mut scores).unwrap_err());
     assert_eq!(scores.len(), 1);
     assert_refused(policy.select(&Request::new(&huge), &mut rng(3)).unwrap_err());
     // The mean is finite where the width is not.
-    let greedy = EpsilonGreedy::new(2, 2, RidgeOptions::default(), Greedy { epsilon: 0.0 }).unwrap();
+    let greedy = Disjoint::new(2, 2, Ridge::default(), EpsilonGreedy { epsilon: 0.0 }).unwrap();
     assert_refused(greedy.select(&Request::new(&huge), &mut rng(3)).unwrap_err());
-    let epsilon = Greedy { epsilon: 0.0 };
-    let shared = TopK::<Ridge, Greedy>::shared(2, RidgeOptions::default(), epsilon).unwrap();
+    let epsilon = EpsilonGreedy { epsilon: 0.0 };
+    let shared = TopK::<Ridge, EpsilonGreedy>::shared(2, Ridge::default(), epsilon).unwrap();
     assert_refused(shared.score(arm, &huge).unwrap_err());
     assert_refused(shared.select_slate(1, &featured(&[], &[arm], &huge), &mut rng(3)).unwrap_err());
-    let hybrid = Hybrid::new(2, 1, 2, HybridOptions::default(), epsilon).unwrap();
+    let hybrid = Hybrid::new(2, 1, 2, 1.0, epsilon).unwrap();
     assert_refused(hybrid.score(arm, &huge, &[1.0]).unwrap_err());
     assert_refused(hybrid.select(&featured(&huge, &[arm], &[1.0]), &mut rng(3)).unwrap_err());
 }
 
 #[test]
 fn an_explored_arm_has_finite_scores_too() {
-    let mut policy = EpsilonGreedy::new(1, 2, RidgeOptions::default(), Greedy { epsilon: 1.0 }).unwrap();
+    let mut policy = Disjoint::new(1, 2, Ridge::default(), EpsilonGreedy { epsilon: 1.0 }).unwrap();
     policy.update(ArmId::new(0), &[1.0], -1.0, 1.0).unwrap();
     let mut rng = rng(4);
     for context in [[1.0], [1e154], [1.7e308]] {

@@ -2,19 +2,17 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    ArmId, Error, Policy, Request, RidgeOptions, Thompson, Ucb,
-    exploration::{Exploration, Floor, Greedy, Softmax, SquareCb},
-    policy::{
-        AnyPolicy, AnyRule, Disjoint, Hybrid, HybridOptions, PolicyKind, PolicySettings, RewardType, SlatePolicy, TopK,
-    },
-    posterior::{DiagonalLaplace, DiagonalLaplaceOptions, Ridge},
+    ArmId, Error, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::{EpsilonGreedy, Exploration, Floor, Softmax, SquareCb},
+    policy::{AnyPolicy, AnyRule, Disjoint, Hybrid, PolicyKind, PolicySettings, RewardType, TopK},
+    posterior::DiagonalLaplace,
 };
 
 const ARMS: [ArmId; 5] = [ArmId::new(0), ArmId::new(1), ArmId::new(2), ArmId::new(3), ArmId::new(4)];
 
 fn disjoint<E: Exploration>(rule: E, floor: f64) -> Disjoint<Ridge, Floor<E>> {
     let rule = Floor::new(rule, floor).unwrap();
-    let mut policy = Disjoint::new(2, 5, RidgeOptions::default(), rule).unwrap();
+    let mut policy = Disjoint::new(2, 5, Ridge::default(), rule).unwrap();
     for round in 0..20 {
         policy.update(ARMS[round % 2], &[1.0, 0.1 * round as f64], round as f64, 1.0).unwrap();
     }
@@ -34,15 +32,15 @@ fn every_arm_has_the_floor_under_every_rule() {
     for floor in [0.01, 0.1, 0.2] {
         check(&disjoint(Ucb { alpha: 0.5 }, floor), &request, floor);
         check(&disjoint(Thompson { alpha: 0.5 }, floor), &request, floor);
-        check(&disjoint(Greedy { epsilon: 0.05 }, floor), &request, floor);
+        check(&disjoint(EpsilonGreedy { epsilon: 0.05 }, floor), &request, floor);
         check(&disjoint(Softmax { temperature: 0.01 }, floor), &request, floor);
         check(&disjoint(SquareCb::new(1e6), floor), &request, floor);
         let rows = normals(&mut rng(2), 15);
         let with_features = featured(&[1.0, 0.5], &ARMS, &rows);
         let rule = |alpha| Floor::new(Thompson { alpha }, floor).unwrap();
-        check(&Hybrid::new(2, 3, 5, HybridOptions::default(), rule(0.3)).unwrap(), &with_features, floor);
+        check(&Hybrid::new(2, 3, 5, 1.0, rule(0.3)).unwrap(), &with_features, floor);
         let features_alone = featured(&[], &ARMS, &rows);
-        check(&TopK::<Ridge, _>::shared(3, RidgeOptions::default(), rule(0.3)).unwrap(), &features_alone, floor);
+        check(&TopK::<Ridge, _>::shared(3, Ridge::default(), rule(0.3)).unwrap(), &features_alone, floor);
     }
     // A floor of 1/K leaves nothing to the rule.
     let uniform = disjoint(Ucb { alpha: 0.5 }, 0.2).propensities(&request).unwrap();
@@ -54,10 +52,10 @@ fn slates_show_each_arm_with_at_least_the_floor() {
     let rows = normals(&mut rng(3), 15);
     let request = featured(&[], &ARMS, &rows);
     let rule = |alpha| Floor::new(Thompson { alpha }, 0.05).unwrap();
-    let shared = TopK::<Ridge, _>::shared(3, RidgeOptions::default(), rule(1e-6)).unwrap();
-    let per_arm = TopK::<DiagonalLaplace, _>::per_arm(3, 5, DiagonalLaplaceOptions::default(), rule(0.1)).unwrap();
+    let shared = TopK::<Ridge, _>::shared(3, Ridge::default(), rule(1e-6)).unwrap();
+    let per_arm = TopK::<DiagonalLaplace, _>::per_arm(3, 5, DiagonalLaplace::default(), rule(0.1)).unwrap();
     for k in 1..=5 {
-        for policy in [&shared as &dyn SlatePolicy, &per_arm] {
+        for policy in [&shared as &dyn Policy, &per_arm] {
             let all = policy.slate_propensities(k, &request).unwrap();
             assert!(all.iter().all(|entry| entry.probability >= 0.05 - 1e-9), "{all:?}");
             assert!((all.iter().map(|entry| entry.probability).sum::<f64>() - k as f64).abs() < 1e-6);
@@ -81,7 +79,7 @@ fn a_floor_that_not_all_arms_can_have_is_refused() {
     policy.remove_arm(ARMS[4]).unwrap();
     policy.select(&request, &mut rng(1)).unwrap();
     let rows = normals(&mut rng(3), 15);
-    let shared = TopK::<Ridge, _>::shared(3, RidgeOptions::default(), Floor::new(Ucb { alpha: 1.0 }, 0.3).unwrap());
+    let shared = TopK::<Ridge, _>::shared(3, Ridge::default(), Floor::new(Ucb { alpha: 1.0 }, 0.3).unwrap());
     let shared = shared.unwrap();
     for k in [1, 2] {
         let refused = shared.decide_slate(k, &featured(&[], &ARMS, &rows), &mut rng(1));
@@ -124,7 +122,7 @@ fn a_floor_of_settings_holds_after_a_change_of_rule_and_a_load() {
         check(&policy);
         let loaded: AnyPolicy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
         check(&loaded);
-        policy.set_exploration(AnyRule::EpsilonGreedy(Greedy { epsilon: 0.0 })).unwrap();
+        policy.set_exploration(AnyRule::EpsilonGreedy(EpsilonGreedy { epsilon: 0.0 })).unwrap();
         check(&policy);
     }
     let linear = |arms| PolicySettings::new(PolicyKind::Linear, 2, arms, ucb);

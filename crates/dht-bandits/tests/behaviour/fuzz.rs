@@ -1,9 +1,10 @@
 //! Whatever is passed in: an error, or learned whole; never a panic. Damaged files have a binary of their own.
 
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, LinUcb, Normalizer, RidgeOptions, Thompson, Ucb,
+    ArmId, LinUcb, Normalizer, Policy, Ridge, Thompson, Ucb,
     features::{NormalizerOptions, PyramidPool},
+    policy::Disjoint,
+    posterior::DiagonalLaplace,
 };
 use proptest::prelude::*;
 
@@ -16,20 +17,20 @@ proptest! {
         reward in prop::num::f64::ANY,
         weight in prop::num::f64::ANY,
     ) {
-        let mut policy = LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+        let mut policy = LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
         let before = policy.state();
         if policy.update(ArmId::new(1), &context, reward, weight).is_err() {
             prop_assert_eq!(policy.state(), before);
         } else {
             prop_assert!(LinUcb::from_state(&policy.state()).is_ok());
         }
-        let options = dht_bandits::posterior::DiagonalLaplaceOptions::default();
-        let mut logistic = dht_bandits::DiagonalLogisticTs::new(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
+        let options = DiagonalLaplace::default();
+        let mut logistic = Disjoint::new(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
         let before = logistic.state();
         if logistic.update(ArmId::new(1), &context, reward, weight).is_err() {
             prop_assert_eq!(logistic.state(), before);
         } else {
-            prop_assert!(dht_bandits::DiagonalLogisticTs::from_state(&logistic.state()).is_ok());
+            prop_assert!(Disjoint::<DiagonalLaplace, Thompson>::from_state(&logistic.state()).is_ok());
         }
         let mut norm = Normalizer::new(3, NormalizerOptions::default()).unwrap();
         if norm.observe(&context).is_ok() {

@@ -1,19 +1,18 @@
 //! Products of context and features.
 
 use crate::support::{featured, normals, rng};
-use dht_bandits::exploration::Greedy;
-use dht_bandits::features::{Interactions, columns};
-use dht_bandits::policy::{
-    AnyPolicy, Feedback, InteractionSettings, PolicyKind, PolicySettings, RewardType, SharedLinTs, SharedLinUcb,
-    SlatePolicy, TopK,
+use dht_bandits::{
+    ArmId, Error, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::EpsilonGreedy,
+    features::Interactions,
+    policy::{AnyPolicy, Feedback, InteractionSettings, PolicyKind, PolicySettings, RewardType, TopK},
+    posterior::FullLaplace,
 };
-use dht_bandits::posterior::{FullLaplace, FullLaplaceOptions, Ridge};
-use dht_bandits::{ArmId, Error, Policy, Request, RidgeOptions, Thompson, Ucb};
 use rand::RngExt;
 
 const UCB: Ucb = Ucb { alpha: 0.25 };
 
-const OPTIONS: RidgeOptions = RidgeOptions::new(1.0).with_forgetting(dht_bandits::posterior::Forgetting::NONE);
+const OPTIONS: Ridge = Ridge::new(1.0).with_forgetting(dht_bandits::posterior::Forgetting::NONE);
 
 /// Readers of three segments; each round a new item of each of three topics. A reader clicks .8 of the items of the own
 /// segment's topic and .1 of the others: .33 at random, .8 at best. The mean of clicks, and the policy.
@@ -21,7 +20,8 @@ fn clicks(mut policy: impl Policy, with_context: bool) -> f64 {
     let (mut draws, mut total, rounds) = (rng(5), 0.0, 4000);
     for round in 0..rounds {
         let segment = draws.random_range(0..3usize);
-        let context = columns::with_one_hot(&[], segment, 3).unwrap();
+        let mut context = [0.0; 3];
+        context[segment] = 1.0;
         let items = [0, 1, 2].map(|topic| ArmId::new(3 * round + topic));
         let topics = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
         let request = featured(if with_context { &context } else { &[] }, &items, &topics);
@@ -36,7 +36,7 @@ fn clicks(mut policy: impl Policy, with_context: bool) -> f64 {
 
 #[test]
 fn products_raise_clicks_from_random_to_near_the_best() {
-    let options = FullLaplaceOptions::new(1.0);
+    let options = FullLaplace::new(1.0);
     let without = clicks(TopK::<FullLaplace, _>::shared(3, options, UCB).unwrap(), false);
     let products = Interactions::new(3, 3).unwrap();
     let with = TopK::<FullLaplace, _>::shared(products.dimension(), options, UCB).unwrap();
@@ -51,7 +51,7 @@ fn products_raise_clicks_from_random_to_near_the_best() {
 fn a_context_next_to_shared_weights_needs_products() {
     let (arms, features) = ([0, 1].map(ArmId::new), [1.0, 0.0, 0.0, 1.0]);
     let request = featured(&[0.5, 2.0], &arms, &features);
-    let policy = SharedLinUcb::shared(4, OPTIONS, UCB).unwrap();
+    let policy = TopK::shared(4, OPTIONS, UCB).unwrap();
     let refused = Error::NeedsInteractions { context: 2 };
     assert_eq!(policy.select_slate(1, &request, &mut rng(1)), Err(refused.clone()));
     assert_eq!(policy.slate_propensities(1, &request), Err(refused.clone()));
@@ -69,7 +69,7 @@ fn a_context_next_to_shared_weights_needs_products() {
 fn with_products(pairs: &[(&str, &str)]) -> TopK<Ridge, Thompson> {
     let groups = [("user", 0..1), ("device", 1..3), ("topic", 3..5)];
     let products = Interactions::with_groups(3, 3, &groups, pairs).unwrap();
-    let policy = SharedLinTs::shared(products.dimension(), OPTIONS, Thompson { alpha: 0.5 }).unwrap();
+    let policy = TopK::shared(products.dimension(), OPTIONS, Thompson { alpha: 0.5 }).unwrap();
     policy.with_interactions(products).unwrap()
 }
 
@@ -79,7 +79,7 @@ fn products_equal_features_multiplied_by_hand() {
     let mut policy = with_products(&pairs);
     let products = policy.interactions().unwrap().clone();
     assert_eq!(products.dimension(), 6 + 3 + 4 + 3);
-    let mut naive = SharedLinTs::shared(products.dimension(), OPTIONS, Thompson { alpha: 0.5 }).unwrap();
+    let mut naive = TopK::shared(products.dimension(), OPTIONS, Thompson { alpha: 0.5 }).unwrap();
     let (arms, mut draws) = ([0, 1, 2, 3].map(ArmId::new), rng(3));
     for _ in 0..30 {
         let (context, features) = (normals(&mut draws, 3), normals(&mut draws, 12));
@@ -141,11 +141,11 @@ fn lengths_that_do_not_fit_products_change_nothing() {
     assert_eq!(serde_json::to_string(&policy).unwrap(), before);
     // A policy of another dimension, one that has learned, products of a context alone.
     let products = Interactions::new(3, 3).unwrap();
-    assert!(SharedLinUcb::shared(6, OPTIONS, UCB).unwrap().with_interactions(products.clone()).is_err());
+    assert!(TopK::shared(6, OPTIONS, UCB).unwrap().with_interactions(products.clone()).is_err());
     assert!(policy.with_interactions(products).is_err());
     let squares = Interactions::with_groups(2, 0, &[], &[("context", "context")]).unwrap();
     assert_eq!(squares.expand(&[2.0, 3.0], &[]).unwrap(), [2.0, 3.0, 4.0, 6.0, 9.0]);
-    let shared = SharedLinUcb::shared(squares.dimension(), OPTIONS, UCB).unwrap();
+    let shared = TopK::shared(squares.dimension(), OPTIONS, UCB).unwrap();
     assert!(shared.with_interactions(squares).is_err());
 }
 
@@ -159,7 +159,7 @@ fn products_are_saved_and_must_agree_to_merge() {
         Policy::learn(&mut policy, &decision, 1.0).unwrap();
     }
     let saved = serde_json::to_value(&policy).unwrap();
-    let loaded: SharedLinTs = serde_json::from_value(saved.clone()).unwrap();
+    let loaded: TopK<Ridge, Thompson> = serde_json::from_value(saved.clone()).unwrap();
     assert_eq!(loaded.interactions(), policy.interactions());
     assert_eq!(serde_json::to_value(&loaded).unwrap(), saved);
     for damaged in [
@@ -171,7 +171,7 @@ fn products_are_saved_and_must_agree_to_merge() {
     ] {
         let mut state = saved.clone();
         state["interactions"] = damaged.clone();
-        let outcome = serde_json::from_value::<SharedLinTs>(state);
+        let outcome = serde_json::from_value::<TopK<Ridge, Thompson>>(state);
         // Without products it is a policy of expanded rows.
         assert_eq!(outcome.is_err(), !damaged.is_null(), "{damaged}");
     }
@@ -212,7 +212,7 @@ fn groups_of_settings_count_raw_columns() {
             PolicyKind::SharedLinear,
             2,
             0,
-            Some(dht_bandits::policy::AnyRule::EpsilonGreedy(Greedy { epsilon: 0.5 })),
+            Some(dht_bandits::policy::AnyRule::EpsilonGreedy(EpsilonGreedy { epsilon: 0.5 })),
         )
         .with_normaliser(Some(dht_bandits::policy::NormaliserSettings::default().with_bias(bias).with_warm_up(3)))
         .with_interactions(Some(InteractionSettings {

@@ -3,17 +3,17 @@
 use crate::support::{Dense, assert_close, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Thompson, Ucb,
-    policy::{Disjoint, NoisyLinTs, TopK},
-    posterior::{NormalInverseGamma, NormalInverseGammaOptions},
+    policy::{Disjoint, TopK},
+    posterior::NormalInverseGamma,
 };
 
-const OPTIONS: NormalInverseGammaOptions = NormalInverseGammaOptions::new(0.5).with_shape(2.0).with_rate(0.3);
+const OPTIONS: NormalInverseGamma = NormalInverseGamma::new(0.5).with_shape(2.0).with_rate(0.3);
 
 #[test]
 fn mean_width_and_noise_are_those_of_the_batch_formula() {
     // a_n = a₀ + Σw/2; b_n = b₀ + ½(Σwr² − θ'Aθ), by a dense solve of all observations at once.
     let mut rng = rng(1);
-    let mut policy = NoisyLinTs::new(4, 1, OPTIONS, Thompson { alpha: 1.0 }).unwrap();
+    let mut policy = Disjoint::new(4, 1, OPTIONS, Thompson { alpha: 1.0 }).unwrap();
     let (mut dense, mut squares, mut weights) = (Dense::new(4, 0.5), 0.0, 0.0);
     for round in 0..40 {
         let context = normals(&mut rng, 4);
@@ -38,7 +38,7 @@ fn mean_width_and_noise_are_those_of_the_batch_formula() {
 fn the_width_learns_the_noise_whatever_the_scale_of_rewards() {
     for scale in [1e-3, 1.0, 1e3] {
         let mut rng = rng(2);
-        let options = NormalInverseGammaOptions::new(1e-3).with_shape(1.0).with_rate(1e-9);
+        let options = NormalInverseGamma::new(1e-3).with_shape(1.0).with_rate(1e-9);
         let mut policy = Disjoint::<NormalInverseGamma, _>::new(2, 1, options, Ucb { alpha: 1.0 }).unwrap();
         for _ in 0..4000 {
             let context = [1.0, normals(&mut rng, 1)[0]];
@@ -54,7 +54,7 @@ fn the_width_learns_the_noise_whatever_the_scale_of_rewards() {
 #[test]
 fn draws_are_students_t_and_propensities_say_so() {
     let mut rng = rng(3);
-    let mut policy = NoisyLinTs::new(2, 3, NormalInverseGammaOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let mut policy = Disjoint::new(2, 3, NormalInverseGamma::default(), Thompson { alpha: 1.0 }).unwrap();
     for (arm, reward) in [(0, 1.0), (0, 0.4), (1, 0.2), (2, -3.0)] {
         policy.update(ArmId::new(arm), &[1.0, 0.5], reward, 1.0).unwrap();
     }
@@ -74,8 +74,10 @@ fn draws_are_students_t_and_propensities_say_so() {
     // A batch of contexts draws the same, and a load goes on as before.
     let mut batch = dht_bandits::policy::ChoiceBatch::default();
     let (mut left, mut right) = (rng.clone(), rng.clone());
-    policy.select_batch(&[1.0, -0.2].repeat(5), request.actions, &mut left, &mut batch).unwrap();
-    let again: NoisyLinTs = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
+    let rows = [1.0, -0.2].repeat(5);
+    policy.select_batch(&Request::new(&rows), &mut left, &mut batch).unwrap();
+    let again: Disjoint<NormalInverseGamma, Thompson> =
+        serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
     for choice in batch.choices() {
         assert_eq!(again.select(&request, &mut right).unwrap(), *choice);
     }
@@ -90,7 +92,7 @@ fn what_learned_noise_cannot_do_is_refused() {
     // Three equal arms: each is among the first two with probability 2/3.
     assert!(chosen.choices().iter().all(|choice| (choice.propensity.unwrap() - 2.0 / 3.0).abs() < 1e-9));
     Policy::update(&mut slates, ArmId::new(0), &[1.0, 0.5], 1.0, 1.0).unwrap();
-    let mut policy = NoisyLinTs::new(2, 2, OPTIONS, thompson).unwrap();
+    let mut policy = Disjoint::new(2, 2, OPTIONS, thompson).unwrap();
     let (before, other) = (policy.state(), policy.clone());
     assert!(matches!(policy.merge(&other), Err(Error::Settings { .. })));
     let half = dht_bandits::posterior::Forgetting::new(0.5).unwrap();
@@ -98,6 +100,6 @@ fn what_learned_noise_cannot_do_is_refused() {
     assert!(policy.update(ArmId::new(0), &[1.0, 1.0], 1e200, 1.0).is_err());
     assert_eq!(policy.state(), before);
     for options in [OPTIONS.with_shape(0.5), OPTIONS.with_rate(0.0), OPTIONS.with_prior_precision(f64::NAN)] {
-        assert!(matches!(NoisyLinTs::new(2, 2, options, thompson), Err(Error::Parameter { .. })));
+        assert!(matches!(Disjoint::new(2, 2, options, thompson), Err(Error::Parameter { .. })));
     }
 }

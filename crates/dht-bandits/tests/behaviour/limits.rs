@@ -2,25 +2,21 @@
 
 use crate::support::rng;
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, Error, LinUcb, Normalizer, Observation, Policy, Request, Result, RidgeOptions, Thompson,
-    TopKThompson, Ucb,
-    features::{NormalizerOptions, PyramidPool, columns},
+    ArmId, Error, LinUcb, Normalizer, Observation, Policy, Request, Result, Ridge, Thompson, Ucb,
+    features::{NormalizerOptions, PyramidPool},
     policy::{
-        AnyPolicy, AnyRule, ContextFree, Disjoint, Featured, Fixed, HybridLinUcb, HybridOptions, LogisticUcb,
-        PolicyKind, PolicySettings, Ucb1, Uniform,
+        AnyPolicy, AnyRule, ContextFree, Disjoint, Fixed, Hybrid, LogisticUcb, PolicyKind, PolicySettings, TopK, Ucb1,
+        Uniform,
     },
-    posterior::{
-        DecayClock, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplaceOptions,
-        NormalInverseGamma, NormalInverseGammaOptions,
-    },
-    simulation::{CascadeEnvironment, ClickEnvironment, GlmEnvironment},
+    posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma},
+    simulation::GlmEnvironment,
 };
 
 /// Every size as large as `size`, one at a time, with the name that the refusal must have.
 fn attempts(size: usize) -> Vec<(&'static str, Result<()>)> {
     let (ucb, draw) = (Ucb { alpha: 1.0 }, Thompson { alpha: 1.0 });
-    let (ridge, hybrid) = (RidgeOptions::default(), HybridOptions::default());
-    let (full, diagonal) = (FullLaplaceOptions::default(), DiagonalLaplaceOptions::default());
+    let (ridge, hybrid) = (Ridge::default(), 1.0);
+    let (full, diagonal) = (FullLaplace::default(), DiagonalLaplace::default());
     let mut rng = rng(1);
     vec![
         ("dimension", Normalizer::new(size, NormalizerOptions::default()).map(drop)),
@@ -28,23 +24,19 @@ fn attempts(size: usize) -> Vec<(&'static str, Result<()>)> {
         ("arms", LinUcb::new(1, size, ridge, ucb).map(drop)),
         ("dimension", LogisticUcb::new(size, 1, full, ucb).map(drop)),
         ("arms", LogisticUcb::new(1, size, full, ucb).map(drop)),
-        ("dimension", DiagonalLogisticTs::new(size, 1, diagonal, draw).map(drop)),
-        ("arms", DiagonalLogisticTs::new(1, size, diagonal, draw).map(drop)),
-        ("dimension", TopKThompson::per_arm(size, 1, diagonal, draw).map(drop)),
-        ("arms", TopKThompson::per_arm(1, size, diagonal, draw).map(drop)),
-        ("dimension", TopKThompson::shared(size, diagonal, draw).map(drop)),
-        ("dimension", HybridLinUcb::new(size, 1, 1, hybrid, ucb).map(drop)),
-        ("dimension", HybridLinUcb::new(1, size, 1, hybrid, ucb).map(drop)),
-        ("arms", HybridLinUcb::new(1, 1, size, hybrid, ucb).map(drop)),
+        ("dimension", Disjoint::new(size, 1, diagonal, draw).map(drop)),
+        ("arms", Disjoint::new(1, size, diagonal, draw).map(drop)),
+        ("dimension", TopK::per_arm(size, 1, diagonal, draw).map(drop)),
+        ("arms", TopK::per_arm(1, size, diagonal, draw).map(drop)),
+        ("dimension", TopK::shared(size, diagonal, draw).map(drop)),
+        ("dimension", Hybrid::new(size, 1, 1, hybrid, ucb).map(drop)),
+        ("dimension", Hybrid::new(1, size, 1, hybrid, ucb).map(drop)),
+        ("arms", Hybrid::new(1, 1, size, hybrid, ucb).map(drop)),
         ("dimension", Uniform::new(size, 1).map(drop)),
         ("arms", Uniform::new(1, size).map(drop)),
         ("arms", Fixed::new(1, size, ArmId::new(0)).map(drop)),
         ("dimension", GlmEnvironment::linear(size, 1, 0.1, &mut rng).map(drop)),
         ("arms", GlmEnvironment::logistic(2, size, &mut rng).map(drop)),
-        ("items", CascadeEnvironment::new(size, 1, 0.5, 0.1).map(drop)),
-        ("items", ClickEnvironment::new(size, 1, 1, 1.0, &mut rng).map(drop)),
-        ("dimension", ClickEnvironment::new(1, 1, size, 1.0, &mut rng).map(drop)),
-        ("categories", columns::with_one_hot(&[1.0], 0, size).map(drop)),
     ]
 }
 
@@ -70,7 +62,6 @@ fn sizes_whose_product_no_memory_holds_are_refused() {
     };
     let half = 1 << 20;
     assert_eq!(name(GlmEnvironment::linear(half, half, 0.1, &mut rng(1)).map(drop)), "dimension × arms");
-    assert_eq!(name(ClickEnvironment::new(half, 1, half, 1.0, &mut rng(1)).map(drop)), "dimension × items");
     for axes in [2, 3, 4, 40] {
         assert_eq!(name(PyramidPool::new(&vec![0..=20; axes]).map(drop)), "dimension");
     }
@@ -87,23 +78,23 @@ fn a_normalizer_is_as_long_as_the_longest_context_of_any_policy() {
 #[test]
 fn too_many_arms_times_dimensions_is_a_memory_error() {
     let (ucb, draw) = (Ucb { alpha: 1.0 }, Thompson { alpha: 1.0 });
-    let (ridge, diagonal) = (RidgeOptions::default(), DiagonalLaplaceOptions::default());
+    let (ridge, diagonal) = (Ridge::default(), DiagonalLaplace::default());
     let kept = ridge.with_keep_information(true);
-    let fading = DiscountedRidgeOptions::new(Forgetting::NONE).with_clock(DecayClock::Time);
-    let noise = NormalInverseGammaOptions::default();
-    let hybrid = HybridOptions::default();
+    let fading = DiscountedRidge::new(Forgetting::NONE).with_clock(DecayClock::Time);
+    let noise = NormalInverseGamma::default();
+    let hybrid = 1.0;
     // Each size for itself is allowed.
     let (arms, longest, full) = (1 << 16, 1 << 24, 1 << 16);
     let attempts: Vec<Result<()>> = vec![
-        DiagonalLogisticTs::new(longest, arms, diagonal, draw).map(drop),
+        Disjoint::new(longest, arms, diagonal, draw).map(drop),
         LinUcb::new(full, arms, ridge, ucb).map(drop),
         LinUcb::new(full, arms, kept, ucb).map(drop),
-        LogisticUcb::new(full, arms, FullLaplaceOptions::default(), ucb).map(drop),
+        LogisticUcb::new(full, arms, FullLaplace::default(), ucb).map(drop),
         Disjoint::<NormalInverseGamma, _>::new(full, arms, noise, draw).map(drop),
         Disjoint::<DiscountedRidge, _>::new(full, arms, fading, ucb).map(drop),
-        TopKThompson::per_arm(longest, arms, diagonal, draw).map(drop),
-        HybridLinUcb::new(full, full, arms, hybrid, ucb).map(drop),
-        HybridLinUcb::new(full, 1, arms, hybrid, ucb).map(drop),
+        TopK::per_arm(longest, arms, diagonal, draw).map(drop),
+        Hybrid::new(full, full, arms, hybrid, ucb).map(drop),
+        Hybrid::new(full, 1, arms, hybrid, ucb).map(drop),
         AnyPolicy::new(PolicySettings::new(PolicyKind::Linear, full, arms, Some(AnyRule::Ucb(ucb)))).map(drop),
     ];
     for (position, outcome) in attempts.into_iter().enumerate() {
@@ -125,9 +116,9 @@ fn arms_are_added_until_memory_ends() {
     }
     // 25 MB an arm.
     let dimension = 1 << 20;
-    let (options, draw) = (DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 });
+    let (options, draw) = (DiagonalLaplace::default(), Thompson { alpha: 1.0 });
     let context = vec![1e-3; dimension];
-    let mut policy = DiagonalLogisticTs::new(dimension, 1, options, draw).unwrap();
+    let mut policy = Disjoint::new(dimension, 1, options, draw).unwrap();
     policy.update(ArmId::new(0), &context, 1.0, 1.0).unwrap();
     let before = policy.score(ArmId::new(0), &context).unwrap();
     let refused = loop {
@@ -147,7 +138,7 @@ fn arms_are_added_until_memory_ends() {
     policy.remove_arm(ArmId::new(1)).unwrap();
     assert_eq!(policy.add_arm(), Ok(ArmId::new(arms)));
     drop(policy);
-    let refused = DiagonalLogisticTs::new(dimension, 1000, options, draw).map(drop);
+    let refused = Disjoint::new(dimension, 1000, options, draw).map(drop);
     assert!(matches!(refused, Err(Error::Memory { bytes: 25_165_824_000, .. })), "{refused:?}");
 }
 
@@ -180,7 +171,7 @@ fn policies_are_copied_where_memory_ends() {
         if kind == PolicyKind::Hybrid {
             let rows = [context[..1024].to_vec(), vec![1e-3; features]];
             let arms = [ArmId::new(1)];
-            let request = Request::new(&rows[0]).featured(Featured::new(&arms, &rows[1], 1).unwrap());
+            let request = Request::new(&rows[0]).featured(&arms, &rows[1], 1).unwrap();
             let decision = policy.decide(&request, &mut rng(1)).unwrap();
             refused(policy.learn_batch(&[Observation::new(decision, 1.0)]));
         }

@@ -1,20 +1,19 @@
 //! Hybrid and shared models, full Laplace posteriors, propensities, snapshots.
 
 use crate::support::{Dense, assert_close, featured, normals, rng};
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, Error, LinTs, LogisticTs, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
-    exploration::Greedy,
-    policy::{Feedback, Hybrid, HybridLinUcb, HybridOptions, SharedLinUcb, snapshot::Publisher},
-    posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, sigmoid},
+    ArmId, Error, LinTs, LogisticTs, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::EpsilonGreedy,
+    policy::{Feedback, Hybrid, Publisher, TopK},
+    posterior::{DiagonalLaplace, FullLaplace, sigmoid},
 };
 
 #[test]
 fn the_hybrid_model_is_one_ridge_regression_over_all_weights() {
     for (d, k) in [(3, 4), (9, 2), (34, 5), (2, 40)] {
         let (arms, lambda, shared_prior_precision) = (3, 0.5, 2.0);
-        let options = HybridOptions::new(lambda, shared_prior_precision);
-        let mut hybrid = HybridLinUcb::new(d, k, arms, options, Ucb { alpha: 1.0 }).unwrap();
+        let hybrid = Hybrid::new(d, k, arms, lambda, Ucb { alpha: 1.0 }).unwrap();
+        let mut hybrid = hybrid.with_shared_prior_precision(shared_prior_precision).unwrap();
         // One long vector: shared weights, then those of each arm.
         let mut dense = Dense::new(k + arms * d, lambda);
         (0..k).for_each(|position| dense.a[(position, position)] = shared_prior_precision);
@@ -38,14 +37,14 @@ fn the_hybrid_model_is_one_ridge_regression_over_all_weights() {
             assert_close(score.mean, mean, 1e-8, "mean");
             assert_close(score.width, width, 1e-8, "width");
         }
-        let loaded: HybridLinUcb = serde_json::from_str(&serde_json::to_string(&hybrid).unwrap()).unwrap();
+        let loaded: Hybrid<Ucb> = serde_json::from_str(&serde_json::to_string(&hybrid).unwrap()).unwrap();
         assert_eq!(loaded.state(), hybrid.state());
     }
 }
 
 #[test]
 fn a_new_arm_of_a_hybrid_starts_from_the_shared_weights() {
-    let mut hybrid = HybridLinUcb::new(1, 2, 2, HybridOptions::default(), Ucb { alpha: 0.1 }).unwrap();
+    let mut hybrid = Hybrid::new(1, 2, 2, 1.0, Ucb { alpha: 0.1 }).unwrap();
     let mut rng = rng(2);
     for round in 0..200 {
         let features = normals(&mut rng, 2);
@@ -63,7 +62,7 @@ fn a_new_arm_of_a_hybrid_starts_from_the_shared_weights() {
 #[test]
 fn a_late_decision_of_a_hybrid_is_learned_alike() {
     let arms = [0, 1, 2].map(ArmId::new);
-    let mut late = HybridLinUcb::new(2, 3, 3, HybridOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let mut late = Hybrid::new(2, 3, 3, 1.0, Ucb { alpha: 0.5 }).unwrap();
     let mut direct = late.clone();
     let mut rng = rng(7);
     let (context, features) = (normals(&mut rng, 2), normals(&mut rng, 9));
@@ -86,7 +85,7 @@ fn a_late_decision_of_a_hybrid_is_learned_alike() {
 
 #[test]
 fn an_epsilon_greedy_hybrid_explores_as_often_as_it_says() {
-    let mut policy = Hybrid::new(1, 1, 4, HybridOptions::default(), Greedy { epsilon: 0.2 }).unwrap();
+    let mut policy = Hybrid::new(1, 1, 4, 1.0, EpsilonGreedy { epsilon: 0.2 }).unwrap();
     policy.update(ArmId::new(2), &[1.0], &[0.0], 1.0, 1.0).unwrap();
     let arms = [0, 1, 2, 3].map(ArmId::new);
     let mut rng = rng(8);
@@ -103,7 +102,7 @@ fn an_epsilon_greedy_hybrid_explores_as_often_as_it_says() {
 
 #[test]
 fn a_shared_ridge_takes_real_valued_rewards() {
-    let mut policy = SharedLinUcb::shared(2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let mut policy = TopK::shared(2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut dense = Dense::new(2, 1.0);
     let mut rng = rng(9);
     let arms = [4, 5].map(ArmId::new);
@@ -121,7 +120,7 @@ fn a_shared_ridge_takes_real_valued_rewards() {
     let (mean, width) = dense.mean_and_width(&[0.3, -0.7]);
     assert_close(score.mean, mean, 1e-10, "mean");
     assert_close(score.width, width, 1e-10, "width");
-    let mut logistic = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let mut logistic = TopK::shared(2, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
     let slate = logistic.select_slate(2, &featured(&[], &arms, &[0.1, 0.2, 0.3, 0.4]), &mut rng).unwrap();
     let before = logistic.state();
     let refused = logistic.learn_slate(&slate, &[Feedback::from(true), Feedback::Observed(1.5)]).unwrap_err();
@@ -131,7 +130,7 @@ fn a_shared_ridge_takes_real_valued_rewards() {
 
 #[test]
 fn a_shared_ridge_learns_from_every_candidate_alike() {
-    let mut policy = SharedLinUcb::shared(3, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let mut policy = TopK::shared(3, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut rng = rng(3);
     let arms = [10, 20, 30].map(ArmId::new);
     for _ in 0..100 {
@@ -148,7 +147,7 @@ fn a_shared_ridge_learns_from_every_candidate_alike() {
 #[test]
 fn one_logistic_update_gives_the_mode_and_its_curvature() {
     for dimension in [2, 40] {
-        let mut policy = LogisticTs::new(dimension, 1, FullLaplaceOptions::new(0.5), Thompson { alpha: 1.0 }).unwrap();
+        let mut policy = LogisticTs::new(dimension, 1, FullLaplace::new(0.5), Thompson { alpha: 1.0 }).unwrap();
         let mut rng = rng(4);
         let context = normals(&mut rng, dimension);
         policy.update(ArmId::new(0), &context, 1.0, 1.0).unwrap();
@@ -172,7 +171,7 @@ fn one_logistic_update_gives_the_mode_and_its_curvature() {
 
 #[test]
 fn a_saturated_logistic_policy_stays_finite() {
-    let mut policy = LogisticTs::new(3, 1, FullLaplaceOptions::new(1e-9), Thompson { alpha: 1.0 }).unwrap();
+    let mut policy = LogisticTs::new(3, 1, FullLaplace::new(1e-9), Thompson { alpha: 1.0 }).unwrap();
     for round in 0..200 {
         policy.update(ArmId::new(0), &[1e6, 1e3, f64::from(round)], 1.0, 1e6).unwrap();
     }
@@ -183,7 +182,7 @@ fn a_saturated_logistic_policy_stays_finite() {
 
 #[test]
 fn propensities_sum_to_one_and_match_the_two_arm_closed_form() {
-    let mut policy = LinTs::new(2, 2, RidgeOptions::default(), Thompson { alpha: 0.7 }).unwrap();
+    let mut policy = LinTs::new(2, 2, Ridge::default(), Thompson { alpha: 0.7 }).unwrap();
     policy.update(ArmId::new(0), &[1.0, 0.5], 1.0, 1.0).unwrap();
     let context = [0.8, 0.3];
     let found = policy.propensities(&Request::new(&context)).unwrap();
@@ -209,7 +208,7 @@ fn propensities_sum_to_one_and_match_the_two_arm_closed_form() {
 
 #[test]
 fn readers_see_what_was_published_and_nothing_in_between() {
-    let policy = LinTs::new(2, 2, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let policy = LinTs::new(2, 2, Ridge::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut writer = Publisher::new(policy, 3);
     let mut reader = writer.reader();
     for round in 1..=7u64 {

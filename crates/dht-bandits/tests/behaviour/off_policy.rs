@@ -2,11 +2,11 @@
 
 use crate::support::rng;
 use dht_bandits::{
-    ArmId, Error, LinUcb, RidgeOptions, Ucb,
+    ArmId, Error, LinUcb, Ridge, Ucb,
     evaluation::{LoggedRound, OffPolicy, SlateOffPolicy},
     policy::{Propensity, Uniform},
     posterior::Forgetting,
-    simulation::{Entry, GlmEnvironment, compare, simulate},
+    simulation::{Comparison, Curve, Entry, GlmEnvironment},
 };
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -130,10 +130,10 @@ fn the_simulator_gives_every_entry_the_same_environments() {
     let entries = [
         Entry::new("uniform", || Uniform::new(4, 3)),
         Entry::new("again", || Uniform::new(4, 3)),
-        Entry::new("LinUCB", || LinUcb::new(4, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })),
+        Entry::new("LinUCB", || LinUcb::new(4, 3, Ridge::default(), Ucb { alpha: 0.5 })),
     ];
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 3, 0.1, rng);
-    let comparison = compare(&entries, environment, 300, &[1, 2, 3]).unwrap();
+    let comparison = Comparison::run(&entries, environment, 300, &[1, 2, 3]).unwrap();
     assert_eq!(comparison.entries[0].curves, comparison.entries[1].curves);
     let (uniform, learner) = (comparison.entries[0].total_regret().0, comparison.entries[2].total_regret().0);
     assert!(learner < 0.3 * uniform, "{learner} {uniform}");
@@ -142,7 +142,7 @@ fn the_simulator_gives_every_entry_the_same_environments() {
     let csv = comparison.to_csv(100);
     assert_eq!(csv.lines().count(), 1 + 3 * 3);
     assert!(csv.starts_with("round,policy,regret"));
-    assert!(compare(&entries, environment, 10, &[]).is_err());
+    assert!(Comparison::run(&entries, environment, 10, &[]).is_err());
 }
 
 #[test]
@@ -152,9 +152,9 @@ fn a_forgetting_ridge_has_less_regret_under_drift() {
         for seed in 0..5 {
             let mut rng = rng(seed);
             let mut environment = GlmEnvironment::linear(4, 4, 0.1, &mut rng).unwrap().drifting(400).unwrap();
-            let options = RidgeOptions::new(1.0).with_forgetting(Forgetting::new(decay).unwrap());
+            let options = Ridge::new(1.0).with_forgetting(Forgetting::new(decay).unwrap());
             let mut policy = LinUcb::new(4, 4, options, Ucb { alpha: 0.5 }).unwrap();
-            total += simulate(&mut policy, &mut environment, 2400, &mut rng).unwrap().total_regret();
+            total += Curve::run(&mut policy, &mut environment, 2400, &mut rng).unwrap().total_regret();
         }
         total
     };

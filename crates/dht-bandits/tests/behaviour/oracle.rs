@@ -2,12 +2,11 @@
 
 use crate::support::{featured, rng};
 use dht_bandits::{
-    ArmId, Error, LinUcb, Observation, Policy, Request, Result, RidgeOptions, Thompson, Ucb,
-    exploration::{Exploration, Floor, Greedy, Softmax, SquareCb},
+    ArmId, Error, LinUcb, Observation, Policy, Request, Result, Ridge, Thompson, Ucb,
+    exploration::{EpsilonGreedy, Exploration, Floor, Softmax, SquareCb},
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ContextFree, Fixed, HybridLinUcb, HybridOptions, Normalised, Oracle,
-        OraclePolicy, PolicyKind, PolicySettings, SharedLinUcb, Uniform,
-        drift::{Adwin, ResetOnChange, SlidingWindow},
+        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Fixed, Hybrid, Normalised, Oracle, OraclePolicy,
+        PolicyKind, PolicySettings, ResetOnChange, SlidingWindow, TopK, Uniform,
     },
 };
 
@@ -82,7 +81,7 @@ fn check<E: Exploration>(rule: E) {
 fn an_oracle_is_explored_by_every_rule() {
     check(Ucb { alpha: 0.5 });
     check(Thompson { alpha: 0.5 });
-    check(Greedy { epsilon: 0.2 });
+    check(EpsilonGreedy { epsilon: 0.2 });
     check(Softmax { temperature: 0.2 });
     check(SquareCb::new(5.0));
     check(Floor::new(SquareCb::new(5.0), 0.1).unwrap());
@@ -120,13 +119,13 @@ fn an_oracle_sees_the_features_of_arms_after_the_context() {
 
 /// One policy of each kind that has arms of its own.
 fn boxes() -> Vec<Box<dyn Policy>> {
-    let (ridge, ucb) = (RidgeOptions::default(), Ucb { alpha: 0.5 });
+    let (ridge, ucb) = (Ridge::default(), Ucb { alpha: 0.5 });
     let linear = || LinUcb::new(2, 3, ridge, ucb).unwrap();
     let settings = PolicySettings::new(PolicyKind::Linear, 2, 3, Some(AnyRule::Ucb(ucb)));
     vec![
         Box::new(linear()),
         Box::new(SlidingWindow::new(linear(), 4).unwrap()),
-        Box::new(ResetOnChange::new(linear(), Adwin::new(0.1, 1.0).unwrap())),
+        Box::new(ResetOnChange::new(linear(), ChangeTest::Adwin { delta: 0.1, range: 1.0 }).unwrap()),
         Box::new(Normalised::new(linear(), 2, Default::default(), 1, false).unwrap()),
         Box::new(AnyPolicy::new(settings).unwrap()),
         Box::new(ContextFree::new(3, BetaThompson::default()).unwrap()),
@@ -168,11 +167,9 @@ fn what_a_policy_cannot_do_is_a_typed_error() {
     assert!(matches!(fixed.remove_arm(ARMS[1]), Err(Error::Unsupported { .. })));
     assert!(matches!(fixed.expire_decisions(), Err(Error::Unsupported { .. })));
     assert_eq!(fixed.arms().len(), 3);
-    let mut hybrid: Box<dyn Policy> =
-        Box::new(HybridLinUcb::new(2, 2, 3, HybridOptions::default(), Ucb { alpha: 0.5 }).unwrap());
+    let mut hybrid: Box<dyn Policy> = Box::new(Hybrid::new(2, 2, 3, 1.0, Ucb { alpha: 0.5 }).unwrap());
     hybrid.remove_arm(ARMS[0]).unwrap();
-    let mut shared: Box<dyn Policy> =
-        Box::new(SharedLinUcb::shared(2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap());
+    let mut shared: Box<dyn Policy> = Box::new(TopK::shared(2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap());
     shared.expire_decisions().unwrap();
     assert_eq!((hybrid.arms().len(), shared.epoch()), (2, 1));
 }

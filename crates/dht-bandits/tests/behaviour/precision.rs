@@ -1,9 +1,11 @@
 //! Effect of rounding on the factor, over many and badly conditioned updates.
 
 use crate::support::{normals, rng};
-use dht_bandits::Policy;
-use dht_bandits::posterior::{DiagonalLaplaceOptions, Forgetting, TsPrior};
-use dht_bandits::{ArmId, DiagonalLogisticTs, Error, LinUcb, Observation, Request, RidgeOptions, Thompson, Ucb};
+use dht_bandits::{
+    ArmId, Error, LinUcb, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    policy::Disjoint,
+    posterior::{DiagonalLaplace, Forgetting, TsPrior},
+};
 
 /// A value held as the sum of two, some 32 digits.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +82,7 @@ fn ill_conditioned_updates_keep_nine_digits_of_the_variance() {
     // Features over four and a half decades (A's condition is 10⁹ and more), correlated in pairs; both memory layouts.
     for dimension in [10, 34] {
         let mut rng = rng(dimension as u64);
-        let options = RidgeOptions::new(1e-3);
+        let options = Ridge::new(1e-3);
         let mut policy = LinUcb::new(dimension, 1, options, Ucb { alpha: 1.0 }).unwrap();
         let mut a = vec![vec![Double::new(0.0); dimension]; dimension];
         (0..dimension).for_each(|i| a[i][i] = Double::new(1e-3));
@@ -124,7 +126,7 @@ fn ill_conditioned_updates_keep_nine_digits_of_the_variance() {
 #[test]
 fn a_variance_is_never_negative() {
     let mut rng = rng(1);
-    let mut policy = LinUcb::new(40, 1, RidgeOptions::new(1e-9), Ucb { alpha: 1.0 }).unwrap();
+    let mut policy = LinUcb::new(40, 1, Ridge::new(1e-9), Ucb { alpha: 1.0 }).unwrap();
     let context: Vec<_> = normals(&mut rng, 40).iter().map(|value| 1e6 * value).collect();
     for round in 0..2000 {
         let nearly: Vec<_> = context.iter().map(|value| value * (1.0 + 1e-15 * f64::from(round % 3))).collect();
@@ -141,8 +143,8 @@ fn the_mode_of_a_batch_is_found_however_wide_the_prior() {
     for exponent in [3, 15, 30, 90] {
         let precision = 10f64.powi(-exponent);
         let prior = TsPrior::Gaussian { prior_precision: precision };
-        let options = DiagonalLaplaceOptions::default().with_prior(prior);
-        let mut policy = DiagonalLogisticTs::new(1, 1, options, Thompson { alpha: 0.0 }).unwrap();
+        let options = DiagonalLaplace::default().with_prior(prior);
+        let mut policy = Disjoint::new(1, 1, options, Thompson { alpha: 0.0 }).unwrap();
         let decision = policy.decide(&Request::new(&[1.0]), &mut rng(1)).unwrap();
         let clicks = [Observation::new(decision.clone(), 1.0), Observation::new(decision, 1.0)];
         policy.learn_batch(&clicks).unwrap();
@@ -169,15 +171,15 @@ fn a_decay_whose_inverse_overflows_is_refused_where_it_is_made() {
     // The smallest one forgets, and nothing overflows.
     let smallest = Forgetting::new(1e-100).unwrap();
     let prior = TsPrior::Gaussian { prior_precision: 1.0 };
-    let options = DiagonalLaplaceOptions::default().with_prior(prior).with_forgetting(smallest);
-    let mut fading = DiagonalLogisticTs::new(1, 1, options, Thompson { alpha: 0.0 }).unwrap();
+    let options = DiagonalLaplace::default().with_prior(prior).with_forgetting(smallest);
+    let mut fading = Disjoint::new(1, 1, options, Thompson { alpha: 0.0 }).unwrap();
     let mut once = fading.clone();
     for _ in 0..5 {
         fading.update(ArmId::new(0), &[1.0], 1.0, 1.0).unwrap();
     }
     once.update(ArmId::new(0), &[1.0], 1.0, 1.0).unwrap();
     assert_eq!(fading.score(ArmId::new(0), &[1.0]), once.score(ArmId::new(0), &[1.0]));
-    let mut ridge = LinUcb::new(1, 1, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let mut ridge = LinUcb::new(1, 1, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
     ridge.update(ArmId::new(0), &[1.0], 1.0, 1.0).unwrap();
     ridge.forget(smallest).unwrap();
     let score = ridge.score(ArmId::new(0), &[1.0]).unwrap();

@@ -2,18 +2,15 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    Actions, ArmId, Error, LinTs, LinUcb, LogisticTs, Policy, Request, Result, RidgeOptions, Thompson, TopKThompson,
-    Ucb,
-    exploration::{DecayingGreedy, Exploration, ExploreFirst, Greedy, Softmax, SquareCb},
+    ArmId, Error, LinTs, LinUcb, LogisticTs, Policy, Request, Result, Ridge, Thompson, Ucb,
+    exploration::{DecayingGreedy, EpsilonGreedy, Exploration, ExploreFirst, Softmax, SquareCb},
     features::Interactions,
-    policy::{
-        Disjoint, EpsilonGreedy, Featured, Fixed, HybridLinUcb, HybridOptions, SharedLinTs, SharedLinUcb, Uniform,
-    },
-    posterior::{DiagonalLaplaceOptions, FullLaplace, FullLaplaceOptions, Ridge},
+    policy::{Disjoint, Fixed, Hybrid, TopK, Uniform},
+    posterior::{DiagonalLaplace, FullLaplace},
 };
 use rand_chacha::ChaCha8Rng;
 
-const RIDGE: RidgeOptions = RidgeOptions::new(1.0).with_forgetting(dht_bandits::posterior::Forgetting::NONE);
+const RIDGE: Ridge = Ridge::new(1.0).with_forgetting(dht_bandits::posterior::Forgetting::NONE);
 
 fn products() -> Interactions {
     Interactions::new(2, 3).unwrap()
@@ -22,24 +19,22 @@ fn products() -> Interactions {
 /// Every kind of policy, over 4 arms, contexts of length 2 and features of length 3; those without a context first take
 /// context and features as one.
 fn policies() -> Vec<Box<dyn Policy>> {
-    let laplace = DiagonalLaplaceOptions::default();
+    let laplace = DiagonalLaplace::default();
     vec![
         Box::new(LinUcb::new(2, 4, RIDGE, Ucb { alpha: 0.5 }).unwrap()),
         Box::new(LinTs::new(2, 4, RIDGE, Thompson { alpha: 0.5 }).unwrap()),
-        Box::new(LogisticTs::new(2, 4, FullLaplaceOptions::default(), Thompson { alpha: 0.5 }).unwrap()),
-        Box::new(EpsilonGreedy::new(2, 4, RIDGE, Greedy { epsilon: 0.2 }).unwrap()),
+        Box::new(LogisticTs::new(2, 4, FullLaplace::default(), Thompson { alpha: 0.5 }).unwrap()),
+        Box::new(Disjoint::new(2, 4, RIDGE, EpsilonGreedy { epsilon: 0.2 }).unwrap()),
         Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, DecayingGreedy { epsilon: 1.0, power: 0.5 }).unwrap()),
         Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, ExploreFirst { rewards: 6 }).unwrap()),
         Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, Softmax { temperature: 0.3 }).unwrap()),
-        Box::new(Disjoint::<FullLaplace, _>::new(2, 4, FullLaplaceOptions::default(), SquareCb::new(3.0)).unwrap()),
-        Box::new(HybridLinUcb::new(2, 3, 4, HybridOptions::default(), Ucb { alpha: 0.5 }).unwrap()),
-        Box::new(dht_bandits::policy::Hybrid::new(2, 3, 4, HybridOptions::default(), Thompson { alpha: 0.5 }).unwrap()),
-        Box::new(dht_bandits::policy::Hybrid::new(2, 3, 4, HybridOptions::default(), SquareCb::new(3.0)).unwrap()),
-        Box::new(SharedLinUcb::shared(11, RIDGE, Ucb { alpha: 0.5 }).unwrap().with_interactions(products()).unwrap()),
-        Box::new(
-            SharedLinTs::shared(11, RIDGE, Thompson { alpha: 0.5 }).unwrap().with_interactions(products()).unwrap(),
-        ),
-        Box::new(TopKThompson::per_arm(5, 4, laplace, Thompson { alpha: 0.5 }).unwrap()),
+        Box::new(Disjoint::<FullLaplace, _>::new(2, 4, FullLaplace::default(), SquareCb::new(3.0)).unwrap()),
+        Box::new(Hybrid::new(2, 3, 4, 1.0, Ucb { alpha: 0.5 }).unwrap()),
+        Box::new(dht_bandits::policy::Hybrid::new(2, 3, 4, 1.0, Thompson { alpha: 0.5 }).unwrap()),
+        Box::new(dht_bandits::policy::Hybrid::new(2, 3, 4, 1.0, SquareCb::new(3.0)).unwrap()),
+        Box::new(TopK::shared(11, RIDGE, Ucb { alpha: 0.5 }).unwrap().with_interactions(products()).unwrap()),
+        Box::new(TopK::shared(11, RIDGE, Thompson { alpha: 0.5 }).unwrap().with_interactions(products()).unwrap()),
+        Box::new(TopK::per_arm(5, 4, laplace, Thompson { alpha: 0.5 }).unwrap()),
         Box::new(Uniform::new(2, 4).unwrap()),
         Box::new(Fixed::new(2, 4, ArmId::new(2)).unwrap()),
     ]
@@ -91,13 +86,13 @@ fn policies_whose_arms_have_no_features_ignore_them() {
     assert_eq!(refused, Error::UnknownArm { arm: unknown[0] });
 }
 
-fn probabilities<E: Exploration>(rule: E, rewards: &[f64], actions: Actions<'_>) -> Vec<f64> {
+fn probabilities<E: Exploration>(rule: E, rewards: &[f64], available: Option<&[ArmId]>) -> Vec<f64> {
     let mut policy = Disjoint::<Ridge, E>::new(1, rewards.len(), RIDGE, rule).unwrap();
     for (arm, reward) in (0..).map(ArmId::new).zip(rewards) {
         // Prior precision 1 and one observation: the mean is half the reward.
         policy.update(arm, &[1.0], 2.0 * reward, 1.0).unwrap();
     }
-    let request = Request { context: &[1.0], actions };
+    let request = available.map_or(Request::new(&[1.0]), |arms| Request::new(&[1.0]).only(arms));
     policy.propensities(&request).unwrap().iter().map(|entry| entry.probability).collect()
 }
 
@@ -109,9 +104,9 @@ fn assert_all_close(got: &[f64], expected: &[f64]) {
 #[test]
 fn propensities_of_rules_are_those_computed_by_hand() {
     let means = [0.2, 0.8, 0.8, 0.5];
-    let all = Actions::All;
+    let all = None;
     assert_all_close(&probabilities(Ucb { alpha: 1.0 }, &means, all), &[0.0, 0.5, 0.5, 0.0]);
-    assert_all_close(&probabilities(Greedy { epsilon: 0.2 }, &means, all), &[0.05, 0.45, 0.45, 0.05]);
+    assert_all_close(&probabilities(EpsilonGreedy { epsilon: 0.2 }, &means, all), &[0.05, 0.45, 0.45, 0.05]);
     // Four rewards learned: ε = .5/√5.
     let epsilon = 0.5 / 5f64.sqrt();
     let expected = [epsilon / 4.0, epsilon / 4.0 + (1.0 - epsilon) / 2.0];
@@ -130,7 +125,7 @@ fn propensities_of_rules_are_those_computed_by_hand() {
     // Among two of them, K is 2.
     let two = [0, 3].map(ArmId::new);
     let far = 1.0 / (2.0 + 0.3 * gamma);
-    assert_all_close(&probabilities(SquareCb::new(10.0), &means, Actions::Only(&two)), &[far, 1.0 - far]);
+    assert_all_close(&probabilities(SquareCb::new(10.0), &means, Some(&two)), &[far, 1.0 - far]);
     assert_all_close(&probabilities(SquareCb { gamma: 0.0, power: 0.5 }, &means, all), &[0.25; 4]);
     // Thompson sampling between two equal widths: Φ(gap/(√2·α·width)), width² = ½; Φ(.6) is in every table.
     let thompson = Thompson { alpha: 0.5 };
@@ -142,8 +137,7 @@ fn propensities_of_rules_are_those_computed_by_hand() {
 fn square_cb_chooses_one_arm_and_refuses_slates_of_two() {
     let policy = dht_bandits::policy::TopK::<Ridge, _>::shared(2, RIDGE, SquareCb::new(3.0)).unwrap();
     let arms = [4, 5].map(ArmId::new);
-    let features = Featured::new(&arms, &[0.1, 1.0, 0.4, 1.0], 2).unwrap();
-    let request = Request::new(&[]).featured(features);
+    let request = Request::new(&[]).featured(&arms, &[0.1, 1.0, 0.4, 1.0], 2).unwrap();
     assert_eq!(policy.decide_slate(1, &request, &mut rng(1)).unwrap().choices()[0].propensity, Some(0.5));
     assert!(matches!(policy.select_slate(2, &request, &mut rng(1)), Err(Error::Parameter { name: "positions", .. })));
 }
@@ -151,7 +145,7 @@ fn square_cb_chooses_one_arm_and_refuses_slates_of_two() {
 #[test]
 fn vectors_of_nalgebra_are_contexts() {
     use nalgebra::{DMatrix, DVector, SVector};
-    let mut policy = LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let mut policy = LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     policy.update(ArmId::new(1), &[1.0, 0.2, -0.5], 1.0, 1.0).unwrap();
     let values = [0.3, -1.0, 2.0];
     let expected = policy.select(&Request::new(&values), &mut rng(1)).unwrap();

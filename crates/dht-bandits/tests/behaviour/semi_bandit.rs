@@ -1,11 +1,10 @@
 //! Slates of K arms: choosing, pinning, partial feedback.
 
 use crate::support::{featured, normals, rng};
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, Error, Request, Thompson, TopKThompson, Ucb,
-    policy::{ArmFeedback, Draw, Featured, Feedback, HybridLinUcb, HybridOptions, Slate},
-    posterior::{DiagonalLaplaceOptions, Forgetting, TsPrior, sigmoid},
+    ArmId, Error, Policy, Request, Thompson, Ucb,
+    policy::{ArmFeedback, Feedback, Hybrid, Slate, TopK},
+    posterior::{DiagonalLaplace, Forgetting, TsPrior, sigmoid},
 };
 use rand::RngExt;
 
@@ -13,8 +12,8 @@ fn ids(numbers: std::ops::Range<u64>) -> Vec<ArmId> {
     numbers.map(ArmId::new).collect()
 }
 
-fn per_arm(arms: usize) -> TopKThompson {
-    TopKThompson::per_arm(3, arms, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap()
+fn per_arm(arms: usize) -> TopK<DiagonalLaplace, Thompson> {
+    TopK::per_arm(3, arms, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap()
 }
 
 #[test]
@@ -61,8 +60,8 @@ fn unobserved_feedback_changes_nothing() {
 
 #[test]
 fn a_batch_finds_the_mode_that_gradient_descent_finds() {
-    let options = DiagonalLaplaceOptions::default().with_prior(TsPrior::Gaussian { prior_precision: 0.5 });
-    let mut policy = TopKThompson::per_arm(3, 1, options, Thompson { alpha: 1.0 }).unwrap();
+    let options = DiagonalLaplace::default().with_prior(TsPrior::Gaussian { prior_precision: 0.5 });
+    let mut policy = TopK::per_arm(3, 1, options, Thompson { alpha: 1.0 }).unwrap();
     let mut rng = rng(3);
     let rows: Vec<_> = (0..40).map(|_| normals(&mut rng, 3)).collect();
     let clicks: Vec<_> = rows.iter().map(|row| rng.random::<f64>() < sigmoid(2.0 * row[0] - row[1])).collect();
@@ -104,9 +103,9 @@ fn a_batch_finds_the_mode_that_gradient_descent_finds() {
 fn a_batch_of_one_equals_a_single_update() {
     // The single update goes along a line, the batch by Newton in all dimensions.
     let mut rng = rng(4);
-    let options = DiagonalLaplaceOptions::default();
-    let mut single = dht_bandits::DiagonalLogisticTs::new(5, 1, options, Thompson { alpha: 1.0 }).unwrap();
-    let mut batch = TopKThompson::per_arm(5, 1, options, Thompson { alpha: 1.0 }).unwrap();
+    let options = DiagonalLaplace::default();
+    let mut single = dht_bandits::policy::Disjoint::new(5, 1, options, Thompson { alpha: 1.0 }).unwrap();
+    let mut batch = TopK::per_arm(5, 1, options, Thompson { alpha: 1.0 }).unwrap();
     for round in 0..30 {
         let context = normals(&mut rng, 5);
         let good = round % 3 == 0;
@@ -121,8 +120,8 @@ fn a_batch_of_one_equals_a_single_update() {
 #[test]
 fn the_published_prior_starts_at_ones() {
     let prior = TsPrior::AsPublished { prior_precision_floor: 1e-2 };
-    let options = DiagonalLaplaceOptions::default().with_prior(prior);
-    let policy = TopKThompson::per_arm(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
+    let options = DiagonalLaplace::default().with_prior(prior);
+    let policy = TopK::per_arm(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
     let score = policy.score(ArmId::new(1), &[1.0, 2.0, 3.0]).unwrap();
     assert_eq!(score.mean, 6.0);
     assert!((score.width - (14.0f64 / 1e-2).sqrt()).abs() < 1e-10);
@@ -130,11 +129,11 @@ fn the_published_prior_starts_at_ones() {
 
 #[test]
 fn a_decay_below_one_forgets_toward_the_prior() {
-    let options = DiagonalLaplaceOptions::default()
+    let options = DiagonalLaplace::default()
         .with_prior(TsPrior::Gaussian { prior_precision: 2.0 })
         .with_forgetting(Forgetting::new(0.5).unwrap());
-    let mut policy = TopKThompson::per_arm(2, 1, options, Thompson { alpha: 1.0 }).unwrap();
-    let update = |policy: &mut TopKThompson, context: [f64; 2]| {
+    let mut policy = TopK::per_arm(2, 1, options, Thompson { alpha: 1.0 }).unwrap();
+    let update = |policy: &mut TopK<DiagonalLaplace, Thompson>, context: [f64; 2]| {
         policy.update_batch(&[ArmFeedback::new(ArmId::new(0), &context, Feedback::from(true))]).unwrap();
     };
     for _ in 0..30 {
@@ -161,8 +160,8 @@ fn the_prior_weight_scales_the_prior_term_and_no_precision() {
             TsPrior::Gaussian { prior_precision } => (0.0, prior_precision),
             TsPrior::AsPublished { prior_precision_floor } => (1.0, prior_precision_floor),
         };
-        let options = DiagonalLaplaceOptions::default().with_prior(prior).with_prior_weight(weight);
-        let mut policy = TopKThompson::per_arm(1, 1, options, Thompson { alpha: 1.0 }).unwrap();
+        let options = DiagonalLaplace::default().with_prior(prior).with_prior_weight(weight);
+        let mut policy = TopK::per_arm(1, 1, options, Thompson { alpha: 1.0 }).unwrap();
         for (x, good) in [(1.5, true), (-0.5, true), (2.0, false), (1.0, true)] {
             policy.update_batch(&[ArmFeedback::new(ArmId::new(0), &[x], Feedback::from(good))]).unwrap();
             // The root of λs(p − g) + (σ(px) − r)x, by bisection.
@@ -180,15 +179,15 @@ fn the_prior_weight_scales_the_prior_term_and_no_precision() {
         }
     }
     for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let options = DiagonalLaplaceOptions::default().with_prior_weight(wrong);
-        let refused = TopKThompson::per_arm(1, 1, options, Thompson { alpha: 1.0 });
+        let options = DiagonalLaplace::default().with_prior_weight(wrong);
+        let refused = TopK::per_arm(1, 1, options, Thompson { alpha: 1.0 });
         assert!(matches!(refused, Err(dht_bandits::Error::Parameter { name: "prior_weight", .. })), "{wrong}");
     }
 }
 
 #[test]
 fn a_shared_model_takes_candidates_it_has_never_seen() {
-    let mut policy = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    let mut policy = TopK::shared(2, DiagonalLaplace::default(), Thompson { alpha: 0.5 }).unwrap();
     let mut rng = rng(5);
     let (mut early, mut late) = (0, 0);
     let mut slate = Slate::default();
@@ -232,18 +231,18 @@ fn bad_candidates_are_refused_one_by_one() {
 
 #[test]
 fn the_shape_of_features_is_never_guessed() {
-    let policy = TopKThompson::per_arm(2, 2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
-    let hybrid = HybridLinUcb::new(1, 2, 2, HybridOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let policy = TopK::per_arm(2, 2, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
+    let hybrid = Hybrid::new(1, 2, 2, 1.0, Ucb { alpha: 1.0 }).unwrap();
     let (arms, mut rng) = (ids(0..2), rng(7));
     let (row, rows) = ([0.5, 1.0], [0.5, 1.0, 0.5, 1.0]);
     // A row that is missing, or too much, is refused where the features are made.
     for (features, got) in [(&row[..], 2), (&[0.5; 5][..], 5)] {
         let refused = Error::Dimension { what: "features", expected: 4, got };
-        assert_eq!(Featured::new(&arms, features, 2).unwrap_err(), refused);
+        assert_eq!(Request::new(&[]).featured(&arms, features, 2).unwrap_err(), refused);
     }
-    assert_eq!(Featured::new(&[], &[], 2).unwrap_err(), Error::NoArms { arms: 0 });
-    assert!(matches!(Featured::new(&arms, &[0.5, f64::NAN], 1), Err(Error::NotFinite { index: 1, .. })));
-    assert!(matches!(Featured::new(&arms, &[], 0), Err(Error::Parameter { .. })));
+    assert_eq!(Request::new(&[]).featured(&[], &[], 2).unwrap_err(), Error::NoArms { arms: 0 });
+    assert!(matches!(Request::new(&[]).featured(&arms, &[0.5, f64::NAN], 1), Err(Error::NotFinite { index: 1, .. })));
+    assert!(matches!(Request::new(&[]).featured(&arms, &[], 0), Err(Error::Parameter { .. })));
     // Features of another width are refused by the policy; so is a context of another length.
     let narrow = featured(&[1.0], &arms, &row);
     let refused = Error::Dimension { what: "features of an arm", expected: 2, got: 1 };
@@ -256,7 +255,7 @@ fn the_shape_of_features_is_never_guessed() {
     // Who needs features says so.
     let refused = Error::NeedsFeatures { width: 2 };
     assert_eq!(hybrid.select(&Request::new(&[1.0]), &mut rng).unwrap_err(), refused);
-    let shared = TopKThompson::shared(3, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let shared = TopK::shared(3, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
     assert_eq!(shared.select_slate(1, &Request::new(&[1.0]).only(&arms), &mut rng).unwrap_err(), refused);
     // Said in three ways, a request is the same.
     let select = |request: &Request<'_>| policy.select_slate(1, request, &mut crate::support::rng(8)).unwrap();
@@ -290,15 +289,15 @@ fn a_slate_without_its_contexts_is_refused() {
 
 #[test]
 fn one_draw_per_slate_scores_equal_candidates_alike() {
-    let policy = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let policy = TopK::shared(2, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
     let (arms, contexts) = (ids(0..4), [0.5, -1.0].repeat(4));
-    let scores = |policy: &TopKThompson| -> Vec<f64> {
+    let scores = |policy: &TopK<DiagonalLaplace, Thompson>| -> Vec<f64> {
         let slate = policy.select_slate(4, &featured(&[], &arms, &contexts), &mut rng(9)).unwrap();
         slate.choices().iter().map(|choice| choice.score).collect()
     };
     let together = scores(&policy);
     assert!(together.iter().all(|score| *score == together[0]), "{together:?}");
-    let alone = scores(&policy.with_draw(Draw::PerCandidate));
+    let alone = scores(&policy.with_independent_draws());
     assert!(alone.windows(2).all(|pair| pair[0] > pair[1]), "{alone:?}");
 }
 

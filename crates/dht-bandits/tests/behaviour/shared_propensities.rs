@@ -2,14 +2,14 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    ArmId, Error, Policy, RidgeOptions, Thompson,
-    policy::{SharedLinTs, SharedPropensity},
+    ArmId, Error, Policy, Ridge, Thompson,
+    policy::{SharedPropensity, TopK},
 };
 
 const ARMS: [ArmId; 6] = [ArmId::new(0), ArmId::new(1), ArmId::new(2), ArmId::new(3), ArmId::new(4), ArmId::new(5)];
 
-fn policy(method: SharedPropensity) -> SharedLinTs {
-    let mut policy = SharedLinTs::shared(4, RidgeOptions::default(), Thompson { alpha: 0.6 }).unwrap();
+fn policy(method: SharedPropensity) -> TopK<Ridge, Thompson> {
+    let mut policy = TopK::shared(4, Ridge::default(), Thompson { alpha: 0.6 }).unwrap();
     for round in 0..10 {
         let row = normals(&mut rng(round), 4);
         Policy::update(&mut policy, ARMS[0], &row, row[0], 1.0).unwrap();
@@ -61,7 +61,7 @@ fn propensities_may_be_left_out() {
     assert_eq!((decision.arm(), &decision.context), (with.arm(), &with.context));
     without.learn(&decision, 1.0).unwrap();
     let saved = serde_json::to_string(&without).unwrap();
-    let again: SharedLinTs = serde_json::from_str(&saved).unwrap();
+    let again: TopK<Ridge, Thompson> = serde_json::from_str(&saved).unwrap();
     assert_eq!(again.decide(&request, &mut rng(3)).unwrap().choice.propensity, None);
     // What is asked for is computed.
     assert!(without.propensities(&request).is_ok());
@@ -70,10 +70,10 @@ fn propensities_may_be_left_out() {
 #[test]
 fn numbers_of_lines_out_of_range_are_refused() {
     for lines in [0, 63, 65_537] {
-        let policy = SharedLinTs::shared(2, RidgeOptions::default(), Thompson { alpha: 0.6 }).unwrap();
+        let policy = TopK::shared(2, Ridge::default(), Thompson { alpha: 0.6 }).unwrap();
         let refused = policy.with_shared_propensity(SharedPropensity::Estimated { lines }).unwrap_err();
         assert!(matches!(refused, Error::Parameter { name: "lines", .. }), "{refused}");
     }
     let saved = serde_json::to_string(&policy(SharedPropensity::Estimated { lines: 64 })).unwrap();
-    assert!(serde_json::from_str::<SharedLinTs>(&saved.replace("\"lines\":64", "\"lines\":1")).is_err());
+    assert!(serde_json::from_str::<TopK<Ridge, Thompson>>(&saved.replace("\"lines\":64", "\"lines\":1")).is_err());
 }

@@ -4,10 +4,10 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Policy, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
-    exploration::Greedy,
-    policy::{EpsilonGreedy, Feedback, HybridLinUcb, HybridOptions, LogisticUcb, SharedLinTs, SharedLinUcb, Uniform},
-    posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplaceOptions},
+    ArmId, LinTs, LinUcb, LogisticTs, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::EpsilonGreedy,
+    policy::{Disjoint, Feedback, Hybrid, LogisticUcb, TopK, Uniform},
+    posterior::{DiagonalLaplace, Forgetting, FullLaplace},
 };
 
 // Twenty-four rounds in three dimensions with four arms: the arms as digits, and the mean of arm 2 at the end.
@@ -32,17 +32,17 @@ macro_rules! golden {
 }
 
 golden! {
-    lin_ucb_replays: LinUcb::new(3, 4, RidgeOptions::default(), Ucb { alpha: 0.7 }).unwrap() => "200130232222111203032221", "-0.222732807";
-    lin_ts_replays: LinTs::new(3, 4, RidgeOptions::default(), Thompson { alpha: 0.7 }).unwrap() => "102120311023333120013101", "0.270499901";
+    lin_ucb_replays: LinUcb::new(3, 4, Ridge::default(), Ucb { alpha: 0.7 }).unwrap() => "200130232222111203032221", "-0.222732807";
+    lin_ts_replays: LinTs::new(3, 4, Ridge::default(), Thompson { alpha: 0.7 }).unwrap() => "102120311023333120013101", "0.270499901";
     epsilon_greedy_replays:
-        EpsilonGreedy::new(3, 4, RidgeOptions::default(), Greedy { epsilon: 0.3 }).unwrap() => "333032332222111222222110", "0.035566402";
+        Disjoint::new(3, 4, Ridge::default(), EpsilonGreedy { epsilon: 0.3 }).unwrap() => "333032332222111222222110", "0.035566402";
     diagonal_logistic_ts_replays:
-        DiagonalLogisticTs::new(3, 4, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.7 }).unwrap() => "102122222023331122320001", "0.325745162";
+        Disjoint::new(3, 4, DiagonalLaplace::default(), Thompson { alpha: 0.7 }).unwrap() => "102122222023331122320001", "0.325745162";
     logistic_ts_replays:
-        LogisticTs::new(3, 4, FullLaplaceOptions::default(), Thompson { alpha: 0.7 }).unwrap() => "102122202222332222012001", "0.340045121";
-    logistic_ucb_replays: LogisticUcb::new(3, 4, FullLaplaceOptions::default(), Ucb { alpha: 0.7 }).unwrap() => "222221202232111233232220", "-0.186720365";
+        LogisticTs::new(3, 4, FullLaplace::default(), Thompson { alpha: 0.7 }).unwrap() => "102122202222332222012001", "0.340045121";
+    logistic_ucb_replays: LogisticUcb::new(3, 4, FullLaplace::default(), Ucb { alpha: 0.7 }).unwrap() => "222221202232111233232220", "-0.186720365";
     forgetting_lin_ucb_replays:
-        LinUcb::new(3, 4, RidgeOptions::default().with_forgetting(Forgetting::new(0.9).unwrap()), Ucb { alpha: 0.7 }).unwrap() => "222023313102001121201121", "0.330004125";
+        LinUcb::new(3, 4, Ridge::default().with_forgetting(Forgetting::new(0.9).unwrap()), Ucb { alpha: 0.7 }).unwrap() => "222023313102001121201121", "0.330004125";
 }
 
 #[test]
@@ -79,16 +79,16 @@ macro_rules! golden_slates {
 
 golden_slates! {
     top_k_per_arm_replays:
-        TopKThompson::per_arm(3, 5, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap() => "12243231410442032303";
+        TopK::per_arm(3, 5, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap() => "12243231410442032303";
     top_k_shared_replays:
-        TopKThompson::shared(3, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap() => "32233131320443101403";
-    shared_lin_ucb_replays: SharedLinUcb::shared(3, RidgeOptions::default(), Ucb { alpha: 0.7 }).unwrap() => "24022343240432131302";
-    shared_lin_ts_replays: SharedLinTs::shared(3, RidgeOptions::default(), Thompson { alpha: 0.7 }).unwrap() => "32321031232334131440";
+        TopK::shared(3, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap() => "32233131320443101403";
+    shared_lin_ucb_replays: TopK::shared(3, Ridge::default(), Ucb { alpha: 0.7 }).unwrap() => "24022343240432131302";
+    shared_lin_ts_replays: TopK::shared(3, Ridge::default(), Thompson { alpha: 0.7 }).unwrap() => "32321031232334131440";
 }
 
 #[test]
 fn hybrid_lin_ucb_replays() {
-    let mut policy = HybridLinUcb::new(3, 3, 5, HybridOptions::default(), Ucb { alpha: 0.7 }).unwrap();
+    let mut policy = Hybrid::new(3, 3, 5, 1.0, Ucb { alpha: 0.7 }).unwrap();
     let (mut contexts, mut draws) = (rng(11), rng(12));
     let items = [0, 1, 2, 3, 4].map(ArmId::new);
     let mut arms = String::new();

@@ -1,6 +1,5 @@
 //! Shared parts of the test files: a generator, contexts, and ridge regression by dense inversion.
 
-use dht_bandits::policy::Featured;
 use dht_bandits::{ArmId, Request};
 use nalgebra::{DMatrix, DVector};
 use rand::Rng;
@@ -43,7 +42,7 @@ impl Dense {
 
 /// Arms with a row of features each.
 pub fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
-    Request::new(context).featured(Featured::new(arms, features, features.len() / arms.len()).unwrap())
+    Request::new(context).featured(arms, features, features.len() / arms.len()).unwrap()
 }
 
 pub fn assert_close(got: f64, expected: f64, relative: f64, what: &str) {

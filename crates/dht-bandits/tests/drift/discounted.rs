@@ -1,8 +1,10 @@
 //! Ridges with one clock, against a dense ridge with discounted sums.
 
-use dht_bandits::Policy as _;
-use dht_bandits::posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting, Score};
-use dht_bandits::{ArmId, Error, Observation, Request, Thompson, Ucb, policy::Disjoint};
+use dht_bandits::{
+    ArmId, Error, Observation, Policy as _, Request, Thompson, Ucb,
+    policy::Disjoint,
+    posterior::{DecayClock, DiscountedRidge, Forgetting, Score},
+};
 use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -12,7 +14,7 @@ type Policy = Disjoint<DiscountedRidge, Ucb>;
 
 fn policy(decay: f64, clock: DecayClock) -> Policy {
     let forgetting = Forgetting::new(decay).unwrap_or_default();
-    let options = DiscountedRidgeOptions::new(forgetting).with_prior_precision(0.5).with_clock(clock);
+    let options = DiscountedRidge::new(forgetting).with_prior_precision(0.5).with_clock(clock);
     Policy::new(3, 4, options, Ucb { alpha: 1.0 }).unwrap_or_else(|error| unreachable!("{error}"))
 }
 
@@ -221,7 +223,7 @@ fn evidence_that_fades_is_not_merged() {
 
 #[test]
 fn idle_arms_draw_no_wilder_than_the_prior() {
-    let options = DiscountedRidgeOptions::new(Forgetting::new(0.9).unwrap()).with_prior_precision(0.5);
+    let options = DiscountedRidge::new(Forgetting::new(0.9).unwrap()).with_prior_precision(0.5);
     let mut policy: Disjoint<DiscountedRidge, Thompson> =
         Disjoint::new(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(7);

@@ -1,9 +1,11 @@
 //! Environments that move, in which following pays by more than three standard errors.
 
-use dht_bandits::policy::drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow};
-use dht_bandits::posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting};
-use dht_bandits::simulation::{Comparison, Entry, Environment, GlmEnvironment, compare};
-use dht_bandits::{LinUcb, Policy, Request, Result, RidgeOptions, Ucb, policy::Disjoint};
+use dht_bandits::{
+    LinUcb, Policy, Request, Result, Ridge, Ucb,
+    policy::{ChangeTest, Disjoint, ResetOnChange, SlidingWindow},
+    posterior::{DecayClock, DiscountedRidge, Forgetting},
+    simulation::{Comparison, Entry, Environment, GlmEnvironment},
+};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -11,11 +13,11 @@ use rand_chacha::rand_core::SeedableRng;
 const UCB: Ucb = Ucb { alpha: 0.3 };
 
 fn ridge(decay: f64) -> Result<LinUcb> {
-    LinUcb::new(4, 5, RidgeOptions::default().with_forgetting(Forgetting::new(decay)?), UCB)
+    LinUcb::new(4, 5, Ridge::default().with_forgetting(Forgetting::new(decay)?), UCB)
 }
 
 fn discounted(decay: f64, clock: DecayClock) -> Result<Disjoint<DiscountedRidge, Ucb>> {
-    let options = DiscountedRidgeOptions::new(Forgetting::new(decay)?).with_clock(clock);
+    let options = DiscountedRidge::new(Forgetting::new(decay)?).with_clock(clock);
     Disjoint::new(4, 5, options, UCB)
 }
 
@@ -24,8 +26,10 @@ fn entries() -> Vec<Entry<'static>> {
         Entry::new("stationary", || ridge(1.0)),
         Entry::new("clock", || discounted(0.98, DecayClock::Updates)),
         Entry::new("window", || SlidingWindow::new(ridge(1.0)?, 150)),
-        Entry::new("Page–Hinkley", || Ok(ResetOnChange::new(ridge(1.0)?, PageHinkley::new(0.1, 5.0)?))),
-        Entry::new("ADWIN", || Ok(ResetOnChange::new(ridge(1.0)?, Adwin::new(0.01, 2.0)?))),
+        Entry::new("Page–Hinkley", || {
+            ResetOnChange::new(ridge(1.0)?, ChangeTest::PageHinkley { tolerance: 0.1, threshold: 5.0 })
+        }),
+        Entry::new("ADWIN", || ResetOnChange::new(ridge(1.0)?, ChangeTest::Adwin { delta: 0.01, range: 2.0 })),
         Entry::new("by arm", || ridge(0.95)),
     ]
 }
@@ -55,7 +59,7 @@ fn table(comparison: &Comparison) -> String {
 fn window_discount_and_resets_beat_stationary_in_abrupt_drift() {
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 5, 0.1, rng)?.drifting(500);
     let seeds: Vec<_> = (0..30).collect();
-    let comparison = compare(&entries(), environment, 3000, &seeds).unwrap();
+    let comparison = Comparison::run(&entries(), environment, 3000, &seeds).unwrap();
     for entry in ["clock", "window", "Page–Hinkley", "ADWIN"] {
         let gain = gain(&comparison, entry, "stationary");
         assert!(gain > 3.0, "{entry}: {gain} standard errors; {}", table(&comparison));
@@ -67,7 +71,7 @@ fn window_discount_and_resets_beat_stationary_in_abrupt_drift() {
 fn window_and_discount_beat_stationary_in_gradual_drift() {
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 5, 0.1, rng)?.wandering(0.9995);
     let seeds: Vec<_> = (100..130).collect();
-    let comparison = compare(&entries(), environment, 3000, &seeds).unwrap();
+    let comparison = Comparison::run(&entries(), environment, 3000, &seeds).unwrap();
     for entry in ["clock", "window"] {
         let gain = gain(&comparison, entry, "stationary");
         assert!(gain > 3.0, "{entry}: {gain} standard errors; {}", table(&comparison));
@@ -78,7 +82,7 @@ fn window_and_discount_beat_stationary_in_gradual_drift() {
 #[test]
 fn in_a_world_that_stands_still_tests_cost_nothing() {
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 5, 0.1, rng);
-    let comparison = compare(&entries(), environment, 3000, &(200..215).collect::<Vec<_>>()).unwrap();
+    let comparison = Comparison::run(&entries(), environment, 3000, &(200..215).collect::<Vec<_>>()).unwrap();
     let regret = |position: usize| comparison.entries[position].total_regret().0;
     for tested in [3, 4] {
         assert!(regret(tested) < 1.05 * regret(0), "{}", table(&comparison));
@@ -121,7 +125,8 @@ impl Environment for LateBloomer {
 
 #[test]
 fn a_shared_clock_finds_an_arm_that_per_arm_decay_gives_up() {
-    let comparison = compare(&entries(), |_: &mut ChaCha8Rng| Ok(LateBloomer(0)), 2500, &(0..20).collect::<Vec<_>>());
+    let comparison =
+        Comparison::run(&entries(), |_: &mut ChaCha8Rng| Ok(LateBloomer(0)), 2500, &(0..20).collect::<Vec<_>>());
     let comparison = comparison.unwrap();
     for other in ["by arm", "stationary"] {
         assert!(gain(&comparison, "clock", other) > 3.0, "{}", table(&comparison));

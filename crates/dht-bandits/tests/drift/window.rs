@@ -1,14 +1,12 @@
 //! A sliding window is the policy that learned the window alone.
 
-use dht_bandits::policy::drift::SlidingWindow;
-use dht_bandits::posterior::Forgetting;
-use dht_bandits::{ArmId, LinUcb, Policy, Request, RidgeOptions, Ucb};
+use dht_bandits::{ArmId, LinUcb, Policy, Request, Ridge, Ucb, policy::SlidingWindow, posterior::Forgetting};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 fn ridge() -> LinUcb {
-    LinUcb::new(3, 3, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap_or_else(|error| unreachable!("{error}"))
+    LinUcb::new(3, 3, Ridge::default(), Ucb { alpha: 1.0 }).unwrap_or_else(|error| unreachable!("{error}"))
 }
 
 fn observation<R: Rng + ?Sized>(rng: &mut R) -> (ArmId, Vec<f64>, f64) {
@@ -68,13 +66,13 @@ fn removed_arms_are_left_out_and_bad_input_changes_nothing() {
     assert_eq!(window.arms().len(), 2);
     assert!(window.select(&Request::new(&[1.0, 0.0, 0.0]), &mut rng).is_ok());
     assert!(SlidingWindow::new(ridge(), 0).is_err());
-    let fading = RidgeOptions::default().with_forgetting(Forgetting::new(0.9).unwrap());
+    let fading = Ridge::default().with_forgetting(Forgetting::new(0.9).unwrap());
     assert!(SlidingWindow::new(LinUcb::new(3, 3, fading, Ucb { alpha: 1.0 }).unwrap(), 5).is_err());
 }
 
 #[test]
 fn observations_out_of_bounds_are_rejected_and_change_nothing() {
-    let linear = || LinUcb::new(1, 1, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let linear = || LinUcb::new(1, 1, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
     let mut window = SlidingWindow::new(linear(), 2).unwrap();
     let first = ArmId::new(0);
     // x² is 1e98: within the range even where nothing came before.
@@ -98,11 +96,11 @@ fn observations_out_of_bounds_are_rejected_and_change_nothing() {
 
 #[test]
 fn a_reset_also_forgets_a_reward_that_the_prior_cannot_learn() {
-    use dht_bandits::policy::drift::{PageHinkley, ResetOnChange};
-    let linear = LinUcb::new(1, 1, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
-    let mut policy = ResetOnChange::new(linear, PageHinkley::new(0.0, 1.0).unwrap());
+    use dht_bandits::policy::{ChangeTest, ResetOnChange};
+    let linear = LinUcb::new(1, 1, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
+    let mut policy = ResetOnChange::new(linear, ChangeTest::PageHinkley { tolerance: 0.0, threshold: 1.0 }).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(2);
-    let mut learn = |policy: &mut ResetOnChange<_, Ucb, PageHinkley>, x: f64, reward: f64| {
+    let mut learn = |policy: &mut ResetOnChange<_, Ucb>, x: f64, reward: f64| {
         let decision = policy.decide(&Request::new(&[x]), &mut rng).unwrap();
         policy.learn(&decision, reward).unwrap();
     };

@@ -2,14 +2,16 @@
 
 use crate::round_trip::{read, write};
 use crate::values::every_setting;
-use dht_bandits::Policy;
-use dht_bandits::policy::{AnyPolicy, AnyRule, PolicySettings};
-use dht_bandits::{ArmId, Decision, LinUcb, Request, RidgeOptions, Ucb, log::LoggedDecision};
+use dht_bandits::{
+    ArmId, Decision, LinUcb, Policy, Request, Ridge, Ucb,
+    log::LoggedDecision,
+    policy::{AnyPolicy, AnyRule, PolicySettings},
+};
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::Serialize;
 
 fn policy() -> LinUcb {
-    let mut policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let mut policy = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     policy.update(ArmId::new(1), &[1.0, 0.5], 1.0, 1.0).unwrap();
     policy
 }

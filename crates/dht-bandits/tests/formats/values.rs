@@ -2,28 +2,26 @@
 
 use crate::round_trip::Visit;
 use dht_bandits::{
-    ArmId, Choice, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request, RidgeOptions, Thompson, Ucb,
+    ArmId, Choice, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
     evaluation::{
-        CrossFit, Estimator, EvaluationSettings, Interval, LoggedRound, OutcomeModel, Prediction, Target, evaluate,
-        replay,
+        CrossFit, Estimator, Evaluation, EvaluationSettings, Interval, LoggedRound, OutcomeModel, Prediction, Replay,
+        Target,
     },
-    exploration::{DecayingGreedy, ExploreFirst, Floor, Greedy, Softmax, SquareCb},
+    exploration::{DecayingGreedy, EpsilonGreedy, ExploreFirst, Floor, Softmax, SquareCb},
     features::{Interactions, NormalizerOptions, PyramidPool},
     log::{
         DsjsonColumns, LogPosition, LogSettings, LoggedDecision, LoggedRequest, LoggedSlate, ReadSettings, ShownArm,
         SlateReadSettings,
     },
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ContextFree, DiagonalLogisticTs, Disjoint, Draw, Featured, Feedback, Fixed,
-        HybridLinUcb, HybridOptions, InteractionSettings, NoisyLinTs, Normalised, NormaliserSettings, PolicyKind,
-        PolicySettings, Propensity, RewardType, SharedLinTs, SharedPropensity, Sharing, Ucb1, Uniform,
-        drift::{Adwin, Change, ChangeTest, PageHinkley, ResetOnChange, SlidingWindow},
+        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Feedback, Fixed, Hybrid,
+        InteractionSettings, Normalised, NormaliserSettings, PolicyKind, PolicySettings, Propensity, ResetOnChange,
+        RewardType, SharedPropensity, SlidingWindow, TopK, Ucb1, Uniform,
     },
     posterior::{
-        DecayClock, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplaceOptions,
-        NormalInverseGammaOptions, Ridge, Score, TsPrior,
+        DecayClock, DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Score, TsPrior,
     },
-    simulation::{Entry, GlmEnvironment, compare},
+    simulation::{Comparison, Entry, GlmEnvironment},
 };
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
@@ -33,11 +31,11 @@ const FEATURES: [f64; 6] = [0.1, 0.2, 0.3, -0.4, 0.5, 0.6];
 
 /// A request without a context, whose items have features.
 fn items() -> Request<'static> {
-    Request::new(&[]).featured(Featured::new(&ARMS, &FEATURES, 2).unwrap())
+    Request::new(&[]).featured(&ARMS, &FEATURES, 2).unwrap()
 }
 
 fn request() -> Request<'static> {
-    Request::new(&CONTEXT).featured(Featured::new(&ARMS, &FEATURES, 2).unwrap())
+    Request::new(&CONTEXT).featured(&ARMS, &FEATURES, 2).unwrap()
 }
 
 /// A policy that has decided and learned.
@@ -68,7 +66,7 @@ pub fn every_setting() -> Vec<PolicySettings> {
         linear().with_reset(Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 0.5 })).with_normaliser(Some(
             NormaliserSettings::default().with_warm_up(5).with_bias(true).with_floor(1e-9).with_clip(Some(4.0)),
         )),
-        settings(PolicyKind::Logistic, Some(AnyRule::EpsilonGreedy(Greedy { epsilon: 0.1 }))),
+        settings(PolicyKind::Logistic, Some(AnyRule::EpsilonGreedy(EpsilonGreedy { epsilon: 0.1 }))),
         settings(PolicyKind::LinearNoise, Some(AnyRule::Thompson(Thompson { alpha: 0.1 }))),
         settings(PolicyKind::DiagonalLogistic, Some(AnyRule::Softmax(Softmax { temperature: 0.1 }))),
         settings(PolicyKind::Hybrid, Some(AnyRule::SquareCb(SquareCb::new(3.0)))).with_features(2),
@@ -91,7 +89,7 @@ fn rules(visit: &mut Visit) {
     let (greedy, first) = (DecayingGreedy { epsilon: 2.0, power: 0.5 }, ExploreFirst { rewards: 9 });
     visit.value(&Ucb { alpha: 0.5 });
     visit.value(&Thompson { alpha: 0.5 });
-    visit.value(&Greedy { epsilon: 0.5 });
+    visit.value(&EpsilonGreedy { epsilon: 0.5 });
     visit.value(&greedy);
     visit.value(&first);
     visit.value(&Softmax { temperature: 0.5 });
@@ -102,9 +100,8 @@ fn rules(visit: &mut Visit) {
     visit.value(&AnyRule::ExploreFirst(first));
     visit.value(&AnyRule::Ucb1(Ucb1::default()));
     visit.value(&ChangeTest::PageHinkley { tolerance: 0.1, threshold: 2.0 });
-    visit.value(&Change::Decrease);
-    visit.value(&Adwin::new(0.1, 1.0).unwrap());
-    visit.value(&PageHinkley::new(0.1, 1.0).unwrap());
+    visit.value(&ChangeTest::Adwin { delta: 0.1, range: 1.0 });
+    visit.value(&ChangeTest::PageHinkley { tolerance: 0.1, threshold: 1.0 });
     visit.value(&PolicyKind::SharedLogistic);
     visit.value(&NormaliserSettings::default().with_warm_up(3).with_bias(true).with_floor(0.1).with_rewards(true));
     visit.value(&RewardType::Real);
@@ -118,34 +115,29 @@ fn rules(visit: &mut Visit) {
 fn settings_of_posteriors(visit: &mut Visit) {
     let forgetting = Forgetting::new(0.9).unwrap();
     visit.value(&forgetting);
-    visit.value(&RidgeOptions::new(2.0).with_forgetting(forgetting).with_keep_information(true));
-    visit.value(&DiscountedRidgeOptions::new(forgetting).with_prior_precision(2.0).with_clock(DecayClock::Time));
+    visit.value(&Ridge::new(2.0).with_forgetting(forgetting).with_keep_information(true));
+    visit.value(&DiscountedRidge::new(forgetting).with_prior_precision(2.0).with_clock(DecayClock::Time));
     visit.value(&DecayClock::Time);
-    visit.value(&NormalInverseGammaOptions::new(3.0));
-    visit.value(&FullLaplaceOptions::new(3.0));
+    visit.value(&NormalInverseGamma::new(3.0));
+    visit.value(&FullLaplace::new(3.0));
     visit.value(
-        &DiagonalLaplaceOptions::default()
-            .with_prior(TsPrior::Gaussian { prior_precision: 3.0 })
-            .with_forgetting(forgetting),
+        &DiagonalLaplace::default().with_prior(TsPrior::Gaussian { prior_precision: 3.0 }).with_forgetting(forgetting),
     );
     visit.value(&TsPrior::AsPublished { prior_precision_floor: 0.1 });
-    visit.value(&HybridOptions::new(2.0, 3.0));
     visit.value(&NormalizerOptions::default().with_floor(0.1).with_clip(Some(3.0)).with_forgetting(forgetting));
     visit.value(&PyramidPool::grid(0..=1, 2..=3).unwrap());
     visit.value(&Score { mean: 0.25, width: 0.5 });
-    visit.value(&Sharing::Shared);
-    visit.value(&Draw::PerCandidate);
     visit.value(&SharedPropensity::Integral);
     visit.value(&SharedPropensity::Estimated { lines: 64 });
     visit.value(&Floor::new(Softmax { temperature: 0.5 }, 0.1).unwrap());
     let floored = Floor::new(Ucb { alpha: 0.5 }, 0.25).unwrap();
-    visit.policy(&Disjoint::<Ridge, _>::new(2, 3, RidgeOptions::default(), floored).unwrap());
-    let omitted = SharedLinTs::shared(2, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    visit.policy(&Disjoint::<Ridge, _>::new(2, 3, Ridge::default(), floored).unwrap());
+    let omitted = TopK::shared(2, Ridge::default(), Thompson { alpha: 0.5 }).unwrap();
     visit.policy(&omitted.with_shared_propensity(SharedPropensity::Omitted).unwrap());
 }
 
 fn policies(visit: &mut Visit) {
-    let ridge = RidgeOptions::default().with_keep_information(true);
+    let ridge = Ridge::default().with_keep_information(true);
     let plain = Request::new(&CONTEXT);
     let (ucb, thompson) = (Ucb { alpha: 0.5 }, Thompson { alpha: 0.5 });
     let mut linear = learned(LinUcb::new(2, 3, ridge, ucb).unwrap(), &plain);
@@ -155,25 +147,22 @@ fn policies(visit: &mut Visit) {
     visit.value(&linear.state());
     visit.policy(&linear);
     visit.value(&linear.diff(&before).unwrap());
-    let discounted = DiscountedRidgeOptions::new(Forgetting::new(0.9).unwrap());
+    let discounted = DiscountedRidge::new(Forgetting::new(0.9).unwrap());
     visit.value(&learned(Disjoint::<DiscountedRidge, _>::new(2, 3, discounted, ucb).unwrap(), &plain).state());
-    visit.value(
-        &learned(NoisyLinTs::new(2, 3, NormalInverseGammaOptions::default(), thompson).unwrap(), &plain).state(),
-    );
-    visit.value(&learned(LogisticTs::new(2, 3, FullLaplaceOptions::default(), thompson).unwrap(), &plain).state());
-    let diagonal = DiagonalLaplaceOptions::default();
-    visit.value(&learned(DiagonalLogisticTs::new(2, 3, diagonal, thompson).unwrap(), &plain).state());
-    let hybrid = HybridLinUcb::new(2, 2, 3, HybridOptions::default(), ucb).unwrap();
+    visit.value(&learned(Disjoint::new(2, 3, NormalInverseGamma::default(), thompson).unwrap(), &plain).state());
+    visit.value(&learned(LogisticTs::new(2, 3, FullLaplace::default(), thompson).unwrap(), &plain).state());
+    let diagonal = DiagonalLaplace::default();
+    visit.value(&learned(Disjoint::new(2, 3, diagonal, thompson).unwrap(), &plain).state());
+    let hybrid = Hybrid::new(2, 2, 3, 1.0, ucb).unwrap();
     let after = learned(hybrid.clone(), &request());
     visit.value(&after.state());
     visit.policy(&after);
     visit.value(&after.diff(&hybrid).unwrap());
-    let shared = learned(SharedLinTs::shared(2, ridge, thompson).unwrap(), &items());
+    let shared = learned(TopK::shared(2, ridge, thompson).unwrap(), &items());
     visit.value(&shared.state());
     visit.policy(&shared);
     let free = learned(ContextFree::new(3, BetaThompson::default()).unwrap(), &Request::new(&[]));
     visit.value(&free.state());
-    visit.value(&free.statistics(ARMS[0]).unwrap());
     visit.policy(&free);
     visit.value(&Uniform::new(2, 3).unwrap().state());
     visit.policy(&Uniform::new(2, 3).unwrap());
@@ -188,9 +177,11 @@ fn policies(visit: &mut Visit) {
     normalizer.observe(&CONTEXT).unwrap();
     visit.value(&normalizer.state());
     visit.policy(&normalizer);
-    let window = SlidingWindow::new(LinUcb::new(2, 3, RidgeOptions::default(), ucb).unwrap(), 4).unwrap();
+    let window = SlidingWindow::new(LinUcb::new(2, 3, Ridge::default(), ucb).unwrap(), 4).unwrap();
     visit.policy(&learned(window, &plain));
-    let reset = ResetOnChange::new(LinUcb::new(2, 3, ridge, ucb).unwrap(), Adwin::new(0.1, 1.0).unwrap());
+    let reset =
+        ResetOnChange::new(LinUcb::new(2, 3, ridge, ucb).unwrap(), ChangeTest::Adwin { delta: 0.1, range: 1.0 })
+            .unwrap();
     visit.policy(&learned(reset, &plain));
     for settings in every_setting() {
         let blank = AnyPolicy::new(settings.clone()).unwrap();
@@ -211,14 +202,14 @@ fn policies(visit: &mut Visit) {
 
 fn decisions_and_logs(visit: &mut Visit) {
     let mut rng = ChaCha8Rng::seed_from_u64(6);
-    let policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let policy = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let decision = policy.decide(&Request::new(&CONTEXT), &mut rng).unwrap();
     visit.value(&ARMS[2]);
     visit.value(&Choice { propensity: None, epoch: 3, ..decision.choice });
     visit.value(&decision);
     visit.value(&Observation::new(decision, 0.5));
     visit.value(&Propensity { arm: ARMS[1], probability: 0.25, standard_error: 0.01 });
-    let shared = SharedLinTs::shared(2, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    let shared = TopK::shared(2, Ridge::default(), Thompson { alpha: 0.5 }).unwrap();
     visit.value(&shared.decide_slate(2, &items(), &mut rng).unwrap());
     visit.value(&Feedback::Observed(0.5));
     visit.value(&Feedback::Unobserved);
@@ -264,15 +255,15 @@ fn evaluations(visit: &mut Visit) {
     let log: Vec<_> = (0..60).map(row).collect();
     let settings = EvaluationSettings::default().with_resamples(40).with_reward_range(Some((0.0, 1.0)));
     let mut rng = ChaCha8Rng::seed_from_u64(7);
-    let table = evaluate(&log, &[Target::always(ARMS[0])], &settings, &mut rng).unwrap();
+    let table = Evaluation::run(&log, &[Target::always(ARMS[0])], &settings, &mut rng).unwrap();
     visit.value(&table.rows[1]);
     visit.value(&table.rows[1].estimate);
     visit.value(&table);
     let mut policy = Uniform::new(2, 3).unwrap();
-    visit.value(&replay(&mut policy, &log, None, &mut rng).unwrap());
+    visit.value(&Replay::run(&mut policy, &log, None, &mut rng).unwrap());
     let entries = [Entry::new("uniform", || Uniform::new(2, 2))];
     let comparison =
-        compare(&entries, |rng: &mut ChaCha8Rng| GlmEnvironment::linear(2, 2, 0.1, rng), 20, &[1, 2]).unwrap();
+        Comparison::run(&entries, |rng: &mut ChaCha8Rng| GlmEnvironment::linear(2, 2, 0.1, rng), 20, &[1, 2]).unwrap();
     visit.value(&comparison.entries[0].curves[0]);
     visit.value(&comparison.entries[0]);
     visit.value(&comparison);

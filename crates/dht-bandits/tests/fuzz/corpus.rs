@@ -1,19 +1,14 @@
 //! Each kind of thing that is saved or sent, in full health.
 
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, LinTs, LinUcb, Normalizer, Observation, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
-    exploration::{Exploration, Greedy},
+    ArmId, LinTs, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::{EpsilonGreedy, Exploration},
     features::{NormalizerOptions, PyramidPool},
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ContextFree, ContextFreeRule, Disjoint, EpsilonGreedy, Featured, Feedback,
-        Fixed, HybridLinUcb, HybridOptions, NoisyLinTs, NormaliserSettings, PolicyKind, PolicySettings, SharedLinUcb,
-        Slate, Ucb1, Uniform,
+        AnyPolicy, AnyRule, BetaThompson, ContextFree, Disjoint, Feedback, Fixed, Hybrid, NormaliserSettings,
+        PolicyKind, PolicySettings, Slate, TopK, Ucb1, Uniform,
     },
-    posterior::{
-        DiagonalLaplace, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplace,
-        FullLaplaceOptions, Posterior, Ridge,
-    },
+    posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -21,7 +16,7 @@ use serde::Serialize;
 
 /// Arms with a row of features each.
 pub fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
-    Request::new(context).featured(Featured::new(arms, features, features.len() / arms.len()).unwrap())
+    Request::new(context).featured(arms, features, features.len() / arms.len()).unwrap()
 }
 
 pub fn rng() -> ChaCha8Rng {
@@ -50,7 +45,7 @@ pub type DiscountedLinUcb = Disjoint<DiscountedRidge, Ucb>;
 
 /// A posterior of dimension 3 that learned something, and the same before.
 pub trait Healthy: Posterior {
-    fn settings() -> Self::Options;
+    fn settings() -> Self;
 
     fn blank() -> Disjoint<Self, Thompson> {
         Disjoint::new(3, 3, Self::settings(), Thompson { alpha: 0.5 }).unwrap()
@@ -62,20 +57,20 @@ pub trait Healthy: Posterior {
 }
 
 impl Healthy for Ridge {
-    fn settings() -> RidgeOptions {
-        RidgeOptions::new(0.5).with_keep_information(true)
+    fn settings() -> Ridge {
+        Ridge::new(0.5).with_keep_information(true)
     }
 }
 
 impl Healthy for FullLaplace {
-    fn settings() -> FullLaplaceOptions {
-        FullLaplaceOptions::default()
+    fn settings() -> FullLaplace {
+        FullLaplace::default()
     }
 }
 
 impl Healthy for DiagonalLaplace {
-    fn settings() -> DiagonalLaplaceOptions {
-        DiagonalLaplaceOptions::default()
+    fn settings() -> DiagonalLaplace {
+        DiagonalLaplace::default()
     }
 }
 
@@ -87,8 +82,7 @@ fn disjoint<P: Healthy>() -> [String; 4] {
     [text(&policy), text(&delta), text(&decision), text(&Observation::new(decision, 1.0))]
 }
 
-fn context_free<R: ContextFreeRule>(rule: R) -> ContextFree<R> {
-    let mut policy = ContextFree::new(3, rule).unwrap();
+fn rewarded<P: Policy>(mut policy: P) -> P {
     policy.update(ArmId::new(1), &[], 1.0, 2.0).unwrap();
     policy
 }
@@ -105,20 +99,20 @@ fn chosen_by_settings(warm_up: u64) -> AnyPolicy {
     policy
 }
 
-pub fn per_arm() -> TopKThompson {
-    let policy = TopKThompson::per_arm(2, 4, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+pub fn per_arm() -> TopK<DiagonalLaplace, Thompson> {
+    let policy = TopK::per_arm(2, 4, DiagonalLaplace::default(), Thompson { alpha: 0.5 }).unwrap();
     policy.with_pinned(&[ArmId::new(2)]).unwrap()
 }
 
-pub fn shared() -> SharedLinUcb {
-    let mut shared = SharedLinUcb::shared(2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+pub fn shared() -> TopK<Ridge, Ucb> {
+    let mut shared = TopK::shared(2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let slate = shared.select_slate(2, &featured(&[], &[5, 6].map(ArmId::new), &context(4)), &mut rng()).unwrap();
     shared.learn_slate(&slate, &[Feedback::from(true), Feedback::Unobserved]).unwrap();
     shared
 }
 
-pub fn hybrid() -> HybridLinUcb {
-    let mut hybrid = HybridLinUcb::new(2, 3, 2, HybridOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+pub fn hybrid() -> Hybrid<Ucb> {
+    let mut hybrid = Hybrid::new(2, 3, 2, 1.0, Ucb { alpha: 0.5 }).unwrap();
     hybrid.update(ArmId::new(1), &context(2), &context(3), 1.0, 1.0).unwrap();
     hybrid
 }
@@ -139,29 +133,29 @@ fn choices() -> [String; 3] {
 }
 
 pub fn texts() -> Vec<String> {
-    let fading = RidgeOptions::default().with_forgetting(Forgetting::new(0.9).unwrap());
+    let fading = Ridge::default().with_forgetting(Forgetting::new(0.9).unwrap());
     let lin_ucb = trained(LinUcb::new(3, 3, Ridge::settings(), Ucb { alpha: 0.5 }).unwrap());
     let mut norm = Normalizer::new(2, NormalizerOptions::default().with_clip(Some(4.0))).unwrap();
     norm.observe(&context(2)).unwrap();
     let mut texts = vec![
         text(&lin_ucb),
         text(&trained(LinTs::new(10, 3, fading, Thompson { alpha: 0.5 }).unwrap())),
-        text(&trained(EpsilonGreedy::new(2, 3, RidgeOptions::default(), Greedy { epsilon: 0.1 }).unwrap())),
+        text(&trained(Disjoint::new(2, 3, Ridge::default(), EpsilonGreedy { epsilon: 0.1 }).unwrap())),
         text(&per_arm()),
         text(&shared()),
         text(&hybrid()),
         text(&norm),
         text(&PyramidPool::grid(0..=1, 1..=2).unwrap()),
-        text(&trained(NoisyLinTs::new(3, 3, Default::default(), Thompson { alpha: 0.5 }).unwrap())),
-        text(&context_free(Ucb1::default())),
-        text(&context_free(BetaThompson::default())),
+        text(&trained(Disjoint::new(3, 3, NormalInverseGamma::default(), Thompson { alpha: 0.5 }).unwrap())),
+        text(&rewarded(ContextFree::new(3, Ucb1::default()).unwrap())),
+        text(&rewarded(ContextFree::new(3, BetaThompson::default()).unwrap())),
         text(&chosen_by_settings(3)),
         text(&chosen_by_settings(9)),
         text(&Uniform::new(2, 3).unwrap()),
         text(&Fixed::new(2, 3, ArmId::new(1)).unwrap()),
         text(&lin_ucb.state().header),
     ];
-    let clocked = DiscountedRidgeOptions::new(Forgetting::new(0.6).unwrap()).with_prior_precision(0.5);
+    let clocked = DiscountedRidge::new(Forgetting::new(0.6).unwrap()).with_prior_precision(0.5);
     texts.push(text(&trained(DiscountedLinUcb::new(3, 3, clocked, Ucb { alpha: 0.5 }).unwrap())));
     texts.extend(disjoint::<Ridge>());
     texts.extend(disjoint::<FullLaplace>());

@@ -2,14 +2,14 @@
 
 use crate::corpus::{DiscountedLinUcb, Healthy, context, hybrid, per_arm, rng, shared, text};
 use dht_bandits::{
-    ArmId, Decision, LinTs, LinUcb, Normalizer, Observation, Policy, Request, Result, Thompson, TopKThompson,
-    exploration::Exploration,
+    ArmId, Decision, LinTs, LinUcb, Normalizer, Observation, Policy, Request, Result, Ridge, Thompson, Ucb,
+    exploration::{EpsilonGreedy, Exploration},
     features::PyramidPool,
     policy::{
-        AnyPolicy, BetaThompson, ContextFree, Delta, Disjoint, EpsilonGreedy, Featured, Feedback, Fixed, HybridLinUcb,
-        NoisyLinTs, SharedLinUcb, Slate, StateHeader, TopK, Ucb1, Uniform,
+        AnyPolicy, BetaThompson, ContextFree, Delta, Disjoint, Feedback, Fixed, Hybrid, Slate, StateHeader, TopK, Ucb1,
+        Uniform,
     },
-    posterior::{DiagonalLaplace, Forgetting, FullLaplace, Posterior, Ridge},
+    posterior::{DiagonalLaplace, Forgetting, FullLaplace, NormalInverseGamma, Posterior},
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,19 +18,19 @@ use serde::de::DeserializeOwned;
 pub fn works(file: &[u8]) -> bool {
     single::<LinUcb>(file)
         && single::<LinTs>(file)
-        && single::<EpsilonGreedy>(file)
+        && single::<Disjoint<Ridge, EpsilonGreedy>>(file)
         && single::<DiscountedLinUcb>(file)
         && single::<Uniform>(file)
         && single::<Fixed>(file)
-        && single::<NoisyLinTs>(file)
+        && single::<Disjoint<NormalInverseGamma, Thompson>>(file)
         && single::<ContextFree<Ucb1>>(file)
         && single::<ContextFree<BetaThompson>>(file)
         && single::<AnyPolicy>(file)
         && disjoint::<Ridge>(file)
         && disjoint::<FullLaplace>(file)
         && disjoint::<DiagonalLaplace>(file)
-        && slates::<TopKThompson>(file, per_arm)
-        && slates::<SharedLinUcb>(file, shared)
+        && slates::<TopK<DiagonalLaplace, Thompson>>(file, per_arm)
+        && slates::<TopK<Ridge, Ucb>>(file, shared)
         && mixed(file)
         && contexts(file)
 }
@@ -124,8 +124,9 @@ impl<P: Posterior, E: Exploration> Slates for TopK<P, E> {
     fn try_out(&mut self) -> bool {
         let arms: Vec<_> = self.arms().iter().chain([ArmId::new(99)]).take(3).collect();
         let context = context(self.dimension().min(1 << 12));
-        let slate = Featured::new(&arms, &context.repeat(arms.len()), context.len())
-            .and_then(|features| self.select_slate(1, &Request::new(&[]).featured(features), &mut rng()));
+        let slate = Request::new(&[])
+            .featured(&arms, &context.repeat(arms.len()), context.len())
+            .and_then(|request| self.select_slate(1, &request, &mut rng()));
         let Ok(slate) = slate else { return again(self) };
         again(&slate) && whole(self, |policy| policy.learn_slate(&slate, &[Feedback::from(true)]))
     }
@@ -141,11 +142,12 @@ impl<P: Posterior, E: Exploration> Slates for TopK<P, E> {
 
 /// A damaged hybrid, or a damaged decision that meets a healthy one.
 fn mixed(file: &[u8]) -> bool {
-    let damaged = read::<HybridLinUcb>(file).is_none_or(|mut policy| {
+    let damaged = read::<Hybrid<Ucb>>(file).is_none_or(|mut policy| {
         let arms: Vec<_> = policy.arms().iter().take(2).collect();
         let (x, z) = (context(policy.dimension()), context(policy.shared_dimension()));
-        let decision = Featured::new(&arms, &z.repeat(arms.len()), z.len())
-            .and_then(|features| policy.decide(&Request::new(&x).featured(features), &mut rng()));
+        let decision = Request::new(&x)
+            .featured(&arms, &z.repeat(arms.len()), z.len())
+            .and_then(|request| policy.decide(&request, &mut rng()));
         let Ok(decision) = decision else { return again(&policy) };
         again(&decision) && whole(&mut policy, |policy| policy.learn(&decision, 1.0))
     });

@@ -1,13 +1,15 @@
 //! Rows that stand for others which the log left out.
 
 use crate::world::{arm, moments, rng};
-use dht_bandits::evaluation::{
-    ConfidenceSequence, CrossFit, EvaluationSettings, LoggedRound, OffPolicy, RunningEstimates, Target, evaluate,
-    replay,
+use dht_bandits::{
+    ArmId, Error,
+    evaluation::{
+        ConfidenceSequence, CrossFit, Evaluation, EvaluationSettings, LoggedRound, OffPolicy, Replay, RunningEstimates,
+        Target,
+    },
+    log::LoggedDecision,
+    policy::Uniform,
 };
-use dht_bandits::log::LoggedDecision;
-use dht_bandits::policy::Uniform;
-use dht_bandits::{ArmId, Error};
 use rand::RngExt;
 
 /// Arm 0 pays with probability .2, arm 1 with .1; rows without a reward are kept with probability 1 − p.
@@ -27,7 +29,7 @@ fn log(count: usize, drop_probability: f64, seed: u64) -> Vec<LoggedDecision> {
 
 fn value(rows: &[LoggedDecision], policy: &str, estimator: &str) -> dht_bandits::evaluation::Estimate {
     let targets = [Target::always(arm(0)), Target::always(arm(1))];
-    let table = evaluate(rows, &targets, &EvaluationSettings::default(), &mut rng(1)).unwrap();
+    let table = Evaluation::run(rows, &targets, &EvaluationSettings::default(), &mut rng(1)).unwrap();
     table.row(policy, estimator).unwrap().estimate
 }
 
@@ -48,7 +50,7 @@ fn dropped_rows_bias_no_estimate() {
         let gap = (estimate.value - expected).abs();
         assert!(gap < 4.0 * estimate.standard_error.max(0.003), "{policy} {estimator}: {estimate:?}");
     }
-    let curve = replay(&mut Uniform::new(1, 2).unwrap(), &rows, None, &mut rng(3)).unwrap();
+    let curve = Replay::run(&mut Uniform::new(1, 2).unwrap(), &rows, None, &mut rng(3)).unwrap();
     assert!((curve.estimate.value - 0.15).abs() < 0.03, "{}", curve.estimate.value);
 }
 

@@ -1,8 +1,10 @@
 //! Each estimator: hand-computed numbers, expectation and variance by enumeration, SLOPE, refusals.
 
 use crate::world::{VALUE, every_round, moments, rng, rounds};
-use dht_bandits::Error;
-use dht_bandits::evaluation::{Estimator, LoggedRound, OffPolicy, Prediction, RunningEstimates};
+use dht_bandits::{
+    Error,
+    evaluation::{Estimator, LoggedRound, OffPolicy, Prediction, RunningEstimates},
+};
 
 /// Reward, propensity, target, q̂, V̂: weights ½, 2, 4, 0.
 fn four_rounds() -> Vec<LoggedRound> {

@@ -1,12 +1,13 @@
 //! The table of all estimates, support, and replay.
 
 use crate::world::{VALUE, arm, log, moments, rng, target};
-use dht_bandits::Policy;
-use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate, replay};
-use dht_bandits::log::LoggedDecision;
-use dht_bandits::policy::{HybridLinUcb, Uniform};
-use dht_bandits::simulation::{Environment, GlmEnvironment, simulate};
-use dht_bandits::{Error, LinUcb, RidgeOptions, Ucb};
+use dht_bandits::{
+    Error, LinUcb, Policy, Ridge, Ucb,
+    evaluation::{CrossFit, Evaluation, EvaluationSettings, OutcomeModel, Replay, Target},
+    log::LoggedDecision,
+    policy::{Hybrid, Uniform},
+    simulation::{Curve, Environment, GlmEnvironment},
+};
 use rand::RngExt;
 
 #[test]
@@ -18,7 +19,7 @@ fn one_table_has_every_estimate_of_every_policy() {
         .with_model(Some(CrossFit::default().with_model(OutcomeModel::Logistic { prior_precision: 1.0 })))
         .with_resamples(100)
         .with_reward_range(Some((0.0, 1.0)));
-    let table = evaluate(&log, &targets, &settings, &mut rng).unwrap();
+    let table = Evaluation::run(&log, &targets, &settings, &mut rng).unwrap();
     // ½·.2 + ½·.6 for arm 0.
     for (policy, value) in [("better", VALUE), ("always arm 0", 0.4)] {
         for estimator in ["IPS", "SNIPS", "clipped IPS", "DM", "DR", "SNDR", "switch-DR", "DRos", "MRDR"] {
@@ -39,7 +40,7 @@ fn one_table_has_every_estimate_of_every_policy() {
     let text = table.to_markdown();
     assert_eq!(text.lines().count(), 2 + 1 + 2 * 9);
     let bare = EvaluationSettings::default().with_model(None);
-    assert_eq!(evaluate(&log, &targets, &bare, &mut rng).unwrap().rows.len(), 1 + 2 * 3);
+    assert_eq!(Evaluation::run(&log, &targets, &bare, &mut rng).unwrap().rows.len(), 1 + 2 * 3);
 }
 
 #[test]
@@ -47,7 +48,7 @@ fn drift_invalidates_anytime_intervals() {
     let reward = |round: usize| if round.is_multiple_of(10) == (round < 2000) { 1.0 } else { 0.0 };
     let log: Vec<_> = (0..4000).map(|round| LoggedDecision::new(vec![], arm(0), 1.0, reward(round))).collect();
     let settings = EvaluationSettings::default().with_model(None).with_reward_range(Some((0.0, 1.0)));
-    let table = evaluate(&log, &[Target::always(arm(0))], &settings, &mut rng(1)).unwrap();
+    let table = Evaluation::run(&log, &[Target::always(arm(0))], &settings, &mut rng(1)).unwrap();
     assert!(table.row("always arm 0", "IPS").unwrap().sequence.unwrap().is_empty());
     assert_eq!(table.to_markdown().matches("| empty |").count(), 1);
 }
@@ -58,7 +59,7 @@ fn choices_that_the_log_never_makes_are_counted_as_unsupported() {
     let mut log = log(&mut rng, 500);
     let half = |_: &dht_bandits::Request<'_>| Ok(vec![(arm(0), 0.25), (arm(9), 0.75)]);
     let targets = [Target::new("bold", half)];
-    let table = evaluate(&log, &targets, &EvaluationSettings::default(), &mut rng).unwrap();
+    let table = Evaluation::run(&log, &targets, &EvaluationSettings::default(), &mut rng).unwrap();
     let estimate = table.row("bold", "IPS").unwrap().estimate;
     assert_eq!(estimate.unsupported, 0.75);
     assert!((estimate.mean_weight - 0.25).abs() < 0.05);
@@ -68,7 +69,7 @@ fn choices_that_the_log_never_makes_are_counted_as_unsupported() {
         let propensity = row.propensity.unwrap();
         row.probabilities = Some(vec![(row.arm, propensity), (arm(other), 1.0 - propensity)]);
     }
-    let table = evaluate(&log, &targets, &EvaluationSettings::default().with_model(None), &mut rng).unwrap();
+    let table = Evaluation::run(&log, &targets, &EvaluationSettings::default().with_model(None), &mut rng).unwrap();
     let unsupported = table.row("bold", "SNIPS").unwrap().estimate.unsupported;
     let expected: f64 = log
         .iter()
@@ -85,12 +86,12 @@ fn choices_that_the_log_never_makes_are_counted_as_unsupported() {
 fn a_refusal_of_a_policy_names_the_round() {
     let mut rng = rng(3);
     let log = log(&mut rng, 50);
-    let policy = LinUcb::new(2, 2, RidgeOptions::default(), Ucb { alpha: 0.0 }).unwrap();
+    let policy = LinUcb::new(2, 2, Ridge::default(), Ucb { alpha: 0.0 }).unwrap();
     let of_policy = |request: &dht_bandits::Request<'_>| {
         policy.score(arm(0), request.context)?;
         Ok(vec![(arm(0), 1.0)])
     };
-    let refused = evaluate(&log, &[Target::new("other", of_policy)], &EvaluationSettings::default(), &mut rng);
+    let refused = Evaluation::run(&log, &[Target::new("other", of_policy)], &EvaluationSettings::default(), &mut rng);
     assert!(matches!(refused, Err(Error::InRound { round: 0, .. })), "{refused:?}");
 }
 
@@ -123,7 +124,7 @@ fn replay_of_a_policy_that_does_not_learn_estimates_its_value() {
             let log: Vec<_> = log.into_iter().filter(|_| true).collect();
             let mut policy = Uniform::new(1, 2).unwrap();
             let least = if uniform { None } else { Some(0.3) };
-            let outcome = replay(&mut policy, &log, least, &mut rng).unwrap();
+            let outcome = Replay::run(&mut policy, &log, least, &mut rng).unwrap();
             values.push(outcome.estimate.value);
             acceptance.push(outcome.acceptance);
             assert_eq!(outcome.rewards.len(), outcome.estimate.rounds);
@@ -137,17 +138,17 @@ fn replay_of_a_policy_that_does_not_learn_estimates_its_value() {
 
 #[test]
 fn a_replayed_learning_curve_is_the_curve_of_a_policy_that_ran() {
-    let policy = || LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let policy = || LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let (mut ran, mut replayed) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for seed in 0..300 {
         let mut rng = rng(1000 + seed);
         let mut world = GlmEnvironment::linear(3, 2, 0.5, &mut self::rng(7)).unwrap();
         let log = linear_log(400, seed % 2 == 0, &mut rng, &mut world);
         let least = if seed % 2 == 0 { 0.5 } else { 0.3 };
-        let outcome = replay(&mut policy(), &log, Some(least), &mut rng).unwrap();
+        let outcome = Replay::run(&mut policy(), &log, Some(least), &mut rng).unwrap();
         assert!((outcome.acceptance - least).abs() < 0.15, "{}", outcome.acceptance);
         assert_eq!(outcome.learning_curve(4).len(), 4);
-        let curve = simulate(&mut policy(), &mut world, 60, &mut rng).unwrap();
+        let curve = Curve::run(&mut policy(), &mut world, 60, &mut rng).unwrap();
         for (part, (from, to)) in [(0usize, 20usize), (20, 60)].into_iter().enumerate() {
             let mean = |sums: &[f64]| (sums[to - 1] - if from > 0 { sums[from - 1] } else { 0.0 }) / (to - from) as f64;
             ran[part].push(mean(&curve.reward));
@@ -169,10 +170,10 @@ fn replay_refuses_a_bound_that_the_log_breaks() {
     let log = log(&mut rng, 100);
     let mut policy = Uniform::new(1, 2).unwrap();
     for least in [0.5, 0.0, -1.0, f64::NAN] {
-        let refused = replay(&mut policy, &log, Some(least), &mut rng);
+        let refused = Replay::run(&mut policy, &log, Some(least), &mut rng);
         assert!(matches!(refused, Err(Error::Parameter { name: "least propensity", .. })), "{refused:?}");
     }
-    assert!(matches!(replay(&mut policy, &[], None, &mut rng), Err(Error::TooFewObservations { .. })));
+    assert!(matches!(Replay::run(&mut policy, &[], None, &mut rng), Err(Error::TooFewObservations { .. })));
 }
 
 #[test]
@@ -192,23 +193,22 @@ fn arms_that_a_policy_lacks_it_is_judged_never_to_choose() {
     let mut policy = Uniform::new(1, 3).unwrap();
     policy.remove_arm(arm(2)).unwrap();
     let bare = EvaluationSettings::default().with_model(None);
-    let table = evaluate(&log, &[Target::of_policy("smaller", &policy)], &bare, &mut rng).unwrap();
+    let table = Evaluation::run(&log, &[Target::from_policy("smaller", &policy)], &bare, &mut rng).unwrap();
     // ½·.2 + ½·.6, and all that it does the log supports.
     let estimate = table.row("smaller", "IPS").unwrap().estimate;
     assert!((estimate.value - 0.4).abs() < 3.0 * estimate.standard_error, "{estimate:?}");
     assert!((estimate.mean_weight - 1.0).abs() < 0.06 && estimate.unsupported == 0.0, "{estimate:?}");
-    let probabilities = Target::of_policy("smaller", &policy).probabilities(&log[..1]).unwrap();
+    let probabilities = Target::from_policy("smaller", &policy).probabilities(&log[..1]).unwrap();
     assert_eq!(probabilities, [[(arm(0), 0.5), (arm(1), 0.5)]]);
     // The same with features, whose rows go with their arms.
-    let shares =
-        Target::of_policy("hybrid", &HybridLinUcb::new(1, 1, 2, Default::default(), Ucb { alpha: 0.0 }).unwrap())
-            .probabilities(&[LoggedDecision { features: Some(vec![0.1, 0.2, 0.3, 0.4]), ..log[0].clone() }])
-            .map(|all| all[0].iter().map(|entry| entry.0).collect::<Vec<_>>());
+    let shares = Target::from_policy("hybrid", &Hybrid::new(1, 1, 2, Default::default(), Ucb { alpha: 0.0 }).unwrap())
+        .probabilities(&[LoggedDecision { features: Some(vec![0.1, 0.2, 0.3, 0.4]), ..log[0].clone() }])
+        .map(|all| all[0].iter().map(|entry| entry.0).collect::<Vec<_>>());
     assert_eq!(shares.unwrap(), [arm(0), arm(1)]);
     // It has none of what was offered: no answer is right.
     log[9].available = Some(vec![arm(2), arm(7)]);
     (log[9].arm, log[9].reward) = (arm(2), 0.0);
-    match evaluate(&log, &[Target::of_policy("smaller", &policy)], &bare, &mut rng).unwrap_err() {
+    match Evaluation::run(&log, &[Target::from_policy("smaller", &policy)], &bare, &mut rng).unwrap_err() {
         Error::InRound { round: 9, source } => assert_eq!(*source, Error::RemovedArm { arm: arm(2) }),
         other => panic!("{other:?}"),
     }
@@ -220,7 +220,7 @@ fn policies_to_be_judged_have_names_of_their_own() {
     let log = log(&mut rng, 50);
     let same = |names: [&str; 2], rng: &mut rand_chacha::ChaCha8Rng| {
         let targets = names.map(|name| Target::new(name, |request| Ok(target(request.context))));
-        match evaluate(&log, &targets, &EvaluationSettings::default().with_model(None), rng) {
+        match Evaluation::run(&log, &targets, &EvaluationSettings::default().with_model(None), rng) {
             Err(Error::DuplicateName { name, .. }) => Some(name),
             other => {
                 other.unwrap();
@@ -260,14 +260,14 @@ fn replay_skips_rounds_whose_logged_arm_the_policy_lacks() {
     let logged = rows.iter().filter(|row| row.arm == arm(2)).count();
     let mut policy = Uniform::new(1, 3).unwrap();
     policy.remove_arm(arm(2)).unwrap();
-    let outcome = replay(&mut policy, &rows, None, &mut draws).unwrap();
+    let outcome = Replay::run(&mut policy, &rows, None, &mut draws).unwrap();
     assert_eq!(outcome.lacking, logged);
     // A half of what arms 0 and 1 earn, from about a third of the log.
     assert!((outcome.estimate.value - 0.35).abs() < 0.05, "{:?}", outcome.estimate);
     assert!((outcome.acceptance - 1.0 / 3.0).abs() < 0.03, "{}", outcome.acceptance);
     // With all of its arms nothing is lacking; where it has none of a row's arms, the row is passed over.
-    assert_eq!(replay(&mut Uniform::new(1, 3).unwrap(), &rows, None, &mut draws).unwrap().lacking, 0);
+    assert_eq!(Replay::run(&mut Uniform::new(1, 3).unwrap(), &rows, None, &mut draws).unwrap().lacking, 0);
     let foreign = LoggedDecision { available: Some(vec![arm(2)]), ..LoggedDecision::new(vec![1.0], arm(2), 0.5, 1.0) };
     let mixed = [rows, vec![foreign; 3]].concat();
-    assert_eq!(replay(&mut policy, &mixed, None, &mut draws).unwrap().lacking, logged + 3);
+    assert_eq!(Replay::run(&mut policy, &mixed, None, &mut draws).unwrap().lacking, logged + 3);
 }

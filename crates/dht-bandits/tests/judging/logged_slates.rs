@@ -1,14 +1,15 @@
 //! Policies of slates judged from the log of another, against what they truly earn.
 
 use crate::world::{arm, rng};
-use dht_bandits::Policy;
-use dht_bandits::evaluation::{SlateOffPolicy, slate_rounds};
-use dht_bandits::exploration::{Exploration, Greedy};
-use dht_bandits::features::Interactions;
-use dht_bandits::log::{LoggedSlate, ShownArm};
-use dht_bandits::policy::{Featured, Feedback, SlatePolicy, TopK};
-use dht_bandits::posterior::{Ridge, RidgeOptions};
-use dht_bandits::{ArmId, Error, Request, Thompson};
+use dht_bandits::{
+    ArmId, Error, Policy, Request, Thompson,
+    evaluation::{LoggedRound, SlateOffPolicy},
+    exploration::{EpsilonGreedy, Exploration},
+    features::Interactions,
+    log::{LoggedSlate, ShownArm},
+    policy::{Feedback, TopK},
+    posterior::Ridge,
+};
 use rand::{Rng, RngExt};
 
 /// The chance of a click on each of six items, by context, at whichever position.
@@ -22,7 +23,7 @@ fn clicks<R: Rng + ?Sized>(context: usize, shown: impl Iterator<Item = ArmId>, r
 
 /// A policy that has learned for so long.
 fn learned<E: Exploration>(rule: E, rounds: usize, seed: u64) -> TopK<Ridge, E> {
-    let mut policy = TopK::per_arm(2, 6, RidgeOptions::default(), rule).unwrap();
+    let mut policy = TopK::per_arm(2, 6, Ridge::default(), rule).unwrap();
     let mut rng = rng(seed);
     for _ in 0..rounds {
         let context = rng.random_range(0..2);
@@ -34,7 +35,7 @@ fn learned<E: Exploration>(rule: E, rounds: usize, seed: u64) -> TopK<Ridge, E> 
 }
 
 /// Expected reward of a policy per slate: Σ over items of the probability that it is shown times that of a click.
-fn value(policy: &dyn SlatePolicy, arms: &[ArmId]) -> f64 {
+fn value(policy: &dyn Policy, arms: &[ArmId]) -> f64 {
     let of_context = |context: usize| {
         let shown = policy.slate_propensities(2, &Request::new(&CONTEXTS[context]).only(arms)).unwrap();
         shown.iter().map(|entry| entry.probability * CLICKS[context][entry.arm.number() as usize]).sum::<f64>()
@@ -45,7 +46,7 @@ fn value(policy: &dyn SlatePolicy, arms: &[ArmId]) -> f64 {
 /// A log of a policy that learns as it goes and explores half of its positions.
 fn logged(count: usize, seed: u64) -> Vec<LoggedSlate> {
     let mut rng = rng(seed);
-    let mut policy = TopK::<Ridge, _>::per_arm(2, 6, RidgeOptions::default(), Greedy { epsilon: 0.5 }).unwrap();
+    let mut policy = TopK::<Ridge, _>::per_arm(2, 6, Ridge::default(), EpsilonGreedy { epsilon: 0.5 }).unwrap();
     let row = |_| {
         let context = rng.random_range(0..2);
         let slate = policy.decide_slate(2, &Request::new(&CONTEXTS[context]), &mut rng).unwrap();
@@ -62,11 +63,11 @@ fn logged(count: usize, seed: u64) -> Vec<LoggedSlate> {
 #[test]
 fn intervals_from_a_log_cover_what_another_policy_earns() {
     let all: Vec<_> = (0..6).map(arm).collect();
-    let target = learned(Greedy { epsilon: 0.1 }, 1000, 1);
+    let target = learned(EpsilonGreedy { epsilon: 0.1 }, 1000, 1);
     let truth = value(&target, &all);
     let (mut covered, mut means, mut spreads) = ([0; 2], [0.0; 2], [0.0; 2]);
     for seed in 0..100 {
-        let rounds = slate_rounds(&logged(400, 100 + seed), &target).unwrap();
+        let rounds = LoggedRound::from_slates(&logged(400, 100 + seed), &target).unwrap();
         let judge = SlateOffPolicy::new(&rounds).unwrap();
         for (position, estimate) in [judge.independent(), judge.pooled_self_normalised()].into_iter().enumerate() {
             let estimate = estimate.unwrap();
@@ -99,7 +100,7 @@ fn judged_on_its_own_propensities_a_log_earns_its_mean() {
         LoggedSlate { context: CONTEXTS[0].to_vec(), shown: shown.collect(), ..LoggedSlate::default() }
     };
     let log: Vec<_> = (0..50).map(row).collect();
-    let rounds = slate_rounds(&log, &policy).unwrap();
+    let rounds = LoggedRound::from_slates(&log, &policy).unwrap();
     let judge = SlateOffPolicy::new(&rounds).unwrap();
     // One click a slate; the item below it was not observed and earned nothing.
     for estimate in [judge.independent().unwrap(), judge.pooled_self_normalised().unwrap()] {
@@ -116,7 +117,7 @@ fn arms_that_a_policy_lacks_it_is_judged_never_to_show() {
     let mut log = logged(3000, 5);
     // The rows name what could be chosen, an item among it that no policy has any more.
     log.iter_mut().for_each(|slate| slate.available = Some((0..6).chain([9]).map(arm).collect()));
-    let rounds = slate_rounds(&log, &target).unwrap();
+    let rounds = LoggedRound::from_slates(&log, &target).unwrap();
     let estimate = SlateOffPolicy::new(&rounds).unwrap().independent().unwrap();
     assert!(estimate.low < truth && truth < estimate.high && estimate.unsupported == 0.0, "{estimate:?} {truth}");
     for (slate, entries) in log.iter().zip(&rounds) {
@@ -127,7 +128,7 @@ fn arms_that_a_policy_lacks_it_is_judged_never_to_show() {
     let position = log.iter().position(|slate| slate.shown.iter().any(|entry| entry.arm == arm(5))).unwrap();
     let mut one = log[position].clone();
     one.available = Some(one.shown.iter().map(|entry| entry.arm).collect());
-    match slate_rounds(&[one], &target) {
+    match LoggedRound::from_slates(&[one], &target) {
         Err(Error::InRound { round: 0, source }) => assert_eq!(*source, Error::TooFewArms { wanted: 2, available: 1 }),
         other => panic!("{other:?}"),
     }
@@ -138,17 +139,17 @@ fn arms_never_shown_are_unsupported_and_bad_rows_are_rejected() {
     let mut log = logged(300, 8);
     // Item 4 is never shown; the target shows it whenever it can.
     log.retain(|slate| slate.shown.iter().all(|entry| entry.arm != arm(4)));
-    let mut target = TopK::<Ridge, _>::per_arm(2, 6, RidgeOptions::default(), Greedy { epsilon: 0.0 }).unwrap();
+    let mut target = TopK::<Ridge, _>::per_arm(2, 6, Ridge::default(), EpsilonGreedy { epsilon: 0.0 }).unwrap();
     for context in CONTEXTS {
         let good = dht_bandits::policy::ArmFeedback::new(arm(4), &context, Feedback::from(true));
         target.update_batch(&[good]).unwrap();
     }
-    let rounds = slate_rounds(&log, &target).unwrap();
+    let rounds = LoggedRound::from_slates(&log, &target).unwrap();
     assert!(rounds.iter().flatten().all(|entry| entry.unsupported == 0.5), "{:?}", rounds[0]);
     let refused = |change: &dyn Fn(&mut LoggedSlate)| {
         let mut bad = log.clone();
         change(&mut bad[3]);
-        match slate_rounds(&bad, &target).unwrap_err() {
+        match LoggedRound::from_slates(&bad, &target).unwrap_err() {
             Error::Propensity { round: 3, .. } => "propensity".to_owned(),
             Error::InRound { round: 3, source } => source.to_string(),
             other => panic!("{other:?}"),
@@ -162,15 +163,15 @@ fn arms_never_shown_are_unsupported_and_bad_rows_are_rejected() {
     assert!(refused(&|slate| slate.context.push(1.0)).contains("context"));
     assert!(refused(&|slate| slate.features = Some(vec![1.0])).contains("features"));
     // Features go with the arms.
-    let shared = TopK::<Ridge, _>::shared(5, RidgeOptions::default(), Greedy { epsilon: 0.2 }).unwrap();
+    let shared = TopK::<Ridge, _>::shared(5, Ridge::default(), EpsilonGreedy { epsilon: 0.2 }).unwrap();
     let shared = shared.with_interactions(Interactions::new(2, 1).unwrap()).unwrap();
     let items: Vec<_> = (0..6).map(arm).collect();
     let features: Vec<f64> = (0..6).map(f64::from).collect();
     for slate in &mut log {
         (slate.available, slate.features) = (Some(items.clone()), Some(features.clone()));
     }
-    let rounds = slate_rounds(&log, &shared).unwrap();
-    let request = Request::new(&log[0].context).featured(Featured::new(&items, &features, 1).unwrap());
+    let rounds = LoggedRound::from_slates(&log, &shared).unwrap();
+    let request = Request::new(&log[0].context).featured(&items, &features, 1).unwrap();
     let all = shared.slate_propensities(2, &request).unwrap();
     let shown = all.iter().find(|entry| entry.arm == log[0].shown[0].arm).unwrap();
     assert_eq!(rounds[0][0].target, shown.probability);

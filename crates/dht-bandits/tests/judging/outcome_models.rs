@@ -1,9 +1,11 @@
 //! Cross-fitted models: never fitted on what they predict; right where the truth is linear; MRDR.
 
 use crate::world::{VALUE, arm, log, moments, rng, targets};
-use dht_bandits::evaluation::{CrossFit, Estimator, OffPolicy, OutcomeModel, rounds};
-use dht_bandits::log::LoggedDecision;
-use dht_bandits::{ArmId, Error};
+use dht_bandits::{
+    ArmId, Error,
+    evaluation::{CrossFit, Estimator, LoggedRound, OffPolicy, OutcomeModel},
+    log::LoggedDecision,
+};
 use nalgebra::{Matrix2, Matrix3, Vector2, Vector3};
 use rand::{Rng, RngExt};
 
@@ -138,7 +140,7 @@ fn cross_fitted_doubly_robust_is_unbiased_with_less_variance() {
     for _ in 0..400 {
         let log = log(&mut rng, 300);
         let targets = targets(&log);
-        let without = rounds(&log, &targets).unwrap();
+        let without = LoggedRound::from_log(&log, &targets).unwrap();
         plain.push(OffPolicy::new(&without).unwrap().inverse_propensity().unwrap().value);
         for (model, values) in models.iter().zip(&mut robust) {
             let rounds = model.rounds(&log, &targets).unwrap();
@@ -233,7 +235,8 @@ fn items_with_fresh_ids_are_not_unsupported() {
     let judge = |rows: &[LoggedDecision]| {
         let second = |row: &LoggedDecision| row.available.as_ref().unwrap()[1];
         let targets: Targets = rows.iter().map(|row| vec![(row.arm, 0.25), (second(row), 0.75)]).collect();
-        rounds(rows, &targets).unwrap().iter().map(|round| round.unsupported).sum::<f64>() / rows.len() as f64
+        LoggedRound::from_log(rows, &targets).unwrap().iter().map(|round| round.unsupported).sum::<f64>()
+            / rows.len() as f64
     };
     for (number, row) in rows.iter_mut().enumerate() {
         let items = [2 * number, 2 * number + 1].map(arm);
@@ -260,12 +263,13 @@ fn arms_that_could_not_be_chosen_are_unsupported() {
         row.available = Some(if number % 3 == 0 { vec![arm(0), arm(1)] } else { vec![arm(1), arm(2)] });
     }
     let targets: Targets = vec![vec![(arm(0), 0.25), (arm(1), 0.75)]; 30];
-    let judged = rounds(&rows, &targets).unwrap();
+    let judged = LoggedRound::from_log(&rows, &targets).unwrap();
     for (number, round) in judged.iter().enumerate() {
         assert_eq!(round.unsupported, if number % 3 == 0 { 0.0 } else { 0.25 }, "{number}");
     }
     // A policy that all but never does what was logged has no estimate.
     let never: Targets = vec![vec![(arm(0), 1e-60), (arm(1), 1e-60), (arm(2), 1e-60), (arm(9), 1.0)]; 30];
-    let refused = OffPolicy::new(&rounds(&rows, &never).unwrap()).unwrap().estimate(Estimator::SelfNormalised);
+    let refused =
+        OffPolicy::new(&LoggedRound::from_log(&rows, &never).unwrap()).unwrap().estimate(Estimator::SelfNormalised);
     assert!(matches!(refused, Err(Error::NoOverlap { .. })), "{refused:?}");
 }

@@ -1,8 +1,10 @@
 //! Confidence sequences: validity at all times, the direction of bets, refusals.
 
 use crate::world::{VALUE, draw, rng, round};
-use dht_bandits::Error;
-use dht_bandits::evaluation::{ConfidenceSequence, LoggedRound, Prediction};
+use dht_bandits::{
+    Error,
+    evaluation::{ConfidenceSequence, LoggedRound, Prediction},
+};
 
 #[test]
 fn one_bet_is_the_bet_computed_by_hand() {

@@ -2,12 +2,11 @@
 
 use crate::world::{arm, moments, rng};
 use dht_bandits::{
-    ArmId, Error, Request, RidgeOptions,
-    evaluation::{Estimate, LoggedRound, PseudoInverse, SlateOffPolicy, pseudo_inverse_estimate, slate_rounds},
-    exploration::Greedy,
+    ArmId, Error, Request, Ridge,
+    evaluation::{Estimate, LoggedRound, PseudoInverse, SlateOffPolicy},
+    exploration::EpsilonGreedy,
     log::{LoggedSlate, ShownArm},
     policy::{ArmFeedback, Feedback, TopK},
-    posterior::Ridge,
 };
 use rand::RngExt;
 
@@ -74,7 +73,7 @@ fn with_independent_positions_the_matrix_gives_the_closed_form() {
     }
     let (left, right) = (
         SlateOffPolicy::new(&slates).unwrap().pseudo_inverse().unwrap(),
-        pseudo_inverse_estimate(&rounds, false).unwrap(),
+        Estimate::from_weights(&rounds, false).unwrap(),
     );
     assert!((left.value - right.value).abs() < 1e-10 && (left.standard_error - right.standard_error).abs() < 1e-10);
 }
@@ -94,9 +93,9 @@ fn its_variance_is_far_below_that_of_slates_as_arms() {
             by_position.push((pseudo_inverse.weight(&target, slate).unwrap(), reward));
             whole.push((if slate == &target[0].0 { 1.0 / share } else { 0.0 }, reward));
         }
-        values[0].push(pseudo_inverse_estimate(&by_position, false).unwrap().value);
-        values[1].push(pseudo_inverse_estimate(&by_position, true).unwrap().value);
-        values[2].push(pseudo_inverse_estimate(&whole, false).unwrap().value);
+        values[0].push(Estimate::from_weights(&by_position, false).unwrap().value);
+        values[1].push(Estimate::from_weights(&by_position, true).unwrap().value);
+        values[2].push(Estimate::from_weights(&whole, false).unwrap().value);
     }
     let spreads = values.each_ref().map(|values| {
         let (mean, spread) = moments(values);
@@ -122,8 +121,8 @@ fn what_the_logging_policy_says_nothing_of_is_refused() {
     assert!(PseudoInverse::new(&[(vec![arm(0)], 0.5)]).is_err());
     assert!(PseudoInverse::new(&[(vec![], 1.0)]).is_err());
     assert!(PseudoInverse::new(&[(vec![arm(0)], 0.5), (vec![arm(0), arm(1)], 0.5)]).is_err());
-    assert!(pseudo_inverse_estimate(&[(1.0, 1.0), (f64::NAN, 1.0)], false).is_err());
-    assert!(pseudo_inverse_estimate(&[(1.0, 1.0), (-1.0, 1.0)], true).is_err());
+    assert!(Estimate::from_weights(&[(1.0, 1.0), (f64::NAN, 1.0)], false).is_err());
+    assert!(Estimate::from_weights(&[(1.0, 1.0), (-1.0, 1.0)], true).is_err());
 }
 
 /// Two of four items at random, in either order; what they earn is a sum over items.
@@ -146,7 +145,7 @@ const PAYS: [f64; 4] = [0.1, 0.9, 0.4, 0.2];
 
 #[test]
 fn only_the_closed_form_is_biased_on_slates_without_repetition() {
-    let mut target = TopK::<Ridge, _>::per_arm(1, 4, RidgeOptions::default(), Greedy { epsilon: 0.2 }).unwrap();
+    let mut target = TopK::<Ridge, _>::per_arm(1, 4, Ridge::default(), EpsilonGreedy { epsilon: 0.2 }).unwrap();
     for item in [1, 2] {
         target.update_batch(&[ArmFeedback::new(arm(item), &[1.0], Feedback::Observed(1.0 + item as f64))]).unwrap();
     }
@@ -154,7 +153,7 @@ fn only_the_closed_form_is_biased_on_slates_without_repetition() {
     let truth: f64 = shown.iter().map(|entry| entry.probability * PAYS[entry.arm.number() as usize]).sum();
     let logging: f64 = 0.5 * PAYS.iter().sum::<f64>();
     let log = logged_pairs(40_000, 3);
-    let rounds = slate_rounds(&log, &target).unwrap();
+    let rounds = LoggedRound::from_slates(&log, &target).unwrap();
     let judge = SlateOffPolicy::new(&rounds).unwrap();
     let near = |estimate: Estimate, expected: f64| {
         let away = (estimate.value - expected).abs() / estimate.standard_error;
@@ -191,7 +190,7 @@ fn only_the_closed_form_is_biased_on_slates_without_repetition() {
             (pseudo_inverse.weight(&by_position, &arms).unwrap(), reward)
         })
         .collect();
-    near(pseudo_inverse_estimate(&weighted, false).unwrap(), truth);
+    near(Estimate::from_weights(&weighted, false).unwrap(), truth);
 }
 
 #[test]

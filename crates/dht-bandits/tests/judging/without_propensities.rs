@@ -1,14 +1,15 @@
 //! Rows without a propensity: for the direct method alone, and refused by name elsewhere.
 
 use crate::world::{arm, log, rng, targets};
-use dht_bandits::Error;
-use dht_bandits::evaluation::{
-    ConfidenceSequence, CrossFit, Estimator, EvaluationSettings, LoggedRound, OffPolicy, RunningEstimates,
-    SlateOffPolicy, Target, evaluate, replay, slate_rounds,
+use dht_bandits::{
+    Error, Ridge, Ucb,
+    evaluation::{
+        ConfidenceSequence, CrossFit, Estimator, Evaluation, EvaluationSettings, LoggedRound, OffPolicy, Replay,
+        RunningEstimates, SlateOffPolicy, Target,
+    },
+    log::{LoggedDecision, LoggedSlate, ShownArm},
+    policy::{Feedback, TopK, Uniform},
 };
-use dht_bandits::log::{LoggedDecision, LoggedSlate, ShownArm};
-use dht_bandits::policy::{Feedback, Uniform};
-use dht_bandits::{RidgeOptions, Ucb, policy::TopK, posterior::Ridge};
 
 /// A log whose row 7 has no propensity.
 fn rows() -> Vec<LoggedDecision> {
@@ -52,7 +53,7 @@ fn estimators_that_need_propensities_refuse_by_name() {
     let refused = CrossFit::default().with_more_robust(true).rounds(&rows, &targets(&rows)).unwrap_err();
     assert_eq!(refused, Error::NoPropensity { estimator: "MRDR", round: 7 });
     let targets = [Target::always(arm(0))];
-    let refused = evaluate(&rows, &targets, &EvaluationSettings::default(), &mut rng(2)).unwrap_err();
+    let refused = Evaluation::run(&rows, &targets, &EvaluationSettings::default(), &mut rng(2)).unwrap_err();
     assert!(matches!(refused, Error::NoPropensity { round: 7, .. }), "{refused}");
     assert!(refused.to_string().contains("round 7 has none"), "{refused}");
 }
@@ -67,7 +68,7 @@ fn running_estimates_sequences_and_replay_refuse_them_unchanged() {
     assert!(matches!(sequence.push(&round), Err(Error::NoPropensity { .. })));
     assert_eq!(sequence.rounds(), 0);
     let mut policy = Uniform::new(1, 2).unwrap();
-    let refused = replay(&mut policy, &rows(), None, &mut rng(1));
+    let refused = Replay::run(&mut policy, &rows(), None, &mut rng(1));
     assert_eq!(refused, Err(Error::NoPropensity { estimator: "replay", round: 7 }));
     assert_eq!(dht_bandits::Policy::version(&policy), 0);
 }
@@ -77,8 +78,8 @@ fn slates_without_propensities_are_refused_by_estimators() {
     let shown = |propensity| vec![ShownArm { arm: arm(0), propensity, feedback: Feedback::Observed(1.0) }];
     let row = |propensity| LoggedSlate { context: vec![1.0], shown: shown(propensity), ..LoggedSlate::default() };
     let log = [row(Some(0.5)), row(None), row(Some(0.5))];
-    let policy = TopK::<Ridge, _>::per_arm(1, 2, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
-    let rounds = slate_rounds(&log, &policy).unwrap();
+    let policy = TopK::<Ridge, _>::per_arm(1, 2, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
+    let rounds = LoggedRound::from_slates(&log, &policy).unwrap();
     let refused = SlateOffPolicy::new(&rounds).unwrap_err();
     assert_eq!(refused, Error::NoPropensity { estimator: "an estimate of slates", round: 1 });
 }

@@ -1,6 +1,10 @@
 //! A world small enough that expectations are sums: two contexts, two arms, rewards 0 or 1.
 
-use dht_bandits::{ArmId, evaluation::LoggedRound, evaluation::Prediction, log::LoggedDecision};
+use dht_bandits::{
+    ArmId,
+    evaluation::{LoggedRound, Prediction},
+    log::LoggedDecision,
+};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

@@ -1,12 +1,12 @@
 //! Recovery: rewards since the last save are learned again from the log.
 
 use crate::support::{decision, read, rng};
-use dht_bandits::Policy;
-use dht_bandits::log::{
-    DecisionLog, LogPosition, LogReader, LogSettings, ReadSettings, SlateReadSettings, SlateReader,
+use dht_bandits::{
+    LinTs, Policy, Request, Ridge, Thompson,
+    exploration::EpsilonGreedy,
+    log::{DecisionLog, LogPosition, LogReader, LogSettings, ReadSettings, SlateReadSettings, SlateReader},
+    policy::{Feedback, TopK},
 };
-use dht_bandits::policy::{Feedback, TopK};
-use dht_bandits::{LinTs, Request, RidgeOptions, Thompson, exploration::Greedy, posterior::Ridge};
 use std::collections::VecDeque;
 
 #[test]
@@ -14,7 +14,7 @@ fn a_policy_goes_on_from_its_last_save_to_the_bit() {
     let settings = LogSettings::default().with_horizon(Some(50.0)).with_rotate_bytes(2000);
     for saved_after in [0u32, 1, 57, 120, 199, 200] {
         let folder = tempfile::tempdir().unwrap();
-        let mut served = LinTs::new(2, 3, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+        let mut served = LinTs::new(2, 3, Ridge::default(), Thompson { alpha: 0.5 }).unwrap();
         let mut log = DecisionLog::open(folder.path(), settings).unwrap();
         let (mut rng, mut saved, mut in_flight) = (rng(3), String::new(), VecDeque::new());
         for round in 0..200u32 {
@@ -62,7 +62,7 @@ fn each_reward_tells_where_it_stands_and_defaults_stand_nowhere() {
     let before = log.position();
     log.reward(first, 1.0, 1.0).unwrap();
     let after = log.position();
-    let policy = TopK::<Ridge, _>::per_arm(1, 3, RidgeOptions::default(), Greedy { epsilon: 0.5 }).unwrap();
+    let policy = TopK::<Ridge, _>::per_arm(1, 3, Ridge::default(), EpsilonGreedy { epsilon: 0.5 }).unwrap();
     let slate = policy.decide_slate(1, &Request::new(&[1.0]), &mut rng(1)).unwrap();
     let shown = log.append_slate(&slate, 1.0).unwrap();
     log.feedback(shown, &[Feedback::Observed(1.0)], 1.0).unwrap();

@@ -1,9 +1,11 @@
 //! Joining, horizons, rotation, crashes, refusals.
 
 use crate::support::{decision, read, rng};
-use dht_bandits::log::{DecisionLog, LineProblem, LogError, LogReader, LogSettings, ReadSettings, RewardProblem};
-use dht_bandits::policy::{ContextFree, Ucb1};
-use dht_bandits::{ArmId, LinTs, Policy, Request, RidgeOptions, Thompson};
+use dht_bandits::{
+    ArmId, LinTs, Policy, Request, Ridge, Thompson,
+    log::{DecisionLog, LogError, LogProblem, LogReader, LogSettings, ReadSettings},
+    policy::{ContextFree, Ucb1},
+};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -65,9 +67,9 @@ fn a_reward_without_its_decision_is_refused_and_changes_nothing() {
     log.append(&decision(1), None, 1.0).unwrap();
     log.reward(0, 1.0, 2.0).unwrap();
     let before = fs::read(folder.path().join("00000000.jsonl")).unwrap();
-    assert_eq!(refused(&mut log, 0, 1.0, 2.0), Some(RewardProblem::Twice));
-    assert_eq!(refused(&mut log, 2, 1.0, 2.0), Some(RewardProblem::Unknown));
-    assert_eq!(refused(&mut log, 1, 1.0, 11.5), Some(RewardProblem::Late));
+    assert_eq!(refused(&mut log, 0, 1.0, 2.0), Some(LogProblem::Twice));
+    assert_eq!(refused(&mut log, 2, 1.0, 2.0), Some(LogProblem::Unknown));
+    assert_eq!(refused(&mut log, 1, 1.0, 11.5), Some(LogProblem::Late));
     assert_eq!(refused(&mut log, 1, f64::NAN, 2.0), None);
     assert!(matches!(log.reward(1, f64::NAN, 2.0), Err(LogError::Value { .. })));
     assert_eq!(fs::read(folder.path().join("00000000.jsonl")).unwrap(), before);
@@ -75,10 +77,10 @@ fn a_reward_without_its_decision_is_refused_and_changes_nothing() {
     drop(log);
     let mut log = open(folder.path(), Some(10.0));
     assert_eq!((log.next_id(), log.waiting(), log.torn_bytes()), (2, 1, 0));
-    assert_eq!(refused(&mut log, 0, 1.0, 3.0), Some(RewardProblem::Twice));
+    assert_eq!(refused(&mut log, 0, 1.0, 3.0), Some(LogProblem::Twice));
     log.reward(1, 1.0, 3.0).unwrap();
     log.append(&decision(2), None, 30.0).unwrap();
-    assert_eq!(refused(&mut log, 1, 1.0, 30.0), Some(RewardProblem::Late));
+    assert_eq!(refused(&mut log, 1, 1.0, 30.0), Some(LogProblem::Late));
 }
 
 #[test]
@@ -96,10 +98,10 @@ fn unusable_decisions_are_rejected_and_change_nothing() {
     };
     for propensity in [0.0, 1.5, -1.0] {
         let problem = refused(&mut log, &|bad| bad.choice.propensity = Some(propensity));
-        assert_eq!(problem, LineProblem::Propensity(propensity));
+        assert_eq!(problem, LogProblem::Propensity(propensity));
     }
-    assert!(matches!(refused(&mut log, &|bad| bad.choice.propensity = Some(f64::NAN)), LineProblem::Propensity(_)));
-    assert!(matches!(refused(&mut log, &|bad| bad.context[1] = f64::INFINITY), LineProblem::NotFinite { .. }));
+    assert!(matches!(refused(&mut log, &|bad| bad.choice.propensity = Some(f64::NAN)), LogProblem::Propensity(_)));
+    assert!(matches!(refused(&mut log, &|bad| bad.context[1] = f64::INFINITY), LogProblem::NotFinite { .. }));
     let half = [(ArmId::new(0), 0.5)];
     assert!(matches!(log.append(&good, Some(&half), 0.0), Err(LogError::Value { .. })));
     assert_eq!((log.next_id(), log.waiting()), (0, 0));
@@ -210,12 +212,12 @@ fn damaged_lines_are_named_and_the_rest_is_read() {
         LogError::Line { problem, .. } => problem.clone(),
         other => unreachable!("{other}"),
     };
-    assert_eq!(problem(0), LineProblem::Order { id: 0, last: 0 });
-    assert!(matches!(problem(1), LineProblem::Propensity(0.0)));
-    assert!(matches!(problem(2), LineProblem::Malformed(_)));
-    assert!(matches!(problem(3), LineProblem::Malformed(_)));
-    assert_eq!(problem(4), LineProblem::Reward { id: 9, problem: RewardProblem::Unknown });
-    assert_eq!(problem(6), LineProblem::Reward { id: 1, problem: RewardProblem::Twice });
+    assert_eq!(problem(0), LogProblem::Order { id: 0, last: 0 });
+    assert!(matches!(problem(1), LogProblem::Propensity(0.0)));
+    assert!(matches!(problem(2), LogProblem::Malformed(_)));
+    assert!(matches!(problem(3), LogProblem::Malformed(_)));
+    assert_eq!(problem(4), LogProblem::Reward { id: 9, problem: Box::new(LogProblem::Unknown) });
+    assert_eq!(problem(6), LogProblem::Reward { id: 1, problem: Box::new(LogProblem::Twice) });
     assert_eq!(reader.counts().refused, 8);
     // A reader that stops at the first error is one question mark.
     let strict: Result<Vec<_>, _> = LogReader::open(folder.path(), ReadSettings::default()).unwrap().collect();
@@ -228,7 +230,7 @@ fn damaged_lines_are_named_and_the_rest_is_read() {
 fn decisions_without_a_propensity_are_logged_and_learned_from() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open(folder.path(), None);
-    let mut policy = LinTs::new(2, 3, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    let mut policy = LinTs::new(2, 3, Ridge::default(), Thompson { alpha: 0.5 }).unwrap();
     let request = Request::new(&[1.0, 0.2]);
     let decision = policy.select(&request, &mut rng(3)).unwrap().with_context(&[1.0, 0.2]);
     assert_eq!(decision.choice.propensity, None);
@@ -248,7 +250,7 @@ fn decisions_without_a_propensity_are_logged_and_learned_from() {
     let rows: Vec<_> = joined.into_iter().map(|joined| joined.into_row()).collect();
     assert_eq!(rows.iter().map(|row| row.propensity).collect::<Vec<_>>(), [None, Some(0.25)]);
     let targets = vec![vec![(decision.arm(), 1.0)]; 2];
-    let refused = dht_bandits::evaluation::rounds(&rows, &targets).unwrap();
+    let refused = dht_bandits::evaluation::LoggedRound::from_log(&rows, &targets).unwrap();
     let refused = dht_bandits::evaluation::OffPolicy::new(&refused).unwrap().inverse_propensity().unwrap_err();
     assert_eq!(refused, dht_bandits::Error::NoPropensity { estimator: "IPS", round: 0 });
 }
@@ -268,7 +270,7 @@ fn one_writer_a_folder() {
 #[test]
 fn a_policy_learns_from_its_log_what_it_learned_in_service() {
     let folder = tempfile::tempdir().unwrap();
-    let new = || LinTs::new(2, 3, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    let new = || LinTs::new(2, 3, Ridge::default(), Thompson { alpha: 0.5 }).unwrap();
     let (mut served, mut log) = (new(), open(folder.path(), None));
     let mut rng = rng(1);
     for number in 0..200 {
@@ -315,7 +317,7 @@ fn ids_go_on_where_files_hold_rewards_alone_or_are_gone() {
     assert!(matches!(log.reward(4, 1.0, 301.0), Err(LogError::Reward { id: 4, .. })));
     let (_, errors, _) = read(folder.path(), CLICKS);
     // The reward whose decision is gone is named, nothing else.
-    assert!(errors.iter().all(|error| matches!(error, LogError::Line { problem: LineProblem::Reward { .. }, .. })));
+    assert!(errors.iter().all(|error| matches!(error, LogError::Line { problem: LogProblem::Reward { .. }, .. })));
 }
 
 #[test]

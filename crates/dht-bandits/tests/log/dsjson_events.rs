@@ -1,7 +1,9 @@
 //! Events of dsjson that are no row, or stand for several.
 
-use dht_bandits::ArmId;
-use dht_bandits::log::{CsvWriter, DsjsonColumns, DsjsonRows, LineProblem, LogError, LoggedDecision, write_dsjson};
+use dht_bandits::{
+    ArmId,
+    log::{CsvWriter, DsjsonColumns, DsjsonRows, LogError, LogProblem, LoggedDecision},
+};
 
 fn event(id: &str, cost: f64, more: &str) -> String {
     format!(
@@ -69,15 +71,15 @@ fn rows_keep_the_probability_with_which_others_were_dropped() {
     assert_eq!(read.iter().map(|row| row.drop_probability).collect::<Vec<_>>(), [0.9, 0.0]);
     assert!((read[0].row_weight() - 10.0).abs() < 1e-12 && read[1].row_weight() == 1.0);
     let mut again = Vec::new();
-    write_dsjson(&mut again, "a", &read[0]).unwrap();
+    read[0].write_dsjson(&mut again, "a").unwrap();
     assert_eq!(rows(std::str::from_utf8(&again).unwrap()).next().unwrap().unwrap(), read[0]);
     // Csv has no place for it.
     let refused = CsvWriter::new(Vec::new(), 1).unwrap().write(&read[0]);
-    assert!(matches!(refused, Err(LogError::Value { problem: LineProblem::Malformed(_) })));
+    assert!(matches!(refused, Err(LogError::Value { problem: LogProblem::Malformed(_) })));
     for bad in ["1", "1.5", "-0.1", "\"half\""] {
         let text = format!("{}\n", event("a", 0.0, &format!(r#","pdrop":{bad}"#)));
         let read = rows(&text).next().unwrap();
-        assert!(matches!(read, Err(LogError::Line { problem: LineProblem::Malformed(_), .. })), "{bad}: {read:?}");
+        assert!(matches!(read, Err(LogError::Line { problem: LogProblem::Malformed(_), .. })), "{bad}: {read:?}");
     }
 }
 

@@ -2,16 +2,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use crate::support::{read, rng};
-use dht_bandits::evaluation::{EvaluationSettings, Target, evaluate};
-use dht_bandits::log::{DecisionLog, LogSettings, LoggedDecision, ReadSettings, write_dsjson};
-use dht_bandits::policy::{Featured, SharedLinTs, SharedPropensity};
-use dht_bandits::{ArmId, Error, Policy, Request, RidgeOptions, Thompson};
+use dht_bandits::{
+    ArmId, Error, Policy, Request, Ridge, Thompson,
+    evaluation::{Evaluation, EvaluationSettings, Target},
+    log::{DecisionLog, LogSettings, LoggedDecision, ReadSettings},
+    policy::{SharedPropensity, TopK},
+};
 use rand_distr::{Distribution, StandardNormal};
 
 const ARMS: u64 = 8;
 
 fn joined_rows(lines: u32) -> Vec<LoggedDecision> {
-    let policy = SharedLinTs::shared(3, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    let policy = TopK::shared(3, Ridge::default(), Thompson { alpha: 0.5 }).unwrap();
     let policy = policy.with_shared_propensity(SharedPropensity::Estimated { lines }).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut log = DecisionLog::open(folder.path(), LogSettings::default()).unwrap();
@@ -19,7 +21,7 @@ fn joined_rows(lines: u32) -> Vec<LoggedDecision> {
     for round in 0..60u64 {
         let mut generator = rng(round);
         let rows: Vec<f64> = (0..3 * ARMS).map(|_| StandardNormal.sample(&mut generator)).collect();
-        let request = Request::new(&[]).featured(Featured::new(&arms, &rows, 3).unwrap());
+        let request = Request::new(&[]).featured(&arms, &rows, 3).unwrap();
         let decision = policy.decide(&request, &mut generator).unwrap();
         let all = policy.propensities(&request).unwrap();
         let all: Vec<_> = all.iter().map(|entry| (entry.arm, entry.probability)).collect();
@@ -45,9 +47,9 @@ fn estimates_may_differ_from_all_probabilities_by_their_errors() {
         assert!(rows.iter().map(gap).fold(0.0, f64::max) > 1e-6);
         let uniform = Target::new("uniform", |_| Ok((0..ARMS).map(|arm| (ArmId::new(arm), 1.0 / 8.0)).collect()));
         let settings = EvaluationSettings::default().with_model(None);
-        evaluate(&rows, &[uniform], &settings, &mut rng(1)).unwrap();
+        Evaluation::run(&rows, &[uniform], &settings, &mut rng(1)).unwrap();
         let mut out = Vec::new();
-        rows.iter().for_each(|row| write_dsjson(&mut out, "1", row).unwrap());
+        rows.iter().for_each(|row| row.write_dsjson(&mut out, "1").unwrap());
     }
 }
 

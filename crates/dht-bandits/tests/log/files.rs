@@ -1,7 +1,7 @@
 //! Files that are not the log's, or that a crash or a full disk left.
 
 use crate::support::{decision, read};
-use dht_bandits::log::{DecisionLog, FileProblem, LogError, LogReader, LogSettings, ReadSettings};
+use dht_bandits::log::{DecisionLog, LogError, LogProblem, LogReader, LogSettings, ReadSettings};
 use std::fs;
 use std::path::Path;
 
@@ -24,7 +24,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-fn problem<T: std::fmt::Debug>(outcome: Result<T, LogError>) -> (String, FileProblem) {
+fn problem<T: std::fmt::Debug>(outcome: Result<T, LogError>) -> (String, LogProblem) {
     match outcome {
         Err(LogError::File { path, problem }) => {
             (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), problem)
@@ -68,7 +68,7 @@ fn ids_never_begin_anew() {
     let kept = fs::read(&old).unwrap();
     fs::remove_file(&old).unwrap();
     let refused = problem(DecisionLog::open(folder.path(), SMALL));
-    assert_eq!(refused, ("00000001.jsonl".to_owned(), FileProblem::NoIds));
+    assert_eq!(refused, ("00000001.jsonl".to_owned(), LogProblem::NoIds));
     // With the file before it, the empty one learns where ids go on, before anything is written.
     fs::write(&old, kept).unwrap();
     assert_eq!(DecisionLog::open(folder.path(), SMALL).unwrap().next_id(), 2);
@@ -84,7 +84,7 @@ fn files_of_others_are_not_written_over() {
     let foreign = folder.path().join("00000001.jsonl");
     fs::write(&foreign, "somebody else's\n").unwrap();
     let refused = problem((1..4).try_for_each(|number| log.append(&decision(number), None, 1.0).map(|_| ())));
-    assert_eq!(refused, ("00000001.jsonl".to_owned(), FileProblem::Exists));
+    assert_eq!(refused, ("00000001.jsonl".to_owned(), LogProblem::Exists));
     assert_eq!(fs::read_to_string(&foreign).unwrap(), "somebody else's\n");
     let next = log.next_id();
     fs::remove_file(&foreign).unwrap();
@@ -106,7 +106,7 @@ fn after_the_largest_number_the_log_does_not_begin_again() {
             assert!(!at_once);
             (9..14).try_for_each(|number| log.append(&decision(number), None, 9.0).map(|_| ()))
         });
-        assert_eq!(problem(outcome), (name.clone(), FileProblem::LastNumber));
+        assert_eq!(problem(outcome), (name.clone(), LogProblem::LastNumber));
         fs::remove_file(folder.path().join(&name)).unwrap();
     }
     assert_eq!(fs::read(folder.path().join("00000000.jsonl")).unwrap(), first);
@@ -118,7 +118,7 @@ fn what_is_no_regular_file_is_refused_and_never_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("00000000.jsonl");
     let name = "00000000.jsonl".to_owned();
-    let both = |expected: &(String, FileProblem)| {
+    let both = |expected: &(String, LogProblem)| {
         assert_eq!(problem(DecisionLog::open(folder.path(), SMALL)), *expected);
         let mut reader = LogReader::open(folder.path(), ReadSettings::default()).unwrap();
         assert_eq!(problem(reader.next().unwrap()), *expected);
@@ -127,10 +127,10 @@ fn what_is_no_regular_file_is_refused_and_never_waited_for() {
     };
     // It gives zeros without end.
     std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
-    both(&(name.clone(), FileProblem::NotRegular));
+    both(&(name.clone(), LogProblem::NotRegular));
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
-    both(&(name, FileProblem::NotRegular));
+    both(&(name, LogProblem::NotRegular));
     fs::remove_dir(&file).unwrap();
     // A link to nothing makes no file elsewhere; one to a file of a log is that file.
     let elsewhere = folder.path().join("elsewhere");

@@ -1,9 +1,8 @@
 //! Csv and dsjson, whole and damaged.
 
-use dht_bandits::ArmId;
-use dht_bandits::Policy;
-use dht_bandits::log::{
-    CsvRows, CsvWriter, DsjsonColumns, DsjsonRows, LineProblem, LogError, LoggedDecision, write_dsjson,
+use dht_bandits::{
+    ArmId, Policy,
+    log::{CsvRows, CsvWriter, DsjsonColumns, DsjsonRows, LogError, LogProblem, LoggedDecision},
 };
 
 fn rows() -> Vec<LoggedDecision> {
@@ -22,7 +21,7 @@ fn rows() -> Vec<LoggedDecision> {
         .collect()
 }
 
-fn line_of<T: std::fmt::Debug>(outcome: &Result<T, LogError>) -> (u64, LineProblem) {
+fn line_of<T: std::fmt::Debug>(outcome: &Result<T, LogError>) -> (u64, LogProblem) {
     match outcome {
         Err(LogError::Line { line, problem, .. }) => (*line, problem.clone()),
         other => unreachable!("{other:?}"),
@@ -43,7 +42,7 @@ fn csv_keeps_every_bit() {
     let mut writer = CsvWriter::new(Vec::new(), 2).unwrap();
     assert!(writer.write(&rows()[0]).is_err());
     let bad = LoggedDecision { propensity: Some(0.0), ..LoggedDecision::new(vec![1.0, 2.0], ArmId::new(0), 0.5, 1.0) };
-    assert!(matches!(writer.write(&bad), Err(LogError::Value { problem: LineProblem::Propensity(_) })));
+    assert!(matches!(writer.write(&bad), Err(LogError::Value { problem: LogProblem::Propensity(_) })));
 }
 
 #[test]
@@ -68,16 +67,16 @@ fn unusable_csv_rows_are_named_and_the_rest_is_read() {
     assert_eq!(read[11].as_ref().unwrap(), &LoggedDecision::new(vec![3.0, 4.0], ArmId::new(1), 0.5, 1.0));
     let problems: Vec<_> = read[1..11].iter().map(line_of).collect();
     assert_eq!(problems.iter().map(|entry| entry.0).collect::<Vec<_>>(), (3..13).collect::<Vec<_>>());
-    assert_eq!(problems[0].1, LineProblem::Propensity(0.0));
-    assert_eq!(problems[1].1, LineProblem::Propensity(1.01));
-    assert_eq!(problems[2].1, LineProblem::Missing("propensity".to_owned()));
-    assert!(matches!(problems[3].1, LineProblem::Propensity(_)));
-    assert_eq!(problems[4].1, LineProblem::UnknownAction("7".to_owned()));
-    assert!(matches!(problems[5].1, LineProblem::NotFinite { .. }));
-    assert!(matches!(problems[6].1, LineProblem::Malformed(_)));
-    assert!(matches!(problems[7].1, LineProblem::Malformed(_)));
-    assert_eq!(problems[8].1, LineProblem::UnknownAction("-1".to_owned()));
-    assert_eq!(problems[9].1, LineProblem::Missing("arm".to_owned()));
+    assert_eq!(problems[0].1, LogProblem::Propensity(0.0));
+    assert_eq!(problems[1].1, LogProblem::Propensity(1.01));
+    assert_eq!(problems[2].1, LogProblem::Missing("propensity".to_owned()));
+    assert!(matches!(problems[3].1, LogProblem::Propensity(_)));
+    assert_eq!(problems[4].1, LogProblem::UnknownAction("7".to_owned()));
+    assert!(matches!(problems[5].1, LogProblem::NotFinite { .. }));
+    assert!(matches!(problems[6].1, LogProblem::Malformed(_)));
+    assert!(matches!(problems[7].1, LogProblem::Malformed(_)));
+    assert_eq!(problems[8].1, LogProblem::UnknownAction("-1".to_owned()));
+    assert_eq!(problems[9].1, LogProblem::Missing("arm".to_owned()));
     for header in ["arm,reward\n", "arm,arm,propensity,reward\n", ""] {
         assert!(CsvRows::new(header.as_bytes(), "log.csv").is_err(), "{header:?}");
     }
@@ -93,7 +92,7 @@ fn x_columns() -> DsjsonColumns {
 fn dsjson_comes_back_as_it_was_written() {
     let mut text = Vec::new();
     for (number, row) in rows().iter().enumerate() {
-        write_dsjson(&mut text, &number.to_string(), row).unwrap();
+        row.write_dsjson(&mut text, &number.to_string()).unwrap();
     }
     let read: Vec<_> = DsjsonRows::new(&text[..], "log.dsjson", x_columns()).map(Result::unwrap).collect();
     for (read, row) in read.iter().zip(rows()) {
@@ -105,7 +104,7 @@ fn dsjson_comes_back_as_it_was_written() {
     }
     assert_eq!(read.len(), 20);
     let bare = LoggedDecision::new(vec![1.0], ArmId::new(0), 0.5, 1.0);
-    assert!(write_dsjson(&mut text, "1", &bare).is_err());
+    assert!(bare.write_dsjson(&mut text, "1").is_err());
 }
 
 /// An event as Wabbit's documentation has it.
@@ -165,21 +164,21 @@ fn unusable_dsjson_lines_are_named_and_the_rest_is_read() {
         problems.iter().map(|entry| entry.0).collect::<Vec<_>>(),
         [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16]
     );
-    assert!(matches!(problems[0].1, LineProblem::Malformed(_)));
-    assert_eq!(problems[1].1, LineProblem::Propensity(0.0));
-    assert_eq!(problems[2].1, LineProblem::Propensity(1.5));
-    assert_eq!(problems[3].1, LineProblem::Missing("propensity".to_owned()));
-    assert!(matches!(problems[4].1, LineProblem::UnknownAction(_)));
-    assert_eq!(problems[6].1, LineProblem::Missing("_label_cost".to_owned()));
-    assert!(matches!(problems[10].1, LineProblem::NotFinite { .. }));
-    assert!(matches!(problems[12].1, LineProblem::UnknownAction(_)));
-    assert!(matches!(&problems[13].1, LineProblem::Malformed(problem) if problem.contains("its propensity is 0.8")));
+    assert!(matches!(problems[0].1, LogProblem::Malformed(_)));
+    assert_eq!(problems[1].1, LogProblem::Propensity(0.0));
+    assert_eq!(problems[2].1, LogProblem::Propensity(1.5));
+    assert_eq!(problems[3].1, LogProblem::Missing("propensity".to_owned()));
+    assert!(matches!(problems[4].1, LogProblem::UnknownAction(_)));
+    assert_eq!(problems[6].1, LogProblem::Missing("_label_cost".to_owned()));
+    assert!(matches!(problems[10].1, LogProblem::NotFinite { .. }));
+    assert!(matches!(problems[12].1, LogProblem::UnknownAction(_)));
+    assert!(matches!(&problems[13].1, LogProblem::Malformed(problem) if problem.contains("its propensity is 0.8")));
     // A list of another length than before is no context of the same policy.
     let lists = r#"{"_label_cost":0,"_label_probability":1,"_label_Action":1,"a":[1],"p":[1],"c":{"x":[1,2],"_multi":[{"i":{"id":"0"}}]}}"#;
     let text = format!("{lists}\n{}\n{lists}\n", lists.replace("[1,2]", "[1,2,3]"));
     let read: Vec<_> = DsjsonRows::new(text.as_bytes(), "log", x_columns()).collect();
     assert!(read[0].is_ok() && read[2].is_ok());
-    assert!(matches!(line_of(&read[1]), (2, LineProblem::Malformed(_))));
+    assert!(matches!(line_of(&read[1]), (2, LogProblem::Malformed(_))));
 }
 
 /// The columns of the topics of articles.
@@ -196,7 +195,7 @@ fn features_of_actions_are_read_and_written() {
     assert_eq!(row.context, [30.0, 1.0, 1.0, 0.0, 0.0]);
     row.check(0).unwrap();
     let mut text = Vec::new();
-    write_dsjson(&mut text, "1", &row).unwrap();
+    row.write_dsjson(&mut text, "1").unwrap();
     let columns = x_columns().with_actions(vec!["/f".to_owned()]);
     assert_eq!(DsjsonRows::new(&text[..], "log", columns).next().unwrap().unwrap(), row);
     // Without columns for them they are left out, as before.
@@ -229,15 +228,15 @@ fn unusable_action_features_are_named_with_their_line() {
     let problems: Vec<_> = [1, 2, 3, 4, 5, 7].map(|index| line_of(&read[index])).into();
     assert_eq!(problems.iter().map(|entry| entry.0).collect::<Vec<_>>(), [2, 3, 4, 5, 6, 8]);
     for index in [0, 1, 2, 4, 5] {
-        assert!(matches!(problems[index].1, LineProblem::Malformed(_)), "{problems:?}");
+        assert!(matches!(problems[index].1, LogProblem::Malformed(_)), "{problems:?}");
     }
-    assert!(matches!(problems[3].1, LineProblem::NotFinite { .. }), "{problems:?}");
+    assert!(matches!(problems[3].1, LogProblem::NotFinite { .. }), "{problems:?}");
 }
 
 #[test]
 fn rows_with_features_are_evaluated_and_replayed() {
-    use dht_bandits::evaluation::{EvaluationSettings, Target, evaluate, replay};
-    use dht_bandits::{Error, RidgeOptions, Thompson, policy::SharedLinTs};
+    use dht_bandits::evaluation::{Evaluation, EvaluationSettings, Replay, Target};
+    use dht_bandits::{Error, Ridge, Thompson, policy::TopK};
     use rand::{RngExt, SeedableRng};
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
     // Three arms with new names in each round; what pays is their first feature.
@@ -253,12 +252,12 @@ fn rows_with_features_are_evaluated_and_replayed() {
         })
         .collect();
     let (train, judge) = log.split_at(300);
-    let mut policy = SharedLinTs::shared(2, RidgeOptions::default(), Thompson { alpha: 0.1 }).unwrap();
-    let curve = replay(&mut policy, train, None, &mut rng).unwrap();
+    let mut policy = TopK::shared(2, Ridge::default(), Thompson { alpha: 0.1 }).unwrap();
+    let curve = Replay::run(&mut policy, train, None, &mut rng).unwrap();
     assert!((0.2..0.5).contains(&curve.acceptance) && policy.version() == curve.rewards.len() as u64);
     let settings = EvaluationSettings::default().with_model(None);
-    let targets = [Target::of_policy("shared", &policy)];
-    let table = evaluate(&judge[..50], &targets, &settings, &mut rng).unwrap();
+    let targets = [Target::from_policy("shared", &policy)];
+    let table = Evaluation::run(&judge[..50], &targets, &settings, &mut rng).unwrap();
     let (own, value) = (table.row("(the log)", "mean").unwrap(), table.row("shared", "SNIPS").unwrap());
     // The best of three numbers from −1 to 1 is ½ on average.
     assert!(value.estimate.value > own.estimate.value + 0.25, "{value:?}");
@@ -285,7 +284,7 @@ fn a_file_that_cannot_be_read_ends_the_rows() {
 #[test]
 fn columns_that_are_nowhere_are_named() {
     let mut text = Vec::new();
-    rows().iter().enumerate().for_each(|(id, row)| write_dsjson(&mut text, &id.to_string(), row).unwrap());
+    rows().iter().enumerate().for_each(|(id, row)| row.write_dsjson(&mut text, &id.to_string()).unwrap());
     // The last line has no newline, and is whole.
     text.pop();
     let columns = x_columns().with_context(vec!["/x".to_owned(), "/y".to_owned(), "/z=3".to_owned()]);
@@ -349,7 +348,7 @@ fn arms_that_the_probabilities_leave_out_are_written_with_0() {
     };
     let read = |row: &LoggedDecision| {
         let mut text = Vec::new();
-        write_dsjson(&mut text, "1", row).map(|()| DsjsonRows::new(&text[..], "log", x_columns()).next())
+        row.write_dsjson(&mut text, "1").map(|()| DsjsonRows::new(&text[..], "log", x_columns()).next())
     };
     let back = read(&row).unwrap().unwrap().unwrap();
     assert_eq!(back.probabilities.unwrap(), [(second, 0.75), (third, 0.25), (first, 0.0)]);
@@ -362,7 +361,7 @@ fn arms_that_the_probabilities_leave_out_are_written_with_0() {
     let twice = LoggedDecision { available: Some(vec![first, second, second, third]), ..row.clone() };
     let alone = LoggedDecision { available: Some(vec![second]), probabilities: None, ..row };
     for bad in [twice, alone] {
-        assert!(matches!(read(&bad), Err(LogError::Value { problem: LineProblem::Malformed(_) })), "{bad:?}");
+        assert!(matches!(read(&bad), Err(LogError::Value { problem: LogProblem::Malformed(_) })), "{bad:?}");
     }
 }
 
@@ -384,5 +383,5 @@ fn labels_of_dsjson_that_contradict_each_other_are_refused() {
         assert!(problem.to_string().ends_with("expected 1"), "{problem}");
     }
     let beyond = with("\"_labelIndex\":18446744073709551615,");
-    assert!(matches!(line_of(&beyond).1, LineProblem::UnknownAction(_)), "{beyond:?}");
+    assert!(matches!(line_of(&beyond).1, LogProblem::UnknownAction(_)), "{beyond:?}");
 }

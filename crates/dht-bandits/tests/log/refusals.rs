@@ -1,9 +1,11 @@
 //! Refusals say what is wrong.
 
 use crate::support::{decision, read};
-use dht_bandits::log::{DecisionLog, LineProblem, LogError, LogSettings, ReadSettings, RewardProblem};
-use dht_bandits::policy::Feedback;
-use dht_bandits::{ArmId, Decision};
+use dht_bandits::{
+    ArmId, Decision,
+    log::{DecisionLog, LogError, LogProblem, LogSettings, ReadSettings},
+    policy::Feedback,
+};
 use std::fs;
 
 #[test]
@@ -23,9 +25,9 @@ fn a_time_that_is_no_number_is_named_before_the_horizon() {
 #[test]
 fn a_reward_for_a_deleted_decision_is_no_late_one() {
     for (horizon, expected) in [
-        (None, [RewardProblem::Gone, RewardProblem::Gone]),
-        (Some(1000.0), [RewardProblem::Gone, RewardProblem::Gone]),
-        (Some(2.5), [RewardProblem::Late, RewardProblem::Gone]),
+        (None, [LogProblem::Gone, LogProblem::Gone]),
+        (Some(1000.0), [LogProblem::Gone, LogProblem::Gone]),
+        (Some(2.5), [LogProblem::Late, LogProblem::Gone]),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let settings = LogSettings::default().with_horizon(horizon).with_rotate_bytes(1);
@@ -40,7 +42,7 @@ fn a_reward_for_a_deleted_decision_is_no_late_one() {
             other => unreachable!("{other:?}"),
         };
         assert_eq!(problem(&mut log, 2), expected[1], "{horizon:?}");
-        assert_eq!(problem(&mut log, 4), RewardProblem::Unknown);
+        assert_eq!(problem(&mut log, 4), LogProblem::Unknown);
         if horizon != Some(2.5) {
             assert_eq!(problem(&mut log, 0), expected[0], "{horizon:?}");
         }
@@ -48,7 +50,7 @@ fn a_reward_for_a_deleted_decision_is_no_late_one() {
         log.append(&decision(4), None, 6.0).unwrap();
         assert_eq!(problem(&mut log, 0), expected[0], "{horizon:?}");
     }
-    let told = RewardProblem::Gone.to_string();
+    let told = LogProblem::Gone.to_string();
     assert_eq!(told, "the file that held its decision or slate is gone");
 }
 
@@ -65,7 +67,7 @@ fn a_reader_without_a_horizon_finds_no_reward_late() {
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, format!("{text}{{\"reward\":{{\"id\":0,\"time\":1.0,\"reward\":1.0}}}}\n")).unwrap();
     let (_, errors, _) = read(folder.path(), ReadSettings::default());
-    let twice = LineProblem::Reward { id: 0, problem: RewardProblem::Twice };
+    let twice = LogProblem::Reward { id: 0, problem: Box::new(LogProblem::Twice) };
     assert!(matches!(&errors[..], [LogError::Line { line: 5, problem, .. }] if *problem == twice), "{errors:?}");
 }
 

@@ -1,11 +1,13 @@
 //! Requests in the log: a policy with features of arms in service, judged from its own log.
 
 use crate::support::{decision, read, rng};
-use dht_bandits::Policy;
-use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate};
-use dht_bandits::log::{DecisionLog, LineProblem, LogError, LogSettings, LoggedDecision, ReadSettings};
-use dht_bandits::policy::{Featured, Hybrid, HybridOptions};
-use dht_bandits::{Actions, ArmId, Request, exploration::SquareCb};
+use dht_bandits::{
+    ArmId, Policy, Request,
+    evaluation::{CrossFit, Evaluation, EvaluationSettings, OutcomeModel, Target},
+    exploration::SquareCb,
+    log::{DecisionLog, LogError, LogProblem, LogSettings, LoggedDecision, ReadSettings},
+    policy::Hybrid,
+};
 use rand::RngExt;
 
 const CLICKS: ReadSettings = ReadSettings::new().with_default_reward(Some(0.0));
@@ -14,7 +16,7 @@ const CLICKS: ReadSettings = ReadSettings::new().with_default_reward(Some(0.0));
 fn the_log_of_a_policy_with_features_of_arms_judges_others() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = DecisionLog::open(folder.path(), LogSettings::default()).unwrap();
-    let mut policy = Hybrid::new(1, 2, 3, HybridOptions::default(), SquareCb::new(3.0)).unwrap();
+    let mut policy = Hybrid::new(1, 2, 3, 1.0, SquareCb::new(3.0)).unwrap();
     let arms = [0, 1, 2].map(ArmId::new);
     let mut rng = rng(3);
     let mut expected = Vec::new();
@@ -22,7 +24,7 @@ fn the_log_of_a_policy_with_features_of_arms_judges_others() {
         // Three arms with two features each, anew in each round; the first of them is what counts.
         let features: [f64; 6] = std::array::from_fn(|_| rng.random());
         let context = [rng.random::<f64>()];
-        let request = Request::new(&context).featured(Featured::new(&arms, &features, 2).unwrap());
+        let request = Request::new(&context).featured(&arms, &features, 2).unwrap();
         let probabilities: Vec<_> =
             policy.propensities(&request).unwrap().iter().map(|entry| (entry.arm, entry.probability)).collect();
         let decision = policy.decide(&request, &mut rng).unwrap();
@@ -45,14 +47,13 @@ fn the_log_of_a_policy_with_features_of_arms_judges_others() {
 
     // The policy that always takes the largest first feature earns the mean of the largest of three: ¾.
     let best = Target::new("the best", |request| {
-        let Actions::Featured(featured) = request.actions else { unreachable!("{request:?}") };
-        let first = |position: &usize| featured.row(*position).unwrap()[0];
+        let first = |position: &usize| request.features(*position).unwrap()[0];
         let position = (0..3).max_by(|left, right| first(left).total_cmp(&first(right))).unwrap();
-        Ok(vec![(featured.ids()[position], 1.0)])
+        Ok(vec![(request.ids().unwrap()[position], 1.0)])
     });
     let model = CrossFit::default().with_model(OutcomeModel::SharedLogistic { prior_precision: 1.0 });
     let settings = EvaluationSettings::default().with_model(Some(model));
-    let table = evaluate(&rows, &[best], &settings, &mut rng).unwrap();
+    let table = Evaluation::run(&rows, &[best], &settings, &mut rng).unwrap();
     for estimator in ["SNIPS", "DM", "DR", "MRDR"] {
         let estimate = &table.row("the best", estimator).unwrap().estimate;
         assert!((estimate.value - 0.75).abs() < 0.06, "{estimator}: {}", estimate.value);
@@ -73,10 +74,10 @@ fn arms_are_logged_where_the_request_names_them() {
     // All arms but some: nothing here knows all of them.
     let others = [second];
     let except = Request::new(&context).except(&others);
-    assert!(matches!(problem(log.append_request(&except, &made, None, 0.0)), LineProblem::Missing(_)));
+    assert!(matches!(problem(log.append_request(&except, &made, None, 0.0)), LogProblem::Missing(_)));
     // The chosen arm must be one of those that could be chosen.
     let without = Request::new(&context).only(&others);
-    assert!(matches!(problem(log.append_request(&without, &made, None, 0.0)), LineProblem::Malformed(_)));
+    assert!(matches!(problem(log.append_request(&without, &made, None, 0.0)), LogProblem::Malformed(_)));
     assert_eq!((log.next_id(), log.waiting()), (0, 0));
 
     let both = [first, second];
@@ -107,14 +108,14 @@ fn what_could_not_be_read_or_judged_again_is_not_written() {
         let mut bad = good.clone();
         change(&mut bad);
         let refused = log.append(&bad, None, 0.0);
-        assert!(matches!(refused, Err(LogError::Value { problem: LineProblem::NotFinite { .. } })), "{refused:?}");
+        assert!(matches!(refused, Err(LogError::Value { problem: LogProblem::NotFinite { .. } })), "{refused:?}");
     }
     // Probabilities that contradict the propensity.
     let others = [(ArmId::new(0), 0.0), (ArmId::new(1), 0.0), (ArmId::new(2), 0.0), (ArmId::new(7), 1.0)];
     assert!(matches!(log.append(&good, Some(&others), 0.0), Err(LogError::Value { .. })));
     // An arm that is there twice.
     let arms = [good.arm(), ArmId::new(50), ArmId::new(50)];
-    let request = Request::new(&good.context).featured(Featured::new(&arms, &[0.0; 3], 1).unwrap());
+    let request = Request::new(&good.context).featured(&arms, &[0.0; 3], 1).unwrap();
     assert!(matches!(log.append_request(&request, &good, None, 0.0), Err(LogError::Value { .. })));
     assert_eq!((log.next_id(), log.waiting()), (0, 0));
     drop(log);

@@ -1,15 +1,17 @@
 //! Slates and the feedback on them: joined, refused, rotated, torn, learned from.
 
 use crate::support::{decision, read, rng};
-use dht_bandits::features::Interactions;
-use dht_bandits::log::{
-    DecisionLog, JoinedSlate, LineProblem, LogError, LogSettings, ReadSettings, RewardProblem, SlateReadSettings,
-    SlateReader,
+use dht_bandits::{
+    ArmId, Error, Policy, Request, Ridge, Thompson,
+    exploration::EpsilonGreedy,
+    features::Interactions,
+    log::{DecisionLog, JoinedSlate, LogError, LogProblem, LogSettings, ReadSettings, SlateReadSettings, SlateReader},
+    policy::{
+        Feedback::{self, Observed, Unobserved},
+        Slate, TopK,
+    },
+    posterior::DiagonalLaplace,
 };
-use dht_bandits::policy::Feedback::{self, Observed, Unobserved};
-use dht_bandits::policy::{Featured, Slate, SlatePolicy, TopK};
-use dht_bandits::posterior::{DiagonalLaplaceOptions, Ridge};
-use dht_bandits::{ArmId, Error, Request, RidgeOptions, Thompson, TopKThompson, exploration::Greedy};
 use rand::RngExt;
 use std::fs;
 use std::path::Path;
@@ -24,7 +26,7 @@ fn open(folder: &Path, horizon: Option<f64>) -> DecisionLog {
 
 /// Two of five arms in a context that tells the slate from others.
 fn slate(number: u64) -> Slate {
-    let policy = TopK::<Ridge, _>::per_arm(2, 5, RidgeOptions::default(), Greedy { epsilon: 0.5 })
+    let policy = TopK::<Ridge, _>::per_arm(2, 5, Ridge::default(), EpsilonGreedy { epsilon: 0.5 })
         .unwrap_or_else(|error| unreachable!("{error}"));
     let context = [number as f64, 0.1 + number as f64 / 3.0];
     policy.decide_slate(2, &Request::new(&context), &mut rng(number)).unwrap_or_else(|error| unreachable!("{error}"))
@@ -92,13 +94,13 @@ fn feedback_without_its_slate_is_refused_and_changes_nothing() {
     log.append(&decision(2), None, 1.0).unwrap();
     log.feedback(0, &seen, 2.0).unwrap();
     let before = fs::read(folder.path().join(FIRST)).unwrap();
-    assert_eq!(refused(&mut log, 0, &seen, 2.0), RewardProblem::Twice);
-    assert_eq!(refused(&mut log, 3, &seen, 2.0), RewardProblem::Unknown);
-    assert_eq!(refused(&mut log, 1, &seen, 11.5), RewardProblem::Late);
-    assert_eq!(refused(&mut log, 1, &seen[..1], 2.0), RewardProblem::Count { expected: 2, got: 1 });
-    assert_eq!(refused(&mut log, 2, &seen, 2.0), RewardProblem::TakesReward);
+    assert_eq!(refused(&mut log, 0, &seen, 2.0), LogProblem::Twice);
+    assert_eq!(refused(&mut log, 3, &seen, 2.0), LogProblem::Unknown);
+    assert_eq!(refused(&mut log, 1, &seen, 11.5), LogProblem::Late);
+    assert_eq!(refused(&mut log, 1, &seen[..1], 2.0), LogProblem::Count { expected: 2, got: 1 });
+    assert_eq!(refused(&mut log, 2, &seen, 2.0), LogProblem::TakesReward);
     let reward = log.reward(1, 1.0, 2.0);
-    assert!(matches!(reward, Err(LogError::Reward { id: 1, problem: RewardProblem::TakesFeedback })), "{reward:?}");
+    assert!(matches!(reward, Err(LogError::Reward { id: 1, problem: LogProblem::TakesFeedback })), "{reward:?}");
     for bad in [f64::NAN, f64::INFINITY, 1e101] {
         assert!(matches!(log.feedback(1, &[Observed(bad), Unobserved], 2.0), Err(LogError::Value { .. })));
     }
@@ -112,11 +114,11 @@ fn feedback_without_its_slate_is_refused_and_changes_nothing() {
     drop(log);
     let mut log = open(folder.path(), Some(10.0));
     assert_eq!((log.next_id(), log.waiting(), log.torn_bytes()), (3, 2, 0));
-    assert_eq!(refused(&mut log, 0, &seen, 3.0), RewardProblem::Twice);
-    assert_eq!(refused(&mut log, 1, &[], 3.0), RewardProblem::Count { expected: 2, got: 0 });
+    assert_eq!(refused(&mut log, 0, &seen, 3.0), LogProblem::Twice);
+    assert_eq!(refused(&mut log, 1, &[], 3.0), LogProblem::Count { expected: 2, got: 0 });
     log.feedback(1, &seen, 3.0).unwrap();
     log.append_slate(&slate(3), 30.0).unwrap();
-    assert_eq!(refused(&mut log, 1, &seen, 30.0), RewardProblem::Late);
+    assert_eq!(refused(&mut log, 1, &seen, 30.0), LogProblem::Late);
 }
 
 #[test]
@@ -127,18 +129,18 @@ fn unusable_slates_are_rejected_and_change_nothing() {
         Err(LogError::Value { problem }) => problem,
         other => unreachable!("{other:?}"),
     };
-    let policy = TopK::<Ridge, _>::per_arm(1, 4, RidgeOptions::default(), Greedy { epsilon: 0.5 }).unwrap();
+    let policy = TopK::<Ridge, _>::per_arm(1, 4, Ridge::default(), EpsilonGreedy { epsilon: 0.5 }).unwrap();
     let request = Request::new(&[1.0]);
     // Nothing at all was chosen.
     let none = policy.decide_slate(0, &request, &mut rng(1)).unwrap();
-    assert!(matches!(problem(log.append_slate(&none, 0.0)), LineProblem::Missing(_)));
+    assert!(matches!(problem(log.append_slate(&none, 0.0)), LogProblem::Missing(_)));
     // What was shown was not among what was asked; all but some.
     let good = policy.decide_slate(2, &request, &mut rng(1)).unwrap();
     let other = [ArmId::new(9)];
     let refused = problem(log.append_slate_request(&request.only(&other), &good, 0.0));
-    assert!(matches!(refused, LineProblem::Contradiction(_)), "{refused}");
+    assert!(matches!(refused, LogProblem::Contradiction(_)), "{refused}");
     let refused = problem(log.append_slate_request(&request.except(&other), &good, 0.0));
-    assert!(matches!(refused, LineProblem::Missing(_)), "{refused}");
+    assert!(matches!(refused, LogProblem::Missing(_)), "{refused}");
     // Damaged, as states from elsewhere may be.
     let json = serde_json::to_value(&good).unwrap();
     let damaged = |change: &dyn Fn(&mut serde_json::Value)| {
@@ -226,7 +228,7 @@ fn each_reader_names_what_the_other_reads_and_goes_on() {
     log.append_slate(&slate(2), 3.0).unwrap(); // line 5
     let places = |errors: &[LogError]| -> Vec<_> {
         let place = |error: &LogError| match error {
-            LogError::Line { line, problem: LineProblem::OtherReader { what, id, reader }, .. } => {
+            LogError::Line { line, problem: LogProblem::OtherReader { what, id, reader }, .. } => {
                 (*line, *what, *id, *reader)
             }
             other => unreachable!("{other}"),
@@ -248,7 +250,7 @@ fn each_reader_names_what_the_other_reads_and_goes_on() {
     let (_, errors, _) = slates(folder.path(), SlateReadSettings::default());
     let order = errors
         .iter()
-        .filter(|error| matches!(error, LogError::Line { problem: LineProblem::Order { last: 7, .. }, .. }));
+        .filter(|error| matches!(error, LogError::Line { problem: LogProblem::Order { last: 7, .. }, .. }));
     assert_eq!(order.count(), 2, "{errors:?}");
 }
 
@@ -258,14 +260,14 @@ fn a_slate_that_was_not_chosen_for_the_request_is_not_written() {
     let mut log = open(folder.path(), None);
     let arms = [0, 1, 2, 3].map(ArmId::new);
     let features: Vec<f64> = (0..8).map(f64::from).collect();
-    let policy = TopK::<Ridge, _>::shared(8, RidgeOptions::default(), Greedy { epsilon: 0.5 }).unwrap();
+    let policy = TopK::<Ridge, _>::shared(8, Ridge::default(), EpsilonGreedy { epsilon: 0.5 }).unwrap();
     let policy = policy.with_interactions(Interactions::new(2, 2).unwrap()).unwrap();
     let policy = policy.with_pinned(&arms[..1]).unwrap();
-    let request = Request::new(&[1.0, 2.0]).featured(Featured::new(&arms, &features, 2).unwrap());
+    let request = Request::new(&[1.0, 2.0]).featured(&arms, &features, 2).unwrap();
     let slate = policy.decide_slate(2, &request, &mut rng(1)).unwrap();
     let mut refuse = |request: &Request<'_>, told: &str| {
         let outcome = log.append_slate_request(request, &slate, 0.0);
-        let Err(LogError::Value { problem: LineProblem::Contradiction(problem) }) = outcome else {
+        let Err(LogError::Value { problem: LogProblem::Contradiction(problem) }) = outcome else {
             unreachable!("{outcome:?}")
         };
         assert!(problem.contains(told), "{problem}");
@@ -275,14 +277,14 @@ fn a_slate_that_was_not_chosen_for_the_request_is_not_written() {
     // Another context, one of another length, other features, features of another length, none.
     let (mut other, wide) = (features.clone(), vec![0.5; 12]);
     other.iter_mut().for_each(|value| *value += 1.0);
-    refuse(&Request { context: &[1.0, 3.0], ..request }, "is not the context");
-    refuse(&Request { context: &[1.0], ..request }, "has length 4, expected 3");
-    refuse(&request.featured(Featured::new(&arms, &other, 2).unwrap()), "is not the context");
-    refuse(&request.featured(Featured::new(&arms, &wide, 3).unwrap()), "has length 4, expected 5");
+    refuse(&request.with_context(&[1.0, 3.0]), "is not the context");
+    refuse(&request.with_context(&[1.0]), "has length 4, expected 3");
+    refuse(&request.featured(&arms, &other, 2).unwrap(), "is not the context");
+    refuse(&request.featured(&arms, &wide, 3).unwrap(), "has length 4, expected 5");
     refuse(&request.only(&arms), "has length 4, expected 2");
     // Not the pinned arm, fewer arms than were shown.
-    refuse(&request.featured(Featured::new(&arms[1..], &features[2..], 2).unwrap()), "arm 0 is shown");
-    refuse(&request.featured(Featured::new(&arms[..1], &features[..2], 2).unwrap()), "could be chosen");
+    refuse(&request.featured(&arms[1..], &features[2..], 2).unwrap(), "arm 0 is shown");
+    refuse(&request.featured(&arms[..1], &features[..2], 2).unwrap(), "could be chosen");
     assert_eq!(log.append_slate_request(&request, &slate, 0.0).unwrap(), 0);
 }
 
@@ -290,8 +292,8 @@ fn a_slate_that_was_not_chosen_for_the_request_is_not_written() {
 fn a_slate_policy_learns_from_its_log_what_it_learned_online() {
     let folder = tempfile::tempdir().unwrap();
     let new = || {
-        let options = DiagonalLaplaceOptions::default();
-        let policy = TopKThompson::shared(5, options, Thompson { alpha: 0.5 }).unwrap();
+        let options = DiagonalLaplace::default();
+        let policy = TopK::shared(5, options, Thompson { alpha: 0.5 }).unwrap();
         let policy = policy.with_interactions(Interactions::new(1, 2).unwrap()).unwrap();
         policy.with_pinned(&[ArmId::new(5)]).unwrap()
     };
@@ -301,9 +303,9 @@ fn a_slate_policy_learns_from_its_log_what_it_learned_online() {
         let items: Vec<_> = (5..11).map(|item| ArmId::new(item + 100 * (round % 3) * u64::from(item > 5))).collect();
         let features: Vec<f64> = (0..12).map(|_| rng.random::<f64>() - 0.5).collect();
         let context = [rng.random::<f64>()];
-        let request = Request::new(&context).featured(Featured::new(&items, &features, 2).unwrap());
+        let request = Request::new(&context).featured(&items, &features, 2).unwrap();
         // The memory of a slate that was used before is not written.
-        SlatePolicy::select_slate(&served, 2, &request, &mut rng, &mut reused).unwrap();
+        Policy::select_slate(&served, 2, &request, &mut rng, &mut reused).unwrap();
         let slate = served.decide_slate(2, &request, &mut rng).unwrap();
         let clicked = (rng.random::<f64>() < 0.5).then_some((round % 2) as usize);
         let feedback: Vec<_> = Feedback::cascade(2, clicked).collect();
@@ -320,6 +322,6 @@ fn a_slate_policy_learns_from_its_log_what_it_learned_online() {
         assert_eq!(row.shown.len(), 2);
     }
     assert_eq!(learned.state(), served.state());
-    let bits = |policy: &TopKThompson| serde_json::to_string(policy).unwrap();
+    let bits = |policy: &TopK<DiagonalLaplace, Thompson>| serde_json::to_string(policy).unwrap();
     assert_eq!(bits(&learned), bits(&served));
 }

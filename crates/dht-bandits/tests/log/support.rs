@@ -1,8 +1,10 @@
 //! Decisions and folders.
 
-use dht_bandits::log::{JoinedDecision, LogError, LogReader, ReadSettings};
-use dht_bandits::policy::{Decision, Uniform};
-use dht_bandits::{Policy, Request};
+use dht_bandits::{
+    Policy, Request,
+    log::{JoinedDecision, LogError, LogReader, ReadSettings},
+    policy::{Decision, Uniform},
+};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The log's clock: times that go backwards, and those that are none.
 
 use crate::support::{decision, read};
-use dht_bandits::log::{DecisionLog, LogError, LogSettings, ReadSettings, RewardProblem};
+use dht_bandits::log::{DecisionLog, LogError, LogProblem, LogSettings, ReadSettings};
 
 const READ: ReadSettings = ReadSettings::new().with_horizon(Some(10.0)).with_default_reward(Some(0.0));
 
@@ -23,7 +23,7 @@ fn writer_and_reader_agree_on_late_rewards_if_time_goes_back() {
     let settings = LogSettings::default().with_horizon(Some(10.0)).with_rotate_bytes(400);
     let mut log = DecisionLog::open(folder.path(), settings).unwrap();
     let late = |outcome: Result<(), LogError>| match outcome {
-        Err(LogError::Reward { problem, .. }) => assert_eq!(problem, RewardProblem::Late),
+        Err(LogError::Reward { problem, .. }) => assert_eq!(problem, LogProblem::Late),
         other => panic!("{other:?}"),
     };
     log.append(&decision(0), None, 100.0).unwrap();
@@ -68,5 +68,5 @@ fn a_log_whose_first_files_are_gone_knows_its_clock() {
     assert_eq!(joined.iter().map(|entry| (entry.id, entry.defaulted)).collect::<Vec<_>>(), [(1, true)]);
     let mut log = DecisionLog::open(folder.path(), settings).unwrap();
     let refused = log.reward(1, 1.0, 85.0);
-    assert!(matches!(refused, Err(LogError::Reward { id: 1, problem: RewardProblem::Late })), "{refused:?}");
+    assert!(matches!(refused, Err(LogError::Reward { id: 1, problem: LogProblem::Late })), "{refused:?}");
 }

@@ -2,10 +2,12 @@
 
 use crate::any_policy::{every_kind, round};
 use crate::support::{assert_close, featured, normals, rng};
-use dht_bandits::policy::{
-    AnyDelta, AnyPolicy, AnyRule, Decision, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings,
+use dht_bandits::{
+    ArmId, Error, Observation, Policy, Thompson, Ucb,
+    policy::{
+        AnyDelta, AnyPolicy, AnyRule, Decision, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings,
+    },
 };
-use dht_bandits::{ArmId, Error, Observation, Policy, Thompson, Ucb};
 
 fn json(policy: &AnyPolicy) -> String {
     serde_json::to_string(policy).unwrap()

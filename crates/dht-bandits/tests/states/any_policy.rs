@@ -2,15 +2,14 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    Actions, ArmId, Error, LinUcb, Normalizer, Policy, Request, RidgeOptions, Ucb,
-    exploration::{Greedy, Softmax, SquareCb},
+    ArmId, Error, LinUcb, Normalizer, Policy, Request, Ridge, Ucb,
+    exploration::{EpsilonGreedy, Softmax, SquareCb},
     features::NormalizerOptions,
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ContextFree, Disjoint, Feedback, InteractionSettings, Normalised,
-        NormaliserSettings, PolicyKind, PolicySettings, Slate, SlatePolicy, Ucb1,
-        drift::{ChangeTest, PageHinkley, ResetOnChange, SlidingWindow},
+        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Feedback, InteractionSettings, Normalised,
+        NormaliserSettings, PolicyKind, PolicySettings, ResetOnChange, Slate, SlidingWindow, Ucb1,
     },
-    posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting},
+    posterior::{DecayClock, DiscountedRidge, Forgetting},
 };
 use rand_chacha::ChaCha8Rng;
 
@@ -50,7 +49,7 @@ pub fn every_kind() -> Vec<PolicySettings> {
         with_features(TopKDiagonalLogistic, thompson).with_normaliser(normaliser),
         of(LinearNoise, thompson).with_prior_precision(2.0),
         of(Logistic, softmax).with_prior_precision(2.0),
-        of(DiagonalLogistic, AnyRule::EpsilonGreedy(Greedy { epsilon: 0.3 })),
+        of(DiagonalLogistic, AnyRule::EpsilonGreedy(EpsilonGreedy { epsilon: 0.3 })),
         with_features(Hybrid, thompson).with_shared_prior_precision(3.0).with_normaliser(normaliser),
         with_features(SharedLinear, thompson),
         with_features(SharedLogistic, ucb).with_normaliser(normaliser),
@@ -153,13 +152,13 @@ fn linear() -> PolicySettings {
 
 #[test]
 fn a_window_or_change_test_in_settings_equals_its_type() {
-    let test = PageHinkley::new(0.0, 2.0).unwrap();
+    let test = ChangeTest::PageHinkley { tolerance: 0.0, threshold: 2.0 };
     let reset = Some(ChangeTest::PageHinkley { tolerance: 0.0, threshold: 2.0 });
-    let ridge = || LinUcb::new(3, 4, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let ridge = || LinUcb::new(3, 4, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut windowed = AnyPolicy::new(linear().with_window(Some(7))).unwrap();
     let mut window = SlidingWindow::new(ridge(), 7).unwrap();
     let mut tested = AnyPolicy::new(linear().with_reset(reset)).unwrap();
-    let mut resetting = ResetOnChange::new(ridge(), test);
+    let mut resetting = ResetOnChange::new(ridge(), test).unwrap();
     let mut draws = rng(4);
     for number in 0..120 {
         let context = normals(&mut draws, 3);
@@ -250,7 +249,7 @@ fn a_clock_in_the_settings_is_that_of_a_discounted_ridge() {
             .with_decay(forgetting)
             .with_clock(Some(clock));
         let mut policy = AnyPolicy::new(settings).unwrap();
-        let options = DiscountedRidgeOptions::new(forgetting).with_prior_precision(2.0).with_clock(clock);
+        let options = DiscountedRidge::new(forgetting).with_prior_precision(2.0).with_clock(clock);
         let mut same = Disjoint::<DiscountedRidge, _>::new(2, 3, options, rule).unwrap();
         for round in 0..40u32 {
             let context = [1.0, f64::from(round % 5)];
@@ -341,7 +340,7 @@ fn a_file_whose_settings_and_policy_disagree_is_refused() {
 
 #[test]
 fn a_normalised_policy_equals_one_under_the_frozen_scaling() {
-    let lin_ucb = || LinUcb::new(4, 2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let lin_ucb = || LinUcb::new(4, 2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut policy = Normalised::new(lin_ucb(), 3, NormalizerOptions::default(), 8, true).unwrap();
     let (mut by_hand, mut normalizer) = (lin_ucb(), Normalizer::new(3, NormalizerOptions::default()).unwrap());
     let mut draws = rng(3);
@@ -395,7 +394,7 @@ fn ucb1_tries_every_arm_and_then_takes_the_highest_bound() {
     assert_eq!(propensities(&policy), [0.5, 0.0, 0.5]);
     // Contexts are ignored, actions are not.
     let two = [1, 2].map(ArmId::new);
-    let request = Request { context: &[4.0; 7], actions: Actions::Only(&two) };
+    let request = Request::new(&[4.0; 7]).only(&two);
     assert_eq!(policy.decide(&request, &mut draws).unwrap().arm(), two[1]);
     policy.remove_arm(two[1]).unwrap();
     assert_eq!(policy.update(two[1], &[], 0.0, 1.0), Err(Error::RemovedArm { arm: two[1] }));
@@ -460,8 +459,7 @@ fn shared_kinds_reject_context_and_features_of_wrong_lengths() {
     let arms = [ArmId::new(4), ArmId::new(9)];
     for (context, width, right) in [(2, 3, true), (1, 4, false), (0, 5, false), (4, 1, false)] {
         let (context, features) = (vec![0.5; context], vec![0.25; 2 * width]);
-        let features = dht_bandits::policy::Featured::new(&arms, &features, width).unwrap();
-        let request = Request::new(&context).featured(features);
+        let request = Request::new(&context).featured(&arms, &features, width).unwrap();
         assert_eq!(policy.propensities(&request).is_ok(), right, "{width}");
         assert_eq!(policy.decide(&request, &mut rng(1)).is_ok(), right, "{width}");
         assert_eq!(policy.slate_propensities(1, &request).is_ok(), right, "{width}");

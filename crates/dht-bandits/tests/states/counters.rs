@@ -2,9 +2,9 @@
 
 use crate::support::featured;
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, Error, LinUcb, Policy, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
-    policy::{ArmFeedback, Feedback, HybridLinUcb, HybridOptions, Uniform},
-    posterior::{DiagonalLaplaceOptions, Forgetting},
+    ArmId, Error, LinUcb, Policy, Request, Ridge, Thompson, Ucb,
+    policy::{ArmFeedback, Disjoint, Feedback, Hybrid, TopK, Uniform},
+    posterior::{DiagonalLaplace, Forgetting},
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 const MOST: u64 = u64::MAX / 2;
 
 fn learner() -> LinUcb {
-    LinUcb::new(2, 2, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap()
+    LinUcb::new(2, 2, Ridge::default(), Ucb { alpha: 1.0 }).unwrap()
 }
 
 /// A policy after this number of updates.
@@ -42,14 +42,14 @@ fn a_policy_at_its_counter_limit_rejects_updates_unchanged() {
     assert!(is_limit(&single.learn_batch(&[dht_bandits::Observation::new(decision, 1.0)]).unwrap_err()));
     assert_eq!(again(&single).state(), before);
 
-    let options = DiagonalLaplaceOptions::default();
-    let mut slates = aged(&TopKThompson::per_arm(2, 2, options, Thompson { alpha: 1.0 }).unwrap(), MOST);
+    let options = DiagonalLaplace::default();
+    let mut slates = aged(&TopK::per_arm(2, 2, options, Thompson { alpha: 1.0 }).unwrap(), MOST);
     let before = slates.state();
     let feedback = [ArmFeedback::new(ArmId::new(1), &context, Feedback::from(true))];
     assert!(is_limit(&slates.update_batch(&feedback).unwrap_err()));
     assert_eq!(again(&slates).state(), before);
 
-    let mut hybrid = aged(&HybridLinUcb::new(2, 1, 2, HybridOptions::default(), Ucb { alpha: 1.0 }).unwrap(), MOST);
+    let mut hybrid = aged(&Hybrid::new(2, 1, 2, 1.0, Ucb { alpha: 1.0 }).unwrap(), MOST);
     let before = hybrid.state();
     assert!(is_limit(&hybrid.update(ArmId::new(0), &context, &[1.0], 1.0, 1.0).unwrap_err()));
     assert_eq!(again(&hybrid).state(), before);
@@ -129,7 +129,7 @@ fn expiring_decisions_never_overflows() {
 fn a_ridge_that_forgets_its_prior_before_restoring_is_rejected() {
     let make = |dimension, decay| {
         let forgetting = Forgetting::new(decay).unwrap();
-        LinUcb::new(dimension, 1, RidgeOptions::default().with_forgetting(forgetting), Ucb { alpha: 1.0 })
+        LinUcb::new(dimension, 1, Ridge::default().with_forgetting(forgetting), Ucb { alpha: 1.0 })
     };
     assert!(make(300, 0.5).is_ok());
     for (dimension, decay) in [(600, 0.5), (2, 1e-60)] {
@@ -147,7 +147,7 @@ fn a_ridge_that_forgets_its_prior_before_restoring_is_rejected() {
 
 #[test]
 fn information_that_would_overflow_is_refused() {
-    let kept = RidgeOptions::default().with_keep_information(true);
+    let kept = Ridge::default().with_keep_information(true);
     let mut value = serde_json::to_value(LinUcb::new(1, 1, kept, Ucb { alpha: 1.0 }).unwrap()).unwrap();
     value["learned"][0]["information"]["moment"][0] = 9.5e249.into();
     let mut policy: LinUcb = serde_json::from_value(value.clone()).unwrap();
@@ -163,21 +163,21 @@ fn information_that_would_overflow_is_refused() {
 
 #[test]
 fn a_precision_at_its_limit_stays_there() {
-    let options = DiagonalLaplaceOptions::default();
-    let policy = DiagonalLogisticTs::new(1, 1, options, Thompson { alpha: 1.0 }).unwrap();
+    let options = DiagonalLaplace::default();
+    let policy = Disjoint::new(1, 1, options, Thompson { alpha: 1.0 }).unwrap();
     let mut value = serde_json::to_value(&policy).unwrap();
     value["learned"][0]["precision"][0] = 1e250.into();
-    let mut policy: DiagonalLogisticTs = serde_json::from_value(value).unwrap();
+    let mut policy: Disjoint<DiagonalLaplace, Thompson> = serde_json::from_value(value).unwrap();
     policy.update(ArmId::new(0), &[1e100], 1.0, 1e100).unwrap();
     assert_eq!(again(&policy).state(), policy.state());
 }
 
 #[test]
 fn a_shared_model_runs_out_of_ids_like_any_other() {
-    let shared = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let shared = TopK::shared(2, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut value = serde_json::to_value(&shared).unwrap();
     value["arms"]["next"] = (1u64 << 63).into();
-    let mut policy: TopKThompson = serde_json::from_value(value).unwrap();
+    let mut policy: TopK<DiagonalLaplace, Thompson> = serde_json::from_value(value).unwrap();
     assert!(policy.add_arm().is_err());
     let arms = [ArmId::new(5)];
     assert!(policy.select_slate(1, &featured(&[], &arms, &[1.0, 2.0]), &mut crate::support::rng(1)).is_ok());

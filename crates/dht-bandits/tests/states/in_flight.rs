@@ -1,17 +1,16 @@
 //! Decisions whose rewards arrive after the process has ended.
 
 use crate::support::{featured, normals, rng};
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, Decision, Error, LinUcb, Observation, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
-    policy::{Feedback, HybridLinUcb, HybridOptions, Slate},
-    posterior::DiagonalLaplaceOptions,
+    ArmId, Decision, Error, LinUcb, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    policy::{Feedback, Hybrid, Slate, TopK},
+    posterior::DiagonalLaplace,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 fn learner(arms: usize) -> LinUcb {
-    LinUcb::new(2, arms, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap()
+    LinUcb::new(2, arms, Ridge::default(), Ucb { alpha: 1.0 }).unwrap()
 }
 
 fn again<T: Serialize + DeserializeOwned>(value: &T) -> T {
@@ -53,14 +52,14 @@ fn slates_and_hybrid_decisions_in_flight_survive_a_restore() {
     let mut rng = rng(2);
     let arms = [0, 1, 2].map(ArmId::new);
     let rows = normals(&mut rng, 6);
-    let mut slates = TopKThompson::per_arm(2, 3, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let mut slates = TopK::per_arm(2, 3, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut saved = slates.clone();
     let first = slates.select_slate(2, &featured(&[], &arms, &rows), &mut rng).unwrap();
     slates.learn_slate(&first, &[Feedback::from(true); 2]).unwrap();
     let later: Slate = again(&slates.select_slate(2, &featured(&[], &arms, &rows), &mut rng).unwrap());
     saved.learn_slate(&later, &[Feedback::from(true); 2]).unwrap();
 
-    let mut hybrid = HybridLinUcb::new(1, 2, 3, HybridOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let mut hybrid = Hybrid::new(1, 2, 3, 1.0, Ucb { alpha: 1.0 }).unwrap();
     let mut saved = hybrid.clone();
     hybrid.update(arms[0], &[1.0], &[0.5, 0.5], 1.0, 1.0).unwrap();
     let later = hybrid.decide(&featured(&[1.0], &arms, &rows), &mut rng).unwrap();
@@ -97,7 +96,7 @@ fn decisions_from_an_unseen_epoch_are_foreign() {
 #[test]
 fn decisions_with_an_unknown_arm_or_wrong_length_are_rejected() {
     let (mut policy, mut rng) = (learner(2), rng(5));
-    let other = LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let other = LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
     let longer = other.decide(&Request::new(&[1.0, 0.0, 0.5]), &mut rng).unwrap();
     let refused = policy.learn(&longer, 1.0).unwrap_err();
     assert_eq!(refused, Error::Dimension { what: "context", expected: 2, got: 3 });

@@ -2,13 +2,14 @@
 
 use super::any_policy::{every_kind, round};
 use crate::support::{featured, normals, rng};
-use dht_bandits::exploration::{Greedy, SquareCb};
-use dht_bandits::policy::drift::ChangeTest;
-use dht_bandits::policy::{
-    AnyPolicy, AnyRule, BetaThompson, ContextFree, NormaliserSettings, Observation, PolicyKind, PolicySettings,
-    SlatePolicy, Ucb1, Uniform,
+use dht_bandits::{
+    ArmId, Error, Policy, Request, Ucb,
+    exploration::{EpsilonGreedy, SquareCb},
+    policy::{
+        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, NormaliserSettings, Observation, PolicyKind,
+        PolicySettings, Ucb1, Uniform,
+    },
 };
-use dht_bandits::{ArmId, Error, Policy, Request, Ucb};
 
 const UCB: AnyRule = AnyRule::Ucb(Ucb { alpha: 0.5 });
 
@@ -51,7 +52,7 @@ fn a_new_exploration_is_saved_and_keeps_what_was_learned() {
             }
             Some(AnyRule::Ucb1(_)) => AnyRule::Ucb1(Ucb1 { alpha: 0.25 }),
             Some(AnyRule::BetaThompson(_)) => AnyRule::BetaThompson(BetaThompson::default()),
-            Some(_) => AnyRule::EpsilonGreedy(Greedy { epsilon: 1.0 }),
+            Some(_) => AnyRule::EpsilonGreedy(EpsilonGreedy { epsilon: 1.0 }),
         };
         policy.set_exploration(rule).unwrap();
         assert_eq!(policy.settings(), &settings.clone().with_exploration(Some(rule)));
@@ -186,10 +187,13 @@ fn uniform_draws_need_no_dimension_and_ucb1_no_alpha() {
 
 #[test]
 fn merged_policies_without_contexts_know_what_all_have_seen() {
-    let learn = |policy: &mut ContextFree<BetaThompson>, seed: u64| {
+    let mut seen = Vec::new();
+    let mut learn = |policy: &mut ContextFree<BetaThompson>, seed: u64| {
         for number in 0..20 {
             let decision = policy.decide(&Request::new(&[]), &mut rng(seed + number)).unwrap();
-            policy.learn(&decision, (number % 3) as f64 / 2.0).unwrap();
+            let reward = (number % 3) as f64 / 2.0;
+            policy.learn(&decision, reward).unwrap();
+            seen.push((decision.arm(), reward));
         }
     };
     let blank = || ContextFree::new(3, BetaThompson::default()).unwrap();
@@ -199,21 +203,15 @@ fn merged_policies_without_contexts_know_what_all_have_seen() {
     right.insert_arm(ArmId::new(7)).unwrap();
     right.update(ArmId::new(7), &[], 0.5, 3.0).unwrap();
     whole.insert_arm(ArmId::new(7)).unwrap();
-    for policy in [&left, &right] {
-        for arm in policy.arms().iter() {
-            let seen = policy.statistics(arm).unwrap();
-            if seen.weight > 0.0 {
-                whole.update(arm, &[], seen.mean(), seen.weight).unwrap();
-            }
-        }
-    }
+    whole.update(ArmId::new(7), &[], 0.5, 3.0).unwrap();
+    seen.into_iter().for_each(|(arm, reward)| whole.update(arm, &[], reward, 1.0).unwrap());
     let versions = left.version() + right.version();
     for (mut first, second) in [(left.clone(), &right), (right.clone(), &left)] {
         first.merge(second).unwrap();
         assert_eq!(first.version(), versions);
         for arm in whole.arms().iter() {
-            let (merged, expected) = (first.statistics(arm).unwrap(), whole.statistics(arm).unwrap());
-            assert!((merged.sum - expected.sum).abs() < 1e-12 && merged.weight == expected.weight, "{arm}");
+            let (merged, expected) = (first.score(arm).unwrap(), whole.score(arm).unwrap());
+            assert!((merged.mean - expected.mean).abs() + (merged.width - expected.width).abs() < 1e-12, "{arm}");
         }
     }
     // An arm that either has removed is removed.

@@ -1,11 +1,10 @@
 //! Merging, differences, forgetting, unlearning.
 
 use crate::support::{Dense, assert_close, normals, rng};
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, Error, LinUcb, LogisticTs, RidgeOptions, Thompson, Ucb,
-    policy::Delta,
-    posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplaceOptions},
+    ArmId, Error, LinUcb, LogisticTs, Policy, Ridge, Thompson, Ucb,
+    policy::{Delta, Disjoint},
+    posterior::{DiagonalLaplace, Forgetting, FullLaplace},
 };
 
 use proptest::prelude::*;
@@ -13,8 +12,7 @@ use proptest::prelude::*;
 const LAMBDAS: [f64; 3] = [0.01, 1.0, 100.0];
 
 fn blank(dimension: usize, lambda: f64, keep_information: bool) -> LinUcb {
-    LinUcb::new(dimension, 2, RidgeOptions::new(lambda).with_keep_information(keep_information), Ucb { alpha: 1.0 })
-        .unwrap()
+    LinUcb::new(dimension, 2, Ridge::new(lambda).with_keep_information(keep_information), Ucb { alpha: 1.0 }).unwrap()
 }
 
 fn train(policy: &mut LinUcb, rows: &[Vec<f64>]) {
@@ -167,8 +165,7 @@ fn unlike_policies_are_not_merged() {
         Error::Unlike { what: "prior precision", ours: 1.0, theirs: 2.0 }
     );
     let fading =
-        LinUcb::new(3, 2, RidgeOptions::default().with_forgetting(Forgetting::new(0.9).unwrap()), Ucb { alpha: 1.0 })
-            .unwrap();
+        LinUcb::new(3, 2, Ridge::default().with_forgetting(Forgetting::new(0.9).unwrap()), Ucb { alpha: 1.0 }).unwrap();
     assert!(matches!(policy.merge(&fading), Err(Error::Parameter { name: "decay", .. })));
     assert_eq!(policy.state(), before);
 }
@@ -180,9 +177,8 @@ fn laplace_posteriors_merge_to_something_near_the_whole() {
     let mut diagonal = Vec::new();
     let mut full = Vec::new();
     for part in [&rows[..], &rows[..100], &rows[100..]] {
-        let mut one =
-            DiagonalLogisticTs::new(3, 1, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
-        let mut other = LogisticTs::new(3, 1, FullLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+        let mut one = Disjoint::new(3, 1, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
+        let mut other = LogisticTs::new(3, 1, FullLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
         for row in part {
             let reward = f64::from(u8::from(row[0] + 0.5 * row[1] > 0.2));
             one.update(ArmId::new(0), row, reward, 1.0).unwrap();

@@ -1,18 +1,17 @@
 //! Hybrid policies merged and forgetting, against one policy that has seen everything.
 
 use crate::support::{assert_close, normals, rng};
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, Error, Ucb,
-    policy::{HybridDelta, HybridLinUcb, HybridOptions},
+    ArmId, Error, Policy, Ucb,
+    policy::{Hybrid, HybridDelta},
     posterior::Forgetting,
 };
 
 type Seen = Vec<(u64, Vec<f64>, Vec<f64>, f64)>;
 
-fn blank() -> HybridLinUcb {
-    let options = HybridOptions::new(0.5, 2.0);
-    HybridLinUcb::new(3, 2, 3, options, Ucb { alpha: 0.5 }).unwrap()
+fn blank() -> Hybrid<Ucb> {
+    let hybrid = Hybrid::new(3, 2, 3, 0.5, Ucb { alpha: 0.5 }).unwrap();
+    hybrid.with_shared_prior_precision(2.0).unwrap()
 }
 
 fn rounds(count: u64, arms: u64, seed: u64) -> Seen {
@@ -26,13 +25,13 @@ fn rounds(count: u64, arms: u64, seed: u64) -> Seen {
         .collect()
 }
 
-fn learn(policy: &mut HybridLinUcb, seen: &Seen, weight: f64) {
+fn learn(policy: &mut Hybrid<Ucb>, seen: &Seen, weight: f64) {
     for (arm, context, features, reward) in seen {
         policy.update(ArmId::new(*arm), context, features, *reward, weight).unwrap();
     }
 }
 
-fn assert_alike(left: &HybridLinUcb, right: &HybridLinUcb) {
+fn assert_alike(left: &Hybrid<Ucb>, right: &Hybrid<Ucb>) {
     let mut rng = rng(99);
     assert_eq!(left.arms().len(), right.arms().len());
     for arm in left.arms().iter() {

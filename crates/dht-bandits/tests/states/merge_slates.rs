@@ -2,17 +2,17 @@
 
 use crate::support::{assert_close, featured, normals, rng};
 use dht_bandits::{
-    ArmId, Error, Policy, RidgeOptions, Thompson, TopKThompson, Ucb,
-    policy::{Delta, Feedback, SharedLinUcb, TopK},
-    posterior::{DiagonalLaplaceOptions, Forgetting, Ridge},
+    ArmId, Error, Policy, Ridge, Thompson, Ucb,
+    policy::{Delta, Feedback, TopK},
+    posterior::{DiagonalLaplace, Forgetting},
 };
 
 fn per_arm() -> TopK<Ridge, Ucb> {
-    TopK::per_arm(3, 4, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap()
+    TopK::per_arm(3, 4, Ridge::default(), Ucb { alpha: 0.5 }).unwrap()
 }
 
-fn shared() -> SharedLinUcb {
-    SharedLinUcb::shared(3, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap()
+fn shared() -> TopK<Ridge, Ucb> {
+    TopK::shared(3, Ridge::default(), Ucb { alpha: 0.5 }).unwrap()
 }
 
 /// Rounds of slates of two of four arms.
@@ -112,8 +112,8 @@ fn forgetting_by_half_is_having_seen_everything_half() {
 
 #[test]
 fn pinned_arms_that_are_refused_leave_the_policy() {
-    let options = DiagonalLaplaceOptions::default();
-    let mut policy = TopKThompson::per_arm(2, 3, options, Thompson { alpha: 1.0 }).unwrap();
+    let options = DiagonalLaplace::default();
+    let mut policy = TopK::per_arm(2, 3, options, Thompson { alpha: 1.0 }).unwrap();
     policy.set_pinned(&[ArmId::new(1)]).unwrap();
     let before = policy.state();
     let twice = [0, 0].map(ArmId::new);

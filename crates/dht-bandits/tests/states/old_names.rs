@@ -1,8 +1,10 @@
 //! States that were saved under former names of fields load, and are saved under the names of today.
 
 use dht_bandits::{
-    DiagonalLogisticTs, LinUcb, LogisticTs, Normalizer, TopKThompson,
-    policy::{EpsilonGreedy, HybridLinUcb},
+    LinUcb, LogisticTs, Normalizer, Ridge, Thompson, Ucb,
+    exploration::EpsilonGreedy,
+    policy::{Disjoint, Hybrid, TopK},
+    posterior::DiagonalLaplace,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,7 +43,7 @@ fn a_ridge_of_lambda_and_discount_loads() {
         r#"{"header":{"kind":"disjoint/ridge/ucb","format":3},"dimension":2,"options":{"lambda":0.5,"discount":0.75,"keep_information":true},"index":{"alpha":0.5},"arms":{"ids":[0,1],"next":2,"removed":[]},"version":1,"epoch":0,"learned":[{"mean":[0.0,0.0],"diagonal":[2.0,2.0],"upper":[0.0],"updates":0,"information":{"gram":[0.5,0.0,0.5],"moment":[0.0,0.0]}},{"mean":[0.5026178010471203,0.39790575916230353],"diagonal":[0.6274509803921569,2.136125654450262],"upper":[-0.3137254901960784],"updates":1,"information":{"gram":[1.59375,0.5,0.625],"moment":[1.0,0.5]}}]}"#,
         &[("lambda", "prior_precision"), ("discount", "decay"), ("index", "exploration")],
     );
-    renamed::<EpsilonGreedy>(
+    renamed::<Disjoint<Ridge, EpsilonGreedy>>(
         r#"{"header":{"kind":"disjoint/ridge/epsilon-greedy","format":3},"dimension":2,"options":{"lambda":1.0,"discount":1.0,"keep_information":false},"index":{"epsilon":0.25},"arms":{"ids":[0],"next":1,"removed":[]},"version":1,"epoch":0,"learned":[{"mean":[0.4444444444444444,0.2222222222222222],"diagonal":[0.5,0.8888888888888888],"upper":[-0.25],"updates":1,"information":null}]}"#,
         &[("lambda", "prior_precision"), ("discount", "decay"), ("index", "exploration")],
     );
@@ -49,7 +51,7 @@ fn a_ridge_of_lambda_and_discount_loads() {
 
 #[test]
 fn a_hybrid_of_two_lambdas_loads() {
-    renamed::<HybridLinUcb>(
+    renamed::<Hybrid<Ucb>>(
         r#"{"header":{"kind":"hybrid/ucb","format":3},"dimension":2,"shared_dimension":1,"options":{"lambda":0.5,"shared_lambda":2.0},"index":{"alpha":0.5},"arms":{"ids":[0],"next":1,"removed":[]},"version":1,"epoch":0,"shared":{"mean":[0.125],"diagonal":[0.4375],"upper":[],"updates":0,"information":null},"own":[{"mean":[0.5714285714285714,0.2857142857142857],"diagonal":[0.6666666666666666,1.7142857142857142],"upper":[-0.3333333333333333],"updates":0,"information":null}],"cross":[0.5714285714285714,0.2857142857142857]}"#,
         &[("lambda", "prior_precision"), ("shared_lambda", "shared_prior_precision"), ("index", "exploration")],
     );
@@ -63,13 +65,13 @@ fn logistic_posteriors_of_precision_and_strength_load() {
     );
     // What an arm has learned has a precision too, which keeps its name.
     let saved = r#"{"header":{"kind":"disjoint/diagonal-laplace/thompson","format":3},"dimension":2,"options":{"prior":{"Gaussian":{"precision":2.0}},"strength":0.5},"index":{"alpha":0.5},"arms":{"ids":[0],"next":1,"removed":[]},"version":1,"epoch":0,"learned":[{"mean":[0.2163932158147867,0.10819660790739336],"precision":[2.245482336226914,2.0613705840567285]}]}"#;
-    let loaded: DiagonalLogisticTs = serde_json::from_str(saved).unwrap();
+    let loaded: Disjoint<DiagonalLaplace, Thompson> = serde_json::from_str(saved).unwrap();
     let today = saved
         .replace(r#"{"precision":2.0}"#, r#"{"prior_precision":2.0}"#)
         .replace("strength", "decay")
         .replace("index", "exploration");
     assert_eq!(serde_json::to_string(&loaded).unwrap(), with_prior_weight(&today));
-    renamed::<TopKThompson>(
+    renamed::<TopK<DiagonalLaplace, Thompson>>(
         r#"{"header":{"kind":"top-k/diagonal-laplace/thompson","format":3},"dimension":2,"options":{"prior":{"AsPrinted":{"precision_floor":0.5}},"strength":1.0},"index":{"alpha":0.5},"sharing":"PerArm","draw":"PerSlate","arms":{"ids":[0,1],"next":2,"removed":[]},"pinned":[1],"version":0,"epoch":0,"learned":[{"mean":[1.0,1.0],"precision":[0.5,0.5]},{"mean":[1.0,1.0],"precision":[0.5,0.5]}]}"#,
         &[
             ("AsPrinted", "AsPublished"),
@@ -96,7 +98,7 @@ fn a_normalizer_of_forget_and_a_comparison_of_standings_load() {
 fn a_saved_decay_outside_of_its_range_is_refused() {
     for decay in ["0.0", "1.5", "-0.5"] {
         let saved = format!(r#"{{"lambda":1.0,"discount":{decay},"keep_information":false}}"#);
-        let refused = serde_json::from_str::<dht_bandits::RidgeOptions>(&saved).unwrap_err().to_string();
+        let refused = serde_json::from_str::<dht_bandits::Ridge>(&saved).unwrap_err().to_string();
         assert!(refused.starts_with(&format!("decay = {}", decay.trim_end_matches(".0"))), "{refused}");
     }
 }

@@ -1,15 +1,14 @@
 //! Removed arms stay removed: in the policy, in what is saved of it, and in what it is merged with.
 
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, Error, LinUcb, RidgeOptions, Ucb,
-    policy::{Delta, HybridLinUcb, HybridOptions, Uniform},
+    ArmId, Error, LinUcb, Policy, Ridge, Ucb,
+    policy::{Delta, Hybrid, Uniform},
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 fn learner(arms: usize) -> LinUcb {
-    LinUcb::new(2, arms, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap()
+    LinUcb::new(2, arms, Ridge::default(), Ucb { alpha: 1.0 }).unwrap()
 }
 
 fn trained(arms: usize) -> LinUcb {
@@ -128,7 +127,7 @@ fn what_is_saved_does_not_grow_with_the_arms_that_came_and_went() {
 #[test]
 fn every_policy_keeps_its_removed_arms() {
     let removed = ArmId::new(1);
-    let mut hybrid = HybridLinUcb::new(2, 2, 3, HybridOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let mut hybrid = Hybrid::new(2, 2, 3, 1.0, Ucb { alpha: 1.0 }).unwrap();
     hybrid.remove_arm(removed).unwrap();
     assert_eq!(again(&hybrid).remove_arm(removed), Err(Error::RemovedArm { arm: removed }));
     let mut uniform = Uniform::new(2, 3).unwrap();

@@ -1,12 +1,11 @@
 //! Saving and loading.
 
 use crate::support::{normals, rng};
-use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, Error, LinTs, LinUcb, Normalizer, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
+    ArmId, Error, LinTs, LinUcb, Normalizer, Policy, Request, Ridge, Thompson, Ucb,
     features::{NormalizerOptions, PyramidPool},
-    policy::{Fixed, Uniform},
-    posterior::{DiagonalLaplaceOptions, Forgetting},
+    policy::{Disjoint, Fixed, TopK, Uniform},
+    posterior::{DiagonalLaplace, Forgetting},
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,7 +15,7 @@ fn again<T: Serialize + DeserializeOwned>(value: &T) -> T {
 }
 
 fn learned() -> LinUcb {
-    let options = RidgeOptions::new(0.3).with_forgetting(Forgetting::new(0.99).unwrap()).with_keep_information(true);
+    let options = Ridge::new(0.3).with_forgetting(Forgetting::new(0.99).unwrap()).with_keep_information(true);
     let mut policy = LinUcb::new(11, 4, options, Ucb { alpha: 0.7 }).unwrap();
     let mut rng = rng(1);
     for round in 0..60 {
@@ -47,11 +46,10 @@ fn a_policy_that_was_saved_goes_on_to_the_bit() {
 
 #[test]
 fn everything_that_learns_survives_saving() {
-    let mut logistic =
-        DiagonalLogisticTs::new(3, 2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let mut logistic = Disjoint::new(3, 2, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
     logistic.update(ArmId::new(1), &[0.3, 0.1, 1.0], 1.0, 1.0).unwrap();
     assert_eq!(again(&logistic).state(), logistic.state());
-    let slates = TopKThompson::per_arm(3, 4, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let slates = TopK::per_arm(3, 4, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
     let slates = slates.with_pinned(&[ArmId::new(2)]).unwrap();
     assert_eq!(again(&slates).state(), slates.state());
     let mut norm = Normalizer::new(2, NormalizerOptions::default()).unwrap();

@@ -1,15 +1,13 @@
 //! Observations unlearned: the policy still saves, loads and scores, or the call is refused and changes no bit.
 
 use crate::support::{Dense, assert_close, normals, rng};
-use dht_bandits::Policy;
-use dht_bandits::{ArmId, Error, LinUcb, Result, RidgeOptions, Ucb, posterior::Forgetting};
+use dht_bandits::{ArmId, Error, LinUcb, Policy, Result, Ridge, Ucb, posterior::Forgetting};
 use proptest::prelude::*;
 
 const ARM: ArmId = ArmId::new(0);
 
 fn blank(dimension: usize, lambda: f64, keep_information: bool) -> LinUcb {
-    LinUcb::new(dimension, 1, RidgeOptions::new(lambda).with_keep_information(keep_information), Ucb { alpha: 0.5 })
-        .unwrap()
+    LinUcb::new(dimension, 1, Ridge::new(lambda).with_keep_information(keep_information), Ucb { alpha: 0.5 }).unwrap()
 }
 
 fn text(policy: &LinUcb) -> String {

@@ -1,20 +1,18 @@
 //! Warm-ups of scalings whose arms come and go.
 
 use crate::support::rng;
-use dht_bandits::features::NormalizerOptions;
-use dht_bandits::policy::{Normalised, Propensity, Uniform};
 use dht_bandits::{
-    ArmId, Choice, Error, LinUcb, Policy, Request, Result, RidgeOptions, Ucb,
+    ArmId, Choice, Error, LinUcb, Policy, Request, Result, Ridge, Ucb,
     exploration::ExploreFirst,
-    policy::{ArmSet, Disjoint},
-    posterior::Ridge,
+    features::NormalizerOptions,
+    policy::{ArmSet, Disjoint, Normalised, Propensity, Uniform},
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
 fn removing_an_arm_of_the_warm_up_never_lowers_the_version() {
-    let inner = Disjoint::<Ridge, _>::new(2, 3, RidgeOptions::default(), ExploreFirst { rewards: 8 }).unwrap();
+    let inner = Disjoint::<Ridge, _>::new(2, 3, Ridge::default(), ExploreFirst { rewards: 8 }).unwrap();
     let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 10, false).unwrap();
     let (mut before, mut decisions) = (0, Vec::new());
     for number in 0..30u64 {
@@ -127,7 +125,7 @@ fn serve(policy: &mut dyn Policy, rounds: std::ops::Range<u64>) -> (f64, Vec<Cho
 }
 
 fn scaled(warm_up: u64) -> Normalised<LinUcb> {
-    let inner = LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 0.25 }).unwrap();
+    let inner = LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 0.25 }).unwrap();
     Normalised::new(inner, 2, NormalizerOptions::default(), warm_up, true).unwrap()
 }
 
@@ -188,7 +186,7 @@ fn scaled_rewards_make_choices_independent_of_their_unit() {
 
 #[test]
 fn a_reward_that_would_block_the_end_of_warm_up_is_rejected() {
-    let inner = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let inner = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 3, false).unwrap();
     for reward in [1e200, f64::NAN] {
         assert!(policy.update(ArmId::new(0), &[1.0, 2.0], reward, 1e100).is_err());
@@ -199,7 +197,7 @@ fn a_reward_that_would_block_the_end_of_warm_up_is_rejected() {
 #[test]
 fn a_reward_that_the_final_scaling_rejects_blocks_no_other() {
     for (reward, weight) in [(1e100, 1.0), (1.0, 1e15), (1.0, 1.0)] {
-        let options = RidgeOptions::new(1e-80);
+        let options = Ridge::new(1e-80);
         let inner = LinUcb::new(3, 2, options, Ucb { alpha: 0.5 }).unwrap();
         let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 8, true).unwrap();
         policy.update(ArmId::new(0), &[0.5, 0.1], reward, weight).unwrap();
@@ -217,7 +215,7 @@ fn a_reward_that_the_final_scaling_rejects_blocks_no_other() {
 
 #[test]
 fn malformed_pending_rewards_in_a_saved_state_are_rejected() {
-    let inner = LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let inner = LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 8, true).unwrap();
     for number in 0..4 {
         policy.update(ArmId::new(number % 2), &[number as f64, 1.0], 1.0, 1.0).unwrap();

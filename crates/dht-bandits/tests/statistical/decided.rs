@@ -4,13 +4,10 @@
 
 use crate::support::{draws, normals};
 use dht_bandits::{
-    ArmId, Choice, Policy, Request, RidgeOptions, Thompson, Ucb,
-    exploration::{DecayingGreedy, Exploration, ExploreFirst, Floor, Greedy, Softmax, SquareCb},
-    policy::{
-        BetaThompson, ContextFree, Disjoint, Featured, Hybrid, HybridOptions, SharedPropensity, Slate, SlatePolicy,
-        TopK, Ucb1,
-    },
-    posterior::{NormalInverseGamma, NormalInverseGammaOptions, Ridge},
+    ArmId, Choice, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::{DecayingGreedy, EpsilonGreedy, Exploration, ExploreFirst, Floor, Softmax, SquareCb},
+    policy::{BetaThompson, ContextFree, Disjoint, Hybrid, SharedPropensity, Slate, TopK, Ucb1},
+    posterior::NormalInverseGamma,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -48,7 +45,7 @@ fn check<P: Policy>(name: &str, policy: &P, request: &Request<'_>) {
     compare(name, &counts, &asked);
 }
 
-fn check_slates<P: SlatePolicy>(name: &str, policy: &P, request: &Request<'_>) {
+fn check_slates<P: Policy>(name: &str, policy: &P, request: &Request<'_>) {
     let mut rng = ChaCha8Rng::seed_from_u64(32);
     let (mut counts, mut slate) = (BTreeMap::new(), Slate::default());
     for _ in 0..draws() {
@@ -76,11 +73,11 @@ impl World {
     }
 
     fn featured<'a>(&'a self, context: &'a [f64]) -> Request<'a> {
-        Request::new(context).featured(Featured::new(&self.arms, &self.rows, FEATURES).unwrap())
+        Request::new(context).featured(&self.arms, &self.rows, FEATURES).unwrap()
     }
 
     fn disjoint<E: Exploration>(&self, name: &str, rule: E) {
-        let mut policy = Disjoint::<Ridge, E>::new(3, ARMS as usize, RidgeOptions::default(), rule).unwrap();
+        let mut policy = Disjoint::<Ridge, E>::new(3, ARMS as usize, Ridge::default(), rule).unwrap();
         // The first ten arms have learned something, the others tie.
         for round in 0..60u64 {
             let context = normals(&mut ChaCha8Rng::seed_from_u64(round), 3);
@@ -90,7 +87,7 @@ impl World {
     }
 
     fn shared<E: Exploration>(&self, name: &str, rule: E, slates: bool) {
-        let mut policy = TopK::<Ridge, E>::shared(FEATURES, RidgeOptions::default(), rule).unwrap();
+        let mut policy = TopK::<Ridge, E>::shared(FEATURES, Ridge::default(), rule).unwrap();
         for (position, row) in self.rows.chunks(FEATURES).take(20).enumerate() {
             Policy::update(&mut policy, self.arms[position], row, 0.2 * (position % 4) as f64, 1.0).unwrap();
         }
@@ -102,7 +99,7 @@ impl World {
     }
 
     fn hybrid<E: Exploration>(&self, name: &str, rule: E) {
-        let mut policy = Hybrid::new(3, FEATURES, ARMS as usize, HybridOptions::default(), rule).unwrap();
+        let mut policy = Hybrid::new(3, FEATURES, ARMS as usize, 1.0, rule).unwrap();
         for (position, row) in self.rows.chunks(FEATURES).take(20).enumerate() {
             policy.update(self.arms[position], &self.context, row, 0.2 * (position % 4) as f64, 1.0).unwrap();
         }
@@ -114,7 +111,7 @@ impl World {
 fn decisions_of_disjoint_policies_have_their_frequency() {
     let world = World::new();
     world.disjoint("UCB", Ucb { alpha: 0.0 });
-    world.disjoint("ε-greedy", Greedy { epsilon: 0.3 });
+    world.disjoint("ε-greedy", EpsilonGreedy { epsilon: 0.3 });
     world.disjoint("decaying greedy", DecayingGreedy { epsilon: 5.0, power: 0.5 });
     world.disjoint("explore first", ExploreFirst { rewards: 999 });
     world.disjoint("softmax", Softmax { temperature: 0.2 });
@@ -124,14 +121,14 @@ fn decisions_of_disjoint_policies_have_their_frequency() {
     world.disjoint("Thompson with a floor", Floor::new(Thompson { alpha: 0.3 }, 0.003).unwrap());
     world.disjoint("softmax with a floor", Floor::new(Softmax { temperature: 0.1 }, 0.003).unwrap());
     world.disjoint("SquareCB with a floor", Floor::new(SquareCb::new(100.0), 0.003).unwrap());
-    world.disjoint("ε-greedy with a floor of 1/K", Floor::new(Greedy { epsilon: 0.1 }, 0.01).unwrap());
+    world.disjoint("ε-greedy with a floor of 1/K", Floor::new(EpsilonGreedy { epsilon: 0.1 }, 0.01).unwrap());
 }
 
 #[test]
 fn decisions_of_shared_policies_have_their_frequency() {
     let world = World::new();
     world.shared("UCB", Ucb { alpha: 0.5 }, true);
-    world.shared("ε-greedy", Greedy { epsilon: 0.3 }, true);
+    world.shared("ε-greedy", EpsilonGreedy { epsilon: 0.3 }, true);
     world.shared("softmax", Softmax { temperature: 0.1 }, true);
     world.shared("SquareCB", SquareCb::new(50.0), false);
     world.shared("Thompson", Thompson { alpha: 0.3 }, true);
@@ -145,7 +142,7 @@ fn decisions_of_shared_policies_have_their_frequency() {
 #[test]
 fn decisions_of_other_policies_have_their_frequency() {
     let world = World::new();
-    let options = NormalInverseGammaOptions::default();
+    let options = NormalInverseGamma::default();
     let mut noisy = Disjoint::<NormalInverseGamma, _>::new(3, ARMS as usize, options, Thompson { alpha: 0.5 }).unwrap();
     let (mut ucb1, mut beta) = (
         ContextFree::new(ARMS as usize, Ucb1::default()).unwrap(),

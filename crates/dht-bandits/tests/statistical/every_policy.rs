@@ -2,18 +2,14 @@
 
 use crate::support::{check, normals};
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, LinTs, Policy, Request, RidgeOptions, Thompson, Ucb,
-    exploration::{Exploration, Greedy, Softmax, SquareCb},
+    ArmId, LinTs, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
     features::{Interactions, NormalizerOptions},
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ContextFree, Disjoint, EpsilonGreedy, Featured, Fixed, Hybrid, HybridOptions,
-        LogisticUcb, NoisyLinTs, Normalised, PolicyKind, PolicySettings, SharedLinUcb, TopK, Ucb1, Uniform,
-        drift::{PageHinkley, ResetOnChange, SlidingWindow},
+        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Fixed, Hybrid, LogisticUcb, Normalised,
+        PolicyKind, PolicySettings, ResetOnChange, SlidingWindow, TopK, Ucb1, Uniform,
     },
-    posterior::{
-        DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplace, FullLaplaceOptions,
-        NormalInverseGammaOptions, Posterior, Ridge,
-    },
+    posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -39,32 +35,32 @@ fn check_both(name: &str, policy: &dyn Policy, context: &[f64], rng: &mut ChaCha
 
 #[test]
 fn every_posterior_draws_as_its_propensities_say() {
-    fn disjoint<P: Posterior>(name: &str, options: P::Options, seed: u64) {
+    fn disjoint<P: Posterior>(name: &str, options: P, seed: u64) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let context = normals(&mut rng, 3);
         let mut policy = Disjoint::<P, _>::new(3, ARMS, options, THOMPSON).unwrap();
         teach(&mut policy, 3, &mut rng);
         check_both(name, &policy, &context, &mut rng);
     }
-    let fading = RidgeOptions::default().with_forgetting(Forgetting::new(0.9).unwrap());
+    let fading = Ridge::default().with_forgetting(Forgetting::new(0.9).unwrap());
     disjoint::<Ridge>("a ridge that forgets", fading, 31);
     let forgetting = Forgetting::new(0.9).unwrap();
-    let one_clock = DiscountedRidgeOptions::new(forgetting);
+    let one_clock = DiscountedRidge::new(forgetting);
     disjoint::<DiscountedRidge>("one clock", one_clock, 32);
-    disjoint::<FullLaplace>("logistic", FullLaplaceOptions::default(), 33);
+    disjoint::<FullLaplace>("logistic", FullLaplace::default(), 33);
     let mut rng = ChaCha8Rng::seed_from_u64(34);
     let context = normals(&mut rng, 3);
-    let mut diagonal = DiagonalLogisticTs::new(3, ARMS, DiagonalLaplaceOptions::default(), THOMPSON).unwrap();
+    let mut diagonal = Disjoint::new(3, ARMS, DiagonalLaplace::default(), THOMPSON).unwrap();
     teach(&mut diagonal, 3, &mut rng);
     check_both("diagonal logistic", &diagonal, &context, &mut rng);
-    let mut noisy = NoisyLinTs::new(3, ARMS, NormalInverseGammaOptions::default(), THOMPSON).unwrap();
+    let mut noisy = Disjoint::new(3, ARMS, NormalInverseGamma::default(), THOMPSON).unwrap();
     teach(&mut noisy, 3, &mut rng);
     check_both("learned noise", &noisy, &context, &mut rng);
-    let mut bound = LogisticUcb::new(3, ARMS, FullLaplaceOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let mut bound = LogisticUcb::new(3, ARMS, FullLaplace::default(), Ucb { alpha: 1.0 }).unwrap();
     check_both("logistic UCB without rewards", &bound, &context, &mut rng);
     teach(&mut bound, 3, &mut rng);
     check_both("logistic UCB", &bound, &context, &mut rng);
-    let mut greedy = EpsilonGreedy::new(3, ARMS, RidgeOptions::default(), Greedy { epsilon: 0.2 }).unwrap();
+    let mut greedy = Disjoint::new(3, ARMS, Ridge::default(), EpsilonGreedy { epsilon: 0.2 }).unwrap();
     teach(&mut greedy, 3, &mut rng);
     check_both("ε-greedy", &greedy, &context, &mut rng);
 }
@@ -90,11 +86,11 @@ fn policies_without_contexts_draw_as_their_propensities_say() {
 fn policies_around_policies_draw_as_their_propensities_say() {
     let mut rng = ChaCha8Rng::seed_from_u64(51);
     let context = normals(&mut rng, 3);
-    let linear = || LinTs::new(3, ARMS, RidgeOptions::default(), THOMPSON).unwrap();
+    let linear = || LinTs::new(3, ARMS, Ridge::default(), THOMPSON).unwrap();
     let mut window = SlidingWindow::new(linear(), 12).unwrap();
     teach(&mut window, 3, &mut rng);
     check_both("a window", &window, &context, &mut rng);
-    let mut reset = ResetOnChange::new(linear(), PageHinkley::new(0.05, 50.0).unwrap());
+    let mut reset = ResetOnChange::new(linear(), ChangeTest::PageHinkley { tolerance: 0.05, threshold: 50.0 }).unwrap();
     teach(&mut reset, 3, &mut rng);
     check_both("a change test", &reset, &context, &mut rng);
     for warm_up in [10, 1000] {
@@ -111,16 +107,16 @@ fn policies_around_policies_draw_as_their_propensities_say() {
 fn check_featured<E: Exploration>(name: &str, rule: E, rng: &mut ChaCha8Rng) {
     let arms: Vec<_> = (0..ARMS as u64).map(ArmId::new).collect();
     let (context, rows) = (normals(rng, 2), normals(rng, 3 * ARMS));
-    let request = Request::new(&context).featured(Featured::new(&arms, &rows, 3).unwrap());
-    let mut hybrid = Hybrid::new(2, 3, ARMS, HybridOptions::default(), rule.clone()).unwrap();
+    let request = Request::new(&context).featured(&arms, &rows, 3).unwrap();
+    let mut hybrid = Hybrid::new(2, 3, ARMS, 1.0, rule.clone()).unwrap();
     hybrid.update(ArmId::new(2), &context, &rows[..3], 1.0, 3.0).unwrap();
     check(&format!("hybrid {name}"), &hybrid, &request, rng);
     let products = || Interactions::new(2, 3).unwrap();
-    let shared = TopK::<Ridge, _>::shared(11, RidgeOptions::default(), rule.clone()).unwrap();
+    let shared = TopK::<Ridge, _>::shared(11, Ridge::default(), rule.clone()).unwrap();
     let mut shared = shared.with_interactions(products()).unwrap();
     teach(&mut shared, 5, rng);
     check(&format!("shared {name}"), &shared, &request, rng);
-    let logistic = TopK::<FullLaplace, _>::shared(11, FullLaplaceOptions::default(), rule).unwrap();
+    let logistic = TopK::<FullLaplace, _>::shared(11, FullLaplace::default(), rule).unwrap();
     let mut logistic = logistic.with_interactions(products()).unwrap();
     teach(&mut logistic, 5, rng);
     check(&format!("shared logistic {name}"), &logistic, &request, rng);
@@ -133,12 +129,12 @@ fn rules_on_featured_arms_draw_by_their_propensities() {
     check_featured("UCB", Ucb { alpha: 0.5 }, &mut rng);
     check_featured("SquareCB", SquareCb::new(5.0), &mut rng);
     check_featured("softmax", Softmax { temperature: 0.3 }, &mut rng);
-    check_featured("ε-greedy", Greedy { epsilon: 0.3 }, &mut rng);
+    check_featured("ε-greedy", EpsilonGreedy { epsilon: 0.3 }, &mut rng);
     // Nothing learned: all values are equal but for their widths.
     let arms: Vec<_> = (0..ARMS as u64).map(ArmId::new).collect();
     let rows: Vec<f64> = (0..ARMS).flat_map(|arm| [1.0, (arm / 2) as f64]).collect();
-    let request = Request::new(&[]).featured(Featured::new(&arms, &rows, 2).unwrap());
-    let new = SharedLinUcb::shared(2, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let request = Request::new(&[]).featured(&arms, &rows, 2).unwrap();
+    let new = TopK::shared(2, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
     check("ties of shared arms", &new, &request, &mut rng);
 }
 

@@ -1,13 +1,12 @@
 //! Policies find the planted best arm, over seeds.
 
-use dht_bandits::Policy;
+use crate::slate_environment::{CascadeEnvironment, ClickEnvironment, total_regret};
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
-    exploration::Greedy,
-    features::columns,
-    policy::{EpsilonGreedy, LogisticUcb, SharedLinUcb, Uniform},
-    posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, TsPrior},
-    simulation::{CascadeEnvironment, ClickEnvironment, Entry, EntryRuns, GlmEnvironment, compare, simulate_slates},
+    ArmId, LinTs, LinUcb, LogisticTs, Policy, Request, Ridge, Thompson, Ucb,
+    exploration::EpsilonGreedy,
+    policy::{Disjoint, LogisticUcb, TopK, Uniform},
+    posterior::{DiagonalLaplace, FullLaplace, TsPrior},
+    simulation::{Comparison, Entry, EntryRuns, GlmEnvironment},
 };
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -30,31 +29,31 @@ fn assert_learns(entries: &[EntryRuns]) {
 
 #[test]
 fn linear_policies_have_at_most_a_quarter_of_uniform_regret() {
-    let ridge = RidgeOptions::default();
+    let ridge = Ridge::default();
     let entries = [
         Entry::new("uniform", || Uniform::new(6, 5)),
         Entry::new("LinUCB", || LinUcb::new(6, 5, ridge, Ucb { alpha: 0.5 })),
         Entry::new("linear Thompson sampling", || LinTs::new(6, 5, ridge, Thompson { alpha: 0.3 })),
-        Entry::new("ε-greedy", || EpsilonGreedy::new(6, 5, ridge, Greedy { epsilon: 0.05 })),
+        Entry::new("ε-greedy", || Disjoint::new(6, 5, ridge, EpsilonGreedy { epsilon: 0.05 })),
     ];
     let seeds: Vec<_> = (0..20).collect();
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(6, 5, 0.5, rng);
-    assert_learns(&compare(&entries, environment, ROUNDS, &seeds).unwrap().entries);
+    assert_learns(&Comparison::run(&entries, environment, ROUNDS, &seeds).unwrap().entries);
 }
 
 #[test]
 fn logistic_policies_have_at_most_a_quarter_of_uniform_regret() {
-    let full = FullLaplaceOptions::default();
-    let diagonal = DiagonalLaplaceOptions::default();
+    let full = FullLaplace::default();
+    let diagonal = DiagonalLaplace::default();
     let entries = [
         Entry::new("uniform", || Uniform::new(6, 5)),
         Entry::new("logistic Thompson sampling", || LogisticTs::new(6, 5, full, Thompson { alpha: 0.5 })),
         Entry::new("logistic UCB", || LogisticUcb::new(6, 5, full, Ucb { alpha: 0.5 })),
-        Entry::new("diagonal", || DiagonalLogisticTs::new(6, 5, diagonal, Thompson { alpha: 0.5 })),
+        Entry::new("diagonal", || Disjoint::new(6, 5, diagonal, Thompson { alpha: 0.5 })),
     ];
     let seeds: Vec<_> = (100..120).collect();
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::logistic(6, 5, rng);
-    assert_learns(&compare(&entries, environment, ROUNDS, &seeds).unwrap().entries);
+    assert_learns(&Comparison::run(&entries, environment, ROUNDS, &seeds).unwrap().entries);
 }
 
 #[test]
@@ -62,12 +61,12 @@ fn slates_of_contextual_clicks_reach_their_reference_regret() {
     // Reference over seeds 0 to 4: 50 to 95 after 3,000 rounds of 5 of 50 items; at random it is about 6,500.
     for seed in 0..5 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut environment = ClickEnvironment::new(50, 5, 16, 1.0, &mut rng).unwrap();
-        let mut policy = TopKThompson::shared(17, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.25 }).unwrap();
-        let regret = simulate_slates(&mut policy, &mut environment, 3000, &mut rng).unwrap().total_regret();
+        let mut environment = ClickEnvironment::new(50, 5, 16, 1.0, &mut rng);
+        let mut policy = TopK::shared(17, DiagonalLaplace::default(), Thompson { alpha: 0.25 }).unwrap();
+        let regret = total_regret(&mut policy, &mut environment, 3000, &mut rng).unwrap();
         assert!(regret < 130.0, "{seed}: {regret}");
-        let mut linear = SharedLinUcb::shared(17, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
-        let regret = simulate_slates(&mut linear, &mut environment, 3000, &mut rng).unwrap().total_regret();
+        let mut linear = TopK::shared(17, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
+        let regret = total_regret(&mut linear, &mut environment, 3000, &mut rng).unwrap();
         assert!(regret < 160.0, "{seed}: {regret}");
     }
 }
@@ -78,11 +77,11 @@ fn cascades_reach_their_reference_regret() {
     let prior = TsPrior::Gaussian { prior_precision: 0.1 };
     let mut total = 0.0;
     for seed in 0..5 {
-        let options = DiagonalLaplaceOptions::default().with_prior(prior);
-        let mut policy = TopKThompson::per_arm(1, 16, options, Thompson { alpha: 0.8 }).unwrap();
-        let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15).unwrap();
+        let options = DiagonalLaplace::default().with_prior(prior);
+        let mut policy = TopK::per_arm(1, 16, options, Thompson { alpha: 0.8 }).unwrap();
+        let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        total += simulate_slates(&mut policy, &mut environment, 20_000, &mut rng).unwrap().total_regret() / 5.0;
+        total += total_regret(&mut policy, &mut environment, 20_000, &mut rng).unwrap() / 5.0;
     }
     assert!((40.0..140.0).contains(&total), "{total}");
 }
@@ -99,7 +98,7 @@ fn ten_classes_as_arms_reach_their_reference_reward() {
             scale * z
         };
         let prototypes: Vec<Vec<f64>> = (0..10).map(|_| (0..30).map(|_| normal(0.8)).collect()).collect();
-        let mut policy = LinUcb::new(31, 10, RidgeOptions::default(), Ucb { alpha: 0.25 }).unwrap();
+        let mut policy = LinUcb::new(31, 10, Ridge::default(), Ucb { alpha: 0.25 }).unwrap();
         let mut earned = 0.0;
         for _ in 0..2000 {
             let class = rng.random_range(0..10usize);
@@ -108,7 +107,7 @@ fn ten_classes_as_arms_reach_their_reference_reward() {
                 (value + 1.1 * z) / 5.0
             };
             let features: Vec<f64> = prototypes[class].iter().map(&mut noisy).collect();
-            let context = columns::with_bias(&features);
+            let context = [&features[..], &[1.0]].concat();
             let decision = policy.decide(&Request::new(&context), &mut rng).unwrap();
             let reward = f64::from(u8::from(decision.arm() == ArmId::new(class as u64)));
             policy.learn(&decision, reward).unwrap();

@@ -6,4 +6,5 @@ mod every_policy;
 mod learning;
 mod propensities;
 mod sampling;
+mod slate_environment;
 mod support;

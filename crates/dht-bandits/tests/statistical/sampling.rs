@@ -1,10 +1,6 @@
 //! Draws come from the posterior.
 
-use dht_bandits::Policy;
-use dht_bandits::{
-    ArmId, LinTs, Request, RidgeOptions, Thompson,
-    policy::{Featured, SharedLinTs},
-};
+use dht_bandits::{ArmId, LinTs, Policy, Request, Ridge, Thompson, policy::TopK};
 use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -51,14 +47,14 @@ fn assert_same_frequency(left: u32, right: u32, draws: u32) {
 
 /// Arms with a row of features each.
 fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
-    Request::new(context).featured(Featured::new(arms, features, features.len() / arms.len()).unwrap())
+    Request::new(context).featured(arms, features, features.len() / arms.len()).unwrap()
 }
 
 #[test]
 fn scalar_thompson_draws_match_draws_of_weight_vectors() {
     let (dimension, arms, draws) = (5, 4, 20_000);
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let mut policy = LinTs::new(dimension, arms, RidgeOptions::default(), Thompson { alpha: 0.6 }).unwrap();
+    let mut policy = LinTs::new(dimension, arms, Ridge::default(), Thompson { alpha: 0.6 }).unwrap();
     let mut oracles: Vec<_> = (0..arms).map(|_| Oracle::new(dimension)).collect();
     for round in 0..40 {
         let context = normals(&mut rng, dimension);
@@ -90,7 +86,7 @@ fn one_draw_of_shared_weights_scores_all_candidates_together() {
     for dimension in [4, 36] {
         let draws = 8_000;
         let mut rng = ChaCha8Rng::seed_from_u64(2);
-        let mut policy = SharedLinTs::shared(dimension, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+        let mut policy = TopK::shared(dimension, Ridge::default(), Thompson { alpha: 1.0 }).unwrap();
         let mut oracle = Oracle::new(dimension);
         let items = [0, 1, 2].map(ArmId::new);
         for round in 0..30 {
@@ -122,7 +118,7 @@ fn one_draw_of_shared_weights_scores_all_candidates_together() {
 #[test]
 fn the_noise_of_equal_arms_is_uncorrelated() {
     // Three equal arms: with noise of its own each wins a third, and who wins says nothing of who wins next.
-    let policy = LinTs::new(2, 3, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let policy = LinTs::new(2, 3, Ridge::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let draws = 30_000;
     let wins: Vec<_> = (0..draws)

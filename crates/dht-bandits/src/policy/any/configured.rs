@@ -4,8 +4,8 @@ use super::AnyRule;
 use super::rule::FlooredRule;
 use crate::error::{Error, Result};
 use crate::features::Interactions;
-use crate::policy::drift::{AnyDetector, ResetOnChange, SlidingWindow};
-use crate::policy::{BetaThompson, ContextFree, Disjoint, Hybrid, Policy, SlatePolicy, TopK, Ucb1, Uniform};
+use crate::policy::{BetaThompson, ContextFree, Disjoint, Hybrid, Policy, TopK, Ucb1, Uniform};
+use crate::policy::{ResetOnChange, SlidingWindow};
 use crate::posterior::{Posterior, Ridge};
 use std::any::Any;
 
@@ -19,14 +19,6 @@ pub(super) trait Configured: Policy + Any {
 
     /// Returns whether the other policy has this type and the same settings, whatever their exploration rules.
     fn has_settings_of(&self, other: &dyn Any) -> bool;
-
-    fn slates(&self) -> Option<&dyn SlatePolicy> {
-        None
-    }
-
-    fn slates_mut(&mut self) -> Option<&mut dyn SlatePolicy> {
-        None
-    }
 
     /// Products of context and features, if there are any.
     fn interactions(&self) -> Option<&Interactions> {
@@ -67,7 +59,7 @@ impl Configured for SlidingWindow<FlooredRule> {
     }
 }
 
-impl Configured for ResetOnChange<Ridge, FlooredRule, AnyDetector> {
+impl Configured for ResetOnChange<Ridge, FlooredRule> {
     fn rule(&self) -> Option<AnyRule> {
         self.policy().rule()
     }
@@ -93,8 +85,9 @@ impl Configured for Hybrid<FlooredRule> {
     }
 
     fn has_settings_of(&self, other: &dyn Any) -> bool {
-        let same =
-            |other: &Self| self.options() == other.options() && self.shared_dimension() == other.shared_dimension();
+        let same = |other: &Self| {
+            self.prior_precisions() == other.prior_precisions() && self.shared_dimension() == other.shared_dimension()
+        };
         other.downcast_ref().is_some_and(same)
     }
 }
@@ -111,14 +104,6 @@ impl<P: Posterior> Configured for TopK<P, FlooredRule> {
     fn has_settings_of(&self, other: &dyn Any) -> bool {
         let same = |other: &Self| self.options() == other.options() && self.interactions() == other.interactions();
         other.downcast_ref().is_some_and(same)
-    }
-
-    fn slates(&self) -> Option<&dyn SlatePolicy> {
-        Some(self)
-    }
-
-    fn slates_mut(&mut self) -> Option<&mut dyn SlatePolicy> {
-        Some(self)
     }
 
     fn interactions(&self) -> Option<&Interactions> {

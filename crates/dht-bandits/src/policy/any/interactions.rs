@@ -1,45 +1,12 @@
 //! Interactions in settings.
 
-use super::PolicySettings;
 use super::rule::FlooredRule;
+use super::{InteractionSettings, PolicySettings};
 use crate::error::Result;
 use crate::features::Interactions;
 use crate::policy::TopK;
 use crate::posterior::Posterior;
 use crate::validate::check_length;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-
-/// Products of columns for shared and top-k kinds: [`Interactions`].
-///
-/// ```toml
-/// [interactions]
-/// groups = { user = [0, 3], topic = [5, 9] }   # columns of context and features, the last one excluded
-/// pairs = [["user", "topic"], ["topic", "topic"]]
-/// ```
-///
-/// `interactions = {}` multiplies every value of the context with every feature. The groups `context` and `features`
-/// are predefined. Columns are counted in raw contexts, without a bias of the normaliser.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InteractionSettings {
-    /// Named ranges of columns, counted from the start of the context through the features of an arm: first and end.
-    #[serde(default)]
-    pub groups: BTreeMap<String, (usize, usize)>,
-    /// Pairs of groups whose columns are multiplied.
-    #[serde(default = "all_pairs")]
-    pub pairs: Vec<(String, String)>,
-}
-
-fn all_pairs() -> Vec<(String, String)> {
-    vec![("context".to_owned(), "features".to_owned())]
-}
-
-impl Default for InteractionSettings {
-    fn default() -> Self {
-        Self { groups: BTreeMap::new(), pairs: all_pairs() }
-    }
-}
 
 impl PolicySettings {
     /// Products for contexts as the posterior sees them, with a bias between context and features if there is one.

@@ -1,7 +1,8 @@
 //! Merging of workers with the same policy settings.
 
-use super::kind::Kind;
-use super::{AnyPolicy, PolicySettings, Wrapped};
+use super::PolicySettings;
+use super::named_policy::NamedPolicy;
+use super::policy::{AnyPolicy, Wrapped};
 use crate::error::{Error, Result};
 use crate::policy::normalised::Scaling;
 use crate::policy::{Delta, HybridDelta};
@@ -51,7 +52,7 @@ macro_rules! adding {
 macro_rules! diff {
     ($now:expr, $then:expr, $($kind:ident => $learned:ident),*) => {
         match ($now, $then) {
-            $((Kind::$kind(now), Kind::$kind(then)) => now.diff(then).map(Learned::$learned),)*
+            $((NamedPolicy::$kind(now), NamedPolicy::$kind(then)) => now.diff(then).map(Learned::$learned),)*
             _ => Err(no_merging()),
         }
     };
@@ -60,7 +61,7 @@ macro_rules! diff {
 macro_rules! apply {
     ($policy:expr, $delta:expr, $($kind:ident => $learned:ident),*) => {
         match ($policy, $delta) {
-            $((Kind::$kind(policy), Learned::$learned(delta)) => policy.apply(delta),)*
+            $((NamedPolicy::$kind(policy), Learned::$learned(delta)) => policy.apply(delta),)*
             _ => Err(no_merging()),
         }
     };
@@ -69,7 +70,7 @@ macro_rules! apply {
 macro_rules! merge {
     ($ours:expr, $theirs:expr, $($kind:ident => $learned:ident),*) => {
         match ($ours, $theirs) {
-            $((Kind::$kind(ours), Kind::$kind(theirs)) => ours.merge(theirs),)*
+            $((NamedPolicy::$kind(ours), NamedPolicy::$kind(theirs)) => ours.merge(theirs),)*
             _ => Err(no_merging()),
         }
     };
@@ -136,7 +137,7 @@ impl AnyDelta {
 }
 
 impl AnyPolicy {
-    pub(super) fn kind(&self) -> &Kind {
+    pub(super) fn kind(&self) -> &NamedPolicy {
         match &self.policy {
             Wrapped::Plain(kind) => kind,
             Wrapped::Normalised(policy) => policy.inner(),

@@ -1,21 +1,10 @@
 //! Recommended settings, based on measurements: for a length of context, a number of arms and a range of rewards.
 
-use super::interactions::InteractionSettings;
-use super::{AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings};
+use super::InteractionSettings;
+use super::{AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings, RewardType};
 use crate::error::{Error, Result};
 use crate::exploration::Ucb;
 use crate::policy::BetaThompson;
-use serde::{Deserialize, Serialize};
-
-/// Range of rewards, which decides between a logistic and a linear model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RewardType {
-    /// From 0 to 1: clicks, successes, or fractions between.
-    Binary,
-    /// Real numbers of any unit and offset.
-    Real,
-}
 
 impl RewardType {
     /// Prior precision λ = d/4 for d weights of normalised features, x'x ≈ d. The prior variance x'x/λ of a score is 4
@@ -31,7 +20,6 @@ impl RewardType {
 }
 
 const ALPHA: f64 = 0.25;
-const WARM_UP: u64 = 200;
 const CLIP: f64 = 3.0;
 
 impl PolicySettings {
@@ -123,14 +111,7 @@ impl PolicySettings {
 impl NormaliserSettings {
     fn recommended(reward: RewardType) -> Self {
         let rewards = reward == RewardType::Real;
-        Self { warm_up: WARM_UP, bias: true, clip: Some(CLIP), rewards, ..Self::default() }
-    }
-}
-
-impl Default for NormaliserSettings {
-    /// Creates settings with a warm-up of 200 rewards, no bias, no clipping, and unscaled rewards.
-    fn default() -> Self {
-        Self { warm_up: WARM_UP, bias: false, floor: super::settings::floor(), clip: None, rewards: false }
+        Self { bias: true, clip: Some(CLIP), rewards, ..Self::default() }
     }
 }
 

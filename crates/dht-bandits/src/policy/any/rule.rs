@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::exploration::{
-    DecayingGreedy, Exploration, ExploreFirst, Greedy, Selection, Softmax, SquareCb, Thompson, Ucb,
+    DecayingGreedy, EpsilonGreedy, Exploration, ExploreFirst, Selection, Softmax, SquareCb, Thompson, Ucb,
 };
 use crate::gaussian::Score;
 use crate::policy::{BetaThompson, Ucb1};
@@ -20,7 +20,7 @@ pub enum AnyRule {
     /// Thompson sampling.
     Thompson(Thompson),
     /// ε-greedy.
-    EpsilonGreedy(Greedy),
+    EpsilonGreedy(EpsilonGreedy),
     /// ε-greedy with decreasing ε.
     DecayingGreedy(DecayingGreedy),
     /// Uniform exploration first, then the highest mean.
@@ -38,7 +38,7 @@ pub enum AnyRule {
 serde_tagged_in_texts!(AnyRule as "AnyRule", tag "rule": {
     Ucb(Ucb),
     Thompson(Thompson),
-    EpsilonGreedy(Greedy),
+    EpsilonGreedy(EpsilonGreedy),
     DecayingGreedy(DecayingGreedy),
     ExploreFirst(ExploreFirst),
     Softmax(Softmax),

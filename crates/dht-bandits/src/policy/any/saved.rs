@@ -1,6 +1,7 @@
 //! Saving and loading of policies from settings.
 
-use super::{AnyPolicy, PolicySettings, Wrapped};
+use super::PolicySettings;
+use super::policy::{AnyPolicy, Wrapped};
 use crate::error::{Error, Result};
 use crate::saved_state::{StateHeader, check_header, header_reader};
 use serde::de::Error as _;
@@ -142,7 +143,7 @@ struct Loaded {
 impl Serialize for AnyPolicy {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { settings, policy } = self;
-        Saved { header: StateHeader::of("any-policy"), settings, policy }.serialize(serializer)
+        Saved { header: StateHeader::new("any-policy"), settings, policy }.serialize(serializer)
     }
 }
 

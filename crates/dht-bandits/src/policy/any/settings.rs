@@ -1,15 +1,16 @@
 //! Settings of a policy selected at run time.
 
+use super::AnyRule;
 use super::rule::FlooredRule;
-use super::{AnyRule, InteractionSettings, RewardType};
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::exploration::check_floor;
 use crate::features::NormalizerOptions;
 use crate::options::setters;
-use crate::policy::drift::ChangeTest;
+use crate::policy::ChangeTest;
 use crate::posterior::DecayClock;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Model of an arm's reward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,12 +100,12 @@ pub struct PolicySettings {
     /// [`AnyPolicy::elapse`](super::AnyPolicy::elapse) advances. For `linear` with a decay.
     #[serde(default)]
     pub clock: Option<DecayClock>,
-    /// Number of latest rewards that the policy learns from ([`SlidingWindow`](crate::policy::drift::SlidingWindow)).
+    /// Number of latest rewards that the policy learns from ([`SlidingWindow`](crate::policy::SlidingWindow)).
     /// For `linear` without a decay.
     #[serde(default)]
     pub window: Option<usize>,
     /// Test of the policy's predictions: when it detects a change, the policy starts again
-    /// ([`ResetOnChange`](crate::policy::drift::ResetOnChange)). For `linear` without clock and window. The test uses
+    /// ([`ResetOnChange`](crate::policy::ResetOnChange)). For `linear` without clock and window. The test uses
     /// rewards that are learned with their decisions.
     #[serde(default)]
     pub reset: Option<ChangeTest>,
@@ -149,6 +150,47 @@ fn one() -> f64 {
     1.0
 }
 
+/// Range of rewards, which decides between a logistic and a linear model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RewardType {
+    /// From 0 to 1: clicks, successes, or fractions between.
+    Binary,
+    /// Real numbers of any unit and offset.
+    Real,
+}
+
+/// Products of columns for shared and top-k kinds: [`Interactions`](crate::features::Interactions).
+///
+/// ```toml
+/// [interactions]
+/// groups = { user = [0, 3], topic = [5, 9] }   # columns of context and features, the last one excluded
+/// pairs = [["user", "topic"], ["topic", "topic"]]
+/// ```
+///
+/// `interactions = {}` multiplies every value of the context with every feature. The groups `context` and `features`
+/// are predefined. Columns are counted in raw contexts, without a bias of the normaliser.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InteractionSettings {
+    /// Named ranges of columns, counted from the start of the context through the features of an arm: first and end.
+    #[serde(default)]
+    pub groups: BTreeMap<String, (usize, usize)>,
+    /// Pairs of groups whose columns are multiplied.
+    #[serde(default = "all_pairs")]
+    pub pairs: Vec<(String, String)>,
+}
+
+fn all_pairs() -> Vec<(String, String)> {
+    vec![("context".to_owned(), "features".to_owned())]
+}
+
+impl Default for InteractionSettings {
+    fn default() -> Self {
+        Self { groups: BTreeMap::new(), pairs: all_pairs() }
+    }
+}
+
 /// Settings of a [`Normalised`](crate::policy::Normalised) policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -180,11 +222,18 @@ setters!(const fn, NormaliserSettings {
     rewards / with_rewards: bool,
 });
 
-fn warm_up() -> u64 {
-    NormaliserSettings::default().warm_up
+impl Default for NormaliserSettings {
+    /// Creates settings with a warm-up of 200 rewards, no bias, no clipping, and unscaled rewards.
+    fn default() -> Self {
+        Self { warm_up: warm_up(), bias: false, floor: floor(), clip: None, rewards: false }
+    }
 }
 
-pub(super) fn floor() -> f64 {
+fn warm_up() -> u64 {
+    200
+}
+
+fn floor() -> f64 {
     NormalizerOptions::default().floor
 }
 

@@ -1,8 +1,9 @@
 //! Thompson sampling for rewards of 0 or 1.
 
-use super::sealed::Rule;
-use super::{ArmStatistics, ContextFreeRule, Law};
+use super::rule::sealed::Rule;
+use super::rule::{ArmStatistics, ContextFreeRule};
 use crate::error::{Error, Result};
+use crate::policy::propensity::Law;
 use crate::validate::{check_parameter, check_scalar};
 use rand::Rng;
 use rand_distr::{Beta, Distribution};

@@ -1,6 +1,7 @@
 //! Merging of independently trained policies without contexts.
 
-use super::{ContextFree, ContextFreeRule};
+use super::policy::ContextFree;
+use super::rule::ContextFreeRule;
 use crate::error::Result;
 use crate::policy::Policy;
 use crate::validate::check_sum;

@@ -1,6 +1,7 @@
 //! Saving and loading of policies without contexts.
 
-use super::{ArmStatistics, ContextFree, ContextFreeRule};
+use super::policy::ContextFree;
+use super::rule::{ArmStatistics, ContextFreeRule};
 use crate::arm_set::{ArmSet, ArmSetState};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -33,7 +34,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
     /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
     pub fn state(&self) -> ContextFreeState<R> {
         ContextFreeState {
-            header: StateHeader::of(Self::kind()),
+            header: StateHeader::new(Self::kind()),
             rule: self.rule.clone(),
             arms: self.arms.state(),
             version: self.clock.version,

@@ -1,8 +1,9 @@
 //! UCB1 for policies without contexts.
 
-use super::sealed::Rule;
-use super::{ArmStatistics, ContextFreeRule, Law};
+use super::rule::sealed::Rule;
+use super::rule::{ArmStatistics, ContextFreeRule};
 use crate::error::Result;
+use crate::policy::propensity::Law;
 use crate::validate::{check_parameter, check_scalar};
 use rand::Rng;
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,7 @@ use super::Disjoint;
 use crate::arm::ArmId;
 use crate::error::Result;
 use crate::exploration::Exploration;
-use crate::posterior::{DiscountedRidge, Posterior};
+use crate::posterior::{Beliefs, DiscountedRidge, Posterior};
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Forgets everything: every arm is reset to the prior. Arms, version and epoch stay, so that decisions in flight

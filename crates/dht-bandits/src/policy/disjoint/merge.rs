@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::NaturalParameters;
 use crate::policy::Policy;
-use crate::posterior::{DiagonalLaplace, FullLaplace, Posterior, Ridge};
+use crate::posterior::{Beliefs, DiagonalLaplace, FullLaplace, Posterior, Ridge};
 use crate::saved_state::{StateHeader, check_header, header_reader};
 use crate::validate::{check_finite, check_memory, check_part, check_scalar, check_weight};
 use serde::{Deserialize, Serialize};
@@ -125,7 +125,7 @@ impl Delta {
     /// Converts to the delta of weights that all arms share.
     pub(crate) fn into_shared(mut self) -> Self {
         let posterior = self.header.kind.strip_prefix("delta/").unwrap_or_default();
-        self.header = StateHeader::of(format!("delta/{SHARED}{posterior}"));
+        self.header = StateHeader::new(format!("delta/{SHARED}{posterior}"));
         self
     }
 
@@ -133,9 +133,9 @@ impl Delta {
     ///
     /// # Errors
     /// A delta of a policy whose arms have separate weights.
-    pub(crate) fn of_shared(&self, posterior: &str) -> Result<Self> {
+    pub(crate) fn to_single_arm(&self, posterior: &str) -> Result<Self> {
         check_header(&self.header, &format!("delta/{SHARED}{posterior}"))?;
-        Ok(Self { header: StateHeader::of(format!("delta/{posterior}")), ..self.clone() })
+        Ok(Self { header: StateHeader::new(format!("delta/{posterior}")), ..self.clone() })
     }
 }
 
@@ -148,7 +148,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     fn empty_delta(&self) -> Delta {
         let prior = self.posterior.prior_parameters();
         Delta {
-            header: StateHeader::of(format!("delta/{}", P::NAME)),
+            header: StateHeader::new(format!("delta/{}", P::NAME)),
             dimension: self.dimension(),
             prior: prior.precision[0],
             arms: Vec::new(),
@@ -162,7 +162,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// compared with the prior. For removed arms only the removal is recorded, whenever it happened.
     ///
     /// The cost is O(K·d²), and O(d³) for each arm with new evidence if posteriors do not store A
-    /// ([`RidgeOptions::keep_information`](crate::RidgeOptions::keep_information)).
+    /// ([`Ridge::keep_information`](crate::Ridge::keep_information)).
     ///
     /// The difference is exact for [`Ridge`], where evidence is a sum. For Laplace posteriors the difference of two
     /// Gaussians represents the evidence in between, which is an approximation.
@@ -254,7 +254,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Forgets once: the evidence of every arm is multiplied by the decay γ; the prior keeps its weight. O(K·d³).
     ///
     /// Call it periodically, such as every hour, in an environment that drifts;
-    /// [`RidgeOptions::forgetting`](crate::RidgeOptions::forgetting) does the same at every update.
+    /// [`Ridge::forgetting`](crate::Ridge::forgetting) does the same at every update.
     ///
     /// # Errors
     /// Precisions that overflow. The policy is unchanged then.

@@ -6,15 +6,15 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::policy::Policy;
 use crate::policy::Request;
-use crate::policy::propensity::{FreeScore, one_of_independent};
-use crate::posterior::Posterior;
+use crate::policy::propensity::{FreeScore, independent_propensity};
+use crate::posterior::{Beliefs, Posterior};
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Probability of choosing one of the available arms.
     pub(super) fn propensity_of(&self, request: &Request<'_>, arm: ArmId) -> Result<f64> {
         let (arms, scores) = self.arms_and_scores(request)?;
         let position = arms.iter().position(|other| *other == arm).ok_or(Error::UnknownArm { arm })?;
-        one_of_independent(self.exploration(), self.version(), &scores, position)
+        independent_propensity(self.exploration(), self.version(), &scores, position)
     }
 
     /// Available arms, with their scores and degrees of freedom.

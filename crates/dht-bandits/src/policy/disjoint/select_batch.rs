@@ -7,8 +7,8 @@ use crate::exploration::Exploration;
 use crate::gaussian::Score;
 use crate::policy::Policy;
 use crate::policy::choose::{ScoredArms, choose, drawn_value};
-use crate::policy::{Actions, Choice};
-use crate::posterior::Posterior;
+use crate::policy::{Choice, Request};
+use crate::posterior::{Beliefs, Posterior};
 use crate::validate::check_finite;
 use rand::Rng;
 
@@ -30,8 +30,8 @@ impl ChoiceBatch {
 const CONTEXTS: usize = 96;
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
-    /// Chooses for each row of `contexts` (row-major, n × d): the same choices as [`select`](Self::select) row by row
-    /// with the same generator, bit for bit.
+    /// Chooses for each context of a request that holds several (row-major, n × d): the same choices as
+    /// [`select`](Self::select) row by row with the same generator, bit for bit.
     ///
     /// Each arm is multiplied with all contexts in one matrix product, so that its factor is read once for many
     /// contexts. This is worthwhile from a few contexts on, and more so the less of the policy fits into the cache. It
@@ -42,24 +42,24 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     ///
     /// # Examples
     /// ```
-    /// use dht_bandits::{Actions, LinUcb, RidgeOptions, Ucb, policy::ChoiceBatch};
+    /// use dht_bandits::{LinUcb, Request, Ridge, Ucb, policy::ChoiceBatch};
     /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     ///
-    /// let policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+    /// let policy = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 })?;
     /// let contexts = [1.0, 0.2, 1.0, 0.7, 1.0, -0.4];
     /// let mut batch = ChoiceBatch::default();
-    /// policy.select_batch(&contexts, Actions::All, &mut ChaCha8Rng::seed_from_u64(7), &mut batch)?;
+    /// policy.select_batch(&Request::new(&contexts), &mut ChaCha8Rng::seed_from_u64(7), &mut batch)?;
     /// assert_eq!(batch.choices().len(), 3);
     /// # Ok::<(), dht_bandits::Error>(())
     /// ```
     pub fn select_batch<R: Rng + ?Sized>(
         &self,
-        contexts: &[f64],
-        actions: Actions<'_>,
+        request: &Request<'_>,
         rng: &mut R,
         batch: &mut ChoiceBatch,
     ) -> Result<()> {
         batch.choices.clear();
+        let Request { context: contexts, actions } = *request;
         let dimension = self.dimension();
         check_finite("contexts", contexts, contexts.len() / dimension * dimension)?;
         let mut space = SlotSpace::default();
@@ -86,13 +86,13 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 }
 
 /// Precomputed scores, one for each slot.
-struct ComputedScores<'a, P> {
-    posterior: &'a P,
+struct ComputedScores<'a, B> {
+    posterior: &'a B,
     slots: Slots<'a>,
     scores: &'a [Score],
 }
 
-impl<P: Posterior> ScoredArms for ComputedScores<'_, P> {
+impl<B: Beliefs> ScoredArms for ComputedScores<'_, B> {
     fn count(&self) -> usize {
         self.scores.len()
     }

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::policy::Policy;
-use crate::posterior::{Posterior, UpdateBatch};
+use crate::posterior::{ArmState, Beliefs, Posterior, UpdateBatch};
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
 use serde::{Deserialize, Serialize};
 
@@ -36,9 +36,9 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     }
 
     /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
-    pub fn state(&self) -> DisjointState<P::Options, P::ArmState, E> {
+    pub fn state(&self) -> DisjointState<P, ArmState<P>, E> {
         DisjointState {
-            header: StateHeader::of(Self::kind()),
+            header: StateHeader::new(Self::kind()),
             dimension: self.dimension(),
             options: self.posterior.options().clone(),
             exploration: self.exploration.clone(),
@@ -54,10 +54,10 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// # Errors
     /// A state of another kind or a newer version; lengths that disagree, values that are not finite, precisions that
     /// are not positive.
-    pub fn from_state(state: &DisjointState<P::Options, P::ArmState, E>) -> Result<Self> {
+    pub fn from_state(state: &DisjointState<P, ArmState<P>, E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         state.exploration.check()?;
-        let mut posterior = P::empty(state.dimension, &state.options)?;
+        let mut posterior = P::Beliefs::empty(state.dimension, &state.options)?;
         let arms = ArmSet::from_state(&state.arms)?;
         crate::saved_state::check_count("learned arms", state.learned.len(), arms.len())?;
         for (index, learned) in state.learned.iter().enumerate() {

@@ -1,20 +1,15 @@
 //! ADWIN, the adaptive-window change test.
 
-use super::{Change, ChangeDetector};
 use crate::error::{Error, Result};
 use crate::validate::{check_parameter, check_scalar, check_within};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-/// ADWIN (Bifet & Gavaldà 2007, "Learning from time-changing data with adaptive windowing"). Its window grows while its
-/// mean stays the same. The older part is dropped when the means of two parts, of n₀ and n₁ values, differ by more than
-/// ε = √(2σ² ln(2/δ′)/m) + 2R ln(2/δ′)/(3m) with 1/m = 1/n₀ + 1/n₁, δ′ = δ/ln n and R the range of the values.
-///
-/// The window is stored as O(log n) buckets of 1, 2, 4 … values, at most five of each size. Their boundaries are the
-/// possible cuts, which are tested at every 8th value. Memory and time are O(log n).
+/// State of [`ChangeTest::Adwin`](super::ChangeTest::Adwin).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Saved")]
-pub struct Adwin {
+pub(super) struct Adwin {
     delta: f64,
     range: f64,
     /// Buckets from the oldest, which is the largest.
@@ -96,7 +91,7 @@ impl Adwin {
     ///
     /// # Errors
     /// A δ outside (0, 1); a range that is not positive or beyond 1e50.
-    pub fn new(delta: f64, range: f64) -> Result<Self> {
+    pub(super) fn new(delta: f64, range: f64) -> Result<Self> {
         check_parameter("delta", delta, delta > 0.0 && delta < 1.0, "in (0, 1)")?;
         check_parameter("range", range, range > 0.0 && range <= 1e50, "positive, at most 1e50")?;
         Ok(Self { delta, range, buckets: VecDeque::new(), since_test: 0 })
@@ -107,12 +102,12 @@ impl Adwin {
     }
 
     /// Number of values in the window.
-    pub fn window(&self) -> usize {
+    pub(super) fn window(&self) -> usize {
         self.total().count as usize
     }
 
     /// Mean of the window; 0 if it is empty.
-    pub fn mean(&self) -> f64 {
+    pub(super) fn mean(&self) -> f64 {
         let total = self.total();
         if total.count > 0.0 { total.mean() } else { 0.0 }
     }
@@ -134,7 +129,7 @@ impl Adwin {
     }
 
     /// Direction in which the window's newer part differs from its older one, if they differ.
-    fn cut(&self) -> Option<Change> {
+    fn cut(&self) -> Option<Ordering> {
         let total = self.total();
         let spread = total.squares / total.count;
         let logarithm = (2.0 * total.count.ln().max(1.0) / self.delta).ln();
@@ -149,35 +144,33 @@ impl Adwin {
             let allowed = (2.0 * spread * logarithm * inverse).sqrt() + 2.0 / 3.0 * self.range * logarithm * inverse;
             let gap = sum / count - old.mean();
             if gap.abs() > allowed {
-                return Some(if gap > 0.0 { Change::Increase } else { Change::Decrease });
+                return Some(if gap > 0.0 { Ordering::Greater } else { Ordering::Less });
             }
         }
         None
     }
 }
 
-impl ChangeDetector for Adwin {
-    /// Adds a value. Values may exceed the range, up to ±1e60, but false alarms are then more frequent than δ.
-    fn push(&mut self, value: f64) -> Result<Change> {
+impl Adwin {
+    /// Adds a value, and returns the direction of a detected change.
+    pub(super) fn push(&mut self, value: f64) -> Result<Option<Ordering>> {
         check_scalar("value", value)?;
         check_within("value", value, LARGEST)?;
         self.buckets.push_back(Bucket { count: 1.0, sum: value, squares: 0.0 });
         self.compress();
         self.since_test += 1;
-        let mut change = Change::None;
+        let mut change = None;
         if self.since_test >= STRIDE {
             self.since_test = 0;
             while let Some(direction) = self.cut() {
-                if change == Change::None {
-                    change = direction;
-                }
+                change = change.or(Some(direction));
                 self.buckets.pop_front();
             }
         }
         Ok(change)
     }
 
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.buckets.clear();
         self.since_test = 0;
     }

@@ -1,17 +1,14 @@
 //! Page–Hinkley change test.
 
-use super::{Change, ChangeDetector};
 use crate::error::{Error, Result};
 use crate::validate::{LARGEST, LARGEST_SUM, check_bounded, check_parameter};
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
-/// Page–Hinkley test (Page 1954, "Continuous inspection schemes"; Hinkley 1971). With x̄_t the mean so far and m_t =
-/// Σ_{i≤t} (x_i − x̄_i − δ), the mean has increased when m_t − min_i m_i > λ. Decreases are not detected. O(1).
-///
-/// δ is the tolerated change, and λ the threshold that limits false alarms, both in units of the values.
+/// State of [`ChangeTest::PageHinkley`](super::ChangeTest::PageHinkley).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Saved")]
-pub struct PageHinkley {
+pub(super) struct PageHinkley {
     tolerance: f64,
     threshold: f64,
     count: f64,
@@ -56,15 +53,26 @@ impl PageHinkley {
     ///
     /// # Errors
     /// A tolerance that is negative; a threshold that is not positive; one of them beyond 1e100.
-    pub fn new(tolerance: f64, threshold: f64) -> Result<Self> {
+    pub(super) fn new(tolerance: f64, threshold: f64) -> Result<Self> {
         check_parameter("tolerance", tolerance, (0.0..=LARGEST).contains(&tolerance), "from 0 to 1e100")?;
         check_parameter("threshold", threshold, threshold > 0.0 && threshold <= LARGEST, "positive, at most 1e100")?;
         Ok(Self { tolerance, threshold, count: 0.0, mean: 0.0, sum: 0.0, least: 0.0 })
     }
 }
 
-impl ChangeDetector for PageHinkley {
-    fn push(&mut self, value: f64) -> Result<Change> {
+impl PageHinkley {
+    /// Number of values since the last change.
+    pub(super) fn window(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Mean of these values; 0 if there are none.
+    pub(super) fn mean(&self) -> f64 {
+        self.mean
+    }
+
+    /// Adds a value, and returns the direction of a detected change.
+    pub(super) fn push(&mut self, value: f64) -> Result<Option<Ordering>> {
         check_bounded("value", value)?;
         self.count += 1.0;
         self.mean += (value - self.mean) / self.count;
@@ -72,12 +80,12 @@ impl ChangeDetector for PageHinkley {
         self.least = self.least.min(self.sum);
         if self.sum - self.least > self.threshold {
             self.reset();
-            return Ok(Change::Increase);
+            return Ok(Some(Ordering::Greater));
         }
-        Ok(Change::None)
+        Ok(None)
     }
 
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         (self.count, self.mean, self.sum, self.least) = (0.0, 0.0, 0.0, 0.0);
     }
 }

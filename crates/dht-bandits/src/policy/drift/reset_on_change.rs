@@ -1,6 +1,6 @@
 //! Policy that starts again when its predictions become worse.
 
-use super::{Change, ChangeDetector};
+use super::{ChangeDetector, ChangeTest};
 use crate::arm::ArmId;
 use crate::clock::check_epoch;
 use crate::error::Result;
@@ -9,6 +9,7 @@ use crate::policy::forward::{changes_arms_as, chooses_as};
 use crate::policy::{Decision, Disjoint, Policy};
 use crate::posterior::Posterior;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
 
 /// Policy with a change test of |reward − mean|, the error of its prediction for the decision. When the error
 /// increases, the policy is [reset](Disjoint::reset) and learns again. A decrease, as is normal while it learns, has no
@@ -17,17 +18,20 @@ use serde::{Deserialize, Serialize};
 /// The error is known if a reward is learned with its decision ([`learn`](Policy::learn)); bare updates are not tested.
 /// Use it with posteriors whose mean is on the scale of the rewards, such as ridges.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, bound(serialize = "D: Serialize", deserialize = "D: Deserialize<'de>"))]
-pub struct ResetOnChange<P: Posterior, E: Exploration, D> {
+#[serde(deny_unknown_fields, bound(serialize = "", deserialize = ""))]
+pub struct ResetOnChange<P: Posterior, E: Exploration> {
     policy: Disjoint<P, E>,
-    detector: D,
+    detector: ChangeDetector,
     resets: u64,
 }
 
-impl<P: Posterior, E: Exploration, D: ChangeDetector> ResetOnChange<P, E, D> {
+impl<P: Posterior, E: Exploration> ResetOnChange<P, E> {
     /// Creates a policy with a test.
-    pub fn new(policy: Disjoint<P, E>, detector: D) -> Self {
-        Self { policy, detector, resets: 0 }
+    ///
+    /// # Errors
+    /// A setting of the test out of its range.
+    pub fn new(policy: Disjoint<P, E>, test: ChangeTest) -> Result<Self> {
+        Ok(Self { policy, detector: ChangeDetector::new(test)?, resets: 0 })
     }
 
     /// Number of resets.
@@ -46,12 +50,12 @@ impl<P: Posterior, E: Exploration, D: ChangeDetector> ResetOnChange<P, E, D> {
     }
 
     /// Change test.
-    pub fn detector(&self) -> &D {
+    pub fn detector(&self) -> &ChangeDetector {
         &self.detector
     }
 }
 
-impl<P: Posterior, E: Exploration, D: ChangeDetector + Clone> Policy for ResetOnChange<P, E, D> {
+impl<P: Posterior, E: Exploration> Policy for ResetOnChange<P, E> {
     fn dimension(&self) -> usize {
         self.policy.dimension()
     }
@@ -72,8 +76,8 @@ impl<P: Posterior, E: Exploration, D: ChangeDetector + Clone> Policy for ResetOn
         check_epoch(decision.choice.epoch, self.epoch())?;
         self.policy.update(decision.arm(), &decision.context, reward, 1.0)?;
         // An error too large to be tested is no less learned from.
-        let change = self.detector.push((reward - decision.choice.mean).abs()).unwrap_or(Change::None);
-        if change == Change::Increase {
+        let change = self.detector.push((reward - decision.choice.mean).abs()).unwrap_or(None);
+        if change == Some(Ordering::Greater) {
             self.detector.reset();
             self.resets += 1;
             self.policy.reset();

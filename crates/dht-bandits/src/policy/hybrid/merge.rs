@@ -191,7 +191,7 @@ impl<E: Exploration> Hybrid<E> {
     /// Precisions that are not positive definite, or too large to be loaded.
     fn with_evidence(&self, arms: ArmSet, evidence: &Evidence) -> Result<Self> {
         let (d, k) = self.lengths();
-        let mut policy = Self::new(d, k, 0, self.options, self.exploration.clone())?;
+        let mut policy = Self::with_options(d, k, 0, self.options, self.exploration.clone())?;
         let mut shared = evidence.shared.clone();
         add_prior(&mut shared, k, self.options.shared_prior_precision);
         for (slot, OwnEvidence { own, cross }) in evidence.arms.iter().enumerate() {
@@ -255,7 +255,7 @@ impl<E: Exploration> Hybrid<E> {
     fn empty_delta(&self) -> HybridDelta {
         let (d, k) = self.lengths();
         HybridDelta {
-            header: StateHeader::of("hybrid-delta"),
+            header: StateHeader::new("hybrid-delta"),
             dimension: d,
             shared_dimension: k,
             prior: (self.options.prior_precision, self.options.shared_prior_precision),
@@ -307,7 +307,7 @@ impl<E: Exploration> Hybrid<E> {
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         let other = other.without(self.arms.removed())?;
         let (d, k) = other.lengths();
-        let blank = Self::new(d, k, 0, other.options, other.exploration.clone())?;
+        let blank = Self::with_options(d, k, 0, other.options, other.exploration.clone())?;
         self.apply(&other.diff(&blank)?)
     }
 

@@ -48,7 +48,7 @@ impl<E: Exploration> Hybrid<E> {
     /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
     pub fn state(&self) -> HybridState<E> {
         HybridState {
-            header: StateHeader::of(Self::kind()),
+            header: StateHeader::new(Self::kind()),
             dimension: self.dimension(),
             shared_dimension: self.shared_dimension(),
             options: self.options,
@@ -78,7 +78,7 @@ impl<E: Exploration> Hybrid<E> {
         let size = arms.len().checked_mul(d).and_then(|size| size.checked_mul(k)).unwrap_or(usize::MAX);
         check_part("cross terms", 0, &state.cross, size, false)?;
         let clock = Clock::load(state.version, state.epoch)?;
-        let blank = Self::new(d, k, 0, state.options, state.exploration.clone())?;
+        let blank = Self::with_options(d, k, 0, state.options, state.exploration.clone())?;
         let mut policy = Self { arms, cross: state.cross.clone(), clock, ..blank };
         policy.shared.set(0, &saved.mean, &saved.diagonal, &saved.upper);
         for (slot, saved) in state.own.iter().enumerate() {

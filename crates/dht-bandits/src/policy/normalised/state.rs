@@ -1,6 +1,7 @@
 //! Saved state of normalised policies.
 
-use super::{Normalised, Scaling, Waiting};
+use super::policy::{Normalised, Waiting};
+use super::scaling::Scaling;
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
 use crate::policy::Policy;

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | functions of the scores (UCB, ε-greedy, SquareCB) | counting, ties shared | rounding |
 //! | softmax, one arm | closed form | rounding |
-//! | independent draws (Thompson sampling, softmax in slates) | quadrature in one dimension | [`QUADRATURE_ERROR`] |
+//! | independent draws (Thompson sampling, softmax in slates) | quadrature in one dimension | at most 1e-9 |
 //! | one draw of shared weights | exact along lines, averaged over lines | a standard error for each arm |
 //!
 //! With shared weights, directions in which arms differ by less than 1e-13 of the largest difference between two are
@@ -16,180 +16,14 @@ mod law;
 mod plackett_luce;
 mod ranks;
 mod shared;
-
-use crate::arm::ArmId;
-use crate::error::{Error, Result};
-use crate::exploration::{Exploration, Partition, Selection, drawn_uniformly, inverse_gap};
-use crate::gaussian::Score;
-use crate::validate::check_scalar;
-use serde::{Deserialize, Serialize};
+mod single;
 
 pub(crate) use independent::{inclusion, inclusion_of};
 pub(crate) use law::Law;
 pub(crate) use plackett_luce::inclusion_of_first;
 pub(crate) use ranks::{point_inclusion_of, rank_weights};
 pub(crate) use shared::{SharedDraw, inclusion_of_shared, inclusion_of_shared_arms};
-
-/// Largest absolute error of a propensity computed by quadrature.
-pub const QUADRATURE_ERROR: f64 = 1e-9;
-
-/// Probability that a policy chooses an arm.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Propensity {
-    /// The arm.
-    pub arm: ArmId,
-    /// Probability of choosing the arm; in a slate, of showing it.
-    pub probability: f64,
-    /// Error of the probability: 0 if it is exact up to rounding, a bound of 1e-9 if it comes from quadrature, and a
-    /// standard error if one draw of shared weights scores all arms. The standard error holds for features that differ
-    /// on scales within 13 orders of magnitude, since smaller differences are lost in rounding.
-    pub standard_error: f64,
-}
-
-impl Propensity {
-    /// Creates an exact probability.
-    pub fn exact(arm: ArmId, probability: f64) -> Self {
-        Self { arm, probability, standard_error: 0.0 }
-    }
-}
-
-/// Score of an arm, and the degrees of freedom of a draw around it: infinite for a Gaussian.
-pub(crate) type FreeScore = (Score, f64);
-
-/// Distribution of the value of each arm, if arms are drawn independently or not at all; scores with their degrees of
-/// freedom.
-pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore]) -> Result<Vec<Law>> {
-    let selection = rule.selection(learned);
-    let law = |(score, freedom): &FreeScore| {
-        let Score { mean, width } = score.checked()?;
-        Ok(match selection {
-            Selection::Sampled { scale } if scale * width > 0.0 && freedom.is_finite() => {
-                Law::student(mean, scale * width, *freedom)
-            }
-            Selection::Sampled { scale } if scale * width > 0.0 => Law::normal(mean, scale * width),
-            Selection::Sampled { .. } => Law::Point(mean),
-            Selection::Softmax { temperature } => Law::Gumbel { location: mean, scale: temperature },
-            // The value is a function of the score: the generator is not asked.
-            Selection::Index | Selection::InverseGap { .. } => {
-                let value = rule.value(*score, &mut UnreadDraws::default());
-                check_scalar("score", value)?;
-                Law::Point(value)
-            }
-        })
-    };
-    scores.iter().map(law).collect()
-}
-
-/// Probability of each of some independently scored arms.
-///
-/// # Errors
-/// Scores that are not finite.
-pub(crate) fn of_independent<E: Exploration>(
-    rule: &E,
-    learned: u64,
-    arms: &[ArmId],
-    scores: &[FreeScore],
-) -> Result<Vec<Propensity>> {
-    let laws = laws(rule, learned, scores)?;
-    let integrals = laws.iter().any(|law| matches!(law, Law::Normal { .. } | Law::Student { .. }));
-    let error = if integrals { QUADRATURE_ERROR } else { 0.0 };
-    let probabilities = single(rule, learned, &laws, None)?;
-    let entry = |(&arm, probability)| Propensity { arm, probability, standard_error: error };
-    Ok(arms.iter().zip(probabilities).map(entry).collect())
-}
-
-/// Probability of the arm at a position among independently scored arms.
-///
-/// # Errors
-/// Scores that are not finite.
-pub(crate) fn one_of_independent<E: Exploration>(
-    rule: &E,
-    learned: u64,
-    scores: &[FreeScore],
-    position: usize,
-) -> Result<f64> {
-    let laws = laws(rule, learned, scores)?;
-    single(rule, learned, &laws, Some(position))?.pop().ok_or(Error::NoArms { arms: 0 })
-}
-
-/// Probabilities of all arms, or of the arm at a position, in a single choice.
-fn single<E: Exploration>(rule: &E, learned: u64, laws: &[Law], position: Option<usize>) -> Result<Vec<f64>> {
-    let count = laws.len();
-    let share = drawn_uniformly(rule, learned, count)?;
-    let positions = position.map_or(0..count, |position| position..position + 1);
-    let explored = |greedy: f64| share / count as f64 + (1.0 - share) * greedy;
-    Ok(match (ClosedForm::new(rule.selection(learned), laws.iter().map(Law::location)), position) {
-        (Some(form), _) => positions.map(|index| explored(form.probability(laws[index].location()))).collect(),
-        (None, Some(position)) => vec![explored(inclusion_of(laws, position, &[1.0]))],
-        (None, None) => inclusion(laws, &[1.0]).into_iter().map(explored).collect(),
-    })
-}
-
-/// Probabilities of a rule that chooses one arm based only on means.
-pub(crate) enum ClosedForm {
-    Softmax(Partition),
-    InverseGap {
-        gamma: f64,
-        arms: usize,
-        best: f64,
-        /// Probability of each arm with the best mean.
-        of_best: f64,
-    },
-}
-
-impl ClosedForm {
-    /// Creates the closed form; `None` for rules that compare values.
-    pub(crate) fn new(selection: Selection, means: impl Iterator<Item = f64> + Clone) -> Option<Self> {
-        match selection {
-            Selection::Softmax { temperature } => {
-                Some(Self::Softmax(means.fold(Partition::new(temperature), Partition::plus)))
-            }
-            Selection::InverseGap { gamma } => {
-                let arms = means.clone().count();
-                let best = means.clone().fold(f64::NEG_INFINITY, f64::max);
-                let below: f64 =
-                    means.clone().filter(|mean| *mean < best).map(|mean| inverse_gap(arms, gamma, best - mean)).sum();
-                let ties = means.filter(|mean| *mean == best).count() as f64;
-                Some(Self::InverseGap { gamma, arms, best, of_best: (1.0 - below) / ties })
-            }
-            Selection::Index | Selection::Sampled { .. } => None,
-        }
-    }
-
-    /// Probability of an arm with this mean.
-    pub(crate) fn probability(&self, mean: f64) -> f64 {
-        match *self {
-            Self::Softmax(partition) => partition.probability(mean),
-            Self::InverseGap { gamma, arms, best, .. } if mean < best => inverse_gap(arms, gamma, best - mean),
-            Self::InverseGap { of_best, .. } => of_best,
-        }
-    }
-}
-
-/// Generator for calls whose draws are not used: SplitMix64 with a fixed seed.
-#[derive(Default)]
-pub(crate) struct UnreadDraws(u64);
-
-impl rand::rand_core::TryRng for UnreadDraws {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> std::result::Result<u32, Self::Error> {
-        self.try_next_u64().map(|value| (value >> 32) as u32)
-    }
-
-    fn try_next_u64(&mut self) -> std::result::Result<u64, Self::Error> {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        Ok(mixed ^ (mixed >> 31))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> std::result::Result<(), Self::Error> {
-        for chunk in bytes.chunks_mut(8) {
-            let value = self.try_next_u64()?;
-            chunk.iter_mut().zip(value.to_le_bytes()).for_each(|(byte, drawn)| *byte = drawn);
-        }
-        Ok(())
-    }
-}
+pub use single::Propensity;
+pub(crate) use single::{
+    ClosedForm, FreeScore, QUADRATURE_ERROR, independent_propensities, independent_propensity, laws,
+};

@@ -1,7 +1,7 @@
 //! Selection of slates.
 
-use super::slate::Gathered;
-use super::{Draw, Sharing, Slate, TopK};
+use super::semi_bandit::{Draw, Sharing, TopK};
+use super::slate::{Gathered, Slate};
 use crate::arm::ArmId;
 use crate::arm_set::SlotSpace;
 use crate::clock::Clock;
@@ -11,7 +11,7 @@ use crate::gaussian::Score;
 use crate::policy::Policy;
 use crate::policy::choose::{ScoredArms, choose, drawn_value};
 use crate::policy::{Actions, Choice, Request};
-use crate::posterior::Posterior;
+use crate::posterior::{Beliefs, Posterior};
 use crate::validate::{check_finite, check_parameter, check_scalar};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};

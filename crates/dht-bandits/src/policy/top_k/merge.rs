@@ -1,6 +1,6 @@
 //! Merging of independently trained semi-bandits; forgetting.
 
-use super::{Sharing, TopK};
+use super::semi_bandit::{Sharing, TopK};
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
 use crate::clock::Forgetting;
@@ -8,13 +8,13 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::policy::Policy;
 use crate::policy::{Delta, Disjoint};
-use crate::posterior::Posterior;
+use crate::posterior::{Beliefs, Posterior};
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Weights as those of disjoint arms; shared weights as those of a single arm 0.
     fn disjoint(&self) -> Result<Disjoint<P, E>> {
         let arms = if self.sharing == Sharing::Shared { ArmSet::new(1)? } else { self.arms.clone() };
-        Ok(Disjoint::of_parts(arms, self.posterior.clone(), self.exploration.clone(), self.clock))
+        Ok(Disjoint::from_parts(arms, self.posterior.clone(), self.exploration.clone(), self.clock))
     }
 
     /// Replaces the weights. Removed arms are also unpinned.
@@ -60,7 +60,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         match self.sharing {
             Sharing::PerArm => learned.apply(delta)?,
             Sharing::Shared => {
-                let delta = delta.of_shared(P::NAME)?;
+                let delta = delta.to_single_arm(P::NAME)?;
                 if let Some(arm) = delta.arms().find(|arm| *arm != ArmId::new(0)) {
                     return Err(Error::UnknownArm { arm });
                 }

@@ -1,4 +1,4 @@
-//! Policy traits of semi-bandits: for slates, and for slates of one.
+//! `Policy` for semi-bandits: slates, and single choices as slates of one.
 
 use super::{ArmFeedback, Feedback, Slate, TopK};
 use crate::arm::ArmId;
@@ -8,59 +8,14 @@ use crate::exploration::Exploration;
 use crate::features::Interactions;
 use crate::policy::forward::manages_arms;
 use crate::policy::{Choice, Decision, Observation, Policy, Propensity, Request};
-use crate::posterior::{Posterior, copy_of_slot};
+use crate::posterior::{Beliefs, Posterior, copy_of_slot};
 use rand::Rng;
-
-/// Policy that chooses several arms at once: like [`Policy`], with a [`Slate`] instead of a decision.
-pub trait SlatePolicy {
-    /// Chooses `k` arms into a slate with reused memory, without their propensities.
-    ///
-    /// # Errors
-    /// Missing or wrong parts of the request; fewer than `k` arms. The slate is empty then.
-    fn select_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng, slate: &mut Slate) -> Result<()>;
-
-    /// Chooses `k` arms, each with the probability of being shown.
-    ///
-    /// # Errors
-    /// Errors of [`select_slate`](Self::select_slate).
-    fn decide_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Slate>;
-
-    /// Probability that each available arm is in a slate of `k`; the sum is `k`.
-    ///
-    /// # Errors
-    /// Errors of [`select_slate`](Self::select_slate).
-    fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>>;
-
-    /// Learns the feedback on a slate, one for each of its chosen arms.
-    ///
-    /// # Errors
-    /// A slate of another epoch; feedback that does not fit it. The policy is unchanged then.
-    fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()>;
-}
-
-impl<P: Posterior, E: Exploration> SlatePolicy for TopK<P, E> {
-    fn select_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng, slate: &mut Slate) -> Result<()> {
-        self.select_slate_into(k, request, rng, slate)
-    }
-
-    fn decide_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Slate> {
-        self.decide_slate(k, request, rng)
-    }
-
-    fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>> {
-        self.slate_propensities(k, request)
-    }
-
-    fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
-        self.learn_slate(slate, feedback)
-    }
-}
 
 fn only<T>(mut slate: Vec<T>) -> Result<T> {
     slate.pop().ok_or(Error::NoArms { arms: 0 })
 }
 
-/// Policy interface for slates of one. Choosing allocates: in a hot loop, reuse a slate with
+/// Single choices are slates of one. Choosing them allocates: in a hot loop, reuse a slate with
 /// [`TopK::select_slate_into`].
 impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
     manages_arms!(self);
@@ -102,6 +57,22 @@ impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         self.update_batch(&[ArmFeedback { arm, context, feedback: Feedback::Observed(reward), weight }])
+    }
+
+    fn select_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng, slate: &mut Slate) -> Result<()> {
+        self.select_slate_into(k, request, rng, slate)
+    }
+
+    fn decide_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Slate> {
+        self.decide_slate(k, request, rng)
+    }
+
+    fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        self.slate_propensities(k, request)
+    }
+
+    fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
+        self.learn_slate(slate, feedback)
     }
 
     /// Checks the update on a copy of these weights.

@@ -9,10 +9,10 @@ use crate::exploration::{Exploration, Selection, drawn_uniformly};
 use crate::gaussian::Score;
 use crate::policy::propensity::{
     ClosedForm, FreeScore, Law, Propensity, QUADRATURE_ERROR, SharedDraw, inclusion, inclusion_of, inclusion_of_first,
-    inclusion_of_shared, inclusion_of_shared_arms, laws, of_independent, point_inclusion_of, rank_weights,
+    inclusion_of_shared, inclusion_of_shared_arms, independent_propensities, laws, point_inclusion_of, rank_weights,
 };
 use crate::policy::{Choice, Request};
-use crate::posterior::Posterior;
+use crate::posterior::{Beliefs, Posterior};
 use crate::validate::first_double;
 use rand::Rng;
 
@@ -140,7 +140,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             return Ok(arms.into_iter().zip(entries).map(entry).collect());
         }
         if k == 1 || matches!(self.exploration.selection(learned), Selection::InverseGap { .. }) {
-            return of_independent(&self.exploration, learned, &arms, &scores);
+            return independent_propensities(&self.exploration, learned, &arms, &scores);
         }
         let laws = laws(&self.exploration, learned, &scores)?;
         let standard_error = if laws.iter().all(|law| matches!(law, Law::Point(_))) { 0.0 } else { QUADRATURE_ERROR };

@@ -1,13 +1,13 @@
 //! Saving and loading of semi-bandits.
 
-use super::{Draw, SharedPropensity, Sharing, TopK};
+use super::semi_bandit::{Draw, SharedPropensity, Sharing, TopK};
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, ArmSetState};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::features::Interactions;
-use crate::posterior::{Posterior, UpdateBatch};
+use crate::posterior::{ArmState, Beliefs, Posterior, UpdateBatch};
 use crate::saved_state::{StateHeader, check_count, check_header, header_reader, serde_by_state};
 use crate::validate::check_length;
 use serde::{Deserialize, Serialize};
@@ -50,9 +50,9 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     }
 
     /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
-    pub fn state(&self) -> TopKState<P::Options, P::ArmState, E> {
+    pub fn state(&self) -> TopKState<P, ArmState<P>, E> {
         TopKState {
-            header: StateHeader::of(Self::kind()),
+            header: StateHeader::new(Self::kind()),
             dimension: self.posterior.dimension(),
             options: self.posterior.options().clone(),
             exploration: self.exploration.clone(),
@@ -73,13 +73,13 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// # Errors
     /// A state of another kind or a newer version; lengths that disagree; values that are not finite; precisions that
     /// are not positive; a pinned arm that does not exist.
-    pub fn from_state(state: &TopKState<P::Options, P::ArmState, E>) -> Result<Self> {
+    pub fn from_state(state: &TopKState<P, ArmState<P>, E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         state.exploration.check()?;
         state.shared_propensity.check()?;
         let arms = ArmSet::from_state(&state.arms)?;
         let clock = Clock::load(state.version, state.epoch)?;
-        let mut posterior = P::empty(state.dimension, &state.options)?;
+        let mut posterior = P::Beliefs::empty(state.dimension, &state.options)?;
         let slots = if state.sharing == Sharing::Shared { 1 } else { arms.len() };
         check_count("learned arms", state.learned.len(), slots)?;
         for (index, learned) in state.learned.iter().enumerate() {

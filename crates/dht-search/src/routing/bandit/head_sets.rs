@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use dht_bandits::{
     ArmId, Normalizer, Policy, Request, Thompson,
     features::NormalizerOptions,
-    policy::{ArmFeedback, Featured, Feedback, TopK},
-    posterior::{DiagonalLaplace, DiagonalLaplaceOptions},
+    policy::{ArmFeedback, Feedback, TopK},
+    posterior::DiagonalLaplace,
 };
 use dht_transformer::HeadSet;
 use rand::Rng;
@@ -63,7 +63,7 @@ impl Average {
 
 impl HeadSets {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
-        let laplace = DiagonalLaplaceOptions::default()
+        let laplace = DiagonalLaplace::default()
             .with_prior(setup.settings.head_set_prior.with_precision(setup.settings.head_set_prior_precision))
             .with_prior_weight(setup.settings.head_set_prior_weight);
         let size = HEAD_SET_PYRAMID.with_scalar_arm_feature();
@@ -163,8 +163,8 @@ impl HeadSets {
         let arms: Vec<ArmId> = (0..heads).map(|head| arm(setup, group, head)).collect();
         let wanted = count.saturating_sub(pinned.map_or(0, HeadSet::len));
         let chosen: Vec<usize> = if mode == Mode::Explore {
-            let features = Featured::new(&arms, &contexts, self.heads.dimension())?;
-            let slate = self.heads.select_slate(wanted, &Request::new(&[]).featured(features), rng)?;
+            let request = Request::new(&[]).featured(&arms, &contexts, self.heads.dimension())?;
+            let slate = self.heads.select_slate(wanted, &request, rng)?;
             let head = |chosen: ArmId| arms.iter().position(|arm| *arm == chosen);
             slate.choices().iter().filter_map(|choice| head(choice.arm)).collect()
         } else {

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use dht_bandits::{
-    ArmId, LinUcb, Policy, RidgeOptions, Thompson, Ucb,
+    ArmId, LinUcb, Policy, Ridge, Thompson, Ucb,
     policy::{ArmFeedback, Feedback, TopK},
-    posterior::{DiagonalLaplace, DiagonalLaplaceOptions, TsPrior},
+    posterior::{DiagonalLaplace, TsPrior},
 };
 use dht_transformer::HeadSet;
 use rand::{Rng, RngExt, SeedableRng};
@@ -72,7 +72,7 @@ fn check_depth_bandit(preset: Preset, batches: Batches, exit_of: &dyn Fn(usize) 
     let features_of =
         if tree { preparation(own, Vec::new(), Vec::new()) } else { preparation(Vec::new(), Vec::new(), own) };
     router.prepare(&features_of).unwrap();
-    let mut by_hand = LinUcb::new(168, arms, RidgeOptions::new(1.0), Ucb { alpha: 0.1 }).unwrap();
+    let mut by_hand = LinUcb::new(168, arms, Ridge::new(1.0), Ucb { alpha: 0.1 }).unwrap();
 
     let mut seen = Rows::new();
     let mut previous = None;
@@ -190,7 +190,7 @@ impl Group {
 /// The head-set bandit with the published prior and this λ; heads 0, 3, 5 and 9 are pinned.
 fn head_sets_by_hand(prior_weight: f64) -> TopK<DiagonalLaplace, Thompson> {
     let prior = TsPrior::AsPublished { prior_precision_floor: 1e-3 };
-    let laplace = DiagonalLaplaceOptions::default().with_prior(prior).with_prior_weight(prior_weight);
+    let laplace = DiagonalLaplace::default().with_prior(prior).with_prior_weight(prior_weight);
     let sets = TopK::per_arm(13, 12, laplace, Thompson { alpha: 1.0 }).unwrap();
     sets.with_pinned(&[0, 3, 5, 9].map(ArmId::new)).unwrap()
 }
@@ -212,7 +212,7 @@ fn check_head_bandits(head_set_prior_weight: f64) {
     heads.prepare(&preparation).unwrap();
     let head_features = preparation.arm_features.unwrap().head_sets;
 
-    let ridge = RidgeOptions::new(1.0);
+    let ridge = Ridge::new(1.0);
     let mut counts_by_hand = LinUcb::new(87, 3, ridge, Ucb { alpha: 0.1 }).unwrap();
     let mut sets_by_hand = head_sets_by_hand(head_set_prior_weight);
 

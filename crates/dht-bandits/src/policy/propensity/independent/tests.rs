@@ -1,6 +1,6 @@
-use super::super::law::normal_distribution;
 use super::super::ranks::rank_weights;
 use super::*;
+use crate::policy::propensity::law::normal_distribution;
 use proptest::prelude::*;
 
 fn normals(arms: &[(f64, f64)]) -> Vec<Law> {

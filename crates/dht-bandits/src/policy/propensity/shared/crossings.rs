@@ -46,7 +46,7 @@ const NOWHERE: f64 = -1e300;
 
 impl Crossings {
     /// Creates the crossings of arms with positive slopes; the others are left out.
-    fn of(slopes: impl ExactSizeIterator<Item = f64>) -> Self {
+    fn from_slopes(slopes: impl ExactSizeIterator<Item = f64>) -> Self {
         let padded = slopes.len().next_multiple_of(LANES);
         let (mut inverse, mut offset) = (vec![0.0; padded], vec![NOWHERE; padded]);
         for (index, slope) in slopes.enumerate().filter(|(_, slope)| *slope > 0.0) {
@@ -71,8 +71,8 @@ impl Crossings {
 impl Direction {
     pub(super) fn new(arm: usize, slopes: Vec<f64>, u: Vec<f64>) -> Self {
         let (mine, is_above) = (slopes[arm], slopes.iter().any(|slope| *slope > slopes[arm]));
-        let below = Crossings::of(slopes.iter().map(|slope| mine - slope));
-        let above = is_above.then(|| Crossings::of(slopes.iter().map(|slope| slope - mine)));
+        let below = Crossings::from_slopes(slopes.iter().map(|slope| mine - slope));
+        let above = is_above.then(|| Crossings::from_slopes(slopes.iter().map(|slope| slope - mine)));
         let level = (0..slopes.len()).filter(|other| *other != arm && slopes[*other] == mine).collect();
         Self { u, slopes, below, above, level }
     }

@@ -1,7 +1,15 @@
 //! Arms of a shared model in the smallest number of coordinates, and the direction of the lines for each.
 
 use super::crossings::Direction;
-use super::{SharedDraw, dot};
+
+/// Arms of a shared model.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedDraw {
+    /// Means m, one per arm.
+    pub(crate) means: Vec<f64>,
+    /// Rows g, shape (arms, d), row-major: a draw's deviation from m is g·z.
+    pub(crate) rows: Vec<f64>,
+}
 
 /// Largest number of steps in the search for a direction.
 const STEPS: usize = 400;
@@ -93,4 +101,8 @@ impl Lines {
         }
         Direction::new(arm, (0..count).map(|other| dot(self.row(other), &u)).collect(), u)
     }
+}
+
+pub(super) fn dot(left: &[f64], right: &[f64]) -> f64 {
+    left.iter().zip(right).map(|(a, b)| a * b).sum()
 }

@@ -1,18 +1,15 @@
-//! Environments for slates: a cascade and independent clicks.
+//! Environments for slates with a known best slate: a cascade and independent clicks.
 
-use crate::arm::ArmId;
-use crate::error::Result;
-use crate::policy::{Featured, Feedback, Request, Slate};
-use crate::posterior::sigmoid;
-use crate::validate::{check_length, check_parameter};
+use dht_bandits::{
+    ArmId, Policy, Request, Result,
+    policy::{Feedback, Slate},
+    posterior::sigmoid,
+};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
 /// Source of candidates and feedback with a known best slate.
 pub trait SlateEnvironment {
-    /// The length of a candidate's context.
-    fn dimension(&self) -> usize;
-
     /// Number of arms in a slate.
     fn positions(&self) -> usize;
 
@@ -20,9 +17,6 @@ pub trait SlateEnvironment {
     fn advance(&mut self, rng: &mut dyn Rng);
 
     /// Request of this round: its candidates.
-    ///
-    /// # Errors
-    /// Features that are not finite.
     fn request(&self) -> Result<Request<'_>>;
 
     /// Expected regret of a slate: the value of the best slate less its own.
@@ -44,21 +38,9 @@ pub struct CascadeEnvironment {
 
 impl CascadeEnvironment {
     /// Creates a cascade with L = `items`, K = `positions`, p = `attractive`, Δ = `gap`.
-    ///
-    /// # Errors
-    /// No item or more than 16,777,216; more positions than items; probabilities outside [0, 1].
-    pub fn new(items: usize, positions: usize, attractive: f64, gap: f64) -> Result<Self> {
-        check_length("items", items)?;
-        check_parameter(
-            "positions",
-            positions as f64,
-            positions >= 1 && positions <= items,
-            "from 1 to the number of items",
-        )?;
-        check_parameter("attractive", attractive, (0.0..=1.0).contains(&attractive), "in [0, 1]")?;
-        check_parameter("gap", gap, (0.0..=attractive).contains(&gap), "in [0, p]")?;
+    pub fn new(items: usize, positions: usize, attractive: f64, gap: f64) -> Self {
         let items = (0..items as u64).map(ArmId::new).collect();
-        Ok(Self { items, positions, attractive, other: attractive - gap })
+        Self { items, positions, attractive, other: attractive - gap }
     }
 
     fn attraction(&self, arm: ArmId) -> f64 {
@@ -67,10 +49,6 @@ impl CascadeEnvironment {
 }
 
 impl SlateEnvironment for CascadeEnvironment {
-    fn dimension(&self) -> usize {
-        1
-    }
-
     fn positions(&self) -> usize {
         self.positions
     }
@@ -103,7 +81,8 @@ pub struct ClickEnvironment {
     embeddings: Vec<f64>,
     scale: Vec<f64>,
     shift: f64,
-    features: Vec<f64>,
+    /// Features of this round, row-major, items × (dimension + 1), the last column 1. They may be normalised in place.
+    pub features: Vec<f64>,
     clicks: Vec<f64>,
     best: f64,
 }
@@ -112,20 +91,7 @@ impl ClickEnvironment {
     /// Creates an environment of `items` items with embeddings of length `dimension`, and `positions` positions.
     /// `spread` is the ratio of the largest feature's scale to the smallest's. At 1 features are clean; above 1 each is
     /// also shifted by three of its scales.
-    ///
-    /// # Errors
-    /// More positions than items; no item or no dimension; more than 16,777,216 values; a spread below 1.
-    pub fn new(items: usize, positions: usize, dimension: usize, spread: f64, rng: &mut dyn Rng) -> Result<Self> {
-        check_length("dimension", dimension)?;
-        check_length("items", items)?;
-        check_length("dimension × items", dimension * items)?;
-        check_parameter(
-            "positions",
-            positions as f64,
-            positions >= 1 && positions <= items,
-            "from 1 to the number of items",
-        )?;
-        check_parameter("spread", spread, spread >= 1.0, "at least 1")?;
+    pub fn new(items: usize, positions: usize, dimension: usize, spread: f64, rng: &mut dyn Rng) -> Self {
         let mut normals = |count: usize| -> Vec<f64> { (0..count).map(|_| StandardNormal.sample(rng)).collect() };
         let mut theta = normals(dimension);
         let length = theta.iter().map(|value| value * value).sum::<f64>().sqrt();
@@ -136,20 +102,11 @@ impl ClickEnvironment {
         let shift = if spread > 1.0 { 3.0 } else { 0.0 };
         let (features, clicks) = (vec![0.0; items * (dimension + 1)], vec![0.0; items]);
         let items = (0..items as u64).map(ArmId::new).collect();
-        Ok(Self { items, positions, theta, embeddings, scale, shift, features, clicks, best: 0.0 })
-    }
-
-    /// Features of this round, to be normalised in place: row-major, items × (dimension + 1), the last column 1.
-    pub fn features_mut(&mut self) -> &mut [f64] {
-        &mut self.features
+        Self { items, positions, theta, embeddings, scale, shift, features, clicks, best: 0.0 }
     }
 }
 
 impl SlateEnvironment for ClickEnvironment {
-    fn dimension(&self) -> usize {
-        self.theta.len() + 1
-    }
-
     fn positions(&self) -> usize {
         self.positions
     }
@@ -174,7 +131,7 @@ impl SlateEnvironment for ClickEnvironment {
     }
 
     fn request(&self) -> Result<Request<'_>> {
-        Ok(Request::new(&[]).featured(Featured::new(&self.items, &self.features, self.theta.len() + 1)?))
+        Request::new(&[]).featured(&self.items, &self.features, self.theta.len() + 1)
     }
 
     fn regret(&self, slate: &Slate) -> f64 {
@@ -190,4 +147,25 @@ impl SlateEnvironment for ClickEnvironment {
                 .map(|choice| Feedback::from(rng.random::<f64>() < self.clicks[choice.arm.number() as usize])),
         );
     }
+}
+
+/// Runs a semi-bandit, which learns after each round. Returns its total regret.
+///
+/// # Errors
+/// Errors of the policy.
+pub fn total_regret(
+    policy: &mut dyn Policy,
+    environment: &mut dyn SlateEnvironment,
+    rounds: usize,
+    rng: &mut dyn Rng,
+) -> Result<f64> {
+    let (mut slate, mut seen, mut regret) = (Slate::default(), Vec::new(), 0.0);
+    for _ in 0..rounds {
+        environment.advance(rng);
+        policy.select_slate(environment.positions(), &environment.request()?, rng, &mut slate)?;
+        environment.feedback(&slate, rng, &mut seen);
+        policy.learn_slate(&slate, &seen)?;
+        regret += environment.regret(&slate);
+    }
+    Ok(regret)
 }

@@ -7,27 +7,23 @@ use super::{AnyRule, PolicyKind, PolicySettings};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::features::Interactions;
-use crate::policy::drift::{AnyDetector, ResetOnChange, SlidingWindow};
 use crate::policy::forward::chooses_as;
 use crate::policy::{
-    BetaThompson, ContextFree, Decision, Disjoint, Hybrid, HybridOptions, Observation, Policy, SlatePolicy, TopK, Ucb1,
-    Uniform,
+    BetaThompson, ContextFree, Decision, Disjoint, Feedback, Hybrid, Observation, Policy, Slate, TopK, Ucb1, Uniform,
 };
-use crate::posterior::{
-    DecayClock, DiagonalLaplace, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, FullLaplace,
-    FullLaplaceOptions, NormalInverseGamma, NormalInverseGammaOptions, Ridge, RidgeOptions, TsPrior,
-};
+use crate::policy::{ResetOnChange, SlidingWindow};
+use crate::posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Ridge, TsPrior};
 use crate::validate::check_memory;
 use serde::{Deserialize, Serialize};
 
-/// Policy of one of these kinds.
+/// Policy that settings can name, one variant for each kind.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Kind {
+pub(super) enum NamedPolicy {
     Linear(Disjoint<Ridge, FlooredRule>),
     LinearClock(Disjoint<DiscountedRidge, FlooredRule>),
     LinearWindow(SlidingWindow<FlooredRule>),
-    LinearReset(ResetOnChange<Ridge, FlooredRule, AnyDetector>),
+    LinearReset(ResetOnChange<Ridge, FlooredRule>),
     LinearNoise(Disjoint<NormalInverseGamma, FlooredRule>),
     Logistic(Disjoint<FullLaplace, FlooredRule>),
     DiagonalLogistic(Disjoint<DiagonalLaplace, FlooredRule>),
@@ -42,44 +38,42 @@ pub(super) enum Kind {
     Uniform(Uniform),
 }
 
-fn no_slates() -> Error {
-    Error::Settings { problem: "kind: expected a shared or a top-k one, for slates".to_owned() }
-}
-
 fn no_epochs() -> Error {
     Error::Settings { problem: "kind: uniform draws learn nothing, so that no decision expires".to_owned() }
 }
 
-impl Kind {
+impl NamedPolicy {
     pub(super) fn new(settings: &PolicySettings) -> Result<Self> {
         let PolicySettings { kind, arms, prior_precision, decay, .. } = *settings;
         let (d, features) = (settings.scaled_dimension(), settings.features);
         let products = settings.products()?;
         let both = products.as_ref().map_or(d.saturating_add(features), Interactions::dimension);
         let rule = || settings.floored_rule();
-        let ridge = RidgeOptions { prior_precision, forgetting: decay, keep_information: false };
-        let noise = NormalInverseGammaOptions { prior_precision, ..NormalInverseGammaOptions::default() };
-        let full = FullLaplaceOptions { prior_precision };
+        let ridge = Ridge { prior_precision, forgetting: decay, keep_information: false };
+        let noise = NormalInverseGamma { prior_precision, ..NormalInverseGamma::default() };
+        let full = FullLaplace { prior_precision };
         let diagonal =
-            DiagonalLaplaceOptions::default().with_prior(TsPrior::Gaussian { prior_precision }).with_forgetting(decay);
-        let hybrid = HybridOptions { prior_precision, shared_prior_precision: settings.shared_prior_precision };
+            DiagonalLaplace::default().with_prior(TsPrior::Gaussian { prior_precision }).with_forgetting(decay);
         Ok(match kind {
             PolicyKind::Linear => {
                 let stationary = || Disjoint::new(d, arms, ridge, rule()?);
                 match (settings.clock, settings.window, settings.reset) {
                     (Some(clock), ..) => {
-                        let options = DiscountedRidgeOptions { prior_precision, forgetting: decay, clock };
+                        let options = DiscountedRidge { prior_precision, forgetting: decay, clock };
                         Self::LinearClock(Disjoint::new(d, arms, options, rule()?)?)
                     }
                     (_, Some(length), _) => Self::LinearWindow(SlidingWindow::new(stationary()?, length)?),
-                    (.., Some(test)) => Self::LinearReset(ResetOnChange::new(stationary()?, AnyDetector::new(test)?)),
+                    (.., Some(test)) => Self::LinearReset(ResetOnChange::new(stationary()?, test)?),
                     _ => Self::Linear(stationary()?),
                 }
             }
             PolicyKind::LinearNoise => Self::LinearNoise(Disjoint::new(d, arms, noise, rule()?)?),
             PolicyKind::Logistic => Self::Logistic(Disjoint::new(d, arms, full, rule()?)?),
             PolicyKind::DiagonalLogistic => Self::DiagonalLogistic(Disjoint::new(d, arms, diagonal, rule()?)?),
-            PolicyKind::Hybrid => Self::Hybrid(Hybrid::new(d, features, arms, hybrid, rule()?)?),
+            PolicyKind::Hybrid => {
+                let hybrid = Hybrid::new(d, features, arms, prior_precision, rule()?)?;
+                Self::Hybrid(hybrid.with_shared_prior_precision(settings.shared_prior_precision)?)
+            }
             PolicyKind::TopKLinear => {
                 Self::TopKLinear(multiplied(TopK::per_arm(both, arms, ridge, rule()?)?, products)?)
             }
@@ -117,16 +111,6 @@ impl Kind {
                 | Self::SharedLogistic(_)
                 | Self::SharedDiagonalLogistic(_)
         )
-    }
-
-    /// Returns the policy as a policy of slates.
-    pub(super) fn slates(&self) -> Result<&dyn SlatePolicy> {
-        self.inside().slates().ok_or_else(no_slates)
-    }
-
-    /// Returns the policy as a policy of slates, for learning; [`slates`](Self::slates) is the read-only form.
-    pub(super) fn slates_mut(&mut self) -> Result<&mut dyn SlatePolicy> {
-        self.inside_mut().slates_mut().ok_or_else(no_slates)
     }
 
     fn inside(&self) -> &dyn Configured {
@@ -245,7 +229,7 @@ impl Kind {
     }
 }
 
-impl Policy for Kind {
+impl Policy for NamedPolicy {
     fn dimension(&self) -> usize {
         self.inside().dimension()
     }
@@ -262,6 +246,10 @@ impl Policy for Kind {
 
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         self.inside_mut().learn(decision, reward)
+    }
+
+    fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
+        self.inside_mut().learn_slate(slate, feedback)
     }
 
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {

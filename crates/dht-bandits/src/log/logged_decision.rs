@@ -1,0 +1,184 @@
+//! Rows of logged decisions, and their checks.
+
+use crate::arm::ArmId;
+use crate::error::{Error, Number, Result};
+use crate::policy::{QUADRATURE_ERROR, Request};
+use crate::validate::{check_bounded, check_context, check_parameter, first_double};
+use serde::{Deserialize, Serialize};
+
+/// Row of a log: a decision, its propensity, and its reward.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoggedDecision {
+    /// The context.
+    pub context: Vec<f64>,
+    /// Chosen arm.
+    pub arm: ArmId,
+    /// Probability with which the logging policy chose the arm, in (0, 1]; `None` if unknown. Estimators that need it
+    /// refuse the row by its number ([`Error::NoPropensity`]); the direct method does not.
+    pub propensity: Option<f64>,
+    /// The reward.
+    pub reward: f64,
+    /// Available arms; `None` for every arm of the evaluated policy.
+    #[serde(default)]
+    pub available: Option<Vec<ArmId>>,
+    /// Logging policy's probability of each arm, if the log holds all of them.
+    #[serde(default)]
+    pub probabilities: Option<Vec<(ArmId, f64)>>,
+    /// Features of the available arms, a row of equal length for each, in their order; `None` if arms have no features.
+    #[serde(default)]
+    pub features: Option<Vec<f64>>,
+    /// Probability with which the log leaves out a row like this one, in [0, 1). A service that stores every tenth
+    /// event without a reward writes .9 for these, and 0 for events with rewards. The row counts 1/(1 − p) times.
+    #[serde(default)]
+    pub drop_probability: f64,
+    /// Standard error of an estimated propensity ([`Choice::propensity_error`](crate::Choice::propensity_error)); 0 if
+    /// it is exact. Estimates of policies do not include it.
+    #[serde(default)]
+    pub propensity_error: f64,
+}
+
+impl LoggedDecision {
+    /// Creates a row without the probabilities of the other arms; the propensity of the chosen arm may also be unknown.
+    pub fn new(context: Vec<f64>, arm: ArmId, propensity: impl Into<Option<f64>>, reward: f64) -> Self {
+        Self { context, arm, propensity: propensity.into(), reward, ..Self::default() }
+    }
+
+    /// Number of times that the row counts: 1/(1 − p), p its [drop probability](Self::drop_probability).
+    pub fn row_weight(&self) -> f64 {
+        1.0 / (1.0 - self.drop_probability)
+    }
+
+    /// Request of this row: the context, and the available arms with their features.
+    ///
+    /// # Errors
+    /// Features without available arms; a number of features that is not a multiple of the number of arms; a feature
+    /// that is not finite.
+    pub fn request(&self) -> Result<Request<'_>> {
+        request_of(&self.context, self.available.as_deref(), self.features.as_deref())
+    }
+
+    /// Features of an arm; `None` if arms have no features, or this arm was not available.
+    pub fn features_of(&self, arm: ArmId) -> Option<&[f64]> {
+        let (arms, features) = (self.available.as_ref()?, self.features.as_ref()?);
+        let position = arms.iter().position(|other| *other == arm)?;
+        features.chunks_exact((features.len() / arms.len()).max(1)).nth(position)
+    }
+
+    /// Refuses rows from which no estimate can be computed.
+    ///
+    /// # Errors
+    /// A propensity outside (0, 1]; a drop probability outside [0, 1); a reward or context that is not finite or beyond
+    /// ±1e100. Probabilities that are negative, do not sum to 1 within 1e-6 per arm, or contradict the available arms
+    /// or the propensity (by more than 1e-6; for an estimate, by six standard errors of both). Features that
+    /// [`request`](Self::request) refuses, or beyond ±1e100.
+    pub fn check(&self, round: usize) -> Result<()> {
+        check_logged_propensity(round, self.propensity)?;
+        let inside = |source| Error::InRound { round, source: Box::new(source) };
+        check_drop_probability(self.drop_probability).map_err(inside)?;
+        let error = self.propensity_error;
+        check_parameter("propensity error", error, (0.0..=1.0).contains(&error), "from 0 to 1").map_err(inside)?;
+        check_bounded("reward", self.reward).map_err(inside)?;
+        check_context(&self.context).map_err(inside)?;
+        if self.available.as_ref().is_some_and(|arms| !arms.contains(&self.arm)) {
+            return Err(inside(Error::UnknownArm { arm: self.arm }));
+        }
+        if let Some(features) = &self.features {
+            self.request().map_err(inside)?;
+            check_context(features).map_err(inside)?;
+            if let Some(arm) = first_double(self.available.as_deref().unwrap_or_default(), |arm| *arm) {
+                return Err(inside(Error::DuplicateArm { arm }));
+            }
+        }
+        if let Some(probabilities) = &self.probabilities {
+            check_distribution("the logging policy", probabilities).map_err(inside)?;
+            if let Some((arm, p)) = self.available.as_deref().and_then(|arms| unavailable(arms, probabilities)) {
+                let problem = format!("{arm} has {}, but could not be chosen", Number(*p));
+                return Err(inside(Error::NotADistribution { what: "the logging policy", problem }));
+            }
+            let logged = probabilities.iter().find(|(arm, _)| *arm == self.arm).map_or(0.0, |entry| entry.1);
+            if let Some(propensity) = self.propensity
+                && (logged - propensity).abs() > propensity_tolerance(self.propensity_error)
+            {
+                let (logged, propensity) = (Number(logged), Number(propensity));
+                let problem = format!("{} has {logged}, but its propensity is {propensity}", self.arm);
+                return Err(inside(Error::NotADistribution { what: "the logging policy", problem }));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Creates the request of a row: a context, and the available arms with their features.
+pub(super) fn request_of<'a>(
+    context: &'a [f64],
+    available: Option<&'a [ArmId]>,
+    features: Option<&'a [f64]>,
+) -> Result<Request<'a>> {
+    let request = Request::new(context);
+    match (available, features) {
+        (None, None) => Ok(request),
+        (Some(arms), None) => Ok(request.only(arms)),
+        (Some(arms), Some(features)) => {
+            let width = features.len() / arms.len().max(1);
+            request.featured(arms, features, width)
+        }
+        (None, Some(features)) => {
+            Err(Error::Dimension { what: "features without available arms", expected: 0, got: features.len() })
+        }
+    }
+}
+
+/// Refuses a propensity outside (0, 1].
+pub(crate) fn check_logged_propensity(round: usize, propensity: Option<f64>) -> Result<()> {
+    match propensity {
+        Some(propensity) if !(propensity > 0.0 && propensity <= 1.0) => Err(Error::Propensity { round, propensity }),
+        _ => Ok(()),
+    }
+}
+
+/// Tolerance between a propensity and the same arm's entry among all probabilities. If the propensity is an estimate
+/// with a stated standard error, the entry is an average over 2,048 lines, with a standard error of at most about .002.
+fn propensity_tolerance(error: f64) -> f64 {
+    if error > QUADRATURE_ERROR { 1e-6 + 6.0 * (error + 0.002) } else { 1e-6 }
+}
+
+/// First arm with a positive probability that is not available.
+fn unavailable<'a>(arms: &[ArmId], probabilities: &'a [(ArmId, f64)]) -> Option<&'a (ArmId, f64)> {
+    let mut sorted = Vec::new();
+    if arms.len() > 32 {
+        sorted.extend_from_slice(arms);
+        sorted.sort_unstable();
+    }
+    let available = |position: usize, arm: &ArmId| {
+        // Most logs list both in the same order.
+        arms.get(position) == Some(arm)
+            || if sorted.is_empty() { arms.contains(arm) } else { sorted.binary_search(arm).is_ok() }
+    };
+    let positive = probabilities.iter().enumerate().filter(|(_, (_, probability))| *probability > 0.0);
+    positive.filter(|(position, (arm, _))| !available(*position, arm)).map(|(_, entry)| entry).next()
+}
+
+/// Refuses a probability outside [0, 1), or so close to 1 that a row would count for more than 1e12.
+pub(crate) fn check_drop_probability(probability: f64) -> Result<()> {
+    let fits = (0.0..=1.0 - 1e-12).contains(&probability);
+    check_parameter("drop probability", probability, fits, "from 0 to 1 - 1e-12")
+}
+
+/// Refuses probabilities that are negative, do not sum to 1 within 1e-6 per arm, or hold an arm twice. Logs round each
+/// probability separately, so the error of the sum grows with their number.
+pub(crate) fn check_distribution(what: &'static str, probabilities: &[(ArmId, f64)]) -> Result<()> {
+    let refuse = |problem| Err(Error::NotADistribution { what, problem });
+    if probabilities.is_empty() {
+        return refuse("there are none, expected one for each arm".to_owned());
+    }
+    if let Some((arm, probability)) = probabilities.iter().find(|(_, p)| !(0.0..=1.0 + 1e-9).contains(p)) {
+        return refuse(format!("{arm} has {}", Number(*probability)));
+    }
+    if let Some(arm) = first_double(probabilities, |(arm, _)| *arm) {
+        return Err(Error::DuplicateArm { arm });
+    }
+    let sum: f64 = probabilities.iter().map(|(_, probability)| probability).sum();
+    let tolerance = 1e-6 * probabilities.len() as f64;
+    if (sum - 1.0).abs() <= tolerance { Ok(()) } else { refuse(format!("they sum to {}", Number(sum))) }
+}

@@ -1,0 +1,235 @@
+//! Policy whose kind comes from settings.
+
+use super::rule::AnyRule;
+use super::settings::NormaliserSettings;
+use super::settings::PolicySettings;
+
+use crate::arm::ArmId;
+use crate::clock::Forgetting;
+use crate::error::{Error, Result};
+use crate::features::NormalizerOptions;
+use crate::policy::forward::{changes_arms_as, reports_as};
+use crate::policy::{Actions, Choice, Decision, Feedback, Normalised, Observation, Policy, Propensity, Request, Slate};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::named_policy::NamedPolicy;
+use super::rule::FlooredRule;
+
+/// Policy whose kind, exploration and scaling come from [`PolicySettings`].
+///
+/// Serialised, it is one file: a header with the format's version, the settings, and the learned state. With the
+/// feature `settings` policies are read and written as JSON, and settings are read from TOML and JSON.
+///
+/// ```
+/// use dht_bandits::policy::{AnyPolicy, AnyRule, PolicyKind, PolicySettings};
+/// use dht_bandits::{Policy, Request, Thompson};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let rule = AnyRule::Thompson(Thompson { alpha: 0.3 });
+/// let settings = PolicySettings::new(PolicyKind::Linear, 2, 3, Some(rule));
+/// let mut rng = ChaCha8Rng::seed_from_u64(settings.seed);
+/// let mut policy = AnyPolicy::new(settings)?;
+/// let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
+/// policy.learn(&decision, 1.0)?;
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct AnyPolicy {
+    pub(super) settings: PolicySettings,
+    pub(super) policy: Wrapped,
+}
+
+/// Policy with or without a scaling.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Wrapped {
+    Plain(NamedPolicy),
+    Normalised(Normalised<NamedPolicy>),
+}
+
+impl AnyPolicy {
+    /// Creates an untrained policy.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: settings that the kind lacks or does not use; a value out of its range.
+    pub fn new(settings: PolicySettings) -> Result<Self> {
+        let settings = settings.resolved()?;
+        settings.check()?;
+        let kind = NamedPolicy::new(&settings)?;
+        let policy = match settings.normaliser {
+            None => Wrapped::Plain(kind),
+            Some(NormaliserSettings { warm_up, bias, floor, clip, rewards }) => {
+                let features = if kind.joins_features() { settings.features } else { 0 };
+                let options = NormalizerOptions { floor, clip, forgetting: Forgetting::NONE };
+                let raw = settings.dimension;
+                let scaled = Normalised::with_features(kind, raw, features, options, warm_up, bias)?;
+                Wrapped::Normalised(if rewards { scaled.with_scaled_rewards()? } else { scaled })
+            }
+        };
+        Ok(Self { settings, policy })
+    }
+
+    /// Settings of the policy; for `kind = "auto"`, the settings that it was resolved to.
+    pub fn settings(&self) -> &PolicySettings {
+        &self.settings
+    }
+
+    /// Replaces the exploration of a policy in service by another α or ε, or another rule; its learned state stays.
+    /// [`settings`](Self::settings) returns the new rule from now on.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: uniform draws, which have no rule; a rule without contexts for a policy with contexts and
+    /// the reverse; UCB1 for Beta-Thompson sampling and the reverse. A setting out of its range. The policy is
+    /// unchanged then.
+    pub fn set_exploration(&mut self, exploration: AnyRule) -> Result<()> {
+        let floor = self.settings.floor;
+        self.kind_mut().set_exploration(FlooredRule { rule: exploration, floor })?;
+        self.settings.exploration = Some(exploration);
+        Ok(())
+    }
+
+    /// Number of resets after a detected change; `None` without `reset` in the settings.
+    pub fn resets(&self) -> Option<u64> {
+        match self.kind() {
+            NamedPolicy::LinearReset(policy) => Some(policy.resets()),
+            _ => None,
+        }
+    }
+
+    /// Lets time elapse for all arms if `clock = "time"`: the weight of evidence is multiplied by γ^`time`. O(1).
+    /// Rewards that wait for a scaling count as new when it is frozen.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: other settings. A time that is negative or not finite; a clock beyond 2⁵².
+    pub fn elapse(&mut self, time: f64) -> Result<()> {
+        self.kind_mut().elapse(time)
+    }
+
+    /// Checks the lengths of context and features separately: weights over both would otherwise multiply a feature as a
+    /// part of the context, or the reverse.
+    fn check_lengths(&self, request: &Request<'_>) -> Result<()> {
+        let PolicySettings { dimension, features, .. } = self.settings;
+        let joins = self.kind().joins_features();
+        match request.actions {
+            Actions::Featured(featured) if features > 0 || joins => {
+                let (expected, got) = (features, featured.width());
+                if got != expected {
+                    return Err(Error::Dimension { what: "features of an arm", expected, got });
+                }
+            }
+            _ if features > 0 && joins => return Err(Error::NeedsFeatures { width: features }),
+            _ => return Ok(()),
+        }
+        let (expected, got) = (dimension, request.context.len());
+        if got == expected { Ok(()) } else { Err(Error::Dimension { what: "context", expected, got }) }
+    }
+
+    fn inside(&self) -> &dyn Policy {
+        match &self.policy {
+            Wrapped::Plain(policy) => policy,
+            Wrapped::Normalised(policy) => policy,
+        }
+    }
+
+    pub(super) fn kind_mut(&mut self) -> &mut NamedPolicy {
+        match &mut self.policy {
+            Wrapped::Plain(kind) => kind,
+            Wrapped::Normalised(policy) => policy.inner_mut(),
+        }
+    }
+}
+
+impl Policy for AnyPolicy {
+    reports_as!(self => self.inside());
+    changes_arms_as!(self => self.kind_mut());
+
+    /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
+    ///
+    /// Linear and logistic kinds, top-k and shared ones learn them as
+    /// [`Disjoint::learn_batch`](super::Disjoint::learn_batch) does. The others, and all until their scaling is frozen,
+    /// learn them one by one on a copy of the policy. A test of `reset` uses those of weight 1.
+    ///
+    /// # Errors
+    /// Errors of [`learn`](Policy::learn), for the first observation that is refused.
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        match &mut self.policy {
+            Wrapped::Plain(kind) => Policy::learn_batch(kind, observations),
+            Wrapped::Normalised(policy) => {
+                check_copy_of_warm_up(policy)?;
+                policy.learn_batch(observations)
+            }
+        }
+    }
+
+    fn dimension(&self) -> usize {
+        self.settings.dimension
+    }
+
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        self.check_lengths(request)?;
+        self.inside().select(request, rng)
+    }
+
+    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
+        self.check_lengths(request)?;
+        self.inside().decide(request, rng)
+    }
+
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        self.check_lengths(request)?;
+        self.inside().propensities(request)
+    }
+
+    fn select_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng, slate: &mut Slate) -> Result<()> {
+        slate.clear();
+        self.check_lengths(request)?;
+        self.inside().select_slate(k, request, rng, slate)
+    }
+
+    fn decide_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Slate> {
+        self.check_lengths(request)?;
+        self.inside().decide_slate(k, request, rng)
+    }
+
+    fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        self.check_lengths(request)?;
+        self.inside().slate_propensities(k, request)
+    }
+
+    fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
+        match &mut self.policy {
+            Wrapped::Plain(kind) => kind.learn_slate(slate, feedback),
+            Wrapped::Normalised(policy) => policy.learn_slate(slate, feedback),
+        }
+    }
+
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        match &mut self.policy {
+            Wrapped::Plain(policy) => policy.update(arm, context, reward, weight),
+            Wrapped::Normalised(policy) => {
+                check_copy_of_warm_up(policy)?;
+                policy.update(arm, context, reward, weight)
+            }
+        }
+    }
+
+    fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
+        self.inside().check_update(arm, context, reward, weight)
+    }
+
+    fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
+        match &mut self.policy {
+            Wrapped::Plain(policy) => policy.learn(decision, reward),
+            Wrapped::Normalised(policy) => {
+                check_copy_of_warm_up(policy)?;
+                policy.learn(decision, reward)
+            }
+        }
+    }
+}
+
+/// Refuses a warm-up whose end, which is learned on a copy, needs memory that cannot be allocated.
+fn check_copy_of_warm_up(policy: &Normalised<NamedPolicy>) -> Result<()> {
+    if policy.normalizer().is_frozen() { Ok(()) } else { policy.inner().check_copy() }
+}

@@ -1,0 +1,327 @@
+//! Policy whose arms share nothing.
+
+use crate::arm::ArmId;
+use crate::arm_set::{ArmSet, SlotSpace, Slots};
+use crate::clock::{Clock, check_epoch};
+use crate::error::Result;
+use crate::exploration::{Exploration, Thompson, Ucb};
+use crate::gaussian::Score;
+use crate::policy::choose::{Chosen, ScoredArms, choose, drawn_value};
+use crate::policy::forward::manages_arms;
+use crate::policy::propensity::independent_propensities;
+use crate::policy::{Actions, Choice, Decision, Observation, Policy, Propensity, QUADRATURE_ERROR, Request};
+use crate::posterior::{Beliefs, FullLaplace, Posterior, Ridge, Sample, UpdateBatch, copy_of_slot};
+use crate::validate::{check_finite, check_weight};
+use rand::Rng;
+
+/// Policy whose arms share nothing: a [`Posterior`] of each arm's weights, and an [`Exploration`] rule.
+///
+/// `select` computes one score per available arm in O(d²), or O(d) with a diagonal precision, and does not allocate (up
+/// to 1,024 arms, or with every arm available). `update` costs O(d²), or O(d), for one arm and does not allocate.
+///
+/// ```
+/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut policy = LinUcb::new(2, 3, Ridge::new(1.0), Ucb { alpha: 0.5 })?;
+/// let context = [1.0, 0.2];
+/// let decision = policy.decide(&Request::new(&context), &mut rng)?; // keep it while the reward is on its way
+/// policy.learn(&decision, 1.0)?;
+/// assert!(policy.score(decision.arm(), &context)?.mean > 0.0);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Disjoint<P: Posterior, E: Exploration> {
+    pub(super) arms: ArmSet,
+    pub(super) posterior: P::Beliefs,
+    pub(super) exploration: E,
+    pub(super) clock: Clock,
+    pub(super) update_batch: UpdateBatch,
+}
+
+impl<P: Posterior, E: Exploration> Disjoint<P, E> {
+    /// Creates a policy with the arms 0 to `arms` − 1, each with the prior.
+    ///
+    /// # Errors
+    /// A dimension of zero or above 65,536 (16,777,216 with a diagonal precision); more than 16,777,216 arms; a setting
+    /// out of its range; [`Error::Memory`](crate::Error::Memory): more memory than there is, or than 1 TiB.
+    pub fn new(dimension: usize, arms: usize, options: P, exploration: E) -> Result<Self> {
+        exploration.check()?;
+        let mut posterior = P::Beliefs::empty(dimension, &options)?;
+        let (set, update_batch) = (ArmSet::new(arms)?, UpdateBatch::default());
+        posterior.reserve(arms)?;
+        (0..arms).for_each(|_| posterior.push_prior());
+        Ok(Self { arms: set, posterior, exploration, clock: Clock::default(), update_batch })
+    }
+
+    /// Assembles a policy from its arms, their learned state and the clock.
+    pub(crate) fn from_parts(arms: ArmSet, posterior: P::Beliefs, exploration: E, clock: Clock) -> Self {
+        Self { arms, posterior, exploration, clock, update_batch: UpdateBatch::default() }
+    }
+
+    /// Returns the arms, their learned state, and the clock.
+    pub(crate) fn into_parts(self) -> (ArmSet, P::Beliefs, Clock) {
+        (self.arms, self.posterior, self.clock)
+    }
+
+    /// Settings of the posterior.
+    pub fn options(&self) -> &P {
+        self.posterior.options()
+    }
+
+    /// Exploration rule.
+    pub fn exploration(&self) -> &E {
+        &self.exploration
+    }
+
+    /// Replaces the exploration rule: α and ε are settings, not learned state.
+    ///
+    /// # Errors
+    /// A setting out of its range.
+    pub fn set_exploration(&mut self, exploration: E) -> Result<()> {
+        exploration.check()?;
+        self.exploration = exploration;
+        Ok(())
+    }
+
+    /// Replaces the posterior of `to` by that of `from`.
+    ///
+    /// # Errors
+    /// Either is unknown or removed.
+    pub fn warm_start(&mut self, to: ArmId, from: ArmId) -> Result<()> {
+        let (from, to) = (self.arms.slot(from)?, self.arms.slot(to)?);
+        self.posterior.copy(from, to);
+        Ok(())
+    }
+
+    fn reserve_arm(&mut self, _like: Option<usize>) -> Result<()> {
+        self.posterior.reserve(1)
+    }
+
+    fn push_arm(&mut self, _arm: ArmId, like: Option<usize>) {
+        match like {
+            Some(slot) => self.posterior.push_copy(slot),
+            None => self.posterior.push_prior(),
+        }
+    }
+
+    fn remove_slot(&mut self, _arm: ArmId, slot: usize) {
+        self.posterior.swap_remove(slot);
+    }
+
+    /// Mean and width of one arm.
+    ///
+    /// # Errors
+    /// A context of the wrong length or not finite; an unknown or removed arm; a score that overflows.
+    pub fn score(&self, arm: ArmId, context: &[f64]) -> Result<Score> {
+        check_finite("context", context, self.dimension())?;
+        self.posterior.score(self.arms.slot(arm)?, context).checked()
+    }
+
+    /// Appends mean and width of each available arm to `out`, in the order of [`ArmSet::iter`]; after an error `out` is
+    /// unchanged.
+    ///
+    /// # Errors
+    /// Errors of [`select`](Self::select).
+    pub fn scores(&self, request: &Request<'_>, out: &mut Vec<(ArmId, Score)>) -> Result<()> {
+        let context = request.context;
+        check_finite("context", context, self.dimension())?;
+        let mut space = SlotSpace::default();
+        let slots = self.arms.resolve(request.actions.available(), &mut space)?;
+        let before = out.len();
+        self.posterior.fold(slots, context, (), |(), slot, score| out.push((self.arms.id(slot), score)));
+        let outcome = out[before..].iter().try_for_each(|(_, score)| score.checked().map(drop));
+        if outcome.is_err() {
+            out.truncate(before);
+        }
+        outcome
+    }
+
+    /// Chooses one of the arms of a request; ties are broken uniformly by the generator. Features of actions are
+    /// ignored.
+    ///
+    /// The choice contains its [`propensity`](Choice::propensity) if it costs nothing; [`decide`](Self::decide) always
+    /// computes it.
+    ///
+    /// # Errors
+    /// A context of the wrong length or not finite; an unknown or removed arm; no available arm; scores that overflow.
+    pub fn select<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
+        self.choose::<false, R>(request, rng)
+    }
+
+    #[inline(always)]
+    fn choose<const PROPENSITY: bool, R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
+        check_finite("context", request.context, self.dimension())?;
+        match (request.actions, self.arms.every_slot()) {
+            // The common case, without the memory of a set of slots.
+            (Actions::All, Some(slots)) => self.choose_among::<PROPENSITY, R>(request.context, slots, rng),
+            (actions, _) => {
+                let mut space = SlotSpace::default();
+                let slots = self.arms.resolve(actions.available(), &mut space)?;
+                self.choose_among::<PROPENSITY, R>(request.context, slots, rng)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn choose_among<const PROPENSITY: bool, R: Rng + ?Sized>(
+        &self,
+        context: &[f64],
+        slots: Slots<'_>,
+        rng: &mut R,
+    ) -> Result<Choice> {
+        let arms = SlotScores { posterior: &self.posterior, slots, context };
+        Ok(self.choice(choose::<PROPENSITY, _, _, _>(&arms, &self.exploration, self.clock.version, rng)?))
+    }
+
+    #[inline(always)]
+    pub(super) fn choice(&self, chosen: Chosen) -> Choice {
+        let Chosen { index, value, score: Score { mean, width }, propensity } = chosen;
+        let Clock { version, epoch } = self.clock;
+        let arm = self.arms.id(index);
+        Choice { arm, version, score: value, mean, width, propensity, epoch, propensity_error: 0.0 }
+    }
+
+    /// Chooses, and stores the context with the choice for later feedback. The choice contains its exact propensity,
+    /// for which Thompson sampling integrates: see [`propensities`](Self::propensities).
+    ///
+    /// # Errors
+    /// Errors of [`select`](Self::select).
+    pub fn decide<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Decision> {
+        let mut choice = self.choose::<true, R>(request, rng)?;
+        if choice.propensity.is_none() {
+            choice.propensity = Some(self.propensity_of(request, choice.arm)?);
+            choice.propensity_error = QUADRATURE_ERROR;
+        }
+        Ok(choice.with_context(request.context))
+    }
+
+    fn check(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<usize> {
+        check_finite("context", context, self.dimension())?;
+        self.posterior.check_reward(reward)?;
+        check_weight(weight)?;
+        self.arms.slot(arm)
+    }
+}
+
+/// LinUCB with disjoint arms (Li et al. 2010, Algorithm 1).
+pub type LinUcb = Disjoint<Ridge, Ucb>;
+/// Linear Thompson sampling with disjoint arms (Agrawal & Goyal 2013).
+pub type LinTs = Disjoint<Ridge, Thompson>;
+/// Logistic Thompson sampling with full Laplace posteriors.
+pub type LogisticTs = Disjoint<FullLaplace, Thompson>;
+/// Logistic upper confidence bounds with full Laplace posteriors, on log-odds.
+pub type LogisticUcb = Disjoint<FullLaplace, Ucb>;
+
+/// Arms in a set of slots, scored in a context.
+struct SlotScores<'a, B> {
+    posterior: &'a B,
+    slots: Slots<'a>,
+    context: &'a [f64],
+}
+
+impl<B: Beliefs> ScoredArms for SlotScores<'_, B> {
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.slots.count()
+    }
+
+    #[inline(always)]
+    fn fold<T>(&self, first: T, gather: impl FnMut(T, usize, Score) -> T) -> T {
+        self.posterior.fold(self.slots, self.context, first, gather)
+    }
+
+    #[inline(always)]
+    fn value<E: Exploration, R: Rng + ?Sized>(
+        &self,
+        rule: &E,
+        learned: u64,
+        slot: usize,
+        score: Score,
+        rng: &mut R,
+    ) -> f64 {
+        drawn_value(self.posterior, rule, learned, slot, score, rng)
+    }
+
+    fn at(&self, position: usize) -> (usize, Score) {
+        let slot = self.slots.iter().nth(position).unwrap_or_default();
+        (slot, self.posterior.score(slot, self.context))
+    }
+}
+
+impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
+    manages_arms!(self);
+
+    fn dimension(&self) -> usize {
+        self.posterior.dimension()
+    }
+
+    /// Probability of choosing each available arm, in the order of [`ArmSet::iter`](crate::policy::ArmSet::iter).
+    ///
+    /// Probabilities are exact for UCB, the greedy rules, softmax and SquareCB. Thompson sampling's P(a) = ∫ φ_a(v) Π_b
+    /// Φ_b(v) dv is computed by quadrature in one dimension, with an error of at most 1e-9. The
+    /// cost is O(K²) normal distribution functions times about 300 points for all arms; [`decide`](Self::decide)
+    /// integrates only for the chosen arm.
+    ///
+    /// # Errors
+    /// Errors of [`select`](Self::select).
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        let (arms, scores) = self.arms_and_scores(request)?;
+        independent_propensities(self.exploration(), self.version(), &arms, &scores)
+    }
+
+    /// Learns that `arm` gave `reward` in `context`; a weight of 2 counts it twice.
+    ///
+    /// # Errors
+    /// A context of the wrong length, not finite or beyond ±1e100; an unknown or removed arm; a reward that is not
+    /// finite or outside the model's range; a weight that is not positive; values that overflow; more than 2⁶³ − 1
+    /// updates. The policy is unchanged then.
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        let slot = self.check(arm, context, reward, weight)?;
+        let clock = self.clock.after(1)?;
+        self.posterior.update(slot, context, reward, weight)?;
+        self.clock = clock;
+        Ok(())
+    }
+
+    /// Learns rewards that arrived together: all of them, or none if one is refused.
+    ///
+    /// A ridge learns them one by one, which is exact. If updates move a clock
+    /// ([`DecayClock::Updates`](crate::posterior::DecayClock)), they are learned in the given order: the result equals
+    /// calling [`learn`](Self::learn) for each in turn, bit for bit. A logistic posterior learns the rewards of one arm
+    /// jointly.
+    ///
+    /// # Errors
+    /// Errors of [`learn`](Self::learn), for the first observation that is refused.
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        self.update_batch.clear();
+        for observation in observations {
+            let Decision { choice, context } = &observation.decision;
+            check_epoch(choice.epoch, self.clock.epoch)?;
+            let Observation { reward, weight, .. } = *observation;
+            let slot = self.check(choice.arm, context, reward, weight)?;
+            self.update_batch.push(Sample { slot, context, reward, weight });
+        }
+        let clock = self.clock.after(observations.len() as u64)?;
+        self.update_batch.learn(&mut self.posterior, self.arms.len())?;
+        self.clock = clock;
+        Ok(())
+    }
+
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        self.select(request, rng)
+    }
+
+    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
+        self.decide(request, rng)
+    }
+
+    /// Checks the update on a copy of this one arm.
+    fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
+        let slot = self.check(arm, context, reward, weight)?;
+        self.clock.after(1)?;
+        copy_of_slot(&self.posterior, slot)?.update(0, context, reward, weight)?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,320 @@
+//! The trait of policies, and their choices and decisions.
+
+use super::propensity::Propensity;
+use super::request::Request;
+use super::top_k::Feedback;
+use super::top_k::Slate;
+use crate::arm::ArmId;
+use crate::arm_set::ArmSet;
+
+use crate::clock::check_epoch;
+use crate::error::{Error, Result};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// Arm chosen by a policy, with its scores and propensity.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Chosen arm.
+    pub arm: ArmId,
+    /// Number of updates before the choice. The policy's version now minus this one is the number of updates since,
+    /// unless the policy was restored from an older save.
+    pub version: u64,
+    /// Winning value of the exploration rule: mean + α·width for an upper confidence bound, a draw for Thompson
+    /// sampling.
+    pub score: f64,
+    /// Posterior mean of the arm.
+    pub mean: f64,
+    /// Posterior width of the arm.
+    pub width: f64,
+    /// Probability of this choice; in a slate, of showing this arm. `decide` returns it, unless the policy omits it by
+    /// setting ([`SharedPropensity::Omitted`]). `select` returns it if it costs nothing.
+    pub propensity: Option<f64>,
+    /// Number of times that the policy had expired decisions: it learns only from decisions of its current epoch.
+    #[serde(default)]
+    pub epoch: u64,
+    /// Error of the propensity: 0 if it is exact up to rounding, a bound of 1e-9 if it is an integral, and a standard
+    /// error if it is an estimate ([`SharedPropensity`]).
+    #[serde(default)]
+    pub propensity_error: f64,
+}
+
+impl Choice {
+    /// Combines the choice with its context, for later feedback.
+    pub fn with_context(self, context: &[f64]) -> Decision {
+        Decision { choice: self, context: context.to_vec() }
+    }
+}
+
+/// Choice with its context, to be stored until the reward arrives.
+///
+/// A decision may wait in memory, in a queue or in a database (it implements serde), while the policy learns from
+/// others. A policy restored from its last save also accepts decisions made after that save: the epoch is checked, not
+/// the version, and it changes only when decisions are expired. Save a policy after each expiry: a policy restored from
+/// an older save refuses decisions made after that expiry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Choice of the policy.
+    pub choice: Choice,
+    /// Context as the policy saw it, with the scaling at that time.
+    pub context: Vec<f64>,
+}
+
+impl Decision {
+    /// Chosen arm.
+    pub fn arm(&self) -> ArmId {
+        self.choice.arm
+    }
+}
+
+/// Contextual bandit: chooses one of its arms in a context, and learns from the reward.
+///
+/// Choosing takes `&self`: many readers may choose from one policy simultaneously. The learned state does not depend on
+/// the generator; the same state, request and generator give the same choice, bit for bit.
+///
+/// `Box<dyn Policy>` is also a policy: it is cloned with its learned state, sent between threads, and its arms can be
+/// added and removed. A custom policy needs `Clone`, and the methods without a default.
+///
+/// ```
+/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb, policy::Uniform};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut policies: Vec<Box<dyn Policy>> = vec![
+///     Box::new(LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 })?),
+///     Box::new(Uniform::new(2, 3)?),
+/// ];
+/// for policy in &mut policies {
+///     let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
+///     assert_eq!(decision.choice.propensity, Some(1.0 / 3.0)); // the ties of a new LinUCB
+///     policy.learn(&decision, 1.0)?;
+///     let added = policy.clone().add_arm()?; // a copy has a fourth arm
+///     assert_eq!((added.number(), policy.arms().len()), (3, 3));
+/// }
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+pub trait Policy: Send + Sync + ClonePolicy {
+    /// Length of a context.
+    fn dimension(&self) -> usize;
+
+    /// Existing arms.
+    fn arms(&self) -> &ArmSet;
+
+    /// Number of updates that this policy has learned from.
+    fn version(&self) -> u64;
+
+    /// Number of times that this policy has expired decisions; it learns only from decisions of its current epoch.
+    fn epoch(&self) -> u64 {
+        0
+    }
+
+    /// Returns whether a decision stores the features of the chosen arm, after the context.
+    fn keeps_features(&self) -> bool {
+        false
+    }
+
+    /// Chooses one of the arms of a request, without storing the context; does not allocate. The choice may lack its
+    /// propensity if that is an integral.
+    ///
+    /// # Errors
+    /// A context of the wrong length or not finite; an unknown or removed arm; no available arm; missing features.
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice>;
+
+    /// Chooses, and stores with the choice what learning needs later: the context, followed by the features of the
+    /// chosen arm if arms have features. The choice contains its propensity.
+    ///
+    /// # Errors
+    /// Errors of [`select`](Self::select).
+    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
+        let mut choice = self.select(request, rng)?;
+        if choice.propensity.is_none() {
+            let propensities = self.propensities(request)?;
+            if let Some(entry) = propensities.iter().find(|entry| entry.arm == choice.arm) {
+                (choice.propensity, choice.propensity_error) = (Some(entry.probability), entry.standard_error);
+            }
+        }
+        Ok(choice.with_context(request.context))
+    }
+
+    /// Probability of choosing each available arm; the sum is 1. It does not depend on a generator.
+    ///
+    /// # Errors
+    /// Errors of [`select`](Self::select).
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>>;
+
+    /// Chooses `k` arms at once into a slate with reused memory, without their propensities.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], the default: a policy of single choices. Missing or wrong parts of the request; fewer than
+    /// `k` arms. The slate is empty then.
+    fn select_slate(&self, _k: usize, _: &Request<'_>, _: &mut dyn Rng, slate: &mut Slate) -> Result<()> {
+        slate.clear();
+        Err(Error::Unsupported { what: SLATES })
+    }
+
+    /// Chooses `k` arms at once, each with the probability of being shown.
+    ///
+    /// # Errors
+    /// Errors of [`select_slate`](Self::select_slate).
+    fn decide_slate(&self, _k: usize, _: &Request<'_>, _: &mut dyn Rng) -> Result<Slate> {
+        Err(Error::Unsupported { what: SLATES })
+    }
+
+    /// Probability that each available arm is in a slate of `k`; the sum is `k`.
+    ///
+    /// # Errors
+    /// Errors of [`select_slate`](Self::select_slate).
+    fn slate_propensities(&self, _k: usize, _: &Request<'_>) -> Result<Vec<Propensity>> {
+        Err(Error::Unsupported { what: SLATES })
+    }
+
+    /// Learns the feedback on a slate, one for each of its chosen arms.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], the default; a slate of another epoch; feedback that does not fit it. The policy is
+    /// unchanged then.
+    fn learn_slate(&mut self, _: &Slate, _: &[Feedback]) -> Result<()> {
+        Err(Error::Unsupported { what: SLATES })
+    }
+
+    /// Learns that `arm` gave `reward` in `context`, as stored by [`decide`](Self::decide); a weight of 2 counts the
+    /// observation twice.
+    ///
+    /// # Errors
+    /// Errors of `select`; a reward outside the model's range; a weight that is not positive. The policy is unchanged
+    /// then.
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
+
+    /// Returns whether [`update`](Self::update) is known to accept this observation, without learning it: `Ok(true)` if
+    /// it would, and `Ok(false)`, the default, if only learning can show this. [`Normalised`] calls it, and after
+    /// `Ok(false)` tries the update on a copy.
+    ///
+    /// # Errors
+    /// Errors of [`update`](Self::update).
+    fn check_update(&self, _arm: ArmId, _context: &[f64], _reward: f64, _weight: f64) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Learns the reward of a decision, made now or long ago.
+    ///
+    /// # Errors
+    /// Errors of [`update`](Self::update); a decision of another epoch.
+    fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
+        check_epoch(decision.choice.epoch, self.epoch())?;
+        self.update(decision.choice.arm, &decision.context, reward, 1.0)
+    }
+
+    /// Learns rewards that arrived together: all of them, or none if one is refused. The default learns them one by one
+    /// on a copy of the policy.
+    ///
+    /// # Errors
+    /// Errors of [`learn`](Self::learn), for the first observation that is refused. The policy is unchanged then.
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        self.learn_in_order(observations)
+    }
+
+    /// Adds an untrained arm, under the number after the largest that was ever used.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], the default: a policy whose arms do not change. No number is left; memory that cannot be
+    /// allocated.
+    fn add_arm(&mut self) -> Result<ArmId> {
+        Err(Error::Unsupported { what: "adding arms" })
+    }
+
+    /// Adds an untrained arm under an id of the caller's, which may be any that was never used. Workers that add the
+    /// same arm independently must agree on its id to merge later.
+    ///
+    /// # Errors
+    /// Errors of [`add_arm`](Self::add_arm); the id exists, belongs to a removed arm, or has a number that is not below
+    /// 2⁶³.
+    fn insert_arm(&mut self, _arm: ArmId) -> Result<()> {
+        Err(Error::Unsupported { what: "adding arms" })
+    }
+
+    /// Adds an arm with a copy of the learned state of `like`, under the number after the largest that was ever used.
+    ///
+    /// # Errors
+    /// Errors of [`add_arm`](Self::add_arm); `like` is unknown or removed.
+    fn add_arm_like(&mut self, _like: ArmId) -> Result<ArmId> {
+        Err(Error::Unsupported { what: "adding arms" })
+    }
+
+    /// Removes an arm for good: its id is never reused, and policies that are merged with this one lose it too. Later
+    /// rewards of its decisions are refused with [`Error::RemovedArm`], and so is a whole
+    /// [`learn_batch`](Self::learn_batch) that contains one of them. Filter them by [`ArmSet::contains`].
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], the default; the arm is unknown or removed already.
+    fn remove_arm(&mut self, _arm: ArmId) -> Result<()> {
+        Err(Error::Unsupported { what: "removing arms" })
+    }
+
+    /// Begins the next epoch: decisions made before are refused from now on. Save the policy afterwards.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], the default: a policy whose decisions do not expire.
+    fn expire_decisions(&mut self) -> Result<()> {
+        Err(Error::Unsupported { what: "expiring decisions" })
+    }
+}
+
+/// Unsupported operation of policies of single choices.
+const SLATES: &str = "slates of several arms";
+
+/// Reward in a batch that arrived together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// Decision of the reward.
+    pub decision: Decision,
+    /// The reward.
+    pub reward: f64,
+    /// Weight of the observation; 1 counts it once.
+    pub weight: f64,
+}
+
+impl Observation {
+    /// Creates an observation with weight 1.
+    pub fn new(decision: Decision, reward: f64) -> Self {
+        Self { decision, reward, weight: 1.0 }
+    }
+}
+
+/// Cloning of every policy that implements `Clone`.
+pub trait ClonePolicy {
+    /// Returns a boxed copy.
+    fn clone_box(&self) -> Box<dyn Policy>;
+
+    /// Learns rewards one by one on a copy: all of them, or none.
+    ///
+    /// # Errors
+    /// Errors of [`Policy::learn`], for the first observation that is refused.
+    fn learn_in_order(&mut self, observations: &[Observation]) -> Result<()>;
+}
+
+impl<P: Policy + Clone + 'static> ClonePolicy for P {
+    fn clone_box(&self) -> Box<dyn Policy> {
+        Box::new(self.clone())
+    }
+
+    fn learn_in_order(&mut self, observations: &[Observation]) -> Result<()> {
+        let mut learned = self.clone();
+        for Observation { decision, reward, weight } in observations {
+            if *weight == 1.0 {
+                // From a decision some learn more than from a bare update.
+                learned.learn(decision, *reward)?;
+            } else {
+                check_epoch(decision.choice.epoch, learned.epoch())?;
+                learned.update(decision.arm(), &decision.context, *reward, *weight)?;
+            }
+        }
+        *self = learned;
+        Ok(())
+    }
+}
+
+impl Clone for Box<dyn Policy> {
+    fn clone(&self) -> Self {
+        (**self).clone_box()
+    }
+}

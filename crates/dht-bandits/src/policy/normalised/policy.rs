@@ -1,0 +1,369 @@
+//! Policy with a scaling of its contexts and rewards.
+
+use super::scaling::Scaling;
+
+use crate::arm::ArmId;
+use crate::clock::{add_counts, check_epoch};
+use crate::error::{Error, Result};
+use crate::features::{Normalizer, NormalizerOptions};
+use crate::policy::forward::changes_arms_as;
+use crate::policy::interface::ClonePolicy;
+use crate::policy::{ArmSet, Choice, Decision, Observation, Policy, Propensity, Request};
+use crate::validate::{check_context, check_finite, check_parameter, check_scalar, check_weight};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
+
+/// Policy with one scaling of its contexts: requests and decisions hold raw contexts, and the inner policy sees them
+/// normalised.
+///
+/// Until `warm_up` rewards have arrived, the rewards are stored and the scaling is provisional: it is recomputed from
+/// all stored contexts after 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, … rewards (a quarter more each time). A copy of the
+/// inner policy learns all stored rewards in it and makes the decisions, so that a warm-up costs no uniform draws.
+/// After `warm_up` rewards the scaling is frozen, and the inner policy learns the stored rewards, except those that it
+/// refuses in the final scaling. No posterior ever sees two scalings, as the contract of [`Normalizer`] requires.
+///
+/// [`with_scaled_rewards`](Self::with_scaled_rewards) normalises rewards in the same way, so that α, γ and τ of
+/// exploration rules have the same effect for rewards of any scale and offset.
+///
+/// Decisions hold the raw context: a policy with another scaling can read the log again. Features of actions are not
+/// scaled. Choosing allocates a context. A warm-up of n rewards costs about 6n updates in total.
+///
+/// ```
+/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb, features::NormalizerOptions, policy::Normalised};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// // Two raw values and a bias column.
+/// let inner = LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+/// let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 10, true)?;
+/// for round in 0..20 {
+///     let raw = [1e6 + f64::from(round), -0.001 * f64::from(round % 3)];
+///     let decision = policy.decide(&Request::new(&raw), &mut rng)?;
+///     assert_eq!(decision.context, raw);
+///     policy.learn(&decision, 1.0)?;
+/// }
+/// assert!(policy.normalizer().is_frozen());
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Normalised<P> {
+    pub(super) scaling: Scaling,
+    // Features of an arm that the length of the inner policy's contexts counts.
+    pub(super) features: usize,
+    pub(super) warm_up: u64,
+    // Rewards that came before the scaling was frozen.
+    pub(super) waiting: Vec<Waiting>,
+    // Rewards of the warm-up that the policy inside never learned: their arms were removed before it was over, or it refused
+    // them in the final scaling.
+    pub(super) left_out: u64,
+    // Has learned nothing of the warm-up until the scaling is frozen.
+    pub(super) inner: P,
+    // Computed from `inner` and `waiting` when it is needed, and not saved.
+    pub(super) provisional: OnceLock<Box<Provisional<P>>>,
+}
+
+/// Copy of the inner policy that has learned the stored rewards in a provisional scaling.
+#[derive(Debug, Clone)]
+pub(super) struct Provisional<P> {
+    scaling: Scaling,
+    policy: P,
+}
+
+/// Reward that waits for the scaling.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Waiting {
+    arm: ArmId,
+    pub(super) context: Vec<f64>,
+    pub(super) reward: f64,
+    pub(super) weight: f64,
+}
+
+impl Waiting {
+    pub(super) fn teach(&self, scaling: &Scaling, policy: &mut impl Policy) -> Result<()> {
+        let context = scaling.context(&self.context)?;
+        policy.update(self.arm, &context, scaling.reward(self.reward)?, self.weight)
+    }
+}
+
+/// Largest of 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, … that is not above `count`.
+fn last_rebuild(count: usize) -> usize {
+    let next = |at: usize| at + (at / 4).max(1);
+    let mut at = 1;
+    while next(at) <= count {
+        at = next(at);
+    }
+    at
+}
+
+impl<P: Policy + Clone + 'static> Normalised<P> {
+    /// Creates a policy behind a scaling of contexts of length `raw`, which is frozen after `warm_up` rewards. With
+    /// `bias` a constant 1 is appended to the normalised context.
+    ///
+    /// # Errors
+    /// A policy whose contexts do not have the length of the normalised ones; a warm-up of zero or more than 16,777,216
+    /// rewards; a setting out of its range.
+    pub fn new(inner: P, raw: usize, options: NormalizerOptions, warm_up: u64, bias: bool) -> Result<Self> {
+        Self::with_features(inner, raw, 0, options, warm_up, bias)
+    }
+
+    /// Creates a policy as [`new`](Self::new) does, for an inner policy with shared weights. The length of its contexts
+    /// includes `features` features of an arm, which follow the context and are not scaled.
+    ///
+    /// # Errors
+    /// Errors of [`new`](Self::new).
+    pub fn with_features(
+        inner: P,
+        raw: usize,
+        features: usize,
+        options: NormalizerOptions,
+        warm_up: u64,
+        bias: bool,
+    ) -> Result<Self> {
+        let scaling = Scaling { contexts: Normalizer::new(raw, options)?, bias, rewards: None };
+        let (waiting, provisional) = (Vec::new(), OnceLock::new());
+        let policy = Self { scaling, features, warm_up, waiting, left_out: 0, inner, provisional };
+        policy.check()?;
+        Ok(policy)
+    }
+
+    /// Enables scaling of rewards: the inner policy learns (reward − mean)/deviation. It must accept any real reward.
+    /// Scores, means and widths of choices stay in units of raw rewards.
+    ///
+    /// # Errors
+    /// Rewards have arrived already.
+    pub fn with_scaled_rewards(mut self) -> Result<Self> {
+        let version = self.version() as f64;
+        check_parameter("rewards learned", version, version == 0.0, "0 to scale rewards")?;
+        let options = NormalizerOptions { floor: 0.0, ..NormalizerOptions::default() };
+        self.scaling.rewards = Some(Box::new(Normalizer::new(1, options)?));
+        Ok(self)
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        check_parameter("warm-up", self.warm_up as f64, (1..=1 << 24).contains(&self.warm_up), "from 1 to 16777216")?;
+        let scaled = self.dimension() + usize::from(self.scaling.bias);
+        let (expected, got) = (scaled.saturating_add(self.features), self.inner.dimension());
+        if got != expected {
+            return Err(Error::Dimension { what: "context of the policy inside", expected, got });
+        }
+        Ok(())
+    }
+
+    /// Scaling of contexts, computed from all contexts whose rewards have arrived, until it is frozen.
+    pub fn normalizer(&self) -> &Normalizer {
+        &self.scaling.contexts
+    }
+
+    pub(in crate::policy) fn scaling(&self) -> &Scaling {
+        &self.scaling
+    }
+
+    /// Inner policy, which sees normalised contexts. It is untrained until the scaling is frozen.
+    pub fn inner(&self) -> &P {
+        &self.inner
+    }
+
+    /// Inner policy, to add and remove arms. Observations given to it directly must be normalised.
+    pub fn inner_mut(&mut self) -> &mut P {
+        self.provisional.take();
+        &mut self.inner
+    }
+
+    pub(super) fn is_warm(&self) -> bool {
+        self.scaling.contexts.is_frozen()
+    }
+
+    /// Scaling and policy that currently decide.
+    fn current(&self) -> (&Scaling, &P) {
+        if self.is_warm() || self.waiting.is_empty() {
+            return (&self.scaling, &self.inner);
+        }
+        let Provisional { scaling, policy } = &**self.provisional.get_or_init(|| self.rebuild());
+        (scaling, policy)
+    }
+
+    /// Builds the provisional scaling and policy. They depend only on the stored rewards and the inner policy, so that
+    /// a policy decides as before after it was saved and loaded.
+    fn rebuild(&self) -> Box<Provisional<P>> {
+        let mut scaling = self.scaling.blank();
+        for Waiting { context, reward, .. } in &self.waiting[..last_rebuild(self.waiting.len())] {
+            // It was accepted when it arrived, after the same ones.
+            let _ = scaling.observe(context, *reward);
+        }
+        scaling.freeze();
+        let mut provisional = Box::new(Provisional { scaling, policy: self.inner.clone() });
+        self.waiting.iter().for_each(|waiting| provisional.learn(waiting));
+        provisional
+    }
+
+    /// Converts an observation to the scale of the inner policy.
+    fn scaled_observation(&self, observation: &Observation) -> Result<Observation> {
+        let (choice, context) = (observation.decision.choice, self.scaling.context(&observation.decision.context)?);
+        let decision = Decision { choice: self.scaling.scaled_choice(choice), context };
+        Ok(Observation { decision, reward: self.scaling.reward(observation.reward)?, weight: observation.weight })
+    }
+
+    /// Returns whether a decision was made in the warm-up.
+    fn is_of_warm_up(&self, decision: &Decision) -> bool {
+        decision.choice.version < self.warm_up
+    }
+
+    /// Freezes the scaling and learns the stored rewards and the last one in it.
+    ///
+    /// A stored reward was accepted in the scaling at its time. If the policy refuses it in the final scaling, or after
+    /// the others, it is left out: no earlier reward can keep the policy from learning.
+    fn freeze(&mut self, mut scaling: Scaling, last: &Waiting) -> Result<()> {
+        scaling.freeze();
+        let blank = || Self {
+            scaling: scaling.clone(),
+            waiting: self.waiting.clone(),
+            inner: self.inner.clone(),
+            provisional: OnceLock::new(),
+            ..*self
+        };
+        let mut warm = blank();
+        warm.learn_waiting();
+        if last.teach(&warm.scaling, &mut warm.inner).is_err() {
+            // Its own fault, or that of the stored ones?
+            warm = blank();
+            last.teach(&warm.scaling, &mut warm.inner)?;
+            warm.learn_waiting();
+        }
+        *self = warm;
+        Ok(())
+    }
+
+    /// Learns the stored rewards. Refused ones, such as those of removed arms, are left out, but still count in the
+    /// version, which never decreases.
+    fn learn_waiting(&mut self) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            if waiting.teach(&self.scaling, &mut self.inner).is_err() {
+                self.left_out = self.left_out.saturating_add(1);
+            }
+        }
+    }
+
+    /// Choice of the current policy, in raw units and with the version of this policy.
+    fn raw_choice(&self, scaling: &Scaling, choice: Choice) -> Choice {
+        Choice { version: self.version(), ..scaling.raw_choice(choice) }
+    }
+}
+
+impl<P: Policy> Provisional<P> {
+    /// Learns a stored reward; the policy may refuse it in this scaling and learn it in a later one.
+    fn learn(&mut self, waiting: &Waiting) {
+        let _ = waiting.teach(&self.scaling, &mut self.policy);
+    }
+}
+
+impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
+    changes_arms_as!(self => self.inner_mut());
+
+    /// Learns rewards as the inner policy learns a batch. In a warm-up, and for decisions from one, they are learned in
+    /// order: decisions of the warm-up are learned as bare updates.
+    fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        let of_warm_up = |observation: &Observation| self.is_of_warm_up(&observation.decision);
+        if !self.is_warm() || observations.iter().any(of_warm_up) {
+            return self.learn_in_order(observations);
+        }
+        let scaled = |observation: &Observation| self.scaled_observation(observation);
+        let scaled = observations.iter().map(scaled).collect::<Result<Vec<_>>>()?;
+        self.inner.learn_batch(&scaled)
+    }
+
+    /// Length of a raw context.
+    fn dimension(&self) -> usize {
+        self.scaling.contexts.dimension()
+    }
+
+    fn arms(&self) -> &ArmSet {
+        self.inner.arms()
+    }
+
+    /// Number of rewards that arrived, including those of the warm-up, whether or not they could be learned.
+    fn version(&self) -> u64 {
+        self.inner.version().saturating_add(self.waiting.len() as u64).saturating_add(self.left_out)
+    }
+
+    fn epoch(&self) -> u64 {
+        self.inner.epoch()
+    }
+
+    fn keeps_features(&self) -> bool {
+        self.inner.keeps_features()
+    }
+
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        check_finite("context", request.context, self.dimension())?;
+        let (scaling, policy) = self.current();
+        let scaled = scaling.context(request.context)?;
+        let choice = policy.select(&request.with_context(&scaled), rng)?;
+        Ok(self.raw_choice(scaling, choice))
+    }
+
+    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
+        check_finite("context", request.context, self.dimension())?;
+        let (scaling, policy) = self.current();
+        let scaled = scaling.context(request.context)?;
+        let mut decision = policy.decide(&request.with_context(&scaled), rng)?;
+        decision.choice = self.raw_choice(scaling, decision.choice);
+        // What follows the context, such as features of the arm, stays.
+        decision.context.splice(..scaled.len().min(decision.context.len()), request.context.iter().copied());
+        Ok(decision)
+    }
+
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        check_finite("context", request.context, self.dimension())?;
+        let (scaling, policy) = self.current();
+        let scaled = scaling.context(request.context)?;
+        policy.propensities(&request.with_context(&scaled))
+    }
+
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        let scaled = self.scaling.context(context)?;
+        let scaled_reward = self.scaling.reward(reward)?;
+        if self.is_warm() {
+            return self.inner.update(arm, &scaled, scaled_reward, weight);
+        }
+        // What the policy inside would refuse is refused now, while the caller can see which reward it was.
+        if !self.inner.check_update(arm, &scaled, scaled_reward, weight)? {
+            self.inner.clone().update(arm, &scaled, scaled_reward, weight)?;
+        }
+        check_context(context)?;
+        check_scalar("reward", reward)?;
+        check_weight(weight)?;
+        add_counts("version", self.version(), 1)?;
+        let mut scaling = self.scaling.clone();
+        scaling.observe(context, reward)?;
+        let last = Waiting { arm, context: context.to_vec(), reward, weight };
+        let count = self.waiting.len() + 1;
+        if count as u64 >= self.warm_up {
+            return self.freeze(scaling, &last);
+        }
+        self.scaling = scaling;
+        if last_rebuild(count) == count {
+            self.waiting.push(last);
+            self.provisional = OnceLock::from(self.rebuild());
+        } else {
+            if let Some(provisional) = self.provisional.get_mut() {
+                provisional.learn(&last);
+            }
+            self.waiting.push(last);
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
+        if !self.is_warm() || self.is_of_warm_up(decision) {
+            // A prediction in another scaling is no evidence for a change test: the bare reward is learned.
+            check_epoch(decision.choice.epoch, self.epoch())?;
+            return self.update(decision.arm(), &decision.context, reward, 1.0);
+        }
+        // The policy inside may learn more from a decision than from a bare update.
+        let Observation { decision, reward, .. } =
+            self.scaled_observation(&Observation::new(decision.clone(), reward))?;
+        self.inner.learn(&decision, reward)
+    }
+}

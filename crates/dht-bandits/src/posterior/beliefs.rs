@@ -1,0 +1,203 @@
+//! Posteriors: their settings as types, and the learned beliefs of many arms behind them.
+
+use crate::arm_set::Slots;
+use crate::error::Result;
+use crate::gaussian::{NaturalParameters, Score};
+use rand::Rng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Model of an arm's reward with a Gaussian posterior over its weights, named and set by one value:
+/// `Disjoint::new(dimension, arms, Ridge::new(1.0), rule)`. The trait is sealed.
+pub trait Posterior:
+    Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + sealed::Sealed + 'static
+{
+    /// Learned beliefs about the arms.
+    #[doc(hidden)]
+    type Beliefs: Beliefs<Options = Self>;
+
+    /// Name in saved states.
+    const NAME: &'static str;
+}
+
+/// Seals [`Posterior`] for a settings type, and names its beliefs.
+macro_rules! posterior {
+    ($settings:ident, $name:literal, $beliefs:ident) => {
+        impl $crate::posterior::beliefs::sealed::Sealed for $settings {}
+
+        impl $crate::posterior::Posterior for $settings {
+            type Beliefs = $beliefs;
+
+            const NAME: &'static str = $name;
+        }
+    };
+}
+pub(super) use posterior;
+
+/// Gaussian beliefs about the weights of many arms, scored in a context and updated by rewards: the learned state of a
+/// [`Posterior`].
+///
+/// Arms are slots here; policies map their ids to slots. Methods trust that slots exist and that contexts are finite and
+/// of the right length.
+pub trait Beliefs: Clone + std::fmt::Debug + Send + Sync + 'static {
+    /// The settings.
+    type Options: Posterior<Beliefs = Self>;
+
+    /// The learned state of one arm, independent of the memory layout.
+    type ArmState: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned;
+
+    /// `true` if the variance of the noise is learned, so that draws are Student's t.
+    const LEARNS_NOISE: bool = false;
+
+    fn empty(dimension: usize, options: &Self::Options) -> Result<Self>;
+
+    fn options(&self) -> &Self::Options;
+
+    fn dimension(&self) -> usize;
+
+    /// Reserves memory for `arms` more arms, so that adding them cannot fail; refuses memory that cannot be allocated.
+    fn reserve(&mut self, arms: usize) -> Result<()>;
+
+    fn push_prior(&mut self);
+
+    /// Resets a slot to the prior.
+    fn reset(&mut self, slot: usize);
+
+    fn push_copy(&mut self, slot: usize);
+
+    fn copy(&mut self, from: usize, to: usize);
+
+    fn swap_remove(&mut self, slot: usize);
+
+    fn score(&self, slot: usize, context: &[f64]) -> Score;
+
+    /// Folds over the scores of slots in ascending order. The accumulator is passed by value, so that it stays in
+    /// registers; a reference would cost a read and a write per arm.
+    fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T;
+
+    /// Computes mean and width of each slot in each context; contexts and scores, shape (contexts, slots), are
+    /// row-major.
+    fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
+        for (context, row) in contexts.chunks_exact(self.dimension()).zip(scores.chunks_exact_mut(slots.count())) {
+            self.fold(slots, context, 0, |position, _, score| {
+                row[position] = score;
+                position + 1
+            });
+        }
+    }
+
+    /// Score with a width from drawn noise, if the noise is learned.
+    #[inline(always)]
+    fn drawn<R: Rng + ?Sized>(&self, _slot: usize, score: Score, _rng: &mut R) -> Score {
+        score
+    }
+
+    /// Degrees of freedom of a drawn score: infinite for a Gaussian.
+    fn freedom(&self, _slot: usize) -> f64 {
+        f64::INFINITY
+    }
+
+    fn check_reward(&self, reward: f64) -> Result<()>;
+
+    fn update(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()>;
+
+    /// Learns several rewards of one arm; after an error the caller restores it. `contexts` is row-major.
+    fn update_batch(&mut self, slot: usize, contexts: &[f64], rewards: &[f64], weights: &[f64]) -> Result<()> {
+        let rows = contexts.chunks_exact(self.dimension());
+        for ((context, &reward), &weight) in rows.zip(rewards).zip(weights) {
+            self.update(slot, context, reward, weight)?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether updates move a clock shared by all arms, so that a batch is learned in the order of arrival.
+    fn counts_updates(&self) -> bool {
+        false
+    }
+
+    /// Reading of a clock shared by all arms, to be restored after a failed batch.
+    fn now(&self) -> f64 {
+        0.0
+    }
+
+    fn set_now(&mut self, _now: f64) {}
+
+    /// Draws θ̃ ~ N(θ, scale²·P) of one slot into `out`.
+    fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]);
+
+    /// Writes to `out` the coefficients g of a draw's normals in the score of a context: score = mean + g'z with z ~
+    /// N(0, I), where [`draw`](Self::draw) draws with this scale.
+    fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]);
+
+    fn arm_state(&self, slot: usize) -> Self::ArmState;
+
+    /// Refuses to add evidence that decays, since it is not a sum.
+    fn check_sums(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Natural parameters of one slot, which add when independent evidence is merged.
+    fn natural_parameters(&self, slot: usize) -> NaturalParameters;
+
+    /// Natural parameters of the prior.
+    fn prior_parameters(&self) -> NaturalParameters;
+
+    /// Learned state with these natural parameters.
+    fn state_with(&self, parameters: &NaturalParameters) -> Result<Self::ArmState>;
+
+    /// Replaces the posterior of a slot by a state that was checked to fit.
+    fn replace(&mut self, slot: usize, state: &Self::ArmState);
+
+    fn push_state(&mut self, index: usize, state: &Self::ArmState) -> Result<()>;
+}
+
+/// Learned state of one arm under the posterior `P`.
+pub type ArmState<P> = <<P as Posterior>::Beliefs as Beliefs>::ArmState;
+
+/// Copies the posterior of one slot, to try operations that may be refused.
+///
+/// # Errors
+/// Memory that cannot be allocated.
+pub(crate) fn copy_of_slot<B: Beliefs>(posterior: &B, slot: usize) -> Result<B> {
+    let mut copy = B::empty(posterior.dimension(), posterior.options())?;
+    copy.reserve(1)?;
+    copy.set_now(posterior.now());
+    copy.push_prior();
+    copy.replace(0, &posterior.arm_state(slot));
+    Ok(copy)
+}
+
+/// Generates the methods of a [`Posterior`] that score and draw, for types whose field `factors` does both.
+macro_rules! scored_by_factors {
+    () => {
+        fn dimension(&self) -> usize {
+            self.factors.dimension()
+        }
+
+        fn score(&self, slot: usize, context: &[f64]) -> Score {
+            self.factors.score(slot, context)
+        }
+
+        fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T {
+            self.factors.fold(slots, context, first, gather)
+        }
+
+        fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
+            self.factors.score_batch(slots, contexts, scores);
+        }
+
+        fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {
+            self.factors.draw(slot, scale, normal, out);
+        }
+
+        fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]) {
+            self.factors.deviations(slot, scale, context, out);
+        }
+    };
+}
+pub(super) use scored_by_factors;
+
+pub(super) mod sealed {
+    /// Sealing trait, implemented by the posteriors of this crate.
+    pub trait Sealed {}
+}
