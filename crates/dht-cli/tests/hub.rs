@@ -25,10 +25,11 @@ fn dht(place: &Path, hub: &str, arguments: &[&str]) -> Output {
         .expect("dht runs")
 }
 
-/// Standard error of a command that fails.
+/// Standard error of a command that fails: with code 2 if the message begins with a flag.
 fn refused(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let code = if said.contains("error: --") { 2 } else { 1 };
+    assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(!said.contains("panicked"), "{said}");
     said
 }

@@ -57,10 +57,12 @@ pub fn assert_resumes<O: Objective<Error: Debug>, T: PartialEq + Debug>(
     assert_eq!((again, read(&resumed)), (history, read(&whole)));
 }
 
-/// The name of the setting that is refused, by a crate or by `dht-transformer` below it.
+/// The name of the argument, the index or the part that is refused, by a crate or by `dht-transformer` below it.
 pub fn refused<T, E: Debug>(result: Result<T, E>) -> String {
     let error = format!("{:?}", result.err().expect("it is refused"));
     let own = error.strip_prefix("Transformer(").unwrap_or(&error);
-    let named = own.strip_prefix("Setting { field: \"").and_then(|rest| rest.split_once('"'));
+    let named = ["Argument { name: \"", "Shape { what: \"", "Range { what: \"", "State { what: \"", "Limit { what: \""]
+        .iter()
+        .find_map(|variant| own.strip_prefix(variant)?.split_once('"'));
     named.unwrap_or_else(|| panic!("{error}")).0.to_owned()
 }

@@ -168,7 +168,7 @@ fn types_of_tokens_matter_where_the_family_has_them() -> Outcome {
             Family::Bert => assert_ne!(logits(&second)?, logits(&batch)?),
             Family::DistilBert => assert_eq!(logits(&second)?, logits(&batch)?),
             // It has one type only.
-            _ => assert!(matches!(logits(&second), Err(Error::Argument { name: "token type", .. }))),
+            _ => assert!(matches!(logits(&second), Err(Error::Range { what: "token type", .. }))),
         }
     }
     Ok(())

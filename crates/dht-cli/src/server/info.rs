@@ -20,7 +20,7 @@ pub(super) const OPENAPI: &str = include_str!("assets/openapi.json");
 /// test computes both.
 const PAGE_POLICY: &str = "default-src 'none'; \
     style-src 'sha256-CbKMNlCA5zH8nP/NRLTHq2rxAxSh3xIILbjOLhEmwpo='; \
-    script-src 'sha256-Vz8uLm/8wp311gLUIF8lKJqZy6aOlZiy3zmJaxS+Riw='; \
+    script-src 'sha256-lLzV6+/pnD+0JwvjgR3oQkwEOdqQyT79G1h5r80to9o='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `GET /`: the page.

@@ -103,7 +103,7 @@ fn the_shuffled_control_permutes_routes_with_their_heads() {
     // A head router that selects the number of heads itself has no sets of other sizes.
     let narrow = model.space().routes().into_iter().find(|(_, route)| route.to_string() == "2L12H").unwrap().1;
     let refused = evaluate_on(&model, &data, &vec![narrow; 40], 7);
-    assert!(matches!(refused, Err(Error::Argument { name: "heads kept", .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Shape { what: "heads kept", .. })), "{refused:?}");
 }
 
 /// Sends every text to the first arm, which keeps the first heads.

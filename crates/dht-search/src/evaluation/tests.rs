@@ -115,7 +115,7 @@ fn texts_of_an_unknown_class_are_rejected_with_their_row() {
     }
     // Other class names may stand for another order of the classes.
     data.samples[4].label = 2;
-    assert!(matches!(evaluate(&model, &data, 2), Err(Error::Argument { name: "labels", .. })));
+    assert!(matches!(evaluate(&model, &data, 2), Err(Error::Shape { what: "labels", .. })));
     data.labels.pop();
     assert_eq!(evaluate(&model, &data, 2).unwrap().labels.len(), 5);
 }
@@ -248,5 +248,5 @@ fn routes_of_another_space_are_refused() {
     let odd = vec![group(base, 0..1, 12), group(dynamic, 1..2, 9)];
     assert!(refused(Route::new(model.space().model_shape(), odd).unwrap()));
     let wrong_count = evaluate_on(&model, &data, &[], 4);
-    assert!(matches!(wrong_count, Err(Error::Argument { name: "routes", .. })));
+    assert!(matches!(wrong_count, Err(Error::Shape { what: "routes", .. })));
 }

@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(importance.samples(), 2);
         importance.check_with(ModelShape { layers: 2, heads: 3 }).unwrap();
         for other in [ModelShape { layers: 1, heads: 3 }, ModelShape { layers: 2, heads: 2 }] {
-            assert!(matches!(importance.check_with(other), Err(Error::Argument { name: "importance of heads", .. })));
+            assert!(matches!(importance.check_with(other), Err(Error::State { what: "importance of heads", .. })));
         }
         importance.add(0, 0, f64::NAN);
         assert!(importance.check_with(ModelShape { layers: 2, heads: 3 }).is_err());

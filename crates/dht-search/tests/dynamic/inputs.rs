@@ -79,10 +79,10 @@ fn a_foreign_state_is_rejected_and_changes_nothing() -> Result<()> {
         config.pinned = 2;
         let elsewhere = build(SearchSpace::new(config)?, settings.clone(), 3)?;
         let error = refused(SearchObjective::new(elsewhere)?.state()?)?;
-        assert!(matches!(error, Error::Argument { name: "training state", .. }), "{name}: {error}");
+        assert!(matches!(error, Error::State { what: "training state", .. }), "{name}: {error}");
         let other = model(SearchSettings { prior_precision: 2.0, ..settings.clone() }, 1)?;
         let error = refused(other.state()?)?;
-        assert!(matches!(error, Error::Argument { name: "training state", .. }), "{name}: {error}");
+        assert!(matches!(error, Error::State { what: "training state", .. }), "{name}: {error}");
         for (part, wrong) in [("space", serde_json::json!(3)), ("router", serde_json::Value::Null)] {
             let mut state = before.1.clone();
             state[part] = wrong;
@@ -94,7 +94,7 @@ fn a_foreign_state_is_rejected_and_changes_nothing() -> Result<()> {
             let ghost = serde_json::json!({ "row": 1_000, "context": [], "signals": [], "routed_at": 0 });
             state["queues"]["queues"][0] = serde_json::json!([ghost]);
             let error = refused(state)?;
-            assert!(matches!(error, Error::Argument { name: "queued sample", .. }), "{name}: {error}");
+            assert!(matches!(error, Error::State { what: "queued sample", .. }), "{name}: {error}");
         }
     }
     Ok(())

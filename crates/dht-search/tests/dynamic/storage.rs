@@ -142,7 +142,7 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
     assert!(matches!(smuggled, Error::Model { field: "tensor", .. }) || of_parameter(&smuggled), "{smuggled}");
     let space = Preset::TDht.space(12, 12)?;
     let other = changed(&|checkpoint| checkpoint.state["space"] = serde_json::to_value(&space).expect("JSON"))?;
-    assert!(matches!(other, Error::Argument { name: "space", .. }), "{other}");
+    assert!(matches!(other, Error::State { what: "space", .. }), "{other}");
 
     // The checkpoint of a training is valid, but not a model.
     let training = task(20, 1);
@@ -212,7 +212,7 @@ fn a_save_that_is_refused_leaves_what_was_there() -> Result<()> {
     let target = folder.path().join("model");
     model.save(&target, None, &labels())?;
     let refused = model.save(&target, None, &labels()[..2]);
-    assert!(matches!(refused, Err(Error::Argument { name: "labels", .. })));
+    assert!(matches!(refused, Err(Error::Shape { what: "labels", .. })));
     fs::write(target.join("thesis.txt"), "years of work").expect("written");
     let refused = model.save(&target, None, &labels());
     assert!(matches!(refused, Err(Error::Transformer(TransformerError::ForeignDirectory { .. }))));

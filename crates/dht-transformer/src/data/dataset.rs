@@ -290,7 +290,7 @@ mod tests {
             data.examples.iter().map(|row| (row.text.clone(), row.label)).collect()
         };
         assert_eq!(texts(&first.select([2, 0])?), [("nice".into(), 1), ("dull".into(), 0)]);
-        assert!(matches!(first.select([3]), Err(Error::Argument { name: "rows", .. })));
+        assert!(matches!(first.select([3]), Err(Error::Range { what: "row", got: 3, .. })));
         assert_eq!(first.clone().filter(|row| row.label == 1).len(), 2);
         let second = data(&["good", "bad"], &[("sad", 1)])?;
         let both = first.clone().concatenate(second)?;

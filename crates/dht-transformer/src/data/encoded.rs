@@ -190,7 +190,7 @@ mod tests {
         let chosen = data.select([2, 0])?;
         assert_eq!(chosen.samples.iter().map(|sample| sample.id).collect::<Vec<_>>(), [2, 0]);
         assert_eq!((chosen.truncated_rows, data.select([1])?.truncated_rows), (0, 1));
-        assert!(matches!(data.select([3]), Err(Error::Argument { name: "rows", .. })));
+        assert!(matches!(data.select([3]), Err(Error::Range { what: "row", got: 3, .. })));
         assert!(data.without_rows().is_empty() && data.without_rows().labels == data.labels);
         Ok(())
     }

@@ -192,6 +192,6 @@ mod tests {
         assert!(matches!(paired_bootstrap(2, &[], &[], &[], 10, &mut rng), Err(Error::Argument { .. })));
         assert!(matches!(paired_bootstrap(2, &[0], &[0], &[0], 0, &mut rng), Err(Error::Argument { .. })));
         assert!(matches!(paired_bootstrap(2, &[0], &[0, 1], &[0], 10, &mut rng), Err(Error::Shape { .. })));
-        assert!(matches!(paired_bootstrap(2, &[0], &[0], &[2], 10, &mut rng), Err(Error::Argument { .. })));
+        assert!(matches!(paired_bootstrap(2, &[0], &[0], &[2], 10, &mut rng), Err(Error::Range { .. })));
     }
 }

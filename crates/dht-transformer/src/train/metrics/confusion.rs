@@ -253,8 +253,8 @@ mod tests {
     #[test]
     fn bad_labels_are_refused_and_change_nothing() {
         let mut confusion = Confusion::new(2);
-        assert!(matches!(confusion.record(2, 0), Err(Error::Argument { name: "truth", .. })));
-        assert!(matches!(confusion.record(0, 2), Err(Error::Argument { name: "predicted", .. })));
+        assert!(matches!(confusion.record(2, 0), Err(Error::Range { what: "truth", got: 2, .. })));
+        assert!(matches!(confusion.record(0, 2), Err(Error::Range { what: "predicted", got: 2, .. })));
         assert!(confusion.merge(&Confusion::new(3)).is_err());
         assert_eq!(confusion, Confusion::new(2));
         assert!(matches!(Confusion::from_labels(2, &[0], &[]), Err(Error::Shape { .. })));
