@@ -150,7 +150,7 @@ fn a_text_may_be_as_long_as_its_family_has_positions_for() -> Outcome {
         let text = |length| batch(&[vec![5; length]], &[0]);
         assert!(model.logits(&text(longest), &ForwardContext::inference()).is_ok(), "{name}");
         let refused = model.logits(&text(longest + 1), &ForwardContext::inference());
-        assert!(matches!(refused, Err(Error::Argument { name: "position", .. })), "{name}");
+        assert!(matches!(refused, Err(Error::Range { what: "position", .. })), "{name}");
     }
     Ok(())
 }

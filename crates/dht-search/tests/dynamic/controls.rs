@@ -108,7 +108,7 @@ fn regret_is_the_mean_price_less_that_of_the_best_fixed_arm() -> Result<()> {
     let oracle = evaluate_oracle(&model, &texts, lambda, 16)?;
     assert!((Regret::new(&model, &texts, &oracle, &fixed)?.chosen - regret.oracle).abs() < 1e-5);
     let fewer = task(rows - 1, 3);
-    assert!(matches!(Regret::new(&model, &fewer, &random, &fixed), Err(Error::Argument { name: "evaluation", .. })));
+    assert!(matches!(Regret::new(&model, &fewer, &random, &fixed), Err(Error::Shape { what: "evaluation", .. })));
     Ok(())
 }
 

@@ -156,7 +156,7 @@ fn a_speed_is_refused_where_the_cost_is_learned() {
 #[test]
 fn a_state_of_other_bandits_is_refused_and_changes_nothing() {
     let field = |refused: Result<()>| match refused {
-        Err(Error::Argument { name: field, .. }) => field,
+        Err(Error::State { what: field, .. }) => field,
         other => panic!("{other:?}"),
     };
     let nothing = ArmFeatures { depth: Vec::new(), heads: Vec::new(), arms: Vec::new(), head_sets: Vec::new() };
