@@ -61,7 +61,8 @@ impl Encoder {
     /// Creates an encoder as [`random`](Self::random), but with local-attention initialisation: the heads of the first
     /// layer attend to the word one to the left, one to the right, two to the left, and so on. It is for pre-training
     /// on little text: the words next to a mask are then used from the first step on, where random heads first have to
-    /// learn to find them (`docs/pretraining.md`).
+    /// learn to find them (`docs/pretraining.md` in the
+    /// repository).
     ///
     /// Positions begin as sinusoids in as many columns as a head has. Shape and files equal those of any other encoder.
     ///
