@@ -1,4 +1,5 @@
 //! Implementation of the command `dht`. It is internal to this workspace: every item may change.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acceleration;
 mod commands;
