@@ -49,7 +49,7 @@ fn models_of_release_0_1_give_the_answers_of_their_release() -> Result<()> {
         for (name, model) in models()? {
             let model = TextModel::new(model, reviews::tokenizer(), &reviews::labels(), 16)?;
             model.save(fixtures().join(name), "A model of release 0.1, for a test.\n")?;
-            let text = format!("{:#}\n", answers(&Engine::of(model))?);
+            let text = format!("{:#}\n", answers(&Engine::from_model(model))?);
             fs::write(fixtures().join(format!("{name}.answers.json")), text).unwrap();
         }
     }
