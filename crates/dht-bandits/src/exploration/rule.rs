@@ -56,7 +56,7 @@ pub trait Exploration:
         0.0
     }
 
-    /// Minimum probability of each arm ([`Floor`]).
+    /// Minimum probability of each arm ([`Floor`](crate::exploration::Floor)).
     fn floor(&self) -> f64 {
         0.0
     }

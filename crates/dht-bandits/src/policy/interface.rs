@@ -28,13 +28,14 @@ pub struct Choice {
     /// Posterior width of the arm.
     pub width: f64,
     /// Probability of this choice; in a slate, of showing this arm. `decide` returns it, unless the policy omits it by
-    /// setting ([`SharedPropensity::Omitted`]). `select` returns it if it costs nothing.
+    /// setting ([`SharedPropensity::Omitted`](crate::policy::SharedPropensity::Omitted)). `select` returns it if it
+    /// costs nothing.
     pub propensity: Option<f64>,
     /// Number of times that the policy had expired decisions: it learns only from decisions of its current epoch.
     #[serde(default)]
     pub epoch: u64,
     /// Error of the propensity: 0 if it is exact up to rounding, a bound of 1e-9 if it is an integral, and a standard
-    /// error if it is an estimate ([`SharedPropensity`]).
+    /// error if it is an estimate ([`SharedPropensity`](crate::policy::SharedPropensity)).
     #[serde(default)]
     pub propensity_error: f64,
 }
@@ -145,8 +146,8 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// Chooses `k` arms at once into a slate with reused memory, without their propensities.
     ///
     /// # Errors
-    /// [`Error::Unsupported`], the default: a policy of single choices. Missing or wrong parts of the request; fewer than
-    /// `k` arms. The slate is empty then.
+    /// [`Error::Unsupported`], the default: a policy of single choices. Missing or wrong parts of the request; fewer
+    /// than `k` arms. The slate is empty then.
     fn select_slate(&self, _k: usize, _: &Request<'_>, _: &mut dyn Rng, slate: &mut Slate) -> Result<()> {
         slate.clear();
         Err(Error::Unsupported { what: SLATES })
@@ -186,8 +187,8 @@ pub trait Policy: Send + Sync + ClonePolicy {
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
 
     /// Returns whether [`update`](Self::update) is known to accept this observation, without learning it: `Ok(true)` if
-    /// it would, and `Ok(false)`, the default, if only learning can show this. [`Normalised`] calls it, and after
-    /// `Ok(false)` tries the update on a copy.
+    /// it would, and `Ok(false)`, the default, if only learning can show this.
+    /// [`Normalised`](crate::policy::Normalised) calls it, and after `Ok(false)` tries the update on a copy.
     ///
     /// # Errors
     /// Errors of [`update`](Self::update).

@@ -1,6 +1,6 @@
 //! Policies: a posterior and an exploration rule over arms that are added and removed.
 //!
-//! * [`Request`] and [`Actions`]: a context, and the available arms.
+//! * [`Request`]: a context, and the available arms.
 //! * [`Policy`], the trait, with [`Choice`], [`Decision`] and [`Observation`]: a choice now, its reward later.
 //!   [`Slate`] and [`Feedback`]: several items at once.
 //! * [`Disjoint`]: arms with separate weights. [`Hybrid`]: shared weights in addition. [`TopK`]: slates of K arms.

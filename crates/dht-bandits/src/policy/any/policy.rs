@@ -147,8 +147,8 @@ impl Policy for AnyPolicy {
     /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
     ///
     /// Linear and logistic kinds, top-k and shared ones learn them as
-    /// [`Disjoint::learn_batch`](super::Disjoint::learn_batch) does. The others, and all until their scaling is frozen,
-    /// learn them one by one on a copy of the policy. A test of `reset` uses those of weight 1.
+    /// [`Disjoint::learn_batch`](crate::policy::Disjoint::learn_batch) does. The others, and all until their scaling is
+    /// frozen, learn them one by one on a copy of the policy. A test of `reset` uses those of weight 1.
     ///
     /// # Errors
     /// Errors of [`learn`](Policy::learn), for the first observation that is refused.
