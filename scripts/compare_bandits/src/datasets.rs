@@ -97,7 +97,7 @@ const FAMILIES: [(&str, &str, &[f64], Make); 5] = [
     }),
     ("linear SquareCB", "γ", &[10.0, 30.0, 100.0], |d, arms, gamma, prior_precision| {
         let options = Ridge::new(prior_precision);
-        Box::new(Disjoint::<dht_bandits::posterior::Ridge, _>::new(d, arms, options, SquareCb::new(gamma)).unwrap())
+        Box::new(Disjoint::<Ridge, _>::new(d, arms, options, SquareCb::new(gamma)).unwrap())
     }),
 ];
 /// λ in parts of the number of features.

@@ -164,11 +164,11 @@ fn moving_digits(streams: &[Stream]) {
     });
     task.report("reset by Page–Hinkley", &grid("threshold", &[3.0, 6.0, 12.0, 25.0, 50.0]), |s, seed| {
         let test = ChangeTest::PageHinkley { tolerance: 0.05, threshold: s.alpha };
-        run(&mut ResetOnChange::new(lin_ucb(Forgetting::NONE), test), seed)
+        run(&mut ResetOnChange::new(lin_ucb(Forgetting::NONE), test).unwrap(), seed)
     });
     task.report("reset by ADWIN", &grid("δ", &[1e-4, 1e-3, 0.01, 0.1]), |s, seed| {
         let test = ChangeTest::Adwin { delta: s.alpha, range: 1.0 };
-        run(&mut ResetOnChange::new(lin_ucb(Forgetting::NONE), test), seed)
+        run(&mut ResetOnChange::new(lin_ucb(Forgetting::NONE), test).unwrap(), seed)
     });
 }
 

@@ -123,7 +123,7 @@ fn what_is_no_regular_file_is_refused_and_never_waited_for() {
         let mut reader = LogReader::open(folder.path(), ReadSettings::default()).unwrap();
         assert_eq!(problem(reader.next().unwrap()), *expected);
         assert!(reader.next().is_none());
-        assert_eq!(reader.counts().refused, 1);
+        assert_eq!(reader.counts().unreadable, 1);
     };
     // It gives zeros without end.
     std::os::unix::fs::symlink("/dev/zero", &file).unwrap();

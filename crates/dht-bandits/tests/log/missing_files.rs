@@ -185,7 +185,7 @@ fn files_that_cannot_be_read_are_gaps_as_well() {
     let (joined, errors, reader) = read(folder.path(), DEFAULTS);
     assert!(matches!(&errors[..], [LogError::File { path, .. }] if *path == files[3]), "{errors:?}");
     assert_eq!(joined, missing);
-    assert_eq!((reader.counts().refused, reader.counts().gaps), (1, 0));
+    assert_eq!((reader.counts().unreadable, reader.counts().gaps), (1, 0));
     assert_eq!((reader.counts().orphaned, reader.counts().unrewarded), (counts.orphaned, counts.unrewarded));
     // One that was cut off in its first line.
     fs::remove_dir(&files[3]).unwrap();

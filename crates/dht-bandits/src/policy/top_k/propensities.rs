@@ -52,13 +52,6 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             let own = form.probability(ranked[0].0.mean);
             return Ok(vec![(share / ranked.len() as f64 + (1.0 - share) * own, 0.0)]);
         }
-        let weights = rank_weights(ranked.len(), k, share);
-        if selection == Selection::Index {
-            let values = ranked.iter().map(|(choice, ..)| choice.score);
-            let shown =
-                |(choice, ..): &(Choice, usize, u32)| (point_inclusion_of(choice.score, values.clone(), &weights), 0.0);
-            return Ok(ranked[..k].iter().map(shown).collect());
-        }
         if let Selection::Softmax { temperature } = selection
             && share == 0.0
         {
@@ -66,6 +59,13 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             if let Some(shown) = inclusion_of_first(&means, temperature, k) {
                 return Ok(shown.into_iter().map(|shown| (shown, QUADRATURE_ERROR)).collect());
             }
+        }
+        let weights = rank_weights(ranked.len(), k, share);
+        if selection == Selection::Index {
+            let values = ranked.iter().map(|(choice, ..)| choice.score);
+            let shown =
+                |(choice, ..): &(Choice, usize, u32)| (point_inclusion_of(choice.score, values.clone(), &weights), 0.0);
+            return Ok(ranked[..k].iter().map(shown).collect());
         }
         let score = |(Choice { arm, mean, width, .. }, ..): &(Choice, usize, u32)| {
             let freedom = self.posterior.freedom(self.slot(*arm)?);
