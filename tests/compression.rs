@@ -315,7 +315,7 @@ fn heads_are_scored_one_at_a_time_and_missing_ones_refused() {
     let common = ["heads", "--model", &model, "--out", &target, "--train-rows", "200", "--test-rows", "60"];
     let run =
         |words: &[&str]| heads(&HeadsArguments::parse_from([&common[..], &["--max-length", "32"], words].concat()));
-    for (named, missing) in [("4:0", "layer is 4"), ("0:2", "head 2"), ("18446744073709551615:0", "layer")] {
+    for (named, missing) in [("4:0", "layer is 4"), ("0:2", "head is 2"), ("18446744073709551615:0", "layer")] {
         let error = run(&["--heads", named]).unwrap_err().to_string();
         assert!(error.contains(missing), "{named}: {error}");
         assert!(!out.exists(), "{named} left something behind");

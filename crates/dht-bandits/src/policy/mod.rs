@@ -18,6 +18,7 @@
 
 mod any;
 mod baselines;
+mod choice;
 mod choose;
 mod context_free;
 mod disjoint;
@@ -40,11 +41,12 @@ pub use any::{
     AnyDelta, AnyPolicy, AnyRule, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings, RewardType,
 };
 pub use baselines::{Fixed, Uniform};
+pub use choice::{Choice, Decision};
 pub use context_free::{BetaThompson, ContextFree, Ucb1};
 pub use disjoint::{ChoiceBatch, Delta, Disjoint, LinTs, LinUcb, LogisticTs, LogisticUcb};
 pub use drift::{ChangeDetector, ChangeTest, ResetOnChange, SlidingWindow};
 pub use hybrid::{Hybrid, HybridDelta};
-pub use interface::{Choice, Decision, Observation, Policy};
+pub use interface::{Observation, Policy};
 pub use normalised::Normalised;
 pub use oracle::{Oracle, OraclePolicy};
 pub use propensity::Propensity;

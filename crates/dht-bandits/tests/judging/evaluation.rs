@@ -201,7 +201,7 @@ fn arms_that_a_policy_lacks_it_is_judged_never_to_choose() {
     let probabilities = Target::from_policy("smaller", &policy).probabilities(&log[..1]).unwrap();
     assert_eq!(probabilities, [[(arm(0), 0.5), (arm(1), 0.5)]]);
     // The same with features, whose rows go with their arms.
-    let shares = Target::from_policy("hybrid", &Hybrid::new(1, 1, 2, Default::default(), Ucb { alpha: 0.0 }).unwrap())
+    let shares = Target::from_policy("hybrid", &Hybrid::new(1, 1, 2, 1.0, Ucb { alpha: 0.0 }).unwrap())
         .probabilities(&[LoggedDecision { features: Some(vec![0.1, 0.2, 0.3, 0.4]), ..log[0].clone() }])
         .map(|all| all[0].iter().map(|entry| entry.0).collect::<Vec<_>>());
     assert_eq!(shares.unwrap(), [arm(0), arm(1)]);

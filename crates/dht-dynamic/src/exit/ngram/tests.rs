@@ -202,7 +202,7 @@ fn a_saved_ngram_loads_to_the_bit_and_a_forged_one_is_rejected() {
     ] {
         assert!(matches!(forged(path, &shorter), Error::State { .. }), "{path:?}");
     }
-    assert!(matches!(forged(&["scores", "classes"], &|value| *value = 2.into()), Error::State { .. }));
+    assert!(matches!(forged(&["scores", "classes"], &|value| *value = 2.into()), Error::Shape { .. }));
     assert!(matches!(forged(&["scores"], &|value| *value = 2.into()), Error::Json { .. }));
     assert!(matches!(NgramClassifier::load(folder.path().join("none")), Err(Error::Transformer(_))));
 }

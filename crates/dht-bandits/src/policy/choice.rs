@@ -1,0 +1,61 @@
+//! Choices, and decisions that wait for their reward.
+
+use serde::{Deserialize, Serialize};
+
+use crate::arm::ArmId;
+
+/// Arm chosen by a policy, with its scores and propensity.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Chosen arm.
+    pub arm: ArmId,
+    /// Number of updates before the choice. The policy's version now minus this one is the number of updates since,
+    /// unless the policy was restored from an older save.
+    pub version: u64,
+    /// Winning value of the exploration rule: mean + α·width for an upper confidence bound, a draw for Thompson
+    /// sampling.
+    pub score: f64,
+    /// Posterior mean of the arm.
+    pub mean: f64,
+    /// Posterior width of the arm.
+    pub width: f64,
+    /// Probability of this choice; in a slate, of showing this arm. `decide` returns it, unless the policy omits it by
+    /// setting ([`SharedPropensity::Omitted`](crate::policy::SharedPropensity::Omitted)). `select` returns it if it
+    /// costs nothing.
+    pub propensity: Option<f64>,
+    /// Number of times that the policy had expired decisions: it learns only from decisions of its current epoch.
+    #[serde(default)]
+    pub epoch: u64,
+    /// Error of the propensity: 0 if it is exact up to rounding, a bound of 1e-9 if it is an integral, and a standard
+    /// error if it is an estimate ([`SharedPropensity`](crate::policy::SharedPropensity)).
+    #[serde(default)]
+    pub propensity_error: f64,
+}
+
+impl Choice {
+    /// Combines the choice with its context, for later feedback.
+    pub fn with_context(self, context: &[f64]) -> Decision {
+        Decision { choice: self, context: context.to_vec() }
+    }
+}
+
+/// Choice with its context, to be stored until the reward arrives.
+///
+/// A decision may wait in memory, in a queue or in a database (it implements serde), while the policy learns from
+/// others. A policy restored from its last save also accepts decisions made after that save: the epoch is checked, not
+/// the version, and it changes only when decisions are expired. Save a policy after each expiry: a policy restored from
+/// an older save refuses decisions made after that expiry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Choice of the policy.
+    pub choice: Choice,
+    /// Context as the policy saw it, with the scaling at that time.
+    pub context: Vec<f64>,
+}
+
+impl Decision {
+    /// Chosen arm.
+    pub fn arm(&self) -> ArmId {
+        self.choice.arm
+    }
+}
