@@ -28,7 +28,7 @@ fn refused(model: &mut SearchObjective, state: Value, training: &EncodedDataset)
     let error = model.restore(state, training).expect_err("a forged state was taken");
     assert!(weights_and_state(model)? == before);
     match error {
-        Error::Argument { name: field, .. } => Ok(field),
+        Error::Argument { name: field, .. } | Error::State { what: field, .. } => Ok(field),
         other => Err(other),
     }
 }

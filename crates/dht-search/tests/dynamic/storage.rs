@@ -119,7 +119,7 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
         Ok(refused(&target))
     };
     let newer = changed(&|checkpoint| checkpoint.state["version"] = 4.into())?;
-    assert!(matches!(newer, Error::Model { field: "version", ref got, .. } if got == "4"), "{newer}");
+    assert!(matches!(newer, Error::Model { field: "version", ref got, .. } if got == "4 of release 0.1.0"), "{newer}");
     let other = changed(&|checkpoint| checkpoint.state["format"] = "a recipe".into())?;
     assert!(matches!(other, Error::Model { field: "format", .. }), "{other}");
     let strange = changed(&|checkpoint| checkpoint.state["router"] = 3.into())?;
