@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// ```
 /// use dht_bandits::exploration::Floor;
-/// use dht_bandits::{Policy, Request, Ridge, Ucb, policy::Disjoint, posterior::Ridge};
+/// use dht_bandits::{Policy, Request, Ridge, Ucb, policy::Disjoint};
 ///
 /// let rule = Floor::new(Ucb { alpha: 0.5 }, 0.02)?;
 /// let policy = Disjoint::<Ridge, _>::new(1, 4, Ridge::default(), rule)?;

@@ -22,14 +22,14 @@ impl DecisionLog {
     }
 
     /// Writes a slate as [`append_slate`](Self::append_slate) does, together with its request: the context, the
-    /// available arms and their features. [`LoggedRound::from_slates`](crate::evaluation::LoggedRound::from_slates) gives other policies the
-    /// same request.
+    /// available arms and their features.
+    /// [`LoggedRound::from_slates`](crate::evaluation::LoggedRound::from_slates) gives other policies the same request.
     ///
     /// ```
-    /// use dht_bandits::evaluation::{SlateOffPolicy, slate_rounds};
+    /// use dht_bandits::evaluation::{LoggedRound, SlateOffPolicy};
     /// use dht_bandits::log::{DecisionLog, LogSettings, SlateReadSettings, SlateReader};
     /// use dht_bandits::policy::{Feedback, TopK};
-    /// use dht_bandits::{ArmId, Request, Ridge, exploration::EpsilonGreedy, posterior::Ridge};
+    /// use dht_bandits::{ArmId, Policy, Request, Ridge, exploration::EpsilonGreedy};
     /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     /// # let folder = std::env::temp_dir().join(format!("slate-log-{}", std::process::id()));
     ///
@@ -50,7 +50,7 @@ impl DecisionLog {
     ///     .map(|joined| Ok(joined?.into_row()?))
     ///     .collect::<Result<_, Box<dyn std::error::Error>>>()?;
     /// // The other policy always shows item 3: one click a slate.
-    /// let estimate = SlateOffPolicy::new(&slate_rounds(&rows, &other)?)?.independent()?;
+    /// let estimate = SlateOffPolicy::new(&LoggedRound::from_slates(&rows, &other)?)?.independent()?;
     /// assert!(estimate.low < 1.0 && 1.0 < estimate.high);
     /// # std::fs::remove_dir_all(&folder)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -52,7 +52,7 @@ pub struct JoinedSlate {
 }
 
 impl JoinedSlate {
-    /// Converts to a row for [evaluation](crate::evaluation::slate_rounds).
+    /// Converts to a row for [evaluation](crate::evaluation::LoggedRound::from_slates).
     ///
     /// # Errors
     /// [`Error::NoRequest`]: the slate was logged without its request.

@@ -146,7 +146,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// and features.
     ///
     /// ```
-    /// use dht_bandits::{ArmId, Request, Ridge, Ucb, features::Interactions, policy::{Featured, TopK}};
+    /// use dht_bandits::{ArmId, Policy, Request, Ridge, Ucb, features::Interactions, policy::TopK};
     /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     ///
     /// let products = Interactions::new(2, 3)?;
