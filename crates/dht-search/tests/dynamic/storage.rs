@@ -142,7 +142,7 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
     assert!(matches!(smuggled, Error::Model { field: "tensor", .. }) || of_parameter(&smuggled), "{smuggled}");
     let space = Preset::TDht.space(12, 12)?;
     let other = changed(&|checkpoint| checkpoint.state["space"] = serde_json::to_value(&space).expect("JSON"))?;
-    assert!(matches!(other, Error::State { what: "space", .. }), "{other}");
+    assert!(matches!(other, Error::Argument { name: "space", .. }), "{other}");
 
     // The checkpoint of a training is valid, but not a model.
     let training = task(20, 1);
