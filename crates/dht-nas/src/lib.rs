@@ -71,7 +71,7 @@
 //! | I have | I want | take |
 //! |---|---|---|
 //! | a fine-tuned classifier and a target cost | the sizes of its layers, searched | [`ArchitectureSearch`] |
-//! | importance scores | the sizes of its layers, chosen at once | [`choose`], [`gradient_scores`], [`magnitude_scores`] |
+//! | importance scores | the sizes of its layers, chosen at once | [`Architecture::chosen`], [`gradient_scores`], [`magnitude_scores`] |
 //! | sizes of layers | a classifier of these sizes | [`extract`] |
 //!
 //! # Adding it
