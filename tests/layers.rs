@@ -74,6 +74,7 @@ const CRATES: [Layers; 8] = [
             &["model"],
             &["evaluation", "training"],
             &["accelerate", "serving"],
+            &["ladder"],
         ],
     ),
     (

@@ -112,12 +112,27 @@ pub struct MadeDynamic {
     pub misses: Vec<String>,
 }
 
-/// Fits the exits and the n-gram exit on the unchanged classifier, and sets the speed that meets the budget or keeps
-/// the promise. By default it sets the cheapest speed at which no accuracy is lost on the held-out texts.
+/// Settings of the exits that commands make.
 ///
 /// # Errors
-/// Errors of fitting. A promise that cannot be verified is not an error: the model has its default speed, and `misses`
-/// reports the promise.
+/// Errors of the tokenizer.
+pub fn exit_settings(tokenizer: &TextTokenizer) -> Result<AccelerateSettings> {
+    let ngram = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
+    Ok(AccelerateSettings { ngram: Some(ngram), batch_size: BATCH, ..AccelerateSettings::default() })
+}
+
+/// Random numbers of the exits.
+pub fn exit_generator(seed: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(STREAM);
+    rng
+}
+
+/// Fits the exits and the n-gram exit on the unchanged classifier, and [sets the speed](at_speed). By default it sets
+/// the cheapest speed at which no accuracy is lost on the held-out texts.
+///
+/// # Errors
+/// Errors of fitting.
 pub fn make_dynamic(
     classifier: &TextClassifier,
     tokenizer: &TextTokenizer,
@@ -125,18 +140,26 @@ pub fn make_dynamic(
     speed: &SpeedArguments,
     seed: u64,
 ) -> Result<MadeDynamic> {
-    let ngram = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
     let targets = if texts.labelled { Targets::Labels } else { Targets::Predictions };
-    let settings =
-        AccelerateSettings { ngram: Some(ngram), targets, batch_size: BATCH, ..AccelerateSettings::default() };
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(STREAM);
+    let settings = AccelerateSettings { targets, ..exit_settings(tokenizer)? };
     let given = match texts.held_out {
         Some(held_out) => Texts::new(texts.training).with_held_out(held_out),
         None => Texts::new(texts.training),
     };
-    let made = accelerate(classifier, given, &settings, &mut rng)?;
-    let (mut model, report) = (made.model, made.report);
+    let made = accelerate(classifier, given, &settings, &mut exit_generator(seed))?;
+    at_speed((made.model, made.report), texts, speed)
+}
+
+/// Sets the speed of a model that meets the budget or keeps the promise.
+///
+/// # Errors
+/// Errors of the model. A promise that cannot be verified is not an error: the model has its default speed, and `misses`
+/// reports the promise.
+pub fn at_speed(
+    (mut model, report): (DynamicModel, Report),
+    texts: AccelerationTexts<'_>,
+    speed: &SpeedArguments,
+) -> Result<MadeDynamic> {
     let (mut promise, mut misses) = (None, Vec::new());
     if let Some(budget) = speed.budget {
         match report.within(budget) {

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use dht_dynamic::ladder::{LadderEvent, LadderReport, Measurement, Rung, Stop};
 use dht_dynamic::transformer::train::{Event, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -105,7 +106,7 @@ impl TrainingProgress {
 impl Observer for TrainingProgress {
     fn observe(&mut self, event: Event<'_>) {
         match event {
-            Event::Started { samples, total, metric } => {
+            Event::Started { samples, total, metric, .. } => {
                 self.metric = metric;
                 self.first_share = samples as f64 / total.max(1) as f64;
                 (self.last_line, self.started) = (self.first_share, Instant::now());
@@ -134,6 +135,72 @@ impl Drop for TrainingProgress {
             bar.abandon();
         }
     }
+}
+
+/// Displays a training in rungs: a line for each rung and each validation, and a bar for each round of fine-tuning.
+#[derive(Debug)]
+pub struct LadderProgress {
+    quiet: bool,
+    round: Option<TrainingProgress>,
+}
+
+impl LadderProgress {
+    /// Displays nothing if `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        Self { quiet, round: None }
+    }
+
+    /// Displays an event.
+    pub fn observe(&mut self, event: LadderEvent<'_>) {
+        let line = match event {
+            LadderEvent::Measured(found) => measurement(found),
+            LadderEvent::Rate { rate, loss } => format!("learning rate {rate}: validation loss {loss:.4}"),
+            LadderEvent::RoundStarted { passes } => {
+                self.round = Some(TrainingProgress::new("fine-tuning", self.quiet));
+                format!("fine-tuning: a round of {passes:.2} passes")
+            }
+            LadderEvent::Training(event) => return self.round.iter_mut().for_each(|round| round.observe(event)),
+            LadderEvent::RoundEnded => {
+                self.round = None;
+                return;
+            }
+            _ => return,
+        };
+        if !self.quiet {
+            report(&line);
+        }
+    }
+}
+
+fn measurement(found: &Measurement) -> String {
+    let rung = match found.rung {
+        Rung::Ngrams => "rung 0, n-grams".to_owned(),
+        Rung::Frozen => "rung 1, the encoder as it is".to_owned(),
+        Rung::FineTuned => format!("rung 2, fine-tuned for {:.2} passes", found.passes),
+    };
+    let accuracy = found.accuracy.map_or_else(String::new, |accuracy| format!("accuracy {accuracy:.3}, "));
+    format!(
+        "{rung}: validation {accuracy}loss {:.3}; cost {:.2} passes, {:.0} s",
+        found.loss, found.cost, found.seconds
+    )
+}
+
+/// Sentence that says which rung was kept, and why the training ended.
+pub fn ladder_end(ladder: &LadderReport) -> String {
+    let kept = match ladder.rung {
+        Rung::Ngrams => "rung 0 is kept, n-grams",
+        Rung::Frozen => "rung 1 is kept, the encoder as it is",
+        Rung::FineTuned => "rung 2 is kept, the fine-tuned encoder",
+    };
+    let tried = ladder.measurements.iter().any(|found| found.rung > ladder.rung);
+    let better = if tried { ", since fine-tuning did not lower the validation loss" } else { "" };
+    let why = match ladder.stop {
+        Stop::Rule => "further steps gain too little for their cost",
+        Stop::Budget => "--training-budget allows no further step",
+        Stop::Time => "--minutes allows no further step",
+        _ => "no further step is allowed",
+    };
+    format!("{kept}{better}; {why}; cost {:.2} passes", ladder.flops as f64 / ladder.pass_flops.max(1) as f64)
 }
 
 fn bar() -> ProgressBar {
@@ -179,7 +246,7 @@ mod tests {
     #[test]
     fn a_line_names_loss_validation_mix_and_time_left() {
         let mut progress = TrainingProgress::new("dynamic", true);
-        progress.observe(Event::Started { samples: 0, total: 100, metric: "Pearson's correlation" });
+        progress.observe(Event::Started { samples: 0, total: 100, metric: "Pearson's correlation", evaluations: &[] });
         progress.observe(step(0.1, 2.0));
         progress.observe(step(0.25, 1.0));
         progress.observe(Event::Epoch(&EpochRecord { epoch: 0, loss: 1.0, validation_score: Some(0.5) }));
@@ -195,7 +262,7 @@ mod tests {
     #[test]
     fn time_left_of_a_resumed_training_counts_from_the_resume() {
         let mut progress = TrainingProgress::new("full", true);
-        progress.observe(Event::Started { samples: 80, total: 100, metric: "macro F1" });
+        progress.observe(Event::Started { samples: 80, total: 100, metric: "macro F1", evaluations: &[] });
         progress.observe(step(0.9, 1.0));
         assert!(progress.line(0.9, Duration::from_secs(7)).ends_with("  7 s left"));
     }

@@ -118,6 +118,7 @@ pub mod error;
 pub mod evaluation;
 pub mod exit;
 mod full_model;
+pub mod ladder;
 mod log_probabilities;
 mod logistic;
 mod model;

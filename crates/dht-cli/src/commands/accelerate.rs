@@ -188,6 +188,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         scored_on,
         metric,
         is_given: true,
+        training: None,
         json: arguments.json,
     };
     finish(&model, made_of, &made.misses)
@@ -233,7 +234,15 @@ impl AccelerateArguments {
             }
         };
         let (train, validation) = rest.split_validation(HELD_OUT_SHARE, &mut rng)?;
-        Ok(TextSplits { train, validation, calibration, test: None, notes: Vec::new(), warnings: Vec::new() })
+        Ok(TextSplits {
+            train,
+            validation,
+            is_validation_split_off: true,
+            calibration,
+            test: None,
+            notes: Vec::new(),
+            warnings: Vec::new(),
+        })
     }
 
     /// Reads at most `most` texts of a file, sampled uniformly (reservoir sampling) and in file order.

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use dht_dynamic::ladder::LadderReport;
 use dht_dynamic::serving::{ModelCard, TextModel};
 use dht_dynamic::transformer::data::Metric;
 use dht_dynamic::transformer::{EncodedDataset, Precision};
@@ -11,7 +12,10 @@ use serde_json::json;
 use super::output::print;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::results::{CardFacts, card, curve, majority_note, own_row, promise, results, results_table};
+use crate::results::{CardFacts, card, curve, majority_note, own_row, promise, results, results_table, training_curve};
+
+/// Files of a saved model.
+const OWN: [&str; 6] = ["README.md", "curve.svg", "training.json", "training.svg", "dht.json", "model"];
 
 /// Finished model and its evaluation, for the card and the output.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub struct MadeModel<'a> {
     pub metric: Option<Metric>,
     /// True if the user provided the classifier, so that its classes may differ from the labels of the texts.
     pub is_given: bool,
+    /// Report of a training in rungs.
+    pub training: Option<&'a LadderReport>,
     /// True to print the results as JSON.
     pub json: bool,
 }
@@ -42,7 +48,7 @@ pub fn check_target(out: &Path) -> Result<Option<String>> {
         return Err(Error::Foreign { path: out.into() });
     }
     for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {
-        if !["README.md", "curve.svg", "dht.json", "model"].iter().any(|own| entry.file_name() == **own) {
+        if !OWN.iter().any(|own| entry.file_name() == **own) {
             return Err(Error::Foreign { path: entry.path() });
         }
     }
@@ -68,7 +74,14 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
         rows: &rows,
         curve: curve.is_some().then_some("curve.svg"),
     };
-    model.save(made.out, ModelCard { text: &card(model, facts), curve: curve.as_deref() })?;
+    let training = made.training.map(|ladder| -> Result<_> {
+        let json =
+            serde_json::to_string_pretty(ladder).map_err(|source| Error::Curve { message: source.to_string() })?;
+        Ok((json + "\n", training_curve(ladder)?))
+    });
+    let training = training.transpose()?;
+    let training = training.as_ref().map(|(json, svg)| (json.as_str(), svg.as_str()));
+    model.save(made.out, ModelCard { text: &card(model, facts), curve: curve.as_deref(), training })?;
     misses.iter().for_each(|miss| report(&format!("not kept: {miss}")));
     if made.json {
         let value = json!({
@@ -77,6 +90,7 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
             "results": rows,
             "promise": model.promise,
             "not_kept": misses,
+            "training": made.training,
         });
         return print(&format!("{value:#}\n"));
     }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use dht_dynamic::Error as DynamicError;
 use dht_dynamic::accelerate::LEAST_TEXTS;
+use dht_dynamic::ladder::{GainPerFlop, LadderEvent, LadderReport, LadderSettings, LadderTexts, Rung, climb};
 use dht_dynamic::serving::{Origin, TextModel};
 use dht_dynamic::transformer::Error as TransformerError;
 use dht_dynamic::transformer::train::History;
@@ -16,15 +18,20 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, json};
 
 use super::made::{MadeModel, check_target, finish};
-use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic};
+use crate::acceleration::{
+    AccelerationTexts, MadeDynamic, REST, SpeedArguments, at_speed, exit_generator, exit_settings, make_dynamic,
+};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
-use crate::progress::{TrainingProgress, report};
+use crate::progress::{LadderProgress, TrainingProgress, ladder_end, report};
 use crate::texts::{SplitRequest, TextArguments, TextSplits, cut_note, report_texts, warnings};
-use crate::training::{Interruption, LearningRate, ModelChoice, Start, TrainingDir, find_learning_rate};
+use crate::training::{Interruption, LearningRate, ModelChoice, RungArguments, Start, TrainingDir, find_learning_rate};
 
 /// Default maximum length in tokens, reduced to the number of the model's positions if that is smaller.
 const MAX_LENGTH: usize = 128;
+/// Default numbers of passes: in one training, and in rungs, which stop by themselves.
+const EPOCHS: usize = 3;
+const RUNG_EPOCHS: usize = 7;
 /// Number of steps between two checkpoints, if these steps take less than a minute.
 const CHECKPOINT_STEPS: u64 = 200;
 /// Random streams of the weights and the classifier.
@@ -60,6 +67,8 @@ pub struct TrainArguments {
     kind: ModelKind,
     #[command(flatten)]
     speed: SpeedArguments,
+    #[command(flatten)]
+    rungs: RungArguments,
     /// Use the first N layers of the encoder
     #[arg(long, value_name = "N")]
     layers: Option<usize>,
@@ -69,9 +78,9 @@ pub struct TrainArguments {
     /// Use N rows, sampled by the seed and stratified by class
     #[arg(long, value_name = "N")]
     train_rows: Option<usize>,
-    /// Maximum number of passes over the training rows
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    epochs: usize,
+    /// Maximum number of passes of fine-tuning over the training rows [default: 7 in rungs, 3 otherwise]
+    #[arg(long, value_name = "N")]
+    epochs: Option<usize>,
     /// Stop after N passes without a better validation score [default: never]
     #[arg(long, value_name = "N")]
     patience: Option<usize>,
@@ -129,7 +138,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let device = arguments.device.open_in(arguments.precision)?;
     arguments.texts.notes()?.iter().for_each(|note| say(note));
     let mut texts = arguments.read_texts()?;
-    arguments.check_rows(&texts)?;
+    arguments.check_rows(&texts, arguments.without_rungs(&start).is_none())?;
     // The n-gram classifier reads whole texts.
     let tokenizer = start.tokenizer(&texts.train)?.with_rest(REST);
     let encode = |data| tokenizer.encode_all(data, max_length);
@@ -148,11 +157,12 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     if dir.is_resumed() {
         say("resuming the stopped training");
     }
-    let checkpoint = dir.checkpoint();
-    let interruption = Interruption::watch(move || TrainingDir::message_if_stopped(&checkpoint));
+    let folder = dir.folder().to_path_buf();
+    let interruption = Interruption::watch(move || TrainingDir::message_if_stopped(&folder));
     let weights = arguments.balanced.then(|| balanced(&train));
+    let vocabulary = tokenizer.vocabulary_size();
     let fresh = || {
-        let encoder = start.encoder(tokenizer.vocabulary_size(), &device, &mut generator(arguments.seed, WEIGHTS))?;
+        let encoder = start.encoder(vocabulary, &device, &mut generator(arguments.seed, WEIGHTS))?;
         let encoder = match arguments.layers {
             Some(layers) => encoder.truncated(layers)?,
             None => encoder,
@@ -166,42 +176,70 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
             None => classifier,
         })
     };
-    let mut settings = arguments.train_settings(&start);
-    if arguments.lr == Some(LearningRate::Find) {
-        let find = || find_learning_rate(start.learning_rates(), &settings, (&train, &validation), fresh, say);
-        settings.optimizer.learning_rate = dir.learning_rate(find)?;
-    }
-    let mut classifier = fresh()?;
-    let history = arguments.fit(&settings, (&dir, &interruption), &mut classifier, (&train, &validation))?;
-
+    let settings = arguments.train_settings(&start);
     let scored_on = match &test {
         Some(test) => format!("the {} test rows", test.len()),
         None => format!("the {} validation rows, on which all choices were made", validation.len()),
     };
-    let made = MadeModel {
+    let run = Run { start: &start, texts: &texts, max_length, dir: &dir, interruption: &interruption };
+    let encoded = (&train, &validation, calibration.as_ref());
+    let made = match arguments.without_rungs(&start) {
+        None => arguments.in_rungs(&run, &fresh()?, tokenizer, encoded, settings)?,
+        Some(_) => arguments.at_once(&run, fresh, tokenizer, encoded, settings)?,
+    };
+    let facts = MadeModel {
         out: &arguments.out,
-        how: arguments.how(&start, &settings, &history),
+        how: made.how,
         scored: test.as_ref().unwrap_or(&validation),
         scored_on,
         metric: arguments.texts.metric(),
         is_given: false,
+        training: made.ladder.as_ref(),
         json: arguments.json,
     };
-    let (model, misses) = arguments.text_model(
-        classifier,
-        tokenizer,
-        (&texts, max_length),
-        (&train, &validation, calibration.as_ref()),
-    )?;
-    finish(&model, made, &misses)?;
+    finish(&made.model, facts, &made.misses)?;
     dir.finish()
 }
 
+/// What a training works on.
+struct Run<'a> {
+    start: &'a Start,
+    texts: &'a TextSplits,
+    max_length: usize,
+    dir: &'a TrainingDir,
+    interruption: &'a Interruption,
+}
+
+/// A trained model.
+struct Trained {
+    model: TextModel,
+    /// One sentence on each request that the model does not meet.
+    misses: Vec<String>,
+    /// Sentence that says how it was trained.
+    how: String,
+    /// Report of a training in rungs.
+    ladder: Option<LadderReport>,
+}
+
+/// Training, validation and calibration texts.
+type Encoded<'a> = (&'a EncodedDataset, &'a EncodedDataset, Option<&'a EncodedDataset>);
+
 impl TrainArguments {
+    /// The reason why this training has no rungs; `None` for a training in rungs.
+    fn without_rungs(&self, start: &Start) -> Option<&'static str> {
+        match start {
+            Start::Scratch(_) => Some("an encoder from scratch knows nothing to start from"),
+            _ if self.kind == ModelKind::Full => Some("--kind full is fine-tuned at once"),
+            _ if self.balanced => Some("--balanced is fine-tuned at once, since only fine-tuning weights the classes"),
+            Start::Pretrained(_) => None,
+        }
+    }
+
     /// Checks the flags and returns the maximum length in tokens.
     fn check(&self, start: &Start) -> Result<usize> {
         self.speed.check()?;
-        for (flag, count) in [("epochs", Some(self.epochs)), ("batch", Some(self.batch)), ("patience", self.patience)] {
+        self.rungs.check(self.without_rungs(start))?;
+        for (flag, count) in [("epochs", self.epochs), ("batch", Some(self.batch)), ("patience", self.patience)] {
             if count == Some(0) {
                 return Err(Error::argument(flag, "at least 1", 0));
             }
@@ -249,9 +287,9 @@ impl TrainArguments {
     }
 
     /// Rejects too few rows for exits before anything is trained.
-    fn check_rows(&self, texts: &TextSplits) -> Result<()> {
+    fn check_rows(&self, texts: &TextSplits, in_rungs: bool) -> Result<()> {
         let (got, least) = (texts.train.len(), LEAST_TEXTS);
-        if self.kind == ModelKind::Dynamic && got < least {
+        if self.kind == ModelKind::Dynamic && !in_rungs && got < least {
             let what = "rows to train on (--kind full takes fewer)";
             return Err(Error::TooLittle { data: texts.train.name.clone(), what, least, got });
         }
@@ -276,6 +314,9 @@ impl TrainArguments {
             "layers": self.layers,
             "max_length": max_length,
             "epochs": self.epochs,
+            "rungs": self.rungs.rungs.map(|rungs| rungs.to_string()),
+            "training_budget": self.rungs.training_budget,
+            "minutes": self.rungs.minutes,
             "patience": self.patience,
             "batch": self.batch,
             "lr": self.lr.as_ref().map(LearningRate::to_string),
@@ -299,7 +340,7 @@ impl TrainArguments {
             Start::Pretrained(_) => optimizer,
         };
         TrainSettings {
-            epochs: self.epochs,
+            epochs: self.epochs.unwrap_or(if self.without_rungs(start).is_none() { RUNG_EPOCHS } else { EPOCHS }),
             patience: self.patience,
             batch_size: self.batch,
             seed: self.seed,
@@ -325,44 +366,135 @@ impl TrainArguments {
             Ok(_) | Err(TransformerError::Stopped { .. }) => interruption.exit_if_asked(),
             // It would diverge again.
             Err(TransformerError::Diverged { .. }) => {}
-            Err(_) => report(&TrainingDir::message_if_stopped(&dir.checkpoint())),
+            Err(_) => report(&TrainingDir::message_if_stopped(dir.folder())),
         }
         Ok(trained?)
     }
 
-    /// Model to save, and a sentence on each request that it does not meet.
-    fn text_model(
+    /// Fine-tunes all layers at once, and fits exits.
+    fn at_once(
         &self,
-        classifier: TextClassifier,
+        run: &Run<'_>,
+        fresh: impl Fn() -> Result<TextClassifier>,
         tokenizer: TextTokenizer,
-        (texts, max_length): (&TextSplits, usize),
-        (train, validation, calibration): (&EncodedDataset, &EncodedDataset, Option<&EncodedDataset>),
-    ) -> Result<(TextModel, Vec<String>)> {
-        let origin = Origin {
+        (train, validation, calibration): Encoded<'_>,
+        mut settings: TrainSettings,
+    ) -> Result<Trained> {
+        if self.lr == Some(LearningRate::Find) {
+            let say = |line: &str| {
+                if !self.quiet {
+                    report(line);
+                }
+            };
+            let find = || find_learning_rate(run.start.learning_rates(), &settings, (train, validation), &fresh, say);
+            settings.optimizer.learning_rate = run.dir.learning_rate(find)?;
+        }
+        let mut classifier = fresh()?;
+        let history = self.fit(&settings, (run.dir, run.interruption), &mut classifier, (train, validation))?;
+        let how = self.how(run.start, &settings, &history);
+        let labels = &run.texts.train.labels;
+        if self.kind == ModelKind::Full {
+            let model = TextModel::new(classifier, tokenizer.with_rest(0), labels, run.max_length)?;
+            let model = TextModel { origin: Some(self.origin(run.texts, train)), ..model };
+            return Ok(Trained { model, misses: Vec::new(), how, ladder: None });
+        }
+        let texts = AccelerationTexts { training: train, held_out: Some(validation), calibration, labelled: true };
+        let made = make_dynamic(&classifier, &tokenizer, texts, &self.speed, self.seed)?;
+        self.trained(run, tokenizer, train, made, how)
+    }
+
+    /// Trains in rungs.
+    fn in_rungs(
+        &self,
+        run: &Run<'_>,
+        classifier: &TextClassifier,
+        tokenizer: TextTokenizer,
+        (train, validation, calibration): Encoded<'_>,
+        fine_tuning: TrainSettings,
+    ) -> Result<Trained> {
+        let (least, most) = self.rungs.range();
+        let settings = LadderSettings {
+            least,
+            most,
+            fine_tuning,
+            exits: exit_settings(&tokenizer)?,
+            budget: self.rungs.training_budget,
+            time: self.rungs.time(),
+            checkpoints: Some(run.dir.folder().to_path_buf()),
+            stop: Some(run.interruption.stop()),
+            rates: match self.lr {
+                Some(LearningRate::Find) => run.start.learning_rates().to_vec(),
+                _ => Vec::new(),
+            },
+        };
+        let texts = LadderTexts { training: train, validation, joins: run.texts.is_validation_split_off };
+        let mut progress = LadderProgress::new(self.quiet);
+        let mut watch = |event: LadderEvent<'_>| {
+            match event {
+                LadderEvent::RoundStarted { .. } => run.interruption.obeyed(true),
+                LadderEvent::RoundEnded => run.interruption.obeyed(false),
+                _ => {}
+            }
+            progress.observe(event);
+        };
+        let mut rng = exit_generator(self.seed);
+        let climbed = climb(classifier, texts, &settings, &mut GainPerFlop::default(), &mut watch, &mut rng);
+        if let Err(DynamicError::Transformer(TransformerError::Stopped { .. })) = &climbed {
+            run.interruption.exit_if_asked();
+        }
+        let climbed = climbed?;
+        if !self.quiet {
+            report(&ladder_end(&climbed.ladder));
+        }
+        let how = self.how_in_rungs(run.start, &climbed.ladder);
+        let texts = AccelerationTexts { training: train, held_out: Some(validation), calibration, labelled: true };
+        let made = at_speed((climbed.model, climbed.exits), texts, &self.speed)?;
+        Ok(Trained { ladder: Some(climbed.ladder), ..self.trained(run, tokenizer, train, made, how)? })
+    }
+
+    fn trained(
+        &self,
+        run: &Run<'_>,
+        tokenizer: TextTokenizer,
+        train: &EncodedDataset,
+        made: MadeDynamic,
+        how: String,
+    ) -> Result<Trained> {
+        let model = TextModel::new(made.model, tokenizer, &run.texts.train.labels, run.max_length)?;
+        let (curve, promise, origin) = (made.report.curve, made.promise, Some(self.origin(run.texts, train)));
+        let model = TextModel { curve, promise, origin, ..model };
+        Ok(Trained { model, misses: made.misses, how, ladder: None })
+    }
+
+    fn origin(&self, texts: &TextSplits, train: &EncodedDataset) -> Origin {
+        Origin {
             data: texts.train.name.clone(),
             rows: train.len(),
             sha256: texts.train.sha256.clone(),
             columns: texts.train.reading.clone(),
             pair: self.texts.is_pair(),
-        };
-        let labels = &texts.train.labels;
-        if self.kind == ModelKind::Full {
-            let model = TextModel::new(classifier, tokenizer.with_rest(0), labels, max_length)?;
-            return Ok((TextModel { origin: Some(origin), ..model }, Vec::new()));
         }
-        let texts = AccelerationTexts { training: train, held_out: Some(validation), calibration, labelled: true };
-        let made = make_dynamic(&classifier, &tokenizer, texts, &self.speed, self.seed)?;
-        let model = TextModel::new(made.model, tokenizer, labels, max_length)?;
-        let (curve, promise) = (made.report.curve, made.promise);
-        Ok((TextModel { curve, promise, origin: Some(origin), ..model }, made.misses))
+    }
+
+    fn how_in_rungs(&self, start: &Start, ladder: &LadderReport) -> String {
+        let name = start.name();
+        let seed = self.seed;
+        match ladder.rung {
+            Rung::Ngrams => format!("It was fitted on n-grams alone, without the layers of {name}, with seed {seed}."),
+            Rung::Frozen => format!(
+                "Its layers are {name} as it is; only its exits were fitted, with seed {seed}: no fine-tuning paid."
+            ),
+            Rung::FineTuned => format!(
+                "It was fine-tuned from {name} in {:.1} passes, from exits fitted on the encoder as it is, at a peak \
+                 learning rate of {}, batches of {} and seed {seed}.",
+                ladder.passes, ladder.learning_rate, self.batch
+            ),
+        }
     }
 
     fn how(&self, start: &Start, settings: &TrainSettings, history: &History) -> String {
         let from = match start {
-            Start::Pretrained(folder) => {
-                let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-                format!("fine-tuned from {name}")
-            }
+            Start::Pretrained(_) => format!("fine-tuned from {}", start.name()),
             Start::Scratch(size) => format!("trained from scratch, {size}"),
         };
         let best =

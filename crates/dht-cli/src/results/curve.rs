@@ -1,5 +1,6 @@
 //! Diagram of a model card: scores against costs.
 
+use dht_dynamic::ladder::LadderReport;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
@@ -28,21 +29,64 @@ pub fn curve(rows: &[ResultRow]) -> Result<Option<String>> {
     let mut points: Vec<(f64, f64)> = others.iter().map(|row| (row.flops_ratio, value(row))).collect();
     points.sort_by(|left, right| left.0.total_cmp(&right.0));
     let mut svg = String::new();
-    draw(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(), (&full.name, value(full)), &points)
+    let of = Diagram {
+        line: (&full.name, value(full)),
+        points: &points,
+        least_width: 1.0,
+        in_percent: true,
+        x: "FLOPs of inference, as a share of the full model's",
+        y: "accuracy",
+    };
+    draw(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(), of)
         .map_err(|error| Error::Curve { message: error.to_string() })?;
     Ok(Some(svg))
+}
+
+/// Draws the validation accuracy of each rung against the FLOPs of the training so far, as SVG.
+///
+/// # Errors
+/// [`Error::Curve`].
+pub fn training_curve(ladder: &LadderReport) -> Result<String> {
+    let found = ladder.measurements.iter();
+    let points: Vec<(f64, f64)> = found.filter_map(|found| Some((found.cost, found.accuracy?))).collect();
+    let best = ladder.accuracy(ladder.rung).unwrap_or_default();
+    let of = Diagram {
+        line: (&format!("rung {}, which was kept", ladder.rung as u8), best),
+        points: &points,
+        least_width: 0.1,
+        in_percent: false,
+        x: "FLOPs of training, in passes of fine-tuning",
+        y: "validation accuracy",
+    };
+    let mut svg = String::new();
+    draw(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(), of)
+        .map_err(|error| Error::Curve { message: error.to_string() })?;
+    Ok(svg)
+}
+
+/// Contents of a diagram.
+struct Diagram<'a> {
+    /// Horizontal line with its name.
+    line: (&'a str, f64),
+    points: &'a [(f64, f64)],
+    /// Smallest width of the horizontal axis.
+    least_width: f64,
+    in_percent: bool,
+    x: &'a str,
+    y: &'a str,
 }
 
 fn value(row: &ResultRow) -> f64 {
     row.accuracy.unwrap_or(row.score)
 }
 
-fn draw(canvas: &Canvas<'_>, (name, full): (&str, f64), points: &[(f64, f64)]) -> Drawn {
+fn draw(canvas: &Canvas<'_>, diagram: Diagram<'_>) -> Drawn {
+    let Diagram { line: (name, full), points, least_width, in_percent, x, y } = diagram;
     canvas.fill(&WHITE)?;
     let scores = || points.iter().map(|point| point.1).chain([full]);
     let (low, high) = (scores().fold(f64::MAX, f64::min), scores().fold(f64::MIN, f64::max));
     let margin = (0.2 * (high - low)).max(0.01);
-    let right = points.iter().map(|point| point.0).fold(1.0, f64::max);
+    let right = points.iter().map(|point| point.0).fold(least_width, f64::max);
     // The SVG backend divides sizes by 1.24.
     let text = |pixels: f64| ("sans-serif", 1.24 * pixels).into_font().color(&INK);
     let mut chart = ChartBuilder::on(canvas)
@@ -57,11 +101,11 @@ fn draw(canvas: &Canvas<'_>, (name, full): (&str, f64), points: &[(f64, f64)]) -
         .light_line_style(TRANSPARENT)
         .axis_style(INK)
         .y_labels(6)
-        .x_label_formatter(&|share| format!("{:.0} %", 100.0 * share))
+        .x_label_formatter(&|share| if in_percent { format!("{:.0} %", 100.0 * share) } else { format!("{share:.1}") })
         .y_label_formatter(&|score| format!("{score:.3}"))
         .label_style(text(12.0))
-        .x_desc("FLOPs of inference, as a share of the full model's")
-        .y_desc("accuracy")
+        .x_desc(x)
+        .y_desc(y)
         .axis_desc_style(text(13.0))
         .draw()?;
     chart.draw_series(DashedLineSeries::new([(0.0, full), (1.04 * right, full)], 6, 4, INK.stroke_width(1)))?;

@@ -6,6 +6,6 @@ mod rows;
 mod table;
 
 pub use card::{CardFacts, card, promise};
-pub use curve::curve;
+pub use curve::{curve, training_curve};
 pub use rows::{majority_note, own_row, results, results_table};
 pub use table::Table;

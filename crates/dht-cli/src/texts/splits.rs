@@ -11,6 +11,8 @@ pub struct TextSplits {
     pub train: Dataset,
     /// Validation rows, on which settings are selected.
     pub validation: Dataset,
+    /// True if the validation rows were split off the training rows, not given as rows of their own.
+    pub is_validation_split_off: bool,
     /// Calibration rows, which verify a promise; `None` if none was requested.
     pub calibration: Option<Dataset>,
     /// Test rows, which are only scored; `None` if there is no test file.

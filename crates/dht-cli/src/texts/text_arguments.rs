@@ -169,6 +169,7 @@ impl TextArguments {
         if validation.is_some() && of_tests {
             notes.extend(source.validation()?.map(|files| format!("  not read: {}", files.name())));
         }
+        let is_validation_split_off = held_out.is_none();
         let (train, validation, calibration) = match held_out {
             Some(held_out) => {
                 self.check_size(&all, 4)?;
@@ -196,7 +197,7 @@ impl TextArguments {
         let mut read: Vec<&Dataset> = [Some(&train), Some(&validation), test.as_ref()].into_iter().flatten().collect();
         read.dedup_by_key(|data| &data.sha256);
         let warnings = read.into_iter().filter_map(mapping_note).collect();
-        Ok(TextSplits { train, validation, calibration, test, notes, warnings })
+        Ok(TextSplits { train, validation, is_validation_split_off, calibration, test, notes, warnings })
     }
 
     fn check_size(&self, data: &Dataset, rows: usize) -> Result<()> {

@@ -5,6 +5,7 @@
 //! OUT.training/.lock             locked while a training runs
 //! OUT.training/training.json     model, settings and texts of the training
 //! OUT.training/full.checkpoint   the state of the training
+//! OUT.training/round-N.checkpoint  the state of a round of fine-tuning, in a training in rungs
 //! OUT.training/learning_rate.json  the learning rate, if it was searched
 //! ```
 //!
@@ -21,8 +22,9 @@ use crate::error::{Error, Result};
 
 const DESCRIPTION: &str = "training.json";
 const CHECKPOINT: &str = "full.checkpoint";
-/// Name of a checkpoint while it is written.
-const PARTIAL: &str = ".full.checkpoint.partial";
+/// Ending of a checkpoint, and of its name while it is written.
+const ENDING: &str = ".checkpoint";
+const PARTIAL: &str = ".checkpoint.partial";
 /// Prefix of temporary files, which are renamed once they are complete.
 const UNFINISHED: &str = ".partial-";
 /// File of the learning rate that a search selected.
@@ -60,7 +62,7 @@ impl TrainingDir {
         for entry in std::fs::read_dir(&folder).into_iter().flatten() {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let own = [LOCK, DESCRIPTION, CHECKPOINT, PARTIAL, RATE].contains(&&*name);
+            let own = [LOCK, DESCRIPTION, RATE].contains(&&*name) || is_state(&name);
             if name.starts_with(UNFINISHED) {
                 unfinished.push(name.clone());
             }
@@ -72,7 +74,8 @@ impl TrainingDir {
         // What a killed training was writing.
         own.delete(&unfinished.iter().map(String::as_str).collect::<Vec<_>>())?;
         if restart {
-            own.delete(&[CHECKPOINT, PARTIAL, RATE, DESCRIPTION])?;
+            own.delete_states()?;
+            own.delete(&[RATE, DESCRIPTION])?;
         }
         match own.dir.description(DESCRIPTION, FORMAT)? {
             Some(stored) => {
@@ -80,11 +83,12 @@ impl TrainingDir {
                     let differs = format!("{name} is {there} there and {here} here");
                     return Err(Error::OtherTraining { path: folder, differs });
                 }
-                own.resumed = own.checkpoint().exists();
+                own.resumed = has_state(own.folder());
             }
             None => {
                 // A checkpoint without a description is nobody's to go on with.
-                own.delete(&[CHECKPOINT, RATE])?;
+                own.delete_states()?;
+                own.delete(&[RATE])?;
                 own.dir.describe(DESCRIPTION, FORMAT, settings)?;
             }
         }
@@ -96,11 +100,16 @@ impl TrainingDir {
         self.dir.path().join(CHECKPOINT)
     }
 
-    /// Sentence that tells the user how to resume the training.
-    pub fn message_if_stopped(checkpoint: &Path) -> String {
-        match checkpoint.parent().filter(|_| checkpoint.exists()) {
-            Some(folder) => format!("the state is saved in {}; the same command resumes", folder.display()),
-            None => "no state is saved yet; the same command starts again".into(),
+    /// Path of the directory.
+    pub fn folder(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Sentence that tells the user how to resume the training in this directory.
+    pub fn message_if_stopped(folder: &Path) -> String {
+        match has_state(folder) {
+            true => format!("the state is saved in {}; the same command resumes", folder.display()),
+            false => "no state is saved yet; the same command starts again".into(),
         }
     }
 
@@ -122,10 +131,16 @@ impl TrainingDir {
     /// # Errors
     /// [`Error::Io`] if a file cannot be deleted.
     pub fn finish(self) -> Result<()> {
-        self.delete(&[CHECKPOINT, PARTIAL, RATE, DESCRIPTION, LOCK])?;
+        self.delete_states()?;
+        self.delete(&[RATE, DESCRIPTION, LOCK])?;
         // Somebody's files keep it.
         let _ = std::fs::remove_dir(self.dir.path());
         Ok(())
+    }
+
+    fn delete_states(&self) -> Result<()> {
+        let states = states(self.folder());
+        self.delete(&states.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     fn delete(&self, names: &[&str]) -> Result<()> {
@@ -138,6 +153,27 @@ impl TrainingDir {
         }
         Ok(())
     }
+}
+
+/// Returns whether a file is a state of a training, or is one that was being written.
+fn is_state(name: &str) -> bool {
+    let stem = match name.strip_prefix('.') {
+        Some(name) => name.strip_suffix(PARTIAL),
+        None => name.strip_suffix(ENDING),
+    };
+    let is_round = |stem: &str| stem.strip_prefix("round-").is_some_and(|number| number.parse::<u32>().is_ok());
+    stem.is_some_and(|stem| stem == "full" || is_round(stem))
+}
+
+/// Names of the states in a directory.
+fn states(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| is_state(name)).collect()
+}
+
+fn has_state(folder: &Path) -> bool {
+    states(folder).iter().any(|name| !name.starts_with('.'))
 }
 
 #[cfg(test)]

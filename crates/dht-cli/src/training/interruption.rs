@@ -44,10 +44,15 @@ impl Interruption {
 
     /// Runs a training loop that obeys the request to stop.
     pub fn during<T>(&self, train: impl FnOnce() -> T) -> T {
-        self.0.training.store(true, Ordering::SeqCst);
+        self.obeyed(true);
         let done = train();
-        self.0.training.store(false, Ordering::SeqCst);
+        self.obeyed(false);
         done
+    }
+
+    /// States whether a training loop runs that obeys the request to stop.
+    pub fn obeyed(&self, runs: bool) {
+        self.0.training.store(runs, Ordering::SeqCst);
     }
 
     /// Ends the process if there was a signal.

@@ -5,9 +5,11 @@ mod interruption;
 mod learning_rate;
 mod model_choice;
 mod run_dir;
+mod rungs;
 
 pub use directory::TrainingDir;
 pub use interruption::Interruption;
 pub use learning_rate::{LearningRate, find_learning_rate};
 pub use model_choice::{ModelChoice, Start, saved_directory};
 pub use run_dir::{Difference, RunDir};
+pub use rungs::RungArguments;

@@ -113,6 +113,16 @@ impl Start {
         })
     }
 
+    /// Name of the encoder: the last component of its directory, or its size.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Pretrained(folder) => {
+                folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+            }
+            Self::Scratch(size) => size.to_string(),
+        }
+    }
+
     /// Configuration of the encoder. For a new encoder it lacks the vocabulary, which is not known yet.
     ///
     /// # Errors

@@ -10,12 +10,12 @@ use super::linear_fit::fit_exits;
 use super::parts::{Parts, Texts};
 use super::pooled_states::states;
 use super::report::Report;
-use super::settings::AccelerateSettings;
+use super::settings::{AccelerateSettings, Head};
 use super::side_training;
 use crate::error::{Error, Result};
 use crate::evaluation::stages::{exit_flops, exit_tables};
 use crate::evaluation::{Stages, stage_flops};
-use crate::exit::{ExitKind, FrontExit, NgramClassifier, Stacker};
+use crate::exit::{ExitKind, FrontExit, NgramClassifier, NgramFit, Stacker};
 use crate::full_model::FullModel;
 use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, ExitModel, SeenTexts};
@@ -44,18 +44,47 @@ pub fn accelerate<R: Rng + ?Sized>(
         return Err(Error::argument("texts", format!("at least {LEAST_TEXTS}"), texts.training.len()));
     }
     texts.check_held_out()?;
-    let start = Instant::now();
     let parts = Parts::new(texts, settings, rng)?;
+    Ok(build(classifier, parts, settings, Given { head: Head::Kept, front: None, against_stacked: false }, rng)?
+        .accelerated)
+}
+
+/// What an acceleration takes as it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    pub(crate) head: Head,
+    /// The n-gram classifier, fitted on the same training rows; `None` to fit it.
+    pub(crate) front: Option<&'a NgramFit>,
+    /// True if the default speed keeps the accuracy of the stacked answers of all layers, not only of the classifier.
+    pub(crate) against_stacked: bool,
+}
+
+/// A dynamic model, with the answers on which it was judged.
+pub(crate) struct Built {
+    pub(crate) accelerated: Accelerated,
+    /// The answers of all layers to the held-out texts, or out of fold to all texts, stacked.
+    pub(crate) judged: LogProbabilities,
+}
+
+/// Builds a dynamic model from texts by purpose.
+pub(crate) fn build<R: Rng + ?Sized>(
+    classifier: &TextClassifier,
+    parts: Parts,
+    settings: &AccelerateSettings,
+    given: Given<'_>,
+    rng: &mut R,
+) -> Result<Built> {
+    let start = Instant::now();
     let hidden = classifier.encoder().block_shape().hidden;
     let side = settings.side.as_ref().filter(|_| parts.held_out.is_some());
     let kind = side.map_or(ExitKind::Linear, |side| ExitKind::SideLayer { width: side.width(hidden) });
     let model = ExitModel::of_classifier(classifier, settings.exits.as_deref(), (kind, settings.pooling), rng)?;
-    for data in texts.all() {
+    for data in parts.all() {
         model.check_texts(data)?;
     }
     let mut kept = FrozenStates::new(if side.is_some() { settings.cache_bytes } else { 0 });
     let of = |data: &EncodedDataset, kept: &mut FrozenStates| {
-        states(&model, settings.pooling, data, settings.batch_size, kept)
+        states(&model, (settings.pooling, given.head), data, settings.batch_size, kept)
     };
     let training = of(&parts.training, &mut kept)?;
     let other = parts.held_out.as_ref().map(|data| of(data, &mut FrozenStates::default())).transpose()?;
@@ -65,9 +94,13 @@ pub fn accelerate<R: Rng + ?Sized>(
     let parts = parts.with_targets(settings.targets, &training, other.as_ref());
     let fitted = fit_exits(&model, &parts, (&training, other.as_ref()), settings)?;
     model.set_linear_parts(fitted.iter().map(|exit| (&*exit.weights, &*exit.bias)))?;
-    let judged_own = other.as_ref().map_or(&training.own, |other| &other.own);
     report.flops_of_fits = fitted.iter().map(|exit| exit.flops).sum();
     let c: Vec<Option<f64>> = fitted.iter().map(|exit| Some(exit.c)).chain([None]).collect();
+    let fitted: Vec<LogProbabilities> = fitted.into_iter().map(|exit| exit.judged).collect();
+    let own = other.map_or(training.own, |other| other.own);
+    let Some(judged_own) = own.or_else(|| fitted.last().cloned()) else {
+        return Err(Error::argument("exits", "at least one", 0));
+    };
     report.seconds_of_exits = start.elapsed().as_secs_f64() - report.seconds_of_states;
     let (model, answers) = match (side, &parts.held_out) {
         (Some(side), Some(held_out)) => {
@@ -80,7 +113,8 @@ pub fn accelerate<R: Rng + ?Sized>(
             (model, answers)
         }
         // The answers of the regressions, or of those of the other folds, to the judged texts.
-        _ => (model, fitted.into_iter().map(|exit| exit.judged).chain([judged_own.clone()]).collect()),
+        _ if given.head == Head::Fitted => (model, fitted),
+        _ => (model, fitted.into_iter().chain([judged_own.clone()]).collect()),
     };
     report.seconds_of_side = start.elapsed().as_secs_f64() - report.seconds_of_states - report.seconds_of_exits;
 
@@ -88,7 +122,10 @@ pub fn accelerate<R: Rng + ?Sized>(
     let (stackers, front) = match &settings.ngram {
         None => (Vec::new(), None),
         Some(ngram) => {
-            let fit = NgramClassifier::fit(&parts.training, ngram, FullModel::new(classifier), rng)?;
+            let fit = match given.front {
+                Some(fit) => NgramFit { flops: 0, ..fit.clone() },
+                None => NgramClassifier::fit(&parts.training, ngram, FullModel::new(classifier), rng)?,
+            };
             let front = match &parts.held_out {
                 Some(held_out) => fit.classifier.log_probabilities_of_all(held_out)?,
                 None => fit.out_of_fold,
@@ -116,16 +153,19 @@ pub fn accelerate<R: Rng + ?Sized>(
         report.exit(model.depths()[at], c[at], exit, stacker, &stacked, &labels);
         tables.push(stacked);
     }
-    let mut model = DynamicModel::new(model, settings.rule)?.with_seen_texts(SeenTexts::new(texts.all()));
+    let mut model = DynamicModel::new(model, settings.rule)?.with_seen_texts(SeenTexts::new(parts.all()));
     if let Some((ngram, _)) = front {
         model = model.with_front(FrontExit::new(ngram, stackers))?;
     }
     let judged = parts.held_out.as_ref().unwrap_or(&parts.training);
     report.own_accuracy = judged_own.accuracy(&labels);
     let stages = Stages::new(&tables, stage_flops(&model, judged), settings.rule)?;
-    report.of_thresholds(&stages, &labels, model.full_inference_flops(judged));
+    let stacked = report.stages.last().map_or(0.0, |last| last.stacked_accuracy);
+    let kept = if given.against_stacked { report.own_accuracy.max(stacked) } else { report.own_accuracy };
+    report.of_thresholds(&stages, &labels, kept, model.full_inference_flops(judged));
     report.flops += report.flops_of_fits;
     report.seconds = start.elapsed().as_secs_f64();
     let speed = report.speed;
-    Ok(Accelerated { model: model.with_speed(speed)?, report })
+    let accelerated = Accelerated { model: model.with_speed(speed)?, report };
+    tables.pop().map(|judged| Built { accelerated, judged }).ok_or_else(|| Error::argument("exits", "at least one", 0))
 }

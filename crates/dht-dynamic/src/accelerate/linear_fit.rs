@@ -85,7 +85,7 @@ impl Scaling {
     }
 }
 
-/// Fits the exits before the last.
+/// Fits the exits that have pooled states.
 pub(super) fn fit_exits(
     model: &ExitModel,
     parts: &Parts,
@@ -96,7 +96,12 @@ pub(super) fn fit_exits(
     let labels = parts.labels();
     let targets = match settings.targets {
         Targets::Labels | Targets::Predictions => RowTargets::Classes(&labels),
-        Targets::SoftLabels => RowTargets::Soft(training.own.values()),
+        Targets::SoftLabels => match &training.own {
+            Some(own) => RowTargets::Soft(own.values()),
+            None => {
+                return Err(Error::argument("targets", "labels, where the classifier is fitted too", "soft labels"));
+            }
+        },
     };
     let judged = parts.judged_labels();
     let fit = |(exit, pooled): (usize, &Vec<f32>)| {

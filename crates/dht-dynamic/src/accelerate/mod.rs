@@ -54,8 +54,11 @@ mod settings;
 mod side_training;
 
 pub use crate::evaluation::SpeedPoint;
+pub(crate) use accelerate::{Given, build};
 pub use accelerate::{LEAST_TEXTS, accelerate};
 pub use accelerated::Accelerated;
+pub(crate) use parts::Parts;
 pub use parts::Texts;
 pub use report::{Report, ScoredOn, StageReport};
+pub(crate) use settings::Head;
 pub use settings::{AccelerateSettings, SideSettings, Targets};

@@ -40,7 +40,7 @@ impl<'a> Texts<'a> {
     }
 
     /// Rejects held-out texts that are empty, or most of which are training texts.
-    pub(super) fn check_held_out(self) -> Result<()> {
+    pub(crate) fn check_held_out(self) -> Result<()> {
         let Some(held_out) = self.held_out else { return Ok(()) };
         let seen = SeenTexts::new([self.training]).rows_of(held_out).len();
         match held_out.len() {
@@ -52,14 +52,10 @@ impl<'a> Texts<'a> {
             _ => Ok(()),
         }
     }
-
-    pub(super) fn all(self) -> impl Iterator<Item = &'a EncodedDataset> {
-        [Some(self.training), self.held_out, self.unlabelled].into_iter().flatten()
-    }
 }
 
 /// The texts by purpose.
-pub(super) struct Parts {
+pub(crate) struct Parts {
     /// The labelled texts, followed by the unlabelled ones.
     pub(super) training: EncodedDataset,
     /// The number of labelled texts.
@@ -75,7 +71,7 @@ impl Parts {
     /// # Errors
     /// [`Error::Argument`] for unlabelled texts without held-out texts: a cross-fit would judge the exits on unlabelled
     /// texts.
-    pub(super) fn new<R: Rng + ?Sized>(texts: Texts<'_>, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
+    pub(crate) fn new<R: Rng + ?Sized>(texts: Texts<'_>, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
         let mut parts = Self::of_labelled(texts.training, texts.held_out, settings, rng)?;
         let Some(unlabelled) = texts.unlabelled.filter(|unlabelled| !unlabelled.is_empty()) else { return Ok(parts) };
         if parts.held_out.is_none() {
@@ -114,14 +110,18 @@ impl Parts {
     }
 
     /// Replaces labels by the classifier's own predictions, if these are the targets, and for texts without labels.
+    /// Without such predictions, since the classifier is still to be fitted, all labels stay.
     pub(super) fn with_targets(mut self, targets: Targets, training: &States, held_out: Option<&States>) -> Self {
+        let (Some(own), held_out_own) = (&training.own, held_out.and_then(|states| states.own.as_ref())) else {
+            return self;
+        };
         let relabel = |samples: &mut [Sample], labels: &[u32]| {
             samples.iter_mut().zip(labels).for_each(|(sample, label)| sample.label = *label);
         };
         let first = if targets == Targets::Predictions { 0 } else { self.labelled };
-        relabel(&mut self.training.samples[first..], &training.own.labels()[first..]);
-        if let (Targets::Predictions, Some(data), Some(states)) = (targets, &mut self.held_out, held_out) {
-            relabel(&mut data.samples, &states.own.labels());
+        relabel(&mut self.training.samples[first..], &own.labels()[first..]);
+        if let (Targets::Predictions, Some(data), Some(own)) = (targets, &mut self.held_out, held_out_own) {
+            relabel(&mut data.samples, &own.labels());
         }
         self
     }
@@ -135,7 +135,7 @@ impl Parts {
     }
 
     /// The labels of the rows on which C, stacking and speeds are chosen.
-    pub(super) fn judged_labels(&self) -> Vec<u32> {
+    pub(crate) fn judged_labels(&self) -> Vec<u32> {
         labels(self.held_out.as_ref().unwrap_or(&self.training))
     }
 }

@@ -2,41 +2,51 @@
 
 use dht_transformer::{EncodedDataset, Pooling, data::longest_first, tensors::log_softmax};
 
+use super::settings::Head;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 use crate::model::ExitModel;
-use crate::training::FrozenStates;
+use crate::training::{FrozenStates, states_at_exits};
 
 /// Pooled hidden states and class log-probabilities of a frozen encoder.
 pub(super) struct States {
-    /// The pooled states at each exit before the last, row after row. Shape of each: (rows, hidden).
+    /// The pooled states at each exit that is fitted, row after row. Shape of each: (rows, hidden).
     pub(super) pooled: Vec<Vec<f32>>,
-    /// The log-probabilities of the last exit, the classifier itself.
-    pub(super) own: LogProbabilities,
+    /// The log-probabilities of the last exit, the classifier itself; `None` where that exit is to be fitted.
+    pub(super) own: Option<LogProbabilities>,
 }
 
 /// Runs every text through all layers, and stores the states of the texts that fit into the cache.
 pub(super) fn states(
     model: &ExitModel,
-    pooling: Pooling,
+    (pooling, head): (Pooling, Head),
     data: &EncodedDataset,
     batch_size: usize,
     kept: &mut FrozenStates,
 ) -> Result<States> {
-    let (width, classes) = (model.encoder().block_shape().hidden, model.classes());
-    let mut pooled = vec![vec![0.0; data.len() * width]; model.exits().len() - 1];
-    let mut own = vec![0.0; data.len() * classes];
+    let (width, classes, exits) = (model.encoder().block_shape().hidden, model.classes(), model.exits().len());
+    let last = model.settings().last_pooling.unwrap_or(pooling);
+    let fitted = if head == Head::Fitted { exits } else { exits - 1 };
+    let mut pooled = vec![vec![0.0; data.len() * width]; fitted];
+    let mut own = vec![0.0; if head == Head::Kept { data.len() * classes } else { 0 }];
     for rows in longest_first(&data.lengths(), batch_size)? {
-        let of_batch = kept.states(model, &data.batch(&rows)?, true)?;
-        if let Some(logits) = &of_batch.own {
-            let logs: Vec<Vec<f32>> = log_softmax(logits)?.to_vec2()?;
-            for (row, logs) in rows.iter().zip(logs) {
-                let place = &mut own[row * classes..(row + 1) * classes];
-                place.iter_mut().zip(logs).for_each(|(own, log)| *own = f64::from(log));
+        let batch = data.batch(&rows)?;
+        let hidden = match head {
+            Head::Fitted => states_at_exits(model, &batch)?,
+            Head::Kept => {
+                let of_batch = kept.states(model, &batch, true)?;
+                if let Some(logits) = &of_batch.own {
+                    let logs: Vec<Vec<f32>> = log_softmax(logits)?.to_vec2()?;
+                    for (row, logs) in rows.iter().zip(logs) {
+                        let place = &mut own[row * classes..(row + 1) * classes];
+                        place.iter_mut().zip(logs).for_each(|(own, log)| *own = f64::from(log));
+                    }
+                }
+                of_batch.exits
             }
-        }
-        for ((hidden, pooled), end) in of_batch.exits.iter().zip(&mut pooled).zip(model.depths()) {
-            let of_batch = match pooling {
+        };
+        for (exit, ((hidden, pooled), end)) in hidden.iter().zip(&mut pooled).zip(model.depths()).enumerate() {
+            let of_batch = match if exit + 1 == exits { last } else { pooling } {
                 Pooling::Mean => hidden.mean_rows()?,
                 Pooling::Cls | Pooling::Pooler => hidden.first_rows()?,
             };
@@ -50,5 +60,6 @@ pub(super) fn states(
             }
         }
     }
-    Ok(States { pooled, own: LogProbabilities::new(classes, own)? })
+    let own = if head == Head::Kept { Some(LogProbabilities::new(classes, own)?) } else { None };
+    Ok(States { pooled, own })
 }

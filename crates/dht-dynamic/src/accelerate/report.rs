@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::parts::Parts;
 use crate::evaluation::{SpeedPoint, Stages};
-use crate::exit::Stacker;
+use crate::exit::{NgramFit, Stacker};
 use crate::log_probabilities::LogProbabilities;
 
 /// The number of bins of the expected calibration error.
@@ -93,6 +93,23 @@ impl Report {
         Self { rows: parts.labelled, unlabelled_rows, judged_on, ..Self::default() }
     }
 
+    /// Report of an n-gram exit that answers every text, at this share of the full model's FLOPs.
+    pub(crate) fn of_front(fit: &NgramFit, judged: &LogProbabilities, labels: &[u32], flops_ratio: f64) -> Self {
+        let accuracy = judged.accuracy(labels);
+        let mut own = Self {
+            rows: fit.out_of_fold.len(),
+            judged_on: ScoredOn::HeldOut(labels.len()),
+            own_accuracy: accuracy,
+            curve: vec![SpeedPoint { speed: 1.0, flops_ratio, accuracy }],
+            speed: 1.0,
+            flops: fit.flops,
+            flops_of_fits: fit.flops,
+            ..Self::default()
+        };
+        own.front(fit.c, judged, labels);
+        own
+    }
+
     pub(super) fn front(&mut self, c: f64, answers: &LogProbabilities, labels: &[u32]) {
         self.exit(0, Some(c), answers, None, answers, labels);
     }
@@ -116,8 +133,9 @@ impl Report {
         });
     }
 
-    /// Computes the curve of accuracy against cost over thresholds, and the cheapest threshold that loses nothing.
-    pub(super) fn of_thresholds(&mut self, stages: &Stages, labels: &[u32], full_flops: u64) {
+    /// Computes the curve of accuracy against cost over thresholds, and the cheapest threshold that loses nothing
+    /// against this accuracy.
+    pub(super) fn of_thresholds(&mut self, stages: &Stages, labels: &[u32], accuracy: f64, full_flops: u64) {
         let thresholds = stages.thresholds(POINTS);
         let point = |speed: &f64| {
             let at = stages.at(*speed);
@@ -126,7 +144,7 @@ impl Report {
             SpeedPoint { speed: *speed, flops_ratio: at.flops as f64 / full_flops.max(1) as f64, accuracy }
         };
         self.curve = thresholds.iter().map(point).collect();
-        self.speed = stages.lossless(labels, self.own_accuracy, &thresholds);
+        self.speed = stages.lossless(labels, accuracy, &thresholds);
     }
 
     /// Stores the curve of any router, and selects the cheapest of its speeds that is as accurate as the classifier

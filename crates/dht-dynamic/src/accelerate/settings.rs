@@ -23,6 +23,15 @@ pub enum Targets {
     SoftLabels,
 }
 
+/// The last exit of the dynamic model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Head {
+    /// The classifier's own, to the bit.
+    Kept,
+    /// A logistic regression on the last layer's states, as at the other exits.
+    Fitted,
+}
+
 /// The settings of [`accelerate`](super::accelerate).
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccelerateSettings {

@@ -3,6 +3,7 @@
 //! ```text
 //! README.md             the model card
 //! curve.svg             the picture of the model card, where there is one
+//! training.json         the report of its training, where there is one, with its picture training.svg
 //! dht.json              format, labels, maximal length, speeds, training data, promise, checksums
 //! model/                for a classifier: a Hugging Face directory
 //!                       for a dynamic model: the output of DynamicModel::save
@@ -27,6 +28,8 @@ const FORMAT: &str = "dht model";
 const VERSION: u64 = 1;
 const CARD: &str = "README.md";
 const CURVE: &str = "curve.svg";
+const TRAINING: &str = "training.json";
+const TRAINING_CURVE: &str = "training.svg";
 const DESCRIPTION: &str = "dht.json";
 const MODEL: &str = "model";
 /// The files of a classifier's directory that are read with it.
@@ -92,11 +95,13 @@ pub struct ModelCard<'a> {
     pub text: &'a str,
     /// The curve of scores against costs, an SVG that the README may show as `curve.svg`.
     pub curve: Option<&'a str>,
+    /// The report of the training, JSON that becomes `training.json`, and its picture, the SVG `training.svg`.
+    pub training: Option<(&'a str, &'a str)>,
 }
 
 impl<'a> From<&'a str> for ModelCard<'a> {
     fn from(text: &'a str) -> Self {
-        Self { text, curve: None }
+        Self { text, ..Self::default() }
     }
 }
 
@@ -112,42 +117,47 @@ impl TextModel {
         let kind = ModelKind::new(&self.model)?;
         let tokenizer = self.tokenizer.clone().with_model_max_length(self.max_length);
         let mut failed = None;
-        let written = write_directory_atomically(folder, &[CARD, CURVE, DESCRIPTION, MODEL], |fresh| {
-            let model = fresh.join(MODEL);
-            match &self.model {
-                ServedModel::Classifier(classifier) => classifier.save(&model, Some(&tokenizer), &self.labels)?,
-                ServedModel::Dynamic(dynamic) => {
-                    if let Err(error) = dynamic.save(&model, Some(&tokenizer), &self.labels) {
-                        let message = error.to_string();
-                        failed = Some(error);
-                        let source = std::io::Error::other(message);
-                        return Err(dht_transformer::Error::Io { path: model, source });
+        let written =
+            write_directory_atomically(folder, &[CARD, CURVE, TRAINING, TRAINING_CURVE, DESCRIPTION, MODEL], |fresh| {
+                let model = fresh.join(MODEL);
+                match &self.model {
+                    ServedModel::Classifier(classifier) => classifier.save(&model, Some(&tokenizer), &self.labels)?,
+                    ServedModel::Dynamic(dynamic) => {
+                        if let Err(error) = dynamic.save(&model, Some(&tokenizer), &self.labels) {
+                            let message = error.to_string();
+                            failed = Some(error);
+                            let source = std::io::Error::other(message);
+                            return Err(dht_transformer::Error::Io { path: model, source });
+                        }
                     }
+                    ServedModel::Other(_) => {}
                 }
-                ServedModel::Other(_) => {}
-            }
-            let sum = |name: &&str| Ok(((*name).to_owned(), file_sha256(model.join(name))?));
-            let description = Description {
-                format: FORMAT.into(),
-                version: VERSION,
-                release: Some(env!("CARGO_PKG_VERSION").into()),
-                kind,
-                labels: self.labels.clone(),
-                max_length: self.max_length,
-                rest: self.tokenizer.rest(),
-                curve: self.curve.clone(),
-                origin: self.origin.clone(),
-                promise: self.promise,
-                files: kind.files().iter().map(sum).collect::<dht_transformer::Result<_>>()?,
-            };
-            let json = serde_json::to_string_pretty(&description)
-                .map_err(|source| dht_transformer::Error::Json { what: DESCRIPTION.into(), source })?;
-            write_atomically(fresh.join(DESCRIPTION), |file| writeln!(file, "{json}"))?;
-            if let Some(curve) = card.curve {
-                write_atomically(fresh.join(CURVE), |file| file.write_all(curve.as_bytes()))?;
-            }
-            write_atomically(fresh.join(CARD), |file| file.write_all(card.text.as_bytes()))
-        });
+                let sum = |name: &&str| Ok(((*name).to_owned(), file_sha256(model.join(name))?));
+                let description = Description {
+                    format: FORMAT.into(),
+                    version: VERSION,
+                    release: Some(env!("CARGO_PKG_VERSION").into()),
+                    kind,
+                    labels: self.labels.clone(),
+                    max_length: self.max_length,
+                    rest: self.tokenizer.rest(),
+                    curve: self.curve.clone(),
+                    origin: self.origin.clone(),
+                    promise: self.promise,
+                    files: kind.files().iter().map(sum).collect::<dht_transformer::Result<_>>()?,
+                };
+                let json = serde_json::to_string_pretty(&description)
+                    .map_err(|source| dht_transformer::Error::Json { what: DESCRIPTION.into(), source })?;
+                write_atomically(fresh.join(DESCRIPTION), |file| writeln!(file, "{json}"))?;
+                if let Some(curve) = card.curve {
+                    write_atomically(fresh.join(CURVE), |file| file.write_all(curve.as_bytes()))?;
+                }
+                if let Some((report, curve)) = card.training {
+                    write_atomically(fresh.join(TRAINING), |file| file.write_all(report.as_bytes()))?;
+                    write_atomically(fresh.join(TRAINING_CURVE), |file| file.write_all(curve.as_bytes()))?;
+                }
+                write_atomically(fresh.join(CARD), |file| file.write_all(card.text.as_bytes()))
+            });
         match (written, failed) {
             (Err(_), Some(error)) => Err(error),
             (written, _) => Ok(written?),

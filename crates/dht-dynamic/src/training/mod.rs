@@ -4,4 +4,4 @@ mod frozen_exits;
 mod state_cache;
 
 pub use frozen_exits::{ExitTargets, FrozenExits};
-pub(crate) use state_cache::FrozenStates;
+pub(crate) use state_cache::{FrozenStates, states_at_exits};

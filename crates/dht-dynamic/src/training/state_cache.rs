@@ -127,6 +127,18 @@ fn rows_of(hidden: &Hidden, sample: usize) -> Result<Tensor> {
     Ok(hidden.tensor().narrow(0, rows.start, rows.len())?.to_dtype(DType::F32)?)
 }
 
+/// The states at every exit, the last included.
+pub(crate) fn states_at_exits(model: &ExitModel, batch: &PackedBatch) -> Result<Vec<Hidden>> {
+    let ctx = ForwardContext::inference();
+    let (mut hidden, mut depth) = (model.encoder().embed(batch, &ctx)?, 0);
+    let at = |end: &usize| -> Result<Hidden> {
+        hidden = model.encoder().run(depth..*end, &hidden, &HeadPlan::Full, &ctx)?.detach();
+        depth = *end;
+        Ok(hidden.clone())
+    };
+    model.depths().iter().map(at).collect()
+}
+
 /// Runs all layers up to the last requested exit, without dropout and without gradients.
 fn run(model: &ExitModel, batch: &PackedBatch, with_own: bool) -> Result<(Vec<Hidden>, Option<Tensor>)> {
     let ctx = ForwardContext::inference();

@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 
 /// Writes a file atomically: no reader, and no crash, ever sees a part of it. The content goes to a temporary file next
 /// to the target, which is flushed to the disk and then renamed over it. An existing file keeps its content until the
-/// rename, and permanently if `write` fails. For a link, its target is written and the link remains. A device or a pipe
+/// rename, and permanently if `write` fails; its permissions remain, and without the permission to write it is not
+/// replaced. For a link, its target is written and the link remains. A device or a pipe
 /// is written directly, since a rename would replace it by a file.
 ///
 /// # Errors
@@ -25,6 +26,7 @@ use crate::error::{Error, Result};
 pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let path = path.as_ref();
     let failed = |source| Error::io(path, source);
+    let mut permissions = None;
     let linked = match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
         // After a rename, the process that has a file open would still have the old one.
@@ -33,7 +35,12 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
             write(&mut file).map_err(failed)?;
             return file.flush().map_err(failed);
         }
-        Ok(_) => path.canonicalize().map_err(failed)?,
+        Ok(found) => {
+            // A file that may not be written may not be replaced.
+            File::options().append(true).open(path).map_err(failed)?;
+            permissions = Some(found.permissions());
+            path.canonicalize().map_err(failed)?
+        }
         // A link to a file that does not exist yet.
         Err(_) => std::fs::read_link(path).map_or_else(|_| path.into(), |target| folder_of(path).join(target)),
     };
@@ -48,6 +55,9 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     write(&mut buffered).map_err(failed)?;
     buffered.flush().map_err(failed)?;
     drop(buffered);
+    if let Some(permissions) = permissions {
+        file.as_file().set_permissions(permissions).map_err(failed)?;
+    }
     file.as_file().sync_all().map_err(failed)?;
     file.persist(&linked).map_err(|error| failed(error.error))?;
     synchronise_folder(folder).map_err(failed)

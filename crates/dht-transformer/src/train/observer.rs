@@ -17,6 +17,9 @@ pub enum Event<'a> {
         total: u64,
         /// Name of the [validation score](super::Objective::metric).
         metric: &'static str,
+        /// Validation scores of earlier runs between the ends of epochs. A resumed training has them, so that an
+        /// observer that decides by them decides as if there had been no stop.
+        evaluations: &'a [StepRecord],
     },
     /// An optimiser step was taken.
     Step {
@@ -77,7 +80,7 @@ pub trait Observer {
     /// Receives an event.
     fn observe(&mut self, event: Event<'_>);
 
-    /// Returns whether the training must end after the current step with [`Error::Stopped`](crate::Error::Stopped), as
+    /// Returns whether the training must end, before its first step or after the current step, with [`Error::Stopped`](crate::Error::Stopped), as
     /// if [`Trainer::stop`](super::Trainer::stop) were set. The default never stops.
     fn stops(&self) -> bool {
         false
@@ -134,7 +137,7 @@ mod tests {
     #[test]
     fn a_line_has_the_score_by_its_name_where_there_is_one() {
         let mut lines = EpochLines::new("T-DHT");
-        lines.observe(Event::Started { samples: 0, total: 9, metric: "macro F1" });
+        lines.observe(Event::Started { samples: 0, total: 9, metric: "macro F1", evaluations: &[] });
         let epoch = |validation_score| EpochRecord { epoch: 1, loss: 0.25, validation_score };
         assert_eq!(lines.line(&epoch(Some(0.5))), "T-DHT: epoch 2, loss 0.250, validation macro F1 0.500");
         assert_eq!(lines.line(&epoch(None)), "T-DHT: epoch 2, loss 0.250");

@@ -95,7 +95,7 @@ impl Trainer {
             session.history.train_seconds += start.elapsed().as_secs_f64();
         }
         let (samples, total, metric) = (session.samples, session.total, objective.metric());
-        observer.observe(Event::Started { samples, total, metric });
+        observer.observe(Event::Started { samples, total, metric, evaluations: &session.history.evaluations });
         let trained = self.train(&mut session, objective, (training, validation), observer);
         // Also after an error: an hour of training is worth its best epoch.
         if let (true, Some(best)) = (self.settings.keep_best, session.best.take()) {
@@ -116,6 +116,9 @@ impl Trainer {
         observer: &mut dyn Observer,
     ) -> Result<(), O::Error> {
         let lengths = training.lengths();
+        if observer.stops() {
+            return Err(Error::Stopped { steps: session.history.steps }.into());
+        }
         while session.epoch < self.settings.epochs && !session.is_out_of_patience() {
             for rows in self.order(&lengths, session.epoch)?.iter().skip(session.batch) {
                 let start = Instant::now();

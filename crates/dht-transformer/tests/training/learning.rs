@@ -107,7 +107,7 @@ fn keep_best_restores_parameters_and_state_of_the_best_epoch() -> Result<()> {
 fn an_observer_hears_every_step_and_epoch_in_their_order() -> Result<()> {
     let (mut steps, mut epochs, mut rates, mut started) = (Vec::new(), Vec::new(), Vec::new(), None);
     let mut observer = |event: Event<'_>| match event {
-        Event::Started { samples, total, metric } => started = Some((samples, total, metric)),
+        Event::Started { samples, total, metric, .. } => started = Some((samples, total, metric)),
         Event::Step { progress, samples, loss, learning_rate, gradient_norm, .. } => {
             assert_eq!(progress.epoch, epochs.len());
             assert!(gradient_norm > 0.0 && gradient_norm.is_finite());

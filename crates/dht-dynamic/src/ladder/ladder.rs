@@ -1,0 +1,447 @@
+//! The function that trains in rungs.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use dht_transformer::flops::Load;
+use dht_transformer::tasks::FineTuning;
+use dht_transformer::{
+    AdamWSettings, CheckpointSettings, EncodedDataset, Error as TransformerError, Pooling, Sample, TextClassifier,
+    TrainSettings, Trainer,
+};
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::next_step::NextStep;
+use super::report::{LadderEvent, LadderReport, Measurement, Rung, Stop};
+use super::round::{Round, Tuned, Validation};
+use super::settings::{LadderSettings, LadderTexts};
+use crate::accelerate::{AccelerateSettings, Given, Head, Parts, Report, Texts, build};
+use crate::error::{Error, Result};
+use crate::exit::{FrontExit, NgramClassifier, NgramFit, NgramSettings, Stacker};
+use crate::full_model::FullModel;
+use crate::log_probabilities::LogProbabilities;
+use crate::model::{DynamicModel, ExitModel, SeenTexts};
+
+/// Passes that the budget is a share of.
+const BUDGET_PASSES: f64 = 3.0;
+/// The first round has at least this number of steps.
+const LEAST_STEPS: usize = 100;
+/// Rows of a trial of a learning rate.
+const TRIAL_ROWS: usize = 2_000;
+/// The smallest part of a pass that is worth a round.
+const LEAST_PASS: f64 = 0.1;
+/// A forward and a backward pass, in the time of a forward pass.
+const STEP_BY_FORWARD: f64 = 3.3;
+/// The share of the remaining time that is planned for rounds; the rest is for the exits.
+const PLANNED: f64 = 0.7;
+
+/// A model trained in rungs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Climbed {
+    /// The model, at the cheapest speed that is as accurate on the validation rows as all of its layers.
+    pub model: DynamicModel,
+    /// Report on its exits.
+    pub exits: Report,
+    /// Report on the rungs.
+    pub ladder: LadderReport,
+}
+
+/// Trains a dynamic model in [rungs](super). The classifier has a pre-trained encoder; its last layer is not read, and
+/// the classifier does not change.
+///
+/// # Errors
+/// * [`Error::Argument`] for settings out of range, for no training or validation rows, for a classifier with a pooler,
+///   for states that are not finite.
+/// * As [`accelerate`](fn@crate::accelerate) and [`NgramClassifier::fit`]; errors of the trainer, such as
+///   [`Stopped`](dht_transformer::Error::Stopped).
+pub fn climb<R: Rng + ?Sized>(
+    classifier: &TextClassifier,
+    texts: LadderTexts<'_>,
+    settings: &LadderSettings,
+    next: &mut dyn NextStep,
+    watch: &mut dyn FnMut(LadderEvent<'_>),
+    rng: &mut R,
+) -> Result<Climbed> {
+    settings.check()?;
+    let pooling = classifier.classifier().pooling();
+    if pooling == Pooling::Pooler {
+        return Err(Error::argument("pooling", "mean or cls: a pooler is not frozen", "pooler"));
+    }
+    for (field, data) in [("training texts", texts.training), ("validation texts", texts.validation)] {
+        if data.is_empty() {
+            return Err(Error::argument(field, "at least one", "none"));
+        }
+    }
+    let ngram = settings.exits.ngram.clone().unwrap_or_default();
+    let mut ladder = Ladder::new(classifier, texts, settings, (next, watch), rng)?;
+    ladder.climb(&ngram, rng)
+}
+
+/// A training in rungs while it runs.
+struct Ladder<'a> {
+    classifier: &'a TextClassifier,
+    texts: LadderTexts<'a>,
+    settings: &'a LadderSettings,
+    next: &'a mut dyn NextStep,
+    watch: &'a mut dyn FnMut(LadderEvent<'_>),
+    /// Training and validation texts together, where they are few.
+    joined: Option<EncodedDataset>,
+    start: Instant,
+    /// Seed of the rounds.
+    seed: u64,
+    flops: u64,
+    pass_flops: u64,
+    passes: f64,
+    measured: Vec<Measurement>,
+    learning_rate: f64,
+}
+
+/// A model of a rung, and its loss.
+struct OfRung {
+    rung: Rung,
+    model: DynamicModel,
+    exits: Report,
+    loss: f64,
+}
+
+impl<'a> Ladder<'a> {
+    fn new<R: Rng + ?Sized>(
+        classifier: &'a TextClassifier,
+        texts: LadderTexts<'a>,
+        settings: &'a LadderSettings,
+        (next, watch): (&'a mut dyn NextStep, &'a mut dyn FnMut(LadderEvent<'_>)),
+        rng: &mut R,
+    ) -> Result<Self> {
+        let joins = texts.joins && texts.validation.len() < settings.exits.least_held_out;
+        if !joins {
+            Texts::new(texts.training).with_held_out(texts.validation).check_held_out()?;
+        }
+        let pass_flops = cost(classifier, texts.training, |load| classifier.backward_flops(load).0);
+        Ok(Self {
+            joined: joins.then(|| join(texts.training, texts.validation)),
+            learning_rate: settings.fine_tuning.optimizer.learning_rate,
+            start: Instant::now(),
+            seed: rng.random(),
+            flops: 0,
+            pass_flops,
+            passes: 0.0,
+            measured: Vec::new(),
+            classifier,
+            texts,
+            settings,
+            next,
+            watch,
+        })
+    }
+
+    fn climb<R: Rng + ?Sized>(&mut self, ngram: &NgramSettings, rng: &mut R) -> Result<Climbed> {
+        let (texts, settings) = (self.texts, self.settings);
+        let joined = self.joined.take();
+        let fitted_on = joined.as_ref().unwrap_or(texts.training);
+        let front = NgramClassifier::fit(fitted_on, ngram, FullModel::new(self.classifier), rng)?;
+        let rows: Vec<usize> = (texts.training.len()..fitted_on.len()).collect();
+        let labels: Vec<u32> = texts.validation.samples.iter().map(|sample| sample.label).collect();
+        let of_front = match &joined {
+            Some(_) => front.out_of_fold.select(&rows),
+            None => front.classifier.log_probabilities_of_all(texts.validation)?,
+        };
+        self.flops += front.flops;
+        let validation = Validation {
+            texts: texts.validation,
+            flops: cost(self.classifier, texts.validation, |_| 0),
+            front: of_front,
+            labels,
+        };
+        self.measure(Rung::Ngrams, &validation.front, &validation.labels);
+        let frozen = self.flops + cost(self.classifier, fitted_on, |_| 0);
+        if let Some(stop) = self.stops_before(Rung::Frozen, frozen) {
+            let of_rung = self.ngrams_alone(front, &validation, rng)?;
+            return Ok(self.end(of_rung, stop));
+        }
+
+        let before = self.start.elapsed();
+        let frozen = self.frozen(&front, &validation, (joined.as_ref(), &rows), rng)?;
+        let forward = (self.start.elapsed() - before).max(Duration::from_secs_f64(frozen.exits.seconds_of_states));
+        let pass = forward.mul_f64(STEP_BY_FORWARD * texts.training.len() as f64 / fitted_on.len().max(1) as f64);
+        if let Some(stop) = self.stops_before(Rung::FineTuned, self.flops) {
+            return Ok(self.end(frozen, stop));
+        }
+        let layers = self.classifier.encoder().layers();
+        let convex = frozen.model.model().classifier_at(layers)?;
+        convex.encoder().parameters().compute_in(self.classifier.encoder().parameters().precision())?;
+        let mut round = settings.fine_tuning.clone();
+        self.find_rate(&convex, &round, &validation)?;
+        round.optimizer = AdamWSettings { learning_rate: self.learning_rate, ..round.optimizer };
+        let (tuned, stop) = self.fine_tune(convex, &round, &validation, pass)?;
+        let last = self.measured.iter().rev().find(|found| found.accuracy.is_some());
+        let better = last.is_some_and(|last| last.rung == Rung::FineTuned && last.loss < frozen.loss);
+        if !better && settings.least < Rung::FineTuned {
+            return Ok(self.end(frozen, stop));
+        }
+        // Exit 0 of few texts has learned from the validation rows.
+        let tuned = self.fine_tuned(&tuned, joined.is_none().then_some(&front), rng)?;
+        Ok(self.end(tuned, stop))
+    }
+
+    /// Records score and cost of a rung.
+    fn measure(&mut self, rung: Rung, answers: &LogProbabilities, labels: &[u32]) -> f64 {
+        let measured = Measurement {
+            rung,
+            passes: if rung == Rung::FineTuned { self.passes } else { 0.0 },
+            accuracy: Some(answers.accuracy(labels)),
+            loss: answers.mean_loss(labels),
+            flops: self.flops,
+            cost: self.flops as f64 / self.pass_flops.max(1) as f64,
+            seconds: self.start.elapsed().as_secs_f64(),
+        };
+        self.measured.push(measured);
+        (self.watch)(LadderEvent::Measured(&measured));
+        measured.loss
+    }
+
+    /// FLOPs that the budget allows.
+    fn allowed(&self) -> Option<u64> {
+        self.settings.budget.map(|budget| (BUDGET_PASSES * budget * self.pass_flops as f64) as u64)
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        self.settings.time.map(|time| time.saturating_sub(self.start.elapsed()))
+    }
+
+    /// The reason not to climb to a rung, which then has cost at least these FLOPs in total.
+    fn stops_before(&mut self, rung: Rung, flops: u64) -> Option<Stop> {
+        if self.settings.most < rung {
+            return Some(Stop::Top);
+        }
+        if self.allowed().is_some_and(|allowed| flops > allowed) {
+            return Some(Stop::Budget);
+        }
+        if self.time_left().is_some_and(|left| left.is_zero()) {
+            return Some(Stop::Time);
+        }
+        let goes_on = rung <= self.settings.least || self.next.goes_on(&self.measured, rung);
+        (!goes_on).then_some(Stop::Rule)
+    }
+
+    /// Rung 0: a model whose answers are those of exit 0 at every depth.
+    fn ngrams_alone<R: Rng + ?Sized>(
+        &mut self,
+        front: NgramFit,
+        validation: &Validation<'_>,
+        rng: &mut R,
+    ) -> Result<OfRung> {
+        let exits = &self.settings.exits;
+        let kind = (crate::exit::ExitKind::Linear, exits.pooling);
+        let model = ExitModel::of_classifier(self.classifier, exits.exits.as_deref(), kind, rng)?;
+        let (hidden, classes) = (self.classifier.encoder().block_shape().hidden, model.classes());
+        let (weights, bias) = (vec![0.0; hidden * classes], vec![0.0; classes]);
+        let count = model.exits().len();
+        model.set_linear_parts(std::iter::repeat_n((&*weights, &*bias), count))?;
+        let all = [Some(self.texts.training), Some(self.texts.validation)];
+        let seen = SeenTexts::new(all.into_iter().flatten());
+        let ratio = front.classifier.flops_of_all(self.texts.validation).iter().sum::<u64>() as f64
+            / validation.flops.max(1) as f64;
+        let report = Report::of_front(&front, &validation.front, &validation.labels, ratio);
+        let stackers = vec![Stacker { ngram: 1.0, exit: 0.0 }; count];
+        let front = FrontExit::new(front.classifier, stackers);
+        let model = DynamicModel::new(model, exits.rule)?.with_seen_texts(seen).with_front(front)?;
+        let loss = validation.front.mean_loss(&validation.labels);
+        Ok(OfRung { rung: Rung::Ngrams, model: model.with_speed(report.speed)?, exits: report, loss })
+    }
+
+    /// Rung 1: regressions on the states of the encoder as it is.
+    fn frozen<R: Rng + ?Sized>(
+        &mut self,
+        front: &NgramFit,
+        validation: &Validation<'_>,
+        (joined, rows): (Option<&EncodedDataset>, &[usize]),
+        rng: &mut R,
+    ) -> Result<OfRung> {
+        let exits = AccelerateSettings { side: None, ..self.settings.exits.clone() };
+        let (texts, exits) = match joined {
+            Some(all) => (Texts::new(all), AccelerateSettings { least_held_out: usize::MAX, ..exits }),
+            None => (Texts::new(self.texts.training).with_held_out(self.texts.validation), exits),
+        };
+        let given = Given { head: Head::Fitted, front: Some(front), against_stacked: true };
+        let built = build(self.classifier, Parts::new(texts, &exits, rng)?, &exits, given, rng)?;
+        let judged = if joined.is_some() { built.judged.select(rows) } else { built.judged };
+        self.flops += built.accelerated.report.flops;
+        let loss = self.measure(Rung::Frozen, &judged, &validation.labels);
+        Ok(OfRung { rung: Rung::Frozen, model: built.accelerated.model, exits: built.accelerated.report, loss })
+    }
+
+    /// Sets the learning rate to the best of the given ones, if there are any.
+    fn find_rate(
+        &mut self,
+        convex: &TextClassifier,
+        settings: &TrainSettings,
+        validation: &Validation<'_>,
+    ) -> Result<()> {
+        let rows = self.texts.training.select(0..TRIAL_ROWS.min(self.texts.training.len()))?;
+        let mut least = f64::INFINITY;
+        for &rate in &self.settings.rates {
+            let optimizer = AdamWSettings { learning_rate: rate, ..settings.optimizer.clone() };
+            let trial = TrainSettings { epochs: 1, patience: None, optimizer, ..settings.clone() };
+            let mut tuning = FineTuning::new(convex.deep_clone()?);
+            let loss = match Trainer::new(trial).fit(&mut tuning, &rows, None, &mut ()) {
+                Ok(_) => {
+                    let (answers, flops) = validation.stacked(tuning.model(), 2 * settings.batch_size)?;
+                    self.flops += flops;
+                    answers.mean_loss(&validation.labels)
+                }
+                Err(TransformerError::Diverged { .. }) => f64::INFINITY,
+                Err(error) => return Err(error.into()),
+            };
+            self.flops += tuning.flops();
+            (self.watch)(LadderEvent::Rate { rate, loss });
+            if loss < least {
+                (self.learning_rate, least) = (rate, loss);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rounds of fine-tuning, of 1, 2, 4, … passes.
+    fn fine_tune(
+        &mut self,
+        mut tuned: TextClassifier,
+        settings: &TrainSettings,
+        validation: &Validation<'_>,
+        time_of_pass: Duration,
+    ) -> Result<(TextClassifier, Stop)> {
+        let training = self.texts.training;
+        let steps = training.len().div_ceil(settings.batch_size * settings.accumulate);
+        let forced = self.settings.least == Rung::FineTuned;
+        let mut planned = if forced { settings.epochs } else { LEAST_STEPS.div_ceil(steps) };
+        for number in 0.. {
+            let left = settings.epochs as f64 - self.passes;
+            let mut passes = (planned as f64).min(left.floor());
+            if passes < 1.0 {
+                return Ok((tuned, Stop::Top));
+            }
+            let mut stop = Stop::Top;
+            if let Some(allowed) = self.allowed() {
+                let checks = validation.flops as f64 * 4.0 / self.pass_flops.max(1) as f64;
+                let within = allowed.saturating_sub(self.flops) as f64 / self.pass_flops.max(1) as f64 / (1.0 + checks);
+                (passes, stop) = if within < passes { (within, Stop::Budget) } else { (passes, stop) };
+            }
+            if let Some(left) = self.time_left() {
+                let within = PLANNED * left.as_secs_f64() / time_of_pass.as_secs_f64().max(1e-9);
+                (passes, stop) = if within < passes { (within, Stop::Time) } else { (passes, stop) };
+            }
+            if passes < LEAST_PASS {
+                return Ok((tuned, stop));
+            }
+            let (part, epochs) = match passes {
+                part if part < 1.0 => (Some(self.part(part, number)?), 1),
+                whole => (None, whole as usize),
+            };
+            let rows = part.as_ref().unwrap_or(training);
+            let share = rows.len() as f64 / training.len() as f64 * epochs as f64;
+            let checkpoint = self.settings.checkpoints.as_ref().map(|folder| CheckpointSettings {
+                path: round_file(folder.clone(), number),
+                every_steps: super::round::CHECKPOINT_STEPS,
+                resume: true,
+            });
+            let classifier = self.classifier;
+            let flops = epochs as u64 * cost(classifier, rows, |load| classifier.backward_flops(load).0);
+            let round = Round {
+                settings: TrainSettings { epochs, seed: self.seed.wrapping_add(number), ..settings.clone() },
+                training: rows,
+                validation,
+                checkpoint,
+                stop: self.settings.stop.clone(),
+                deadline: self.time_left().map(|left| Instant::now() + left.mul_f64(PLANNED)),
+                pass_flops: self.pass_flops,
+                flops,
+                passes: (self.passes, share),
+                asks: !forced,
+                start: self.start,
+            };
+            (self.watch)(LadderEvent::RoundStarted { passes: share });
+            let run = round.run(tuned, &mut self.measured, &mut *self.next, &mut *self.watch);
+            (self.watch)(LadderEvent::RoundEnded);
+            let Tuned { classifier, flops, share: ran, stop: ended } = run?;
+            tuned = classifier;
+            self.flops += flops;
+            self.passes += ran * share;
+            let (answers, flops) = validation.stacked(&tuned, 2 * settings.batch_size)?;
+            self.flops += flops;
+            self.measure(Rung::FineTuned, &answers, &validation.labels);
+            if let Some(ended) = ended {
+                return Ok((tuned, ended));
+            }
+            if passes < planned as f64 || forced {
+                return Ok((tuned, stop));
+            }
+            if !self.next.goes_on(&self.measured, Rung::FineTuned) {
+                return Ok((tuned, Stop::Rule));
+            }
+            planned *= 2;
+        }
+        Ok((tuned, Stop::Top))
+    }
+
+    /// Some of the training rows, for a round of less than a pass.
+    fn part(&self, share: f64, number: u64) -> Result<EncodedDataset> {
+        let training = self.texts.training;
+        let mut rows: Vec<usize> = (0..training.len()).collect();
+        rows.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed.wrapping_add(number)));
+        rows.truncate(((share * training.len() as f64) as usize).max(1));
+        rows.sort_unstable();
+        Ok(training.select(rows)?)
+    }
+
+    /// Rung 2: exits on the fine-tuned encoder.
+    fn fine_tuned<R: Rng + ?Sized>(
+        &mut self,
+        tuned: &TextClassifier,
+        front: Option<&NgramFit>,
+        rng: &mut R,
+    ) -> Result<OfRung> {
+        let exits = &self.settings.exits;
+        let parts = Parts::new(Texts::new(self.texts.training).with_held_out(self.texts.validation), exits, rng)?;
+        let labels = parts.judged_labels();
+        let built = build(tuned, parts, exits, Given { head: Head::Kept, front, against_stacked: true }, rng)?;
+        self.flops += built.accelerated.report.flops;
+        let loss = self.measure(Rung::FineTuned, &built.judged, &labels);
+        Ok(OfRung { rung: Rung::FineTuned, model: built.accelerated.model, exits: built.accelerated.report, loss })
+    }
+
+    fn end(&mut self, found: OfRung, stop: Stop) -> Climbed {
+        let ladder = LadderReport {
+            measurements: std::mem::take(&mut self.measured),
+            rung: found.rung,
+            stop,
+            flops: self.flops,
+            pass_flops: self.pass_flops,
+            passes: self.passes,
+            learning_rate: self.learning_rate,
+            seconds: self.start.elapsed().as_secs_f64(),
+        };
+        Climbed { model: found.model, exits: found.exits, ladder }
+    }
+}
+
+/// The file of a round's state.
+fn round_file(folder: PathBuf, number: u64) -> PathBuf {
+    folder.join(format!("round-{}.checkpoint", number + 1))
+}
+
+/// FLOPs of the forward pass over a data set, and of what `more` adds.
+fn cost(classifier: &TextClassifier, data: &EncodedDataset, more: impl Fn(Load) -> u64) -> u64 {
+    let loads = data.lengths().into_iter().map(Load::of_text);
+    loads.map(|load| classifier.forward_flops(load).0 + more(load)).sum()
+}
+
+/// Both data sets, with distinct ids.
+fn join(training: &EncodedDataset, validation: &EncodedDataset) -> EncodedDataset {
+    let mut all = training.clone();
+    let free = 1 + training.samples.iter().map(|sample| sample.id).max().unwrap_or_default();
+    all.samples.extend(validation.samples.iter().cloned().zip(free..).map(|(sample, id)| Sample { id, ..sample }));
+    all.truncated_rows += validation.truncated_rows;
+    all
+}

@@ -1,0 +1,29 @@
+//! Training in rungs: each costs more than the one before, and is climbed only while it pays.
+//!
+//! | rung | model | cost |
+//! |---|---|---|
+//! | 0 | [exit 0](crate::exit::NgramClassifier) alone: n-grams of the text | almost nothing |
+//! | 1 | the pre-trained encoder as it is, with a logistic regression at every exit, each stacked with exit 0 | one forward pass, and the convex fits |
+//! | 2 | the encoder fine-tuned in all layers, starting from rung 1's regression; exits fitted again | a forward and a backward pass for each pass over the rows |
+//!
+//! Fine-tuning that starts from the regression on frozen states ("linear probing, then fine-tuning", Kumar et al. 2022)
+//! does not distort what the encoder knows, and needs fewer passes than from a random head. Whether it is worth its cost
+//! depends on the task. Where an encoder's states already separate the classes, as sentence embeddings often separate
+//! topics and intents, rung 1 is as good as many passes; where they do not, as for sentiment, fine-tuning is needed.
+//!
+//! A [`NextStep`] decides after each rung and, in rung 2, at each validation. The default, [`GainPerFlop`], goes on
+//! while the validation loss falls fast enough for what it costs. Rung 2 runs in rounds of 1, 2, 4, … passes; each round
+//! has a learning-rate schedule of its own, which falls to 0, and starts from the best parameters of the round before.
+//! The result is the rung with the highest validation accuracy, the cheaper one in a tie.
+
+#[expect(clippy::module_inception, reason = "the function is in the file of its module")]
+mod ladder;
+mod next_step;
+mod report;
+mod round;
+mod settings;
+
+pub use ladder::{Climbed, climb};
+pub use next_step::{GainPerFlop, NextStep};
+pub use report::{LadderEvent, LadderReport, Measurement, Rung, Stop};
+pub use settings::{LadderSettings, LadderTexts};

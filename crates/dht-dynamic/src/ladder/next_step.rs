@@ -1,0 +1,101 @@
+//! The decision whether the next step of a training pays.
+
+use std::fmt::Debug;
+
+use super::report::{Measurement, Rung};
+
+/// Decides whether a training goes on: after each rung, and in rung 2 at each validation.
+///
+/// # Examples
+/// A rule that climbs to rung 2 only where rung 1 makes more than one error in ten:
+///
+/// ```
+/// use dht_dynamic::ladder::{Measurement, NextStep, Rung};
+///
+/// #[derive(Debug)]
+/// struct WhereErrorsRemain;
+///
+/// impl NextStep for WhereErrorsRemain {
+///     fn goes_on(&mut self, so_far: &[Measurement], next: Rung) -> bool {
+///         let accuracy = so_far.iter().rev().find_map(|found| found.accuracy);
+///         next < Rung::FineTuned || accuracy.is_none_or(|accuracy| accuracy < 0.9)
+///     }
+/// }
+/// ```
+pub trait NextStep: Debug {
+    /// Returns whether the next step is taken: the rung `next` is begun, or continued if the last measurement is of
+    /// that rung. `so_far` has all measurements, the last one being the latest; it is never empty.
+    ///
+    /// A stopped and resumed training asks again with the same measurements, except for their seconds. The answer
+    /// should therefore depend on nothing else.
+    fn goes_on(&mut self, so_far: &[Measurement], next: Rung) -> bool;
+}
+
+/// Goes on while the validation loss falls fast enough for its cost.
+///
+/// Rung 1 is always climbed, and rung 2 always begun, since only a trial shows whether an encoder's states suffice. In
+/// rung 2 the gain of a round is (L₀ − L)/L₀, with L₀ the smallest validation loss before the round and L the smallest
+/// one in it. Its price is the [cost](Measurement::cost) of the round. The training goes on while gain /
+/// price ≥ [`least`](Self::least).
+///
+/// The loss is compared, not the accuracy: on a few hundred rows the accuracy of two models differs by a point by
+/// chance, and their mean losses by much less.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GainPerFlop {
+    /// The least relative decrease of the validation loss that a pass has to bring.
+    pub least: f64,
+}
+
+impl Default for GainPerFlop {
+    fn default() -> Self {
+        Self { least: 0.05 }
+    }
+}
+
+impl NextStep for GainPerFlop {
+    fn goes_on(&mut self, so_far: &[Measurement], next: Rung) -> bool {
+        let Some(last) = so_far.last().filter(|last| next == Rung::FineTuned && last.rung == Rung::FineTuned) else {
+            return true;
+        };
+        // Accuracies are measured at the ends of rungs and rounds.
+        let earlier = &so_far[..so_far.len() - 1];
+        let Some(start) = earlier.iter().rposition(|found| found.accuracy.is_some()) else { return true };
+        let least = |of: &[Measurement]| of.iter().map(|found| found.loss).fold(f64::INFINITY, f64::min);
+        let (before, now) = (least(&so_far[..=start]), least(&so_far[start + 1..]));
+        let price = last.cost - so_far[start].cost;
+        before - now >= self.least * price * before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(rung: Rung, accuracy: Option<f64>, loss: f64, flops: u64) -> Measurement {
+        Measurement { rung, passes: 0.0, accuracy, loss, flops, cost: flops as f64 / 100.0, seconds: 0.0 }
+    }
+
+    #[test]
+    fn a_round_goes_on_while_the_loss_falls_for_its_price() {
+        let mut rule = GainPerFlop { least: 0.1 };
+        let mut asks = |so_far: &[Measurement], next| rule.goes_on(so_far, next);
+        let mut so_far = vec![at(Rung::Ngrams, Some(0.5), 1.0, 1)];
+        assert!(asks(&so_far, Rung::Frozen));
+        so_far.push(at(Rung::Frozen, Some(0.8), 0.5, 100));
+        assert!(asks(&so_far, Rung::FineTuned), "a trial");
+        // Half a pass has to bring .05 · .5.
+        so_far.push(at(Rung::FineTuned, None, 0.474, 150));
+        assert!(asks(&so_far, Rung::FineTuned));
+        so_far[2].loss = 0.476;
+        assert!(!asks(&so_far, Rung::FineTuned));
+        // The best loss of the round counts, for the whole price of the round.
+        so_far[2].loss = 0.4;
+        so_far.push(at(Rung::FineTuned, Some(0.85), 0.41, 200));
+        assert!(asks(&so_far, Rung::FineTuned));
+        // The next round starts from the best before it.
+        so_far.push(at(Rung::FineTuned, None, 0.395, 220));
+        assert!(!asks(&so_far, Rung::FineTuned));
+        so_far[4].loss = 0.39;
+        assert!(asks(&so_far, Rung::FineTuned));
+    }
+}

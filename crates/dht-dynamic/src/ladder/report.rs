@@ -1,0 +1,110 @@
+//! What each rung scored and cost.
+
+use dht_transformer::train::Event;
+use serde::Serialize;
+
+/// A rung of the [ladder](super).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// Exit 0 alone.
+    Ngrams,
+    /// Logistic regressions on the states of the frozen encoder.
+    Frozen,
+    /// The fine-tuned encoder.
+    FineTuned,
+}
+
+impl Rung {
+    /// All rungs, the cheapest first.
+    pub const ALL: [Self; 3] = [Self::Ngrams, Self::Frozen, Self::FineTuned];
+}
+
+/// Score and cost at one point of a training.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Measurement {
+    /// The rung.
+    pub rung: Rung,
+    /// Passes of fine-tuning over the training rows so far; 0 below rung 2.
+    pub passes: f64,
+    /// Accuracy of all layers on the validation rows, stacked with exit 0. `None` inside a round, where only the loss
+    /// is measured.
+    pub accuracy: Option<f64>,
+    /// Mean loss of the stacked answers on the validation rows, in nats.
+    pub loss: f64,
+    /// FLOPs of the training so far, from the first rung on: forward and backward passes, convex fits and validation.
+    pub flops: u64,
+    /// The same in passes of fine-tuning over the training rows, forward and backward.
+    pub cost: f64,
+    /// Wall-clock seconds so far, without those of an earlier run that was stopped.
+    pub seconds: f64,
+}
+
+/// What happens in a training in rungs.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LadderEvent<'a> {
+    /// A rung, or a point in rung 2, was measured.
+    Measured(&'a Measurement),
+    /// A learning rate was tried.
+    Rate {
+        /// The peak learning rate.
+        rate: f64,
+        /// Mean validation loss of the stacked answers, in nats; infinite for a training that diverged.
+        loss: f64,
+    },
+    /// A round of fine-tuning begins. Until [`RoundEnded`](Self::RoundEnded) a request to stop is obeyed.
+    RoundStarted {
+        /// Its passes over the training rows.
+        passes: f64,
+    },
+    /// An event of the round.
+    Training(Event<'a>),
+    /// The round is over.
+    RoundEnded,
+}
+
+/// Why a training ended at its rung.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Stop {
+    /// The [`NextStep`](super::NextStep) decided so.
+    Rule,
+    /// The highest rung or the largest number of passes was reached.
+    Top,
+    /// The next step would exceed the budget of FLOPs.
+    Budget,
+    /// The next step would exceed the time.
+    Time,
+}
+
+/// Report of a training in rungs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct LadderReport {
+    /// All measurements, in their order.
+    pub measurements: Vec<Measurement>,
+    /// The rung of the model.
+    pub rung: Rung,
+    /// Why no further step was taken.
+    pub stop: Stop,
+    /// FLOPs of the training in total.
+    pub flops: u64,
+    /// FLOPs of one pass of fine-tuning over the training rows: forward and backward.
+    pub pass_flops: u64,
+    /// Passes of fine-tuning in total, including those of a rung that was not kept.
+    pub passes: f64,
+    /// Peak learning rate of rung 2.
+    pub learning_rate: f64,
+    /// Wall-clock seconds in total.
+    pub seconds: f64,
+}
+
+impl LadderReport {
+    /// The last accuracy that was measured on a rung; `None` for a rung that was not climbed.
+    pub fn accuracy(&self, rung: Rung) -> Option<f64> {
+        self.measurements.iter().rev().filter(|found| found.rung == rung).find_map(|found| found.accuracy)
+    }
+}

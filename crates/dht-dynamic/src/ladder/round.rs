@@ -1,0 +1,230 @@
+//! A round of fine-tuning: some passes with a learning-rate schedule of their own.
+
+use std::cell::Cell;
+use std::time::Instant;
+
+use dht_transformer::error::SettingMismatch;
+use dht_transformer::tensors::Parameters;
+use dht_transformer::train::{Event, Observer, StepRecord};
+use dht_transformer::{
+    CheckpointSettings, EncodedDataset, Error as TransformerError, Objective, PackedBatch, Progress, StepLoss,
+    TextClassifier, TrainSettings, Trainer, tasks::FineTuning,
+};
+use serde_json::{Value, json};
+
+use super::next_step::NextStep;
+use super::report::{LadderEvent, Measurement, Rung, Stop};
+use crate::error::{Error, Result};
+use crate::exit::Stacker;
+use crate::log_probabilities::LogProbabilities;
+
+/// Optimiser steps between two checkpoints.
+pub(super) const CHECKPOINT_STEPS: u64 = 200;
+/// Validations in each pass, and the largest number of steps between two of them.
+const VALIDATIONS: usize = 4;
+const MOST_STEPS: usize = 300;
+
+/// The validation rows, on which every choice is made.
+pub(super) struct Validation<'a> {
+    pub(super) texts: &'a EncodedDataset,
+    pub(super) labels: Vec<u32>,
+    /// Answers of exit 0, which has not learned from these rows.
+    pub(super) front: LogProbabilities,
+    /// FLOPs of the full model on these rows.
+    pub(super) flops: u64,
+}
+
+impl Validation<'_> {
+    /// The answers of a classifier, stacked with those of exit 0, and the FLOPs.
+    pub(super) fn stacked(&self, classifier: &TextClassifier, batch_size: usize) -> Result<(LogProbabilities, u64)> {
+        let own = LogProbabilities::of_classifier(classifier, self.texts, batch_size)?;
+        let (stacker, flops) = Stacker::fit_counted(&self.front, &own, &self.labels)?;
+        Ok((stacker.stack(&self.front, &own)?, self.flops + flops))
+    }
+}
+
+/// Fine-tuning that is scored by its stacked answers: the score is the geometric mean of the true classes'
+/// probabilities, exp(−loss).
+struct Stacked<'a> {
+    tuning: FineTuning,
+    validation: &'a Validation<'a>,
+    /// FLOPs of the validations.
+    flops: Cell<u64>,
+}
+
+impl Objective for Stacked<'_> {
+    type Error = Error;
+
+    fn may_split(error: &Error) -> bool {
+        matches!(error, Error::Transformer(TransformerError::DeviceMemory(_)))
+    }
+
+    fn parameters(&self) -> &Parameters {
+        self.tuning.parameters()
+    }
+
+    fn check_data(&self, data: &EncodedDataset) -> Result<()> {
+        Ok(self.tuning.check_data(data)?)
+    }
+
+    fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
+        Ok(self.tuning.prepare(training, progress)?)
+    }
+
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>> {
+        Ok(self.tuning.offer(batch, progress)?)
+    }
+
+    fn score(&self, _: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        let (stacked, flops) = self.validation.stacked(self.tuning.model(), batch_size)?;
+        self.flops.set(self.flops.get() + flops);
+        Ok((-stacked.mean_loss(&self.validation.labels)).exp())
+    }
+
+    fn metric(&self) -> &'static str {
+        "likelihood"
+    }
+
+    fn state(&self) -> Result<Value> {
+        Ok(json!({ "tuning": self.tuning.state()?, "flops": self.flops.get() }))
+    }
+
+    fn differences(&self, state: &Value) -> Result<Vec<SettingMismatch>> {
+        Ok(self.tuning.differences(&state["tuning"])?)
+    }
+
+    fn restore(&mut self, mut state: Value, training: &EncodedDataset) -> Result<()> {
+        let flops = state["flops"].as_u64();
+        self.tuning.restore(state["tuning"].take(), training)?;
+        self.flops.set(flops.ok_or_else(|| Error::state("flops", "a number of FLOPs", &state["flops"]))?);
+        Ok(())
+    }
+}
+
+/// A round that is to run.
+pub(super) struct Round<'a> {
+    pub(super) settings: TrainSettings,
+    pub(super) training: &'a EncodedDataset,
+    pub(super) validation: &'a Validation<'a>,
+    pub(super) checkpoint: Option<CheckpointSettings>,
+    pub(super) stop: Option<std::sync::Arc<std::sync::atomic::AtomicBool>>,
+    /// The time at which the round ends.
+    pub(super) deadline: Option<Instant>,
+    /// FLOPs of one pass over all training rows, and of this round.
+    pub(super) pass_flops: u64,
+    pub(super) flops: u64,
+    /// Passes of earlier rounds, and of this round over all training rows.
+    pub(super) passes: (f64, f64),
+    /// False to run to the end whatever the rule says.
+    pub(super) asks: bool,
+    pub(super) start: Instant,
+}
+
+/// The classifier after a round.
+pub(super) struct Tuned {
+    pub(super) classifier: TextClassifier,
+    /// FLOPs of the steps and of the validations.
+    pub(super) flops: u64,
+    /// The share of the round that ran.
+    pub(super) share: f64,
+    /// Why the round ended before its last step.
+    pub(super) stop: Option<Stop>,
+}
+
+impl Round<'_> {
+    /// Fine-tunes a classifier. It ends with its best parameters on the validation rows.
+    pub(super) fn run(
+        self,
+        classifier: TextClassifier,
+        so_far: &mut Vec<Measurement>,
+        next: &mut dyn NextStep,
+        watch: &mut dyn FnMut(LadderEvent<'_>),
+    ) -> Result<Tuned> {
+        let steps_of_pass = self.training.len().div_ceil(self.settings.batch_size * self.settings.accumulate);
+        let every = steps_of_pass.div_ceil(VALIDATIONS).min(MOST_STEPS);
+        let settings = TrainSettings { evaluate_every: Some(every), keep_best: true, ..self.settings.clone() };
+        let trainer =
+            Trainer { checkpoint: self.checkpoint.clone(), stop: self.stop.clone(), ..Trainer::new(settings) };
+        let mut objective =
+            Stacked { tuning: FineTuning::new(classifier), validation: self.validation, flops: Cell::new(0) };
+        let steps = (steps_of_pass * self.settings.epochs) as u64;
+        let before = so_far.last().map_or(0, |last| last.flops);
+        let (training, texts) = (self.training, self.validation.texts);
+        let mut rule = Watch { round: self, before, steps, done: 0, so_far, next, watch, stop: None };
+        let trained = trainer.fit(&mut objective, training, texts, &mut rule);
+        let (stop, done) = (rule.stop, rule.done);
+        match (trained, stop) {
+            (Ok(_), _) | (Err(Error::Transformer(TransformerError::Stopped { .. })), Some(_)) => {}
+            (Err(error), _) => return Err(error),
+        }
+        let flops = objective.tuning.flops() + objective.flops.get();
+        let share = if stop.is_some() { done as f64 / steps.max(1) as f64 } else { 1.0 };
+        Ok(Tuned { classifier: objective.tuning.into_model(), flops, share, stop })
+    }
+}
+
+/// Reports a round, and ends it where the rule or the clock says so.
+struct Watch<'a, 'b> {
+    round: Round<'b>,
+    /// FLOPs before the round.
+    before: u64,
+    /// Steps of the round, and those taken.
+    steps: u64,
+    done: u64,
+    so_far: &'a mut Vec<Measurement>,
+    next: &'a mut dyn NextStep,
+    watch: &'a mut dyn FnMut(LadderEvent<'_>),
+    stop: Option<Stop>,
+}
+
+impl Watch<'_, '_> {
+    fn validated(&mut self, record: &StepRecord) {
+        // The end of a round is measured by its caller, with the best parameters.
+        if record.step >= self.steps || self.stop.is_some() {
+            return;
+        }
+        self.done = record.step;
+        let (share, checks) = (
+            record.step as f64 / self.steps as f64,
+            1 + self.so_far.iter().rev().take_while(|found| found.accuracy.is_none()).count() as u64,
+        );
+        let flops = self.before + (share * self.round.flops as f64) as u64 + checks * self.round.validation.flops;
+        let (earlier, passes) = self.round.passes;
+        let measured = Measurement {
+            rung: Rung::FineTuned,
+            passes: earlier + share * passes,
+            accuracy: None,
+            loss: -record.validation_score.ln(),
+            flops,
+            cost: flops as f64 / self.round.pass_flops.max(1) as f64,
+            seconds: self.round.start.elapsed().as_secs_f64(),
+        };
+        self.so_far.push(measured);
+        (self.watch)(LadderEvent::Measured(&measured));
+        if self.round.asks && !self.next.goes_on(self.so_far, Rung::FineTuned) {
+            self.stop = Some(Stop::Rule);
+        }
+    }
+}
+
+impl Observer for Watch<'_, '_> {
+    fn observe(&mut self, event: Event<'_>) {
+        (self.watch)(LadderEvent::Training(event));
+        match event {
+            Event::Started { evaluations, .. } => evaluations.iter().for_each(|record| self.validated(record)),
+            Event::Evaluation(record) => self.validated(record),
+            Event::Step { .. } => {
+                self.done += 1;
+                let late = self.round.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+                if late && self.stop.is_none() {
+                    self.stop = Some(Stop::Time);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn stops(&self) -> bool {
+        self.stop.is_some()
+    }
+}

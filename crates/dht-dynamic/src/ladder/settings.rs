@@ -1,0 +1,96 @@
+//! Settings and texts of a training in rungs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use dht_transformer::{EncodedDataset, TrainSettings};
+
+use super::report::Rung;
+use crate::accelerate::{AccelerateSettings, Targets};
+use crate::error::{Error, Result};
+
+/// The settings of [`climb`](super::climb).
+#[derive(Debug, Clone)]
+pub struct LadderSettings {
+    /// The rung that is reached whatever the [`NextStep`](super::NextStep) says.
+    pub least: Rung,
+    /// The highest rung.
+    pub most: Rung,
+    /// Settings of rung 2: batches, optimiser, schedule, seed. `epochs` is the largest number of passes, over all rounds.
+    /// Where rung 2 is the [least](Self::least), it is one round of all these passes.
+    pub fine_tuning: TrainSettings,
+    /// Settings of exits and exit 0.
+    pub exits: AccelerateSettings,
+    /// The largest cost of the training, as a share of three passes of fine-tuning over the training rows; `None` for no
+    /// limit. Steps that would cost more are not taken, or taken on fewer rows. Exit 0 is fitted in any case.
+    pub budget: Option<f64>,
+    /// The longest time of the training; `None` for no limit. Steps are planned by the time that rung 1 took, and a round
+    /// ends when the time is up. With it, two runs may differ.
+    pub time: Option<Duration>,
+    /// The directory for the state of each round, from which a stopped training resumes; `None` to save nothing. Rungs 0
+    /// and 1 are computed again.
+    pub checkpoints: Option<PathBuf>,
+    /// Request to stop: the training saves its state and ends with
+    /// [`Error::Stopped`](dht_transformer::Error::Stopped). It is read in rung 2.
+    pub stop: Option<Arc<AtomicBool>>,
+    /// Peak learning rates of rung 2 to choose from: each is tried for one pass over at most 2,000 training rows, and
+    /// the one with the smallest validation loss is taken. Empty for the rate of [`fine_tuning`](Self::fine_tuning).
+    pub rates: Vec<f64>,
+}
+
+impl Default for LadderSettings {
+    fn default() -> Self {
+        Self {
+            least: Rung::Ngrams,
+            most: Rung::FineTuned,
+            fine_tuning: TrainSettings { epochs: 7, ..TrainSettings::default() },
+            exits: AccelerateSettings::default(),
+            budget: None,
+            time: None,
+            checkpoints: None,
+            stop: None,
+            rates: Vec::new(),
+        }
+    }
+}
+
+impl LadderSettings {
+    /// Checks all ranges.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] names the field that is out of range.
+    pub fn check(&self) -> Result<()> {
+        if self.least > self.most {
+            return Err(Error::argument("least rung", "at most the highest one", format!("{:?}", self.least)));
+        }
+        if let Some(budget) = self.budget.filter(|budget| !(budget.is_finite() && *budget > 0.0)) {
+            return Err(Error::argument("budget", "a finite share above 0", budget));
+        }
+        if self.exits.targets != Targets::Labels {
+            return Err(Error::argument("targets", "labels", format!("{:?}", self.exits.targets)));
+        }
+        if self.exits.ngram.is_none() {
+            return Err(Error::argument("ngram", "settings of exit 0", "none"));
+        }
+        if let Some(rate) = self.rates.iter().find(|rate| !(rate.is_finite() && **rate > 0.0)) {
+            return Err(Error::argument("rates", "finite numbers above 0", rate));
+        }
+        self.fine_tuning.check()?;
+        self.exits.check()
+    }
+}
+
+/// The texts of a training in rungs.
+#[derive(Debug, Clone, Copy)]
+pub struct LadderTexts<'a> {
+    /// Texts to train on.
+    pub training: &'a EncodedDataset,
+    /// Texts on which every choice is made.
+    pub validation: &'a EncodedDataset,
+    /// True if the validation texts are a part of the same data, so that exits may be fitted on them, too. Where they are
+    /// fewer than [`least_held_out`](AccelerateSettings::least_held_out), rungs 0 and 1 then use all texts by
+    /// cross-fitting: each text is answered by models that were fitted without it.
+    pub joins: bool,
+}

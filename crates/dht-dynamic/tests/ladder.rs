@@ -1,0 +1,268 @@
+//! Training in rungs: which rung is kept, what it costs, limits, resumed trainings, few rows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use dht_dynamic::accelerate::AccelerateSettings;
+use dht_dynamic::ladder::{
+    Climbed, GainPerFlop, LadderEvent, LadderSettings, LadderTexts, Measurement, NextStep, Rung, Stop, climb,
+};
+use dht_dynamic::transformer::{
+    EncodedDataset, Error as TransformerError, Pooling, TextClassifier, TrainSettings, train::Event,
+};
+use dht_dynamic::{Error, evaluate};
+use dht_toys::{adamw, bits, numbers, planted, refused, rng};
+
+/// A rule that says the same every time, and counts the questions.
+#[derive(Debug)]
+struct Always(bool, Vec<(Option<Rung>, Rung)>);
+
+impl NextStep for Always {
+    fn goes_on(&mut self, so_far: &[Measurement], next: Rung) -> bool {
+        self.1.push((so_far.last().map(|last| last.rung), next));
+        self.0
+    }
+}
+
+fn settings() -> LadderSettings {
+    let fine_tuning = TrainSettings { epochs: 3, batch_size: 16, optimizer: adamw(3e-3), ..TrainSettings::default() };
+    let exits = AccelerateSettings { least_held_out: 20, batch_size: 32, side: None, ..AccelerateSettings::default() };
+    LadderSettings { fine_tuning, exits, ..LadderSettings::default() }
+}
+
+/// An encoder that has not learned the task.
+fn untrained() -> TextClassifier {
+    TextClassifier::new(planted::encoder(planted::LAYERS, 1), planted::CLASSES, Pooling::Mean, &mut rng(2))
+        .expect("a classifier")
+}
+
+fn texts<'a>((training, validation): &'a (EncodedDataset, EncodedDataset)) -> LadderTexts<'a> {
+    LadderTexts { training, validation, joins: true }
+}
+
+fn data() -> (EncodedDataset, EncodedDataset) {
+    (planted::task(300, 1), planted::task(100, 2))
+}
+
+fn climbs(settings: &LadderSettings, next: &mut dyn NextStep) -> Climbed {
+    climb(&untrained(), texts(&data()), settings, next, &mut |_| {}, &mut rng(3)).expect("a training")
+}
+
+/// A model's parameters by their bits.
+fn parameters(climbed: &Climbed) -> Vec<(String, Vec<u32>)> {
+    bits(climbed.model.encoder().parameters())
+}
+
+#[test]
+fn fine_tuning_is_kept_where_it_lowers_the_loss() {
+    let before = bits(untrained().encoder().parameters());
+    let classifier = untrained();
+    let mut rule = Always(true, Vec::new());
+    let mut seen = Vec::new();
+    let mut watch = |event: LadderEvent<'_>| {
+        if let LadderEvent::Measured(found) = event {
+            seen.push(*found);
+        }
+    };
+    let data = data();
+    let climbed = climb(&classifier, texts(&data), &settings(), &mut rule, &mut watch, &mut rng(3)).expect("a model");
+    let ladder = &climbed.ladder;
+    assert_eq!((ladder.rung, ladder.stop, ladder.passes), (Rung::FineTuned, Stop::Top, 3.0));
+    assert_eq!(seen, ladder.measurements);
+    // Rungs 0 and 1, then rounds that are validated four times a pass.
+    assert_eq!(seen[0].rung, Rung::Ngrams);
+    assert_eq!((seen[1].rung, seen[1].passes), (Rung::Frozen, 0.0));
+    assert!(seen[2..].iter().all(|found| found.rung == Rung::FineTuned));
+    assert!(seen.is_sorted_by(|a, b| a.flops <= b.flops && a.passes <= b.passes), "{seen:#?}");
+    assert!(seen.iter().all(|found| (found.cost - found.flops as f64 / ladder.pass_flops as f64).abs() < 1e-9));
+    assert_eq!(rule.1[..2], [(Some(Rung::Ngrams), Rung::Frozen), (Some(Rung::Frozen), Rung::FineTuned)]);
+    assert!(ladder.flops >= 3 * ladder.pass_flops, "{ladder:#?}");
+    // The classifier that was given is as it was.
+    assert_eq!(bits(classifier.encoder().parameters()), before);
+    let others = planted::task(300, 9);
+    let found = evaluate(&climbed.model, &others, 64).expect("answers").confusion.accuracy();
+    assert!(found > 0.9, "{found}");
+    assert_eq!(ladder.accuracy(Rung::FineTuned), climbed.exits.stages.last().map(|last| last.stacked_accuracy));
+}
+
+#[test]
+fn a_rung_that_the_rule_does_not_climb_costs_nothing() {
+    struct Until(Rung);
+    impl std::fmt::Debug for Until {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Until")
+        }
+    }
+    impl NextStep for Until {
+        fn goes_on(&mut self, _: &[Measurement], next: Rung) -> bool {
+            next <= self.0
+        }
+    }
+    let kept = [Rung::Ngrams, Rung::Frozen].map(|rung| climbs(&settings(), &mut Until(rung)));
+    for (climbed, rung) in kept.iter().zip([Rung::Ngrams, Rung::Frozen]) {
+        assert_eq!((climbed.ladder.rung, climbed.ladder.stop, climbed.ladder.passes), (rung, Stop::Rule, 0.0));
+        assert!(climbed.ladder.flops < climbed.ladder.pass_flops, "{:#?}", climbed.ladder);
+        // The encoder is as it came.
+        let own = untrained().encoder().parameters().values().expect("numbers");
+        let there = climbed.model.encoder().parameters().values().expect("numbers");
+        let same = own.iter().filter(|(name, _)| !name.starts_with("classifier"));
+        assert!(same.clone().count() > 10 && same.into_iter().all(|(name, value)| there[name] == *value));
+    }
+    // N-grams alone answer the same at every depth, and cost next to nothing at the default speed.
+    let model = &kept[0].model;
+    let others = planted::task(60, 5);
+    let all = evaluate(&model.with_speed(0.0).expect("a speed"), &others, 32).expect("answers");
+    let fast = evaluate(model, &others, 32).expect("answers");
+    assert_eq!(all.confusion, fast.confusion);
+    assert!(fast.flops * 20 < all.flops, "{} and {}", fast.flops, all.flops);
+    assert!(fast.confusion.accuracy() > 0.9);
+}
+
+#[test]
+fn the_last_exit_of_rung_1_is_the_regression_on_pooled_states() {
+    let climbed = climbs(&LadderSettings { most: Rung::Frozen, ..settings() }, &mut GainPerFlop::default());
+    assert_eq!((climbed.ladder.rung, climbed.ladder.stop), (Rung::Frozen, Stop::Top));
+    assert_eq!(climbed.exits.stages.len(), 1 + planted::LAYERS);
+    // Its classifier alone answers as its report says.
+    let (_, validation) = data();
+    let alone = climbed.model.classifier_at(planted::LAYERS).expect("a linear exit");
+    let found = evaluate(&alone, &validation, 32).expect("answers").confusion.accuracy();
+    let reported = climbed.exits.stages.last().expect("a stage").accuracy;
+    assert!((found - reported).abs() < 0.011, "{found}, {reported}");
+    let weights = alone.classifier().to_tensors().expect("weights");
+    assert!(weights.values().all(|tensor| numbers(tensor).iter().any(|weight| *weight != 0.0)));
+}
+
+#[test]
+fn a_model_that_fine_tuning_worsens_is_not_replaced() {
+    // A rate that destroys the encoder.
+    let fine_tuning = TrainSettings { optimizer: adamw(0.5), ..settings().fine_tuning };
+    let climbed = climbs(&LadderSettings { fine_tuning, ..settings() }, &mut Always(true, Vec::new()));
+    assert_eq!(climbed.ladder.rung, Rung::Frozen);
+    assert!(climbed.ladder.measurements.iter().any(|found| found.rung == Rung::FineTuned), "it was tried");
+    let rates = vec![0.5, 3e-3];
+    let found = climbs(&LadderSettings { rates, ..settings() }, &mut Always(true, Vec::new()));
+    assert_eq!((found.ladder.learning_rate, found.ladder.rung), (3e-3, Rung::FineTuned));
+}
+
+#[test]
+fn budget_and_time_limit_the_cost() {
+    let within = |budget| {
+        let climbed =
+            climbs(&LadderSettings { budget: Some(budget), ..settings() }, &mut Always(true, Vec::new())).ladder;
+        let cost = climbed.flops as f64 / climbed.pass_flops as f64;
+        (climbed.rung, climbed.stop, climbed.passes, cost)
+    };
+    let (rung, stop, passes, _) = within(0.05);
+    assert_eq!((rung, stop, passes), (Rung::Ngrams, Stop::Budget, 0.0), "rung 1 is a third of a pass");
+    let (_, stop, passes, cost) = within(0.6);
+    assert!(stop == Stop::Budget && passes > 0.1 && passes < 1.5, "{passes}");
+    // Exits of a fine-tuned encoder are fitted after the last round.
+    assert!(cost < 3.0 * 0.6 + 0.7, "{cost}");
+    let none = LadderSettings { time: Some(Duration::ZERO), ..settings() };
+    let ladder = climbs(&none, &mut Always(true, Vec::new())).ladder;
+    assert_eq!((ladder.rung, ladder.stop), (Rung::Ngrams, Stop::Time));
+    let least = LadderSettings { least: Rung::FineTuned, ..settings() };
+    let ladder = climbs(&least, &mut Always(false, Vec::new())).ladder;
+    assert_eq!((ladder.rung, ladder.passes), (Rung::FineTuned, 3.0), "all passes, whatever the rule says");
+}
+
+#[test]
+fn a_stopped_training_resumes_to_the_same_model() {
+    let place = tempfile::tempdir().expect("a folder");
+    let checkpoints = |name: &str| {
+        let folder = place.path().join(name);
+        std::fs::create_dir(&folder).expect("a folder");
+        LadderSettings { checkpoints: Some(folder), ..settings() }
+    };
+    let whole = climbs(&checkpoints("whole"), &mut Always(true, Vec::new()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let stopped = LadderSettings { stop: Some(stop.clone()), ..checkpoints("stopped") };
+    let mut steps = 0;
+    let mut after = |event: LadderEvent<'_>| {
+        if let LadderEvent::Training(Event::Step { .. }) = event {
+            steps += 1;
+            stop.store(steps == 31, Ordering::SeqCst);
+        }
+    };
+    let data = data();
+    let found =
+        climb(&untrained(), texts(&data), &stopped, &mut Always(true, Vec::new()), &mut after, &mut rng(3)).map(drop);
+    assert!(matches!(found, Err(Error::Transformer(TransformerError::Stopped { .. }))), "{found:?}");
+    // Resumed twice: after the stop, and once all rounds are done.
+    for _ in 0..2 {
+        let again = climbs(&LadderSettings { stop: None, ..stopped.clone() }, &mut Always(true, Vec::new()));
+        let without_seconds = |climbed: &Climbed| {
+            let found = climbed.ladder.measurements.iter();
+            found.map(|found| (found.rung, found.passes, found.accuracy, found.loss, found.flops)).collect::<Vec<_>>()
+        };
+        assert_eq!(without_seconds(&again), without_seconds(&whole));
+        assert_eq!(again.ladder.flops, whole.ladder.flops);
+        assert_eq!(parameters(&again), parameters(&whole));
+    }
+}
+
+#[test]
+fn a_round_that_the_rule_ended_ends_there_again() {
+    let place = tempfile::tempdir().expect("a folder");
+    let settings = LadderSettings { checkpoints: Some(place.path().to_path_buf()), ..settings() };
+    let twice = [(); 2].map(|()| climbs(&settings, &mut GainPerFlop { least: 10.0 }));
+    assert_eq!(twice[0].ladder.stop, Stop::Rule);
+    assert!(twice[0].ladder.passes > 0.0 && twice[0].ladder.passes < 1.0, "{}", twice[0].ladder.passes);
+    assert_eq!(twice[0].ladder.flops, twice[1].ladder.flops);
+    assert_eq!(parameters(&twice[0]), parameters(&twice[1]));
+}
+
+#[test]
+fn a_dozen_rows_suffice_and_odd_classes_are_no_fault() {
+    let few = settings();
+    let train = |training: EncodedDataset, validation: EncodedDataset| {
+        climb(&untrained(), texts(&(training, validation)), &few, &mut GainPerFlop::default(), &mut |_| {}, &mut rng(3))
+    };
+    let pick = |labels: &[u32]| {
+        let all = planted::task(200, 4);
+        let mut used = vec![false; all.len()];
+        let rows = labels.iter().map(|label| {
+            let row = (0..all.len()).find(|row| !used[*row] && all.samples[*row].label == *label).expect("a row");
+            used[row] = true;
+            row
+        });
+        all.select(rows.collect::<Vec<_>>()).expect("rows")
+    };
+    // 12 + 2 rows; a class with one row; a class that is missing among the held-out rows.
+    for (training, validation) in [
+        (pick(&[0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2]), planted::task(2, 8)),
+        (pick(&[0, 0, 0, 0, 1, 1, 1, 1, 1, 2]), planted::task(3, 8)),
+        (planted::task(60, 6), pick(&[0, 0, 0, 1, 1])),
+    ] {
+        let climbed = train(training, validation).expect("a model");
+        let found = evaluate(&climbed.model, &planted::task(30, 7), 32).expect("answers");
+        assert!(found.losses.iter().all(|loss| loss.is_finite()));
+    }
+    // The same text everywhere: held-out rows tell nothing, which is an error where they are asked to.
+    let one = planted::task(1, 6);
+    let same = |rows: usize| one.select(vec![0; rows]).expect("rows");
+    assert!(refused(train(same(200), same(50))).contains("held-out texts"));
+}
+
+#[test]
+fn what_cannot_be_climbed_is_refused() {
+    let data = data();
+    let refuse = |settings: &LadderSettings, texts: LadderTexts<'_>, pooling: Pooling| {
+        let classifier = TextClassifier::new(planted::encoder(2, 1), planted::CLASSES, pooling, &mut rng(2)).unwrap();
+        refused(climb(&classifier, texts, settings, &mut GainPerFlop::default(), &mut |_| {}, &mut rng(3)))
+    };
+    let nothing = planted::nothing();
+    assert!(refuse(&settings(), texts(&data), Pooling::Pooler).contains("pooling"));
+    let none = LadderTexts { training: &nothing, ..texts(&data) };
+    assert!(refuse(&settings(), none, Pooling::Mean).contains("training texts"));
+    for (settings, name) in [
+        (LadderSettings { budget: Some(f64::NAN), ..settings() }, "budget"),
+        (LadderSettings { least: Rung::FineTuned, most: Rung::Frozen, ..settings() }, "least rung"),
+        (LadderSettings { rates: vec![1e-4, -1.0], ..settings() }, "rates"),
+        (LadderSettings { exits: AccelerateSettings { ngram: None, ..settings().exits }, ..settings() }, "ngram"),
+    ] {
+        assert!(refuse(&settings, texts(&data), Pooling::Mean).contains(name), "{name}");
+    }
+}
