@@ -195,7 +195,8 @@ impl DynamicModel {
         if let Some(StoredFront { stackers, ngram }) = stored.front {
             let file = folder.join(NGRAM);
             check_file(&file, &path, Some(&ngram))?;
-            model = model.with_front(FrontExit::new(NgramClassifier::load(file)?, stackers))?;
+            let ngram = NgramClassifier::load(file)?.with_encoder(model.encoder())?;
+            model = model.with_front(FrontExit::new(ngram, stackers))?;
         }
         if let Some(checksum) = stored.seen_texts {
             let file = folder.join(SEEN);
