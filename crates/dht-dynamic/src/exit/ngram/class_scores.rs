@@ -42,7 +42,7 @@ impl ClassScores {
         Ok((Self { classes, present, rows, regression: Some(regression) }, Some(minimum)))
     }
 
-    /// The same scores for features before their standardisation.
+    /// Scores for features that are not standardised, with equal results.
     pub(super) fn folded(self, standardisation: &Standardisation) -> Self {
         Self { regression: self.regression.map(|regression| standardisation.fold(&regression)), ..self }
     }
