@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use dht_dynamic::{
     FullModel,
-    exit::{EmbeddingTable, NgramClassifier, NgramSettings},
+    exit::{NgramClassifier, NgramSettings},
 };
 use dht_dynamic::{Prediction, Predictor};
 use dht_search::baselines::{Cascade, Stacked};
@@ -27,9 +27,13 @@ impl Worker<'_> {
         let full = FullModel::new(&self.classifier(self.encoder.layers())?);
         let settings = NgramSettings { left_out: self.data.tokenizer.tokens_around()?, ..NgramSettings::default() };
         let start = Instant::now();
-        let table = EmbeddingTable::new(&self.encoder)?;
-        let fit =
-            NgramClassifier::fit(&self.data.train, &settings, full, Some(&table), &mut rng(&self.run, CLASSIFIERS))?;
+        let fit = NgramClassifier::fit(
+            &self.data.train,
+            &settings,
+            full,
+            Some(&self.encoder),
+            &mut rng(&self.run, CLASSIFIERS),
+        )?;
         let seconds = start.elapsed().as_secs_f64();
         let (model, flops) = (fit.classifier, fit.flops);
         model.save(self.place().join(NGRAM))?;

@@ -12,9 +12,9 @@ use std::time::Instant;
 
 use candle_core::Device;
 use dht_dynamic::FullModel;
-use dht_dynamic::exit::{EmbeddingTable, NgramClassifier, NgramSettings};
+use dht_dynamic::exit::{NgramClassifier, NgramSettings};
 use dht_dynamic::transformer::{
-    DatasetReader, EncodedDataset, Pooling, TextClassifier, TextTokenizer,
+    DatasetReader, EncodedDataset, Encoder, Pooling, TextClassifier, TextTokenizer,
     data::{NamedDataset, Split},
 };
 use dht_dynamic::{Error, Predictor, evaluate};
@@ -52,11 +52,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let full = TextClassifier::from_pretrained(model, classes, Pooling::Mean, &Device::Cpu, &mut rng)?;
     let settings = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
-    let table = EmbeddingTable::new(full.encoder())?;
-    let of = |embeddings: Option<&EmbeddingTable>| -> Result<serde_json::Value, Error> {
+    let of = |encoder: Option<&Encoder>| -> Result<serde_json::Value, Error> {
         let start = Instant::now();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let fit = NgramClassifier::fit(&training, &settings, FullModel::new(&full), embeddings, &mut rng)?;
+        let fit = NgramClassifier::fit(&training, &settings, FullModel::new(&full), encoder, &mut rng)?;
         let seconds = start.elapsed().as_secs_f64();
         let found = evaluate(&fit.classifier, &test, 256)?;
         let loss = found.losses.iter().sum::<f64>() / found.losses.len().max(1) as f64;
@@ -76,7 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "flops_ratio": found.flops as f64 / of_full as f64,
         }))
     };
-    let (ngrams, both) = (of(None)?, of(Some(&table))?);
+    let (ngrams, both) = (of(None)?, of(Some(full.encoder()))?);
     println!("n-grams: {ngrams:#}\nn-grams and mean embedding: {both:#}");
     if let Some(record) = arguments.get(4) {
         let name = data.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());

@@ -15,7 +15,7 @@ use super::side_training;
 use crate::error::{Error, Result};
 use crate::evaluation::stages::{exit_flops, exit_tables};
 use crate::evaluation::{Stages, stage_flops};
-use crate::exit::{EmbeddingTable, ExitKind, FrontExit, NgramClassifier, Stacker};
+use crate::exit::{ExitKind, FrontExit, NgramClassifier, Stacker};
 use crate::full_model::FullModel;
 use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, ExitModel, SeenTexts};
@@ -88,9 +88,8 @@ pub fn accelerate<R: Rng + ?Sized>(
     let (stackers, front) = match &settings.ngram {
         None => (Vec::new(), None),
         Some(ngram) => {
-            let table = EmbeddingTable::new(classifier.encoder())?;
             let full = FullModel::new(classifier);
-            let fit = NgramClassifier::fit(&parts.training, ngram, full, Some(&table), rng)?;
+            let fit = NgramClassifier::fit(&parts.training, ngram, full, Some(classifier.encoder()), rng)?;
             let front = match &parts.held_out {
                 Some(held_out) => fit.classifier.log_probabilities_of_all(held_out)?,
                 None => fit.out_of_fold,

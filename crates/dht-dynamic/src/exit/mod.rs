@@ -16,5 +16,5 @@ pub use builder::ExitPlace;
 pub use exit::{Exit, ExitAnswers, ExitFlops, ExitTexts, LayerExit};
 pub use front::FrontExit;
 pub use kind::ExitKind;
-pub use ngram::{EmbeddingTable, NgramClassifier, NgramFit, NgramSettings};
+pub use ngram::{NgramClassifier, NgramFit, NgramSettings};
 pub use stacker::Stacker;

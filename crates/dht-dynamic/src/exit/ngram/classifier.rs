@@ -37,11 +37,13 @@ use crate::logistic::{FeatureMatrix, FitSettings};
 /// not counted.
 ///
 /// # Embeddings
-/// With an [`EmbeddingTable`], a second regression reads the mean of the encoder's input embeddings over all tokens of
+/// With an encoder, a second regression reads the mean of the encoder's input embeddings over all tokens of
 /// the text, standardised by the training texts' mean and deviation. The log-probabilities of both are added with one
 /// weight each ([`Stacker`](crate::exit::Stacker)), which are fitted on out-of-fold answers. This costs one FLOP for
-/// each token and column, and two for each column and class. The table is shared with the encoder and not saved: a
-/// classifier that is loaded alone needs [`with_encoder`](Self::with_encoder).
+/// each token and column, and two for each column and class. On the CPU, the table is the encoder's own
+/// memory; it is not saved. A classifier that is loaded alone needs [`with_encoder`](Self::with_encoder). Tokens beyond
+/// the table are left out. A text without tokens counts as the mean of the training texts. After a training that changes
+/// the encoder's embeddings, the classifier must be fitted again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NgramClassifier {
@@ -75,22 +77,24 @@ impl NgramClassifier {
     /// Fits the classifier on single-label texts. The selected C minimises the mean loss in a cross-validation with
     /// random folds, stratified by class. Vocabulary and n-gram weights are recomputed for each fold. With fewer rows
     /// than folds, each row is a fold. The values of C are tried from the middle one in the direction in which the loss
-    /// falls. With `embeddings`, the classifier also reads the mean input embedding.
+    /// falls. With an encoder, the classifier also
+    /// [reads](Self#embeddings) its input embeddings.
     ///
     /// # Errors
     /// [`Error::Argument`] for fewer than two rows or classes, for multi-label or regression targets, for a full model
     /// whose number of classes differs, and as [`NgramSettings::check`]; [`Error::Transformer`] for a label that is not
-    /// a class.
+    /// a class. With an encoder, [`Error::Argument`] for embeddings that are not finite.
     pub fn fit<R: Rng + ?Sized>(
         training: &EncodedDataset,
         settings: &NgramSettings,
         full_model: FullModel,
-        embeddings: Option<&EmbeddingTable>,
+        encoder: Option<&Encoder>,
         rng: &mut R,
     ) -> Result<NgramFit> {
         settings.check()?;
         check_texts(training)?;
         check_full_model(&full_model, training.labels.len())?;
+        let table = encoder.map(EmbeddingTable::new).transpose()?;
         let texts: Vec<Tokens<'_>> = tokens_of(training).collect();
         let corpus = Corpus::new(&texts, &settings.left_out);
         let labels: Vec<u32> = training.samples.iter().map(|sample| sample.label).collect();
@@ -111,7 +115,7 @@ impl NgramClassifier {
         let (scores, minimum) = ClassScores::fit(&matrix(&rows, &columns), &labels, classes, settings_of_fit, None)?;
         let vocabulary = corpus.vocabulary(columns);
         let mut flops = of_folds + minimum.map_or(0, |minimum| minimum.flops);
-        let (embedding, out_of_fold) = match embeddings {
+        let (embedding, out_of_fold) = match &table {
             None => (None, out_of_fold),
             Some(table) => {
                 let texts = (texts.as_slice(), &settings.left_out);
@@ -128,7 +132,8 @@ impl NgramClassifier {
     /// classifier without an embedding part does not change.
     ///
     /// # Errors
-    /// [`Error::State`] for an encoder with other embeddings; as [`EmbeddingTable::new`].
+    /// [`Error::State`] for an encoder with other embeddings; [`Error::Argument`] for embeddings that are not
+    /// finite.
     pub fn with_encoder(self, encoder: &Encoder) -> Result<Self> {
         let embedding = self.embedding.map(|head| head.with_encoder(encoder)).transpose()?;
         Ok(Self { embedding, ..self })

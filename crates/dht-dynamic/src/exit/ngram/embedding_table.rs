@@ -14,7 +14,7 @@ const NAME: &str = "embeddings.word_embeddings.weight";
 /// On the CPU this is another handle on the encoder's own memory, not a copy. A training that changes the encoder's
 /// embeddings therefore changes this table too, and a classifier that was fitted on it must be fitted again.
 #[derive(Debug, Clone)]
-pub struct EmbeddingTable {
+pub(super) struct EmbeddingTable {
     table: Tensor,
     digest: u64,
 }
@@ -25,7 +25,7 @@ impl EmbeddingTable {
     /// # Errors
     /// [`Error::Transformer`] for an encoder without a table of word embeddings; [`Error::Argument`] for a table that
     /// has not one row for each token, or is not finite.
-    pub fn new(encoder: &Encoder) -> Result<Self> {
+    pub(super) fn new(encoder: &Encoder) -> Result<Self> {
         let parameters = encoder.parameters();
         Self::of_tensor(parameters.var(parameters.id(NAME)?).as_tensor())
     }
@@ -47,12 +47,12 @@ impl EmbeddingTable {
     }
 
     /// The number of columns.
-    pub fn columns(&self) -> usize {
+    pub(super) fn columns(&self) -> usize {
         self.table.dims().last().copied().unwrap_or_default()
     }
 
     /// The number of rows, one for each token.
-    pub fn tokens(&self) -> usize {
+    pub(super) fn tokens(&self) -> usize {
         self.table.dims().first().copied().unwrap_or_default()
     }
 

@@ -10,7 +10,6 @@ mod predictor;
 mod settings;
 
 pub use classifier::{NgramClassifier, NgramFit};
-pub use embedding_table::EmbeddingTable;
 pub use settings::NgramSettings;
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use dht_transformer::{BertConfig, DatasetReader, EncodedDataset, Encoder, Encodi
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::embedding_table::EmbeddingTable;
 use super::features::{Corpus, Tokens};
-use super::{EmbeddingTable, NgramClassifier, NgramFit, NgramSettings};
+use super::{NgramClassifier, NgramFit, NgramSettings};
 use crate::error::{Error, Result};
 use crate::full_model::FullModel;
 use crate::logistic::MULTIPLY_ADDS;
@@ -287,9 +288,8 @@ fn even_or_odd(rows: u32, first: u32) -> EncodedDataset {
 }
 
 fn with_embeddings(training: &EncodedDataset, encoder: &Encoder) -> NgramFit {
-    let table = EmbeddingTable::new(encoder).unwrap();
     let full = full_model(training.labels.len());
-    NgramClassifier::fit(training, &settings(), full, Some(&table), &mut ChaCha8Rng::seed_from_u64(1)).unwrap()
+    NgramClassifier::fit(training, &settings(), full, Some(encoder), &mut ChaCha8Rng::seed_from_u64(1)).unwrap()
 }
 
 #[test]
@@ -406,16 +406,16 @@ fn a_table_that_is_not_finite_is_refused_with_its_row() {
 #[test]
 fn flops_of_an_embedding_fit_are_those_that_run() {
     let training = texts(90, 26);
-    let table = EmbeddingTable::new(&encoder(7)).unwrap();
+    let encoder = encoder(7);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| {
-        let fit = |embeddings| {
+        let fit = |encoder| {
             MULTIPLY_ADDS.set(0);
             let mut rng = ChaCha8Rng::seed_from_u64(1);
-            let fit = NgramClassifier::fit(&training, &settings(), full_model(3), embeddings, &mut rng).unwrap();
+            let fit = NgramClassifier::fit(&training, &settings(), full_model(3), encoder, &mut rng).unwrap();
             (fit.flops, 2 * MULTIPLY_ADDS.get())
         };
-        let ((alone, counted_alone), (both, counted)) = (fit(None), fit(Some(&table)));
+        let ((alone, counted_alone), (both, counted)) = (fit(None), fit(Some(&encoder)));
         assert_eq!(alone, counted_alone);
         let tokens: usize = training.samples.iter().map(|sample| sample.encoding.ids.len() - 2).sum();
         // The rest are whole evaluations of the two stacking weights.
