@@ -53,7 +53,8 @@ mod tests {
                 assert_eq!(best_penalty(penalties, loss).unwrap(), (lowest, lowest));
                 tried.sort_unstable();
                 tried.dedup();
-                assert!(penalties < 4 || tried.len() < penalties, "{tried:?} of {penalties}");
+                // From five on, no valley takes every penalty.
+                assert!(penalties < 5 || tried.len() < penalties, "{tried:?} of {penalties}");
             }
         }
         assert!(best_penalty(0, |_| Ok((0.0, ()))).is_err());

@@ -124,8 +124,9 @@ impl Scaling {
         let mut values = weights.to_vec();
         match self {
             Self::Diagonal(scales) => {
-                let inverse: Vec<f64> = scales.iter().map(|scale| scale.recip()).collect();
-                multiply_rows(&mut values, &inverse, classes);
+                for (row, scale) in values.chunks_exact_mut(classes).zip(scales) {
+                    row.iter_mut().for_each(|value| *value /= scale);
+                }
             }
             Self::Whitened { factor, features, bias } => {
                 for row in 0..*features {

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use dht_transformer::data::CutTokens;
 use dht_transformer::flops::{BlockShape, ClassifierShape};
 use dht_transformer::{BertConfig, DatasetReader, EncodedDataset, Encoder, Encoding, Sample, TextTokenizer};
@@ -270,15 +270,25 @@ fn flops_of_fits_on_banking77_are_those_that_run() {
 fn encoder(seed: u64) -> Encoder {
     let config = BertConfig::small(1, 2, 12, 1100).unwrap();
     let encoder = Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
-    let mut values = encoder.parameters().values().unwrap();
-    let name = "embeddings.word_embeddings.weight";
-    let mut table: Vec<Vec<f32>> = values[name].to_vec2().unwrap();
+    let mut table = table_of(&encoder);
     for (token, row) in table.iter_mut().enumerate() {
         row[0] = if token % 2 == 0 { 0.5 } else { -0.5 };
     }
-    values.insert(name.into(), Tensor::new(table, &Device::Cpu).unwrap());
-    encoder.parameters().set_values(values).unwrap();
+    set_table(&encoder, table);
     encoder
+}
+
+fn variable(encoder: &Encoder) -> &Var {
+    let parameters = encoder.parameters();
+    parameters.var(parameters.id("embeddings.word_embeddings.weight").unwrap())
+}
+
+fn table_of(encoder: &Encoder) -> Vec<Vec<f32>> {
+    variable(encoder).to_vec2().unwrap()
+}
+
+fn set_table(encoder: &Encoder, table: Vec<Vec<f32>>) {
+    variable(encoder).set(&Tensor::new(table, &Device::Cpu).unwrap()).unwrap();
 }
 
 /// Texts of four tokens that are all even or all odd. Each token occurs in one text only, so that n-grams say nothing.
@@ -317,8 +327,7 @@ fn answers_are_the_naive_stack_of_ngrams_and_mean() {
     let numbers = |value: &serde_json::Value| -> Vec<f64> { serde_json::from_value(value.clone()).unwrap() };
     let [weights, bias, mean] =
         [&head["scores"]["regression"]["weights"], &head["scores"]["regression"]["bias"], &head["mean"]].map(numbers);
-    let table: Vec<Vec<f32>> =
-        encoder.parameters().values().unwrap()["embeddings.word_embeddings.weight"].to_vec2().unwrap();
+    let table = table_of(&encoder);
     let found = both.log_probabilities_of_all(&test).unwrap();
     let costs = both.flops_of_all(&test);
     let costs_alone = fit(&training).unwrap().classifier.flops_of_all(&test);
@@ -394,11 +403,9 @@ fn a_saved_embedding_part_needs_its_own_encoder() {
 #[test]
 fn a_table_that_is_not_finite_is_refused_with_its_row() {
     let encoder = encoder(6);
-    let name = "embeddings.word_embeddings.weight";
-    let id = encoder.parameters().id(name).unwrap();
-    let mut table: Vec<Vec<f32>> = encoder.parameters().values().unwrap()[name].to_vec2().unwrap();
+    let mut table = table_of(&encoder);
     table[7][3] = f32::NAN;
-    encoder.parameters().var(id).set(&Tensor::new(table, &Device::Cpu).unwrap()).unwrap();
+    set_table(&encoder, table);
     let refused = EmbeddingTable::new(&encoder).unwrap_err().to_string();
     assert_eq!(refused, "embedding table is NaN or infinity in row 7, expected finite numbers");
 }
