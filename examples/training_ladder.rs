@@ -10,7 +10,6 @@ use std::time::Instant;
 use clap::Parser;
 use dht_cli::report;
 use dht_dynamic::accelerate::{AccelerateSettings, Texts};
-use dht_dynamic::evaluation::LogProbabilities;
 use dht_dynamic::exit::NgramSettings;
 use dht_dynamic::ladder::{GainPerFlop, LadderEvent, LadderReport, LadderSettings, LadderTexts, Rung, climb};
 use dht_dynamic::{DynamicModel, accelerate, evaluate};

@@ -27,7 +27,13 @@ impl Worker<'_> {
         let full = FullModel::new(&self.classifier(self.encoder.layers())?);
         let settings = NgramSettings { left_out: self.data.tokenizer.tokens_around()?, ..NgramSettings::default() };
         let start = Instant::now();
-        let fit = NgramClassifier::fit(&self.data.train, &settings, full, &mut rng(&self.run, CLASSIFIERS))?;
+        let fit = NgramClassifier::fit(
+            &self.data.train,
+            &settings,
+            full,
+            Some(&self.encoder),
+            &mut rng(&self.run, CLASSIFIERS),
+        )?;
         let seconds = start.elapsed().as_secs_f64();
         let (model, flops) = (fit.classifier, fit.flops);
         model.save(self.place().join(NGRAM))?;
@@ -140,7 +146,8 @@ impl Worker<'_> {
     }
 
     fn fitted_ngram(&self) -> Result<NgramClassifier> {
-        Ok(NgramClassifier::load(self.plan.place(Unit::Ngram, self.seed).join(NGRAM))?)
+        let path = self.plan.place(Unit::Ngram, self.seed).join(NGRAM);
+        Ok(NgramClassifier::load(path)?.with_encoder(&self.encoder)?)
     }
 
     /// Adds FLOPs and seconds of all trainings, FLOPs of predicting the validation rows that weights and thresholds are

@@ -38,7 +38,7 @@ fn classifier(layers: usize, classes: usize, seed: u64) -> TextClassifier {
 fn fitted(training: &EncodedDataset) -> Result<NgramFit> {
     let settings = NgramSettings { left_out: BTreeSet::from([0, 1]), ..NgramSettings::default() };
     let full = FullModel::new(&classifier(4, CLASSES, 2));
-    Ok(NgramClassifier::fit(training, &settings, full, &mut rng(1))?)
+    Ok(NgramClassifier::fit(training, &settings, full, None, &mut rng(1))?)
 }
 
 fn assert_same_answers(got: &Evaluation, expected: &Evaluation) {

@@ -122,9 +122,10 @@ pub(crate) fn build<R: Rng + ?Sized>(
     let (stackers, front) = match &settings.ngram {
         None => (Vec::new(), None),
         Some(ngram) => {
+            let full = FullModel::new(classifier);
             let fit = match given.front {
                 Some(fit) => NgramFit { flops: 0, ..fit.clone() },
-                None => NgramClassifier::fit(&parts.training, ngram, FullModel::new(classifier), rng)?,
+                None => NgramClassifier::fit(&parts.training, ngram, full, Some(classifier.encoder()), rng)?,
             };
             let front = match &parts.held_out {
                 Some(held_out) => fit.classifier.log_probabilities_of_all(held_out)?,

@@ -5,11 +5,14 @@ use super::pooled_states::States;
 use super::settings::{AccelerateSettings, Targets};
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
-use crate::logistic::{FeatureMatrix, FitSettings, LogisticRegression, Minimum, RowTargets};
+use crate::logistic::{
+    FeatureMatrix, FitSettings, LogisticRegression, Minimum, RowTargets, Standardisation, best_penalty,
+};
 use crate::model::ExitModel;
 
-/// Gradient tolerance of a fit. A fit that reaches this tolerance has an objective within 5·10⁻⁷ nats of the minimum.
-const TOLERANCE: f64 = 1e-3;
+/// Gradient tolerance of a fit. The fit is then about as near to the minimum as
+/// scikit-learn's at its default tolerance.
+const TOLERANCE: f64 = 3e-3;
 
 /// Rows on which values of C (the inverse strength of the penalty) are compared and exits are judged.
 enum Judge<'a> {
@@ -32,57 +35,6 @@ pub(super) struct FittedExit {
     pub(super) judged: LogProbabilities,
     /// FLOPs of all fits, and of the log-probabilities by which they are judged.
     pub(super) flops: u64,
-}
-
-/// Standardisation of states: (x − mean)/deviation, and 0 for a component that is constant.
-struct Scaling {
-    mean: Vec<f64>,
-    /// 1/deviation; 0 for a constant component.
-    inverse: Vec<f64>,
-}
-
-impl Scaling {
-    fn new(states: &[f32], width: usize) -> Self {
-        let rows = (states.len() / width).max(1) as f64;
-        let (mut mean, mut squares) = (vec![0.0; width], vec![0.0; width]);
-        for row in states.chunks_exact(width) {
-            mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(*value) / rows);
-        }
-        for row in states.chunks_exact(width) {
-            for ((squares, mean), value) in squares.iter_mut().zip(&mean).zip(row) {
-                *squares += (f64::from(*value) - mean).powi(2) / rows;
-            }
-        }
-        // Rounding leaves a constant a deviation of about its size times f32's epsilon.
-        let inverse = squares.iter().zip(&mean).map(|(squares, mean)| {
-            let (deviation, least) = (squares.sqrt(), 1e-6 * mean.abs() + 1e-12);
-            if deviation > least { 1.0 / deviation } else { 0.0 }
-        });
-        Self { inverse: inverse.collect(), mean }
-    }
-
-    fn apply(&self, states: &[f32]) -> Vec<f32> {
-        let columns = || self.mean.iter().zip(&self.inverse);
-        let scale = |row: &[f32]| -> Vec<f32> {
-            row.iter().zip(columns()).map(|(x, (mean, inverse))| ((f64::from(*x) - mean) * inverse) as f32).collect()
-        };
-        states.chunks_exact(self.mean.len()).flat_map(scale).collect()
-    }
-
-    /// Folds the scaling into the parameters: weights and bias for unscaled states.
-    fn fold(&self, regression: &LogisticRegression) -> (Vec<f32>, Vec<f32>) {
-        let (weights, bias) = regression.parameters();
-        let mut shifted: Vec<f64> = bias.iter().copied().map(f64::from).collect();
-        let mut folded = Vec::with_capacity(weights.len());
-        for (row, (mean, inverse)) in weights.chunks_exact(bias.len()).zip(self.mean.iter().zip(&self.inverse)) {
-            for (bias, weight) in shifted.iter_mut().zip(row) {
-                let weight = f64::from(*weight) * inverse;
-                *bias -= weight * mean;
-                folded.push(weight as f32);
-            }
-        }
-        (folded, shifted.into_iter().map(|bias| bias as f32).collect())
-    }
 }
 
 /// Fits the exits that have pooled states.
@@ -115,7 +67,7 @@ pub(super) fn fit_exits(
 }
 
 /// Fits an exit on the states (rows, width) of training rows. Selects the C with the smallest mean loss on the judged
-/// rows; the first in a tie.
+/// rows, from the [middle](best_penalty) on.
 fn fit_exit(
     states: &[f32],
     width: usize,
@@ -124,7 +76,7 @@ fn fit_exit(
     c: &[f64],
     judge: &Judge<'_>,
 ) -> Result<FittedExit> {
-    let scaling = Scaling::new(states, width);
+    let scaling = Standardisation::new(states, width);
     let scaled = scaling.apply(states);
     let all = SmoothedTargets::new(targets, &(0..states.len() / width).collect::<Vec<_>>(), classes);
     let all = all.as_targets();
@@ -139,51 +91,44 @@ fn fit_exit(
         Judge::HeldOut { states: others, labels } => {
             let features = FeatureMatrix::dense(width, scaled);
             let others = FeatureMatrix::dense(width, scaling.apply(others));
-            let (mut best, mut start): (Option<(f64, f64, LogisticRegression, LogProbabilities)>, _) = (None, None);
-            for &c in c {
-                let (regression, minimum) = fit(&features, all, c, start, others.flops(classes))?;
+            let mut start = None;
+            let (chosen, (regression, judged)) = best_penalty(c.len(), |at| {
+                let (regression, minimum) = fit(&features, all, c[at], start.take(), others.flops(classes))?;
                 start = Some(minimum);
                 let judged = LogProbabilities::new(classes, regression.log_probabilities_of(&others))?;
-                let loss = judged.mean_loss(labels);
-                if best.as_ref().is_none_or(|best| loss < best.0) {
-                    best = Some((loss, c, regression, judged));
-                }
-            }
-            let Some((_, c, regression, judged)) = best else {
-                return Err(Error::argument("c", "at least one", 0));
-            };
-            let (weights, bias) = scaling.fold(&regression);
+                Ok((judged.mean_loss(labels), (regression, judged)))
+            })?;
+            let c = c[chosen];
+            let (weights, bias) = scaling.fold(&regression).into_parameters();
             Ok(FittedExit { weights, bias, c, judged, flops })
         }
         Judge::CrossFit { fold_of, labels } => {
             let folds = fold_of.iter().copied().max().map_or(0, |last| last + 1);
-            let mut tables = vec![vec![0.0; fold_of.len() * classes]; c.len()];
-            for fold in 0..folds {
+            let data = |fold: usize| {
                 let (held, rows): (Vec<usize>, Vec<usize>) = (0..fold_of.len()).partition(|row| fold_of[*row] == fold);
                 let pick = |rows: &[usize]| {
                     let values = rows.iter().flat_map(|row| scaled[row * width..(row + 1) * width].iter().copied());
                     FeatureMatrix::dense(width, values.collect())
                 };
-                let (features, others) = (pick(&rows), pick(&held));
-                let own = SmoothedTargets::new(targets, &rows, classes);
-                let mut start = None;
-                for (table, &c) in tables.iter_mut().zip(c) {
-                    let (regression, minimum) = fit(&features, own.as_targets(), c, start, others.flops(classes))?;
-                    start = Some(minimum);
-                    let logs = regression.log_probabilities_of(&others);
+                (pick(&rows), SmoothedTargets::new(targets, &rows, classes), pick(&held), held, None)
+            };
+            let mut folds: Vec<_> = (0..folds).map(data).collect();
+            let (chosen, judged) = best_penalty(c.len(), |at| {
+                let mut table = vec![0.0; fold_of.len() * classes];
+                for (features, own, others, held, start) in &mut folds {
+                    let (regression, minimum) =
+                        fit(features, own.as_targets(), c[at], start.take(), others.flops(classes))?;
+                    *start = Some(minimum);
+                    let logs = regression.log_probabilities_of(others);
                     for (row, logs) in held.iter().zip(logs.chunks_exact(classes)) {
-                        table[row * classes..(row + 1) * classes].copy_from_slice(logs);
+                        table[*row * classes..(*row + 1) * classes].copy_from_slice(logs);
                     }
                 }
-            }
-            let tables =
-                tables.into_iter().map(|table| LogProbabilities::new(classes, table)).collect::<Result<Vec<_>>>()?;
-            let losses: Vec<f64> = tables.iter().map(|table| table.mean_loss(labels)).collect();
-            let chosen = (1..losses.len()).fold(0, |best, at| if losses[at] < losses[best] { at } else { best });
+                let table = LogProbabilities::new(classes, table)?;
+                Ok((table.mean_loss(labels), table))
+            })?;
             let (regression, _) = fit(&FeatureMatrix::dense(width, scaled), all, c[chosen], None, 0)?;
-            let (weights, bias) = scaling.fold(&regression);
-            let judged = tables.into_iter().nth(chosen);
-            let judged = judged.ok_or_else(|| Error::argument("c", "at least one", 0))?;
+            let (weights, bias) = scaling.fold(&regression).into_parameters();
             Ok(FittedExit { weights, bias, c: c[chosen], judged, flops })
         }
     }

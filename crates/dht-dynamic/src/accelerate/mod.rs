@@ -19,7 +19,8 @@
 //!    are trained together for some passes over the states, on labels and on the classifier's probabilities. Then the
 //!    held-out texts run through the encoder again.
 //! 4. The [n-gram classifier](crate::exit::NgramClassifier) is fitted on the same texts, with a C from its own
-//!    cross-validation. It reads each text before the encoder does, and errs on other texts than the encoder.
+//!    cross-validation. It reads each text before the encoder does, and errs on other texts than the encoder. It also
+//!    reads the mean of the encoder's own input embeddings, a table that is shared with the encoder.
 //! 5. At each exit, including the classifier itself, a [stacker](crate::exit::Stacker) adds the log-probabilities of
 //!    the n-gram classifier and of the exit with one weight each. The two weights are fitted on held-out texts, or on
 //!    out-of-fold answers.

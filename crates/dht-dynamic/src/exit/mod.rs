@@ -16,5 +16,6 @@ pub use builder::ExitPlace;
 pub use exit::{Exit, ExitAnswers, ExitFlops, ExitTexts, LayerExit};
 pub use front::FrontExit;
 pub use kind::ExitKind;
+pub(crate) use ngram::WORD_EMBEDDINGS;
 pub use ngram::{NgramClassifier, NgramFit, NgramSettings};
 pub use stacker::Stacker;

@@ -104,12 +104,17 @@ impl Stacker {
         check_alike(ngram, exit)?;
         let mut values = Vec::with_capacity(ngram.len() * ngram.classes());
         for (ngram, exit) in ngram.rows().zip(exit.rows()) {
-            let mut scores: Vec<f64> =
-                ngram.iter().zip(exit).map(|(ngram, exit)| self.ngram * ngram + self.exit * exit).collect();
-            logistic::log_softmax(&mut scores);
-            values.append(&mut scores);
+            values.append(&mut self.stack_row(ngram, exit));
         }
         LogProbabilities::new(ngram.classes(), values)
+    }
+
+    /// The log-probabilities of the two models for one text, combined by the weights.
+    pub(crate) fn stack_row(&self, ngram: &[f64], exit: &[f64]) -> Vec<f64> {
+        let mut scores: Vec<f64> =
+            ngram.iter().zip(exit).map(|(ngram, exit)| self.ngram * ngram + self.exit * exit).collect();
+        logistic::log_softmax(&mut scores);
+        scores
     }
 
     /// FLOPs of the products for one text: two multiply-adds for each class.

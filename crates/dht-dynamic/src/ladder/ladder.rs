@@ -19,7 +19,7 @@ use super::round::{Round, Tuned, Validation};
 use super::settings::{LadderSettings, LadderTexts};
 use crate::accelerate::{AccelerateSettings, Given, Head, Parts, Report, Texts, build};
 use crate::error::{Error, Result};
-use crate::exit::{FrontExit, NgramClassifier, NgramFit, NgramSettings, Stacker};
+use crate::exit::{FrontExit, NgramClassifier, NgramFit, NgramSettings, Stacker, WORD_EMBEDDINGS};
 use crate::full_model::FullModel;
 use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, ExitModel, SeenTexts};
@@ -141,7 +141,13 @@ impl<'a> Ladder<'a> {
         let (texts, settings) = (self.texts, self.settings);
         let joined = self.joined.take();
         let fitted_on = joined.as_ref().unwrap_or(texts.training);
-        let front = NgramClassifier::fit(fitted_on, ngram, FullModel::new(self.classifier), rng)?;
+        let front = NgramClassifier::fit(
+            fitted_on,
+            ngram,
+            FullModel::new(self.classifier),
+            Some(self.classifier.encoder()),
+            rng,
+        )?;
         let rows: Vec<usize> = (texts.training.len()..fitted_on.len()).collect();
         let labels: Vec<u32> = texts.validation.samples.iter().map(|sample| sample.label).collect();
         let of_front = match &joined {
@@ -172,6 +178,9 @@ impl<'a> Ladder<'a> {
         let layers = self.classifier.encoder().layers();
         let convex = frozen.model.model().classifier_at(layers)?;
         convex.encoder().parameters().compute_in(self.classifier.encoder().parameters().precision())?;
+        // Exit 0 reads the word embeddings: it would have to be fitted again.
+        let parameters = convex.encoder().parameters();
+        parameters.set_frozen(parameters.id(WORD_EMBEDDINGS)?, true);
         let mut round = settings.fine_tuning.clone();
         self.find_rate(&convex, &round, &validation)?;
         round.optimizer = AdamWSettings { learning_rate: self.learning_rate, ..round.optimizer };

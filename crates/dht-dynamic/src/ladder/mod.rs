@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 0 | [exit 0](crate::exit::NgramClassifier) alone: n-grams of the text | almost nothing |
 //! | 1 | the pre-trained encoder as it is, with a logistic regression at every exit, each stacked with exit 0 | one forward pass, and the convex fits |
-//! | 2 | the encoder fine-tuned in all layers, starting from rung 1's regression; exits fitted again | a forward and a backward pass for each pass over the rows |
+//! | 2 | the encoder fine-tuned in all layers (not the word embeddings, which exit 0 reads), starting from rung 1's regression; exits fitted again | a forward and a backward pass for each pass over the rows |
 //!
 //! Fine-tuning that starts from the regression on frozen states ("linear probing, then fine-tuning", Kumar et al. 2022)
 //! does not distort what the encoder knows, and needs fewer passes than from a random head. Whether it is worth its cost

@@ -2,13 +2,24 @@
 
 use rayon::prelude::*;
 
+use super::tiles::{Panels, ROWS, multiply};
+
 /// Rows of equal width.
 #[derive(Debug, Clone)]
-enum Rows {
+enum Values {
     /// The values, row after row.
-    Dense { width: usize, values: Vec<f32> },
-    /// The non-zero values of row i, with their columns, are those from `starts[i]` to `starts[i + 1]`.
-    Sparse { starts: Vec<usize>, columns: Vec<u32>, values: Vec<f32> },
+    Dense(Vec<f32>),
+    /// The non-zero values by row and by column.
+    Sparse { by_row: NonZero, by_column: NonZero },
+}
+
+/// The non-zero values of line i (a row or a column), with their places in the line, are those from `starts[i]` to
+/// `starts[i + 1]`.
+#[derive(Debug, Clone)]
+struct NonZero {
+    starts: Vec<usize>,
+    places: Vec<u32>,
+    values: Vec<f32>,
 }
 
 /// A feature matrix that is multiplied from both sides. Each row of a product is summed in one fixed order, so that all
@@ -17,8 +28,7 @@ enum Rows {
 pub(crate) struct FeatureMatrix {
     rows: usize,
     columns: usize,
-    by_row: Rows,
-    by_column: Rows,
+    values: Values,
 }
 
 #[cfg(test)]
@@ -34,85 +44,73 @@ pub(super) fn count(_multiply_adds: usize) {
     MULTIPLY_ADDS.with(|done| done.set(done.get() + _multiply_adds as u64));
 }
 
-impl Rows {
+/// The number of rows of a dense matrix that one product with a tile of its columns reads together.
+const ROWS_TOGETHER: usize = 256;
+/// The number of columns of a dense matrix that are multiplied together where classes are few.
+const COLUMNS_TOGETHER: usize = 4;
+/// The number of lines of a sparse matrix that a task multiplies. A task of one line would cost more than the line.
+const LINES_TOGETHER: usize = 16;
+
+impl NonZero {
     /// Matrix product: out\[i, c\] = Σⱼ self\[i, j\] · right\[j, c\]; `right` has `classes` columns. Shape of the
-    /// result: (rows, classes).
-    fn product(&self, rows: usize, right: &[f64], classes: usize) -> Vec<f64> {
+    /// result: (lines, classes).
+    fn product(&self, right: &[f64], classes: usize) -> Vec<f64> {
         // Where the number of classes is a constant, their sums stay in registers.
         match classes {
-            2 => self.product_of::<2>(rows, right),
-            3 => self.product_of::<3>(rows, right),
-            4 => self.product_of::<4>(rows, right),
-            _ => self.product_of_many(rows, right, classes),
+            2 => self.product_of::<2>(right),
+            3 => self.product_of::<3>(right),
+            4 => self.product_of::<4>(right),
+            _ => self.product_of_many(right, classes),
         }
     }
 
-    fn product_of<const CLASSES: usize>(&self, rows: usize, right: &[f64]) -> Vec<f64> {
+    fn product_of<const CLASSES: usize>(&self, right: &[f64]) -> Vec<f64> {
         let (right, _) = right.as_chunks::<CLASSES>();
-        let mut out = vec![[0.0; CLASSES]; rows];
-        out.par_iter_mut().with_min_len(16).enumerate().for_each(|(row, out)| {
-            let mut sums = [0.0; CLASSES];
-            let mut add = |value: f32, right: &[f64; CLASSES]| {
+        let mut out = vec![[0.0; CLASSES]; self.starts.len() - 1];
+        out.par_iter_mut().with_min_len(LINES_TOGETHER).enumerate().for_each(|(line, sums)| {
+            for (place, value) in self.line(line) {
                 count(CLASSES);
-                for class in 0..CLASSES {
-                    sums[class] += f64::from(value) * right[class];
-                }
-            };
-            match self {
-                Self::Dense { width, values } => {
-                    values[row * width..(row + 1) * width]
-                        .iter()
-                        .zip(right)
-                        .for_each(|(value, right)| add(*value, right));
-                }
-                Self::Sparse { starts, columns, values } => {
-                    let range = starts[row]..starts[row + 1];
-                    let entries = columns[range.clone()].iter().zip(&values[range]);
-                    entries.for_each(|(column, value)| add(*value, &right[*column as usize]));
+                for (sum, right) in sums.iter_mut().zip(&right[place as usize]) {
+                    *sum += f64::from(value) * right;
                 }
             }
-            *out = sums;
         });
         out.into_flattened()
     }
 
-    fn product_of_many(&self, rows: usize, right: &[f64], classes: usize) -> Vec<f64> {
-        let mut out = vec![0.0; rows * classes];
-        // A task of one row would cost more than the row.
-        out.par_chunks_mut(classes).with_min_len(16).enumerate().for_each(|(row, sums)| match self {
-            Self::Dense { width, values } => {
-                for (value, right) in values[row * width..(row + 1) * width].iter().zip(right.chunks_exact(classes)) {
-                    count(classes);
-                    add_scaled(sums, f64::from(*value), right);
-                }
-            }
-            Self::Sparse { starts, columns, values } => {
-                let range = starts[row]..starts[row + 1];
-                for (column, value) in columns[range.clone()].iter().zip(&values[range]) {
-                    let at = *column as usize * classes;
-                    count(classes);
-                    add_scaled(sums, f64::from(*value), &right[at..at + classes]);
-                }
-            }
+    fn product_of_many(&self, right: &[f64], classes: usize) -> Vec<f64> {
+        let mut out = vec![0.0; (self.starts.len() - 1) * classes];
+        out.par_chunks_mut(LINES_TOGETHER * classes).enumerate().for_each(|(task, out)| {
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for (sums, line) in out.chunks_exact_mut(classes).zip(task * LINES_TOGETHER..) {
+                        for (place, value) in self.line(line) {
+                            let at = place as usize * classes;
+                            count(classes);
+                            for (sum, right) in sums.iter_mut().zip(&right[at..at + classes]) {
+                                *sum += f64::from(value) * right;
+                            }
+                        }
+                    }
+                },
+            );
         });
         out
     }
-}
 
-fn add_scaled(sums: &mut [f64], scale: f64, right: &[f64]) {
-    for (sum, right) in sums.iter_mut().zip(right) {
-        *sum += scale * right;
+    /// The places and values of a line.
+    #[inline(always)]
+    fn line(&self, line: usize) -> impl Iterator<Item = (u32, f32)> {
+        let range = self.starts[line]..self.starts[line + 1];
+        self.places[range.clone()].iter().copied().zip(self.values[range].iter().copied())
     }
 }
 
 impl FeatureMatrix {
     /// A dense matrix from values row after row. The length of `values` must be a multiple of `columns`.
     pub(crate) fn dense(columns: usize, values: Vec<f32>) -> Self {
-        let rows = values.len() / columns.max(1);
-        let transposed = (0..columns).flat_map(|column| (0..rows).map(move |row| (row, column)));
-        let transposed = transposed.map(|(row, column)| values[row * columns + column]).collect();
-        let by_column = Rows::Dense { width: rows, values: transposed };
-        Self { rows, columns, by_row: Rows::Dense { width: columns, values }, by_column }
+        Self { rows: values.len() / columns.max(1), columns, values: Values::Dense(values) }
     }
 
     /// A sparse matrix from rows of non-zero values with their columns, all below `columns`.
@@ -139,14 +137,9 @@ impl FeatureMatrix {
             }
         }
         let rows = starts.len() - 1;
-        let (of_rows, values) = entries.into_iter().unzip();
-        let by_row = Rows::Sparse { starts, columns: of_rows, values };
-        Self {
-            rows,
-            columns,
-            by_row,
-            by_column: Rows::Sparse { starts: column_starts, columns: row_of, values: value_of },
-        }
+        let (places, values) = entries.into_iter().unzip();
+        let by_column = NonZero { starts: column_starts, places: row_of, values: value_of };
+        Self { rows, columns, values: Values::Sparse { by_row: NonZero { starts, places, values }, by_column } }
     }
 
     /// The number of rows.
@@ -161,34 +154,157 @@ impl FeatureMatrix {
 
     /// The product X·W. Shapes: `weights` (columns, classes), the result (rows, classes).
     pub(crate) fn times(&self, weights: &[f64], classes: usize) -> Vec<f64> {
-        self.by_row.product(self.rows, weights, classes)
+        let values = match &self.values {
+            Values::Dense(values) => values,
+            Values::Sparse { by_row, .. } => return by_row.product(weights, classes),
+        };
+        match classes {
+            2 => return times_few::<2>(values, self.columns, weights),
+            3 => return times_few::<3>(values, self.columns, weights),
+            4 => return times_few::<4>(values, self.columns, weights),
+            _ => {}
+        }
+        let mut out = vec![0.0; self.rows * classes];
+        let panels = Panels::new(weights, classes);
+        out.par_chunks_mut(ROWS * classes).enumerate().for_each(|(tile, out)| {
+            let rows = out.len() / classes;
+            count(rows * self.columns * classes);
+            // (columns, ROWS): the rows of this tile, transposed.
+            let mut block = vec![[0.0; ROWS]; self.columns];
+            for row in 0..rows {
+                let at = (tile * ROWS + row) * self.columns;
+                let row_values = &values[at..at + self.columns];
+                block.iter_mut().zip(row_values).for_each(|(block, value)| block[row] = f64::from(*value));
+            }
+            let mut sums = panels.zeros();
+            multiply(&block, &panels, 0, &mut sums);
+            panels.write(&sums, out);
+        });
+        out
     }
 
     /// The product Xᵀ·R. Shapes: `residuals` (rows, classes), the result (columns, classes).
     pub(crate) fn transposed_times(&self, residuals: &[f64], classes: usize) -> Vec<f64> {
-        self.by_column.product(self.columns, residuals, classes)
+        let values = match &self.values {
+            Values::Dense(values) => values,
+            Values::Sparse { by_column, .. } => return by_column.product(residuals, classes),
+        };
+        match classes {
+            2 => return transposed_times_few::<2>(values, self.columns, residuals),
+            3 => return transposed_times_few::<3>(values, self.columns, residuals),
+            4 => return transposed_times_few::<4>(values, self.columns, residuals),
+            _ => {}
+        }
+        let mut out = vec![0.0; self.columns * classes];
+        let panels = Panels::new(residuals, classes);
+        out.par_chunks_mut(ROWS * classes).enumerate().for_each(|(tile, out)| {
+            let (first, width) = (tile * ROWS, out.len() / classes);
+            count(self.rows * width * classes);
+            let mut sums = panels.zeros();
+            // (ROWS_TOGETHER, ROWS): the columns of this tile, of some rows.
+            let mut block = vec![[0.0; ROWS]; ROWS_TOGETHER.min(self.rows)];
+            for start in (0..self.rows).step_by(ROWS_TOGETHER) {
+                let rows = ROWS_TOGETHER.min(self.rows - start);
+                for (row, block) in block[..rows].iter_mut().enumerate() {
+                    let at = (start + row) * self.columns + first;
+                    block.iter_mut().zip(&values[at..at + width]).for_each(|(to, value)| *to = f64::from(*value));
+                }
+                multiply(&block[..rows], &panels, start, &mut sums);
+            }
+            panels.write(&sums, out);
+        });
+        out
     }
 
     /// FLOPs of one product with a matrix of `classes` columns, two for each multiply-add. For a sparse matrix only the
     /// stored values count.
     pub(crate) fn flops(&self, classes: usize) -> u64 {
-        let (Rows::Dense { values, .. } | Rows::Sparse { values, .. }) = &self.by_row;
-        2 * (values.len() * classes) as u64
+        2 * (self.stored().len() * classes) as u64
+    }
+
+    fn stored(&self) -> &[f32] {
+        let (Values::Dense(values) | Values::Sparse { by_row: NonZero { values, .. }, .. }) = &self.values;
+        values
     }
 
     /// The sum of squares of each column j, Σᵢ X\[i, j\]².
     pub(crate) fn squares(&self) -> Vec<f64> {
-        let of = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum();
-        match &self.by_column {
-            Rows::Dense { width, values } => values.chunks(*width).map(of).collect(),
-            Rows::Sparse { starts, values, .. } => starts.windows(2).map(|at| of(&values[at[0]..at[1]])).collect(),
+        match &self.values {
+            Values::Dense(values) => {
+                let mut sums = vec![0.0; self.columns];
+                for row in values.chunks_exact(self.columns.max(1)) {
+                    sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value).powi(2));
+                }
+                sums
+            }
+            Values::Sparse { by_column, .. } => {
+                let of = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum();
+                by_column.starts.windows(2).map(|at| of(&by_column.values[at[0]..at[1]])).collect()
+            }
         }
+    }
+
+    /// An estimate of XᵀX/rows, (columns, columns), from at most `most_rows` rows at equal distances, and the FLOPs;
+    /// `None` for a sparse matrix.
+    pub(super) fn second_moments(&self, most_rows: usize) -> Option<(Vec<f64>, u64)> {
+        let Values::Dense(values) = &self.values else { return None };
+        let step = self.rows.div_ceil(most_rows.max(1)).max(1);
+        let sample: Vec<f32> = (0..self.rows)
+            .step_by(step)
+            .flat_map(|row| values[row * self.columns..(row + 1) * self.columns].iter().copied())
+            .collect();
+        let sample = Self::dense(self.columns, sample);
+        let scale = 1.0 / sample.rows.max(1) as f64;
+        let scaled: Vec<f64> = sample.stored().iter().map(|value| f64::from(*value) * scale).collect();
+        Some((sample.transposed_times(&scaled, self.columns), sample.flops(self.columns)))
     }
 
     /// Returns whether every value is finite.
     pub(crate) fn is_finite(&self) -> bool {
-        match &self.by_row {
-            Rows::Dense { values, .. } | Rows::Sparse { values, .. } => values.iter().all(|value| value.is_finite()),
-        }
+        self.stored().iter().all(|value| value.is_finite())
     }
+}
+
+/// [`FeatureMatrix::times`] of a dense matrix, for so few classes that tiles would be padding for the most part.
+fn times_few<const CLASSES: usize>(values: &[f32], columns: usize, weights: &[f64]) -> Vec<f64> {
+    let (weights, _) = weights.as_chunks::<CLASSES>();
+    let mut out = vec![[0.0; CLASSES]; values.len() / columns.max(1)];
+    out.par_iter_mut().zip(values.par_chunks(columns.max(1))).with_min_len(LINES_TOGETHER).for_each(|(out, row)| {
+        count(columns * CLASSES);
+        let mut sums = [0.0; CLASSES];
+        for (value, weights) in row.iter().zip(weights) {
+            for class in 0..CLASSES {
+                sums[class] += f64::from(*value) * weights[class];
+            }
+        }
+        *out = sums;
+    });
+    out.into_flattened()
+}
+
+/// [`FeatureMatrix::transposed_times`] of a dense matrix, for few classes.
+fn transposed_times_few<const CLASSES: usize>(values: &[f32], columns: usize, residuals: &[f64]) -> Vec<f64> {
+    let (residuals, _) = residuals.as_chunks::<CLASSES>();
+    let mut out = vec![[0.0; CLASSES]; columns];
+    out.par_chunks_mut(COLUMNS_TOGETHER).enumerate().for_each(|(tile, out)| {
+        let (first, width) = (tile * COLUMNS_TOGETHER, out.len());
+        count(residuals.len() * width * CLASSES);
+        let mut sums = [[0.0; CLASSES]; COLUMNS_TOGETHER];
+        for (row, residuals) in values.chunks_exact(columns).zip(residuals) {
+            let row = &row[first..first + width];
+            // With a constant number of columns, the sums stay in registers.
+            let row = <&[f32; COLUMNS_TOGETHER]>::try_from(row).copied().unwrap_or_else(|_| {
+                let mut padded = [0.0; COLUMNS_TOGETHER];
+                padded[..width].copy_from_slice(row);
+                padded
+            });
+            for column in 0..COLUMNS_TOGETHER {
+                for class in 0..CLASSES {
+                    sums[column][class] += f64::from(row[column]) * residuals[class];
+                }
+            }
+        }
+        out.copy_from_slice(&sums[..width]);
+    });
+    out.into_flattened()
 }

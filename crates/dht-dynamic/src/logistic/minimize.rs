@@ -1,20 +1,26 @@
-//! L-BFGS, with the crate `argmin`.
+//! L-BFGS.
 
-use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 
-use argmin::core::{CostFunction, Error as ArgminError, Executor, Gradient, State};
-use argmin::solver::linesearch::MoreThuenteLineSearch;
-use argmin::solver::quasinewton::LBFGS;
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
-/// The number of pairs of differences that L-BFGS stores. Ten, the usual number, would take fewer steps. But with
-/// hundreds of thousands of weights, the pairs dominate the time of a step.
-const REMEMBERED: usize = 5;
-
-/// The maximum number of evaluations for each step. The solver's line search has no limit of its own and does not end
-/// on a function that is unbounded below.
-const EVALUATIONS: u64 = 20;
+/// The number of pairs of differences that L-BFGS stores. More take fewer steps, but with hundreds of thousands of
+/// weights the pairs dominate the time of a step.
+const REMEMBERED: usize = 8;
+/// The maximum number of evaluations of a line search. A function that is unbounded below has no minimum to find.
+const EVALUATIONS: usize = 20;
+/// Sufficient decrease: a step lowers the value by at least this share of what the slope at its start promises.
+const DECREASE: f64 = 1e-4;
+/// Curvature: the slope at the end of a step is at most this share of the slope at its start.
+const CURVATURE: f64 = 0.9;
+/// The relative error of a value. Steps whose change is below it are judged by their slope alone (Hager and Zhang
+/// 2005, approximate Wolfe conditions).
+const ROUNDING: f64 = 1e-13;
+/// The number of values that are summed or combined in one task, so that sums have the same order for every number of
+/// threads.
+const CHUNK: usize = 1 << 14;
 
 /// A differentiable function of a vector.
 pub(crate) trait Function {
@@ -33,94 +39,148 @@ pub(crate) struct Minimum {
     pub(crate) gradient_norm: f64,
     /// FLOPs of all evaluated values and gradients. The solver's own vector sums over stored pairs are not included.
     pub(crate) flops: u64,
+    /// The second moments of the features, for the next fit on the same features; see `Scaling`.
+    pub(super) moments: Option<Vec<f64>>,
 }
 
-/// A point, with the value and the gradient at this point.
-type Evaluated = (Vec<f64>, f64, Vec<f64>);
-
-/// Cache of the last evaluation. The value and the gradient of a point are computed together, but the solver requests
-/// them separately.
-struct Remembering<'a, F> {
-    function: &'a F,
-    last: RefCell<Option<Evaluated>>,
-    /// The number of evaluations so far, limited to `most`.
-    evaluations: &'a Cell<u64>,
-    most: u64,
+/// A point with the value and the gradient there.
+struct Point {
+    at: Vec<f64>,
+    value: f64,
+    gradient: Vec<f64>,
 }
 
-impl<F: Function> Remembering<'_, F> {
-    fn at<T>(&self, at: &[f64], read: impl Fn(&Evaluated) -> T) -> Result<T, ArgminError> {
-        let mut last = self.last.borrow_mut();
-        match &*last {
-            Some(known) if known.0 == at => Ok(read(known)),
-            _ => {
-                if self.evaluations.get() == self.most {
-                    return Err(ArgminError::msg("a line search that does not end"));
-                }
-                self.evaluations.set(self.evaluations.get() + 1);
-                let (value, gradient) = self.function.value_and_gradient(at);
-                Ok(read(last.insert((at.to_vec(), value, gradient))))
-            }
-        }
-    }
+/// A step s with the change y of the gradient, and 1/(s·y).
+struct Pair {
+    step: Vec<f64>,
+    change: Vec<f64>,
+    inverse: f64,
 }
 
-impl<F: Function> CostFunction for Remembering<'_, F> {
-    type Param = Vec<f64>;
-    type Output = f64;
-
-    fn cost(&self, at: &Vec<f64>) -> Result<f64, ArgminError> {
-        self.at(at, |known| known.1)
-    }
-}
-
-impl<F: Function> Gradient for Remembering<'_, F> {
-    type Param = Vec<f64>;
-    type Gradient = Vec<f64>;
-
-    fn gradient(&self, at: &Vec<f64>) -> Result<Vec<f64>, ArgminError> {
-        self.at(at, |known| known.2.clone())
-    }
-}
-
-/// Minimises a convex function from a starting point. The minimisation stops when ‖∇f‖₂ < `tolerance`, when a step does
-/// not lower the value in f64, or after `most_steps`.
+/// Minimises a convex function from a starting point by L-BFGS (Nocedal and Wright 2006, algorithm 7.4) with a
+/// bisecting line search for the weak Wolfe conditions. The minimisation stops when ‖∇f‖₂ < `tolerance`, when no step
+/// lowers the value in f64, or after `most_steps`.
 ///
 /// # Errors
 /// [`Error::Argument`] when the function or its gradient is not finite at the start or at the result.
 pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f64, most_steps: u64) -> Result<Minimum> {
-    let failed = |got: String| Error::argument("objective", "a function that L-BFGS can minimise", got);
-    let (value, gradient) = function.value_and_gradient(&start);
-    let norm = norm(&gradient);
-    if !value.is_finite() || !norm.is_finite() {
-        return Err(failed(format!("{value}, with a gradient of norm {norm}")));
+    let mut evaluations = 0;
+    let mut evaluate = |at: Vec<f64>| {
+        evaluations += 1;
+        let (value, gradient) = function.value_and_gradient(&at);
+        Point { at, value, gradient }
+    };
+    let mut here = evaluate(start);
+    let mut norm = norm_of(&here)?;
+    let mut pairs: VecDeque<Pair> = VecDeque::with_capacity(REMEMBERED);
+    for _ in 0..most_steps {
+        if norm < tolerance {
+            break;
+        }
+        let mut direction = direction(&here.gradient, &pairs);
+        let mut slope = dot(&here.gradient, &direction);
+        if !(slope < 0.0) {
+            pairs.clear();
+            direction = here.gradient.iter().map(|part| -part).collect();
+            slope = -norm * norm;
+        }
+        let Some(next) = search(&here, &direction, slope, &mut evaluate) else { break };
+        let (step, change) = (difference(&next.at, &here.at), difference(&next.gradient, &here.gradient));
+        let curvature = dot(&step, &change);
+        if curvature > 0.0 {
+            if pairs.len() == REMEMBERED {
+                pairs.pop_front();
+            }
+            pairs.push_back(Pair { step, change, inverse: 1.0 / curvature });
+        }
+        here = next;
+        norm = norm_of(&here)?;
     }
-    if norm < tolerance {
-        return Ok(Minimum { at: start, gradient_norm: norm, flops: function.flops() });
-    }
-    let solver = LBFGS::new(MoreThuenteLineSearch::new(), REMEMBERED)
-        .with_tolerance_grad(tolerance)
-        // The value of a nearly flat function changes less than any useful tolerance long before convergence.
-        .and_then(|solver| solver.with_tolerance_cost(0.0))
-        .map_err(|error| failed(error.to_string()))?;
-    let (most, evaluations) = (EVALUATIONS * most_steps, Cell::new(0));
-    let remembering = Remembering { function, last: RefCell::new(None), evaluations: &evaluations, most };
-    let result = Executor::new(remembering, solver)
-        .configure(|state| state.param(start).cost(value).gradient(gradient).max_iters(most_steps))
-        .timer(false)
-        .run()
-        .map_err(|error| failed(error.to_string()))?;
-    let steps = result.state().get_iter();
-    let at = result.state().get_best_param().cloned().ok_or_else(|| failed("without a result".into()))?;
-    let (value, gradient) = function.value_and_gradient(&at);
-    let gradient_norm = self::norm(&gradient);
-    if !value.is_finite() || !gradient_norm.is_finite() {
-        return Err(failed(format!("{value}, with a gradient of norm {gradient_norm}, after {steps} steps")));
-    }
-    // Includes the evaluations at the start and at the result.
-    Ok(Minimum { at, gradient_norm, flops: (evaluations.get() + 2) * function.flops() })
+    Ok(Minimum { at: here.at, gradient_norm: norm, flops: evaluations * function.flops(), moments: None })
 }
 
-fn norm(gradient: &[f64]) -> f64 {
-    gradient.iter().map(|part| part * part).sum::<f64>().sqrt()
+/// The gradient norm at a point.
+fn norm_of(point: &Point) -> Result<f64> {
+    let norm = dot(&point.gradient, &point.gradient).sqrt();
+    if point.value.is_finite() && norm.is_finite() {
+        return Ok(norm);
+    }
+    let got = format!("{}, with a gradient of norm {norm}", point.value);
+    Err(Error::argument("objective", "a function that L-BFGS can minimise", got))
+}
+
+/// The direction −H·∇f, where H is the inverse Hessian that the pairs imply (algorithm 7.4, the two-loop recursion).
+fn direction(gradient: &[f64], pairs: &VecDeque<Pair>) -> Vec<f64> {
+    let mut direction: Vec<f64> = gradient.iter().map(|part| -part).collect();
+    let Some(last) = pairs.back() else { return direction };
+    let mut shares = Vec::with_capacity(pairs.len());
+    for pair in pairs.iter().rev() {
+        let share = pair.inverse * dot(&pair.step, &direction);
+        add_scaled(&mut direction, -share, &pair.change);
+        shares.push(share);
+    }
+    let scale = 1.0 / (last.inverse * dot(&last.change, &last.change));
+    direction.par_chunks_mut(CHUNK).for_each(|chunk| chunk.iter_mut().for_each(|part| *part *= scale));
+    for (pair, share) in pairs.iter().zip(shares.into_iter().rev()) {
+        let back = pair.inverse * dot(&pair.change, &direction);
+        add_scaled(&mut direction, share - back, &pair.step);
+    }
+    direction
+}
+
+/// A point along the direction where the weak Wolfe conditions hold; `None` if no step lowers the value.
+fn search(here: &Point, direction: &[f64], slope: f64, evaluate: &mut impl FnMut(Vec<f64>) -> Point) -> Option<Point> {
+    let (mut low, mut high, mut length) = (0.0, f64::INFINITY, 1.0);
+    let mut best: Option<Point> = None;
+    for _ in 0..EVALUATIONS {
+        let mut at = here.at.clone();
+        add_scaled(&mut at, length, direction);
+        let next = evaluate(at);
+        let end = dot(&next.gradient, direction);
+        let flat = next.value <= here.value + ROUNDING * here.value.abs() && end <= (2.0 * DECREASE - 1.0) * slope;
+        if !(next.value <= here.value + DECREASE * length * slope || flat) {
+            high = length;
+            // The minimum of the parabola through both values with the slope at the start.
+            let parabola = -0.5 * slope * length.powi(2) / (next.value - here.value - slope * length);
+            let inside = if low == 0.0 && parabola.is_finite() { parabola } else { 0.5 * (low + high) };
+            length = inside.clamp(low + 0.1 * (high - low), low + 0.5 * (high - low));
+            continue;
+        }
+        if end >= CURVATURE * slope {
+            return Some(next);
+        }
+        low = length;
+        length = if high.is_finite() { 0.5 * (low + high) } else { 2.0 * length };
+        best = Some(next);
+    }
+    best
+}
+
+/// The sum of products, in an order that depends on the length alone.
+pub(super) fn dot(left: &[f64], right: &[f64]) -> f64 {
+    let of_chunk = |(left, right): (&[f64], &[f64])| {
+        let mut sums = [0.0; 8];
+        let ((lefts, left), (rights, right)) = (left.as_chunks::<8>(), right.as_chunks::<8>());
+        for (left, right) in lefts.iter().zip(rights) {
+            for lane in 0..8 {
+                sums[lane] += left[lane] * right[lane];
+            }
+        }
+        sums.iter().sum::<f64>() + left.iter().zip(right).map(|(left, right)| left * right).sum::<f64>()
+    };
+    if left.len() <= CHUNK {
+        return of_chunk((left, right));
+    }
+    let sums: Vec<f64> = left.par_chunks(CHUNK).zip(right.par_chunks(CHUNK)).map(of_chunk).collect();
+    sums.iter().sum()
+}
+
+fn add_scaled(to: &mut [f64], scale: f64, values: &[f64]) {
+    to.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK)).for_each(|(to, values)| {
+        to.iter_mut().zip(values).for_each(|(to, value)| *to += scale * value);
+    });
+}
+
+fn difference(left: &[f64], right: &[f64]) -> Vec<f64> {
+    left.iter().zip(right).map(|(left, right)| left - right).collect()
 }

@@ -2,10 +2,16 @@
 
 mod matrix;
 mod minimize;
+mod penalties;
 mod regression;
+mod scaling;
+mod standardisation;
+mod tiles;
 
 pub(crate) use matrix::FeatureMatrix;
 #[cfg(test)]
 pub(crate) use matrix::MULTIPLY_ADDS;
 pub(crate) use minimize::{Function, Minimum, minimize};
+pub(crate) use penalties::best_penalty;
 pub(crate) use regression::{FitSettings, LogisticRegression, RowTargets, log_softmax};
+pub(crate) use standardisation::Standardisation;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::matrix::FeatureMatrix;
 use super::minimize::{Function, Minimum, minimize};
+use super::scaling::Scaling;
 use crate::error::{Error, Result};
 
 /// The maximum gradient norm of the mean objective at an accepted minimum.
@@ -98,56 +99,45 @@ impl RowTargets<'_> {
     }
 }
 
-/// The mean objective: (1/n)·Σᵢ lossᵢ + ½‖W‖²/(C·n). Its argument is W followed by b, each weight divided by the scale
-/// of its feature.
+/// The mean objective: (1/n)·Σᵢ lossᵢ + ½‖W‖²/(C·n). Its argument is W followed by b, in the variables of a [`Scaling`].
 ///
-/// The scale of a feature is the inverse square root of the second derivative, so that the curvature is about equal in
-/// every direction. Without scales, the curvature for frequent n-grams and the bias is a thousand times the curvature
-/// for rare n-grams, and a fit takes three times the steps.
+/// Without scales, the curvature for frequent n-grams and the bias is a thousand times the curvature for rare n-grams,
+/// and a fit takes three times the steps. Among dense features the curvature differs by as much between directions.
 struct PenalisedLoss<'a> {
     features: &'a FeatureMatrix,
     targets: RowTargets<'a>,
     classes: usize,
     c: f64,
-    /// The scale of each feature, followed by the scale of the bias.
-    scales: Vec<f64>,
+    scaling: Scaling,
 }
 
 impl<'a> PenalisedLoss<'a> {
-    fn new(features: &'a FeatureMatrix, targets: RowTargets<'a>, classes: usize, c: f64) -> Self {
-        let (rows, share) = (features.rows() as f64, 1.0 / classes as f64);
+    /// Also returns the FLOPs of the scaling.
+    fn new(
+        features: &'a FeatureMatrix,
+        targets: RowTargets<'a>,
+        classes: usize,
+        c: f64,
+        moments: &mut Option<Vec<f64>>,
+    ) -> (Self, u64) {
+        let share = 1.0 / classes as f64;
         // The curvature of a loss by a score, where all classes are equally probable.
         let curvature = share * (1.0 - share);
-        let penalty = 1.0 / (c * rows);
-        let of_features = features.squares().into_iter().map(|squares| penalty + curvature * squares / rows);
-        let scales = of_features.chain([curvature]).map(|second| second.sqrt().recip()).collect();
-        Self { features, targets, classes, c, scales }
-    }
-
-    /// Multiplies the weights of each feature, and the bias, by their scale. `at` has one row of class weights for each
-    /// feature, followed by the bias.
-    fn scaled(&self, at: &[f64]) -> Vec<f64> {
-        let rows = at.chunks_exact(self.classes).zip(&self.scales);
-        rows.flat_map(|(row, scale)| row.iter().map(move |value| value * scale)).collect()
-    }
-
-    /// The inverse of [`scaled`](Self::scaled).
-    fn unscaled(&self, at: &[f64]) -> Vec<f64> {
-        let rows = at.chunks_exact(self.classes).zip(&self.scales);
-        rows.flat_map(|(row, scale)| row.iter().map(move |value| value / scale)).collect()
+        let penalty = 1.0 / (c * features.rows() as f64);
+        let (scaling, flops) = Scaling::new(features, classes, curvature, penalty, moments);
+        (Self { features, targets, classes, c, scaling }, flops)
     }
 }
 
 impl Function for PenalisedLoss<'_> {
-    /// FLOPs of scores and gradient. Penalty, scales and softmax are not included, since they need no matrix product.
+    /// FLOPs of scores, gradient and scaling. Penalty and softmax are not included, since they need no matrix product.
     fn flops(&self) -> u64 {
-        2 * self.features.flops(self.classes)
+        2 * self.features.flops(self.classes) + self.scaling.flops(self.classes)
     }
 
     fn value_and_gradient(&self, at: &[f64]) -> (f64, Vec<f64>) {
         let classes = self.classes;
-
-        let at = self.scaled(at);
+        let at = self.scaling.weights(at, classes);
         let (weights, bias) = at.split_at(self.features.columns() * classes);
         let rows = self.features.rows() as f64;
         let penalty = 1.0 / (self.c * rows);
@@ -173,7 +163,8 @@ impl Function for PenalisedLoss<'_> {
             of_bias.iter_mut().zip(row).for_each(|(sum, residual)| *sum += residual);
         }
         gradient.extend(of_bias);
-        (losses.iter().sum::<f64>() / rows + 0.5 * penalty * squares, self.scaled(&gradient))
+        let value = losses.iter().sum::<f64>() / rows + 0.5 * penalty * squares;
+        (value, self.scaling.gradient(gradient, classes))
     }
 }
 
@@ -212,10 +203,13 @@ impl LogisticRegression {
             return Err(Error::argument("features", "finite numbers", "NaN or infinity"));
         }
         let size = (features.columns() + 1) * classes;
-        let loss = PenalisedLoss::new(features, targets, classes, c);
-        let start = start.map(|start| loss.unscaled(&start.at)).filter(|at| at.len() == size);
+        let (start, mut moments) = start.map_or((None, None), |start| (Some(start.at), start.moments));
+        let (loss, preparation) = PenalisedLoss::new(features, targets, classes, c, &mut moments);
+        let start = start.filter(|at| at.len() == size).map(|at| loss.scaling.variables(&at, classes));
         let mut minimum = minimize(&loss, start.unwrap_or_else(|| vec![0.0; size]), tolerance, MOST_STEPS)?;
-        minimum.at = loss.scaled(&minimum.at);
+        minimum.at = loss.scaling.weights(&minimum.at, classes);
+        minimum.flops += preparation;
+        minimum.moments = moments;
         if minimum.gradient_norm > tolerance.max(LONGEST_GRADIENT) {
             return Err(Error::argument(
                 "gradient after L-BFGS",
@@ -226,6 +220,16 @@ impl LogisticRegression {
         let (weights, bias) = minimum.at.split_at(features.columns() * classes);
         let narrow = |values: &[f64]| values.iter().map(|value| *value as f32).collect();
         Ok((Self { weights: narrow(weights), bias: narrow(bias) }, minimum))
+    }
+
+    /// A regression of these weights and bias.
+    pub(super) fn from_parameters(weights: Vec<f32>, bias: Vec<f32>) -> Self {
+        Self { weights, bias }
+    }
+
+    /// The weights W, (features, classes), and the bias b, by value.
+    pub(crate) fn into_parameters(self) -> (Vec<f32>, Vec<f32>) {
+        (self.weights, self.bias)
     }
 
     /// The weights W, (features, classes), and the bias b.

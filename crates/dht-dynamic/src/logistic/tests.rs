@@ -66,8 +66,13 @@ fn assert_close(got: &[f64], expected: &[f64], tolerance: f64) {
 #[test]
 fn the_gradient_is_that_of_finite_differences() {
     let (values, labels) = problem(40, 3);
-    let features = sparse(&values);
-    let loss = PenalisedLoss::new(&features, RowTargets::Classes(&labels), CLASSES, 0.7);
+    for features in [sparse(&values), FeatureMatrix::dense(7, values.clone())] {
+        gradient_is_that_of_finite_differences(&features, &labels);
+    }
+}
+
+fn gradient_is_that_of_finite_differences(features: &FeatureMatrix, labels: &[u32]) {
+    let loss = PenalisedLoss::new(features, RowTargets::Classes(labels), CLASSES, 0.7, &mut None).0;
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     let mut at: Vec<f64> = (0..8 * CLASSES).map(|_| rng.random_range(-1.0..1.0)).collect();
     let gradient = loss.value_and_gradient(&at).1;
@@ -121,8 +126,8 @@ fn the_fit_is_where_plain_gradient_descent_ends_up() {
             LogisticRegression::fit(&features, RowTargets::Classes(&labels), CLASSES, settings, None).unwrap();
         assert!(minimum.gradient_norm < 1e-8, "{}", minimum.gradient_norm);
         let loss = PenalisedLoss {
-            scales: vec![1.0; 8],
-            ..PenalisedLoss::new(&features, RowTargets::Classes(&labels), CLASSES, c)
+            scaling: Scaling::Diagonal(vec![1.0; 8]),
+            ..PenalisedLoss::new(&features, RowTargets::Classes(&labels), CLASSES, c, &mut None).0
         };
         let mut at = vec![0.0; 8 * CLASSES];
         for _ in 0..200_000 {
@@ -157,14 +162,46 @@ fn a_fit_that_starts_at_the_minimum_stays_there() {
 #[test]
 fn bits_do_not_depend_on_the_number_of_threads() {
     let (values, labels) = problem(500, 9);
-    let features = sparse(&values);
-    let fit = |threads| {
+    for features in [sparse(&values), FeatureMatrix::dense(7, values.clone())] {
+        let fit = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                LogisticRegression::fit(&features, RowTargets::Classes(&labels), CLASSES, TIGHT, None).unwrap().1.at
+            })
+        };
+        assert_eq!(fit(1), fit(4));
+    }
+    // Longer than the chunks of the solver's sums.
+    let long: Vec<f64> = (0..100_000).map(|at| (f64::from(at) * 0.37).sin()).collect();
+    let sum = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            LogisticRegression::fit(&features, RowTargets::Classes(&labels), CLASSES, TIGHT, None).unwrap().1.at
-        })
+        pool.install(|| super::super::minimize::dot(&long, &long))
     };
-    assert_eq!(fit(1), fit(4));
+    assert_eq!(sum(1), sum(4));
+    assert!((sum(1) - long.iter().map(|value| value * value).sum::<f64>()).abs() < 1e-9);
+}
+
+#[test]
+fn whitening_is_inverted_and_its_curvature_is_one() {
+    let (values, labels) = problem(300, 10);
+    let features = FeatureMatrix::dense(7, values);
+    let (loss, flops) = PenalisedLoss::new(&features, RowTargets::Classes(&labels), CLASSES, 5.0, &mut None);
+    assert!(flops > 0 && matches!(loss.scaling, Scaling::Whitened { .. }));
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let at: Vec<f64> = (0..8 * CLASSES).map(|_| rng.random_range(-1.0..1.0)).collect();
+    assert_close(&loss.scaling.variables(&loss.scaling.weights(&at, CLASSES), CLASSES), &at, 1e-9);
+    // Along any direction in W between two classes, at equal probabilities; the moments come from a sample of rows.
+    let start = vec![0.0; 8 * CLASSES];
+    for feature in 0..7 {
+        let slope = |step: f64| {
+            let mut at = start.clone();
+            (at[feature * CLASSES], at[feature * CLASSES + 1]) = (step, -step);
+            let gradient = loss.value_and_gradient(&at).1;
+            (gradient[feature * CLASSES] - gradient[feature * CLASSES + 1]) / 2.0
+        };
+        let second = (slope(1e-4) - slope(-1e-4)) / 2e-4;
+        assert!((0.5..3.0).contains(&second), "{second}");
+    }
 }
 
 #[test]

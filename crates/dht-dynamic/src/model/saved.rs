@@ -4,7 +4,8 @@
 //! encoder/              an ordinary Hugging Face directory: config.json, model.safetensors, tokenizer.json
 //! dynamic.checkpoint    the exits' classifiers, and as JSON: exit settings, class names, router, and
 //!                       the SHA-256 checksums of the encoder's files
-//! ngram.json            the n-gram classifier of the n-gram exit, where the model has one
+//! ngram.json            the n-gram classifier of the n-gram exit, where the model has one; its table of embeddings is
+//!                       that of the encoder
 //! seen_texts.bin        digests of the texts that the model was fitted on, where they are recorded
 //! ```
 //!
@@ -195,7 +196,8 @@ impl DynamicModel {
         if let Some(StoredFront { stackers, ngram }) = stored.front {
             let file = folder.join(NGRAM);
             check_file(&file, &path, Some(&ngram))?;
-            model = model.with_front(FrontExit::new(NgramClassifier::load(file)?, stackers))?;
+            let ngram = NgramClassifier::load(file)?.with_encoder(model.encoder())?;
+            model = model.with_front(FrontExit::new(ngram, stackers))?;
         }
         if let Some(checksum) = stored.seen_texts {
             let file = folder.join(SEEN);

@@ -7,7 +7,7 @@
 //! | [`distilbert`] | a student that starts as some of its teacher's layers (Sanh et al. 2019) | [`Distillation`](dht_transformer::tasks::Distillation) |
 //! | [`fastbert`] | exits distilled from a frozen classifier, an entropy threshold (Liu et al. 2020) | [`FrozenExits`](dht_dynamic::training::FrozenExits) |
 //! | [`pabee`] | exits trained jointly, patience (Zhou et al. 2020) | [`SearchObjective`](crate::SearchObjective) |
-//! | [`NgramClassifier`](dht_dynamic::exit::NgramClassifier) | logistic regression on tf-idf of n-grams; alone, [before classifiers](Cascade), or [with one](Stacked) | none: a convex fit |
+//! | [`NgramClassifier`](dht_dynamic::exit::NgramClassifier) | logistic regression on tf-idf of n-grams and on the mean input embedding; alone, [before classifiers](Cascade), or [with one](Stacked) | none: a convex fit |
 
 mod baseline;
 mod cascade;

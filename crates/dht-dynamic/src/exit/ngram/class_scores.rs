@@ -1,11 +1,9 @@
-//! The regression of an n-gram classifier: features → ln p of each class.
+//! The regressions of an n-gram classifier: features → ln p of each class.
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::features::{Columns, Corpus};
 use crate::error::{Error, Result};
-use crate::logistic::{FeatureMatrix, FitSettings, LogisticRegression, RowTargets};
+use crate::logistic::{FeatureMatrix, FitSettings, LogisticRegression, Minimum, RowTargets, Standardisation};
 
 /// Class scores of an n-gram classifier: log-probabilities of all classes, including classes without training rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,55 +19,64 @@ pub(super) struct ClassScores {
 }
 
 impl ClassScores {
-    /// Fits the rows for each C in turn, each fit starting at the previous optimum. Also returns the FLOPs.
+    /// Fits rows of features to their labels. The fit starts at zero, or at the minimum of another C. Also returns the
+    /// minimum; `None` where only one class has rows.
     pub(super) fn fit(
-        corpus: &Corpus,
-        columns: &Columns,
-        (rows, labels): (&[usize], &[u32]),
+        features: &FeatureMatrix,
+        labels: &[u32],
         classes: usize,
-        c: &[f64],
-        tolerance: f64,
-    ) -> Result<(Vec<Self>, u64)> {
-        let mut present: Vec<u32> = rows.iter().map(|row| labels[*row]).collect();
+        settings: FitSettings,
+        start: Option<Minimum>,
+    ) -> Result<(Self, Option<Minimum>)> {
+        let mut present = labels.to_vec();
         present.sort_unstable();
         present.dedup();
-        let scores = |regression| Self { classes, present: present.clone(), rows: rows.len(), regression };
+        let rows = labels.len();
         if present.len() < 2 {
-            return Ok((c.iter().map(|_| scores(None)).collect(), 0));
+            return Ok((Self { classes, present, rows, regression: None }, None));
         }
-        let features: Vec<Vec<(u32, f32)>> = rows.par_iter().map(|row| corpus.features(*row, columns)).collect();
-        let features = FeatureMatrix::sparse(columns.len(), features.iter().map(Vec::as_slice));
-        let index = |row: &usize| present.partition_point(|class| *class < labels[*row]) as u32;
-        let labels: Vec<u32> = rows.iter().map(index).collect();
-        let (mut fitted, mut start, mut flops) = (Vec::with_capacity(c.len()), None, 0);
-        for c in c {
-            let settings = FitSettings { c: *c, tolerance };
-            let (regression, minimum) =
-                LogisticRegression::fit(&features, RowTargets::Classes(&labels), present.len(), settings, start)?;
-            fitted.push(scores(Some(regression)));
-            flops += minimum.flops;
-            start = Some(minimum);
-        }
-        Ok((fitted, flops))
+        let index = |label: &u32| present.partition_point(|class| class < label) as u32;
+        let labels: Vec<u32> = labels.iter().map(index).collect();
+        let (regression, minimum) =
+            LogisticRegression::fit(features, RowTargets::Classes(&labels), present.len(), settings, start)?;
+        Ok((Self { classes, present, rows, regression: Some(regression) }, Some(minimum)))
+    }
+
+    /// Scores for features that are not standardised, with equal results.
+    pub(super) fn folded(self, standardisation: &Standardisation) -> Self {
+        Self { regression: self.regression.map(|regression| standardisation.fold(&regression)), ..self }
     }
 
     pub(super) fn classes(&self) -> usize {
         self.classes
     }
 
-    /// FLOPs of the log-probabilities of rows with this total number of features.
-    pub(super) fn flops(&self, features: usize) -> u64 {
-        2 * (features * self.present.len()) as u64
+    /// FLOPs of the log-probabilities of a matrix's rows.
+    pub(super) fn flops_of(&self, features: &FeatureMatrix) -> u64 {
+        if self.regression.is_some() { features.flops(self.present.len()) } else { 0 }
     }
 
     /// The log-probabilities of a row of features. Each class without training rows has the probability 1/(rows +
     /// classes).
     pub(super) fn log_probabilities(&self, features: &[(u32, f32)]) -> Vec<f64> {
+        let of_present =
+            self.regression.as_ref().map_or_else(|| vec![0.0], |fitted| fitted.log_probabilities(features));
+        self.of_all_classes(&of_present)
+    }
+
+    /// The log-probabilities of each row of a matrix, row after row.
+    pub(super) fn log_probabilities_of(&self, features: &FeatureMatrix) -> Vec<f64> {
+        let of_present = match &self.regression {
+            Some(fitted) => fitted.log_probabilities_of(features),
+            None => vec![0.0; features.rows()],
+        };
+        of_present.chunks_exact(self.present.len()).flat_map(|row| self.of_all_classes(row)).collect()
+    }
+
+    fn of_all_classes(&self, of_present: &[f64]) -> Vec<f64> {
         let absent = 1.0 / (self.rows + self.classes) as f64;
         let present = (1.0 - absent * (self.classes - self.present.len()) as f64).ln();
         let mut logs = vec![absent.ln(); self.classes];
-        let of_present =
-            self.regression.as_ref().map_or_else(|| vec![0.0], |fitted| fitted.log_probabilities(features));
         for (class, log) in self.present.iter().zip(of_present) {
             logs[*class as usize] = log + present;
         }
@@ -87,7 +94,7 @@ impl ClassScores {
         if ascending && classes && fits {
             return Ok(());
         }
-        let expected = format!("weights of {} classes and {features} n-grams", self.classes);
+        let expected = format!("weights of {} classes and {features} features", self.classes);
         Err(Error::state("scores", expected, "others"))
     }
 }

@@ -2,19 +2,22 @@
 
 use std::path::Path;
 
-use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, storage::write_atomically};
+use dht_transformer::{EncodedDataset, Encoder, ForwardContext, PackedBatch, storage::write_atomically};
 use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::class_scores::ClassScores;
-use super::cross_validation::{check_texts, cross_validate};
-use super::features::{Corpus, Tokens, Vocabulary};
+use super::cross_validation::{CrossValidation, check_texts, cross_validate, folds};
+use super::embedding_head::EmbeddingHead;
+use super::embedding_table::EmbeddingTable;
+use super::features::{Columns, Corpus, Tokens, Vocabulary};
 use super::settings::NgramSettings;
 use crate::error::{Error, Result};
 use crate::exit::{Exit, ExitAnswers, ExitTexts};
 use crate::full_model::FullModel;
 use crate::log_probabilities::LogProbabilities;
+use crate::logistic::{FeatureMatrix, FitSettings};
 
 /// Logistic regression on the tf-idf weights of a text's uni- and bigrams of token ids.
 ///
@@ -32,6 +35,15 @@ use crate::log_probabilities::LogProbabilities;
 /// # Cost
 /// 2 FLOPs for each class and each n-gram of the text that is in the vocabulary. Lookup and weighting of n-grams are
 /// not counted.
+///
+/// # Embeddings
+/// With an encoder, a second regression reads the mean of the encoder's input embeddings over all tokens of
+/// the text, standardised by the training texts' mean and deviation. The log-probabilities of both are added with one
+/// weight each ([`Stacker`](crate::exit::Stacker)), which are fitted on out-of-fold answers. This costs one FLOP for
+/// each token and column, and two for each column and class. On the CPU, the table is the encoder's own
+/// memory; it is not saved. A classifier that is loaded alone needs [`with_encoder`](Self::with_encoder). Tokens beyond
+/// the table are left out. A text without tokens counts as the mean of the training texts. After a training that changes
+/// the encoder's embeddings, the classifier must be fitted again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NgramClassifier {
@@ -39,6 +51,8 @@ pub struct NgramClassifier {
     full_model: FullModel,
     vocabulary: Vocabulary,
     scores: ClassScores,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    embedding: Option<EmbeddingHead>,
 }
 
 /// A fitted [`NgramClassifier`] with the results of its fit.
@@ -50,9 +64,9 @@ pub struct NgramFit {
     /// Out-of-fold log-probabilities of each training row, by a classifier fitted on the other folds. They are unbiased
     /// inputs for models fitted on the same rows.
     pub out_of_fold: LogProbabilities,
-    /// The C with the smallest loss; the first in a tie.
+    /// The C of the n-grams with the smallest loss.
     pub c: f64,
-    /// Each C with the mean out-of-fold loss in nats.
+    /// Each C that was fitted, ascending, with the mean out-of-fold loss of the n-grams alone in nats.
     pub losses: Vec<(f64, f64)>,
     /// FLOPs of the regressions of all folds and of the final regression. They cover each value and gradient that
     /// L-BFGS requests, two FLOPs for each multiply-add, and the out-of-fold answers.
@@ -62,37 +76,72 @@ pub struct NgramFit {
 impl NgramClassifier {
     /// Fits the classifier on single-label texts. The selected C minimises the mean loss in a cross-validation with
     /// random folds, stratified by class. Vocabulary and n-gram weights are recomputed for each fold. With fewer rows
-    /// than folds, each row is a fold.
+    /// than folds, each row is a fold. The values of C are tried from the middle one in the direction in which the loss
+    /// falls. With an encoder, the classifier also
+    /// [reads](Self#embeddings) its input embeddings.
     ///
     /// # Errors
     /// [`Error::Argument`] for fewer than two rows or classes, for multi-label or regression targets, for a full model
     /// whose number of classes differs, and as [`NgramSettings::check`]; [`Error::Transformer`] for a label that is not
-    /// a class.
+    /// a class. With an encoder, [`Error::Argument`] for embeddings that are not finite.
     pub fn fit<R: Rng + ?Sized>(
         training: &EncodedDataset,
         settings: &NgramSettings,
         full_model: FullModel,
+        encoder: Option<&Encoder>,
         rng: &mut R,
     ) -> Result<NgramFit> {
         settings.check()?;
         check_texts(training)?;
         check_full_model(&full_model, training.labels.len())?;
+        let table = encoder.map(EmbeddingTable::new).transpose()?;
         let texts: Vec<Tokens<'_>> = tokens_of(training).collect();
         let corpus = Corpus::new(&texts, &settings.left_out);
         let labels: Vec<u32> = training.samples.iter().map(|sample| sample.label).collect();
         let classes = training.labels.len();
-        let (mut tables, chosen, of_folds) = cross_validate(&corpus, &labels, classes, settings, rng)?;
-        let losses: Vec<(f64, f64)> =
-            settings.c.iter().copied().zip(tables.iter().map(|table| table.mean_loss(&labels))).collect();
-        let c = settings.c[chosen];
+        let fold_of = folds(&labels, settings.folds.min(labels.len()), rng);
+        let matrix = |rows: &[usize], columns: &Columns| {
+            let features: Vec<Vec<(u32, f32)>> = rows.par_iter().map(|row| corpus.features(*row, columns)).collect();
+            FeatureMatrix::sparse(columns.len(), features.iter().map(Vec::as_slice))
+        };
+        let CrossValidation { out_of_fold, c, losses, flops: of_folds } =
+            cross_validate(&labels, classes, &fold_of, &settings.c, |rows, held_out| {
+                let columns = corpus.columns(rows, settings.min_rows);
+                (matrix(rows, &columns), matrix(held_out, &columns))
+            })?;
         let rows: Vec<usize> = (0..training.len()).collect();
         let columns = corpus.columns(&rows, settings.min_rows);
-        let (mut scores, of_all) =
-            ClassScores::fit(&corpus, &columns, (&rows, &labels), classes, &[c], FINAL_TOLERANCE)?;
+        let settings_of_fit = FitSettings { c, tolerance: FINAL_TOLERANCE };
+        let (scores, minimum) = ClassScores::fit(&matrix(&rows, &columns), &labels, classes, settings_of_fit, None)?;
         let vocabulary = corpus.vocabulary(columns);
-        let classifier = Self { settings: settings.clone(), full_model, vocabulary, scores: scores.remove(0) };
-        let flops = of_folds + of_all;
-        Ok(NgramFit { classifier, out_of_fold: tables.swap_remove(chosen), c, losses, flops })
+        let mut flops = of_folds + minimum.map_or(0, |minimum| minimum.flops);
+        let (embedding, out_of_fold) = match &table {
+            None => (None, out_of_fold),
+            Some(table) => {
+                let texts = (texts.as_slice(), &settings.left_out);
+                let (head, stacked, of_head) = EmbeddingHead::fit(table, texts, &labels, &fold_of, &out_of_fold)?;
+                flops += of_head;
+                (Some(head), stacked)
+            }
+        };
+        let classifier = Self { settings: settings.clone(), full_model, vocabulary, scores, embedding };
+        Ok(NgramFit { classifier, out_of_fold, c, losses, flops })
+    }
+
+    /// Adds the input embeddings of the encoder that the classifier was fitted with, after [`load`](Self::load). A
+    /// classifier without an embedding part does not change.
+    ///
+    /// # Errors
+    /// [`Error::State`] for an encoder with other embeddings; [`Error::Argument`] for embeddings that are not
+    /// finite.
+    pub fn with_encoder(self, encoder: &Encoder) -> Result<Self> {
+        let embedding = self.embedding.map(|head| head.with_encoder(encoder)).transpose()?;
+        Ok(Self { embedding, ..self })
+    }
+
+    /// Returns whether the classifier also reads the mean input embedding.
+    pub fn reads_embeddings(&self) -> bool {
+        self.embedding.is_some()
     }
 
     /// The log-probabilities of a batch.
@@ -115,13 +164,14 @@ impl NgramClassifier {
     /// FLOPs of every row of a data set.
     pub fn flops_of_all(&self, data: &EncodedDataset) -> Vec<u64> {
         let texts: Vec<Tokens<'_>> = tokens_of(data).collect();
-        let of = |text: &Tokens<'_>| self.flops(&self.vocabulary.features(*text, &self.settings.left_out));
+        let of = |text: &Tokens<'_>| self.flops(&self.vocabulary.features(*text, &self.settings.left_out), *text);
         texts.par_iter().with_min_len(16).map(of).collect()
     }
 
     /// FLOPs of a text with these features.
-    fn flops(&self, features: &[(u32, f32)]) -> u64 {
-        2 * (features.len() * self.classes()) as u64
+    fn flops(&self, features: &[(u32, f32)], text: Tokens<'_>) -> u64 {
+        let of_head = |head: &EmbeddingHead| head.flops(text.whole(&self.settings.left_out));
+        2 * (features.len() * self.classes()) as u64 + self.embedding.as_ref().map_or(0, of_head)
     }
 
     /// The log-probabilities of some texts of a batch, and the FLOPs of each.
@@ -139,10 +189,24 @@ impl NgramClassifier {
     }
 
     fn read(&self, texts: &[Tokens<'_>]) -> Result<(LogProbabilities, Vec<u64>)> {
+        match &self.embedding {
+            None => self.read_with(texts, |logs, _| logs),
+            Some(head) => head.table()?.with_values(|values| {
+                self.read_with(texts, |logs, text| head.stack(&logs, values, text.whole(&self.settings.left_out)))
+            })?,
+        }
+    }
+
+    /// Reads texts; `add` changes the n-grams' answer to a text.
+    fn read_with(
+        &self,
+        texts: &[Tokens<'_>],
+        add: impl Fn(Vec<f64>, &Tokens<'_>) -> Vec<f64> + Sync,
+    ) -> Result<(LogProbabilities, Vec<u64>)> {
         let classes = self.classes();
         let read = |text: &Tokens<'_>| {
             let features = self.vocabulary.features(*text, &self.settings.left_out);
-            (self.scores.log_probabilities(&features), self.flops(&features))
+            (add(self.scores.log_probabilities(&features), text), self.flops(&features, *text))
         };
         // A few texts take less time than waking a thread.
         let (rows, flops): (Vec<Vec<f64>>, Vec<u64>) = match texts.len() {
@@ -203,6 +267,7 @@ impl NgramClassifier {
             return Err(Error::state("vocabulary", "each n-gram once, with a finite weight", "another one"));
         }
         found.scores.check(found.vocabulary.len())?;
+        found.embedding.as_ref().map_or(Ok(()), |head| head.check(found.classes()))?;
         Ok(found)
     }
 }
@@ -217,8 +282,9 @@ impl Exit for NgramClassifier {
 
 /// Number of texts that a thread processes at a time.
 const READ_TOGETHER: usize = 16;
-/// Gradient tolerance of the final fit. The objective is then within 5·10⁻⁷ nats of its minimum.
-const FINAL_TOLERANCE: f64 = 1e-3;
+/// Gradient tolerance of the final fit. The fit is then about as near to the minimum as
+/// scikit-learn's at its default tolerance.
+const FINAL_TOLERANCE: f64 = 5e-3;
 
 fn check_full_model(model: &FullModel, classes: usize) -> Result<()> {
     model.shape().check()?;

@@ -6,10 +6,9 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use super::class_scores::ClassScores;
-use super::features::Corpus;
-use super::settings::NgramSettings;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
+use crate::logistic::{FeatureMatrix, FitSettings, Minimum, best_penalty};
 
 /// Gradient tolerance of the cross-validation. Objectives are then within 5·10⁻⁵ nats of their minima, which suffices
 /// to rank values of C.
@@ -29,46 +28,75 @@ pub(super) fn check_texts(training: &EncodedDataset) -> Result<()> {
     }
 }
 
-/// The out-of-fold log-probabilities for each C, the index of the best C, and the FLOPs.
-pub(super) fn cross_validate<R: Rng + ?Sized>(
-    corpus: &Corpus,
+/// Result of a cross-validation.
+pub(super) struct CrossValidation {
+    /// The out-of-fold log-probabilities of each row, at the best C.
+    pub(super) out_of_fold: LogProbabilities,
+    /// The C with the smallest loss.
+    pub(super) c: f64,
+    /// Each C that was fitted with its mean out-of-fold loss, ascending.
+    pub(super) losses: Vec<(f64, f64)>,
+    pub(super) flops: u64,
+}
+
+/// The data and the last minimum of a fold.
+struct Fold {
+    features: FeatureMatrix,
+    labels: Vec<u32>,
+    /// Rows of the fold, and their features.
+    held_out: (Vec<usize>, FeatureMatrix),
+    start: Option<Minimum>,
+}
+
+/// Selects a C. `split` returns the features of the rows to fit and of the rows held out.
+///
+/// Each fit starts at the last minimum.
+pub(super) fn cross_validate(
     labels: &[u32],
     classes: usize,
-    settings: &NgramSettings,
-    rng: &mut R,
-) -> Result<(Vec<LogProbabilities>, usize, u64)> {
-    let fold_of = folds(labels, settings.folds.min(labels.len()), rng);
-    let folds = 0..settings.folds.min(labels.len());
-    let of_fold = |fold: usize| {
+    fold_of: &[usize],
+    c: &[f64],
+    split: impl Fn(&[usize], &[usize]) -> (FeatureMatrix, FeatureMatrix) + Sync,
+) -> Result<CrossValidation> {
+    let folds = fold_of.iter().max().map_or(0, |last| last + 1);
+    let data = |fold: usize| {
         let (held_out, rows): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|row| fold_of[*row] == fold);
-        let columns = corpus.columns(&rows, settings.min_rows);
-        let tolerance = CROSS_VALIDATION_TOLERANCE;
-        let (fitted, flops) = ClassScores::fit(corpus, &columns, (&rows, labels), classes, &settings.c, tolerance)?;
-        let features: Vec<_> = held_out.iter().map(|row| corpus.features(*row, &columns)).collect();
-        let logs = |scores: &ClassScores| features.iter().map(|row| scores.log_probabilities(row)).collect::<Vec<_>>();
-        let read: usize = features.iter().map(Vec::len).sum();
-        let flops = flops + fitted.iter().map(|scores| scores.flops(read)).sum::<u64>();
-        Ok((held_out, fitted.iter().map(logs).collect::<Vec<_>>(), flops))
+        let (features, of_held_out) = split(&rows, &held_out);
+        let labels = rows.iter().map(|row| labels[*row]).collect();
+        Fold { features, labels, held_out: (held_out, of_held_out), start: None }
     };
-    let folds = folds.into_par_iter().map(of_fold).collect::<Result<Vec<_>>>()?;
-    let mut tables = vec![vec![0.0; labels.len() * classes]; settings.c.len()];
-    let flops = folds.iter().map(|(.., flops)| flops).sum();
-    for (held_out, by_c, _) in folds {
-        for (table, logs) in tables.iter_mut().zip(by_c) {
-            for (row, logs) in held_out.iter().zip(logs) {
-                table[row * classes..(row + 1) * classes].copy_from_slice(&logs);
+    let mut folds: Vec<Fold> = (0..folds).into_par_iter().map(data).collect();
+    let (mut losses, mut flops) = (Vec::new(), 0);
+    let evaluate = |at: usize| -> Result<(f64, LogProbabilities)> {
+        let settings = FitSettings { c: c[at], tolerance: CROSS_VALIDATION_TOLERANCE };
+        let of_fold = |fold: &mut Fold| {
+            let (scores, minimum) =
+                ClassScores::fit(&fold.features, &fold.labels, classes, settings, fold.start.take())?;
+            let (held_out, features) = &fold.held_out;
+            let of_fit = minimum.as_ref().map_or(0, |minimum| minimum.flops) + scores.flops_of(features);
+            fold.start = minimum;
+            Ok((held_out.clone(), scores.log_probabilities_of(features), of_fit))
+        };
+        let mut table = vec![0.0; labels.len() * classes];
+        for (held_out, logs, of_fit) in folds.par_iter_mut().map(of_fold).collect::<Result<Vec<_>>>()? {
+            flops += of_fit;
+            for (row, logs) in held_out.iter().zip(logs.chunks_exact(classes)) {
+                table[row * classes..(row + 1) * classes].copy_from_slice(logs);
             }
         }
-    }
-    let tables = tables.into_iter().map(|table| LogProbabilities::new(classes, table)).collect::<Result<Vec<_>>>()?;
-    let losses: Vec<f64> = tables.iter().map(|table| table.mean_loss(labels)).collect();
-    let chosen = (1..losses.len()).fold(0, |best, index| if losses[index] < losses[best] { index } else { best });
-    Ok((tables, chosen, flops))
+        let table = LogProbabilities::new(classes, table)?;
+        let loss = table.mean_loss(labels);
+        losses.push((c[at], loss));
+        Ok((loss, table))
+    };
+    let (at, out_of_fold) = best_penalty(c.len(), evaluate)?;
+    losses.sort_by(|left, right| left.0.total_cmp(&right.0));
+    Ok(CrossValidation { out_of_fold, c: c[at], losses, flops })
 }
 
 /// The fold of each row. The rows of each class are shuffled and distributed over the folds, so that all folds have
 /// similar class fractions.
-fn folds<R: Rng + ?Sized>(labels: &[u32], folds: usize, rng: &mut R) -> Vec<usize> {
+pub(super) fn folds<R: Rng + ?Sized>(labels: &[u32], folds: usize, rng: &mut R) -> Vec<usize> {
     let mut rows: Vec<usize> = (0..labels.len()).collect();
     rows.shuffle(rng);
     // Stable: rows of one class stay shuffled.

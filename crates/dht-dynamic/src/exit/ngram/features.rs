@@ -21,6 +21,12 @@ pub(super) struct Tokens<'a> {
 }
 
 impl Tokens<'_> {
+    /// All tokens of the text, or of both texts of a pair, without those in `left_out`.
+    pub(super) fn whole(&self, left_out: &BTreeSet<u32>) -> impl Iterator<Item = u32> {
+        let rest = self.rest.into_iter().flat_map(|rest| rest.first.iter().chain(&rest.second));
+        self.ids.iter().chain(rest).copied().filter(|id| !left_out.contains(id))
+    }
+
     /// Calls `f` for each occurrence of an n-gram in the whole text. Tokens in `left_out` are skipped; the tokens on
     /// both sides of a skipped token then form a bigram.
     fn for_each_ngram(&self, left_out: &BTreeSet<u32>, mut f: impl FnMut(Ngram)) {

@@ -1,13 +1,16 @@
-//! A linear classifier on uni- and bigrams: no layers, almost no cost.
+//! Linear classifiers on uni- and bigrams and on input embeddings: no layers, almost no cost.
 
 mod class_scores;
 mod classifier;
 mod cross_validation;
+mod embedding_head;
+mod embedding_table;
 mod features;
 mod predictor;
 mod settings;
 
 pub use classifier::{NgramClassifier, NgramFit};
+pub(crate) use embedding_table::WORD_EMBEDDINGS;
 pub use settings::NgramSettings;
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 use std::collections::BTreeSet;
 
+use candle_core::{Device, Tensor, Var};
 use dht_transformer::data::CutTokens;
 use dht_transformer::flops::{BlockShape, ClassifierShape};
-use dht_transformer::{DatasetReader, EncodedDataset, Encoding, Sample, TextTokenizer};
+use dht_transformer::{BertConfig, DatasetReader, EncodedDataset, Encoder, Encoding, Sample, TextTokenizer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::embedding_table::EmbeddingTable;
 use super::features::{Corpus, Tokens};
 use super::{NgramClassifier, NgramFit, NgramSettings};
 use crate::error::{Error, Result};
@@ -50,7 +52,7 @@ fn settings() -> NgramSettings {
 
 fn fit(training: &EncodedDataset) -> Result<NgramFit> {
     let classes = training.labels.len();
-    NgramClassifier::fit(training, &settings(), full_model(classes), &mut ChaCha8Rng::seed_from_u64(1))
+    NgramClassifier::fit(training, &settings(), full_model(classes), None, &mut ChaCha8Rng::seed_from_u64(1))
 }
 
 fn labels(data: &EncodedDataset) -> Vec<u32> {
@@ -132,7 +134,7 @@ fn out_of_fold_rows_do_not_see_their_own_labels() {
         sample.encoding = self::sample(0, 0, &[own, own, 7]).encoding;
     }
     let settings = NgramSettings { min_rows: 1, c: vec![100.0], ..settings() };
-    let found = NgramClassifier::fit(&training, &settings, full_model(3), &mut rng).unwrap();
+    let found = NgramClassifier::fit(&training, &settings, full_model(3), None, &mut rng).unwrap();
     let known = found.classifier.log_probabilities_of_all(&training).unwrap().accuracy(&labels(&training));
     assert!(known > 0.99 && found.out_of_fold.accuracy(&labels(&training)) < 0.5, "{known}");
 }
@@ -226,7 +228,7 @@ fn what_cannot_be_fitted_is_refused_with_what_would_be_right() {
     for c in [vec![], vec![0.0], vec![f64::NAN], vec![3.0, 1.0]] {
         assert!(bad(NgramSettings { c, ..settings() }).contains("positive numbers, ascending"));
     }
-    let other = NgramClassifier::fit(&two, &settings(), full_model(2), &mut ChaCha8Rng::seed_from_u64(1));
+    let other = NgramClassifier::fit(&two, &settings(), full_model(2), None, &mut ChaCha8Rng::seed_from_u64(1));
     assert_eq!(other.unwrap_err().to_string(), "classes of the full model is 2, expected 3");
 }
 
@@ -237,7 +239,8 @@ fn flops_of_fit(training: &EncodedDataset, settings: &NgramSettings) -> (u64, u6
     pool.install(|| {
         MULTIPLY_ADDS.set(0);
         let full = full_model(training.labels.len());
-        let fit = NgramClassifier::fit(training, settings, full, &mut ChaCha8Rng::seed_from_u64(1)).expect("a fit");
+        let fit =
+            NgramClassifier::fit(training, settings, full, None, &mut ChaCha8Rng::seed_from_u64(1)).expect("a fit");
         (fit.flops, 2 * MULTIPLY_ADDS.get())
     })
 }
@@ -261,4 +264,169 @@ fn flops_of_fits_on_banking77_are_those_that_run() {
     let (flops, counted) = flops_of_fit(&encoded, &NgramSettings { folds: 2, ..settings() });
     println!("{} rows of {} classes: {flops} FLOPs by formula, {counted} counted", encoded.len(), encoded.labels.len());
     assert_eq!(flops, counted);
+}
+
+/// An encoder with a random table of 1,100 tokens, whose first column says whether a token's number is even.
+fn encoder(seed: u64) -> Encoder {
+    let config = BertConfig::small(1, 2, 12, 1100).unwrap();
+    let encoder = Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+    let mut table = table_of(&encoder);
+    for (token, row) in table.iter_mut().enumerate() {
+        row[0] = if token % 2 == 0 { 0.5 } else { -0.5 };
+    }
+    set_table(&encoder, table);
+    encoder
+}
+
+fn variable(encoder: &Encoder) -> &Var {
+    let parameters = encoder.parameters();
+    parameters.var(parameters.id("embeddings.word_embeddings.weight").unwrap())
+}
+
+fn table_of(encoder: &Encoder) -> Vec<Vec<f32>> {
+    variable(encoder).to_vec2().unwrap()
+}
+
+fn set_table(encoder: &Encoder, table: Vec<Vec<f32>>) {
+    variable(encoder).set(&Tensor::new(table, &Device::Cpu).unwrap()).unwrap();
+}
+
+/// Texts of four tokens that are all even or all odd. Each token occurs in one text only, so that n-grams say nothing.
+fn even_or_odd(rows: u32, first: u32) -> EncodedDataset {
+    let text = |row: u32| sample(u64::from(row), row % 2, &[0, 2, 4, 6].map(|at| first + 8 * (row / 2) + row % 2 + at));
+    data((0..rows).map(text).collect(), 2)
+}
+
+fn with_embeddings(training: &EncodedDataset, encoder: &Encoder) -> NgramFit {
+    let full = full_model(training.labels.len());
+    NgramClassifier::fit(training, &settings(), full, Some(encoder), &mut ChaCha8Rng::seed_from_u64(1)).unwrap()
+}
+
+#[test]
+fn mean_embeddings_separate_texts_where_ngrams_cannot() {
+    let (training, test) = (even_or_odd(120, 20), even_or_odd(100, 600));
+    let alone = fit(&training).unwrap().classifier.log_probabilities_of_all(&test).unwrap();
+    let fit = with_embeddings(&training, &encoder(1));
+    let both = fit.classifier.log_probabilities_of_all(&test).unwrap();
+    assert!(alone.accuracy(&labels(&test)) < 0.6, "{}", alone.accuracy(&labels(&test)));
+    assert!(both.accuracy(&labels(&test)) > 0.97, "{}", both.accuracy(&labels(&test)));
+    assert!(fit.out_of_fold.accuracy(&labels(&training)) > 0.97);
+}
+
+#[test]
+fn answers_are_the_naive_stack_of_ngrams_and_mean() {
+    let (training, mut test) = (texts(90, 21), texts(30, 22));
+    // Cut tokens count; those beyond the table do not.
+    test.samples[0].encoding.rest = CutTokens { first: vec![30, 31], second: vec![5000] };
+    test.samples[1].encoding.ids = vec![0, 1];
+    let encoder = encoder(2);
+    let both = with_embeddings(&training, &encoder).classifier;
+    let alone = fit(&training).unwrap().classifier.log_probabilities_of_all(&test).unwrap();
+    let stored = serde_json::to_value(&both).unwrap();
+    let head = &stored["embedding"];
+    let numbers = |value: &serde_json::Value| -> Vec<f64> { serde_json::from_value(value.clone()).unwrap() };
+    let [weights, bias, mean] =
+        [&head["scores"]["regression"]["weights"], &head["scores"]["regression"]["bias"], &head["mean"]].map(numbers);
+    let table = table_of(&encoder);
+    let found = both.log_probabilities_of_all(&test).unwrap();
+    let costs = both.flops_of_all(&test);
+    let costs_alone = fit(&training).unwrap().classifier.flops_of_all(&test);
+    for (row, sample) in test.samples.iter().enumerate() {
+        let tokens = sample.encoding.ids.iter().chain(&sample.encoding.rest.first).chain(&sample.encoding.rest.second);
+        let tokens: Vec<usize> = tokens.map(|id| *id as usize).filter(|id| *id > 1 && *id < table.len()).collect();
+        let mean: Vec<f64> = (0..12)
+            .map(|column| match tokens.len() {
+                0 => mean[column],
+                count => tokens.iter().map(|id| f64::from(table[*id][column])).sum::<f64>() / count as f64,
+            })
+            .collect();
+        let mut scores: Vec<f64> = (0..3)
+            .map(|class| bias[class] + (0..12).map(|at| mean[at] * weights[3 * at + class]).sum::<f64>())
+            .collect();
+        crate::logistic::log_softmax(&mut scores);
+        let [a, b] = ["ngram", "exit"].map(|name| head["stacker"][name].as_f64().unwrap());
+        let ngrams = alone.rows().nth(row).unwrap();
+        let mut stacked: Vec<f64> = scores.iter().zip(ngrams).map(|(score, ngram)| a * ngram + b * score).collect();
+        crate::logistic::log_softmax(&mut stacked);
+        for (found, expected) in found.rows().nth(row).unwrap().iter().zip(&stacked) {
+            assert!((found - expected).abs() < 1e-5, "row {row}: {found} and {expected}");
+        }
+        assert_eq!(costs[row], costs_alone[row] + (12 * tokens.len() + 2 * 12 * 3 + 4 * 3) as u64);
+    }
+}
+
+#[test]
+fn odd_texts_and_rare_classes_have_finite_embedding_answers() {
+    let encoder = encoder(3);
+    // Empty texts, texts of one unknown token, a class of one row, a class without rows.
+    let mut training = texts(60, 23);
+    training.labels.extend(["once".to_owned(), "never".to_owned()]);
+    training.samples[0].label = 3;
+    training.samples[1].encoding.ids = vec![0, 1];
+    training.samples[2].encoding.ids = vec![0, 99, 1];
+    let probabilities_are_sound = |fit: &NgramFit, data: &EncodedDataset| {
+        let logs = fit.classifier.log_probabilities_of_all(data).unwrap();
+        for row in logs.rows().chain(fit.out_of_fold.rows()) {
+            assert!((row.iter().map(|log| log.exp()).sum::<f64>() - 1.0).abs() < 1e-9, "{row:?}");
+        }
+    };
+    probabilities_are_sound(&with_embeddings(&training, &encoder), &training);
+    let same = data((0..12).map(|id| sample(id, (id % 2) as u32, &[0, 5, 6, 1])).collect(), 2);
+    probabilities_are_sound(&with_embeddings(&same, &encoder), &same);
+    let none = data((0..12).map(|id| sample(id, (id % 2) as u32, &[0, 1])).collect(), 2);
+    probabilities_are_sound(&with_embeddings(&none, &encoder), &none);
+}
+
+#[test]
+fn a_saved_embedding_part_needs_its_own_encoder() {
+    let (training, test, encoder) = (texts(60, 24), texts(20, 25), encoder(4));
+    let classifier = with_embeddings(&training, &encoder).classifier;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ngram.json");
+    classifier.save(&file).unwrap();
+    // No second table.
+    assert!(std::fs::metadata(&file).unwrap().len() < 100_000);
+    let load = || NgramClassifier::load(&file).unwrap();
+    let missing = load().log_probabilities_of_all(&test).unwrap_err().to_string();
+    assert!(missing.contains("embeddings is none") && missing.contains("with_encoder"), "{missing}");
+    let loaded = load().with_encoder(&encoder).unwrap();
+    assert_eq!(loaded, classifier);
+    let answers = |of: &NgramClassifier| of.log_probabilities_of_all(&test).unwrap();
+    assert_eq!(answers(&loaded), answers(&classifier));
+    assert_eq!(loaded.flops_of_all(&test), load().flops_of_all(&test));
+    let other = load().with_encoder(&self::encoder(5)).unwrap_err();
+    assert!(matches!(other, Error::State { .. }), "{other}");
+    // Without the part, the file is that of a release without it.
+    assert!(serde_json::to_value(fit(&training).unwrap().classifier).unwrap().get("embedding").is_none());
+}
+
+#[test]
+fn a_table_that_is_not_finite_is_refused_with_its_row() {
+    let encoder = encoder(6);
+    let mut table = table_of(&encoder);
+    table[7][3] = f32::NAN;
+    set_table(&encoder, table);
+    let refused = EmbeddingTable::new(&encoder).unwrap_err().to_string();
+    assert_eq!(refused, "embedding table is NaN or infinity in row 7, expected finite numbers");
+}
+
+#[test]
+fn flops_of_an_embedding_fit_are_those_that_run() {
+    let training = texts(90, 26);
+    let encoder = encoder(7);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        let fit = |encoder| {
+            MULTIPLY_ADDS.set(0);
+            let mut rng = ChaCha8Rng::seed_from_u64(1);
+            let fit = NgramClassifier::fit(&training, &settings(), full_model(3), encoder, &mut rng).unwrap();
+            (fit.flops, 2 * MULTIPLY_ADDS.get())
+        };
+        let ((alone, counted_alone), (both, counted)) = (fit(None), fit(Some(&encoder)));
+        assert_eq!(alone, counted_alone);
+        let tokens: usize = training.samples.iter().map(|sample| sample.encoding.ids.len() - 2).sum();
+        // The rest are whole evaluations of the two stacking weights.
+        let stacking = both - counted - 12 * tokens as u64;
+        assert!(stacking > 0 && stacking.is_multiple_of(8 * 3 * 90), "{stacking}");
+    });
 }

@@ -1,0 +1,139 @@
+//! The second part of exit 0: logistic regression on a text's mean input embedding, stacked on the n-grams' scores.
+
+use std::collections::BTreeSet;
+
+use dht_transformer::Encoder;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::class_scores::ClassScores;
+use super::cross_validation::{CrossValidation, cross_validate};
+use super::embedding_table::{EmbeddingTable, mean};
+use super::features::Tokens;
+use crate::error::{Error, Result};
+use crate::exit::Stacker;
+use crate::log_probabilities::LogProbabilities;
+use crate::logistic::{FeatureMatrix, FitSettings, Standardisation};
+
+/// The values of C to select from, on standardised means.
+const C: [f64; 7] = [1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0];
+/// Gradient tolerance of the final fit.
+const TOLERANCE: f64 = 3e-3;
+
+/// Logistic regression on the mean of the encoder's input embeddings over all tokens of a text, with the weights that
+/// stack it on the n-grams' log-probabilities. A text without tokens counts as the mean of the training texts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EmbeddingHead {
+    /// The number of rows of the table, one for each token.
+    tokens: usize,
+    /// The mean over the training texts, (columns).
+    mean: Vec<f32>,
+    /// The regression on means that are not standardised.
+    scores: ClassScores,
+    stacker: Stacker,
+    /// The [digest](EmbeddingTable::digest) of the table.
+    digest: u64,
+    /// The table; `None` for a head that was loaded without its encoder.
+    #[serde(skip)]
+    table: Option<EmbeddingTable>,
+}
+
+impl EmbeddingHead {
+    /// Fits the head. `ngrams` are the n-grams' out-of-fold log-probabilities. Also returns the stacked out-of-fold
+    /// log-probabilities and the FLOPs.
+    pub(super) fn fit(
+        table: &EmbeddingTable,
+        (texts, left_out): (&[Tokens<'_>], &BTreeSet<u32>),
+        labels: &[u32],
+        fold_of: &[usize],
+        ngrams: &LogProbabilities,
+    ) -> Result<(Self, LogProbabilities, u64)> {
+        let (columns, classes) = (table.columns(), ngrams.classes());
+        let of_text = |values: &[f32], text: &Tokens<'_>| mean(values, columns, &[], text.whole(left_out));
+        let found = table.with_values(|values| {
+            texts.par_iter().map(|text| of_text(values, text)).collect::<Vec<(Vec<f32>, usize)>>()
+        })?;
+        let additions: usize = found.iter().map(|(_, tokens)| tokens * columns).sum();
+        let known: Vec<f32> = found.iter().flat_map(|(mean, _)| mean.iter().copied()).collect();
+        let mean: Vec<f32> = if known.is_empty() {
+            vec![0.0; columns]
+        } else {
+            Standardisation::new(&known, columns).mean().iter().map(|mean| *mean as f32).collect()
+        };
+        let means: Vec<&[f32]> =
+            found.iter().map(|(own, tokens)| if *tokens == 0 { mean.as_slice() } else { own.as_slice() }).collect();
+        let rows_of = |rows: &[usize]| rows.iter().flat_map(|row| means[*row].iter().copied()).collect::<Vec<f32>>();
+        let CrossValidation { out_of_fold, c, flops: of_folds, .. } =
+            cross_validate(labels, classes, fold_of, &C, |rows, held_out| {
+                let training = rows_of(rows);
+                let scaling = Standardisation::new(&training, columns);
+                let [training, held_out] = [training, rows_of(held_out)].map(|rows| scaling.apply(&rows));
+                (FeatureMatrix::dense(columns, training), FeatureMatrix::dense(columns, held_out))
+            })?;
+        let (stacker, of_stacker) = Stacker::fit_counted(ngrams, &out_of_fold, labels)?;
+        let stacked = stacker.stack(ngrams, &out_of_fold)?;
+        let all = means.concat();
+        let scaling = Standardisation::new(&all, columns);
+        let features = FeatureMatrix::dense(columns, scaling.apply(&all));
+        let settings = FitSettings { c, tolerance: TOLERANCE };
+        let (scores, minimum) = ClassScores::fit(&features, labels, classes, settings, None)?;
+        let flops = additions as u64 + of_folds + of_stacker + minimum.map_or(0, |minimum| minimum.flops);
+        let (scores, table) = (scores.folded(&scaling), table.clone());
+        let head = Self { tokens: table.tokens(), mean, scores, stacker, digest: table.digest(), table: Some(table) };
+        Ok((head, stacked, flops))
+    }
+
+    /// Stacks the answer to a text on that of its n-grams. `values` are those of the table.
+    pub(super) fn stack(&self, ngrams: &[f64], values: &[f32], tokens: impl Iterator<Item = u32>) -> Vec<f64> {
+        let (mean, _) = mean(values, self.mean.len(), &self.mean, tokens);
+        let features: Vec<(u32, f32)> = (0..).zip(mean).collect();
+        self.stacker.stack_row(ngrams, &self.scores.log_probabilities(&features))
+    }
+
+    /// FLOPs of a text: one for each known token and column, two for each column and class, and those of the stacking.
+    pub(super) fn flops(&self, tokens: impl Iterator<Item = u32>) -> u64 {
+        let (columns, classes) = (self.mean.len(), self.scores.classes());
+        let known = tokens.filter(|token| (*token as usize) < self.tokens).count();
+        (known * columns + 2 * columns * classes) as u64 + Stacker::flops(classes)
+    }
+
+    /// The table.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a head that was loaded without its encoder.
+    pub(super) fn table(&self) -> Result<&EmbeddingTable> {
+        let missing = || {
+            let expected = "those of the encoder that the n-gram classifier was fitted with (`with_encoder`)";
+            Error::argument("embeddings", expected, "none")
+        };
+        self.table.as_ref().ok_or_else(missing)
+    }
+
+    /// Adds the table of an encoder.
+    ///
+    /// # Errors
+    /// [`Error::State`] for a table of other values.
+    pub(super) fn with_encoder(self, encoder: &Encoder) -> Result<Self> {
+        let table = EmbeddingTable::new(encoder)?;
+        let [expected, got] =
+            [(self.tokens, self.mean.len(), self.digest), (table.tokens(), table.columns(), table.digest())]
+                .map(|(tokens, columns, digest)| format!("{tokens} × {columns} numbers with digest {digest:016x}"));
+        if expected != got {
+            return Err(Error::state("embeddings", expected, got));
+        }
+        Ok(Self { table: Some(table), ..self })
+    }
+
+    /// Rejects stored parts that do not fit together.
+    pub(super) fn check(&self, classes: usize) -> Result<()> {
+        if self.scores.classes() != classes {
+            return Err(Error::shape("classes of the embedding head", classes.to_string(), self.scores.classes()));
+        }
+        let finite = self.mean.iter().all(|value| value.is_finite());
+        if !(finite && self.stacker.ngram.is_finite() && self.stacker.exit.is_finite()) {
+            return Err(Error::state("embedding head", "finite numbers", "NaN or infinity"));
+        }
+        self.scores.check(self.mean.len())
+    }
+}

@@ -1,0 +1,111 @@
+//! The input embeddings of an encoder, shared with it.
+
+use candle_core::{Device, Storage, Tensor};
+use dht_transformer::Encoder;
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+
+/// The name of the table among the encoder's parameters.
+pub(crate) const WORD_EMBEDDINGS: &str = "embeddings.word_embeddings.weight";
+
+/// The word embeddings of an encoder, (tokens, columns), before positions and the layer norm.
+///
+/// On the CPU this is another handle on the encoder's own memory, not a copy. A training that changes the encoder's
+/// embeddings therefore changes this table too, and a classifier that was fitted on it must be fitted again.
+#[derive(Debug, Clone)]
+pub(super) struct EmbeddingTable {
+    table: Tensor,
+    digest: u64,
+}
+
+impl EmbeddingTable {
+    /// The table of an encoder.
+    ///
+    /// # Errors
+    /// [`Error::Transformer`] for an encoder without a table of word embeddings; [`Error::Argument`] for a table that
+    /// has not one row for each token, or is not finite.
+    pub(super) fn new(encoder: &Encoder) -> Result<Self> {
+        let parameters = encoder.parameters();
+        Self::of_tensor(parameters.var(parameters.id(WORD_EMBEDDINGS)?).as_tensor())
+    }
+
+    fn of_tensor(table: &Tensor) -> Result<Self> {
+        let Ok((_, columns)) = table.dims2() else {
+            return Err(Error::argument("embedding table", "one row for each token", format!("{:?}", table.dims())));
+        };
+        let table = if table.device().is_cpu() { table.clone() } else { table.to_device(&Device::Cpu)? };
+        let mut table = Self { table, digest: 0 };
+        let row_of_infinity = table.with_values(|values| {
+            values.par_chunks(columns.max(1)).position_first(|row| row.iter().any(|value| !value.is_finite()))
+        })?;
+        if let Some(row) = row_of_infinity {
+            return Err(Error::argument("embedding table", "finite numbers", format!("NaN or infinity in row {row}")));
+        }
+        table.digest = table.with_values(|values| digest(values, columns))?;
+        Ok(table)
+    }
+
+    /// The number of columns.
+    pub(super) fn columns(&self) -> usize {
+        self.table.dims().last().copied().unwrap_or_default()
+    }
+
+    /// The number of rows, one for each token.
+    pub(super) fn tokens(&self) -> usize {
+        self.table.dims().first().copied().unwrap_or_default()
+    }
+
+    /// A digest of all values, by which a table that was exchanged by mistake is detected.
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// Calls a function with the values, row after row.
+    pub(super) fn with_values<T>(&self, read: impl FnOnce(&[f32]) -> T) -> Result<T> {
+        let (storage, layout) = self.table.storage_and_layout();
+        let (Storage::Cpu(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
+            return Err(Error::argument("embedding table", "contiguous numbers", "others"));
+        };
+        Ok(read(&storage.as_slice::<f32>()?[start..end]))
+    }
+}
+
+/// Tables are equal if their values are.
+impl PartialEq for EmbeddingTable {
+    fn eq(&self, other: &Self) -> bool {
+        (self.table.dims(), self.digest) == (other.table.dims(), other.digest)
+    }
+}
+
+/// The mean embedding of a text, and the number of tokens that were added; for no tokens, `empty`. Tokens that the table
+/// lacks are left out.
+pub(super) fn mean(
+    values: &[f32],
+    columns: usize,
+    empty: &[f32],
+    tokens: impl Iterator<Item = u32>,
+) -> (Vec<f32>, usize) {
+    let (mut sum, mut count) = (vec![0.0_f32; columns], 0_usize);
+    for token in tokens {
+        let at = token as usize * columns;
+        if let Some(row) = values.get(at..at + columns) {
+            sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+            count += 1;
+        }
+    }
+    if count == 0 {
+        return (empty.to_vec(), 0);
+    }
+    sum.iter_mut().for_each(|sum| *sum /= count as f32);
+    (sum, count)
+}
+
+/// A digest of a table: FNV-1a of each row's bits, and of the rows' digests.
+fn digest(values: &[f32], columns: usize) -> u64 {
+    const START: u64 = 0xcbf2_9ce4_8422_2325;
+    let add = |digest: u64, value: u64| (digest ^ value).wrapping_mul(0x0000_0100_0000_01b3);
+    let of_row = |row: &[f32]| row.iter().fold(START, |digest, value| add(digest, u64::from(value.to_bits())));
+    let rows: Vec<u64> = values.par_chunks(columns.max(1)).map(of_row).collect();
+    rows.into_iter().fold(START, add)
+}

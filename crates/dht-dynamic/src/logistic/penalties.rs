@@ -1,0 +1,62 @@
+//! Selection of a penalty.
+
+use crate::error::{Error, Result};
+
+/// The penalty with the smallest loss among `penalties` in order, with its index, and what `evaluate` returned for it.
+///
+/// The search starts at the middle and continues to larger indices while the loss falls, or else to smaller ones. The
+/// loss has one minimum along the penalties, except for noise.
+///
+/// # Errors
+/// Errors of `evaluate`; [`Error::Argument`] for no penalties.
+pub(crate) fn best_penalty<T>(
+    penalties: usize,
+    mut evaluate: impl FnMut(usize) -> Result<(f64, T)>,
+) -> Result<(usize, T)> {
+    if penalties == 0 {
+        return Err(Error::argument("c", "at least one", 0));
+    }
+    let middle = penalties / 2;
+    let (mut at, mut best) = (middle, evaluate(middle)?);
+    for larger in middle + 1..penalties {
+        let next = evaluate(larger)?;
+        if !(next.0 < best.0) {
+            break;
+        }
+        (at, best) = (larger, next);
+    }
+    let below = if at == middle { middle } else { 0 };
+    for smaller in (0..below).rev() {
+        let next = evaluate(smaller)?;
+        // In a tie, the stronger penalty.
+        if !(next.0 <= best.0) {
+            break;
+        }
+        (at, best) = (smaller, next);
+    }
+    Ok((at, best.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_search_finds_the_minimum_of_every_valley() {
+        for penalties in 1..9 {
+            for lowest in 0..penalties {
+                let mut tried = Vec::new();
+                let loss = |at: usize| {
+                    tried.push(at);
+                    Ok((at.abs_diff(lowest) as f64, at))
+                };
+                assert_eq!(best_penalty(penalties, loss).unwrap(), (lowest, lowest));
+                tried.sort_unstable();
+                tried.dedup();
+                // From five on, no valley takes every penalty.
+                assert!(penalties < 5 || tried.len() < penalties, "{tried:?} of {penalties}");
+            }
+        }
+        assert!(best_penalty(0, |_| Ok((0.0, ()))).is_err());
+    }
+}

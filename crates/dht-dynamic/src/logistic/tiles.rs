@@ -1,0 +1,66 @@
+//! Products of dense matrices, a tile of the result at a time.
+
+/// The number of rows of a tile. Its sums and one row of its right factor fill 15 registers of four numbers.
+pub(super) const ROWS: usize = 6;
+/// The number of columns of a tile.
+pub(super) const LANES: usize = 8;
+
+/// The sums of one tile.
+pub(super) type Sums = [[f64; LANES]; ROWS];
+
+/// The right factor of a product, by panels of [`LANES`] columns; the last is padded with zeros.
+pub(super) struct Panels {
+    /// Each panel, row after row.
+    panels: Vec<Vec<[f64; LANES]>>,
+    columns: usize,
+}
+
+impl Panels {
+    /// Copies a matrix of this number of columns into panels.
+    pub(super) fn new(values: &[f64], columns: usize) -> Self {
+        let panel = |first: usize| {
+            let width = LANES.min(columns - first);
+            let row = |row: &[f64]| {
+                let mut lanes = [0.0; LANES];
+                lanes[..width].copy_from_slice(&row[first..first + width]);
+                lanes
+            };
+            values.chunks_exact(columns).map(row).collect()
+        };
+        Self { panels: (0..columns).step_by(LANES).map(panel).collect(), columns }
+    }
+
+    /// Sums of zero, one tile a panel.
+    pub(super) fn zeros(&self) -> Vec<Sums> {
+        vec![[[0.0; LANES]; ROWS]; self.panels.len()]
+    }
+
+    /// Copies sums without the padding. `out` has up to [`ROWS`] rows of all columns.
+    pub(super) fn write(&self, sums: &[Sums], out: &mut [f64]) {
+        for (row, out) in out.chunks_exact_mut(self.columns).enumerate() {
+            for (out, sums) in out.chunks_mut(LANES).zip(sums) {
+                out.copy_from_slice(&sums[row][..out.len()]);
+            }
+        }
+    }
+}
+
+/// Adds to the sums: sums\[i, c\] += Σₖ left\[k, i\] · right\[first + k, c\].
+pub(super) fn multiply(left: &[[f64; ROWS]], right: &Panels, first: usize, sums: &mut [Sums]) {
+    pulp::Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (panel, sums) in right.panels.iter().zip(sums) {
+                let mut tile = *sums;
+                for (left, right) in left.iter().zip(&panel[first..]) {
+                    for (sums, left) in tile.iter_mut().zip(left) {
+                        for (sum, right) in sums.iter_mut().zip(right) {
+                            *sum = left.mul_add(*right, *sum);
+                        }
+                    }
+                }
+                *sums = tile;
+            }
+        },
+    );
+}
