@@ -201,7 +201,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     dir.finish()
 }
 
-/// What a training works on.
+/// Inputs of a training.
 struct Run<'a> {
     start: &'a Start,
     texts: &'a TextSplits,

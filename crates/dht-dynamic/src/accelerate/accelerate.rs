@@ -49,7 +49,7 @@ pub fn accelerate<R: Rng + ?Sized>(
         .accelerated)
 }
 
-/// What an acceleration takes as it is.
+/// Parts of an acceleration that are given.
 #[derive(Clone, Copy)]
 pub(crate) struct Given<'a> {
     pub(crate) head: Head,

@@ -1,4 +1,4 @@
-//! What each rung scored and cost.
+//! Scores and costs of the rungs.
 
 use dht_transformer::train::Event;
 use serde::Serialize;
@@ -35,13 +35,13 @@ pub struct Measurement {
     pub loss: f64,
     /// FLOPs of the training so far, from the first rung on: forward and backward passes, convex fits and validation.
     pub flops: u64,
-    /// The same in passes of fine-tuning over the training rows, forward and backward.
+    /// These FLOPs in passes of fine-tuning over the training rows, forward and backward.
     pub cost: f64,
     /// Wall-clock seconds so far, without those of an earlier run that was stopped.
     pub seconds: f64,
 }
 
-/// What happens in a training in rungs.
+/// Event of a training in rungs.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LadderEvent<'a> {
