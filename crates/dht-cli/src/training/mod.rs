@@ -5,9 +5,13 @@ mod interruption;
 mod learning_rate;
 mod model_choice;
 mod run_dir;
+#[cfg(feature = "s3")]
+mod undo_on_signal;
 
 pub use directory::TrainingDir;
 pub use interruption::Interruption;
 pub use learning_rate::{LearningRate, find_learning_rate};
 pub use model_choice::{ModelChoice, Start, saved_directory};
 pub use run_dir::{Difference, RunDir};
+#[cfg(feature = "s3")]
+pub use undo_on_signal::UndoOnSignal;
