@@ -61,6 +61,15 @@ impl Folder {
     }
 }
 
+/// Removes the temporary files of a killed worker. The caller has the lock of the folder.
+fn remove_unfinished(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 impl Outputs for Folder {
     fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
@@ -74,6 +83,7 @@ impl Outputs for Folder {
                 opened => break opened?,
             }
         };
+        remove_unfinished(&own);
         if let Some(stored) = folder.description(DESCRIPTION, FORMAT)? {
             return Ok(stored);
         }
@@ -113,12 +123,7 @@ impl Outputs for Folder {
                 return Err(failed(io::Error::new(source.kind(), reason)));
             }
         }
-        // Of a worker that was killed.
-        for entry in std::fs::read_dir(&own).map_err(failed)?.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-                let _ = std::fs::remove_file(entry.path());
-            }
-        }
+        remove_unfinished(&own);
         file.set_len(0).and_then(|()| writeln!(file, "{}", worker())).map_err(failed)?;
         Ok(Some(Box::new(Lock { path, _file: file })))
     }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,13 @@ fn unfinished(folder: &Path) -> bool {
     })
 }
 
+/// Temporary files of answers.
+fn leftovers(out: &Path) -> Vec<PathBuf> {
+    let folders = (0..2).map(|part| out.join(format!(".dht/part-{part}.jsonl")));
+    let entries = folders.flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten());
+    entries.map(|entry| entry.path()).filter(|path| path.to_string_lossy().contains("/.partial-")).collect()
+}
+
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
@@ -113,8 +120,9 @@ fn a_pipe_gives_one_line_for_each_line_at_once_and_in_order() {
     let out = File::create(place.path().join("all.jsonl")).expect("a file");
     // Standard output by its name has the position of the shell's: what comes later follows.
     let script = "echo before; printf 'one\\ntwo\\n' | \"$0\" predict model --output /dev/stdout; echo after";
-    let shell = Command::new("sh").current_dir(place.path()).args(["-c", script, env!("CARGO_BIN_EXE_dht")]);
-    assert!({ shell }.stdout(out).status().expect("sh runs").success());
+    let mut shell = Command::new("sh");
+    shell.current_dir(place.path()).args(["-c", script, env!("CARGO_BIN_EXE_dht")]).stdout(out);
+    assert!(shell.status().expect("sh runs").success());
     let all = std::fs::read_to_string(place.path().join("all.jsonl")).expect("a file");
     let lines: Vec<&str> = all.lines().collect();
     assert_eq!((lines.len(), lines[0], lines[3]), (4, "before", "after"), "{all}");
@@ -138,7 +146,8 @@ fn workers_share_partitions_and_the_output_is_that_of_one_run() {
     let sum =
         |name: &str| summaries.iter().map(|summary| summary["own"][name].as_u64().expect("a number")).sum::<u64>();
     assert_eq!(sum("partitions"), 5);
-    let rows = |of: &str| summaries.iter().map(|summary| summary[of]["totals"]["rows"].as_u64().expect("rows"));
+    let rows =
+        |of: &'static str| summaries.iter().map(move |summary| summary[of]["totals"]["rows"].as_u64().expect("rows"));
     assert_eq!((rows("own").sum::<u64>(), rows("all").collect::<Vec<_>>()), (300, vec![300, 300]));
     for part in 0..5 {
         assert_eq!(files(&place.path().join(format!("out/.dht/part-{part}.jsonl"))), ["record.json"]);
@@ -166,8 +175,9 @@ fn the_partition_of_a_killed_worker_is_answered_again() {
     let expected = one_run(place.path());
     let (all, out) = (["--partitions", "in", "--output", "out/"], place.path().join("out"));
     for _ in 0..2 {
+        let before = leftovers(&out);
         let mut worker = spawn(place.path(), &all);
-        wait_until("a worker writes", || unfinished(&out));
+        wait_until("a worker writes", || leftovers(&out).iter().any(|file| !before.contains(file)));
         signal(&worker, "KILL");
         worker.wait().expect("an end");
     }
@@ -203,7 +213,7 @@ fn a_partition_that_changes_while_it_is_read_is_refused() {
     let place = partitioned(1, 20_000);
     let all = ["--partitions", "in", "--output", "out/"];
     let worker = spawn(place.path(), &all);
-    wait_until("a worker writes", || unfinished(&place.path().join("out")));
+    wait_until("a worker writes", || !leftovers(&place.path().join("out")).is_empty());
     let mut file = File::options().append(true).open(place.path().join("in/part-0.jsonl")).expect("a file");
     file.write_all(b"{\"text\": \"late\"}\n").expect("a line");
     let said = refused(&worker.wait_with_output().expect("an end"), 1);
