@@ -99,7 +99,7 @@ const CRATES: [Layers; 8] = [
             &["progress", "texts"],
             &["device"],
             &["exit_code", "training", "acceleration"],
-            &["results", "server"],
+            &["results", "server", "partitions"],
             &["commands"],
         ],
     ),

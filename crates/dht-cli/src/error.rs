@@ -140,6 +140,78 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// Partitions that would have one output.
+    #[error(
+        "{first} and {second} would both be answered in {output}: give them other names, or an output each",
+        first = first.display(), second = second.display(), output = output.display()
+    )]
+    OneOutput {
+        /// A partition.
+        first: PathBuf,
+        /// Another one.
+        second: PathBuf,
+        /// Their output.
+        output: PathBuf,
+    },
+    /// Output of a run with another model or other settings.
+    #[error(
+        "{path} has answers of another run ({differs}): choose another --output, or remove this one",
+        path = path.display()
+    )]
+    OtherRun {
+        /// The output.
+        path: PathBuf,
+        /// Setting that differs, with both values.
+        differs: String,
+    },
+    /// Partition whose content changed.
+    #[error("{path} changed while it was read ({problem}): its answers were not written", path = path.display())]
+    PartitionChanged {
+        /// The partition.
+        path: PathBuf,
+        /// Difference between both contents.
+        problem: String,
+    },
+    /// Partition that is not the one that was answered.
+    #[error(
+        "{path} changed after its answers were written: remove {output}, or choose another --output",
+        path = path.display(), output = output.display()
+    )]
+    AnsweredBefore {
+        /// The partition.
+        path: PathBuf,
+        /// Its output.
+        output: PathBuf,
+    },
+    /// Output that is not the one that a worker wrote.
+    #[error(
+        "{path} was not written by `dht predict --partitions`, or was changed: move it away, or choose another --output",
+        path = path.display()
+    )]
+    ForeignOutput {
+        /// The output.
+        path: PathBuf,
+    },
+    /// Claim that another worker took over.
+    #[error("{path}: another worker has taken over the claim", path = path.display())]
+    ClaimLost {
+        /// The output.
+        path: PathBuf,
+    },
+    /// Partitions that could not be answered; each error was printed.
+    #[error("{failed} of {all} partitions failed, for the reasons above")]
+    FailedPartitions {
+        /// Number of failures.
+        failed: usize,
+        /// Number of partitions.
+        all: usize,
+    },
+    /// Object store that this build does not support.
+    #[error("{url}: this build has no support of object stores; build with `--features s3`")]
+    StoreNotBuilt {
+        /// URL in the store.
+        url: String,
+    },
     /// File or directory that could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {
@@ -165,7 +237,10 @@ impl From<dht_dynamic::Error> for Error {
 impl Error {
     /// Returns whether a flag has a value that is not allowed here, like a value that cannot be parsed.
     pub(crate) fn is_of_arguments(&self) -> bool {
-        matches!(self, Self::Argument { .. } | Self::UnknownData { .. } | Self::DeviceNotBuilt { .. })
+        matches!(
+            self,
+            Self::Argument { .. } | Self::UnknownData { .. } | Self::DeviceNotBuilt { .. } | Self::StoreNotBuilt { .. }
+        )
     }
 
     /// Creates the error of a flag with a value that is not allowed.

@@ -6,6 +6,7 @@ mod commands;
 mod device;
 mod error;
 mod exit_code;
+mod partitions;
 mod progress;
 mod results;
 #[cfg(feature = "server")]

@@ -11,7 +11,7 @@ use crate::error::Result;
 /// Train and run text classifiers that use only as many layers as a text needs.
 ///
 /// Exit codes: 0 for success, 1 for an error, 2 for flags and values that are not allowed, 130 after Ctrl-C, 143 after
-/// SIGTERM.
+/// SIGTERM, 141 if the reader of predicted answers has closed standard output.
 ///
 /// Names on the Hugging Face hub require a build with the feature hub: cargo install --locked --features hub.
 #[derive(Debug, Parser)]

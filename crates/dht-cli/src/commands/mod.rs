@@ -6,6 +6,7 @@ mod evaluate;
 mod export;
 mod inspect;
 mod inspect_data;
+mod loaded;
 mod made;
 mod output;
 mod predict;

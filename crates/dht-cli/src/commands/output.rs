@@ -11,16 +11,7 @@ use crate::error::{Error, Result};
 /// [`Error::Io`] for all other failures.
 pub fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
-}
-
-/// Converts the I/O error of a failed write to standard output into an [`Error::Io`]. The program exits with code 0 if
-/// the reader has closed the pipe.
-///
-/// # Errors
-/// As [`print`].
-pub fn written(result: std::io::Result<()>) -> Result<()> {
-    match result {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(source) if source.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
         Err(source) => Err(Error::Io { path: PathBuf::from("standard output"), source }),
         Ok(()) => Ok(()),

@@ -1,24 +1,27 @@
 //! `dht predict`: reads a stream of texts and writes a stream of answers, in order and in bounded memory.
 
+mod partitions;
 mod rows;
 mod written;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use dht_dynamic::serving::{Answer, Engine, Origin, Query, TextModel};
 use dht_dynamic::transformer::data::{LabelKind, TextColumns, TextFormat, TextRow};
 use dht_dynamic::transformer::error::DataProblem;
-use dht_dynamic::transformer::storage::{writable_file, write_atomically};
+use dht_dynamic::transformer::storage::writable_file;
 use dht_dynamic::transformer::{Error as TransformerError, Precision};
 
+use super::loaded::{Loaded, load};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
+use crate::partitions::{Totals, url, write_file};
 use crate::progress::report;
 use crate::texts::{RowArguments, check_pair};
-use crate::training::saved_directory;
+use crate::training::{Interruption, saved_directory};
 use rows::{RowReader, Source};
 use written::{AnswerWriter, OutputFormat};
 
@@ -35,12 +38,13 @@ Examples:
   dht predict news asked.csv --output answers.csv
   zcat asked.jsonl.gz | dht predict news --input-format jsonl | jq .predicted.label
   echo 'Shares fell sharply' | dht predict news
+  dht predict news --partitions IN/*.jsonl --output OUT/
 
 Rows are written in their order: those of csv and tsv files with the columns predicted, probability, route and cost,
 all others as JSON lines with the member predicted. The cost is a share of the full model's FLOPs.")]
 pub struct PredictArguments {
-    /// Directory of the model, or hf:NAME for a model on the hub
-    #[arg(value_name = "DIR|hf:NAME")]
+    /// Directory of the model, hf:NAME for a model on the hub, or s3://BUCKET/KEY/
+    #[arg(value_name = "DIR|hf:NAME|s3:URL")]
     model: PathBuf,
     /// Files of texts: csv, tsv, jsonl or one text on each line, also .gz; - is standard input [default: standard
     /// input]
@@ -48,8 +52,21 @@ pub struct PredictArguments {
     /// Read the texts in this format [default: by the file's name; lines for standard input]
     #[arg(long, value_enum)]
     input_format: Option<Format>,
-    /// Write the answers to this file, whole or not at all [default: standard output, as they come]
-    #[arg(long, value_name = "FILE", value_parser = output_file)]
+    /// Answer each of these files in a file of its own, next to other workers with the same list.
+    ///
+    /// The paths are files, directories of files, or s3:// URLs (in a build with the feature s3). Several processes, on
+    /// several machines, may run the same command: each partition is answered by one of them, finished partitions are
+    /// skipped, and the partition of a process that died is answered again. Each process waits until all partitions
+    /// are answered, and then prints the totals as JSON.
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "files", requires = "output")]
+    partitions: Vec<PathBuf>,
+    /// Take over a partition in an object store if its worker did not renew its claim for this time
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "partitions",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    claim_seconds: u64,
+    /// Write the answers to this file, whole or not at all; with --partitions, to files in this directory [default:
+    /// standard output, as they come]
+    #[arg(long, value_name = "FILE|DIR", value_parser = output_path)]
     output: Option<PathBuf>,
     /// Write the answers in this format [default: that of the texts; jsonl for lines]
     #[arg(long, value_enum)]
@@ -107,10 +124,15 @@ impl From<Format> for TextFormat {
     }
 }
 
-/// Parses the name of an output file, in which work can be stored.
-fn output_file(name: &str) -> std::result::Result<PathBuf, String> {
+/// Names of standard output. Opened by one of these names, a file has a position of its own there, and what other
+/// programs write after it overwrites the answers.
+const STANDARD: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
+/// Parses the path of an output file, in which work can be stored, or of an output directory.
+fn output_path(name: &str) -> std::result::Result<PathBuf, String> {
     match name {
-        "-" => Ok(name.into()),
+        _ if STANDARD.contains(&name) => Ok("-".into()),
+        _ if is_directory(Path::new(name)) => Ok(name.into()),
         "csv" | "tsv" | "jsonl" => {
             Err(format!("it is a format: say `--output-format {name}`, and `--output` for a file"))
         }
@@ -118,21 +140,22 @@ fn output_file(name: &str) -> std::result::Result<PathBuf, String> {
     }
 }
 
-/// Totals of the answered texts.
-#[derive(Debug, Default)]
-struct Totals {
-    rows: u64,
-    cut: u64,
-    /// Number of rows without a text, and the line of the first one.
-    without_text: u64,
-    first_without: u64,
-    flops: u128,
-    full_flops: u128,
+/// Returns whether a path can only be that of a directory.
+fn is_directory(path: &Path) -> bool {
+    url(path).is_some() || path.is_dir() || path.to_string_lossy().ends_with(std::path::MAIN_SEPARATOR)
 }
 
 /// Classifies all texts and writes the answers.
 pub fn predict(arguments: &PredictArguments) -> Result<()> {
-    let model = TextModel::load(saved_directory(&arguments.model)?, &arguments.device.open_in(arguments.precision)?)?;
+    let output = arguments.output.as_deref().unwrap_or(Path::new("-"));
+    if arguments.partitions.is_empty() && is_directory(output) {
+        return Err(Error::argument("output", "a file, without --partitions", output.display()));
+    }
+    let interruption =
+        if arguments.partitions.is_empty() { "no answers are stored" } else { "finished partitions stay" };
+    Interruption::watch(move || interruption.into());
+    let device = arguments.device.open_in(arguments.precision)?;
+    let Loaded { model, sha256 } = load(&saved_directory(&arguments.model)?, &device)?;
     check_pair(arguments.rows.pair, model.origin.as_ref())?;
     let speed = arguments.speed_of(&model)?;
     let origin = model.origin.clone();
@@ -144,44 +167,39 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     };
     let kind = origin.as_ref().and_then(|origin| Some(origin.columns.as_ref()?.kind));
     let separator = if let Some(LabelKind::Several { separator }) = kind { separator } else { ',' };
-    let (start, mut totals) = (Instant::now(), Totals::default());
-    let mut write = |out: &mut dyn Write| {
-        let mut out = AnswerWriter::new(out, arguments.output_format, &arguments.prefix, separator);
-        arguments.answer_all(&engine, origin.as_ref(), &mut out, &mut totals)
-    };
-    match arguments.output.as_ref().filter(|path| path.as_os_str() != "-") {
-        None => write(&mut std::io::BufWriter::new(std::io::stdout().lock()))?,
-        Some(path) => {
-            let mut failed = None;
-            let written = write_atomically(path, |file| {
-                write(file).map_err(|error| {
-                    let message = error.to_string();
-                    failed = Some(error);
-                    std::io::Error::other(message)
-                })
-            });
-            failed.map_or(Ok(()), Err)?;
-            written?;
-        }
+    let predictor = Predictor { arguments, engine, origin, separator };
+    if !arguments.partitions.is_empty() {
+        return predictor.answer_partitions(output, sha256, &device);
     }
+    let start = Instant::now();
+    let write = |out: &mut dyn Write| predictor.answer_files(out, output);
+    let totals = if output == Path::new("-") {
+        write(&mut std::io::BufWriter::new(std::io::stdout().lock()))?
+    } else {
+        write_file(output, write)?
+    };
     if totals.without_text > 0 {
         let (count, all, line) = (totals.without_text, totals.rows, totals.first_without);
         report(&format!("{count} of {all} rows have no text, the first in line {line}: their answers mean nothing"));
     }
     if arguments.summary {
-        let seconds = start.elapsed().as_secs_f64();
-        report(&format!(
-            "{} texts in {seconds:.1} s, {:.0} a second; {:.3} of the full model's FLOPs",
-            totals.rows,
-            totals.rows as f64 / seconds.max(1e-9),
-            totals.flops as f64 / totals.full_flops.max(1) as f64
-        ));
-        if totals.cut > 0 {
-            let most = engine.max_length();
-            report(&format!("{} of {} texts are longer than {most} tokens and cut", totals.cut, totals.rows));
-        }
+        summarise(&totals, start.elapsed(), predictor.engine.max_length());
     }
     Ok(())
+}
+
+/// Prints a summary to standard error.
+fn summarise(totals: &Totals, time: Duration, most: usize) {
+    let seconds = time.as_secs_f64();
+    report(&format!(
+        "{} texts in {seconds:.1} s, {:.0} a second; {:.3} of the full model's FLOPs",
+        totals.rows,
+        totals.rows as f64 / seconds.max(1e-9),
+        totals.flops as f64 / totals.full_flops.max(1) as f64
+    ));
+    if totals.cut > 0 {
+        report(&format!("{} of {} texts are longer than {most} tokens and cut", totals.cut, totals.rows));
+    }
 }
 
 fn answer(engine: &Engine, rows: &[TextRow], out: &mut AnswerWriter<impl Write>, totals: &mut Totals) -> Result<()> {
@@ -230,38 +248,63 @@ pub(super) fn speed_within(model: &TextModel, budget: f64) -> Result<f64> {
     Ok(point.speed)
 }
 
-impl PredictArguments {
-    /// Answers the texts of all inputs.
-    fn answer_all(
+/// Model with the settings of a run.
+struct Predictor<'a> {
+    arguments: &'a PredictArguments,
+    engine: Engine,
+    origin: Option<Origin>,
+    /// Separator between several labels in a cell.
+    separator: char,
+}
+
+impl Predictor<'_> {
+    /// Answers the texts of all files in one output.
+    fn answer_files(&self, out: &mut dyn Write, path: &Path) -> Result<Totals> {
+        let files = &self.arguments.files;
+        let inputs = if files.is_empty() { vec![PathBuf::from("-")] } else { files.clone() };
+        let (mut out, mut totals) = (self.writer(out, path), Totals::default());
+        for path in &inputs {
+            self.answer_source(Source::open(path, self.input_format())?, path, &mut out, &mut totals)?;
+        }
+        Ok(totals)
+    }
+
+    fn writer<W: Write>(&self, out: W, path: &Path) -> AnswerWriter<W> {
+        AnswerWriter::new(out, path, self.arguments.output_format, &self.arguments.prefix, self.separator)
+    }
+
+    fn input_format(&self) -> Option<TextFormat> {
+        self.arguments.input_format.map(TextFormat::from)
+    }
+
+    /// Answers the texts of an input.
+    fn answer_source(
         &self,
-        engine: &Engine,
-        origin: Option<&Origin>,
+        source: Source,
+        path: &Path,
         out: &mut AnswerWriter<impl Write>,
         totals: &mut Totals,
     ) -> Result<()> {
-        let inputs = if self.files.is_empty() { vec![PathBuf::from("-")] } else { self.files.clone() };
-        for path in &inputs {
-            let source = Source::open(path, self.input_format.map(TextFormat::from))?;
-            let columns = self.columns(&source, origin);
-            let expected = columns.expected;
-            let hint = |error| if expected { of_other_columns(error) } else { error };
-            let reader = RowReader::start(source, columns).map_err(hint)?;
-            reader.note().filter(|_| expected).iter().for_each(|note| report(note));
-            out.begin(path, reader.format(), reader.names())?;
-            // What was read before an error is answered.
-            let failed = loop {
-                let (rows, end) = reader.rows(ROWS, BYTES, WAIT);
-                answer(engine, &rows, out, totals)?;
-                out.flush()?;
-                if let Some(end) = end {
-                    break end;
-                }
-            };
-            failed.map_err(hint)?;
-        }
-        Ok(())
+        let columns = self.arguments.columns(&source, self.origin.as_ref());
+        let expected = columns.expected;
+        let hint = |error| if expected { of_other_columns(error) } else { error };
+        let reader = RowReader::start(source, columns).map_err(hint)?;
+        reader.note().filter(|_| expected).iter().for_each(|note| report(note));
+        out.begin(path, reader.format(), reader.names())?;
+        // What was read before an error is answered.
+        let failed = loop {
+            let (rows, end) = reader.rows(ROWS, BYTES, WAIT);
+            answer(&self.engine, &rows, out, totals)?;
+            out.flush()?;
+            if let Some(end) = end {
+                break end;
+            }
+        };
+        failed.map_err(hint)
     }
+}
 
+impl PredictArguments {
     fn speed_of(&self, model: &TextModel) -> Result<Option<f64>> {
         check_speed(self.speed)?;
         self.budget.map_or(Ok(self.speed), |budget| speed_within(model, budget).map(Some))

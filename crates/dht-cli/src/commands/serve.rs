@@ -1,15 +1,14 @@
 //! `dht serve`.
 
-use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use dht_dynamic::serving::{Engine, ServiceSettings, TextModel};
+use dht_dynamic::serving::{Engine, ServiceSettings};
 use dht_dynamic::transformer::Precision;
-use sha2::{Digest, Sha256};
 
+use super::loaded::{Loaded, load};
 use super::predict::{check_speed, speed_within};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
@@ -26,14 +25,14 @@ const EXAMPLES: &str = "Examples:
   curl localhost:8080/predict -H 'Content-Type: application/json' -d '{\"inputs\": \"The food was fine.\"}'
 
 The page at http://localhost:8080/ classifies typed texts. On SIGTERM and Ctrl-C the server answers the accepted
-requests and stops. On SIGHUP it reloads the model.";
+requests and stops, behind a load balancer after --drain-seconds. On SIGHUP it reloads the model.";
 
 /// Arguments of `dht serve`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ServeArguments {
-    /// Directory of the model, or hf:NAME for a model on the hub
-    #[arg(value_name = "DIR|hf:NAME")]
+    /// Directory of the model, hf:NAME for a model on the hub, or s3://BUCKET/KEY/
+    #[arg(value_name = "DIR|hf:NAME|s3:URL")]
     pub model: PathBuf,
     /// Listen on this port; 0 selects a free port, which is printed
     #[arg(long, default_value_t = 8080)]
@@ -100,6 +99,9 @@ pub struct ServeArguments {
     /// Close a connection after this number of milliseconds without a request
     #[arg(long, default_value_t = 60_000)]
     pub idle_timeout_ms: u64,
+    /// Go on answering for this number of seconds after SIGTERM, while /health answers 503; a second signal ends this
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub drain_seconds: u64,
     /// Log only failures of the server, such as a failed reload
     #[arg(long, short)]
     pub quiet: bool,
@@ -117,13 +119,8 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
     check_speed(arguments.speed)?;
     let (path, speed, budget) = (saved_directory(&arguments.model)?, arguments.speed, arguments.budget);
     let (precision, device) = (arguments.precision, arguments.device.open_in(arguments.precision)?);
-    let load = move || {
-        let sha256 = description_sha256(&path)?;
-        let model = TextModel::load(&path, &device)?;
-        if description_sha256(&path)? != sha256 {
-            let changed = std::io::Error::other("it was replaced while it was being loaded: load it again");
-            return Err(Error::Io { path: path.clone(), source: changed });
-        }
+    let load_model = move || {
+        let Loaded { model, sha256 } = load(&path, &device)?;
         let speed = budget.map_or(Ok(speed), |budget| speed_within(&model, budget).map(Some))?;
         let engine = Engine::from_model(model).with_precision(precision);
         let engine = match speed {
@@ -132,21 +129,10 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
         };
         Ok::<_, Error>(LoadedModel { engine, sha256 })
     };
-    let mut server = Server::start_with(load, arguments.settings()?, true)?;
+    let mut server = Server::start_with(load_model, arguments.settings()?, true)?;
     report(&format!("http://{} answers", server.address()));
     server.wait();
     Ok(())
-}
-
-/// SHA-256 of a model's `dht.json`, which has the checksums of its other files. `None` if the file is missing; loading
-/// the model reports this.
-fn description_sha256(model: &Path) -> Result<Option<String>> {
-    let path = model.join("dht.json");
-    match std::fs::read(&path) {
-        Ok(bytes) => Ok(Some(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Io { path, source }),
-    }
 }
 
 impl ServeArguments {
@@ -161,6 +147,7 @@ impl ServeArguments {
             reading: Duration::from_millis(self.read_timeout_ms),
             writing: Duration::from_millis(self.write_timeout_ms),
             idle: Duration::from_millis(self.idle_timeout_ms),
+            drain: Duration::from_secs(self.drain_seconds),
             ..Limits::default()
         };
         let service = ServiceSettings {

@@ -1,7 +1,7 @@
 //! State that all requests share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -61,6 +61,8 @@ pub(super) struct App {
     pub(super) load: Loader,
     pub(super) log: Log,
     pub(super) started: Instant,
+    /// True once a load balancer is to send no more requests.
+    pub(super) draining: AtomicBool,
     /// True once the server is to stop.
     pub(super) stopping: watch::Receiver<bool>,
     /// Number of further requests that may be processed.
@@ -94,6 +96,7 @@ impl App {
             load,
             log: Log::start(!settings.log),
             started: Instant::now(),
+            draining: AtomicBool::new(false),
             stopping,
             requests: Arc::new(Semaphore::new(settings.limits.requests)),
             // A body of the largest size fits when there is no other.
@@ -116,6 +119,11 @@ impl App {
         let given: [u8; 32] = Sha256::digest(given.as_bytes()).into();
         std::hint::black_box(own.iter().zip(given).fold(0, |differences, (own, given)| differences | (own ^ given)))
             == 0
+    }
+
+    /// Returns whether the server is about to stop.
+    pub(super) fn is_ending(&self) -> bool {
+        self.draining.load(Ordering::Relaxed) || *self.stopping.borrow()
     }
 
     /// Admits a request, until the permit is dropped.

@@ -37,7 +37,7 @@ pub(super) async fn openapi() -> Response {
 
 /// `/health`, with any method: reports whether requests are accepted.
 pub(super) async fn health(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
-    if *app.stopping.borrow() {
+    if app.is_ending() {
         return Err(Refusal::stopping());
     }
     Ok(Json(json!({ "status": "ok" })))

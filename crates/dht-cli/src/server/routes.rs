@@ -133,7 +133,7 @@ async fn logged(State(app): State<Arc<App>>, request: Request, next: Next) -> Re
     headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    if *app.stopping.borrow() {
+    if app.is_ending() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let status = response.status().as_u16();

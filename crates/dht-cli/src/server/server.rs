@@ -141,7 +141,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Stops on SIGTERM and SIGINT, and reloads on SIGHUP.
+/// Drains and stops on SIGTERM and SIGINT, and reloads on SIGHUP.
 #[cfg(unix)]
 async fn obey(app: Arc<App>, stop: watch::Sender<bool>) {
     use tokio::signal::unix::{SignalKind, signal};
@@ -168,6 +168,16 @@ async fn obey(app: Arc<App>, stop: watch::Sender<bool>) {
         }
     }
     reloads.abort();
+    let drain = app.settings.limits.drain;
+    if !drain.is_zero() {
+        app.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+        app.log.event("draining", json!({ "seconds": drain.as_secs() }));
+        tokio::select! {
+            () = tokio::time::sleep(drain) => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }
     app.log.event("stopping", json!({}));
     let _ = stop.send(true);
 }

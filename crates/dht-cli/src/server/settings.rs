@@ -54,6 +54,8 @@ pub struct Limits {
     pub writing: Duration,
     /// Time limit of a connection without a request.
     pub idle: Duration,
+    /// Time for which requests are still accepted after a signal to stop, while `/health` answers 503.
+    pub drain: Duration,
     /// Time limit for accepted requests after the server was asked to stop.
     pub grace: Duration,
 }
@@ -116,6 +118,7 @@ impl Default for Limits {
             reading: Duration::from_secs(10),
             writing: Duration::from_secs(10),
             idle: Duration::from_secs(60),
+            drain: Duration::ZERO,
             grace: Duration::from_secs(30),
         }
     }

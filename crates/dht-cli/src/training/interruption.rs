@@ -1,7 +1,9 @@
-//! Handling of SIGINT and SIGTERM in a training.
+//! Handling of SIGINT and SIGTERM.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use dht_dynamic::transformer::storage::abandon_unfinished_files;
 
 use crate::progress::report;
 
@@ -9,7 +11,7 @@ use crate::progress::report;
 #[cfg(not(unix))]
 const INTERRUPT: i32 = 2;
 
-/// Handler of SIGINT and SIGTERM. While a training loop runs, the first signal asks it to save its state. At other
+/// Handler of SIGINT and SIGTERM. Before the process ends, temporary files are removed and steps are undone. While a training loop runs, the first signal asks it to save its state. At other
 /// times, a signal ends the process with exit code 128 + signal number, as does every further signal.
 #[derive(Clone)]
 pub struct Interruption(Arc<State>);
@@ -72,6 +74,9 @@ impl Interruption {
     }
 
     fn exit(&self, signal: i32) -> ! {
+        abandon_unfinished_files();
+        #[cfg(feature = "s3")]
+        super::undo_on_signal::undo_all();
         report(&format!("\nstopped by {}: {}", name(signal), (self.0.message)()));
         std::process::exit(128 + signal)
     }

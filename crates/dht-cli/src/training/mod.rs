@@ -6,6 +6,8 @@ mod learning_rate;
 mod model_choice;
 mod run_dir;
 mod rungs;
+#[cfg(feature = "s3")]
+mod undo_on_signal;
 
 pub use directory::TrainingDir;
 pub use interruption::Interruption;
@@ -13,3 +15,5 @@ pub use learning_rate::{LearningRate, find_learning_rate};
 pub use model_choice::{ModelChoice, Start, saved_directory};
 pub use run_dir::{Difference, RunDir};
 pub use rungs::RungArguments;
+#[cfg(feature = "s3")]
+pub use undo_on_signal::UndoOnSignal;

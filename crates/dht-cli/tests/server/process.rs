@@ -255,3 +255,33 @@ fn what_cannot_be_served_ends_with_a_reason() {
         assert!(!output.status.success() && said.contains(reason), "{arguments:?}: {said}");
     }
 }
+
+#[test]
+fn a_draining_server_is_unhealthy_and_still_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("reviews");
+    save(&model);
+    let ask = |address| post(address, "/predict", json!({ "inputs": texts(1, 3)[0] })).status;
+    let drain = |seconds| start(&[model.to_str().unwrap(), "--drain-seconds", seconds]);
+    let (mut child, address, mut lines) = drain("3");
+    assert_eq!((get(address, "/health").status, ask(address)), (200, 200));
+    let asked = std::time::Instant::now();
+    signal(&child, "TERM");
+    while get(address, "/health").status != 503 {
+        assert!(asked.elapsed().as_secs_f64() < 3.0, "it must be unhealthy before it stops");
+    }
+    assert_eq!((ask(address), get(address, "/info").status), (200, 200));
+    assert!(child.wait().unwrap().success() && asked.elapsed().as_secs_f64() >= 3.0);
+    let mut rest = String::new();
+    lines.read_to_string(&mut rest).unwrap();
+    let place = |event: &str| rest.find(&format!("\"event\":\"{event}\"")).unwrap_or_else(|| panic!("{event}: {rest}"));
+    assert!(place("draining") < place("stopping") && place("stopping") < place("stopped"), "{rest}");
+
+    // A second signal ends the drain.
+    let (mut child, address, _lines) = drain("3600");
+    assert_eq!(get(address, "/health").status, 200);
+    signal(&child, "TERM");
+    while get(address, "/health").status != 503 {}
+    signal(&child, "INT");
+    assert!(child.wait().unwrap().success());
+}

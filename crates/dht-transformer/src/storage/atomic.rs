@@ -1,8 +1,12 @@
 //! Atomic writes of files and directories.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
 
@@ -50,7 +54,7 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     // For a missing folder, its own error is clearer than that of a temporary file's name.
     std::fs::metadata(folder).map_err(failed)?;
-    let mut file = builder.tempfile_in(folder).map_err(failed)?;
+    let (_listed, mut file) = Listed::create(|| builder.tempfile_in(folder)).map_err(failed)?;
     let mut buffered = BufWriter::new(file.as_file_mut());
     write(&mut buffered).map_err(failed)?;
     buffered.flush().map_err(failed)?;
@@ -59,8 +63,47 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
         file.as_file().set_permissions(permissions).map_err(failed)?;
     }
     file.as_file().sync_all().map_err(failed)?;
+    // Either the rename or the removal by a signal comes first.
+    let held = unfinished();
     file.persist(&linked).map_err(|error| failed(error.error))?;
+    drop(held);
     synchronise_folder(folder).map_err(failed)
+}
+
+/// Temporary files that this process is writing.
+static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Entry of a temporary file in [`UNFINISHED`], until it is dropped.
+struct Listed(PathBuf);
+
+impl Listed {
+    fn create(create: impl FnOnce() -> io::Result<NamedTempFile>) -> io::Result<(Self, NamedTempFile)> {
+        let mut unfinished = unfinished();
+        let file = create()?;
+        unfinished.insert(file.path().into());
+        let own = Self(file.path().into());
+        Ok((own, file))
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        unfinished().remove(&self.0);
+    }
+}
+
+/// Removes the temporary files of all [atomic writes](write_atomically) in progress. Their threads then wait forever:
+/// call this function only when the process is about to end, such as after a signal.
+pub fn abandon_unfinished_files() {
+    let unfinished = unfinished();
+    for path in unfinished.iter() {
+        let _ = std::fs::remove_file(path);
+    }
+    std::mem::forget(unfinished);
 }
 
 /// Checks that a file can be written, before hours of work whose result it will hold. Its directory must exist and be

@@ -7,7 +7,7 @@ mod named_tensors;
 mod parts;
 
 pub(crate) use atomic::{GIT_LFS, folder_of, refuse_foreign, synchronise_folder};
-pub use atomic::{writable_file, write_atomically, write_directory_atomically};
+pub use atomic::{abandon_unfinished_files, writable_file, write_atomically, write_directory_atomically};
 pub use digest::file_sha256;
 pub(crate) use digest::{Hashing, hexadecimal};
 pub use hub::{HubDataset, HubFile, model_directory, whole_directory};

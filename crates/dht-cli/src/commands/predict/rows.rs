@@ -20,6 +20,8 @@ pub struct Source {
     compressed: bool,
     /// True if no flag sets the format and each line is read as a text.
     is_guess: bool,
+    /// True if rows can be read ahead: the input is a file, not a pipe that waits for answers.
+    look_ahead: bool,
 }
 
 impl Source {
@@ -28,11 +30,18 @@ impl Source {
         if path == Path::new("-") {
             let (is_guess, format) = (format.is_none(), format.unwrap_or(TextFormat::Lines));
             let input = Box::new(std::io::stdin());
-            return Ok(Self { path: "standard input".into(), input, format, compressed: false, is_guess });
+            let path = "standard input".into();
+            return Ok(Self { path, input, format, compressed: false, is_guess, look_ahead: false });
         }
+        let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
+        let look_ahead = path.metadata().is_ok_and(|facts| facts.is_file());
+        Ok(Self { look_ahead, ..Self::of_file(path, Box::new(file), format)? })
+    }
+
+    /// Source of the content of a file or an object with this path.
+    pub fn of_file(path: &Path, input: Box<dyn Read + Send>, format: Option<TextFormat>) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (found, compressed) = TextFormat::of_name(&name);
-        let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
         // A table under another name would be answered line by line, header and all.
         let stem = name.strip_suffix(".gz").unwrap_or(&name);
         let lines = stem.rsplit_once('.').is_none_or(|(_, ending)| ["txt", "text"].contains(&&*ending.to_lowercase()));
@@ -41,7 +50,7 @@ impl Source {
             return Err(Error::argument("input-format", expected, format!("not set for {}", path.display())));
         }
         let (is_guess, format) = (format.is_none() && found == TextFormat::Lines, format.unwrap_or(found));
-        Ok(Self { path: path.into(), input: Box::new(file), format, compressed, is_guess })
+        Ok(Self { path: path.into(), input, format, compressed, is_guess, look_ahead: true })
     }
 
     /// Format of the texts.
@@ -49,9 +58,9 @@ impl Source {
         self.format
     }
 
-    /// Returns whether rows can be read ahead: the input is a file, not a pipe that waits for answers.
+    /// Returns whether rows can be read ahead.
     pub fn is_file(&self) -> bool {
-        self.path.metadata().is_ok_and(|facts| facts.is_file())
+        self.look_ahead
     }
 }
 
@@ -172,7 +181,7 @@ fn read(
     found: &SyncSender<Result<Found>>,
     rows: &SyncSender<Result<Option<TextRow>>>,
 ) {
-    let Source { path, input, format, compressed, is_guess } = source;
+    let Source { path, input, format, compressed, is_guess, .. } = source;
     let name = path.display().to_string();
     let mut stream = match TextStream::new(path, input, format, compressed, columns) {
         Ok(stream) => stream,

@@ -1,7 +1,7 @@
 //! Answers as rows of csv and tsv, or as JSON lines.
 
-use std::io::Write;
-use std::path::Path;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use dht_dynamic::serving::Answer;
@@ -9,11 +9,13 @@ use dht_dynamic::transformer::Task;
 use dht_dynamic::transformer::data::{Given, Member, TextFormat, TextRow};
 use serde_json::Value;
 
-use crate::commands::output::written;
 use crate::error::{Error, Result};
 
 /// Names of the added columns.
 const ADDED: [&str; 4] = ["predicted", "probability", "route", "cost"];
+
+/// Exit code after the reader of standard output has closed it: 128 + SIGPIPE.
+const CLOSED: i32 = 141;
 
 /// Format of the answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -24,6 +26,26 @@ pub enum OutputFormat {
     Tsv,
     /// One JSON object on each line
     Jsonl,
+}
+
+impl OutputFormat {
+    /// Format of the answers to texts of a format, by default.
+    pub fn of_texts(texts: TextFormat) -> Self {
+        match texts {
+            TextFormat::Csv => Self::Csv,
+            TextFormat::Tsv => Self::Tsv,
+            TextFormat::JsonLines | TextFormat::Lines => Self::Jsonl,
+        }
+    }
+
+    /// Ending of a file's name.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
+            Self::Jsonl => "jsonl",
+        }
+    }
 }
 
 /// Predicted class, labels that apply, or value, as a cell.
@@ -46,6 +68,8 @@ fn probability(answer: &Answer) -> String {
 /// Writes rows as they were given, each with its answer.
 pub struct AnswerWriter<W: Write> {
     out: W,
+    /// Path of the output, for errors; `-` is standard output.
+    path: PathBuf,
     asked: Option<OutputFormat>,
     /// Names of the added columns.
     added: [String; 4],
@@ -59,12 +83,13 @@ pub struct AnswerWriter<W: Write> {
 }
 
 impl<W: Write> AnswerWriter<W> {
-    /// Writes in the format `asked`, by default in the format of the texts. The names of the added columns begin with
-    /// `prefix`; `separator` is between several labels in a cell.
-    pub fn new(out: W, asked: Option<OutputFormat>, prefix: &str, separator: char) -> Self {
+    /// Writes to `out`, which is the file `path`, in the format `asked`, by default in the format of the texts. The
+    /// names of the added columns begin with `prefix`; `separator` is between several labels in a cell.
+    pub fn new(out: W, path: &Path, asked: Option<OutputFormat>, prefix: &str, separator: char) -> Self {
         let added = ADDED.map(|name| format!("{prefix}{name}"));
         let format = OutputFormat::Jsonl;
-        Self { out, asked, added, format, names: Vec::new(), begun: false, of_objects: false, separator }
+        let path = path.into();
+        Self { out, path, asked, added, format, names: Vec::new(), begun: false, of_objects: false, separator }
     }
 
     /// Begins the rows of an input.
@@ -73,11 +98,7 @@ impl<W: Write> AnswerWriter<W> {
     /// [`Error::OtherTable`] if the answers cannot be in one output with those of earlier inputs;
     /// [`Error::AnswerColumn`] for a column with the name of an added column.
     pub fn begin(&mut self, path: &Path, input: TextFormat, names: &[String]) -> Result<()> {
-        let format = self.asked.unwrap_or(match input {
-            TextFormat::Csv => OutputFormat::Csv,
-            TextFormat::Tsv => OutputFormat::Tsv,
-            TextFormat::JsonLines | TextFormat::Lines => OutputFormat::Jsonl,
-        });
+        let format = self.asked.unwrap_or_else(|| OutputFormat::of_texts(input));
         let objects_again = self.of_objects && input == TextFormat::JsonLines;
         let others = format != OutputFormat::Jsonl && names != self.names && !objects_again;
         if self.begun && (format != self.format || others) {
@@ -171,7 +192,7 @@ impl<W: Write> AnswerWriter<W> {
             serde_json::to_string(answer).map_err(|error| Error::Io { path: "-".into(), source: error.into() })?;
         member(&self.added[0], &json);
         line.push_str("}\n");
-        written(self.out.write_all(line.as_bytes()))
+        self.write(&line)
     }
 
     fn cells(&mut self, cells: &[&str], line: u64) -> Result<()> {
@@ -180,7 +201,24 @@ impl<W: Write> AnswerWriter<W> {
             return Err(Error::CellOfTsv { line });
         }
         let cells: Vec<String> = cells.iter().map(|cell| if tsv { (*cell).to_owned() } else { quoted(cell) }).collect();
-        written(writeln!(self.out, "{}", cells.join(separator)))
+        self.write(&(cells.join(separator) + "\n"))
+    }
+
+    fn write(&mut self, line: &str) -> Result<()> {
+        let written = self.out.write_all(line.as_bytes());
+        self.checked(written)
+    }
+
+    /// Converts the error of a write. The program ends as by SIGPIPE if the reader of standard output is gone: answers
+    /// are missing, and nobody is left to read why.
+    fn checked(&self, written: std::io::Result<()>) -> Result<()> {
+        let is_standard = self.path == Path::new("-");
+        written.map_err(|source| {
+            if is_standard && source.kind() == ErrorKind::BrokenPipe {
+                std::process::exit(CLOSED);
+            }
+            Error::Io { path: if is_standard { "standard output".into() } else { self.path.clone() }, source }
+        })
     }
 
     /// Flushes the output.
@@ -188,7 +226,8 @@ impl<W: Write> AnswerWriter<W> {
     /// # Errors
     /// [`Error::Io`].
     pub fn flush(&mut self) -> Result<()> {
-        written(self.out.flush())
+        let flushed = self.out.flush();
+        self.checked(flushed)
     }
 }
 

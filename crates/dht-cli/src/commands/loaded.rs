@@ -1,0 +1,51 @@
+//! Models as commands load them, with the identity of their files.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use candle_core::Device;
+use dht_dynamic::serving::TextModel;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::partitions::{download, url};
+
+/// Loaded model.
+pub struct Loaded {
+    /// The model.
+    pub model: TextModel,
+    /// SHA-256 of its `dht.json`, which has the checksums of its other files.
+    pub sha256: Option<String>,
+}
+
+/// Loads the model of a directory, or of an `s3://` URL.
+///
+/// # Errors
+/// Errors of the files and of the store; [`Error::Io`] if the directory was replaced meanwhile.
+pub fn load(path: &Path, device: &Device) -> Result<Loaded> {
+    if let Some(url) = url(path) {
+        let folder = download(url)?;
+        return load_directory((*folder).as_ref(), device);
+    }
+    load_directory(path, device)
+}
+
+fn load_directory(path: &Path, device: &Device) -> Result<Loaded> {
+    let sha256 = description_sha256(path)?;
+    let model = TextModel::load(path, device)?;
+    if description_sha256(path)? != sha256 {
+        let changed = std::io::Error::other("it was replaced while it was being loaded: load it again");
+        return Err(Error::Io { path: path.into(), source: changed });
+    }
+    Ok(Loaded { model, sha256 })
+}
+
+/// SHA-256 of a model's `dht.json`. `None` if the file is missing; loading the model reports this.
+fn description_sha256(model: &Path) -> Result<Option<String>> {
+    let path = model.join("dht.json");
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(Some(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { path, source }),
+    }
+}

@@ -1,0 +1,237 @@
+//! Worker of `dht predict --partitions`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use candle_core::Device;
+use dht_dynamic::transformer::data::TextFormat;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::rows::Source;
+use super::written::OutputFormat;
+use super::{PredictArguments, Predictor, summarise};
+use crate::commands::output::print;
+use crate::error::{Error, Result};
+use crate::partitions::{Claim, Hashing, Input, Outputs, Record, Totals, inputs, outputs, worker};
+use crate::progress::report;
+use crate::training::Difference;
+
+/// Pause between two looks at the partitions of other workers.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Time between two lines on what a worker waits for.
+const NOTE_EVERY: Duration = Duration::from_secs(60);
+
+/// Partition and the name of its output.
+struct Partition {
+    input: Box<dyn Input>,
+    output: String,
+}
+
+/// Result of one look at a partition.
+enum Look {
+    /// This worker answered it now.
+    Answered(Record),
+    /// It was finished before.
+    Finished(Record),
+    /// Another worker has it.
+    Claimed,
+}
+
+/// Totals over a number of partitions.
+#[derive(Default, Serialize)]
+struct Summary {
+    partitions: usize,
+    totals: Totals,
+}
+
+impl Summary {
+    fn add(&mut self, totals: &Totals) {
+        self.partitions += 1;
+        self.totals.add(totals);
+    }
+}
+
+impl Predictor<'_> {
+    /// Answers partitions until all of them are finished, by this or other workers, and prints the totals. A partition
+    /// that fails does not stop the others.
+    pub(super) fn answer_partitions(&self, output: &Path, model: Option<String>, device: &Device) -> Result<()> {
+        let partitions = self.arguments.partitions()?;
+        let outputs = outputs(output, Duration::from_secs(self.arguments.claim_seconds))?;
+        let run = self.description(model, device);
+        if let Some(found) = Difference::first(&outputs.describe(&run)?, &run) {
+            let differs = format!("{} is {} there and {} here", found.name, found.there, found.here);
+            return Err(Error::OtherRun { path: output.into(), differs });
+        }
+        let (start, mut noted) = (Instant::now(), Instant::now());
+        let (mut own, mut all, mut failed) = (Summary::default(), Summary::default(), 0);
+        let mut open: Vec<&Partition> = partitions.iter().collect();
+        while !open.is_empty() {
+            let before = open.len();
+            open.retain(|partition| match self.look_at(partition, &*outputs) {
+                Ok(Look::Answered(record)) => {
+                    own.add(&record.totals);
+                    all.add(&record.totals);
+                    false
+                }
+                Ok(Look::Finished(record)) => {
+                    all.add(&record.totals);
+                    false
+                }
+                Ok(Look::Claimed) | Err(Error::ClaimLost { .. }) => true,
+                Err(error) => {
+                    report(&format!("failed: {error}"));
+                    failed += 1;
+                    false
+                }
+            });
+            if open.len() == before {
+                if noted.elapsed() > NOTE_EVERY {
+                    noted = Instant::now();
+                    report(&format!("waiting for {} partitions of other workers", open.len()));
+                }
+                std::thread::sleep(PAUSE);
+            }
+        }
+        if self.arguments.summary {
+            summarise(&own.totals, start.elapsed(), self.engine.max_length());
+        }
+        let json = serde_json::to_string(&Totalled { output, worker: worker(), own, all, failed });
+        let json = json.map_err(|error| Error::Io { path: "standard output".into(), source: error.into() })?;
+        print(&(json + "\n"))?;
+        if failed > 0 { Err(Error::FailedPartitions { failed, all: partitions.len() }) } else { Ok(()) }
+    }
+
+    /// Answers a partition, unless it is finished or claimed.
+    fn look_at(&self, partition: &Partition, outputs: &dyn Outputs) -> Result<Look> {
+        if let Some(record) = finished(partition, outputs)? {
+            return Ok(Look::Finished(record));
+        }
+        let Some(claim) = outputs.claim(&partition.output)? else { return Ok(Look::Claimed) };
+        // Another worker may have finished it before it released the claim.
+        let look = match finished(partition, outputs)? {
+            Some(record) => Look::Finished(record),
+            None => Look::Answered(self.answer_partition(partition, outputs, &*claim)?),
+        };
+        claim.finish();
+        Ok(look)
+    }
+
+    fn answer_partition(&self, partition: &Partition, outputs: &dyn Outputs, claim: &dyn Claim) -> Result<Record> {
+        let (name, path, start) = (&partition.output, partition.input.path(), Instant::now());
+        outputs.write(name, &mut |out| {
+            let facts = partition.input.facts()?;
+            let (content, sums) = Hashing::new(partition.input.open(&facts)?);
+            let source = Source::of_file(path, Box::new(content), self.input_format())?;
+            let (mut out, mut totals) = (self.writer(out, &outputs.path(name)), Totals::default());
+            self.answer_source(source, path, &mut out, &mut totals)?;
+            let ((bytes, sha256), after) = (sums.get(), partition.input.facts()?);
+            let changed = |problem| Error::PartitionChanged { path: path.into(), problem };
+            if after != facts {
+                return Err(changed(format!("{} bytes before, {} bytes after", facts.bytes, after.bytes)));
+            }
+            if bytes != facts.bytes {
+                return Err(changed(format!("{bytes} bytes were read of {}", facts.bytes)));
+            }
+            if !claim.is_held() {
+                return Err(Error::ClaimLost { path: outputs.path(name) });
+            }
+            totals.seconds = start.elapsed().as_secs_f64();
+            Ok(Record { input: facts, sha256, output_bytes: 0, totals, worker: worker() })
+        })
+    }
+
+    /// Model and settings that change answers.
+    fn description(&self, model: Option<String>, device: &Device) -> Map<String, Value> {
+        let arguments = self.arguments;
+        let columns: Vec<String> = arguments.rows.text_column.iter().map(|column| format!("{column:?}")).collect();
+        let description = json!({
+            "model": model,
+            "version": env!("CARGO_PKG_VERSION"),
+            "speed": self.engine.speed(),
+            "device": format!("{:?}", device.location()).split(' ').next().map(str::to_lowercase),
+            "precision": arguments.precision.to_string(),
+            "input_format": arguments.input_format.map(|format| format!("{format:?}")),
+            "output_format": arguments.output_format.map(OutputFormat::ending),
+            "prefix": arguments.prefix,
+            "text_column": columns,
+            "pair": arguments.rows.pair,
+            "header": format!("{:?}", arguments.rows.header()),
+        });
+        description.as_object().cloned().unwrap_or_default()
+    }
+}
+
+/// Summary of a worker.
+#[derive(Serialize)]
+struct Totalled<'a> {
+    output: &'a Path,
+    worker: String,
+    /// Partitions that this worker answered. Those of all workers add up to `all`, except those of workers that died
+    /// after they finished a partition.
+    own: Summary,
+    /// All partitions that are finished.
+    all: Summary,
+    failed: usize,
+}
+
+/// Record of a finished partition.
+///
+/// # Errors
+/// [`Error::ForeignOutput`] for an output without a record, or of another size than its record; [`Error::AnsweredBefore`]
+/// if the input has changed since.
+fn finished(partition: &Partition, outputs: &dyn Outputs) -> Result<Option<Record>> {
+    let Some(bytes) = outputs.size(&partition.output)? else { return Ok(None) };
+    let (path, output) = (partition.input.path(), || outputs.path(&partition.output));
+    let Some(record) = outputs.record(&partition.output)?.filter(|record| record.output_bytes == bytes) else {
+        return Err(Error::ForeignOutput { path: output() });
+    };
+    let facts = partition.input.facts()?;
+    if facts == record.input {
+        return Ok(Some(record));
+    }
+    // The same content may have been copied or touched.
+    let changed = || Error::AnsweredBefore { path: path.into(), output: output() };
+    if facts.bytes != record.input.bytes {
+        return Err(changed());
+    }
+    let (mut content, sums) = Hashing::new(partition.input.open(&facts)?);
+    std::io::copy(&mut content, &mut std::io::sink()).map_err(|source| Error::Io { path: path.into(), source })?;
+    if sums.get().1 == record.sha256 { Ok(Some(record)) } else { Err(changed()) }
+}
+
+impl PredictArguments {
+    /// Partitions with the names of their outputs.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if there are none; [`Error::OneOutput`] for two partitions with one name.
+    fn partitions(&self) -> Result<Vec<Partition>> {
+        let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
+        let mut partitions = Vec::new();
+        for path in &self.partitions {
+            for input in inputs(path)? {
+                let output = self.output_name(input.path());
+                if let Some(first) = found.insert(output.clone(), input.path().into()) {
+                    let output = self.output.clone().unwrap_or_default().join(output);
+                    return Err(Error::OneOutput { first, second: input.path().into(), output });
+                }
+                partitions.push(Partition { input, output });
+            }
+        }
+        if partitions.is_empty() {
+            return Err(Error::argument("partitions", "at least one file", "a directory without files"));
+        }
+        Ok(partitions)
+    }
+
+    /// Name of the output of a partition: its name with the ending of the answers' format.
+    fn output_name(&self, path: &Path) -> String {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let texts = self.input_format.map_or_else(|| TextFormat::of_name(&name).0, TextFormat::from);
+        let format = self.output_format.unwrap_or_else(|| OutputFormat::of_texts(texts));
+        let name = name.strip_suffix(".gz").unwrap_or(&name);
+        let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+        format!("{stem}.{}", format.ending())
+    }
+}

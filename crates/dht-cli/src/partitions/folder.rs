@@ -1,0 +1,183 @@
+//! Outputs in a folder, on a local disk or a shared file system.
+//!
+//! A claim is an exclusive lock of a file. The system releases it when the process ends, however it ends, so that
+//! another worker gets it at once. Workers on several hosts rely on a file system that shares locks between hosts, such
+//! as NFS with its default options. Where locks are of one host only (NFS mounted with `nolock` or `local_lock`), two
+//! hosts may answer the same partition: the output is right, and its work was done twice.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use dht_dynamic::transformer::storage::write_atomically;
+use serde_json::{Map, Value};
+
+use super::record::Record;
+use super::{Answering, CLAIM, Claim, DESCRIPTION, FORMAT, OWN, Outputs, RECORD, worker};
+use crate::error::{Error, Result};
+use crate::training::RunDir;
+
+/// Prefix of the temporary files of [`write_atomically`].
+const UNFINISHED: &str = ".partial-";
+/// File of complete answers, before it is renamed to the output.
+const ANSWERS: &str = "answers";
+/// Time to wait for another worker that writes the description.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Writes a file whole or not at all.
+///
+/// # Errors
+/// Errors of `write`; [`Error::Transformer`] if the file cannot be written.
+pub fn write_file<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+    let mut result = None;
+    let written = write_atomically(path, |file| {
+        let done = write(file);
+        let message = done.as_ref().err().map(ToString::to_string);
+        result = Some(done);
+        message.map_or(Ok(()), |message| Err(io::Error::other(message)))
+    });
+    let value = result.transpose()?;
+    written?;
+    value.ok_or_else(|| Error::Io { path: path.into(), source: io::Error::other("nothing was written") })
+}
+
+/// Folder of outputs.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Opens a folder, and creates it if it is missing.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn open(path: &Path) -> Result<Self> {
+        std::fs::create_dir_all(path).map_err(|source| Error::Io { path: path.into(), source })?;
+        Ok(Self(path.into()))
+    }
+
+    /// Folder of the workers' files for an output.
+    fn own(&self, name: &str) -> PathBuf {
+        self.0.join(OWN).join(name)
+    }
+}
+
+/// Removes the temporary files of a killed worker. The caller has the lock of the folder.
+fn remove_unfinished(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+impl Outputs for Folder {
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn describe(&self, run: &Map<String, Value>) -> Result<Map<String, Value>> {
+        let (own, start) = (self.0.join(OWN), Instant::now());
+        let folder = loop {
+            match RunDir::open(&own) {
+                Err(Error::InUse { .. }) if start.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(20)),
+                opened => break opened?,
+            }
+        };
+        remove_unfinished(&own);
+        if let Some(stored) = folder.description(DESCRIPTION, FORMAT)? {
+            return Ok(stored);
+        }
+        folder.describe(DESCRIPTION, FORMAT, run)?;
+        Ok(run.clone())
+    }
+
+    fn record(&self, name: &str) -> Result<Option<Record>> {
+        let path = self.own(name).join(RECORD);
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| Error::Foreign { path }),
+            Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Io { path, source }),
+        }
+    }
+
+    fn size(&self, name: &str) -> Result<Option<u64>> {
+        match self.path(name).metadata() {
+            Ok(found) => Ok(Some(found.len())),
+            Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Io { path: self.path(name), source }),
+        }
+    }
+
+    fn claim(&self, name: &str) -> Result<Option<Box<dyn Claim>>> {
+        let own = self.own(name);
+        let path = own.join(CLAIM);
+        let failed = |source| Error::Io { path: path.clone(), source };
+        std::fs::create_dir_all(&own).map_err(failed)?;
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(source)) => {
+                let reason = format!("{source}: workers need a file system with locks, or an output folder each");
+                return Err(failed(io::Error::new(source.kind(), reason)));
+            }
+        }
+        remove_unfinished(&own);
+        file.set_len(0).and_then(|()| writeln!(file, "{}", worker())).map_err(failed)?;
+        Ok(Some(Box::new(Lock { path, _file: file })))
+    }
+
+    fn write(&self, name: &str, answer: Answering<'_>) -> Result<Record> {
+        let own = self.own(name);
+        let answers = own.join(ANSWERS);
+        let record = write_file(&answers, |file| {
+            let mut counting = Counting { inner: file, bytes: 0 };
+            let record = answer(&mut counting)?;
+            Ok(Record { output_bytes: counting.bytes, ..record })
+        })?;
+        let path = own.join(RECORD);
+        let json =
+            serde_json::to_string(&record).map_err(|error| Error::Io { path: path.clone(), source: error.into() })?;
+        write_atomically(&path, |file| writeln!(file, "{json}"))?;
+        let output = self.path(name);
+        let renamed = std::fs::rename(&answers, &output);
+        let durable = renamed.and_then(|()| if cfg!(unix) { File::open(&self.0)?.sync_all() } else { Ok(()) });
+        durable.map_err(|source| Error::Io { path: output, source })?;
+        Ok(record)
+    }
+}
+
+/// Locked claim. The lock ends with the process.
+struct Lock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Claim for Lock {
+    fn is_held(&self) -> bool {
+        true
+    }
+
+    /// Deletes the file before the lock ends. A worker that gets the lock of the deleted file finds the output.
+    fn finish(self: Box<Self>) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+struct Counting<W> {
+    inner: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

@@ -1,0 +1,121 @@
+//! Inputs: files, and objects of a store.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
+
+use sha2::{Digest, Sha256};
+
+use super::record::Facts;
+use super::{bucket, url};
+use crate::error::{Error, Result};
+
+/// Input partition.
+pub trait Input {
+    /// Path or URL.
+    fn path(&self) -> &Path;
+
+    /// Present facts of the content.
+    fn facts(&self) -> Result<Facts>;
+
+    /// Opens the content with these facts.
+    ///
+    /// # Errors
+    /// [`Error::PartitionChanged`] if a store has another content.
+    fn open(&self, facts: &Facts) -> Result<Box<dyn Read + Send>>;
+}
+
+/// Inputs of a path: a file, the files of a directory, an object, or the objects below a URL that ends with `/`. Names
+/// that begin with `.` or `_` are left out of directories, as other tools do.
+///
+/// # Errors
+/// [`Error::Io`] for a missing file; errors of the store.
+pub fn inputs(path: &Path) -> Result<Vec<Box<dyn Input>>> {
+    if let Some(url) = url(path) {
+        return bucket::inputs(url);
+    }
+    let failed = |source| Error::Io { path: path.into(), source };
+    if !path.metadata().map_err(failed)?.is_dir() {
+        return Ok(vec![Box::new(InputFile(path.into()))]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let file = entry.map_err(failed)?.path();
+        if file.is_file() && !is_hidden(&file.file_name().unwrap_or_default().to_string_lossy()) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files.into_iter().map(|file| Box::new(InputFile(file)) as Box<dyn Input>).collect())
+}
+
+/// Returns whether a name is not a partition in a directory: hidden files, and marks such as `_SUCCESS`.
+pub(super) fn is_hidden(name: &str) -> bool {
+    name.starts_with(['.', '_'])
+}
+
+struct InputFile(PathBuf);
+
+impl Input for InputFile {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn facts(&self) -> Result<Facts> {
+        let failed = |source| Error::Io { path: self.0.clone(), source };
+        let found = self.0.metadata().map_err(failed)?;
+        if !found.is_file() {
+            return Err(failed(std::io::Error::other("a partition must be a regular file")));
+        }
+        let changed = found.modified().map_err(failed)?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        #[cfg(unix)]
+        let inode = std::os::unix::fs::MetadataExt::ino(&found);
+        #[cfg(not(unix))]
+        let inode = 0;
+        Ok(Facts { bytes: found.len(), version: format!("{}:{inode}", changed.as_nanos()) })
+    }
+
+    fn open(&self, _: &Facts) -> Result<Box<dyn Read + Send>> {
+        File::open(&self.0)
+            .map(|file| Box::new(file) as Box<dyn Read + Send>)
+            .map_err(|source| Error::Io { path: self.0.clone(), source })
+    }
+}
+
+/// Reader that hashes and counts the bytes that it forwards. Clones share the sums.
+pub struct Hashing<R> {
+    inner: R,
+    sums: Sums,
+}
+
+/// Sums of a [`Hashing`].
+#[derive(Clone, Default)]
+pub struct Sums(Arc<Mutex<(Sha256, u64)>>);
+
+impl<R: Read> Hashing<R> {
+    /// Hashes what is read from `inner`.
+    pub fn new(inner: R) -> (Self, Sums) {
+        let sums = Sums::default();
+        (Self { inner, sums: sums.clone() }, sums)
+    }
+}
+
+impl Sums {
+    /// Number of bytes so far, and their SHA-256 in hexadecimal.
+    pub fn get(&self) -> (u64, String) {
+        let (hasher, bytes) = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (bytes, hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let mut sums = self.sums.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sums.0.update(&buffer[..count]);
+        sums.1 += count as u64;
+        Ok(count)
+    }
+}

@@ -1,0 +1,40 @@
+//! Steps to undo when a signal ends the process.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+type Steps = BTreeMap<u64, Box<dyn FnOnce() + Send>>;
+
+/// Steps to undo when a signal ends the process, in the order of their creation.
+static STEPS: Mutex<Steps> = Mutex::new(BTreeMap::new());
+
+fn steps() -> MutexGuard<'static, Steps> {
+    STEPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Undoes a step if a signal ends the process while this value exists, such as a claim that other processes see.
+#[derive(Debug)]
+pub struct UndoOnSignal(u64);
+
+impl UndoOnSignal {
+    /// Adds the step.
+    pub fn new(undo: impl FnOnce() + Send + 'static) -> Self {
+        let mut steps = steps();
+        let number = steps.last_key_value().map_or(0, |(last, _)| last + 1);
+        steps.insert(number, Box::new(undo));
+        Self(number)
+    }
+}
+
+impl Drop for UndoOnSignal {
+    fn drop(&mut self) {
+        steps().remove(&self.0);
+    }
+}
+
+/// Undoes all steps. No step is added or removed afterwards: threads that try wait for the end of the process.
+pub(super) fn undo_all() {
+    let mut steps = steps();
+    std::mem::take(&mut *steps).into_values().for_each(|undo| undo());
+    std::mem::forget(steps);
+}
