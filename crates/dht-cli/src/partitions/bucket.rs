@@ -25,8 +25,8 @@ use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
 use super::input::{Input, is_hidden};
+use super::outputs::{Answering, CLAIM, Claim, DESCRIPTION, FORMAT, OWN, Outputs, RECORD, worker};
 use super::record::{Facts, Record};
-use super::{Answering, CLAIM, Claim, DESCRIPTION, FORMAT, OWN, Outputs, RECORD, worker};
 use crate::error::{Error, Result};
 use crate::training::UndoOnSignal;
 

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use dht_dynamic::transformer::storage::write_atomically;
 use serde_json::{Map, Value};
 
+use super::outputs::{Answering, CLAIM, Claim, DESCRIPTION, FORMAT, OWN, Outputs, RECORD, worker};
 use super::record::Record;
-use super::{Answering, CLAIM, Claim, DESCRIPTION, FORMAT, OWN, Outputs, RECORD, worker};
 use crate::error::{Error, Result};
 use crate::training::RunDir;
 

@@ -9,7 +9,6 @@ use std::time::UNIX_EPOCH;
 use sha2::{Digest, Sha256};
 
 use super::record::Facts;
-use super::{bucket, url};
 use crate::error::{Error, Result};
 
 /// Input partition.
@@ -27,36 +26,13 @@ pub trait Input {
     fn open(&self, facts: &Facts) -> Result<Box<dyn Read + Send>>;
 }
 
-/// Inputs of a path: a file, the files of a directory, an object, or the objects below a URL that ends with `/`. Names
-/// that begin with `.` or `_` are left out of directories, as other tools do.
-///
-/// # Errors
-/// [`Error::Io`] for a missing file; errors of the store.
-pub fn inputs(path: &Path) -> Result<Vec<Box<dyn Input>>> {
-    if let Some(url) = url(path) {
-        return bucket::inputs(url);
-    }
-    let failed = |source| Error::Io { path: path.into(), source };
-    if !path.metadata().map_err(failed)?.is_dir() {
-        return Ok(vec![Box::new(InputFile(path.into()))]);
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(failed)? {
-        let file = entry.map_err(failed)?.path();
-        if file.is_file() && !is_hidden(&file.file_name().unwrap_or_default().to_string_lossy()) {
-            files.push(file);
-        }
-    }
-    files.sort();
-    Ok(files.into_iter().map(|file| Box::new(InputFile(file)) as Box<dyn Input>).collect())
-}
-
 /// Returns whether a name is not a partition in a directory: hidden files, and marks such as `_SUCCESS`.
 pub(super) fn is_hidden(name: &str) -> bool {
     name.starts_with(['.', '_'])
 }
 
-struct InputFile(PathBuf);
+/// File of a local file system.
+pub(super) struct InputFile(pub(super) PathBuf);
 
 impl Input for InputFile {
     fn path(&self) -> &Path {

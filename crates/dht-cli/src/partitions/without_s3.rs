@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::Outputs;
 use super::input::Input;
+use super::outputs::Outputs;
 use crate::error::{Error, Result};
 
 fn refused<T>(url: &str) -> Result<T> {

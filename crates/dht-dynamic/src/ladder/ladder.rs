@@ -80,13 +80,15 @@ pub fn climb<R: Rng + ?Sized>(
     ladder.climb(&ngram, rng)
 }
 
+type Watch<'a> = &'a mut dyn FnMut(LadderEvent<'_>);
+
 /// A training in rungs while it runs.
 struct Ladder<'a> {
     classifier: &'a TextClassifier,
     texts: LadderTexts<'a>,
     settings: &'a LadderSettings,
     next: &'a mut dyn NextStep,
-    watch: &'a mut dyn FnMut(LadderEvent<'_>),
+    watch: Watch<'a>,
     /// Training and validation texts together, where they are few.
     joined: Option<EncodedDataset>,
     start: Instant,
@@ -112,7 +114,7 @@ impl<'a> Ladder<'a> {
         classifier: &'a TextClassifier,
         texts: LadderTexts<'a>,
         settings: &'a LadderSettings,
-        (next, watch): (&'a mut dyn NextStep, &'a mut dyn FnMut(LadderEvent<'_>)),
+        (next, watch): (&'a mut dyn NextStep, Watch<'a>),
         rng: &mut R,
     ) -> Result<Self> {
         let joins = texts.joins && texts.validation.len() < settings.exits.least_held_out;

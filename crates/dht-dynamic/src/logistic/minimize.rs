@@ -79,7 +79,7 @@ pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f6
         }
         let mut direction = direction(&here.gradient, &pairs);
         let mut slope = dot(&here.gradient, &direction);
-        if !(slope < 0.0) {
+        if slope.is_nan() || slope >= 0.0 {
             pairs.clear();
             direction = here.gradient.iter().map(|part| -part).collect();
             slope = -norm * norm;

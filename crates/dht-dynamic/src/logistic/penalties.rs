@@ -1,5 +1,7 @@
 //! Selection of a penalty.
 
+use std::cmp::Ordering;
+
 use crate::error::{Error, Result};
 
 /// The penalty with the smallest loss among `penalties` in order, with its index, and what `evaluate` returned for it.
@@ -20,7 +22,7 @@ pub(crate) fn best_penalty<T>(
     let (mut at, mut best) = (middle, evaluate(middle)?);
     for larger in middle + 1..penalties {
         let next = evaluate(larger)?;
-        if !(next.0 < best.0) {
+        if !next.0.partial_cmp(&best.0).is_some_and(Ordering::is_lt) {
             break;
         }
         (at, best) = (larger, next);
@@ -29,7 +31,7 @@ pub(crate) fn best_penalty<T>(
     for smaller in (0..below).rev() {
         let next = evaluate(smaller)?;
         // In a tie, the stronger penalty.
-        if !(next.0 <= best.0) {
+        if !next.0.partial_cmp(&best.0).is_some_and(Ordering::is_le) {
             break;
         }
         (at, best) = (smaller, next);

@@ -1,0 +1,46 @@
+//! Inputs and outputs of a path or URL.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::bucket;
+use super::folder::Folder;
+use super::input::{Input, InputFile, is_hidden};
+use super::outputs::{Outputs, url};
+use crate::error::{Error, Result};
+
+/// Inputs of a path: a file, the files of a directory, an object, or the objects below a URL that ends with `/`. Names
+/// that begin with `.` or `_` are left out of directories, as other tools do.
+///
+/// # Errors
+/// [`Error::Io`] for a missing file; errors of the store.
+pub fn inputs(path: &Path) -> Result<Vec<Box<dyn Input>>> {
+    if let Some(url) = url(path) {
+        return bucket::inputs(url);
+    }
+    let failed = |source| Error::Io { path: path.into(), source };
+    if !path.metadata().map_err(failed)?.is_dir() {
+        return Ok(vec![Box::new(InputFile(path.into()))]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let file = entry.map_err(failed)?.path();
+        if file.is_file() && !is_hidden(&file.file_name().unwrap_or_default().to_string_lossy()) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files.into_iter().map(|file| Box::new(InputFile(file)) as Box<dyn Input>).collect())
+}
+
+/// Opens the output at a path or an `s3://` URL. In an object store, a claim that was not renewed for `claim` is taken
+/// over.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io); [`Error::StoreNotBuilt`](crate::Error::StoreNotBuilt).
+pub fn outputs(path: &Path, claim: Duration) -> Result<Box<dyn Outputs>> {
+    match url(path) {
+        Some(url) => bucket::outputs(url, claim),
+        None => Ok(Box::new(Folder::open(path)?)),
+    }
+}
