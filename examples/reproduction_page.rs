@@ -18,8 +18,17 @@ use dht_lab::{
 use dht_transformer::storage::write_atomically;
 
 /// Other records in the directory, which other programs read, or no program any more.
-const OTHERS: [&str; 6] =
-    ["recipe.json", "less_training.json", "drift.json", "serving.json", "gpu.json", "exit_zero.json"];
+const OTHERS: [&str; 9] = [
+    "recipe.json",
+    "less_training.json",
+    "drift.json",
+    "serving.json",
+    "gpu.json",
+    "exit_zero.json",
+    "bandits.json",
+    "cluster.json",
+    "training_banking77.json",
+];
 /// Prefix of the names of records of architecture searches.
 const ARCHITECTURES: &str = "architecture_search";
 /// Prefix of the names of records of head ablations.

@@ -1,15 +1,16 @@
 //! Sentences as vectors: which of them say the same?
 //!
 //! ```text
-//! cargo run --release -p dht-transformer --example embed_sentences -- DIRECTORY
+//! cargo run --release -p dht-transformer --example embed_sentences -- DIRECTORY [FILE]
 //! ```
 //!
 //! DIRECTORY is a BERT sentence encoder as Hugging Face keeps it (`config.json`, `model.safetensors`, `tokenizer.json`
 //! or `vocab.txt`), such as all-MiniLM-L6-v2. The vector of a sentence is the mean of its last states, and two are
-//! compared by the cosine of their angle.
+//! compared by the cosine of their angle. With FILE, a sentence a line, the vectors of its sentences are printed
+//! instead, as CSV.
 
 use candle_core::Device;
-use dht_transformer::{BertConfig, Encoder, Result, TextTokenizer};
+use dht_transformer::{BertConfig, Encoder, Error, Result, TextTokenizer};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -38,7 +39,16 @@ fn load(folder: Option<String>) -> Result<(Encoder, TextTokenizer)> {
 
 fn main() -> Result<()> {
     let (encoder, tokenizer) = load(std::env::args().nth(1))?;
-    let vectors = encoder.embed_texts(&tokenizer, &SENTENCES, encoder.config().longest_text().min(256))?;
+    let longest = encoder.config().longest_text().min(256);
+    if let Some(file) = std::env::args().nth(2) {
+        let text = std::fs::read_to_string(&file).map_err(|source| Error::Io { path: file.into(), source })?;
+        let sentences: Vec<&str> = text.lines().collect();
+        for vector in encoder.embed_texts(&tokenizer, &sentences, longest)? {
+            println!("{}", vector.iter().map(f32::to_string).collect::<Vec<_>>().join(","));
+        }
+        return Ok(());
+    }
+    let vectors = encoder.embed_texts(&tokenizer, &SENTENCES, longest)?;
     for (row, vector) in vectors.iter().enumerate() {
         let cosines = vectors.iter().map(|other| vector.iter().zip(other).map(|(a, b)| a * b).sum::<f32>());
         let cosines: Vec<String> = cosines.map(|cosine| format!("{cosine:6.3}")).collect();
