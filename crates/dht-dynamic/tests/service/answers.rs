@@ -31,7 +31,7 @@ fn an_answer_in_a_batch_is_the_answer_alone_to_the_bit() -> Result<()> {
     for (name, engine, speed) in [
         ("without front", without_front(), None),
         ("accelerated", accelerated(), None),
-        ("slow", accelerated(), Some(0.02)),
+        ("slow", accelerated(), accelerated().speed().map(|speed| 0.5 * speed)),
     ] {
         let service = service(engine, 1 << 16, Duration::ZERO)?;
         let alone = alone(&service, &texts, speed)?;
