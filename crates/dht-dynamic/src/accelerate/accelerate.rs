@@ -125,7 +125,13 @@ pub(crate) fn build<R: Rng + ?Sized>(
             let full = FullModel::new(classifier);
             let fit = match given.front {
                 Some(fit) => NgramFit { flops: 0, ..fit.clone() },
-                None => NgramClassifier::fit(&parts.training, ngram, full, Some(classifier.encoder()), rng)?,
+                None => NgramClassifier::fit(
+                    &parts.training,
+                    ngram,
+                    full,
+                    settings.embeddings.then(|| classifier.encoder()),
+                    rng,
+                )?,
             };
             let front = match &parts.held_out {
                 Some(held_out) => fit.classifier.log_probabilities_of_all(held_out)?,

@@ -55,6 +55,8 @@ pub struct AccelerateSettings {
     /// The n-gram classifier of the n-gram exit; `None` for no n-gram exit. The special tokens around a text, such as
     /// `[CLS]`, are excluded only if [`left_out`](NgramSettings::left_out) lists them.
     pub ngram: Option<NgramSettings>,
+    /// True if the n-gram exit also reads the mean of the encoder's input embeddings. True by default.
+    pub embeddings: bool,
     /// The share of the texts that is held out if no held-out texts are given. If that is fewer than
     /// [`least_held_out`](Self::least_held_out) rows, all texts are cross-fitted instead.
     pub held_out_share: f64,
@@ -123,6 +125,7 @@ impl Default for AccelerateSettings {
             c: vec![1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0],
             rule: LeavingRule::Confidence,
             ngram: Some(NgramSettings::default()),
+            embeddings: true,
             held_out_share: 0.15,
             least_held_out: 200,
             folds: 5,

@@ -147,7 +147,7 @@ impl<'a> Ladder<'a> {
             fitted_on,
             ngram,
             FullModel::new(self.classifier),
-            Some(self.classifier.encoder()),
+            settings.exits.embeddings.then(|| self.classifier.encoder()),
             rng,
         )?;
         let rows: Vec<usize> = (texts.training.len()..fitted_on.len()).collect();
