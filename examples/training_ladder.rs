@@ -152,7 +152,7 @@ fn run(flags: &Flags) -> Result<(), Failure> {
                         report(&format!("  {found:?}"));
                     }
                 };
-                let mut rule = GainPerFlop { least: flags.gain };
+                let mut rule = GainPerFlop { least: flags.gain, ..GainPerFlop::default() };
                 let climbed = climb(&classifier, texts, &settings, &mut rule, &mut watch, &mut rng)?;
                 let cost = climbed.ladder.flops as f64 / climbed.ladder.pass_flops as f64;
                 (climbed.model, cost, Some(climbed.ladder))
