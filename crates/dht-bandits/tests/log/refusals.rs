@@ -1,9 +1,10 @@
 //! Refusals say what is wrong.
 
-use crate::support::{decision, read};
+use crate::support::{decision, read, rng};
 use dht_bandits::{
-    ArmId, Decision,
-    log::{DecisionLog, LogError, LogProblem, LogSettings, ReadSettings},
+    ArmId, Decision, Error,
+    evaluation::{Evaluation, EvaluationSettings, Target},
+    log::{DecisionLog, LogError, LogProblem, LogSettings, LoggedDecision, ReadSettings},
     policy::Feedback,
 };
 use std::fs;
@@ -83,4 +84,26 @@ fn probabilities_that_lack_the_chosen_arm_or_all_are_named() {
     let none = told(log.append(&made, Some(&[]), 0.0));
     assert!(none.ends_with("not a distribution: there are none, expected one for each arm"), "{none}");
     assert_eq!(log.next_id(), 0);
+}
+
+#[test]
+fn probabilities_that_do_not_sum_to_one_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = DecisionLog::open(folder.path(), LogSettings::default()).unwrap();
+    let (made, arms) = (decision(0), (0..3).map(ArmId::new));
+    let probabilities: Vec<_> = arms.map(|arm| (arm, if arm == made.arm() { 0.5 } else { 0.125 })).collect();
+    let refused = log.append(&made, Some(&probabilities), 0.0).unwrap_err().to_string();
+    assert!(refused.ends_with("not a distribution: they sum to 0.75"), "{refused}");
+    assert_eq!(log.next_id(), 0);
+    // Of a row, and of a policy that is evaluated.
+    let row = LoggedDecision::new(vec![1.0], made.arm(), 0.5, 1.0);
+    let problem = "they sum to 0.75".to_owned();
+    let of = |what| Error::NotADistribution { what, problem: problem.clone() };
+    let logged = LoggedDecision { probabilities: Some(probabilities.clone()), ..row.clone() }.check(7).unwrap_err();
+    assert_eq!(logged, Error::InRound { round: 7, source: Box::new(of("the logging policy")) });
+    let target = Target::new("short", |_| Ok(probabilities.clone()));
+    let settings = EvaluationSettings::default().with_model(None);
+    let rows = vec![row; 60];
+    let refused = Evaluation::run(&rows, &[target], &settings, &mut rng(1)).unwrap_err();
+    assert!(refused.to_string().contains("not a distribution: they sum to 0.75"), "{refused}");
 }
