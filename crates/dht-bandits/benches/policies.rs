@@ -2,7 +2,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dht_bandits::{
-    ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, Result, Ridge, Thompson, Ucb,
+    ArmId, LinTs, LinUcb, Normalizer, Policy, Request, Result, Ridge, Thompson, Ucb,
     exploration::Exploration,
     features::{NormalizerOptions, PyramidPool},
     policy::{ChoiceBatch, Disjoint, Hybrid, Slate, TopK},
@@ -70,7 +70,7 @@ fn disjoint(criterion: &mut Criterion) -> Result<()> {
     }
     let kept = ridge.with_keep_information(true);
     time(criterion, "LinUcb keeping A and b", LinUcb::new(64, 100, kept, Ucb { alpha: 1.0 })?)?;
-    time(criterion, "LogisticTs", LogisticTs::new(64, 100, FullLaplace::default(), Thompson { alpha: 1.0 })?)
+    time(criterion, "LogisticTs", Disjoint::new(64, 100, FullLaplace::default(), Thompson { alpha: 1.0 })?)
 }
 
 fn others(criterion: &mut Criterion) -> Result<()> {

@@ -43,7 +43,7 @@
 //! | a few lasting arms, real-valued rewards | [`LinUcb`], α = .25, λ = d/4 on normalised features | random only in ties, propensities known |
 //! | the same, with rewards that come late or in batches | [`LinTs`] | a batch of equal contexts is spread over arms |
 //! | rewards whose scale and noise are unknown | `Disjoint<`[`NormalInverseGamma`](posterior::NormalInverseGamma)`, Thompson>` | learns the variance of the noise |
-//! | clicks: rewards 0 or 1, rare or near-certain | [`LogisticUcb`](policy::LogisticUcb), α = .25, λ = d/16; [`LogisticTs`], α ≤ .25 | the right noise model; needs normalised contexts |
+//! | clicks: rewards 0 or 1, rare or near-certain | `Disjoint<`[`FullLaplace`](posterior::FullLaplace)`, Ucb>`, α = .25, λ = d/16; `Thompson` in its place, α ≤ .25 | the right noise model; needs normalised contexts |
 //! | the same with many features, or little time | `Disjoint<`[`DiagonalLaplace`](posterior::DiagonalLaplace)`, Thompson>` | O(d), but ignores correlations: normalise first |
 //! | many short-lived items, described by features | [`TopK::shared`](policy::TopK::shared) over [`Ridge`] with [`Ucb`] or [`Thompson`] | what is learned from one item serves all |
 //! | such items, and a context | the same with [`Interactions`](features::Interactions) | without products the context cancels |
@@ -113,7 +113,7 @@ mod validate;
 pub use error::{Error, Result};
 pub use exploration::{Thompson, Ucb};
 pub use features::Normalizer;
-pub use policy::{ArmId, Choice, Decision, LinTs, LinUcb, LogisticTs, Observation, Policy, Request};
+pub use policy::{ArmId, Choice, Decision, LinTs, LinUcb, Observation, Policy, Request};
 pub use posterior::Ridge;
 pub use rand;
 

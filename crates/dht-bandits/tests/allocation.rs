@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use dht_bandits::{
-    ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    ArmId, LinTs, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
     evaluation::{Evaluation, EvaluationSettings, Target},
     exploration::{EpsilonGreedy, Exploration},
     features::NormalizerOptions,
@@ -55,7 +55,7 @@ fn single_choices() {
             Box::new(LinUcb::new(dimension, 20, kept, UCB).unwrap()),
             Box::new(LinTs::new(dimension, 20, ridge, THOMPSON).unwrap()),
             Box::new(Disjoint::new(dimension, 20, ridge, EpsilonGreedy { epsilon: 0.5 }).unwrap()),
-            Box::new(LogisticTs::new(dimension, 20, full, THOMPSON).unwrap()),
+            Box::new(Disjoint::new(dimension, 20, full, THOMPSON).unwrap()),
             Box::new(Disjoint::new(dimension, 20, diagonal, THOMPSON).unwrap()),
             Box::new(Uniform::new(dimension, 20).unwrap()),
             Box::new(Fixed::new(dimension, 20, ArmId::new(3)).unwrap()),
@@ -153,7 +153,7 @@ fn selecting_and_learning_allocate_nothing() {
     single_choices();
     let diagonal = DiagonalLaplace::default();
     batches(LinTs::new(12, 5, Ridge::default(), THOMPSON).unwrap());
-    batches(LogisticTs::new(20, 5, FullLaplace::default(), THOMPSON).unwrap());
+    batches(Disjoint::new(20, 5, FullLaplace::default(), THOMPSON).unwrap());
     batches(Disjoint::new(9, 5, diagonal, THOMPSON).unwrap());
     batches(Disjoint::new(9, 5, fading(), THOMPSON).unwrap());
     let arms: Vec<_> = (0..9).map(ArmId::new).collect();

@@ -4,9 +4,9 @@
 //! simulated real rewards by that task's own orders, which only we forgo: there our settings stay the recommended ones.
 
 use dht_bandits::{
-    LinUcb, LogisticTs, Policy, Request, Ridge, Thompson, Ucb,
+    LinUcb, Policy, Request, Ridge, Thompson, Ucb,
     exploration::SquareCb,
-    policy::{AnyPolicy, Disjoint, LogisticUcb, RewardType},
+    policy::{AnyPolicy, Disjoint, RewardType},
     posterior::FullLaplace,
 };
 use rand_chacha::ChaCha8Rng;
@@ -82,10 +82,10 @@ type Make = fn(usize, usize, f64, f64) -> Box<dyn Policy>;
 
 const FAMILIES: [(&str, &str, &[f64], Make); 5] = [
     ("LogisticUcb", "α", &[0.1, 0.25, 0.5], |d, arms, alpha, prior_precision| {
-        Box::new(LogisticUcb::new(d, arms, FullLaplace::new(prior_precision), Ucb { alpha }).unwrap())
+        Box::new(Disjoint::new(d, arms, FullLaplace::new(prior_precision), Ucb { alpha }).unwrap())
     }),
     ("LogisticTs", "α", &[0.05, 0.1, 0.25], |d, arms, alpha, prior_precision| {
-        Box::new(LogisticTs::new(d, arms, FullLaplace::new(prior_precision), Thompson { alpha }).unwrap())
+        Box::new(Disjoint::new(d, arms, FullLaplace::new(prior_precision), Thompson { alpha }).unwrap())
     }),
     ("logistic SquareCB", "γ", &[30.0, 100.0, 300.0], |d, arms, gamma, prior_precision| {
         let options = FullLaplace::new(prior_precision);

@@ -4,7 +4,7 @@
 //! are not used before.
 
 use dht_bandits::{
-    ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, Ridge, Thompson, Ucb,
+    ArmId, LinTs, LinUcb, Normalizer, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{DecayingGreedy, Exploration, Softmax, SquareCb},
     features::NormalizerOptions,
     policy::{ChangeTest, Disjoint, ResetOnChange, Slate, SlidingWindow, TopK},
@@ -132,7 +132,7 @@ fn digits(streams: &[Stream]) {
         task.report(&name, &grid(&[0.1], &[1.0]), diagonal);
         task.report(&name, &grid(&wide, &[0.03, 0.1, 0.3, 1.0, 4.0, 10.0]), diagonal);
         task.report(&format!("LogisticTs, {suffix}"), &grid(&alphas, &[0.03, 0.1, 0.3, 1.0, 4.0, 10.0]), |s, run| {
-            bandit(on(run), normalised, LogisticTs::new(d, 10, full(s.lambda), Thompson { alpha: s.alpha }).unwrap())
+            bandit(on(run), normalised, Disjoint::new(d, 10, full(s.lambda), Thompson { alpha: s.alpha }).unwrap())
         });
     }
 }

@@ -40,11 +40,11 @@ pub struct LogCounts {
 }
 
 /// Kind of joined records: decisions with rewards, or slates with feedback.
-pub(super) trait Joinable: Debug {
+pub(super) trait Joinable: Debug + Send + Sync {
     /// Record that waits for an answer: a decision or a slate.
-    type Subject: Debug;
+    type Subject: Debug + Send + Sync;
     /// Answer: a reward or feedback.
-    type Answer: Debug;
+    type Answer: Debug + Send + Sync;
     /// Record joined with its answer.
     type Joined;
 
@@ -59,6 +59,25 @@ pub(super) trait Joinable: Debug {
 
     /// Joins a record with its answer; `answered_at` is the position of the answer, `None` for the default.
     fn join(made: Self::Subject, answer: Self::Answer, answered_at: Option<LogPosition>) -> Self::Joined;
+}
+
+/// Records of a log with their answers, whatever their kind.
+pub(super) trait JoinedRecords<T>: Debug + Send + Sync {
+    /// Next record with its answer, or an unusable line; `None` at the end of the log.
+    fn next_joined(&mut self) -> Option<Result<T, LogError>>;
+
+    /// Counts so far.
+    fn counts(&self) -> LogCounts;
+}
+
+impl<K: Joinable> JoinedRecords<K::Joined> for Joining<K> {
+    fn next_joined(&mut self) -> Option<Result<K::Joined, LogError>> {
+        self.next()
+    }
+
+    fn counts(&self) -> LogCounts {
+        self.counts
+    }
 }
 
 /// Record, classified for a reader.

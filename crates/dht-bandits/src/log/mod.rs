@@ -6,8 +6,8 @@
 //! * `DecisionLog` writes decisions (`append_request`) and rewards (`reward`), slates (`append_slate_request`) and
 //!   feedback (`feedback`), as JSON lines. Each line is one write, so that a killed process loses at most the line it
 //!   was writing.
-//! * `LogReader` reads decisions back and joins their rewards, which may be late or missing; `SlateReader` does so for
-//!   slates and feedback.
+//! * `LogReader` reads decisions back and joins their rewards, which may be late or missing; `LogReader::open_slates` does
+//!   so for slates and feedback.
 //! * `CsvRows` and `CsvWriter`: rows as CSV, columns `arm`, `propensity`, `reward`, then the context.
 //! * `DsjsonRows` and `LoggedDecision::write_dsjson`: Vowpal Wabbit's dsjson.
 //!
@@ -65,4 +65,4 @@ pub use reader::{JoinedDecision, LogReader, ReadSettings};
 #[cfg(feature = "log")]
 pub use segments::LogPosition;
 #[cfg(feature = "log")]
-pub use slate_reader::{JoinedSlate, SlateReadSettings, SlateReader};
+pub use slate_reader::JoinedSlate;

@@ -1,34 +1,41 @@
-//! Reader of a decision log that joins rewards to decisions.
+//! Reader of a decision log that joins rewards to decisions, or feedback to slates.
 
 use super::LoggedDecision;
 use super::error::{LogError, LogProblem};
-use super::joining::{Joinable, Joining, LogCounts, ReaderRecord};
+use super::joining::{Joinable, JoinedRecords, Joining, LogCounts, ReaderRecord};
 use super::logged_request::LoggedRequest;
 use super::record::{DecisionRecord, Record, RewardRecord};
 use super::segments::LogPosition;
 use super::slate_record::SlateRecord;
 use crate::arm::ArmId;
+use crate::error::Error;
 use crate::options::options;
 use crate::policy::Decision;
 use crate::validate::check_bounded;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Settings for joining rewards to decisions.
+/// Settings for joining rewards to decisions, or feedback to slates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct ReadSettings {
-    /// Longest time that a decision waits for its reward, in the log's unit of time. It is measured by the log's clock,
-    /// the largest time so far. `None` waits until the end of the log.
+    /// Longest time that a decision waits for its reward, or a slate for its feedback, in the log's unit of time. It is
+    /// measured by the log's clock, the largest time so far. `None` waits until the end of the log.
     pub horizon: Option<f64>,
     /// Reward of a decision that got none within the horizon, such as 0 for no click; `None` leaves the decision out.
+    /// For decisions alone.
     pub default_reward: Option<f64>,
+    /// Treat a slate without feedback within the horizon as unobserved: nothing is learned from it, and it earned 0.
+    /// Otherwise such a slate is left out. This is right if feedback is lost at random, and biases a policy's value
+    /// upwards if feedback is missing because nobody clicked. For slates alone.
+    pub unobserved: bool,
 }
 
 options!(ReadSettings::new() {
     horizon / with_horizon: Option<f64> = None,
     default_reward / with_default_reward: Option<f64> = None,
+    unobserved / with_unobserved: bool = false,
 });
 
 /// Decision with its reward.
@@ -87,7 +94,7 @@ impl Joinable for Decisions {
             Record::Slate(SlateRecord { id, time, .. }) => ReaderRecord::OtherSubject(
                 id,
                 time,
-                LogProblem::OtherReader { what: "slate", id, reader: "SlateReader" },
+                LogProblem::OtherReader { what: "slate", id, reader: "LogReader::open_slates" },
             ),
             Record::Feedback(record) => ReaderRecord::OtherAnswer(record.time),
             Record::Segment(record) => ReaderRecord::Segment(record),
@@ -110,14 +117,14 @@ impl Joinable for Decisions {
     }
 }
 
-/// Reads the decisions of a log in the order in which they were made, each once its reward has come or its horizon has
-/// passed. Memory holds the decisions of one horizon; without a horizon, all decisions from the first without a reward
-/// on.
+/// Reads the decisions of a log ([`open`](Self::open)), or its slates ([`open_slates`](LogReader::open_slates)), in the
+/// order in which they were made, each once its reward or feedback has come or its horizon has passed. Memory holds the
+/// records of one horizon; without a horizon, all records from the first without an answer on.
 ///
 /// An unusable line is an error, and the next call continues after it. A last line that was cut off by a crash is not
-/// an error: it is [counted](Self::counts). A slate is an error ([`LogProblem::OtherReader`]), since a log read by the
-/// wrong reader would otherwise appear to be empty. If one folder holds both, continue after the error. Feedback on
-/// slates is skipped.
+/// an error: it is [counted](Self::counts). A slate is an error for a reader of decisions, and a decision for a reader of
+/// slates ([`LogProblem::OtherReader`]), since a log read by the wrong reader would otherwise appear to be empty. If one
+/// folder holds both, continue after the error. The other kind's answers are skipped.
 ///
 /// Old files may be deleted, the oldest first, also after the reader was opened. Rewards of decisions in them are
 /// counted ([`LogCounts::orphaned`]), and are not errors. A file that is missing after one that was read is an error,
@@ -130,31 +137,37 @@ impl Joinable for Decisions {
 /// are left are biased upwards, so set a horizon: it limits this effect to the decisions of one horizon before the gap.
 /// A single refused line changes no default: at most one default is wrong.
 #[derive(Debug)]
-pub struct LogReader(Joining<Decisions>);
+pub struct LogReader<T = JoinedDecision>(pub(super) Box<dyn JoinedRecords<T>>);
 
 impl LogReader {
-    /// Creates a reader at the first line. The log may be written to meanwhile: lines written after the reader reached
-    /// the end are not read.
+    /// Creates a reader of decisions at the first line. The log may be written to meanwhile: lines written after the
+    /// reader reached the end are not read.
     ///
     /// # Errors
     /// A folder that cannot be read; a horizon that is not positive; a default that is not finite or beyond ±1e100, the
-    /// limit for rewards of a log.
+    /// limit for rewards of a log; `unobserved`, which decisions do not have.
     pub fn open(folder: impl AsRef<Path>, settings: ReadSettings) -> Result<Self, LogError> {
-        let ReadSettings { horizon, default_reward } = settings;
+        let ReadSettings { horizon, default_reward, unobserved } = settings;
         check_bounded("default reward", default_reward.unwrap_or(0.0))?;
-        Ok(Self(Joining::open(folder.as_ref(), Decisions { default_reward }, horizon)?))
-    }
-
-    /// Counts so far.
-    pub fn counts(&self) -> LogCounts {
-        self.0.counts
+        if unobserved {
+            let problem = "unobserved: expected false for decisions, slates alone are unobserved".to_owned();
+            return Err(Error::Settings { problem }.into());
+        }
+        Ok(Self(Box::new(Joining::open(folder.as_ref(), Decisions { default_reward }, horizon)?)))
     }
 }
 
-impl Iterator for LogReader {
-    type Item = Result<JoinedDecision, LogError>;
+impl<T> LogReader<T> {
+    /// Counts so far.
+    pub fn counts(&self) -> LogCounts {
+        self.0.counts()
+    }
+}
+
+impl<T> Iterator for LogReader<T> {
+    type Item = Result<T, LogError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next()
+        self.0.next_joined()
     }
 }

@@ -9,7 +9,7 @@ use crate::policy::{Feedback, Request, Slate};
 
 impl DecisionLog {
     /// Writes a slate, and returns its id. Its feedback is written later ([`feedback`](Self::feedback)); a
-    /// [`SlateReader`](super::SlateReader) joins both. A policy can learn from the joined slates
+    /// [`LogReader::open_slates`](super::LogReader::open_slates) joins both. A policy can learn from the joined slates
     /// ([`learn_slate`](crate::policy::Policy::learn_slate)), but cannot be evaluated on them:
     /// [`append_slate_request`](Self::append_slate_request) writes what evaluation needs.
     ///
@@ -27,7 +27,7 @@ impl DecisionLog {
     ///
     /// ```
     /// use dht_bandits::evaluation::{LoggedRound, SlateOffPolicy};
-    /// use dht_bandits::log::{DecisionLog, LogSettings, SlateReadSettings, SlateReader};
+    /// use dht_bandits::log::{DecisionLog, LogReader, LogSettings, ReadSettings};
     /// use dht_bandits::policy::{Feedback, TopK};
     /// use dht_bandits::{ArmId, Policy, Request, Ridge, exploration::EpsilonGreedy};
     /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -46,7 +46,7 @@ impl DecisionLog {
     ///     let clicks: Vec<_> = slate.choices().iter().map(|choice| Feedback::from(choice.arm.number() == 3)).collect();
     ///     log.feedback(id, &clicks, f64::from(round))?;
     /// }
-    /// let rows: Vec<_> = SlateReader::open(&folder, SlateReadSettings::default())?
+    /// let rows: Vec<_> = LogReader::open_slates(&folder, ReadSettings::default())?
     ///     .map(|joined| Ok(joined?.into_row()?))
     ///     .collect::<Result<_, Box<dyn std::error::Error>>>()?;
     /// // The other policy always shows item 3: one click a slate.

@@ -1,36 +1,16 @@
 //! Reader of a decision log that joins feedback to slates.
 
 use super::error::{LogError, LogProblem};
-use super::joining::{Joinable, Joining, LogCounts, ReaderRecord};
+use super::joining::{Joinable, Joining, ReaderRecord};
 use super::logged_request::LoggedRequest;
 use super::logged_slate::LoggedSlate;
+use super::reader::{LogReader, ReadSettings};
 use super::record::{DecisionRecord, Record};
 use super::segments::LogPosition;
 use super::slate_record::{FeedbackRecord, SlateRecord};
 use crate::error::Error;
-use crate::options::options;
 use crate::policy::{Feedback, Slate};
-use serde::{Deserialize, Serialize};
 use std::path::Path;
-
-/// Settings for joining feedback to slates.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct SlateReadSettings {
-    /// Longest time that a slate waits for its feedback, in the log's unit of time. It is measured by the log's clock,
-    /// the largest time so far. `None` waits until the end of the log.
-    pub horizon: Option<f64>,
-    /// Treat a slate without feedback within the horizon as unobserved: nothing is learned from it, and it earned 0.
-    /// Otherwise such a slate is left out. This is right if feedback is lost at random, and biases a policy's value
-    /// upwards if feedback is missing because nobody clicked.
-    pub unobserved: bool,
-}
-
-options!(SlateReadSettings::new() {
-    horizon / with_horizon: Option<f64> = None,
-    unobserved / with_unobserved: bool = false,
-});
 
 /// Slate with its feedback.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,7 +60,7 @@ impl Joinable for Slates {
             Record::Decision(DecisionRecord { id, time, .. }) => ReaderRecord::OtherSubject(
                 id,
                 time,
-                LogProblem::OtherReader { what: "decision", id, reader: "LogReader" },
+                LogProblem::OtherReader { what: "decision", id, reader: "LogReader::open" },
             ),
             Record::Reward(record) => ReaderRecord::OtherAnswer(record.time),
             Record::Segment(record) => ReaderRecord::Segment(record),
@@ -103,36 +83,17 @@ impl Joinable for Slates {
     }
 }
 
-/// Reads the slates of a log in the order in which they were made, as [`LogReader`](super::LogReader) reads decisions.
-/// Each is returned once its feedback has come or its horizon has passed.
-///
-/// An unusable line is an error, and the next call continues after it. A single decision is also an error
-/// ([`LogProblem::OtherReader`]); its reward is skipped. Missing files are treated as by
-/// [`LogReader`](super::LogReader).
-#[derive(Debug)]
-pub struct SlateReader(Joining<Slates>);
-
-impl SlateReader {
-    /// Creates a reader at the first line. The log may be written to meanwhile: lines written after the reader reached
-    /// the end are not read.
+impl LogReader<JoinedSlate> {
+    /// Creates a reader of slates at the first line, as [`open`](LogReader::open) does for decisions.
     ///
     /// # Errors
-    /// A folder that cannot be read; a horizon that is not positive.
-    pub fn open(folder: impl AsRef<Path>, settings: SlateReadSettings) -> Result<Self, LogError> {
-        let SlateReadSettings { horizon, unobserved } = settings;
-        Ok(Self(Joining::open(folder.as_ref(), Slates { unobserved }, horizon)?))
-    }
-
-    /// Counts so far.
-    pub fn counts(&self) -> LogCounts {
-        self.0.counts
-    }
-}
-
-impl Iterator for SlateReader {
-    type Item = Result<JoinedSlate, LogError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next()
+    /// A folder that cannot be read; a horizon that is not positive; a default reward, which slates do not have.
+    pub fn open_slates(folder: impl AsRef<Path>, settings: ReadSettings) -> Result<Self, LogError> {
+        let ReadSettings { horizon, default_reward, unobserved } = settings;
+        if default_reward.is_some() {
+            let problem = "default_reward: expected none for slates, use unobserved".to_owned();
+            return Err(Error::Settings { problem }.into());
+        }
+        Ok(Self(Box::new(Joining::open(folder.as_ref(), Slates { unobserved }, horizon)?)))
     }
 }

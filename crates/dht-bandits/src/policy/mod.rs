@@ -4,8 +4,7 @@
 //! * [`Policy`], the trait, with [`Choice`], [`Decision`] and [`Observation`]: a choice now, its reward later.
 //!   [`Slate`] and [`Feedback`]: several items at once.
 //! * [`Disjoint`]: arms with separate weights. [`Hybrid`]: shared weights in addition. [`TopK`]: slates of K arms.
-//! * [`LinUcb`], [`LinTs`], [`LogisticUcb`], [`LogisticTs`]: pairs of a posterior and a rule under the names of the
-//!   literature.
+//! * [`LinUcb`], [`LinTs`]: pairs of a posterior and a rule under the names of the literature.
 //! * [`ContextFree`]: UCB1 and Beta-Thompson sampling, which ignore contexts.
 //! * [`SlidingWindow`] and [`ResetOnChange`]: policies for non-stationary environments, in addition to
 //!   [forgetting](crate::posterior::DiscountedRidge).
@@ -43,7 +42,7 @@ pub use any::{
 pub use baselines::{Fixed, Uniform};
 pub use choice::{Choice, Decision};
 pub use context_free::{BetaThompson, ContextFree, Ucb1};
-pub use disjoint::{ChoiceBatch, Delta, Disjoint, LinTs, LinUcb, LogisticTs, LogisticUcb};
+pub use disjoint::{ChoiceBatch, Delta, Disjoint, LinTs, LinUcb};
 pub use drift::{ChangeDetector, ChangeTest, ResetOnChange, SlidingWindow};
 pub use hybrid::{Hybrid, HybridDelta};
 pub use interface::{Observation, Policy};

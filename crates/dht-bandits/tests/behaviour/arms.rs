@@ -2,7 +2,7 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmId, Error, LinTs, LinUcb, LogisticTs, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    ArmId, Error, LinTs, LinUcb, Observation, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration},
     policy::{ChoiceBatch, ContextFree, Disjoint, Fixed, TopK, Ucb1, Uniform},
     posterior::{DiagonalLaplace, FullLaplace, Posterior},
@@ -247,7 +247,7 @@ fn a_batch_of_contexts_is_chosen_like_one_after_the_other() {
         assert_batch_is_alone(LinUcb::new(dimension, 6, ridge, Ucb { alpha: 0.0 }).unwrap());
         assert_batch_is_alone(Disjoint::new(dimension, 7, ridge, EpsilonGreedy { epsilon: 0.4 }).unwrap());
         let full = FullLaplace::default();
-        assert_batch_is_alone(LogisticTs::new(dimension, 6, full, Thompson { alpha: 1.0 }).unwrap());
+        assert_batch_is_alone(Disjoint::new(dimension, 6, full, Thompson { alpha: 1.0 }).unwrap());
         let diagonal = DiagonalLaplace::default();
         assert_batch_is_alone(Disjoint::new(dimension, 6, diagonal, Thompson { alpha: 1.0 }).unwrap());
     }

@@ -2,9 +2,9 @@
 
 use crate::support::{Dense, assert_close, featured, normals, rng};
 use dht_bandits::{
-    ArmId, Error, LinTs, LogisticTs, Policy, Request, Ridge, Thompson, Ucb,
+    ArmId, Error, LinTs, Policy, Request, Ridge, Thompson, Ucb,
     exploration::EpsilonGreedy,
-    policy::{Feedback, Hybrid, Publisher, TopK},
+    policy::{Disjoint, Feedback, Hybrid, Publisher, TopK},
     posterior::{DiagonalLaplace, FullLaplace, sigmoid},
 };
 
@@ -147,7 +147,7 @@ fn a_shared_ridge_learns_from_every_candidate_alike() {
 #[test]
 fn one_logistic_update_gives_the_mode_and_its_curvature() {
     for dimension in [2, 40] {
-        let mut policy = LogisticTs::new(dimension, 1, FullLaplace::new(0.5), Thompson { alpha: 1.0 }).unwrap();
+        let mut policy = Disjoint::new(dimension, 1, FullLaplace::new(0.5), Thompson { alpha: 1.0 }).unwrap();
         let mut rng = rng(4);
         let context = normals(&mut rng, dimension);
         policy.update(ArmId::new(0), &context, 1.0, 1.0).unwrap();
@@ -171,7 +171,7 @@ fn one_logistic_update_gives_the_mode_and_its_curvature() {
 
 #[test]
 fn a_saturated_logistic_policy_stays_finite() {
-    let mut policy = LogisticTs::new(3, 1, FullLaplace::new(1e-9), Thompson { alpha: 1.0 }).unwrap();
+    let mut policy = Disjoint::new(3, 1, FullLaplace::new(1e-9), Thompson { alpha: 1.0 }).unwrap();
     for round in 0..200 {
         policy.update(ArmId::new(0), &[1e6, 1e3, f64::from(round)], 1.0, 1e6).unwrap();
     }

@@ -2,7 +2,7 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    ArmId, Error, LinTs, LinUcb, LogisticTs, Policy, Request, Result, Ridge, Thompson, Ucb,
+    ArmId, Error, LinTs, LinUcb, Policy, Request, Result, Ridge, Thompson, Ucb,
     exploration::{DecayingGreedy, EpsilonGreedy, Exploration, ExploreFirst, Softmax, SquareCb},
     features::Interactions,
     policy::{Disjoint, Fixed, Hybrid, TopK, Uniform},
@@ -23,7 +23,7 @@ fn policies() -> Vec<Box<dyn Policy>> {
     vec![
         Box::new(LinUcb::new(2, 4, RIDGE, Ucb { alpha: 0.5 }).unwrap()),
         Box::new(LinTs::new(2, 4, RIDGE, Thompson { alpha: 0.5 }).unwrap()),
-        Box::new(LogisticTs::new(2, 4, FullLaplace::default(), Thompson { alpha: 0.5 }).unwrap()),
+        Box::new(Disjoint::new(2, 4, FullLaplace::default(), Thompson { alpha: 0.5 }).unwrap()),
         Box::new(Disjoint::new(2, 4, RIDGE, EpsilonGreedy { epsilon: 0.2 }).unwrap()),
         Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, DecayingGreedy { epsilon: 1.0, power: 0.5 }).unwrap()),
         Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, ExploreFirst { rewards: 6 }).unwrap()),

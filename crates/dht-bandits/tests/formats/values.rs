@@ -2,7 +2,7 @@
 
 use crate::round_trip::Visit;
 use dht_bandits::{
-    ArmId, Choice, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    ArmId, Choice, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
     evaluation::{
         CrossFit, Estimator, Evaluation, EvaluationSettings, Interval, LoggedRound, OutcomeModel, Prediction, Replay,
         Target,
@@ -11,7 +11,6 @@ use dht_bandits::{
     features::{Interactions, NormalizerOptions, PyramidPool},
     log::{
         DsjsonColumns, LogPosition, LogSettings, LoggedDecision, LoggedRequest, LoggedSlate, ReadSettings, ShownArm,
-        SlateReadSettings,
     },
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ChangeDetector, ChangeTest, ContextFree, Disjoint, Feedback, Fixed, Hybrid,
@@ -156,7 +155,7 @@ fn policies(visit: &mut Visit) {
     let discounted = DiscountedRidge::new(Forgetting::new(0.9).unwrap());
     visit.value(&learned(Disjoint::<DiscountedRidge, _>::new(2, 3, discounted, ucb).unwrap(), &plain).state());
     visit.value(&learned(Disjoint::new(2, 3, NormalInverseGamma::default(), thompson).unwrap(), &plain).state());
-    visit.value(&learned(LogisticTs::new(2, 3, FullLaplace::default(), thompson).unwrap(), &plain).state());
+    visit.value(&learned(Disjoint::new(2, 3, FullLaplace::default(), thompson).unwrap(), &plain).state());
     let diagonal = DiagonalLaplace::default();
     visit.value(&learned(Disjoint::new(2, 3, diagonal, thompson).unwrap(), &plain).state());
     let hybrid = Hybrid::new(2, 2, 3, 1.0, ucb).unwrap();
@@ -235,7 +234,7 @@ fn decisions_and_logs(visit: &mut Visit) {
     visit.value(&LoggedRequest { context: Some(CONTEXT.to_vec()), available, features: None });
     visit.value(&LogSettings::default().with_horizon(Some(3.0)).with_rotate_bytes(9).with_sync(true));
     visit.value(&ReadSettings::default().with_default_reward(Some(0.5)));
-    visit.value(&SlateReadSettings::default().with_horizon(Some(0.5)).with_unobserved(true));
+    visit.value(&ReadSettings::default().with_horizon(Some(0.5)).with_unobserved(true));
     let position: LogPosition = serde_json::from_str(r#"{"file":3,"byte":70}"#).unwrap();
     visit.value(&position);
     visit.value(

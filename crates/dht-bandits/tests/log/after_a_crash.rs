@@ -4,7 +4,7 @@ use crate::support::{decision, read, rng};
 use dht_bandits::{
     LinTs, Policy, Request, Ridge, Thompson,
     exploration::EpsilonGreedy,
-    log::{DecisionLog, LogPosition, LogReader, LogSettings, ReadSettings, SlateReadSettings, SlateReader},
+    log::{DecisionLog, LogPosition, LogReader, LogSettings, ReadSettings},
     policy::{Feedback, TopK},
 };
 use std::collections::VecDeque;
@@ -74,7 +74,7 @@ fn each_reward_tells_where_it_stands_and_defaults_stand_nowhere() {
     // The line itself, to the byte.
     let text = std::fs::read(folder.path().join(format!("{:08}.jsonl", at.file))).unwrap();
     assert!(text[at.byte as usize..].starts_with(b"{\"reward\":{\"id\":0,"));
-    let mut slates = SlateReader::open(folder.path(), SlateReadSettings::default()).unwrap();
+    let mut slates = LogReader::open_slates(folder.path(), ReadSettings::default()).unwrap();
     let slate = slates.find_map(Result::ok).unwrap();
     assert!(slate.answered_at.unwrap() > at);
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{Dense, assert_close, normals, rng};
 use dht_bandits::{
-    ArmId, Error, LinUcb, LogisticTs, Policy, Ridge, Thompson, Ucb,
+    ArmId, Error, LinUcb, Policy, Ridge, Thompson, Ucb,
     policy::{Delta, Disjoint},
     posterior::{DiagonalLaplace, Forgetting, FullLaplace},
 };
@@ -178,7 +178,7 @@ fn laplace_posteriors_merge_to_something_near_the_whole() {
     let mut full = Vec::new();
     for part in [&rows[..], &rows[..100], &rows[100..]] {
         let mut one = Disjoint::new(3, 1, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
-        let mut other = LogisticTs::new(3, 1, FullLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
+        let mut other = Disjoint::new(3, 1, FullLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
         for row in part {
             let reward = f64::from(u8::from(row[0] + 0.5 * row[1] > 0.2));
             one.update(ArmId::new(0), row, reward, 1.0).unwrap();

@@ -1,10 +1,10 @@
 //! States that were saved under former names of fields load, and are saved under the names of today.
 
 use dht_bandits::{
-    LinUcb, LogisticTs, Normalizer, Ridge, Thompson, Ucb,
+    LinUcb, Normalizer, Ridge, Thompson, Ucb,
     exploration::EpsilonGreedy,
     policy::{Disjoint, Hybrid, TopK},
-    posterior::DiagonalLaplace,
+    posterior::{DiagonalLaplace, FullLaplace},
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -59,7 +59,7 @@ fn a_hybrid_of_two_lambdas_loads() {
 
 #[test]
 fn logistic_posteriors_of_precision_and_strength_load() {
-    renamed::<LogisticTs>(
+    renamed::<Disjoint<FullLaplace, Thompson>>(
         r#"{"header":{"kind":"disjoint/full-laplace/thompson","format":3},"dimension":2,"options":{"precision":2.0},"index":{"alpha":0.5},"arms":{"ids":[0],"next":1,"removed":[]},"version":1,"epoch":0,"learned":[{"mean":[0.2163932158147867,0.10819660790739336],"diagonal":[0.4453386178402547,0.48669820179754186],"upper":[-0.05466138215974529]}]}"#,
         &[("precision", "prior_precision"), ("index", "exploration")],
     );

@@ -6,8 +6,8 @@ use dht_bandits::{
     exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
     features::{Interactions, NormalizerOptions},
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Fixed, Hybrid, LogisticUcb, Normalised,
-        PolicyKind, PolicySettings, ResetOnChange, SlidingWindow, TopK, Ucb1, Uniform,
+        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Fixed, Hybrid, Normalised, PolicyKind,
+        PolicySettings, ResetOnChange, SlidingWindow, TopK, Ucb1, Uniform,
     },
     posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior},
 };
@@ -56,7 +56,7 @@ fn every_posterior_draws_as_its_propensities_say() {
     let mut noisy = Disjoint::new(3, ARMS, NormalInverseGamma::default(), THOMPSON).unwrap();
     teach(&mut noisy, 3, &mut rng);
     check_both("learned noise", &noisy, &context, &mut rng);
-    let mut bound = LogisticUcb::new(3, ARMS, FullLaplace::default(), Ucb { alpha: 1.0 }).unwrap();
+    let mut bound = Disjoint::new(3, ARMS, FullLaplace::default(), Ucb { alpha: 1.0 }).unwrap();
     check_both("logistic UCB without rewards", &bound, &context, &mut rng);
     teach(&mut bound, 3, &mut rng);
     check_both("logistic UCB", &bound, &context, &mut rng);

@@ -2,9 +2,9 @@
 
 use crate::slate_environment::{CascadeEnvironment, ClickEnvironment, total_regret};
 use dht_bandits::{
-    ArmId, LinTs, LinUcb, LogisticTs, Policy, Request, Ridge, Thompson, Ucb,
+    ArmId, LinTs, LinUcb, Policy, Request, Ridge, Thompson, Ucb,
     exploration::EpsilonGreedy,
-    policy::{Disjoint, LogisticUcb, TopK, Uniform},
+    policy::{Disjoint, TopK, Uniform},
     posterior::{DiagonalLaplace, FullLaplace, TsPrior},
     simulation::{Comparison, Entry, EntryRuns, GlmEnvironment},
 };
@@ -47,8 +47,8 @@ fn logistic_policies_have_at_most_a_quarter_of_uniform_regret() {
     let diagonal = DiagonalLaplace::default();
     let entries = [
         Entry::new("uniform", || Uniform::new(6, 5)),
-        Entry::new("logistic Thompson sampling", || LogisticTs::new(6, 5, full, Thompson { alpha: 0.5 })),
-        Entry::new("logistic UCB", || LogisticUcb::new(6, 5, full, Ucb { alpha: 0.5 })),
+        Entry::new("logistic Thompson sampling", || Disjoint::new(6, 5, full, Thompson { alpha: 0.5 })),
+        Entry::new("logistic UCB", || Disjoint::new(6, 5, full, Ucb { alpha: 0.5 })),
         Entry::new("diagonal", || Disjoint::new(6, 5, diagonal, Thompson { alpha: 0.5 })),
     ];
     let seeds: Vec<_> = (100..120).collect();

@@ -4,7 +4,7 @@
 
 use crate::support::{check, draws, normals};
 use dht_bandits::{
-    ArmId, LinTs, LogisticTs, Policy, Request, Ridge, Thompson, Ucb,
+    ArmId, LinTs, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{DecayingGreedy, EpsilonGreedy, Exploration, ExploreFirst, Softmax, SquareCb},
     policy::{Disjoint, Hybrid, TopK},
     posterior::{DiagonalLaplace, FullLaplace},
@@ -48,7 +48,7 @@ fn disjoint_policies_draw_as_their_propensities_say() {
         Box::new(Disjoint::<Ridge, _>::new(3, ARMS, Ridge::default(), Ucb { alpha: 1.0 }).unwrap())
     });
     check_rule("logistic Thompson", &|_| {
-        let mut policy = LogisticTs::new(3, ARMS, FullLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
+        let mut policy = Disjoint::new(3, ARMS, FullLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
         for arm in 0..3 {
             policy.update(ArmId::new(arm), &[1.0, 0.0, -1.0], 1.0, (arm + 1) as f64).unwrap();
         }

@@ -8,5 +8,5 @@ mod select_batch;
 mod state;
 
 pub use merge::Delta;
-pub use policy::{Disjoint, LinTs, LinUcb, LogisticTs, LogisticUcb};
+pub use policy::{Disjoint, LinTs, LinUcb};
 pub use select_batch::ChoiceBatch;

@@ -10,7 +10,7 @@ use crate::policy::choose::{Chosen, ScoredArms, choose, drawn_value};
 use crate::policy::forward::manages_arms;
 use crate::policy::propensity::independent_propensities;
 use crate::policy::{Actions, Choice, Decision, Observation, Policy, Propensity, QUADRATURE_ERROR, Request};
-use crate::posterior::{Beliefs, FullLaplace, Posterior, Ridge, Sample, UpdateBatch, copy_of_slot};
+use crate::posterior::{Beliefs, Posterior, Ridge, Sample, UpdateBatch, copy_of_slot};
 use crate::validate::{check_finite, check_weight};
 use rand::Rng;
 
@@ -209,10 +209,6 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 pub type LinUcb = Disjoint<Ridge, Ucb>;
 /// Linear Thompson sampling with disjoint arms (Agrawal & Goyal 2013).
 pub type LinTs = Disjoint<Ridge, Thompson>;
-/// Logistic Thompson sampling with full Laplace posteriors.
-pub type LogisticTs = Disjoint<FullLaplace, Thompson>;
-/// Logistic upper confidence bounds with full Laplace posteriors, on log-odds.
-pub type LogisticUcb = Disjoint<FullLaplace, Ucb>;
 
 /// Arms in a set of slots, scored in a context.
 struct SlotScores<'a, B> {
