@@ -82,10 +82,10 @@ fn types_with_serde(folder: &Path, names: &mut BTreeSet<String>) {
                 names.insert(rest.chars().take_while(|c| c.is_alphanumeric()).collect());
             }
             derived &= line.starts_with('#') || line.starts_with("///") || line.starts_with("//");
-            for by_hand in ["serde_tagged_in_texts!(", "impl Serialize for "] {
-                if let Some(rest) = line.strip_prefix(by_hand) {
-                    names.insert(rest.chars().take_while(|c| c.is_alphanumeric()).collect());
-                }
+            let implemented = line.split_once(" Serialize for ").filter(|_| line.starts_with("impl"));
+            let tagged = line.strip_prefix("serde_tagged_in_texts!(");
+            if let Some(rest) = tagged.or(implemented.map(|(_, rest)| rest)) {
+                names.insert(rest.chars().take_while(|c| c.is_alphanumeric()).collect());
             }
             if let Some((_, rest)) = line.strip_prefix("serde_by_state!(").and_then(|rest| rest.split_once("] ")) {
                 names.insert(rest.chars().take_while(|c| c.is_alphanumeric()).collect());

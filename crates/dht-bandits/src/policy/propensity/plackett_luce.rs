@@ -206,6 +206,10 @@ fn integrate<const K: usize>(
 /// Adds the integrands of the chosen arms, without their rates, at eight points; returns the largest part that is left
 /// after the last one.
 #[inline(always)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "counted loops over the same eight points of several arrays are unrolled"
+)]
 fn add_points<const K: usize>(
     chosen: &[Arm; K],
     all: &Arm,
