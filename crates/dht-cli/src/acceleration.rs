@@ -45,6 +45,9 @@ pub struct SpeedArguments {
     /// 2000]
     #[arg(long, value_name = "N", requires = "points")]
     pub calibration_rows: Option<usize>,
+    /// Keep states of texts in memory up to this many MiB; larger ones are in a temporary file until exits are fitted
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    pub state_memory: usize,
 }
 
 impl SpeedArguments {
@@ -116,9 +119,10 @@ pub struct MadeDynamic {
 ///
 /// # Errors
 /// Errors of the tokenizer.
-pub fn exit_settings(tokenizer: &TextTokenizer) -> Result<AccelerateSettings> {
+pub fn exit_settings(tokenizer: &TextTokenizer, speed: &SpeedArguments) -> Result<AccelerateSettings> {
+    let state_bytes = speed.state_memory.saturating_mul(1 << 20);
     let ngram = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
-    Ok(AccelerateSettings { ngram: Some(ngram), batch_size: BATCH, ..AccelerateSettings::default() })
+    Ok(AccelerateSettings { ngram: Some(ngram), batch_size: BATCH, state_bytes, ..AccelerateSettings::default() })
 }
 
 /// Random numbers of the exits.
@@ -141,7 +145,7 @@ pub fn make_dynamic(
     seed: u64,
 ) -> Result<MadeDynamic> {
     let targets = if texts.labelled { Targets::Labels } else { Targets::Predictions };
-    let settings = AccelerateSettings { targets, ..exit_settings(tokenizer)? };
+    let settings = AccelerateSettings { targets, ..exit_settings(tokenizer, speed)? };
     let given = match texts.held_out {
         Some(held_out) => Texts::new(texts.training).with_held_out(held_out),
         None => Texts::new(texts.training),

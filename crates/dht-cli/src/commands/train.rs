@@ -417,7 +417,7 @@ impl TrainArguments {
             least,
             most,
             fine_tuning,
-            exits: exit_settings(&tokenizer)?,
+            exits: exit_settings(&tokenizer, &self.speed)?,
             budget: self.rungs.training_budget,
             time: self.rungs.time(),
             checkpoints: Some(run.dir.folder().to_path_buf()),

@@ -143,11 +143,12 @@ impl<'a> Ladder<'a> {
         let (texts, settings) = (self.texts, self.settings);
         let joined = self.joined.take();
         let fitted_on = joined.as_ref().unwrap_or(texts.training);
-        let front = NgramClassifier::fit(
+        let front = NgramClassifier::fit_within(
             fitted_on,
             ngram,
             FullModel::new(self.classifier),
             settings.exits.embeddings.then(|| self.classifier.encoder()),
+            settings.exits.state_bytes,
             rng,
         )?;
         let rows: Vec<usize> = (texts.training.len()..fitted_on.len()).collect();

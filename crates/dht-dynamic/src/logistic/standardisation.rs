@@ -1,8 +1,11 @@
 //! Standardisation of dense features.
 
 use super::regression::LogisticRegression;
+use super::rows::Rows;
+use crate::error::Result;
 
 /// Standardisation of states: (x − mean)/deviation, and 0 for a component that is constant.
+#[derive(Debug, Clone)]
 pub(crate) struct Standardisation {
     mean: Vec<f64>,
     /// 1/deviation; 0 for a constant component.
@@ -10,24 +13,24 @@ pub(crate) struct Standardisation {
 }
 
 impl Standardisation {
-    /// The standardisation of these rows.
-    pub(crate) fn new(states: &[f32], width: usize) -> Self {
-        let rows = (states.len() / width).max(1) as f64;
-        let (mut mean, mut squares) = (vec![0.0; width], vec![0.0; width]);
-        for row in states.chunks_exact(width) {
+    /// The standardisation of these rows, ascending; `None` for all.
+    pub(crate) fn new(states: &Rows, chosen: Option<&[usize]>) -> Result<Self> {
+        let rows = chosen.map_or(states.len(), <[usize]>::len).max(1) as f64;
+        let (mut mean, mut squares) = (vec![0.0; states.width()], vec![0.0; states.width()]);
+        states.each(chosen, |row| {
             mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(*value) / rows);
-        }
-        for row in states.chunks_exact(width) {
+        })?;
+        states.each(chosen, |row| {
             for ((squares, mean), value) in squares.iter_mut().zip(&mean).zip(row) {
                 *squares += (f64::from(*value) - mean).powi(2) / rows;
             }
-        }
+        })?;
         // Rounding leaves a constant a deviation of about its size times f32's epsilon.
         let inverse = squares.iter().zip(&mean).map(|(squares, mean)| {
             let (deviation, least) = (squares.sqrt(), 1e-6 * mean.abs() + 1e-12);
             if deviation > least { 1.0 / deviation } else { 0.0 }
         });
-        Self { inverse: inverse.collect(), mean }
+        Ok(Self { inverse: inverse.collect(), mean })
     }
 
     /// The standardised rows.
