@@ -222,6 +222,18 @@ mod tests {
     }
 
     #[test]
+    fn a_component_that_a_layer_norm_switched_off_gets_no_weight() {
+        let (states, labels) = rows(200, 1);
+        let mut values = Vec::new();
+        states.each(None, |row| values.extend([row[0] / 100.0, row[1], row[2] * 100.0, row[4] * 2e-9])).unwrap();
+        let states = Rows::in_memory(4, values);
+        let judge = Judge::HeldOut { states: &states, labels: &labels };
+        let exit = fit_exit(&states, RowTargets::Classes(&labels), 3, &[1.0], &judge).unwrap();
+        assert_eq!(exit.weights[9..], [0.0; 3]);
+        assert!(exit.judged.accuracy(&labels) > 0.9);
+    }
+
+    #[test]
     fn a_class_without_rows_keeps_a_small_finite_probability() {
         let (states, labels) = rows(100, 1);
         let judge = Judge::HeldOut { states: &states, labels: &labels };

@@ -4,11 +4,14 @@ use super::regression::LogisticRegression;
 use super::rows::Rows;
 use crate::error::Result;
 
-/// Standardisation of states: (x − mean)/deviation, and 0 for a component that is constant.
+/// The least deviation of a component that counts, as a share of the root mean square of all deviations.
+const LEAST_DEVIATION: f64 = 1e-4;
+
+/// Standardisation of states: (x − mean)/deviation, and 0 for a component that is constant or next to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Standardisation {
     mean: Vec<f64>,
-    /// 1/deviation; 0 for a constant component.
+    /// 1/deviation; 0 for a component that does not count.
     inverse: Vec<f64>,
 }
 
@@ -25,9 +28,12 @@ impl Standardisation {
                 *squares += (f64::from(*value) - mean).powi(2) / rows;
             }
         })?;
-        // Rounding leaves a constant a deviation of about its size times f32's epsilon.
+        // Rounding leaves a constant a deviation of about its size times f32's epsilon. Some encoders have a component
+        // that their layer norm scales by 1e-9: folded, its weight would be 1e9, and no later change of the encoder
+        // would be small.
+        let usual = (squares.iter().sum::<f64>() / squares.len().max(1) as f64).sqrt();
         let inverse = squares.iter().zip(&mean).map(|(squares, mean)| {
-            let (deviation, least) = (squares.sqrt(), 1e-6 * mean.abs() + 1e-12);
+            let (deviation, least) = (squares.sqrt(), 1e-6 * mean.abs() + LEAST_DEVIATION * usual);
             if deviation > least { 1.0 / deviation } else { 0.0 }
         });
         Ok(Self { inverse: inverse.collect(), mean })
