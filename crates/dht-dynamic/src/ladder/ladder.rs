@@ -179,7 +179,10 @@ impl<'a> Ladder<'a> {
             return Ok(self.end(frozen, stop));
         }
         let layers = self.classifier.encoder().layers();
-        let convex = frozen.model.model().classifier_at(layers)?;
+        let convex = match joined {
+            Some(_) => self.head_of_training(rng)?,
+            None => frozen.model.model().classifier_at(layers)?,
+        };
         convex.encoder().parameters().compute_in(self.classifier.encoder().parameters().precision())?;
         // Exit 0 reads the word embeddings: it would have to be fitted again.
         let parameters = convex.encoder().parameters();
@@ -283,6 +286,18 @@ impl<'a> Ladder<'a> {
         self.flops += built.accelerated.report.flops;
         let loss = self.measure(Rung::Frozen, &judged, &validation.labels);
         Ok(OfRung { rung: Rung::Frozen, model: built.accelerated.model, exits: built.accelerated.report, loss })
+    }
+
+    /// The classifier with the last regression of rung 1, fitted on the training rows alone: that of few rows has learned
+    /// the validation rows, too.
+    fn head_of_training<R: Rng + ?Sized>(&mut self, rng: &mut R) -> Result<TextClassifier> {
+        let layers = self.classifier.encoder().layers();
+        let exits = AccelerateSettings { side: None, ngram: None, ..self.settings.exits.clone() };
+        let texts = Texts::new(self.texts.training).with_held_out(self.texts.validation);
+        let given = Given { head: Head::Fitted, front: None, against_stacked: true };
+        let built = build(self.classifier, Parts::new(texts, &exits, rng)?, &exits, given, rng)?;
+        self.flops += built.accelerated.report.flops;
+        Ok(built.accelerated.model.model().classifier_at(layers)?)
     }
 
     /// Sets the learning rate to the best of the given ones, if there are any.
