@@ -12,7 +12,9 @@ use serde_json::json;
 use super::output::print;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::results::{CardFacts, card, curve, majority_note, own_row, promise, results, results_table, training_curve};
+use crate::results::{
+    CardFacts, card, cheaper_note, curve, majority_note, own_row, promise, results, results_table, training_curve,
+};
 
 /// Files of a saved model.
 const OWN: [&str; 6] = ["README.md", "curve.svg", "training.json", "training.svg", "dht.json", "model"];
@@ -96,5 +98,6 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     }
     let promises = model.promise.as_ref().map_or_else(String::new, |kept| promise(kept) + "\n");
     let table = results_table(&rows, model.model.task()).text();
-    print(&format!("On {}:\n\n{table}\n{promises}written to {}\n", made.scored_on, made.out.display()))
+    let cheaper = cheaper_note(&rows).unwrap_or_default();
+    print(&format!("On {}:\n\n{table}\n{cheaper}{promises}written to {}\n", made.scored_on, made.out.display()))
 }

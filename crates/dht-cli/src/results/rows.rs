@@ -78,6 +78,8 @@ impl JudgedBy {
 
 /// Name of the row of a dynamic model at its default speed.
 const AT_ITS_SPEED: &str = "at its speed";
+/// Beginning of the names of the rows of a dynamic model at several costs.
+const COST_UP_TO: &str = "cost up to ";
 
 /// Scores and costs of a model on labelled texts. The rows are the encoder with its last exit alone, all layers
 /// combined with the n-gram model, the model at its default speed, and the model at several costs. `precision` is that
@@ -103,7 +105,7 @@ pub fn results(
             models.push((AT_ITS_SPEED.into(), model.model.clone()));
             for cost in COSTS {
                 if let Some(point) = model.speed_within(cost) {
-                    models.push((format!("cost up to {cost}"), model.model.with_speed(point.speed)?));
+                    models.push((format!("{COST_UP_TO}{cost}"), model.model.with_speed(point.speed)?));
                 }
             }
         }
@@ -182,6 +184,19 @@ pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<S
     })
 }
 
+/// Note with the cheapest speed of the table that is as accurate as the default speed, if there is one.
+pub fn cheaper_note<'a>(rows: &'a [ResultRow]) -> Option<String> {
+    let own = rows.iter().find(|row| row.name == AT_ITS_SPEED)?;
+    let cheaper = |row: &&ResultRow| row.flops_ratio < own.flops_ratio && row.accuracy >= own.accuracy;
+    let of_cost = |row: &'a ResultRow| Some((row, row.name.strip_prefix(COST_UP_TO)?));
+    let rows = rows.iter().filter(cheaper).filter_map(of_cost);
+    let (row, cost) = rows.min_by(|(left, _), (right, _)| left.flops_ratio.total_cmp(&right.flops_ratio))?;
+    Some(format!(
+        "--budget {cost} scores {:.4} on these rows, not less than the model at its speed, for {:.3} of the FLOPs\n",
+        row.accuracy?, row.flops_ratio
+    ))
+}
+
 /// Selects `count` rows at even intervals.
 fn evenly_spaced(data: &EncodedDataset, count: usize) -> Result<EncodedDataset> {
     let count = count.min(data.len());
@@ -211,4 +226,38 @@ pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
         table.push(cells);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, accuracy: f64, flops_ratio: f64) -> ResultRow {
+        let judged = None;
+        ResultRow {
+            name: name.into(),
+            accuracy: Some(accuracy),
+            score: 0.0,
+            judged,
+            flops_ratio,
+            mean_layers: 0.0,
+            texts_per_second: 0.0,
+        }
+    }
+
+    #[test]
+    fn the_cheapest_row_that_scores_as_well_is_named() {
+        let mut rows = vec![
+            row("all layers", 0.9, 1.0),
+            row(AT_ITS_SPEED, 0.9, 0.7),
+            row("cost up to 0.05", 0.8, 0.03),
+            row("cost up to 0.1", 0.9, 0.08),
+            row("cost up to 0.2", 0.95, 0.19),
+        ];
+        let note = cheaper_note(&rows).unwrap();
+        assert!(note.contains("--budget 0.1 ") && note.contains("0.080"), "{note}");
+        rows[1].accuracy = Some(0.96);
+        assert_eq!(cheaper_note(&rows), None);
+        assert_eq!(cheaper_note(&rows[..1]), None, "a model of one speed");
+    }
 }
