@@ -392,7 +392,10 @@ fn what_cannot_be_meant_is_refused_before_anything_is_written() {
     assert!(train(&[]).contains("model/notes.txt was not written by this command"));
     assert!(!place.path().join("model.training").exists(), "nothing was trained for a target that is taken");
     let nowhere = refused(&dht(place.path(), &["train", "--data", "data", "--model", "nowhere", "--out", "m"]), 2);
-    assert!(nowhere.contains("nowhere is not a model to start from, expected a directory with a config.json"), "{nowhere}");
+    assert!(
+        nowhere.contains("nowhere is not a model to start from, expected a directory with a config.json"),
+        "{nowhere}"
+    );
     let narrow = refused(&dht(place.path(), &["train", "--data", "data", "--model", "1x1x1", "--out", "m"]), 1);
     assert!(narrow.contains("size is 1x1x1, expected a width of at least 2"), "{narrow}");
     refused(&dht(place.path(), &["train", "--data", "data", "--out", "m"]), 2);
