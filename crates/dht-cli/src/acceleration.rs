@@ -3,7 +3,7 @@
 
 use clap::Args;
 use dht_dynamic::accelerate::{AccelerateSettings, Report, Targets, Texts, accelerate};
-use dht_dynamic::evaluation::{Guarantee, Promise, Risk, with_promise};
+use dht_dynamic::evaluation::{Guarantee, Promise, Risk, SpeedPoint, with_promise};
 use dht_dynamic::exit::NgramSettings;
 use dht_dynamic::serving::KeptPromise;
 use dht_dynamic::transformer::{EncodedDataset, TextClassifier, TextTokenizer};
@@ -207,4 +207,13 @@ pub fn at_speed(
         }
     }
     Ok(MadeDynamic { model, report, promise, misses })
+}
+
+/// Points of a model's curve, with the name of the cost that answers have.
+pub fn curve_points(curve: &[SpeedPoint]) -> Vec<serde_json::Value> {
+    let point = |point: &SpeedPoint| {
+        let SpeedPoint { speed, flops_ratio, accuracy } = *point;
+        serde_json::json!({ "speed": speed, "cost": flops_ratio, "accuracy": accuracy })
+    };
+    curve.iter().map(point).collect()
 }

@@ -144,7 +144,7 @@ mod from_a_server {
         let (made, said) = run(&["evaluate", "cola", "--data", "glue/cola", "--json"]);
         assert!(said.contains("scored on the split validation"), "{said}");
         let made = json(&made);
-        assert_eq!((&made["data"], &made["rows"]), (&"glue/cola/validation".into(), &40.into()));
+        assert_eq!((&made["data"]["name"], &made["data"]["rows"]), (&"glue/cola/validation".into(), &40.into()));
         let row = &made["results"][0];
         assert_eq!(row["judged"]["metric"], "MCC");
         let (accuracy, matthews) = (row["accuracy"].as_f64().unwrap(), row["judged"]["value"].as_f64().unwrap());
@@ -224,7 +224,7 @@ mod from_a_server {
         }
         std::fs::remove_dir_all(&saved).unwrap();
         let (made, _) = run(&["evaluate", "hf:my/reviews", "--data", "hf:some/reviews", "--json"]);
-        assert_eq!(json(&made)["rows"], 40);
+        assert_eq!(json(&made)["data"]["rows"], 40);
         let (facts, _) = run(&["inspect", "hf:my/reviews", "--json"]);
         assert_eq!(json(&facts)["labels"], serde_json::json!(["bad", "good"]));
         std::fs::write(place.path().join("asked.txt"), "the soup was fresh\n").unwrap();

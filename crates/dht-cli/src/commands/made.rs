@@ -30,6 +30,10 @@ pub struct MadeModel<'a> {
     pub scored: &'a EncodedDataset,
     /// Description of these rows in a few words.
     pub scored_on: String,
+    /// Source of the texts, as it was given.
+    pub data: &'a Path,
+    /// Split of these rows.
+    pub split: &'static str,
     /// Metric that the literature reports for the data set, if known.
     pub metric: Option<Metric>,
     /// True if the user provided the classifier, so that its classes may differ from the labels of the texts.
@@ -88,7 +92,7 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     if made.json {
         let value = json!({
             "model": made.out.display().to_string(),
-            "data": made.scored_on,
+            "data": { "path": made.data, "split": made.split, "rows": made.scored.len() },
             "results": rows,
             "promise": model.promise,
             "not_kept": misses,

@@ -192,6 +192,8 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         how: made.how,
         scored: test.as_ref().unwrap_or(&validation),
         scored_on,
+        data: &arguments.texts.source.data,
+        split: if test.is_some() { "test" } else { "validation" },
         metric: arguments.texts.metric(),
         is_given: false,
         training: made.ladder.as_ref(),

@@ -30,8 +30,8 @@ pub struct ResultRow {
     /// Metric that the literature reports for the data set, if it is neither `accuracy` nor `score`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub judged: Option<JudgedBy>,
-    /// FLOPs divided by the full model's FLOPs.
-    pub flops_ratio: f64,
+    /// Cost: FLOPs divided by the full model's FLOPs.
+    pub cost: f64,
     /// Mean depth.
     pub mean_layers: f64,
     /// Tokenised texts per second, in batches of 64.
@@ -139,7 +139,7 @@ fn row(
             accuracy: None,
             score: classifier.score(texts, BATCH)?,
             judged: JudgedBy::of_values(metric, classifier, texts)?,
-            flops_ratio: 1.0,
+            cost: 1.0,
             mean_layers: model.shape().layers as f64,
             texts_per_second,
         }),
@@ -152,7 +152,7 @@ fn row(
                 accuracy: Some(found.confusion.accuracy()),
                 score: found.confusion.macro_f1(),
                 judged: JudgedBy::of_classes(metric, &found.confusion, &texts.labels),
-                flops_ratio: (found.flops + found.bandit_flops) as f64 / full.max(1) as f64,
+                cost: (found.flops + found.bandit_flops) as f64 / full.max(1) as f64,
                 mean_layers: layers as f64 / texts.len().max(1) as f64,
                 texts_per_second,
             })
@@ -219,7 +219,7 @@ pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
         ];
         cells.extend(judged.map(|_| row.judged.as_ref().map_or_else(|| "–".into(), |own| format!("{:.4}", own.value))));
         cells.extend([
-            format!("{:.3}", row.flops_ratio),
+            format!("{:.3}", row.cost),
             format!("{:.2}", row.mean_layers),
             format!("{:.0}", row.texts_per_second),
         ]);
