@@ -187,13 +187,13 @@ pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<S
 /// Note with the cheapest speed of the table that is as accurate as the default speed, if there is one.
 pub fn cheaper_note<'a>(rows: &'a [ResultRow]) -> Option<String> {
     let own = rows.iter().find(|row| row.name == AT_ITS_SPEED)?;
-    let cheaper = |row: &&ResultRow| row.flops_ratio < own.flops_ratio && row.accuracy >= own.accuracy;
+    let cheaper = |row: &&ResultRow| row.cost < own.cost && row.accuracy >= own.accuracy;
     let of_cost = |row: &'a ResultRow| Some((row, row.name.strip_prefix(COST_UP_TO)?));
     let rows = rows.iter().filter(cheaper).filter_map(of_cost);
-    let (row, cost) = rows.min_by(|(left, _), (right, _)| left.flops_ratio.total_cmp(&right.flops_ratio))?;
+    let (row, share) = rows.min_by(|(left, _), (right, _)| left.cost.total_cmp(&right.cost))?;
     Some(format!(
-        "--budget {cost} scores {:.4} on these rows, not less than the model at its speed, for {:.3} of the FLOPs\n",
-        row.accuracy?, row.flops_ratio
+        "--budget {share} scores {:.4} on these rows, not less than the model at its speed, for {:.3} of the FLOPs\n",
+        row.accuracy?, row.cost
     ))
 }
 
@@ -232,14 +232,14 @@ pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
 mod tests {
     use super::*;
 
-    fn row(name: &str, accuracy: f64, flops_ratio: f64) -> ResultRow {
+    fn row(name: &str, accuracy: f64, cost: f64) -> ResultRow {
         let judged = None;
         ResultRow {
             name: name.into(),
             accuracy: Some(accuracy),
             score: 0.0,
             judged,
-            flops_ratio,
+            cost,
             mean_layers: 0.0,
             texts_per_second: 0.0,
         }

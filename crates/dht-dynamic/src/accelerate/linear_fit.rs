@@ -87,8 +87,8 @@ fn fit_exit(
     };
     match judge {
         Judge::HeldOut { states: others, labels } => {
-            let features = states.matrix(None, &scaling);
-            let others = others.matrix(None, &scaling);
+            let features = FeatureMatrix::of_rows(states, None, &scaling);
+            let others = FeatureMatrix::of_rows(others, None, &scaling);
             let mut start = None;
             let (chosen, (regression, judged)) = best_penalty(c.len(), |at| {
                 let (regression, minimum) = fit(&features, all, c[at], start.take(), others.flops(classes))?;
@@ -97,14 +97,14 @@ fn fit_exit(
                 Ok((judged.mean_loss(labels), (regression, judged)))
             })?;
             let c = c[chosen];
-            let (weights, bias) = scaling.fold(&regression).into_parameters();
+            let (weights, bias) = regression.unscaled(&scaling).into_parameters();
             Ok(FittedExit { weights, bias, c, judged, flops })
         }
         Judge::CrossFit { fold_of, labels } => {
             let folds = fold_of.iter().copied().max().map_or(0, |last| last + 1);
             let data = |fold: usize| {
                 let (held, rows): (Vec<usize>, Vec<usize>) = (0..fold_of.len()).partition(|row| fold_of[*row] == fold);
-                let pick = |rows: &[usize]| states.matrix(Some(rows), &scaling);
+                let pick = |rows: &[usize]| FeatureMatrix::of_rows(states, Some(rows), &scaling);
                 (pick(&rows), SmoothedTargets::new(targets, &rows, classes), pick(&held), held, None)
             };
             let mut folds: Vec<_> = (0..folds).map(data).collect();
@@ -122,8 +122,8 @@ fn fit_exit(
                 let table = LogProbabilities::new(classes, table)?;
                 Ok((table.mean_loss(labels), table))
             })?;
-            let (regression, _) = fit(&states.matrix(None, &scaling), all, c[chosen], None, 0)?;
-            let (weights, bias) = scaling.fold(&regression).into_parameters();
+            let (regression, _) = fit(&FeatureMatrix::of_rows(states, None, &scaling), all, c[chosen], None, 0)?;
+            let (weights, bias) = regression.unscaled(&scaling).into_parameters();
             Ok(FittedExit { weights, bias, c: c[chosen], judged, flops })
         }
     }

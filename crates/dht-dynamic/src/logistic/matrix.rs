@@ -1,9 +1,13 @@
 //! Feature matrices, dense or sparse.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
-use super::rows::View;
+use super::rows::Rows;
+use super::standardisation::Standardisation;
 use super::tiles::{Panels, ROWS, multiply};
+use super::view::View;
 use crate::error::Result;
 
 /// Rows of equal width.
@@ -117,9 +121,19 @@ impl FeatureMatrix {
         Self { rows: values.len() / columns.max(1), columns, values: Values::Dense(values) }
     }
 
-    /// A dense matrix of rows in a file.
-    pub(super) fn view(view: View) -> Self {
-        Self { rows: view.len(), columns: view.width(), values: Values::Stored(view) }
+    /// The matrix of these rows, ascending, standardised; `None` for all rows. Rows in memory are copied, those in a file
+    /// stay there.
+    pub(crate) fn of_rows(rows: &Rows, chosen: Option<&[usize]>, scaling: &Standardisation) -> Self {
+        let width = rows.width();
+        let Some(values) = rows.values() else {
+            let view = View::new(rows, chosen, scaling);
+            return Self { rows: view.len(), columns: width, values: Values::Stored(view) };
+        };
+        let picked: Cow<'_, [f32]> = match chosen {
+            None => Cow::Borrowed(values),
+            Some(rows) => rows.iter().flat_map(|row| values[row * width..(row + 1) * width].iter().copied()).collect(),
+        };
+        Self::dense(width, scaling.apply(&picked))
     }
 
     /// A sparse matrix from rows of non-zero values with their columns, all below `columns`.

@@ -8,6 +8,7 @@ mod rows;
 mod scaling;
 mod standardisation;
 mod tiles;
+mod view;
 
 pub(crate) use matrix::FeatureMatrix;
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::matrix::FeatureMatrix;
 use super::minimize::{Function, Minimum, minimize};
 use super::scaling::Scaling;
+use super::standardisation::Standardisation;
 use crate::error::{Error, Result};
 
 /// The maximum gradient norm of the mean objective at an accepted minimum.
@@ -222,19 +223,23 @@ impl LogisticRegression {
         Ok((Self { weights: narrow(weights), bias: narrow(bias) }, minimum))
     }
 
-    /// A regression of these weights and bias.
-    pub(super) fn from_parameters(weights: Vec<f32>, bias: Vec<f32>) -> Self {
-        Self { weights, bias }
+    /// The regression for states that are not standardised, of one for states that are.
+    pub(crate) fn unscaled(&self, scaling: &Standardisation) -> Self {
+        let mut shifted: Vec<f64> = self.bias.iter().copied().map(f64::from).collect();
+        let mut folded = Vec::with_capacity(self.weights.len());
+        for (row, (mean, inverse)) in self.weights.chunks_exact(self.bias.len()).zip(scaling.columns()) {
+            for (bias, weight) in shifted.iter_mut().zip(row) {
+                let weight = f64::from(*weight) * inverse;
+                *bias -= weight * mean;
+                folded.push(weight as f32);
+            }
+        }
+        Self { weights: folded, bias: shifted.into_iter().map(|bias| bias as f32).collect() }
     }
 
     /// The weights W, (features, classes), and the bias b, by value.
     pub(crate) fn into_parameters(self) -> (Vec<f32>, Vec<f32>) {
         (self.weights, self.bias)
-    }
-
-    /// The weights W, (features, classes), and the bias b.
-    pub(crate) fn parameters(&self) -> (&[f32], &[f32]) {
-        (&self.weights, &self.bias)
     }
 
     /// The number of classes.

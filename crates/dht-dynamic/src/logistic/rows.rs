@@ -8,14 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dht_transformer::Error as TransformerError;
 
-use super::matrix::FeatureMatrix;
-use super::standardisation::Standardisation;
 use crate::error::{Error, Result};
 
 /// The memory in bytes for rows, by default.
 pub(crate) const MEMORY: usize = 2 << 30;
 /// The number of rows of a file that are read together.
-const BLOCK: usize = 4096;
+pub(super) const BLOCK: usize = 4096;
 
 /// Rows of equal width. Rows beyond a limit in bytes are in an unnamed file in the [directory for temporary
 /// files](std::env::temp_dir), which the system removes when the program ends.
@@ -35,15 +33,6 @@ enum Values {
 struct RowFile {
     file: Mutex<File>,
     rows: usize,
-}
-
-/// Rows of a file as they are read: some of them, standardised.
-#[derive(Debug, Clone)]
-pub(super) struct View {
-    rows: Rows,
-    /// The rows of this view, ascending; `None` for all.
-    chosen: Option<Arc<[usize]>>,
-    scaling: Standardisation,
 }
 
 fn io(source: std::io::Error) -> Error {
@@ -87,6 +76,14 @@ impl Rows {
         }
     }
 
+    /// The values of rows in memory; `None` for rows in a file.
+    pub(super) fn values(&self) -> Option<&[f32]> {
+        match &self.values {
+            Values::Memory(values) => Some(values),
+            Values::File(_) => None,
+        }
+    }
+
     pub(super) fn width(&self) -> usize {
         self.width
     }
@@ -107,7 +104,7 @@ impl Rows {
     }
 
     /// Consecutive rows, one after the other.
-    fn read(&self, rows: Range<usize>) -> Result<Cow<'_, [f32]>> {
+    pub(super) fn read(&self, rows: Range<usize>) -> Result<Cow<'_, [f32]>> {
         match &self.values {
             Values::Memory(values) => Ok(Cow::Borrowed(&values[rows.start * self.width..rows.end * self.width])),
             Values::File(file) => {
@@ -134,70 +131,11 @@ impl Rows {
     }
 
     /// The rows from the first to the last of some places of a list of rows, and the first.
-    fn span(&self, chosen: Option<&[usize]>, places: Range<usize>) -> Result<(usize, Cow<'_, [f32]>)> {
+    pub(super) fn span(&self, chosen: Option<&[usize]>, places: Range<usize>) -> Result<(usize, Cow<'_, [f32]>)> {
         let rows = match chosen {
             Some(chosen) => chosen[places.start]..chosen[places.end - 1] + 1,
             None => places,
         };
         Ok((rows.start, self.read(rows)?))
-    }
-
-    /// The matrix of these rows, ascending, standardised; `None` for all rows. Rows in memory are copied.
-    pub(crate) fn matrix(&self, chosen: Option<&[usize]>, scaling: &Standardisation) -> FeatureMatrix {
-        match &self.values {
-            Values::Memory(values) => {
-                let width = self.width;
-                let picked: Cow<'_, [f32]> = match chosen {
-                    None => Cow::Borrowed(values),
-                    Some(rows) => {
-                        rows.iter().flat_map(|row| values[row * width..(row + 1) * width].iter().copied()).collect()
-                    }
-                };
-                FeatureMatrix::dense(width, scaling.apply(&picked))
-            }
-            Values::File(_) => {
-                let view = View { rows: self.clone(), chosen: chosen.map(Arc::from), scaling: scaling.clone() };
-                FeatureMatrix::view(view)
-            }
-        }
-    }
-}
-
-impl View {
-    pub(super) fn len(&self) -> usize {
-        self.chosen.as_ref().map_or(self.rows.len(), |chosen| chosen.len())
-    }
-
-    pub(super) fn width(&self) -> usize {
-        self.rows.width
-    }
-
-    /// Calls a function with the rows in blocks, ascending: the first row, and the standardised values.
-    pub(super) fn blocks(&self, mut visit: impl FnMut(usize, &[f32])) -> Result<()> {
-        let chosen = self.chosen.as_deref();
-        for start in (0..self.len()).step_by(BLOCK) {
-            let places = start..self.len().min(start + BLOCK);
-            let (first, values) = self.rows.span(chosen, places.clone())?;
-            let width = self.rows.width;
-            let picked: Cow<'_, [f32]> = match chosen {
-                None => values,
-                Some(rows) => {
-                    let row = |row: &usize| values[(row - first) * width..(row - first + 1) * width].iter().copied();
-                    rows[places].iter().flat_map(row).collect()
-                }
-            };
-            visit(start, &self.scaling.apply(&picked));
-        }
-        Ok(())
-    }
-
-    /// Each `step`-th row, standardised, one after the other.
-    pub(super) fn every(&self, step: usize) -> Result<Vec<f32>> {
-        let mut picked = Vec::new();
-        for place in (0..self.len()).step_by(step) {
-            let row = self.chosen.as_ref().map_or(place, |chosen| chosen[place]);
-            picked.extend_from_slice(&self.rows.read(row..row + 1)?);
-        }
-        Ok(self.scaling.apply(&picked))
     }
 }

@@ -1,6 +1,5 @@
 //! Standardisation of dense features.
 
-use super::regression::LogisticRegression;
 use super::rows::Rows;
 use crate::error::Result;
 
@@ -41,9 +40,11 @@ impl Standardisation {
 
     /// The standardised rows.
     pub(crate) fn apply(&self, states: &[f32]) -> Vec<f32> {
-        let columns = || self.mean.iter().zip(&self.inverse);
         let scale = |row: &[f32]| -> Vec<f32> {
-            row.iter().zip(columns()).map(|(x, (mean, inverse))| ((f64::from(*x) - mean) * inverse) as f32).collect()
+            row.iter()
+                .zip(self.columns())
+                .map(|(x, (mean, inverse))| ((f64::from(*x) - mean) * inverse) as f32)
+                .collect()
         };
         states.chunks_exact(self.mean.len()).flat_map(scale).collect()
     }
@@ -53,18 +54,8 @@ impl Standardisation {
         &self.mean
     }
 
-    /// Folds the scaling into the parameters: a regression for unscaled states.
-    pub(crate) fn fold(&self, regression: &LogisticRegression) -> LogisticRegression {
-        let (weights, bias) = regression.parameters();
-        let mut shifted: Vec<f64> = bias.iter().copied().map(f64::from).collect();
-        let mut folded = Vec::with_capacity(weights.len());
-        for (row, (mean, inverse)) in weights.chunks_exact(bias.len()).zip(self.mean.iter().zip(&self.inverse)) {
-            for (bias, weight) in shifted.iter_mut().zip(row) {
-                let weight = f64::from(*weight) * inverse;
-                *bias -= weight * mean;
-                folded.push(weight as f32);
-            }
-        }
-        LogisticRegression::from_parameters(folded, shifted.into_iter().map(|bias| bias as f32).collect())
+    /// The mean and the inverse deviation of each column.
+    pub(super) fn columns(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.mean.iter().copied().zip(self.inverse.iter().copied())
     }
 }

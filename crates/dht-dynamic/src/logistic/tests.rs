@@ -240,7 +240,7 @@ fn rows_in_a_file_give_the_bits_of_rows_in_memory() {
     for chosen in [None, Some(some.as_slice())] {
         let scaling = Standardisation::new(&memory, chosen).unwrap();
         assert_eq!(bits(scaling.mean().to_vec()), bits(Standardisation::new(&file, chosen).unwrap().mean().to_vec()));
-        let [memory, file] = [&memory, &file].map(|rows| rows.matrix(chosen, &scaling));
+        let [memory, file] = [&memory, &file].map(|rows| FeatureMatrix::of_rows(rows, chosen, &scaling));
         assert_eq!((memory.rows(), memory.columns()), (file.rows(), file.columns()));
         assert_eq!(bits(memory.squares().unwrap()), bits(file.squares().unwrap()));
         let [of_memory, of_file] = [&memory, &file].map(|matrix| matrix.second_moments(30).unwrap().unwrap());

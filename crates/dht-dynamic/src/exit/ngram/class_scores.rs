@@ -44,7 +44,7 @@ impl ClassScores {
 
     /// Scores for features that are not standardised, with equal results.
     pub(super) fn folded(self, standardisation: &Standardisation) -> Self {
-        Self { regression: self.regression.map(|regression| standardisation.fold(&regression)), ..self }
+        Self { regression: self.regression.map(|regression| regression.unscaled(standardisation)), ..self }
     }
 
     pub(super) fn classes(&self) -> usize {

@@ -13,7 +13,7 @@ use super::features::Tokens;
 use crate::error::{Error, Result};
 use crate::exit::Stacker;
 use crate::log_probabilities::LogProbabilities;
-use crate::logistic::{FitSettings, Rows, Standardisation};
+use crate::logistic::{FeatureMatrix, FitSettings, Rows, Standardisation};
 
 /// The values of C to select from, on standardised means.
 const C: [f64; 7] = [1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0];
@@ -77,12 +77,15 @@ impl EmbeddingHead {
         let CrossValidation { out_of_fold, c, flops: of_folds, .. } =
             cross_validate(labels, classes, fold_of, &C, |rows, held_out| {
                 let scaling = Standardisation::new(&means, Some(rows))?;
-                Ok((means.matrix(Some(rows), &scaling), means.matrix(Some(held_out), &scaling)))
+                Ok((
+                    FeatureMatrix::of_rows(&means, Some(rows), &scaling),
+                    FeatureMatrix::of_rows(&means, Some(held_out), &scaling),
+                ))
             })?;
         let (stacker, of_stacker) = Stacker::fit_counted(ngrams, &out_of_fold, labels)?;
         let stacked = stacker.stack(ngrams, &out_of_fold)?;
         let scaling = Standardisation::new(&means, None)?;
-        let features = means.matrix(None, &scaling);
+        let features = FeatureMatrix::of_rows(&means, None, &scaling);
         let settings = FitSettings { c, tolerance: TOLERANCE };
         let (scores, minimum) = ClassScores::fit(&features, labels, classes, settings, None)?;
         let flops = additions as u64 + of_folds + of_stacker + minimum.map_or(0, |minimum| minimum.flops);
