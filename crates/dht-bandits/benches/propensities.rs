@@ -148,9 +148,7 @@ fn main() -> Result<()> {
         }
     }
     println!("\n| rows | arms | seconds | ns a row and arm |\n|---|---|---|---|");
-    let logs: &[(usize, usize)] = match test {
-        true => &[(100, 10)],
-        false => &[(100_000, 10), (100_000, 100), (100_000, 1000), (300_000, 100), (1_000_000, 100)],
-    };
-    logs.iter().try_for_each(|&(rows, arms)| evaluation(rows, arms))
+    let sizes: &[usize] = if test { &[100] } else { &[100_000, 300_000, 1_000_000] };
+    let logs = sizes.iter().flat_map(|&rows| [10, 30, 100].map(|arms| (rows, arms)));
+    logs.into_iter().try_for_each(|(rows, arms)| evaluation(rows, arms))
 }

@@ -39,7 +39,7 @@
 //!
 //! | you have | take | because |
 //! |---|---|---|
-//! | no opinion yet | [`AnyPolicy::recommended`](policy::AnyPolicy::recommended), `kind = "auto"` | more reward than the best peer on average over four data sets (README); scales contexts and rewards itself |
+//! | no opinion yet | [`AnyPolicy::recommended`](policy::AnyPolicy::recommended), `kind = "auto"` | more reward than the best tuned peer on average over four data sets, about as much on a fifth (README); scales contexts and rewards itself |
 //! | a few lasting arms, real-valued rewards | [`LinUcb`], α = .25, λ = d/4 on normalised features | random only in ties, propensities known |
 //! | the same, with rewards that come late or in batches | [`LinTs`] | a batch of equal contexts is spread over arms |
 //! | rewards whose scale and noise are unknown | `Disjoint<`[`NormalInverseGamma`](posterior::NormalInverseGamma)`, Thompson>` | learns the variance of the noise |

@@ -11,28 +11,31 @@ use dht_bandits::{
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const ARMS: u64 = 100;
 const FEATURES: usize = 4;
 /// Decisions that are asked for their propensities.
 const ASKED: usize = 60;
 
-/// Each arm whose propensity is known is chosen as often as that says, to four standard errors.
+/// Asserts that each arm that a decision has named was drawn as often as its propensity says, to four standard errors.
+/// Prints the largest deviation, and the probability that the largest of as many independent ones exceeds it.
 fn compare(name: &str, counts: &BTreeMap<ArmId, u32>, asked: &[Choice]) {
     let draws = f64::from(draws());
-    let mut worst = 0.0f64;
+    let (mut worst, mut arms) = (0.0f64, BTreeSet::new());
     for choice in asked {
         let propensity = choice.propensity.unwrap();
         assert!(propensity > 0.0 && propensity <= 1.0 + 1e-12, "{name}: {choice:?}");
         let frequency = f64::from(counts.get(&choice.arm).copied().unwrap_or(0)) / draws;
         let variance = propensity * (1.0 - propensity).max(0.0) / draws + choice.propensity_error.powi(2);
         // One draw more or less is rounding where hardly any are expected.
-        let gap = (frequency - propensity).abs() - 1.0 / draws;
+        let gap = ((frequency - propensity).abs() - 1.0 / draws).max(0.0);
         worst = worst.max(gap / variance.sqrt().max(1e-12));
+        arms.insert(choice.arm);
         assert!(gap <= 4.0 * variance.sqrt() + 1e-12, "{name}: {choice:?}, drawn with frequency {frequency}");
     }
-    println!("{name}: {} arms, largest deviation {worst:.2} standard errors", counts.len());
+    let exceeded = 1.0 - (1.0 - libm::erfc(worst / std::f64::consts::SQRT_2)).powi(arms.len() as i32);
+    println!("| {name} | {} | {worst:.2} | {exceeded:.2} |", arms.len());
 }
 
 fn check<P: Policy>(name: &str, policy: &P, request: &Request<'_>) {
@@ -83,15 +86,15 @@ impl World {
             let context = normals(&mut ChaCha8Rng::seed_from_u64(round), 3);
             policy.update(ArmId::new(round % 10), &context, 0.1 * (round % 7) as f64, 1.0).unwrap();
         }
-        check(name, &policy, &Request::new(&self.context));
+        check(&format!("disjoint {name}"), &policy, &Request::new(&self.context));
     }
 
-    fn shared<E: Exploration>(&self, name: &str, rule: E, slates: bool) {
+    fn shared<E: Exploration>(&self, name: &str, rule: E, method: SharedPropensity, slates: bool) {
         let mut policy = TopK::<Ridge, E>::shared(FEATURES, Ridge::default(), rule).unwrap();
         for (position, row) in self.rows.chunks(FEATURES).take(20).enumerate() {
             Policy::update(&mut policy, self.arms[position], row, 0.2 * (position % 4) as f64, 1.0).unwrap();
         }
-        let policy = policy.with_shared_propensity(SharedPropensity::Estimated { lines: 4096 }).unwrap();
+        let policy = policy.with_shared_propensity(method).unwrap();
         check(&format!("shared {name}"), &policy, &self.featured(&[]));
         if slates {
             check_slates(&format!("slates of five, {name}"), &policy, &self.featured(&[]));
@@ -127,13 +130,19 @@ fn decisions_of_disjoint_policies_have_their_frequency() {
 #[test]
 fn decisions_of_shared_policies_have_their_frequency() {
     let world = World::new();
-    world.shared("UCB", Ucb { alpha: 0.5 }, true);
-    world.shared("ε-greedy", EpsilonGreedy { epsilon: 0.3 }, true);
-    world.shared("softmax", Softmax { temperature: 0.1 }, true);
-    world.shared("SquareCB", SquareCb::new(50.0), false);
-    world.shared("Thompson", Thompson { alpha: 0.3 }, true);
-    world.shared("Thompson with a floor", Floor::new(Thompson { alpha: 0.3 }, 0.004).unwrap(), true);
-    world.shared("UCB with a floor", Floor::new(Ucb { alpha: 0.5 }, 0.004).unwrap(), true);
+    let estimate = SharedPropensity::Estimated { lines: 4096 };
+    world.shared("UCB", Ucb { alpha: 0.5 }, estimate, true);
+    world.shared("ε-greedy", EpsilonGreedy { epsilon: 0.3 }, estimate, true);
+    world.shared("softmax", Softmax { temperature: 0.1 }, estimate, true);
+    world.shared("SquareCB", SquareCb::new(50.0), estimate, false);
+    world.shared("Thompson by an estimate", Thompson { alpha: 0.3 }, estimate, true);
+    world.shared("Thompson by an integral", Thompson { alpha: 0.3 }, SharedPropensity::Integral, true);
+    let floor = 0.004;
+    world.shared("UCB with a floor", Floor::new(Ucb { alpha: 0.5 }, floor).unwrap(), estimate, true);
+    world.shared("ε-greedy with a floor", Floor::new(EpsilonGreedy { epsilon: 0.1 }, floor).unwrap(), estimate, true);
+    world.shared("softmax with a floor", Floor::new(Softmax { temperature: 0.1 }, floor).unwrap(), estimate, true);
+    world.shared("SquareCB with a floor", Floor::new(SquareCb::new(50.0), floor).unwrap(), estimate, false);
+    world.shared("Thompson with a floor", Floor::new(Thompson { alpha: 0.3 }, floor).unwrap(), estimate, true);
     world.hybrid("UCB", Ucb { alpha: 0.5 });
     world.hybrid("softmax", Softmax { temperature: 0.1 });
     world.hybrid("Thompson", Thompson { alpha: 0.5 });

@@ -20,7 +20,7 @@ mod single;
 
 pub(crate) use independent::{inclusion, inclusion_of};
 pub(crate) use law::Law;
-pub(crate) use plackett_luce::inclusion_of_first;
+pub(crate) use plackett_luce::{LARGEST_SLATE, inclusion_of_first};
 pub(crate) use ranks::{point_inclusion_of, rank_weights};
 pub(crate) use shared::{SharedDraw, inclusion_of_shared, inclusion_of_shared_arms};
 pub use single::Propensity;

@@ -2,8 +2,8 @@
 //!
 //! With wₐ = exp(mean/τ) and W their sum, the order is that of independent exponential arrival times with rates wₐ. Arm
 //! a is shown with probability ∫ wₐ e^(−wₐt) P(fewer than k others arrive before t) dt. For k > 1 the only closed form
-//! is a sum over all slates. If the others arrived as a Poisson process of rate λ = W − wₐ, the integral would be
-//! 1 − (λ/W)^k. The difference of both integrands vanishes at either end like an exponential of ln t, so that the
+//! is a sum over all slates. If the others arrived as a Poisson process of rate W, the integral would be
+//! 1 − (W/(W + wₐ))^k. The difference of both integrands vanishes at either end like an exponential of ln t, so that the
 //! trapezoidal rule in ln t converges exponentially: about thirty points give an error of 1e-10.
 //!
 //! Eight points are computed together, from T to 8T. All exponentials of the next eight are eighth powers. One
@@ -11,7 +11,7 @@
 //! it by the power sums of their rates, once for all points. The cost is O(N + k³) for each eight points, plus O(k) for
 //! each arm that is not unlikely.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 /// One value for each of eight points.
 type Points = [f64; 8];
@@ -35,13 +35,15 @@ const NEGLIGIBLE: f64 = 1e-12;
 const GROUPS: usize = 32;
 /// Largest rate times time of an arm that enters by power sums, and for which the exponential is a short series.
 const UNLIKELY: f64 = 1.0 / 16.0;
+/// Largest number of other arms of which each is always computed by itself.
+const FEW: usize = 8;
 /// Largest power of rates that is summed.
 const ORDER: usize = 9;
 /// Largest slate: for more positions the distribution of arrivals is too steep for this distance of points.
-const LARGEST: usize = 8;
+pub(crate) const LARGEST_SLATE: usize = 8;
 
 /// Time W·t of the first point, by k: where (W·t)^(k + 1)/k! is negligible, and at most ½ for the last of eight points.
-const FIRST: [f64; LARGEST + 1] = [
+const FIRST: [f64; LARGEST_SLATE + 1] = [
     0.0,
     0.0,
     1.259_921_049_894_873_9e-4,
@@ -53,20 +55,22 @@ const FIRST: [f64; LARGEST + 1] = [
     8.105_247_216_568_81e-2,
 ];
 
-/// Probability that each of the first `k` arms is among the `k` of a slate. `None` for one position, for more than
-/// [`LARGEST`], and for weights whose orders of magnitude exceed the range of the points.
-pub(crate) fn inclusion_of_first(means: &[f64], temperature: f64, k: usize) -> Option<Vec<f64>> {
-    if k == means.len() {
-        return Some(vec![1.0; k]);
-    }
+/// Probability that each of the first `k` arms is among the `k` of a slate. `None` for one position, for all arms,
+/// for more than [`LARGEST_SLATE`], and for weights whose orders of magnitude exceed the range of the points.
+pub(crate) fn inclusion_of_first(
+    means: impl ExactSizeIterator<Item = f64> + Clone,
+    temperature: f64,
+    k: usize,
+) -> Option<[f64; LARGEST_SLATE]> {
     match k {
+        _ if k == means.len() => None,
         2 => inclusion::<2>(means, temperature),
         3 => inclusion::<3>(means, temperature),
         4 => inclusion::<4>(means, temperature),
         5 => inclusion::<5>(means, temperature),
         6 => inclusion::<6>(means, temperature),
         7 => inclusion::<7>(means, temperature),
-        LARGEST => inclusion::<LARGEST>(means, temperature),
+        LARGEST_SLATE => inclusion::<LARGEST_SLATE>(means, temperature),
         _ => None,
     }
 }
@@ -78,116 +82,188 @@ struct Arm {
     remaining: Points,
 }
 
-fn inclusion<const K: usize>(means: &[f64], temperature: f64) -> Option<Vec<f64>> {
-    let largest = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let mut unlikely: Vec<f64> = means.iter().map(|mean| ((mean - largest) / temperature).exp()).collect();
-    let total: f64 = unlikely.iter().sum();
-    let mut rates = [0.0; K];
-    rates.copy_from_slice(&unlikely[..K]);
-    unlikely.drain(..K);
-    let mut others = Vec::with_capacity(unlikely.len());
-    let shown = Arch::new().dispatch(
-        #[inline(always)]
-        || integrate(&rates, total, &mut unlikely, &mut others),
-    )?;
-    Some(shown.into_iter().collect())
+impl Arm {
+    /// Creates the arm at an eighth of these times: it is advanced first.
+    #[inline(always)]
+    fn new(rate: f64, times: &Points) -> Self {
+        let unlikely = rate * times[7] <= UNLIKELY;
+        Self { rate, remaining: if unlikely { [1.0; 8] } else { series(rate / 8.0, times) } }
+    }
+
+    /// Advances from an eighth of these times to them. Powers of a number near 1 would lose its digits.
+    #[inline(always)]
+    fn advance(&mut self, times: &Points) {
+        let unlikely = self.rate * times[7] <= UNLIKELY;
+        self.remaining = if unlikely { series(self.rate, times) } else { eighth_power(self.remaining) };
+    }
 }
 
-/// Integrates for the chosen arms; the arms that are no longer unlikely move to `others`.
+fn inclusion<const K: usize>(
+    means: impl ExactSizeIterator<Item = f64> + Clone,
+    temperature: f64,
+) -> Option<[f64; LARGEST_SLATE]> {
+    let largest = means.clone().fold(f64::NEG_INFINITY, f64::max);
+    let mut weights = means.map(|mean| ((mean - largest) / temperature).exp());
+    let mut rates = [0.0; K];
+    for rate in &mut rates {
+        *rate = weights.next()?;
+    }
+    let (mut unlikely, mut others) = (Vec::new(), Vec::with_capacity(weights.len()));
+    if weights.len() > FEW {
+        unlikely.extend(weights);
+    } else {
+        others.extend(weights.map(|rate| Arm { rate, remaining: [1.0; 8] }));
+    }
+    let total = rates.iter().chain(&unlikely).copied().chain(others.iter().map(|arm| arm.rate)).sum();
+    let integral = Integral { rates, total, unlikely: &mut unlikely, others: &mut others };
+    Arch::new().dispatch(integral)
+}
+
+/// Integral for the chosen arms. The other arms that are no longer unlikely move to `others`.
+///
+/// A type instead of a closure: a closure's call is not compiled for the machine's features, nor are those of closures
+/// that library functions take.
+struct Integral<'a, const K: usize> {
+    rates: [f64; K],
+    total: f64,
+    unlikely: &'a mut Vec<f64>,
+    others: &'a mut Vec<Arm>,
+}
+
+impl<const K: usize> WithSimd for Integral<'_, K> {
+    type Output = Option<[f64; LARGEST_SLATE]>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Self::Output {
+        integrate(&self.rates, self.total, self.unlikely, self.others)
+    }
+}
+
 #[inline(always)]
 fn integrate<const K: usize>(
     rates: &[f64; K],
     total: f64,
     unlikely: &mut Vec<f64>,
     others: &mut Vec<Arm>,
-) -> Option<[f64; K]> {
-    let mut times = GRID.map(|point| point * FIRST[K] / total);
-    // An eighth of the first times: the powers come first.
-    let arm = |rate: f64, times: &Points| Arm { rate, remaining: series(rate / 8.0, times) };
-    let mut chosen = rates.map(|rate| arm(rate, &times));
-    let mut all = arm(total, &times);
-    let mut sums = [0.0; K];
+) -> Option<[f64; LARGEST_SLATE]> {
+    let mut times = GRID;
+    for time in &mut times {
+        *time *= FIRST[K] / total;
+    }
+    let mut all = Arm::new(total, &times);
+    let mut chosen = [all; K];
+    for (chosen, &rate) in chosen.iter_mut().zip(rates) {
+        *chosen = Arm::new(rate, &times);
+    }
+    for other in &mut *others {
+        *other = Arm::new(other.rate, &times);
+    }
+    let mut sums = [[0.0; 8]; K];
     for _ in 0..GROUPS {
-        let end = times[7];
-        unlikely.retain(|&rate| {
-            let stays = rate * end <= UNLIKELY;
-            if !stays {
-                others.push(arm(rate, &times));
+        let mut stays = 0;
+        for position in 0..unlikely.len() {
+            let rate = unlikely[position];
+            if rate * times[7] <= UNLIKELY {
+                unlikely[stays] = rate;
+                stays += 1;
+            } else {
+                others.push(Arm::new(rate, &times));
             }
-            stays
-        });
+        }
+        unlikely.truncate(stays);
         let mut law = law_of_unlikely(unlikely, &times);
         for other in &mut *others {
-            other.remaining = eighth_power(other.remaining);
+            other.advance(&times);
             add_arm(&mut law, &other.remaining);
         }
         for chosen in &mut chosen {
-            let short = chosen.rate * end <= UNLIKELY;
-            chosen.remaining = if short { series(chosen.rate, &times) } else { eighth_power(chosen.remaining) };
+            chosen.advance(&times);
         }
-        all.remaining = eighth_power(all.remaining);
+        all.advance(&times);
         let left = add_points(&chosen, &all, law, &times, &mut sums);
         if left < NEGLIGIBLE {
-            let poisson = |rate: f64| -(K as f64 * (-rate / total).ln_1p()).exp_m1();
-            let mut shown = [0.0; K];
+            let mut shown = [0.0; LARGEST_SLATE];
             for ((shown, sum), rate) in shown.iter_mut().zip(sums).zip(rates) {
-                *shown = (poisson(*rate) + STEP * sum).clamp(f64::MIN_POSITIVE, 1.0);
+                // 1 − r^K = (1 − r)(1 + r + … + r^(K − 1)) keeps the digits of small rates.
+                let ratio = total / (total + rate);
+                let mut powers = 0.0;
+                for _ in 0..K {
+                    powers = 1.0 + powers * ratio;
+                }
+                let poisson = rate / (total + rate) * powers;
+                let difference = rate * STEP * sum.iter().sum::<f64>();
+                *shown = (poisson + difference).clamp(f64::MIN_POSITIVE, 1.0);
             }
             return Some(shown);
         }
-        times = times.map(|time| 8.0 * time);
+        for time in &mut times {
+            *time *= 8.0;
+        }
     }
     None
 }
 
-/// Adds the integrands of the chosen arms at eight points; returns the largest part that is left after the last one.
+/// Adds the integrands of the chosen arms, without their rates, at eight points; returns the largest part that is left
+/// after the last one.
 #[inline(always)]
 fn add_points<const K: usize>(
     chosen: &[Arm; K],
     all: &Arm,
     mut law: [Points; K],
     times: &Points,
-    sums: &mut [f64; K],
+    sums: &mut [Points; K],
 ) -> f64 {
-    // Probability that at most j of the chosen arms after this one have arrived, for j below K.
+    // Probability that at most j of the chosen arms after this one have arrived: 1 from their number on.
     let mut later = [[[1.0; 8]; K]; K];
     for arm in (1..K).rev() {
-        later[arm - 1] = later[arm];
-        add_arm(&mut later[arm - 1], &chosen[arm].remaining);
+        for most in 0..K - arm {
+            for point in 0..8 {
+                let fewer = if most == 0 { 0.0 } else { later[arm][most - 1][point] };
+                let same = later[arm][most][point] - fewer;
+                later[arm - 1][most][point] = fewer + same * chosen[arm].remaining[point];
+            }
+        }
+    }
+    // Probability of fewer than K arrivals of the Poisson process.
+    let mut poisson = [1.0; 8];
+    for count in (1..K).rev() {
+        let factor = all.rate / count as f64;
+        for point in 0..8 {
+            poisson[point] = 1.0 + poisson[point] * (factor * times[point]);
+        }
+    }
+    for point in 0..8 {
+        poisson[point] *= all.remaining[point];
     }
     let mut left = 0.0f64;
     for (arm, sum) in sums.iter_mut().enumerate() {
-        let Arm { rate, remaining } = chosen[arm];
+        let remaining = &chosen[arm].remaining;
         let mut fewer = [0.0; 8];
-        for count in 0..K {
+        for count in 0..=arm {
+            for point in 0..8 {
+                fewer[point] += law[count][point];
+            }
+        }
+        for count in arm + 1..K {
             for point in 0..8 {
                 fewer[point] += law[count][point] * later[arm][K - 1 - count][point];
             }
         }
-        let mut poisson = [1.0; 8];
-        for count in (1..K).rev() {
-            for point in 0..8 {
-                poisson[point] = 1.0 + poisson[point] * ((all.rate - rate) / count as f64 * times[point]);
-            }
-        }
-        let mut difference = [0.0; 8];
         for point in 0..8 {
-            let (own, same) = (remaining[point] * fewer[point], all.remaining[point] * poisson[point]);
-            difference[point] = rate * times[point] * (own - same);
+            sum[point] += times[point] * remaining[point] * (fewer[point] - poisson[point]);
         }
-        *sum += difference.iter().sum::<f64>();
-        left = left.max(remaining[7] * fewer[7]).max(all.remaining[7] * poisson[7]);
-        add_arm(&mut law, &remaining);
+        left = left.max(remaining[7] * fewer[7].max(poisson[7]));
+        add_arm(&mut law, remaining);
     }
     left
 }
 
 /// Coefficients of uⁿ in (eᵘ − 1)^m, by m and n.
-const COEFFICIENTS: [[f64; ORDER + 1]; LARGEST] = {
-    let mut table = [[0.0; ORDER + 1]; LARGEST];
+const COEFFICIENTS: [[f64; ORDER + 1]; LARGEST_SLATE] = {
+    let mut table = [[0.0; ORDER + 1]; LARGEST_SLATE];
     table[0][0] = 1.0;
     let mut m = 1;
-    while m < LARGEST {
+    while m < LARGEST_SLATE {
         let mut n = 1;
         while n <= ORDER {
             let (mut i, mut factorial) = (1, 1.0);
@@ -213,7 +289,9 @@ fn law_of_unlikely<const K: usize>(rates: &[f64], times: &Points) -> [Points; K]
         return law;
     }
     let powers = power_sums(rates);
-    law[0] = times.map(|time| (-powers[1] * time).exp());
+    for point in 0..8 {
+        law[0][point] = (-powers[1] * times[point]).exp();
+    }
     let mut odds = [[0.0; 8]; K];
     for (m, odds) in odds.iter_mut().enumerate().skip(1) {
         for n in (m..=ORDER).rev() {
@@ -253,7 +331,13 @@ fn power_sums(rates: &[f64]) -> [f64; ORDER + 1] {
             }
         }
     }
-    lanes.map(|lanes| lanes.iter().sum())
+    let mut sums = [0.0; ORDER + 1];
+    for (sum, lanes) in sums.iter_mut().zip(&lanes) {
+        for lane in lanes {
+            *sum += lane;
+        }
+    }
+    sums
 }
 
 /// exp(−rate·time) at each point, for rate·time up to [`UNLIKELY`].
@@ -269,12 +353,13 @@ fn series(rate: f64, times: &Points) -> Points {
 }
 
 #[inline(always)]
-fn eighth_power(values: Points) -> Points {
-    values.map(|value| {
-        let square = value * value;
+fn eighth_power(mut values: Points) -> Points {
+    for value in &mut values {
+        let square = *value * *value;
         let fourth = square * square;
-        fourth * fourth
-    })
+        *value = fourth * fourth;
+    }
+    values
 }
 
 /// Adds an arm to the distribution of the number of arrivals, or to its sums, shape (counts below K, points).
@@ -322,8 +407,8 @@ mod tests {
             let weights: Vec<f64> = means.iter().map(|mean| (mean / 0.7).exp()).collect();
             let mut expected = vec![0.0; count];
             enumerate(&weights, &mut (0..count).collect(), k, 1.0, &mut expected);
-            let shown = inclusion_of_first(&means, 0.7, k).unwrap();
-            for (got, expected) in shown.iter().zip(&expected) {
+            let shown = inclusion_of_first(means.iter().copied(), 0.7, k).unwrap();
+            for (got, expected) in shown.iter().zip(&expected).take(k) {
                 assert!((got - expected).abs() < 1e-10, "{count} {k} {spread}: {got} {expected}");
             }
         }
@@ -336,15 +421,14 @@ mod tests {
         {
             let means = means(count, 1.0);
             let laws: Vec<Law> = means.iter().map(|mean| Law::Gumbel { location: *mean, scale: temperature }).collect();
-            let shown = inclusion_of_first(&means, temperature, k).unwrap();
+            let shown = inclusion_of_first(means.iter().copied(), temperature, k).unwrap();
             for arm in [0, 1, k - 1] {
                 let expected = inclusion_of(&laws, arm, &vec![1.0; k]);
                 assert!((shown[arm] - expected).abs() < 1e-9, "{count} {k} {arm}: {} {expected}", shown[arm]);
             }
         }
         // Long slates, and rates that no panel spans, are left to quadrature.
-        assert!(inclusion_of_first(&means(40, 1.0), 0.5, 39).is_none());
-        assert!(inclusion_of_first(&[0.0, -300.0, -300.0], 1.0, 2).is_none());
-        assert_eq!(inclusion_of_first(&[0.0, -300.0], 1.0, 2), Some(vec![1.0, 1.0]));
+        assert!(inclusion_of_first(means(40, 1.0).into_iter(), 0.5, 39).is_none());
+        assert!(inclusion_of_first([0.0, -300.0, -300.0].into_iter(), 1.0, 2).is_none());
     }
 }

@@ -8,8 +8,9 @@ use crate::error::{Error, Result};
 use crate::exploration::{Exploration, Selection, drawn_uniformly};
 use crate::gaussian::Score;
 use crate::policy::propensity::{
-    ClosedForm, FreeScore, Law, Propensity, QUADRATURE_ERROR, SharedDraw, inclusion, inclusion_of, inclusion_of_first,
-    inclusion_of_shared, inclusion_of_shared_arms, independent_propensities, laws, point_inclusion_of, rank_weights,
+    ClosedForm, FreeScore, LARGEST_SLATE, Law, Propensity, QUADRATURE_ERROR, SharedDraw, inclusion, inclusion_of,
+    inclusion_of_first, inclusion_of_shared, inclusion_of_shared_arms, independent_propensities, laws,
+    point_inclusion_of, rank_weights,
 };
 use crate::policy::{Choice, Request};
 use crate::posterior::{Beliefs, Posterior};
@@ -28,13 +29,28 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Errors of [`select_slate`](Self::select_slate).
     pub fn decide_slate<R: Rng + ?Sized>(&self, k: usize, request: &Request<'_>, rng: &mut R) -> Result<Slate> {
         let mut slate = self.select_slate(k, request, rng)?;
-        if k > 0 {
+        if let Some(shown) = self.softmax_propensities(k, &slate)? {
+            for (choice, shown) in slate.choices.iter_mut().zip(shown) {
+                (choice.propensity, choice.propensity_error) = (Some(shown), QUADRATURE_ERROR);
+            }
+        } else if k > 0 {
             let propensities = self.propensities_of_chosen(k, request, &slate)?;
             for (choice, (propensity, error)) in slate.choices.iter_mut().zip(propensities) {
                 (choice.propensity, choice.propensity_error) = (Some(propensity), error);
             }
         }
         Ok(slate)
+    }
+
+    /// Propensities of the chosen arms under the softmax rule, if one integral gives all of them.
+    fn softmax_propensities(&self, k: usize, slate: &Slate) -> Result<Option<[f64; LARGEST_SLATE]>> {
+        let (learned, ranked) = (self.clock.version, &slate.ranked);
+        match self.exploration.selection(learned) {
+            Selection::Softmax { temperature } if drawn_uniformly(&self.exploration, learned, ranked.len())? == 0.0 => {
+                Ok(inclusion_of_first(ranked.iter().map(|(choice, ..)| choice.mean), temperature, k))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Propensities of the chosen arms, with their errors, from the scores by which the slate was chosen; none if they
@@ -52,13 +68,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             let own = form.probability(ranked[0].0.mean);
             return Ok(vec![(share / ranked.len() as f64 + (1.0 - share) * own, 0.0)]);
         }
-        if let Selection::Softmax { temperature } = selection
-            && share == 0.0
-        {
-            let means: Vec<f64> = ranked.iter().map(|(choice, ..)| choice.mean).collect();
-            if let Some(shown) = inclusion_of_first(&means, temperature, k) {
-                return Ok(shown.into_iter().map(|shown| (shown, QUADRATURE_ERROR)).collect());
-            }
+        if k == ranked.len() && share == 0.0 && matches!(selection, Selection::Softmax { .. }) {
+            return Ok(vec![(1.0, QUADRATURE_ERROR); k]);
         }
         let weights = rank_weights(ranked.len(), k, share);
         if selection == Selection::Index {
