@@ -26,7 +26,7 @@ const OTHERS: [&str; 9] = [
     "exit_zero.json",
     "bandits.json",
     "cluster.json",
-    "training_banking77.json",
+    "training_sst2_sentences.json",
 ];
 /// Prefix of the names of records of architecture searches.
 const ARCHITECTURES: &str = "architecture_search";
