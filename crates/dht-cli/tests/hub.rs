@@ -25,10 +25,10 @@ fn dht(place: &Path, hub: &str, arguments: &[&str]) -> Output {
         .expect("dht runs")
 }
 
-/// Standard error of a command that fails: with code 2 if the message begins with a flag.
+/// Standard error of a command that fails: with code 2 if the message names a flag, or a name that is not known.
 fn refused(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let code = if said.contains("error: --") { 2 } else { 1 };
+    let code = if said.contains("error: --") || said.contains("no data set is known") { 2 } else { 1 };
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(!said.contains("panicked"), "{said}");
     said
@@ -41,7 +41,7 @@ fn a_name_that_is_not_known_is_refused_with_those_that_are() {
         refused(&dht(place.path(), "http://127.0.0.1:9", &["train", "--data", data, "--model", "2x2x16", "--out", "m"]))
     };
     let said = train("agnews");
-    assert!(said.contains("--data is agnews: there is no such file or directory, and no data set is known"), "{said}");
+    assert!(said.contains("error: agnews: there is no such file or directory, and no data set is known"), "{said}");
     for known in ["ag_news", "dbpedia_14", "yelp_polarity", "yelp_review_full", "imdb", "glue/mnli", "hf:OWNER/NAME"] {
         assert!(said.contains(known), "{known}: {said}");
     }
