@@ -297,7 +297,7 @@ impl<'a> Ladder<'a> {
         let given = Given { head: Head::Fitted, front: None, against_stacked: true };
         let built = build(self.classifier, Parts::new(texts, &exits, rng)?, &exits, given, rng)?;
         self.flops += built.accelerated.report.flops;
-        Ok(built.accelerated.model.model().classifier_at(layers)?)
+        built.accelerated.model.model().classifier_at(layers)
     }
 
     /// Sets the learning rate to the best of the given ones, if there are any.
