@@ -5,8 +5,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dht_cli::exit_code;
-use dht_lab::{DistilArguments, distil};
+use dht_lab::{DistilArguments, distil, exit_code};
 
 fn main() -> ExitCode {
     exit_code(distil(&DistilArguments::parse()).map(|_| ()))

@@ -2,18 +2,11 @@
 //!
 //! `cargo run --release --example generated_texts -- DIR [TRAIN_ROWS] [TEST_ROWS]`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use dht_cli::exit_code;
-use dht_lab::{Error, Result};
-use dht_transformer::data::generated::{GeneratedText, LABELS, generate};
-use dht_transformer::storage::write_atomically;
-
-/// Seeds of the two files.
-const TRAINING: u64 = 1;
-const TEST: u64 = 2;
+use dht_lab::{exit_code, write_generated_texts};
 
 /// Write generated texts of four classes into a directory.
 #[derive(Parser)]
@@ -29,19 +22,6 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    exit_code(run(&Arguments::parse()))
-}
-
-fn run(arguments: &Arguments) -> Result<()> {
-    let folder = &arguments.folder;
-    std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
-    write(&folder.join("train.csv"), arguments.train_rows, TRAINING)?;
-    write(&folder.join("test.csv"), arguments.test_rows, TEST)
-}
-
-/// Writes a file of texts, none of which contains a quotation mark.
-fn write(path: &Path, rows: usize, seed: u64) -> Result<()> {
-    let row = |text: &GeneratedText| format!("{},{:?},\"{}\"\n", LABELS[text.label], text.difficulty, text.text);
-    let rows: String = generate(rows, seed).iter().map(row).collect();
-    Ok(write_atomically(path, |file| write!(file, "label,difficulty,text\n{rows}"))?)
+    let Arguments { folder, train_rows, test_rows } = Arguments::parse();
+    exit_code(write_generated_texts(&folder, train_rows, test_rows))
 }

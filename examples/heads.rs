@@ -5,8 +5,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dht_cli::exit_code;
-use dht_lab::{HeadsArguments, heads};
+use dht_lab::{HeadsArguments, exit_code, heads};
 
 fn main() -> ExitCode {
     exit_code(heads(&HeadsArguments::parse()).map(|_| ()))

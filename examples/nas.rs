@@ -5,8 +5,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dht_cli::exit_code;
-use dht_lab::{NasArguments, nas};
+use dht_lab::{NasArguments, exit_code, nas};
 
 fn main() -> ExitCode {
     exit_code(nas(&NasArguments::parse()).map(|_| ()))

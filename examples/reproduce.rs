@@ -5,8 +5,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dht_cli::exit_code;
-use dht_lab::{ReproductionArguments, reproduce};
+use dht_lab::{ReproductionArguments, exit_code, reproduce};
 
 fn main() -> ExitCode {
     exit_code(reproduce(&ReproductionArguments::parse()))

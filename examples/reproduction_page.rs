@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use dht_cli::exit_code;
 use dht_lab::record::{ArchitectureSearchRecord, HeadAblationRecord, ReproductionRecord};
 use dht_lab::{
-    Error, REPRODUCTION_END, REPRODUCTION_START, Result, head_ablation_figure, head_ablation_file,
+    Error, REPRODUCTION_END, REPRODUCTION_START, Result, exit_code, head_ablation_figure, head_ablation_file,
     with_architecture_searches, with_head_ablations, with_real_texts, with_reproduction, write_reproduction_figures,
     write_reproduction_pages,
 };
@@ -27,7 +26,7 @@ const OTHERS: [&str; 9] = [
     "exit_zero.json",
     "bandits.json",
     "cluster.json",
-    "training_banking77.json",
+    "training_sst2_sentences.json",
 ];
 /// Prefix of the names of records of architecture searches.
 const ARCHITECTURES: &str = "architecture_search";

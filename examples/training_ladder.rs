@@ -86,6 +86,10 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> ExitCode {
     match run(&Flags::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<dht_lab::Error>() => {
+            let error = error.downcast::<dht_lab::Error>();
+            error.map_or(ExitCode::FAILURE, |error| dht_lab::exit_code(Err(*error)))
+        }
         Err(error) => {
             report(&format!("error: {error}"));
             ExitCode::FAILURE

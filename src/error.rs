@@ -1,6 +1,7 @@
 //! Errors of a run.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 /// Error of a run. Messages state what is wrong and what was expected.
 #[derive(Debug, thiserror::Error)]
@@ -167,6 +168,17 @@ pub enum RecordProblem {
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Exit code of an example: 0, 2 for a flag with a value that is not allowed, or 1 for another error, after `error: …` on
+/// standard error. The command `dht` has the same codes.
+pub fn exit_code(result: Result<()>) -> ExitCode {
+    let is_of_arguments = matches!(&result, Err(Error::Argument { .. } | Error::Needs { .. }));
+    let code = match result {
+        Err(Error::Command(error)) => dht_cli::exit_code(Err(*error)),
+        other => dht_cli::exit_code(other),
+    };
+    if is_of_arguments { ExitCode::from(2) } else { code }
+}
+
 impl From<dht_cli::Error> for Error {
     fn from(error: dht_cli::Error) -> Self {
         match error {
@@ -197,5 +209,22 @@ impl From<dht_search::Error> for Error {
             dht_search::Error::Transformer(error) => Self::Transformer(error),
             other => Self::Search(Box::new(other)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_and_failures_have_the_codes_of_the_command() {
+        let argument = || Error::Argument { flag: "rows", expected: "4".into(), got: "3".into() };
+        let of_command = dht_cli::Error::Argument { flag: "device", expected: "cpu".into(), got: "gpu".into() };
+        let io = Error::Io { path: "file".into(), source: std::io::Error::other("gone") };
+        assert_eq!(exit_code(Ok(())), ExitCode::SUCCESS);
+        for error in [argument(), Error::Needs { flag: "a", needs: "b" }, of_command.into()] {
+            assert_eq!(exit_code(Err(error)), ExitCode::from(2));
+        }
+        assert_eq!(exit_code(Err(io)), ExitCode::from(1));
     }
 }

@@ -11,6 +11,7 @@ mod experiment;
 mod figures;
 #[cfg(test)]
 mod fixture;
+mod generated_texts;
 mod marked;
 mod published;
 pub mod record;
@@ -19,8 +20,9 @@ mod reproduction;
 mod tables;
 
 pub use compression::{DistilArguments, HeadsArguments, NasArguments, distil, heads, nas};
-pub use error::{Error, Result};
+pub use error::{Error, Result, exit_code};
 pub use experiment::{Arguments, RunData, RunPlan};
+pub use generated_texts::write_generated_texts;
 pub use report::{
     REPRODUCTION_END, REPRODUCTION_START, head_ablation_figure, head_ablation_file, reproduction_page,
     with_architecture_searches, with_head_ablations, with_real_texts, with_reproduction, write_reproduction_figures,

@@ -107,7 +107,7 @@ const CRATES: [Layers; 8] = [
         "src",
         &[
             &["error"],
-            &["record"],
+            &["record", "generated_texts"],
             &["fixture", "published"],
             &["figures"],
             &["tables"],

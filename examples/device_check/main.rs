@@ -17,9 +17,9 @@ use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
 use clap::Parser;
-use dht_cli::{DeviceChoice, exit_code};
-use dht_lab::Result;
+use dht_cli::DeviceChoice;
 use dht_lab::record::this_machine;
+use dht_lab::{Result, exit_code};
 use dht_transformer::tensors::cross_entropy;
 use dht_transformer::train::optim::{AdamW, ParameterGroups};
 use dht_transformer::{

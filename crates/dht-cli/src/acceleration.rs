@@ -3,7 +3,7 @@
 
 use clap::Args;
 use dht_dynamic::accelerate::{AccelerateSettings, Report, Targets, Texts, accelerate};
-use dht_dynamic::evaluation::{Guarantee, Promise, Risk, with_promise};
+use dht_dynamic::evaluation::{Guarantee, Promise, Risk, SpeedPoint, with_promise};
 use dht_dynamic::exit::NgramSettings;
 use dht_dynamic::serving::KeptPromise;
 use dht_dynamic::transformer::{EncodedDataset, TextClassifier, TextTokenizer};
@@ -45,6 +45,9 @@ pub struct SpeedArguments {
     /// 2000]
     #[arg(long, value_name = "N", requires = "points")]
     pub calibration_rows: Option<usize>,
+    /// Keep states of texts in memory up to this many MiB; larger ones are in a temporary file until exits are fitted
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    pub state_memory: usize,
 }
 
 impl SpeedArguments {
@@ -116,9 +119,10 @@ pub struct MadeDynamic {
 ///
 /// # Errors
 /// Errors of the tokenizer.
-pub fn exit_settings(tokenizer: &TextTokenizer) -> Result<AccelerateSettings> {
+pub fn exit_settings(tokenizer: &TextTokenizer, speed: &SpeedArguments) -> Result<AccelerateSettings> {
+    let state_bytes = speed.state_memory.saturating_mul(1 << 20);
     let ngram = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
-    Ok(AccelerateSettings { ngram: Some(ngram), batch_size: BATCH, ..AccelerateSettings::default() })
+    Ok(AccelerateSettings { ngram: Some(ngram), batch_size: BATCH, state_bytes, ..AccelerateSettings::default() })
 }
 
 /// Random numbers of the exits.
@@ -141,7 +145,7 @@ pub fn make_dynamic(
     seed: u64,
 ) -> Result<MadeDynamic> {
     let targets = if texts.labelled { Targets::Labels } else { Targets::Predictions };
-    let settings = AccelerateSettings { targets, ..exit_settings(tokenizer)? };
+    let settings = AccelerateSettings { targets, ..exit_settings(tokenizer, speed)? };
     let given = match texts.held_out {
         Some(held_out) => Texts::new(texts.training).with_held_out(held_out),
         None => Texts::new(texts.training),
@@ -203,4 +207,13 @@ pub fn at_speed(
         }
     }
     Ok(MadeDynamic { model, report, promise, misses })
+}
+
+/// Points of a model's curve, with the name of the cost that answers have.
+pub fn curve_points(curve: &[SpeedPoint]) -> Vec<serde_json::Value> {
+    let point = |point: &SpeedPoint| {
+        let SpeedPoint { speed, flops_ratio, accuracy } = *point;
+        serde_json::json!({ "speed": speed, "cost": flops_ratio, "accuracy": accuracy })
+    };
+    curve.iter().map(point).collect()
 }

@@ -79,14 +79,22 @@ pub enum Error {
     },
     /// Texts that are neither on this disk nor known by name.
     #[error(
-        "--data is {name}: there is no such file or directory, and no data set is known by this name; known are {known}; \
+        "{name}: there is no such file or directory, and no data set is known by this name; known are {known}; \
          hf:OWNER/NAME or hf:OWNER/NAME/CONFIG is any data set on the Hugging Face hub"
     )]
     UnknownData {
-        /// Value of the flag.
+        /// The name.
         name: String,
         /// Known names.
         known: String,
+    },
+    /// Path that is not a model to start from.
+    #[error("{path} is not a model to start from, expected {expected}", path = path.display())]
+    NoModel {
+        /// The path.
+        path: PathBuf,
+        /// Allowed values.
+        expected: &'static str,
     },
     /// Device that this build does not support.
     #[error("--device {device}: this build has no {feature} support; build with `--features {feature}`")]
@@ -212,6 +220,16 @@ pub enum Error {
         /// URL in the store.
         url: String,
     },
+    /// Object store that refuses every request, or does not answer.
+    #[error("{path}: {problem}: {advice}", path = path.display())]
+    Store {
+        /// URL of the request.
+        path: PathBuf,
+        /// Problem, with the store's own word for it.
+        problem: String,
+        /// Setting that would be right.
+        advice: &'static str,
+    },
     /// File or directory that could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {
@@ -239,7 +257,11 @@ impl Error {
     pub(crate) fn is_of_arguments(&self) -> bool {
         matches!(
             self,
-            Self::Argument { .. } | Self::UnknownData { .. } | Self::DeviceNotBuilt { .. } | Self::StoreNotBuilt { .. }
+            Self::Argument { .. }
+                | Self::UnknownData { .. }
+                | Self::NoModel { .. }
+                | Self::DeviceNotBuilt { .. }
+                | Self::StoreNotBuilt { .. }
         )
     }
 

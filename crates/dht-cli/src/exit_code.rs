@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use crate::progress::report;
 
-/// The exit code of a program: 0, or 1 after `error: …` with its causes on standard error.
+/// The exit code of a program: 0, or 1 after `error: …` with its causes on standard error; 2 for a flag of this crate
+/// with a value that is not allowed.
 ///
 /// # Examples
 /// ```
@@ -19,12 +20,13 @@ use crate::progress::report;
 ///     Ok(())
 /// }
 /// ```
-pub fn exit_code<E: Error>(result: Result<(), E>) -> ExitCode {
+pub fn exit_code<E: Error + 'static>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&format!("error: {}", message(&error)));
-            ExitCode::FAILURE
+            let own = (&error as &dyn Error).downcast_ref::<crate::error::Error>();
+            if own.is_some_and(crate::error::Error::is_of_arguments) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

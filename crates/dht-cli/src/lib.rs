@@ -33,8 +33,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Parses the arguments, runs the command and returns the exit code.
 pub fn main() -> ExitCode {
-    let done = Arguments::parse().run();
-    let is_bad_value = matches!(&done, Err(error) if error.is_of_arguments());
-    let code = exit_code(done);
-    if is_bad_value { ExitCode::from(2) } else { code }
+    training::Interruption::install();
+    exit_code(Arguments::parse().run())
 }

@@ -25,10 +25,10 @@ fn dht(place: &Path, hub: &str, arguments: &[&str]) -> Output {
         .expect("dht runs")
 }
 
-/// Standard error of a command that fails: with code 2 if the message begins with a flag.
+/// Standard error of a command that fails: with code 2 if the message names a flag, or a name that is not known.
 fn refused(output: &Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let code = if said.contains("error: --") { 2 } else { 1 };
+    let code = if said.contains("error: --") || said.contains("no data set is known") { 2 } else { 1 };
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(!said.contains("panicked"), "{said}");
     said
@@ -41,7 +41,7 @@ fn a_name_that_is_not_known_is_refused_with_those_that_are() {
         refused(&dht(place.path(), "http://127.0.0.1:9", &["train", "--data", data, "--model", "2x2x16", "--out", "m"]))
     };
     let said = train("agnews");
-    assert!(said.contains("--data is agnews: there is no such file or directory, and no data set is known"), "{said}");
+    assert!(said.contains("error: agnews: there is no such file or directory, and no data set is known"), "{said}");
     for known in ["ag_news", "dbpedia_14", "yelp_polarity", "yelp_review_full", "imdb", "glue/mnli", "hf:OWNER/NAME"] {
         assert!(said.contains(known), "{known}: {said}");
     }
@@ -144,7 +144,7 @@ mod from_a_server {
         let (made, said) = run(&["evaluate", "cola", "--data", "glue/cola", "--json"]);
         assert!(said.contains("scored on the split validation"), "{said}");
         let made = json(&made);
-        assert_eq!((&made["data"], &made["rows"]), (&"glue/cola/validation".into(), &40.into()));
+        assert_eq!((&made["data"]["name"], &made["data"]["rows"]), (&"glue/cola/validation".into(), &40.into()));
         let row = &made["results"][0];
         assert_eq!(row["judged"]["metric"], "MCC");
         let (accuracy, matthews) = (row["accuracy"].as_f64().unwrap(), row["judged"]["value"].as_f64().unwrap());
@@ -224,7 +224,7 @@ mod from_a_server {
         }
         std::fs::remove_dir_all(&saved).unwrap();
         let (made, _) = run(&["evaluate", "hf:my/reviews", "--data", "hf:some/reviews", "--json"]);
-        assert_eq!(json(&made)["rows"], 40);
+        assert_eq!(json(&made)["data"]["rows"], 40);
         let (facts, _) = run(&["inspect", "hf:my/reviews", "--json"]);
         assert_eq!(json(&facts)["labels"], serde_json::json!(["bad", "good"]));
         std::fs::write(place.path().join("asked.txt"), "the soup was fresh\n").unwrap();

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use candle_core::Device;
 use clap::Parser;
-use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
+use dht_dynamic::accelerate::{AccelerateSettings, LEAST_TEXTS, Texts, accelerate};
 use dht_dynamic::evaluation::time_in_turns;
 use dht_dynamic::transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
@@ -46,11 +46,20 @@ struct Flags {
     #[arg(long)]
     cuda: bool,
     /// Directory for the accelerated model
-    #[arg(long)]
+    #[arg(long, value_parser = writable_directory)]
     out: Option<PathBuf>,
     /// File for the table, with tabs
     #[arg(long, value_parser = writable_file)]
     record: Option<PathBuf>,
+}
+
+/// Parses the path of a directory that can be written.
+fn writable_directory(path: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(path);
+    let exists = path.ancestors().find(|folder| folder.exists() || folder.as_os_str().is_empty());
+    let probe = exists.unwrap_or(&path).join(".probe");
+    writable_file(&probe.to_string_lossy()).map_err(|error| error.to_string())?;
+    Ok(path)
 }
 
 fn main() -> ExitCode {
@@ -67,7 +76,12 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
         Some(folder) => DatasetReader::new().read_directory(folder)?,
         None => (generated::dataset(rows, 1)?, generated::dataset(1000, 2)?),
     };
-    let (training, held_out) = texts.sample(rows, &mut rng).split_validation(0.1, &mut rng)?;
+    let texts = texts.sample(rows, &mut rng);
+    let got = texts.len() - texts.len() / 10;
+    if got < LEAST_TEXTS {
+        return Err(format!("{} has {got} rows to train on, expected at least {LEAST_TEXTS}", texts.name).into());
+    }
+    let (training, held_out) = texts.split_validation(0.1, &mut rng)?;
     let tokenizer = match &flags.classifier {
         Some(folder) => TextTokenizer::from_dir(folder)?,
         None => TextTokenizer::train(training.examples.iter().map(|example| &*example.text), 2000)?,

@@ -13,6 +13,7 @@ use dht_dynamic::transformer::{
 };
 use dht_dynamic::{Error, evaluate};
 use dht_toys::{adamw, bits, numbers, planted, refused, rng};
+use rand::RngExt;
 
 /// A rule that says the same every time, and counts the questions.
 #[derive(Debug)]
@@ -244,6 +245,27 @@ fn a_dozen_rows_suffice_and_odd_classes_are_no_fault() {
     let one = planted::task(1, 6);
     let same = |rows: usize| one.select(vec![0; rows]).expect("rows");
     assert!(refused(train(same(200), same(50))).contains("held-out texts"));
+}
+
+#[test]
+fn the_head_of_few_rows_has_not_seen_validation_rows() {
+    // Labels are chance: who knows them has seen them.
+    let chance = |rows: u64, seed: u64| {
+        let mut data = planted::task(rows, seed);
+        let mut rng = rng(seed);
+        data.samples.iter_mut().for_each(|sample| sample.label = rng.random_range(0..planted::CLASSES as u32));
+        data
+    };
+    let fine_tuning = TrainSettings { epochs: 1, batch_size: 16, optimizer: adamw(1e-12), ..TrainSettings::default() };
+    let exits = AccelerateSettings { least_held_out: 1_000, c: vec![1.0], ..settings().exits };
+    let settings = LadderSettings { least: Rung::FineTuned, fine_tuning, exits, ..settings() };
+    let data = (chance(60, 1), chance(60, 2));
+    let climbed = climb(&untrained(), texts(&data), &settings, &mut Always(true, Vec::new()), &mut |_| {}, &mut rng(3))
+        .expect("a training");
+    let of_rung =
+        |rung| climbed.ladder.measurements.iter().find(|found| found.rung == rung).expect("a measurement").loss;
+    let (frozen, tuned) = (of_rung(Rung::Frozen), of_rung(Rung::FineTuned));
+    assert!(tuned > 0.9 * frozen, "{tuned}, rung 1 {frozen}");
 }
 
 #[test]

@@ -186,6 +186,8 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         how,
         scored: &scored,
         scored_on,
+        data: &arguments.texts.source.data,
+        split: if test.is_some() && !arguments.unlabelled { "test" } else { "held-out" },
         metric,
         is_given: true,
         training: None,

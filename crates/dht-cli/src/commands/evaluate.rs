@@ -11,7 +11,7 @@ use super::output::print;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::results::{majority_note, own_row, results, results_table};
+use crate::results::{cheaper_note, majority_note, own_row, results, results_table};
 use crate::texts::{TextArguments, cut_note, mapping_note};
 use crate::training::saved_directory;
 
@@ -40,6 +40,9 @@ pub struct EvaluateArguments {
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
+    /// Print no notes on the rows and on texts that are cut
+    #[arg(long)]
+    quiet: bool,
 }
 
 impl EvaluateArguments {
@@ -63,18 +66,26 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
     let model = TextModel::load(saved_directory(&arguments.model)?, &arguments.device.open_in(arguments.precision)?)?;
     arguments.check_task(model.model.task())?;
     let (texts, notes) = arguments.texts.read_scored(&model.labels, model.origin.as_ref())?;
-    notes.iter().for_each(|note| report(note));
+    let say = |note: &str| {
+        if !arguments.quiet {
+            report(note);
+        }
+    };
+    notes.iter().for_each(|note| say(note));
     let encoded = model.tokenizer.encode_all(&texts, model.max_length)?;
-    let warned = mapping_note(&texts).into_iter().chain(cut_note([&encoded], model.max_length));
-    warned.for_each(|note| report(&note));
+    mapping_note(&texts).iter().for_each(|note| report(note));
     let rows = results(&model, arguments.precision, &encoded, arguments.texts.metric())?;
     majority_note(own_row(&rows), &encoded).iter().for_each(|note| report(note));
+    cut_note([&encoded], model.max_length).iter().for_each(|note| say(note));
     if arguments.json {
         let value = json!({
-            "data": texts.name,
-            "rows": texts.len(),
-            "sha256": texts.sha256,
-            "reading": texts.reading,
+            "data": {
+                "path": arguments.texts.source.data,
+                "name": texts.name,
+                "rows": texts.len(),
+                "sha256": texts.sha256,
+                "reading": texts.reading
+            },
             "precision": arguments.precision.to_string(),
             "results": rows
         });
@@ -86,9 +97,10 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
         other => format!("; layers in {other}"),
     };
     print(&format!(
-        "{}: {} rows{columns}{precision}\n\n{}",
+        "{}: {} rows{columns}{precision}\n\n{}{}",
         texts.name,
         texts.len(),
-        results_table(&rows, model.model.task()).text()
+        results_table(&rows, model.model.task()).text(),
+        cheaper_note(&rows).map_or_else(String::new, |note| format!("\n{note}"))
     ))
 }

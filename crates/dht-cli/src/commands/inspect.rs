@@ -11,6 +11,7 @@ use dht_dynamic::transformer::Task;
 use serde_json::json;
 
 use super::output::print;
+use crate::acceleration::curve_points;
 use crate::error::Result;
 use crate::results::{Table, promise};
 use crate::training::saved_directory;
@@ -68,7 +69,7 @@ pub fn inspect(arguments: &InspectArguments) -> Result<()> {
             "labels": model.labels,
             "max_length": model.max_length,
             "speed": model.model.speed(),
-            "curve": model.curve,
+            "curve": curve_points(&model.curve),
             "origin": model.origin,
             "promise": model.promise,
         });

@@ -12,7 +12,9 @@ use serde_json::json;
 use super::output::print;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::results::{CardFacts, card, curve, majority_note, own_row, promise, results, results_table, training_curve};
+use crate::results::{
+    CardFacts, card, cheaper_note, curve, majority_note, own_row, promise, results, results_table, training_curve,
+};
 
 /// Files of a saved model.
 const OWN: [&str; 6] = ["README.md", "curve.svg", "training.json", "training.svg", "dht.json", "model"];
@@ -28,6 +30,10 @@ pub struct MadeModel<'a> {
     pub scored: &'a EncodedDataset,
     /// Description of these rows in a few words.
     pub scored_on: String,
+    /// Source of the texts, as it was given.
+    pub data: &'a Path,
+    /// Split of these rows.
+    pub split: &'static str,
     /// Metric that the literature reports for the data set, if known.
     pub metric: Option<Metric>,
     /// True if the user provided the classifier, so that its classes may differ from the labels of the texts.
@@ -86,7 +92,7 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     if made.json {
         let value = json!({
             "model": made.out.display().to_string(),
-            "data": made.scored_on,
+            "data": { "path": made.data, "split": made.split, "rows": made.scored.len() },
             "results": rows,
             "promise": model.promise,
             "not_kept": misses,
@@ -96,5 +102,6 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     }
     let promises = model.promise.as_ref().map_or_else(String::new, |kept| promise(kept) + "\n");
     let table = results_table(&rows, model.model.task()).text();
-    print(&format!("On {}:\n\n{table}\n{promises}written to {}\n", made.scored_on, made.out.display()))
+    let cheaper = cheaper_note(&rows).unwrap_or_default();
+    print(&format!("On {}:\n\n{table}\n{cheaper}{promises}written to {}\n", made.scored_on, made.out.display()))
 }

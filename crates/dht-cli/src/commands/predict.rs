@@ -68,7 +68,7 @@ pub struct PredictArguments {
     /// standard output, as they come]
     #[arg(long, value_name = "FILE|DIR", value_parser = output_path)]
     output: Option<PathBuf>,
-    /// Write the answers in this format [default: that of the texts; jsonl for lines]
+    /// Write the answers in this format [default: by the ending of --output, else that of the texts; jsonl for lines]
     #[arg(long, value_enum)]
     output_format: Option<OutputFormat>,
     #[command(flatten)]
@@ -95,9 +95,12 @@ pub struct PredictArguments {
     /// Answers change slightly.
     #[arg(long, value_name = "PRECISION", default_value_t)]
     precision: Precision,
-    /// Print a summary of throughput, costs and cut texts to standard error
+    /// Print a summary of throughput and costs to standard error
     #[arg(long)]
     summary: bool,
+    /// Print no notes on columns, on texts that are cut and on rows without a text
+    #[arg(long, conflicts_with = "summary")]
+    quiet: bool,
 }
 
 /// Format of the input texts.
@@ -151,6 +154,7 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     if arguments.partitions.is_empty() && is_directory(output) {
         return Err(Error::argument("output", "a file, without --partitions", output.display()));
     }
+    arguments.check_ending()?;
     let interruption =
         if arguments.partitions.is_empty() { "no answers are stored" } else { "finished partitions stay" };
     Interruption::watch(move || interruption.into());
@@ -178,18 +182,16 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     } else {
         write_file(output, write)?
     };
-    if totals.without_text > 0 {
+    if totals.without_text > 0 && !arguments.quiet {
         let (count, all, line) = (totals.without_text, totals.rows, totals.first_without);
         report(&format!("{count} of {all} rows have no text, the first in line {line}: their answers mean nothing"));
     }
-    if arguments.summary {
-        summarise(&totals, start.elapsed(), predictor.engine.max_length());
-    }
+    predictor.end(&totals, start.elapsed());
     Ok(())
 }
 
 /// Prints a summary to standard error.
-fn summarise(totals: &Totals, time: Duration, most: usize) {
+fn summarise(totals: &Totals, time: Duration) {
     let seconds = time.as_secs_f64();
     report(&format!(
         "{} texts in {seconds:.1} s, {:.0} a second; {:.3} of the full model's FLOPs",
@@ -197,9 +199,6 @@ fn summarise(totals: &Totals, time: Duration, most: usize) {
         totals.rows as f64 / seconds.max(1e-9),
         totals.flops as f64 / totals.full_flops.max(1) as f64
     ));
-    if totals.cut > 0 {
-        report(&format!("{} of {} texts are longer than {most} tokens and cut", totals.cut, totals.rows));
-    }
 }
 
 fn answer(engine: &Engine, rows: &[TextRow], out: &mut AnswerWriter<impl Write>, totals: &mut Totals) -> Result<()> {
@@ -269,8 +268,19 @@ impl Predictor<'_> {
         Ok(totals)
     }
 
+    /// Prints the summary, and the number of texts that were cut.
+    fn end(&self, totals: &Totals, time: Duration) {
+        if self.arguments.summary {
+            summarise(totals, time);
+        }
+        if totals.cut > 0 && !self.arguments.quiet {
+            let most = self.engine.max_length();
+            report(&format!("{} of {} texts are longer than {most} tokens and cut", totals.cut, totals.rows));
+        }
+    }
+
     fn writer<W: Write>(&self, out: W, path: &Path) -> AnswerWriter<W> {
-        AnswerWriter::new(out, path, self.arguments.output_format, &self.arguments.prefix, self.separator)
+        AnswerWriter::new(out, path, self.arguments.format(), &self.arguments.prefix, self.separator)
     }
 
     fn input_format(&self) -> Option<TextFormat> {
@@ -289,7 +299,7 @@ impl Predictor<'_> {
         let expected = columns.expected;
         let hint = |error| if expected { of_other_columns(error) } else { error };
         let reader = RowReader::start(source, columns).map_err(hint)?;
-        reader.note().filter(|_| expected).iter().for_each(|note| report(note));
+        reader.note().filter(|_| expected && !self.arguments.quiet).iter().for_each(|note| report(note));
         out.begin(path, reader.format(), reader.names())?;
         // What was read before an error is answered.
         let failed = loop {
@@ -308,6 +318,33 @@ impl PredictArguments {
     fn speed_of(&self, model: &TextModel) -> Result<Option<f64>> {
         check_speed(self.speed)?;
         self.budget.map_or(Ok(self.speed), |budget| speed_within(model, budget).map(Some))
+    }
+
+    /// Format of the answers that a flag or the ending of the output names.
+    fn format(&self) -> Option<OutputFormat> {
+        self.output_format.or_else(|| self.ending().and_then(OutputFormat::of_ending))
+    }
+
+    /// Ending of the output file.
+    fn ending(&self) -> Option<&str> {
+        let output = self.output.as_deref().filter(|_| self.partitions.is_empty())?;
+        output.extension()?.to_str()
+    }
+
+    /// Rejects an output whose ending names another format than its flag, or a compression.
+    fn check_ending(&self) -> Result<()> {
+        let Some(ending) = self.ending() else { return Ok(()) };
+        let refused =
+            |expected: String| Err(Error::argument("output", expected, format!("a file that ends with .{ending}")));
+        match (OutputFormat::of_ending(ending), self.output_format) {
+            (Some(named), Some(asked)) if named != asked => {
+                refused(format!("the ending .{} of --output-format {0}", asked.ending()))
+            }
+            (None, _) if ending.eq_ignore_ascii_case("gz") => {
+                refused("an ending without .gz: answers are not compressed; pipe them to gzip".into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Rejects missing files before the first file is answered.

@@ -1,21 +1,22 @@
 //! Inputs, outputs and models in an object store (`s3://BUCKET/KEY`).
 //!
 //! Address and credentials are those of the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`,
-//! `AWS_ENDPOINT_URL`, …). Requests are retried by `object_store`. A claim is an object that is put only if it is
+//! `AWS_ENDPOINT_URL`, …). Requests are retried by `object_store`. Objects are read in parts, each by a request of its
+//! own, so that no request lasts as long as the predictions. A claim is an object that is put only if it is
 //! absent, and renewed by its ETag. A worker takes over a claim whose ETag it has seen unchanged for the claim's time,
 //! by its own clock: the clocks of hosts are not compared.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use futures_util::{Stream, StreamExt, TryStreamExt};
-use object_store::aws::AmazonS3Builder;
+use futures_util::TryStreamExt;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path as Key;
 use object_store::{
     Error as StoreError, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
@@ -27,15 +28,23 @@ use tokio::runtime::Runtime;
 use super::input::{Input, is_hidden};
 use super::outputs::{Answering, CLAIM, Claim, DESCRIPTION, FORMAT, OWN, Outputs, RECORD, worker};
 use super::record::{Facts, Record};
+use super::store_error::{explain, innermost, is_without_reason, names_bucket, of_variable, without_credentials};
 use crate::error::{Error, Result};
+use crate::progress::report;
 use crate::training::UndoOnSignal;
 
 /// Size of the parts of an upload, and of the largest output that is one request.
 const PART: usize = 16 << 20;
 /// Number of parts in flight.
 const PARTS: usize = 2;
+/// Size of the parts of a download.
+const READ: u64 = 8 << 20;
 /// Time after which a request is not retried again.
 const RETRYING: Duration = Duration::from_secs(60);
+/// Time without an answer of the store after which a line says so.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Longest time to find credentials.
+const CREDENTIALS: Duration = Duration::from_secs(15);
 /// Attempts of a conditional put whose result is unknown.
 const ATTEMPTS: usize = 5;
 /// Longest time to release a claim when the process ends.
@@ -56,17 +65,92 @@ struct Bucket {
     runtime: &'static Runtime,
     /// `s3://BUCKET`.
     root: Arc<str>,
+    /// Time after which a request is not repeated.
+    retrying: Duration,
 }
 
 /// Splits a URL into the bucket and the key.
 fn parse(url: &str) -> Result<(Bucket, &str)> {
     let rest = url.strip_prefix("s3://").unwrap_or_default();
     let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
-    let failed = |source: StoreError| Error::Io { path: url.into(), source: source.into() };
-    let retry = RetryConfig { retry_timeout: RETRYING, ..RetryConfig::default() };
-    let store = AmazonS3Builder::from_env().with_bucket_name(name).with_retry(retry).build().map_err(failed)?;
-    let bucket = Bucket { store: Arc::new(store), runtime: runtime(url)?, root: format!("s3://{name}").into() };
-    Ok((bucket, key))
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)) {
+        let expected = "expected s3://BUCKET/KEY, with a bucket of letters, digits, dots and dashes";
+        return Err(Error::Io { path: url.into(), source: io::Error::other(expected) });
+    }
+    Ok((connect(url, name, environment(url)?, RETRYING, CREDENTIALS)?, key))
+}
+
+/// Settings of the variables `AWS_…`. An empty one is not set.
+///
+/// # Errors
+/// [`Error::Store`] for values that no request can hold, such as a line end after a key.
+fn environment(url: &str) -> Result<AmazonS3Builder> {
+    let mut builder = AmazonS3Builder::new();
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("AWS_") && !value.is_empty()) else { continue };
+        let Ok(key) = name.to_ascii_lowercase().parse() else { continue };
+        let plain = value.to_str().filter(|value| value.bytes().all(|byte| byte.is_ascii_graphic()));
+        let value = plain.ok_or_else(|| of_variable(url, name, "set it to one word without spaces and line ends"))?;
+        let is_endpoint = matches!(key, AmazonS3ConfigKey::Endpoint | AmazonS3ConfigKey::S3Endpoint);
+        if is_endpoint && !is_address(value) {
+            return Err(of_variable(url, name, "set it to https://HOST or http://HOST, with :PORT if needed"));
+        }
+        builder = builder.with_config(key, value);
+    }
+    Ok(builder)
+}
+
+/// Returns whether a value is the address of a server.
+fn is_address(value: &str) -> bool {
+    let Some(rest) = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://")) else { return false };
+    let host = rest.split('/').next().unwrap_or_default();
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (host, None),
+    };
+    let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_name = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    in_brackets.map_or(is_name, |host| host.parse::<std::net::Ipv6Addr>().is_ok())
+        && port.is_none_or(|port| port.parse::<u16>().is_ok())
+}
+
+/// Bucket with the settings of a builder. Credentials are found within `patience`.
+fn connect(url: &str, name: &str, builder: AmazonS3Builder, retrying: Duration, patience: Duration) -> Result<Bucket> {
+    let setting = |key| builder.get_config_value(&key);
+    let endpoint = setting(AmazonS3ConfigKey::S3Endpoint).or_else(|| setting(AmazonS3ConfigKey::Endpoint));
+    let is_public = setting(AmazonS3ConfigKey::SkipSignature).is_some_and(|value| value == "true");
+    let retry = RetryConfig { retry_timeout: retrying, ..RetryConfig::default() };
+    let builder = match endpoint {
+        Some(endpoint) if endpoint.starts_with("http://") => builder.with_allow_http(true),
+        _ => builder,
+    };
+    let failed = |error: StoreError| without_credentials(url, &innermost(&error));
+    let store = builder.with_bucket_name(name).with_retry(retry).build().map_err(|error| {
+        let cause = innermost(&error);
+        match cause.starts_with("Missing") {
+            true => without_credentials(url, &cause),
+            false => Error::Io { path: url.into(), source: error.into() },
+        }
+    })?;
+    let runtime = runtime(url)?;
+    if !is_public {
+        // Without settings, the credentials are those of the machine: elsewhere, nobody answers.
+        let found =
+            runtime.block_on(async { tokio::time::timeout(patience, store.credentials().get_credential()).await });
+        let silent = || without_credentials(url, &format!("none within {} s", patience.as_secs()));
+        found.map_err(|_| silent())?.map_err(failed)?;
+    }
+    Ok(Bucket { store: Arc::new(store), runtime, root: format!("s3://{name}").into(), retrying })
+}
+
+/// Reports that the store has not answered for some time, unless another request has just said so.
+fn say_silence(url: &Path, time: Duration) {
+    static SAID: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if said.is_none_or(|said| said.elapsed() > SILENCE / 2) {
+        *said = Some(Instant::now());
+        report(&format!("{}: waiting for the store for {} s", url.display(), time.as_secs()));
+    }
 }
 
 impl Bucket {
@@ -76,7 +160,20 @@ impl Bucket {
 
     fn failed(&self, key: &Key) -> impl Fn(StoreError) -> Error {
         let path = self.url(key);
-        move |source| Error::Io { path: path.clone(), source: source.into() }
+        move |error| explain(&path, error)
+    }
+
+    /// Runs a request, and reports if it takes long.
+    fn wait<T>(&self, key: &Key, request: impl Future<Output = T>) -> T {
+        self.runtime.block_on(async {
+            let (mut request, start) = (pin!(request), Instant::now());
+            loop {
+                match tokio::time::timeout(SILENCE, &mut request).await {
+                    Ok(done) => return done,
+                    Err(_) => say_silence(&self.url(key), start.elapsed()),
+                }
+            }
+        })
     }
 
     fn key(&self, text: &str) -> Result<Key> {
@@ -87,7 +184,7 @@ impl Bucket {
     }
 
     fn list(&self, prefix: &Key) -> Result<Vec<ObjectMeta>> {
-        let listed = self.runtime.block_on(self.store.list(Some(prefix)).try_collect::<Vec<_>>());
+        let listed = self.wait(prefix, self.store.list(Some(prefix)).try_collect::<Vec<_>>());
         let mut found = listed.map_err(self.failed(prefix))?;
         found.sort_by(|one, other| one.location.cmp(&other.location));
         Ok(found)
@@ -95,11 +192,30 @@ impl Bucket {
 
     /// Facts of an object; `None` if it is missing.
     fn head(&self, key: &Key) -> Result<Option<ObjectMeta>> {
-        match self.runtime.block_on(self.store.head(key)) {
+        match self.wait(key, self.store.head(key)) {
             Ok(found) => Ok(Some(found)),
             Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) if is_without_reason(&error) => {
+                let with_reason = self.wait(key, self.store.get(key)).err();
+                Err(self.failed(key)(with_reason.unwrap_or(error)))
+            }
             Err(error) => Err(self.failed(key)(error)),
         }
+    }
+
+    /// Error of a missing object. The answer to HEAD does not say whether the bucket is missing.
+    fn missing(&self, key: &Key) -> Error {
+        match self.wait(key, self.store.get(key)) {
+            Err(error) if !matches!(error, StoreError::NotFound { .. }) || names_bucket(&error) => {
+                self.failed(key)(error)
+            }
+            _ => Error::Io { path: self.url(key), source: io::Error::other("there is no such object") },
+        }
+    }
+
+    /// Returns whether a listed object marks a directory: its key ends with `/`, which the list does not show.
+    fn is_marker(&self, found: &ObjectMeta) -> Result<bool> {
+        Ok(found.size == 0 && self.head(&found.location)?.is_none())
     }
 
     /// Content of a small object, with its version.
@@ -109,7 +225,7 @@ impl Bucket {
             let version = UpdateVersion { e_tag: got.meta.e_tag.clone(), version: got.meta.version.clone() };
             Ok::<_, StoreError>((got.bytes().await?.to_vec(), version))
         };
-        match self.runtime.block_on(read) {
+        match self.wait(key, read) {
             Ok(found) => Ok(Some(found)),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed(key)(error)),
@@ -121,11 +237,14 @@ impl Bucket {
     /// A request that failed may have been carried out, and its repetition then finds its own object. The object is
     /// therefore read again: `bytes` must differ from those of every other worker.
     fn put_if(&self, key: &Key, bytes: &[u8], mode: &PutMode) -> Result<Option<UpdateVersion>> {
-        let mut failed = None;
-        for _ in 0..ATTEMPTS {
+        let (mut failed, start) = (None, Instant::now());
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 && start.elapsed() > self.retrying {
+                break;
+            }
             let options = PutOptions::from(mode.clone());
             let put = self.store.put_opts(key, PutPayload::from(bytes.to_vec()), options);
-            match self.runtime.block_on(put) {
+            match self.wait(key, put) {
                 Ok(done) => return Ok(Some(UpdateVersion { e_tag: done.e_tag, version: done.version })),
                 Err(error) => {
                     if let Ok(Some((found, version))) = self.read(key)
@@ -133,15 +252,19 @@ impl Bucket {
                     {
                         return Ok(Some(version));
                     }
-                    if matches!(
-                        error,
-                        StoreError::AlreadyExists { .. }
-                            | StoreError::Precondition { .. }
-                            | StoreError::NotFound { .. }
-                    ) {
+                    if matches!(error, StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) {
                         return Ok(None);
                     }
+                    let is_final = matches!(
+                        error,
+                        StoreError::NotFound { .. }
+                            | StoreError::PermissionDenied { .. }
+                            | StoreError::Unauthenticated { .. }
+                    );
                     failed = Some(self.failed(key)(error));
+                    if is_final {
+                        break;
+                    }
                 }
             }
         }
@@ -155,12 +278,12 @@ impl Bucket {
         if bytes <= PART as u64 {
             let mut all = Vec::new();
             file.read_to_end(&mut all).map_err(local)?;
-            return self.runtime.block_on(self.store.put(key, all.into())).map(drop).map_err(self.failed(key));
+            return self.wait(key, self.store.put(key, all.into())).map(drop).map_err(self.failed(key));
         }
-        let upload = self.runtime.block_on(self.store.put_multipart(key)).map_err(self.failed(key))?;
+        let upload = self.wait(key, self.store.put_multipart(key)).map_err(self.failed(key))?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
         let mut part = vec![0; PART];
-        let sent = self.runtime.block_on(async {
+        let sent = self.wait(key, async {
             loop {
                 let count = file.read(&mut part).map_err(local)?;
                 if count == 0 {
@@ -171,9 +294,9 @@ impl Bucket {
             }
         });
         match sent {
-            Ok(()) => self.runtime.block_on(upload.finish()).map(drop).map_err(self.failed(key)),
+            Ok(()) => self.wait(key, upload.finish()).map(drop).map_err(self.failed(key)),
             Err(error) => {
-                let _ = self.runtime.block_on(upload.abort());
+                let _ = self.wait(key, upload.abort());
                 Err(error)
             }
         }
@@ -192,16 +315,22 @@ pub fn inputs(url: &str) -> Result<Vec<Box<dyn Input>>> {
         Box::new(Object { bucket: bucket.clone(), key, path }) as Box<dyn Input>
     };
     if !url.ends_with('/') {
-        let found = bucket.head(&key)?;
-        let missing = || Error::Io { path: url.into(), source: io::ErrorKind::NotFound.into() };
-        return found.map(|_| vec![object(key)]).ok_or_else(missing);
+        return match bucket.head(&key)? {
+            Some(_) => Ok(vec![object(key)]),
+            None => Err(bucket.missing(&key)),
+        };
     }
     let direct = |found: &ObjectMeta| {
         let mut parts = found.location.prefix_match(&key).into_iter().flatten();
         parts.next().is_some_and(|name| !is_hidden(name.as_ref())) && parts.next().is_none()
     };
-    let found = bucket.list(&key)?;
-    Ok(found.into_iter().filter(direct).map(|found| object(found.location)).collect())
+    let mut objects = Vec::new();
+    for found in bucket.list(&key)?.into_iter().filter(direct) {
+        if !bucket.is_marker(&found)? {
+            objects.push(object(found.location));
+        }
+    }
+    Ok(objects)
 }
 
 /// Object as an input.
@@ -222,44 +351,71 @@ impl Input for Object {
     }
 
     fn facts(&self) -> Result<Facts> {
-        let missing = || Error::Io { path: self.path.clone(), source: io::ErrorKind::NotFound.into() };
-        self.bucket.head(&self.key)?.as_ref().map(facts_of).ok_or_else(missing)
+        self.bucket.head(&self.key)?.as_ref().map(facts_of).ok_or_else(|| self.bucket.missing(&self.key))
     }
 
     fn open(&self, facts: &Facts) -> Result<Box<dyn Read + Send>> {
-        let options = GetOptions { if_match: Some(facts.version.clone()), ..GetOptions::default() };
-        let changed = |problem: String| Error::PartitionChanged { path: self.path.clone(), problem };
-        let got = match self.bucket.runtime.block_on(self.bucket.store.get_opts(&self.key, options)) {
-            Ok(got) => got,
-            Err(StoreError::Precondition { .. }) => return Err(changed("another object was put".into())),
-            Err(error) => return Err(self.bucket.failed(&self.key)(error)),
+        let mut parts = Parts {
+            bucket: self.bucket.clone(),
+            key: self.key.clone(),
+            facts: facts.clone(),
+            next: 0,
+            part: io::Cursor::default(),
         };
-        if got.meta.size != facts.bytes {
-            return Err(changed(format!("{} bytes are offered of {}", got.meta.size, facts.bytes)));
-        }
-        Ok(Box::new(Chunks { runtime: self.bucket.runtime, stream: got.into_stream(), chunk: None }))
+        parts.fetch()?;
+        Ok(Box::new(parts))
     }
 }
 
-/// Reader of a stream of chunks.
-struct Chunks<S, B> {
-    runtime: &'static Runtime,
-    stream: S,
-    chunk: Option<io::Cursor<B>>,
+/// Reader of an object in parts. A stream would have to last as long as the predictions: stores and time limits of
+/// requests end it earlier.
+struct Parts {
+    bucket: Bucket,
+    key: Key,
+    facts: Facts,
+    /// Position of the next part.
+    next: u64,
+    part: io::Cursor<Vec<u8>>,
 }
 
-impl<B: AsRef<[u8]>, S: Stream<Item = Result<B, StoreError>> + Unpin> Read for Chunks<S, B> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let count = self.chunk.as_mut().map_or(Ok(0), |chunk| chunk.read(buffer))?;
-            if count > 0 || buffer.is_empty() {
-                return Ok(count);
-            }
-            match self.runtime.block_on(self.stream.next()) {
-                Some(chunk) => self.chunk = Some(io::Cursor::new(chunk?)),
-                None => return Ok(0),
-            }
+impl Parts {
+    /// Fetches the next part, which is empty at the end.
+    fn fetch(&mut self) -> Result<()> {
+        let end = self.facts.bytes.min(self.next + READ);
+        if self.next == end {
+            self.part = io::Cursor::default();
+            return Ok(());
         }
+        let (if_match, range) = (Some(self.facts.version.clone()), Some((self.next..end).into()));
+        let options = GetOptions { if_match, range, ..GetOptions::default() };
+        let get = async {
+            let got = self.bucket.store.get_opts(&self.key, options).await?;
+            Ok((got.meta.size, got.bytes().await?.to_vec()))
+        };
+        let changed = |problem: String| Error::PartitionChanged { path: self.bucket.url(&self.key), problem };
+        let (size, part) = match self.bucket.wait(&self.key, get) {
+            Ok(got) => got,
+            Err(StoreError::Precondition { .. }) => return Err(changed("another object was put".into())),
+            Err(StoreError::NotFound { .. }) => return Err(changed("the object was deleted".into())),
+            Err(error) => return Err(self.bucket.failed(&self.key)(error)),
+        };
+        if size != self.facts.bytes {
+            return Err(changed(format!("{size} bytes are offered of {}", self.facts.bytes)));
+        }
+        self.next += part.len() as u64;
+        self.part = io::Cursor::new(part);
+        Ok(())
+    }
+}
+
+impl Read for Parts {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.part.read(buffer)?;
+        if count > 0 || buffer.is_empty() {
+            return Ok(count);
+        }
+        self.fetch().map_err(io::Error::other)?;
+        self.part.read(buffer)
     }
 }
 
@@ -284,8 +440,14 @@ struct Prefix {
 }
 
 impl Prefix {
-    fn own(&self, name: &str, file: &str) -> Key {
-        self.prefix.clone().join(OWN).join(name).join(file)
+    /// Key below the prefix. The parts are used as they are.
+    fn key(&self, parts: &[&str]) -> Result<Key> {
+        let prefix = Some(self.prefix.as_ref()).filter(|prefix| !prefix.is_empty());
+        self.bucket.key(&prefix.into_iter().chain(parts.iter().copied()).collect::<Vec<_>>().join("/"))
+    }
+
+    fn own(&self, name: &str, file: &str) -> Result<Key> {
+        self.key(&[OWN, name, file])
     }
 
     /// Condition under which a claim can be taken: it is absent, or was not renewed for long enough.
@@ -306,11 +468,12 @@ impl Prefix {
 
 impl Outputs for Prefix {
     fn path(&self, name: &str) -> PathBuf {
-        self.bucket.url(&self.prefix.clone().join(name))
+        let url = self.bucket.url(&self.prefix);
+        url.join(name)
     }
 
     fn describe(&self, run: &Map<String, Value>) -> Result<Map<String, Value>> {
-        let key = self.prefix.clone().join(OWN).join(DESCRIPTION);
+        let key = self.key(&[OWN, DESCRIPTION])?;
         let (mut stored, format) = (run.clone(), || "format".to_owned());
         stored.insert(format(), FORMAT.into());
         let json = Value::from(stored).to_string().into_bytes();
@@ -323,7 +486,7 @@ impl Outputs for Prefix {
     }
 
     fn record(&self, name: &str) -> Result<Option<Record>> {
-        let key = self.own(name, RECORD);
+        let key = self.own(name, RECORD)?;
         let parse = |(bytes, _): (Vec<u8>, _)| {
             serde_json::from_slice(&bytes).map_err(|_| Error::Foreign { path: self.bucket.url(&key) })
         };
@@ -331,11 +494,11 @@ impl Outputs for Prefix {
     }
 
     fn size(&self, name: &str) -> Result<Option<u64>> {
-        Ok(self.bucket.head(&self.prefix.clone().join(name))?.map(|found| found.size))
+        Ok(self.bucket.head(&self.key(&[name])?)?.map(|found| found.size))
     }
 
     fn claim(&self, name: &str) -> Result<Option<Box<dyn Claim>>> {
-        let key = self.own(name, CLAIM);
+        let key = self.own(name, CLAIM)?;
         let Some(mode) = self.mode(name, &key)? else { return Ok(None) };
         let holder = Holder { bucket: self.bucket.clone(), key, name: unique(), patience: self.patience };
         let Some(version) = holder.bucket.put_if(&holder.key, &holder.content(0), &mode)? else { return Ok(None) };
@@ -350,11 +513,11 @@ impl Outputs for Prefix {
         buffered.flush().map_err(local)?;
         drop(buffered);
         let record = Record { output_bytes: file.metadata().map_err(local)?.len(), ..record };
-        let key = self.own(name, RECORD);
+        let key = self.own(name, RECORD)?;
         let failed = |error: serde_json::Error| Error::Io { path: self.bucket.url(&key), source: error.into() };
         let json = serde_json::to_vec(&record).map_err(failed)?;
-        self.bucket.runtime.block_on(self.bucket.store.put(&key, json.into())).map_err(self.bucket.failed(&key))?;
-        self.bucket.upload(&self.prefix.clone().join(name), file, record.output_bytes)?;
+        self.bucket.wait(&key, self.bucket.store.put(&key, json.into())).map_err(self.bucket.failed(&key))?;
+        self.bucket.upload(&self.key(&[name])?, file, record.output_bytes)?;
         Ok(record)
     }
 }
@@ -418,7 +581,6 @@ struct ObjectClaim {
     lost: Arc<AtomicBool>,
     /// Ends the thread when it is dropped.
     stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
     _undo: UndoOnSignal,
 }
 
@@ -432,7 +594,7 @@ impl ObjectClaim {
         });
         // Without a thread the claim is not renewed, and so not relied on.
         lost.fetch_or(thread.is_err(), Ordering::SeqCst);
-        Self { holder, lost, stop: Some(stop), thread: thread.ok(), _undo: undo }
+        Self { holder, lost, stop: Some(stop), _undo: undo }
     }
 }
 
@@ -445,11 +607,10 @@ impl Claim for ObjectClaim {
 }
 
 impl Drop for ObjectClaim {
+    /// Releases the claim. A renewal that is on its way fails, since it expects the object: it is not waited for, as the
+    /// store may not answer.
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
         self.holder.release();
     }
 }
@@ -466,9 +627,13 @@ pub fn download(url: &str) -> Result<Box<dyn AsRef<Path>>> {
     let _undo = UndoOnSignal::new(move || drop(std::fs::remove_dir_all(path)));
     let found = bucket.list(&key)?;
     if found.is_empty() {
-        return Err(Error::Io { path: url.into(), source: io::ErrorKind::NotFound.into() });
+        let none = io::Error::other("there are no objects below this prefix");
+        return Err(Error::Io { path: url.into(), source: none });
     }
     for object in found {
+        if bucket.is_marker(&object)? {
+            continue;
+        }
         let parts = object.location.prefix_match(&key).into_iter().flatten();
         let target = parts.fold(folder.path().to_owned(), |path, part| path.join(part.as_ref()));
         let local = |source| Error::Io { path: target.clone(), source };
@@ -492,7 +657,12 @@ mod tests {
 
     fn bucket() -> Bucket {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        Bucket { store, runtime: runtime("s3://bucket").expect("a runtime"), root: "s3://bucket".into() }
+        Bucket {
+            store,
+            runtime: runtime("s3://bucket").expect("a runtime"),
+            root: "s3://bucket".into(),
+            retrying: RETRYING,
+        }
     }
 
     fn prefix(bucket: &Bucket) -> Prefix {
@@ -581,6 +751,59 @@ mod tests {
         assert_eq!(prefix(&bucket).describe(&run("two")).expect("stored"), run("one"));
         put(&bucket, "out/.dht/predictions.json", "[]");
         assert!(matches!(prefix(&bucket).describe(&run("one")), Err(Error::Foreign { .. })));
+    }
+
+    #[test]
+    fn an_object_is_read_in_parts_of_one_version() {
+        let bucket = bucket();
+        let content: Vec<u8> = (0..2 * READ + 7).map(|at| (at % 251) as u8).collect();
+        let key = Key::from("in/large.txt");
+        bucket.runtime.block_on(bucket.store.put(&key, content.clone().into())).expect("an object");
+        let object = Object { path: bucket.url(&key), bucket: bucket.clone(), key };
+        let facts = object.facts().expect("facts");
+        let mut read = Vec::new();
+        object.open(&facts).expect("content").read_to_end(&mut read).expect("bytes");
+        assert!(read == content);
+        // Another object is put after the first part.
+        let mut reader = object.open(&facts).expect("content");
+        put(&bucket, "in/large.txt", "other");
+        let failed = reader.read_to_end(&mut Vec::new()).expect_err("two versions").to_string();
+        assert!(failed.contains("changed while it was read (another object was put)"), "{failed}");
+    }
+
+    #[test]
+    fn a_store_that_never_answers_is_an_error_in_time() {
+        // The system accepts the connections, and nobody reads.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!("http://{}", silent.local_addr().expect("an address"));
+        let options = object_store::ClientOptions::new().with_timeout(PATIENCE);
+        let builder = || {
+            let builder = AmazonS3Builder::new().with_client_options(options.clone()).with_region("us-east-1");
+            builder.with_endpoint(address.clone()).with_metadata_endpoint(address.clone())
+        };
+        let with_keys = builder().with_access_key_id("key").with_secret_access_key("secret");
+        let bucket = connect("s3://bucket/in/", "bucket", with_keys, 2 * PATIENCE, PATIENCE).expect("a bucket");
+        let failed = bucket.list(&Key::from("in")).expect_err("no answer").to_string();
+        let expected = "s3://bucket/in: the store does not answer (operation timed out): check AWS_ENDPOINT_URL";
+        assert!(failed.starts_with(expected), "{failed}");
+        let put = bucket.put_if(&Key::from("claim"), b"mine", &PutMode::Create).expect_err("no answer").to_string();
+        assert!(put.starts_with("s3://bucket/claim: the store does not answer"), "{put}");
+
+        let refused = connect("s3://bucket/in/", "bucket", builder(), 2 * PATIENCE, PATIENCE).err().expect("no keys");
+        let expected = "s3://bucket/in/: no credentials were found (none within 0 s): set AWS_ACCESS_KEY_ID and";
+        assert!(refused.to_string().starts_with(expected), "{refused}");
+    }
+
+    #[test]
+    fn an_address_has_a_scheme_a_host_and_a_port() {
+        for good in ["https://s3.example.org", "http://127.0.0.1:9000/base", "http://[::1]:9000", "http://minio"] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in
+            ["minio:9000", "http://", "http://[::", "http://a b", "http://host:port", "ftp://host", "http://h:99999"]
+        {
+            assert!(!is_address(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ mod input;
 mod open;
 mod outputs;
 mod record;
+#[cfg(feature = "s3")]
+mod store_error;
 
 pub use bucket::download;
 pub use folder::write_file;

@@ -26,7 +26,7 @@ pub fn curve(rows: &[ResultRow]) -> Result<Option<String>> {
     if others.len() < 2 {
         return Ok(None);
     }
-    let mut points: Vec<(f64, f64)> = others.iter().map(|row| (row.flops_ratio, value(row))).collect();
+    let mut points: Vec<(f64, f64)> = others.iter().map(|row| (row.cost, value(row))).collect();
     points.sort_by(|left, right| left.0.total_cmp(&right.0));
     let mut svg = String::new();
     let of = Diagram {
@@ -120,13 +120,13 @@ fn draw(canvas: &Canvas<'_>, diagram: Diagram<'_>) -> Drawn {
 mod tests {
     use super::*;
 
-    fn row(flops_ratio: f64, accuracy: f64) -> ResultRow {
+    fn row(cost: f64, accuracy: f64) -> ResultRow {
         let name = String::from("a row");
         ResultRow {
             name,
             accuracy: Some(accuracy),
             score: 0.0,
-            flops_ratio,
+            cost,
             mean_layers: 1.0,
             texts_per_second: 1.0,
             judged: None,

@@ -30,8 +30,8 @@ pub struct ResultRow {
     /// Metric that the literature reports for the data set, if it is neither `accuracy` nor `score`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub judged: Option<JudgedBy>,
-    /// FLOPs divided by the full model's FLOPs.
-    pub flops_ratio: f64,
+    /// Cost: FLOPs divided by the full model's FLOPs.
+    pub cost: f64,
     /// Mean depth.
     pub mean_layers: f64,
     /// Tokenised texts per second, in batches of 64.
@@ -78,6 +78,8 @@ impl JudgedBy {
 
 /// Name of the row of a dynamic model at its default speed.
 const AT_ITS_SPEED: &str = "at its speed";
+/// Beginning of the names of the rows of a dynamic model at several costs.
+const COST_UP_TO: &str = "cost up to ";
 
 /// Scores and costs of a model on labelled texts. The rows are the encoder with its last exit alone, all layers
 /// combined with the n-gram model, the model at its default speed, and the model at several costs. `precision` is that
@@ -103,7 +105,7 @@ pub fn results(
             models.push((AT_ITS_SPEED.into(), model.model.clone()));
             for cost in COSTS {
                 if let Some(point) = model.speed_within(cost) {
-                    models.push((format!("cost up to {cost}"), model.model.with_speed(point.speed)?));
+                    models.push((format!("{COST_UP_TO}{cost}"), model.model.with_speed(point.speed)?));
                 }
             }
         }
@@ -137,7 +139,7 @@ fn row(
             accuracy: None,
             score: classifier.score(texts, BATCH)?,
             judged: JudgedBy::of_values(metric, classifier, texts)?,
-            flops_ratio: 1.0,
+            cost: 1.0,
             mean_layers: model.shape().layers as f64,
             texts_per_second,
         }),
@@ -150,7 +152,7 @@ fn row(
                 accuracy: Some(found.confusion.accuracy()),
                 score: found.confusion.macro_f1(),
                 judged: JudgedBy::of_classes(metric, &found.confusion, &texts.labels),
-                flops_ratio: (found.flops + found.bandit_flops) as f64 / full.max(1) as f64,
+                cost: (found.flops + found.bandit_flops) as f64 / full.max(1) as f64,
                 mean_layers: layers as f64 / texts.len().max(1) as f64,
                 texts_per_second,
             })
@@ -182,6 +184,19 @@ pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<S
     })
 }
 
+/// Note with the cheapest speed of the table that is as accurate as the default speed, if there is one.
+pub fn cheaper_note<'a>(rows: &'a [ResultRow]) -> Option<String> {
+    let own = rows.iter().find(|row| row.name == AT_ITS_SPEED)?;
+    let cheaper = |row: &&ResultRow| row.cost < own.cost && row.accuracy >= own.accuracy;
+    let of_cost = |row: &'a ResultRow| Some((row, row.name.strip_prefix(COST_UP_TO)?));
+    let rows = rows.iter().filter(cheaper).filter_map(of_cost);
+    let (row, share) = rows.min_by(|(left, _), (right, _)| left.cost.total_cmp(&right.cost))?;
+    Some(format!(
+        "--budget {share} scores {:.4} on these rows, not less than the model at its speed, for {:.3} of the FLOPs\n",
+        row.accuracy?, row.cost
+    ))
+}
+
 /// Selects `count` rows at even intervals.
 fn evenly_spaced(data: &EncodedDataset, count: usize) -> Result<EncodedDataset> {
     let count = count.min(data.len());
@@ -204,11 +219,45 @@ pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
         ];
         cells.extend(judged.map(|_| row.judged.as_ref().map_or_else(|| "–".into(), |own| format!("{:.4}", own.value))));
         cells.extend([
-            format!("{:.3}", row.flops_ratio),
+            format!("{:.3}", row.cost),
             format!("{:.2}", row.mean_layers),
             format!("{:.0}", row.texts_per_second),
         ]);
         table.push(cells);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, accuracy: f64, cost: f64) -> ResultRow {
+        let judged = None;
+        ResultRow {
+            name: name.into(),
+            accuracy: Some(accuracy),
+            score: 0.0,
+            judged,
+            cost,
+            mean_layers: 0.0,
+            texts_per_second: 0.0,
+        }
+    }
+
+    #[test]
+    fn the_cheapest_row_that_scores_as_well_is_named() {
+        let mut rows = vec![
+            row("all layers", 0.9, 1.0),
+            row(AT_ITS_SPEED, 0.9, 0.7),
+            row("cost up to 0.05", 0.8, 0.03),
+            row("cost up to 0.1", 0.9, 0.08),
+            row("cost up to 0.2", 0.95, 0.19),
+        ];
+        let note = cheaper_note(&rows).unwrap();
+        assert!(note.contains("--budget 0.1 ") && note.contains("0.080"), "{note}");
+        rows[1].accuracy = Some(0.96);
+        assert_eq!(cheaper_note(&rows), None);
+        assert_eq!(cheaper_note(&rows[..1]), None, "a model of one speed");
+    }
 }

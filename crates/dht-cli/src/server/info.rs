@@ -20,7 +20,7 @@ pub(super) const OPENAPI: &str = include_str!("assets/openapi.json");
 /// test computes both.
 const PAGE_POLICY: &str = "default-src 'none'; \
     style-src 'sha256-CbKMNlCA5zH8nP/NRLTHq2rxAxSh3xIILbjOLhEmwpo='; \
-    script-src 'sha256-lLzV6+/pnD+0JwvjgR3oQkwEOdqQyT79G1h5r80to9o='; \
+    script-src 'sha256-3RaOjpt2FYQEKnjgrxOOIkyK0qfQYEN690A+6GLWoaM='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `GET /`: the page.
@@ -77,7 +77,7 @@ pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
         "layers": shape.layers,
         "heads": shape.heads,
         "speed": engine.speed(),
-        "curve": engine.curve(),
+        "curve": crate::acceleration::curve_points(engine.curve()),
         "max_body_bytes": limits.body_bytes,
         "max_deadline_ms": limits.deadline.as_millis() as u64,
     }))

@@ -13,6 +13,7 @@ use super::app::{App, LoadedModel, ModelVersion};
 use super::settings::ServerSettings;
 use super::{connections, reload, routes};
 use crate::error::{Error, Result};
+use crate::training::Interruption;
 
 /// Number of connections that the system holds until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -57,9 +58,6 @@ impl Server {
         }
         settings.limits.check()?;
         let load = move || load().map(Into::into).map_err(Into::into);
-        let LoadedModel { engine, sha256 } = load()?;
-        let service = Arc::new(Service::start(engine, settings.service.clone())?);
-        let (stop, stopping) = watch::channel(false);
         let wanted = settings.address;
         let at_address = |source| Error::Io { path: wanted.to_string().into(), source };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -70,6 +68,12 @@ impl Server {
             .enable_all()
             .build()
             .map_err(at_address)?;
+        // A signal to reload that comes while the model is being loaded asks for another one.
+        let signals =
+            if signals { Some(runtime.block_on(async { Signals::new() }).map_err(at_address)?) } else { None };
+        let LoadedModel { engine, sha256 } = load()?;
+        let service = Arc::new(Service::start(engine, settings.service.clone())?);
+        let (stop, stopping) = watch::channel(false);
         let app = Arc::new(App::new(service.clone(), ModelVersion::now(sha256), Box::new(load), settings, stopping));
         let router = routes::router(app.clone()).map_err(|got| Error::Argument {
             flag: "cors",
@@ -78,12 +82,15 @@ impl Server {
         })?;
         let listener = runtime.block_on(async { bind(wanted) }).map_err(at_address)?;
         let address = listener.local_addr().map_err(at_address)?;
+        if signals.is_some() {
+            Interruption::leave_to_server();
+        }
         app.log.event("listening", json!({ "address": address.to_string() }));
         let (own, ended, on_signal) = (service.clone(), app.clone(), stop.clone());
         let run = move || {
             runtime.block_on(async {
-                if signals {
-                    tokio::spawn(obey(app.clone(), on_signal));
+                if let Some(signals) = signals {
+                    tokio::spawn(signals.obey(app.clone(), on_signal));
                 }
                 connections::serve(app.clone(), router, listener).await;
             });
@@ -141,52 +148,72 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Drains and stops on SIGTERM and SIGINT, and reloads on SIGHUP.
+/// Signals to stop and to reload, from the moment of their creation on.
 #[cfg(unix)]
-async fn obey(app: Arc<App>, stop: watch::Sender<bool>) {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds else {
-        app.log.failure("no_signals", json!({}));
-        return;
-    };
-    // Loading takes long: signals that come meanwhile ask for one more reload.
-    let (wanted, own) = (Arc::new(Notify::new()), app.clone());
-    let reload = wanted.clone();
-    let reloads = tokio::spawn(async move {
-        loop {
-            reload.notified().await;
-            let _ = reload::load(own.clone()).await;
-        }
-    });
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => wanted.notify_one(),
-        }
-    }
-    reloads.abort();
-    let drain = app.settings.limits.drain;
-    if !drain.is_zero() {
-        app.draining.store(true, std::sync::atomic::Ordering::Relaxed);
-        app.log.event("draining", json!({ "seconds": drain.as_secs() }));
-        tokio::select! {
-            () = tokio::time::sleep(drain) => {}
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    }
-    app.log.event("stopping", json!({}));
-    let _ = stop.send(true);
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
 }
 
-/// Stops on Ctrl-C.
-#[cfg(not(unix))]
-async fn obey(app: Arc<App>, stop: watch::Sender<bool>) {
-    if tokio::signal::ctrl_c().await.is_ok() {
+#[cfg(unix)]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, hangup: signal(SignalKind::hangup())? })
+    }
+
+    /// Drains and stops on SIGTERM and SIGINT, and reloads on SIGHUP.
+    async fn obey(mut self, app: Arc<App>, stop: watch::Sender<bool>) {
+        // Loading takes long: signals that come meanwhile ask for one more reload.
+        let (wanted, own) = (Arc::new(Notify::new()), app.clone());
+        let reload = wanted.clone();
+        let reloads = tokio::spawn(async move {
+            loop {
+                reload.notified().await;
+                let _ = reload::load(own.clone()).await;
+            }
+        });
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                _ = self.hangup.recv() => wanted.notify_one(),
+            }
+        }
+        reloads.abort();
+        let drain = app.settings.limits.drain;
+        if !drain.is_zero() {
+            app.draining.store(true, std::sync::atomic::Ordering::Relaxed);
+            app.log.event("draining", json!({ "seconds": drain.as_secs() }));
+            tokio::select! {
+                () = tokio::time::sleep(drain) => {}
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+        }
         app.log.event("stopping", json!({}));
         let _ = stop.send(true);
+    }
+}
+
+/// Ctrl-C.
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    /// Stops on Ctrl-C.
+    async fn obey(self, app: Arc<App>, stop: watch::Sender<bool>) {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            app.log.event("stopping", json!({}));
+            let _ = stop.send(true);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Handling of SIGINT and SIGTERM.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 use dht_dynamic::transformer::storage::abandon_unfinished_files;
 
@@ -11,8 +11,14 @@ use crate::progress::report;
 #[cfg(not(unix))]
 const INTERRUPT: i32 = 2;
 
-/// Handler of SIGINT and SIGTERM. Before the process ends, temporary files are removed and steps are undone. While a training loop runs, the first signal asks it to save its state. At other
-/// times, a signal ends the process with exit code 128 + signal number, as does every further signal.
+/// Work that is being done, or [`None`] before it begins and for commands that need no message.
+static CURRENT: Mutex<Option<Interruption>> = Mutex::new(None);
+/// True once a server handles the signals.
+static SERVED: AtomicBool = AtomicBool::new(false);
+
+/// Handler of SIGINT and SIGTERM. Before the process ends, temporary files are removed and steps are undone. While a
+/// training loop runs, the first signal asks it to save its state. At other times, a signal ends the process with exit
+/// code 128 + signal number, as does every further signal.
 #[derive(Clone)]
 pub struct Interruption(Arc<State>);
 
@@ -26,8 +32,20 @@ struct State {
 }
 
 impl Interruption {
-    /// Installs the handler. `message` returns the text that explains how to resume. If no handler can be installed, a
-    /// signal ends the process without the message.
+    /// Installs the handler, once in a process. Until [`watch`](Self::watch) gives it a message, a signal ends the
+    /// process without one. If no handler can be installed, a signal ends the process as by default.
+    pub fn install() {
+        static INSTALLED: Once = Once::new();
+        INSTALLED.call_once(handle_signals);
+    }
+
+    /// Leaves signals to a server, which has installed handlers of its own.
+    #[cfg(feature = "server")]
+    pub fn leave_to_server() {
+        SERVED.store(true, Ordering::SeqCst);
+    }
+
+    /// Handles signals from now on. `message` returns the text that explains how to resume.
     pub fn watch(message: impl Fn() -> String + Send + Sync + 'static) -> Self {
         let own = Self(Arc::new(State {
             stop: Arc::default(),
@@ -35,7 +53,8 @@ impl Interruption {
             signal: AtomicI32::new(0),
             message: Box::new(message),
         }));
-        own.clone().install();
+        *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some(own.clone());
+        Self::install();
         own
     }
 
@@ -74,26 +93,41 @@ impl Interruption {
     }
 
     fn exit(&self, signal: i32) -> ! {
-        abandon_unfinished_files();
-        #[cfg(feature = "s3")]
-        super::undo_on_signal::undo_all();
-        report(&format!("\nstopped by {}: {}", name(signal), (self.0.message)()));
-        std::process::exit(128 + signal)
+        exit(signal, &format!(": {}", (self.0.message)()))
     }
+}
 
-    #[cfg(unix)]
-    fn install(self) {
-        use signal_hook::consts::{SIGINT, SIGTERM};
+/// Ends the process after a signal.
+fn exit(signal: i32, message: &str) -> ! {
+    abandon_unfinished_files();
+    #[cfg(feature = "s3")]
+    super::undo_on_signal::undo_all();
+    report(&format!("\nstopped by {}{message}", name(signal)));
+    std::process::exit(128 + signal)
+}
 
-        let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else { return };
-        let obey = move || signals.forever().for_each(|signal| self.received(signal));
-        let _ = std::thread::Builder::new().name("signals".into()).spawn(obey);
+fn received(signal: i32) {
+    if SERVED.load(Ordering::SeqCst) {
+        return;
     }
-
-    #[cfg(not(unix))]
-    fn install(self) {
-        let _ = ctrlc::set_handler(move || self.received(INTERRUPT));
+    let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match current {
+        Some(current) => current.received(signal),
+        None => exit(signal, ""),
     }
+}
+
+#[cfg(unix)]
+fn handle_signals() {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else { return };
+    let _ = std::thread::Builder::new().name("signals".into()).spawn(move || signals.forever().for_each(received));
+}
+
+#[cfg(not(unix))]
+fn handle_signals() {
+    let _ = ctrlc::set_handler(|| received(INTERRUPT));
 }
 
 #[cfg(unix)]

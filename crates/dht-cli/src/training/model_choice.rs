@@ -59,7 +59,7 @@ impl ModelChoice {
     /// Local directory; `None` for a size.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a path that is not a directory, or that is a model saved by `dht`; errors of the
+    /// [`Error::NoModel`] for a path that is not a directory, or that is a model saved by `dht`; errors of the
     /// download.
     pub fn directory(&self) -> Result<Option<PathBuf>> {
         match self {
@@ -68,12 +68,12 @@ impl ModelChoice {
             Self::Hub(name) => Ok(Some(model_directory(name)?)),
             Self::Directory(folder) if folder.join("dht.json").is_file() => {
                 let expected = "a Hugging Face directory: `dht export` writes one of this model";
-                Err(Error::argument("model", expected, folder.display()))
+                Err(Error::NoModel { path: folder.clone(), expected })
             }
             Self::Directory(folder) if folder.is_dir() => Ok(Some(folder.clone())),
             Self::Directory(folder) => {
                 let expected = "a directory with a config.json, hf:NAME, or LAYERSxHEADSxHIDDEN such as 6x12x96";
-                Err(Error::argument("model", expected, folder.display()))
+                Err(Error::NoModel { path: folder.clone(), expected })
             }
         }
     }
@@ -187,6 +187,9 @@ mod tests {
             assert_eq!(parse(text).to_string(), text);
         }
         let refused = parse("nowhere/at/all").directory().expect_err("no directory").to_string();
-        assert!(refused.starts_with("--model is nowhere/at/all, expected a directory with a config.json"), "{refused}");
+        assert!(
+            refused.starts_with("nowhere/at/all is not a model to start from, expected a directory with a config.json"),
+            "{refused}"
+        );
     }
 }

@@ -3,6 +3,8 @@
 #[cfg(unix)]
 mod partitions;
 mod stopping;
+#[cfg(all(unix, feature = "s3"))]
+mod stores;
 mod tables;
 
 use std::io::Write;
@@ -101,6 +103,8 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     let made = json(&printed(&output));
     assert!(said.contains("360 training, 40 validation, 60 test"), "{said}");
     assert!(said.contains("2 classes: panned"), "{said}");
+    assert_eq!(made["data"], serde_json::json!({ "path": "data", "split": "test", "rows": 60 }));
+    assert!(made["results"].as_array().expect("rows").iter().all(|row| row["cost"].is_number()), "{made}");
     assert!(made["results"][0]["accuracy"].as_f64().expect("a number") > 0.9, "{made}");
     assert!(!place.path().join("model.training").exists());
     let card = std::fs::read_to_string(place.path().join("model/README.md")).expect("a card");
@@ -109,7 +113,7 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     assert!(card.contains("at its speed") && card.contains("dht predict model"), "{card}");
 
     let scored = json(&printed(&dht(place.path(), &["evaluate", "model", "--data", "data", "--json"])));
-    assert_eq!(scored["rows"], 60);
+    assert_eq!(scored["data"]["rows"], 60);
     assert_eq!(scored["results"][0]["accuracy"], made["results"][0]["accuracy"]);
     let facts = json(&printed(&dht(place.path(), &["inspect", "model", "--json"])));
     assert_eq!((&facts["kind"], &facts["max_length"]), (&"dynamic".into(), &24.into()));
@@ -124,7 +128,7 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     let again = json(&printed(&dht(place.path(), &again)));
     let at = |made: &Value, row: usize| made["results"][row]["accuracy"].as_f64().expect("a number");
     assert_eq!(at(&again, 0), at(&made, 0), "the encoder alone answers alike");
-    assert!(again["results"][2]["flops_ratio"].as_f64().expect("a number") < 0.6, "{again}");
+    assert!(again["results"][2]["cost"].as_f64().expect("a number") < 0.6, "{again}");
     // Choices on a file of their own: all rows of the other are learned from.
     std::fs::write(place.path().join("dev.csv"), csv(&reviews(60, 2000))).expect("a file");
     let beside =
@@ -145,7 +149,7 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     assert!(backwards.contains("--speed is -1, expected a number of at least 0"), "{backwards}");
     let other = refused(&dht(place.path(), &["evaluate", "model", "--data", "data", "--task", "number"]), 1);
     assert!(other.contains("--task is number, expected class, which the model was trained for"), "{other}");
-    let own = refused(&dht(place.path(), &["accelerate", "model", "--data", "data", "--out", "m"]), 1);
+    let own = refused(&dht(place.path(), &["accelerate", "model", "--data", "data", "--out", "m"]), 2);
     assert!(own.contains("expected a Hugging Face directory: `dht export` writes one"), "{own}");
     let side = refused(&dht(place.path(), &["export", "model", "--out", "cut", "--layers", "1"]), 1);
     assert!(side.contains("layers is 1, expected a depth with a linear exit: ["), "{side}");
@@ -387,8 +391,11 @@ fn what_cannot_be_meant_is_refused_before_anything_is_written() {
     std::fs::write(place.path().join("model/notes.txt"), "mine").expect("a file");
     assert!(train(&[]).contains("model/notes.txt was not written by this command"));
     assert!(!place.path().join("model.training").exists(), "nothing was trained for a target that is taken");
-    let nowhere = refused(&dht(place.path(), &["train", "--data", "data", "--model", "nowhere", "--out", "m"]), 1);
-    assert!(nowhere.contains("--model is nowhere, expected a directory with a config.json"), "{nowhere}");
+    let nowhere = refused(&dht(place.path(), &["train", "--data", "data", "--model", "nowhere", "--out", "m"]), 2);
+    assert!(
+        nowhere.contains("nowhere is not a model to start from, expected a directory with a config.json"),
+        "{nowhere}"
+    );
     let narrow = refused(&dht(place.path(), &["train", "--data", "data", "--model", "1x1x1", "--out", "m"]), 1);
     assert!(narrow.contains("size is 1x1x1, expected a width of at least 2"), "{narrow}");
     refused(&dht(place.path(), &["train", "--data", "data", "--out", "m"]), 2);
@@ -485,4 +492,77 @@ fn texts_without_labels_are_enough_to_accelerate() {
     let made = json(&printed(&dht(place.path(), &arguments)));
     assert_eq!(made["results"][0]["accuracy"], 1.0, "the encoder agrees with itself: {made}");
     assert_eq!(made["promise"]["disagreement"], true);
+}
+
+#[test]
+fn the_ending_of_the_output_names_its_format() {
+    let place = trained();
+    std::fs::write(place.path().join("asked.csv"), "id,text\n1,the soup was fresh\n").expect("a file");
+    let ask = |more: &[&str]| dht(place.path(), &[&["predict", "model", "asked.csv", "--output"], more].concat());
+    let written = |name: &str| std::fs::read_to_string(place.path().join(name)).expect("answers");
+    printed(&ask(&["a.jsonl"]));
+    assert_eq!(json(&written("a.jsonl"))["id"], "1");
+    printed(&ask(&["a.tsv"]));
+    assert!(written("a.tsv").starts_with("id\ttext\tpredicted\t"), "{}", written("a.tsv"));
+    // Without an ending that names a format, that of the texts; a flag is the same as the ending, or alone.
+    printed(&ask(&["a.txt"]));
+    assert!(written("a.txt").starts_with("id,text,predicted,"));
+    printed(&ask(&["b.txt", "--output-format", "jsonl"]));
+    assert_eq!(json(&written("b.txt"))["id"], "1");
+    printed(&ask(&["c.NDJSON", "--output-format", "jsonl"]));
+
+    let said = refused(&ask(&["d.csv", "--output-format", "jsonl"]), 2);
+    assert!(
+        said.contains("--output is a file that ends with .csv, expected the ending .jsonl of --output-format"),
+        "{said}"
+    );
+    let said = refused(&ask(&["d.csv.gz"]), 2);
+    assert!(said.contains("expected an ending without .gz: answers are not compressed"), "{said}");
+    assert!(!place.path().join("d.csv").exists() && !place.path().join("d.csv.gz").exists());
+}
+
+#[test]
+fn texts_that_are_cut_are_counted_in_one_line() {
+    let place = trained();
+    let long = "the soup was fresh ".repeat(20);
+    std::fs::write(place.path().join("asked.csv"), format!("text\n{long}\nshort\n{long}\n")).expect("a file");
+    std::fs::write(place.path().join("scored.csv"), format!("label,text\npraised,{long}\npanned,\"it was rude\"\n"))
+        .expect("a file");
+    let predict = ["predict", "model", "asked.csv"];
+    let partitions = ["predict", "model", "--partitions", "asked.csv", "--output", "out"];
+    let evaluate = ["evaluate", "model", "--data", "scored.csv"];
+    let said = |arguments: &[&str]| {
+        let output = dht(place.path(), arguments);
+        printed(&output);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for (arguments, line) in [
+        (&predict[..], "2 of 3 texts are longer than 24 tokens and cut"),
+        (&partitions, "2 of 3 texts are longer than 24 tokens and cut"),
+        (&evaluate, "1 of 2 texts are longer than 24 tokens and cut"),
+    ] {
+        let noted = said(arguments);
+        assert_eq!(noted.matches(line).count(), 1, "{arguments:?}: {noted}");
+    }
+    assert_eq!(said(&[&predict[..], &["--quiet"]].concat()), "");
+    assert!(!said(&[&evaluate[..], &["--quiet"]].concat()).contains("cut"));
+}
+
+#[test]
+fn refusals_name_arguments_as_they_were_typed() {
+    let place = place();
+    for (arguments, expected) in [
+        (&["accelerate", "nowhere", "--data", "data", "--out", "o"][..], "error: nowhere is not a model to start from"),
+        (
+            &["train", "--model", "nowhere", "--data", "data", "--out", "o"],
+            "error: nowhere is not a model to start from",
+        ),
+        (&["inspect-data", "nothing"], "error: nothing: there is no such file or directory, and no data set is known"),
+        (&["train", "--model", "2x2x16", "--data", "nothing", "--out", "o"], "error: nothing: there is no such file"),
+    ] {
+        let said = refused(&dht(place.path(), arguments), 2);
+        assert!(said.starts_with(expected), "{arguments:?}: {said}");
+    }
+    let said = refused(&dht(place.path(), &["evaluate", "nowhere", "--data", "data"]), 1);
+    assert!(said.contains("nowhere") && !said.contains("--"), "{said}");
 }

@@ -29,7 +29,7 @@ fn spawn(place: &Path, arguments: &[&str]) -> Child {
         .expect("dht runs")
 }
 
-fn signal(child: &Child, name: &str) {
+pub(super) fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().expect("kill");
     assert!(sent.success());
 }
@@ -47,7 +47,7 @@ fn write_partitions(place: &Path, partitions: usize, rows: usize) {
 }
 
 /// A model, and partitions.
-fn partitioned(partitions: usize, rows: usize) -> TempDir {
+pub(super) fn partitioned(partitions: usize, rows: usize) -> TempDir {
     let place = trained();
     write_partitions(place.path(), partitions, rows);
     place
@@ -62,13 +62,13 @@ fn files(folder: &Path) -> Vec<String> {
 }
 
 /// All answers, in the order of the partitions.
-fn answers(folder: &Path) -> String {
+pub(super) fn answers(folder: &Path) -> String {
     let names = files(folder).into_iter().filter(|name| name != ".dht");
     names.map(|name| std::fs::read_to_string(folder.join(name)).expect("answers")).collect()
 }
 
 /// Answers of one run over all partitions.
-fn one_run(place: &Path) -> String {
+pub(super) fn one_run(place: &Path) -> String {
     let inputs: Vec<String> = files(&place.join("in")).iter().map(|name| format!("in/{name}")).collect();
     printed(&predict(place, &inputs.iter().map(String::as_str).collect::<Vec<_>>()))
 }
@@ -88,7 +88,7 @@ fn leftovers(out: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.to_string_lossy().contains("/.partial-")).collect()
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < Duration::from_secs(60), "{what}");
@@ -279,7 +279,7 @@ fn a_bad_partition_fails_alone_and_lists_are_checked_first() {
     std::fs::create_dir(place.path().join("empty")).expect("a folder");
     std::fs::write(place.path().join("empty/_SUCCESS"), "").expect("a file");
     let said = refused(&predict(place.path(), &["--partitions", "empty", "--output", "none/"]), 2);
-    assert!(said.contains("--partitions is a directory without files, expected at least one file"), "{said}");
+    assert!(said.contains("--partitions is empty, without files, expected at least one file"), "{said}");
     let said = refused(&predict(place.path(), &["in/part-0.jsonl", "--output", "out/"]), 2);
     assert!(said.contains("--output is out/, expected a file, without --partitions"), "{said}");
     refused(&predict(place.path(), &["--partitions", "in"]), 2);

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
-use super::{dht, place, printed};
+use super::{dht, place, printed, trained};
 
 /// Long enough to be stopped within.
 const LONG: [&str; 12] =
@@ -140,5 +140,54 @@ fn progress_names_the_score_that_it_shows() {
         let output = dht(place.path(), &[&["train", "--data"], data, &full].concat());
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && said.contains(metric), "{data:?}: {said}");
+    }
+}
+
+/// Opens the other end of a named pipe, as soon as a command reads it.
+#[cfg(target_os = "linux")]
+fn written_pipe(path: &Path, child: &mut Child) -> std::fs::File {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    /// `O_NONBLOCK`: an error, while nobody reads.
+    const NONBLOCK: i32 = 0o4000;
+    loop {
+        if let Ok(pipe) = std::fs::File::options().write(true).custom_flags(NONBLOCK).open(path) {
+            return pipe;
+        }
+        assert_eq!(child.try_wait().expect("a state"), None, "the command ended without reading {}", path.display());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn signals_have_their_exit_codes_before_any_work() {
+    let place = trained();
+    let pipe = |path: &Path| {
+        let _ = std::fs::remove_file(path);
+        assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo").success());
+    };
+    pipe(&place.path().join("model/dht.json"));
+    pipe(&place.path().join("texts.csv"));
+    for (waits_for, arguments) in [
+        ("model/dht.json", &["predict", "model"][..]),
+        ("model/dht.json", &["serve", "model", "--port", "0"]),
+        ("model/dht.json", &["evaluate", "model", "--data", "data"]),
+        ("model/dht.json", &["inspect", "model"]),
+        ("texts.csv", &["train", "--data", "texts.csv", "--model", "2x2x16", "--out", "other"]),
+    ] {
+        for (name, code) in [("INT", 130), ("TERM", 143)] {
+            let (mut child, said) = spawn(place.path(), arguments);
+            let pipe = written_pipe(&place.path().join(waits_for), &mut child);
+            if arguments[0] == "serve" {
+                // A request to reload waits until the model is loaded.
+                signal(&child, "HUP");
+            }
+            signal(&child, name);
+            let (rest, ended) = end(child, said);
+            assert_eq!(ended, Some(code), "{arguments:?}: {rest}");
+            assert!(rest.contains(&format!("stopped by SIG{name}")), "{arguments:?}: {rest}");
+            drop(pipe);
+        }
     }
 }

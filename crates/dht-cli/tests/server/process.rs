@@ -67,7 +67,7 @@ fn a_served_model_reloads_and_stops_by_signals_logging_no_text() {
     let info = get(address, "/info").json();
     assert_eq!((&info["model_id"], &info["max_input_length"]), (&json!("reviews"), &json!(64)));
     assert_eq!(info["speed"], 0.3, "the first that costs less than the budget");
-    assert_eq!(info["curve"][1], json!({ "speed": 0.3, "flops_ratio": 0.2, "accuracy": 0.8 }));
+    assert_eq!(info["curve"][1], json!({ "speed": 0.3, "cost": 0.2, "accuracy": 0.8 }));
     let secret = "xylophone";
     let answer = post(address, "/predict", json!({ "inputs": format!("{secret} {}", texts(1, 3)[0]) }));
     assert_eq!(answer.status, 200);

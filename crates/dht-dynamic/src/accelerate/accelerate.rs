@@ -83,8 +83,10 @@ pub(crate) fn build<R: Rng + ?Sized>(
         model.check_texts(data)?;
     }
     let mut kept = FrozenStates::new(if side.is_some() { settings.cache_bytes } else { 0 });
+    let rows: usize = parts.all().map(EncodedDataset::len).sum();
+    let in_file = size_of::<f32>() * rows * hidden * model.exits().len() > settings.state_bytes;
     let of = |data: &EncodedDataset, kept: &mut FrozenStates| {
-        states(&model, (settings.pooling, given.head), data, settings.batch_size, kept)
+        states(&model, (settings.pooling, given.head), data, (settings.batch_size, in_file), kept)
     };
     let training = of(&parts.training, &mut kept)?;
     let other = parts.held_out.as_ref().map(|data| of(data, &mut FrozenStates::default())).transpose()?;
@@ -125,11 +127,12 @@ pub(crate) fn build<R: Rng + ?Sized>(
             let full = FullModel::new(classifier);
             let fit = match given.front {
                 Some(fit) => NgramFit { flops: 0, ..fit.clone() },
-                None => NgramClassifier::fit(
+                None => NgramClassifier::fit_within(
                     &parts.training,
                     ngram,
                     full,
                     settings.embeddings.then(|| classifier.encoder()),
+                    settings.state_bytes,
                     rng,
                 )?,
             };

@@ -6,7 +6,7 @@ use super::settings::{AccelerateSettings, Targets};
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{
-    FeatureMatrix, FitSettings, LogisticRegression, Minimum, RowTargets, Standardisation, best_penalty,
+    FeatureMatrix, FitSettings, LogisticRegression, Minimum, RowTargets, Rows, Standardisation, best_penalty,
 };
 use crate::model::ExitModel;
 
@@ -17,7 +17,7 @@ const TOLERANCE: f64 = 3e-3;
 /// Rows on which values of C (the inverse strength of the penalty) are compared and exits are judged.
 enum Judge<'a> {
     /// Pooled states of held-out rows, with their labels.
-    HeldOut { states: &'a [f32], labels: &'a [u32] },
+    HeldOut { states: &'a Rows, labels: &'a [u32] },
     /// The training rows themselves. Each row is judged by regressions fitted without its fold; `fold_of` is the fold
     /// of each row.
     CrossFit { fold_of: &'a [usize], labels: &'a [u32] },
@@ -44,7 +44,7 @@ pub(super) fn fit_exits(
     (training, other): (&States, Option<&States>),
     settings: &AccelerateSettings,
 ) -> Result<Vec<FittedExit>> {
-    let (width, classes) = (model.encoder().block_shape().hidden, model.classes());
+    let classes = model.classes();
     let labels = parts.labels();
     let targets = match settings.targets {
         Targets::Labels | Targets::Predictions => RowTargets::Classes(&labels),
@@ -56,12 +56,12 @@ pub(super) fn fit_exits(
         },
     };
     let judged = parts.judged_labels();
-    let fit = |(exit, pooled): (usize, &Vec<f32>)| {
+    let fit = |(exit, pooled): (usize, &Rows)| {
         let judge = match (other, &parts.fold_of) {
             (Some(other), _) => Judge::HeldOut { states: &other.pooled[exit], labels: &judged },
             (None, fold_of) => Judge::CrossFit { fold_of, labels: &judged },
         };
-        fit_exit(pooled, width, targets, classes, &settings.c, &judge)
+        fit_exit(pooled, targets, classes, &settings.c, &judge)
     };
     training.pooled.iter().enumerate().map(fit).collect()
 }
@@ -69,16 +69,14 @@ pub(super) fn fit_exits(
 /// Fits an exit on the states (rows, width) of training rows. Selects the C with the smallest mean loss on the judged
 /// rows, from the [middle](best_penalty) on.
 fn fit_exit(
-    states: &[f32],
-    width: usize,
+    states: &Rows,
     targets: RowTargets<'_>,
     classes: usize,
     c: &[f64],
     judge: &Judge<'_>,
 ) -> Result<FittedExit> {
-    let scaling = Standardisation::new(states, width);
-    let scaled = scaling.apply(states);
-    let all = SmoothedTargets::new(targets, &(0..states.len() / width).collect::<Vec<_>>(), classes);
+    let scaling = Standardisation::new(states, None)?;
+    let all = SmoothedTargets::new(targets, &(0..states.len()).collect::<Vec<_>>(), classes);
     let all = all.as_targets();
     let mut flops = 0;
     let mut fit = |features: &FeatureMatrix, targets: RowTargets<'_>, c: f64, start: Option<Minimum>, judged: u64| {
@@ -89,27 +87,24 @@ fn fit_exit(
     };
     match judge {
         Judge::HeldOut { states: others, labels } => {
-            let features = FeatureMatrix::dense(width, scaled);
-            let others = FeatureMatrix::dense(width, scaling.apply(others));
+            let features = FeatureMatrix::of_rows(states, None, &scaling);
+            let others = FeatureMatrix::of_rows(others, None, &scaling);
             let mut start = None;
             let (chosen, (regression, judged)) = best_penalty(c.len(), |at| {
                 let (regression, minimum) = fit(&features, all, c[at], start.take(), others.flops(classes))?;
                 start = Some(minimum);
-                let judged = LogProbabilities::new(classes, regression.log_probabilities_of(&others))?;
+                let judged = LogProbabilities::new(classes, regression.log_probabilities_of(&others)?)?;
                 Ok((judged.mean_loss(labels), (regression, judged)))
             })?;
             let c = c[chosen];
-            let (weights, bias) = scaling.fold(&regression).into_parameters();
+            let (weights, bias) = regression.unscaled(&scaling).into_parameters();
             Ok(FittedExit { weights, bias, c, judged, flops })
         }
         Judge::CrossFit { fold_of, labels } => {
             let folds = fold_of.iter().copied().max().map_or(0, |last| last + 1);
             let data = |fold: usize| {
                 let (held, rows): (Vec<usize>, Vec<usize>) = (0..fold_of.len()).partition(|row| fold_of[*row] == fold);
-                let pick = |rows: &[usize]| {
-                    let values = rows.iter().flat_map(|row| scaled[row * width..(row + 1) * width].iter().copied());
-                    FeatureMatrix::dense(width, values.collect())
-                };
+                let pick = |rows: &[usize]| FeatureMatrix::of_rows(states, Some(rows), &scaling);
                 (pick(&rows), SmoothedTargets::new(targets, &rows, classes), pick(&held), held, None)
             };
             let mut folds: Vec<_> = (0..folds).map(data).collect();
@@ -119,7 +114,7 @@ fn fit_exit(
                     let (regression, minimum) =
                         fit(features, own.as_targets(), c[at], start.take(), others.flops(classes))?;
                     *start = Some(minimum);
-                    let logs = regression.log_probabilities_of(others);
+                    let logs = regression.log_probabilities_of(others)?;
                     for (row, logs) in held.iter().zip(logs.chunks_exact(classes)) {
                         table[*row * classes..(*row + 1) * classes].copy_from_slice(logs);
                     }
@@ -127,8 +122,8 @@ fn fit_exit(
                 let table = LogProbabilities::new(classes, table)?;
                 Ok((table.mean_loss(labels), table))
             })?;
-            let (regression, _) = fit(&FeatureMatrix::dense(width, scaled), all, c[chosen], None, 0)?;
-            let (weights, bias) = scaling.fold(&regression).into_parameters();
+            let (regression, _) = fit(&FeatureMatrix::of_rows(states, None, &scaling), all, c[chosen], None, 0)?;
+            let (weights, bias) = regression.unscaled(&scaling).into_parameters();
             Ok(FittedExit { weights, bias, c: c[chosen], judged, flops })
         }
     }
@@ -191,7 +186,7 @@ mod tests {
 
     /// Random rows of four states. A row's label is the index of the largest of its first three states; the fourth
     /// state is constant.
-    fn rows(count: usize, seed: u64) -> (Vec<f32>, Vec<u32>) {
+    fn rows(count: usize, seed: u64) -> (Rows, Vec<u32>) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let (mut states, mut labels) = (Vec::new(), Vec::new());
         for _ in 0..count {
@@ -200,34 +195,49 @@ mod tests {
             labels.push(best as u32);
             states.extend(row.iter().zip([100.0, 1.0, 0.01, 1.0, 1.0]).map(|(value, scale)| value * scale));
         }
-        (states, labels)
+        (Rows::in_memory(WIDTH, states), labels)
     }
 
     #[test]
     fn folding_the_scaling_into_the_weights_preserves_predictions() {
         let ((states, labels), (others, other_labels)) = (rows(200, 1), rows(50, 2));
         let judge = Judge::HeldOut { states: &others, labels: &other_labels };
-        let exit = fit_exit(&states, WIDTH, RowTargets::Classes(&labels), 3, &[1e-3, 1.0, 10.0], &judge).unwrap();
+        let exit = fit_exit(&states, RowTargets::Classes(&labels), 3, &[1e-3, 1.0, 10.0], &judge).unwrap();
         assert!(exit.judged.accuracy(&other_labels) > 0.9, "states of any scale serve alike");
         assert!(exit.c > 1e-3, "a strong penalty is not chosen");
-        for (state, judged) in others.chunks_exact(WIDTH).zip(exit.judged.rows()) {
-            let mut scores: Vec<f64> = exit.bias.iter().copied().map(f64::from).collect();
-            for (value, weights) in state.iter().zip(exit.weights.chunks_exact(3)) {
-                scores.iter_mut().zip(weights).for_each(|(score, weight)| *score += f64::from(value * weight));
-            }
-            crate::logistic::log_softmax(&mut scores);
-            for (score, judged) in scores.iter().zip(judged) {
-                assert!((score - judged).abs() < 1e-4, "{score} and {judged}");
-            }
-        }
+        let mut rows = exit.judged.rows();
+        others
+            .each(None, |state| {
+                let mut scores: Vec<f64> = exit.bias.iter().copied().map(f64::from).collect();
+                for (value, weights) in state.iter().zip(exit.weights.chunks_exact(3)) {
+                    scores.iter_mut().zip(weights).for_each(|(score, weight)| *score += f64::from(value * weight));
+                }
+                crate::logistic::log_softmax(&mut scores);
+                for (score, judged) in scores.iter().zip(rows.next().unwrap()) {
+                    assert!((score - judged).abs() < 1e-4, "{score} and {judged}");
+                }
+            })
+            .unwrap();
         assert!(exit.weights[9..12].iter().all(|weight| *weight == 0.0), "a constant state says nothing");
+    }
+
+    #[test]
+    fn a_component_that_a_layer_norm_switched_off_gets_no_weight() {
+        let (states, labels) = rows(200, 1);
+        let mut values = Vec::new();
+        states.each(None, |row| values.extend([row[0] / 100.0, row[1], row[2] * 100.0, row[4] * 2e-9])).unwrap();
+        let states = Rows::in_memory(4, values);
+        let judge = Judge::HeldOut { states: &states, labels: &labels };
+        let exit = fit_exit(&states, RowTargets::Classes(&labels), 3, &[1.0], &judge).unwrap();
+        assert_eq!(exit.weights[9..], [0.0; 3]);
+        assert!(exit.judged.accuracy(&labels) > 0.9);
     }
 
     #[test]
     fn a_class_without_rows_keeps_a_small_finite_probability() {
         let (states, labels) = rows(100, 1);
         let judge = Judge::HeldOut { states: &states, labels: &labels };
-        let exit = fit_exit(&states, WIDTH, RowTargets::Classes(&labels), 5, &[1.0], &judge).unwrap();
+        let exit = fit_exit(&states, RowTargets::Classes(&labels), 5, &[1.0], &judge).unwrap();
         for row in exit.judged.rows() {
             for log in &row[3..] {
                 assert!((1e-4..0.05).contains(&log.exp()), "{}", log.exp());
@@ -240,10 +250,10 @@ mod tests {
         // Labels are chance: whoever has seen them knows them, and nobody else.
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let (count, width) = (60, 40);
-        let states: Vec<f32> = (0..count * width).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let states = Rows::in_memory(width, (0..count * width).map(|_| rng.random_range(-1.0..1.0)).collect());
         let labels: Vec<u32> = (0..count).map(|_| rng.random_range(0..2)).collect();
         let fold_of: Vec<usize> = (0..count).map(|row| row % 5).collect();
-        let judged = |judge| fit_exit(&states, width, RowTargets::Classes(&labels), 2, &[10.0], &judge).unwrap().judged;
+        let judged = |judge| fit_exit(&states, RowTargets::Classes(&labels), 2, &[10.0], &judge).unwrap().judged;
         let own = judged(Judge::HeldOut { states: &states, labels: &labels }).accuracy(&labels);
         let crossed = judged(Judge::CrossFit { fold_of: &fold_of, labels: &labels }).accuracy(&labels);
         assert!(own > 0.95 && crossed < 0.75, "{own}, {crossed}");
@@ -262,8 +272,7 @@ mod tests {
         for judge in judges {
             let (counted, flops) = pool.install(|| {
                 MULTIPLY_ADDS.set(0);
-                let exit =
-                    fit_exit(&states, WIDTH, RowTargets::Classes(&labels), 3, &[1e-3, 1.0, 10.0], &judge).unwrap();
+                let exit = fit_exit(&states, RowTargets::Classes(&labels), 3, &[1e-3, 1.0, 10.0], &judge).unwrap();
                 (2 * MULTIPLY_ADDS.get(), exit.flops)
             });
             assert!(counted > 0 && flops == counted, "{flops}, and {counted} ran");

@@ -5,29 +5,31 @@ use dht_transformer::{EncodedDataset, Pooling, data::longest_first, tensors::log
 use super::settings::Head;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
+use crate::logistic::Rows;
 use crate::model::ExitModel;
 use crate::training::{FrozenStates, states_at_exits};
 
 /// Pooled hidden states and class log-probabilities of a frozen encoder.
 pub(super) struct States {
-    /// The pooled states at each exit that is fitted, row after row. Shape of each: (rows, hidden).
-    pub(super) pooled: Vec<Vec<f32>>,
+    /// The pooled states at each exit that is fitted. Shape of each: (rows, hidden).
+    pub(super) pooled: Vec<Rows>,
     /// The log-probabilities of the last exit, the classifier itself; `None` where that exit is to be fitted.
     pub(super) own: Option<LogProbabilities>,
 }
 
-/// Runs every text through all layers, and stores the states of the texts that fit into the cache.
+/// Runs every text through all layers, and stores the states of the texts that fit into the cache. The pooled states are
+/// in memory, or `in_file`.
 pub(super) fn states(
     model: &ExitModel,
     (pooling, head): (Pooling, Head),
     data: &EncodedDataset,
-    batch_size: usize,
+    (batch_size, in_file): (usize, bool),
     kept: &mut FrozenStates,
 ) -> Result<States> {
     let (width, classes, exits) = (model.encoder().block_shape().hidden, model.classes(), model.exits().len());
     let last = model.settings().last_pooling.unwrap_or(pooling);
     let fitted = if head == Head::Fitted { exits } else { exits - 1 };
-    let mut pooled = vec![vec![0.0; data.len() * width]; fitted];
+    let mut pooled = (0..fitted).map(|_| Rows::zeros(data.len(), width, in_file)).collect::<Result<Vec<_>>>()?;
     let mut own = vec![0.0; if head == Head::Kept { data.len() * classes } else { 0 }];
     for rows in longest_first(&data.lengths(), batch_size)? {
         let batch = data.batch(&rows)?;
@@ -56,7 +58,7 @@ pub(super) fn states(
                     let got = format!("NaN or infinity in row {} after layer {end}", data.samples[*row].id);
                     return Err(Error::argument("pooled state", "finite numbers", got));
                 }
-                pooled[row * width..(row + 1) * width].copy_from_slice(&state);
+                pooled.set(*row, &state)?;
             }
         }
     }

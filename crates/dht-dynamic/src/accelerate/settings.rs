@@ -4,6 +4,7 @@ use dht_transformer::Pooling;
 
 use crate::error::{Error, Result};
 use crate::exit::NgramSettings;
+use crate::logistic::MEMORY;
 use crate::router::LeavingRule;
 
 /// Targets that the exits are fitted to. [Side layers](SideSettings) also learn from the classifier's probabilities:
@@ -66,6 +67,10 @@ pub struct AccelerateSettings {
     pub folds: usize,
     /// The number of texts in a batch of the passes through the encoder.
     pub batch_size: usize,
+    /// Memory in bytes for pooled states: four bytes for each text, exit and hidden unit. Where they are more, they are
+    /// in a file in the [directory for temporary files](std::env::temp_dir) until the exits are fitted, which gives the
+    /// same model. 2 GiB by default.
+    pub state_bytes: usize,
     /// Memory in bytes for the states of texts while side layers learn: two bytes for each token, exit and hidden unit.
     /// For texts whose states fit, the encoder runs once; for the others it runs again in each pass. 2 GiB by default.
     pub cache_bytes: usize,
@@ -130,6 +135,7 @@ impl Default for AccelerateSettings {
             least_held_out: 200,
             folds: 5,
             batch_size: 64,
+            state_bytes: MEMORY,
             cache_bytes: 2 << 30,
         }
     }

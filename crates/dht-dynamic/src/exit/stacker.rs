@@ -35,7 +35,7 @@ impl Function for StackedLoss<'_> {
         8 * self.tables[0].values().len() as u64
     }
 
-    fn value_and_gradient(&self, at: &[f64]) -> (f64, Vec<f64>) {
+    fn value_and_gradient(&self, at: &[f64]) -> Result<(f64, Vec<f64>)> {
         let [ngram, exit] = self.tables;
         let (mut value, mut gradient) = (0.0, vec![0.0; 2]);
         for ((ngram, exit), label) in ngram.rows().zip(exit.rows()).zip(self.labels) {
@@ -54,7 +54,7 @@ impl Function for StackedLoss<'_> {
             value += 0.5 * (weight - 0.5).powi(2);
             *gradient = (*gradient + weight - 0.5) / rows;
         }
-        (value / rows, gradient)
+        Ok((value / rows, gradient))
     }
 }
 

@@ -143,11 +143,12 @@ impl<'a> Ladder<'a> {
         let (texts, settings) = (self.texts, self.settings);
         let joined = self.joined.take();
         let fitted_on = joined.as_ref().unwrap_or(texts.training);
-        let front = NgramClassifier::fit(
+        let front = NgramClassifier::fit_within(
             fitted_on,
             ngram,
             FullModel::new(self.classifier),
             settings.exits.embeddings.then(|| self.classifier.encoder()),
+            settings.exits.state_bytes,
             rng,
         )?;
         let rows: Vec<usize> = (texts.training.len()..fitted_on.len()).collect();
@@ -178,7 +179,10 @@ impl<'a> Ladder<'a> {
             return Ok(self.end(frozen, stop));
         }
         let layers = self.classifier.encoder().layers();
-        let convex = frozen.model.model().classifier_at(layers)?;
+        let convex = match joined {
+            Some(_) => self.head_of_training(rng)?,
+            None => frozen.model.model().classifier_at(layers)?,
+        };
         convex.encoder().parameters().compute_in(self.classifier.encoder().parameters().precision())?;
         // Exit 0 reads the word embeddings: it would have to be fitted again.
         let parameters = convex.encoder().parameters();
@@ -282,6 +286,18 @@ impl<'a> Ladder<'a> {
         self.flops += built.accelerated.report.flops;
         let loss = self.measure(Rung::Frozen, &judged, &validation.labels);
         Ok(OfRung { rung: Rung::Frozen, model: built.accelerated.model, exits: built.accelerated.report, loss })
+    }
+
+    /// The classifier with the last regression of rung 1, fitted on the training rows alone: that of few rows has learned
+    /// the validation rows, too.
+    fn head_of_training<R: Rng + ?Sized>(&mut self, rng: &mut R) -> Result<TextClassifier> {
+        let layers = self.classifier.encoder().layers();
+        let exits = AccelerateSettings { side: None, ngram: None, ..self.settings.exits.clone() };
+        let texts = Texts::new(self.texts.training).with_held_out(self.texts.validation);
+        let given = Given { head: Head::Fitted, front: None, against_stacked: true };
+        let built = build(self.classifier, Parts::new(texts, &exits, rng)?, &exits, given, rng)?;
+        self.flops += built.accelerated.report.flops;
+        built.accelerated.model.model().classifier_at(layers)
     }
 
     /// Sets the learning rate to the best of the given ones, if there are any.

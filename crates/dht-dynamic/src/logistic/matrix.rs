@@ -1,14 +1,22 @@
 //! Feature matrices, dense or sparse.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
+use super::rows::Rows;
+use super::standardisation::Standardisation;
 use super::tiles::{Panels, ROWS, multiply};
+use super::view::View;
+use crate::error::Result;
 
 /// Rows of equal width.
 #[derive(Debug, Clone)]
 enum Values {
     /// The values, row after row.
     Dense(Vec<f32>),
+    /// Dense values in a file.
+    Stored(View),
     /// The non-zero values by row and by column.
     Sparse { by_row: NonZero, by_column: NonZero },
 }
@@ -113,6 +121,21 @@ impl FeatureMatrix {
         Self { rows: values.len() / columns.max(1), columns, values: Values::Dense(values) }
     }
 
+    /// The matrix of these rows, ascending, standardised; `None` for all rows. Rows in memory are copied, those in a file
+    /// stay there.
+    pub(crate) fn of_rows(rows: &Rows, chosen: Option<&[usize]>, scaling: &Standardisation) -> Self {
+        let width = rows.width();
+        let Some(values) = rows.values() else {
+            let view = View::new(rows, chosen, scaling);
+            return Self { rows: view.len(), columns: width, values: Values::Stored(view) };
+        };
+        let picked: Cow<'_, [f32]> = match chosen {
+            None => Cow::Borrowed(values),
+            Some(rows) => rows.iter().flat_map(|row| values[row * width..(row + 1) * width].iter().copied()).collect(),
+        };
+        Self::dense(width, scaling.apply(&picked))
+    }
+
     /// A sparse matrix from rows of non-zero values with their columns, all below `columns`.
     pub(crate) fn sparse<'a>(columns: usize, rows: impl IntoIterator<Item = &'a [(u32, f32)]>) -> Self {
         let (mut starts, mut entries, mut counts) = (vec![0], Vec::new(), vec![0_usize; columns]);
@@ -153,116 +176,147 @@ impl FeatureMatrix {
     }
 
     /// The product X·W. Shapes: `weights` (columns, classes), the result (rows, classes).
-    pub(crate) fn times(&self, weights: &[f64], classes: usize) -> Vec<f64> {
-        let values = match &self.values {
-            Values::Dense(values) => values,
-            Values::Sparse { by_row, .. } => return by_row.product(weights, classes),
-        };
-        match classes {
-            2 => return times_few::<2>(values, self.columns, weights),
-            3 => return times_few::<3>(values, self.columns, weights),
-            4 => return times_few::<4>(values, self.columns, weights),
-            _ => {}
-        }
-        let mut out = vec![0.0; self.rows * classes];
-        let panels = Panels::new(weights, classes);
-        out.par_chunks_mut(ROWS * classes).enumerate().for_each(|(tile, out)| {
-            let rows = out.len() / classes;
-            count(rows * self.columns * classes);
-            // (columns, ROWS): the rows of this tile, transposed.
-            let mut block = vec![[0.0; ROWS]; self.columns];
-            for row in 0..rows {
-                let at = (tile * ROWS + row) * self.columns;
-                let row_values = &values[at..at + self.columns];
-                block.iter_mut().zip(row_values).for_each(|(block, value)| block[row] = f64::from(*value));
+    ///
+    /// # Errors
+    /// As the products and sums of this matrix below: those of the file that its rows are in.
+    pub(crate) fn times(&self, weights: &[f64], classes: usize) -> Result<Vec<f64>> {
+        match &self.values {
+            Values::Dense(values) => Ok(times(values, self.columns, weights, classes)),
+            Values::Sparse { by_row, .. } => Ok(by_row.product(weights, classes)),
+            Values::Stored(view) => {
+                let mut out = Vec::with_capacity(self.rows * classes);
+                view.blocks(|_, values| out.extend(times(values, self.columns, weights, classes)))?;
+                Ok(out)
             }
-            let mut sums = panels.zeros();
-            multiply(&block, &panels, 0, &mut sums);
-            panels.write(&sums, out);
-        });
-        out
+        }
     }
 
     /// The product Xᵀ·R. Shapes: `residuals` (rows, classes), the result (columns, classes).
-    pub(crate) fn transposed_times(&self, residuals: &[f64], classes: usize) -> Vec<f64> {
-        let values = match &self.values {
-            Values::Dense(values) => values,
-            Values::Sparse { by_column, .. } => return by_column.product(residuals, classes),
-        };
-        match classes {
-            2 => return transposed_times_few::<2>(values, self.columns, residuals),
-            3 => return transposed_times_few::<3>(values, self.columns, residuals),
-            4 => return transposed_times_few::<4>(values, self.columns, residuals),
-            _ => {}
-        }
+    pub(crate) fn transposed_times(&self, residuals: &[f64], classes: usize) -> Result<Vec<f64>> {
         let mut out = vec![0.0; self.columns * classes];
-        let panels = Panels::new(residuals, classes);
-        out.par_chunks_mut(ROWS * classes).enumerate().for_each(|(tile, out)| {
-            let (first, width) = (tile * ROWS, out.len() / classes);
-            count(self.rows * width * classes);
-            let mut sums = panels.zeros();
-            // (ROWS_TOGETHER, ROWS): the columns of this tile, of some rows.
-            let mut block = vec![[0.0; ROWS]; ROWS_TOGETHER.min(self.rows)];
-            for start in (0..self.rows).step_by(ROWS_TOGETHER) {
-                let rows = ROWS_TOGETHER.min(self.rows - start);
-                for (row, block) in block[..rows].iter_mut().enumerate() {
-                    let at = (start + row) * self.columns + first;
-                    block.iter_mut().zip(&values[at..at + width]).for_each(|(to, value)| *to = f64::from(*value));
-                }
-                multiply(&block[..rows], &panels, start, &mut sums);
-            }
-            panels.write(&sums, out);
-        });
-        out
+        match &self.values {
+            Values::Sparse { by_column, .. } => return Ok(by_column.product(residuals, classes)),
+            Values::Dense(values) => add_transposed_times(values, self.columns, residuals, classes, &mut out),
+            Values::Stored(view) => view.blocks(|first, values| {
+                let residuals = &residuals[first * classes..][..values.len() / self.columns * classes];
+                add_transposed_times(values, self.columns, residuals, classes, &mut out);
+            })?,
+        }
+        Ok(out)
     }
 
     /// FLOPs of one product with a matrix of `classes` columns, two for each multiply-add. For a sparse matrix only the
     /// stored values count.
     pub(crate) fn flops(&self, classes: usize) -> u64 {
-        2 * (self.stored().len() * classes) as u64
-    }
-
-    fn stored(&self) -> &[f32] {
-        let (Values::Dense(values) | Values::Sparse { by_row: NonZero { values, .. }, .. }) = &self.values;
-        values
+        let stored = match &self.values {
+            Values::Dense(_) | Values::Stored(_) => self.rows * self.columns,
+            Values::Sparse { by_row, .. } => by_row.values.len(),
+        };
+        2 * (stored * classes) as u64
     }
 
     /// The sum of squares of each column j, Σᵢ X\[i, j\]².
-    pub(crate) fn squares(&self) -> Vec<f64> {
-        match &self.values {
-            Values::Dense(values) => {
-                let mut sums = vec![0.0; self.columns];
-                for row in values.chunks_exact(self.columns.max(1)) {
-                    sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value).powi(2));
-                }
-                sums
+    pub(crate) fn squares(&self) -> Result<Vec<f64>> {
+        let mut sums = vec![0.0; self.columns];
+        let mut add = |values: &[f32]| {
+            for row in values.chunks_exact(self.columns.max(1)) {
+                sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value).powi(2));
             }
+        };
+        match &self.values {
+            Values::Dense(values) => add(values),
+            Values::Stored(view) => view.blocks(|_, values| add(values))?,
             Values::Sparse { by_column, .. } => {
                 let of = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum();
-                by_column.starts.windows(2).map(|at| of(&by_column.values[at[0]..at[1]])).collect()
+                return Ok(by_column.starts.windows(2).map(|at| of(&by_column.values[at[0]..at[1]])).collect());
             }
         }
+        Ok(sums)
     }
 
     /// An estimate of XᵀX/rows, (columns, columns), from at most `most_rows` rows at equal distances, and the FLOPs;
     /// `None` for a sparse matrix.
-    pub(super) fn second_moments(&self, most_rows: usize) -> Option<(Vec<f64>, u64)> {
-        let Values::Dense(values) = &self.values else { return None };
+    pub(super) fn second_moments(&self, most_rows: usize) -> Result<Option<(Vec<f64>, u64)>> {
         let step = self.rows.div_ceil(most_rows.max(1)).max(1);
-        let sample: Vec<f32> = (0..self.rows)
-            .step_by(step)
-            .flat_map(|row| values[row * self.columns..(row + 1) * self.columns].iter().copied())
-            .collect();
+        let sample: Vec<f32> = match &self.values {
+            Values::Sparse { .. } => return Ok(None),
+            Values::Stored(view) => view.every(step)?,
+            Values::Dense(values) => {
+                let row = |row: usize| values[row * self.columns..(row + 1) * self.columns].iter().copied();
+                (0..self.rows).step_by(step).flat_map(row).collect()
+            }
+        };
+        let scale = 1.0 / (sample.len() / self.columns.max(1)).max(1) as f64;
+        let scaled: Vec<f64> = sample.iter().map(|value| f64::from(*value) * scale).collect();
         let sample = Self::dense(self.columns, sample);
-        let scale = 1.0 / sample.rows.max(1) as f64;
-        let scaled: Vec<f64> = sample.stored().iter().map(|value| f64::from(*value) * scale).collect();
-        Some((sample.transposed_times(&scaled, self.columns), sample.flops(self.columns)))
+        Ok(Some((sample.transposed_times(&scaled, self.columns)?, sample.flops(self.columns))))
     }
 
-    /// Returns whether every value is finite.
+    /// Returns whether every value is finite. Values in a file were checked when they were computed.
     pub(crate) fn is_finite(&self) -> bool {
-        self.stored().iter().all(|value| value.is_finite())
+        match &self.values {
+            Values::Dense(values) | Values::Sparse { by_row: NonZero { values, .. }, .. } => {
+                values.iter().all(|value| value.is_finite())
+            }
+            Values::Stored(_) => true,
+        }
     }
+}
+
+/// [`FeatureMatrix::times`] of dense values.
+fn times(values: &[f32], columns: usize, weights: &[f64], classes: usize) -> Vec<f64> {
+    match classes {
+        2 => return times_few::<2>(values, columns, weights),
+        3 => return times_few::<3>(values, columns, weights),
+        4 => return times_few::<4>(values, columns, weights),
+        _ => {}
+    }
+    let mut out = vec![0.0; values.len() / columns.max(1) * classes];
+    let panels = Panels::new(weights, classes);
+    out.par_chunks_mut(ROWS * classes).enumerate().for_each(|(tile, out)| {
+        let rows = out.len() / classes;
+        count(rows * columns * classes);
+        // (columns, ROWS): the rows of this tile, transposed.
+        let mut block = vec![[0.0; ROWS]; columns];
+        for row in 0..rows {
+            let at = (tile * ROWS + row) * columns;
+            let row_values = &values[at..at + columns];
+            block.iter_mut().zip(row_values).for_each(|(block, value)| block[row] = f64::from(*value));
+        }
+        let mut sums = panels.zeros();
+        multiply(&block, &panels, 0, &mut sums);
+        panels.write(&sums, out);
+    });
+    out
+}
+
+/// Adds [`FeatureMatrix::transposed_times`] of dense values to `out`. Values in several calls have the same sums, bit for
+/// bit, as in one.
+fn add_transposed_times(values: &[f32], columns: usize, residuals: &[f64], classes: usize, out: &mut [f64]) {
+    match classes {
+        2 => return add_transposed_times_few::<2>(values, columns, residuals, out),
+        3 => return add_transposed_times_few::<3>(values, columns, residuals, out),
+        4 => return add_transposed_times_few::<4>(values, columns, residuals, out),
+        _ => {}
+    }
+    let rows = residuals.len() / classes;
+    let panels = Panels::new(residuals, classes);
+    out.par_chunks_mut(ROWS * classes).enumerate().for_each(|(tile, out)| {
+        let (first, width) = (tile * ROWS, out.len() / classes);
+        count(rows * width * classes);
+        let mut sums = panels.read(out);
+        // (ROWS_TOGETHER, ROWS): the columns of this tile, of some rows.
+        let mut block = vec![[0.0; ROWS]; ROWS_TOGETHER.min(rows)];
+        for start in (0..rows).step_by(ROWS_TOGETHER) {
+            let together = ROWS_TOGETHER.min(rows - start);
+            for (row, block) in block[..together].iter_mut().enumerate() {
+                let at = (start + row) * columns + first;
+                block.iter_mut().zip(&values[at..at + width]).for_each(|(to, value)| *to = f64::from(*value));
+            }
+            multiply(&block[..together], &panels, start, &mut sums);
+        }
+        panels.write(&sums, out);
+    });
 }
 
 /// [`FeatureMatrix::times`] of a dense matrix, for so few classes that tiles would be padding for the most part.
@@ -282,14 +336,15 @@ fn times_few<const CLASSES: usize>(values: &[f32], columns: usize, weights: &[f6
     out.into_flattened()
 }
 
-/// [`FeatureMatrix::transposed_times`] of a dense matrix, for few classes.
-fn transposed_times_few<const CLASSES: usize>(values: &[f32], columns: usize, residuals: &[f64]) -> Vec<f64> {
+/// [`add_transposed_times`] for few classes.
+fn add_transposed_times_few<const CLASSES: usize>(values: &[f32], columns: usize, residuals: &[f64], out: &mut [f64]) {
     let (residuals, _) = residuals.as_chunks::<CLASSES>();
-    let mut out = vec![[0.0; CLASSES]; columns];
+    let (out, _) = out.as_chunks_mut::<CLASSES>();
     out.par_chunks_mut(COLUMNS_TOGETHER).enumerate().for_each(|(tile, out)| {
         let (first, width) = (tile * COLUMNS_TOGETHER, out.len());
         count(residuals.len() * width * CLASSES);
         let mut sums = [[0.0; CLASSES]; COLUMNS_TOGETHER];
+        sums[..width].copy_from_slice(out);
         for (row, residuals) in values.chunks_exact(columns).zip(residuals) {
             let row = &row[first..first + width];
             // With a constant number of columns, the sums stay in registers.
@@ -306,5 +361,4 @@ fn transposed_times_few<const CLASSES: usize>(values: &[f32], columns: usize, re
         }
         out.copy_from_slice(&sums[..width]);
     });
-    out.into_flattened()
 }

@@ -25,7 +25,10 @@ const CHUNK: usize = 1 << 14;
 /// A differentiable function of a vector.
 pub(crate) trait Function {
     /// The value and the gradient at a point.
-    fn value_and_gradient(&self, at: &[f64]) -> (f64, Vec<f64>);
+    ///
+    /// # Errors
+    /// Those of the data that it reads.
+    fn value_and_gradient(&self, at: &[f64]) -> Result<(f64, Vec<f64>)>;
 
     /// FLOPs of one evaluation of the value and the gradient: two for each multiply-add of the matrix products.
     fn flops(&self) -> u64;
@@ -62,15 +65,16 @@ struct Pair {
 /// lowers the value in f64, or after `most_steps`.
 ///
 /// # Errors
-/// [`Error::Argument`] when the function or its gradient is not finite at the start or at the result.
+/// [`Error::Argument`] when the function or its gradient is not finite at the start or at the result; errors of the
+/// function.
 pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f64, most_steps: u64) -> Result<Minimum> {
     let mut evaluations = 0;
     let mut evaluate = |at: Vec<f64>| {
         evaluations += 1;
-        let (value, gradient) = function.value_and_gradient(&at);
-        Point { at, value, gradient }
+        let (value, gradient) = function.value_and_gradient(&at)?;
+        Ok(Point { at, value, gradient })
     };
-    let mut here = evaluate(start);
+    let mut here = evaluate(start)?;
     let mut norm = norm_of(&here)?;
     let mut pairs: VecDeque<Pair> = VecDeque::with_capacity(REMEMBERED);
     for _ in 0..most_steps {
@@ -84,7 +88,7 @@ pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f6
             direction = here.gradient.iter().map(|part| -part).collect();
             slope = -norm * norm;
         }
-        let Some(next) = search(&here, &direction, slope, &mut evaluate) else { break };
+        let Some(next) = search(&here, &direction, slope, &mut evaluate)? else { break };
         let (step, change) = (difference(&next.at, &here.at), difference(&next.gradient, &here.gradient));
         let curvature = dot(&step, &change);
         if curvature > 0.0 {
@@ -129,13 +133,18 @@ fn direction(gradient: &[f64], pairs: &VecDeque<Pair>) -> Vec<f64> {
 }
 
 /// A point along the direction where the weak Wolfe conditions hold; `None` if no step lowers the value.
-fn search(here: &Point, direction: &[f64], slope: f64, evaluate: &mut impl FnMut(Vec<f64>) -> Point) -> Option<Point> {
+fn search(
+    here: &Point,
+    direction: &[f64],
+    slope: f64,
+    evaluate: &mut impl FnMut(Vec<f64>) -> Result<Point>,
+) -> Result<Option<Point>> {
     let (mut low, mut high, mut length) = (0.0, f64::INFINITY, 1.0);
     let mut best: Option<Point> = None;
     for _ in 0..EVALUATIONS {
         let mut at = here.at.clone();
         add_scaled(&mut at, length, direction);
-        let next = evaluate(at);
+        let next = evaluate(at)?;
         let end = dot(&next.gradient, direction);
         let flat = next.value <= here.value + ROUNDING * here.value.abs() && end <= (2.0 * DECREASE - 1.0) * slope;
         if !(next.value <= here.value + DECREASE * length * slope || flat) {
@@ -147,13 +156,13 @@ fn search(here: &Point, direction: &[f64], slope: f64, evaluate: &mut impl FnMut
             continue;
         }
         if end >= CURVATURE * slope {
-            return Some(next);
+            return Ok(Some(next));
         }
         low = length;
         length = if high.is_finite() { 0.5 * (low + high) } else { 2.0 * length };
         best = Some(next);
     }
-    best
+    Ok(best)
 }
 
 /// The sum of products, in an order that depends on the length alone.

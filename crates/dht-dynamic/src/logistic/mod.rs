@@ -4,9 +4,11 @@ mod matrix;
 mod minimize;
 mod penalties;
 mod regression;
+mod rows;
 mod scaling;
 mod standardisation;
 mod tiles;
+mod view;
 
 pub(crate) use matrix::FeatureMatrix;
 #[cfg(test)]
@@ -14,4 +16,5 @@ pub(crate) use matrix::MULTIPLY_ADDS;
 pub(crate) use minimize::{Function, Minimum, minimize};
 pub(crate) use penalties::best_penalty;
 pub(crate) use regression::{FitSettings, LogisticRegression, RowTargets, log_softmax};
+pub(crate) use rows::{MEMORY, Rows};
 pub(crate) use standardisation::Standardisation;

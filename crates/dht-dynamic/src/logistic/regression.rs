@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::matrix::FeatureMatrix;
 use super::minimize::{Function, Minimum, minimize};
 use super::scaling::Scaling;
+use super::standardisation::Standardisation;
 use crate::error::{Error, Result};
 
 /// The maximum gradient norm of the mean objective at an accepted minimum.
@@ -119,13 +120,13 @@ impl<'a> PenalisedLoss<'a> {
         classes: usize,
         c: f64,
         moments: &mut Option<Vec<f64>>,
-    ) -> (Self, u64) {
+    ) -> Result<(Self, u64)> {
         let share = 1.0 / classes as f64;
         // The curvature of a loss by a score, where all classes are equally probable.
         let curvature = share * (1.0 - share);
         let penalty = 1.0 / (c * features.rows() as f64);
-        let (scaling, flops) = Scaling::new(features, classes, curvature, penalty, moments);
-        (Self { features, targets, classes, c, scaling }, flops)
+        let (scaling, flops) = Scaling::new(features, classes, curvature, penalty, moments)?;
+        Ok((Self { features, targets, classes, c, scaling }, flops))
     }
 }
 
@@ -135,13 +136,13 @@ impl Function for PenalisedLoss<'_> {
         2 * self.features.flops(self.classes) + self.scaling.flops(self.classes)
     }
 
-    fn value_and_gradient(&self, at: &[f64]) -> (f64, Vec<f64>) {
+    fn value_and_gradient(&self, at: &[f64]) -> Result<(f64, Vec<f64>)> {
         let classes = self.classes;
         let at = self.scaling.weights(at, classes);
         let (weights, bias) = at.split_at(self.features.columns() * classes);
         let rows = self.features.rows() as f64;
         let penalty = 1.0 / (self.c * rows);
-        let mut scores = self.features.times(weights, classes);
+        let mut scores = self.features.times(weights, classes)?;
         let losses: Vec<f64> = scores
             .par_chunks_mut(classes)
             .with_min_len(64)
@@ -156,7 +157,7 @@ impl Function for PenalisedLoss<'_> {
             })
             .collect();
         let squares: f64 = weights.iter().map(|weight| weight * weight).sum();
-        let mut gradient = self.features.transposed_times(&scores, classes);
+        let mut gradient = self.features.transposed_times(&scores, classes)?;
         gradient.iter_mut().zip(weights).for_each(|(gradient, weight)| *gradient += penalty * weight);
         let mut of_bias = vec![0.0; classes];
         for row in scores.chunks_exact(classes) {
@@ -164,7 +165,7 @@ impl Function for PenalisedLoss<'_> {
         }
         gradient.extend(of_bias);
         let value = losses.iter().sum::<f64>() / rows + 0.5 * penalty * squares;
-        (value, self.scaling.gradient(gradient, classes))
+        Ok((value, self.scaling.gradient(gradient, classes)))
     }
 }
 
@@ -204,7 +205,7 @@ impl LogisticRegression {
         }
         let size = (features.columns() + 1) * classes;
         let (start, mut moments) = start.map_or((None, None), |start| (Some(start.at), start.moments));
-        let (loss, preparation) = PenalisedLoss::new(features, targets, classes, c, &mut moments);
+        let (loss, preparation) = PenalisedLoss::new(features, targets, classes, c, &mut moments)?;
         let start = start.filter(|at| at.len() == size).map(|at| loss.scaling.variables(&at, classes));
         let mut minimum = minimize(&loss, start.unwrap_or_else(|| vec![0.0; size]), tolerance, MOST_STEPS)?;
         minimum.at = loss.scaling.weights(&minimum.at, classes);
@@ -222,19 +223,23 @@ impl LogisticRegression {
         Ok((Self { weights: narrow(weights), bias: narrow(bias) }, minimum))
     }
 
-    /// A regression of these weights and bias.
-    pub(super) fn from_parameters(weights: Vec<f32>, bias: Vec<f32>) -> Self {
-        Self { weights, bias }
+    /// The regression for states that are not standardised, of one for states that are.
+    pub(crate) fn unscaled(&self, scaling: &Standardisation) -> Self {
+        let mut shifted: Vec<f64> = self.bias.iter().copied().map(f64::from).collect();
+        let mut folded = Vec::with_capacity(self.weights.len());
+        for (row, (mean, inverse)) in self.weights.chunks_exact(self.bias.len()).zip(scaling.columns()) {
+            for (bias, weight) in shifted.iter_mut().zip(row) {
+                let weight = f64::from(*weight) * inverse;
+                *bias -= weight * mean;
+                folded.push(weight as f32);
+            }
+        }
+        Self { weights: folded, bias: shifted.into_iter().map(|bias| bias as f32).collect() }
     }
 
     /// The weights W, (features, classes), and the bias b, by value.
     pub(crate) fn into_parameters(self) -> (Vec<f32>, Vec<f32>) {
         (self.weights, self.bias)
-    }
-
-    /// The weights W, (features, classes), and the bias b.
-    pub(crate) fn parameters(&self) -> (&[f32], &[f32]) {
-        (&self.weights, &self.bias)
     }
 
     /// The number of classes.
@@ -250,14 +255,17 @@ impl LogisticRegression {
     }
 
     /// The log-probabilities of the classes for each row of a matrix, row after row.
-    pub(crate) fn log_probabilities_of(&self, features: &FeatureMatrix) -> Vec<f64> {
+    ///
+    /// # Errors
+    /// Those of the file that the rows are in.
+    pub(crate) fn log_probabilities_of(&self, features: &FeatureMatrix) -> Result<Vec<f64>> {
         let weights: Vec<f64> = self.weights.iter().copied().map(f64::from).collect();
-        let mut scores = features.times(&weights, self.classes());
+        let mut scores = features.times(&weights, self.classes())?;
         for row in scores.chunks_exact_mut(self.classes()) {
             row.iter_mut().zip(&self.bias).for_each(|(score, bias)| *score += f64::from(*bias));
             log_softmax(row);
         }
-        scores
+        Ok(scores)
     }
 
     /// The log-probabilities of the classes for a row with these non-zero values.

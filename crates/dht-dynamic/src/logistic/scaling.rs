@@ -2,6 +2,7 @@
 //! direction.
 
 use super::matrix::{FeatureMatrix, count};
+use crate::error::Result;
 
 /// Whitening reads at most this number of rows for each column.
 const ROWS_PER_COLUMN: usize = 4;
@@ -33,7 +34,7 @@ impl Scaling {
         curvature: f64,
         penalty: f64,
         moments: &mut Option<Vec<f64>>,
-    ) -> (Self, u64) {
+    ) -> Result<(Self, u64)> {
         let bias = curvature.sqrt().recip();
         let (rows, columns) = (features.rows(), features.columns());
         let sample = rows.min(ROWS_PER_COLUMN * columns);
@@ -41,7 +42,7 @@ impl Scaling {
         let mut flops = 0;
         if preparation < MOST_EVALUATIONS * 2 * rows * columns * classes {
             if moments.is_none()
-                && let Some((found, of_moments)) = features.second_moments(sample)
+                && let Some((found, of_moments)) = features.second_moments(sample)?
             {
                 flops += of_moments;
                 *moments = Some(found);
@@ -52,11 +53,11 @@ impl Scaling {
                 let mut factor: Vec<f64> = moments.iter().map(|moment| curvature * moment).collect();
                 factor.iter_mut().step_by(columns + 1).for_each(|diagonal| *diagonal += least);
                 flops += cholesky(&mut factor, columns);
-                return (Self::Whitened { factor, features: columns, bias }, flops);
+                return Ok((Self::Whitened { factor, features: columns, bias }, flops));
             }
         }
-        let of_features = features.squares().into_iter().map(|squares| penalty + curvature * squares / rows as f64);
-        (Self::Diagonal(of_features.map(|second| second.sqrt().recip()).chain([bias]).collect()), flops)
+        let of_features = features.squares()?.into_iter().map(|squares| penalty + curvature * squares / rows as f64);
+        Ok((Self::Diagonal(of_features.map(|second| second.sqrt().recip()).chain([bias]).collect()), flops))
     }
 
     /// FLOPs of the solutions of triangular systems in one evaluation.

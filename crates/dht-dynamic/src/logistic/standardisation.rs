@@ -1,40 +1,50 @@
 //! Standardisation of dense features.
 
-use super::regression::LogisticRegression;
+use super::rows::Rows;
+use crate::error::Result;
 
-/// Standardisation of states: (x − mean)/deviation, and 0 for a component that is constant.
+/// The least deviation of a component that counts, as a share of the root mean square of all deviations.
+const LEAST_DEVIATION: f64 = 1e-4;
+
+/// Standardisation of states: (x − mean)/deviation, and 0 for a component that is constant or next to it.
+#[derive(Debug, Clone)]
 pub(crate) struct Standardisation {
     mean: Vec<f64>,
-    /// 1/deviation; 0 for a constant component.
+    /// 1/deviation; 0 for a component that does not count.
     inverse: Vec<f64>,
 }
 
 impl Standardisation {
-    /// The standardisation of these rows.
-    pub(crate) fn new(states: &[f32], width: usize) -> Self {
-        let rows = (states.len() / width).max(1) as f64;
-        let (mut mean, mut squares) = (vec![0.0; width], vec![0.0; width]);
-        for row in states.chunks_exact(width) {
+    /// The standardisation of these rows, ascending; `None` for all.
+    pub(crate) fn new(states: &Rows, chosen: Option<&[usize]>) -> Result<Self> {
+        let rows = chosen.map_or(states.len(), <[usize]>::len).max(1) as f64;
+        let (mut mean, mut squares) = (vec![0.0; states.width()], vec![0.0; states.width()]);
+        states.each(chosen, |row| {
             mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(*value) / rows);
-        }
-        for row in states.chunks_exact(width) {
+        })?;
+        states.each(chosen, |row| {
             for ((squares, mean), value) in squares.iter_mut().zip(&mean).zip(row) {
                 *squares += (f64::from(*value) - mean).powi(2) / rows;
             }
-        }
-        // Rounding leaves a constant a deviation of about its size times f32's epsilon.
+        })?;
+        // Rounding leaves a constant a deviation of about its size times f32's epsilon. Some encoders have a component
+        // that their layer norm scales by 1e-9: folded, its weight would be 1e9, and no later change of the encoder
+        // would be small.
+        let usual = (squares.iter().sum::<f64>() / squares.len().max(1) as f64).sqrt();
         let inverse = squares.iter().zip(&mean).map(|(squares, mean)| {
-            let (deviation, least) = (squares.sqrt(), 1e-6 * mean.abs() + 1e-12);
+            let (deviation, least) = (squares.sqrt(), 1e-6 * mean.abs() + LEAST_DEVIATION * usual);
             if deviation > least { 1.0 / deviation } else { 0.0 }
         });
-        Self { inverse: inverse.collect(), mean }
+        Ok(Self { inverse: inverse.collect(), mean })
     }
 
     /// The standardised rows.
     pub(crate) fn apply(&self, states: &[f32]) -> Vec<f32> {
-        let columns = || self.mean.iter().zip(&self.inverse);
         let scale = |row: &[f32]| -> Vec<f32> {
-            row.iter().zip(columns()).map(|(x, (mean, inverse))| ((f64::from(*x) - mean) * inverse) as f32).collect()
+            row.iter()
+                .zip(self.columns())
+                .map(|(x, (mean, inverse))| ((f64::from(*x) - mean) * inverse) as f32)
+                .collect()
         };
         states.chunks_exact(self.mean.len()).flat_map(scale).collect()
     }
@@ -44,18 +54,8 @@ impl Standardisation {
         &self.mean
     }
 
-    /// Folds the scaling into the parameters: a regression for unscaled states.
-    pub(crate) fn fold(&self, regression: &LogisticRegression) -> LogisticRegression {
-        let (weights, bias) = regression.parameters();
-        let mut shifted: Vec<f64> = bias.iter().copied().map(f64::from).collect();
-        let mut folded = Vec::with_capacity(weights.len());
-        for (row, (mean, inverse)) in weights.chunks_exact(bias.len()).zip(self.mean.iter().zip(&self.inverse)) {
-            for (bias, weight) in shifted.iter_mut().zip(row) {
-                let weight = f64::from(*weight) * inverse;
-                *bias -= weight * mean;
-                folded.push(weight as f32);
-            }
-        }
-        LogisticRegression::from_parameters(folded, shifted.into_iter().map(|bias| bias as f32).collect())
+    /// The mean and the inverse deviation of each column.
+    pub(super) fn columns(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.mean.iter().copied().zip(self.inverse.iter().copied())
     }
 }

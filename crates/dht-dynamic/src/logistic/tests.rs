@@ -2,6 +2,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::logistic::{Rows, Standardisation};
 
 const TIGHT: FitSettings = FitSettings { c: 2.0, tolerance: 1e-9 };
 const CLASSES: usize = 3;
@@ -47,11 +48,11 @@ fn dense_and_sparse_products_are_those_of_three_loops() {
         let (weights, residuals) = (numbers(7 * classes), numbers(23 * classes));
         for matrix in [FeatureMatrix::dense(7, values.clone()), sparse(&values)] {
             assert_eq!((matrix.rows(), matrix.columns()), (23, 7));
-            assert_close(&matrix.times(&weights, classes), &naive_product(&wide, &weights, 7, classes), 1e-12);
+            assert_close(&matrix.times(&weights, classes).unwrap(), &naive_product(&wide, &weights, 7, classes), 1e-12);
             let expected = naive_product(&transposed, &residuals, 23, classes);
-            assert_close(&matrix.transposed_times(&residuals, classes), &expected, 1e-12);
+            assert_close(&matrix.transposed_times(&residuals, classes).unwrap(), &expected, 1e-12);
             let squares: Vec<f64> = transposed.chunks(23).map(|column| column.iter().map(|x| x * x).sum()).collect();
-            assert_close(&matrix.squares(), &squares, 1e-12);
+            assert_close(&matrix.squares().unwrap(), &squares, 1e-12);
         }
     }
 }
@@ -72,15 +73,15 @@ fn the_gradient_is_that_of_finite_differences() {
 }
 
 fn gradient_is_that_of_finite_differences(features: &FeatureMatrix, labels: &[u32]) {
-    let loss = PenalisedLoss::new(features, RowTargets::Classes(labels), CLASSES, 0.7, &mut None).0;
+    let loss = PenalisedLoss::new(features, RowTargets::Classes(labels), CLASSES, 0.7, &mut None).unwrap().0;
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     let mut at: Vec<f64> = (0..8 * CLASSES).map(|_| rng.random_range(-1.0..1.0)).collect();
-    let gradient = loss.value_and_gradient(&at).1;
+    let gradient = loss.value_and_gradient(&at).unwrap().1;
     for index in 0..at.len() {
         let (here, step) = (at[index], 1e-5);
         let mut value = |shift: f64| {
             at[index] = here + shift;
-            loss.value_and_gradient(&at).0
+            loss.value_and_gradient(&at).unwrap().0
         };
         let difference = (value(step) - value(-step)) / (2.0 * step);
         value(0.0);
@@ -127,18 +128,18 @@ fn the_fit_is_where_plain_gradient_descent_ends_up() {
         assert!(minimum.gradient_norm < 1e-8, "{}", minimum.gradient_norm);
         let loss = PenalisedLoss {
             scaling: Scaling::Diagonal(vec![1.0; 8]),
-            ..PenalisedLoss::new(&features, RowTargets::Classes(&labels), CLASSES, c, &mut None).0
+            ..PenalisedLoss::new(&features, RowTargets::Classes(&labels), CLASSES, c, &mut None).unwrap().0
         };
         let mut at = vec![0.0; 8 * CLASSES];
         for _ in 0..200_000 {
-            let (_, gradient) = loss.value_and_gradient(&at);
+            let (_, gradient) = loss.value_and_gradient(&at).unwrap();
             at.iter_mut().zip(&gradient).for_each(|(at, gradient)| *at -= 0.5 * gradient);
             if gradient.iter().map(|part| part * part).sum::<f64>() < 1e-22 {
                 break;
             }
         }
         assert_close(&minimum.at, &at, 1e-5);
-        let objectives = [&minimum.at, &at].map(|at| loss.value_and_gradient(at).0);
+        let objectives = [&minimum.at, &at].map(|at| loss.value_and_gradient(at).unwrap().0);
         assert!((objectives[0] - objectives[1]).abs() < 1e-12, "{objectives:?}");
         let (_, of_sparse) =
             LogisticRegression::fit(&sparse(&values), RowTargets::Classes(&labels), CLASSES, settings, None).unwrap();
@@ -185,7 +186,7 @@ fn bits_do_not_depend_on_the_number_of_threads() {
 fn whitening_is_inverted_and_its_curvature_is_one() {
     let (values, labels) = problem(300, 10);
     let features = FeatureMatrix::dense(7, values);
-    let (loss, flops) = PenalisedLoss::new(&features, RowTargets::Classes(&labels), CLASSES, 5.0, &mut None);
+    let (loss, flops) = PenalisedLoss::new(&features, RowTargets::Classes(&labels), CLASSES, 5.0, &mut None).unwrap();
     assert!(flops > 0 && matches!(loss.scaling, Scaling::Whitened { .. }));
     let mut rng = ChaCha8Rng::seed_from_u64(11);
     let at: Vec<f64> = (0..8 * CLASSES).map(|_| rng.random_range(-1.0..1.0)).collect();
@@ -196,7 +197,7 @@ fn whitening_is_inverted_and_its_curvature_is_one() {
         let slope = |step: f64| {
             let mut at = start.clone();
             (at[feature * CLASSES], at[feature * CLASSES + 1]) = (step, -step);
-            let gradient = loss.value_and_gradient(&at).1;
+            let gradient = loss.value_and_gradient(&at).unwrap().1;
             (gradient[feature * CLASSES] - gradient[feature * CLASSES + 1]) / 2.0
         };
         let second = (slope(1e-4) - slope(-1e-4)) / 2e-4;
@@ -220,4 +221,39 @@ fn bad_input_is_refused_with_what_would_be_right() {
     }
     let bad = FeatureMatrix::dense(1, vec![1.0, f32::NAN]);
     assert_eq!(fit(&bad, &[0, 1], 2, 1.0), "features is NaN or infinity, expected finite numbers");
+}
+
+#[test]
+fn rows_in_a_file_give_the_bits_of_rows_in_memory() {
+    // More rows than one block.
+    let count = 5_000;
+    let (values, _) = problem(count, 8);
+    let memory = Rows::in_memory(7, values.clone());
+    let mut file = Rows::zeros(count, 7, true).unwrap();
+    // In any order.
+    for (row, values) in values.chunks_exact(7).enumerate().rev() {
+        file.set(row, values).unwrap();
+    }
+    let some: Vec<usize> = (0..count).filter(|row| row % 5 != 2).collect();
+    let bits = |values: Vec<f64>| values.into_iter().map(f64::to_bits).collect::<Vec<_>>();
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    for chosen in [None, Some(some.as_slice())] {
+        let scaling = Standardisation::new(&memory, chosen).unwrap();
+        assert_eq!(bits(scaling.mean().to_vec()), bits(Standardisation::new(&file, chosen).unwrap().mean().to_vec()));
+        let [memory, file] = [&memory, &file].map(|rows| FeatureMatrix::of_rows(rows, chosen, &scaling));
+        assert_eq!((memory.rows(), memory.columns()), (file.rows(), file.columns()));
+        assert_eq!(bits(memory.squares().unwrap()), bits(file.squares().unwrap()));
+        let [of_memory, of_file] = [&memory, &file].map(|matrix| matrix.second_moments(30).unwrap().unwrap());
+        assert_eq!((bits(of_memory.0), of_memory.1), (bits(of_file.0), of_file.1));
+        for classes in 2..=9 {
+            let mut numbers = |count: usize| (0..count).map(|_| rng.random_range(-1.0..1.0)).collect::<Vec<f64>>();
+            let (weights, residuals) = (numbers(7 * classes), numbers(memory.rows() * classes));
+            assert_eq!(memory.flops(classes), file.flops(classes));
+            let [of_memory, of_file] = [&memory, &file].map(|matrix| bits(matrix.times(&weights, classes).unwrap()));
+            assert_eq!(of_memory, of_file);
+            let [of_memory, of_file] =
+                [&memory, &file].map(|matrix| bits(matrix.transposed_times(&residuals, classes).unwrap()));
+            assert_eq!(of_memory, of_file, "{classes} classes");
+        }
+    }
 }

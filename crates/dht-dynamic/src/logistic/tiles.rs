@@ -35,6 +35,17 @@ impl Panels {
         vec![[[0.0; LANES]; ROWS]; self.panels.len()]
     }
 
+    /// The sums in `out`, one tile a panel; the inverse of [`write`](Self::write).
+    pub(super) fn read(&self, out: &[f64]) -> Vec<Sums> {
+        let mut tiles = self.zeros();
+        for (row, out) in out.chunks_exact(self.columns).enumerate() {
+            for (out, sums) in out.chunks(LANES).zip(&mut tiles) {
+                sums[row][..out.len()].copy_from_slice(out);
+            }
+        }
+        tiles
+    }
+
     /// Copies sums without the padding. `out` has up to [`ROWS`] rows of all columns.
     pub(super) fn write(&self, sums: &[Sums], out: &mut [f64]) {
         for (row, out) in out.chunks_exact_mut(self.columns).enumerate() {

@@ -178,6 +178,30 @@ fn a_save_keeps_answers_and_another_ngram_file_is_rejected() -> Result<()> {
 }
 
 #[test]
+fn states_in_a_file_give_the_same_model() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = |state_bytes: usize, rows| -> Result<Vec<(std::ffi::OsString, Vec<u8>)>> {
+        let settings = AccelerateSettings { state_bytes, ..AccelerateSettings::default() };
+        // Held-out rows, and cross-fitted ones.
+        let made = accelerate(full_model(Pooling::Mean), Texts::new(&task(rows, 1)), &settings, &mut generator())?;
+        let place = folder.path().join(format!("{state_bytes}-{rows}"));
+        made.model.save(&place, None, &task(1, 1).labels)?;
+        let paths = std::fs::read_dir(&place).expect("files").map(|entry| entry.expect("a file").path());
+        let read = |path: std::path::PathBuf| {
+            (path.file_name().expect("a name").to_owned(), std::fs::read(&path).expect("bytes"))
+        };
+        let mut files: Vec<_> = paths.filter(|path| path.is_file()).map(read).collect();
+        assert!(files.len() > 2, "{files:?}");
+        files.sort();
+        Ok(files)
+    };
+    for rows in [120, 1_500_u64] {
+        assert!(files(0, rows)? == files(2 << 30, rows)?, "{rows} rows");
+    }
+    Ok(())
+}
+
+#[test]
 fn bad_texts_settings_and_classifiers_are_refused_by_name() -> Result<()> {
     let classifier = full_model(Pooling::Mean);
     let with = |settings: AccelerateSettings| refused(accelerated(&settings));

@@ -205,6 +205,7 @@ fn integrate<const K: usize>(
 
 /// Adds the integrands of the chosen arms, without their rates, at eight points; returns the largest part that is left
 /// after the last one.
+#[expect(clippy::needless_range_loop, reason = "loops over eight points are compiled to vectors")]
 #[inline(always)]
 #[expect(
     clippy::needless_range_loop,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::rows::Source;
 use super::written::OutputFormat;
-use super::{PredictArguments, Predictor, summarise};
+use super::{PredictArguments, Predictor};
 use crate::commands::output::print;
 use crate::error::{Error, Result};
 use crate::partitions::{Claim, Hashing, Input, Outputs, Record, Totals, inputs, outputs, worker};
@@ -67,25 +67,37 @@ impl Predictor<'_> {
         let (start, mut noted) = (Instant::now(), Instant::now());
         let (mut own, mut all, mut failed) = (Summary::default(), Summary::default(), 0);
         let mut open: Vec<&Partition> = partitions.iter().collect();
+        let mut store = None;
         while !open.is_empty() {
             let before = open.len();
-            open.retain(|partition| match self.look_at(partition, &*outputs) {
-                Ok(Look::Answered(record)) => {
-                    own.add(&record.totals);
-                    all.add(&record.totals);
-                    false
-                }
-                Ok(Look::Finished(record)) => {
-                    all.add(&record.totals);
-                    false
-                }
-                Ok(Look::Claimed) | Err(Error::ClaimLost { .. }) => true,
-                Err(error) => {
-                    report(&format!("failed: {error}"));
-                    failed += 1;
-                    false
-                }
+            open.retain(|partition| {
+                store.is_some()
+                    || match self.look_at(partition, &*outputs) {
+                        Ok(Look::Answered(record)) => {
+                            own.add(&record.totals);
+                            all.add(&record.totals);
+                            false
+                        }
+                        Ok(Look::Finished(record)) => {
+                            all.add(&record.totals);
+                            false
+                        }
+                        Ok(Look::Claimed) | Err(Error::ClaimLost { .. }) => true,
+                        // The next partition would fail, too.
+                        Err(error @ Error::Store { .. }) => {
+                            store = Some(error);
+                            true
+                        }
+                        Err(error) => {
+                            report(&format!("failed: {error}"));
+                            failed += 1;
+                            false
+                        }
+                    }
             });
+            if let Some(error) = store {
+                return Err(error);
+            }
             if open.len() == before {
                 if noted.elapsed() > NOTE_EVERY {
                     noted = Instant::now();
@@ -94,9 +106,7 @@ impl Predictor<'_> {
                 std::thread::sleep(PAUSE);
             }
         }
-        if self.arguments.summary {
-            summarise(&own.totals, start.elapsed(), self.engine.max_length());
-        }
+        self.end(&own.totals, start.elapsed());
         let json = serde_json::to_string(&Totalled { output, worker: worker(), own, all, failed });
         let json = json.map_err(|error| Error::Io { path: "standard output".into(), source: error.into() })?;
         print(&(json + "\n"))?;
@@ -220,7 +230,8 @@ impl PredictArguments {
             }
         }
         if partitions.is_empty() {
-            return Err(Error::argument("partitions", "at least one file", "a directory without files"));
+            let got = format!("{}, without files", self.partitions[0].display());
+            return Err(Error::argument("partitions", "at least one file", got));
         }
         Ok(partitions)
     }

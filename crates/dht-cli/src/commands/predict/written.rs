@@ -38,6 +38,16 @@ impl OutputFormat {
         }
     }
 
+    /// Format that the ending of a file's name stands for.
+    pub fn of_ending(ending: &str) -> Option<Self> {
+        match &*ending.to_lowercase() {
+            "csv" => Some(Self::Csv),
+            "tsv" => Some(Self::Tsv),
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            _ => None,
+        }
+    }
+
     /// Ending of a file's name.
     pub fn ending(self) -> &'static str {
         match self {

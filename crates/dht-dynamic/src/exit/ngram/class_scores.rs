@@ -44,7 +44,7 @@ impl ClassScores {
 
     /// Scores for features that are not standardised, with equal results.
     pub(super) fn folded(self, standardisation: &Standardisation) -> Self {
-        Self { regression: self.regression.map(|regression| standardisation.fold(&regression)), ..self }
+        Self { regression: self.regression.map(|regression| regression.unscaled(standardisation)), ..self }
     }
 
     pub(super) fn classes(&self) -> usize {
@@ -65,12 +65,12 @@ impl ClassScores {
     }
 
     /// The log-probabilities of each row of a matrix, row after row.
-    pub(super) fn log_probabilities_of(&self, features: &FeatureMatrix) -> Vec<f64> {
+    pub(super) fn log_probabilities_of(&self, features: &FeatureMatrix) -> Result<Vec<f64>> {
         let of_present = match &self.regression {
-            Some(fitted) => fitted.log_probabilities_of(features),
+            Some(fitted) => fitted.log_probabilities_of(features)?,
             None => vec![0.0; features.rows()],
         };
-        of_present.chunks_exact(self.present.len()).flat_map(|row| self.of_all_classes(row)).collect()
+        Ok(of_present.chunks_exact(self.present.len()).flat_map(|row| self.of_all_classes(row)).collect())
     }
 
     fn of_all_classes(&self, of_present: &[f64]) -> Vec<f64> {

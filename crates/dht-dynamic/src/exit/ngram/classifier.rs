@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::exit::{Exit, ExitAnswers, ExitTexts};
 use crate::full_model::FullModel;
 use crate::log_probabilities::LogProbabilities;
-use crate::logistic::{FeatureMatrix, FitSettings};
+use crate::logistic::{FeatureMatrix, FitSettings, MEMORY};
 
 /// Logistic regression on the tf-idf weights of a text's uni- and bigrams of token ids.
 ///
@@ -91,6 +91,18 @@ impl NgramClassifier {
         encoder: Option<&Encoder>,
         rng: &mut R,
     ) -> Result<NgramFit> {
+        Self::fit_within(training, settings, full_model, encoder, MEMORY, rng)
+    }
+
+    /// As [`fit`](Self::fit), with at most this number of bytes of embeddings in memory.
+    pub(crate) fn fit_within<R: Rng + ?Sized>(
+        training: &EncodedDataset,
+        settings: &NgramSettings,
+        full_model: FullModel,
+        encoder: Option<&Encoder>,
+        most_bytes: usize,
+        rng: &mut R,
+    ) -> Result<NgramFit> {
         settings.check()?;
         check_texts(training)?;
         check_full_model(&full_model, training.labels.len())?;
@@ -107,7 +119,7 @@ impl NgramClassifier {
         let CrossValidation { out_of_fold, c, losses, flops: of_folds } =
             cross_validate(&labels, classes, &fold_of, &settings.c, |rows, held_out| {
                 let columns = corpus.columns(rows, settings.min_rows);
-                (matrix(rows, &columns), matrix(held_out, &columns))
+                Ok((matrix(rows, &columns), matrix(held_out, &columns)))
             })?;
         let rows: Vec<usize> = (0..training.len()).collect();
         let columns = corpus.columns(&rows, settings.min_rows);
@@ -119,7 +131,8 @@ impl NgramClassifier {
             None => (None, out_of_fold),
             Some(table) => {
                 let texts = (texts.as_slice(), &settings.left_out);
-                let (head, stacked, of_head) = EmbeddingHead::fit(table, texts, &labels, &fold_of, &out_of_fold)?;
+                let (head, stacked, of_head) =
+                    EmbeddingHead::fit(table, texts, &labels, &fold_of, &out_of_fold, most_bytes)?;
                 flops += of_head;
                 (Some(head), stacked)
             }

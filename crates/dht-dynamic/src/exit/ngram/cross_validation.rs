@@ -56,16 +56,16 @@ pub(super) fn cross_validate(
     classes: usize,
     fold_of: &[usize],
     c: &[f64],
-    split: impl Fn(&[usize], &[usize]) -> (FeatureMatrix, FeatureMatrix) + Sync,
+    split: impl Fn(&[usize], &[usize]) -> Result<(FeatureMatrix, FeatureMatrix)> + Sync,
 ) -> Result<CrossValidation> {
     let folds = fold_of.iter().max().map_or(0, |last| last + 1);
     let data = |fold: usize| {
         let (held_out, rows): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|row| fold_of[*row] == fold);
-        let (features, of_held_out) = split(&rows, &held_out);
+        let (features, of_held_out) = split(&rows, &held_out)?;
         let labels = rows.iter().map(|row| labels[*row]).collect();
-        Fold { features, labels, held_out: (held_out, of_held_out), start: None }
+        Ok(Fold { features, labels, held_out: (held_out, of_held_out), start: None })
     };
-    let mut folds: Vec<Fold> = (0..folds).into_par_iter().map(data).collect();
+    let mut folds: Vec<Fold> = (0..folds).into_par_iter().map(data).collect::<Result<_>>()?;
     let (mut losses, mut flops) = (Vec::new(), 0);
     let evaluate = |at: usize| -> Result<(f64, LogProbabilities)> {
         let settings = FitSettings { c: c[at], tolerance: CROSS_VALIDATION_TOLERANCE };
@@ -75,7 +75,7 @@ pub(super) fn cross_validate(
             let (held_out, features) = &fold.held_out;
             let of_fit = minimum.as_ref().map_or(0, |minimum| minimum.flops) + scores.flops_of(features);
             fold.start = minimum;
-            Ok((held_out.clone(), scores.log_probabilities_of(features), of_fit))
+            Ok((held_out.clone(), scores.log_probabilities_of(features)?, of_fit))
         };
         let mut table = vec![0.0; labels.len() * classes];
         for (held_out, logs, of_fit) in folds.par_iter_mut().map(of_fold).collect::<Result<Vec<_>>>()? {

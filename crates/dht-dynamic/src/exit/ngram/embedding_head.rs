@@ -13,12 +13,14 @@ use super::features::Tokens;
 use crate::error::{Error, Result};
 use crate::exit::Stacker;
 use crate::log_probabilities::LogProbabilities;
-use crate::logistic::{FeatureMatrix, FitSettings, Standardisation};
+use crate::logistic::{FeatureMatrix, FitSettings, Rows, Standardisation};
 
 /// The values of C to select from, on standardised means.
 const C: [f64; 7] = [1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0];
 /// Gradient tolerance of the final fit.
 const TOLERANCE: f64 = 3e-3;
+/// The number of texts whose means are computed together.
+const TOGETHER: usize = 4096;
 
 /// Logistic regression on the mean of the encoder's input embeddings over all tokens of a text, with the weights that
 /// stack it on the n-grams' log-probabilities. A text without tokens counts as the mean of the training texts.
@@ -40,7 +42,8 @@ pub(super) struct EmbeddingHead {
 }
 
 impl EmbeddingHead {
-    /// Fits the head. `ngrams` are the n-grams' out-of-fold log-probabilities. Also returns the stacked out-of-fold
+    /// Fits the head, with at most this number of bytes of embeddings in memory. `ngrams` are the n-grams' out-of-fold
+    /// log-probabilities. Also returns the stacked out-of-fold
     /// log-probabilities and the FLOPs.
     pub(super) fn fit(
         table: &EmbeddingTable,
@@ -48,34 +51,41 @@ impl EmbeddingHead {
         labels: &[u32],
         fold_of: &[usize],
         ngrams: &LogProbabilities,
+        most_bytes: usize,
     ) -> Result<(Self, LogProbabilities, u64)> {
         let (columns, classes) = (table.columns(), ngrams.classes());
+        // The matrices of all folds, and of all texts.
+        let in_memory =
+            size_of::<f32>() * texts.len() * columns * (1 + fold_of.iter().max().map_or(0, |last| last + 1));
+        let mut means = Rows::zeros(texts.len(), columns, in_memory > most_bytes)?;
         let of_text = |values: &[f32], text: &Tokens<'_>| mean(values, columns, &[], text.whole(left_out));
-        let found = table.with_values(|values| {
-            texts.par_iter().map(|text| of_text(values, text)).collect::<Vec<(Vec<f32>, usize)>>()
-        })?;
-        let additions: usize = found.iter().map(|(_, tokens)| tokens * columns).sum();
-        let known: Vec<f32> = found.iter().flat_map(|(mean, _)| mean.iter().copied()).collect();
-        let mean: Vec<f32> = if known.is_empty() {
-            vec![0.0; columns]
-        } else {
-            Standardisation::new(&known, columns).mean().iter().map(|mean| *mean as f32).collect()
-        };
-        let means: Vec<&[f32]> =
-            found.iter().map(|(own, tokens)| if *tokens == 0 { mean.as_slice() } else { own.as_slice() }).collect();
-        let rows_of = |rows: &[usize]| rows.iter().flat_map(|row| means[*row].iter().copied()).collect::<Vec<f32>>();
+        let (mut known, mut additions) = (Vec::new(), 0);
+        for (first, some) in (0..).step_by(TOGETHER).zip(texts.chunks(TOGETHER)) {
+            let found: Vec<(Vec<f32>, usize)> =
+                table.with_values(|values| some.par_iter().map(|text| of_text(values, text)).collect())?;
+            for (row, (mean, tokens)) in (first..).zip(found).filter(|(_, (_, tokens))| *tokens > 0) {
+                means.set(row, &mean)?;
+                known.push(row);
+                additions += tokens * columns;
+            }
+        }
+        let of_known = Standardisation::new(&means, Some(&known))?;
+        let mean: Vec<f32> = of_known.mean().iter().map(|mean| *mean as f32).collect();
+        for row in (0..texts.len()).filter(|row| known.binary_search(row).is_err()) {
+            means.set(row, &mean)?;
+        }
         let CrossValidation { out_of_fold, c, flops: of_folds, .. } =
             cross_validate(labels, classes, fold_of, &C, |rows, held_out| {
-                let training = rows_of(rows);
-                let scaling = Standardisation::new(&training, columns);
-                let [training, held_out] = [training, rows_of(held_out)].map(|rows| scaling.apply(&rows));
-                (FeatureMatrix::dense(columns, training), FeatureMatrix::dense(columns, held_out))
+                let scaling = Standardisation::new(&means, Some(rows))?;
+                Ok((
+                    FeatureMatrix::of_rows(&means, Some(rows), &scaling),
+                    FeatureMatrix::of_rows(&means, Some(held_out), &scaling),
+                ))
             })?;
         let (stacker, of_stacker) = Stacker::fit_counted(ngrams, &out_of_fold, labels)?;
         let stacked = stacker.stack(ngrams, &out_of_fold)?;
-        let all = means.concat();
-        let scaling = Standardisation::new(&all, columns);
-        let features = FeatureMatrix::dense(columns, scaling.apply(&all));
+        let scaling = Standardisation::new(&means, None)?;
+        let features = FeatureMatrix::of_rows(&means, None, &scaling);
         let settings = FitSettings { c, tolerance: TOLERANCE };
         let (scores, minimum) = ClassScores::fit(&features, labels, classes, settings, None)?;
         let flops = additions as u64 + of_folds + of_stacker + minimum.map_or(0, |minimum| minimum.flops);

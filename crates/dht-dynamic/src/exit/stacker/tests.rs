@@ -40,12 +40,12 @@ fn the_gradient_of_the_weights_is_that_of_finite_differences() {
     let (ngram, exit) = (table(&labels, 0.5, 1), table(&labels, 1.0, 2));
     let loss = StackedLoss { tables: [&ngram, &exit], labels: &labels };
     let at = [0.7, -0.2];
-    let gradient = loss.value_and_gradient(&at).1;
+    let gradient = loss.value_and_gradient(&at).unwrap().1;
     for index in 0..2 {
         let value = |shift: f64| {
             let mut at = at;
             at[index] += shift;
-            loss.value_and_gradient(&at).0
+            loss.value_and_gradient(&at).unwrap().0
         };
         let difference = (value(1e-5) - value(-1e-5)) / 2e-5;
         assert!((gradient[index] - difference).abs() < 1e-9);
@@ -63,8 +63,10 @@ fn fitted_stacking_beats_equal_weights_and_each_model_alone() {
     for other in [Stacker::halves(), Stacker { ngram: 1.0, exit: 0.0 }, Stacker { ngram: 0.0, exit: 1.0 }] {
         assert!(fitted < loss(other), "{fitted} is not below {} of {other:?}", loss(other));
     }
-    let gradient =
-        StackedLoss { tables: [&ngram, &exit], labels: &labels }.value_and_gradient(&[stacker.ngram, stacker.exit]).1;
+    let gradient = StackedLoss { tables: [&ngram, &exit], labels: &labels }
+        .value_and_gradient(&[stacker.ngram, stacker.exit])
+        .unwrap()
+        .1;
     assert!(gradient.iter().all(|part| part.abs() < 1e-8), "{gradient:?}");
 }
 

@@ -1,0 +1,109 @@
+//! Errors of an object store, with what would be right.
+
+use std::error::Error as StdError;
+use std::path::Path;
+
+use object_store::Error as StoreError;
+
+use crate::error::Error;
+
+const CREDENTIALS: &str = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN";
+const REGION: &str = "set AWS_REGION to the region of the bucket";
+const BUCKET: &str = "check the name of the bucket, AWS_ENDPOINT_URL and AWS_REGION";
+const RIGHTS: &str = "these credentials need the rights to list, get, put and delete objects there";
+const CLOCK: &str = "set the clock of this machine";
+const CONDITIONS: &str = "use a store with conditional requests (If-None-Match and If-Match)";
+const ANSWER: &str = "check AWS_ENDPOINT_URL and the network, and run the command again";
+
+/// Error of a request: [`Error::Store`] for one that every other request to the store would have, too.
+pub(super) fn explain(url: &Path, error: StoreError) -> Error {
+    let text = error.to_string();
+    let (status, code) = (status(&text), code(&text));
+    let known = match (status, code) {
+        (_, Some("NoSuchBucket")) => Some(("there is no such bucket", BUCKET)),
+        (_, Some("RequestTimeTooSkewed")) => Some(("the store refuses the time of the request", CLOCK)),
+        (
+            _,
+            Some(
+                "InvalidAccessKeyId"
+                | "SignatureDoesNotMatch"
+                | "InvalidToken"
+                | "ExpiredToken"
+                | "TokenRefreshRequired"
+                | "AuthFailure"
+                | "InvalidClientTokenId",
+            ),
+        ) => Some(("the store refuses the credentials", CREDENTIALS)),
+        (_, Some("AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect"))
+        | (Some(301 | 302 | 307 | 308), _) => Some(("the bucket is in another region", REGION)),
+        (Some(501), _) | (_, Some("NotImplemented")) => Some(("the store does not support this request", CONDITIONS)),
+        (Some(401 | 403), code) => {
+            let cause = code.unwrap_or("without a reason");
+            let source = std::io::Error::other(format!("the store denies access ({cause}): {RIGHTS}"));
+            return Error::Io { path: url.into(), source };
+        }
+        (Some(408 | 429 | 500..), _) => Some(("the store fails, also after repetitions", ANSWER)),
+        (None, _) if text.contains("Received redirect") => Some(("the bucket is in another region", REGION)),
+        (None, _) if is_unanswered(&text) => Some(("the store does not answer", ANSWER)),
+        _ => None,
+    };
+    let Some((problem, advice)) = known else { return Error::Io { path: url.into(), source: error.into() } };
+    let cause = match (status, code) {
+        (Some(status), Some(code)) => format!("{status} {code}"),
+        (Some(status), None) => status.to_string(),
+        _ => innermost(&error),
+    };
+    Error::Store { path: url.into(), problem: format!("{problem} ({cause})"), advice }
+}
+
+/// Error of credentials that were not found.
+pub(super) fn without_credentials(url: &str, cause: &str) -> Error {
+    Error::Store {
+        path: url.into(),
+        problem: format!("no credentials were found ({cause})"),
+        advice: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (files such as ~/.aws/credentials are not read), \
+                 or AWS_SKIP_SIGNATURE=true for a public bucket",
+    }
+}
+
+/// Error of a variable that no request can hold.
+pub(super) fn of_variable(url: &str, name: &str, advice: &'static str) -> Error {
+    Error::Store { path: url.into(), problem: format!("{name} cannot be used"), advice }
+}
+
+/// Returns whether the bucket of a request is missing.
+pub(super) fn names_bucket(error: &StoreError) -> bool {
+    code(&error.to_string()) == Some("NoSuchBucket")
+}
+
+/// Returns whether an error has no reason, as the answers to HEAD, which have no body.
+pub(super) fn is_without_reason(error: &StoreError) -> bool {
+    let text = error.to_string();
+    matches!(status(&text), Some(400..=403)) && code(&text).is_none()
+}
+
+/// Returns whether no answer came: no connection, or an end of the waiting time.
+fn is_unanswered(text: &str) -> bool {
+    ["error sending request", "timed out", "HTTP connect", "HTTP timeout"].iter().any(|part| text.contains(part))
+}
+
+/// Status of an answer.
+fn status(text: &str) -> Option<u16> {
+    let (_, rest) = text.split_once("status code: ")?;
+    rest.get(..3)?.parse().ok()
+}
+
+/// Code in the XML of an answer, such as `NoSuchBucket`.
+fn code(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("<Code>")?;
+    rest.split_once("</Code>").map(|(code, _)| code)
+}
+
+/// First cause of an error.
+pub(super) fn innermost(error: &StoreError) -> String {
+    let mut cause: &dyn StdError = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

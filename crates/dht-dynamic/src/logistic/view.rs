@@ -1,0 +1,56 @@
+//! Rows of a file as the features of a fit.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::rows::{BLOCK, Rows};
+use super::standardisation::Standardisation;
+use crate::error::Result;
+
+/// Rows of a file as they are read: some of them, standardised.
+#[derive(Debug, Clone)]
+pub(super) struct View {
+    rows: Rows,
+    /// The rows of this view, ascending; `None` for all.
+    chosen: Option<Arc<[usize]>>,
+    scaling: Standardisation,
+}
+
+impl View {
+    pub(super) fn new(rows: &Rows, chosen: Option<&[usize]>, scaling: &Standardisation) -> Self {
+        Self { rows: rows.clone(), chosen: chosen.map(Arc::from), scaling: scaling.clone() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.chosen.as_ref().map_or(self.rows.len(), |chosen| chosen.len())
+    }
+
+    /// Calls a function with the rows in blocks, ascending: the first row, and the standardised values.
+    pub(super) fn blocks(&self, mut visit: impl FnMut(usize, &[f32])) -> Result<()> {
+        let chosen = self.chosen.as_deref();
+        for start in (0..self.len()).step_by(BLOCK) {
+            let places = start..self.len().min(start + BLOCK);
+            let (first, values) = self.rows.span(chosen, places.clone())?;
+            let width = self.rows.width();
+            let picked: Cow<'_, [f32]> = match chosen {
+                None => values,
+                Some(rows) => {
+                    let row = |row: &usize| values[(row - first) * width..(row - first + 1) * width].iter().copied();
+                    rows[places].iter().flat_map(row).collect()
+                }
+            };
+            visit(start, &self.scaling.apply(&picked));
+        }
+        Ok(())
+    }
+
+    /// Each `step`-th row, standardised, one after the other.
+    pub(super) fn every(&self, step: usize) -> Result<Vec<f32>> {
+        let mut picked = Vec::new();
+        for place in (0..self.len()).step_by(step) {
+            let row = self.chosen.as_ref().map_or(place, |chosen| chosen[place]);
+            picked.extend_from_slice(&self.rows.read(row..row + 1)?);
+        }
+        Ok(self.scaling.apply(&picked))
+    }
+}

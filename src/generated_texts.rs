@@ -1,0 +1,55 @@
+//! Files of generated texts: data for `dht` if no other data are available.
+
+use std::path::Path;
+
+use dht_transformer::data::generated::{GeneratedText, LABELS, generate};
+use dht_transformer::storage::write_atomically;
+
+use crate::error::{Error, Result};
+
+/// Seeds of the two files.
+const TRAINING: u64 = 1;
+const TEST: u64 = 2;
+
+/// Writes `train.csv` and `test.csv` of four classes into a directory, which is created if it is missing.
+///
+/// # Errors
+/// [`Error::ForeignFile`] for an existing file with another content, which stays; [`Error::Io`].
+pub fn write_generated_texts(folder: &Path, train_rows: usize, test_rows: usize) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
+    let files = [("train.csv", train_rows, TRAINING), ("test.csv", test_rows, TEST)];
+    let files = files.map(|(name, rows, seed)| (folder.join(name), content(rows, seed)));
+    for (path, content) in &files {
+        if path.exists() && std::fs::read(path).ok().as_deref() != Some(content.as_bytes()) {
+            return Err(Error::ForeignFile { path: path.clone() });
+        }
+    }
+    files.iter().try_for_each(|(path, content)| Ok(write_atomically(path, |file| file.write_all(content.as_bytes()))?))
+}
+
+/// Content of a file of texts, none of which contains a quotation mark.
+fn content(rows: usize, seed: u64) -> String {
+    let row = |text: &GeneratedText| format!("{},{:?},\"{}\"\n", LABELS[text.label], text.difficulty, text.text);
+    let rows: String = generate(rows, seed).iter().map(row).collect();
+    format!("label,difficulty,text\n{rows}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_other_content_is_named_and_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        write_generated_texts(folder.path(), 20, 10).expect("written");
+        let train = std::fs::read(folder.path().join("train.csv")).expect("a file");
+        write_generated_texts(folder.path(), 20, 10).expect("the same texts again");
+        std::fs::write(folder.path().join("test.csv"), "mine").expect("a file");
+        let refused = write_generated_texts(folder.path(), 30, 10).expect_err("two files").to_string();
+        assert!(refused.contains("train.csv was not written by a run of this kind"), "{refused}");
+        let refused = write_generated_texts(folder.path(), 20, 10).expect_err("a file").to_string();
+        assert!(refused.contains("test.csv was not written by a run of this kind"), "{refused}");
+        assert_eq!(std::fs::read(folder.path().join("train.csv")).expect("a file"), train);
+        assert_eq!(std::fs::read_to_string(folder.path().join("test.csv")).expect("a file"), "mine");
+    }
+}
