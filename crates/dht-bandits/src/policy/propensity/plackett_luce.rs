@@ -207,10 +207,6 @@ fn integrate<const K: usize>(
 /// after the last one.
 #[expect(clippy::needless_range_loop, reason = "loops over eight points are compiled to vectors")]
 #[inline(always)]
-#[expect(
-    clippy::needless_range_loop,
-    reason = "counted loops over the same eight points of several arrays are unrolled"
-)]
 fn add_points<const K: usize>(
     chosen: &[Arm; K],
     all: &Arm,
