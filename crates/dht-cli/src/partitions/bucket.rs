@@ -309,6 +309,10 @@ impl Bucket {
 /// [`Error::Io`] for a missing object, and errors of the store.
 pub fn inputs(url: &str) -> Result<Vec<Box<dyn Input>>> {
     let (bucket, text) = parse(url)?;
+    if text.is_empty() && !url.ends_with('/') {
+        let expected = format!("expected {url}/ for the objects of the bucket, or {url}/KEY");
+        return Err(Error::Io { path: url.into(), source: io::Error::other(expected) });
+    }
     let key = bucket.key(text)?;
     let object = |key: Key| {
         let path = bucket.url(&key);
