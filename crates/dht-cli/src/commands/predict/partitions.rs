@@ -152,8 +152,10 @@ impl Predictor<'_> {
             }
             // The output may have been removed, begun by another model, or written by somebody else meanwhile.
             run.check(outputs)?;
-            if outputs.size(name)?.is_some() {
-                return Err(Error::ForeignOutput { path: outputs.path(name) });
+            if let Some(bytes) = outputs.size(name)? {
+                let path = outputs.path(name);
+                let is_answer = outputs.record(name)?.is_some_and(|record| record.output_bytes == bytes);
+                return Err(if is_answer { Error::ClaimLost { path } } else { Error::ForeignOutput { path } });
             }
             totals.seconds = start.elapsed().as_secs_f64();
             Ok(Record { run: run.sha256.clone(), input: facts, sha256, output_bytes: 0, totals, worker: worker() })
