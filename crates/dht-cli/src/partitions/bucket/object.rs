@@ -20,11 +20,11 @@ pub(super) const READ: u64 = 8 << 20;
 /// # Errors
 /// [`Error::Io`] for a missing object, and errors of the store.
 pub fn inputs(url: &str) -> Result<Vec<Box<dyn Input>>> {
-    let (bucket, text) = parse(url)?;
-    if text.is_empty() && !url.ends_with('/') {
+    if url.strip_prefix("s3://").is_some_and(|name| !name.is_empty() && !name.contains('/')) {
         let expected = format!("expected {url}/ for the objects of the bucket, or {url}/KEY");
         return Err(Error::Io { path: url.into(), source: io::Error::other(expected) });
     }
+    let (bucket, text) = parse(url)?;
     let key = bucket.key(text)?;
     let object = |key: Key| {
         let path = bucket.url(&key);
