@@ -5,9 +5,9 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::Parser;
+use cpu_time::ProcessTime;
 use dht_cli::report;
 use dht_dynamic::accelerate::{AccelerateSettings, Texts};
 use dht_dynamic::exit::NgramSettings;
@@ -70,7 +70,8 @@ struct Row {
     inference: f64,
     /// FLOPs of the training, in passes of fine-tuning.
     cost: f64,
-    minutes: f64,
+    /// Minutes of the processor, summed over its cores.
+    cpu_minutes: f64,
     /// The rung that was kept, and the reason.
     rung: Option<String>,
     stop: Option<String>,
@@ -139,7 +140,7 @@ fn run(flags: &Flags) -> Result<(), Failure> {
         let exits = AccelerateSettings { ngram: Some(ngram), batch_size: BATCH, ..AccelerateSettings::default() };
         let optimizer = AdamWSettings { learning_rate: plan.learning_rate, ..AdamWSettings::default() };
         let tuning = TrainSettings { seed: plan.seed, batch_size: plan.batch, optimizer, ..TrainSettings::default() };
-        let start = Instant::now();
+        let start = ProcessTime::now();
         let (model, cost, ladder) = match way.as_str() {
             "rungs" | "rung0" | "rung1" | "rung2" => {
                 let (least, most, epochs) = match way.as_str() {
@@ -190,11 +191,11 @@ fn run(flags: &Flags) -> Result<(), Failure> {
                 return Err(format!("--ways {other}: expected rungs, rung0, rung1, rung2, once or reference").into());
             }
         };
-        let minutes = start.elapsed().as_secs_f64() / 60.0;
-        let row = score(&model, &data, Row::new(way, &plan, flags.gain, (cost, minutes), ladder))?;
+        let cpu_minutes = start.elapsed().as_secs_f64() / 60.0;
+        let row = score(&model, &data, Row::new(way, &plan, flags.gain, (cost, cpu_minutes), ladder))?;
         report(&format!(
-            "{way} {}: {:.4} (all layers {:.4}), cost {:.3} passes, {:.1} min, rung {:?} {:?}",
-            plan.seed, row.accuracy, row.all_layers, row.cost, row.minutes, row.rung, row.stop
+            "{way} {}: {:.4} (all layers {:.4}), cost {:.3} passes, {:.1} CPU minutes, rung {:?} {:?}",
+            plan.seed, row.accuracy, row.all_layers, row.cost, row.cpu_minutes, row.rung, row.stop
         ));
         record.rows.push(row);
         let json = serde_json::to_string_pretty(&record)?;
@@ -213,7 +214,13 @@ fn lossless(made: &dht_dynamic::accelerate::Accelerated, data: &RunData) -> Resu
 }
 
 impl Row {
-    fn new(way: &str, plan: &RunPlan, gain: f64, (cost, minutes): (f64, f64), ladder: Option<LadderReport>) -> Self {
+    fn new(
+        way: &str,
+        plan: &RunPlan,
+        gain: f64,
+        (cost, cpu_minutes): (f64, f64),
+        ladder: Option<LadderReport>,
+    ) -> Self {
         let name = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         let path = ladder.iter().flat_map(|ladder| &ladder.measurements);
         Self {
@@ -225,7 +232,7 @@ impl Row {
             all_layers: 0.0,
             inference: 0.0,
             cost,
-            minutes,
+            cpu_minutes,
             path: path.map(|found| (found.cost, found.loss, found.accuracy)).collect(),
             passes: ladder.as_ref().map_or(0.0, |ladder| ladder.passes),
             rung: ladder.as_ref().map(|ladder| name(serde_json::json!(ladder.rung))),

@@ -7,5 +7,5 @@
 set -euo pipefail
 model=$1 in=$2 out=$3 workers=${4:-2}
 
-seq "$workers" | parallel --jobs "$workers" --retries 3 --max-args 0 \
+seq "$workers" | parallel --quote --jobs "$workers" --retries 3 --max-args 0 \
     "${DHT:-dht}" predict "$model" --partitions "$in" --output "$out"

@@ -57,8 +57,9 @@ struct Flags {
 fn writable_directory(path: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(path);
     let exists = path.ancestors().find(|folder| folder.exists() || folder.as_os_str().is_empty());
-    let probe = exists.unwrap_or(&path).join(".probe");
-    writable_file(&probe.to_string_lossy()).map_err(|error| error.to_string())?;
+    let folder = exists.unwrap_or(&path);
+    writable_file(&folder.join("model").to_string_lossy())
+        .map_err(|_| format!("{} is not a directory that can be written", folder.display()))?;
     Ok(path)
 }
 

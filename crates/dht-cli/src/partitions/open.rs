@@ -25,7 +25,9 @@ pub fn inputs(path: &Path) -> Result<Vec<Box<dyn Input>>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let file = entry.map_err(failed)?.path();
-        if file.is_file() && !is_hidden(&file.file_name().unwrap_or_default().to_string_lossy()) {
+        // A link to nowhere is a partition that cannot be read.
+        let missing = file.is_symlink() && !file.exists();
+        if (file.is_file() || missing) && !is_hidden(&file.file_name().unwrap_or_default().to_string_lossy()) {
             files.push(file);
         }
     }

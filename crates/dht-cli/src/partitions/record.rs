@@ -14,6 +14,9 @@ pub struct Facts {
 /// Record of a finished partition.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
+    /// SHA-256 of the model and the settings that answered.
+    #[serde(default)]
+    pub run: String,
     /// Input that was answered.
     pub input: Facts,
     /// SHA-256 of the input.

@@ -244,6 +244,10 @@ fn an_output_of_another_run_is_refused_and_stays() {
     printed(&dht(place.path(), &train));
     let said = refused(&predict(place.path(), &all), 1);
     assert!(said.contains("has answers of another run (model is \""), "{said}");
+    // Nor does it pass where only the description is gone.
+    std::fs::remove_file(place.path().join("out/.dht/predictions.json")).expect("a file");
+    let said = refused(&predict(place.path(), &all), 1);
+    assert!(said.contains("part-1.jsonl is the answer of another model, other settings or another release"), "{said}");
     assert_eq!(answers(&place.path().join("out")), before);
 
     // Files that no worker wrote, or that somebody changed.
@@ -290,6 +294,20 @@ fn a_bad_partition_fails_alone_and_lists_are_checked_first() {
         let said = refused(&predict(place.path(), &arguments), 2);
         assert!(said.contains("this build has no support of object stores; build with `--features s3`"), "{said}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn links_to_nowhere_are_neither_skipped_nor_replaced() {
+    let place = partitioned(2, 20);
+    std::os::unix::fs::symlink("/nowhere/at/all", place.path().join("in/part-2.jsonl")).expect("a link");
+    std::fs::create_dir(place.path().join("out")).expect("a folder");
+    std::os::unix::fs::symlink("/nowhere/at/all", place.path().join("out/part-1.jsonl")).expect("a link");
+    let said = refused(&predict(place.path(), &["--partitions", "in", "--output", "out/"]), 1);
+    assert!(said.contains("in/part-2.jsonl: No such file"), "{said}");
+    assert!(said.contains("out/part-1.jsonl was not written by"), "{said}");
+    assert!(said.contains("2 of 3 partitions failed"), "{said}");
+    assert!(place.path().join("out/part-1.jsonl").is_symlink());
 }
 
 #[test]

@@ -362,6 +362,9 @@ fn variables_and_urls_that_cannot_be_used_are_named() {
             "{said}"
         );
     }
+    let bare = ["--partitions", "s3://bucket", "--output", "out"];
+    let said = refused(&store.predict(place.path(), &bare), 1);
+    assert!(said.contains("s3://bucket: expected s3://bucket/ for the objects of the bucket"), "{said}");
     let one = ["--partitions", "s3://bucket/in/part-9.jsonl", "--output", "out"];
     let said = refused(&store.predict(place.path(), &one), 1);
     assert_eq!(said, "error: s3://bucket/in/part-9.jsonl: there is no such object\n");

@@ -178,7 +178,7 @@ impl FeatureMatrix {
     /// The product X·W. Shapes: `weights` (columns, classes), the result (rows, classes).
     ///
     /// # Errors
-    /// As the products and sums of this matrix below: those of the file that its rows are in.
+    /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read. So do the products below.
     pub(crate) fn times(&self, weights: &[f64], classes: usize) -> Result<Vec<f64>> {
         match &self.values {
             Values::Dense(values) => Ok(times(values, self.columns, weights, classes)),

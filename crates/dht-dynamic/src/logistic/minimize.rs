@@ -27,7 +27,7 @@ pub(crate) trait Function {
     /// The value and the gradient at a point.
     ///
     /// # Errors
-    /// Those of the data that it reads.
+    /// An error if the data of the function cannot be read.
     fn value_and_gradient(&self, at: &[f64]) -> Result<(f64, Vec<f64>)>;
 
     /// FLOPs of one evaluation of the value and the gradient: two for each multiply-add of the matrix products.

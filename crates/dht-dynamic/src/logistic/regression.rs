@@ -257,7 +257,7 @@ impl LogisticRegression {
     /// The log-probabilities of the classes for each row of a matrix, row after row.
     ///
     /// # Errors
-    /// Those of the file that the rows are in.
+    /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read.
     pub(crate) fn log_probabilities_of(&self, features: &FeatureMatrix) -> Result<Vec<f64>> {
         let weights: Vec<f64> = self.weights.iter().copied().map(f64::from).collect();
         let mut scores = features.times(&weights, self.classes())?;

@@ -60,10 +60,8 @@ impl Predictor<'_> {
         let partitions = self.arguments.partitions()?;
         let outputs = outputs(output, Duration::from_secs(self.arguments.claim_seconds))?;
         let run = self.description(model, device);
-        if let Some(found) = Difference::first(&outputs.describe(&run)?, &run) {
-            let differs = format!("{} is {} there and {} here", found.name, found.there, found.here);
-            return Err(Error::OtherRun { path: output.into(), differs });
-        }
+        let run = Run { output, sha256: sha256(&run), description: run };
+        run.check(&*outputs)?;
         let (start, mut noted) = (Instant::now(), Instant::now());
         let (mut own, mut all, mut failed) = (Summary::default(), Summary::default(), 0);
         let mut open: Vec<&Partition> = partitions.iter().collect();
@@ -72,7 +70,7 @@ impl Predictor<'_> {
             let before = open.len();
             open.retain(|partition| {
                 store.is_some()
-                    || match self.look_at(partition, &*outputs) {
+                    || match self.look_at(partition, &*outputs, &run) {
                         Ok(Look::Answered(record)) => {
                             own.add(&record.totals);
                             all.add(&record.totals);
@@ -114,21 +112,26 @@ impl Predictor<'_> {
     }
 
     /// Answers a partition, unless it is finished or claimed.
-    fn look_at(&self, partition: &Partition, outputs: &dyn Outputs) -> Result<Look> {
-        if let Some(record) = finished(partition, outputs)? {
+    fn look_at(&self, partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Result<Look> {
+        if let Some(record) = finished(partition, outputs, run)? {
             return Ok(Look::Finished(record));
         }
         let Some(claim) = outputs.claim(&partition.output)? else { return Ok(Look::Claimed) };
         // Another worker may have finished it before it released the claim.
-        let look = match finished(partition, outputs)? {
+        let look = match finished(partition, outputs, run)? {
             Some(record) => Look::Finished(record),
-            None => Look::Answered(self.answer_partition(partition, outputs, &*claim)?),
+            None => Look::Answered(self.answer_partition(partition, outputs, (&*claim, run))?),
         };
         claim.finish();
         Ok(look)
     }
 
-    fn answer_partition(&self, partition: &Partition, outputs: &dyn Outputs, claim: &dyn Claim) -> Result<Record> {
+    fn answer_partition(
+        &self,
+        partition: &Partition,
+        outputs: &dyn Outputs,
+        (claim, run): (&dyn Claim, &Run<'_>),
+    ) -> Result<Record> {
         let (name, path, start) = (&partition.output, partition.input.path(), Instant::now());
         outputs.write(name, &mut |out| {
             let facts = partition.input.facts()?;
@@ -147,8 +150,15 @@ impl Predictor<'_> {
             if !claim.is_held() {
                 return Err(Error::ClaimLost { path: outputs.path(name) });
             }
+            // The output may have been removed, begun by another model, or written by somebody else meanwhile.
+            run.check(outputs)?;
+            if let Some(bytes) = outputs.size(name)? {
+                let path = outputs.path(name);
+                let is_answer = outputs.record(name)?.is_some_and(|record| record.output_bytes == bytes);
+                return Err(if is_answer { Error::ClaimLost { path } } else { Error::ForeignOutput { path } });
+            }
             totals.seconds = start.elapsed().as_secs_f64();
-            Ok(Record { input: facts, sha256, output_bytes: 0, totals, worker: worker() })
+            Ok(Record { run: run.sha256.clone(), input: facts, sha256, output_bytes: 0, totals, worker: worker() })
         })
     }
 
@@ -173,6 +183,35 @@ impl Predictor<'_> {
     }
 }
 
+/// Model and settings of a run, and its output.
+struct Run<'a> {
+    output: &'a Path,
+    description: Map<String, Value>,
+    sha256: String,
+}
+
+impl Run<'_> {
+    /// Rejects an output that another model, or other settings, have begun.
+    fn check(&self, outputs: &dyn Outputs) -> Result<()> {
+        let Some(found) = Difference::first(&outputs.describe(&self.description)?, &self.description) else {
+            return Ok(());
+        };
+        Err(self.other(format!("{} is {} there and {} here", found.name, found.there, found.here)))
+    }
+
+    fn other(&self, differs: String) -> Error {
+        Error::OtherRun { path: self.output.into(), differs }
+    }
+}
+
+/// SHA-256 of a description, in hexadecimal.
+fn sha256(description: &Map<String, Value>) -> String {
+    let (mut hashing, sums) = Hashing::new(std::io::Cursor::new(json!(description).to_string()));
+    // A copy in memory does not fail.
+    let _ = std::io::copy(&mut hashing, &mut std::io::sink());
+    sums.get().1
+}
+
 /// Summary of a worker.
 #[derive(Serialize)]
 struct Totalled<'a> {
@@ -189,14 +228,18 @@ struct Totalled<'a> {
 /// Record of a finished partition.
 ///
 /// # Errors
-/// [`Error::ForeignOutput`] for an output without a record, or of another size than its record; [`Error::AnsweredBefore`]
-/// if the input has changed since.
-fn finished(partition: &Partition, outputs: &dyn Outputs) -> Result<Option<Record>> {
+/// [`Error::ForeignOutput`] for an output without a record, or of another size than its record; [`Error::OtherRun`] for
+/// the output of another model or other settings; [`Error::AnsweredBefore`] if the input has changed since.
+fn finished(partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Result<Option<Record>> {
     let Some(bytes) = outputs.size(&partition.output)? else { return Ok(None) };
     let (path, output) = (partition.input.path(), || outputs.path(&partition.output));
     let Some(record) = outputs.record(&partition.output)?.filter(|record| record.output_bytes == bytes) else {
         return Err(Error::ForeignOutput { path: output() });
     };
+    if record.run != run.sha256 {
+        let name = &partition.output;
+        return Err(run.other(format!("{name} is the answer of another model, other settings or another release")));
+    }
     let facts = partition.input.facts()?;
     if facts == record.input {
         return Ok(Some(record));

@@ -1,0 +1,110 @@
+//! Claims: objects that are put if they are absent, and renewed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant, SystemTime};
+
+use object_store::path::Path as Key;
+use object_store::{Error as StoreError, ObjectStoreExt, PutMode, UpdateVersion};
+use serde_json::{Map, Value};
+
+use super::connection::Bucket;
+use crate::partitions::outputs::{Claim, worker};
+use crate::training::UndoOnSignal;
+
+/// Longest time to release a claim when the process ends.
+const RELEASE: Duration = Duration::from_secs(5);
+
+/// Name of a claim that no other claim has.
+pub(super) fn unique() -> String {
+    static CLAIMS: AtomicU64 = AtomicU64::new(0);
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("{}:{}:{}", worker(), since.as_nanos(), CLAIMS.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Worker that holds a claim.
+pub(super) struct Holder {
+    pub(super) bucket: Bucket,
+    pub(super) key: Key,
+    pub(super) name: String,
+    pub(super) patience: Duration,
+}
+
+impl Holder {
+    pub(super) fn content(&self, renewals: u64) -> Vec<u8> {
+        serde_json::json!({ "worker": self.name, "renewals": renewals }).to_string().into_bytes()
+    }
+
+    /// Renews the claim until `stop` is dropped. Returns early if another worker has it.
+    fn renew(&self, mut version: UpdateVersion, lost: &AtomicBool, stop: &Receiver<()>) {
+        let mut renewed = Instant::now();
+        for renewals in 1.. {
+            if stop.recv_timeout(self.patience / 4) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            match self.bucket.put_if(&self.key, &self.content(renewals), &PutMode::Update(version.clone())) {
+                Ok(Some(next)) => (version, renewed) = (next, Instant::now()),
+                Ok(None) => break,
+                // A store that does not answer: others may have seen an old claim for long enough.
+                Err(_) if renewed.elapsed() > self.patience => break,
+                Err(_) => {}
+            }
+        }
+        lost.store(true, Ordering::SeqCst);
+    }
+
+    /// Deletes the claim, if it is still this worker's.
+    fn release(&self) {
+        let delete = async {
+            let content = self.bucket.store.get(&self.key).await?.bytes().await?;
+            let held: Map<String, Value> = serde_json::from_slice(&content).unwrap_or_default();
+            if held.get("worker").is_some_and(|name| *name == *self.name) {
+                self.bucket.store.delete(&self.key).await?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        // A claim that cannot be deleted is taken over later.
+        let _ = self.bucket.runtime.block_on(async { tokio::time::timeout(RELEASE, delete).await });
+    }
+}
+
+/// Claim that a thread renews.
+pub(super) struct ObjectClaim {
+    holder: Arc<Holder>,
+    lost: Arc<AtomicBool>,
+    /// Ends the thread when it is dropped.
+    stop: Option<Sender<()>>,
+    _undo: UndoOnSignal,
+}
+
+impl ObjectClaim {
+    pub(super) fn start(holder: Arc<Holder>, version: UpdateVersion) -> Self {
+        let (lost, (stop, stopped)) = (Arc::new(AtomicBool::new(false)), channel());
+        let (own, own_lost, undone) = (holder.clone(), lost.clone(), holder.clone());
+        let undo = UndoOnSignal::new(move || undone.release());
+        let thread = std::thread::Builder::new().name("claim".into()).spawn(move || {
+            own.renew(version, &own_lost, &stopped);
+        });
+        // Without a thread the claim is not renewed, and so not relied on.
+        lost.fetch_or(thread.is_err(), Ordering::SeqCst);
+        Self { holder, lost, stop: Some(stop), _undo: undo }
+    }
+}
+
+impl Claim for ObjectClaim {
+    fn is_held(&self) -> bool {
+        !self.lost.load(Ordering::SeqCst)
+    }
+
+    fn finish(self: Box<Self>) {}
+}
+
+impl Drop for ObjectClaim {
+    /// Releases the claim. A renewal that is on its way fails, since it expects the object: it is not waited for, as the
+    /// store may not answer.
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        self.holder.release();
+    }
+}
