@@ -137,7 +137,7 @@ fn main() -> Result<()> {
     println!("| policy | rule | arms | select, µs | decide, µs | decide/select |\n|---|---|---|---|---|---|");
     for &arms in sizes {
         rows_of("UCB", Ucb { alpha: 0.5 }, arms, seconds, true)?;
-        rows_of("ε-greedy", EpsilonGreedy { epsilon: 0.1 }, arms, seconds, true)?;
+        rows_of("ε-greedy", EpsilonGreedy::new(0.1), arms, seconds, true)?;
         rows_of("SquareCB", SquareCb::new(10.0), arms, seconds, false)?;
         rows_of("softmax", Softmax { temperature: 0.1 }, arms, seconds, true)?;
         thompson(SharedPropensity::Omitted, "Thompson, none", arms, seconds)?;

@@ -4,10 +4,10 @@
 //! cargo run --release -p dht-bandits --example moving_world
 
 use dht_bandits::{
-    LinUcb, Result, Ridge, Ucb,
+    LinUcb, Policy, Result, Ridge, Ucb,
     policy::{ChangeTest, Disjoint, ResetOnChange, SlidingWindow},
     posterior::{DecayClock, DiscountedRidge, Forgetting},
-    simulation::{Comparison, Entry, GlmEnvironment},
+    simulation::{Comparison, Curve, GlmEnvironment},
 };
 use rand_chacha::ChaCha8Rng;
 
@@ -23,33 +23,30 @@ fn clocked() -> Result<Disjoint<DiscountedRidge, Ucb>> {
 }
 
 fn main() -> Result<()> {
-    let entries = [
-        Entry::new("stationary", || ridge(1.0)),
-        Entry::new("each arm forgets by its own updates", || ridge(0.95)),
-        Entry::new("one clock for all arms", clocked),
-        Entry::new("window of 150 rounds", || SlidingWindow::new(ridge(1.0)?, 150)),
-        Entry::new("reset by Page–Hinkley", || {
-            ResetOnChange::new(ridge(1.0)?, ChangeTest::PageHinkley { tolerance: 0.1, threshold: 5.0 })
-        }),
-        Entry::new("reset by ADWIN", || ResetOnChange::new(ridge(1.0)?, ChangeTest::Adwin { delta: 0.01, range: 2.0 })),
+    let reset = |test| ResetOnChange::new(ridge(1.0)?, test);
+    let policies: [(&str, Box<dyn Policy>); 6] = [
+        ("stationary", Box::new(ridge(1.0)?)),
+        ("each arm forgets by its own updates", Box::new(ridge(0.95)?)),
+        ("one clock for all arms", Box::new(clocked()?)),
+        ("window of 150 rounds", Box::new(SlidingWindow::new(ridge(1.0)?, 150)?)),
+        ("reset by Page–Hinkley", Box::new(reset(ChangeTest::PageHinkley { tolerance: 0.1, threshold: 5.0 })?)),
+        ("reset by ADWIN", Box::new(reset(ChangeTest::Adwin { delta: 0.01, range: 2.0 })?)),
     ];
     let still = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 5, 0.1, rng);
     let seeds: Vec<_> = (0..20).collect();
-    let changing = Comparison::run(&entries, |rng: &mut ChaCha8Rng| still(rng)?.drifting(500), 3000, &seeds)?;
-    let wandering = Comparison::run(&entries, |rng: &mut ChaCha8Rng| still(rng)?.wandering(0.9995), 3000, &seeds)?;
-    let standing = Comparison::run(&entries, still, 3000, &seeds)?;
+    let changing = Comparison::run(&policies, |rng: &mut ChaCha8Rng| still(rng)?.drifting(500), 3000, &seeds)?;
+    let wandering = Comparison::run(&policies, |rng: &mut ChaCha8Rng| still(rng)?.wandering(0.9995), 3000, &seeds)?;
+    let standing = Comparison::run(&policies, still, 3000, &seeds)?;
     println!("| regret of 3,000 rounds, 20 seeds | changes at once | wanders | stands still |\n|---|---|---|---|");
-    for (position, entry) in entries_of(&changing).enumerate() {
-        let of = |comparison: &dht_bandits::simulation::Comparison| {
-            let (mean, error) = comparison.entries[position].total_regret();
+    for ((name, changing), ((_, wandering), (_, standing))) in
+        changing.runs.iter().zip(wandering.runs.iter().zip(&standing.runs))
+    {
+        let [changing, wandering, standing] = [changing, wandering, standing].map(|curves| {
+            let (mean, error) = Curve::mean_regret(curves);
             format!("{mean:.0} ± {error:.0}")
-        };
-        println!("| {entry} | {} | {} | {} |", of(&changing), of(&wandering), of(&standing));
+        });
+        println!("| {name} | {changing} | {wandering} | {standing} |");
     }
     println!("\nA test pays where changes are rare and large, a clock where the world never rests; both cost little.");
     Ok(())
-}
-
-fn entries_of(comparison: &dht_bandits::simulation::Comparison) -> impl Iterator<Item = &str> {
-    comparison.entries.iter().map(|runs| runs.name.as_str())
 }

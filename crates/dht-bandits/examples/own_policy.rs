@@ -7,7 +7,7 @@ use dht_bandits::{
     exploration::Exploration,
     policy::{ArmSet, Disjoint, Propensity},
     posterior::Score,
-    simulation::{Comparison, Entry, GlmEnvironment},
+    simulation::{Comparison, Curve, GlmEnvironment},
 };
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -84,18 +84,18 @@ fn main() -> Result<()> {
     const ARMS: usize = 4;
     let options = || Ridge::new(1.0);
     let lin_ucb = || LinUcb::new(DIMENSION, ARMS, options(), Ucb { alpha: 0.5 });
-    let entries = [
-        Entry::new("LinUCB", lin_ucb),
-        Entry::new("lower bound", || {
-            Disjoint::<Ridge, LowerBound>::new(DIMENSION, ARMS, options(), LowerBound { alpha: 0.5 })
-        }),
-        Entry::new("LinUCB after 100 rewards", || Ok(After { rewards: 100, first: ArmId::new(0), inner: lin_ucb()? })),
+    let lower_bound = Disjoint::<Ridge, LowerBound>::new(DIMENSION, ARMS, options(), LowerBound { alpha: 0.5 })?;
+    let after = After { rewards: 100, first: ArmId::new(0), inner: lin_ucb()? };
+    let policies: [(&str, Box<dyn Policy>); 3] = [
+        ("LinUCB", Box::new(lin_ucb()?)),
+        ("lower bound", Box::new(lower_bound)),
+        ("LinUCB after 100 rewards", Box::new(after)),
     ];
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(DIMENSION, ARMS, 0.1, rng);
-    let comparison = Comparison::run(&entries, environment, 2_000, &[1, 2, 3, 4, 5])?;
-    for runs in &comparison.entries {
-        let (regret, error) = runs.total_regret();
-        println!("{:<26} regret {regret:8.1} ± {error:.1}", runs.name);
+    let comparison = Comparison::run(&policies, environment, 2_000, &[1, 2, 3, 4, 5])?;
+    for (name, curves) in &comparison.runs {
+        let (regret, error) = Curve::mean_regret(curves);
+        println!("{name:<26} regret {regret:8.1} ± {error:.1}");
     }
     Ok(())
 }

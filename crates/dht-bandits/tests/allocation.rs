@@ -54,7 +54,7 @@ fn single_choices() {
             Box::new(LinUcb::new(dimension, 20, ridge, UCB).unwrap()),
             Box::new(LinUcb::new(dimension, 20, kept, UCB).unwrap()),
             Box::new(LinTs::new(dimension, 20, ridge, THOMPSON).unwrap()),
-            Box::new(Disjoint::new(dimension, 20, ridge, EpsilonGreedy { epsilon: 0.5 }).unwrap()),
+            Box::new(Disjoint::new(dimension, 20, ridge, EpsilonGreedy::new(0.5)).unwrap()),
             Box::new(Disjoint::new(dimension, 20, full, THOMPSON).unwrap()),
             Box::new(Disjoint::new(dimension, 20, diagonal, THOMPSON).unwrap()),
             Box::new(Uniform::new(dimension, 20).unwrap()),

@@ -5,7 +5,7 @@
 
 use dht_bandits::{
     ArmId, LinTs, LinUcb, Normalizer, Policy, Request, Ridge, Thompson, Ucb,
-    exploration::{DecayingGreedy, Exploration, Softmax, SquareCb},
+    exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
     features::NormalizerOptions,
     policy::{ChangeTest, Disjoint, ResetOnChange, Slate, SlidingWindow, TopK},
     posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior, TsPrior},
@@ -115,7 +115,7 @@ fn digits(streams: &[Stream]) {
         "ε-greedy, decaying",
         &grid_of("ε", &[0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0], &[0.03, 0.1, 0.3, 1.0, 3.0]),
         |s, run| {
-            let rule = DecayingGreedy { epsilon: s.alpha, power: 1.0 };
+            let rule = EpsilonGreedy::new(s.alpha).with_decay(1.0);
             bandit(on(run), false, Disjoint::<Ridge, _>::new(d, 10, ridge(s.lambda), rule).unwrap())
         },
     );

@@ -1,4 +1,4 @@
-//! ε-greedy exploration.
+//! ε-greedy exploration, with constant or decreasing ε.
 
 use super::rule::{Exploration, mean_if_finite};
 use crate::error::Result;
@@ -7,15 +7,50 @@ use crate::validate::check_parameter;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// ε-greedy: the highest mean, and with probability ε an arm drawn uniformly. An arm is chosen with probability ε/K +
-/// (1 − ε)·\[best\]; ties share the second term.
+/// ε-greedy: the highest mean, and with probability ε_t an arm drawn uniformly. An arm is chosen with probability ε_t/K
+/// + (1 − ε_t)·\[best\]; ties share the second term.
 ///
-/// ε = 0 never explores.
+/// After t learned rewards, ε_t is 1 if t < `first`, and min(1, ε·(1 + t)^−`power`) otherwise:
+///
+/// * [`new`](Self::new): ε stays; 0 never explores.
+/// * [`with_decay`](Self::with_decay): with power 1 and ε = cK/d² it is ε_n-GREEDY of Auer, Cesa-Bianchi & Fischer
+///   (2002), Figure 3, whose regret is logarithmic where the gap between the best arms is at least d. With power 1/3 it
+///   is the epoch-free form whose regret is O(T^⅔) without a known gap.
+/// * [`with_first`](Self::with_first): explore first. With ε = 0 it is the epoch-greedy algorithm of Langford & Zhang
+///   (2007) with a single epoch; its regret is O(T^⅔) with `first` ~ T^⅔. Every policy can be evaluated on the log of
+///   the first rounds. Afterwards propensities are 1 and 0.
+///
+/// t counts learned rewards, not choices: without feedback ε_t stays.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpsilonGreedy {
-    /// Fraction ε in [0, 1] of rounds that draw uniformly.
+    /// Fraction ε of rounds that draw uniformly, in [0, 1]; with a decay, its start, at least 0.
     pub epsilon: f64,
+    /// Exponent of the decay, in [0, 1]; 0 for none.
+    #[serde(default)]
+    pub power: f64,
+    /// Number of rewards to learn from arms drawn uniformly.
+    #[serde(default)]
+    pub first: u64,
+}
+
+impl EpsilonGreedy {
+    /// Creates a rule with constant ε.
+    pub const fn new(epsilon: f64) -> Self {
+        Self { epsilon, power: 0.0, first: 0 }
+    }
+
+    /// Sets the exponent of the decay: ε_t = min(1, ε·(1 + t)^−power).
+    #[must_use]
+    pub const fn with_decay(self, power: f64) -> Self {
+        Self { power, ..self }
+    }
+
+    /// Draws arms uniformly until `first` rewards have been learned.
+    #[must_use]
+    pub const fn with_first(self, first: u64) -> Self {
+        Self { first, ..self }
+    }
 }
 
 impl Exploration for EpsilonGreedy {
@@ -27,11 +62,48 @@ impl Exploration for EpsilonGreedy {
     }
 
     #[inline]
-    fn uniform_share(&self, _: u64) -> f64 {
-        self.epsilon
+    fn uniform_share(&self, learned: u64) -> f64 {
+        if learned < self.first {
+            1.0
+        } else if self.power == 0.0 {
+            self.epsilon
+        } else {
+            (self.epsilon * (1.0 + learned as f64).powf(-self.power)).min(1.0)
+        }
     }
 
     fn check(&self) -> Result<()> {
-        check_parameter("epsilon", self.epsilon, (0.0..=1.0).contains(&self.epsilon), "in [0, 1]")
+        let Self { epsilon, power, .. } = *self;
+        check_parameter("power", power, (0.0..=1.0).contains(&power), "in [0, 1]")?;
+        if power == 0.0 {
+            check_parameter("epsilon", epsilon, (0.0..=1.0).contains(&epsilon), "in [0, 1]")
+        } else {
+            check_parameter("epsilon", epsilon, epsilon >= 0.0, "at least 0")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epsilon_falls_as_the_formula_says() {
+        let rule = EpsilonGreedy::new(5.0).with_decay(1.0);
+        let shares = [0, 3, 4, 9, 99].map(|learned| rule.uniform_share(learned));
+        assert_eq!(shares, [1.0, 1.0, 1.0, 0.5, 0.05]);
+        let slow = EpsilonGreedy::new(1.0).with_decay(1.0 / 3.0);
+        assert!((slow.uniform_share(7) - 0.5).abs() < 1e-15 && (slow.uniform_share(999) - 0.1).abs() < 1e-15);
+        let first = EpsilonGreedy::new(0.25).with_first(3);
+        assert_eq!([0, 2, 3, 99].map(|learned| first.uniform_share(learned)), [1.0, 1.0, 0.25, 0.25]);
+    }
+
+    #[test]
+    fn epsilon_and_power_out_of_range_are_refused() {
+        let refused = |rule: EpsilonGreedy| rule.check().is_err();
+        assert!(refused(EpsilonGreedy::new(5.0)) && refused(EpsilonGreedy::new(-0.1)));
+        assert!(refused(EpsilonGreedy::new(f64::NAN)) && refused(EpsilonGreedy::new(f64::NAN).with_decay(1.0)));
+        assert!(refused(EpsilonGreedy::new(1.0).with_decay(1.5)));
+        assert!(!refused(EpsilonGreedy::new(5.0).with_decay(0.5).with_first(9)));
     }
 }

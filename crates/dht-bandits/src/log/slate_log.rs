@@ -34,7 +34,7 @@ impl DecisionLog {
     /// # let folder = std::env::temp_dir().join(format!("slate-log-{}", std::process::id()));
     ///
     /// let mut rng = ChaCha8Rng::seed_from_u64(7);
-    /// let new = |epsilon| TopK::<Ridge, _>::per_arm(1, 4, Ridge::default(), EpsilonGreedy { epsilon });
+    /// let new = |epsilon| TopK::<Ridge, _>::per_arm(1, 4, Ridge::default(), EpsilonGreedy::new(epsilon));
     /// let (policy, mut other) = (new(1.0)?, new(0.0)?);
     /// other.update_batch(&[dht_bandits::policy::ArmFeedback::new(ArmId::new(3), &[1.0], Feedback::from(true))])?;
     /// let mut log = DecisionLog::open(&folder, LogSettings::default())?;

@@ -12,14 +12,14 @@
 //!   [`OraclePolicy`]: a policy around a reward model of the user's.
 //! * [`Publisher`] and [`SnapshotReader`]: one thread learns, many choose.
 //! * [`Uniform`] and [`Fixed`]: baselines that do not learn.
-//! * [`Delta`], [`HybridDelta`], [`AnyDelta`]: learned evidence, to be merged elsewhere. [`Propensity`]: the
-//!   probability of a choice.
+//! * [`Delta`]: learned evidence, to be merged elsewhere. [`Propensity`]: the probability of a choice.
 
 mod any;
 mod baselines;
 mod choice;
 mod choose;
 mod context_free;
+mod delta;
 mod disjoint;
 mod drift;
 pub(crate) mod forward;
@@ -37,14 +37,15 @@ pub use crate::arm_set::ArmSet;
 #[doc(hidden)]
 pub use crate::saved_state::StateHeader;
 pub use any::{
-    AnyDelta, AnyPolicy, AnyRule, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings, RewardType,
+    AnyPolicy, AnyRule, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings, RewardType,
 };
 pub use baselines::{Fixed, Uniform};
 pub use choice::{Choice, Decision};
 pub use context_free::{BetaThompson, ContextFree, Ucb1};
-pub use disjoint::{ChoiceBatch, Delta, Disjoint, LinTs, LinUcb};
+pub use delta::Delta;
+pub use disjoint::{ChoiceBatch, Disjoint, LinTs, LinUcb};
 pub use drift::{ChangeDetector, ChangeTest, ResetOnChange, SlidingWindow};
-pub use hybrid::{Hybrid, HybridDelta};
+pub use hybrid::Hybrid;
 pub use interface::{Observation, Policy};
 pub use normalised::Normalised;
 pub use oracle::{Oracle, OraclePolicy};

@@ -1,10 +1,10 @@
 //! Simulation: environments with a known optimum, and the regret of policies in them.
 //!
-//! [`Curve::run`] runs a policy in an [`Environment`]; [`Comparison::run`] runs several [entries](Entry) over the same
-//! seeds.
+//! [`Curve::run`] runs a policy in an [`Environment`]; [`Comparison::run`] runs several over the
+//! same seeds.
 
 mod environment;
 mod run;
 
 pub use environment::{Environment, GlmEnvironment};
-pub use run::{Comparison, Curve, Entry, EntryRuns};
+pub use run::{Comparison, Curve};

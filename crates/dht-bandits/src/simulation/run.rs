@@ -49,6 +49,16 @@ impl Curve {
         self.reward.last().copied().unwrap_or(0.0)
     }
 
+    /// Mean and standard error over runs of the regret of the whole run.
+    pub fn mean_regret(runs: &[Self]) -> (f64, f64) {
+        mean_and_error(runs.iter().map(Self::total_regret))
+    }
+
+    /// Mean and standard error over runs of the reward of the whole run.
+    pub fn mean_reward(runs: &[Self]) -> (f64, f64) {
+        mean_and_error(runs.iter().map(Self::total_reward))
+    }
+
     fn push(&mut self, regret: f64, reward: f64) -> Result<()> {
         let (regret, reward) = (self.total_regret() + regret, self.total_reward() + reward);
         check_bounded("regret so far", regret)?;
@@ -56,46 +66,6 @@ impl Curve {
         self.regret.push(regret);
         self.reward.push(reward);
         Ok(())
-    }
-}
-
-/// Entry of a comparison: a policy's name, and a constructor that is called for each seed.
-pub struct Entry<'a> {
-    name: String,
-    make: Box<dyn Fn() -> Result<Box<dyn Policy>> + 'a>,
-}
-
-impl<'a> Entry<'a> {
-    /// Creates an entry with this name.
-    pub fn new<P: Policy + 'static>(name: impl Into<String>, make: impl Fn() -> Result<P> + 'a) -> Self {
-        Self { name: name.into(), make: Box::new(move || Ok(Box::new(make()?))) }
-    }
-}
-
-impl std::fmt::Debug for Entry<'_> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Entry").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// Runs of one entry, one per seed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EntryRuns {
-    /// The entry's name.
-    pub name: String,
-    /// One curve per seed, in the order of the seeds.
-    pub curves: Vec<Curve>,
-}
-
-impl EntryRuns {
-    /// Mean and standard error over seeds of the regret of the whole run.
-    pub fn total_regret(&self) -> (f64, f64) {
-        mean_and_error(self.curves.iter().map(Curve::total_regret))
-    }
-
-    /// Mean and standard error over seeds of the reward of the whole run.
-    pub fn total_reward(&self) -> (f64, f64) {
-        mean_and_error(self.curves.iter().map(Curve::total_reward))
     }
 }
 
@@ -107,24 +77,23 @@ fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (mean, (squares / (count * (count - 1.0).max(1.0))).sqrt())
 }
 
-/// Runs of several entries in one kind of environment. The JSON form contains every curve.
+/// Runs of several policies in one type of environment. The JSON form contains every curve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The seeds of the runs.
     pub seeds: Vec<u64>,
-    /// The runs of each entry, in the order given.
-    #[serde(alias = "standings")]
-    pub entries: Vec<EntryRuns>,
+    /// Name of each policy with its curves, one per seed, in the order given.
+    pub runs: Vec<(String, Vec<Curve>)>,
 }
 
 impl Comparison {
-    /// Runs every entry in the same environments. Each seed creates the environment, and a generator of that seed draws
-    /// contexts and rewards.
+    /// Runs a copy of every policy in the same environments. Each seed creates the environment, and a generator of that
+    /// seed draws contexts and rewards.
     ///
     /// # Errors
     /// No seed; errors of a policy or an environment.
     pub fn run<R: Rng + SeedableRng, W: Environment>(
-        entries: &[Entry<'_>],
+        policies: &[(&str, Box<dyn Policy>)],
         environment: impl Fn(&mut R) -> Result<W>,
         rounds: usize,
         seeds: &[u64],
@@ -132,32 +101,31 @@ impl Comparison {
         if seeds.is_empty() {
             return Err(Error::TooFewObservations { what: "a comparison", needed: 1, got: 0 });
         }
-        let run = |entry: &Entry<'_>, seed: u64| {
+        let run = |policy: &Box<dyn Policy>, seed: u64| {
             let mut rng = R::seed_from_u64(seed);
             let mut environment = environment(&mut rng)?;
-            Curve::run(&mut *(entry.make)()?, &mut environment, rounds, &mut rng)
+            Curve::run(&mut *policy.clone(), &mut environment, rounds, &mut rng)
         };
-        let runs = |entry: &Entry<'_>| {
-            let curves = seeds.iter().map(|&seed| run(entry, seed)).collect::<Result<_>>()?;
-            Ok(EntryRuns { name: entry.name.clone(), curves })
+        let runs = |(name, policy): &(&str, Box<dyn Policy>)| {
+            let curves = seeds.iter().map(|&seed| run(policy, seed)).collect::<Result<_>>()?;
+            Ok(((*name).to_owned(), curves))
         };
-        let entries = entries.iter().map(runs).collect::<Result<_>>()?;
-        Ok(Self { seeds: seeds.to_vec(), entries })
+        Ok(Self { seeds: seeds.to_vec(), runs: policies.iter().map(runs).collect::<Result<_>>()? })
     }
 
     /// CSV with the columns `round,policy,regret,regret_error,reward,reward_error`: means and standard errors over
     /// seeds, every `step` rounds and at the last. If curves differ in length, only those that reach the round count.
     pub fn to_csv(&self, step: usize) -> String {
         let mut csv = "round,policy,regret,regret_error,reward,reward_error\n".to_owned();
-        for runs in &self.entries {
-            let rounds = runs.curves.iter().map(|curve| curve.regret.len()).max().unwrap_or(0);
+        for (name, curves) in &self.runs {
+            let name = name.replace([',', '\n', '"'], " ");
+            let rounds = curves.iter().map(|curve| curve.regret.len()).max().unwrap_or(0);
             for round in (0..rounds).filter(|round| (round + 1) % step.max(1) == 0 || round + 1 == rounds) {
                 let at = |sums: fn(&Curve) -> &[f64]| {
-                    mean_and_error(runs.curves.iter().filter_map(move |curve| sums(curve).get(round).copied()))
+                    mean_and_error(curves.iter().filter_map(move |curve| sums(curve).get(round).copied()))
                 };
                 let (regret, regret_error) = at(|curve| &curve.regret);
                 let (reward, reward_error) = at(|curve| &curve.reward);
-                let name = runs.name.replace([',', '\n', '"'], " ");
                 // Writing to a string cannot fail.
                 let _ = writeln!(csv, "{},{name},{regret},{regret_error},{reward},{reward_error}", round + 1);
             }

@@ -17,7 +17,7 @@ fn an_unavailable_arm_is_never_chosen() {
     let every: Vec<Box<dyn Policy>> = vec![
         Box::new(learner(5)),
         Box::new(LinTs::new(2, 5, Ridge::default(), Thompson { alpha: 1.0 }).unwrap()),
-        Box::new(Disjoint::new(2, 5, Ridge::default(), EpsilonGreedy { epsilon: 0.5 }).unwrap()),
+        Box::new(Disjoint::new(2, 5, Ridge::default(), EpsilonGreedy::new(0.5)).unwrap()),
         Box::new(Disjoint::new(2, 5, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap()),
         Box::new(Uniform::new(2, 5).unwrap()),
         Box::new(Fixed::new(2, 5, ArmId::new(0)).unwrap()),
@@ -245,7 +245,7 @@ fn a_batch_of_contexts_is_chosen_like_one_after_the_other() {
         let ridge = Ridge::default();
         assert_batch_is_alone(LinTs::new(dimension, 11, ridge, Thompson { alpha: 1.0 }).unwrap());
         assert_batch_is_alone(LinUcb::new(dimension, 6, ridge, Ucb { alpha: 0.0 }).unwrap());
-        assert_batch_is_alone(Disjoint::new(dimension, 7, ridge, EpsilonGreedy { epsilon: 0.4 }).unwrap());
+        assert_batch_is_alone(Disjoint::new(dimension, 7, ridge, EpsilonGreedy::new(0.4)).unwrap());
         let full = FullLaplace::default();
         assert_batch_is_alone(Disjoint::new(dimension, 6, full, Thompson { alpha: 1.0 }).unwrap());
         let diagonal = DiagonalLaplace::default();
@@ -255,7 +255,7 @@ fn a_batch_of_contexts_is_chosen_like_one_after_the_other() {
 
 #[test]
 fn epsilon_greedy_knows_its_propensities() {
-    let mut policy = Disjoint::new(2, 4, Ridge::default(), EpsilonGreedy { epsilon: 0.2 }).unwrap();
+    let mut policy = Disjoint::new(2, 4, Ridge::default(), EpsilonGreedy::new(0.2)).unwrap();
     policy.update(ArmId::new(2), &[1.0, 0.0], 1.0, 1.0).unwrap();
     let mut rng = rng(13);
     let mut counts = [0u32; 4];

@@ -7,7 +7,7 @@ use dht_bandits::{
     exploration::EpsilonGreedy,
     log::LoggedDecision,
     policy::{Disjoint, Hybrid, TopK, Uniform},
-    simulation::{Comparison, Curve, EntryRuns, Environment},
+    simulation::{Comparison, Curve, Environment},
 };
 use proptest::prelude::*;
 use rand::Rng;
@@ -172,8 +172,8 @@ fn a_curve_that_would_overflow_is_refused() {
 #[test]
 fn curves_of_unequal_length_are_written_to_their_ends() {
     let curve = |rounds: usize| Curve { regret: vec![1.0; rounds], reward: vec![2.0; rounds] };
-    let entries = vec![EntryRuns { name: "ragged".to_owned(), curves: vec![curve(3), curve(1)] }];
-    let csv = Comparison { seeds: vec![1, 2], entries }.to_csv(1);
+    let runs = vec![("ragged".to_owned(), vec![curve(3), curve(1)])];
+    let csv = Comparison { seeds: vec![1, 2], runs }.to_csv(1);
     assert_eq!(csv.lines().count(), 4);
     assert_eq!(csv.lines().nth(3).unwrap(), "3,ragged,1,0,2,0");
 }
@@ -189,9 +189,9 @@ fn scores_that_overflow_are_refused_by_every_policy() {
     assert_eq!(scores.len(), 1);
     assert_refused(policy.select(&Request::new(&huge), &mut rng(3)).unwrap_err());
     // The mean is finite where the width is not.
-    let greedy = Disjoint::new(2, 2, Ridge::default(), EpsilonGreedy { epsilon: 0.0 }).unwrap();
+    let greedy = Disjoint::new(2, 2, Ridge::default(), EpsilonGreedy::new(0.0)).unwrap();
     assert_refused(greedy.select(&Request::new(&huge), &mut rng(3)).unwrap_err());
-    let epsilon = EpsilonGreedy { epsilon: 0.0 };
+    let epsilon = EpsilonGreedy::new(0.0);
     let shared = TopK::<Ridge, EpsilonGreedy>::shared(2, Ridge::default(), epsilon).unwrap();
     assert_refused(shared.score(arm, &huge).unwrap_err());
     assert_refused(shared.select_slate(1, &featured(&[], &[arm], &huge), &mut rng(3)).unwrap_err());
@@ -202,7 +202,7 @@ fn scores_that_overflow_are_refused_by_every_policy() {
 
 #[test]
 fn an_explored_arm_has_finite_scores_too() {
-    let mut policy = Disjoint::new(1, 2, Ridge::default(), EpsilonGreedy { epsilon: 1.0 }).unwrap();
+    let mut policy = Disjoint::new(1, 2, Ridge::default(), EpsilonGreedy::new(1.0)).unwrap();
     policy.update(ArmId::new(0), &[1.0], -1.0, 1.0).unwrap();
     let mut rng = rng(4);
     for context in [[1.0], [1e154], [1.7e308]] {

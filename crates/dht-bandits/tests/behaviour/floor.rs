@@ -32,7 +32,7 @@ fn every_arm_has_the_floor_under_every_rule() {
     for floor in [0.01, 0.1, 0.2] {
         check(&disjoint(Ucb { alpha: 0.5 }, floor), &request, floor);
         check(&disjoint(Thompson { alpha: 0.5 }, floor), &request, floor);
-        check(&disjoint(EpsilonGreedy { epsilon: 0.05 }, floor), &request, floor);
+        check(&disjoint(EpsilonGreedy::new(0.05), floor), &request, floor);
         check(&disjoint(Softmax { temperature: 0.01 }, floor), &request, floor);
         check(&disjoint(SquareCb::new(1e6), floor), &request, floor);
         let rows = normals(&mut rng(2), 15);
@@ -122,7 +122,7 @@ fn a_floor_of_settings_holds_after_a_change_of_rule_and_a_load() {
         check(&policy);
         let loaded: AnyPolicy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
         check(&loaded);
-        policy.set_exploration(AnyRule::EpsilonGreedy(EpsilonGreedy { epsilon: 0.0 })).unwrap();
+        policy.set_exploration(AnyRule::EpsilonGreedy(EpsilonGreedy::new(0.0))).unwrap();
         check(&policy);
     }
     let linear = |arms| PolicySettings::new(PolicyKind::Linear, 2, arms, ucb);

@@ -212,7 +212,7 @@ fn groups_of_settings_count_raw_columns() {
             PolicyKind::SharedLinear,
             2,
             0,
-            Some(dht_bandits::policy::AnyRule::EpsilonGreedy(EpsilonGreedy { epsilon: 0.5 })),
+            Some(dht_bandits::policy::AnyRule::EpsilonGreedy(EpsilonGreedy::new(0.5))),
         )
         .with_normaliser(Some(dht_bandits::policy::NormaliserSettings::default().with_bias(bias).with_warm_up(3)))
         .with_interactions(Some(InteractionSettings {

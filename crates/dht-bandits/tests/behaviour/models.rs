@@ -85,7 +85,7 @@ fn a_late_decision_of_a_hybrid_is_learned_alike() {
 
 #[test]
 fn an_epsilon_greedy_hybrid_explores_as_often_as_it_says() {
-    let mut policy = Hybrid::new(1, 1, 4, 1.0, EpsilonGreedy { epsilon: 0.2 }).unwrap();
+    let mut policy = Hybrid::new(1, 1, 4, 1.0, EpsilonGreedy::new(0.2)).unwrap();
     policy.update(ArmId::new(2), &[1.0], &[0.0], 1.0, 1.0).unwrap();
     let arms = [0, 1, 2, 3].map(ArmId::new);
     let mut rng = rng(8);

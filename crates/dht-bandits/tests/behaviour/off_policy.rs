@@ -2,11 +2,11 @@
 
 use crate::support::rng;
 use dht_bandits::{
-    ArmId, Error, LinUcb, Ridge, Ucb,
+    ArmId, Error, LinUcb, Policy, Ridge, Ucb,
     evaluation::{LoggedRound, OffPolicy, SlateOffPolicy},
     policy::{Propensity, Uniform},
     posterior::Forgetting,
-    simulation::{Comparison, Curve, Entry, GlmEnvironment},
+    simulation::{Comparison, Curve, GlmEnvironment},
 };
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -127,22 +127,23 @@ fn a_slate_position_without_overlap_is_named() {
 
 #[test]
 fn the_simulator_gives_every_entry_the_same_environments() {
-    let entries = [
-        Entry::new("uniform", || Uniform::new(4, 3)),
-        Entry::new("again", || Uniform::new(4, 3)),
-        Entry::new("LinUCB", || LinUcb::new(4, 3, Ridge::default(), Ucb { alpha: 0.5 })),
+    let policies: [(&str, Box<dyn Policy>); 3] = [
+        ("uniform", Box::new(Uniform::new(4, 3).unwrap())),
+        ("again", Box::new(Uniform::new(4, 3).unwrap())),
+        ("LinUCB", Box::new(LinUcb::new(4, 3, Ridge::default(), Ucb { alpha: 0.5 }).unwrap())),
     ];
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 3, 0.1, rng);
-    let comparison = Comparison::run(&entries, environment, 300, &[1, 2, 3]).unwrap();
-    assert_eq!(comparison.entries[0].curves, comparison.entries[1].curves);
-    let (uniform, learner) = (comparison.entries[0].total_regret().0, comparison.entries[2].total_regret().0);
+    let comparison = Comparison::run(&policies, environment, 300, &[1, 2, 3]).unwrap();
+    let [(_, uniform), (_, again), (_, learner)] = &comparison.runs[..] else { panic!("{}", comparison.runs.len()) };
+    assert_eq!(uniform, again);
+    let curve = &learner[0];
+    let (uniform, learner) = (Curve::mean_regret(uniform).0, Curve::mean_regret(learner).0);
     assert!(learner < 0.3 * uniform, "{learner} {uniform}");
-    let curve = &comparison.entries[2].curves[0];
     assert!(curve.regret.windows(2).all(|pair| pair[0] <= pair[1]));
     let csv = comparison.to_csv(100);
     assert_eq!(csv.lines().count(), 1 + 3 * 3);
     assert!(csv.starts_with("round,policy,regret"));
-    assert!(Comparison::run(&entries, environment, 10, &[]).is_err());
+    assert!(Comparison::run(&policies, environment, 10, &[]).is_err());
 }
 
 #[test]

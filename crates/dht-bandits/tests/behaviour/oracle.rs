@@ -81,7 +81,7 @@ fn check<E: Exploration>(rule: E) {
 fn an_oracle_is_explored_by_every_rule() {
     check(Ucb { alpha: 0.5 });
     check(Thompson { alpha: 0.5 });
-    check(EpsilonGreedy { epsilon: 0.2 });
+    check(EpsilonGreedy::new(0.2));
     check(Softmax { temperature: 0.2 });
     check(SquareCb::new(5.0));
     check(Floor::new(SquareCb::new(5.0), 0.1).unwrap());

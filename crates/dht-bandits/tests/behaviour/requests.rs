@@ -3,7 +3,7 @@
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, LinTs, LinUcb, Policy, Request, Result, Ridge, Thompson, Ucb,
-    exploration::{DecayingGreedy, EpsilonGreedy, Exploration, ExploreFirst, Softmax, SquareCb},
+    exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
     features::Interactions,
     policy::{Disjoint, Fixed, Hybrid, TopK, Uniform},
     posterior::{DiagonalLaplace, FullLaplace},
@@ -24,9 +24,9 @@ fn policies() -> Vec<Box<dyn Policy>> {
         Box::new(LinUcb::new(2, 4, RIDGE, Ucb { alpha: 0.5 }).unwrap()),
         Box::new(LinTs::new(2, 4, RIDGE, Thompson { alpha: 0.5 }).unwrap()),
         Box::new(Disjoint::new(2, 4, FullLaplace::default(), Thompson { alpha: 0.5 }).unwrap()),
-        Box::new(Disjoint::new(2, 4, RIDGE, EpsilonGreedy { epsilon: 0.2 }).unwrap()),
-        Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, DecayingGreedy { epsilon: 1.0, power: 0.5 }).unwrap()),
-        Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, ExploreFirst { rewards: 6 }).unwrap()),
+        Box::new(Disjoint::new(2, 4, RIDGE, EpsilonGreedy::new(0.2)).unwrap()),
+        Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, EpsilonGreedy::new(1.0).with_decay(0.5)).unwrap()),
+        Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, EpsilonGreedy::new(0.0).with_first(6)).unwrap()),
         Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, Softmax { temperature: 0.3 }).unwrap()),
         Box::new(Disjoint::<FullLaplace, _>::new(2, 4, FullLaplace::default(), SquareCb::new(3.0)).unwrap()),
         Box::new(Hybrid::new(2, 3, 4, 1.0, Ucb { alpha: 0.5 }).unwrap()),
@@ -106,14 +106,14 @@ fn propensities_of_rules_are_those_computed_by_hand() {
     let means = [0.2, 0.8, 0.8, 0.5];
     let all = None;
     assert_all_close(&probabilities(Ucb { alpha: 1.0 }, &means, all), &[0.0, 0.5, 0.5, 0.0]);
-    assert_all_close(&probabilities(EpsilonGreedy { epsilon: 0.2 }, &means, all), &[0.05, 0.45, 0.45, 0.05]);
+    assert_all_close(&probabilities(EpsilonGreedy::new(0.2), &means, all), &[0.05, 0.45, 0.45, 0.05]);
     // Four rewards learned: ε = .5/√5.
     let epsilon = 0.5 / 5f64.sqrt();
     let expected = [epsilon / 4.0, epsilon / 4.0 + (1.0 - epsilon) / 2.0];
     let expected = [expected[0], expected[1], expected[1], expected[0]];
-    assert_all_close(&probabilities(DecayingGreedy { epsilon: 0.5, power: 0.5 }, &means, all), &expected);
-    assert_all_close(&probabilities(ExploreFirst { rewards: 5 }, &means, all), &[0.25; 4]);
-    assert_all_close(&probabilities(ExploreFirst { rewards: 4 }, &means, all), &[0.0, 0.5, 0.5, 0.0]);
+    assert_all_close(&probabilities(EpsilonGreedy::new(0.5).with_decay(0.5), &means, all), &expected);
+    assert_all_close(&probabilities(EpsilonGreedy::new(0.0).with_first(5), &means, all), &[0.25; 4]);
+    assert_all_close(&probabilities(EpsilonGreedy::new(0.0).with_first(4), &means, all), &[0.0, 0.5, 0.5, 0.0]);
     let weights = means.map(|mean: f64| (mean / 0.3).exp());
     let sum: f64 = weights.iter().sum();
     assert_all_close(&probabilities(Softmax { temperature: 0.3 }, &means, all), &weights.map(|weight| weight / sum));

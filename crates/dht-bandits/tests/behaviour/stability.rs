@@ -35,7 +35,7 @@ golden! {
     lin_ucb_replays: LinUcb::new(3, 4, Ridge::default(), Ucb { alpha: 0.7 }).unwrap() => "200130232222111203032221", "-0.222732807";
     lin_ts_replays: LinTs::new(3, 4, Ridge::default(), Thompson { alpha: 0.7 }).unwrap() => "102120311023333120013101", "0.270499901";
     epsilon_greedy_replays:
-        Disjoint::new(3, 4, Ridge::default(), EpsilonGreedy { epsilon: 0.3 }).unwrap() => "333032332222111222222110", "0.035566402";
+        Disjoint::new(3, 4, Ridge::default(), EpsilonGreedy::new(0.3)).unwrap() => "333032332222111222222110", "0.035566402";
     diagonal_logistic_ts_replays:
         Disjoint::new(3, 4, DiagonalLaplace::default(), Thompson { alpha: 0.7 }).unwrap() => "102122222023331122320001", "0.325745162";
     logistic_ts_replays:

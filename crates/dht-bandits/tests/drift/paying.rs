@@ -4,7 +4,7 @@ use dht_bandits::{
     LinUcb, Policy, Request, Result, Ridge, Ucb,
     policy::{ChangeTest, Disjoint, ResetOnChange, SlidingWindow},
     posterior::{DecayClock, DiscountedRidge, Forgetting},
-    simulation::{Comparison, Entry, Environment, GlmEnvironment},
+    simulation::{Comparison, Curve, Environment, GlmEnvironment},
 };
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -21,24 +21,24 @@ fn discounted(decay: f64, clock: DecayClock) -> Result<Disjoint<DiscountedRidge,
     Disjoint::new(4, 5, options, UCB)
 }
 
-fn entries() -> Vec<Entry<'static>> {
+fn policies() -> Vec<(&'static str, Box<dyn Policy>)> {
+    let stationary = || ridge(1.0).unwrap();
+    let reset = |test| ResetOnChange::new(stationary(), test).unwrap();
     vec![
-        Entry::new("stationary", || ridge(1.0)),
-        Entry::new("clock", || discounted(0.98, DecayClock::Updates)),
-        Entry::new("window", || SlidingWindow::new(ridge(1.0)?, 150)),
-        Entry::new("Page–Hinkley", || {
-            ResetOnChange::new(ridge(1.0)?, ChangeTest::PageHinkley { tolerance: 0.1, threshold: 5.0 })
-        }),
-        Entry::new("ADWIN", || ResetOnChange::new(ridge(1.0)?, ChangeTest::Adwin { delta: 0.01, range: 2.0 })),
-        Entry::new("by arm", || ridge(0.95)),
+        ("stationary", Box::new(stationary())),
+        ("clock", Box::new(discounted(0.98, DecayClock::Updates).unwrap())),
+        ("window", Box::new(SlidingWindow::new(stationary(), 150).unwrap())),
+        ("Page–Hinkley", Box::new(reset(ChangeTest::PageHinkley { tolerance: 0.1, threshold: 5.0 }))),
+        ("ADWIN", Box::new(reset(ChangeTest::Adwin { delta: 0.01, range: 2.0 }))),
+        ("by arm", Box::new(ridge(0.95).unwrap())),
     ]
 }
 
 /// By how many standard errors an entry's regret is below another's, over the same seeds.
 fn gain(comparison: &Comparison, entry: &str, other: &str) -> f64 {
     let regrets = |name: &str| -> Vec<f64> {
-        let found = comparison.entries.iter().find(|runs| runs.name == name);
-        found.map(|runs| runs.curves.iter().map(|curve| curve.total_regret()).collect()).unwrap_or_default()
+        let found = comparison.runs.iter().find(|runs| runs.0 == name);
+        found.map(|runs| runs.1.iter().map(|curve| curve.total_regret()).collect()).unwrap_or_default()
     };
     let gains: Vec<_> = regrets(other).iter().zip(regrets(entry)).map(|(left, right)| left - right).collect();
     let count = gains.len() as f64;
@@ -48,18 +48,18 @@ fn gain(comparison: &Comparison, entry: &str, other: &str) -> f64 {
 }
 
 fn table(comparison: &Comparison) -> String {
-    let line = |runs: &dht_bandits::simulation::EntryRuns| {
-        let (mean, error) = runs.total_regret();
-        format!("{}: {mean:.0} ± {error:.0}", runs.name)
+    let line = |(name, curves): &(String, Vec<Curve>)| {
+        let (mean, error) = Curve::mean_regret(curves);
+        format!("{name}: {mean:.0} ± {error:.0}")
     };
-    comparison.entries.iter().map(line).collect::<Vec<_>>().join(", ")
+    comparison.runs.iter().map(line).collect::<Vec<_>>().join(", ")
 }
 
 #[test]
 fn window_discount_and_resets_beat_stationary_in_abrupt_drift() {
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 5, 0.1, rng)?.drifting(500);
     let seeds: Vec<_> = (0..30).collect();
-    let comparison = Comparison::run(&entries(), environment, 3000, &seeds).unwrap();
+    let comparison = Comparison::run(&policies(), environment, 3000, &seeds).unwrap();
     for entry in ["clock", "window", "Page–Hinkley", "ADWIN"] {
         let gain = gain(&comparison, entry, "stationary");
         assert!(gain > 3.0, "{entry}: {gain} standard errors; {}", table(&comparison));
@@ -71,7 +71,7 @@ fn window_discount_and_resets_beat_stationary_in_abrupt_drift() {
 fn window_and_discount_beat_stationary_in_gradual_drift() {
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 5, 0.1, rng)?.wandering(0.9995);
     let seeds: Vec<_> = (100..130).collect();
-    let comparison = Comparison::run(&entries(), environment, 3000, &seeds).unwrap();
+    let comparison = Comparison::run(&policies(), environment, 3000, &seeds).unwrap();
     for entry in ["clock", "window"] {
         let gain = gain(&comparison, entry, "stationary");
         assert!(gain > 3.0, "{entry}: {gain} standard errors; {}", table(&comparison));
@@ -82,8 +82,8 @@ fn window_and_discount_beat_stationary_in_gradual_drift() {
 #[test]
 fn in_a_world_that_stands_still_tests_cost_nothing() {
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 5, 0.1, rng);
-    let comparison = Comparison::run(&entries(), environment, 3000, &(200..215).collect::<Vec<_>>()).unwrap();
-    let regret = |position: usize| comparison.entries[position].total_regret().0;
+    let comparison = Comparison::run(&policies(), environment, 3000, &(200..215).collect::<Vec<_>>()).unwrap();
+    let regret = |position: usize| Curve::mean_regret(&comparison.runs[position].1).0;
     for tested in [3, 4] {
         assert!(regret(tested) < 1.05 * regret(0), "{}", table(&comparison));
     }
@@ -126,7 +126,7 @@ impl Environment for LateBloomer {
 #[test]
 fn a_shared_clock_finds_an_arm_that_per_arm_decay_gives_up() {
     let comparison =
-        Comparison::run(&entries(), |_: &mut ChaCha8Rng| Ok(LateBloomer(0)), 2500, &(0..20).collect::<Vec<_>>());
+        Comparison::run(&policies(), |_: &mut ChaCha8Rng| Ok(LateBloomer(0)), 2500, &(0..20).collect::<Vec<_>>());
     let comparison = comparison.unwrap();
     for other in ["by arm", "stationary"] {
         assert!(gain(&comparison, "clock", other) > 3.0, "{}", table(&comparison));

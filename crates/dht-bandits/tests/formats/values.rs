@@ -7,7 +7,7 @@ use dht_bandits::{
         CrossFit, Estimator, Evaluation, EvaluationSettings, Interval, LoggedRound, OutcomeModel, Prediction, Replay,
         Target,
     },
-    exploration::{DecayingGreedy, EpsilonGreedy, ExploreFirst, Floor, Softmax, SquareCb},
+    exploration::{EpsilonGreedy, Floor, Softmax, SquareCb},
     features::{Interactions, NormalizerOptions, PyramidPool},
     log::{
         DsjsonColumns, LogPosition, LogSettings, LoggedDecision, LoggedRequest, LoggedSlate, ReadSettings, ShownArm,
@@ -20,7 +20,7 @@ use dht_bandits::{
     posterior::{
         DecayClock, DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Score, TsPrior,
     },
-    simulation::{Comparison, Entry, GlmEnvironment},
+    simulation::{Comparison, GlmEnvironment},
 };
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
@@ -65,7 +65,7 @@ pub fn every_setting() -> Vec<PolicySettings> {
         linear().with_reset(Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 0.5 })).with_normaliser(Some(
             NormaliserSettings::default().with_warm_up(5).with_bias(true).with_floor(1e-9).with_clip(Some(4.0)),
         )),
-        settings(PolicyKind::Logistic, Some(AnyRule::EpsilonGreedy(EpsilonGreedy { epsilon: 0.1 }))),
+        settings(PolicyKind::Logistic, Some(AnyRule::EpsilonGreedy(EpsilonGreedy::new(0.1)))),
         settings(PolicyKind::LinearNoise, Some(AnyRule::Thompson(Thompson { alpha: 0.1 }))),
         settings(PolicyKind::DiagonalLogistic, Some(AnyRule::Softmax(Softmax { temperature: 0.1 }))),
         settings(PolicyKind::Hybrid, Some(AnyRule::SquareCb(SquareCb::new(3.0)))).with_features(2),
@@ -85,18 +85,16 @@ pub fn every_value(visit: &mut Visit) {
 }
 
 fn rules(visit: &mut Visit) {
-    let (greedy, first) = (DecayingGreedy { epsilon: 2.0, power: 0.5 }, ExploreFirst { rewards: 9 });
+    let greedy = EpsilonGreedy::new(2.0).with_decay(0.5).with_first(9);
     visit.value(&Ucb { alpha: 0.5 });
     visit.value(&Thompson { alpha: 0.5 });
-    visit.value(&EpsilonGreedy { epsilon: 0.5 });
+    visit.value(&EpsilonGreedy::new(0.5));
     visit.value(&greedy);
-    visit.value(&first);
     visit.value(&Softmax { temperature: 0.5 });
     visit.value(&SquareCb { gamma: 3.0, power: 0.25 });
     visit.value(&Ucb1 { alpha: 2.0 });
     visit.value(&BetaThompson { successes: 0.5, failures: 2.0 });
-    visit.value(&AnyRule::DecayingGreedy(greedy));
-    visit.value(&AnyRule::ExploreFirst(first));
+    visit.value(&AnyRule::EpsilonGreedy(greedy));
     visit.value(&AnyRule::Ucb1(Ucb1::default()));
     visit.value(&ChangeTest::PageHinkley { tolerance: 0.1, threshold: 2.0 });
     visit.value(&ChangeTest::Adwin { delta: 0.1, range: 1.0 });
@@ -266,10 +264,9 @@ fn evaluations(visit: &mut Visit) {
     visit.value(&table);
     let mut policy = Uniform::new(2, 3).unwrap();
     visit.value(&Replay::run(&mut policy, &log, None, &mut rng).unwrap());
-    let entries = [Entry::new("uniform", || Uniform::new(2, 2))];
+    let policies: [(&str, Box<dyn Policy>); 1] = [("uniform", Box::new(Uniform::new(2, 2).unwrap()))];
     let comparison =
-        Comparison::run(&entries, |rng: &mut ChaCha8Rng| GlmEnvironment::linear(2, 2, 0.1, rng), 20, &[1, 2]).unwrap();
-    visit.value(&comparison.entries[0].curves[0]);
-    visit.value(&comparison.entries[0]);
+        Comparison::run(&policies, |rng: &mut ChaCha8Rng| GlmEnvironment::linear(2, 2, 0.1, rng), 20, &[1, 2]).unwrap();
+    visit.value(&comparison.runs[0].1[0]);
     visit.value(&comparison);
 }

@@ -140,7 +140,7 @@ pub fn texts() -> Vec<String> {
     let mut texts = vec![
         text(&lin_ucb),
         text(&trained(LinTs::new(10, 3, fading, Thompson { alpha: 0.5 }).unwrap())),
-        text(&trained(Disjoint::new(2, 3, Ridge::default(), EpsilonGreedy { epsilon: 0.1 }).unwrap())),
+        text(&trained(Disjoint::new(2, 3, Ridge::default(), EpsilonGreedy::new(0.1)).unwrap())),
         text(&per_arm()),
         text(&shared()),
         text(&hybrid()),

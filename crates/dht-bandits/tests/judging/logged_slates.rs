@@ -46,7 +46,7 @@ fn value(policy: &dyn Policy, arms: &[ArmId]) -> f64 {
 /// A log of a policy that learns as it goes and explores half of its positions.
 fn logged(count: usize, seed: u64) -> Vec<LoggedSlate> {
     let mut rng = rng(seed);
-    let mut policy = TopK::<Ridge, _>::per_arm(2, 6, Ridge::default(), EpsilonGreedy { epsilon: 0.5 }).unwrap();
+    let mut policy = TopK::<Ridge, _>::per_arm(2, 6, Ridge::default(), EpsilonGreedy::new(0.5)).unwrap();
     let row = |_| {
         let context = rng.random_range(0..2);
         let slate = policy.decide_slate(2, &Request::new(&CONTEXTS[context]), &mut rng).unwrap();
@@ -63,7 +63,7 @@ fn logged(count: usize, seed: u64) -> Vec<LoggedSlate> {
 #[test]
 fn intervals_from_a_log_cover_what_another_policy_earns() {
     let all: Vec<_> = (0..6).map(arm).collect();
-    let target = learned(EpsilonGreedy { epsilon: 0.1 }, 1000, 1);
+    let target = learned(EpsilonGreedy::new(0.1), 1000, 1);
     let truth = value(&target, &all);
     let (mut covered, mut means, mut spreads) = ([0; 2], [0.0; 2], [0.0; 2]);
     for seed in 0..100 {
@@ -139,7 +139,7 @@ fn arms_never_shown_are_unsupported_and_bad_rows_are_rejected() {
     let mut log = logged(300, 8);
     // Item 4 is never shown; the target shows it whenever it can.
     log.retain(|slate| slate.shown.iter().all(|entry| entry.arm != arm(4)));
-    let mut target = TopK::<Ridge, _>::per_arm(2, 6, Ridge::default(), EpsilonGreedy { epsilon: 0.0 }).unwrap();
+    let mut target = TopK::<Ridge, _>::per_arm(2, 6, Ridge::default(), EpsilonGreedy::new(0.0)).unwrap();
     for context in CONTEXTS {
         let good = dht_bandits::policy::ArmFeedback::new(arm(4), &context, Feedback::from(true));
         target.update_batch(&[good]).unwrap();
@@ -163,7 +163,7 @@ fn arms_never_shown_are_unsupported_and_bad_rows_are_rejected() {
     assert!(refused(&|slate| slate.context.push(1.0)).contains("context"));
     assert!(refused(&|slate| slate.features = Some(vec![1.0])).contains("features"));
     // Features go with the arms.
-    let shared = TopK::<Ridge, _>::shared(5, Ridge::default(), EpsilonGreedy { epsilon: 0.2 }).unwrap();
+    let shared = TopK::<Ridge, _>::shared(5, Ridge::default(), EpsilonGreedy::new(0.2)).unwrap();
     let shared = shared.with_interactions(Interactions::new(2, 1).unwrap()).unwrap();
     let items: Vec<_> = (0..6).map(arm).collect();
     let features: Vec<f64> = (0..6).map(f64::from).collect();

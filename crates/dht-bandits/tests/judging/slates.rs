@@ -145,7 +145,7 @@ const PAYS: [f64; 4] = [0.1, 0.9, 0.4, 0.2];
 
 #[test]
 fn only_the_closed_form_is_biased_on_slates_without_repetition() {
-    let mut target = TopK::<Ridge, _>::per_arm(1, 4, Ridge::default(), EpsilonGreedy { epsilon: 0.2 }).unwrap();
+    let mut target = TopK::<Ridge, _>::per_arm(1, 4, Ridge::default(), EpsilonGreedy::new(0.2)).unwrap();
     for item in [1, 2] {
         target.update_batch(&[ArmFeedback::new(arm(item), &[1.0], Feedback::Observed(1.0 + item as f64))]).unwrap();
     }

@@ -62,7 +62,7 @@ fn each_reward_tells_where_it_stands_and_defaults_stand_nowhere() {
     let before = log.position();
     log.reward(first, 1.0, 1.0).unwrap();
     let after = log.position();
-    let policy = TopK::<Ridge, _>::per_arm(1, 3, Ridge::default(), EpsilonGreedy { epsilon: 0.5 }).unwrap();
+    let policy = TopK::<Ridge, _>::per_arm(1, 3, Ridge::default(), EpsilonGreedy::new(0.5)).unwrap();
     let slate = policy.decide_slate(1, &Request::new(&[1.0]), &mut rng(1)).unwrap();
     let shown = log.append_slate(&slate, 1.0).unwrap();
     log.feedback(shown, &[Feedback::Observed(1.0)], 1.0).unwrap();

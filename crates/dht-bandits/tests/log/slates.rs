@@ -26,7 +26,7 @@ fn open(folder: &Path, horizon: Option<f64>) -> DecisionLog {
 
 /// Two of five arms in a context that tells the slate from others.
 fn slate(number: u64) -> Slate {
-    let policy = TopK::<Ridge, _>::per_arm(2, 5, Ridge::default(), EpsilonGreedy { epsilon: 0.5 })
+    let policy = TopK::<Ridge, _>::per_arm(2, 5, Ridge::default(), EpsilonGreedy::new(0.5))
         .unwrap_or_else(|error| unreachable!("{error}"));
     let context = [number as f64, 0.1 + number as f64 / 3.0];
     policy.decide_slate(2, &Request::new(&context), &mut rng(number)).unwrap_or_else(|error| unreachable!("{error}"))
@@ -129,7 +129,7 @@ fn unusable_slates_are_rejected_and_change_nothing() {
         Err(LogError::Value { problem }) => problem,
         other => unreachable!("{other:?}"),
     };
-    let policy = TopK::<Ridge, _>::per_arm(1, 4, Ridge::default(), EpsilonGreedy { epsilon: 0.5 }).unwrap();
+    let policy = TopK::<Ridge, _>::per_arm(1, 4, Ridge::default(), EpsilonGreedy::new(0.5)).unwrap();
     let request = Request::new(&[1.0]);
     // Nothing at all was chosen.
     let none = policy.decide_slate(0, &request, &mut rng(1)).unwrap();
@@ -260,7 +260,7 @@ fn a_slate_that_was_not_chosen_for_the_request_is_not_written() {
     let mut log = open(folder.path(), None);
     let arms = [0, 1, 2, 3].map(ArmId::new);
     let features: Vec<f64> = (0..8).map(f64::from).collect();
-    let policy = TopK::<Ridge, _>::shared(8, Ridge::default(), EpsilonGreedy { epsilon: 0.5 }).unwrap();
+    let policy = TopK::<Ridge, _>::shared(8, Ridge::default(), EpsilonGreedy::new(0.5)).unwrap();
     let policy = policy.with_interactions(Interactions::new(2, 2).unwrap()).unwrap();
     let policy = policy.with_pinned(&arms[..1]).unwrap();
     let request = Request::new(&[1.0, 2.0]).featured(&arms, &features, 2).unwrap();

@@ -5,7 +5,7 @@ use crate::support::{assert_close, featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, Observation, Policy, Thompson, Ucb,
     policy::{
-        AnyDelta, AnyPolicy, AnyRule, Decision, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings,
+        AnyPolicy, AnyRule, Decision, Delta, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings,
     },
 };
 
@@ -124,7 +124,7 @@ fn merging_adds_evidence_and_kinds_that_cannot_merge_say_so() {
         }
         // By deltas since the common ancestor, sent as JSON and combined.
         let wire = serde_json::to_string(&right.diff(&base).unwrap()).unwrap();
-        let mut delta: AnyDelta = serde_json::from_str(&wire).unwrap();
+        let mut delta: Delta = serde_json::from_str(&wire).unwrap();
         delta.combine(&left.diff(&base).unwrap()).unwrap();
         assert_eq!(delta.updates(), 24);
         let mut merged = base.clone();

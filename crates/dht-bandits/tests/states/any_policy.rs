@@ -49,7 +49,7 @@ pub fn every_kind() -> Vec<PolicySettings> {
         with_features(TopKDiagonalLogistic, thompson).with_normaliser(normaliser),
         of(LinearNoise, thompson).with_prior_precision(2.0),
         of(Logistic, softmax).with_prior_precision(2.0),
-        of(DiagonalLogistic, AnyRule::EpsilonGreedy(EpsilonGreedy { epsilon: 0.3 })),
+        of(DiagonalLogistic, AnyRule::EpsilonGreedy(EpsilonGreedy::new(0.3))),
         with_features(Hybrid, thompson).with_shared_prior_precision(3.0).with_normaliser(normaliser),
         with_features(SharedLinear, thompson),
         with_features(SharedLogistic, ucb).with_normaliser(normaliser),

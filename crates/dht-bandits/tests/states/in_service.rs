@@ -52,7 +52,7 @@ fn a_new_exploration_is_saved_and_keeps_what_was_learned() {
             }
             Some(AnyRule::Ucb1(_)) => AnyRule::Ucb1(Ucb1 { alpha: 0.25 }),
             Some(AnyRule::BetaThompson(_)) => AnyRule::BetaThompson(BetaThompson::default()),
-            Some(_) => AnyRule::EpsilonGreedy(EpsilonGreedy { epsilon: 1.0 }),
+            Some(_) => AnyRule::EpsilonGreedy(EpsilonGreedy::new(1.0)),
         };
         policy.set_exploration(rule).unwrap();
         assert_eq!(policy.settings(), &settings.clone().with_exploration(Some(rule)));

@@ -3,7 +3,7 @@
 use crate::support::{assert_close, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Ucb,
-    policy::{Hybrid, HybridDelta},
+    policy::{Delta, Hybrid},
     posterior::Forgetting,
 };
 
@@ -72,7 +72,7 @@ fn merged_hybrids_know_what_all_have_seen() {
     learn(&mut left, &second, 1.0);
     learn(&mut right, &third, 1.0);
     let wire = serde_json::to_string(&left.diff(&base).unwrap()).unwrap();
-    let mut delta: HybridDelta = serde_json::from_str(&wire).unwrap();
+    let mut delta: Delta = serde_json::from_str(&wire).unwrap();
     delta.combine(&right.diff(&base).unwrap()).unwrap();
     assert_eq!(delta.updates(), 70);
     base.apply(&delta).unwrap();
@@ -134,8 +134,8 @@ fn deltas_of_other_policies_are_refused_and_change_nothing() {
     let delta = policy.diff(&blank()).unwrap();
     let refuse = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut value = serde_json::to_value(&delta).unwrap();
-        change(&mut value);
-        let damaged: HybridDelta = serde_json::from_value(value).unwrap();
+        change(&mut value["learned"]["hybrid"]);
+        let damaged: Delta = serde_json::from_value(value).unwrap();
         let mut policy = policy.clone();
         assert!(policy.apply(&damaged).is_err());
         assert!(delta.clone().combine(&damaged).is_err());

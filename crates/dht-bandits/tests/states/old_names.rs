@@ -22,6 +22,9 @@ fn renamed<T: Serialize + DeserializeOwned>(saved: &str, names: &[(&str, &str)])
         let later = r#","interactions":null,"shared_propensity":{"estimated":{"lines":2048}}"#;
         today.insert_str(today.len() - 1, later);
     }
+    if today.contains("epsilon-greedy") {
+        today = today.replace(r#""epsilon":0.25"#, r#""epsilon":0.25,"power":0.0,"first":0"#);
+    }
     if today.contains("diagonal-laplace") {
         today = with_prior_weight(&today);
     }
@@ -83,14 +86,10 @@ fn logistic_posteriors_of_precision_and_strength_load() {
 }
 
 #[test]
-fn a_normalizer_of_forget_and_a_comparison_of_standings_load() {
+fn a_normalizer_of_forget_loads() {
     renamed::<Normalizer>(
         r#"{"header":{"kind":"running-norm","format":3},"options":{"floor":1e-9,"clip":5.0,"forget":0.5},"weight":1.5,"mean":[2.333333333333333,0.5],"squares":[1.3333333333333333,0.0],"frozen":false}"#,
         &[("forget", "decay")],
-    );
-    renamed::<dht_bandits::simulation::Comparison>(
-        r#"{"seeds":[7],"standings":[{"name":"uniform","curves":[{"regret":[0.0],"reward":[0.14196140308480176]}]}]}"#,
-        &[("standings", "entries")],
     );
 }
 

@@ -3,7 +3,7 @@
 use crate::support::rng;
 use dht_bandits::{
     ArmId, Choice, Error, LinUcb, Policy, Request, Result, Ridge, Ucb,
-    exploration::ExploreFirst,
+    exploration::EpsilonGreedy,
     features::NormalizerOptions,
     policy::{ArmSet, Disjoint, Normalised, Propensity, Uniform},
 };
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[test]
 fn removing_an_arm_of_the_warm_up_never_lowers_the_version() {
-    let inner = Disjoint::<Ridge, _>::new(2, 3, Ridge::default(), ExploreFirst { rewards: 8 }).unwrap();
+    let inner = Disjoint::<Ridge, _>::new(2, 3, Ridge::default(), EpsilonGreedy::new(0.0).with_first(8)).unwrap();
     let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 10, false).unwrap();
     let (mut before, mut decisions) = (0, Vec::new());
     for number in 0..30u64 {
@@ -30,7 +30,7 @@ fn removing_an_arm_of_the_warm_up_never_lowers_the_version() {
         assert_eq!(policy.version(), before + 1, "{number}");
         before = policy.version();
         // What is saved goes on from there.
-        let loaded: Normalised<Disjoint<Ridge, ExploreFirst>> =
+        let loaded: Normalised<Disjoint<Ridge, EpsilonGreedy>> =
             serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
         assert_eq!(loaded.version(), before);
         decisions.push(decision);
@@ -39,7 +39,7 @@ fn removing_an_arm_of_the_warm_up_never_lowers_the_version() {
     assert_eq!((policy.version(), policy.inner().version()), (30, 27));
     let mut damaged = serde_json::to_value(&policy).unwrap();
     damaged["left_out"] = 11.into();
-    assert!(serde_json::from_value::<Normalised<Disjoint<Ridge, ExploreFirst>>>(damaged).is_err());
+    assert!(serde_json::from_value::<Normalised<Disjoint<Ridge, EpsilonGreedy>>>(damaged).is_err());
     // Late rewards of the warm-up are learned still.
     policy.learn(&decisions[8], 0.5).unwrap();
     assert_eq!(policy.learn(&decisions[1], 0.5), Err(Error::RemovedArm { arm: ArmId::new(1) }));

@@ -5,7 +5,7 @@
 use crate::support::{draws, normals};
 use dht_bandits::{
     ArmId, Choice, Policy, Request, Ridge, Thompson, Ucb,
-    exploration::{DecayingGreedy, EpsilonGreedy, Exploration, ExploreFirst, Floor, Softmax, SquareCb},
+    exploration::{EpsilonGreedy, Exploration, Floor, Softmax, SquareCb},
     policy::{BetaThompson, ContextFree, Disjoint, Hybrid, SharedPropensity, Slate, TopK, Ucb1},
     posterior::NormalInverseGamma,
 };
@@ -114,9 +114,9 @@ impl World {
 fn decisions_of_disjoint_policies_have_their_frequency() {
     let world = World::new();
     world.disjoint("UCB", Ucb { alpha: 0.0 });
-    world.disjoint("ε-greedy", EpsilonGreedy { epsilon: 0.3 });
-    world.disjoint("decaying greedy", DecayingGreedy { epsilon: 5.0, power: 0.5 });
-    world.disjoint("explore first", ExploreFirst { rewards: 999 });
+    world.disjoint("ε-greedy", EpsilonGreedy::new(0.3));
+    world.disjoint("decaying greedy", EpsilonGreedy::new(5.0).with_decay(0.5));
+    world.disjoint("explore first", EpsilonGreedy::new(0.0).with_first(999));
     world.disjoint("softmax", Softmax { temperature: 0.2 });
     world.disjoint("SquareCB", SquareCb::new(20.0));
     world.disjoint("Thompson", Thompson { alpha: 0.3 });
@@ -124,7 +124,7 @@ fn decisions_of_disjoint_policies_have_their_frequency() {
     world.disjoint("Thompson with a floor", Floor::new(Thompson { alpha: 0.3 }, 0.003).unwrap());
     world.disjoint("softmax with a floor", Floor::new(Softmax { temperature: 0.1 }, 0.003).unwrap());
     world.disjoint("SquareCB with a floor", Floor::new(SquareCb::new(100.0), 0.003).unwrap());
-    world.disjoint("ε-greedy with a floor of 1/K", Floor::new(EpsilonGreedy { epsilon: 0.1 }, 0.01).unwrap());
+    world.disjoint("ε-greedy with a floor of 1/K", Floor::new(EpsilonGreedy::new(0.1), 0.01).unwrap());
 }
 
 #[test]
@@ -132,14 +132,14 @@ fn decisions_of_shared_policies_have_their_frequency() {
     let world = World::new();
     let estimate = SharedPropensity::Estimated { lines: 4096 };
     world.shared("UCB", Ucb { alpha: 0.5 }, estimate, true);
-    world.shared("ε-greedy", EpsilonGreedy { epsilon: 0.3 }, estimate, true);
+    world.shared("ε-greedy", EpsilonGreedy::new(0.3), estimate, true);
     world.shared("softmax", Softmax { temperature: 0.1 }, estimate, true);
     world.shared("SquareCB", SquareCb::new(50.0), estimate, false);
     world.shared("Thompson by an estimate", Thompson { alpha: 0.3 }, estimate, true);
     world.shared("Thompson by an integral", Thompson { alpha: 0.3 }, SharedPropensity::Integral, true);
     let floor = 0.004;
     world.shared("UCB with a floor", Floor::new(Ucb { alpha: 0.5 }, floor).unwrap(), estimate, true);
-    world.shared("ε-greedy with a floor", Floor::new(EpsilonGreedy { epsilon: 0.1 }, floor).unwrap(), estimate, true);
+    world.shared("ε-greedy with a floor", Floor::new(EpsilonGreedy::new(0.1), floor).unwrap(), estimate, true);
     world.shared("softmax with a floor", Floor::new(Softmax { temperature: 0.1 }, floor).unwrap(), estimate, true);
     world.shared("SquareCB with a floor", Floor::new(SquareCb::new(50.0), floor).unwrap(), estimate, false);
     world.shared("Thompson with a floor", Floor::new(Thompson { alpha: 0.3 }, floor).unwrap(), estimate, true);

@@ -60,7 +60,7 @@ fn every_posterior_draws_as_its_propensities_say() {
     check_both("logistic UCB without rewards", &bound, &context, &mut rng);
     teach(&mut bound, 3, &mut rng);
     check_both("logistic UCB", &bound, &context, &mut rng);
-    let mut greedy = Disjoint::new(3, ARMS, Ridge::default(), EpsilonGreedy { epsilon: 0.2 }).unwrap();
+    let mut greedy = Disjoint::new(3, ARMS, Ridge::default(), EpsilonGreedy::new(0.2)).unwrap();
     teach(&mut greedy, 3, &mut rng);
     check_both("ε-greedy", &greedy, &context, &mut rng);
 }
@@ -129,7 +129,7 @@ fn rules_on_featured_arms_draw_by_their_propensities() {
     check_featured("UCB", Ucb { alpha: 0.5 }, &mut rng);
     check_featured("SquareCB", SquareCb::new(5.0), &mut rng);
     check_featured("softmax", Softmax { temperature: 0.3 }, &mut rng);
-    check_featured("ε-greedy", EpsilonGreedy { epsilon: 0.3 }, &mut rng);
+    check_featured("ε-greedy", EpsilonGreedy::new(0.3), &mut rng);
     // Nothing learned: all values are equal but for their widths.
     let arms: Vec<_> = (0..ARMS as u64).map(ArmId::new).collect();
     let rows: Vec<f64> = (0..ARMS).flat_map(|arm| [1.0, (arm / 2) as f64]).collect();

@@ -5,7 +5,7 @@
 use crate::support::{check, draws, normals};
 use dht_bandits::{
     ArmId, LinTs, Policy, Request, Ridge, Thompson, Ucb,
-    exploration::{DecayingGreedy, EpsilonGreedy, Exploration, ExploreFirst, Softmax, SquareCb},
+    exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
     policy::{Disjoint, Hybrid, TopK},
     posterior::{DiagonalLaplace, FullLaplace},
 };
@@ -35,9 +35,9 @@ fn disjoint_policies_draw_as_their_propensities_say() {
         check(name, &*policy, &Request::new(&context), &mut rng);
         check(name, &*policy, &Request::new(&context).only(&some), &mut rng);
     };
-    check_rule("greedy", &|rng| Box::new(trained(EpsilonGreedy { epsilon: 0.3 }, rng)));
-    check_rule("decaying greedy", &|rng| Box::new(trained(DecayingGreedy { epsilon: 2.0, power: 0.5 }, rng)));
-    check_rule("explore first", &|rng| Box::new(trained(ExploreFirst { rewards: 99 }, rng)));
+    check_rule("greedy", &|rng| Box::new(trained(EpsilonGreedy::new(0.3), rng)));
+    check_rule("decaying greedy", &|rng| Box::new(trained(EpsilonGreedy::new(2.0).with_decay(0.5), rng)));
+    check_rule("explore first", &|rng| Box::new(trained(EpsilonGreedy::new(0.0).with_first(99), rng)));
     check_rule("softmax", &|rng| Box::new(trained(Softmax { temperature: 0.2 }, rng)));
     check_rule("SquareCB", &|rng| Box::new(trained(SquareCb::new(2.0), rng)));
     check_rule("Thompson", &|rng| Box::new(trained(Thompson { alpha: 0.8 }, rng)));
@@ -111,7 +111,7 @@ fn slates_show_each_item_as_its_propensity_says() {
     let mut per_arm = TopK::<DiagonalLaplace, _>::per_arm(3, 7, laplace, thompson).unwrap();
     Policy::update(&mut per_arm, ArmId::new(1), &[1.0, 1.0, 1.0], 1.0, 4.0).unwrap();
     let shared = TopK::<DiagonalLaplace, _>::shared(3, laplace, thompson).unwrap();
-    let greedy = TopK::<Ridge, _>::shared(3, Ridge::default(), EpsilonGreedy { epsilon: 0.4 }).unwrap();
+    let greedy = TopK::<Ridge, _>::shared(3, Ridge::default(), EpsilonGreedy::new(0.4)).unwrap();
     let softmax = TopK::<Ridge, _>::shared(3, Ridge::default(), Softmax { temperature: 0.5 }).unwrap();
     for shown in [1, 2, 4] {
         check_slates("per arm", &per_arm, shown, &request, &mut rng);

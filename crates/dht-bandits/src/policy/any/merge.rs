@@ -5,27 +5,7 @@ use super::named_policy::NamedPolicy;
 use super::policy::{AnyPolicy, Wrapped};
 use crate::error::{Error, Result};
 use crate::policy::normalised::Scaling;
-use crate::policy::{Delta, HybridDelta};
-use serde::{Deserialize, Serialize};
-
-/// Difference between an [`AnyPolicy`] and an earlier snapshot of it, from [`AnyPolicy::diff`]: the evidence learned
-/// since, and the removed arms. It can be sent to another machine.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AnyDelta {
-    settings: PolicySettings,
-    /// Scaling in which the evidence was learned.
-    scaling: Option<Scaling>,
-    learned: Learned,
-}
-
-/// Difference, by the way in which arms share weights.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Learned {
-    Weights(Delta),
-    Hybrid(HybridDelta),
-}
+use crate::policy::Delta;
 
 fn refused(problem: &str) -> Error {
     Error::Settings { problem: problem.to_owned() }
@@ -38,46 +18,32 @@ fn no_merging() -> Error {
     )
 }
 
-/// Kinds with additive evidence, and the type of their differences.
+/// Matches the kinds with additive evidence: with another policy of the same kind, or alone.
 macro_rules! adding {
-    ($then:ident, $left:expr, $right:expr) => {
-        $then!(
-            $left, $right, Linear => Weights, Logistic => Weights, DiagonalLogistic => Weights, Hybrid => Hybrid,
-            TopKLinear => Weights, TopKDiagonalLogistic => Weights, SharedLinear => Weights, SharedLogistic => Weights,
-            SharedDiagonalLogistic => Weights
-        )
+    ($left:expr, $right:expr, ($ours:ident, $theirs:ident) => $then:expr) => {
+        adding!(@ ($left, $right), $ours $theirs $then, Linear Logistic DiagonalLogistic Hybrid TopKLinear
+            TopKDiagonalLogistic SharedLinear SharedLogistic SharedDiagonalLogistic)
     };
-}
-
-macro_rules! diff {
-    ($now:expr, $then:expr, $($kind:ident => $learned:ident),*) => {
-        match ($now, $then) {
-            $((NamedPolicy::$kind(now), NamedPolicy::$kind(then)) => now.diff(then).map(Learned::$learned),)*
+    (@ $pair:expr, $ours:ident $theirs:ident $then:expr, $($kind:ident)*) => {
+        match $pair {
+            $((NamedPolicy::$kind($ours), NamedPolicy::$kind($theirs)) => $then,)*
             _ => Err(no_merging()),
         }
     };
-}
-
-macro_rules! apply {
-    ($policy:expr, $delta:expr, $($kind:ident => $learned:ident),*) => {
-        match ($policy, $delta) {
-            $((NamedPolicy::$kind(policy), Learned::$learned(delta)) => policy.apply(delta),)*
-            _ => Err(no_merging()),
-        }
+    ($policy:expr, $ours:ident => $then:expr) => {
+        adding!(@ $policy, $ours $then, Linear Logistic DiagonalLogistic Hybrid TopKLinear
+            TopKDiagonalLogistic SharedLinear SharedLogistic SharedDiagonalLogistic)
     };
-}
-
-macro_rules! merge {
-    ($ours:expr, $theirs:expr, $($kind:ident => $learned:ident),*) => {
-        match ($ours, $theirs) {
-            $((NamedPolicy::$kind(ours), NamedPolicy::$kind(theirs)) => ours.merge(theirs),)*
+    (@ $policy:expr, $ours:ident $then:expr, $($kind:ident)*) => {
+        match $policy {
+            $(NamedPolicy::$kind($ours) => $then,)*
             _ => Err(no_merging()),
         }
     };
 }
 
 /// Refuses settings under which evidence has another meaning. Arms, exploration and seed may differ between workers.
-fn check_alike(ours: &PolicySettings, theirs: &PolicySettings) -> Result<()> {
+pub(in crate::policy) fn check_alike(ours: &PolicySettings, theirs: &PolicySettings) -> Result<()> {
     macro_rules! same {
         ($($key:ident),*) => {
             $(if ours.$key != theirs.$key {
@@ -104,36 +70,11 @@ fn check_alike(ours: &PolicySettings, theirs: &PolicySettings) -> Result<()> {
 }
 
 /// Refuses contexts in another scaling.
-fn check_scaling(ours: Option<&Scaling>, theirs: Option<&Scaling>) -> Result<()> {
+pub(in crate::policy) fn check_scaling(ours: Option<&Scaling>, theirs: Option<&Scaling>) -> Result<()> {
     if ours == theirs {
         return Ok(());
     }
     Err(refused("normaliser: the scalings differ, expected policies that parted after theirs was frozen"))
-}
-
-impl AnyDelta {
-    /// Number of updates in the delta.
-    pub fn updates(&self) -> u64 {
-        match &self.learned {
-            Learned::Weights(delta) => delta.updates(),
-            Learned::Hybrid(delta) => delta.updates(),
-        }
-    }
-
-    /// Adds the evidence of another worker, and removes the arms that it has removed.
-    ///
-    /// # Errors
-    /// [`Error::Settings`]: a delta of other settings or another scaling; errors of [`Delta::combine`] and
-    /// [`HybridDelta::combine`]. The delta is unchanged then.
-    pub fn combine(&mut self, other: &Self) -> Result<()> {
-        check_alike(&self.settings, &other.settings)?;
-        check_scaling(self.scaling.as_ref(), other.scaling.as_ref())?;
-        match (&mut self.learned, &other.learned) {
-            (Learned::Weights(ours), Learned::Weights(theirs)) => ours.combine(theirs),
-            (Learned::Hybrid(ours), Learned::Hybrid(theirs)) => ours.combine(theirs),
-            _ => Err(no_merging()),
-        }
-    }
 }
 
 impl AnyPolicy {
@@ -159,13 +100,13 @@ impl AnyPolicy {
     /// # Errors
     /// [`Error::Settings`]: a kind without additive evidence; other settings (except arms, exploration and seed); a
     /// scaling that differs or is not frozen. Errors of the `diff` of the kind, such as evidence that decays.
-    pub fn diff(&self, earlier: &Self) -> Result<AnyDelta> {
+    pub fn diff(&self, earlier: &Self) -> Result<Delta> {
         check_alike(&self.settings, &earlier.settings)?;
         self.kind().check_copy()?;
-        let learned = adding!(diff, self.kind(), earlier.kind())?;
+        let delta = adding!(self.kind(), earlier.kind(), (now, then) => now.diff(then))?;
         let scaling = self.scaling()?;
         check_scaling(scaling, earlier.scaling()?)?;
-        Ok(AnyDelta { settings: self.settings.clone(), scaling: scaling.cloned(), learned })
+        Ok(Delta { settings: Some(self.settings.clone()), scaling: scaling.cloned(), ..delta })
     }
 
     /// Adds the evidence of another worker since their common ancestor, as
@@ -174,10 +115,13 @@ impl AnyPolicy {
     /// # Errors
     /// [`Error::Settings`]: a delta of other settings or another scaling; errors of the `apply` of the kind. The policy
     /// is unchanged then.
-    pub fn apply(&mut self, delta: &AnyDelta) -> Result<()> {
-        check_alike(&self.settings, &delta.settings)?;
+    pub fn apply(&mut self, delta: &Delta) -> Result<()> {
+        let Some(settings) = &delta.settings else {
+            return Err(refused("settings: expected a delta of an AnyPolicy"));
+        };
+        check_alike(&self.settings, settings)?;
         check_scaling(self.scaling()?, delta.scaling.as_ref())?;
-        adding!(apply, self.kind_mut(), &delta.learned)
+        adding!(self.kind_mut(), ours => ours.apply_evidence(&delta.learned))
     }
 
     /// Learns the evidence of `other`, as if this policy had seen it: the prior is counted once. Both must have started
@@ -193,6 +137,6 @@ impl AnyPolicy {
                 "normaliser: expected none, or what was learned since the scaling was frozen (diff, apply)",
             ));
         }
-        adding!(merge, self.kind_mut(), other.kind())
+        adding!(self.kind_mut(), other.kind(), (ours, theirs) => ours.merge(theirs))
     }
 }

@@ -10,7 +10,7 @@ mod rule;
 mod saved;
 mod settings;
 
-pub use merge::AnyDelta;
+pub(super) use merge::{check_alike, check_scaling};
 pub use policy::AnyPolicy;
 pub use rule::AnyRule;
 pub use settings::{InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings, RewardType};

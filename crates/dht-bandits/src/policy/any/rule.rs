@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::exploration::{
-    DecayingGreedy, EpsilonGreedy, Exploration, ExploreFirst, Selection, Softmax, SquareCb, Thompson, Ucb,
+    EpsilonGreedy, Exploration, Selection, Softmax, SquareCb, Thompson, Ucb,
 };
 use crate::gaussian::Score;
 use crate::policy::{BetaThompson, Ucb1};
@@ -19,12 +19,8 @@ pub enum AnyRule {
     Ucb(Ucb),
     /// Thompson sampling.
     Thompson(Thompson),
-    /// ε-greedy.
+    /// ε-greedy, with constant or decreasing ε, or exploration first.
     EpsilonGreedy(EpsilonGreedy),
-    /// ε-greedy with decreasing ε.
-    DecayingGreedy(DecayingGreedy),
-    /// Uniform exploration first, then the highest mean.
-    ExploreFirst(ExploreFirst),
     /// Softmax exploration.
     Softmax(Softmax),
     /// Inverse-gap weighting.
@@ -39,8 +35,6 @@ serde_tagged_in_texts!(AnyRule as "AnyRule", tag "rule": {
     Ucb(Ucb),
     Thompson(Thompson),
     EpsilonGreedy(EpsilonGreedy),
-    DecayingGreedy(DecayingGreedy),
-    ExploreFirst(ExploreFirst),
     Softmax(Softmax),
     SquareCb(SquareCb),
     Ucb1(Ucb1),
@@ -54,8 +48,6 @@ macro_rules! each {
             AnyRule::Ucb($rule) => $then,
             AnyRule::Thompson($rule) => $then,
             AnyRule::EpsilonGreedy($rule) => $then,
-            AnyRule::DecayingGreedy($rule) => $then,
-            AnyRule::ExploreFirst($rule) => $then,
             AnyRule::Softmax($rule) => $then,
             AnyRule::SquareCb($rule) => $then,
             AnyRule::Ucb1(_) | AnyRule::BetaThompson(_) => $otherwise,

@@ -8,6 +8,7 @@ use crate::clock::{add_counts, check_saved_count};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::NaturalParameters;
+use crate::policy::delta::{Delta, Learned};
 use crate::policy::Policy;
 use crate::posterior::{Beliefs, DiagonalLaplace, FullLaplace, Posterior, Ridge};
 use crate::saved_state::{StateHeader, check_header, header_reader};
@@ -19,17 +20,12 @@ header_reader!("delta/");
 /// Prefix of the posterior's name in the kind of a delta whose weights all arms share.
 const SHARED: &str = "shared/";
 
-/// Difference between a policy and an earlier snapshot of it: the evidence of each arm, without the prior, and the
-/// removed arms. It can be sent to another machine.
-///
-/// Deltas add ([`combine`](Self::combine)) in any order and grouping, up to rounding. An arm that one of them has
-/// removed is removed in the sum, whatever others have learned about it. All contents are checked when the delta is
-/// combined or applied.
+/// Evidence of each arm since an earlier snapshot, and the removed arms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Delta {
+pub(crate) struct WeightsDelta {
     /// Kind and format of the delta.
     #[serde(deserialize_with = "read_header")]
-    pub header: StateHeader,
+    pub(crate) header: StateHeader,
     dimension: usize,
     prior: f64,
     // Each arm once, in ascending order.
@@ -41,23 +37,23 @@ pub struct Delta {
     removed: ArmRanges,
 }
 
-impl Delta {
+impl WeightsDelta {
     /// Arms with new evidence.
-    pub fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
+    pub(crate) fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
         self.arms.iter().map(|(arm, _)| *arm)
     }
 
     /// Number of updates in the delta.
-    pub fn updates(&self) -> u64 {
+    pub(crate) fn updates(&self) -> u64 {
         self.updates
     }
 
     /// Adds the evidence of another worker, and removes the arms that it has removed.
     ///
     /// # Errors
-    /// A delta of another kind of policy, dimension or prior; contents that cannot come from [`diff`](Disjoint::diff),
+    /// A delta of another kind of policy, dimension or prior; contents that cannot come from [`Disjoint::diff`],
     /// such as an arm listed twice or a precision of the wrong length; sums that overflow. The delta is unchanged then.
-    pub fn combine(&mut self, other: &Self) -> Result<()> {
+    pub(crate) fn combine(&mut self, other: &Self) -> Result<()> {
         check_header(&other.header, &self.header.kind)?;
         self.check_compatible(other)?;
         self.check()?;
@@ -97,7 +93,7 @@ impl Delta {
         }
     }
 
-    /// Refuses contents that cannot come from [`diff`](Disjoint::diff).
+    /// Refuses contents that cannot come from [`Disjoint::diff`].
     fn check(&self) -> Result<()> {
         let length = self.precision_length()?;
         check_removed(&self.removed)?;
@@ -121,7 +117,7 @@ impl Delta {
     }
 }
 
-impl Delta {
+impl WeightsDelta {
     /// Converts to the delta of weights that all arms share.
     pub(crate) fn into_shared(mut self) -> Self {
         let posterior = self.header.kind.strip_prefix("delta/").unwrap_or_default();
@@ -145,9 +141,9 @@ fn check_equal(what: &'static str, ours: f64, theirs: f64) -> Result<()> {
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Empty delta of this policy.
-    fn empty_delta(&self) -> Delta {
+    fn empty_delta(&self) -> WeightsDelta {
         let prior = self.posterior.prior_parameters();
-        Delta {
+        WeightsDelta {
             header: StateHeader::new(format!("delta/{}", P::NAME)),
             dimension: self.dimension(),
             prior: prior.precision[0],
@@ -171,6 +167,10 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Policies of another dimension or prior; posteriors that forget at each update, whose evidence does not add;
     /// precisions that overflow; memory that cannot be allocated.
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
+        Ok(Learned::Weights(self.evidence_since(earlier)?).into())
+    }
+
+    pub(crate) fn evidence_since(&self, earlier: &Self) -> Result<WeightsDelta> {
         self.posterior.check_sums()?;
         let empty = self.empty_delta();
         empty.check_compatible(&earlier.empty_delta())?;
@@ -193,7 +193,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         }
         arms.sort_by_key(|(arm, _)| *arm);
         let updates = self.version().saturating_sub(earlier.version());
-        Ok(Delta { arms, updates, removed: self.arms().removed().clone(), ..empty })
+        Ok(WeightsDelta { arms, updates, removed: self.arms().removed().clone(), ..empty })
     }
 
     /// Adds the evidence of another worker. Arms that do not exist here are added; arms that were removed on either
@@ -205,6 +205,14 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// is not positive definite. More than 2⁶³ − 1 updates; memory that cannot be allocated. The policy is unchanged
     /// then.
     pub fn apply(&mut self, delta: &Delta) -> Result<()> {
+        self.apply_evidence(delta.plain()?)
+    }
+
+    pub(crate) fn apply_evidence(&mut self, learned: &Learned) -> Result<()> {
+        self.add_evidence(learned.weights()?)
+    }
+
+    pub(crate) fn add_evidence(&mut self, delta: &WeightsDelta) -> Result<()> {
         let expected = self.empty_delta();
         check_header(&delta.header, &expected.header.kind)?;
         self.posterior.check_sums()?;
@@ -248,7 +256,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Errors of [`diff`](Self::diff) and [`apply`](Self::apply). The policy is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         let blank = Self::new(other.dimension(), 0, other.options().clone(), other.exploration().clone())?;
-        self.apply(&other.diff(&blank)?)
+        self.add_evidence(&other.evidence_since(&blank)?)
     }
 
     /// Forgets once: the evidence of every arm is multiplied by the decay γ; the prior keeps its weight. O(K·d³).

@@ -7,6 +7,6 @@ mod propensities;
 mod select_batch;
 mod state;
 
-pub use merge::Delta;
+pub(super) use merge::WeightsDelta;
 pub use policy::{Disjoint, LinTs, LinUcb};
 pub use select_batch::ChoiceBatch;

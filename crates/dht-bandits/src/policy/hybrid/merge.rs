@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::{Factors, NaturalParameters, Parts, information_of, parts_of};
 use crate::policy::Policy;
+use crate::policy::delta::{Delta, Learned};
 use crate::saved_state::{StateHeader, check_header, header_reader};
 use crate::validate::{check_factor, check_memory, check_part};
 use serde::{Deserialize, Serialize};
@@ -50,13 +51,12 @@ fn zero(dimension: usize) -> NaturalParameters {
     NaturalParameters::zero(dimension * (dimension + 1) / 2, dimension)
 }
 
-/// Difference between a [`Hybrid`] policy and an earlier snapshot of it: the evidence, without the prior, and the
-/// removed arms. It can be sent to another machine.
+/// Evidence of a hybrid policy since an earlier snapshot, without the prior, and the removed arms.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HybridDelta {
+pub(crate) struct HybridDelta {
     /// Kind and format of the delta.
     #[serde(deserialize_with = "read_header")]
-    pub header: StateHeader,
+    pub(crate) header: StateHeader,
     dimension: usize,
     shared_dimension: usize,
     prior: (f64, f64),
@@ -69,22 +69,22 @@ pub struct HybridDelta {
 
 impl HybridDelta {
     /// Arms with evidence in the delta.
-    pub fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
+    pub(crate) fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
         self.arms.iter().map(|(arm, _)| *arm)
     }
 
     /// Number of updates in the delta.
-    pub fn updates(&self) -> u64 {
+    pub(crate) fn updates(&self) -> u64 {
         self.updates
     }
 
     /// Adds the evidence of another worker, and removes the arms that it has removed.
     ///
     /// # Errors
-    /// A delta of other lengths or priors; contents that cannot come from [`diff`](Hybrid::diff); sums that overflow;
+    /// A delta of other lengths or priors; contents that cannot come from [`Hybrid::diff`]; sums that overflow;
     /// an arm that one has removed and for which the other has evidence ([`Error::RemovedArm`]): apply the delta with
     /// the evidence first. The delta is unchanged then. Without such evidence, a removed arm is dropped.
-    pub fn combine(&mut self, other: &Self) -> Result<()> {
+    pub(crate) fn combine(&mut self, other: &Self) -> Result<()> {
         self.check_compatible(other)?;
         self.check()?;
         other.check()?;
@@ -123,7 +123,7 @@ impl HybridDelta {
         Ok(())
     }
 
-    /// Refuses contents that cannot come from [`diff`](Hybrid::diff).
+    /// Refuses contents that cannot come from [`Hybrid::diff`].
     fn check(&self) -> Result<()> {
         let triangle = |d: usize| d.checked_add(1).and_then(|above| d.checked_mul(above)).map_or(usize::MAX, |s| s / 2);
         let (d, k) = (self.dimension, self.shared_dimension);
@@ -229,7 +229,11 @@ impl<E: Exploration> Hybrid<E> {
     /// # Errors
     /// Policies of other lengths or priors; an arm that exists here and was removed in `earlier`; precisions that
     /// overflow; memory that cannot be allocated.
-    pub fn diff(&self, earlier: &Self) -> Result<HybridDelta> {
+    pub fn diff(&self, earlier: &Self) -> Result<Delta> {
+        Ok(Learned::Hybrid(self.evidence_since(earlier)?).into())
+    }
+
+    fn evidence_since(&self, earlier: &Self) -> Result<HybridDelta> {
         let empty = self.empty_delta();
         empty.check_compatible(&earlier.empty_delta())?;
         if let Some(arm) = self.arms.iter().find(|arm| earlier.arms.removed().contains(*arm)) {
@@ -273,7 +277,15 @@ impl<E: Exploration> Hybrid<E> {
     /// A delta of other lengths or priors, or with contents that cannot come from [`diff`](Self::diff). A delta with
     /// evidence of an arm that was removed here ([`Error::RemovedArm`]), since the arm's part in the shared weights
     /// cannot be separated. A precision that is not positive definite afterwards. The policy is unchanged then.
-    pub fn apply(&mut self, delta: &HybridDelta) -> Result<()> {
+    pub fn apply(&mut self, delta: &Delta) -> Result<()> {
+        self.apply_evidence(delta.plain()?)
+    }
+
+    pub(crate) fn apply_evidence(&mut self, learned: &Learned) -> Result<()> {
+        self.add_evidence(learned.hybrid()?)
+    }
+
+    fn add_evidence(&mut self, delta: &HybridDelta) -> Result<()> {
         self.empty_delta().check_compatible(delta)?;
         delta.check()?;
         let base = self.without(&delta.removed)?;
@@ -308,7 +320,7 @@ impl<E: Exploration> Hybrid<E> {
         let other = other.without(self.arms.removed())?;
         let (d, k) = other.lengths();
         let blank = Self::with_options(d, k, 0, other.options, other.exploration.clone())?;
-        self.apply(&other.diff(&blank)?)
+        self.add_evidence(&other.evidence_since(&blank)?)
     }
 
     /// Forgets once: the evidence of each arm and of the shared weights is multiplied by the decay γ; the priors keep

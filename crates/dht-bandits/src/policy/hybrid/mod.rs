@@ -5,6 +5,6 @@ mod model;
 mod policy;
 mod state;
 
-pub use merge::HybridDelta;
+pub(super) use merge::HybridDelta;
 pub use model::Hybrid;
 pub(crate) use model::HybridOptions;

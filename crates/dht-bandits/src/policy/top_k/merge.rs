@@ -7,7 +7,8 @@ use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::policy::Policy;
-use crate::policy::{Delta, Disjoint};
+use crate::policy::Disjoint;
+use crate::policy::delta::{Delta, Learned};
 use crate::posterior::{Beliefs, Posterior};
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
@@ -47,8 +48,9 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Errors of [`Disjoint::diff`]; weights that are shared on one side only.
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
         self.check_sharing(earlier)?;
-        let delta = self.disjoint()?.diff(&earlier.disjoint()?)?;
-        Ok(if self.sharing == Sharing::Shared { delta.into_shared() } else { delta })
+        let delta = self.disjoint()?.evidence_since(&earlier.disjoint()?)?;
+        let shared = self.sharing == Sharing::Shared;
+        Ok(Learned::Weights(if shared { delta.into_shared() } else { delta }).into())
     }
 
     /// Adds the evidence of another worker, as [`Disjoint::apply`] does.
@@ -56,15 +58,20 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// # Errors
     /// Errors of [`Disjoint::apply`]. The policy is unchanged then.
     pub fn apply(&mut self, delta: &Delta) -> Result<()> {
+        self.apply_evidence(delta.plain()?)
+    }
+
+    pub(crate) fn apply_evidence(&mut self, delta: &Learned) -> Result<()> {
+        let delta = delta.weights()?;
         let mut learned = self.disjoint()?;
         match self.sharing {
-            Sharing::PerArm => learned.apply(delta)?,
+            Sharing::PerArm => learned.add_evidence(delta)?,
             Sharing::Shared => {
                 let delta = delta.to_single_arm(P::NAME)?;
                 if let Some(arm) = delta.arms().find(|arm| *arm != ArmId::new(0)) {
                     return Err(Error::UnknownArm { arm });
                 }
-                learned.apply(&delta)?;
+                learned.add_evidence(&delta)?;
                 if learned.arms().is_empty() {
                     // Shared weights cannot be removed.
                     return Err(Error::RemovedArm { arm: ArmId::new(0) });

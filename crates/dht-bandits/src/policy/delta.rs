@@ -1,0 +1,135 @@
+//! Deltas: evidence learned by one worker, to be merged elsewhere.
+
+use super::any::{PolicySettings, check_alike, check_scaling};
+use super::disjoint::WeightsDelta;
+use super::hybrid::HybridDelta;
+use super::normalised::Scaling;
+use crate::arm::ArmId;
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Difference between a policy and an earlier snapshot of it, from its `diff`: the evidence of each arm, without the
+/// prior, and the removed arms. It can be sent to another machine.
+///
+/// Deltas add ([`combine`](Self::combine)) in any order and grouping, up to rounding. An arm that one of them has
+/// removed is removed in the sum, whatever others have learned about it. All contents are checked when the delta is
+/// combined or applied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delta {
+    pub(super) learned: Learned,
+    /// Settings of an [`AnyPolicy`](super::AnyPolicy); `None` for other policies.
+    pub(super) settings: Option<PolicySettings>,
+    /// Scaling in which the evidence was learned.
+    pub(super) scaling: Option<Scaling>,
+}
+
+/// Evidence, by the way in which arms share weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Learned {
+    Weights(WeightsDelta),
+    Hybrid(HybridDelta),
+}
+
+impl From<Learned> for Delta {
+    fn from(learned: Learned) -> Self {
+        Self { learned, settings: None, scaling: None }
+    }
+}
+
+impl Delta {
+    /// Arms with evidence in the delta, in ascending order; for shared weights, the single arm 0.
+    pub fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
+        let (weights, hybrid) = match &self.learned {
+            Learned::Weights(delta) => (Some(delta), None),
+            Learned::Hybrid(delta) => (None, Some(delta)),
+        };
+        weights.into_iter().flat_map(WeightsDelta::arms).chain(hybrid.into_iter().flat_map(HybridDelta::arms))
+    }
+
+    /// Number of updates in the delta.
+    pub fn updates(&self) -> u64 {
+        match &self.learned {
+            Learned::Weights(delta) => delta.updates(),
+            Learned::Hybrid(delta) => delta.updates(),
+        }
+    }
+
+    /// Adds the evidence of another worker, and removes the arms that it has removed.
+    ///
+    /// # Errors
+    /// A delta of another kind of policy, of other lengths, priors, settings or scaling; contents that cannot come from
+    /// a `diff`, such as an arm listed twice or a precision of the wrong length; sums that overflow. For
+    /// [`Hybrid`](super::Hybrid) policies, an arm that one has removed and for which the other has evidence
+    /// ([`Error::RemovedArm`]): apply the delta with the evidence first. The delta is unchanged then.
+    pub fn combine(&mut self, other: &Self) -> Result<()> {
+        match (&self.settings, &other.settings) {
+            (Some(ours), Some(theirs)) => check_alike(ours, theirs)?,
+            (None, None) => {}
+            _ => return Err(self.foreign(other.name())),
+        }
+        check_scaling(self.scaling.as_ref(), other.scaling.as_ref())?;
+        let foreign = self.foreign(other.name());
+        match (&mut self.learned, &other.learned) {
+            (Learned::Weights(ours), Learned::Weights(theirs)) => ours.combine(theirs),
+            (Learned::Hybrid(ours), Learned::Hybrid(theirs)) => ours.combine(theirs),
+            _ => Err(foreign),
+        }
+    }
+
+    /// Evidence for a policy that is not an `AnyPolicy`.
+    ///
+    /// # Errors
+    /// A delta of an `AnyPolicy`.
+    pub(super) fn plain(&self) -> Result<&Learned> {
+        match self.settings {
+            None => Ok(&self.learned),
+            Some(_) => Err(Error::ForeignState { expected: "delta".to_owned(), found: self.name().to_owned() }),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match (&self.settings, &self.learned) {
+            (Some(_), _) => "any-policy/delta",
+            (None, learned) => learned.name(),
+        }
+    }
+
+    fn foreign(&self, found: &str) -> Error {
+        Error::ForeignState { expected: self.name().to_owned(), found: found.to_owned() }
+    }
+}
+
+impl Learned {
+    fn name(&self) -> &str {
+        match self {
+            Self::Weights(delta) => &delta.header.kind,
+            Self::Hybrid(delta) => &delta.header.kind,
+        }
+    }
+
+    /// Evidence of weights that are separate for each arm, or shared by all.
+    ///
+    /// # Errors
+    /// The delta of a hybrid policy.
+    pub(crate) fn weights(&self) -> Result<&WeightsDelta> {
+        match self {
+            Self::Weights(delta) => Ok(delta),
+            Self::Hybrid(_) => Err(Error::ForeignState { expected: "delta".to_owned(), found: self.name().to_owned() }),
+        }
+    }
+
+    /// Evidence of a hybrid policy.
+    ///
+    /// # Errors
+    /// The delta of another policy.
+    pub(crate) fn hybrid(&self) -> Result<&HybridDelta> {
+        match self {
+            Self::Hybrid(delta) => Ok(delta),
+            Self::Weights(_) => {
+                Err(Error::ForeignState { expected: "hybrid-delta".to_owned(), found: self.name().to_owned() })
+            }
+        }
+    }
+}
