@@ -8,7 +8,7 @@ use dht_bandits::{
     ArmId, LinUcb, Policy, Request, Result, Ridge, Ucb,
     evaluation::{CrossFit, Evaluation, EvaluationSettings, OutcomeModel, Replay, Target},
     exploration::EpsilonGreedy,
-    log::{CsvRows, CsvWriter, DecisionLog, LogReader, LogSettings, LoggedDecision, ReadSettings},
+    log::{CsvRows, DecisionLog, LogReader, LogSettings, LoggedDecision},
     policy::Disjoint,
     simulation::{Environment, GlmEnvironment},
 };
@@ -31,15 +31,14 @@ fn world() -> Result<GlmEnvironment> {
 /// The logging policy: two offers are shown more often than the others.
 fn record(path: &Path) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let (mut rng, mut world) = (ChaCha8Rng::seed_from_u64(1), world()?);
-    let mut log = CsvWriter::new(File::create(path)?, 3)?;
-    for _ in 0..1200 {
+    let rows = (0..1200).map(|_| {
         world.advance(&mut rng);
         let draw = rng.random_range(0..10);
         let (arm, propensity) = if draw < 8 { (draw % 2, 0.4) } else { (draw - 6, 0.1) };
         let (arm, context) = (ArmId::new(arm), world.context().iter().map(|value| (value * 1e3).round() / 1e3));
-        log.write(&LoggedDecision::new(context.collect(), arm, propensity, world.reward(arm, &mut rng)))?;
-    }
-    Ok(log.flush()?)
+        LoggedDecision::new(context.collect(), arm, propensity, world.reward(arm, &mut rng))
+    });
+    Ok(LoggedDecision::write_csv(File::create(path)?, rows)?)
 }
 
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
@@ -109,7 +108,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     }
     // 6. Its own log: what was promised, by what came; and is it worth learning from the first half of it?
     let mut reader =
-        LogReader::open(&folder, ReadSettings::default().with_horizon(Some(100.0)).with_default_reward(Some(0.0)))?;
+        LogReader::open(&folder, LogSettings::default().with_horizon(Some(100.0)).with_default_reward(Some(0.0)))?;
     let (mut served, mut learner) = (Vec::new(), policy.clone());
     for joined in &mut reader {
         let joined = joined?;

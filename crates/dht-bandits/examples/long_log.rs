@@ -6,7 +6,7 @@
 use dht_bandits::{
     ArmId, Policy, Request,
     evaluation::{ConfidenceSequence, LoggedRound, RunningEstimates},
-    log::{CsvRows, CsvWriter, DecisionLog, LogReader, LogSettings, LoggedDecision, ReadSettings},
+    log::{CsvRows, DecisionLog, LogReader, LogSettings, LoggedDecision},
     policy::Uniform,
 };
 use rand::{RngExt, SeedableRng};
@@ -57,15 +57,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("| log | rows | seconds | rows a second | peak memory, MiB |\n|---|---|---|---|---|");
 
     let start = Instant::now();
-    let mut writer = CsvWriter::new(BufWriter::new(File::create(&path)?), 4)?;
-    for _ in 0..rows {
+    let drawn = (0..rows).map(|_| {
         let context: Vec<f64> = (0..4).map(|_| rng.random()).collect();
         let arm = ArmId::new(rng.random_range(0..4));
         let good = arm.number() == u64::from(context[0] > 0.5);
         let reward = f64::from(u8::from(rng.random::<f64>() < if good { 0.6 } else { 0.4 }));
-        writer.write(&LoggedDecision::new(context, arm, 0.25, reward))?;
-    }
-    writer.flush()?;
+        LoggedDecision::new(context, arm, 0.25, reward)
+    });
+    LoggedDecision::write_csv(BufWriter::new(File::create(&path)?), drawn)?;
     report("csv, written", rows, start);
 
     for sequence in [None, Some(ConfidenceSequence::new((0.0, 1.0), 0.05)?)] {
@@ -97,7 +96,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let mut reader = LogReader::open(
         &folder_of_log,
-        ReadSettings::default().with_horizon(Some(1000.0)).with_default_reward(Some(0.0)),
+        LogSettings::default().with_horizon(Some(1000.0)).with_default_reward(Some(0.0)),
     )?;
     let mut estimates = RunningEstimates::new(None);
     for joined in &mut reader {

@@ -4,6 +4,7 @@ use super::LoggedDecision;
 use super::error::{LogError, LogProblem, check_propensity, check_value};
 use crate::arm::ArmId;
 use csv::{ByteRecord, Position, Reader, Writer};
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -197,61 +198,53 @@ fn refuse(path: &Path, error: &csv::Error) -> LogError {
     LogError::line(path, line, LogProblem::Malformed(error.to_string()))
 }
 
-/// Writes rows as CSV, with features named x0, x1 and so on.
-#[derive(Debug)]
-pub struct CsvWriter<W: Write> {
-    writer: Writer<W>,
-    dimension: usize,
-    record: Vec<String>,
-}
-
-impl<W: Write> CsvWriter<W> {
-    /// Writes the header.
+impl LoggedDecision {
+    /// Writes rows as CSV, with all digits of each number and features named x0, x1 and so on; [`CsvRows`] reads them
+    /// back. The first row defines the number of features. Rows come from any iterator, one at a time, and the output
+    /// should be buffered.
     ///
     /// # Errors
-    /// Errors of the operating system.
-    pub fn new(writer: W, dimension: usize) -> Result<Self, LogError> {
-        let mut writer = Writer::from_writer(writer);
+    /// A row that could not be read again, or of another number of features; errors of the operating system. The rows
+    /// before it are written then.
+    pub fn write_csv(out: impl Write, rows: impl IntoIterator<Item: Borrow<Self>>) -> Result<(), LogError> {
+        let mut rows = rows.into_iter().peekable();
+        let dimension = rows.peek().map_or(0, |row| row.borrow().context.len());
+        let mut writer = Writer::from_writer(out);
         let features = (0..dimension).map(|index| format!("x{index}"));
         let header = COLUMNS.map(str::to_owned).into_iter().chain(features);
         writer.write_record(header).map_err(|error| refuse(Path::new("csv"), &error))?;
-        Ok(Self { writer, dimension, record: Vec::new() })
+        let mut record = Vec::with_capacity(COLUMNS.len() + dimension);
+        for row in rows {
+            let row = row.borrow();
+            let propensity = row.csv_propensity(dimension)?;
+            record.clear();
+            record.push(row.arm.number().to_string());
+            let numbers = [propensity, row.reward].into_iter().chain(row.context.iter().copied());
+            record.extend(numbers.map(|value| value.to_string()));
+            writer.write_record(&record).map_err(|error| refuse(Path::new("csv"), &error))?;
+        }
+        writer.flush().map_err(|source| LogError::io(Path::new("csv"), source))
     }
 
-    /// Writes a row with all digits of each number.
-    ///
-    /// # Errors
-    /// A row that could not be read again; errors of the operating system.
-    pub fn write(&mut self, row: &LoggedDecision) -> Result<(), LogError> {
-        let propensity = row.propensity.ok_or_else(|| LogProblem::Missing("propensity".to_owned()));
+    /// Propensity of a row that can be written as CSV.
+    fn csv_propensity(&self, dimension: usize) -> Result<f64, LogError> {
+        let propensity = self.propensity.ok_or_else(|| LogProblem::Missing("propensity".to_owned()));
         let propensity = propensity.map_err(|problem| LogError::Value { problem })?;
         let checked = check_propensity(propensity)
-            .and_then(|()| check_value("reward", row.reward))
-            .and_then(|()| row.context.iter().try_for_each(|&value| check_value("context", value)));
+            .and_then(|()| check_value("reward", self.reward))
+            .and_then(|()| self.context.iter().try_for_each(|&value| check_value("context", value)));
         checked.map_err(|problem| LogError::Value { problem })?;
-        if row.drop_probability != 0.0 {
+        if self.drop_probability != 0.0 {
             let problem = LogProblem::Malformed(format!(
                 "the row has drop probability {}: csv has no column for it, use `write_dsjson`",
-                row.drop_probability
+                self.drop_probability
             ));
             return Err(LogError::Value { problem });
         }
-        if row.context.len() != self.dimension {
-            let (expected, got) = (self.dimension, row.context.len());
+        if self.context.len() != dimension {
+            let (expected, got) = (dimension, self.context.len());
             return Err(crate::error::Error::Dimension { what: "context", expected, got }.into());
         }
-        self.record.clear();
-        self.record.push(row.arm.number().to_string());
-        let numbers = [propensity, row.reward].into_iter().chain(row.context.iter().copied());
-        self.record.extend(numbers.map(|value| value.to_string()));
-        self.writer.write_record(&self.record).map_err(|error| refuse(Path::new("csv"), &error))
-    }
-
-    /// Flushes the buffer.
-    ///
-    /// # Errors
-    /// Errors of the operating system.
-    pub fn flush(&mut self) -> Result<(), LogError> {
-        self.writer.flush().map_err(|source| LogError::io(Path::new("csv"), source))
+        Ok(propensity)
     }
 }

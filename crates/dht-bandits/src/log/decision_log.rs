@@ -4,7 +4,7 @@ use super::error::{LogError, LogProblem, check_value};
 use super::logged_request::LoggedRequest;
 use super::record::{DecisionRecord, Record, RewardRecord, Role, SegmentRecord, parse};
 use super::segment_writer::SegmentWriter;
-use super::segments::{LogPosition, check_regular, lock_folder, read_if_there, segments};
+use super::segments::{check_regular, lock_folder, read_if_there, segments};
 use crate::arm::ArmId;
 use crate::options::options;
 use crate::policy::{Decision, Request};
@@ -14,26 +14,36 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 
-/// Settings of a [`DecisionLog`].
+/// Settings of a decision log: for its writer, and for readers that join rewards to decisions, or feedback to slates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct LogSettings {
-    /// Longest time between a decision and its reward, in the caller's unit of time; `None` for no limit. Younger
-    /// decisions are held in memory, about 50 bytes each. Time continues over the whole log, also after a restart:
-    /// seconds since the start of the process would be long past.
+    /// Longest time between a decision and its reward, or a slate and its feedback, in the caller's unit of time; `None`
+    /// for no limit. It is measured by the log's clock, the largest time so far, which continues over the whole log,
+    /// also after a restart: seconds since the start of the process would be long past. A writer holds younger decisions
+    /// in memory, about 50 bytes each; a reader joins no later reward.
     pub horizon: Option<f64>,
-    /// Largest size of a file in bytes; beyond it, the log continues in the next file.
+    /// When writing, the largest size of a file in bytes; beyond it, the log continues in the next file.
     pub rotate_bytes: u64,
-    /// Wait for the disk after each line, so that it also survives a power failure; this is slow. Without it a line
-    /// survives the process, but not the machine.
+    /// When writing, wait for the disk after each line, so that it also survives a power failure; this is slow. Without
+    /// it a line survives the process, but not the machine.
     pub sync: bool,
+    /// When reading decisions, the reward of a decision that got none within the horizon, such as 0 for no click; `None`
+    /// leaves the decision out.
+    pub default_reward: Option<f64>,
+    /// When reading slates, treat a slate without feedback within the horizon as unobserved: nothing is learned from it,
+    /// and it earned 0. Otherwise such a slate is left out. This is right if feedback is lost at random, and biases a
+    /// policy's value upwards if feedback is missing because nobody clicked.
+    pub unobserved: bool,
 }
 
 options!(LogSettings::new() {
     horizon / with_horizon: Option<f64> = None,
     rotate_bytes / with_rotate_bytes: u64 = 1 << 28,
     sync / with_sync: bool = false,
+    default_reward / with_default_reward: Option<f64> = None,
+    unobserved / with_unobserved: bool = false,
 });
 
 /// Writes decisions, and later their rewards, as JSON lines into numbered files of a folder.
@@ -53,7 +63,7 @@ options!(LogSettings::new() {
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
-/// use dht_bandits::log::{DecisionLog, LogReader, LogSettings, ReadSettings};
+/// use dht_bandits::log::{DecisionLog, LogReader, LogSettings};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 /// # let folder = std::env::temp_dir().join(format!("decision-log-{}", std::process::id()));
 ///
@@ -65,7 +75,7 @@ options!(LogSettings::new() {
 /// let id = log.append_request(&request, &decision, None, 0.0)?;
 /// // … twenty seconds later the click arrives
 /// log.reward(id, 1.0, 20.0)?;
-/// let settings = ReadSettings::default().with_horizon(Some(60.0)).with_default_reward(Some(0.0));
+/// let settings = LogSettings::default().with_horizon(Some(60.0)).with_default_reward(Some(0.0));
 /// for joined in LogReader::open(&folder, settings)? {
 ///     let joined = joined?;
 ///     policy.learn(&joined.decision, joined.reward)?;
@@ -82,7 +92,7 @@ options!(LogSettings::new() {
 ///
 /// ```
 /// # use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
-/// # use dht_bandits::log::{DecisionLog, LogPosition, LogReader, LogSettings, ReadSettings};
+/// # use dht_bandits::log::{DecisionLog, LogReader, LogSettings};
 /// # use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 /// # let folder = std::env::temp_dir().join(format!("decision-log-crash-{}", std::process::id()));
 /// # let mut rng = ChaCha8Rng::seed_from_u64(7);
@@ -97,9 +107,9 @@ options!(LogSettings::new() {
 /// policy.learn(&decision, 1.0)?;
 /// # let (before, _log) = (policy, log);
 /// // The next process:
-/// let (mut policy, position): (LinUcb, LogPosition) = serde_json::from_str(&saved)?;
+/// let (mut policy, position): (LinUcb, (u64, u64)) = serde_json::from_str(&saved)?;
 /// let mut missed = Vec::new();
-/// for joined in LogReader::open(&folder, ReadSettings::default())? {
+/// for joined in LogReader::open(&folder, LogSettings::default())? {
 ///     missed.extend(Some(joined?).filter(|joined| joined.answered_at >= Some(position)));
 /// }
 /// missed.sort_by_key(|joined| joined.answered_at);
@@ -241,7 +251,7 @@ impl DecisionLog {
 
     /// Position of the next line: later lines are at this position or beyond. It is used [after a
     /// crash](Self#after-a-crash).
-    pub fn position(&self) -> LogPosition {
+    pub fn position(&self) -> (u64, u64) {
         self.files.position()
     }
 

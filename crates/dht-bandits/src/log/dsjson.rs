@@ -5,37 +5,13 @@ use super::error::{LogError, LogProblem, check_propensity, check_value};
 use super::lines::Lines;
 use crate::arm::ArmId;
 use crate::error::Error;
-use crate::options::setters;
 use crate::policy::QUADRATURE_ERROR;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, Write};
 use std::path::Path;
-
-/// Columns of an event: the features of the context and of actions, and the number of an action's arm.
-///
-/// A column is a JSON pointer into the event's context `c`, or into an action, such as `/User/age`. A number is used as
-/// it is, true as 1 and false as 0. A list contributes all of its numbers. `/User/country=DE` is 1 if that text or
-/// number is there, else 0. A missing scalar is 0, as in Wabbit.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct DsjsonColumns {
-    /// Columns of the context.
-    pub context: Vec<String>,
-    /// Columns of the features of each action (an entry of `_multi`); none for actions without features.
-    pub actions: Vec<String>,
-    /// Column with the arm number of an action (an entry of `_multi`); without it the first action is arm 0.
-    pub arm: Option<String>,
-}
-
-setters!(fn, DsjsonColumns {
-    context / with_context: Vec<String>,
-    actions / with_actions: Vec<String>,
-    arm / with_arm: Option<String>,
-});
 
 /// Event in Wabbit's format; other fields are ignored.
 #[derive(Debug, Deserialize)]
@@ -74,6 +50,11 @@ struct Event {
 /// `pdrop`, the probability with which the service dropped events like this one, becomes the row's
 /// [drop probability](LoggedDecision::drop_probability).
 ///
+/// A column is a JSON pointer into the event's context `c`, or into an action, such as `/User/age`. A number is used as
+/// it is, true as 1 and false as 0. A list contributes all of its numbers. `/User/country=DE` is 1 if that text or
+/// number is there, else 0. A missing scalar is 0, as in Wabbit. Without columns contexts are empty and actions have no
+/// features; set them before the first row is read.
+///
 /// The reader counts and leaves out:
 ///
 /// * rewards without an event (`RewardValue`; [`dangling_rewards`](Self::dangling_rewards));
@@ -85,7 +66,7 @@ struct Event {
 #[derive(Debug)]
 pub struct DsjsonRows<R> {
     lines: Lines<R>,
-    columns: DsjsonColumns,
+    columns: Columns,
     dimension: Option<usize>,
     width: Option<usize>,
     dangling: u64,
@@ -97,14 +78,51 @@ pub struct DsjsonRows<R> {
     met: Vec<bool>,
 }
 
+/// Columns of the context, those of the features of each action, and the one with the arm number of an action.
+#[derive(Debug, Default)]
+struct Columns {
+    context: Vec<String>,
+    actions: Vec<String>,
+    arm: Option<String>,
+}
+
 impl<R: BufRead> DsjsonRows<R> {
     /// Creates a reader. Errors contain `name`.
-    pub fn new(reader: R, name: impl AsRef<Path>, columns: DsjsonColumns) -> Self {
-        let met = vec![false; columns.context.len() + columns.actions.len()];
-        let lines = Lines::new(reader, name.as_ref());
-        let (dangling, skipped, repeated) = (0, 0, 0);
-        let (dimension, width) = (None, None);
-        Self { lines, columns, dimension, width, dangling, skipped, repeated, seen: HashSet::new(), met }
+    pub fn new(reader: R, name: impl AsRef<Path>) -> Self {
+        Self {
+            lines: Lines::new(reader, name.as_ref()),
+            columns: Columns::default(),
+            dimension: None,
+            width: None,
+            dangling: 0,
+            skipped: 0,
+            repeated: 0,
+            seen: HashSet::new(),
+            met: Vec::new(),
+        }
+    }
+
+    /// Sets the columns of the context.
+    #[must_use]
+    pub fn with_context(mut self, columns: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.columns.context = columns.into_iter().map(Into::into).collect();
+        self.met = vec![false; self.columns.context.len() + self.columns.actions.len()];
+        self
+    }
+
+    /// Sets the columns of the features of each action (an entry of `_multi`).
+    #[must_use]
+    pub fn with_actions(mut self, columns: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.columns.actions = columns.into_iter().map(Into::into).collect();
+        self.met = vec![false; self.columns.context.len() + self.columns.actions.len()];
+        self
+    }
+
+    /// Sets the column with the arm number of an action (an entry of `_multi`); without it the first action is arm 0.
+    #[must_use]
+    pub fn with_arm(mut self, column: impl Into<String>) -> Self {
+        self.columns.arm = Some(column.into());
+        self
     }
 
     /// Number of lines that held a reward without an event.

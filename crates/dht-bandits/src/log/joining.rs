@@ -3,7 +3,7 @@
 use super::error::{LogError, LogProblem};
 use super::lines::Lines;
 use super::record::{Record, SegmentRecord, parse};
-use super::segments::{LogPosition, path_of, read_segment, segments};
+use super::segments::{path_of, read_segment, segments};
 use crate::validate::check_parameter;
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -58,7 +58,7 @@ pub(super) trait Joinable: Debug + Send + Sync {
     fn default(&self, made: &Self::Subject) -> Option<Self::Answer>;
 
     /// Joins a record with its answer; `answered_at` is the position of the answer, `None` for the default.
-    fn join(made: Self::Subject, answer: Self::Answer, answered_at: Option<LogPosition>) -> Self::Joined;
+    fn join(made: Self::Subject, answer: Self::Answer, answered_at: Option<(u64, u64)>) -> Self::Joined;
 }
 
 /// Records of a log with their answers, whatever their kind.
@@ -95,7 +95,7 @@ struct Waiting<M, A> {
     id: u64,
     time: f64,
     made: M,
-    answer: Option<(A, LogPosition)>,
+    answer: Option<(A, (u64, u64))>,
     /// `true` if its answer may be among lines that could not be read.
     answer_lost: bool,
 }
@@ -173,7 +173,7 @@ impl<K: Joinable> Joining<K> {
             }
         }
         let Some(lines) = &self.lines else { return Ok(false) };
-        let position = LogPosition { file: self.file, byte: lines.start() };
+        let position = (self.file, lines.start());
         let parsed = parse(lines.line()).and_then(|record| record.check().map(|()| record));
         let outcome = parsed.and_then(|record| self.take(K::classify(record), position));
         // Taken anew, since `self` was written to meanwhile.
@@ -212,7 +212,7 @@ impl<K: Joinable> Joining<K> {
     }
 
     /// Processes the record at this position.
-    fn take(&mut self, record: ReaderRecord<K::Subject, K::Answer>, position: LogPosition) -> Result<(), LogProblem> {
+    fn take(&mut self, record: ReaderRecord<K::Subject, K::Answer>, position: (u64, u64)) -> Result<(), LogProblem> {
         match record {
             ReaderRecord::Segment(record) => {
                 self.end_gap(record.next_id);
@@ -266,7 +266,7 @@ impl<K: Joinable> Joining<K> {
     }
 
     /// Assigns an answer to its waiting record.
-    fn answer(&mut self, id: u64, answer: K::Answer, position: LogPosition) -> Result<(), LogProblem> {
+    fn answer(&mut self, id: u64, answer: K::Answer, position: (u64, u64)) -> Result<(), LogProblem> {
         let first = self.waiting.front().map_or(u64::MAX, |first| first.id);
         match self.waiting.binary_search_by_key(&id, |waiting| waiting.id) {
             Ok(index) => {

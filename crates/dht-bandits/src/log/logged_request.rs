@@ -6,21 +6,20 @@ use crate::policy::{Actions, Request};
 use serde::{Deserialize, Serialize};
 
 /// Request of a policy at the time of its decision, as written by
-/// [`DecisionLog::append_request`](super::DecisionLog::append_request) and
-/// [`append_slate_request`](super::DecisionLog::append_slate_request).
+/// `DecisionLog::append_request` and `append_slate_request`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LoggedRequest {
+pub(super) struct LoggedRequest {
     /// Context, if it differs from the decision's: policies with arm features learn from the context followed by the
     /// features of the chosen arm. Always present for a slate.
     #[serde(default)]
-    pub context: Option<Vec<f64>>,
+    pub(super) context: Option<Vec<f64>>,
     /// Available arms; `None` for all.
     #[serde(default)]
-    pub available: Option<Vec<ArmId>>,
+    pub(super) available: Option<Vec<ArmId>>,
     /// Features of the available arms, a row of equal length for each, in their order; `None` if arms have no features.
     #[serde(default)]
-    pub features: Option<Vec<f64>>,
+    pub(super) features: Option<Vec<f64>>,
 }
 
 impl LoggedRequest {

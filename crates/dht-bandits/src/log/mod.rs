@@ -8,7 +8,7 @@
 //!   was writing.
 //! * `LogReader` reads decisions back and joins their rewards, which may be late or missing; `LogReader::open_slates` does
 //!   so for slates and feedback.
-//! * `CsvRows` and `CsvWriter`: rows as CSV, columns `arm`, `propensity`, `reward`, then the context.
+//! * `CsvRows` and `LoggedDecision::write_csv`: rows as CSV, columns `arm`, `propensity`, `reward`, then the context.
 //! * `DsjsonRows` and `LoggedDecision::write_dsjson`: Vowpal Wabbit's dsjson.
 //!
 //! All readers stream: memory does not grow with the log. All are iterators of results that continue after an error,
@@ -46,23 +46,19 @@ mod slate_reader;
 mod slate_record;
 
 #[cfg(feature = "log")]
-pub use csv_rows::{CsvRows, CsvWriter};
+pub use csv_rows::CsvRows;
 #[cfg(feature = "log")]
 pub use decision_log::{DecisionLog, LogSettings};
 #[cfg(feature = "log")]
-pub use dsjson::{DsjsonColumns, DsjsonRows};
+pub use dsjson::DsjsonRows;
 #[cfg(feature = "log")]
 pub use error::{LogError, LogProblem};
 #[cfg(feature = "log")]
 pub use joining::LogCounts;
 pub use logged_decision::LoggedDecision;
 pub(crate) use logged_decision::{check_distribution, check_drop_probability, check_logged_propensity};
-#[cfg(feature = "log")]
-pub use logged_request::LoggedRequest;
 pub use logged_slate::{LoggedSlate, ShownArm};
 #[cfg(feature = "log")]
-pub use reader::{JoinedDecision, LogReader, ReadSettings};
-#[cfg(feature = "log")]
-pub use segments::LogPosition;
+pub use reader::{JoinedDecision, LogReader};
 #[cfg(feature = "log")]
 pub use slate_reader::JoinedSlate;

@@ -1,42 +1,17 @@
 //! Reader of a decision log that joins rewards to decisions, or feedback to slates.
 
 use super::LoggedDecision;
+use super::decision_log::LogSettings;
 use super::error::{LogError, LogProblem};
 use super::joining::{Joinable, JoinedRecords, Joining, LogCounts, ReaderRecord};
 use super::logged_request::LoggedRequest;
 use super::record::{DecisionRecord, Record, RewardRecord};
-use super::segments::LogPosition;
 use super::slate_record::SlateRecord;
 use crate::arm::ArmId;
 use crate::error::Error;
-use crate::options::options;
 use crate::policy::Decision;
 use crate::validate::check_bounded;
-use serde::{Deserialize, Serialize};
 use std::path::Path;
-
-/// Settings for joining rewards to decisions, or feedback to slates.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct ReadSettings {
-    /// Longest time that a decision waits for its reward, or a slate for its feedback, in the log's unit of time. It is
-    /// measured by the log's clock, the largest time so far. `None` waits until the end of the log.
-    pub horizon: Option<f64>,
-    /// Reward of a decision that got none within the horizon, such as 0 for no click; `None` leaves the decision out.
-    /// For decisions alone.
-    pub default_reward: Option<f64>,
-    /// Treat a slate without feedback within the horizon as unobserved: nothing is learned from it, and it earned 0.
-    /// Otherwise such a slate is left out. This is right if feedback is lost at random, and biases a policy's value
-    /// upwards if feedback is missing because nobody clicked. For slates alone.
-    pub unobserved: bool,
-}
-
-options!(ReadSettings::new() {
-    horizon / with_horizon: Option<f64> = None,
-    default_reward / with_default_reward: Option<f64> = None,
-    unobserved / with_unobserved: bool = false,
-});
 
 /// Decision with its reward.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,13 +27,13 @@ pub struct JoinedDecision {
     /// Policy's probability of each arm, if logged.
     pub probabilities: Option<Vec<(ArmId, f64)>>,
     /// Request of the policy, if it was logged.
-    pub request: Option<LoggedRequest>,
+    pub(super) request: Option<LoggedRequest>,
     /// The reward.
     pub reward: f64,
     /// `true` if the reward is the default.
     pub defaulted: bool,
-    /// Position of the reward in the log; `None` for the default.
-    pub answered_at: Option<LogPosition>,
+    /// Position of the reward in the log: number of the file, and byte in it; `None` for the default.
+    pub answered_at: Option<(u64, u64)>,
 }
 
 impl JoinedDecision {
@@ -109,7 +84,7 @@ impl Joinable for Decisions {
         self.default_reward
     }
 
-    fn join(made: DecisionRecord, reward: f64, answered_at: Option<LogPosition>) -> JoinedDecision {
+    fn join(made: DecisionRecord, reward: f64, answered_at: Option<(u64, u64)>) -> JoinedDecision {
         let DecisionRecord { id, time, propensity, decision, probabilities, request } = made;
         let propensity = propensity.or(decision.choice.propensity);
         let defaulted = answered_at.is_none();
@@ -146,8 +121,8 @@ impl LogReader {
     /// # Errors
     /// A folder that cannot be read; a horizon that is not positive; a default that is not finite or beyond ±1e100, the
     /// limit for rewards of a log; `unobserved`, which decisions do not have.
-    pub fn open(folder: impl AsRef<Path>, settings: ReadSettings) -> Result<Self, LogError> {
-        let ReadSettings { horizon, default_reward, unobserved } = settings;
+    pub fn open(folder: impl AsRef<Path>, settings: LogSettings) -> Result<Self, LogError> {
+        let LogSettings { horizon, default_reward, unobserved, .. } = settings;
         check_bounded("default reward", default_reward.unwrap_or(0.0))?;
         if unobserved {
             let problem = "unobserved: expected false for decisions, slates alone are unobserved".to_owned();

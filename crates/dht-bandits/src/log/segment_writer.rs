@@ -3,7 +3,7 @@
 use super::error::{LogError, LogProblem};
 use super::lines::{LONGEST_LINE, TOO_LONG};
 use super::record::{Record, SegmentRecord};
-use super::segments::{LogPosition, check_regular, cut_torn_line, path_of};
+use super::segments::{check_regular, cut_torn_line, path_of};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Error, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -54,8 +54,8 @@ impl SegmentWriter {
     }
 
     /// Position of the next line.
-    pub(super) fn position(&self) -> LogPosition {
-        LogPosition { file: self.number, byte: self.length }
+    pub(super) fn position(&self) -> (u64, u64) {
+        (self.number, self.length)
     }
 
     /// Writes the first line of a file that a crash left empty.

@@ -2,21 +2,10 @@
 
 use super::error::{LogError, LogProblem};
 use super::lines::{LONGEST_LINE, Lines, is_whole};
-use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Position in a log: later lines have larger positions, also after old files are deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LogPosition {
-    /// Number of the file.
-    pub file: u64,
-    /// Start of the line in the file, in bytes.
-    pub byte: u64,
-}
 
 /// Path of a segment.
 pub(super) fn path_of(folder: &Path, number: u64) -> PathBuf {

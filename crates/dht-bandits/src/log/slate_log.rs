@@ -27,7 +27,7 @@ impl DecisionLog {
     ///
     /// ```
     /// use dht_bandits::evaluation::{LoggedRound, SlateOffPolicy};
-    /// use dht_bandits::log::{DecisionLog, LogReader, LogSettings, ReadSettings};
+    /// use dht_bandits::log::{DecisionLog, LogReader, LogSettings};
     /// use dht_bandits::policy::{Feedback, TopK};
     /// use dht_bandits::{ArmId, Policy, Request, Ridge, exploration::EpsilonGreedy};
     /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -46,7 +46,7 @@ impl DecisionLog {
     ///     let clicks: Vec<_> = slate.choices().iter().map(|choice| Feedback::from(choice.arm.number() == 3)).collect();
     ///     log.feedback(id, &clicks, f64::from(round))?;
     /// }
-    /// let rows: Vec<_> = LogReader::open_slates(&folder, ReadSettings::default())?
+    /// let rows: Vec<_> = LogReader::open_slates(&folder, LogSettings::default())?
     ///     .map(|joined| Ok(joined?.into_row()?))
     ///     .collect::<Result<_, Box<dyn std::error::Error>>>()?;
     /// // The other policy always shows item 3: one click a slate.

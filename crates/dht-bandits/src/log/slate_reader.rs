@@ -1,12 +1,12 @@
 //! Reader of a decision log that joins feedback to slates.
 
+use super::decision_log::LogSettings;
 use super::error::{LogError, LogProblem};
 use super::joining::{Joinable, Joining, ReaderRecord};
 use super::logged_request::LoggedRequest;
 use super::logged_slate::LoggedSlate;
-use super::reader::{LogReader, ReadSettings};
+use super::reader::LogReader;
 use super::record::{DecisionRecord, Record};
-use super::segments::LogPosition;
 use super::slate_record::{FeedbackRecord, SlateRecord};
 use crate::error::Error;
 use crate::policy::{Feedback, Slate};
@@ -22,13 +22,13 @@ pub struct JoinedSlate {
     /// Slate, to [learn](crate::policy::Policy::learn_slate) from.
     pub slate: Slate,
     /// Request of the policy, if it was logged.
-    pub request: Option<LoggedRequest>,
+    pub(super) request: Option<LoggedRequest>,
     /// Feedback on each chosen arm, in order.
     pub feedback: Vec<Feedback>,
     /// `true` if the feedback is the default.
     pub defaulted: bool,
-    /// Position of the feedback in the log; `None` for the default.
-    pub answered_at: Option<LogPosition>,
+    /// Position of the feedback in the log: number of the file, and byte in it; `None` for the default.
+    pub answered_at: Option<(u64, u64)>,
 }
 
 impl JoinedSlate {
@@ -76,7 +76,7 @@ impl Joinable for Slates {
         self.unobserved.then(|| vec![Feedback::Unobserved; made.slate.choices().len()])
     }
 
-    fn join(made: SlateRecord, feedback: Vec<Feedback>, answered_at: Option<LogPosition>) -> JoinedSlate {
+    fn join(made: SlateRecord, feedback: Vec<Feedback>, answered_at: Option<(u64, u64)>) -> JoinedSlate {
         let SlateRecord { id, time, slate, request } = made;
         let defaulted = answered_at.is_none();
         JoinedSlate { id, time, slate, request, feedback, defaulted, answered_at }
@@ -88,8 +88,8 @@ impl LogReader<JoinedSlate> {
     ///
     /// # Errors
     /// A folder that cannot be read; a horizon that is not positive; a default reward, which slates do not have.
-    pub fn open_slates(folder: impl AsRef<Path>, settings: ReadSettings) -> Result<Self, LogError> {
-        let ReadSettings { horizon, default_reward, unobserved } = settings;
+    pub fn open_slates(folder: impl AsRef<Path>, settings: LogSettings) -> Result<Self, LogError> {
+        let LogSettings { horizon, default_reward, unobserved, .. } = settings;
         if default_reward.is_some() {
             let problem = "default_reward: expected none for slates, use unobserved".to_owned();
             return Err(Error::Settings { problem }.into());

@@ -10,7 +10,7 @@ use dht_bandits::{
     exploration::{EpsilonGreedy, Floor, Softmax, SquareCb},
     features::{Interactions, NormalizerOptions, PyramidPool},
     log::{
-        DsjsonColumns, LogPosition, LogSettings, LoggedDecision, LoggedRequest, LoggedSlate, ReadSettings, ShownArm,
+        LogSettings, LoggedDecision, LoggedSlate, ShownArm,
     },
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ChangeDetector, ChangeTest, ContextFree, Disjoint, Feedback, Fixed, Hybrid,
@@ -228,19 +228,9 @@ fn decisions_and_logs(visit: &mut Visit) {
     visit.value(&shown[0]);
     visit.value(&LoggedSlate { shown: shown.clone(), features: features.clone(), ..LoggedSlate::default() });
     visit.value(&LoggedSlate { context: CONTEXT.to_vec(), shown, available: available.clone(), features: None });
-    visit.value(&LoggedRequest { context: None, available: None, features });
-    visit.value(&LoggedRequest { context: Some(CONTEXT.to_vec()), available, features: None });
     visit.value(&LogSettings::default().with_horizon(Some(3.0)).with_rotate_bytes(9).with_sync(true));
-    visit.value(&ReadSettings::default().with_default_reward(Some(0.5)));
-    visit.value(&ReadSettings::default().with_horizon(Some(0.5)).with_unobserved(true));
-    let position: LogPosition = serde_json::from_str(r#"{"file":3,"byte":70}"#).unwrap();
-    visit.value(&position);
-    visit.value(
-        &DsjsonColumns::default()
-            .with_context(vec!["/x".to_owned()])
-            .with_actions(Vec::new())
-            .with_arm(Some("/id".to_owned())),
-    );
+    visit.value(&LogSettings::default().with_default_reward(Some(0.5)));
+    visit.value(&LogSettings::default().with_horizon(Some(0.5)).with_unobserved(true));
 }
 
 fn evaluations(visit: &mut Visit) {

@@ -4,7 +4,7 @@ use crate::support::{decision, read, rng};
 use dht_bandits::{
     LinTs, Policy, Request, Ridge, Thompson,
     exploration::EpsilonGreedy,
-    log::{DecisionLog, LogPosition, LogReader, LogSettings, ReadSettings},
+    log::{DecisionLog, LogReader, LogSettings},
     policy::{Feedback, TopK},
 };
 use std::collections::VecDeque;
@@ -42,8 +42,8 @@ fn a_policy_goes_on_from_its_last_save_to_the_bit() {
         assert_eq!(DecisionLog::open(folder.path(), settings).unwrap().position(), end);
         assert!(end.file > 5);
         // The next process.
-        let (mut policy, position): (LinTs, LogPosition) = serde_json::from_str(&saved).unwrap();
-        let reader = LogReader::open(folder.path(), ReadSettings::default().with_horizon(Some(50.0))).unwrap();
+        let (mut policy, position): (LinTs, (u64, u64)) = serde_json::from_str(&saved).unwrap();
+        let reader = LogReader::open(folder.path(), LogSettings::default().with_horizon(Some(50.0))).unwrap();
         let mut missed: Vec<_> =
             reader.map(Result::unwrap).filter(|entry| entry.answered_at >= Some(position)).collect();
         missed.sort_by_key(|entry| entry.answered_at);
@@ -67,14 +67,14 @@ fn each_reward_tells_where_it_stands_and_defaults_stand_nowhere() {
     let shown = log.append_slate(&slate, 1.0).unwrap();
     log.feedback(shown, &[Feedback::Observed(1.0)], 1.0).unwrap();
     drop(log);
-    let (joined, ..) = read(folder.path(), ReadSettings::default().with_default_reward(Some(0.0)));
+    let (joined, ..) = read(folder.path(), LogSettings::default().with_default_reward(Some(0.0)));
     let at = joined[0].answered_at.unwrap();
     assert!(before <= at && at < after, "{before:?} {at:?} {after:?}");
     assert_eq!((joined[1].answered_at, joined[1].defaulted), (None, true));
     // The line itself, to the byte.
-    let text = std::fs::read(folder.path().join(format!("{:08}.jsonl", at.file))).unwrap();
-    assert!(text[at.byte as usize..].starts_with(b"{\"reward\":{\"id\":0,"));
-    let mut slates = LogReader::open_slates(folder.path(), ReadSettings::default()).unwrap();
+    let text = std::fs::read(folder.path().join(format!("{:08}.jsonl", at.0))).unwrap();
+    assert!(text[at.1 as usize..].starts_with(b"{\"reward\":{\"id\":0,"));
+    let mut slates = LogReader::open_slates(folder.path(), LogSettings::default()).unwrap();
     let slate = slates.find_map(Result::ok).unwrap();
     assert!(slate.answered_at.unwrap() > at);
 }

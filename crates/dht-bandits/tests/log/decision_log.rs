@@ -3,14 +3,14 @@
 use crate::support::{decision, read, rng};
 use dht_bandits::{
     ArmId, LinTs, Policy, Request, Ridge, Thompson,
-    log::{DecisionLog, LogError, LogProblem, LogReader, LogSettings, ReadSettings},
+    log::{DecisionLog, LogError, LogProblem, LogReader, LogSettings},
     policy::{ContextFree, Ucb1},
 };
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
-const CLICKS: ReadSettings = ReadSettings::new().with_horizon(Some(10.0)).with_default_reward(Some(0.0));
+const CLICKS: LogSettings = LogSettings::new().with_horizon(Some(10.0)).with_default_reward(Some(0.0));
 
 fn open(folder: &Path, horizon: Option<f64>) -> DecisionLog {
     DecisionLog::open(folder, LogSettings::default().with_horizon(horizon))
@@ -44,7 +44,7 @@ fn rewards_that_come_late_or_never_are_joined() {
     // Without a default they are left out; without a horizon they wait for the end.
     let (joined, _, reader) = read(folder.path(), CLICKS.with_default_reward(None));
     assert_eq!((joined.len(), reader.counts().unrewarded), (2, 1));
-    let (joined, ..) = read(folder.path(), ReadSettings::default().with_default_reward(Some(-1.0)));
+    let (joined, ..) = read(folder.path(), LogSettings::default().with_default_reward(Some(-1.0)));
     assert_eq!(joined.iter().map(|entry| entry.reward).collect::<Vec<_>>(), [1.0, -1.0, 0.5, -1.0, -1.0]);
     let row = joined[0].clone().into_row();
     assert_eq!((row.arm, row.propensity, row.reward), (decision(0).arm(), Some(1.0 / 3.0), 1.0));
@@ -136,7 +136,7 @@ fn files_are_rotated_by_size_and_read_as_one_log() {
     let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap()).collect();
     assert!(files.len() > 10, "{}", files.len());
     assert!(files.iter().all(|file| file.metadata().unwrap().len() <= 1000));
-    let (joined, errors, _) = read(folder.path(), ReadSettings::default());
+    let (joined, errors, _) = read(folder.path(), LogSettings::default());
     assert!(errors.is_empty());
     assert_eq!(joined.iter().map(|entry| entry.id).collect::<Vec<_>>(), (0..30).collect::<Vec<_>>());
     // With a horizon only the last files need to be read to go on.
@@ -168,7 +168,7 @@ fn a_torn_last_line_is_skipped_counted_and_cut_off() {
         let braced = whole.get(length) == Some(&b'\n');
         let torn = length > 0 && whole[length - 1] != b'\n' && !braced;
         let whole_lines = lines + usize::from(braced);
-        let (joined, errors, reader) = read(folder.path(), ReadSettings::default());
+        let (joined, errors, reader) = read(folder.path(), LogSettings::default());
         assert!(errors.is_empty());
         assert_eq!(joined.len(), whole_lines / 2);
         assert_eq!(reader.counts().torn, u64::from(torn));
@@ -198,7 +198,7 @@ fn damaged_lines_are_named_and_the_rest_is_read() {
     add_line(folder.path(), "{\"reward\":{\"id\":1,\"time\":1.0,\"reward\":2.0}}\n"); // 11: twice
     add_line(folder.path(), "{\"reward\":{\"id\":0,\"time\":1.0,\"reward\":3.0,\"extra\":1}}\n"); // 12
     add_line(folder.path(), "{\"reward\":{\"id\":0,\"time\":1.0,\"reward\":3.0}}\n"); // 13
-    let (joined, errors, reader) = read(folder.path(), ReadSettings::default());
+    let (joined, errors, reader) = read(folder.path(), LogSettings::default());
     assert_eq!(joined.iter().map(|entry| (entry.id, entry.reward)).collect::<Vec<_>>(), [(0, 3.0), (1, 2.0)]);
     let places: Vec<_> = errors
         .iter()
@@ -220,7 +220,7 @@ fn damaged_lines_are_named_and_the_rest_is_read() {
     assert_eq!(problem(6), LogProblem::Reward { id: 1, problem: Box::new(LogProblem::Twice) });
     assert_eq!(reader.counts().refused, 8);
     // A reader that stops at the first error is one question mark.
-    let strict: Result<Vec<_>, _> = LogReader::open(folder.path(), ReadSettings::default()).unwrap().collect();
+    let strict: Result<Vec<_>, _> = LogReader::open(folder.path(), LogSettings::default()).unwrap().collect();
     assert!(strict.is_err());
     // A log with damaged lines is not written to.
     assert!(matches!(DecisionLog::open(folder.path(), LogSettings::default()), Err(LogError::Line { line: 4, .. })));
@@ -241,7 +241,7 @@ fn decisions_without_a_propensity_are_logged_and_learned_from() {
     (estimated.choice.propensity, estimated.choice.propensity_error) = (Some(0.25), 0.01);
     let id = log.append(&estimated, None, 2.0).unwrap();
     log.reward(id, 0.0, 3.0).unwrap();
-    let (joined, errors, _) = read(folder.path(), ReadSettings::default());
+    let (joined, errors, _) = read(folder.path(), LogSettings::default());
     assert!(errors.is_empty());
     assert_eq!(joined[1].decision.choice.propensity_error, 0.01);
     for joined in &joined {
@@ -264,7 +264,7 @@ fn one_writer_a_folder() {
     assert!(DecisionLog::open(folder.path(), LogSettings::default()).is_ok());
     let bad = LogSettings::default().with_horizon(Some(0.0));
     assert!(matches!(DecisionLog::open(folder.path(), bad), Err(LogError::Setting(_))));
-    assert!(matches!(LogReader::open(folder.path().join("none"), ReadSettings::default()), Err(LogError::Io { .. })));
+    assert!(matches!(LogReader::open(folder.path().join("none"), LogSettings::default()), Err(LogError::Io { .. })));
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn a_policy_learns_from_its_log_what_it_learned_in_service() {
         Policy::learn(&mut served, &decision, reward).unwrap();
     }
     let mut learned = new();
-    for joined in LogReader::open(folder.path(), ReadSettings::default()).unwrap() {
+    for joined in LogReader::open(folder.path(), LogSettings::default()).unwrap() {
         let joined = joined.unwrap();
         learned.learn(&joined.decision, joined.reward).unwrap();
     }
@@ -327,20 +327,20 @@ fn a_complete_last_line_without_newline_is_read() {
     log.append(&decision(0), None, 0.0).unwrap();
     drop(log);
     add_line(folder.path(), r#"{"reward":{"id":0,"time":1.0,"reward":0.5}}"#);
-    let (joined, errors, reader) = read(folder.path(), ReadSettings::default());
+    let (joined, errors, reader) = read(folder.path(), LogSettings::default());
     assert!(errors.is_empty() && joined[0].reward == 0.5 && reader.counts().torn == 0, "{errors:?}");
     let mut log = open(folder.path(), None);
     assert_eq!((log.torn_bytes(), log.waiting()), (0, 0));
     log.append(&decision(1), None, 2.0).unwrap();
     drop(log);
-    let (joined, errors, _) = read(folder.path(), ReadSettings::default().with_default_reward(Some(0.0)));
+    let (joined, errors, _) = read(folder.path(), LogSettings::default().with_default_reward(Some(0.0)));
     assert!(errors.is_empty() && joined.len() == 2, "{errors:?}");
     add_line(folder.path(), "{\"reward\":{\"id\":18446744073709551615,\"time\":1.0,\"reward\":0.5}}\n");
-    let (_, errors, _) = read(folder.path(), ReadSettings::default());
+    let (_, errors, _) = read(folder.path(), LogSettings::default());
     assert_eq!(errors.len(), 1);
     // Files of other names are somebody else's.
     fs::write(folder.path().join("7.jsonl"), "notes").unwrap();
-    assert_eq!(read(folder.path(), ReadSettings::default()).1.len(), 1);
+    assert_eq!(read(folder.path(), LogSettings::default()).1.len(), 1);
 }
 
 #[test]

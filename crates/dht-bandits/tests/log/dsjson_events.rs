@@ -2,7 +2,7 @@
 
 use dht_bandits::{
     ArmId,
-    log::{CsvWriter, DsjsonColumns, DsjsonRows, LogError, LogProblem, LoggedDecision},
+    log::{DsjsonRows, LogError, LogProblem, LoggedDecision},
 };
 
 fn event(id: &str, cost: f64, more: &str) -> String {
@@ -11,12 +11,8 @@ fn event(id: &str, cost: f64, more: &str) -> String {
     )
 }
 
-fn columns() -> DsjsonColumns {
-    DsjsonColumns::default().with_context(vec!["/x".to_owned()]).with_arm(Some("/i/id".to_owned()))
-}
-
 fn rows(text: &str) -> DsjsonRows<&[u8]> {
-    DsjsonRows::new(text.as_bytes(), "events.json", columns())
+    DsjsonRows::new(text.as_bytes(), "events.json").with_context(["/x"]).with_arm("/i/id")
 }
 
 #[test]
@@ -74,7 +70,7 @@ fn rows_keep_the_probability_with_which_others_were_dropped() {
     read[0].write_dsjson(&mut again, "a").unwrap();
     assert_eq!(rows(std::str::from_utf8(&again).unwrap()).next().unwrap().unwrap(), read[0]);
     // Csv has no place for it.
-    let refused = CsvWriter::new(Vec::new(), 1).unwrap().write(&read[0]);
+    let refused = LoggedDecision::write_csv(Vec::new(), &read[..1]);
     assert!(matches!(refused, Err(LogError::Value { problem: LogProblem::Malformed(_) })));
     for bad in ["1", "1.5", "-0.1", "\"half\""] {
         let text = format!("{}\n", event("a", 0.0, &format!(r#","pdrop":{bad}"#)));
@@ -95,8 +91,7 @@ fn probabilities_of_many_actions_may_be_rounded() {
         )
     };
     let read = |probability: &str| {
-        let columns = columns().with_arm(None);
-        DsjsonRows::new(line(probability).as_bytes(), "events.json", columns).next().unwrap()
+        DsjsonRows::new(line(probability).as_bytes(), "events.json").with_context(["/x"]).next().unwrap()
     };
     let row: LoggedDecision = read("0.0020005").unwrap();
     assert_eq!((row.arm, row.propensity), (ArmId::new(6), Some(0.0020005)));

@@ -5,7 +5,7 @@ use crate::support::{read, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson,
     evaluation::{Evaluation, EvaluationSettings, Target},
-    log::{DecisionLog, LogSettings, LoggedDecision, ReadSettings},
+    log::{DecisionLog, LogSettings, LoggedDecision},
     policy::{SharedPropensity, TopK},
 };
 use rand_distr::{Distribution, StandardNormal};
@@ -29,7 +29,7 @@ fn joined_rows(lines: u32) -> Vec<LoggedDecision> {
         let id = log.append_request(&request, &decision, Some(&all), time).unwrap();
         log.reward(id, f64::from(u8::from(round % 3 == 0)), time).unwrap();
     }
-    let (joined, errors, _) = read(folder.path(), ReadSettings::default());
+    let (joined, errors, _) = read(folder.path(), LogSettings::default());
     assert!(errors.is_empty(), "{errors:?}");
     joined.into_iter().map(|joined| joined.into_row()).collect()
 }

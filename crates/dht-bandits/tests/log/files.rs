@@ -1,7 +1,7 @@
 //! Files that are not the log's, or that a crash or a full disk left.
 
 use crate::support::{decision, read};
-use dht_bandits::log::{DecisionLog, LogError, LogProblem, LogReader, LogSettings, ReadSettings};
+use dht_bandits::log::{DecisionLog, LogError, LogProblem, LogReader, LogSettings};
 use std::fs;
 use std::path::Path;
 
@@ -90,7 +90,7 @@ fn files_of_others_are_not_written_over() {
     fs::remove_file(&foreign).unwrap();
     assert_eq!(log.append(&decision(next), None, 1.0).unwrap(), next);
     drop(log);
-    let (joined, errors, _) = read(folder.path(), ReadSettings::default().with_default_reward(Some(0.0)));
+    let (joined, errors, _) = read(folder.path(), LogSettings::default().with_default_reward(Some(0.0)));
     assert_eq!((joined.len() as u64, errors.len()), (next + 1, 0));
 }
 
@@ -120,7 +120,7 @@ fn what_is_no_regular_file_is_refused_and_never_waited_for() {
     let name = "00000000.jsonl".to_owned();
     let both = |expected: &(String, LogProblem)| {
         assert_eq!(problem(DecisionLog::open(folder.path(), SMALL)), *expected);
-        let mut reader = LogReader::open(folder.path(), ReadSettings::default()).unwrap();
+        let mut reader = LogReader::open(folder.path(), LogSettings::default()).unwrap();
         assert_eq!(problem(reader.next().unwrap()), *expected);
         assert!(reader.next().is_none());
         assert_eq!(reader.counts().unreadable, 1);

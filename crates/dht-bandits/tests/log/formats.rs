@@ -2,8 +2,9 @@
 
 use dht_bandits::{
     ArmId, Policy,
-    log::{CsvRows, CsvWriter, DsjsonColumns, DsjsonRows, LogError, LogProblem, LoggedDecision},
+    log::{CsvRows, DsjsonRows, LogError, LogProblem, LoggedDecision},
 };
+use std::io::BufRead;
 
 fn rows() -> Vec<LoggedDecision> {
     let all: Vec<_> = [0.1, 0.2, 0.7].iter().zip(3..).map(|(share, arm)| (ArmId::new(arm), *share)).collect();
@@ -31,18 +32,17 @@ fn line_of<T: std::fmt::Debug>(outcome: &Result<T, LogError>) -> (u64, LogProble
 #[test]
 fn csv_keeps_every_bit() {
     let mut text = Vec::new();
-    let mut writer = CsvWriter::new(&mut text, 3).unwrap();
-    rows().iter().for_each(|row| writer.write(row).unwrap());
-    writer.flush().unwrap();
-    drop(writer);
+    LoggedDecision::write_csv(&mut text, rows()).unwrap();
     let read: Vec<_> = CsvRows::new(&text[..], "log.csv").unwrap().map(Result::unwrap).collect();
     let expected: Vec<_> =
         rows().into_iter().map(|row| LoggedDecision { available: None, probabilities: None, ..row }).collect();
     assert_eq!(read, expected);
-    let mut writer = CsvWriter::new(Vec::new(), 2).unwrap();
-    assert!(writer.write(&rows()[0]).is_err());
+    let written = |rows: &[LoggedDecision]| LoggedDecision::write_csv(Vec::new(), rows);
+    let shorter = LoggedDecision::new(vec![1.0, 2.0], ArmId::new(0), 0.5, 1.0);
+    assert!(written(&[]).is_ok() && written(&[shorter.clone()]).is_ok());
+    assert!(written(&[shorter, rows().remove(0)]).is_err());
     let bad = LoggedDecision { propensity: Some(0.0), ..LoggedDecision::new(vec![1.0, 2.0], ArmId::new(0), 0.5, 1.0) };
-    assert!(matches!(writer.write(&bad), Err(LogError::Value { problem: LogProblem::Propensity(_) })));
+    assert!(matches!(written(&[bad]), Err(LogError::Value { problem: LogProblem::Propensity(_) })));
 }
 
 #[test]
@@ -84,8 +84,8 @@ fn unusable_csv_rows_are_named_and_the_rest_is_read() {
     assert_eq!(rows.features().collect::<Vec<_>>(), ["age"]);
 }
 
-fn x_columns() -> DsjsonColumns {
-    DsjsonColumns::default().with_context(vec!["/x".to_owned()]).with_arm(Some("/i/id".to_owned()))
+fn x_rows<R: BufRead>(reader: R, name: &str) -> DsjsonRows<R> {
+    DsjsonRows::new(reader, name).with_context(["/x"]).with_arm("/i/id")
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn dsjson_comes_back_as_it_was_written() {
     for (number, row) in rows().iter().enumerate() {
         row.write_dsjson(&mut text, &number.to_string()).unwrap();
     }
-    let read: Vec<_> = DsjsonRows::new(&text[..], "log.dsjson", x_columns()).map(Result::unwrap).collect();
+    let read: Vec<_> = x_rows(&text[..], "log.dsjson").map(Result::unwrap).collect();
     for (read, row) in read.iter().zip(rows()) {
         assert_eq!((&read.context, read.arm, read.reward), (&row.context, row.arm, row.reward));
         assert_eq!((read.propensity, &read.available), (row.propensity, &row.available));
@@ -110,21 +110,19 @@ fn dsjson_comes_back_as_it_was_written() {
 /// An event as Wabbit's documentation has it.
 const EVENT: &str = r#"{"_label_cost":-1,"_label_probability":0.8,"_label_Action":2,"_labelIndex":1,"o":[{"v":1.0,"EventId":"13118d9b"}],"Timestamp":"2021-02-04T16:31:29.2460000Z","Version":"1","EventId":"13118d9b","a":[2,1,3],"c":{"User":{"age":30,"member":true,"country":"DE"},"_multi":[{"Article":{"topic":"a","id":"17"}},{"Article":{"topic":"b","id":"4"}},{"Article":{"topic":"c","id":5}}]},"p":[0.8,0.1,0.1],"VWState":{"m":"ff0744c1"}}"#;
 
-fn user_columns(arm: Option<&str>) -> DsjsonColumns {
+fn user_rows<'a>(text: &'a str, name: &str) -> DsjsonRows<&'a [u8]> {
     let context = ["/User/age", "/User/member", "/User/country=DE", "/User/country=FR", "/User/income"];
-    let context = context.map(str::to_owned).to_vec();
-    DsjsonColumns::default().with_context(context).with_arm(arm.map(str::to_owned))
+    DsjsonRows::new(text.as_bytes(), name).with_context(context)
 }
 
 #[test]
 fn an_event_of_wabbits_documentation_is_read() {
     let text = format!("{EVENT}\n");
-    let of = |arm| DsjsonRows::new(text.as_bytes(), "log", user_columns(arm)).next().unwrap().unwrap();
-    let row = of(None);
+    let row = user_rows(&text, "log").next().unwrap().unwrap();
     assert_eq!(row.context, [30.0, 1.0, 1.0, 0.0, 0.0]);
     assert_eq!((row.arm, row.propensity, row.reward), (ArmId::new(1), Some(0.8), 1.0));
     assert_eq!(row.probabilities.unwrap(), [(1, 0.8), (0, 0.1), (2, 0.1)].map(|(arm, p)| (ArmId::new(arm), p)));
-    let row = of(Some("/Article/id"));
+    let row = user_rows(&text, "log").with_arm("/Article/id").next().unwrap().unwrap();
     assert_eq!((row.arm, row.available.unwrap()), (ArmId::new(4), [17, 4, 5].map(ArmId::new).to_vec()));
 }
 
@@ -154,7 +152,7 @@ fn unusable_dsjson_lines_are_named_and_the_rest_is_read() {
         line.replace("\"EventId\":\"13118d9b\",\"a\"", &format!("\"EventId\":\"{number}\",\"a\""))
     };
     let text = lines.iter().enumerate().map(own_id).collect::<Vec<_>>().join("\n") + "\n" + &EVENT[..40];
-    let mut rows = DsjsonRows::new(text.as_bytes(), "log.dsjson", user_columns(None));
+    let mut rows = user_rows(&text, "log.dsjson");
     let read: Vec<_> = (&mut rows).collect();
     assert_eq!((rows.dangling_rewards(), rows.torn()), (1, 1));
     assert_eq!(read.len(), 16);
@@ -176,30 +174,25 @@ fn unusable_dsjson_lines_are_named_and_the_rest_is_read() {
     // A list of another length than before is no context of the same policy.
     let lists = r#"{"_label_cost":0,"_label_probability":1,"_label_Action":1,"a":[1],"p":[1],"c":{"x":[1,2],"_multi":[{"i":{"id":"0"}}]}}"#;
     let text = format!("{lists}\n{}\n{lists}\n", lists.replace("[1,2]", "[1,2,3]"));
-    let read: Vec<_> = DsjsonRows::new(text.as_bytes(), "log", x_columns()).collect();
+    let read: Vec<_> = x_rows(text.as_bytes(), "log").collect();
     assert!(read[0].is_ok() && read[2].is_ok());
     assert!(matches!(line_of(&read[1]), (2, LogProblem::Malformed(_))));
-}
-
-/// The columns of the topics of articles.
-fn topic_columns() -> DsjsonColumns {
-    let actions = ["/Article/topic=a", "/Article/topic=b", "/Article/age"].map(str::to_owned).to_vec();
-    user_columns(Some("/Article/id")).with_actions(actions)
 }
 
 #[test]
 fn features_of_actions_are_read_and_written() {
     let event = EVENT.replace("\"topic\":\"b\"", "\"topic\":\"b\",\"age\":2.5");
-    let row = DsjsonRows::new(format!("{event}\n").as_bytes(), "log", topic_columns()).next().unwrap().unwrap();
+    let topics = ["/Article/topic=a", "/Article/topic=b", "/Article/age"];
+    let mut articles = user_rows(&event, "log").with_arm("/Article/id").with_actions(topics);
+    let row = articles.next().unwrap().unwrap();
     assert_eq!(row.features.as_deref().unwrap(), [1.0, 0.0, 0.0, 0.0, 1.0, 2.5, 0.0, 0.0, 0.0]);
     assert_eq!(row.context, [30.0, 1.0, 1.0, 0.0, 0.0]);
     row.check(0).unwrap();
     let mut text = Vec::new();
     row.write_dsjson(&mut text, "1").unwrap();
-    let columns = x_columns().with_actions(vec!["/f".to_owned()]);
-    assert_eq!(DsjsonRows::new(&text[..], "log", columns).next().unwrap().unwrap(), row);
+    assert_eq!(x_rows(&text[..], "log").with_actions(["/f"]).next().unwrap().unwrap(), row);
     // Without columns for them they are left out, as before.
-    assert_eq!(DsjsonRows::new(&text[..], "log", x_columns()).next().unwrap().unwrap().features, None);
+    assert_eq!(x_rows(&text[..], "log").next().unwrap().unwrap().features, None);
 }
 
 #[test]
@@ -220,8 +213,7 @@ fn unusable_action_features_are_named_with_their_line() {
         with("[1,2]", "[7,8]")[..90].to_owned(), // 8
     ];
     let text = lines.join("\n") + "\n";
-    let columns = x_columns().with_actions(vec!["/f".to_owned()]);
-    let read: Vec<_> = DsjsonRows::new(text.as_bytes(), "log.dsjson", columns).collect();
+    let read: Vec<_> = x_rows(text.as_bytes(), "log.dsjson").with_actions(["/f"]).collect();
     assert_eq!(read.len(), 8);
     assert_eq!(read[0].as_ref().unwrap().features.as_deref().unwrap(), [1.0, 2.0, 3.0, 4.0]);
     assert_eq!(read[6].as_ref().unwrap().features.as_deref().unwrap(), [1.0, 2.0, 5.0, 6.0]);
@@ -276,7 +268,7 @@ fn a_file_that_cannot_be_read_ends_the_rows() {
             Err(std::io::Error::other("gone"))
         }
     }
-    let rows = DsjsonRows::new(std::io::BufReader::new(Broken), "events.json", x_columns());
+    let rows = x_rows(std::io::BufReader::new(Broken), "events.json");
     let outcomes: Vec<_> = rows.take(10).collect();
     assert!(matches!(outcomes[..], [Err(LogError::Io { .. })]), "{outcomes:?}");
 }
@@ -287,20 +279,17 @@ fn columns_that_are_nowhere_are_named() {
     rows().iter().enumerate().for_each(|(id, row)| row.write_dsjson(&mut text, &id.to_string()).unwrap());
     // The last line has no newline, and is whole.
     text.pop();
-    let columns = x_columns().with_context(vec!["/x".to_owned(), "/y".to_owned(), "/z=3".to_owned()]);
-    let mut reader = DsjsonRows::new(&text[..], "events.json", columns);
+    let mut reader = x_rows(&text[..], "events.json").with_context(["/x", "/y", "/z=3"]);
     let read: Vec<_> = reader.by_ref().map(Result::unwrap).collect();
     assert_eq!((read.len(), reader.torn()), (rows().len(), 0));
     assert_eq!(reader.never_met().collect::<Vec<_>>(), ["/y", "/z=3"]);
     // What begins without a slash points nowhere.
-    let columns = x_columns().with_context(vec!["User/age".to_owned()]);
-    let (line, problem) = line_of(&DsjsonRows::new(&text[..], "events.json", columns).next().unwrap());
+    let (line, problem) = line_of(&x_rows(&text[..], "events.json").with_context(["User/age"]).next().unwrap());
     assert!(line == 1 && problem.to_string().contains("User/age"), "{problem}");
     // A number is compared as it is written.
     let event = r#"{"_label_cost":-1.0,"_label_probability":0.5,"_label_Action":1,"_labelIndex":0,"a":[1,2],"p":[0.5,0.5],"c":{"age":3,"_multi":[{},{}]}}"#;
-    let columns = |text: &str| DsjsonColumns::default().with_context(vec![text.to_owned()]);
     for (column, expected) in [("/age=3", 1.0), ("/age=4", 0.0), ("/age", 3.0)] {
-        let row = DsjsonRows::new(event.as_bytes(), "events.json", columns(column)).next().unwrap().unwrap();
+        let row = DsjsonRows::new(event.as_bytes(), "events.json").with_context([column]).next().unwrap().unwrap();
         assert_eq!(row.context, [expected], "{column}");
     }
 }
@@ -348,7 +337,7 @@ fn arms_that_the_probabilities_leave_out_are_written_with_0() {
     };
     let read = |row: &LoggedDecision| {
         let mut text = Vec::new();
-        row.write_dsjson(&mut text, "1").map(|()| DsjsonRows::new(&text[..], "log", x_columns()).next())
+        row.write_dsjson(&mut text, "1").map(|()| x_rows(&text[..], "log").next())
     };
     let back = read(&row).unwrap().unwrap().unwrap();
     assert_eq!(back.probabilities.unwrap(), [(second, 0.75), (third, 0.25), (first, 0.0)]);
@@ -370,7 +359,7 @@ fn labels_of_dsjson_that_contradict_each_other_are_refused() {
     let with = |labels: &str| {
         let line = EVENT.replace("\"_label_Action\":2,\"_labelIndex\":1,", labels);
         assert_ne!(line, EVENT);
-        DsjsonRows::new(format!("\n{line}\n").as_bytes(), "log", user_columns(None)).next().unwrap()
+        user_rows(&format!("\n{line}\n"), "log").next().unwrap()
     };
     for (labels, arm) in [("\"_label_Action\":2,", 1), ("\"_labelIndex\":1,", 1), ("", 1)] {
         assert_eq!(with(labels).unwrap().arm, ArmId::new(arm), "{labels}");

@@ -1,7 +1,7 @@
 //! A process that is killed while it logs loses at most the line it was writing.
 
 use crate::support::{decision, read};
-use dht_bandits::log::{DecisionLog, LogSettings, ReadSettings};
+use dht_bandits::log::{DecisionLog, LogSettings};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -54,7 +54,7 @@ fn fifty_kills_lose_no_line_that_was_acknowledged() {
         let told = told.join().unwrap();
         decisions = decisions.max(told.0);
         rewards = rewards.max(told.1);
-        let (joined, errors, reader) = read(folder.path(), ReadSettings::default());
+        let (joined, errors, reader) = read(folder.path(), LogSettings::default());
         assert!(errors.is_empty(), "{errors:?}");
         let counts = reader.counts();
         let held = counts.rewarded + counts.waiting;

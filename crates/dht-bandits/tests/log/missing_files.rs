@@ -1,11 +1,11 @@
 //! Logs some of whose files are gone.
 
 use crate::support::{decision, read};
-use dht_bandits::log::{DecisionLog, LogError, LogReader, LogSettings, ReadSettings};
+use dht_bandits::log::{DecisionLog, LogError, LogReader, LogSettings};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const READ: ReadSettings = ReadSettings::new().with_horizon(Some(1000.0));
+const READ: LogSettings = LogSettings::new().with_horizon(Some(1000.0));
 
 /// Twelve decisions, two lines a file, each rewarded four lines later.
 fn write(folder: &Path) -> Vec<PathBuf> {
@@ -117,7 +117,7 @@ fn a_default_that_no_log_could_hold_as_a_reward_is_refused() {
 }
 
 /// Decisions that wait when the reader meets a gap get no default, whatever its length.
-const DEFAULTS: ReadSettings = ReadSettings::new().with_default_reward(Some(-1.0));
+const DEFAULTS: LogSettings = LogSettings::new().with_default_reward(Some(-1.0));
 
 #[test]
 fn a_file_deleted_while_reading_counts_as_missing_from_start() {

@@ -4,7 +4,7 @@ use crate::support::{decision, read, rng};
 use dht_bandits::{
     ArmId, Decision, Error,
     evaluation::{Evaluation, EvaluationSettings, Target},
-    log::{DecisionLog, LogError, LogProblem, LogSettings, LoggedDecision, ReadSettings},
+    log::{DecisionLog, LogError, LogProblem, LogSettings, LoggedDecision},
     policy::Feedback,
 };
 use std::fs;
@@ -67,7 +67,7 @@ fn a_reader_without_a_horizon_finds_no_reward_late() {
     let path = folder.path().join("00000000.jsonl");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, format!("{text}{{\"reward\":{{\"id\":0,\"time\":1.0,\"reward\":1.0}}}}\n")).unwrap();
-    let (_, errors, _) = read(folder.path(), ReadSettings::default());
+    let (_, errors, _) = read(folder.path(), LogSettings::default());
     let twice = LogProblem::Reward { id: 0, problem: Box::new(LogProblem::Twice) };
     assert!(matches!(&errors[..], [LogError::Line { line: 5, problem, .. }] if *problem == twice), "{errors:?}");
 }

@@ -5,12 +5,12 @@ use dht_bandits::{
     ArmId, Policy, Request,
     evaluation::{CrossFit, Evaluation, EvaluationSettings, OutcomeModel, Target},
     exploration::SquareCb,
-    log::{DecisionLog, LogError, LogProblem, LogSettings, LoggedDecision, ReadSettings},
+    log::{DecisionLog, LogError, LogProblem, LogSettings, LoggedDecision},
     policy::Hybrid,
 };
 use rand::RngExt;
 
-const CLICKS: ReadSettings = ReadSettings::new().with_default_reward(Some(0.0));
+const CLICKS: LogSettings = LogSettings::new().with_default_reward(Some(0.0));
 
 #[test]
 fn the_log_of_a_policy_with_features_of_arms_judges_others() {

@@ -5,7 +5,7 @@ use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson,
     exploration::EpsilonGreedy,
     features::Interactions,
-    log::{DecisionLog, JoinedSlate, LogError, LogProblem, LogReader, LogSettings, ReadSettings},
+    log::{DecisionLog, JoinedSlate, LogError, LogProblem, LogReader, LogSettings},
     policy::{
         Feedback::{self, Observed, Unobserved},
         Slate, TopK,
@@ -17,7 +17,7 @@ use std::fs;
 use std::path::Path;
 
 const FIRST: &str = "00000000.jsonl";
-const LEFT_OUT: ReadSettings = ReadSettings::new().with_horizon(Some(10.0)).with_unobserved(false);
+const LEFT_OUT: LogSettings = LogSettings::new().with_horizon(Some(10.0)).with_unobserved(false);
 
 fn open(folder: &Path, horizon: Option<f64>) -> DecisionLog {
     DecisionLog::open(folder, LogSettings::default().with_horizon(horizon))
@@ -32,7 +32,7 @@ fn slate(number: u64) -> Slate {
     policy.decide_slate(2, &Request::new(&context), &mut rng(number)).unwrap_or_else(|error| unreachable!("{error}"))
 }
 
-fn slates(folder: &Path, settings: ReadSettings) -> (Vec<JoinedSlate>, Vec<LogError>, LogReader<JoinedSlate>) {
+fn slates(folder: &Path, settings: LogSettings) -> (Vec<JoinedSlate>, Vec<LogError>, LogReader<JoinedSlate>) {
     let mut reader = LogReader::open_slates(folder, settings).unwrap_or_else(|error| unreachable!("{error}"));
     let (mut joined, mut errors) = (Vec::new(), Vec::new());
     for outcome in &mut reader {
@@ -70,10 +70,10 @@ fn feedback_that_comes_late_or_never_is_joined() {
     let found: Vec<_> = joined.iter().map(|entry| (entry.feedback.clone(), entry.defaulted)).collect();
     assert_eq!(found, [(first.clone(), false), (nothing.clone(), true), (third.clone(), false)]);
     assert_eq!(reader.counts().defaulted, 1);
-    let (joined, ..) = slates(folder.path(), ReadSettings::default().with_unobserved(true));
+    let (joined, ..) = slates(folder.path(), LogSettings::default().with_unobserved(true));
     let found: Vec<_> = joined.into_iter().map(|entry| entry.feedback).collect();
     assert_eq!(found, [first, nothing.clone(), third, nothing.clone(), nothing]);
-    let (joined, _, reader) = slates(folder.path(), ReadSettings::default());
+    let (joined, _, reader) = slates(folder.path(), LogSettings::default());
     assert_eq!((joined.len(), reader.counts().waiting), (2, 3));
 }
 
@@ -162,7 +162,7 @@ fn unusable_slates_are_rejected_and_change_nothing() {
     // A slate without its request teaches, but judges nobody.
     log.append_slate(&good, 0.0).unwrap();
     log.feedback(0, &[Unobserved; 2], 0.0).unwrap();
-    let (joined, ..) = slates(folder.path(), ReadSettings::default());
+    let (joined, ..) = slates(folder.path(), LogSettings::default());
     assert_eq!(joined[0].clone().into_row(), Err(Error::NoRequest { id: 0 }));
 }
 
@@ -184,7 +184,7 @@ fn files_of_slates_are_rotated_and_a_torn_last_line_is_cut_off() {
     }
     drop(log);
     assert!(fs::read_dir(folder.path()).unwrap().count() > 10);
-    let (joined, errors, _) = slates(folder.path(), ReadSettings::default());
+    let (joined, errors, _) = slates(folder.path(), LogSettings::default());
     assert!(errors.is_empty(), "{errors:?}");
     assert_eq!(joined.iter().map(|entry| entry.id).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
     assert!(joined.iter().all(|entry| entry.feedback[0] == Observed(entry.id as f64 + 20.0)));
@@ -209,7 +209,7 @@ fn files_of_slates_are_rotated_and_a_torn_last_line_is_cut_off() {
         // A line to its last brace is whole.
         let braced = whole.get(length) == Some(&b'\n');
         let torn = length > 0 && whole[length - 1] != b'\n' && !braced;
-        let (joined, errors, reader) = slates(folder.path(), ReadSettings::default());
+        let (joined, errors, reader) = slates(folder.path(), LogSettings::default());
         assert!(errors.is_empty(), "{errors:?}");
         assert_eq!((joined.len(), reader.counts().torn), ((lines + usize::from(braced)) / 2, u64::from(torn)));
         let log = open(folder.path(), None);
@@ -235,19 +235,19 @@ fn each_reader_names_what_the_other_reads_and_goes_on() {
         };
         errors.iter().map(place).collect()
     };
-    let (joined, errors, reader) = read(folder.path(), ReadSettings::default());
+    let (joined, errors, reader) = read(folder.path(), LogSettings::default());
     assert_eq!(joined.iter().map(|entry| (entry.id, entry.reward)).collect::<Vec<_>>(), [(0, 1.0)]);
     assert_eq!(places(&errors), [(2, "slate", 1, "LogReader::open_slates"), (5, "slate", 2, "LogReader::open_slates")]);
     assert!(errors[0].to_string().ends_with("line 2: slate 1 is read by LogReader::open_slates"), "{}", errors[0]);
     assert_eq!((reader.counts().refused, reader.counts().other), (0, 2));
-    let (joined, errors, _) = slates(folder.path(), ReadSettings::default());
+    let (joined, errors, _) = slates(folder.path(), LogSettings::default());
     assert_eq!(joined.iter().map(|entry| entry.id).collect::<Vec<_>>(), [1]);
     assert_eq!(places(&errors), [(1, "decision", 0, "LogReader::open")]);
     // Ids ascend over both: a damaged one is found by either.
     drop(log);
     let text = fs::read_to_string(folder.path().join(FIRST)).unwrap();
     fs::write(folder.path().join(FIRST), text.replace("{\"decision\":{\"id\":0", "{\"decision\":{\"id\":7")).unwrap();
-    let (_, errors, _) = slates(folder.path(), ReadSettings::default());
+    let (_, errors, _) = slates(folder.path(), LogSettings::default());
     let order = errors
         .iter()
         .filter(|error| matches!(error, LogError::Line { problem: LogProblem::Order { last: 7, .. }, .. }));
@@ -314,7 +314,7 @@ fn a_slate_policy_learns_from_its_log_what_it_learned_online() {
         served.learn_slate(&slate, &feedback).unwrap();
     }
     let mut learned = new();
-    for joined in LogReader::open_slates(folder.path(), ReadSettings::default()).unwrap() {
+    for joined in LogReader::open_slates(folder.path(), LogSettings::default()).unwrap() {
         let joined = joined.unwrap();
         learned.learn_slate(&joined.slate, &joined.feedback).unwrap();
         let row = joined.clone().into_row().unwrap();
@@ -330,9 +330,9 @@ fn a_slate_policy_learns_from_its_log_what_it_learned_online() {
 fn each_reader_refuses_the_setting_of_the_other() {
     let folder = tempfile::tempdir().unwrap();
     let _log = open(folder.path(), None);
-    let refused = LogReader::open(folder.path(), ReadSettings::default().with_unobserved(true)).unwrap_err();
+    let refused = LogReader::open(folder.path(), LogSettings::default().with_unobserved(true)).unwrap_err();
     assert!(refused.to_string().contains("unobserved: expected false for decisions"), "{refused}");
-    let refused = LogReader::open_slates(folder.path(), ReadSettings::default().with_default_reward(Some(0.0)));
+    let refused = LogReader::open_slates(folder.path(), LogSettings::default().with_default_reward(Some(0.0)));
     let refused = refused.unwrap_err();
     assert!(refused.to_string().contains("default_reward: expected none for slates"), "{refused}");
 }

@@ -2,7 +2,7 @@
 
 use dht_bandits::{
     Policy, Request,
-    log::{JoinedDecision, LogError, LogReader, ReadSettings},
+    log::{JoinedDecision, LogError, LogReader, LogSettings},
     policy::{Decision, Uniform},
 };
 use rand_chacha::ChaCha8Rng;
@@ -20,7 +20,7 @@ pub fn decision(number: u64) -> Decision {
     policy.decide(&Request::new(&context), &mut rng(number)).unwrap_or_else(|error| unreachable!("{error}"))
 }
 
-pub fn read(folder: &Path, settings: ReadSettings) -> (Vec<JoinedDecision>, Vec<LogError>, LogReader) {
+pub fn read(folder: &Path, settings: LogSettings) -> (Vec<JoinedDecision>, Vec<LogError>, LogReader) {
     let mut reader = LogReader::open(folder, settings).unwrap_or_else(|error| unreachable!("{error}"));
     let (mut joined, mut errors) = (Vec::new(), Vec::new());
     for outcome in &mut reader {

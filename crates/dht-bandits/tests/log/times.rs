@@ -1,9 +1,9 @@
 //! The log's clock: times that go backwards, and those that are none.
 
 use crate::support::{decision, read};
-use dht_bandits::log::{DecisionLog, LogError, LogProblem, LogSettings, ReadSettings};
+use dht_bandits::log::{DecisionLog, LogError, LogProblem, LogSettings};
 
-const READ: ReadSettings = ReadSettings::new().with_horizon(Some(10.0)).with_default_reward(Some(0.0));
+const READ: LogSettings = LogSettings::new().with_horizon(Some(10.0)).with_default_reward(Some(0.0));
 
 #[test]
 fn times_that_are_no_numbers_are_refused() {
