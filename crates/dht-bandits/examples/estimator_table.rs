@@ -5,13 +5,13 @@
 
 use dht_bandits::{
     ArmId, Result,
-    evaluation::{ConfidenceSequence, CrossFit, Estimate, Estimator, Interval, LoggedRound, OffPolicy, OutcomeModel},
+    evaluation::{ConfidenceSequence, Estimate, Estimator, LoggedRound, OffPolicy, OutcomeModel},
     log::LoggedDecision,
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use std::{collections::BTreeMap, fmt::Write, path::Path};
+use std::{collections::BTreeMap, fmt::Write, ops::RangeInclusive, path::Path};
 
 const LOGS: usize = 2000;
 const ROUNDS: usize = 500;
@@ -55,13 +55,13 @@ struct Runs {
 }
 
 impl Runs {
-    fn add(&mut self, truth: f64, estimate: &Estimate, bootstrap: Option<Interval>) {
+    fn add(&mut self, truth: f64, estimate: &Estimate, bootstrap: Option<RangeInclusive<f64>>) {
         self.values.push(estimate.value);
         self.covered += usize::from(estimate.low <= truth && truth <= estimate.high);
         self.widths += estimate.high - estimate.low;
         self.effective += estimate.effective_samples;
         if let Some(interval) = bootstrap {
-            *self.bootstrapped.get_or_insert(0) += usize::from(interval.contains(truth));
+            *self.bootstrapped.get_or_insert(0) += usize::from(interval.contains(&truth));
         }
     }
 }
@@ -84,8 +84,8 @@ fn run(logging: f64, target: f64, bound: f64, out: &mut String) -> Result<()> {
             targets.push(softmax(&context, target));
             log.push(LoggedDecision::new(context, arm, propensity, reward));
         }
-        let model = CrossFit::default().with_model(OutcomeModel::Logistic { prior_precision: 1.0 });
-        let rounds = model.rounds(&log, &targets)?;
+        let model = OutcomeModel::Logistic { prior_precision: 1.0 };
+        let rounds = model.cross_fit(5, &log, &targets)?;
         let judge = OffPolicy::new(&rounds)?;
         let switch = judge.candidates(|threshold| Estimator::SwitchDoublyRobust { threshold });
         let shrunk = judge.candidates(|weight| Estimator::OptimisticDoublyRobust { shrinkage: weight * weight });
@@ -110,7 +110,7 @@ fn run(logging: f64, target: f64, bound: f64, out: &mut String) -> Result<()> {
             let entry = runs.entry(position).or_insert_with(|| (name.to_owned(), Runs::default()));
             entry.1.add(truth, &judge.estimate(estimator)?, bootstrap);
         }
-        let more_robust = model.with_more_robust(true).rounds(&log, &targets)?;
+        let more_robust = model.cross_fit_mrdr(5, &log, &targets)?;
         let entry = runs.entry(rows.len()).or_insert_with(|| ("MRDR".to_owned(), Runs::default()));
         entry.1.add(truth, &OffPolicy::new(&more_robust)?.doubly_robust()?, None);
         let mut sequence = ConfidenceSequence::new((0.0, 1.0), 0.05)?;
@@ -120,13 +120,14 @@ fn run(logging: f64, target: f64, bound: f64, out: &mut String) -> Result<()> {
         for round in &rounds {
             let mut blind = *round;
             blind.prediction = Some(dht_bandits::evaluation::Prediction { logged: 0.5, expected: 0.5 });
-            holds &= sequence.push(round)?.contains(truth);
-            robust_holds &= robust.push(&blind)?.contains(truth);
+            holds &= sequence.push(round)?.contains(&truth);
+            robust_holds &= robust.push(&blind)?.contains(&truth);
         }
         always += usize::from(holds);
         robust_always += usize::from(robust_holds);
-        width += sequence.interval().high - sequence.interval().low;
-        robust_width += robust.interval().high - robust.interval().low;
+        let length = |sequence: &ConfidenceSequence| sequence.interval().end() - sequence.interval().start();
+        width += length(&sequence);
+        robust_width += length(&robust);
     }
     let share = |count: usize| format!("{:.3}", count as f64 / LOGS as f64);
     // Writing to a string cannot fail.

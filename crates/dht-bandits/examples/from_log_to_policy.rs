@@ -6,7 +6,7 @@
 
 use dht_bandits::{
     ArmId, LinUcb, Policy, Request, Result, Ridge, Ucb,
-    evaluation::{CrossFit, Evaluation, EvaluationSettings, OutcomeModel, Replay, Target},
+    evaluation::{Evaluation, EvaluationSettings, OutcomeModel, Replay, Target},
     exploration::EpsilonGreedy,
     log::{CsvRows, DecisionLog, LogReader, LogSettings, LoggedDecision},
     policy::Disjoint,
@@ -63,7 +63,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         Target::new(name, move |request| probabilities(&policy, request))
     };
     let targets: Vec<Target> = candidates.iter().map(of).chain([Target::always(ArmId::new(3))]).collect();
-    let model = CrossFit::default().with_model(OutcomeModel::Logistic { prior_precision: 1.0 });
+    let model = OutcomeModel::Logistic { prior_precision: 1.0 };
     let settings =
         EvaluationSettings::default().with_model(Some(model)).with_resamples(1000).with_reward_range(Some(RANGE));
     let table = Evaluation::run(test, &targets, &settings, &mut rng)?;

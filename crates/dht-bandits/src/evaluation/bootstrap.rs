@@ -3,28 +3,7 @@
 use super::estimator::Term;
 use crate::error::{Error, Result};
 use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
-
-/// Confidence interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    /// Lower end.
-    pub low: f64,
-    /// Upper end.
-    pub high: f64,
-}
-
-impl Interval {
-    /// Returns whether a value lies in the interval.
-    pub fn contains(&self, value: f64) -> bool {
-        self.low <= value && value <= self.high
-    }
-
-    /// Returns whether the interval is empty, that is, its lower end is above its upper end.
-    pub fn is_empty(&self) -> bool {
-        self.low > self.high
-    }
-}
+use std::ops::RangeInclusive;
 
 /// Smallest number of resamples: with fewer there is no 2.5 % quantile.
 const LEAST_RESAMPLES: usize = 40;
@@ -36,7 +15,7 @@ pub(super) fn bootstrap<R: Rng + ?Sized>(
     ratio: bool,
     resamples: usize,
     rng: &mut R,
-) -> Result<Interval> {
+) -> Result<RangeInclusive<f64>> {
     let refuse = |got| Err(Error::TooFewObservations { what: "a bootstrap interval", needed: LEAST_RESAMPLES, got });
     if resamples < LEAST_RESAMPLES {
         return refuse(resamples);
@@ -60,7 +39,7 @@ pub(super) fn bootstrap<R: Rng + ?Sized>(
         return refuse(values.len());
     }
     values.sort_by(f64::total_cmp);
-    Ok(Interval { low: quantile(&values, 0.025), high: quantile(&values, 0.975) })
+    Ok(quantile(&values, 0.025)..=quantile(&values, 0.975))
 }
 
 /// Quantile of sorted values, interpolated linearly (type 7 of Hyndman & Fan 1996).

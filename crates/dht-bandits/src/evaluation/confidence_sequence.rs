@@ -1,9 +1,9 @@
 //! Confidence sequences: intervals that hold at all times simultaneously.
 
-use super::bootstrap::Interval;
 use super::estimate::LoggedRound;
 use crate::error::{Error, Result};
 use crate::validate::{check_parameter, check_scalar};
+use std::ops::RangeInclusive;
 
 /// Largest fraction of its capital that a bet may lose.
 const LARGEST_BET: f64 = 0.5;
@@ -23,11 +23,11 @@ const GRID: usize = 1000;
 /// Without a bound on the weights the model is not used and k = 0: plain importance weighting, whose terms cannot be
 /// negative. With a bound, which must be known beforehand (such as K/ε for ε-greedy logs), k is that bound, and a good
 /// model shortens the interval where the bound is small. Predictions must come from earlier rounds or from other data:
-/// a model that was [cross-fitted](super::CrossFit) on the log uses later rounds.
+/// a model that was [cross-fitted](super::OutcomeModel::cross_fit) on the log uses later rounds.
 ///
 /// The logging policy may learn, as long as its propensities are known. The evaluated policy must not learn, and the
 /// environment must be stationary: the sequence estimates one fixed value. If that value drifts, no value may be
-/// compatible with all rounds, and the interval is then [empty](Interval::is_empty). Memory and time per round are
+/// compatible with all rounds, and the interval is then [empty](RangeInclusive::is_empty). Memory and time per round are
 /// constant, the grid's 1,000 values.
 ///
 /// ```
@@ -40,7 +40,7 @@ const GRID: usize = 1000;
 ///     sequence.push(&LoggedRound::new(if one { 1.0 } else { 0.2 }, 0.5, if one { 1.0 } else { 0.0 }))?;
 /// }
 /// let interval = sequence.interval();
-/// assert!(interval.low > 0.8 && interval.high == 1.0);
+/// assert!(*interval.start() > 0.8 && *interval.end() == 1.0);
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -142,7 +142,7 @@ impl ConfidenceSequence {
     /// [`Error::NoPropensity`]: a round without one. A reward or a prediction outside the range; a propensity outside
     /// (0, 1] or a target outside [0, 1]; with a bound, a weight above it or a round without prediction; a round with a [drop
     /// probability](LoggedRound::drop_probability), whose weight is not bounded. The sequence is unchanged then.
-    pub fn push(&mut self, round: &LoggedRound) -> Result<Interval> {
+    pub fn push(&mut self, round: &LoggedRound) -> Result<RangeInclusive<f64>> {
         let position = usize::try_from(self.rounds).unwrap_or(usize::MAX);
         super::estimate::check_round(position, round)?;
         super::estimate::check_counts_once(round)?;
@@ -172,11 +172,11 @@ impl ConfidenceSequence {
         Ok(self.interval())
     }
 
-    /// Current interval: the intersection of all intervals so far, which may be [empty](Interval::is_empty).
-    pub fn interval(&self) -> Interval {
+    /// Current interval: the intersection of all intervals so far, which may be [empty](RangeInclusive::is_empty).
+    pub fn interval(&self) -> RangeInclusive<f64> {
         let (low, high) = self.range;
         let width = high - low;
-        Interval { low: low + width * self.lower.low(), high: high - width * self.upper.low() }
+        low + width * self.lower.low()..=high - width * self.upper.low()
     }
 
     /// Number of rounds added.

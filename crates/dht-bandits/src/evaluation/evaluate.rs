@@ -1,12 +1,11 @@
 //! Off-policy evaluation of several policies from one log, with all estimators, as one table.
 
-use super::bootstrap::Interval;
 use super::confidence_sequence::ConfidenceSequence;
 use super::estimate::Estimate;
 use super::estimator::Estimator;
 use super::known_arms::ask_of_known;
 use super::off_policy::OffPolicy;
-use super::outcome_model::{CrossFit, rounds_for};
+use super::outcome_model::{CrossFit, OutcomeModel, rounds_for};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
@@ -17,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::ops::RangeInclusive;
 
 type Probabilities<'a> = dyn Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a;
 
@@ -88,7 +88,9 @@ impl std::fmt::Debug for Target<'_> {
 #[non_exhaustive]
 pub struct EvaluationSettings {
     /// Reward model of the doubly robust estimators; `None` leaves them out.
-    pub model: Option<CrossFit>,
+    pub model: Option<OutcomeModel>,
+    /// Number of folds of the reward model's [cross-fitting](OutcomeModel::cross_fit), at least 2.
+    pub folds: usize,
     /// Number of bootstrap resamples, at least 40; 0 for no bootstrap intervals.
     pub resamples: usize,
     /// Smallest and largest possible reward, for confidence sequences; `None` leaves those out.
@@ -96,7 +98,8 @@ pub struct EvaluationSettings {
 }
 
 options!(EvaluationSettings::new() {
-    model / with_model: Option<CrossFit> = Some(CrossFit::new()),
+    model / with_model: Option<OutcomeModel> = Some(OutcomeModel::Ridge { prior_precision: 1.0 }),
+    folds / with_folds: usize = 5,
     resamples / with_resamples: usize = 0,
     reward_range / with_reward_range: Option<(f64, f64)> = None,
 });
@@ -111,9 +114,9 @@ pub struct EvaluationRow {
     /// Estimate with its asymptotic interval and its support.
     pub estimate: Estimate,
     /// Bootstrap interval.
-    pub bootstrap: Option<Interval>,
+    pub bootstrap: Option<RangeInclusive<f64>>,
     /// Anytime-valid interval by importance weighting; `None` for the logging policy, which may have learned.
-    pub sequence: Option<Interval>,
+    pub sequence: Option<RangeInclusive<f64>>,
 }
 
 /// All estimates of several policies from one log.
@@ -163,7 +166,7 @@ impl Table<'_> {
 impl Evaluation {
     /// Evaluates policies from a log: IPS, SNIPS and clipped IPS; with a model also DM, DR, SNDR, switch-DR, DRos and MRDR.
     /// [SLOPE](OffPolicy::slope) selects the parameters of clipped IPS, switch-DR and DRos. MRDR is DR with a model that is
-    /// [fitted for it](CrossFit::more_robust).
+    /// [fitted for it](OutcomeModel::cross_fit_mrdr).
     ///
     /// Time is linear in rows and arms. In addition to the log, memory holds a few hundred bytes per row. Each target is
     /// asked for its probabilities row by row, once without a model and three times with one.
@@ -193,16 +196,14 @@ impl Evaluation {
         let mut table = Table { settings, rows: Vec::new() };
         table.add(THE_LOG, "mean", Estimator::InversePropensity, &OffPolicy::new(&own)?, rng)?;
         // Weighted by rows alone, and so the same for every target.
-        let models = settings.model.filter(|model| !model.more_robust && !targets.is_empty());
-        let models = models.map(|model| model.fit(log, &own)).transpose()?;
+        let fit = |more_robust| settings.model.map(|model| CrossFit { model, folds: settings.folds, more_robust });
+        let plain = fit(false).filter(|_| !targets.is_empty());
+        let models = plain.map(|fit| Ok((fit, fit.fit(log, &own)?))).transpose()?;
         for target in targets {
             let probabilities = |position: usize| Ok(Cow::Owned(target.probabilities_in(&log[position])?));
             let mut judged = rounds_for(log, &probabilities)?;
-            if let Some(model) = &settings.model {
-                judged = match &models {
-                    Some(models) => model.predict(models, log, judged, &probabilities)?,
-                    None => model.predict(&model.fit(log, &judged)?, log, judged, &probabilities)?,
-                };
+            if let Some((fit, models)) = &models {
+                judged = fit.predict(models, log, judged, &probabilities)?;
             }
             let judge = OffPolicy::new(&judged)?;
             let plain = [Estimator::InversePropensity, Estimator::SelfNormalised];
@@ -212,14 +213,13 @@ impl Evaluation {
             for estimator in plain.into_iter().chain([clipped]) {
                 table.add(target.name(), &estimator.to_string(), estimator, &judge, rng)?;
             }
-            let Some(model) = settings.model else { continue };
+            let Some(more_robust) = fit(true) else { continue };
             let switch = judge.candidates(|threshold| Estimator::SwitchDoublyRobust { threshold });
             let shrunk = judge.candidates(|weight| Estimator::OptimisticDoublyRobust { shrinkage: weight * weight });
             let tuned = [judge.slope(&switch)?.0, judge.slope(&shrunk)?.0];
             for estimator in robust.into_iter().chain(tuned) {
                 table.add(target.name(), &estimator.to_string(), estimator, &judge, rng)?;
             }
-            let more_robust = CrossFit { more_robust: true, ..model };
             let more_robust =
                 more_robust.predict(&more_robust.fit(log, &judged)?, log, judged.clone(), &probabilities)?;
             table.add(target.name(), "MRDR", Estimator::DoublyRobust, &OffPolicy::new(&more_robust)?, rng)?;
@@ -238,16 +238,15 @@ impl Evaluation {
             "| policy | estimator | value | 95 % | bootstrap | anytime | effective samples | largest weight \
                          | mean weight | unsupported |\n|---|---|---|---|---|---|---|---|---|---|\n"
                 .to_owned();
-        let interval = |interval: Option<Interval>| {
-            interval.map_or("–".to_owned(), |interval| match interval {
-                interval if interval.is_empty() => "empty".to_owned(),
-                Interval { low, high } => format!("{low:.3} to {high:.3}"),
-            })
+        let interval = |interval: &Option<RangeInclusive<f64>>| match interval {
+            None => "–".to_owned(),
+            Some(interval) if interval.is_empty() => "empty".to_owned(),
+            Some(interval) => format!("{:.3} to {:.3}", interval.start(), interval.end()),
         };
         for EvaluationRow { policy, estimator, estimate, bootstrap, sequence } in &self.rows {
             let Estimate { value, low, high, effective_samples, largest_weight, mean_weight, unsupported, .. } =
                 estimate;
-            let (bootstrap, sequence) = (interval(*bootstrap), interval(*sequence));
+            let (bootstrap, sequence) = (interval(bootstrap), interval(sequence));
             let policy = policy.replace(['|', '\n'], " ");
             // Writing to a string cannot fail.
             let _ = writeln!(

@@ -4,11 +4,11 @@
 //!   returns one table with all estimators below.
 //! * [`OffPolicy`] has the [`Estimator`]s over [`LoggedRound`]s, SLOPE to select their parameters, and bootstrap
 //!   intervals; [`RunningEstimates`] has those that need one pass in constant memory.
-//! * [`CrossFit`] adds predictions of an [`OutcomeModel`] fitted on other rounds, by squared error or by the variance
+//! * [`OutcomeModel::cross_fit`] adds predictions of a model fitted on other rounds, by squared error or by the variance
 //!   of the doubly robust estimate (MRDR).
 //! * [`ConfidenceSequence`]: intervals that hold at all times simultaneously, for any weights.
-//! * [`SlateOffPolicy`] and [`PseudoInverse`] estimate the value of slates; [`LoggedRound::from_slates`] creates the input of the
-//!   first from a log of [`LoggedSlate`](crate::log::LoggedSlate)s and a policy.
+//! * [`OffPolicy::from_slates`] and [`PseudoInverse`] estimate the value of slates; [`LoggedRound::from_slates`] creates the
+//!   input of the first from a log of [`LoggedSlate`](crate::log::LoggedSlate)s and a policy.
 //! * [`Replay::run`] runs a learning policy through a log, and returns its counterfactual learning curve.
 //!
 //! # Choice of interval
@@ -36,15 +36,13 @@ mod running;
 mod slates;
 mod slope;
 
-pub use bootstrap::Interval;
 pub use confidence_sequence::ConfidenceSequence;
 pub use estimate::{Estimate, LoggedRound, Prediction};
 pub use estimator::Estimator;
 pub use evaluate::{Evaluation, EvaluationRow, EvaluationSettings, Target};
 pub use off_policy::OffPolicy;
-pub use outcome_model::{CrossFit, OutcomeModel};
+pub use outcome_model::OutcomeModel;
 #[cfg(feature = "nalgebra")]
 pub use pseudo_inverse::PseudoInverse;
 pub use replay::Replay;
 pub use running::RunningEstimates;
-pub use slates::SlateOffPolicy;

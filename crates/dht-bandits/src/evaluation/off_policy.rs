@@ -1,12 +1,14 @@
 //! Off-policy estimators: the value of one policy from the log of another.
 
-use super::bootstrap::{Interval, bootstrap};
+use super::bootstrap::bootstrap;
 use super::estimate::{Estimate, LoggedRound, Support, check_overlap, check_round, estimate};
 use super::estimator::{Estimator, Term};
 use crate::error::{Error, Result};
 use rand::Rng;
+use std::ops::RangeInclusive;
 
-/// Off-policy estimators over one log.
+/// Off-policy estimators over one log of decisions ([`new`](Self::new)), or of slates
+/// ([`from_slates`](OffPolicy::from_slates)).
 ///
 /// Estimates are finite: a log whose values could overflow is refused. All estimators except the direct method also
 /// refuse a log in which the evaluated policy never takes a logged action, since it gives no evidence of the policy's
@@ -27,8 +29,8 @@ use rand::Rng;
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
-pub struct OffPolicy<'a> {
-    rounds: &'a [LoggedRound],
+pub struct OffPolicy<'a, T = LoggedRound> {
+    pub(super) rounds: &'a [T],
 }
 
 impl<'a> OffPolicy<'a> {
@@ -114,7 +116,12 @@ impl<'a> OffPolicy<'a> {
     ///
     /// # Errors
     /// Errors of [`estimate`](Self::estimate); fewer than 40 resamples.
-    pub fn bootstrap<R: Rng + ?Sized>(&self, estimator: Estimator, resamples: usize, rng: &mut R) -> Result<Interval> {
+    pub fn bootstrap<R: Rng + ?Sized>(
+        &self,
+        estimator: Estimator,
+        resamples: usize,
+        rng: &mut R,
+    ) -> Result<RangeInclusive<f64>> {
         bootstrap(&self.terms(estimator)?, estimator.is_ratio(), resamples, rng)
     }
 

@@ -4,7 +4,6 @@ use super::estimate::{LoggedRound, Prediction};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::{LoggedDecision, check_distribution};
-use crate::options::options;
 use crate::posterior::{Beliefs, FullLaplace, FullLaplaceBeliefs, Ridge, RidgeBeliefs, sigmoid};
 use crate::validate::{check_finite, check_parameter};
 use serde::{Deserialize, Serialize};
@@ -213,36 +212,59 @@ impl FittedOutcome {
     }
 }
 
-/// Cross-fitting of a reward model: each fold of the log is predicted by a model fitted on the other folds
-/// (Chernozhukov et al. 2018, "Double/debiased machine learning"). Without folds, rounds that the model has memorised
-/// would bias a doubly robust estimate.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct CrossFit {
-    /// Reward model.
-    pub model: OutcomeModel,
-    /// Number of folds, at least 2; row i belongs to fold i mod folds.
-    pub folds: usize,
-    /// Fit to the variance of the doubly robust estimate instead of the squared error (MRDR; Farajtabar, Chow &
-    /// Ghavamzadeh 2018): row i has the weight π²(1 − p)/p². This is the diagonal of their quadratic form, and the
-    /// whole form if the evaluated policy is deterministic.
-    pub more_robust: bool,
+impl Default for OutcomeModel {
+    /// A ridge regression on the context for each arm, with λ = 1.
+    fn default() -> Self {
+        Self::Ridge { prior_precision: 1.0 }
+    }
 }
 
-options!(CrossFit::new() {
-    model / with_model: OutcomeModel = OutcomeModel::Ridge { prior_precision: 1.0 },
-    folds / with_folds: usize = 5,
-    more_robust / with_more_robust: bool = false,
-});
-
-impl CrossFit {
+impl OutcomeModel {
     /// Creates the rounds of a log with predictions, for a policy whose probabilities in row i are `targets[i]`.
+    ///
+    /// Cross-fitting: each fold of the log is predicted by a model fitted on the other folds (Chernozhukov et al. 2018,
+    /// "Double/debiased machine learning"); row i belongs to fold i mod `folds`. Without folds, rounds that the model
+    /// has memorised would bias a doubly robust estimate.
     ///
     /// # Errors
     /// Fewer than two folds; fewer rows than folds; a number of targets that differs from the number of rows; rows and
     /// targets that [`LoggedDecision::check`] or the model refuse.
-    pub fn rounds(&self, log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<Vec<LoggedRound>> {
+    pub fn cross_fit(
+        self,
+        folds: usize,
+        log: &[LoggedDecision],
+        targets: &[Vec<(ArmId, f64)>],
+    ) -> Result<Vec<LoggedRound>> {
+        CrossFit { model: self, folds, more_robust: false }.rounds(log, targets)
+    }
+
+    /// Creates the rounds as [`cross_fit`](Self::cross_fit) does, with a model that is fitted to the variance of the
+    /// doubly robust estimate instead of the squared error (MRDR; Farajtabar, Chow & Ghavamzadeh 2018): row i has the
+    /// weight π²(1 − p)/p². This is the diagonal of their quadratic form, and the whole form if the evaluated policy is
+    /// deterministic.
+    ///
+    /// # Errors
+    /// Errors of [`cross_fit`](Self::cross_fit); [`Error::NoPropensity`].
+    pub fn cross_fit_mrdr(
+        self,
+        folds: usize,
+        log: &[LoggedDecision],
+        targets: &[Vec<(ArmId, f64)>],
+    ) -> Result<Vec<LoggedRound>> {
+        CrossFit { model: self, folds, more_robust: true }.rounds(log, targets)
+    }
+}
+
+/// Cross-fitting of a reward model, by squared error or by the variance of the doubly robust estimate.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CrossFit {
+    pub(super) model: OutcomeModel,
+    pub(super) folds: usize,
+    pub(super) more_robust: bool,
+}
+
+impl CrossFit {
+    fn rounds(&self, log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<Vec<LoggedRound>> {
         check_targets(log, targets)?;
         let target = |position: usize| Ok(Cow::Borrowed(&targets[position][..]));
         let rounds = rounds_for(log, &target)?;

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// arms; the variance of importance weights grows with the number of possible slates. Weights may be negative.
 ///
 /// Construction costs O((positions × arms)³); reuse one for all rounds with the same logging policy. If positions are
-/// chosen independently, [`SlateOffPolicy::pseudo_inverse`](super::SlateOffPolicy::pseudo_inverse) needs no matrix.
+/// chosen independently, [`OffPolicy::pseudo_inverse`](super::OffPolicy::pseudo_inverse) needs no matrix.
 ///
 /// ```
 /// use dht_bandits::{ArmId, evaluation::PseudoInverse};

@@ -1,9 +1,9 @@
 //! Estimates in one pass over a log, in constant memory.
 
-use super::bootstrap::Interval;
 use super::confidence_sequence::ConfidenceSequence;
 use super::estimate::{Estimate, LoggedRound, Support, check_counts_once, check_overlap, check_round, from_moments};
 use crate::error::{Error, Result};
+use std::ops::RangeInclusive;
 
 /// Running estimates, updated round by round: inverse propensities, self-normalised, doubly robust if rounds have
 /// predictions, and a confidence sequence. Values agree with [`OffPolicy`](super::OffPolicy) over the same rounds up to
@@ -145,7 +145,7 @@ impl RunningEstimates {
     }
 
     /// Interval of the confidence sequence, if there is one.
-    pub fn sequence(&self) -> Option<Interval> {
+    pub fn sequence(&self) -> Option<RangeInclusive<f64>> {
         self.sequence.as_ref().map(ConfidenceSequence::interval)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::estimate::{Estimate, LoggedRound, Support, check_logged, check_overlap, check_round, estimate};
 use super::known_arms::ask_of_known;
+use super::off_policy::OffPolicy;
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::{LoggedSlate, ShownArm};
@@ -9,8 +10,8 @@ use crate::policy::Policy;
 use std::collections::BTreeSet;
 
 impl LoggedRound {
-    /// Creates the rounds of logged slates for a policy, for [`SlateOffPolicy::independent`] and
-    /// [`pooled_self_normalised`](SlateOffPolicy::pooled_self_normalised).
+    /// Creates the rounds of logged slates for a policy, for [`OffPolicy::independent`] and
+    /// [`pooled_self_normalised`](OffPolicy::pooled_self_normalised).
     ///
     /// Let the logging policy show arm a in slate s at any position with probability μ(a ∈ s|x), and this policy with π(a ∈
     /// s|x) ([`slate_propensities`](Policy::slate_propensities), for the number of arms shown). The weight of the arm
@@ -52,23 +53,18 @@ fn weight_of(entry: &LoggedRound) -> f64 {
     entry.weight().unwrap_or(0.0)
 }
 
-/// Logged slates. Each holds one entry per position, with propensity, target and reward of that position; from
-/// [`LoggedRound::from_slates`], of the arm at any position.
+/// Estimators over logged slates. Each slate holds one entry per position, with propensity, target and reward of that
+/// position; from [`LoggedRound::from_slates`], of the arm at any position.
 ///
 /// The independent estimators assume that the positions of a slate are chosen and rewarded independently. They are
 /// biased if the reward at one position depends on the arm at another, but their weights do not multiply along the
 /// slate (Li et al. 2018, "Offline evaluation of ranking policies with click models", the item-position estimator).
-#[derive(Debug, Clone, Copy)]
-pub struct SlateOffPolicy<'a> {
-    slates: &'a [Vec<LoggedRound>],
-}
-
-impl<'a> SlateOffPolicy<'a> {
+impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
     /// Checks a log of slates and creates its estimators.
     ///
     /// # Errors
-    /// Errors of [`OffPolicy::new`](super::OffPolicy::new); an arm without a propensity ([`Error::NoPropensity`]).
-    pub fn new(slates: &'a [Vec<LoggedRound>]) -> Result<Self> {
+    /// Errors of [`OffPolicy::new`]; an arm without a propensity ([`Error::NoPropensity`]).
+    pub fn from_slates(slates: &'a [Vec<LoggedRound>]) -> Result<Self> {
         if slates.len() < 2 {
             return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: slates.len() });
         }
@@ -78,7 +74,7 @@ impl<'a> SlateOffPolicy<'a> {
                 entry.weight_for("an estimate of slates", round)?;
             }
         }
-        Ok(Self { slates })
+        Ok(Self { rounds: slates })
     }
 
     /// Support over all positions.
@@ -86,7 +82,7 @@ impl<'a> SlateOffPolicy<'a> {
     /// # Errors
     /// No overlap at any position.
     fn support(&self) -> Result<Support> {
-        let entries = || self.slates.iter().flatten();
+        let entries = || self.rounds.iter().flatten();
         check_overlap(0, entries().map(weight_of).sum())?;
         let count = entries().count() as f64;
         let unsupported = entries().map(|entry| entry.unsupported).sum::<f64>() / count;
@@ -118,7 +114,7 @@ impl<'a> SlateOffPolicy<'a> {
             let (weight, reward) = (slate.iter().map(weight_of), slate.iter().map(|entry| entry.reward));
             (1.0 + weight.map(|weight| weight - 1.0).sum::<f64>(), reward.sum::<f64>())
         };
-        let rounds: Vec<_> = self.slates.iter().map(of_slate).collect();
+        let rounds: Vec<_> = self.rounds.iter().map(of_slate).collect();
         Ok(Estimate { unsupported, ..Estimate::from_weights(&rounds, false)? })
     }
 
@@ -128,9 +124,9 @@ impl<'a> SlateOffPolicy<'a> {
     /// [`Error::NoOverlap`]: all weights are zero.
     pub fn independent(&self) -> Result<Estimate> {
         let total = |slate: &Vec<LoggedRound>| slate.iter().map(|entry| weight_of(entry) * entry.reward).sum::<f64>();
-        let (count, support) = (self.slates.len(), self.support()?);
-        let value = self.slates.iter().map(total).sum::<f64>() / count as f64;
-        estimate(value, self.slates.iter().map(|slate| total(slate) - value), count, support)
+        let (count, support) = (self.rounds.len(), self.support()?);
+        let value = self.rounds.iter().map(total).sum::<f64>() / count as f64;
+        estimate(value, self.rounds.iter().map(|slate| total(slate) - value), count, support)
     }
 
     /// Computes Σwr/Σw over all positions of all slates, times the mean number of positions. It requires weights whose
@@ -141,21 +137,21 @@ impl<'a> SlateOffPolicy<'a> {
     /// # Errors
     /// [`Error::NoOverlap`]: all weights are zero.
     pub fn pooled_self_normalised(&self) -> Result<Estimate> {
-        let (count, support) = (self.slates.len() as f64, self.support()?);
+        let (count, support) = (self.rounds.len() as f64, self.support()?);
         let sums = |slate: &Vec<LoggedRound>| {
             let weights: f64 = slate.iter().map(weight_of).sum();
             let earned: f64 = slate.iter().map(|entry| weight_of(entry) * entry.reward).sum();
             (slate.len() as f64, weights, earned)
         };
         let mean =
-            |of: fn((f64, f64, f64)) -> f64| self.slates.iter().map(|slate| of(sums(slate))).sum::<f64>() / count;
+            |of: fn((f64, f64, f64)) -> f64| self.rounds.iter().map(|slate| of(sums(slate))).sum::<f64>() / count;
         let (length, weights) = (mean(|sums| sums.0), mean(|sums| sums.1));
         let ratio = mean(|sums| sums.2) / weights;
         let deviation = |slate: &Vec<LoggedRound>| {
             let (positions, weight, earned) = sums(slate);
             (earned - ratio * weight) * length / weights + ratio * (positions - length)
         };
-        estimate(length * ratio, self.slates.iter().map(deviation), self.slates.len(), support)
+        estimate(length * ratio, self.rounds.iter().map(deviation), self.rounds.len(), support)
     }
 
     /// Computes the sum over positions of Σwr/Σw at that position. Shorter slates count only at the positions they
@@ -164,12 +160,12 @@ impl<'a> SlateOffPolicy<'a> {
     /// # Errors
     /// [`Error::NoOverlap`]: all weights of a position are zero.
     pub fn independent_self_normalised(&self) -> Result<Estimate> {
-        let positions = self.slates.iter().map(Vec::len).max().unwrap_or(0);
-        let (count, support) = (self.slates.len(), self.support()?);
+        let positions = self.rounds.iter().map(Vec::len).max().unwrap_or(0);
+        let (count, support) = (self.rounds.len(), self.support()?);
         let mut value = 0.0;
         let mut deviations = vec![0.0; count];
         for position in 0..positions {
-            let entries = || self.slates.iter().map(move |slate| slate.get(position));
+            let entries = || self.rounds.iter().map(move |slate| slate.get(position));
             let shown = entries().flatten().count() as f64;
             let weights: f64 = entries().flatten().map(weight_of).sum();
             check_overlap(position, weights)?;

@@ -26,7 +26,7 @@ impl DecisionLog {
     /// [`LoggedRound::from_slates`](crate::evaluation::LoggedRound::from_slates) gives other policies the same request.
     ///
     /// ```
-    /// use dht_bandits::evaluation::{LoggedRound, SlateOffPolicy};
+    /// use dht_bandits::evaluation::{LoggedRound, OffPolicy};
     /// use dht_bandits::log::{DecisionLog, LogReader, LogSettings};
     /// use dht_bandits::policy::{Feedback, TopK};
     /// use dht_bandits::{ArmId, Policy, Request, Ridge, exploration::EpsilonGreedy};
@@ -50,7 +50,7 @@ impl DecisionLog {
     ///     .map(|joined| Ok(joined?.into_row()?))
     ///     .collect::<Result<_, Box<dyn std::error::Error>>>()?;
     /// // The other policy always shows item 3: one click a slate.
-    /// let estimate = SlateOffPolicy::new(&LoggedRound::from_slates(&rows, &other)?)?.independent()?;
+    /// let estimate = OffPolicy::from_slates(&LoggedRound::from_slates(&rows, &other)?)?.independent()?;
     /// assert!(estimate.low < 1.0 && 1.0 < estimate.high);
     /// # std::fs::remove_dir_all(&folder)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -36,9 +36,7 @@ pub use crate::arm::ArmId;
 pub use crate::arm_set::ArmSet;
 #[doc(hidden)]
 pub use crate::saved_state::StateHeader;
-pub use any::{
-    AnyPolicy, AnyRule, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings, RewardType,
-};
+pub use any::{AnyPolicy, AnyRule, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings, RewardType};
 pub use baselines::{Fixed, Uniform};
 pub use choice::{Choice, Decision};
 pub use context_free::{BetaThompson, ContextFree, Ucb1};

@@ -3,7 +3,7 @@
 use crate::support::{featured, rng};
 use dht_bandits::{
     ArmId, Decision, Error, LinUcb, Policy, Request, Ridge, Ucb,
-    evaluation::{Estimate, Estimator, LoggedRound, OffPolicy, Prediction, Replay, SlateOffPolicy},
+    evaluation::{Estimate, Estimator, LoggedRound, OffPolicy, Prediction, Replay},
     exploration::EpsilonGreedy,
     log::LoggedDecision,
     policy::{Disjoint, Hybrid, TopK, Uniform},
@@ -39,7 +39,7 @@ fn logged_values_whose_estimates_would_overflow_are_refused() {
     let good = LoggedRound::new(1.0, 0.5, 0.5);
     let refuse = |bad: LoggedRound| {
         let slates = [vec![good], vec![good, bad]];
-        let error = SlateOffPolicy::new(&slates).unwrap_err();
+        let error = OffPolicy::from_slates(&slates).unwrap_err();
         assert_eq!(OffPolicy::new(&[good, bad]).unwrap_err(), error);
         error
     };
@@ -66,7 +66,7 @@ fn without_overlap_there_is_no_estimate() {
             assert!(matches!(estimate, Err(Error::NoOverlap { position: 0, .. })), "{estimate:?}");
         }
         let slates = rounds.map(|round| vec![round]);
-        let log = SlateOffPolicy::new(&slates).unwrap();
+        let log = OffPolicy::from_slates(&slates).unwrap();
         for estimate in [log.independent(), log.independent_self_normalised()] {
             assert!(matches!(estimate, Err(Error::NoOverlap { position: 0, .. })), "{estimate:?}");
         }
@@ -106,7 +106,7 @@ proptest! {
         }
         let (left, right) = rounds.split_at(split.min(rounds.len()));
         let slates = [left.to_vec(), right.to_vec()];
-        if let Ok(log) = SlateOffPolicy::new(&slates) {
+        if let Ok(log) = OffPolicy::from_slates(&slates) {
             for estimate in [log.independent(), log.independent_self_normalised()].into_iter().flatten() {
                 prop_assert!(is_finite(&estimate), "{estimate:?}");
             }

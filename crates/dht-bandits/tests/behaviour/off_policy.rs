@@ -3,7 +3,7 @@
 use crate::support::rng;
 use dht_bandits::{
     ArmId, Error, LinUcb, Policy, Ridge, Ucb,
-    evaluation::{LoggedRound, OffPolicy, SlateOffPolicy},
+    evaluation::{LoggedRound, OffPolicy},
     policy::{Propensity, Uniform},
     posterior::Forgetting,
     simulation::{Comparison, Curve, GlmEnvironment},
@@ -107,7 +107,7 @@ fn slates_of_independent_positions_are_evaluated_by_position() {
                 .collect()
         })
         .collect();
-    let log = SlateOffPolicy::new(&slates).unwrap();
+    let log = OffPolicy::from_slates(&slates).unwrap();
     let [plain, normalised] = [log.independent(), log.independent_self_normalised()].map(Result::unwrap);
     for estimate in [plain, normalised] {
         assert!((estimate.value - 1.8).abs() < 5.0 * estimate.standard_error && estimate.standard_error < 0.05);
@@ -119,9 +119,9 @@ fn slates_of_independent_positions_are_evaluated_by_position() {
 fn a_slate_position_without_overlap_is_named() {
     let slate = |target| vec![LoggedRound::new(1.0, 0.5, 1.0), LoggedRound::new(1.0, 0.5, target)];
     let known = [slate(1.0), slate(0.0), slate(1.0)];
-    assert!(SlateOffPolicy::new(&known).unwrap().independent_self_normalised().is_ok());
+    assert!(OffPolicy::from_slates(&known).unwrap().independent_self_normalised().is_ok());
     let unknown = [slate(0.0), slate(0.0), slate(0.0)];
-    let refused = SlateOffPolicy::new(&unknown).unwrap().independent_self_normalised().unwrap_err();
+    let refused = OffPolicy::from_slates(&unknown).unwrap().independent_self_normalised().unwrap_err();
     assert_eq!(refused, Error::NoOverlap { position: 1, weights: 0.0 });
 }
 

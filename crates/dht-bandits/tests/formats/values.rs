@@ -3,15 +3,10 @@
 use crate::round_trip::Visit;
 use dht_bandits::{
     ArmId, Choice, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
-    evaluation::{
-        CrossFit, Estimator, Evaluation, EvaluationSettings, Interval, LoggedRound, OutcomeModel, Prediction, Replay,
-        Target,
-    },
+    evaluation::{Estimator, Evaluation, EvaluationSettings, LoggedRound, OutcomeModel, Prediction, Replay, Target},
     exploration::{EpsilonGreedy, Floor, Softmax, SquareCb},
     features::{Interactions, NormalizerOptions, PyramidPool},
-    log::{
-        LogSettings, LoggedDecision, LoggedSlate, ShownArm,
-    },
+    log::{LogSettings, LoggedDecision, LoggedSlate, ShownArm},
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ChangeDetector, ChangeTest, ContextFree, Disjoint, Feedback, Fixed, Hybrid,
         InteractionSettings, Normalised, NormaliserSettings, PolicyKind, PolicySettings, Propensity, ResetOnChange,
@@ -238,12 +233,16 @@ fn evaluations(visit: &mut Visit) {
     visit.value(&prediction);
     visit.value(&LoggedRound { prediction: Some(prediction), ..LoggedRound::new(1.0, 0.5, 0.25) });
     visit.value(&LoggedRound::new(1.0, 0.5, 0.25));
-    visit.value(&Interval { low: 0.25, high: 0.5 });
     visit.value(&Estimator::Direct);
     visit.value(&Estimator::SwitchDoublyRobust { threshold: 4.0 });
     visit.value(&OutcomeModel::SharedLogistic { prior_precision: 2.0 });
-    visit.value(&CrossFit::default().with_folds(3));
-    visit.value(&EvaluationSettings::default().with_model(None).with_resamples(40).with_reward_range(Some((0.0, 1.0))));
+    visit.value(
+        &EvaluationSettings::default()
+            .with_model(None)
+            .with_folds(3)
+            .with_resamples(40)
+            .with_reward_range(Some((0.0, 1.0))),
+    );
     let row = |number: u64| LoggedDecision::new(vec![1.0, number as f64], ARMS[(number % 3) as usize], 1.0 / 3.0, 0.5);
     let log: Vec<_> = (0..60).map(row).collect();
     let settings = EvaluationSettings::default().with_resamples(40).with_reward_range(Some((0.0, 1.0)));

@@ -4,8 +4,8 @@ use crate::world::{arm, moments, rng};
 use dht_bandits::{
     ArmId, Error,
     evaluation::{
-        ConfidenceSequence, CrossFit, Evaluation, EvaluationSettings, LoggedRound, OffPolicy, Replay, RunningEstimates,
-        Target,
+        ConfidenceSequence, Evaluation, EvaluationSettings, LoggedRound, OffPolicy, OutcomeModel, Replay,
+        RunningEstimates, Target,
     },
     log::LoggedDecision,
     policy::Uniform,
@@ -104,7 +104,7 @@ fn what_needs_whole_logs_refuses_dropped_rows() {
     for drop_probability in [-0.1, 1.0, f64::NAN, 1.0 - 1e-13] {
         let row = LoggedDecision { drop_probability, ..LoggedDecision::new(vec![1.0], ArmId::new(0), 0.5, 1.0) };
         assert!(matches!(row.check(3), Err(Error::InRound { round: 3, .. })), "{drop_probability}");
-        let refused = CrossFit::default().rounds(&vec![row; 9], &vec![vec![(ArmId::new(0), 1.0)]; 9]);
+        let refused = OutcomeModel::default().cross_fit(5, &vec![row; 9], &vec![vec![(ArmId::new(0), 1.0)]; 9]);
         assert!(matches!(refused, Err(Error::InRound { round: 0, .. })));
         let rounds = [LoggedRound { drop_probability, ..dropped }; 2];
         assert!(OffPolicy::new(&rounds).is_err());

@@ -3,7 +3,7 @@
 use crate::world::{arm, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Thompson,
-    evaluation::{LoggedRound, SlateOffPolicy},
+    evaluation::{LoggedRound, OffPolicy},
     exploration::{EpsilonGreedy, Exploration},
     features::Interactions,
     log::{LoggedSlate, ShownArm},
@@ -68,7 +68,7 @@ fn intervals_from_a_log_cover_what_another_policy_earns() {
     let (mut covered, mut means, mut spreads) = ([0; 2], [0.0; 2], [0.0; 2]);
     for seed in 0..100 {
         let rounds = LoggedRound::from_slates(&logged(400, 100 + seed), &target).unwrap();
-        let judge = SlateOffPolicy::new(&rounds).unwrap();
+        let judge = OffPolicy::from_slates(&rounds).unwrap();
         for (position, estimate) in [judge.independent(), judge.pooled_self_normalised()].into_iter().enumerate() {
             let estimate = estimate.unwrap();
             covered[position] += i32::from(estimate.low <= truth && truth <= estimate.high);
@@ -101,7 +101,7 @@ fn judged_on_its_own_propensities_a_log_earns_its_mean() {
     };
     let log: Vec<_> = (0..50).map(row).collect();
     let rounds = LoggedRound::from_slates(&log, &policy).unwrap();
-    let judge = SlateOffPolicy::new(&rounds).unwrap();
+    let judge = OffPolicy::from_slates(&rounds).unwrap();
     // One click a slate; the item below it was not observed and earned nothing.
     for estimate in [judge.independent().unwrap(), judge.pooled_self_normalised().unwrap()] {
         assert!((estimate.value - 1.0).abs() < 1e-12, "{estimate:?}");
@@ -118,7 +118,7 @@ fn arms_that_a_policy_lacks_it_is_judged_never_to_show() {
     // The rows name what could be chosen, an item among it that no policy has any more.
     log.iter_mut().for_each(|slate| slate.available = Some((0..6).chain([9]).map(arm).collect()));
     let rounds = LoggedRound::from_slates(&log, &target).unwrap();
-    let estimate = SlateOffPolicy::new(&rounds).unwrap().independent().unwrap();
+    let estimate = OffPolicy::from_slates(&rounds).unwrap().independent().unwrap();
     assert!(estimate.low < truth && truth < estimate.high && estimate.unsupported == 0.0, "{estimate:?} {truth}");
     for (slate, entries) in log.iter().zip(&rounds) {
         let zeros = slate.shown.iter().zip(entries).filter(|(shown, _)| shown.arm == arm(5));

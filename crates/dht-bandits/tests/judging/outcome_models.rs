@@ -3,7 +3,7 @@
 use crate::world::{VALUE, arm, log, moments, rng, targets};
 use dht_bandits::{
     ArmId, Error,
-    evaluation::{CrossFit, Estimator, LoggedRound, OffPolicy, OutcomeModel},
+    evaluation::{Estimator, LoggedRound, OffPolicy, OutcomeModel},
     log::LoggedDecision,
 };
 use nalgebra::{Matrix2, Matrix3, Vector2, Vector3};
@@ -68,8 +68,8 @@ fn a_shared_model_knows_arms_by_their_features() {
         })
         .collect();
     let value = 1.0 + 1.0 - 1.0 / 3.0;
-    let direct = |model| {
-        let rounds = CrossFit::default().with_model(model).rounds(&rows, &targets).unwrap();
+    let direct = |model: OutcomeModel| {
+        let rounds = model.cross_fit(5, &rows, &targets).unwrap();
         OffPolicy::new(&rounds).unwrap().estimate(Estimator::Direct).unwrap().value
     };
     let shared = direct(OutcomeModel::SharedRidge { prior_precision: 1e-6 });
@@ -97,18 +97,18 @@ fn a_shared_model_knows_arms_by_their_features() {
 #[test]
 fn a_shared_model_rejects_missing_features_and_unknown_arms() {
     let mut rows = short_lived(20, &mut rng(12));
-    let shared = CrossFit::default().with_model(OutcomeModel::SharedLogistic { prior_precision: 1.0 });
+    let shared = OutcomeModel::SharedLogistic { prior_precision: 1.0 };
     rows.iter_mut().for_each(|row| row.reward = f64::from(u8::from(row.reward > 1.5)));
     let targets: Targets = rows.iter().map(|row| vec![(row.arm, 1.0)]).collect();
-    assert!(shared.rounds(&rows, &targets).is_ok());
+    assert!(shared.cross_fit(5, &rows, &targets).is_ok());
     let mut other = targets.clone();
     other[7] = vec![(arm(1000), 1.0)];
-    let refused = shared.rounds(&rows, &other).unwrap_err().to_string();
+    let refused = shared.cross_fit(5, &rows, &other).unwrap_err().to_string();
     assert!(refused.contains('7') && refused.contains("1000"), "{refused}");
     rows[3].features = None;
-    assert!(shared.rounds(&rows, &targets).unwrap_err().to_string().contains("no features"));
+    assert!(shared.cross_fit(5, &rows, &targets).unwrap_err().to_string().contains("no features"));
     rows[3].features = Some(vec![1.0, 2.0, 3.0, 4.0]);
-    assert!(matches!(shared.rounds(&rows, &targets), Err(Error::Dimension { .. } | Error::InRound { .. })));
+    assert!(matches!(shared.cross_fit(5, &rows, &targets), Err(Error::Dimension { .. } | Error::InRound { .. })));
 }
 
 #[test]
@@ -117,8 +117,7 @@ fn no_row_is_predicted_by_a_model_that_saw_it() {
     let mut rows: Vec<_> = (0..20).map(|_| LoggedDecision::new(vec![1.0], arm(0), 0.5, 1.0)).collect();
     rows[3].reward = 1000.0;
     let targets = vec![vec![(arm(0), 1.0)]; 20];
-    let fit = CrossFit::default().with_model(RIDGE).with_folds(4);
-    let judged = fit.rounds(&rows, &targets).unwrap();
+    let judged = RIDGE.cross_fit(4, &rows, &targets).unwrap();
     for (position, round) in judged.iter().enumerate() {
         let prediction = round.prediction.unwrap();
         let knows = position % 4 != 3;
@@ -130,11 +129,7 @@ fn no_row_is_predicted_by_a_model_that_saw_it() {
 #[test]
 fn cross_fitted_doubly_robust_is_unbiased_with_less_variance() {
     let mut rng = rng(5);
-    let models = [
-        CrossFit::default().with_model(RIDGE),
-        CrossFit::default().with_model(OutcomeModel::Logistic { prior_precision: 0.1 }),
-        CrossFit::default().with_model(RIDGE).with_more_robust(true),
-    ];
+    let models = [(RIDGE, false), (OutcomeModel::Logistic { prior_precision: 0.1 }, false), (RIDGE, true)];
     let (mut plain, mut robust) = (Vec::new(), [Vec::new(), Vec::new(), Vec::new()]);
     let mut direct = Vec::new();
     for _ in 0..400 {
@@ -142,11 +137,12 @@ fn cross_fitted_doubly_robust_is_unbiased_with_less_variance() {
         let targets = targets(&log);
         let without = LoggedRound::from_log(&log, &targets).unwrap();
         plain.push(OffPolicy::new(&without).unwrap().inverse_propensity().unwrap().value);
-        for (model, values) in models.iter().zip(&mut robust) {
-            let rounds = model.rounds(&log, &targets).unwrap();
+        for ((model, more_robust), values) in models.into_iter().zip(&mut robust) {
+            let fit = if more_robust { OutcomeModel::cross_fit_mrdr } else { OutcomeModel::cross_fit };
+            let rounds = fit(model, 5, &log, &targets).unwrap();
             let judge = OffPolicy::new(&rounds).unwrap();
             values.push(judge.doubly_robust().unwrap().value);
-            if !model.more_robust && values.len() > direct.len() {
+            if !more_robust && values.len() > direct.len() {
                 direct.push(judge.direct().unwrap().value);
             }
         }
@@ -167,8 +163,6 @@ fn more_robust_fits_lower_the_variance_where_the_model_is_wrong() {
     // log is dense, the line is wrong where it counts.
     use rand::RngExt;
     let mut rng = rng(6);
-    let fits = [false, true]
-        .map(|more_robust| CrossFit::default().with_model(RIDGE).with_folds(2).with_more_robust(more_robust));
     let mut values = [Vec::new(), Vec::new()];
     for _ in 0..600 {
         let (mut log, mut targets) = (Vec::new(), Vec::new());
@@ -181,8 +175,8 @@ fn more_robust_fits_lower_the_variance_where_the_model_is_wrong() {
             log.push(LoggedDecision::new(vec![x], arm(usize::from(one)), propensity, reward));
             targets.push(vec![(arm(usize::from(x > 0.5)), 1.0)]);
         }
-        for (fit, values) in fits.iter().zip(&mut values) {
-            let rounds = fit.rounds(&log, &targets).unwrap();
+        let fitted = [RIDGE.cross_fit(2, &log, &targets), RIDGE.cross_fit_mrdr(2, &log, &targets)];
+        for (rounds, values) in fitted.map(Result::unwrap).into_iter().zip(&mut values) {
             values.push(OffPolicy::new(&rounds).unwrap().doubly_robust().unwrap().value);
         }
     }
@@ -199,11 +193,11 @@ fn more_robust_fits_lower_the_variance_where_the_model_is_wrong() {
 fn logs_that_cannot_be_judged_are_refused_with_the_round() {
     let good = log(&mut rng(7), 10);
     let targets = targets(&good);
-    let fit = CrossFit::default();
+    let fit = OutcomeModel::default();
     let refuse = |change: &dyn Fn(&mut Vec<LoggedDecision>, &mut Targets)| {
         let (mut log, mut targets) = (good.clone(), targets.clone());
         change(&mut log, &mut targets);
-        fit.rounds(&log, &targets).unwrap_err()
+        fit.cross_fit(5, &log, &targets).unwrap_err()
     };
     for propensity in [0.0, -0.5, 1.5, f64::NAN] {
         let error = refuse(&|log, _| log[4].propensity = Some(propensity));
@@ -219,12 +213,12 @@ fn logs_that_cannot_be_judged_are_refused_with_the_round() {
     assert!(matches!(refuse(&|_, targets| drop(targets.pop())), Error::Dimension { what: "targets", .. }));
     let available = refuse(&|log, _| log[4].available = Some(vec![arm(5)]));
     assert!(matches!(available, Error::InRound { round: 4, .. }));
-    let too_few = fit.with_folds(1).rounds(&good, &targets).unwrap_err();
+    let too_few = fit.cross_fit(1, &good, &targets).unwrap_err();
     assert!(matches!(too_few, Error::Parameter { name: "folds", .. }));
-    let outside = fit.with_model(OutcomeModel::Logistic { prior_precision: 1.0 });
+    let outside = OutcomeModel::Logistic { prior_precision: 1.0 };
     let mut log = good.clone();
     log[4].reward = 2.0;
-    assert!(matches!(outside.rounds(&log, &targets), Err(Error::Reward { .. })));
+    assert!(matches!(outside.cross_fit(5, &log, &targets), Err(Error::Reward { .. })));
 }
 
 #[test]

@@ -12,15 +12,15 @@ fn one_bet_is_the_bet_computed_by_hand() {
     // against ν is 1 + min(λ, ½/ν)·(1000 − ν) ≥ 4 for all ν on the grid, so that all but the end is ruled out.
     let mut sequence = ConfidenceSequence::new((0.0, 1.0), 0.5).unwrap();
     let interval = sequence.push(&LoggedRound::new(1.0, 0.001, 1.0)).unwrap();
-    assert_eq!((interval.low, interval.high), (1.0, 1.0));
+    assert_eq!(interval, 1.0..=1.0);
     // w = 6, r = 1: ½/ν·(6 − ν) ≥ 3 up to ν = 6/7, and λ = √(8 ln 4/ln 2) = 4 does not bind from ν = ⅛.
     let mut sequence = ConfidenceSequence::new((0.0, 1.0), 0.5).unwrap();
     let interval = sequence.push(&LoggedRound::new(1.0, 1.0 / 6.0, 1.0)).unwrap();
-    assert!((interval.low - 0.857).abs() < 1e-9, "{interval:?}");
+    assert!((interval.start() - 0.857).abs() < 1e-9, "{interval:?}");
     // The mirrored round rules out the upper end.
     let mut sequence = ConfidenceSequence::new((-2.0, 2.0), 0.5).unwrap();
     let interval = sequence.push(&LoggedRound::new(-2.0, 1.0 / 6.0, 1.0)).unwrap();
-    assert!((interval.high - (2.0 - 4.0 * 0.857)).abs() < 1e-9 && interval.low == -2.0, "{interval:?}");
+    assert!((interval.end() - (2.0 - 4.0 * 0.857)).abs() < 1e-9 && *interval.start() == -2.0, "{interval:?}");
 }
 
 #[test]
@@ -37,13 +37,13 @@ fn sequences_cover_the_value_at_all_times_and_close_in_on_it() {
         for _ in 0..2000 {
             let (context, arm, reward) = draw(&mut rng);
             for (sequence, right) in sequences.iter_mut().zip(&mut right) {
-                *right &= sequence.push(&round(context, arm, reward)).unwrap().contains(VALUE);
+                *right &= sequence.push(&round(context, arm, reward)).unwrap().contains(&VALUE);
             }
         }
         for position in 0..2 {
             missed[position] += i32::from(!right[position]);
             let interval = sequences[position].interval();
-            widths[position] += (interval.high - interval.low) / 300.0;
+            widths[position] += (interval.end() - interval.start()) / 300.0;
         }
     }
     // Binomial(300, .05): mean 15, deviation 3.8.

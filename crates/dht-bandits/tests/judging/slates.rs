@@ -3,7 +3,7 @@
 use crate::world::{arm, moments, rng};
 use dht_bandits::{
     ArmId, Error, Request, Ridge,
-    evaluation::{Estimate, LoggedRound, PseudoInverse, SlateOffPolicy},
+    evaluation::{Estimate, LoggedRound, OffPolicy, PseudoInverse},
     exploration::EpsilonGreedy,
     log::{LoggedSlate, ShownArm},
     policy::{ArmFeedback, Feedback, TopK},
@@ -72,7 +72,7 @@ fn with_independent_positions_the_matrix_gives_the_closed_form() {
         rounds.push((weight, reward(slate)));
     }
     let (left, right) = (
-        SlateOffPolicy::new(&slates).unwrap().pseudo_inverse().unwrap(),
+        OffPolicy::from_slates(&slates).unwrap().pseudo_inverse().unwrap(),
         Estimate::from_weights(&rounds, false).unwrap(),
     );
     assert!((left.value - right.value).abs() < 1e-10 && (left.standard_error - right.standard_error).abs() < 1e-10);
@@ -154,7 +154,7 @@ fn only_the_closed_form_is_biased_on_slates_without_repetition() {
     let logging: f64 = 0.5 * PAYS.iter().sum::<f64>();
     let log = logged_pairs(40_000, 3);
     let rounds = LoggedRound::from_slates(&log, &target).unwrap();
-    let judge = SlateOffPolicy::new(&rounds).unwrap();
+    let judge = OffPolicy::from_slates(&rounds).unwrap();
     let near = |estimate: Estimate, expected: f64| {
         let away = (estimate.value - expected).abs() / estimate.standard_error;
         assert!(away < 4.0, "{estimate:?} {expected}");
@@ -209,7 +209,7 @@ fn the_closed_form_is_unbiased_for_independent_positions() {
         .flat_map(|at| (0..3).map(move |item| (at, item)))
         .map(|(at, item)| wanted[at][item] * effects[at][item])
         .sum();
-    let judge = SlateOffPolicy::new(&slates).unwrap();
+    let judge = OffPolicy::from_slates(&slates).unwrap();
     for estimate in [judge.pseudo_inverse().unwrap(), judge.independent().unwrap()] {
         assert!((estimate.value - truth).abs() < 4.0 * estimate.standard_error, "{estimate:?} {truth}");
     }

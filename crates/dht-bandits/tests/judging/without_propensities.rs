@@ -4,8 +4,8 @@ use crate::world::{arm, log, rng, targets};
 use dht_bandits::{
     Error, Ridge, Ucb,
     evaluation::{
-        ConfidenceSequence, CrossFit, Estimator, Evaluation, EvaluationSettings, LoggedRound, OffPolicy, Replay,
-        RunningEstimates, SlateOffPolicy, Target,
+        ConfidenceSequence, Estimator, Evaluation, EvaluationSettings, LoggedRound, OffPolicy, OutcomeModel, Replay,
+        RunningEstimates, Target,
     },
     log::{LoggedDecision, LoggedSlate, ShownArm},
     policy::{Feedback, TopK, Uniform},
@@ -22,10 +22,10 @@ fn rows() -> Vec<LoggedDecision> {
 fn the_direct_method_needs_no_propensities() {
     let mut rows = rows();
     let targets = targets(&rows);
-    let known = CrossFit::default().rounds(&log(&mut rng(1), 300), &targets).unwrap();
+    let known = OutcomeModel::default().cross_fit(5, &log(&mut rng(1), 300), &targets).unwrap();
     let expected = OffPolicy::new(&known).unwrap().direct().unwrap();
     rows.iter_mut().for_each(|row| row.propensity = None);
-    let rounds = CrossFit::default().rounds(&rows, &targets).unwrap();
+    let rounds = OutcomeModel::default().cross_fit(5, &rows, &targets).unwrap();
     let estimate = OffPolicy::new(&rounds).unwrap().direct().unwrap();
     assert_eq!((estimate.value, estimate.standard_error), (expected.value, expected.standard_error));
     assert_eq!(estimate.mean_weight, 0.0);
@@ -34,7 +34,7 @@ fn the_direct_method_needs_no_propensities() {
 #[test]
 fn estimators_that_need_propensities_refuse_by_name() {
     let rows = rows();
-    let rounds = CrossFit::default().rounds(&rows, &targets(&rows)).unwrap();
+    let rounds = OutcomeModel::default().cross_fit(5, &rows, &targets(&rows)).unwrap();
     let judge = OffPolicy::new(&rounds).unwrap();
     for (estimator, name) in [
         (Estimator::InversePropensity, "IPS"),
@@ -50,7 +50,7 @@ fn estimators_that_need_propensities_refuse_by_name() {
         assert_eq!(refused, Error::NoPropensity { estimator: name, round: 7 });
         assert!(judge.bootstrap(estimator, 100, &mut rng(2)).is_err());
     }
-    let refused = CrossFit::default().with_more_robust(true).rounds(&rows, &targets(&rows)).unwrap_err();
+    let refused = OutcomeModel::default().cross_fit_mrdr(5, &rows, &targets(&rows)).unwrap_err();
     assert_eq!(refused, Error::NoPropensity { estimator: "MRDR", round: 7 });
     let targets = [Target::always(arm(0))];
     let refused = Evaluation::run(&rows, &targets, &EvaluationSettings::default(), &mut rng(2)).unwrap_err();
@@ -80,6 +80,6 @@ fn slates_without_propensities_are_refused_by_estimators() {
     let log = [row(Some(0.5)), row(None), row(Some(0.5))];
     let policy = TopK::<Ridge, _>::per_arm(1, 2, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
     let rounds = LoggedRound::from_slates(&log, &policy).unwrap();
-    let refused = SlateOffPolicy::new(&rounds).unwrap_err();
+    let refused = OffPolicy::from_slates(&rounds).unwrap_err();
     assert_eq!(refused, Error::NoPropensity { estimator: "an estimate of slates", round: 1 });
 }

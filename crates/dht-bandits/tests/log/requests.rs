@@ -3,7 +3,7 @@
 use crate::support::{decision, read, rng};
 use dht_bandits::{
     ArmId, Policy, Request,
-    evaluation::{CrossFit, Evaluation, EvaluationSettings, OutcomeModel, Target},
+    evaluation::{Evaluation, EvaluationSettings, OutcomeModel, Target},
     exploration::SquareCb,
     log::{DecisionLog, LogError, LogProblem, LogSettings, LoggedDecision},
     policy::Hybrid,
@@ -51,7 +51,7 @@ fn the_log_of_a_policy_with_features_of_arms_judges_others() {
         let position = (0..3).max_by(|left, right| first(left).total_cmp(&first(right))).unwrap();
         Ok(vec![(request.ids().unwrap()[position], 1.0)])
     });
-    let model = CrossFit::default().with_model(OutcomeModel::SharedLogistic { prior_precision: 1.0 });
+    let model = OutcomeModel::SharedLogistic { prior_precision: 1.0 };
     let settings = EvaluationSettings::default().with_model(Some(model));
     let table = Evaluation::run(&rows, &[best], &settings, &mut rng).unwrap();
     for estimator in ["SNIPS", "DM", "DR", "MRDR"] {

@@ -4,8 +4,8 @@ use super::PolicySettings;
 use super::named_policy::NamedPolicy;
 use super::policy::{AnyPolicy, Wrapped};
 use crate::error::{Error, Result};
-use crate::policy::normalised::Scaling;
 use crate::policy::Delta;
+use crate::policy::normalised::Scaling;
 
 fn refused(problem: &str) -> Error {
     Error::Settings { problem: problem.to_owned() }

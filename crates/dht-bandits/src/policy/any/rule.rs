@@ -1,9 +1,7 @@
 //! Exploration rules in settings.
 
 use crate::error::{Error, Result};
-use crate::exploration::{
-    EpsilonGreedy, Exploration, Selection, Softmax, SquareCb, Thompson, Ucb,
-};
+use crate::exploration::{EpsilonGreedy, Exploration, Selection, Softmax, SquareCb, Thompson, Ucb};
 use crate::gaussian::Score;
 use crate::policy::{BetaThompson, Ucb1};
 use crate::saved_state::serde_tagged_in_texts;

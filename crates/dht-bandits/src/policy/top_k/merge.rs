@@ -6,8 +6,8 @@ use crate::arm_set::ArmSet;
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
-use crate::policy::Policy;
 use crate::policy::Disjoint;
+use crate::policy::Policy;
 use crate::policy::delta::{Delta, Learned};
 use crate::posterior::{Beliefs, Posterior};
 
