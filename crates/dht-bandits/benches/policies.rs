@@ -4,7 +4,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use dht_bandits::{
     ArmId, LinTs, LinUcb, Normalizer, Policy, Request, Result, Ridge, Thompson, Ucb,
     exploration::Exploration,
-    features::{NormalizerOptions, PyramidPool},
+    features::PyramidPool,
     policy::{ChoiceBatch, Disjoint, Hybrid, Slate, TopK},
     posterior::{DiagonalLaplace, FullLaplace, Posterior},
 };
@@ -98,7 +98,7 @@ fn others(criterion: &mut Criterion) -> Result<()> {
     });
     let pool = PyramidPool::grid(0..=1, 2..=4)?;
     let tokens = vec![0.5f32; 64 * 384];
-    let mut normalizer = Normalizer::new(pool.dimension(), NormalizerOptions::default())?;
+    let mut normalizer = Normalizer::new(pool.dimension())?;
     criterion.bench_function("pool 64x384 to 84 and normalise", |bencher| {
         bencher.iter(|| -> Result<Vec<f64>> {
             let mut pooled = pool.pool(&tokens, &[64, 384])?;

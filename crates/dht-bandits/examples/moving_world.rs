@@ -6,7 +6,7 @@
 use dht_bandits::{
     LinUcb, Policy, Result, Ridge, Ucb,
     policy::{ChangeTest, Disjoint, ResetOnChange, SlidingWindow},
-    posterior::{DecayClock, DiscountedRidge, Forgetting},
+    posterior::{DecayClock, DiscountedRidge},
     simulation::{Comparison, Curve, GlmEnvironment},
 };
 use rand_chacha::ChaCha8Rng;
@@ -14,11 +14,11 @@ use rand_chacha::ChaCha8Rng;
 const UCB: Ucb = Ucb { alpha: 0.3 };
 
 fn ridge(decay: f64) -> Result<LinUcb> {
-    LinUcb::new(4, 5, Ridge::default().with_forgetting(Forgetting::new(decay)?), UCB)
+    LinUcb::new(4, 5, Ridge::default().with_decay(decay), UCB)
 }
 
 fn clocked() -> Result<Disjoint<DiscountedRidge, Ucb>> {
-    let (forgetting, clock) = (Forgetting::new(0.98)?, DecayClock::Updates);
+    let (forgetting, clock) = (0.98, DecayClock::Updates);
     Disjoint::new(4, 5, DiscountedRidge::new(forgetting).with_clock(clock), UCB)
 }
 

@@ -3,9 +3,7 @@
 //!
 //! cargo run --release -p dht-bandits --example news
 
-use dht_bandits::{
-    ArmId, Decision, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Ucb, features::NormalizerOptions,
-};
+use dht_bandits::{ArmId, Decision, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Ucb};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -29,7 +27,7 @@ fn clicks(article: ArmId, [age, hours]: [f64; 2], rng: &mut impl Rng) -> bool {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     // One posterior, one scaling: warm the normalizer up, freeze it, then learn.
-    let mut normalizer = Normalizer::new(2, NormalizerOptions::default())?;
+    let mut normalizer = Normalizer::new(2)?;
     for _ in 0..300 {
         normalizer.observe(&reader(&mut rng))?;
     }

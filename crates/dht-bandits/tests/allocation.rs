@@ -6,10 +6,9 @@ use dht_bandits::{
     ArmId, LinTs, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
     evaluation::{Evaluation, EvaluationSettings, Target},
     exploration::{EpsilonGreedy, Exploration},
-    features::NormalizerOptions,
     log::LoggedDecision,
     policy::{ArmFeedback, ChoiceBatch, Disjoint, Feedback, Fixed, Hybrid, Slate, TopK, Uniform},
-    posterior::{DiagonalLaplace, Forgetting, FullLaplace, Posterior, TsPrior},
+    posterior::{DiagonalLaplace, FullLaplace, Posterior},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -40,15 +39,13 @@ const UCB: Ucb = Ucb { alpha: 1.0 };
 const THOMPSON: Thompson = Thompson { alpha: 1.0 };
 
 fn fading() -> DiagonalLaplace {
-    DiagonalLaplace::default()
-        .with_prior(TsPrior::Gaussian { prior_precision: 1.0 })
-        .with_forgetting(Forgetting::new(0.9).unwrap())
+    DiagonalLaplace::default().with_prior_precision(1.0).with_decay(0.9)
 }
 
 fn single_choices() {
     let mut rng = rng();
     for dimension in [12, 40] {
-        let kept = Ridge::default().with_forgetting(Forgetting::new(0.99).unwrap()).with_keep_information(true);
+        let kept = Ridge::default().with_decay(0.99).with_keep_information(true);
         let (ridge, full, diagonal) = (Ridge::default(), FullLaplace::default(), DiagonalLaplace::default());
         let policies: Vec<Box<dyn Policy>> = vec![
             Box::new(LinUcb::new(dimension, 20, ridge, UCB).unwrap()),
@@ -163,7 +160,7 @@ fn selecting_and_learning_allocate_nothing() {
     slates(TopK::<FullLaplace, _>::shared(13, FullLaplace::default(), THOMPSON).unwrap(), &arms);
     slates(TopK::<Ridge, _>::shared(20, Ridge::default(), UCB).unwrap(), &arms);
     hybrid();
-    let mut norm = Normalizer::new(12, NormalizerOptions::default()).unwrap();
+    let mut norm = Normalizer::new(12).unwrap();
     let mut context = [0.3; 12];
     let count = allocations(|| {
         norm.observe(&context).unwrap();

@@ -6,9 +6,8 @@
 use dht_bandits::{
     ArmId, LinTs, LinUcb, Normalizer, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
-    features::NormalizerOptions,
     policy::{ChangeTest, Disjoint, ResetOnChange, Slate, SlidingWindow, TopK},
-    posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior, TsPrior},
+    posterior::{DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Posterior},
 };
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -72,7 +71,7 @@ impl Task<'_> {
 }
 
 fn laplace(precision: f64) -> DiagonalLaplace {
-    DiagonalLaplace::default().with_prior(TsPrior::Gaussian { prior_precision: precision })
+    DiagonalLaplace::default().with_prior_precision(precision)
 }
 
 /// `directory` holds digits-N.csv for streams 0 to 2, and for 100 to 102, on which settings are chosen: the label, then
@@ -145,30 +144,29 @@ fn moving_digits(streams: &[Stream]) {
     let d = streams[0][0].1.len();
     let task = Task { name: "digits, moving", what: "mean reward", higher: true, choosing: 24..48, counting: 0..24 };
     let run = |policy: &mut dyn Policy, run: u64| moving(&streams[(run / 8) as usize], run, policy);
-    let lin_ucb = |forgetting| LinUcb::new(d, 10, Ridge::new(1.0).with_forgetting(forgetting), RULE).unwrap();
+    let lin_ucb = |decay| LinUcb::new(d, 10, Ridge::new(1.0).with_decay(decay), RULE).unwrap();
     let grid = |symbol, values: &[f64]| grid_of(symbol, values, &[1.0]);
     let decays = [0.99, 0.995, 0.998, 0.999, 0.9995];
-    task.report("LinUcb", &grid("α", &[RULE.alpha]), |_, seed| run(&mut lin_ucb(Forgetting::NONE), seed));
+    task.report("LinUcb", &grid("α", &[RULE.alpha]), |_, seed| run(&mut lin_ucb(1.0), seed));
     task.report(
         "LinUcb, each arm forgets",
         &grid("γ", &[0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998]),
-        |s, seed| run(&mut lin_ucb(Forgetting::new(s.alpha).unwrap()), seed),
+        |s, seed| run(&mut lin_ucb(s.alpha), seed),
     );
     task.report("DiscountedRidge", &grid("γ", &decays), |s, seed| {
-        let forgetting = Forgetting::new(s.alpha).unwrap();
-        let options = DiscountedRidge::new(forgetting);
+        let options = DiscountedRidge::new(s.alpha);
         run(&mut Disjoint::<DiscountedRidge, _>::new(d, 10, options, RULE).unwrap(), seed)
     });
     task.report("SlidingWindow", &grid("n", &[200.0, 400.0, 600.0, 800.0, 1200.0]), |s, seed| {
-        run(&mut SlidingWindow::new(lin_ucb(Forgetting::NONE), s.alpha as usize).unwrap(), seed)
+        run(&mut SlidingWindow::new(lin_ucb(1.0), s.alpha as usize).unwrap(), seed)
     });
     task.report("reset by Page–Hinkley", &grid("threshold", &[3.0, 6.0, 12.0, 25.0, 50.0]), |s, seed| {
         let test = ChangeTest::PageHinkley { tolerance: 0.05, threshold: s.alpha };
-        run(&mut ResetOnChange::new(lin_ucb(Forgetting::NONE), test).unwrap(), seed)
+        run(&mut ResetOnChange::new(lin_ucb(1.0), test).unwrap(), seed)
     });
     task.report("reset by ADWIN", &grid("δ", &[1e-4, 1e-3, 0.01, 0.1]), |s, seed| {
         let test = ChangeTest::Adwin { delta: s.alpha, range: 1.0 };
-        run(&mut ResetOnChange::new(lin_ucb(Forgetting::NONE), test).unwrap(), seed)
+        run(&mut ResetOnChange::new(lin_ucb(1.0), test).unwrap(), seed)
     });
 }
 
@@ -236,7 +234,7 @@ fn bandit<P: Posterior, E: Exploration>(
     mut policy: Disjoint<P, E>,
 ) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut norm = Normalizer::new(policy.dimension(), NormalizerOptions::default().with_floor(1e-6)).unwrap();
+    let mut norm = Normalizer::new(policy.dimension()).unwrap().with_floor(1e-6).unwrap();
     let mut total = 0.0;
     for (label, features) in stream {
         let mut context = features.clone();
@@ -275,7 +273,7 @@ fn moving(stream: &[(u64, Vec<f64>)], seed: u64, policy: &mut dyn Policy) -> f64
 fn slates<P: Posterior, E: Exploration>(mut policy: TopK<P, E>, spread: f64, normalise: bool, seed: u64) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut environment = ClickEnvironment::new(50, 5, 16, spread, &mut rng);
-    let mut norm = Normalizer::new(16, NormalizerOptions::default()).unwrap();
+    let mut norm = Normalizer::new(16).unwrap();
     let (mut slate, mut seen, mut regret) = (Slate::default(), Vec::new(), 0.0);
     for _ in 0..3000 {
         environment.advance(&mut rng);

@@ -4,5 +4,5 @@
 mod forgetting;
 mod logical;
 
-pub use forgetting::Forgetting;
+pub(crate) use forgetting::{check_decay, read_decay};
 pub(crate) use logical::{Clock, add_counts, check_epoch, check_saved_count};

@@ -6,5 +6,6 @@ mod normalizer;
 mod pyramid_pool;
 
 pub use interactions::Interactions;
-pub use normalizer::{Normalizer, NormalizerOptions};
+pub(crate) use normalizer::DEVIATION_FLOOR;
+pub use normalizer::Normalizer;
 pub use pyramid_pool::PyramidPool;

@@ -1,8 +1,7 @@
 //! Running mean and variance of contexts, and the resulting affine map.
 
-use crate::clock::Forgetting;
+use crate::clock::{check_decay, read_decay};
 use crate::error::{Error, Result};
-use crate::options::options;
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
 use crate::validate::{
     LARGEST, LARGEST_SUM, check_bounded, check_context, check_finite, check_length, check_parameter, check_part,
@@ -13,22 +12,15 @@ use serde::{Deserialize, Serialize};
 /// Settings of a [`Normalizer`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct NormalizerOptions {
-    /// Threshold, at least 0: a standard deviation at or below it counts as zero, and the dimension maps to 0.
-    pub floor: f64,
-    /// Bound of normalised values, [−clip, clip]; positive, or `None` (infinite) for no bound.
-    pub clip: Option<f64>,
-    /// Forgetting with decay γ: earlier contexts have γ times their weight at each new one.
-    #[serde(rename = "decay", alias = "forget")]
-    pub forgetting: Forgetting,
+struct NormalizerOptions {
+    floor: f64,
+    clip: Option<f64>,
+    #[serde(alias = "forget", deserialize_with = "read_decay")]
+    decay: f64,
 }
 
-options!(NormalizerOptions::new() {
-    floor / with_floor: f64 = 1e-9,
-    clip / with_clip: Option<f64> = None,
-    forgetting / with_forgetting: Forgetting = Forgetting::NONE,
-});
+/// Largest standard deviation that counts as zero by default.
+pub(crate) const DEVIATION_FLOOR: f64 = 1e-9;
 
 /// Normalises each dimension of a stream of contexts to mean 0 and variance 1: z = (x − μ)/σ.
 ///
@@ -48,9 +40,9 @@ options!(NormalizerOptions::new() {
 /// column, a constant 1, after normalising, not before.
 ///
 /// ```
-/// use dht_bandits::{Normalizer, features::NormalizerOptions};
+/// use dht_bandits::Normalizer;
 ///
-/// let mut normalizer = Normalizer::new(2, NormalizerOptions::default())?;
+/// let mut normalizer = Normalizer::new(2)?;
 /// normalizer.observe(&[1.0, 5.0])?;
 /// normalizer.observe(&[3.0, 5.0])?;
 /// normalizer.freeze();
@@ -68,17 +60,50 @@ pub struct Normalizer {
 }
 
 impl Normalizer {
-    /// Creates a normalizer without observations: it maps everything to 0.
+    /// Creates a normalizer without observations: it maps everything to 0. Standard deviations up to 1e-9 count as zero,
+    /// normalised values are not bounded, and nothing is forgotten.
     ///
     /// # Errors
-    /// A dimension of zero or above 16,777,216; a setting out of its range.
-    pub fn new(dimension: usize, options: NormalizerOptions) -> Result<Self> {
+    /// A dimension of zero or above 16,777,216.
+    pub fn new(dimension: usize) -> Result<Self> {
+        Self::with_options(dimension, NormalizerOptions { floor: DEVIATION_FLOOR, clip: None, decay: 1.0 })
+    }
+
+    fn with_options(dimension: usize, options: NormalizerOptions) -> Result<Self> {
         check_length("dimension", dimension)?;
         check_parameter("floor", options.floor, options.floor >= 0.0, "at least 0")?;
         if let Some(clip) = options.clip {
             check_parameter("clip", clip, clip > 0.0, "positive")?;
         }
+        check_decay(options.decay)?;
         Ok(Self { options, weight: 0.0, mean: vec![0.0; dimension], squares: vec![0.0; dimension], frozen: false })
+    }
+
+    /// Sets the threshold of standard deviations: at or below it they count as zero, and the dimension maps to 0.
+    ///
+    /// # Errors
+    /// A threshold below 0.
+    pub fn with_floor(self, floor: f64) -> Result<Self> {
+        check_parameter("floor", floor, floor >= 0.0, "at least 0")?;
+        Ok(Self { options: NormalizerOptions { floor, ..self.options }, ..self })
+    }
+
+    /// Bounds normalised values to [−clip, clip].
+    ///
+    /// # Errors
+    /// A bound that is not positive.
+    pub fn with_clip(self, clip: f64) -> Result<Self> {
+        check_parameter("clip", clip, clip > 0.0, "positive")?;
+        Ok(Self { options: NormalizerOptions { clip: Some(clip), ..self.options }, ..self })
+    }
+
+    /// Sets the decay γ: earlier contexts have γ times their weight at each new one.
+    ///
+    /// # Errors
+    /// A decay outside [1e-100, 1].
+    pub fn with_decay(self, decay: f64) -> Result<Self> {
+        check_decay(decay)?;
+        Ok(Self { options: NormalizerOptions { decay, ..self.options }, ..self })
     }
 
     /// Returns a normalizer with the same options and no observations.
@@ -134,7 +159,7 @@ impl Normalizer {
         if self.frozen {
             return Ok(());
         }
-        let decay = self.options.forgetting.decay();
+        let decay = self.options.decay;
         let kept = self.weight * decay;
         let weight = kept + 1.0;
         let moved = |mean: f64, squares: f64, value: f64| {
@@ -154,13 +179,13 @@ impl Normalizer {
     /// frozen; this has no effect.
     ///
     /// # Errors
-    /// Another dimension; another `forgetting`, `floor` or `clip` (which is infinite for none); statistics that could
+    /// Another dimension; another `decay`, `floor` or `clip` (which is infinite for none); statistics that could
     /// not be loaded again; this normalizer is frozen. The normalizer is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         let clip = |normalizer: &Self| normalizer.options.clip.unwrap_or(f64::INFINITY);
         for (what, ours, theirs) in [
             ("dimension", self.dimension() as f64, other.dimension() as f64),
-            ("decay", self.options.forgetting.decay(), other.options.forgetting.decay()),
+            ("decay", self.options.decay, other.options.decay),
             ("floor", self.options.floor, other.options.floor),
             ("clip", clip(self), clip(other)),
         ] {
@@ -275,7 +300,7 @@ impl Normalizer {
     /// A state of another kind or a newer version, or one that contradicts itself.
     pub fn from_state(state: &NormalizerState) -> Result<Self> {
         check_header(&state.header, "running-norm")?;
-        let empty = Self::new(state.mean.len(), state.options)?;
+        let empty = Self::with_options(state.mean.len(), state.options)?;
         check_part("mean of the normalizer", 0, &state.mean, empty.dimension(), false)?;
         check_part("squares of the normalizer", 0, &state.squares, empty.dimension(), false)?;
         let problem = if let Some(index) = state.squares.iter().position(|squares| *squares < 0.0) {

@@ -5,9 +5,8 @@ use super::diagonal_kernel::{ManyScores, OneScore};
 use super::dual_newton::{DualProblem, DualWorkspace, is_worth_it};
 use super::logistic::{check_unit_reward, curvature, mode_step};
 use super::newton::{Problem, Workspace};
-use super::prior::TsPrior;
 use crate::arm_set::Slots;
-use crate::clock::Forgetting;
+use crate::clock::{check_decay, read_decay};
 use crate::error::{Error, Result};
 use crate::gaussian::{LANES, Lanes, NaturalParameters, PanelLayout, Score};
 use crate::options::options;
@@ -34,12 +33,14 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DiagonalLaplace {
-    /// The prior.
-    pub prior: TsPrior,
+    /// Prior mean of each weight. The mean of 1 that the paper's algorithm has prefers arms with large features.
+    pub prior_mean: f64,
+    /// Prior precision of each weight, positive. The paper's 0 is improper (an infinite variance).
+    pub prior_precision: f64,
     /// Decay γ of an arm's evidence, applied at each of its batches: the posterior decays toward the prior, s ← γs + (1
     /// − γ)s₀ and the mean accordingly, where s₀ is the precision of the prior.
-    #[serde(rename = "decay", alias = "strength")]
-    pub forgetting: Forgetting,
+    #[serde(alias = "strength", deserialize_with = "read_decay")]
+    pub decay: f64,
     /// Factor λ > 0 on the prior term of an update's objective, (λ/2) Σ_j s_j (p_j − g_j)². It does not change the
     /// precisions. 1 is Bayes' rule; above 1 a batch moves the mean less, below 1 more.
     #[serde(default = "one")]
@@ -51,8 +52,9 @@ fn one() -> f64 {
 }
 
 options!(DiagonalLaplace::new() {
-    prior / with_prior: TsPrior = TsPrior::Gaussian { prior_precision: 1.0 },
-    forgetting / with_forgetting: Forgetting = Forgetting::NONE,
+    prior_mean / with_prior_mean: f64 = 0.0,
+    prior_precision / with_prior_precision: f64 = 1.0,
+    decay / with_decay: f64 = 1.0,
     prior_weight / with_prior_weight: f64 = 1.0,
 });
 
@@ -165,18 +167,18 @@ impl DiagonalLaplaceBeliefs {
 
     /// Posterior as the prior of the next batch: decayed toward the original prior.
     fn decayed(&self, mean: f64, precision: f64) -> (f64, f64) {
-        let (decay, prior) = (self.options.forgetting.decay(), self.options.prior);
+        let DiagonalLaplace { decay, prior_mean, prior_precision, .. } = self.options;
         if decay == 1.0 {
             return (mean, precision);
         }
-        let total = decay * precision + (1.0 - decay) * prior.precision();
-        let moment = decay * precision * mean + (1.0 - decay) * prior.precision() * prior.mean();
+        let total = decay * precision + (1.0 - decay) * prior_precision;
+        let moment = decay * precision * mean + (1.0 - decay) * prior_precision * prior_mean;
         (moment / total, total)
     }
 
     /// Returns whether one update has the closed form: no decay, and a prior weight of 1.
     fn is_plain(&self) -> bool {
-        self.options.forgetting.is_none() && self.options.prior_weight == 1.0
+        self.options.decay == 1.0 && self.options.prior_weight == 1.0
     }
 }
 
@@ -188,7 +190,9 @@ impl Beliefs for DiagonalLaplaceBeliefs {
 
     fn empty(dimension: usize, options: &DiagonalLaplace) -> Result<Self> {
         check_length("dimension", dimension)?;
-        check_precision("prior_precision", options.prior.precision())?;
+        check_bounded("prior_mean", options.prior_mean)?;
+        check_precision("prior_precision", options.prior_precision)?;
+        check_decay(options.decay)?;
         check_precision("prior_weight", options.prior_weight)?;
         Ok(Self {
             options: *options,
@@ -217,9 +221,9 @@ impl Beliefs for DiagonalLaplaceBeliefs {
     }
 
     fn reset(&mut self, slot: usize) {
-        let prior = self.options.prior;
+        let DiagonalLaplace { prior_mean, prior_precision, .. } = self.options;
         for coordinate in 0..self.layout.dimension {
-            self.set(slot, coordinate, prior.mean(), prior.precision());
+            self.set(slot, coordinate, prior_mean, prior_precision);
         }
     }
 
@@ -314,8 +318,8 @@ impl Beliefs for DiagonalLaplaceBeliefs {
     }
 
     fn check_sums(&self) -> Result<()> {
-        let forgetting = self.options.forgetting;
-        check_parameter("decay", forgetting.decay(), forgetting.is_none(), "1 where evidence is added")?;
+        let decay = self.options.decay;
+        check_parameter("decay", decay, decay == 1.0, "1 where evidence is added")?;
         let weight = self.options.prior_weight;
         check_parameter("prior_weight", weight, weight == 1.0, "1 where evidence is added")
     }
@@ -327,11 +331,11 @@ impl Beliefs for DiagonalLaplaceBeliefs {
     }
 
     fn prior_parameters(&self) -> NaturalParameters {
-        let prior = self.options.prior;
+        let DiagonalLaplace { prior_mean, prior_precision, .. } = self.options;
         let repeat = |value| vec![value; self.layout.dimension];
         NaturalParameters {
-            precision: repeat(prior.precision()),
-            moment: repeat(prior.mean() * prior.precision()),
+            precision: repeat(prior_precision),
+            moment: repeat(prior_mean * prior_precision),
             updates: 0,
         }
     }

@@ -2,8 +2,8 @@
 
 use super::beliefs::{Beliefs, posterior};
 use crate::arm_set::Slots;
-use crate::clock::Forgetting;
 use crate::clock::{add_counts, check_saved_count};
+use crate::clock::{check_decay, read_decay};
 use crate::error::{Error, Result};
 use crate::gaussian::{Factors, NaturalParameters, Score, check_dimension, information_of, parts_of};
 use crate::options::options;
@@ -28,14 +28,14 @@ pub enum DecayClock {
 ///
 /// A = λI + Σ_i w_i γ^(t − t_i) x_i x_i', b = Σ_i w_i γ^(t − t_i) r_i x_i, θ = A⁻¹b, width² = x'A⁻¹x.
 ///
-/// With [`Ridge::forgetting`](crate::Ridge::forgetting), by contrast, the evidence of an arm decays only
+/// With [`Ridge::decay`](crate::Ridge::decay), by contrast, the evidence of an arm decays only
 /// at its own updates. An arm that is not chosen stays as certain as it was.
 ///
 /// Only the updated arm is written to, in O(d²). After n idle steps, an arm's width is its width at the last update
 /// divided by γ^(n/2), but at most the prior's, |x|/√λ. Its mean is the mean at the last update. The prior decays with
 /// the evidence, by half at most, until an update restores it in full in O(d³). This happens once in ln 2/−ln γ steps
 /// for each arm that is still chosen, and allocates. [`Disjoint::forget`](crate::policy::Disjoint::forget) with
-/// [`Forgetting::NONE`] restores it in all arms.
+/// a decay of 1 restores it in all arms.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -43,14 +43,14 @@ pub struct DiscountedRidge {
     /// The prior precision λ > 0.
     pub prior_precision: f64,
     /// The decay γ of all evidence in one step of the clock, including that of arms that are not chosen.
-    #[serde(rename = "decay")]
-    pub forgetting: Forgetting,
+    #[serde(deserialize_with = "read_decay")]
+    pub decay: f64,
     /// Event that advances the clock by one step.
     #[serde(default)]
     pub clock: DecayClock,
 }
 
-options!(DiscountedRidge::new(forgetting / with_forgetting: Forgetting = Forgetting::NONE) {
+options!(DiscountedRidge::new(decay / with_decay: f64 = 1.0) {
     prior_precision / with_prior_precision: f64 = 1.0,
     clock / with_clock: DecayClock = DecayClock::Updates,
 });
@@ -110,7 +110,7 @@ const LATEST: f64 = 4_503_599_627_370_496.0;
 impl DiscountedRidgeBeliefs {
     /// Factor on evidence after `steps` steps.
     fn decay_over(&self, steps: f64) -> f64 {
-        self.options.forgetting.decay().powf(steps)
+        self.options.decay.powf(steps)
     }
 
     /// Current score, from a score of the stored factor. `prior` is |x|/√λ.
@@ -220,6 +220,7 @@ impl Beliefs for DiscountedRidgeBeliefs {
     fn empty(dimension: usize, options: &DiscountedRidge) -> Result<Self> {
         check_dimension(dimension)?;
         check_precision("prior_precision", options.prior_precision)?;
+        check_decay(options.decay)?;
         let (factors, unit) = (Factors::new(dimension), vec![0.0; dimension]);
         Ok(Self { options: *options, factors, arms: Vec::new(), now: 0.0, unit })
     }
@@ -324,7 +325,7 @@ impl Beliefs for DiscountedRidgeBeliefs {
     }
 
     fn check_sums(&self) -> Result<()> {
-        let decay = self.options.forgetting.decay();
+        let decay = self.options.decay;
         check_parameter("decay", decay, false, "that of a ridge without a clock where evidence is added or unlearned")
     }
 

@@ -18,10 +18,8 @@ mod full_laplace;
 mod logistic;
 mod newton;
 mod normal_inverse_gamma;
-mod prior;
 mod ridge;
 
-pub use crate::clock::Forgetting;
 pub use crate::gaussian::Score;
 pub(crate) use batch::{Sample, UpdateBatch};
 pub use beliefs::Posterior;
@@ -33,6 +31,5 @@ pub(crate) use full_laplace::FullLaplaceBeliefs;
 #[doc(hidden)]
 pub use logistic::sigmoid;
 pub use normal_inverse_gamma::NormalInverseGamma;
-pub use prior::TsPrior;
 pub use ridge::Ridge;
 pub(crate) use ridge::{RidgeArmState, RidgeBeliefs};

@@ -3,7 +3,6 @@
 use super::beliefs::{Beliefs, posterior};
 use super::ridge::{Ridge, RidgeArmState, RidgeBeliefs};
 use crate::arm_set::Slots;
-use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::gaussian::{NaturalParameters, Score};
 use crate::options::options;
@@ -83,7 +82,7 @@ impl Beliefs for NormalInverseGammaBeliefs {
         check_parameter("shape", options.shape, (1.0..=1e100).contains(&options.shape), "from 1 to 1e100")?;
         check_parameter("rate", options.rate, (1e-100..=1e100).contains(&options.rate), "from 1e-100 to 1e100")?;
         let prior_precision = options.prior_precision;
-        let ridge = Ridge { prior_precision, forgetting: Forgetting::NONE, keep_information: false };
+        let ridge = Ridge { prior_precision, decay: 1.0, keep_information: false };
         Ok(Self { options: *options, ridge: RidgeBeliefs::empty(dimension, &ridge)?, noise: Vec::new() })
     }
 

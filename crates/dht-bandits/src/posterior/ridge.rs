@@ -2,8 +2,8 @@
 
 use super::beliefs::{Beliefs, posterior, scored_by_factors};
 use crate::arm_set::Slots;
-use crate::clock::Forgetting;
 use crate::clock::{add_counts, check_saved_count};
+use crate::clock::{check_decay, read_decay};
 use crate::error::{Error, Result};
 use crate::gaussian::{
     Factors, Information, InformationState, NaturalParameters, Parts, Score, check_dimension, information_of, parts_of,
@@ -31,8 +31,8 @@ pub struct Ridge {
     /// A ← γA + (1 − γ)λI and b ← γb: the prior is not forgotten. The prior's part is restored one coordinate per
     /// update, in turn, (1 − γ^d)λ each time, which keeps the update O(d²). Its minimum in between, λγ^d, must be at
     /// least 1e-100, or widths would overflow.
-    #[serde(rename = "decay", alias = "discount", alias = "forgetting")]
-    pub forgetting: Forgetting,
+    #[serde(alias = "discount", alias = "forgetting", deserialize_with = "read_decay")]
+    pub decay: f64,
     /// Store A and b in addition to the factor, d(d+1)/2 + d more values per arm. Merging, comparing and
     /// [`forget`](crate::policy::Disjoint::forget) then lose no digits by recomputing them. Each update costs more
     /// memory traffic.
@@ -40,7 +40,7 @@ pub struct Ridge {
 }
 
 options!(Ridge::new(prior_precision / with_prior_precision: f64 = 1.0) {
-    forgetting / with_forgetting: Forgetting = Forgetting::NONE,
+    decay / with_decay: f64 = 1.0,
     keep_information / with_keep_information: bool = false,
 });
 
@@ -92,7 +92,7 @@ impl RidgeBeliefs {
     fn learn_weighted(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_context(context)?;
         let projected = self.factors.project(slot, context);
-        let decay = self.options.forgetting.decay();
+        let decay = self.options.decay;
         let variance = projected.variance / decay;
         let gain = 1.0 + weight * variance;
         let step = weight * (reward - projected.mean) / gain;
@@ -150,7 +150,8 @@ impl Beliefs for RidgeBeliefs {
     fn empty(dimension: usize, options: &Ridge) -> Result<Self> {
         check_dimension(dimension)?;
         check_precision("prior_precision", options.prior_precision)?;
-        let decay = options.forgetting.decay();
+        let decay = options.decay;
+        check_decay(decay)?;
         let left = options.prior_precision * decay.powi(dimension as i32);
         check_parameter("decay", decay, left >= 1.0 / LARGEST, "so large that prior_precision × decay^d ≥ 1e-100")?;
         let information = options.keep_information.then(Vec::new);
@@ -230,8 +231,8 @@ impl Beliefs for RidgeBeliefs {
     }
 
     fn check_sums(&self) -> Result<()> {
-        let forgetting = self.options.forgetting;
-        check_parameter("decay", forgetting.decay(), forgetting.is_none(), "1 where evidence is added or unlearned")
+        let decay = self.options.decay;
+        check_parameter("decay", decay, decay == 1.0, "1 where evidence is added or unlearned")
     }
 
     fn natural_parameters(&self, slot: usize) -> NaturalParameters {

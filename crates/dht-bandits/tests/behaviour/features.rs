@@ -1,22 +1,18 @@
 //! Running normalisation and pyramid pooling.
 
 use crate::support::{assert_close, normals, rng};
-use dht_bandits::{
-    Error, Normalizer,
-    features::{NormalizerOptions, PyramidPool},
-    posterior::Forgetting,
-};
+use dht_bandits::{Error, Normalizer, features::PyramidPool};
 use proptest::prelude::*;
 
-fn norm(dimension: usize, options: NormalizerOptions) -> Normalizer {
-    Normalizer::new(dimension, options).unwrap()
+fn norm(dimension: usize) -> Normalizer {
+    Normalizer::new(dimension).unwrap()
 }
 
 #[test]
 fn running_mean_and_deviation_equal_two_passes_far_from_zero() {
     let mut rng = rng(1);
     let values: Vec<_> = normals(&mut rng, 500).iter().map(|value| 1e9 + 3.0 * value).collect();
-    let mut running = norm(1, NormalizerOptions::default());
+    let mut running = norm(1);
     values.iter().for_each(|value| running.observe(&[*value]).unwrap());
     let mean = values.iter().map(|value| value - 1e9).sum::<f64>() / 500.0;
     let variance = values.iter().map(|value| (value - 1e9 - mean).powi(2)).sum::<f64>() / 500.0;
@@ -29,7 +25,7 @@ fn merged_halves_are_the_whole_in_either_order() {
     let mut rng = rng(2);
     let rows: Vec<_> = (0..101).map(|_| normals(&mut rng, 3)).collect();
     let seen = |rows: &[Vec<f64>]| {
-        let mut norm = norm(3, NormalizerOptions::default());
+        let mut norm = norm(3);
         rows.iter().for_each(|row| norm.observe(row).unwrap());
         norm
     };
@@ -48,7 +44,7 @@ fn merged_halves_are_the_whole_in_either_order() {
 #[test]
 fn normalised_contexts_have_mean_zero_and_variance_one() {
     let mut rng = rng(3);
-    let mut running = norm(2, NormalizerOptions::default());
+    let mut running = norm(2);
     let rows: Vec<_> =
         (0..2000).map(|_| normals(&mut rng, 2)).map(|row| [1e-6 * row[0] + 4.0, 1e5 * row[1] - 7.0]).collect();
     rows.iter().for_each(|row| running.observe(row).unwrap());
@@ -63,7 +59,7 @@ fn normalised_contexts_have_mean_zero_and_variance_one() {
 
 #[test]
 fn a_dimension_that_does_not_vary_maps_to_zero() {
-    let mut running = norm(2, NormalizerOptions::default());
+    let mut running = norm(2);
     assert_eq!(running.normalise(&[5.0, 5.0]).unwrap(), [0.0, 0.0]);
     running.observe(&[5.0, 1.0]).unwrap();
     running.observe(&[5.0, 2.0]).unwrap();
@@ -73,7 +69,7 @@ fn a_dimension_that_does_not_vary_maps_to_zero() {
 
 #[test]
 fn a_frozen_normalizer_ignores_what_it_observes_and_clips() {
-    let mut running = norm(1, NormalizerOptions::default().with_clip(Some(2.0)));
+    let mut running = norm(1).with_clip(2.0).unwrap();
     [0.0, 2.0].iter().for_each(|value| running.observe(&[*value]).unwrap());
     running.freeze();
     let before = running.clone();
@@ -86,7 +82,7 @@ fn a_frozen_normalizer_ignores_what_it_observes_and_clips() {
 
 #[test]
 fn forgetting_follows_a_stream_that_drifts() {
-    let mut running = norm(1, NormalizerOptions::default().with_forgetting(Forgetting::new(0.95).unwrap()));
+    let mut running = norm(1).with_decay(0.95).unwrap();
     let mut rng = rng(4);
     for mean in [0.0, 100.0] {
         normals(&mut rng, 500).iter().for_each(|value| running.observe(&[mean + value]).unwrap());
@@ -98,7 +94,7 @@ fn forgetting_follows_a_stream_that_drifts() {
 
 #[test]
 fn bad_contexts_leave_the_normalizer_unchanged() {
-    let mut running = norm(2, NormalizerOptions::default());
+    let mut running = norm(2);
     running.observe(&[1.0, 2.0]).unwrap();
     let before = running.clone();
     assert!(running.observe(&[1.0]).is_err());
@@ -191,8 +187,8 @@ fn tensors_of_the_wrong_shape_are_refused() {
     assert!(matches!(reversed, Err(Error::Parameter { name: "first exponent", .. })));
 }
 
-fn loaded(weight: f64, mean: f64, squares: f64, options: NormalizerOptions) -> Option<Normalizer> {
-    let mut value = serde_json::to_value(norm(1, options)).unwrap();
+fn loaded(weight: f64, mean: f64, squares: f64, blank: &Normalizer) -> Option<Normalizer> {
+    let mut value = serde_json::to_value(blank).unwrap();
     value["weight"] = weight.into();
     value["mean"][0] = mean.into();
     value["squares"][0] = squares.into();
@@ -205,14 +201,14 @@ fn again(norm: &Normalizer) -> Option<Normalizer> {
 
 #[test]
 fn a_normalizer_at_its_limits_rejects_what_it_could_not_reload() {
-    assert_eq!(loaded(1.0, 1e150, 0.0, NormalizerOptions::default()), None);
-    assert_eq!(loaded(0.0, 3.0, 1.0, NormalizerOptions::default()), None);
-    assert_eq!(loaded(1e-100, 0.0, 1e250, NormalizerOptions::default()), None);
-    let mut full = loaded(2.0, 0.0, 1e250, NormalizerOptions::default()).unwrap();
+    assert_eq!(loaded(1.0, 1e150, 0.0, &norm(1)), None);
+    assert_eq!(loaded(0.0, 3.0, 1.0, &norm(1)), None);
+    assert_eq!(loaded(1e-100, 0.0, 1e250, &norm(1)), None);
+    let mut full = loaded(2.0, 0.0, 1e250, &norm(1)).unwrap();
     let before = full.clone();
     assert!(matches!(full.merge(&before), Err(Error::TooLarge { what: "sum of squares", .. })));
     assert_eq!(full, before);
-    let mut heavy = loaded(1e100, 0.0, 1.0, NormalizerOptions::default()).unwrap();
+    let mut heavy = loaded(1e100, 0.0, 1.0, &norm(1)).unwrap();
     let before = heavy.clone();
     assert!(matches!(heavy.merge(&before), Err(Error::TooLarge { what: "weight", .. })));
     assert_eq!(heavy, before);
@@ -220,17 +216,16 @@ fn a_normalizer_at_its_limits_rejects_what_it_could_not_reload() {
 
 #[test]
 fn normalizers_of_other_settings_are_not_merged() {
-    let usual = NormalizerOptions::default();
-    let mut ours = norm(1, usual);
+    let mut ours = norm(1);
     ours.observe(&[1.0]).unwrap();
     let before = ours.clone();
     let others = [
-        (usual.with_forgetting(Forgetting::new(0.5).unwrap()), "decay", 1.0, 0.5),
-        (usual.with_floor(1e-3), "floor", 1e-9, 1e-3),
-        (usual.with_clip(Some(4.0)), "clip", f64::INFINITY, 4.0),
+        (norm(1).with_decay(0.5), "decay", 1.0, 0.5),
+        (norm(1).with_floor(1e-3), "floor", 1e-9, 1e-3),
+        (norm(1).with_clip(4.0), "clip", f64::INFINITY, 4.0),
     ];
-    for (options, what, here, there) in others {
-        let refused = ours.merge(&norm(1, options)).unwrap_err();
+    for (other, what, here, there) in others {
+        let refused = ours.merge(&other.unwrap()).unwrap_err();
         assert_eq!(refused, Error::Unlike { what, ours: here, theirs: there });
     }
     assert_eq!(ours, before);
@@ -263,13 +258,13 @@ proptest! {
         decay in prop::sample::select(vec![1.0, 0.9, 1e-100]),
         probe in wide(),
     ) {
-        let options = NormalizerOptions::default().with_forgetting(Forgetting::new(decay).unwrap()).with_floor(0.0);
-        let mut norm = norm(1, options);
+        let blank = norm(1).with_decay(decay).unwrap().with_floor(0.0).unwrap();
+        let mut norm = blank.clone();
         for event in events {
             let before = norm.clone();
             let outcome = match event {
                 Event::Observe(value) => norm.observe(&[value]),
-                Event::Merge(weight, mean, squares) => match loaded(weight, mean, squares, options) {
+                Event::Merge(weight, mean, squares) => match loaded(weight, mean, squares, &blank) {
                     Some(other) => norm.merge(&other),
                     None => Ok(()),
                 },
@@ -286,7 +281,7 @@ proptest! {
 
 #[test]
 fn a_deviation_beyond_the_last_dimension_is_none() {
-    let mut norm = Normalizer::new(2, NormalizerOptions::default()).unwrap();
+    let mut norm = Normalizer::new(2).unwrap();
     norm.observe(&[1.0, 5.0]).unwrap();
     norm.observe(&[3.0, 5.0]).unwrap();
     assert_eq!([0, 1, 2, usize::MAX].map(|dimension| norm.deviation(dimension)), [Some(1.0), Some(0.0), None, None]);

@@ -1,9 +1,7 @@
 //! Whatever is passed in: an error, or learned whole; never a panic. Damaged files have a binary of their own.
 
 use dht_bandits::{
-    ArmId, LinUcb, Normalizer, Policy, Ridge, Thompson, Ucb,
-    features::{NormalizerOptions, PyramidPool},
-    policy::Disjoint,
+    ArmId, LinUcb, Normalizer, Policy, Ridge, Thompson, Ucb, features::PyramidPool, policy::Disjoint,
     posterior::DiagonalLaplace,
 };
 use proptest::prelude::*;
@@ -32,7 +30,7 @@ proptest! {
         } else {
             prop_assert!(Disjoint::<DiagonalLaplace, Thompson>::from_state(&logistic.state()).is_ok());
         }
-        let mut norm = Normalizer::new(3, NormalizerOptions::default()).unwrap();
+        let mut norm = Normalizer::new(3).unwrap();
         if norm.observe(&context).is_ok() {
             prop_assert!(norm.normalise(&[1.0, 2.0, 3.0]).unwrap().iter().all(|value| value.is_finite()));
         }

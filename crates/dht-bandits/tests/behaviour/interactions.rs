@@ -12,7 +12,7 @@ use rand::RngExt;
 
 const UCB: Ucb = Ucb { alpha: 0.25 };
 
-const OPTIONS: Ridge = Ridge::new(1.0).with_forgetting(dht_bandits::posterior::Forgetting::NONE);
+const OPTIONS: Ridge = Ridge::new(1.0).with_decay(1.0);
 
 /// Readers of three segments; each round a new item of each of three topics. A reader clicks .8 of the items of the own
 /// segment's topic and .1 of the others: .33 at random, .8 at best. The mean of clicks, and the policy.

@@ -3,11 +3,11 @@
 use crate::support::rng;
 use dht_bandits::{
     ArmId, Error, LinUcb, Normalizer, Observation, Policy, Request, Result, Ridge, Thompson, Ucb,
-    features::{NormalizerOptions, PyramidPool},
+    features::PyramidPool,
     policy::{
         AnyPolicy, AnyRule, ContextFree, Disjoint, Fixed, Hybrid, PolicyKind, PolicySettings, TopK, Ucb1, Uniform,
     },
-    posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma},
+    posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma},
     simulation::GlmEnvironment,
 };
 
@@ -18,7 +18,7 @@ fn attempts(size: usize) -> Vec<(&'static str, Result<()>)> {
     let (full, diagonal) = (FullLaplace::default(), DiagonalLaplace::default());
     let mut rng = rng(1);
     vec![
-        ("dimension", Normalizer::new(size, NormalizerOptions::default()).map(drop)),
+        ("dimension", Normalizer::new(size).map(drop)),
         ("dimension", LinUcb::new(size, 1, ridge, ucb).map(drop)),
         ("arms", LinUcb::new(1, size, ridge, ucb).map(drop)),
         ("dimension", Disjoint::new(size, 1, full, ucb).map(drop)),
@@ -70,7 +70,7 @@ fn sizes_whose_product_no_memory_holds_are_refused() {
 #[test]
 fn a_normalizer_is_as_long_as_the_longest_context_of_any_policy() {
     let longest = 1 << 24;
-    assert_eq!(Normalizer::new(longest, NormalizerOptions::default()).unwrap().dimension(), longest);
+    assert_eq!(Normalizer::new(longest).unwrap().dimension(), longest);
     assert_eq!(Uniform::new(longest, 1).map(drop), Ok(()));
 }
 
@@ -79,7 +79,7 @@ fn too_many_arms_times_dimensions_is_a_memory_error() {
     let (ucb, draw) = (Ucb { alpha: 1.0 }, Thompson { alpha: 1.0 });
     let (ridge, diagonal) = (Ridge::default(), DiagonalLaplace::default());
     let kept = ridge.with_keep_information(true);
-    let fading = DiscountedRidge::new(Forgetting::NONE).with_clock(DecayClock::Time);
+    let fading = DiscountedRidge::new(1.0).with_clock(DecayClock::Time);
     let noise = NormalInverseGamma::default();
     let hybrid = 1.0;
     // Each size for itself is allowed.

@@ -5,7 +5,6 @@ use dht_bandits::{
     ArmId, Error, LinUcb, Policy, Ridge, Ucb,
     evaluation::{LoggedRound, OffPolicy},
     policy::{Propensity, Uniform},
-    posterior::Forgetting,
     simulation::{Comparison, Curve, GlmEnvironment},
 };
 use rand::{Rng, RngExt};
@@ -153,7 +152,7 @@ fn a_forgetting_ridge_has_less_regret_under_drift() {
         for seed in 0..5 {
             let mut rng = rng(seed);
             let mut environment = GlmEnvironment::linear(4, 4, 0.1, &mut rng).unwrap().drifting(400).unwrap();
-            let options = Ridge::new(1.0).with_forgetting(Forgetting::new(decay).unwrap());
+            let options = Ridge::new(1.0).with_decay(decay);
             let mut policy = LinUcb::new(4, 4, options, Ucb { alpha: 0.5 }).unwrap();
             total += Curve::run(&mut policy, &mut environment, 2400, &mut rng).unwrap().total_regret();
         }

@@ -2,7 +2,7 @@
 
 use crate::support::{featured, rng};
 use dht_bandits::{
-    ArmId, Error, LinUcb, Observation, Policy, Request, Result, Ridge, Thompson, Ucb,
+    ArmId, Error, LinUcb, Normalizer, Observation, Policy, Request, Result, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration, Floor, Softmax, SquareCb},
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Fixed, Hybrid, Normalised, Oracle, OraclePolicy,
@@ -126,7 +126,7 @@ fn boxes() -> Vec<Box<dyn Policy>> {
         Box::new(linear()),
         Box::new(SlidingWindow::new(linear(), 4).unwrap()),
         Box::new(ResetOnChange::new(linear(), ChangeTest::Adwin { delta: 0.1, range: 1.0 }).unwrap()),
-        Box::new(Normalised::new(linear(), 2, Default::default(), 1, false).unwrap()),
+        Box::new(Normalised::new(linear(), Normalizer::new(2).unwrap(), 1, false).unwrap()),
         Box::new(AnyPolicy::new(settings).unwrap()),
         Box::new(ContextFree::new(3, BetaThompson::default()).unwrap()),
         Box::new(Uniform::new(2, 3).unwrap()),

@@ -2,9 +2,9 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmId, Error, LinUcb, Observation, Policy, Request, Ridge, Thompson, Ucb,
+    ArmId, Error, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
     policy::Disjoint,
-    posterior::{DiagonalLaplace, Forgetting, TsPrior},
+    posterior::{DiagonalLaplace, DiscountedRidge},
 };
 
 /// A value held as the sum of two, some 32 digits.
@@ -142,8 +142,7 @@ fn the_mode_of_a_batch_is_found_however_wide_the_prior() {
     // Two equal clicks under N(0, q): the mode solves z = 2q·σ(−z), ln z + ln(1 + e^z) = ln 2q.
     for exponent in [3, 15, 30, 90] {
         let precision = 10f64.powi(-exponent);
-        let prior = TsPrior::Gaussian { prior_precision: precision };
-        let options = DiagonalLaplace::default().with_prior(prior);
+        let options = DiagonalLaplace::default().with_prior_precision(precision);
         let mut policy = Disjoint::new(1, 1, options, Thompson { alpha: 0.0 }).unwrap();
         let decision = policy.decide(&Request::new(&[1.0]), &mut rng(1)).unwrap();
         let clicks = [Observation::new(decision.clone(), 1.0), Observation::new(decision, 1.0)];
@@ -165,13 +164,22 @@ fn the_mode_of_a_batch_is_found_however_wide_the_prior() {
 #[test]
 fn a_decay_whose_inverse_overflows_is_refused_where_it_is_made() {
     for decay in [1e-200, 1e-101, 0.0, 5e-324] {
-        assert!(matches!(Forgetting::new(decay), Err(Error::Parameter { name: "decay", .. })), "{decay}");
-        assert!(serde_json::from_str::<Forgetting>(&decay.to_string()).is_err());
+        let refused = [
+            Disjoint::new(1, 1, DiagonalLaplace::default().with_decay(decay), Thompson { alpha: 0.0 }).map(drop),
+            Disjoint::new(1, 1, DiscountedRidge::new(decay), Thompson { alpha: 0.0 }).map(drop),
+            LinUcb::new(1, 1, Ridge::default().with_decay(decay), Ucb { alpha: 1.0 }).map(drop),
+            LinUcb::new(1, 1, Ridge::default(), Ucb { alpha: 1.0 }).and_then(|mut policy| policy.forget(decay)),
+            Normalizer::new(1).and_then(|normalizer| normalizer.with_decay(decay)).map(drop),
+        ];
+        for outcome in refused {
+            assert!(matches!(outcome, Err(Error::Parameter { name: "decay", .. })), "{decay}: {outcome:?}");
+        }
+        let saved = format!(r#"{{"prior_precision":1.0,"decay":{decay},"keep_information":false}}"#);
+        assert!(serde_json::from_str::<Ridge>(&saved).is_err(), "{decay}");
     }
     // The smallest one forgets, and nothing overflows.
-    let smallest = Forgetting::new(1e-100).unwrap();
-    let prior = TsPrior::Gaussian { prior_precision: 1.0 };
-    let options = DiagonalLaplace::default().with_prior(prior).with_forgetting(smallest);
+    let smallest = 1e-100;
+    let options = DiagonalLaplace::default().with_decay(smallest);
     let mut fading = Disjoint::new(1, 1, options, Thompson { alpha: 0.0 }).unwrap();
     let mut once = fading.clone();
     for _ in 0..5 {

@@ -10,7 +10,7 @@ use dht_bandits::{
 };
 use rand_chacha::ChaCha8Rng;
 
-const RIDGE: Ridge = Ridge::new(1.0).with_forgetting(dht_bandits::posterior::Forgetting::NONE);
+const RIDGE: Ridge = Ridge::new(1.0).with_decay(1.0);
 
 fn products() -> Interactions {
     Interactions::new(2, 3).unwrap()

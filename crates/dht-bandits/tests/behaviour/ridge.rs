@@ -1,7 +1,7 @@
 //! LinUCB against ridge regression by dense inversion.
 
 use crate::support::{Dense, assert_close, normals, rng};
-use dht_bandits::{ArmId, Error, LinUcb, Policy, Request, Ridge, Ucb, posterior::Forgetting};
+use dht_bandits::{ArmId, Error, LinUcb, Policy, Request, Ridge, Ucb};
 
 fn learner(dimension: usize, arms: usize, lambda: f64) -> LinUcb {
     LinUcb::new(dimension, arms, Ridge::new(lambda), Ucb { alpha: 1.0 }).unwrap()
@@ -80,7 +80,7 @@ fn the_order_of_coordinates_does_not_matter() {
 #[test]
 fn forgetting_keeps_the_prior() {
     let (dimension, gamma, lambda) = (5, 0.9, 2.0);
-    let options = Ridge::new(lambda).with_forgetting(Forgetting::new(gamma).unwrap());
+    let options = Ridge::new(lambda).with_decay(gamma);
     let mut policy = LinUcb::new(dimension, 1, options, Ucb { alpha: 1.0 }).unwrap();
     let mut dense = Dense::new(dimension, lambda);
     let mut rng = rng(3);
@@ -150,7 +150,7 @@ fn settings_out_of_range_are_refused_with_their_names() {
     assert_eq!(name(refused(Ridge::new(0.0), 1.0)), "prior_precision");
     assert_eq!(name(refused(Ridge::new(f64::INFINITY), 1.0)), "prior_precision");
     assert_eq!(name(refused(Ridge::default(), -0.1)), "alpha");
-    assert_eq!(name(Forgetting::new(1.1).unwrap_err()), "decay");
-    assert_eq!(name(Forgetting::new(0.0).unwrap_err()), "decay");
+    assert_eq!(name(refused(Ridge::default().with_decay(1.1), 1.0)), "decay");
+    assert_eq!(name(refused(Ridge::default().with_decay(0.0), 1.0)), "decay");
     assert_eq!(name(LinUcb::new(0, 2, Ridge::default(), Ucb { alpha: 1.0 }).unwrap_err()), "dimension");
 }

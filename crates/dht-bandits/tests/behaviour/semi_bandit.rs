@@ -4,7 +4,7 @@ use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Thompson, Ucb,
     policy::{ArmFeedback, Feedback, Hybrid, Slate, TopK},
-    posterior::{DiagonalLaplace, Forgetting, TsPrior, sigmoid},
+    posterior::{DiagonalLaplace, sigmoid},
 };
 use rand::RngExt;
 
@@ -60,7 +60,7 @@ fn unobserved_feedback_changes_nothing() {
 
 #[test]
 fn a_batch_finds_the_mode_that_gradient_descent_finds() {
-    let options = DiagonalLaplace::default().with_prior(TsPrior::Gaussian { prior_precision: 0.5 });
+    let options = DiagonalLaplace::default().with_prior_precision(0.5);
     let mut policy = TopK::per_arm(3, 1, options, Thompson { alpha: 1.0 }).unwrap();
     let mut rng = rng(3);
     let rows: Vec<_> = (0..40).map(|_| normals(&mut rng, 3)).collect();
@@ -119,8 +119,7 @@ fn a_batch_of_one_equals_a_single_update() {
 
 #[test]
 fn the_published_prior_starts_at_ones() {
-    let prior = TsPrior::AsPublished { prior_precision_floor: 1e-2 };
-    let options = DiagonalLaplace::default().with_prior(prior);
+    let options = DiagonalLaplace::default().with_prior_mean(1.0).with_prior_precision(1e-2);
     let policy = TopK::per_arm(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
     let score = policy.score(ArmId::new(1), &[1.0, 2.0, 3.0]).unwrap();
     assert_eq!(score.mean, 6.0);
@@ -129,9 +128,7 @@ fn the_published_prior_starts_at_ones() {
 
 #[test]
 fn a_decay_below_one_forgets_toward_the_prior() {
-    let options = DiagonalLaplace::default()
-        .with_prior(TsPrior::Gaussian { prior_precision: 2.0 })
-        .with_forgetting(Forgetting::new(0.5).unwrap());
+    let options = DiagonalLaplace::default().with_prior_precision(2.0).with_decay(0.5);
     let mut policy = TopK::per_arm(2, 1, options, Thompson { alpha: 1.0 }).unwrap();
     let update = |policy: &mut TopK<DiagonalLaplace, Thompson>, context: [f64; 2]| {
         policy.update_batch(&[ArmFeedback::new(ArmId::new(0), &context, Feedback::from(true))]).unwrap();
@@ -150,17 +147,9 @@ fn a_decay_below_one_forgets_toward_the_prior() {
 
 #[test]
 fn the_prior_weight_scales_the_prior_term_and_no_precision() {
-    for (weight, prior) in [
-        (0.25, TsPrior::Gaussian { prior_precision: 2.0 }),
-        (1.0, TsPrior::AsPublished { prior_precision_floor: 0.5 }),
-        (4.0, TsPrior::AsPublished { prior_precision_floor: 0.5 }),
-        (4.0, TsPrior::Gaussian { prior_precision: 2.0 }),
-    ] {
-        let (mut mean, mut precision) = match prior {
-            TsPrior::Gaussian { prior_precision } => (0.0, prior_precision),
-            TsPrior::AsPublished { prior_precision_floor } => (1.0, prior_precision_floor),
-        };
-        let options = DiagonalLaplace::default().with_prior(prior).with_prior_weight(weight);
+    for (weight, mut mean, mut precision) in [(0.25, 0.0, 2.0), (1.0, 1.0, 0.5), (4.0, 1.0, 0.5), (4.0, 0.0, 2.0)] {
+        let prior = DiagonalLaplace::default().with_prior_mean(mean).with_prior_precision(precision);
+        let options = prior.with_prior_weight(weight);
         let mut policy = TopK::per_arm(1, 1, options, Thompson { alpha: 1.0 }).unwrap();
         for (x, good) in [(1.5, true), (-0.5, true), (2.0, false), (1.0, true)] {
             policy.update_batch(&[ArmFeedback::new(ArmId::new(0), &[x], Feedback::from(good))]).unwrap();

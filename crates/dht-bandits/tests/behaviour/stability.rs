@@ -7,7 +7,7 @@ use dht_bandits::{
     ArmId, LinTs, LinUcb, Policy, Request, Ridge, Thompson, Ucb,
     exploration::EpsilonGreedy,
     policy::{Disjoint, Feedback, Hybrid, TopK, Uniform},
-    posterior::{DiagonalLaplace, Forgetting, FullLaplace},
+    posterior::{DiagonalLaplace, FullLaplace},
 };
 
 // Twenty-four rounds in three dimensions with four arms: the arms as digits, and the mean of arm 2 at the end.
@@ -42,7 +42,7 @@ golden! {
         Disjoint::new(3, 4, FullLaplace::default(), Thompson { alpha: 0.7 }).unwrap() => "102122202222332222012001", "0.340045121";
     logistic_ucb_replays: Disjoint::new(3, 4, FullLaplace::default(), Ucb { alpha: 0.7 }).unwrap() => "222221202232111233232220", "-0.186720365";
     forgetting_lin_ucb_replays:
-        LinUcb::new(3, 4, Ridge::default().with_forgetting(Forgetting::new(0.9).unwrap()), Ucb { alpha: 0.7 }).unwrap() => "222023313102001121201121", "0.330004125";
+        LinUcb::new(3, 4, Ridge::default().with_decay(0.9), Ucb { alpha: 0.7 }).unwrap() => "222023313102001121201121", "0.330004125";
 }
 
 #[test]

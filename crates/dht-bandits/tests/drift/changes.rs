@@ -1,8 +1,7 @@
 //! Change tests: by hand, false alarms, delays.
 
 use dht_bandits::{
-    LinUcb, Policy, Request, Ridge, Ucb,
-    features::NormalizerOptions,
+    LinUcb, Normalizer, Policy, Request, Ridge, Ucb,
     policy::{ChangeDetector, ChangeTest, Normalised, ResetOnChange},
 };
 use rand::RngExt;
@@ -139,7 +138,7 @@ fn worsening_predictions_reset_a_policy_and_learning_does_not() {
 fn late_rewards_of_a_warm_up_say_nothing_of_a_change() {
     let inside = LinUcb::new(1, 2, Ridge::default(), Ucb { alpha: 0.1 }).unwrap();
     let inside = ResetOnChange::new(inside, ChangeTest::PageHinkley { tolerance: 0.02, threshold: 5.0 }).unwrap();
-    let mut policy = Normalised::new(inside, 1, NormalizerOptions::default(), 20, false).unwrap();
+    let mut policy = Normalised::new(inside, Normalizer::new(1).unwrap(), 20, false).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut decide = |policy: &Normalised<_>| {
         policy.decide(&Request::new(&[rng.random::<f64>()]), &mut ChaCha8Rng::seed_from_u64(1))

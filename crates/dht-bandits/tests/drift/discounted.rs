@@ -3,7 +3,7 @@
 use dht_bandits::{
     ArmId, Error, Observation, Policy as _, Request, Thompson, Ucb,
     policy::Disjoint,
-    posterior::{DecayClock, DiscountedRidge, Forgetting, Score},
+    posterior::{DecayClock, DiscountedRidge, Score},
 };
 use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt};
@@ -13,7 +13,7 @@ use rand_chacha::rand_core::SeedableRng;
 type Policy = Disjoint<DiscountedRidge, Ucb>;
 
 fn policy(decay: f64, clock: DecayClock) -> Policy {
-    let forgetting = Forgetting::new(decay).unwrap_or_default();
+    let forgetting = decay;
     let options = DiscountedRidge::new(forgetting).with_prior_precision(0.5).with_clock(clock);
     Policy::new(3, 4, options, Ucb { alpha: 1.0 }).unwrap_or_else(|error| unreachable!("{error}"))
 }
@@ -74,7 +74,7 @@ fn with_its_prior_restored_every_arm_is_the_discounted_ridge() {
             dense.iter_mut().for_each(|dense| dense.fade(decay));
             dense[arm].learn(&x, reward);
             if round % 37 == 0 || round == 299 {
-                policy.forget(Forgetting::NONE).unwrap();
+                policy.forget(1.0).unwrap();
                 for (score, dense) in scores(&policy, &x).iter().zip(&dense) {
                     let (mean, width) = dense.score(&x);
                     assert!((score.mean - mean).abs() < 1e-9, "{decay} {round}: {} {mean}", score.mean);
@@ -143,7 +143,7 @@ fn time_passes_by_itself_and_only_where_it_is_the_clock() {
         dense.iter_mut().for_each(|dense| dense.fade(0.8f64.powf(time)));
         dense[arm].learn(&x, 0.5);
     }
-    split.forget(Forgetting::NONE).unwrap();
+    split.forget(1.0).unwrap();
     let x = [1.0, 0.1, 0.9];
     for (score, dense) in scores(&split, &x).iter().zip(&dense) {
         let (mean, width) = dense.score(&x);
@@ -223,7 +223,7 @@ fn evidence_that_fades_is_not_merged() {
 
 #[test]
 fn idle_arms_draw_no_wilder_than_the_prior() {
-    let options = DiscountedRidge::new(Forgetting::new(0.9).unwrap()).with_prior_precision(0.5);
+    let options = DiscountedRidge::new(0.9).with_prior_precision(0.5);
     let mut policy: Disjoint<DiscountedRidge, Thompson> =
         Disjoint::new(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(7);

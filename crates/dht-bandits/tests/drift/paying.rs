@@ -3,7 +3,7 @@
 use dht_bandits::{
     LinUcb, Policy, Request, Result, Ridge, Ucb,
     policy::{ChangeTest, Disjoint, ResetOnChange, SlidingWindow},
-    posterior::{DecayClock, DiscountedRidge, Forgetting},
+    posterior::{DecayClock, DiscountedRidge},
     simulation::{Comparison, Curve, Environment, GlmEnvironment},
 };
 use rand::{Rng, RngExt};
@@ -13,11 +13,11 @@ use rand_chacha::rand_core::SeedableRng;
 const UCB: Ucb = Ucb { alpha: 0.3 };
 
 fn ridge(decay: f64) -> Result<LinUcb> {
-    LinUcb::new(4, 5, Ridge::default().with_forgetting(Forgetting::new(decay)?), UCB)
+    LinUcb::new(4, 5, Ridge::default().with_decay(decay), UCB)
 }
 
 fn discounted(decay: f64, clock: DecayClock) -> Result<Disjoint<DiscountedRidge, Ucb>> {
-    let options = DiscountedRidge::new(Forgetting::new(decay)?).with_clock(clock);
+    let options = DiscountedRidge::new(decay).with_clock(clock);
     Disjoint::new(4, 5, options, UCB)
 }
 

@@ -1,6 +1,6 @@
 //! A sliding window is the policy that learned the window alone.
 
-use dht_bandits::{ArmId, LinUcb, Policy, Request, Ridge, Ucb, policy::SlidingWindow, posterior::Forgetting};
+use dht_bandits::{ArmId, LinUcb, Policy, Request, Ridge, Ucb, policy::SlidingWindow};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -66,7 +66,7 @@ fn removed_arms_are_left_out_and_bad_input_changes_nothing() {
     assert_eq!(window.arms().len(), 2);
     assert!(window.select(&Request::new(&[1.0, 0.0, 0.0]), &mut rng).is_ok());
     assert!(SlidingWindow::new(ridge(), 0).is_err());
-    let fading = Ridge::default().with_forgetting(Forgetting::new(0.9).unwrap());
+    let fading = Ridge::default().with_decay(0.9);
     assert!(SlidingWindow::new(LinUcb::new(3, 3, fading, Ucb { alpha: 1.0 }).unwrap(), 5).is_err());
 }
 

@@ -5,16 +5,14 @@ use dht_bandits::{
     ArmId, Choice, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
     evaluation::{Estimator, Evaluation, EvaluationSettings, LoggedRound, OutcomeModel, Prediction, Replay, Target},
     exploration::{EpsilonGreedy, Floor, Softmax, SquareCb},
-    features::{Interactions, NormalizerOptions, PyramidPool},
+    features::{Interactions, PyramidPool},
     log::{LogSettings, LoggedDecision, LoggedSlate, ShownArm},
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ChangeDetector, ChangeTest, ContextFree, Disjoint, Feedback, Fixed, Hybrid,
         InteractionSettings, Normalised, NormaliserSettings, PolicyKind, PolicySettings, Propensity, ResetOnChange,
         RewardType, SharedPropensity, SlidingWindow, TopK, Ucb1, Uniform,
     },
-    posterior::{
-        DecayClock, DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Score, TsPrior,
-    },
+    posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Score},
     simulation::{Comparison, GlmEnvironment},
 };
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -49,7 +47,7 @@ fn settings(kind: PolicyKind, exploration: Option<AnyRule>) -> PolicySettings {
 
 pub fn every_setting() -> Vec<PolicySettings> {
     let ucb = Some(AnyRule::Ucb(Ucb { alpha: 0.5 }));
-    let decay = Forgetting::new(0.9).unwrap();
+    let decay = 0.9;
     let linear = || settings(PolicyKind::Linear, ucb);
     vec![
         linear(),
@@ -111,18 +109,14 @@ fn rules(visit: &mut Visit) {
 }
 
 fn settings_of_posteriors(visit: &mut Visit) {
-    let forgetting = Forgetting::new(0.9).unwrap();
-    visit.value(&forgetting);
-    visit.value(&Ridge::new(2.0).with_forgetting(forgetting).with_keep_information(true));
-    visit.value(&DiscountedRidge::new(forgetting).with_prior_precision(2.0).with_clock(DecayClock::Time));
+    let decay = 0.9;
+    visit.value(&Ridge::new(2.0).with_decay(decay).with_keep_information(true));
+    visit.value(&DiscountedRidge::new(decay).with_prior_precision(2.0).with_clock(DecayClock::Time));
     visit.value(&DecayClock::Time);
     visit.value(&NormalInverseGamma::new(3.0));
     visit.value(&FullLaplace::new(3.0));
-    visit.value(
-        &DiagonalLaplace::default().with_prior(TsPrior::Gaussian { prior_precision: 3.0 }).with_forgetting(forgetting),
-    );
-    visit.value(&TsPrior::AsPublished { prior_precision_floor: 0.1 });
-    visit.value(&NormalizerOptions::default().with_floor(0.1).with_clip(Some(3.0)).with_forgetting(forgetting));
+    visit.value(&DiagonalLaplace::default().with_prior_precision(3.0).with_decay(decay));
+    visit.value(&DiagonalLaplace::default().with_prior_mean(1.0));
     visit.value(&PyramidPool::grid(0..=1, 2..=3).unwrap());
     visit.value(&Score { mean: 0.25, width: 0.5 });
     visit.value(&SharedPropensity::Integral);
@@ -145,7 +139,7 @@ fn policies(visit: &mut Visit) {
     visit.value(&linear.state());
     visit.policy(&linear);
     visit.value(&linear.diff(&before).unwrap());
-    let discounted = DiscountedRidge::new(Forgetting::new(0.9).unwrap());
+    let discounted = DiscountedRidge::new(0.9);
     visit.value(&learned(Disjoint::<DiscountedRidge, _>::new(2, 3, discounted, ucb).unwrap(), &plain).state());
     visit.value(&learned(Disjoint::new(2, 3, NormalInverseGamma::default(), thompson).unwrap(), &plain).state());
     visit.value(&learned(Disjoint::new(2, 3, FullLaplace::default(), thompson).unwrap(), &plain).state());
@@ -166,12 +160,12 @@ fn policies(visit: &mut Visit) {
     visit.policy(&Uniform::new(2, 3).unwrap());
     visit.value(&Fixed::new(2, 3, ARMS[1]).unwrap().state());
     visit.policy(&Fixed::new(2, 3, ARMS[1]).unwrap());
-    let normaliser = NormalizerOptions::default();
     for warm_up in [3, 50] {
         let inner = LinUcb::new(3, 3, ridge, ucb).unwrap();
-        visit.policy(&learned(Normalised::new(inner, 2, normaliser, warm_up, true).unwrap(), &plain));
+        visit.policy(&learned(Normalised::new(inner, Normalizer::new(2).unwrap(), warm_up, true).unwrap(), &plain));
     }
-    let mut normalizer = Normalizer::new(2, normaliser).unwrap();
+    let normalizer = Normalizer::new(2).unwrap().with_floor(0.1).unwrap().with_clip(3.0).unwrap();
+    let mut normalizer = normalizer.with_decay(0.9).unwrap();
     normalizer.observe(&CONTEXT).unwrap();
     visit.value(&normalizer.state());
     visit.policy(&normalizer);

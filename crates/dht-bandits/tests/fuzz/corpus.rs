@@ -3,12 +3,12 @@
 use dht_bandits::{
     ArmId, LinTs, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration},
-    features::{NormalizerOptions, PyramidPool},
+    features::PyramidPool,
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ContextFree, Disjoint, Feedback, Fixed, Hybrid, NormaliserSettings,
         PolicyKind, PolicySettings, Slate, TopK, Ucb1, Uniform,
     },
-    posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior},
+    posterior::{DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Posterior},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -133,9 +133,9 @@ fn choices() -> [String; 3] {
 }
 
 pub fn texts() -> Vec<String> {
-    let fading = Ridge::default().with_forgetting(Forgetting::new(0.9).unwrap());
+    let fading = Ridge::default().with_decay(0.9);
     let lin_ucb = trained(LinUcb::new(3, 3, Ridge::settings(), Ucb { alpha: 0.5 }).unwrap());
-    let mut norm = Normalizer::new(2, NormalizerOptions::default().with_clip(Some(4.0))).unwrap();
+    let mut norm = Normalizer::new(2).unwrap().with_clip(4.0).unwrap();
     norm.observe(&context(2)).unwrap();
     let mut texts = vec![
         text(&lin_ucb),
@@ -155,7 +155,7 @@ pub fn texts() -> Vec<String> {
         text(&Fixed::new(2, 3, ArmId::new(1)).unwrap()),
         text(&lin_ucb.state().header),
     ];
-    let clocked = DiscountedRidge::new(Forgetting::new(0.6).unwrap()).with_prior_precision(0.5);
+    let clocked = DiscountedRidge::new(0.6).with_prior_precision(0.5);
     texts.push(text(&trained(DiscountedLinUcb::new(3, 3, clocked, Ucb { alpha: 0.5 }).unwrap())));
     texts.extend(disjoint::<Ridge>());
     texts.extend(disjoint::<FullLaplace>());

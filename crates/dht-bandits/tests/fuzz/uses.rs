@@ -9,7 +9,7 @@ use dht_bandits::{
         AnyPolicy, BetaThompson, ContextFree, Delta, Disjoint, Feedback, Fixed, Hybrid, Slate, StateHeader, TopK, Ucb1,
         Uniform,
     },
-    posterior::{DiagonalLaplace, Forgetting, FullLaplace, NormalInverseGamma, Posterior},
+    posterior::{DiagonalLaplace, FullLaplace, NormalInverseGamma, Posterior},
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -73,7 +73,7 @@ fn disjoint<P: Healthy>(file: &[u8]) -> bool {
         fits &= whole(&mut healthy.clone(), |policy| policy.merge(&damaged))
             && whole(&mut damaged, |policy| policy.merge(&healthy))
             && [damaged.diff(&healthy), healthy.diff(&damaged)].into_iter().flatten().all(|delta| again(&delta))
-            && whole(&mut damaged, |policy| policy.forget(Forgetting::new(0.5).unwrap()))
+            && whole(&mut damaged, |policy| policy.forget(0.5))
             && whole(&mut damaged, |policy| policy.add_arm())
             && chooses_and_learns(&mut damaged);
     }

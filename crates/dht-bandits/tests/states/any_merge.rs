@@ -111,7 +111,7 @@ fn merging_adds_evidence_and_kinds_that_cannot_merge_say_so() {
         let plain = settings.clock.is_none() && settings.window.is_none() && settings.reset.is_none();
         let adds =
             plain && !matches!(settings.kind, PolicyKind::LinearNoise | PolicyKind::ContextFree | PolicyKind::Uniform);
-        if !adds || !settings.decay.is_none() {
+        if !adds || settings.decay != 1.0 {
             let refused = right.diff(&base).map(drop);
             let typed = if adds {
                 matches!(refused, Err(Error::Parameter { name: "decay", .. }))

@@ -4,12 +4,11 @@ use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, LinUcb, Normalizer, Policy, Request, Ridge, Ucb,
     exploration::{EpsilonGreedy, Softmax, SquareCb},
-    features::NormalizerOptions,
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Feedback, InteractionSettings, Normalised,
         NormaliserSettings, PolicyKind, PolicySettings, ResetOnChange, Slate, SlidingWindow, Ucb1,
     },
-    posterior::{DecayClock, DiscountedRidge, Forgetting},
+    posterior::{DecayClock, DiscountedRidge},
 };
 use rand_chacha::ChaCha8Rng;
 
@@ -36,8 +35,8 @@ pub fn every_kind() -> Vec<PolicySettings> {
     let softmax = AnyRule::Softmax(Softmax { temperature: 0.4 });
     vec![
         of(Linear, ucb),
-        of(Linear, thompson).with_decay(Forgetting::new(0.9).unwrap()).with_seed(9),
-        of(Linear, thompson).with_decay(Forgetting::new(0.8).unwrap()).with_clock(Some(DecayClock::Updates)),
+        of(Linear, thompson).with_decay(0.9).with_seed(9),
+        of(Linear, thompson).with_decay(0.8).with_clock(Some(DecayClock::Updates)),
         of(Linear, AnyRule::SquareCb(SquareCb::new(5.0))).with_normaliser(normaliser),
         of(Linear, ucb).with_window(Some(4)),
         of(Linear, thompson).with_window(Some(100)).with_normaliser(normaliser),
@@ -115,16 +114,16 @@ fn settings_that_do_nothing_are_refused_by_name() {
         }),
         ("arms", &|settings| (settings.kind, settings.features) = (PolicyKind::SharedLinear, 2)),
         ("decay", &|settings| {
-            (settings.kind, settings.decay) = (PolicyKind::Logistic, Forgetting::new(0.5).unwrap());
+            (settings.kind, settings.decay) = (PolicyKind::Logistic, 0.5);
         }),
         ("clock", &|settings| settings.clock = Some(DecayClock::Updates)),
         ("clock", &|settings| {
             (settings.kind, settings.clock) = (PolicyKind::DiagonalLogistic, Some(DecayClock::Time));
-            settings.decay = Forgetting::new(0.5).unwrap();
+            settings.decay = 0.5;
         }),
         ("window", &|settings| settings.window = Some(0)),
         ("window", &|settings| (settings.kind, settings.window) = (PolicyKind::Logistic, Some(9))),
-        ("window", &|settings| (settings.decay, settings.window) = (Forgetting::new(0.5).unwrap(), Some(9))),
+        ("window", &|settings| (settings.decay, settings.window) = (0.5, Some(9))),
         ("reset", &|settings| (settings.window, settings.reset) = (Some(9), Some(ADWIN))),
         ("reset", &|settings| (settings.kind, settings.reset) = (PolicyKind::LinearNoise, Some(ADWIN))),
         ("delta", &|settings| settings.reset = Some(ChangeTest::Adwin { delta: 1.5, range: 1.0 })),
@@ -241,7 +240,7 @@ fn slate_policies_choose_slates_and_the_others_report_an_error() {
 
 #[test]
 fn a_clock_in_the_settings_is_that_of_a_discounted_ridge() {
-    let forgetting = Forgetting::new(0.9).unwrap();
+    let forgetting = 0.9;
     let rule = AnyRule::Ucb(Ucb { alpha: 0.5 });
     for clock in [DecayClock::Updates, DecayClock::Time] {
         let settings = PolicySettings::new(PolicyKind::Linear, 2, 3, Some(rule))
@@ -341,8 +340,8 @@ fn a_file_whose_settings_and_policy_disagree_is_refused() {
 #[test]
 fn a_normalised_policy_equals_one_under_the_frozen_scaling() {
     let lin_ucb = || LinUcb::new(4, 2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
-    let mut policy = Normalised::new(lin_ucb(), 3, NormalizerOptions::default(), 8, true).unwrap();
-    let (mut by_hand, mut normalizer) = (lin_ucb(), Normalizer::new(3, NormalizerOptions::default()).unwrap());
+    let mut policy = Normalised::new(lin_ucb(), Normalizer::new(3).unwrap(), 8, true).unwrap();
+    let (mut by_hand, mut normalizer) = (lin_ucb(), Normalizer::new(3).unwrap());
     let mut draws = rng(3);
     let mut seen = Vec::new();
     for number in 0..20u64 {
@@ -368,7 +367,7 @@ fn a_normalised_policy_equals_one_under_the_frozen_scaling() {
     assert_eq!(policy.inner().state(), by_hand.state());
     let short = policy.update(ArmId::new(0), &[1.0], 1.0, 1.0).unwrap_err();
     assert_eq!(short, Error::Dimension { what: "context", expected: 3, got: 1 });
-    let wrong = Normalised::new(lin_ucb(), 3, NormalizerOptions::default(), 8, false).unwrap_err();
+    let wrong = Normalised::new(lin_ucb(), Normalizer::new(3).unwrap(), 8, false).unwrap_err();
     assert_eq!(wrong, Error::Dimension { what: "context of the policy inside", expected: 3, got: 4 });
 }
 

@@ -4,7 +4,7 @@ use crate::support::featured;
 use dht_bandits::{
     ArmId, Error, LinUcb, Policy, Request, Ridge, Thompson, Ucb,
     policy::{ArmFeedback, Disjoint, Feedback, Hybrid, TopK, Uniform},
-    posterior::{DiagonalLaplace, Forgetting},
+    posterior::DiagonalLaplace,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -128,8 +128,8 @@ fn expiring_decisions_never_overflows() {
 #[test]
 fn a_ridge_that_forgets_its_prior_before_restoring_is_rejected() {
     let make = |dimension, decay| {
-        let forgetting = Forgetting::new(decay).unwrap();
-        LinUcb::new(dimension, 1, Ridge::default().with_forgetting(forgetting), Ucb { alpha: 1.0 })
+        let forgetting = decay;
+        LinUcb::new(dimension, 1, Ridge::default().with_decay(forgetting), Ucb { alpha: 1.0 })
     };
     assert!(make(300, 0.5).is_ok());
     for (dimension, decay) in [(600, 0.5), (2, 1e-60)] {

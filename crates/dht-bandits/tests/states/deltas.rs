@@ -96,10 +96,9 @@ fn deltas_whose_sums_overflow_are_not_combined() {
 
 #[test]
 fn a_prior_of_another_mean_is_another_prior() {
-    let options = |prior| DiagonalLaplace::default().with_prior(prior);
-    let make = |prior| Disjoint::new(2, 1, options(prior), Thompson { alpha: 1.0 }).unwrap();
-    let mut zero = make(dht_bandits::posterior::TsPrior::Gaussian { prior_precision: 0.5 });
-    let one = make(dht_bandits::posterior::TsPrior::AsPublished { prior_precision_floor: 0.5 });
+    let options = |mean| DiagonalLaplace::default().with_prior_mean(mean).with_prior_precision(0.5);
+    let make = |mean| Disjoint::new(2, 1, options(mean), Thompson { alpha: 1.0 }).unwrap();
+    let (mut zero, one) = (make(0.0), make(1.0));
     let refused = zero.merge(&one).unwrap_err();
     assert_eq!(refused, Error::Unlike { what: "prior mean", ours: 0.0, theirs: 1.0 });
 }

@@ -4,7 +4,7 @@ use crate::support::{Dense, assert_close, normals, rng};
 use dht_bandits::{
     ArmId, Error, LinUcb, Policy, Ridge, Thompson, Ucb,
     policy::{Delta, Disjoint},
-    posterior::{DiagonalLaplace, Forgetting, FullLaplace},
+    posterior::{DiagonalLaplace, FullLaplace},
 };
 
 use proptest::prelude::*;
@@ -117,7 +117,7 @@ fn forgetting_once_keeps_the_prior() {
                 dense.learn(&row, row[1], 1.0);
             }
             let decay = 0.5 + 0.1 * f64::from(round);
-            policy.forget(Forgetting::new(decay).unwrap()).unwrap();
+            policy.forget(decay).unwrap();
             dense.a = dense.a.clone() * decay + nalgebra::DMatrix::identity(4, 4) * ((1.0 - decay) * lambda);
             dense.b *= decay;
         }
@@ -164,8 +164,7 @@ fn unlike_policies_are_not_merged() {
         policy.merge(&blank(3, 2.0, false)).unwrap_err(),
         Error::Unlike { what: "prior precision", ours: 1.0, theirs: 2.0 }
     );
-    let fading =
-        LinUcb::new(3, 2, Ridge::default().with_forgetting(Forgetting::new(0.9).unwrap()), Ucb { alpha: 1.0 }).unwrap();
+    let fading = LinUcb::new(3, 2, Ridge::default().with_decay(0.9), Ucb { alpha: 1.0 }).unwrap();
     assert!(matches!(policy.merge(&fading), Err(Error::Parameter { name: "decay", .. })));
     assert_eq!(policy.state(), before);
 }
@@ -243,7 +242,7 @@ proptest! {
                     dense.learn(&row, row[0] - 0.2, weight);
                 }
                 Event::Forget(decay) => {
-                    policy.forget(Forgetting::new(decay).unwrap()).unwrap();
+                    policy.forget(decay).unwrap();
                     let prior = nalgebra::DMatrix::identity(dimension, dimension) * ((1.0 - decay) * lambda);
                     dense.a = dense.a * decay + prior;
                     dense.b *= decay;

@@ -4,7 +4,6 @@ use crate::support::{assert_close, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Ucb,
     policy::{Delta, Hybrid},
-    posterior::Forgetting,
 };
 
 type Seen = Vec<(u64, Vec<f64>, Vec<f64>, f64)>;
@@ -121,7 +120,7 @@ fn forgetting_by_half_is_having_seen_everything_half() {
     let (mut policy, mut half) = (blank(), blank());
     learn(&mut policy, &seen, 1.0);
     learn(&mut half, &seen, 0.5);
-    policy.forget(Forgetting::new(0.5).unwrap()).unwrap();
+    policy.forget(0.5).unwrap();
     assert_alike(&policy, &half);
     assert_eq!(policy.version(), 30);
 }

@@ -4,7 +4,7 @@ use crate::support::{assert_close, featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Ridge, Thompson, Ucb,
     policy::{Delta, Feedback, TopK},
-    posterior::{DiagonalLaplace, Forgetting},
+    posterior::DiagonalLaplace,
 };
 
 fn per_arm() -> TopK<Ridge, Ucb> {
@@ -102,7 +102,7 @@ fn forgetting_by_half_is_having_seen_everything_half() {
     for make in [per_arm, shared] {
         let (mut policy, mut half, mut seen) = (make(), make(), Vec::new());
         train(&mut policy, 20, 1, &mut seen);
-        policy.forget(Forgetting::new(0.5).unwrap()).unwrap();
+        policy.forget(0.5).unwrap();
         for (arm, context, reward) in &seen {
             Policy::update(&mut half, *arm, context, *reward, 0.5).unwrap();
         }

@@ -66,22 +66,13 @@ fn logistic_posteriors_of_precision_and_strength_load() {
         r#"{"header":{"kind":"disjoint/full-laplace/thompson","format":3},"dimension":2,"options":{"precision":2.0},"index":{"alpha":0.5},"arms":{"ids":[0],"next":1,"removed":[]},"version":1,"epoch":0,"learned":[{"mean":[0.2163932158147867,0.10819660790739336],"diagonal":[0.4453386178402547,0.48669820179754186],"upper":[-0.05466138215974529]}]}"#,
         &[("precision", "prior_precision"), ("index", "exploration")],
     );
-    // What an arm has learned has a precision too, which keeps its name.
-    let saved = r#"{"header":{"kind":"disjoint/diagonal-laplace/thompson","format":3},"dimension":2,"options":{"prior":{"Gaussian":{"precision":2.0}},"strength":0.5},"index":{"alpha":0.5},"arms":{"ids":[0],"next":1,"removed":[]},"version":1,"epoch":0,"learned":[{"mean":[0.2163932158147867,0.10819660790739336],"precision":[2.245482336226914,2.0613705840567285]}]}"#;
-    let loaded: Disjoint<DiagonalLaplace, Thompson> = serde_json::from_str(saved).unwrap();
-    let today = saved
-        .replace(r#"{"precision":2.0}"#, r#"{"prior_precision":2.0}"#)
-        .replace("strength", "decay")
-        .replace("index", "exploration");
-    assert_eq!(serde_json::to_string(&loaded).unwrap(), with_prior_weight(&today));
+    renamed::<Disjoint<DiagonalLaplace, Thompson>>(
+        r#"{"header":{"kind":"disjoint/diagonal-laplace/thompson","format":3},"dimension":2,"options":{"prior_mean":0.0,"prior_precision":2.0,"strength":0.5},"index":{"alpha":0.5},"arms":{"ids":[0],"next":1,"removed":[]},"version":1,"epoch":0,"learned":[{"mean":[0.2163932158147867,0.10819660790739336],"precision":[2.245482336226914,2.0613705840567285]}]}"#,
+        &[("strength", "decay"), ("index", "exploration")],
+    );
     renamed::<TopK<DiagonalLaplace, Thompson>>(
-        r#"{"header":{"kind":"top-k/diagonal-laplace/thompson","format":3},"dimension":2,"options":{"prior":{"AsPrinted":{"precision_floor":0.5}},"strength":1.0},"index":{"alpha":0.5},"sharing":"PerArm","draw":"PerSlate","arms":{"ids":[0,1],"next":2,"removed":[]},"pinned":[1],"version":0,"epoch":0,"learned":[{"mean":[1.0,1.0],"precision":[0.5,0.5]},{"mean":[1.0,1.0],"precision":[0.5,0.5]}]}"#,
-        &[
-            ("AsPrinted", "AsPublished"),
-            ("precision_floor", "prior_precision_floor"),
-            ("strength", "decay"),
-            ("index", "exploration"),
-        ],
+        r#"{"header":{"kind":"top-k/diagonal-laplace/thompson","format":3},"dimension":2,"options":{"prior_mean":1.0,"prior_precision":0.5,"strength":1.0},"index":{"alpha":0.5},"sharing":"PerArm","draw":"PerSlate","arms":{"ids":[0,1],"next":2,"removed":[]},"pinned":[1],"version":0,"epoch":0,"learned":[{"mean":[1.0,1.0],"precision":[0.5,0.5]},{"mean":[1.0,1.0],"precision":[0.5,0.5]}]}"#,
+        &[("strength", "decay"), ("index", "exploration")],
     );
 }
 

@@ -3,9 +3,9 @@
 use crate::support::{normals, rng};
 use dht_bandits::{
     ArmId, Error, LinTs, LinUcb, Normalizer, Policy, Request, Ridge, Thompson, Ucb,
-    features::{NormalizerOptions, PyramidPool},
+    features::PyramidPool,
     policy::{Disjoint, Fixed, TopK, Uniform},
-    posterior::{DiagonalLaplace, Forgetting},
+    posterior::DiagonalLaplace,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,7 +15,7 @@ fn again<T: Serialize + DeserializeOwned>(value: &T) -> T {
 }
 
 fn learned() -> LinUcb {
-    let options = Ridge::new(0.3).with_forgetting(Forgetting::new(0.99).unwrap()).with_keep_information(true);
+    let options = Ridge::new(0.3).with_decay(0.99).with_keep_information(true);
     let mut policy = LinUcb::new(11, 4, options, Ucb { alpha: 0.7 }).unwrap();
     let mut rng = rng(1);
     for round in 0..60 {
@@ -52,7 +52,7 @@ fn everything_that_learns_survives_saving() {
     let slates = TopK::per_arm(3, 4, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
     let slates = slates.with_pinned(&[ArmId::new(2)]).unwrap();
     assert_eq!(again(&slates).state(), slates.state());
-    let mut norm = Normalizer::new(2, NormalizerOptions::default()).unwrap();
+    let mut norm = Normalizer::new(2).unwrap();
     norm.observe(&[0.1, 0.2]).unwrap();
     assert_eq!(again(&norm), norm);
     let pool = PyramidPool::grid(0..=1, 2..=4).unwrap();

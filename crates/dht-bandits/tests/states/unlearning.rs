@@ -1,7 +1,7 @@
 //! Observations unlearned: the policy still saves, loads and scores, or the call is refused and changes no bit.
 
 use crate::support::{Dense, assert_close, normals, rng};
-use dht_bandits::{ArmId, Error, LinUcb, Policy, Result, Ridge, Ucb, posterior::Forgetting};
+use dht_bandits::{ArmId, Error, LinUcb, Policy, Result, Ridge, Ucb};
 use proptest::prelude::*;
 
 const ARM: ArmId = ArmId::new(0);
@@ -202,7 +202,7 @@ proptest! {
                     context.truncate(dimension);
                     sound(&mut policy, |policy| policy.unlearn(ARM, &context, reward, weight))
                 }
-                Event::Forget(decay) => sound(&mut policy, |policy| policy.forget(Forgetting::new(decay).unwrap())),
+                Event::Forget(decay) => sound(&mut policy, |policy| policy.forget(decay)),
             };
             prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
         }

@@ -2,9 +2,8 @@
 
 use crate::support::rng;
 use dht_bandits::{
-    ArmId, Choice, Error, LinUcb, Policy, Request, Result, Ridge, Ucb,
+    ArmId, Choice, Error, LinUcb, Normalizer, Policy, Request, Result, Ridge, Ucb,
     exploration::EpsilonGreedy,
-    features::NormalizerOptions,
     policy::{ArmSet, Disjoint, Normalised, Propensity, Uniform},
 };
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[test]
 fn removing_an_arm_of_the_warm_up_never_lowers_the_version() {
     let inner = Disjoint::<Ridge, _>::new(2, 3, Ridge::default(), EpsilonGreedy::new(0.0).with_first(8)).unwrap();
-    let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 10, false).unwrap();
+    let mut policy = Normalised::new(inner, Normalizer::new(2).unwrap(), 10, false).unwrap();
     let (mut before, mut decisions) = (0, Vec::new());
     for number in 0..30u64 {
         if number == 7 {
@@ -96,7 +95,7 @@ fn a_warm_up_copies_its_policy_at_each_rebuild_alone() {
     for (can_check, tried) in [(true, 0), (false, 100)] {
         let copies = Arc::new(AtomicUsize::new(0));
         let inner = Counting { inner: Uniform::new(2, 2).unwrap(), tells: can_check, copies: Arc::clone(&copies) };
-        let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 50, false).unwrap();
+        let mut policy = Normalised::new(inner, Normalizer::new(2).unwrap(), 50, false).unwrap();
         for number in 0..60u64 {
             let context = [number as f64, 1.0];
             let decision = policy.decide(&Request::new(&context), &mut rng(number)).unwrap();
@@ -126,7 +125,7 @@ fn serve(policy: &mut dyn Policy, rounds: std::ops::Range<u64>) -> (f64, Vec<Cho
 
 fn scaled(warm_up: u64) -> Normalised<LinUcb> {
     let inner = LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 0.25 }).unwrap();
-    Normalised::new(inner, 2, NormalizerOptions::default(), warm_up, true).unwrap()
+    Normalised::new(inner, Normalizer::new(2).unwrap(), warm_up, true).unwrap()
 }
 
 #[test]
@@ -187,7 +186,7 @@ fn scaled_rewards_make_choices_independent_of_their_unit() {
 #[test]
 fn a_reward_that_would_block_the_end_of_warm_up_is_rejected() {
     let inner = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
-    let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 3, false).unwrap();
+    let mut policy = Normalised::new(inner, Normalizer::new(2).unwrap(), 3, false).unwrap();
     for reward in [1e200, f64::NAN] {
         assert!(policy.update(ArmId::new(0), &[1.0, 2.0], reward, 1e100).is_err());
     }
@@ -199,7 +198,7 @@ fn a_reward_that_the_final_scaling_rejects_blocks_no_other() {
     for (reward, weight) in [(1e100, 1.0), (1.0, 1e15), (1.0, 1.0)] {
         let options = Ridge::new(1e-80);
         let inner = LinUcb::new(3, 2, options, Ucb { alpha: 0.5 }).unwrap();
-        let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 8, true).unwrap();
+        let mut policy = Normalised::new(inner, Normalizer::new(2).unwrap(), 8, true).unwrap();
         policy.update(ArmId::new(0), &[0.5, 0.1], reward, weight).unwrap();
         let mut refused = 0;
         for number in 0..30u64 {
@@ -216,7 +215,7 @@ fn a_reward_that_the_final_scaling_rejects_blocks_no_other() {
 #[test]
 fn malformed_pending_rewards_in_a_saved_state_are_rejected() {
     let inner = LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
-    let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 8, true).unwrap();
+    let mut policy = Normalised::new(inner, Normalizer::new(2).unwrap(), 8, true).unwrap();
     for number in 0..4 {
         policy.update(ArmId::new(number % 2), &[number as f64, 1.0], 1.0, 1.0).unwrap();
     }

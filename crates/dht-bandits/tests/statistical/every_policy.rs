@@ -4,12 +4,12 @@ use crate::support::{check, normals};
 use dht_bandits::{
     ArmId, LinTs, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
-    features::{Interactions, NormalizerOptions},
+    features::Interactions,
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Fixed, Hybrid, Normalised, PolicyKind,
         PolicySettings, ResetOnChange, SlidingWindow, TopK, Ucb1, Uniform,
     },
-    posterior::{DiagonalLaplace, DiscountedRidge, Forgetting, FullLaplace, NormalInverseGamma, Posterior},
+    posterior::{DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Posterior},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -42,9 +42,9 @@ fn every_posterior_draws_as_its_propensities_say() {
         teach(&mut policy, 3, &mut rng);
         check_both(name, &policy, &context, &mut rng);
     }
-    let fading = Ridge::default().with_forgetting(Forgetting::new(0.9).unwrap());
+    let fading = Ridge::default().with_decay(0.9);
     disjoint::<Ridge>("a ridge that forgets", fading, 31);
-    let forgetting = Forgetting::new(0.9).unwrap();
+    let forgetting = 0.9;
     let one_clock = DiscountedRidge::new(forgetting);
     disjoint::<DiscountedRidge>("one clock", one_clock, 32);
     disjoint::<FullLaplace>("logistic", FullLaplace::default(), 33);
@@ -94,7 +94,7 @@ fn policies_around_policies_draw_as_their_propensities_say() {
     teach(&mut reset, 3, &mut rng);
     check_both("a change test", &reset, &context, &mut rng);
     for warm_up in [10, 1000] {
-        let mut scaled = Normalised::new(linear(), 2, NormalizerOptions::default(), warm_up, true).unwrap();
+        let mut scaled = Normalised::new(linear(), Normalizer::new(2).unwrap(), warm_up, true).unwrap();
         teach(&mut scaled, 2, &mut rng);
         check_both(&format!("a scaling after {warm_up}"), &scaled, &context[..2], &mut rng);
     }

@@ -5,7 +5,7 @@ use dht_bandits::{
     ArmId, LinTs, LinUcb, Policy, Request, Ridge, Thompson, Ucb,
     exploration::EpsilonGreedy,
     policy::{Disjoint, TopK, Uniform},
-    posterior::{DiagonalLaplace, FullLaplace, TsPrior},
+    posterior::{DiagonalLaplace, FullLaplace},
     simulation::{Comparison, Curve, GlmEnvironment},
 };
 use rand::RngExt;
@@ -74,10 +74,9 @@ fn slates_of_contextual_clicks_reach_their_reference_regret() {
 #[test]
 fn cascades_reach_their_reference_regret() {
     // B_LB, L = 16, K = 2, Δ = .15: about 130 after 100,000 rounds; two thirds of it in the first 20,000.
-    let prior = TsPrior::Gaussian { prior_precision: 0.1 };
     let mut total = 0.0;
     for seed in 0..5 {
-        let options = DiagonalLaplace::default().with_prior(prior);
+        let options = DiagonalLaplace::default().with_prior_precision(0.1);
         let mut policy = TopK::per_arm(1, 16, options, Thompson { alpha: 0.8 }).unwrap();
         let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);

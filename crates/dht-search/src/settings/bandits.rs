@@ -1,6 +1,5 @@
 //! The scaling of the bandits' contexts, and the prior of the head-set bandit.
 
-use dht_bandits::posterior::TsPrior;
 use serde::{Deserialize, Serialize};
 
 /// Normalisation of contexts: each dimension x is replaced by z = (x − μ)/σ, clipped at 5 standard deviations.
@@ -35,11 +34,11 @@ pub enum HeadSetPrior {
 }
 
 impl HeadSetPrior {
-    /// The prior of the bandit's posterior, with this precision or floor.
-    pub(crate) fn with_precision(self, precision: f64) -> TsPrior {
+    /// Mean of each weight.
+    pub(crate) fn mean(self) -> f64 {
         match self {
-            Self::Gaussian => TsPrior::Gaussian { prior_precision: precision },
-            Self::AsPublished => TsPrior::AsPublished { prior_precision_floor: precision },
+            Self::Gaussian => 0.0,
+            Self::AsPublished => 1.0,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::policy::{
     BetaThompson, ContextFree, Decision, Disjoint, Feedback, Hybrid, Observation, Policy, Slate, TopK, Ucb1, Uniform,
 };
 use crate::policy::{ResetOnChange, SlidingWindow};
-use crate::posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Ridge, TsPrior};
+use crate::posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Ridge};
 use crate::validate::check_memory;
 use serde::{Deserialize, Serialize};
 
@@ -49,17 +49,16 @@ impl NamedPolicy {
         let products = settings.products()?;
         let both = products.as_ref().map_or(d.saturating_add(features), Interactions::dimension);
         let rule = || settings.floored_rule();
-        let ridge = Ridge { prior_precision, forgetting: decay, keep_information: false };
+        let ridge = Ridge { prior_precision, decay, keep_information: false };
         let noise = NormalInverseGamma { prior_precision, ..NormalInverseGamma::default() };
         let full = FullLaplace { prior_precision };
-        let diagonal =
-            DiagonalLaplace::default().with_prior(TsPrior::Gaussian { prior_precision }).with_forgetting(decay);
+        let diagonal = DiagonalLaplace::default().with_prior_precision(prior_precision).with_decay(decay);
         Ok(match kind {
             PolicyKind::Linear => {
                 let stationary = || Disjoint::new(d, arms, ridge, rule()?);
                 match (settings.clock, settings.window, settings.reset) {
                     (Some(clock), ..) => {
-                        let options = DiscountedRidge { prior_precision, forgetting: decay, clock };
+                        let options = DiscountedRidge { prior_precision, decay, clock };
                         Self::LinearClock(Disjoint::new(d, arms, options, rule()?)?)
                     }
                     (_, Some(length), _) => Self::LinearWindow(SlidingWindow::new(stationary()?, length)?),

@@ -5,9 +5,8 @@ use super::settings::NormaliserSettings;
 use super::settings::PolicySettings;
 
 use crate::arm::ArmId;
-use crate::clock::Forgetting;
 use crate::error::{Error, Result};
-use crate::features::NormalizerOptions;
+use crate::features::Normalizer;
 use crate::policy::forward::{changes_arms_as, reports_as};
 use crate::policy::{Actions, Choice, Decision, Feedback, Normalised, Observation, Policy, Propensity, Request, Slate};
 use rand::Rng;
@@ -61,9 +60,9 @@ impl AnyPolicy {
             None => Wrapped::Plain(kind),
             Some(NormaliserSettings { warm_up, bias, floor, clip, rewards }) => {
                 let features = if kind.joins_features() { settings.features } else { 0 };
-                let options = NormalizerOptions { floor, clip, forgetting: Forgetting::NONE };
-                let raw = settings.dimension;
-                let scaled = Normalised::with_features(kind, raw, features, options, warm_up, bias)?;
+                let normalizer = Normalizer::new(settings.dimension)?.with_floor(floor)?;
+                let normalizer = clip.map_or(Ok(normalizer.clone()), |clip| normalizer.with_clip(clip))?;
+                let scaled = Normalised::with_features(kind, features, normalizer, warm_up, bias)?;
                 Wrapped::Normalised(if rewards { scaled.with_scaled_rewards()? } else { scaled })
             }
         };

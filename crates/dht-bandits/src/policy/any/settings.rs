@@ -2,10 +2,10 @@
 
 use super::AnyRule;
 use super::rule::FlooredRule;
-use crate::clock::Forgetting;
+use crate::clock::read_decay;
 use crate::error::{Error, Result};
 use crate::exploration::check_floor;
-use crate::features::NormalizerOptions;
+use crate::features::DEVIATION_FLOOR;
 use crate::options::setters;
 use crate::policy::ChangeTest;
 use crate::posterior::DecayClock;
@@ -93,8 +93,8 @@ pub struct PolicySettings {
     #[serde(default)]
     pub exploration: Option<AnyRule>,
     /// Factor on an arm's evidence at each of its updates; 1 forgets nothing.
-    #[serde(default, alias = "discount")]
-    pub decay: Forgetting,
+    #[serde(default = "one", alias = "discount", deserialize_with = "read_decay")]
+    pub decay: f64,
     /// Clock by which all arms forget, whether or not they are chosen
     /// ([`DiscountedRidge`](crate::posterior::DiscountedRidge)): `"updates"` of any arm, or `"time"`, which
     /// [`AnyPolicy::elapse`](super::AnyPolicy::elapse) advances. For `linear` with a decay.
@@ -135,7 +135,7 @@ setters!(fn, PolicySettings {
     prior_precision / with_prior_precision: f64,
     shared_prior_precision / with_shared_prior_precision: f64,
     exploration / with_exploration: Option<AnyRule>,
-    decay / with_decay: Forgetting,
+    decay / with_decay: f64,
     clock / with_clock: Option<DecayClock>,
     window / with_window: Option<usize>,
     reset / with_reset: Option<ChangeTest>,
@@ -234,7 +234,7 @@ fn warm_up() -> u64 {
 }
 
 fn floor() -> f64 {
-    NormalizerOptions::default().floor
+    DEVIATION_FLOOR
 }
 
 impl PolicySettings {
@@ -248,7 +248,7 @@ impl PolicySettings {
             prior_precision: 1.0,
             shared_prior_precision: 1.0,
             exploration,
-            decay: Forgetting::NONE,
+            decay: 1.0,
             clock: None,
             window: None,
             reset: None,
@@ -328,16 +328,13 @@ impl PolicySettings {
             kind,
             Linear | DiagonalLogistic | TopKLinear | TopKDiagonalLogistic | SharedLinear | SharedDiagonalLogistic
         );
+        refuse(self.decay == 1.0 || forgets, format!("decay: {} given, but this kind does not forget", self.decay))?;
         refuse(
-            self.decay.is_none() || forgets,
-            format!("decay: {} given, but this kind does not forget", self.decay.decay()),
-        )?;
-        refuse(
-            self.clock.is_none() || (kind == Linear && !self.decay.is_none()),
+            self.clock.is_none() || (kind == Linear && self.decay != 1.0),
             "clock: expected with kind = \"linear\" and a decay below 1 alone".to_owned(),
         )?;
         refuse(
-            self.window.is_none() || (kind == Linear && self.decay.is_none()),
+            self.window.is_none() || (kind == Linear && self.decay == 1.0),
             "window: expected with kind = \"linear\" and without a decay alone".to_owned(),
         )?;
         refuse(

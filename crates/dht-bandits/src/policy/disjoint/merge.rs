@@ -3,8 +3,7 @@
 use super::Disjoint;
 use crate::arm::ArmId;
 use crate::arm_set::{ArmRanges, check_number, check_removed};
-use crate::clock::Forgetting;
-use crate::clock::{add_counts, check_saved_count};
+use crate::clock::{add_counts, check_decay, check_saved_count};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::NaturalParameters;
@@ -262,12 +261,12 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Forgets once: the evidence of every arm is multiplied by the decay γ; the prior keeps its weight. O(K·d³).
     ///
     /// Call it periodically, such as every hour, in an environment that drifts;
-    /// [`Ridge::forgetting`](crate::Ridge::forgetting) does the same at every update.
+    /// [`Ridge::decay`](crate::Ridge::decay) does the same at every update.
     ///
     /// # Errors
-    /// Precisions that overflow. The policy is unchanged then.
-    pub fn forget(&mut self, forgetting: Forgetting) -> Result<()> {
-        let decay = forgetting.decay();
+    /// A decay outside [1e-100, 1]; precisions that overflow. The policy is unchanged then.
+    pub fn forget(&mut self, decay: f64) -> Result<()> {
+        check_decay(decay)?;
         let prior = self.posterior.prior_parameters();
         let decayed = (0..self.arms().len())
             .map(|slot| self.posterior.state_with(&self.posterior.natural_parameters(slot).decayed(decay, &prior)))

@@ -65,7 +65,7 @@ impl<E: Exploration> SlidingWindow<E> {
     /// A length of zero or above 16,777,216; a policy that forgets at each update.
     pub fn new(policy: Disjoint<Ridge, E>, length: usize) -> Result<Self> {
         check_length("window", length)?;
-        let decay = policy.options().forgetting.decay();
+        let decay = policy.options().decay;
         crate::validate::check_parameter("decay", decay, decay == 1.0, "1 under a sliding window")?;
         Ok(Self { policy, length, window: VecDeque::new(), since_relearned: 0 })
     }

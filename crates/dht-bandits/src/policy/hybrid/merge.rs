@@ -8,8 +8,7 @@
 use super::Hybrid;
 use crate::arm::ArmId;
 use crate::arm_set::{ArmRanges, ArmSet, check_number, check_removed};
-use crate::clock::Forgetting;
-use crate::clock::{add_counts, check_saved_count};
+use crate::clock::{add_counts, check_decay, check_saved_count};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::{Factors, NaturalParameters, Parts, information_of, parts_of};
@@ -327,9 +326,9 @@ impl<E: Exploration> Hybrid<E> {
     /// their weight.
     ///
     /// # Errors
-    /// Precisions that overflow. The policy is unchanged then.
-    pub fn forget(&mut self, forgetting: Forgetting) -> Result<()> {
-        let decay = forgetting.decay();
+    /// A decay outside [1e-100, 1]; precisions that overflow. The policy is unchanged then.
+    pub fn forget(&mut self, decay: f64) -> Result<()> {
+        check_decay(decay)?;
         let mut evidence = self.evidence();
         let (d, k) = self.lengths();
         evidence.shared = evidence.shared.decayed(decay, &zero(k));

@@ -5,7 +5,7 @@ use super::scaling::Scaling;
 use crate::arm::ArmId;
 use crate::clock::{add_counts, check_epoch};
 use crate::error::{Error, Result};
-use crate::features::{Normalizer, NormalizerOptions};
+use crate::features::Normalizer;
 use crate::policy::forward::changes_arms_as;
 use crate::policy::interface::ClonePolicy;
 use crate::policy::{ArmSet, Choice, Decision, Observation, Policy, Propensity, Request};
@@ -30,13 +30,13 @@ use std::sync::OnceLock;
 /// scaled. Choosing allocates a context. A warm-up of n rewards costs about 6n updates in total.
 ///
 /// ```
-/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb, features::NormalizerOptions, policy::Normalised};
+/// use dht_bandits::{LinUcb, Normalizer, Policy, Request, Ridge, Ucb, policy::Normalised};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 ///
 /// let mut rng = ChaCha8Rng::seed_from_u64(7);
 /// // Two raw values and a bias column.
 /// let inner = LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
-/// let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 10, true)?;
+/// let mut policy = Normalised::new(inner, Normalizer::new(2)?, 10, true)?;
 /// for round in 0..20 {
 ///     let raw = [1e6 + f64::from(round), -0.001 * f64::from(round % 3)];
 ///     let decision = policy.decide(&Request::new(&raw), &mut rng)?;
@@ -98,14 +98,14 @@ fn last_rebuild(count: usize) -> usize {
 }
 
 impl<P: Policy + Clone + 'static> Normalised<P> {
-    /// Creates a policy behind a scaling of contexts of length `raw`, which is frozen after `warm_up` rewards. With
-    /// `bias` a constant 1 is appended to the normalised context.
+    /// Creates a policy behind the scaling of a normalizer, which is frozen after `warm_up` rewards. Of the normalizer
+    /// the dimension and the settings are used. With `bias` a constant 1 is appended to the normalised context.
     ///
     /// # Errors
     /// A policy whose contexts do not have the length of the normalised ones; a warm-up of zero or more than 16,777,216
-    /// rewards; a setting out of its range.
-    pub fn new(inner: P, raw: usize, options: NormalizerOptions, warm_up: u64, bias: bool) -> Result<Self> {
-        Self::with_features(inner, raw, 0, options, warm_up, bias)
+    /// rewards; a normalizer that has observed contexts.
+    pub fn new(inner: P, normalizer: Normalizer, warm_up: u64, bias: bool) -> Result<Self> {
+        Self::with_features(inner, 0, normalizer, warm_up, bias)
     }
 
     /// Creates a policy as [`new`](Self::new) does, for an inner policy with shared weights. The length of its contexts
@@ -113,15 +113,10 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
     ///
     /// # Errors
     /// Errors of [`new`](Self::new).
-    pub fn with_features(
-        inner: P,
-        raw: usize,
-        features: usize,
-        options: NormalizerOptions,
-        warm_up: u64,
-        bias: bool,
-    ) -> Result<Self> {
-        let scaling = Scaling { contexts: Normalizer::new(raw, options)?, bias, rewards: None };
+    pub fn with_features(inner: P, features: usize, normalizer: Normalizer, warm_up: u64, bias: bool) -> Result<Self> {
+        let observed = normalizer.weight();
+        check_parameter("contexts observed", observed, observed == 0.0, "0: the warm-up observes its own")?;
+        let scaling = Scaling { contexts: normalizer.blank(), bias, rewards: None };
         let (waiting, provisional) = (Vec::new(), OnceLock::new());
         let policy = Self { scaling, features, warm_up, waiting, left_out: 0, inner, provisional };
         policy.check()?;
@@ -136,8 +131,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
     pub fn with_scaled_rewards(mut self) -> Result<Self> {
         let version = self.version() as f64;
         check_parameter("rewards learned", version, version == 0.0, "0 to scale rewards")?;
-        let options = NormalizerOptions { floor: 0.0, ..NormalizerOptions::default() };
-        self.scaling.rewards = Some(Box::new(Normalizer::new(1, options)?));
+        self.scaling.rewards = Some(Box::new(Normalizer::new(1)?.with_floor(0.0)?));
         Ok(self)
     }
 

@@ -3,7 +3,6 @@
 use super::semi_bandit::{Sharing, TopK};
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
-use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::policy::Disjoint;
@@ -98,10 +97,10 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Forgets once: the evidence is multiplied by the decay γ; the prior keeps its weight.
     ///
     /// # Errors
-    /// Precisions that overflow. The policy is unchanged then.
-    pub fn forget(&mut self, forgetting: Forgetting) -> Result<()> {
+    /// A decay outside [1e-100, 1]; precisions that overflow. The policy is unchanged then.
+    pub fn forget(&mut self, decay: f64) -> Result<()> {
         let mut learned = self.disjoint()?;
-        learned.forget(forgetting)?;
+        learned.forget(decay)?;
         self.take(learned);
         Ok(())
     }

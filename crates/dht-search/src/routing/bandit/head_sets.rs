@@ -5,7 +5,6 @@ use std::borrow::Cow;
 
 use dht_bandits::{
     ArmId, Normalizer, Policy, Request, Thompson,
-    features::NormalizerOptions,
     policy::{ArmFeedback, Feedback, TopK},
     posterior::DiagonalLaplace,
 };
@@ -64,13 +63,13 @@ impl Average {
 impl HeadSets {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
         let laplace = DiagonalLaplace::default()
-            .with_prior(setup.settings.head_set_prior.with_precision(setup.settings.head_set_prior_precision))
+            .with_prior_mean(setup.settings.head_set_prior.mean())
+            .with_prior_precision(setup.settings.head_set_prior_precision)
             .with_prior_weight(setup.settings.head_set_prior_weight);
         let size = HEAD_SET_PYRAMID.with_scalar_arm_feature();
-        let norm = NormalizerOptions::default().with_clip(Some(CLIP));
         Ok(Self {
             heads: TopK::per_arm(size, arms(setup), laplace, Thompson { alpha: 1.0 })?,
-            norm: Normalizer::new(HEAD_SET_PYRAMID.context_size(), norm)?,
+            norm: Normalizer::new(HEAD_SET_PYRAMID.context_size())?.with_clip(CLIP)?,
             pinned: None,
             mean_importance: vec![Average::default(); setup.space.groups().len()],
             learning_flops: 0,

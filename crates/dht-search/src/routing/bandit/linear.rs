@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use dht_bandits::{ArmId, LinUcb, Normalizer, Policy, Request, features::NormalizerOptions, posterior::Score};
+use dht_bandits::{ArmId, LinUcb, Normalizer, Policy, Request, posterior::Score};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -47,8 +47,8 @@ impl LinearBandit {
         let feature = if setup.settings.context.has_arm_features() { raw } else { 0 };
         let exploration = dht_bandits::Ucb { alpha };
         Ok(Self {
-            policy: LinUcb::new(raw + feature + added, arms, setup.ridge()?, exploration)?,
-            norm: Normalizer::new(raw, NormalizerOptions::default().with_clip(Some(CLIP)))?,
+            policy: LinUcb::new(raw + feature + added, arms, setup.ridge(), exploration)?,
+            norm: Normalizer::new(raw)?.with_clip(CLIP)?,
             arms: (0..arms as u64).map(ArmId::new).collect(),
             learning_flops: 0,
         })
@@ -198,7 +198,7 @@ impl LinearBandit {
     }
 
     /// FLOPs of learning from one reward: 2·(d² + d) to project the context and again 2·(d² + d) to update the
-    /// covariance by rank one. Forgetting, which restores a part of the prior, doubles both.
+    /// covariance by rank one. which restores a part of the prior, doubles both.
     pub(crate) fn update_flops(&self, setup: &Setup) -> u64 {
         let dimension = self.dimension();
         let passes = if setup.settings.forgetting_decay < 1.0 { 2 } else { 1 };

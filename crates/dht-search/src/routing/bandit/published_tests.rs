@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use dht_bandits::{
     ArmId, LinUcb, Policy, Ridge, Thompson, Ucb,
     policy::{ArmFeedback, Feedback, TopK},
-    posterior::{DiagonalLaplace, TsPrior},
+    posterior::DiagonalLaplace,
 };
 use dht_transformer::HeadSet;
 use rand::{Rng, RngExt, SeedableRng};
@@ -189,8 +189,8 @@ impl Group {
 
 /// The head-set bandit with the published prior and this λ; heads 0, 3, 5 and 9 are pinned.
 fn head_sets_by_hand(prior_weight: f64) -> TopK<DiagonalLaplace, Thompson> {
-    let prior = TsPrior::AsPublished { prior_precision_floor: 1e-3 };
-    let laplace = DiagonalLaplace::default().with_prior(prior).with_prior_weight(prior_weight);
+    let prior = DiagonalLaplace::default().with_prior_mean(1.0).with_prior_precision(1e-3);
+    let laplace = prior.with_prior_weight(prior_weight);
     let sets = TopK::per_arm(13, 12, laplace, Thompson { alpha: 1.0 }).unwrap();
     sets.with_pinned(&[0, 3, 5, 9].map(ArmId::new)).unwrap()
 }

@@ -1,6 +1,6 @@
 //! Fixed configuration of a search's bandits, shared by all of them: space, settings, costs, pools.
 
-use dht_bandits::{Ridge, features::PyramidPool, posterior::Forgetting};
+use dht_bandits::{Ridge, features::PyramidPool};
 use dht_transformer::flops::{BlockShape, ClassifierShape};
 use rand::{Rng, RngExt};
 
@@ -107,9 +107,8 @@ impl Setup {
         if self.settings.context.has_arm_features() { &[] } else { &[1.0] }
     }
 
-    pub(crate) fn ridge(&self) -> Result<Ridge> {
-        let forgetting = Forgetting::new(self.settings.forgetting_decay)?;
-        Ok(Ridge::new(self.settings.prior_precision).with_forgetting(forgetting))
+    pub(crate) fn ridge(&self) -> Ridge {
+        Ridge::new(self.settings.prior_precision).with_decay(self.settings.forgetting_decay)
     }
 
     /// The head counts that some group may keep. They are the arms of the head-count bandit.
