@@ -2,7 +2,7 @@
 
 use crate::support::{check, normals};
 use dht_bandits::{
-    ArmId, LinTs, Policy, Request, Ridge, Thompson, Ucb,
+    ArmId, LinTs, Normalizer, Policy, Request, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
     features::Interactions,
     policy::{
