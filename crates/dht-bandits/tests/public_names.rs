@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// Names through public modules. Lower it with every name that goes; whoever raises it says why in the commit.
-const LIMIT: usize = 90;
+const LIMIT: usize = 88;
 
 /// The names that a module's source exports by `pub use` and by items of its own, without hidden ones.
 fn exported(source: &str) -> BTreeSet<String> {

@@ -76,9 +76,11 @@ fn a_policy_goes_through_a_file() {
 #[test]
 fn sizes_beyond_all_memory_are_refused_by_name() {
     let most = usize::MAX;
-    for (kind, more) in
-        [("linear", ""), ("shared-linear", r#","features":1,"interactions":{}"#), ("hybrid", r#","features":1"#)]
-    {
+    for (kind, more) in [
+        ("linear", ""),
+        ("shared-linear", r#","features":1,"interactions":[["context","features"]]"#),
+        ("hybrid", r#","features":1"#),
+    ] {
         for bias in ["false", "true"] {
             let json = format!(
                 r#"{{"kind":"{kind}","dimension":{most}{more},"exploration":{{"rule":"ucb","alpha":0.5}},
@@ -109,7 +111,7 @@ fn thompson_propensities_sum_to_one_for_any_alpha() {
 
 #[test]
 fn damaged_lengths_are_refused_before_memory_is_made_for_them() {
-    let text = "kind = \"shared-linear\"\ndimension = 3\nfeatures = 2\ninteractions = {}\nexploration = { rule = \"ucb\", alpha = 1.0 }";
+    let text = "kind = \"shared-linear\"\ndimension = 3\nfeatures = 2\ninteractions = [[\"context\", \"features\"]]\nexploration = { rule = \"ucb\", alpha = 1.0 }";
     let saved = AnyPolicy::new(PolicySettings::from_toml(text).unwrap()).unwrap().to_json().unwrap();
     // A covariance of this length would take 80 GB.
     let damaged = saved.replacen("\"dimension\":3", "\"dimension\":100000", 1);
@@ -183,10 +185,10 @@ fn auto_stands_for_the_recommended_settings() {
     assert_eq!((real.kind, real.prior_precision, real.normaliser.unwrap().rewards), (PolicyKind::Linear, 2.0, true));
     let items = read("kind = \"auto\"\nreward = \"real\"\ndimension = 2\nfeatures = 3").unwrap();
     assert_eq!(items, PolicySettings::recommended_for_items(2, 3, RewardType::Real));
-    let groups = "\n[interactions]\ngroups = { user = [0, 1] }\npairs = [[\"user\", \"features\"]]";
+    let groups = "\ngroups = { user = [0, 1] }\ninteractions = [[\"user\", \"features\"]]";
     let grouped = read(&format!("kind = \"auto\"\nreward = \"binary\"\ndimension = 2\nfeatures = 3{groups}")).unwrap();
     assert_eq!(grouped.kind, PolicyKind::SharedLogistic);
-    assert_eq!(grouped.interactions.unwrap().groups["user"], (0, 1));
+    assert_eq!(grouped.groups["user"], (0, 1));
     let items = read("kind = \"auto\"\nreward = \"binary\"\nfeatures = 3").unwrap();
     assert_eq!((items.kind, items.interactions), (PolicyKind::SharedLogistic, None));
     let free = read("kind = \"auto\"\nreward = \"binary\"\narms = 3").unwrap();

@@ -36,13 +36,13 @@ pub use crate::arm::ArmId;
 pub use crate::arm_set::ArmSet;
 #[doc(hidden)]
 pub use crate::saved_state::StateHeader;
-pub use any::{AnyPolicy, AnyRule, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings, RewardType};
+pub use any::{AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings, RewardType};
 pub use baselines::{Fixed, Uniform};
 pub use choice::{Choice, Decision};
 pub use context_free::{BetaThompson, ContextFree, Ucb1};
 pub use delta::Delta;
 pub use disjoint::{ChoiceBatch, Disjoint, LinTs, LinUcb};
-pub use drift::{ChangeDetector, ChangeTest, ResetOnChange, SlidingWindow};
+pub use drift::{ChangeTest, ResetOnChange, SlidingWindow};
 pub use hybrid::Hybrid;
 pub use interface::{Observation, Policy};
 pub use normalised::Normalised;

@@ -5,7 +5,7 @@ use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson, Ucb,
     exploration::EpsilonGreedy,
     features::Interactions,
-    policy::{AnyPolicy, Feedback, InteractionSettings, PolicyKind, PolicySettings, RewardType, TopK},
+    policy::{AnyPolicy, Feedback, PolicyKind, PolicySettings, RewardType, TopK},
     posterior::FullLaplace,
 };
 use rand::RngExt;
@@ -215,10 +215,8 @@ fn groups_of_settings_count_raw_columns() {
             Some(dht_bandits::policy::AnyRule::EpsilonGreedy(EpsilonGreedy::new(0.5))),
         )
         .with_normaliser(Some(dht_bandits::policy::NormaliserSettings::default().with_bias(bias).with_warm_up(3)))
-        .with_interactions(Some(InteractionSettings {
-            groups: [("topic".to_owned(), (2, 3))].into(),
-            pairs: vec![("context".to_owned(), "topic".to_owned())],
-        }))
+        .with_interactions(Some(vec![("context".to_owned(), "topic".to_owned())]))
+        .with_groups([("topic".to_owned(), (2, 3))].into())
         .with_features(2)
     };
     for bias in [false, true] {
@@ -244,9 +242,10 @@ fn groups_of_settings_count_raw_columns() {
         let mut slate = dht_bandits::policy::Slate::default();
         assert!(policy.select_slate(1, &featured(&[0.0; 2], &arms, &[0.0; 4]), &mut draws, &mut slate).is_err());
     }
-    let straddling = settings(true).with_interactions(Some(InteractionSettings {
-        groups: [("both".to_owned(), (1, 3))].into(),
-        pairs: vec![("both".to_owned(), "both".to_owned())],
-    }));
+    let without = settings(false).with_interactions(None);
+    assert!(matches!(AnyPolicy::new(without), Err(Error::Settings { problem }) if problem.starts_with("groups: ")));
+    let straddling = settings(true)
+        .with_interactions(Some(vec![("both".to_owned(), "both".to_owned())]))
+        .with_groups([("both".to_owned(), (1, 3))].into());
     assert!(matches!(AnyPolicy::new(straddling), Err(Error::Settings { problem }) if problem.contains("two groups")));
 }

@@ -8,9 +8,9 @@ use dht_bandits::{
     features::{Interactions, PyramidPool},
     log::{LogSettings, LoggedDecision, LoggedSlate, ShownArm},
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ChangeDetector, ChangeTest, ContextFree, Disjoint, Feedback, Fixed, Hybrid,
-        InteractionSettings, Normalised, NormaliserSettings, PolicyKind, PolicySettings, Propensity, ResetOnChange,
-        RewardType, SharedPropensity, SlidingWindow, TopK, Ucb1, Uniform,
+        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Feedback, Fixed, Hybrid, Normalised,
+        NormaliserSettings, PolicyKind, PolicySettings, Propensity, ResetOnChange, RewardType, SharedPropensity,
+        SlidingWindow, TopK, Ucb1, Uniform,
     },
     posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Score},
     simulation::{Comparison, GlmEnvironment},
@@ -91,18 +91,10 @@ fn rules(visit: &mut Visit) {
     visit.value(&AnyRule::Ucb1(Ucb1::default()));
     visit.value(&ChangeTest::PageHinkley { tolerance: 0.1, threshold: 2.0 });
     visit.value(&ChangeTest::Adwin { delta: 0.1, range: 1.0 });
-    for test in
-        [ChangeTest::PageHinkley { tolerance: 0.1, threshold: 1.0 }, ChangeTest::Adwin { delta: 0.1, range: 1.0 }]
-    {
-        let mut detector = ChangeDetector::new(test).unwrap();
-        detector.push(0.5).unwrap();
-        visit.value(&detector);
-    }
     visit.value(&PolicyKind::SharedLogistic);
     visit.value(&NormaliserSettings::default().with_warm_up(3).with_bias(true).with_floor(0.1).with_rewards(true));
     visit.value(&RewardType::Real);
     visit.value(&Interactions::new(2, 3).unwrap());
-    visit.value(&InteractionSettings::default());
     for settings in every_setting() {
         visit.value(&settings);
     }

@@ -4,9 +4,7 @@ use crate::any_policy::{every_kind, round};
 use crate::support::{assert_close, featured, normals, rng};
 use dht_bandits::{
     ArmId, Error, Observation, Policy, Thompson, Ucb,
-    policy::{
-        AnyPolicy, AnyRule, Decision, Delta, InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings,
-    },
+    policy::{AnyPolicy, AnyRule, Decision, Delta, NormaliserSettings, PolicyKind, PolicySettings},
 };
 
 fn json(policy: &AnyPolicy) -> String {
@@ -201,8 +199,12 @@ fn what_means_something_else_is_not_merged_and_changes_nothing() {
     let shared = |dimension, features| {
         let rule = Some(AnyRule::Ucb(Ucb { alpha: 0.5 }));
         let settings = PolicySettings::new(PolicyKind::SharedLinear, dimension, 0, rule);
-        AnyPolicy::new(settings.with_features(features).with_interactions(Some(InteractionSettings::default())))
-            .unwrap()
+        AnyPolicy::new(
+            settings
+                .with_features(features)
+                .with_interactions(Some(vec![("context".to_owned(), "features".to_owned())])),
+        )
+        .unwrap()
     };
     refused(&shared(3, 2), &shared(2, 3), "dimension");
     // How arms are explored, which there are, and the seed may differ.

@@ -5,8 +5,8 @@ use dht_bandits::{
     ArmId, Error, LinUcb, Normalizer, Policy, Request, Ridge, Ucb,
     exploration::{EpsilonGreedy, Softmax, SquareCb},
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Feedback, InteractionSettings, Normalised,
-        NormaliserSettings, PolicyKind, PolicySettings, ResetOnChange, Slate, SlidingWindow, Ucb1,
+        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Feedback, Normalised, NormaliserSettings,
+        PolicyKind, PolicySettings, ResetOnChange, Slate, SlidingWindow, Ucb1,
     },
     posterior::{DecayClock, DiscountedRidge},
 };
@@ -27,7 +27,7 @@ pub fn every_kind() -> Vec<PolicySettings> {
     };
     let with_features = |kind, exploration| {
         let shared = matches!(kind, SharedLinear | SharedLogistic | SharedDiagonalLogistic);
-        let interactions = shared.then(InteractionSettings::default);
+        let interactions = shared.then(|| vec![("context".to_owned(), "features".to_owned())]);
         of(kind, exploration).with_features(2).with_interactions(interactions)
     };
     let thompson = AnyRule::Thompson(dht_bandits::Thompson { alpha: 0.5 });
@@ -453,7 +453,7 @@ fn a_warm_up_refuses_what_the_policy_inside_would_refuse() {
 fn shared_kinds_reject_context_and_features_of_wrong_lengths() {
     let settings = PolicySettings::new(PolicyKind::SharedLinear, 2, 0, Some(AnyRule::Ucb(Ucb { alpha: 0.5 })))
         .with_features(3)
-        .with_interactions(Some(InteractionSettings::default()));
+        .with_interactions(Some(vec![("context".to_owned(), "features".to_owned())]));
     let policy = AnyPolicy::new(settings).unwrap();
     let arms = [ArmId::new(4), ArmId::new(9)];
     for (context, width, right) in [(2, 3, true), (1, 4, false), (0, 5, false), (4, 1, false)] {

@@ -1,7 +1,7 @@
 //! Interactions in settings.
 
+use super::PolicySettings;
 use super::rule::FlooredRule;
-use super::{InteractionSettings, PolicySettings};
 use crate::error::Result;
 use crate::features::Interactions;
 use crate::policy::TopK;
@@ -11,10 +11,10 @@ use crate::validate::check_length;
 impl PolicySettings {
     /// Products for contexts as the posterior sees them, with a bias between context and features if there is one.
     pub(super) fn products(&self) -> Result<Option<Interactions>> {
-        let Some(InteractionSettings { groups, pairs }) = &self.interactions else { return Ok(None) };
+        let Some(pairs) = &self.interactions else { return Ok(None) };
         check_length("dimension", self.dimension)?;
         check_length("features", self.features)?;
-        let raw: Vec<_> = groups.iter().map(|(name, &(from, to))| (name.clone(), from..to)).collect();
+        let raw: Vec<_> = self.groups.iter().map(|(name, &(from, to))| (name.clone(), from..to)).collect();
         let checked = Interactions::with_groups(self.dimension, self.features, &raw, pairs)?;
         let bias = self.scaled_dimension() - self.dimension;
         Ok(Some(checked.with_columns_inserted(bias)?))

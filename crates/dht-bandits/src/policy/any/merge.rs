@@ -64,7 +64,8 @@ pub(in crate::policy) fn check_alike(ours: &PolicySettings, theirs: &PolicySetti
         window,
         reset,
         normaliser,
-        interactions
+        interactions,
+        groups
     );
     Ok(())
 }

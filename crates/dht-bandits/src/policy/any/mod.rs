@@ -13,4 +13,4 @@ mod settings;
 pub(super) use merge::{check_alike, check_scaling};
 pub use policy::AnyPolicy;
 pub use rule::AnyRule;
-pub use settings::{InteractionSettings, NormaliserSettings, PolicyKind, PolicySettings, RewardType};
+pub use settings::{NormaliserSettings, PolicyKind, PolicySettings, RewardType};

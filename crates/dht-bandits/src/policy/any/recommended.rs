@@ -1,6 +1,6 @@
 //! Recommended settings, based on measurements: for a length of context, a number of arms and a range of rewards.
 
-use super::InteractionSettings;
+use super::settings::all_pairs;
 use super::{AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings, RewardType};
 use crate::error::{Error, Result};
 use crate::exploration::Ucb;
@@ -68,7 +68,7 @@ impl PolicySettings {
             0 => (None, None, features),
             _ => {
                 let weights = dimension.saturating_mul(features).saturating_add(dimension).saturating_add(features);
-                (Some(NormaliserSettings::recommended(reward)), Some(InteractionSettings::default()), weights)
+                (Some(NormaliserSettings::recommended(reward)), Some(all_pairs()), weights)
             }
         };
         Self {
@@ -94,7 +94,7 @@ impl PolicySettings {
             return refuse("reward: expected \"binary\" (from 0 to 1) or \"real\" with kind = \"auto\"");
         };
         let blank = Self { features, seed, floor, reward: Some(reward), ..Self::new(kind, dimension, arms, None) };
-        if self != (Self { interactions: self.interactions.clone(), ..blank }) {
+        if self != (Self { interactions: self.interactions.clone(), groups: self.groups.clone(), ..blank }) {
             return refuse(
                 "kind: \"auto\" sets priors, exploration, scaling and forgetting itself; name a kind to set one of them",
             );
@@ -104,7 +104,7 @@ impl PolicySettings {
             _ => Self { arms, ..Self::recommended_for_items(dimension, features, reward) },
         };
         let interactions = self.interactions.or(recommended.interactions);
-        Ok(Self { seed, interactions, floor, ..recommended })
+        Ok(Self { seed, interactions, groups: self.groups, floor, ..recommended })
     }
 }
 

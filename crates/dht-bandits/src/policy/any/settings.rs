@@ -118,9 +118,15 @@ pub struct PolicySettings {
     /// Range of rewards, only for `kind = "auto"`.
     #[serde(default)]
     pub reward: Option<RewardType>,
-    /// Products of context and features, or of named groups of both. Shared kinds need them to use a context.
+    /// Pairs of groups whose columns are multiplied ([`Interactions`](crate::features::Interactions)); `[["context",
+    /// "features"]]` multiplies every value of the context with every feature. Shared kinds need products to use a
+    /// context.
     #[serde(default)]
-    pub interactions: Option<InteractionSettings>,
+    pub interactions: Option<Vec<(String, String)>>,
+    /// Named groups for `interactions`: first column and end, counted from the start of the raw context, without a bias
+    /// of the normaliser, through the features of an arm. The groups `context` and `features` are predefined.
+    #[serde(default)]
+    pub groups: BTreeMap<String, (usize, usize)>,
     /// Minimum probability of each arm under any rule ([`Floor`](crate::exploration::Floor)): at most 1/K among K arms;
     /// 0 for none. For rules that use contexts.
     #[serde(default)]
@@ -142,7 +148,8 @@ setters!(fn, PolicySettings {
     normaliser / with_normaliser: Option<NormaliserSettings>,
     seed / with_seed: u64,
     reward / with_reward: Option<RewardType>,
-    interactions / with_interactions: Option<InteractionSettings>,
+    interactions / with_interactions: Option<Vec<(String, String)>>,
+    groups / with_groups: BTreeMap<String, (usize, usize)>,
     floor / with_floor: f64,
 });
 
@@ -160,35 +167,9 @@ pub enum RewardType {
     Real,
 }
 
-/// Products of columns for shared and top-k kinds: [`Interactions`](crate::features::Interactions).
-///
-/// ```toml
-/// [interactions]
-/// groups = { user = [0, 3], topic = [5, 9] }   # columns of context and features, the last one excluded
-/// pairs = [["user", "topic"], ["topic", "topic"]]
-/// ```
-///
-/// `interactions = {}` multiplies every value of the context with every feature. The groups `context` and `features`
-/// are predefined. Columns are counted in raw contexts, without a bias of the normaliser.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InteractionSettings {
-    /// Named ranges of columns, counted from the start of the context through the features of an arm: first and end.
-    #[serde(default)]
-    pub groups: BTreeMap<String, (usize, usize)>,
-    /// Pairs of groups whose columns are multiplied.
-    #[serde(default = "all_pairs")]
-    pub pairs: Vec<(String, String)>,
-}
-
-fn all_pairs() -> Vec<(String, String)> {
+/// Pairs of groups in which every value of the context is multiplied with every feature.
+pub(super) fn all_pairs() -> Vec<(String, String)> {
     vec![("context".to_owned(), "features".to_owned())]
-}
-
-impl Default for InteractionSettings {
-    fn default() -> Self {
-        Self { groups: BTreeMap::new(), pairs: all_pairs() }
-    }
 }
 
 /// Settings of a [`Normalised`](crate::policy::Normalised) policy.
@@ -256,6 +237,7 @@ impl PolicySettings {
             seed: 0,
             reward: None,
             interactions: None,
+            groups: BTreeMap::new(),
             floor: 0.0,
         }
     }
@@ -364,6 +346,10 @@ impl PolicySettings {
         refuse(
             self.interactions.is_none() || (joins && self.features > 0 && self.dimension > 0),
             "interactions: expected with a shared or top-k kind, a context and features of arms alone".to_owned(),
+        )?;
+        refuse(
+            self.groups.is_empty() || self.interactions.is_some(),
+            "groups: expected with interactions alone, whose pairs name them".to_owned(),
         )?;
         if shared && self.dimension > 0 && self.interactions.is_none() {
             return Err(Error::NeedsInteractions { context: self.dimension });

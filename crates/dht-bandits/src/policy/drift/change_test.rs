@@ -47,7 +47,7 @@ serde_tagged_in_texts!(ChangeTest as "ChangeTest", tag "test": {
 
 /// State of a [`ChangeTest`] on a stream of values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ChangeDetector(Test);
+pub(crate) struct ChangeDetector(Test);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -61,7 +61,7 @@ impl ChangeDetector {
     ///
     /// # Errors
     /// A setting of the test out of its range.
-    pub fn new(test: ChangeTest) -> Result<Self> {
+    pub(crate) fn new(test: ChangeTest) -> Result<Self> {
         Ok(Self(match test {
             ChangeTest::PageHinkley { tolerance, threshold } => {
                 Test::PageHinkley(PageHinkley::new(tolerance, threshold)?)
@@ -75,7 +75,7 @@ impl ChangeDetector {
     ///
     /// # Errors
     /// A value that is not finite or beyond the detector's range. The detector is unchanged then.
-    pub fn push(&mut self, value: f64) -> Result<Option<Ordering>> {
+    pub(crate) fn push(&mut self, value: f64) -> Result<Option<Ordering>> {
         match &mut self.0 {
             Test::PageHinkley(test) => test.push(value),
             Test::Adwin(test) => test.push(value),
@@ -83,7 +83,7 @@ impl ChangeDetector {
     }
 
     /// Number of values since the last detected change.
-    pub fn window(&self) -> usize {
+    pub(crate) fn window(&self) -> usize {
         match &self.0 {
             Test::PageHinkley(test) => test.window(),
             Test::Adwin(test) => test.window(),
@@ -91,7 +91,7 @@ impl ChangeDetector {
     }
 
     /// Mean of these values; 0 if there are none.
-    pub fn mean(&self) -> f64 {
+    pub(crate) fn mean(&self) -> f64 {
         match &self.0 {
             Test::PageHinkley(test) => test.mean(),
             Test::Adwin(test) => test.mean(),
@@ -99,7 +99,7 @@ impl ChangeDetector {
     }
 
     /// Forgets all values.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         match &mut self.0 {
             Test::PageHinkley(test) => test.reset(),
             Test::Adwin(test) => test.reset(),
@@ -114,3 +114,7 @@ impl ChangeDetector {
         ours == theirs
     }
 }
+
+#[cfg(test)]
+#[path = "detector_tests.rs"]
+mod tests;

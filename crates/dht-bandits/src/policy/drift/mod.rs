@@ -14,6 +14,7 @@ mod page_hinkley;
 mod reset_on_change;
 mod sliding_window;
 
-pub use change_test::{ChangeDetector, ChangeTest};
+pub(super) use change_test::ChangeDetector;
+pub use change_test::ChangeTest;
 pub use reset_on_change::ResetOnChange;
 pub use sliding_window::SlidingWindow;

@@ -49,8 +49,17 @@ impl<P: Posterior, E: Exploration> ResetOnChange<P, E> {
         &mut self.policy
     }
 
-    /// Change test.
-    pub fn detector(&self) -> &ChangeDetector {
+    /// Number of learned decisions since the last detected change.
+    pub fn window(&self) -> usize {
+        self.detector.window()
+    }
+
+    /// Mean prediction error |reward − mean| of these decisions; 0 if there are none.
+    pub fn error(&self) -> f64 {
+        self.detector.mean()
+    }
+
+    pub(crate) fn detector(&self) -> &ChangeDetector {
         &self.detector
     }
 }
