@@ -1,7 +1,7 @@
 //! Off-policy estimators by name, and the terms that each of them averages.
 
-use super::estimate::LoggedRound;
-use crate::error::{Error, Result};
+use super::estimate::{LoggedRound, Prediction};
+use crate::error::Result;
 use crate::validate::check_parameter;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -159,23 +159,14 @@ impl Estimator {
         }
     }
 
-    /// Computes the term of a round.
-    ///
-    /// # Errors
-    /// [`Error::NoPropensity`], [`Error::NoModel`].
-    pub(super) fn term(self, position: usize, round: &LoggedRound) -> Result<Term> {
-        let weight = match self {
-            Self::Direct => 0.0,
-            _ => self.weight(round.weight_for(self.name(), position)?),
-        };
+    /// Computes the term of a round; a missing weight or prediction counts as 0.
+    pub(super) fn term(self, round: &LoggedRound) -> Term {
+        let weight = self.weight(round.weight().unwrap_or(0.0));
         if !self.needs_model() {
-            return Ok(Term { offset: 0.0, numerator: weight * round.reward, weight, row_weight: 1.0 });
+            return Term { offset: 0.0, numerator: weight * round.reward, weight, row_weight: 1.0 };
         }
-        let Some(prediction) = round.prediction else {
-            return Err(Error::NoModel { estimator: self.name(), round: position });
-        };
-        let numerator = weight * (round.reward - prediction.logged);
-        Ok(Term { offset: prediction.expected, numerator, weight, row_weight: 1.0 })
+        let Prediction { logged, expected } = round.prediction.unwrap_or(Prediction { logged: 0.0, expected: 0.0 });
+        Term { offset: expected, numerator: weight * (round.reward - logged), weight, row_weight: 1.0 }
     }
 }
 

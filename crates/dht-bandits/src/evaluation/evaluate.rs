@@ -220,8 +220,8 @@ impl Evaluation {
             for estimator in robust.into_iter().chain(tuned) {
                 table.add(target.name(), &estimator.to_string(), estimator, &judge, rng)?;
             }
-            let more_robust =
-                more_robust.predict(&more_robust.fit(log, &judged)?, log, judged.clone(), &probabilities)?;
+            let models = more_robust.fit(log, &judged)?;
+            let more_robust = more_robust.predict(&models, log, judged, &probabilities)?;
             table.add(target.name(), "MRDR", Estimator::DoublyRobust, &OffPolicy::new(&more_robust)?, rng)?;
         }
         Ok(Self { rows: table.rows })

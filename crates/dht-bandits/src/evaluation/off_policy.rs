@@ -1,7 +1,7 @@
 //! Off-policy estimators: the value of one policy from the log of another.
 
 use super::bootstrap::bootstrap;
-use super::estimate::{Estimate, LoggedRound, Support, check_overlap, check_round, estimate};
+use super::estimate::{Estimate, LoggedRound, Support, check_overlap, check_round, from_moments};
 use super::estimator::{Estimator, Term};
 use crate::error::{Error, Result};
 use rand::Rng;
@@ -31,6 +31,64 @@ use std::ops::RangeInclusive;
 #[derive(Debug, Clone, Copy)]
 pub struct OffPolicy<'a, T = LoggedRound> {
     pub(super) rounds: &'a [T],
+    pub(super) totals: Totals,
+}
+
+/// Sums over the rounds of a log that do not depend on the estimator; none for slates.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Totals {
+    /// Σ of importance weights.
+    weights: f64,
+    /// Σ of row weights.
+    row_weights: f64,
+    /// Σ of importance weight × row weight.
+    weighted: f64,
+    /// Σ of unsupported × row weight.
+    unsupported: f64,
+    /// First rounds without a propensity and without a prediction.
+    without: (Option<usize>, Option<usize>),
+}
+
+/// Sums over the terms of an estimator.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sums {
+    offset: f64,
+    numerator: f64,
+    weight: f64,
+    squares: f64,
+    largest: f64,
+    row_weight: f64,
+    row_squares: f64,
+}
+
+impl Sums {
+    fn add(&mut self, Term { offset, numerator, weight, row_weight }: Term) {
+        self.offset += offset;
+        self.numerator += numerator;
+        self.weight += weight;
+        self.squares += weight * weight;
+        self.largest = self.largest.max(weight);
+        self.row_weight += row_weight;
+        self.row_squares += row_weight * row_weight;
+    }
+}
+
+/// Influence of a round on an estimate, times the number of rounds: for a mean its deviation from it, and by the delta
+/// method for a ratio.
+#[derive(Debug, Clone, Copy)]
+struct Influence {
+    offset: f64,
+    centre: f64,
+    value: f64,
+    scale: f64,
+}
+
+impl Influence {
+    fn of(self, term: Term) -> f64 {
+        let Self { offset, centre, value, scale } = self;
+        (term.numerator - centre * term.row_weight - term.weight * value) / scale + term.offset
+            - offset * term.row_weight
+    }
 }
 
 impl<'a> OffPolicy<'a> {
@@ -43,10 +101,21 @@ impl<'a> OffPolicy<'a> {
         if rounds.len() < 2 {
             return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: rounds.len() });
         }
+        let mut totals = Totals::default();
         for (round, entry) in rounds.iter().enumerate() {
             check_round(round, entry)?;
+            let (weight, row_weight) = (entry.weight(), entry.row_weight());
+            totals.weights += weight.unwrap_or(0.0);
+            totals.row_weights += row_weight;
+            totals.weighted += weight.unwrap_or(0.0) * row_weight;
+            totals.unsupported += entry.unsupported * row_weight;
+            let (propensity, model) = totals.without;
+            totals.without = (
+                propensity.or_else(|| weight.is_none().then_some(round)),
+                model.or_else(|| entry.prediction.is_none().then_some(round)),
+            );
         }
-        Ok(Self { rounds })
+        Ok(Self { rounds, totals })
     }
 
     /// Rounds of the log.
@@ -54,37 +123,25 @@ impl<'a> OffPolicy<'a> {
         self.rounds
     }
 
-    /// Contributions of the rounds to an estimator.
-    pub(super) fn terms(&self, estimator: Estimator) -> Result<Vec<Term>> {
+    /// Refuses an estimator that this log does not support.
+    fn check(&self, estimator: Estimator) -> Result<()> {
         estimator.check()?;
         if estimator.needs_overlap() {
-            let mut sum = 0.0;
-            for (position, round) in self.rounds.iter().enumerate() {
-                sum += round.weight_for(estimator.name(), position)?;
+            if let (Some(round), _) = self.totals.without {
+                return Err(Error::NoPropensity { estimator: estimator.name(), round });
             }
-            check_overlap(0, sum)?;
+            check_overlap(0, self.totals.weights)?;
         }
-        let mean = self.mean_row_weight();
-        let term = |(position, round): (usize, &LoggedRound)| {
-            Ok(estimator.term(position, round)?.times(round.row_weight() / mean))
-        };
-        self.rounds.iter().enumerate().map(term).collect()
+        match self.totals.without {
+            (_, Some(round)) if estimator.needs_model() => Err(Error::NoModel { estimator: estimator.name(), round }),
+            _ => Ok(()),
+        }
     }
 
-    fn mean_row_weight(&self) -> f64 {
-        self.rounds.iter().map(LoggedRound::row_weight).sum::<f64>() / self.rounds.len() as f64
-    }
-
-    /// Support of an estimate with these weights.
-    fn support(&self, terms: &[Term]) -> Support {
-        let count = self.rounds.len() as f64 * self.mean_row_weight();
-        let sum =
-            |of: fn(&LoggedRound) -> f64| self.rounds.iter().map(|round| of(round) * round.row_weight()).sum::<f64>();
-        Support {
-            mean_weight: sum(|round| round.weight().unwrap_or(0.0)) / count,
-            unsupported: sum(|round| round.unsupported) / count,
-            ..Support::from_weights(terms.iter().map(|term| term.weight))
-        }
+    /// Contribution of a round to an estimator that was checked.
+    fn term(&self, estimator: Estimator, round: &LoggedRound) -> Term {
+        let mean = self.totals.row_weights / self.rounds.len() as f64;
+        estimator.term(round).times(round.row_weight() / mean)
     }
 
     /// Estimate of an estimator, with its standard error: the error of a mean, or by the delta method of a ratio.
@@ -93,19 +150,57 @@ impl<'a> OffPolicy<'a> {
     /// [`Error::NoPropensity`], except for the direct method; [`Error::NoModel`]; [`Error::NoOverlap`]: all weights are
     /// zero; a parameter out of its range; values that overflow.
     pub fn estimate(&self, estimator: Estimator) -> Result<Estimate> {
-        let terms = self.terms(estimator)?;
-        let mut support = self.support(&terms);
-        if estimator == Estimator::Direct {
-            support.effective_samples =
-                Support::from_weights(terms.iter().map(|term| term.row_weight)).effective_samples;
-        }
-        let (value, deviations) = deviations(&terms, estimator.is_ratio());
-        estimate(value, deviations, terms.len(), support)
+        Ok(self.estimates(&[estimator])?.0[0])
     }
 
-    /// Influence of each round on the estimate, times the number of rounds.
-    pub(super) fn influences(&self, estimator: Estimator) -> Result<Vec<f64>> {
-        Ok(deviations(&self.terms(estimator)?, estimator.is_ratio()).1.collect())
+    /// Estimates of k estimators, and Σ(d_i − d_j)² of their influences d for each j < i, at i·k + j. The rounds are
+    /// larger than caches: there are two passes over them for all estimators, and no memory by round.
+    pub(super) fn estimates(&self, estimators: &[Estimator]) -> Result<(Vec<Estimate>, Vec<f64>)> {
+        let k = estimators.len();
+        estimators.iter().try_for_each(|estimator| self.check(*estimator))?;
+        let mut sums = vec![Sums::default(); k];
+        for round in self.rounds {
+            for (sums, estimator) in sums.iter_mut().zip(estimators) {
+                sums.add(self.term(*estimator, round));
+            }
+        }
+        let count = self.rounds.len() as f64;
+        let influence = |(sums, estimator): (&Sums, &Estimator)| {
+            let (offset, numerator, weight) = (sums.offset / count, sums.numerator / count, sums.weight / count);
+            if estimator.is_ratio() {
+                Influence { offset, centre: 0.0, value: numerator / weight, scale: weight }
+            } else {
+                Influence { offset, centre: numerator, value: 0.0, scale: 1.0 }
+            }
+        };
+        let influences: Vec<Influence> = sums.iter().zip(estimators).map(influence).collect();
+        let (mut squares, mut differences, mut values) = (vec![0.0; k], vec![0.0; k * k], vec![0.0; k]);
+        for round in self.rounds {
+            for ((value, influence), estimator) in values.iter_mut().zip(&influences).zip(estimators) {
+                *value = influence.of(self.term(*estimator, round));
+            }
+            for (position, ours) in values.iter().enumerate() {
+                squares[position] += ours * ours;
+                for (sum, theirs) in differences[position * k..].iter_mut().zip(&values[..position]) {
+                    *sum += (ours - theirs) * (ours - theirs);
+                }
+            }
+        }
+        let estimate = |position: usize| {
+            let Sums { weight, squares: weights, largest, row_weight, row_squares, .. } = sums[position];
+            let Influence { offset, centre, value, .. } = influences[position];
+            let effective = |sum: f64, squares: f64| if squares > 0.0 { sum * sum / squares } else { 0.0 };
+            let effective_samples = match estimators[position] {
+                Estimator::Direct => effective(row_weight, row_squares),
+                _ => effective(weight, weights),
+            };
+            let Totals { row_weights, weighted, unsupported, .. } = self.totals;
+            let (mean_weight, unsupported) = (weighted / row_weights, unsupported / row_weights);
+            let support = Support { effective_samples, largest_weight: largest, mean_weight, unsupported };
+            let error = (squares[position] / (count * (count - 1.0))).sqrt();
+            from_moments(offset + centre + value, error, self.rounds.len(), support)
+        };
+        Ok(((0..k).map(estimate).collect::<Result<_>>()?, differences))
     }
 
     /// Computes the 95 % bootstrap interval: quantiles of the estimate over logs drawn from this one with replacement
@@ -122,7 +217,9 @@ impl<'a> OffPolicy<'a> {
         resamples: usize,
         rng: &mut R,
     ) -> Result<RangeInclusive<f64>> {
-        bootstrap(&self.terms(estimator)?, estimator.is_ratio(), resamples, rng)
+        self.check(estimator)?;
+        let terms: Vec<Term> = self.rounds.iter().map(|round| self.term(estimator, round)).collect();
+        bootstrap(&terms, estimator.is_ratio(), resamples, rng)
     }
 
     /// [`Estimator::Direct`]: the mean of the model's expectation. Its interval reflects only the spread of contexts,
@@ -189,20 +286,4 @@ impl<'a> OffPolicy<'a> {
     pub fn optimistic_doubly_robust(&self, shrinkage: f64) -> Result<Estimate> {
         self.estimate(Estimator::OptimisticDoublyRobust { shrinkage })
     }
-}
-
-/// Computes the value of a mean, or of a ratio plus the mean of an offset, and the deviation of each round from it (for
-/// a ratio by the delta method).
-fn deviations(terms: &[Term], ratio: bool) -> (f64, impl Iterator<Item = f64> + '_) {
-    let mean = |of: fn(&Term) -> f64| terms.iter().map(of).sum::<f64>() / terms.len() as f64;
-    let (offset, numerator) = (mean(|term| term.offset), mean(|term| term.numerator));
-    let (scale, value) =
-        if ratio { (mean(|term| term.weight), numerator / mean(|term| term.weight)) } else { (1.0, 0.0) };
-    let whole = if ratio { value } else { numerator };
-    let centre = if ratio { 0.0 } else { numerator };
-    let of_round = move |term: &Term| {
-        (term.numerator - centre * term.row_weight - term.weight * value) / scale + term.offset
-            - offset * term.row_weight
-    };
-    (offset + whole, terms.iter().map(of_round))
 }

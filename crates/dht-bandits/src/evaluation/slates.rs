@@ -2,7 +2,7 @@
 
 use super::estimate::{Estimate, LoggedRound, Support, check_logged, check_overlap, check_round, estimate};
 use super::known_arms::ask_of_known;
-use super::off_policy::OffPolicy;
+use super::off_policy::{OffPolicy, Totals};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::{LoggedSlate, ShownArm};
@@ -74,7 +74,7 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
                 entry.weight_for("an estimate of slates", round)?;
             }
         }
-        Ok(Self { rounds: slates })
+        Ok(Self { rounds: slates, totals: Totals::default() })
     }
 
     /// Support over all positions.

@@ -29,24 +29,24 @@ impl OffPolicy<'_> {
     /// # Errors
     /// No candidate; as [`estimate`](Self::estimate).
     pub fn slope(&self, candidates: &[Estimator]) -> Result<(Estimator, Estimate)> {
-        let mut found = Vec::with_capacity(candidates.len());
-        for &candidate in candidates {
-            found.push((candidate, self.estimate(candidate)?, self.influences(candidate)?));
-        }
-        found.sort_by(|left, right| right.1.standard_error.total_cmp(&left.1.standard_error));
+        let (estimates, differences) = self.estimates(candidates)?;
+        let mut order: Vec<usize> = (0..candidates.len()).collect();
+        order.sort_by(|left, right| estimates[*right].standard_error.total_cmp(&estimates[*left].standard_error));
         let half = |estimate: &Estimate| 0.5 * (estimate.high - estimate.low);
+        let count = self.rounds().len() as f64;
         let agrees = |position: usize| {
-            let (_, ours, influences) = &found[position];
-            let with = |(_, other, others): &(Estimator, Estimate, Vec<f64>)| {
-                let gap = (ours.value - other.value).abs();
-                gap <= half(ours) + COMPARISON * half(other)
-                    && gap <= NORMAL_975 * error_of_difference(influences, others)
+            let ours = &estimates[order[position]];
+            let with = |other: usize| {
+                let theirs = &estimates[other];
+                let gap = (ours.value - theirs.value).abs();
+                let squares = differences[order[position].max(other) * candidates.len() + order[position].min(other)];
+                gap <= half(ours) + COMPARISON * half(theirs)
+                    && gap <= NORMAL_975 * (squares / (count * (count - 1.0))).sqrt()
             };
-            found[..position].iter().all(with)
+            order[..position].iter().all(|other| with(*other))
         };
-        let accepted = (0..found.len()).take_while(|&position| agrees(position)).last();
-        match accepted {
-            Some(position) => Ok((found[position].0, found[position].1)),
+        match (0..candidates.len()).take_while(|&position| agrees(position)).last() {
+            Some(position) => Ok((candidates[order[position]], estimates[order[position]])),
             None => Err(Error::TooFewObservations { what: "a choice of estimators", needed: 1, got: 0 }),
         }
     }
@@ -59,11 +59,4 @@ impl OffPolicy<'_> {
         let grid = (0..9).map(|step| largest.powf(1.0 - f64::from(step) / 8.0));
         std::iter::once(UNBIASED * largest).chain(grid).map(make).collect()
     }
-}
-
-/// Standard error of the difference of two estimates with these deviations by round.
-fn error_of_difference(left: &[f64], right: &[f64]) -> f64 {
-    let count = left.len() as f64;
-    let squares: f64 = left.iter().zip(right).map(|(left, right)| (left - right) * (left - right)).sum();
-    (squares / (count * (count - 1.0))).sqrt()
 }
