@@ -101,13 +101,13 @@ impl Comparison {
         if seeds.is_empty() {
             return Err(Error::TooFewObservations { what: "a comparison", needed: 1, got: 0 });
         }
-        let run = |policy: &Box<dyn Policy>, seed: u64| {
+        let run = |policy: &dyn Policy, seed: u64| {
             let mut rng = R::seed_from_u64(seed);
             let mut environment = environment(&mut rng)?;
-            Curve::run(&mut *policy.clone(), &mut environment, rounds, &mut rng)
+            Curve::run(&mut *policy.clone_box(), &mut environment, rounds, &mut rng)
         };
         let runs = |(name, policy): &(&str, Box<dyn Policy>)| {
-            let curves = seeds.iter().map(|&seed| run(policy, seed)).collect::<Result<_>>()?;
+            let curves = seeds.iter().map(|&seed| run(&**policy, seed)).collect::<Result<_>>()?;
             Ok(((*name).to_owned(), curves))
         };
         Ok(Self { seeds: seeds.to_vec(), runs: policies.iter().map(runs).collect::<Result<_>>()? })

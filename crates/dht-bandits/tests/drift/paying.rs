@@ -21,17 +21,17 @@ fn discounted(decay: f64, clock: DecayClock) -> Result<Disjoint<DiscountedRidge,
     Disjoint::new(4, 5, options, UCB)
 }
 
-fn policies() -> Vec<(&'static str, Box<dyn Policy>)> {
-    let stationary = || ridge(1.0).unwrap();
-    let reset = |test| ResetOnChange::new(stationary(), test).unwrap();
-    vec![
-        ("stationary", Box::new(stationary())),
-        ("clock", Box::new(discounted(0.98, DecayClock::Updates).unwrap())),
-        ("window", Box::new(SlidingWindow::new(stationary(), 150).unwrap())),
-        ("Page–Hinkley", Box::new(reset(ChangeTest::PageHinkley { tolerance: 0.1, threshold: 5.0 }))),
-        ("ADWIN", Box::new(reset(ChangeTest::Adwin { delta: 0.01, range: 2.0 }))),
-        ("by arm", Box::new(ridge(0.95).unwrap())),
-    ]
+fn policies() -> Result<Vec<(&'static str, Box<dyn Policy>)>> {
+    let reset = |test| ResetOnChange::new(ridge(1.0)?, test);
+    let policies: Vec<(_, Box<dyn Policy>)> = vec![
+        ("stationary", Box::new(ridge(1.0)?)),
+        ("clock", Box::new(discounted(0.98, DecayClock::Updates)?)),
+        ("window", Box::new(SlidingWindow::new(ridge(1.0)?, 150)?)),
+        ("Page–Hinkley", Box::new(reset(ChangeTest::PageHinkley { tolerance: 0.1, threshold: 5.0 })?)),
+        ("ADWIN", Box::new(reset(ChangeTest::Adwin { delta: 0.01, range: 2.0 })?)),
+        ("by arm", Box::new(ridge(0.95)?)),
+    ];
+    Ok(policies)
 }
 
 /// By how many standard errors an entry's regret is below another's, over the same seeds.
@@ -59,7 +59,7 @@ fn table(comparison: &Comparison) -> String {
 fn window_discount_and_resets_beat_stationary_in_abrupt_drift() {
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 5, 0.1, rng)?.drifting(500);
     let seeds: Vec<_> = (0..30).collect();
-    let comparison = Comparison::run(&policies(), environment, 3000, &seeds).unwrap();
+    let comparison = Comparison::run(&policies().unwrap(), environment, 3000, &seeds).unwrap();
     for entry in ["clock", "window", "Page–Hinkley", "ADWIN"] {
         let gain = gain(&comparison, entry, "stationary");
         assert!(gain > 3.0, "{entry}: {gain} standard errors; {}", table(&comparison));
@@ -71,7 +71,7 @@ fn window_discount_and_resets_beat_stationary_in_abrupt_drift() {
 fn window_and_discount_beat_stationary_in_gradual_drift() {
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 5, 0.1, rng)?.wandering(0.9995);
     let seeds: Vec<_> = (100..130).collect();
-    let comparison = Comparison::run(&policies(), environment, 3000, &seeds).unwrap();
+    let comparison = Comparison::run(&policies().unwrap(), environment, 3000, &seeds).unwrap();
     for entry in ["clock", "window"] {
         let gain = gain(&comparison, entry, "stationary");
         assert!(gain > 3.0, "{entry}: {gain} standard errors; {}", table(&comparison));
@@ -82,7 +82,7 @@ fn window_and_discount_beat_stationary_in_gradual_drift() {
 #[test]
 fn in_a_world_that_stands_still_tests_cost_nothing() {
     let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 5, 0.1, rng);
-    let comparison = Comparison::run(&policies(), environment, 3000, &(200..215).collect::<Vec<_>>()).unwrap();
+    let comparison = Comparison::run(&policies().unwrap(), environment, 3000, &(200..215).collect::<Vec<_>>()).unwrap();
     let regret = |position: usize| Curve::mean_regret(&comparison.runs[position].1).0;
     for tested in [3, 4] {
         assert!(regret(tested) < 1.05 * regret(0), "{}", table(&comparison));
@@ -125,8 +125,12 @@ impl Environment for LateBloomer {
 
 #[test]
 fn a_shared_clock_finds_an_arm_that_per_arm_decay_gives_up() {
-    let comparison =
-        Comparison::run(&policies(), |_: &mut ChaCha8Rng| Ok(LateBloomer(0)), 2500, &(0..20).collect::<Vec<_>>());
+    let comparison = Comparison::run(
+        &policies().unwrap(),
+        |_: &mut ChaCha8Rng| Ok(LateBloomer(0)),
+        2500,
+        &(0..20).collect::<Vec<_>>(),
+    );
     let comparison = comparison.unwrap();
     for other in ["by arm", "stationary"] {
         assert!(gain(&comparison, "clock", other) > 3.0, "{}", table(&comparison));

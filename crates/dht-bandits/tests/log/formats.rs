@@ -39,7 +39,7 @@ fn csv_keeps_every_bit() {
     assert_eq!(read, expected);
     let written = |rows: &[LoggedDecision]| LoggedDecision::write_csv(Vec::new(), rows);
     let shorter = LoggedDecision::new(vec![1.0, 2.0], ArmId::new(0), 0.5, 1.0);
-    assert!(written(&[]).is_ok() && written(&[shorter.clone()]).is_ok());
+    assert!(written(&[]).is_ok() && written(std::slice::from_ref(&shorter)).is_ok());
     assert!(written(&[shorter, rows().remove(0)]).is_err());
     let bad = LoggedDecision { propensity: Some(0.0), ..LoggedDecision::new(vec![1.0, 2.0], ArmId::new(0), 0.5, 1.0) };
     assert!(matches!(written(&[bad]), Err(LogError::Value { problem: LogProblem::Propensity(_) })));

@@ -1,5 +1,4 @@
 //! Change tests: by hand, false alarms, delays.
-#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use super::{ChangeDetector, ChangeTest};
 use rand::RngExt;
