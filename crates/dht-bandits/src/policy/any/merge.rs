@@ -1,10 +1,9 @@
 //! Merging of workers with the same policy settings.
 
-use super::PolicySettings;
 use super::named_policy::NamedPolicy;
 use super::policy::{AnyPolicy, Wrapped};
 use crate::error::{Error, Result};
-use crate::policy::Delta;
+use crate::policy::delta::{Delta, check_alike, check_scaling};
 use crate::policy::normalised::Scaling;
 
 fn refused(problem: &str) -> Error {
@@ -40,42 +39,6 @@ macro_rules! adding {
             _ => Err(no_merging()),
         }
     };
-}
-
-/// Refuses settings under which evidence has another meaning. Arms, exploration and seed may differ between workers.
-pub(in crate::policy) fn check_alike(ours: &PolicySettings, theirs: &PolicySettings) -> Result<()> {
-    macro_rules! same {
-        ($($key:ident),*) => {
-            $(if ours.$key != theirs.$key {
-                let (key, ours, theirs) = (stringify!($key), &ours.$key, &theirs.$key);
-                let problem = format!("{key}: {ours:?} here and {theirs:?} there, expected the same to merge");
-                return Err(Error::Settings { problem });
-            })*
-        };
-    }
-    same!(
-        kind,
-        dimension,
-        features,
-        prior_precision,
-        shared_prior_precision,
-        decay,
-        clock,
-        window,
-        reset,
-        normaliser,
-        interactions,
-        groups
-    );
-    Ok(())
-}
-
-/// Refuses contexts in another scaling.
-pub(in crate::policy) fn check_scaling(ours: Option<&Scaling>, theirs: Option<&Scaling>) -> Result<()> {
-    if ours == theirs {
-        return Ok(());
-    }
-    Err(refused("normaliser: the scalings differ, expected policies that parted after theirs was frozen"))
 }
 
 impl AnyPolicy {

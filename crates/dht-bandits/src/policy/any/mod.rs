@@ -10,7 +10,6 @@ mod rule;
 mod saved;
 mod settings;
 
-pub(super) use merge::{check_alike, check_scaling};
 pub use policy::AnyPolicy;
 pub use rule::AnyRule;
 pub use settings::{NormaliserSettings, PolicyKind, PolicySettings, RewardType};

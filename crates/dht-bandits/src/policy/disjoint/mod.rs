@@ -7,6 +7,5 @@ mod propensities;
 mod select_batch;
 mod state;
 
-pub(super) use merge::WeightsDelta;
 pub use policy::{Disjoint, LinTs, LinUcb};
 pub use select_batch::ChoiceBatch;

@@ -5,6 +5,5 @@ mod model;
 mod policy;
 mod state;
 
-pub(super) use merge::HybridDelta;
 pub use model::Hybrid;
 pub(crate) use model::HybridOptions;

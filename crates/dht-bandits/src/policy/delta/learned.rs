@@ -1,11 +1,12 @@
 //! Deltas: evidence learned by one worker, to be merged elsewhere.
 
-use super::any::{PolicySettings, check_alike, check_scaling};
-use super::disjoint::WeightsDelta;
+use super::alike::{check_alike, check_scaling};
 use super::hybrid::HybridDelta;
-use super::normalised::Scaling;
+use super::weights::WeightsDelta;
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
+use crate::policy::PolicySettings;
+use crate::policy::normalised::Scaling;
 use serde::{Deserialize, Serialize};
 
 /// Difference between a policy and an earlier snapshot of it, from its `diff`: the evidence of each arm, without the
@@ -17,11 +18,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delta {
-    pub(super) learned: Learned,
-    /// Settings of an [`AnyPolicy`](super::AnyPolicy); `None` for other policies.
-    pub(super) settings: Option<PolicySettings>,
+    pub(in crate::policy) learned: Learned,
+    /// Settings of an [`AnyPolicy`](crate::policy::AnyPolicy); `None` for other policies.
+    pub(in crate::policy) settings: Option<PolicySettings>,
     /// Scaling in which the evidence was learned.
-    pub(super) scaling: Option<Scaling>,
+    pub(in crate::policy) scaling: Option<Scaling>,
 }
 
 /// Evidence, by the way in which arms share weights.
@@ -61,7 +62,7 @@ impl Delta {
     /// # Errors
     /// A delta of another kind of policy, of other lengths, priors, settings or scaling; contents that cannot come from
     /// a `diff`, such as an arm listed twice or a precision of the wrong length; sums that overflow. For
-    /// [`Hybrid`](super::Hybrid) policies, an arm that one has removed and for which the other has evidence
+    /// [`Hybrid`](crate::policy::Hybrid) policies, an arm that one has removed and for which the other has evidence
     /// ([`Error::RemovedArm`]): apply the delta with the evidence first. The delta is unchanged then.
     pub fn combine(&mut self, other: &Self) -> Result<()> {
         match (&self.settings, &other.settings) {
@@ -82,7 +83,7 @@ impl Delta {
     ///
     /// # Errors
     /// A delta of an `AnyPolicy`.
-    pub(super) fn plain(&self) -> Result<&Learned> {
+    pub(in crate::policy) fn plain(&self) -> Result<&Learned> {
         match self.settings {
             None => Ok(&self.learned),
             Some(_) => Err(Error::ForeignState { expected: "delta".to_owned(), found: self.name().to_owned() }),

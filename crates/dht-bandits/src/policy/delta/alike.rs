@@ -1,0 +1,42 @@
+//! Settings and scalings under which evidence has the same meaning.
+
+use crate::error::{Error, Result};
+use crate::policy::PolicySettings;
+use crate::policy::normalised::Scaling;
+
+/// Refuses settings under which evidence has another meaning. Arms, exploration and seed may differ between workers.
+pub(in crate::policy) fn check_alike(ours: &PolicySettings, theirs: &PolicySettings) -> Result<()> {
+    macro_rules! same {
+        ($($key:ident),*) => {
+            $(if ours.$key != theirs.$key {
+                let (key, ours, theirs) = (stringify!($key), &ours.$key, &theirs.$key);
+                let problem = format!("{key}: {ours:?} here and {theirs:?} there, expected the same to merge");
+                return Err(Error::Settings { problem });
+            })*
+        };
+    }
+    same!(
+        kind,
+        dimension,
+        features,
+        prior_precision,
+        shared_prior_precision,
+        decay,
+        clock,
+        window,
+        reset,
+        normaliser,
+        interactions,
+        groups
+    );
+    Ok(())
+}
+
+/// Refuses contexts in another scaling.
+pub(in crate::policy) fn check_scaling(ours: Option<&Scaling>, theirs: Option<&Scaling>) -> Result<()> {
+    if ours == theirs {
+        return Ok(());
+    }
+    let problem = "normaliser: the scalings differ, expected policies that parted after theirs was frozen".to_owned();
+    Err(Error::Settings { problem })
+}

@@ -1,0 +1,12 @@
+//! Deltas: evidence learned by one worker, to be merged elsewhere.
+
+mod alike;
+mod hybrid;
+mod learned;
+mod weights;
+
+pub(super) use alike::{check_alike, check_scaling};
+pub(super) use hybrid::{HybridDelta, OwnEvidence, zero};
+pub use learned::Delta;
+pub(crate) use learned::Learned;
+pub(super) use weights::WeightsDelta;
