@@ -2,12 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dht_dynamic::{
-    DynamicModel, Predictor,
-    evaluation::{stage_flops, stage_log_probabilities},
-    exit::ExitKind,
-    training::FrozenExits,
-};
+use dht_dynamic::{DynamicModel, Predictor, exit::ExitKind, training::FrozenExits};
 use dht_search::SearchModel;
 use dht_search::baselines::{Baseline, distilbert, fastbert, pabee, truncation};
 use dht_search::evaluation::{exit_flops, exit_log_probabilities};
@@ -124,8 +119,8 @@ impl Worker<'_> {
     /// Writes the log-probabilities of each stage of a model for every row, and the cost of an exit at that stage.
     pub(super) fn save_stages(&self, model: &DynamicModel) -> Result<()> {
         self.save_parts(|rows| {
-            let tables = stage_log_probabilities(model, rows, self.batch())?;
-            Ok((tables.iter().map(f32_rows).collect(), stage_flops(model, rows)))
+            let tables = model.stage_log_probabilities(rows, self.batch())?;
+            Ok((tables.iter().map(f32_rows).collect(), model.stage_flops(rows)))
         })
     }
 
