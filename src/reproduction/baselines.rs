@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use dht_dynamic::{DynamicModel, Predictor, exit::ExitKind, training::FrozenExits};
 use dht_search::SearchModel;
 use dht_search::baselines::{Baseline, distilbert, fastbert, pabee, truncation};
-use dht_search::evaluation::{exit_flops, exit_log_probabilities};
 use dht_transformer::{EncodedDataset, TrainSettings, Trainer, tasks::DistillationSettings, train::History};
 
 use super::files::{LogProbabilities, Part, SeedRow, UnitResult, f32_rows, save_log_probabilities};
@@ -127,7 +126,7 @@ impl Worker<'_> {
     /// Writes the log-probabilities and costs of the exits of a search's model.
     pub(super) fn save_exits(&self, model: &SearchModel) -> Result<()> {
         let model = model.model();
-        self.save_parts(|rows| Ok((exit_log_probabilities(model, rows, self.batch())?, exit_flops(model, rows)?)))
+        self.save_parts(|rows| Ok((model.exit_log_probabilities(rows, self.batch())?, model.exit_flops(rows)?)))
     }
 
     fn save_parts(&self, of: impl Fn(&EncodedDataset) -> Result<(Vec<LogProbabilities>, Vec<Vec<u64>>)>) -> Result<()> {
