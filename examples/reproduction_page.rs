@@ -26,10 +26,12 @@ const OTHERS: [&str; 9] = [
     "exit_zero.json",
     "bandits.json",
     "cluster.json",
-    "training_sst2_sentences.json",
+    "few_labels.json",
 ];
 /// Prefix of the names of records of architecture searches.
 const ARCHITECTURES: &str = "architecture_search";
+/// Prefix of the names of records of training in rungs.
+const TRAININGS: &str = "training_";
 /// Prefix of the names of records of head ablations.
 const HEAD_ABLATIONS: &str = "head_ablation";
 
@@ -74,7 +76,7 @@ fn run(arguments: &Arguments) -> Result<()> {
             searches.push(path);
         } else if json && begins(HEAD_ABLATIONS) {
             ablations.push(path);
-        } else if json && !other {
+        } else if json && !other && !begins(TRAININGS) {
             paths.push(path);
         }
     }

@@ -35,7 +35,7 @@ pub enum Error {
         needs: &'static str,
     },
     /// Too little data to train on.
-    #[error("{data} has {got} {what}, expected at least {least}")]
+    #[error("{data}: expected at least {least} {what}, got {got}")]
     TooLittle {
         /// Data set.
         data: String,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use dht_search::settings::{Experiment, PublishedDataset, deviations};
+use dht_search::settings::{Experiment, PublishedDataset};
 use dht_search::space::{SevenLayerHeads, SpaceConfig};
 use dht_search::{Preset, SearchSettings, SearchSpace};
 
@@ -25,7 +25,7 @@ fn published() -> Vec<String> {
     for preset in Preset::ALL {
         let config: SpaceConfig = preset.config(12, 12, SevenLayerHeads::AsPublished).expect("a preset");
         let space = SearchSpace::new(config).expect("a space");
-        for line in deviations(&SearchSettings::paper(), &space, &experiment) {
+        for line in SearchSettings::paper().deviations(&space, &experiment) {
             if !lines.contains(&line) {
                 lines.push(line);
             }

@@ -7,5 +7,6 @@
 set -euo pipefail
 model=$1 in=$2 out=$3 workers=${4:-2}
 
-seq "$workers" | parallel --quote --jobs "$workers" --retries 3 --max-args 0 \
-    "${DHT:-dht}" predict "$model" --partitions "$in" --output "$out"
+# In place of this shell, so that signals to it reach GNU parallel: at SIGTERM it starts no further worker, and waits.
+exec parallel --quote --jobs "$workers" --retries 3 --max-args 0 \
+    "${DHT:-dht}" predict "$model" --partitions "$in" --output "$out" < <(seq "$workers")

@@ -3,7 +3,7 @@
 use dht_search::{
     Preset, SearchModel, SearchObjective, SearchSettings, SearchSpace,
     settings::{Dispatch, FullModelSteps},
-    space::{FULL_EPOCHS_BEFORE_FREEZING, SevenLayerHeads},
+    space::SevenLayerHeads,
 };
 use dht_transformer::{Encoder, Pooling};
 use rand_chacha::ChaCha8Rng;
@@ -30,7 +30,7 @@ impl PlannedSearch {
         let seven_layers = if as_published { SevenLayerHeads::AsPublished } else { SevenLayerHeads::Standard };
         let space = SearchSpace::new(preset.config(layers, heads, seven_layers)?)?;
         let first = match preset {
-            Preset::PDht => Some((Preset::FDht.space(layers, heads)?, FULL_EPOCHS_BEFORE_FREEZING)),
+            Preset::PDht => Some((Preset::FDht.space(layers, heads)?, Preset::FULL_EPOCHS_BEFORE_FREEZING)),
             Preset::TDht | Preset::SDht | Preset::FDht => None,
         };
         if let Some((_, epochs)) = first.as_ref().filter(|(_, epochs)| plan.epochs <= *epochs) {

@@ -1,6 +1,6 @@
 //! Sizes, colours and fonts that all figures share.
 
-use dht_search::space::LayerGroup;
+use dht_search::dynamic::route::LayerGroup;
 use plotters::coord::Shift;
 use plotters::coord::cartesian::Cartesian2d;
 use plotters::coord::types::RangedCoordf64;

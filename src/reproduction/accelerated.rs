@@ -1,7 +1,7 @@
 //! Unit of the accelerated full model.
 
 use dht_dynamic::accelerate::{Texts, accelerate};
-use dht_dynamic::evaluation::{LeavingRule, Stages, stage_flops, stage_log_probabilities};
+use dht_dynamic::evaluation::{LeavingRule, Stages};
 
 use super::at_costs::threshold_within;
 use super::files::{Part, UnitResult};
@@ -29,8 +29,8 @@ impl Worker<'_> {
         self.save_stages(&model)?;
         model.save(self.place().join("model"), Some(&self.data.tokenizer), &self.data.train.labels)?;
         let stages = Stages::new(
-            &stage_log_probabilities(&model, validation, self.batch())?,
-            stage_flops(&model, validation),
+            &model.stage_log_probabilities(validation, self.batch())?,
+            model.stage_flops(validation),
             LeavingRule::Confidence,
         )?;
         let full_flops = self.full_flops(Part::Validation);

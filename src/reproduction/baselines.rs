@@ -2,15 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use dht_dynamic::{
-    DynamicModel, Predictor,
-    evaluation::{stage_flops, stage_log_probabilities},
-    exit::ExitKind,
-    training::FrozenExits,
-};
+use dht_dynamic::{DynamicModel, Predictor, exit::ExitKind, training::FrozenExits};
 use dht_search::SearchModel;
 use dht_search::baselines::{Baseline, distilbert, fastbert, pabee, truncation};
-use dht_search::evaluation::{exit_flops, exit_log_probabilities};
 use dht_transformer::{EncodedDataset, TrainSettings, Trainer, tasks::DistillationSettings, train::History};
 
 use super::files::{LogProbabilities, Part, SeedRow, UnitResult, f32_rows, save_log_probabilities};
@@ -124,15 +118,15 @@ impl Worker<'_> {
     /// Writes the log-probabilities of each stage of a model for every row, and the cost of an exit at that stage.
     pub(super) fn save_stages(&self, model: &DynamicModel) -> Result<()> {
         self.save_parts(|rows| {
-            let tables = stage_log_probabilities(model, rows, self.batch())?;
-            Ok((tables.iter().map(f32_rows).collect(), stage_flops(model, rows)))
+            let tables = model.stage_log_probabilities(rows, self.batch())?;
+            Ok((tables.iter().map(f32_rows).collect(), model.stage_flops(rows)))
         })
     }
 
     /// Writes the log-probabilities and costs of the exits of a search's model.
     pub(super) fn save_exits(&self, model: &SearchModel) -> Result<()> {
         let model = model.model();
-        self.save_parts(|rows| Ok((exit_log_probabilities(model, rows, self.batch())?, exit_flops(model, rows)?)))
+        self.save_parts(|rows| Ok((model.exit_log_probabilities(rows, self.batch())?, model.exit_flops(rows)?)))
     }
 
     fn save_parts(&self, of: impl Fn(&EncodedDataset) -> Result<(Vec<LogProbabilities>, Vec<Vec<u64>>)>) -> Result<()> {

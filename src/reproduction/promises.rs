@@ -2,7 +2,7 @@
 //! test texts.
 
 use dht_dynamic::Error as DynamicError;
-use dht_dynamic::evaluation::{Calibration, Guarantee, Promise, Risk, Stages, control_risk};
+use dht_dynamic::evaluation::{Calibration, Guarantee, Promise, Risk, Stages};
 use rand::{Rng, RngExt};
 
 use super::at_costs::SeedCandidates;
@@ -95,7 +95,7 @@ fn trial<R: Rng + ?Sized>(
         let pick = |labels: &[u32]| -> Vec<u32> { drawn.iter().map(|row| labels[*row]).collect() };
         let (stages, full, labels) = (world.stages.select(&drawn), pick(world.full), pick(world.labels));
         let calibration = Calibration { stages: &stages, full: &full, labels: Some(&labels) };
-        match control_risk(promise, calibration, &world.thresholds) {
+        match promise.control(calibration, &world.thresholds) {
             Ok(found) => {
                 let (risk, flops_ratio) = world.truth(promise.risk, found.threshold);
                 made += 1;

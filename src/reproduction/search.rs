@@ -3,9 +3,8 @@
 use dht_dynamic::evaluate;
 use dht_search::{
     Preset,
-    evaluation::controls::evaluate_shuffled,
+    evaluation::evaluate_shuffled,
     evaluation::{Queued, evaluate_queued},
-    settings::deviations,
 };
 
 use super::files::{SeedRow, UnitResult};
@@ -51,7 +50,7 @@ impl Worker<'_> {
         if published {
             // One text alone fills no queue, and queues know no cost of a row: neither clock is scaled.
             let experiment = experiment(&self.run, &self.data, &self.encoder);
-            row.deviations = deviations(model.settings(), model.space(), &experiment);
+            row.deviations = model.settings().deviations(model.space(), &experiment);
         } else {
             let tested = self.test(model)?;
             row.inference_wall_ratio = self.of_all_rows(clock.batches, TIMED_ROWS, &tested);

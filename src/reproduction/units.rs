@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use dht_search::{Preset, space::FULL_EPOCHS_BEFORE_FREEZING};
+use dht_search::Preset;
 
 use crate::error::{Error, Result};
 use crate::experiment::SettingsChoice;
@@ -197,7 +197,7 @@ impl Selection {
         // P-DHT freezes its last layers after its first epochs; a unit that is not named itself is left out where none follow.
         let possible = |unit: &Unit| match unit {
             Unit::Ours(Preset::PDht) | Unit::AsPublished(Preset::PDht) => {
-                unit.epochs(epochs) > FULL_EPOCHS_BEFORE_FREEZING
+                unit.epochs(epochs) > Preset::FULL_EPOCHS_BEFORE_FREEZING
             }
             _ => true,
         };

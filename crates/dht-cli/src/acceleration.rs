@@ -3,7 +3,7 @@
 
 use clap::Args;
 use dht_dynamic::accelerate::{AccelerateSettings, Report, Targets, Texts, accelerate};
-use dht_dynamic::evaluation::{Guarantee, Promise, Risk, SpeedPoint, with_promise};
+use dht_dynamic::evaluation::{Guarantee, Promise, Risk, SpeedPoint};
 use dht_dynamic::exit::NgramSettings;
 use dht_dynamic::serving::KeptPromise;
 use dht_dynamic::transformer::{EncodedDataset, TextClassifier, TextTokenizer};
@@ -184,7 +184,7 @@ pub fn at_speed(
         let asked = Promise { risk, most: points / 100.0, guarantee: Guarantee::Confidence(speed.confidence) };
         let mut speeds: Vec<f64> = report.curve.iter().map(|point| point.speed).collect();
         speeds.dedup();
-        match with_promise(&model, asked, calibration, &speeds, BATCH) {
+        match model.with_promise(asked, calibration, &speeds, BATCH) {
             Ok((kept, promised)) => {
                 model = kept;
                 promise = Some(KeptPromise {

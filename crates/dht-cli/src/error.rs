@@ -113,7 +113,7 @@ pub enum Error {
         source: candle_core::Error,
     },
     /// Too little data to train on.
-    #[error("{data} has {got} {what}, expected at least {least}")]
+    #[error("{data}: expected at least {least} {what}, got {got}")]
     TooLittle {
         /// The data set.
         data: String,

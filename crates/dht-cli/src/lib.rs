@@ -22,7 +22,7 @@ pub use commands::Arguments;
 pub use device::DeviceChoice;
 pub use error::{Error, Result};
 pub use exit_code::exit_code;
-pub use progress::{RouteTally, TrainingProgress, report};
+pub use progress::{TrainingProgress, report};
 #[cfg(feature = "server")]
 pub use server::{Limits, LoadedModel, Server, ServerSettings};
 pub use training::{Difference, RunDir};

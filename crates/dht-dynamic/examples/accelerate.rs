@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use candle_core::Device;
 use clap::Parser;
-use dht_dynamic::accelerate::{AccelerateSettings, LEAST_TEXTS, Texts, accelerate};
+use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
 use dht_dynamic::evaluation::time_in_turns;
 use dht_dynamic::transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
@@ -79,8 +79,8 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     };
     let texts = texts.sample(rows, &mut rng);
     let got = texts.len() - texts.len() / 10;
-    if got < LEAST_TEXTS {
-        return Err(format!("{} has {got} rows to train on, expected at least {LEAST_TEXTS}", texts.name).into());
+    if got < Texts::LEAST {
+        return Err(format!("{} has {got} rows to train on, expected at least {}", texts.name, Texts::LEAST).into());
     }
     let (training, held_out) = texts.split_validation(0.1, &mut rng)?;
     let tokenizer = match &flags.classifier {

@@ -59,9 +59,9 @@
 //! |---|---|
 //! | make a fine-tuned classifier cheaper without changing its weights | [`accelerate()`](fn@accelerate) |
 //! | trade quality for cost at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
-//! | bound the accuracy that a speed may lose | [`evaluation::with_promise`], [`evaluation::control_risk`] |
+//! | bound the accuracy that a speed may lose | [`DynamicModel::with_promise`], [`Promise::control`](evaluation::Promise::control) |
 //! | predict and score | [`DynamicModel::predict_batch`], [`evaluate`](fn@evaluate), [`Evaluation`]; [`Predictor`] for a custom model |
-//! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`], [`evaluation::Stages`] |
+//! | read every exit's answers in one pass | [`ExitModel::exit_log_probabilities`], [`evaluation::Stages`] |
 //! | compare wall-clock times | [`evaluation::time_in_turns`] |
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`]; [`serving::Service`] for common batches over a bounded queue |
 //! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load); with everything that serving needs, [`serving::TextModel`] |
@@ -79,7 +79,7 @@
 //! | a fine-tuned classifier and its training texts | the same answers for less | [`accelerate()`](fn@accelerate) |
 //! | an accelerated model | its accuracy and cost on my texts | [`evaluate`](fn@evaluate) |
 //! | a budget | the speed for it | [`evaluation::calibrate`] |
-//! | a limit of the loss of accuracy | the speed that keeps it, with a proof | [`evaluation::with_promise`] |
+//! | a limit of the loss of accuracy | the speed that keeps it, with a proof | [`DynamicModel::with_promise`] |
 //! | a model in memory | a directory, and it again | [`serving::TextModel`] |
 //! | a directory of `dht train` | answers in a program | [`Engine::load`], [`Engine::predict`] |
 //! | many threads that ask | common batches | [`serving::Service`] |
@@ -136,7 +136,7 @@ pub use exit::{Exit, LayerExit};
 pub use full_model::FullModel;
 pub use log_probabilities::LogProbabilities;
 pub use model::{DynamicModel, ExitModel, ExitSettings, OwnParts, SeenTexts};
-pub use prediction::{BatchPredictions, Prediction, Predictor, WithSpeed, in_pool};
+pub use prediction::{BatchPredictions, Prediction, Predictor, WithSpeed};
 pub use route::Route;
 pub use router::Router;
 pub use serving::{Answer, Engine, Query};

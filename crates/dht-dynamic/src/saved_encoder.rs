@@ -73,58 +73,58 @@ impl SavedEncoder {
             }),
         ))
     }
-}
 
-/// Rejects the state of a checkpoint of another format or version, before its other fields are parsed.
-///
-/// # Errors
-/// [`Error::Model`] with the format or version of the state.
-pub fn check_format(path: &Path, state: &Value, format: &str, version: u64) -> Result<()> {
-    let refuse = |field, expected: String| {
-        let release = state["release"].as_str().map_or_else(String::new, |name| format!(" of release {name}"));
-        let got = format!("{}{release}", state.get(field).unwrap_or(&Value::Null));
-        Err(Error::Model { path: path.into(), field, expected, got })
-    };
-    if state["format"] != format {
-        return refuse("format", format!("{format:?}"));
+    /// Rejects the state of a checkpoint of another format or version, before its other fields are parsed.
+    ///
+    /// # Errors
+    /// [`Error::Model`] with the format or version of the state.
+    pub fn check_format(path: &Path, state: &Value, format: &str, version: u64) -> Result<()> {
+        let refuse = |field, expected: String| {
+            let release = state["release"].as_str().map_or_else(String::new, |name| format!(" of release {name}"));
+            let got = format!("{}{release}", state.get(field).unwrap_or(&Value::Null));
+            Err(Error::Model { path: path.into(), field, expected, got })
+        };
+        if state["format"] != format {
+            return refuse("format", format!("{format:?}"));
+        }
+        if state["version"] != version {
+            return refuse(
+                "version",
+                format!("{version}: load it with the release that saved it, or train and save it again"),
+            );
+        }
+        Ok(())
     }
-    if state["version"] != version {
-        return refuse(
-            "version",
-            format!("{version}: load it with the release that saved it, or train and save it again"),
-        );
-    }
-    Ok(())
-}
 
-/// Returns the parameters of an encoder whose names start with one of these prefixes and a dot, the parameters of its
-/// exits.
-///
-/// # Errors
-/// Errors of candle.
-pub fn tensors_below(encoder: &Encoder, names: &[String]) -> dht_transformer::Result<StoredTensors> {
-    let is_below = |name: &str| {
-        names.iter().any(|above| name.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('.')))
-    };
-    Ok(encoder.parameters().values()?.into_iter().filter(|(name, _)| is_below(name)).collect())
-}
+    /// Returns the parameters of an encoder whose names start with one of these prefixes and a dot, the parameters of its
+    /// exits.
+    ///
+    /// # Errors
+    /// Errors of candle.
+    pub fn exit_tensors(encoder: &Encoder, names: &[String]) -> dht_transformer::Result<StoredTensors> {
+        let is_below = |name: &str| {
+            names.iter().any(|above| name.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('.')))
+        };
+        Ok(encoder.parameters().values()?.into_iter().filter(|(name, _)| is_below(name)).collect())
+    }
 
-/// Sets the parameters of an encoder's exits to the values that [`tensors_below`] returned.
-///
-/// # Errors
-/// [`Error::Model`] for a tensor that belongs to no exit; [`Error::Transformer`] for one that is missing, of another
-/// shape or not finite.
-pub fn restore_tensors_below(encoder: &Encoder, names: &[String], tensors: StoredTensors, path: &Path) -> Result<()> {
-    let mut values = encoder.parameters().values()?;
-    for name in tensors_below(encoder, names)?.keys() {
-        values.remove(name);
+    /// Sets the parameters of an encoder's exits to the values that [`exit_tensors`](Self::exit_tensors) returned.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a tensor that belongs to no exit; [`Error::Transformer`] for one that is missing, of another
+    /// shape or not finite.
+    pub fn set_exit_tensors(encoder: &Encoder, names: &[String], tensors: StoredTensors, path: &Path) -> Result<()> {
+        let mut values = encoder.parameters().values()?;
+        for name in Self::exit_tensors(encoder, names)?.keys() {
+            values.remove(name);
+        }
+        if let Some(name) = tensors.keys().find(|name| values.contains_key(*name)) {
+            let expected = "a parameter of an exit's classifier".into();
+            return Err(Error::Model { path: path.into(), field: "tensor", expected, got: name.clone() });
+        }
+        values.extend(tensors);
+        Ok(encoder.parameters().set_values(values)?)
     }
-    if let Some(name) = tensors.keys().find(|name| values.contains_key(*name)) {
-        let expected = "a parameter of an exit's classifier".into();
-        return Err(Error::Model { path: path.into(), field: "tensor", expected, got: name.clone() });
-    }
-    values.extend(tensors);
-    Ok(encoder.parameters().set_values(values)?)
 }
 
 /// Rejects a file that is missing, or whose checksum differs from the one recorded when `checkpoint` was written.

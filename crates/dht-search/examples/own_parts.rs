@@ -4,9 +4,9 @@
 //! `cargo run --release -p dht-search --example own_parts`
 
 use candle_core::Device;
+use dht_search::dynamic::route::ModelShape;
 use dht_search::dynamic::{self, BatchPredictions, Predictor, evaluate};
 use dht_search::routing::Mode;
-use dht_search::space::ModelShape;
 use dht_search::transformer::{
     AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, PackedBatch, Sample, TrainSettings,
     Trainer,

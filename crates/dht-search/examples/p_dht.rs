@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use candle_core::Device;
 use clap::Parser;
 use dht_search::dynamic::{Predictor, evaluate};
-use dht_search::space::FULL_EPOCHS_BEFORE_FREEZING;
 use dht_search::transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
     Trainer,
@@ -87,7 +86,8 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     let (first, second) = (Preset::FDht.space(layers, heads)?, Preset::PDht.space(layers, heads)?);
     let settings = SearchSettings::for_encoder(&second, flags.model.is_some());
     let model = SearchModel::new(encoder, first, settings, classes, &mut rng)?;
-    let mut search = SearchObjective::new(model)?.with_next_phase(second, FULL_EPOCHS_BEFORE_FREEZING, &mut rng)?;
+    let mut search =
+        SearchObjective::new(model)?.with_next_phase(second, Preset::FULL_EPOCHS_BEFORE_FREEZING, &mut rng)?;
     trainer.fit(&mut search, &training, &validation, &mut EpochLines::new("P-DHT"))?;
 
     let mut table = "model\taccuracy\tmacro F1\tFLOPs\n".to_owned();

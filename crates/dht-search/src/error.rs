@@ -169,8 +169,10 @@ pub enum Error {
         what: String,
         /// The line, counted from 1, where it is known.
         line: Option<usize>,
-        /// The reason.
-        problem: SpaceFileProblem,
+        /// The reason: an [`Error`] of the space, or the parser's message on a file that is not TOML, has a missing,
+        /// unknown or wrongly typed key, or a route without valid notation.
+        #[source]
+        problem: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A loss from which no reward can be computed.
     #[error("loss is {loss}, expected a finite number, at least 0")]
@@ -178,21 +180,6 @@ pub enum Error {
         /// The loss.
         loss: f64,
     },
-}
-
-/// Reason why a file does not describe a search space.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SpaceFileProblem {
-    /// A file that is not TOML, or has a missing, unknown or wrongly typed key, or a route without valid notation.
-    #[error("{message}")]
-    Content {
-        /// The parser's message.
-        message: String,
-    },
-    /// An invalid space: exits out of order, more heads than the model has, …
-    #[error("{0}")]
-    Space(#[source] Box<Error>),
 }
 
 fn checksum(checksum: Option<&str>) -> &str {

@@ -68,18 +68,18 @@
 //! | to | take |
 //! |---|---|
 //! | list the routes of a search | [`SearchSpace`], [`SpaceConfig`] and all of [`space`]; [`Preset`] for the paper's spaces, [`SpaceConfig::from_toml_file`] for one in a file |
-//! | name a route | [`Route`]; [`RouteSpec`] for its notation, `12L8H` |
+//! | name a route | [`Route`]; [`RouteSpec`](dynamic::route::RouteSpec) for its notation, `12L8H` |
 //! | select a router | [`SearchSettings::router`], a tree or an integrated [`Search`](space::Search) in the space; [`settings`] for the rest |
 //! | write a custom router | [`Router`], [`HeadRouter`], [`SearchModel::with_router`] |
 //! | configure the training of exits | [`settings::ExitLosses`], [`settings::FullModelSteps`], [`settings::SoftLabels`] with [`SearchObjective::with_teacher`] |
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
 //! | predict and score | [`SearchModel::predict_batch`], [`evaluate`](dynamic::evaluate()), [`Predictor`](dynamic::Predictor) for a custom baseline |
-//! | run the paper's own search | [`SearchSettings::paper`], [`settings::deviations`] for the differences from the paper, [`evaluation::evaluate_queued`] |
+//! | run the paper's own search | [`SearchSettings::paper`], [`SearchSettings::deviations`] for the differences from the paper, [`evaluation::evaluate_queued`] |
 //! | make a fine-tuned classifier cheaper without changing its weights | [`accelerate()`](dynamic::accelerate()) of `dht-dynamic`; [`routing::ExitBandits`] for its models |
 //! | run an n-gram model before classifiers, or with one | [`baselines::Cascade`], [`baselines::Stacked`] |
 //! | train a baseline: truncations, DistilBERT, FastBERT, PABEE | [`baselines`] |
-//! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`] |
-//! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`] |
+//! | read every exit's answers in one pass | [`RoutedEncoder::exit_log_probabilities`] |
+//! | compare with controls | [`evaluation::evaluate_on`] fixed, random or oracle routes, [`evaluation::evaluate_shuffled`]; [`Regret`] |
 //! | trade quality for speed at run time | [`SearchModel::with_speed`], [`calibrate`](dynamic::evaluation::calibrate()) for a budget of FLOPs |
 //! | answer from many threads | an [`Engine`](dynamic::Engine) of the model |
 //! | save a model | [`SearchModel::save`] and [`load`](SearchModel::load) |
@@ -94,7 +94,7 @@
 //! |---|---|---|
 //! | labelled texts and an encoder | layers and heads chosen for each text | [`SearchModel`], [`SearchObjective`] |
 //! | a fine-tuned classifier | bandits that decide where texts leave | [`routing::ExitBandits`] |
-//! | the paper | its settings, and what differs from them | [`SearchSettings::paper`], [`settings::deviations`] |
+//! | the paper | its settings, and what differs from them | [`SearchSettings::paper`], [`SearchSettings::deviations`] |
 //! | a bandit of my own | a router | [`Router`], [`SearchModel::with_router`] |
 //! | a price of my own | a cost that the bandits weigh | [`cost::RouteCost`], [`CostModel::Own`] |
 //! | a trained search | answers in a service | [`dynamic::Engine`] |
@@ -159,12 +159,13 @@ pub mod space;
 pub mod training;
 
 pub use cost::CostModel;
+pub use dht_dynamic::Route;
 pub use error::{Error, Result};
 pub use evaluation::Regret;
 pub use model::{OwnParts, RoutedEncoder, SearchModel};
 pub use routing::{Decisions, ForwardTrace, HeadRouter, Router, StageView};
 pub use settings::SearchSettings;
-pub use space::{Preset, Route, RouteSpec, SearchSpace, SpaceConfig};
+pub use space::{Preset, SearchSpace, SpaceConfig};
 pub use training::{CostAccounting, SearchObjective};
 
 pub use dht_bandits as bandits;

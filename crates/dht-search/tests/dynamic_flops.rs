@@ -5,14 +5,15 @@
 use std::collections::BTreeMap;
 
 use dht_dynamic::{evaluate, exit::ExitKind};
+use dht_search::dynamic::route::RouteSpec;
+use dht_search::evaluation::{evaluate_queued, evaluate_shuffled};
 use dht_search::{
-    Preset, Result, Route, RouteSpec, SearchModel, SearchObjective, SearchSettings,
+    Preset, Result, Route, SearchModel, SearchObjective, SearchSettings,
     cost::WidthCoupling,
     settings::{
         ContextDesign, Dispatch, ExitLosses, FullModelSteps, HeadDraws, LossSource, RouterKind, SoftLabels, Teacher,
     },
 };
-use dht_search::{evaluation::controls::evaluate_shuffled, evaluation::evaluate_queued};
 use dht_search::{
     transformer::flops::{BackwardNeeds, ClassifierShape, Load, product_flops},
     transformer::pruning::PrunePlan,

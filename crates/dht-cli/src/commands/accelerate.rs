@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dht_dynamic::accelerate::LEAST_TEXTS;
+use dht_dynamic::accelerate::Texts;
 use dht_dynamic::serving::{Origin, TextModel};
 use dht_dynamic::transformer::data::{TextColumns, TextFormat, TextRow, TextStream};
 use dht_dynamic::transformer::{Dataset, EncodedDataset, Example, Task, TextClassifier, TextTokenizer};
@@ -121,9 +121,9 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let labels = classifier.class_names()?;
     let mut texts =
         if arguments.unlabelled { arguments.unlabelled_splits(&labels)? } else { arguments.splits(&labels)? };
-    if texts.train.len() < LEAST_TEXTS {
+    if texts.train.len() < Texts::LEAST {
         let (data, got) = (texts.train.name.clone(), texts.train.len());
-        return Err(Error::TooLittle { data, what: "rows to fit exits on", least: LEAST_TEXTS, got });
+        return Err(Error::TooLittle { data, what: "rows to fit exits on", least: Texts::LEAST, got });
     }
     let encode = |data: &Dataset| tokenizer.encode_all(data, max_length);
     let (train, held_out) = (encode(&texts.train)?, encode(&texts.validation)?);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use dht_dynamic::Error as DynamicError;
-use dht_dynamic::accelerate::LEAST_TEXTS;
+use dht_dynamic::accelerate::Texts;
 use dht_dynamic::ladder::{GainPerFlop, LadderEvent, LadderReport, LadderSettings, LadderTexts, Rung, climb};
 use dht_dynamic::serving::{Origin, TextModel};
 use dht_dynamic::transformer::Error as TransformerError;
@@ -290,7 +290,7 @@ impl TrainArguments {
 
     /// Rejects too few rows for exits before anything is trained.
     fn check_rows(&self, texts: &TextSplits, in_rungs: bool) -> Result<()> {
-        let (got, least) = (texts.train.len(), LEAST_TEXTS);
+        let (got, least) = (texts.train.len(), Texts::LEAST);
         if self.kind == ModelKind::Dynamic && !in_rungs && got < least {
             let what = "rows to train on (--kind full takes fewer)";
             return Err(Error::TooLittle { data: texts.train.name.clone(), what, least, got });

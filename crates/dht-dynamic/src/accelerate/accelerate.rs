@@ -13,16 +13,13 @@ use super::report::Report;
 use super::settings::{AccelerateSettings, Head};
 use super::side_training;
 use crate::error::{Error, Result};
+use crate::evaluation::Stages;
 use crate::evaluation::stages::{exit_flops, exit_tables};
-use crate::evaluation::{Stages, stage_flops};
 use crate::exit::{ExitKind, FrontExit, NgramClassifier, NgramFit, Stacker};
 use crate::full_model::FullModel;
 use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, ExitModel, SeenTexts};
 use crate::training::FrozenStates;
-
-/// The minimum number of texts for [`accelerate`](fn@accelerate): fewer cannot be fitted and judged.
-pub const LEAST_TEXTS: usize = 20;
 
 /// Builds a dynamic model from a fine-tuned single-label classifier: fits the exits, the n-gram exit and the stacking
 /// weights, and selects a speed. The classifier does not change.
@@ -40,8 +37,8 @@ pub fn accelerate<R: Rng + ?Sized>(
     rng: &mut R,
 ) -> Result<Accelerated> {
     settings.check()?;
-    if texts.training.len() < LEAST_TEXTS {
-        return Err(Error::argument("texts", format!("at least {LEAST_TEXTS}"), texts.training.len()));
+    if texts.training.len() < Texts::LEAST {
+        return Err(Error::argument("texts", format!("at least {}", Texts::LEAST), texts.training.len()));
     }
     texts.check_held_out()?;
     let parts = Parts::new(texts, settings, rng)?;
@@ -169,7 +166,7 @@ pub(crate) fn build<R: Rng + ?Sized>(
     }
     let judged = parts.held_out.as_ref().unwrap_or(&parts.training);
     report.own_accuracy = judged_own.accuracy(&labels);
-    let stages = Stages::new(&tables, stage_flops(&model, judged), settings.rule)?;
+    let stages = Stages::new(&tables, model.stage_flops(judged), settings.rule)?;
     let stacked = report.stages.last().map_or(0.0, |last| last.stacked_accuracy);
     let kept = if given.against_stacked { report.own_accuracy.max(stacked) } else { report.own_accuracy };
     report.of_thresholds(&stages, &labels, kept, model.full_inference_flops(judged));

@@ -5,7 +5,7 @@ use dht_transformer::{EncodedDataset, tensors::most_probable};
 use super::report::Report;
 use crate::error::{Error, Result};
 use crate::evaluation::{SpeedPoint, evaluate};
-use crate::model::{DynamicModel, exit_log_probabilities};
+use crate::model::DynamicModel;
 use crate::router::Router;
 
 /// A dynamic model with the report of its acceleration.
@@ -41,7 +41,7 @@ impl Accelerated {
                 return Err(Error::argument(field, "at least one", "none"));
             }
         }
-        let own = exit_log_probabilities(model.model(), held_out, batch_size)?.pop().unwrap_or_default();
+        let own = model.model().exit_log_probabilities(held_out, batch_size)?.pop().unwrap_or_default();
         let right = own.iter().zip(&held_out.samples).filter(|(row, sample)| most_probable(row) == sample.label);
         report.own_accuracy = right.count() as f64 / held_out.len() as f64;
         let model = model.with_router(router);

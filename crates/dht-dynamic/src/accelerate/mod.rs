@@ -55,8 +55,8 @@ mod settings;
 mod side_training;
 
 pub use crate::evaluation::SpeedPoint;
+pub use accelerate::accelerate;
 pub(crate) use accelerate::{Given, build};
-pub use accelerate::{LEAST_TEXTS, accelerate};
 pub use accelerated::Accelerated;
 pub(crate) use parts::Parts;
 pub use parts::Texts;

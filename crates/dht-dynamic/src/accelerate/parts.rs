@@ -24,6 +24,9 @@ pub struct Texts<'a> {
 }
 
 impl<'a> Texts<'a> {
+    /// The minimum number of texts for [`accelerate`](fn@accelerate): fewer cannot be fitted and judged.
+    pub const LEAST: usize = 20;
+
     /// Texts to fit on, without held-out and unlabelled texts.
     pub fn new(training: &'a EncodedDataset) -> Self {
         Self { training, held_out: None, unlabelled: None }

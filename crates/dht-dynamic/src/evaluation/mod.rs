@@ -9,11 +9,10 @@ pub(crate) mod stages;
 mod timing;
 
 pub use crate::log_probabilities::LogProbabilities;
-pub use crate::model::exit_log_probabilities;
 pub use crate::router::LeavingRule;
 pub use evaluation::{Evaluation, evaluate};
 pub use in_precision::InPrecision;
-pub use risk_control::{Calibration, Guarantee, Promise, Promised, Risk, control_risk, with_promise};
-pub use speed::{CALIBRATION_TOLERANCE, Speed, SpeedCurve, SpeedPoint, calibrate};
-pub use stages::{Staged, Stages, stage_flops, stage_log_probabilities};
+pub use risk_control::{Calibration, Guarantee, Promise, Promised, Risk};
+pub use speed::{Speed, SpeedCurve, SpeedPoint, calibrate};
+pub use stages::{Staged, Stages};
 pub use timing::{PassTimes, time_in_turns};

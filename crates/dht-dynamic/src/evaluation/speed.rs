@@ -7,9 +7,6 @@ use super::evaluation::evaluate;
 use crate::error::{Error, Result};
 use crate::prediction::WithSpeed;
 
-/// Tolerance of the FLOPs ratio of a calibrated λ, as a share of the full model: half a per cent.
-pub const CALIBRATION_TOLERANCE: f64 = 0.005;
-
 /// A speed at which only the cost matters. As λ, it equates one nat with a ten-thousandth of the model's cost; as a
 /// threshold, it exceeds any entropy.
 const LARGEST: f64 = 1e4;
@@ -30,6 +27,11 @@ pub struct Speed {
     /// FLOPs of encoder, classifiers and bandits divided by the full model's FLOPs, on the texts on which λ was
     /// calibrated.
     pub flops_ratio: f64,
+}
+
+impl Speed {
+    /// Tolerance of the FLOPs ratio of a calibrated λ, as a share of the full model: half a per cent.
+    pub const TOLERANCE: f64 = 0.005;
 }
 
 /// Cost and accuracy of a speed on some texts.
@@ -91,7 +93,7 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
         &self.measured
     }
 
-    /// Selects the λ whose FLOPs ratio is within [`CALIBRATION_TOLERANCE`] of the target. There is no such λ if many
+    /// Selects the λ whose FLOPs ratio is within [`Speed::TOLERANCE`] of the target. There is no such λ if many
     /// texts change their routes at the same λ. The nearest known ratio below the target is selected then, so that the
     /// budget holds.
     ///
@@ -109,7 +111,7 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
         let mut step = 0_usize;
         loop {
             let near =
-                |speed: &&Speed| speed.lambda < LARGEST && (speed.flops_ratio - target).abs() <= CALIBRATION_TOLERANCE;
+                |speed: &&Speed| speed.lambda < LARGEST && (speed.flops_ratio - target).abs() <= Speed::TOLERANCE;
             let distance = |speed: &Speed| (speed.flops_ratio - target).abs();
             let nearest = self.measured.iter().filter(near).min_by(|a, b| distance(a).total_cmp(&distance(b)));
             if let Some(speed) = nearest {

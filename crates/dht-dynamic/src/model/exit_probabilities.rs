@@ -5,30 +5,28 @@ use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, data::longest_fi
 use super::exit_model::ExitModel;
 use crate::error::Result;
 
-/// The log-probabilities (ln softmax of the logits) of every exit, by exit, row and class. Each row runs all layers
-/// once. Thresholds and patiences (numbers of exits that agree) decide from these values, so that a curve over either
-/// needs no further pass.
-///
-/// # Errors
-/// Errors of the encoder; [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
-pub fn exit_log_probabilities(
-    model: &ExitModel,
-    data: &EncodedDataset,
-    batch_size: usize,
-) -> Result<Vec<Vec<Vec<f32>>>> {
-    let mut all = vec![vec![Vec::new(); data.len()]; model.exits().len()];
-    let ctx = ForwardContext::inference();
-    for rows in longest_first(&data.lengths(), batch_size)? {
-        let mut hidden = model.encoder().embed(&data.batch(&rows)?, &ctx)?;
-        let mut depth = 0;
-        for ((exit, &end), of_exit) in model.exits().iter().zip(model.depths()).zip(&mut all) {
-            hidden = model.encoder().run(depth..end, &hidden, &HeadPlan::Full, &ctx)?;
-            depth = end;
-            let answers: Vec<Vec<f32>> = log_softmax(&exit.logits(&hidden, &ctx)?)?.to_vec2()?;
-            for (row, answer) in rows.iter().zip(answers) {
-                of_exit[*row] = answer;
+impl ExitModel {
+    /// The log-probabilities (ln softmax of the logits) of every exit, by exit, row and class. Each row runs all layers
+    /// once. Thresholds and patiences (numbers of exits that agree) decide from these values, so that a curve over either
+    /// needs no further pass.
+    ///
+    /// # Errors
+    /// Errors of the encoder; [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
+    pub fn exit_log_probabilities(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<Vec<Vec<f32>>>> {
+        let mut all = vec![vec![Vec::new(); data.len()]; self.exits().len()];
+        let ctx = ForwardContext::inference();
+        for rows in longest_first(&data.lengths(), batch_size)? {
+            let mut hidden = self.encoder().embed(&data.batch(&rows)?, &ctx)?;
+            let mut depth = 0;
+            for ((exit, &end), of_exit) in self.exits().iter().zip(self.depths()).zip(&mut all) {
+                hidden = self.encoder().run(depth..end, &hidden, &HeadPlan::Full, &ctx)?;
+                depth = end;
+                let answers: Vec<Vec<f32>> = log_softmax(&exit.logits(&hidden, &ctx)?)?.to_vec2()?;
+                for (row, answer) in rows.iter().zip(answers) {
+                    of_exit[*row] = answer;
+                }
             }
         }
+        Ok(all)
     }
-    Ok(all)
 }

@@ -13,6 +13,5 @@ mod seen_texts;
 
 pub use dynamic::DynamicModel;
 pub use exit_model::{ExitModel, ExitSettings};
-pub use exit_probabilities::exit_log_probabilities;
 pub use own_parts::OwnParts;
 pub use seen_texts::SeenTexts;

@@ -33,7 +33,7 @@ use super::seen_texts::SeenTexts;
 use crate::error::{Error, Result};
 use crate::exit::{ExitKind, FrontExit, NgramClassifier, Stacker};
 use crate::router::LeavingRule;
-use crate::saved_encoder::{SavedEncoder, check_file, check_format, restore_tensors_below, tensors_below};
+use crate::saved_encoder::{SavedEncoder, check_file};
 
 const FORMAT: &str = "dynamic model";
 const VERSION: u64 = 1;
@@ -99,7 +99,7 @@ impl DynamicModel {
         }
         check_class_names(labels)?;
         let exits: Vec<String> = self.model().settings().names().collect();
-        let tensors = tensors_below(self.encoder(), &exits)?;
+        let tensors = SavedEncoder::exit_tensors(self.encoder(), &exits)?;
         let router = match (self.router().rule(), self.speed(), self.router().state()?) {
             (Some(rule), Some(speed), Value::Null) => StoredRouter::Rule { rule, speed },
             (.., state) => StoredRouter::Own(state),
@@ -164,7 +164,7 @@ impl DynamicModel {
         let folder = folder.as_ref();
         let path = folder.join(DYNAMIC);
         let Checkpoint { tensors, state } = Checkpoint::load(&path)?;
-        check_format(&path, &state, FORMAT, VERSION)?;
+        SavedEncoder::check_format(&path, &state, FORMAT, VERSION)?;
         let stored: Stored =
             serde_json::from_value(state).map_err(|source| Error::Json { what: path.display().to_string(), source })?;
 
@@ -184,7 +184,7 @@ impl DynamicModel {
             _ => ExitModel::new(encoder, stored.exits, classes, &mut nothing)?,
         };
         let exits: Vec<String> = parts.settings().names().collect();
-        restore_tensors_below(parts.encoder(), &exits, tensors, &path)?;
+        SavedEncoder::set_exit_tensors(parts.encoder(), &exits, tensors, &path)?;
 
         let mut model = match stored.router {
             StoredRouter::Rule { rule, speed } => Self::new(parts, rule)?.with_speed(speed)?,

@@ -77,6 +77,6 @@ impl Predictor for TextClassifier {
 
 /// Runs a prediction in the thread pool. A calling thread outside the pool would be put to sleep and woken for every
 /// layer.
-pub fn in_pool<R: Send>(predict: impl FnOnce() -> R + Send) -> R {
+pub(crate) fn in_pool<R: Send>(predict: impl FnOnce() -> R + Send) -> R {
     rayon::scope(|_| predict())
 }

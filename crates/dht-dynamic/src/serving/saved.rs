@@ -22,7 +22,7 @@ use super::text_model::{KeptPromise, Origin, TextModel};
 use crate::error::{Error, Result};
 use crate::evaluation::SpeedPoint;
 use crate::model::{DynamicModel, OwnParts};
-use crate::saved_encoder::{check_file, check_format};
+use crate::saved_encoder::{SavedEncoder, check_file};
 
 const FORMAT: &str = "dht model";
 const VERSION: u64 = 1;
@@ -239,6 +239,6 @@ fn not_a_model(folder: &Path) -> Error {
 fn read_description(path: &Path, bytes: &[u8]) -> Result<Description> {
     let failed = |source| Error::Json { what: path.display().to_string(), source };
     let value: serde_json::Value = serde_json::from_slice(bytes).map_err(failed)?;
-    check_format(path, &value, FORMAT, VERSION)?;
+    SavedEncoder::check_format(path, &value, FORMAT, VERSION)?;
     serde_json::from_value(value).map_err(failed)
 }

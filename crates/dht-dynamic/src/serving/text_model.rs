@@ -49,7 +49,7 @@ pub struct Origin {
     pub pair: bool,
 }
 
-/// A risk bound proven on calibration texts; see [`with_promise`](crate::evaluation::with_promise).
+/// A risk bound proven on calibration texts; see [`DynamicModel::with_promise`](crate::DynamicModel::with_promise).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptPromise {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::state_cache::{BatchStates, FrozenStates};
 use crate::error::{Error, Result};
-use crate::model::{DynamicModel, exit_log_probabilities};
+use crate::model::DynamicModel;
 
 /// Targets of the exits' training.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -190,7 +190,7 @@ impl Objective for FrozenExits {
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         self.model.model().check_texts(data)?;
-        let by_exit = exit_log_probabilities(self.model.model(), data, batch_size)?;
+        let by_exit = self.model.model().exit_log_probabilities(data, batch_size)?;
         let students = &by_exit[..by_exit.len() - 1];
         let macro_f1 = |rows: &Vec<Vec<f32>>| -> Result<f64> {
             let labels: Vec<u32> = rows.iter().map(|row| most_probable(row)).collect();

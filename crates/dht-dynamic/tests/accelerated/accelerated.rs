@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use dht_dynamic::accelerate::{AccelerateSettings, Accelerated, ScoredOn, Targets, Texts, accelerate};
-use dht_dynamic::evaluation::{
-    Guarantee, LeavingRule, Promise, Risk, Stages, exit_log_probabilities, stage_flops, stage_log_probabilities,
-    with_promise,
-};
+use dht_dynamic::evaluation::{Guarantee, LeavingRule, Promise, Risk, Stages};
 use dht_dynamic::router::{ExitView, Notes};
 use dht_dynamic::transformer::{EncodedDataset, ForwardContext, Pooling, Task, TextClassifier, tensors::log_softmax};
 use dht_dynamic::{DynamicModel, Error, OwnParts, Predictor, Result, Route, Router, evaluate};
@@ -43,7 +40,7 @@ fn the_classifier_keeps_its_weights_and_its_answers_to_the_bit() -> Result<()> {
         assert_eq!(bits(classifier.encoder().parameters()), before);
         let own = log_softmax(&classifier.logits(&whole_batch(&test), &ForwardContext::inference())?)?;
         let own: Vec<Vec<f32>> = own.to_vec2()?;
-        let last = exit_log_probabilities(made.model.model(), &test, 60)?.pop().expect("an exit");
+        let last = made.model.model().exit_log_probabilities(&test, 60)?.pop().expect("an exit");
         // One batch of texts in another order: the same bits for each text.
         assert_eq!(last.len(), own.len());
         for (last, own) in last.iter().zip(&own) {
@@ -256,8 +253,8 @@ fn every_rule_is_arithmetic_on_the_answers_of_the_stages() -> Result<()> {
     for rule in [LeavingRule::Entropy, LeavingRule::Patience] {
         for settings in [AccelerateSettings::default(), without_front()] {
             let model = accelerated(&AccelerateSettings { rule, ..settings })?.model;
-            let tables = stage_log_probabilities(&model, &test, 16)?;
-            let stages = Stages::new(&tables, stage_flops(&model, &test), rule)?;
+            let tables = model.stage_log_probabilities(&test, 16)?;
+            let stages = Stages::new(&tables, model.stage_flops(&test), rule)?;
             let thresholds = stages.thresholds(8);
             assert!(thresholds.len() > 2, "{thresholds:?}");
             for speed in thresholds.into_iter().chain([0.3, 0.51, 7.0]) {
@@ -345,7 +342,7 @@ fn a_promise_is_shown_on_texts_that_the_model_has_not_seen() -> Result<()> {
     let made = accelerated(&AccelerateSettings::default())?;
     let (model, speeds) = (&made.model, made.report.curve.iter().map(|point| point.speed).collect::<Vec<_>>());
     let promise = Promise { risk: Risk::Disagreement, most: 0.2, guarantee: Guarantee::Confidence(0.9) };
-    let promised = |texts: &EncodedDataset| with_promise(model, promise, texts, &speeds, 16);
+    let promised = |texts: &EncodedDataset| model.with_promise(promise, texts, &speeds, 16);
     let (training, held_out, mut fresh) = (task(300, 1), task(120, 7), task(400, 11));
     let seen = model.seen_texts();
     assert!(seen.len() <= 420 && seen.rows_of(&training).len() == 300 && seen.rows_of(&held_out).len() == 120);
@@ -396,7 +393,7 @@ fn an_exit_is_a_classifier_of_its_own_with_the_same_bits() -> Result<()> {
     for pooling in [Pooling::Cls, Pooling::Mean, Pooling::Pooler] {
         let settings = AccelerateSettings { side: None, ..AccelerateSettings::default() };
         let made = accelerate(full_model(pooling), Texts::new(&task(300, 1)), &settings, &mut generator())?;
-        let exits = exit_log_probabilities(made.model.model(), &test, 60)?;
+        let exits = made.model.model().exit_log_probabilities(&test, 60)?;
         for (depth, exit) in (1..=LAYERS).zip(exits) {
             let classifier = made.model.classifier_at(depth)?;
             let logits = classifier.logits(&whole_batch(&test), &ForwardContext::inference())?;

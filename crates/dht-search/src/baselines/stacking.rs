@@ -7,7 +7,7 @@ use dht_dynamic::exit::{Exit, ExitAnswers, ExitTexts, NgramClassifier, Stacker};
 use dht_dynamic::{BatchPredictions, LogProbabilities, Predictor};
 
 use crate::error::{Error, Result};
-use crate::space::{ModelShape, Route};
+use dht_dynamic::route::{ModelShape, Route};
 
 /// The log-probabilities of a classifier for a batch.
 pub(super) fn log_probabilities_of(

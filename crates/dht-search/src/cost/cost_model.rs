@@ -9,7 +9,7 @@ use super::layer_head::LayerHeadCount;
 use super::measured::MeasuredCost;
 use super::own_cost::OwnCost;
 use crate::error::Result;
-use crate::space::Route;
+use dht_dynamic::route::Route;
 
 /// The cost that enters the bandits' decisions through λ ([`RewardShape::Utility`](crate::reward::RewardShape::Utility)
 /// and [`Gain`](crate::reward::RewardShape::Gain)). Evaluations and records report all costs, whichever is selected
@@ -55,7 +55,8 @@ mod tests {
 
     use super::*;
     use crate::cost::{LayerSeconds, WidthCoupling};
-    use crate::space::{ModelShape, Preset};
+    use crate::space::Preset;
+    use dht_dynamic::route::ModelShape;
 
     #[test]
     fn each_cost_model_gives_the_share_of_its_own_cost() {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::space::{ModelShape, Route};
+use dht_dynamic::route::{ModelShape, Route};
 
 /// Variants of the paper's estimate, by the layers and heads that they count.
 ///

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WidthCoupling;
 use crate::error::{Error, Result};
-use crate::space::{ModelShape, Route};
+use dht_dynamic::route::{ModelShape, Route};
 
 /// One measurement: seconds of a layer that keeps `heads` heads, on texts of `tokens` tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

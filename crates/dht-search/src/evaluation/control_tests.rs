@@ -8,9 +8,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::tests::{AnyHeads, CLASSES, LAYERS, evaluate, model, model_of, texts};
 use crate::error::{Error, Result};
-use crate::evaluation::controls::{choices_of, evaluate_on, evaluate_shuffled};
+use crate::evaluation::controls::choices_of;
 use crate::evaluation::on_routes::evaluate_choices;
-use crate::evaluation::{FixedArms, Regret};
+use crate::evaluation::{FixedArms, Regret, evaluate_on, evaluate_shuffled};
 use crate::routing::{Decisions, GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode, Router, StageView};
 use crate::settings::SearchSettings;
 use crate::space::{Preset, SearchSpace};

@@ -1,11 +1,24 @@
 //! Evaluation of routes, in addition to [`evaluate`](dht_dynamic::evaluate()).
+//!
+//! Controls use heads that the model selects, so that they differ from the model only in the selection of the route.
+//!
+//! | control | what it runs | how |
+//! |---|---|---|
+//! | fixed | one route for every text | [`evaluate_on`] that route, repeated; all of them: [`FixedArms`] |
+//! | random | a route drawn for each text | [`evaluate_on`] [`SearchSpace::random_route`](crate::SearchSpace::random_route) |
+//! | shuffled | the router's own routes, assigned to texts at random | [`evaluate_shuffled`] |
+//! | oracle | the best fixed route of each text, with knowledge of its label | [`evaluate_on`] [`FixedArms::oracle_routes`] |
+//!
+//! *Shuffled* uses the head sets of the evaluation that it shuffles. The other controls use the sets that the head
+//! router selects for the numbers of heads of their routes.
 
-pub mod controls;
+mod controls;
 mod on_routes;
 mod queued;
 mod regret;
 
-pub use crate::model::{exit_flops, exit_log_probabilities};
+pub use controls::evaluate_shuffled;
+pub use on_routes::evaluate_on;
 pub use queued::{Queued, evaluate_queued};
 pub use regret::{FixedArms, Regret};
 

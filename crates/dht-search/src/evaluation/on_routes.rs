@@ -5,7 +5,7 @@ use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch};
 use crate::error::{Error, Result};
 use crate::model::{Executor, PassedExits, SearchModel};
 use crate::routing::{FixedRoutes, Mode, Preparation, RouteChoice};
-use crate::space::Route;
+use dht_dynamic::route::Route;
 use dht_dynamic::{BatchPredictions, Evaluation, Predictor, evaluate};
 
 /// A model whose rows run on given routes.
@@ -77,17 +77,4 @@ fn check_rows(field: &'static str, data: &EncodedDataset, got: usize) -> Result<
         return Ok(());
     }
     Err(Error::shape(field, format!("{}, one a row", data.len()), got))
-}
-
-/// The control *fixed*: every row runs the same route, with the heads that the model's head router selects for it.
-///
-/// # Errors
-/// As [`evaluate_on`].
-pub fn evaluate_fixed(
-    model: &SearchModel,
-    data: &EncodedDataset,
-    route: &Route,
-    batch_size: usize,
-) -> Result<Evaluation> {
-    evaluate_on(model, data, &vec![route.clone(); data.len()], batch_size)
 }

@@ -6,10 +6,11 @@ use dht_dynamic::Evaluation;
 use dht_transformer::EncodedDataset;
 use serde::{Deserialize, Serialize};
 
-use super::on_routes::evaluate_fixed;
+use super::on_routes::evaluate_on;
 use crate::error::{Error, Result};
 use crate::model::SearchModel;
-use crate::space::{Route, RouteArms};
+use crate::space::RouteArms;
+use dht_dynamic::route::Route;
 
 /// The evaluations of the same texts on each fixed arm.
 ///
@@ -104,7 +105,7 @@ impl FixedArms {
         let (lengths, full) = (data.lengths(), model.model().full_route()?);
         let (mut arms, mut costs) = (Vec::new(), Vec::new());
         for route in fixed_routes(model)? {
-            let evaluation = evaluate_fixed(model, data, &route, batch_size)?;
+            let evaluation = evaluate_on(model, data, &vec![route.clone(); data.len()], batch_size)?;
             let share = |tokens: &usize| route_flops(model, &route, *tokens) / route_flops(model, &full, *tokens);
             costs.push(lengths.iter().map(share).collect());
             arms.push((route, evaluation));

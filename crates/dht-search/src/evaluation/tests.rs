@@ -9,13 +9,14 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
-use crate::evaluation::controls::evaluate_on;
+use crate::evaluation::evaluate_on;
 use crate::model::{Executor, PassedExits, SearchModel};
 use crate::routing::{
     ExitReads, FixedRoutes, GroupDecisions, GroupTrace, GroupView, HeadRouter, HeadSetGroup, Mode, random_heads,
 };
 use crate::settings::SearchSettings;
-use crate::space::{Preset, Route, SearchSpace};
+use crate::space::{Preset, SearchSpace};
+use dht_dynamic::route::Route;
 
 /// As [`dht_dynamic::evaluate`], with the errors of this crate.
 pub(super) fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
@@ -233,16 +234,16 @@ fn one_group(model: &SearchModel, trace: &GroupTrace, sample: usize, hidden: &Hi
 fn routes_of_another_space_are_refused() {
     let model = model(SearchSettings::default());
     let data = texts(1);
-    let shape = crate::space::ModelShape { layers: 12, heads: 12 };
+    let shape = dht_dynamic::route::ModelShape { layers: 12, heads: 12 };
     let refused = |route: Route| matches!(evaluate_on(&model, &data, &[route], 4), Err(Error::RouteNotInSpace { .. }));
     assert!(refused(Route::truncated(shape, 6).unwrap()));
     assert!(refused(Route::truncated(model.space().model_shape(), 3).unwrap()));
-    let group = |role, layers, heads| crate::space::RouteGroup {
+    let group = |role, layers, heads| dht_dynamic::route::RouteGroup {
         role,
-        layers: crate::space::LayerGroup::new(layers).unwrap(),
+        layers: dht_dynamic::route::LayerGroup::new(layers).unwrap(),
         heads,
     };
-    let (base, dynamic) = (crate::space::GroupRole::Base, crate::space::GroupRole::Dynamic);
+    let (base, dynamic) = (dht_dynamic::route::GroupRole::Base, dht_dynamic::route::GroupRole::Dynamic);
     let uneven = vec![group(base, 0..2, 12), group(dynamic, 2..3, 8), group(dynamic, 3..4, 10)];
     assert!(refused(Route::new(model.space().model_shape(), uneven).unwrap()));
     let odd = vec![group(base, 0..1, 12), group(dynamic, 1..2, 9)];

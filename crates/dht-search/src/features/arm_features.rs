@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::pyramids::{DEPTH_PYRAMID, HEADS_PYRAMID};
+use super::pyramids::PoolingPyramid;
 use crate::space::SearchSpace;
 
 /// Features z of all arms, pooled like contexts, not scaled. A tree search, which decides depth and heads separately,
@@ -26,7 +26,7 @@ pub(crate) struct ArmFeatures {
 impl ArmFeatures {
     /// Features of new arms. Each new arm has the features of the old arm from which it starts, or zeros.
     pub(crate) fn of_arms(&self, from: &[Option<usize>]) -> Self {
-        let none = vec![0.0; DEPTH_PYRAMID.context_size()];
+        let none = vec![0.0; PoolingPyramid::DEPTH.context_size()];
         let of = |from: &Option<usize>| from.map_or_else(|| none.clone(), |from| self.arms[from].clone());
         Self { arms: from.iter().map(of).collect(), ..self.clone() }
     }
@@ -36,7 +36,7 @@ impl ArmFeatures {
         let rows = |rows: &[Vec<f64>], count: usize, width: usize| {
             rows.len() == count && rows.iter().all(|row| row.len() == width)
         };
-        let (depth, heads) = (DEPTH_PYRAMID.context_size(), HEADS_PYRAMID.context_size());
+        let (depth, heads) = (PoolingPyramid::DEPTH.context_size(), PoolingPyramid::HEADS.context_size());
         let (exits, groups) = if space.is_tree() { (space.exits().len(), space.groups().len()) } else { (0, 0) };
         rows(&self.depth, exits, depth)
             && self.heads.len() == groups

@@ -6,4 +6,4 @@ mod pyramids;
 
 pub(crate) use arm_features::ArmFeatures;
 pub(crate) use pooled::{Rows, SIGNALS, log_probabilities, pooled, signals, signals_of};
-pub use pyramids::{DEPTH_PYRAMID, HEAD_SET_PYRAMID, HEADS_PYRAMID, PoolingPyramid};
+pub use pyramids::PoolingPyramid;

@@ -140,11 +140,11 @@ mod tests {
     use dht_transformer::tensors::{Packing, Spans};
 
     use super::*;
-    use crate::features::pyramids::{DEPTH_PYRAMID, HEAD_SET_PYRAMID, HEADS_PYRAMID};
+    use crate::features::pyramids::PoolingPyramid;
 
     #[test]
     fn the_pools_have_the_papers_sizes() {
-        for pyramid in [DEPTH_PYRAMID, HEADS_PYRAMID, HEAD_SET_PYRAMID] {
+        for pyramid in [PoolingPyramid::DEPTH, PoolingPyramid::HEADS, PoolingPyramid::HEAD_SETS] {
             let values = vec![0f32; 5 * 32];
             assert_eq!(pyramid.pool().unwrap().pool(&values, &[5, 32]).unwrap().len(), pyramid.context_size());
         }
@@ -161,7 +161,7 @@ mod tests {
             let rows = Tensor::from_slice(numbers, (numbers.len() / width, width), &Device::Cpu).unwrap();
             Hidden::new(rows, packing.clone()).unwrap()
         };
-        let pools = [DEPTH_PYRAMID, HEAD_SET_PYRAMID].map(|pyramid| pyramid.pool().unwrap());
+        let pools = [PoolingPyramid::DEPTH, PoolingPyramid::HEAD_SETS].map(|pyramid| pyramid.pool().unwrap());
         let pools = [&pools[0], &pools[1]];
         let found = pooled_on_device(&rows(&numbers), pools).unwrap().unwrap();
         let expected = pooled_on_host(&rows(&numbers), pools).unwrap();

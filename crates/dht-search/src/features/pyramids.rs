@@ -15,19 +15,19 @@ pub struct PoolingPyramid {
     pub embedding_parts: &'static [usize],
 }
 
-/// Pyramid of the depth bandit (UCB_L) and the joint bandit (UCB_cp): (1 + 2) · (4 + 8 + 16) = 84.
-///
-/// The paper gives the embedding 26 dimensions and, a sentence later, 36 instead of 28. Only 28 yields the paper's
-/// contexts of 168 dimensions.
-pub const DEPTH_PYRAMID: PoolingPyramid = PoolingPyramid { sequence_parts: &[1, 2], embedding_parts: &[4, 8, 16] };
-
-/// Pyramid of the head-count bandit (UCB_H): (1 + 2) · (2 + 4 + 8) = 42.
-pub const HEADS_PYRAMID: PoolingPyramid = PoolingPyramid { sequence_parts: &[1, 2], embedding_parts: &[2, 4, 8] };
-
-/// Pyramid of the head-set bandit (TSB): 1 · (4 + 8) = 12.
-pub const HEAD_SET_PYRAMID: PoolingPyramid = PoolingPyramid { sequence_parts: &[1], embedding_parts: &[4, 8] };
-
 impl PoolingPyramid {
+    /// Pyramid of the depth bandit (UCB_L) and the joint bandit (UCB_cp): (1 + 2) · (4 + 8 + 16) = 84.
+    ///
+    /// The paper gives the embedding 26 dimensions and, a sentence later, 36 instead of 28. Only 28 yields the paper's
+    /// contexts of 168 dimensions.
+    pub const DEPTH: Self = Self { sequence_parts: &[1, 2], embedding_parts: &[4, 8, 16] };
+
+    /// Pyramid of the head-count bandit (UCB_H): (1 + 2) · (2 + 4 + 8) = 42.
+    pub const HEADS: Self = Self { sequence_parts: &[1, 2], embedding_parts: &[2, 4, 8] };
+
+    /// Pyramid of the head-set bandit (TSB): 1 · (4 + 8) = 12.
+    pub const HEAD_SETS: Self = Self { sequence_parts: &[1], embedding_parts: &[4, 8] };
+
     /// Dimensions of the pooled state x.
     pub fn context_size(&self) -> usize {
         self.sequence_parts.iter().sum::<usize>() * self.embedding_parts.iter().sum::<usize>()
@@ -46,8 +46,8 @@ mod tests {
 
     #[test]
     fn contexts_have_168_and_87_and_13_dimensions_as_in_the_paper() {
-        assert_eq!(2 * DEPTH_PYRAMID.context_size(), 168, "[x ; z]");
-        assert_eq!(2 * HEADS_PYRAMID.context_size() + 3, 87, "[x ; z ; one-hot of three groups]");
-        assert_eq!(HEAD_SET_PYRAMID.with_scalar_arm_feature(), 13);
+        assert_eq!(2 * PoolingPyramid::DEPTH.context_size(), 168, "[x ; z]");
+        assert_eq!(2 * PoolingPyramid::HEADS.context_size() + 3, 87, "[x ; z ; one-hot of three groups]");
+        assert_eq!(PoolingPyramid::HEAD_SETS.with_scalar_arm_feature(), 13);
     }
 }

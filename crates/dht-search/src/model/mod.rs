@@ -10,7 +10,6 @@ mod saved;
 mod search_model;
 
 pub(crate) use executor::{Executor, PassedExits};
-pub use exit_probabilities::{exit_flops, exit_log_probabilities};
 pub(crate) use exits::Exits;
 pub use own_parts::OwnParts;
 pub use routed_encoder::RoutedEncoder;

@@ -12,7 +12,8 @@ use crate::cost::{ExecutedFlops, WidthCoupling};
 use crate::error::{Error, Result};
 use crate::routing::{ExitReads, ForwardTrace};
 use crate::settings::SearchSettings;
-use crate::space::{Route, SearchSpace};
+use crate::space::SearchSpace;
+use dht_dynamic::route::Route;
 
 /// An encoder, its exits, and the space of its routes. A clone is another handle on the same weights: training one
 /// trains the other.

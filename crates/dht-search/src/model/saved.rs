@@ -13,7 +13,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use candle_core::Device;
-use dht_dynamic::saved_encoder::{SavedEncoder, check_format, restore_tensors_below, tensors_below};
+use dht_dynamic::saved_encoder::SavedEncoder;
 use dht_transformer::{
     TextTokenizer, config::check_class_names, storage::write_directory_atomically, train::checkpoint::Checkpoint,
 };
@@ -73,7 +73,7 @@ impl SearchModel {
             return Err(Error::shape("labels", format!("the names of {classes} classes"), labels.len()));
         }
         check_class_names(labels)?;
-        let tensors = tensors_below(self.encoder(), &Exits::names(self.space(), self.settings()))?;
+        let tensors = SavedEncoder::exit_tensors(self.encoder(), &Exits::names(self.space(), self.settings()))?;
         let router = self.router.state().map_or(Ok(Value::Null), |router| router.stored())?;
         let heads = self.heads.state().map_or(Ok(Value::Null), |heads| heads.stored())?;
         Ok(write_directory_atomically(folder, &[ENCODER, SEARCH], |fresh| {
@@ -126,7 +126,7 @@ impl SearchModel {
         let folder = folder.as_ref();
         let path = folder.join(SEARCH);
         let Checkpoint { tensors, state } = Checkpoint::load(&path)?;
-        check_format(&path, &state, FORMAT, VERSION)?;
+        SavedEncoder::check_format(&path, &state, FORMAT, VERSION)?;
         let mut stored: Stored =
             serde_json::from_value(state).map_err(|source| Error::Json { what: path.display().to_string(), source })?;
         stored.settings.cost_model = own.complete(stored.settings.cost_model)?;
@@ -142,7 +142,7 @@ impl SearchModel {
             None => model,
         };
         let exits = Exits::names(model.space(), model.settings());
-        restore_tensors_below(model.encoder(), &exits, tensors, &path)?;
+        SavedEncoder::set_exit_tensors(model.encoder(), &exits, tensors, &path)?;
         let refused = |field, got: &dyn Display| Error::Model {
             path: path.clone(),
             field,

@@ -10,4 +10,4 @@ mod weighted_loss;
 
 pub use head_feedback::HeadFeedback;
 pub use rule::{Reward, RewardMemory, RewardReference, RewardRule, RewardShape};
-pub use weighted_loss::{CostWeightedLoss, SMALLEST_LOSS};
+pub use weighted_loss::CostWeightedLoss;

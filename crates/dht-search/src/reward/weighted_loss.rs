@@ -2,11 +2,6 @@
 
 use crate::error::{Error, Result};
 
-/// The smallest loss for computing δ; smaller losses are replaced by it. In f32 a cross-entropy is 0 once the
-/// probability rounds to 1, and otherwise at least about 1e-7. Without this limit a single text with a loss of 0 would
-/// have an infinite reward. Not in the paper.
-pub const SMALLEST_LOSS: f64 = 1e-7;
-
 /// The loss of one sample, and the cost-weighted loss δ: the loss multiplied by the route's number of layers and number
 /// of heads. δ is finite and positive. Also contains the gain over an earlier exit if that gain is known; the gain is
 /// the reward of [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
@@ -18,6 +13,11 @@ pub struct CostWeightedLoss {
 }
 
 impl CostWeightedLoss {
+    /// The smallest loss for computing δ; smaller losses are replaced by it. In f32 a cross-entropy is 0 once the
+    /// probability rounds to 1, and otherwise at least about 1e-7. Without this limit a single text with a loss of 0 would
+    /// have an infinite reward. Not in the paper.
+    pub const SMALLEST_LOSS: f64 = 1e-7;
+
     /// δ_L = loss · L, for the depth bandit.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl CostWeightedLoss {
             }
         }
         // The product of a loss near f64::MAX would overflow, and its ratio with itself would not be 1.
-        let value = (loss.max(SMALLEST_LOSS) * depth as f64 * heads as f64).min(f64::MAX);
+        let value = (loss.max(Self::SMALLEST_LOSS) * depth as f64 * heads as f64).min(f64::MAX);
         Ok(Self { loss, value, gain: None })
     }
 
@@ -51,7 +51,7 @@ impl CostWeightedLoss {
         Self { gain: Some(gain).filter(|gain| gain.is_finite()), ..self }
     }
 
-    /// The loss, without the limit of [`SMALLEST_LOSS`].
+    /// The loss, without the limit of [`Self::SMALLEST_LOSS`].
     pub fn loss(self) -> f64 {
         self.loss
     }

@@ -11,7 +11,8 @@ use super::mode::Mode;
 use super::router::{Router, StageView};
 use super::trace::{Decisions, GroupDecisions, HeadSetGroup};
 use crate::error::{Error, Result};
-use crate::space::{Route, RouteArms, SearchSpace};
+use crate::space::{RouteArms, SearchSpace};
+use dht_dynamic::route::Route;
 
 /// A route and the heads that it keeps in each dynamic group.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,8 @@ use dht_dynamic::router::Notes;
 
 use crate::error::{Error, Result};
 use crate::features::Rows;
-use crate::space::{Route, RouteArms, SearchSpace};
+use crate::space::{RouteArms, SearchSpace};
+use dht_dynamic::route::Route;
 
 /// The exit of each sample of a batch, and the contexts of the decisions.
 #[derive(Debug, Clone, Default)]

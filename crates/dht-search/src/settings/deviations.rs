@@ -7,7 +7,8 @@ use super::experiment::Experiment;
 use super::routing::ContextDesign;
 use super::settings::SearchSettings;
 use super::training::Dispatch;
-use crate::space::{BaseState, ModelShape, Preset, SearchSpace, SevenLayerHeads};
+use crate::space::{BaseState, Preset, SearchSpace, SevenLayerHeads};
+use dht_dynamic::route::ModelShape;
 
 /// Layers, heads and width of the encoder in the paper's experiments (6.1).
 const PAPERS_ENCODER: (usize, usize, usize) = (12, 12, 768);
@@ -68,61 +69,64 @@ const ADDITIONS: [&str; 18] = [
     "the frozen layers of P-DHT are the encoder's last two, whatever the depth of the route; pooler and classifier still learn",
 ];
 
-/// Lists each difference between a search with these settings in this space and the paper. These are errors of the
-/// paper with the interpretation used here, values and rules that the paper leaves open, settings other than
-/// [`SearchSettings::paper`]'s, and another size of the encoder.
-///
-/// # Examples
-/// ```
-/// use dht_search::{Preset, SearchSettings};
-/// use dht_search::settings::{Experiment, PublishedDataset, deviations};
-///
-/// let space = Preset::TDht.space(12, 12)?;
-/// let experiment = Experiment::published(PublishedDataset::AgNews);
-/// let paper = deviations(&SearchSettings::paper(), &space, &experiment);
-/// assert!(paper.iter().any(|line| line.contains("drained")));
-/// let shared = SearchSettings { forgetting_decay: 0.99, ..SearchSettings::paper() };
-/// let more = deviations(&shared, &space, &experiment);
-/// assert_eq!(more[0], "forgetting_decay is 0.99; 1.0 as published");
-/// assert_eq!(more.len(), paper.len() + 1);
-/// # Ok::<(), dht_search::Error>(())
-/// ```
-pub fn deviations(settings: &SearchSettings, space: &SearchSpace, experiment: &Experiment) -> Vec<String> {
-    let mut found = changed(settings);
-    found.extend(unpublished_values(settings));
-    if let Dispatch::Queue { .. } = settings.dispatch {
-        found.push(
-            "queues are drained at the end of an epoch, in smaller batches; as published, samples of a queue that never \
-             fills are not trained on"
-                .into(),
-        );
+impl SearchSettings {
+    /// Lists each difference between a search with these settings in this space and the paper. These are errors of the
+    /// paper with the interpretation used here, values and rules that the paper leaves open, settings other than
+    /// [`paper`](Self::paper)'s, and another size of the encoder.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_search::{Preset, SearchSettings};
+    /// use dht_search::settings::{Experiment, PublishedDataset};
+    ///
+    /// let space = Preset::TDht.space(12, 12)?;
+    /// let experiment = Experiment::published(PublishedDataset::AgNews);
+    /// let paper = SearchSettings::paper().deviations(&space, &experiment);
+    /// assert!(paper.iter().any(|line| line.contains("drained")));
+    /// let shared = SearchSettings { forgetting_decay: 0.99, ..SearchSettings::paper() };
+    /// let more = shared.deviations(&space, &experiment);
+    /// assert_eq!(more[0], "forgetting_decay is 0.99; 1.0 as published");
+    /// assert_eq!(more.len(), paper.len() + 1);
+    /// # Ok::<(), dht_search::Error>(())
+    /// ```
+    pub fn deviations(&self, space: &SearchSpace, experiment: &Experiment) -> Vec<String> {
+        let mut found = changed(self);
+        found.extend(unpublished_values(self));
+        if let Dispatch::Queue { .. } = self.dispatch {
+            found.push(
+                "queues are drained at the end of an epoch, in smaller batches; as published, samples of a queue that never \
+                 fills are not trained on"
+                    .into(),
+            );
+        }
+        if self.context == ContextDesign::Paper && space.is_tree() && space.groups().len() != 3 {
+            let size = 84 + space.groups().len();
+            found.push(format!(
+                "contexts of the head-count bandit have {size} dimensions; 87 as published, for three groups"
+            ));
+        }
+        found.extend(of_routes(space));
+        found.extend(of_two_phases(space));
+        let ModelShape { layers, heads } = space.model_shape();
+        let hidden = experiment.hidden;
+        if (layers, heads, hidden) != PAPERS_ENCODER {
+            found.push(format!(
+                "the encoder has {layers} layers of {heads} heads and width {hidden}; 12 of 12 and 768 as published"
+            ));
+        }
+        if self.pooling == Pooling::Pooler && !experiment.own_pooler {
+            found.push(
+                "the pooler starts at random, since the encoder has none; in our reading of the paper it is BERT's"
+                    .into(),
+            );
+        }
+        if !experiment.pretrained {
+            found.push("the encoder starts at random; in our reading of the paper it is pre-trained".into());
+        }
+        found.extend(of_data(experiment));
+        found.extend(READINGS.iter().chain(&ADDITIONS).map(|line| (*line).to_owned()));
+        found
     }
-    if settings.context == ContextDesign::Paper && space.is_tree() && space.groups().len() != 3 {
-        let size = 84 + space.groups().len();
-        found.push(format!(
-            "contexts of the head-count bandit have {size} dimensions; 87 as published, for three groups"
-        ));
-    }
-    found.extend(of_routes(space));
-    found.extend(of_two_phases(space));
-    let ModelShape { layers, heads } = space.model_shape();
-    let hidden = experiment.hidden;
-    if (layers, heads, hidden) != PAPERS_ENCODER {
-        found.push(format!(
-            "the encoder has {layers} layers of {heads} heads and width {hidden}; 12 of 12 and 768 as published"
-        ));
-    }
-    if settings.pooling == Pooling::Pooler && !experiment.own_pooler {
-        found.push(
-            "the pooler starts at random, since the encoder has none; in our reading of the paper it is BERT's".into(),
-        );
-    }
-    if !experiment.pretrained {
-        found.push("the encoder starts at random; in our reading of the paper it is pre-trained".into());
-    }
-    found.extend(of_data(experiment));
-    found.extend(READINGS.iter().chain(&ADDITIONS).map(|line| (*line).to_owned()));
-    found
 }
 
 /// Differences from the paper in texts, rows and epochs.
@@ -266,7 +270,7 @@ mod tests {
     #[test]
     fn other_data_poolers_and_epochs_are_named() {
         let space = Preset::TDht.space(12, 12).unwrap();
-        let of = |experiment: &Experiment| deviations(&SearchSettings::paper(), &space, experiment);
+        let of = |experiment: &Experiment| SearchSettings::paper().deviations(&space, experiment);
         for dataset in PublishedDataset::ALL {
             let published = Experiment::published(dataset);
             assert_eq!(of(&published), of(&self::published()), "the paper's own experiments have no line of their own");
@@ -298,7 +302,7 @@ mod tests {
             assert!(unknown.iter().any(|line| line.starts_with("the data are none of the paper's: 5400 rows")));
         }
         let mean = SearchSettings { pooling: Pooling::Mean, ..SearchSettings::paper() };
-        let found = deviations(&mean, &space, &Experiment { own_pooler: false, ..published() });
+        let found = mean.deviations(&space, &Experiment { own_pooler: false, ..published() });
         assert!(!found.iter().any(|line| line.contains("starts at random")), "a mean needs no pooler");
     }
 
@@ -306,7 +310,7 @@ mod tests {
     fn paper_settings_deviate_only_where_the_print_is_open_or_wrong() {
         for preset in Preset::ALL {
             let space = SearchSpace::new(preset.config(12, 12, SevenLayerHeads::AsPublished).unwrap()).unwrap();
-            let found = deviations(&SearchSettings::paper(), &space, &published());
+            let found = SearchSettings::paper().deviations(&space, &published());
             assert!(!found.iter().any(|line| line.ends_with("as published")), "{preset}: {found:?}");
             // Seven values, the drained queues, and the switch of P-DHT.
             let switch = usize::from(preset == Preset::PDht);
@@ -319,7 +323,7 @@ mod tests {
     #[test]
     fn another_size_of_the_encoder_and_of_the_contexts_is_named() {
         let space = Preset::TDht.space(3, 4).unwrap();
-        let found = deviations(&SearchSettings::paper(), &space, &Experiment { hidden: 48, ..published() });
+        let found = SearchSettings::paper().deviations(&space, &Experiment { hidden: 48, ..published() });
         let named = |part: &str| found.iter().any(|line| line.contains(part));
         assert!(named("3 layers of 4 heads and width 48"), "{found:?}");
         assert!(named("have 86 dimensions"), "{found:?}");
@@ -327,7 +331,7 @@ mod tests {
 
     #[test]
     fn other_routes_are_named() {
-        let of = |config| deviations(&SearchSettings::paper(), &SearchSpace::new(config).unwrap(), &published());
+        let of = |config| SearchSettings::paper().deviations(&SearchSpace::new(config).unwrap(), &published());
         let standard = of(Preset::PDht.config(12, 12, SevenLayerHeads::Standard).unwrap());
         assert!(standard.iter().any(|line| line.ends_with("6, 9 or 12 as published")), "{standard:?}");
         let tree = Preset::TDht.config(12, 12, SevenLayerHeads::Standard).unwrap();
@@ -343,7 +347,7 @@ mod tests {
         ] {
             let config = Preset::PDht.config(12, 12, SevenLayerHeads::AsPublished).unwrap();
             let space = SearchSpace::new(SpaceConfig { base_state, ..config }).unwrap();
-            let found = deviations(&SearchSettings::paper(), &space, &published());
+            let found = SearchSettings::paper().deviations(&space, &published());
             assert!(found.iter().any(|line| line.contains(part)), "{found:?}");
         }
     }
@@ -351,7 +355,7 @@ mod tests {
     #[test]
     fn our_settings_differ_in_every_choice_that_they_make_otherwise() {
         let ours = SearchSettings::default();
-        let found = deviations(&ours, &Preset::TDht.space(12, 12).unwrap(), &published());
+        let found = ours.deviations(&Preset::TDht.space(12, 12).unwrap(), &published());
         let changed = |field: &str| found.iter().any(|line| line.starts_with(field) && line.ends_with("as published"));
         for field in [
             "dispatch",
@@ -376,7 +380,7 @@ mod tests {
         assert!(!changed("head_feedback") && !changed("kappa"));
         assert!(!found.iter().any(|line| line.contains("drained")), "there are no queues");
         let clipped = SearchSettings { reward_shape: RewardShape::Clipped { max: 2.0 }, ..SearchSettings::paper() };
-        let found = deviations(&clipped, &Preset::TDht.space(12, 12).unwrap(), &published());
+        let found = clipped.deviations(&Preset::TDht.space(12, 12).unwrap(), &published());
         assert_eq!(found[0], r#"reward_shape is {"clipped":{"max":2.0}}; ratio as published"#);
     }
 }

@@ -13,10 +13,8 @@ mod settings;
 mod training;
 
 pub use bandits::{HeadSetPrior, Normalization};
-pub use deviations::deviations;
 pub use exits::{ClassifierSharing, ExitLosses};
 pub use experiment::{Experiment, PublishedDataset};
-pub use presets::PUBLISHED_PRIOR_FLOOR;
 pub use routing::{ContextDesign, HeadArms, HeadDraws, PerBandit, PinnedHeads, RouterKind};
 pub use settings::SearchSettings;
 pub use training::{Dispatch, FullModelSteps, LossSource, SoftLabels, Teacher};

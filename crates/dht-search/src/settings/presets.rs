@@ -12,11 +12,11 @@ use crate::cost::{CostModel, LayerHeadCount, WidthCoupling};
 use crate::reward::{HeadFeedback, RewardMemory, RewardShape};
 use crate::space::{Preset, SearchSpace};
 
-/// The precision of the head-set bandit's published prior, chosen here instead of the printed 0. A weight starts with a
-/// standard deviation of 32, so that the first rewards dominate.
-pub const PUBLISHED_PRIOR_FLOOR: f64 = 1e-3;
-
 impl SearchSettings {
+    /// The precision of the head-set bandit's published prior, chosen here instead of the printed 0. A weight starts with a
+    /// standard deviation of 32, so that the first rewards dominate.
+    pub const PUBLISHED_PRIOR_FLOOR: f64 = 1e-3;
+
     /// The paper's settings as published. Where the paper contradicts itself or cannot be computed,
     /// [`deviations`](super::deviations) lists the interpretation. The same settings apply to all four presets. They
     /// are for comparison, not for production.
@@ -31,7 +31,7 @@ impl SearchSettings {
     /// | one arm for each head "in total", a head set for each sample (4.2) | [`HeadArms::PerHead`], [`HeadDraws::PerSample`] |
     /// | binary feedback: 1 is more effective (4.3) | [`HeadFeedback::Standard`] |
     /// | the head-set bandit is run and rewarded for every H (4.2) | `full_set_feedback: true` |
-    /// | TSB starts with mean 1 and precision 0 (3.2) | [`HeadSetPrior::AsPublished`] with [`PUBLISHED_PRIOR_FLOOR`] |
+    /// | TSB starts with mean 1 and precision 0 (3.2) | [`HeadSetPrior::AsPublished`] with [`PUBLISHED_PRIOR_FLOOR`](Self::PUBLISHED_PRIOR_FLOOR) |
     /// | LinUCB without forgetting (Algorithm 1) | `forgetting_decay: 1.0` |
     /// | bandits from the first batch on, all epochs (Algorithm 2) | no random routes, no full-model steps, all losses |
     /// | one pooler and classifier, the loss of the chosen exit | [`ClassifierSharing::Shared`], [`Pooling::Pooler`], [`ExitLosses::Chosen`] |
@@ -62,7 +62,7 @@ impl SearchSettings {
             prior_precision: ours.prior_precision,
             forgetting_decay: 1.0,
             head_set_prior: HeadSetPrior::AsPublished,
-            head_set_prior_precision: PUBLISHED_PRIOR_FLOOR,
+            head_set_prior_precision: Self::PUBLISHED_PRIOR_FLOOR,
             head_set_prior_weight: 1.0,
             kappa: ours.kappa,
             reward_shape: RewardShape::Ratio,

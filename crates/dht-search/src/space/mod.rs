@@ -8,10 +8,7 @@ mod presets;
 mod space;
 
 pub use config::{BaseState, Search, SpaceConfig};
-pub use dht_dynamic::route::{GroupRole, LayerGroup, ModelShape, Route, RouteGroup, RouteSpec, Segment};
-pub use presets::{
-    FROZEN_LAYERS, FULL_EPOCHS_BEFORE_FREEZING, Preset, SevenLayerHeads, exits, head_options, pinned_heads,
-};
+pub use presets::{Preset, SevenLayerHeads};
 pub use space::{RouteArms, SearchSpace};
 
 #[cfg(test)]

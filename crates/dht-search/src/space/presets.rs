@@ -45,15 +45,15 @@ pub enum SevenLayerHeads {
     AsPublished,
 }
 
-/// The number of P-DHT's last layers, which are frozen and which every route runs at its end (paper, 6.1).
-pub const FROZEN_LAYERS: usize = 2;
-
-/// The number of P-DHT's first epochs, which run as F-DHT (paper, 6.1).
-pub const FULL_EPOCHS_BEFORE_FREEZING: usize = 2;
-
 impl Preset {
     /// All four presets, in the order of the paper's section 6.1.
     pub const ALL: [Self; 4] = [Self::TDht, Self::SDht, Self::FDht, Self::PDht];
+
+    /// The number of P-DHT's last layers, which are frozen and which every route runs at its end (paper, 6.1).
+    pub const FROZEN_LAYERS: usize = 2;
+
+    /// The number of P-DHT's first epochs, which run as F-DHT (paper, 6.1).
+    pub const FULL_EPOCHS_BEFORE_FREEZING: usize = 2;
 
     /// The name in the paper.
     pub fn name(self) -> &'static str {
@@ -66,7 +66,7 @@ impl Preset {
     }
 
     /// The search space of the preset for a model of this size. For P-DHT it is the space of the second phase, which
-    /// follows [`FULL_EPOCHS_BEFORE_FREEZING`] epochs in F-DHT's space.
+    /// follows [`FULL_EPOCHS_BEFORE_FREEZING`](Self::FULL_EPOCHS_BEFORE_FREEZING) epochs in F-DHT's space.
     ///
     /// # Errors
     /// [`Error::PresetSize`] with fewer than two layers or heads, or fewer than four layers for P-DHT;
@@ -99,16 +99,16 @@ impl Preset {
         if layers < 2 || heads < 2 {
             return Err(impossible("at least two layers of two heads"));
         }
-        if self == Self::PDht && layers < 2 + FROZEN_LAYERS {
+        if self == Self::PDht && layers < 2 + Preset::FROZEN_LAYERS {
             return Err(impossible("at least four layers: two frozen and two depths before them"));
         }
-        let exits = exits(layers);
-        let options = head_options(heads);
+        let exits = Self::exits(layers);
+        let options = Self::head_options(heads);
         let mut config = SpaceConfig {
             layers,
             heads,
             exits: exits.clone(),
-            pinned: pinned_heads(heads),
+            pinned: Self::pinned_heads(heads),
             tail: 0,
             base_state: BaseState::OnRoute,
             search: Search::Tree { heads: vec![options.clone(); exits.len() - 1] },
@@ -126,7 +126,7 @@ impl Preset {
             }
             Self::PDht => {
                 config.base_state = BaseState::PrePass { layers: exits[0] };
-                config.tail = FROZEN_LAYERS;
+                config.tail = Preset::FROZEN_LAYERS;
                 config.exits = body_depths(&exits);
                 let as_published = seven_layers == SevenLayerHeads::AsPublished;
                 if as_published && layers != 12 {
@@ -134,12 +134,37 @@ impl Preset {
                 }
                 let arms = config.exits.iter().flat_map(|&depth| {
                     let kept = if as_published && depth == 7 { shares_of(heads, [6, 9, 12]) } else { options.clone() };
-                    kept.into_iter().map(move |kept| vec![(depth, kept), (FROZEN_LAYERS, heads)])
+                    kept.into_iter().map(move |kept| vec![(depth, kept), (Preset::FROZEN_LAYERS, heads)])
                 });
                 config.search = integrated(arms)?;
             }
         }
         Ok(config)
+    }
+
+    /// The exits of a model with this many layers; the first exit ends the base.
+    ///
+    /// The base is a quarter of the layers, rounded down, at least one. The other layers form three groups of nearly equal
+    /// sizes, the smaller first; empty groups are omitted. The exits are 3, 6, 9, 12 for 12 layers (paper), 1, 3, 5, 7 for
+    /// 7, and 1, 2, 4, 6 for 6, whose cheapest route is a sixth of the model.
+    pub fn exits(layers: usize) -> Vec<usize> {
+        let base = (layers / 4).max(1);
+        let others = layers.saturating_sub(base);
+        let mut exits: Vec<_> = (0..=3).map(|group| base + others / 3 * group + (group * (others % 3)) / 3).collect();
+        exits.dedup();
+        exits
+    }
+
+    /// The head options of a model with this many heads: 8, 10, 12 for 12 heads (paper); otherwise 8/12, 10/12 and 12/12 of
+    /// the heads, rounded to the nearest (ties up), at least 1, without repetitions.
+    pub fn head_options(heads: usize) -> Vec<usize> {
+        shares_of(heads, [8, 10, 12])
+    }
+
+    /// The number of pinned heads: 4 for 12 heads, which gives the paper's 70, 28 and 1 head sets; otherwise a third of the
+    /// heads, rounded to the nearest.
+    pub fn pinned_heads(heads: usize) -> usize {
+        share_of(heads, 4)
     }
 }
 
@@ -159,31 +184,6 @@ impl FromStr for Preset {
     }
 }
 
-/// The exits of a model with this many layers; the first exit ends the base.
-///
-/// The base is a quarter of the layers, rounded down, at least one. The other layers form three groups of nearly equal
-/// sizes, the smaller first; empty groups are omitted. The exits are 3, 6, 9, 12 for 12 layers (paper), 1, 3, 5, 7 for
-/// 7, and 1, 2, 4, 6 for 6, whose cheapest route is a sixth of the model.
-pub fn exits(layers: usize) -> Vec<usize> {
-    let base = (layers / 4).max(1);
-    let others = layers.saturating_sub(base);
-    let mut exits: Vec<_> = (0..=3).map(|group| base + others / 3 * group + (group * (others % 3)) / 3).collect();
-    exits.dedup();
-    exits
-}
-
-/// The head options of a model with this many heads: 8, 10, 12 for 12 heads (paper); otherwise 8/12, 10/12 and 12/12 of
-/// the heads, rounded to the nearest (ties up), at least 1, without repetitions.
-pub fn head_options(heads: usize) -> Vec<usize> {
-    shares_of(heads, [8, 10, 12])
-}
-
-/// The number of pinned heads: 4 for 12 heads, which gives the paper's 70, 28 and 1 head sets; otherwise a third of the
-/// heads, rounded to the nearest.
-pub fn pinned_heads(heads: usize) -> usize {
-    share_of(heads, 4)
-}
-
 fn share_of(heads: usize, twelfths: usize) -> usize {
     heads.saturating_mul(twelfths).saturating_add(6) / 12
 }
@@ -196,7 +196,7 @@ fn shares_of(heads: usize, twelfths: [usize; 3]) -> Vec<usize> {
 
 /// P-DHT's depths before the frozen layers: 1, and every exit minus the number of frozen layers.
 fn body_depths(exits: &[usize]) -> Vec<usize> {
-    let shorter = exits.iter().map(|exit| exit.saturating_sub(FROZEN_LAYERS));
+    let shorter = exits.iter().map(|exit| exit.saturating_sub(Preset::FROZEN_LAYERS));
     let mut depths: Vec<_> = std::iter::once(1).chain(shorter.filter(|&depth| depth > 1)).collect();
     depths.dedup();
     depths
@@ -282,11 +282,11 @@ mod tests {
             (24, &[6, 12, 18, 24]),
         ];
         for (layers, expected) in cases {
-            assert_eq!(exits(layers), expected, "{layers} layers");
+            assert_eq!(Preset::exits(layers), expected, "{layers} layers");
         }
-        assert_eq!((head_options(16), pinned_heads(16)), (vec![11, 13, 16], 5));
-        assert_eq!((head_options(4), pinned_heads(4)), (vec![3, 4], 1));
-        assert_eq!((head_options(2), pinned_heads(2)), (vec![1, 2], 1));
+        assert_eq!((Preset::head_options(16), Preset::pinned_heads(16)), (vec![11, 13, 16], 5));
+        assert_eq!((Preset::head_options(4), Preset::pinned_heads(4)), (vec![3, 4], 1));
+        assert_eq!((Preset::head_options(2), Preset::pinned_heads(2)), (vec![1, 2], 1));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Search spaces: the routes of a model, and the bandits' arms that select these routes.
 
 use dht_dynamic::route::{LayerGroup, ModelShape, Route, RouteSpec};
+use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::config::{BaseState, Search, SpaceConfig};
@@ -141,6 +142,21 @@ impl SearchSpace {
     /// The arms of the joint bandit; empty in a tree search.
     pub fn integrated_arms(&self) -> &[Route] {
         &self.arms
+    }
+
+    /// A route drawn uniformly. In an [integrated search](Search::Integrated), which selects a whole route at once, each
+    /// route has the same probability. In a [tree search](Search::Tree), which selects an exit and then a number of
+    /// heads for each group of layers, each exit has the same probability. Then each number of heads has the same
+    /// probability, in each group before the exit.
+    pub fn random_route<R: Rng + ?Sized>(&self, rng: &mut R) -> Route {
+        let arms = if self.is_tree() {
+            let depth = rng.random_range(0..self.exits().len());
+            let options = (0..self.groups_before(depth).len()).map(|group| self.head_options(group).len());
+            RouteArms::Tree { depth, heads: options.map(|options| rng.random_range(0..options)).collect() }
+        } else {
+            RouteArms::Integrated { arm: rng.random_range(0..self.arms.len()) }
+        };
+        self.route(&arms).expect("arms of this space")
     }
 
     /// The route that these arms select.

@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use dht_dynamic::route::{ModelShape, Route, RouteSpec};
+
 use super::*;
 use crate::error::Error;
 

@@ -8,10 +8,10 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
-use crate::features::{ArmFeatures, DEPTH_PYRAMID, HEADS_PYRAMID, pooled};
+use crate::features::{ArmFeatures, PoolingPyramid, pooled};
 use crate::model::RoutedEncoder;
 use crate::routing::random_heads;
-use crate::space::Route;
+use dht_dynamic::route::Route;
 
 /// A running mean of vectors.
 #[derive(Default)]
@@ -113,7 +113,8 @@ pub(super) fn arm_features(
 ) -> Result<(ArmFeatures, FlopCount)> {
     let RoutedEncoder { encoder, space, .. } = model;
     let options = space.distinct_head_options();
-    let (depth_pool, heads_pool, heads) = (DEPTH_PYRAMID.pool()?, HEADS_PYRAMID.pool()?, space.model_shape().heads);
+    let (depth_pool, heads_pool, heads) =
+        (PoolingPyramid::DEPTH.pool()?, PoolingPyramid::HEADS.pool()?, space.model_shape().heads);
     let means = |count: usize| -> Vec<Mean> { (0..count).map(|_| Mean::default()).collect() };
     let mut depth = means(space.exits().len());
     let mut by_heads: Vec<Vec<Mean>> = space.groups().iter().map(|_| means(options.len())).collect();
@@ -171,7 +172,7 @@ pub(super) fn arm_features(
             }
         }
     }
-    let (depth_size, heads_size) = (DEPTH_PYRAMID.context_size(), HEADS_PYRAMID.context_size());
+    let (depth_size, heads_size) = (PoolingPyramid::DEPTH.context_size(), PoolingPyramid::HEADS.context_size());
     let finish =
         |means: Vec<Mean>, size: usize| -> Vec<Vec<f64>> { means.into_iter().map(|mean| mean.finish(size)).collect() };
     let depth = finish(depth, depth_size);
@@ -236,10 +237,10 @@ mod tests {
         for layer in 0..6 {
             hidden = model.model.encoder.run(layer..layer + 1, &hidden, &HeadPlan::Full, &ctx).unwrap();
             match layer {
-                1 => check(&features.depth[0], &hidden, DEPTH_PYRAMID.pool().unwrap()),
+                1 => check(&features.depth[0], &hidden, PoolingPyramid::DEPTH.pool().unwrap()),
                 5 => {
-                    check(&features.depth[1], &hidden, DEPTH_PYRAMID.pool().unwrap());
-                    check(&features.heads[0][0], &hidden, HEADS_PYRAMID.pool().unwrap());
+                    check(&features.depth[1], &hidden, PoolingPyramid::DEPTH.pool().unwrap());
+                    check(&features.heads[0][0], &hidden, PoolingPyramid::HEADS.pool().unwrap());
                 }
                 _ => {}
             }

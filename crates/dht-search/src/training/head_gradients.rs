@@ -130,7 +130,8 @@ mod tests {
     use crate::error::Error;
     use crate::model::SearchModel;
     use crate::settings::{FullModelSteps, SearchSettings};
-    use crate::space::{ModelShape, Preset, SearchSpace, SpaceConfig};
+    use crate::space::{Preset, SearchSpace, SpaceConfig};
+    use dht_dynamic::route::ModelShape;
 
     const ROWS: usize = 24;
 

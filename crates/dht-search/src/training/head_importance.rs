@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::space::ModelShape;
+use dht_dynamic::route::ModelShape;
 
 /// The importance of each head of each layer, E |∂L/∂ξ| (Michel et al. 2019, equation 2). Stored as sums over the
 /// samples that kept the head, with the number of these samples.

@@ -6,7 +6,7 @@ use super::objective::SearchObjective;
 use crate::cost::LayerHeadCount;
 use crate::error::Result;
 use crate::routing::{ExitReads, ForwardTrace};
-use crate::space::Route;
+use dht_dynamic::route::Route;
 
 impl SearchObjective {
     /// Records a batch that was trained on.

@@ -19,7 +19,8 @@ use crate::model::{PassedExits, SearchModel};
 use crate::reward::RewardShape;
 use crate::routing::{Decisions, Mode, Preparation, Router, RouterState, StageView};
 use crate::settings::{RouterKind, SearchSettings};
-use crate::space::{BaseState, RouteSpec, Search, SearchSpace, Segment, SpaceConfig};
+use crate::space::{BaseState, Search, SearchSpace, SpaceConfig};
+use dht_dynamic::route::{RouteSpec, Segment};
 
 const HEADS: usize = 8;
 const KEPT: usize = 4;

@@ -2,7 +2,6 @@
 
 use candle_core::Device;
 use dht_search::dynamic::accelerate::{AccelerateSettings, Accelerated, Texts};
-use dht_search::dynamic::evaluation::stage_log_probabilities;
 use dht_search::dynamic::{DynamicModel, OwnParts, accelerate, evaluate};
 use dht_search::routing::{Decided, ExitBandits};
 use dht_search::transformer::Pooling;
@@ -39,7 +38,7 @@ fn exit_bandits_beat_shuffled_routes_and_survive_a_save() -> Result<()> {
         let between =
             report.curve.iter().find(|point| (0.05..0.35).contains(&point.flops_ratio)).expect("a speed between");
         let chosen = evaluate(&model.with_speed(between.speed)?, &test, 16)?;
-        let stages = stage_log_probabilities(&model, &test, 16)?;
+        let stages = model.stage_log_probabilities(&test, 16)?;
         let mut depths: Vec<usize> = chosen.routes.iter().map(Route::exit).collect();
         let mut shuffled = 0.0;
         for seed in 0..5 {

@@ -1,7 +1,7 @@
 //! FastBERT: at speed 0 it is its backbone, its exits learn from it alone, and every speed follows from the exits' answers.
 
 use candle_core::Device;
-use dht_dynamic::evaluation::{calibrate, exit_log_probabilities};
+use dht_dynamic::evaluation::calibrate;
 use dht_dynamic::exit::ExitKind;
 use dht_dynamic::router::{ExitView, Notes};
 use dht_dynamic::training::{ExitTargets, FrozenExits};
@@ -95,7 +95,7 @@ fn the_first_loss_is_the_divergence_of_exits_from_the_last() -> Result<()> {
     for temperature in [1.0, 2.0] {
         let settings = FastBertSettings { temperature, ..kinds()[3].clone() };
         let mut training = fastbert(Pooling::Mean, settings, 1)?;
-        let by_exit = exit_log_probabilities(training.model().model(), &data, 8)?;
+        let by_exit = training.model().model().exit_log_probabilities(&data, 8)?;
         // Tempered probabilities are powers of the probabilities, rescaled.
         let tempered = |row: &[f32]| -> Vec<f64> {
             let powers: Vec<f64> = row.iter().map(|log| (f64::from(*log) / temperature).exp()).collect();
@@ -125,7 +125,7 @@ fn labels_alone_are_a_cross_entropy_and_both_are_half_of_each() -> Result<()> {
         let mut training = FrozenExits::new(model, targets)?;
         Ok(Trainer::new(train_settings(1)).fit(&mut training, &data, &nothing(), &mut ())?.losses[0].1)
     };
-    let by_exit = exit_log_probabilities(fastbert(Pooling::Mean, kinds()[3].clone(), 1)?.model().model(), &data, 8)?;
+    let by_exit = fastbert(Pooling::Mean, kinds()[3].clone(), 1)?.model().model().exit_log_probabilities(&data, 8)?;
     let of_exit = |rows: &Vec<Vec<f32>>| -> f64 {
         rows.iter().zip(&data.samples).map(|(row, text)| -f64::from(row[text.label as usize]) / 8.0).sum()
     };
@@ -200,7 +200,7 @@ fn exits_learn_to_predict_unseen_texts_like_the_backbone() -> Result<()> {
 #[test]
 fn one_pass_gives_the_answers_of_every_exit_and_speed() -> Result<()> {
     let (model, test) = (learned()?, task(80, 4));
-    let by_exit = exit_log_probabilities(model.model(), &test, 16)?;
+    let by_exit = model.model().exit_log_probabilities(&test, 16)?;
     for (exit, rows) in by_exit.iter().enumerate() {
         let fixed = evaluate(&model.clone().with_router(Box::new(LeaveAt(exit))), &test, 16)?;
         assert!(fixed.routes.iter().all(|route| route.depth() == exit + 1));

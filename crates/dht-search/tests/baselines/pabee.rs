@@ -4,10 +4,9 @@ use dht_dynamic::exit::ExitKind;
 use dht_dynamic::{Evaluation, SpeedCurve, evaluate};
 use dht_search::baselines::Baseline;
 use dht_search::baselines::pabee::{PabeeSettings, pabee};
-use dht_search::evaluation::controls::evaluate_fixed;
-use dht_search::evaluation::exit_log_probabilities;
+use dht_search::dynamic::route::ModelShape;
+use dht_search::evaluation::evaluate_on;
 use dht_search::settings::{Dispatch, RouterKind};
-use dht_search::space::ModelShape;
 use dht_search::transformer::{Pooling, Trainer};
 use dht_search::{Error, Result, Route, SearchModel, SearchObjective, SearchSettings};
 use dht_toys::planted::{CLASSES, HEADS, LAYERS, encoder, nothing, task};
@@ -42,7 +41,7 @@ fn in_training_every_text_trains_every_exit_weighted_by_depth() -> Result<()> {
     (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
     let mut search = pabee(dht_toys::encoder(&config, rng), CLASSES, &PabeeSettings::default(), rng)?;
     let data = task(8, 1);
-    let by_exit = exit_log_probabilities(search.model().model(), &data, 8)?;
+    let by_exit = search.model().model().exit_log_probabilities(&data, 8)?;
     let mut expected = 0.0;
     for (exit, rows) in by_exit.iter().enumerate() {
         for (row, sample) in rows.iter().zip(&data.samples) {
@@ -57,7 +56,7 @@ fn in_training_every_text_trains_every_exit_weighted_by_depth() -> Result<()> {
 #[test]
 fn patience_of_the_depth_or_more_equals_the_full_model() -> Result<()> {
     let (model, test) = (trained()?.into_model(), task(60, 2));
-    let full = evaluate_fixed(&model, &test, &full_route()?, 16)?;
+    let full = evaluate_on(&model, &test, &vec![full_route()?; test.len()], 16)?;
     for speed in [0.0, 1e-6, 0.01, 1.0 / LAYERS as f64] {
         let own = evaluate(&model.with_speed(speed)?, &test, 16)?;
         assert_eq!((own.labels, own.losses, &own.routes), (full.labels.clone(), full.losses.clone(), &full.routes));
@@ -68,7 +67,7 @@ fn patience_of_the_depth_or_more_equals_the_full_model() -> Result<()> {
 #[test]
 fn a_text_exits_where_the_agreement_count_reaches_the_patience() -> Result<()> {
     let (model, test) = (trained()?.into_model(), task(120, 2));
-    let by_exit = exit_log_probabilities(model.model(), &test, 16)?;
+    let by_exit = model.model().exit_log_probabilities(&test, 16)?;
     let class = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).expect("a class");
     let mut sums = Vec::new();
     for patience in 1..=LAYERS {

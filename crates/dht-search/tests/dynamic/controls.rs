@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use dht_dynamic::{Evaluation, evaluate};
-use dht_search::evaluation::controls::{evaluate_fixed, evaluate_oracle, evaluate_random};
+use dht_search::evaluation::evaluate_on;
+use dht_search::transformer::EncodedDataset;
 use dht_search::{
     Error, Regret, Result, Route, SearchModel, SearchSettings, evaluation::FixedArms, reward::RewardShape,
 };
@@ -20,6 +21,12 @@ fn dear(lambda: f64) -> Result<SearchModel> {
         .into_model())
 }
 
+fn on_random_routes(model: &SearchModel, texts: &EncodedDataset, batch: usize, seed: u64) -> Result<Evaluation> {
+    let mut rng = rng(seed);
+    let routes: Vec<Route> = texts.samples.iter().map(|_| model.space().random_route(&mut rng)).collect();
+    evaluate_on(model, texts, &routes, batch)
+}
+
 #[test]
 fn the_fixed_arms_of_a_tree_are_its_exits_with_all_heads() -> Result<()> {
     let (model, texts) = (dear(0.2)?, task(30, 1));
@@ -28,7 +35,7 @@ fn the_fixed_arms_of_a_tree_are_its_exits_with_all_heads() -> Result<()> {
     assert_eq!(arms, ["1L12H", "2L12H", "4L12H", "6L12H"]);
     for (route, evaluation) in fixed.arms() {
         assert_eq!(evaluation.route_counts(), BTreeMap::from([(route.to_string(), 30)]));
-        let again = evaluate_fixed(&model, &texts, route, 8)?;
+        let again = evaluate_on(&model, &texts, &vec![route.clone(); 30], 8)?;
         assert_eq!((again.losses, again.labels), (evaluation.losses.clone(), evaluation.labels.clone()));
     }
     Ok(())
@@ -55,7 +62,7 @@ fn no_route_of_a_text_is_better_than_the_oracles() -> Result<()> {
     for lambda in [0.0, 0.02, 1e4] {
         let routes = fixed.oracle_routes(lambda)?;
         assert_eq!(names(&routes), names(&FixedArms::new(&model, &texts, 16)?.oracle_routes(lambda)?));
-        let oracle = evaluate_oracle(&model, &texts, lambda, 16)?;
+        let oracle = evaluate_on(&model, &texts, &fixed.oracle_routes(lambda)?, 16)?;
         assert_eq!(names(&oracle.routes), names(&routes));
         // Its own evaluation mixes depths in a batch, which changes no text's loss beyond rounding.
         for (row, route) in routes.iter().enumerate() {
@@ -88,7 +95,7 @@ fn regret_is_the_mean_price_less_that_of_the_best_fixed_arm() -> Result<()> {
         let of_row = |row: usize| {
             let mut alone = texts.clone();
             alone.samples = vec![texts.samples[row].clone()];
-            let flops = evaluate_fixed(&model, &alone, &evaluation.routes[row], 1).expect("a route").flops;
+            let flops = evaluate_on(&model, &alone, &evaluation.routes[row..=row], 1).expect("a route").flops;
             let share = flops as f64 / model.full_inference_flops(&alone).expect("flops") as f64;
             evaluation.losses[row] + lambda * share
         };
@@ -97,7 +104,7 @@ fn regret_is_the_mean_price_less_that_of_the_best_fixed_arm() -> Result<()> {
     let expected: BTreeMap<String, f64> =
         fixed.arms().iter().map(|(route, evaluation)| (route.to_string(), price(evaluation))).collect();
     let least = expected.values().copied().fold(f64::INFINITY, f64::min);
-    let random = evaluate_random(&model, &texts, 16, &mut rng(1))?;
+    let random = on_random_routes(&model, &texts, 16, 1)?;
     let regret = Regret::new(&model, &texts, &random, &fixed)?;
     let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
     assert!(regret.fixed.iter().all(|(route, mean)| close(*mean, expected[route])), "{regret:?}, {expected:?}");
@@ -105,7 +112,7 @@ fn regret_is_the_mean_price_less_that_of_the_best_fixed_arm() -> Result<()> {
     assert!(close(expected[&regret.best_arm], least) && regret.oracle < least, "{regret:?}");
     let of_best = fixed.arms().iter().find(|(route, _)| route.to_string() == regret.best_arm).expect("an arm");
     assert!(close(Regret::new(&model, &texts, &of_best.1, &fixed)?.regret, 0.0));
-    let oracle = evaluate_oracle(&model, &texts, lambda, 16)?;
+    let oracle = evaluate_on(&model, &texts, &fixed.oracle_routes(lambda)?, 16)?;
     assert!((Regret::new(&model, &texts, &oracle, &fixed)?.chosen - regret.oracle).abs() < 1e-5);
     let fewer = task(rows - 1, 3);
     assert!(matches!(Regret::new(&model, &fewer, &random, &fixed), Err(Error::Shape { what: "evaluation", .. })));
@@ -115,7 +122,7 @@ fn regret_is_the_mean_price_less_that_of_the_best_fixed_arm() -> Result<()> {
 #[test]
 fn random_routes_draw_exits_and_head_counts_uniformly() -> Result<()> {
     let (model, texts) = (dear(0.2)?, task(4_000, 5));
-    let random = evaluate_random(&model, &texts, 256, &mut rng(2))?;
+    let random = on_random_routes(&model, &texts, 256, 2)?;
     // Four standard errors of a quarter in 4,000 draws are .027; of a third in about 3,000, .034.
     for exit in [1, 2, 4, 6] {
         let share = random.routes.iter().filter(|route| route.depth() == exit).count() as f64 / 4_000.0;

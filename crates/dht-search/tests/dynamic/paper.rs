@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use dht_search::{
     Preset, Result, SearchObjective, SearchSettings, SearchSpace, SpaceConfig,
-    evaluation::controls::evaluate_on,
+    evaluation::evaluate_on,
     evaluation::evaluate_queued,
     settings::{Dispatch, HeadDraws},
     space::{BaseState, SevenLayerHeads},

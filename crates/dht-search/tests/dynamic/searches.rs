@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use candle_core::Device;
 use dht_dynamic::{evaluate, exit::ExitKind};
-use dht_search::evaluation::controls::evaluate_fixed;
+use dht_search::dynamic::route::RouteSpec;
+use dht_search::evaluation::evaluate_on;
 use dht_search::transformer::{EncodedDataset, Pooling, Trainer};
 use dht_search::{
-    CostModel, Error, Preset, Result, Route, RouteSpec, SearchModel, SearchObjective, SearchSettings, SearchSpace,
+    CostModel, Error, Preset, Result, Route, SearchModel, SearchObjective, SearchSettings, SearchSpace,
     cost::{LayerHeadCount, MeasuredCost, WidthCoupling},
     reward::HeadFeedback,
     settings::{ClassifierSharing, Dispatch, ExitLosses, HeadArms, HeadDraws, RouterKind},
@@ -202,7 +203,9 @@ fn with_coupled_widths_cost_is_nearly_proportional_to_heads() -> Result<()> {
         let settings = small(SearchSettings { width_coupling, ..SearchSettings::default() });
         let model = model(Preset::TDht, &settings, 1)?.into_model();
         let route = |name: &str| -> Result<Route> { model.space().resolve(&name.parse::<RouteSpec>()?) };
-        let flops = |name: &str| -> Result<f64> { Ok(evaluate_fixed(&model, &data, &route(name)?, 8)?.flops as f64) };
+        let flops = |name: &str| -> Result<f64> {
+            Ok(evaluate_on(&model, &data, &vec![route(name)?; data.len()], 8)?.flops as f64)
+        };
         // The cost of five layers with eight heads over that of the same layers with all heads.
         Ok((flops("6L8H")? - flops("1L12H")?) / (flops("6L12H")? - flops("1L12H")?))
     };

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use dht_dynamic::{
     SpeedCurve, evaluate,
-    evaluation::{CALIBRATION_TOLERANCE, calibrate},
+    evaluation::{Speed, calibrate},
 };
 use dht_search::transformer::EncodedDataset;
 use dht_search::{Result, SearchModel, SearchSettings};
@@ -63,10 +63,10 @@ fn a_calibrated_model_costs_its_budget() -> Result<()> {
     for target in budgets {
         let speed = curve.calibrate(target)?;
         assert_eq!(ratio(shared(), &texts, speed.lambda)?, speed.flops_ratio);
-        within += u32::from((speed.flops_ratio - target).abs() <= CALIBRATION_TOLERANCE);
+        within += u32::from((speed.flops_ratio - target).abs() <= Speed::TOLERANCE);
         // Where it is not within the tolerance it is below, and the next lower λ is above.
-        assert!(speed.flops_ratio <= target + CALIBRATION_TOLERANCE, "{target}: {speed:?}");
-        if speed.flops_ratio < target - CALIBRATION_TOLERANCE {
+        assert!(speed.flops_ratio <= target + Speed::TOLERANCE, "{target}: {speed:?}");
+        if speed.flops_ratio < target - Speed::TOLERANCE {
             assert!(ratio(shared(), &texts, speed.lambda / 1.002)? > target, "{target}: {speed:?}");
         }
     }
@@ -87,7 +87,7 @@ fn a_budget_between_two_jumps_is_kept() -> Result<()> {
     let (least, most) = curve.range();
     for target in [0.3 * least + 0.7 * most, 0.7 * least + 0.3 * most] {
         let speed = curve.calibrate(target)?;
-        assert!(speed.flops_ratio <= target + CALIBRATION_TOLERANCE, "{target}: {speed:?}");
+        assert!(speed.flops_ratio <= target + Speed::TOLERANCE, "{target}: {speed:?}");
     }
     Ok(())
 }

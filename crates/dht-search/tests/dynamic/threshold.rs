@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use dht_dynamic::evaluation::{CALIBRATION_TOLERANCE, calibrate};
+use dht_dynamic::evaluation::{Speed, calibrate};
 use dht_dynamic::{Evaluation, Predictor, SpeedCurve, evaluate};
 use dht_search::reward::RewardShape;
 use dht_search::settings::{ContextDesign, Dispatch, ExitLosses, RouterKind};
@@ -103,8 +103,8 @@ fn a_budget_of_flops_finds_its_threshold() -> Result<()> {
     let mut within = 0;
     for target in curve.budgets(9) {
         let speed = curve.calibrate(target)?;
-        assert!(speed.flops_ratio <= target + CALIBRATION_TOLERANCE, "{target}: {speed:?}");
-        within += u32::from((speed.flops_ratio - target).abs() <= CALIBRATION_TOLERANCE);
+        assert!(speed.flops_ratio <= target + Speed::TOLERANCE, "{target}: {speed:?}");
+        within += u32::from((speed.flops_ratio - target).abs() <= Speed::TOLERANCE);
     }
     assert!(within >= 7, "{within} of nine");
     let found = calibrate(shared(), &texts, (least + most) / 2.0, 16)?;

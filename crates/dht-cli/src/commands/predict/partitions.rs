@@ -99,7 +99,9 @@ impl Predictor<'_> {
             if open.len() == before {
                 if noted.elapsed() > NOTE_EVERY {
                     noted = Instant::now();
-                    report(&format!("waiting for {} partitions of other workers", open.len()));
+                    let first = open.first().map(|partition| partition.input.path().display().to_string());
+                    let first = first.unwrap_or_default();
+                    report(&format!("waiting for {} partitions of other workers, such as {first}", open.len()));
                 }
                 std::thread::sleep(PAUSE);
             }

@@ -54,48 +54,45 @@ pub struct Promised {
     pub rows: usize,
 }
 
-/// Selects the cheapest of `thresholds` that keeps a promise. Thresholds ascend, so the most expensive is first. They
-/// must not depend on the calibration texts; the thresholds of a [report](crate::accelerate::Report::curve) come from
-/// other texts.
-///
-/// # Errors
-/// * [`Error::Argument`] for a limit or a confidence out of range, thresholds that do not ascend, missing labels where
-///   the risk needs them, and lists whose length is not the number of calibration texts.
-/// * [`Error::Promise`] if the promise cannot be proved even at the most expensive threshold. The error has the number
-///   of texts that would suffice, and the limit that these texts prove.
-pub fn control_risk(promise: Promise, calibration: Calibration<'_>, thresholds: &[f64]) -> Result<Promised> {
-    check(promise, &calibration, thresholds)?;
-    let Calibration { stages, full, labels } = calibration;
-    let rows = stages.rows();
-    let mut worst = vec![i8::MIN; rows];
-    let mut kept: Option<(f64, Vec<i8>, f64, u64)> = None;
-    for &threshold in thresholds {
-        let at = stages.at(threshold);
-        let losses: Vec<i8> = (0..rows).map(|row| loss(promise.risk, row, &at.labels, full, labels)).collect();
-        let observed = Losses::new(&losses).mean();
-        worst.iter_mut().zip(&losses).for_each(|(worst, loss)| *worst = (*worst).max(*loss));
-        let counted = match promise.guarantee {
-            Guarantee::Confidence(_) => losses,
-            Guarantee::Expectation => worst.clone(),
-        };
-        if !keeps(Losses::new(&counted), promise) {
-            if kept.is_none() {
-                let (own, most) = (Losses::new(&counted), promise.most);
-                return Err(Error::Promise {
-                    most,
-                    rows,
-                    needed: rows_needed(own, promise),
-                    least: bound(own, promise),
-                });
+impl Promise {
+    /// Selects the cheapest of `thresholds` that keeps the promise. Thresholds ascend, so the most expensive is first. They
+    /// must not depend on the calibration texts; the thresholds of a [report](crate::accelerate::Report::curve) come from
+    /// other texts.
+    ///
+    /// # Errors
+    /// * [`Error::Argument`] for a limit or a confidence out of range, thresholds that do not ascend, missing labels where
+    ///   the risk needs them, and lists whose length is not the number of calibration texts.
+    /// * [`Error::Promise`] if the promise cannot be proved even at the most expensive threshold. The error has the number
+    ///   of texts that would suffice, and the limit that these texts prove.
+    pub fn control(self, calibration: Calibration<'_>, thresholds: &[f64]) -> Result<Promised> {
+        check(self, &calibration, thresholds)?;
+        let Calibration { stages, full, labels } = calibration;
+        let rows = stages.rows();
+        let mut worst = vec![i8::MIN; rows];
+        let mut kept: Option<(f64, Vec<i8>, f64, u64)> = None;
+        for &threshold in thresholds {
+            let at = stages.at(threshold);
+            let losses: Vec<i8> = (0..rows).map(|row| loss(self.risk, row, &at.labels, full, labels)).collect();
+            let observed = Losses::new(&losses).mean();
+            worst.iter_mut().zip(&losses).for_each(|(worst, loss)| *worst = (*worst).max(*loss));
+            let counted = match self.guarantee {
+                Guarantee::Confidence(_) => losses,
+                Guarantee::Expectation => worst.clone(),
+            };
+            if !keeps(Losses::new(&counted), self) {
+                if kept.is_none() {
+                    let (own, most) = (Losses::new(&counted), self.most);
+                    return Err(Error::Promise { most, rows, needed: rows_needed(own, self), least: bound(own, self) });
+                }
+                break;
             }
-            break;
+            kept = Some((threshold, counted, observed, at.flops));
         }
-        kept = Some((threshold, counted, observed, at.flops));
+        let Some((threshold, counted, observed, flops)) = kept else {
+            return Err(Error::argument("thresholds", "at least one, ascending", "none"));
+        };
+        Ok(Promised { threshold, observed, bound: bound(Losses::new(&counted), self), flops, rows })
     }
-    let Some((threshold, counted, observed, flops)) = kept else {
-        return Err(Error::argument("thresholds", "at least one, ascending", "none"));
-    };
-    Ok(Promised { threshold, observed, bound: bound(Losses::new(&counted), promise), flops, rows })
 }
 
 /// The loss of a text.

@@ -13,8 +13,7 @@ mod of_model;
 mod p_value;
 mod risk;
 
-pub use control::{Calibration, Guarantee, Promise, Promised, control_risk};
-pub use of_model::with_promise;
+pub use control::{Calibration, Guarantee, Promise, Promised};
 pub use risk::Risk;
 
 #[cfg(test)]

@@ -2,40 +2,42 @@
 
 use dht_transformer::EncodedDataset;
 
-use super::control::{Calibration, Promise, Promised, control_risk};
+use super::control::{Calibration, Promise, Promised};
 use crate::error::{Error, Result};
-use crate::evaluation::stages::{Stages, exit_tables, stack_exits, stage_flops};
+use crate::evaluation::stages::{Stages, exit_tables, stack_exits};
 use crate::model::DynamicModel;
 
-/// Returns the model at the cheapest of `speeds` (ascending) that keeps a [promise](Promise) against the model's own
-/// last exit without stacking. Each calibration text runs all layers once. The speeds must not depend on the
-/// calibration texts: use the speeds of the [report](crate::accelerate::Report::curve).
-///
-/// # Errors
-/// [`Error::SeenTexts`] where the [model was fitted on](DynamicModel::seen_texts) some of the calibration texts;
-/// [`Error::Argument`] for a model whose router follows no [rule](crate::Router::rule); as [`control_risk`]; errors of
-/// the encoder.
-pub fn with_promise(
-    model: &DynamicModel,
-    promise: Promise,
-    calibration: &EncodedDataset,
-    speeds: &[f64],
-    batch_size: usize,
-) -> Result<(DynamicModel, Promised)> {
-    let seen = model.seen_texts().rows_of(calibration);
-    if let Some(&first) = seen.first() {
-        return Err(Error::SeenTexts { what: "calibration texts", rows: seen.len(), first, of: calibration.len() });
+impl DynamicModel {
+    /// Returns the model at the cheapest of `speeds` (ascending) that keeps a [promise](Promise) against its own
+    /// last exit without stacking. Each calibration text runs all layers once. The speeds must not depend on the
+    /// calibration texts: use the speeds of the [report](crate::accelerate::Report::curve).
+    ///
+    /// # Errors
+    /// [`Error::SeenTexts`] where the [model was fitted on](Self::seen_texts) some of the calibration texts;
+    /// [`Error::Argument`] for a model whose router follows no [rule](crate::Router::rule); as [`Promise::control`]; errors of
+    /// the encoder.
+    pub fn with_promise(
+        &self,
+        promise: Promise,
+        calibration: &EncodedDataset,
+        speeds: &[f64],
+        batch_size: usize,
+    ) -> Result<(DynamicModel, Promised)> {
+        let seen = self.seen_texts().rows_of(calibration);
+        if let Some(&first) = seen.first() {
+            return Err(Error::SeenTexts { what: "calibration texts", rows: seen.len(), first, of: calibration.len() });
+        }
+        self.model().check_texts(calibration)?;
+        let Some(rule) = self.router().rule() else {
+            return Err(Error::argument("router", "one that follows a rule", "another"));
+        };
+        let exits = exit_tables(self.model(), calibration, batch_size)?;
+        let full = exits.last().map_or_else(Vec::new, |last| last.labels());
+        let tables = stack_exits(self, calibration, exits)?;
+        let stages = Stages::new(&tables, self.stage_flops(calibration), rule)?;
+        let labels: Vec<u32> = calibration.samples.iter().map(|sample| sample.label).collect();
+        let calibration = Calibration { stages: &stages, full: &full, labels: Some(&labels) };
+        let promised = promise.control(calibration, speeds)?;
+        Ok((self.with_speed(promised.threshold)?, promised))
     }
-    model.model().check_texts(calibration)?;
-    let Some(rule) = model.router().rule() else {
-        return Err(Error::argument("router", "one that follows a rule", "another"));
-    };
-    let exits = exit_tables(model.model(), calibration, batch_size)?;
-    let full = exits.last().map_or_else(Vec::new, |last| last.labels());
-    let tables = stack_exits(model, calibration, exits)?;
-    let stages = Stages::new(&tables, stage_flops(model, calibration), rule)?;
-    let labels: Vec<u32> = calibration.samples.iter().map(|sample| sample.label).collect();
-    let calibration = Calibration { stages: &stages, full: &full, labels: Some(&labels) };
-    let promised = control_risk(promise, calibration, speeds)?;
-    Ok((model.with_speed(promised.threshold)?, promised))
 }

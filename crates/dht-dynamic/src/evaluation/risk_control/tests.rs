@@ -63,7 +63,7 @@ fn a_risk_promise_holds_at_its_confidence_near_the_least_cost() {
         let (mut broken, mut flops) = (0, 0.0);
         for _ in 0..300 {
             let world = World::draw(2_000, &mut rng);
-            let found = control_risk(promise(risk, most, 0.9), world.calibration(), &thresholds()).unwrap();
+            let found = promise(risk, most, 0.9).control(world.calibration(), &thresholds()).unwrap();
             assert!(found.bound <= most && found.observed <= found.bound && found.rows == 2_000);
             let truth = match risk {
                 Risk::AccuracyLoss => World::accuracy_loss(found.threshold),
@@ -91,7 +91,7 @@ fn in_expectation_the_limit_holds_on_the_mean() {
     for _ in 0..300 {
         let world = World::draw(200, &mut rng);
         let expected = Promise { risk: Risk::Disagreement, most, guarantee: Guarantee::Expectation };
-        let found = control_risk(expected, world.calibration(), &thresholds()).unwrap();
+        let found = expected.control(world.calibration(), &thresholds()).unwrap();
         let t = found.threshold;
         mean += 2.0 * (0.1 * (t - t * t / 2.0) + 0.9 * t * t / 2.0) / 300.0;
     }
@@ -103,25 +103,27 @@ fn too_few_texts_for_a_promise_report_how_many_it_needs() {
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     let world = World::draw(100, &mut rng);
     let wanted = promise(Risk::Disagreement, 0.01, 0.95);
-    let refused = control_risk(wanted, world.calibration(), &thresholds());
+    let refused = wanted.control(world.calibration(), &thresholds());
     let Err(Error::Promise { most, rows, needed: Some(needed), least }) = refused else { panic!("{refused:?}") };
     assert_eq!((most, rows), (0.01, 100));
     // Without any loss ln .05 / ln .99 = 298.07 texts show it; 1 − .05^(1/100) = .0295 is what a hundred show.
     assert!((298..303).contains(&needed) && (least - 0.0295).abs() < 1e-3, "{needed} {least}");
-    let message = control_risk(wanted, world.calibration(), &thresholds()).unwrap_err().to_string();
+    let message = wanted.control(world.calibration(), &thresholds()).unwrap_err().to_string();
     assert!(message.contains("100 texts") && message.contains("texts, or a limit of at least 0.0295"), "{message}");
     let enough = World::draw(needed, &mut rng);
-    control_risk(wanted, enough.calibration(), &thresholds()).unwrap();
-    control_risk(promise(Risk::Disagreement, least + 1e-6, 0.95), world.calibration(), &thresholds()).unwrap();
+    wanted.control(enough.calibration(), &thresholds()).unwrap();
+    promise(Risk::Disagreement, least + 1e-6, 0.95).control(world.calibration(), &thresholds()).unwrap();
     // A first threshold that loses more than allowed needs other thresholds, not more texts.
-    let refused = control_risk(wanted, world.calibration(), &[0.5]);
+    let refused = wanted.control(world.calibration(), &[0.5]);
     assert!(matches!(refused, Err(Error::Promise { needed: None, .. })), "{refused:?}");
 }
 
 #[test]
 fn what_cannot_be_calibrated_is_refused() {
     let world = World::draw(50, &mut ChaCha8Rng::seed_from_u64(5));
-    let field = |promise, calibration, thresholds: &[f64]| match control_risk(promise, calibration, thresholds) {
+    let field = |promise: Promise, calibration: Calibration<'_>, thresholds: &[f64]| match promise
+        .control(calibration, thresholds)
+    {
         Err(Error::Argument { name: field, .. }) => field,
         other => panic!("{other:?}"),
     };
@@ -135,5 +137,5 @@ fn what_cannot_be_calibrated_is_refused() {
     assert_eq!(field(good, Calibration { labels: None, ..all }, &[0.1]), "labels");
     assert_eq!(field(good, Calibration { full: &world.full[1..], ..all }, &[0.1]), "full");
     let unlabelled = Calibration { labels: None, ..all };
-    control_risk(promise(Risk::Disagreement, 0.5, 0.9), unlabelled, &[0.0]).unwrap();
+    promise(Risk::Disagreement, 0.5, 0.9).control(unlabelled, &[0.0]).unwrap();
 }

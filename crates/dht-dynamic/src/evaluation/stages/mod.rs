@@ -4,7 +4,7 @@
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod stages;
 
-pub use stages::{Staged, Stages, stage_flops, stage_log_probabilities};
+pub use stages::{Staged, Stages};
 pub(crate) use stages::{exit_flops, exit_tables, stack_exits};
 
 #[cfg(test)]

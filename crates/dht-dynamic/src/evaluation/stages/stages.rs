@@ -6,7 +6,7 @@ use dht_transformer::EncodedDataset;
 use crate::error::{Error, Result};
 use crate::exit::Stacker;
 use crate::log_probabilities::{LogProbabilities, best_class};
-use crate::model::{DynamicModel, ExitModel, exit_log_probabilities};
+use crate::model::{DynamicModel, ExitModel};
 use crate::router::LeavingRule;
 
 /// The answers of several stages to the same rows, and the cost of each row for each stage where it may stop.
@@ -67,14 +67,14 @@ impl Stages {
         Ok(Self { labels, confidences, uncertainties: rule.uncertainties(stages), flops })
     }
 
-    /// The stages of a model, as [`stage_log_probabilities`] reads them, with the [rule](crate::Router::rule) of its
+    /// The stages of a model, as [`DynamicModel::stage_log_probabilities`] reads them, with the [rule](crate::Router::rule) of its
     /// router. If the router has no rule, the stages use the default rule, the confidence.
     ///
     /// # Errors
-    /// As [`stage_log_probabilities`].
+    /// As [`DynamicModel::stage_log_probabilities`].
     pub fn of_model(model: &DynamicModel, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let rule = model.router().rule().unwrap_or_default();
-        Self::new(&stage_log_probabilities(model, data, batch_size)?, stage_flops(model, data), rule)
+        Self::new(&model.stage_log_probabilities(data, batch_size)?, model.stage_flops(data), rule)
     }
 
     /// The number of stages.
@@ -183,18 +183,28 @@ impl Stages {
     }
 }
 
-/// The log-probabilities of every row at each stage of a model, in one pass through all layers. The first stage is the
-/// n-gram exit, if there is one. The other stages are the exits, each combined with the n-gram exit by its
-/// [weights](Stacker).
-///
-/// # Errors
-/// As [`exit_log_probabilities`].
-pub fn stage_log_probabilities(
-    model: &DynamicModel,
-    data: &EncodedDataset,
-    batch_size: usize,
-) -> Result<Vec<LogProbabilities>> {
-    stack_exits(model, data, exit_tables(model.model(), data, batch_size)?)
+impl DynamicModel {
+    /// The log-probabilities of every row at each stage of the model, in one pass through all layers. The first stage is the
+    /// n-gram exit, if there is one. The other stages are the exits, each combined with the n-gram exit by its
+    /// [weights](Stacker).
+    ///
+    /// # Errors
+    /// As [`ExitModel::exit_log_probabilities`].
+    pub fn stage_log_probabilities(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<LogProbabilities>> {
+        stack_exits(self, data, exit_tables(self.model(), data, batch_size)?)
+    }
+
+    /// FLOPs of a text that leaves at each stage of the model, by stage and row. The earlier stages are included; router
+    /// FLOPs are excluded, since [`Stages`] has no router.
+    pub fn stage_flops(&self, data: &EncodedDataset) -> Vec<Vec<u64>> {
+        let exits = exit_flops(self.model(), data);
+        let Some(front) = self.front() else { return exits };
+        let (ngram, stacking) = (front.ngram().flops_of_all(data), Stacker::flops(self.model().classes()));
+        let stacked = exits.into_iter().zip(1..).map(|(flops, reads)| {
+            flops.into_iter().zip(&ngram).map(|(flops, ngram)| ngram + flops + reads * stacking).collect()
+        });
+        std::iter::once(ngram.clone()).chain(stacked).collect()
+    }
 }
 
 /// The log-probabilities of every row at each exit alone, before they are combined with the n-gram exit.
@@ -207,7 +217,7 @@ pub(crate) fn exit_tables(
         let values = rows.into_iter().flatten().map(f64::from).collect();
         LogProbabilities::new(model.classes(), values)
     };
-    exit_log_probabilities(model, data, batch_size)?.into_iter().map(table).collect()
+    model.exit_log_probabilities(data, batch_size)?.into_iter().map(table).collect()
 }
 
 /// The stages of a model: the n-gram exit, if there is one, and these exits, each combined with the n-gram exit.
@@ -221,18 +231,6 @@ pub(crate) fn stack_exits(
     let stacked = front.stackers().iter().zip(&exits).map(|(stacker, exit)| stacker.stack(&ngram, exit));
     let stacked = stacked.collect::<Result<Vec<_>>>()?;
     Ok(std::iter::once(ngram).chain(stacked).collect())
-}
-
-/// FLOPs of a text that leaves at each stage of a model, by stage and row. The earlier stages are included; router
-/// FLOPs are excluded, since [`Stages`] has no router.
-pub fn stage_flops(model: &DynamicModel, data: &EncodedDataset) -> Vec<Vec<u64>> {
-    let exits = exit_flops(model.model(), data);
-    let Some(front) = model.front() else { return exits };
-    let (ngram, stacking) = (front.ngram().flops_of_all(data), Stacker::flops(model.model().classes()));
-    let stacked = exits.into_iter().zip(1..).map(|(flops, reads)| {
-        flops.into_iter().zip(&ngram).map(|(flops, ngram)| ngram + flops + reads * stacking).collect()
-    });
-    std::iter::once(ngram.clone()).chain(stacked).collect()
 }
 
 /// FLOPs of a text by the exit where it leaves (the n-gram exit excluded) and by row: the layers below this exit, and

@@ -11,13 +11,14 @@ use super::linear::{LinearBandit, RewardSample};
 use super::setup::Setup;
 use super::stored::{check_arm_features, of_state, to_state};
 use crate::error::{Error, Result};
-use crate::features::{ArmFeatures, DEPTH_PYRAMID};
+use crate::features::{ArmFeatures, PoolingPyramid};
 use crate::reward::{CostWeightedLoss, RewardReference};
 use crate::routing::mode::Mode;
 use crate::routing::router::{Router, StageView};
 use crate::routing::state::{Preparation, RouterState};
 use crate::routing::trace::{Decisions, GroupTrace, Losses, QueuedDecision};
-use crate::space::{Route, SearchSpace};
+use crate::space::SearchSpace;
+use dht_dynamic::route::Route;
 
 /// The name of this router's state in errors.
 const STATE: &str = "depth bandit";
@@ -204,8 +205,13 @@ impl DepthBandit {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
         let space = &setup.space;
         let arms = if space.is_tree() { space.exits().len() } else { space.integrated_arms().len() };
-        let linear =
-            LinearBandit::new(setup, setup.raw_size(DEPTH_PYRAMID), setup.constant().len(), arms, alpha(setup))?;
+        let linear = LinearBandit::new(
+            setup,
+            setup.raw_size(PoolingPyramid::DEPTH),
+            setup.constant().len(),
+            arms,
+            alpha(setup),
+        )?;
         Ok(Self { linear, reference: RewardReference::default() })
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dht_dynamic::evaluation::{LogProbabilities, stage_log_probabilities};
+use dht_dynamic::evaluation::LogProbabilities;
 use dht_dynamic::router::{ExitView, Notes};
 use dht_dynamic::{DynamicModel, ExitModel};
 use dht_transformer::flops::{BlockShape, ClassifierShape};
@@ -132,7 +132,7 @@ impl ExitBandits {
     ) -> Result<(Self, u64)> {
         model.model().check_texts(texts)?;
         let mut bandits = Self::new(model.model(), model.front().is_some(), decided)?;
-        let stages = stage_log_probabilities(model, texts, batch_size)?;
+        let stages = model.stage_log_probabilities(texts, batch_size)?;
         let lengths = texts.lengths();
         for rows in longest_first(&lengths, batch_size)? {
             let of_stage = |stage: &LogProbabilities| -> (Rows, Vec<f64>) {

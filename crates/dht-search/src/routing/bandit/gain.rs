@@ -14,7 +14,7 @@ use super::linear::LinearBandit;
 use super::setup::Setup;
 use super::stored::{check_arm_features, of_state, to_state};
 use crate::error::{Error, Result};
-use crate::features::{ArmFeatures, DEPTH_PYRAMID};
+use crate::features::{ArmFeatures, PoolingPyramid};
 use crate::routing::mode::Mode;
 use crate::routing::router::{Router, StageView};
 use crate::routing::state::{Preparation, RouterState};
@@ -158,7 +158,7 @@ pub(super) struct GainBandit {
 
 impl GainBandit {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
-        let (raw, exits) = (setup.raw_size(DEPTH_PYRAMID), setup.space.exits().len());
+        let (raw, exits) = (setup.raw_size(PoolingPyramid::DEPTH), setup.space.exits().len());
         let alpha = setup.settings.exploration.depth;
         let at =
             (0..exits - 1).map(|exit| LinearBandit::new(setup, raw, setup.constant().len(), exits - 1 - exit, alpha));

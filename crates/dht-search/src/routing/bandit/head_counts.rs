@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::linear::LinearBandit;
 use super::setup::{Setup, best};
 use crate::error::{Error, Result};
-use crate::features::{ArmFeatures, HEADS_PYRAMID};
+use crate::features::{ArmFeatures, PoolingPyramid};
 use crate::reward::Reward;
 use crate::routing::mode::Mode;
 use crate::routing::trace::GroupTrace;
@@ -22,7 +22,7 @@ pub(crate) struct HeadCounts {
 
 impl HeadCounts {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
-        let (raw, groups) = (setup.raw_size(HEADS_PYRAMID), setup.space.groups().len());
+        let (raw, groups) = (setup.raw_size(PoolingPyramid::HEADS), setup.space.groups().len());
         let arms = setup.options().len().max(1);
         let linear = LinearBandit::new(setup, raw, groups, arms, setup.settings.exploration.heads)?;
         Ok(Self { linear })

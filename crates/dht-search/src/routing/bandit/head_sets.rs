@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::linear::CLIP;
 use super::setup::Setup;
 use crate::error::{Error, Result};
-use crate::features::{ArmFeatures, HEAD_SET_PYRAMID, Rows};
+use crate::features::{ArmFeatures, PoolingPyramid, Rows};
 use crate::routing::mode::Mode;
 use crate::routing::random_heads::{by_count, random_heads};
 use crate::routing::trace::{GroupDecisions, HeadSetGroup};
@@ -66,10 +66,10 @@ impl HeadSets {
             .with_prior_mean(setup.settings.head_set_prior.mean())
             .with_prior_precision(setup.settings.head_set_prior_precision)
             .with_prior_weight(setup.settings.head_set_prior_weight);
-        let size = HEAD_SET_PYRAMID.with_scalar_arm_feature();
+        let size = PoolingPyramid::HEAD_SETS.with_scalar_arm_feature();
         Ok(Self {
             heads: TopK::per_arm(size, arms(setup), laplace, Thompson { alpha: 1.0 })?,
-            norm: Normalizer::new(HEAD_SET_PYRAMID.context_size())?.with_clip(CLIP)?,
+            norm: Normalizer::new(PoolingPyramid::HEAD_SETS.context_size())?.with_clip(CLIP)?,
             pinned: None,
             mean_importance: vec![Average::default(); setup.space.groups().len()],
             learning_flops: 0,
@@ -129,7 +129,8 @@ impl HeadSets {
             let alone = setup.settings.head_draws == HeadDraws::PerSample && count < setup.space.model_shape().heads;
             let parts = if alone { indices.into_iter().map(|index| vec![index]).collect() } else { vec![indices] };
             for indices in parts {
-                let context = mean(indices.iter().map(|index| &pooled[*index]), HEAD_SET_PYRAMID.context_size());
+                let context =
+                    mean(indices.iter().map(|index| &pooled[*index]), PoolingPyramid::HEAD_SETS.context_size());
                 let heads = self.set(setup, features, group, &context, count, mode, rng)?;
                 sets.push(HeadSetGroup { indices, heads, context });
             }

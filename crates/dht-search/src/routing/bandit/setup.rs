@@ -6,11 +6,12 @@ use rand::{Rng, RngExt};
 
 use crate::cost::FlopsCost;
 use crate::error::Result;
-use crate::features::{DEPTH_PYRAMID, HEAD_SET_PYRAMID, HEADS_PYRAMID, PoolingPyramid, SIGNALS};
+use crate::features::{PoolingPyramid, SIGNALS};
 use crate::reward::RewardRule;
 use crate::routing::mode::Mode;
 use crate::settings::{Normalization, SearchSettings};
-use crate::space::{Route, SearchSpace};
+use crate::space::SearchSpace;
+use dht_dynamic::route::Route;
 
 /// Space and settings, with the costs and pools computed from them.
 #[derive(Debug, Clone)]
@@ -57,9 +58,9 @@ impl Setup {
             .chain(group_routes.iter().flatten())
             .try_for_each(|route| settings.cost_model.share(route, 1, &flops).map(|_| ()))?;
         Ok(Self {
-            depth_pool: DEPTH_PYRAMID.pool()?,
-            heads_pool: HEADS_PYRAMID.pool()?,
-            head_sets_pool: HEAD_SET_PYRAMID.pool()?,
+            depth_pool: PoolingPyramid::DEPTH.pool()?,
+            heads_pool: PoolingPyramid::HEADS.pool()?,
+            head_sets_pool: PoolingPyramid::HEAD_SETS.pool()?,
             space,
             settings,
             block,

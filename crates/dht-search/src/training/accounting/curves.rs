@@ -4,7 +4,7 @@ use dht_transformer::HeadSet;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::space::LayerGroup;
+use dht_dynamic::route::LayerGroup;
 
 /// Curves of a training: the decisions of the bandits and the losses, in bins of training progress.
 ///
