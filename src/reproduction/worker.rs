@@ -7,8 +7,7 @@ use candle_core::Device;
 use dht_dynamic::{Prediction, Predictor, evaluation::time_in_turns};
 use dht_search::training::{Curves, LossCurve};
 use dht_transformer::{
-    EncodedDataset, Encoder, ForwardContext, Objective, Pooling, TextClassifier, Trainer,
-    data::longest_first,
+    EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, TextClassifier, Trainer,
     flops::{Breakdown, ClassifierShape, Load},
     train::{History, metrics::score},
 };
@@ -311,7 +310,7 @@ pub(super) fn predict(model: &dyn Predictor, data: &EncodedDataset, batch: usize
     model.check(data)?;
     let ctx = ForwardContext::inference();
     let mut found: Vec<Option<Prediction>> = vec![None; data.len()];
-    for rows in longest_first(&data.lengths(), batch)? {
+    for rows in PackedBatch::longest_first(&data.lengths(), batch)? {
         let predictions = model.predict(&data.batch(&rows)?, &ctx)?.predictions;
         for (row, prediction) in rows.iter().zip(predictions) {
             found[*row] = Some(prediction);

@@ -15,7 +15,7 @@ use candle_core::Device;
 use dht_transformer::{
     AdamWSettings, BertConfig, Dataset, EncodedDataset, Encoder, Example, Pooling, Result, TextClassifier,
     TextTokenizer, TrainSettings, Trainer,
-    flops::product_flops,
+    flops::FlopCount,
     pretrained::check_hugging_face_target,
     pruning::{Importance, PrunePlan},
     train::metrics::{predict_all, score},
@@ -43,9 +43,9 @@ fn tell(line: std::fmt::Arguments<'_>) {
 
 /// Accuracy and floating-point operations of one way through the data.
 fn tell_accuracy(what: &str, model: &TextClassifier, data: &EncodedDataset) -> Result<()> {
-    let before = product_flops();
+    let before = FlopCount::executed().0;
     let accuracy = score(data, &predict_all(model, data, 64)?.labels)?.accuracy();
-    let megaflops = (product_flops() - before) as f64 / 1e6;
+    let megaflops = (FlopCount::executed().0 - before) as f64 / 1e6;
     tell(format_args!("{what:32} accuracy {accuracy:.3}, {megaflops:6.1} MFLOP"));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dht_transformer::{HeadSet, PackedBatch, Sample, data::longest_first, tensors::most_probable};
+use dht_transformer::{HeadSet, PackedBatch, Sample, tensors::most_probable};
 
 use crate::error::Result;
 use crate::route::Route;
@@ -80,7 +80,7 @@ impl BatchPredictions {
         mut predict: impl FnMut(&PackedBatch) -> Result<Self>,
     ) -> Result<Self> {
         let mut found = Collected::new(samples.len());
-        for rows in longest_first(&lengths_of(samples), batch_size)? {
+        for rows in PackedBatch::longest_first(&lengths_of(samples), batch_size)? {
             found.add(&rows, predict(&pack(samples, &rows)?)?);
         }
         Ok(found.in_order())

@@ -1,7 +1,7 @@
 //! Head ablation: a classifier without one head, and with one head alone in its layer.
 
 use crate::backend::ForwardContext;
-use crate::data::{EncodedDataset, longest_first};
+use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, Result};
 use crate::model::Encoder;
 use crate::tensors::{HeadPlan, HeadSet, Hidden};
@@ -95,7 +95,7 @@ impl HeadAblation {
             AblatedHead { layer: *layer, head: *head, without, alone: classes() }
         };
         let mut found = Self { whole: classes(), heads: heads.iter().map(ablated).collect() };
-        for rows in longest_first(&data.lengths(), batch_size)? {
+        for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             let batch = data.batch(&rows)?;
             // Before each layer, and after the last.
             let mut states = vec![encoder.embed(&batch, &ctx)?];

@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use rand::Rng;
 
 use crate::backend::ForwardContext;
-use crate::data::{EncodedDataset, MaskSettings, MaskedBatch, Masking, PackedBatch, TextTokenizer, longest_first};
+use crate::data::{EncodedDataset, MaskSettings, MaskedBatch, Masking, PackedBatch, TextTokenizer};
 use crate::error::{Error, Result, SettingMismatch, WeightsProblem};
 use crate::model::{Encoder, LanguageHead, LanguageHeadTensors};
 use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face};
@@ -139,7 +139,7 @@ impl Objective for MaskedLanguageModel {
     /// Negative mean loss of all masked tokens.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         let (mut sum, mut count, ctx) = (0.0, 0, ForwardContext::inference());
-        for rows in longest_first(&data.lengths(), batch_size)? {
+        for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             let masked = self.masking.apply(data.batch(&rows)?, 0, 0);
             if let Some(loss) = self.loss(&masked, &ctx)? {
                 sum += f64::from(loss.to_scalar::<f32>()?) * masked.targets.len() as f64;

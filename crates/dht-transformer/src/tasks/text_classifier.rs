@@ -12,7 +12,7 @@ use super::task::Task;
 use super::training_loss::TrainingLoss;
 use crate::backend::ForwardContext;
 use crate::config::{BertConfig, Pooling};
-use crate::data::{EncodedDataset, PackedBatch, longest_first};
+use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, Result, SettingMismatch};
 use crate::flops::{BackwardNeeds, Breakdown, FlopCount, Load};
 use crate::model::{Classifier, Encoder, LinearTensors, VarSource};
@@ -320,7 +320,7 @@ impl TextClassifier {
     /// As [`probabilities`](Self::probabilities).
     pub fn probabilities_of_all(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<Vec<f32>>> {
         let (mut all, ctx) = (vec![Vec::new(); data.len()], ForwardContext::inference());
-        for rows in longest_first(&data.lengths(), batch_size)? {
+        for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             for (row, answer) in rows.iter().zip(self.answers(&data.batch(&rows)?, &ctx)?) {
                 all[*row] = answer;
             }

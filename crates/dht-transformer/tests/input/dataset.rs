@@ -4,7 +4,7 @@ use std::path::Path;
 use dht_toys::outside;
 use dht_transformer::{
     Dataset, DatasetReader, Error, Example,
-    data::{Column, Header, LabelSource, Split},
+    data::{Column, Header, Split},
     error::DataProblem,
 };
 use flate2::Compression;
@@ -414,7 +414,7 @@ fn a_column_that_tells_the_label_is_read_when_asked_and_noted() {
     };
     let rows = random_rows(60, json);
     let alone = read("t.jsonl", &rows).unwrap().reading.unwrap();
-    assert_eq!((alone.text, alone.leaks), (vec![Column::Name("text".into())], vec![]));
+    assert_eq!((alone.notes(), alone.text), (vec![], vec![Column::Name("text".into())]));
     let both = ["text", "label_text"].map(|name| Column::Name(name.into()));
     let data = DatasetReader::new().text_columns(both).read_from("t.jsonl", rows.as_bytes()).unwrap();
     let beware = "; beware: column \"label_text\" tells the label in 100 of 100 rows by 5 values";
@@ -440,7 +440,7 @@ fn a_column_that_nearly_tells_the_label_is_noted() {
     for (wrong, noted) in [(1, true), (6, true), (15, true), (60, false)] {
         let data = joined().read_from("t.csv", noisy(200, wrong).as_bytes()).unwrap();
         let reading = data.reading.unwrap();
-        assert_eq!(reading.leaks.len(), usize::from(noted), "{reading}");
+        assert_eq!(reading.notes().len(), usize::from(noted), "{reading}");
         assert_eq!(reading.to_string().contains("; beware: column 2 tells the label in 9"), noted, "{reading}");
     }
 }
@@ -451,7 +451,7 @@ fn honest_columns_are_no_leak() {
         let wide = rows.lines().all(|row| row.split(',').count() == 3);
         let reader = if wide { joined() } else { DatasetReader::new() };
         let data = reader.read_from("t.csv", rows.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(data.reading.unwrap().leaks, [], "{name}");
+        assert_eq!(data.reading.unwrap().notes(), Vec::<String>::new(), "{name}");
     };
     // Sections of a newspaper go with several labels; empty cells say nothing; every text is another one.
     fine(
@@ -482,7 +482,8 @@ fn a_label_column_with_rivals_is_asked_for() {
     let rows = "5,yes,fine work\n1,no,no work\n5,yes,good day\n1,yes,bad day\n3,no,so so\n3,yes,well well\n";
     assert_eq!(problem(read("t.csv", rows)), (None, DataProblem::LabelColumns { columns: "0, 1".into() }));
     let named = read("t.csv", "class,label,text\na,x,fine work\nb,y,no work\n").unwrap().reading.unwrap();
-    assert_eq!((named.label_source, &named.label_rivals[..]), (LabelSource::Name, &[Column::Name("class".into())][..]));
+    assert_eq!(named.label_rivals, [Column::Name("class".into())]);
+    assert!(named.to_string().starts_with("label from column \"label\" (by its name; column"), "{named}");
     let two = problem(read("t.csv", "class,category,text\na,x,fine work\nb,y,no work\n"));
     assert_eq!(two, (None, DataProblem::LabelColumns { columns: "\"class\", \"category\"".into() }));
     let asked = DatasetReader::new().label_column(Column::Number(0));

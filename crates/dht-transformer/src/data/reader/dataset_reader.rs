@@ -11,7 +11,7 @@ use super::file_name::{file_name, format_of, name_of};
 use super::labels::{KnownLabels, Labels};
 use super::lines::Lines;
 use super::table::{Row, Table};
-use super::text::{clean_text, joined};
+use super::text::joined;
 use crate::data::dataset::{Dataset, Example};
 use crate::data::reading::{Column, Header, LabelKind, Reading, TableFormat};
 use crate::error::{DataProblem, Error, Result};
@@ -381,7 +381,7 @@ impl DatasetReader {
             return Err(DataProblem::MissingKey { key: places.column(*place).to_string() });
         }
         let (label, targets) = labels.of_row(row)?;
-        let texts: Vec<Cow<'_, str>> = places.text.iter().map(|place| clean_text(row.raw(*place))).collect();
+        let texts: Vec<Cow<'_, str>> = places.text.iter().map(|place| Example::clean_text(row.raw(*place))).collect();
         if texts.iter().all(|text| text.is_empty()) {
             return Err(DataProblem::NoText);
         }

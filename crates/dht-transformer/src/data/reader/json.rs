@@ -22,7 +22,7 @@ const FOREIGN: [(&str, &str); 8] = [
 ];
 
 /// Key of an object and its value, as written.
-pub type Member = (String, Box<RawValue>);
+pub(crate) type Member = (String, Box<RawValue>);
 
 /// Parses the members of a JSON object, in order. Half of a surrogate pair in a key becomes U+FFFD.
 ///

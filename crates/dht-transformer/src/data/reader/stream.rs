@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde_json::value::RawValue;
+
 use super::cells::is_missing;
 use super::file_name::format_of;
 use super::header::{decide, is_header_again};
@@ -14,7 +16,8 @@ use super::names::{TEXT, is_called, is_known, is_one_of, place_of};
 use super::table::{
     Row, Table, check_first_line, csv_row, opens_quote, other_width, read_quoted_lines, tsv_row, unquoted,
 };
-use super::text::{clean_text, joined};
+use super::text::joined;
+use crate::data::dataset::Example;
 use crate::data::reading::{Column, Header, TableFormat};
 use crate::error::{DataProblem, Error, Result};
 
@@ -81,7 +84,7 @@ pub struct TextColumns {
 pub struct TextRow {
     /// First line of the row, counted from 1.
     pub line: u64,
-    /// Text, or the first of a pair, [clean](clean_text). It may be empty.
+    /// Text, or the first of a pair, [clean](Example::clean_text). It may be empty.
     pub text: String,
     /// Second text of a pair.
     pub pair: Option<String>,
@@ -121,7 +124,7 @@ pub enum Given {
     /// Cells of a csv or tsv row.
     Cells(Vec<String>),
     /// Members of a jsonl row, in order.
-    Members(Vec<Member>),
+    Members(Vec<(String, Box<RawValue>)>),
 }
 
 /// Reads rows of texts in bounded memory, in the order of the input.
@@ -228,7 +231,7 @@ impl<'a> TextStream<'a> {
             TextFormat::Lines => {
                 let Some(line) = self.lines.next_line()? else { return Ok(None) };
                 let given = line.strip_suffix('\r').unwrap_or(&line).to_owned();
-                let (text, line) = (clean_text(&given).into_owned(), self.lines.number());
+                let (text, line) = (Example::clean_text(&given).into_owned(), self.lines.number());
                 Ok(Some(TextRow { line, text, pair: None, given: Given::Line(given) }))
             }
             TextFormat::Csv | TextFormat::Tsv => {
@@ -247,8 +250,8 @@ impl<'a> TextStream<'a> {
                 }
                 let is_tsv = self.format == TextFormat::Tsv;
                 let cell = |column: &usize| match row.raw(*column) {
-                    raw if is_tsv => Cow::Owned(clean_text(&unquoted(raw)).into_owned()),
-                    raw => clean_text(raw),
+                    raw if is_tsv => Cow::Owned(Example::clean_text(&unquoted(raw)).into_owned()),
+                    raw => Example::clean_text(raw),
                 };
                 let (text, pair) = self.texts(self.text.iter().map(cell));
                 let cells = (0..self.width).map(|column| row.raw(column).to_owned()).collect();
@@ -279,7 +282,7 @@ impl<'a> TextStream<'a> {
             let text = value.get();
             parts.push(match text.as_bytes().first() {
                 Some(b'n') => String::new(),
-                Some(b'"') => clean_text(&string(value).map_err(at)?).into_owned(),
+                Some(b'"') => Example::clean_text(&string(value).map_err(at)?).into_owned(),
                 Some(b'[' | b'{') => return Err(at(DataProblem::NestedValue { column: key.clone() })),
                 _ => text.to_owned(),
             });

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::confusion::Confusion;
 use crate::backend::ForwardContext;
-use crate::data::{EncodedDataset, longest_first};
+use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::Result;
 use crate::train::objective::Predict;
 
@@ -28,7 +28,7 @@ pub fn predict_all<O: Predict>(
 ) -> Result<Predictions, O::Error> {
     let (start, ctx) = (Instant::now(), ForwardContext::inference());
     let mut labels = vec![0; data.len()];
-    for rows in longest_first(&data.lengths(), batch_size)? {
+    for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
         for (row, label) in rows.iter().zip(objective.predict(&data.batch(&rows)?, &ctx)?) {
             labels[*row] = label;
         }
