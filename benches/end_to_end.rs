@@ -16,7 +16,7 @@ use dht_lab::{Arguments, RunData, RunPlan};
 use dht_search::{Preset, SearchModel, SearchObjective, SearchSettings};
 use dht_transformer::{
     EncodedDataset, Encoder, Objective, PackedBatch, Pooling, Progress, TextClassifier, TrainSettings, Trainer,
-    config::ModelSize, train::metrics::predict_all,
+    config::ModelSize, train::Predict,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -105,7 +105,7 @@ fn end_to_end(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("inference");
     group.sample_size(20);
     group.bench_function("full", |bencher| {
-        bencher.iter(|| predict_all(&bench.full, &bench.data.test, 2 * BATCH).expect("predictions"));
+        bencher.iter(|| bench.full.predictions(&bench.data.test, 2 * BATCH).expect("predictions"));
     });
     group.bench_function("dynamic", |bencher| {
         bencher.iter(|| evaluate(bench.dynamic.model(), &bench.data.test, 2 * BATCH).expect("predictions"));

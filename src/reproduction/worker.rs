@@ -9,7 +9,7 @@ use dht_search::training::{Curves, LossCurve};
 use dht_transformer::{
     EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, TextClassifier, Trainer,
     flops::{Breakdown, ClassifierShape, Load},
-    train::{History, metrics::score},
+    train::{History, metrics::Confusion},
 };
 
 use super::arguments::ReproductionPlan;
@@ -211,7 +211,7 @@ impl<'a> Worker<'a> {
     /// Scores and costs of predictions of the test rows.
     pub(super) fn tested(&self, predictions: Vec<Prediction>) -> Result<Tested> {
         let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
-        let confusion = score(&self.data.test, &labels)?;
+        let confusion = Confusion::from_predictions(&self.data.test, &labels)?;
         let count = dht_search::cost::LayerHeadCount::default();
         let layer_head: f64 = predictions.iter().map(|prediction| count.share(&prediction.route)).sum();
         Ok(Tested {

@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::Device;
 use dht_transformer::{
     Encoder, TextTokenizer,
-    pretrained::write_hugging_face,
+    pretrained::PretrainedWeights,
     storage::{StoredTensors, file_sha256},
 };
 use serde::{Deserialize, Serialize};
@@ -35,9 +35,9 @@ impl SavedEncoder {
     /// Writes an encoder and its tokenizer as a directory.
     ///
     /// # Errors
-    /// As [`write_hugging_face`].
+    /// As [`PretrainedWeights::write`].
     pub fn write(folder: &Path, encoder: &Encoder, tokenizer: Option<&TextTokenizer>) -> dht_transformer::Result<Self> {
-        write_hugging_face(folder, encoder.config(), &encoder.to_tensors()?, tokenizer)?;
+        PretrainedWeights::write(folder, encoder.config(), &encoder.to_tensors()?, tokenizer)?;
         let there = FILES.into_iter().filter(|name| folder.join(name).exists());
         let checksum = |name: &str| Ok((name.to_owned(), file_sha256(folder.join(name))?));
         Ok(Self {

@@ -17,7 +17,7 @@ use dht_transformer::{
     TextClassifier, TextTokenizer, TrainSettings, Trainer,
     pruning::{AblatedHead, HeadAblation, Importance},
     storage::write_atomically,
-    train::metrics::score,
+    train::metrics::Confusion,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -60,7 +60,7 @@ fn main() -> Result<()> {
         HeadAblation::measure(model.encoder(), &data, &HeadAblation::all_heads(model.encoder()), 64, |hidden, ctx| {
             Ok(model.classifier().forward(hidden, ctx)?.argmax(D::Minus1)?.to_vec1()?)
         })?;
-    let accuracy = |predicted: &[u32]| -> Result<f64> { Ok(score(&data, predicted)?.accuracy()) };
+    let accuracy = |predicted: &[u32]| -> Result<f64> { Ok(Confusion::from_predictions(&data, predicted)?.accuracy()) };
     let (heads, layers) = (model.encoder().config().num_attention_heads, model.encoder().layers());
     // Nobody may be there to read the lines, which is no reason to stop.
     let (whole, mut out) = (accuracy(&ablation.whole)?, std::io::stdout());

@@ -23,7 +23,7 @@
 //! use candle_core::Device;
 //! use dht_transformer::{
 //!     AdamWSettings, BertConfig, Dataset, Encoder, Error, Example, Pooling, TextClassifier, TextTokenizer,
-//!     TrainSettings, Trainer, train::metrics::{predict_all, score},
+//!     TrainSettings, Trainer, train::{Predict, metrics::Confusion},
 //! };
 //! use rand::SeedableRng;
 //!
@@ -45,8 +45,8 @@
 //! let settings = TrainSettings { epochs: 30, batch_size: 3, optimizer, ..TrainSettings::default() };
 //! // A program that reports a number has a validation set for the third argument, and a test set for the score.
 //! Trainer::new(settings).fit(&mut model, &encoded, &encoded, &mut ())?;
-//! let predictions = predict_all(&model, &encoded, 6)?;
-//! assert_eq!(score(&encoded, &predictions.labels)?.macro_f1(), 1.0);
+//! let predictions = model.predictions(&encoded, 6)?;
+//! assert_eq!(Confusion::from_predictions(&encoded, &predictions.labels)?.macro_f1(), 1.0);
 //! # Ok::<(), Error>(())
 //! ```
 //!

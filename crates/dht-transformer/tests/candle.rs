@@ -6,7 +6,7 @@ use candle_nn::{ModuleT, Optimizer, ParamsAdamW, VarBuilder, VarMap};
 use dht_toys::{adamw, numbers, rng};
 use dht_transformer::candle::{GraphModule, VarAdamW};
 use dht_transformer::config::Family;
-use dht_transformer::pretrained::write_hugging_face;
+use dht_transformer::pretrained::PretrainedWeights;
 use dht_transformer::tensors::{Parameters, cross_entropy};
 use dht_transformer::train::optim::{AdamW, Multipliers, ParameterGroups};
 use dht_transformer::{
@@ -72,7 +72,7 @@ fn an_encoder_by_a_var_builder_is_that_of_the_reader_to_the_bit() -> Result<()> 
     let folder = tempfile::tempdir().expect("a folder");
     for family in FAMILIES {
         let (written, path) = (encoder(family), folder.path().join(family.model_type()));
-        write_hugging_face(&path, written.config(), &written.to_tensors()?, None)?;
+        PretrainedWeights::write(&path, written.config(), &written.to_tensors()?, None)?;
         let read = Encoder::from_pretrained(&path, &Device::Cpu)?;
         let built = Encoder::from_var_builder(&config(family), from_file(&path.join("model.safetensors"))?)?;
         assert_eq!(states(&built)?, states(&read)?, "{family:?}");

@@ -5,7 +5,7 @@ use dht_toys::{Outcome, config, numbers, refused, rng, run, sample};
 use dht_transformer::{
     BertConfig, EncodedDataset, Encoder, Error, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch, Pooling,
     Result, TextClassifier,
-    pretrained::read_hugging_face,
+    pretrained::PretrainedWeights,
     pruning::{HeadAblation, Importance, PrunePlan},
 };
 use rand::RngExt;
@@ -175,7 +175,7 @@ fn a_pruned_model_equals_the_masked_one_and_survives_a_save() -> Outcome {
     assert_eq!(logits(&again)?, logits(&cut)?);
     assert_eq!(again.encoder().kept_heads(0), set(&[1, 3]));
     // For `transformers`: full shapes, and zeros where heads are gone. Without our two fields it is the same model.
-    let weights = read_hugging_face(&target)?;
+    let weights = PretrainedWeights::read(&target)?;
     let query: Vec<Vec<f32>> = weights.tensors["encoder.layer.0.attention.self.query.weight"].to_vec2()?;
     assert_eq!(query.len(), 24);
     assert!((0..24).all(|row| query[row].iter().all(|value| *value == 0.0) == [0, 2].contains(&(row / 6))));

@@ -8,7 +8,7 @@ use dht_transformer::{
     config::KeptDimensions,
     flops::Load,
     model::{Gate, LayerGates},
-    pretrained::read_hugging_face,
+    pretrained::PretrainedWeights,
     pruning::{Importance, LayerPlan, PrunePlan},
     tensors::{Gradient, cross_entropy},
 };
@@ -281,7 +281,7 @@ fn pruned_dimensions_equal_zero_gates_and_survive_a_save() -> Outcome {
     assert_eq!(again.encoder().kept_dimensions(1), Some(&plans[1].dimensions));
     assert_eq!(again.encoder().layer_sizes(0), small.encoder().layer_sizes(0));
     // `transformers` reads a whole model with zeros: without our fields it is the same.
-    let mut plain = read_hugging_face(&target)?.config;
+    let mut plain = PretrainedWeights::read(&target)?.config;
     assert!(plain.other.remove("kept_dimensions").is_some());
     plain.other.remove("kept_neurons");
     plain.save(target.join("config.json"))?;

@@ -5,7 +5,7 @@ use dht_transformer::{
     EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, StepLoss,
     error::SettingMismatch,
     tensors::{Parameters, cross_entropy, most_probable, soft_cross_entropy},
-    train::metrics::score,
+    train::metrics::Confusion,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -194,7 +194,7 @@ impl Objective for FrozenExits {
         let students = &by_exit[..by_exit.len() - 1];
         let macro_f1 = |rows: &Vec<Vec<f32>>| -> Result<f64> {
             let labels: Vec<u32> = rows.iter().map(|row| most_probable(row)).collect();
-            Ok(score(data, &labels)?.macro_f1())
+            Ok(Confusion::from_predictions(data, &labels)?.macro_f1())
         };
         Ok(students.iter().map(macro_f1).sum::<Result<f64>>()? / students.len() as f64)
     }

@@ -25,47 +25,49 @@ pub struct PretrainedWeights {
     pub unused: Vec<String>,
 }
 
-/// Reads `config.json` and `model.safetensors` of a directory, or of a model on the hub ([`model_directory`]).
-///
-/// Names are converted to BERT's bare names ([`Family`](crate::config::Family)), and old names of layer norms (`gamma`,
-/// `beta`) are replaced. F16, BF16 and F64 become F32. Only the required tensors are read, one at a time, and never
-/// more bytes than the file has, so that a wrong header costs no memory.
-///
-/// # Errors
-/// As [`model_directory`]; [`Error::Io`]; [`Error::Json`] and [`Error::Config`] for the configuration;
-/// [`Error::Unsupported`] for files of an adapter. [`Error::Weights`], naming file and tensor, if the file is
-/// truncated, its header is wrong (lengths, gaps, overlaps, duplicate names), or a tensor is invalid. A tensor is
-/// invalid if it is missing or has another shape than in the configuration, belongs to a layer that the configuration
-/// does not have, holds NaN or infinite values, or has an effect that is not computed. A tensor that the model does not
-/// use never conflicts with one that it uses.
-pub fn read_hugging_face(folder: impl AsRef<Path>) -> Result<PretrainedWeights> {
-    let folder = &*model_directory(folder)?;
-    for name in entry_names(folder)? {
-        if let Some(refusal) = file_entry(&name).refusal(folder) {
-            return Err(refusal);
-        }
-    }
-    let config = BertConfig::from_file(folder.join("config.json"))?;
-    let (mut file, header) = WeightsFile::open(folder.join("model.safetensors"))?;
-    let TensorPlan { wanted, unused, problems } = TensorPlan::new(&config, &header);
-    if let Some((tensor, problem)) = problems.into_iter().next() {
-        return Err(file.error(tensor.as_deref(), problem));
-    }
-    let mut tensors = BTreeMap::new();
-    for (name, written) in wanted {
-        let mut read = |written: &str| {
-            let info = &header.tensors[written];
-            file.tensor(written, info, header.position(info))
-        };
-        let tensor = read(&written[0])?;
-        for other in &written[1..] {
-            if !same(&read(other)?, &tensor)? {
-                return Err(file.error(Some(other), WeightsProblem::Conflict { other: written[0].clone() }));
+impl PretrainedWeights {
+    /// Reads `config.json` and `model.safetensors` of a directory, or of a model on the hub ([`model_directory`]).
+    ///
+    /// Names are converted to BERT's bare names ([`Family`](crate::config::Family)), and old names of layer norms (`gamma`,
+    /// `beta`) are replaced. F16, BF16 and F64 become F32. Only the required tensors are read, one at a time, and never
+    /// more bytes than the file has, so that a wrong header costs no memory.
+    ///
+    /// # Errors
+    /// As [`model_directory`]; [`Error::Io`]; [`Error::Json`] and [`Error::Config`] for the configuration;
+    /// [`Error::Unsupported`] for files of an adapter. [`Error::Weights`], naming file and tensor, if the file is
+    /// truncated, its header is wrong (lengths, gaps, overlaps, duplicate names), or a tensor is invalid. A tensor is
+    /// invalid if it is missing or has another shape than in the configuration, belongs to a layer that the configuration
+    /// does not have, holds NaN or infinite values, or has an effect that is not computed. A tensor that the model does not
+    /// use never conflicts with one that it uses.
+    pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = &*model_directory(folder)?;
+        for name in entry_names(folder)? {
+            if let Some(refusal) = file_entry(&name).refusal(folder) {
+                return Err(refusal);
             }
         }
-        tensors.insert(name, tensor);
+        let config = BertConfig::from_file(folder.join("config.json"))?;
+        let (mut file, header) = WeightsFile::open(folder.join("model.safetensors"))?;
+        let TensorPlan { wanted, unused, problems } = TensorPlan::new(&config, &header);
+        if let Some((tensor, problem)) = problems.into_iter().next() {
+            return Err(file.error(tensor.as_deref(), problem));
+        }
+        let mut tensors = BTreeMap::new();
+        for (name, written) in wanted {
+            let mut read = |written: &str| {
+                let info = &header.tensors[written];
+                file.tensor(written, info, header.position(info))
+            };
+            let tensor = read(&written[0])?;
+            for other in &written[1..] {
+                if !same(&read(other)?, &tensor)? {
+                    return Err(file.error(Some(other), WeightsProblem::Conflict { other: written[0].clone() }));
+                }
+            }
+            tensors.insert(name, tensor);
+        }
+        Ok(Self { config, tensors, unused })
     }
-    Ok(PretrainedWeights { config, tensors, unused })
 }
 
 /// Word embeddings under BERT's name.

@@ -9,7 +9,7 @@ use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, MaskSettings, MaskedBatch, Masking, PackedBatch, TextTokenizer};
 use crate::error::{Error, Result, SettingMismatch, WeightsProblem};
 use crate::model::{Encoder, LanguageHead, LanguageHeadTensors};
-use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face};
+use crate::pretrained::PretrainedWeights;
 use crate::tensors::{HeadPlan, Parameters};
 use crate::train::{Objective, Progress, StepLoss};
 
@@ -50,7 +50,7 @@ impl MaskedLanguageModel {
     /// Loads a model from [`save`](Self::save), or any other `BertForMaskedLM`, to continue training.
     ///
     /// # Errors
-    /// As [`read_hugging_face`] and [`new`](Self::new); [`Error::Weights`] when the directory has no such head.
+    /// As [`PretrainedWeights::read`] and [`new`](Self::new); [`Error::Weights`] when the directory has no such head.
     pub fn load(
         folder: impl AsRef<Path>,
         tokenizer: &TextTokenizer,
@@ -58,7 +58,7 @@ impl MaskedLanguageModel {
         device: &Device,
     ) -> Result<Self> {
         let folder = folder.as_ref();
-        let PretrainedWeights { config, tensors, .. } = read_hugging_face(folder)?;
+        let PretrainedWeights { config, tensors, .. } = PretrainedWeights::read(folder)?;
         let head = LanguageHeadTensors::find(&tensors).ok_or_else(|| Error::Weights {
             path: folder.join("model.safetensors"),
             tensor: None,
@@ -74,11 +74,11 @@ impl MaskedLanguageModel {
     /// Writes a Hugging Face directory, atomically: the encoder, the head and the tokenizer.
     ///
     /// # Errors
-    /// As [`write_hugging_face`].
+    /// As [`PretrainedWeights::write`].
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: &TextTokenizer) -> Result<()> {
         let mut tensors = self.encoder.to_tensors()?;
         tensors.extend(self.head.to_tensors()?);
-        write_hugging_face(folder, self.encoder.config(), &tensors, Some(tokenizer))
+        PretrainedWeights::write(folder, self.encoder.config(), &tensors, Some(tokenizer))
     }
 
     /// The encoder.

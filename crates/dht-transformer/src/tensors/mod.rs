@@ -18,9 +18,8 @@ pub use heads::HeadSet;
 #[doc(hidden)]
 pub use heads::HeadSetIter;
 pub use hidden::Hidden;
-pub use losses::{
-    binary_cross_entropy, cosine_distance, cross_entropy, log_softmax, soft_cross_entropy, squared_error,
-};
+pub(crate) use losses::{binary_cross_entropy, cosine_distance, squared_error};
+pub use losses::{cross_entropy, log_softmax, soft_cross_entropy};
 pub(crate) use packing::RowBlock;
 pub use packing::{Packing, Spans};
 pub use parameters::{Parameter, ParameterId, Parameters};

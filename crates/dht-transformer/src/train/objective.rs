@@ -1,7 +1,10 @@
 //! Interface between the training loop and a trainable model.
 
+use std::time::Instant;
+
 use candle_core::Tensor;
 
+use super::metrics::{Confusion, Predictions};
 use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, SettingMismatch};
@@ -89,7 +92,7 @@ pub trait Objective {
     }
 
     /// Validation score, higher is better. It is computed after each epoch and selects the best epoch. For a classifier
-    /// it is the macro F1 of its predictions, [`macro_f1`](crate::train::metrics::macro_f1).
+    /// it is the macro F1 of its predictions, [`Predict::macro_f1`].
     ///
     /// # Errors
     /// The errors of the implementor.
@@ -144,4 +147,28 @@ pub trait Predict: Objective {
     /// # Errors
     /// The errors of the implementor.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>, Self::Error>;
+
+    /// Predicts every row of a data set, longest texts first.
+    ///
+    /// # Errors
+    /// The errors of the implementor.
+    fn predictions(&self, data: &EncodedDataset, batch_size: usize) -> Result<Predictions, Self::Error> {
+        let (start, ctx) = (Instant::now(), ForwardContext::inference());
+        let mut labels = vec![0; data.len()];
+        for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
+            for (row, label) in rows.iter().zip(self.predict(&data.batch(&rows)?, &ctx)?) {
+                labels[*row] = label;
+            }
+        }
+        Ok(Predictions { labels, seconds: start.elapsed().as_secs_f64() })
+    }
+
+    /// Macro F1 of the predictions of a data set.
+    ///
+    /// # Errors
+    /// As [`predictions`](Self::predictions) and [`Confusion::from_predictions`].
+    fn macro_f1(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, Self::Error> {
+        let predicted = self.predictions(data, batch_size)?;
+        Ok(Confusion::from_predictions(data, &predicted.labels)?.macro_f1())
+    }
 }

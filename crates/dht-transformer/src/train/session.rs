@@ -226,19 +226,20 @@ impl<'a> Session<'a> {
         }
         let rate = settings.optimizer.learning_rate * settings.schedule.rate(middle, self.total);
         self.stepping = true;
-        let report = self.optimizer.step(parameters, &gradients, rate)?;
+        let gradient_norm = self.optimizer.step(parameters, &gradients, rate)?;
+        let skipped = !gradient_norm.is_finite();
         self.stepping = false;
         self.history.optimizer_seconds += start.elapsed().as_secs_f64();
         self.history.steps += 1;
-        self.history.skipped_steps += u64::from(report.skipped);
-        if report.skipped {
+        self.history.skipped_steps += u64::from(skipped);
+        if skipped {
             tracing::warn!(step = self.history.steps, "step skipped: the gradient was not finite");
         }
         self.history.samples += samples;
         self.history.losses.push((self.history.samples as f64 / self.total as f64, loss));
         self.epoch_loss.0 += loss * samples as f64;
         self.epoch_loss.1 += samples;
-        let (samples, gradient_norm) = (samples as usize, report.grad_norm);
+        let samples = samples as usize;
         observer.observe(Event::Step { progress, loss, samples, learning_rate: rate, gradient_norm });
         Ok(())
     }

@@ -9,7 +9,7 @@ use rand_distr::{Binomial, Distribution};
 use super::confusion::{Confusion, check_class};
 use crate::error::{Error, Result, same_length};
 
-/// Result of [`paired_bootstrap`]. Positive numbers mean that the candidate scores lower than the reference.
+/// Difference of the macro F1 of two classifiers. Positive numbers mean that the candidate scores lower than the reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PairedDifference {
     /// Macro F1 of the reference minus that of the candidate, on the original samples.
@@ -18,66 +18,68 @@ pub struct PairedDifference {
     pub upper_95: f64,
 }
 
-/// Bounds the macro F1 deficit of `candidate` relative to `reference`, both predicting the same samples.
-///
-/// A resample draws samples with replacement, as many as the data set has, and scores both classifiers on these
-/// samples. Samples that are hard for both classifiers thus do not count as noise (Efron and Tibshirani 1993,
-/// percentile interval; Koehn 2004 for pairs of systems). Macro F1 depends on a resample only through the counts of the
-/// triples (truth, reference, candidate), and these counts are multinomial. They are drawn directly, which takes
-/// O(triples) and not O(samples) per resample.
-///
-/// # Errors
-/// [`Error::Shape`] when lengths differ, [`Error::Argument`] for a class that is not below `classes`, for no samples,
-/// and for no resamples.
-///
-/// # Examples
-/// ```
-/// use dht_transformer::train::metrics::paired_bootstrap;
-/// use rand::SeedableRng;
-///
-/// let truth = [0, 1, 0, 1, 0, 1, 0, 1];
-/// let worse = [0, 1, 0, 1, 0, 1, 1, 0];
-/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
-/// let deficit = paired_bootstrap(2, &truth, &truth, &worse, 1_000, &mut rng)?;
-/// assert_eq!(deficit.observed, 0.25);
-/// assert!(deficit.upper_95 > deficit.observed);
-/// # Ok::<(), dht_transformer::Error>(())
-/// ```
-pub fn paired_bootstrap<R: Rng + ?Sized>(
-    classes: usize,
-    truth: &[usize],
-    reference: &[usize],
-    candidate: &[usize],
-    resamples: usize,
-    rng: &mut R,
-) -> Result<PairedDifference> {
-    same_length("reference", truth.len(), reference.len())?;
-    same_length("candidate", truth.len(), candidate.len())?;
-    for (field, count) in [("samples", truth.len()), ("resamples", resamples)] {
-        if count == 0 {
-            return Err(Error::argument(field, "at least 1", "0"));
+impl PairedDifference {
+    /// Bounds the macro F1 deficit of `candidate` relative to `reference`, both predicting the same samples.
+    ///
+    /// A resample draws samples with replacement, as many as the data set has, and scores both classifiers on these
+    /// samples. Samples that are hard for both classifiers thus do not count as noise (Efron and Tibshirani 1993,
+    /// percentile interval; Koehn 2004 for pairs of systems). Macro F1 depends on a resample only through the counts of the
+    /// triples (truth, reference, candidate), and these counts are multinomial. They are drawn directly, which takes
+    /// O(triples) and not O(samples) per resample.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when lengths differ, [`Error::Argument`] for a class that is not below `classes`, for no samples,
+    /// and for no resamples.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::train::metrics::PairedDifference;
+    /// use rand::SeedableRng;
+    ///
+    /// let truth = [0, 1, 0, 1, 0, 1, 0, 1];
+    /// let worse = [0, 1, 0, 1, 0, 1, 1, 0];
+    /// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+    /// let deficit = PairedDifference::bootstrap(2, &truth, &truth, &worse, 1_000, &mut rng)?;
+    /// assert_eq!(deficit.observed, 0.25);
+    /// assert!(deficit.upper_95 > deficit.observed);
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
+    pub fn bootstrap<R: Rng + ?Sized>(
+        classes: usize,
+        truth: &[usize],
+        reference: &[usize],
+        candidate: &[usize],
+        resamples: usize,
+        rng: &mut R,
+    ) -> Result<Self> {
+        same_length("reference", truth.len(), reference.len())?;
+        same_length("candidate", truth.len(), candidate.len())?;
+        for (field, count) in [("samples", truth.len()), ("resamples", resamples)] {
+            if count == 0 {
+                return Err(Error::argument(field, "at least 1", "0"));
+            }
         }
-    }
-    let mut triples: BTreeMap<[usize; 3], u64> = BTreeMap::new();
-    for ((&truth, &reference), &candidate) in truth.iter().zip(reference).zip(candidate) {
-        check_class("truth", truth, classes)?;
-        check_class("reference", reference, classes)?;
-        check_class("candidate", candidate, classes)?;
-        *triples.entry([truth, reference, candidate]).or_default() += 1;
-    }
-    let triples: Vec<([usize; 3], u64)> = triples.into_iter().collect();
+        let mut triples: BTreeMap<[usize; 3], u64> = BTreeMap::new();
+        for ((&truth, &reference), &candidate) in truth.iter().zip(reference).zip(candidate) {
+            check_class("truth", truth, classes)?;
+            check_class("reference", reference, classes)?;
+            check_class("candidate", candidate, classes)?;
+            *triples.entry([truth, reference, candidate]).or_default() += 1;
+        }
+        let triples: Vec<([usize; 3], u64)> = triples.into_iter().collect();
 
-    let observed = deficit(classes, triples.iter().copied());
-    let mut drawn = Vec::with_capacity(resamples);
-    let mut counts = Vec::with_capacity(triples.len());
-    for _ in 0..resamples {
-        multinomial(&triples, &mut counts, rng)?;
-        drawn.push(deficit(classes, triples.iter().map(|(triple, _)| *triple).zip(counts.iter().copied())));
+        let observed = deficit(classes, triples.iter().copied());
+        let mut drawn = Vec::with_capacity(resamples);
+        let mut counts = Vec::with_capacity(triples.len());
+        for _ in 0..resamples {
+            multinomial(&triples, &mut counts, rng)?;
+            drawn.push(deficit(classes, triples.iter().map(|(triple, _)| *triple).zip(counts.iter().copied())));
+        }
+        drawn.sort_unstable_by(f64::total_cmp);
+        // The smallest value that at least 95 % of the resamples do not exceed.
+        let upper_95 = drawn[(0.95 * resamples as f64).ceil() as usize - 1];
+        Ok(Self { observed, upper_95 })
     }
-    drawn.sort_unstable_by(f64::total_cmp);
-    // The smallest value that at least 95 % of the resamples do not exceed.
-    let upper_95 = drawn[(0.95 * resamples as f64).ceil() as usize - 1];
-    Ok(PairedDifference { observed, upper_95 })
 }
 
 fn deficit(classes: usize, triples: impl Iterator<Item = ([usize; 3], u64)>) -> f64 {
@@ -145,7 +147,7 @@ mod tests {
         let truth: Vec<usize> = (0..400).map(|_| rng.random_range(0..4)).collect();
         let reference = predictions(&truth, 4, 0.9, &mut rng);
         let candidate = predictions(&truth, 4, 0.85, &mut rng);
-        let fast = paired_bootstrap(4, &truth, &reference, &candidate, 4_000, &mut rng).unwrap();
+        let fast = PairedDifference::bootstrap(4, &truth, &reference, &candidate, 4_000, &mut rng).unwrap();
         let slow = resampled_one_by_one(4, &truth, &reference, &candidate, 4_000, &mut rng);
         // The standard deviation of the deficit is about .022, that of a 95th percentile of 4,000 about .0008.
         assert_abs_diff_eq!(fast.upper_95, slow, epsilon = 0.005);
@@ -156,7 +158,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let truth: Vec<usize> = (0..100).map(|_| rng.random_range(0..3)).collect();
         let same = predictions(&truth, 3, 0.8, &mut rng);
-        let deficit = paired_bootstrap(3, &truth, &same, &same, 200, &mut rng).unwrap();
+        let deficit = PairedDifference::bootstrap(3, &truth, &same, &same, 200, &mut rng).unwrap();
         assert_eq!(deficit, PairedDifference { observed: 0.0, upper_95: 0.0 });
     }
 
@@ -169,7 +171,7 @@ mod tests {
             let truth: Vec<usize> = (0..600).map(|index| index % 2).collect();
             let reference = predictions(&truth, 2, 0.90, &mut rng);
             let candidate = predictions(&truth, 2, 0.85, &mut rng);
-            let deficit = paired_bootstrap(2, &truth, &reference, &candidate, 400, &mut rng).unwrap();
+            let deficit = PairedDifference::bootstrap(2, &truth, &reference, &candidate, 400, &mut rng).unwrap();
             covered += usize::from(deficit.upper_95 >= 0.05);
         }
         // Binomial(200, .95): outside 180..=199 with probability below .3 %, and the seeds are fixed.
@@ -181,7 +183,9 @@ mod tests {
         let truth = [0, 1, 2, 0, 1, 2];
         let candidate = [0, 1, 1, 0, 2, 2];
         let run = |seed| {
-            paired_bootstrap(3, &truth, &truth, &candidate, 50, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap().upper_95
+            PairedDifference::bootstrap(3, &truth, &truth, &candidate, 50, &mut ChaCha8Rng::seed_from_u64(seed))
+                .unwrap()
+                .upper_95
         };
         assert_eq!(run(5).to_bits(), run(5).to_bits());
     }
@@ -189,9 +193,9 @@ mod tests {
     #[test]
     fn bad_inputs_are_refused() {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        assert!(matches!(paired_bootstrap(2, &[], &[], &[], 10, &mut rng), Err(Error::Argument { .. })));
-        assert!(matches!(paired_bootstrap(2, &[0], &[0], &[0], 0, &mut rng), Err(Error::Argument { .. })));
-        assert!(matches!(paired_bootstrap(2, &[0], &[0, 1], &[0], 10, &mut rng), Err(Error::Shape { .. })));
-        assert!(matches!(paired_bootstrap(2, &[0], &[0], &[2], 10, &mut rng), Err(Error::Range { .. })));
+        assert!(matches!(PairedDifference::bootstrap(2, &[], &[], &[], 10, &mut rng), Err(Error::Argument { .. })));
+        assert!(matches!(PairedDifference::bootstrap(2, &[0], &[0], &[0], 0, &mut rng), Err(Error::Argument { .. })));
+        assert!(matches!(PairedDifference::bootstrap(2, &[0], &[0, 1], &[0], 10, &mut rng), Err(Error::Shape { .. })));
+        assert!(matches!(PairedDifference::bootstrap(2, &[0], &[0], &[2], 10, &mut rng), Err(Error::Range { .. })));
     }
 }

@@ -1,5 +1,6 @@
 //! Confusion matrix of true and predicted classes.
 
+use crate::data::EncodedDataset;
 use crate::error::{Error, Result, same_length};
 
 /// Confusion matrix: number of samples of each true class that were predicted as each class.
@@ -36,6 +37,17 @@ impl Confusion {
             confusion.record(truth, predicted)?;
         }
         Ok(confusion)
+    }
+
+    /// Confusion matrix of the labels of a data set and the predicted class of each row.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the number of predictions differs from the number of rows; [`Error::Argument`] for a class
+    /// that the data set does not have.
+    pub fn from_predictions(data: &EncodedDataset, predicted: &[u32]) -> Result<Self> {
+        let truth: Vec<usize> = data.samples.iter().map(|sample| sample.label as usize).collect();
+        let predicted: Vec<usize> = predicted.iter().map(|label| *label as usize).collect();
+        Self::from_labels(data.labels.len(), &truth, &predicted)
     }
 
     /// Counts one sample.

@@ -6,8 +6,8 @@ mod correlation;
 mod label_counts;
 mod predict;
 
-pub use bootstrap::{PairedDifference, paired_bootstrap};
+pub use bootstrap::PairedDifference;
 pub use confusion::Confusion;
-pub use correlation::{pearson, spearman};
+pub use correlation::Correlation;
 pub use label_counts::LabelCounts;
-pub use predict::{Predictions, macro_f1, predict_all, score};
+pub use predict::Predictions;

@@ -7,8 +7,7 @@ mod schedule;
 mod settings;
 mod state;
 
-pub use adamw::{AdamW, StepReport};
-pub use clip::clip_by_global_norm;
+pub use adamw::AdamW;
 pub use groups::{Multipliers, ParameterGroups};
 pub use schedule::{Schedule, WarmUp};
 pub use settings::AdamWSettings;
