@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use dht_transformer::tasks::{LayerMap, StudentSize};
+use dht_transformer::tasks::LayerMap;
 use dht_transformer::{BertConfig, Precision, data::NamedDataset, storage::file_sha256};
 use sha2::{Digest, Sha256};
 
@@ -121,7 +121,7 @@ pub(super) struct CompressionPlan {
     pub(super) fine_tuned: bool,
     /// Class names of a fine-tuned teacher, if it has any.
     pub(super) classes: Option<Vec<String>>,
-    pub(super) student: StudentSize,
+    pub(super) student: BertConfig,
     pub(super) student_rate: f64,
     pub(super) map: LayerMap,
     pub(super) texts: Vec<PathBuf>,
@@ -173,7 +173,7 @@ impl CompressionPlan {
             Model::Directory(folder) => BertConfig::from_file(folder.join("config.json"))?,
         };
         let student = arguments.student(&teacher)?;
-        arguments.layer_map.0.teacher_layers(student.layers, teacher.num_hidden_layers)?;
+        arguments.layer_map.0.teacher_layers(student.num_hidden_layers, teacher.num_hidden_layers)?;
         let files = checksums(&arguments.files(&run.model))?;
         let mut flags = plain.flags();
         flags.extend(arguments.own_flags());
@@ -228,21 +228,20 @@ impl CompressionArguments {
         }
     }
 
-    /// Size of the student for this teacher.
-    fn student(&self, teacher: &BertConfig) -> Result<StudentSize> {
-        let whole = StudentSize::from_config(teacher);
-        let hidden = self.hidden.unwrap_or(whole.hidden);
-        let Some(neurons) = whole.ffn.checked_mul(hidden) else {
+    /// Configuration of the student of this teacher.
+    fn student(&self, teacher: &BertConfig) -> Result<BertConfig> {
+        let hidden = self.hidden.unwrap_or(teacher.hidden_size);
+        let Some(neurons) = teacher.intermediate_size.checked_mul(hidden) else {
             return Err(refused("hidden", "columns of a model that fits into memory", hidden));
         };
-        let size = StudentSize {
-            layers: self.layers.unwrap_or(whole.layers.div_ceil(2)),
-            heads: whole.heads,
-            hidden,
-            ffn: self.ffn.unwrap_or(neurons / whole.hidden),
+        let config = BertConfig {
+            num_hidden_layers: self.layers.unwrap_or(teacher.num_hidden_layers.div_ceil(2)),
+            hidden_size: hidden,
+            intermediate_size: self.ffn.unwrap_or(neurons / teacher.hidden_size),
+            ..teacher.unpruned()
         };
-        size.config(teacher)?;
-        Ok(size)
+        config.check()?;
+        Ok(config)
     }
 
     /// Files that are read in addition to the texts of the task.
@@ -317,10 +316,14 @@ mod tests {
 
     #[test]
     fn the_student_has_half_of_the_layers_and_what_is_asked_for() {
-        let of = |words: &[&str]| plan(&[&["--model", "5x4x64"], words].concat()).unwrap().student;
-        assert_eq!(of(&[]), StudentSize { layers: 3, heads: 4, hidden: 64, ffn: 256 });
-        assert_eq!(of(&["--hidden", "32", "--layers", "1"]), StudentSize { layers: 1, heads: 4, hidden: 32, ffn: 128 });
-        assert_eq!(of(&["--ffn", "30"]).ffn, 30);
+        let of = |words: &[&str]| {
+            let student = plan(&[&["--model", "5x4x64"], words].concat()).unwrap().student;
+            let (layers, heads) = (student.num_hidden_layers, student.num_attention_heads);
+            [layers, heads, student.hidden_size, student.intermediate_size]
+        };
+        assert_eq!(of(&[]), [3, 4, 64, 256]);
+        assert_eq!(of(&["--hidden", "32", "--layers", "1"]), [1, 4, 32, 128]);
+        assert_eq!(of(&["--ffn", "30"])[3], 30);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use candle_core::Device;
 use dht_dynamic::evaluation::{PassTimes, time_in_turns};
 use dht_nas::ArchitectureSearch;
 use dht_transformer::tasks::{
-    Distillation, DistillationSettings, IntermediateDistillation, TeacherLogits, TeacherStates, student_encoder,
+    Distillation, DistillationSettings, IntermediateDistillation, TeacherLogits, TeacherStates,
 };
 use dht_transformer::train::optim::ParameterGroups;
 use dht_transformer::train::{History, Predict, WithMetric};
@@ -125,7 +125,7 @@ impl Bench {
             return Ok(states.clone());
         }
         let (plan, train) = (&self.plan, self.texts());
-        let of = (&plan.map, plan.student.layers);
+        let of = (&plan.map, plan.student.num_hidden_layers);
         let states = TeacherStates::of_teacher(&self.teacher, of, train, BATCH, plan.teacher_memory)?;
         if !plan.run.quiet {
             let gib = states.bytes() as f64 / (1_u64 << 30) as f64;
@@ -377,8 +377,8 @@ impl Start<'_> {
         self.steps.once(GENERAL, |step| {
             let pretrained = plan.run.pretrained() && !plan.fine_tuned;
             let source = if pretrained { self.encoder()? } else { copy(teacher)?.encoder().clone() };
-            let layers = plan.map.teacher_layers(plan.student.layers, source.layers())?;
-            let (student, taken) = student_encoder(plan.student, &source, &layers, &mut rng(&plan.run, STUDENT))?;
+            let layers = plan.map.teacher_layers(plan.student.num_hidden_layers, source.layers())?;
+            let (student, taken) = source.student(&plan.student, &layers, &mut rng(&plan.run, STUDENT))?;
             let mut student = self.classifier(student)?;
             if let Some(texts) = texts {
                 let source = self.classifier(copy_encoder(&source)?)?;

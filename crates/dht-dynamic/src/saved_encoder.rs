@@ -7,7 +7,7 @@ use candle_core::Device;
 use dht_transformer::{
     Encoder, TextTokenizer,
     pretrained::PretrainedWeights,
-    storage::{StoredTensors, file_sha256},
+    storage::{StoredTensor, file_sha256},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -102,7 +102,7 @@ pub fn check_format(path: &Path, state: &Value, format: &str, version: u64) -> R
 ///
 /// # Errors
 /// Errors of candle.
-pub fn tensors_below(encoder: &Encoder, names: &[String]) -> dht_transformer::Result<StoredTensors> {
+pub fn tensors_below(encoder: &Encoder, names: &[String]) -> dht_transformer::Result<BTreeMap<String, StoredTensor>> {
     let is_below = |name: &str| {
         names.iter().any(|above| name.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('.')))
     };
@@ -114,7 +114,12 @@ pub fn tensors_below(encoder: &Encoder, names: &[String]) -> dht_transformer::Re
 /// # Errors
 /// [`Error::Model`] for a tensor that belongs to no exit; [`Error::Transformer`] for one that is missing, of another
 /// shape or not finite.
-pub fn restore_tensors_below(encoder: &Encoder, names: &[String], tensors: StoredTensors, path: &Path) -> Result<()> {
+pub fn restore_tensors_below(
+    encoder: &Encoder,
+    names: &[String],
+    tensors: BTreeMap<String, StoredTensor>,
+    path: &Path,
+) -> Result<()> {
     let mut values = encoder.parameters().values()?;
     for name in tensors_below(encoder, names)?.keys() {
         values.remove(name);

@@ -58,7 +58,7 @@
 //! |---|---|
 //! | [`data`] | csv, tsv, jsonl, parquet (feature `hub`) and plain files to [`Dataset`]s, [`TextTokenizer`], [`PackedBatch`], the order of batches, masks for pre-training |
 //! | [`config`] | [`BertConfig`], [`Family`](config::Family), [`ModelSize`](config::ModelSize), [`Activation`](config::Activation), [`Pooling`] |
-//! | [`model`] | [`Encoder`]: all or some layers, heads and samples; [`Classifier`], [`LanguageHead`](model::LanguageHead) |
+//! | [`model`] | [`Encoder`]: all or some layers, heads and samples; [`Classifier`], [`Linear`](model::Linear) |
 //! | [`tensors`] | [`Hidden`], [`HeadSet`], [`HeadPlan`], [`SampleGroup`], [`Parameters`](tensors::Parameters), [`Gradients`](tensors::Gradients), losses |
 //! | [`tasks`] | [`TextClassifier`] for classes, labels and values ([`Task`]); [`MaskedLanguageModel`] for pre-training |
 //! | [`train`] | [`Trainer`], [`Objective`], [`Observer`](train::Observer); [`train::optim`]: AdamW, groups, schedules, clipping; [`train::metrics`]: F1, correlations, bootstrap; [`train::checkpoint`]: files that resume bit for bit |

@@ -131,7 +131,7 @@ fn masked_lms_of_each_family_match_transformers_and_round_trip() -> Outcome {
         let ctx = ForwardContext::inference();
         let hidden = run(model.encoder(), &masked.batch, &ctx)?;
         let rows = Tensor::from_vec(masked.rows, expected.rows.len(), &Device::Cpu)?;
-        let logits = model.head().logits(&hidden.tensor().index_select(&rows, 0)?, &ctx)?;
+        let logits = model.logits(&hidden.tensor().index_select(&rows, 0)?, &ctx)?;
         assert_close(name, &logits, &expected.logits)?;
 
         model.save(place.path().join(name), &tokenizer()?)?;

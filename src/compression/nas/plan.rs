@@ -67,12 +67,16 @@ impl NasPlan {
             (false, _) => Update::Joint,
         };
         let settings = NasSettings { measure, update, ..search_settings(arguments)? };
-        let size = common.student;
-        let head_dim = size.hidden / size.heads;
-        let shape = BlockShape { hidden: size.hidden, heads: size.heads, head_dim, ffn: size.ffn };
+        let config = &common.student;
+        let shape = BlockShape {
+            hidden: config.hidden_size,
+            heads: config.num_attention_heads,
+            head_dim: config.head_size(),
+            ffn: config.intermediate_size,
+        };
         let plan = Self {
             searches,
-            student: (shape, size.layers),
+            student: (shape, config.num_hidden_layers),
             settings,
             search_epochs: epochs,
             carry: arguments.carry,

@@ -353,7 +353,7 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::Parameter`] if there already is one.
-    pub fn add_language_head<R: Rng + ?Sized>(&mut self, rng: &mut R) -> Result<LanguageHead> {
+    pub(crate) fn add_language_head<R: Rng + ?Sized>(&mut self, rng: &mut R) -> Result<LanguageHead> {
         let tensors = LanguageHeadTensors::random(&self.config, rng)?;
         self.add_given_language_head(tensors)
     }

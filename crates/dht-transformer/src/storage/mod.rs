@@ -11,5 +11,5 @@ pub use atomic::{abandon_unfinished_files, writable_file, write_atomically, writ
 pub use digest::file_sha256;
 pub(crate) use digest::{Hashing, hexadecimal};
 pub use hub::{HubDataset, model_directory, whole_directory};
-pub use named_tensors::{StoredTensor, StoredTensors};
+pub use named_tensors::StoredTensor;
 pub(crate) use parts::missing_part;

@@ -35,7 +35,8 @@ impl MaskedLanguageModel {
     /// Adds a new head to an encoder.
     ///
     /// # Errors
-    /// As [`Masking::new`]; [`Error::Argument`] when the tokenizer has more tokens than the encoder's table.
+    /// [`Error::Argument`] for fractions out of range, a tokenizer without a mask token, or one with more tokens than the
+    /// encoder's table.
     pub fn new<R: Rng + ?Sized>(
         mut encoder: Encoder,
         tokenizer: &TextTokenizer,
@@ -86,9 +87,19 @@ impl MaskedLanguageModel {
         &self.encoder
     }
 
-    /// The head.
-    pub fn head(&self) -> &LanguageHead {
-        &self.head
+    /// Masks tokens of each sample, as in a training with this seed at this epoch. A text of only special tokens has
+    /// nothing to mask.
+    pub fn mask(&self, batch: PackedBatch, seed: u64, epoch: u64) -> MaskedBatch {
+        self.masking.apply(batch, seed, epoch)
+    }
+
+    /// Logits over the vocabulary of rows of hidden states, (rows, hidden) → (rows, vocabulary). Pass only the rows to
+    /// predict: with 30,522 tokens in the vocabulary, the logits of a row cost more than a layer.
+    ///
+    /// # Errors
+    /// The errors of candle.
+    pub fn logits(&self, rows: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
+        self.head.logits(rows, ctx)
     }
 
     /// Mean loss of a batch's masked tokens, in nats; `None` if nothing is masked.
@@ -131,7 +142,7 @@ impl Objective for MaskedLanguageModel {
     fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>> {
         let (ctx, samples) =
             (ForwardContext::training(self.parameters(), progress.seed, progress.step as u32), batch.len());
-        let masked = self.masking.apply(batch, progress.seed, progress.epoch as u64);
+        let masked = self.mask(batch, progress.seed, progress.epoch as u64);
         let terms = masked.targets.len();
         Ok(self.loss(&masked, &ctx)?.map(|loss| StepLoss { loss, ctx, samples, terms }))
     }
@@ -140,7 +151,7 @@ impl Objective for MaskedLanguageModel {
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         let (mut sum, mut count, ctx) = (0.0, 0, ForwardContext::inference());
         for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
-            let masked = self.masking.apply(data.batch(&rows)?, 0, 0);
+            let masked = self.mask(data.batch(&rows)?, 0, 0);
             if let Some(loss) = self.loss(&masked, &ctx)? {
                 sum += f64::from(loss.to_scalar::<f32>()?) * masked.targets.len() as f64;
                 count += masked.targets.len();

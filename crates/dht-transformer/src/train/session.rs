@@ -1,5 +1,7 @@
 //! State of a running training, which is the content of a checkpoint.
 
+use std::collections::BTreeMap;
+
 use std::time::{Duration, Instant};
 
 use candle_core::DType;
@@ -9,14 +11,14 @@ use super::checkpoint::Checkpoint;
 use super::history::{EpochRecord, History, StepRecord};
 use super::objective::{Objective, Progress, StepLoss};
 use super::observer::{Event, Observer};
-use super::optim::{AdamW, AdamWState};
+use super::optim::AdamW;
 use super::save_schedule::SaveSchedule;
 use super::session_state::{State, Training};
 use super::settings::{CheckpointSettings, TrainSettings};
 use crate::backend::select;
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{CheckpointProblem, Error, Result};
-use crate::storage::{StoredTensor, StoredTensors};
+use crate::storage::StoredTensor;
 use crate::tensors::{Gradients, Parameters};
 
 /// State that changes while a training runs.
@@ -64,7 +66,7 @@ pub(crate) struct Best {
     epoch: usize,
     step: u64,
     score: f64,
-    tensors: StoredTensors,
+    tensors: BTreeMap<String, StoredTensor>,
     state: Value,
 }
 
@@ -331,7 +333,7 @@ impl<'a> Session<'a> {
 
     fn save<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
         let Some(settings) = self.checkpoint else { return Ok(()) };
-        let AdamWState { tensors: moments, counters } = self.optimizer.state()?;
+        let (moments, counters) = self.optimizer.parts()?;
         let state = State {
             settings: self.settings.clone(),
             training: self.training.clone(),
@@ -386,13 +388,13 @@ impl<'a> Session<'a> {
             let problem = CheckpointProblem::OtherTraining { differences };
             return Err(Error::Checkpoint { path: settings.path.clone(), problem }.into());
         }
-        let adamw = AdamWState { tensors: checkpoint.take("moment/"), counters: state.optimizer };
+        let moments = checkpoint.take("moment/");
         let best_tensors = checkpoint.take("best/");
         if state.best.is_some() {
             // Checked now, not at the end of the training.
             objective.parameters().check_values(&best_tensors)?;
         }
-        self.optimizer.load_state(adamw)?;
+        self.optimizer.set_parts(moments, state.optimizer)?;
         // Checks precede changes of the model.
         let parameters = checkpoint.take("parameter/");
         objective.parameters().check_values(&parameters)?;

@@ -11,9 +11,7 @@ pub use adamw::AdamW;
 pub use groups::{Multipliers, ParameterGroups};
 pub use schedule::{Schedule, WarmUp};
 pub use settings::AdamWSettings;
-#[doc(hidden)]
-pub use state::AdamWCounters;
-pub use state::AdamWState;
+pub(crate) use state::AdamWCounters;
 
 #[cfg(test)]
 mod tests;
