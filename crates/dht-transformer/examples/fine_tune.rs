@@ -74,7 +74,7 @@ fn main() -> Result<()> {
     // A directory that Python's `transformers` loads too, with `Pooling::Pooler` by a class of its own.
     model.save(&folder, Some(&tokenizer), &labels)?;
     let (steps, seconds) = (history.steps, history.train_seconds);
-    let f1 = Confusion::from_predictions(&test, &model.predictions(&test, 64)?.labels)?.macro_f1();
+    let f1 = Confusion::from_predictions(&test, &model.predictions(&test, 64)?)?.macro_f1();
     tell(format_args!("{steps} steps in {seconds:.1} s; macro F1 on test {f1:.3}"));
     let load = "AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)";
     let kept = folder.display();

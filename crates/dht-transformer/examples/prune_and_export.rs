@@ -44,7 +44,7 @@ fn tell(line: std::fmt::Arguments<'_>) {
 /// Accuracy and floating-point operations of one way through the data.
 fn tell_accuracy(what: &str, model: &TextClassifier, data: &EncodedDataset) -> Result<()> {
     let before = FlopCount::executed().0;
-    let accuracy = Confusion::from_predictions(data, &model.predictions(data, 64)?.labels)?.accuracy();
+    let accuracy = Confusion::from_predictions(data, &model.predictions(data, 64)?)?.accuracy();
     let megaflops = (FlopCount::executed().0 - before) as f64 / 1e6;
     tell(format_args!("{what:32} accuracy {accuracy:.3}, {megaflops:6.1} MFLOP"));
     Ok(())

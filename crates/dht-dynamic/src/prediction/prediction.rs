@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dht_transformer::{HeadSet, PackedBatch, Sample, tensors::most_probable};
+use dht_transformer::{HeadSet, PackedBatch, Sample, Task};
 
 use crate::error::Result;
 use crate::route::Route;
@@ -42,7 +42,7 @@ pub struct BatchPredictions {
 impl Prediction {
     /// The prediction of a text on a route, with no router FLOPs and no stages.
     pub fn new(probabilities: Vec<f32>, route: Route, flops: u64) -> Self {
-        let label = most_probable(&probabilities);
+        let label = Task::most_probable(&probabilities);
         Self { label, probabilities, route, head_sets: Vec::new(), flops, routing_flops: 0, stages: Vec::new() }
     }
 }

@@ -49,19 +49,6 @@ impl fmt::Display for Column {
     }
 }
 
-/// Presence of a header in a csv or tsv file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Header {
-    /// Detected from the first rows. An ambiguous first row is refused.
-    #[default]
-    Auto,
-    /// The first row names the columns.
-    Yes,
-    /// The first row is data.
-    No,
-}
-
 /// Format of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -207,7 +194,7 @@ pub struct Reading {
     pub kind: LabelKind,
     /// Mapping of the label cells to the classes; `None` if the cells are the class names themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mapping: Option<LabelMapping>,
+    pub(crate) mapping: Option<LabelMapping>,
     /// Text columns, in the order of concatenation; for a pair, the first and the second text.
     pub text: Vec<Column>,
     /// Reason for the choice of the text columns.
@@ -307,6 +294,23 @@ impl Reading {
         };
         let notes = self.leaks.iter().map(LabelLeak::to_string).chain(self.missing_texts.iter().map(missing));
         notes.chain(self.lone_class.iter().map(lone)).collect()
+    }
+
+    /// Pairs of a label of the file and its class; empty if the labels are the class names themselves.
+    pub fn label_pairs(&self) -> &[(String, String)] {
+        self.mapping.as_ref().map_or(&[], LabelMapping::pairs)
+    }
+
+    /// Description of the mapping of labels to classes, such as "0 is bad, 1 is good"; `None` if the labels are the class
+    /// names themselves.
+    pub fn label_mapping(&self) -> Option<String> {
+        self.mapping.as_ref().map(LabelMapping::to_string)
+    }
+
+    /// Returns whether numbers were mapped to named classes only by the order of the classes, without an explicit
+    /// mapping.
+    pub fn is_mapped_by_order(&self) -> bool {
+        self.mapping.as_ref().is_some_and(LabelMapping::is_by_order)
     }
 
     /// Number of columns of the table.

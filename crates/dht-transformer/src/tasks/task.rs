@@ -66,6 +66,12 @@ impl Task {
         Ok(())
     }
 
+    /// First class with the highest probability or logit.
+    pub fn most_probable(row: &[f32]) -> u32 {
+        let best = |best: usize, class: usize| if row[class] > row[best] { class } else { best };
+        (1..row.len()).fold(0, best) as u32
+    }
+
     /// Mean loss of a batch's outputs (samples, outputs), a scalar.
     pub(crate) fn loss(self, outputs: &Tensor, batch: &PackedBatch) -> Result<Tensor> {
         let losses = match self {

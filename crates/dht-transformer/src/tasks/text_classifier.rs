@@ -18,7 +18,7 @@ use crate::flops::{BackwardNeeds, Breakdown, FlopCount, Load};
 use crate::model::{Classifier, Encoder, LinearTensors, VarSource};
 use crate::pretrained::PretrainedWeights;
 use crate::pruning::PrunePlan;
-use crate::tensors::{HeadPlan, Hidden, Parameter, Parameters, finite_rows, most_probable};
+use crate::tensors::{HeadPlan, Hidden, Parameter, Parameters, finite_rows};
 use crate::train::metrics::{Correlation, LabelCounts};
 use crate::train::{Objective, Predict, Progress, StepLoss};
 
@@ -391,6 +391,6 @@ impl Objective for TextClassifier {
 impl Predict for TextClassifier {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>> {
         let rows = finite_rows(&self.logits(batch, ctx)?, &batch.sample_ids)?;
-        Ok(rows.iter().map(|row| most_probable(row)).collect())
+        Ok(rows.iter().map(|row| Task::most_probable(row)).collect())
     }
 }

@@ -17,9 +17,3 @@ pub fn finite_rows(outputs: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f32>>> {
     }
     Ok(rows)
 }
-
-/// First class with the highest probability or logit.
-pub fn most_probable(row: &[f32]) -> u32 {
-    let best = |best: usize, class: usize| if row[class] > row[best] { class } else { best };
-    (1..row.len()).fold(0, best) as u32
-}

@@ -1,10 +1,8 @@
 //! Interface between the training loop and a trainable model.
 
-use std::time::Instant;
-
 use candle_core::Tensor;
 
-use super::metrics::{Confusion, Predictions};
+use super::metrics::Confusion;
 use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, SettingMismatch};
@@ -148,19 +146,19 @@ pub trait Predict: Objective {
     /// The errors of the implementor.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>, Self::Error>;
 
-    /// Predicts every row of a data set, longest texts first.
+    /// Predicted class of each row of a data set. The longest texts run first.
     ///
     /// # Errors
     /// The errors of the implementor.
-    fn predictions(&self, data: &EncodedDataset, batch_size: usize) -> Result<Predictions, Self::Error> {
-        let (start, ctx) = (Instant::now(), ForwardContext::inference());
+    fn predictions(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<u32>, Self::Error> {
+        let ctx = ForwardContext::inference();
         let mut labels = vec![0; data.len()];
         for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             for (row, label) in rows.iter().zip(self.predict(&data.batch(&rows)?, &ctx)?) {
                 labels[*row] = label;
             }
         }
-        Ok(Predictions { labels, seconds: start.elapsed().as_secs_f64() })
+        Ok(labels)
     }
 
     /// Macro F1 of the predictions of a data set.
@@ -169,6 +167,6 @@ pub trait Predict: Objective {
     /// As [`predictions`](Self::predictions) and [`Confusion::from_predictions`].
     fn macro_f1(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, Self::Error> {
         let predicted = self.predictions(data, batch_size)?;
-        Ok(Confusion::from_predictions(data, &predicted.labels)?.macro_f1())
+        Ok(Confusion::from_predictions(data, &predicted)?.macro_f1())
     }
 }

@@ -71,7 +71,7 @@ impl<O: Predict> Objective for WithMetric<'_, O> {
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, O::Error> {
         let predicted = self.objective.predictions(data, batch_size)?;
-        let confusion = Confusion::from_predictions(data, &predicted.labels)?;
+        let confusion = Confusion::from_predictions(data, &predicted)?;
         Ok(match (self.metric, self.class(data)?) {
             (_, Some(class)) => confusion.f1(class).unwrap_or_default(),
             (Metric::Matthews, None) => confusion.matthews(),

@@ -4,7 +4,7 @@ use std::path::Path;
 use dht_toys::outside;
 use dht_transformer::{
     Dataset, DatasetReader, Error, Example,
-    data::{Column, Header, Split},
+    data::{Column, Split},
     error::DataProblem,
 };
 use flate2::Compression;
@@ -132,7 +132,7 @@ fn columns_may_be_asked_for_by_name_or_number() {
     assert_eq!((data.labels.len(), texts(&data)), (2, vec!["fine work", "no work"]));
     let data = reader.text_columns([Column::Number(2), Column::Number(1)]).read_from("t.csv", file.as_bytes()).unwrap();
     assert_eq!(texts(&data), ["Jo Do fine work", "Al Po no work"]);
-    let data = DatasetReader::new().header(Header::Yes).label_column(Column::Number(2));
+    let data = DatasetReader::new().header(true).label_column(Column::Number(2));
     assert_eq!(texts(&data.read_from("t.csv", file.as_bytes()).unwrap()), ["fine work", "no work"]);
     let missing = DatasetReader::new().label_column("stars").read_from("t.csv", file.as_bytes());
     assert!(matches!(problem(missing), (None, DataProblem::UnknownColumn { column, .. }) if column == "\"stars\""));
@@ -173,11 +173,7 @@ fn every_bad_file_gives_its_own_error_with_its_line() {
         ("t.tsv", &[b'\t'; 2000], Some(1), P::TooManyColumns { most: 1024 }),
     ];
     for (name, content, line, expected) in cases {
-        let reader = DatasetReader::new().header(if matches!(expected, P::DuplicateColumn { .. }) {
-            Header::Yes
-        } else {
-            Header::Auto
-        });
+        let reader = DatasetReader::new().header(matches!(expected, P::DuplicateColumn { .. }).then_some(true));
         let got = problem(reader.read_from(name, content));
         assert_eq!(got, (line, expected), "{name} {:?}", String::from_utf8_lossy(content));
     }
@@ -305,7 +301,7 @@ proptest! {
         bytes in proptest::collection::vec(prop_oneof![any::<u8>(), proptest::sample::select(b"\"\n\r,\t{}[]:01ab \0".to_vec())], 0..200),
     ) {
         for name in ["t.csv", "t.tsv", "t.jsonl", "t.csv.gz"] {
-            for header in [Header::Auto, Header::Yes, Header::No] {
+            for header in [None, Some(true), Some(false)] {
                 // What it says does not matter here, only that it says something.
                 let _ = DatasetReader::new().header(header).read_from(name, bytes.as_slice());
             }

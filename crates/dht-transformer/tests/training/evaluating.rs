@@ -139,7 +139,7 @@ fn an_objective_is_judged_by_the_metric_that_is_asked_for() -> Outcome {
     let data = task(60, 1);
     let mut model = model(1);
     Trainer::new(settings()).fit(&mut model, &data, &data, &mut ())?;
-    let confusion = Confusion::from_predictions(&data, &model.predictions(&data, 16)?.labels)?;
+    let confusion = Confusion::from_predictions(&data, &model.predictions(&data, 16)?)?;
     let of = |model: &mut _, metric| -> Result<(f64, &'static str)> {
         let judged = WithMetric::new(model, metric)?;
         Ok((judged.score(&data, 16)?, judged.metric()))

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::cells::is_missing;
 use super::file_name::format_of;
 use super::header::{decide, is_header_again};
-use super::json::{Member, parse_object, string};
+use super::json::{Member, parse_object, replace_lone_surrogates, string};
 use super::lines::Lines;
 use super::names::{TEXT, is_called, is_known, is_one_of, place_of};
 use super::table::{
@@ -18,7 +18,7 @@ use super::table::{
 };
 use super::text::joined;
 use crate::data::dataset::Example;
-use crate::data::reading::{Column, Header, TableFormat};
+use crate::data::reading::{Column, TableFormat};
 use crate::error::{DataProblem, Error, Result};
 
 /// Number of rows read ahead to detect a header.
@@ -38,6 +38,12 @@ pub enum TextFormat {
 }
 
 impl TextFormat {
+    /// Replaces each escape of a JSON text that is half of a surrogate pair by `\ufffd`, as the readers of JSON lines do.
+    /// Such halves remain if a text is cut within an emoji.
+    pub fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
+        replace_lone_surrogates(json)
+    }
+
     /// Format implied by a file's name, and whether the file is compressed (`.gz`): csv, tsv, jsonl (also ndjson and
     /// json); any other name means lines.
     pub fn of_name(name: &str) -> (Self, bool) {
@@ -65,10 +71,10 @@ pub struct TextColumns {
     pub text: Vec<Column>,
     /// `true` if two columns are a sentence pair instead of parts of one text.
     pub pair: bool,
-    /// Handling of the first row of a csv or tsv file. [`Header::Auto`] decides as
-    /// [`DatasetReader`](crate::DatasetReader) does. If the rows do not decide, a column requested by number implies
+    /// Presence of a header in a csv or tsv file. `None` decides as [`DatasetReader`](crate::DatasetReader) does. If the
+    /// rows do not decide, a column requested by number implies
     /// that there is no header.
-    pub header: Header,
+    pub header: Option<bool>,
     /// `true` if the columns are those of a training run. A file with a single column, or with a column that has a text
     /// name, may lack these columns.
     pub expected: bool,

@@ -57,13 +57,8 @@ impl Confusion {
     pub fn record(&mut self, truth: usize, predicted: usize) -> Result<()> {
         check_class("truth", truth, self.classes)?;
         check_class("predicted", predicted, self.classes)?;
-        self.add(truth, predicted, 1);
+        self.counts[truth * self.classes + predicted] += 1;
         Ok(())
-    }
-
-    /// Counts several samples whose classes are known to be in range.
-    pub(crate) fn add(&mut self, truth: usize, predicted: usize, count: u64) {
-        self.counts[truth * self.classes + predicted] += count;
     }
 
     /// Adds the counts of another matrix.
@@ -157,7 +152,7 @@ fn ratio(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }
 
-pub(crate) fn check_class(what: &'static str, class: usize, classes: usize) -> Result<()> {
+fn check_class(what: &'static str, class: usize, classes: usize) -> Result<()> {
     if class < classes { Ok(()) } else { Err(Error::Range { what, got: class, below: classes }) }
 }
 
