@@ -17,11 +17,11 @@ const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 
 impl Account {
-    /// Inspects a directory, or a model on the hub ([`model_directory`]): lists all files, fields and tensors with their
+    /// Inspects a directory, or a model on the hub ([`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch)): lists all files, fields and tensors with their
     /// treatment, and every reason that it cannot be loaded. No weights are read.
     ///
     /// # Errors
-    /// As [`model_directory`], and [`Error::Io`] if the directory cannot be listed.
+    /// As [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch), and [`Error::Io`] if the directory cannot be listed.
     pub fn inspect(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = &*model_directory(folder)?;
         let mut account = Self::default();

@@ -10,6 +10,7 @@ pub(crate) use atomic::{GIT_LFS, folder_of, refuse_foreign, synchronise_folder};
 pub use atomic::{abandon_unfinished_files, writable_file, write_atomically, write_directory_atomically};
 pub use digest::file_sha256;
 pub(crate) use digest::{Hashing, hexadecimal};
-pub use hub::{HubDataset, model_directory, whole_directory};
+pub use hub::HubDataset;
+pub(crate) use hub::{model_directory, whole_directory};
 pub use named_tensors::StoredTensor;
 pub(crate) use parts::missing_part;

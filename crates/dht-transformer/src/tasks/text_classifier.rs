@@ -311,7 +311,7 @@ impl TextClassifier {
     }
 
     fn answers(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<Vec<f32>>> {
-        finite_rows(&self.task.answers(&self.logits(batch, ctx)?)?, &batch.sample_ids)
+        self.task.probabilities(&self.logits(batch, ctx)?, &batch.sample_ids)
     }
 
     /// Computes [`probabilities`](Self::probabilities) of every row of a data set.

@@ -11,7 +11,7 @@ mod packing;
 mod parameters;
 mod precision;
 
-pub use answers::finite_rows;
+pub(crate) use answers::finite_rows;
 pub use gradients::{Gradient, Gradients};
 pub use head_plan::{HeadPlan, SampleGroup};
 pub use heads::HeadSet;

@@ -1,11 +1,11 @@
 //! Models by their names on the hub.
 
-use dht_transformer::{Error, TextTokenizer, pretrained::PretrainedWeights, storage::model_directory};
+use dht_transformer::{Error, TextTokenizer, pretrained::PretrainedWeights};
 
 #[test]
 fn a_directory_is_used_as_is_and_a_missing_path_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(model_directory(folder.path()).unwrap(), folder.path());
+    assert_eq!(PretrainedWeights::fetch(folder.path()).unwrap(), folder.path());
     let missing = folder.path().join("missing");
     assert!(matches!(PretrainedWeights::read(&missing), Err(Error::Io { path, .. }) if path.starts_with(&missing)));
 }
@@ -13,12 +13,12 @@ fn a_directory_is_used_as_is_and_a_missing_path_is_named() {
 #[cfg(not(feature = "hub"))]
 #[test]
 fn without_the_feature_a_name_is_refused_with_a_word_about_it() {
-    use dht_transformer::storage::{HubDataset, whole_directory};
+    use dht_transformer::storage::HubDataset;
 
     for result in [
         PretrainedWeights::read("some/model").map(|_| ()),
         TextTokenizer::from_dir("some/model").map(|_| ()),
-        whole_directory("some/model").map(|_| ()),
+        PretrainedWeights::fetch_all("some/model").map(|_| ()),
         HubDataset::open("some/model").map(|_| ()),
     ] {
         let error = result.unwrap_err();

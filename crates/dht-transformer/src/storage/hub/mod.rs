@@ -8,4 +8,4 @@ mod name;
 mod repository;
 
 pub use dataset::HubDataset;
-pub use model::{model_directory, whole_directory};
+pub(crate) use model::{model_directory, whole_directory};
