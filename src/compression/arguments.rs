@@ -121,7 +121,7 @@ pub(super) struct CompressionPlan {
     pub(super) fine_tuned: bool,
     /// Class names of a fine-tuned teacher, if it has any.
     pub(super) classes: Option<Vec<String>>,
-    pub(super) student: BertConfig,
+    pub(super) student: StudentSize,
     pub(super) student_rate: f64,
     pub(super) map: LayerMap,
     pub(super) texts: Vec<PathBuf>,
@@ -137,6 +137,42 @@ pub(super) struct CompressionPlan {
     pub(super) record: Option<PathBuf>,
     /// Flags that results depend on.
     pub(super) flags: Vec<String>,
+}
+
+/// Size of a student.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StudentSize {
+    pub(super) layers: usize,
+    pub(super) heads: usize,
+    /// Width of the hidden states.
+    pub(super) hidden: usize,
+    /// Neurons of each feed-forward.
+    pub(super) ffn: usize,
+}
+
+impl StudentSize {
+    /// Size of a whole encoder.
+    fn from_config(config: &BertConfig) -> Self {
+        Self {
+            layers: config.num_hidden_layers,
+            heads: config.num_attention_heads,
+            hidden: config.hidden_size,
+            ffn: config.intermediate_size,
+        }
+    }
+
+    /// Configuration of an encoder of this size, with the other settings of the teacher.
+    pub(super) fn config(self, teacher: &BertConfig) -> Result<BertConfig> {
+        let config = BertConfig {
+            num_hidden_layers: self.layers,
+            num_attention_heads: self.heads,
+            hidden_size: self.hidden,
+            intermediate_size: self.ffn,
+            ..teacher.unpruned()
+        };
+        config.check()?;
+        Ok(config)
+    }
 }
 
 impl CompressionPlan {
@@ -173,7 +209,7 @@ impl CompressionPlan {
             Model::Directory(folder) => BertConfig::from_file(folder.join("config.json"))?,
         };
         let student = arguments.student(&teacher)?;
-        arguments.layer_map.0.teacher_layers(student.num_hidden_layers, teacher.num_hidden_layers)?;
+        arguments.layer_map.0.teacher_layers(student.layers, teacher.num_hidden_layers)?;
         let files = checksums(&arguments.files(&run.model))?;
         let mut flags = plain.flags();
         flags.extend(arguments.own_flags());
@@ -228,20 +264,21 @@ impl CompressionArguments {
         }
     }
 
-    /// Configuration of the student of this teacher.
-    fn student(&self, teacher: &BertConfig) -> Result<BertConfig> {
-        let hidden = self.hidden.unwrap_or(teacher.hidden_size);
-        let Some(neurons) = teacher.intermediate_size.checked_mul(hidden) else {
+    /// Size of the student for this teacher.
+    fn student(&self, teacher: &BertConfig) -> Result<StudentSize> {
+        let whole = StudentSize::from_config(teacher);
+        let hidden = self.hidden.unwrap_or(whole.hidden);
+        let Some(neurons) = whole.ffn.checked_mul(hidden) else {
             return Err(refused("hidden", "columns of a model that fits into memory", hidden));
         };
-        let config = BertConfig {
-            num_hidden_layers: self.layers.unwrap_or(teacher.num_hidden_layers.div_ceil(2)),
-            hidden_size: hidden,
-            intermediate_size: self.ffn.unwrap_or(neurons / teacher.hidden_size),
-            ..teacher.unpruned()
+        let size = StudentSize {
+            layers: self.layers.unwrap_or(whole.layers.div_ceil(2)),
+            heads: whole.heads,
+            hidden,
+            ffn: self.ffn.unwrap_or(neurons / whole.hidden),
         };
-        config.check()?;
-        Ok(config)
+        size.config(teacher)?;
+        Ok(size)
     }
 
     /// Files that are read in addition to the texts of the task.
@@ -316,14 +353,10 @@ mod tests {
 
     #[test]
     fn the_student_has_half_of_the_layers_and_what_is_asked_for() {
-        let of = |words: &[&str]| {
-            let student = plan(&[&["--model", "5x4x64"], words].concat()).unwrap().student;
-            let (layers, heads) = (student.num_hidden_layers, student.num_attention_heads);
-            [layers, heads, student.hidden_size, student.intermediate_size]
-        };
-        assert_eq!(of(&[]), [3, 4, 64, 256]);
-        assert_eq!(of(&["--hidden", "32", "--layers", "1"]), [1, 4, 32, 128]);
-        assert_eq!(of(&["--ffn", "30"])[3], 30);
+        let of = |words: &[&str]| plan(&[&["--model", "5x4x64"], words].concat()).unwrap().student;
+        assert_eq!(of(&[]), StudentSize { layers: 3, heads: 4, hidden: 64, ffn: 256 });
+        assert_eq!(of(&["--hidden", "32", "--layers", "1"]), StudentSize { layers: 1, heads: 4, hidden: 32, ffn: 128 });
+        assert_eq!(of(&["--ffn", "30"]).ffn, 30);
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl Bench {
             return Ok(states.clone());
         }
         let (plan, train) = (&self.plan, self.texts());
-        let of = (&plan.map, plan.student.num_hidden_layers);
+        let of = (&plan.map, plan.student.layers);
         let states = TeacherStates::of_teacher(&self.teacher, of, train, BATCH, plan.teacher_memory)?;
         if !plan.run.quiet {
             let gib = states.bytes() as f64 / (1_u64 << 30) as f64;
@@ -377,8 +377,9 @@ impl Start<'_> {
         self.steps.once(GENERAL, |step| {
             let pretrained = plan.run.pretrained() && !plan.fine_tuned;
             let source = if pretrained { self.encoder()? } else { copy(teacher)?.encoder().clone() };
-            let layers = plan.map.teacher_layers(plan.student.num_hidden_layers, source.layers())?;
-            let (student, taken) = source.student(&plan.student, &layers, &mut rng(&plan.run, STUDENT))?;
+            let layers = plan.map.teacher_layers(plan.student.layers, source.layers())?;
+            let config = plan.student.config(source.config())?;
+            let (student, taken) = source.student(&config, &layers, &mut rng(&plan.run, STUDENT))?;
             let mut student = self.classifier(student)?;
             if let Some(texts) = texts {
                 let source = self.classifier(copy_encoder(&source)?)?;

@@ -194,8 +194,11 @@ fn folded_gates_give_what_the_gates_gave() -> Outcome {
     Ok(())
 }
 
+/// Dimensions and neurons that remain of a layer.
+type Plan = (KeptDimensions, Vec<usize>);
+
 /// Ragged plans, and the gates in {0, 1} that say the same.
-fn plans(heads_of_last: &[usize]) -> Result<(Vec<(KeptDimensions, Vec<usize>)>, Vec<LayerGates>)> {
+fn plans(heads_of_last: &[usize]) -> Result<(Vec<Plan>, Vec<LayerGates>)> {
     let config = model().encoder().config().clone();
     let mut rng = rng(13);
     let mut some = |all: usize| -> Vec<usize> {
@@ -241,7 +244,7 @@ fn plans(heads_of_last: &[usize]) -> Result<(Vec<(KeptDimensions, Vec<usize>)>, 
     Ok((plans, gates))
 }
 
-fn pruned(model: &TextClassifier, plans: &[(KeptDimensions, Vec<usize>)]) -> Result<TextClassifier> {
+fn pruned(model: &TextClassifier, plans: &[Plan]) -> Result<TextClassifier> {
     model.with_encoder(model.encoder().prune_dimensions(plans)?)
 }
 

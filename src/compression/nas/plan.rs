@@ -67,16 +67,12 @@ impl NasPlan {
             (false, _) => Update::Joint,
         };
         let settings = NasSettings { measure, update, ..search_settings(arguments)? };
-        let config = &common.student;
-        let shape = BlockShape {
-            hidden: config.hidden_size,
-            heads: config.num_attention_heads,
-            head_dim: config.head_size(),
-            ffn: config.intermediate_size,
-        };
+        let size = common.student;
+        let head_dim = size.hidden / size.heads;
+        let shape = BlockShape { hidden: size.hidden, heads: size.heads, head_dim, ffn: size.ffn };
         let plan = Self {
             searches,
-            student: (shape, config.num_hidden_layers),
+            student: (shape, size.layers),
             settings,
             search_epochs: epochs,
             carry: arguments.carry,
