@@ -95,7 +95,7 @@ fn a_header_is_decided_by_rows_that_are_read_ahead() {
     assert_eq!(texts("a.csv", "fine\nbad\nfine\n", ahead(&[])), ["fine", "bad", "fine"]);
     let expected = || TextColumns { expected: true, ..ahead(&["text"]) };
     let refused = read("a.csv", "opinion\nfine\nbad\n", expected()).expect_err("either").to_string();
-    assert_eq!(refused, "a.csv:1: the first row may be a header or data: say which with `--header` or `--no-header`");
+    assert_eq!(refused, "a.csv:1: the first row may be a header or data: state which");
     assert_eq!(texts("a.csv", "fine\nbad\n", TextColumns { header: Some(false), ..expected() }), ["fine", "bad"]);
     let broken = read("a.csv", "text,n\na,1\nb\n", ahead(&[])).expect_err("a short row").to_string();
     assert!(broken.starts_with("a.csv:3: 1 columns"), "{broken}");
