@@ -16,7 +16,7 @@ use dht_lab::{Arguments, RunData, RunPlan};
 use dht_search::{Preset, SearchModel, SearchObjective, SearchSettings};
 use dht_transformer::{
     EncodedDataset, Encoder, Objective, PackedBatch, Pooling, Progress, TextClassifier, TrainSettings, Trainer,
-    config::ModelSize, data::sequential, train::metrics::predict_all,
+    config::ModelSize, train::Predict,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -50,7 +50,7 @@ impl Bench {
         let nothing = EncodedDataset { samples: Vec::new(), ..data.test.clone() };
         let training = TrainSettings { epochs: 1, keep_best: false, ..TrainSettings::default() };
         Trainer::new(training).fit(&mut dynamic, &data.train, &nothing, &mut ())?;
-        let batch = data.train.batch(&sequential(BATCH, BATCH)?[0])?;
+        let batch = data.train.batch(&PackedBatch::in_order(BATCH, BATCH)?[0])?;
         Ok(Self { data, full, dynamic, batch })
     }
 
@@ -105,7 +105,7 @@ fn end_to_end(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("inference");
     group.sample_size(20);
     group.bench_function("full", |bencher| {
-        bencher.iter(|| predict_all(&bench.full, &bench.data.test, 2 * BATCH).expect("predictions"));
+        bencher.iter(|| bench.full.predictions(&bench.data.test, 2 * BATCH).expect("predictions"));
     });
     group.bench_function("dynamic", |bencher| {
         bencher.iter(|| evaluate(bench.dynamic.model(), &bench.data.test, 2 * BATCH).expect("predictions"));

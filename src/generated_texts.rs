@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dht_transformer::data::generated::{GeneratedText, LABELS, generate};
+use dht_transformer::data::generated::GeneratedText;
 use dht_transformer::storage::write_atomically;
 
 use crate::error::{Error, Result};
@@ -29,8 +29,10 @@ pub fn write_generated_texts(folder: &Path, train_rows: usize, test_rows: usize)
 
 /// Content of a file of texts, none of which contains a quotation mark.
 fn content(rows: usize, seed: u64) -> String {
-    let row = |text: &GeneratedText| format!("{},{:?},\"{}\"\n", LABELS[text.label], text.difficulty, text.text);
-    let rows: String = generate(rows, seed).iter().map(row).collect();
+    let row = |text: &GeneratedText| {
+        format!("{},{:?},\"{}\"\n", GeneratedText::LABELS[text.label], text.difficulty, text.text)
+    };
+    let rows: String = GeneratedText::generate(rows, seed).iter().map(row).collect();
     format!("label,difficulty,text\n{rows}")
 }
 

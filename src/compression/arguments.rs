@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use dht_transformer::tasks::{LayerMap, StudentSize};
+use dht_transformer::tasks::LayerMap;
 use dht_transformer::{BertConfig, Precision, data::NamedDataset, storage::file_sha256};
 use sha2::{Digest, Sha256};
 
@@ -137,6 +137,42 @@ pub(super) struct CompressionPlan {
     pub(super) record: Option<PathBuf>,
     /// Flags that results depend on.
     pub(super) flags: Vec<String>,
+}
+
+/// Size of a student.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StudentSize {
+    pub(super) layers: usize,
+    pub(super) heads: usize,
+    /// Width of the hidden states.
+    pub(super) hidden: usize,
+    /// Neurons of each feed-forward.
+    pub(super) ffn: usize,
+}
+
+impl StudentSize {
+    /// Size of a whole encoder.
+    fn from_config(config: &BertConfig) -> Self {
+        Self {
+            layers: config.num_hidden_layers,
+            heads: config.num_attention_heads,
+            hidden: config.hidden_size,
+            ffn: config.intermediate_size,
+        }
+    }
+
+    /// Configuration of an encoder of this size, with the other settings of the teacher.
+    pub(super) fn config(self, teacher: &BertConfig) -> Result<BertConfig> {
+        let config = BertConfig {
+            num_hidden_layers: self.layers,
+            num_attention_heads: self.heads,
+            hidden_size: self.hidden,
+            intermediate_size: self.ffn,
+            ..teacher.unpruned()
+        };
+        config.check()?;
+        Ok(config)
+    }
 }
 
 impl CompressionPlan {

@@ -8,7 +8,7 @@ use candle_core::Device;
 use dht_dynamic::evaluation::{PassTimes, time_in_turns};
 use dht_nas::ArchitectureSearch;
 use dht_transformer::tasks::{
-    Distillation, DistillationSettings, IntermediateDistillation, TeacherLogits, TeacherStates, student_encoder,
+    Distillation, DistillationSettings, IntermediateDistillation, TeacherLogits, TeacherStates,
 };
 use dht_transformer::train::optim::ParameterGroups;
 use dht_transformer::train::{History, Predict, WithMetric};
@@ -378,7 +378,8 @@ impl Start<'_> {
             let pretrained = plan.run.pretrained() && !plan.fine_tuned;
             let source = if pretrained { self.encoder()? } else { copy(teacher)?.encoder().clone() };
             let layers = plan.map.teacher_layers(plan.student.layers, source.layers())?;
-            let (student, taken) = student_encoder(plan.student, &source, &layers, &mut rng(&plan.run, STUDENT))?;
+            let config = plan.student.config(source.config())?;
+            let (student, taken) = source.student(&config, &layers, &mut rng(&plan.run, STUDENT))?;
             let mut student = self.classifier(student)?;
             if let Some(texts) = texts {
                 let source = self.classifier(copy_encoder(&source)?)?;

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::experiment::{Model, print};
 use crate::record::{Distillation, DistillationRecord, JudgedModel, Record, this_machine};
 use crate::tables::distillation_text;
-use dht_transformer::{TextClassifier, pretrained::check_hugging_face_target};
+use dht_transformer::{TextClassifier, pretrained::PretrainedWeights};
 
 const DISTILLED: &str = "distilled";
 const FINE_TUNED: &str = "fine-tuned";
@@ -101,5 +101,5 @@ fn check_out(out: &Path, work: &Path, model: &Model) -> Result<()> {
     if holds_used || Steps::hold(work, out) {
         return Err(refused("out", "another directory than those of --model and --work", out.display()));
     }
-    Ok(check_hugging_face_target(out)?)
+    Ok(PretrainedWeights::check_target(out)?)
 }

@@ -11,7 +11,7 @@ use dht_cli::DeviceChoice;
 use dht_transformer::TextClassifier;
 use dht_transformer::pruning::HeadAblation;
 use dht_transformer::storage::write_atomically;
-use dht_transformer::train::metrics::score;
+use dht_transformer::train::metrics::Confusion;
 
 use super::arguments::with_defaults;
 use super::judge::{BATCH, Judge};
@@ -118,12 +118,12 @@ pub fn heads(arguments: &HeadsArguments) -> Result<HeadAblationRecord> {
         true => HeadAblation::all_heads(model.encoder()),
         false => arguments.heads.iter().map(|name| (name.layer, name.head)).collect(),
     };
-    let ablation = HeadAblation::measure(model.encoder(), test, &chosen, BATCH, |hidden, ctx| {
+    let (whole, ablated) = HeadAblation::measure(model.encoder(), test, &chosen, BATCH, |hidden, ctx| {
         Ok(model.classifier().forward(hidden, ctx)?.argmax(D::Minus1)?.to_vec1()?)
     })?;
-    let of = |classes: &[u32]| -> Result<f64> { Ok(judge.score(&score(test, classes)?)) };
-    let mut scores = Vec::with_capacity(ablation.heads.len());
-    for found in &ablation.heads {
+    let of = |classes: &[u32]| -> Result<f64> { Ok(judge.score(&Confusion::from_predictions(test, classes)?)) };
+    let mut scores = Vec::with_capacity(ablated.len());
+    for found in &ablated {
         let without = found.without.as_deref().map(&of).transpose()?;
         scores.push(HeadScores { layer: found.layer, head: found.head, without, alone: of(&found.alone)? });
     }
@@ -133,7 +133,7 @@ pub fn heads(arguments: &HeadsArguments) -> Result<HeadAblationRecord> {
         AblatedHeads {
             metric: judge.name().into(),
             model: model_record(model.encoder(), classes.1),
-            score: of(&ablation.whole)?,
+            score: of(&whole)?,
             heads: scores,
         },
         BTreeMap::new(),

@@ -3,7 +3,7 @@
 use dht_dynamic::evaluate;
 use dht_transformer::data::{Metric, NamedDataset};
 use dht_transformer::flops::Load;
-use dht_transformer::train::metrics::{Confusion, score};
+use dht_transformer::train::metrics::Confusion;
 use dht_transformer::{EncodedDataset, TextClassifier};
 
 use crate::error::Result;
@@ -62,7 +62,7 @@ impl Judge {
     /// Highest score of one constant class for all test rows. For accuracy it is the share of the most frequent class.
     pub(super) fn best_constant(self, test: &EncodedDataset) -> Result<f64> {
         (0..test.labels.len() as u32)
-            .map(|class| Ok(self.score(&score(test, &vec![class; test.len()])?)))
+            .map(|class| Ok(self.score(&Confusion::from_predictions(test, &vec![class; test.len()])?)))
             .try_fold(0.0, |best: f64, score: Result<f64>| Ok(best.max(score?)))
     }
 

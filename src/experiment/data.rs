@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dht_transformer::{
     Dataset, DatasetReader, EncodedDataset, Example, TextTokenizer,
-    data::{NamedDataset, Split, generated},
+    data::{NamedDataset, Split, generated::GeneratedText},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -128,21 +128,20 @@ struct Texts {
 
 /// Generates texts, without training texts that are also test texts.
 fn embedded(plan: &RunPlan) -> Result<Texts> {
-    let labels = || generated::LABELS.map(String::from).to_vec();
-    let examples = |texts: Vec<generated::GeneratedText>| {
-        texts.into_iter().map(|text| Example::new(text.text, text.label)).collect()
-    };
-    let test = generated::generate(plan.test_rows.unwrap_or(EMBEDDED_TEST_ROWS), TEST_TEXTS);
+    let labels = || GeneratedText::LABELS.map(String::from).to_vec();
+    let examples =
+        |texts: Vec<GeneratedText>| texts.into_iter().map(|text| Example::new(text.text, text.label)).collect();
+    let test = GeneratedText::generate(plan.test_rows.unwrap_or(EMBEDDED_TEST_ROWS), TEST_TEXTS);
     let test_texts: BTreeSet<&str> = test.iter().map(|text| text.text.as_str()).collect();
     let wanted = plan.train_rows.unwrap_or(EMBEDDED_TRAIN_ROWS);
     // About one text in a hundred is dropped; an eighth more rows are enough.
-    let mut train = generated::generate(wanted + wanted / 8 + 64, TRAINING_TEXTS);
+    let mut train = GeneratedText::generate(wanted + wanted / 8 + 64, TRAINING_TEXTS);
     train.retain(|text| !test_texts.contains(text.text.as_str()));
     train.truncate(wanted);
     Ok(Texts {
         train: Dataset::from_examples("embedded corpus, training part", labels(), examples(train))?,
         test: Dataset::from_examples("embedded corpus, test part", labels(), examples(test))?,
-        words: Some(generated::vocabulary()),
+        words: Some(GeneratedText::vocabulary()),
     })
 }
 

@@ -8,7 +8,7 @@ use dht_search::cost::{FlopsCost, WidthCoupling};
 use dht_search::settings::{Experiment, PublishedDataset};
 use dht_transformer::{
     AdamWSettings, EncodedDataset, Encoder, Pooling, TextClassifier, TrainSettings, flops::Load,
-    pretrained::read_hugging_face,
+    pretrained::PretrainedWeights,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -103,7 +103,7 @@ pub(crate) fn train_settings(plan: &RunPlan) -> TrainSettings {
 pub(crate) fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result<Encoder> {
     let encoder = match &plan.model {
         Model::Directory(folder) => {
-            let weights = read_hugging_face(folder)?;
+            let weights = PretrainedWeights::read(folder)?;
             Encoder::from_tensors(&weights.config, &weights.tensors, device)?
         }
         Model::Size(size) => {

@@ -7,10 +7,9 @@ use candle_core::Device;
 use dht_dynamic::{Prediction, Predictor, evaluation::time_in_turns};
 use dht_search::training::{Curves, LossCurve};
 use dht_transformer::{
-    EncodedDataset, Encoder, ForwardContext, Objective, Pooling, TextClassifier, Trainer,
-    data::longest_first,
+    EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, TextClassifier, Trainer,
     flops::{Breakdown, ClassifierShape, Load},
-    train::{History, metrics::score},
+    train::{History, metrics::Confusion},
 };
 
 use super::arguments::ReproductionPlan;
@@ -212,7 +211,7 @@ impl<'a> Worker<'a> {
     /// Scores and costs of predictions of the test rows.
     pub(super) fn tested(&self, predictions: Vec<Prediction>) -> Result<Tested> {
         let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
-        let confusion = score(&self.data.test, &labels)?;
+        let confusion = Confusion::from_predictions(&self.data.test, &labels)?;
         let count = dht_search::cost::LayerHeadCount::default();
         let layer_head: f64 = predictions.iter().map(|prediction| count.share(&prediction.route)).sum();
         Ok(Tested {
@@ -311,7 +310,7 @@ pub(super) fn predict(model: &dyn Predictor, data: &EncodedDataset, batch: usize
     model.check(data)?;
     let ctx = ForwardContext::inference();
     let mut found: Vec<Option<Prediction>> = vec![None; data.len()];
-    for rows in longest_first(&data.lengths(), batch)? {
+    for rows in PackedBatch::longest_first(&data.lengths(), batch)? {
         let predictions = model.predict(&data.batch(&rows)?, &ctx)?.predictions;
         for (row, prediction) in rows.iter().zip(predictions) {
             found[*row] = Some(prediction);

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use dht_dynamic::transformer::error::DataProblem;
+
 /// Error of a command. Messages state what is wrong and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Error of the data, the model or the training.
-    #[error(transparent)]
+    #[error("{}{}", .0, flags(.0))]
     Transformer(#[from] dht_dynamic::transformer::Error),
     /// Error of a model with early exits.
     #[error(transparent)]
@@ -242,6 +244,29 @@ pub enum Error {
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Flags by which a user answers a problem of a data set, in parentheses; empty if there are none.
+fn flags(error: &dht_dynamic::transformer::Error) -> String {
+    let dht_dynamic::transformer::Error::Data { problem, .. } = error else { return String::new() };
+    let flags = match problem {
+        DataProblem::NestedValue { .. } => "several labels: `--task labels`",
+        DataProblem::FirstRow => "`--header` or `--no-header`",
+        DataProblem::OtherWidth { .. } | DataProblem::NoTextColumn | DataProblem::PairColumns { .. } => {
+            "`--text-column`"
+        }
+        DataProblem::TextColumns { .. } => "`--text-column`, for sentence pairs also `--pair`",
+        DataProblem::NoLabelColumn | DataProblem::LabelColumns { .. } => "`--label-column`",
+        DataProblem::UncertainLabel { column, .. } => return format!(" (`--label-column {column}`)"),
+        DataProblem::OtherLabels { .. } | DataProblem::NoSuchClass { .. } | DataProblem::TwoClasses { .. } => {
+            "`--label-map LABEL=CLASS`"
+        }
+        DataProblem::FractionLabels { .. } => "`--task class` or `--task number`",
+        DataProblem::Separator { .. } => "`--label-separator`",
+        DataProblem::NoRowOfClass { .. } => "`--train-rows`",
+        _ => return String::new(),
+    };
+    format!(" ({flags})")
+}
 
 impl From<dht_dynamic::Error> for Error {
     fn from(error: dht_dynamic::Error) -> Self {

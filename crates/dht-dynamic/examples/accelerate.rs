@@ -14,7 +14,6 @@ use dht_dynamic::evaluation::time_in_turns;
 use dht_dynamic::transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
     Trainer,
-    data::generated,
     storage::{writable_file, write_atomically},
     train::EpochLines,
 };
@@ -75,7 +74,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
 
     let (texts, test) = match &flags.data {
         Some(folder) => DatasetReader::new().read_directory(folder)?,
-        None => (generated::dataset(rows, 1)?, generated::dataset(1000, 2)?),
+        None => (Dataset::generated(rows, 1)?, Dataset::generated(1000, 2)?),
     };
     let texts = texts.sample(rows, &mut rng);
     let got = texts.len() - texts.len() / 10;

@@ -1,6 +1,6 @@
 //! Log-probabilities of classes for many texts.
 
-use dht_transformer::{EncodedDataset, ForwardContext, TextClassifier, data::longest_first, tensors::log_softmax};
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier, tensors::log_softmax};
 
 use crate::error::{Error, Result};
 
@@ -38,7 +38,7 @@ impl LogProbabilities {
     pub fn of_classifier(classifier: &TextClassifier, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let classes = classifier.classifier().classes();
         let (mut values, ctx) = (vec![0.0; data.len() * classes], ForwardContext::inference());
-        for rows in longest_first(&data.lengths(), batch_size)? {
+        for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             let batch: Vec<Vec<f32>> = log_softmax(&classifier.logits(&data.batch(&rows)?, &ctx)?)?.to_vec2()?;
             for (row, logs) in rows.iter().zip(batch) {
                 values[row * classes..(row + 1) * classes]

@@ -6,8 +6,8 @@ use std::path::Path;
 use candle_core::Device;
 use dht_transformer::{
     Encoder, TextTokenizer,
-    pretrained::write_hugging_face,
-    storage::{StoredTensors, file_sha256},
+    pretrained::PretrainedWeights,
+    storage::{StoredTensor, file_sha256},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -35,9 +35,9 @@ impl SavedEncoder {
     /// Writes an encoder and its tokenizer as a directory.
     ///
     /// # Errors
-    /// As [`write_hugging_face`].
+    /// As [`PretrainedWeights::write`].
     pub fn write(folder: &Path, encoder: &Encoder, tokenizer: Option<&TextTokenizer>) -> dht_transformer::Result<Self> {
-        write_hugging_face(folder, encoder.config(), &encoder.to_tensors()?, tokenizer)?;
+        PretrainedWeights::write(folder, encoder.config(), &encoder.to_tensors()?, tokenizer)?;
         let there = FILES.into_iter().filter(|name| folder.join(name).exists());
         let checksum = |name: &str| Ok((name.to_owned(), file_sha256(folder.join(name))?));
         Ok(Self {
@@ -101,7 +101,10 @@ impl SavedEncoder {
     ///
     /// # Errors
     /// Errors of candle.
-    pub fn exit_tensors(encoder: &Encoder, names: &[String]) -> dht_transformer::Result<StoredTensors> {
+    pub fn exit_tensors(
+        encoder: &Encoder,
+        names: &[String],
+    ) -> dht_transformer::Result<BTreeMap<String, StoredTensor>> {
         let is_below = |name: &str| {
             names.iter().any(|above| name.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('.')))
         };
@@ -113,7 +116,12 @@ impl SavedEncoder {
     /// # Errors
     /// [`Error::Model`] for a tensor that belongs to no exit; [`Error::Transformer`] for one that is missing, of another
     /// shape or not finite.
-    pub fn set_exit_tensors(encoder: &Encoder, names: &[String], tensors: StoredTensors, path: &Path) -> Result<()> {
+    pub fn set_exit_tensors(
+        encoder: &Encoder,
+        names: &[String],
+        tensors: BTreeMap<String, StoredTensor>,
+        path: &Path,
+    ) -> Result<()> {
         let mut values = encoder.parameters().values()?;
         for name in Self::exit_tensors(encoder, names)?.keys() {
             values.remove(name);

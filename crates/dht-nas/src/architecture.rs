@@ -2,7 +2,6 @@
 
 use dht_transformer::config::KeptDimensions;
 use dht_transformer::flops::{BlockShape, LayerSizes};
-use dht_transformer::pruning::LayerPlan;
 use rand::Rng;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -208,9 +207,10 @@ impl Architecture {
         .without_heads(|head| heads[head])
     }
 
-    /// The plans for [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions).
-    pub fn plans(&self) -> Vec<LayerPlan> {
-        let plan = |layer| LayerPlan { dimensions: self.dimensions(layer), neurons: self.kept(layer, Part::Neurons) };
+    /// Dimensions and neurons of each layer, for
+    /// [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions).
+    pub fn plans(&self) -> Vec<(KeptDimensions, Vec<usize>)> {
+        let plan = |layer| (self.dimensions(layer), self.kept(layer, Part::Neurons));
         (0..self.layers()).map(plan).collect()
     }
 }
@@ -321,9 +321,9 @@ mod tests {
         );
         assert_eq!(architecture.kept(0, Part::QueryKeyOutputs), [0, 3, 4], "as chosen");
         // What the extracted model has.
-        let plan = architecture.plans().remove(0);
+        let (dimensions, _) = architecture.plans().remove(0);
         let outputs = |lists: &[Vec<usize>]| lists.iter().map(Vec::len).sum::<usize>();
-        assert_eq!(outputs(&plan.dimensions.query_key_outputs), 2);
-        assert_eq!(outputs(&plan.dimensions.value_outputs), 3);
+        assert_eq!(outputs(&dimensions.query_key_outputs), 2);
+        assert_eq!(outputs(&dimensions.value_outputs), 3);
     }
 }

@@ -7,7 +7,6 @@ use dht_transformer::data::EncodedDataset;
 use dht_transformer::error::SettingMismatch;
 use dht_transformer::model::Gate;
 use dht_transformer::tensors::{Gradients, Parameter, ParameterId, Parameters};
-use dht_transformer::train::metrics::macro_f1;
 use dht_transformer::train::{Objective, Predict, Progress, StepLoss};
 use dht_transformer::{ForwardContext, PackedBatch};
 use rand::SeedableRng;
@@ -235,7 +234,7 @@ impl Objective for ArchitectureSearch {
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
-        macro_f1(self, data, batch_size)
+        self.macro_f1(data, batch_size)
     }
 
     fn may_be_best(&self) -> bool {

@@ -16,7 +16,7 @@ use candle_core::Device;
 use dht_dynamic::{SpeedCurve, evaluate};
 use dht_search::{Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, settings::ExitLosses};
 use dht_search::{
-    transformer::data::{NamedDataset, Split, longest_first, sequential},
+    transformer::data::{NamedDataset, Split},
     transformer::storage::write_atomically,
     transformer::tensors::log_softmax,
     transformer::{
@@ -143,7 +143,7 @@ fn measured(model: &SearchModel, texts: &Texts) -> Result<String> {
     let copy = model.encoder().truncated(model.encoder().layers())?;
     let classes = texts.test.labels.len();
     let mut full = TextClassifier::new(copy, classes, model.settings().pooling, &mut ChaCha8Rng::seed_from_u64(1))?;
-    let steps = sequential(STEPS * STEP_BATCH, STEP_BATCH)?;
+    let steps = PackedBatch::in_order(STEPS * STEP_BATCH, STEP_BATCH)?;
     let steps = steps.iter().map(|rows| texts.held_out.batch(rows)).collect::<Result<Vec<_>, _>>()?;
     let stepped =
         EncodedDataset { samples: texts.held_out.samples[..STEPS * STEP_BATCH].to_vec(), ..texts.test.clone() };
@@ -202,7 +202,7 @@ fn measured(model: &SearchModel, texts: &Texts) -> Result<String> {
 /// The full model on these texts, in the batches of an evaluation and, like it, in one pass.
 fn inference_seconds(full: &TextClassifier, texts: &EncodedDataset) -> Result<f64> {
     let (start, ctx) = (Instant::now(), ForwardContext::inference());
-    for rows in longest_first(&texts.lengths(), BATCH)? {
+    for rows in PackedBatch::longest_first(&texts.lengths(), BATCH)? {
         let logits = full.logits(&texts.batch(&rows)?, &ctx)?;
         std::hint::black_box(log_softmax(&logits)?.to_vec2::<f32>()?);
     }

@@ -13,7 +13,6 @@ use dht_search::dynamic::{Predictor, evaluate, exit::NgramSettings};
 use dht_search::transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings,
     Trainer,
-    data::generated,
     storage::{writable_file, write_atomically},
     train::EpochLines,
 };
@@ -61,7 +60,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
 
     let (texts, test) = match &flags.data {
         Some(folder) => DatasetReader::new().read_directory(folder)?,
-        None => (generated::dataset(rows, 1)?, generated::dataset(1000, 2)?),
+        None => (Dataset::generated(rows, 1)?, Dataset::generated(1000, 2)?),
     };
     let (training, validation) = texts.sample(rows, &mut rng).split_validation(0.1, &mut rng)?;
     let tokenizer = match &flags.model {

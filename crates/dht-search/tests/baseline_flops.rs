@@ -11,7 +11,7 @@ use dht_search::baselines::pabee::{PabeeSettings, pabee};
 use dht_search::baselines::{Baseline, truncation};
 use dht_search::{Error, Result};
 use dht_search::{
-    transformer::flops::product_flops,
+    transformer::flops::FlopCount,
     transformer::pruning::PrunePlan,
     transformer::tasks::{Distillation, DistillationSettings, FineTuning},
     transformer::{EncodedDataset, Encoder, Pooling, TextClassifier, TrainSettings, Trainer},
@@ -41,12 +41,12 @@ fn full_model(pooling: Pooling) -> Result<TextClassifier> {
 /// Trains and evaluates, and compares both with what ran.
 fn check<B: Baseline>(name: &str, mut baseline: B) -> Result<()> {
     let train = TrainSettings { epochs: 2, batch_size: 8, ..TrainSettings::default() };
-    let start = product_flops();
+    let start = FlopCount::executed().0;
     Trainer::new(train).fit(&mut baseline, &texts(37), &texts(0), &mut ()).map_err(Into::<Error>::into)?;
-    let ran = product_flops() - start;
+    let ran = FlopCount::executed().0 - start;
     assert!(ran > 0 && baseline.flops() == ran, "training, {name}: {} of {ran}", baseline.flops());
-    let (model, start) = (baseline.into_model(), product_flops());
-    assert_eq!(evaluate(&model, &texts(20), 6)?.flops, product_flops() - start, "evaluation, {name}");
+    let (model, start) = (baseline.into_model(), FlopCount::executed().0);
+    assert_eq!(evaluate(&model, &texts(20), 6)?.flops, FlopCount::executed().0 - start, "evaluation, {name}");
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use dht_search::{
     },
 };
 use dht_search::{
-    transformer::flops::{BackwardNeeds, ClassifierShape, Load, product_flops},
+    transformer::flops::{BackwardNeeds, ClassifierShape, FlopCount, Load},
     transformer::pruning::PrunePlan,
     transformer::{EncodedDataset, Pooling, TextClassifier, TrainSettings, Trainer},
 };
@@ -98,9 +98,9 @@ impl Formulas<'_> {
 /// Trains, and compares the accounting with the count.
 fn checked_training(model: &mut SearchObjective, training: &EncodedDataset, name: &str) -> Result<()> {
     let train = TrainSettings { epochs: 2, batch_size: 8, ..TrainSettings::default() };
-    let start = product_flops();
+    let start = FlopCount::executed().0;
     Trainer::new(train).fit(model, training, &texts(0, None), &mut ())?;
-    assert_eq!(model.accounting().flops, product_flops() - start, "training, {name}");
+    assert_eq!(model.accounting().flops, FlopCount::executed().0 - start, "training, {name}");
     Ok(())
 }
 
@@ -171,12 +171,12 @@ fn the_accounting_says_what_ran() -> Result<()> {
                 let accounting = model.accounting().clone();
                 assert_eq!(accounting.arm_feature_flops > 0, settings.context == ContextDesign::Paper, "{name}");
 
-                let start = product_flops();
+                let start = FlopCount::executed().0;
                 let evaluation = evaluate(model.model(), &test, 6)?;
-                assert_eq!(evaluation.flops, product_flops() - start, "evaluation, {name}");
-                let start = product_flops();
+                assert_eq!(evaluation.flops, FlopCount::executed().0 - start, "evaluation, {name}");
+                let start = FlopCount::executed().0;
                 let shuffled = evaluate_shuffled(model.model(), &test, &evaluation, 6, &mut rng(1))?;
-                assert_eq!(shuffled.flops, product_flops() - start, "shuffled, {name}");
+                assert_eq!(shuffled.flops, FlopCount::executed().0 - start, "shuffled, {name}");
                 assert_eq!(shuffled.route_counts(), evaluation.route_counts(), "{name}");
 
                 // Texts of one length: the sum over routes of number times cost.
@@ -213,21 +213,21 @@ fn the_accounting_says_what_ran() -> Result<()> {
 fn assert_accounting(mut model: SearchObjective, name: &str) -> Result<()> {
     let (training, test, none) = (texts(37, None), texts(20, None), texts(0, None));
     let train = TrainSettings { epochs: 3, batch_size: 8, ..TrainSettings::default() };
-    let start = product_flops();
+    let start = FlopCount::executed().0;
     Trainer::new(train).fit(&mut model, &training, &none, &mut ())?;
-    assert_eq!(model.accounting().flops, product_flops() - start, "training, {name}");
+    assert_eq!(model.accounting().flops, FlopCount::executed().0 - start, "training, {name}");
     let routes = model.accounting().routes.values().sum::<u64>();
     assert_eq!((routes, model.accounting().samples), (3 * 37, 3 * 37), "{name}");
-    let start = product_flops();
+    let start = FlopCount::executed().0;
     let evaluation = evaluate(model.model(), &test, 6)?;
-    assert_eq!(evaluation.flops, product_flops() - start, "evaluation, {name}");
-    let start = product_flops();
+    assert_eq!(evaluation.flops, FlopCount::executed().0 - start, "evaluation, {name}");
+    let start = FlopCount::executed().0;
     let shuffled = evaluate_shuffled(model.model(), &test, &evaluation, 6, &mut rng(1))?;
-    assert_eq!(shuffled.flops, product_flops() - start, "shuffled, {name}");
+    assert_eq!(shuffled.flops, FlopCount::executed().0 - start, "shuffled, {name}");
     if let Dispatch::Queue { .. } = model.model().settings().dispatch {
-        let start = product_flops();
+        let start = FlopCount::executed().0;
         let queued = evaluate_queued(model.model(), &test, 6)?;
-        assert_eq!(queued.flops, product_flops() - start, "evaluation with queues, {name}");
+        assert_eq!(queued.flops, FlopCount::executed().0 - start, "evaluation with queues, {name}");
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use dht_transformer::{
     Classifier, Encoder, ForwardContext, HeadPlan, HeadSet, PackedBatch, Pooling, Result, SampleGroup,
-    config::KeptDimensions, flops::product_flops, pruning::LayerPlan, tensors::cross_entropy,
+    config::KeptDimensions, flops::FlopCount, tensors::cross_entropy,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -159,7 +159,7 @@ fn small(encoder: &Encoder, [inputs, outputs, neurons, heads]: [f64; 4]) -> Resu
             value_outputs,
         };
         let dimensions = dimensions.without_heads(|head| kept_heads.contains(&head));
-        LayerPlan { dimensions, neurons: some(config.intermediate_size, neurons) }
+        (dimensions, some(config.intermediate_size, neurons))
     });
     let mut small = encoder.prune_dimensions(&plans.collect::<Vec<_>>())?;
     let classifier = small.add_classifier("classifier", 4, Pooling::Mean, &mut ChaCha8Rng::seed_from_u64(3))?;
@@ -173,10 +173,10 @@ fn compare(size: &str, batch: &PackedBatch, routes: &[Route<'_>], trains: bool, 
     // The first round only warms up: memory is allocated, clocks rise.
     for round in 0..=rounds {
         for (route, (seconds, flops)) in routes.iter().zip(seconds.iter_mut().zip(&mut flops)) {
-            let before = product_flops();
+            let before = FlopCount::executed().0;
             let time = run(batch, route, trains)?;
             seconds.extend((round > 0).then_some(time));
-            *flops = product_flops() - before;
+            *flops = FlopCount::executed().0 - before;
         }
     }
     let medians: Vec<f64> = seconds.into_iter().map(median).collect();

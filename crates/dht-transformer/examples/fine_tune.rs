@@ -12,11 +12,8 @@ use candle_core::Device;
 use dht_transformer::{
     AdamWSettings, BertConfig, Dataset, Encoder, Example, PackedBatch, Pooling, Result, Sample, TextClassifier,
     TextTokenizer, TrainSettings, Trainer,
-    pretrained::check_hugging_face_target,
-    train::{
-        Event,
-        metrics::{predict_all, score},
-    },
+    pretrained::PretrainedWeights,
+    train::{Event, Predict, metrics::Confusion},
 };
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -43,7 +40,7 @@ fn tell(line: std::fmt::Arguments<'_>) {
 
 fn main() -> Result<()> {
     let folder = std::env::temp_dir().join("praise-or-complaint");
-    check_hugging_face_target(&folder)?;
+    PretrainedWeights::check_target(&folder)?;
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let labels = vec!["complaint".to_owned(), "praise".to_owned()];
     let examples = (0..600).map(|_| sentence(&mut rng)).collect();
@@ -77,7 +74,7 @@ fn main() -> Result<()> {
     // A directory that Python's `transformers` loads too, with `Pooling::Pooler` by a class of its own.
     model.save(&folder, Some(&tokenizer), &labels)?;
     let (steps, seconds) = (history.steps, history.train_seconds);
-    let f1 = score(&test, &predict_all(&model, &test, 64)?.labels)?.macro_f1();
+    let f1 = Confusion::from_predictions(&test, &model.predictions(&test, 64)?)?.macro_f1();
     tell(format_args!("{steps} steps in {seconds:.1} s; macro F1 on test {f1:.3}"));
     let load = "AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)";
     let kept = folder.display();

@@ -15,9 +15,9 @@ use candle_core::{D, Device};
 use dht_transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, EncodedDataset, Encoder, Example, Pooling, Result,
     TextClassifier, TextTokenizer, TrainSettings, Trainer,
-    pruning::{AblatedHead, HeadAblation, Importance},
+    pruning::{HeadAblation, Importance},
     storage::write_atomically,
-    train::metrics::score,
+    train::metrics::Confusion,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -56,17 +56,17 @@ fn main() -> Result<()> {
     };
     let rows: Vec<usize> = (0..data.len().min(200)).collect();
     let importance = Importance::by_gradient(model.encoder(), &data, &rows, |batch, ctx| model.loss(batch, ctx))?;
-    let ablation =
+    let (whole, ablated) =
         HeadAblation::measure(model.encoder(), &data, &HeadAblation::all_heads(model.encoder()), 64, |hidden, ctx| {
             Ok(model.classifier().forward(hidden, ctx)?.argmax(D::Minus1)?.to_vec1()?)
         })?;
-    let accuracy = |predicted: &[u32]| -> Result<f64> { Ok(score(&data, predicted)?.accuracy()) };
+    let accuracy = |predicted: &[u32]| -> Result<f64> { Ok(Confusion::from_predictions(&data, predicted)?.accuracy()) };
     let (heads, layers) = (model.encoder().config().num_attention_heads, model.encoder().layers());
     // Nobody may be there to read the lines, which is no reason to stop.
-    let (whole, mut out) = (accuracy(&ablation.whole)?, std::io::stdout());
+    let (whole, mut out) = (accuracy(&whole)?, std::io::stdout());
     let _ = writeln!(out, "accuracy with all heads {whole:.3}\nlayer head  without  alone  importance");
     let (mut squares, side) = (String::new(), 24);
-    for AblatedHead { layer, head, without, alone } in ablation.heads {
+    for HeadAblation { layer, head, without, alone } in ablated {
         // The only head of a layer cannot be taken out.
         let (without, alone) = (without.map_or(Ok(whole), |without| accuracy(&without))?, accuracy(&alone)?);
         let _ = writeln!(out, "{layer:5} {head:4}  {without:7.3}  {alone:5.3}  {:.5}", importance.heads[layer][head]);

@@ -15,10 +15,10 @@ use candle_core::Device;
 use dht_transformer::{
     AdamWSettings, BertConfig, Dataset, EncodedDataset, Encoder, Example, Pooling, Result, TextClassifier,
     TextTokenizer, TrainSettings, Trainer,
-    flops::product_flops,
-    pretrained::check_hugging_face_target,
+    flops::FlopCount,
+    pretrained::PretrainedWeights,
     pruning::{Importance, PrunePlan},
-    train::metrics::{predict_all, score},
+    train::{Predict, metrics::Confusion},
 };
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -43,9 +43,9 @@ fn tell(line: std::fmt::Arguments<'_>) {
 
 /// Accuracy and floating-point operations of one way through the data.
 fn tell_accuracy(what: &str, model: &TextClassifier, data: &EncodedDataset) -> Result<()> {
-    let before = product_flops();
-    let accuracy = score(data, &predict_all(model, data, 64)?.labels)?.accuracy();
-    let megaflops = (product_flops() - before) as f64 / 1e6;
+    let before = FlopCount::executed().0;
+    let accuracy = Confusion::from_predictions(data, &model.predictions(data, 64)?)?.accuracy();
+    let megaflops = (FlopCount::executed().0 - before) as f64 / 1e6;
     tell(format_args!("{what:32} accuracy {accuracy:.3}, {megaflops:6.1} MFLOP"));
     Ok(())
 }
@@ -53,7 +53,7 @@ fn tell_accuracy(what: &str, model: &TextClassifier, data: &EncodedDataset) -> R
 fn main() -> Result<()> {
     let place = std::env::temp_dir().join("praise-or-complaint-cut");
     let folder = std::env::args().nth(1).map_or(place, PathBuf::from);
-    check_hugging_face_target(&folder)?;
+    PretrainedWeights::check_target(&folder)?;
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let examples = (0..700).map(|_| sentence(&mut rng)).collect();
     let data = Dataset::from_examples("sentences", LABELS.map(String::from).to_vec(), examples)?;

@@ -23,7 +23,7 @@
 //! use candle_core::Device;
 //! use dht_transformer::{
 //!     AdamWSettings, BertConfig, Dataset, Encoder, Error, Example, Pooling, TextClassifier, TextTokenizer,
-//!     TrainSettings, Trainer, train::metrics::{predict_all, score},
+//!     TrainSettings, Trainer, train::{Predict, metrics::Confusion},
 //! };
 //! use rand::SeedableRng;
 //!
@@ -45,8 +45,8 @@
 //! let settings = TrainSettings { epochs: 30, batch_size: 3, optimizer, ..TrainSettings::default() };
 //! // A program that reports a number has a validation set for the third argument, and a test set for the score.
 //! Trainer::new(settings).fit(&mut model, &encoded, &encoded, &mut ())?;
-//! let predictions = predict_all(&model, &encoded, 6)?;
-//! assert_eq!(score(&encoded, &predictions.labels)?.macro_f1(), 1.0);
+//! let predictions = model.predictions(&encoded, 6)?;
+//! assert_eq!(Confusion::from_predictions(&encoded, &predictions)?.macro_f1(), 1.0);
 //! # Ok::<(), Error>(())
 //! ```
 //!
@@ -58,10 +58,10 @@
 //! |---|---|
 //! | [`data`] | csv, tsv, jsonl, parquet (feature `hub`) and plain files to [`Dataset`]s, [`TextTokenizer`], [`PackedBatch`], the order of batches, masks for pre-training |
 //! | [`config`] | [`BertConfig`], [`Family`](config::Family), [`ModelSize`](config::ModelSize), [`Activation`](config::Activation), [`Pooling`] |
-//! | [`model`] | [`Encoder`]: all or some layers, heads and samples; [`Classifier`], [`LanguageHead`](model::LanguageHead) |
+//! | [`model`] | [`Encoder`]: all or some layers, heads and samples; [`Classifier`], [`Linear`](model::Linear) |
 //! | [`tensors`] | [`Hidden`], [`HeadSet`], [`HeadPlan`], [`SampleGroup`], [`Parameters`](tensors::Parameters), [`Gradients`](tensors::Gradients), losses |
 //! | [`tasks`] | [`TextClassifier`] for classes, labels and values ([`Task`]); [`MaskedLanguageModel`] for pre-training |
-//! | [`train`] | [`Trainer`], [`Objective`], [`Observer`](train::Observer); [`train::optim`]: AdamW, groups, schedules, clipping; [`train::metrics`]: F1, correlations, bootstrap; [`train::checkpoint`]: files that resume bit for bit |
+//! | [`train`] | [`Trainer`], [`Objective`], [`Observer`](train::Observer); [`train::optim`]: AdamW, groups, schedules, clipping; [`train::metrics`]: F1, correlations; [`train::checkpoint`]: files that resume bit for bit |
 //! | [`pretrained`] | Hugging Face directories in and out, as [`Encoder::from_pretrained`], [`TextClassifier::load`] and [`save`](TextClassifier::save) use them |
 //! | [`candle`] | interoperation with `candle_nn`: [`Encoder::from_var_builder`], `VarMap`s, modules, an optimiser |
 //! | [`pruning`] | importance of heads and neurons, [`Encoder::prune`] and [`TextClassifier::prune`] |

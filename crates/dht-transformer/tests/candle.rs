@@ -4,9 +4,9 @@ use approx::assert_relative_eq;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{ModuleT, Optimizer, ParamsAdamW, VarBuilder, VarMap};
 use dht_toys::{adamw, numbers, rng};
-use dht_transformer::candle::{GraphModule, VarAdamW, pad, unpad};
+use dht_transformer::candle::{GraphModule, VarAdamW};
 use dht_transformer::config::Family;
-use dht_transformer::pretrained::write_hugging_face;
+use dht_transformer::pretrained::PretrainedWeights;
 use dht_transformer::tensors::{Parameters, cross_entropy};
 use dht_transformer::train::optim::{AdamW, Multipliers, ParameterGroups};
 use dht_transformer::{
@@ -34,7 +34,7 @@ fn ids() -> Result<Tensor> {
 }
 
 fn batch() -> Result<PackedBatch> {
-    let mut batch = unpad(&ids()?, None, None)?;
+    let mut batch = PackedBatch::from_padded(&ids()?, None, None)?;
     batch.labels = vec![0, 1];
     Ok(batch)
 }
@@ -72,7 +72,7 @@ fn an_encoder_by_a_var_builder_is_that_of_the_reader_to_the_bit() -> Result<()> 
     let folder = tempfile::tempdir().expect("a folder");
     for family in FAMILIES {
         let (written, path) = (encoder(family), folder.path().join(family.model_type()));
-        write_hugging_face(&path, written.config(), &written.to_tensors()?, None)?;
+        PretrainedWeights::write(&path, written.config(), &written.to_tensors()?, None)?;
         let read = Encoder::from_pretrained(&path, &Device::Cpu)?;
         let built = Encoder::from_var_builder(&config(family), from_file(&path.join("model.safetensors"))?)?;
         assert_eq!(states(&built)?, states(&read)?, "{family:?}");
@@ -386,19 +386,19 @@ fn modules_vary_dropout_by_call_and_repeat_it_by_seed() -> Result<()> {
 fn padded_samples_have_the_states_of_the_samples_alone() -> Result<()> {
     let (encoder, ctx) = (encoder(Family::Bert), ForwardContext::inference());
     let mask = Tensor::from_vec(vec![1u32, 1, 1, 0, 0, 1, 1, 1, 1, 1], (2, 5), &Device::Cpu)?;
-    let packed = unpad(&ids()?, None, Some(&mask))?;
+    let packed = PackedBatch::from_padded(&ids()?, None, Some(&mask))?;
     assert_eq!(packed.ids, [4, 9, 2, 8, 3, 5, 39, 6]);
     let run = |batch: &PackedBatch| encoder.run(0..2, &encoder.embed(batch, &ctx)?, &HeadPlan::Full, &ctx);
-    let padded = pad(&run(&packed)?)?;
+    let padded = run(&packed)?.to_padded()?;
     assert_eq!(padded.dims(), [2, 5, 16]);
-    let alone = run(&unpad(&ids()?.narrow(0, 0, 1)?.narrow(1, 0, 3)?, None, None)?)?;
+    let alone = run(&PackedBatch::from_padded(&ids()?.narrow(0, 0, 1)?.narrow(1, 0, 3)?, None, None)?)?;
     let first = padded.get(0)?;
     let difference = (first.narrow(0, 0, 3)? - alone.tensor())?.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>()?;
     assert!(difference < 1e-5, "{difference}");
     assert_eq!(first.narrow(0, 3, 2)?.abs()?.sum_all()?.to_scalar::<f32>()?, 0.0);
 
     let short = Tensor::zeros((2, 4), DType::U32, &Device::Cpu)?;
-    assert!(matches!(unpad(&ids()?, None, Some(&short)), Err(Error::Shape { .. })));
-    assert!(matches!(unpad(&short, None, Some(&short)), Err(Error::Argument { .. })));
+    assert!(matches!(PackedBatch::from_padded(&ids()?, None, Some(&short)), Err(Error::Shape { .. })));
+    assert!(matches!(PackedBatch::from_padded(&short, None, Some(&short)), Err(Error::Argument { .. })));
     Ok(())
 }

@@ -5,8 +5,7 @@ use candle_core::{DType, Device};
 use dht_toys::{config, head_set, indexed, rng, sample};
 use dht_transformer::config::KeptDimensions;
 use dht_transformer::model::{LayerGates, LayerRecord};
-use dht_transformer::pruning::{LayerPlan, PrunePlan};
-use dht_transformer::tasks::{attention_distance, state_distance};
+use dht_transformer::pruning::PrunePlan;
 use dht_transformer::tensors::{Gradient, Gradients, cross_entropy};
 use dht_transformer::{
     Classifier, Encoder, ForwardContext, HeadPlan, Hidden, PackedBatch, Pooling, Precision, SampleGroup,
@@ -33,8 +32,7 @@ fn ragged() -> Encoder {
         value_outputs: outputs([5, 0, 2, 8]),
         ..whole.clone()
     };
-    let plan = |dimensions, neurons| LayerPlan { dimensions, neurons };
-    encoder.prune_dimensions(&[plan(whole, every(128, 1)), plan(dimensions, every(128, 5))]).unwrap()
+    encoder.prune_dimensions(&[(whole, every(128, 1)), (dimensions, every(128, 5))]).unwrap()
 }
 
 fn with_classifier(mut encoder: Encoder, pooling: Pooling) -> (Encoder, Classifier) {
@@ -200,10 +198,11 @@ fn fewer_heads() -> Encoder {
 
 /// Of rows and scores where there are tokens.
 fn sizes(records: &[LayerRecord]) -> candle_core::Tensor {
-    let distances = records.iter().flat_map(|LayerRecord { hidden, scores, .. }| {
+    let distances = records.iter().flat_map(|record| {
+        let LayerRecord { hidden, scores, .. } = record;
         let zeros = Hidden::new(hidden.tensor().affine(0.5, 0.1).unwrap(), hidden.packing().clone()).unwrap();
-        let rows = state_distance(hidden.tensor(), &zeros).unwrap();
-        [rows, attention_distance(scores, &scores.zeros_like().unwrap(), &batch().spans).unwrap()]
+        let rows = zeros.squared_error_of(hidden.tensor()).unwrap();
+        [rows, record.attention_distance(&scores.zeros_like().unwrap(), &batch().spans).unwrap()]
     });
     distances.reduce(|sum, distance| (sum + distance).unwrap()).unwrap()
 }
@@ -227,7 +226,7 @@ fn recorded_layers_equal_those_that_run_with_their_head_scores() {
         let kept = records[0].heads.iter().map(|head| *head as u32);
         let kept = candle_core::Tensor::from_iter(kept, &Device::Cpu).unwrap();
         let scores = gated[0].scores.index_select(&kept, 1).unwrap();
-        let distance = attention_distance(&records[0].scores, &scores, &batch().spans).unwrap();
+        let distance = records[0].attention_distance(&scores, &batch().spans).unwrap();
         assert!(distance.to_scalar::<f32>().unwrap() < 1e-10);
     }
 }

@@ -5,7 +5,7 @@ use dht_toys::{Bits, config, rng, sample};
 use dht_transformer::pruning::{Importance, PrunePlan};
 use dht_transformer::{
     EncodedDataset, Encoder, Error, ForwardContext, Objective, PackedBatch, Pooling, Result, Sample, Task,
-    TextClassifier, TrainSettings, Trainer, train::metrics::predict_all,
+    TextClassifier, TrainSettings, Trainer, train::Predict,
 };
 
 const CLASSES: usize = 3;
@@ -120,7 +120,7 @@ fn weights_that_are_no_numbers_give_no_answer() -> Result<()> {
             bias.set(&bias.affine(0.0, wrong)?)?;
             let answers = model.probabilities_of_all(&data(), 8);
             assert!(matches!(answers, Err(Error::NotFinite { .. })), "{task:?} {wrong}: {answers:?}");
-            let predicted = predict_all(&model, &data(), 8);
+            let predicted = model.predictions(&data(), 8);
             assert!(matches!(predicted, Err(Error::NotFinite { .. })), "{task:?} {wrong}: {predicted:?}");
         }
     }

@@ -161,7 +161,7 @@ fn masked_models_of_every_family_come_back() -> Outcome {
         model.save(folder(&name)?, &tokenizer)?;
         let logits = |model: &MaskedLanguageModel| -> Result<Tensor> {
             let (ctx, encoder) = (ForwardContext::inference(), model.encoder());
-            model.head().logits(run(encoder, &batch(), &ctx)?.tensor(), &ctx)
+            model.logits(run(encoder, &batch(), &ctx)?.tensor(), &ctx)
         };
         let again = MaskedLanguageModel::load(folder(&name)?, &tokenizer, MaskSettings::default(), &Device::Cpu)?;
         assert_eq!(logits(&again)?.to_vec2::<f32>()?, logits(&model)?.to_vec2::<f32>()?, "{name}");

@@ -10,7 +10,7 @@ use dht_transformer::{
     BertConfig, Error, ForwardContext, MaskedLanguageModel, PackedBatch, TextClassifier, TextTokenizer,
     config::Family,
     data::{MaskSettings, MaskedBatch},
-    pretrained::read_hugging_face,
+    pretrained::PretrainedWeights,
     tensors::{Gradient, Parameters, cross_entropy},
 };
 use serde::Deserialize;
@@ -99,7 +99,7 @@ fn classifiers_of_each_family_match_transformers_and_round_trip() -> Outcome {
         let (folder, expected) = golden(name, "classifier")?;
         let model = TextClassifier::load(&folder, &Device::Cpu)?;
         assert_eq!(model.encoder().config().family, family);
-        assert_eq!(read_hugging_face(&folder)?.unused, Vec::<String>::new());
+        assert_eq!(PretrainedWeights::read(&folder)?.unused, Vec::<String>::new());
         let batch = expected.batch();
         let ctx = ForwardContext::training_without_dropout(model.encoder().parameters());
         let hidden = run(model.encoder(), &batch, &ctx)?;
@@ -131,7 +131,7 @@ fn masked_lms_of_each_family_match_transformers_and_round_trip() -> Outcome {
         let ctx = ForwardContext::inference();
         let hidden = run(model.encoder(), &masked.batch, &ctx)?;
         let rows = Tensor::from_vec(masked.rows, expected.rows.len(), &Device::Cpu)?;
-        let logits = model.head().logits(&hidden.tensor().index_select(&rows, 0)?, &ctx)?;
+        let logits = model.logits(&hidden.tensor().index_select(&rows, 0)?, &ctx)?;
         assert_close(name, &logits, &expected.logits)?;
 
         model.save(place.path().join(name), &tokenizer()?)?;

@@ -5,7 +5,7 @@
 use dht_toys::{config, encoder, head_set, rng, sample};
 use dht_transformer::{
     ForwardContext, HeadPlan, PackedBatch, Pooling, SampleGroup,
-    flops::{BackwardNeeds, Breakdown, Load, Width, product_flops},
+    flops::{BackwardNeeds, Breakdown, FlopCount, Load, Width},
     tensors::cross_entropy,
 };
 
@@ -50,18 +50,22 @@ fn predicted_flops_equal_the_products_that_ran() {
             }
 
             let ctx = ForwardContext::training(encoder.parameters(), 1, 1);
-            let start = product_flops();
+            let start = FlopCount::executed().0;
             let mut hidden = encoder.embed(&batch, &ctx).unwrap();
             for (layer, plan) in plans.iter().enumerate() {
                 hidden = encoder.layer(layer, &hidden, plan, (layer == 3).then_some(24), &ctx).unwrap();
             }
             hidden = encoder.run_groups(4..6, &hidden, &groups, &ctx).unwrap();
             let logits = classifier.forward(&hidden, &ctx).unwrap();
-            let middle = product_flops();
+            let middle = FlopCount::executed().0;
             let loss = cross_entropy(&logits, &batch.labels).unwrap().mean_all().unwrap();
             ctx.backward(&loss, encoder.parameters()).unwrap();
             assert_eq!(middle - start, forward.total().0, "forward, {pooling:?}, {frozen:?} frozen");
-            assert_eq!(product_flops() - middle, backward.total().0, "backward, {pooling:?}, {frozen:?} frozen");
+            assert_eq!(
+                FlopCount::executed().0 - middle,
+                backward.total().0,
+                "backward, {pooling:?}, {frozen:?} frozen"
+            );
         }
     }
 }

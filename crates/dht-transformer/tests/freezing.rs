@@ -6,7 +6,7 @@ use dht_toys::{adamw, config, data, rng, sample};
 use dht_transformer::{
     EncodedDataset, Error, Objective, PackedBatch, Pooling, Progress, Result, StepLoss, TextClassifier, TrainSettings,
     Trainer,
-    flops::{BackwardNeeds, Breakdown, Load, product_flops},
+    flops::{BackwardNeeds, Breakdown, FlopCount, Load},
     tensors::Parameters,
 };
 use serde_json::Value;
@@ -64,7 +64,7 @@ impl Objective for FrozenLater {
             self.held = Some(self.bits(true)?);
         }
         FROZEN.for_each(|layer| self.model.encoder().freeze_layer(layer, frozen));
-        self.steps.push((product_flops(), self.flops(&batch, frozen)));
+        self.steps.push((FlopCount::executed().0, self.flops(&batch, frozen)));
         self.model.offer(batch, progress)
     }
 
@@ -101,7 +101,7 @@ fn frozen_layers_keep_their_bits_and_skip_weight_products() -> Result<()> {
     assert!(objective.bits(false)?.iter().zip(&at_first[1]).all(|(now, then)| now != then));
 
     let mut readings: Vec<u64> = objective.steps.iter().map(|(before, _)| *before).collect();
-    readings.push(product_flops());
+    readings.push(FlopCount::executed().0);
     for (step, (_, predicted)) in objective.steps.iter().enumerate() {
         assert_eq!(readings[step + 1] - readings[step], *predicted, "step {step}");
     }

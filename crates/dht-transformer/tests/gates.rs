@@ -8,8 +8,8 @@ use dht_transformer::{
     config::KeptDimensions,
     flops::Load,
     model::{Gate, LayerGates},
-    pretrained::read_hugging_face,
-    pruning::{Importance, LayerPlan, PrunePlan},
+    pretrained::PretrainedWeights,
+    pruning::{Importance, PrunePlan},
     tensors::{Gradient, cross_entropy},
 };
 use rand::RngExt;
@@ -194,8 +194,11 @@ fn folded_gates_give_what_the_gates_gave() -> Outcome {
     Ok(())
 }
 
+/// Dimensions and neurons that remain of a layer.
+type Plan = (KeptDimensions, Vec<usize>);
+
 /// Ragged plans, and the gates in {0, 1} that say the same.
-fn plans(heads_of_last: &[usize]) -> Result<(Vec<LayerPlan>, Vec<LayerGates>)> {
+fn plans(heads_of_last: &[usize]) -> Result<(Vec<Plan>, Vec<LayerGates>)> {
     let config = model().encoder().config().clone();
     let mut rng = rng(13);
     let mut some = |all: usize| -> Vec<usize> {
@@ -217,11 +220,10 @@ fn plans(heads_of_last: &[usize]) -> Result<(Vec<LayerPlan>, Vec<LayerGates>)> {
         };
         dimensions.check(&config)?;
         // In an order of their own.
-        plans.push(LayerPlan { dimensions, neurons: some(NEURONS).into_iter().rev().collect() });
+        plans.push((dimensions, some(NEURONS).into_iter().rev().collect::<Vec<_>>()));
     }
-    let gates = plans.iter().map(|plan| {
+    let gates = plans.iter().map(|(kept, neurons)| {
         let mut gates = LayerGates::default();
-        let kept = &plan.dimensions;
         for (name, shape, _) in GATES {
             let list = match name {
                 "query_inputs" => kept.query_inputs.clone(),
@@ -230,7 +232,7 @@ fn plans(heads_of_last: &[usize]) -> Result<(Vec<LayerPlan>, Vec<LayerGates>)> {
                 "query_key_outputs" => kept.query_key_rows(&config),
                 "value_outputs" => kept.value_rows(&config),
                 "heads" => kept.heads(),
-                _ => plan.neurons.clone(),
+                _ => neurons.clone(),
             };
             let count = shape.iter().product();
             let values: Vec<f32> = (0..count).map(|place| f32::from(u8::from(list.contains(&place)))).collect();
@@ -242,7 +244,7 @@ fn plans(heads_of_last: &[usize]) -> Result<(Vec<LayerPlan>, Vec<LayerGates>)> {
     Ok((plans, gates))
 }
 
-fn pruned(model: &TextClassifier, plans: &[LayerPlan]) -> Result<TextClassifier> {
+fn pruned(model: &TextClassifier, plans: &[Plan]) -> Result<TextClassifier> {
     model.with_encoder(model.encoder().prune_dimensions(plans)?)
 }
 
@@ -269,8 +271,8 @@ fn pruned_dimensions_equal_zero_gates_and_survive_a_save() -> Outcome {
     let classifier = 3 * HIDDEN + 3;
     assert_eq!(small.encoder().parameters().elements() as u64, tables as u64 + layers + classifier as u64);
     let sizes = small.encoder().layer_sizes(1);
-    assert_eq!(sizes.query_inputs, plans[1].dimensions.query_inputs.len());
-    assert_eq!(sizes.ffn, plans[1].neurons.len());
+    assert_eq!(sizes.query_inputs, plans[1].0.query_inputs.len());
+    assert_eq!(sizes.ffn, plans[1].1.len());
 
     let folder = tempfile::tempdir()?;
     let target = folder.path().join("small");
@@ -278,10 +280,10 @@ fn pruned_dimensions_equal_zero_gates_and_survive_a_save() -> Outcome {
     small.save(&target, None, &labels)?;
     let again = TextClassifier::load(&target, &Device::Cpu)?;
     assert_eq!(whole(again.encoder(), &batch)?, whole(small.encoder(), &batch)?);
-    assert_eq!(again.encoder().kept_dimensions(1), Some(&plans[1].dimensions));
+    assert_eq!(again.encoder().kept_dimensions(1), Some(&plans[1].0));
     assert_eq!(again.encoder().layer_sizes(0), small.encoder().layer_sizes(0));
     // `transformers` reads a whole model with zeros: without our fields it is the same.
-    let mut plain = read_hugging_face(&target)?.config;
+    let mut plain = PretrainedWeights::read(&target)?.config;
     assert!(plain.other.remove("kept_dimensions").is_some());
     plain.other.remove("kept_neurons");
     plain.save(target.join("config.json"))?;
@@ -309,7 +311,7 @@ fn a_small_encoder_trains_as_the_whole_one_with_zeros_would() -> Outcome {
         assert_close(name, &of(&small, name)?, &of(&zeros, name)?, 1e-4);
     }
     let whole = of(&zeros, "encoder.layer.1.attention.self.qkv.weight")?;
-    let kept = &plans[1].dimensions;
+    let kept = &plans[1].0;
     let rows = kept.query_key_rows(model.encoder().config());
     let key = of(&small, "encoder.layer.1.attention.self.key.weight")?;
     let expected: Vec<f64> = rows
@@ -327,7 +329,7 @@ fn pruning_whole_heads_saves_no_field_of_dimensions() -> Outcome {
     let all = KeptDimensions::all(model.encoder().config());
     let neurons: Vec<usize> = (0..7).collect();
     let heads = |list: &'static [usize]| all.clone().without_heads(|head| list.contains(&head));
-    let plan = |list| LayerPlan { dimensions: heads(list), neurons: neurons.clone() };
+    let plan = |list| (heads(list), neurons.clone());
     let small = model.encoder().prune_dimensions(&[plan(&[0, 1, 2]), plan(&[0, 1, 2])])?;
     assert!(small.config().other.is_empty(), "{:?}", small.config().other);
     assert_eq!(small.config().intermediate_size, 7);
@@ -343,7 +345,7 @@ fn layers_and_heads_can_still_be_taken_out_of_a_small_encoder() -> Outcome {
     let (plans, _) = plans(&[0, 1, 2])?;
     let small = pruned(&model, &plans)?;
     let last = small.prune(&PrunePlan::whole_layers(small.encoder(), &[1])?)?;
-    assert_eq!(last.encoder().kept_dimensions(0), Some(&plans[1].dimensions));
+    assert_eq!(last.encoder().kept_dimensions(0), Some(&plans[1].0));
     let ctx = ForwardContext::inference();
     let hidden = small.encoder().embed(&batch, &ctx)?;
     let expected = small.encoder().layer(1, &hidden, &HeadPlan::Full, None, &ctx)?;

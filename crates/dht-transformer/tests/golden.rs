@@ -8,7 +8,7 @@ use candle_core::{Device, Tensor};
 use dht_toys::{Outcome, batch, head_set, numbers, outside, rng};
 use dht_transformer::{
     BertConfig, Encoder, ForwardContext, HeadPlan, Hidden, PackedBatch, Pooling,
-    pretrained::read_hugging_face,
+    pretrained::PretrainedWeights,
     tensors::{Gradient, Gradients, Parameters, Spans, cross_entropy},
 };
 use serde::Deserialize;
@@ -265,7 +265,7 @@ mod of_a_real_model {
                 sample_ids: (1..offsets.len() as u64).collect(),
                 rest: Vec::new(),
             };
-            let weights = read_hugging_face(&model)?;
+            let weights = PretrainedWeights::read(&model)?;
             let encoder = Encoder::from_tensors(&weights.config, &weights.tensors, &Device::Cpu)?;
             Ok(Some(Self { description, tensors, encoder, batch }))
         }

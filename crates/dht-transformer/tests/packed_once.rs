@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dht_toys::{classifier, config, data, encoder, rng, sample};
-use dht_transformer::{
-    MaskedLanguageModel, Objective, Pooling, TextTokenizer, data::MaskSettings, train::metrics::predict_all,
-};
+use dht_transformer::{MaskedLanguageModel, Objective, Pooling, TextTokenizer, data::MaskSettings, train::Predict};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
@@ -51,8 +49,8 @@ fn weights_are_packed_once_for_all_batches_of_an_evaluation() -> Result<(), Box<
     let config = config([3, 2, 16, tokenizer.vocabulary_size()], None);
     let model = classifier(&config, 2, Pooling::Mean, rng);
 
-    let (once, together) = packings.since(|| predict_all(&model, &data, 24).map(|predicted| predicted.labels));
-    let (apart, one_by_one) = packings.since(|| predict_all(&model, &data, 2).map(|predicted| predicted.labels));
+    let (once, together) = packings.since(|| model.predictions(&data, 24));
+    let (apart, one_by_one) = packings.since(|| model.predictions(&data, 2));
     assert!(once > 0, "nothing was counted");
     assert_eq!((apart, one_by_one?), (once, together?));
     assert_eq!(packings.since(|| model.score(&data, 3)).0, once);

@@ -6,8 +6,7 @@ use candle_core::{Device, Tensor};
 use dht_toys::{config, data, rng, sample};
 use dht_transformer::{
     Encoder, Error, ForwardContext, Objective, PackedBatch, Pooling, TextClassifier, TextTokenizer,
-    error::WeightsProblem,
-    pretrained::{read_hugging_face, write_hugging_face},
+    error::WeightsProblem, pretrained::PretrainedWeights,
 };
 use serde_json::json;
 
@@ -68,7 +67,7 @@ fn a_classifier_without_a_pooler_is_saved_as_its_own_class() -> Result<(), Error
         assert_eq!(config.get("classifier_pooling").and_then(|value| value.as_str()), said);
         assert_eq!((&config["model_type"], &config["architectures"]), (&json!(model_type), &json!([class])));
         assert_eq!(config["id2label"]["2"], "high");
-        let names = read_hugging_face(folder.path())?.tensors;
+        let names = PretrainedWeights::read(folder.path())?.tensors;
         assert_eq!(names.contains_key("pooler.dense.weight"), pooling == Pooling::Pooler);
 
         let code = std::fs::read_to_string(folder.path().join("modeling_dht.py")).ok();
@@ -106,7 +105,7 @@ fn a_classifier_that_needs_a_pooler_is_not_written_without_one() -> Result<(), E
     let model = model(Pooling::Mean);
     let mut tensors = model.encoder().to_tensors()?;
     tensors.extend(model.classifier().to_tensors()?);
-    let written = write_hugging_face(folder.path().join("model"), model.encoder().config(), &tensors, None);
+    let written = PretrainedWeights::write(folder.path().join("model"), model.encoder().config(), &tensors, None);
     assert!(
         matches!(&written, Err(Error::Weights { problem: WeightsProblem::Missing { names }, .. }) if names == "pooler.dense.weight"),
         "{written:?}"
@@ -212,7 +211,7 @@ fn what_is_no_classifier_is_refused() -> Result<(), Error> {
         Err(Error::Weights { problem: WeightsProblem::Missing { names }, .. }) => assert!(names.contains(expected)),
         other => panic!("{other:?}"),
     };
-    write_hugging_face(path, model.encoder().config(), &model.encoder().to_tensors()?, None)?;
+    PretrainedWeights::write(path, model.encoder().config(), &model.encoder().to_tensors()?, None)?;
     let encoder = TextClassifier::load(path, &Device::Cpu);
     assert!(
         matches!(&encoder, Err(Error::Unsupported { item: Some(item), .. }) if item == "architectures"),

@@ -1,12 +1,14 @@
 //! A training process dies again and again; resumed, it arrives where one arrives that was left alone.
 
+use std::collections::BTreeMap;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use dht_toys::{Outcome, adamw, classifier, config, parities, rng};
 use dht_transformer::{
     CheckpointSettings, Objective, Pooling, TrainSettings, Trainer,
-    storage::StoredTensors,
+    storage::StoredTensor,
     train::{Event, checkpoint::Checkpoint},
 };
 
@@ -32,7 +34,7 @@ const DEATHS: [(&str, u64); 12] = [
 ];
 
 /// Trains to the end, or to where it dies, from the checkpoint if there is one; the parameters.
-fn train(path: Option<&Path>, die_at: &str) -> Outcome<StoredTensors> {
+fn train(path: Option<&Path>, die_at: &str) -> Outcome<BTreeMap<String, StoredTensor>> {
     let rng = &mut rng(1);
     let data = parities(120, rng);
     let mut model = classifier(&config([2, 2, 32, 30], None), 2, Pooling::Mean, rng);

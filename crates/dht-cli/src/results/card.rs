@@ -45,7 +45,7 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
             "Trained on {} rows of {}{columns}. SHA-256 of the file: `{}`.",
             origin.rows, origin.data, origin.sha256
         ));
-        let mapping = origin.columns.as_ref().and_then(|reading| reading.mapping.as_ref());
+        let mapping = origin.columns.as_ref().and_then(|reading| reading.label_mapping());
         lines.extend(mapping.map(|mapping| format!("Labels of these texts: {mapping}.")));
     }
     lines.push(String::new());

@@ -3,7 +3,7 @@
 use dht_dynamic::evaluation::{InPrecision, time_in_turns};
 use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::data::Metric;
-use dht_dynamic::transformer::train::metrics::{Confusion, spearman};
+use dht_dynamic::transformer::train::metrics::{Confusion, Correlation};
 use dht_dynamic::transformer::{EncodedDataset, Objective, Precision, Task, TextClassifier};
 use dht_dynamic::{Predictor, evaluate};
 use serde::Serialize;
@@ -72,7 +72,7 @@ impl JudgedBy {
         let answers = classifier.probabilities_of_all(texts, BATCH)?;
         let predicted = numbers(answers.iter().map(Vec::as_slice).collect());
         let truth = numbers(texts.samples.iter().map(|sample| sample.targets.as_slice()).collect());
-        Ok(Some(Self { metric: "Spearman".into(), value: spearman(&truth, &predicted)? }))
+        Ok(Some(Self { metric: "Spearman".into(), value: Correlation::from_values(&truth, &predicted)?.spearman }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
-use dht_dynamic::transformer::data::replace_lone_surrogates;
+use dht_dynamic::transformer::data::TextFormat;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
@@ -64,7 +64,7 @@ pub(super) fn object<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(json).or_else(|error| {
         let refused = || Refusal::json(&error);
         let json = std::str::from_utf8(json).map_err(|_| refused())?;
-        match replace_lone_surrogates(json) {
+        match TextFormat::replace_lone_surrogates(json) {
             Cow::Borrowed(_) => Err(refused()),
             Cow::Owned(replaced) => serde_json::from_str(&replaced).map_err(|error| Refusal::json(&error)),
         }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use dht_dynamic::serving::Origin;
-use dht_dynamic::transformer::data::{Column, Header, LabelKind};
+use dht_dynamic::transformer::data::{Column, LabelKind};
 use dht_dynamic::transformer::{Dataset, DatasetReader};
 
 use crate::error::{Error, Result};
@@ -32,13 +32,9 @@ pub struct RowArguments {
 }
 
 impl RowArguments {
-    /// Header setting of the flags.
-    pub fn header(&self) -> Header {
-        match (self.header, self.no_header) {
-            (true, _) => Header::Yes,
-            (_, true) => Header::No,
-            _ => Header::Auto,
-        }
+    /// Presence of a header, if a flag states it.
+    pub fn header(&self) -> Option<bool> {
+        (self.header || self.no_header).then_some(self.header)
     }
 }
 
@@ -139,15 +135,14 @@ impl TableArguments {
         if self.labels.label_map.is_empty() {
             return reader;
         }
-        let trained = train.reading.iter().filter_map(|reading| reading.mapping.as_ref());
-        let trained = trained.flat_map(|mapping| mapping.pairs().iter().cloned());
+        let trained = train.reading.iter().flat_map(|reading| reading.label_pairs().iter().cloned());
         reader.label_mapping(trained.chain(self.label_map()).collect::<Vec<_>>())
     }
 
     /// Applies the flags to a reader.
     pub(super) fn asked(&self, mut reader: DatasetReader) -> DatasetReader {
         let (rows, labels) = (&self.rows, &self.labels);
-        if rows.header() != Header::Auto {
+        if rows.header().is_some() {
             reader = reader.header(rows.header());
         }
         if rows.pair {

@@ -32,9 +32,10 @@ pub fn warnings(texts: &TextSplits) -> Vec<String> {
 
 /// Note on labels that are written differently from the classes.
 pub fn mapping_note(data: &Dataset) -> Option<String> {
-    let mapping = data.reading.as_ref()?.mapping.as_ref()?;
+    let reading = data.reading.as_ref()?;
+    let mapping = reading.label_mapping()?;
     let name = &data.name;
-    Some(match mapping.is_by_order() {
+    Some(match reading.is_mapped_by_order() {
         true => format!(
             "beware: the labels of {name} are numbers, read as the model's classes in their order: {mapping}; `--label-map` gives them others"
         ),

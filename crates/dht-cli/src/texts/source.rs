@@ -155,7 +155,7 @@ impl Source {
                     Some(known) => std::slice::from_ref(&known.scored),
                     None => &SCORED,
                 };
-                let there = |split: &&&str| known.is_some() || !files.files(split).is_empty();
+                let there = |split: &&&str| known.is_some() || files.bytes(split).is_some();
                 wanted.iter().filter(there).map(|split| (*split, Scored::Hub(self, split))).collect()
             }
         }
@@ -192,7 +192,7 @@ impl Source {
     /// Notes on the download size of a data set on the hub and on its scored split; none for local files.
     pub(super) fn notes(&self) -> Vec<String> {
         let Self::Hub { name, files, known } = self else { return Vec::new() };
-        let bytes = |split: &str| files.files(split).iter().filter_map(|file| file.size).sum::<u64>() as f64 / 1e6;
+        let bytes = |split: &str| files.bytes(split).unwrap_or_default() as f64 / 1e6;
         let sizes: Vec<String> = files.splits().map(|split| format!("{split} {:.1} MB", bytes(split))).collect();
         let mut notes = vec![format!("{name} on the hub: {}", sizes.join(", "))];
         if let Some(known) = known.filter(|known| known.scored != "test") {

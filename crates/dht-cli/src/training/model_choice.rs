@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use dht_dynamic::transformer::config::ModelSize;
 use dht_dynamic::transformer::data::Dataset;
-use dht_dynamic::transformer::storage::{model_directory, whole_directory};
+use dht_dynamic::transformer::pretrained::PretrainedWeights;
 use dht_dynamic::transformer::{BertConfig, Encoder, Pooling, TextTokenizer};
 use rand_chacha::ChaCha8Rng;
 
@@ -65,7 +65,7 @@ impl ModelChoice {
         match self {
             Self::Size(_) => Ok(None),
             Self::Hub(_) if Path::new(&self.to_string()).is_dir() => Ok(Some(self.to_string().into())),
-            Self::Hub(name) => Ok(Some(model_directory(name)?)),
+            Self::Hub(name) => Ok(Some(PretrainedWeights::fetch(name)?)),
             Self::Directory(folder) if folder.join("dht.json").is_file() => {
                 let expected = "a Hugging Face directory: `dht export` writes one of this model";
                 Err(Error::NoModel { path: folder.clone(), expected })
@@ -86,7 +86,7 @@ impl ModelChoice {
 /// Errors of the download.
 pub fn saved_directory(model: &Path) -> Result<PathBuf> {
     match model.to_str().and_then(|text| text.strip_prefix("hf:")).filter(|_| !model.exists()) {
-        Some(name) => Ok(whole_directory(name)?),
+        Some(name) => Ok(PretrainedWeights::fetch_all(name)?),
         None => Ok(model.into()),
     }
 }

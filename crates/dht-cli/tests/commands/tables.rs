@@ -80,7 +80,7 @@ fn a_date_beside_the_text_is_not_read() {
     let two = "opinion,label,title\n".to_owned() + &rows.replace(" May 2024 10:00", " letters");
     write(place.path(), "two.csv", &two);
     let refused = refused(&dht(place.path(), &["inspect-data", "two.csv"]), 1);
-    assert!(refused.contains("may all be the text: name it with `--text-column`"), "{refused}");
+    assert!(refused.contains("of sentence pairs (`--text-column`, for sentence pairs also `--pair`)"), "{refused}");
 }
 
 #[test]

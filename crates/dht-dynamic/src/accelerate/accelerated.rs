@@ -1,6 +1,6 @@
 //! Result of an acceleration.
 
-use dht_transformer::{EncodedDataset, tensors::most_probable};
+use dht_transformer::{EncodedDataset, Task};
 
 use super::report::Report;
 use crate::error::{Error, Result};
@@ -42,7 +42,7 @@ impl Accelerated {
             }
         }
         let own = model.model().exit_log_probabilities(held_out, batch_size)?.pop().unwrap_or_default();
-        let right = own.iter().zip(&held_out.samples).filter(|(row, sample)| most_probable(row) == sample.label);
+        let right = own.iter().zip(&held_out.samples).filter(|(row, sample)| Task::most_probable(row) == sample.label);
         report.own_accuracy = right.count() as f64 / held_out.len() as f64;
         let model = model.with_router(router);
         let full_flops = model.full_inference_flops(held_out);

@@ -1,6 +1,6 @@
 //! One pass of the frozen encoder: pooled states at each exit, and the classifier's log-probabilities.
 
-use dht_transformer::{EncodedDataset, Pooling, data::longest_first, tensors::log_softmax};
+use dht_transformer::{EncodedDataset, PackedBatch, Pooling, tensors::log_softmax};
 
 use super::settings::Head;
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ pub(super) fn states(
     let fitted = if head == Head::Fitted { exits } else { exits - 1 };
     let mut pooled = (0..fitted).map(|_| Rows::zeros(data.len(), width, in_file)).collect::<Result<Vec<_>>>()?;
     let mut own = vec![0.0; if head == Head::Kept { data.len() * classes } else { 0 }];
-    for rows in longest_first(&data.lengths(), batch_size)? {
+    for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
         let batch = data.batch(&rows)?;
         let hidden = match head {
             Head::Fitted => states_at_exits(model, &batch)?,

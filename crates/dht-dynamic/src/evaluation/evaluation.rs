@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use dht_transformer::train::metrics::{Confusion, score};
+use dht_transformer::train::metrics::Confusion;
 use dht_transformer::{EncodedDataset, ForwardContext, HeadSet, Sample};
 
 use crate::error::Result;
@@ -64,7 +64,7 @@ pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize)
     let seconds = start.elapsed().as_secs_f64();
     let BatchPredictions { predictions, deciding } = found;
     let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
-    let confusion = score(data, &labels)?;
+    let confusion = Confusion::from_predictions(data, &labels)?;
     // `check` has verified that every label is one of the model's classes.
     let loss = |(prediction, sample): (&Prediction, &Sample)| {
         let probability = prediction.probabilities[sample.label as usize];

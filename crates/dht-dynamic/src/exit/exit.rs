@@ -3,8 +3,7 @@
 use std::fmt::Debug;
 
 use candle_core::Tensor;
-use dht_transformer::tensors::{finite_rows, log_softmax};
-use dht_transformer::{ForwardContext, Hidden, PackedBatch, flops::FlopCount};
+use dht_transformer::{ForwardContext, Hidden, PackedBatch, Task, flops::FlopCount};
 
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
@@ -90,10 +89,10 @@ impl<E: LayerExit> Exit for E {
         let Some(hidden) = texts.hidden else {
             return Err(Error::argument("exit", "one that reads tokens, before the first layer", "one after a layer"));
         };
-        let logs = log_softmax(&self.logits(hidden, ctx)?)?;
-        let classes = logs.dims2()?.1;
+        let logits = self.logits(hidden, ctx)?;
+        let classes = logits.dims2()?.1;
         let ids: Vec<u64> = texts.members.iter().map(|member| texts.batch.sample_ids[*member]).collect();
-        let rows = finite_rows(&logs, &ids)?;
+        let rows = Task::log_probabilities(&logits, &ids)?;
         let values = rows.into_iter().flatten().map(f64::from).collect();
         let flops = hidden.spans().lengths().map(|tokens| self.flops(tokens).forward.0).collect();
         Ok(ExitAnswers { log_probabilities: LogProbabilities::new(classes, values)?, flops })

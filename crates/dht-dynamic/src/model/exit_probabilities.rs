@@ -1,6 +1,6 @@
 //! The answers of all exits to all texts, in one pass.
 
-use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, data::longest_first, tensors::log_softmax};
+use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, PackedBatch, tensors::log_softmax};
 
 use super::exit_model::ExitModel;
 use crate::error::Result;
@@ -15,7 +15,7 @@ impl ExitModel {
     pub fn exit_log_probabilities(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<Vec<Vec<f32>>>> {
         let mut all = vec![vec![Vec::new(); data.len()]; self.exits().len()];
         let ctx = ForwardContext::inference();
-        for rows in longest_first(&data.lengths(), batch_size)? {
+        for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             let mut hidden = self.encoder().embed(&data.batch(&rows)?, &ctx)?;
             let mut depth = 0;
             for ((exit, &end), of_exit) in self.exits().iter().zip(self.depths()).zip(&mut all) {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use dht_transformer::{EncodedDataset, ForwardContext, Hidden, PackedBatch, Sample, data::longest_first};
+use dht_transformer::{EncodedDataset, ForwardContext, Hidden, PackedBatch, Sample};
 
 use super::dynamic::DynamicModel;
 use crate::error::{Error, Result};
@@ -163,7 +163,7 @@ impl<'a> Forward<'a> {
             found.add(rows, in_pool(|| forward.run(&batch, passages))?);
             Ok(())
         };
-        for read_rows in longest_first(&lengths_of(samples), under_way)? {
+        for read_rows in PackedBatch::longest_first(&lengths_of(samples), under_way)? {
             let (texts, deciding) = self.in_front(front, &pack(samples, &read_rows)?)?;
             found.deciding += deciding;
             for (row, text) in read_rows.iter().zip(texts) {

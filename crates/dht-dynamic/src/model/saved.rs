@@ -16,8 +16,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use dht_transformer::{
-    TextTokenizer,
-    config::check_class_names,
+    BertConfig, TextTokenizer,
     storage::{file_sha256, write_atomically, write_directory_atomically},
     train::checkpoint::Checkpoint,
 };
@@ -97,7 +96,7 @@ impl DynamicModel {
         if labels.len() != classes {
             return Err(Error::shape("labels", format!("the names of {classes} classes"), labels.len()));
         }
-        check_class_names(labels)?;
+        BertConfig::check_class_names(labels)?;
         let exits: Vec<String> = self.model().settings().names().collect();
         let tensors = SavedEncoder::exit_tensors(self.encoder(), &exits)?;
         let router = match (self.router().rule(), self.speed(), self.router().state()?) {

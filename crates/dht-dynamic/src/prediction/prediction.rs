@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dht_transformer::{HeadSet, PackedBatch, Sample, data::longest_first, tensors::most_probable};
+use dht_transformer::{HeadSet, PackedBatch, Sample, Task};
 
 use crate::error::Result;
 use crate::route::Route;
@@ -42,7 +42,7 @@ pub struct BatchPredictions {
 impl Prediction {
     /// The prediction of a text on a route, with no router FLOPs and no stages.
     pub fn new(probabilities: Vec<f32>, route: Route, flops: u64) -> Self {
-        let label = most_probable(&probabilities);
+        let label = Task::most_probable(&probabilities);
         Self { label, probabilities, route, head_sets: Vec::new(), flops, routing_flops: 0, stages: Vec::new() }
     }
 }
@@ -80,7 +80,7 @@ impl BatchPredictions {
         mut predict: impl FnMut(&PackedBatch) -> Result<Self>,
     ) -> Result<Self> {
         let mut found = Collected::new(samples.len());
-        for rows in longest_first(&lengths_of(samples), batch_size)? {
+        for rows in PackedBatch::longest_first(&lengths_of(samples), batch_size)? {
             found.add(&rows, predict(&pack(samples, &rows)?)?);
         }
         Ok(found.in_order())

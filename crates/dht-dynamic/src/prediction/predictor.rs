@@ -1,7 +1,6 @@
 //! Traits of models that predict and of models with a speed.
 
-use dht_transformer::tensors::{finite_rows, log_softmax};
-use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier};
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, Task, TextClassifier};
 
 use super::prediction::BatchPredictions;
 use crate::error::Result;
@@ -58,7 +57,7 @@ pub trait WithSpeed: Predictor + Sized {
 
 impl Predictor for TextClassifier {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
-        let probabilities = finite_rows(&log_softmax(&self.logits(batch, ctx)?)?.exp()?, &batch.sample_ids)?;
+        let probabilities = Task::Class.probabilities(&self.logits(batch, ctx)?, &batch.sample_ids)?;
         let (layers, heads) = (self.encoder().layers(), self.encoder().block_shape().heads);
         let route = Route::truncated(ModelShape { layers, heads }, layers)?;
         let flops = batch.spans.lengths().map(|tokens| self.full_flops(tokens));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Device;
-use dht_transformer::data::clean_text;
+use dht_transformer::Example;
 use dht_transformer::{Encoding, ForwardContext, PackedBatch, Precision, Sample, TextTokenizer};
 use rayon::prelude::*;
 
@@ -23,7 +23,7 @@ const MAX_LENGTH: usize = 128;
 const BATCH_SIZE: usize = 64;
 
 /// A query: a text, or a pair of texts. Spaces around a text and the kind of its line ends are ignored
-/// ([`clean_text`]).
+/// ([`Example::clean_text`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<'a> {
     /// The text, or the first text of the pair.
@@ -241,8 +241,8 @@ impl Engine {
             }
             _ => {}
         }
-        let pair = query.pair.map(clean_text);
-        Ok(self.tokenizer.encode(&clean_text(query.text), pair.as_deref(), self.max_length)?)
+        let pair = query.pair.map(Example::clean_text);
+        Ok(self.tokenizer.encode(&Example::clean_text(query.text), pair.as_deref(), self.max_length)?)
     }
 
     /// Returns an engine whose answers do not depend on the other texts of a batch.

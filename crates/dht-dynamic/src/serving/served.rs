@@ -3,7 +3,6 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use dht_transformer::tensors::{finite_rows, log_softmax};
 use dht_transformer::{BertConfig, EncodedDataset, ForwardContext, PackedBatch, Sample, Task, TextClassifier};
 
 use crate::error::{Error, Result};
@@ -162,15 +161,11 @@ impl Predictor for ServedModel {
             Self::Classifier(model) => model,
         };
         let logits = model.logits(batch, ctx)?;
-        let answers = match model.task() {
-            Task::Class => log_softmax(&logits)?.exp()?,
-            Task::Labels => (logits.neg()?.exp()? + 1.0)?.recip()?,
-            Task::Number => logits,
-        };
+        let probabilities = model.task().probabilities(&logits, &batch.sample_ids)?;
         let shape = self.shape();
         let route = Route::truncated(shape, shape.layers)?;
         let flops = batch.spans.lengths().map(|tokens| model.full_flops(tokens));
-        Ok(BatchPredictions::of_fixed_route(finite_rows(&answers, &batch.sample_ids)?, &route, flops))
+        Ok(BatchPredictions::of_fixed_route(probabilities, &route, flops))
     }
 
     fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {

@@ -1,7 +1,7 @@
 //! A model with everything that is needed to read texts as in its training.
 
+use dht_transformer::BertConfig;
 use dht_transformer::TextTokenizer;
-use dht_transformer::config::check_class_names;
 use dht_transformer::data::Reading;
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +92,7 @@ impl TextModel {
         if self.labels.len() != outputs {
             return Err(Error::shape("labels", format!("the names of {outputs} outputs"), self.labels.len()));
         }
-        check_class_names(&self.labels)?;
+        BertConfig::check_class_names(&self.labels)?;
         let config = self.model.config();
         self.tokenizer.check_fits(config)?;
         let most = config.longest_text();

@@ -2,10 +2,10 @@
 
 use candle_core::Tensor;
 use dht_transformer::{
-    EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, StepLoss,
+    EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, StepLoss, Task,
     error::SettingMismatch,
-    tensors::{Parameters, cross_entropy, most_probable, soft_cross_entropy},
-    train::metrics::score,
+    tensors::{Parameters, cross_entropy, soft_cross_entropy},
+    train::metrics::Confusion,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -193,8 +193,8 @@ impl Objective for FrozenExits {
         let by_exit = self.model.model().exit_log_probabilities(data, batch_size)?;
         let students = &by_exit[..by_exit.len() - 1];
         let macro_f1 = |rows: &Vec<Vec<f32>>| -> Result<f64> {
-            let labels: Vec<u32> = rows.iter().map(|row| most_probable(row)).collect();
-            Ok(score(data, &labels)?.macro_f1())
+            let labels: Vec<u32> = rows.iter().map(|row| Task::most_probable(row)).collect();
+            Ok(Confusion::from_predictions(data, &labels)?.macro_f1())
         };
         Ok(students.iter().map(macro_f1).sum::<Result<f64>>()? / students.len() as f64)
     }

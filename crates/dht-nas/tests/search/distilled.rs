@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use dht_nas::Result;
-use dht_nas::transformer::tasks::{IntermediateLoss, LayerMap, TeacherLogits, attention_distance};
+use dht_nas::transformer::tasks::{IntermediateLoss, LayerMap, TeacherLogits};
 use dht_nas::transformer::{ForwardContext, Pooling, TextClassifier, TrainSettings, Trainer};
 use dht_nas::{
     Architecture, ArchitectureSearch, Control, CostMeasure, NasCost, NasSettings, NasSpace, SoftLabelLoss,
@@ -66,7 +66,7 @@ fn a_search_runs_through_both_stages_of_distillation() -> Outcome {
         let (_, own) = search.model().encoder().run_recorded(&batch, &ctx)?;
         let (_, others) = teacher.encoder().run_recorded(&batch, &ctx)?;
         let of_layer = |layer: usize| -> Result<f32> {
-            Ok(attention_distance(&own[layer].scores, &others[layer].scores, &batch.spans)?.to_scalar()?)
+            Ok(own[layer].attention_distance(&others[layer].scores, &batch.spans)?.to_scalar()?)
         };
         Ok(of_layer(0)? + of_layer(1)?)
     };

@@ -1,6 +1,6 @@
 //! Cascade of models: a text continues to the next model while the previous one is not confident.
 
-use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier, data::longest_first};
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier};
 
 use dht_dynamic::exit::{ExitAnswers, NgramClassifier, Stacker};
 use dht_dynamic::{BatchPredictions, LogProbabilities, Predictor};
@@ -160,7 +160,7 @@ impl Predictor for Cascade {
         ctx: &ForwardContext,
     ) -> dht_dynamic::Result<BatchPredictions> {
         let lengths: Vec<usize> = samples.iter().map(|sample| sample.encoding.ids.len()).collect();
-        let rows = longest_first(&lengths, batch_size)?.concat();
+        let rows = PackedBatch::longest_first(&lengths, batch_size)?.concat();
         let pack = |rows: &[usize]| Ok(PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?);
         Ok(self.run(&rows, batch_size, pack, ctx)?)
     }

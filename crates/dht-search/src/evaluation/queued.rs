@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, data::sequential};
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -87,7 +87,7 @@ impl<'a> QueuedRun<'a> {
 
     /// Predicts all rows, from their arrival until the queues are empty.
     fn run_all(mut self, batch_size: usize) -> Result<BatchPredictions> {
-        for rows in sequential(self.samples.len(), batch_size)? {
+        for rows in PackedBatch::in_order(self.samples.len(), batch_size)? {
             self.arrive(&rows)?;
             self.leave(false)?;
         }

@@ -1,6 +1,6 @@
 //! The answers of all exits to all texts, in one pass, and their cost.
 
-use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, data::longest_first, tensors::log_softmax};
+use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, PackedBatch, tensors::log_softmax};
 
 use super::routed_encoder::RoutedEncoder;
 use crate::error::Result;
@@ -22,7 +22,7 @@ impl RoutedEncoder {
         let Self { encoder, exits, space, .. } = self;
         let mut all = vec![vec![Vec::new(); data.len()]; space.exits().len()];
         let ctx = ForwardContext::inference();
-        for rows in longest_first(&data.lengths(), batch_size)? {
+        for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             let mut hidden = encoder.embed(&data.batch(&rows)?, &ctx)?;
             let mut depth = 0;
             for (exit, (&end, of_exit)) in space.exits().iter().zip(&mut all).enumerate() {

@@ -2,13 +2,9 @@
 
 use std::sync::Arc;
 
-use candle_core::DType;
 use dht_dynamic::serving::Serve;
 use dht_dynamic::{BatchPredictions, Prediction, Predictor, WithSpeed};
-use dht_transformer::{
-    BertConfig, EncodedDataset, ForwardContext, PackedBatch, Sample,
-    tensors::{finite_rows, log_softmax},
-};
+use dht_transformer::{BertConfig, EncodedDataset, ForwardContext, PackedBatch, Sample, Task};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -138,7 +134,7 @@ impl Executor<'_> {
         let mut stages = vec![Vec::new(); batch.len()];
         for output in &trace.outputs {
             let ids: Vec<u64> = output.samples.iter().map(|sample| batch.sample_ids[*sample]).collect();
-            let rows = finite_rows(&log_softmax(&output.logits)?.exp()?.to_dtype(DType::F32)?, &ids)?;
+            let rows = Task::Class.probabilities(&output.logits, &ids)?;
             for (sample, row) in output.samples.iter().zip(rows) {
                 probabilities[*sample] = row;
             }

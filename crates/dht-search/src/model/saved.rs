@@ -14,9 +14,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use dht_dynamic::saved_encoder::SavedEncoder;
-use dht_transformer::{
-    TextTokenizer, config::check_class_names, storage::write_directory_atomically, train::checkpoint::Checkpoint,
-};
+use dht_transformer::{BertConfig, TextTokenizer, storage::write_directory_atomically, train::checkpoint::Checkpoint};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -72,7 +70,7 @@ impl SearchModel {
         if labels.len() != classes {
             return Err(Error::shape("labels", format!("the names of {classes} classes"), labels.len()));
         }
-        check_class_names(labels)?;
+        BertConfig::check_class_names(labels)?;
         let tensors = SavedEncoder::exit_tensors(self.encoder(), &Exits::names(self.space(), self.settings()))?;
         let router = self.router.state().map_or(Ok(Value::Null), |router| router.stored())?;
         let heads = self.heads.state().map_or(Ok(Value::Null), |heads| heads.stored())?;

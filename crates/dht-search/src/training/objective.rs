@@ -5,9 +5,7 @@ use std::time::Instant;
 
 use dht_transformer::{
     EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, Sample, StepLoss, TextClassifier,
-    error::SettingMismatch,
-    tensors::Parameters,
-    train::{Predict, metrics::macro_f1},
+    error::SettingMismatch, tensors::Parameters, train::Predict,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -254,7 +252,7 @@ impl Objective for SearchObjective {
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         self.exit_model().check_texts(data)?;
-        macro_f1(self, data, batch_size)
+        self.macro_f1(data, batch_size)
     }
 
     fn state(&self) -> Result<Value> {

@@ -9,7 +9,7 @@ use dht_dynamic::{DynamicModel, Prediction, Predictor, Router, SpeedCurve, evalu
 use dht_search::baselines::fastbert::{self, FastBertSettings};
 use dht_search::settings::ClassifierSharing;
 use dht_search::transformer::{
-    EncodedDataset, ForwardContext, HeadSet, Objective, Pooling, Task, TextClassifier, Trainer, data::longest_first,
+    EncodedDataset, ForwardContext, HeadSet, Objective, PackedBatch, Pooling, Task, TextClassifier, Trainer,
     pruning::PrunePlan,
 };
 use dht_search::{Error, Result, Route, SearchSettings};
@@ -38,7 +38,7 @@ fn trained(mut training: FrozenExits, epochs: usize, data: &EncodedDataset) -> R
 fn predictions(model: &dyn Predictor, data: &EncodedDataset) -> Result<Vec<Prediction>> {
     let ctx = ForwardContext::inference();
     let mut found = vec![None; data.len()];
-    for rows in longest_first(&data.lengths(), 16)? {
+    for rows in PackedBatch::longest_first(&data.lengths(), 16)? {
         for (row, prediction) in rows.iter().zip(model.predict(&data.batch(&rows)?, &ctx)?.predictions) {
             found[*row] = Some(prediction);
         }

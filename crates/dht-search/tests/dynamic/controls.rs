@@ -45,7 +45,7 @@ fn the_fixed_arms_of_a_tree_are_its_exits_with_all_heads() -> Result<()> {
 fn the_losses_of_an_evaluation_are_those_of_its_predictions() -> Result<()> {
     let (model, texts) = (dear(0.2)?, task(12, 1));
     let evaluation = evaluate(&model, &texts, 12)?;
-    let rows: Vec<usize> = dht_search::transformer::data::longest_first(&texts.lengths(), 12)?.remove(0);
+    let rows: Vec<usize> = dht_search::transformer::PackedBatch::longest_first(&texts.lengths(), 12)?.remove(0);
     for (row, prediction) in rows.iter().zip(model.predict_batch(&texts.batch(&rows)?)?) {
         let probability = prediction.probabilities[texts.samples[*row].label as usize];
         assert_eq!(evaluation.losses[*row], -f64::from(probability).ln());

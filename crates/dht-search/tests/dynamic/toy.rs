@@ -8,7 +8,6 @@ use dht_search::{
 use dht_search::{
     transformer::tensors::Parameters,
     transformer::train::Predict,
-    transformer::train::metrics::macro_f1,
     transformer::{
         BertConfig, EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Progress, StepLoss, TrainSettings,
         Trainer,
@@ -180,7 +179,7 @@ impl Objective for Observed {
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, Stop> {
-        macro_f1(self, data, batch_size)
+        self.macro_f1(data, batch_size)
     }
 
     fn state(&self) -> Result<serde_json::Value, Stop> {

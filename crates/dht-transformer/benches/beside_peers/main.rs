@@ -184,7 +184,7 @@ fn profile(request: &Value) -> Outcome<Value> {
     }
     let times = operations::Times::install()?;
     times.clear();
-    let before = dht_transformer::flops::product_flops();
+    let before = dht_transformer::flops::FlopCount::executed().0;
     let start = Instant::now();
     for _ in 0..STEPS {
         work.run()?;
@@ -194,7 +194,7 @@ fn profile(request: &Value) -> Outcome<Value> {
         times.seconds().into_iter().map(|(name, seconds)| (name.into(), json!(seconds / steps))).collect();
     Ok(json!({
         "wall": start.elapsed().as_secs_f64() / steps,
-        "flops": (dht_transformer::flops::product_flops() - before) as f64 / steps,
+        "flops": (dht_transformer::flops::FlopCount::executed().0 - before) as f64 / steps,
         "operations": operations,
         "gemm_peak": gemm_peak()?,
     }))

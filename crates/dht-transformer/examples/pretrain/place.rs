@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fs::{File, Metadata, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use dht_transformer::pretrained::check_hugging_face_target;
+use dht_transformer::pretrained::PretrainedWeights;
 use serde_json::Value;
 
 /// Text that every `history.json` of this program holds, and other programs' files hardly do.
@@ -29,7 +29,7 @@ impl Place {
         if directory.file_name().is_none() {
             return Err(format!("{shown:?} has no name of its own, expected that of a new directory").into());
         }
-        check_hugging_face_target(&directory)?;
+        PretrainedWeights::check_target(&directory)?;
         if directory.exists() && !directory.join("config.json").exists() {
             return Err(format!("{shown} is there and no encoder; name a new directory").into());
         }

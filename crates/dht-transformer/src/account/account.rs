@@ -3,32 +3,16 @@
 use super::entry::Entry;
 use crate::error::Error;
 
-/// A reason that a directory cannot be loaded.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Problem {
-    /// The error that loading returns.
-    pub error: Error,
-    /// `true` if an encoder can still be trained from the directory, so that only loading it as a classifier is
-    /// refused.
-    pub classifier_alone: bool,
-}
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        Self { error, classifier_alone: false }
-    }
-}
-
 /// The items of a directory and the reasons that it cannot be loaded.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Account {
     /// All items: first the files, then the fields and tensors of each file.
     pub entries: Vec<Entry>,
-    /// All problems; empty for a directory that [`TextClassifier::load`](crate::TextClassifier::load) and
-    /// [`TextTokenizer::from_dir`](crate::TextTokenizer::from_dir) accept.
-    pub problems: Vec<Problem>,
+    /// Errors that loading returns, for any use of the directory.
+    pub problems: Vec<Error>,
+    /// Errors of loading the directory as a classifier alone: an encoder can still be trained from it.
+    pub classifier_problems: Vec<Error>,
     /// Class names, if the directory holds a classifier.
     pub labels: Option<Vec<String>>,
     /// Maximum length of a text in tokens: `model_max_length`, at most the number of positions.
@@ -42,13 +26,15 @@ impl Account {
         names.all(|(class, name)| *name == format!("LABEL_{class}"))
     }
 
-    /// Returns whether the directory is a classifier that can be used unchanged.
+    /// Returns whether the directory is a classifier that can be used unchanged:
+    /// [`TextClassifier::load`](crate::TextClassifier::load) and
+    /// [`TextTokenizer::from_dir`](crate::TextTokenizer::from_dir) accept it.
     pub fn is_classifier(&self) -> bool {
-        self.problems.is_empty()
+        self.problems.is_empty() && self.classifier_problems.is_empty()
     }
 
     /// Returns whether an encoder can be trained from the directory.
     pub fn is_start(&self) -> bool {
-        self.problems.iter().all(|problem| problem.classifier_alone)
+        self.problems.is_empty()
     }
 }

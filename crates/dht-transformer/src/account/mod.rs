@@ -3,7 +3,7 @@
 //!
 //! There is one table for each kind of item: [`files`](self), fields of `config.json`, fields of the tokenizer's files,
 //! names of tensors, and classes of `transformers`. The loaders use the same tables as
-//! [`inspect_hugging_face`](crate::pretrained::inspect_hugging_face). An item that is not in a table is
+//! [`Account::inspect`]. An item that is not in a table is
 //! [unknown](Treatment::Unknown). It is refused if it could change an answer: a tensor inside a layer, or a class of
 //! the model or of the tokenizer.
 
@@ -17,7 +17,7 @@ mod rule;
 mod tensors;
 mod tokenizer_fields;
 
-pub use account::{Account, Problem};
+pub use account::Account;
 pub(crate) use architecture::Architecture;
 pub(crate) use config_fields::{config_entries, config_refusals};
 pub use entry::{Entry, Treatment};

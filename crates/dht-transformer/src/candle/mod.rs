@@ -27,4 +27,3 @@ mod padding;
 
 pub use module::GraphModule;
 pub use optimizer::VarAdamW;
-pub use padding::{pad, unpad};

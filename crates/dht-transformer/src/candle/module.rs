@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use candle_core::Tensor;
 use candle_nn::ModuleT;
 
-use super::padding::{pad, unpad};
 use crate::backend::ForwardContext;
+use crate::data::PackedBatch;
 use crate::error::Error;
 use crate::model::Encoder;
 use crate::tasks::TextClassifier;
 use crate::tensors::{HeadPlan, Parameters};
 
 /// Model as a `candle_nn::ModuleT` on token ids, (samples, length) in u32, without padding; for padded batches see
-/// [`unpad`].
+/// [`PackedBatch::from_padded`].
 ///
 /// | model | result |
 /// |---|---|
@@ -67,8 +67,8 @@ impl ModuleT for GraphModule<Encoder> {
         let encoder = &self.model;
         let ctx = self.context(encoder.parameters(), train);
         let run = || {
-            let hidden = encoder.embed(&unpad(ids, None, None)?, &ctx)?;
-            pad(&encoder.run(0..encoder.layers(), &hidden, &HeadPlan::Full, &ctx)?)
+            let hidden = encoder.embed(&PackedBatch::from_padded(ids, None, None)?, &ctx)?;
+            encoder.run(0..encoder.layers(), &hidden, &HeadPlan::Full, &ctx)?.to_padded()
         };
         run().map_err(to_candle)
     }
@@ -77,6 +77,6 @@ impl ModuleT for GraphModule<Encoder> {
 impl ModuleT for GraphModule<TextClassifier> {
     fn forward_t(&self, ids: &Tensor, train: bool) -> candle_core::Result<Tensor> {
         let ctx = self.context(self.model.encoder().parameters(), train);
-        unpad(ids, None, None).and_then(|batch| self.model.logits(&batch, &ctx)).map_err(to_candle)
+        PackedBatch::from_padded(ids, None, None).and_then(|batch| self.model.logits(&batch, &ctx)).map_err(to_candle)
     }
 }

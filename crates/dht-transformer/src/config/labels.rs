@@ -104,12 +104,14 @@ fn in_order(field: &'static str, mut pairs: Vec<(i64, String)>, outputs: usize) 
     Err(Error::argument(field, expected, if got.is_empty() { "empty".into() } else { got.join(", ") }))
 }
 
-/// Refuses class names that are empty, or equal up to invisible characters.
-///
-/// # Errors
-/// [`Error::Argument`] with the names.
-pub fn check_class_names(names: &[String]) -> Result<()> {
-    check_names("labels", names)
+impl BertConfig {
+    /// Refuses class names that are empty, or equal up to invisible characters.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the names.
+    pub fn check_class_names(names: &[String]) -> Result<()> {
+        check_names("labels", names)
+    }
 }
 
 /// Refuses class names of a field that are empty, or equal up to invisible characters.

@@ -14,7 +14,6 @@ pub use bert_config::BertConfig;
 pub(crate) use bert_config::pretty;
 pub use family::Family;
 pub use kept::KeptDimensions;
-pub use labels::check_class_names;
 pub use pooling::Pooling;
 pub(crate) use read::json_object;
 pub use size::ModelSize;

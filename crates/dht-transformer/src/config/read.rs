@@ -145,7 +145,7 @@ fn family(fields: &Map<String, Value>) -> Result<(Family, bool)> {
     }
 }
 
-/// Returns whether `auto_map` names the code that [`write_hugging_face`](crate::pretrained::write_hugging_face) writes.
+/// Returns whether `auto_map` names the code that [`PretrainedWeights::write`](crate::pretrained::PretrainedWeights::write) writes.
 fn is_own_code(auto_map: &Value) -> bool {
     let own = |class: &Value| class.as_str().is_some_and(|class| class.starts_with("modeling_dht.Dht"));
     auto_map.as_object().is_some_and(|classes| classes.values().all(own))

@@ -160,56 +160,59 @@ impl EncodedDataset {
     }
 }
 
-/// Batches of one epoch over samples of the given lengths: each row occurs exactly once.
-///
-/// The rows are shuffled and divided into windows of `window` batches. Each window is sorted by length and cut into
-/// batches; then the batches are shuffled. Similar lengths make a batch cheaper if the time of a batch grows with its
-/// longest text. A wide window makes the lengths more similar and the order less random. A window of 1 is a plain
-/// shuffle. Only the last window has a batch of fewer than `batch_size` rows.
-///
-/// # Errors
-/// [`Error::Argument`] when `batch_size` or `window` is 0.
-pub fn epoch_order<R: Rng + ?Sized>(
-    lengths: &[usize],
-    batch_size: usize,
-    window: usize,
-    rng: &mut R,
-) -> Result<Vec<Vec<usize>>> {
-    check("batch_size", batch_size)?;
-    check("window", window)?;
-    let mut rows: Vec<usize> = (0..lengths.len()).collect();
-    rows.shuffle(rng);
-    if window == 1 {
-        return Ok(cut(&rows, batch_size));
+/// Orders of the rows of a data set, as the rows of each batch.
+impl PackedBatch {
+    /// Rows of the batches of one epoch over samples of the given lengths: each row occurs exactly once.
+    ///
+    /// The rows are shuffled and divided into windows of `window` batches. Each window is sorted by length and cut into
+    /// batches; then the batches are shuffled. Similar lengths make a batch cheaper if the time of a batch grows with its
+    /// longest text. A wide window makes the lengths more similar and the order less random. A window of 1 is a plain
+    /// shuffle. Only the last window has a batch of fewer than `batch_size` rows.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `batch_size` or `window` is 0.
+    pub fn epoch_order<R: Rng + ?Sized>(
+        lengths: &[usize],
+        batch_size: usize,
+        window: usize,
+        rng: &mut R,
+    ) -> Result<Vec<Vec<usize>>> {
+        check("batch_size", batch_size)?;
+        check("window", window)?;
+        let mut rows: Vec<usize> = (0..lengths.len()).collect();
+        rows.shuffle(rng);
+        if window == 1 {
+            return Ok(cut(&rows, batch_size));
+        }
+        for part in rows.chunks_mut(batch_size.saturating_mul(window)) {
+            // Stable: rows of one length stay shuffled.
+            part.sort_by_key(|&row| lengths[row]);
+        }
+        let mut batches = cut(&rows, batch_size);
+        batches.shuffle(rng);
+        Ok(batches)
     }
-    for part in rows.chunks_mut(batch_size.saturating_mul(window)) {
-        // Stable: rows of one length stay shuffled.
-        part.sort_by_key(|&row| lengths[row]);
+
+    /// Rows of the batches of an evaluation: rows 0 to `rows` in order.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `batch_size` is 0.
+    pub fn in_order(rows: usize, batch_size: usize) -> Result<Vec<Vec<usize>>> {
+        check("batch_size", batch_size)?;
+        Ok(cut(&(0..rows).collect::<Vec<_>>(), batch_size))
     }
-    let mut batches = cut(&rows, batch_size);
-    batches.shuffle(rng);
-    Ok(batches)
-}
 
-/// Batches for evaluation: rows 0 to `rows` in order.
-///
-/// # Errors
-/// [`Error::Argument`] when `batch_size` is 0.
-pub fn sequential(rows: usize, batch_size: usize) -> Result<Vec<Vec<usize>>> {
-    check("batch_size", batch_size)?;
-    Ok(cut(&(0..rows).collect::<Vec<_>>(), batch_size))
-}
-
-/// Batches for evaluation, longest texts first. Each batch holds similar lengths, and the batch that needs most memory
-/// comes first. Rows of equal length keep their order.
-///
-/// # Errors
-/// [`Error::Argument`] when `batch_size` is 0.
-pub fn longest_first(lengths: &[usize], batch_size: usize) -> Result<Vec<Vec<usize>>> {
-    check("batch_size", batch_size)?;
-    let mut rows: Vec<usize> = (0..lengths.len()).collect();
-    rows.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
-    Ok(cut(&rows, batch_size))
+    /// Rows of the batches of an evaluation, longest texts first. Each batch holds similar lengths, and the batch that needs most memory
+    /// comes first. Rows of equal length keep their order.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] when `batch_size` is 0.
+    pub fn longest_first(lengths: &[usize], batch_size: usize) -> Result<Vec<Vec<usize>>> {
+        check("batch_size", batch_size)?;
+        let mut rows: Vec<usize> = (0..lengths.len()).collect();
+        rows.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
+        Ok(cut(&rows, batch_size))
+    }
 }
 
 fn cut(rows: &[usize], batch_size: usize) -> Vec<Vec<usize>> {

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use rand::Rng;
@@ -32,6 +33,13 @@ impl Example {
     #[must_use]
     pub fn with_pair(self, pair: impl Into<String>) -> Self {
         Self { pair: Some(pair.into()), ..self }
+    }
+
+    /// Normalises a text for a model: removes spaces around it, and ends lines with `\n`. All readers and services call
+    /// it, so training and inference see the same text.
+    pub fn clean_text(text: &str) -> Cow<'_, str> {
+        let text = text.trim_matches(|sign: char| sign.is_whitespace() || sign == '\u{feff}');
+        if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() }
     }
 }
 

@@ -13,17 +13,9 @@ const LISTED: usize = 20;
 const PLACEHOLDER: &str = "LABEL_";
 
 /// Mapping of a file's labels to classes. It is displayed as its pairs.
-///
-/// | labels of the file | classes | a label is |
-/// |---|---|---|
-/// | names | the same names | the class of its name: exactly, else ignoring case and surrounding spaces, else as equal numbers |
-/// | numbers or `LABEL_k` | names | class k, from 0; from 1 where 1 to n all occur and 0 does not |
-/// | numbers | `LABEL_k`, and the other way round | the class of its number |
-/// | no and yes, false and true | two numbers or `LABEL_k` | the lower and the higher one |
-///
-/// All other labels are [refused](DataProblem::OtherLabels), as are numbers that may be counted from 0 or from 1.
+/// [`DatasetReader::labels`](crate::DatasetReader::labels) has the rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LabelMapping {
+pub(crate) struct LabelMapping {
     /// Label and class name, for each of the file's labels.
     pairs: Vec<(String, String)>,
     /// See [`is_by_order`](Self::is_by_order).

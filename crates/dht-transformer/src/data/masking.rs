@@ -52,7 +52,7 @@ impl MaskSettings {
 /// Masks tokens of batches. The masks of a sample depend only on the seed, the epoch and the sample, not on its batch
 /// or on a restart. Each epoch has different masks.
 #[derive(Debug, Clone)]
-pub struct Masking {
+pub(crate) struct Masking {
     settings: MaskSettings,
     mask: u32,
     special: BTreeSet<u32>,

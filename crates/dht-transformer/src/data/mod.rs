@@ -13,17 +13,14 @@ mod text_blocks;
 mod tokenizer;
 mod word_vectors;
 
-pub use batch::{PackedBatch, epoch_order, longest_first, sequential};
+pub use batch::PackedBatch;
 pub use dataset::{Dataset, Example};
 pub use encoded::{CutTokens, EncodedDataset, Encoding, Sample};
-pub use label_mapping::LabelMapping;
-pub use masking::{MaskSettings, MaskedBatch, Masking};
+pub(crate) use masking::Masking;
+pub use masking::{MaskSettings, MaskedBatch};
 pub use named::{Metric, NamedDataset};
-pub use reader::{
-    DatasetReader, Given, Member, Split, TextColumns, TextFormat, TextRow, TextStream, clean_text,
-    replace_lone_surrogates,
-};
-pub use reading::{Column, Header, HeaderSource, LabelKind, LabelLeak, LabelSource, Reading, TableFormat, TextSource};
+pub use reader::{DatasetReader, Given, Split, TextColumns, TextFormat, TextRow, TextStream};
+pub use reading::{Column, LabelKind, Reading};
 pub use tokenizer::TextTokenizer;
 pub(crate) use tokenizer::TokenizerDirectory;
 pub use word_vectors::WordVectors;

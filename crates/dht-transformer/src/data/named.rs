@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::reader::DatasetReader;
-use super::reading::{Column, Header, LabelKind};
+use super::reading::{Column, LabelKind};
 
 /// Metric that a data set's literature reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,8 +99,8 @@ impl NamedDataset {
             DatasetReader::new().label_column(column(label)).text_columns(texts)
         };
         match &*name {
-            "ag_news" | "dbpedia_14" => columns("0", ["1", "2"]).header(Header::No),
-            "cola" => columns("1", ["3", ""]).header(Header::No),
+            "ag_news" | "dbpedia_14" => columns("0", ["1", "2"]).header(false),
+            "cola" => columns("1", ["3", ""]).header(false),
             "rte" => columns("label", ["sentence1", "sentence2"]),
             _ => DatasetReader::new(),
         }

@@ -49,24 +49,10 @@ impl fmt::Display for Column {
     }
 }
 
-/// Presence of a header in a csv or tsv file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Header {
-    /// Detected from the first rows ([`HeaderSource`]). An ambiguous first row is refused.
-    #[default]
-    Auto,
-    /// The first row names the columns.
-    Yes,
-    /// The first row is data.
-    No,
-}
-
 /// Format of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum TableFormat {
+pub(crate) enum TableFormat {
     /// Comma-separated, quoted as in RFC 4180: a field with a comma, a quote or a line end is in double quotes, and a
     /// quote inside is doubled.
     Csv,
@@ -112,8 +98,7 @@ pub enum LabelKind {
 /// Reason for reading the first row as a header, or as data.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum HeaderSource {
+pub(crate) enum HeaderSource {
     /// Requested by a flag or a caller.
     #[default]
     Asked,
@@ -151,8 +136,7 @@ impl fmt::Display for HeaderSource {
 /// Reason for the choice of the label column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum LabelSource {
+pub(crate) enum LabelSource {
     /// Requested by a flag or a caller.
     #[default]
     Asked,
@@ -171,8 +155,7 @@ pub enum LabelSource {
 /// Reason for the choice of the text columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum TextSource {
+pub(crate) enum TextSource {
     /// Requested by a flag or a caller.
     Asked,
     /// The training set's text columns.
@@ -192,17 +175,17 @@ pub enum TextSource {
 pub struct Reading {
     /// Format of the rows; `None` in records of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<TableFormat>,
+    pub(crate) format: Option<TableFormat>,
     /// `true` if the columns have names.
     pub header: bool,
     /// Reason for the header decision.
     #[serde(default)]
-    pub header_source: HeaderSource,
+    pub(crate) header_source: HeaderSource,
     /// Label column.
     pub label: Column,
     /// Reason for the choice of the label column.
     #[serde(default)]
-    pub label_source: LabelSource,
+    pub(crate) label_source: LabelSource,
     /// Other columns with the name of a label column.
     #[serde(default)]
     pub label_rivals: Vec<Column>,
@@ -211,12 +194,12 @@ pub struct Reading {
     pub kind: LabelKind,
     /// Mapping of the label cells to the classes; `None` if the cells are the class names themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mapping: Option<LabelMapping>,
+    pub(crate) mapping: Option<LabelMapping>,
     /// Text columns, in the order of concatenation; for a pair, the first and the second text.
     pub text: Vec<Column>,
     /// Reason for the choice of the text columns.
     #[serde(default)]
-    pub text_source: TextSource,
+    pub(crate) text_source: TextSource,
     /// `true` if two text columns are a pair instead of parts of one text.
     #[serde(default)]
     pub pair: bool,
@@ -231,7 +214,7 @@ pub struct Reading {
     pub blank_lines: usize,
     /// Text columns whose repeated cells determine the label or nearly determine it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub leaks: Vec<LabelLeak>,
+    pub(crate) leaks: Vec<LabelLeak>,
     /// Number of texts that are written as a missing value (`nan`, `null` and similar), and the first of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_texts: Option<(usize, String)>,
@@ -242,7 +225,7 @@ pub struct Reading {
 
 /// Text column that determines the label or nearly determines it, such as a written-out label or a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LabelLeak {
+pub(crate) struct LabelLeak {
     /// The column.
     pub column: Column,
     /// Percentage of the distinct rows whose label is the most frequent label of their cell.
@@ -311,6 +294,23 @@ impl Reading {
         };
         let notes = self.leaks.iter().map(LabelLeak::to_string).chain(self.missing_texts.iter().map(missing));
         notes.chain(self.lone_class.iter().map(lone)).collect()
+    }
+
+    /// Pairs of a label of the file and its class; empty if the labels are the class names themselves.
+    pub fn label_pairs(&self) -> &[(String, String)] {
+        self.mapping.as_ref().map_or(&[], LabelMapping::pairs)
+    }
+
+    /// Description of the mapping of labels to classes, such as "0 is bad, 1 is good"; `None` if the labels are the class
+    /// names themselves.
+    pub fn label_mapping(&self) -> Option<String> {
+        self.mapping.as_ref().map(LabelMapping::to_string)
+    }
+
+    /// Returns whether numbers were mapped to named classes only by the order of the classes, without an explicit
+    /// mapping.
+    pub fn is_mapped_by_order(&self) -> bool {
+        self.mapping.as_ref().is_some_and(LabelMapping::is_by_order)
     }
 
     /// Number of columns of the table.

@@ -134,7 +134,7 @@ pub enum DataProblem {
     /// The label or a text of a jsonl row is an array or an object.
     #[error(
         "column {column:?} holds an array or an object, expected a string or a number (several labels: one string such as \
-         \"food,staff\", with `--task labels`)"
+         \"food,staff\")"
     )]
     NestedValue {
         /// Column name.
@@ -163,7 +163,7 @@ pub enum DataProblem {
         other: String,
     },
     /// The first row may be a header or data, or contradicts the training set's header.
-    #[error("the first row may be a header or data: say which with `--header` or `--no-header`")]
+    #[error("the first row may be a header or data: state which")]
     FirstRow,
     /// A file with a header and a training file without one, or the reverse.
     #[error("this file has {is}, the training's has {expected}: make both alike")]
@@ -175,9 +175,7 @@ pub enum DataProblem {
     },
     /// A table without a header has another number of columns than the training file, whose columns are known by
     /// number.
-    #[error(
-        "{got} columns without names, and the training's file had {expected}: name the text column with `--text-column`"
-    )]
+    #[error("{got} columns without names, and the training's file had {expected}: name the text column")]
     OtherWidth {
         /// Number of columns of the training file.
         expected: usize,
@@ -209,11 +207,11 @@ pub enum DataProblem {
     /// No column looks like a label.
     #[error(
         "no column is called label, class or category, and none has a value in every row, each at least twice and 2 to 1000 \
-         of them in all: name the label column with `--label-column`"
+         of them in all: name the label column"
     )]
     NoLabelColumn,
     /// One column may be the label, but the choice is uncertain.
-    #[error("column {column} may be the label, but {reason}: if it is, say `--label-column {column}`")]
+    #[error("column {column} may be the label, but {reason}: if it is, name it as the label column")]
     UncertainLabel {
         /// Column name.
         column: String,
@@ -221,18 +219,17 @@ pub enum DataProblem {
         reason: &'static str,
     },
     /// Several columns may be the label.
-    #[error("columns {columns} may all be the label: name it with `--label-column`")]
+    #[error("columns {columns} may all be the label: name the label column")]
     LabelColumns {
         /// Column names.
         columns: String,
     },
     /// No column looks like text.
-    #[error("no column but the label's looks like text: name the text column with `--text-column`")]
+    #[error("no column but the label's looks like text: name the text column")]
     NoTextColumn,
     /// Several columns may be the text.
     #[error(
-        "columns {columns} may all be the text: name it with `--text-column`; name several to join them, or two and `--pair` \
-         for sentence pairs"
+        "columns {columns} may all be the text: name the text column, several to join them, or the two of sentence pairs"
     )]
     TextColumns {
         /// Column names.
@@ -255,7 +252,7 @@ pub enum DataProblem {
         instead: &'static str,
     },
     /// Sentence pairs need two text columns.
-    #[error("sentence pairs need 2 text columns, got {got}: name both with `--text-column`")]
+    #[error("sentence pairs need 2 text columns, got {got}: name both")]
     PairColumns {
         /// Number of text columns.
         got: usize,
@@ -275,9 +272,7 @@ pub enum DataProblem {
         label: String,
     },
     /// Labels that do not match the classes.
-    #[error(
-        "the labels {labels} do not match the classes {classes}{reason}; give them classes with `--label-map LABEL=CLASS`"
-    )]
+    #[error("the labels {labels} do not match the classes {classes}{reason}; give each its class")]
     OtherLabels {
         /// Labels of the file.
         labels: String,
@@ -287,7 +282,7 @@ pub enum DataProblem {
         reason: &'static str,
     },
     /// A label is mapped to a class that does not exist.
-    #[error("`--label-map`: there is no class {class}; the classes are {classes}")]
+    #[error("a label is mapped to {class}, which is not a class; the classes are {classes}")]
     NoSuchClass {
         /// Name of the class.
         class: String,
@@ -295,7 +290,7 @@ pub enum DataProblem {
         classes: String,
     },
     /// A label is mapped to two classes.
-    #[error("`--label-map`: the label {label} is given two classes, {classes}")]
+    #[error("the label {label} is mapped to two classes, {classes}")]
     TwoClasses {
         /// Label with two classes.
         label: String,
@@ -321,15 +316,15 @@ pub enum DataProblem {
         string: String,
     },
     /// Labels are numbers with decimals, and were not declared as classes.
-    #[error("the labels are numbers such as {label}: say `--task number`, or `--task class` if each is a class")]
+    #[error("the labels are numbers such as {label}: state whether they are classes or numbers")]
     FractionLabels {
         /// Example of a label.
         label: String,
     },
     /// No cell has the separator of labels, and most have another one.
     #[error(
-        "no label cell has the separator {separator:?}, and {cells} of {filled} have {other:?}: give the right one with \
-         `--label-separator`"
+        "no label cell has the separator {separator:?}, and {cells} of {filled} have {other:?}: set the \
+         right one"
     )]
     Separator {
         /// Expected separator.
@@ -350,7 +345,7 @@ pub enum DataProblem {
         separator: char,
     },
     /// A class has no row to learn from.
-    #[error("the class {class} has no training row: it needs one beside those of validation, or more `--train-rows`")]
+    #[error("the class {class} has no training row: it needs one beside those of validation, or more training rows")]
     NoRowOfClass {
         /// Class without rows.
         class: String,

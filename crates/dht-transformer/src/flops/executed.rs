@@ -2,14 +2,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::count::FlopCount;
+
 static FLOPS: AtomicU64 = AtomicU64::new(0);
 
-/// FLOPs of all matrix products that this process has run so far, two for each multiply-add.
-///
-/// The difference of two calls is the exact number of FLOPs between them, and equals the prediction of
-/// [`BlockShape`](super::BlockShape). There is one counter for the whole process.
-pub fn product_flops() -> u64 {
-    FLOPS.load(Ordering::Relaxed)
+impl FlopCount {
+    /// FLOPs of all matrix products that this process has run so far, two for each multiply-add.
+    ///
+    /// The difference of two calls is the exact number of FLOPs between them, and equals the prediction of
+    /// [`BlockShape`](super::BlockShape). There is one counter for the whole process.
+    pub fn executed() -> Self {
+        Self(FLOPS.load(Ordering::Relaxed))
+    }
 }
 
 /// Counts a product.

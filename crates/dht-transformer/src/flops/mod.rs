@@ -17,7 +17,6 @@ pub use block::{BlockShape, Width};
 pub use breakdown::Breakdown;
 pub use classifier::ClassifierShape;
 pub use count::FlopCount;
-pub use executed::product_flops;
 pub use layer::LayerSizes;
 pub use load::Load;
 pub use needs::BackwardNeeds;

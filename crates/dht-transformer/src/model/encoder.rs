@@ -20,7 +20,7 @@ use crate::config::{BertConfig, Pooling};
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, Result};
 use crate::flops::BlockShape;
-use crate::pretrained::read_hugging_face;
+use crate::pretrained::PretrainedWeights;
 use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGroup};
 
 /// Encoder of BERT's kind on packed rows: any layers, any heads, for any samples.
@@ -96,10 +96,10 @@ impl Encoder {
     /// [`TextClassifier::load`](crate::TextClassifier::load) loads it.
     ///
     /// # Errors
-    /// As [`read_hugging_face`].
+    /// As [`PretrainedWeights::read`].
     pub fn from_pretrained(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let folder = folder.as_ref();
-        let weights = read_hugging_face(folder)?;
+        let weights = PretrainedWeights::read(folder)?;
         Self::from_tensors(&weights.config, &weights.tensors, device)
             .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))
     }
@@ -353,7 +353,7 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::Parameter`] if there already is one.
-    pub fn add_language_head<R: Rng + ?Sized>(&mut self, rng: &mut R) -> Result<LanguageHead> {
+    pub(crate) fn add_language_head<R: Rng + ?Sized>(&mut self, rng: &mut R) -> Result<LanguageHead> {
         let tensors = LanguageHeadTensors::random(&self.config, rng)?;
         self.add_given_language_head(tensors)
     }

@@ -29,7 +29,7 @@ const BIAS: &str = "cls.predictions.bias";
 ///
 /// A clone is another handle on the same parameters, which belong to the encoder.
 #[derive(Debug, Clone)]
-pub struct LanguageHead {
+pub(crate) struct LanguageHead {
     dense: LinearParameters,
     activation: Activation,
     scale: Parameter,

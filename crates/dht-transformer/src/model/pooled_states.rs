@@ -3,7 +3,7 @@
 use super::encoder::Encoder;
 use crate::backend::ForwardContext;
 use crate::config::Pooling;
-use crate::data::{EncodedDataset, TextTokenizer, longest_first};
+use crate::data::{EncodedDataset, PackedBatch, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::tensors::{HeadPlan, finite_rows};
 
@@ -61,7 +61,7 @@ impl Encoder {
         self.check_samples(data)?;
         let ctx = ForwardContext::inference();
         let mut states = vec![vec![Vec::new(); data.len()]; depths.len()];
-        for rows in longest_first(&data.lengths(), batch_size)? {
+        for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             let batch = data.batch(&rows)?;
             let (mut hidden, mut reached) = (self.embed(&batch, &ctx)?, 0);
             for (states, &depth) in states.iter_mut().zip(depths) {

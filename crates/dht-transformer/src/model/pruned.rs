@@ -12,6 +12,18 @@ pub(crate) const KEPT_NEURONS: &str = "kept_neurons";
 /// Field that [`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions) writes.
 pub(crate) const KEPT_DIMENSIONS: &str = "kept_dimensions";
 
+impl BertConfig {
+    /// Configuration without the fields that record the parts of a pruned encoder.
+    #[must_use]
+    pub fn unpruned(&self) -> Self {
+        let mut config = self.clone();
+        for field in [KEPT_HEADS, KEPT_NEURONS, KEPT_DIMENSIONS] {
+            config.other.remove(field);
+        }
+        config
+    }
+}
+
 /// Remaining attention dimensions of each layer in a configuration; `None` if it only lists heads.
 pub(crate) fn dimensions(config: &BertConfig) -> Result<Option<Vec<KeptDimensions>>> {
     let Some(value) = config.other.get(KEPT_DIMENSIONS) else { return Ok(None) };

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::class::{class_problem, task_problem};
 use super::header::FileHeader;
 use super::read::{TensorPlan, WeightsFile, entry_names};
-use crate::account::{Account, Entry, Problem, Treatment, config_entries, file_entry, unused_tensor};
+use crate::account::{Account, Entry, Treatment, config_entries, file_entry, unused_tensor};
 use crate::config::{BertConfig, Family, Pooling, json_object};
 use crate::data::TokenizerDirectory;
 use crate::error::{Error, Result, WeightsProblem};
@@ -16,46 +16,48 @@ use crate::storage::model_directory;
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 
-/// Inspects a directory, or a model on the hub ([`model_directory`]): lists all files, fields and tensors with their
-/// treatment, and every reason that it cannot be loaded. No weights are read.
-///
-/// # Errors
-/// As [`model_directory`], and [`Error::Io`] if the directory cannot be listed.
-pub fn inspect_hugging_face(folder: impl AsRef<Path>) -> Result<Account> {
-    let folder = &*model_directory(folder)?;
-    let mut account = Account::default();
-    let names = entry_names(folder)?;
-    for name in &names {
-        let entry = file_entry(name);
-        account.problems.extend(entry.refusal(folder).map(Problem::from));
-        account.entries.push(entry.beside(&names));
-    }
-    let config = configuration(folder, &mut account);
-    let tokenizer = TokenizerDirectory::read(folder);
-    account.entries.extend(tokenizer.entries());
-    let tokenizer = tokenizer.tokenizer();
-    let header = match WeightsFile::open(folder.join(WEIGHTS)) {
-        Ok((_, header)) => Some(header),
-        Err(error) => {
-            account.problems.push(error.into());
-            None
+impl Account {
+    /// Inspects a directory, or a model on the hub ([`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch)): lists all files, fields and tensors with their
+    /// treatment, and every reason that it cannot be loaded. No weights are read.
+    ///
+    /// # Errors
+    /// As [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch), and [`Error::Io`] if the directory cannot be listed.
+    pub fn inspect(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = &*model_directory(folder)?;
+        let mut account = Self::default();
+        let names = entry_names(folder)?;
+        for name in &names {
+            let entry = file_entry(name);
+            account.problems.extend(entry.refusal(folder));
+            account.entries.push(entry.beside(&names));
         }
-    };
-    if let Some(config) = &config {
-        let outputs = header.as_ref().and_then(|header| weights(folder, config, header, &mut account));
-        classifier(folder, config, outputs, &mut account);
-        let most = config.longest_text();
-        let declared = tokenizer.as_ref().ok().and_then(|tokenizer| tokenizer.model_max_length());
-        account.max_length = Some(declared.map_or(most, |length| length.min(most)));
-    }
-    match tokenizer {
-        Err(problems) => account.problems.extend(problems.into_iter().map(Problem::from)),
-        Ok(tokenizer) => {
-            let fits = config.map(|config| tokenizer.check_fits(&config));
-            account.problems.extend(fits.and_then(Result::err).map(|error| in_config(folder, error).into()));
+        let config = configuration(folder, &mut account);
+        let tokenizer = TokenizerDirectory::read(folder);
+        account.entries.extend(tokenizer.entries());
+        let tokenizer = tokenizer.tokenizer();
+        let header = match WeightsFile::open(folder.join(WEIGHTS)) {
+            Ok((_, header)) => Some(header),
+            Err(error) => {
+                account.problems.push(error);
+                None
+            }
+        };
+        if let Some(config) = &config {
+            let outputs = header.as_ref().and_then(|header| weights(folder, config, header, &mut account));
+            classifier(folder, config, outputs, &mut account);
+            let most = config.longest_text();
+            let declared = tokenizer.as_ref().ok().and_then(|tokenizer| tokenizer.model_max_length());
+            account.max_length = Some(declared.map_or(most, |length| length.min(most)));
         }
+        match tokenizer {
+            Err(problems) => account.problems.extend(problems),
+            Ok(tokenizer) => {
+                let fits = config.map(|config| tokenizer.check_fits(&config));
+                account.problems.extend(fits.and_then(Result::err).map(|error| in_config(folder, error)));
+            }
+        }
+        Ok(account)
     }
-    Ok(account)
 }
 
 /// Reads the configuration, and adds its entries and problems.
@@ -66,7 +68,7 @@ fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
     let fields: Map<String, Value> = match fields {
         Ok(fields) => fields,
         Err(error) => {
-            account.problems.push(error.into());
+            account.problems.push(error);
             return None;
         }
     };
@@ -80,7 +82,7 @@ fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
         // The tables do not apply to fields of other families.
         account.entries.push(Entry::new(CONFIG, Some("model_type"), Treatment::Refused, "another family of models"));
         let problems = BertConfig::from_fields(fields).err().into_iter().flatten();
-        account.problems.extend(problems.map(|error| in_config(folder, error).into()));
+        account.problems.extend(problems.map(|error| in_config(folder, error)));
         return None;
     }
     let unnamed = fields.get("id2label").is_none_or(Value::is_null);
@@ -97,7 +99,7 @@ fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
     match BertConfig::from_fields(fields) {
         Ok(config) => Some(config),
         Err(problems) => {
-            account.problems.extend(problems.into_iter().map(|error| in_config(folder, error).into()));
+            account.problems.extend(problems.into_iter().map(|error| in_config(folder, error)));
             None
         }
     }
@@ -116,7 +118,7 @@ fn weights(folder: &Path, config: &BertConfig, header: &FileHeader, account: &mu
     }
     let misnamed = problems.iter().any(|(_, problem)| matches!(problem, WeightsProblem::Prefix { .. }));
     for (tensor, problem) in problems {
-        account.problems.push(Error::Weights { path: folder.join(WEIGHTS), tensor, problem }.into());
+        account.problems.push(Error::Weights { path: folder.join(WEIGHTS), tensor, problem });
     }
     let shape = |name: &str| {
         let (_, written) = wanted.iter().find(|(wanted, _)| wanted == name)?;
@@ -126,7 +128,7 @@ fn weights(folder: &Path, config: &BertConfig, header: &FileHeader, account: &mu
     let pooling = match Pooling::of_config(config) {
         Ok(pooling) => pooling,
         Err(error) => {
-            account.problems.push(in_config(folder, error).into());
+            account.problems.push(in_config(folder, error));
             return outputs;
         }
     };
@@ -136,17 +138,15 @@ fn weights(folder: &Path, config: &BertConfig, header: &FileHeader, account: &mu
     let missing = |(name, needed): (&str, bool)| needed && !misnamed && !there(name);
     for (name, _) in needed.into_iter().filter(|part| missing(*part)) {
         let problem = WeightsProblem::Missing { names: config.family.names_of(name) };
-        let error = Error::Weights { path: folder.join(WEIGHTS), tensor: None, problem };
-        account.problems.push(Problem { error, classifier_alone: true });
+        account.classifier_problems.push(Error::Weights { path: folder.join(WEIGHTS), tensor: None, problem });
     }
     outputs
 }
 
 /// Adds the problems of a classifier's class and of the names of its classes.
 fn classifier(folder: &Path, config: &BertConfig, outputs: Option<usize>, account: &mut Account) {
-    let alone = |error| Problem { error, classifier_alone: true };
     if let Some(problem) = class_problem(folder, config, outputs) {
-        account.problems.push(alone(problem));
+        account.classifier_problems.push(problem);
         // Tensors that training replaces are ignored.
         for entry in account.entries.iter_mut().filter(|entry| entry.file == WEIGHTS) {
             let name = entry.item.as_deref().map_or("", |name| config.family.bare(name));
@@ -158,10 +158,10 @@ fn classifier(folder: &Path, config: &BertConfig, outputs: Option<usize>, accoun
         }
     }
     let Some(outputs) = outputs else { return };
-    account.problems.extend(task_problem(config, outputs).map(|error| alone(in_config(folder, error))));
+    account.classifier_problems.extend(task_problem(config, outputs).map(|error| in_config(folder, error)));
     match config.class_names(outputs) {
         Ok(labels) => account.labels = Some(labels),
-        Err(error) => account.problems.push(alone(in_config(folder, error))),
+        Err(error) => account.classifier_problems.push(in_config(folder, error)),
     }
 }
 

@@ -10,7 +10,5 @@ mod tensor_file;
 mod values;
 mod write;
 
-pub use account::inspect_hugging_face;
 pub(crate) use class::{class_problem, task_problem};
-pub use read::{PretrainedWeights, read_hugging_face};
-pub use write::{check_hugging_face_target, write_hugging_face};
+pub use read::PretrainedWeights;

@@ -11,7 +11,7 @@ use super::values::not_finite;
 use crate::account::{Treatment, file_entry, unused_tensor};
 use crate::config::{BertConfig, Pooling};
 use crate::error::{Error, Result, WeightsProblem};
-use crate::storage::model_directory;
+use crate::storage::{model_directory, whole_directory};
 
 /// Configuration and weights of an encoder, read from a directory.
 #[derive(Debug, Clone)]
@@ -25,47 +25,74 @@ pub struct PretrainedWeights {
     pub unused: Vec<String>,
 }
 
-/// Reads `config.json` and `model.safetensors` of a directory, or of a model on the hub ([`model_directory`]).
-///
-/// Names are converted to BERT's bare names ([`Family`](crate::config::Family)), and old names of layer norms (`gamma`,
-/// `beta`) are replaced. F16, BF16 and F64 become F32. Only the required tensors are read, one at a time, and never
-/// more bytes than the file has, so that a wrong header costs no memory.
-///
-/// # Errors
-/// As [`model_directory`]; [`Error::Io`]; [`Error::Json`] and [`Error::Config`] for the configuration;
-/// [`Error::Unsupported`] for files of an adapter. [`Error::Weights`], naming file and tensor, if the file is
-/// truncated, its header is wrong (lengths, gaps, overlaps, duplicate names), or a tensor is invalid. A tensor is
-/// invalid if it is missing or has another shape than in the configuration, belongs to a layer that the configuration
-/// does not have, holds NaN or infinite values, or has an effect that is not computed. A tensor that the model does not
-/// use never conflicts with one that it uses.
-pub fn read_hugging_face(folder: impl AsRef<Path>) -> Result<PretrainedWeights> {
-    let folder = &*model_directory(folder)?;
-    for name in entry_names(folder)? {
-        if let Some(refusal) = file_entry(&name).refusal(folder) {
-            return Err(refusal);
-        }
+impl PretrainedWeights {
+    /// Directory for a path or a hub name. An existing path is returned unchanged. The model of a valid hub name
+    /// (`bert-base-uncased`, `sentence-transformers/all-MiniLM-L6-v2`) is downloaded into the cache of Python's
+    /// `huggingface_hub`, unless it is there already: `config.json`, `model.safetensors`, and the available files of a
+    /// tokenizer. All loaders of directories call this function.
+    ///
+    /// Requires the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and
+    /// `HF_TOKEN` have their usual meaning.
+    ///
+    /// # Errors
+    /// Without the feature [`Error::NoHub`]; with it [`Error::Hub`] if one of the two required files cannot be
+    /// downloaded. An invalid hub name is returned unchanged; reading it as a path then reports that it is missing.
+    pub fn fetch(name: impl AsRef<Path>) -> Result<PathBuf> {
+        model_directory(name)
     }
-    let config = BertConfig::from_file(folder.join("config.json"))?;
-    let (mut file, header) = WeightsFile::open(folder.join("model.safetensors"))?;
-    let TensorPlan { wanted, unused, problems } = TensorPlan::new(&config, &header);
-    if let Some((tensor, problem)) = problems.into_iter().next() {
-        return Err(file.error(tensor.as_deref(), problem));
+
+    /// Directory of a model whose repository on the hub holds all its files, including `dht.json`. Each file is checked
+    /// against the size that the hub lists, large files also against the listed SHA-256. A repository without `dht.json`
+    /// is downloaded as by [`fetch`](Self::fetch).
+    ///
+    /// # Errors
+    /// Without the feature `hub` [`Error::NoHub`]; with it [`Error::HubFiles`], or as [`fetch`](Self::fetch).
+    pub fn fetch_all(name: &str) -> Result<PathBuf> {
+        whole_directory(name)
     }
-    let mut tensors = BTreeMap::new();
-    for (name, written) in wanted {
-        let mut read = |written: &str| {
-            let info = &header.tensors[written];
-            file.tensor(written, info, header.position(info))
-        };
-        let tensor = read(&written[0])?;
-        for other in &written[1..] {
-            if !same(&read(other)?, &tensor)? {
-                return Err(file.error(Some(other), WeightsProblem::Conflict { other: written[0].clone() }));
+
+    /// Reads `config.json` and `model.safetensors` of a directory, or of a model on the hub ([`fetch`](Self::fetch)).
+    ///
+    /// Names are converted to BERT's bare names ([`Family`](crate::config::Family)), and old names of layer norms (`gamma`,
+    /// `beta`) are replaced. F16, BF16 and F64 become F32. Only the required tensors are read, one at a time, and never
+    /// more bytes than the file has, so that a wrong header costs no memory.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch); [`Error::Io`]; [`Error::Json`] and [`Error::Config`] for the configuration;
+    /// [`Error::Unsupported`] for files of an adapter. [`Error::Weights`], naming file and tensor, if the file is
+    /// truncated, its header is wrong (lengths, gaps, overlaps, duplicate names), or a tensor is invalid. A tensor is
+    /// invalid if it is missing or has another shape than in the configuration, belongs to a layer that the configuration
+    /// does not have, holds NaN or infinite values, or has an effect that is not computed. A tensor that the model does not
+    /// use never conflicts with one that it uses.
+    pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = &*model_directory(folder)?;
+        for name in entry_names(folder)? {
+            if let Some(refusal) = file_entry(&name).refusal(folder) {
+                return Err(refusal);
             }
         }
-        tensors.insert(name, tensor);
+        let config = BertConfig::from_file(folder.join("config.json"))?;
+        let (mut file, header) = WeightsFile::open(folder.join("model.safetensors"))?;
+        let TensorPlan { wanted, unused, problems } = TensorPlan::new(&config, &header);
+        if let Some((tensor, problem)) = problems.into_iter().next() {
+            return Err(file.error(tensor.as_deref(), problem));
+        }
+        let mut tensors = BTreeMap::new();
+        for (name, written) in wanted {
+            let mut read = |written: &str| {
+                let info = &header.tensors[written];
+                file.tensor(written, info, header.position(info))
+            };
+            let tensor = read(&written[0])?;
+            for other in &written[1..] {
+                if !same(&read(other)?, &tensor)? {
+                    return Err(file.error(Some(other), WeightsProblem::Conflict { other: written[0].clone() }));
+                }
+            }
+            tensors.insert(name, tensor);
+        }
+        Ok(Self { config, tensors, unused })
     }
-    Ok(PretrainedWeights { config, tensors, unused })
 }
 
 /// Word embeddings under BERT's name.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::names::{Expected, wanted};
 use super::own_class;
+use super::read::PretrainedWeights;
 use super::tensor_file::write_tensors;
 use super::values::not_finite;
 use crate::config::{BertConfig, Pooling, pretty};
@@ -21,66 +22,68 @@ const FILES: [&str; 5] =
 /// Tensor that a classifier of `transformers` requires.
 const POOLER: &str = "pooler.dense.weight";
 
-/// Writes a directory that `transformers` and [`read_hugging_face`](crate::pretrained::read_hugging_face) load:
-/// `config.json`, `model.safetensors` in f32, and, with a tokenizer, `tokenizer.json` and `tokenizer_config.json`.
-///
-/// `tensors` have BERT's bare names; the file has the names of the configuration's [`Family`](crate::config::Family).
-/// With a classifier, the directory is a `BertForSequenceClassification`, with a head over the vocabulary a
-/// `BertForMaskedLM`, otherwise a `BertModel` (or the family's equivalents). A classifier whose configuration has the
-/// field `classifier_pooling` (`"cls"` or `"mean"`) has no pooler and none of these classes. `transformers` refuses
-/// such a directory, or, with `trust_remote_code=True`, loads it by the class in `modeling_dht.py`, which is also
-/// written.
-///
-/// The directory is created next to its target and renamed, so that the target is always complete. An existing target
-/// is replaced if it holds nothing but files of these names.
-///
-/// # Errors
-/// Before anything is written: [`Error::Argument`] for an invalid configuration, or a tokenizer with more tokens than
-/// the encoder; [`Error::Weights`] for a tensor that is missing (including the pooler of a classifier that has one),
-/// has another shape than in the configuration, or is not finite; [`Error::ForeignDirectory`] if other files would be
-/// lost. Then [`Error::Io`].
-pub fn write_hugging_face(
-    folder: impl AsRef<Path>,
-    config: &BertConfig,
-    tensors: &BTreeMap<String, Tensor>,
-    tokenizer: Option<&TextTokenizer>,
-) -> Result<()> {
-    let folder = folder.as_ref();
-    config.check()?;
-    if let Some(tokenizer) = tokenizer {
-        tokenizer.check_fits(config)?;
-    }
-    let head = Head::new(config, tensors)?;
-    let tensors = checked(&folder.join("model.safetensors"), config, head, tensors)?;
-
-    let mut fields = described(config, head).to_fields()?;
-    let mut texts = Vec::new();
-    if let Some(Head::Classifier { stock: false, .. }) = head {
-        own_class::describe(&mut fields, config.family);
-        texts.push((own_class::CODE_FILE, own_class::code(config.family)));
-    }
-    texts.push(("config.json", pretty(&fields)?));
-    if let Some(tokenizer) = tokenizer {
-        texts.push(("tokenizer.json", tokenizer.to_json()?));
-        texts.push(("tokenizer_config.json", format!("{:#}\n", tokenizer_config(config, tokenizer))));
-    }
-    // A tokenizer is not replaced by none.
-    let replaced = if tokenizer.is_some() { &FILES[..] } else { &FILES[..3] };
-    write_directory_atomically(folder, replaced, |fresh| {
-        for (name, text) in &texts {
-            write_atomically(fresh.join(name), |file| file.write_all(text.as_bytes()))?;
+impl PretrainedWeights {
+    /// Writes a directory that `transformers` and [`read`](Self::read) load:
+    /// `config.json`, `model.safetensors` in f32, and, with a tokenizer, `tokenizer.json` and `tokenizer_config.json`.
+    ///
+    /// `tensors` have BERT's bare names; the file has the names of the configuration's [`Family`](crate::config::Family).
+    /// With a classifier, the directory is a `BertForSequenceClassification`, with a head over the vocabulary a
+    /// `BertForMaskedLM`, otherwise a `BertModel` (or the family's equivalents). A classifier whose configuration has the
+    /// field `classifier_pooling` (`"cls"` or `"mean"`) has no pooler and none of these classes. `transformers` refuses
+    /// such a directory, or, with `trust_remote_code=True`, loads it by the class in `modeling_dht.py`, which is also
+    /// written.
+    ///
+    /// The directory is created next to its target and renamed, so that the target is always complete. An existing target
+    /// is replaced if it holds nothing but files of these names.
+    ///
+    /// # Errors
+    /// Before anything is written: [`Error::Argument`] for an invalid configuration, or a tokenizer with more tokens than
+    /// the encoder; [`Error::Weights`] for a tensor that is missing (including the pooler of a classifier that has one),
+    /// has another shape than in the configuration, or is not finite; [`Error::ForeignDirectory`] if other files would be
+    /// lost. Then [`Error::Io`].
+    pub fn write(
+        folder: impl AsRef<Path>,
+        config: &BertConfig,
+        tensors: &BTreeMap<String, Tensor>,
+        tokenizer: Option<&TextTokenizer>,
+    ) -> Result<()> {
+        let folder = folder.as_ref();
+        config.check()?;
+        if let Some(tokenizer) = tokenizer {
+            tokenizer.check_fits(config)?;
         }
-        write_atomically(fresh.join("model.safetensors"), |file| write_tensors(file, &tensors))
-    })
-}
+        let head = Head::new(config, tensors)?;
+        let tensors = checked(&folder.join("model.safetensors"), config, head, tensors)?;
 
-/// Checks that [`write_hugging_face`] may write a model with a tokenizer to this path. Call it before a training. The
-/// target must not exist, or be a directory with nothing but files that it replaces.
-///
-/// # Errors
-/// [`Error::ForeignDirectory`] if other files would be lost, [`Error::Io`] if it is not a directory or cannot be read.
-pub fn check_hugging_face_target(folder: impl AsRef<Path>) -> Result<()> {
-    refuse_foreign(folder.as_ref(), &FILES)
+        let mut fields = described(config, head).to_fields()?;
+        let mut texts = Vec::new();
+        if let Some(Head::Classifier { stock: false, .. }) = head {
+            own_class::describe(&mut fields, config.family);
+            texts.push((own_class::CODE_FILE, own_class::code(config.family)));
+        }
+        texts.push(("config.json", pretty(&fields)?));
+        if let Some(tokenizer) = tokenizer {
+            texts.push(("tokenizer.json", tokenizer.to_json()?));
+            texts.push(("tokenizer_config.json", format!("{:#}\n", tokenizer_config(config, tokenizer))));
+        }
+        // A tokenizer is not replaced by none.
+        let replaced = if tokenizer.is_some() { &FILES[..] } else { &FILES[..3] };
+        write_directory_atomically(folder, replaced, |fresh| {
+            for (name, text) in &texts {
+                write_atomically(fresh.join(name), |file| file.write_all(text.as_bytes()))?;
+            }
+            write_atomically(fresh.join("model.safetensors"), |file| write_tensors(file, &tensors))
+        })
+    }
+
+    /// Checks that [`write`](Self::write) may write a model with a tokenizer to this path. Call it before a training. The
+    /// target must not exist, or be a directory with nothing but files that it replaces.
+    ///
+    /// # Errors
+    /// [`Error::ForeignDirectory`] if other files would be lost, [`Error::Io`] if it is not a directory or cannot be read.
+    pub fn check_target(folder: impl AsRef<Path>) -> Result<()> {
+        refuse_foreign(folder.as_ref(), &FILES)
+    }
 }
 
 /// Head on top of an encoder.

@@ -1,7 +1,7 @@
 //! Head ablation: a classifier without one head, and with one head alone in its layer.
 
 use crate::backend::ForwardContext;
-use crate::data::{EncodedDataset, longest_first};
+use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, Result};
 use crate::model::Encoder;
 use crate::tensors::{HeadPlan, HeadSet, Hidden};
@@ -30,26 +30,17 @@ use crate::tensors::{HeadPlan, HeadSet, Hidden};
 /// # let samples = vec![Sample { id: 0, label: 1, targets: Vec::new(), encoding }];
 /// # let data = EncodedDataset { samples, labels: vec!["bad".into(), "good".into()], truncated_rows: 0 };
 /// let heads = HeadAblation::all_heads(model.encoder());
-/// let ablation = HeadAblation::measure(model.encoder(), &data, &heads, 64, |hidden, ctx| {
+/// let (whole, heads) = HeadAblation::measure(model.encoder(), &data, &heads, 64, |hidden, ctx| {
 ///     Ok(model.classifier().forward(hidden, ctx)?.argmax(D::Minus1)?.to_vec1()?)
 /// })?;
-/// for head in &ablation.heads {
-///     let changed = head.alone.iter().zip(&ablation.whole).filter(|(alone, whole)| alone != whole).count();
+/// for head in &heads {
+///     let changed = head.alone.iter().zip(&whole).filter(|(alone, whole)| alone != whole).count();
 ///     println!("layer {} head {} alone changes {changed} predictions", head.layer, head.head);
 /// }
 /// # Ok::<(), dht_transformer::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadAblation {
-    /// The class of each row with all heads.
-    pub whole: Vec<u32>,
-    /// Ablated heads, in the requested order.
-    pub heads: Vec<AblatedHead>,
-}
-
-/// Ablation result of one head.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AblatedHead {
     /// Layer, from 0.
     pub layer: usize,
     /// Head number in the layer, from 0.
@@ -68,8 +59,9 @@ impl HeadAblation {
             .collect()
     }
 
-    /// Ablates heads, given by layer and number, on the rows of these batches. `predict` returns the class of each
-    /// sample of a batch from the last hidden states.
+    /// Ablates heads, given by layer and number, on the rows of a data set. `predict` returns the class of each sample of
+    /// a batch from the last hidden states. Returns the class of each row with all heads, and the heads in the requested
+    /// order.
     ///
     /// # Errors
     /// Before anything is computed: [`Error::Argument`] for a layer that the encoder lacks, a head that was pruned, no
@@ -81,7 +73,7 @@ impl HeadAblation {
         heads: &[(usize, usize)],
         batch_size: usize,
         predict: impl Fn(&Hidden, &ForwardContext) -> Result<Vec<u32>>,
-    ) -> Result<Self> {
+    ) -> Result<(Vec<u32>, Vec<Self>)> {
         for (layer, head) in heads {
             check_head(encoder, *layer, *head)?;
         }
@@ -92,10 +84,10 @@ impl HeadAblation {
         let classes = || vec![0; data.len()];
         let ablated = |(layer, head): &(usize, usize)| {
             let without = (encoder.kept_heads(*layer).len() > 1).then(classes);
-            AblatedHead { layer: *layer, head: *head, without, alone: classes() }
+            Self { layer: *layer, head: *head, without, alone: classes() }
         };
-        let mut found = Self { whole: classes(), heads: heads.iter().map(ablated).collect() };
-        for rows in longest_first(&data.lengths(), batch_size)? {
+        let (mut whole, mut found): (_, Vec<Self>) = (classes(), heads.iter().map(ablated).collect());
+        for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             let batch = data.batch(&rows)?;
             // Before each layer, and after the last.
             let mut states = vec![encoder.embed(&batch, &ctx)?];
@@ -111,8 +103,8 @@ impl HeadAblation {
                 rows.iter().zip(predicted).for_each(|(row, class)| classes[*row] = class);
                 Ok(())
             };
-            put(&mut found.whole, &states[layers])?;
-            for AblatedHead { layer, head, without, alone } in &mut found.heads {
+            put(&mut whole, &states[layers])?;
+            for Self { layer, head, without, alone } in &mut found {
                 let with = |kept: HeadSet| -> Result<Hidden> {
                     let hidden = encoder.layer(*layer, &states[*layer], &HeadPlan::Same(kept), None, &ctx)?;
                     encoder.run(*layer + 1..layers, &hidden, &HeadPlan::Full, &ctx)
@@ -125,7 +117,7 @@ impl HeadAblation {
                 }
             }
         }
-        Ok(found)
+        Ok((whole, found))
     }
 }
 

@@ -11,17 +11,9 @@ use crate::error::{Error, Result};
 use crate::model::{Encoder, Gate, KEPT_DIMENSIONS, LayerGates, names};
 use crate::tensors::HeadSet;
 
-/// Remaining parts of a layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LayerPlan {
-    /// Remaining dimensions of its attention.
-    pub dimensions: KeptDimensions,
-    /// Remaining neurons of its feed-forward, in their new order.
-    pub neurons: Vec<usize>,
-}
-
 impl Encoder {
-    /// Creates an encoder of the remaining dimensions, with smaller matrices. Each layer has its own sizes. The outputs
+    /// Creates an encoder of the remaining dimensions, with smaller matrices. Each layer has its own sizes: the remaining
+    /// dimensions of its attention, and the remaining neurons of its feed-forward in their new order. The outputs
     /// equal those of this encoder with zeros in place of the removed dimensions.
     ///
     /// # Files
@@ -33,13 +25,13 @@ impl Encoder {
     /// # Errors
     /// [`Error::Shape`] for a wrong number of layers; [`Error::Argument`] for dimensions or neurons that do not exist,
     /// or for an encoder that already has removed dimensions; the errors of candle.
-    pub fn prune_dimensions(&self, layers: &[LayerPlan]) -> Result<Self> {
+    pub fn prune_dimensions(&self, layers: &[(KeptDimensions, Vec<usize>)]) -> Result<Self> {
         if layers.len() != self.layers() {
             let (expected, got) = (vec![self.layers()], vec![layers.len()]);
             return Err(Error::Shape { what: "plans of layers".into(), expected, got });
         }
-        for (layer, plan) in layers.iter().enumerate() {
-            plan.dimensions.check(self.config())?;
+        for (layer, (dimensions, _)) in layers.iter().enumerate() {
+            dimensions.check(self.config())?;
             if self.kept_dimensions(layer).is_some() {
                 let got = format!("layer {layer}, which has dimensions taken out");
                 return Err(Error::argument("layer", "a whole layer", got));
@@ -49,9 +41,9 @@ impl Encoder {
         let mut neurons = PrunePlan {
             layers: (0..layers.len()).collect(),
             heads: vec![HeadSet::full(all)?; layers.len()],
-            neurons: layers.iter().map(|plan| plan.neurons.clone()).collect(),
+            neurons: layers.iter().map(|(_, neurons)| neurons.clone()).collect(),
         };
-        let kept = || layers.iter().map(|plan| &plan.dimensions);
+        let kept = || layers.iter().map(|(dimensions, _)| dimensions);
         if kept().all(|kept| kept.is_heads_alone(self.config())) {
             let sets = kept().map(|kept| HeadSet::from_indices(kept.heads(), all));
             neurons.heads = sets.collect::<Result<_>>()?;

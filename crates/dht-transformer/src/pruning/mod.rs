@@ -6,7 +6,6 @@ mod importance;
 mod prune;
 
 pub use crate::backend::HeadGateGradient;
-pub use ablation::{AblatedHead, HeadAblation};
-pub use dimensions::LayerPlan;
+pub use ablation::HeadAblation;
 pub use importance::Importance;
 pub use prune::PrunePlan;

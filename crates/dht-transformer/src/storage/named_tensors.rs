@@ -1,7 +1,5 @@
 //! Named tensors on the host.
 
-use std::collections::BTreeMap;
-
 /// Values and shape of a tensor, independent of any device.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredTensor {
@@ -10,6 +8,3 @@ pub struct StoredTensor {
     /// All values, row-major.
     pub values: Vec<f32>,
 }
-
-/// Tensors by name, in alphabetical order.
-pub type StoredTensors = BTreeMap<String, StoredTensor>;

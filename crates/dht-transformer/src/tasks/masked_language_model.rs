@@ -6,10 +6,10 @@ use candle_core::{Device, Tensor};
 use rand::Rng;
 
 use crate::backend::ForwardContext;
-use crate::data::{EncodedDataset, MaskSettings, MaskedBatch, Masking, PackedBatch, TextTokenizer, longest_first};
+use crate::data::{EncodedDataset, MaskSettings, MaskedBatch, Masking, PackedBatch, TextTokenizer};
 use crate::error::{Error, Result, SettingMismatch, WeightsProblem};
 use crate::model::{Encoder, LanguageHead, LanguageHeadTensors};
-use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face};
+use crate::pretrained::PretrainedWeights;
 use crate::tensors::{HeadPlan, Parameters};
 use crate::train::{Objective, Progress, StepLoss};
 
@@ -35,7 +35,8 @@ impl MaskedLanguageModel {
     /// Adds a new head to an encoder.
     ///
     /// # Errors
-    /// As [`Masking::new`]; [`Error::Argument`] when the tokenizer has more tokens than the encoder's table.
+    /// [`Error::Argument`] for fractions out of range, a tokenizer without a mask token, or one with more tokens than the
+    /// encoder's table.
     pub fn new<R: Rng + ?Sized>(
         mut encoder: Encoder,
         tokenizer: &TextTokenizer,
@@ -50,7 +51,7 @@ impl MaskedLanguageModel {
     /// Loads a model from [`save`](Self::save), or any other `BertForMaskedLM`, to continue training.
     ///
     /// # Errors
-    /// As [`read_hugging_face`] and [`new`](Self::new); [`Error::Weights`] when the directory has no such head.
+    /// As [`PretrainedWeights::read`] and [`new`](Self::new); [`Error::Weights`] when the directory has no such head.
     pub fn load(
         folder: impl AsRef<Path>,
         tokenizer: &TextTokenizer,
@@ -58,7 +59,7 @@ impl MaskedLanguageModel {
         device: &Device,
     ) -> Result<Self> {
         let folder = folder.as_ref();
-        let PretrainedWeights { config, tensors, .. } = read_hugging_face(folder)?;
+        let PretrainedWeights { config, tensors, .. } = PretrainedWeights::read(folder)?;
         let head = LanguageHeadTensors::find(&tensors).ok_or_else(|| Error::Weights {
             path: folder.join("model.safetensors"),
             tensor: None,
@@ -74,11 +75,11 @@ impl MaskedLanguageModel {
     /// Writes a Hugging Face directory, atomically: the encoder, the head and the tokenizer.
     ///
     /// # Errors
-    /// As [`write_hugging_face`].
+    /// As [`PretrainedWeights::write`].
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: &TextTokenizer) -> Result<()> {
         let mut tensors = self.encoder.to_tensors()?;
         tensors.extend(self.head.to_tensors()?);
-        write_hugging_face(folder, self.encoder.config(), &tensors, Some(tokenizer))
+        PretrainedWeights::write(folder, self.encoder.config(), &tensors, Some(tokenizer))
     }
 
     /// The encoder.
@@ -86,9 +87,19 @@ impl MaskedLanguageModel {
         &self.encoder
     }
 
-    /// The head.
-    pub fn head(&self) -> &LanguageHead {
-        &self.head
+    /// Masks tokens of each sample, as in a training with this seed at this epoch. A text of only special tokens has
+    /// nothing to mask.
+    pub fn mask(&self, batch: PackedBatch, seed: u64, epoch: u64) -> MaskedBatch {
+        self.masking.apply(batch, seed, epoch)
+    }
+
+    /// Logits over the vocabulary of rows of hidden states, (rows, hidden) → (rows, vocabulary). Pass only the rows to
+    /// predict: with 30,522 tokens in the vocabulary, the logits of a row cost more than a layer.
+    ///
+    /// # Errors
+    /// The errors of candle.
+    pub fn logits(&self, rows: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
+        self.head.logits(rows, ctx)
     }
 
     /// Mean loss of a batch's masked tokens, in nats; `None` if nothing is masked.
@@ -131,7 +142,7 @@ impl Objective for MaskedLanguageModel {
     fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<StepLoss>> {
         let (ctx, samples) =
             (ForwardContext::training(self.parameters(), progress.seed, progress.step as u32), batch.len());
-        let masked = self.masking.apply(batch, progress.seed, progress.epoch as u64);
+        let masked = self.mask(batch, progress.seed, progress.epoch as u64);
         let terms = masked.targets.len();
         Ok(self.loss(&masked, &ctx)?.map(|loss| StepLoss { loss, ctx, samples, terms }))
     }
@@ -139,8 +150,8 @@ impl Objective for MaskedLanguageModel {
     /// Negative mean loss of all masked tokens.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         let (mut sum, mut count, ctx) = (0.0, 0, ForwardContext::inference());
-        for rows in longest_first(&data.lengths(), batch_size)? {
-            let masked = self.masking.apply(data.batch(&rows)?, 0, 0);
+        for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
+            let masked = self.mask(data.batch(&rows)?, 0, 0);
             if let Some(loss) = self.loss(&masked, &ctx)? {
                 sum += f64::from(loss.to_scalar::<f32>()?) * masked.targets.len() as f64;
                 count += masked.targets.len();

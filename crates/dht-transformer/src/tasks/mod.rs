@@ -15,11 +15,8 @@ mod training_loss;
 pub use augmentation::{Augmentation, AugmentationSettings};
 pub use distillation::{Distillation, DistillationSettings};
 pub use fine_tuning::FineTuning;
-pub use intermediate::{
-    IntermediateDistillation, IntermediateLoss, LayerMap, TeacherStates, attention_distance, state_distance,
-};
+pub use intermediate::{IntermediateDistillation, IntermediateLoss, LayerMap, TeacherStates};
 pub use masked_language_model::MaskedLanguageModel;
-pub use student::{StudentSize, student_encoder};
 pub use task::Task;
 pub use teacher_logits::TeacherLogits;
 pub use text_classifier::TextClassifier;

@@ -1,11 +1,11 @@
 //! Task of a classifier: the meaning of its outputs.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{EncodedDataset, PackedBatch, Sample};
 use crate::error::{Error, Result};
-use crate::tensors::{binary_cross_entropy, cross_entropy, log_softmax, squared_error};
+use crate::tensors::{binary_cross_entropy, cross_entropy, finite_rows, log_softmax, squared_error};
 
 /// Task of a classifier: `problem_type` in a Hugging Face `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -66,6 +66,29 @@ impl Task {
         Ok(())
     }
 
+    /// Probabilities of classes or labels, or the numbers, that outputs (samples, outputs) of a model of this task stand
+    /// for. `samples` are the rows of the samples in their data set.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] with the first sample that has a NaN or infinite value; the errors of candle.
+    pub fn probabilities(self, outputs: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f32>>> {
+        finite_rows(&self.answers(outputs)?.to_dtype(DType::F32)?, samples)
+    }
+
+    /// Log-probabilities of classes, log softmax of logits (samples, classes), as [`probabilities`](Self::probabilities).
+    ///
+    /// # Errors
+    /// As [`probabilities`](Self::probabilities).
+    pub fn log_probabilities(logits: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f32>>> {
+        finite_rows(&log_softmax(logits)?, samples)
+    }
+
+    /// First class with the highest probability or logit.
+    pub fn most_probable(row: &[f32]) -> u32 {
+        let best = |best: usize, class: usize| if row[class] > row[best] { class } else { best };
+        (1..row.len()).fold(0, best) as u32
+    }
+
     /// Mean loss of a batch's outputs (samples, outputs), a scalar.
     pub(crate) fn loss(self, outputs: &Tensor, batch: &PackedBatch) -> Result<Tensor> {
         let losses = match self {
@@ -77,7 +100,7 @@ impl Task {
     }
 
     /// Converts outputs to probabilities of classes or labels, or to numbers. Shape: (samples, outputs).
-    pub(crate) fn answers(self, outputs: &Tensor) -> Result<Tensor> {
+    fn answers(self, outputs: &Tensor) -> Result<Tensor> {
         Ok(match self {
             Self::Class => log_softmax(outputs)?.exp()?,
             Self::Labels => ((outputs.neg()?.exp()? + 1.0)?).recip()?,

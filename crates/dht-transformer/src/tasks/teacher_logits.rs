@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 
 use super::text_classifier::TextClassifier;
 use crate::backend::ForwardContext;
-use crate::data::{EncodedDataset, PackedBatch, longest_first};
+use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::Result;
 
 /// Logits of a teacher, looked up by the tokens of a text.
@@ -24,7 +24,7 @@ impl TeacherLogits {
     /// As [`Encoder::embed`](crate::Encoder::embed); [`Error::Argument`](crate::Error::Argument) for a batch size of 0.
     pub fn of_teacher(teacher: &TextClassifier, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let (mut rows, ctx) = (HashMap::with_capacity(data.len()), ForwardContext::inference());
-        for places in longest_first(&data.lengths(), batch_size)? {
+        for places in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             let batch = data.batch(&places)?;
             rows.extend(batch.contents().zip(teacher.logits(&batch, &ctx)?.to_vec2()?));
         }

@@ -12,14 +12,14 @@ use super::task::Task;
 use super::training_loss::TrainingLoss;
 use crate::backend::ForwardContext;
 use crate::config::{BertConfig, Pooling};
-use crate::data::{EncodedDataset, PackedBatch, longest_first};
+use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, Result, SettingMismatch};
 use crate::flops::{BackwardNeeds, Breakdown, FlopCount, Load};
 use crate::model::{Classifier, Encoder, LinearTensors, VarSource};
-use crate::pretrained::{PretrainedWeights, read_hugging_face};
+use crate::pretrained::PretrainedWeights;
 use crate::pruning::PrunePlan;
-use crate::tensors::{HeadPlan, Hidden, Parameter, Parameters, finite_rows, most_probable};
-use crate::train::metrics::{LabelCounts, macro_f1, pearson};
+use crate::tensors::{HeadPlan, Hidden, Parameter, Parameters, finite_rows};
+use crate::train::metrics::{Correlation, LabelCounts};
 use crate::train::{Objective, Predict, Progress, StepLoss};
 
 /// Name of the classifier's parameters in the encoder's [`Parameters`].
@@ -85,7 +85,7 @@ impl TextClassifier {
     /// [`Pooling::Pooler`] the directory's pooler is used, if it has one. A classifier in the directory is ignored.
     ///
     /// # Errors
-    /// As [`read_hugging_face`]; [`Error::Argument`] for fewer than two classes.
+    /// As [`PretrainedWeights::read`]; [`Error::Argument`] for fewer than two classes.
     pub fn from_pretrained<R: Rng + ?Sized>(
         folder: impl AsRef<Path>,
         classes: usize,
@@ -99,7 +99,7 @@ impl TextClassifier {
     /// Loads an encoder as [`from_pretrained`](Self::from_pretrained), for any task.
     ///
     /// # Errors
-    /// As [`read_hugging_face`] and [`Task::check`].
+    /// As [`PretrainedWeights::read`] and [`Task::check`].
     pub fn from_pretrained_for_task<R: Rng + ?Sized>(
         task: Task,
         folder: impl AsRef<Path>,
@@ -109,7 +109,7 @@ impl TextClassifier {
         rng: &mut R,
     ) -> Result<Self> {
         task.check(outputs)?;
-        let PretrainedWeights { config, tensors, .. } = read_hugging_face(folder)?;
+        let PretrainedWeights { config, tensors, .. } = PretrainedWeights::read(folder)?;
         Self::for_task(task, Encoder::from_tensors(&config, &tensors, device)?, outputs, pooling, rng)
     }
 
@@ -311,7 +311,7 @@ impl TextClassifier {
     }
 
     fn answers(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<Vec<f32>>> {
-        finite_rows(&self.task.answers(&self.logits(batch, ctx)?)?, &batch.sample_ids)
+        self.task.probabilities(&self.logits(batch, ctx)?, &batch.sample_ids)
     }
 
     /// Computes [`probabilities`](Self::probabilities) of every row of a data set.
@@ -320,7 +320,7 @@ impl TextClassifier {
     /// As [`probabilities`](Self::probabilities).
     pub fn probabilities_of_all(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<Vec<f32>>> {
         let (mut all, ctx) = (vec![Vec::new(); data.len()], ForwardContext::inference());
-        for rows in longest_first(&data.lengths(), batch_size)? {
+        for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             for (row, answer) in rows.iter().zip(self.answers(&data.batch(&rows)?, &ctx)?) {
                 all[*row] = answer;
             }
@@ -354,7 +354,7 @@ impl Objective for TextClassifier {
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         if self.task == Task::Class {
             data.check_classes(self.classifier.classes())?;
-            return macro_f1(self, data, batch_size);
+            return self.macro_f1(data, batch_size);
         }
         let truth: Vec<Vec<f32>> = data.samples.iter().map(|sample| sample.targets.clone()).collect();
         let answers = self.probabilities_of_all(data, batch_size)?;
@@ -362,7 +362,7 @@ impl Objective for TextClassifier {
             return Ok(LabelCounts::from_probabilities(&truth, &answers, 0.5)?.macro_f1());
         }
         let numbers = |rows: &[Vec<f32>]| -> Vec<f64> { rows.iter().flatten().copied().map(f64::from).collect() };
-        pearson(&numbers(&truth), &numbers(&answers))
+        Ok(Correlation::from_values(&numbers(&truth), &numbers(&answers))?.pearson)
     }
 
     fn metric(&self) -> &'static str {
@@ -391,6 +391,6 @@ impl Objective for TextClassifier {
 impl Predict for TextClassifier {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>> {
         let rows = finite_rows(&self.logits(batch, ctx)?, &batch.sample_ids)?;
-        Ok(rows.iter().map(|row| most_probable(row)).collect())
+        Ok(rows.iter().map(|row| Task::most_probable(row)).collect())
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::NotFinite`] with the first sample that has a NaN or infinite value; the errors of candle.
-pub fn finite_rows(outputs: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f32>>> {
+pub(crate) fn finite_rows(outputs: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f32>>> {
     let rows: Vec<Vec<f32>> = outputs.to_vec2()?;
     for (row, sample) in rows.iter().zip(samples) {
         if let Some(got) = row.iter().find(|value| !value.is_finite()) {
@@ -16,10 +16,4 @@ pub fn finite_rows(outputs: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f32>>> {
         }
     }
     Ok(rows)
-}
-
-/// First class with the highest probability or logit.
-pub fn most_probable(row: &[f32]) -> u32 {
-    let best = |best: usize, class: usize| if row[class] > row[best] { class } else { best };
-    (1..row.len()).fold(0, best) as u32
 }

@@ -46,7 +46,7 @@ pub fn soft_cross_entropy(logits: &Tensor, teacher: &Tensor, temperature: f64) -
 ///
 /// # Errors
 /// [`Error::Shape`] if the shapes differ; the errors of candle.
-pub fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor> {
+pub(crate) fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor> {
     same_shape(rows, targets)?;
     let targets = targets.detach();
     let norm = |rows: &Tensor| rows.sqr()?.sum(D::Minus1)?.maximum(1e-16)?.sqrt();
@@ -60,7 +60,7 @@ pub fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// [`Error::Shape`] if the shapes differ; the errors of candle.
-pub fn binary_cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+pub(crate) fn binary_cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     same_shape(logits, targets)?;
     let unlikely = ((logits.abs()?.neg()?.exp()? + 1.0)?).log()?;
     Ok(((logits.relu()? - (logits * targets)?)? + unlikely)?.mean(D::Minus1)?)
@@ -71,7 +71,7 @@ pub fn binary_cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor>
 ///
 /// # Errors
 /// [`Error::Shape`] if the shapes differ; the errors of candle.
-pub fn squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
+pub(crate) fn squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
     same_shape(outputs, targets)?;
     Ok((outputs - targets)?.sqr()?.mean(D::Minus1)?)
 }
@@ -101,6 +101,20 @@ mod tests {
         assert_relative_eq!(losses[0], 4.0 * (0.75 * 1.5f32.ln() + 0.25 * 0.5f32.ln()), epsilon = 1e-6);
         assert_relative_eq!(losses[0], 0.523_248, epsilon = 1e-5);
         assert_relative_eq!(losses[1], 0.0, epsilon = 1e-6);
+    }
+
+    #[test]
+    fn the_losses_equal_their_definitions_without_overflow() {
+        let (logits, targets) = (rows([[0.3, -2.0], [500.0, -500.0]]), rows([[1.0, 0.0], [0.0, 1.0]]));
+        let losses: Vec<f32> = binary_cross_entropy(&logits, &targets).unwrap().to_vec1().unwrap();
+        let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
+        let expected = -(sigmoid(0.3).ln() + (1.0 - sigmoid(-2.0)).ln()) / 2.0;
+        assert_relative_eq!(losses[0], expected, epsilon = 1e-6);
+        assert_relative_eq!(losses[1], 500.0, epsilon = 1e-3);
+        let losses: Vec<f32> = squared_error(&rows([[1.0, 2.0]]), &rows([[0.0, 4.0]])).unwrap().to_vec1().unwrap();
+        assert_eq!(losses, [2.5]);
+        assert!(binary_cross_entropy(&logits, &rows([[1.0, 0.0]])).is_err());
+        assert!(squared_error(&logits, &rows([[1.0, 0.0]])).is_err());
     }
 
     #[test]

@@ -11,16 +11,15 @@ mod packing;
 mod parameters;
 mod precision;
 
-pub use answers::{finite_rows, most_probable};
+pub(crate) use answers::finite_rows;
 pub use gradients::{Gradient, Gradients};
 pub use head_plan::{HeadPlan, SampleGroup};
 pub use heads::HeadSet;
 #[doc(hidden)]
 pub use heads::HeadSetIter;
 pub use hidden::Hidden;
-pub use losses::{
-    binary_cross_entropy, cosine_distance, cross_entropy, log_softmax, soft_cross_entropy, squared_error,
-};
+pub(crate) use losses::{binary_cross_entropy, cosine_distance, squared_error};
+pub use losses::{cross_entropy, log_softmax, soft_cross_entropy};
 pub(crate) use packing::RowBlock;
 pub use packing::{Packing, Spans};
 pub use parameters::{Parameter, ParameterId, Parameters};

@@ -9,7 +9,7 @@ use candle_nn::VarMap;
 
 use super::precision::Precision;
 use crate::error::{Error, Result};
-use crate::storage::{StoredTensor, StoredTensors};
+use crate::storage::StoredTensor;
 
 /// Index of a parameter in [`Parameters`], in the order of registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -256,7 +256,7 @@ impl Parameters {
     ///
     /// # Errors
     /// [`Error::Candle`] if the device fails to return the values.
-    pub fn values(&self) -> Result<StoredTensors> {
+    pub fn values(&self) -> Result<BTreeMap<String, StoredTensor>> {
         self.iter()
             .map(|(_, name, var)| {
                 let values = var.flatten_all()?.to_vec1()?;
@@ -270,7 +270,7 @@ impl Parameters {
     /// # Errors
     /// [`Error::Parameter`] when names differ or a value is NaN or infinite, [`Error::Shape`] when shapes differ. Then
     /// nothing has changed.
-    pub fn set_values(&self, mut values: StoredTensors) -> Result<()> {
+    pub fn set_values(&self, mut values: BTreeMap<String, StoredTensor>) -> Result<()> {
         self.check_values(&values)?;
         let set = self.iter().try_for_each(|(_, name, var)| -> Result<()> {
             if let Some(StoredTensor { shape, values }) = values.remove(name) {
@@ -290,7 +290,7 @@ impl Parameters {
     }
 
     /// Checks that [`set_values`](Self::set_values) would accept these values.
-    pub(crate) fn check_values(&self, values: &StoredTensors) -> Result<()> {
+    pub(crate) fn check_values(&self, values: &BTreeMap<String, StoredTensor>) -> Result<()> {
         let problem = |name: &str, problem| Err(Error::Parameter { name: name.into(), problem });
         for (_, name, var) in self.iter() {
             let Some(StoredTensor { shape, values }) = values.get(name) else {

@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use super::metrics::Confusion;
 use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, SettingMismatch};
@@ -89,7 +90,7 @@ pub trait Objective {
     }
 
     /// Validation score, higher is better. It is computed after each epoch and selects the best epoch. For a classifier
-    /// it is the macro F1 of its predictions, [`macro_f1`](crate::train::metrics::macro_f1).
+    /// it is the macro F1 of its predictions, [`Predict::macro_f1`].
     ///
     /// # Errors
     /// The errors of the implementor.
@@ -144,4 +145,28 @@ pub trait Predict: Objective {
     /// # Errors
     /// The errors of the implementor.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>, Self::Error>;
+
+    /// Predicted class of each row of a data set. The longest texts run first.
+    ///
+    /// # Errors
+    /// The errors of the implementor.
+    fn predictions(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<u32>, Self::Error> {
+        let ctx = ForwardContext::inference();
+        let mut labels = vec![0; data.len()];
+        for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
+            for (row, label) in rows.iter().zip(self.predict(&data.batch(&rows)?, &ctx)?) {
+                labels[*row] = label;
+            }
+        }
+        Ok(labels)
+    }
+
+    /// Macro F1 of the predictions of a data set.
+    ///
+    /// # Errors
+    /// As [`predictions`](Self::predictions) and [`Confusion::from_predictions`].
+    fn macro_f1(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, Self::Error> {
+        let predicted = self.predictions(data, batch_size)?;
+        Ok(Confusion::from_predictions(data, &predicted)?.macro_f1())
+    }
 }

@@ -1,5 +1,7 @@
 //! State of a running training, which is the content of a checkpoint.
 
+use std::collections::BTreeMap;
+
 use std::time::{Duration, Instant};
 
 use candle_core::DType;
@@ -9,14 +11,14 @@ use super::checkpoint::Checkpoint;
 use super::history::{EpochRecord, History, StepRecord};
 use super::objective::{Objective, Progress, StepLoss};
 use super::observer::{Event, Observer};
-use super::optim::{AdamW, AdamWState};
+use super::optim::AdamW;
 use super::save_schedule::SaveSchedule;
 use super::session_state::{State, Training};
 use super::settings::{CheckpointSettings, TrainSettings};
 use crate::backend::select;
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{CheckpointProblem, Error, Result};
-use crate::storage::{StoredTensor, StoredTensors};
+use crate::storage::StoredTensor;
 use crate::tensors::{Gradients, Parameters};
 
 /// State that changes while a training runs.
@@ -64,7 +66,7 @@ pub(crate) struct Best {
     epoch: usize,
     step: u64,
     score: f64,
-    tensors: StoredTensors,
+    tensors: BTreeMap<String, StoredTensor>,
     state: Value,
 }
 
@@ -226,19 +228,20 @@ impl<'a> Session<'a> {
         }
         let rate = settings.optimizer.learning_rate * settings.schedule.rate(middle, self.total);
         self.stepping = true;
-        let report = self.optimizer.step(parameters, &gradients, rate)?;
+        let gradient_norm = self.optimizer.step(parameters, &gradients, rate)?;
+        let skipped = !gradient_norm.is_finite();
         self.stepping = false;
         self.history.optimizer_seconds += start.elapsed().as_secs_f64();
         self.history.steps += 1;
-        self.history.skipped_steps += u64::from(report.skipped);
-        if report.skipped {
+        self.history.skipped_steps += u64::from(skipped);
+        if skipped {
             tracing::warn!(step = self.history.steps, "step skipped: the gradient was not finite");
         }
         self.history.samples += samples;
         self.history.losses.push((self.history.samples as f64 / self.total as f64, loss));
         self.epoch_loss.0 += loss * samples as f64;
         self.epoch_loss.1 += samples;
-        let (samples, gradient_norm) = (samples as usize, report.grad_norm);
+        let samples = samples as usize;
         observer.observe(Event::Step { progress, loss, samples, learning_rate: rate, gradient_norm });
         Ok(())
     }
@@ -330,7 +333,7 @@ impl<'a> Session<'a> {
 
     fn save<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
         let Some(settings) = self.checkpoint else { return Ok(()) };
-        let AdamWState { tensors: moments, counters } = self.optimizer.state()?;
+        let (moments, counters) = self.optimizer.parts()?;
         let state = State {
             settings: self.settings.clone(),
             training: self.training.clone(),
@@ -385,13 +388,13 @@ impl<'a> Session<'a> {
             let problem = CheckpointProblem::OtherTraining { differences };
             return Err(Error::Checkpoint { path: settings.path.clone(), problem }.into());
         }
-        let adamw = AdamWState { tensors: checkpoint.take("moment/"), counters: state.optimizer };
+        let moments = checkpoint.take("moment/");
         let best_tensors = checkpoint.take("best/");
         if state.best.is_some() {
             // Checked now, not at the end of the training.
             objective.parameters().check_values(&best_tensors)?;
         }
-        self.optimizer.load_state(adamw)?;
+        self.optimizer.set_parts(moments, state.optimizer)?;
         // Checks precede changes of the model.
         let parameters = checkpoint.take("parameter/");
         objective.parameters().check_values(&parameters)?;

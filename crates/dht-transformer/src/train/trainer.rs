@@ -13,7 +13,7 @@ use super::observer::{Event, Observer};
 use super::optim::{AdamW, ParameterGroups};
 use super::session::Session;
 use super::settings::{CheckpointSettings, TrainSettings};
-use crate::data::{EncodedDataset, epoch_order};
+use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, Result};
 
 /// Default of [`Trainer::save_every`].
@@ -154,6 +154,6 @@ impl Trainer {
     fn order(&self, lengths: &[usize], epoch: usize) -> Result<Vec<Vec<usize>>> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.settings.seed);
         rng.set_stream(epoch as u64 + 1);
-        epoch_order(lengths, self.settings.batch_size, self.settings.length_window, &mut rng)
+        PackedBatch::epoch_order(lengths, self.settings.batch_size, self.settings.length_window, &mut rng)
     }
 }

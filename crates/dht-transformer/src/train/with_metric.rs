@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::metrics::{predict_all, score};
+use super::metrics::Confusion;
 use super::objective::{Objective, Predict, Progress, StepLoss};
 use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, Metric, PackedBatch};
@@ -70,8 +70,8 @@ impl<O: Predict> Objective for WithMetric<'_, O> {
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, O::Error> {
-        let predicted = predict_all(&*self.objective, data, batch_size)?;
-        let confusion = score(data, &predicted.labels)?;
+        let predicted = self.objective.predictions(data, batch_size)?;
+        let confusion = Confusion::from_predictions(data, &predicted)?;
         Ok(match (self.metric, self.class(data)?) {
             (_, Some(class)) => confusion.f1(class).unwrap_or_default(),
             (Metric::Matthews, None) => confusion.matthews(),

@@ -9,7 +9,6 @@ use dht_transformer::{
     BertConfig, Encoder, Error, ForwardContext, Pooling, TextClassifier, TextTokenizer,
     account::{Account, Treatment},
     config::Family,
-    pretrained::inspect_hugging_face,
 };
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -76,14 +75,15 @@ impl Directory {
     }
 
     pub fn account(&self) -> Account {
-        inspect_hugging_face(self.path()).expect("a directory")
+        Account::inspect(self.path()).expect("a directory")
     }
 
     /// The refusal as a classifier, which the account lists too, whether or not an encoder can be trained from it.
     pub fn refused(&self, start: bool) -> String {
         let error = self.load().expect_err("a refusal").to_string();
         let account = self.account();
-        let listed: Vec<String> = account.problems.iter().map(|problem| problem.error.to_string()).collect();
+        let listed: Vec<String> =
+            account.problems.iter().chain(&account.classifier_problems).map(Error::to_string).collect();
         assert!(listed.contains(&error), "{error} is not among {listed:?}");
         assert_eq!(account.is_start(), start, "{listed:?}");
         assert_eq!(Encoder::from_pretrained(self.path(), &Device::Cpu).is_ok(), start, "{listed:?}");
@@ -138,10 +138,10 @@ fn every_missing_file_is_a_reason() {
         std::fs::remove_file(directory.path().join(file)).unwrap();
         let account = directory.account();
         assert_eq!((account.is_classifier(), account.is_start()), (false, start), "{file}");
-        let named = account.problems.iter().any(|problem| problem.error.to_string().contains(file));
+        let named = account.problems.iter().any(|problem| problem.to_string().contains(file));
         assert!(named, "{file}: {:?}", account.problems);
     }
-    assert!(inspect_hugging_face(Path::new("/nowhere/at/all")).is_err());
+    assert!(Account::inspect(Path::new("/nowhere/at/all")).is_err());
 }
 
 #[test]
@@ -155,8 +155,8 @@ fn all_reasons_are_listed_and_not_the_first_alone() {
         fields.insert("tokenizer_class".into(), "OwnTokenizer".into());
     });
     std::fs::write(directory.path().join("adapter_config.json"), "{}").unwrap();
-    let problems = directory.account().problems;
-    let all: Vec<String> = problems.iter().map(|problem| problem.error.to_string()).collect();
+    let Account { problems, classifier_problems, .. } = directory.account();
+    let all: Vec<String> = problems.iter().chain(&classifier_problems).map(Error::to_string).collect();
     for part in [
         "hidden_size is null, expected a whole number",
         "layer_norm_eps is \"1e-5\", expected a number",
@@ -242,7 +242,8 @@ fn each_fault_has_one_reason() {
     for (expected, fault) in faults {
         let directory = Directory::new(Family::Bert, 2);
         fault(&directory);
-        let reasons: Vec<String> = directory.account().problems.iter().map(|it| it.error.to_string()).collect();
+        let Account { problems, classifier_problems, .. } = directory.account();
+        let reasons: Vec<String> = problems.iter().chain(&classifier_problems).map(Error::to_string).collect();
         assert_eq!(reasons.len(), 1, "{expected}: {reasons:?}");
         assert!(reasons[0].contains(expected), "{expected}: {reasons:?}");
         if !expected.contains("token") {

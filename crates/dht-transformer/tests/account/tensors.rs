@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use dht_transformer::{
     Encoder, Error, Pooling, TextClassifier, account::Treatment, config::Family, error::WeightsProblem,
-    pretrained::read_hugging_face,
+    pretrained::PretrainedWeights,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -116,7 +116,7 @@ fn buffers_of_earlier_releases_are_harmless() {
     });
     directory.logits();
     assert_eq!(directory.treatment("bert.embeddings.position_ids"), Treatment::Harmless);
-    let unused = read_hugging_face(directory.path()).unwrap().unused;
+    let unused = PretrainedWeights::read(directory.path()).unwrap().unused;
     assert_eq!(unused, ["bert.embeddings.position_ids", "bert.embeddings.token_type_ids"]);
 }
 

@@ -255,7 +255,7 @@ fn the_maximal_length_is_read_and_bounded_by_the_positions() {
     assert_eq!(TextTokenizer::from_dir(old.path()).unwrap().model_max_length(), Some(64));
     let account = |config: Option<Value>| {
         let folder = bert(true, config);
-        dht_transformer::pretrained::inspect_hugging_face(folder.path()).unwrap().max_length
+        dht_transformer::account::Account::inspect(folder.path()).unwrap().max_length
     };
     for (config, expected) in
         [(None, 512), (Some(json!({"model_max_length": 1e30})), 512), (Some(json!({"model_max_length": 99})), 99)]

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use dht_transformer::DatasetReader;
-use dht_transformer::storage::{HubDataset, whole_directory};
+use dht_transformer::pretrained::PretrainedWeights;
+use dht_transformer::storage::HubDataset;
 use tempfile::TempDir;
 
 use super::parquet_writer::reviews;
@@ -39,7 +40,7 @@ fn a_child_reads_a_split() {
     let variable = |name| std::env::var(name).unwrap_or_default();
     let (name, split) = (variable("DHT_TEST_DATA"), variable("DHT_TEST_SPLIT"));
     if split == "model" {
-        match whole_directory(&name) {
+        match PretrainedWeights::fetch_all(&name) {
             Ok(folder) => println!("a directory of {}", files(&folder).len()),
             Err(error) => println!("refused: {error}"),
         }

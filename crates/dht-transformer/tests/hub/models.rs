@@ -1,24 +1,24 @@
 //! Models by their names on the hub.
 
-use dht_transformer::{Error, TextTokenizer, pretrained::read_hugging_face, storage::model_directory};
+use dht_transformer::{Error, TextTokenizer, pretrained::PretrainedWeights};
 
 #[test]
 fn a_directory_is_used_as_is_and_a_missing_path_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(model_directory(folder.path()).unwrap(), folder.path());
+    assert_eq!(PretrainedWeights::fetch(folder.path()).unwrap(), folder.path());
     let missing = folder.path().join("missing");
-    assert!(matches!(read_hugging_face(&missing), Err(Error::Io { path, .. }) if path.starts_with(&missing)));
+    assert!(matches!(PretrainedWeights::read(&missing), Err(Error::Io { path, .. }) if path.starts_with(&missing)));
 }
 
 #[cfg(not(feature = "hub"))]
 #[test]
 fn without_the_feature_a_name_is_refused_with_a_word_about_it() {
-    use dht_transformer::storage::{HubDataset, whole_directory};
+    use dht_transformer::storage::HubDataset;
 
     for result in [
-        read_hugging_face("some/model").map(|_| ()),
+        PretrainedWeights::read("some/model").map(|_| ()),
         TextTokenizer::from_dir("some/model").map(|_| ()),
-        whole_directory("some/model").map(|_| ()),
+        PretrainedWeights::fetch_all("some/model").map(|_| ()),
         HubDataset::open("some/model").map(|_| ()),
     ] {
         let error = result.unwrap_err();
@@ -95,7 +95,7 @@ mod from_a_server {
     #[ignore = "runs in a process of its own, with variables that say where the hub is"]
     fn a_child_loads_a_model() {
         let Some(name) = std::env::var_os("DHT_TEST_MODEL").map(PathBuf::from) else { return };
-        match read_hugging_face(&name) {
+        match PretrainedWeights::read(&name) {
             Ok(weights) => {
                 let tokens = TextTokenizer::from_dir(&name).unwrap().vocabulary_size();
                 println!("loaded {} layers, {tokens} tokens", weights.config.num_hidden_layers);

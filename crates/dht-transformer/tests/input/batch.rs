@@ -1,8 +1,5 @@
 use dht_toys::{data, rng, sample};
-use dht_transformer::{
-    PackedBatch, Sample,
-    data::{CutTokens, epoch_order, longest_first, sequential},
-};
+use dht_transformer::{PackedBatch, Sample, data::CutTokens};
 use proptest::prelude::*;
 
 /// Samples whose tokens tell sample and place.
@@ -81,23 +78,23 @@ fn bad_samples_are_refused() {
 #[test]
 fn batches_of_nothing_are_refused() {
     let mut rng = rng(0);
-    assert!(epoch_order(&[1], 0, 1, &mut rng).is_err());
-    assert!(epoch_order(&[1], 1, 0, &mut rng).is_err());
-    assert!(sequential(1, 0).is_err());
-    assert!(longest_first(&[1], 0).is_err());
+    assert!(PackedBatch::epoch_order(&[1], 0, 1, &mut rng).is_err());
+    assert!(PackedBatch::epoch_order(&[1], 1, 0, &mut rng).is_err());
+    assert!(PackedBatch::in_order(1, 0).is_err());
+    assert!(PackedBatch::longest_first(&[1], 0).is_err());
 }
 
 #[test]
 fn evaluation_keeps_the_order_or_begins_with_the_longest() {
-    assert_eq!(sequential(5, 2).unwrap(), [vec![0, 1], vec![2, 3], vec![4]]);
-    assert_eq!(longest_first(&[3, 9, 3, 7, 9], 2).unwrap(), [vec![1, 4], vec![3, 0], vec![2]]);
+    assert_eq!(PackedBatch::in_order(5, 2).unwrap(), [vec![0, 1], vec![2, 3], vec![4]]);
+    assert_eq!(PackedBatch::longest_first(&[3, 9, 3, 7, 9], 2).unwrap(), [vec![1, 4], vec![3, 0], vec![2]]);
 }
 
 #[test]
 fn the_order_depends_on_the_seed_alone() {
     let lengths: Vec<usize> = (0..100).map(|row| row % 17 + 1).collect();
     for window in [1, 4] {
-        let order = |seed| epoch_order(&lengths, 8, window, &mut rng(seed)).unwrap();
+        let order = |seed| PackedBatch::epoch_order(&lengths, 8, window, &mut rng(seed)).unwrap();
         assert_eq!(order(1), order(1));
         assert_ne!(order(1), order(2));
     }
@@ -109,7 +106,7 @@ fn a_wide_window_puts_like_lengths_together() {
     // What padding to the longest of each batch would cost.
     let cost = |window| {
         let mut rng = rng(3);
-        let batches = epoch_order(&lengths, 10, window, &mut rng).unwrap();
+        let batches = PackedBatch::epoch_order(&lengths, 10, window, &mut rng).unwrap();
         batches.iter().map(|batch| batch.len() * batch.iter().map(|&row| lengths[row]).max().unwrap()).sum::<usize>()
     };
     assert!(cost(10) < cost(2) && cost(2) < cost(1));
@@ -124,9 +121,9 @@ proptest! {
     ) {
         let mut rng = rng(seed);
         for batches in [
-            epoch_order(&lengths, size, window, &mut rng).unwrap(),
-            sequential(lengths.len(), size).unwrap(),
-            longest_first(&lengths, size).unwrap(),
+            PackedBatch::epoch_order(&lengths, size, window, &mut rng).unwrap(),
+            PackedBatch::in_order(lengths.len(), size).unwrap(),
+            PackedBatch::longest_first(&lengths, size).unwrap(),
         ] {
             prop_assert_eq!(batches.len(), lengths.len().div_ceil(size));
             prop_assert!(batches.iter().filter(|batch| batch.len() != size).count() <= 1);

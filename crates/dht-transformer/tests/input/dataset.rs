@@ -4,7 +4,7 @@ use std::path::Path;
 use dht_toys::outside;
 use dht_transformer::{
     Dataset, DatasetReader, Error, Example,
-    data::{Column, Header, LabelSource, Split},
+    data::{Column, Split},
     error::DataProblem,
 };
 use flate2::Compression;
@@ -132,7 +132,7 @@ fn columns_may_be_asked_for_by_name_or_number() {
     assert_eq!((data.labels.len(), texts(&data)), (2, vec!["fine work", "no work"]));
     let data = reader.text_columns([Column::Number(2), Column::Number(1)]).read_from("t.csv", file.as_bytes()).unwrap();
     assert_eq!(texts(&data), ["Jo Do fine work", "Al Po no work"]);
-    let data = DatasetReader::new().header(Header::Yes).label_column(Column::Number(2));
+    let data = DatasetReader::new().header(true).label_column(Column::Number(2));
     assert_eq!(texts(&data.read_from("t.csv", file.as_bytes()).unwrap()), ["fine work", "no work"]);
     let missing = DatasetReader::new().label_column("stars").read_from("t.csv", file.as_bytes());
     assert!(matches!(problem(missing), (None, DataProblem::UnknownColumn { column, .. }) if column == "\"stars\""));
@@ -173,11 +173,7 @@ fn every_bad_file_gives_its_own_error_with_its_line() {
         ("t.tsv", &[b'\t'; 2000], Some(1), P::TooManyColumns { most: 1024 }),
     ];
     for (name, content, line, expected) in cases {
-        let reader = DatasetReader::new().header(if matches!(expected, P::DuplicateColumn { .. }) {
-            Header::Yes
-        } else {
-            Header::Auto
-        });
+        let reader = DatasetReader::new().header(matches!(expected, P::DuplicateColumn { .. }).then_some(true));
         let got = problem(reader.read_from(name, content));
         assert_eq!(got, (line, expected), "{name} {:?}", String::from_utf8_lossy(content));
     }
@@ -305,7 +301,7 @@ proptest! {
         bytes in proptest::collection::vec(prop_oneof![any::<u8>(), proptest::sample::select(b"\"\n\r,\t{}[]:01ab \0".to_vec())], 0..200),
     ) {
         for name in ["t.csv", "t.tsv", "t.jsonl", "t.csv.gz"] {
-            for header in [Header::Auto, Header::Yes, Header::No] {
+            for header in [None, Some(true), Some(false)] {
                 // What it says does not matter here, only that it says something.
                 let _ = DatasetReader::new().header(header).read_from(name, bytes.as_slice());
             }
@@ -414,7 +410,7 @@ fn a_column_that_tells_the_label_is_read_when_asked_and_noted() {
     };
     let rows = random_rows(60, json);
     let alone = read("t.jsonl", &rows).unwrap().reading.unwrap();
-    assert_eq!((alone.text, alone.leaks), (vec![Column::Name("text".into())], vec![]));
+    assert_eq!((alone.notes(), alone.text), (vec![], vec![Column::Name("text".into())]));
     let both = ["text", "label_text"].map(|name| Column::Name(name.into()));
     let data = DatasetReader::new().text_columns(both).read_from("t.jsonl", rows.as_bytes()).unwrap();
     let beware = "; beware: column \"label_text\" tells the label in 100 of 100 rows by 5 values";
@@ -440,7 +436,7 @@ fn a_column_that_nearly_tells_the_label_is_noted() {
     for (wrong, noted) in [(1, true), (6, true), (15, true), (60, false)] {
         let data = joined().read_from("t.csv", noisy(200, wrong).as_bytes()).unwrap();
         let reading = data.reading.unwrap();
-        assert_eq!(reading.leaks.len(), usize::from(noted), "{reading}");
+        assert_eq!(reading.notes().len(), usize::from(noted), "{reading}");
         assert_eq!(reading.to_string().contains("; beware: column 2 tells the label in 9"), noted, "{reading}");
     }
 }
@@ -451,7 +447,7 @@ fn honest_columns_are_no_leak() {
         let wide = rows.lines().all(|row| row.split(',').count() == 3);
         let reader = if wide { joined() } else { DatasetReader::new() };
         let data = reader.read_from("t.csv", rows.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(data.reading.unwrap().leaks, [], "{name}");
+        assert_eq!(data.reading.unwrap().notes(), Vec::<String>::new(), "{name}");
     };
     // Sections of a newspaper go with several labels; empty cells say nothing; every text is another one.
     fine(
@@ -482,7 +478,8 @@ fn a_label_column_with_rivals_is_asked_for() {
     let rows = "5,yes,fine work\n1,no,no work\n5,yes,good day\n1,yes,bad day\n3,no,so so\n3,yes,well well\n";
     assert_eq!(problem(read("t.csv", rows)), (None, DataProblem::LabelColumns { columns: "0, 1".into() }));
     let named = read("t.csv", "class,label,text\na,x,fine work\nb,y,no work\n").unwrap().reading.unwrap();
-    assert_eq!((named.label_source, &named.label_rivals[..]), (LabelSource::Name, &[Column::Name("class".into())][..]));
+    assert_eq!(named.label_rivals, [Column::Name("class".into())]);
+    assert!(named.to_string().starts_with("label from column \"label\" (by its name; column"), "{named}");
     let two = problem(read("t.csv", "class,category,text\na,x,fine work\nb,y,no work\n"));
     assert_eq!(two, (None, DataProblem::LabelColumns { columns: "\"class\", \"category\"".into() }));
     let asked = DatasetReader::new().label_column(Column::Number(0));

@@ -9,7 +9,7 @@ fn mode(path: &std::path::Path) -> u32 {
 #[cfg(unix)]
 #[test]
 fn written_files_have_the_permissions_of_ordinary_files() {
-    use dht_transformer::{TextTokenizer, pretrained::write_hugging_face, train::checkpoint::Checkpoint};
+    use dht_transformer::{TextTokenizer, pretrained::PretrainedWeights, train::checkpoint::Checkpoint};
 
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -19,7 +19,7 @@ fn written_files_have_the_permissions_of_ordinary_files() {
     let tokenizer = TextTokenizer::from_vocabulary(&["word".to_owned()]).unwrap();
     let config = dht_toys::config([1, 1, 4, tokenizer.vocabulary_size()], None);
     let encoder = dht_toys::encoder(&config, &mut dht_toys::rng(0));
-    write_hugging_face(at("model"), &config, &encoder.to_tensors().unwrap(), Some(&tokenizer)).unwrap();
+    PretrainedWeights::write(at("model"), &config, &encoder.to_tensors().unwrap(), Some(&tokenizer)).unwrap();
     write_atomically(at("text"), |file| file.write_all(b"text")).unwrap();
     Checkpoint::default().save(at("checkpoint")).unwrap();
 

@@ -1,7 +1,7 @@
 //! Files that are not what their names or columns say, each refused or pointed out.
 
 use dht_transformer::DatasetReader;
-use dht_transformer::data::{Column, Header, TextColumns, TextFormat, TextStream};
+use dht_transformer::data::{Column, TextColumns, TextFormat, TextStream};
 use dht_transformer::error::DataProblem;
 
 use crate::dataset::{NEWS, gzip, problem, read, texts};
@@ -41,10 +41,7 @@ fn other_encodings_and_quotes_are_named() {
 fn a_number_is_first_the_name_of_a_column() {
     let table = "1,0,2\nfine work,7,good\nno work,8,bad\nso fine,9,good\nso bad,7,bad\n";
     let columns = |text, label| {
-        DatasetReader::new()
-            .text_columns([Column::Number(text)])
-            .label_column(Column::Number(label))
-            .header(Header::Yes)
+        DatasetReader::new().text_columns([Column::Number(text)]).label_column(Column::Number(label)).header(true)
     };
     let by_name = columns(1, 2).read_from("t.csv", table.as_bytes()).unwrap();
     assert_eq!((texts(&by_name)[0], &by_name.labels[..]), ("fine work", &["bad".to_owned(), "good".into()][..]));

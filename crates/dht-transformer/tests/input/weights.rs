@@ -3,11 +3,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use dht_toys::outside;
-use dht_transformer::{
-    BertConfig, Error, TextTokenizer,
-    error::WeightsProblem,
-    pretrained::{PretrainedWeights, check_hugging_face_target, read_hugging_face, write_hugging_face},
-};
+use dht_transformer::{BertConfig, Error, TextTokenizer, error::WeightsProblem, pretrained::PretrainedWeights};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -80,7 +76,7 @@ fn read_bytes(bytes: &[u8]) -> Result<PretrainedWeights, Error> {
     let text = config().to_json().expect("a right configuration");
     std::fs::write(folder.path().join("config.json"), text).expect("a temporary file");
     std::fs::write(folder.path().join("model.safetensors"), bytes).expect("a temporary file");
-    read_hugging_face(folder.path())
+    PretrainedWeights::read(folder.path())
 }
 
 /// The tensor and problem of an error about weights.
@@ -104,8 +100,8 @@ fn a_directory_comes_back_as_it_was_written() {
         let path = folder.path().join("new").join(name);
         let words = ["cat", "dog"].map(String::from);
         let tokenizer = TextTokenizer::from_vocabulary(&words).unwrap();
-        write_hugging_face(&path, &config(), &tensors, Some(&tokenizer)).unwrap();
-        let read = read_hugging_face(&path).unwrap();
+        PretrainedWeights::write(&path, &config(), &tensors, Some(&tokenizer)).unwrap();
+        let read = PretrainedWeights::read(&path).unwrap();
         same(&read.tensors, &tensors);
         assert!(read.unused.is_empty());
         assert_eq!(read.config.other["architectures"], json!([architecture]));
@@ -115,8 +111,8 @@ fn a_directory_comes_back_as_it_was_written() {
         let encoding = TextTokenizer::from_dir(&path).unwrap().encode("cat dog", None, 8).unwrap();
         assert_eq!(encoding, tokenizer.encode("cat dog", None, 8).unwrap());
         // Once more over itself, and no temporary is left beside it.
-        write_hugging_face(&path, &read.config, &read.tensors, Some(&tokenizer)).unwrap();
-        assert_eq!(read_hugging_face(&path).unwrap().config, read.config);
+        PretrainedWeights::write(&path, &read.config, &read.tensors, Some(&tokenizer)).unwrap();
+        assert_eq!(PretrainedWeights::read(&path).unwrap().config, read.config);
     }
     assert_eq!(std::fs::read_dir(folder.path().join("new")).unwrap().count(), 2);
 }
@@ -125,15 +121,15 @@ fn a_directory_comes_back_as_it_was_written() {
 fn a_directory_with_other_files_is_not_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model");
-    write_hugging_face(&path, &config(), &tensors(), None).unwrap();
+    PretrainedWeights::write(&path, &config(), &tensors(), None).unwrap();
     std::fs::write(path.join("notes.txt"), "mine").unwrap();
-    let error = write_hugging_face(&path, &config(), &tensors(), None).unwrap_err();
+    let error = PretrainedWeights::write(&path, &config(), &tensors(), None).unwrap_err();
     assert!(matches!(error, Error::ForeignDirectory { entry, .. } if entry == "notes.txt"));
     assert_eq!(std::fs::read_to_string(path.join("notes.txt")).unwrap(), "mine");
-    read_hugging_face(&path).unwrap();
+    PretrainedWeights::read(&path).unwrap();
     std::fs::write(folder.path().join("file"), "mine").unwrap();
     assert!(matches!(
-        write_hugging_face(folder.path().join("file"), &config(), &tensors(), None),
+        PretrainedWeights::write(folder.path().join("file"), &config(), &tensors(), None),
         Err(Error::Io { .. })
     ));
 }
@@ -142,7 +138,7 @@ fn a_directory_with_other_files_is_not_replaced() {
 fn nothing_wrong_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model");
-    let write = |tensors: &BTreeMap<String, Tensor>| write_hugging_face(&path, &config(), tensors, None);
+    let write = |tensors: &BTreeMap<String, Tensor>| PretrainedWeights::write(&path, &config(), tensors, None);
     let mut bad = tensors();
     bad.remove("encoder.layer.1.output.dense.bias");
     assert!(
@@ -159,7 +155,7 @@ fn nothing_wrong_is_written() {
     assert!(matches!(problem(write(&bad)).1, WeightsProblem::NotFinite { element: 2, .. }));
     let words: Vec<String> = (0..9).map(|index| format!("word{index}")).collect();
     let tokenizer = TextTokenizer::from_vocabulary(&words).unwrap();
-    let result = write_hugging_face(&path, &config(), &tensors(), Some(&tokenizer));
+    let result = PretrainedWeights::write(&path, &config(), &tensors(), Some(&tokenizer));
     assert!(matches!(result, Err(Error::Argument { name: "vocab_size", .. })));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -168,10 +164,10 @@ fn nothing_wrong_is_written() {
 fn a_file_with_more_layers_than_configured_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model");
-    write_hugging_face(&path, &config(), &tensors(), None).unwrap();
+    PretrainedWeights::write(&path, &config(), &tensors(), None).unwrap();
     let fewer = BertConfig { num_hidden_layers: 1, ..config() };
     fewer.save(path.join("config.json")).unwrap();
-    let (tensor, problem) = problem(read_hugging_face(&path));
+    let (tensor, problem) = problem(PretrainedWeights::read(&path));
     assert_eq!(problem, WeightsProblem::MoreLayers { layers: 1 });
     assert!(tensor.is_some_and(|tensor| tensor.starts_with("encoder.layer.1.")));
 }
@@ -182,7 +178,7 @@ fn a_git_lfs_pointer_is_called_one() {
     let folder = tempfile::tempdir().unwrap();
     config().save(folder.path().join("config.json")).unwrap();
     std::fs::write(folder.path().join("model.safetensors"), pointer).unwrap();
-    assert_eq!(problem(read_hugging_face(folder.path())), (None, WeightsProblem::GitLfsPointer));
+    assert_eq!(problem(PretrainedWeights::read(folder.path())), (None, WeightsProblem::GitLfsPointer));
     std::fs::write(folder.path().join("tokenizer.json"), pointer).unwrap();
     let tokenizer = TextTokenizer::from_dir(folder.path()).unwrap_err().to_string();
     assert!(
@@ -195,13 +191,13 @@ fn a_git_lfs_pointer_is_called_one() {
 fn a_target_is_looked_at_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new").join("model");
-    check_hugging_face_target(&path).unwrap();
-    write_hugging_face(&path, &config(), &tensors(), None).unwrap();
-    check_hugging_face_target(&path).unwrap();
+    PretrainedWeights::check_target(&path).unwrap();
+    PretrainedWeights::write(&path, &config(), &tensors(), None).unwrap();
+    PretrainedWeights::check_target(&path).unwrap();
     std::fs::write(path.join("notes.txt"), "mine").unwrap();
-    let refused = check_hugging_face_target(&path);
+    let refused = PretrainedWeights::check_target(&path);
     assert!(matches!(refused, Err(Error::ForeignDirectory { entry, .. }) if entry == "notes.txt"));
-    assert!(matches!(check_hugging_face_target(path.join("notes.txt")), Err(Error::Io { .. })));
+    assert!(matches!(PretrainedWeights::check_target(path.join("notes.txt")), Err(Error::Io { .. })));
 }
 
 #[test]
@@ -313,7 +309,7 @@ fn every_cut_of_a_file_is_noticed() {
 fn a_directory_without_its_files_is_an_io_error() {
     let folder = tempfile::tempdir().unwrap();
     let missing = |name: &str| {
-        let result = read_hugging_face(folder.path());
+        let result = PretrainedWeights::read(folder.path());
         assert!(matches!(&result, Err(Error::Io { path, .. }) if path.ends_with(Path::new(name))), "{result:?}");
     };
     missing("config.json");
@@ -324,13 +320,14 @@ fn a_directory_without_its_files_is_an_io_error() {
 #[test]
 fn the_real_model_is_read_and_written_back() {
     let Some(folder) = outside("DHT_MODELS", "minilm-l6") else { return };
-    let model = read_hugging_face(&folder).unwrap();
+    let model = PretrainedWeights::read(&folder).unwrap();
     assert_eq!(model.unused, ["embeddings.position_ids"]);
     assert_eq!(model.tensors.len(), 5 + 6 * 16 + 2);
     let copy = tempfile::tempdir().unwrap();
     let path = copy.path().join("copy");
-    write_hugging_face(&path, &model.config, &model.tensors, Some(&TextTokenizer::from_dir(&folder).unwrap())).unwrap();
-    let again = read_hugging_face(&path).unwrap();
+    PretrainedWeights::write(&path, &model.config, &model.tensors, Some(&TextTokenizer::from_dir(&folder).unwrap()))
+        .unwrap();
+    let again = PretrainedWeights::read(&path).unwrap();
     same(&again.tensors, &model.tensors);
     assert_eq!(again.config, model.config);
 }

@@ -52,7 +52,7 @@ fn most_probable(model: &MaskedLanguageModel, sample: &Sample, token: usize, cou
     let (batch, ctx) = (PackedBatch::from_samples([&masked])?, ForwardContext::inference());
     let hidden = run(model.encoder(), &batch, &ctx)?;
     let row = hidden.tensor().index_select(&Tensor::new(&[token as u32], &Device::Cpu)?, 0)?;
-    let logits: Vec<f32> = model.head().logits(&row, &ctx)?.squeeze(0)?.to_vec1()?;
+    let logits: Vec<f32> = model.logits(&row, &ctx)?.squeeze(0)?.to_vec1()?;
     let mut words: Vec<u32> =
         ["fine", "good", "bad", "play", "chess"].map(|word| tokenizer.token_id(word).expect("a word")).into();
     words.retain(|word| *word != own);

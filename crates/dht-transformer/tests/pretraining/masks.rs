@@ -1,9 +1,9 @@
 //! Which tokens are hidden.
 
-use dht_toys::{data, refused, sample};
+use dht_toys::{config, data, encoder, refused, rng, sample};
 use dht_transformer::{
-    EncodedDataset, Error, PackedBatch, TextTokenizer,
-    data::{MaskSettings, MaskedBatch, Masking},
+    EncodedDataset, Error, MaskedLanguageModel, PackedBatch, Result, TextTokenizer,
+    data::{MaskSettings, MaskedBatch},
 };
 use serde_json::json;
 
@@ -25,8 +25,13 @@ fn texts(count: u64) -> EncodedDataset {
     data([""; 0], (0..count).map(text))
 }
 
+fn model(settings: MaskSettings, tokenizer: &TextTokenizer) -> Result<MaskedLanguageModel> {
+    let encoder = encoder(&config([1, 1, 4, 205], None), &mut rng(1));
+    MaskedLanguageModel::new(encoder, tokenizer, settings, &mut rng(2))
+}
+
 fn masked(settings: MaskSettings, batch: PackedBatch, seed: u64, epoch: u64) -> MaskedBatch {
-    Masking::new(settings, &tokenizer()).expect("right input").apply(batch, seed, epoch)
+    model(settings, &tokenizer()).expect("right input").mask(batch, seed, epoch)
 }
 
 fn batch(rows: impl IntoIterator<Item = usize>) -> PackedBatch {
@@ -96,7 +101,7 @@ fn each_share_does_what_it_says() {
 
 #[test]
 fn impossible_shares_and_a_tokenizer_without_a_mask_are_refused() {
-    let refused = |settings| refused(Masking::new(settings, &tokenizer()));
+    let refused = |settings| refused(model(settings, &tokenizer()));
     assert_eq!(refused(MaskSettings { chosen: 0.0, ..MaskSettings::default() }), "chosen");
     assert_eq!(refused(MaskSettings { masked: f64::NAN, ..MaskSettings::default() }), "masked");
     assert_eq!(refused(MaskSettings { random: -0.1, ..MaskSettings::default() }), "random");
@@ -110,5 +115,5 @@ fn impossible_shares_and_a_tokenizer_without_a_mask_are_refused() {
     });
     std::fs::write(folder.path().join("tokenizer.json"), json.to_string()).expect("right input");
     let maskless = TextTokenizer::from_dir(folder.path()).expect("right input");
-    assert!(matches!(Masking::new(MaskSettings::default(), &maskless), Err(Error::Argument { name: "tokenizer", .. })));
+    assert!(matches!(model(MaskSettings::default(), &maskless), Err(Error::Argument { name: "tokenizer", .. })));
 }

@@ -116,7 +116,7 @@ fn a_saved_model_loads_for_pretraining_and_fine_tuning() -> Outcome {
     // A directory of an encoder alone has no head to train on.
     classifier.save(&target, None, &["a".into(), "b".into()]).expect_err("the tokenizer's files would be lost");
     let bare = folder.path().join("bare");
-    dht_transformer::pretrained::write_hugging_face(
+    dht_transformer::pretrained::PretrainedWeights::write(
         &bare,
         model.encoder().config(),
         &model.encoder().to_tensors()?,

@@ -4,7 +4,7 @@ use dht_toys::{assert_resumes, config, rng};
 use dht_transformer::{
     BertConfig, Error, ForwardContext, Objective, Pooling, Result, Task, TextClassifier, TrainSettings, Trainer,
     tasks::{Distillation, DistillationSettings, FineTuning},
-    train::{History, metrics::macro_f1},
+    train::{History, Predict},
 };
 
 use crate::toy::{CLASSES, bits, checkpointed, model, settings, task, without_seconds};
@@ -116,7 +116,7 @@ fn a_student_learns_from_its_teacher_despite_wrong_labels() -> Result<()> {
     let teacher = trained(1)?.0.into_model();
     let before = bits(teacher.parameters());
     let test = task(200, 5);
-    assert!(macro_f1(&teacher, &test, 16)? > 0.95, "the teacher knows the task");
+    assert!(teacher.macro_f1(&test, 16)? > 0.95, "the teacher knows the task");
     let mut training = task(300, 1);
     training.samples.iter_mut().for_each(|sample| sample.label = 0);
     let of_teacher = DistillationSettings { label_weight: 0.0, ..DistillationSettings::default() };
@@ -124,7 +124,7 @@ fn a_student_learns_from_its_teacher_despite_wrong_labels() -> Result<()> {
     let settings = TrainSettings { epochs: 12, ..settings() };
     Trainer::new(settings).fit(&mut student, &training, None, &mut ())?;
     assert!(student.teacher_flops() > 0 && student.flops() > student.teacher_flops());
-    let f1 = macro_f1(&student.into_model(), &test, 16)?;
+    let f1 = student.into_model().macro_f1(&test, 16)?;
     assert!(f1 > 0.9, "{f1}");
     assert!(bits(teacher.parameters()) == before, "the teacher has changed");
     Ok(())

@@ -3,7 +3,8 @@
 use dht_toys::Outcome;
 use dht_transformer::data::Metric;
 use dht_transformer::error::CheckpointProblem;
-use dht_transformer::train::metrics::{predict_all, score};
+use dht_transformer::train::Predict;
+use dht_transformer::train::metrics::Confusion;
 use dht_transformer::train::{Event, WithMetric};
 use dht_transformer::{AdamWSettings, Error, Objective, Result, TrainSettings, Trainer};
 
@@ -138,7 +139,7 @@ fn an_objective_is_judged_by_the_metric_that_is_asked_for() -> Outcome {
     let data = task(60, 1);
     let mut model = model(1);
     Trainer::new(settings()).fit(&mut model, &data, &data, &mut ())?;
-    let confusion = score(&data, &predict_all(&model, &data, 16)?.labels)?;
+    let confusion = Confusion::from_predictions(&data, &model.predictions(&data, 16)?)?;
     let of = |model: &mut _, metric| -> Result<(f64, &'static str)> {
         let judged = WithMetric::new(model, metric)?;
         Ok((judged.score(&data, 16)?, judged.metric()))

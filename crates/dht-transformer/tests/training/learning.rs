@@ -4,8 +4,8 @@ use dht_toys::{classifier, config, rng};
 use dht_transformer::{
     AdamWSettings, Objective, Pooling, Result, TrainSettings, Trainer,
     train::{
-        Event,
-        metrics::{predict_all, score},
+        Event, Predict,
+        metrics::Confusion,
         optim::{Schedule, WarmUp},
     },
 };
@@ -17,11 +17,11 @@ use crate::wrapped::{BestAfter, HoldingBack};
 fn a_planted_task_is_learnt() -> Result<()> {
     let (training, validation, test) = (task(400, 1), task(60, 2), task(200, 3));
     let mut model = model(1);
-    let untrained = score(&test, &predict_all(&model, &test, 32)?.labels)?.macro_f1();
+    let untrained = Confusion::from_predictions(&test, &model.predictions(&test, 32)?)?.macro_f1();
     assert!(untrained < 0.6, "nothing is left to learn: {untrained}");
     let settings = TrainSettings { epochs: 8, ..settings() };
     let history = Trainer::new(settings).fit(&mut model, &training, &validation, &mut ())?;
-    let trained = score(&test, &predict_all(&model, &test, 32)?.labels)?;
+    let trained = Confusion::from_predictions(&test, &model.predictions(&test, 32)?)?;
     assert!(trained.macro_f1() > 0.95, "{} after {:?}", trained.macro_f1(), history.epochs);
     assert_eq!((history.steps, history.samples, history.skipped_steps), (8 * 50, 8 * 400, 0));
     assert!(history.optimizer_seconds < history.train_seconds);

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use dht_transformer::{
     EncodedDataset, Error, ForwardContext, Objective, PackedBatch, Progress, Result, StepLoss, TextClassifier,
-    tensors::Parameters,
-    train::{Predict, metrics::macro_f1},
+    tensors::Parameters, train::Predict,
 };
 use serde_json::{Value, json};
 
@@ -75,7 +74,7 @@ impl Objective for Stopping {
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, Stop> {
-        macro_f1(self, data, batch_size)
+        self.macro_f1(data, batch_size)
     }
 
     fn state(&self) -> Result<Value, Stop> {
@@ -181,7 +180,7 @@ impl Objective for HoldingBack {
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
-        macro_f1(self, data, batch_size)
+        self.macro_f1(data, batch_size)
     }
 
     /// The rows held back.
@@ -223,7 +222,7 @@ impl Objective for BestAfter {
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
-        macro_f1(self, data, batch_size)
+        self.macro_f1(data, batch_size)
     }
 
     fn state(&self) -> Result<Value> {
@@ -306,7 +305,7 @@ impl Objective for Poisoned {
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
-        macro_f1(self, data, batch_size)
+        self.macro_f1(data, batch_size)
     }
 
     fn state(&self) -> Result<Value> {

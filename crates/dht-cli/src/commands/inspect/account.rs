@@ -6,8 +6,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use dht_dynamic::transformer::account::{Account, Entry, Treatment};
-use dht_dynamic::transformer::pretrained::inspect_hugging_face;
-use dht_dynamic::transformer::{Encoder, Task, TextClassifier};
+use dht_dynamic::transformer::{Encoder, Error as TransformerError, Task, TextClassifier};
 use serde_json::json;
 
 use crate::commands::output::print;
@@ -22,7 +21,7 @@ const MOST_NAMES: usize = 12;
 /// [`Error::Unusable`], after the account, for a directory that can be used neither as a classifier nor as the start of
 /// a training.
 pub fn inspect(folder: &Path, as_json: bool) -> Result<()> {
-    let mut account = inspect_hugging_face(folder)?;
+    let mut account = Account::inspect(folder)?;
     // Wrong numbers among the weights show when they are read.
     let mut accelerates = false;
     let read = match (account.is_classifier(), account.is_start()) {
@@ -32,12 +31,12 @@ pub fn inspect(folder: &Path, as_json: bool) -> Result<()> {
         (false, true) => Encoder::from_pretrained(folder, &Device::Cpu).map(drop),
         (false, false) => Ok(()),
     };
-    account.problems.extend(read.err().map(Into::into));
+    account.problems.extend(read.err());
     print(&if as_json { json_text(&account) } else { text(folder, &account, accelerates) })?;
     if account.is_start() {
         return Ok(());
     }
-    Err(Error::Unusable { path: folder.into(), reasons: account.problems.len() })
+    Err(Error::Unusable { path: folder.into(), reasons: problems(&account).count() })
 }
 
 fn kind(account: &Account) -> &'static str {
@@ -48,11 +47,15 @@ fn kind(account: &Account) -> &'static str {
     }
 }
 
+/// Problems of a directory, and whether each concerns the classifier alone.
+fn problems(account: &Account) -> impl Iterator<Item = (&TransformerError, bool)> {
+    let any_use = account.problems.iter().map(|problem| (problem, false));
+    any_use.chain(account.classifier_problems.iter().map(|problem| (problem, true)))
+}
+
 fn json_text(account: &Account) -> String {
-    let problems = account
-        .problems
-        .iter()
-        .map(|problem| json!({ "message": problem.error.to_string(), "classifier_alone": problem.classifier_alone }));
+    let problems =
+        problems(account).map(|(problem, alone)| json!({ "message": problem.to_string(), "classifier_alone": alone }));
     let value = json!({
         "kind": kind(account),
         "format": "hugging face",
@@ -100,11 +103,11 @@ fn text(folder: &Path, account: &Account, accelerates: bool) -> String {
             _ = writeln!(text, "{treatment:<9} {place}: {names}{more} ({reason})");
         }
     }
-    for problem in &account.problems {
-        let scope = if problem.classifier_alone { "not a classifier" } else { "not loaded" };
-        _ = write!(text, "\n{scope}: {}", problem.error);
+    for (problem, alone) in problems(account) {
+        let scope = if alone { "not a classifier" } else { "not loaded" };
+        _ = write!(text, "\n{scope}: {problem}");
     }
-    if !account.problems.is_empty() {
+    if !account.is_classifier() {
         text.push('\n');
     }
     text

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use dht_dynamic::serving::Answer;
 use dht_dynamic::transformer::Task;
-use dht_dynamic::transformer::data::{Given, Member, TextFormat, TextRow};
+use dht_dynamic::transformer::data::{Given, TextFormat, TextRow};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
 
@@ -163,7 +164,7 @@ impl<W: Write> AnswerWriter<W> {
 
     /// Converts the members of a JSON object to cells, in the order of the output's titles. The titles are the member
     /// names of the first object.
-    fn of_members(&mut self, line: u64, members: &[Member]) -> Result<Vec<String>> {
+    fn of_members(&mut self, line: u64, members: &[(String, Box<RawValue>)]) -> Result<Vec<String>> {
         if !self.of_objects {
             self.names = members.iter().map(|(name, _)| name.clone()).collect();
             self.of_objects = true;

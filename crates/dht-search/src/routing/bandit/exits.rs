@@ -6,7 +6,7 @@ use dht_dynamic::evaluation::LogProbabilities;
 use dht_dynamic::router::{ExitView, Notes};
 use dht_dynamic::{DynamicModel, ExitModel};
 use dht_transformer::flops::{BlockShape, ClassifierShape};
-use dht_transformer::{EncodedDataset, data::longest_first};
+use dht_transformer::{EncodedDataset, PackedBatch};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -134,7 +134,7 @@ impl ExitBandits {
         let mut bandits = Self::new(model.model(), model.front().is_some(), decided)?;
         let stages = model.stage_log_probabilities(texts, batch_size)?;
         let lengths = texts.lengths();
-        for rows in longest_first(&lengths, batch_size)? {
+        for rows in PackedBatch::longest_first(&lengths, batch_size)? {
             let of_stage = |stage: &LogProbabilities| -> (Rows, Vec<f64>) {
                 let logs = stage.select(&rows);
                 let signals = logs.rows().zip(&rows).map(|(logs, row)| signals_of(logs, lengths[*row]));

@@ -6,4 +6,4 @@ mod lexicon;
 mod texts;
 
 pub use difficulty::Difficulty;
-pub use texts::{GeneratedText, LABELS, dataset, generate, generate_noisy, vocabulary};
+pub use texts::GeneratedText;

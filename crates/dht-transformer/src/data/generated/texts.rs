@@ -29,63 +29,67 @@ use super::lexicon;
 use crate::data::{Dataset, Example};
 use crate::error::Result;
 
-/// The classes, in the order of [`GeneratedText::label`]: label = 2 · subject + verdict.
-pub const LABELS: [&str; 4] = ["film praised", "film panned", "meal praised", "meal panned"];
-
 /// A block of rows, in which every class occurs once among the easy texts and once among the others.
-const BLOCK: usize = 2 * LABELS.len();
+const BLOCK: usize = 2 * GeneratedText::LABELS.len();
 
 /// One text of the corpus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GeneratedText {
     /// Text of one or two sentences, 4 to about 30 words, with capitals and punctuation.
     pub text: String,
-    /// Class, an index into [`LABELS`].
+    /// Class, an index into [`LABELS`](Self::LABELS).
     pub label: usize,
     /// Difficulty; for reports, not for training.
     pub difficulty: Difficulty,
 }
 
-/// Generates the first `rows` texts of the corpus of a seed, with true labels.
-///
-/// A row depends only on `(seed, row)`, so a longer corpus begins with a shorter one. Every block of eight rows holds
-/// each class twice, once in an easy text. Two seeds share about one text in a hundred, nearly all of them easy: use
-/// different seeds for the training and the test part.
-pub fn generate(rows: usize, seed: u64) -> Vec<GeneratedText> {
-    generate_noisy(rows, seed, 0)
+impl GeneratedText {
+    /// Names of the classes: class = 2 · subject + verdict.
+    pub const LABELS: [&str; 4] = ["film praised", "film panned", "meal praised", "meal panned"];
+
+    /// Generates the first `rows` texts of the corpus of a seed, with true labels.
+    ///
+    /// A row depends only on `(seed, row)`, so a longer corpus begins with a shorter one. Every block of eight rows
+    /// holds each class twice, once in an easy text. Two seeds share about one text in a hundred, nearly all of them
+    /// easy: use different seeds for the training and the test part.
+    pub fn generate(rows: usize, seed: u64) -> Vec<Self> {
+        Self::generate_noisy(rows, seed, 0)
+    }
+
+    /// Generates the texts of [`generate`](Self::generate) with label noise. Of a thousand texts, `wrong_per_thousand`
+    /// (all texts for 1000 or more) get one of the three wrong labels.
+    ///
+    /// The texts do not depend on the noise.
+    pub fn generate_noisy(rows: usize, seed: u64, wrong_per_thousand: u32) -> Vec<Self> {
+        (0..rows).map(|row| generate_row(row, seed, wrong_per_thousand)).collect()
+    }
+
+    /// Sorted set of all words and punctuation marks that a text can contain, in lower case.
+    ///
+    /// It is complete for a tokenizer that lower-cases and splits at spaces and around punctuation.
+    pub fn vocabulary() -> Vec<String> {
+        let words: BTreeSet<&str> = lexicon::phrases().into_iter().flat_map(|phrase| phrase.split(' ')).collect();
+        words.into_iter().map(str::to_owned).collect()
+    }
 }
 
-/// Generates the texts of [`generate`] with label noise. Of a thousand texts, `wrong_per_thousand` (all texts for 1000
-/// or more) get one of the three wrong labels.
-///
-/// The texts do not depend on the noise.
-pub fn generate_noisy(rows: usize, seed: u64, wrong_per_thousand: u32) -> Vec<GeneratedText> {
-    (0..rows).map(|row| generate_row(row, seed, wrong_per_thousand)).collect()
-}
-
-/// Sorted set of all words and punctuation marks that a text can contain, in lower case.
-///
-/// It is complete for a tokenizer that lower-cases and splits at spaces and around punctuation.
-pub fn vocabulary() -> Vec<String> {
-    let words: BTreeSet<&str> = lexicon::phrases().into_iter().flat_map(|phrase| phrase.split(' ')).collect();
-    words.into_iter().map(str::to_owned).collect()
-}
-
-/// Generates the texts of [`generate`] as a data set.
-///
-/// # Errors
-/// [`Error::Argument`](crate::Error::Argument) for no rows.
-pub fn dataset(rows: usize, seed: u64) -> Result<Dataset> {
-    let example = |text: GeneratedText| Example::new(text.text, text.label);
-    let examples = generate(rows, seed).into_iter().map(example).collect();
-    Dataset::from_examples("generated texts", LABELS.map(String::from).to_vec(), examples)
+impl Dataset {
+    /// Generates the texts of [`GeneratedText::generate`] as a data set.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for no rows.
+    pub fn generated(rows: usize, seed: u64) -> Result<Self> {
+        let example = |text: GeneratedText| Example::new(text.text, text.label);
+        let examples = GeneratedText::generate(rows, seed).into_iter().map(example).collect();
+        Self::from_examples("generated texts", GeneratedText::LABELS.map(String::from).to_vec(), examples)
+    }
 }
 
 fn generate_row(row: usize, seed: u64, wrong_per_thousand: u32) -> GeneratedText {
     let index = index_in_block(row, seed);
     let mut rng = stream(seed, row as u64);
-    let mut label = index % LABELS.len();
-    let difficulty = if index < LABELS.len() {
+    let mut label = index % GeneratedText::LABELS.len();
+    let difficulty = if index < GeneratedText::LABELS.len() {
         Difficulty::Easy
     } else if rng.random_bool(0.4) {
         Difficulty::Middle
@@ -95,7 +99,7 @@ fn generate_row(row: usize, seed: u64, wrong_per_thousand: u32) -> GeneratedText
     let text = Writer::new(&mut rng).write(difficulty, label / 2, label % 2);
     // Drawn after the text, so that noise leaves the text alone.
     if rng.random_range(0..1000) < wrong_per_thousand {
-        label = (label + rng.random_range(1..LABELS.len())) % LABELS.len();
+        label = (label + rng.random_range(1..GeneratedText::LABELS.len())) % GeneratedText::LABELS.len();
     }
     GeneratedText { text, label, difficulty }
 }

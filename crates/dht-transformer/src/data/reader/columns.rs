@@ -6,7 +6,7 @@ use super::cells::{is_date, is_missing, is_number, is_whole, is_words};
 use super::header::{decide, is_header_again};
 use super::names::{BESIDE, INDEX, LABEL, PAIRS, TEXT, is_called, is_one_of, place_of};
 use super::table::{Row, Table};
-use crate::data::reading::{Column, Header, HeaderSource, LabelLeak, LabelSource, TextSource};
+use crate::data::reading::{Column, HeaderSource, LabelLeak, LabelSource, TextSource};
 use crate::error::DataProblem;
 
 /// Maximum number of distinct values of a label column that is not selected by name.
@@ -21,7 +21,7 @@ const TELLING_BY_CHANCE: f64 = 0.001;
 
 /// Requested columns; `None` if they are to be detected.
 pub(crate) struct Wanted<'a> {
-    pub(crate) header: Header,
+    pub(crate) header: Option<bool>,
     /// Presence of a header in the training set, if known.
     pub(crate) expected_header: Option<bool>,
     /// Number of columns of the training set, if its columns are known by number.

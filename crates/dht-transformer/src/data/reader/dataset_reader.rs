@@ -11,9 +11,9 @@ use super::file_name::{file_name, format_of, name_of};
 use super::labels::{KnownLabels, Labels};
 use super::lines::Lines;
 use super::table::{Row, Table};
-use super::text::{clean_text, joined};
+use super::text::joined;
 use crate::data::dataset::{Dataset, Example};
-use crate::data::reading::{Column, Header, LabelKind, Reading, TableFormat};
+use crate::data::reading::{Column, LabelKind, Reading, TableFormat};
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::Hashing;
 
@@ -43,7 +43,7 @@ const MOST_BYTES: u64 = 4 << 30;
 ///    columns are joined.
 ///  - **Pair** (if requested): columns with the names of a pair, such as `sentence1` and `sentence2` or `premise` and
 ///    `hypothesis`; otherwise the only two columns with words in them.
-///  - **Classes** of another set, if its labels are given: see [`LabelMapping`](crate::data::LabelMapping).
+///  - **Classes** of another set, if its labels are given: see [`labels`](Self::labels).
 ///
 /// [`Dataset::reading`] reports these decisions; print its [`lines`](Reading::lines).
 ///
@@ -62,7 +62,7 @@ const MOST_BYTES: u64 = 4 << 30;
 /// ```
 #[derive(Debug, Clone)]
 pub struct DatasetReader {
-    header: Header,
+    header: Option<bool>,
     /// Header and number of columns of the training set.
     expected: Option<(bool, usize)>,
     label_of_training: bool,
@@ -79,7 +79,7 @@ pub struct DatasetReader {
 impl Default for DatasetReader {
     fn default() -> Self {
         Self {
-            header: Header::Auto,
+            header: None,
             expected: None,
             label_of_training: false,
             text_of_training: false,
@@ -100,10 +100,11 @@ impl DatasetReader {
         Self::default()
     }
 
-    /// Sets the handling of the first row of a csv or tsv file.
+    /// Sets whether the first row of a csv or tsv file names the columns; `None`, the default, detects it from the first
+    /// rows, and refuses an ambiguous first row.
     #[must_use]
-    pub fn header(mut self, header: Header) -> Self {
-        self.header = header;
+    pub fn header(mut self, header: impl Into<Option<bool>>) -> Self {
+        self.header = header.into();
         self
     }
 
@@ -136,8 +137,16 @@ impl DatasetReader {
         self
     }
 
-    /// Sets the training set's labels. A class is an index into these labels. The file's labels are matched with them
-    /// by [`LabelMapping`](crate::data::LabelMapping).
+    /// Sets the training set's labels. A class is an index into these labels. The file's labels are matched with them:
+    ///
+    /// | labels of the file | classes | a label is |
+    /// |---|---|---|
+    /// | names | the same names | the class of its name: exactly, else ignoring case and surrounding spaces, else as equal numbers |
+    /// | numbers or `LABEL_k` | names | class k, from 0; from 1 where 1 to n all occur and 0 does not |
+    /// | numbers | `LABEL_k`, and the other way round | the class of its number |
+    /// | no and yes, false and true | two numbers or `LABEL_k` | the lower and the higher one |
+    ///
+    /// All other labels are [refused](DataProblem::OtherLabels), as are numbers that may be counted from 0 or from 1.
     #[must_use]
     pub fn labels(mut self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.labels = Some(labels.into_iter().map(Into::into).collect());
@@ -381,7 +390,7 @@ impl DatasetReader {
             return Err(DataProblem::MissingKey { key: places.column(*place).to_string() });
         }
         let (label, targets) = labels.of_row(row)?;
-        let texts: Vec<Cow<'_, str>> = places.text.iter().map(|place| clean_text(row.raw(*place))).collect();
+        let texts: Vec<Cow<'_, str>> = places.text.iter().map(|place| Example::clean_text(row.raw(*place))).collect();
         if texts.iter().all(|text| text.is_empty()) {
             return Err(DataProblem::NoText);
         }

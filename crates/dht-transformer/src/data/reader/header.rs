@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::cells::{is_date, is_missing, is_number, is_words};
 use super::names::{INDEX, is_called, is_known, is_one_of};
 use super::table::{Row, Table};
-use crate::data::reading::{Column, Header, HeaderSource};
+use crate::data::reading::{Column, HeaderSource};
 use crate::error::DataProblem;
 
 /// Minimum number of words of a cell that is a text rather than a name.
@@ -24,15 +24,13 @@ pub(super) type Decision = (bool, HeaderSource);
 /// [`DataProblem::FirstRow`] if the first row may be a header or data.
 pub(super) fn decide(
     table: &Table,
-    asked: Header,
+    asked: Option<bool>,
     expected: Option<bool>,
     columns: &[&Column],
 ) -> Result<Decision, DataProblem> {
     let Some(first) = table.rows.first() else { return Ok((false, HeaderSource::Asked)) };
-    match asked {
-        Header::Yes => return Ok((true, HeaderSource::Asked)),
-        Header::No => return Ok((false, HeaderSource::Asked)),
-        Header::Auto => {}
+    if let Some(header) = asked {
+        return Ok((header, HeaderSource::Asked));
     }
     let rest = &table.rows[1..];
     let (name, data) = (name_of(first, table.width, rest, columns), value_of(first, table.width, rest));

@@ -22,7 +22,7 @@ const FOREIGN: [(&str, &str); 8] = [
 ];
 
 /// Key of an object and its value, as written.
-pub type Member = (String, Box<RawValue>);
+pub(crate) type Member = (String, Box<RawValue>);
 
 /// Parses the members of a JSON object, in order. Half of a surrogate pair in a key becomes U+FFFD.
 ///
@@ -114,7 +114,7 @@ fn foreign_word(line: &str) -> Option<(usize, (&'static str, &'static str))> {
 
 /// Replaces each escape that is half of a surrogate pair by `\ufffd`. Such halves remain if a text is cut within an
 /// emoji.
-pub fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
+pub(super) fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     const ESCAPE: usize = "\\ud83d".len();
     let surrogate = |at: usize, range: std::ops::Range<u32>| {
         let digits = json.get(at..at + ESCAPE).and_then(|escape| escape.strip_prefix("\\u"));

@@ -18,7 +18,5 @@ mod text;
 
 pub use dataset_reader::DatasetReader;
 pub use files::Split;
-pub use json::{Member, replace_lone_surrogates};
 pub(crate) use lines::{LONGEST_ROW, Lines};
 pub use stream::{Given, TextColumns, TextFormat, TextRow, TextStream};
-pub use text::clean_text;

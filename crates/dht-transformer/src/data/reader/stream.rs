@@ -5,17 +5,20 @@ use std::collections::VecDeque;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use serde_json::value::RawValue;
+
 use super::cells::is_missing;
 use super::file_name::format_of;
 use super::header::{decide, is_header_again};
-use super::json::{Member, parse_object, string};
+use super::json::{Member, parse_object, replace_lone_surrogates, string};
 use super::lines::Lines;
 use super::names::{TEXT, is_called, is_known, is_one_of, place_of};
 use super::table::{
     Row, Table, check_first_line, csv_row, opens_quote, other_width, read_quoted_lines, tsv_row, unquoted,
 };
-use super::text::{clean_text, joined};
-use crate::data::reading::{Column, Header, TableFormat};
+use super::text::joined;
+use crate::data::dataset::Example;
+use crate::data::reading::{Column, TableFormat};
 use crate::error::{DataProblem, Error, Result};
 
 /// Number of rows read ahead to detect a header.
@@ -35,6 +38,12 @@ pub enum TextFormat {
 }
 
 impl TextFormat {
+    /// Replaces each escape of a JSON text that is half of a surrogate pair by `\ufffd`, as the readers of JSON lines do.
+    /// Such halves remain if a text is cut within an emoji.
+    pub fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
+        replace_lone_surrogates(json)
+    }
+
     /// Format implied by a file's name, and whether the file is compressed (`.gz`): csv, tsv, jsonl (also ndjson and
     /// json); any other name means lines.
     pub fn of_name(name: &str) -> (Self, bool) {
@@ -62,10 +71,10 @@ pub struct TextColumns {
     pub text: Vec<Column>,
     /// `true` if two columns are a sentence pair instead of parts of one text.
     pub pair: bool,
-    /// Handling of the first row of a csv or tsv file. [`Header::Auto`] decides as
-    /// [`DatasetReader`](crate::DatasetReader) does. If the rows do not decide, a column requested by number implies
+    /// Presence of a header in a csv or tsv file. `None` decides as [`DatasetReader`](crate::DatasetReader) does. If the
+    /// rows do not decide, a column requested by number implies
     /// that there is no header.
-    pub header: Header,
+    pub header: Option<bool>,
     /// `true` if the columns are those of a training run. A file with a single column, or with a column that has a text
     /// name, may lack these columns.
     pub expected: bool,
@@ -81,7 +90,7 @@ pub struct TextColumns {
 pub struct TextRow {
     /// First line of the row, counted from 1.
     pub line: u64,
-    /// Text, or the first of a pair, [clean](clean_text). It may be empty.
+    /// Text, or the first of a pair, [clean](Example::clean_text). It may be empty.
     pub text: String,
     /// Second text of a pair.
     pub pair: Option<String>,
@@ -121,7 +130,7 @@ pub enum Given {
     /// Cells of a csv or tsv row.
     Cells(Vec<String>),
     /// Members of a jsonl row, in order.
-    Members(Vec<Member>),
+    Members(Vec<(String, Box<RawValue>)>),
 }
 
 /// Reads rows of texts in bounded memory, in the order of the input.
@@ -228,7 +237,7 @@ impl<'a> TextStream<'a> {
             TextFormat::Lines => {
                 let Some(line) = self.lines.next_line()? else { return Ok(None) };
                 let given = line.strip_suffix('\r').unwrap_or(&line).to_owned();
-                let (text, line) = (clean_text(&given).into_owned(), self.lines.number());
+                let (text, line) = (Example::clean_text(&given).into_owned(), self.lines.number());
                 Ok(Some(TextRow { line, text, pair: None, given: Given::Line(given) }))
             }
             TextFormat::Csv | TextFormat::Tsv => {
@@ -247,8 +256,8 @@ impl<'a> TextStream<'a> {
                 }
                 let is_tsv = self.format == TextFormat::Tsv;
                 let cell = |column: &usize| match row.raw(*column) {
-                    raw if is_tsv => Cow::Owned(clean_text(&unquoted(raw)).into_owned()),
-                    raw => clean_text(raw),
+                    raw if is_tsv => Cow::Owned(Example::clean_text(&unquoted(raw)).into_owned()),
+                    raw => Example::clean_text(raw),
                 };
                 let (text, pair) = self.texts(self.text.iter().map(cell));
                 let cells = (0..self.width).map(|column| row.raw(column).to_owned()).collect();
@@ -279,7 +288,7 @@ impl<'a> TextStream<'a> {
             let text = value.get();
             parts.push(match text.as_bytes().first() {
                 Some(b'n') => String::new(),
-                Some(b'"') => clean_text(&string(value).map_err(at)?).into_owned(),
+                Some(b'"') => Example::clean_text(&string(value).map_err(at)?).into_owned(),
                 Some(b'[' | b'{') => return Err(at(DataProblem::NestedValue { column: key.clone() })),
                 _ => text.to_owned(),
             });

@@ -241,7 +241,7 @@ impl TextTokenizer {
     /// [`account`](crate::account) lists the fields that are read, and the fields that are refused.
     ///
     /// # Errors
-    /// As [`from_file`](Self::from_file) and [`model_directory`]; [`Error::Json`] and [`Error::Config`] for the other
+    /// As [`from_file`](Self::from_file) and [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch); [`Error::Json`] and [`Error::Config`] for the other
     /// files, and [`Error::Unsupported`] for a `tokenizer.json` that differs from the defaults of its class, if no
     /// other file decides which of them applies.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self> {

@@ -167,7 +167,7 @@ impl TextTokenizer {
     }
 
     /// Declares the maximum length of a text in tokens, which
-    /// [`write_hugging_face`](crate::pretrained::write_hugging_face) writes as `model_max_length`.
+    /// [`PretrainedWeights::write`](crate::pretrained::PretrainedWeights::write) writes as `model_max_length`.
     #[must_use]
     pub fn with_model_max_length(self, tokens: usize) -> Self {
         Self { max_length: Some(tokens), ..self }

@@ -50,9 +50,9 @@ impl HubDataset {
         self.splits.keys().map(String::as_str)
     }
 
-    /// Files of a split in order; empty for an unknown split.
-    pub fn files(&self, split: &str) -> &[HubFile] {
-        self.splits.get(split).map_or(&[], Vec::as_slice)
+    /// Size of the files of a split in bytes, as listed by the hub; `None` for an unknown split.
+    pub fn bytes(&self, split: &str) -> Option<u64> {
+        Some(self.splits.get(split)?.iter().filter_map(|file| file.size).sum())
     }
 
     /// Local paths of the files of a split; missing files are downloaded.
@@ -62,11 +62,10 @@ impl HubDataset {
     /// differs from the hub's list; such a file is deleted.
     pub fn fetch(&self, split: &str) -> Result<Vec<PathBuf>> {
         let failed = |problem| Error::HubFiles { name: self.name.clone(), problem };
-        let files = self.files(split);
-        if files.is_empty() {
+        let Some(files) = self.splits.get(split) else {
             let known = self.splits().collect::<Vec<_>>().join(", ");
             return Err(failed(HubProblem::Split { wanted: split.into(), known }));
-        }
+        };
         let names: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
         if let Some(problem) = crate::storage::missing_part(&names) {
             return Err(failed(HubProblem::Parts { split: split.into(), problem }));

@@ -2,7 +2,7 @@
 
 /// File as listed by the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HubFile {
+pub(crate) struct HubFile {
     /// Path in the repository.
     pub path: String,
     /// Size in bytes.

@@ -8,5 +8,4 @@ mod name;
 mod repository;
 
 pub use dataset::HubDataset;
-pub use file::HubFile;
-pub use model::{model_directory, whole_directory};
+pub(crate) use model::{model_directory, whole_directory};

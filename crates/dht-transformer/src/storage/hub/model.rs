@@ -7,18 +7,8 @@ use super::name::is_name;
 use super::repository;
 use crate::error::{Error, Result};
 
-/// Directory for a path or a hub name. An existing path is returned unchanged. The model of a valid hub name
-/// (`bert-base-uncased`, `sentence-transformers/all-MiniLM-L6-v2`) is downloaded into the cache of Python's
-/// `huggingface_hub`, unless it is there already: `config.json`, `model.safetensors`, and the available files of a
-/// tokenizer. All loaders of directories call this function.
-///
-/// Requires the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_TOKEN`
-/// have their usual meaning.
-///
-/// # Errors
-/// Without the feature [`Error::NoHub`]; with it [`Error::Hub`] if one of the two required files cannot be downloaded.
-/// An invalid hub name is returned unchanged; reading it as a path then reports that it is missing.
-pub fn model_directory(name: impl AsRef<Path>) -> Result<PathBuf> {
+/// Directory for a path or a hub name; see [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch).
+pub(crate) fn model_directory(name: impl AsRef<Path>) -> Result<PathBuf> {
     let path = name.as_ref();
     match path.to_str().filter(|name| is_name(name) && !path.exists()) {
         Some(name) => fetch(name),
@@ -64,13 +54,9 @@ fn fetch(name: &str) -> Result<PathBuf> {
     Ok(config.parent().map_or_else(|| config.clone(), Path::to_path_buf))
 }
 
-/// Directory of a model whose repository on the hub holds all its files, including `dht.json`. Each file is checked
-/// against the size that the hub lists, large files also against the listed SHA-256. A repository without `dht.json` is
-/// downloaded as in [`model_directory`].
-///
-/// # Errors
-/// Without the feature `hub` [`Error::NoHub`]; with it [`Error::HubFiles`], or as [`model_directory`].
-pub fn whole_directory(name: &str) -> Result<PathBuf> {
+/// Directory of all files of a repository; see
+/// [`PretrainedWeights::fetch_all`](crate::pretrained::PretrainedWeights::fetch_all).
+pub(crate) fn whole_directory(name: &str) -> Result<PathBuf> {
     if !is_name(name) {
         return Err(Error::argument("name", "OWNER/NAME of a repository on the hub", name));
     }

@@ -199,7 +199,7 @@ impl<'a> Augmentation<'a> {
         let hidden = model.encoder().run(0..model.encoder().layers(), &hidden, &HeadPlan::Full, &ctx)?;
         let rows = batch.spans.starts().iter().zip(texts).map(|(start, (_, token))| (start + token) as u32);
         let rows = Tensor::from_iter(rows, hidden.tensor().device())?;
-        let logits = model.head().logits(&hidden.tensor().index_select(&rows, 0)?, &ctx)?;
+        let logits = model.logits(&hidden.tensor().index_select(&rows, 0)?, &ctx)?;
         let logits: Vec<Vec<f32>> = logits.to_dtype(DType::F32)?.to_vec2()?;
         let best = |logits: &Vec<f32>| {
             let mut ids: Vec<u32> = (0..logits.len() as u32).filter(|id| self.vocabulary.is_word(*id)).collect();

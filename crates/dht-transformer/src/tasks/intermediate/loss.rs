@@ -14,13 +14,36 @@ use crate::model::{LayerRecord, Linear};
 use crate::tasks::TextClassifier;
 use crate::tensors::{Hidden, Spans, wide};
 
-/// Mean squared error of attention scores before the softmax of one layer of two models. It is the mean over texts of
-/// the mean over heads and pairs of tokens. Both arguments are (samples, heads, longest, longest); positions without a
-/// token do not count. `target` gets no gradient.
-///
-/// # Errors
-/// [`Error::Shape`] if the shapes differ, for example in the number of heads; the errors of candle.
-pub fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Result<Tensor> {
+impl LayerRecord {
+    /// Mean squared error of these attention scores before the softmax and those of another model: the mean over texts
+    /// of the mean over heads and pairs of tokens. `target` is (samples, heads, longest, longest), and gets no gradient;
+    /// positions without a token do not count.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shapes differ, for example in the number of heads; the errors of candle.
+    pub fn attention_distance(&self, target: &Tensor, spans: &Spans) -> Result<Tensor> {
+        attention_distance(&self.scores, target, spans)
+    }
+}
+
+impl Hidden {
+    /// Mean squared error of `rows`, (tokens, width), as an approximation of these hidden states: the mean over texts of
+    /// the mean over tokens and dimensions. The hidden states get no gradient.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shapes differ; the errors of candle.
+    pub fn squared_error_of(&self, rows: &Tensor) -> Result<Tensor> {
+        let (expected, got) = (self.tensor().dims().to_vec(), rows.dims().to_vec());
+        if expected != got {
+            return Err(Error::Shape { what: "hidden rows".into(), expected, got });
+        }
+        let squares = (wide(rows)? - wide(self.tensor())?.detach())?.sqr()?.mean_keepdim(1)?;
+        Ok(Self::new(squares, self.packing().clone())?.mean_rows()?.mean_all()?)
+    }
+}
+
+/// Attention distance of two tensors of scores.
+fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Result<Tensor> {
     let (expected, got) = (target.dims().to_vec(), scores.dims().to_vec());
     if expected != got {
         return Err(Error::Shape { what: "attention scores".into(), expected, got });
@@ -33,20 +56,6 @@ pub fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Re
     }
     let weights = Tensor::from_vec(weights, (samples, 1, longest, longest), scores.device())?;
     Ok((scores - target.detach())?.sqr()?.broadcast_mul(&weights)?.sum_all()?)
-}
-
-/// Mean squared error of hidden states: the mean over texts of the mean over tokens and dimensions. Both arguments are
-/// (tokens, width). `target` gets no gradient.
-///
-/// # Errors
-/// [`Error::Shape`] if the shapes differ; the errors of candle.
-pub fn state_distance(rows: &Tensor, target: &Hidden) -> Result<Tensor> {
-    let (expected, got) = (target.tensor().dims().to_vec(), rows.dims().to_vec());
-    if expected != got {
-        return Err(Error::Shape { what: "hidden rows".into(), expected, got });
-    }
-    let squares = (wide(rows)? - wide(target.tensor())?.detach())?.sqr()?.mean_keepdim(1)?;
-    Ok(Hidden::new(squares, target.packing().clone())?.mean_rows()?.mean_all()?)
 }
 
 /// TinyBERT's intermediate loss (Jiao et al. 2020, equations 7 to 9) between a student and its teacher.
@@ -150,7 +159,7 @@ impl IntermediateLoss {
                 (embedded, self.teacher_layers.iter().map(|layer| records[*layer].clone()).collect())
             })?,
         };
-        let mut loss = state_distance(&self.of_embeddings.forward(embedded.tensor(), ctx)?, &target)?;
+        let mut loss = target.squared_error_of(&self.of_embeddings.forward(embedded.tensor(), ctx)?)?;
         for (record, target) in records.iter().zip(&targets) {
             let LayerRecord { hidden, scores, heads } = target;
             let projected = self.of_hidden.forward(record.hidden.tensor(), ctx)?;
@@ -160,8 +169,8 @@ impl IntermediateLoss {
                 return Err(Error::argument("teacher", "one with every head of the student", format!("{heads:?}")));
             }
             let scores = scores.index_select(&Tensor::new(same, scores.device())?, 1)?;
-            let of_scores = attention_distance(&record.scores, &scores, &batch.spans)?;
-            loss = ((loss + state_distance(&projected, hidden)?)? + of_scores)?;
+            let of_scores = record.attention_distance(&scores, &batch.spans)?;
+            loss = ((loss + hidden.squared_error_of(&projected)?)? + of_scores)?;
         }
         Ok(loss)
     }
@@ -188,6 +197,6 @@ mod tests {
         let target = Hidden::new(zeros, packing.into()).unwrap();
         let rows = Tensor::new(&[[1f32, 1.], [2., 0.], [0., 0.]], &Device::Cpu).unwrap();
         // (1 + 1)/2 of the first, (4/2 + 0)/2 of the second.
-        assert_relative_eq!(state_distance(&rows, &target).unwrap().to_scalar::<f32>().unwrap(), 1.0);
+        assert_relative_eq!(target.squared_error_of(&rows).unwrap().to_scalar::<f32>().unwrap(), 1.0);
     }
 }

@@ -7,5 +7,5 @@ mod teacher_states;
 
 pub use distillation::IntermediateDistillation;
 pub use layer_map::LayerMap;
-pub use loss::{IntermediateLoss, attention_distance, state_distance};
+pub use loss::IntermediateLoss;
 pub use teacher_states::TeacherStates;

@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 
 use super::layer_map::LayerMap;
 use crate::backend::ForwardContext;
-use crate::data::{EncodedDataset, PackedBatch, longest_first};
+use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::Result;
 use crate::model::LayerRecord;
 use crate::tasks::TextClassifier;
@@ -66,7 +66,7 @@ impl TeacherStates {
         let (hidden, device) = (config.hidden_size, teacher.encoder().parameters().device().clone());
         let mut states = Self { layers, hidden, heads, rows: HashMap::new(), bytes: 0, device };
         let (lengths, ctx) = (data.lengths(), ForwardContext::inference());
-        for batch in longest_first(&lengths, batch_size)?.into_iter().rev() {
+        for batch in PackedBatch::longest_first(&lengths, batch_size)?.into_iter().rev() {
             let expected: usize = batch.iter().map(|row| states.bytes_of(lengths[*row])).sum();
             if states.bytes + expected > most_bytes {
                 break;

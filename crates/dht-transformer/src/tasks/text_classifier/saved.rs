@@ -9,7 +9,7 @@ use crate::config::Pooling;
 use crate::data::TextTokenizer;
 use crate::error::{Error, Result, WeightsProblem};
 use crate::model::{Encoder, LinearTensors};
-use crate::pretrained::{PretrainedWeights, class_problem, read_hugging_face, task_problem, write_hugging_face};
+use crate::pretrained::{PretrainedWeights, class_problem, task_problem};
 use crate::storage::model_directory;
 use crate::tasks::Task;
 
@@ -20,7 +20,7 @@ impl TextClassifier {
     /// Loads a classifier from [`save`](Self::save), or any other `BertForSequenceClassification`.
     ///
     /// # Errors
-    /// As [`read_hugging_face`]; [`Error::Unsupported`] for a directory that another class of `transformers` wrote,
+    /// As [`PretrainedWeights::read`]; [`Error::Unsupported`] for a directory that another class of `transformers` wrote,
     /// such as `BertForTokenClassification`; [`Error::Weights`] if the directory lacks the classifier or its required
     /// pooler; [`Error::Config`] for an unknown pooling or task, class names that are invalid
     /// ([`BertConfig::class_names`](crate::BertConfig::class_names)), or remaining heads and neurons that the model
@@ -32,7 +32,7 @@ impl TextClassifier {
 
     fn read(folder: &Path, device: &Device) -> Result<Self> {
         let folder = &*model_directory(folder)?;
-        let PretrainedWeights { config, tensors, .. } = read_hugging_face(folder)?;
+        let PretrainedWeights { config, tensors, .. } = PretrainedWeights::read(folder)?;
         let outputs = tensors.get("classifier.bias").map(Tensor::elem_count);
         if let Some(problem) = class_problem(folder, &config, outputs) {
             return Err(problem);
@@ -82,7 +82,7 @@ impl TextClassifier {
     ///
     /// # Errors
     /// [`Error::Shape`] if the numbers of labels and classes differ, [`Error::Argument`] if two labels are equal or one
-    /// is empty; as [`write_hugging_face`].
+    /// is empty; as [`PretrainedWeights::write`].
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
         let classes = self.classifier.classes();
         if labels.len() != classes {
@@ -101,6 +101,6 @@ impl TextClassifier {
         self.classifier.pooling().describe(&mut config);
         let mut tensors = self.encoder.to_tensors()?;
         tensors.extend(self.classifier.to_tensors()?);
-        write_hugging_face(folder, &config, &tensors, tokenizer)
+        PretrainedWeights::write(folder, &config, &tensors, tokenizer)
     }
 }

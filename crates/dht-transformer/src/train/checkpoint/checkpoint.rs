@@ -1,7 +1,9 @@
 //! The content of a checkpoint.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, Result};
-use crate::storage::StoredTensors;
+use crate::storage::StoredTensor;
 
 /// Everything that a training run needs to resume.
 ///
@@ -23,7 +25,7 @@ use crate::storage::StoredTensors;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Checkpoint {
     /// Parameters and optimiser moments: all large arrays.
-    pub tensors: StoredTensors,
+    pub tensors: BTreeMap<String, StoredTensor>,
     /// All other state: counters, seeds and settings.
     pub state: serde_json::Value,
 }
@@ -33,8 +35,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`Error::Parameter`] when a name already exists. Then nothing is added.
-    pub fn put(&mut self, prefix: &str, tensors: StoredTensors) -> Result<()> {
-        let tensors: StoredTensors =
+    pub fn put(&mut self, prefix: &str, tensors: BTreeMap<String, StoredTensor>) -> Result<()> {
+        let tensors: BTreeMap<String, StoredTensor> =
             tensors.into_iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor)).collect();
         if let Some(name) = tensors.keys().find(|name| self.tensors.contains_key(*name)) {
             return Err(Error::Parameter { name: name.clone(), problem: "is in the checkpoint already" });
@@ -44,11 +46,11 @@ impl Checkpoint {
     }
 
     /// Removes the tensors whose names start with `prefix`, and returns them under their names without the prefix.
-    pub fn take(&mut self, prefix: &str) -> StoredTensors {
+    pub fn take(&mut self, prefix: &str) -> BTreeMap<String, StoredTensor> {
         let (taken, left) =
             std::mem::take(&mut self.tensors).into_iter().partition(|(name, _)| name.starts_with(prefix));
         self.tensors = left;
-        let taken: StoredTensors = taken;
+        let taken: BTreeMap<String, StoredTensor> = taken;
         taken.into_iter().map(|(name, tensor)| (name[prefix.len()..].to_owned(), tensor)).collect()
     }
 }

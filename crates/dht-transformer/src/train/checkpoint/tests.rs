@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use std::fs;
 use std::io::Cursor;
 
@@ -8,10 +10,10 @@ use super::checkpoint::Checkpoint;
 use super::format::{BEFORE_SUM, BLOCK, PREFIX, STATE, SUM_DIGITS, VERSION};
 use super::read::Failure;
 use crate::error::{CheckpointProblem as Problem, Error};
-use crate::storage::{StoredTensor, StoredTensors};
+use crate::storage::StoredTensor;
 
 fn sample() -> Checkpoint {
-    let mut tensors = StoredTensors::new();
+    let mut tensors = BTreeMap::new();
     let odd = [f32::NAN, f32::INFINITY, -0.0, f32::MIN_POSITIVE / 2.0, 1.0 / 3.0, f32::MAX];
     tensors.insert("layer.0/\"weight\"".into(), StoredTensor { shape: vec![2, 3], values: odd.to_vec() });
     tensors.insert("scalar".into(), StoredTensor { shape: vec![], values: vec![0.1] });
@@ -206,7 +208,7 @@ fn an_error_names_the_file() {
 
 #[test]
 fn tensors_go_in_and_out_under_a_prefix() {
-    let one = StoredTensors::from([("a".to_owned(), StoredTensor { shape: vec![1], values: vec![1.0] })]);
+    let one = BTreeMap::from([("a".to_owned(), StoredTensor { shape: vec![1], values: vec![1.0] })]);
     let mut checkpoint = Checkpoint::default();
     checkpoint.put("model.", one.clone()).unwrap();
     checkpoint.put("optimizer.", one.clone()).unwrap();

@@ -1,5 +1,6 @@
 //! Confusion matrix of true and predicted classes.
 
+use crate::data::EncodedDataset;
 use crate::error::{Error, Result, same_length};
 
 /// Confusion matrix: number of samples of each true class that were predicted as each class.
@@ -38,6 +39,17 @@ impl Confusion {
         Ok(confusion)
     }
 
+    /// Confusion matrix of the labels of a data set and the predicted class of each row.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the number of predictions differs from the number of rows; [`Error::Argument`] for a class
+    /// that the data set does not have.
+    pub fn from_predictions(data: &EncodedDataset, predicted: &[u32]) -> Result<Self> {
+        let truth: Vec<usize> = data.samples.iter().map(|sample| sample.label as usize).collect();
+        let predicted: Vec<usize> = predicted.iter().map(|label| *label as usize).collect();
+        Self::from_labels(data.labels.len(), &truth, &predicted)
+    }
+
     /// Counts one sample.
     ///
     /// # Errors
@@ -45,13 +57,8 @@ impl Confusion {
     pub fn record(&mut self, truth: usize, predicted: usize) -> Result<()> {
         check_class("truth", truth, self.classes)?;
         check_class("predicted", predicted, self.classes)?;
-        self.add(truth, predicted, 1);
+        self.counts[truth * self.classes + predicted] += 1;
         Ok(())
-    }
-
-    /// Counts several samples whose classes are known to be in range.
-    pub(crate) fn add(&mut self, truth: usize, predicted: usize, count: u64) {
-        self.counts[truth * self.classes + predicted] += count;
     }
 
     /// Adds the counts of another matrix.
@@ -145,7 +152,7 @@ fn ratio(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }
 
-pub(crate) fn check_class(what: &'static str, class: usize, classes: usize) -> Result<()> {
+fn check_class(what: &'static str, class: usize, classes: usize) -> Result<()> {
     if class < classes { Ok(()) } else { Err(Error::Range { what, got: class, below: classes }) }
 }
 

@@ -2,23 +2,38 @@
 
 use crate::error::{Result, same_length};
 
-/// Pearson correlation Σ(x − x̄)(y − ȳ) / √(Σ(x − x̄)² Σ(y − ȳ)²), in [−1, 1]; 0 if one of the lists is constant or
-/// empty.
-///
-/// # Errors
-/// [`Error::Shape`](crate::Error::Shape) when the two lists differ in length.
+/// Correlations of predicted numbers with the true ones, each in [−1, 1]; 0 if one of the lists is constant or empty.
 ///
 /// # Examples
 /// ```
-/// use dht_transformer::train::metrics::{pearson, spearman};
+/// use dht_transformer::train::metrics::Correlation;
 ///
-/// let (truth, predicted) = ([1.0, 2.0, 3.0], [1.0, 2.0, 30.0]);
-/// assert!(pearson(&truth, &predicted)? < 0.9);
-/// assert!(spearman(&truth, &predicted)? > 1.0 - 1e-12);
+/// let correlation = Correlation::from_values(&[1.0, 2.0, 3.0], &[1.0, 2.0, 30.0])?;
+/// assert!(correlation.pearson < 0.9);
+/// assert!(correlation.spearman > 1.0 - 1e-12);
 /// # Ok::<(), dht_transformer::Error>(())
 /// ```
-pub fn pearson(truth: &[f64], predicted: &[f64]) -> Result<f64> {
-    same_length("predicted", truth.len(), predicted.len())?;
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Correlation {
+    /// Pearson correlation Σ(x − x̄)(y − ȳ) / √(Σ(x − x̄)² Σ(y − ȳ)²).
+    pub pearson: f64,
+    /// Spearman correlation: the Pearson correlation of the ranks, where equal numbers share their mean rank.
+    pub spearman: f64,
+}
+
+impl Correlation {
+    /// Computes both correlations.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) when the two lists differ in length.
+    pub fn from_values(truth: &[f64], predicted: &[f64]) -> Result<Self> {
+        same_length("predicted", truth.len(), predicted.len())?;
+        Ok(Self { pearson: pearson(truth, predicted), spearman: pearson(&ranks(truth), &ranks(predicted)) })
+    }
+}
+
+/// Pearson correlation of two lists of one length.
+fn pearson(truth: &[f64], predicted: &[f64]) -> f64 {
     let mean = |numbers: &[f64]| numbers.iter().sum::<f64>() / numbers.len().max(1) as f64;
     let (x_mean, y_mean) = (mean(truth), mean(predicted));
     let (mut cross, mut x_square, mut y_square) = (0.0, 0.0, 0.0);
@@ -29,15 +44,7 @@ pub fn pearson(truth: &[f64], predicted: &[f64]) -> Result<f64> {
         y_square += y * y;
     }
     let spread = x_square.sqrt() * y_square.sqrt();
-    Ok(if spread == 0.0 { 0.0 } else { (cross / spread).clamp(-1.0, 1.0) })
-}
-
-/// Spearman correlation: [`pearson`] of the ranks, where equal numbers share their mean rank.
-///
-/// # Errors
-/// As [`pearson`].
-pub fn spearman(truth: &[f64], predicted: &[f64]) -> Result<f64> {
-    pearson(&ranks(truth), &ranks(predicted))
+    if spread == 0.0 { 0.0 } else { (cross / spread).clamp(-1.0, 1.0) }
 }
 
 /// Rank of each number, from 0; equal numbers share their mean rank.
@@ -64,15 +71,15 @@ mod tests {
     fn the_numbers_of_scipy_come_out() {
         // scipy.stats.pearsonr and spearmanr of these.
         let (x, y) = ([1.0, 2.0, 3.0, 4.0, 5.0, 5.0], [2.0, 1.0, 4.0, 3.0, 7.0, 5.0]);
-        assert_abs_diff_eq!(pearson(&x, &y).unwrap(), 0.831_521_840_620, epsilon = 1e-12);
-        assert_abs_diff_eq!(spearman(&x, &y).unwrap(), 0.869_656_553_479, epsilon = 1e-12);
+        assert_abs_diff_eq!(Correlation::from_values(&x, &y).unwrap().pearson, 0.831_521_840_620, epsilon = 1e-12);
+        assert_abs_diff_eq!(Correlation::from_values(&x, &y).unwrap().spearman, 0.869_656_553_479, epsilon = 1e-12);
     }
 
     #[test]
     fn what_does_not_vary_correlates_with_nothing() {
-        assert_eq!(pearson(&[1.0, 1.0], &[0.0, 5.0]).unwrap(), 0.0);
-        assert_eq!(spearman(&[], &[]).unwrap(), 0.0);
-        assert!(pearson(&[1.0], &[]).is_err());
+        assert_eq!(Correlation::from_values(&[1.0, 1.0], &[0.0, 5.0]).unwrap().pearson, 0.0);
+        assert_eq!(Correlation::from_values(&[], &[]).unwrap().spearman, 0.0);
+        assert!(Correlation::from_values(&[1.0], &[]).is_err());
     }
 
     proptest! {
@@ -83,11 +90,11 @@ mod tests {
         ) {
             let (x, y): (Vec<f64>, Vec<f64>) = numbers.iter().map(|(x, y)| (f64::from(*x), f64::from(*y))).unzip();
             let cubed: Vec<f64> = y.iter().map(|y| y.powi(3)).collect();
-            prop_assert_eq!(spearman(&x, &y).unwrap(), spearman(&x, &cubed).unwrap());
+            prop_assert_eq!(Correlation::from_values(&x, &y).unwrap().spearman, Correlation::from_values(&x, &cubed).unwrap().spearman);
             let line: Vec<f64> = y.iter().map(|y| slope * y - 3.0).collect();
-            prop_assert!((pearson(&x, &y).unwrap() - pearson(&x, &line).unwrap()).abs() < 1e-9);
+            prop_assert!((Correlation::from_values(&x, &y).unwrap().pearson - Correlation::from_values(&x, &line).unwrap().pearson).abs() < 1e-9);
             let back: Vec<f64> = y.iter().map(|y| -y).collect();
-            prop_assert!((spearman(&x, &y).unwrap() + spearman(&x, &back).unwrap()).abs() < 1e-9);
+            prop_assert!((Correlation::from_values(&x, &y).unwrap().spearman + Correlation::from_values(&x, &back).unwrap().spearman).abs() < 1e-9);
         }
     }
 }

@@ -1,13 +1,9 @@
-//! Metrics of predictions, and confidence bounds on the difference between two models.
+//! Metrics of predictions.
 
-mod bootstrap;
 mod confusion;
 mod correlation;
 mod label_counts;
-mod predict;
 
-pub use bootstrap::{PairedDifference, paired_bootstrap};
 pub use confusion::Confusion;
-pub use correlation::{pearson, spearman};
+pub use correlation::Correlation;
 pub use label_counts::LabelCounts;
-pub use predict::{Predictions, macro_f1, predict_all, score};

@@ -9,15 +9,6 @@ use crate::backend::{Coefficients, Moments, select};
 use crate::error::{Error, Result, same_length};
 use crate::tensors::{Gradient, Gradients, ParameterId, Parameters};
 
-/// Result of one [`AdamW::step`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StepReport {
-    /// Euclidean norm of the gradient over all trained parameters, before clipping.
-    pub grad_norm: f64,
-    /// `true` if the step was skipped because the norm was NaN or infinite.
-    pub skipped: bool,
-}
-
 /// Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019, algorithm 2), with PyTorch's order
 /// of operations:
 ///
@@ -86,13 +77,14 @@ impl AdamW {
 
     /// Clips the gradient, and updates every trained parameter that has a gradient with this learning rate.
     ///
-    /// A gradient with NaN or infinity skips the whole step: parameters, moments and counts stay as they are.
+    /// Returns the Euclidean norm of the gradient over all trained parameters, before clipping. A gradient with NaN or
+    /// infinity has such a norm and skips the whole step: parameters, moments and counts stay as they are.
     ///
     /// # Errors
     /// [`Error::NonFiniteGradient`] when `patience` consecutive steps were skipped; [`Error::Argument`] for an invalid
     /// rate; [`Error::Shape`] and [`Error::Parameter`] for gradients that do not fit. In all these cases nothing has
     /// changed. [`Error::Candle`] when a device other than the CPU fails; then some parameters may have changed.
-    pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<StepReport> {
+    pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<f64> {
         not_negative("learning_rate", learning_rate)?;
         same_length("parameters", self.slots.len(), parameters.len())?;
         for (id, gradient) in gradients.iter() {
@@ -121,14 +113,14 @@ impl AdamW {
         });
         parameters.changed();
         stepped?;
-        Ok(StepReport { grad_norm: norm.norm, skipped: false })
+        Ok(norm.norm)
     }
 
-    fn skip(&mut self, norm: f64, culprit: Option<ParameterId>) -> Result<StepReport> {
+    fn skip(&mut self, norm: f64, culprit: Option<ParameterId>) -> Result<f64> {
         self.skipped += 1;
         self.skipped_in_a_row = self.skipped_in_a_row.saturating_add(1);
         if self.skipped_in_a_row < self.settings.patience {
-            return Ok(StepReport { grad_norm: norm, skipped: true });
+            return Ok(norm);
         }
         let parameter = culprit.map_or_else(String::new, |id| self.slots[id.index()].name.clone());
         Err(Error::NonFiniteGradient { steps: self.skipped_in_a_row, parameter })

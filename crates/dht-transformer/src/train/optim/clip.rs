@@ -13,32 +13,34 @@ const CHUNK: usize = 16_384;
 /// Number of partial sums of a chunk, so that the processor can add them in parallel.
 const LANES: usize = 16;
 
-/// Scales all gradients so that their common Euclidean norm is at most `max_norm`. Returns the norm before scaling.
-///
-/// Each gradient is multiplied by min(1, max_norm / (norm + 1e-6)), as in PyTorch's `clip_grad_norm_`. The norm is
-/// summed in f64 over fixed chunks (in f32 for gradients on other devices), so it has the same bits for any number of
-/// threads. If the norm is NaN or infinite, the gradients do not change, and the step should be skipped.
-/// [`AdamW::step`](crate::train::optim::AdamW::step) skips such steps and also clips by itself, so it needs no call of
-/// this function.
-///
-/// # Errors
-/// [`Error::Candle`](crate::Error::Candle) when the device fails.
-pub fn clip_by_global_norm(gradients: &mut Gradients, max_norm: f64) -> Result<f64> {
-    let norm = global_norm(gradients.iter())?.norm;
-    let scale = clip_scale(norm, max_norm);
-    if scale < 1.0 {
-        for (_, gradient) in gradients.iter_mut() {
-            match gradient {
-                Gradient::Dense(values) | Gradient::Rows { values, .. } => {
-                    values.par_chunks_mut(CHUNK).for_each(|chunk| {
-                        chunk.iter_mut().for_each(|value| *value *= scale as f32);
-                    });
+impl Gradients {
+    /// Scales all gradients so that their common Euclidean norm is at most `max_norm`. Returns the norm before scaling.
+    ///
+    /// Each gradient is multiplied by min(1, max_norm / (norm + 1e-6)), as in PyTorch's `clip_grad_norm_`. The norm is
+    /// summed in f64 over fixed chunks (in f32 for gradients on other devices), so it has the same bits for any number of
+    /// threads. If the norm is NaN or infinite, the gradients do not change, and the step should be skipped.
+    /// [`AdamW::step`](crate::train::optim::AdamW::step) skips such steps and also clips by itself, so it needs no call of
+    /// this method.
+    ///
+    /// # Errors
+    /// [`Error::Candle`](crate::Error::Candle) when the device fails.
+    pub fn clip_by_global_norm(&mut self, max_norm: f64) -> Result<f64> {
+        let norm = global_norm(self.iter())?.norm;
+        let scale = clip_scale(norm, max_norm);
+        if scale < 1.0 {
+            for (_, gradient) in self.iter_mut() {
+                match gradient {
+                    Gradient::Dense(values) | Gradient::Rows { values, .. } => {
+                        values.par_chunks_mut(CHUNK).for_each(|chunk| {
+                            chunk.iter_mut().for_each(|value| *value *= scale as f32);
+                        });
+                    }
+                    Gradient::Device(tensor) => *tensor = (&*tensor * scale)?,
                 }
-                Gradient::Device(tensor) => *tensor = (&*tensor * scale)?,
             }
         }
+        Ok(norm)
     }
-    Ok(norm)
 }
 
 /// Factor that reduces a gradient of this norm to `max_norm`; 1 for a norm that is not finite.
@@ -145,18 +147,18 @@ mod tests {
         let mut gradients = some_of_each_kind();
         let before = flat(&gradients);
         let naive = before.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
-        assert_relative_eq!(clip_by_global_norm(&mut gradients, 2.0).unwrap(), naive, max_relative = 1e-9);
+        assert_relative_eq!(gradients.clip_by_global_norm(2.0).unwrap(), naive, max_relative = 1e-9);
         let after = flat(&gradients);
         for (after, before) in after.iter().zip(&before) {
             assert_relative_eq!(f64::from(*after), f64::from(*before) * 2.0 / naive, max_relative = 1e-6);
         }
-        assert_relative_eq!(clip_by_global_norm(&mut gradients, 2.0).unwrap(), 2.0, max_relative = 1e-6);
+        assert_relative_eq!(gradients.clip_by_global_norm(2.0).unwrap(), 2.0, max_relative = 1e-6);
     }
 
     #[test]
     fn a_short_gradient_is_left_alone() {
         let mut gradients = some_of_each_kind();
-        clip_by_global_norm(&mut gradients, 1e9).unwrap();
+        gradients.clip_by_global_norm(1e9).unwrap();
         assert_eq!(flat(&gradients), flat(&some_of_each_kind()));
     }
 
@@ -165,7 +167,7 @@ mod tests {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut gradients = some_of_each_kind();
             gradients.set(ParameterId(3), Gradient::Dense(vec![1.0, bad]));
-            assert!(!clip_by_global_norm(&mut gradients, 1.0).unwrap().is_finite());
+            assert!(!gradients.clip_by_global_norm(1.0).unwrap().is_finite());
             assert_eq!(global_norm(gradients.iter()).unwrap().first_non_finite, Some(ParameterId(3)));
             gradients.set(ParameterId(3), Gradient::Dense(vec![1.0, 1.0]));
             let untouched = flat(&some_of_each_kind());
@@ -179,14 +181,14 @@ mod tests {
     fn huge_finite_gradients_have_a_finite_norm() {
         let mut gradients = Gradients::empty(1);
         gradients.set(ParameterId(0), Gradient::Dense(vec![f32::MAX; 1_000]));
-        assert!(clip_by_global_norm(&mut gradients, 1.0).unwrap().is_finite());
+        assert!(gradients.clip_by_global_norm(1.0).unwrap().is_finite());
     }
 
     #[test]
     fn the_norm_has_the_same_bits_for_any_number_of_threads() {
         let norm = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| clip_by_global_norm(&mut some_of_each_kind(), 1.0).unwrap().to_bits())
+            pool.install(|| some_of_each_kind().clip_by_global_norm(1.0).unwrap().to_bits())
         };
         assert_eq!(norm(1), norm(3));
     }

@@ -7,14 +7,11 @@ mod schedule;
 mod settings;
 mod state;
 
-pub use adamw::{AdamW, StepReport};
-pub use clip::clip_by_global_norm;
+pub use adamw::AdamW;
 pub use groups::{Multipliers, ParameterGroups};
 pub use schedule::{Schedule, WarmUp};
 pub use settings::AdamWSettings;
-#[doc(hidden)]
-pub use state::AdamWCounters;
-pub use state::AdamWState;
+pub(crate) use state::AdamWCounters;
 
 #[cfg(test)]
 mod tests;

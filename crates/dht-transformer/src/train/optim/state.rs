@@ -7,25 +7,17 @@ use serde::{Deserialize, Serialize};
 use super::adamw::{AdamW, Slot};
 use crate::backend::select;
 use crate::error::{Error, Result};
-use crate::storage::{StoredTensor, StoredTensors};
+use crate::storage::StoredTensor;
+use crate::train::checkpoint::Checkpoint;
 
 /// Prefixes of parameter names in the state.
 const FIRST: &str = "first.";
 const SECOND: &str = "second.";
 
-/// State of [`AdamW`], for a checkpoint.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AdamWState {
-    /// Moments: `first.NAME` and `second.NAME` for each parameter that ever had a gradient.
-    pub tensors: StoredTensors,
-    /// Counters of steps.
-    pub counters: AdamWCounters,
-}
-
 /// Counters of [`AdamW`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AdamWCounters {
+pub(crate) struct AdamWCounters {
     /// Number of steps of each parameter that ever had a gradient.
     pub steps: BTreeMap<String, u64>,
     /// Number of skipped steps.
@@ -35,12 +27,19 @@ pub struct AdamWCounters {
 }
 
 impl AdamW {
-    /// Copy of the optimiser's state.
+    /// Copy of the optimiser's state: moments `first.NAME` and `second.NAME` of each parameter that ever had a gradient,
+    /// and counters of steps.
     ///
     /// # Errors
     /// [`Error::Candle`] if another device fails to return its moments.
-    pub fn state(&self) -> Result<AdamWState> {
-        let mut tensors = StoredTensors::new();
+    pub fn state(&self) -> Result<Checkpoint> {
+        let (tensors, counters) = self.parts()?;
+        Ok(Checkpoint { tensors, state: serde_json::to_value(counters).map_err(json_error)? })
+    }
+
+    /// Moments and counters.
+    pub(crate) fn parts(&self) -> Result<(BTreeMap<String, StoredTensor>, AdamWCounters)> {
+        let mut tensors = BTreeMap::new();
         let mut steps = BTreeMap::new();
         for slot in &self.slots {
             if slot.steps == 0 {
@@ -55,7 +54,7 @@ impl AdamW {
             steps.insert(slot.name.clone(), slot.steps);
         }
         let counters = AdamWCounters { steps, skipped: self.skipped, skipped_in_a_row: self.skipped_in_a_row };
-        Ok(AdamWState { tensors, counters })
+        Ok((tensors, counters))
     }
 
     /// Restores a state from [`AdamW::state`] of a model with the same parameters.
@@ -63,8 +62,16 @@ impl AdamW {
     /// # Errors
     /// [`Error::Parameter`] when the state names other parameters, lacks a moment or a count, or holds invalid moments;
     /// [`Error::Shape`] when shapes differ. Then nothing has changed.
-    pub fn load_state(&mut self, state: AdamWState) -> Result<()> {
-        let AdamWState { mut tensors, mut counters } = state;
+    pub fn load_state(&mut self, state: Checkpoint) -> Result<()> {
+        self.set_parts(state.tensors, serde_json::from_value(state.state).map_err(json_error)?)
+    }
+
+    /// Sets moments and counters, as [`load_state`](Self::load_state).
+    pub(crate) fn set_parts(
+        &mut self,
+        mut tensors: BTreeMap<String, StoredTensor>,
+        mut counters: AdamWCounters,
+    ) -> Result<()> {
         let mut loaded = Vec::with_capacity(self.slots.len());
         for slot in &self.slots {
             let Some(steps) = counters.steps.remove(&slot.name) else {
@@ -90,8 +97,12 @@ impl AdamW {
     }
 }
 
+fn json_error(source: serde_json::Error) -> Error {
+    Error::Json { what: "state of the optimiser".into(), source }
+}
+
 fn take_moment(
-    tensors: &mut StoredTensors,
+    tensors: &mut BTreeMap<String, StoredTensor>,
     which: &str,
     slot: &Slot,
     possible: impl Fn(f32) -> bool,

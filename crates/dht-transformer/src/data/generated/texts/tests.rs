@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{BLOCK, Difficulty, GeneratedText, LABELS, dataset, generate, generate_noisy, vocabulary};
+use super::{BLOCK, Difficulty, GeneratedText};
+use crate::data::Dataset;
 use crate::data::generated::lexicon::{ADJECTIVES, ASPECTS, EFFECT_VERBS, OPINION_VERBS, SUBJECT_ADJECTIVES};
 
 const ROWS: usize = 16_000;
@@ -66,24 +67,24 @@ fn read(text: &str) -> usize {
 
 #[test]
 fn an_independent_classifier_finds_every_label() {
-    for GeneratedText { text, label, difficulty } in generate(ROWS, 11) {
+    for GeneratedText { text, label, difficulty } in GeneratedText::generate(ROWS, 11) {
         assert_eq!(read(&text), label, "{difficulty:?}: {text}");
     }
 }
 
 #[test]
 fn a_row_depends_only_on_seed_and_row() {
-    let long = generate(300, 5);
-    assert_eq!(long, generate(300, 5));
-    assert_eq!(long[..77], generate(77, 5));
-    let same = long.iter().zip(generate(300, 6)).filter(|(one, other)| one.text == other.text).count();
+    let long = GeneratedText::generate(300, 5);
+    assert_eq!(long, GeneratedText::generate(300, 5));
+    assert_eq!(long[..77], GeneratedText::generate(77, 5));
+    let same = long.iter().zip(GeneratedText::generate(300, 6)).filter(|(one, other)| one.text == other.text).count();
     assert!(same < 3, "{same} of 300 rows are the same under another seed");
 }
 
 #[test]
 fn every_block_contains_each_class_once_easy_and_once_not() {
-    for block in generate(ROWS, 3).chunks(BLOCK) {
-        for label in 0..LABELS.len() {
+    for block in GeneratedText::generate(ROWS, 3).chunks(BLOCK) {
+        for label in 0..GeneratedText::LABELS.len() {
             for easy in [true, false] {
                 let found =
                     block.iter().filter(|row| row.label == label && (row.difficulty == Difficulty::Easy) == easy);
@@ -95,9 +96,9 @@ fn every_block_contains_each_class_once_easy_and_once_not() {
 
 #[test]
 fn texts_and_vocabulary_contain_the_same_words() {
-    let known: BTreeSet<String> = vocabulary().into_iter().collect();
+    let known: BTreeSet<String> = GeneratedText::vocabulary().into_iter().collect();
     assert!(known.len() >= 400, "{}", known.len());
-    let used: BTreeSet<String> = generate(2 * ROWS, 4).iter().flat_map(|row| words(&row.text)).collect();
+    let used: BTreeSet<String> = GeneratedText::generate(2 * ROWS, 4).iter().flat_map(|row| words(&row.text)).collect();
     let unknown: Vec<_> = used.difference(&known).collect();
     let unused: Vec<_> = known.difference(&used).collect();
     assert!(unknown.is_empty() && unused.is_empty(), "unknown {unknown:?}, unused {unused:?}");
@@ -105,7 +106,7 @@ fn texts_and_vocabulary_contain_the_same_words() {
 
 #[test]
 fn the_two_verdicts_on_a_subject_use_the_same_words() {
-    let rows = generate(ROWS, 9);
+    let rows = GeneratedText::generate(ROWS, 9);
     let used = |label: usize| -> BTreeSet<String> {
         rows.iter().filter(|row| row.label == label).flat_map(|row| words(&row.text)).collect()
     };
@@ -120,7 +121,7 @@ fn the_two_verdicts_on_a_subject_use_the_same_words() {
 
 #[test]
 fn counting_opinion_words_classifies_only_the_easy_texts() {
-    let rows = generate(ROWS, 8);
+    let rows = GeneratedText::generate(ROWS, 8);
     let share_right = |wanted: Difficulty| {
         let of_kind: Vec<_> = rows.iter().filter(|row| row.difficulty == wanted).collect();
         let right: f64 = of_kind
@@ -144,14 +145,14 @@ fn counting_opinion_words_classifies_only_the_easy_texts() {
 #[test]
 fn negations_indicate_the_difficulty_and_not_the_class() {
     const SIGNS: [&str; 5] = ["not", "never", "hardly", "far", "no"];
-    let rows = generate(ROWS, 7);
+    let rows = GeneratedText::generate(ROWS, 7);
     let signed: Vec<_> =
         rows.iter().filter(|row| words(&row.text).iter().any(|word| SIGNS.contains(&word.as_str()))).collect();
     let not_easy = signed.iter().filter(|row| row.difficulty != Difficulty::Easy).count();
     assert!(not_easy * 100 >= 93 * ROWS / 2, "nearly every text that is not easy has a sign, {not_easy}");
     assert!(signed.len() - not_easy > 100, "some easy texts have one too");
     assert!(not_easy as f64 / signed.len() as f64 > 0.85);
-    for label in 0..LABELS.len() {
+    for label in 0..GeneratedText::LABELS.len() {
         let share = signed.iter().filter(|row| row.label == label).count() as f64 / signed.len() as f64;
         assert!((share - 0.25).abs() < 0.02, "{label}: {share}");
     }
@@ -159,9 +160,9 @@ fn negations_indicate_the_difficulty_and_not_the_class() {
 
 #[test]
 fn a_text_of_one_seed_is_rarely_found_under_another() {
-    let train: BTreeSet<String> = generate(ROWS, 1).into_iter().map(|row| row.text).collect();
+    let train: BTreeSet<String> = GeneratedText::generate(ROWS, 1).into_iter().map(|row| row.text).collect();
     assert!(train.len() * 100 >= ROWS * 98, "{} different texts", train.len());
-    let test = generate(4_000, 2);
+    let test = GeneratedText::generate(4_000, 2);
     let seen: Vec<_> = test.iter().filter(|row| train.contains(&row.text)).collect();
     assert!(seen.len() < 80, "{} of 4,000", seen.len());
     assert!(seen.iter().all(|row| row.difficulty != Difficulty::Hard));
@@ -169,7 +170,7 @@ fn a_text_of_one_seed_is_rarely_found_under_another() {
 
 #[test]
 fn most_texts_have_eight_to_thirty_words() {
-    let lengths: Vec<usize> = generate(ROWS, 10).iter().map(|row| words(&row.text).len()).collect();
+    let lengths: Vec<usize> = GeneratedText::generate(ROWS, 10).iter().map(|row| words(&row.text).len()).collect();
     let typical = lengths.iter().filter(|&&length| (8..=30).contains(&length)).count();
     assert!(typical * 100 >= ROWS * 85, "{typical}");
     assert!(lengths.iter().all(|&length| (4..=45).contains(&length)));
@@ -179,10 +180,15 @@ fn most_texts_have_eight_to_thirty_words() {
 
 #[test]
 fn noise_changes_the_stated_share_of_labels_and_no_text() {
-    let clean = generate(ROWS, 12);
+    let clean = GeneratedText::generate(ROWS, 12);
     let share_wrong = |per_thousand| {
-        let noisy = generate_noisy(ROWS, 12, per_thousand);
-        assert!(clean.iter().zip(&noisy).all(|(one, other)| one.text == other.text && other.label < LABELS.len()));
+        let noisy = GeneratedText::generate_noisy(ROWS, 12, per_thousand);
+        assert!(
+            clean
+                .iter()
+                .zip(&noisy)
+                .all(|(one, other)| one.text == other.text && other.label < GeneratedText::LABELS.len())
+        );
         clean.iter().zip(&noisy).filter(|(one, other)| one.label != other.label).count() as f64 / ROWS as f64
     };
     // Four standard errors of a share of .05 in 16,000 rows are .007.
@@ -193,11 +199,11 @@ fn noise_changes_the_stated_share_of_labels_and_no_text() {
 
 #[test]
 fn a_data_set_has_the_same_texts_and_classes() {
-    let (data, texts) = (dataset(20, 13).expect("rows"), generate(20, 13));
-    assert_eq!(data.labels, LABELS);
+    let (data, texts) = (Dataset::generated(20, 13).expect("rows"), GeneratedText::generate(20, 13));
+    assert_eq!(data.labels, GeneratedText::LABELS);
     assert_eq!(data.len(), 20);
     for (example, text) in data.examples.iter().zip(&texts) {
         assert_eq!((&example.text, example.label), (&text.text, text.label));
     }
-    assert!(dataset(0, 13).is_err());
+    assert!(Dataset::generated(0, 13).is_err());
 }

@@ -36,12 +36,12 @@ fn every_format_gives_its_texts_in_order() {
 #[test]
 fn columns_that_are_expected_give_way_to_the_only_one() {
     let expected = |names: &[&str], header| TextColumns { header, expected: true, ..columns(names) };
-    let named = || expected(&["title", "text"], Header::Yes);
+    let named = || expected(&["title", "text"], Some(true));
     assert_eq!(texts("a.csv", "title,text\na,b\n", named()), ["a b"]);
     assert_eq!(texts("a.csv", "review\nfine\n", named()), ["fine"]);
     assert_eq!(texts("a.csv", "id,text\n1,fine\n", named()), ["fine"]);
     assert_eq!(texts("a.jsonl", "{\"review\": \"fine\"}\n", named()), ["fine"]);
-    let numbered = || expected(&["1", "2"], Header::Auto);
+    let numbered = || expected(&["1", "2"], None);
     assert_eq!(texts("a.csv", "a,b,c\n1,2,3\n", numbered()), ["b c", "2 3"]);
     let ahead = TextColumns { look_ahead: true, ..numbered() };
     assert_eq!(texts("a.csv", "a,b,c\n1,2,3\n", ahead), ["2 3"]);
@@ -95,8 +95,8 @@ fn a_header_is_decided_by_rows_that_are_read_ahead() {
     assert_eq!(texts("a.csv", "fine\nbad\nfine\n", ahead(&[])), ["fine", "bad", "fine"]);
     let expected = || TextColumns { expected: true, ..ahead(&["text"]) };
     let refused = read("a.csv", "opinion\nfine\nbad\n", expected()).expect_err("either").to_string();
-    assert_eq!(refused, "a.csv:1: the first row may be a header or data: say which with `--header` or `--no-header`");
-    assert_eq!(texts("a.csv", "fine\nbad\n", TextColumns { header: Header::No, ..expected() }), ["fine", "bad"]);
+    assert_eq!(refused, "a.csv:1: the first row may be a header or data: state which");
+    assert_eq!(texts("a.csv", "fine\nbad\n", TextColumns { header: Some(false), ..expected() }), ["fine", "bad"]);
     let broken = read("a.csv", "text,n\na,1\nb\n", ahead(&[])).expect_err("a short row").to_string();
     assert!(broken.starts_with("a.csv:3: 1 columns"), "{broken}");
     let again = read("a.csv", "text,n\na,1\ntext,n\n", ahead(&[])).expect_err("two headers").to_string();
