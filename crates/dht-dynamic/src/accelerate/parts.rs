@@ -24,7 +24,7 @@ pub struct Texts<'a> {
 }
 
 impl<'a> Texts<'a> {
-    /// The minimum number of texts for [`accelerate`](fn@accelerate): fewer cannot be fitted and judged.
+    /// The minimum number of texts for [`accelerate`](fn@super::accelerate): fewer cannot be fitted and judged.
     pub const LEAST: usize = 20;
 
     /// Texts to fit on, without held-out and unlabelled texts.

@@ -17,7 +17,7 @@ use crate::routing::RouteChoice;
 /// that computes their inputs.
 ///
 /// # Errors
-/// As [`evaluate_on`].
+/// As [`evaluate_on`](super::evaluate_on).
 pub fn evaluate_shuffled<R: Rng + ?Sized>(
     model: &SearchModel,
     data: &EncodedDataset,

@@ -18,7 +18,7 @@ impl SearchSettings {
     pub const PUBLISHED_PRIOR_FLOOR: f64 = 1e-3;
 
     /// The paper's settings as published. Where the paper contradicts itself or cannot be computed,
-    /// [`deviations`](super::deviations) lists the interpretation. The same settings apply to all four presets. They
+    /// [`deviations`](Self::deviations) lists the interpretation. The same settings apply to all four presets. They
     /// are for comparison, not for production.
     ///
     /// | the paper | here |

@@ -14,9 +14,10 @@ use dht_dynamic::route::{RouteSpec, Segment};
 /// A configuration of the paper's section 6.1.
 ///
 /// # Other sizes than 12 layers of 12 heads
-/// The descriptions below are for 12 layers of 12 heads. For other sizes, [`exits`] gives the depths instead of 3, 6, 9, 12,
-/// [`head_options`] the head counts instead of 8, 10, 12, and [`pinned_heads`] the number of pinned heads. P-DHT's depths
-/// before its frozen layers are 1 and every exit minus two: 1, 4, 7, 10 of 12 layers, 1, 2, 4 of 6.
+/// The descriptions below are for 12 layers of 12 heads. For other sizes, [`Preset::exits`] gives the depths instead of
+/// 3, 6, 9, 12, [`Preset::head_options`] the head counts instead of 8, 10, 12, and [`Preset::pinned_heads`] the number
+/// of pinned heads. P-DHT's depths before its frozen layers are 1 and every exit minus two: 1, 4, 7, 10 of 12 layers,
+/// 1, 2, 4 of 6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Preset {
     /// Tree search: 3, 6, 9 or 12 layers, and 8, 10 or 12 heads in each group.
