@@ -6,7 +6,7 @@
 
 use super::layout::{LANES, Lanes, PanelLayout};
 use super::moments::{Moments, Score};
-use super::score::{ManyArms, OneArm, Project, ROUND, ScoreBatch};
+use super::score::{CHUNK, ManyArms, OneArm, Project, ROUND, ScoreBatch};
 use super::update::{RankOneUpdate, Scratch};
 use crate::arm_set::Slots;
 use crate::error::{Error, Result};
@@ -154,9 +154,26 @@ impl Factors {
         slots: Slots<'_>,
         context: &[f64],
         first: T,
-        gather: impl FnMut(T, usize, Score) -> T,
+        mut gather: impl FnMut(T, usize, Score) -> T,
     ) -> T {
-        Arch::new().dispatch(ManyArms { layout: self.layout, arms: &self.arms, slots, context, first, gather })
+        let mut scores = [Score { mean: 0.0, width: 0.0 }; CHUNK];
+        let (mut folded, mut next) = (first, slots.next_from(0));
+        while let Some(from) = next {
+            let count = self.score_from(slots, from, context, &mut scores);
+            for score in &scores[..count] {
+                let Some(slot) = next else { break };
+                folded = gather(folded, slot, *score);
+                next = slots.next_from(slot + 1);
+            }
+        }
+        folded
+    }
+
+    /// Scores slots from `from` on, until `scores` is full. Returns their number.
+    #[inline(never)]
+    fn score_from(&self, slots: Slots<'_>, from: usize, context: &[f64], scores: &mut [Score; CHUNK]) -> usize {
+        let (layout, arms) = (self.layout, &self.arms[..]);
+        Arch::new().dispatch(ManyArms { layout, arms, slots, from, context, scores })
     }
 
     /// Mean and width of each slot in each context, shape (contexts, slots), row-major.

@@ -41,21 +41,28 @@ fn one_arm<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: OneArm<'
     moments.score()
 }
 
-pub(super) struct ManyArms<'a, T, F> {
+/// Number of arms that one call scores, a multiple of [`TOGETHER`].
+pub(super) const CHUNK: usize = 4 * TOGETHER;
+
+/// Scores slots in ascending order, the first of them `from`, until `scores` is full or no slot is left. Returns their
+/// number.
+///
+/// What is done with the scores is not part of it: a closure would compile the kernel again for each of its uses.
+pub(super) struct ManyArms<'a> {
     pub(super) layout: PanelLayout,
     pub(super) arms: &'a [Lanes],
     pub(super) slots: Slots<'a>,
+    pub(super) from: usize,
     pub(crate) context: &'a [f64],
-    pub(super) first: T,
-    pub(super) gather: F,
+    pub(super) scores: &'a mut [Score; CHUNK],
 }
 
-impl<T, F: FnMut(T, usize, Score) -> T> WithSimd for ManyArms<'_, T, F> {
-    type Output = T;
+impl WithSimd for ManyArms<'_> {
+    type Output = usize;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> T {
-        with_panels!(S, self.layout.panels, many_arms::<T, F>(simd, self))
+    fn with_simd<S: Simd>(self, simd: S) -> usize {
+        with_panels!(S, self.layout.panels, many_arms(simd, self))
     }
 }
 
@@ -63,17 +70,15 @@ impl<T, F: FnMut(T, usize, Score) -> T> WithSimd for ManyArms<'_, T, F> {
 const TOGETHER: usize = 5;
 
 #[inline(always)]
-fn many_arms<S: Simd, const N: usize, T, F: FnMut(T, usize, Score) -> T, const PANELS: usize>(
-    simd: S,
-    work: ManyArms<'_, T, F>,
-) -> T {
-    let ManyArms { layout, arms, slots, context, first, mut gather } = work;
+fn many_arms<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: ManyArms<'_>) -> usize {
+    let ManyArms { layout, arms, slots, from, context, scores } = work;
     let mut space = [0.0; WHOLE * LANES];
     let query = Query::new::<PANELS>(layout, context, &mut space);
     let stride = query.layout.stride();
-    let mut folded = first;
-    let mut next = slots.next_from(0);
-    while let Some(first) = next {
+    let mut filled = 0;
+    let mut next = slots.next_from(from);
+    for scores in scores.as_chunks_mut::<TOGETHER>().0 {
+        let Some(first) = next else { break };
         let mut chosen = [first; TOGETHER];
         let mut count = 0;
         while let Some(slot) = next
@@ -87,26 +92,24 @@ fn many_arms<S: Simd, const N: usize, T, F: FnMut(T, usize, Score) -> T, const P
         let mut done = 0;
         if count == TOGETHER {
             let blocks = [block(0), block(1), block(2), block(3), block(4)];
-            let [scores] = moments::<S, N, PANELS, TOGETHER, 1>(simd, blocks, [query], |_, _, _| ());
-            for position in 0..TOGETHER {
-                folded = gather(folded, chosen[position], scores[position].score());
-            }
+            let [found] = moments::<S, N, PANELS, TOGETHER, 1>(simd, blocks, [query], |_, _, _| ());
+            *scores = found.map(Moments::score);
             done = TOGETHER;
         }
         // The last few are not padded: what would be computed twice costs more than it saves.
         while done + 2 <= count {
             let blocks = [block(done), block(done + 1)];
-            let [scores] = moments::<S, N, PANELS, 2, 1>(simd, blocks, [query], |_, _, _| ());
-            folded = gather(folded, chosen[done], scores[0].score());
-            folded = gather(folded, chosen[done + 1], scores[1].score());
+            let [found] = moments::<S, N, PANELS, 2, 1>(simd, blocks, [query], |_, _, _| ());
+            (scores[done], scores[done + 1]) = (found[0].score(), found[1].score());
             done += 2;
         }
         if done < count {
             let [[last]] = moments::<S, N, PANELS, 1, 1>(simd, [block(done)], [query], |_, _, _| ());
-            folded = gather(folded, chosen[done], last.score());
+            scores[done] = last.score();
         }
+        filled += count;
     }
-    folded
+    filled
 }
 
 /// Number of contexts of a batch scored at once, limited so that the arm stays in the cache.
