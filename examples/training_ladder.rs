@@ -70,7 +70,8 @@ struct Row {
     inference: f64,
     /// FLOPs of the training, in passes of fine-tuning.
     cost: f64,
-    /// Minutes of the processor, summed over its cores.
+    /// Minutes of the processor, summed over its cores; 0 in older records.
+    #[serde(default)]
     cpu_minutes: f64,
     /// The rung that was kept, and the reason.
     rung: Option<String>,
