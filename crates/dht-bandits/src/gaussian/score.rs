@@ -47,7 +47,7 @@ pub(super) const CHUNK: usize = 4 * TOGETHER;
 /// Scores slots in ascending order, the first of them `from`, until `scores` is full or no slot is left. Returns their
 /// number.
 ///
-/// What is done with the scores is not part of it: a closure would compile the kernel again for each of its uses.
+/// The kernel takes no closure for the scores, because each closure would compile it again.
 pub(super) struct ManyArms<'a> {
     pub(super) layout: PanelLayout,
     pub(super) arms: &'a [Lanes],
