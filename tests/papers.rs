@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use dht_search::settings::{Experiment, PublishedDataset};
-use dht_search::space::{SevenLayerHeads, SpaceConfig};
 use dht_search::{Preset, SearchSettings, SearchSpace};
+use dht_search::{SpaceConfig, space::SevenLayerHeads};
 
 const START: &str = "<!-- deviations -->\n";
 const END: &str = "<!-- /deviations -->\n";

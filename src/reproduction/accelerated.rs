@@ -1,7 +1,7 @@
 //! Unit of the accelerated full model.
 
 use dht_dynamic::accelerate::{Texts, accelerate};
-use dht_dynamic::evaluation::{LeavingRule, Stages};
+use dht_dynamic::{evaluation::Stages, router::LeavingRule};
 
 use super::at_costs::threshold_within;
 use super::files::{Part, UnitResult};

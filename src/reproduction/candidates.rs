@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use dht_dynamic::evaluation::{LeavingRule, Stages};
 use dht_dynamic::{
     LogProbabilities,
     exit::{NgramClassifier, Stacker},
 };
+use dht_dynamic::{evaluation::Stages, router::LeavingRule};
 use dht_transformer::EncodedDataset;
 
 use super::files::{NGRAM, Part, load_log_probabilities};

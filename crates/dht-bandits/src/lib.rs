@@ -110,11 +110,17 @@ mod saved_state;
 pub mod simulation;
 mod validate;
 
+pub use arm::ArmId;
 pub use error::{Error, Result};
-pub use exploration::{Thompson, Ucb};
-pub use features::Normalizer;
-pub use policy::{ArmId, Choice, Decision, LinTs, LinUcb, Observation, Policy, Request};
-pub use posterior::Ridge;
+pub use exploration::{thompson::Thompson, ucb::Ucb};
+pub use features::normalizer::Normalizer;
+pub use policy::{
+    choice::{Choice, Decision},
+    disjoint::{LinTs, LinUcb},
+    interface::{Observation, Policy},
+    request::Request,
+};
+pub use posterior::ridge::Ridge;
 pub use rand;
 
 #[doc = include_str!("../README.md")]

@@ -7,8 +7,8 @@
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
-use dht_dynamic::serving::{Engine, TextModel};
 use dht_dynamic::transformer::{Precision, TextClassifier, TextTokenizer};
+use dht_dynamic::{Engine, serving::TextModel};
 use serde_json::{Value, json};
 
 type Failure = Box<dyn std::error::Error>;

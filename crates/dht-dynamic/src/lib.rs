@@ -10,18 +10,18 @@
 //!
 //! An [`ExitModel`] is an encoder with exits. A [`DynamicModel`] adds a [`Router`], which decides at each exit which
 //! texts stop there with its answer, and optionally an n-gram exit before the first layer.
-//! [`accelerate`](fn@accelerate) builds one from a fine-tuned [`TextClassifier`](transformer::TextClassifier), whose
+//! [`accelerate`](fn@accelerate::accelerate) builds one from a fine-tuned [`TextClassifier`](transformer::TextClassifier), whose
 //! weights do not change. This crate contains no bandits; `dht-search` has routers that learn.
 //!
 //! # A complete program
 //!
 //! ```
 //! use candle_core::Device;
-//! use dht_dynamic::accelerate::{AccelerateSettings, Texts};
+//! use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
 //! use dht_dynamic::transformer::{
 //!     AdamWSettings, BertConfig, Dataset, Encoder, Example, Pooling, TextClassifier, TextTokenizer, TrainSettings, Trainer,
 //! };
-//! use dht_dynamic::{Error, accelerate, evaluate};
+//! use dht_dynamic::{Error, evaluate};
 //! use rand::SeedableRng;
 //!
 //! let things = ["day", "meal", "film", "book", "song", "town", "hotel", "coat"];
@@ -57,7 +57,7 @@
 //!
 //! | to | take |
 //! |---|---|
-//! | make a fine-tuned classifier cheaper without changing its weights | [`accelerate()`](fn@accelerate) |
+//! | make a fine-tuned classifier cheaper without changing its weights | [`accelerate()`](fn@accelerate::accelerate) |
 //! | trade quality for cost at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
 //! | bound the accuracy that a speed may lose | [`DynamicModel::with_promise`], [`Promise::control`](evaluation::Promise::control) |
 //! | predict and score | [`DynamicModel::predict_batch`], [`evaluate`](fn@evaluate), [`Evaluation`]; [`Predictor`] for a custom model |
@@ -76,7 +76,7 @@
 //!
 //! | I have | I want | take |
 //! |---|---|---|
-//! | a fine-tuned classifier and its training texts | the same answers for less | [`accelerate()`](fn@accelerate) |
+//! | a fine-tuned classifier and its training texts | the same answers for less | [`accelerate()`](fn@accelerate::accelerate) |
 //! | an accelerated model | its accuracy and cost on my texts | [`evaluate`](fn@evaluate) |
 //! | a budget | the speed for it | [`evaluation::calibrate`] |
 //! | a limit of the loss of accuracy | the speed that keeps it, with a proof | [`DynamicModel::with_promise`] |
@@ -114,7 +114,7 @@
 //! [`transformer::pruning`]), and an [`Engine`] serves such encoders as well.
 
 pub mod accelerate;
-pub mod error;
+mod error;
 pub mod evaluation;
 pub mod exit;
 mod full_model;
@@ -129,17 +129,22 @@ pub mod saved_encoder;
 pub mod serving;
 pub mod training;
 
-pub use accelerate::accelerate;
 pub use error::{Error, Result};
-pub use evaluation::{Evaluation, SpeedCurve, evaluate};
-pub use exit::{Exit, LayerExit};
+pub use evaluation::{
+    evaluation::{Evaluation, evaluate},
+    speed::SpeedCurve,
+};
+pub use exit::exit::{Exit, LayerExit};
 pub use full_model::FullModel;
 pub use log_probabilities::LogProbabilities;
 pub use model::{DynamicModel, ExitModel, ExitSettings, OwnParts, SeenTexts};
 pub use prediction::{BatchPredictions, Prediction, Predictor, WithSpeed};
-pub use route::Route;
-pub use router::Router;
-pub use serving::{Answer, Engine, Query};
+pub use route::route::Route;
+pub use router::router::Router;
+pub use serving::{
+    answer::Answer,
+    engine::{Engine, Query},
+};
 
 pub use dht_transformer as transformer;
 

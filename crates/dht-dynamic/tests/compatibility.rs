@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use dht_dynamic::accelerate::{AccelerateSettings, SideSettings, Texts, accelerate};
 use dht_dynamic::exit::NgramSettings;
-use dht_dynamic::serving::{Engine, ServedModel, TextModel};
 use dht_dynamic::transformer::{BertConfig, Pooling};
+use dht_dynamic::{
+    Engine,
+    serving::{ServedModel, TextModel},
+};
 use dht_dynamic::{Error, Result};
 use dht_toys::{classifier, config, reviews, rng};
 use serde_json::{Value, json};

@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
-use dht_dynamic::serving::{Engine, ServedModel, TextModel};
 use dht_dynamic::transformer::{
     BertConfig, Dataset, EncodedDataset, Example, Pooling, TextTokenizer, storage::file_sha256,
     train::checkpoint::Checkpoint,
+};
+use dht_dynamic::{
+    Engine,
+    serving::{ServedModel, TextModel},
 };
 use dht_toys::{classifier, config, rng};
 use rand::RngExt;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use candle_core::Device;
-use dht_dynamic::accelerate::{AccelerateSettings, Texts};
+use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
 use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::{PackedBatch, Pooling, Precision, Sample, Task, TextClassifier, TextTokenizer};
-use dht_dynamic::{Answer, DynamicModel, Engine, Error, Query, Result, accelerate};
+use dht_dynamic::{Answer, DynamicModel, Engine, Error, Query, Result};
 use dht_toys::reviews::{self, WORDS, labels, texts, tokenizer, words};
 use dht_toys::{config, refused, rng};
 

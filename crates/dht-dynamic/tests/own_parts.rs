@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use candle_core::{Device, Tensor};
 use dht_dynamic::exit::{ExitFlops, ExitPlace};
 use dht_dynamic::router::{ExitView, LeavingRule, Notes};
-use dht_dynamic::serving::{Engine, Request, Service, ServiceSettings, TextModel};
 use dht_dynamic::transformer::flops::BackwardNeeds;
 use dht_dynamic::transformer::model::Linear;
 use dht_dynamic::transformer::{Encoder, ErrorKind, ForwardContext, Hidden};
 use dht_dynamic::{DynamicModel, Error, ExitModel, LayerExit, OwnParts, Result, Router};
+use dht_dynamic::{
+    Engine,
+    serving::{Request, Service, ServiceSettings, TextModel},
+};
 use dht_toys::{reviews, rng};
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{D, Tensor, Var};
-use dht_transformer::data::EncodedDataset;
+use dht_transformer::EncodedDataset;
 use dht_transformer::flops::BlockShape;
 use dht_transformer::model::Gate;
 use dht_transformer::tensors::cross_entropy;

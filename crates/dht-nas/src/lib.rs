@@ -108,7 +108,7 @@ mod architecture;
 mod choose;
 mod control;
 mod cost;
-pub mod error;
+mod error;
 mod extract;
 mod importance;
 mod latency;

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use dht_transformer::model::LayerRecord;
 use dht_transformer::tasks::{IntermediateLoss, TeacherLogits};
-use dht_transformer::tensors::{Hidden, cross_entropy, soft_cross_entropy};
 use dht_transformer::{ForwardContext, PackedBatch, TextClassifier};
+use dht_transformer::{
+    Hidden,
+    tensors::{cross_entropy, soft_cross_entropy},
+};
 
 use crate::error::{Error, Result};
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use candle_core::{D, Tensor};
-use dht_transformer::data::EncodedDataset;
+use dht_transformer::EncodedDataset;
 use dht_transformer::error::SettingMismatch;
 use dht_transformer::model::Gate;
 use dht_transformer::tensors::{Gradients, Parameter, ParameterId, Parameters};
-use dht_transformer::train::{Objective, Predict, Progress, StepLoss};
 use dht_transformer::{ForwardContext, PackedBatch};
+use dht_transformer::{Objective, Progress, StepLoss, train::Predict};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;

@@ -1,8 +1,8 @@
 //! Second-order gradient of DARTS.
 
 use candle_core::{Tensor, Var};
+use dht_transformer::Progress;
 use dht_transformer::tensors::{Gradients, ParameterId};
-use dht_transformer::train::Progress;
 use dht_transformer::{ForwardContext, Objective, PackedBatch};
 
 use crate::error::Result;

@@ -75,7 +75,7 @@
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
 //! | predict and score | [`SearchModel::predict_batch`], [`evaluate`](dynamic::evaluate()), [`Predictor`](dynamic::Predictor) for a custom baseline |
 //! | run the paper's own search | [`SearchSettings::paper`], [`SearchSettings::deviations`] for the differences from the paper, [`evaluation::evaluate_queued`] |
-//! | make a fine-tuned classifier cheaper without changing its weights | [`accelerate()`](dynamic::accelerate()) of `dht-dynamic`; [`routing::ExitBandits`] for its models |
+//! | make a fine-tuned classifier cheaper without changing its weights | [`accelerate()`](dynamic::accelerate::accelerate()) of `dht-dynamic`; [`routing::ExitBandits`] for its models |
 //! | run an n-gram model before classifiers, or with one | [`baselines::Cascade`], [`baselines::Stacked`] |
 //! | train a baseline: truncations, DistilBERT, FastBERT, PABEE | [`baselines`] |
 //! | read every exit's answers in one pass | [`RoutedEncoder::exit_log_probabilities`] |
@@ -148,7 +148,7 @@
 
 pub mod baselines;
 pub mod cost;
-pub mod error;
+mod error;
 pub mod evaluation;
 pub mod features;
 pub mod model;
@@ -158,15 +158,19 @@ pub mod settings;
 pub mod space;
 pub mod training;
 
-pub use cost::CostModel;
+pub use cost::cost_model::CostModel;
 pub use dht_dynamic::Route;
 pub use error::{Error, Result};
-pub use evaluation::Regret;
-pub use model::{OwnParts, RoutedEncoder, SearchModel};
-pub use routing::{Decisions, ForwardTrace, HeadRouter, Router, StageView};
-pub use settings::SearchSettings;
-pub use space::{Preset, SearchSpace, SpaceConfig};
-pub use training::{CostAccounting, SearchObjective};
+pub use evaluation::regret::Regret;
+pub use model::{own_parts::OwnParts, routed_encoder::RoutedEncoder, search_model::SearchModel};
+pub use routing::{
+    head_router::HeadRouter,
+    router::{Router, StageView},
+    trace::{Decisions, ForwardTrace},
+};
+pub use settings::settings::SearchSettings;
+pub use space::{config::SpaceConfig, presets::Preset, space::SearchSpace};
+pub use training::{accounting::CostAccounting, objective::SearchObjective};
 
 pub use dht_bandits as bandits;
 pub use dht_dynamic as dynamic;

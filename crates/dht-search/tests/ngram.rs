@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use dht_dynamic::evaluation::{LeavingRule, Stages};
 use dht_dynamic::{Evaluation, Predictor, evaluate};
 use dht_dynamic::{
     FullModel, LogProbabilities,
     exit::{NgramClassifier, NgramFit, NgramSettings, Stacker},
 };
+use dht_dynamic::{evaluation::Stages, router::LeavingRule};
 use dht_search::Result;
 use dht_search::baselines::{Cascade, Stacked};
 use dht_search::transformer::{EncodedDataset, Pooling, TextClassifier};

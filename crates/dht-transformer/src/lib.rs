@@ -142,14 +142,32 @@ pub mod tensors;
 pub mod train;
 
 pub use backend::ForwardContext;
-pub use config::{BertConfig, Pooling};
-pub use data::{Dataset, DatasetReader, EncodedDataset, Encoding, Example, PackedBatch, Sample, TextTokenizer};
-pub use error::{Error, ErrorKind, Result};
-pub use model::{Classifier, Encoder};
-pub use tasks::{MaskedLanguageModel, Task, TextClassifier};
-pub use tensors::{HeadPlan, HeadSet, Hidden, Precision, SampleGroup};
-pub use train::optim::AdamWSettings;
-pub use train::{CheckpointSettings, Objective, Progress, StepLoss, TrainSettings, Trainer};
+pub use config::{bert_config::BertConfig, pooling::Pooling};
+pub use data::{
+    batch::PackedBatch,
+    dataset::{Dataset, Example},
+    encoded::{EncodedDataset, Encoding, Sample},
+    reader::DatasetReader,
+    tokenizer::TextTokenizer,
+};
+pub use error::{
+    error::{Error, Result},
+    kind::ErrorKind,
+};
+pub use model::{classifier::Classifier, encoder::Encoder};
+pub use tasks::{masked_language_model::MaskedLanguageModel, task::Task, text_classifier::TextClassifier};
+pub use tensors::{
+    head_plan::{HeadPlan, SampleGroup},
+    heads::HeadSet,
+    hidden::Hidden,
+    precision::Precision,
+};
+pub use train::optim::settings::AdamWSettings;
+pub use train::{
+    objective::{Objective, Progress, StepLoss},
+    settings::{CheckpointSettings, TrainSettings},
+    trainer::Trainer,
+};
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -1,5 +1,5 @@
 use dht_dynamic::LogProbabilities;
-use dht_dynamic::evaluation::LeavingRule;
+use dht_dynamic::router::LeavingRule;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

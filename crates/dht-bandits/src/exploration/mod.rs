@@ -16,8 +16,8 @@ mod floor;
 mod rule;
 mod softmax;
 mod square_cb;
-mod thompson;
-mod ucb;
+pub(crate) mod thompson;
+pub(crate) mod ucb;
 
 pub use epsilon_greedy::EpsilonGreedy;
 pub use floor::Floor;
@@ -27,5 +27,5 @@ pub(crate) use softmax::Partition;
 pub use softmax::Softmax;
 pub use square_cb::SquareCb;
 pub(crate) use square_cb::{InverseGap, inverse_gap};
-pub use thompson::Thompson;
-pub use ucb::Ucb;
+pub(crate) use thompson::Thompson;
+pub(crate) use ucb::Ucb;

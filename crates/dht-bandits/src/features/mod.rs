@@ -2,10 +2,9 @@
 //! [`Interactions`] multiplies columns.
 
 mod interactions;
-mod normalizer;
+pub(crate) mod normalizer;
 mod pyramid_pool;
 
 pub use interactions::Interactions;
-pub(crate) use normalizer::DEVIATION_FLOOR;
-pub use normalizer::Normalizer;
+pub(crate) use normalizer::{DEVIATION_FLOOR, Normalizer};
 pub use pyramid_pool::PyramidPool;

@@ -4,7 +4,7 @@
 //! * [`Policy`], the trait, with [`Choice`], [`Decision`] and [`Observation`]: a choice now, its reward later.
 //!   [`Slate`] and [`Feedback`]: several items at once.
 //! * [`Disjoint`]: arms with separate weights. [`Hybrid`]: shared weights in addition. [`TopK`]: slates of K arms.
-//! * [`LinUcb`], [`LinTs`]: pairs of a posterior and a rule under the names of the literature.
+//! * [`LinUcb`](crate::LinUcb), [`LinTs`](crate::LinTs): pairs of a posterior and a rule under the names of the literature.
 //! * [`ContextFree`]: UCB1 and Beta-Thompson sampling, which ignore contexts.
 //! * [`SlidingWindow`] and [`ResetOnChange`]: policies for non-stationary environments, in addition to
 //!   [forgetting](crate::posterior::DiscountedRidge).
@@ -16,40 +16,40 @@
 
 mod any;
 mod baselines;
-mod choice;
+pub(crate) mod choice;
 mod choose;
 mod context_free;
 mod delta;
-mod disjoint;
+pub(crate) mod disjoint;
 mod drift;
 pub(crate) mod forward;
 mod hybrid;
-mod interface;
+pub(crate) mod interface;
 mod normalised;
 mod oracle;
 mod propensity;
-mod request;
+pub(crate) mod request;
 mod snapshot;
 mod top_k;
 
-pub use crate::arm::ArmId;
+pub(crate) use crate::arm::ArmId;
 pub use crate::arm_set::ArmSet;
 #[doc(hidden)]
 pub use crate::saved_state::StateHeader;
 pub use any::{AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings, RewardType};
 pub use baselines::{Fixed, Uniform};
-pub use choice::{Choice, Decision};
+pub(crate) use choice::{Choice, Decision};
 pub use context_free::{BetaThompson, ContextFree, Ucb1};
 pub use delta::Delta;
-pub use disjoint::{ChoiceBatch, Disjoint, LinTs, LinUcb};
+pub use disjoint::{ChoiceBatch, Disjoint};
 pub use drift::{ChangeTest, ResetOnChange, SlidingWindow};
 pub use hybrid::Hybrid;
-pub use interface::{Observation, Policy};
+pub(crate) use interface::{Observation, Policy};
 pub use normalised::Normalised;
 pub use oracle::{Oracle, OraclePolicy};
 pub use propensity::Propensity;
 pub(crate) use propensity::QUADRATURE_ERROR;
-pub use request::Request;
+pub(crate) use request::Request;
 pub(crate) use request::{Actions, Featured};
 pub use snapshot::{Publisher, SnapshotReader};
 pub use top_k::{ArmFeedback, Feedback, SharedPropensity, Slate, TopK};

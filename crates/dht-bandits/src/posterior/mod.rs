@@ -18,7 +18,7 @@ mod full_laplace;
 mod logistic;
 mod newton;
 mod normal_inverse_gamma;
-mod ridge;
+pub(crate) mod ridge;
 
 pub use crate::gaussian::Score;
 pub(crate) use batch::{Sample, UpdateBatch};
@@ -31,5 +31,5 @@ pub(crate) use full_laplace::FullLaplaceBeliefs;
 #[doc(hidden)]
 pub use logistic::sigmoid;
 pub use normal_inverse_gamma::NormalInverseGamma;
-pub use ridge::Ridge;
+pub(crate) use ridge::Ridge;
 pub(crate) use ridge::{RidgeArmState, RidgeBeliefs};

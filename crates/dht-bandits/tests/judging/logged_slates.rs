@@ -2,13 +2,12 @@
 
 use crate::world::{arm, rng};
 use dht_bandits::{
-    ArmId, Error, Policy, Request, Thompson,
+    ArmId, Error, Policy, Request, Ridge, Thompson,
     evaluation::{LoggedRound, OffPolicy},
     exploration::{EpsilonGreedy, Exploration},
     features::Interactions,
     log::{LoggedSlate, ShownArm},
     policy::{Feedback, TopK},
-    posterior::Ridge,
 };
 use rand::{Rng, RngExt};
 

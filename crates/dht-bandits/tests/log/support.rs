@@ -1,9 +1,9 @@
 //! Decisions and folders.
 
 use dht_bandits::{
-    Policy, Request,
+    Decision, Policy, Request,
     log::{JoinedDecision, LogError, LogReader, LogSettings},
-    policy::{Decision, Uniform},
+    policy::Uniform,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

@@ -3,8 +3,8 @@
 use crate::any_policy::{every_kind, round};
 use crate::support::{assert_close, featured, normals, rng};
 use dht_bandits::{
-    ArmId, Error, Observation, Policy, Thompson, Ucb,
-    policy::{AnyPolicy, AnyRule, Decision, Delta, NormaliserSettings, PolicyKind, PolicySettings},
+    ArmId, Decision, Error, Observation, Policy, Thompson, Ucb,
+    policy::{AnyPolicy, AnyRule, Delta, NormaliserSettings, PolicyKind, PolicySettings},
 };
 
 fn json(policy: &AnyPolicy) -> String {

@@ -3,11 +3,11 @@
 use super::any_policy::{every_kind, round};
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    ArmId, Error, Policy, Request, Ucb,
+    ArmId, Error, Observation, Policy, Request, Ucb,
     exploration::{EpsilonGreedy, SquareCb},
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, NormaliserSettings, Observation, PolicyKind,
-        PolicySettings, Ucb1, Uniform,
+        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, NormaliserSettings, PolicyKind, PolicySettings,
+        Ucb1, Uniform,
     },
 };
 

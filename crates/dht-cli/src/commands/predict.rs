@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use dht_dynamic::serving::{Answer, Engine, Origin, Query, TextModel};
 use dht_dynamic::transformer::data::{LabelKind, TextColumns, TextFormat, TextRow};
 use dht_dynamic::transformer::error::DataProblem;
 use dht_dynamic::transformer::storage::writable_file;
 use dht_dynamic::transformer::{Error as TransformerError, Precision};
+use dht_dynamic::{
+    Answer, Engine, Query,
+    serving::{Origin, TextModel},
+};
 
 use super::loaded::{Loaded, load};
 use crate::device::DeviceChoice;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use dht_dynamic::serving::{Engine, ServiceSettings};
 use dht_dynamic::transformer::Precision;
+use dht_dynamic::{Engine, serving::ServiceSettings};
 
 use super::loaded::{Loaded, load};
 use super::predict::{check_speed, speed_within};

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use dht_dynamic::serving::{Answer, Engine, Request, Service, Ticket};
+use dht_dynamic::{
+    Answer, Engine,
+    serving::{Request, Service, Ticket},
+};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 

@@ -7,7 +7,10 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use dht_dynamic::Query;
-use dht_dynamic::serving::{Answer, Request, Ticket};
+use dht_dynamic::{
+    Answer,
+    serving::{Request, Ticket},
+};
 use futures_util::stream;
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};

@@ -9,8 +9,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use dht_dynamic::Query;
-use dht_dynamic::serving::{Answer, Request};
 use dht_dynamic::transformer::Task;
+use dht_dynamic::{Answer, serving::Request};
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 

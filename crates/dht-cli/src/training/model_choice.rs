@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use dht_dynamic::transformer::Dataset;
 use dht_dynamic::transformer::config::ModelSize;
-use dht_dynamic::transformer::data::Dataset;
 use dht_dynamic::transformer::pretrained::PretrainedWeights;
 use dht_dynamic::transformer::{BertConfig, Encoder, Pooling, TextTokenizer};
 use rand_chacha::ChaCha8Rng;

@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dht_cli::Server;
 use dht_dynamic::Answer;
-use dht_dynamic::serving::{Engine, Origin, TextModel};
 use dht_dynamic::transformer::{Pooling, Task, TextClassifier};
+use dht_dynamic::{
+    Engine,
+    serving::{Origin, TextModel},
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};

@@ -54,7 +54,6 @@ mod report;
 mod settings;
 mod side_training;
 
-pub use crate::evaluation::SpeedPoint;
 pub use accelerate::accelerate;
 pub(crate) use accelerate::{Given, build};
 pub use accelerated::Accelerated;

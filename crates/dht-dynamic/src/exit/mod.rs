@@ -2,7 +2,7 @@
 
 mod builder;
 #[expect(clippy::module_inception, reason = "the trait is in the file of its name")]
-mod exit;
+pub(crate) mod exit;
 mod front;
 mod kind;
 mod linear;
@@ -13,7 +13,8 @@ mod stacker;
 
 pub(crate) use builder::ExitBuilder;
 pub use builder::ExitPlace;
-pub use exit::{Exit, ExitAnswers, ExitFlops, ExitTexts, LayerExit};
+pub(crate) use exit::{Exit, LayerExit};
+pub use exit::{ExitAnswers, ExitFlops, ExitTexts};
 pub use front::FrontExit;
 pub use kind::ExitKind;
 pub(crate) use ngram::WORD_EMBEDDINGS;

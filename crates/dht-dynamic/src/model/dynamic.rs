@@ -12,7 +12,7 @@ use crate::router::{LeavingRule, Router};
 
 /// An encoder with exits and a [`Router`], which decides at which exit each text leaves.
 ///
-/// [`accelerate`](fn@crate::accelerate) builds it from a fine-tuned classifier. A clone is another handle on the same
+/// [`accelerate`](fn@crate::accelerate::accelerate) builds it from a fine-tuned classifier. A clone is another handle on the same
 /// weights.
 #[derive(Debug, Clone)]
 pub struct DynamicModel {
@@ -84,7 +84,7 @@ impl DynamicModel {
         &*self.router
     }
 
-    /// The texts that the model was fitted on, as far as they were recorded; [`accelerate`](fn@crate::accelerate)
+    /// The texts that the model was fitted on, as far as they were recorded; [`accelerate`](fn@crate::accelerate::accelerate)
     /// records them.
     pub fn seen_texts(&self) -> &SeenTexts {
         &self.seen

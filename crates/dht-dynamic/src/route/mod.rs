@@ -2,7 +2,8 @@
 
 mod notation;
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
-mod route;
+pub(crate) mod route;
 
 pub use notation::{RouteSpec, Segment};
-pub use route::{GroupRole, LayerGroup, ModelShape, Route, RouteGroup};
+pub(crate) use route::Route;
+pub use route::{GroupRole, LayerGroup, ModelShape, RouteGroup};

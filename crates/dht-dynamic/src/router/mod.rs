@@ -3,11 +3,12 @@
 mod factory;
 mod patience;
 #[expect(clippy::module_inception, reason = "the trait is in the file of its name")]
-mod router;
+pub(crate) mod router;
 mod rule;
 mod threshold;
 
 pub use patience::Patience;
-pub use router::{ExitView, Notes, Router};
+pub(crate) use router::Router;
+pub use router::{ExitView, Notes};
 pub use rule::LeavingRule;
 pub use threshold::Threshold;

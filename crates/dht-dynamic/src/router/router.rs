@@ -64,7 +64,7 @@ impl<'a> ExitView<'a> {
 ///
 /// ```
 /// use dht_dynamic::Result;
-/// use dht_dynamic::router::{ExitView, Notes, Router};
+/// use dht_dynamic::{router::{ExitView, Notes}, Router};
 /// use serde_json::{Value, json};
 ///
 /// #[derive(Debug)]

@@ -1,15 +1,13 @@
 //! Serving of a trained model: one directory for everything that it needs, and answers from any number of threads, in
 //! common batches over a bounded queue.
 
-mod answer;
-mod engine;
+pub(crate) mod answer;
+pub(crate) mod engine;
 mod saved;
 mod served;
 mod service;
 mod text_model;
 
-pub use answer::Answer;
-pub use engine::{Engine, Query};
 pub use saved::ModelCard;
 pub use served::{Serve, ServedModel};
 pub use service::{Histogram, Request, Service, ServiceMetrics, ServiceSettings, Ticket};

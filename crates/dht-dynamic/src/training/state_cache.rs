@@ -4,10 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
-use dht_transformer::{
-    ForwardContext, HeadPlan, PackedBatch,
-    tensors::{Hidden, Packing},
-};
+use dht_transformer::{ForwardContext, HeadPlan, Hidden, PackedBatch, tensors::Packing};
 
 use crate::error::Result;
 use crate::model::ExitModel;

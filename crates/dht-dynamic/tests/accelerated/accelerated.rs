@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use dht_dynamic::accelerate::{AccelerateSettings, Accelerated, ScoredOn, Targets, Texts, accelerate};
-use dht_dynamic::evaluation::{Guarantee, LeavingRule, Promise, Risk, Stages};
 use dht_dynamic::router::{ExitView, Notes};
 use dht_dynamic::transformer::{EncodedDataset, ForwardContext, Pooling, Task, TextClassifier, tensors::log_softmax};
 use dht_dynamic::{DynamicModel, Error, OwnParts, Predictor, Result, Route, Router, evaluate};
+use dht_dynamic::{
+    evaluation::{Guarantee, Promise, Risk, Stages},
+    router::LeavingRule,
+};
 use dht_toys::planted::{CLASSES, LAYERS, encoder, full_model, task};
 use dht_toys::{bits, refused, rng, whole_batch};
 use rand_chacha::ChaCha8Rng;

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use dht_dynamic::serving::{Answer, Engine, Request, Service, ServiceSettings};
+use dht_dynamic::{
+    Answer, Engine,
+    serving::{Request, Service, ServiceSettings},
+};
 use dht_dynamic::{Error, Query, Result};
 use dht_toys::reviews::words;
 

@@ -4,7 +4,10 @@ use std::sync::OnceLock;
 
 use dht_dynamic::Result;
 use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
-use dht_dynamic::serving::{Engine, Service, ServiceSettings};
+use dht_dynamic::{
+    Engine,
+    serving::{Service, ServiceSettings},
+};
 use dht_toys::{reviews, rng};
 
 fn accelerated_engine(settings: &AccelerateSettings) -> Result<Engine> {

@@ -7,7 +7,7 @@ use dht_dynamic::{BatchPredictions, LogProbabilities, Predictor};
 
 use super::stacking::{check_classes, log_probabilities_of, read_by, shape_of};
 use crate::error::{Error, Result};
-use dht_dynamic::route::{ModelShape, Route};
+use dht_dynamic::{Route, route::ModelShape};
 
 /// Returns whether a row continues to the next stage: its largest probability is below the threshold. At a threshold of
 /// 1 or above every row continues, even if its largest probability is rounded to 1.

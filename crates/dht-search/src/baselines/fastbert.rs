@@ -20,8 +20,8 @@
 //! - The paper has KL(p_s ‖ p_t), its released code KL(p_t ‖ p_s), as here. Both have τ = 1, the default.
 //! - Its code keeps dropout on in the frozen backbone; here the exits learn from the states and answers of inference.
 
-use dht_dynamic::evaluation::LeavingRule;
 use dht_dynamic::exit::ExitKind;
+use dht_dynamic::router::LeavingRule;
 use dht_dynamic::training::{ExitTargets, FrozenExits};
 use dht_dynamic::{DynamicModel, ExitModel};
 use dht_transformer::{Pooling, TextClassifier};

@@ -3,11 +3,14 @@
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier, tensors::log_softmax};
 
-use dht_dynamic::exit::{Exit, ExitAnswers, ExitTexts, NgramClassifier, Stacker};
 use dht_dynamic::{BatchPredictions, LogProbabilities, Predictor};
+use dht_dynamic::{
+    Exit,
+    exit::{ExitAnswers, ExitTexts, NgramClassifier, Stacker},
+};
 
 use crate::error::{Error, Result};
-use dht_dynamic::route::{ModelShape, Route};
+use dht_dynamic::{Route, route::ModelShape};
 
 /// The log-probabilities of a classifier for a batch.
 pub(super) fn log_probabilities_of(

@@ -9,7 +9,7 @@ use super::layer_head::LayerHeadCount;
 use super::measured::MeasuredCost;
 use super::own_cost::OwnCost;
 use crate::error::Result;
-use dht_dynamic::route::Route;
+use dht_dynamic::Route;
 
 /// The cost that enters the bandits' decisions through λ ([`RewardShape::Utility`](crate::reward::RewardShape::Utility)
 /// and [`Gain`](crate::reward::RewardShape::Gain)). Evaluations and records report all costs, whichever is selected

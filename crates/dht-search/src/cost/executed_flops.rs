@@ -5,7 +5,7 @@ use dht_transformer::flops::{BackwardNeeds, BlockShape, Breakdown, FlopCount, Lo
 use super::WidthCoupling;
 use super::flops::blocks_forward;
 use crate::space::{BaseState, SearchSpace};
-use dht_dynamic::route::{GroupRole, Route};
+use dht_dynamic::{Route, route::GroupRole};
 
 /// FLOPs of the layers that texts run: matrix products only, two FLOPs for each multiply-add.
 pub(crate) struct ExecutedFlops {

@@ -4,7 +4,7 @@ use dht_transformer::flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierSha
 
 use super::WidthCoupling;
 use crate::error::{Error, Result};
-use dht_dynamic::route::{ModelShape, Route};
+use dht_dynamic::{Route, route::ModelShape};
 
 /// FLOPs of routes through a model of equal blocks (layers): every multiply-add of the matrix products that run, at the
 /// text's true length.

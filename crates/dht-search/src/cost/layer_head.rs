@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use dht_dynamic::route::{ModelShape, Route};
+use dht_dynamic::{Route, route::ModelShape};
 
 /// Variants of the paper's estimate, by the layers and heads that they count.
 ///

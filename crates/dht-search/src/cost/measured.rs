@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WidthCoupling;
 use crate::error::{Error, Result};
-use dht_dynamic::route::{ModelShape, Route};
+use dht_dynamic::{Route, route::ModelShape};
 
 /// One measurement: seconds of a layer that keeps `heads` heads, on texts of `tokens` tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

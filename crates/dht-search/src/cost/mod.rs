@@ -33,7 +33,7 @@
 //!
 //! Wall-clock times include everything that the process does.
 
-mod cost_model;
+pub(crate) mod cost_model;
 mod coupling;
 mod executed_flops;
 mod flops;
@@ -41,7 +41,7 @@ mod layer_head;
 mod measured;
 mod own_cost;
 
-pub use cost_model::CostModel;
+pub(crate) use cost_model::CostModel;
 pub use coupling::WidthCoupling;
 pub(crate) use executed_flops::ExecutedFlops;
 pub use flops::FlopsCost;

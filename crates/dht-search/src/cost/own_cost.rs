@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use dht_dynamic::route::Route;
+use dht_dynamic::Route;
 
 /// A custom cost of a route: energy, money, seconds on another machine.
 ///

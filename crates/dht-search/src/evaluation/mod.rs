@@ -15,12 +15,12 @@
 mod controls;
 mod on_routes;
 mod queued;
-mod regret;
+pub(crate) mod regret;
 
 pub use controls::evaluate_shuffled;
 pub use on_routes::evaluate_on;
 pub use queued::{Queued, evaluate_queued};
-pub use regret::{FixedArms, Regret};
+pub use regret::FixedArms;
 
 #[cfg(test)]
 mod control_tests;

@@ -5,7 +5,7 @@ use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch};
 use crate::error::{Error, Result};
 use crate::model::{Executor, PassedExits, SearchModel};
 use crate::routing::{FixedRoutes, Mode, Preparation, RouteChoice};
-use dht_dynamic::route::Route;
+use dht_dynamic::Route;
 use dht_dynamic::{BatchPredictions, Evaluation, Predictor, evaluate};
 
 /// A model whose rows run on given routes.

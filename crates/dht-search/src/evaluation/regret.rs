@@ -10,7 +10,7 @@ use super::on_routes::evaluate_on;
 use crate::error::{Error, Result};
 use crate::model::SearchModel;
 use crate::space::RouteArms;
-use dht_dynamic::route::Route;
+use dht_dynamic::Route;
 
 /// The evaluations of the same texts on each fixed arm.
 ///

@@ -16,7 +16,7 @@ use crate::routing::{
 };
 use crate::settings::SearchSettings;
 use crate::space::{Preset, SearchSpace};
-use dht_dynamic::route::Route;
+use dht_dynamic::Route;
 
 /// As [`dht_dynamic::evaluate`], with the errors of this crate.
 pub(super) fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {

@@ -5,7 +5,7 @@ use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, PackedBatch, ten
 use super::routed_encoder::RoutedEncoder;
 use crate::error::Result;
 use crate::routing::ExitReads;
-use dht_dynamic::route::Route;
+use dht_dynamic::Route;
 
 impl RoutedEncoder {
     /// The log-probabilities (ln softmax of the logits) of every exit on the full route, by exit, row and class. Thresholds

@@ -1,6 +1,6 @@
 //! The exits of a model: classifiers at the depths where samples may leave.
 
-use dht_dynamic::exit::{ExitKind, LayerExit};
+use dht_dynamic::{LayerExit, exit::ExitKind};
 use dht_transformer::{Encoder, flops::ClassifierShape};
 use rand::Rng;
 

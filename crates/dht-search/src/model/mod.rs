@@ -3,14 +3,13 @@
 mod executor;
 mod exit_probabilities;
 mod exits;
-mod own_parts;
+pub(crate) mod own_parts;
 mod predict;
-mod routed_encoder;
+pub(crate) mod routed_encoder;
 mod saved;
-mod search_model;
+pub(crate) mod search_model;
 
 pub(crate) use executor::{Executor, PassedExits};
 pub(crate) use exits::Exits;
-pub use own_parts::OwnParts;
-pub use routed_encoder::RoutedEncoder;
-pub use search_model::SearchModel;
+pub(crate) use routed_encoder::RoutedEncoder;
+pub(crate) use search_model::SearchModel;

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::routing::{ExitReads, ForwardTrace};
 use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
-use dht_dynamic::route::Route;
+use dht_dynamic::Route;
 
 /// An encoder, its exits, and the space of its routes. A clone is another handle on the same weights: training one
 /// trains the other.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use dht_dynamic::evaluation::{LeavingRule, LogProbabilities};
 use dht_dynamic::router::ExitView;
+use dht_dynamic::{LogProbabilities, router::LeavingRule};
 use rand::Rng;
 
 use super::bandit::Setup;

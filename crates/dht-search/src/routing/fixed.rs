@@ -12,7 +12,7 @@ use super::router::{Router, StageView};
 use super::trace::{Decisions, GroupDecisions, HeadSetGroup};
 use crate::error::{Error, Result};
 use crate::space::{RouteArms, SearchSpace};
-use dht_dynamic::route::Route;
+use dht_dynamic::Route;
 
 /// A route and the heads that it keeps in each dynamic group.
 #[derive(Debug, Clone, PartialEq, Eq)]

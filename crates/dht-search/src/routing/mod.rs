@@ -9,23 +9,23 @@ mod by_rule;
 mod factory;
 mod fixed;
 mod full_heads;
-mod head_router;
+pub(crate) mod head_router;
 mod mode;
 mod queues;
 mod random_heads;
-mod router;
+pub(crate) mod router;
 mod state;
-mod trace;
+pub(crate) mod trace;
 
 pub use bandit::{Decided, ExitBandits};
 pub(crate) use factory::build;
 pub(crate) use fixed::{FixedRoutes, RouteChoice};
-pub use head_router::{GroupView, HeadRouter};
+pub use head_router::GroupView;
+pub(crate) use head_router::HeadRouter;
 pub use mode::Mode;
 pub(crate) use queues::Queues;
 pub(crate) use random_heads::random_heads;
-pub use router::{Router, StageView};
+pub(crate) use router::{Router, StageView};
 pub use state::{HeadState, Preparation, RouterState};
-pub use trace::{
-    Deciding, Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, HeadSetGroup, Losses,
-};
+pub use trace::{Deciding, ExitOutput, ExitReads, GroupDecisions, GroupTrace, HeadSetGroup, Losses};
+pub(crate) use trace::{Decisions, ForwardTrace};

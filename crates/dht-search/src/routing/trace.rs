@@ -10,7 +10,7 @@ use dht_dynamic::router::Notes;
 use crate::error::{Error, Result};
 use crate::features::Rows;
 use crate::space::{RouteArms, SearchSpace};
-use dht_dynamic::route::Route;
+use dht_dynamic::Route;
 
 /// The exit of each sample of a batch, and the contexts of the decisions.
 #[derive(Debug, Clone, Default)]

@@ -9,12 +9,12 @@ mod presets;
 mod ranges;
 mod routing;
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
-mod settings;
+pub(crate) mod settings;
 mod training;
 
 pub use bandits::{HeadSetPrior, Normalization};
 pub use exits::{ClassifierSharing, ExitLosses};
 pub use experiment::{Experiment, PublishedDataset};
 pub use routing::{ContextDesign, HeadArms, HeadDraws, PerBandit, PinnedHeads, RouterKind};
-pub use settings::SearchSettings;
+pub(crate) use settings::SearchSettings;
 pub use training::{Dispatch, FullModelSteps, LossSource, SoftLabels, Teacher};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dht_dynamic::evaluation::LeavingRule;
+use dht_dynamic::router::LeavingRule;
 use serde::{Deserialize, Serialize};
 
 use super::ranges::check_number;

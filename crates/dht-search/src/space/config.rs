@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
 use crate::error::{Error, Result};
-use dht_dynamic::route::{ModelShape, Route, RouteSpec};
+use dht_dynamic::{
+    Route,
+    route::{ModelShape, RouteSpec},
+};
 
 /// The origin of the base state S1, from which contexts are taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,6 +1,9 @@
 //! The groups of layers between the exits, and the conversion of a route's notation to these groups.
 
-use dht_dynamic::route::{GroupRole, LayerGroup, ModelShape, Route, RouteGroup, RouteSpec, Segment};
+use dht_dynamic::{
+    Route,
+    route::{GroupRole, LayerGroup, ModelShape, RouteGroup, RouteSpec, Segment},
+};
 
 use crate::error::{Error, Result};
 

@@ -1,15 +1,18 @@
 //! Search spaces: the routes of a model, and the bandits' arms that select these routes.
 
-mod config;
+pub(crate) mod config;
 mod file;
 mod layout;
-mod presets;
+pub(crate) mod presets;
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
-mod space;
+pub(crate) mod space;
 
-pub use config::{BaseState, Search, SpaceConfig};
-pub use presets::{Preset, SevenLayerHeads};
-pub use space::{RouteArms, SearchSpace};
+pub(crate) use config::SpaceConfig;
+pub use config::{BaseState, Search};
+pub(crate) use presets::Preset;
+pub use presets::SevenLayerHeads;
+pub use space::RouteArms;
+pub(crate) use space::SearchSpace;
 
 #[cfg(test)]
 mod tests;

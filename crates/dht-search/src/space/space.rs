@@ -1,6 +1,9 @@
 //! Search spaces: the routes of a model, and the bandits' arms that select these routes.
 
-use dht_dynamic::route::{LayerGroup, ModelShape, Route, RouteSpec};
+use dht_dynamic::{
+    Route,
+    route::{LayerGroup, ModelShape, RouteSpec},
+};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 
-use dht_dynamic::route::{ModelShape, Route, RouteSpec};
+use dht_dynamic::{
+    Route,
+    route::{ModelShape, RouteSpec},
+};
 
 use super::*;
 use crate::error::Error;

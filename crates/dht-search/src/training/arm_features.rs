@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::features::{ArmFeatures, PoolingPyramid, pooled};
 use crate::model::RoutedEncoder;
 use crate::routing::random_heads;
-use dht_dynamic::route::Route;
+use dht_dynamic::Route;
 
 /// A running mean of vectors.
 #[derive(Default)]

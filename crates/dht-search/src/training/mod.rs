@@ -1,22 +1,22 @@
 //! The search as an objective of the training loop: batches are routed, the encoder and the routers learn from the
 //! batches' losses, and the cost is counted.
 
-mod accounting;
+pub(crate) mod accounting;
 mod arm_features;
 mod exit_losses;
 mod full_model_steps;
 mod head_gradients;
 mod head_importance;
 mod held_out;
-mod objective;
+pub(crate) mod objective;
 mod phases;
 mod recording;
 mod state;
 mod steps;
 mod teacher;
 
-pub use accounting::{CostAccounting, CurveRecorder, Curves, GroupHeads, LossCurve, SetCount};
-pub use objective::SearchObjective;
+pub use accounting::{CurveRecorder, Curves, GroupHeads, LossCurve, SetCount};
+pub(crate) use objective::SearchObjective;
 
 #[cfg(test)]
 mod regret_tests;

@@ -6,7 +6,7 @@ use super::objective::SearchObjective;
 use crate::cost::LayerHeadCount;
 use crate::error::Result;
 use crate::routing::{ExitReads, ForwardTrace};
-use dht_dynamic::route::Route;
+use dht_dynamic::Route;
 
 impl SearchObjective {
     /// Records a batch that was trained on.

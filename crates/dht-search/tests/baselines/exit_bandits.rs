@@ -1,8 +1,8 @@
 //! Bandits at the exits of an accelerated classifier.
 
 use candle_core::Device;
-use dht_search::dynamic::accelerate::{AccelerateSettings, Accelerated, Texts};
-use dht_search::dynamic::{DynamicModel, OwnParts, accelerate, evaluate};
+use dht_search::dynamic::accelerate::{AccelerateSettings, Accelerated, Texts, accelerate};
+use dht_search::dynamic::{DynamicModel, OwnParts, evaluate};
 use dht_search::routing::{Decided, ExitBandits};
 use dht_search::transformer::Pooling;
 use dht_search::{Result, Route};

@@ -3,15 +3,13 @@
 mod checkpoint;
 mod data;
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
-mod error;
+pub(crate) mod error;
 mod hub;
-mod kind;
+pub(crate) mod kind;
 mod weights;
 
 pub use checkpoint::{CheckpointProblem, SettingMismatch};
 pub use data::DataProblem;
-pub(crate) use error::same_length;
-pub use error::{Error, Result};
+pub(crate) use error::{Error, Result, same_length};
 pub use hub::HubProblem;
-pub use kind::ErrorKind;
 pub use weights::WeightsProblem;

@@ -1,9 +1,9 @@
 //! Encoder modules, in the order of the data flow.
 
 mod block;
-mod classifier;
+pub(crate) mod classifier;
 mod dimensions;
-mod encoder;
+pub(crate) mod encoder;
 mod freezing;
 mod init;
 mod language_head;
@@ -18,8 +18,8 @@ mod var_source;
 
 pub use crate::backend::{Gate, LayerGates};
 pub use block::LayerRecord;
-pub use classifier::Classifier;
-pub use encoder::Encoder;
+pub(crate) use classifier::Classifier;
+pub(crate) use encoder::Encoder;
 pub(crate) use language_head::{LanguageHead, LanguageHeadTensors};
 pub use linear::Linear;
 pub(crate) use linear::LinearTensors;

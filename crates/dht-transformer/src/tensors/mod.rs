@@ -3,25 +3,24 @@
 mod answers;
 mod distinct_rows;
 mod gradients;
-mod head_plan;
-mod heads;
-mod hidden;
+pub(crate) mod head_plan;
+pub(crate) mod heads;
+pub(crate) mod hidden;
 mod losses;
 mod packing;
 mod parameters;
-mod precision;
+pub(crate) mod precision;
 
 pub(crate) use answers::finite_rows;
 pub use gradients::{Gradient, Gradients};
-pub use head_plan::{HeadPlan, SampleGroup};
-pub use heads::HeadSet;
+pub(crate) use head_plan::{HeadPlan, SampleGroup};
+pub(crate) use heads::HeadSet;
 #[doc(hidden)]
 pub use heads::HeadSetIter;
-pub use hidden::Hidden;
+pub(crate) use hidden::Hidden;
 pub(crate) use losses::{binary_cross_entropy, cosine_distance, squared_error};
 pub use losses::{cross_entropy, log_softmax, soft_cross_entropy};
 pub(crate) use packing::RowBlock;
 pub use packing::{Packing, Spans};
 pub use parameters::{Parameter, ParameterId, Parameters};
-pub use precision::Precision;
-pub(crate) use precision::wide;
+pub(crate) use precision::{Precision, wide};

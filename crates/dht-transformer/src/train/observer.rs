@@ -81,7 +81,7 @@ pub trait Observer {
     fn observe(&mut self, event: Event<'_>);
 
     /// Returns whether the training must end, before its first step or after the current step, with [`Error::Stopped`](crate::Error::Stopped), as
-    /// if [`Trainer::stop`](super::Trainer::stop) were set. The default never stops.
+    /// if [`Trainer::stop`](crate::Trainer::stop) were set. The default never stops.
     fn stops(&self) -> bool {
         false
     }

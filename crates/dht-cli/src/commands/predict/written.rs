@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use dht_dynamic::serving::Answer;
+use dht_dynamic::Answer;
 use dht_dynamic::transformer::Task;
 use dht_dynamic::transformer::data::{Given, TextFormat, TextRow};
 use serde_json::Value;

@@ -4,8 +4,9 @@ use rand_chacha::ChaCha8Rng;
 use super::control::*;
 use super::risk::Risk;
 use crate::error::Error;
-use crate::evaluation::{LeavingRule, Stages};
+use crate::evaluation::Stages;
 use crate::log_probabilities::LogProbabilities;
+use crate::router::LeavingRule;
 
 /// Two stages of two classes. The first stage predicts class 0 with a probability p, uniform between .5 and 1, and is
 /// correct with probability p. The second stage, the full model, is correct for nine texts in ten. Texts that stop at

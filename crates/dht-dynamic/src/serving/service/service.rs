@@ -61,7 +61,7 @@ impl<'a> Request<'a> {
 ///
 /// # Examples
 /// ```no_run
-/// use dht_dynamic::serving::{Engine, Request, Service, ServiceSettings};
+/// use dht_dynamic::{Engine, serving::{Request, Service, ServiceSettings}};
 ///
 /// # fn main() -> dht_dynamic::Result<()> {
 /// let service = Service::start(Engine::load("models/reviews")?, ServiceSettings::default())?;

@@ -18,7 +18,7 @@ use crate::routing::router::{Router, StageView};
 use crate::routing::state::{Preparation, RouterState};
 use crate::routing::trace::{Decisions, GroupTrace, Losses, QueuedDecision};
 use crate::space::SearchSpace;
-use dht_dynamic::route::Route;
+use dht_dynamic::Route;
 
 /// The name of this router's state in errors.
 const STATE: &str = "depth bandit";

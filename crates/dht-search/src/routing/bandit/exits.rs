@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dht_dynamic::evaluation::LogProbabilities;
+use dht_dynamic::LogProbabilities;
 use dht_dynamic::router::{ExitView, Notes};
 use dht_dynamic::{DynamicModel, ExitModel};
 use dht_transformer::flops::{BlockShape, ClassifierShape};

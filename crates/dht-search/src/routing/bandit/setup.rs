@@ -11,7 +11,7 @@ use crate::reward::RewardRule;
 use crate::routing::mode::Mode;
 use crate::settings::{Normalization, SearchSettings};
 use crate::space::SearchSpace;
-use dht_dynamic::route::Route;
+use dht_dynamic::Route;
 
 /// Space and settings, with the costs and pools computed from them.
 #[derive(Debug, Clone)]

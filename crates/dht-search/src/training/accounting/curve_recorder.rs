@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::curves::{Curves, GroupHeads, LossCurve, SetCount, bin_of, checked_loss, middle};
 use crate::error::{Error, Result};
-use dht_dynamic::route::{LayerGroup, Route};
+use dht_dynamic::{Route, route::LayerGroup};
 
 /// Aggregates each sample's route and loss into [`Curves`].
 ///

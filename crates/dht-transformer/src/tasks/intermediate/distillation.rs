@@ -127,7 +127,7 @@ mod tests {
     use crate::data::{Encoding, Sample};
     use crate::model::Encoder;
     use crate::train::optim::AdamWSettings;
-    use crate::train::{TrainSettings, Trainer};
+    use crate::train::{settings::TrainSettings, trainer::Trainer};
 
     fn model(layers: usize, hidden: usize, seed: u64) -> TextClassifier {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);

@@ -4,13 +4,13 @@ mod adamw;
 mod clip;
 mod groups;
 mod schedule;
-mod settings;
+pub(crate) mod settings;
 mod state;
 
 pub use adamw::AdamW;
 pub use groups::{Multipliers, ParameterGroups};
 pub use schedule::{Schedule, WarmUp};
-pub use settings::AdamWSettings;
+pub(crate) use settings::AdamWSettings;
 pub(crate) use state::AdamWCounters;
 
 #[cfg(test)]
