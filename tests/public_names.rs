@@ -22,7 +22,8 @@ fn exported(source: &str) -> (BTreeSet<String>, Vec<String>) {
             }
             let path = statement.trim_start_matches("pub use ").trim_end_matches(';');
             let list = path.split_once('{').map_or(path, |(_, list)| list.trim_end_matches('}'));
-            let last = |item: &str| item.rsplit("::").next().unwrap_or_default().trim().to_owned();
+            let last =
+                |item: &str| item.rsplit("::").next().unwrap_or_default().trim_matches([' ', '{', '}']).to_owned();
             // A crate that is re-exported whole brings no names of this crate.
             names
                 .extend(list.split(',').map(last).filter(|name| !name.is_empty() && !hidden && !name.contains(" as ")));
@@ -76,8 +77,8 @@ fn a_public_name_has_one_path() {
 
 #[test]
 fn names_of_a_source_are_read() {
-    let source = "pub mod inner;\nmod own;\npub use own::{A, b};\n#[doc(hidden)]\npub use own::C;\npub use other as it;\npub fn d() {}\n";
+    let source = "pub mod inner;\nmod own;\npub use own::{A, inner::{b, e}};\n#[doc(hidden)]\npub use own::C;\npub use other as it;\npub fn d() {}\n";
     let (names, modules) = exported(source);
-    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["A", "b", "d"]);
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["A", "b", "d", "e"]);
     assert_eq!(modules, ["inner"]);
 }
