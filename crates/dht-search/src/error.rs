@@ -229,6 +229,13 @@ impl Error {
     }
 }
 
+/// The state of an own router that is not JSON of the expected form, as an [`Error::Json`].
+impl From<serde_json::Error> for Error {
+    fn from(source: serde_json::Error) -> Self {
+        Self::Json { what: "state of an own part".to_owned(), source }
+    }
+}
+
 /// Errors that both crates can report map to one variant here.
 impl From<dht_dynamic::Error> for Error {
     fn from(error: dht_dynamic::Error) -> Self {

@@ -154,8 +154,7 @@ impl RouterState for ByLength {
     }
 
     fn restore(&mut self, state: Value) -> dht_search::Result<()> {
-        let failed = |source| dht_search::Error::Json { what: "router by length".into(), source };
-        self.losses = serde_json::from_value(state).map_err(failed)?;
+        self.losses = serde_json::from_value(state)?;
         Ok(())
     }
 }

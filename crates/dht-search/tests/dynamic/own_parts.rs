@@ -345,8 +345,7 @@ impl RouterState for Noting {
     }
 
     fn restore(&mut self, state: serde_json::Value) -> Result<()> {
-        let failed = |source| Error::Json { what: "noting router".into(), source };
-        self.learned = serde_json::from_value(state).map_err(failed)?;
+        self.learned = serde_json::from_value(state)?;
         Ok(())
     }
 }
