@@ -20,6 +20,7 @@ use dht_dynamic::Route;
 /// arm features, and the bandits' own work.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum CostModel {
     /// The paper's estimate, layers × heads.
     LayerHeadProduct(LayerHeadCount),

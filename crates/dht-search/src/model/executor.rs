@@ -150,15 +150,29 @@ impl Executor<'_> {
         let view = StageView { exit: 0, hidden: state, members: &members, logits: logits.as_ref() };
         trace.decisions = self.router.start(&view, self.last(), self.mode, rng)?;
         self.check(&trace.decisions, members.len())?;
-        // If the router reads no exit, the signals for the head router are computed here.
-        if self.heads.reads_signals()
-            && trace.decisions.signals.is_empty()
-            && let Some(logits) = &logits
-        {
-            trace.decisions.signals = signals(logits, state.spans().lengths())?;
+        // Routers whose own contexts have signals have written them.
+        if let Some(logits) = logits.as_ref().filter(|_| trace.decisions.signals.is_empty()) {
+            self.note_signals(logits, state, &members, &mut trace.decisions)?;
         }
         trace.deciding.add(start, read);
         Ok(logits)
+    }
+
+    /// Gives the head router, if it reads signals, those of the exit that the members reached.
+    fn note_signals(
+        &self,
+        logits: &Tensor,
+        hidden: &Hidden,
+        members: &[usize],
+        decisions: &mut Decisions,
+    ) -> Result<()> {
+        if self.heads.reads_signals() {
+            decisions.signals.resize(decisions.exits.len(), Vec::new());
+            for (member, signals) in members.iter().zip(signals(logits, hidden.spans().lengths())?) {
+                decisions.signals[*member] = signals;
+            }
+        }
+        Ok(())
     }
 
     /// Rejects decisions that do not have exactly one valid exit for each sample.
@@ -269,6 +283,9 @@ impl Executor<'_> {
                 let start = when_done(&stage.hidden, waits)?;
                 let view = StageView { exit, hidden: &stage.hidden, members: &stage.members, logits: read.as_ref() };
                 let before = stage.trace.decisions.exits.clone();
+                if let Some(logits) = read.as_ref().filter(|_| exit > 0 && self.router.reads(exit, self.last())) {
+                    self.note_signals(logits, &stage.hidden, &stage.members, &mut stage.trace.decisions)?;
+                }
                 self.router.at_exit(&view, &mut stage.trace.decisions, self.mode, rng)?;
                 self.check_at_exit(exit, &stage.members, &before, &stage.trace.decisions)?;
                 stage.trace.deciding.add(start, waits);

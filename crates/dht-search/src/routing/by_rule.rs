@@ -12,7 +12,7 @@ use super::router::{Router, StageView};
 use super::state::RouterState;
 use super::trace::Decisions;
 use crate::error::{Error, Result};
-use crate::features::{log_probabilities, signals_of};
+use crate::features::log_probabilities;
 
 /// Router that applies an early-exit rule at every exit.
 ///
@@ -55,11 +55,6 @@ impl Router for ByRule {
         // In f64 even where they were computed in f32: near 0 the uncertainties of confident texts are close together.
         let rows = log_probabilities(view.logits.ok_or_else(missing)?)?;
         let lengths: Vec<usize> = view.hidden.spans().lengths().collect();
-        // The head bandits read the signals.
-        decisions.signals.resize(decisions.exits.len(), Vec::new());
-        for ((&member, logs), tokens) in view.members.iter().zip(&rows).zip(&lengths) {
-            decisions.signals[member] = signals_of(logs, *tokens);
-        }
         let may_leave = if self.is_patient() { mode == Mode::Exploit } else { mode != Mode::Random };
         if !may_leave {
             return Ok(());

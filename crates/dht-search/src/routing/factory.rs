@@ -26,7 +26,9 @@ pub(crate) fn build(
     let router: Box<dyn Router> = match settings.router {
         RouterKind::Bandit => Box::new(DepthRouter::new(setup)?),
         RouterKind::SequentialBandit => Box::new(GainRouter::new(setup)?),
-        _ => Box::new(ByRule::new(setup)?),
+        RouterKind::EntropyThreshold { .. } | RouterKind::ConfidenceThreshold { .. } | RouterKind::Patience { .. } => {
+            Box::new(ByRule::new(setup)?)
+        }
     };
     Ok((router, heads))
 }

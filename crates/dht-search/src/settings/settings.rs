@@ -162,8 +162,14 @@ impl SearchSettings {
             (RouterKind::Patience { patience }, _) => {
                 *patience = Patience::at(speed)?.patience();
             }
-            (_, RewardShape::Utility { lambda } | RewardShape::Gain { lambda }) => *lambda = speed,
-            (_, RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. }) => {
+            (
+                RouterKind::Bandit | RouterKind::SequentialBandit,
+                RewardShape::Utility { lambda } | RewardShape::Gain { lambda },
+            ) => *lambda = speed,
+            (
+                RouterKind::Bandit | RouterKind::SequentialBandit,
+                RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. },
+            ) => {
                 let expected = "utility or gain: in the others the cost is learned, not known";
                 return Err(Error::argument("reward_shape", expected, format!("{:?}", self.reward_shape)));
             }
@@ -180,8 +186,14 @@ impl SearchSettings {
             }
             (RouterKind::Patience { patience: u32::MAX }, _) => Some(0.0),
             (RouterKind::Patience { patience }, _) => Some(1.0 / f64::from(patience)),
-            (_, RewardShape::Utility { lambda } | RewardShape::Gain { lambda }) => Some(lambda),
-            (_, RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. }) => None,
+            (
+                RouterKind::Bandit | RouterKind::SequentialBandit,
+                RewardShape::Utility { lambda } | RewardShape::Gain { lambda },
+            ) => Some(lambda),
+            (
+                RouterKind::Bandit | RouterKind::SequentialBandit,
+                RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. },
+            ) => None,
         }
     }
 

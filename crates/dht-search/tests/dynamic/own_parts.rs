@@ -2,7 +2,7 @@
 
 use dht_search::cost::{OwnCost, RouteCost};
 use dht_search::settings::{ContextDesign, RouterKind};
-use dht_search::transformer::Trainer;
+use dht_search::transformer::{Trainer, tensors::log_softmax};
 use dht_search::{
     CostModel, Decisions, Error, OwnParts, Preset, Result, Route, Router, SearchModel, SearchObjective, SearchSettings,
     StageView,
@@ -365,5 +365,47 @@ fn notes_of_a_router_reach_its_learning_through_queues() -> Result<()> {
         let (loaded, ..) = SearchModel::load_with(folder.path().join("model"), &candle_core::Device::Cpu, own)?;
         assert_eq!(loaded.router_state().expect("a state").stored()?, learned, "{name}");
     }
+    Ok(())
+}
+
+/// Leaves where 1 − max p is below 0.55, as [`RouterKind::ConfidenceThreshold`] does.
+#[derive(Debug, Clone)]
+struct Confident;
+
+impl Router for Confident {
+    fn reads(&self, exit: usize, last: usize) -> bool {
+        exit < last
+    }
+
+    fn start(&self, view: &StageView<'_>, last: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
+        Ok(Decisions::leaving_at(vec![last; view.members.len()]))
+    }
+
+    fn at_exit(&self, view: &StageView<'_>, decisions: &mut Decisions, _: Mode, _: &mut dyn Rng) -> Result<()> {
+        let logits = view.logits.expect("the logits that the router reads").to_dtype(candle_core::DType::F64)?;
+        for (member, row) in view.members.iter().zip(log_softmax(&logits)?.exp()?.to_vec2::<f64>()?) {
+            if 1.0 - row.into_iter().fold(0.0, f64::max) < 0.55 {
+                decisions.leave(*member, view.exit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
+
+#[test]
+fn head_bandits_get_the_signals_of_exits_an_own_router_reads() -> Result<()> {
+    let (router, test) = (RouterKind::ConfidenceThreshold { threshold: 0.55 }, task(60, 2));
+    let settings =
+        SearchSettings { router, context: ContextDesign::Signals, warm_up_contexts: 16, ..SearchSettings::default() };
+    let built_in = trained(model(settings, 1)?, &task(400, 1))?.into_model();
+    let found = evaluate(&built_in, &test, 8)?;
+    let depths: std::collections::BTreeSet<_> = found.routes.iter().map(Route::depth).collect();
+    assert!(depths.len() > 2, "texts of too few depths test nothing: {depths:?}");
+    let own = evaluate(&built_in.with_router(Box::new(Confident)), &test, 8)?;
+    assert!(own.losses == found.losses && own.routes == found.routes);
     Ok(())
 }
