@@ -200,14 +200,14 @@ pub enum Error {
         /// The checksum of the present file; `None` where there is none.
         got: Option<String>,
     },
-    /// A budget that no λ reaches.
+    /// A budget that no speed reaches.
     #[error("a FLOPs ratio of {target} cannot be reached: this model's range is {least} to {most} on these texts")]
     Budget {
         /// The budget, as a share of the full model's FLOPs.
         target: f64,
-        /// The model's share as λ goes to infinity.
+        /// The model's share at the highest speed.
         least: f64,
-        /// The model's share at λ = 0.
+        /// The model's share at speed 0.
         most: f64,
     },
     /// A request that a full queue rejects.

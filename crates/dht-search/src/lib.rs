@@ -54,7 +54,7 @@
 //! Trainer::new(training).fit(&mut search, &encoded, &encoded, &mut ())?;
 //!
 //! let mut model = search.into_model();
-//! model.set_speed(0.05)?; // λ: the price of the full model's cost in nats of loss
+//! model.set_speed(0.05)?; // for bandits λ, the price of the full model's cost in nats of loss
 //! let evaluation = evaluate(&model, &encoded, 6)?;
 //! assert_eq!(evaluation.confusion.macro_f1(), 1.0);
 //! // Both costs: the paper's estimate and the FLOPs of all products. The first alone is too optimistic.
