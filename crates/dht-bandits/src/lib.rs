@@ -91,6 +91,7 @@
 //! * **No allocation** in `select`, `update` and `learn`. Methods that return owned values have a variant that reuses
 //!   the caller's memory ([`TopK::select_slate_into`](policy::TopK::select_slate_into),
 //!   [`Disjoint::select_batch`](policy::Disjoint::select_batch)).
+#![doc(html_root_url = "https://docs.rs/dht-bandits/latest")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 

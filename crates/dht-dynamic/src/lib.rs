@@ -113,6 +113,8 @@
 //! ([`Error::Argument`], `targets`). Full, truncated and pruned encoders handle them ([`transformer::Task`],
 //! [`transformer::pruning`]), and an [`Engine`] serves such encoders as well.
 
+#![doc(html_root_url = "https://docs.rs/dht-dynamic/latest")]
+
 pub mod accelerate;
 mod error;
 pub mod evaluation;

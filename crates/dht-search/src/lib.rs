@@ -146,6 +146,8 @@
 //! for each text; [`Regret`] measures this. The paper's own settings ([`SearchSettings::paper`]) are for comparison,
 //! not for production.
 
+#![doc(html_root_url = "https://docs.rs/dht-search/latest")]
+
 pub mod baselines;
 pub mod cost;
 mod error;
