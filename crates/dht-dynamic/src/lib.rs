@@ -66,7 +66,7 @@
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`]; [`serving::Service`] for common batches over a bounded queue |
 //! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load); with everything that serving needs, [`serving::TextModel`] |
 //! | select another exit criterion | [`AccelerateSettings::rule`](accelerate::AccelerateSettings::rule): confidence, entropy, patience |
-//! | write a custom exit criterion | [`Router`], [`DynamicModel::with_router`] |
+//! | write a custom exit criterion | [`Router`], [`DynamicModel::with_router`], [`OwnParts`] to load it |
 //! | write a custom exit | [`LayerExit`], [`ExitModel::with_exits`], [`OwnParts`] to load it |
 //! | train exits on a frozen encoder | [`training::FrozenExits`] |
 //! | put an n-gram model before an encoder | [`exit::FrontExit`], [`exit::NgramClassifier`], [`exit::Stacker`] |
@@ -95,6 +95,7 @@
 //! candle-core = "0.11.1"
 //! rand = { version = "0.10", default-features = false }
 //! rand_chacha = { version = "0.10", default-features = false }
+//! serde_json = "1" # only for a custom router with a state
 //!
 //! [profile.dev.package."*"] # matrix products that are not optimised are hundreds of times slower
 //! opt-level = 3
