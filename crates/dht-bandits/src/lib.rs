@@ -39,7 +39,7 @@
 //!
 //! | you have | take | because |
 //! |---|---|---|
-//! | no opinion yet | [`AnyPolicy::recommended`](policy::AnyPolicy::recommended), `kind = "auto"` | more reward than the best tuned peer on average over four data sets, about as much on a fifth (README); scales contexts and rewards itself |
+//! | no opinion yet | [`AnyPolicy::recommended`](policy::AnyPolicy::recommended), `kind = "auto"` | more reward than the best tuned peer on average over four data sets, about as much on a fifth ([README](https://docs.rs/crate/dht-bandits/latest/source/README.md)); scales contexts and rewards itself |
 //! | a few lasting arms, real-valued rewards | [`LinUcb`], α = .25, λ = d/4 on normalised features | random only in ties, propensities known |
 //! | the same, with rewards that come late or in batches | [`LinTs`] | a batch of equal contexts is spread over arms |
 //! | rewards whose scale and noise are unknown | `Disjoint<`[`NormalInverseGamma`](posterior::NormalInverseGamma)`, Thompson>` | learns the variance of the noise |
@@ -49,7 +49,7 @@
 //! | such items, and a context | the same with [`Interactions`](features::Interactions) | without products the context cancels |
 //! | both: shared features, and arms with weights of their own | [`Hybrid`](policy::Hybrid) with [`Ucb`] | new arms start warm |
 //! | K of N at once, with feedback on those observed | [`TopK`](policy::TopK) over [`DiagonalLaplace`](posterior::DiagonalLaplace) with [`Thompson`] | semi-bandit feedback, cascades, pinned arms |
-//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`SquareCb`](exploration::SquareCb), γ = 100, over a logistic or linear model; [`EpsilonGreedy`](exploration::EpsilonGreedy), [`Softmax`](exploration::Softmax) | every arm keeps a chance; every `decide` gives its exact propensity. [`Floor`](exploration::Floor) does it under any rule |
+//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`SquareCb::new(100.0)`](exploration::SquareCb::new), which is γ_t = 100·√(1 + t) after t rewards, over a logistic or linear model; [`EpsilonGreedy`](exploration::EpsilonGreedy), [`Softmax`](exploration::Softmax) | every arm keeps a chance; every `decide` gives its exact propensity. [`Floor`](exploration::Floor) does it under any rule |
 //! | no contexts | [`ContextFree`](policy::ContextFree): UCB1, Beta-Thompson sampling | O(1) an arm |
 //! | a reward model of your own: a tree, a network | [`OraclePolicy`](policy::OraclePolicy) with [`SquareCb`](exploration::SquareCb) | explores around any [`Oracle`](policy::Oracle) |
 //! | a policy that a settings file names | [`AnyPolicy`](policy::AnyPolicy) | one file of settings and of what was learned |
@@ -76,6 +76,25 @@
 //! [`Exploration`](exploration::Exploration): [`LinUcb`] is `Disjoint<Ridge, Ucb>`. [`TopK`](policy::TopK) takes both
 //! as well, [`Hybrid`](policy::Hybrid) an exploration rule.
 //!
+//! # Adding it
+//!
+//! ```toml
+//! [dependencies]
+//! dht-bandits = "0.1"
+//! rand = "0.10"
+//! rand_chacha = { version = "0.10", features = ["serde"] }
+//! serde_json = { version = "1", features = ["float_roundtrip"] } # to save policies and decisions
+//! ```
+//!
+//! Any `Rng` of rand 0.10, which this crate re-exports as [`rand`], is a generator; rand_chacha has generators that can
+//! be seeded and saved.
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `nalgebra` | on | requests from nalgebra's vectors; the pseudo-inverse estimator of slates |
+//! | `log` | off | decision logs as JSON lines, and rows as CSV and Vowpal Wabbit's dsjson: [`log`] |
+//! | `settings` | off | settings from TOML and JSON, policies as JSON files: `PolicySettings::from_toml`, `AnyPolicy::save` |
+//!
 //! # Guarantees
 //!
 //! * **Calls are atomic.** A refused call reports what was wrong and leaves the object unchanged, bit for bit.
@@ -91,6 +110,7 @@
 //! * **No allocation** in `select`, `update` and `learn`. Methods that return owned values have a variant that reuses
 //!   the caller's memory ([`TopK::select_slate_into`](policy::TopK::select_slate_into),
 //!   [`Disjoint::select_batch`](policy::Disjoint::select_batch)).
+#![doc(html_root_url = "https://docs.rs/dht-bandits/latest")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 

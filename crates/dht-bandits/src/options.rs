@@ -3,11 +3,19 @@
 /// Generates a constructor, `Default` and a `with_…` method for each field: `new` takes the fields before the
 /// semicolon.
 macro_rules! options {
-    ($type:ident::new($($given:ident / $set_given:ident: $given_type:ty = $given_default:expr),*) {
+    ($type:ident::new() { $($fields:tt)* }) => {
+        $crate::options::options!(@ "Creates the default options.", $type::new() { $($fields)* });
+    };
+    ($type:ident::new($($given:tt)+) { $($fields:tt)* }) => {
+        $crate::options::options!(@ "Creates options with this value, and the defaults of other fields.", $type::new($($given)+) { $($fields)* });
+    };
+    (@ $doc:literal, $type:ident::new(
+        $($given:ident / $set_given:ident: $given_type:ty = $given_default:expr),*
+    ) {
         $($field:ident / $set:ident: $field_type:ty = $default:expr),* $(,)?
     }) => {
         impl $type {
-            /// Creates the default options, with the given values where there is no default.
+            #[doc = $doc]
             pub const fn new($($given: $given_type),*) -> Self {
                 Self { $($given,)* $($field: $default),* }
             }

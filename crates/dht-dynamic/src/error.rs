@@ -8,10 +8,10 @@ use dht_transformer::ErrorKind;
 pub enum Error {
     /// An error of the transformer crate.
     #[error(transparent)]
-    Transformer(#[from] dht_transformer::Error),
+    Transformer(dht_transformer::Error),
     /// An error of candle.
     #[error(transparent)]
-    Candle(#[from] candle_core::Error),
+    Candle(candle_core::Error),
     /// A saved state that is not JSON of the expected form.
     #[error("{what}: {source}")]
     Json {
@@ -200,14 +200,14 @@ pub enum Error {
         /// The checksum of the present file; `None` where there is none.
         got: Option<String>,
     },
-    /// A budget that no λ reaches.
+    /// A budget that no speed reaches.
     #[error("a FLOPs ratio of {target} cannot be reached: this model's range is {least} to {most} on these texts")]
     Budget {
         /// The budget, as a share of the full model's FLOPs.
         target: f64,
-        /// The model's share as λ goes to infinity.
+        /// The model's share at the highest speed.
         least: f64,
-        /// The model's share at λ = 0.
+        /// The model's share at speed 0.
         most: f64,
     },
     /// A request that a full queue rejects.
@@ -262,6 +262,20 @@ fn checksum(checksum: Option<&str>) -> &str {
 fn reach(needed: Option<usize>, least: f64) -> String {
     let texts = needed.map_or(String::new(), |needed| format!("some {needed} texts, or "));
     format!("{texts}a limit of at least {least:.4}")
+}
+
+impl From<dht_transformer::Error> for Error {
+    /// Wraps an error of the transformer crate as [`Error::Transformer`].
+    fn from(error: dht_transformer::Error) -> Self {
+        Self::Transformer(error)
+    }
+}
+
+impl From<candle_core::Error> for Error {
+    /// Wraps an error of candle as [`Error::Candle`].
+    fn from(error: candle_core::Error) -> Self {
+        Self::Candle(error)
+    }
 }
 
 impl Error {

@@ -10,8 +10,9 @@
 //!
 //! An [`ExitModel`] is an encoder with exits. A [`DynamicModel`] adds a [`Router`], which decides at each exit which
 //! texts stop there with its answer, and optionally an n-gram exit before the first layer.
-//! [`accelerate`](fn@accelerate::accelerate) builds one from a fine-tuned [`TextClassifier`](transformer::TextClassifier), whose
-//! weights do not change. This crate contains no bandits; `dht-search` has routers that learn.
+//! [`accelerate`](fn@accelerate::accelerate) builds one from a fine-tuned
+//! [`TextClassifier`](transformer::TextClassifier), whose weights do not change. This crate contains no bandits;
+//! `dht-search` has routers that learn.
 //!
 //! # A complete program
 //!
@@ -24,32 +25,40 @@
 //! use dht_dynamic::{Error, evaluate};
 //! use rand::SeedableRng;
 //!
-//! let things = ["day", "meal", "film", "book", "song", "town", "hotel", "coat"];
-//! let texts = things.iter().flat_map(|thing| {
-//!     [("fine", 1), ("lovely", 1), ("bad", 0), ("awful", 0)].map(|(word, label)| (format!("The {thing} was {word}"), label))
-//! });
-//! let data = Dataset::from_examples(
-//!     "reviews",
-//!     vec!["bad".into(), "good".into()],
-//!     texts.map(|(text, label)| Example::new(text, label)).collect(),
-//! )?;
-//! let tokenizer = TextTokenizer::train(data.examples.iter().map(|example| &*example.text), 100)?;
-//! let encoded = tokenizer.encode_all(&data, 16)?;
+//! let things = [
+//!     "day", "meal", "film", "book", "song", "town", "hotel", "coat", "game", "park", "chair", "train", "cake", "shop",
+//!     "lamp", "road", "wine", "boat", "play", "view",
+//! ];
+//! let words = [("fine", 1), ("lovely", 1), ("bad", 0), ("awful", 0)];
+//! let review = |thing, (word, label)| Example::new(format!("The {thing} was {word}"), label);
+//! let examples = things.iter().flat_map(|thing| words.map(|word| review(thing, word))).collect();
+//! let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+//! // Weights, exits and n-grams are fitted on training texts, speeds are selected on held-out texts, and the result is
+//! // scored on test texts.
+//! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+//! let (data, test) = data.split_validation(0.2, &mut rng)?;
+//! let (training, held_out) = data.split_validation(0.25, &mut rng)?;
+//! let tokenizer = TextTokenizer::train(training.examples.iter().map(|example| &*example.text), 100)?;
+//! let encode = |data: &Dataset| tokenizer.encode_all(data, 16);
+//! let (training, held_out, test) = (encode(&training)?, encode(&held_out)?, encode(&test)?);
 //!
 //! // A classifier from any training.
-//! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
 //! let config = BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?;
 //! let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
 //! let mut classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
 //! let optimizer = AdamWSettings { learning_rate: 5e-3, ..AdamWSettings::default() };
-//! let training = TrainSettings { epochs: 15, batch_size: 4, optimizer, ..TrainSettings::default() };
-//! Trainer::new(training).fit(&mut classifier, &encoded, &encoded, &mut ())?;
+//! let settings = TrainSettings { epochs: 15, batch_size: 4, optimizer, ..TrainSettings::default() };
+//! Trainer::new(settings).fit(&mut classifier, &training, &held_out, &mut ())?;
 //!
-//! let made = accelerate(&classifier, Texts::new(&encoded), &AccelerateSettings::default(), &mut rng)?;
-//! let found = evaluate(&made.model, &encoded, 8)?;
-//! // A program that reports a score has texts that neither classifier nor exits have seen.
-//! assert!(found.confusion.accuracy() > 0.9);
-//! assert!(found.flops < made.model.full_inference_flops(&encoded));
+//! let texts = Texts::new(&training).with_held_out(&held_out);
+//! let accelerated = accelerate(&classifier, texts, &AccelerateSettings::default(), &mut rng)?;
+//! // The most expensive measured speed within half of the full model's FLOPs.
+//! if let Some(point) = accelerated.report.within(0.5) {
+//!     let model = accelerated.model.with_speed(point.speed)?;
+//!     let evaluation = evaluate(&model, &test, 8)?;
+//!     assert!(evaluation.confusion.accuracy() > 0.9);
+//!     assert!(evaluation.flops < model.full_inference_flops(&test));
+//! }
 //! # Ok::<(), Error>(())
 //! ```
 //!
@@ -66,7 +75,7 @@
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`]; [`serving::Service`] for common batches over a bounded queue |
 //! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load); with everything that serving needs, [`serving::TextModel`] |
 //! | select another exit criterion | [`AccelerateSettings::rule`](accelerate::AccelerateSettings::rule): confidence, entropy, patience |
-//! | write a custom exit criterion | [`Router`], [`DynamicModel::with_router`] |
+//! | write a custom exit criterion | [`Router`], [`DynamicModel::with_router`], [`OwnParts`] to load it |
 //! | write a custom exit | [`LayerExit`], [`ExitModel::with_exits`], [`OwnParts`] to load it |
 //! | train exits on a frozen encoder | [`training::FrozenExits`] |
 //! | put an n-gram model before an encoder | [`exit::FrontExit`], [`exit::NgramClassifier`], [`exit::Stacker`] |
@@ -95,6 +104,7 @@
 //! candle-core = "0.11.1"
 //! rand = { version = "0.10", default-features = false }
 //! rand_chacha = { version = "0.10", default-features = false }
+//! serde_json = "1" # only for a custom router with a state
 //!
 //! [profile.dev.package."*"] # matrix products that are not optimised are hundreds of times slower
 //! opt-level = 3
@@ -112,6 +122,8 @@
 //! for either task would be another method that needs its own evaluation. Multi-label and regression texts are rejected
 //! ([`Error::Argument`], `targets`). Full, truncated and pruned encoders handle them ([`transformer::Task`],
 //! [`transformer::pruning`]), and an [`Engine`] serves such encoders as well.
+
+#![doc(html_root_url = "https://docs.rs/dht-dynamic/latest")]
 
 pub mod accelerate;
 mod error;

@@ -1,13 +1,13 @@
-//! Do saved FLOPs save time? The wall-clock time of a dynamic model over that of the full model, beside the ratio of their
-//! FLOPs, at three speeds, in inference and in a training step in flight; and the bandits' share of the time.
+//! Do saved FLOPs save time? The wall-clock time of a dynamic model over that of the full model, beside the ratio of
+//! their FLOPs, at three speeds, in inference and in a training step in flight; and the bandits' share of the time.
 //!
 //! ```text
 //! cargo bench -p dht-search --bench routes -- [--encoder DIR] [--data DIR] [--model DIR] [--page docs/speed-of-routes.md]
 //! ```
 //!
-//! `--encoder` is a Hugging Face directory (`$DHT_MODELS/minilm-l6` unless given), `--data` one with `train.*` and `test.*`
-//! (`$DHT_DATA/ag_news`). `--model` is a directory for the dynamic model: it is loaded from there, or trained shortly
-//! and saved there. Both models run the same texts in the same batches in turns; each reports its fastest turn.
+//! `--encoder` is a Hugging Face directory (`$DHT_MODELS/minilm-l6` unless given), `--data` one with `train.*` and
+//! `test.*` (`$DHT_DATA/ag_news`). `--model` is a directory for the dynamic model: it is loaded from there, or trained
+//! shortly and saved there. Both models run the same texts in the same batches in turns; each reports its fastest turn.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -155,8 +155,8 @@ fn measured(model: &SearchModel, texts: &Texts) -> Result<String> {
         plain[0].least(Clock { seconds, bandit_seconds: 0.0, flops: full_flops[0] as f64 });
         let seconds = training_seconds(&mut full, &steps)?;
         plain[1].least(Clock { seconds, bandit_seconds: 0.0, flops: full_flops[1] as f64 });
-        for (speed, clocks) in speeds.iter().zip(&mut dynamic) {
-            let mut at_speed = SearchObjective::new(model.with_speed(speed.lambda)?)?;
+        for (point, clocks) in speeds.iter().zip(&mut dynamic) {
+            let mut at_speed = SearchObjective::new(model.with_speed(point.speed)?)?;
             let start = Instant::now();
             let evaluation = evaluate(at_speed.model(), &texts.test, BATCH)?;
             clocks[0].least(Clock {
@@ -186,11 +186,11 @@ fn measured(model: &SearchModel, texts: &Texts) -> Result<String> {
         1e3 * plain[1].seconds / STEPS as f64,
     );
     for (way, name, goal) in [(0, "inference", 2), (1, "training step", 1)] {
-        for (speed, clocks) in speeds.iter().zip(&dynamic) {
+        for (point, clocks) in speeds.iter().zip(&dynamic) {
             let (flops, clock) = (clocks[way].flops / plain[way].flops, clocks[way].seconds / plain[way].seconds);
             report += &format!(
                 "| {name} | {:.3} | {flops:.3} | {clock:.3} | {:.2} | {:.2} % (goal ≤ {goal} %) |\n",
-                speed.lambda,
+                point.speed,
                 clock / flops,
                 100.0 * clocks[way].bandit_seconds / clocks[way].seconds
             );

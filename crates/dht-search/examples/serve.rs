@@ -1,5 +1,5 @@
-//! From training to serving: a small dynamic model is trained, saved, loaded as an engine, calibrated to a budget of FLOPs,
-//! and used from several threads at once.
+//! From training to serving: a small dynamic model is trained, saved, loaded as an engine, calibrated to a budget of
+//! FLOPs, and used from several threads at once.
 //!
 //! `cargo run --release -p dht-search --example serve`
 
@@ -57,16 +57,16 @@ fn main() -> Result<(), Error> {
     let folder = std::env::temp_dir().join(format!("dht-serve-{}", std::process::id()));
     search.into_model().save(&folder, Some(&tokenizer), &labels)?;
 
-    // Serve: the budget is halfway between the lowest and the highest cost that λ can set.
+    // Serve: the budget is halfway between the lowest and the highest cost that the speed can set.
     let (model, labels, tokenizer) = SearchModel::load(&folder, &Device::Cpu)?;
     let (least, most) = SpeedCurve::new(&model, &held_out, 64)?.range();
-    let speed = calibrate(&model, &held_out, (least + most) / 2.0, 64)?;
+    let found = calibrate(&model, &held_out, (least + most) / 2.0, 64)?;
     println!(
-        "FLOPs from {least:.3} to {most:.3} of the full model; λ = {:.3} costs {:.3}",
-        speed.lambda, speed.flops_ratio
+        "FLOPs from {least:.3} to {most:.3} of the full model; speed {:.3} costs {:.3}",
+        found.speed, found.flops_ratio
     );
     let tokenizer = tokenizer.expect("it was saved with the model");
-    let engine = Engine::new(model.with_speed(speed.lambda)?, tokenizer, &labels)?.with_max_length(64)?;
+    let engine = Engine::new(model.with_speed(found.speed)?, tokenizer, &labels)?.with_max_length(64)?;
     let correct: usize = std::thread::scope(|scope| {
         let ask = |part: &[Example]| -> Result<usize, Error> {
             let texts: Vec<&str> = part.iter().map(|example| &*example.text).collect();

@@ -54,7 +54,7 @@
 //! Trainer::new(training).fit(&mut search, &encoded, &encoded, &mut ())?;
 //!
 //! let mut model = search.into_model();
-//! model.set_speed(0.05)?; // λ: the price of the full model's cost in nats of loss
+//! model.set_speed(0.05)?; // for bandits λ, the price of the full model's cost in nats of loss
 //! let evaluation = evaluate(&model, &encoded, 6)?;
 //! assert_eq!(evaluation.confusion.macro_f1(), 1.0);
 //! // Both costs: the paper's estimate and the FLOPs of all products. The first alone is too optimistic.
@@ -70,7 +70,7 @@
 //! | list the routes of a search | [`SearchSpace`], [`SpaceConfig`] and all of [`space`]; [`Preset`] for the paper's spaces, [`SpaceConfig::from_toml_file`] for one in a file |
 //! | name a route | [`Route`]; [`RouteSpec`](dynamic::route::RouteSpec) for its notation, `12L8H` |
 //! | select a router | [`SearchSettings::router`], a tree or an integrated [`Search`](space::Search) in the space; [`settings`] for the rest |
-//! | write a custom router | [`Router`], [`HeadRouter`], [`SearchModel::with_router`] |
+//! | write a custom router | [`Router`], [`HeadRouter`], [`SearchModel::with_router`], [`OwnParts`] to load it |
 //! | configure the training of exits | [`settings::ExitLosses`], [`settings::FullModelSteps`], [`settings::SoftLabels`] with [`SearchObjective::with_teacher`] |
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
 //! | predict and score | [`SearchModel::predict_batch`], [`evaluate`](dynamic::evaluate()), [`Predictor`](dynamic::Predictor) for a custom baseline |
@@ -107,6 +107,7 @@
 //! candle-core = "0.11.1"
 //! rand = { version = "0.10", default-features = false }
 //! rand_chacha = { version = "0.10", default-features = false }
+//! serde_json = "1" # only for a custom router with a state
 //!
 //! [profile.dev.package."*"] # matrix products that are not optimised are hundreds of times slower
 //! opt-level = 3
@@ -145,6 +146,8 @@
 //! inference runs the full model. If every text needs the same depth, a fixed exit costs less than selecting an exit
 //! for each text; [`Regret`] measures this. The paper's own settings ([`SearchSettings::paper`]) are for comparison,
 //! not for production.
+
+#![doc(html_root_url = "https://docs.rs/dht-search/latest")]
 
 pub mod baselines;
 pub mod cost;

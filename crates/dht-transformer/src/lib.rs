@@ -122,9 +122,11 @@
 //! # Devices
 //!
 //! On the CPU a layer is one fused operation. On CUDA (feature `cuda`; it needs `nvcc`) it is two operations with
-//! custom kernels, and on Metal (feature `metal`) it is composed of candle's operations. `docs/gpu.md` in the
-//! repository reports tests and speed. Metal has not been run. candle allocates for every operation, so a program that
-//! trains on a CPU benefits from an allocator that reuses memory, such as mimalloc.
+//! custom kernels, and on Metal (feature `metal`) it is composed of candle's operations. Metal has not been run.
+//! candle allocates for every operation, so a program that trains on a CPU benefits from an allocator that reuses
+//! memory, such as mimalloc.
+
+#![doc(html_root_url = "https://docs.rs/dht-transformer/latest")]
 
 pub mod account;
 mod backend;

@@ -9,20 +9,21 @@ use std::fmt;
 /// Off-policy estimator. w is the importance weight π(a|x)/p, r the reward, q̂ the model's prediction for the logged
 /// arm, and V̂ = Σ_a π(a|x) q̂(x, a) the model's value of the evaluated policy.
 ///
-/// | | formula | bias | variance | source |
-/// |---|---|---|---|---|
-/// | `Direct` | mean V̂ | the model's | least | |
-/// | `InversePropensity` | mean wr | none | large where policies differ | Horvitz & Thompson 1952 |
-/// | `Clipped` | mean min(w, M) r | of what is clipped | less | Ionides 2008; Bottou et al. 2013 |
-/// | `SelfNormalised` | Σwr/Σw | O(1/n) | less | Swaminathan & Joachims 2015 |
-/// | `DoublyRobust` | mean V̂ + w(r − q̂) | none, if either is right | less, with a good model | Dudík, Langford & Li 2011 |
-/// | `SelfNormalisedDoublyRobust` | mean V̂ + Σw(r − q̂)/Σw | O(1/n) | less | Thomas & Brunskill 2016 |
-/// | `SwitchDoublyRobust` | mean V̂ + w·1[w ≤ τ](r − q̂) | the model's, where w > τ | less | Wang, Agarwal & Dudík 2017 |
-/// | `PessimisticDoublyRobust` | mean V̂ + min(w, M)(r − q̂) | of what is clipped | less | Su et al. 2020 |
-/// | `OptimisticDoublyRobust` | mean V̂ + λw/(w² + λ)·(r − q̂) | of what is shrunk | less | Su et al. 2020 (DRos) |
+/// | | name | formula | bias | variance | source |
+/// |---|---|---|---|---|---|
+/// | `Direct` | DM | mean V̂ | the model's | least | |
+/// | `InversePropensity` | IPS | mean wr | none | large where policies differ | Horvitz & Thompson 1952 |
+/// | `Clipped` | clipped IPS(M) | mean min(w, M) r | of what is clipped | less | Ionides 2008; Bottou et al. 2013 |
+/// | `SelfNormalised` | SNIPS | Σwr/Σw | O(1/n) | less | Swaminathan & Joachims 2015 |
+/// | `DoublyRobust` | DR | mean V̂ + w(r − q̂) | none, if either is right | less, with a good model | Dudík, Langford & Li 2011 |
+/// | `SelfNormalisedDoublyRobust` | SNDR | mean V̂ + Σw(r − q̂)/Σw | O(1/n) | less | Thomas & Brunskill 2016 |
+/// | `SwitchDoublyRobust` | switch-DR(τ) | mean V̂ + w·1[w ≤ τ](r − q̂) | the model's, where w > τ | less | Wang, Agarwal & Dudík 2017 |
+/// | `PessimisticDoublyRobust` | DRps(M) | mean V̂ + min(w, M)(r − q̂) | of what is clipped | less | Su et al. 2020 |
+/// | `OptimisticDoublyRobust` | DRos(λ) | mean V̂ + λw/(w² + λ)·(r − q̂) | of what is shrunk | less | Su et al. 2020 (DRos) |
 ///
-/// Estimators with a parameter range from the direct method (0) to the unbiased one (∞, or `f64::MAX`):
-/// [`OffPolicy::slope`](super::OffPolicy::slope) selects it.
+/// The name is the estimator's text (`Display`), with the value of its parameter. Estimators with a parameter range
+/// from the direct method (0) to the unbiased one (∞, or `f64::MAX`): [`OffPolicy::slope`](super::OffPolicy::slope)
+/// selects it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Estimator {

@@ -59,8 +59,8 @@ impl<'a> Target<'a> {
         &self.name
     }
 
-    /// Probabilities of the target in each row of a log: (number of rows) × (number of arms) values. [`Evaluation::run`]
-    /// asks row by row instead.
+    /// Probabilities of the target in each row of a log: (number of rows) × (number of arms) values.
+    /// [`Evaluation::run`] asks row by row instead.
     ///
     /// # Errors
     /// Errors of the policy, with the round.
@@ -87,13 +87,14 @@ impl std::fmt::Debug for Target<'_> {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct EvaluationSettings {
-    /// Reward model of the doubly robust estimators; `None` leaves them out.
+    /// Reward model of the direct and the doubly robust estimators; `None` leaves them out. By default a
+    /// [ridge regression](OutcomeModel::Ridge) for each arm, with a prior precision of 1.
     pub model: Option<OutcomeModel>,
-    /// Number of folds of the reward model's [cross-fitting](OutcomeModel::cross_fit), at least 2.
+    /// Number of folds of the reward model's [cross-fitting](OutcomeModel::cross_fit), at least 2. 5 by default.
     pub folds: usize,
-    /// Number of bootstrap resamples, at least 40; 0 for no bootstrap intervals.
+    /// Number of bootstrap resamples, at least 40; 0, the default, for no bootstrap intervals.
     pub resamples: usize,
-    /// Smallest and largest possible reward, for confidence sequences; `None` leaves those out.
+    /// Smallest and largest possible reward, for confidence sequences; `None`, the default, leaves those out.
     pub reward_range: Option<(f64, f64)>,
 }
 
@@ -109,7 +110,8 @@ options!(EvaluationSettings::new() {
 pub struct EvaluationRow {
     /// Name of the policy.
     pub policy: String,
-    /// Name of the estimator, as in tables: `SNIPS`, `switch-DR(4.2)`, `MRDR`; `mean` for the logging policy.
+    /// Name of the estimator, from the table of [`Estimator`], with its parameter if it has one: `SNIPS`,
+    /// `switch-DR(4.2)`. Two more names are `MRDR` (see [`Evaluation::run`]), and `mean` for the logging policy.
     pub estimator: String,
     /// Estimate with its asymptotic interval and its support.
     pub estimate: Estimate,
@@ -164,17 +166,18 @@ impl Table<'_> {
 }
 
 impl Evaluation {
-    /// Evaluates policies from a log: IPS, SNIPS and clipped IPS; with a model also DM, DR, SNDR, switch-DR, DRos and MRDR.
-    /// [SLOPE](OffPolicy::slope) selects the parameters of clipped IPS, switch-DR and DRos. MRDR is DR with a model that is
-    /// [fitted for it](OutcomeModel::cross_fit_mrdr).
+    /// Evaluates policies from a log: IPS, SNIPS and clipped IPS; with a model also DM, DR, SNDR, switch-DR, DRos and
+    /// MRDR. [SLOPE](OffPolicy::slope) selects the parameters of clipped IPS, switch-DR and DRos. MRDR is DR with a
+    /// model that is [fitted for it](OutcomeModel::cross_fit_mrdr).
     ///
-    /// Time is linear in rows and arms. In addition to the log, memory holds a few hundred bytes per row. Each target is
-    /// asked for its probabilities row by row, once without a model and three times with one.
+    /// Time is linear in rows and arms. In addition to the log, memory holds a few hundred bytes per row. Each target
+    /// is asked for its probabilities row by row, once without a model and three times with one.
     ///
     /// # Errors
-    /// Fewer than two rows, or fewer rows than folds; rows that are refused; errors of a policy, with the round; a policy
-    /// that never takes a logged action ([`Error::NoOverlap`]); a reward outside the given range; [`Error::DuplicateName`]:
-    /// two policies with the same name, or one with the log's name, whose rows could not be distinguished.
+    /// Fewer than two rows, or fewer rows than folds; rows that are refused; errors of a policy, with the round; a
+    /// policy that never takes a logged action ([`Error::NoOverlap`]); a reward outside the given range;
+    /// [`Error::DuplicateName`]: two policies with the same name, or one with the log's name, whose rows could not be
+    /// distinguished.
     pub fn run<R: Rng + ?Sized>(
         log: &[LoggedDecision],
         targets: &[Target<'_>],
@@ -227,7 +230,14 @@ impl Evaluation {
         Ok(Self { rows: table.rows })
     }
 
-    /// Finds the row of a policy and an estimator, by the beginning of the estimator's name.
+    /// Finds the first row of a policy whose estimator's name begins with `estimator`: `"switch-DR"` finds
+    /// `switch-DR(4.2)`. The names, in the order of the rows:
+    ///
+    /// * of the logging policy, `"(the log)"`: `mean`;
+    /// * of every other policy: `IPS`, `SNIPS`, `clipped IPS(…)`;
+    /// * with a [model](EvaluationSettings::model) also: `DM`, `DR`, `SNDR`, `switch-DR(…)`, `DRos(…)`, `MRDR`.
+    ///
+    /// `"DR"` finds `DR`, because `DRos(…)` comes later. The table has no row for `DRps`.
     pub fn row(&self, policy: &str, estimator: &str) -> Option<&EvaluationRow> {
         self.rows.iter().find(|row| row.policy == policy && row.estimator.starts_with(estimator))
     }

@@ -16,7 +16,8 @@
 //! Normal and bootstrap intervals hold where many rounds carry the weight. Where a few carry most of it (see
 //! [`Estimate::effective_samples`]), both are too short, and on average centred too low, since the rare rounds of large
 //! weight are mostly missing. Then use a [`ConfidenceSequence`], which is longer and holds for any weights. The page
-//! `docs/estimators.md` in this package lists bias, variance and coverage of each against a known truth.
+//! [docs/estimators.md](https://docs.rs/crate/dht-bandits/latest/source/docs/estimators.md) lists bias, variance and
+//! coverage of each against a known truth.
 //!
 //! [`Estimate`] also has its support: effective sample size, largest and mean weight, and the fraction of choices that
 //! the log does not support.

@@ -6,7 +6,7 @@
 //! | [`Thompson`] | the highest mean + α·width·z, z ~ N(0, 1) | Agrawal & Goyal (2013) |
 //! | [`EpsilonGreedy`] | the highest mean; with probability ε, an arm drawn uniformly. ε is constant, decreases in the number of learned rewards, or is 1 at first (explore first) | Sutton & Barto (2018), section 2.2; Auer, Cesa-Bianchi & Fischer (2002), Figure 3; Langford & Zhang (2007) |
 //! | [`Softmax`] | with probability ∝ exp(mean/τ) | Sutton & Barto (2018), section 2.8 |
-//! | [`SquareCb`] | with probability 1/(K + γ·gap), the rest to the best | Foster & Rakhlin (2020) |
+//! | [`SquareCb`] | with probability 1/(K + γ_t·gap), the rest to the best; by default γ_t = γ·√(1 + t) after t rewards | Foster & Rakhlin (2020) |
 //!
 //! Each combines with every [`Posterior`](crate::posterior::Posterior); all but the first two ignore
 //! widths. [`Floor`] gives every arm a minimum probability under any rule.

@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 pub struct SquareCb {
     /// γ ≥ 0 before the first reward, in arms per unit of reward; 0 is uniform.
     pub gamma: f64,
-    /// Exponent p of the growth, in [0, 1].
+    /// Exponent p of the growth, in [0, 1]: ½ in [`new`](Self::new), and in settings without this key; 0 for a constant
+    /// γ.
     #[serde(default = "half")]
     pub power: f64,
 }
@@ -29,7 +30,7 @@ fn half() -> f64 {
 }
 
 impl SquareCb {
-    /// Creates the rule with γ_t = γ·√(1 + t).
+    /// Creates the rule with the power ½: γ_t = γ·√(1 + t) after t learned rewards.
     pub fn new(gamma: f64) -> Self {
         Self { gamma, power: 0.5 }
     }

@@ -19,22 +19,23 @@ use std::path::Path;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct LogSettings {
-    /// Longest time between a decision and its reward, or a slate and its feedback, in the caller's unit of time; `None`
-    /// for no limit. It is measured by the log's clock, the largest time so far, which continues over the whole log,
-    /// also after a restart: seconds since the start of the process would be long past. A writer holds younger decisions
-    /// in memory, about 50 bytes each; a reader joins no later reward.
+    /// Longest time between a decision and its reward, or a slate and its feedback, in the caller's unit of time;
+    /// `None` for no limit, the default. It is measured by the log's clock, the largest time so far, which continues
+    /// over the whole log, also after a restart: seconds since the start of the process would be long past. A writer
+    /// holds younger decisions in memory, about 50 bytes each; a reader joins no later reward.
     pub horizon: Option<f64>,
-    /// When writing, the largest size of a file in bytes; beyond it, the log continues in the next file.
+    /// When writing, the largest size of a file in bytes; beyond it, the log continues in the next file. 256 MiB by
+    /// default.
     pub rotate_bytes: u64,
     /// When writing, wait for the disk after each line, so that it also survives a power failure; this is slow. Without
-    /// it a line survives the process, but not the machine.
+    /// it a line survives the process, but not the machine. Off by default.
     pub sync: bool,
-    /// When reading decisions, the reward of a decision that got none within the horizon, such as 0 for no click; `None`
-    /// leaves the decision out.
+    /// When reading decisions, the reward of a decision that got none within the horizon, such as 0 for no click;
+    /// `None`, the default, leaves the decision out.
     pub default_reward: Option<f64>,
-    /// When reading slates, treat a slate without feedback within the horizon as unobserved: nothing is learned from it,
-    /// and it earned 0. Otherwise such a slate is left out. This is right if feedback is lost at random, and biases a
-    /// policy's value upwards if feedback is missing because nobody clicked.
+    /// When reading slates, treat a slate without feedback within the horizon as unobserved: nothing is learned from
+    /// it, and it earned 0. Otherwise, by default, such a slate is left out. This is right if feedback is lost at
+    /// random, and biases a policy's value upwards if feedback is missing because nobody clicked.
     pub unobserved: bool,
 }
 
@@ -65,8 +66,8 @@ options!(LogSettings::new() {
 /// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
 /// use dht_bandits::log::{DecisionLog, LogReader, LogSettings};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-/// # let folder = std::env::temp_dir().join(format!("decision-log-{}", std::process::id()));
 ///
+/// let folder = std::env::temp_dir().join(format!("decision-log-{}", std::process::id()));
 /// let mut rng = ChaCha8Rng::seed_from_u64(7);
 /// let mut policy = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 })?;
 /// let mut log = DecisionLog::open(&folder, LogSettings::default().with_horizon(Some(60.0)))?;
@@ -94,12 +95,12 @@ options!(LogSettings::new() {
 /// # use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
 /// # use dht_bandits::log::{DecisionLog, LogReader, LogSettings};
 /// # use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-/// # let folder = std::env::temp_dir().join(format!("decision-log-crash-{}", std::process::id()));
 /// # let mut rng = ChaCha8Rng::seed_from_u64(7);
 /// # let mut policy = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 })?;
-/// # let mut log = DecisionLog::open(&folder, LogSettings::default())?;
-/// # let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
-/// # let id = log.append(&decision, None, 0.0)?;
+/// let folder = std::env::temp_dir().join(format!("decision-log-crash-{}", std::process::id()));
+/// let mut log = DecisionLog::open(&folder, LogSettings::default())?;
+/// let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
+/// let id = log.append(&decision, None, 0.0)?;
 /// // Now and then, both at once: in one file, or in one row of a database.
 /// let saved = serde_json::to_string(&(&policy, log.position()))?;
 /// // A reward is logged and learned; then the process ends.

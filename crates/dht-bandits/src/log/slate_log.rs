@@ -31,8 +31,8 @@ impl DecisionLog {
     /// use dht_bandits::policy::{Feedback, TopK};
     /// use dht_bandits::{ArmId, Policy, Request, Ridge, exploration::EpsilonGreedy};
     /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-    /// # let folder = std::env::temp_dir().join(format!("slate-log-{}", std::process::id()));
     ///
+    /// let folder = std::env::temp_dir().join(format!("slate-log-{}", std::process::id()));
     /// let mut rng = ChaCha8Rng::seed_from_u64(7);
     /// let new = |epsilon| TopK::<Ridge, _>::per_arm(1, 4, Ridge::default(), EpsilonGreedy::new(epsilon));
     /// let (policy, mut other) = (new(1.0)?, new(0.0)?);

@@ -49,7 +49,9 @@ impl Choice {
 pub struct Decision {
     /// Choice of the policy.
     pub choice: Choice,
-    /// Context as the policy saw it, with the scaling at that time.
+    /// Context of the request, followed by the features of the chosen arm if the policy uses them; empty for a policy
+    /// without contexts. The context is raw also for a [`Normalised`](crate::policy::Normalised) policy, which scales
+    /// it again when it learns.
     pub context: Vec<f64>,
 }
 

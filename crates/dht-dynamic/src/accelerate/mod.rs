@@ -20,7 +20,8 @@
 //!    held-out texts run through the encoder again.
 //! 4. The [n-gram classifier](crate::exit::NgramClassifier) is fitted on the same texts, with a C from its own
 //!    cross-validation. It reads each text before the encoder does, and errs on other texts than the encoder. It also
-//!    reads the mean of the encoder's own input embeddings, a table that is shared with the encoder.
+//!    reads the mean of the encoder's own input embeddings, a table that is shared with the encoder. A tokenizer
+//!    [`with_rest`](dht_transformer::TextTokenizer::with_rest) gives it the tokens beyond the encoder's limit.
 //! 5. At each exit, including the classifier itself, a [stacker](crate::exit::Stacker) adds the log-probabilities of
 //!    the n-gram classifier and of the exit with one weight each. The two weights are fitted on held-out texts, or on
 //!    out-of-fold answers.
@@ -31,18 +32,55 @@
 //!    [lossless](crate::evaluation::Stages::lossless) threshold. With it, the answers to these texts are as accurate as
 //!    the classifier's, and as confident as if every text ran all layers.
 //!
-//! | step | implemented in |
-//! |---|---|
-//! | all, in this order | `accelerate.rs`; `parts.rs` selects the held-out texts |
-//! | adding the exits, before they are fitted | `model/of_classifier.rs`, which also writes the linear fits into them |
-//! | 1 | `pooled_states.rs`, with `training/state_cache.rs` |
-//! | 2 | `linear_fit.rs`, with `logistic/` |
-//! | 3 | `side_training.rs`, with `training/frozen_exits.rs` and `exit/side_layer.rs` |
-//! | 4 | `exit/ngram/` |
-//! | 5 | `exit/stacker.rs` |
-//! | 6 | `evaluation/stages/`, `report.rs` |
-//!
 //! The classifier's logits at the last exit stay identical to the bit; stacking only adds to their log-probabilities.
+//!
+//! # From a Hugging Face directory to answers
+//!
+//! ```no_run
+//! use candle_core::Device;
+//! use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
+//! use dht_dynamic::transformer::{DatasetReader, TextClassifier, TextTokenizer};
+//! use dht_dynamic::{Engine, exit::NgramSettings, serving::TextModel};
+//! use rand::SeedableRng;
+//!
+//! # fn main() -> dht_dynamic::Result<()> {
+//! // A fine-tuned classifier, its tokenizer, and texts of up to 128 tokens. The n-gram exit also reads up to 4,096
+//! // further tokens of each text.
+//! let classifier = TextClassifier::load("my-classifier", &Device::Cpu)?;
+//! let tokenizer = TextTokenizer::from_dir("my-classifier")?.with_rest(4096);
+//! let labels = classifier.class_names()?;
+//! let reader = DatasetReader::new().labels(&labels);
+//! let encode = |file: &str| tokenizer.encode_all(&reader.read(file)?, 128);
+//! let (training, held_out) = (encode("train.csv")?, encode("validation.csv")?);
+//!
+//! // The exits, the n-gram exit without [CLS] and [SEP], and the curve of accuracy against cost.
+//! let ngram = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
+//! let settings = AccelerateSettings { ngram: Some(ngram), ..AccelerateSettings::default() };
+//! let texts = Texts::new(&training).with_held_out(&held_out);
+//! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+//! let accelerated = accelerate(&classifier, texts, &settings, &mut rng)?;
+//!
+//! // A budget of a quarter of the full model's FLOPs, and one directory for everything that serving needs.
+//! let mut model = TextModel::new(accelerated.model, tokenizer, &labels, 128)?;
+//! model.curve = accelerated.report.curve; // a new model has no curve, and `speed_within` reads it
+//! if let Some(point) = model.speed_within(0.25) {
+//!     model.model = model.model.with_speed(point.speed)?;
+//! }
+//! model.save("fast-classifier", "# An accelerated classifier")?;
+//!
+//! // Answers, also from many threads: see `serving::Service`.
+//! let engine = Engine::load("fast-classifier")?;
+//! for answer in engine.predict(&["The food was fine.", "Never again!"])? {
+//!     println!("{} on {}", answer.label, answer.route);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+// All steps, in this order: `accelerate.rs`; `parts.rs` selects the held-out texts. Step 1: `pooled_states.rs`, with
+// `training/state_cache.rs`. Step 2: `linear_fit.rs`, with `logistic/`; `model/of_classifier.rs` writes the fits into the
+// exits. Step 3: `side_training.rs`, with `training/frozen_exits.rs` and `exit/side_layer.rs`. Step 4: `exit/ngram/`.
+// Step 5: `exit/stacker.rs`. Step 6: `evaluation/stages/` and `report.rs`.
 
 #[expect(clippy::module_inception, reason = "the function is in the file of its name")]
 mod accelerate;

@@ -10,14 +10,23 @@ use crate::error::{Error, Result};
 use crate::model::SeenTexts;
 
 /// The texts of an acceleration.
+///
+/// | you have | training | held-out |
+/// |---|---|---|
+/// | the texts that the classifier was fine-tuned on, and unseen texts | the former | the unseen texts |
+/// | only texts that the classifier has not seen | these texts | none |
+/// | only the texts that the classifier was fine-tuned on | these texts | none |
+///
+/// The first row is recommended, the last is not: a classifier is more confident on texts that it has seen, so that the
+/// selected speed may lose accuracy on other texts.
 #[derive(Debug, Clone, Copy)]
 pub struct Texts<'a> {
-    /// Texts on which exits and n-gram model are fitted. Prefer the texts that the classifier was fine-tuned on.
+    /// Texts on which exits and n-gram model are fitted: those that the classifier was fine-tuned on if there are
+    /// held-out texts, otherwise texts that it has not seen.
     pub training: &'a EncodedDataset,
-    /// Texts that the classifier has *not* seen, on which C, the stacking and the speeds are chosen. If there are none,
-    /// a [share](AccelerateSettings::held_out_share) of `training` is held out, or with few texts all of `training` is
-    /// cross-fitted. In both cases the classifier should not have seen `training`, since a classifier is more confident
-    /// on texts that it has seen.
+    /// Texts that the classifier has *not* seen, on which C, the stacking and the speeds are selected. If there are
+    /// none, a [share](AccelerateSettings::held_out_share) of `training` is held out, or with few texts all of
+    /// `training` is cross-fitted.
     pub held_out: Option<&'a EncodedDataset>,
     /// Further texts to fit on. Their labels are ignored and replaced by the classes that the classifier predicts.
     pub unlabelled: Option<&'a EncodedDataset>,

@@ -36,36 +36,40 @@ pub(crate) enum Head {
 /// The settings of [`accelerate`](super::accelerate).
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccelerateSettings {
-    /// The depths of the exits, ascending; the last is the classifier's depth. `None` for an exit after every layer.
+    /// The depths of the exits, ascending; the last is the classifier's depth. `None`, the default, for an exit after
+    /// every layer.
     pub exits: Option<Vec<usize>>,
     /// The pooling of the exits before the last: the mean or the first token. The mean by default.
     pub pooling: Pooling,
-    /// The targets that the exits are fitted to.
+    /// The targets that the exits are fitted to; [`Targets::Labels`] by default.
     pub targets: Targets,
-    /// Side layers for the exits; `None` for linear exits. Side layers need held-out texts: if the texts are
-    /// cross-fitted, exits are linear, and [`Report::side`](super::Report::side) is `None`.
+    /// Side layers for the exits; [`SideSettings::default`] by default, `None` for linear exits. Side layers need
+    /// held-out texts: if the texts are cross-fitted, exits are linear, and [`Report::side`](super::Report::side) is
+    /// `None`.
     pub side: Option<SideSettings>,
     /// Values of C to select from for the exits, ascending. C is the weight of the loss relative to the penalty ½‖W‖²
-    /// on standardised states.
+    /// on standardised states. 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3 and 1 by default.
     pub c: Vec<f64>,
     /// The rule that decides at each stage whether a text continues: a threshold on the confidence or the entropy of
     /// the stacked answers, or the number of consecutive stages that agree. The threshold of the rule is the model's
-    /// speed. [`Accelerated::with_router`](super::Accelerated::with_router) replaces the rule by any other
-    /// [router](crate::Router).
+    /// speed. [`LeavingRule::Confidence`] by default. [`Accelerated::with_router`](super::Accelerated::with_router)
+    /// replaces the rule by any other [router](crate::Router).
     pub rule: LeavingRule,
-    /// The n-gram classifier of the n-gram exit; `None` for no n-gram exit. The special tokens around a text, such as
+    /// The n-gram classifier of the n-gram exit; [`NgramSettings::default`] by default, `None` for no n-gram exit. It
+    /// reads tokens beyond the encoder's limit if the texts were encoded [with
+    /// them](dht_transformer::TextTokenizer::with_rest). The special tokens around a text, such as
     /// `[CLS]`, are excluded only if [`left_out`](NgramSettings::left_out) lists them.
     pub ngram: Option<NgramSettings>,
     /// True if the n-gram exit also reads the mean of the encoder's input embeddings. True by default.
     pub embeddings: bool,
-    /// The share of the texts that is held out if no held-out texts are given. If that is fewer than
+    /// The share of the texts that is held out if no held-out texts are given; 0.15 by default. If that is fewer than
     /// [`least_held_out`](Self::least_held_out) rows, all texts are cross-fitted instead.
     pub held_out_share: f64,
-    /// The minimum number of held-out rows; see [`held_out_share`](Self::held_out_share).
+    /// The minimum number of held-out rows; see [`held_out_share`](Self::held_out_share). 200 by default.
     pub least_held_out: usize,
-    /// The number of folds of a cross-fit.
+    /// The number of folds of a cross-fit, at least 2. 5 by default.
     pub folds: usize,
-    /// The number of texts in a batch of the passes through the encoder.
+    /// The number of texts in a batch of the passes through the encoder; 64 by default.
     pub batch_size: usize,
     /// Memory in bytes for pooled states: four bytes for each text, exit and hidden unit. Where they are more, they are
     /// in a file in the [directory for temporary files](std::env::temp_dir) until the exits are fitted, which gives the
@@ -79,14 +83,14 @@ pub struct AccelerateSettings {
 /// Settings of the exits' side layers, trained by AdamW on the frozen encoder after the linear exits are fitted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SideSettings {
-    /// The number of columns of each [side layer](crate::exit::ExitKind::SideLayer); `None` for a sixth of the
-    /// encoder's columns, rounded down to a multiple of 32 if above 32.
+    /// The number of columns of each [side layer](crate::exit::ExitKind::SideLayer); `None`, the default, for a
+    /// sixth of the encoder's columns, rounded down to a multiple of 32 if above 32.
     pub width: Option<usize>,
-    /// The number of passes over the texts.
+    /// The number of passes over the texts; 3 by default.
     pub epochs: usize,
-    /// The peak learning rate: the rate rises over the first steps and then falls to 0.
+    /// The peak learning rate: the rate rises over the first steps and then falls to 0. 0.001 by default.
     pub learning_rate: f64,
-    /// The number of texts in a step.
+    /// The number of texts in a step; 32 by default.
     pub batch_size: usize,
 }
 

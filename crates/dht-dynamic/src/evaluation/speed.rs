@@ -1,4 +1,4 @@
-//! Calibration of the speed: selects the price of cost λ, or a threshold, for a budget of FLOPs.
+//! Calibration of the speed: selects the speed for a budget of FLOPs.
 
 use dht_transformer::EncodedDataset;
 use serde::{Deserialize, Serialize};
@@ -7,30 +7,32 @@ use super::evaluation::evaluate;
 use crate::error::{Error, Result};
 use crate::prediction::WithSpeed;
 
-/// A speed at which only the cost matters. As λ, it equates one nat with a ten-thousandth of the model's cost; as a
-/// threshold, it exceeds any entropy.
+/// A speed at which only the cost matters. As a threshold, it exceeds any uncertainty; as the λ of a search, it equates
+/// one nat with a ten-thousandth of the model's cost.
 const LARGEST: f64 = 1e4;
-/// The λ at which the search starts if the model's own λ is not above 0.
+/// The speed at which the search starts if the model's own speed is not above 0.
 const START: f64 = 0.1;
-/// The factor by which λ changes while only values on one side of the target are known.
+/// The factor by which the speed changes while only values on one side of the target are known.
 const STRIDE: f64 = 4.0;
-/// Two values of λ that differ by less than this factor count as equal; the FLOPs ratio may jump between them.
+/// Two speeds that differ by less than this factor count as equal; the FLOPs ratio may jump between them.
 const CLOSE: f64 = 1.001;
-/// A smaller λ counts as 0.
+/// A smaller speed counts as 0.
 const SMALLEST: f64 = 1e-6;
 
 /// A speed and its cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
-    /// λ or the router's threshold, for [`WithSpeed::with_speed`].
-    pub lambda: f64,
-    /// FLOPs of encoder, classifiers and bandits divided by the full model's FLOPs, on the texts on which λ was
+    /// The speed, for [`WithSpeed::with_speed`]: for an accelerated model, the threshold of its
+    /// [rule](crate::router::LeavingRule); for the bandits of a model of `dht-search`, λ, the price of the full model's
+    /// cost in nats of loss.
+    pub speed: f64,
+    /// FLOPs of encoder, exits and routers divided by the full model's FLOPs, on the texts on which the speed was
     /// calibrated.
     pub flops_ratio: f64,
 }
 
 impl Speed {
-    /// Tolerance of the FLOPs ratio of a calibrated λ, as a share of the full model: half a per cent.
+    /// Tolerance of the FLOPs ratio of a calibrated speed, as a share of the full model: half a per cent.
     pub const TOLERANCE: f64 = 0.005;
 }
 
@@ -54,24 +56,23 @@ pub struct SpeedCurve<'a, M> {
     texts: &'a EncodedDataset,
     batch_size: usize,
     full_flops: f64,
-    /// The measurements by λ, ascending; the first is λ = 0, the last [`LARGEST`].
+    /// The measurements by speed, ascending; the first is at speed 0, the last at [`LARGEST`].
     measured: Vec<Speed>,
 }
 
 impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
-    /// Measures both ends, in two passes: λ = 0, and a λ so large that only the cost matters.
+    /// Measures both ends, in two passes: a speed of 0 and a speed of 10,000, at which only the cost matters.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no texts, and for a model whose training rewards already included the cost; errors of
-    /// the encoder.
+    /// [`Error::Argument`] for no texts, and for a model with a single speed; errors of the encoder.
     pub fn new(model: &'a M, texts: &'a EncodedDataset, batch_size: usize) -> Result<Self> {
         if texts.is_empty() {
             return Err(Error::argument("texts", "at least one", 0));
         }
         let full_flops = model.full_flops_of(texts) as f64;
         let mut curve = Self { model, texts, batch_size, full_flops, measured: Vec::new() };
-        for lambda in [0.0, LARGEST] {
-            curve.measure(lambda)?;
+        for speed in [0.0, LARGEST] {
+            curve.measure(speed)?;
         }
         Ok(curve)
     }
@@ -88,17 +89,17 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
         (0..count).map(|index| (least + (most - least) * index as f64 / last).clamp(least, most)).collect()
     }
 
-    /// All measurements, by λ.
+    /// All measurements, by speed.
     pub fn measured(&self) -> &[Speed] {
         &self.measured
     }
 
-    /// Selects the λ whose FLOPs ratio is within [`Speed::TOLERANCE`] of the target. There is no such λ if many
-    /// texts change their routes at the same λ. The nearest known ratio below the target is selected then, so that the
-    /// budget holds.
+    /// Selects the speed whose FLOPs ratio is within [`Speed::TOLERANCE`] of the target. There is no such speed if many
+    /// texts change their routes at the same speed. The nearest known ratio below the target is selected then, so that
+    /// the budget holds.
     ///
-    /// The search alternates bisection and linear interpolation in the logarithm of λ. It takes three to six passes;
-    /// each costs the ratio that it measures.
+    /// The search alternates bisection and linear interpolation in the logarithm of the speed. It takes three to six
+    /// passes; each costs the ratio that it measures.
     ///
     /// # Errors
     /// [`Error::Budget`] with the [`range`](Self::range) for a target that is outside this range or not a number;
@@ -110,28 +111,27 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
         }
         let mut step = 0_usize;
         loop {
-            let near =
-                |speed: &&Speed| speed.lambda < LARGEST && (speed.flops_ratio - target).abs() <= Speed::TOLERANCE;
-            let distance = |speed: &Speed| (speed.flops_ratio - target).abs();
+            let near = |point: &&Speed| point.speed < LARGEST && (point.flops_ratio - target).abs() <= Speed::TOLERANCE;
+            let distance = |point: &Speed| (point.flops_ratio - target).abs();
             let nearest = self.measured.iter().filter(near).min_by(|a, b| distance(a).total_cmp(&distance(b)));
-            if let Some(speed) = nearest {
-                return Ok(*speed);
+            if let Some(point) = nearest {
+                return Ok(*point);
             }
             // The first adjacent pair with the target between them; the two ends bracket every target in range.
             let above = self.measured.windows(2).position(|pair| pair[1].flops_ratio <= target).unwrap_or(0);
             let (costly, cheap) = (self.measured[above], self.measured[above + 1]);
             match self.between(costly, cheap, target, step) {
-                Some(lambda) => self.measure(lambda)?,
+                Some(speed) => self.measure(speed)?,
                 None => return Ok(cheap),
             }
             step += 1;
         }
     }
 
-    /// The next λ to try between two values; `None` if they are too close.
+    /// The next speed to try between two values; `None` if they are too close.
     fn between(&self, costly: Speed, cheap: Speed, target: f64, step: usize) -> Option<f64> {
-        let (low, high) = (costly.lambda, cheap.lambda);
-        let lambda = match (low < SMALLEST, high >= LARGEST) {
+        let (low, high) = (costly.speed, cheap.speed);
+        let speed = match (low < SMALLEST, high >= LARGEST) {
             (true, true) => self.model.speed().filter(|own| (SMALLEST..LARGEST).contains(own)).unwrap_or(START),
             (true, false) => high / STRIDE,
             (false, true) => low * STRIDE,
@@ -143,21 +143,21 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
                 low * (high / low).powf(share)
             }
         };
-        (lambda > low.max(SMALLEST) && lambda < high).then_some(lambda)
+        (speed > low.max(SMALLEST) && speed < high).then_some(speed)
     }
 
-    fn measure(&mut self, lambda: f64) -> Result<()> {
-        let evaluation = evaluate(&self.model.with_speed(lambda)?, self.texts, self.batch_size)?;
+    fn measure(&mut self, speed: f64) -> Result<()> {
+        let evaluation = evaluate(&self.model.with_speed(speed)?, self.texts, self.batch_size)?;
         let flops_ratio = (evaluation.flops + evaluation.bandit_flops) as f64 / self.full_flops;
-        let index = self.measured.partition_point(|speed| speed.lambda < lambda);
-        self.measured.insert(index, Speed { lambda, flops_ratio });
+        let index = self.measured.partition_point(|point| point.speed < speed);
+        self.measured.insert(index, Speed { speed, flops_ratio });
         Ok(())
     }
 }
 
-/// Selects the λ at which a model costs `target_flops_ratio` of the full model's inference FLOPs (encoder, exits and
-/// routers) on texts like these. Returns λ with the measured ratio: see [`SpeedCurve::calibrate`]. The model itself
-/// does not change; set the speed with [`with_speed`](WithSpeed::with_speed). Calibrate on held-out texts.
+/// Selects the speed at which a model costs `target_flops_ratio` of the full model's inference FLOPs (encoder, exits
+/// and routers) on texts like these. Returns the speed with the measured ratio: see [`SpeedCurve::calibrate`]. The
+/// model itself does not change; set the speed with [`with_speed`](WithSpeed::with_speed). Calibrate on held-out texts.
 ///
 /// # Errors
 /// As [`SpeedCurve::new`] and [`SpeedCurve::calibrate`].

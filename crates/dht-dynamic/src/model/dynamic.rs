@@ -12,8 +12,8 @@ use crate::router::{LeavingRule, Router};
 
 /// An encoder with exits and a [`Router`], which decides at which exit each text leaves.
 ///
-/// [`accelerate`](fn@crate::accelerate::accelerate) builds it from a fine-tuned classifier. A clone is another handle on the same
-/// weights.
+/// [`accelerate`](fn@crate::accelerate::accelerate) builds it from a fine-tuned classifier. A clone is another handle
+/// on the same weights.
 #[derive(Debug, Clone)]
 pub struct DynamicModel {
     model: ExitModel,
@@ -33,7 +33,11 @@ impl DynamicModel {
 
     /// Replaces the router, for example by a custom one. The router sees exits by their index in
     /// [`depths`](Self::depths); an n-gram exit has index 0. A model with a custom router is saved by
-    /// [`save`](Self::save) and loaded by [`load_with`](Self::load_with).
+    /// [`save`](Self::save) and loaded by [`load_with`](Self::load_with): see [`OwnParts`](crate::OwnParts).
+    ///
+    /// This method measures nothing. For an accelerated model and a router with several speeds, use
+    /// [`Accelerated::with_router`](crate::accelerate::Accelerated::with_router), which measures the curve and selects
+    /// a speed.
     #[must_use]
     pub fn with_router(self, router: Box<dyn Router>) -> Self {
         Self { router: router.into(), ..self }
@@ -84,8 +88,8 @@ impl DynamicModel {
         &*self.router
     }
 
-    /// The texts that the model was fitted on, as far as they were recorded; [`accelerate`](fn@crate::accelerate::accelerate)
-    /// records them.
+    /// The texts that the model was fitted on, as far as they were recorded;
+    /// [`accelerate`](fn@crate::accelerate::accelerate) records them.
     pub fn seen_texts(&self) -> &SeenTexts {
         &self.seen
     }

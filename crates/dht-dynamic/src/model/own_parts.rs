@@ -14,6 +14,53 @@ type BuildRouter<'a> = dyn FnOnce(Value) -> Result<Box<dyn Router>> + 'a;
 /// Builders of the custom parts of a saved model: exits and a router that the calling program defines.
 /// [`DynamicModel::load_with`](crate::DynamicModel::load_with) and
 /// [`TextModel::load_with`](crate::serving::TextModel::load_with) take them.
+///
+/// # Examples
+/// A model with a custom router is saved and loaded:
+///
+/// ```
+/// use candle_core::Device;
+/// use dht_dynamic::router::{ExitView, LeavingRule, Notes};
+/// use dht_dynamic::transformer::{BertConfig, Encoder};
+/// use dht_dynamic::{DynamicModel, Error, ExitModel, ExitSettings, OwnParts, Result, Router};
+/// use rand::SeedableRng;
+/// use serde_json::{Value, json};
+///
+/// /// Texts of up to this number of tokens leave at the first exit.
+/// #[derive(Debug)]
+/// struct ByLength(usize);
+///
+/// impl Router for ByLength {
+///     fn reads(&self, _exit: usize, _last: usize) -> bool {
+///         false // no decision needs an exit's answer
+///     }
+///
+///     fn leaves(&self, view: &ExitView<'_>, _: &mut [Notes]) -> Result<Vec<bool>> {
+///         Ok(view.lengths.iter().map(|tokens| *tokens <= self.0).collect())
+///     }
+///
+///     fn state(&self) -> Result<Value> {
+///         Ok(json!(self.0))
+///     }
+/// }
+///
+/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let encoder = Encoder::random(&BertConfig::small(2, 6, 24, 50)?, &Device::Cpu, &mut rng)?;
+/// let exits = ExitModel::new(encoder, ExitSettings::linear(vec![1, 2]), 2, &mut rng)?;
+/// let model = DynamicModel::new(exits, LeavingRule::Confidence)?.with_router(Box::new(ByLength(8)));
+/// let folder = std::env::temp_dir().join(format!("by-length-{}", std::process::id()));
+/// model.save(&folder, None, &["bad".into(), "good".into()])?;
+///
+/// let own = OwnParts::new().with_router(|state| {
+///     let tokens = serde_json::from_value(state).map_err(Error::custom)?;
+///     // `Ok` directly around `Box::new`, so that the box becomes a `Box<dyn Router>`.
+///     Ok(Box::new(ByLength(tokens)))
+/// });
+/// let (loaded, _labels, _tokenizer) = DynamicModel::load_with(&folder, &Device::Cpu, own)?;
+/// assert_eq!(loaded.router().state()?, json!(8));
+/// # std::fs::remove_dir_all(&folder).map_err(Error::custom)?;
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Default)]
 pub struct OwnParts<'a> {
     pub(super) exits: Option<ExitBuilder>,
@@ -36,7 +83,8 @@ impl<'a> OwnParts<'a> {
         Self { exits: Some(ExitBuilder::new(build)), ..self }
     }
 
-    /// Sets the function that builds the router from its saved [state](Router::state).
+    /// Sets the function that builds the router from its saved [state](Router::state), which is `null` for a router
+    /// without state.
     #[must_use]
     pub fn with_router(self, build: impl FnOnce(Value) -> Result<Box<dyn Router>> + 'a) -> Self {
         Self { router: Some(Box::new(build)), ..self }

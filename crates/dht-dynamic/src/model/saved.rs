@@ -84,8 +84,9 @@ type Loaded = (DynamicModel, Vec<String>, Option<TextTokenizer>);
 
 impl DynamicModel {
     /// Writes the model atomically as a directory. The encoder is a Hugging Face directory. A checkpoint has the exits,
-    /// the router, the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and [maximal
-    /// length](TextTokenizer::with_model_max_length). An earlier model in the directory is replaced.
+    /// the router (a custom one by its [state](crate::Router::state)), the speed, and the tokenizer's
+    /// [rest](TextTokenizer::with_rest) and [maximal length](TextTokenizer::with_model_max_length). An earlier model in
+    /// the directory is replaced.
     ///
     /// # Errors
     /// [`Error::Argument`] when the number of `labels` differs from the number of classes; [`Error::Transformer`] when

@@ -57,7 +57,8 @@ impl<'a> ExitView<'a> {
 }
 
 /// Decides at each exit which texts leave at it. A router does not know the encoder and does not change while it
-/// decides.
+/// decides. [`DynamicModel::with_router`](crate::DynamicModel::with_router) sets it; [`OwnParts`](crate::OwnParts) has
+/// a program that saves and loads a model with a custom router.
 ///
 /// # Examples
 /// A text leaves at the second consecutive exit where the probabilities of its two likeliest classes are far apart:
@@ -90,7 +91,7 @@ impl<'a> ExitView<'a> {
 ///     }
 ///
 ///     fn state(&self) -> Result<Value> {
-///         Ok(json!(self.0)) // `DynamicModel::load_with` gets it back
+///         Ok(json!(self.0)) // the builder in `OwnParts::with_router` gets it back
 ///     }
 /// }
 /// ```
@@ -133,6 +134,10 @@ pub trait Router: Debug + Send + Sync {
 
     /// State that is saved with the model and rebuilds the router: its learned values, and its speed unless it has a
     /// [rule](Self::rule). `null` by default.
+    ///
+    /// A router with a rule, a speed and a `null` state is saved as the built-in router of the rule, which
+    /// [`load`](crate::DynamicModel::load) reads. Any other router is saved as its state, also if that is `null`, and
+    /// [`OwnParts::with_router`](crate::OwnParts::with_router) must build it.
     ///
     /// # Errors
     /// Errors of the serialisation.

@@ -62,8 +62,12 @@ impl<'a> From<(&'a str, &'a str)> for Query<'a> {
 ///
 /// # fn main() -> dht_dynamic::Result<()> {
 /// let engine = Engine::load("models/reviews")?;
-/// let fast = engine.with_speed(1.0)?;
-/// for answer in fast.predict(&["The food was fine.", "Never again!"])? {
+/// // The most expensive measured speed within half of the full model's FLOPs, or the saved speed if there is none.
+/// let engine = match engine.curve().iter().find(|point| point.flops_ratio <= 0.5) {
+///     Some(point) => engine.with_speed(point.speed)?,
+///     None => engine,
+/// };
+/// for answer in engine.predict(&["The food was fine.", "Never again!"])? {
 ///     println!("{} on {}", answer.label, answer.route);
 /// }
 /// # Ok(())
@@ -87,11 +91,11 @@ impl Engine {
     /// Builds an engine from a trained model; `labels` are the names of its classes, by index. Texts are truncated at
     /// the tokenizer's [maximal length](TextTokenizer::model_max_length), or at 128 tokens if the tokenizer has none.
     /// If the model has fewer positions than that, texts are truncated at its number of positions. A [`TextModel`] also
-    /// defines how texts are read: see [`from_model`](Self::from_model).
+    /// defines how texts are read, and has the [`curve`](Self::curve): see [`from_model`](Self::from_model).
     ///
     /// # Errors
-    /// [`Error::Argument`] when the number of labels differs from the number of classes, [`Error::Transformer`] when the
-    /// tokenizer has more tokens than the model.
+    /// [`Error::Argument`] when the number of labels differs from the number of classes, [`Error::Transformer`] when
+    /// the tokenizer has more tokens than the model.
     pub fn new(model: impl Into<ServedModel>, tokenizer: TextTokenizer, labels: &[String]) -> Result<Self> {
         let model = model.into();
         let max_length = tokenizer.model_max_length().unwrap_or(MAX_LENGTH).min(model.config().longest_text());
@@ -124,10 +128,13 @@ impl Engine {
     /// Returns an engine at another speed. At a higher speed, texts exit earlier and cost less; see
     /// [`ServedModel::with_speed`]. The weights are shared, and this engine keeps its speed.
     ///
+    /// Take the speed from the [`curve`](Self::curve). The default rule of an accelerated model compares 1 − max p with
+    /// the speed: at a speed of 1 every text leaves at the first exit.
+    ///
     /// # Errors
     /// As [`ServedModel::with_speed`].
-    pub fn with_speed(&self, lambda: f64) -> Result<Self> {
-        Ok(Self { model: Arc::new(self.model.with_speed(lambda)?), ..self.clone() })
+    pub fn with_speed(&self, speed: f64) -> Result<Self> {
+        Ok(Self { model: Arc::new(self.model.with_speed(speed)?), ..self.clone() })
     }
 
     /// Sets the maximal number of tokens of a text, special tokens included; see [`new`](Self::new) for the default.
@@ -180,8 +187,8 @@ impl Engine {
         &self.labels
     }
 
-    /// Cost and accuracy of some speeds, measured when the model was built, ascending in speed; empty where they were
-    /// not measured.
+    /// Cost and accuracy of some speeds, ascending in speed: the [`TextModel::curve`] of the model. Empty if that curve
+    /// is empty, and for an engine from [`new`](Self::new).
     pub fn curve(&self) -> &[SpeedPoint] {
         &self.curve
     }

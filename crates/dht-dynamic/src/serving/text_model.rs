@@ -23,7 +23,8 @@ pub struct TextModel {
     /// The maximal number of tokens of a text, special ones included, in training and in service.
     pub max_length: usize,
     /// Cost and accuracy of the speeds on texts that they were not fitted on, from the most expensive to the cheapest.
-    /// Empty for a model with a single speed.
+    /// Empty for a model with a single speed, and for a [new](Self::new) model: assign the
+    /// [curve](crate::accelerate::Report::curve) of the acceleration.
     pub curve: Vec<SpeedPoint>,
     /// The training data, where it is known.
     pub origin: Option<Origin>,
@@ -68,12 +69,14 @@ pub struct KeptPromise {
 }
 
 impl TextModel {
-    /// Builds a model that reads texts of at most `max_length` tokens.
+    /// Builds a model that reads texts of at most `max_length` tokens, special ones included. Its curve is empty, and
+    /// its origin and promise are `None`: assign these fields where they are known. The [module
+    /// `accelerate`](mod@crate::accelerate) has a program.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a number of labels that differs from the number of outputs, and for a length that is 0 or
-    /// beyond the model's positions; [`Error::Transformer`] for two equal labels, and for a tokenizer with more tokens
-    /// than the model.
+    /// [`Error::Argument`] for a number of labels that differs from the number of outputs, and for a length that is 0
+    /// or beyond the model's positions; [`Error::Transformer`] for two equal labels, and for a tokenizer with more
+    /// tokens than the model.
     pub fn new(
         model: impl Into<ServedModel>,
         tokenizer: TextTokenizer,
@@ -107,8 +110,8 @@ impl TextModel {
         Ok(())
     }
 
-    /// The most expensive speed within a share of the full model's FLOPs; `None` where all cost more, and for a model
-    /// with a single speed.
+    /// The most expensive speed within a share of the full model's FLOPs; `None` where all cost more, and where the
+    /// [curve](Self::curve) is empty.
     pub fn speed_within(&self, flops_ratio: f64) -> Option<SpeedPoint> {
         self.curve.iter().find(|point| point.flops_ratio <= flops_ratio).copied()
     }

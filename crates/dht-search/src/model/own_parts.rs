@@ -9,6 +9,68 @@ use crate::error::{Error, Result};
 type SetRouters<'a> = dyn FnOnce(SearchModel) -> SearchModel + 'a;
 
 /// The custom parts of a saved model: routers, and a cost of routes. [`SearchModel::load_with`] takes them.
+///
+/// # Examples
+/// A model with a custom router is saved and loaded:
+///
+/// ```
+/// use candle_core::Device;
+/// use dht_search::routing::RouterState;
+/// use dht_search::transformer::{BertConfig, Encoder};
+/// use dht_search::{OwnParts, Preset, Result, Router, SearchModel, SearchSettings};
+/// use rand::SeedableRng;
+/// use serde_json::{Value, json};
+///
+/// /// Sends every text to the last exit, the default of `Router::start`, and has a count as its state.
+/// #[derive(Clone, Default)]
+/// struct Counting {
+///     texts: u64,
+/// }
+///
+/// impl Router for Counting {
+///     fn reads(&self, _exit: usize, _last: usize) -> bool {
+///         false
+///     }
+///
+///     fn state(&self) -> Option<&dyn RouterState> {
+///         Some(self)
+///     }
+///
+///     fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
+///         Some(self)
+///     }
+///
+///     fn box_clone(&self) -> Box<dyn Router> {
+///         Box::new(self.clone())
+///     }
+/// }
+///
+/// impl RouterState for Counting {
+///     fn stored(&self) -> Result<Value> {
+///         Ok(json!(self.texts))
+///     }
+///
+///     fn restore(&mut self, state: Value) -> Result<()> {
+///         self.texts = serde_json::from_value(state)?;
+///         Ok(())
+///     }
+/// }
+///
+/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let encoder = Encoder::random(&BertConfig::small(4, 6, 24, 50)?, &Device::Cpu, &mut rng)?;
+/// let space = Preset::TDht.space(4, 6)?;
+/// let model = SearchModel::new(encoder, space, SearchSettings::default(), 2, &mut rng)?
+///     .with_router(Box::new(Counting { texts: 7 }));
+/// let folder = std::env::temp_dir().join(format!("counting-{}", std::process::id()));
+/// model.save(&folder, None, &["bad".into(), "good".into()])?;
+///
+/// // The new router gets the saved state by `restore`.
+/// let own = OwnParts::new().with_routers(|model| model.with_router(Box::new(Counting::default())));
+/// let (loaded, _labels, _tokenizer) = SearchModel::load_with(&folder, &Device::Cpu, own)?;
+/// assert_eq!(loaded.router_state().map(RouterState::stored).transpose()?, Some(json!(7)));
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Default)]
 pub struct OwnParts<'a> {
     pub(super) routers: Option<Box<SetRouters<'a>>>,
@@ -22,7 +84,9 @@ impl<'a> OwnParts<'a> {
     }
 
     /// Sets the function that replaces the routers of the loaded model by [`SearchModel::with_router`] and
-    /// [`SearchModel::with_head_router`]. Then the saved states of these routers are restored.
+    /// [`SearchModel::with_head_router`]. Then the saved states of these routers are
+    /// [restored](crate::routing::RouterState::restore); a router without [state](crate::Router::state) must be
+    /// complete when it is set.
     #[must_use]
     pub fn with_routers(self, replace: impl FnOnce(SearchModel) -> SearchModel + 'a) -> Self {
         Self { routers: Some(Box::new(replace)), ..self }

@@ -25,7 +25,37 @@ pub struct StageView<'a> {
     pub logits: Option<&'a Tensor>,
 }
 
-/// Decides the depth of each sample.
+/// Decides the depth of each sample. [`SearchModel::with_router`](crate::SearchModel::with_router) sets it;
+/// [`OwnParts`](crate::OwnParts) has a program that saves and loads a model with a custom router.
+///
+/// # Examples
+/// A router without state, which sends short texts to the first exit:
+///
+/// ```
+/// use dht_search::routing::Mode;
+/// use dht_search::{Decisions, Result, Router, StageView};
+/// use rand::Rng;
+///
+/// #[derive(Clone)]
+/// struct ByLength {
+///     tokens: usize,
+/// }
+///
+/// impl Router for ByLength {
+///     fn reads(&self, _exit: usize, _last: usize) -> bool {
+///         false // no decision needs an exit's logits
+///     }
+///
+///     fn start(&self, view: &StageView<'_>, last: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
+///         let exit = |tokens| if tokens <= self.tokens { 0 } else { last };
+///         Ok(Decisions::leaving_at(view.hidden.spans().lengths().map(exit).collect()))
+///     }
+///
+///     fn box_clone(&self) -> Box<dyn Router> {
+///         Box::new(self.clone())
+///     }
+/// }
+/// ```
 pub trait Router: Send + Sync {
     /// Returns whether decisions need the logits of this exit; `last` is the index of the last exit.
     fn reads(&self, exit: usize, last: usize) -> bool;

@@ -58,7 +58,7 @@ fn raising_the_threshold_never_raises_the_depth_of_a_text() -> Result<()> {
     let texts = task(200, 2);
     let mut curve = SpeedCurve::new(shared(), &texts, 16)?;
     curve.budgets(5).into_iter().try_for_each(|target| curve.calibrate(target).map(drop))?;
-    let thresholds: Vec<f64> = curve.measured().iter().map(|speed| speed.lambda).collect();
+    let thresholds: Vec<f64> = curve.measured().iter().map(|point| point.speed).collect();
     let by_threshold = thresholds.iter().map(|threshold| depths(shared(), *threshold, &texts));
     let by_threshold = by_threshold.collect::<Result<Vec<_>>>()?;
     for pair in by_threshold.windows(2) {
@@ -108,7 +108,7 @@ fn a_budget_of_flops_finds_its_threshold() -> Result<()> {
     }
     assert!(within >= 7, "{within} of nine");
     let found = calibrate(shared(), &texts, (least + most) / 2.0, 16)?;
-    assert_eq!(shared().with_speed(found.lambda)?.speed(), Some(found.lambda));
+    assert_eq!(shared().with_speed(found.speed)?.speed(), Some(found.speed));
     Ok(())
 }
 

@@ -61,7 +61,7 @@ impl Encoder {
     /// Creates an encoder as [`random`](Self::random), but with local-attention initialisation: the heads of the first
     /// layer attend to the previous token, the next token, the token two to the left, and so on. Use it for
     /// pre-training on little text: the words next to a mask are then used from the first step on, while random heads
-    /// must first learn to find them (`docs/pretraining.md` in the repository).
+    /// must first learn to find them.
     ///
     /// The first columns of the position table, one for each column of a head, start as sinusoids. Shapes and files are
     /// those of any other encoder.

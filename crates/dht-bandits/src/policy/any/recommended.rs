@@ -28,11 +28,13 @@ impl PolicySettings {
     /// Contexts (and real rewards) are normalised over the first 200 rewards without uniform draws, values are clipped
     /// at ±3, and a bias is added.
     ///
-    /// The constants were selected on two data sets and measured on others: see the README. They do not depend on the
-    /// scale of features or rewards. Memory is O(arms·d²): from about 1,000 features on, use `kind =
+    /// The constants were selected on two data sets and measured on others: see the
+    /// [README](https://docs.rs/crate/dht-bandits/latest/source/README.md). They do not depend on the scale of features
+    /// or rewards. Memory is O(arms·d²): from about 1,000 features on, use `kind =
     /// "diagonal-logistic"`. Without contexts (`dimension` 0) binary rewards get Beta-Thompson sampling. Upper
     /// confidence bounds choose the same arm each time: for a log on which other policies will be evaluated, replace
-    /// `exploration` by SquareCB with γ = 100.
+    /// `exploration` by [`SquareCb::new(100.0)`](crate::exploration::SquareCb::new), which is `{ rule = "square-cb",
+    /// gamma = 100.0 }` in a settings file: γ_t = 100·√(1 + t) after t rewards.
     ///
     /// ```
     /// use dht_bandits::policy::{PolicyKind, PolicySettings, RewardType};

@@ -63,7 +63,7 @@ pub enum PolicyKind {
 /// dimension = 8
 /// arms = 4
 /// prior_precision = 0.5
-/// exploration = { rule = "square-cb", gamma = 100.0 }
+/// exploration = { rule = "square-cb", gamma = 100.0 } # with the default power = 0.5: γ_t = 100·√(1 + t)
 /// normaliser = { warm_up = 200, bias = true, clip = 3.0 }
 /// seed = 7
 /// ```

@@ -26,8 +26,9 @@ use std::sync::OnceLock;
 /// [`with_scaled_rewards`](Self::with_scaled_rewards) normalises rewards in the same way, so that α, γ and τ of
 /// exploration rules have the same effect for rewards of any scale and offset.
 ///
-/// Decisions hold the raw context: a policy with another scaling can read the log again. Features of actions are not
-/// scaled. Choosing allocates a context. A warm-up of n rewards costs about 6n updates in total.
+/// Decisions hold the raw context, and [`learn`](Policy::learn) scales it: a policy with another scaling can read the
+/// log again. Features of actions are not scaled. Choosing allocates a context. A warm-up of n rewards costs about 6n
+/// updates in total.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Normalizer, Policy, Request, Ridge, Ucb, policy::Normalised};
