@@ -4,13 +4,13 @@
 //! is to find the best arm for each context at little cost in reward.
 //!
 //! ```text
-//!   raw values ──▶ Normalizer, PyramidPool ──▶ context
-//!                                                          │
-//!                    available arms      ──▶  Request ──▶  decide ──▶  Decision ─────────┐
-//!                                                          ▲                            │ kept until the
-//!         posterior × exploration rule × arms ─────────────┘                            │ reward arrives
-//!                          ▲                                                            │
-//!                          └────────────────────────── learn ◀──────────────────────────┘
+//! raw values ──▶ Normalizer, PyramidPool ──▶ context
+//!                                               │
+//!              available arms ──▶ Request ──▶ decide ──▶ Decision
+//!                                               ▲           │ kept until the
+//!         posterior × exploration rule × arms ──┘           │ reward arrives
+//!                           ▲                               │
+//!                           └──────────── learn ◀───────────┘
 //! ```
 //!
 //! # A complete program
