@@ -10,9 +10,11 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
 use crate::evaluation::evaluate_on;
+use crate::features::signals;
 use crate::model::{Executor, PassedExits, SearchModel};
 use crate::routing::{
-    ExitReads, FixedRoutes, GroupDecisions, GroupTrace, GroupView, HeadRouter, HeadSetGroup, Mode, random_heads,
+    Decisions, ExitReads, FixedRoutes, GroupDecisions, GroupTrace, GroupView, HeadRouter, HeadSetGroup, Mode, Router,
+    StageView, random_heads,
 };
 use crate::settings::SearchSettings;
 use crate::space::{Preset, SearchSpace};
@@ -250,4 +252,63 @@ fn routes_of_another_space_are_refused() {
     assert!(refused(Route::new(model.space().model_shape(), odd).unwrap()));
     let wrong_count = evaluate_on(&model, &data, &[], 4);
     assert!(matches!(wrong_count, Err(Error::Shape { what: "routes", .. })));
+}
+
+/// Router and head router: the first notes the signals of each exit, the second checks that it gets them.
+#[derive(Debug, Clone)]
+struct Signals;
+
+impl Signals {
+    fn note(view: &StageView<'_>, decisions: &mut Decisions) -> Result<()> {
+        let found = signals(view.logits.expect("logits"), view.hidden.spans().lengths())?;
+        for (member, signals) in view.members.iter().zip(found) {
+            decisions.notes_mut()[*member] = signals;
+        }
+        Ok(())
+    }
+}
+
+impl Router for Signals {
+    fn reads(&self, exit: usize, last: usize) -> bool {
+        exit < last
+    }
+
+    fn start(&self, view: &StageView<'_>, last: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
+        let mut decisions = Decisions::leaving_at(vec![last; view.members.len()]);
+        Self::note(view, &mut decisions)?;
+        Ok(decisions)
+    }
+
+    fn at_exit(&self, view: &StageView<'_>, decisions: &mut Decisions, _: Mode, _: &mut dyn Rng) -> Result<()> {
+        Self::note(view, decisions)
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
+
+impl HeadRouter for Signals {
+    fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions> {
+        assert_eq!(view.decisions.signals, view.decisions.notes(), "group {}", view.group);
+        AnyHeads.decide(view, mode, rng)
+    }
+
+    fn reads_signals(&self) -> bool {
+        true
+    }
+
+    fn box_clone(&self) -> Box<dyn HeadRouter> {
+        Box::new(self.clone())
+    }
+}
+
+#[test]
+fn a_head_router_gets_the_signals_of_the_last_exit_read() {
+    let (model, ctx) = (model(SearchSettings::default()), ForwardContext::inference());
+    let executor =
+        Executor { router: &Signals, heads: &Signals, ..model.executor(&ctx, Mode::Exploit, PassedExits::Skip) };
+    let batch = texts(5).batch(&[0, 1, 2, 3, 4]).unwrap();
+    let trace = executor.run(&batch, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+    assert!(trace.groups.len() > 2);
 }

@@ -1,18 +1,12 @@
 //! Routers of a user's own: they run with the bandits' heads, and what they get wrong is refused.
 
-use std::collections::BTreeSet;
-
-use dht_dynamic::Evaluation;
 use dht_search::cost::{OwnCost, RouteCost};
+use dht_search::routing::{GroupDecisions, GroupTrace, GroupView, HeadRouter, HeadSetGroup, Losses, Mode, RouterState};
 use dht_search::settings::{ContextDesign, RouterKind};
-use dht_search::transformer::{Trainer, tensors::log_softmax};
+use dht_search::transformer::Trainer;
 use dht_search::{
     CostModel, Decisions, Error, OwnParts, Preset, Result, Route, Router, SearchModel, SearchObjective, SearchSettings,
     StageView,
-};
-use dht_search::{
-    HeadRouter,
-    routing::{GroupDecisions, GroupTrace, GroupView, HeadSetGroup, Losses, Mode, RouterState},
 };
 use dht_toys::{head_set, refused};
 use rand::Rng;
@@ -368,52 +362,5 @@ fn notes_of_a_router_reach_its_learning_through_queues() -> Result<()> {
         let (loaded, ..) = SearchModel::load_with(folder.path().join("model"), &candle_core::Device::Cpu, own)?;
         assert_eq!(loaded.router_state().expect("a state").stored()?, learned, "{name}");
     }
-    Ok(())
-}
-
-/// Leaves where 1 − max p is below this number, as [`RouterKind::ConfidenceThreshold`] does.
-#[derive(Debug, Clone)]
-struct Confident(f64);
-
-impl Router for Confident {
-    fn reads(&self, exit: usize, last: usize) -> bool {
-        exit < last
-    }
-
-    fn start(&self, view: &StageView<'_>, last: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
-        Ok(Decisions::leaving_at(vec![last; view.members.len()]))
-    }
-
-    fn at_exit(&self, view: &StageView<'_>, decisions: &mut Decisions, _: Mode, _: &mut dyn Rng) -> Result<()> {
-        let logits = view.logits.expect("the logits that the router reads").to_dtype(candle_core::DType::F64)?;
-        for (member, row) in view.members.iter().zip(log_softmax(&logits)?.exp()?.to_vec2::<f64>()?) {
-            if 1.0 - row.into_iter().fold(0.0, f64::max) < self.0 {
-                decisions.leave(*member, view.exit)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn box_clone(&self) -> Box<dyn Router> {
-        Box::new(self.clone())
-    }
-}
-
-#[test]
-fn head_bandits_get_the_signals_of_exits_an_own_router_reads() -> Result<()> {
-    let (router, test) = (RouterKind::ConfidenceThreshold { threshold: 0.5 }, task(60, 2));
-    let context = ContextDesign::Signals;
-    let settings = SearchSettings { router, context, warm_up_contexts: 16, ..SearchSettings::default() };
-    let model = trained(model(settings, 1)?, &task(400, 1))?.into_model();
-    // A threshold at which texts leave at three depths or more.
-    let at = |percent: u32| -> Result<Option<(f64, Evaluation)>> {
-        let threshold = f64::from(percent) / 100.0;
-        let found = evaluate(&model.with_speed(threshold)?, &test, 8)?;
-        let depths: BTreeSet<usize> = found.routes.iter().map(Route::depth).collect();
-        Ok(Some((threshold, found)).filter(|_| depths.len() > 2))
-    };
-    let (threshold, found) = (1..60).find_map(|percent| at(percent).transpose()).expect("such a threshold")?;
-    let own = evaluate(&model.with_router(Box::new(Confident(threshold))), &test, 8)?;
-    assert!(own.losses == found.losses && own.routes == found.routes);
     Ok(())
 }
