@@ -1,12 +1,15 @@
 //! Routers of a user's own: they run with the bandits' heads, and what they get wrong is refused.
 
 use dht_search::cost::{OwnCost, RouteCost};
-use dht_search::routing::{GroupDecisions, GroupTrace, GroupView, HeadRouter, HeadSetGroup, Losses, Mode, RouterState};
 use dht_search::settings::{ContextDesign, RouterKind};
 use dht_search::transformer::Trainer;
 use dht_search::{
     CostModel, Decisions, Error, OwnParts, Preset, Result, Route, Router, SearchModel, SearchObjective, SearchSettings,
     StageView,
+};
+use dht_search::{
+    HeadRouter,
+    routing::{GroupDecisions, GroupTrace, GroupView, HeadSetGroup, Losses, Mode, RouterState},
 };
 use dht_toys::{head_set, refused};
 use rand::Rng;
