@@ -8,10 +8,10 @@ use dht_transformer::ErrorKind;
 pub enum Error {
     /// An error of the transformer crate.
     #[error(transparent)]
-    Transformer(dht_transformer::Error),
+    Transformer(#[from] dht_transformer::Error),
     /// An error of candle.
     #[error(transparent)]
-    Candle(candle_core::Error),
+    Candle(#[from] candle_core::Error),
     /// A saved state that is not JSON of the expected form.
     #[error("{what}: {source}")]
     Json {
@@ -262,20 +262,6 @@ fn checksum(checksum: Option<&str>) -> &str {
 fn reach(needed: Option<usize>, least: f64) -> String {
     let texts = needed.map_or(String::new(), |needed| format!("some {needed} texts, or "));
     format!("{texts}a limit of at least {least:.4}")
-}
-
-impl From<dht_transformer::Error> for Error {
-    /// Wraps an error of the transformer crate as [`Error::Transformer`].
-    fn from(error: dht_transformer::Error) -> Self {
-        Self::Transformer(error)
-    }
-}
-
-impl From<candle_core::Error> for Error {
-    /// Wraps an error of candle as [`Error::Candle`].
-    fn from(error: candle_core::Error) -> Self {
-        Self::Candle(error)
-    }
 }
 
 impl Error {

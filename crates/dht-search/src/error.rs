@@ -11,13 +11,13 @@ pub enum Error {
     Dynamic(Box<dht_dynamic::Error>),
     /// An error of the transformer crate.
     #[error(transparent)]
-    Transformer(dht_transformer::Error),
+    Transformer(#[from] dht_transformer::Error),
     /// An error of the bandits crate.
     #[error(transparent)]
-    Bandits(dht_bandits::Error),
+    Bandits(#[from] dht_bandits::Error),
     /// An error of candle.
     #[error(transparent)]
-    Candle(candle_core::Error),
+    Candle(#[from] candle_core::Error),
     /// A saved state that is not JSON of the expected form.
     #[error("{what}: {source}")]
     Json {
@@ -226,27 +226,6 @@ impl Error {
     /// Builds [`Error::State`].
     pub(crate) fn state(what: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::State { what, expected: expected.into(), got: got.to_string() }
-    }
-}
-
-impl From<dht_transformer::Error> for Error {
-    /// Wraps an error of the transformer crate as [`Error::Transformer`].
-    fn from(error: dht_transformer::Error) -> Self {
-        Self::Transformer(error)
-    }
-}
-
-impl From<dht_bandits::Error> for Error {
-    /// Wraps an error of the bandits crate as [`Error::Bandits`].
-    fn from(error: dht_bandits::Error) -> Self {
-        Self::Bandits(error)
-    }
-}
-
-impl From<candle_core::Error> for Error {
-    /// Wraps an error of candle as [`Error::Candle`].
-    fn from(error: candle_core::Error) -> Self {
-        Self::Candle(error)
     }
 }
 
