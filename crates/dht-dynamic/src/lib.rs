@@ -20,25 +20,28 @@
 //! use candle_core::Device;
 //! use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
 //! use dht_dynamic::transformer::{
-//!     AdamWSettings, BertConfig, Dataset, Encoder, Example, Pooling, TextClassifier, TextTokenizer, TrainSettings, Trainer,
+//!     AdamWSettings, BertConfig, Dataset, Encoder, Example, Pooling, TextClassifier,
+//!     TextTokenizer, TrainSettings, Trainer,
 //! };
 //! use dht_dynamic::{Error, evaluate};
 //! use rand::SeedableRng;
 //!
 //! let things = [
-//!     "day", "meal", "film", "book", "song", "town", "hotel", "coat", "game", "park", "chair", "train", "cake", "shop",
-//!     "lamp", "road", "wine", "boat", "play", "view",
+//!     "day", "meal", "film", "book", "song", "town", "hotel", "coat", "game", "park",
+//!     "chair", "train", "cake", "shop", "lamp", "road", "wine", "boat", "play", "view",
 //! ];
 //! let words = [("fine", 1), ("lovely", 1), ("bad", 0), ("awful", 0)];
 //! let review = |thing, (word, label)| Example::new(format!("The {thing} was {word}"), label);
-//! let examples = things.iter().flat_map(|thing| words.map(|word| review(thing, word))).collect();
-//! let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
-//! // Weights, exits and n-grams are fitted on training texts, speeds are selected on held-out texts, and the result is
-//! // scored on test texts.
+//! let examples = things.iter().flat_map(|thing| words.map(|word| review(thing, word)));
+//! let labels = vec!["bad".into(), "good".into()];
+//! let data = Dataset::from_examples("reviews", labels, examples.collect())?;
+//! // Weights, exits and n-grams are fitted on training texts, speeds are selected on
+//! // held-out texts, and the result is scored on test texts.
 //! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
 //! let (data, test) = data.split_validation(0.2, &mut rng)?;
 //! let (training, held_out) = data.split_validation(0.25, &mut rng)?;
-//! let tokenizer = TextTokenizer::train(training.examples.iter().map(|example| &*example.text), 100)?;
+//! let texts = training.examples.iter().map(|example| &*example.text);
+//! let tokenizer = TextTokenizer::train(texts, 100)?;
 //! let encode = |data: &Dataset| tokenizer.encode_all(data, 16);
 //! let (training, held_out, test) = (encode(&training)?, encode(&held_out)?, encode(&test)?);
 //!
@@ -47,7 +50,8 @@
 //! let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
 //! let mut classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
 //! let optimizer = AdamWSettings { learning_rate: 5e-3, ..AdamWSettings::default() };
-//! let settings = TrainSettings { epochs: 15, batch_size: 4, optimizer, ..TrainSettings::default() };
+//! let defaults = TrainSettings::default();
+//! let settings = TrainSettings { epochs: 15, batch_size: 4, optimizer, ..defaults };
 //! Trainer::new(settings).fit(&mut classifier, &training, &held_out, &mut ())?;
 //!
 //! let texts = Texts::new(&training).with_held_out(&held_out);

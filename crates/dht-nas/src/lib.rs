@@ -28,31 +28,38 @@
 //! use candle_core::Device;
 //! use dht_nas::{ArchitectureSearch, NasSettings, NasSpace, Part};
 //! use dht_nas::transformer::{
-//!     AdamWSettings, BertConfig, Dataset, Encoder, Example, Pooling, TextClassifier, TextTokenizer, TrainSettings, Trainer,
+//!     AdamWSettings, BertConfig, Dataset, Encoder, Example, Pooling, TextClassifier,
+//!     TextTokenizer, TrainSettings, Trainer,
 //! };
 //! use rand::SeedableRng;
 //!
 //! let examples = vec![
-//!     Example::new("A fine day", 1), Example::new("Fine food", 1), Example::new("The food was fine", 1),
-//!     Example::new("A bad day", 0), Example::new("Bad food", 0), Example::new("The food was bad", 0),
+//!     Example::new("A fine day", 1), Example::new("Fine food", 1),
+//!     Example::new("The food was fine", 1), Example::new("A bad day", 0),
+//!     Example::new("Bad food", 0), Example::new("The food was bad", 0),
 //! ];
 //! let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
-//! let tokenizer = TextTokenizer::train(data.examples.iter().map(|example| &*example.text), 100)?;
+//! let texts = data.examples.iter().map(|example| &*example.text);
+//! let tokenizer = TextTokenizer::train(texts, 100)?;
 //! let encoded = tokenizer.encode_all(&data, 16)?;
 //!
 //! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
 //! let config = BertConfig::small(2, 4, 24, tokenizer.vocabulary_size())?;
 //! let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
-//! let model = TextClassifier::new(encoder, data.labels.len(), Pooling::Mean, &mut rng)?; // or a fine-tuned one, loaded
+//! // Or a fine-tuned one, loaded.
+//! let model = TextClassifier::new(encoder, data.labels.len(), Pooling::Mean, &mut rng)?;
 //! let parameters = model.encoder().parameters().elements();
 //!
-//! let settings = NasSettings { space: NasSpace::inputs(), target: 0.5, ..NasSettings::default() };
+//! let space = NasSpace::inputs();
+//! let settings = NasSettings { space, target: 0.5, ..NasSettings::default() };
 //! let mut search = ArchitectureSearch::new(model, settings, &mut rng)?;
 //! let optimizer = AdamWSettings { learning_rate: 5e-3, ..AdamWSettings::default() };
 //! let groups = search.parameter_groups(optimizer.learning_rate)?;
-//! let training = TrainSettings { epochs: 30, batch_size: 3, optimizer, ..TrainSettings::default() };
+//! let defaults = TrainSettings::default();
+//! let training = TrainSettings { epochs: 30, batch_size: 3, optimizer, ..defaults };
 //! let trainer = Trainer { groups: Some(groups), ..Trainer::new(training) };
-//! // A program that reports a score has a validation set for the third argument, and a test set for the score.
+//! // A program that reports a score has a validation set for the third argument,
+//! // and a test set for the score.
 //! trainer.fit(&mut search, &encoded, &encoded, &mut ())?;
 //!
 //! let found = search.found()?;
@@ -61,7 +68,8 @@
 //!     let (kept, all) = found.architecture.count(layer, Part::ValueInputs);
 //!     println!("layer {layer}: V reads {kept} of {all} dimensions");
 //! }
-//! let small = search.extracted()?; // to be trained on, saved and served like any other classifier
+//! // To be trained on, saved and served like any other classifier.
+//! let small = search.extracted()?;
 //! assert!(small.encoder().parameters().elements() < parameters);
 //! # Ok::<(), dht_nas::Error>(())
 //! ```

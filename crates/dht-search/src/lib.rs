@@ -27,18 +27,21 @@
 //! ```
 //! use candle_core::Device;
 //! use dht_search::transformer::{
-//!     AdamWSettings, BertConfig, Dataset, Encoder, Example, TextTokenizer, TrainSettings, Trainer,
+//!     AdamWSettings, BertConfig, Dataset, Encoder, Example, TextTokenizer, TrainSettings,
+//!     Trainer,
 //! };
 //! use dht_search::dynamic::evaluate;
 //! use dht_search::{Error, Preset, SearchModel, SearchObjective, SearchSettings};
 //! use rand::SeedableRng;
 //!
 //! let examples = vec![
-//!     Example::new("A fine day", 1), Example::new("Fine food", 1), Example::new("The food was fine", 1),
-//!     Example::new("A bad day", 0), Example::new("Bad food", 0), Example::new("The food was bad", 0),
+//!     Example::new("A fine day", 1), Example::new("Fine food", 1),
+//!     Example::new("The food was fine", 1), Example::new("A bad day", 0),
+//!     Example::new("Bad food", 0), Example::new("The food was bad", 0),
 //! ];
 //! let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
-//! let tokenizer = TextTokenizer::train(data.examples.iter().map(|example| &*example.text), 100)?;
+//! let texts = data.examples.iter().map(|example| &*example.text);
+//! let tokenizer = TextTokenizer::train(texts, 100)?;
 //! let encoded = tokenizer.encode_all(&data, 16)?;
 //!
 //! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
@@ -46,20 +49,25 @@
 //! let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
 //! let space = Preset::TDht.space(4, 6)?; // exits at 1, 2, 3 and 4 layers; 4, 5 or 6 heads
 //! let settings = SearchSettings { warm_up_contexts: 30, ..SearchSettings::default() };
-//! let mut search = SearchObjective::new(SearchModel::new(encoder, space, settings, data.labels.len(), &mut rng)?)?;
+//! let model = SearchModel::new(encoder, space, settings, data.labels.len(), &mut rng)?;
+//! let mut search = SearchObjective::new(model)?;
 //!
 //! let optimizer = AdamWSettings { learning_rate: 1e-2, ..AdamWSettings::default() };
-//! let training = TrainSettings { epochs: 30, batch_size: 3, optimizer, ..TrainSettings::default() };
-//! // A program that reports a score has a validation set for the third argument, and a test set for the evaluation.
+//! let defaults = TrainSettings::default();
+//! let training = TrainSettings { epochs: 30, batch_size: 3, optimizer, ..defaults };
+//! // A program that reports a score has a validation set for the third argument,
+//! // and a test set for the evaluation.
 //! Trainer::new(training).fit(&mut search, &encoded, &encoded, &mut ())?;
 //!
 //! let mut model = search.into_model();
 //! model.set_speed(0.05)?; // for bandits λ, the price of the full model's cost in nats of loss
 //! let evaluation = evaluate(&model, &encoded, 6)?;
 //! assert_eq!(evaluation.confusion.macro_f1(), 1.0);
-//! // Both costs: the paper's estimate and the FLOPs of all products. The first alone is too optimistic.
+//! // Both costs: the paper's estimate and the FLOPs of all products. The first alone is
+//! // too optimistic.
 //! let flops_ratio = evaluation.flops as f64 / model.full_inference_flops(&encoded)? as f64;
-//! println!("{:.2} by layers and heads, {flops_ratio:.2} by FLOPs", evaluation.layer_head_ratio);
+//! let ratio = evaluation.layer_head_ratio;
+//! println!("{ratio:.2} by layers and heads, {flops_ratio:.2} by FLOPs");
 //! # Ok::<(), Error>(())
 //! ```
 //!

@@ -22,18 +22,20 @@
 //! ```
 //! use candle_core::Device;
 //! use dht_transformer::{
-//!     AdamWSettings, BertConfig, Dataset, Encoder, Error, Example, Pooling, TextClassifier, TextTokenizer,
-//!     TrainSettings, Trainer, train::{Predict, metrics::Confusion},
+//!     AdamWSettings, BertConfig, Dataset, Encoder, Error, Example, Pooling, TextClassifier,
+//!     TextTokenizer, TrainSettings, Trainer, train::{Predict, metrics::Confusion},
 //! };
 //! use rand::SeedableRng;
 //!
 //! let examples = vec![
-//!     Example::new("A fine day", 1), Example::new("Fine food", 1), Example::new("The food was fine", 1),
-//!     Example::new("A bad day", 0), Example::new("Bad food", 0), Example::new("The food was bad", 0),
+//!     Example::new("A fine day", 1), Example::new("Fine food", 1),
+//!     Example::new("The food was fine", 1), Example::new("A bad day", 0),
+//!     Example::new("Bad food", 0), Example::new("The food was bad", 0),
 //! ];
 //! let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
 //!
-//! let tokenizer = TextTokenizer::train(data.examples.iter().map(|example| &*example.text), 100)?;
+//! let texts = data.examples.iter().map(|example| &*example.text);
+//! let tokenizer = TextTokenizer::train(texts, 100)?;
 //! let encoded = tokenizer.encode_all(&data, 16)?;
 //!
 //! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
@@ -42,8 +44,10 @@
 //! let mut model = TextClassifier::new(encoder, data.labels.len(), Pooling::Mean, &mut rng)?;
 //!
 //! let optimizer = AdamWSettings { learning_rate: 1e-2, ..AdamWSettings::default() };
-//! let settings = TrainSettings { epochs: 30, batch_size: 3, optimizer, ..TrainSettings::default() };
-//! // A program that reports a number has a validation set for the third argument, and a test set for the score.
+//! let defaults = TrainSettings::default();
+//! let settings = TrainSettings { epochs: 30, batch_size: 3, optimizer, ..defaults };
+//! // A program that reports a number has a validation set for the third argument,
+//! // and a test set for the score.
 //! Trainer::new(settings).fit(&mut model, &encoded, &encoded, &mut ())?;
 //! let predictions = model.predictions(&encoded, 6)?;
 //! assert_eq!(Confusion::from_predictions(&encoded, &predictions)?.macro_f1(), 1.0);

@@ -44,8 +44,8 @@
 //! use rand::SeedableRng;
 //!
 //! # fn main() -> dht_dynamic::Result<()> {
-//! // A fine-tuned classifier, its tokenizer, and texts of up to 128 tokens. The n-gram exit also reads up to 4,096
-//! // further tokens of each text.
+//! // A fine-tuned classifier, its tokenizer, and texts of up to 128 tokens. The n-gram exit
+//! // also reads up to 4,096 further tokens of each text.
 //! let classifier = TextClassifier::load("my-classifier", &Device::Cpu)?;
 //! let tokenizer = TextTokenizer::from_dir("my-classifier")?.with_rest(4096);
 //! let labels = classifier.class_names()?;
@@ -53,16 +53,19 @@
 //! let encode = |file: &str| tokenizer.encode_all(&reader.read(file)?, 128);
 //! let (training, held_out) = (encode("train.csv")?, encode("validation.csv")?);
 //!
-//! // The exits, the n-gram exit without [CLS] and [SEP], and the curve of accuracy against cost.
-//! let ngram = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
+//! // The exits, the n-gram exit without [CLS] and [SEP], and the curve of accuracy against
+//! // cost.
+//! let left_out = tokenizer.tokens_around()?;
+//! let ngram = NgramSettings { left_out, ..NgramSettings::default() };
 //! let settings = AccelerateSettings { ngram: Some(ngram), ..AccelerateSettings::default() };
 //! let texts = Texts::new(&training).with_held_out(&held_out);
 //! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
 //! let accelerated = accelerate(&classifier, texts, &settings, &mut rng)?;
 //!
-//! // A budget of a quarter of the full model's FLOPs, and one directory for everything that serving needs.
+//! // A budget of a quarter of the full model's FLOPs, and one directory for everything that
+//! // serving needs. A new model has no curve, and `speed_within` reads it.
 //! let mut model = TextModel::new(accelerated.model, tokenizer, &labels, 128)?;
-//! model.curve = accelerated.report.curve; // a new model has no curve, and `speed_within` reads it
+//! model.curve = accelerated.report.curve;
 //! if let Some(point) = model.speed_within(0.25) {
 //!     model.model = model.model.with_speed(point.speed)?;
 //! }

@@ -62,7 +62,8 @@ impl<'a> From<(&'a str, &'a str)> for Query<'a> {
 ///
 /// # fn main() -> dht_dynamic::Result<()> {
 /// let engine = Engine::load("models/reviews")?;
-/// // The most expensive measured speed within half of the full model's FLOPs, or the saved speed if there is none.
+/// // The most expensive measured speed within half of the full model's FLOPs, or the saved
+/// // speed if there is none.
 /// let engine = match engine.curve().iter().find(|point| point.flops_ratio <= 0.5) {
 ///     Some(point) => engine.with_speed(point.speed)?,
 ///     None => engine,
