@@ -19,9 +19,6 @@ pub(crate) fn replaced(text: &str, (start, end): (&'static str, &'static str), b
         if line_is(start) {
             inside = true;
         } else if line_is(end) {
-            if !inside {
-                return Err(problem());
-            }
             replaced.push_str(&format!("{start}\n{block}{end}\n"));
             inside = false;
         } else if !inside {

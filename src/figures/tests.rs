@@ -33,6 +33,15 @@ fn each_depth_and_each_head_count_has_its_band_and_its_name() {
     let depths = svg(style::HEIGHT, |area| shares::draw_depths(&curves, "depths", area));
     assert_eq!(depths.matches("<polygon").count(), curves.depth_share.len());
     assert!(texts(&depths).contains(&"1 layer") && texts(&depths).contains(&"6 layers"));
+    for band in depths.split("<polygon").skip(1) {
+        let (_, points) = band.split_once("points=\"").unwrap();
+        let x = |point: &str| point.split_once(',').unwrap().0.parse::<f64>().unwrap();
+        let upper: Vec<f64> = points.split('"').next().unwrap().split_whitespace().map(x).collect();
+        let upper = &upper[..curves.progress.len() + 2];
+        // Half a bin from each end of the axis to the nearest centre.
+        let ends = [upper[1] - upper[0], upper[upper.len() - 1] - upper[upper.len() - 2]];
+        assert!((ends[0] - ends[1]).abs() <= 1.0 && ends[0] > 1.0, "{upper:?}");
+    }
     let heads = svg(style::HEIGHT, |area| shares::draw_head_counts(&curves, "heads", area));
     assert_eq!(heads.matches("<polygon").count(), curves.head_count_share.len());
     assert!(texts(&heads).contains(&"8 heads"));

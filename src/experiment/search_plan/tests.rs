@@ -36,6 +36,16 @@ fn p_dht_lets_its_bandits_choose_in_both_of_its_phases() {
 }
 
 #[test]
+fn p_dht_has_epochs_after_its_layers_are_frozen() {
+    for (epochs, fits) in [(1, false), (2, false), (3, true)] {
+        let found = planned(Preset::PDht, &plan(&format!("--epochs {epochs}")), 6);
+        assert_eq!(found.is_ok(), fits, "{epochs} epochs");
+        assert!(fits || matches!(found, Err(Error::Argument { flag: "epochs", .. })));
+        assert!(planned(Preset::FDht, &plan(&format!("--epochs {epochs}")), 6).is_ok());
+    }
+}
+
+#[test]
 fn paper_settings_are_the_librarys_with_queues_of_a_batch() {
     for preset in Preset::ALL {
         let search = planned(preset, &plan("--settings paper --batch 20"), 6).unwrap();
