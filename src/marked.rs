@@ -29,3 +29,18 @@ pub(crate) fn replaced(text: &str, (start, end): (&'static str, &'static str), b
     // Both are there, but the end came first.
     if inside { Err(problem()) } else { Ok(replaced) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_replaced_whose_markers_stand_once_and_in_order() {
+        let markers = ("<!-- a -->", "<!-- b -->");
+        let found = replaced("1\n<!-- a -->\nold\nolder\n<!-- b -->\n2\n", markers, "new\n").unwrap();
+        assert_eq!(found, "1\n<!-- a -->\nnew\n<!-- b -->\n2\n");
+        for text in ["", "<!-- a -->\n", "<!-- b -->\n<!-- a -->\n", "<!-- a -->\n<!-- a -->\n<!-- b -->\n"] {
+            assert!(matches!(replaced(text, markers, "new\n"), Err(Error::Markers { .. })), "{text}");
+        }
+    }
+}
