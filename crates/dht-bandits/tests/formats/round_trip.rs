@@ -1,9 +1,10 @@
 //! One value through every format.
 
 use crate::values::every_value;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::any::type_name;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::any::{Any, type_name};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::Path;
@@ -11,7 +12,8 @@ use std::path::Path;
 /// The formats: JSON and CBOR and MessagePack with the names of fields, MessagePack and postcard by position.
 const FORMATS: [&str; 5] = ["JSON", "CBOR", "MessagePack named", "MessagePack", "postcard"];
 
-pub fn write<T: Serialize>(format: &str, value: &T) -> Result<Vec<u8>, String> {
+/// Values are written and read as `dyn`, so that each format is compiled once and not for each of a hundred types.
+pub fn write(format: &str, value: &dyn erased_serde::Serialize) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     match format {
         "JSON" => serde_json::to_vec(value).map_err(|error| error.to_string()),
@@ -22,12 +24,35 @@ pub fn write<T: Serialize>(format: &str, value: &T) -> Result<Vec<u8>, String> {
     }
 }
 
-pub fn read<T: DeserializeOwned>(format: &str, bytes: &[u8]) -> Result<T, String> {
+pub fn read<T: DeserializeOwned + 'static>(format: &str, bytes: &[u8]) -> Result<T, String> {
+    READ.set(|deserializer| Ok(Box::new(erased_serde::deserialize::<T>(deserializer)?)));
+    let Read(value) = read_any(format, bytes)?;
+    Ok(*value.downcast().expect("the type that was asked for"))
+}
+
+fn read_any(format: &str, bytes: &[u8]) -> Result<Read, String> {
     match format {
         "JSON" => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
         "CBOR" => ciborium::from_reader(bytes).map_err(|error| error.to_string()),
         "MessagePack named" | "MessagePack" => rmp_serde::from_slice(bytes).map_err(|error| error.to_string()),
         _ => postcard::from_bytes(bytes).map_err(|error| error.to_string()),
+    }
+}
+
+type ReadAny = fn(&mut dyn erased_serde::Deserializer<'_>) -> Result<Box<dyn Any>, erased_serde::Error>;
+
+thread_local! {
+    /// How the next value is read.
+    static READ: Cell<ReadAny> = const { Cell::new(|_| Err(serde::de::Error::custom("nothing was asked for"))) };
+}
+
+/// A value of the type that was asked for.
+struct Read(Box<dyn Any>);
+
+impl<'de> Deserialize<'de> for Read {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut erased = <dyn erased_serde::Deserializer<'_>>::erase(deserializer);
+        READ.get()(&mut erased).map(Self).map_err(serde::de::Error::custom)
     }
 }
 
@@ -38,7 +63,7 @@ pub struct Visit {
 }
 
 impl Visit {
-    pub fn value<T: Serialize + DeserializeOwned + PartialEq + Debug>(&mut self, value: &T) {
+    pub fn value<T: Serialize + DeserializeOwned + PartialEq + Debug + 'static>(&mut self, value: &T) {
         self.note::<T>();
         for format in FORMATS {
             let bytes = write(format, value).unwrap_or_else(|error| panic!("{format}: {error}: {value:?}"));
@@ -48,13 +73,13 @@ impl Visit {
     }
 
     /// A value that is compared by its JSON.
-    pub fn policy<T: Serialize + DeserializeOwned>(&mut self, value: &T) {
+    pub fn policy<T: Serialize + DeserializeOwned + 'static>(&mut self, value: &T) {
         self.note::<T>();
-        let text = serde_json::to_string(value).unwrap();
+        let text = String::from_utf8(write("JSON", value).unwrap()).unwrap();
         for format in FORMATS {
             let bytes = write(format, value).unwrap_or_else(|error| panic!("{format}: {error}: {text}"));
             let again: T = read(format, &bytes).unwrap_or_else(|error| panic!("{format}: {error}: {text}"));
-            assert_eq!(serde_json::to_string(&again).unwrap(), text, "{format}");
+            assert_eq!(write("JSON", &again).unwrap(), text.as_bytes(), "{format}");
         }
     }
 
