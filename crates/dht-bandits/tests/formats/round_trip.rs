@@ -42,7 +42,7 @@ fn read_any(format: &str, bytes: &[u8]) -> Result<Read, String> {
 type ReadAny = fn(&mut dyn erased_serde::Deserializer<'_>) -> Result<Box<dyn Any>, erased_serde::Error>;
 
 thread_local! {
-    /// How the next value is read.
+    /// Reader of the next value, of a fixed type.
     static READ: Cell<ReadAny> = const { Cell::new(|_| Err(serde::de::Error::custom("nothing was asked for"))) };
 }
 
