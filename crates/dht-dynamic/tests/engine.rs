@@ -150,6 +150,26 @@ fn a_loaded_engine_answers_as_the_saved_one() -> Result<()> {
 }
 
 #[test]
+fn a_hugging_face_classifier_is_loaded_as_it_is() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let texts = words(40, 4);
+    let queries: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let full = classifier(Task::Class, 2)?;
+    for (declared, length) in [(7, 7), (5000, 512)] {
+        let tokenizer = tokenizer().with_model_max_length(declared);
+        full.save(folder.path(), Some(&tokenizer), &labels())?;
+        let loaded = TextModel::load(folder.path(), &Device::Cpu)?;
+        assert_eq!((loaded.max_length, &loaded.labels, loaded.curve.len()), (length, &labels(), 0));
+        let own = Engine::new(full.clone(), tokenizer, &labels())?.predict(&queries)?;
+        assert_eq!(Engine::load(folder.path())?.predict(&queries)?, own, "{declared}");
+    }
+    std::fs::remove_file(folder.path().join("tokenizer.json")).expect("a tokenizer");
+    let error = TextModel::load(folder.path(), &Device::Cpu).map(drop).unwrap_err().to_string();
+    assert!(error.contains("tokenizer.json"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn a_directory_that_is_no_model_says_what_to_do_with_it() -> Result<()> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let place = |name: &str| folder.path().join(name);
@@ -162,8 +182,17 @@ fn a_directory_that_is_no_model_says_what_to_do_with_it() -> Result<()> {
     dynamic.save(place("library"), Some(&tokenizer), &labels())?;
     assert!(refused("library").contains("which DynamicModel::load reads"), "{}", refused("library"));
     let full = classifier(Task::Class, 2)?;
-    full.save(place("hugging_face"), Some(&tokenizer), &labels())?;
-    assert!(refused("hugging_face").contains("dht accelerate"), "{}", refused("hugging_face"));
+    // A directory that says it is of an encoder.
+    let rng = &mut rng(3);
+    let encoder = dht_toys::encoder(&config([2, 2, 12, tokenizer.vocabulary_size()], None), rng);
+    let pooled = TextClassifier::for_task(Task::Class, encoder, 2, Pooling::Pooler, rng)?;
+    pooled.save(place("encoder"), Some(&tokenizer), &labels())?;
+    let file = place("encoder").join("config.json");
+    let written = std::fs::read_to_string(&file).expect("a configuration");
+    std::fs::write(&file, written.replace("BertForSequenceClassification", "BertModel")).expect("a configuration");
+    assert!(refused("encoder").contains("dht train"), "{}", refused("encoder"));
+    std::fs::create_dir(place("empty")).expect("a folder");
+    assert!(refused("empty").contains("that `dht train` or `dht accelerate` wrote"), "{}", refused("empty"));
 
     let model = TextModel::new(full, tokenizer, &labels(), 16)?;
     model.save(place("good"), "")?;

@@ -122,6 +122,8 @@ fn a_model_is_trained_scored_inspected_and_exported() {
 
     printed(&dht(place.path(), &["export", "model", "--out", "plain"]));
     assert!(place.path().join("plain/model.safetensors").exists());
+    let plain = json(&printed(&dht(place.path(), &["evaluate", "plain", "--data", "data", "--json"])));
+    assert_eq!(plain["results"][0]["accuracy"], made["results"][0]["accuracy"], "the encoder alone, as it is");
     // What is exported is a fine-tuned classifier like any other.
     let again =
         ["accelerate", "plain", "--data", "data", "--max-length", "24", "--out", "again", "--budget", "0.5", "--json"];

@@ -262,6 +262,24 @@ fn an_output_of_another_run_is_refused_and_stays() {
 }
 
 #[test]
+fn all_files_identify_a_hugging_face_classifier() {
+    let place = partitioned(2, 20);
+    printed(&dht(place.path(), &["export", "model", "--out", "plain"]));
+    let all = ["predict", "plain", "--partitions", "in", "--output", "out/"];
+    printed(&dht(place.path(), &all));
+    assert_eq!(answers(&place.path().join("out")).lines().count(), 40);
+    printed(&dht(place.path(), &all));
+    for name in ["config.json", "tokenizer_config.json"] {
+        let file = place.path().join("plain").join(name);
+        let written = std::fs::read_to_string(&file).expect("a file");
+        std::fs::write(&file, format!("{written}\n")).expect("a file");
+        let said = refused(&dht(place.path(), &all), 1);
+        assert!(said.contains("has answers of another run (model is \""), "{said}");
+        std::fs::write(&file, written).expect("a file");
+    }
+}
+
+#[test]
 fn a_bad_partition_fails_alone_and_lists_are_checked_first() {
     let place = partitioned(3, 20);
     std::fs::write(place.path().join("in/part-1.jsonl"), "{\"text\": \"fine\"}\n{\"text\"").expect("a file");

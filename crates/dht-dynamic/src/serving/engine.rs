@@ -16,9 +16,6 @@ use crate::evaluation::SpeedPoint;
 use crate::prediction::{Prediction, Predictor, in_pool};
 use crate::route::ModelShape;
 
-/// The number of tokens beyond which a text is truncated, unless the tokenizer or [`Engine::with_max_length`] sets
-/// another or the model has fewer positions.
-const MAX_LENGTH: usize = 128;
 /// The number of texts in a batch, unless [`Engine::with_batch_size`] sets another.
 const BATCH_SIZE: usize = 64;
 
@@ -98,9 +95,7 @@ impl Engine {
     /// [`Error::Argument`] when the number of labels differs from the number of classes, [`Error::Transformer`] when
     /// the tokenizer has more tokens than the model.
     pub fn new(model: impl Into<ServedModel>, tokenizer: TextTokenizer, labels: &[String]) -> Result<Self> {
-        let model = model.into();
-        let max_length = tokenizer.model_max_length().unwrap_or(MAX_LENGTH).min(model.config().longest_text());
-        Ok(Self::from_model(TextModel::new(model, tokenizer, labels, max_length)?))
+        Ok(Self::from_model(TextModel::with_default_length(model, tokenizer, labels)?))
     }
 
     /// Builds an engine that reads texts as in the training of its model.
@@ -117,8 +112,8 @@ impl Engine {
         }
     }
 
-    /// Loads a directory that [`TextModel::save`] wrote, on the CPU. For another device load the
-    /// [model](TextModel::load) and use [`from_model`](Self::from_model).
+    /// Loads a directory that [`TextModel::save`] wrote, or a Hugging Face directory of a classifier, on the CPU. For
+    /// another device load the [model](TextModel::load) and use [`from_model`](Self::from_model).
     ///
     /// # Errors
     /// As [`TextModel::load`].

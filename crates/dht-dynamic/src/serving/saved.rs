@@ -164,12 +164,13 @@ impl TextModel {
         }
     }
 
-    /// Loads a directory that [`save`](Self::save) wrote.
+    /// Loads a directory that [`save`](Self::save) wrote, or a Hugging Face directory of a classifier. The latter has
+    /// no checksums and no length of its training: texts are truncated as by [`Engine::new`](crate::Engine::new).
     ///
     /// # Errors
     /// [`Error::NotAModel`] for another directory, [`Error::Model`] for one of another release; [`Error::ModelFile`]
     /// for a file that was changed or is missing; [`Error::Json`] when the description is not what this release
-    /// writes; as [`TextClassifier::load`] and [`DynamicModel::load`].
+    /// writes; as [`TextClassifier::load`], [`TextTokenizer::from_dir`] and [`DynamicModel::load`].
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
         Self::load_with(folder, device, OwnParts::new())
     }
@@ -184,7 +185,7 @@ impl TextModel {
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(source) if source.kind() == std::io::ErrorKind::NotFound && folder.is_dir() => {
-                return Err(not_a_model(folder));
+                return Self::of_classifier(folder, device);
             }
             Err(source) if source.kind() == std::io::ErrorKind::NotFound && !folder.exists() => {
                 return Err(dht_transformer::Error::Io { path: folder.into(), source }.into());
@@ -222,18 +223,20 @@ impl TextModel {
         loaded.check()?;
         Ok(loaded)
     }
-}
 
-/// Builds the error for a directory without a description.
-fn not_a_model(folder: &Path) -> Error {
-    let instead = if folder.join("dynamic.checkpoint").exists() {
-        "it is a dynamic model of the library, which DynamicModel::load reads"
-    } else if folder.join("config.json").exists() {
-        "it is a Hugging Face directory, of which `dht accelerate` or `dht train` makes a model"
-    } else {
-        "name a directory that `dht train` or `dht accelerate` wrote"
-    };
-    Error::NotAModel { path: folder.into(), instead }
+    /// Loads a directory without a description: a classifier that another program, or [`TextClassifier::save`], wrote.
+    fn of_classifier(folder: &Path, device: &Device) -> Result<Self> {
+        let not_a_model = |instead| Error::NotAModel { path: folder.into(), instead };
+        if folder.join("dynamic.checkpoint").exists() {
+            return Err(not_a_model("it is a dynamic model of the library, which DynamicModel::load reads"));
+        }
+        if !folder.join("config.json").exists() {
+            return Err(not_a_model("name a directory that `dht train` or `dht accelerate` wrote, or a classifier's"));
+        }
+        let classifier = TextClassifier::load(folder, device)?;
+        let labels = classifier.class_names()?;
+        Self::with_default_length(classifier, TextTokenizer::from_dir(folder)?, &labels)
+    }
 }
 
 fn read_description(path: &Path, bytes: &[u8]) -> Result<Description> {

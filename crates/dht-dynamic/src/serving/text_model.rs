@@ -68,6 +68,10 @@ pub struct KeptPromise {
     pub speed: f64,
 }
 
+/// The number of tokens beyond which a text is truncated, unless the tokenizer or the caller sets another or the model
+/// has fewer positions.
+const MAX_LENGTH: usize = 128;
+
 impl TextModel {
     /// Builds a model that reads texts of at most `max_length` tokens, special ones included. Its curve is empty, and
     /// its origin and promise are `None`: assign these fields where they are known. The [module
@@ -87,6 +91,17 @@ impl TextModel {
         let model = Self { model, tokenizer, labels, max_length, curve: Vec::new(), origin: None, promise: None };
         model.check()?;
         Ok(model)
+    }
+
+    /// Builds a model whose training length is unknown, as [`Engine::new`](crate::Engine::new).
+    pub(super) fn with_default_length(
+        model: impl Into<ServedModel>,
+        tokenizer: TextTokenizer,
+        labels: &[String],
+    ) -> Result<Self> {
+        let model = model.into();
+        let max_length = tokenizer.model_max_length().unwrap_or(MAX_LENGTH).min(model.config().longest_text());
+        Self::new(model, tokenizer, labels, max_length)
     }
 
     /// Rejects parts that do not fit together.
