@@ -1,4 +1,4 @@
-//! Behaviour of the crate, one file per idea. Saved states are tested in `states`, probabilities in `statistical`.
+//! Behaviour of the crate, one file per idea. Probabilities are tested in `statistical`.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod arms;
@@ -18,4 +18,5 @@ mod ridge;
 mod semi_bandit;
 mod shared_propensities;
 mod stability;
+mod states;
 mod support;

@@ -146,7 +146,7 @@ fn what_is_no_table_of_texts_is_refused() {
     assert_eq!(problem(read(&plain(&missing))), (Some(2), DataProblem::NoText));
     let asked = DatasetReader::new().text_columns(["review"]);
     let refused = problem(asked.read_from("t.parquet", &reviews(4, 0)[..])).1;
-    assert!(matches!(refused, DataProblem::UnknownColumn { known, .. } if known == "\"text\", \"label\""));
+    assert!(matches!(refused, DataProblem::UnknownColumn { known, .. } if known.starts_with("\"text\", \"label\"")));
     let little = DatasetReader::new().most_bytes(50).read_from("t.parquet", &reviews(9, 0)[..]);
     assert!(matches!(problem(little).1, DataProblem::TooLarge { most: 50 }));
 }

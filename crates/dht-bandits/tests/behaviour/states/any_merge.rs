@@ -1,6 +1,6 @@
 //! Expiry, batches and merging of policies from settings, as of their kinds.
 
-use crate::any_policy::{every_kind, round};
+use super::any_policy::{every_kind, round};
 use crate::support::{assert_close, featured, normals, rng};
 use dht_bandits::{
     ArmId, Decision, Error, Observation, Policy, Thompson, Ucb,

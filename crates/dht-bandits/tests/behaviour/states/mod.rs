@@ -1,5 +1,4 @@
 //! States of policies: saved and loaded, merged, unlearned, made from settings, with arms that come and go.
-#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod any_merge;
 mod any_policy;
@@ -13,7 +12,5 @@ mod merge_slates;
 mod old_names;
 mod removed_arms;
 mod state;
-#[path = "../behaviour/support.rs"]
-mod support;
 mod unlearning;
 mod warm_up;
