@@ -231,7 +231,9 @@ impl TextModel {
             return Err(not_a_model("it is a dynamic model of the library, which DynamicModel::load reads"));
         }
         if !folder.join("config.json").exists() {
-            return Err(not_a_model("name a directory that `dht train` or `dht accelerate` wrote, or a classifier's"));
+            return Err(not_a_model(
+                "name a directory that `dht train` or `dht accelerate` wrote, or that of a Hugging Face classifier",
+            ));
         }
         let classifier = TextClassifier::load(folder, device)?;
         let labels = classifier.class_names()?;
