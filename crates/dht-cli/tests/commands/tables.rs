@@ -272,7 +272,7 @@ fn warnings_that_are_due_are_said_with_quiet_too() {
     write(place.path(), "data/train.csv", &csv(&rows));
     write(place.path(), "data/test.csv", &csv(&rows[..20]));
     let said = said(&train(place.path(), "data", &["--quiet", "--max-length", "6"]));
-    for warning in ["tokens and cut", "test rows have the text of a training row", "1 texts are a missing value"] {
+    for warning in ["tokens and cut", "test rows have the text of a training row", "1 text is a missing value"] {
         assert!(said.contains(warning), "{warning}: {said}");
     }
 }

@@ -285,8 +285,10 @@ impl Reading {
 
     /// Warnings on texts that leak the label, on missing values, and on a row that may not be data.
     pub fn notes(&self) -> Vec<String> {
-        let missing =
-            |(count, first): &(usize, String)| format!("beware: {count} texts are a missing value, such as {first:?}");
+        let missing = |(count, first): &(usize, String)| match count {
+            1 => format!("beware: 1 text is a missing value, {first:?}"),
+            _ => format!("beware: {count} texts are a missing value, such as {first:?}"),
+        };
         let lone = |(line, class): &(u64, String)| {
             format!(
                 "beware: line {line} alone has the class {class:?}: remove it if it is a second row of names, or a sum"

@@ -166,7 +166,11 @@ impl Search<'_> {
             let known = match self.names {
                 Some(names) => {
                     let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
-                    format!("{}; a file that goes with a training needs the names of its columns", names.join(", "))
+                    let hint = match self.labels {
+                        Some(_) => "; a file that goes with a training needs the names of its columns",
+                        None => "",
+                    };
+                    names.join(", ") + hint
                 }
                 None => format!("{} columns without names, the first is 0", self.table.width),
             };
