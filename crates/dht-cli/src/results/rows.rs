@@ -1,11 +1,11 @@
 //! Scores and costs of a model on labelled texts.
 
-use dht_dynamic::evaluation::{InPrecision, time_in_turns};
+use dht_dynamic::evaluation::{InPrecision, Stages, time_in_turns};
 use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::data::Metric;
 use dht_dynamic::transformer::train::metrics::{Confusion, Correlation};
 use dht_dynamic::transformer::{EncodedDataset, Objective, Precision, Task, TextClassifier};
-use dht_dynamic::{Predictor, evaluate};
+use dht_dynamic::{DynamicModel, LogProbabilities, Predictor, evaluate};
 use serde::Serialize;
 
 use super::table::Table;
@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 /// Number of texts for timing, and number of passes over them.
 const TIMED: usize = 256;
 const PASSES: usize = 3;
+/// Maximum number of texts whose answers at all exits are in memory together.
+const ROWS_TOGETHER: usize = 1 << 14;
 /// Costs for which a table of results has a row, as shares of the full model's FLOPs.
 const COSTS: [f64; 5] = [0.05, 0.1, 0.2, 0.35, 0.5];
 
@@ -115,48 +117,98 @@ pub fn results(
     let in_precision: Vec<_> = models.iter().map(|(_, model)| InPrecision::new(model, precision)).collect();
     let predictors: Vec<&dyn Predictor> = in_precision.iter().map(|model| model as &dyn Predictor).collect();
     let times = time_in_turns(&predictors, &timed, BATCH, PASSES)?;
-    models
-        .iter()
-        .zip(times)
-        .map(|((name, model), times)| {
-            let texts_per_second = timed.len() as f64 / times.median().max(1e-9);
-            row(name, (model, precision), texts, metric, texts_per_second)
-        })
-        .collect()
-}
-
-fn row(
-    name: &str,
-    (model, precision): (&ServedModel, Precision),
-    texts: &EncodedDataset,
-    metric: Option<Metric>,
-    texts_per_second: f64,
-) -> Result<ResultRow> {
-    let name = name.to_owned();
-    match model {
-        ServedModel::Classifier(classifier) if classifier.task() != Task::Class => Ok(ResultRow {
-            name,
-            accuracy: None,
-            score: classifier.score(texts, BATCH)?,
-            judged: JudgedBy::of_values(metric, classifier, texts)?,
-            cost: 1.0,
-            mean_layers: model.shape().layers as f64,
-            texts_per_second,
-        }),
-        _ => {
-            let found = evaluate(&InPrecision::new(model, precision), texts, BATCH)?;
-            let full: u64 = texts.lengths().into_iter().map(|tokens| model.full_flops(tokens)).sum();
-            let layers: usize = found.routes.iter().map(dht_dynamic::Route::depth).sum();
+    let rates = times.into_iter().map(|times| timed.len() as f64 / times.median().max(1e-9));
+    if let ServedModel::Classifier(classifier) = &model.model
+        && classifier.task() != Task::Class
+    {
+        let row = |((name, _), texts_per_second)| {
             Ok(ResultRow {
                 name,
-                accuracy: Some(found.confusion.accuracy()),
-                score: found.confusion.macro_f1(),
-                judged: JudgedBy::of_classes(metric, &found.confusion, &texts.labels),
-                cost: (found.flops + found.bandit_flops) as f64 / full.max(1) as f64,
-                mean_layers: layers as f64 / texts.len().max(1) as f64,
+                accuracy: None,
+                score: classifier.score(texts, BATCH)?,
+                judged: JudgedBy::of_values(metric, classifier, texts)?,
+                cost: 1.0,
+                mean_layers: classifier.encoder().layers() as f64,
                 texts_per_second,
             })
+        };
+        return models.into_iter().zip(rates).map(row).collect();
+    }
+    let answers = match &model.model {
+        ServedModel::Dynamic(dynamic)
+            if precision == Precision::F32 && dynamic.router().rule().is_some() && dynamic.speed().is_some() =>
+        {
+            Answers::of_one_pass(dynamic, models.iter().map(|(_, model)| model.speed()), texts, ROWS_TOGETHER)?
         }
+        _ => in_precision.iter().map(|model| Answers::of_pass(model, texts)).collect::<Result<_>>()?,
+    };
+    let full: u64 = texts.lengths().into_iter().map(|tokens| model.model.full_flops(tokens)).sum();
+    let row = |(((name, _), texts_per_second), answers): ((_, _), Answers)| {
+        let confusion = Confusion::from_predictions(texts, &answers.labels)?;
+        Ok(ResultRow {
+            name,
+            accuracy: Some(confusion.accuracy()),
+            score: confusion.macro_f1(),
+            judged: JudgedBy::of_classes(metric, &confusion, &texts.labels),
+            cost: answers.flops as f64 / full.max(1) as f64,
+            mean_layers: answers.layers as f64 / texts.len().max(1) as f64,
+            texts_per_second,
+        })
+    };
+    models.into_iter().zip(rates).zip(answers).map(row).collect()
+}
+
+/// Answers of a model to some texts: the predicted classes, and the sums of FLOPs and layers.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Answers {
+    labels: Vec<u32>,
+    flops: u64,
+    layers: usize,
+}
+
+impl Answers {
+    fn of_pass(model: &dyn Predictor, texts: &EncodedDataset) -> Result<Self> {
+        let found = evaluate(model, texts, BATCH)?;
+        let layers = found.routes.iter().map(dht_dynamic::Route::depth).sum();
+        Ok(Self { labels: found.labels, flops: found.flops + found.bandit_flops, layers })
+    }
+
+    /// Answers at several speeds, and of the last exit alone where there is no speed, from one pass through all layers.
+    /// The router must follow a rule.
+    fn of_one_pass(
+        model: &DynamicModel,
+        speeds: impl Iterator<Item = Option<f64>>,
+        texts: &EncodedDataset,
+        rows_together: usize,
+    ) -> Result<Vec<Self>> {
+        model.check(texts)?;
+        let speeds: Vec<Option<f64>> = speeds.collect();
+        let depths: Vec<usize> = model.depths().collect();
+        let mut all = vec![Self::default(); speeds.len()];
+        for start in (0..texts.len()).step_by(rows_together) {
+            let part = texts.select(start..texts.len().min(start + rows_together))?;
+            let exits = model.model().exit_log_probabilities(&part, BATCH)?;
+            let alone = exits.last().map(LogProbabilities::labels).unwrap_or_default();
+            let rule = model.router().rule().unwrap_or_default();
+            let stages = Stages::new(&model.stacked(&part, exits)?, model.stage_flops(&part), rule)?;
+            for (answers, speed) in all.iter_mut().zip(&speeds) {
+                match speed {
+                    Some(speed) => {
+                        let at = stages.at(*speed);
+                        answers.labels.extend(at.labels);
+                        let routing: u64 = at.stages.iter().map(|stage| model.router().flops(*stage)).sum();
+                        answers.flops += at.flops + routing;
+                        answers.layers += at.stages.into_iter().map(|stage| depths[stage]).sum::<usize>();
+                    }
+                    None => {
+                        answers.labels.extend(&alone);
+                        answers.flops += model.full_inference_flops(&part);
+                        answers.layers += part.len() * depths.last().copied().unwrap_or_default();
+                    }
+                }
+            }
+        }
+        Ok(all)
     }
 }
 
@@ -230,6 +282,11 @@ pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
+    use dht_dynamic::router::LeavingRule;
+    use dht_dynamic::transformer::Pooling;
+    use dht_toys::planted;
+
     use super::*;
 
     fn row(name: &str, accuracy: f64, cost: f64) -> ResultRow {
@@ -243,6 +300,33 @@ mod tests {
             mean_layers: 0.0,
             texts_per_second: 0.0,
         }
+    }
+
+    #[test]
+    fn one_pass_gives_the_answers_of_a_pass_at_each_speed() -> Result<()> {
+        let classifier = planted::full_model(Pooling::Mean);
+        let (training, held_out, test) = (planted::task(300, 1), planted::task(120, 7), planted::task(90, 9));
+        let with_ngrams = AccelerateSettings::default();
+        for settings in [
+            AccelerateSettings { rule: LeavingRule::Entropy, ngram: None, ..with_ngrams.clone() },
+            AccelerateSettings { rule: LeavingRule::Patience, ..with_ngrams.clone() },
+            with_ngrams,
+        ] {
+            let texts = Texts::new(&training).with_held_out(&held_out);
+            let model = accelerate(classifier, texts, &settings, &mut dht_toys::rng(5))?.model;
+            let mut speeds: Vec<Option<f64>> = [0.0, 0.1, 0.2, 0.4, 0.7].map(Some).to_vec();
+            speeds.push(None);
+            let found = Answers::of_one_pass(&model, speeds.iter().copied(), &test, 40)?;
+            assert!(found.windows(2).any(|pair| pair[0].layers != pair[1].layers), "{found:?}");
+            for (speed, found) in speeds.iter().zip(found) {
+                let expected = match speed {
+                    Some(speed) => Answers::of_pass(&model.with_speed(*speed)?, &test)?,
+                    None => Answers::of_pass(&model.classifier_at(classifier.encoder().layers())?, &test)?,
+                };
+                assert_eq!(found, expected, "at {speed:?}, {:?}", settings.rule);
+            }
+        }
+        Ok(())
     }
 
     #[test]

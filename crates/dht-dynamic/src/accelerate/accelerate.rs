@@ -14,7 +14,7 @@ use super::settings::{AccelerateSettings, Head};
 use super::side_training;
 use crate::error::{Error, Result};
 use crate::evaluation::Stages;
-use crate::evaluation::stages::{exit_flops, exit_tables};
+use crate::evaluation::stages::exit_flops;
 use crate::exit::{ExitKind, FrontExit, NgramClassifier, NgramFit, Stacker};
 use crate::full_model::FullModel;
 use crate::log_probabilities::LogProbabilities;
@@ -108,7 +108,7 @@ pub(crate) fn build<R: Rng + ?Sized>(
             // The held-out texts run again, including the exits.
             let again: u64 = exit_flops(&model, held_out).last().map_or(0, |deepest| deepest.iter().sum());
             report.flops += flops + again;
-            let answers = exit_tables(&model, held_out, settings.batch_size)?;
+            let answers = model.exit_log_probabilities(held_out, settings.batch_size)?;
             (model, answers)
         }
         // The answers of the regressions, or of those of the other folds, to the judged texts.

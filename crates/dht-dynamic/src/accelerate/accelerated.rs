@@ -1,6 +1,6 @@
 //! Result of an acceleration.
 
-use dht_transformer::{EncodedDataset, Task};
+use dht_transformer::EncodedDataset;
 
 use super::report::Report;
 use crate::error::{Error, Result};
@@ -41,9 +41,9 @@ impl Accelerated {
                 return Err(Error::argument(field, "at least one", "none"));
             }
         }
-        let own = model.model().exit_log_probabilities(held_out, batch_size)?.pop().unwrap_or_default();
-        let right = own.iter().zip(&held_out.samples).filter(|(row, sample)| Task::most_probable(row) == sample.label);
-        report.own_accuracy = right.count() as f64 / held_out.len() as f64;
+        let own = model.model().exit_log_probabilities(held_out, batch_size)?.pop();
+        let labels: Vec<u32> = held_out.samples.iter().map(|sample| sample.label).collect();
+        report.own_accuracy = own.map_or(0.0, |own| own.accuracy(&labels));
         let model = model.with_router(router);
         let full_flops = model.full_inference_flops(held_out);
         let point = |speed: &f64| {

@@ -4,16 +4,18 @@ use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, PackedBatch, ten
 
 use super::exit_model::ExitModel;
 use crate::error::Result;
+use crate::log_probabilities::LogProbabilities;
 
 impl ExitModel {
-    /// The log-probabilities (ln softmax of the logits) of every exit, by exit, row and class. Each row runs all layers
-    /// once. Thresholds and patiences (numbers of exits that agree) decide from these values, so that a curve over either
+    /// The log-probabilities (ln softmax of the logits) of every row at each exit. Each row runs all layers once. Thresholds and patiences (numbers of exits that agree) decide from these values, so that a curve over either
     /// needs no further pass.
     ///
     /// # Errors
-    /// Errors of the encoder; [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
-    pub fn exit_log_probabilities(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<Vec<Vec<f32>>>> {
-        let mut all = vec![vec![Vec::new(); data.len()]; self.exits().len()];
+    /// Errors of the encoder; [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0;
+    /// [`Error::Argument`](crate::Error::Argument) for answers that are not finite.
+    pub fn exit_log_probabilities(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<LogProbabilities>> {
+        let classes = self.classes();
+        let mut all = vec![vec![0.0; data.len() * classes]; self.exits().len()];
         let ctx = ForwardContext::inference();
         for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
             let mut hidden = self.encoder().embed(&data.batch(&rows)?, &ctx)?;
@@ -23,10 +25,11 @@ impl ExitModel {
                 depth = end;
                 let answers: Vec<Vec<f32>> = log_softmax(&exit.logits(&hidden, &ctx)?)?.to_vec2()?;
                 for (row, answer) in rows.iter().zip(answers) {
-                    of_exit[*row] = answer;
+                    let own = &mut of_exit[row * classes..(row + 1) * classes];
+                    own.iter_mut().zip(answer).for_each(|(value, log)| *value = f64::from(log));
                 }
             }
         }
-        Ok(all)
+        all.into_iter().map(|values| LogProbabilities::new(classes, values)).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use dht_transformer::{
-    EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, StepLoss, Task,
+    EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, StepLoss,
     error::SettingMismatch,
     tensors::{Parameters, cross_entropy, soft_cross_entropy},
     train::metrics::Confusion,
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::state_cache::{BatchStates, FrozenStates};
 use crate::error::{Error, Result};
+use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 
 /// Targets of the exits' training.
@@ -192,10 +193,7 @@ impl Objective for FrozenExits {
         self.model.model().check_texts(data)?;
         let by_exit = self.model.model().exit_log_probabilities(data, batch_size)?;
         let students = &by_exit[..by_exit.len() - 1];
-        let macro_f1 = |rows: &Vec<Vec<f32>>| -> Result<f64> {
-            let labels: Vec<u32> = rows.iter().map(|row| Task::most_probable(row)).collect();
-            Ok(Confusion::from_predictions(data, &labels)?.macro_f1())
-        };
+        let macro_f1 = |exit: &LogProbabilities| Ok(Confusion::from_predictions(data, &exit.labels())?.macro_f1());
         Ok(students.iter().map(macro_f1).sum::<Result<f64>>()? / students.len() as f64)
     }
 

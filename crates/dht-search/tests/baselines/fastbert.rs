@@ -97,15 +97,15 @@ fn the_first_loss_is_the_divergence_of_exits_from_the_last() -> Result<()> {
         let mut training = fastbert(Pooling::Mean, settings, 1)?;
         let by_exit = training.model().model().exit_log_probabilities(&data, 8)?;
         // Tempered probabilities are powers of the probabilities, rescaled.
-        let tempered = |row: &[f32]| -> Vec<f64> {
-            let powers: Vec<f64> = row.iter().map(|log| (f64::from(*log) / temperature).exp()).collect();
+        let tempered = |row: &[f64]| -> Vec<f64> {
+            let powers: Vec<f64> = row.iter().map(|log| (log / temperature).exp()).collect();
             powers.iter().map(|power| power / powers.iter().sum::<f64>()).collect()
         };
         let mut expected = 0.0;
         for row in 0..8 {
-            let teacher = tempered(&by_exit[LAYERS - 1][row]);
+            let teacher = tempered(by_exit[LAYERS - 1].row(row));
             for student in &by_exit[..LAYERS - 1] {
-                let student = tempered(&student[row]);
+                let student = tempered(student.row(row));
                 let divergence: f64 = teacher.iter().zip(&student).map(|(t, s)| t * (t / s).ln()).sum();
                 expected += temperature * temperature * divergence / 8.0;
             }
@@ -126,10 +126,8 @@ fn labels_alone_are_a_cross_entropy_and_both_are_half_of_each() -> Result<()> {
         Ok(Trainer::new(train_settings(1)).fit(&mut training, &data, &nothing(), &mut ())?.losses[0].1)
     };
     let by_exit = fastbert(Pooling::Mean, kinds()[3].clone(), 1)?.model().model().exit_log_probabilities(&data, 8)?;
-    let of_exit = |rows: &Vec<Vec<f32>>| -> f64 {
-        rows.iter().zip(&data.samples).map(|(row, text)| -f64::from(row[text.label as usize]) / 8.0).sum()
-    };
-    let expected: f64 = by_exit[..LAYERS - 1].iter().map(of_exit).sum();
+    let own: Vec<u32> = data.samples.iter().map(|text| text.label).collect();
+    let expected: f64 = by_exit[..LAYERS - 1].iter().map(|exit| exit.mean_loss(&own)).sum();
     let labels = first_loss(ExitTargets::Labels)?;
     assert!((labels - expected).abs() < 1e-5, "{labels} and {expected}");
     let (soft, both) = (
@@ -205,18 +203,16 @@ fn one_pass_gives_the_answers_of_every_exit_and_speed() -> Result<()> {
         let fixed = evaluate(&model.clone().with_router(Box::new(LeaveAt(exit))), &test, 16)?;
         assert!(fixed.routes.iter().all(|route| route.depth() == exit + 1));
         for (row, loss) in fixed.losses.iter().enumerate() {
-            let own = -f64::from(rows[row][test.samples[row].label as usize]);
+            let own = -rows.row(row)[test.samples[row].label as usize];
             assert!((own - loss).abs() < 1e-6, "exit {exit}, row {row}: {own} and {loss}");
         }
     }
-    let entropy = |row: &[f32]| -> f64 {
-        row.iter().map(|log| -f64::from(*log).exp() * f64::from(*log)).sum::<f64>() / (CLASSES as f64).ln()
-    };
+    let entropy = |row: &[f64]| -> f64 { row.iter().map(|log| -log.exp() * log).sum::<f64>() / (CLASSES as f64).ln() };
     let mut depths = Vec::new();
     for speed in [0.0, 0.2, 0.4, 0.6, 0.8, 2.0] {
         let found = evaluate(&model.with_speed(speed)?, &test, 16)?;
         for (row, route) in found.routes.iter().enumerate() {
-            let leaves = (0..LAYERS - 1).find(|exit| entropy(&by_exit[*exit][row]) < speed);
+            let leaves = (0..LAYERS - 1).find(|exit| entropy(by_exit[*exit].row(row)) < speed);
             assert_eq!(route.depth(), leaves.unwrap_or(LAYERS - 1) + 1, "speed {speed}, row {row}");
         }
         depths.push(found.routes.iter().map(Route::depth).sum::<usize>());

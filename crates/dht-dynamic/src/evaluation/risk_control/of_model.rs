@@ -4,7 +4,7 @@ use dht_transformer::EncodedDataset;
 
 use super::control::{Calibration, Promise, Promised};
 use crate::error::{Error, Result};
-use crate::evaluation::stages::{Stages, exit_tables, stack_exits};
+use crate::evaluation::stages::Stages;
 use crate::model::DynamicModel;
 
 impl DynamicModel {
@@ -31,9 +31,9 @@ impl DynamicModel {
         let Some(rule) = self.router().rule() else {
             return Err(Error::argument("router", "one that follows a rule", "another"));
         };
-        let exits = exit_tables(self.model(), calibration, batch_size)?;
+        let exits = self.model().exit_log_probabilities(calibration, batch_size)?;
         let full = exits.last().map_or_else(Vec::new, |last| last.labels());
-        let tables = stack_exits(self, calibration, exits)?;
+        let tables = self.stacked(calibration, exits)?;
         let stages = Stages::new(&tables, self.stage_flops(calibration), rule)?;
         let labels: Vec<u32> = calibration.samples.iter().map(|sample| sample.label).collect();
         let calibration = Calibration { stages: &stages, full: &full, labels: Some(&labels) };

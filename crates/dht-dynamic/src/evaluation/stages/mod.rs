@@ -4,8 +4,8 @@
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod stages;
 
+pub(crate) use stages::exit_flops;
 pub use stages::{Staged, Stages};
-pub(crate) use stages::{exit_flops, exit_tables, stack_exits};
 
 #[cfg(test)]
 mod tests;

@@ -191,7 +191,20 @@ impl DynamicModel {
     /// # Errors
     /// As [`ExitModel::exit_log_probabilities`].
     pub fn stage_log_probabilities(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<LogProbabilities>> {
-        stack_exits(self, data, exit_tables(self.model(), data, batch_size)?)
+        self.stacked(data, self.model().exit_log_probabilities(data, batch_size)?)
+    }
+
+    /// The stages of the model, from answers that its exits gave to these texts
+    /// ([`ExitModel::exit_log_probabilities`]): the n-gram exit, if there is one, and the exits, each combined with it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for answers to other texts; errors of the n-gram exit.
+    pub fn stacked(&self, data: &EncodedDataset, exits: Vec<LogProbabilities>) -> Result<Vec<LogProbabilities>> {
+        let Some(front) = self.front() else { return Ok(exits) };
+        let ngram = front.ngram().log_probabilities_of_all(data)?;
+        let stacked = front.stackers().iter().zip(&exits).map(|(stacker, exit)| stacker.stack(&ngram, exit));
+        let stacked = stacked.collect::<Result<Vec<_>>>()?;
+        Ok(std::iter::once(ngram).chain(stacked).collect())
     }
 
     /// FLOPs of a text that leaves at each stage of the model, by stage and row. The earlier stages are included; router
@@ -205,32 +218,6 @@ impl DynamicModel {
         });
         std::iter::once(ngram.clone()).chain(stacked).collect()
     }
-}
-
-/// The log-probabilities of every row at each exit alone, before they are combined with the n-gram exit.
-pub(crate) fn exit_tables(
-    model: &ExitModel,
-    data: &EncodedDataset,
-    batch_size: usize,
-) -> Result<Vec<LogProbabilities>> {
-    let table = |rows: Vec<Vec<f32>>| {
-        let values = rows.into_iter().flatten().map(f64::from).collect();
-        LogProbabilities::new(model.classes(), values)
-    };
-    model.exit_log_probabilities(data, batch_size)?.into_iter().map(table).collect()
-}
-
-/// The stages of a model: the n-gram exit, if there is one, and these exits, each combined with the n-gram exit.
-pub(crate) fn stack_exits(
-    model: &DynamicModel,
-    data: &EncodedDataset,
-    exits: Vec<LogProbabilities>,
-) -> Result<Vec<LogProbabilities>> {
-    let Some(front) = model.front() else { return Ok(exits) };
-    let ngram = front.ngram().log_probabilities_of_all(data)?;
-    let stacked = front.stackers().iter().zip(&exits).map(|(stacker, exit)| stacker.stack(&ngram, exit));
-    let stacked = stacked.collect::<Result<Vec<_>>>()?;
-    Ok(std::iter::once(ngram).chain(stacked).collect())
 }
 
 /// FLOPs of a text by the exit where it leaves (the n-gram exit excluded) and by row: the layers below this exit, and
