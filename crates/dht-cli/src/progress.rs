@@ -142,18 +142,25 @@ impl Drop for TrainingProgress {
 pub struct LadderProgress {
     quiet: bool,
     round: Option<TrainingProgress>,
+    /// Passes at the end of the last round, until the exits are fitted on its encoder.
+    passes: Option<f64>,
 }
 
 impl LadderProgress {
     /// Displays nothing if `quiet`.
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, round: None }
+        Self { quiet, round: None, passes: None }
     }
 
     /// Displays an event.
     pub fn observe(&mut self, event: LadderEvent<'_>) {
         let line = match event {
-            LadderEvent::Measured(found) => measurement(found),
+            LadderEvent::Measured(found) => {
+                let ended = found.accuracy.map(|_| found.passes).filter(|_| found.rung == Rung::FineTuned);
+                let again = ended.is_some() && self.passes == ended;
+                self.passes = ended;
+                measurement(found, again)
+            }
             LadderEvent::Rate { rate, loss } => format!("learning rate {rate}: validation loss {loss:.4}"),
             LadderEvent::RoundStarted { passes } => {
                 self.round = Some(TrainingProgress::new("fine-tuning", self.quiet));
@@ -172,8 +179,10 @@ impl LadderProgress {
     }
 }
 
-fn measurement(found: &Measurement) -> String {
+/// Line of a measurement: of exits on the fine-tuned encoder, where it is the second after a round.
+fn measurement(found: &Measurement, of_exits: bool) -> String {
     let rung = match found.rung {
+        Rung::FineTuned if of_exits => "rung 2, exits fitted on the fine-tuned encoder".to_owned(),
         Rung::Ngrams => "rung 0, n-grams".to_owned(),
         Rung::Frozen => "rung 1, the encoder as it is".to_owned(),
         Rung::FineTuned => format!("rung 2, fine-tuned for {:.2} passes", found.passes),
