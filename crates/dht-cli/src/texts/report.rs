@@ -22,7 +22,8 @@ pub fn warnings(texts: &TextSplits) -> Vec<String> {
     {
         let shared = other.map_or(0, |other| shared_rows(train, other));
         if shared > 0 {
-            lines.push(format!("  {shared} {name} rows have the text of a training row: their score is too good"));
+            let (rows, has) = if shared == 1 { ("row", "has") } else { ("rows", "have") };
+            lines.push(format!("  {shared} {name} {rows} {has} the text of a training row: the score is too good"));
         }
     }
     lines.extend(label_notes(train).into_iter().map(|note| format!("  {note}")));
