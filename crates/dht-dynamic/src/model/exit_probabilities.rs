@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::log_probabilities::LogProbabilities;
 
 impl ExitModel {
-    /// The log-probabilities (ln softmax of the logits) of every row at each exit. Each row runs all layers once. Thresholds and patiences (numbers of exits that agree) decide from these values, so that a curve over either
+    /// The log-probabilities (ln softmax of the logits) of every row at each exit. Each row runs all layers once.
+    /// Thresholds and patiences (numbers of exits that agree) decide from these values, so that a curve over either
     /// needs no further pass.
     ///
     /// # Errors

@@ -262,6 +262,9 @@ fn every_rule_is_arithmetic_on_the_answers_of_the_stages() -> Result<()> {
                 assert_eq!((found.labels, found.flops), (expected.labels, expected.flops), "{rule:?} at {speed}");
             }
             assert_eq!(Stages::of_model(&model, &test, 16)?, stages);
+            let mut exits = model.model().exit_log_probabilities(&test, 16)?;
+            exits.pop();
+            assert_eq!(refused(model.stacked(&test, exits)), "exits' answers");
         }
     }
     Ok(())

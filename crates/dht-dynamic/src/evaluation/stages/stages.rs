@@ -198,8 +198,13 @@ impl DynamicModel {
     /// ([`ExitModel::exit_log_probabilities`]): the n-gram exit, if there is one, and the exits, each combined with it.
     ///
     /// # Errors
-    /// [`Error::Argument`] for answers to other texts; errors of the n-gram exit.
+    /// [`Error::Argument`] for answers to other texts or of another number of exits; errors of the n-gram exit.
     pub fn stacked(&self, data: &EncodedDataset, exits: Vec<LogProbabilities>) -> Result<Vec<LogProbabilities>> {
+        let (own, rows) = (self.model().exits().len(), data.len());
+        if exits.len() != own || exits.iter().any(|exit| exit.len() != rows) {
+            let got = exits.iter().map(|exit| exit.len().to_string()).collect::<Vec<_>>().join(", ");
+            return Err(Error::shape("exits' answers", format!("{own} tables of {rows} rows"), format!("rows: {got}")));
+        }
         let Some(front) = self.front() else { return Ok(exits) };
         let ngram = front.ngram().log_probabilities_of_all(data)?;
         let stacked = front.stackers().iter().zip(&exits).map(|(stacker, exit)| stacker.stack(&ngram, exit));
