@@ -147,6 +147,41 @@ fn a_model_that_fine_tuning_worsens_is_not_replaced() {
     assert_eq!((found.ladder.learning_rate, found.ladder.rung), (3e-3, Rung::FineTuned));
 }
 
+/// Texts in which tokens 1 and 2 are apart: the class is the order of the two, which n-grams do not see.
+fn ordered(rows: u64, seed: u64) -> EncodedDataset {
+    let mut rng = rng(seed);
+    let text = |id| {
+        let label = rng.random_range(0..2);
+        let mut ids: Vec<u32> = std::iter::repeat_with(|| rng.random_range(4..20)).take(8).collect();
+        let (first, second) = (rng.random_range(1..4), rng.random_range(5..8));
+        (ids[0], ids[first], ids[second]) = (0, 1 + label, 2 - label);
+        dht_toys::sample(id, label, ids)
+    };
+    dht_toys::data(0..2, (0..rows).map(text))
+}
+
+#[test]
+fn a_later_round_that_worsens_the_model_is_undone() {
+    let (training, validation) = (ordered(400, 1), ordered(100, 2));
+    let encoder = planted::encoder(planted::LAYERS, 1);
+    let untrained = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng(2)).expect("a classifier");
+    let fine_tuning = TrainSettings { epochs: 20, optimizer: adamw(6e-3), ..settings().fine_tuning };
+    let settings = LadderSettings { fine_tuning, ..settings() };
+    let texts = LadderTexts { training: &training, validation: &validation, joins: true };
+    // One round in three or four is worse than the one before.
+    let is_undone = |seed| {
+        let mut rule = Always(true, Vec::new());
+        let climbed = climb(&untrained, texts, &settings, &mut rule, &mut |_| {}, &mut rng(seed)).expect("a training");
+        let ends = climbed.ladder.measurements.iter().filter(|found| found.accuracy.is_some());
+        let losses: Vec<f64> = ends.map(|found| found.loss).collect();
+        let [_, _, rounds @ .., kept] = &*losses else { panic!("{losses:?}") };
+        let least = rounds.iter().copied().fold(f64::INFINITY, f64::min);
+        assert!((kept - least).abs() <= 1e-6 * least, "{losses:?}");
+        rounds.last().is_some_and(|last| *last > least)
+    };
+    assert!((0..20).any(is_undone), "no round was worse");
+}
+
 #[test]
 fn budget_and_time_limit_the_cost() {
     let within = |budget| {

@@ -14,7 +14,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::next_step::NextStep;
-use super::report::{LadderEvent, LadderReport, Measurement, Rung, Stop};
+use super::report::{LadderEvent, LadderReport, Measurement, Rung, Stop, least_loss};
 use super::round::{Round, Tuned, Validation};
 use super::settings::{LadderSettings, LadderTexts};
 use crate::accelerate::{AccelerateSettings, Given, Head, Parts, Report, Texts, build};
@@ -191,9 +191,7 @@ impl<'a> Ladder<'a> {
         self.find_rate(&convex, &round, &validation)?;
         round.optimizer = AdamWSettings { learning_rate: self.learning_rate, ..round.optimizer };
         let (tuned, stop) = self.fine_tune(convex, &round, &validation, pass)?;
-        let last = self.measured.iter().rev().find(|found| found.accuracy.is_some());
-        let better = last.is_some_and(|last| last.rung == Rung::FineTuned && last.loss < frozen.loss);
-        if !better && settings.least < Rung::FineTuned {
+        if self.least_of_rounds() >= frozen.loss && settings.least < Rung::FineTuned {
             return Ok(self.end(frozen, stop));
         }
         // Exit 0 of few texts has learned from the validation rows.
@@ -215,6 +213,11 @@ impl<'a> Ladder<'a> {
         self.measured.push(measured);
         (self.watch)(LadderEvent::Measured(&measured));
         measured.loss
+    }
+
+    /// The smallest loss at the end of a round; infinite before the first.
+    fn least_of_rounds(&self) -> f64 {
+        least_loss(self.measured.iter().filter(|found| found.rung == Rung::FineTuned && found.accuracy.is_some()))
     }
 
     /// FLOPs that the budget allows.
@@ -389,6 +392,8 @@ impl<'a> Ladder<'a> {
                 start: self.start,
             };
             (self.watch)(LadderEvent::RoundStarted { passes: share });
+            let before = self.least_of_rounds();
+            let kept = (number > 0).then(|| tuned.deep_clone()).transpose()?;
             let run = round.run(tuned, &mut self.measured, &mut *self.next, &mut *self.watch);
             (self.watch)(LadderEvent::RoundEnded);
             let Tuned { classifier, flops, share: ran, stop: ended } = run?;
@@ -397,7 +402,8 @@ impl<'a> Ladder<'a> {
             self.passes += ran * share;
             let (answers, flops) = validation.stacked(&tuned, 2 * settings.batch_size)?;
             self.flops += flops;
-            self.measure(Rung::FineTuned, &answers, &validation.labels);
+            let loss = self.measure(Rung::FineTuned, &answers, &validation.labels);
+            tuned = kept.filter(|_| loss > before).unwrap_or(tuned);
             if let Some(ended) = ended {
                 return Ok((tuned, ended));
             }

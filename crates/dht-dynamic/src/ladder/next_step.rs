@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use super::report::{Measurement, Rung};
+use super::report::{Measurement, Rung, least_loss};
 
 /// Decides whether a training goes on: after each rung, and in rung 2 at each validation.
 ///
@@ -67,8 +67,7 @@ impl NextStep for GainPerFlop {
         // Accuracies are measured at the ends of rungs and rounds.
         let earlier = &so_far[..so_far.len() - 1];
         let Some(start) = earlier.iter().rposition(|found| found.accuracy.is_some()) else { return true };
-        let least = |of: &[Measurement]| of.iter().map(|found| found.loss).fold(f64::INFINITY, f64::min);
-        let (before, now) = (least(&so_far[..=start]), least(&so_far[start + 1..]));
+        let (before, now) = (least_loss(&so_far[..=start]), least_loss(&so_far[start + 1..]));
         if last.accuracy.is_none() {
             return now <= (1.0 + self.most_rise) * before;
         }

@@ -41,6 +41,11 @@ pub struct Measurement {
     pub seconds: f64,
 }
 
+/// The smallest loss of some measurements; infinite without any.
+pub(super) fn least_loss<'a>(of: impl IntoIterator<Item = &'a Measurement>) -> f64 {
+    of.into_iter().map(|found| found.loss).fold(f64::INFINITY, f64::min)
+}
+
 /// Event of a training in rungs.
 #[derive(Debug)]
 #[non_exhaustive]
