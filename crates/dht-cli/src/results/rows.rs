@@ -17,6 +17,8 @@ const TIMED: usize = 256;
 const PASSES: usize = 3;
 /// Maximum number of texts whose answers at all exits are in memory together.
 const ROWS_TOGETHER: usize = 1 << 14;
+/// Number of scored texts from which a cheaper speed is advised.
+const LEAST_TO_ADVISE: usize = 100;
 /// Costs for which a table of results has a row, as shares of the full model's FLOPs.
 const COSTS: [f64; 5] = [0.05, 0.1, 0.2, 0.35, 0.5];
 
@@ -236,9 +238,10 @@ pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<S
     })
 }
 
-/// Note with the cheapest speed of the table that is as accurate as the default speed, if there is one.
-pub fn cheaper_note<'a>(rows: &'a [ResultRow]) -> Option<String> {
-    let own = rows.iter().find(|row| row.name == AT_ITS_SPEED)?;
+/// Note with the cheapest speed of the table that is as accurate as the default speed, if there is one. `scored` is the
+/// number of texts behind the table: a few do not tell two speeds apart.
+pub fn cheaper_note<'a>(rows: &'a [ResultRow], scored: usize) -> Option<String> {
+    let own = rows.iter().find(|row| scored >= LEAST_TO_ADVISE && row.name == AT_ITS_SPEED)?;
     let cheaper = |row: &&ResultRow| row.cost < own.cost && row.accuracy >= own.accuracy;
     let of_cost = |row: &'a ResultRow| Some((row, row.name.strip_prefix(COST_UP_TO)?));
     let rows = rows.iter().filter(cheaper).filter_map(of_cost);
@@ -338,10 +341,11 @@ mod tests {
             row("cost up to 0.1", 0.9, 0.08),
             row("cost up to 0.2", 0.95, 0.19),
         ];
-        let note = cheaper_note(&rows).unwrap();
+        let note = cheaper_note(&rows, 100).unwrap();
         assert!(note.contains("--budget 0.1 ") && note.contains("0.080"), "{note}");
+        assert_eq!(cheaper_note(&rows, 99), None, "few texts");
         rows[1].accuracy = Some(0.96);
-        assert_eq!(cheaper_note(&rows), None);
-        assert_eq!(cheaper_note(&rows[..1]), None, "a model of one speed");
+        assert_eq!(cheaper_note(&rows, 100), None);
+        assert_eq!(cheaper_note(&rows[..1], 100), None, "a model of one speed");
     }
 }
