@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use dht_transformer::flops::Load;
 use dht_transformer::tasks::FineTuning;
+use dht_transformer::train::optim::{Schedule, WarmUp};
 use dht_transformer::{
     AdamWSettings, CheckpointSettings, EncodedDataset, Error as TransformerError, Pooling, Sample, TextClassifier,
     TrainSettings, Trainer,
@@ -26,8 +27,10 @@ use crate::model::{DynamicModel, ExitModel, SeenTexts};
 
 /// Passes that the budget is a share of.
 const BUDGET_PASSES: f64 = 3.0;
-/// The first round has at least this number of steps.
+/// A round has at least this number of steps.
 const LEAST_STEPS: usize = 100;
+/// The share of a round that the last one has.
+const LAST: f64 = 0.5;
 /// Rows of a trial of a learning rate.
 const TRIAL_ROWS: usize = 2_000;
 /// The smallest part of a pass that is worth a round.
@@ -334,7 +337,8 @@ impl<'a> Ladder<'a> {
         Ok(())
     }
 
-    /// Rounds of fine-tuning, of 1, 2, 4, … passes.
+    /// Rounds of a pass at the peak learning rate, and a last one in which it falls to 0. Where there is room for one
+    /// round alone, it has the schedule of the settings.
     fn fine_tune(
         &mut self,
         mut tuned: TextClassifier,
@@ -345,25 +349,18 @@ impl<'a> Ladder<'a> {
         let training = self.texts.training;
         let steps = training.len().div_ceil(settings.batch_size * settings.accumulate);
         let forced = self.settings.least == Rung::FineTuned;
-        let mut planned = if forced { settings.epochs } else { LEAST_STEPS.div_ceil(steps) };
+        let whole = LEAST_STEPS.div_ceil(steps) as f64;
+        let mut ends = None;
         for number in 0.. {
-            let left = settings.epochs as f64 - self.passes;
-            let mut passes = (planned as f64).min(left.floor());
-            if passes < 1.0 {
-                return Ok((tuned, Stop::Top));
-            }
-            let mut stop = Stop::Top;
-            if let Some(allowed) = self.allowed() {
-                let checks = validation.flops as f64 * 4.0 / self.pass_flops.max(1) as f64;
-                let within = allowed.saturating_sub(self.flops) as f64 / self.pass_flops.max(1) as f64 / (1.0 + checks);
-                (passes, stop) = if within < passes { (within, Stop::Budget) } else { (passes, stop) };
-            }
-            if let Some(left) = self.time_left() {
-                let within = PLANNED * left.as_secs_f64() / time_of_pass.as_secs_f64().max(1e-9);
-                (passes, stop) = if within < passes { (within, Stop::Time) } else { (passes, stop) };
-            }
+            let (room, limit) = self.room(settings.epochs, validation, time_of_pass);
+            let is_last = forced || ends.is_some() || room < (1.0 + LAST) * whole;
+            let (passes, schedule) = match (is_last, number) {
+                (false, _) => (whole, Schedule::Constant { warm_up: WarmUp::Fraction(0.1) }),
+                (true, 0) => (room, settings.schedule),
+                (true, _) => (room.min(LAST * whole), Schedule::Linear { warm_up: WarmUp::NONE }),
+            };
             if passes < LEAST_PASS {
-                return Ok((tuned, stop));
+                return Ok((tuned, ends.unwrap_or(limit)));
             }
             let (part, epochs) = match passes {
                 part if part < 1.0 => (Some(self.part(part, number)?), 1),
@@ -379,7 +376,7 @@ impl<'a> Ladder<'a> {
             let classifier = self.classifier;
             let flops = epochs as u64 * cost(classifier, rows, |load| classifier.backward_flops(load).0);
             let round = Round {
-                settings: TrainSettings { epochs, seed: self.seed.wrapping_add(number), ..settings.clone() },
+                settings: TrainSettings { epochs, schedule, seed: self.seed.wrapping_add(number), ..settings.clone() },
                 training: rows,
                 validation,
                 checkpoint,
@@ -388,7 +385,7 @@ impl<'a> Ladder<'a> {
                 pass_flops: self.pass_flops,
                 flops,
                 passes: (self.passes, share),
-                asks: !forced,
+                asks: !forced && (number == 0 || !is_last),
                 start: self.start,
             };
             (self.watch)(LadderEvent::RoundStarted { passes: share });
@@ -397,25 +394,37 @@ impl<'a> Ladder<'a> {
             let run = round.run(tuned, &mut self.measured, &mut *self.next, &mut *self.watch);
             (self.watch)(LadderEvent::RoundEnded);
             let Tuned { classifier, flops, share: ran, stop: ended } = run?;
-            tuned = classifier;
             self.flops += flops;
             self.passes += ran * share;
-            let (answers, flops) = validation.stacked(&tuned, 2 * settings.batch_size)?;
+            let (answers, flops) = validation.stacked(&classifier, 2 * settings.batch_size)?;
             self.flops += flops;
             let loss = self.measure(Rung::FineTuned, &answers, &validation.labels);
-            tuned = kept.filter(|_| loss > before).unwrap_or(tuned);
-            if let Some(ended) = ended {
-                return Ok((tuned, ended));
+            tuned = kept.filter(|_| loss > before).unwrap_or(classifier);
+            match ended {
+                Some(Stop::Rule) if number > 0 => ends = ended,
+                Some(stop) => return Ok((tuned, stop)),
+                None if is_last => return Ok((tuned, ends.unwrap_or(limit))),
+                None if self.next.goes_on(&self.measured, Rung::FineTuned) => {}
+                None => ends = Some(Stop::Rule),
             }
-            if passes < planned as f64 || forced {
-                return Ok((tuned, stop));
-            }
-            if !self.next.goes_on(&self.measured, Rung::FineTuned) {
-                return Ok((tuned, Stop::Rule));
-            }
-            planned *= 2;
         }
         Ok((tuned, Stop::Top))
+    }
+
+    /// Passes that settings, budget and time leave for fine-tuning, and which of them is the limit.
+    fn room(&self, epochs: usize, validation: &Validation<'_>, time_of_pass: Duration) -> (f64, Stop) {
+        let mut room = (epochs as f64 - self.passes, Stop::Top);
+        let pass_flops = self.pass_flops.max(1) as f64;
+        if let Some(allowed) = self.allowed() {
+            let checks = validation.flops as f64 * 4.0 / pass_flops;
+            let within = allowed.saturating_sub(self.flops) as f64 / pass_flops / (1.0 + checks);
+            room = if within < room.0 { (within, Stop::Budget) } else { room };
+        }
+        if let Some(left) = self.time_left() {
+            let within = PLANNED * left.as_secs_f64() / time_of_pass.as_secs_f64().max(1e-9);
+            room = if within < room.0 { (within, Stop::Time) } else { room };
+        }
+        room
     }
 
     /// Some of the training rows, for a round of less than a pass.

@@ -19,7 +19,7 @@ pub struct LadderSettings {
     /// The highest rung.
     pub most: Rung,
     /// Settings of rung 2: batches, optimiser, schedule, seed. `epochs` is the largest number of passes, over all rounds.
-    /// Where rung 2 is the [least](Self::least), it is one round of all these passes.
+    /// Where rung 2 is the [least](Self::least), it is one round of all these passes, with the schedule of the settings.
     pub fine_tuning: TrainSettings,
     /// Settings of exits and exit 0.
     pub exits: AccelerateSettings,
