@@ -164,7 +164,7 @@ impl LadderProgress {
             LadderEvent::Rate { rate, loss } => format!("learning rate {rate}: validation loss {loss:.4}"),
             LadderEvent::RoundStarted { passes } => {
                 self.round = Some(TrainingProgress::new("fine-tuning", self.quiet));
-                format!("fine-tuning: a round of {passes:.2} passes")
+                format!("fine-tuning: a round of {}", counted(passes))
             }
             LadderEvent::Training(event) => return self.round.iter_mut().for_each(|round| round.observe(event)),
             LadderEvent::RoundEnded => {
@@ -185,13 +185,10 @@ fn measurement(found: &Measurement, of_exits: bool) -> String {
         Rung::FineTuned if of_exits => "rung 2, exits fitted on the fine-tuned encoder".to_owned(),
         Rung::Ngrams => "rung 0, n-grams".to_owned(),
         Rung::Frozen => "rung 1, the encoder as it is".to_owned(),
-        Rung::FineTuned => format!("rung 2, fine-tuned for {:.2} passes", found.passes),
+        Rung::FineTuned => format!("rung 2, fine-tuned for {}", counted(found.passes)),
     };
     let accuracy = found.accuracy.map_or_else(String::new, |accuracy| format!("accuracy {accuracy:.3}, "));
-    format!(
-        "{rung}: validation {accuracy}loss {:.3}; cost {:.2} passes, {:.0} s",
-        found.loss, found.cost, found.seconds
-    )
+    format!("{rung}: validation {accuracy}loss {:.3}; cost {}, {:.0} s", found.loss, counted(found.cost), found.seconds)
 }
 
 /// Sentence that says which rung was kept, and why the training ended.
@@ -209,7 +206,14 @@ pub fn ladder_end(ladder: &LadderReport) -> String {
         Stop::Time => "--minutes allows no further step",
         _ => "no further step is allowed",
     };
-    format!("{kept}{better}; {why}; cost {:.2} passes", ladder.flops as f64 / ladder.pass_flops.max(1) as f64)
+    format!("{kept}{better}; {why}; cost {}", counted(ladder.flops as f64 / ladder.pass_flops.max(1) as f64))
+}
+
+/// A number of passes, with its noun.
+fn counted(passes: f64) -> String {
+    let rounded = format!("{passes:.2}");
+    let number = rounded.trim_end_matches('0').trim_end_matches('.');
+    format!("{number} {}", if number == "1" { "pass" } else { "passes" })
 }
 
 fn bar() -> ProgressBar {

@@ -10,7 +10,7 @@ use dht_dynamic::transformer::{Dataset, EncodedDataset, Example, Task, TextClass
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::made::{MadeModel, check_target, finish};
+use super::made::{MadeModel, check_target, finish, the_rows};
 use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
@@ -173,12 +173,15 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let model = TextModel::new(made.model, tokenizer, &labels, max_length)?;
     let model = TextModel { curve: made.report.curve, promise: made.promise, origin: Some(origin), ..model };
     let (scored, scored_on) = match &test {
-        Some(test) if !arguments.unlabelled => (test.clone(), format!("the {} test rows", test.len())),
+        Some(test) if !arguments.unlabelled => (test.clone(), the_rows(test.len(), "test")),
         _ if arguments.unlabelled => {
             let own = own_labels(&classifier, &held_out)?;
             (own, format!("{} held-out texts, against the classifier's own answers", held_out.len()))
         }
-        _ => (held_out.clone(), format!("the {} held-out rows, on which all choices were made", held_out.len())),
+        _ => {
+            let rows = the_rows(held_out.len(), "held-out");
+            (held_out.clone(), format!("{rows}, on which all choices were made"))
+        }
     };
     let metric = arguments.texts.metric().filter(|_| !arguments.unlabelled);
     let made_of = MadeModel {

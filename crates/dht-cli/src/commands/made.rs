@@ -62,6 +62,11 @@ pub fn check_target(out: &Path) -> Result<Option<String>> {
     Ok(held.then(|| format!("{} holds a model, which will be replaced at the end", out.display())))
 }
 
+/// Names the rows of a split: "the 12 test rows".
+pub fn the_rows(count: usize, split: &str) -> String {
+    format!("the {count} {split} {}", if count == 1 { "row" } else { "rows" })
+}
+
 /// Scores the model, saves it with its card, and prints the results.
 ///
 /// # Errors

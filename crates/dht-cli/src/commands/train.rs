@@ -17,7 +17,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, json};
 
-use super::made::{MadeModel, check_target, finish};
+use super::made::{MadeModel, check_target, finish, the_rows};
 use crate::acceleration::{
     AccelerationTexts, MadeDynamic, REST, SpeedArguments, at_speed, exit_generator, exit_settings, make_dynamic,
 };
@@ -178,8 +178,8 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     };
     let settings = arguments.train_settings(&start);
     let scored_on = match &test {
-        Some(test) => format!("the {} test rows", test.len()),
-        None => format!("the {} validation rows, on which all choices were made", validation.len()),
+        Some(test) => the_rows(test.len(), "test"),
+        None => format!("{}, on which all choices were made", the_rows(validation.len(), "validation")),
     };
     let run = Run { start: &start, texts: &texts, max_length, dir: &dir, interruption: &interruption };
     let encoded = (&train, &validation, calibration.as_ref());

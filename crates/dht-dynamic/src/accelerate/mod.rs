@@ -103,3 +103,4 @@ pub use parts::Texts;
 pub use report::{Report, ScoredOn, StageReport};
 pub(crate) use settings::Head;
 pub use settings::{AccelerateSettings, SideSettings, Targets};
+pub(crate) use side_training::side_flops;

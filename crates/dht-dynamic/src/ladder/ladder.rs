@@ -16,9 +16,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::next_step::NextStep;
 use super::report::{LadderEvent, LadderReport, Measurement, Rung, Stop, least_loss};
-use super::round::{Round, Tuned, Validation};
+use super::round::{Round, Tuned, Validation, steps_between};
 use super::settings::{LadderSettings, LadderTexts};
-use crate::accelerate::{AccelerateSettings, Given, Head, Parts, Report, Texts, build};
+use crate::accelerate::{AccelerateSettings, Given, Head, Parts, Report, Texts, build, side_flops};
 use crate::error::{Error, Result};
 use crate::exit::{FrontExit, NgramClassifier, NgramFit, NgramSettings, Stacker, WORD_EMBEDDINGS};
 use crate::full_model::FullModel;
@@ -100,6 +100,8 @@ struct Ladder<'a> {
     flops: u64,
     pass_flops: u64,
     passes: f64,
+    /// FLOPs that exits on the fine-tuned encoder will cost.
+    flops_of_exits: u64,
     measured: Vec<Measurement>,
     learning_rate: f64,
 }
@@ -133,6 +135,7 @@ impl<'a> Ladder<'a> {
             flops: 0,
             pass_flops,
             passes: 0.0,
+            flops_of_exits: 0,
             measured: Vec::new(),
             classifier,
             texts,
@@ -175,12 +178,16 @@ impl<'a> Ladder<'a> {
         }
 
         let before = self.start.elapsed();
+        let flops_before = self.flops;
         let frozen = self.frozen(&front, &validation, (joined.as_ref(), &rows), rng)?;
         let forward = (self.start.elapsed() - before).max(Duration::from_secs_f64(frozen.exits.seconds_of_states));
         let pass = forward.mul_f64(STEP_BY_FORWARD * texts.training.len() as f64 / fitted_on.len().max(1) as f64);
         if let Some(stop) = self.stops_before(Rung::FineTuned, self.flops) {
             return Ok(self.end(frozen, stop));
         }
+        // Texts that are cross-fitted train no side layers. Fits on fine-tuned states take up to three times the steps.
+        let side = if joined.is_none() { side_flops(self.classifier, texts.training, &settings.exits)? } else { 0 };
+        self.flops_of_exits = self.flops - flops_before + 2 * frozen.exits.flops_of_fits + side;
         let layers = self.classifier.encoder().layers();
         let convex = match joined {
             Some(_) => self.head_of_training(rng)?,
@@ -349,10 +356,12 @@ impl<'a> Ladder<'a> {
         let training = self.texts.training;
         let steps = training.len().div_ceil(settings.batch_size * settings.accumulate);
         let forced = self.settings.least == Rung::FineTuned;
+        // FLOPs of a round's validations: those in each pass, and the one at its end.
+        let checks = (steps.div_ceil(steps_between(steps)) as u64 * validation.flops, validation.flops);
         let whole = LEAST_STEPS.div_ceil(steps) as f64;
         let mut ends = None;
         for number in 0.. {
-            let (room, limit) = self.room(settings.epochs, validation, time_of_pass);
+            let (room, limit) = self.room(settings.epochs, checks, time_of_pass);
             let is_last = forced || ends.is_some() || room < (1.0 + LAST) * whole;
             let (passes, schedule) = match (is_last, number) {
                 (false, _) => (whole, Schedule::Constant { warm_up: WarmUp::Fraction(0.1) }),
@@ -411,13 +420,17 @@ impl<'a> Ladder<'a> {
         Ok((tuned, Stop::Top))
     }
 
-    /// Passes that settings, budget and time leave for fine-tuning, and which of them is the limit.
-    fn room(&self, epochs: usize, validation: &Validation<'_>, time_of_pass: Duration) -> (f64, Stop) {
+    /// Passes that settings, budget and time leave for fine-tuning, and which of them is the limit. A round costs the
+    /// FLOPs of its validations, too: those in a pass or a part of one, and that at its end.
+    fn room(&self, epochs: usize, (in_pass, at_end): (u64, u64), time_of_pass: Duration) -> (f64, Stop) {
         let mut room = (epochs as f64 - self.passes, Stop::Top);
-        let pass_flops = self.pass_flops.max(1) as f64;
         if let Some(allowed) = self.allowed() {
-            let checks = validation.flops as f64 * 4.0 / pass_flops;
-            let within = allowed.saturating_sub(self.flops) as f64 / pass_flops / (1.0 + checks);
+            let left = allowed.saturating_sub(self.flops + self.flops_of_exits + at_end);
+            let within = if left < self.pass_flops + in_pass {
+                left.saturating_sub(in_pass) as f64 / self.pass_flops.max(1) as f64
+            } else {
+                left as f64 / (self.pass_flops + in_pass) as f64
+            };
             room = if within < room.0 { (within, Stop::Budget) } else { room };
         }
         if let Some(left) = self.time_left() {

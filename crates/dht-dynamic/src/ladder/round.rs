@@ -24,6 +24,11 @@ pub(super) const CHECKPOINT_STEPS: u64 = 200;
 const VALIDATIONS: usize = 4;
 const MOST_STEPS: usize = 300;
 
+/// Steps between two validations, in passes of this number of steps.
+pub(super) fn steps_between(steps_of_pass: usize) -> usize {
+    steps_of_pass.div_ceil(VALIDATIONS).min(MOST_STEPS)
+}
+
 /// The validation rows, on which every choice is made.
 pub(super) struct Validation<'a> {
     pub(super) texts: &'a EncodedDataset,
@@ -141,8 +146,8 @@ impl Round<'_> {
         watch: &mut dyn FnMut(LadderEvent<'_>),
     ) -> Result<Tuned> {
         let steps_of_pass = self.training.len().div_ceil(self.settings.batch_size * self.settings.accumulate);
-        let every = steps_of_pass.div_ceil(VALIDATIONS).min(MOST_STEPS);
-        let settings = TrainSettings { evaluate_every: Some(every), keep_best: true, ..self.settings.clone() };
+        let every = Some(steps_between(steps_of_pass));
+        let settings = TrainSettings { evaluate_every: every, keep_best: true, ..self.settings.clone() };
         let trainer =
             Trainer { checkpoint: self.checkpoint.clone(), stop: self.stop.clone(), ..Trainer::new(settings) };
         let mut objective =
