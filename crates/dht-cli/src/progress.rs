@@ -202,6 +202,7 @@ pub fn ladder_end(ladder: &LadderReport) -> String {
     let better = if tried { ", since fine-tuning did not lower the validation loss" } else { "" };
     let why = match ladder.stop {
         Stop::Rule => "further steps gain too little for their cost",
+        Stop::FewRows => "fewer than 20 validation rows cannot tell whether fine-tuning helps",
         Stop::Budget => "--training-budget allows no further step",
         Stop::Time => "--minutes allows no further step",
         _ => "no further step is allowed",

@@ -258,9 +258,16 @@ fn a_round_that_the_rule_ended_ends_there_again() {
 
 #[test]
 fn a_dozen_rows_suffice_and_odd_classes_are_no_fault() {
-    let few = settings();
+    let settings = settings();
     let train = |training: EncodedDataset, validation: EncodedDataset| {
-        climb(&untrained(), texts(&(training, validation)), &few, &mut GainPerFlop::default(), &mut |_| {}, &mut rng(3))
+        climb(
+            &untrained(),
+            texts(&(training, validation)),
+            &settings,
+            &mut GainPerFlop::default(),
+            &mut |_| {},
+            &mut rng(3),
+        )
     };
     let pick = |labels: &[u32]| {
         let all = planted::task(200, 4);
@@ -282,6 +289,15 @@ fn a_dozen_rows_suffice_and_odd_classes_are_no_fault() {
         let found = evaluate(&climbed.model, &planted::task(30, 7), 32).expect("answers");
         assert!(found.losses.iter().all(|loss| loss.is_finite()));
     }
+    // Few validation rows judge no fine-tuning, and rungs 0 and 1 are judged on all rows.
+    let few = train(planted::task(20, 6), planted::task(3, 8)).expect("a model").ladder;
+    assert_eq!((few.rung, few.stop), (Rung::Frozen, Stop::FewRows));
+    let share = few.accuracy(Rung::Frozen).expect("an accuracy") * 23.0;
+    assert!((share - share.round()).abs() < 1e-9, "{share} of 23 rows");
+    let forced = LadderSettings { least: Rung::FineTuned, ..settings.clone() };
+    let few = (planted::task(20, 6), planted::task(3, 8));
+    let forced = climb(&untrained(), texts(&few), &forced, &mut GainPerFlop::default(), &mut |_| {}, &mut rng(3));
+    assert_eq!(forced.expect("a model").ladder.rung, Rung::FineTuned);
     // The same text everywhere: held-out rows tell nothing, which is an error where they are asked to.
     let one = planted::task(1, 6);
     let same = |rows: usize| one.select(vec![0; rows]).expect("rows");

@@ -27,6 +27,8 @@ use crate::model::{DynamicModel, ExitModel, SeenTexts};
 
 /// Passes that the budget is a share of.
 const BUDGET_PASSES: f64 = 3.0;
+/// Validation rows without which rung 2 is not climbed: fewer cannot tell whether it helps.
+const LEAST_JUDGES: usize = 20;
 /// A round has at least this number of steps.
 const LEAST_STEPS: usize = 100;
 /// The share of a round that the last one has.
@@ -158,7 +160,6 @@ impl<'a> Ladder<'a> {
             rng,
         )?;
         let rows: Vec<usize> = (texts.training.len()..fitted_on.len()).collect();
-        let labels: Vec<u32> = texts.validation.samples.iter().map(|sample| sample.label).collect();
         let of_front = match &joined {
             Some(_) => front.out_of_fold.select(&rows),
             None => front.classifier.log_probabilities_of_all(texts.validation)?,
@@ -168,9 +169,17 @@ impl<'a> Ladder<'a> {
             texts: texts.validation,
             flops: cost(self.classifier, texts.validation, |_| 0),
             front: of_front,
-            labels,
+            labels: labels_of(texts.validation),
         };
-        self.measure(Rung::Ngrams, &validation.front, &validation.labels);
+        // Where validation rows are few, all rows judge rungs 0 and 1.
+        let (judges, labels) = match &joined {
+            Some(all) if texts.validation.len() < LEAST_JUDGES => ((0..all.len()).collect(), labels_of(all)),
+            _ => (rows, validation.labels.clone()),
+        };
+        match &joined {
+            Some(_) => self.measure(Rung::Ngrams, &front.out_of_fold.select(&judges), &labels),
+            None => self.measure(Rung::Ngrams, &validation.front, &labels),
+        };
         let frozen = self.flops + cost(self.classifier, fitted_on, |_| 0);
         if let Some(stop) = self.stops_before(Rung::Frozen, frozen) {
             let of_rung = self.ngrams_alone(front, &validation, rng)?;
@@ -179,15 +188,16 @@ impl<'a> Ladder<'a> {
 
         let before = self.start.elapsed();
         let flops_before = self.flops;
-        let frozen = self.frozen(&front, &validation, (joined.as_ref(), &rows), rng)?;
+        let frozen = self.frozen(&front, joined.as_ref(), (&judges, &labels), rng)?;
         let forward = (self.start.elapsed() - before).max(Duration::from_secs_f64(frozen.exits.seconds_of_states));
         let pass = forward.mul_f64(STEP_BY_FORWARD * texts.training.len() as f64 / fitted_on.len().max(1) as f64);
         if let Some(stop) = self.stops_before(Rung::FineTuned, self.flops) {
             return Ok(self.end(frozen, stop));
         }
-        // Texts that are cross-fitted train no side layers. Fits on fine-tuned states take up to three times the steps.
-        let side = if joined.is_none() { side_flops(self.classifier, texts.training, &settings.exits)? } else { 0 };
-        self.flops_of_exits = self.flops - flops_before + 2 * frozen.exits.flops_of_fits + side;
+        // Fits on fine-tuned states take up to three times the steps. Exit 0 of few texts is fitted again.
+        let side = side_flops(self.classifier, texts.training, &settings.exits)?;
+        let again = joined.as_ref().map_or(0, |_| front.flops);
+        self.flops_of_exits = self.flops - flops_before + 2 * frozen.exits.flops_of_fits + side + again;
         let layers = self.classifier.encoder().layers();
         let convex = match joined {
             Some(_) => self.head_of_training(rng)?,
@@ -250,6 +260,9 @@ impl<'a> Ladder<'a> {
         if self.time_left().is_some_and(|left| left.is_zero()) {
             return Some(Stop::Time);
         }
+        if rung == Rung::FineTuned && rung > self.settings.least && self.texts.validation.len() < LEAST_JUDGES {
+            return Some(Stop::FewRows);
+        }
         let goes_on = rung <= self.settings.least || self.next.goes_on(&self.measured, rung);
         (!goes_on).then_some(Stop::Rule)
     }
@@ -284,8 +297,8 @@ impl<'a> Ladder<'a> {
     fn frozen<R: Rng + ?Sized>(
         &mut self,
         front: &NgramFit,
-        validation: &Validation<'_>,
-        (joined, rows): (Option<&EncodedDataset>, &[usize]),
+        joined: Option<&EncodedDataset>,
+        (judges, labels): (&[usize], &[u32]),
         rng: &mut R,
     ) -> Result<OfRung> {
         let exits = AccelerateSettings { side: None, ..self.settings.exits.clone() };
@@ -295,9 +308,9 @@ impl<'a> Ladder<'a> {
         };
         let given = Given { head: Head::Fitted, front: Some(front), against_stacked: true };
         let built = build(self.classifier, Parts::new(texts, &exits, rng)?, &exits, given, rng)?;
-        let judged = if joined.is_some() { built.judged.select(rows) } else { built.judged };
+        let judged = if joined.is_some() { built.judged.select(judges) } else { built.judged };
         self.flops += built.accelerated.report.flops;
-        let loss = self.measure(Rung::Frozen, &judged, &validation.labels);
+        let loss = self.measure(Rung::Frozen, &judged, labels);
         Ok(OfRung { rung: Rung::Frozen, model: built.accelerated.model, exits: built.accelerated.report, loss })
     }
 
@@ -356,12 +369,13 @@ impl<'a> Ladder<'a> {
         let training = self.texts.training;
         let steps = training.len().div_ceil(settings.batch_size * settings.accumulate);
         let forced = self.settings.least == Rung::FineTuned;
-        // FLOPs of a round's validations: those in each pass, and the one at its end.
-        let checks = (steps.div_ceil(steps_between(steps)) as u64 * validation.flops, validation.flops);
+        let every = steps_between(steps);
+        // FLOPs of a pass and of the validations in it, and of the one at the end of a round.
+        let of_pass = self.pass_flops + steps.div_ceil(every) as u64 * validation.flops;
         let whole = LEAST_STEPS.div_ceil(steps) as f64;
         let mut ends = None;
         for number in 0.. {
-            let (room, limit) = self.room(settings.epochs, checks, time_of_pass);
+            let (room, limit) = self.room(settings.epochs, (of_pass, validation.flops), time_of_pass);
             let is_last = forced || ends.is_some() || room < (1.0 + LAST) * whole;
             let (passes, schedule) = match (is_last, number) {
                 (false, _) => (whole, Schedule::Constant { warm_up: WarmUp::Fraction(0.1) }),
@@ -392,7 +406,9 @@ impl<'a> Ladder<'a> {
                 stop: self.settings.stop.clone(),
                 deadline: self.time_left().map(|left| Instant::now() + left.mul_f64(PLANNED)),
                 pass_flops: self.pass_flops,
+                flops_before: self.flops,
                 flops,
+                every,
                 passes: (self.passes, share),
                 asks: !forced && (number == 0 || !is_last),
                 start: self.start,
@@ -420,17 +436,13 @@ impl<'a> Ladder<'a> {
         Ok((tuned, Stop::Top))
     }
 
-    /// Passes that settings, budget and time leave for fine-tuning, and which of them is the limit. A round costs the
-    /// FLOPs of its validations, too: those in a pass or a part of one, and that at its end.
-    fn room(&self, epochs: usize, (in_pass, at_end): (u64, u64), time_of_pass: Duration) -> (f64, Stop) {
+    /// Passes that settings, budget and time leave for fine-tuning, and which of them is the limit. `of_pass` and
+    /// `at_end` are the FLOPs of a pass with its validations, and those at the end of a round.
+    fn room(&self, epochs: usize, (of_pass, at_end): (u64, u64), time_of_pass: Duration) -> (f64, Stop) {
         let mut room = (epochs as f64 - self.passes, Stop::Top);
         if let Some(allowed) = self.allowed() {
             let left = allowed.saturating_sub(self.flops + self.flops_of_exits + at_end);
-            let within = if left < self.pass_flops + in_pass {
-                left.saturating_sub(in_pass) as f64 / self.pass_flops.max(1) as f64
-            } else {
-                left as f64 / (self.pass_flops + in_pass) as f64
-            };
+            let within = left as f64 / of_pass.max(1) as f64;
             room = if within < room.0 { (within, Stop::Budget) } else { room };
         }
         if let Some(left) = self.time_left() {
@@ -490,6 +502,10 @@ fn round_file(folder: PathBuf, number: u64) -> PathBuf {
 fn cost(classifier: &TextClassifier, data: &EncodedDataset, more: impl Fn(Load) -> u64) -> u64 {
     let loads = data.lengths().into_iter().map(Load::of_text);
     loads.map(|load| classifier.forward_flops(load).0 + more(load)).sum()
+}
+
+fn labels_of(data: &EncodedDataset) -> Vec<u32> {
+    data.samples.iter().map(|sample| sample.label).collect()
 }
 
 /// Both data sets, with distinct ids.

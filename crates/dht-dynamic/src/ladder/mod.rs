@@ -11,13 +11,14 @@
 //! depends on the task. Where an encoder's states already separate the classes, as sentence embeddings often separate
 //! topics and intents, rung 1 is as good as many passes; where they do not, as for sentiment, fine-tuning is needed.
 //!
-//! A [`NextStep`] decides after each rung and, in rung 2, at each validation. The default, [`GainPerFlop`], goes on
-//! while the validation loss falls fast enough for what it costs. How many passes that takes is not known beforehand, so
-//! the learning rate does not follow a schedule over all of them: after a warm-up it stays at its peak, in rounds of one
-//! pass, each of which starts from the best parameters of the round before. When the rule ends the training, half a pass
-//! follows in which the rate falls to 0 (Hägele et al. 2024, "Scaling Laws and Compute-Optimal Training Beyond Fixed
-//! Training Durations"). A round after which the loss is higher than before is undone. The result is the rung with the
-//! smallest validation loss, the cheaper one in a tie.
+//! With fewer than 20 validation rows the training ends at rung 1: they cannot tell whether fine-tuning helps.
+//! Otherwise a [`NextStep`] decides after each rung and, in rung 2, at each validation. The default, [`GainPerFlop`],
+//! goes on while the validation loss falls fast enough for what it costs. How many passes that takes is not known
+//! beforehand, so the learning rate does not follow a schedule over all of them: after a warm-up it stays at its peak,
+//! in rounds of one pass, each of which starts from the best parameters of the round before. When the rule ends the
+//! training, half a pass follows in which the rate falls to 0 (Hägele et al. 2024, "Scaling Laws and Compute-Optimal
+//! Training Beyond Fixed Training Durations"). A round after which the loss is higher than before is undone. The result
+//! is the rung with the smallest validation loss, the cheaper one in a tie.
 
 #[expect(clippy::module_inception, reason = "the function is in the file of its module")]
 mod ladder;

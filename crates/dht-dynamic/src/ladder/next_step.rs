@@ -36,10 +36,10 @@ pub trait NextStep: Debug {
 /// Rung 1 is always climbed, and rung 2 always begun, since only a trial shows whether an encoder's states suffice. In
 /// rung 2 the gain of a round is (L₀ − L)/L₀, with L₀ the smallest validation loss before the round and L the smallest
 /// one in it. Its price is the [cost](Measurement::cost) of the round. The training goes on while gain /
-/// price ≥ [`least`](Self::least). This is asked at the end of the first round, and in later ones at each validation:
-/// within the first pass the loss may rise for a time, also where the whole pass lowers it. The first round is abandoned
-/// where a quarter of a pass leaves the loss above (1 + [`most_rise`](Self::most_rise))·L₀. The encoder then has to
-/// unlearn before it learns, and the few per cent that the rest of the pass gains cost more than rung 1 did.
+/// price ≥ [`least`](Self::least). This is asked at the ends of rounds: at the peak learning rate the loss rises and
+/// falls within a pass, also where the whole pass lowers it. The first round is abandoned where a quarter of a pass
+/// leaves the loss above (1 + [`most_rise`](Self::most_rise))·L₀. The encoder then has to unlearn before it learns, and
+/// the few per cent that the rest of the pass gains cost more than rung 1 did.
 ///
 /// The loss is compared, not the accuracy: on a few hundred rows the accuracy of two models differs by a point by
 /// chance, and their mean losses by much less.
@@ -68,8 +68,8 @@ impl NextStep for GainPerFlop {
         let earlier = &so_far[..so_far.len() - 1];
         let Some(start) = earlier.iter().rposition(|found| found.accuracy.is_some()) else { return true };
         let (before, now) = (least_loss(&so_far[..=start]), least_loss(&so_far[start + 1..]));
-        if last.accuracy.is_none() && so_far[start].rung != Rung::FineTuned {
-            return now <= (1.0 + self.most_rise) * before;
+        if last.accuracy.is_none() {
+            return so_far[start].rung == Rung::FineTuned || now <= (1.0 + self.most_rise) * before;
         }
         let price = last.cost - so_far[start].cost;
         before - now >= self.least * price * before
@@ -104,16 +104,14 @@ mod tests {
         assert!(!asks(&so_far, Rung::FineTuned));
         so_far[4].loss = 0.449;
         assert!(asks(&so_far, Rung::FineTuned));
-        // The next round starts from the best before it, and is asked within; its best loss counts.
-        so_far.push(at(Rung::FineTuned, None, 0.435, 230));
+        // The next round starts from the best before it, and is asked at its end; its best loss counts.
+        so_far.push(at(Rung::FineTuned, None, 0.6, 230));
         assert!(asks(&so_far, Rung::FineTuned));
-        so_far.push(at(Rung::FineTuned, None, 0.44, 240));
-        assert!(!asks(&so_far, Rung::FineTuned));
         so_far[5].loss = 0.35;
         so_far.push(at(Rung::FineTuned, Some(0.86), 0.36, 300));
         assert!(asks(&so_far, Rung::FineTuned));
         so_far[5].loss = 0.42;
-        so_far[7].loss = 0.41;
+        so_far[6].loss = 0.41;
         assert!(!asks(&so_far, Rung::FineTuned));
     }
 }

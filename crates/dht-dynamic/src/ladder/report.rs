@@ -20,7 +20,8 @@ impl Rung {
     pub const ALL: [Self; 3] = [Self::Ngrams, Self::Frozen, Self::FineTuned];
 }
 
-/// Score and cost at one point of a training.
+/// Score and cost at one point of a training. With fewer than 20 validation rows that are a part of the same data,
+/// rungs 0 and 1 are scored on all rows, each by models that were fitted without it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Measurement {
@@ -77,6 +78,8 @@ pub enum LadderEvent<'a> {
 pub enum Stop {
     /// The [`NextStep`](super::NextStep) decided so.
     Rule,
+    /// There are fewer than 20 validation rows, too few to tell whether fine-tuning helps.
+    FewRows,
     /// The highest rung or the largest number of passes was reached.
     Top,
     /// The next step would exceed the budget of FLOPs.

@@ -115,9 +115,12 @@ pub(super) struct Round<'a> {
     pub(super) stop: Option<std::sync::Arc<std::sync::atomic::AtomicBool>>,
     /// The time at which the round ends.
     pub(super) deadline: Option<Instant>,
-    /// FLOPs of one pass over all training rows, and of this round.
+    /// FLOPs of one pass over all training rows, of what came before this round, and of its steps.
     pub(super) pass_flops: u64,
+    pub(super) flops_before: u64,
     pub(super) flops: u64,
+    /// Steps between two validations.
+    pub(super) every: usize,
     /// Passes of earlier rounds, and of this round over all training rows.
     pub(super) passes: (f64, f64),
     /// False to run to the end whatever the rule says.
@@ -146,16 +149,14 @@ impl Round<'_> {
         watch: &mut dyn FnMut(LadderEvent<'_>),
     ) -> Result<Tuned> {
         let steps_of_pass = self.training.len().div_ceil(self.settings.batch_size * self.settings.accumulate);
-        let every = Some(steps_between(steps_of_pass));
-        let settings = TrainSettings { evaluate_every: every, keep_best: true, ..self.settings.clone() };
+        let settings = TrainSettings { evaluate_every: Some(self.every), keep_best: true, ..self.settings.clone() };
         let trainer =
             Trainer { checkpoint: self.checkpoint.clone(), stop: self.stop.clone(), ..Trainer::new(settings) };
         let mut objective =
             Stacked { tuning: FineTuning::new(classifier), validation: self.validation, flops: Cell::new(0) };
         let steps = (steps_of_pass * self.settings.epochs) as u64;
-        let before = so_far.last().map_or(0, |last| last.flops);
         let (training, texts) = (self.training, self.validation.texts);
-        let mut rule = Watch { round: self, before, steps, done: 0, so_far, next, watch, stop: None };
+        let mut rule = Watch { round: self, steps, done: 0, so_far, next, watch, stop: None };
         let trained = trainer.fit(&mut objective, training, texts, &mut rule);
         let (stop, done) = (rule.stop, rule.done);
         match (trained, stop) {
@@ -171,8 +172,6 @@ impl Round<'_> {
 /// Reports a round, and ends it where the rule or the clock says so.
 struct Watch<'a, 'b> {
     round: Round<'b>,
-    /// FLOPs before the round.
-    before: u64,
     /// Steps of the round, and those taken.
     steps: u64,
     done: u64,
@@ -193,7 +192,8 @@ impl Watch<'_, '_> {
             record.step as f64 / self.steps as f64,
             1 + self.so_far.iter().rev().take_while(|found| found.accuracy.is_none()).count() as u64,
         );
-        let flops = self.before + (share * self.round.flops as f64) as u64 + checks * self.round.validation.flops;
+        let flops =
+            self.round.flops_before + (share * self.round.flops as f64) as u64 + checks * self.round.validation.flops;
         let (earlier, passes) = self.round.passes;
         let measured = Measurement {
             rung: Rung::FineTuned,
