@@ -194,10 +194,12 @@ impl<'a> Ladder<'a> {
         if let Some(stop) = self.stops_before(Rung::FineTuned, self.flops) {
             return Ok(self.end(frozen, stop));
         }
-        // Fits on fine-tuned states take up to three times the steps. Exit 0 of few texts is fitted again.
+        // Fits on fine-tuned states take up to three times the steps. Validation rows run again through side layers, and
+        // exit 0 of few texts is fitted again.
         let side = side_flops(self.classifier, texts.training, &settings.exits)?;
         let again = joined.as_ref().map_or(0, |_| front.flops);
-        self.flops_of_exits = self.flops - flops_before + 2 * frozen.exits.flops_of_fits + side + again;
+        let once = self.flops - flops_before;
+        self.flops_of_exits = once + 2 * frozen.exits.flops_of_fits + side + validation.flops + again;
         let layers = self.classifier.encoder().layers();
         let convex = match joined {
             Some(_) => self.head_of_training(rng)?,
