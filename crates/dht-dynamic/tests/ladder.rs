@@ -305,24 +305,47 @@ fn a_dozen_rows_suffice_and_odd_classes_are_no_fault() {
 }
 
 #[test]
-fn the_head_of_few_rows_has_not_seen_validation_rows() {
+fn the_head_and_the_scores_of_few_rows_have_not_seen_them() {
     // Labels are chance: who knows them has seen them.
-    let chance = |rows: u64, seed: u64| {
+    let chance = |rows: u64, seed: u64, step: usize| {
         let mut data = planted::task(rows, seed);
         let mut rng = rng(seed);
-        data.samples.iter_mut().for_each(|sample| sample.label = rng.random_range(0..planted::CLASSES as u32));
+        let some = data.samples.iter_mut().step_by(step);
+        some.for_each(|sample| sample.label = rng.random_range(0..planted::CLASSES as u32));
         data
     };
     let fine_tuning = TrainSettings { epochs: 1, batch_size: 16, optimizer: adamw(1e-12), ..TrainSettings::default() };
     let exits = AccelerateSettings { least_held_out: 1_000, c: vec![1.0], ..settings().exits };
     let settings = LadderSettings { least: Rung::FineTuned, fine_tuning, exits, ..settings() };
-    let data = (chance(60, 1), chance(60, 2));
+    let data = (chance(60, 1, 1), chance(60, 2, 1));
     let climbed = climb(&untrained(), texts(&data), &settings, &mut Always(true, Vec::new()), &mut |_| {}, &mut rng(3))
         .expect("a training");
     let of_rung =
         |rung| climbed.ladder.measurements.iter().find(|found| found.rung == rung).expect("a measurement").loss;
     let (frozen, tuned) = (of_rung(Rung::Frozen), of_rung(Rung::FineTuned));
     assert!(tuned > 0.9 * frozen, "{tuned}, rung 1 {frozen}");
+    assert!(climbed.out_of_fold.is_none(), "rung 2 has held validation rows out");
+    // Rungs 0 and 1 have learned from all rows, and answer them out of fold, too. A half of the labels is chance.
+    let data = (chance(60, 1, 2), chance(60, 2, 2));
+    for most in [Rung::Ngrams, Rung::Frozen] {
+        let settings = LadderSettings { least: Rung::Ngrams, most, ..settings.clone() };
+        let found =
+            climb(&untrained(), texts(&data), &settings, &mut Always(true, Vec::new()), &mut |_| {}, &mut rng(3))
+                .expect("a training");
+        let answers = found.out_of_fold.expect("answers");
+        let labels: Vec<u32> = answers.texts.samples.iter().map(|sample| sample.label).collect();
+        assert_eq!((labels.len(), answers.stages.len()), (120, 1 + planted::LAYERS));
+        let own = found.model.stage_log_probabilities(&answers.texts, 32).expect("answers");
+        assert_eq!(own.len(), answers.stages.len());
+        if most == Rung::Frozen {
+            let [learned, other] = [&own, &answers.stages].map(|tables| tables[planted::LAYERS].accuracy(&labels));
+            assert!(learned > other + 0.05, "{learned}, {other}");
+        }
+        let validation = &labels[60..];
+        let judged = answers.stages.last().expect("a stage").select(&(60..120).collect::<Vec<_>>());
+        let measured = found.ladder.accuracy(most).expect("an accuracy");
+        assert!((judged.accuracy(validation) - measured).abs() < 1e-12, "{most:?}");
+    }
 }
 
 #[test]

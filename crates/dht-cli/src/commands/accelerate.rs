@@ -189,6 +189,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         how,
         scored: &scored,
         scored_on,
+        out_of_fold: None,
         data: &arguments.texts.source.data,
         split: if test.is_some() && !arguments.unlabelled { "test" } else { "held-out" },
         metric,

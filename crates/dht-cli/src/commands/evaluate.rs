@@ -74,7 +74,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
     notes.iter().for_each(|note| say(note));
     let encoded = model.tokenizer.encode_all(&texts, model.max_length)?;
     mapping_note(&texts).iter().for_each(|note| report(note));
-    let rows = results(&model, arguments.precision, &encoded, arguments.texts.metric())?;
+    let rows = results(&model, arguments.precision, &encoded, arguments.texts.metric(), None)?;
     majority_note(own_row(&rows), &encoded).iter().for_each(|note| report(note));
     cut_note([&encoded], model.max_length).iter().for_each(|note| say(note));
     if arguments.json {

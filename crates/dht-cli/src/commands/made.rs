@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use dht_dynamic::ladder::LadderReport;
+use dht_dynamic::ladder::{LadderReport, OutOfFold};
 use dht_dynamic::serving::{ModelCard, TextModel};
 use dht_dynamic::transformer::data::Metric;
 use dht_dynamic::transformer::{EncodedDataset, Precision};
@@ -30,6 +30,8 @@ pub struct MadeModel<'a> {
     pub scored: &'a EncodedDataset,
     /// Description of these rows in a few words.
     pub scored_on: String,
+    /// Answers to score; `None` for those of the model itself.
+    pub out_of_fold: Option<&'a OutOfFold>,
     /// Source of the texts, as it was given.
     pub data: &'a Path,
     /// Split of these rows.
@@ -72,7 +74,7 @@ pub fn the_rows(count: usize, split: &str) -> String {
 /// # Errors
 /// Errors of the model, the files or standard output.
 pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Result<()> {
-    let rows = results(model, Precision::F32, made.scored, made.metric)?;
+    let rows = results(model, Precision::F32, made.scored, made.metric, made.out_of_fold)?;
     // Exits and word counts have learned from the labels as they are mapped; a given classifier has not.
     let judged = if made.is_given { rows.first() } else { own_row(&rows) };
     majority_note(judged, made.scored).iter().for_each(|note| report(note));

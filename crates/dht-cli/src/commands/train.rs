@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use dht_dynamic::Error as DynamicError;
 use dht_dynamic::accelerate::Texts;
-use dht_dynamic::ladder::{GainPerFlop, LadderEvent, LadderReport, LadderSettings, LadderTexts, Rung, climb};
+use dht_dynamic::ladder::{
+    GainPerFlop, LadderEvent, LadderReport, LadderSettings, LadderTexts, OutOfFold, Rung, climb,
+};
 use dht_dynamic::serving::{Origin, TextModel};
 use dht_dynamic::transformer::Error as TransformerError;
 use dht_dynamic::transformer::train::History;
@@ -177,23 +179,32 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         })
     };
     let settings = arguments.train_settings(&start);
-    let scored_on = match &test {
-        Some(test) => the_rows(test.len(), "test"),
-        None => format!("{}, on which all choices were made", the_rows(validation.len(), "validation")),
-    };
     let run = Run { start: &start, texts: &texts, max_length, dir: &dir, interruption: &interruption };
     let encoded = (&train, &validation, calibration.as_ref());
     let made = match arguments.without_rungs(&start) {
         None => arguments.in_rungs(&run, &fresh()?, tokenizer, encoded, settings)?,
         Some(_) => arguments.at_once(&run, fresh, tokenizer, encoded, settings)?,
     };
+    let out_of_fold = made.out_of_fold.as_ref().filter(|_| test.is_none());
+    let (scored, scored_on, split) = match (&test, out_of_fold) {
+        (Some(test), _) => (test, the_rows(test.len(), "test"), "test"),
+        (None, Some(found)) => {
+            let rows = the_rows(found.texts.len(), "training and validation");
+            (&found.texts, format!("{rows}, out of fold; all choices were made on them"), "out of fold")
+        }
+        (None, None) => {
+            let rows = the_rows(validation.len(), "validation");
+            (&validation, format!("{rows}, on which all choices were made"), "validation")
+        }
+    };
     let facts = MadeModel {
         out: &arguments.out,
         how: made.how,
-        scored: test.as_ref().unwrap_or(&validation),
+        scored,
         scored_on,
+        out_of_fold,
         data: &arguments.texts.source.data,
-        split: if test.is_some() { "test" } else { "validation" },
+        split,
         metric: arguments.texts.metric(),
         is_given: false,
         training: made.ladder.as_ref(),
@@ -221,6 +232,8 @@ struct Trained {
     how: String,
     /// Report of a training in rungs.
     ladder: Option<LadderReport>,
+    /// Answers to the rows that its exits have learned from, without what they learned from them.
+    out_of_fold: Option<OutOfFold>,
 }
 
 /// Training, validation and calibration texts.
@@ -398,7 +411,7 @@ impl TrainArguments {
         if self.kind == ModelKind::Full {
             let model = TextModel::new(classifier, tokenizer.with_rest(0), labels, run.max_length)?;
             let model = TextModel { origin: Some(self.origin(run.texts, train)), ..model };
-            return Ok(Trained { model, misses: Vec::new(), how, ladder: None });
+            return Ok(Trained { model, misses: Vec::new(), how, ladder: None, out_of_fold: None });
         }
         let texts = AccelerationTexts { training: train, held_out: Some(validation), calibration, labelled: true };
         let made = make_dynamic(&classifier, &tokenizer, texts, &self.speed, self.seed)?;
@@ -451,7 +464,8 @@ impl TrainArguments {
         let how = self.how_in_rungs(run.start, &climbed.ladder);
         let texts = AccelerationTexts { training: train, held_out: Some(validation), calibration, labelled: true };
         let made = at_speed((climbed.model, climbed.exits), texts, &self.speed)?;
-        Ok(Trained { ladder: Some(climbed.ladder), ..self.trained(run, tokenizer, train, made, how)? })
+        let out_of_fold = climbed.out_of_fold;
+        Ok(Trained { ladder: Some(climbed.ladder), out_of_fold, ..self.trained(run, tokenizer, train, made, how)? })
     }
 
     fn trained(
@@ -465,7 +479,7 @@ impl TrainArguments {
         let model = TextModel::new(made.model, tokenizer, &run.texts.train.labels, run.max_length)?;
         let (curve, promise, origin) = (made.report.curve, made.promise, Some(self.origin(run.texts, train)));
         let model = TextModel { curve, promise, origin, ..model };
-        Ok(Trained { model, misses: made.misses, how, ladder: None })
+        Ok(Trained { model, misses: made.misses, how, ladder: None, out_of_fold: None })
     }
 
     fn origin(&self, texts: &TextSplits, train: &EncodedDataset) -> Origin {

@@ -1,6 +1,7 @@
 //! Scores and costs of a model on labelled texts.
 
 use dht_dynamic::evaluation::{InPrecision, Stages, time_in_turns};
+use dht_dynamic::ladder::OutOfFold;
 use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::data::Metric;
 use dht_dynamic::transformer::train::metrics::{Confusion, Correlation};
@@ -87,7 +88,7 @@ const COST_UP_TO: &str = "cost up to ";
 
 /// Scores and costs of a model on labelled texts. The rows are the encoder with its last exit alone, all layers
 /// combined with the n-gram model, the model at its default speed, and the model at several costs. `precision` is that
-/// of the layers.
+/// of the layers. `out_of_fold` are the answers to score for a dynamic model that has learned from these texts.
 ///
 /// # Errors
 /// Errors of the model; [`Error::Argument`] for a precision other than f32 and a multi-label or regression model.
@@ -96,6 +97,7 @@ pub fn results(
     precision: Precision,
     texts: &EncodedDataset,
     metric: Option<Metric>,
+    out_of_fold: Option<&OutOfFold>,
 ) -> Result<Vec<ResultRow>> {
     if precision != Precision::F32 && model.model.task() != Task::Class {
         return Err(Error::argument("precision", "f32 for a model of labels or values", precision));
@@ -140,7 +142,15 @@ pub fn results(
         ServedModel::Dynamic(dynamic)
             if precision == Precision::F32 && dynamic.router().rule().is_some() && dynamic.speed().is_some() =>
         {
-            Answers::of_one_pass(dynamic, models.iter().map(|(_, model)| model.speed()), texts, ROWS_TOGETHER)?
+            let speeds: Vec<Option<f64>> = models.iter().map(|(_, model)| model.speed()).collect();
+            match out_of_fold {
+                Some(found) => {
+                    let mut all = vec![Answers::default(); speeds.len()];
+                    Answers::extend(&mut all, dynamic, &speeds, texts, (&found.stages, &found.alone))?;
+                    all
+                }
+                None => Answers::of_one_pass(dynamic, &speeds, texts, ROWS_TOGETHER)?,
+            }
         }
         _ => in_precision.iter().map(|model| Answers::of_pass(model, texts)).collect::<Result<_>>()?,
     };
@@ -179,38 +189,49 @@ impl Answers {
     /// The router must follow a rule.
     fn of_one_pass(
         model: &DynamicModel,
-        speeds: impl Iterator<Item = Option<f64>>,
+        speeds: &[Option<f64>],
         texts: &EncodedDataset,
         rows_together: usize,
     ) -> Result<Vec<Self>> {
         model.check(texts)?;
-        let speeds: Vec<Option<f64>> = speeds.collect();
-        let depths: Vec<usize> = model.depths().collect();
         let mut all = vec![Self::default(); speeds.len()];
         for start in (0..texts.len()).step_by(rows_together) {
             let part = texts.select(start..texts.len().min(start + rows_together))?;
             let exits = model.model().exit_log_probabilities(&part, BATCH)?;
-            let alone = exits.last().map(LogProbabilities::labels).unwrap_or_default();
-            let rule = model.router().rule().unwrap_or_default();
-            let stages = Stages::new(&model.stacked(&part, exits)?, model.stage_flops(&part), rule)?;
-            for (answers, speed) in all.iter_mut().zip(&speeds) {
-                match speed {
-                    Some(speed) => {
-                        let at = stages.at(*speed);
-                        answers.labels.extend(at.labels);
-                        let routing: u64 = at.stages.iter().map(|stage| model.router().flops(*stage)).sum();
-                        answers.flops += at.flops + routing;
-                        answers.layers += at.stages.into_iter().map(|stage| depths[stage]).sum::<usize>();
-                    }
-                    None => {
-                        answers.labels.extend(&alone);
-                        answers.flops += model.full_inference_flops(&part);
-                        answers.layers += part.len() * depths.last().copied().unwrap_or_default();
-                    }
+            let Some(alone) = exits.last().cloned() else { continue };
+            Self::extend(&mut all, model, speeds, &part, (&model.stacked(&part, exits)?, &alone))?;
+        }
+        Ok(all)
+    }
+
+    /// Adds the answers to further texts, given those of every stage and those of the last exit alone.
+    fn extend(
+        all: &mut [Self],
+        model: &DynamicModel,
+        speeds: &[Option<f64>],
+        texts: &EncodedDataset,
+        (stages, alone): (&[LogProbabilities], &LogProbabilities),
+    ) -> Result<()> {
+        let depths: Vec<usize> = model.depths().collect();
+        let rule = model.router().rule().unwrap_or_default();
+        let stages = Stages::new(stages, model.stage_flops(texts), rule)?;
+        for (answers, speed) in all.iter_mut().zip(speeds) {
+            match speed {
+                Some(speed) => {
+                    let at = stages.at(*speed);
+                    answers.labels.extend(at.labels);
+                    let routing: u64 = at.stages.iter().map(|stage| model.router().flops(*stage)).sum();
+                    answers.flops += at.flops + routing;
+                    answers.layers += at.stages.into_iter().map(|stage| depths[stage]).sum::<usize>();
+                }
+                None => {
+                    answers.labels.extend(alone.labels());
+                    answers.flops += model.full_inference_flops(texts);
+                    answers.layers += texts.len() * depths.last().copied().unwrap_or_default();
                 }
             }
         }
-        Ok(all)
+        Ok(())
     }
 }
 
@@ -319,7 +340,7 @@ mod tests {
             let model = accelerate(classifier, texts, &settings, &mut dht_toys::rng(5))?.model;
             let mut speeds: Vec<Option<f64>> = [0.0, 0.1, 0.2, 0.4, 0.7].map(Some).to_vec();
             speeds.push(None);
-            let found = Answers::of_one_pass(&model, speeds.iter().copied(), &test, 40)?;
+            let found = Answers::of_one_pass(&model, &speeds, &test, 40)?;
             assert!(found.windows(2).any(|pair| pair[0].layers != pair[1].layers), "{found:?}");
             for (speed, found) in speeds.iter().zip(found) {
                 let expected = match speed {

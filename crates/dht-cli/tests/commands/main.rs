@@ -153,6 +153,15 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     assert!(other.contains("--task is number, expected class, which the model was trained for"), "{other}");
     let own = refused(&dht(place.path(), &["accelerate", "model", "--data", "data", "--out", "m"]), 2);
     assert!(own.contains("expected a Hugging Face directory: `dht export` writes one"), "{own}");
+    // Exits of few rows learn from all of them, and are scored on answers without.
+    std::fs::write(place.path().join("few.csv"), csv(&reviews(30, 3000))).expect("a file");
+    let few = ["train", "--data", "few.csv", "--model", "plain", "--max-length", "24", "--out", "few"];
+    let table = printed(&dht(place.path(), &few));
+    assert!(table.starts_with("On the 30 training and validation rows, out of fold"), "{table}");
+    let few = json(&printed(&dht(place.path(), &[&few[..], &["--json"]].concat())));
+    assert_eq!(few["data"], serde_json::json!({ "path": "few.csv", "split": "out of fold", "rows": 30 }));
+    let rungs = few["training"]["measurements"].as_array().expect("rungs");
+    assert_eq!(few["results"][1]["accuracy"], rungs.last().expect("a rung")["accuracy"], "all layers: {few}");
     let side = refused(&dht(place.path(), &["export", "model", "--out", "cut", "--layers", "1"]), 1);
     assert!(side.contains("layers is 1, expected a depth with a linear exit: ["), "{side}");
 }

@@ -59,8 +59,17 @@ pub(crate) struct Given<'a> {
 /// A dynamic model, with the answers on which it was judged.
 pub(crate) struct Built {
     pub(crate) accelerated: Accelerated,
-    /// The answers of all layers to the held-out texts, or out of fold to all texts, stacked.
-    pub(crate) judged: LogProbabilities,
+    /// The answers of each stage to the held-out texts, or out of fold to all texts.
+    pub(crate) stages: Vec<LogProbabilities>,
+    /// Answers of the last exit to them, not stacked.
+    pub(crate) alone: LogProbabilities,
+}
+
+impl Built {
+    /// The answers of all layers, stacked.
+    pub(crate) fn judged(&self) -> &LogProbabilities {
+        self.stages.last().unwrap_or(&self.alone)
+    }
 }
 
 /// Builds a dynamic model from texts by purpose.
@@ -101,7 +110,7 @@ pub(crate) fn build<R: Rng + ?Sized>(
         return Err(Error::argument("exits", "at least one", 0));
     };
     report.seconds_of_exits = start.elapsed().as_secs_f64() - report.seconds_of_states;
-    let (model, answers) = match (side, &parts.held_out) {
+    let (model, mut answers) = match (side, &parts.held_out) {
         (Some(side), Some(held_out)) => {
             let (model, flops) = side_training::train(model, &parts.training, settings.targets, side, kept, rng)?;
             report.side = Some(side.width(hidden));
@@ -174,5 +183,6 @@ pub(crate) fn build<R: Rng + ?Sized>(
     report.seconds = start.elapsed().as_secs_f64();
     let speed = report.speed;
     let accelerated = Accelerated { model: model.with_speed(speed)?, report };
-    tables.pop().map(|judged| Built { accelerated, judged }).ok_or_else(|| Error::argument("exits", "at least one", 0))
+    let alone = answers.pop().ok_or_else(|| Error::argument("exits", "at least one", 0))?;
+    Ok(Built { accelerated, stages: tables, alone })
 }

@@ -96,7 +96,7 @@ mod settings;
 mod side_training;
 
 pub use accelerate::accelerate;
-pub(crate) use accelerate::{Given, build};
+pub(crate) use accelerate::{Built, Given, build};
 pub use accelerated::Accelerated;
 pub(crate) use parts::Parts;
 pub use parts::Texts;

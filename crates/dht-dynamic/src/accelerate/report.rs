@@ -28,7 +28,8 @@ pub struct Report {
     pub stages: Vec<StageReport>,
     /// The curve, from the most expensive to the cheapest speed.
     pub curve: Vec<SpeedPoint>,
-    /// The cheapest speed that [loses nothing](Stages::lossless) against the classifier alone; 0 if there is none. For
+    /// The cheapest speed that [loses nothing](Stages::lossless) against the classifier alone; 0 if there is none. On
+    /// cross-fitted texts, the Brier score of the predicted class must not be above that of all layers either. For
     /// [another router](super::Accelerated::with_router), the cheapest speed that is as accurate as the classifier, or
     /// the first speed if there is none.
     pub speed: f64,
@@ -144,7 +145,11 @@ impl Report {
             SpeedPoint { speed: *speed, flops_ratio: at.flops as f64 / full_flops.max(1) as f64, accuracy }
         };
         self.curve = thresholds.iter().map(point).collect();
-        self.speed = stages.lossless(labels, accuracy, &thresholds);
+        let safe = match self.judged_on {
+            ScoredOn::CrossFit(_) => stages.no_surer_than_right(labels, &thresholds),
+            _ => thresholds,
+        };
+        self.speed = stages.lossless(labels, accuracy, &safe);
     }
 
     /// Stores the curve of any router, and selects the cheapest of its speeds that is as accurate as the classifier

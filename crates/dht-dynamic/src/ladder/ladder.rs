@@ -1,24 +1,16 @@
 //! The function that trains in rungs.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use dht_transformer::flops::Load;
-use dht_transformer::tasks::FineTuning;
-use dht_transformer::train::optim::{Schedule, WarmUp};
-use dht_transformer::{
-    AdamWSettings, CheckpointSettings, EncodedDataset, Error as TransformerError, Pooling, Sample, TextClassifier,
-    TrainSettings, Trainer,
-};
-use rand::seq::SliceRandom;
-use rand::{Rng, RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use dht_transformer::{AdamWSettings, EncodedDataset, Pooling, Sample, TextClassifier};
+use rand::{Rng, RngExt};
 
 use super::next_step::NextStep;
 use super::report::{LadderEvent, LadderReport, Measurement, Rung, Stop, least_loss};
-use super::round::{Round, Tuned, Validation, steps_between};
+use super::round::Validation;
 use super::settings::{LadderSettings, LadderTexts};
-use crate::accelerate::{AccelerateSettings, Given, Head, Parts, Report, Texts, build, side_flops};
+use crate::accelerate::{AccelerateSettings, Accelerated, Built, Given, Head, Parts, Report, Texts, build, side_flops};
 use crate::error::{Error, Result};
 use crate::exit::{FrontExit, NgramClassifier, NgramFit, NgramSettings, Stacker, WORD_EMBEDDINGS};
 use crate::full_model::FullModel;
@@ -29,18 +21,8 @@ use crate::model::{DynamicModel, ExitModel, SeenTexts};
 const BUDGET_PASSES: f64 = 3.0;
 /// Validation rows without which rung 2 is not climbed: fewer cannot tell whether it helps.
 const LEAST_JUDGES: usize = 20;
-/// A round has at least this number of steps.
-const LEAST_STEPS: usize = 100;
-/// The share of a round that the last one has.
-const LAST: f64 = 0.5;
-/// Rows of a trial of a learning rate.
-const TRIAL_ROWS: usize = 2_000;
-/// The smallest part of a pass that is worth a round.
-const LEAST_PASS: f64 = 0.1;
 /// A forward and a backward pass, in the time of a forward pass.
 const STEP_BY_FORWARD: f64 = 3.3;
-/// The share of the remaining time that is planned for rounds; the rest is for the exits.
-const PLANNED: f64 = 0.7;
 
 /// A model trained in rungs.
 #[derive(Debug)]
@@ -52,6 +34,21 @@ pub struct Climbed {
     pub exits: Report,
     /// Report on the rungs.
     pub ladder: LadderReport,
+    /// Answers that were given without having learned from their texts, where the exits have learned from the
+    /// validation rows, too.
+    pub out_of_fold: Option<OutOfFold>,
+}
+
+/// Answers of a model's stages to texts that its exits were fitted on, each by other exits, fitted without that text.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct OutOfFold {
+    /// Training and validation texts.
+    pub texts: EncodedDataset,
+    /// Answers of each stage, as in [`stage_log_probabilities`](DynamicModel::stage_log_probabilities).
+    pub stages: Vec<LogProbabilities>,
+    /// Answers of the last exit, not stacked.
+    pub alone: LogProbabilities,
 }
 
 /// Trains a dynamic model in [rungs](super). The classifier has a pre-trained encoder; its last layer is not read, and
@@ -88,24 +85,24 @@ pub fn climb<R: Rng + ?Sized>(
 type Watch<'a> = &'a mut dyn FnMut(LadderEvent<'_>);
 
 /// A training in rungs while it runs.
-struct Ladder<'a> {
-    classifier: &'a TextClassifier,
-    texts: LadderTexts<'a>,
-    settings: &'a LadderSettings,
-    next: &'a mut dyn NextStep,
-    watch: Watch<'a>,
+pub(super) struct Ladder<'a> {
+    pub(super) classifier: &'a TextClassifier,
+    pub(super) texts: LadderTexts<'a>,
+    pub(super) settings: &'a LadderSettings,
+    pub(super) next: &'a mut dyn NextStep,
+    pub(super) watch: Watch<'a>,
     /// Training and validation texts together, where they are few.
-    joined: Option<EncodedDataset>,
-    start: Instant,
+    pub(super) joined: Option<EncodedDataset>,
+    pub(super) start: Instant,
     /// Seed of the rounds.
-    seed: u64,
-    flops: u64,
-    pass_flops: u64,
-    passes: f64,
+    pub(super) seed: u64,
+    pub(super) flops: u64,
+    pub(super) pass_flops: u64,
+    pub(super) passes: f64,
     /// FLOPs that exits on the fine-tuned encoder will cost.
-    flops_of_exits: u64,
-    measured: Vec<Measurement>,
-    learning_rate: f64,
+    pub(super) flops_of_exits: u64,
+    pub(super) measured: Vec<Measurement>,
+    pub(super) learning_rate: f64,
 }
 
 /// A model of a rung, and its loss.
@@ -114,6 +111,7 @@ struct OfRung {
     model: DynamicModel,
     exits: Report,
     loss: f64,
+    out_of_fold: Option<OutOfFold>,
 }
 
 impl<'a> Ladder<'a> {
@@ -182,7 +180,7 @@ impl<'a> Ladder<'a> {
         };
         let frozen = self.flops + cost(self.classifier, fitted_on, |_| 0);
         if let Some(stop) = self.stops_before(Rung::Frozen, frozen) {
-            let of_rung = self.ngrams_alone(front, &validation, rng)?;
+            let of_rung = self.ngrams_alone(front, joined, &validation, rng)?;
             return Ok(self.end(of_rung, stop));
         }
 
@@ -222,7 +220,7 @@ impl<'a> Ladder<'a> {
     }
 
     /// Records score and cost of a rung.
-    fn measure(&mut self, rung: Rung, answers: &LogProbabilities, labels: &[u32]) -> f64 {
+    pub(super) fn measure(&mut self, rung: Rung, answers: &LogProbabilities, labels: &[u32]) -> f64 {
         let measured = Measurement {
             rung,
             passes: if rung == Rung::FineTuned { self.passes } else { 0.0 },
@@ -238,16 +236,16 @@ impl<'a> Ladder<'a> {
     }
 
     /// The smallest loss at the end of a round; infinite before the first.
-    fn least_of_rounds(&self) -> f64 {
+    pub(super) fn least_of_rounds(&self) -> f64 {
         least_loss(self.measured.iter().filter(|found| found.rung == Rung::FineTuned && found.accuracy.is_some()))
     }
 
     /// FLOPs that the budget allows.
-    fn allowed(&self) -> Option<u64> {
+    pub(super) fn allowed(&self) -> Option<u64> {
         self.settings.budget.map(|budget| (BUDGET_PASSES * budget * self.pass_flops as f64) as u64)
     }
 
-    fn time_left(&self) -> Option<Duration> {
+    pub(super) fn time_left(&self) -> Option<Duration> {
         self.settings.time.map(|time| time.saturating_sub(self.start.elapsed()))
     }
 
@@ -273,6 +271,7 @@ impl<'a> Ladder<'a> {
     fn ngrams_alone<R: Rng + ?Sized>(
         &mut self,
         front: NgramFit,
+        joined: Option<EncodedDataset>,
         validation: &Validation<'_>,
         rng: &mut R,
     ) -> Result<OfRung> {
@@ -288,11 +287,19 @@ impl<'a> Ladder<'a> {
         let ratio = front.classifier.flops_of_all(self.texts.validation).iter().sum::<u64>() as f64
             / validation.flops.max(1) as f64;
         let report = Report::of_front(&front, &validation.front, &validation.labels, ratio);
+        let out_of_fold = match joined {
+            Some(texts) => {
+                let uniform = vec![-(classes as f64).ln(); texts.len() * classes];
+                let stages = vec![front.out_of_fold; 1 + count];
+                Some(OutOfFold { texts, stages, alone: LogProbabilities::new(classes, uniform)? })
+            }
+            None => None,
+        };
         let stackers = vec![Stacker { ngram: 1.0, exit: 0.0 }; count];
         let front = FrontExit::new(front.classifier, stackers);
         let model = DynamicModel::new(model, exits.rule)?.with_seen_texts(seen).with_front(front)?;
         let loss = validation.front.mean_loss(&validation.labels);
-        Ok(OfRung { rung: Rung::Ngrams, model: model.with_speed(report.speed)?, exits: report, loss })
+        Ok(OfRung { rung: Rung::Ngrams, model: model.with_speed(report.speed)?, exits: report, loss, out_of_fold })
     }
 
     /// Rung 1: regressions on the states of the encoder as it is.
@@ -310,10 +317,14 @@ impl<'a> Ladder<'a> {
         };
         let given = Given { head: Head::Fitted, front: Some(front), against_stacked: true };
         let built = build(self.classifier, Parts::new(texts, &exits, rng)?, &exits, given, rng)?;
-        let judged = if joined.is_some() { built.judged.select(judges) } else { built.judged };
         self.flops += built.accelerated.report.flops;
-        let loss = self.measure(Rung::Frozen, &judged, labels);
-        Ok(OfRung { rung: Rung::Frozen, model: built.accelerated.model, exits: built.accelerated.report, loss })
+        let loss = match joined {
+            Some(_) => self.measure(Rung::Frozen, &built.judged().select(judges), labels),
+            None => self.measure(Rung::Frozen, built.judged(), labels),
+        };
+        let Built { accelerated: Accelerated { model, report: exits }, stages, alone } = built;
+        let out_of_fold = joined.map(|texts| OutOfFold { texts: texts.clone(), stages, alone });
+        Ok(OfRung { rung: Rung::Frozen, model, exits, loss, out_of_fold })
     }
 
     /// The classifier with the last regression of rung 1, fitted on the training rows alone: that of few rows has learned
@@ -328,142 +339,6 @@ impl<'a> Ladder<'a> {
         built.accelerated.model.model().classifier_at(layers)
     }
 
-    /// Sets the learning rate to the best of the given ones, if there are any.
-    fn find_rate(
-        &mut self,
-        convex: &TextClassifier,
-        settings: &TrainSettings,
-        validation: &Validation<'_>,
-    ) -> Result<()> {
-        let rows = self.texts.training.select(0..TRIAL_ROWS.min(self.texts.training.len()))?;
-        let mut least = f64::INFINITY;
-        for &rate in &self.settings.rates {
-            let optimizer = AdamWSettings { learning_rate: rate, ..settings.optimizer.clone() };
-            let trial = TrainSettings { epochs: 1, patience: None, optimizer, ..settings.clone() };
-            let mut tuning = FineTuning::new(convex.deep_clone()?);
-            let loss = match Trainer::new(trial).fit(&mut tuning, &rows, None, &mut ()) {
-                Ok(_) => {
-                    let (answers, flops) = validation.stacked(tuning.model(), 2 * settings.batch_size)?;
-                    self.flops += flops;
-                    answers.mean_loss(&validation.labels)
-                }
-                Err(TransformerError::Diverged { .. }) => f64::INFINITY,
-                Err(error) => return Err(error.into()),
-            };
-            self.flops += tuning.flops();
-            (self.watch)(LadderEvent::Rate { rate, loss });
-            if loss < least {
-                (self.learning_rate, least) = (rate, loss);
-            }
-        }
-        Ok(())
-    }
-
-    /// Rounds of a pass at the peak learning rate, and a last one in which it falls to 0. Where there is room for one
-    /// round alone, it has the schedule of the settings.
-    fn fine_tune(
-        &mut self,
-        mut tuned: TextClassifier,
-        settings: &TrainSettings,
-        validation: &Validation<'_>,
-        time_of_pass: Duration,
-    ) -> Result<(TextClassifier, Stop)> {
-        let training = self.texts.training;
-        let steps = training.len().div_ceil(settings.batch_size * settings.accumulate);
-        let forced = self.settings.least == Rung::FineTuned;
-        let every = steps_between(steps);
-        // FLOPs of a pass and of the validations in it, and of the one at the end of a round.
-        let of_pass = self.pass_flops + steps.div_ceil(every) as u64 * validation.flops;
-        let whole = LEAST_STEPS.div_ceil(steps) as f64;
-        let mut ends = None;
-        for number in 0.. {
-            let (room, limit) = self.room(settings.epochs, (of_pass, validation.flops), time_of_pass);
-            let is_last = forced || ends.is_some() || room < (1.0 + LAST) * whole;
-            let (passes, schedule) = match (is_last, number) {
-                (false, _) => (whole, Schedule::Constant { warm_up: WarmUp::Fraction(0.1) }),
-                (true, 0) => (room, settings.schedule),
-                (true, _) => (room.min(LAST * whole), Schedule::Linear { warm_up: WarmUp::NONE }),
-            };
-            if passes < LEAST_PASS {
-                return Ok((tuned, ends.unwrap_or(limit)));
-            }
-            let (part, epochs) = match passes {
-                part if part < 1.0 => (Some(self.part(part, number)?), 1),
-                whole => (None, whole as usize),
-            };
-            let rows = part.as_ref().unwrap_or(training);
-            let share = rows.len() as f64 / training.len() as f64 * epochs as f64;
-            let checkpoint = self.settings.checkpoints.as_ref().map(|folder| CheckpointSettings {
-                path: round_file(folder.clone(), number),
-                every_steps: super::round::CHECKPOINT_STEPS,
-                resume: true,
-            });
-            let classifier = self.classifier;
-            let flops = epochs as u64 * cost(classifier, rows, |load| classifier.backward_flops(load).0);
-            let round = Round {
-                settings: TrainSettings { epochs, schedule, seed: self.seed.wrapping_add(number), ..settings.clone() },
-                training: rows,
-                validation,
-                checkpoint,
-                stop: self.settings.stop.clone(),
-                deadline: self.time_left().map(|left| Instant::now() + left.mul_f64(PLANNED)),
-                pass_flops: self.pass_flops,
-                flops_before: self.flops,
-                flops,
-                every,
-                passes: (self.passes, share),
-                asks: !forced && (number == 0 || !is_last),
-                start: self.start,
-            };
-            (self.watch)(LadderEvent::RoundStarted { passes: share });
-            let before = self.least_of_rounds();
-            let kept = (number > 0).then(|| tuned.deep_clone()).transpose()?;
-            let run = round.run(tuned, &mut self.measured, &mut *self.next, &mut *self.watch);
-            (self.watch)(LadderEvent::RoundEnded);
-            let Tuned { classifier, flops, share: ran, stop: ended } = run?;
-            self.flops += flops;
-            self.passes += ran * share;
-            let (answers, flops) = validation.stacked(&classifier, 2 * settings.batch_size)?;
-            self.flops += flops;
-            let loss = self.measure(Rung::FineTuned, &answers, &validation.labels);
-            tuned = kept.filter(|_| loss > before).unwrap_or(classifier);
-            match ended {
-                Some(Stop::Rule) if number > 0 => ends = ended,
-                Some(stop) => return Ok((tuned, stop)),
-                None if is_last => return Ok((tuned, ends.unwrap_or(limit))),
-                None if self.next.goes_on(&self.measured, Rung::FineTuned) => {}
-                None => ends = Some(Stop::Rule),
-            }
-        }
-        Ok((tuned, Stop::Top))
-    }
-
-    /// Passes that settings, budget and time leave for fine-tuning, and which of them is the limit. `of_pass` and
-    /// `at_end` are the FLOPs of a pass with its validations, and those at the end of a round.
-    fn room(&self, epochs: usize, (of_pass, at_end): (u64, u64), time_of_pass: Duration) -> (f64, Stop) {
-        let mut room = (epochs as f64 - self.passes, Stop::Top);
-        if let Some(allowed) = self.allowed() {
-            let left = allowed.saturating_sub(self.flops + self.flops_of_exits + at_end);
-            let within = left as f64 / of_pass.max(1) as f64;
-            room = if within < room.0 { (within, Stop::Budget) } else { room };
-        }
-        if let Some(left) = self.time_left() {
-            let within = PLANNED * left.as_secs_f64() / time_of_pass.as_secs_f64().max(1e-9);
-            room = if within < room.0 { (within, Stop::Time) } else { room };
-        }
-        room
-    }
-
-    /// Some of the training rows, for a round of less than a pass.
-    fn part(&self, share: f64, number: u64) -> Result<EncodedDataset> {
-        let training = self.texts.training;
-        let mut rows: Vec<usize> = (0..training.len()).collect();
-        rows.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed.wrapping_add(number)));
-        rows.truncate(((share * training.len() as f64) as usize).max(1));
-        rows.sort_unstable();
-        Ok(training.select(rows)?)
-    }
-
     /// Rung 2: exits on the fine-tuned encoder.
     fn fine_tuned<R: Rng + ?Sized>(
         &mut self,
@@ -476,8 +351,9 @@ impl<'a> Ladder<'a> {
         let labels = parts.judged_labels();
         let built = build(tuned, parts, exits, Given { head: Head::Kept, front, against_stacked: true }, rng)?;
         self.flops += built.accelerated.report.flops;
-        let loss = self.measure(Rung::FineTuned, &built.judged, &labels);
-        Ok(OfRung { rung: Rung::FineTuned, model: built.accelerated.model, exits: built.accelerated.report, loss })
+        let loss = self.measure(Rung::FineTuned, built.judged(), &labels);
+        let Accelerated { model, report: exits } = built.accelerated;
+        Ok(OfRung { rung: Rung::FineTuned, model, exits, loss, out_of_fold: None })
     }
 
     fn end(&mut self, found: OfRung, stop: Stop) -> Climbed {
@@ -491,17 +367,12 @@ impl<'a> Ladder<'a> {
             learning_rate: self.learning_rate,
             seconds: self.start.elapsed().as_secs_f64(),
         };
-        Climbed { model: found.model, exits: found.exits, ladder }
+        Climbed { model: found.model, exits: found.exits, ladder, out_of_fold: found.out_of_fold }
     }
 }
 
-/// The file of a round's state.
-fn round_file(folder: PathBuf, number: u64) -> PathBuf {
-    folder.join(format!("round-{}.checkpoint", number + 1))
-}
-
 /// FLOPs of the forward pass over a data set, and of what `more` adds.
-fn cost(classifier: &TextClassifier, data: &EncodedDataset, more: impl Fn(Load) -> u64) -> u64 {
+pub(super) fn cost(classifier: &TextClassifier, data: &EncodedDataset, more: impl Fn(Load) -> u64) -> u64 {
     let loads = data.lengths().into_iter().map(Load::of_text);
     loads.map(|load| classifier.forward_flops(load).0 + more(load)).sum()
 }

@@ -20,6 +20,7 @@
 //! Training Beyond Fixed Training Durations"). A round after which the loss is higher than before is undone. The result
 //! is the rung with the smallest validation loss, the cheaper one in a tie.
 
+mod fine_tuning;
 #[expect(clippy::module_inception, reason = "the function is in the file of its module")]
 mod ladder;
 mod next_step;
@@ -27,7 +28,7 @@ mod report;
 mod round;
 mod settings;
 
-pub use ladder::{Climbed, climb};
+pub use ladder::{Climbed, OutOfFold, climb};
 pub use next_step::{GainPerFlop, NextStep};
 pub use report::{LadderEvent, LadderReport, Measurement, Rung, Stop};
 pub use settings::{LadderSettings, LadderTexts};

@@ -59,33 +59,36 @@ fn the_costliest_threshold_within_a_budget_is_found() {
     assert!(stages.thresholds(2).len() <= 4);
 }
 
-/// Labels are 1 with probability sigmoid(3x + 3y). The last of two stages predicts from x + y, the first from x alone.
+/// Labels are 1 with probability sigmoid(3x + 3y). The last of two stages predicts from x + y, the first from x alone,
+/// with `sharpness` times the log-odds that it should have.
+fn draw(rng: &mut ChaCha8Rng, count: usize, sharpness: f64) -> (Stages, Vec<u32>) {
+    let (mut first, mut last, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..count {
+        // Twelve uniform numbers have the variance 1 together.
+        let [x, y] = [(); 2].map(|()| (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0);
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        // The mean of sigmoid(a + b·y) over y (MacKay 1992).
+        first.push(sigmoid(sharpness * 3.0 * x / (1.0 + std::f64::consts::PI * 9.0 / 8.0).sqrt()));
+        last.push(sigmoid(3.0 * (x + y)));
+        labels.push(u32::from(rng.random::<f64>() >= last[last.len() - 1]));
+    }
+    let flops = vec![vec![1; count], vec![10; count]];
+    (Stages::new(&[table(&first), table(&last)], flops, LeavingRule::Confidence).unwrap(), labels)
+}
+
+fn right(stages: &Stages, labels: &[u32], threshold: f64) -> f64 {
+    let at = stages.at(threshold).labels;
+    at.iter().zip(labels).filter(|(found, label)| found == label).count() as f64 / labels.len() as f64
+}
+
 #[test]
 fn a_lossless_threshold_of_few_rows_loses_little_on_others() {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let mut draw = |count: usize| {
-        let (mut first, mut last, mut labels) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..count {
-            // Twelve uniform numbers have the variance 1 together.
-            let [x, y] = [(); 2].map(|()| (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0);
-            let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-            // The mean of sigmoid(a + b·y) over y (MacKay 1992).
-            first.push(sigmoid(3.0 * x / (1.0 + std::f64::consts::PI * 9.0 / 8.0).sqrt()));
-            last.push(sigmoid(3.0 * (x + y)));
-            labels.push(u32::from(rng.random::<f64>() >= last[last.len() - 1]));
-        }
-        let flops = vec![vec![1; count], vec![10; count]];
-        (Stages::new(&[table(&first), table(&last)], flops, LeavingRule::Confidence).unwrap(), labels)
-    };
-    let right = |stages: &Stages, labels: &[u32], threshold: f64| {
-        let at = stages.at(threshold).labels;
-        at.iter().zip(labels).filter(|(found, label)| found == label).count() as f64 / labels.len() as f64
-    };
-    let (all, all_labels) = draw(20_000);
+    let (all, all_labels) = draw(&mut rng, 20_000, 1.0);
     let lost = |threshold: f64| right(&all, &all_labels, 0.0) - right(&all, &all_labels, threshold);
     let (mut lossless, mut lucky) = (Vec::new(), Vec::new());
     for _ in 0..100 {
-        let (stages, labels) = draw(300);
+        let (stages, labels) = draw(&mut rng, 300, 1.0);
         let thresholds = stages.thresholds(100);
         let own = right(&stages, &labels, 0.0);
         lossless.push(lost(stages.lossless(&labels, own, &thresholds)));
@@ -94,6 +97,24 @@ fn a_lossless_threshold_of_few_rows_loses_little_on_others() {
     }
     let above = |losses: &[f64]| losses.iter().filter(|lost| **lost > 0.01).count();
     assert!(above(&lossless) == 0 && above(&lucky) >= 5, "{} {}", above(&lossless), above(&lucky));
+}
+
+#[test]
+fn the_brier_score_stops_overconfident_stages() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let (all, all_labels) = draw(&mut rng, 20_000, 3.0);
+    let lost = |threshold: f64| right(&all, &all_labels, 0.0) - right(&all, &all_labels, threshold);
+    let (mut counted, mut asked) = (0.0, 0.0);
+    for _ in 0..100 {
+        let (stages, labels) = draw(&mut rng, 150, 3.0);
+        let thresholds = stages.thresholds(100);
+        let own = right(&stages, &labels, 0.0);
+        let safe = stages.no_surer_than_right(&labels, &thresholds);
+        assert_eq!(safe.first(), Some(&0.0));
+        counted += lost(stages.lossless(&labels, own, &thresholds)) / 100.0;
+        asked += lost(stages.lossless(&labels, own, &safe)) / 100.0;
+    }
+    assert!(counted > 0.005 && asked < counted / 2.0, "{counted}, {asked}");
 }
 
 #[test]

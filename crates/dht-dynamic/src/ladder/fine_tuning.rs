@@ -1,0 +1,173 @@
+//! Rung 2: fine-tuning in rounds.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use dht_transformer::tasks::FineTuning;
+use dht_transformer::train::optim::{Schedule, WarmUp};
+use dht_transformer::{
+    AdamWSettings, CheckpointSettings, EncodedDataset, Error as TransformerError, TextClassifier, TrainSettings,
+    Trainer,
+};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::ladder::{Ladder, cost};
+use super::report::{LadderEvent, Rung, Stop};
+use super::round::{CHECKPOINT_STEPS, Round, Tuned, Validation, steps_between};
+use crate::error::Result;
+
+/// A round has at least this number of steps.
+const LEAST_STEPS: usize = 100;
+/// The share of a round that the last one has.
+const LAST: f64 = 0.5;
+/// Rows of a trial of a learning rate.
+const TRIAL_ROWS: usize = 2_000;
+/// The smallest part of a pass that is worth a round.
+const LEAST_PASS: f64 = 0.1;
+/// The share of the remaining time that is planned for rounds; the rest is for the exits.
+const PLANNED: f64 = 0.7;
+
+impl Ladder<'_> {
+    /// Sets the learning rate to the best of the given ones, if there are any.
+    pub(super) fn find_rate(
+        &mut self,
+        convex: &TextClassifier,
+        settings: &TrainSettings,
+        validation: &Validation<'_>,
+    ) -> Result<()> {
+        let rows = self.texts.training.select(0..TRIAL_ROWS.min(self.texts.training.len()))?;
+        let mut least = f64::INFINITY;
+        for &rate in &self.settings.rates {
+            let optimizer = AdamWSettings { learning_rate: rate, ..settings.optimizer.clone() };
+            let trial = TrainSettings { epochs: 1, patience: None, optimizer, ..settings.clone() };
+            let mut tuning = FineTuning::new(convex.deep_clone()?);
+            let loss = match Trainer::new(trial).fit(&mut tuning, &rows, None, &mut ()) {
+                Ok(_) => {
+                    let (answers, flops) = validation.stacked(tuning.model(), 2 * settings.batch_size)?;
+                    self.flops += flops;
+                    answers.mean_loss(&validation.labels)
+                }
+                Err(TransformerError::Diverged { .. }) => f64::INFINITY,
+                Err(error) => return Err(error.into()),
+            };
+            self.flops += tuning.flops();
+            (self.watch)(LadderEvent::Rate { rate, loss });
+            if loss < least {
+                (self.learning_rate, least) = (rate, loss);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rounds of a pass at the peak learning rate, and a last one in which it falls to 0. Where there is room for one
+    /// round alone, it has the schedule of the settings.
+    pub(super) fn fine_tune(
+        &mut self,
+        mut tuned: TextClassifier,
+        settings: &TrainSettings,
+        validation: &Validation<'_>,
+        time_of_pass: Duration,
+    ) -> Result<(TextClassifier, Stop)> {
+        let training = self.texts.training;
+        let steps = training.len().div_ceil(settings.batch_size * settings.accumulate);
+        let forced = self.settings.least == Rung::FineTuned;
+        let every = steps_between(steps);
+        // FLOPs of a pass and of the validations in it, and of the one at the end of a round.
+        let of_pass = self.pass_flops + steps.div_ceil(every) as u64 * validation.flops;
+        let whole = LEAST_STEPS.div_ceil(steps) as f64;
+        let mut ends = None;
+        for number in 0.. {
+            let (room, limit) = self.room(settings.epochs, (of_pass, validation.flops), time_of_pass);
+            let is_last = forced || ends.is_some() || room < (1.0 + LAST) * whole;
+            let (passes, schedule) = match (is_last, number) {
+                (false, _) => (whole, Schedule::Constant { warm_up: WarmUp::Fraction(0.1) }),
+                (true, 0) => (room, settings.schedule),
+                (true, _) => (room.min(LAST * whole), Schedule::Linear { warm_up: WarmUp::NONE }),
+            };
+            if passes < LEAST_PASS {
+                return Ok((tuned, ends.unwrap_or(limit)));
+            }
+            let (part, epochs) = match passes {
+                part if part < 1.0 => (Some(self.part(part, number)?), 1),
+                whole => (None, whole as usize),
+            };
+            let rows = part.as_ref().unwrap_or(training);
+            let share = rows.len() as f64 / training.len() as f64 * epochs as f64;
+            let checkpoint = self.settings.checkpoints.as_ref().map(|folder| CheckpointSettings {
+                path: round_file(folder.clone(), number),
+                every_steps: CHECKPOINT_STEPS,
+                resume: true,
+            });
+            let classifier = self.classifier;
+            let flops = epochs as u64 * cost(classifier, rows, |load| classifier.backward_flops(load).0);
+            let round = Round {
+                settings: TrainSettings { epochs, schedule, seed: self.seed.wrapping_add(number), ..settings.clone() },
+                training: rows,
+                validation,
+                checkpoint,
+                stop: self.settings.stop.clone(),
+                deadline: self.time_left().map(|left| Instant::now() + left.mul_f64(PLANNED)),
+                pass_flops: self.pass_flops,
+                flops_before: self.flops,
+                flops,
+                every,
+                passes: (self.passes, share),
+                asks: !forced && (number == 0 || !is_last),
+                start: self.start,
+            };
+            (self.watch)(LadderEvent::RoundStarted { passes: share });
+            let before = self.least_of_rounds();
+            let kept = (number > 0).then(|| tuned.deep_clone()).transpose()?;
+            let run = round.run(tuned, &mut self.measured, &mut *self.next, &mut *self.watch);
+            (self.watch)(LadderEvent::RoundEnded);
+            let Tuned { classifier, flops, share: ran, stop: ended } = run?;
+            self.flops += flops;
+            self.passes += ran * share;
+            let (answers, flops) = validation.stacked(&classifier, 2 * settings.batch_size)?;
+            self.flops += flops;
+            let loss = self.measure(Rung::FineTuned, &answers, &validation.labels);
+            tuned = kept.filter(|_| loss > before).unwrap_or(classifier);
+            match ended {
+                Some(Stop::Rule) if number > 0 => ends = ended,
+                Some(stop) => return Ok((tuned, stop)),
+                None if is_last => return Ok((tuned, ends.unwrap_or(limit))),
+                None if self.next.goes_on(&self.measured, Rung::FineTuned) => {}
+                None => ends = Some(Stop::Rule),
+            }
+        }
+        Ok((tuned, Stop::Top))
+    }
+
+    /// Passes that settings, budget and time leave for fine-tuning, and which of them is the limit. `of_pass` and
+    /// `at_end` are the FLOPs of a pass with its validations, and those at the end of a round.
+    fn room(&self, epochs: usize, (of_pass, at_end): (u64, u64), time_of_pass: Duration) -> (f64, Stop) {
+        let mut room = (epochs as f64 - self.passes, Stop::Top);
+        if let Some(allowed) = self.allowed() {
+            let left = allowed.saturating_sub(self.flops + self.flops_of_exits + at_end);
+            let within = left as f64 / of_pass.max(1) as f64;
+            room = if within < room.0 { (within, Stop::Budget) } else { room };
+        }
+        if let Some(left) = self.time_left() {
+            let within = PLANNED * left.as_secs_f64() / time_of_pass.as_secs_f64().max(1e-9);
+            room = if within < room.0 { (within, Stop::Time) } else { room };
+        }
+        room
+    }
+
+    /// Some of the training rows, for a round of less than a pass.
+    fn part(&self, share: f64, number: u64) -> Result<EncodedDataset> {
+        let training = self.texts.training;
+        let mut rows: Vec<usize> = (0..training.len()).collect();
+        rows.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed.wrapping_add(number)));
+        rows.truncate(((share * training.len() as f64) as usize).max(1));
+        rows.sort_unstable();
+        Ok(training.select(rows)?)
+    }
+}
+
+/// The file of a round's state.
+fn round_file(folder: PathBuf, number: u64) -> PathBuf {
+    folder.join(format!("round-{}.checkpoint", number + 1))
+}
