@@ -11,6 +11,8 @@ use crate::log_probabilities::LogProbabilities;
 const BINS: usize = 15;
 /// The maximum number of points of the curve.
 const POINTS: usize = 200;
+/// The number of held-out texts whose counts and confidences select a speed alone.
+const SURE_ROWS: usize = 200;
 
 /// Report of an acceleration. Accuracies are measured on the rows on which C, stacking and speeds were chosen.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -29,7 +31,8 @@ pub struct Report {
     /// The curve, from the most expensive to the cheapest speed.
     pub curve: Vec<SpeedPoint>,
     /// The cheapest speed that [loses nothing](Stages::lossless) against the classifier alone; 0 if there is none. On
-    /// cross-fitted texts, the Brier score of the predicted class must not be above that of all layers either. For
+    /// cross-fitted texts, or fewer than 200 held-out ones, the Brier score of the predicted class must not be above
+    /// that of all layers either. For
     /// [another router](super::Accelerated::with_router), the cheapest speed that is as accurate as the classifier, or
     /// the first speed if there is none.
     pub speed: f64,
@@ -145,10 +148,8 @@ impl Report {
             SpeedPoint { speed: *speed, flops_ratio: at.flops as f64 / full_flops.max(1) as f64, accuracy }
         };
         self.curve = thresholds.iter().map(point).collect();
-        let safe = match self.judged_on {
-            ScoredOn::CrossFit(_) => stages.no_surer_than_right(labels, &thresholds),
-            _ => thresholds,
-        };
+        let is_sure = matches!(self.judged_on, ScoredOn::HeldOut(rows) if rows >= SURE_ROWS);
+        let safe = if is_sure { thresholds } else { stages.no_surer_than_right(labels, &thresholds) };
         self.speed = stages.lossless(labels, accuracy, &safe);
     }
 

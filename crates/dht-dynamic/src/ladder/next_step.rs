@@ -53,9 +53,9 @@ pub struct GainPerFlop {
 
 impl Default for GainPerFlop {
     fn default() -> Self {
-        // The first pass lowered the validation loss by 11.1 % on AG News and 11.8 % on SST-2, the second by 1.0 % and
-        // 3.1 %, the third of SST-2 by 1.4 %.
-        Self { least: 0.03, most_rise: 0.01 }
+        // On AG News and SST-2 the first pass lowered the validation loss by 8 to 16 %, the second by 1 to 5 %. The fall
+        // of the learning rate at the end brings most of what a further pass would.
+        Self { least: 0.05, most_rise: 0.01 }
     }
 }
 
