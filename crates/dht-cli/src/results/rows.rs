@@ -39,8 +39,9 @@ pub struct ResultRow {
     pub cost: f64,
     /// Mean depth.
     pub mean_layers: f64,
-    /// Tokenised texts per second, in batches of 64.
-    pub texts_per_second: f64,
+    /// Tokenised texts per second, in batches of 64. `None` if texts leave early and the model has learned from them: it
+    /// would be surer of them, and faster, than of other texts.
+    pub texts_per_second: Option<f64>,
 }
 
 /// Metric with its value.
@@ -121,7 +122,11 @@ pub fn results(
     let in_precision: Vec<_> = models.iter().map(|(_, model)| InPrecision::new(model, precision)).collect();
     let predictors: Vec<&dyn Predictor> = in_precision.iter().map(|model| model as &dyn Predictor).collect();
     let times = time_in_turns(&predictors, &timed, BATCH, PASSES)?;
-    let rates = times.into_iter().map(|times| timed.len() as f64 / times.median().max(1e-9));
+    let rates = times.into_iter().zip(&models).map(|(times, (_, model))| {
+        let runs_alike = out_of_fold.is_none() || model.speed().is_none_or(|speed| speed == 0.0);
+        runs_alike.then(|| timed.len() as f64 / times.median().max(1e-9))
+    });
+    let rates: Vec<_> = rates.collect();
     if let ServedModel::Classifier(classifier) = &model.model
         && classifier.task() != Task::Class
     {
@@ -297,7 +302,7 @@ pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
         cells.extend([
             format!("{:.3}", row.cost),
             format!("{:.2}", row.mean_layers),
-            format!("{:.0}", row.texts_per_second),
+            row.texts_per_second.map_or_else(|| "–".into(), |rate| format!("{rate:.0}")),
         ]);
         table.push(cells);
     }
@@ -322,7 +327,7 @@ mod tests {
             judged,
             cost,
             mean_layers: 0.0,
-            texts_per_second: 0.0,
+            texts_per_second: None,
         }
     }
 

@@ -161,6 +161,9 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     let few = json(&printed(&dht(place.path(), &[&few[..], &["--json"]].concat())));
     assert_eq!(few["data"], serde_json::json!({ "path": "few.csv", "split": "out of fold", "rows": 30 }));
     let rungs = few["training"]["measurements"].as_array().expect("rungs");
+    let speeds: Vec<bool> =
+        few["results"].as_array().expect("rows").iter().map(|row| row["texts_per_second"].is_null()).collect();
+    assert!(speeds.starts_with(&[false, false]) && speeds[3..].iter().all(|unknown| *unknown), "{few}");
     assert_eq!(few["results"][1]["accuracy"], rungs.last().expect("a rung")["accuracy"], "all layers: {few}");
     let side = refused(&dht(place.path(), &["export", "model", "--out", "cut", "--layers", "1"]), 1);
     assert!(side.contains("layers is 1, expected a depth with a linear exit: ["), "{side}");
