@@ -349,6 +349,27 @@ fn the_head_and_the_scores_of_few_rows_have_not_seen_them() {
 }
 
 #[test]
+fn chance_is_not_taken_for_knowledge() {
+    // One text with three labels by turns, out of fold: a class that is missing from a fold is frequent in the others.
+    let one = planted::task(1, 6);
+    let rows = |rows: usize| {
+        let mut data = one.select(vec![0; rows]).expect("rows");
+        data.samples.iter_mut().zip((0..planted::CLASSES as u32).cycle()).for_each(|(row, label)| row.label = label);
+        data
+    };
+    let exits = AccelerateSettings { least_held_out: 1_000, ..settings().exits };
+    let settings = LadderSettings { most: Rung::Frozen, exits, ..settings() };
+    let data = (rows(36), rows(4));
+    let climbed = climb(&untrained(), texts(&data), &settings, &mut GainPerFlop::default(), &mut |_| {}, &mut rng(3))
+        .expect("a training");
+    let chance = 1.0 / planted::CLASSES as f64;
+    for found in &climbed.ladder.measurements {
+        assert!(found.accuracy.is_some_and(|accuracy| accuracy <= chance + 0.1), "{found:?}");
+        assert!(found.loss >= -chance.ln() - 0.02, "{found:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_climbed_is_refused() {
     let data = data();
     let refuse = |settings: &LadderSettings, texts: LadderTexts<'_>, pooling: Pooling| {

@@ -8,7 +8,7 @@ use crate::logistic::{self, Function, minimize};
 
 /// Weights for the sum of the log-probabilities of an n-gram classifier and of an exit. The score of a class is a·ln
 /// p(n-gram) + b·ln p(exit), and the softmax of the scores gives probabilities. There is no bias for each class, so
-/// that the weights stay valid for other class frequencies.
+/// that the weights stay valid for other class frequencies. Fitted weights are not negative.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stacker {
@@ -27,6 +27,8 @@ const MOST_STEPS: u64 = 200;
 struct StackedLoss<'a> {
     tables: [&'a LogProbabilities; 2],
     labels: &'a [u32],
+    /// False for a weight that stays as it is.
+    free: [bool; 2],
 }
 
 impl Function for StackedLoss<'_> {
@@ -50,9 +52,9 @@ impl Function for StackedLoss<'_> {
             }
         }
         let rows = self.labels.len() as f64;
-        for (gradient, weight) in gradient.iter_mut().zip(at) {
+        for ((gradient, weight), free) in gradient.iter_mut().zip(at).zip(self.free) {
             value += 0.5 * (weight - 0.5).powi(2);
-            *gradient = (*gradient + weight - 0.5) / rows;
+            *gradient = if free { (*gradient + weight - 0.5) / rows } else { 0.0 };
         }
         Ok((value / rows, gradient))
     }
@@ -65,8 +67,10 @@ impl Stacker {
     }
 
     /// Fits the weights on rows that neither model has learned from. The weights minimise Σᵢ lossᵢ + ½‖(a, b) − (½,
-    /// ½)‖², so that they stay finite even if some weights predict every row correctly. Without rows the weights are
-    /// [`halves`](Self::halves).
+    /// ½)‖², so that they stay finite even if some weights predict every row correctly, under a, b ≥ 0 (Breiman 1996,
+    /// "Stacked regressions"). A model that has learned nothing is wrong more often than by chance on the rows that were
+    /// left out of its fit: a class that is frequent there is rare in the rest. A negative weight would take that for
+    /// knowledge. Without rows the weights are [`halves`](Self::halves).
     ///
     /// # Errors
     /// [`Error::Argument`] for tables of different shapes, and for labels whose number is not the number of rows, or
@@ -91,9 +95,29 @@ impl Stacker {
         if labels.is_empty() {
             return Ok((halves, 0));
         }
-        let loss = StackedLoss { tables: [ngram, exit], labels };
-        let minimum = minimize(&loss, vec![halves.ngram, halves.exit], TOLERANCE, MOST_STEPS)?;
-        Ok((Self { ngram: minimum.at[0], exit: minimum.at[1] }, minimum.flops))
+        let mut flops = 0;
+        let mut minimum = |free: [bool; 2]| {
+            let loss = StackedLoss { tables: [ngram, exit], labels, free };
+            let start = free.map(|free| if free { 0.5 } else { 0.0 });
+            let found = minimize(&loss, start.to_vec(), TOLERANCE, MOST_STEPS)?;
+            flops += found.flops;
+            let [ngram, exit] = [found.at[0], found.at[1]];
+            Ok::<_, Error>((Self { ngram, exit }, loss))
+        };
+        let (mut best, _) = minimum([true, true])?;
+        if best.ngram < 0.0 || best.exit < 0.0 {
+            // The objective is convex: its minimum under the constraint is on the border.
+            let mut least = f64::INFINITY;
+            for free in [[true, false], [false, true]] {
+                let (found, loss) = minimum(free)?;
+                let found = Self { ngram: found.ngram.max(0.0), exit: found.exit.max(0.0) };
+                let value = loss.value_and_gradient(&[found.ngram, found.exit])?.0;
+                if value < least {
+                    (best, least) = (found, value);
+                }
+            }
+        }
+        Ok((best, flops))
     }
 
     /// The log-probabilities of the two models, combined by the weights.

@@ -38,7 +38,7 @@ fn scores_are_weighed_sums_of_log_probabilities() {
 fn the_gradient_of_the_weights_is_that_of_finite_differences() {
     let labels = labels(30);
     let (ngram, exit) = (table(&labels, 0.5, 1), table(&labels, 1.0, 2));
-    let loss = StackedLoss { tables: [&ngram, &exit], labels: &labels };
+    let loss = StackedLoss { tables: [&ngram, &exit], labels: &labels, free: [true; 2] };
     let at = [0.7, -0.2];
     let gradient = loss.value_and_gradient(&at).unwrap().1;
     for index in 0..2 {
@@ -63,7 +63,7 @@ fn fitted_stacking_beats_equal_weights_and_each_model_alone() {
     for other in [Stacker::halves(), Stacker { ngram: 1.0, exit: 0.0 }, Stacker { ngram: 0.0, exit: 1.0 }] {
         assert!(fitted < loss(other), "{fitted} is not below {} of {other:?}", loss(other));
     }
-    let gradient = StackedLoss { tables: [&ngram, &exit], labels: &labels }
+    let gradient = StackedLoss { tables: [&ngram, &exit], labels: &labels, free: [true; 2] }
         .value_and_gradient(&[stacker.ngram, stacker.exit])
         .unwrap()
         .1;
@@ -78,6 +78,23 @@ fn stacking_weights_default_to_halves_and_stay_finite() {
     let (noise, perfect) = (table(&labels, 0.0, 6), table(&labels, 30.0, 7));
     let stacker = Stacker::fit(&noise, &perfect, &labels).unwrap();
     assert!(stacker.exit.is_finite() && stacker.exit.abs() < 20.0, "{stacker:?}");
+}
+
+#[test]
+fn weights_are_the_best_that_are_not_negative() {
+    let labels = labels(40);
+    // Answers that avoid the right class, as those of a model without knowledge do out of fold.
+    for (ngram, exit) in [(-1.0, 1.0), (0.7, -0.8), (-0.5, -0.6), (0.4, 0.9)] {
+        let (ngram, exit) = (table(&labels, ngram, 11), table(&labels, exit, 12));
+        let stacker = Stacker::fit(&ngram, &exit, &labels).unwrap();
+        let loss = StackedLoss { tables: [&ngram, &exit], labels: &labels, free: [true; 2] };
+        let value = |ngram: f64, exit: f64| loss.value_and_gradient(&[ngram, exit]).unwrap().0;
+        let best = value(stacker.ngram, stacker.exit);
+        assert!(stacker.ngram >= 0.0 && stacker.exit >= 0.0, "{stacker:?}");
+        let grid = || (0..60).map(|step| f64::from(step) * 0.05);
+        let least = grid().flat_map(|a| grid().map(move |b| (a, b))).map(|(a, b)| value(a, b)).fold(f64::MAX, f64::min);
+        assert!(best <= least && best > least - 1e-3, "{best}, {least} on the grid");
+    }
 }
 
 #[test]
