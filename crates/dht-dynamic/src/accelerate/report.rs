@@ -31,8 +31,8 @@ pub struct Report {
     /// The curve, from the most expensive to the cheapest speed.
     pub curve: Vec<SpeedPoint>,
     /// The cheapest speed that [loses nothing](Stages::lossless) against the classifier alone; 0 if there is none. On
-    /// cross-fitted texts, or fewer than 200 held-out ones, the Brier score of the predicted class must not be above
-    /// that of all layers either. For
+    /// cross-fitted texts, or fewer than 200 held-out ones, the Brier score of the predicted class must also be lower
+    /// than that of all layers, by one standard error of the difference. For
     /// [another router](super::Accelerated::with_router), the cheapest speed that is as accurate as the classifier, or
     /// the first speed if there is none.
     pub speed: f64,

@@ -175,21 +175,29 @@ impl Stages {
         thresholds.iter().rev().find(keeps).copied().unwrap_or(0.0)
     }
 
-    /// Returns the `thresholds` at which the rows have no higher Brier score than at the last stage. The score of a row
-    /// is (y − max p)², with y = 1 for a right answer and 0 for a wrong one.
+    /// Returns the `thresholds` whose Brier score is lower than that of the last stage by at least one standard error of
+    /// the difference, or the same for every row. The score of a row is (y − max p)², with y = 1 for a right answer and 0
+    /// for a wrong one.
     ///
     /// An overconfident stage is sure of answers that are wrong, and few rows seldom show it by a count of the wrong
     /// ones.
     pub(crate) fn no_surer_than_right(&self, labels: &[u32], thresholds: &[f64]) -> Vec<f64> {
-        let brier = |threshold: f64| -> f64 {
+        let brier = |threshold: f64| -> Vec<f64> {
             let at = self.at(threshold);
             let of_row = |((row, stage), label): ((usize, &usize), &u32)| {
                 (f64::from(u8::from(at.labels[row] == *label)) - self.confidences[*stage][row]).powi(2)
             };
-            at.stages.iter().enumerate().zip(labels).map(of_row).sum()
+            at.stages.iter().enumerate().zip(labels).map(of_row).collect()
         };
         let last = brier(0.0);
-        thresholds.iter().copied().filter(|threshold| brier(*threshold) <= last).collect()
+        let is_safe = |threshold: &f64| {
+            let rises: Vec<f64> = brier(*threshold).iter().zip(&last).map(|(at, last)| at - last).collect();
+            let rows = rises.len().max(1) as f64;
+            let mean = rises.iter().sum::<f64>() / rows;
+            let variance = rises.iter().map(|rise| (rise - mean).powi(2)).sum::<f64>() / (rows - 1.0).max(1.0);
+            mean + (variance / rows).sqrt() <= 0.0
+        };
+        thresholds.iter().copied().filter(is_safe).collect()
     }
 
     /// The smallest of `thresholds` (ascending) at which the rows cost at most `flops`; `None` where all cost more.

@@ -118,6 +118,20 @@ fn the_brier_score_stops_overconfident_stages() {
 }
 
 #[test]
+fn the_brier_score_falls_by_a_standard_error() {
+    let safe = |p: f64| {
+        let tables = [table(&[0.9, 0.9, 0.9, p]), table(&[0.8; 4])];
+        let stages = Stages::new(&tables, vec![vec![1; 4], vec![2; 4]], LeavingRule::Confidence).unwrap();
+        let labels = stages.at(0.0).labels;
+        stages.no_surer_than_right(&labels, &[0.0, 1.0])
+    };
+    // Differences of three rows are (1 - .9)² - (1 - .8)² = -.03. With (1 - .7)² - (1 - .8)² = .05 their mean is -.01 and
+    // its standard error .02; with (1 - .75)² - (1 - .8)² = .0225 they are -.017 and .013.
+    assert_eq!(safe(0.7), [0.0]);
+    assert_eq!(safe(0.75), [0.0, 1.0]);
+}
+
+#[test]
 fn entropy_and_patience_leave_where_their_sources_do() {
     let tables = [table(&[0.9, 0.6, 0.2]), table(&[0.1, 0.8, 0.3]), table(&[0.05, 0.9, 0.99])];
     let of = |rule| Stages::new(&tables, vec![vec![1; 3], vec![2; 3], vec![3; 3]], rule).unwrap();
