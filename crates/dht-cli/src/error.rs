@@ -255,7 +255,9 @@ fn flags(error: &dht_dynamic::transformer::Error) -> String {
             "`--text-column`"
         }
         DataProblem::TextColumns { .. } => "`--text-column`, for sentence pairs also `--pair`",
-        DataProblem::NoLabelColumn | DataProblem::LabelColumns { .. } => "`--label-column`",
+        DataProblem::NoLabelColumn | DataProblem::LabelColumns { .. } | DataProblem::UniqueLabels { .. } => {
+            "`--label-column`"
+        }
         DataProblem::UncertainLabel { column, .. } => return format!(" (`--label-column {column}`)"),
         DataProblem::OtherLabels { .. } | DataProblem::NoSuchClass { .. } | DataProblem::TwoClasses { .. } => {
             "`--label-map LABEL=CLASS`"

@@ -58,8 +58,8 @@ impl<'a> Texts<'a> {
         match held_out.len() {
             0 => Err(Error::argument("held-out texts", "at least one", "none")),
             all if 2 * seen > all => {
-                let expected = "texts that are not among the training's";
-                Err(Error::argument("held-out texts", expected, format!("{seen} of {all} that are")))
+                let got = format!("{seen} training texts among {all}");
+                Err(Error::argument("held-out set", "texts that the model has not learned from", got))
             }
             _ => Ok(()),
         }

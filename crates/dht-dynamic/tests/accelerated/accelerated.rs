@@ -424,7 +424,8 @@ fn held_out_texts_that_were_trained_on_are_refused() -> Result<()> {
         made.map(drop).expect_err("it says nothing").to_string()
     };
     assert!(
-        refused(&part(0..60)).starts_with("held-out texts is 60 of 60 that are, expected texts that are not among")
+        refused(&part(0..60))
+            .starts_with("held-out set is 60 training texts among 60, expected texts that the model has not")
     );
     assert!(refused(&part(0..0)).starts_with("held-out texts is none, expected at least one"));
     let mut mixed = task(120, 7);

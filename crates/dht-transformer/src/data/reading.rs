@@ -25,6 +25,18 @@ impl From<&str> for Column {
     }
 }
 
+impl From<&String> for Column {
+    fn from(text: &String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl From<String> for Column {
+    fn from(text: String) -> Self {
+        text.as_str().into()
+    }
+}
+
 impl From<usize> for Column {
     fn from(number: usize) -> Self {
         Self::Number(number)

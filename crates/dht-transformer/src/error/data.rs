@@ -98,7 +98,7 @@ pub enum DataProblem {
     #[error("a quoted field that begins here is never closed")]
     UnclosedQuote,
     /// A quote inside a field that is not quoted, or text after the closing quote.
-    #[error("a quote in column {column} neither opens nor closes a field: {cause}")]
+    #[error("a quote in column {column} (counted from 0) neither opens nor closes a field: {cause}")]
     StrayQuote {
         /// Column, counted from 0.
         column: usize,
@@ -320,6 +320,16 @@ pub enum DataProblem {
     FractionLabels {
         /// Example of a label.
         label: String,
+    },
+    /// Nearly every row has a label that no other row has.
+    #[error("the label column {column:?} has {labels} different labels in {rows} rows: it may be an identifier")]
+    UniqueLabels {
+        /// Label column.
+        column: String,
+        /// Number of different labels.
+        labels: usize,
+        /// Number of rows.
+        rows: usize,
     },
     /// No cell has the separator of labels, and most have another one.
     #[error(

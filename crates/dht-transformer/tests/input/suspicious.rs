@@ -90,6 +90,35 @@ fn a_stray_quote_is_told_with_its_cause() {
     assert!(cause("text,label\n\"so \\\"so\\\" then\",1\n").contains("without a backslash"));
     assert!(cause("label,text\n1, \"a, b\"\n").contains("remove the space"));
     assert!(cause("label,text\n1,a \"b\"\n").contains("put the field in quotes"));
+    // A spreadsheet's export for a region that writes decimals with a comma.
+    assert!(cause("label;text\n1;\"a, b\"\n").contains("not by ';'"));
+    assert!(cause("\"text\";\"label\"\n\"a, b\";\"1\"\n").contains("not by ';'"));
+    assert!(cause("label\ttext\n1\t\"a, b\"\n").contains("name the file .tsv"));
+}
+
+#[test]
+fn labels_that_no_two_rows_share_are_refused() {
+    let table = |rows: usize, labels: usize| {
+        let row =
+            |row: usize| format!("T-{},review {row} of a fine place,{}\n", row % labels, ["good", "bad"][row % 2]);
+        format!("ticket,text,label\n{}", (0..rows).map(row).collect::<String>())
+    };
+    let by = |table: &str| DatasetReader::new().label_column("ticket").read_from("t.csv", table.as_bytes());
+    let refused = problem(by(&table(40, 40)));
+    let expected = DataProblem::UniqueLabels { column: "ticket".into(), labels: 40, rows: 40 };
+    assert_eq!(refused, (None, expected));
+    assert_eq!(by(&table(40, 20)).unwrap().labels.len(), 20);
+    assert_eq!(by(&table(10, 10)).unwrap().labels.len(), 10);
+}
+
+#[test]
+fn a_directory_is_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = DatasetReader::new().read(folder.path()).unwrap_err().to_string();
+    assert!(refused.contains("is a directory, expected a file"), "{refused}");
+    let none = folder.path().join("none");
+    let refused = dht_transformer::TextTokenizer::from_dir(&none).unwrap_err().to_string();
+    assert!(refused.starts_with(&format!("{}: No such file", none.display())), "{refused}");
 }
 
 #[test]

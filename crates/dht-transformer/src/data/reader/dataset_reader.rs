@@ -201,6 +201,10 @@ impl DatasetReader {
         let path = path.as_ref();
         match format_of(&file_name(path)) {
             Some((TableFormat::Parquet, _)) => self.read_parts(&[path]),
+            _ if path.is_dir() => {
+                let source = io::Error::new(io::ErrorKind::IsADirectory, "is a directory, expected a file");
+                Err(Error::io(path, source))
+            }
             _ => self.read_from(path, File::open(path).map_err(|source| Error::io(path, source))?),
         }
     }

@@ -16,6 +16,9 @@ const SEPARATORS: [char; 7] = [',', ';', '|', '#', '/', '+', '&'];
 /// A separator is reported as wrong if another separator occurs in this fraction of the filled cells.
 const IN_MOST: f64 = 0.5;
 
+/// Number of rows from which on labels must repeat.
+const MANY: usize = 20;
+
 /// Problem and its line.
 type Problem = (Option<u64>, DataProblem);
 
@@ -44,7 +47,7 @@ pub(super) struct KnownLabels<'a> {
 }
 
 impl Labels {
-    /// Reads the labels of a column. `name` is the quantity that a column of numbers measures.
+    /// Reads the labels of a column. `name` is that of the column: the quantity that numbers measure.
     pub(super) fn read(
         table: &Table,
         rows: &[Row],
@@ -68,6 +71,10 @@ impl Labels {
             let fraction = own.iter().find(|label| label.parse::<f64>().is_ok_and(|value| value.fract() != 0.0));
             let label = fraction.cloned().unwrap_or_default();
             return Err((None, DataProblem::FractionLabels { label }));
+        }
+        if kind == LabelKind::Class && classes.is_none() && rows.len() >= MANY && own.len() * 10 > rows.len() * 9 {
+            let problem = DataProblem::UniqueLabels { column: name.into(), labels: own.len(), rows: rows.len() };
+            return Err((None, problem));
         }
         let (classes, mapping) = match classes {
             None => (own.clone(), None),

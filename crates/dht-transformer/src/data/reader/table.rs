@@ -328,9 +328,10 @@ pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row) -> Re
             let length = line[start..].find(',').unwrap_or(line.len() - start);
             let cell = &line[start..start + length];
             if cell.contains('"') {
+                let before = cell.split('"').next().and_then(|before| before.chars().last());
                 let cause = match cell.trim_start().starts_with('"') {
                     true => "remove the space before the quote that opens the field",
-                    false => "put the field in quotes, and double each quote inside",
+                    false => beside_a_quote(before).unwrap_or("put the field in quotes, and double each quote inside"),
                 };
                 return Err(lines.error_at(begins, DataProblem::StrayQuote { column: width, cause }));
             }
@@ -344,13 +345,24 @@ pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row) -> Re
             "" | "\r" => return Ok(width),
             rest if rest.starts_with(',') => start += 1,
             _ => {
+                let after = line[start..].chars().next();
                 let cause = match quoted.ends_with('\\') {
                     true => "write a quote inside a quoted field as two quotes, without a backslash",
-                    false => "double each quote inside a quoted field",
+                    false => beside_a_quote(after).unwrap_or("double each quote inside a quoted field"),
                 };
                 return Err(lines.error_at(lines.number(), DataProblem::StrayQuote { column, cause }));
             }
         }
+    }
+}
+
+/// Correction for a character beside a quote that looks like the separator of the file.
+fn beside_a_quote(sign: Option<char>) -> Option<&'static str> {
+    match sign {
+        Some(';') => Some("separate columns by commas, not by ';'"),
+        Some('\t') => Some("separate columns by commas, not by tabs, or name the file .tsv"),
+        Some('|') => Some("separate columns by commas, not by '|'"),
+        _ => None,
     }
 }
 

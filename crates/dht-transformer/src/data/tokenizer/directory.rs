@@ -245,7 +245,9 @@ impl TextTokenizer {
     /// files, and [`Error::Unsupported`] for a `tokenizer.json` that differs from the defaults of its class, if no
     /// other file decides which of them applies.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self> {
-        let read = TokenizerDirectory::read(&model_directory(folder)?).tokenizer();
+        let folder = model_directory(folder)?;
+        std::fs::metadata(&folder).map_err(|source| Error::io(&folder, source))?;
+        let read = TokenizerDirectory::read(&folder).tokenizer();
         read.map_err(|problems| {
             let none = || Error::Tokenizer { what: "reading".into(), source: "failed".into() };
             problems.into_iter().next().unwrap_or_else(none)
