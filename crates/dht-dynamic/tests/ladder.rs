@@ -301,7 +301,7 @@ fn a_dozen_rows_suffice_and_odd_classes_are_no_fault() {
     // The same text everywhere: held-out rows tell nothing, which is an error where they are asked to.
     let one = planted::task(1, 6);
     let same = |rows: usize| one.select(vec![0; rows]).expect("rows");
-    assert!(refused(train(same(200), same(50))).contains("held-out texts"));
+    assert!(refused(train(same(200), same(50))).contains("held-out set"));
 }
 
 #[test]
