@@ -255,9 +255,8 @@ fn flags(error: &dht_dynamic::transformer::Error) -> String {
             "`--text-column`"
         }
         DataProblem::TextColumns { .. } => "`--text-column`, for sentence pairs also `--pair`",
-        DataProblem::NoLabelColumn | DataProblem::LabelColumns { .. } | DataProblem::UniqueLabels { .. } => {
-            "`--label-column`"
-        }
+        DataProblem::NoLabelColumn | DataProblem::LabelColumns { .. } => "`--label-column`",
+        DataProblem::UniqueLabels { .. } => "`--label-column`, for numbers `--task number`",
         DataProblem::UncertainLabel { column, .. } => return format!(" (`--label-column {column}`)"),
         DataProblem::OtherLabels { .. } | DataProblem::NoSuchClass { .. } | DataProblem::TwoClasses { .. } => {
             "`--label-map LABEL=CLASS`"
