@@ -160,6 +160,27 @@ fn ordered(rows: u64, seed: u64) -> EncodedDataset {
     dht_toys::data(0..2, (0..rows).map(text))
 }
 
+/// A rule that ends the training after a number of rounds.
+#[derive(Debug)]
+struct Rounds(usize);
+
+impl NextStep for Rounds {
+    fn goes_on(&mut self, so_far: &[Measurement], _: Rung) -> bool {
+        let ends = |found: &&Measurement| found.rung == Rung::FineTuned && found.accuracy.is_some();
+        so_far.iter().filter(ends).count() < self.0
+    }
+}
+
+#[test]
+fn the_rate_falls_in_half_a_pass_where_a_pass_has_paid() {
+    // A hundred steps are a round: one pass with three rows in each, and six passes with sixteen.
+    for (batch_size, epochs, rounds, passes) in [(3, 3, 1, 1.0), (3, 3, 2, 2.5), (16, 12, 1, 9.0)] {
+        let fine_tuning = TrainSettings { batch_size, epochs, ..settings().fine_tuning };
+        let ladder = climbs(&LadderSettings { fine_tuning, ..settings() }, &mut Rounds(rounds)).ladder;
+        assert_eq!((ladder.passes, ladder.stop), (passes, Stop::Rule), "{rounds} rounds of {batch_size} rows");
+    }
+}
+
 #[test]
 fn a_later_round_that_worsens_the_model_is_undone() {
     let (training, validation) = (ordered(400, 1), ordered(100, 2));

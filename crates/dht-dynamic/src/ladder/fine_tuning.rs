@@ -61,8 +61,8 @@ impl Ladder<'_> {
         Ok(())
     }
 
-    /// Rounds of a pass at the peak learning rate, and a last one in which it falls to 0. Where there is room for one
-    /// round alone, it has the schedule of the settings.
+    /// Rounds of a pass at the peak learning rate, and a last one in which it falls to 0, unless a first pass did not pay.
+    /// Where there is room for one round alone, it has the schedule of the settings.
     pub(super) fn fine_tune(
         &mut self,
         mut tuned: TextClassifier,
@@ -134,6 +134,8 @@ impl Ladder<'_> {
                 Some(stop) => return Ok((tuned, stop)),
                 None if is_last => return Ok((tuned, ends.unwrap_or(limit))),
                 None if self.next.goes_on(&self.measured, Rung::FineTuned) => {}
+                // The fall of the rate adds nothing to a single pass that did not pay.
+                None if number == 0 && whole <= 1.0 => return Ok((tuned, Stop::Rule)),
                 None => ends = Some(Stop::Rule),
             }
         }
