@@ -346,11 +346,16 @@ pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row) -> Re
             rest if rest.starts_with(',') => start += 1,
             _ => {
                 let after = line[start..].chars().next();
+                let usual = match begins == lines.number() {
+                    true => "double each quote inside a quoted field",
+                    // The opening quote of a later row has closed it.
+                    false => "the field that opens here runs over several lines; close it, or double each quote inside",
+                };
                 let cause = match quoted.ends_with('\\') {
                     true => "write a quote inside a quoted field as two quotes, without a backslash",
-                    false => beside_a_quote(after).unwrap_or("double each quote inside a quoted field"),
+                    false => beside_a_quote(after).unwrap_or(usual),
                 };
-                return Err(lines.error_at(lines.number(), DataProblem::StrayQuote { column, cause }));
+                return Err(lines.error_at(begins, DataProblem::StrayQuote { column, cause }));
             }
         }
     }
