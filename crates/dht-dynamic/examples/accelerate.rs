@@ -76,6 +76,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
         Some(folder) => DatasetReader::new().read_directory(folder)?,
         None => (Dataset::generated(rows, 1)?, Dataset::generated(1000, 2)?),
     };
+    eprintln!("{texts}\n{test}");
     let texts = texts.sample(rows, &mut rng);
     let got = texts.len() - texts.len() / 10;
     if got < Texts::LEAST {

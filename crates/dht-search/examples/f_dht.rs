@@ -61,6 +61,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
         Some(folder) => DatasetReader::new().read_directory(folder)?,
         None => (Dataset::generated(rows, 1)?, Dataset::generated(1000, 2)?),
     };
+    eprintln!("{texts}\n{test}");
     let (training, validation) = texts.sample(rows, &mut rng).split_validation(0.1, &mut rng)?;
     let tokenizer = match &flags.model {
         Some(folder) => TextTokenizer::from_dir(folder)?,

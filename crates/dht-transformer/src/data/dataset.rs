@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
 
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -8,6 +9,9 @@ use sha2::{Digest, Sha256};
 use super::reading::Reading;
 use crate::error::{Error, Result};
 use crate::storage::hexadecimal;
+
+/// Labels that a description of a data set lists.
+const LISTED: usize = 5;
 
 /// A text or a pair of texts with its target.
 #[derive(Debug, Clone, PartialEq)]
@@ -279,6 +283,17 @@ impl Dataset {
                 validates[row] = false;
             }
         }
+    }
+}
+
+/// Name, number of rows, the first labels, and how the file was read.
+impl fmt::Display for Dataset {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (rows, labels) = (self.len(), self.labels.len());
+        let first = self.labels[..labels.min(LISTED)].join(", ");
+        let more = if labels > LISTED { ", …" } else { "" };
+        write!(formatter, "{}: {rows} rows; {labels} labels: {first}{more}", self.name)?;
+        self.reading.iter().try_for_each(|reading| write!(formatter, "; {reading}"))
     }
 }
 

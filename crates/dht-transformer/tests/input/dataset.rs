@@ -40,6 +40,7 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 const DOUBLE: &str = "double each quote inside a quoted field";
+const CLOSE: &str = "the field that opens here runs over several lines; close it, or double each quote inside";
 const QUOTE: &str = "put the field in quotes, and double each quote inside";
 pub(crate) const NEWS: &str = "\"2\",\"\",\"a match, won\"\n\"1\",\"Title here\",\"said \"\"no\"\" twice\"\n\"2\",\"On\",\"two\nlines\"\n\"1\",\"\",\"x\\y z\"\n";
 
@@ -76,6 +77,9 @@ fn a_header_names_the_label_and_the_index_is_no_text() {
     let data = DatasetReader::new().text_columns(both.clone()).read_from("t.tsv", file.as_bytes()).unwrap();
     assert_eq!(data.labels, ["no", "yes"]);
     assert_eq!(texts(&data), ["A \"dog\" ran It ran", "No\"ne It ran"]);
+    let told = "t: 2 rows; 2 labels: no, yes; label from column \"label\" (by its name), text from columns \
+                \"sentence1\", \"sentence2\" (as asked)";
+    assert_eq!(data.to_string(), told);
     let reading = data.reading.unwrap();
     assert_eq!((reading.text, reading.carried), (both.to_vec(), vec![Column::Name("index".into())]));
 }
@@ -152,7 +156,7 @@ fn a_label_is_not_guessed_where_no_column_looks_like_one() {
 #[test]
 fn every_bad_file_gives_its_own_error_with_its_line() {
     use DataProblem as P;
-    let cases: [(&str, &[u8], Option<u64>, P); 18] = [
+    let cases: [(&str, &[u8], Option<u64>, P); 19] = [
         ("t.txt", b"label,text\n", None, P::UnknownFormat),
         ("t.csv", b"", None, P::Empty),
         ("t.csv.gz", b"", None, P::Empty),
@@ -161,7 +165,8 @@ fn every_bad_file_gives_its_own_error_with_its_line() {
         ("t.csv", b"label,text\n1,a b\n2,\0\n", Some(3), P::Binary),
         ("t.csv", b"label,text\n1,a b\n2,ab\xff\n", Some(3), P::NotUtf8 { byte: 4 }),
         ("t.csv", b"label,text\n1,\"a\nb\"\n2,\"a\nb\nc\n", Some(4), P::UnclosedQuote),
-        ("t.csv", b"label,text\n1,\"a\nb\"c\n", Some(3), P::StrayQuote { column: 1, cause: DOUBLE }),
+        ("t.csv", b"label,text\n1,\"a\"c\n", Some(2), P::StrayQuote { column: 1, cause: DOUBLE }),
+        ("t.csv", b"text,label\n\"a\",1\n\"b,2\n\"c\",1\n", Some(3), P::StrayQuote { column: 0, cause: CLOSE }),
         ("t.csv", b"label,text\n1,5\" disk\n", Some(2), P::StrayQuote { column: 1, cause: QUOTE }),
         ("t.csv", b"label,text\n1,\"a\nb\"\n2,a,b\n", Some(4), P::ColumnCount { expected: 2, got: 3 }),
         ("t.tsv", b"label\ttext\n1\n", Some(2), P::ColumnCount { expected: 2, got: 1 }),
