@@ -14,7 +14,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::ladder::{Ladder, cost};
-use super::report::{LadderEvent, Rung, Stop};
+use super::report::{LadderEvent, Rung, Stop, least_loss};
 use super::round::{CHECKPOINT_STEPS, Round, Tuned, Validation, steps_between};
 use crate::error::Result;
 
@@ -22,6 +22,8 @@ use crate::error::Result;
 const LEAST_STEPS: usize = 100;
 /// The share of a round that the last one has.
 const LAST: f64 = 0.5;
+/// The relative fall of the loss in a first pass, below which no round with a falling rate follows.
+const LEAST_GAIN: f64 = 0.02;
 /// Rows of a trial of a learning rate.
 const TRIAL_ROWS: usize = 2_000;
 /// The smallest part of a pass that is worth a round.
@@ -61,8 +63,8 @@ impl Ladder<'_> {
         Ok(())
     }
 
-    /// Rounds of a pass at the peak learning rate, and a last one in which it falls to 0, unless a first pass did not pay.
-    /// Where there is room for one round alone, it has the schedule of the settings.
+    /// Rounds of a pass at the peak learning rate, and a last one in which it falls to 0, unless a first pass brought next
+    /// to nothing. Where there is room for one round alone, it has the schedule of the settings.
     pub(super) fn fine_tune(
         &mut self,
         mut tuned: TextClassifier,
@@ -77,6 +79,7 @@ impl Ladder<'_> {
         // FLOPs of a pass and of the validations in it, and of the one at the end of a round.
         let of_pass = self.pass_flops + steps.div_ceil(every) as u64 * validation.flops;
         let whole = LEAST_STEPS.div_ceil(steps) as f64;
+        let start = least_loss(&self.measured);
         let mut ends = None;
         for number in 0.. {
             let (room, limit) = self.room(settings.epochs, (of_pass, validation.flops), time_of_pass);
@@ -134,8 +137,10 @@ impl Ladder<'_> {
                 Some(stop) => return Ok((tuned, stop)),
                 None if is_last => return Ok((tuned, ends.unwrap_or(limit))),
                 None if self.next.goes_on(&self.measured, Rung::FineTuned) => {}
-                // The fall of the rate adds nothing to a single pass that did not pay.
-                None if number == 0 && whole <= 1.0 => return Ok((tuned, Stop::Rule)),
+                // The fall of the rate adds nothing to a pass that brought next to nothing.
+                None if number == 0 && whole <= 1.0 && loss > (1.0 - LEAST_GAIN) * start => {
+                    return Ok((tuned, Stop::Rule));
+                }
                 None => ends = Some(Stop::Rule),
             }
         }

@@ -16,9 +16,10 @@
 //! goes on while the validation loss falls fast enough for what it costs. How many passes that takes is not known
 //! beforehand, so the learning rate does not follow a schedule over all of them: after a warm-up it stays at its peak,
 //! in rounds of one pass, each of which starts from the best parameters of the round before. When the rule ends the
-//! training after two passes or more, half a pass follows in which the rate falls to 0 (Hägele et al. 2024, "Scaling
-//! Laws and Compute-Optimal Training Beyond Fixed Training Durations"). A round after which the loss is higher than before is undone. The result
-//! is the rung with the smallest validation loss, the cheaper one in a tie.
+//! training, half a pass follows in which the rate falls to 0 (Hägele et al. 2024, "Scaling Laws and Compute-Optimal
+//! Training Beyond Fixed Training Durations"), but not after a first pass that lowered the loss by less than 2 %. A
+//! round after which the loss is higher than before is undone. The result is the rung with the smallest validation
+//! loss, the cheaper one in a tie.
 
 mod fine_tuning;
 #[expect(clippy::module_inception, reason = "the function is in the file of its module")]
