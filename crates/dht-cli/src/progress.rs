@@ -205,7 +205,7 @@ pub fn ladder_end(ladder: &LadderReport) -> String {
         Stop::FewRows => "fewer than 20 validation rows cannot tell whether fine-tuning helps",
         Stop::Budget => "--training-budget allows no further step",
         Stop::Time => "--minutes allows no further step",
-        _ => "no further step is allowed",
+        _ => "--rungs and --epochs allow no further step",
     };
     format!("{kept}{better}; {why}; cost {}", counted(ladder.flops as f64 / ladder.pass_flops.max(1) as f64))
 }

@@ -211,12 +211,15 @@ impl<'a> Ladder<'a> {
         self.find_rate(&convex, &round, &validation)?;
         round.optimizer = AdamWSettings { learning_rate: self.learning_rate, ..round.optimizer };
         let (tuned, stop) = self.fine_tune(convex, &round, &validation, pass)?;
-        if self.least_of_rounds() >= frozen.loss && settings.least < Rung::FineTuned {
+        let falls = |loss: f64| loss < frozen.loss || settings.least == Rung::FineTuned;
+        if !falls(self.least_of_rounds()) {
             return Ok(self.end(frozen, stop));
         }
         // Exit 0 of few texts has learned from the validation rows.
         let tuned = self.fine_tuned(&tuned, joined.is_none().then_some(&front), rng)?;
-        Ok(self.end(tuned, stop))
+        // Exits of few texts learn from fewer rows than those of rung 1, and may lose what the encoder has gained.
+        let kept = if falls(tuned.loss) { tuned } else { frozen };
+        Ok(self.end(kept, stop))
     }
 
     /// Records score and cost of a rung.
