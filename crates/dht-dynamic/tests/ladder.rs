@@ -160,6 +160,15 @@ fn ordered(rows: u64, seed: u64) -> EncodedDataset {
     dht_toys::data(0..2, (0..rows).map(text))
 }
 
+/// The planted task, with a label of chance for one text in `step`.
+fn chance(rows: u64, seed: u64, step: usize) -> EncodedDataset {
+    let mut data = planted::task(rows, seed);
+    let mut rng = rng(seed);
+    let some = data.samples.iter_mut().step_by(step);
+    some.for_each(|sample| sample.label = rng.random_range(0..planted::CLASSES as u32));
+    data
+}
+
 /// A rule that ends the training after a number of rounds.
 #[derive(Debug)]
 struct Rounds(usize);
@@ -208,6 +217,27 @@ fn a_later_round_that_worsens_the_model_is_undone() {
         rounds.last().is_some_and(|last| *last > least)
     };
     assert!((0..20).any(is_undone), "no round was worse");
+}
+
+#[test]
+fn rung_1_stays_where_new_exits_lose_what_the_encoder_gained() {
+    // Rung 1 learns from all of these few rows, exits on the fine-tuned encoder from a half of them.
+    let data = (chance(60, 1, 3), chance(60, 2, 3));
+    let fine_tuning = TrainSettings { epochs: 1, optimizer: adamw(1e-4), ..settings().fine_tuning };
+    let exits = AccelerateSettings { least_held_out: 1_000, ..settings().exits };
+    let settings = LadderSettings { fine_tuning, exits, ..settings() };
+    let is_lost = |seed| {
+        let mut rule = Always(true, Vec::new());
+        let ladder = climb(&untrained(), texts(&data), &settings, &mut rule, &mut |_| {}, &mut rng(seed));
+        let ladder = ladder.expect("a training").ladder;
+        let ends = ladder.measurements.iter().filter(|found| found.accuracy.is_some());
+        let losses: Vec<f64> = ends.map(|found| found.loss).collect();
+        let [_, frozen, round, finished @ ..] = &*losses else { panic!("{losses:?}") };
+        let falls = round < frozen && finished.iter().all(|finished| finished < frozen);
+        assert_eq!(ladder.rung, if falls { Rung::FineTuned } else { Rung::Frozen }, "{losses:?}");
+        round < frozen && !falls
+    };
+    assert!((0..20).any(is_lost), "no exits lost it");
 }
 
 #[test]
@@ -335,13 +365,6 @@ fn a_dozen_rows_suffice_and_odd_classes_are_no_fault() {
 #[test]
 fn the_head_and_the_scores_of_few_rows_have_not_seen_them() {
     // Labels are chance: who knows them has seen them.
-    let chance = |rows: u64, seed: u64, step: usize| {
-        let mut data = planted::task(rows, seed);
-        let mut rng = rng(seed);
-        let some = data.samples.iter_mut().step_by(step);
-        some.for_each(|sample| sample.label = rng.random_range(0..planted::CLASSES as u32));
-        data
-    };
     let fine_tuning = TrainSettings { epochs: 1, batch_size: 16, optimizer: adamw(1e-12), ..TrainSettings::default() };
     let exits = AccelerateSettings { least_held_out: 1_000, c: vec![1.0], ..settings().exits };
     let settings = LadderSettings { least: Rung::FineTuned, fine_tuning, exits, ..settings() };
