@@ -1,41 +1,30 @@
 //! `dht train`.
 
+mod run;
+
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use dht_dynamic::Error as DynamicError;
 use dht_dynamic::accelerate::Texts;
-use dht_dynamic::ladder::{
-    GainPerFlop, LadderEvent, LadderReport, LadderSettings, LadderTexts, OutOfFold, Rung, climb,
-};
-use dht_dynamic::serving::{Origin, TextModel};
-use dht_dynamic::transformer::Error as TransformerError;
-use dht_dynamic::transformer::train::History;
-use dht_dynamic::transformer::{
-    AdamWSettings, CheckpointSettings, EncodedDataset, Precision, Task, TextClassifier, TextTokenizer, TrainSettings,
-    Trainer,
-};
+use dht_dynamic::transformer::{AdamWSettings, EncodedDataset, Precision, Task, TextClassifier, TrainSettings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, json};
 
+use self::run::Run;
 use super::made::{MadeModel, check_target, finish, the_rows};
-use crate::acceleration::{
-    AccelerationTexts, MadeDynamic, REST, SpeedArguments, at_speed, exit_generator, exit_settings, make_dynamic,
-};
+use crate::acceleration::{REST, SpeedArguments};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
-use crate::progress::{LadderProgress, TrainingProgress, ladder_end, report};
+use crate::progress::report;
 use crate::texts::{SplitRequest, TextArguments, TextSplits, cut_note, report_texts, warnings};
-use crate::training::{Interruption, LearningRate, ModelChoice, RungArguments, Start, TrainingDir, find_learning_rate};
+use crate::training::{Interruption, LearningRate, ModelChoice, RungArguments, Start, TrainingDir};
 
 /// Default maximum length in tokens, reduced to the number of the model's positions if that is smaller.
 const MAX_LENGTH: usize = 128;
 /// Default numbers of passes: in one training, and in rungs, which stop by themselves.
 const EPOCHS: usize = 3;
 const RUNG_EPOCHS: usize = 7;
-/// Number of steps between two checkpoints, if these steps take less than a minute.
-const CHECKPOINT_STEPS: u64 = 200;
 /// Random streams of the weights and the classifier.
 const WEIGHTS: u64 = 0x5765_6967_6874_7300;
 const CLASSIFIER: u64 = 0x436c_6173_7369_6679;
@@ -214,31 +203,6 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     dir.finish()
 }
 
-/// Inputs of a training.
-struct Run<'a> {
-    start: &'a Start,
-    texts: &'a TextSplits,
-    max_length: usize,
-    dir: &'a TrainingDir,
-    interruption: &'a Interruption,
-}
-
-/// A trained model.
-struct Trained {
-    model: TextModel,
-    /// One sentence on each request that the model does not meet.
-    misses: Vec<String>,
-    /// Sentence that says how it was trained.
-    how: String,
-    /// Report of a training in rungs.
-    ladder: Option<LadderReport>,
-    /// Answers to the rows that its exits have learned from, without what they learned from them.
-    out_of_fold: Option<OutOfFold>,
-}
-
-/// Training, validation and calibration texts.
-type Encoded<'a> = (&'a EncodedDataset, &'a EncodedDataset, Option<&'a EncodedDataset>);
-
 impl TrainArguments {
     /// The reason why this training has no rungs; `None` for a training in rungs.
     fn without_rungs(&self, start: &Start) -> Option<&'static str> {
@@ -362,166 +326,6 @@ impl TrainArguments {
             optimizer,
             ..TrainSettings::default()
         }
-    }
-
-    fn fit(
-        &self,
-        settings: &TrainSettings,
-        (dir, interruption): (&TrainingDir, &Interruption),
-        classifier: &mut TextClassifier,
-        (train, validation): (&EncodedDataset, &EncodedDataset),
-    ) -> Result<History> {
-        let checkpoint = CheckpointSettings { path: dir.checkpoint(), every_steps: CHECKPOINT_STEPS, resume: true };
-        let stop = Some(interruption.stop());
-        let trainer = Trainer { checkpoint: Some(checkpoint), stop, ..Trainer::new(settings.clone()) };
-        let mut progress = TrainingProgress::new("training", self.quiet);
-        let trained = interruption.during(|| trainer.fit(classifier, train, validation, &mut progress));
-        drop(progress);
-        match &trained {
-            Ok(_) | Err(TransformerError::Stopped { .. }) => interruption.exit_if_asked(),
-            // It would diverge again.
-            Err(TransformerError::Diverged { .. }) => {}
-            Err(_) => report(&TrainingDir::message_if_stopped(dir.folder())),
-        }
-        Ok(trained?)
-    }
-
-    /// Fine-tunes all layers at once, and fits exits.
-    fn at_once(
-        &self,
-        run: &Run<'_>,
-        fresh: impl Fn() -> Result<TextClassifier>,
-        tokenizer: TextTokenizer,
-        (train, validation, calibration): Encoded<'_>,
-        mut settings: TrainSettings,
-    ) -> Result<Trained> {
-        if self.lr == Some(LearningRate::Find) {
-            let say = |line: &str| {
-                if !self.quiet {
-                    report(line);
-                }
-            };
-            let find = || find_learning_rate(run.start.learning_rates(), &settings, (train, validation), &fresh, say);
-            settings.optimizer.learning_rate = run.dir.learning_rate(find)?;
-        }
-        let mut classifier = fresh()?;
-        let history = self.fit(&settings, (run.dir, run.interruption), &mut classifier, (train, validation))?;
-        let how = self.how(run.start, &settings, &history);
-        let labels = &run.texts.train.labels;
-        if self.kind == ModelKind::Full {
-            let model = TextModel::new(classifier, tokenizer.with_rest(0), labels, run.max_length)?;
-            let model = TextModel { origin: Some(self.origin(run.texts, train)), ..model };
-            return Ok(Trained { model, misses: Vec::new(), how, ladder: None, out_of_fold: None });
-        }
-        let texts = AccelerationTexts { training: train, held_out: Some(validation), calibration, labelled: true };
-        let made = make_dynamic(&classifier, &tokenizer, texts, &self.speed, self.seed)?;
-        self.trained(run, tokenizer, train, made, how)
-    }
-
-    /// Trains in rungs.
-    fn in_rungs(
-        &self,
-        run: &Run<'_>,
-        classifier: &TextClassifier,
-        tokenizer: TextTokenizer,
-        (train, validation, calibration): Encoded<'_>,
-        fine_tuning: TrainSettings,
-    ) -> Result<Trained> {
-        let (least, most) = self.rungs.range();
-        let settings = LadderSettings {
-            least,
-            most,
-            fine_tuning,
-            exits: exit_settings(&tokenizer, &self.speed)?,
-            budget: self.rungs.training_budget,
-            time: self.rungs.time(),
-            checkpoints: Some(run.dir.folder().to_path_buf()),
-            stop: Some(run.interruption.stop()),
-            rates: match self.lr {
-                Some(LearningRate::Find) => run.start.learning_rates().to_vec(),
-                _ => Vec::new(),
-            },
-        };
-        let texts = LadderTexts { training: train, validation, joins: run.texts.is_validation_split_off };
-        let mut progress = LadderProgress::new(self.quiet);
-        let mut watch = |event: LadderEvent<'_>| {
-            match event {
-                LadderEvent::RoundStarted { .. } => run.interruption.obeyed(true),
-                LadderEvent::RoundEnded => run.interruption.obeyed(false),
-                _ => {}
-            }
-            progress.observe(event);
-        };
-        let mut rng = exit_generator(self.seed);
-        let climbed = climb(classifier, texts, &settings, &mut GainPerFlop::default(), &mut watch, &mut rng);
-        if let Err(DynamicError::Transformer(TransformerError::Stopped { .. })) = &climbed {
-            run.interruption.exit_if_asked();
-        }
-        let climbed = climbed?;
-        if !self.quiet {
-            report(&ladder_end(&climbed.ladder));
-        }
-        let how = self.how_in_rungs(run.start, &climbed.ladder);
-        let texts = AccelerationTexts { training: train, held_out: Some(validation), calibration, labelled: true };
-        let made = at_speed((climbed.model, climbed.exits), texts, &self.speed)?;
-        let out_of_fold = climbed.out_of_fold;
-        Ok(Trained { ladder: Some(climbed.ladder), out_of_fold, ..self.trained(run, tokenizer, train, made, how)? })
-    }
-
-    fn trained(
-        &self,
-        run: &Run<'_>,
-        tokenizer: TextTokenizer,
-        train: &EncodedDataset,
-        made: MadeDynamic,
-        how: String,
-    ) -> Result<Trained> {
-        let model = TextModel::new(made.model, tokenizer, &run.texts.train.labels, run.max_length)?;
-        let (curve, promise, origin) = (made.report.curve, made.promise, Some(self.origin(run.texts, train)));
-        let model = TextModel { curve, promise, origin, ..model };
-        Ok(Trained { model, misses: made.misses, how, ladder: None, out_of_fold: None })
-    }
-
-    fn origin(&self, texts: &TextSplits, train: &EncodedDataset) -> Origin {
-        Origin {
-            data: texts.train.name.clone(),
-            rows: train.len(),
-            sha256: texts.train.sha256.clone(),
-            columns: texts.train.reading.clone(),
-            pair: self.texts.is_pair(),
-        }
-    }
-
-    fn how_in_rungs(&self, start: &Start, ladder: &LadderReport) -> String {
-        let name = start.name();
-        let seed = self.seed;
-        match ladder.rung {
-            Rung::Ngrams => format!("It was fitted on n-grams alone, without the layers of {name}, with seed {seed}."),
-            Rung::Frozen => format!(
-                "Its layers are {name} as it is; only its exits were fitted, with seed {seed}: no fine-tuning paid."
-            ),
-            Rung::FineTuned => format!(
-                "It was fine-tuned from {name} in {:.1} passes, from exits fitted on the encoder as it is, at a peak \
-                 learning rate of {}, batches of {} and seed {seed}.",
-                ladder.passes, ladder.learning_rate, self.batch
-            ),
-        }
-    }
-
-    fn how(&self, start: &Start, settings: &TrainSettings, history: &History) -> String {
-        let from = match start {
-            Start::Pretrained(_) => format!("fine-tuned from {}", start.name()),
-            Start::Scratch(size) => format!("trained from scratch, {size}"),
-        };
-        let best =
-            history.best_epoch.map_or_else(String::new, |epoch| format!(", of which number {} was best", epoch + 1));
-        let lr = settings.optimizer.learning_rate;
-        format!(
-            "It was {from} in {} passes{best}, at a peak learning rate of {lr}, batches of {} and seed {}.",
-            history.epochs.len(),
-            self.batch,
-            self.seed
-        )
     }
 }
 
