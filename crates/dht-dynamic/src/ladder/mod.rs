@@ -18,8 +18,8 @@
 //! in rounds of one pass, each of which starts from the best parameters of the round before. When the rule ends the
 //! training, half a pass follows in which the rate falls to 0 (Hägele et al. 2024, "Scaling Laws and Compute-Optimal
 //! Training Beyond Fixed Training Durations"), but not after a first pass that lowered the loss by less than 2 %. A
-//! round after which the loss is higher than before is undone. The result is the rung with the smallest validation
-//! loss, the cheaper one in a tie.
+//! round after which the loss is higher than before is undone. The result is rung 2 where the validation loss of
+//! the finished model is below that of rung 1, else rung 1.
 
 mod fine_tuning;
 #[expect(clippy::module_inception, reason = "the function is in the file of its module")]

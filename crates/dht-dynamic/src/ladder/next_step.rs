@@ -39,7 +39,9 @@ pub trait NextStep: Debug {
 /// price ≥ [`least`](Self::least). This is asked at the ends of rounds: at the peak learning rate the loss rises and
 /// falls within a pass, also where the whole pass lowers it. The first round is abandoned where a quarter of a pass
 /// leaves the loss above (1 + [`most_rise`](Self::most_rise))·L₀. The encoder then has to unlearn before it learns, and
-/// the few per cent that the rest of the pass gains cost more than rung 1 did.
+/// the few per cent that the rest of the pass gains cost more than rung 1 did. A round of several passes over few rows
+/// also ends where all losses of a pass are within a thousandth of each other: exit 0 then answers alone, or nothing is
+/// left to learn.
 ///
 /// The loss is compared, not the accuracy: on a few hundred rows the accuracy of two models differs by a point by
 /// chance, and their mean losses by much less.
@@ -50,6 +52,9 @@ pub struct GainPerFlop {
     /// The relative rise of the validation loss, in the first round, at which it is abandoned.
     pub most_rise: f64,
 }
+
+/// The relative change of the loss in a pass, below which it stands still.
+const STILL: f64 = 1e-3;
 
 impl Default for GainPerFlop {
     fn default() -> Self {
@@ -69,6 +74,11 @@ impl NextStep for GainPerFlop {
         let Some(start) = earlier.iter().rposition(|found| found.accuracy.is_some()) else { return true };
         let (before, now) = (least_loss(&so_far[..=start]), least_loss(&so_far[start + 1..]));
         if last.accuracy.is_none() {
+            let pass = so_far[start + 1..].iter().filter(|found| found.passes > last.passes - 1.0 + 1e-9);
+            let most = pass.clone().map(|found| found.loss).fold(0.0, f64::max);
+            if last.passes > so_far[start].passes + 1.0 && most < (1.0 + STILL) * least_loss(pass) {
+                return false;
+            }
             return so_far[start].rung == Rung::FineTuned || now <= (1.0 + self.most_rise) * before;
         }
         let price = last.cost - so_far[start].cost;
@@ -113,5 +123,23 @@ mod tests {
         so_far[5].loss = 0.42;
         so_far[6].loss = 0.41;
         assert!(!asks(&so_far, Rung::FineTuned));
+    }
+
+    #[test]
+    fn a_round_ends_where_no_loss_of_a_pass_moves() {
+        let mut rule = GainPerFlop::default();
+        let mut so_far = vec![at(Rung::Frozen, Some(0.8), 0.5, 1)];
+        let goes_on = [0.45, 0.44, 0.44, 0.44, 0.4395, 0.44, 0.4396].map(|loss| {
+            let passes = so_far.len() as f64 / 3.0;
+            so_far.push(Measurement { passes, ..at(Rung::FineTuned, None, loss, 1) });
+            rule.goes_on(&so_far, Rung::FineTuned)
+        });
+        // Three in a pass: 0.4395 is further from 0.44 than a thousandth, 0.4396 is not.
+        assert_eq!(goes_on, [true, true, true, false, true, true, true]);
+        so_far.push(Measurement { passes: 8.0 / 3.0, ..at(Rung::FineTuned, None, 0.4397, 1) });
+        assert!(!rule.goes_on(&so_far, Rung::FineTuned), "{so_far:#?}");
+        // A round of one pass is asked at its end.
+        let short = [so_far[0], Measurement { passes: 1.0, ..so_far[4] }];
+        assert!(rule.goes_on(&short, Rung::FineTuned));
     }
 }
