@@ -29,8 +29,8 @@ const MOST_CALIBRATION_ROWS: usize = 2_000;
 pub struct SpeedArguments {
     /// Limit the expected cost to this share of the full model's FLOPs.
     ///
-    /// Without --budget and --points, the model runs at the cheapest speed at which no accuracy is lost on held-out
-    /// rows.
+    /// Without --budget and --points, the model runs at the cheapest speed at which neither accuracy nor mean confidence
+    /// is lost on held-out rows.
     #[arg(long, value_name = "SHARE", conflicts_with = "points")]
     pub budget: Option<f64>,
     /// Limit the loss of accuracy against the full model to this number of percentage points, and verify this promise.
@@ -197,9 +197,10 @@ pub fn at_speed(
                 });
             }
             Err(DynamicError::Promise { rows, needed, least, .. }) => {
-                let texts = needed.map_or(String::new(), |needed| format!("some {needed} such texts would, or "));
+                let texts =
+                    needed.map_or(String::new(), |needed| format!("some {needed} (--calibration-rows) would, or "));
                 misses.push(format!(
-                    "--points {points} cannot be shown from {rows} texts: {texts}--points {:.2}",
+                    "--points {points} cannot be shown from {rows} texts: {texts}--points {:.2}; the model runs at its default speed",
                     100.0 * least + 0.005
                 ));
             }

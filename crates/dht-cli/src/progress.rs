@@ -144,38 +144,45 @@ pub struct LadderProgress {
     round: Option<TrainingProgress>,
     /// Passes at the end of the last round, until the exits are fitted on its encoder.
     passes: Option<f64>,
+    /// The best learning rate of those that were tried, with its loss.
+    rate: Option<(f64, f64)>,
 }
 
 impl LadderProgress {
     /// Displays nothing if `quiet`.
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, round: None, passes: None }
+        Self { quiet, round: None, passes: None, rate: None }
     }
 
     /// Displays an event.
     pub fn observe(&mut self, event: LadderEvent<'_>) {
-        let line = match event {
+        if let Some(line) = self.line(event).filter(|_| !self.quiet) {
+            report(&line);
+        }
+    }
+
+    fn line(&mut self, event: LadderEvent<'_>) -> Option<String> {
+        match event {
             LadderEvent::Measured(found) => {
                 let ended = found.accuracy.map(|_| found.passes).filter(|_| found.rung == Rung::FineTuned);
                 let again = ended.is_some() && self.passes == ended;
                 self.passes = ended;
-                measurement(found, again)
+                return Some(measurement(found, again));
             }
-            LadderEvent::Rate { rate, loss } => format!("learning rate {rate}: validation loss {loss:.4}"),
+            LadderEvent::Rate { rate, loss } => {
+                self.rate = self.rate.filter(|(_, least)| *least <= loss).or(Some((rate, loss)));
+                return Some(format!("learning rate {rate}: validation loss {loss:.4}"));
+            }
             LadderEvent::RoundStarted { passes } => {
                 self.round = Some(TrainingProgress::new("fine-tuning", self.quiet));
-                format!("fine-tuning: a round of {}", counted(passes))
+                let rate = self.rate.map_or_else(String::new, |(rate, _)| format!(" at learning rate {rate}"));
+                return Some(format!("fine-tuning{rate}: a round of {}", counted(passes)));
             }
-            LadderEvent::Training(event) => return self.round.iter_mut().for_each(|round| round.observe(event)),
-            LadderEvent::RoundEnded => {
-                self.round = None;
-                return;
-            }
-            _ => return,
-        };
-        if !self.quiet {
-            report(&line);
+            LadderEvent::Training(event) => self.round.iter_mut().for_each(|round| round.observe(event)),
+            LadderEvent::RoundEnded => self.round = None,
+            _ => {}
         }
+        None
     }
 }
 
@@ -185,6 +192,8 @@ fn measurement(found: &Measurement, of_exits: bool) -> String {
         Rung::FineTuned if of_exits => "rung 2, exits fitted on the fine-tuned encoder".to_owned(),
         Rung::Ngrams => "rung 0, n-grams".to_owned(),
         Rung::Frozen => "rung 1, the encoder as it is".to_owned(),
+        // The end of a round has the parameters of the least loss.
+        Rung::FineTuned if found.accuracy.is_some() => format!("rung 2, the best of {}", counted(found.passes)),
         Rung::FineTuned => format!("rung 2, fine-tuned for {}", counted(found.passes)),
     };
     let accuracy = found.accuracy.map_or_else(String::new, |accuracy| format!("accuracy {accuracy:.3}, "));
@@ -279,6 +288,18 @@ mod tests {
         progress.observe(Event::Started { samples: 80, total: 100, metric: "macro F1", evaluations: &[] });
         progress.observe(step(0.9, 1.0));
         assert!(progress.line(0.9, Duration::from_secs(7)).ends_with("  7 s left"));
+    }
+
+    #[test]
+    fn a_round_names_the_best_rate_of_those_that_were_tried() {
+        let mut progress = LadderProgress::new(true);
+        let mut line = |event| progress.line(event).expect("a line");
+        assert_eq!(line(LadderEvent::RoundStarted { passes: 1.0 }), "fine-tuning: a round of 1 pass");
+        for (rate, loss) in [(1e-4, f64::INFINITY), (5e-5, 0.3), (2e-5, 0.2), (1e-5, 0.25)] {
+            line(LadderEvent::Rate { rate, loss });
+        }
+        let started = line(LadderEvent::RoundStarted { passes: 2.5 });
+        assert_eq!(started, "fine-tuning at learning rate 0.00002: a round of 2.5 passes");
     }
 
     #[test]

@@ -254,7 +254,11 @@ impl TrainArguments {
                 return Err(Error::argument("kind", format!("full: the labels of {data} are {of}"), "dynamic"));
             }
             if self.balanced {
-                return Err(Error::argument("balanced", format!("not there: the labels of {data} are {of}"), "there"));
+                return Err(Error::argument(
+                    "balanced",
+                    format!("this flag left out: the labels of {data} are {of}"),
+                    "there",
+                ));
             }
         }
         let (least, most) = (if self.texts.is_pair() { 5 } else { 3 }, config.longest_text());

@@ -39,7 +39,7 @@ impl RungArguments {
         ];
         if let Some(why) = without {
             if let Some((flag, Some(got))) = set.into_iter().find(|(_, set)| set.is_some()) {
-                return Err(Error::argument(flag, format!("not there: {why}"), got));
+                return Err(Error::argument(flag, format!("this flag left out: {why}"), got));
             }
             return Ok(());
         }

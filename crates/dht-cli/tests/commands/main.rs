@@ -165,6 +165,8 @@ fn a_model_is_trained_scored_inspected_and_exported() {
         few["results"].as_array().expect("rows").iter().map(|row| row["texts_per_second"].is_null()).collect();
     assert!(speeds.starts_with(&[false, false]) && speeds[3..].iter().all(|unknown| *unknown), "{few}");
     assert_eq!(few["results"][1]["accuracy"], rungs.last().expect("a rung")["accuracy"], "all layers: {few}");
+    let card = std::fs::read_to_string(place.path().join("few/README.md")).expect("a card");
+    assert!(card.contains("only its exits were fitted, with seed 0."), "fine-tuning was not tried: {card}");
     let side = refused(&dht(place.path(), &["export", "model", "--out", "cut", "--layers", "1"]), 1);
     assert!(side.contains("layers is 1, expected a depth with a linear exit: ["), "{side}");
 }

@@ -180,9 +180,11 @@ impl TrainArguments {
         let seed = self.seed;
         match ladder.rung {
             Rung::Ngrams => format!("It was fitted on n-grams alone, without the layers of {name}, with seed {seed}."),
-            Rung::Frozen => format!(
-                "Its layers are {name} as it is; only its exits were fitted, with seed {seed}: no fine-tuning paid."
-            ),
+            Rung::Frozen => {
+                let is_tried = ladder.measurements.iter().any(|found| found.rung == Rung::FineTuned);
+                let tried = if is_tried { ": fine-tuning did not lower the validation loss" } else { "" };
+                format!("Its layers are {name} as it is; only its exits were fitted, with seed {seed}{tried}.")
+            }
             Rung::FineTuned => format!(
                 "It was fine-tuned from {name} in {:.1} passes, from exits fitted on the encoder as it is, at a peak \
                  learning rate of {}, batches of {} and seed {seed}.",
