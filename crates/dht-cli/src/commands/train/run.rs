@@ -11,7 +11,7 @@ use dht_dynamic::transformer::{
     CheckpointSettings, EncodedDataset, TextClassifier, TextTokenizer, TrainSettings, Trainer,
 };
 
-use super::{ModelKind, TrainArguments};
+use super::arguments::{ModelKind, TrainArguments};
 use crate::acceleration::{AccelerationTexts, MadeDynamic, at_speed, exit_generator, exit_settings, make_dynamic};
 use crate::error::Result;
 use crate::progress::{LadderProgress, TrainingProgress, ladder_end, report};

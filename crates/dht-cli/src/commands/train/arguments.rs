@@ -1,0 +1,236 @@
+//! Arguments of `dht train`, their checks, and the settings that follow from them.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use dht_dynamic::accelerate::Texts;
+use dht_dynamic::transformer::{AdamWSettings, EncodedDataset, Precision, Task, TrainSettings};
+use serde_json::{Map, json};
+
+use crate::acceleration::SpeedArguments;
+use crate::device::DeviceChoice;
+use crate::error::{Error, Result};
+use crate::texts::{SplitRequest, TextArguments, TextSplits};
+use crate::training::{LearningRate, ModelChoice, RungArguments, Start};
+
+/// Default maximum length in tokens, reduced to the number of the model's positions if that is smaller.
+const MAX_LENGTH: usize = 128;
+/// Default numbers of passes: in one training, and in rungs, which stop by themselves.
+const EPOCHS: usize = 3;
+const RUNG_EPOCHS: usize = 7;
+
+/// Arguments of `dht train`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  dht train --data ag_news --model models/minilm-l6 --out news
+  dht train --data reviews.csv --model 6x12x192 --out reviews --budget 0.25
+  dht train --data reviews.csv --model hf:bert-base-uncased --out reviews --points 1
+  dht train --data glue/mrpc --model hf:bert-base-uncased --out paraphrases
+  dht train --data glue/stsb --model hf:bert-base-uncased --out similarity --kind full
+  dht train --data topics.csv --task labels --label-separator ';' --model hf:bert-base-uncased --out topics --kind full
+  dht train --data hf:OWNER/NAME/CONFIG --model hf:bert-base-uncased --out other
+
+The state is saved in the directory OUT.training: each minute, at the end of each pass, and on Ctrl-C and SIGTERM. The
+same command resumes the training, and makes the same model as without a stop.")]
+pub struct TrainArguments {
+    #[command(flatten)]
+    pub(super) texts: TextArguments,
+    /// Encoder to start from: a Hugging Face directory, hf:NAME for a model on the hub, or LxHxD (such as 6x12x192)
+    /// from scratch
+    #[arg(long, value_name = "DIR|hf:NAME|LxHxD")]
+    pub(super) model: ModelChoice,
+    /// Write the model to this directory
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Kind of model to build from the trained classifier
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) kind: ModelKind,
+    #[command(flatten)]
+    pub(super) speed: SpeedArguments,
+    #[command(flatten)]
+    pub(super) rungs: RungArguments,
+    /// Use the first N layers of the encoder
+    #[arg(long, value_name = "N")]
+    pub(super) layers: Option<usize>,
+    /// Cut texts at N tokens, and save this limit with the model [default: 128, or the model's positions if fewer]
+    #[arg(long, value_name = "N")]
+    pub(super) max_length: Option<usize>,
+    /// Use N rows, sampled by the seed and stratified by class
+    #[arg(long, value_name = "N")]
+    pub(super) train_rows: Option<usize>,
+    /// Maximum number of passes of fine-tuning over the training rows [default: 7 in rungs, 3 otherwise]
+    #[arg(long, value_name = "N")]
+    pub(super) epochs: Option<usize>,
+    /// Stop after N passes without a better validation score [default: never]
+    #[arg(long, value_name = "N")]
+    pub(super) patience: Option<usize>,
+    /// Number of texts in a step
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub(super) batch: usize,
+    /// Peak learning rate, or find to select the best of a few rates in short trainings [default: 1e-3 from scratch,
+    /// 5e-5 for a pre-trained encoder]
+    #[arg(long, value_name = "X|find")]
+    pub(super) lr: Option<LearningRate>,
+    /// Weight each class by the reciprocal of its number of rows
+    #[arg(long)]
+    pub(super) balanced: bool,
+    /// Seed of all random choices
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Run on this device: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    pub(super) device: DeviceChoice,
+    /// Train in f32, bf16 (CUDA, Metal) or tf32 (CUDA); the model is saved in f32
+    #[arg(long, value_name = "PRECISION", default_value_t)]
+    pub(super) precision: Precision,
+    /// Delete the state of a stopped training and start again
+    #[arg(long)]
+    pub(super) restart: bool,
+    /// Show no progress
+    #[arg(long)]
+    pub(super) quiet: bool,
+    /// Print the results as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Kind of model to build from the trained classifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum ModelKind {
+    /// Dynamic model: each text runs only as many layers as it needs
+    #[default]
+    Dynamic,
+    /// Trained classifier: each text runs all layers
+    Full,
+}
+
+impl TrainArguments {
+    /// The reason why this training has no rungs; `None` for a training in rungs.
+    pub(super) fn without_rungs(&self, start: &Start) -> Option<&'static str> {
+        match start {
+            Start::Scratch(_) => Some("an encoder from scratch knows nothing to start from"),
+            _ if self.kind == ModelKind::Full => Some("--kind full is fine-tuned at once"),
+            _ if self.balanced => Some("--balanced is fine-tuned at once, since only fine-tuning weights the classes"),
+            Start::Pretrained(_) => None,
+        }
+    }
+
+    /// Checks the flags and returns the maximum length in tokens.
+    pub(super) fn check(&self, start: &Start) -> Result<usize> {
+        self.speed.check()?;
+        self.rungs.check(self.without_rungs(start))?;
+        for (flag, count) in [("epochs", self.epochs), ("batch", Some(self.batch)), ("patience", self.patience)] {
+            if count == Some(0) {
+                return Err(Error::argument(flag, "at least 1", 0));
+            }
+        }
+        self.lr.iter().try_for_each(LearningRate::check)?;
+        if !self.precision.trains() {
+            return Err(Error::argument("precision", "f32, tf32 or bf16: int8 has no gradients", self.precision));
+        }
+        let config = start.config()?;
+        let layers = self.layers.unwrap_or(config.num_hidden_layers);
+        if !(1..=config.num_hidden_layers).contains(&layers) {
+            return Err(Error::argument("layers", format!("1 to {}", config.num_hidden_layers), layers));
+        }
+        if self.kind == ModelKind::Dynamic && layers < 2 {
+            return Err(Error::argument(
+                "layers",
+                "at least 2, or --kind full: one layer leaves nothing to choose",
+                layers,
+            ));
+        }
+        let set = self.speed.budget.is_some() || self.speed.points.is_some();
+        if self.kind == ModelKind::Full && set {
+            return Err(Error::argument("kind", "dynamic, with --budget or --points", "full"));
+        }
+        let of = match self.texts.task() {
+            Task::Class => None,
+            Task::Labels => Some("several for each text"),
+            Task::Number => Some("numbers"),
+        };
+        if let Some(of) = of {
+            let data = self.texts.source.data.display();
+            if self.kind == ModelKind::Dynamic {
+                return Err(Error::argument("kind", format!("full: the labels of {data} are {of}"), "dynamic"));
+            }
+            if self.balanced {
+                return Err(Error::argument(
+                    "balanced",
+                    format!("this flag left out: the labels of {data} are {of}"),
+                    "there",
+                ));
+            }
+        }
+        let (least, most) = (if self.texts.is_pair() { 5 } else { 3 }, config.longest_text());
+        let max_length = self.max_length.unwrap_or(MAX_LENGTH.min(most));
+        if !(least..=most).contains(&max_length) {
+            return Err(Error::argument("max-length", format!("{least} to {most}, the model's positions"), max_length));
+        }
+        Ok(max_length)
+    }
+
+    /// Rejects too few rows for exits before anything is trained.
+    pub(super) fn check_rows(&self, texts: &TextSplits, in_rungs: bool) -> Result<()> {
+        let (got, least) = (texts.train.len(), Texts::LEAST);
+        if self.kind == ModelKind::Dynamic && !in_rungs && got < least {
+            let what = "rows to train on (--kind full takes fewer)";
+            return Err(Error::TooLittle { data: texts.train.name.clone(), what, least, got });
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_texts(&self) -> Result<TextSplits> {
+        self.texts.read_splits(&SplitRequest {
+            labels: None,
+            rows: self.train_rows,
+            validation: None,
+            keep: &|rows| self.speed.rows_to_keep(rows),
+            keep_of_validation: &|rows| self.speed.rows_to_keep_of_validation(rows),
+            seed: self.seed,
+        })
+    }
+
+    /// Fingerprint of the run's inputs. The saved state of a run with a different fingerprint is rejected.
+    pub(super) fn settings(&self, train: &EncodedDataset, max_length: usize) -> Result<Map<String, serde_json::Value>> {
+        let settings = json!({
+            "model": self.model.to_string(),
+            "layers": self.layers,
+            "max_length": max_length,
+            "epochs": self.epochs,
+            "rungs": self.rungs.rungs.map(|rungs| rungs.to_string()),
+            "training_budget": self.rungs.training_budget,
+            "minutes": self.rungs.minutes,
+            "patience": self.patience,
+            "batch": self.batch,
+            "lr": self.lr.as_ref().map(LearningRate::to_string),
+            "balanced": self.balanced,
+            "precision": self.precision.to_string(),
+            "seed": self.seed,
+            "texts": train.sha256(),
+        });
+        Ok(settings.as_object().cloned().unwrap_or_default())
+    }
+
+    pub(super) fn train_settings(&self, start: &Start) -> TrainSettings {
+        let learning_rate = match self.lr {
+            Some(LearningRate::Given(rate)) => rate,
+            _ => start.learning_rate(),
+        };
+        let optimizer = AdamWSettings { learning_rate, ..AdamWSettings::default() };
+        let optimizer = match start {
+            // From scratch and within some hundred steps, a smaller β₂ learns faster.
+            Start::Scratch(_) => AdamWSettings { beta2: 0.98, ..optimizer },
+            Start::Pretrained(_) => optimizer,
+        };
+        TrainSettings {
+            epochs: self.epochs.unwrap_or(if self.without_rungs(start).is_none() { RUNG_EPOCHS } else { EPOCHS }),
+            patience: self.patience,
+            batch_size: self.batch,
+            seed: self.seed,
+            optimizer,
+            ..TrainSettings::default()
+        }
+    }
+}
