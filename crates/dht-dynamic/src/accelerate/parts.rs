@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 use super::pooled_states::States;
 use super::settings::{AccelerateSettings, Targets};
 use crate::error::{Error, Result};
+use crate::logistic::stratified_folds;
 use crate::model::SeenTexts;
 
 /// The texts of an acceleration.
@@ -108,17 +109,16 @@ impl Parts {
         if let Some(held_out) = held_out.filter(|held_out| !held_out.is_empty()) {
             return parts(texts.clone(), Some(held_out.clone()), Vec::new());
         }
+        let wanted = (settings.held_out_share * texts.len() as f64) as usize;
+        if wanted < settings.least_held_out {
+            let fold_of = stratified_folds(&labels(texts), settings.folds, rng);
+            return parts(texts.clone(), None, fold_of);
+        }
         let mut rows: Vec<usize> = (0..texts.len()).collect();
         rows.shuffle(rng);
-        let wanted = (settings.held_out_share * texts.len() as f64) as usize;
-        if wanted >= settings.least_held_out {
-            let (held_out, training) = rows.split_at(wanted);
-            let pick = |rows: &[usize]| texts.select(rows.iter().copied());
-            return parts(pick(training)?, Some(pick(held_out)?), Vec::new());
-        }
-        let mut fold_of = vec![0; texts.len()];
-        rows.iter().enumerate().for_each(|(at, row)| fold_of[*row] = at % settings.folds);
-        parts(texts.clone(), None, fold_of)
+        let (held_out, training) = rows.split_at(wanted);
+        let pick = |rows: &[usize]| texts.select(rows.iter().copied());
+        parts(pick(training)?, Some(pick(held_out)?), Vec::new())
     }
 
     /// Replaces labels by the classifier's own predictions, if these are the targets, and for texts without labels.

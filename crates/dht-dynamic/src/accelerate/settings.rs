@@ -67,7 +67,7 @@ pub struct AccelerateSettings {
     pub held_out_share: f64,
     /// The minimum number of held-out rows; see [`held_out_share`](Self::held_out_share). 200 by default.
     pub least_held_out: usize,
-    /// The number of folds of a cross-fit, at least 2. 5 by default.
+    /// The number of folds of a cross-fit, stratified by class, at least 2. 5 by default.
     pub folds: usize,
     /// The number of texts in a batch of the passes through the encoder; 64 by default.
     pub batch_size: usize,

@@ -1,5 +1,6 @@
 //! Convex fits: multinomial logistic regression and its L-BFGS solver.
 
+mod folds;
 mod matrix;
 mod minimize;
 mod penalties;
@@ -10,6 +11,7 @@ mod standardisation;
 mod tiles;
 mod view;
 
+pub(crate) use folds::stratified_folds;
 pub(crate) use matrix::FeatureMatrix;
 #[cfg(test)]
 pub(crate) use matrix::MULTIPLY_ADDS;

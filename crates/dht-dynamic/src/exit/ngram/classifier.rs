@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::class_scores::ClassScores;
-use super::cross_validation::{CrossValidation, check_texts, cross_validate, folds};
+use super::cross_validation::{CrossValidation, check_texts, cross_validate};
 use super::embedding_head::EmbeddingHead;
 use super::embedding_table::EmbeddingTable;
 use super::features::{Columns, Corpus, Tokens, Vocabulary};
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::exit::{Exit, ExitAnswers, ExitTexts};
 use crate::full_model::FullModel;
 use crate::log_probabilities::LogProbabilities;
-use crate::logistic::{FeatureMatrix, FitSettings, MEMORY};
+use crate::logistic::{FeatureMatrix, FitSettings, MEMORY, stratified_folds};
 
 /// Logistic regression on the tf-idf weights of a text's uni- and bigrams of token ids.
 ///
@@ -111,7 +111,7 @@ impl NgramClassifier {
         let corpus = Corpus::new(&texts, &settings.left_out);
         let labels: Vec<u32> = training.samples.iter().map(|sample| sample.label).collect();
         let classes = training.labels.len();
-        let fold_of = folds(&labels, settings.folds.min(labels.len()), rng);
+        let fold_of = stratified_folds(&labels, settings.folds.min(labels.len()), rng);
         let matrix = |rows: &[usize], columns: &Columns| {
             let features: Vec<Vec<(u32, f32)>> = rows.par_iter().map(|row| corpus.features(*row, columns)).collect();
             FeatureMatrix::sparse(columns.len(), features.iter().map(Vec::as_slice))

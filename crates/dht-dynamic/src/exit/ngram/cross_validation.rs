@@ -1,8 +1,6 @@
 //! Cross-validation that selects the C of an n-gram classifier.
 
 use dht_transformer::EncodedDataset;
-use rand::Rng;
-use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 use super::class_scores::ClassScores;
@@ -92,16 +90,4 @@ pub(super) fn cross_validate(
     let (at, out_of_fold) = best_penalty(c.len(), evaluate)?;
     losses.sort_by(|left, right| left.0.total_cmp(&right.0));
     Ok(CrossValidation { out_of_fold, c: c[at], losses, flops })
-}
-
-/// The fold of each row. The rows of each class are shuffled and distributed over the folds, so that all folds have
-/// similar class fractions.
-pub(super) fn folds<R: Rng + ?Sized>(labels: &[u32], folds: usize, rng: &mut R) -> Vec<usize> {
-    let mut rows: Vec<usize> = (0..labels.len()).collect();
-    rows.shuffle(rng);
-    // Stable: rows of one class stay shuffled.
-    rows.sort_by_key(|row| labels[*row]);
-    let mut fold_of = vec![0; labels.len()];
-    rows.iter().enumerate().for_each(|(place, row)| fold_of[*row] = place % folds);
-    fold_of
 }
