@@ -47,7 +47,7 @@ pub struct MadeModel<'a> {
 }
 
 /// Rejects an output path before anything is trained, if it is a file, or a directory with files that are not parts of
-/// a saved model. Returns a note if the directory holds a model that will be replaced.
+/// a saved model, which has a `dht.json`. Returns a note if the directory holds a model that will be replaced.
 ///
 /// # Errors
 /// [`Error::Foreign`] with the path of the file that would be lost.
@@ -55,12 +55,12 @@ pub fn check_target(out: &Path) -> Result<Option<String>> {
     if out.is_file() {
         return Err(Error::Foreign { path: out.into() });
     }
+    let held = out.join("dht.json").is_file();
     for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {
-        if !OWN.iter().any(|own| entry.file_name() == **own) {
+        if !held || !OWN.iter().any(|own| entry.file_name() == **own) {
             return Err(Error::Foreign { path: entry.path() });
         }
     }
-    let held = out.join("dht.json").is_file();
     Ok(held.then(|| format!("{} holds a model, which will be replaced at the end", out.display())))
 }
 

@@ -105,7 +105,7 @@ impl DynamicModel {
             (.., state) => StoredRouter::Own(state),
         };
         let ngram = self.front().map(|front| front.ngram().to_json()).transpose()?;
-        Ok(write_directory_atomically(folder, &[ENCODER, DYNAMIC, NGRAM, SEEN], |fresh| {
+        Ok(write_directory_atomically(folder, &[DYNAMIC, ENCODER, NGRAM, SEEN], |fresh| {
             let encoder = SavedEncoder::write(&fresh.join(ENCODER), self.encoder(), tokenizer)?;
             let front = match (self.front(), &ngram) {
                 (Some(front), Some(ngram)) => {

@@ -118,7 +118,7 @@ impl TextModel {
         let tokenizer = self.tokenizer.clone().with_model_max_length(self.max_length);
         let mut failed = None;
         let written =
-            write_directory_atomically(folder, &[CARD, CURVE, TRAINING, TRAINING_CURVE, DESCRIPTION, MODEL], |fresh| {
+            write_directory_atomically(folder, &[DESCRIPTION, CARD, CURVE, TRAINING, TRAINING_CURVE, MODEL], |fresh| {
                 let model = fresh.join(MODEL);
                 match &self.model {
                     ServedModel::Classifier(classifier) => classifier.save(&model, Some(&tokenizer), &self.labels)?,

@@ -74,7 +74,7 @@ impl SearchModel {
         let tensors = SavedEncoder::exit_tensors(self.encoder(), &Exits::names(self.space(), self.settings()))?;
         let router = self.router.state().map_or(Ok(Value::Null), |router| router.stored())?;
         let heads = self.heads.state().map_or(Ok(Value::Null), |heads| heads.stored())?;
-        Ok(write_directory_atomically(folder, &[ENCODER, SEARCH], |fresh| {
+        Ok(write_directory_atomically(folder, &[SEARCH, ENCODER], |fresh| {
             let encoder = SavedEncoder::write(&fresh.join(ENCODER), self.encoder(), tokenizer)?;
             let stored = Stored {
                 format: FORMAT.into(),

@@ -142,10 +142,10 @@ fn is_open_file(path: &Path) -> bool {
 /// Writes a directory atomically: no reader, and no crash, ever sees a part of it. `fill` writes into a temporary
 /// directory next to the target, which is then renamed to the target. An existing directory is moved aside first, moved
 /// back if the rename fails, and removed at the end. It must contain only `entries`, the names that its successor may
-/// have, so that no other file is lost.
+/// have, and the first of them, which tells such a directory from others, so that no other file is lost.
 ///
 /// # Errors
-/// [`Error::ForeignDirectory`] if the target holds another entry, [`Error::Io`] if creating or renaming fails, and the
+/// [`Error::ForeignDirectory`] if the target holds another entry, or entries without the first; [`Error::Io`] if creating or renaming fails, and the
 /// errors of `fill`; the target is then unchanged.
 ///
 /// # Examples
@@ -205,10 +205,11 @@ pub(crate) fn refuse_foreign(folder: &Path, names: &[&str]) -> Result<()> {
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(source) => return Err(Error::io(folder, source)),
     };
+    let is_such = names.first().is_some_and(|first| folder.join(first).exists());
     let mut foreign = Vec::new();
     for entry in entries {
         let name = entry.map_err(|source| Error::io(folder, source))?.file_name().to_string_lossy().into_owned();
-        if !names.contains(&name.as_str()) {
+        if !is_such || !names.contains(&name.as_str()) {
             foreign.push(name);
         }
     }
@@ -258,6 +259,23 @@ mod tests {
         write_atomically(&link, |out| out.write_all(b"again")).expect("written");
         assert!(link.symlink_metadata().expect("a link").is_symlink());
         assert_eq!(std::fs::read_to_string(&file).expect("a file"), "again");
+    }
+
+    #[test]
+    fn a_directory_without_its_first_entry_is_not_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("mine");
+        let write = || {
+            write_directory_atomically(&target, &["run.json", "README.md"], |fresh| {
+                write_atomically(fresh.join("run.json"), |file| file.write_all(b"{}"))
+            })
+        };
+        write().expect("written");
+        write().expect("replaced");
+        std::fs::remove_file(target.join("run.json")).expect("removed");
+        std::fs::write(target.join("README.md"), "mine").expect("a file");
+        assert!(matches!(write(), Err(Error::ForeignDirectory { entry, .. }) if entry == "README.md"));
+        assert_eq!(std::fs::read_to_string(target.join("README.md")).expect("a file"), "mine");
     }
 
     #[test]
