@@ -258,9 +258,11 @@ fn flags(error: &dht_dynamic::transformer::Error) -> String {
         DataProblem::NoLabelColumn | DataProblem::LabelColumns { .. } => "`--label-column`",
         DataProblem::UniqueLabels { .. } => "`--label-column`, for numbers `--task number`",
         DataProblem::UncertainLabel { column, .. } => return format!(" (`--label-column {column}`)"),
-        DataProblem::OtherLabels { .. } | DataProblem::NoSuchClass { .. } | DataProblem::TwoClasses { .. } => {
-            "`--label-map LABEL=CLASS`"
-        }
+        DataProblem::OtherLabels { .. }
+        | DataProblem::NoSuchClass { .. }
+        | DataProblem::NoSuchLabel { .. }
+        | DataProblem::TwoClasses { .. }
+        | DataProblem::TwoSpellings { .. } => "`--label-map LABEL=CLASS`",
         DataProblem::FractionLabels { .. } => "`--task class` or `--task number`",
         DataProblem::Separator { .. } => "`--label-separator`",
         DataProblem::NoRowOfClass { .. } => "`--train-rows`",

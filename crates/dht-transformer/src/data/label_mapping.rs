@@ -63,13 +63,13 @@ impl LabelMapping {
         classes: &[String],
     ) -> Result<Option<Self>, DataProblem> {
         for (at, (label, class)) in pairs.iter().enumerate() {
-            if !classes.contains(class) {
-                return Err(DataProblem::NoSuchClass { class: escaped(class), classes: listed(classes) });
-            }
             if let Some((_, other)) = pairs[..at].iter().find(|(own, other)| own == label && other != class) {
                 let classes = format!("{} and {}", escaped(other), escaped(class));
                 return Err(DataProblem::TwoClasses { label: escaped(label), classes });
             }
+        }
+        if let Some((_, class)) = pairs.iter().find(|(_, class)| !classes.contains(class)) {
+            return Err(DataProblem::NoSuchClass { class: escaped(class), classes: listed(classes) });
         }
         let class = |label: &String| {
             let given = pairs.iter().find(|(own, _)| own == label).map(|(_, class)| class.clone());
@@ -83,6 +83,21 @@ impl LabelMapping {
         }
         let identity = mapped.iter().all(|(own, class)| own == class);
         Ok((!identity).then_some(Self { pairs: mapped, by_order: false }))
+    }
+
+    /// Creates an explicit mapping of the labels of a training set, whose classes are the mapped labels.
+    ///
+    /// # Errors
+    /// As [`given`](Self::given); [`DataProblem::NoSuchLabel`] for a pair whose label no row has.
+    pub fn of_training(
+        pairs: &[(String, String)],
+        labels: &[String],
+        classes: &[String],
+    ) -> Result<Option<Self>, DataProblem> {
+        match pairs.iter().find(|(label, _)| !labels.contains(label)) {
+            Some((label, _)) => Err(DataProblem::NoSuchLabel { label: escaped(label), labels: listed(labels) }),
+            None => Self::given(pairs, labels, classes),
+        }
     }
 
     /// Returns whether the mapping contradicts none of the given pairs.

@@ -289,6 +289,14 @@ pub enum DataProblem {
         /// Existing classes.
         classes: String,
     },
+    /// A label that no row of the training set has is mapped to a class.
+    #[error("{label} is mapped to a class, but no row has this label; the labels are {labels}")]
+    NoSuchLabel {
+        /// Label without rows, escaped.
+        label: String,
+        /// Labels of the rows.
+        labels: String,
+    },
     /// A label is mapped to two classes.
     #[error("the label {label} is mapped to two classes, {classes}")]
     TwoClasses {

@@ -89,3 +89,29 @@ fn bytes_of_another_encoding_come_with_the_way_to_convert_them() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn labels_of_a_training_file_are_mapped_to_its_classes() {
+    let pairs = |pairs: &[(&str, &str)]| {
+        let pairs: Vec<_> = pairs.iter().map(|(label, class)| ((*label).to_owned(), (*class).to_owned())).collect();
+        DatasetReader::new().label_mapping(pairs)
+    };
+    let file = "text,label\nfine food,positive\ncold soup,negative\nit was food,neutral\nwarm wine,Neutral\n";
+    let map = [("neutral", "negative"), ("Neutral", "negative")];
+    let train = pairs(&map).read_from("t.csv", file.as_bytes()).unwrap();
+    assert_eq!(train.labels, ["negative", "positive"]);
+    assert_eq!(train.examples.iter().map(|row| row.label).collect::<Vec<_>>(), [1, 0, 0, 0]);
+    let further =
+        DatasetReader::new().like(&train).read_from("u.csv", "text,label\nfood,neutral\n".as_bytes()).unwrap();
+    assert_eq!(further.examples[0].label, 0);
+    let numbers = "text,label\nfine food,1\ncold soup,0\n";
+    let named = pairs(&[("0", "bad"), ("1", "good")]).read_from("n.csv", numbers.as_bytes()).unwrap();
+    assert_eq!((&*named.labels, named.examples[0].label), (&["bad".to_owned(), "good".into()][..], 1));
+    // One spelling of two is not mapped; a label that no row has; a label with two classes.
+    let found = problem(pairs(&[("positive", "good")]).read_from("t.csv", file.as_bytes())).1;
+    assert!(matches!(found, DataProblem::TwoSpellings { .. }), "{found:?}");
+    let found = problem(pairs(&[("2", "good")]).read_from("n.csv", numbers.as_bytes())).1;
+    assert!(matches!(&found, DataProblem::NoSuchLabel { label, .. } if label == "\"2\""), "{found:?}");
+    let found = problem(pairs(&[("0", "bad"), ("0", "good")]).read_from("n.csv", numbers.as_bytes())).1;
+    assert!(matches!(found, DataProblem::TwoClasses { .. }), "{found:?}");
+}

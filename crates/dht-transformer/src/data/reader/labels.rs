@@ -66,7 +66,9 @@ impl Labels {
         }
         let own = empty.own(rows, classes)?;
         check_types(table, place).map_err(|problem| (None, problem))?;
-        check_spellings(&own).map_err(|problem| (None, problem))?;
+        // Two spellings may be given one class.
+        let mapped = empty.mapped(&own, given);
+        check_spellings(&mapped).map_err(|problem| (None, problem))?;
         if !kind_asked && classes.is_none() && are_fractions(&own) {
             let fraction = own.iter().find(|label| label.parse::<f64>().is_ok_and(|value| value.fract() != 0.0));
             let label = fraction.cloned().unwrap_or_default();
@@ -77,7 +79,10 @@ impl Labels {
             return Err((None, problem));
         }
         let (classes, mapping) = match classes {
-            None => (own.clone(), None),
+            None => {
+                let mapping = LabelMapping::of_training(given, &own, &mapped);
+                (mapped, mapping.map_err(|problem| (None, problem))?)
+            }
             Some(classes) => {
                 let mapping = match given {
                     [] => LabelMapping::new(&own, classes, empty.names.is_some()),
@@ -137,6 +142,17 @@ impl Labels {
             }
         }
         Ok(sorted(labels))
+    }
+
+    /// Distinct labels after an explicit mapping, in the order of [`own`](Self::own).
+    fn mapped(&self, own: &[String], given: &[(String, String)]) -> Vec<String> {
+        let class_of: BTreeMap<&str, &str> = given.iter().map(|(label, class)| (&**label, &**class)).collect();
+        let mapped = own.iter().map(|label| class_of.get(&**label).copied().unwrap_or(label.as_str()));
+        if self.names.is_none() && !given.is_empty() {
+            return sorted(mapped.collect());
+        }
+        let mut seen = BTreeSet::new();
+        mapped.filter(|label| seen.insert(*label)).map(str::to_owned).collect()
     }
 
     /// Labels of a row, as written.
