@@ -23,6 +23,18 @@ fn engine() -> Result<Engine> {
 }
 
 #[test]
+fn texts_without_a_declared_length_are_read_up_to_the_positions() -> Result<()> {
+    let (rng, data) = (&mut rng(1), reviews::data(40, 1));
+    let classifier = reviews::full_model(&data, &data, 1, rng);
+    let most = classifier.encoder().config().longest_text();
+    assert_eq!(tokenizer().model_max_length(), None);
+    assert_eq!(Engine::new(classifier.clone(), tokenizer(), &labels())?.max_length(), most);
+    let declared = tokenizer().with_model_max_length(most + 9);
+    assert_eq!(Engine::new(classifier, declared, &labels())?.max_length(), most);
+    Ok(())
+}
+
+#[test]
 fn an_engine_is_shared_between_threads() {
     fn shared<T: Send + Sync + Clone + 'static>() {}
     shared::<Engine>();

@@ -19,7 +19,7 @@ fn trained() -> Result<(DynamicModel, TextTokenizer)> {
     let made = accelerate(&classifier, texts, &AccelerateSettings::default(), rng)?;
     // Exit 0 alone solves the task: at the default speed every text would leave there.
     let point = made.report.within(0.5).expect("a speed of this cost");
-    Ok((made.model.with_speed(point.speed)?, reviews::tokenizer()))
+    Ok((made.model.with_speed(point.speed)?, reviews::tokenizer().with_model_max_length(128)))
 }
 
 /// An accelerated classifier: some texts leave before the first layer, some at exits.

@@ -87,9 +87,9 @@ pub struct Engine {
 
 impl Engine {
     /// Builds an engine from a trained model; `labels` are the names of its classes, by index. Texts are truncated at
-    /// the tokenizer's [maximal length](TextTokenizer::model_max_length), or at 128 tokens if the tokenizer has none.
-    /// If the model has fewer positions than that, texts are truncated at its number of positions. A [`TextModel`] also
-    /// defines how texts are read, and has the [`curve`](Self::curve): see [`from_model`](Self::from_model).
+    /// the tokenizer's [maximal length](TextTokenizer::model_max_length), or at the model's number of positions if this
+    /// is fewer or the tokenizer has none. A [`TextModel`] also defines how texts are read, and has the
+    /// [`curve`](Self::curve): see [`from_model`](Self::from_model).
     ///
     /// # Errors
     /// [`Error::Argument`] when the number of labels differs from the number of classes, [`Error::Transformer`] when

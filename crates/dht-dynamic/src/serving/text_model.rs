@@ -68,10 +68,6 @@ pub struct KeptPromise {
     pub speed: f64,
 }
 
-/// The number of tokens beyond which a text is truncated, unless the tokenizer or the caller sets another or the model
-/// has fewer positions.
-const MAX_LENGTH: usize = 128;
-
 impl TextModel {
     /// Builds a model that reads texts of at most `max_length` tokens, special ones included. Its curve is empty, and
     /// its origin and promise are `None`: assign these fields where they are known. The [module
@@ -100,7 +96,8 @@ impl TextModel {
         labels: &[String],
     ) -> Result<Self> {
         let model = model.into();
-        let max_length = tokenizer.model_max_length().unwrap_or(MAX_LENGTH).min(model.config().longest_text());
+        let most = model.config().longest_text();
+        let max_length = tokenizer.model_max_length().map_or(most, |length| length.min(most));
         Self::new(model, tokenizer, labels, max_length)
     }
 

@@ -14,7 +14,8 @@ fn accelerated_engine(settings: &AccelerateSettings) -> Result<Engine> {
     let (rng, train, held_out) = (&mut rng(2), reviews::data(300, 1), reviews::data(120, 2));
     let classifier = reviews::full_model(&train, &held_out, 2, rng);
     let texts = Texts::new(&train).with_held_out(&held_out);
-    Engine::new(accelerate(&classifier, texts, settings, rng)?.model, reviews::tokenizer(), &reviews::labels())
+    let tokenizer = reviews::tokenizer().with_model_max_length(128);
+    Engine::new(accelerate(&classifier, texts, settings, rng)?.model, tokenizer, &reviews::labels())
 }
 
 /// An engine of an accelerated classifier whose texts all run layers: no front exit, a threshold.
