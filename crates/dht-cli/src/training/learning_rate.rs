@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use dht_dynamic::transformer::{AdamWSettings, EncodedDataset, TextClassifier, TrainSettings, Trainer};
 use dht_dynamic::{Evaluation, evaluate};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
 
@@ -59,7 +61,7 @@ impl LearningRate {
     }
 }
 
-/// Learning rate with the lowest validation loss of a few rates, each tried for one pass over the first training rows.
+/// Learning rate with the lowest validation loss of a few rates, each tried for one pass over some random training rows.
 /// `fresh` creates the untrained classifier.
 ///
 /// # Errors
@@ -71,7 +73,7 @@ pub fn find_learning_rate(
     fresh: impl Fn() -> Result<TextClassifier>,
     mut say: impl FnMut(&str),
 ) -> Result<f64> {
-    let part = train.select(0..TRIAL_ROWS.min(train.len()))?;
+    let part = train.sample(TRIAL_ROWS, &mut ChaCha8Rng::seed_from_u64(settings.seed));
     let mut best: Option<(f64, f64)> = None;
     for &rate in rates {
         let optimizer = AdamWSettings { learning_rate: rate, ..settings.optimizer.clone() };

@@ -10,7 +10,6 @@ use dht_transformer::{
     Trainer,
 };
 use rand::SeedableRng;
-use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::ladder::{Ladder, cost};
@@ -39,7 +38,7 @@ impl Ladder<'_> {
         settings: &TrainSettings,
         validation: &Validation<'_>,
     ) -> Result<()> {
-        let rows = self.texts.training.select(0..TRIAL_ROWS.min(self.texts.training.len()))?;
+        let rows = self.texts.training.sample(TRIAL_ROWS, &mut ChaCha8Rng::seed_from_u64(self.seed));
         let mut least = f64::INFINITY;
         for &rate in &self.settings.rates {
             let optimizer = AdamWSettings { learning_rate: rate, ..settings.optimizer.clone() };
@@ -93,7 +92,7 @@ impl Ladder<'_> {
                 return Ok((tuned, ends.unwrap_or(limit)));
             }
             let (part, epochs) = match passes {
-                part if part < 1.0 => (Some(self.part(part, number)?), 1),
+                part if part < 1.0 => (Some(self.part(part, number)), 1),
                 whole => (None, whole as usize),
             };
             let rows = part.as_ref().unwrap_or(training);
@@ -164,13 +163,9 @@ impl Ladder<'_> {
     }
 
     /// Some of the training rows, for a round of less than a pass.
-    fn part(&self, share: f64, number: u64) -> Result<EncodedDataset> {
-        let training = self.texts.training;
-        let mut rows: Vec<usize> = (0..training.len()).collect();
-        rows.shuffle(&mut ChaCha8Rng::seed_from_u64(self.seed.wrapping_add(number)));
-        rows.truncate(((share * training.len() as f64) as usize).max(1));
-        rows.sort_unstable();
-        Ok(training.select(rows)?)
+    fn part(&self, share: f64, number: u64) -> EncodedDataset {
+        let rows = ((share * self.texts.training.len() as f64) as usize).max(1);
+        self.texts.training.sample(rows, &mut ChaCha8Rng::seed_from_u64(self.seed.wrapping_add(number)))
     }
 }
 

@@ -1,5 +1,7 @@
 use std::collections::HashMap;
 
+use rand::Rng;
+use rand::seq::SliceRandom;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -110,6 +112,17 @@ impl EncodedDataset {
         Ok(self.with_samples(rows.into_iter().map(row).collect::<Result<_>>()?))
     }
 
+    /// Draws `rows` random rows (all, if there are fewer), in the order of the data set.
+    pub fn sample<R: Rng + ?Sized>(&self, rows: usize, rng: &mut R) -> Self {
+        let mut drawn: Vec<usize> = (0..self.len()).collect();
+        if rows < self.len() {
+            drawn.shuffle(rng);
+            drawn.truncate(rows);
+            drawn.sort_unstable();
+        }
+        self.with_samples(drawn.into_iter().map(|row| self.samples[row].clone()).collect())
+    }
+
     /// Empty data set with the same classes, for training without validation.
     pub fn without_rows(&self) -> Self {
         self.with_samples(Vec::new())
@@ -176,6 +189,9 @@ impl EncodedDataset {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     #[test]
@@ -193,5 +209,21 @@ mod tests {
         assert!(matches!(data.select([3]), Err(Error::Range { what: "row", got: 3, .. })));
         assert!(data.without_rows().is_empty() && data.without_rows().labels == data.labels);
         Ok(())
+    }
+
+    #[test]
+    fn random_rows_of_a_sorted_set_are_of_all_its_parts() {
+        let sample = |id: u64| {
+            let encoding =
+                Encoding { ids: vec![1], type_ids: Vec::new(), truncated: false, rest: CutTokens::default() };
+            Sample { id, label: u32::from(id >= 500), targets: Vec::new(), encoding }
+        };
+        let data = EncodedDataset { samples: (0..1000).map(sample).collect(), labels: Vec::new(), truncated_rows: 0 };
+        let drawn = data.sample(200, &mut ChaCha8Rng::seed_from_u64(3));
+        let ids: Vec<u64> = drawn.samples.iter().map(|sample| sample.id).collect();
+        assert!(ids.len() == 200 && ids.is_sorted_by(|left, right| left < right), "{ids:?}");
+        let second = drawn.samples.iter().filter(|sample| sample.label == 1).count();
+        assert!((70..=130).contains(&second), "{second}");
+        assert_eq!(data.sample(1000, &mut ChaCha8Rng::seed_from_u64(3)), data);
     }
 }
