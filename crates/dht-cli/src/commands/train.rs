@@ -49,7 +49,8 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     }
     texts.forget_texts();
 
-    let dir = TrainingDir::open(&arguments.out, &arguments.settings(&train, max_length)?, arguments.restart)?;
+    let encoded = (&train, &validation, calibration.as_ref());
+    let dir = TrainingDir::open(&arguments.out, &arguments.settings(encoded, max_length)?, arguments.restart)?;
     if dir.is_resumed() {
         say("resuming the stopped training");
     }
@@ -74,7 +75,6 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     };
     let settings = arguments.train_settings(&start);
     let run = Run { start: &start, texts: &texts, max_length, dir: &dir, interruption: &interruption };
-    let encoded = (&train, &validation, calibration.as_ref());
     let made = match arguments.without_rungs(&start) {
         None => arguments.in_rungs(&run, &fresh()?, tokenizer, encoded, settings)?,
         Some(_) => arguments.at_once(&run, fresh, tokenizer, encoded, settings)?,

@@ -68,9 +68,10 @@ impl JudgedBy {
         }
     }
 
-    /// Second metric of predicted values: Spearman's correlation. The first metric is Pearson's correlation.
+    /// Second metric of predicted values: Spearman's correlation where the literature reports it, else the root of the
+    /// mean squared error. The first metric is Pearson's correlation.
     fn of_values(metric: Option<Metric>, classifier: &TextClassifier, texts: &EncodedDataset) -> Result<Option<Self>> {
-        if metric != Some(Metric::Correlations) || classifier.task() != Task::Number {
+        if classifier.task() != Task::Number {
             return Ok(None);
         }
         let numbers =
@@ -78,7 +79,13 @@ impl JudgedBy {
         let answers = classifier.probabilities_of_all(texts, BATCH)?;
         let predicted = numbers(answers.iter().map(Vec::as_slice).collect());
         let truth = numbers(texts.samples.iter().map(|sample| sample.targets.as_slice()).collect());
-        Ok(Some(Self { metric: "Spearman".into(), value: Correlation::from_values(&truth, &predicted)?.spearman }))
+        if metric == Some(Metric::Correlations) {
+            let value = Correlation::from_values(&truth, &predicted)?.spearman;
+            return Ok(Some(Self { metric: "Spearman".into(), value }));
+        }
+        let squares = truth.iter().zip(&predicted).map(|(truth, predicted)| (truth - predicted).powi(2));
+        let value = (squares.sum::<f64>() / truth.len().max(1) as f64).sqrt();
+        Ok(Some(Self { metric: "RMSE".into(), value }))
     }
 }
 

@@ -6,6 +6,7 @@ mod learning_rate;
 mod model_choice;
 mod run_dir;
 mod rungs;
+mod targets;
 #[cfg(feature = "s3")]
 mod undo_on_signal;
 
@@ -15,5 +16,6 @@ pub use learning_rate::{LearningRate, find_learning_rate};
 pub use model_choice::{ModelChoice, Start, saved_directory};
 pub use run_dir::{Difference, RunDir};
 pub use rungs::RungArguments;
+pub use targets::TargetScale;
 #[cfg(feature = "s3")]
 pub use undo_on_signal::UndoOnSignal;

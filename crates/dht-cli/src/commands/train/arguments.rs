@@ -19,6 +19,9 @@ const MAX_LENGTH: usize = 128;
 const EPOCHS: usize = 3;
 const RUNG_EPOCHS: usize = 7;
 
+/// Training, validation and calibration texts.
+pub(super) type Encoded<'a> = (&'a EncodedDataset, &'a EncodedDataset, Option<&'a EncodedDataset>);
+
 /// Arguments of `dht train`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -193,7 +196,11 @@ impl TrainArguments {
     }
 
     /// Fingerprint of the run's inputs. The saved state of a run with a different fingerprint is rejected.
-    pub(super) fn settings(&self, train: &EncodedDataset, max_length: usize) -> Result<Map<String, serde_json::Value>> {
+    pub(super) fn settings(
+        &self,
+        (train, validation, calibration): Encoded<'_>,
+        max_length: usize,
+    ) -> Result<Map<String, serde_json::Value>> {
         let settings = json!({
             "model": self.model.to_string(),
             "layers": self.layers,
@@ -209,6 +216,8 @@ impl TrainArguments {
             "precision": self.precision.to_string(),
             "seed": self.seed,
             "texts": train.sha256(),
+            "validation": validation.sha256(),
+            "calibration": calibration.map(EncodedDataset::sha256),
         });
         Ok(settings.as_object().cloned().unwrap_or_default())
     }

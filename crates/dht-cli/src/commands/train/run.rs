@@ -8,15 +8,15 @@ use dht_dynamic::serving::{Origin, TextModel};
 use dht_dynamic::transformer::Error as TransformerError;
 use dht_dynamic::transformer::train::History;
 use dht_dynamic::transformer::{
-    CheckpointSettings, EncodedDataset, TextClassifier, TextTokenizer, TrainSettings, Trainer,
+    CheckpointSettings, EncodedDataset, Task, TextClassifier, TextTokenizer, TrainSettings, Trainer,
 };
 
-use super::arguments::{ModelKind, TrainArguments};
+use super::arguments::{Encoded, ModelKind, TrainArguments};
 use crate::acceleration::{AccelerationTexts, MadeDynamic, at_speed, exit_generator, exit_settings, make_dynamic};
 use crate::error::Result;
 use crate::progress::{LadderProgress, TrainingProgress, ladder_end, report};
 use crate::texts::TextSplits;
-use crate::training::{Interruption, LearningRate, Start, TrainingDir, find_learning_rate};
+use crate::training::{Interruption, LearningRate, Start, TargetScale, TrainingDir, find_learning_rate};
 
 /// Number of steps between two checkpoints, if these steps take less than a minute.
 const CHECKPOINT_STEPS: u64 = 200;
@@ -42,9 +42,6 @@ pub(super) struct Trained {
     /// Answers to the rows that its exits have learned from, without what they learned from them.
     pub(super) out_of_fold: Option<OutOfFold>,
 }
-
-/// Training, validation and calibration texts.
-pub(super) type Encoded<'a> = (&'a EncodedDataset, &'a EncodedDataset, Option<&'a EncodedDataset>);
 
 impl TrainArguments {
     fn fit(
@@ -78,17 +75,21 @@ impl TrainArguments {
         (train, validation, calibration): Encoded<'_>,
         mut settings: TrainSettings,
     ) -> Result<Trained> {
+        let scale = (self.texts.task() == Task::Number).then(|| TargetScale::new(train));
+        let scaled = scale.map(|scale| (scale.standardised(train), scale.standardised(validation)));
+        let learned = scaled.as_ref().map_or((train, validation), |(train, validation)| (train, validation));
         if self.lr == Some(LearningRate::Find) {
             let say = |line: &str| {
                 if !self.quiet {
                     report(line);
                 }
             };
-            let find = || find_learning_rate(run.start.learning_rates(), &settings, (train, validation), &fresh, say);
+            let find = || find_learning_rate(run.start.learning_rates(), &settings, learned, &fresh, say);
             settings.optimizer.learning_rate = run.dir.learning_rate(find)?;
         }
         let mut classifier = fresh()?;
-        let history = self.fit(&settings, (run.dir, run.interruption), &mut classifier, (train, validation))?;
+        let history = self.fit(&settings, (run.dir, run.interruption), &mut classifier, learned)?;
+        scale.map_or(Ok(()), |scale| scale.fold_into(&classifier))?;
         let how = self.how(run.start, &settings, &history);
         let labels = &run.texts.train.labels;
         if self.kind == ModelKind::Full {

@@ -1,0 +1,52 @@
+//! Scale of the numbers that a regression learns.
+
+use dht_dynamic::transformer::{EncodedDataset, TextClassifier};
+
+use crate::error::Result;
+
+/// Weight and bias of a classifier's last layer.
+const LAST: [&str; 2] = ["classifier.weight", "classifier.bias"];
+
+/// Mean and standard deviation of the numbers of the training rows. A regression is trained on standardised numbers,
+/// z = (y − mean) / deviation: from zero biases and at the learning rates of fine-tuning, its outputs would stay near 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TargetScale {
+    mean: f64,
+    /// 1 where all numbers are equal.
+    deviation: f64,
+}
+
+impl TargetScale {
+    /// Scale of the numbers of these rows.
+    pub fn new(train: &EncodedDataset) -> Self {
+        let numbers = || train.samples.iter().flat_map(|sample| &sample.targets).copied().map(f64::from);
+        let count = numbers().count().max(1) as f64;
+        let mean = numbers().sum::<f64>() / count;
+        let deviation = (numbers().map(|number| (number - mean).powi(2)).sum::<f64>() / count).sqrt();
+        Self { mean, deviation: if deviation > 0.0 { deviation } else { 1.0 } }
+    }
+
+    /// Copies rows with standardised numbers.
+    pub fn standardised(&self, data: &EncodedDataset) -> EncodedDataset {
+        let mut data = data.clone();
+        for number in data.samples.iter_mut().flat_map(|sample| &mut sample.targets) {
+            *number = ((f64::from(*number) - self.mean) / self.deviation) as f32;
+        }
+        data
+    }
+
+    /// Folds the scale into the last layer of a regression that was trained on standardised numbers, so that it predicts
+    /// the numbers themselves.
+    ///
+    /// # Errors
+    /// Errors of the device.
+    pub fn fold_into(&self, regression: &TextClassifier) -> Result<()> {
+        let parameters = regression.encoder().parameters();
+        let mut values = parameters.values()?;
+        for (name, offset) in LAST.into_iter().zip([0.0, self.mean]) {
+            let layer = values.get_mut(name).into_iter().flat_map(|stored| &mut stored.values);
+            layer.for_each(|value| *value = (f64::from(*value) * self.deviation + offset) as f32);
+        }
+        Ok(parameters.set_values(values)?)
+    }
+}
