@@ -75,7 +75,7 @@ impl TrainingProgress {
     }
 
     fn state(&self) -> String {
-        let loss = self.loss.map(|loss| format!("loss {loss:.3}"));
+        let loss = self.loss.map(|loss| format!("loss {}", rounded(loss)));
         let validation = self.validation.map(|score| format!("validation {} {score:.3}", self.metric));
         [loss, validation, self.routes.summary()].into_iter().flatten().collect::<Vec<_>>().join("  ")
     }
@@ -197,7 +197,13 @@ fn measurement(found: &Measurement, of_exits: bool) -> String {
         Rung::FineTuned => format!("rung 2, fine-tuned for {}", counted(found.passes)),
     };
     let accuracy = found.accuracy.map_or_else(String::new, |accuracy| format!("accuracy {accuracy:.3}, "));
-    format!("{rung}: validation {accuracy}loss {:.3}; cost {}, {:.0} s", found.loss, counted(found.cost), found.seconds)
+    let (loss, cost) = (rounded(found.loss), counted(found.cost));
+    format!("{rung}: validation {accuracy}loss {loss}; cost {cost}, {:.0} s", found.seconds)
+}
+
+/// A loss with three decimals, or five where it is small.
+fn rounded(loss: f64) -> String {
+    if loss < 0.01 { format!("{loss:.5}") } else { format!("{loss:.3}") }
 }
 
 /// Sentence that says which rung was kept, and why the training ended.

@@ -50,6 +50,6 @@ pub fn inspect_data(arguments: InspectDataArguments) -> Result<()> {
         false => line,
     };
     let lines = data.reading.iter().flat_map(|reading| reading.lines()).map(of_labels);
-    let lines = lines.chain(label_notes(&data).into_iter().map(|note| format!("beware: {note}")));
+    let lines = lines.chain(data.reading.iter().flat_map(|reading| reading.notes())).chain(label_notes(&data));
     print(&lines.map(|line| line + "\n").collect::<String>())
 }

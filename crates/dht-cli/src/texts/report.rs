@@ -9,6 +9,8 @@ use super::splits::TextSplits;
 
 /// Maximum number of classes that are listed.
 const LISTED: usize = 20;
+/// Minimum number of training rows of a class for which no warning is printed: fewer and a fold of five has none.
+const LEAST_OF_CLASS: usize = 5;
 /// Maximum number of characters that are shown of a text.
 const SHOWN: usize = 60;
 
@@ -44,18 +46,40 @@ pub fn mapping_note(data: &Dataset) -> Option<String> {
     })
 }
 
-/// Warnings on the labels of training rows: texts with several labels, and a single class.
+/// Warnings on the labels of training rows: texts with several labels, a single class, and classes of few rows.
 pub fn label_notes(train: &Dataset) -> Vec<String> {
     let mut notes = Vec::new();
     let (count, first) = of_two_labels(train);
     if let Some(first) = first {
         let first: String = first.chars().take(SHOWN).collect();
-        notes.push(format!("{count} training texts stand in several rows with different labels, such as {first:?}"));
+        notes.push(match count {
+            1 => format!("beware: 1 training text stands in several rows with different labels: {first:?}"),
+            _ => {
+                format!("beware: {count} training texts stand in several rows with different labels, such as {first:?}")
+            }
+        });
     }
-    if let ([only], true) = (&*train.labels, train.examples.iter().all(|row| row.targets.is_empty())) {
-        notes.push(format!("all rows have the class {only:?}: a classifier needs at least two"));
+    match (&*train.labels, train.examples.iter().all(|row| row.targets.is_empty())) {
+        ([only], true) => {
+            notes.push(format!("beware: all rows have the class {only:?}: a classifier needs at least two"));
+        }
+        ([_], false) => {}
+        _ => notes.extend(few_rows(train)),
     }
     notes
+}
+
+/// Warning on the classes that have few rows.
+fn few_rows(train: &Dataset) -> Option<String> {
+    let counts = train.class_counts();
+    let (rows, class) = counts.iter().zip(&train.labels).min_by_key(|(rows, _)| **rows)?;
+    let few = counts.iter().filter(|rows| **rows < LEAST_OF_CLASS).count();
+    let (classes, result) = match few {
+        0 => return None,
+        1 => ("1 class has".to_owned(), "it is learned poorly, and its score says little"),
+        _ => (format!("{few} classes have"), "they are learned poorly, and their scores say little"),
+    };
+    Some(format!("beware: {classes} fewer than {LEAST_OF_CLASS} rows ({class:?}: {rows}): {result}"))
 }
 
 /// Number of texts that occur with more than one label, and the first such text.

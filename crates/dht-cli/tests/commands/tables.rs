@@ -8,19 +8,19 @@ use tempfile::TempDir;
 
 use super::{csv, dht, json, place, printed, refused, reviews, trained};
 
-fn write(place: &Path, name: &str, text: &str) {
+pub(super) fn write(place: &Path, name: &str, text: &str) {
     let path = place.join(name);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
     std::fs::write(path, text).expect("a file");
 }
 
-fn said(output: &Output) -> String {
+pub(super) fn said(output: &Output) -> String {
     printed(output);
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Trains a small full model quickly.
-fn train(place: &Path, data: &str, more: &[&str]) -> Output {
+pub(super) fn train(place: &Path, data: &str, more: &[&str]) -> Output {
     let arguments = ["train", "--data", data, "--model", "1x2x16", "--epochs", "1", "--kind", "full", "--out", "m"];
     dht(place, &[&arguments[..], more].concat())
 }
@@ -141,7 +141,8 @@ fn a_first_row_that_may_be_either_is_asked_for() {
     write(place.path(), "index.csv", ",text,label,\n0,fine food,good,\n1,cold soup,bad,\n,,,\n");
     let index = printed(&dht(place.path(), &["inspect-data", "index.csv"]));
     let expected = "csv, a header (it has \"text\"); 2 rows, 1 blank row left out\ntext: column \"text\" (by its name)\n\
-                    label: column \"label\", a class (by its name): 2 classes: bad (1), good (1)\nnot read: columns 0, 3\n";
+                    label: column \"label\", a class (by its name): 2 classes: bad (1), good (1)\nnot read: columns 0, 3\n\
+                    beware: 2 classes have fewer than 5 rows (\"bad\": 1): they are learned poorly, and their scores say little\n";
     assert_eq!(index, expected);
     write(place.path(), "joined.csv", "text,label\nfine food,good\nlabel,text\ncold soup,bad\n");
     let again = refused(&dht(place.path(), &["inspect-data", "joined.csv"]), 1);
@@ -274,5 +275,25 @@ fn warnings_that_are_due_are_said_with_quiet_too() {
     let said = said(&train(place.path(), "data", &["--quiet", "--max-length", "6"]));
     for warning in ["tokens and cut", "test rows have the text of a training row", "1 text is a missing value"] {
         assert!(said.contains(warning), "{warning}: {said}");
+    }
+}
+
+#[test]
+fn each_warning_is_printed_once() {
+    let place = place();
+    let mut rows = reviews(60, 0);
+    rows[7].1 = "nan".into();
+    rows.push(("mixed".into(), rows[3].1.clone()));
+    rows.push(("mixed".into(), "the soup was neither cold nor warm".into()));
+    write(place.path(), "data/train.csv", &csv(&rows));
+    write(place.path(), "data/dev.csv", &csv(&rows[..20]));
+    let said = said(&train(place.path(), "data", &["--max-length", "24"]));
+    for warning in [
+        "beware: 1 text is a missing value, \"nan\"",
+        "beware: 1 training text stands in several rows with different labels: ",
+        "beware: 1 class has fewer than 5 rows (\"mixed\": 2): it is learned poorly",
+        "20 validation rows have the text of a training row",
+    ] {
+        assert_eq!(said.matches(warning).count(), 1, "{warning}: {said}");
     }
 }

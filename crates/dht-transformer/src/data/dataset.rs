@@ -292,7 +292,8 @@ impl fmt::Display for Dataset {
         let (rows, labels) = (self.len(), self.labels.len());
         let first = self.labels[..labels.min(LISTED)].join(", ");
         let more = if labels > LISTED { ", …" } else { "" };
-        write!(formatter, "{}: {rows} rows; {labels} labels: {first}{more}", self.name)?;
+        let (row_s, label_s) = (if rows == 1 { "" } else { "s" }, if labels == 1 { "" } else { "s" });
+        write!(formatter, "{}: {rows} row{row_s}; {labels} label{label_s}: {first}{more}", self.name)?;
         self.reading.iter().try_for_each(|reading| write!(formatter, "; {reading}"))
     }
 }
