@@ -1,17 +1,20 @@
 //! Acceleration of a classifier: fits exits, sets a budget or verifies a promise (a limit on the loss of accuracy), and
 //! reports costs and scores.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use dht_dynamic::accelerate::{AccelerateSettings, Report, Targets, Texts, accelerate};
 use dht_dynamic::evaluation::{Guarantee, Promise, Risk, SpeedPoint};
 use dht_dynamic::exit::NgramSettings;
 use dht_dynamic::serving::KeptPromise;
 use dht_dynamic::transformer::{EncodedDataset, TextClassifier, TextTokenizer};
-use dht_dynamic::{DynamicModel, Error as DynamicError};
+use dht_dynamic::{DynamicModel, Error as DynamicError, SeenTexts};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
+use crate::progress::report;
 
 /// Maximum number of tokens beyond the encoder's maximum length that the n-gram classifier reads.
 pub const REST: usize = 4096;
@@ -180,6 +183,7 @@ pub fn at_speed(
         }
     }
     if let (Some(points), Some(calibration)) = (speed.points, texts.calibration) {
+        let calibration = &unseen(calibration, model.seen_texts())?;
         let risk = if texts.labelled { Risk::AccuracyLoss } else { Risk::Disagreement };
         let asked = Promise { risk, most: points / 100.0, guarantee: Guarantee::Confidence(speed.confidence) };
         let mut speeds: Vec<f64> = report.curve.iter().map(|point| point.speed).collect();
@@ -208,6 +212,20 @@ pub fn at_speed(
         }
     }
     Ok(MadeDynamic { model, report, promise, misses })
+}
+
+/// Calibration texts that the model has not learned from. A file may have a text in several rows.
+fn unseen(calibration: &EncodedDataset, learned: &SeenTexts) -> Result<EncodedDataset> {
+    let (all, seen) = (calibration.len(), learned.rows_of(calibration));
+    if seen.is_empty() {
+        return Ok(calibration.clone());
+    }
+    if seen.len() == all {
+        return Err(Error::argument("points", "calibration rows with other texts than the training", "set"));
+    }
+    report(&format!("{} of {all} calibration rows have the text of a training row: they prove nothing", seen.len()));
+    let seen: BTreeSet<usize> = seen.into_iter().collect();
+    Ok(calibration.select((0..all).filter(|row| !seen.contains(row)))?)
 }
 
 /// Points of a model's curve, with the name of the cost that answers have.

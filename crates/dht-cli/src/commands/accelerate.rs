@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::made::{MadeModel, check_target, finish, the_rows};
+use super::predict::is_named_as_lines;
 use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
@@ -40,7 +41,7 @@ pub struct AccelerateArguments {
     #[command(flatten)]
     texts: TextArguments,
     /// Read texts without labels, and use the classifier's own answers as labels
-    #[arg(long, conflicts_with = "label_column")]
+    #[arg(long, conflicts_with_all = ["label_column", "label_map", "task"])]
     unlabelled: bool,
     /// Select settings on the labelled texts of this file [default: a tenth of the rows of --data].
     ///
@@ -222,7 +223,8 @@ impl AccelerateArguments {
         let all = if self.texts.has_splits()? || data.extension().is_some_and(|name| name == "parquet") {
             let found = self.texts.read_training(None)?.sample(most, &mut rng);
             let examples = found.examples.into_iter().map(|row| Example { label: 0, targets: Vec::new(), ..row });
-            Dataset::from_examples(found.name, labels.to_vec(), examples.collect())?
+            let data = Dataset::from_examples(found.name, labels.to_vec(), examples.collect())?;
+            Dataset { reading: found.reading, ..data }
         } else {
             self.unlabelled_file(labels, most, &mut rng)?
         };
@@ -259,6 +261,13 @@ impl AccelerateArguments {
         let failed = |source| Error::Io { path: path.clone(), source };
         let file = std::fs::File::open(path).map_err(failed)?;
         let asked = &self.texts.source.table.rows;
+        if format == TextFormat::Lines {
+            if !is_named_as_lines(&name) {
+                let expected = "a name that ends with .csv, .tsv, .jsonl, .parquet or, for one text on each line, .txt";
+                return Err(Error::argument("data", expected, name));
+            }
+            asked.check_lines(&name, "a table: csv, tsv or jsonl")?;
+        }
         let columns = TextColumns {
             text: asked.text_column.clone(),
             pair: asked.pair,
@@ -270,6 +279,10 @@ impl AccelerateArguments {
         let mut kept: Vec<(usize, TextRow)> = Vec::new();
         let mut seen = 0;
         while let Some(row) = rows.next_row()? {
+            if seen == 0 && row.is_of_table().is_some() {
+                let expected = "lines of text, or a table whose name ends with .csv, .tsv or .jsonl";
+                return Err(Error::argument("data", expected, format!("{name}, whose first line is one of a table")));
+            }
             if row.text.is_empty() && row.pair.as_deref().is_none_or(str::is_empty) {
                 continue;
             }
@@ -283,7 +296,10 @@ impl AccelerateArguments {
         kept.sort_by_key(|(number, _)| *number);
         let example =
             |(_, row): (usize, TextRow)| Example { text: row.text, pair: row.pair, label: 0, targets: Vec::new() };
-        Ok(Dataset::from_examples(name, labels.to_vec(), kept.into_iter().map(example).collect())?)
+        let mut reading = rows.reading().cloned();
+        reading.iter_mut().for_each(|reading| reading.rows = seen);
+        let data = Dataset::from_examples(name, labels.to_vec(), kept.into_iter().map(example).collect())?;
+        Ok(Dataset { reading, ..data })
     }
 }
 

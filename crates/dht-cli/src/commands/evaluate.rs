@@ -65,7 +65,7 @@ impl EvaluateArguments {
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
     let model = TextModel::load(saved_directory(&arguments.model)?, &arguments.device.open_in(arguments.precision)?)?;
     arguments.check_task(model.model.task())?;
-    let (texts, notes) = arguments.texts.read_scored(&model.labels, model.origin.as_ref())?;
+    let (texts, notes) = arguments.texts.read_scored(&model.labels, model.model.task(), model.origin.as_ref())?;
     let say = |note: &str| {
         if !arguments.quiet {
             report(note);

@@ -4,6 +4,8 @@ mod partitions;
 mod rows;
 mod written;
 
+pub(super) use rows::is_named_as_lines;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -33,6 +35,10 @@ const ROWS: usize = 2048;
 const BYTES: usize = 8 << 20;
 /// Time to wait for further texts before a batch is answered.
 const WAIT: Duration = Duration::from_millis(2);
+
+/// Endings of compressed files, and of tables in formats that are not written.
+const COMPRESSED: [&str; 5] = ["gz", "bz2", "xz", "zst", "zip"];
+const TABLES: [&str; 5] = ["parquet", "feather", "arrow", "xlsx", "xls"];
 
 /// Arguments of `dht predict`.
 #[derive(Debug, Clone, Args)]
@@ -298,12 +304,16 @@ impl Predictor<'_> {
         out: &mut AnswerWriter<impl Write>,
         totals: &mut Totals,
     ) -> Result<()> {
+        if source.format() == TextFormat::Lines {
+            let expected = "a table: csv, tsv or jsonl (`--input-format`)";
+            self.arguments.rows.check_lines(&source.name(), expected)?;
+        }
         let columns = self.arguments.columns(&source, self.origin.as_ref());
         let expected = columns.expected;
         let hint = |error| if expected { of_other_columns(error) } else { error };
         let reader = RowReader::start(source, columns).map_err(hint)?;
         reader.note().filter(|_| expected && !self.arguments.quiet).iter().for_each(|note| report(note));
-        out.begin(path, reader.format(), reader.names())?;
+        out.begin(path, reader.format(), reader.layout())?;
         // What was read before an error is answered.
         let failed = loop {
             let (rows, end) = reader.rows(ROWS, BYTES, WAIT);
@@ -343,8 +353,11 @@ impl PredictArguments {
             (Some(named), Some(asked)) if named != asked => {
                 refused(format!("the ending .{} of --output-format {0}", asked.ending()))
             }
-            (None, _) if ending.eq_ignore_ascii_case("gz") => {
-                refused("an ending without .gz: answers are not compressed; pipe them to gzip".into())
+            (None, _) if COMPRESSED.iter().any(|own| ending.eq_ignore_ascii_case(own)) => refused(format!(
+                "an ending without .{ending}: answers are not compressed; pipe them to a program that does"
+            )),
+            (None, _) if TABLES.iter().any(|own| ending.eq_ignore_ascii_case(own)) => {
+                refused("csv, tsv or jsonl".into())
             }
             _ => Ok(()),
         }

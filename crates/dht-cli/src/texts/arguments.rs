@@ -36,6 +36,20 @@ impl RowArguments {
     pub fn header(&self) -> Option<bool> {
         (self.header || self.no_header).then_some(self.header)
     }
+
+    /// Rejects flags on columns for texts that are read line by line.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the flag; `name` is that of the texts.
+    pub fn check_lines(&self, name: &str, expected: &str) -> Result<()> {
+        let flags = [("text-column", !self.text_column.is_empty()), ("pair", self.pair), ("header", self.header)];
+        match flags.into_iter().find(|(_, is_set)| *is_set) {
+            Some((flag, _)) => {
+                Err(Error::argument(flag, expected, format!("set for {name}, which is read line by line")))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// Labels of a table.
@@ -112,6 +126,9 @@ impl TableArguments {
         let RowArguments { text_column, pair, .. } = &self.rows;
         if *pair && ![0, 2].contains(&text_column.len()) {
             return Err(Error::argument("pair", "two --text-column, or none", format!("with {}", text_column.len())));
+        }
+        if self.labels.task == Some(TaskChoice::Number) && !self.labels.label_map.is_empty() {
+            return Err(Error::argument("label-map", "classes or labels: numbers are not mapped", "set"));
         }
         for (index, column) in text_column.iter().enumerate() {
             if self.labels.label_column.as_ref() == Some(column) {

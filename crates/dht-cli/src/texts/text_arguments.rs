@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use clap::Args;
 use dht_dynamic::serving::Origin;
-use dht_dynamic::transformer::data::Metric;
+use dht_dynamic::transformer::data::{LabelKind, Metric};
 use dht_dynamic::transformer::error::DataProblem;
 use dht_dynamic::transformer::{Dataset, DatasetReader, Error as TransformerError, Task};
 use rand::SeedableRng;
@@ -113,19 +113,30 @@ impl TextArguments {
     }
 
     /// Reads texts to score: the test rows of a directory or a data set, otherwise its validation rows, or the only
-    /// file. The columns are given by the flags or the known data set, otherwise by the model's training. Also returns
-    /// notes, one of them if the scored rows are not the test rows.
+    /// file. The columns are given by the flags or the known data set, otherwise by the model's training, and the task is
+    /// the model's. Also returns notes, one of them if the scored rows are not the test rows.
     ///
     /// # Errors
     /// As [`read_training`](Self::read_training); a label that the model does not have; pairs for a model of single
     /// texts.
-    pub fn read_scored(&self, labels: &[String], origin: Option<&Origin>) -> Result<(Dataset, Vec<String>)> {
+    pub fn read_scored(
+        &self,
+        labels: &[String],
+        task: Task,
+        origin: Option<&Origin>,
+    ) -> Result<(Dataset, Vec<String>)> {
         check_pair(self.source.table.rows.pair, origin)?;
         let source = self.source()?;
         let mut notes = source.notes();
         let known = source::known(&self.source.data).is_some();
         let found = scored(source, &mut notes, |files| {
             let reader = self.reader(source).labels(labels.iter().cloned());
+            let separator = self.source.table.labels.label_separator;
+            let reader = match task {
+                Task::Labels => reader.label_kind(LabelKind::Several { separator }),
+                Task::Number => reader.label_kind(LabelKind::Number),
+                Task::Class => reader,
+            };
             let reader = match origin {
                 // Columns by number are those of a file without names.
                 Some(Origin { columns: Some(reading), .. }) if !known && (reading.header || !files.is_parquet()) => {

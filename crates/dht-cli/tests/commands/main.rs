@@ -1,6 +1,7 @@
 //! The command as a user runs it: from a file of labelled texts to a model, its answers, and what is refused.
 
 #[cfg(unix)]
+mod inputs;
 mod partitions;
 mod stopping;
 #[cfg(all(unix, feature = "s3"))]

@@ -183,7 +183,7 @@ pub(crate) enum TextSource {
 
 /// Interpretation of a table: header, columns, label kind and label mapping, with the reason of each decision. It is
 /// displayed as a sentence about the columns; [`lines`](Self::lines) reports everything.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Reading {
     /// Format of the rows; `None` in records of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -193,8 +193,9 @@ pub struct Reading {
     /// Reason for the header decision.
     #[serde(default)]
     pub(crate) header_source: HeaderSource,
-    /// Label column.
-    pub label: Column,
+    /// Label column; `None` for texts that were read without labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Column>,
     /// Reason for the choice of the label column.
     #[serde(default)]
     pub(crate) label_source: LabelSource,
@@ -262,7 +263,7 @@ fn plural(columns: &[Column]) -> &'static str {
 }
 
 impl Reading {
-    /// Report of the interpretation, in at most six lines.
+    /// Report of the interpretation, in at most five lines, without the [warnings](Self::notes).
     pub fn lines(&self) -> Vec<String> {
         let format = self.format.map_or_else(String::new, |format| format!("{format}, "));
         let blank = match self.blank_lines {
@@ -283,14 +284,10 @@ impl Reading {
             LabelKind::Several { separator } => format!("several labels, separated by {separator:?}"),
             LabelKind::Number => "a number".into(),
         };
-        lines.push(format!("label: column {}, {kind} ({})", self.label, self.label_reason()));
+        lines.extend(self.label.iter().map(|label| format!("label: column {label}, {kind} ({})", self.label_reason())));
         lines.extend(self.mapping.as_ref().map(|mapping| format!("labels: {mapping}")));
         if !self.carried.is_empty() {
             lines.push(format!("not read: column{} {}", plural(&self.carried), list(&self.carried)));
-        }
-        let notes = self.notes();
-        if !notes.is_empty() {
-            lines.push(notes.join("; "));
         }
         lines
     }
@@ -329,7 +326,7 @@ impl Reading {
 
     /// Number of columns of the table.
     pub fn width(&self) -> usize {
-        1 + self.text.len() + self.carried.len()
+        usize::from(self.label.is_some()) + self.text.len() + self.carried.len()
     }
 
     fn label_reason(&self) -> String {
@@ -362,9 +359,11 @@ impl Reading {
 
 impl fmt::Display for Reading {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "label from column {} ({})", self.label, self.label_reason())?;
+        if let Some(label) = &self.label {
+            write!(formatter, "label from column {label} ({}), ", self.label_reason())?;
+        }
         let texts = plural(&self.text);
-        write!(formatter, ", text from column{texts} {} ({})", list(&self.text), self.text_reason())?;
+        write!(formatter, "text from column{texts} {} ({})", list(&self.text), self.text_reason())?;
         if !self.header {
             // Generated pages contain these words.
             write!(formatter, ", no row of names")?;

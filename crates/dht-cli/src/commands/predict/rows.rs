@@ -6,11 +6,19 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
+use super::written::Layout;
 use crate::error::{Error, Result};
 use dht_dynamic::transformer::data::{Column, Given, TextColumns, TextFormat, TextRow, TextStream};
 
 /// Maximum number of rows that wait for the receiver.
 const WAITING: usize = 64;
+
+/// Returns whether a file's name stands for lines of text: it ends with `.txt` or `.text` (also `.gz`), or has no ending.
+/// A table under another name would be read line by line, header and all.
+pub fn is_named_as_lines(name: &str) -> bool {
+    let stem = name.strip_suffix(".gz").unwrap_or(name);
+    stem.rsplit_once('.').is_none_or(|(_, ending)| ["txt", "text"].contains(&&*ending.to_lowercase()))
+}
 
 /// Open input.
 pub struct Source {
@@ -42,10 +50,7 @@ impl Source {
     pub fn of_file(path: &Path, input: Box<dyn Read + Send>, format: Option<TextFormat>) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (found, compressed) = TextFormat::of_name(&name);
-        // A table under another name would be answered line by line, header and all.
-        let stem = name.strip_suffix(".gz").unwrap_or(&name);
-        let lines = stem.rsplit_once('.').is_none_or(|(_, ending)| ["txt", "text"].contains(&&*ending.to_lowercase()));
-        if format.is_none() && found == TextFormat::Lines && !lines {
+        if format.is_none() && found == TextFormat::Lines && !is_named_as_lines(&name) {
             let expected = "lines, csv, tsv or jsonl, where the name of the file does not say";
             return Err(Error::argument("input-format", expected, format!("not set for {}", path.display())));
         }
@@ -58,6 +63,11 @@ impl Source {
         self.format
     }
 
+    /// Name of the input, for errors.
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
     /// Returns whether rows can be read ahead.
     pub fn is_file(&self) -> bool {
         self.look_ahead
@@ -67,6 +77,7 @@ impl Source {
 /// Column names of the first row, and a note on the columns.
 struct Found {
     names: Vec<String>,
+    width: usize,
     note: Option<String>,
 }
 
@@ -86,6 +97,7 @@ pub struct RowReader {
     path: PathBuf,
     format: TextFormat,
     names: Vec<String>,
+    width: usize,
     note: Option<String>,
     /// Rows, followed by `None`. A reader thread that fails does not send `None`.
     rows: Receiver<Result<Option<TextRow>>>,
@@ -101,8 +113,8 @@ impl RowReader {
         let (send, rows) = sync_channel(WAITING);
         let (send_found, found) = sync_channel(1);
         std::thread::spawn(move || read(source, columns, &send_found, &send));
-        let Found { names, note } = found.recv().unwrap_or_else(|_| Err(broken_off(&path)))?;
-        Ok(Self { path, format, names, note, rows })
+        let Found { names, width, note } = found.recv().unwrap_or_else(|_| Err(broken_off(&path)))?;
+        Ok(Self { path, format, names, width, note, rows })
     }
 
     /// Format of the texts.
@@ -110,9 +122,13 @@ impl RowReader {
         self.format
     }
 
-    /// Column names, if the input has a header.
-    pub fn names(&self) -> &[String] {
-        &self.names
+    /// Layout of the rows.
+    pub fn layout(&self) -> Layout {
+        match self.format {
+            TextFormat::Lines => Layout::Lines,
+            TextFormat::JsonLines => Layout::Objects,
+            TextFormat::Csv | TextFormat::Tsv => Layout::Cells { names: self.names.clone(), width: self.width },
+        }
     }
 
     /// Note on the columns.
@@ -190,7 +206,7 @@ fn read(
             return;
         }
     };
-    let _ = found.send(Ok(Found { names: stream.names().to_vec(), note: note(&stream) }));
+    let _ = found.send(Ok(Found { names: stream.names().to_vec(), width: stream.width(), note: note(&stream) }));
     loop {
         let next = match stream.next_row() {
             Ok(Some(row)) => match row.is_of_table().filter(|_| is_guess && row.line == 1) {

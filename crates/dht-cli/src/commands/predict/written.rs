@@ -44,7 +44,8 @@ impl OutputFormat {
         match &*ending.to_lowercase() {
             "csv" => Some(Self::Csv),
             "tsv" => Some(Self::Tsv),
-            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            // As on input, .json means JSON lines.
+            "jsonl" | "ndjson" | "json" => Some(Self::Jsonl),
             _ => None,
         }
     }
@@ -76,6 +77,22 @@ fn probability(answer: &Answer) -> String {
     }
 }
 
+/// Layout of an input's rows. The inputs of one output of cells have one layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    /// One text on each line.
+    Lines,
+    /// JSON objects.
+    Objects,
+    /// Cells of csv and tsv.
+    Cells {
+        /// Column names; none without a header.
+        names: Vec<String>,
+        /// Number of columns; 0 for an empty input.
+        width: usize,
+    },
+}
+
 /// Writes rows as they were given, each with its answer.
 pub struct AnswerWriter<W: Write> {
     out: W,
@@ -86,7 +103,8 @@ pub struct AnswerWriter<W: Write> {
     added: [String; 4],
     format: OutputFormat,
     names: Vec<String>,
-    begun: bool,
+    /// Layout of the inputs, once one has begun.
+    layout: Option<Layout>,
     /// True if the titles of the output's columns are the member names of the first JSON object in the input.
     of_objects: bool,
     /// Separator between several labels in a cell.
@@ -100,30 +118,36 @@ impl<W: Write> AnswerWriter<W> {
         let added = ADDED.map(|name| format!("{prefix}{name}"));
         let format = OutputFormat::Jsonl;
         let path = path.into();
-        Self { out, path, asked, added, format, names: Vec::new(), begun: false, of_objects: false, separator }
+        Self { out, path, asked, added, format, names: Vec::new(), layout: None, of_objects: false, separator }
     }
 
-    /// Begins the rows of an input.
+    /// Begins the rows of an input. The first one with column names, or of lines, gives an output of cells its titles.
     ///
     /// # Errors
     /// [`Error::OtherTable`] if the answers cannot be in one output with those of earlier inputs;
     /// [`Error::AnswerColumn`] for a column with the name of an added column.
-    pub fn begin(&mut self, path: &Path, input: TextFormat, names: &[String]) -> Result<()> {
+    pub fn begin(&mut self, path: &Path, input: TextFormat, layout: Layout) -> Result<()> {
         let format = self.asked.unwrap_or_else(|| OutputFormat::of_texts(input));
-        let objects_again = self.of_objects && input == TextFormat::JsonLines;
-        let others = format != OutputFormat::Jsonl && names != self.names && !objects_again;
-        if self.begun && (format != self.format || others) {
-            return Err(Error::OtherTable { path: path.into() });
-        }
-        if objects_again {
+        if matches!(&layout, Layout::Cells { width: 0, .. }) {
             return Ok(());
         }
-        let first = !self.begun;
+        let is_first = self.layout.is_none();
+        let others = format != OutputFormat::Jsonl && self.layout.as_ref() != Some(&layout);
+        if !is_first && (format != self.format || others) {
+            return Err(Error::OtherTable { path: path.into() });
+        }
         self.format = format;
+        let names = match &layout {
+            Layout::Cells { names, .. } => names.clone(),
+            Layout::Lines if format != OutputFormat::Jsonl => vec!["text".to_owned()],
+            // Titles are the members of the first object.
+            Layout::Objects if !is_first => return Ok(()),
+            Layout::Lines | Layout::Objects => Vec::new(),
+        };
         self.check_names(&path.display().to_string(), names.iter())?;
-        (self.names, self.begun) = (names.to_vec(), true);
-        if first && !names.is_empty() && format != OutputFormat::Jsonl {
-            let titles: Vec<String> = names.iter().chain(&self.added).cloned().collect();
+        (self.names, self.layout) = (names, Some(layout));
+        if is_first && !self.names.is_empty() && format != OutputFormat::Jsonl {
+            let titles: Vec<String> = self.names.iter().chain(&self.added).cloned().collect();
             self.cells(&titles.iter().map(String::as_str).collect::<Vec<_>>(), 1)?;
         }
         Ok(())

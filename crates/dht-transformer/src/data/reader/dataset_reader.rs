@@ -153,7 +153,8 @@ impl DatasetReader {
         self
     }
 
-    /// Sets the classes of labels that do not match by name. Each pair is a label and its class.
+    /// Sets the classes of labels that do not match by name. Each pair is a label and its class. Without known
+    /// [classes](Self::labels), the classes are the labels as they are mapped, so that two labels can become one class.
     #[must_use]
     pub fn label_mapping(mut self, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         self.mapping = pairs.into_iter().collect();
@@ -170,13 +171,16 @@ impl DatasetReader {
         }
     }
 
-    /// Uses the columns from the [`Reading`] of another file, with its label kind and label mapping.
+    /// Uses the columns from the [`Reading`] of another file, with its label kind and label mapping. That of a file
+    /// without labels has text columns alone.
     #[must_use]
     pub fn with_reading(mut self, reading: &Reading) -> Self {
-        self.expected = Some((reading.header, reading.width()));
-        (self.label, self.label_of_training) = (Some(reading.label.clone()), true);
         (self.text, self.text_of_training) = (Some(reading.text.clone()), true);
-        self.kind = Some(reading.kind);
+        if let Some(label) = &reading.label {
+            self.expected = Some((reading.header, reading.width()));
+            (self.label, self.label_of_training) = (Some(label.clone()), true);
+            self.kind = Some(reading.kind);
+        }
         self.pair = reading.pair;
         if let Some(mapping) = &reading.mapping {
             self.mapping = mapping.pairs().to_vec();
@@ -332,7 +336,7 @@ impl DatasetReader {
             format: Some(format),
             header: places.names.is_some(),
             header_source: places.header_source.clone(),
-            label: places.column(places.label),
+            label: Some(places.column(places.label)),
             label_source: places.label_source,
             label_rivals: columns(&places.label_rivals),
             kind,

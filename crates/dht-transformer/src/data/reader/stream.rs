@@ -18,7 +18,7 @@ use super::table::{
 };
 use super::text::joined;
 use crate::data::dataset::Example;
-use crate::data::reading::{Column, TableFormat};
+use crate::data::reading::{Column, HeaderSource, Reading, TableFormat, TextSource};
 use crate::error::{DataProblem, Error, Result};
 
 /// Number of rows read ahead to detect a header.
@@ -160,6 +160,7 @@ pub struct TextStream<'a> {
     /// Text keys of a jsonl file.
     keys: Vec<String>,
     asked: TextColumns,
+    reading: Option<Reading>,
     is_instead: bool,
     /// Rows that were read ahead to detect the columns.
     waiting: VecDeque<Row>,
@@ -192,6 +193,7 @@ impl<'a> TextStream<'a> {
             text: Vec::new(),
             keys: Vec::new(),
             asked: columns,
+            reading: None,
             is_instead: false,
             waiting: VecDeque::new(),
             object: None,
@@ -211,6 +213,17 @@ impl<'a> TextStream<'a> {
     /// Column names of a csv or tsv file with a header; else none.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Interpretation of a csv, tsv or jsonl file, without a label column and without the number of rows; `None` for
+    /// lines and for an empty file.
+    pub fn reading(&self) -> Option<&Reading> {
+        self.reading.as_ref()
+    }
+
+    /// Number of columns of a csv or tsv file; else 0.
+    pub fn width(&self) -> usize {
+        self.width
     }
 
     /// Column that is read instead of the [expected](TextColumns::expected) columns.
@@ -312,9 +325,40 @@ impl<'a> TextStream<'a> {
             }
             found => found?,
         };
+        self.reading = Some(self.interpretation((TableFormat::JsonLines, HeaderSource::Format), &keys, &places));
         self.keys = places.into_iter().map(|place| keys[place].clone()).collect();
         self.object = Some((line, members));
         Ok(())
+    }
+
+    /// Interpretation of columns with these names, of which those at `places` have the texts. Columns without names have
+    /// numbers.
+    fn interpretation(
+        &self,
+        (format, header_source): (TableFormat, HeaderSource),
+        names: &[String],
+        places: &[usize],
+    ) -> Reading {
+        let name_of = |place: usize| names.get(place).filter(|name| !name.is_empty());
+        let column = |place: usize| name_of(place).map_or(Column::Number(place), |name| Column::Name(name.clone()));
+        let is_named = |place: &usize| names.get(*place).is_some_and(|name| is_one_of(name, &TEXT));
+        let text_source = match (self.asked.text.is_empty(), self.asked.expected) {
+            (false, false) => TextSource::Asked,
+            (false, true) => TextSource::Training,
+            (true, _) if places.iter().all(is_named) => TextSource::Name,
+            (true, _) => TextSource::Found,
+        };
+        let rest = (0..names.len().max(self.width)).filter(|place| !places.contains(place));
+        Reading {
+            format: Some(format),
+            header: !names.is_empty(),
+            header_source,
+            text: places.iter().map(|place| column(*place)).collect(),
+            text_source,
+            pair: self.asked.pair,
+            carried: rest.map(column).collect(),
+            ..Reading::default()
+        }
     }
 
     /// Reads the first rows and detects header and text columns.
@@ -340,11 +384,11 @@ impl<'a> TextStream<'a> {
         }
         let columns: Vec<&Column> = self.asked.text.iter().collect();
         let named = columns.iter().any(|column| matches!(column, Column::Name(_)));
-        let header = match decide(&table, self.asked.header, None, &columns) {
-            Ok((header, _)) => header,
+        let (header, source) = match decide(&table, self.asked.header, None, &columns) {
+            Ok(decision) => decision,
             // Without requested names there is no header. Names from a training run are required.
-            Err(_) if !named => false,
-            Err(_) if named && !self.asked.expected => true,
+            Err(_) if !named => (false, HeaderSource::Asked),
+            Err(_) if named && !self.asked.expected => (true, HeaderSource::Asked),
             Err(problem) => return Err(self.error(Some(line), problem)),
         };
         let numbered = self.may_be_others() && !header && !named && width > 1;
@@ -375,6 +419,8 @@ impl<'a> TextStream<'a> {
             }
             found => found?,
         };
+        let format = if self.format == TextFormat::Tsv { TableFormat::Tsv } else { TableFormat::Csv };
+        self.reading = Some(self.interpretation((format, source), &names, &self.text));
         self.names = names;
         self.waiting = table.rows.into();
         if header {

@@ -1,0 +1,141 @@
+//! Flags and files that have an effect, or are refused: none is ignored.
+
+use serde_json::{Value, json as value};
+use tempfile::TempDir;
+
+use super::tables::{said, train, write};
+use super::{TRAIN, csv, dht, json, place, printed, refused, reviews, trained};
+
+fn read(place: &TempDir, name: &str) -> String {
+    std::fs::read_to_string(place.path().join(name)).expect("a file")
+}
+
+#[test]
+fn labels_of_the_training_file_are_mapped_too() {
+    let place = place();
+    let mut rows = reviews(90, 0);
+    (0..30).for_each(|row| rows[row].0 = "neutral".into());
+    write(place.path(), "data/train.csv", &csv(&rows));
+    write(place.path(), "data/test.csv", &csv(&rows[20..50]));
+    let merged = ["--label-map", "neutral=panned"];
+    let read = said(&train(place.path(), "data", &merged));
+    assert!(read.contains("2 classes: panned (") && read.contains("neutral is panned"), "{read}");
+    let inspected = printed(&dht(place.path(), &[&["inspect-data", "data/train.csv"][..], &merged].concat()));
+    assert!(inspected.contains("2 classes: panned (60), praised (30)"), "{inspected}");
+    let unknown = refused(&train(place.path(), "data", &["--label-map", "netral=panned"]), 1);
+    assert!(unknown.contains("\"netral\" is mapped to a class, but no row has this label"), "{unknown}");
+    let numbers = refused(&train(place.path(), "data", &["--task", "number", "--label-map", "1=good"]), 2);
+    assert!(numbers.contains("--label-map is set, expected classes or labels"), "{numbers}");
+}
+
+#[test]
+fn columns_of_texts_that_are_read_by_lines_are_refused() {
+    let place = trained();
+    write(place.path(), "lines.txt", "id,headline\n1,the soup was cold\n");
+    for flags in [&["--text-column", "headline"][..], &["--header"]] {
+        let refused = refused(&dht(place.path(), &[&["predict", "model", "lines.txt"], flags].concat()), 2);
+        assert!(
+            refused.contains(&format!("{} is set for lines.txt, which is read line by line", flags[0])),
+            "{refused}"
+        );
+    }
+    let read = ["predict", "model", "lines.txt", "--text-column", "headline", "--input-format", "csv"];
+    assert_eq!(printed(&dht(place.path(), &read)).lines().count(), 2);
+}
+
+#[test]
+fn columns_of_texts_without_labels_are_stored() {
+    let place = trained();
+    printed(&dht(place.path(), &["export", "model", "--out", "plain"]));
+    let row = |(at, (_, text)): (usize, &(String, String))| format!("title {at},\"{text}\"\n");
+    let rows: String = reviews(200, 9000).iter().enumerate().map(row).collect();
+    write(place.path(), "t.csv", &format!("text,body\n{rows}"));
+    write(place.path(), "t.tab", &format!("text\tbody\n{}", rows.replace(',', "\t")));
+    write(place.path(), "t.txt", "{\"text\": \"the soup was cold\"}\n");
+    let fast = |data: &'static str, more: &[&'static str]| {
+        let words = ["accelerate", "plain", "--data", data, "--unlabelled", "--max-length", "24", "--out", "fast"];
+        dht(place.path(), &[&words[..], more].concat())
+    };
+    let made = said(&fast("t.csv", &["--text-column", "body"]));
+    assert!(made.contains("text: column \"body\" (as asked)") && made.contains("200 rows"), "{made}");
+    let stored: Value = json(&read(&place, "fast/dht.json"));
+    assert_eq!(stored["origin"]["columns"]["text"], value!([{ "name": "body" }]), "{stored}");
+    let answers = |more: &[&'static str]| printed(&dht(place.path(), &[&["predict", "fast", "t.csv"], more].concat()));
+    assert_eq!(answers(&[]), answers(&["--text-column", "body"]));
+    // A table with labels is scored on that column, too.
+    write(place.path(), "l.csv", &format!("text,body,label\n{}", rows.replace('\n', ",praised\n")));
+    let scored = printed(&dht(place.path(), &["evaluate", "fast", "--data", "l.csv"]));
+    assert!(scored.contains("text from column \"body\" (as in training)"), "{scored}");
+    let ending = refused(&fast("t.tab", &[]), 2);
+    assert!(ending.contains("--data is t.tab, expected a name that ends with .csv"), "{ending}");
+    let objects = refused(&fast("t.txt", &[]), 2);
+    assert!(objects.contains("t.txt, whose first line is one of a table"), "{objects}");
+    write(place.path(), "lines.txt", "the soup was cold\n");
+    let lines = refused(&fast("lines.txt", &["--text-column", "body"]), 2);
+    assert!(lines.contains("--text-column is set for lines.txt, which is read line by line"), "{lines}");
+}
+
+#[test]
+fn a_directory_without_a_model_is_not_replaced() {
+    let place = place();
+    for name in ["README.md", "model/config.json"] {
+        write(place.path(), &format!("mine/{name}"), "mine");
+        let out = refused(&dht(place.path(), &[&TRAIN[..12], &["mine"]].concat()), 1);
+        assert!(out.contains("mine"), "{out}");
+        assert_eq!(read(&place, &format!("mine/{name}")), "mine");
+        std::fs::remove_dir_all(place.path().join("mine")).expect("removed");
+    }
+}
+
+#[test]
+fn a_regression_predicts_in_the_units_of_its_targets() {
+    let place = place();
+    let score = |label: &str| if label == "praised" { 180.0 } else { 20.0 };
+    let row =
+        |(at, (label, text)): (usize, &(String, String))| format!("{},\"{text}\"\n", score(label) + (at % 5) as f64);
+    let rows: String = reviews(400, 0).iter().enumerate().map(row).collect();
+    write(place.path(), "s.csv", &format!("score,text\n{rows}"));
+    let words = ["train", "--data", "s.csv", "--task", "number", "--label-column", "score", "--kind", "full", "--json"];
+    let more = ["--out", "scores", "--model", "2x2x16", "--epochs", "8", "--batch", "8", "--lr", "3e-3"];
+    let made = json(&printed(&dht(place.path(), &[&words[..], &more].concat())));
+    let judged = &made["results"][0]["judged"];
+    // The deviation of the targets is 80.
+    assert!(judged["metric"] == "RMSE" && judged["value"].as_f64().expect("a number") < 30.0, "{made}");
+    printed(&dht(place.path(), &["export", "scores", "--out", "plain"]));
+    let again =
+        printed(&dht(place.path(), &["evaluate", "plain", "--data", "s.csv", "--label-column", "score", "--json"]));
+    assert_eq!(json(&again)["results"][0]["judged"]["metric"], "RMSE", "{again}");
+}
+
+#[test]
+fn calibration_rows_that_repeat_training_texts_are_left_out() {
+    let place = place();
+    let mut rows = reviews(400, 0);
+    (0..60).for_each(|row| rows[6 * row] = ("praised".into(), "thanks".into()));
+    write(place.path(), "data/train.csv", &csv(&rows));
+    let arguments = [&TRAIN[..12], &["kept", "--points", "20", "--calibration-rows", "80", "--json"]].concat();
+    let output = dht(place.path(), &arguments);
+    let (told, made) = (said(&output), json(&printed(&output)));
+    assert!(told.contains("of 80 calibration rows have the text of a training row"), "{told}");
+    assert!(made["promise"]["rows"].as_u64().expect("a promise") < 80, "{made}");
+}
+
+#[test]
+fn inputs_of_another_layout_are_refused_in_one_table() {
+    let place = trained();
+    write(place.path(), "a.txt", "the soup was cold\n");
+    write(place.path(), "b.jsonl", "{\"text\": \"the soup was fresh\"}\n");
+    write(place.path(), "two.csv", "1,the soup was cold\n2,the wine was warm\n");
+    write(place.path(), "three.csv", "1,the soup was cold,x\n2,the wine was warm,y\n");
+    let ask = |more: &[&'static str]| dht(place.path(), &[&["predict", "model"], more].concat());
+    let mixed = refused(&ask(&["a.txt", "b.jsonl", "--output-format", "csv"]), 1);
+    assert!(mixed.contains("b.jsonl has another format or other columns than the first file"), "{mixed}");
+    let wider = refused(&ask(&["two.csv", "three.csv", "--no-header", "--text-column", "1"]), 1);
+    assert!(wider.contains("three.csv has another format or other columns"), "{wider}");
+    let titled = printed(&ask(&["a.txt", "--output-format", "csv"]));
+    assert!(titled.starts_with("text,predicted,probability,route,cost\nthe soup was cold,"), "{titled}");
+    printed(&ask(&["two.csv", "--no-header", "--text-column", "1", "--output", "a.json"]));
+    assert_eq!(json(read(&place, "a.json").lines().next().expect("a line"))["0"], "1");
+    let parquet = refused(&ask(&["a.txt", "--output", "a.parquet"]), 2);
+    assert!(parquet.contains("--output is a file that ends with .parquet, expected csv, tsv or jsonl"), "{parquet}");
+}
