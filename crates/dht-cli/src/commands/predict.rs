@@ -312,7 +312,9 @@ impl Predictor<'_> {
         let expected = columns.expected;
         let hint = |error| if expected { of_other_columns(error) } else { error };
         let reader = RowReader::start(source, columns).map_err(hint)?;
-        reader.note().filter(|_| expected && !self.arguments.quiet).iter().for_each(|note| report(note));
+        if !self.arguments.quiet {
+            reader.note().filter(|_| expected).into_iter().chain(reader.doubt()).for_each(report);
+        }
         out.begin(path, reader.format(), reader.layout())?;
         // What was read before an error is answered.
         let failed = loop {

@@ -139,3 +139,16 @@ fn inputs_of_another_layout_are_refused_in_one_table() {
     let parquet = refused(&ask(&["a.txt", "--output", "a.parquet"]), 2);
     assert!(parquet.contains("--output is a file that ends with .parquet, expected csv, tsv or jsonl"), "{parquet}");
 }
+
+#[test]
+fn a_first_row_that_may_name_the_column_is_pointed_out() {
+    let place = trained();
+    write(place.path(), "asked.csv", "headline\nthe soup was cold\nthe wine was warm\n");
+    let ask = |more: &[&'static str]| dht(place.path(), &[&["predict", "model", "asked.csv"], more].concat());
+    let (doubt, rows) = (said(&ask(&[])), printed(&ask(&[])).lines().count());
+    assert!(doubt.contains("asked.csv: the first row, \"headline\", is read as a text (--header if"), "{doubt}");
+    assert_eq!(rows, 3);
+    assert_eq!(said(&ask(&["--no-header"])), "");
+    let titled = printed(&ask(&["--header", "--text-column", "headline"]));
+    assert!(titled.starts_with("headline,predicted,"), "{titled}");
+}

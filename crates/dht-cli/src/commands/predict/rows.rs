@@ -79,6 +79,7 @@ struct Found {
     names: Vec<String>,
     width: usize,
     note: Option<String>,
+    doubt: Option<String>,
 }
 
 /// Note on the column that is read instead of the columns of the model's training data.
@@ -99,6 +100,7 @@ pub struct RowReader {
     names: Vec<String>,
     width: usize,
     note: Option<String>,
+    doubt: Option<String>,
     /// Rows, followed by `None`. A reader thread that fails does not send `None`.
     rows: Receiver<Result<Option<TextRow>>>,
 }
@@ -113,8 +115,8 @@ impl RowReader {
         let (send, rows) = sync_channel(WAITING);
         let (send_found, found) = sync_channel(1);
         std::thread::spawn(move || read(source, columns, &send_found, &send));
-        let Found { names, width, note } = found.recv().unwrap_or_else(|_| Err(broken_off(&path)))?;
-        Ok(Self { path, format, names, width, note, rows })
+        let Found { names, width, note, doubt } = found.recv().unwrap_or_else(|_| Err(broken_off(&path)))?;
+        Ok(Self { path, format, names, width, note, doubt, rows })
     }
 
     /// Format of the texts.
@@ -134,6 +136,11 @@ impl RowReader {
     /// Note on the columns.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
+    }
+
+    /// Note on a first row that may be a header.
+    pub fn doubt(&self) -> Option<&str> {
+        self.doubt.as_deref()
     }
 
     /// Receives the next rows. Waits for the first row, and then adds rows until the next row takes longer than `wait`,
@@ -206,7 +213,13 @@ fn read(
             return;
         }
     };
-    let _ = found.send(Ok(Found { names: stream.names().to_vec(), width: stream.width(), note: note(&stream) }));
+    let doubt = stream.doubtful_text().map(|text| {
+        format!(
+            "{name}: the first row, {text:?}, is read as a text (--header if it names the columns, else --no-header)"
+        )
+    });
+    let (names, width, note) = (stream.names().to_vec(), stream.width(), note(&stream));
+    let _ = found.send(Ok(Found { names, width, note, doubt }));
     loop {
         let next = match stream.next_row() {
             Ok(Some(row)) => match row.is_of_table().filter(|_| is_guess && row.line == 1) {

@@ -161,6 +161,7 @@ pub struct TextStream<'a> {
     keys: Vec<String>,
     asked: TextColumns,
     reading: Option<Reading>,
+    doubtful: Option<String>,
     is_instead: bool,
     /// Rows that were read ahead to detect the columns.
     waiting: VecDeque<Row>,
@@ -194,6 +195,7 @@ impl<'a> TextStream<'a> {
             keys: Vec::new(),
             asked: columns,
             reading: None,
+            doubtful: None,
             is_instead: false,
             waiting: VecDeque::new(),
             object: None,
@@ -219,6 +221,12 @@ impl<'a> TextStream<'a> {
     /// lines and for an empty file.
     pub fn reading(&self) -> Option<&Reading> {
         self.reading.as_ref()
+    }
+
+    /// First text of a csv or tsv file that is read without a header, if it is one word above texts of several words: it
+    /// may name the column.
+    pub fn doubtful_text(&self) -> Option<&str> {
+        self.doubtful.as_deref()
     }
 
     /// Number of columns of a csv or tsv file; else 0.
@@ -421,6 +429,12 @@ impl<'a> TextStream<'a> {
         };
         let format = if self.format == TextFormat::Tsv { TableFormat::Tsv } else { TableFormat::Csv };
         self.reading = Some(self.interpretation((format, source), &names, &self.text));
+        if let (false, None, [place], [first, rest @ ..]) = (header, self.asked.header, &*self.text, &*table.rows) {
+            let is_word = |row: &Row| !row.cell(*place).contains(char::is_whitespace);
+            let stands_out =
+                is_word(first) && !first.cell(*place).is_empty() && !rest.is_empty() && !rest.iter().any(is_word);
+            self.doubtful = stands_out.then(|| first.cell(*place).to_owned());
+        }
         self.names = names;
         self.waiting = table.rows.into();
         if header {
