@@ -41,7 +41,7 @@ pub fn inspect_data(arguments: InspectDataArguments) -> Result<()> {
             "labels": data.labels,
             "rows_by_label": data.class_counts(),
             "reading": data.reading,
-            "notes": label_notes(&data),
+            "notes": label_notes(&data, "rows"),
         });
         return print(&format!("{value:#}\n"));
     }
@@ -50,6 +50,6 @@ pub fn inspect_data(arguments: InspectDataArguments) -> Result<()> {
         false => line,
     };
     let lines = data.reading.iter().flat_map(|reading| reading.lines()).map(of_labels);
-    let lines = lines.chain(data.reading.iter().flat_map(|reading| reading.notes())).chain(label_notes(&data));
+    let lines = lines.chain(data.reading.iter().flat_map(|reading| reading.notes())).chain(label_notes(&data, "rows"));
     print(&lines.map(|line| line + "\n").collect::<String>())
 }

@@ -19,6 +19,19 @@ use crate::results::{
 /// Files of a saved model.
 const OWN: [&str; 6] = ["README.md", "curve.svg", "training.json", "training.svg", "dht.json", "model"];
 
+/// Files of its directory `model`: of a classifier, and of a dynamic model.
+const OF_MODEL: [&str; 9] = [
+    "config.json",
+    "model.safetensors",
+    "modeling_dht.py",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "encoder",
+    "dynamic.checkpoint",
+    "ngram.json",
+    "seen_texts.bin",
+];
+
 /// Finished model and its evaluation, for the card and the output.
 #[derive(Debug)]
 pub struct MadeModel<'a> {
@@ -55,13 +68,24 @@ pub fn check_target(out: &Path) -> Result<Option<String>> {
     if out.is_file() {
         return Err(Error::Foreign { path: out.into() });
     }
-    let held = out.join("dht.json").is_file();
+    let held = is_model(&out.join("dht.json"));
     for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {
         if !held || !OWN.iter().any(|own| entry.file_name() == **own) {
             return Err(Error::Foreign { path: entry.path() });
         }
     }
+    for entry in std::fs::read_dir(out.join("model")).into_iter().flatten().flatten() {
+        if !OF_MODEL.iter().any(|own| entry.file_name() == **own) {
+            return Err(Error::Foreign { path: entry.path() });
+        }
+    }
     Ok(held.then(|| format!("{} holds a model, which will be replaced at the end", out.display())))
+}
+
+/// Returns whether a file describes a saved model of this version.
+fn is_model(path: &Path) -> bool {
+    let json = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    json.is_some_and(|json| json["format"] == "dht model" && json["version"] == 1)
 }
 
 /// Names the rows of a split: "the 12 test rows".

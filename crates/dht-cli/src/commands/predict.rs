@@ -164,6 +164,7 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
         return Err(Error::argument("output", "a file, without --partitions", output.display()));
     }
     arguments.check_ending()?;
+    arguments.check_output()?;
     let interruption =
         if arguments.partitions.is_empty() { "no answers are stored" } else { "finished partitions stay" };
     Interruption::watch(move || interruption.into());
@@ -362,6 +363,18 @@ impl PredictArguments {
                 refused("csv, tsv or jsonl".into())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Rejects an output that is one of the inputs.
+    fn check_output(&self) -> Result<()> {
+        let Some(output) = self.output.as_deref().and_then(|path| path.canonicalize().ok()) else { return Ok(()) };
+        let is_input = |path: &PathBuf| {
+            path.metadata().is_ok_and(|facts| facts.is_file()) && path.canonicalize().is_ok_and(|path| path == output)
+        };
+        match self.files.iter().find(|path| is_input(path)) {
+            Some(path) => Err(Error::argument("output", "another file than the texts", path.display())),
+            None => Ok(()),
         }
     }
 

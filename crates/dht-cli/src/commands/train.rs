@@ -3,6 +3,7 @@
 mod arguments;
 mod run;
 
+use dht_dynamic::SeenTexts;
 use dht_dynamic::transformer::{EncodedDataset, TextClassifier};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -11,7 +12,7 @@ pub use self::arguments::TrainArguments;
 use self::run::Run;
 use super::made::{MadeModel, check_target, finish, the_rows};
 use crate::acceleration::REST;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::texts::{cut_note, report_texts, warnings};
 use crate::training::{Interruption, Start, TrainingDir};
@@ -48,6 +49,9 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         warnings(&texts).iter().for_each(|line| report(line));
     }
     texts.forget_texts();
+    if arguments.makes_dynamic_at_once(&start) {
+        check_unseen(&train, &validation)?;
+    }
 
     let encoded = (&train, &validation, calibration.as_ref());
     let dir = TrainingDir::open(&arguments.out, &arguments.settings(encoded, max_length)?, arguments.restart)?;
@@ -106,6 +110,16 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     };
     finish(&made.model, facts, &made.misses)?;
     dir.finish()
+}
+
+/// Rejects validation rows most of which have the text of a training row: no speed can be selected on them.
+fn check_unseen(train: &EncodedDataset, validation: &EncodedDataset) -> Result<()> {
+    let (seen, all) = (SeenTexts::new([train]).rows_of(validation).len(), validation.len());
+    if 2 * seen <= all {
+        return Ok(());
+    }
+    let got = format!("a source where {seen} of {all} validation rows have the text of a training row");
+    Err(Error::argument("data", "texts that repeat less, or `--kind full`", got))
 }
 
 /// Weight of each class: the reciprocal of its share of the rows, divided by the number of classes.

@@ -80,8 +80,9 @@ impl FromStr for LabelPair {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let pair = text.split_once('=').ok_or("expected LABEL=CLASS, such as 3=sports")?;
-        Ok(Self(pair.0.into(), pair.1.into()))
+        let pair = text.split_once('=').map(|(label, class)| (label.trim(), class.trim()));
+        let (label, class) = pair.filter(|pair| !pair.1.is_empty()).ok_or("expected LABEL=CLASS, such as 3=sports")?;
+        Ok(Self(label.into(), class.into()))
     }
 }
 
@@ -142,7 +143,7 @@ impl TableArguments {
     }
 
     /// Labels and classes of `--label-map`.
-    fn label_map(&self) -> impl Iterator<Item = (String, String)> {
+    pub(super) fn label_map(&self) -> impl Iterator<Item = (String, String)> {
         self.labels.label_map.iter().map(|LabelPair(own, class)| (own.clone(), class.clone()))
     }
 

@@ -28,7 +28,7 @@ pub fn warnings(texts: &TextSplits) -> Vec<String> {
             lines.push(format!("  {shared} {name} {rows} {has} the text of a training row: the score is too good"));
         }
     }
-    lines.extend(label_notes(train).into_iter().map(|note| format!("  {note}")));
+    lines.extend(label_notes(train, "training rows").into_iter().map(|note| format!("  {note}")));
     lines.extend(train.reading.iter().flat_map(|reading| reading.notes()).map(|note| format!("  {note}")));
     lines
 }
@@ -46,8 +46,9 @@ pub fn mapping_note(data: &Dataset) -> Option<String> {
     })
 }
 
-/// Warnings on the labels of training rows: texts with several labels, a single class, and classes of few rows.
-pub fn label_notes(train: &Dataset) -> Vec<String> {
+/// Warnings on the labels of training rows: texts with several labels, a single class, and classes of few rows. `rows` is the
+/// name of the rows.
+pub fn label_notes(train: &Dataset, rows: &str) -> Vec<String> {
     let mut notes = Vec::new();
     let (count, first) = of_two_labels(train);
     if let Some(first) = first {
@@ -64,13 +65,13 @@ pub fn label_notes(train: &Dataset) -> Vec<String> {
             notes.push(format!("beware: all rows have the class {only:?}: a classifier needs at least two"));
         }
         ([_], false) => {}
-        _ => notes.extend(few_rows(train)),
+        _ => notes.extend(few_rows(train, rows)),
     }
     notes
 }
 
 /// Warning on the classes that have few rows.
-fn few_rows(train: &Dataset) -> Option<String> {
+fn few_rows(train: &Dataset, name: &str) -> Option<String> {
     let counts = train.class_counts();
     let (rows, class) = counts.iter().zip(&train.labels).min_by_key(|(rows, _)| **rows)?;
     let few = counts.iter().filter(|rows| **rows < LEAST_OF_CLASS).count();
@@ -79,7 +80,7 @@ fn few_rows(train: &Dataset) -> Option<String> {
         1 => ("1 class has".to_owned(), "it is learned poorly, and its score says little"),
         _ => (format!("{few} classes have"), "they are learned poorly, and their scores say little"),
     };
-    Some(format!("beware: {classes} fewer than {LEAST_OF_CLASS} rows ({class:?}: {rows}): {result}"))
+    Some(format!("beware: {classes} fewer than {LEAST_OF_CLASS} {name} ({class:?}: {rows}): {result}"))
 }
 
 /// Number of texts that occur with more than one label, and the first such text.

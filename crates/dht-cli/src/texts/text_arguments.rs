@@ -204,6 +204,15 @@ impl TextArguments {
             return Err(TransformerError::Data { path: self.source.data.clone(), line: None, problem }.into());
         }
         let test = test.map(|(_, test)| test);
+        let read = || [Some(&train), Some(&validation), test.as_ref()].into_iter().flatten();
+        let occurs = |label: &String| {
+            let mut pairs = read().flat_map(|data| data.reading.iter().flat_map(|reading| reading.label_pairs()));
+            pairs.any(|(own, _)| own == label) || train.labels.contains(label)
+        };
+        if let Some((label, _)) = self.source.table.label_map().find(|(label, _)| !occurs(label)) {
+            let problem = DataProblem::NoSuchLabel { label: format!("{label:?}") };
+            return Err(TransformerError::Data { path: self.source.data.clone(), line: None, problem }.into());
+        }
         // Rows of one file have one reading.
         let mut read: Vec<&Dataset> = [Some(&train), Some(&validation), test.as_ref()].into_iter().flatten().collect();
         read.dedup_by_key(|data| &data.sha256);

@@ -90,7 +90,9 @@ pub fn find_learning_rate(
             best = Some((rate, loss));
         }
     }
-    best.map(|(rate, _)| rate).ok_or_else(|| Error::argument("lr", "rates to choose from", "none"))
+    let (rate, _) = best.ok_or_else(|| Error::argument("lr", "rates to choose from", "none"))?;
+    say(&format!("learning rate {rate} has the least validation loss and is used"));
+    Ok(rate)
 }
 
 fn mean_loss(evaluation: &Evaluation) -> f64 {

@@ -78,13 +78,49 @@ fn columns_of_texts_without_labels_are_stored() {
 #[test]
 fn a_directory_without_a_model_is_not_replaced() {
     let place = place();
-    for name in ["README.md", "model/config.json"] {
+    for name in ["README.md", "model/config.json", "dht.json"] {
         write(place.path(), &format!("mine/{name}"), "mine");
         let out = refused(&dht(place.path(), &[&TRAIN[..12], &["mine"]].concat()), 1);
         assert!(out.contains("mine"), "{out}");
         assert_eq!(read(&place, &format!("mine/{name}")), "mine");
         std::fs::remove_dir_all(place.path().join("mine")).expect("removed");
     }
+    // Beside a model, too.
+    let place = trained();
+    write(place.path(), "model/model/notes.txt", "mine");
+    assert!(refused(&dht(place.path(), &TRAIN), 1).contains("notes.txt"));
+}
+
+#[test]
+fn texts_that_mostly_repeat_are_refused_before_the_training() {
+    let place = place();
+    let rows: Vec<_> = (0..8).flat_map(|_| reviews(50, 0)).collect();
+    write(place.path(), "data/train.csv", &csv(&rows));
+    let repeated = refused(&dht(place.path(), &TRAIN), 2);
+    assert!(repeated.contains("of 40 validation rows have the text of a training row"), "{repeated}");
+    assert!(!place.path().join("model.training").exists());
+}
+
+#[test]
+fn labels_of_the_test_file_alone_are_mapped() {
+    let place = place();
+    let mut rows = reviews(60, 600);
+    rows[3].0 = "mixed".into();
+    write(place.path(), "data/test.csv", &csv(&rows));
+    assert!(refused(&train(place.path(), "data", &[]), 1).contains("--label-map"));
+    let mapped = said(&train(place.path(), "data", &["--label-map", "mixed=panned"]));
+    assert!(mapped.contains("mixed is panned"), "{mapped}");
+}
+
+#[test]
+fn the_texts_are_not_overwritten_by_their_answers() {
+    let place = trained();
+    write(place.path(), "a.txt", "the soup was cold\n");
+    for output in ["a.txt", "./a.txt"] {
+        let same = refused(&dht(place.path(), &["predict", "model", "a.txt", "--output", output]), 2);
+        assert!(same.contains("--output is a.txt, expected another file than the texts"), "{same}");
+    }
+    assert_eq!(read(&place, "a.txt"), "the soup was cold\n");
 }
 
 #[test]

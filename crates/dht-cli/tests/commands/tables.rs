@@ -291,7 +291,7 @@ fn each_warning_is_printed_once() {
     for warning in [
         "beware: 1 text is a missing value, \"nan\"",
         "beware: 1 training text stands in several rows with different labels: ",
-        "beware: 1 class has fewer than 5 rows (\"mixed\": 2): it is learned poorly",
+        "beware: 1 class has fewer than 5 training rows (\"mixed\": 2): it is learned poorly",
         "20 validation rows have the text of a training row",
     ] {
         assert_eq!(said.matches(warning).count(), 1, "{warning}: {said}");

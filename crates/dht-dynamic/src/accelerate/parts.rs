@@ -111,7 +111,7 @@ impl Parts {
         }
         let wanted = (settings.held_out_share * texts.len() as f64) as usize;
         if wanted < settings.least_held_out {
-            let fold_of = stratified_folds(&labels(texts), settings.folds, rng);
+            let fold_of = stratified_folds(texts, settings.folds, rng);
             return parts(texts.clone(), None, fold_of);
         }
         let mut rows: Vec<usize> = (0..texts.len()).collect();

@@ -1,32 +1,69 @@
 //! Folds of a cross-validation.
 
+use std::collections::HashMap;
+
+use dht_transformer::EncodedDataset;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-/// The fold of each row, stratified by label: the rows of each label are shuffled and distributed over the folds, so
-/// that each fold has a fair share of each class, up to one row.
-pub(crate) fn stratified_folds<R: Rng + ?Sized>(labels: &[u32], folds: usize, rng: &mut R) -> Vec<usize> {
-    let mut rows: Vec<usize> = (0..labels.len()).collect();
-    rows.shuffle(rng);
-    // Stable: rows of one class stay shuffled.
-    rows.sort_by_key(|row| labels[*row]);
+/// The fold of each row, stratified by class: the texts of each class are shuffled and distributed over the folds, so that
+/// each fold has a fair share of each class, up to one text. Rows of equal texts are in one fold, which would otherwise
+/// be judged by what was fitted on their copies.
+pub(crate) fn stratified_folds<R: Rng + ?Sized>(texts: &EncodedDataset, folds: usize, rng: &mut R) -> Vec<usize> {
+    let mut group_of: HashMap<u64, usize> = HashMap::new();
+    let mut labels: Vec<u32> = Vec::new();
+    let groups: Vec<usize> = texts
+        .samples
+        .iter()
+        .map(|sample| {
+            *group_of.entry(sample.encoding.digest()).or_insert_with(|| {
+                labels.push(sample.label);
+                labels.len() - 1
+            })
+        })
+        .collect();
+    let mut order: Vec<usize> = (0..labels.len()).collect();
+    order.shuffle(rng);
+    // Stable: texts of one class stay shuffled.
+    order.sort_by_key(|group| labels[*group]);
     let mut fold_of = vec![0; labels.len()];
-    rows.iter().enumerate().for_each(|(place, row)| fold_of[*row] = place % folds);
-    fold_of
+    order.iter().enumerate().for_each(|(place, group)| fold_of[*group] = place % folds);
+    groups.into_iter().map(|group| fold_of[group]).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use dht_transformer::data::CutTokens;
+    use dht_transformer::{Encoding, Sample};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
 
+    /// Rows with these labels and texts of one token.
+    fn rows(rows: impl IntoIterator<Item = (u32, u32)>) -> EncodedDataset {
+        let sample = |(label, token): (u32, u32)| {
+            let rest = CutTokens::default();
+            let encoding = Encoding { ids: vec![token], type_ids: Vec::new(), truncated: false, rest };
+            Sample { id: u64::from(token), label, targets: Vec::new(), encoding }
+        };
+        EncodedDataset { samples: rows.into_iter().map(sample).collect(), labels: Vec::new(), truncated_rows: 0 }
+    }
+
+    #[test]
+    fn equal_texts_are_in_one_fold() {
+        let texts = rows((0..40).map(|row| (row % 2, row % 10)));
+        let fold_of = stratified_folds(&texts, 5, &mut ChaCha8Rng::seed_from_u64(1));
+        assert!((0..40).all(|row| fold_of[row] == fold_of[row % 10]), "{fold_of:?}");
+        assert!((0..5).all(|fold| fold_of[..10].contains(&fold)), "{fold_of:?}");
+    }
+
     #[test]
     fn each_fold_has_a_fair_share_of_each_class() {
         let labels: Vec<u32> = [vec![0; 12], vec![1; 3], vec![2; 48], vec![3; 7]].concat();
         for seed in 0..50 {
-            let fold_of = stratified_folds(&labels, 5, &mut ChaCha8Rng::seed_from_u64(seed));
+            let texts = rows(labels.iter().copied().zip(0..));
+            let fold_of = stratified_folds(&texts, 5, &mut ChaCha8Rng::seed_from_u64(seed));
             let mut counts = [[0; 5]; 4];
             fold_of.iter().zip(&labels).for_each(|(fold, label)| counts[*label as usize][*fold] += 1);
             for of_class in counts {

@@ -85,21 +85,6 @@ impl LabelMapping {
         Ok((!identity).then_some(Self { pairs: mapped, by_order: false }))
     }
 
-    /// Creates an explicit mapping of the labels of a training set, whose classes are the mapped labels.
-    ///
-    /// # Errors
-    /// As [`given`](Self::given); [`DataProblem::NoSuchLabel`] for a pair whose label no row has.
-    pub fn of_training(
-        pairs: &[(String, String)],
-        labels: &[String],
-        classes: &[String],
-    ) -> Result<Option<Self>, DataProblem> {
-        match pairs.iter().find(|(label, _)| !labels.contains(label)) {
-            Some((label, _)) => Err(DataProblem::NoSuchLabel { label: escaped(label), labels: listed(labels) }),
-            None => Self::given(pairs, labels, classes),
-        }
-    }
-
     /// Returns whether the mapping contradicts none of the given pairs.
     pub(super) fn agrees(&self, given: &[(String, String)]) -> bool {
         self.pairs.iter().all(|(label, class)| given.iter().all(|(own, other)| own != label || other == class))

@@ -225,7 +225,7 @@ pub enum DataProblem {
         columns: String,
     },
     /// No column looks like text.
-    #[error("no column but the label's looks like text: name the text column")]
+    #[error("no column looks like text, besides a label's: name the text column")]
     NoTextColumn,
     /// Several columns may be the text.
     #[error(
@@ -289,13 +289,11 @@ pub enum DataProblem {
         /// Existing classes.
         classes: String,
     },
-    /// A label that no row of the training set has is mapped to a class.
-    #[error("{label} is mapped to a class, but no row has this label; the labels are {labels}")]
+    /// A label that no row has is mapped to a class.
+    #[error("{label} is mapped to a class, but no row has this label")]
     NoSuchLabel {
-        /// Label without rows, escaped.
+        /// Label without rows.
         label: String,
-        /// Labels of the rows.
-        labels: String,
     },
     /// A label is mapped to two classes.
     #[error("the label {label} is mapped to two classes, {classes}")]

@@ -107,11 +107,13 @@ fn labels_of_a_training_file_are_mapped_to_its_classes() {
     let numbers = "text,label\nfine food,1\ncold soup,0\n";
     let named = pairs(&[("0", "bad"), ("1", "good")]).read_from("n.csv", numbers.as_bytes()).unwrap();
     assert_eq!((&*named.labels, named.examples[0].label), (&["bad".to_owned(), "good".into()][..], 1));
-    // One spelling of two is not mapped; a label that no row has; a label with two classes.
+    // One spelling of two is not mapped; a class that no label has; a label with two classes.
     let found = problem(pairs(&[("positive", "good")]).read_from("t.csv", file.as_bytes())).1;
     assert!(matches!(found, DataProblem::TwoSpellings { .. }), "{found:?}");
     let found = problem(pairs(&[("2", "good")]).read_from("n.csv", numbers.as_bytes())).1;
-    assert!(matches!(&found, DataProblem::NoSuchLabel { label, .. } if label == "\"2\""), "{found:?}");
+    assert!(matches!(found, DataProblem::NoSuchClass { .. }), "{found:?}");
+    // A label of another file.
+    assert_eq!(pairs(&[("2", "1")]).read_from("n.csv", numbers.as_bytes()).unwrap().labels, ["0", "1"]);
     let found = problem(pairs(&[("0", "bad"), ("0", "good")]).read_from("n.csv", numbers.as_bytes())).1;
     assert!(matches!(found, DataProblem::TwoClasses { .. }), "{found:?}");
 }

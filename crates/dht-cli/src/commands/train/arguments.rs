@@ -119,6 +119,11 @@ impl TrainArguments {
         }
     }
 
+    /// Returns whether this training makes a dynamic model without rungs.
+    pub(super) fn makes_dynamic_at_once(&self, start: &Start) -> bool {
+        self.kind == ModelKind::Dynamic && self.without_rungs(start).is_some()
+    }
+
     /// Checks the flags and returns the maximum length in tokens.
     pub(super) fn check(&self, start: &Start) -> Result<usize> {
         self.speed.check()?;

@@ -111,7 +111,7 @@ impl NgramClassifier {
         let corpus = Corpus::new(&texts, &settings.left_out);
         let labels: Vec<u32> = training.samples.iter().map(|sample| sample.label).collect();
         let classes = training.labels.len();
-        let fold_of = stratified_folds(&labels, settings.folds.min(labels.len()), rng);
+        let fold_of = stratified_folds(training, settings.folds.min(labels.len()), rng);
         let matrix = |rows: &[usize], columns: &Columns| {
             let features: Vec<Vec<(u32, f32)>> = rows.par_iter().map(|row| corpus.features(*row, columns)).collect();
             FeatureMatrix::sparse(columns.len(), features.iter().map(Vec::as_slice))

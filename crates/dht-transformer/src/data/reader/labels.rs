@@ -80,7 +80,7 @@ impl Labels {
         }
         let (classes, mapping) = match classes {
             None => {
-                let mapping = LabelMapping::of_training(given, &own, &mapped);
+                let mapping = LabelMapping::given(given, &own, &mapped);
                 (mapped, mapping.map_err(|problem| (None, problem))?)
             }
             Some(classes) => {
