@@ -73,8 +73,8 @@ impl<R: Read> CsvRows<R> {
         self.features.iter().map(|(_, name)| name.as_str())
     }
 
-    /// Reads the next row into the memory of `row`; returns `false` at the end. After an error the content of `row` is
-    /// unspecified, and the next call continues with the next line.
+    /// Reads the next row into the memory of `row`, and resets the fields that CSV has no column for; returns `false`
+    /// at the end. After an error the content of `row` is unspecified, and the next call continues with the next line.
     ///
     /// # Errors
     /// A row that cannot be used, with its line number.
@@ -128,7 +128,20 @@ impl<R: Read> CsvRows<R> {
             check_value(name, value)?;
             row.context.push(value);
         }
-        (row.available, row.probabilities, row.features, row.drop_probability) = (None, None, None, 0.0);
+        // Every other field is reset: a reused row holds those of another log.
+        let LoggedDecision {
+            context: _,
+            arm: _,
+            propensity: _,
+            reward: _,
+            available,
+            probabilities,
+            features,
+            drop_probability,
+            propensity_error,
+        } = row;
+        (*available, *probabilities, *features) = (None, None, None);
+        (*drop_probability, *propensity_error) = (0.0, 0.0);
         Ok(())
     }
 }

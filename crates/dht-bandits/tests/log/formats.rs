@@ -84,6 +84,21 @@ fn unusable_csv_rows_are_named_and_the_rest_is_read() {
     assert_eq!(rows.features().collect::<Vec<_>>(), ["age"]);
 }
 
+#[test]
+fn a_reused_row_keeps_nothing_of_the_row_before() {
+    let text = "arm,propensity,reward,age\n2,0.5,1,0.3\n";
+    let mut row = LoggedDecision {
+        available: Some(vec![ArmId::new(7)]),
+        probabilities: Some(vec![(ArmId::new(7), 1.0)]),
+        features: Some(vec![1.0]),
+        drop_probability: 0.9,
+        propensity_error: 0.1,
+        ..LoggedDecision::new(vec![5.0, 6.0], ArmId::new(7), 1.0, 3.0)
+    };
+    assert!(CsvRows::new(text.as_bytes(), "log.csv").unwrap().read(&mut row).unwrap());
+    assert_eq!(row, LoggedDecision::new(vec![0.3], ArmId::new(2), 0.5, 1.0));
+}
+
 fn x_rows<R: BufRead>(reader: R, name: &str) -> DsjsonRows<R> {
     DsjsonRows::new(reader, name).with_context(["/x"]).with_arm("/i/id")
 }
