@@ -3,7 +3,7 @@
 use super::error::{LogError, LogProblem, check_value};
 use super::logged_request::LoggedRequest;
 use super::record::{DecisionRecord, Record, RewardRecord, Role, SegmentRecord, parse};
-use super::segment_writer::SegmentWriter;
+use super::segment_writer::{SegmentWriter, create_folder};
 use super::segments::{check_regular, lock_folder, read_if_there, segments};
 use crate::arm::ArmId;
 use crate::options::options;
@@ -11,7 +11,7 @@ use crate::policy::{Decision, Request};
 use crate::validate::check_parameter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::path::Path;
 
 /// Settings of a decision log: for its writer, and for readers that join rewards to decisions, or feedback to slates.
@@ -27,8 +27,9 @@ pub struct LogSettings {
     /// When writing, the largest size of a file in bytes; beyond it, the log continues in the next file. 256 MiB by
     /// default.
     pub rotate_bytes: u64,
-    /// When writing, wait for the disk after each line, so that it also survives a power failure; this is slow. Without
-    /// it a line survives the process, but not the machine. Off by default.
+    /// When writing, wait for the disk after each line, so that it also survives a power failure; this is slow. The
+    /// entries of new files, and of folders that the log creates, are on the disk before their first line. Without it
+    /// a line survives the process, but not the machine. Off by default.
     pub sync: bool,
     /// When reading decisions, the reward of a decision that got none within the horizon, such as 0 for no click;
     /// `None`, the default, leaves the decision out.
@@ -164,14 +165,14 @@ impl DecisionLog {
         if let Some(horizon) = settings.horizon {
             check_parameter("horizon", horizon, horizon > 0.0, "positive")?;
         }
+        let LogSettings { rotate_bytes, sync, .. } = settings;
         let io = |source| LogError::io(folder, source);
-        fs::create_dir_all(folder).map_err(io)?;
+        create_folder(folder, sync)?;
         let path = folder.join("lock");
         check_regular(&path)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(io)?;
         lock_folder(&lock, folder)?;
         let numbers = segments(folder)?;
-        let LogSettings { rotate_bytes, sync, .. } = settings;
         let (files, torn_bytes) = SegmentWriter::open(folder, numbers.last().copied(), rotate_bytes, sync)?;
         let (next_id, now, open, late_below) = (0, f64::NEG_INFINITY, BTreeMap::new(), 0);
         let mut log = Self { settings, files, next_id, now, open, late_below, torn_bytes, _lock: lock };

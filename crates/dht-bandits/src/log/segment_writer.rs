@@ -27,7 +27,7 @@ pub(super) struct SegmentWriter {
 
 impl SegmentWriter {
     /// Opens the newest file after its last whole line, or creates the first file. Also returns the number of bytes of
-    /// a torn line that were cut off.
+    /// a torn line that were cut off. With `sync`, the file's entry in the folder is on the disk afterwards.
     pub(super) fn open(
         folder: &Path,
         newest: Option<u64>,
@@ -45,6 +45,10 @@ impl SegmentWriter {
         let mut file = options.open(&path).map_err(|source| taken_or_io(&path, source))?;
         let (length, torn) = cut_torn_line(&mut file).map_err(|source| LogError::io(&path, source))?;
         discard(&folder.join(PARTIAL));
+        if sync {
+            // Also of a file that exists: the process that created it may have been killed before its entry was stored.
+            sync_folder(folder)?;
+        }
         let (folder, line, fresh) = (folder.to_owned(), Vec::new(), length == 0);
         Ok((Self { folder, rotate_bytes, sync, file, number, length, fresh, line }, torn))
     }
@@ -153,8 +157,20 @@ fn publish(partial: &Path, path: &Path) -> Result<(), LogError> {
     }
 }
 
-/// Waits until a new file is stored in its folder, on systems that allow folders to be opened.
+/// Creates a folder and those above it that do not exist. With `sync`, waits until the entries of the new folders are
+/// on the disk.
+pub(super) fn create_folder(folder: &Path, sync: bool) -> Result<(), LogError> {
+    let missing = folder.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists()).count();
+    fs::create_dir_all(folder).map_err(|source| LogError::io(folder, source))?;
+    let above = folder.ancestors().skip(1).take(if sync { missing } else { 0 });
+    // The folder above a relative path of one part is the current one.
+    above.map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above }).try_for_each(sync_folder)
+}
+
+/// Waits until the entries of a folder are on the disk, on systems that allow folders to be opened.
 fn sync_folder(folder: &Path) -> Result<(), LogError> {
+    #[cfg(test)]
+    tests::SYNCED.with_borrow_mut(|synced| synced.push(folder.to_owned()));
     match cfg!(unix) {
         true => File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| LogError::io(folder, source)),
         false => Ok(()),
@@ -179,4 +195,36 @@ fn add_line(lines: &mut Vec<u8>, record: &Record) -> std::io::Result<()> {
     serde_json::to_writer(&mut *lines, record)?;
     lines.push(b'\n');
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{DecisionLog, LogSettings};
+    use std::cell::RefCell;
+
+    thread_local! {
+        /// Folders whose entries were synced in this thread.
+        pub(super) static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Folders that were synced while a log was opened.
+    fn synced_by_opening(folder: &Path, sync: bool) -> Vec<PathBuf> {
+        SYNCED.with_borrow_mut(Vec::clear);
+        drop(DecisionLog::open(folder, LogSettings::default().with_sync(sync)).unwrap());
+        SYNCED.take()
+    }
+
+    #[test]
+    fn opening_a_synced_log_syncs_the_entries_of_its_first_file() {
+        let above = std::env::temp_dir().join(format!("dht-bandits-synced-{}", std::process::id()));
+        let folder = above.join("inner").join("log");
+        let temporary = above.parent().unwrap().to_owned();
+        let new = vec![above.join("inner"), above.clone(), temporary, folder.clone()];
+        assert_eq!(synced_by_opening(&folder, true), new);
+        // The next process cannot know whether the entry of the file is stored.
+        assert_eq!(synced_by_opening(&folder, true), std::slice::from_ref(&folder));
+        assert!(synced_by_opening(&above.join("other"), false).is_empty());
+        fs::remove_dir_all(&above).unwrap();
+    }
 }
