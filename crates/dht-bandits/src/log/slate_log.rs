@@ -13,10 +13,15 @@ impl DecisionLog {
     /// ([`learn_slate`](crate::policy::Policy::learn_slate)), but cannot be evaluated on them:
     /// [`append_slate_request`](Self::append_slate_request) writes what evaluation needs.
     ///
+    /// A slate may lack its propensities, as after `select_slate` or with
+    /// [`SharedPropensity::Omitted`](crate::policy::SharedPropensity::Omitted). A policy learns from it, but every
+    /// estimator of slates refuses it:
+    /// [`OffPolicy::from_slates`](crate::evaluation::OffPolicy::from_slates) returns
+    /// [`Error::NoPropensity`](crate::Error::NoPropensity).
+    ///
     /// # Errors
-    /// [`LogError::Value`]: no chosen arm; an arm that is shown twice; a propensity that is missing, as after
-    /// `select_slate`, or outside (0, 1]; values that are not finite, such as the time. A line that cannot be written.
-    /// The log is unchanged then.
+    /// [`LogError::Value`]: no chosen arm; an arm that is shown twice; a propensity outside (0, 1]; values that are not
+    /// finite, such as the time. A line that cannot be written. The log is unchanged then.
     pub fn append_slate(&mut self, slate: &Slate, time: f64) -> Result<u64, LogError> {
         self.append_slate_record(slate, None, time)
     }

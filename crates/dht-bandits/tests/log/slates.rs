@@ -3,6 +3,7 @@
 use crate::support::{decision, read, rng};
 use dht_bandits::{
     ArmId, Error, Policy, Request, Ridge, Thompson,
+    evaluation::{LoggedRound, OffPolicy},
     exploration::EpsilonGreedy,
     features::Interactions,
     log::{DecisionLog, JoinedSlate, LogError, LogProblem, LogReader, LogSettings},
@@ -335,4 +336,27 @@ fn each_reader_refuses_the_setting_of_the_other() {
     let refused = LogReader::open_slates(folder.path(), LogSettings::default().with_default_reward(Some(0.0)));
     let refused = refused.unwrap_err();
     assert!(refused.to_string().contains("default_reward: expected none for slates"), "{refused}");
+}
+
+#[test]
+fn slates_without_propensities_are_learned_but_not_evaluated() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), None);
+    let mut policy = TopK::<Ridge, _>::per_arm(2, 5, Ridge::default(), EpsilonGreedy::new(0.5)).unwrap();
+    let request = Request::new(&[1.0, 0.5]);
+    let undrawn = policy.select_slate(2, &request, &mut rng(1)).unwrap();
+    assert!(undrawn.choices().iter().all(|choice| choice.propensity.is_none()));
+    let drawn = policy.decide_slate(2, &request, &mut rng(2)).unwrap();
+    for slate in [&drawn, &undrawn] {
+        let id = log.append_slate_request(&request, slate, 0.0).unwrap();
+        log.feedback(id, &[Observed(1.0), Observed(0.0)], 0.0).unwrap();
+    }
+    log.append_slate(&undrawn, 0.0).unwrap();
+    let (mut joined, errors, _) = slates(folder.path(), LogSettings::default());
+    assert!(errors.is_empty(), "{errors:?}");
+    joined.iter().for_each(|joined| policy.learn_slate(&joined.slate, &joined.feedback).unwrap());
+    let rows: Vec<_> = joined.drain(..).map(|joined| joined.into_row().unwrap()).collect();
+    let rounds = LoggedRound::from_slates(&rows, &policy).unwrap();
+    let refused = OffPolicy::from_slates(&rounds).unwrap_err();
+    assert_eq!(refused, Error::NoPropensity { estimator: "an estimate of slates", round: 1 });
 }
