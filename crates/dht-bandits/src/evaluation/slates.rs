@@ -154,8 +154,9 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
         estimate(length * ratio, self.rounds.iter().map(deviation), self.rounds.len(), support)
     }
 
-    /// Computes the sum over positions of Σwr/Σw at that position. Shorter slates count only at the positions they
-    /// have. The propensities must be those of an arm at its position; those of [`LoggedRound::from_slates`] are not.
+    /// Computes the sum over positions of Σwr/Σw at that position, times the share of slates that have it. Shorter
+    /// slates count only at the positions they have; the standard error includes the sampling error of the slates'
+    /// lengths. The propensities must be those of an arm at its position; those of [`LoggedRound::from_slates`] are not.
     ///
     /// # Errors
     /// [`Error::NoOverlap`]: all weights of a position are zero.
@@ -175,7 +176,10 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
             value += share * ratio;
             let scale = share * count as f64 / weights;
             for (deviation, entry) in deviations.iter_mut().zip(entries()) {
-                *deviation += entry.map_or(0.0, |entry| weight_of(entry) * (entry.reward - ratio) * scale);
+                // The ratio and the share are both estimated.
+                *deviation += entry.map_or(-share * ratio, |entry| {
+                    weight_of(entry) * (entry.reward - ratio) * scale + (1.0 - share) * ratio
+                });
             }
         }
         estimate(value, deviations.into_iter(), count, support)

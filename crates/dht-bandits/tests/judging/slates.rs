@@ -214,3 +214,17 @@ fn the_closed_form_is_unbiased_for_independent_positions() {
         assert!((estimate.value - truth).abs() < 4.0 * estimate.standard_error, "{estimate:?} {truth}");
     }
 }
+
+#[test]
+fn standard_errors_include_that_of_slate_lengths() {
+    // Every position earns 1, so that only the lengths 1 and 2 vary: the error of their mean is ½/√999.
+    let round = LoggedRound::new(1.0, 0.5, 0.5);
+    let slates: Vec<_> = (0..1000).map(|slate| vec![round; 1 + slate % 2]).collect();
+    let judge = OffPolicy::from_slates(&slates).unwrap();
+    let expected = 0.5 / 999f64.sqrt();
+    for estimate in [judge.independent(), judge.pooled_self_normalised(), judge.independent_self_normalised()] {
+        let estimate = estimate.unwrap();
+        assert!((estimate.value - 1.5).abs() < 1e-12, "{estimate:?}");
+        assert!((estimate.standard_error - expected).abs() < 1e-12, "{estimate:?}");
+    }
+}
