@@ -11,38 +11,48 @@ use std::ops::RangeInclusive;
 #[derive(Debug, Clone)]
 pub struct RunningEstimates {
     rounds: usize,
-    weights: f64,
-    squared_weights: f64,
     largest_weight: f64,
     unsupported: f64,
+    /// Moments of w·r, and of the terms of the doubly robust estimate.
     weighted: Moments,
-    /// Sums Σw²r and, in `squares`, Σw²r²; the delta method needs them in addition to Σw².
-    cross: f64,
-    squares: f64,
     robust: Moments,
+    /// Moments of the rewards weighted by w, whose mean is Σwr/Σw, and by w², for the delta method.
+    rewards: Moments,
+    spread: Moments,
     /// First round without a prediction.
     without_model: Option<usize>,
     sequence: Option<ConfidenceSequence>,
 }
 
-/// Mean and sum of squared deviations (Welford 1962).
+/// Weighted mean and sum of squared deviations (Welford 1962; with weights, West 1979). No difference of large sums
+/// loses the digits of a small spread.
 #[derive(Debug, Clone, Copy, Default)]
 struct Moments {
-    count: f64,
+    /// Sum of the weights.
+    weight: f64,
     mean: f64,
     squares: f64,
 }
 
 impl Moments {
-    fn push(&mut self, value: f64) {
-        self.count += 1.0;
-        let before = value - self.mean;
-        self.mean += before / self.count;
-        self.squares += before * (value - self.mean);
+    fn push(&mut self, value: f64, weight: f64) {
+        if weight > 0.0 {
+            self.weight += weight;
+            let before = value - self.mean;
+            self.mean += before * weight / self.weight;
+            self.squares += weight * before * (value - self.mean);
+        }
     }
 
+    /// Standard error of a mean of unit weights.
     fn error(&self) -> f64 {
-        (self.squares / (self.count * (self.count - 1.0))).sqrt()
+        (self.squares / (self.weight * (self.weight - 1.0))).sqrt()
+    }
+
+    /// Weighted sum of squared deviations from a number.
+    fn squares_about(&self, centre: f64) -> f64 {
+        let gap = self.mean - centre;
+        self.squares + self.weight * gap * gap
     }
 }
 
@@ -51,14 +61,12 @@ impl RunningEstimates {
     pub fn new(sequence: Option<ConfidenceSequence>) -> Self {
         Self {
             rounds: 0,
-            weights: 0.0,
-            squared_weights: 0.0,
             largest_weight: 0.0,
             unsupported: 0.0,
             weighted: Moments::default(),
-            cross: 0.0,
-            squares: 0.0,
             robust: Moments::default(),
+            rewards: Moments::default(),
+            spread: Moments::default(),
             without_model: None,
             sequence,
         }
@@ -77,15 +85,13 @@ impl RunningEstimates {
             sequence.push(round)?;
         }
         let reward = round.reward;
-        self.weights += weight;
-        self.squared_weights += weight * weight;
         self.largest_weight = self.largest_weight.max(weight);
         self.unsupported += round.unsupported;
-        self.weighted.push(weight * reward);
-        self.cross += weight * weight * reward;
-        self.squares += weight * weight * reward * reward;
+        self.weighted.push(weight * reward, 1.0);
+        self.rewards.push(reward, weight);
+        self.spread.push(reward, weight * weight);
         match round.prediction {
-            Some(prediction) => self.robust.push(prediction.expected + weight * (reward - prediction.logged)),
+            Some(prediction) => self.robust.push(prediction.expected + weight * (reward - prediction.logged), 1.0),
             None => self.without_model = self.without_model.or(Some(self.rounds)),
         }
         self.rounds += 1;
@@ -96,12 +102,13 @@ impl RunningEstimates {
         if self.rounds < 2 {
             return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: self.rounds });
         }
-        check_overlap(0, self.weights)?;
+        let (weights, squared_weights) = (self.rewards.weight, self.spread.weight);
+        check_overlap(0, weights)?;
         let count = self.rounds as f64;
         Ok(Support {
-            effective_samples: self.weights * self.weights / self.squared_weights,
+            effective_samples: weights * weights / squared_weights,
             largest_weight: self.largest_weight,
-            mean_weight: self.weights / count,
+            mean_weight: weights / count,
             unsupported: self.unsupported / count,
         })
     }
@@ -125,10 +132,10 @@ impl RunningEstimates {
     /// Errors of [`inverse_propensity`](Self::inverse_propensity).
     pub fn self_normalised(&self) -> Result<Estimate> {
         let support = self.support()?;
-        let count = self.rounds as f64;
-        let value = self.weighted.mean / support.mean_weight;
-        let squares = self.squares - 2.0 * value * self.cross + value * value * self.squared_weights;
-        let error = (squares.max(0.0) / (count * (count - 1.0))).sqrt() / support.mean_weight;
+        let (count, value) = (self.rounds as f64, self.rewards.mean);
+        // Σw²(r − value)², by the delta method.
+        let squares = self.spread.squares_about(value);
+        let error = (squares / (count * (count - 1.0))).sqrt() / support.mean_weight;
         from_moments(value, error, self.rounds, support)
     }
 
