@@ -132,6 +132,10 @@ impl Policy for Fixed {
         self.inner.clock.version
     }
 
+    fn epoch(&self) -> u64 {
+        self.inner.clock.epoch
+    }
+
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
         self.inner.check_context(request.context)?;
         let mut space = SlotSpace::default();
@@ -190,13 +194,15 @@ pub struct BaselineState {
     arms: ArmSetState,
     version: u64,
     arm: Option<ArmId>,
+    #[serde(default)]
+    epoch: u64,
 }
 
 impl Uniform {
     /// Returns the state of this baseline, to be saved.
     pub fn state(&self) -> BaselineState {
-        let (header, arms) = (StateHeader::new("uniform"), self.arms.state());
-        BaselineState { header, dimension: self.dimension, arms, version: self.clock.version, arm: None }
+        let (header, arms, Clock { version, epoch }) = (StateHeader::new("uniform"), self.arms.state(), self.clock);
+        BaselineState { header, dimension: self.dimension, arms, version, arm: None, epoch }
     }
 
     /// Creates the baseline of a saved state.
@@ -210,7 +216,7 @@ impl Uniform {
 
     fn load(state: &BaselineState) -> Result<Self> {
         let empty = Self::new(state.dimension, 0)?;
-        let (arms, clock) = (ArmSet::from_state(&state.arms)?, Clock::load(state.version, 0)?);
+        let (arms, clock) = (ArmSet::from_state(&state.arms)?, Clock::load(state.version, state.epoch)?);
         Ok(Self { arms, clock, ..empty })
     }
 }

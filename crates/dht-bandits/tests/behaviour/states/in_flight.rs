@@ -3,7 +3,7 @@
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
     ArmId, Decision, Error, LinUcb, Observation, Policy, Request, Ridge, Thompson, Ucb,
-    policy::{Feedback, Hybrid, Slate, TopK},
+    policy::{BetaThompson, ContextFree, Feedback, Hybrid, Slate, TopK, Uniform},
     posterior::DiagonalLaplace,
 };
 use serde::Serialize;
@@ -123,4 +123,31 @@ fn what_was_saved_before_epochs_were_counted_is_read() {
     load(0).learn(&old, 1.0).unwrap();
     // Decisions had been expired at version 4: those without an epoch are not known to be later.
     assert!(matches!(load(4).learn(&old, 1.0), Err(Error::StaleDecision { .. })));
+}
+
+/// Refuses a decision of the epoch before, also after the policy was saved and loaded.
+fn assert_saves_its_epoch<P: Policy + Serialize + DeserializeOwned>(mut policy: P, request: &Request<'_>) {
+    let old = policy.decide(request, &mut rng(7)).unwrap();
+    policy.expire_decisions().unwrap();
+    let stale = Err(Error::StaleDecision { made_in: 0, epoch: 1 });
+    let (mut loaded, new): (P, _) = (again(&policy), policy.decide(request, &mut rng(8)).unwrap());
+    assert_eq!((loaded.epoch(), loaded.learn(&old, 1.0)), (1, stale));
+    loaded.learn(&new, 1.0).unwrap();
+}
+
+#[test]
+fn every_policy_saves_its_epoch() {
+    let arms = [0, 1].map(ArmId::new);
+    let (context, rows) = ([1.0, 0.5], [0.5, 1.0]);
+    let request = Request::new(&context);
+    assert_saves_its_epoch(Uniform::new(2, 2).unwrap(), &request);
+    assert_saves_its_epoch(learner(2), &request);
+    assert_saves_its_epoch(ContextFree::new(2, BetaThompson::default()).unwrap(), &request);
+    assert_saves_its_epoch(Hybrid::new(2, 1, 2, 1.0, Ucb { alpha: 1.0 }).unwrap(), &featured(&context, &arms, &rows));
+    let per_arm = TopK::<Ridge, _>::per_arm(2, 2, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
+    assert_saves_its_epoch(per_arm, &request);
+    // States of baselines had no epoch before.
+    let mut old = serde_json::to_value(Uniform::new(2, 2).unwrap()).unwrap();
+    old.as_object_mut().unwrap().remove("epoch").unwrap();
+    assert_eq!(serde_json::from_value::<Uniform>(old).unwrap().epoch(), 0);
 }
