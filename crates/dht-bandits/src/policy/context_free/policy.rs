@@ -127,15 +127,16 @@ impl<R: ContextFreeRule> Policy for ContextFree<R> {
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
         let mut space = SlotSpace::default();
         let slots = self.arms.resolve(request.actions.available(), &mut space)?;
-        let mut best = crate::policy::choose::Best::new();
+        let (mut best, mut certain) = (crate::policy::choose::Best::new(), true);
         for slot in slots.iter() {
             let arm = &self.learned[slot];
             let (mean, width) = self.rule.moments(arm, self.total);
             let value = self.rule.value(arm, self.total, rng);
             best = best.or(slot, value, Score { mean, width }, rng);
+            // One arm whose value is drawn suffices for a choice by chance, whichever arm wins.
+            certain &= matches!(self.rule.law(arm, self.total), Law::Point(_));
         }
         check_scalar("score", best.value)?;
-        let certain = matches!(self.rule.law(&self.learned[best.slot], self.total), Law::Point(_));
         let Clock { version, epoch } = self.clock;
         Ok(Choice {
             arm: self.arms.id(best.slot),

@@ -426,6 +426,25 @@ fn beta_thompson_has_exact_propensities_and_rejects_bad_rewards() {
 }
 
 #[test]
+fn a_certain_arm_beside_a_drawn_one_is_chosen_by_chance() {
+    let mut policy = ContextFree::new(2, BetaThompson::default()).unwrap();
+    // After so many rewards arm 0 has the value ½, and a draw from Beta(1, 1) is above it with probability ½.
+    policy.update(ArmId::new(0), &[], 0.5, 2e15).unwrap();
+    let (request, mut draws, mut chosen) = (Request::new(&[]), rng(7), [0; 2]);
+    for _ in 0..20 {
+        assert_eq!(policy.select(&request, &mut draws).unwrap().propensity, None);
+        let choice = policy.decide(&request, &mut draws).unwrap().choice;
+        assert!((choice.propensity.unwrap() - 0.5).abs() < 1e-9, "{choice:?}");
+        chosen[choice.arm.number() as usize] += 1;
+    }
+    assert!(chosen.iter().all(|count| *count > 0), "{chosen:?}");
+    // With both certain, so is the choice.
+    policy.update(ArmId::new(1), &[], 0.75, 2e15).unwrap();
+    let choice = policy.select(&request, &mut draws).unwrap();
+    assert_eq!((choice.arm, choice.propensity), (ArmId::new(1), Some(1.0)));
+}
+
+#[test]
 fn a_warm_up_refuses_what_the_policy_inside_would_refuse() {
     let normaliser = Some(NormaliserSettings::default().with_warm_up(9).with_floor(1e-9));
     for settings in every_kind() {
