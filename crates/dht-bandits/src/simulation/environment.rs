@@ -24,7 +24,8 @@ pub trait Environment {
     /// The expected reward of an arm in this round.
     fn expected(&self, arm: ArmId) -> f64;
 
-    /// Draws the reward of an arm in this round.
+    /// Draws the reward of an arm in this round. To keep the curves of a [`Comparison`](super::Comparison) paired, the
+    /// number of draws must not depend on the arm.
     fn reward(&self, arm: ArmId, rng: &mut dyn Rng) -> f64;
 
     /// The expected reward of the best arm in this round.

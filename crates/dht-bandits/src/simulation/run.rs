@@ -2,7 +2,7 @@
 
 use super::environment::Environment;
 use crate::error::{Error, Result};
-use crate::policy::{Policy, Request};
+use crate::policy::{Decision, Policy, Request};
 use crate::validate::check_bounded;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -32,11 +32,22 @@ impl Curve {
         for _ in 0..rounds {
             environment.advance(rng);
             let decision = policy.decide(&Request::new(environment.context()), rng)?;
-            let reward = environment.reward(decision.arm(), rng);
-            policy.learn(&decision, reward)?;
-            curve.push(environment.best() - environment.expected(decision.arm()), reward)?;
+            curve.learn(policy, environment, &decision, rng)?;
         }
         Ok(curve)
+    }
+
+    /// Draws the reward of a decision, which the policy learns.
+    fn learn(
+        &mut self,
+        policy: &mut dyn Policy,
+        environment: &dyn Environment,
+        decision: &Decision,
+        rng: &mut dyn Rng,
+    ) -> Result<()> {
+        let reward = environment.reward(decision.arm(), rng);
+        policy.learn(decision, reward)?;
+        self.push(environment.best() - environment.expected(decision.arm()), reward)
     }
 
     /// The regret of the whole run.
@@ -77,6 +88,9 @@ fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (mean, (squares / (count * (count - 1.0).max(1.0))).sqrt())
 }
 
+/// Difference between the seeds of an environment and of the policy in it, in bits (2⁶⁴ over the golden ratio).
+const OF_POLICY: u64 = 0x9E37_79B9_7F4A_7C15;
+
 /// Runs of several policies in one type of environment. The JSON form contains every curve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
@@ -87,8 +101,9 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Runs a copy of every policy in the same environments. Each seed creates the environment, and a generator of that
-    /// seed draws contexts and rewards.
+    /// Runs a copy of every policy in the same environments: a generator of each seed creates the environment, and draws
+    /// contexts and rewards. Policies draw from a second generator, derived from the seed, so that curves of one seed
+    /// are paired: all policies see the same contexts.
     ///
     /// # Errors
     /// No seed; errors of a policy or an environment.
@@ -102,9 +117,15 @@ impl Comparison {
             return Err(Error::TooFewObservations { what: "a comparison", needed: 1, got: 0 });
         }
         let run = |policy: &dyn Policy, seed: u64| {
-            let mut rng = R::seed_from_u64(seed);
-            let mut environment = environment(&mut rng)?;
-            Curve::run(&mut *policy.clone_box(), &mut environment, rounds, &mut rng)
+            let (mut rng, mut choices) = (R::seed_from_u64(seed), R::seed_from_u64(seed ^ OF_POLICY));
+            let (mut policy, mut environment) = (policy.clone_box(), environment(&mut rng)?);
+            let mut curve = Curve { regret: Vec::new(), reward: Vec::new() };
+            for _ in 0..rounds {
+                environment.advance(&mut rng);
+                let decision = policy.decide(&Request::new(environment.context()), &mut choices)?;
+                curve.learn(&mut *policy, &environment, &decision, &mut rng)?;
+            }
+            Ok(curve)
         };
         let runs = |(name, policy): &(&str, Box<dyn Policy>)| {
             let curves = seeds.iter().map(|&seed| run(&**policy, seed)).collect::<Result<_>>()?;

@@ -2,13 +2,14 @@
 
 use crate::support::rng;
 use dht_bandits::{
-    ArmId, Error, LinUcb, Policy, Ridge, Ucb,
+    ArmId, Error, LinTs, LinUcb, Policy, Ridge, Thompson, Ucb,
     evaluation::{LoggedRound, OffPolicy},
-    policy::{Propensity, Uniform},
-    simulation::{Comparison, Curve, GlmEnvironment},
+    policy::{Fixed, Propensity, Uniform},
+    simulation::{Comparison, Curve, Environment, GlmEnvironment},
 };
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
+use std::cell::RefCell;
 
 /// Two contexts, two arms: rewards .2 .8 in context 0 and .6 .4 in context 1. Logged with P(arm 1) = .3; the evaluated
 /// policy plays arm 1 with .9 and .1, so its value is ½(.1·.2 + .9·.8) + ½(.9·.6 + .1·.4) = .66.
@@ -143,6 +144,59 @@ fn the_simulator_gives_every_entry_the_same_environments() {
     assert_eq!(csv.lines().count(), 1 + 3 * 3);
     assert!(csv.starts_with("round,policy,regret"));
     assert!(Comparison::run(&policies, environment, 10, &[]).is_err());
+}
+
+/// An environment that records its contexts.
+struct Recorded<'a> {
+    inner: GlmEnvironment,
+    contexts: &'a RefCell<Vec<Vec<f64>>>,
+}
+
+impl Environment for Recorded<'_> {
+    fn dimension(&self) -> usize {
+        self.inner.dimension()
+    }
+
+    fn arms(&self) -> usize {
+        self.inner.arms()
+    }
+
+    fn advance(&mut self, rng: &mut dyn Rng) {
+        self.inner.advance(rng);
+        self.contexts.borrow_mut().push(self.inner.context().to_vec());
+    }
+
+    fn context(&self) -> &[f64] {
+        self.inner.context()
+    }
+
+    fn expected(&self, arm: ArmId) -> f64 {
+        self.inner.expected(arm)
+    }
+
+    fn reward(&self, arm: ArmId, rng: &mut dyn Rng) -> f64 {
+        self.inner.reward(arm, rng)
+    }
+}
+
+#[test]
+fn policies_that_draw_differently_see_the_same_contexts() {
+    // The fixed policy draws nothing, the uniform one a number a round, and Thompson sampling three normal ones.
+    let policies: [(&str, Box<dyn Policy>); 3] = [
+        ("fixed", Box::new(Fixed::new(4, 3, ArmId::new(1)).unwrap())),
+        ("uniform", Box::new(Uniform::new(4, 3).unwrap())),
+        ("LinTS", Box::new(LinTs::new(4, 3, Ridge::default(), Thompson { alpha: 0.5 }).unwrap())),
+    ];
+    let contexts = RefCell::new(Vec::new());
+    let environment = |rng: &mut ChaCha8Rng| {
+        let inner = GlmEnvironment::linear(4, 3, 0.1, rng).and_then(|still| still.drifting(20));
+        inner.map(|inner| Recorded { inner, contexts: &contexts })
+    };
+    Comparison::run(&policies, environment, 50, &[1, 2]).unwrap();
+    let contexts = contexts.borrow();
+    let (fixed, others) = contexts.split_at(100);
+    assert_eq!(others, [fixed, fixed].concat());
+    assert_ne!(fixed[..50], fixed[50..]);
 }
 
 #[test]
