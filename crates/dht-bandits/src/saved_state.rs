@@ -8,11 +8,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 ///
 /// 1: versions alone. 2: epochs of decisions instead of the oldest accepted version, and removed arms; a reader of
 /// format 1 would reuse their ids. 3: every field is written, whatever its value, so that binary formats can be read by
-/// position.
+/// position. 4: the epoch of baselines.
 ///
 /// Text formats (JSON, TOML) name their fields, so older versions can be read. Binary formats may write fields by
 /// position, and positions differ between versions: only this version is read.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// Kind and version of a saved state. The header comes first, so that it can be read alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ fn policy() -> LinUcb {
 fn with_format(bytes: &[u8], kind: &str, format: u8) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let at = bytes.windows(kind.len()).position(|part| part == kind.as_bytes()).unwrap() + kind.len();
-    assert_eq!(bytes[at], 3, "the format of this version");
+    assert_eq!(bytes[at], 4, "the format of this version");
     bytes[at] = format;
     bytes
 }
@@ -31,22 +31,22 @@ fn positional_states_of_other_versions_are_refused() {
     let mut waiting = policy();
     for format in ["MessagePack", "postcard"] {
         let saved = write(format, &policy()).unwrap();
-        for (other, problem) in [(2, "format version 2, expected 3"), (4, "format version 4")] {
+        for (other, problem) in [(3, "format version 3, expected 4"), (5, "format version 5")] {
             let refused = read::<LinUcb>(format, &with_format(&saved, "disjoint/ridge/ucb", other)).unwrap_err();
             // postcard leaves out what is wrong.
             assert!(format == "postcard" || refused.contains(problem), "{format}: {refused}");
         }
         let saved = write(format, &any).unwrap();
-        assert!(read::<AnyPolicy>(format, &with_format(&saved, "any-policy", 2)).is_err(), "{format}");
+        assert!(read::<AnyPolicy>(format, &with_format(&saved, "any-policy", 3)).is_err(), "{format}");
         let delta = write(format, &policy().diff(&policy()).unwrap()).unwrap();
-        let refused = read::<dht_bandits::policy::Delta>(format, &with_format(&delta, "delta/ridge", 2));
+        let refused = read::<dht_bandits::policy::Delta>(format, &with_format(&delta, "delta/ridge", 3));
         assert!(refused.is_err(), "{format}");
         // Nothing that was refused reached the policy.
         assert!(refused.and_then(|delta| waiting.apply(&delta).map_err(|error| error.to_string())).is_err());
     }
     assert_eq!(waiting.state(), policy().state());
     // Texts name their fields.
-    let text = serde_json::to_string(&policy()).unwrap().replace("\"format\":3", "\"format\":2");
+    let text = serde_json::to_string(&policy()).unwrap().replace("\"format\":4", "\"format\":3");
     assert_eq!(serde_json::from_str::<LinUcb>(&text).unwrap().state(), policy().state());
 }
 

@@ -17,6 +17,7 @@ fn renamed<T: Serialize + DeserializeOwned>(saved: &str, names: &[(&str, &str)])
         assert!(text.contains(&former), "{former}");
         text.replace(&former, &format!("\"{name}\":"))
     });
+    today = today.replace(r#""format":3"#, r#""format":4"#);
     if saved.contains("top-k/") {
         // Fields that came later.
         let later = r#","interactions":null,"shared_propensity":{"estimated":{"lines":2048}}"#;

@@ -67,20 +67,20 @@ fn everything_that_learns_survives_saving() {
 fn a_state_of_another_kind_or_a_newer_version_is_refused() {
     let mut state = learned().state();
     state.header.format = 99;
-    assert_eq!(LinUcb::from_state(&state).unwrap_err(), Error::NewerState { supported: 3, found: 99 });
-    state.header.format = 3;
+    assert_eq!(LinUcb::from_state(&state).unwrap_err(), Error::NewerState { supported: 4, found: 99 });
+    state.header.format = 4;
     state.header.kind = "disjoint/ridge/thompson".to_owned();
     assert!(matches!(LinUcb::from_state(&state), Err(Error::ForeignState { .. })));
     let text = serde_json::to_string(&learned()).unwrap();
     assert!(serde_json::from_str::<LinTs>(&text).is_err());
     // Whatever else a newer version or another family writes: the header is read first, and says it.
-    let newer = text.replacen("\"format\":3", "\"format\":4", 1).replacen(
+    let newer = text.replacen("\"format\":4", "\"format\":5", 1).replacen(
         "\"prior_precision\"",
         "\"something_new\":1,\"prior_precision\"",
         1,
     );
     let refused = serde_json::from_str::<LinUcb>(&newer).unwrap_err().to_string();
-    assert!(refused.starts_with("saved state has format version 4; versions up to 3 can be read"), "{refused}");
+    assert!(refused.starts_with("saved state has format version 5; versions up to 4 can be read"), "{refused}");
     let refused = serde_json::from_str::<Normalizer>(&text).unwrap_err().to_string();
     assert!(refused.starts_with("saved state is a \"disjoint/ridge/ucb\", expected a \"running-norm\""), "{refused}");
     let header: dht_bandits::policy::StateHeader =
