@@ -30,6 +30,10 @@ pub(crate) struct WeightsDelta {
     pub(in crate::policy) prior_mean: f64,
     #[serde(default)]
     pub(in crate::policy) removed: ArmRanges,
+    // With weights that all arms share, the arms that may no longer be candidates: the single arm 0 above stands for
+    // the weights.
+    #[serde(default)]
+    pub(in crate::policy) removed_candidates: ArmRanges,
 }
 
 impl WeightsDelta {
@@ -61,6 +65,7 @@ impl WeightsDelta {
             }
         }
         sum.removed.unite(&other.removed);
+        sum.removed_candidates.unite(&other.removed_candidates);
         sum.arms.retain(|(arm, _)| !sum.removed.contains(*arm));
         sum.updates = add_counts("updates of delta", self.updates, other.updates)?;
         *self = sum;
@@ -92,6 +97,7 @@ impl WeightsDelta {
     pub(in crate::policy) fn check(&self) -> Result<()> {
         let length = self.precision_length()?;
         check_removed(&self.removed)?;
+        check_removed(&self.removed_candidates)?;
         check_saved_count("updates of delta", 0, self.updates)?;
         let mut before = None;
         for (index, (arm, evidence)) in self.arms.iter().enumerate() {
@@ -111,8 +117,9 @@ impl WeightsDelta {
         Ok(())
     }
 
-    /// Converts to the delta of weights that all arms share.
-    pub(crate) fn into_shared(mut self) -> Self {
+    /// Converts to the delta of weights that all arms share, without these arms.
+    pub(crate) fn into_shared(mut self, removed_candidates: ArmRanges) -> Self {
+        self.removed_candidates = removed_candidates;
         let posterior = self.header.kind.strip_prefix("delta/").unwrap_or_default();
         self.header = StateHeader::new(format!("delta/{SHARED}{posterior}"));
         self

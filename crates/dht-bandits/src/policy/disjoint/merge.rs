@@ -25,6 +25,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
             updates: 0,
             prior_mean: prior.moment[0] / prior.precision[0],
             removed: ArmRanges::default(),
+            removed_candidates: ArmRanges::default(),
         }
     }
 

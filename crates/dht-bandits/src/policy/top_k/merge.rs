@@ -22,9 +22,9 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         let (arms, posterior, clock) = learned.into_parts();
         (self.posterior, self.clock) = (posterior, clock);
         if self.sharing == Sharing::PerArm {
-            self.pinned.retain(|&arm| arms.contains(arm));
             self.arms = arms;
         }
+        self.pinned.retain(|arm| !self.arms.removed().contains(*arm));
     }
 
     /// Refuses a policy with other interactions or another sharing of weights.
@@ -41,7 +41,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     }
 
     /// Difference to `earlier`, a snapshot (clone) of this policy, as in [`Disjoint::diff`]. Deltas of shared weights
-    /// have a separate kind; with weights per arm they equal those of disjoint policies.
+    /// have a separate kind, and list the removed arms apart from the weights; with weights per arm they equal those of
+    /// disjoint policies.
     ///
     /// # Errors
     /// Errors of [`Disjoint::diff`]; weights that are shared on one side only.
@@ -49,7 +50,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.check_sharing(earlier)?;
         let delta = self.disjoint()?.evidence_since(&earlier.disjoint()?)?;
         let shared = self.sharing == Sharing::Shared;
-        Ok(Learned::Weights(if shared { delta.into_shared() } else { delta }).into())
+        let removed = self.arms.removed();
+        Ok(Learned::Weights(if shared { delta.into_shared(removed.clone()) } else { delta }).into())
     }
 
     /// Adds the evidence of another worker, as [`Disjoint::apply`] does.
@@ -62,10 +64,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
 
     pub(crate) fn apply_evidence(&mut self, delta: &Learned) -> Result<()> {
         let delta = delta.weights()?;
-        let mut learned = self.disjoint()?;
+        let (mut learned, mut arms) = (self.disjoint()?, self.arms.clone());
         match self.sharing {
             Sharing::PerArm => learned.add_evidence(delta)?,
             Sharing::Shared => {
+                arms.remove_all(&delta.removed_candidates)?;
                 let delta = delta.to_single_arm(P::NAME)?;
                 if let Some(arm) = delta.arms().find(|arm| *arm != ArmId::new(0)) {
                     return Err(Error::UnknownArm { arm });
@@ -75,6 +78,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
                     // Shared weights cannot be removed.
                     return Err(Error::RemovedArm { arm: ArmId::new(0) });
                 }
+                // Nothing below can be refused.
+                self.arms = arms;
             }
         }
         self.take(learned);
@@ -82,7 +87,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     }
 
     /// Learns the evidence of `other`, as if this policy had seen it: the prior is counted once, as in
-    /// [`Disjoint::merge`]. The pinned arms of this policy are unchanged.
+    /// [`Disjoint::merge`]. The pinned arms of this policy are unchanged, except that an arm that either has removed is
+    /// removed.
     ///
     /// # Errors
     /// Errors of [`diff`](Self::diff) and [`apply`](Self::apply). The policy is unchanged then.

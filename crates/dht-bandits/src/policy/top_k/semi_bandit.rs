@@ -101,6 +101,9 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Creates a semi-bandit whose candidates share their weights and differ by their features. A context has an effect
     /// only through its products with the features: [`with_interactions`](Self::with_interactions).
     ///
+    /// Any arm may be a candidate, whether or not it was added, unless it was removed. What was learned from a removed
+    /// arm stays in the shared weights.
+    ///
     /// # Errors
     /// A dimension of zero or too large; a setting out of its range; memory that cannot be allocated.
     pub fn shared(dimension: usize, options: P, exploration: E) -> Result<Self> {
@@ -192,7 +195,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// feedback. To keep the policy after an error, use [`set_pinned`](Self::set_pinned).
     ///
     /// # Errors
-    /// With weights per arm, an unknown or removed arm; an arm listed twice.
+    /// A removed arm; with weights per arm, an unknown one; an arm listed twice.
     pub fn with_pinned(mut self, pinned: &[ArmId]) -> Result<Self> {
         self.set_pinned(pinned)?;
         Ok(self)
@@ -267,6 +270,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     pub(super) fn slot(&self, arm: ArmId) -> Result<usize> {
         match self.sharing {
             Sharing::PerArm => self.arms.slot(arm),
+            // Any arm may be a candidate, unless it was removed.
+            Sharing::Shared if self.arms.removed().contains(arm) => Err(Error::RemovedArm { arm }),
             Sharing::Shared => Ok(0),
         }
     }
@@ -325,7 +330,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         row
     }
 
-    /// Slot whose weights learn from an arm.
+    /// Slot whose weights learn from an arm. Refuses a removed arm.
     pub(super) fn check(&self, arm: ArmId, context: &[f64], weight: f64) -> Result<usize> {
         check_finite("context", context, self.dimension())?;
         check_weight(weight)?;

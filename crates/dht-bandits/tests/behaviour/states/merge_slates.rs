@@ -31,7 +31,8 @@ fn train(policy: &mut TopK<Ridge, Ucb>, rounds: u64, seed: u64, seen: &mut Vec<(
 
 fn assert_alike(left: &TopK<Ridge, Ucb>, right: &TopK<Ridge, Ucb>) {
     let mut rng = rng(99);
-    for arm in (0..4).map(ArmId::new) {
+    // A removed arm has no score.
+    for arm in (0..4).map(ArmId::new).filter(|arm| left.score(*arm, &[0.0; 3]).is_ok()) {
         let context = normals(&mut rng, 3);
         let (a, b) = (left.score(arm, &context).unwrap(), right.score(arm, &context).unwrap());
         assert_close(a.mean, b.mean, 1e-9, "mean");
@@ -122,4 +123,43 @@ fn pinned_arms_that_are_refused_leave_the_policy() {
     assert_eq!(policy.state(), before);
     policy.set_pinned(&[]).unwrap();
     assert!(policy.pinned().is_empty());
+}
+
+#[test]
+fn shared_weights_refuse_removed_arms_also_when_merged() {
+    let (gone, arms, rows) = (ArmId::new(0), [0, 1, 2].map(ArmId::new), normals(&mut rng(3), 9));
+    let refused = || Error::RemovedArm { arm: gone };
+    let refuses = |policy: &TopK<Ridge, Ucb>| {
+        let (mut learning, request) = (policy.clone(), featured(&[], &arms, &rows));
+        assert_eq!(policy.select_slate(1, &request, &mut rng(1)).unwrap_err(), refused());
+        assert_eq!(policy.decide(&request, &mut rng(1)).unwrap_err(), refused());
+        assert_eq!(policy.propensities(&request).unwrap_err(), refused());
+        assert_eq!(policy.score(gone, &rows[..3]).unwrap_err(), refused());
+        assert_eq!(learning.update(gone, &rows[..3], 1.0, 1.0), Err(refused()));
+        assert_eq!(learning.set_pinned(&[gone]), Err(refused()));
+        assert_eq!(learning.insert_arm(gone), Err(refused()));
+        // The others may still be chosen, whether they were added or not.
+        policy.decide(&featured(&[], &arms[1..], &rows[3..]), &mut rng(1)).unwrap();
+    };
+    let (mut base, mut seen) = (shared(), Vec::new());
+    base.insert_arm(gone).unwrap();
+    train(&mut base, 5, 1, &mut seen);
+    let mut worker = base.clone();
+    train(&mut worker, 5, 2, &mut seen);
+    worker.remove_arm(gone).unwrap();
+    refuses(&worker);
+    refuses(&serde_json::from_str(&serde_json::to_string(&worker).unwrap()).unwrap());
+    // A removal reaches policies that have the arm, that have it pinned, and that never had it.
+    let (mut other, mut never) = (base.clone().with_pinned(&[gone]).unwrap(), shared());
+    let wire = serde_json::to_string(&worker.diff(&base).unwrap()).unwrap();
+    other.apply(&serde_json::from_str(&wire).unwrap()).unwrap();
+    assert!(other.pinned().is_empty());
+    never.merge(&worker).unwrap();
+    let mut both = other.diff(&other).unwrap();
+    let mut again = base.clone();
+    both.combine(&base.diff(&base).unwrap()).unwrap();
+    again.apply(&both).unwrap();
+    [&other, &never, &again].into_iter().for_each(refuses);
+    // What was learned from the arm stays.
+    assert_alike(&other, &worker);
 }
