@@ -6,5 +6,5 @@ pub(crate) mod normalizer;
 mod pyramid_pool;
 
 pub use interactions::Interactions;
-pub(crate) use normalizer::{DEVIATION_FLOOR, Normalizer};
+pub(crate) use normalizer::Normalizer;
 pub use pyramid_pool::PyramidPool;

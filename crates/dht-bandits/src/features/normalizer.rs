@@ -17,10 +17,14 @@ struct NormalizerOptions {
     clip: Option<f64>,
     #[serde(alias = "forget", deserialize_with = "read_decay")]
     decay: f64,
+    // Absent, and so 0, in states of formats 1 to 3, whose scaling stays as it was.
+    #[serde(default)]
+    relative_floor: f64,
 }
 
-/// Largest standard deviation that counts as zero by default.
-pub(crate) const DEVIATION_FLOOR: f64 = 1e-9;
+/// Largest standard deviation, as a fraction of the magnitude of the mean, that counts as zero: rounding errors of a
+/// constant are a thousandth of it.
+const RELATIVE_FLOOR: f64 = 1e-12;
 
 /// Normalises each dimension of a stream of contexts to mean 0 and variance 1: z = (x − μ)/σ.
 ///
@@ -37,7 +41,9 @@ pub(crate) const DEVIATION_FLOOR: f64 = 1e-9;
 ///    well.
 ///
 /// A frozen normalizer ignores what it observes. A dimension that does not vary maps to 0, so append a bias
-/// column, a constant 1, after normalising, not before.
+/// column, a constant 1, after normalising, not before. Variation counts relative to the mean, so that the unit of a
+/// dimension has no effect: a standard deviation of at most 1e-12·|μ| is rounding, and counts as zero. So does one below
+/// 1e-162, whose square underflows.
 ///
 /// ```
 /// use dht_bandits::Normalizer;
@@ -60,18 +66,19 @@ pub struct Normalizer {
 }
 
 impl Normalizer {
-    /// Creates a normalizer without observations: it maps everything to 0. Standard deviations up to 1e-9 count as zero,
-    /// normalised values are not bounded, and nothing is forgotten.
+    /// Creates a normalizer without observations: it maps everything to 0. No absolute threshold of standard deviations
+    /// applies, normalised values are not bounded, and nothing is forgotten.
     ///
     /// # Errors
     /// A dimension of zero or above 16,777,216.
     pub fn new(dimension: usize) -> Result<Self> {
-        Self::with_options(dimension, NormalizerOptions { floor: DEVIATION_FLOOR, clip: None, decay: 1.0 })
+        Self::with_options(dimension, NormalizerOptions { floor: 0.0, clip: None, decay: 1.0, relative_floor: RELATIVE_FLOOR })
     }
 
     fn with_options(dimension: usize, options: NormalizerOptions) -> Result<Self> {
         check_length("dimension", dimension)?;
         check_parameter("floor", options.floor, options.floor >= 0.0, "at least 0")?;
+        check_parameter("relative floor", options.relative_floor, options.relative_floor >= 0.0, "at least 0")?;
         if let Some(clip) = options.clip {
             check_parameter("clip", clip, clip > 0.0, "positive")?;
         }
@@ -79,7 +86,8 @@ impl Normalizer {
         Ok(Self { options, weight: 0.0, mean: vec![0.0; dimension], squares: vec![0.0; dimension], frozen: false })
     }
 
-    /// Sets the threshold of standard deviations: at or below it they count as zero, and the dimension maps to 0.
+    /// Sets an absolute threshold of standard deviations, 0 by default: at or below it they count as zero, as those of
+    /// at most 1e-12·|μ| do, and the dimension maps to 0.
     ///
     /// # Errors
     /// A threshold below 0.
@@ -127,15 +135,15 @@ impl Normalizer {
         &self.mean
     }
 
-    /// Running standard deviation of a dimension, 0 where it does not exceed the floor; `None` beyond the last
-    /// dimension.
+    /// Running standard deviation of a dimension, 0 where it counts as zero; `None` beyond the last dimension.
     pub fn deviation(&self, dimension: usize) -> Option<f64> {
-        self.squares.get(dimension).map(|squares| self.deviation_of(*squares))
+        (dimension < self.dimension()).then(|| self.deviation_of(dimension))
     }
 
-    fn deviation_of(&self, squares: f64) -> f64 {
-        let deviation = if self.weight > 0.0 { (squares / self.weight).sqrt() } else { 0.0 };
-        if deviation > self.options.floor { deviation } else { 0.0 }
+    fn deviation_of(&self, dimension: usize) -> f64 {
+        let NormalizerOptions { floor, relative_floor, .. } = self.options;
+        let deviation = if self.weight > 0.0 { (self.squares[dimension] / self.weight).sqrt() } else { 0.0 };
+        if deviation > floor.max(relative_floor * self.mean[dimension].abs()) { deviation } else { 0.0 }
     }
 
     /// Freezes the statistics: every later context is scaled alike.
@@ -179,14 +187,16 @@ impl Normalizer {
     /// frozen; this has no effect.
     ///
     /// # Errors
-    /// Another dimension; another `decay`, `floor` or `clip` (which is infinite for none); statistics that could
-    /// not be loaded again; this normalizer is frozen. The normalizer is unchanged then.
+    /// Another dimension; another `decay`, `floor` or `clip` (which is infinite for none); a normalizer whose state was
+    /// saved in format 1 to 3, which had no threshold relative to the mean, and a later one; statistics that could not
+    /// be loaded again; this normalizer is frozen. The normalizer is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         let clip = |normalizer: &Self| normalizer.options.clip.unwrap_or(f64::INFINITY);
         for (what, ours, theirs) in [
             ("dimension", self.dimension() as f64, other.dimension() as f64),
             ("decay", self.options.decay, other.options.decay),
             ("floor", self.options.floor, other.options.floor),
+            ("relative floor", self.options.relative_floor, other.options.relative_floor),
             ("clip", clip(self), clip(other)),
         ] {
             if ours != theirs {
@@ -236,7 +246,7 @@ impl Normalizer {
         check_finite("context", context, self.dimension())?;
         let clip = self.options.clip.unwrap_or(f64::MAX);
         for (index, value) in context.iter_mut().enumerate() {
-            let deviation = self.deviation_of(self.squares[index]);
+            let deviation = self.deviation_of(index);
             let centred = *value - self.mean[index];
             *value = if deviation > 0.0 { (centred / deviation).clamp(-clip, clip) } else { 0.0 };
         }

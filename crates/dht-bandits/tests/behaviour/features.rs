@@ -68,6 +68,43 @@ fn a_dimension_that_does_not_vary_maps_to_zero() {
 }
 
 #[test]
+fn contexts_of_any_unit_are_scaled_and_rounding_is_not() {
+    // 1 to 9 in units down to 1e-150 have the same normalised values.
+    let normalised = |unit: f64| {
+        let mut running = norm(1);
+        (1..10).for_each(|value| running.observe(&[unit * f64::from(value)]).unwrap());
+        running.normalise(&[unit * 9.0]).unwrap()[0]
+    };
+    for exponent in [-150, -12, -3, 0, 12, 90] {
+        assert_close(normalised(10f64.powi(exponent)), 4.0 / (20f64 / 3.0).sqrt(), 1e-12, "normalised");
+    }
+    // A constant that is computed in two ways, in any unit, beside its neighbours.
+    for unit in [1e-30, 1.0, 1e12] {
+        let mut running = norm(1);
+        for round in 0..50 {
+            let constant = unit * if round % 2 == 0 { 0.1 + 0.2 } else { 0.3 };
+            running.observe(&[constant * (1.0 + f64::from(round % 3) * f64::EPSILON)]).unwrap();
+        }
+        assert_eq!(running.deviation(0), Some(0.0));
+        assert_eq!(running.normalise(&[unit * 0.4]).unwrap(), [0.0]);
+    }
+    // A time in seconds that varies by minutes is no constant.
+    let mut seconds = norm(1);
+    [0.0, 60.0].iter().for_each(|later| seconds.observe(&[1.7e9 + later]).unwrap());
+    assert_eq!(seconds.deviation(0), Some(30.0));
+}
+
+#[test]
+fn a_saved_scaling_without_a_relative_floor_is_unchanged() {
+    // Of format 3: absolute deviations above 1e-9 alone counted, however large the mean.
+    let saved = r#"{"header":{"kind":"running-norm","format":3},"options":{"floor":1e-9,"clip":null,"decay":1.0},
+        "weight":2.0,"mean":[1e12,1e-10],"squares":[0.5,2e-22],"frozen":true}"#;
+    let loaded: Normalizer = serde_json::from_str(saved).unwrap();
+    assert_eq!([0, 1].map(|axis| loaded.deviation(axis)), [Some(0.5), Some(0.0)]);
+    assert_eq!(again(&loaded), Some(loaded));
+}
+
+#[test]
 fn a_frozen_normalizer_ignores_what_it_observes_and_clips() {
     let mut running = norm(1).with_clip(2.0).unwrap();
     [0.0, 2.0].iter().for_each(|value| running.observe(&[*value]).unwrap());
@@ -221,7 +258,7 @@ fn normalizers_of_other_settings_are_not_merged() {
     let before = ours.clone();
     let others = [
         (norm(1).with_decay(0.5), "decay", 1.0, 0.5),
-        (norm(1).with_floor(1e-3), "floor", 1e-9, 1e-3),
+        (norm(1).with_floor(1e-3), "floor", 0.0, 1e-3),
         (norm(1).with_clip(4.0), "clip", f64::INFINITY, 4.0),
     ];
     for (other, what, here, there) in others {

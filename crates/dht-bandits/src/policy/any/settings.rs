@@ -5,7 +5,6 @@ use super::rule::FlooredRule;
 use crate::clock::read_decay;
 use crate::error::{Error, Result};
 use crate::exploration::check_floor;
-use crate::features::DEVIATION_FLOOR;
 use crate::options::setters;
 use crate::policy::ChangeTest;
 use crate::posterior::DecayClock;
@@ -184,8 +183,8 @@ pub struct NormaliserSettings {
     /// Append a constant 1 to the normalised context.
     #[serde(default)]
     pub bias: bool,
-    /// Largest standard deviation that counts as zero.
-    #[serde(default = "floor")]
+    /// Largest standard deviation that counts as zero, in addition to those of at most 1e-12 of the mean's magnitude.
+    #[serde(default)]
     pub floor: f64,
     /// Bound of normalised values, [−clip, clip].
     #[serde(default)]
@@ -206,16 +205,12 @@ setters!(const fn, NormaliserSettings {
 impl Default for NormaliserSettings {
     /// Creates settings with a warm-up of 200 rewards, no bias, no clipping, and unscaled rewards.
     fn default() -> Self {
-        Self { warm_up: warm_up(), bias: false, floor: floor(), clip: None, rewards: false }
+        Self { warm_up: warm_up(), bias: false, floor: 0.0, clip: None, rewards: false }
     }
 }
 
 fn warm_up() -> u64 {
     200
-}
-
-fn floor() -> f64 {
-    DEVIATION_FLOOR
 }
 
 impl PolicySettings {

@@ -132,7 +132,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
     pub fn with_scaled_rewards(mut self) -> Result<Self> {
         let version = self.version() as f64;
         check_parameter("rewards learned", version, version == 0.0, "0 to scale rewards")?;
-        self.scaling.rewards = Some(Box::new(Normalizer::new(1)?.with_floor(0.0)?));
+        self.scaling.rewards = Some(Box::new(Normalizer::new(1)?));
         Ok(self)
     }
 

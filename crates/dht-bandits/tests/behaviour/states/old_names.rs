@@ -23,6 +23,9 @@ fn renamed<T: Serialize + DeserializeOwned>(saved: &str, names: &[(&str, &str)])
         let later = r#","interactions":null,"shared_propensity":{"estimated":{"lines":2048}}"#;
         today.insert_str(today.len() - 1, later);
     }
+    if saved.contains("running-norm") {
+        today = today.replace(r#""decay":0.5"#, r#""decay":0.5,"relative_floor":0.0"#);
+    }
     if today.contains("epsilon-greedy") {
         today = today.replace(r#""epsilon":0.25"#, r#""epsilon":0.25,"power":0.0,"first":0"#);
     }
