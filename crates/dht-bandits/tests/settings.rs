@@ -6,6 +6,7 @@ use dht_bandits::{
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const TOML: &str = r#"
 kind = "linear"
@@ -143,19 +144,22 @@ fn a_save_keeps_links_and_replaces_no_device() {
     let at = |name: &str| folder.path().join(name);
     let policy = AnyPolicy::new(PolicySettings::from_toml(TOML).unwrap()).unwrap();
     let is_link = |name: &str| std::fs::symlink_metadata(at(name)).unwrap().is_symlink();
-    // A link to a link to a file in another folder; to nothing, as before the first save; and what a killed save left.
+    // A link to a link to a file in another folder, and to nothing, as before the first save. What a killed save left
+    // is neither written to nor removed, since its writer may be alive.
     std::fs::create_dir(at("data")).unwrap();
     symlink("data/inner.json", at("outer.json")).unwrap();
     symlink("policy.json", at("data/inner.json")).unwrap();
     std::fs::write(at("bystander"), "kept").unwrap();
-    symlink(at("bystander"), at("data/policy.json.partial")).unwrap();
+    let left = format!("data/policy.json.{}-0.partial", std::process::id());
+    symlink(at("bystander"), at(&left)).unwrap();
     for _ in 0..2 {
         policy.save(at("outer.json")).unwrap();
         assert!(is_link("outer.json") && is_link("data/inner.json") && !is_link("data/policy.json"));
         assert_eq!(AnyPolicy::load(at("data/policy.json")).unwrap().to_json(), policy.to_json());
     }
     assert_eq!(std::fs::read_to_string(at("bystander")).unwrap(), "kept");
-    assert_eq!(std::fs::read_dir(at("data")).unwrap().count(), 2);
+    assert!(is_link(&left));
+    assert_eq!(std::fs::read_dir(at("data")).unwrap().count(), 3);
     // A socket stands for a device, a pipe; then a folder, and links in a circle.
     let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
     symlink("socket", at("to-socket")).unwrap();
@@ -172,6 +176,37 @@ fn a_save_keeps_links_and_replaces_no_device() {
     assert!(is_link("to-socket") && !std::fs::symlink_metadata(at("socket")).unwrap().is_file());
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".partial")), "{left:?}");
+}
+
+#[test]
+fn overlapping_saves_to_one_path_never_publish_half_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.json");
+    // Large enough for a write to be interrupted: two arms of 80 values, 90 kB.
+    let settings = |arms| PolicySettings::from_toml(&TOML.replace("dimension = 2\narms = 3", arms)).unwrap();
+    let policies: Vec<_> = ["dimension = 80\narms = 2", "dimension = 60\narms = 3", "dimension = 9\narms = 4"]
+        .map(|arms| AnyPolicy::new(settings(arms)).unwrap())
+        .into();
+    let texts: Vec<_> = policies.iter().map(|policy| policy.to_json().unwrap()).collect();
+    policies[0].save(&path).unwrap();
+    let saving = AtomicUsize::new(policies.len());
+    std::thread::scope(|scope| {
+        for policy in &policies {
+            let (path, saving) = (&path, &saving);
+            scope.spawn(move || {
+                let saved = (0..60).try_for_each(|_| policy.save(path));
+                saving.fetch_sub(1, Ordering::SeqCst);
+                saved.unwrap();
+            });
+        }
+        while saving.load(Ordering::SeqCst) > 0 {
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(texts.contains(&text), "{} bytes", text.len());
+            AnyPolicy::load(&path).unwrap();
+        }
+    });
+    let left = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 1, "no partial file");
 }
 
 #[test]

@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use std::io::ErrorKind;
 #[cfg(feature = "settings")]
 use std::path::{Path, PathBuf};
+#[cfg(feature = "settings")]
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(feature = "settings")]
 impl AnyPolicy {
@@ -34,24 +36,22 @@ impl AnyPolicy {
         serde_json::from_str(text).map_err(|error| Error::Settings { problem: error.to_string() })
     }
 
-    /// Writes the policy to a file, completely or not at all; after a failure no partial file is left. If the path is a
-    /// symbolic link, the file it leads to is written, and the link stays.
+    /// Writes the policy to a file, completely or not at all; after a failure no partial file is left. Several threads
+    /// and processes may save to one path at once: each writes a file of its own, and the last to finish is read. If the
+    /// path is a symbolic link, the file it leads to is written, and the link stays.
+    ///
+    /// The policy is first written to a file beside it, whose name has the process id, a number and `.partial` appended.
+    /// A process that is killed meanwhile leaves it there; it is never read, and can be deleted.
     ///
     /// # Errors
-    /// [`Error::File`]: the file, or the file with `.partial` appended to its name, cannot be written; the path is not
-    /// a regular file, but a folder, a device or a pipe. [`Error::Settings`]: as in [`to_json`](Self::to_json).
+    /// [`Error::File`]: the file, or the partial file beside it, cannot be written; the path is not a regular file, but
+    /// a folder, a device or a pipe. [`Error::Settings`]: as in [`to_json`](Self::to_json).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         use std::io::Write;
         let path = path.as_ref();
         let text = self.to_json()?;
         let target = target_of(path).map_err(|error| Error::file(path, &error))?;
-        let mut partial = target.as_os_str().to_owned();
-        partial.push(".partial");
-        // Of a save that was killed. A link is not written to either, since it leads elsewhere.
-        if std::fs::symlink_metadata(&partial).is_ok_and(|found| found.is_file() || found.is_symlink()) {
-            let _ = std::fs::remove_file(&partial);
-        }
-        let written = std::fs::File::create_new(&partial).and_then(|mut file| {
+        let written = create_beside(&target).and_then(|(partial, mut file)| {
             let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
             written.and_then(|()| std::fs::rename(&partial, &target)).inspect_err(|_| {
                 // What cannot be removed either is no other failure.
@@ -71,6 +71,27 @@ impl AnyPolicy {
         let text = std::fs::read(path).map_err(|error| Error::file(path, &error))?;
         serde_json::from_slice(&text)
             .map_err(|error| Error::Settings { problem: format!("{}: {error}", path.display()) })
+    }
+}
+
+/// Creates a file beside another, under a name that no other save uses: overlapping saves to one path must not write to
+/// one file. Files of killed saves are left alone, since another process may be writing to them.
+///
+/// # Errors
+/// A file that cannot be created.
+#[cfg(feature = "settings")]
+fn create_beside(target: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
+    static SAVES: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = SAVES.fetch_add(1, Ordering::Relaxed);
+        let mut partial = target.as_os_str().to_owned();
+        partial.push(format!(".{}-{number}.partial", std::process::id()));
+        let partial = PathBuf::from(partial);
+        match std::fs::File::create_new(&partial) {
+            // Of a killed save by a process of this id, also in another container.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            created => return created.map(|file| (partial, file)),
+        }
     }
 }
 
