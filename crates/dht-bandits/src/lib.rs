@@ -107,9 +107,15 @@
 //! * **A removed arm stays removed**: saved, loaded and merged ([`ArmId`]).
 //! * **States are checked when loaded** and independent of the memory layout. Use a format that keeps every bit of an
 //!   `f64` (for serde_json: its feature `float_roundtrip`).
-//! * **No allocation** in `select`, `update` and `learn`. Methods that return owned values have a variant that reuses
-//!   the caller's memory ([`TopK::select_slate_into`](policy::TopK::select_slate_into),
-//!   [`Disjoint::select_batch`](policy::Disjoint::select_batch)).
+//! * **No allocation** in `select`, `update` and `learn` of [`Disjoint`](policy::Disjoint) over any posterior except
+//!   [`DiscountedRidge`](posterior::DiscountedRidge), of [`Hybrid`](policy::Hybrid) with up to 128 features, and of
+//!   [`ContextFree`](policy::ContextFree), [`Uniform`](policy::Uniform) and [`Fixed`](policy::Fixed), with up to 1,024
+//!   arms where a request names some of them. After a first call of the same size, also in
+//!   [`TopK::select_slate_into`](policy::TopK::select_slate_into), its `learn_slate` and `update_batch`, in
+//!   [`Disjoint::select_batch`](policy::Disjoint::select_batch) and its `learn_batch`. A test counts allocations. Other
+//!   policies allocate: [`Normalised`](policy::Normalised), and so the recommended settings, the scaled context of each
+//!   call; a [`SlidingWindow`](policy::SlidingWindow) its rewards; an [`OraclePolicy`](policy::OraclePolicy) a copy of
+//!   the oracle; single choices of a `TopK` a slate.
 #![doc(html_root_url = "https://docs.rs/dht-bandits/latest")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]

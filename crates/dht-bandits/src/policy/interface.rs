@@ -57,8 +57,8 @@ pub trait Policy: Send + Sync + ClonePolicy {
         false
     }
 
-    /// Chooses one of the arms of a request, without storing the context; does not allocate. The choice may lack its
-    /// propensity if that is an integral.
+    /// Chooses one of the arms of a request, without storing the context. The choice may lack its propensity if that is
+    /// an integral.
     ///
     /// # Errors
     /// A context of the wrong length or not finite; an unknown or removed arm; no available arm; missing features.

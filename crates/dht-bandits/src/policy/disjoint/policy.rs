@@ -17,7 +17,8 @@ use rand::Rng;
 /// Policy whose arms share nothing: a [`Posterior`] of each arm's weights, and an [`Exploration`] rule.
 ///
 /// `select` computes one score per available arm in O(d²), or O(d) with a diagonal precision, and does not allocate (up
-/// to 1,024 arms, or with every arm available). `update` costs O(d²), or O(d), for one arm and does not allocate.
+/// to 1,024 arms, or with every arm available). `update` costs O(d²), or O(d), for one arm and does not allocate,
+/// except over a [`DiscountedRidge`](crate::posterior::DiscountedRidge).
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
