@@ -162,6 +162,22 @@ impl Normalizer {
     /// A context of the wrong length, not finite or beyond ±1e100; statistics that could not be loaded again. The
     /// normalizer is unchanged then.
     pub fn observe(&mut self, context: &[f64]) -> Result<()> {
+        self.observe_by(context, |mean, gap, kept, weight| (mean + gap / weight, gap * gap * (kept / weight)))
+    }
+
+    /// Adds a context to the variance about the present mean, which stays: for a scaling in whose mean something was
+    /// learned already.
+    ///
+    /// # Errors
+    /// Errors of [`observe`](Self::observe).
+    pub(crate) fn observe_about_mean(&mut self, context: &[f64]) -> Result<()> {
+        self.observe_by(context, |mean, gap, _, _| (mean, gap * gap))
+    }
+
+    /// Adds a context, unless frozen. `moved` returns the mean after it and the square to add, from the mean before, the
+    /// gap to it, and the weights of the earlier contexts and of all.
+    #[inline]
+    fn observe_by(&mut self, context: &[f64], moved: impl Fn(f64, f64, f64, f64) -> (f64, f64)) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_context(context)?;
         if self.frozen {
@@ -171,8 +187,8 @@ impl Normalizer {
         let kept = self.weight * decay;
         let weight = kept + 1.0;
         let moved = |mean: f64, squares: f64, value: f64| {
-            let gap = value - mean;
-            (mean + gap / weight, squares * decay + gap * gap * (kept / weight))
+            let (mean, added) = moved(mean, value - mean, kept, weight);
+            (mean, squares * decay + added)
         };
         let dimensions = self.mean.iter().zip(&self.squares).zip(context);
         check_statistics(weight, dimensions.map(|((mean, squares), value)| moved(*mean, *squares, *value)))?;

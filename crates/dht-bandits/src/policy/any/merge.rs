@@ -53,7 +53,10 @@ impl AnyPolicy {
     fn scaling(&self) -> Result<Option<&Scaling>> {
         match &self.policy {
             Wrapped::Plain(_) => Ok(None),
-            Wrapped::Normalised(policy) if policy.normalizer().is_frozen() => Ok(Some(policy.scaling())),
+            Wrapped::Normalised(policy) if policy.is_settled() => Ok(Some(policy.scaling())),
+            Wrapped::Normalised(policy) if policy.normalizer().is_frozen() => {
+                Err(refused("normaliser: expected a frozen scaling to merge, that of rewards waits until they vary"))
+            }
             Wrapped::Normalised(_) => Err(refused("normaliser: expected a frozen scaling to merge, this one warms up")),
         }
     }

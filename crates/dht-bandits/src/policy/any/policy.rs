@@ -230,5 +230,5 @@ impl Policy for AnyPolicy {
 
 /// Refuses a warm-up whose end, which is learned on a copy, needs memory that cannot be allocated.
 fn check_copy_of_warm_up(policy: &Normalised<NamedPolicy>) -> Result<()> {
-    if policy.normalizer().is_frozen() { Ok(()) } else { policy.inner().check_copy() }
+    if policy.is_settled() { Ok(()) } else { policy.inner().check_copy() }
 }

@@ -190,6 +190,7 @@ pub struct NormaliserSettings {
     #[serde(default)]
     pub clip: Option<f64>,
     /// Scale rewards too, so that exploration does not depend on their unit and offset: linear kinds without `reset`.
+    /// If all rewards of the warm-up are equal, the first that differs sets the scale.
     #[serde(default)]
     pub rewards: bool,
 }

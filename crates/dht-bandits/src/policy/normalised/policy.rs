@@ -24,7 +24,10 @@ use std::sync::OnceLock;
 /// refuses in the final scaling. No posterior ever sees two scalings, as the contract of [`Normalizer`] requires.
 ///
 /// [`with_scaled_rewards`](Self::with_scaled_rewards) normalises rewards in the same way, so that α, γ and τ of
-/// exploration rules have the same effect for rewards of any scale and offset.
+/// exploration rules have the same effect for rewards of any scale and offset. If all rewards of the warm-up are equal,
+/// as those of rare events are, their mean is frozen, and the scale waits. The first reward that differs sets it: σ² is
+/// then the mean of (reward − mean)² over all rewards so far. Until then the inner policy has learned (reward − mean)/σ
+/// = 0, which is the same for any σ.
 ///
 /// Decisions hold the raw context, and [`learn`](Policy::learn) scales it: a policy with another scaling can read the
 /// log again. Features of actions are not scaled. Choosing allocates a context. A warm-up of n rewards costs about 6n
@@ -125,7 +128,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
     }
 
     /// Enables scaling of rewards: the inner policy learns (reward − mean)/deviation. It must accept any real reward.
-    /// Scores, means and widths of choices stay in units of raw rewards.
+    /// Scores, means and widths of choices stay in units of raw rewards; the deviation is 1 while all rewards are equal.
     ///
     /// # Errors
     /// Rewards have arrived already.
@@ -168,6 +171,11 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
 
     pub(super) fn is_warm(&self) -> bool {
         self.scaling.contexts.is_frozen()
+    }
+
+    /// Returns whether the scaling of contexts and rewards will not change any more.
+    pub(in crate::policy) fn is_settled(&self) -> bool {
+        self.is_warm() && !self.scaling.waits_for_rewards()
     }
 
     /// Scaling and policy that currently decide.
@@ -240,6 +248,17 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         }
     }
 
+    /// Learns a reward while the scale of rewards waits for one that differs from the others.
+    fn update_waiting(&mut self, arm: ArmId, scaled: &[f64], reward: f64, weight: f64) -> Result<()> {
+        let rewards = self.scaling.rewards_after(reward)?;
+        let before = std::mem::replace(&mut self.scaling.rewards, rewards);
+        let learned = self.scaling.reward(reward).and_then(|reward| self.inner.update(arm, scaled, reward, weight));
+        if learned.is_err() {
+            self.scaling.rewards = before;
+        }
+        learned
+    }
+
     /// Choice of the current policy, in raw units and with the version of this policy.
     fn raw_choice(&self, scaling: &Scaling, choice: Choice) -> Choice {
         Choice { version: self.version(), ..scaling.raw_choice(choice) }
@@ -256,11 +275,11 @@ impl<P: Policy> Provisional<P> {
 impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
     changes_arms_as!(self => self.inner_mut());
 
-    /// Learns rewards as the inner policy learns a batch. In a warm-up, and for decisions from one, they are learned in
-    /// order: decisions of the warm-up are learned as bare updates.
+    /// Learns rewards as the inner policy learns a batch. Until the scaling is settled, and for decisions of a warm-up,
+    /// they are learned in order: decisions of the warm-up are learned as bare updates.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         let of_warm_up = |observation: &Observation| self.is_of_warm_up(&observation.decision);
-        if !self.is_warm() || observations.iter().any(of_warm_up) {
+        if !self.is_settled() || observations.iter().any(of_warm_up) {
             return self.learn_in_order(observations);
         }
         let scaled = |observation: &Observation| self.scaled_observation(observation);
@@ -318,6 +337,9 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         let scaled = self.scaling.context(context)?;
+        if self.scaling.waits_for_rewards() {
+            return self.update_waiting(arm, &scaled, reward, weight);
+        }
         let scaled_reward = self.scaling.reward(reward)?;
         if self.is_warm() {
             return self.inner.update(arm, &scaled, scaled_reward, weight);
@@ -351,7 +373,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
     }
 
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
-        if !self.is_warm() || self.is_of_warm_up(decision) {
+        if !self.is_settled() || self.is_of_warm_up(decision) {
             // A prediction in another scaling is no evidence for a change test: the bare reward is learned.
             check_epoch(decision.choice.epoch, self.epoch())?;
             return self.update(decision.arm(), &decision.context, reward, 1.0);

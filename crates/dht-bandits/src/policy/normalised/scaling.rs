@@ -3,8 +3,13 @@
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
 use crate::policy::Choice;
-use crate::validate::check_scalar;
+use crate::validate::{check_bounded, check_scalar};
 use serde::{Deserialize, Serialize};
+
+/// Returns whether the observed rewards vary.
+pub(super) fn varies(rewards: &Normalizer) -> bool {
+    rewards.deviation(0).is_some_and(|deviation| deviation > 0.0)
+}
 
 /// Scaling of contexts and, optionally, of rewards.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,11 +38,31 @@ impl Scaling {
         Ok(())
     }
 
+    /// Freezes the scaling; that of rewards only if they vary.
     pub(super) fn freeze(&mut self) {
         self.contexts.freeze();
-        if let Some(rewards) = &mut self.rewards {
+        if let Some(rewards) = self.rewards.as_mut().filter(|rewards| varies(rewards)) {
             rewards.freeze();
         }
+    }
+
+    /// Returns whether contexts are scaled, but the scale of rewards waits for the first that differs from the others.
+    pub(super) fn waits_for_rewards(&self) -> bool {
+        self.contexts.is_frozen() && self.rewards.as_ref().is_some_and(|rewards| !rewards.is_frozen())
+    }
+
+    /// Scaling of rewards after one more, for a scale that waits: the mean stays, and the deviation is set and frozen by
+    /// the first reward that differs from it by more than rounding.
+    pub(super) fn rewards_after(&self, reward: f64) -> Result<Option<Box<Normalizer>>> {
+        check_bounded("reward", reward)?;
+        let mut rewards = self.rewards.clone();
+        if let Some(rewards) = &mut rewards {
+            rewards.observe_about_mean(&[reward])?;
+            if varies(rewards) {
+                rewards.freeze();
+            }
+        }
+        Ok(rewards)
     }
 
     /// Normalised context, followed by the values after the raw context in a decision.
@@ -55,7 +80,7 @@ impl Scaling {
         Ok(scaled)
     }
 
-    /// Mean and standard deviation of rewards; 0 and 1 if rewards are not scaled, a deviation of 1 if they do not vary.
+    /// Mean and standard deviation of rewards; 0 and 1 if rewards are not scaled, a deviation of 1 while they do not vary.
     fn reward_units(&self) -> (f64, f64) {
         self.rewards.as_ref().map_or((0.0, 1.0), |rewards| {
             let deviation = rewards.deviation(0).unwrap_or(0.0);

@@ -229,4 +229,11 @@ fn what_means_something_else_is_not_merged_and_changes_nothing() {
     assert!(warm.diff(&cold).unwrap_err().to_string().contains("expected a frozen scaling"));
     let refused = warm.clone().merge(&warm).unwrap_err();
     assert!(refused.to_string().contains("diff, apply"), "{refused}");
+    // Equal rewards leave the scale of rewards open.
+    let normaliser = normaliser.map(|normaliser| normaliser.with_rewards(true));
+    let mut waiting = AnyPolicy::new(settings(&|other| other.normaliser = normaliser)).unwrap();
+    let made = decisions(&waiting, 9, 1);
+    made.iter().for_each(|(decision, _)| waiting.learn(decision, 1.0).unwrap());
+    let refused = waiting.diff(&waiting.clone()).unwrap_err();
+    assert!(refused.to_string().contains("waits until they vary"), "{refused}");
 }

@@ -2,7 +2,7 @@
 
 use crate::support::rng;
 use dht_bandits::{
-    ArmId, Choice, Error, LinUcb, Normalizer, Policy, Request, Result, Ridge, Ucb,
+    ArmId, Choice, Error, LinUcb, Normalizer, Observation, Policy, Request, Result, Ridge, Ucb,
     exploration::EpsilonGreedy,
     policy::{ArmSet, Disjoint, Normalised, Propensity, Uniform},
 };
@@ -232,4 +232,88 @@ fn malformed_pending_rewards_in_a_saved_state_are_rejected() {
         damaged["waiting"][2][field] = value;
         assert!(load(damaged).is_err(), "{field}");
     }
+}
+
+/// Rewards of 3 in a warm-up of 10 and after it, and their contexts.
+fn equal_rewards(rounds: u32) -> (Normalised<LinUcb>, Vec<[f64; 2]>) {
+    let (mut policy, mut contexts) = (scaled(10).with_scaled_rewards().unwrap(), Vec::new());
+    for number in 0..rounds {
+        let context = [f64::from(number % 7), 1e-6 * f64::from(number % 5)];
+        policy.update(ArmId::new(u64::from(number % 2)), &context, 3.0, 1.0).unwrap();
+        contexts.push(context);
+    }
+    (policy, contexts)
+}
+
+#[test]
+fn the_first_reward_that_differs_sets_the_scale() {
+    let (mut policy, contexts) = equal_rewards(30);
+    assert!(policy.normalizer().is_frozen());
+    let last = [4.0, 2e-6];
+    policy.update(ArmId::new(1), &last, 5.0, 1.0).unwrap();
+    // σ² = (5 − 3)²/31: the policy inside has learned 30 zeros, then √31, and later (4 − 3)/σ.
+    policy.update(ArmId::new(0), &last, 4.0, 1.0).unwrap();
+    let scaling = policy.normalizer().clone();
+    let row = |context: &[f64]| [scaling.normalise(context).unwrap(), vec![1.0]].concat();
+    let mut expected = LinUcb::new(3, 2, Ridge::default(), Ucb { alpha: 0.25 }).unwrap();
+    for (number, context) in (0..).zip(&contexts) {
+        expected.update(ArmId::new(number % 2), &row(context), 0.0, 1.0).unwrap();
+    }
+    expected.update(ArmId::new(1), &row(&last), 31f64.sqrt(), 1.0).unwrap();
+    expected.update(ArmId::new(0), &row(&last), 31f64.sqrt() / 2.0, 1.0).unwrap();
+    for arm in [0, 1].map(ArmId::new) {
+        let (found, wanted) = (policy.inner().score(arm, &row(&last)), expected.score(arm, &row(&last)));
+        let (found, wanted) = (found.unwrap(), wanted.unwrap());
+        assert!((found.mean - wanted.mean).abs() < 1e-12 && (found.width - wanted.width).abs() < 1e-12, "{found:?}");
+    }
+    assert_eq!(policy.version(), 32);
+}
+
+#[test]
+fn rare_rewards_are_scaled_in_any_unit() {
+    let run = |unit: f64| {
+        let (mut policy, mut arms) = (scaled(20).with_scaled_rewards().unwrap(), Vec::new());
+        for number in 0..600u64 {
+            let context = [((number * 7919) % 101) as f64, ((number * 31) % 17) as f64];
+            let decision = policy.decide(&Request::new(&context), &mut rng(number)).unwrap();
+            // One purchase in 50 rounds, none in the warm-up.
+            policy.learn(&decision, if number % 50 == 49 { unit } else { 0.0 }).unwrap();
+            arms.push(decision.arm());
+        }
+        arms
+    };
+    // Powers of two: the same bits.
+    assert_eq!(run(1.0), run(1024.0));
+    assert_eq!(run(1.0), run(1.0 / 1024.0));
+}
+
+#[test]
+fn a_scale_of_rewards_that_waits_is_saved_and_left_by_errors() {
+    let (mut policy, _) = equal_rewards(30);
+    let again = |policy: &Normalised<LinUcb>| -> Normalised<LinUcb> {
+        serde_json::from_str(&serde_json::to_string(policy).unwrap()).unwrap()
+    };
+    let before = serde_json::to_string(&policy).unwrap();
+    assert!(policy.update(ArmId::new(9), &[1.0, 0.0], 5.0, 1.0).is_err());
+    assert!(policy.update(ArmId::new(1), &[1.0, 0.0], f64::NAN, 1.0).is_err());
+    assert!(policy.update(ArmId::new(1), &[1.0, 0.0], 5.0, -1.0).is_err());
+    let decision = policy.decide(&Request::new(&[1.0, 0.0]), &mut rng(1)).unwrap();
+    let mut batch = vec![Observation::new(decision, 5.0); 2];
+    batch[1].reward = f64::INFINITY;
+    assert!(policy.learn_batch(&batch).is_err());
+    assert_eq!(serde_json::to_string(&policy).unwrap(), before);
+    batch[1].reward = 3.5;
+    let (mut loaded, mut single) = (again(&policy), policy.clone());
+    policy.learn_batch(&batch).unwrap();
+    batch.iter().for_each(|seen| single.learn(&seen.decision, seen.reward).unwrap());
+    loaded.learn_batch(&batch).unwrap();
+    let settled = serde_json::to_string(&policy).unwrap();
+    assert_ne!(settled.replace("true", "false"), before.replace("true", "false"));
+    for other in [&loaded, &single, &again(&policy)] {
+        assert_eq!(serde_json::to_string(other).unwrap(), settled);
+    }
+    // A scale that waits although rewards vary, or before that of contexts is frozen, is no state of a policy.
+    let mut damaged: serde_json::Value = serde_json::from_str(&settled).unwrap();
+    damaged["rewards"]["frozen"] = false.into();
+    assert!(serde_json::from_value::<Normalised<LinUcb>>(damaged).is_err());
 }
