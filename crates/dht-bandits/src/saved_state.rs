@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// 1: versions alone. 2: epochs of decisions instead of the oldest accepted version, and removed arms; a reader of
 /// format 1 would reuse their ids. 3: every field is written, whatever its value, so that binary formats can be read by
 /// position. 4: the epoch of baselines, removed arms in deltas of shared
-/// weights, and relative floors of normalizers.
+/// weights, relative floors of normalizers, and arms that a warm-up has copied.
 ///
 /// Text formats (JSON, TOML) name their fields, so older versions can be read. Binary formats may write fields by
 /// position, and positions differ between versions: only this version is read.

@@ -72,7 +72,10 @@ impl Normalizer {
     /// # Errors
     /// A dimension of zero or above 16,777,216.
     pub fn new(dimension: usize) -> Result<Self> {
-        Self::with_options(dimension, NormalizerOptions { floor: 0.0, clip: None, decay: 1.0, relative_floor: RELATIVE_FLOOR })
+        Self::with_options(
+            dimension,
+            NormalizerOptions { floor: 0.0, clip: None, decay: 1.0, relative_floor: RELATIVE_FLOOR },
+        )
     }
 
     fn with_options(dimension: usize, options: NormalizerOptions) -> Result<Self> {

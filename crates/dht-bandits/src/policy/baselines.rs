@@ -43,6 +43,10 @@ impl Uniform {
 
     fn push_arm(&mut self, _arm: ArmId, _like: Option<usize>) {}
 
+    fn copy_slot(&mut self, _from: usize, _to: usize) -> Result<()> {
+        Ok(())
+    }
+
     fn remove_slot(&mut self, _arm: ArmId, _slot: usize) {}
 
     /// Refuses a context of another length, or with a value that is not finite.

@@ -102,6 +102,14 @@ macro_rules! changes_arms_as {
             $crate::policy::Policy::add_arm_like($inside, like)
         }
 
+        fn warm_start(
+            &mut $self,
+            to: $crate::policy::ArmId,
+            from: $crate::policy::ArmId,
+        ) -> $crate::error::Result<()> {
+            $crate::policy::Policy::warm_start($inside, to, from)
+        }
+
         fn remove_arm(&mut $self, arm: $crate::policy::ArmId) -> $crate::error::Result<()> {
             $crate::policy::Policy::remove_arm($inside, arm)
         }
@@ -114,9 +122,9 @@ macro_rules! changes_arms_as {
 pub(crate) use changes_arms_as;
 
 /// Generates the methods of a [`Policy`](super::Policy) that manage arms and expire decisions. It requires the fields
-/// `arms` and `clock` and three private methods. `reserve_arm` reserves memory for a copy of a slot or, without one,
-/// for an untrained arm. `push_arm` adds that arm, which cannot fail. `remove_slot` removes the learned state of a
-/// slot, and moves the last one there.
+/// `arms` and `clock` and four private methods. `reserve_arm` reserves memory for a copy of a slot or, without one,
+/// for an untrained arm. `push_arm` adds that arm, which cannot fail. `copy_slot` copies the learned state of a slot to
+/// another. `remove_slot` removes the learned state of a slot, and moves the last one there.
 macro_rules! manages_arms {
     ($self:ident) => {
         fn arms(&$self) -> &$crate::policy::ArmSet {
@@ -151,6 +159,15 @@ macro_rules! manages_arms {
             let arm = $self.arms.add()?;
             $self.push_arm(arm, like);
             Ok(arm)
+        }
+
+        fn warm_start(
+            &mut $self,
+            to: $crate::policy::ArmId,
+            from: $crate::policy::ArmId,
+        ) -> $crate::error::Result<()> {
+            let (from, to) = ($self.arms.slot(from)?, $self.arms.slot(to)?);
+            $self.copy_slot(from, to)
         }
 
         fn remove_arm(&mut $self, arm: $crate::policy::ArmId) -> $crate::error::Result<()> {

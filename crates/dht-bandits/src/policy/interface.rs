@@ -184,6 +184,14 @@ pub trait Policy: Send + Sync + ClonePolicy {
         Err(Error::Unsupported { what: "adding arms" })
     }
 
+    /// Replaces the learned state of the arm `to` by a copy of that of `from`.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], the default; either arm is unknown or removed. The policy is unchanged then.
+    fn warm_start(&mut self, _to: ArmId, _from: ArmId) -> Result<()> {
+        Err(Error::Unsupported { what: "copying what was learned of an arm" })
+    }
+
     /// Removes an arm for good: its id is never reused, and policies that are merged with this one lose it too. Later
     /// rewards of its decisions are refused with [`Error::RemovedArm`], and so is a whole
     /// [`learn_batch`](Self::learn_batch) that contains one of them. Filter them by [`ArmSet::contains`].

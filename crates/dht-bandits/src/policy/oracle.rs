@@ -144,6 +144,10 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
         self.oracle.add_arm(arm);
     }
 
+    fn copy_slot(&mut self, _from: usize, _to: usize) -> Result<()> {
+        self.reserve_arm(Some(0))
+    }
+
     fn remove_slot(&mut self, arm: ArmId, _slot: usize) {
         self.oracle.remove_arm(arm);
     }

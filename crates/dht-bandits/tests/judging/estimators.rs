@@ -228,8 +228,7 @@ fn one_pass_in_constant_memory_gives_the_same_estimates() {
 #[test]
 fn running_errors_keep_their_digits_far_from_zero() {
     let base = 1e9;
-    let rounds: Vec<_> =
-        (0..1000).map(|round| LoggedRound::new(base + f64::from(round % 2), 0.5, 0.5)).collect();
+    let rounds: Vec<_> = (0..1000).map(|round| LoggedRound::new(base + f64::from(round % 2), 0.5, 0.5)).collect();
     let mut running = RunningEstimates::new(None);
     rounds.iter().for_each(|round| running.push(round).unwrap());
     // Weights of 1 and rewards B and B + 1 by turns: value B + ½, error ½/√999.
@@ -239,9 +238,8 @@ fn running_errors_keep_their_digits_far_from_zero() {
         assert!((estimate.standard_error - 0.5 / 999f64.sqrt()).abs() < 1e-6, "{estimate:?}");
     }
     // With other weights, the sums are those of two passes.
-    let uneven: Vec<_> = (0..1000)
-        .map(|round| LoggedRound::new(base + f64::from(round % 3), 0.5, f64::from(round % 5) / 4.0))
-        .collect();
+    let uneven: Vec<_> =
+        (0..1000).map(|round| LoggedRound::new(base + f64::from(round % 3), 0.5, f64::from(round % 5) / 4.0)).collect();
     let mut running = RunningEstimates::new(None);
     uneven.iter().for_each(|round| running.push(round).unwrap());
     let (one, two) = (running.self_normalised().unwrap(), OffPolicy::new(&uneven).unwrap().self_normalised().unwrap());

@@ -269,6 +269,11 @@ impl Policy for NamedPolicy {
         self.inside_mut().add_arm_like(like)
     }
 
+    fn warm_start(&mut self, to: ArmId, from: ArmId) -> Result<()> {
+        self.check_arms_change()?;
+        self.inside_mut().warm_start(to, from)
+    }
+
     fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
         self.check_arms_change()?;
         self.inside_mut().insert_arm(arm)

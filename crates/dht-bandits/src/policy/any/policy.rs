@@ -131,6 +131,13 @@ impl AnyPolicy {
         }
     }
 
+    fn inside_mut(&mut self) -> &mut dyn Policy {
+        match &mut self.policy {
+            Wrapped::Plain(policy) => policy,
+            Wrapped::Normalised(policy) => policy,
+        }
+    }
+
     pub(super) fn kind_mut(&mut self) -> &mut NamedPolicy {
         match &mut self.policy {
             Wrapped::Plain(kind) => kind,
@@ -141,7 +148,7 @@ impl AnyPolicy {
 
 impl Policy for AnyPolicy {
     reports_as!(self => self.inside());
-    changes_arms_as!(self => self.kind_mut());
+    changes_arms_as!(self => self.inside_mut());
 
     /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
     ///

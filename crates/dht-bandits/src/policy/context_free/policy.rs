@@ -94,6 +94,11 @@ impl<R: ContextFreeRule> ContextFree<R> {
         self.learned.push(like.map_or_else(ArmStatistics::default, |slot| self.learned[slot]));
     }
 
+    fn copy_slot(&mut self, from: usize, to: usize) -> Result<()> {
+        self.learned[to] = self.learned[from];
+        Ok(())
+    }
+
     fn remove_slot(&mut self, _arm: ArmId, slot: usize) {
         self.learned.swap_remove(slot);
     }

@@ -86,16 +86,6 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Ok(())
     }
 
-    /// Replaces the posterior of `to` by that of `from`.
-    ///
-    /// # Errors
-    /// Either is unknown or removed.
-    pub fn warm_start(&mut self, to: ArmId, from: ArmId) -> Result<()> {
-        let (from, to) = (self.arms.slot(from)?, self.arms.slot(to)?);
-        self.posterior.copy(from, to);
-        Ok(())
-    }
-
     fn reserve_arm(&mut self, _like: Option<usize>) -> Result<()> {
         self.posterior.reserve(1)
     }
@@ -105,6 +95,11 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
             Some(slot) => self.posterior.push_copy(slot),
             None => self.posterior.push_prior(),
         }
+    }
+
+    fn copy_slot(&mut self, from: usize, to: usize) -> Result<()> {
+        self.posterior.copy(from, to);
+        Ok(())
     }
 
     fn remove_slot(&mut self, _arm: ArmId, slot: usize) {

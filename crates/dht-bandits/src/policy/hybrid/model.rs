@@ -178,6 +178,13 @@ impl<E: Exploration> Hybrid<E> {
         }
     }
 
+    pub(super) fn copy_slot(&mut self, from: usize, to: usize) -> Result<()> {
+        self.own.copy(from, to);
+        let size = self.dimension() * self.shared_dimension();
+        self.cross.copy_within(from * size..(from + 1) * size, to * size);
+        Ok(())
+    }
+
     pub(super) fn remove_slot(&mut self, _arm: ArmId, slot: usize) {
         self.own.swap_remove(slot);
         let size = self.dimension() * self.shared_dimension();

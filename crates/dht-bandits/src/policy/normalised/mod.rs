@@ -1,5 +1,6 @@
 //! Policies with a scaling of their contexts and rewards.
 
+mod copied_arms;
 mod policy;
 mod scaling;
 mod state;

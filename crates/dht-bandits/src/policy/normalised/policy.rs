@@ -1,12 +1,12 @@
 //! Policy with a scaling of its contexts and rewards.
 
+use super::copied_arms::{CopiedArm, inherit, teach_all};
 use super::scaling::Scaling;
 
 use crate::arm::ArmId;
 use crate::clock::{add_counts, check_epoch};
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
-use crate::policy::forward::changes_arms_as;
 use crate::policy::interface::ClonePolicy;
 use crate::policy::{ArmSet, Choice, Decision, Observation, Policy, Propensity, Request};
 use crate::validate::{check_context, check_finite, check_parameter, check_scalar, check_weight};
@@ -58,6 +58,8 @@ pub struct Normalised<P> {
     pub(super) warm_up: u64,
     // Rewards that came before the scaling was frozen.
     pub(super) waiting: Vec<Waiting>,
+    // Arms that were added like another meanwhile, in the order of their additions.
+    pub(super) copies: Vec<CopiedArm>,
     // Rewards of the warm-up that the policy inside never learned: their arms were removed before it was over, or it refused
     // them in the final scaling.
     pub(super) left_out: u64,
@@ -78,7 +80,7 @@ pub(super) struct Provisional<P> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Waiting {
-    arm: ArmId,
+    pub(super) arm: ArmId,
     pub(super) context: Vec<f64>,
     pub(super) reward: f64,
     pub(super) weight: f64,
@@ -121,8 +123,8 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         let observed = normalizer.weight();
         check_parameter("contexts observed", observed, observed == 0.0, "0: the warm-up observes its own")?;
         let scaling = Scaling { contexts: normalizer.blank(), bias, rewards: None };
-        let (waiting, provisional) = (Vec::new(), OnceLock::new());
-        let policy = Self { scaling, features, warm_up, waiting, left_out: 0, inner, provisional };
+        let (waiting, copies, provisional) = (Vec::new(), Vec::new(), OnceLock::new());
+        let policy = Self { scaling, features, warm_up, waiting, copies, left_out: 0, inner, provisional };
         policy.check()?;
         Ok(policy)
     }
@@ -163,7 +165,9 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         &self.inner
     }
 
-    /// Inner policy, to add and remove arms. Observations given to it directly must be normalised.
+    /// Inner policy. Observations given to it directly must be normalised. Add and remove arms by the methods of this
+    /// policy: during the warm-up the inner policy cannot copy what was learned of an arm, and an arm that was added like
+    /// one that the inner policy removes is untrained.
     pub fn inner_mut(&mut self) -> &mut P {
         self.provisional.take();
         &mut self.inner
@@ -197,7 +201,9 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         }
         scaling.freeze();
         let mut provisional = Box::new(Provisional { scaling, policy: self.inner.clone() });
-        self.waiting.iter().for_each(|waiting| provisional.learn(waiting));
+        let Provisional { scaling, policy } = &mut *provisional;
+        // What the policy refuses in this scaling it may learn in a later one.
+        teach_all(&self.waiting, &self.copies, scaling, policy, drop);
         provisional
     }
 
@@ -222,6 +228,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         let blank = || Self {
             scaling: scaling.clone(),
             waiting: self.waiting.clone(),
+            copies: self.copies.clone(),
             inner: self.inner.clone(),
             provisional: OnceLock::new(),
             ..*self
@@ -241,11 +248,9 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
     /// Learns the stored rewards. Refused ones, such as those of removed arms, are left out, but still count in the
     /// version, which never decreases.
     fn learn_waiting(&mut self) {
-        for waiting in std::mem::take(&mut self.waiting) {
-            if waiting.teach(&self.scaling, &mut self.inner).is_err() {
-                self.left_out = self.left_out.saturating_add(1);
-            }
-        }
+        let (waiting, copies) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.copies));
+        let Self { scaling, left_out, inner, .. } = self;
+        teach_all(&waiting, &copies, scaling, inner, |_| *left_out = left_out.saturating_add(1));
     }
 
     /// Learns a reward while the scale of rewards waits for one that differs from the others.
@@ -273,7 +278,55 @@ impl<P: Policy> Provisional<P> {
 }
 
 impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
-    changes_arms_as!(self => self.inner_mut());
+    fn add_arm(&mut self) -> Result<ArmId> {
+        self.inner_mut().add_arm()
+    }
+
+    fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.inner_mut().insert_arm(arm)
+    }
+
+    /// Adds an arm with a copy of what was learned of `like`, also during the warm-up.
+    ///
+    /// # Errors
+    /// Errors of [`Policy::add_arm_like`]; during the warm-up also those of [`Policy::warm_start`] of the inner policy.
+    fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
+        let (in_warm_up, at) = (!self.is_warm(), self.waiting.len());
+        let inner = self.inner_mut();
+        if in_warm_up {
+            // Refused now, not when the copy is made.
+            inner.warm_start(like, like)?;
+        }
+        let arm = inner.add_arm_like(like)?;
+        if in_warm_up {
+            self.copies.push(CopiedArm { arm, like, at });
+        }
+        Ok(arm)
+    }
+
+    /// Replaces what was learned of an arm by a copy of what was learned of another.
+    ///
+    /// # Errors
+    /// Errors of [`Policy::warm_start`]; [`Error::Unsupported`] during the warm-up.
+    fn warm_start(&mut self, to: ArmId, from: ArmId) -> Result<()> {
+        if self.is_warm() {
+            self.inner_mut().warm_start(to, from)
+        } else {
+            Err(Error::Unsupported { what: "copying arms in a warm-up, except into new ones (`add_arm_like`)" })
+        }
+    }
+
+    /// Removes an arm for good. During the warm-up its rewards are left out, except where an arm that was added like it
+    /// has learned them.
+    fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.inner_mut().remove_arm(arm)?;
+        inherit(&mut self.waiting, &mut self.copies, arm);
+        Ok(())
+    }
+
+    fn expire_decisions(&mut self) -> Result<()> {
+        self.inner_mut().expire_decisions()
+    }
 
     /// Learns rewards as the inner policy learns a batch. Until the scaling is settled, and for decisions of a warm-up,
     /// they are learned in order: decisions of the warm-up are learned as bare updates.

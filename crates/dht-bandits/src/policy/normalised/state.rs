@@ -1,5 +1,6 @@
 //! Saved state of normalised policies.
 
+use super::copied_arms::{CopiedArm, teach_all};
 use super::policy::{Normalised, Waiting};
 use super::scaling::{Scaling, varies};
 use crate::error::{Error, Result};
@@ -20,15 +21,25 @@ struct Saved<'a, P> {
     left_out: u64,
     rewards: Option<&'a Normalizer>,
     inner: &'a P,
+    copies: &'a [CopiedArm],
 }
 
 impl<P: Serialize> Serialize for Normalised<P> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { scaling: Scaling { contexts, bias, rewards }, features, warm_up, waiting, left_out, inner, .. } =
-            self;
-        let (bias, features, warm_up, left_out) = (*bias, *features, *warm_up, *left_out);
-        Saved { normalizer: contexts, bias, features, warm_up, waiting, left_out, rewards: rewards.as_deref(), inner }
-            .serialize(serializer)
+        let Self { scaling, features, warm_up, waiting, copies, left_out, inner, provisional: _ } = self;
+        let Scaling { contexts, bias, rewards } = scaling;
+        Saved {
+            normalizer: contexts,
+            bias: *bias,
+            features: *features,
+            warm_up: *warm_up,
+            waiting,
+            left_out: *left_out,
+            rewards: rewards.as_deref(),
+            inner,
+            copies,
+        }
+        .serialize(serializer)
     }
 }
 
@@ -45,14 +56,17 @@ struct Loaded<P> {
     #[serde(default)]
     rewards: Option<Normalizer>,
     inner: P,
+    #[serde(default)]
+    copies: Vec<CopiedArm>,
 }
 
 impl<'de, P: Policy + Clone + Deserialize<'de> + 'static> Deserialize<'de> for Normalised<P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Loaded { normalizer, bias, features, warm_up, waiting, left_out, rewards, inner } =
+        let Loaded { normalizer, bias, features, warm_up, waiting, left_out, rewards, inner, copies } =
             Loaded::deserialize(deserializer)?;
         let scaling = Scaling { contexts: normalizer, bias, rewards: rewards.map(Box::new) };
-        let policy = Self { scaling, features, warm_up, waiting, left_out, inner, provisional: OnceLock::new() };
+        let provisional = OnceLock::new();
+        let policy = Self { scaling, features, warm_up, waiting, copies, left_out, inner, provisional };
         policy.check().and_then(|()| policy.check_warm_up()).map_err(D::Error::custom)?;
         Ok(policy)
     }
@@ -73,25 +87,43 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
             "one of the scalings of contexts and rewards is frozen, the other is not".to_owned()
         } else if self.scaling.rewards.as_ref().is_some_and(|rewards| rewards.dimension() != 1) {
             "the scaling of rewards has another dimension than 1".to_owned()
+        } else if let Some(wrong) = self.wrong_copy() {
+            let CopiedArm { arm, like, at } = wrong;
+            format!("{arm} was added like {like} after {at} of {stored} rewards: an arm or the order is wrong")
         } else {
             return self.check_waiting();
         };
         Err(Error::InvalidState { what: "rewards of the warm-up", index: 0, problem })
     }
 
+    /// First copied arm that no warm-up has: of unknown arms, or out of order.
+    fn wrong_copy(&self) -> Option<CopiedArm> {
+        let unknown = |arm| matches!(self.inner.arms().slot(arm), Err(Error::UnknownArm { .. }));
+        let mut before = 0;
+        self.copies.iter().copied().find(|copied| {
+            let wrong = copied.at < before || copied.at > self.waiting.len() || self.is_warm();
+            before = copied.at;
+            wrong || copied.arm == copied.like || unknown(copied.arm) || unknown(copied.like)
+        })
+    }
+
     fn check_waiting(&self) -> Result<()> {
-        let mut learned = self.inner.clone();
-        self.waiting.iter().try_for_each(|waiting| {
+        for waiting in &self.waiting {
             self.scaling.context(&waiting.context)?;
             check_context(&waiting.context)?;
             check_scalar("reward", waiting.reward)?;
             check_weight(waiting.weight)?;
-            // Rewards of arms that were removed since are left out when the scaling is frozen, and so are those that the
-            // final scaling does not allow.
-            match waiting.teach(&self.scaling, &mut learned) {
-                Err(wrong @ (Error::Dimension { .. } | Error::UnknownArm { .. } | Error::Reward { .. })) => Err(wrong),
-                _ => Ok(()),
+        }
+        let (mut learned, mut checked) = (self.inner.clone(), Ok(()));
+        // Rewards of arms that were removed since are left out when the scaling is frozen, and so are those that the
+        // final scaling does not allow.
+        teach_all(&self.waiting, &self.copies, &self.scaling, &mut learned, |error| {
+            if let (Ok(()), Error::Dimension { .. } | Error::UnknownArm { .. } | Error::Reward { .. }) =
+                (&checked, &error)
+            {
+                checked = Err(error);
             }
-        })
+        });
+        checked
     }
 }

@@ -259,6 +259,14 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
+    /// Copies the weights of an arm; shared weights are those of both.
+    pub(super) fn copy_slot(&mut self, from: usize, to: usize) -> Result<()> {
+        if self.sharing == Sharing::PerArm {
+            self.posterior.copy(from, to);
+        }
+        Ok(())
+    }
+
     /// Removes the learned state of an arm, and its pin.
     pub(super) fn remove_slot(&mut self, arm: ArmId, slot: usize) {
         if self.sharing == Sharing::PerArm {

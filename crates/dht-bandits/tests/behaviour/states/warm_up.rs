@@ -4,7 +4,9 @@ use crate::support::rng;
 use dht_bandits::{
     ArmId, Choice, Error, LinUcb, Normalizer, Observation, Policy, Request, Result, Ridge, Ucb,
     exploration::EpsilonGreedy,
-    policy::{ArmSet, Disjoint, Normalised, Propensity, Uniform},
+    policy::{
+        AnyPolicy, ArmSet, Disjoint, Hybrid, Normalised, PolicyKind, PolicySettings, Propensity, RewardType, Uniform,
+    },
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -316,4 +318,156 @@ fn a_scale_of_rewards_that_waits_is_saved_and_left_by_errors() {
     let mut damaged: serde_json::Value = serde_json::from_str(&settled).unwrap();
     damaged["rewards"]["frozen"] = false.into();
     assert!(serde_json::from_value::<Normalised<LinUcb>>(damaged).is_err());
+}
+
+/// Context and reward of a round.
+fn round(number: u32) -> ([f64; 2], f64) {
+    ([1e6 + f64::from(number % 7), 1e-6 * f64::from(number % 5)], f64::from(number % 3))
+}
+
+/// Rewards of these rounds, for these arms in turn.
+fn teach(policy: &mut impl Policy, rounds: std::ops::Range<u32>, arms: &[u64]) {
+    for number in rounds {
+        let (context, reward) = round(number);
+        policy.update(ArmId::new(arms[number as usize % arms.len()]), &context, reward, 1.0).unwrap();
+    }
+}
+
+#[test]
+fn an_arm_added_like_another_in_a_warm_up_has_its_state() {
+    let mut policy = scaled(40);
+    teach(&mut policy, 0..20, &[0, 1]);
+    let twin = policy.add_arm_like(ArmId::new(1)).unwrap();
+    // At once, by the provisional scaling.
+    let mean = |policy: &Normalised<LinUcb>, arm| {
+        let choice = policy.select(&Request::new(&[1e6 + 2.0, 3e-6]).only(&[arm]), &mut rng(1)).unwrap();
+        (choice.mean, choice.width)
+    };
+    assert_eq!(mean(&policy, twin), mean(&policy, ArmId::new(1)));
+    assert_ne!(mean(&policy, twin), mean(&policy, ArmId::new(0)));
+    assert_eq!(policy.version(), 20);
+    // After a save, and in the final scaling: as long as neither learns anything else.
+    let mut policy: Normalised<LinUcb> = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
+    teach(&mut policy, 20..45, &[0]);
+    assert!(policy.normalizer().is_frozen());
+    assert_eq!(mean(&policy, twin), mean(&policy, ArmId::new(1)));
+    assert_ne!(mean(&policy, twin), mean(&policy, ArmId::new(0)));
+    assert_eq!((policy.version(), policy.inner().version()), (45, 45));
+    teach(&mut policy, 45..46, &[twin.number()]);
+    assert_ne!(mean(&policy, twin), mean(&policy, ArmId::new(1)));
+    // A copy is no evidence of its own.
+    let mut later = policy.clone();
+    later.warm_start(ArmId::new(0), twin).unwrap();
+    assert_eq!(mean(&later, ArmId::new(0)), mean(&policy, twin));
+}
+
+#[test]
+fn arms_added_like_a_removed_one_inherit_its_rewards() {
+    // Copies after 8, 16 and 24 rewards of arm 1, and one of the second copy; then arm 1 is removed, or not.
+    let run = |removes: bool| {
+        let mut policy = scaled(60);
+        teach(&mut policy, 0..8, &[0, 1]);
+        let mut copies = vec![policy.add_arm_like(ArmId::new(1)).unwrap()];
+        teach(&mut policy, 8..16, &[1]);
+        copies.push(policy.add_arm_like(ArmId::new(1)).unwrap());
+        teach(&mut policy, 16..24, &[1, copies[1].number()]);
+        copies.push(policy.add_arm_like(copies[1]).unwrap());
+        copies.push(policy.add_arm_like(ArmId::new(1)).unwrap());
+        teach(&mut policy, 24..30, &[1, 0]);
+        if removes {
+            policy.remove_arm(ArmId::new(1)).unwrap();
+            assert_eq!(policy.add_arm_like(ArmId::new(1)), Err(Error::RemovedArm { arm: ArmId::new(1) }));
+            // One that was itself added like another.
+            policy.remove_arm(copies[1]).unwrap();
+            policy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
+        }
+        teach(&mut policy, 30..60, &[0]);
+        assert!(policy.normalizer().is_frozen());
+        assert_eq!(policy.version(), 60);
+        let row = [policy.normalizer().normalise(&[1e6 + 2.0, 3e-6]).unwrap(), vec![1.0]].concat();
+        [copies[0], copies[2], copies[3]].map(|arm| policy.inner().score(arm, &row).unwrap())
+    };
+    let (kept, removed) = (run(false), run(true));
+    for (kept, removed) in kept.iter().zip(&removed) {
+        assert!((kept.mean - removed.mean).abs() < 1e-12 && (kept.width - removed.width).abs() < 1e-12, "{removed:?}");
+    }
+    assert!(removed[0].width > removed[1].width && removed[1] != removed[2], "{removed:?}");
+}
+
+#[test]
+fn copied_arms_count_once_in_shared_weights() {
+    let make = || {
+        let inner = Hybrid::new(2, 1, 2, 1.0, Ucb { alpha: 0.5 }).unwrap();
+        Normalised::new(inner, Normalizer::new(2).unwrap(), 30, false).unwrap()
+    };
+    let teach = |policy: &mut Normalised<Hybrid<Ucb>>, rounds: std::ops::Range<u32>, arm| {
+        for number in rounds {
+            let (context, reward) = round(number);
+            policy.update(ArmId::new(arm), &[context[0], context[1], 0.5], reward, 1.0).unwrap();
+        }
+    };
+    let (mut copied, mut plain) = (make(), make());
+    for policy in [&mut copied, &mut plain] {
+        teach(policy, 0..20, 1);
+    }
+    let twin = copied.add_arm_like(ArmId::new(1)).unwrap();
+    for policy in [&mut copied, &mut plain] {
+        teach(policy, 20..30, 0);
+    }
+    let score = |policy: &Normalised<Hybrid<Ucb>>, arm| {
+        let row = policy.normalizer().normalise(&[1e6 + 2.0, 3e-6]).unwrap();
+        policy.inner().score(arm, &row, &[0.5]).unwrap()
+    };
+    assert_eq!(score(&copied, twin), score(&plain, ArmId::new(1)));
+    assert_eq!([0, 1].map(|arm| score(&copied, ArmId::new(arm))), [0, 1].map(|arm| score(&plain, ArmId::new(arm))));
+    assert_eq!((copied.version(), copied.inner().version()), (30, 30));
+}
+
+#[test]
+fn recommended_policies_copy_arms_in_their_warm_up() {
+    for reward in [RewardType::Binary, RewardType::Real] {
+        let mut policy = AnyPolicy::recommended(2, 2, reward).unwrap();
+        let teach = |policy: &mut AnyPolicy, rounds: std::ops::Range<u32>, arm| {
+            for number in rounds {
+                let (context, reward) = round(number);
+                policy.update(ArmId::new(arm), &context, reward / 2.0, 1.0).unwrap();
+            }
+        };
+        teach(&mut policy, 0..30, 1);
+        let twin = policy.add_arm_like(ArmId::new(1)).unwrap();
+        let of = |policy: &AnyPolicy, arm| {
+            let choice = policy.select(&Request::new(&[1e6 + 2.0, 3e-6]).only(&[arm]), &mut rng(1)).unwrap();
+            (choice.mean, choice.width)
+        };
+        assert_eq!(of(&policy, twin), of(&policy, ArmId::new(1)));
+        teach(&mut policy, 30..230, 0);
+        assert_eq!(of(&policy, twin), of(&policy, ArmId::new(1)));
+        assert_ne!(of(&policy, twin), of(&policy, ArmId::new(0)));
+    }
+    let shared = PolicySettings::recommended_for_items(2, 2, RewardType::Real).with_kind(PolicyKind::SharedLinear);
+    assert!(AnyPolicy::new(shared).unwrap().add_arm_like(ArmId::new(0)).is_err());
+}
+
+#[test]
+fn copied_arms_that_contradict_a_warm_up_are_refused() {
+    let mut policy = scaled(40);
+    teach(&mut policy, 0..10, &[0, 1]);
+    policy.add_arm_like(ArmId::new(1)).unwrap();
+    let saved = serde_json::to_value(&policy).unwrap();
+    let load = |state| serde_json::from_value::<Normalised<LinUcb>>(state);
+    assert!(load(saved.clone()).is_ok());
+    for (field, value) in [("arm", 9), ("like", 9), ("like", 2), ("at", 11)] {
+        let mut damaged = saved.clone();
+        damaged["copies"][0][field] = value.into();
+        assert!(load(damaged).is_err(), "{field}");
+    }
+    // States from before had none.
+    let mut old = saved;
+    old.as_object_mut().unwrap().remove("copies").unwrap();
+    assert_eq!(load(old).unwrap().version(), 10);
+    // A policy that cannot copy an arm refuses at once.
+    let inner = Counting { inner: Uniform::new(2, 2).unwrap(), tells: true, copies: Arc::default() };
+    let mut counting = Normalised::new(inner, Normalizer::new(2).unwrap(), 9, false).unwrap();
+    assert!(matches!(counting.add_arm_like(ArmId::new(0)), Err(Error::Unsupported { .. })));
+    assert!(matches!(policy.warm_start(ArmId::new(0), ArmId::new(1)), Err(Error::Unsupported { .. })));
 }

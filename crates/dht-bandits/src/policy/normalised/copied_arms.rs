@@ -1,0 +1,78 @@
+//! Arms that were added like another during a warm-up.
+//!
+//! The inner policy has learned nothing of the warm-up, so that there is no state to copy yet. Each addition is stored
+//! with its position among the stored rewards, and repeated there when these are learned.
+
+use super::policy::Waiting;
+use super::scaling::Scaling;
+use crate::arm::ArmId;
+use crate::error::Error;
+use crate::policy::Policy;
+use serde::{Deserialize, Serialize};
+
+/// Arm that was added like another.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CopiedArm {
+    pub(super) arm: ArmId,
+    pub(super) like: ArmId,
+    /// Number of rewards that were stored before.
+    pub(super) at: usize,
+}
+
+/// Teaches stored rewards to a policy, in their order, and copies arms where they were added. Passes the error of each
+/// reward that the policy refuses to `refused`.
+pub(super) fn teach_all(
+    waiting: &[Waiting],
+    copies: &[CopiedArm],
+    scaling: &Scaling,
+    policy: &mut impl Policy,
+    mut refused: impl FnMut(Error),
+) {
+    let mut copies = copies.iter().peekable();
+    for (position, waiting) in waiting.iter().enumerate() {
+        while let Some(copied) = copies.next_if(|copied| copied.at <= position) {
+            copied.copy(policy);
+        }
+        if let Err(error) = waiting.teach(scaling, policy) {
+            refused(error);
+        }
+    }
+    copies.for_each(|copied| copied.copy(policy));
+}
+
+impl CopiedArm {
+    /// Copies the state; an arm that the inner policy has removed by itself has none.
+    fn copy(&self, policy: &mut impl Policy) {
+        let _ = policy.warm_start(self.arm, self.like);
+    }
+}
+
+/// Gives the stored rewards of a removed arm to the arms that were added like it, which would otherwise lose them. The
+/// first inherits the rewards before it was added. Each later one is added like the one before, and inherits the rewards
+/// in between.
+pub(super) fn inherit(waiting: &mut [Waiting], copies: &mut Vec<CopiedArm>, removed: ArmId) {
+    let (mut first, mut last) = (None, None);
+    let mut left = Vec::with_capacity(copies.len());
+    for copied in copies.drain(..) {
+        if copied.like != removed {
+            left.push(copied);
+            continue;
+        }
+        let from = last.map_or(0, |before: CopiedArm| before.at);
+        let rewards = waiting[from..copied.at].iter_mut().filter(|waiting| waiting.arm == removed);
+        rewards.for_each(|waiting| waiting.arm = copied.arm);
+        match last {
+            Some(CopiedArm { arm, at, .. }) => left.push(CopiedArm { arm: copied.arm, like: arm, at }),
+            None => first = Some(copied.arm),
+        }
+        last = Some(copied);
+    }
+    // The removed arm may itself have been added like another.
+    match first {
+        Some(first) => left.iter_mut().filter(|copied| copied.arm == removed).for_each(|copied| copied.arm = first),
+        None => left.retain(|copied| copied.arm != removed),
+    }
+    left.sort_by_key(|copied| copied.at);
+    *copies = left;
+}
