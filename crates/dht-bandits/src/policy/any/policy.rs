@@ -43,8 +43,8 @@ pub struct AnyPolicy {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Wrapped {
-    Plain(NamedPolicy),
-    Normalised(Normalised<NamedPolicy>),
+    Plain(Box<NamedPolicy>),
+    Normalised(Box<Normalised<NamedPolicy>>),
 }
 
 impl AnyPolicy {
@@ -57,13 +57,13 @@ impl AnyPolicy {
         settings.check()?;
         let kind = NamedPolicy::new(&settings)?;
         let policy = match settings.normaliser {
-            None => Wrapped::Plain(kind),
+            None => Wrapped::Plain(Box::new(kind)),
             Some(NormaliserSettings { warm_up, bias, floor, clip, rewards }) => {
                 let features = if kind.joins_features() { settings.features } else { 0 };
                 let normalizer = Normalizer::new(settings.dimension)?.with_floor(floor)?;
                 let normalizer = clip.map_or(Ok(normalizer.clone()), |clip| normalizer.with_clip(clip))?;
                 let scaled = Normalised::with_features(kind, features, normalizer, warm_up, bias)?;
-                Wrapped::Normalised(if rewards { scaled.with_scaled_rewards()? } else { scaled })
+                Wrapped::Normalised(Box::new(if rewards { scaled.with_scaled_rewards()? } else { scaled }))
             }
         };
         Ok(Self { settings, policy })
@@ -126,15 +126,15 @@ impl AnyPolicy {
 
     fn inside(&self) -> &dyn Policy {
         match &self.policy {
-            Wrapped::Plain(policy) => policy,
-            Wrapped::Normalised(policy) => policy,
+            Wrapped::Plain(policy) => &**policy,
+            Wrapped::Normalised(policy) => &**policy,
         }
     }
 
     fn inside_mut(&mut self) -> &mut dyn Policy {
         match &mut self.policy {
-            Wrapped::Plain(policy) => policy,
-            Wrapped::Normalised(policy) => policy,
+            Wrapped::Plain(policy) => &mut **policy,
+            Wrapped::Normalised(policy) => &mut **policy,
         }
     }
 
@@ -160,7 +160,7 @@ impl Policy for AnyPolicy {
     /// Errors of [`learn`](Policy::learn), for the first observation that is refused.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         match &mut self.policy {
-            Wrapped::Plain(kind) => Policy::learn_batch(kind, observations),
+            Wrapped::Plain(kind) => kind.learn_batch(observations),
             Wrapped::Normalised(policy) => {
                 check_copy_of_warm_up(policy)?;
                 policy.learn_batch(observations)

@@ -81,9 +81,10 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
             format!("{left_out} were left out of a warm-up of {warm_up} that is not over, or not as long")
         } else if stored >= warm_up || (frozen && stored > 0) {
             format!("{stored} rewards wait for a scaling that is due after {warm_up}")
-        } else if self.scaling.rewards.as_ref().is_some_and(|rewards| rewards.is_frozen() != frozen)
-            && !(self.scaling.waits_for_rewards() && !self.scaling.rewards.as_deref().is_some_and(varies))
-        {
+        } else if self.scaling.rewards.as_ref().is_some_and(|rewards| {
+            // That of rewards may wait, as long as they do not vary.
+            rewards.is_frozen() != frozen && (varies(rewards) || !frozen)
+        }) {
             "one of the scalings of contexts and rewards is frozen, the other is not".to_owned()
         } else if self.scaling.rewards.as_ref().is_some_and(|rewards| rewards.dimension() != 1) {
             "the scaling of rewards has another dimension than 1".to_owned()
