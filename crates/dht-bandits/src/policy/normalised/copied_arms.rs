@@ -3,8 +3,8 @@
 //! The inner policy has learned nothing of the warm-up, so that there is no state to copy yet. Each addition is stored
 //! with its position among the stored rewards, and repeated there when these are learned.
 
-use super::policy::Waiting;
 use super::scaling::Scaling;
+use super::waiting::Waiting;
 use crate::arm::ArmId;
 use crate::error::Error;
 use crate::policy::Policy;

@@ -4,6 +4,7 @@ mod copied_arms;
 mod policy;
 mod scaling;
 mod state;
+mod waiting;
 
 pub use policy::Normalised;
 pub(super) use scaling::Scaling;

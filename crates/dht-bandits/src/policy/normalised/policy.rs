@@ -2,6 +2,7 @@
 
 use super::copied_arms::{CopiedArm, inherit, teach_all};
 use super::scaling::Scaling;
+use super::waiting::Waiting;
 
 use crate::arm::ArmId;
 use crate::clock::{add_counts, check_epoch};
@@ -11,7 +12,6 @@ use crate::policy::interface::ClonePolicy;
 use crate::policy::{ArmSet, Choice, Decision, Observation, Policy, Propensity, Request};
 use crate::validate::{check_context, check_finite, check_parameter, check_scalar, check_weight};
 use rand::Rng;
-use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 
 /// Policy with one scaling of its contexts: requests and decisions hold raw contexts, and the inner policy sees them
@@ -74,23 +74,6 @@ pub struct Normalised<P> {
 pub(super) struct Provisional<P> {
     scaling: Scaling,
     policy: P,
-}
-
-/// Reward that waits for the scaling.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Waiting {
-    pub(super) arm: ArmId,
-    pub(super) context: Vec<f64>,
-    pub(super) reward: f64,
-    pub(super) weight: f64,
-}
-
-impl Waiting {
-    pub(super) fn teach(&self, scaling: &Scaling, policy: &mut impl Policy) -> Result<()> {
-        let context = scaling.context(&self.context)?;
-        policy.update(self.arm, &context, scaling.reward(self.reward)?, self.weight)
-    }
 }
 
 /// Largest of 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, … that is not above `count`.

@@ -1,8 +1,9 @@
 //! Saved state of normalised policies.
 
 use super::copied_arms::{CopiedArm, teach_all};
-use super::policy::{Normalised, Waiting};
+use super::policy::Normalised;
 use super::scaling::{Scaling, varies};
+use super::waiting::Waiting;
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
 use crate::policy::Policy;

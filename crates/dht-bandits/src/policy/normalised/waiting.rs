@@ -1,0 +1,24 @@
+//! Stored rewards of a warm-up.
+
+use super::scaling::Scaling;
+use crate::arm::ArmId;
+use crate::error::Result;
+use crate::policy::Policy;
+use serde::{Deserialize, Serialize};
+
+/// Reward that waits for the scaling.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Waiting {
+    pub(super) arm: ArmId,
+    pub(super) context: Vec<f64>,
+    pub(super) reward: f64,
+    pub(super) weight: f64,
+}
+
+impl Waiting {
+    pub(super) fn teach(&self, scaling: &Scaling, policy: &mut impl Policy) -> Result<()> {
+        let context = scaling.context(&self.context)?;
+        policy.update(self.arm, &context, scaling.reward(self.reward)?, self.weight)
+    }
+}
