@@ -91,7 +91,7 @@ pub fn find_learning_rate(
         }
     }
     let (rate, _) = best.ok_or_else(|| Error::argument("lr", "rates to choose from", "none"))?;
-    say(&format!("learning rate {rate} has the least validation loss and is used"));
+    say(&format!("learning rate {rate} is used: its loss is the least"));
     Ok(rate)
 }
 
