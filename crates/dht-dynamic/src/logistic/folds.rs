@@ -8,11 +8,11 @@ use rand::seq::SliceRandom;
 
 /// The fold of each row, stratified by class: the texts of each class are shuffled and distributed over the folds, so that
 /// each fold has a fair share of each class, up to one text. Rows of equal texts are in one fold, which would otherwise
-/// be judged by what was fitted on their copies.
+/// be judged by what was fitted on their copies. With fewer different texts than folds, rows are distributed instead.
 pub(crate) fn stratified_folds<R: Rng + ?Sized>(texts: &EncodedDataset, folds: usize, rng: &mut R) -> Vec<usize> {
     let mut group_of: HashMap<u64, usize> = HashMap::new();
     let mut labels: Vec<u32> = Vec::new();
-    let groups: Vec<usize> = texts
+    let mut groups: Vec<usize> = texts
         .samples
         .iter()
         .map(|sample| {
@@ -22,6 +22,10 @@ pub(crate) fn stratified_folds<R: Rng + ?Sized>(texts: &EncodedDataset, folds: u
             })
         })
         .collect();
+    if labels.len() < folds {
+        labels = texts.samples.iter().map(|sample| sample.label).collect();
+        groups = (0..labels.len()).collect();
+    }
     let mut order: Vec<usize> = (0..labels.len()).collect();
     order.shuffle(rng);
     // Stable: texts of one class stay shuffled.
@@ -56,6 +60,8 @@ mod tests {
         let fold_of = stratified_folds(&texts, 5, &mut ChaCha8Rng::seed_from_u64(1));
         assert!((0..40).all(|row| fold_of[row] == fold_of[row % 10]), "{fold_of:?}");
         assert!((0..5).all(|fold| fold_of[..10].contains(&fold)), "{fold_of:?}");
+        let fold_of = stratified_folds(&rows((0..40).map(|row| (0, row % 4))), 5, &mut ChaCha8Rng::seed_from_u64(1));
+        assert!((0..5).all(|fold| fold_of.iter().filter(|of| **of == fold).count() == 8), "{fold_of:?}");
     }
 
     #[test]
