@@ -314,7 +314,7 @@ fn a_scale_of_rewards_that_waits_is_saved_and_left_by_errors() {
     for other in [&loaded, &single, &again(&policy)] {
         assert_eq!(serde_json::to_string(other).unwrap(), settled);
     }
-    // A scale that waits although rewards vary, or before that of contexts is frozen, is no state of a policy.
+    // No policy has a scale that waits while rewards vary, or before the scale of contexts is frozen.
     let mut damaged: serde_json::Value = serde_json::from_str(&settled).unwrap();
     damaged["rewards"]["frozen"] = false.into();
     assert!(serde_json::from_value::<Normalised<LinUcb>>(damaged).is_err());
@@ -355,7 +355,7 @@ fn an_arm_added_like_another_in_a_warm_up_has_its_state() {
     assert_eq!((policy.version(), policy.inner().version()), (45, 45));
     teach(&mut policy, 45..46, &[twin.number()]);
     assert_ne!(mean(&policy, twin), mean(&policy, ArmId::new(1)));
-    // A copy is no evidence of its own.
+    // An arm can start from a copied arm.
     let mut later = policy.clone();
     later.warm_start(ArmId::new(0), twin).unwrap();
     assert_eq!(mean(&later, ArmId::new(0)), mean(&policy, twin));
