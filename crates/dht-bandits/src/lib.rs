@@ -123,6 +123,7 @@
 mod arm;
 mod arm_set;
 mod clock;
+mod decision;
 mod error;
 pub mod evaluation;
 pub mod exploration;
@@ -137,14 +138,13 @@ pub mod simulation;
 mod validate;
 
 pub use arm::ArmId;
+pub use decision::{Choice, Decision, Request};
 pub use error::{Error, Result};
 pub use exploration::{thompson::Thompson, ucb::Ucb};
 pub use features::normalizer::Normalizer;
 pub use policy::{
-    choice::{Choice, Decision},
     disjoint::{LinTs, LinUcb},
     interface::{Observation, Policy},
-    request::Request,
 };
 pub use posterior::ridge::Ridge;
 pub use rand;

@@ -1,9 +1,9 @@
 //! Estimates with confidence intervals and support, and the logged rounds from which they are computed.
 
 use crate::arm::ArmId;
+use crate::decision::Propensity;
 use crate::error::{Error, Result};
 use crate::log::{check_drop_probability, check_logged_propensity};
-use crate::policy::Propensity;
 use crate::validate::{check_parameter, check_scalar};
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,8 @@
 //! Restriction of a logged request to the arms that a policy has.
 
 use crate::arm::ArmId;
+use crate::decision::Request;
 use crate::error::{Error, Result};
-use crate::policy::Request;
 
 /// Asks a policy about the arms of a request that it has: it never chooses an arm that it removed or never had.
 ///

@@ -6,8 +6,8 @@ use super::record::{DecisionRecord, Record, RewardRecord, Role, SegmentRecord, p
 use super::segment_writer::{SegmentWriter, create_folder};
 use super::segments::{check_regular, lock_folder, read_if_there, segments};
 use crate::arm::ArmId;
+use crate::decision::{Decision, Request};
 use crate::options::options;
-use crate::policy::{Decision, Request};
 use crate::validate::check_parameter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

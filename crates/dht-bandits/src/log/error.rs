@@ -1,7 +1,7 @@
 //! Errors of logs: the problem and its location.
 
+use crate::decision::Choice;
 use crate::error::Number;
-use crate::policy::Choice;
 use std::io;
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 //! Rows of logged decisions, and their checks.
 
 use crate::arm::ArmId;
+use crate::decision::{QUADRATURE_ERROR, Request};
 use crate::error::{Error, Number, Result};
-use crate::policy::{QUADRATURE_ERROR, Request};
 use crate::validate::{check_bounded, check_context, check_parameter, first_double};
 use serde::{Deserialize, Serialize};
 

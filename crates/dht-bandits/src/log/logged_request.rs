@@ -2,7 +2,7 @@
 
 use super::error::LogProblem;
 use crate::arm::ArmId;
-use crate::policy::{Actions, Request};
+use crate::decision::{Actions, Request};
 use serde::{Deserialize, Serialize};
 
 /// Request of a policy at the time of its decision, as written by

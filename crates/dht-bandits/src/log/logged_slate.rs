@@ -2,8 +2,8 @@
 
 use super::logged_decision::{check_logged_propensity, request_of};
 use crate::arm::ArmId;
+use crate::decision::{Feedback, Request};
 use crate::error::{Error, Result};
-use crate::policy::{Feedback, Request};
 use crate::validate::{check_bounded, check_context, first_double};
 use serde::{Deserialize, Serialize};
 

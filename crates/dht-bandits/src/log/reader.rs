@@ -8,8 +8,8 @@ use super::logged_request::LoggedRequest;
 use super::record::{DecisionRecord, Record, RewardRecord};
 use super::slate_record::SlateRecord;
 use crate::arm::ArmId;
+use crate::decision::Decision;
 use crate::error::Error;
-use crate::policy::Decision;
 use crate::validate::check_bounded;
 use std::path::Path;
 

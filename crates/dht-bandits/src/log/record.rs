@@ -5,8 +5,8 @@ use super::error::{LogProblem, check_choice, check_id, check_propensity, check_v
 use super::logged_request::LoggedRequest;
 use super::slate_record::{FeedbackRecord, SlateRecord};
 use crate::arm::ArmId;
+use crate::decision::Decision;
 use crate::error::Error;
-use crate::policy::Decision;
 use serde::{Deserialize, Serialize};
 
 /// One line of a log.

@@ -5,7 +5,7 @@ use super::error::{LogError, LogProblem};
 use super::logged_request::LoggedRequest;
 use super::record::Record;
 use super::slate_record::{FeedbackRecord, SlateRecord};
-use crate::policy::{Feedback, Request, Slate};
+use crate::decision::{Feedback, Request, Slate};
 
 impl DecisionLog {
     /// Writes a slate, and returns its id. Its feedback is written later ([`feedback`](Self::feedback)); a

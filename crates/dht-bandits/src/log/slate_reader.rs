@@ -8,8 +8,8 @@ use super::logged_slate::LoggedSlate;
 use super::reader::LogReader;
 use super::record::{DecisionRecord, Record};
 use super::slate_record::{FeedbackRecord, SlateRecord};
+use crate::decision::{Feedback, Slate};
 use crate::error::Error;
-use crate::policy::{Feedback, Slate};
 use std::path::Path;
 
 /// Slate with its feedback.

@@ -4,8 +4,8 @@ use super::error::{LogProblem, check_choice, check_id, check_value};
 use super::logged_request::LoggedRequest;
 use super::logged_slate::{LoggedSlate, ShownArm};
 use crate::arm::ArmId;
+use crate::decision::{Feedback, Slate};
 use crate::error::Error;
-use crate::policy::{Feedback, Slate};
 use serde::{Deserialize, Serialize};
 
 /// Slate, as written to the log.

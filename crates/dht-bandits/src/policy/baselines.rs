@@ -1,9 +1,10 @@
 //! Baselines: policies that do not learn. A learner that does not beat them has learned nothing.
 
-use super::{Choice, Policy, Propensity, Request};
+use super::Policy;
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, ArmSetState, SlotSpace};
 use crate::clock::Clock;
+use crate::decision::{Choice, Propensity, Request};
 use crate::error::{Error, Result};
 use crate::policy::forward::manages_arms;
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};

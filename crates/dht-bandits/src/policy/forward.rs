@@ -1,7 +1,8 @@
 //! Shared implementations of [`Policy`] methods: arm management, and delegation to an inner policy.
 
-use super::{Decision, Feedback, Observation, Policy, Slate};
+use super::{Observation, Policy};
 use crate::arm::ArmId;
+use crate::decision::{Decision, Feedback, Slate};
 use crate::error::Result;
 
 /// Generates the methods of a [`Policy`] that report its state, by delegation to an inner policy.
@@ -33,33 +34,33 @@ macro_rules! chooses_as {
 
         fn select(
             &$self,
-            request: &$crate::policy::Request<'_>,
+            request: &$crate::decision::Request<'_>,
             rng: &mut dyn rand::Rng,
-        ) -> $crate::error::Result<$crate::policy::Choice> {
+        ) -> $crate::error::Result<$crate::decision::Choice> {
             $crate::policy::Policy::select($inside, request, rng)
         }
 
         fn decide(
             &$self,
-            request: &$crate::policy::Request<'_>,
+            request: &$crate::decision::Request<'_>,
             rng: &mut dyn rand::Rng,
-        ) -> $crate::error::Result<$crate::policy::Decision> {
+        ) -> $crate::error::Result<$crate::decision::Decision> {
             $crate::policy::Policy::decide($inside, request, rng)
         }
 
         fn propensities(
             &$self,
-            request: &$crate::policy::Request<'_>,
-        ) -> $crate::error::Result<Vec<$crate::policy::Propensity>> {
+            request: &$crate::decision::Request<'_>,
+        ) -> $crate::error::Result<Vec<$crate::decision::Propensity>> {
             $crate::policy::Policy::propensities($inside, request)
         }
 
         fn select_slate(
             &$self,
             k: usize,
-            request: &$crate::policy::Request<'_>,
+            request: &$crate::decision::Request<'_>,
             rng: &mut dyn rand::Rng,
-            slate: &mut $crate::policy::Slate,
+            slate: &mut $crate::decision::Slate,
         ) -> $crate::error::Result<()> {
             $crate::policy::Policy::select_slate($inside, k, request, rng, slate)
         }
@@ -67,17 +68,17 @@ macro_rules! chooses_as {
         fn decide_slate(
             &$self,
             k: usize,
-            request: &$crate::policy::Request<'_>,
+            request: &$crate::decision::Request<'_>,
             rng: &mut dyn rand::Rng,
-        ) -> $crate::error::Result<$crate::policy::Slate> {
+        ) -> $crate::error::Result<$crate::decision::Slate> {
             $crate::policy::Policy::decide_slate($inside, k, request, rng)
         }
 
         fn slate_propensities(
             &$self,
             k: usize,
-            request: &$crate::policy::Request<'_>,
-        ) -> $crate::error::Result<Vec<$crate::policy::Propensity>> {
+            request: &$crate::decision::Request<'_>,
+        ) -> $crate::error::Result<Vec<$crate::decision::Propensity>> {
             $crate::policy::Policy::slate_propensities($inside, k, request)
         }
     };

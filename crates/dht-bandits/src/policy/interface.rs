@@ -1,12 +1,9 @@
 //! The trait of policies.
 
-use super::choice::{Choice, Decision};
-use super::propensity::Propensity;
-use super::request::Request;
-use super::top_k::{Feedback, Slate};
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
 use crate::clock::check_epoch;
+use crate::decision::{Choice, Decision, Feedback, Propensity, Request, Slate};
 use crate::error::{Error, Result};
 use rand::Rng;
 use serde::{Deserialize, Serialize};

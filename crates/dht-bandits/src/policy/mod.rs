@@ -16,7 +16,6 @@
 
 mod any;
 mod baselines;
-pub(crate) mod choice;
 mod choose;
 mod context_free;
 mod delta;
@@ -28,17 +27,16 @@ pub(crate) mod interface;
 mod normalised;
 mod oracle;
 mod propensity;
-pub(crate) mod request;
 mod snapshot;
 mod top_k;
 
 pub(crate) use crate::arm::ArmId;
 pub use crate::arm_set::ArmSet;
+pub use crate::decision::{ArmFeedback, Feedback, Propensity, Slate};
 #[doc(hidden)]
 pub use crate::saved_state::StateHeader;
 pub use any::{AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings, RewardType};
 pub use baselines::{Fixed, Uniform};
-pub(crate) use choice::{Choice, Decision};
 pub use context_free::{BetaThompson, ContextFree, Ucb1};
 pub use delta::Delta;
 pub use disjoint::{ChoiceBatch, Disjoint};
@@ -47,9 +45,5 @@ pub use hybrid::Hybrid;
 pub(crate) use interface::{Observation, Policy};
 pub use normalised::Normalised;
 pub use oracle::{Oracle, OraclePolicy};
-pub use propensity::Propensity;
-pub(crate) use propensity::QUADRATURE_ERROR;
-pub(crate) use request::Request;
-pub(crate) use request::{Actions, Featured};
 pub use snapshot::{Publisher, SnapshotReader};
-pub use top_k::{ArmFeedback, Feedback, SharedPropensity, Slate, TopK};
+pub use top_k::{SharedPropensity, TopK};

@@ -1,11 +1,12 @@
 //! Policies around the caller's reward model.
 
+use super::Policy;
 use super::choose::{ScoredArms, choose};
-use super::propensity::{FreeScore, Propensity, QUADRATURE_ERROR, independent_propensities, independent_propensity};
-use super::{Actions, Choice, Decision, Policy, Request};
+use super::propensity::{FreeScore, independent_propensities, independent_propensity};
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace};
 use crate::clock::Clock;
+use crate::decision::{Actions, Choice, Decision, Propensity, QUADRATURE_ERROR, Request};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::Score;

@@ -1,8 +1,9 @@
 //! Policies in environments: regret curves over seeds, for comparison.
 
 use super::environment::Environment;
+use crate::decision::{Decision, Request};
 use crate::error::{Error, Result};
-use crate::policy::{Decision, Policy, Request};
+use crate::policy::Policy;
 use crate::validate::check_bounded;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};

@@ -5,12 +5,11 @@ use super::interactions::multiplied;
 use super::rule::FlooredRule;
 use super::{AnyRule, PolicyKind, PolicySettings};
 use crate::arm::ArmId;
+use crate::decision::{Decision, Feedback, Slate};
 use crate::error::{Error, Result};
 use crate::features::Interactions;
 use crate::policy::forward::chooses_as;
-use crate::policy::{
-    BetaThompson, ContextFree, Decision, Disjoint, Feedback, Hybrid, Observation, Policy, Slate, TopK, Ucb1, Uniform,
-};
+use crate::policy::{BetaThompson, ContextFree, Disjoint, Hybrid, Observation, Policy, TopK, Ucb1, Uniform};
 use crate::policy::{ResetOnChange, SlidingWindow};
 use crate::posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Ridge};
 use crate::validate::check_memory;

@@ -5,10 +5,11 @@ use super::settings::NormaliserSettings;
 use super::settings::PolicySettings;
 
 use crate::arm::ArmId;
+use crate::decision::{Actions, Choice, Decision, Feedback, Propensity, Request, Slate};
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
 use crate::policy::forward::{changes_arms_as, reports_as};
-use crate::policy::{Actions, Choice, Decision, Feedback, Normalised, Observation, Policy, Propensity, Request, Slate};
+use crate::policy::{Normalised, Observation, Policy};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 

@@ -6,11 +6,12 @@ use super::rule::ContextFreeRule;
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace, Slots};
 use crate::clock::Clock;
+use crate::decision::{Choice, Decision, Propensity, QUADRATURE_ERROR, Request};
 use crate::error::Result;
 use crate::gaussian::Score;
+use crate::policy::Policy;
 use crate::policy::forward::manages_arms;
-use crate::policy::propensity::{Law, Propensity, QUADRATURE_ERROR, inclusion, inclusion_of};
-use crate::policy::{Choice, Decision, Policy, Request};
+use crate::policy::propensity::{Law, inclusion, inclusion_of};
 use crate::validate::{check_scalar, check_sum, check_weight, reserve};
 use rand::Rng;
 

@@ -3,13 +3,14 @@
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace, Slots};
 use crate::clock::{Clock, check_epoch};
+use crate::decision::{Actions, Choice, Decision, Propensity, QUADRATURE_ERROR, Request};
 use crate::error::Result;
 use crate::exploration::{Exploration, Thompson, Ucb};
 use crate::gaussian::Score;
 use crate::policy::choose::{Chosen, ScoredArms, choose, drawn_value};
 use crate::policy::forward::manages_arms;
 use crate::policy::propensity::independent_propensities;
-use crate::policy::{Actions, Choice, Decision, Observation, Policy, Propensity, QUADRATURE_ERROR, Request};
+use crate::policy::{Observation, Policy};
 use crate::posterior::{Beliefs, Posterior, Ridge, Sample, UpdateBatch, copy_of_slot};
 use crate::validate::{check_finite, check_weight};
 use rand::Rng;

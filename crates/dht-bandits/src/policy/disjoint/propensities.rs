@@ -2,10 +2,10 @@
 
 use super::Disjoint;
 use crate::arm::ArmId;
+use crate::decision::Request;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::policy::Policy;
-use crate::policy::Request;
 use crate::policy::propensity::{FreeScore, independent_propensity};
 use crate::posterior::{Beliefs, Posterior};
 

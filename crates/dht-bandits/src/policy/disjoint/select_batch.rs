@@ -2,12 +2,12 @@
 
 use super::Disjoint;
 use crate::arm_set::{SlotSpace, Slots};
+use crate::decision::{Choice, Request};
 use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
 use crate::policy::Policy;
 use crate::policy::choose::{ScoredArms, choose, drawn_value};
-use crate::policy::{Choice, Request};
 use crate::posterior::{Beliefs, Posterior};
 use crate::validate::check_finite;
 use rand::Rng;

@@ -3,10 +3,11 @@
 use super::{ChangeDetector, ChangeTest};
 use crate::arm::ArmId;
 use crate::clock::check_epoch;
+use crate::decision::Decision;
 use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::policy::forward::{changes_arms_as, chooses_as};
-use crate::policy::{Decision, Disjoint, Policy};
+use crate::policy::{Disjoint, Policy};
 use crate::posterior::Posterior;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;

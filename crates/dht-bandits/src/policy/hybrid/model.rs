@@ -3,13 +3,13 @@
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
 use crate::clock::Clock;
+use crate::decision::{Choice, Decision, Featured, QUADRATURE_ERROR, Request};
 use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::gaussian::{Factors, Score, check_dimension};
 use crate::policy::Policy;
 use crate::policy::choose::{Chosen, ScoredArms, choose};
-use crate::policy::propensity::{FreeScore, QUADRATURE_ERROR, independent_propensity};
-use crate::policy::{Choice, Decision, Featured, Request};
+use crate::policy::propensity::{FreeScore, independent_propensity};
 use crate::validate::{
     check_bounded, check_context, check_finite, check_parameter, check_precision, check_scalar, check_weight, reserve,
 };

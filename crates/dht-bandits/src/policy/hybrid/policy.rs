@@ -2,11 +2,12 @@
 
 use super::Hybrid;
 use crate::arm::ArmId;
+use crate::decision::{Choice, Decision, Propensity, Request};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
+use crate::policy::Policy;
 use crate::policy::forward::manages_arms;
 use crate::policy::propensity::independent_propensities;
-use crate::policy::{Choice, Decision, Policy, Propensity, Request};
 use rand::Rng;
 
 /// Policy interface: a decision stores the context followed by the features of the chosen arm, and `update` takes both

@@ -6,10 +6,11 @@ use super::waiting::Waiting;
 
 use crate::arm::ArmId;
 use crate::clock::{add_counts, check_epoch};
+use crate::decision::{Choice, Decision, Propensity, Request};
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
 use crate::policy::interface::ClonePolicy;
-use crate::policy::{ArmSet, Choice, Decision, Observation, Policy, Propensity, Request};
+use crate::policy::{ArmSet, Observation, Policy};
 use crate::validate::{check_context, check_finite, check_parameter, check_scalar, check_weight};
 use rand::Rng;
 use std::sync::OnceLock;

@@ -1,8 +1,8 @@
 //! Affine maps of contexts and rewards.
 
+use crate::decision::Choice;
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
-use crate::policy::Choice;
 use crate::validate::{check_bounded, check_scalar};
 use serde::{Deserialize, Serialize};
 

@@ -23,7 +23,4 @@ pub(crate) use law::Law;
 pub(crate) use plackett_luce::{LARGEST_SLATE, inclusion_of_first};
 pub(crate) use ranks::{point_inclusion_of, rank_weights};
 pub(crate) use shared::{SharedDraw, inclusion_of_shared, inclusion_of_shared_arms};
-pub use single::Propensity;
-pub(crate) use single::{
-    ClosedForm, FreeScore, QUADRATURE_ERROR, independent_propensities, independent_propensity, laws,
-};
+pub(crate) use single::{ClosedForm, FreeScore, independent_propensities, independent_propensity, laws};

@@ -1,16 +1,15 @@
 //! Selection of slates.
 
 use super::semi_bandit::{Draw, Sharing, TopK};
-use super::slate::{Gathered, Slate};
 use crate::arm::ArmId;
 use crate::arm_set::SlotSpace;
 use crate::clock::Clock;
+use crate::decision::{Actions, Choice, Gathered, Request, Slate};
 use crate::error::{Error, Result};
 use crate::exploration::{Exploration, Selection, drawn_uniformly};
 use crate::gaussian::Score;
 use crate::policy::Policy;
 use crate::policy::choose::{ScoredArms, choose, drawn_value};
-use crate::policy::{Actions, Choice, Request};
 use crate::posterior::{Beliefs, Posterior};
 use crate::validate::{check_finite, check_parameter, check_scalar};
 use rand::{Rng, RngExt};

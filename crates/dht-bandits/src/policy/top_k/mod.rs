@@ -5,8 +5,6 @@ mod merge;
 mod policy;
 mod propensities;
 mod semi_bandit;
-mod slate;
 mod state;
 
 pub use semi_bandit::{SharedPropensity, TopK};
-pub use slate::{ArmFeedback, Feedback, Slate};

@@ -1,13 +1,14 @@
 //! `Policy` for semi-bandits: slates, and single choices as slates of one.
 
-use super::{ArmFeedback, Feedback, Slate, TopK};
+use super::TopK;
 use crate::arm::ArmId;
 use crate::clock::check_epoch;
+use crate::decision::{ArmFeedback, Choice, Decision, Feedback, Propensity, Request, Slate};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::features::Interactions;
 use crate::policy::forward::manages_arms;
-use crate::policy::{Choice, Decision, Observation, Policy, Propensity, Request};
+use crate::policy::{Observation, Policy};
 use crate::posterior::{Beliefs, Posterior, copy_of_slot};
 use rand::Rng;
 

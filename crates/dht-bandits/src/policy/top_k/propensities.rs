@@ -1,18 +1,16 @@
 //! Propensities of slates: the probability that each arm is shown.
 
 use super::choose::Candidates;
-use super::slate::Gathered;
-use super::{SharedPropensity, Slate, TopK};
+use super::{SharedPropensity, TopK};
 use crate::arm::ArmId;
+use crate::decision::{Choice, Gathered, Propensity, QUADRATURE_ERROR, Request, Slate};
 use crate::error::{Error, Result};
 use crate::exploration::{Exploration, Selection, drawn_uniformly};
 use crate::gaussian::Score;
 use crate::policy::propensity::{
-    ClosedForm, FreeScore, LARGEST_SLATE, Law, Propensity, QUADRATURE_ERROR, SharedDraw, inclusion, inclusion_of,
-    inclusion_of_first, inclusion_of_shared, inclusion_of_shared_arms, independent_propensities, laws,
-    point_inclusion_of, rank_weights,
+    ClosedForm, FreeScore, LARGEST_SLATE, Law, SharedDraw, inclusion, inclusion_of, inclusion_of_first,
+    inclusion_of_shared, inclusion_of_shared_arms, independent_propensities, laws, point_inclusion_of, rank_weights,
 };
-use crate::policy::{Choice, Request};
 use crate::posterior::{Beliefs, Posterior};
 use crate::validate::first_double;
 use rand::Rng;

@@ -1,12 +1,9 @@
 //! Semi-bandit: state, settings, learning.
 
-use super::slate::ArmFeedback;
-use super::slate::Feedback;
-use super::slate::Slate;
-
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
 use crate::clock::{Clock, check_epoch};
+use crate::decision::{ArmFeedback, Feedback, Slate};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::features::Interactions;

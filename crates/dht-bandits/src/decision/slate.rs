@@ -1,7 +1,7 @@
 //! Slates, and the feedback on them.
 
+use super::choice::Choice;
 use crate::arm::ArmId;
-use crate::policy::Choice;
 use serde::{Deserialize, Serialize};
 
 /// Feedback on one arm of a slate.
@@ -61,28 +61,28 @@ impl<'a> ArmFeedback<'a> {
 /// Slate of K chosen arms, best first, and the pinned arms. It stores the contexts with which the feedback is learned.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Slate {
-    pub(super) choices: Vec<Choice>,
-    pub(super) pinned: Vec<ArmId>,
-    pub(super) contexts: Vec<f64>,
-    pub(super) version: u64,
+    pub(crate) choices: Vec<Choice>,
+    pub(crate) pinned: Vec<ArmId>,
+    pub(crate) contexts: Vec<f64>,
+    pub(crate) version: u64,
     #[serde(default)]
-    pub(super) epoch: u64,
+    pub(crate) epoch: u64,
     // Scratch memory of the choice.
     #[serde(skip)]
-    pub(super) ranked: Vec<(Choice, usize, u32)>,
+    pub(crate) ranked: Vec<(Choice, usize, u32)>,
     #[serde(skip)]
-    pub(super) sorted: Vec<ArmId>,
+    pub(crate) sorted: Vec<ArmId>,
     #[serde(skip)]
-    pub(super) weights: Vec<f64>,
+    pub(crate) weights: Vec<f64>,
     #[serde(skip)]
-    pub(super) gathered: Gathered,
+    pub(crate) gathered: Gathered,
 }
 
 /// Memory for gathered parts of a request: the ids of a set of arms, and contexts joined with features.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gathered {
-    pub(super) ids: Vec<ArmId>,
-    pub(super) rows: Vec<f64>,
+pub(crate) struct Gathered {
+    pub(crate) ids: Vec<ArmId>,
+    pub(crate) rows: Vec<f64>,
 }
 
 impl PartialEq for Slate {
@@ -149,7 +149,7 @@ impl Slate {
     }
 
     /// Moves the best `k` to the front, in order.
-    pub(super) fn rank(&mut self, k: usize) {
+    pub(crate) fn rank(&mut self, k: usize) {
         let order = |left: &(Choice, usize, u32), right: &(Choice, usize, u32)| {
             right.0.score.total_cmp(&left.0.score).then(left.2.cmp(&right.2)).then(left.1.cmp(&right.1))
         };

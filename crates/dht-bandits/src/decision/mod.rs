@@ -1,0 +1,14 @@
+//! Decisions as data: requests, choices, slates with their feedback, and propensities. Nothing here learns.
+
+mod choice;
+mod propensity;
+mod request;
+mod slate;
+
+pub use choice::{Choice, Decision};
+pub use propensity::Propensity;
+pub(crate) use propensity::QUADRATURE_ERROR;
+pub use request::Request;
+pub(crate) use request::{Actions, Featured};
+pub(crate) use slate::Gathered;
+pub use slate::{ArmFeedback, Feedback, Slate};
