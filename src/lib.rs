@@ -4,6 +4,10 @@
 //! ```text
 //! Arguments → RunPlan → RunData → (training, in the libraries) → Record → tables, figures, pages
 //! ```
+//!
+//! | module | content |
+//! |---|---|
+//! | [`record`] | results of a run as one JSON file, from which all else is written |
 
 mod compression;
 mod error;

@@ -1,122 +1,122 @@
-//! Checks the layers of each crate: a module imports only modules of lower layers, and no files depend on each other in a circle.
+//! Checks the maps of the crates and the layers that they state: a module imports only modules of lower layers, and no
+//! files depend on each other in a circle.
 //!
-//! Two modules of one layer do not import each other; inside a folder, files may, where no circle comes of it. For circles, re-exports are
-//! followed to the file that defines a name. Imports are the paths that begin with
-//! `crate::`, in `use` and in code, including unit tests. A path through the crate's root, where the names for users are,
-//! has no layer and is refused.
+//! The map is the section [`HEADING`] of `ARCHITECTURE.md`. Each module is listed there, each module listed exists, and
+//! each public module is in the tour of its crate's `lib.rs`. Two modules of one layer do not import each other; inside a
+//! folder, files may, where no circle comes of it. For circles, re-exports are followed to the file that defines a name.
+//! Imports are the paths that begin with `crate::`, in `use` and in code, including unit tests. A path through the
+//! crate's root, where the names for users are, has no layer and is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
-/// A crate's source folder and its layers, the lowest first. A module is a folder or a file in it.
-type Layers = (&'static str, &'static [&'static [&'static str]]);
+/// Modules of a crate by layer, the lowest first. A module is a folder or a file in the crate's source folder.
+type Layers = Vec<Vec<String>>;
 
-const CRATES: [Layers; 8] = [
-    (
-        "crates/dht-bandits/src",
-        &[
-            &["arm"],
-            &["error"],
-            &["validate", "options"],
-            &["clock", "decision"],
-            &["arm_set", "log"],
-            &["saved_state"],
-            &["gaussian", "features"],
-            &["posterior", "exploration"],
-            &["policy"],
-            &["evaluation", "simulation"],
-        ],
-    ),
-    (
-        "crates/dht-transformer/src",
-        &[
-            &["error"],
-            &["storage"],
-            &["account"],
-            &["config"],
-            &["tensors"],
-            &["flops"],
-            &["backend"],
-            &["data"],
-            &["pretrained"],
-            &["model"],
-            &["pruning"],
-            &["train"],
-            &["tasks"],
-            &["candle"],
-        ],
-    ),
-    ("crates/dht-toys/src", &[&["data", "outside"], &["models"], &["training"], &["planted", "reviews"]]),
-    (
-        "crates/dht-nas/src",
-        &[
-            &["error"],
-            &["space", "control", "latency", "loss"],
-            &["relaxation", "cost"],
-            &["choose"],
-            &["architecture"],
-            &["settings", "extract"],
-            &["importance", "timed", "search"],
-            &["training"],
-            &["unrolled"],
-        ],
-    ),
-    (
-        "crates/dht-dynamic/src",
-        &[
-            &["error"],
-            &["route", "logistic", "log_probabilities"],
-            &["full_model", "prediction", "saved_encoder"],
-            &["exit"],
-            &["router"],
-            &["model"],
-            &["evaluation", "training"],
-            &["accelerate", "serving"],
-            &["ladder"],
-        ],
-    ),
-    (
-        "crates/dht-search/src",
-        &[
-            &["error"],
-            &["space"],
-            &["cost"],
-            &["reward"],
-            &["settings"],
-            &["features"],
-            &["routing"],
-            &["model"],
-            &["training", "evaluation"],
-            &["baselines"],
-        ],
-    ),
-    (
-        "crates/dht-cli/src",
-        &[
-            &["error", "applying"],
-            &["progress", "texts"],
-            &["device"],
-            &["exit_code", "training", "acceleration"],
-            &["results", "server", "partitions"],
-            &["commands"],
-        ],
-    ),
-    (
-        "src",
-        &[
-            &["error"],
-            &["record", "generated_texts"],
-            &["fixture", "published"],
-            &["figures"],
-            &["tables"],
-            &["marked"],
-            &["report"],
-            &["experiment"],
-            &["compression", "reproduction"],
-        ],
-    ),
-];
+/// Heading of the section of `ARCHITECTURE.md` that has a table of modules for each crate.
+const HEADING: &str = "## Modules, by layer";
+
+/// Root of the workspace.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Text of a file of the workspace.
+fn page(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).expect("a page")
+}
+
+/// Parts of a text between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// First cells of the rows of a Markdown table's lines, without its heading.
+fn first_cells<'a>(lines: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+    lines.filter_map(|line| line.strip_prefix("| ")?.split('|').next()).filter(|cell| cell.contains('`'))
+}
+
+/// Layers of each crate, as the page lists them, by the crate's name.
+fn maps(page: &str) -> BTreeMap<String, Layers> {
+    let section = page.split(HEADING).nth(1).expect("the section of modules");
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let crates = section.split("\n### ").skip(1).map(|part| {
+        let (name, rows) = part.split_once('\n').unwrap_or((part, ""));
+        let layers = first_cells(rows.lines()).map(|cell| quoted(cell).map(str::to_owned).collect()).collect();
+        (name.trim().trim_matches('`').to_owned(), layers)
+    });
+    crates.collect()
+}
+
+/// Source folder of each crate, by the crate's name. The root package is the lab.
+fn folders() -> BTreeMap<String, PathBuf> {
+    let crates = std::fs::read_dir(root().join("crates")).expect("the crates").map(|entry| entry.expect("an entry"));
+    let mut folders: BTreeMap<String, PathBuf> =
+        crates.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path().join("src"))).collect();
+    folders.insert("dht-lab".to_owned(), root().join("src"));
+    folders
+}
+
+/// Source folder and layers of each crate.
+fn crates() -> Vec<(String, PathBuf, Layers)> {
+    let mut maps = maps(&page("ARCHITECTURE.md"));
+    let crates = folders().into_iter().map(|(name, folder)| {
+        let layers = maps.remove(&name).unwrap_or_default();
+        (name, folder, layers)
+    });
+    let crates = crates.collect();
+    assert!(maps.is_empty(), "ARCHITECTURE.md lists crates that do not exist: {:?}", maps.keys());
+    crates
+}
+
+/// Modules in a source folder.
+fn modules(folder: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder of sources").map(|entry| entry.expect("an entry").path());
+    let stems = entries.filter(|path| path.is_dir() || path.extension().is_some_and(|extension| extension == "rs"));
+    let names = stems.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
+    names.filter(|name| name != "lib" && name != "main").collect()
+}
+
+/// Differences between the modules in a folder and those that a map lists, as sentences.
+fn stale(folder: &Path, layers: &Layers) -> Vec<String> {
+    let present = modules(folder);
+    let mut listed = BTreeSet::new();
+    let mut wrong = Vec::new();
+    for module in layers.iter().flatten() {
+        if !listed.insert(module.clone()) {
+            wrong.push(format!("{module} is listed twice"));
+        }
+    }
+    wrong.extend(present.difference(&listed).map(|module| format!("{module} is not listed")));
+    wrong.extend(listed.difference(&present).map(|module| format!("{module} is listed, and does not exist")));
+    wrong
+}
+
+/// Differences between the tour at the start of a `lib.rs` and the modules of its folder, as sentences.
+///
+/// The tour names each public module in backticks. Where it has a table with the heading "module", the table lists all
+/// public modules or, if it lists a private one, all modules.
+fn lost_on_tour(source: &str, folder: &Path) -> Vec<String> {
+    let tour: Vec<&str> = source.lines().filter_map(|line| line.strip_prefix("//!").map(str::trim_start)).collect();
+    let public: BTreeSet<String> = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ").map(|rest| rest.trim_end_matches(';').to_owned()))
+        .collect();
+    let text = tour.join(" ");
+    let names = |module: &String| quoted(&text).any(|path| path.split("::").next() == Some(module));
+    let mut wrong: Vec<String> =
+        public.iter().filter(|module| !names(module)).map(|module| format!("{module} is not in the tour")).collect();
+    let table = tour.iter().skip_while(|line| !line.starts_with("| module |")).take_while(|line| line.starts_with('|'));
+    let listed: BTreeSet<String> = first_cells(table.copied()).flat_map(quoted).map(str::to_owned).collect();
+    let expected = if listed.is_subset(&public) { public } else { modules(folder) };
+    if !listed.is_empty() {
+        let missing = expected.difference(&listed).map(|module| format!("{module} is not in the tour's table"));
+        let gone = listed.difference(&expected).map(|module| format!("{module} is in the tour, and does not exist"));
+        wrong.extend(missing.chain(gone));
+    }
+    wrong
+}
 
 /// All `.rs` files below a folder.
 fn sources(folder: &Path) -> Vec<PathBuf> {
@@ -171,11 +171,11 @@ fn imported(source: &str, prefix: &str) -> Vec<String> {
 }
 
 /// Every import that the layers do not allow, as a sentence.
-fn violations(folder: &Path, layers: &[&[&str]]) -> Vec<String> {
+fn violations(folder: &Path, layers: &Layers) -> Vec<String> {
     let layer: BTreeMap<&str, usize> = layers
         .iter()
         .enumerate()
-        .flat_map(|(layer, modules)| modules.iter().map(move |module| (*module, layer)))
+        .flat_map(|(layer, modules)| modules.iter().map(move |module| (module.as_str(), layer)))
         .collect();
     let mut wrong = Vec::new();
     for file in sources(folder) {
@@ -388,45 +388,166 @@ fn circles(folder: &Path) -> Vec<String> {
     }
 }
 
-/// Files that still depend on each other in circles, by crate: a list to be shortened. Crates that are not in it have none.
-const KNOWN: &[(&str, usize)] = &[];
-
 /// Number of files of each crate that `find` returns, without the crates that have none.
-fn counted<T: Debug>(find: impl Fn(&Path) -> Vec<T>) -> Vec<(&'static str, usize)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+fn counted<T: Debug>(find: impl Fn(&Path) -> Vec<T>) -> Vec<(String, usize)> {
     let mut counts = Vec::new();
-    for (folder, _) in CRATES {
-        let found = find(&root.join(folder));
+    for (name, folder) in folders() {
+        let found = find(&folder);
         if !found.is_empty() {
-            println!("{folder}: {found:?}");
-            counts.push((folder, found.len()));
+            println!("{name}: {found:?}");
+            counts.push((name, found.len()));
         }
     }
     counts
 }
 
+/// Temporary folder of planted sources, removed when it is dropped.
+struct Planted(PathBuf);
+
+impl Planted {
+    /// An empty folder, by the name of its test.
+    fn new(test: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("layers-{}-{test}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Self(folder)
+    }
+
+    fn write(&self, name: &str, source: &str) {
+        let file = self.0.join(name);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        std::fs::write(file, source).expect("a file");
+    }
+}
+
+impl Drop for Planted {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).expect("a folder");
+    }
+}
+
+/// Layers of these names.
+fn layers(names: &[&[&str]]) -> Layers {
+    names.iter().map(|layer| layer.iter().map(|name| (*name).to_owned()).collect()).collect()
+}
+
+#[test]
+fn maps_and_tours_list_the_modules_that_exist() {
+    let mut wrong = Vec::new();
+    for (name, folder, layers) in crates() {
+        wrong.extend(stale(&folder, &layers).into_iter().map(|line| format!("ARCHITECTURE.md, {name}: {line}")));
+        let source = std::fs::read_to_string(folder.join("lib.rs")).expect("a source");
+        wrong.extend(lost_on_tour(&source, &folder).into_iter().map(|line| format!("lib.rs of {name}: {line}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_stale_map_is_detected() {
+    let planted = Planted::new("map");
+    let table = "| modules | contents |\n|---|---|\n| `low`, `beside` | `text` |\n| `gone` | |\n| `low` | |\n";
+    let maps = maps(&format!(
+        "# Page\n\n| `a` | b |\n\n{HEADING}\n\n### `one`\n\n{table}\n### `two`\n\n## End\n\n| `c` | d |\n"
+    ));
+    let one = layers(&[&["low", "beside"], &["gone"], &["low"]]);
+    assert_eq!(maps, BTreeMap::from([("one".to_owned(), one.clone()), ("two".to_owned(), layers(&[]))]));
+    for file in ["lib.rs", "main.rs", "low.rs", "low/part.rs", "beside/mod.rs", "new.rs"] {
+        planted.write(file, "");
+    }
+    let expected = ["low is listed twice", "new is not listed", "gone is listed, and does not exist"];
+    assert_eq!(stale(&planted.0, &one), expected);
+    assert_eq!(stale(&planted.0, &layers(&[&["low", "beside"], &["new"]])), [""; 0]);
+}
+
+#[test]
+fn a_stale_tour_is_detected() {
+    let planted = Planted::new("tour");
+    for file in ["lib.rs", "low.rs", "beside.rs", "hidden.rs"] {
+        planted.write(file, "");
+    }
+    let lost = |tour: &str| lost_on_tour(&format!("{tour}\npub mod low;\npub mod beside;\nmod hidden;"), &planted.0);
+    assert_eq!(lost("//! [`low`] and [`beside::Thing`](x)."), [""; 0]);
+    assert_eq!(lost("//! [`low`] and beside, `crate::beside` and `besides`."), ["beside is not in the tour"]);
+    let table =
+        |rows: &str| lost(&format!("//! `low`, `beside`\n//!\n//! | module | content |\n//! |---|---|\n{rows}"));
+    assert_eq!(table("//! | [`low`] | `hidden` |\n//! | [`beside`] | |"), [""; 0]);
+    assert_eq!(table("//! | [`low`] | |"), ["beside is not in the tour's table"]);
+    assert_eq!(table("//! | `low`, `hidden` | |"), ["beside is not in the tour's table"]);
+    assert_eq!(
+        table("//! | `low`, `beside`, `hidden`, `gone` | |\n//!\n//! | [`other`] | |"),
+        ["gone is in the tour, and does not exist"]
+    );
+}
+
+/// Files and folders of the workspace, by their paths from the root.
+fn paths(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
+        let name = entry.file_name();
+        if ![".git", "target", "shared"].iter().any(|left_out| name == *left_out) {
+            let path = entry.path();
+            if path.is_dir() {
+                found.extend(paths(&path));
+            }
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Paths in backticks of a page that are the end of no path of the workspace. A path has a slash within or ends with
+/// `.rs`; names with capital letters, such as `NAME.rs`, and patterns stand for files to be.
+fn dead_paths(page: &str, paths: &[PathBuf]) -> Vec<String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-./".contains(c);
+    let prose: Vec<&str> = page.split("```").step_by(2).collect();
+    let dead = prose.iter().flat_map(|part| quoted(part)).filter(|path| {
+        path.chars().all(plain)
+            && (path.trim_end_matches('/').contains('/') || path.ends_with(".rs"))
+            && !paths.iter().any(|other| other.ends_with(path.trim_end_matches('/')))
+    });
+    dead.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_script_is_on_a_page() {
+    let pages = page("CONTRIBUTING.md") + &page("scripts/README.md");
+    let scripts = std::fs::read_dir(root().join("scripts")).expect("the scripts").map(|entry| entry.expect("an entry"));
+    let names =
+        scripts.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name().to_string_lossy().into_owned());
+    // Names with a point are parts of a script, or reference numbers.
+    let unlisted = names.filter(|name| !name.contains('.') && !pages.contains(&format!("`scripts/{name}")));
+    assert_eq!(unlisted.collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
+fn the_paths_that_pages_name_exist() {
+    let paths = paths(root());
+    for name in ["ARCHITECTURE.md", "CONTRIBUTING.md", "scripts/README.md"] {
+        assert_eq!(dead_paths(&page(name), &paths), [""; 0], "{name}");
+    }
+    let planted = "`tests/layers.rs`, `layers.rs`, `src/` and `crates/dht-cli/src/`; `tests/gone.rs`, `gone/folder/`, \
+        `ayers.rs`, `gone.rs`, `NAME/one.rs`, `gone`, `a/b c`\n```sh\n`gone/in/code`\n```\n`last/gone.rs`";
+    let dead = ["tests/gone.rs", "gone/folder/", "ayers.rs", "gone.rs", "last/gone.rs"];
+    assert_eq!(dead_paths(planted, &paths), dead);
+}
+
 #[test]
 fn no_files_depend_on_each_other_in_a_circle() {
-    assert_eq!(counted(circles), KNOWN);
-    let folder = tempfile::tempdir().expect("a folder");
-    let write = |name: &str, source: &str| std::fs::write(folder.path().join(name), source).expect("a file");
-    std::fs::create_dir(folder.path().join("d")).expect("a folder");
+    assert_eq!(counted(circles), []);
+    let planted = Planted::new("circles");
+    let write = |name: &str, source: &str| planted.write(name, source);
     write("lib.rs", "mod a;\nmod b;\nmod d;\npub use a::A;");
     write("a.rs", "use crate::b::{B, X};\n// use crate::d::C;");
     write("b.rs", "use crate::d::{C as D};");
     write("d/mod.rs", "mod c;\n#[cfg(test)]\nmod tests;\n\npub use c::C;");
     write("d/c.rs", "pub struct C;\n#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}");
     write("d/tests.rs", "use crate::a::A;");
-    assert_eq!(circles(folder.path()), [""; 0]);
+    assert_eq!(circles(&planted.0), [""; 0]);
     // Through what `d` re-exports, and what the root does.
     write("d/c.rs", "use crate::A;\npub struct C;");
-    assert_eq!(circles(folder.path()), ["a", "b", "d/c"]);
+    assert_eq!(circles(&planted.0), ["a", "b", "d/c"]);
     write("d/c.rs", "pub struct C(crate::A);");
-    assert_eq!(circles(folder.path()), ["a", "b", "d/c"]);
+    assert_eq!(circles(&planted.0), ["a", "b", "d/c"]);
 }
-
-/// Folders whose `mod.rs` still has more than `mod` and `pub use`, by crate: a list to be shortened.
-const FULL: &[(&str, usize)] = &[];
 
 #[test]
 fn a_folder_is_declared_in_one_file_and_defined_in_others() {
@@ -435,18 +556,17 @@ fn a_folder_is_declared_in_one_file_and_defined_in_others() {
         let lines = source.lines().map(|line| line.split("//").next().unwrap_or_default());
         file.ends_with("mod.rs") && !only_declares(&lines.collect::<Vec<_>>().join("\n"))
     };
-    assert_eq!(counted(|folder| sources(folder).into_iter().filter(full).collect()), FULL);
+    assert_eq!(counted(|folder| sources(folder).into_iter().filter(full).collect()), []);
     assert!(only_declares("mod a;\n#[cfg(test)]\nmod tests;\npub(crate) use a::{A, B};\n"));
     assert!(!only_declares("mod a;\nfn f() {}\n") && !only_declares("mod a;\nstruct S;\n"));
 }
 
 #[test]
 fn every_module_imports_only_lower_layers() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let wrong: Vec<String> = CRATES
+    let wrong: Vec<String> = crates()
         .iter()
-        .flat_map(|(folder, layers)| {
-            violations(&root.join(folder), layers).into_iter().map(move |line| format!("{folder}: {line}"))
+        .flat_map(|(name, folder, layers)| {
+            violations(folder, layers).into_iter().map(move |line| format!("{name}: {line}"))
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -454,21 +574,20 @@ fn every_module_imports_only_lower_layers() {
 
 #[test]
 fn imports_from_a_higher_or_the_same_layer_or_root_are_detected() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let write = |name: &str, source: &str| std::fs::write(folder.path().join(name), source).expect("a file");
-    std::fs::create_dir(folder.path().join("high")).expect("a folder");
+    let planted = Planted::new("imports");
+    let write = |name: &str, source: &str| planted.write(name, source);
     write("lib.rs", "pub use low::Thing;");
     write("low.rs", "use crate::{Thing, high::{A, B}};\n// crate::beside is only in a comment\n");
     write("beside.rs", "fn f() { crate::low::g(); }");
     write("high/mod.rs", "use crate::{\n    beside::X,\n    low::Y,\n};\n");
     write("other.rs", "use crate::beside::X;");
     write("strange.rs", "");
-    let layers: &[&[&str]] = &[&["low"], &["beside", "other"], &["high"]];
+    let layers = layers(&[&["low"], &["beside", "other"], &["high"]]);
     let expected = [
         "low.rs imports Thing from the crate's root",
         "low.rs imports high, which is not in a lower layer",
         "other.rs imports beside, which is not in a lower layer",
         "strange.rs is in no layer",
     ];
-    assert_eq!(violations(folder.path(), layers), expected);
+    assert_eq!(violations(&planted.0, &layers), expected);
 }

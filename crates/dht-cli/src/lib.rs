@@ -1,4 +1,20 @@
 //! Implementation of the command `dht`. It is internal to this workspace: every item may change.
+//!
+//! ```text
+//! Arguments ─▶ commands ─▶ texts ─▶ the libraries ─▶ results ─▶ files, standard output
+//! ```
+//!
+//! | module | content |
+//! |---|---|
+//! | `commands` | one file or folder a subcommand: its flags, and calls of the libraries |
+//! | `texts` | labelled rows from files and data sets on the hub |
+//! | `training` | the encoder to start from, the learning rate, a directory to resume from, signals |
+//! | `acceleration` | exits, budgets and verified promises |
+//! | `results` | rows, tables and diagrams of scores and costs; the card of a model |
+//! | `server` | HTTP around a `Service` of `dht-dynamic` |
+//! | `partitions` | inputs, outputs, claims and records of workers |
+//! | `device`, `progress` | the device of the tensors; progress on standard error |
+//! | `error`, `exit_code` | errors of the commands; the exit code of the program |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acceleration;

@@ -79,10 +79,13 @@
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`]; [`serving::Service`] for common batches over a bounded queue |
 //! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load); with everything that serving needs, [`serving::TextModel`] |
 //! | select another exit criterion | [`AccelerateSettings::rule`](accelerate::AccelerateSettings::rule): confidence, entropy, patience |
-//! | write a custom exit criterion | [`Router`], [`DynamicModel::with_router`], [`OwnParts`] to load it |
+//! | write a custom exit criterion | [`Router`], [`DynamicModel::with_router`], [`OwnParts`] to load it; [`router::ExitView`] for what it sees |
+//! | name the layers and heads that a text ran | [`route::RouteSpec`] |
 //! | write a custom exit | [`LayerExit`], [`ExitModel::with_exits`], [`OwnParts`] to load it |
+//! | fine-tune an encoder only while it pays, as `dht train` does | [`ladder::climb`], [`ladder::NextStep`] for a custom stopping rule |
 //! | train exits on a frozen encoder | [`training::FrozenExits`] |
 //! | put an n-gram model before an encoder | [`exit::FrontExit`], [`exit::NgramClassifier`], [`exit::Stacker`] |
+//! | store an encoder beside a checkpoint | [`saved_encoder::SavedEncoder`] |
 //! | use the encoder alone | [`transformer`] |
 //!
 //! # I have, I want

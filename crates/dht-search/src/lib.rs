@@ -79,6 +79,7 @@
 //! | name a route | [`Route`]; [`RouteSpec`](dynamic::route::RouteSpec) for its notation, `12L8H` |
 //! | select a router | [`SearchSettings::router`], a tree or an integrated [`Search`](space::Search) in the space; [`settings`] for the rest |
 //! | write a custom router | [`Router`], [`HeadRouter`], [`SearchModel::with_router`], [`OwnParts`] to load it |
+//! | pool hidden states into the context of a router | [`features::PoolingPyramid`] |
 //! | configure the training of exits | [`settings::ExitLosses`], [`settings::FullModelSteps`], [`settings::SoftLabels`] with [`SearchObjective::with_teacher`] |
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
 //! | predict and score | [`SearchModel::predict_batch`], [`evaluate`](dynamic::evaluate()), [`Predictor`](dynamic::Predictor) for a custom baseline |
@@ -162,7 +163,7 @@ pub mod cost;
 mod error;
 pub mod evaluation;
 pub mod features;
-pub mod model;
+mod model;
 pub mod reward;
 pub mod routing;
 pub mod settings;

@@ -2,6 +2,9 @@
 //!
 //! Each generator is seeded, so that a test sees the same numbers in each run. What cannot be built panics: it is a mistake in
 //! a test. Unit tests cannot use this crate: they would see two copies of their own crate's types.
+//!
+//! The root has samples, small models and training runs. [`planted`] has a task whose answer is known, [`reviews`] texts
+//! for engines and services.
 
 mod data;
 mod models;
