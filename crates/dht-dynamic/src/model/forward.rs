@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use dht_transformer::{EncodedDataset, ForwardContext, Hidden, PackedBatch, Sample};
 
 use super::dynamic::DynamicModel;
+use super::passage::{FrontOutcome, Passage};
 use crate::error::{Error, Result};
 use crate::exit::{Exit, ExitAnswers, ExitTexts, FrontExit, Stacker};
 use crate::log_probabilities::LogProbabilities;
@@ -31,9 +32,21 @@ impl DynamicModel {
         Ok(Forward::new(self, ctx).with_stages().predict(batch)?.predictions)
     }
 
-    /// The prediction of a sample that leaves at the n-gram exit; `None` for a sample that needs the encoder.
-    pub(crate) fn predict_in_front(&self, ctx: &ForwardContext, sample: &Sample) -> Result<Option<Prediction>> {
-        Forward::new(self, ctx).predict_in_front(&PackedBatch::from_samples([sample])?)
+    /// Runs a sample up to the first layer, that is, through the n-gram exit if there is one.
+    pub(crate) fn begin(&self, ctx: &ForwardContext, sample: &Sample) -> Result<FrontOutcome> {
+        let Some(front) = self.front() else { return Ok(FrontOutcome::Continues(Passage::default())) };
+        let (outcomes, _) = Forward::new(self, ctx).in_front(front, &PackedBatch::from_samples([sample])?)?;
+        outcomes.into_iter().next().ok_or_else(|| Error::shape("outcomes of a text", "1", 0))
+    }
+
+    /// Runs a batch of texts from the first layer on.
+    pub(crate) fn resume(
+        &self,
+        ctx: &ForwardContext,
+        batch: &PackedBatch,
+        passages: Vec<Passage>,
+    ) -> Result<BatchPredictions> {
+        in_pool(|| Forward::new(self, ctx).run(batch, passages))
     }
 }
 
@@ -82,25 +95,6 @@ pub(super) struct Forward<'a> {
     together: usize,
 }
 
-/// State of a text between exits. Before the first layer it is empty or has the answer of the n-gram exit.
-#[derive(Default)]
-struct Passage {
-    /// ln p of each class at the n-gram exit; empty without an n-gram exit.
-    front: Vec<f64>,
-    /// The notes of the router.
-    notes: Notes,
-    /// FLOPs of the evaluated exits, stacking included; layers are not included.
-    flops: u64,
-    /// The answers of each exit; empty unless requested.
-    stages: Vec<Vec<f64>>,
-}
-
-/// Outcome of a text at the n-gram exit.
-enum InFront {
-    Leaves(Prediction),
-    GoesOn(Passage),
-}
-
 impl<'a> Forward<'a> {
     fn new(model: &'a DynamicModel, ctx: &'a ForwardContext) -> Self {
         Self { model, ctx, all_stages: false, together: usize::MAX }
@@ -123,8 +117,8 @@ impl<'a> Forward<'a> {
         found.deciding += deciding;
         for (sample, text) in texts.into_iter().enumerate() {
             match text {
-                InFront::Leaves(prediction) => found.predictions[sample] = Some(prediction),
-                InFront::GoesOn(text) => {
+                FrontOutcome::Answered(prediction) => found.predictions[sample] = Some(prediction),
+                FrontOutcome::Continues(text) => {
                     going.push(sample);
                     passages.push(text);
                 }
@@ -135,15 +129,6 @@ impl<'a> Forward<'a> {
             found.add(&going, in_pool(|| self.run(part.as_ref().unwrap_or(batch), passages))?);
         }
         Ok(found.in_order())
-    }
-
-    /// The prediction of a batch of one text that leaves at the n-gram exit.
-    fn predict_in_front(&self, batch: &PackedBatch) -> Result<Option<Prediction>> {
-        let Some(front) = self.model.front() else { return Ok(None) };
-        Ok(self.in_front(front, batch)?.0.into_iter().find_map(|text| match text {
-            InFront::Leaves(prediction) => Some(prediction),
-            InFront::GoesOn(_) => None,
-        }))
     }
 
     /// Predicts samples, at most `batch_size` of them in a layer together. Several batches are processed concurrently,
@@ -168,8 +153,8 @@ impl<'a> Forward<'a> {
             found.deciding += deciding;
             for (row, text) in read_rows.iter().zip(texts) {
                 match text {
-                    InFront::Leaves(prediction) => found.predictions[*row] = Some(prediction),
-                    InFront::GoesOn(text) => {
+                    FrontOutcome::Answered(prediction) => found.predictions[*row] = Some(prediction),
+                    FrontOutcome::Continues(text) => {
                         rows.push(*row);
                         passages.push(text);
                     }
@@ -188,7 +173,7 @@ impl<'a> Forward<'a> {
 
     /// Evaluates the n-gram exit on a batch; the router decides which texts continue. Also returns the time that the
     /// decisions took.
-    fn in_front(&self, front: &FrontExit, batch: &PackedBatch) -> Result<(Vec<InFront>, Duration)> {
+    fn in_front(&self, front: &FrontExit, batch: &PackedBatch) -> Result<(Vec<FrontOutcome>, Duration)> {
         batch.check()?;
         let members: Vec<usize> = (0..batch.len()).collect();
         let answers = front.answers(&ExitTexts::before_layers(batch, &members), self.ctx)?;
@@ -204,10 +189,10 @@ impl<'a> Forward<'a> {
         let texts = texts.map(|(((logs, notes), flops), leaves)| {
             let stages = if self.all_stages { vec![logs.to_vec()] } else { Vec::new() };
             if !leaves {
-                return InFront::GoesOn(Passage { front: logs.to_vec(), notes, flops, stages });
+                return FrontOutcome::Continues(Passage { front: logs.to_vec(), notes, flops, stages });
             }
             let probabilities = logs.iter().map(|log| log.exp() as f32).collect();
-            InFront::Leaves(Prediction {
+            FrontOutcome::Answered(Prediction {
                 routing_flops,
                 stages,
                 ..Prediction::new(probabilities, route.clone(), flops)

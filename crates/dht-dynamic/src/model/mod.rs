@@ -8,10 +8,12 @@ mod exit_probabilities;
 mod forward;
 mod of_classifier;
 mod own_parts;
+mod passage;
 mod saved;
 mod seen_texts;
 
 pub use dynamic::DynamicModel;
 pub use exit_model::{ExitModel, ExitSettings};
 pub use own_parts::OwnParts;
+pub(crate) use passage::{FrontOutcome, Passage};
 pub use seen_texts::SeenTexts;

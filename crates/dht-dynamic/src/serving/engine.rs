@@ -13,7 +13,8 @@ use super::served::ServedModel;
 use super::text_model::TextModel;
 use crate::error::{Error, Result};
 use crate::evaluation::SpeedPoint;
-use crate::prediction::{Prediction, Predictor, in_pool};
+use crate::model::{FrontOutcome, Passage};
+use crate::prediction::{BatchPredictions, Prediction, Predictor, in_pool};
 use crate::route::ModelShape;
 
 /// The number of texts in a batch, unless [`Engine::with_batch_size`] sets another.
@@ -285,22 +286,31 @@ impl Engine {
         Ok(Sample { id: 0, label: 0, targets: Vec::new(), encoding })
     }
 
-    /// The answer to an [encoded](Self::encode) text that leaves at the n-gram exit; `None` for all others.
+    /// Runs an [encoded](Self::encode) text up to the first layer, on this thread.
     ///
     /// # Errors
-    /// Errors of the n-gram exit.
-    pub(super) fn answer_in_front(&self, sample: &Sample) -> Result<Option<Answer>> {
-        let ServedModel::Dynamic(model) = &*self.model else { return Ok(None) };
-        Ok(model.predict_in_front(&self.ctx, sample)?.map(|prediction| self.answer(prediction, sample)))
+    /// Errors of the n-gram exit and the router.
+    pub(super) fn begin(&self, sample: &Sample) -> Result<FrontOutcome<Answer>> {
+        let ServedModel::Dynamic(model) = &*self.model else {
+            return Ok(FrontOutcome::Continues(Passage::default()));
+        };
+        Ok(match model.begin(&self.ctx, sample)? {
+            FrontOutcome::Answered(prediction) => FrontOutcome::Answered(self.answer(prediction, sample)),
+            FrontOutcome::Continues(passage) => FrontOutcome::Continues(passage),
+        })
     }
 
-    /// The answers to [encoded](Self::encode) texts, as one batch.
+    /// The answers to texts that need the encoder, as one batch. Each text has the passage that [`begin`](Self::begin)
+    /// returned for it.
     ///
     /// # Errors
-    /// Errors of the encoder.
-    pub(super) fn predict_samples(&self, samples: &[&Sample]) -> Result<Vec<Answer>> {
+    /// Errors of the encoder, the exits and the router.
+    pub(super) fn resume(&self, samples: &[&Sample], passages: Vec<Passage>) -> Result<Vec<Answer>> {
         let batch = PackedBatch::from_samples(samples.iter().copied())?;
-        let predictions = in_pool(|| self.model.predict(&batch, &self.ctx))?.predictions;
+        let BatchPredictions { predictions, .. } = match &*self.model {
+            ServedModel::Dynamic(model) => model.resume(&self.ctx, &batch, passages)?,
+            model => in_pool(|| model.predict(&batch, &self.ctx))?,
+        };
         Ok(predictions.into_iter().zip(samples).map(|(prediction, sample)| self.answer(prediction, sample)).collect())
     }
 }

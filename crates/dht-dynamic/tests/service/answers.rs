@@ -1,14 +1,17 @@
 //! Answers of a service.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use dht_dynamic::router::{ExitView, Notes};
 use dht_dynamic::{
-    Answer, Engine,
+    Answer, Engine, Router,
     serving::{Request, Service, ServiceSettings},
 };
 use dht_dynamic::{Error, Query, Result};
-use dht_toys::reviews::words;
+use dht_toys::reviews::{labels, tokenizer, words};
 
 use super::toy::{accelerated, service, without_front};
 
@@ -116,6 +119,39 @@ fn a_text_that_leaves_in_front_waits_for_no_batch() -> Result<()> {
     assert_eq!((metrics.queued_texts, metrics.batches.counts.iter().sum::<u64>()), (0, 0));
     service.stop();
     assert!(matches!(service.predict(&fast), Err(Error::Stopping)));
+    Ok(())
+}
+
+/// A router that counts its decisions at the n-gram exit, where no text leaves.
+#[derive(Debug)]
+struct Counting(Arc<AtomicUsize>);
+
+impl Router for Counting {
+    fn reads(&self, _: usize, _: usize) -> bool {
+        false
+    }
+
+    fn leaves(&self, view: &ExitView<'_>, _: &mut [Notes]) -> Result<Vec<bool>> {
+        if view.exit == 0 {
+            self.0.fetch_add(view.members.len(), Ordering::Relaxed);
+        }
+        Ok(vec![false; view.members.len()])
+    }
+}
+
+#[test]
+fn the_n_gram_exit_runs_once_for_a_text_that_continues() -> Result<()> {
+    let decisions = Arc::new(AtomicUsize::new(0));
+    let model = accelerated().model().dynamic()?.clone().with_router(Box::new(Counting(decisions.clone())));
+    let expected = Engine::new(model.clone(), tokenizer().with_model_max_length(128), &labels())?;
+    let texts = words(24, 9);
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let expected = expected.predict(&texts)?;
+    let engine = Engine::new(model, tokenizer().with_model_max_length(128), &labels())?;
+    let service = service(engine, 1 << 16, Duration::ZERO)?;
+    let before = decisions.load(Ordering::Relaxed);
+    assert_eq!(service.predict(&Request::new(texts.iter().copied()))?, expected);
+    assert_eq!(decisions.load(Ordering::Relaxed) - before, texts.len());
     Ok(())
 }
 

@@ -10,12 +10,15 @@ use super::job::Job;
 use super::pace::Pace;
 use super::settings::ServiceSettings;
 use crate::error::{Error, Result};
+use crate::model::Passage;
 use crate::serving::engine::Engine;
 
-/// A waiting text.
+/// A text that waits for the encoder.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) sample: Sample,
+    /// Its state before the first layer, after the n-gram exit.
+    pub(super) passage: Passage,
     /// The index of the text in its request.
     pub(super) index: usize,
     pub(super) job: Arc<Job>,

@@ -19,6 +19,7 @@ use super::shared::Shared;
 use super::ticket::Ticket;
 use super::worker;
 use crate::error::{Error, Result};
+use crate::model::FrontOutcome;
 use crate::serving::answer::Answer;
 use crate::serving::engine::{Engine, Query};
 
@@ -155,9 +156,11 @@ impl Service {
             if request.whole && sample.encoding.truncated {
                 return Err(Error::TooLong { text: index, most: engine.max_length() });
             }
-            match engine.answer_in_front(&sample)? {
-                Some(answer) => answered.push((index, answer)),
-                None => waiting.push(Waiting { sample, index, job: job.clone(), engine: engine.clone() }),
+            match engine.begin(&sample)? {
+                FrontOutcome::Answered(answer) => answered.push((index, answer)),
+                FrontOutcome::Continues(passage) => {
+                    waiting.push(Waiting { sample, passage, index, job: job.clone(), engine: engine.clone() });
+                }
             }
         }
         let tokens: usize = waiting.iter().map(|text| text.sample.encoding.ids.len()).sum();

@@ -10,6 +10,7 @@ use super::job::Job;
 use super::queue::{Next, Waiting};
 use super::shared::Shared;
 use crate::error::{Error, Result};
+use crate::model::{FrontOutcome, Passage};
 use crate::serving::answer::Answer;
 use crate::serving::engine::{Engine, Query};
 
@@ -27,12 +28,14 @@ pub(super) fn warm_up(shared: &Shared, engine: &Engine) {
     // A model that cannot answer reports the error to its callers.
     let pair = engine.of_pairs().then_some(WARM_UP_TEXT);
     let Ok(sample) = engine.encode(Query { text: WARM_UP_TEXT, pair }) else { return };
+    // At the slowest speed, so that every layer runs.
+    let slowest = engine.with_speed(0.0).unwrap_or_else(|_| engine.clone());
+    let Ok(FrontOutcome::Continues(passage)) = without_panic(|| slowest.begin(&sample)) else { return };
     let run = |engine: &Engine, texts: usize| {
         let start = Instant::now();
-        answers(engine, &vec![&sample; texts]).map(|_| start.elapsed())
+        answers(engine, &vec![(&sample, &passage); texts]).map(|_| start.elapsed())
     };
-    // At the slowest speed, so that every layer runs.
-    if run(&engine.with_speed(0.0).unwrap_or_else(|_| engine.clone()), 1).is_err() {
+    if run(&slowest, 1).is_err() {
         return;
     }
     let tokens = sample.encoding.ids.len();
@@ -94,8 +97,8 @@ fn run(shared: &Shared, batch: Vec<Waiting>) -> usize {
         }
     }
     let Some(engine) = live.first().map(|text| text.engine.clone()) else { return 0 };
-    let samples: Vec<&Sample> = live.iter().map(|text| &text.sample).collect();
-    match answers(&engine, &samples) {
+    let texts: Vec<(&Sample, &Passage)> = live.iter().map(|text| (&text.sample, &text.passage)).collect();
+    match answers(&engine, &texts) {
         Ok(served) => {
             let tokens = served.iter().map(|served| served.tokens).sum();
             shared.counters.get().batch(&served);
@@ -124,16 +127,23 @@ pub(super) fn deliver(shared: &Shared, job: &Job, index: usize, served: Result<A
     }
 }
 
-/// The answers to a batch; a panic is an error of this batch alone.
-fn answers(engine: &Engine, samples: &[&Sample]) -> Result<Vec<Answer>> {
-    let found = catch_unwind(AssertUnwindSafe(|| engine.predict_samples(samples)));
-    let found = found.unwrap_or_else(|panic| {
+/// The answers to a batch; a panic is an error of this batch alone. The passages stay, in case that the batch fails and
+/// its texts run one by one.
+fn answers(engine: &Engine, texts: &[(&Sample, &Passage)]) -> Result<Vec<Answer>> {
+    let samples: Vec<&Sample> = texts.iter().map(|(sample, _)| *sample).collect();
+    let passages = texts.iter().map(|(_, passage)| Passage::clone(passage)).collect();
+    let answers = without_panic(|| engine.resume(&samples, passages))?;
+    if answers.len() != samples.len() {
+        return Err(Error::shape("answers", format!("{} of the batch", samples.len()), answers.len()));
+    }
+    Ok(answers)
+}
+
+/// Runs a function; a panic becomes an [`Error::Panic`].
+fn without_panic<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("of an unknown kind");
         Err(Error::Panic { message: text.to_owned() })
-    })?;
-    if found.len() != samples.len() {
-        return Err(Error::shape("answers", format!("{} of the batch", samples.len()), found.len()));
-    }
-    Ok(found)
+    })
 }

@@ -1,0 +1,26 @@
+//! A text on its way through a dynamic model.
+
+use crate::prediction::Prediction;
+use crate::router::Notes;
+
+/// State of a text between exits. Before the first layer it is empty, or has the answer of the n-gram exit.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Passage {
+    /// ln p of each class at the n-gram exit; empty without an n-gram exit.
+    pub(super) front: Vec<f64>,
+    /// The notes of the router.
+    pub(super) notes: Notes,
+    /// FLOPs of the evaluated exits, stacking included; layers are not included.
+    pub(super) flops: u64,
+    /// The answers of each exit; empty unless requested.
+    pub(super) stages: Vec<Vec<f64>>,
+}
+
+/// Outcome of a text before the first layer.
+#[derive(Debug)]
+pub(crate) enum FrontOutcome<T = Prediction> {
+    /// The n-gram exit answered.
+    Answered(T),
+    /// The text needs the encoder.
+    Continues(Passage),
+}
