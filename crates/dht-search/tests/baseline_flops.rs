@@ -88,7 +88,7 @@ fn counted_training_flops_equal_the_products_that_ran() -> Result<()> {
         for (exit_kind, of_exits) in [
             (ExitKind::Linear, Pooling::Mean),
             (ExitKind::Linear, Pooling::Pooler),
-            (ExitKind::Side { width: 7 }, Pooling::Cls),
+            (ExitKind::SideLayer { width: 7 }, Pooling::Cls),
             (ExitKind::SideLayer { width: 8 }, Pooling::Mean),
         ] {
             for exits in [None, Some(vec![1, 3, LAYERS])] {

@@ -263,7 +263,7 @@ fn every_kind_of_search() -> Result<()> {
     }
     for exit_losses in [ExitLosses::Detached, ExitLosses::Weighted { weight: 0.3, power: 0.0 }] {
         for dispatch in [Dispatch::InFlight, Dispatch::Queue { size: 5 }] {
-            let (exit_kind, warm_up_contexts) = (ExitKind::Side { width: 20 }, 16);
+            let (exit_kind, warm_up_contexts) = (ExitKind::SideLayer { width: 20 }, 16);
             let settings =
                 SearchSettings { exit_kind, exit_losses, dispatch, warm_up_contexts, ..SearchSettings::default() };
             let last_exit_pooling = Some(Pooling::Pooler);

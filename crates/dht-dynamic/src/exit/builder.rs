@@ -21,6 +21,13 @@ pub struct ExitPlace<'a> {
     pub classes: usize,
 }
 
+impl<'a> ExitPlace<'a> {
+    /// The place of an exit after `depth` layers.
+    pub fn new(name: &'a str, depth: usize, classes: usize) -> Self {
+        Self { name, depth, classes }
+    }
+}
+
 type Build = dyn Fn(&mut Encoder, ExitPlace<'_>) -> Result<Box<dyn LayerExit>> + Send + Sync;
 
 /// Builds the custom exits of a model. For each exit it adds parameters to the encoder and returns the exit. It is

@@ -4,9 +4,9 @@ use dht_transformer::{Encoder, Pooling};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use super::builder::ExitPlace;
 use super::exit::LayerExit;
 use super::linear::LinearExit;
-use super::side::SideExit;
 use super::side_layer::SideLayerExit;
 use crate::error::{Error, Result};
 
@@ -18,12 +18,6 @@ pub enum ExitKind {
     /// A linear classifier on pooled rows.
     #[default]
     Linear,
-    /// A side exit: a classifier with its own hidden layer, gelu(pool(h)·W₁ᵀ + b₁)·W₂ᵀ + b₂. The hidden layer takes the
-    /// place of BERT's pooler layer, so the pooling must not be a pooler.
-    Side {
-        /// The width of the hidden layer, 1 to 65,536.
-        width: usize,
-    },
     /// A linear classifier added to a narrow transformer layer on the text's tokens: pool(h)·Wᵀ + b + mean(layer(h·Dᵀ +
     /// d))·Vᵀ + c. This is ladder side-tuning (Sung et al. 2022) with one layer for each exit. FastBERT's exits also
     /// have self-attention. A layer of 64 columns costs about a thirtieth of a layer of 384 columns. The pooling must
@@ -44,39 +38,32 @@ impl ExitKind {
     pub fn check(self, pooling: Pooling) -> Result<()> {
         match self {
             Self::Linear | Self::Own => Ok(()),
-            Self::Side { width } if !(1..=65_536).contains(&width) => {
-                Err(Error::argument("exit_kind.side.width", "1 to 65,536", width))
-            }
             Self::SideLayer { width }
                 if !((1..=32).contains(&width) || (64..=4_096).contains(&width) && width.is_multiple_of(32)) =>
             {
                 Err(Error::argument("exit_kind.side_layer.width", "1 to 32, or a multiple of 32 up to 4,096", width))
             }
-            Self::Side { .. } | Self::SideLayer { .. } if pooling == Pooling::Pooler => {
+            Self::SideLayer { .. } if pooling == Pooling::Pooler => {
                 Err(Error::argument("pooling", "cls or mean: a side exit has a layer of its own", "pooler"))
             }
-            Self::Side { .. } | Self::SideLayer { .. } => Ok(()),
+            Self::SideLayer { .. } => Ok(()),
         }
     }
 
-    /// Adds a new exit at this depth to an encoder, with parameters whose names start with `name` and a dot.
+    /// Adds a new exit to an encoder.
     ///
     /// # Errors
     /// [`Error::Argument`] for fewer than two classes, and for [`Own`](Self::Own); errors of the encoder.
     pub fn build<R: Rng + ?Sized>(
         self,
         encoder: &mut Encoder,
-        (name, depth): (&str, usize),
-        classes: usize,
+        place: ExitPlace<'_>,
         pooling: Pooling,
         rng: &mut R,
     ) -> Result<Box<dyn LayerExit>> {
         Ok(match self {
-            Self::Linear => Box::new(LinearExit::new(encoder, name, classes, pooling, rng)?),
-            Self::Side { width } => Box::new(SideExit::new(encoder, name, classes, (pooling, width), rng)?),
-            Self::SideLayer { width } => {
-                Box::new(SideLayerExit::new(encoder, (name, depth), classes, (pooling, width), rng)?)
-            }
+            Self::Linear => Box::new(LinearExit::new(encoder, place, pooling, rng)?),
+            Self::SideLayer { width } => Box::new(SideLayerExit::new(encoder, place, pooling, width, rng)?),
             Self::Own => {
                 return Err(Error::argument("exit_kind", "one of this crate, or exits built by a function", "own"));
             }

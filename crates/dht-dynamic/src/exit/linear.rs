@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use dht_transformer::{Classifier, Encoder, ForwardContext, Hidden, Pooling, flops::BackwardNeeds};
 use rand::Rng;
 
+use super::builder::ExitPlace;
 use super::exit::{ExitFlops, LayerExit};
 use crate::error::Result;
 
@@ -14,12 +15,11 @@ pub(super) struct LinearExit(Classifier);
 impl LinearExit {
     pub(super) fn new<R: Rng + ?Sized>(
         encoder: &mut Encoder,
-        name: &str,
-        classes: usize,
+        place: ExitPlace<'_>,
         pooling: Pooling,
         rng: &mut R,
     ) -> Result<Self> {
-        Ok(Self(encoder.add_classifier(name, classes, pooling, rng)?))
+        Ok(Self(encoder.add_classifier(place.name, place.classes, pooling, rng)?))
     }
 }
 

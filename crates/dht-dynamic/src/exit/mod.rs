@@ -7,7 +7,6 @@ mod front;
 mod kind;
 mod linear;
 mod ngram;
-mod side;
 mod side_layer;
 mod stacker;
 

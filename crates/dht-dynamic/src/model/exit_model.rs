@@ -97,7 +97,8 @@ impl ExitModel {
         let mut exits = Vec::with_capacity(settings.depths.len());
         for (exit, name) in settings.names().enumerate() {
             let (kind, pooling) = settings.kind_and_pooling(exit);
-            exits.push(kind.build(&mut encoder, (&name, settings.depths[exit]), classes, pooling, rng)?);
+            let place = ExitPlace::new(&name, settings.depths[exit], classes);
+            exits.push(kind.build(&mut encoder, place, pooling, rng)?);
         }
         Ok(Self { encoder, exits, settings, classes, own: None })
     }
@@ -188,7 +189,7 @@ impl ExitModel {
         }
         let mut exits = Vec::with_capacity(settings.depths.len());
         for (name, &depth) in settings.names().zip(&settings.depths) {
-            exits.push(own.build(&mut encoder, ExitPlace { name: &name, depth, classes })?);
+            exits.push(own.build(&mut encoder, ExitPlace::new(&name, depth, classes))?);
         }
         Ok(Self { encoder, exits, settings, classes, own: Some(own) })
     }

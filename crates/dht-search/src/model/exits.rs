@@ -1,6 +1,9 @@
 //! The exits of a model: classifiers at the depths where samples may leave.
 
-use dht_dynamic::{LayerExit, exit::ExitKind};
+use dht_dynamic::{
+    LayerExit,
+    exit::{ExitKind, ExitPlace},
+};
 use dht_transformer::{Encoder, flops::ClassifierShape};
 use rand::Rng;
 
@@ -21,7 +24,7 @@ fn build<R: Rng + ?Sized>(
         Some(pooling) => (ExitKind::Linear, pooling),
         None => (settings.exit_kind, settings.pooling),
     };
-    Ok(kind.build(encoder, (name, depth), classes, pooling, rng)?)
+    Ok(kind.build(encoder, ExitPlace::new(name, depth, classes), pooling, rng)?)
 }
 
 /// The exits of a model: one for each depth of its space, or a shared one.

@@ -112,8 +112,11 @@ fn a_speed_is_the_reciprocal_patience_and_budgets_are_met() -> Result<()> {
 
 #[test]
 fn a_training_stopped_and_resumed_ends_with_the_same_bits() -> Result<()> {
-    let side =
-        PabeeSettings { exit_kind: ExitKind::Side { width: 5 }, exits: Some(vec![2, LAYERS]), ..Default::default() };
+    let side = PabeeSettings {
+        exit_kind: ExitKind::SideLayer { width: 5 },
+        exits: Some(vec![2, LAYERS]),
+        ..Default::default()
+    };
     for settings in [PabeeSettings::default(), side] {
         assert_resumes(|seed| training(&settings, seed));
     }
@@ -125,8 +128,11 @@ fn settings_that_make_no_sense_are_refused_by_name() -> Result<()> {
     let defaults = PabeeSettings::default;
     let wrong = |settings: PabeeSettings| refused(training(&settings, 1));
     assert_eq!(wrong(PabeeSettings { patience: 0, ..defaults() }), "router.patience.patience");
-    assert_eq!(wrong(PabeeSettings { exit_kind: ExitKind::Side { width: 0 }, ..defaults() }), "exit_kind.side.width");
-    let pooler = PabeeSettings { exit_kind: ExitKind::Side { width: 4 }, pooling: Pooling::Pooler, ..defaults() };
+    assert_eq!(
+        wrong(PabeeSettings { exit_kind: ExitKind::SideLayer { width: 0 }, ..defaults() }),
+        "exit_kind.side_layer.width"
+    );
+    let pooler = PabeeSettings { exit_kind: ExitKind::SideLayer { width: 4 }, pooling: Pooling::Pooler, ..defaults() };
     assert_eq!(wrong(pooler), "pooling");
     assert_eq!(wrong(PabeeSettings { exits: Some(vec![LAYERS]), ..defaults() }), "router");
     let backwards = PabeeSettings { exits: Some(vec![3, 1, LAYERS]), ..defaults() };

@@ -59,7 +59,7 @@ fn searches() -> Vec<Search> {
     let (router, exit_losses) =
         (RouterKind::Patience { patience: 1 }, ExitLosses::Weighted { weight: 1.0, power: 1.0 });
     add("patience", Preset::TDht, SearchSettings { router, exit_losses, ..defaults() });
-    let exit_kind = ExitKind::Side { width: 16 };
+    let exit_kind = ExitKind::SideLayer { width: 16 };
     add("side exits", Preset::TDht, SearchSettings { exit_kind, ..defaults() });
     let last_exit_pooling = Some(Pooling::Pooler);
     add("a last exit of its own", Preset::TDht, SearchSettings { exit_kind, last_exit_pooling, ..defaults() });
@@ -151,9 +151,9 @@ fn invalid_searches_are_rejected_by_the_name_of_the_setting() -> Result<()> {
     let own_arms =
         SearchSettings { head_arms: HeadArms::PerHeadAndGroup, ..small(SearchSettings::for_preset(Preset::PDht)) };
     assert_eq!(refused(partially_frozen(&own_arms, false, 1)), "head_arms");
-    let side = |width| SearchSettings { exit_kind: ExitKind::Side { width }, ..defaults() };
+    let side = |width| SearchSettings { exit_kind: ExitKind::SideLayer { width }, ..defaults() };
     for width in [0, usize::MAX] {
-        assert_eq!(refused(model(Preset::TDht, &side(width), 1)), "exit_kind.side.width");
+        assert_eq!(refused(model(Preset::TDht, &side(width), 1)), "exit_kind.side_layer.width");
     }
     let pooler = SearchSettings { pooling: Pooling::Pooler, ..side(16) };
     assert_eq!(refused(model(Preset::TDht, &pooler, 1)), "pooling");

@@ -152,11 +152,6 @@ impl NgramClassifier {
         Ok(Self { embedding, ..self })
     }
 
-    /// Returns whether the classifier also reads the mean input embedding.
-    pub fn reads_embeddings(&self) -> bool {
-        self.embedding.is_some()
-    }
-
     /// The log-probabilities of a batch.
     ///
     /// # Errors
