@@ -136,6 +136,7 @@ pub mod accelerate;
 mod error;
 pub mod evaluation;
 pub mod exit;
+mod fit;
 mod full_model;
 pub mod ladder;
 mod log_probabilities;

@@ -2,9 +2,9 @@
 
 use dht_transformer::EncodedDataset;
 
-use super::report::Report;
 use crate::error::{Error, Result};
 use crate::evaluation::{SpeedPoint, evaluate};
+use crate::fit::Report;
 use crate::model::DynamicModel;
 use crate::router::Router;
 

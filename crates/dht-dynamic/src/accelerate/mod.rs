@@ -7,8 +7,8 @@
 //!                         frozen                    a·ln p(n-gram) + b·ln p(exit)
 //! ```
 //!
-//! 1. The encoder runs once over the texts. The pooled states at each exit are stored, and for the texts that [fit into
-//!    memory](AccelerateSettings::cache_bytes), the states of all tokens.
+//! 1. The encoder runs once over the texts. The pooled states at each exit are stored, and for the texts that fit
+//!    into 2 GiB, the states of all tokens.
 //! 2. Each exit is a multinomial logistic regression on standardised states. The selected C, the weight of the loss
 //!    relative to the penalty, gives the smallest loss on held-out texts or, if the texts are cross-fitted, on unseen
 //!    folds. The standardisation is folded into the weights of a linear classifier and costs nothing at inference.
@@ -80,27 +80,13 @@
 //! # }
 //! ```
 
-// All steps, in this order: `accelerate.rs`; `parts.rs` selects the held-out texts. Step 1: `pooled_states.rs`, with
-// `training/state_cache.rs`. Step 2: `linear_fit.rs`, with `logistic/`; `model/of_classifier.rs` writes the fits into the
-// exits. Step 3: `side_training.rs`, with `training/frozen_exits.rs` and `exit/side_layer.rs`. Step 4: `exit/ngram/`.
-// Step 5: `exit/stacker.rs`. Step 6: `evaluation/stages/` and `report.rs`.
+// The steps are in `fit/`, which has a table of them; `accelerate.rs` calls them in this order.
 
 #[expect(clippy::module_inception, reason = "the function is in the file of its name")]
 mod accelerate;
 mod accelerated;
-mod linear_fit;
-mod parts;
-mod pooled_states;
-mod report;
-mod settings;
-mod side_training;
 
 pub use accelerate::accelerate;
-pub(crate) use accelerate::{Built, Given, build};
 pub use accelerated::Accelerated;
-pub(crate) use parts::Parts;
-pub use parts::Texts;
-pub use report::{Report, ScoredOn, StageReport};
-pub(crate) use settings::Head;
-pub use settings::{AccelerateSettings, SideSettings, Targets};
-pub(crate) use side_training::side_flops;
+
+pub use crate::fit::{AccelerateSettings, Report, ScoredOn, SideSettings, StageReport, Targets, Texts};

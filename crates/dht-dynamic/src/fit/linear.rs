@@ -1,8 +1,8 @@
-//! Exits of a frozen encoder: logistic regressions on standardised pooled states.
+//! Step 2, the linear exits: logistic regressions on standardised pooled states.
 
-use super::parts::Parts;
-use super::pooled_states::States;
 use super::settings::{AccelerateSettings, Targets};
+use super::states::ExitStates;
+use super::texts::FitTexts;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{
@@ -14,119 +14,190 @@ use crate::model::ExitModel;
 /// scikit-learn's at its default tolerance.
 const TOLERANCE: f64 = 3e-3;
 
-/// Rows on which values of C (the inverse strength of the penalty) are compared and exits are judged.
-enum Judge<'a> {
-    /// Pooled states of held-out rows, with their labels.
-    HeldOut { states: &'a Rows, labels: &'a [u32] },
-    /// The training rows themselves. Each row is judged by regressions fitted without its fold; `fold_of` is the fold
-    /// of each row.
-    CrossFit { fold_of: &'a [usize], labels: &'a [u32] },
+/// Exits fitted in step 2, whose weights are already in the model.
+pub(crate) struct LinearExits {
+    /// The C of each exit.
+    pub(crate) c: Vec<f64>,
+    /// Answers of each exit to the judged texts.
+    pub(crate) answers: Vec<LogProbabilities>,
+    /// FLOPs of all fits, and of the answers by which a C is selected.
+    pub(crate) flops: u64,
+}
+
+impl LinearExits {
+    /// Fits each exit that has pooled states, and writes its weights into the model.
+    pub(crate) fn fit(
+        model: &ExitModel,
+        texts: &FitTexts,
+        states: &ExitStates,
+        settings: &AccelerateSettings,
+    ) -> Result<Self> {
+        let (labels, judged) = (texts.labels(), texts.judged_labels());
+        let targets = match (settings.targets, &states.training.classifier) {
+            (Targets::Labels | Targets::Predictions, _) => RowTargets::Classes(&labels),
+            (Targets::SoftLabels, Some(classifier)) => RowTargets::Soft(classifier.values()),
+            (Targets::SoftLabels, None) => {
+                return Err(Error::argument("targets", "labels, where the classifier is fitted too", "soft labels"));
+            }
+        };
+        let fit = |(exit, pooled): (usize, &Rows)| match &states.held_out {
+            Some(held_out) => {
+                let (training, held_out) = (StateRows::all(pooled), StateRows::all(&held_out.exits[exit]));
+                fit_with_held_out(training, targets, (held_out, &judged), model.classes(), &settings.c)
+            }
+            None => cross_fit(pooled, targets, (&texts.fold_of, &judged), model.classes(), &settings.c),
+        };
+        let fitted = states.training.exits.iter().enumerate().map(fit).collect::<Result<Vec<FittedExit>>>()?;
+        model.set_linear_parts(fitted.iter().map(|exit| (&*exit.weights, &*exit.bias)))?;
+        Ok(Self {
+            c: fitted.iter().map(|exit| exit.c).collect(),
+            flops: fitted.iter().map(|exit| exit.flops).sum(),
+            answers: fitted.into_iter().map(|exit| exit.judged).collect(),
+        })
+    }
+}
+
+/// Fits the last exit of cross-fitted texts on the first `training` of them alone, and selects its C on the others.
+/// Returns the FLOPs.
+pub(crate) fn fit_last_exit(
+    model: &ExitModel,
+    texts: &FitTexts,
+    states: &ExitStates,
+    training: usize,
+    settings: &AccelerateSettings,
+) -> Result<u64> {
+    let Some(pooled) = states.training.exits.last() else { return Err(Error::argument("exits", "at least one", 0)) };
+    let labels = texts.labels();
+    let rows: Vec<usize> = (0..labels.len()).collect();
+    let part = |rows| StateRows { states: pooled, rows: Some(rows) };
+    let (targets, others) = (RowTargets::Classes(&labels[..training]), &labels[training..]);
+    let judge = (part(&rows[training..]), others);
+    let fitted = fit_with_held_out(part(&rows[..training]), targets, judge, model.classes(), &settings.c)?;
+    model.set_last_linear_part(&fitted.weights, &fitted.bias)?;
+    Ok(fitted.flops)
 }
 
 /// A fitted exit.
-pub(super) struct FittedExit {
+struct FittedExit {
     /// Weights W for unscaled states, (hidden, classes).
-    pub(super) weights: Vec<f32>,
+    weights: Vec<f32>,
     /// Bias b, (classes).
-    pub(super) bias: Vec<f32>,
-    pub(super) c: f64,
+    bias: Vec<f32>,
+    c: f64,
     /// Log-probabilities of held-out rows. For cross-fitted rows, those of the regression that was fitted without the
     /// row's fold.
-    pub(super) judged: LogProbabilities,
-    /// FLOPs of all fits, and of the log-probabilities by which they are judged.
-    pub(super) flops: u64,
+    judged: LogProbabilities,
+    flops: u64,
 }
 
-/// Fits the exits that have pooled states.
-pub(super) fn fit_exits(
-    model: &ExitModel,
-    parts: &Parts,
-    (training, other): (&States, Option<&States>),
-    settings: &AccelerateSettings,
-) -> Result<Vec<FittedExit>> {
-    let classes = model.classes();
-    let labels = parts.labels();
-    let targets = match settings.targets {
-        Targets::Labels | Targets::Predictions => RowTargets::Classes(&labels),
-        Targets::SoftLabels => match &training.own {
-            Some(own) => RowTargets::Soft(own.values()),
-            None => {
-                return Err(Error::argument("targets", "labels, where the classifier is fitted too", "soft labels"));
-            }
-        },
-    };
-    let judged = parts.judged_labels();
-    let fit = |(exit, pooled): (usize, &Rows)| {
-        let judge = match (other, &parts.fold_of) {
-            (Some(other), _) => Judge::HeldOut { states: &other.pooled[exit], labels: &judged },
-            (None, fold_of) => Judge::CrossFit { fold_of, labels: &judged },
-        };
-        fit_exit(pooled, targets, classes, &settings.c, &judge)
-    };
-    training.pooled.iter().enumerate().map(fit).collect()
+/// Some rows of pooled states.
+#[derive(Clone, Copy)]
+struct StateRows<'a> {
+    states: &'a Rows,
+    /// The indices, ascending; `None` for all rows.
+    rows: Option<&'a [usize]>,
 }
 
-/// Fits an exit on the states (rows, width) of training rows. Selects the C with the smallest mean loss on the judged
+impl<'a> StateRows<'a> {
+    fn all(states: &'a Rows) -> Self {
+        Self { states, rows: None }
+    }
+
+    fn len(self) -> usize {
+        self.rows.map_or(self.states.len(), <[usize]>::len)
+    }
+
+    fn features(self, scaling: &Standardisation) -> FeatureMatrix {
+        FeatureMatrix::of_rows(self.states, self.rows, scaling)
+    }
+}
+
+/// Fits the regression of one value of C, from the minimum of the value before.
+struct Fits<'a> {
+    classes: usize,
+    c: &'a [f64],
+    /// FLOPs of all fits, and of the answers by which they are judged.
+    flops: u64,
+}
+
+impl Fits<'_> {
+    fn fit(
+        &mut self,
+        features: &FeatureMatrix,
+        targets: RowTargets<'_>,
+        at: usize,
+        start: &mut Option<Minimum>,
+    ) -> Result<LogisticRegression> {
+        let settings = FitSettings { c: self.c[at], tolerance: TOLERANCE };
+        let (regression, minimum) = LogisticRegression::fit(features, targets, self.classes, settings, start.take())?;
+        self.flops += minimum.flops;
+        *start = Some(minimum);
+        Ok(regression)
+    }
+
+    /// The regression's log-probabilities of other rows, (rows, classes).
+    fn judge(&mut self, regression: &LogisticRegression, others: &FeatureMatrix) -> Result<Vec<f64>> {
+        self.flops += others.flops(self.classes);
+        regression.log_probabilities_of(others)
+    }
+}
+
+/// Fits an exit on the states (rows, width) of training rows. Selects the C with the smallest mean loss on the held-out
 /// rows, from the [middle](best_penalty) on.
-fn fit_exit(
-    states: &Rows,
+fn fit_with_held_out(
+    training: StateRows<'_>,
     targets: RowTargets<'_>,
+    (held_out, labels): (StateRows<'_>, &[u32]),
     classes: usize,
     c: &[f64],
-    judge: &Judge<'_>,
+) -> Result<FittedExit> {
+    let scaling = Standardisation::new(training.states, training.rows)?;
+    let all = SmoothedTargets::new(targets, &(0..training.len()).collect::<Vec<_>>(), classes);
+    let (features, others) = (training.features(&scaling), held_out.features(&scaling));
+    let (mut fits, mut start) = (Fits { classes, c, flops: 0 }, None);
+    let (best, (regression, judged)) = best_penalty(c.len(), |at| {
+        let regression = fits.fit(&features, all.as_targets(), at, &mut start)?;
+        let judged = LogProbabilities::new(classes, fits.judge(&regression, &others)?)?;
+        Ok((judged.mean_loss(labels), (regression, judged)))
+    })?;
+    let (weights, bias) = regression.unscaled(&scaling).into_parameters();
+    Ok(FittedExit { weights, bias, c: c[best], judged, flops: fits.flops })
+}
+
+/// Fits an exit on the states (rows, width) of all rows. Selects the C with the smallest mean loss over the folds, where
+/// each row is answered by the regression that was fitted without its fold.
+fn cross_fit(
+    states: &Rows,
+    targets: RowTargets<'_>,
+    (fold_of, labels): (&[usize], &[u32]),
+    classes: usize,
+    c: &[f64],
 ) -> Result<FittedExit> {
     let scaling = Standardisation::new(states, None)?;
-    let all = SmoothedTargets::new(targets, &(0..states.len()).collect::<Vec<_>>(), classes);
-    let all = all.as_targets();
-    let mut flops = 0;
-    let mut fit = |features: &FeatureMatrix, targets: RowTargets<'_>, c: f64, start: Option<Minimum>, judged: u64| {
-        let settings = FitSettings { c, tolerance: TOLERANCE };
-        let fitted = LogisticRegression::fit(features, targets, classes, settings, start)?;
-        flops += fitted.1.flops + judged;
-        Ok::<_, Error>(fitted)
+    let features = |rows: &[usize]| StateRows { states, rows: Some(rows) }.features(&scaling);
+    let folds = fold_of.iter().copied().max().map_or(0, |last| last + 1);
+    let data = |fold: usize| {
+        let (held, rows): (Vec<usize>, Vec<usize>) = (0..fold_of.len()).partition(|row| fold_of[*row] == fold);
+        (features(&rows), SmoothedTargets::new(targets, &rows, classes), features(&held), held, None)
     };
-    match judge {
-        Judge::HeldOut { states: others, labels } => {
-            let features = FeatureMatrix::of_rows(states, None, &scaling);
-            let others = FeatureMatrix::of_rows(others, None, &scaling);
-            let mut start = None;
-            let (chosen, (regression, judged)) = best_penalty(c.len(), |at| {
-                let (regression, minimum) = fit(&features, all, c[at], start.take(), others.flops(classes))?;
-                start = Some(minimum);
-                let judged = LogProbabilities::new(classes, regression.log_probabilities_of(&others)?)?;
-                Ok((judged.mean_loss(labels), (regression, judged)))
-            })?;
-            let c = c[chosen];
-            let (weights, bias) = regression.unscaled(&scaling).into_parameters();
-            Ok(FittedExit { weights, bias, c, judged, flops })
+    let mut folds: Vec<_> = (0..folds).map(data).collect();
+    let mut fits = Fits { classes, c, flops: 0 };
+    let (best, judged) = best_penalty(c.len(), |at| {
+        let mut table = vec![0.0; fold_of.len() * classes];
+        for (features, targets, others, held, start) in &mut folds {
+            let regression = fits.fit(features, targets.as_targets(), at, start)?;
+            for (row, logs) in held.iter().zip(fits.judge(&regression, others)?.chunks_exact(classes)) {
+                table[*row * classes..(*row + 1) * classes].copy_from_slice(logs);
+            }
         }
-        Judge::CrossFit { fold_of, labels } => {
-            let folds = fold_of.iter().copied().max().map_or(0, |last| last + 1);
-            let data = |fold: usize| {
-                let (held, rows): (Vec<usize>, Vec<usize>) = (0..fold_of.len()).partition(|row| fold_of[*row] == fold);
-                let pick = |rows: &[usize]| FeatureMatrix::of_rows(states, Some(rows), &scaling);
-                (pick(&rows), SmoothedTargets::new(targets, &rows, classes), pick(&held), held, None)
-            };
-            let mut folds: Vec<_> = (0..folds).map(data).collect();
-            let (chosen, judged) = best_penalty(c.len(), |at| {
-                let mut table = vec![0.0; fold_of.len() * classes];
-                for (features, own, others, held, start) in &mut folds {
-                    let (regression, minimum) =
-                        fit(features, own.as_targets(), c[at], start.take(), others.flops(classes))?;
-                    *start = Some(minimum);
-                    let logs = regression.log_probabilities_of(others)?;
-                    for (row, logs) in held.iter().zip(logs.chunks_exact(classes)) {
-                        table[*row * classes..(*row + 1) * classes].copy_from_slice(logs);
-                    }
-                }
-                let table = LogProbabilities::new(classes, table)?;
-                Ok((table.mean_loss(labels), table))
-            })?;
-            let (regression, _) = fit(&FeatureMatrix::of_rows(states, None, &scaling), all, c[chosen], None, 0)?;
-            let (weights, bias) = regression.unscaled(&scaling).into_parameters();
-            Ok(FittedExit { weights, bias, c: c[chosen], judged, flops })
-        }
-    }
+        let table = LogProbabilities::new(classes, table)?;
+        Ok((table.mean_loss(labels), table))
+    })?;
+    drop(folds);
+    let all = SmoothedTargets::new(targets, &(0..states.len()).collect::<Vec<_>>(), classes);
+    let regression = fits.fit(&StateRows::all(states).features(&scaling), all.as_targets(), best, &mut None)?;
+    let (weights, bias) = regression.unscaled(&scaling).into_parameters();
+    Ok(FittedExit { weights, bias, c: c[best], judged, flops: fits.flops })
 }
 
 /// Targets of some training rows. Class labels are smoothed so that classes without rows get a positive probability;
@@ -198,11 +269,22 @@ mod tests {
         (Rows::in_memory(WIDTH, states), labels)
     }
 
+    /// An exit that is fitted on all rows and judged by others.
+    fn held_out(
+        states: &Rows,
+        labels: &[u32],
+        (others, judged): (&Rows, &[u32]),
+        classes: usize,
+        c: &[f64],
+    ) -> FittedExit {
+        let judge = (StateRows::all(others), judged);
+        fit_with_held_out(StateRows::all(states), RowTargets::Classes(labels), judge, classes, c).unwrap()
+    }
+
     #[test]
     fn folding_the_scaling_into_the_weights_preserves_predictions() {
         let ((states, labels), (others, other_labels)) = (rows(200, 1), rows(50, 2));
-        let judge = Judge::HeldOut { states: &others, labels: &other_labels };
-        let exit = fit_exit(&states, RowTargets::Classes(&labels), 3, &[1e-3, 1.0, 10.0], &judge).unwrap();
+        let exit = held_out(&states, &labels, (&others, &other_labels), 3, &[1e-3, 1.0, 10.0]);
         assert!(exit.judged.accuracy(&other_labels) > 0.9, "states of any scale serve alike");
         assert!(exit.c > 1e-3, "a strong penalty is not chosen");
         let mut rows = exit.judged.rows();
@@ -227,8 +309,7 @@ mod tests {
         let mut values = Vec::new();
         states.each(None, |row| values.extend([row[0] / 100.0, row[1], row[2] * 100.0, row[4] * 2e-9])).unwrap();
         let states = Rows::in_memory(4, values);
-        let judge = Judge::HeldOut { states: &states, labels: &labels };
-        let exit = fit_exit(&states, RowTargets::Classes(&labels), 3, &[1.0], &judge).unwrap();
+        let exit = held_out(&states, &labels, (&states, &labels), 3, &[1.0]);
         assert_eq!(exit.weights[9..], [0.0; 3]);
         assert!(exit.judged.accuracy(&labels) > 0.9);
     }
@@ -236,8 +317,7 @@ mod tests {
     #[test]
     fn a_class_without_rows_keeps_a_small_finite_probability() {
         let (states, labels) = rows(100, 1);
-        let judge = Judge::HeldOut { states: &states, labels: &labels };
-        let exit = fit_exit(&states, RowTargets::Classes(&labels), 5, &[1.0], &judge).unwrap();
+        let exit = held_out(&states, &labels, (&states, &labels), 5, &[1.0]);
         for row in exit.judged.rows() {
             for log in &row[3..] {
                 assert!((1e-4..0.05).contains(&log.exp()), "{}", log.exp());
@@ -253,9 +333,9 @@ mod tests {
         let states = Rows::in_memory(width, (0..count * width).map(|_| rng.random_range(-1.0..1.0)).collect());
         let labels: Vec<u32> = (0..count).map(|_| rng.random_range(0..2)).collect();
         let fold_of: Vec<usize> = (0..count).map(|row| row % 5).collect();
-        let judged = |judge| fit_exit(&states, RowTargets::Classes(&labels), 2, &[10.0], &judge).unwrap().judged;
-        let own = judged(Judge::HeldOut { states: &states, labels: &labels }).accuracy(&labels);
-        let crossed = judged(Judge::CrossFit { fold_of: &fold_of, labels: &labels }).accuracy(&labels);
+        let own = held_out(&states, &labels, (&states, &labels), 2, &[10.0]).judged.accuracy(&labels);
+        let crossed = cross_fit(&states, RowTargets::Classes(&labels), (&fold_of, &labels), 2, &[10.0]).unwrap();
+        let crossed = crossed.judged.accuracy(&labels);
         assert!(own > 0.95 && crossed < 0.75, "{own}, {crossed}");
     }
 
@@ -263,19 +343,40 @@ mod tests {
     fn flops_are_the_multiply_adds_that_run() {
         let ((states, labels), (others, other_labels)) = (rows(200, 1), rows(50, 2));
         let fold_of: Vec<usize> = (0..200).map(|row| row % 5).collect();
-        let judges = [
-            Judge::HeldOut { states: &others, labels: &other_labels },
-            Judge::CrossFit { fold_of: &fold_of, labels: &labels },
-        ];
+        let c = [1e-3, 1.0, 10.0];
+        let fits: [&(dyn Fn() -> FittedExit + Sync); 2] =
+            [&|| held_out(&states, &labels, (&others, &other_labels), 3, &c), &|| {
+                cross_fit(&states, RowTargets::Classes(&labels), (&fold_of, &labels), 3, &c).unwrap()
+            }];
         // On one thread, which counts what it does.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
-        for judge in judges {
+        for fit in fits {
             let (counted, flops) = pool.install(|| {
                 MULTIPLY_ADDS.set(0);
-                let exit = fit_exit(&states, RowTargets::Classes(&labels), 3, &[1e-3, 1.0, 10.0], &judge).unwrap();
+                let exit = fit();
                 (2 * MULTIPLY_ADDS.get(), exit.flops)
             });
             assert!(counted > 0 && flops == counted, "{flops}, and {counted} ran");
+        }
+    }
+
+    #[test]
+    fn a_fit_on_some_rows_equals_one_on_those_rows_alone() {
+        let ((states, labels), (others, other_labels)) = (rows(200, 1), rows(50, 2));
+        let alone = held_out(&states, &labels, (&others, &other_labels), 3, &[1e-3, 1.0, 10.0]);
+        let mut values = Vec::new();
+        states.each(None, |row| values.extend_from_slice(row)).unwrap();
+        others.each(None, |row| values.extend_from_slice(row)).unwrap();
+        let mut in_file = Rows::zeros(250, WIDTH, true).unwrap();
+        values.chunks_exact(WIDTH).enumerate().for_each(|(row, state)| in_file.set(row, state).unwrap());
+        let rows: Vec<usize> = (0..250).collect();
+        for joined in [Rows::in_memory(WIDTH, values), in_file] {
+            let part = |rows| StateRows { states: &joined, rows: Some(rows) };
+            let judge = (part(&rows[200..]), &*other_labels);
+            let targets = RowTargets::Classes(&labels);
+            let exit = fit_with_held_out(part(&rows[..200]), targets, judge, 3, &[1e-3, 1.0, 10.0]).unwrap();
+            assert_eq!((&exit.weights, &exit.bias, exit.c), (&alone.weights, &alone.bias, alone.c));
+            assert_eq!((exit.judged, exit.flops), (alone.judged.clone(), alone.flops));
         }
     }
 }

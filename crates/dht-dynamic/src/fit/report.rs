@@ -1,8 +1,10 @@
 //! Report of an acceleration: the fits, the accuracy of each stage, and the cost of each speed.
 
+use std::time::Instant;
+
 use serde::Serialize;
 
-use super::parts::Parts;
+use super::texts::FitTexts;
 use crate::evaluation::{SpeedPoint, Stages};
 use crate::exit::{NgramFit, Stacker};
 use crate::log_probabilities::LogProbabilities;
@@ -33,7 +35,7 @@ pub struct Report {
     /// The cheapest speed that [loses nothing](Stages::lossless) against the classifier alone; 0 if there is none. On
     /// cross-fitted texts, or fewer than 200 held-out ones, the Brier score of the predicted class must also be lower
     /// than that of all layers, by one standard error of the difference. For
-    /// [another router](super::Accelerated::with_router), the cheapest speed that is as accurate as the classifier, or
+    /// [another router](crate::accelerate::Accelerated::with_router), the cheapest speed that is as accurate as the classifier, or
     /// the first speed if there is none.
     pub speed: f64,
     /// The number of columns of the exits' side layers; `None` for linear exits.
@@ -88,13 +90,19 @@ pub struct StageReport {
 }
 
 impl Report {
-    pub(super) fn new(parts: &Parts) -> Self {
-        let judged_on = match &parts.held_out {
+    pub(crate) fn new(texts: &FitTexts) -> Self {
+        let judged_on = match &texts.held_out {
             Some(held_out) => ScoredOn::HeldOut(held_out.len()),
-            None => ScoredOn::CrossFit(parts.training.len()),
+            None => ScoredOn::CrossFit(texts.training.len()),
         };
-        let unlabelled_rows = parts.training.len() - parts.labelled;
-        Self { rows: parts.labelled, unlabelled_rows, judged_on, ..Self::default() }
+        let unlabelled_rows = texts.training.len() - texts.labelled;
+        Self { rows: texts.labelled, unlabelled_rows, judged_on, ..Self::default() }
+    }
+
+    /// Adds the FLOPs of convex fits.
+    pub(crate) fn add_fits(&mut self, flops: u64) {
+        self.flops += flops;
+        self.flops_of_fits += flops;
     }
 
     /// Report of an n-gram exit that answers every text, at this share of the full model's FLOPs.
@@ -114,27 +122,9 @@ impl Report {
         own
     }
 
+    /// Adds the n-gram exit, which is the first stage.
     pub(super) fn front(&mut self, c: f64, answers: &LogProbabilities, labels: &[u32]) {
-        self.exit(0, Some(c), answers, None, answers, labels);
-    }
-
-    pub(super) fn exit(
-        &mut self,
-        depth: usize,
-        c: Option<f64>,
-        alone: &LogProbabilities,
-        stacker: Option<Stacker>,
-        stacked: &LogProbabilities,
-        labels: &[u32],
-    ) {
-        self.stages.push(StageReport {
-            depth,
-            c,
-            accuracy: alone.accuracy(labels),
-            stacker,
-            stacked_accuracy: stacked.accuracy(labels),
-            calibration_error: stacked.calibration_error(labels, BINS),
-        });
+        self.stages.push(StageReport { c: Some(c), ..StageReport::new(0, answers, answers, labels) });
     }
 
     /// Computes the curve of accuracy against cost over thresholds, and the cheapest threshold that loses nothing
@@ -155,7 +145,7 @@ impl Report {
 
     /// Stores the curve of any router, and selects the cheapest of its speeds that is as accurate as the classifier
     /// alone.
-    pub(super) fn of_curve(&mut self, curve: Vec<SpeedPoint>) {
+    pub(crate) fn of_curve(&mut self, curve: Vec<SpeedPoint>) {
         let lossless = curve.iter().rev().find(|point| point.accuracy >= self.own_accuracy);
         self.speed = lossless.or(curve.first()).map_or(0.0, |point| point.speed);
         self.curve = curve;
@@ -165,5 +155,33 @@ impl Report {
     /// cost more.
     pub fn within(&self, flops_ratio: f64) -> Option<SpeedPoint> {
         self.curve.iter().find(|point| point.flops_ratio <= flops_ratio).copied()
+    }
+}
+
+impl StageReport {
+    /// Scores of a stage's answers, alone and stacked.
+    pub(super) fn new(depth: usize, alone: &LogProbabilities, stacked: &LogProbabilities, labels: &[u32]) -> Self {
+        Self {
+            depth,
+            c: None,
+            accuracy: alone.accuracy(labels),
+            stacker: None,
+            stacked_accuracy: stacked.accuracy(labels),
+            calibration_error: stacked.calibration_error(labels, BINS),
+        }
+    }
+}
+
+/// Stopwatch for the seconds of successive steps.
+pub(crate) struct Lap(Instant);
+
+impl Lap {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Seconds since the start or the last call.
+    pub(crate) fn seconds(&mut self) -> f64 {
+        std::mem::replace(&mut self.0, Instant::now()).elapsed().as_secs_f64()
     }
 }

@@ -24,16 +24,7 @@ pub enum Targets {
     SoftLabels,
 }
 
-/// The last exit of the dynamic model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Head {
-    /// The classifier's own, to the bit.
-    Kept,
-    /// A logistic regression on the last layer's states, as at the other exits.
-    Fitted,
-}
-
-/// The settings of [`accelerate`](super::accelerate).
+/// The settings of [`accelerate`](fn@crate::accelerate::accelerate).
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccelerateSettings {
     /// The depths of the exits, ascending; the last is the classifier's depth. `None`, the default, for an exit after
@@ -44,7 +35,7 @@ pub struct AccelerateSettings {
     /// The targets that the exits are fitted to; [`Targets::Labels`] by default.
     pub targets: Targets,
     /// Side layers for the exits; [`SideSettings::default`] by default, `None` for linear exits. Side layers need
-    /// held-out texts: if the texts are cross-fitted, exits are linear, and [`Report::side`](super::Report::side) is
+    /// held-out texts: if the texts are cross-fitted, exits are linear, and [`Report::side`](crate::accelerate::Report::side) is
     /// `None`.
     pub side: Option<SideSettings>,
     /// Values of C to select from for the exits, ascending. C is the weight of the loss relative to the penalty ½‖W‖²
@@ -52,7 +43,7 @@ pub struct AccelerateSettings {
     pub c: Vec<f64>,
     /// The rule that decides at each stage whether a text continues: a threshold on the confidence or the entropy of
     /// the stacked answers, or the number of consecutive stages that agree. The threshold of the rule is the model's
-    /// speed. [`LeavingRule::Confidence`] by default. [`Accelerated::with_router`](super::Accelerated::with_router)
+    /// speed. [`LeavingRule::Confidence`] by default. [`Accelerated::with_router`](crate::accelerate::Accelerated::with_router)
     /// replaces the rule by any other [router](crate::Router).
     pub rule: LeavingRule,
     /// The n-gram classifier of the n-gram exit; [`NgramSettings::default`] by default, `None` for no n-gram exit. It
@@ -75,9 +66,6 @@ pub struct AccelerateSettings {
     /// in a file in the [directory for temporary files](std::env::temp_dir) until the exits are fitted, which gives the
     /// same model. 2 GiB by default.
     pub state_bytes: usize,
-    /// Memory in bytes for the states of texts while side layers learn: two bytes for each token, exit and hidden unit.
-    /// For texts whose states fit, the encoder runs once; for the others it runs again in each pass. 2 GiB by default.
-    pub cache_bytes: usize,
 }
 
 /// Settings of the exits' side layers, trained by AdamW on the frozen encoder after the linear exits are fitted.
@@ -86,8 +74,6 @@ pub struct SideSettings {
     /// The number of columns of each [side layer](crate::exit::ExitKind::SideLayer); `None`, the default, for a
     /// sixth of the encoder's columns, rounded down to a multiple of 32 if above 32.
     pub width: Option<usize>,
-    /// The number of passes over the texts; 3 by default.
-    pub epochs: usize,
     /// The peak learning rate: the rate rises over the first steps and then falls to 0. 0.001 by default.
     pub learning_rate: f64,
     /// The number of texts in a step; 32 by default.
@@ -96,7 +82,7 @@ pub struct SideSettings {
 
 impl Default for SideSettings {
     fn default() -> Self {
-        Self { width: None, epochs: 3, learning_rate: 1e-3, batch_size: 32 }
+        Self { width: None, learning_rate: 1e-3, batch_size: 32 }
     }
 }
 
@@ -112,10 +98,8 @@ impl SideSettings {
     /// # Errors
     /// [`Error::Argument`] names the field that is out of range.
     pub fn check(&self) -> Result<()> {
-        for (field, got) in [("side.epochs", self.epochs), ("side.batch_size", self.batch_size)] {
-            if got == 0 {
-                return Err(Error::argument(field, "at least 1", got));
-            }
+        if self.batch_size == 0 {
+            return Err(Error::argument("side.batch_size", "at least 1", 0));
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
             return Err(Error::argument("side.learning_rate", "a finite number above 0", self.learning_rate));
@@ -140,7 +124,6 @@ impl Default for AccelerateSettings {
             folds: 5,
             batch_size: 64,
             state_bytes: MEMORY,
-            cache_bytes: 2 << 30,
         }
     }
 }

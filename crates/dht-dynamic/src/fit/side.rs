@@ -1,36 +1,80 @@
-//! Training of the exits' side layers on the frozen encoder.
+//! Step 3, the side layers: narrow layers of the exits, trained on the frozen encoder.
 
 use dht_transformer::{AdamWSettings, EncodedDataset, TextClassifier, TrainSettings, Trainer};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::settings::{AccelerateSettings, SideSettings, Targets};
+use super::settings::{AccelerateSettings, Targets};
+use super::texts::FitTexts;
 use crate::error::Result;
+use crate::evaluation::stages::exit_flops;
 use crate::exit::ExitKind;
+use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, ExitModel};
 use crate::router::LeavingRule;
 use crate::training::{ExitTargets, FrozenExits, FrozenStates};
 
-/// Trains all exits before the last on stored states. Returns the model and the FLOPs of the training.
-pub(super) fn train<R: Rng + ?Sized>(
-    model: ExitModel,
-    texts: &EncodedDataset,
-    targets: Targets,
-    settings: &SideSettings,
-    states: FrozenStates,
+/// Passes of the training over the texts.
+const EPOCHS: usize = 3;
+/// Memory in bytes for the states of texts: two bytes for each token, exit and hidden unit. For texts whose states fit,
+/// the encoder runs once; for the others it runs again in each pass.
+const CACHE_BYTES: usize = 2 << 30;
+
+/// A classifier with new exits, which have side layers where the settings have them.
+pub(crate) fn exit_model<R: Rng + ?Sized>(
+    classifier: &TextClassifier,
+    settings: &AccelerateSettings,
     rng: &mut R,
-) -> Result<(ExitModel, u64)> {
-    let targets = match targets {
-        Targets::Labels => ExitTargets::Both { temperature: 1.0 },
-        Targets::Predictions | Targets::SoftLabels => ExitTargets::SoftLabels { temperature: 1.0 },
+) -> Result<ExitModel> {
+    let hidden = classifier.encoder().block_shape().hidden;
+    let kind = match &settings.side {
+        Some(side) => ExitKind::SideLayer { width: side.width(hidden) },
+        None => ExitKind::Linear,
     };
-    let mut exits = FrozenExits::new(DynamicModel::new(model, LeavingRule::default())?, targets)?.with_states(states);
-    let optimizer = AdamWSettings { learning_rate: settings.learning_rate, ..AdamWSettings::default() };
-    let (epochs, batch_size, seed) = (settings.epochs, settings.batch_size, rng.random());
-    let trainer = Trainer::new(TrainSettings { epochs, batch_size, seed, optimizer, ..TrainSettings::default() });
-    trainer.fit(&mut exits, texts, None, &mut ())?;
-    let flops = exits.flops();
-    Ok((exits.into_model().model().clone(), flops))
+    ExitModel::of_classifier(classifier, settings.exits.as_deref(), kind, settings.pooling, rng)
+}
+
+/// Side layers that were trained on stored states.
+pub(crate) struct SideLayers {
+    pub(crate) model: ExitModel,
+    /// Answers of each exit to the held-out texts.
+    pub(crate) answers: Vec<LogProbabilities>,
+    /// FLOPs of the training, and of the held-out texts' second run.
+    pub(crate) flops: u64,
+}
+
+impl SideLayers {
+    /// Cache for the states of the training texts, which the pass of step 1 fills; empty without side layers.
+    pub(crate) fn cache(settings: &AccelerateSettings) -> FrozenStates {
+        FrozenStates::new(if settings.side.is_some() { CACHE_BYTES } else { 0 })
+    }
+
+    /// Trains all exits before the last, together with their linear parts. The held-out texts then run again, including
+    /// the exits.
+    pub(crate) fn train<R: Rng + ?Sized>(
+        model: ExitModel,
+        texts: &FitTexts,
+        settings: &AccelerateSettings,
+        states: FrozenStates,
+        rng: &mut R,
+    ) -> Result<Self> {
+        let targets = match settings.targets {
+            Targets::Labels => ExitTargets::Both { temperature: 1.0 },
+            Targets::Predictions | Targets::SoftLabels => ExitTargets::SoftLabels { temperature: 1.0 },
+        };
+        let side = settings.side.clone().unwrap_or_default();
+        let model = DynamicModel::new(model, LeavingRule::default())?;
+        let mut exits = FrozenExits::new(model, targets)?.with_states(states);
+        let optimizer = AdamWSettings { learning_rate: side.learning_rate, ..AdamWSettings::default() };
+        let (epochs, batch_size, seed) = (EPOCHS, side.batch_size, rng.random());
+        let trainer = Trainer::new(TrainSettings { epochs, batch_size, seed, optimizer, ..TrainSettings::default() });
+        trainer.fit(&mut exits, &texts.training, None, &mut ())?;
+        let flops = exits.flops();
+        let model = exits.into_model().model().clone();
+        let again: u64 = exit_flops(&model, texts.judged()).last().map_or(0, |deepest| deepest.iter().sum());
+        let answers = model.exit_log_probabilities(texts.judged(), settings.batch_size)?;
+        Ok(Self { model, answers, flops: flops + again })
+    }
 }
 
 /// FLOPs that the training of side layers on these texts will cost; 0 if the settings have none.
@@ -39,21 +83,21 @@ pub(crate) fn side_flops(
     texts: &EncodedDataset,
     settings: &AccelerateSettings,
 ) -> Result<u64> {
-    let Some(side) = &settings.side else { return Ok(0) };
-    let hidden = classifier.encoder().block_shape().hidden;
-    let kind = ExitKind::SideLayer { width: side.width(hidden) };
+    if settings.side.is_none() {
+        return Ok(0);
+    }
     // Costs do not depend on the parameters.
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let model = ExitModel::of_classifier(classifier, settings.exits.as_deref(), (kind, settings.pooling), &mut rng)?;
+    let model = exit_model(classifier, settings, &mut ChaCha8Rng::seed_from_u64(0))?;
     let (_, students) = model.exits().split_last().expect("an exit model has an exit");
     let lengths = texts.lengths();
     let steps = lengths.iter().map(|&tokens| {
         let flops = students.iter().map(|exit| exit.flops(tokens));
         flops.map(|flops| flops.forward.0 + flops.backward_weights.0).sum::<u64>()
     });
-    // Texts whose states are not kept run through the encoder each time.
+    // Texts whose states are not stored run through the encoder each time.
+    let hidden = classifier.encoder().block_shape().hidden;
     let bytes = size_of::<u16>() * hidden * students.len() * lengths.iter().sum::<usize>();
-    let again = 1.0 - (settings.cache_bytes as f64 / bytes.max(1) as f64).min(1.0);
+    let again = 1.0 - (CACHE_BYTES as f64 / bytes.max(1) as f64).min(1.0);
     let again = (again * model.full_inference_flops(texts) as f64) as u64;
-    Ok(side.epochs as u64 * (steps.sum::<u64>() + again))
+    Ok(EPOCHS as u64 * (steps.sum::<u64>() + again))
 }

@@ -1,67 +1,139 @@
-//! One pass of the frozen encoder: pooled states at each exit, and the classifier's log-probabilities.
+//! Step 1, the pass of the frozen encoder: pooled states at each exit, and the classifier's log-probabilities.
 
-use dht_transformer::{EncodedDataset, PackedBatch, Pooling, tensors::log_softmax};
+use dht_transformer::{EncodedDataset, Hidden, PackedBatch, Pooling, tensors::log_softmax};
 
-use super::settings::Head;
+use super::settings::AccelerateSettings;
+use super::texts::FitTexts;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::Rows;
 use crate::model::ExitModel;
 use crate::training::{FrozenStates, states_at_exits};
 
-/// Pooled hidden states and class log-probabilities of a frozen encoder.
-pub(super) struct States {
-    /// The pooled states at each exit that is fitted. Shape of each: (rows, hidden).
-    pub(super) pooled: Vec<Rows>,
-    /// The log-probabilities of the last exit, the classifier itself; `None` where that exit is to be fitted.
-    pub(super) own: Option<LogProbabilities>,
+/// Purpose of the last exit.
+pub(crate) enum LastExit<'a> {
+    /// The classifier itself, to the bit. The cache stores the states of training texts for side layers.
+    Classifier(&'a mut FrozenStates),
+    /// A logistic regression on the last layer's states, as at the other exits.
+    Regression,
 }
 
-/// Runs every text through all layers, and stores the states of the texts that fit into the cache. The pooled states are
-/// in memory, or `in_file`.
-pub(super) fn states(
-    model: &ExitModel,
-    (pooling, head): (Pooling, Head),
-    data: &EncodedDataset,
-    (batch_size, in_file): (usize, bool),
-    kept: &mut FrozenStates,
-) -> Result<States> {
-    let (width, classes, exits) = (model.encoder().block_shape().hidden, model.classes(), model.exits().len());
-    let last = model.settings().last_pooling.unwrap_or(pooling);
-    let fitted = if head == Head::Fitted { exits } else { exits - 1 };
-    let mut pooled = (0..fitted).map(|_| Rows::zeros(data.len(), width, in_file)).collect::<Result<Vec<_>>>()?;
-    let mut own = vec![0.0; if head == Head::Kept { data.len() * classes } else { 0 }];
-    for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
-        let batch = data.batch(&rows)?;
-        let hidden = match head {
-            Head::Fitted => states_at_exits(model, &batch)?,
-            Head::Kept => {
-                let of_batch = kept.states(model, &batch, true)?;
-                if let Some(logits) = &of_batch.own {
-                    let logs: Vec<Vec<f32>> = log_softmax(logits)?.to_vec2()?;
-                    for (row, logs) in rows.iter().zip(logs) {
-                        let place = &mut own[row * classes..(row + 1) * classes];
-                        place.iter_mut().zip(logs).for_each(|(own, log)| *own = f64::from(log));
+/// Pooled states of all texts of a fit.
+pub(crate) struct ExitStates {
+    pub(crate) training: PooledStates,
+    pub(crate) held_out: Option<PooledStates>,
+}
+
+/// Pooled hidden states and class log-probabilities of a frozen encoder.
+pub(crate) struct PooledStates {
+    /// The pooled states at each exit that is fitted. Shape of each: (rows, hidden).
+    pub(crate) exits: Vec<Rows>,
+    /// The log-probabilities of the last exit where it is the classifier.
+    pub(crate) classifier: Option<LogProbabilities>,
+}
+
+impl ExitStates {
+    /// Runs every text through all layers. The pooled states are in memory, or in a file where they exceed
+    /// [`state_bytes`](AccelerateSettings::state_bytes).
+    pub(crate) fn read(
+        model: &ExitModel,
+        texts: &FitTexts,
+        last: LastExit<'_>,
+        settings: &AccelerateSettings,
+    ) -> Result<Self> {
+        let mut rows = 0;
+        for data in texts.all() {
+            model.check_texts(data)?;
+            rows += data.len();
+        }
+        let (width, exits) = (model.encoder().block_shape().hidden, model.exits().len());
+        let in_file = size_of::<f32>() * rows * width * exits > settings.state_bytes;
+        let pass = Pass { model, settings, in_file };
+        let held_out = |last| texts.held_out.as_ref().map(|data| pass.run(data, last)).transpose();
+        Ok(match last {
+            LastExit::Regression => Self {
+                training: pass.run(&texts.training, LastExit::Regression)?,
+                held_out: held_out(LastExit::Regression)?,
+            },
+            LastExit::Classifier(cache) => Self {
+                training: pass.run(&texts.training, LastExit::Classifier(cache))?,
+                // Side layers read the training texts alone.
+                held_out: held_out(LastExit::Classifier(&mut FrozenStates::default()))?,
+            },
+        })
+    }
+
+    /// The classifier's log-probabilities of the judged texts; `None` where the last exit is a regression.
+    pub(crate) fn into_classifier_answers(self) -> Option<LogProbabilities> {
+        self.held_out.unwrap_or(self.training).classifier
+    }
+}
+
+/// One pass of the encoder over a data set.
+struct Pass<'a> {
+    model: &'a ExitModel,
+    settings: &'a AccelerateSettings,
+    in_file: bool,
+}
+
+impl Pass<'_> {
+    fn run(&self, data: &EncodedDataset, mut last: LastExit<'_>) -> Result<PooledStates> {
+        let (model, classes) = (self.model, self.model.classes());
+        let is_classifier = matches!(last, LastExit::Classifier(_));
+        let fitted = model.exits().len() - usize::from(is_classifier);
+        let width = model.encoder().block_shape().hidden;
+        let mut exits =
+            (0..fitted).map(|_| Rows::zeros(data.len(), width, self.in_file)).collect::<Result<Vec<_>>>()?;
+        let mut logs = vec![0.0; if is_classifier { data.len() * classes } else { 0 }];
+        for rows in PackedBatch::longest_first(&data.lengths(), self.settings.batch_size)? {
+            let batch = data.batch(&rows)?;
+            let hidden = match &mut last {
+                LastExit::Regression => states_at_exits(model, &batch)?,
+                LastExit::Classifier(cache) => {
+                    let states = cache.states(model, &batch, true)?;
+                    if let Some(logits) = &states.own {
+                        let of_batch: Vec<Vec<f32>> = log_softmax(logits)?.to_vec2()?;
+                        for (row, of_row) in rows.iter().zip(of_batch) {
+                            let place = &mut logs[row * classes..(row + 1) * classes];
+                            place.iter_mut().zip(of_row).for_each(|(log, value)| *log = f64::from(value));
+                        }
                     }
+                    states.exits
                 }
-                of_batch.exits
-            }
-        };
-        for (exit, ((hidden, pooled), end)) in hidden.iter().zip(&mut pooled).zip(model.depths()).enumerate() {
-            let of_batch = match if exit + 1 == exits { last } else { pooling } {
-                Pooling::Mean => hidden.mean_rows()?,
-                Pooling::Cls | Pooling::Pooler => hidden.first_rows()?,
             };
-            let of_batch: Vec<Vec<f32>> = of_batch.to_vec2()?;
-            for (row, state) in rows.iter().zip(of_batch) {
-                if state.iter().any(|value| !value.is_finite()) {
-                    let got = format!("NaN or infinity in row {} after layer {end}", data.samples[*row].id);
-                    return Err(Error::argument("pooled state", "finite numbers", got));
-                }
-                pooled.set(*row, &state)?;
+            for (exit, (hidden, pooled)) in hidden.iter().zip(&mut exits).enumerate() {
+                self.store(exit, hidden, pooled, (data, &rows))?;
             }
         }
+        let classifier = if is_classifier { Some(LogProbabilities::new(classes, logs)?) } else { None };
+        Ok(PooledStates { exits, classifier })
     }
-    let own = if head == Head::Kept { Some(LogProbabilities::new(classes, own)?) } else { None };
-    Ok(States { pooled, own })
+
+    /// Stores the pooled states of a batch at an exit in these rows of a data set.
+    fn store(
+        &self,
+        exit: usize,
+        hidden: &Hidden,
+        pooled: &mut Rows,
+        (data, rows): (&EncodedDataset, &[usize]),
+    ) -> Result<()> {
+        let pooling = match self.model.settings().last_pooling {
+            Some(last) if exit + 1 == self.model.exits().len() => last,
+            _ => self.settings.pooling,
+        };
+        let states = match pooling {
+            Pooling::Mean => hidden.mean_rows()?,
+            Pooling::Cls | Pooling::Pooler => hidden.first_rows()?,
+        };
+        let states: Vec<Vec<f32>> = states.to_vec2()?;
+        for (row, state) in rows.iter().zip(states) {
+            if state.iter().any(|value| !value.is_finite()) {
+                let (id, depth) = (data.samples[*row].id, self.model.depths()[exit]);
+                let got = format!("NaN or infinity in row {id} after layer {depth}");
+                return Err(Error::argument("pooled state", "finite numbers", got));
+            }
+            pooled.set(*row, &state)?;
+        }
+        Ok(())
+    }
 }

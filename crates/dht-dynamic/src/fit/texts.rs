@@ -4,11 +4,11 @@ use dht_transformer::{EncodedDataset, Sample};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-use super::pooled_states::States;
 use super::settings::{AccelerateSettings, Targets};
+use super::states::ExitStates;
 use crate::error::{Error, Result};
 use crate::logistic::stratified_folds;
-use crate::model::SeenTexts;
+use crate::model::{ExitModel, SeenTexts};
 
 /// The texts of an acceleration.
 ///
@@ -34,7 +34,7 @@ pub struct Texts<'a> {
 }
 
 impl<'a> Texts<'a> {
-    /// The minimum number of texts for [`accelerate`](fn@super::accelerate): fewer cannot be fitted and judged.
+    /// The minimum number of texts for [`accelerate`](fn@crate::accelerate::accelerate): fewer cannot be fitted and judged.
     pub const LEAST: usize = 20;
 
     /// Texts to fit on, without held-out and unlabelled texts.
@@ -67,91 +67,104 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// The texts by purpose.
-pub(crate) struct Parts {
+/// The texts of a fit, by purpose.
+pub(crate) struct FitTexts {
     /// The labelled texts, followed by the unlabelled ones.
-    pub(super) training: EncodedDataset,
+    pub(crate) training: EncodedDataset,
     /// The number of labelled texts.
     pub(super) labelled: usize,
     pub(super) held_out: Option<EncodedDataset>,
-    /// The fold of each training row, where no texts are held out.
+    /// The fold of each training text, where no texts are held out.
     pub(super) fold_of: Vec<usize>,
 }
 
-impl Parts {
+impl FitTexts {
     /// Splits the texts.
     ///
     /// # Errors
     /// [`Error::Argument`] for unlabelled texts without held-out texts: a cross-fit would judge the exits on unlabelled
     /// texts.
     pub(crate) fn new<R: Rng + ?Sized>(texts: Texts<'_>, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
-        let mut parts = Self::of_labelled(texts.training, texts.held_out, settings, rng)?;
-        let Some(unlabelled) = texts.unlabelled.filter(|unlabelled| !unlabelled.is_empty()) else { return Ok(parts) };
-        if parts.held_out.is_none() {
-            return Err(Error::argument("unlabelled texts", "none without held-out texts", unlabelled.len()));
+        let mut split = match texts.held_out.filter(|held_out| !held_out.is_empty()) {
+            Some(held_out) => Self::with_held_out(texts.training.clone(), held_out.clone()),
+            None => Self::split(texts.training, settings, rng)?,
+        };
+        if let Some(unlabelled) = texts.unlabelled.filter(|unlabelled| !unlabelled.is_empty()) {
+            if split.held_out.is_none() {
+                return Err(Error::argument("unlabelled texts", "none without held-out texts", unlabelled.len()));
+            }
+            let samples = unlabelled.samples.iter().map(|sample| Sample { label: 0, ..sample.clone() });
+            append(&mut split.training, samples);
         }
-        let free = 1 + parts.training.samples.iter().map(|sample| sample.id).max().unwrap_or_default();
-        let others =
-            unlabelled.samples.iter().cloned().zip(free..).map(|(sample, id)| Sample { id, label: 0, ..sample });
-        parts.training.samples.extend(others);
-        Ok(parts)
+        Ok(split)
     }
 
-    fn of_labelled<R: Rng + ?Sized>(
-        texts: &EncodedDataset,
-        held_out: Option<&EncodedDataset>,
-        settings: &AccelerateSettings,
-        rng: &mut R,
-    ) -> Result<Self> {
-        let parts = |training: EncodedDataset, held_out, fold_of| {
-            Ok(Self { labelled: training.len(), training, held_out, fold_of })
-        };
-        if let Some(held_out) = held_out.filter(|held_out| !held_out.is_empty()) {
-            return parts(texts.clone(), Some(held_out.clone()), Vec::new());
-        }
-        let wanted = (settings.held_out_share * texts.len() as f64) as usize;
-        if wanted < settings.least_held_out {
+    fn with_held_out(training: EncodedDataset, held_out: EncodedDataset) -> Self {
+        Self { labelled: training.len(), training, held_out: Some(held_out), fold_of: Vec::new() }
+    }
+
+    /// Holds out a share of the texts, or cross-fits all of them where that share has too few rows.
+    fn split<R: Rng + ?Sized>(texts: &EncodedDataset, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
+        let share = (settings.held_out_share * texts.len() as f64) as usize;
+        if share < settings.least_held_out {
             let fold_of = stratified_folds(texts, settings.folds, rng);
-            return parts(texts.clone(), None, fold_of);
+            return Ok(Self { labelled: texts.len(), training: texts.clone(), held_out: None, fold_of });
         }
         let mut rows: Vec<usize> = (0..texts.len()).collect();
         rows.shuffle(rng);
-        let (held_out, training) = rows.split_at(wanted);
+        let (held_out, training) = rows.split_at(share);
         let pick = |rows: &[usize]| texts.select(rows.iter().copied());
-        parts(pick(training)?, Some(pick(held_out)?), Vec::new())
+        Ok(Self::with_held_out(pick(training)?, pick(held_out)?))
     }
 
     /// Replaces labels by the classifier's own predictions, if these are the targets, and for texts without labels.
-    /// Without such predictions, since the classifier is still to be fitted, all labels stay.
-    pub(super) fn with_targets(mut self, targets: Targets, training: &States, held_out: Option<&States>) -> Self {
-        let (Some(own), held_out_own) = (&training.own, held_out.and_then(|states| states.own.as_ref())) else {
-            return self;
-        };
+    /// Without such predictions, since the last exit is a regression, all labels stay.
+    pub(super) fn set_targets(&mut self, targets: Targets, states: &ExitStates) {
+        let Some(predicted) = &states.training.classifier else { return };
         let relabel = |samples: &mut [Sample], labels: &[u32]| {
             samples.iter_mut().zip(labels).for_each(|(sample, label)| sample.label = *label);
         };
         let first = if targets == Targets::Predictions { 0 } else { self.labelled };
-        relabel(&mut self.training.samples[first..], &own.labels()[first..]);
-        if let (Targets::Predictions, Some(data), Some(own)) = (targets, &mut self.held_out, held_out_own) {
-            relabel(&mut data.samples, &own.labels());
+        relabel(&mut self.training.samples[first..], &predicted.labels()[first..]);
+        let predicted = states.held_out.as_ref().and_then(|states| states.classifier.as_ref());
+        if let (Targets::Predictions, Some(data), Some(predicted)) = (targets, &mut self.held_out, predicted) {
+            relabel(&mut data.samples, &predicted.labels());
         }
-        self
     }
 
+    /// FLOPs of all layers on these texts.
+    pub(crate) fn full_flops(&self, model: &ExitModel) -> u64 {
+        self.all().map(|data| model.full_inference_flops(data)).sum()
+    }
+
+    /// Training texts, and held-out texts if there are any.
     pub(super) fn all(&self) -> impl Iterator<Item = &EncodedDataset> {
         [Some(&self.training), self.held_out.as_ref()].into_iter().flatten()
     }
 
     pub(super) fn labels(&self) -> Vec<u32> {
-        labels(&self.training)
+        labels_of(&self.training)
     }
 
-    /// The labels of the rows on which C, stacking and speeds are chosen.
+    /// The texts on which C, stacking and speeds are selected: the held-out texts, or all texts if they are
+    /// cross-fitted.
+    pub(super) fn judged(&self) -> &EncodedDataset {
+        self.held_out.as_ref().unwrap_or(&self.training)
+    }
+
+    /// The labels of the [judged](Self::judged) texts.
     pub(crate) fn judged_labels(&self) -> Vec<u32> {
-        labels(self.held_out.as_ref().unwrap_or(&self.training))
+        labels_of(self.judged())
     }
 }
 
-fn labels(data: &EncodedDataset) -> Vec<u32> {
+/// The labels of a data set.
+pub(crate) fn labels_of(data: &EncodedDataset) -> Vec<u32> {
     data.samples.iter().map(|sample| sample.label).collect()
+}
+
+/// Appends samples to a data set, under ids that it does not have.
+pub(crate) fn append(data: &mut EncodedDataset, samples: impl IntoIterator<Item = Sample>) {
+    let free = 1 + data.samples.iter().map(|sample| sample.id).max().unwrap_or_default();
+    data.samples.extend(samples.into_iter().zip(free..).map(|(sample, id)| Sample { id, ..sample }));
 }

@@ -30,6 +30,43 @@ const LEAST_PASS: f64 = 0.1;
 /// The share of the remaining time that is planned for rounds; the rest is for the exits.
 const PLANNED: f64 = 0.7;
 
+/// A pass of fine-tuning over the training rows.
+struct Pass<'a> {
+    settings: &'a TrainSettings,
+    validation: &'a Validation<'a>,
+    /// Steps between two validations.
+    every: usize,
+    /// FLOPs of its steps and of the validations in it.
+    flops: u64,
+    /// Passes of a round at the peak learning rate.
+    whole: f64,
+    /// True if rung 2 is one round of all its passes, whatever the rule says.
+    forced: bool,
+}
+
+/// Length and schedule of a round.
+struct RoundPlan {
+    number: u64,
+    /// Passes over the training rows.
+    passes: f64,
+    schedule: Schedule,
+    is_last: bool,
+}
+
+impl Pass<'_> {
+    /// Plans a round where there is `room` for this number of passes. The rule may have ended the training, so that only
+    /// the fall of the rate is left.
+    fn round(&self, number: u64, room: f64, ended: bool) -> RoundPlan {
+        let is_last = self.forced || ended || room < (1.0 + LAST) * self.whole;
+        let (passes, schedule) = match (is_last, number) {
+            (false, _) => (self.whole, Schedule::Constant { warm_up: WarmUp::Fraction(0.1) }),
+            (true, 0) => (room, self.settings.schedule),
+            (true, _) => (room.min(LAST * self.whole), Schedule::Linear { warm_up: WarmUp::NONE }),
+        };
+        RoundPlan { number, passes, schedule, is_last }
+    }
+}
+
 impl Ladder<'_> {
     /// Sets the learning rate to the best of the given ones, if there are any.
     pub(super) fn find_rate(
@@ -71,73 +108,28 @@ impl Ladder<'_> {
         validation: &Validation<'_>,
         time_of_pass: Duration,
     ) -> Result<(TextClassifier, Stop)> {
-        let training = self.texts.training;
-        let steps = training.len().div_ceil(settings.batch_size * settings.accumulate);
-        let forced = self.settings.least == Rung::FineTuned;
-        let every = steps_between(steps);
-        // FLOPs of a pass and of the validations in it, and of the one at the end of a round.
-        let of_pass = self.pass_flops + steps.div_ceil(every) as u64 * validation.flops;
-        let whole = LEAST_STEPS.div_ceil(steps) as f64;
+        let pass = self.pass(settings, validation);
         let start = least_loss(&self.measured);
         let mut ends = None;
         for number in 0.. {
-            let (room, limit) = self.room(settings.epochs, (of_pass, validation.flops), time_of_pass);
-            let is_last = forced || ends.is_some() || room < (1.0 + LAST) * whole;
-            let (passes, schedule) = match (is_last, number) {
-                (false, _) => (whole, Schedule::Constant { warm_up: WarmUp::Fraction(0.1) }),
-                (true, 0) => (room, settings.schedule),
-                (true, _) => (room.min(LAST * whole), Schedule::Linear { warm_up: WarmUp::NONE }),
-            };
-            if passes < LEAST_PASS {
+            let (room, limit) = self.room(&pass, time_of_pass);
+            let plan = pass.round(number, room, ends.is_some());
+            if plan.passes < LEAST_PASS {
                 return Ok((tuned, ends.unwrap_or(limit)));
             }
-            let (part, epochs) = match passes {
-                part if part < 1.0 => (Some(self.part(part, number)), 1),
-                whole => (None, whole as usize),
-            };
-            let rows = part.as_ref().unwrap_or(training);
-            let share = rows.len() as f64 / training.len() as f64 * epochs as f64;
-            let checkpoint = self.settings.checkpoints.as_ref().map(|folder| CheckpointSettings {
-                path: round_file(folder.clone(), number),
-                every_steps: CHECKPOINT_STEPS,
-                resume: true,
-            });
-            let classifier = self.classifier;
-            let flops = epochs as u64 * cost(classifier, rows, |load| classifier.backward_flops(load).0);
-            let round = Round {
-                settings: TrainSettings { epochs, schedule, seed: self.seed.wrapping_add(number), ..settings.clone() },
-                training: rows,
-                validation,
-                checkpoint,
-                stop: self.settings.stop.clone(),
-                deadline: self.time_left().map(|left| Instant::now() + left.mul_f64(PLANNED)),
-                pass_flops: self.pass_flops,
-                flops_before: self.flops,
-                flops,
-                every,
-                passes: (self.passes, share),
-                asks: !forced && (number == 0 || !is_last),
-                start: self.start,
-            };
-            (self.watch)(LadderEvent::RoundStarted { passes: share });
             let before = self.least_of_rounds();
-            let kept = (number > 0).then(|| tuned.deep_clone()).transpose()?;
-            let run = round.run(tuned, &mut self.measured, &mut *self.next, &mut *self.watch);
-            (self.watch)(LadderEvent::RoundEnded);
-            let Tuned { classifier, flops, share: ran, stop: ended } = run?;
-            self.flops += flops;
-            self.passes += ran * share;
-            let (answers, flops) = validation.stacked(&classifier, 2 * settings.batch_size)?;
-            self.flops += flops;
-            let loss = self.measure(Rung::FineTuned, &answers, &validation.labels);
-            tuned = kept.filter(|_| loss > before).unwrap_or(classifier);
+            let previous = (number > 0).then(|| tuned.deep_clone()).transpose()?;
+            let (classifier, ended) = self.run_round(&plan, &pass, tuned)?;
+            let loss = self.judge_round(&classifier, &pass)?;
+            // A round that raises the loss is undone.
+            tuned = previous.filter(|_| loss > before).unwrap_or(classifier);
             match ended {
                 Some(Stop::Rule) if number > 0 => ends = ended,
                 Some(stop) => return Ok((tuned, stop)),
-                None if is_last => return Ok((tuned, ends.unwrap_or(limit))),
+                None if plan.is_last => return Ok((tuned, ends.unwrap_or(limit))),
                 None if self.next.goes_on(&self.measured, Rung::FineTuned) => {}
                 // The fall of the rate adds nothing to a pass that brought next to nothing.
-                None if number == 0 && whole <= 1.0 && loss > (1.0 - LEAST_GAIN) * start => {
+                None if number == 0 && pass.whole <= 1.0 && loss > (1.0 - LEAST_GAIN) * start => {
                     return Ok((tuned, Stop::Rule));
                 }
                 None => ends = Some(Stop::Rule),
@@ -146,13 +138,81 @@ impl Ladder<'_> {
         Ok((tuned, Stop::Top))
     }
 
-    /// Passes that settings, budget and time leave for fine-tuning, and which of them is the limit. `of_pass` and
-    /// `at_end` are the FLOPs of a pass with its validations, and those at the end of a round.
-    fn room(&self, epochs: usize, (of_pass, at_end): (u64, u64), time_of_pass: Duration) -> (f64, Stop) {
-        let mut room = (epochs as f64 - self.passes, Stop::Top);
+    /// Sizes of a pass of fine-tuning over the training rows.
+    fn pass<'p>(&self, settings: &'p TrainSettings, validation: &'p Validation<'p>) -> Pass<'p> {
+        let steps = self.texts.training.len().div_ceil(settings.batch_size * settings.accumulate);
+        let every = steps_between(steps);
+        Pass {
+            settings,
+            validation,
+            every,
+            flops: self.pass_flops + steps.div_ceil(every) as u64 * validation.flops,
+            whole: LEAST_STEPS.div_ceil(steps) as f64,
+            forced: self.settings.least == Rung::FineTuned,
+        }
+    }
+
+    /// Fine-tunes a classifier for one round. Returns the classifier with its best parameters, and why the round ended
+    /// before its last step.
+    fn run_round(
+        &mut self,
+        plan: &RoundPlan,
+        pass: &Pass<'_>,
+        tuned: TextClassifier,
+    ) -> Result<(TextClassifier, Option<Stop>)> {
+        let training = self.texts.training;
+        let (part, epochs) = match plan.passes {
+            part if part < 1.0 => (Some(self.part(part, plan.number)), 1),
+            whole => (None, whole as usize),
+        };
+        let rows = part.as_ref().unwrap_or(training);
+        let share = rows.len() as f64 / training.len() as f64 * epochs as f64;
+        let classifier = self.classifier;
+        let flops = epochs as u64 * cost(classifier, rows, |load| classifier.backward_flops(load).0);
+        let checkpoint = self.settings.checkpoints.as_ref().map(|folder| CheckpointSettings {
+            path: round_file(folder.clone(), plan.number),
+            every_steps: CHECKPOINT_STEPS,
+            resume: true,
+        });
+        let seed = self.seed.wrapping_add(plan.number);
+        let round = Round {
+            settings: TrainSettings { epochs, schedule: plan.schedule, seed, ..pass.settings.clone() },
+            training: rows,
+            validation: pass.validation,
+            checkpoint,
+            stop: self.settings.stop.clone(),
+            deadline: self.time_left().map(|left| Instant::now() + left.mul_f64(PLANNED)),
+            pass_flops: self.pass_flops,
+            flops_before: self.flops,
+            flops,
+            every: pass.every,
+            passes: (self.passes, share),
+            asks: !pass.forced && (plan.number == 0 || !plan.is_last),
+            start: self.start,
+        };
+        (self.watch)(LadderEvent::RoundStarted { passes: share });
+        let run = round.run(tuned, &mut self.measured, &mut *self.next, &mut *self.watch);
+        (self.watch)(LadderEvent::RoundEnded);
+        let Tuned { classifier, flops, share: ran, stop } = run?;
+        self.flops += flops;
+        self.passes += ran * share;
+        Ok((classifier, stop))
+    }
+
+    /// Measures the stacked answers of a round's classifier on the validation rows. Returns their loss.
+    fn judge_round(&mut self, classifier: &TextClassifier, pass: &Pass<'_>) -> Result<f64> {
+        let (answers, flops) = pass.validation.stacked(classifier, 2 * pass.settings.batch_size)?;
+        self.flops += flops;
+        Ok(self.measure(Rung::FineTuned, &answers, &pass.validation.labels))
+    }
+
+    /// Passes that settings, budget and time leave for fine-tuning, and which of them is the limit.
+    fn room(&self, pass: &Pass<'_>, time_of_pass: Duration) -> (f64, Stop) {
+        let mut room = (pass.settings.epochs as f64 - self.passes, Stop::Top);
         if let Some(allowed) = self.allowed() {
-            let left = allowed.saturating_sub(self.flops + self.flops_of_exits + at_end);
-            let within = left as f64 / of_pass.max(1) as f64;
+            // A round ends with a validation.
+            let left = allowed.saturating_sub(self.flops + self.flops_of_exits + pass.validation.flops);
+            let within = left as f64 / pass.flops.max(1) as f64;
             room = if within < room.0 { (within, Stop::Budget) } else { room };
         }
         if let Some(left) = self.time_left() {

@@ -27,6 +27,8 @@ mod ladder;
 mod next_step;
 mod report;
 mod round;
+mod rung_texts;
+mod rungs;
 mod settings;
 
 pub use ladder::{Climbed, OutOfFold, climb};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use dht_transformer::{EncodedDataset, TrainSettings};
 
 use super::report::Rung;
-use crate::accelerate::{AccelerateSettings, Targets};
 use crate::error::{Error, Result};
+use crate::fit::{AccelerateSettings, Targets};
 
 /// The settings of [`climb`](super::climb).
 #[derive(Debug, Clone)]

@@ -20,7 +20,8 @@ impl ExitModel {
     pub fn of_classifier<R: Rng + ?Sized>(
         classifier: &TextClassifier,
         exits: Option<&[usize]>,
-        (kind, pooling): (ExitKind, Pooling),
+        kind: ExitKind,
+        pooling: Pooling,
         rng: &mut R,
     ) -> Result<Self> {
         if classifier.task() != Task::Class {
@@ -95,9 +96,18 @@ impl ExitModel {
     /// Sets the weights (hidden, classes) and biases (classes) of the first exits. These exits are linear, or have a
     /// side layer and a linear part with the same parameter names.
     pub(crate) fn set_linear_parts<'a>(&self, fitted: impl IntoIterator<Item = (&'a [f32], &'a [f32])>) -> Result<()> {
+        self.set_parts(self.settings().names().zip(fitted))
+    }
+
+    /// Sets the weights (hidden, classes) and biases (classes) of the last exit, which is linear.
+    pub(crate) fn set_last_linear_part(&self, weights: &[f32], bias: &[f32]) -> Result<()> {
+        self.set_parts(self.settings().names().last().map(|name| (name, (weights, bias))))
+    }
+
+    fn set_parts<'a>(&self, parts: impl IntoIterator<Item = (String, (&'a [f32], &'a [f32]))>) -> Result<()> {
         let parameters = self.encoder().parameters();
         let mut values = parameters.values()?;
-        for (name, (weights, bias)) in self.settings().names().zip(fitted) {
+        for (name, (weights, bias)) in parts {
             let classes = bias.len();
             let transposed = (0..classes).flat_map(|class| weights.iter().skip(class).step_by(classes).copied());
             for (part, new) in [("weight", transposed.collect()), ("bias", bias.to_vec())] {

@@ -13,7 +13,7 @@
 //!
 //! - The source's exits are a projection to 128 dimensions, self-attention over all tokens in this projection, and two
 //!   more layers on the first token. The exits here are [a layer of 128 columns](ExitKind::SideLayer) including a
-//!   feed-forward; the mean over its tokens is added to a linear classifier. [Side exits](ExitKind::Side) and linear
+//!   feed-forward; the mean over its tokens is added to a linear classifier. Linear
 //!   exits are also possible.
 //! - In the source the backbone's classifier has the same form as the exits; here it is the classifier of the
 //!   [`TextClassifier`].
@@ -68,8 +68,8 @@ pub fn fastbert<R: Rng + ?Sized>(
     settings: &FastBertSettings,
     rng: &mut R,
 ) -> Result<FrozenExits> {
-    let kind = (settings.exit_kind, settings.pooling);
-    let model = ExitModel::of_classifier(backbone, settings.exits.as_deref(), kind, rng)?;
+    let FastBertSettings { exits, exit_kind, pooling, .. } = settings;
+    let model = ExitModel::of_classifier(backbone, exits.as_deref(), *exit_kind, *pooling, rng)?;
     let model = DynamicModel::new(model, LeavingRule::Entropy)?.with_speed(settings.speed)?;
     Ok(FrozenExits::new(model, ExitTargets::SoftLabels { temperature: settings.temperature })?)
 }

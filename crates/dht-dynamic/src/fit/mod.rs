@@ -1,0 +1,41 @@
+//! Steps of fitting exits to a frozen classifier. [`accelerate`](fn@crate::accelerate::accelerate) and the
+//! [rungs](crate::ladder) of a training run are sequences of these steps.
+//!
+//! | step | file | result |
+//! |---|---|---|
+//! | split the texts | `texts.rs` | [`FitTexts`]: training texts, and held-out texts or folds |
+//! | 1. run the encoder | `states.rs` | [`ExitStates`]: pooled states at each exit, owned by the caller |
+//! | 2. fit the linear exits | `linear.rs` | [`LinearExits`]: their C, and their answers to the judged texts |
+//! | 3. train the side layers | `side.rs` | `SideLayers`: the model with them, and the answers of all its exits |
+//! | 1 to 3 for a classifier | `exits.rs` | [`FittedExits`]: exits before the classifier, which is the last one |
+//! | 4. fit the n-gram classifier | `ngram.rs` | [`JudgedFront`]: the classifier, and its answers |
+//! | 5. stack it on each exit | `stack.rs` | `StackedModel`: the dynamic model, and the answers of each stage |
+//! | 6. select the speed | `threshold.rs` | [`Built`]: the model at its default speed |
+//!
+//! `settings.rs` and `report.rs` have what a user sets and reads.
+//!
+//! The *judged* texts are the held-out texts or, without them, all texts by cross-fitting: each text is then answered
+//! by a model that was fitted without it. C, stacking weights and speeds are selected on the judged texts.
+
+mod exits;
+mod linear;
+mod ngram;
+mod report;
+mod settings;
+mod side;
+mod stack;
+mod states;
+mod texts;
+mod threshold;
+
+pub(crate) use exits::FittedExits;
+pub(crate) use linear::{LinearExits, fit_last_exit};
+pub(crate) use ngram::{JudgedFront, fit_ngrams};
+pub(crate) use report::Lap;
+pub use report::{Report, ScoredOn, StageReport};
+pub use settings::{AccelerateSettings, SideSettings, Targets};
+pub(crate) use side::{exit_model, side_flops};
+pub(crate) use states::{ExitStates, LastExit};
+pub use texts::Texts;
+pub(crate) use texts::{FitTexts, append, labels_of};
+pub(crate) use threshold::{Built, Reference};

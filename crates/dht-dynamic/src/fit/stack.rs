@@ -1,0 +1,61 @@
+//! Step 5, stacking: each exit's answers are combined with those of the n-gram classifier.
+
+use super::exits::FittedExits;
+use super::ngram::JudgedFront;
+use super::report::{Report, StageReport};
+use super::texts::FitTexts;
+use crate::error::{Error, Result};
+use crate::exit::{FrontExit, Stacker};
+use crate::log_probabilities::LogProbabilities;
+use crate::model::{DynamicModel, SeenTexts};
+use crate::router::LeavingRule;
+
+/// A dynamic model at speed 0, with its answers to the judged texts.
+pub(crate) struct StackedModel {
+    pub(crate) model: DynamicModel,
+    pub(crate) rule: LeavingRule,
+    /// Answers of each stage: the n-gram exit, if there is one, then each exit, stacked.
+    pub(crate) stages: Vec<LogProbabilities>,
+    /// Answers of the last exit, not stacked.
+    pub(crate) alone: LogProbabilities,
+}
+
+impl FittedExits {
+    /// Fits the stacking weights of each exit on the judged texts, and joins exits and n-gram exit to a model. The
+    /// report gets the scores of each stage and the FLOPs.
+    pub(crate) fn stack(
+        self,
+        front: Option<JudgedFront>,
+        texts: &FitTexts,
+        rule: LeavingRule,
+        report: &mut Report,
+    ) -> Result<StackedModel> {
+        let labels = texts.judged_labels();
+        let (mut stages, mut stackers) = (Vec::with_capacity(1 + self.answers.len()), Vec::new());
+        if let Some(front) = &front {
+            report.add_fits(front.flops);
+            report.front(front.c, &front.answers, &labels);
+            stages.push(front.answers.clone());
+        }
+        for (at, answers) in self.answers.iter().enumerate() {
+            let (stacker, stacked) = match &front {
+                Some(front) => {
+                    let (stacker, flops) = Stacker::fit_counted(&front.answers, answers, &labels)?;
+                    report.add_fits(flops);
+                    (Some(stacker), stacker.stack(&front.answers, answers)?)
+                }
+                None => (None, answers.clone()),
+            };
+            let scores = StageReport::new(self.model.depths()[at], answers, &stacked, &labels);
+            report.stages.push(StageReport { c: self.c.get(at).copied(), stacker, ..scores });
+            stackers.extend(stacker);
+            stages.push(stacked);
+        }
+        let mut model = DynamicModel::new(self.model, rule)?.with_seen_texts(SeenTexts::new(texts.all()));
+        if let Some(front) = front {
+            model = model.with_front(FrontExit::new(front.classifier, stackers))?;
+        }
+        let alone = self.answers.into_iter().next_back().ok_or_else(|| Error::argument("exits", "at least one", 0))?;
+        Ok(StackedModel { model, rule, stages, alone })
+    }
+}

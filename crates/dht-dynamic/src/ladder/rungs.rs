@@ -1,0 +1,159 @@
+//! The models of the three rungs.
+
+use std::iter::repeat_n;
+
+use dht_transformer::TextClassifier;
+use rand::Rng;
+
+use super::ladder::{Ladder, OutOfFold};
+use super::report::Rung;
+use super::round::Validation;
+use super::rung_texts::RungTexts;
+use crate::error::Result;
+use crate::exit::{FrontExit, NgramFit, Stacker};
+use crate::fit::{
+    AccelerateSettings, Built, ExitStates, FitTexts, FittedExits, JudgedFront, Lap, LastExit, LinearExits, Reference,
+    Report, Texts, exit_model, fit_last_exit, fit_ngrams,
+};
+use crate::log_probabilities::LogProbabilities;
+use crate::model::{DynamicModel, SeenTexts};
+
+/// The model of a rung, and its loss.
+pub(super) struct RungModel {
+    pub(super) rung: Rung,
+    pub(super) model: DynamicModel,
+    pub(super) exits: Report,
+    pub(super) loss: f64,
+    pub(super) out_of_fold: Option<OutOfFold>,
+}
+
+/// Rung 1's states of the frozen encoder, with the texts and settings of its fits.
+pub(super) struct FrozenFit {
+    settings: AccelerateSettings,
+    texts: FitTexts,
+    states: ExitStates,
+}
+
+impl Ladder<'_> {
+    /// Rung 0: a model whose answers are those of exit 0 at every depth.
+    pub(super) fn ngrams_alone<R: Rng + ?Sized>(
+        &mut self,
+        front: NgramFit,
+        texts: RungTexts<'_>,
+        validation: &Validation<'_>,
+        rng: &mut R,
+    ) -> Result<RungModel> {
+        let exits = AccelerateSettings { side: None, ..self.settings.exits.clone() };
+        let model = exit_model(self.classifier, &exits, rng)?;
+        let (hidden, classes) = (self.classifier.encoder().block_shape().hidden, model.classes());
+        let (weights, bias) = (vec![0.0; hidden * classes], vec![0.0; classes]);
+        let count = model.exits().len();
+        model.set_linear_parts(repeat_n((&*weights, &*bias), count))?;
+        let seen = SeenTexts::new([self.texts.training, self.texts.validation]);
+        let ratio = front.classifier.flops_of_all(self.texts.validation).iter().sum::<u64>() as f64
+            / validation.flops.max(1) as f64;
+        let report = Report::of_front(&front, &validation.front, &validation.labels, ratio);
+        let out_of_fold = match texts.into_joined() {
+            Some(texts) => {
+                let uniform = vec![-(classes as f64).ln(); texts.len() * classes];
+                let stages = vec![front.out_of_fold; 1 + count];
+                Some(OutOfFold { texts, stages, alone: LogProbabilities::new(classes, uniform)? })
+            }
+            None => None,
+        };
+        let stackers = vec![Stacker { ngram: 1.0, exit: 0.0 }; count];
+        let front = FrontExit::new(front.classifier, stackers);
+        let model = DynamicModel::new(model, exits.rule)?.with_seen_texts(seen).with_front(front)?;
+        let loss = validation.front.mean_loss(&validation.labels);
+        Ok(RungModel { rung: Rung::Ngrams, model: model.with_speed(report.speed)?, exits: report, loss, out_of_fold })
+    }
+
+    /// Rung 1: regressions on the states of the encoder as it is, which are returned for the start of rung 2.
+    pub(super) fn frozen<R: Rng + ?Sized>(
+        &mut self,
+        front: &NgramFit,
+        rung_texts: &RungTexts<'_>,
+        rng: &mut R,
+    ) -> Result<(RungModel, FrozenFit)> {
+        let mut clock = Lap::start();
+        let mut settings = AccelerateSettings { side: None, ..self.settings.exits.clone() };
+        let texts = match rung_texts.joined() {
+            Some(all) => {
+                settings.least_held_out = usize::MAX;
+                Texts::new(all)
+            }
+            None => Texts::new(self.texts.training).with_held_out(self.texts.validation),
+        };
+        let texts = FitTexts::new(texts, &settings, rng)?;
+        let mut report = Report::new(&texts);
+        let model = exit_model(self.classifier, &settings, rng)?;
+        let states = ExitStates::read(&model, &texts, LastExit::Regression, &settings)?;
+        report.flops += texts.full_flops(&model);
+        report.seconds_of_states = clock.seconds();
+        let LinearExits { c, answers, flops } = LinearExits::fit(&model, &texts, &states, &settings)?;
+        report.add_fits(flops);
+        report.seconds_of_exits = clock.seconds();
+        let front = JudgedFront::new(front.clone(), &texts)?;
+        let stacked = FittedExits { model, c, answers }.stack(Some(front), &texts, settings.rule, &mut report)?;
+        let mut built = stacked.at_default_speed(&texts, Reference::BestOfLastExit, report)?;
+        built.report.seconds = built.report.seconds_of_states + built.report.seconds_of_exits + clock.seconds();
+
+        self.flops += built.report.flops;
+        let judged = rung_texts.judged(built.all_layers());
+        let loss = self.measure(Rung::Frozen, &judged, rung_texts.judged_labels());
+        let Built { model, report: exits, stages, alone } = built;
+        let out_of_fold = rung_texts.joined().map(|texts| OutOfFold { texts: texts.clone(), stages, alone });
+        let rung = RungModel { rung: Rung::Frozen, model, exits, loss, out_of_fold };
+        Ok((rung, FrozenFit { settings, texts, states }))
+    }
+
+    /// The classifier with the last regression of rung 1. If texts are cross-fitted, that regression has learned the
+    /// validation rows, too, and another one is fitted on the same states without them.
+    pub(super) fn head_of_rung_1<R: Rng + ?Sized>(
+        &mut self,
+        rung_1: &RungModel,
+        fit: FrozenFit,
+        rng: &mut R,
+    ) -> Result<TextClassifier> {
+        let layers = self.classifier.encoder().layers();
+        if rung_1.out_of_fold.is_none() {
+            return rung_1.model.classifier_at(layers);
+        }
+        let FrozenFit { settings, texts, states } = fit;
+        let model = exit_model(self.classifier, &settings, rng)?;
+        self.flops += fit_last_exit(&model, &texts, &states, self.texts.training.len(), &settings)?;
+        model.classifier_at(layers)
+    }
+
+    /// Rung 2: exits on the fine-tuned encoder. `front` is the fit of exit 0, if it has not learned from the validation
+    /// rows.
+    pub(super) fn fine_tuned<R: Rng + ?Sized>(
+        &mut self,
+        tuned: &TextClassifier,
+        front: Option<NgramFit>,
+        rng: &mut R,
+    ) -> Result<RungModel> {
+        let (settings, mut clock) = (&self.settings.exits, Lap::start());
+        let texts = Texts::new(self.texts.training).with_held_out(self.texts.validation);
+        let mut texts = FitTexts::new(texts, settings, rng)?;
+        let mut report = Report::new(&texts);
+        let exits = FittedExits::before_classifier(tuned, &mut texts, settings, &mut report, rng)?;
+        let fit = match front {
+            Some(front) => Some(front),
+            None => {
+                let fit = fit_ngrams(tuned, &texts.training, settings, rng)?;
+                report.add_fits(fit.as_ref().map_or(0, |fit| fit.flops));
+                fit
+            }
+        };
+        let front = fit.map(|fit| JudgedFront::new(fit, &texts)).transpose()?;
+        let stacked = exits.stack(front, &texts, settings.rule, &mut report)?;
+        let mut built = stacked.at_default_speed(&texts, Reference::BestOfLastExit, report)?;
+        built.report.seconds = clock.seconds();
+
+        self.flops += built.report.flops;
+        let loss = self.measure(Rung::FineTuned, built.all_layers(), &texts.judged_labels());
+        let Built { model, report: exits, .. } = built;
+        Ok(RungModel { rung: Rung::FineTuned, model, exits, loss, out_of_fold: None })
+    }
+}
