@@ -43,7 +43,7 @@ impl FittedExits {
         report.flops += texts.full_flops(&model);
         report.seconds_of_states = clock.seconds();
 
-        texts.set_targets(settings.targets, &states);
+        states.relabel(texts, settings.targets);
         let LinearExits { c, mut answers, flops } = LinearExits::fit(&model, texts, &states, settings)?;
         report.add_fits(flops);
         report.seconds_of_exits = clock.seconds();

@@ -1,8 +1,8 @@
 //! Step 1, the pass of the frozen encoder: pooled states at each exit, and the classifier's log-probabilities.
 
-use dht_transformer::{EncodedDataset, Hidden, PackedBatch, Pooling, tensors::log_softmax};
+use dht_transformer::{EncodedDataset, Hidden, PackedBatch, Pooling, Sample, tensors::log_softmax};
 
-use super::settings::AccelerateSettings;
+use super::settings::{AccelerateSettings, Targets};
 use super::texts::FitTexts;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
@@ -61,6 +61,21 @@ impl ExitStates {
                 held_out: held_out(LastExit::Classifier(&mut FrozenStates::default()))?,
             },
         })
+    }
+
+    /// Replaces labels by the classifier's own predictions, if these are the targets, and for texts without labels. If
+    /// the last exit is a regression, there are no such predictions, and all labels stay.
+    pub(super) fn relabel(&self, texts: &mut FitTexts, targets: Targets) {
+        let Some(predicted) = &self.training.classifier else { return };
+        let set = |samples: &mut [Sample], labels: &[u32]| {
+            samples.iter_mut().zip(labels).for_each(|(sample, label)| sample.label = *label);
+        };
+        let first = if targets == Targets::Predictions { 0 } else { texts.labelled };
+        set(&mut texts.training.samples[first..], &predicted.labels()[first..]);
+        let predicted = self.held_out.as_ref().and_then(|states| states.classifier.as_ref());
+        if let (Targets::Predictions, Some(data), Some(predicted)) = (targets, &mut texts.held_out, predicted) {
+            set(&mut data.samples, &predicted.labels());
+        }
     }
 
     /// The classifier's log-probabilities of the judged texts; `None` where the last exit is a regression.

@@ -4,8 +4,7 @@ use dht_transformer::{EncodedDataset, Sample};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-use super::settings::{AccelerateSettings, Targets};
-use super::states::ExitStates;
+use super::settings::AccelerateSettings;
 use crate::error::{Error, Result};
 use crate::logistic::stratified_folds;
 use crate::model::{ExitModel, SeenTexts};
@@ -73,6 +72,7 @@ pub(crate) struct FitTexts {
     pub(crate) training: EncodedDataset,
     /// The number of labelled texts.
     pub(super) labelled: usize,
+    /// Texts on which nothing is fitted.
     pub(super) held_out: Option<EncodedDataset>,
     /// The fold of each training text, where no texts are held out.
     pub(super) fold_of: Vec<usize>,
@@ -115,21 +115,6 @@ impl FitTexts {
         let (held_out, training) = rows.split_at(share);
         let pick = |rows: &[usize]| texts.select(rows.iter().copied());
         Ok(Self::with_held_out(pick(training)?, pick(held_out)?))
-    }
-
-    /// Replaces labels by the classifier's own predictions, if these are the targets, and for texts without labels.
-    /// Without such predictions, since the last exit is a regression, all labels stay.
-    pub(super) fn set_targets(&mut self, targets: Targets, states: &ExitStates) {
-        let Some(predicted) = &states.training.classifier else { return };
-        let relabel = |samples: &mut [Sample], labels: &[u32]| {
-            samples.iter_mut().zip(labels).for_each(|(sample, label)| sample.label = *label);
-        };
-        let first = if targets == Targets::Predictions { 0 } else { self.labelled };
-        relabel(&mut self.training.samples[first..], &predicted.labels()[first..]);
-        let predicted = states.held_out.as_ref().and_then(|states| states.classifier.as_ref());
-        if let (Targets::Predictions, Some(data), Some(predicted)) = (targets, &mut self.held_out, predicted) {
-            relabel(&mut data.samples, &predicted.labels());
-        }
     }
 
     /// FLOPs of all layers on these texts.

@@ -11,9 +11,9 @@ use crate::model::DynamicModel;
 /// The answers whose accuracy the default speed keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reference {
-    /// Those of the last exit, not stacked.
+    /// The answers of the last exit alone.
     LastExit,
-    /// Those of the last exit, stacked or not, whichever are more accurate.
+    /// The answers of the last exit, stacked or not, whichever are more accurate.
     BestOfLastExit,
 }
 

@@ -9,8 +9,8 @@ use rand::{Rng, RngExt};
 use super::next_step::NextStep;
 use super::report::{LadderEvent, LadderReport, Measurement, Rung, Stop, least_loss};
 use super::round::Validation;
-use super::rung_texts::RungTexts;
-use super::rungs::{FrozenFit, RungModel};
+use super::rung_model::{FrozenFit, OutOfFold, RungModel};
+use super::rung_texts::{LEAST_JUDGES, RungTexts};
 use super::settings::{LadderSettings, LadderTexts};
 use crate::error::{Error, Result};
 use crate::exit::{NgramFit, WORD_EMBEDDINGS};
@@ -20,8 +20,6 @@ use crate::model::DynamicModel;
 
 /// Passes that the budget is a share of.
 const BUDGET_PASSES: f64 = 3.0;
-/// Validation rows without which rung 2 is not climbed: fewer cannot tell whether it helps.
-pub(super) const LEAST_JUDGES: usize = 20;
 /// A forward and a backward pass, in the time of a forward pass.
 const STEP_BY_FORWARD: f64 = 3.3;
 
@@ -38,18 +36,6 @@ pub struct Climbed {
     /// Answers that were given without having learned from their texts, where the exits have learned from the
     /// validation rows, too.
     pub out_of_fold: Option<OutOfFold>,
-}
-
-/// Answers of a model's stages to texts that its exits were fitted on, each by other exits, fitted without that text.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct OutOfFold {
-    /// Training and validation texts.
-    pub texts: EncodedDataset,
-    /// Answers of each stage, as in [`stage_log_probabilities`](DynamicModel::stage_log_probabilities).
-    pub stages: Vec<LogProbabilities>,
-    /// Answers of the last exit, not stacked.
-    pub alone: LogProbabilities,
 }
 
 /// Trains a dynamic model in [rungs](super). The classifier has a pre-trained encoder; its last layer is not read, and
@@ -187,7 +173,7 @@ impl<'a> Ladder<'a> {
         Ok(Validation { texts: data, flops: cost(self.classifier, data, |_| 0), front, labels: labels_of(data) })
     }
 
-    /// The expected time of a pass of fine-tuning, from the time of rung 1.
+    /// Estimates the time of a fine-tuning pass by the time that rung 1 took.
     fn time_of_pass(&self, rung_1: &RungModel, texts: &RungTexts<'_>, before: Duration) -> Duration {
         let states = Duration::from_secs_f64(rung_1.exits.seconds_of_states);
         let forward = (self.start.elapsed() - before).max(states);

@@ -21,17 +21,23 @@
 //! round after which the loss is higher than before is undone. The result is rung 2 where the validation loss of
 //! the finished model is below that of rung 1, else rung 1.
 
+// The walk is `ladder.rs`: `rung_texts.rs` decides which rows are fitted on and which judge, `rungs.rs` builds the model of
+// each rung from the steps in `fit/`, `fine_tuning.rs` plans the rounds of rung 2, `round.rs` runs one, `next_step.rs`
+// decides what pays.
+
 mod fine_tuning;
 #[expect(clippy::module_inception, reason = "the function is in the file of its module")]
 mod ladder;
 mod next_step;
 mod report;
 mod round;
+mod rung_model;
 mod rung_texts;
 mod rungs;
 mod settings;
 
-pub use ladder::{Climbed, OutOfFold, climb};
+pub use ladder::{Climbed, climb};
 pub use next_step::{GainPerFlop, NextStep};
 pub use report::{LadderEvent, LadderReport, Measurement, Rung, Stop};
+pub use rung_model::OutOfFold;
 pub use settings::{LadderSettings, LadderTexts};

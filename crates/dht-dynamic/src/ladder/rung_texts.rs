@@ -4,13 +4,15 @@ use std::borrow::Cow;
 
 use dht_transformer::EncodedDataset;
 
-use super::ladder::LEAST_JUDGES;
 use super::round::Validation;
 use super::settings::LadderTexts;
 use crate::error::Result;
 use crate::exit::NgramFit;
 use crate::fit::{AccelerateSettings, Texts, append, labels_of};
 use crate::log_probabilities::LogProbabilities;
+
+/// Validation rows without which rung 2 is not climbed: fewer cannot tell whether it helps.
+pub(super) const LEAST_JUDGES: usize = 20;
 
 /// The texts of rungs 0 and 1. Where validation texts are few and a part of the same data, all texts are cross-fitted.
 pub(super) struct RungTexts<'a> {

@@ -1,13 +1,14 @@
-//! The models of the three rungs.
+//! Builds the models of the three rungs.
 
 use std::iter::repeat_n;
 
 use dht_transformer::TextClassifier;
 use rand::Rng;
 
-use super::ladder::{Ladder, OutOfFold};
+use super::ladder::Ladder;
 use super::report::Rung;
 use super::round::Validation;
+use super::rung_model::{FrozenFit, OutOfFold, RungModel};
 use super::rung_texts::RungTexts;
 use crate::error::Result;
 use crate::exit::{FrontExit, NgramFit, Stacker};
@@ -17,22 +18,6 @@ use crate::fit::{
 };
 use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, SeenTexts};
-
-/// The model of a rung, and its loss.
-pub(super) struct RungModel {
-    pub(super) rung: Rung,
-    pub(super) model: DynamicModel,
-    pub(super) exits: Report,
-    pub(super) loss: f64,
-    pub(super) out_of_fold: Option<OutOfFold>,
-}
-
-/// Rung 1's states of the frozen encoder, with the texts and settings of its fits.
-pub(super) struct FrozenFit {
-    settings: AccelerateSettings,
-    texts: FitTexts,
-    states: ExitStates,
-}
 
 impl Ladder<'_> {
     /// Rung 0: a model whose answers are those of exit 0 at every depth.
