@@ -27,11 +27,7 @@ impl Latency {
     /// # Errors
     /// [`Error::Argument`] for no texts, or for more tokens than the model reads; as [`extract`] for a model with
     /// removed parts.
-    pub fn measure<R: Rng + ?Sized>(
-        model: &TextClassifier,
-        (texts, tokens): (usize, usize),
-        rng: &mut R,
-    ) -> Result<Self> {
+    pub fn measure<R: Rng + ?Sized>(model: &TextClassifier, texts: usize, tokens: usize, rng: &mut R) -> Result<Self> {
         let longest = model.encoder().config().longest_text();
         if texts == 0 || !(1..=longest).contains(&tokens) {
             let got = format!("{texts} of {tokens}");

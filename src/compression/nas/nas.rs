@@ -111,8 +111,8 @@ fn figure_of(space: SpaceChoice, target: f64) -> String {
 /// Latency of the general student's parts, measured once in a run.
 fn latency(bench: &Bench) -> Result<Latency> {
     bench.steps.once("latency", |_| {
-        let texts = (TIMED_TEXTS, bench.plan.run.max_length);
-        Ok(Latency::measure(&bench.general()?, texts, &mut rng(&bench.plan.run, TIMED_COPIES))?)
+        let (rng, tokens) = (&mut rng(&bench.plan.run, TIMED_COPIES), bench.plan.run.max_length);
+        Ok(Latency::measure(&bench.general()?, TIMED_TEXTS, tokens, rng)?)
     })
 }
 

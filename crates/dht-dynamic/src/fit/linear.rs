@@ -40,12 +40,15 @@ impl LinearExits {
                 return Err(Error::argument("targets", "labels, where the classifier is fitted too", "soft labels"));
             }
         };
-        let fit = |(exit, pooled): (usize, &Rows)| match &states.held_out {
-            Some(held_out) => {
-                let (training, held_out) = (StateRows::all(pooled), StateRows::all(&held_out.exits[exit]));
-                fit_with_held_out(training, targets, (held_out, &judged), model.classes(), &settings.c)
+        let fit = |(exit, pooled): (usize, &Rows)| {
+            let fits = Fits::new(model.classes(), &settings.c);
+            match &states.held_out {
+                Some(held_out) => {
+                    let judge = HeldOut { states: StateRows::all(&held_out.exits[exit]), labels: &judged };
+                    fits.with_held_out(StateRows::all(pooled), targets, judge)
+                }
+                None => fits.crossed(pooled, targets, Folds { fold_of: &texts.fold_of, labels: &judged }),
             }
-            None => cross_fit(pooled, targets, (&texts.fold_of, &judged), model.classes(), &settings.c),
         };
         let fitted = states.training.exits.iter().enumerate().map(fit).collect::<Result<Vec<FittedExit>>>()?;
         model.set_linear_parts(fitted.iter().map(|exit| (&*exit.weights, &*exit.bias)))?;
@@ -71,8 +74,9 @@ pub(crate) fn fit_last_exit(
     let rows: Vec<usize> = (0..labels.len()).collect();
     let part = |rows| StateRows { states: pooled, rows: Some(rows) };
     let (targets, others) = (RowTargets::Classes(&labels[..training]), &labels[training..]);
-    let judge = (part(&rows[training..]), others);
-    let fitted = fit_with_held_out(part(&rows[..training]), targets, judge, model.classes(), &settings.c)?;
+    let judge = HeldOut { states: part(&rows[training..]), labels: others };
+    let fits = Fits::new(model.classes(), &settings.c);
+    let fitted = fits.with_held_out(part(&rows[..training]), targets, judge)?;
     model.set_last_linear_part(&fitted.weights, &fitted.bias)?;
     Ok(fitted.flops)
 }
@@ -112,20 +116,91 @@ impl<'a> StateRows<'a> {
     }
 }
 
-/// Fits the regression of one value of C, from the minimum of the value before.
+/// Held-out rows, on which values of C are compared and the exit is judged.
+struct HeldOut<'a> {
+    states: StateRows<'a>,
+    labels: &'a [u32],
+}
+
+/// The fold and the label of each row of a cross-fit.
+struct Folds<'a> {
+    fold_of: &'a [usize],
+    labels: &'a [u32],
+}
+
+/// The regressions of one exit, for each value of C that is tried.
 struct Fits<'a> {
     classes: usize,
     c: &'a [f64],
-    /// FLOPs of all fits, and of the answers by which they are judged.
     flops: u64,
 }
 
-impl Fits<'_> {
+impl<'a> Fits<'a> {
+    fn new(classes: usize, c: &'a [f64]) -> Self {
+        Self { classes, c, flops: 0 }
+    }
+
+    /// Fits the exit on training rows. Selects the C with the smallest mean loss on the held-out rows, from the
+    /// [middle](best_penalty) on.
+    fn with_held_out(
+        mut self,
+        training: StateRows<'_>,
+        targets: RowTargets<'_>,
+        judge: HeldOut<'_>,
+    ) -> Result<FittedExit> {
+        let scaling = Standardisation::new(training.states, training.rows)?;
+        let all = SmoothedTargets::new(targets, &(0..training.len()).collect::<Vec<_>>(), self.classes);
+        let (features, others) = (training.features(&scaling), judge.states.features(&scaling));
+        let mut start = None;
+        let (best, (regression, judged)) = best_penalty(self.c.len(), |at| {
+            let regression = self.fit(at, &features, all.as_targets(), &mut start)?;
+            let judged = LogProbabilities::new(self.classes, self.judge(&regression, &others)?)?;
+            Ok((judged.mean_loss(judge.labels), (regression, judged)))
+        })?;
+        Ok(self.exit(best, &regression, &scaling, judged))
+    }
+
+    /// Fits the exit on all rows. Selects the C with the smallest mean loss over the folds, where each row is answered by
+    /// the regression that was fitted without its fold.
+    fn crossed(
+        mut self,
+        states: &Rows,
+        targets: RowTargets<'_>,
+        Folds { fold_of, labels }: Folds<'_>,
+    ) -> Result<FittedExit> {
+        let (classes, scaling) = (self.classes, Standardisation::new(states, None)?);
+        let features = |rows: &[usize]| StateRows { states, rows: Some(rows) }.features(&scaling);
+        let folds = fold_of.iter().copied().max().map_or(0, |last| last + 1);
+        let data = |fold: usize| {
+            let (held, rows): (Vec<usize>, Vec<usize>) = (0..fold_of.len()).partition(|row| fold_of[*row] == fold);
+            (features(&rows), SmoothedTargets::new(targets, &rows, classes), features(&held), held, None)
+        };
+        let mut folds: Vec<_> = (0..folds).map(data).collect();
+        let (best, judged) = best_penalty(self.c.len(), |at| {
+            let mut table = vec![0.0; fold_of.len() * classes];
+            for (features, targets, others, held, start) in &mut folds {
+                let regression = self.fit(at, features, targets.as_targets(), start)?;
+                for (row, logs) in held.iter().zip(self.judge(&regression, others)?.chunks_exact(classes)) {
+                    table[*row * classes..(*row + 1) * classes].copy_from_slice(logs);
+                }
+            }
+            let table = LogProbabilities::new(classes, table)?;
+            Ok((table.mean_loss(labels), table))
+        })?;
+        // The folds' features are as large as all states times their number.
+        drop(folds);
+        let all = SmoothedTargets::new(targets, &(0..states.len()).collect::<Vec<_>>(), classes);
+        let features = StateRows::all(states).features(&scaling);
+        let regression = self.fit(best, &features, all.as_targets(), &mut None)?;
+        Ok(self.exit(best, &regression, &scaling, judged))
+    }
+
+    /// Fits the regression of one value of C, from the minimum of the value before.
     fn fit(
         &mut self,
+        at: usize,
         features: &FeatureMatrix,
         targets: RowTargets<'_>,
-        at: usize,
         start: &mut Option<Minimum>,
     ) -> Result<LogisticRegression> {
         let settings = FitSettings { c: self.c[at], tolerance: TOLERANCE };
@@ -140,64 +215,17 @@ impl Fits<'_> {
         self.flops += others.flops(self.classes);
         regression.log_probabilities_of(others)
     }
-}
 
-/// Fits an exit on the states (rows, width) of training rows. Selects the C with the smallest mean loss on the held-out
-/// rows, from the [middle](best_penalty) on.
-fn fit_with_held_out(
-    training: StateRows<'_>,
-    targets: RowTargets<'_>,
-    (held_out, labels): (StateRows<'_>, &[u32]),
-    classes: usize,
-    c: &[f64],
-) -> Result<FittedExit> {
-    let scaling = Standardisation::new(training.states, training.rows)?;
-    let all = SmoothedTargets::new(targets, &(0..training.len()).collect::<Vec<_>>(), classes);
-    let (features, others) = (training.features(&scaling), held_out.features(&scaling));
-    let (mut fits, mut start) = (Fits { classes, c, flops: 0 }, None);
-    let (best, (regression, judged)) = best_penalty(c.len(), |at| {
-        let regression = fits.fit(&features, all.as_targets(), at, &mut start)?;
-        let judged = LogProbabilities::new(classes, fits.judge(&regression, &others)?)?;
-        Ok((judged.mean_loss(labels), (regression, judged)))
-    })?;
-    let (weights, bias) = regression.unscaled(&scaling).into_parameters();
-    Ok(FittedExit { weights, bias, c: c[best], judged, flops: fits.flops })
-}
-
-/// Fits an exit on the states (rows, width) of all rows. Selects the C with the smallest mean loss over the folds, where
-/// each row is answered by the regression that was fitted without its fold.
-fn cross_fit(
-    states: &Rows,
-    targets: RowTargets<'_>,
-    (fold_of, labels): (&[usize], &[u32]),
-    classes: usize,
-    c: &[f64],
-) -> Result<FittedExit> {
-    let scaling = Standardisation::new(states, None)?;
-    let features = |rows: &[usize]| StateRows { states, rows: Some(rows) }.features(&scaling);
-    let folds = fold_of.iter().copied().max().map_or(0, |last| last + 1);
-    let data = |fold: usize| {
-        let (held, rows): (Vec<usize>, Vec<usize>) = (0..fold_of.len()).partition(|row| fold_of[*row] == fold);
-        (features(&rows), SmoothedTargets::new(targets, &rows, classes), features(&held), held, None)
-    };
-    let mut folds: Vec<_> = (0..folds).map(data).collect();
-    let mut fits = Fits { classes, c, flops: 0 };
-    let (best, judged) = best_penalty(c.len(), |at| {
-        let mut table = vec![0.0; fold_of.len() * classes];
-        for (features, targets, others, held, start) in &mut folds {
-            let regression = fits.fit(features, targets.as_targets(), at, start)?;
-            for (row, logs) in held.iter().zip(fits.judge(&regression, others)?.chunks_exact(classes)) {
-                table[*row * classes..(*row + 1) * classes].copy_from_slice(logs);
-            }
-        }
-        let table = LogProbabilities::new(classes, table)?;
-        Ok((table.mean_loss(labels), table))
-    })?;
-    drop(folds);
-    let all = SmoothedTargets::new(targets, &(0..states.len()).collect::<Vec<_>>(), classes);
-    let regression = fits.fit(&StateRows::all(states).features(&scaling), all.as_targets(), best, &mut None)?;
-    let (weights, bias) = regression.unscaled(&scaling).into_parameters();
-    Ok(FittedExit { weights, bias, c: c[best], judged, flops: fits.flops })
+    fn exit(
+        self,
+        best: usize,
+        regression: &LogisticRegression,
+        scaling: &Standardisation,
+        judged: LogProbabilities,
+    ) -> FittedExit {
+        let (weights, bias) = regression.unscaled(scaling).into_parameters();
+        FittedExit { weights, bias, c: self.c[best], judged, flops: self.flops }
+    }
 }
 
 /// Targets of some training rows. Class labels are smoothed so that classes without rows get a positive probability;
@@ -277,8 +305,8 @@ mod tests {
         classes: usize,
         c: &[f64],
     ) -> FittedExit {
-        let judge = (StateRows::all(others), judged);
-        fit_with_held_out(StateRows::all(states), RowTargets::Classes(labels), judge, classes, c).unwrap()
+        let judge = HeldOut { states: StateRows::all(others), labels: judged };
+        Fits::new(classes, c).with_held_out(StateRows::all(states), RowTargets::Classes(labels), judge).unwrap()
     }
 
     #[test]
@@ -334,7 +362,8 @@ mod tests {
         let labels: Vec<u32> = (0..count).map(|_| rng.random_range(0..2)).collect();
         let fold_of: Vec<usize> = (0..count).map(|row| row % 5).collect();
         let own = held_out(&states, &labels, (&states, &labels), 2, &[10.0]).judged.accuracy(&labels);
-        let crossed = cross_fit(&states, RowTargets::Classes(&labels), (&fold_of, &labels), 2, &[10.0]).unwrap();
+        let folds = Folds { fold_of: &fold_of, labels: &labels };
+        let crossed = Fits::new(2, &[10.0]).crossed(&states, RowTargets::Classes(&labels), folds).unwrap();
         let crossed = crossed.judged.accuracy(&labels);
         assert!(own > 0.95 && crossed < 0.75, "{own}, {crossed}");
     }
@@ -346,7 +375,8 @@ mod tests {
         let c = [1e-3, 1.0, 10.0];
         let fits: [&(dyn Fn() -> FittedExit + Sync); 2] =
             [&|| held_out(&states, &labels, (&others, &other_labels), 3, &c), &|| {
-                cross_fit(&states, RowTargets::Classes(&labels), (&fold_of, &labels), 3, &c).unwrap()
+                let folds = Folds { fold_of: &fold_of, labels: &labels };
+                Fits::new(3, &c).crossed(&states, RowTargets::Classes(&labels), folds).unwrap()
             }];
         // On one thread, which counts what it does.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
@@ -372,9 +402,9 @@ mod tests {
         let rows: Vec<usize> = (0..250).collect();
         for joined in [Rows::in_memory(WIDTH, values), in_file] {
             let part = |rows| StateRows { states: &joined, rows: Some(rows) };
-            let judge = (part(&rows[200..]), &*other_labels);
-            let targets = RowTargets::Classes(&labels);
-            let exit = fit_with_held_out(part(&rows[..200]), targets, judge, 3, &[1e-3, 1.0, 10.0]).unwrap();
+            let judge = HeldOut { states: part(&rows[200..]), labels: &other_labels };
+            let fits = Fits::new(3, &[1e-3, 1.0, 10.0]);
+            let exit = fits.with_held_out(part(&rows[..200]), RowTargets::Classes(&labels), judge).unwrap();
             assert_eq!((&exit.weights, &exit.bias, exit.c), (&alone.weights, &alone.bias, alone.c));
             assert_eq!((exit.judged, exit.flops), (alone.judged.clone(), alone.flops));
         }

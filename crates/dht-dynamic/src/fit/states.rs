@@ -48,15 +48,15 @@ impl ExitStates {
         }
         let (width, exits) = (model.encoder().block_shape().hidden, model.exits().len());
         let in_file = size_of::<f32>() * rows * width * exits > settings.state_bytes;
-        let pass = Pass { model, settings, in_file };
-        let held_out = |last| texts.held_out.as_ref().map(|data| pass.run(data, last)).transpose();
+        let pass = |data| Pass { model, data, settings, in_file };
+        let held_out = |last| texts.held_out.as_ref().map(|data| pass(data).run(last)).transpose();
         Ok(match last {
             LastExit::Regression => Self {
-                training: pass.run(&texts.training, LastExit::Regression)?,
+                training: pass(&texts.training).run(LastExit::Regression)?,
                 held_out: held_out(LastExit::Regression)?,
             },
             LastExit::Classifier(cache) => Self {
-                training: pass.run(&texts.training, LastExit::Classifier(cache))?,
+                training: pass(&texts.training).run(LastExit::Classifier(cache))?,
                 // Side layers read the training texts alone.
                 held_out: held_out(LastExit::Classifier(&mut FrozenStates::default()))?,
             },
@@ -87,13 +87,14 @@ impl ExitStates {
 /// One pass of the encoder over a data set.
 struct Pass<'a> {
     model: &'a ExitModel,
+    data: &'a EncodedDataset,
     settings: &'a AccelerateSettings,
     in_file: bool,
 }
 
 impl Pass<'_> {
-    fn run(&self, data: &EncodedDataset, mut last: LastExit<'_>) -> Result<PooledStates> {
-        let (model, classes) = (self.model, self.model.classes());
+    fn run(&self, mut last: LastExit<'_>) -> Result<PooledStates> {
+        let (model, data, classes) = (self.model, self.data, self.model.classes());
         let is_classifier = matches!(last, LastExit::Classifier(_));
         let fitted = model.exits().len() - usize::from(is_classifier);
         let width = model.encoder().block_shape().hidden;
@@ -117,21 +118,15 @@ impl Pass<'_> {
                 }
             };
             for (exit, (hidden, pooled)) in hidden.iter().zip(&mut exits).enumerate() {
-                self.store(exit, hidden, pooled, (data, &rows))?;
+                self.store(exit, hidden, &rows, pooled)?;
             }
         }
         let classifier = if is_classifier { Some(LogProbabilities::new(classes, logs)?) } else { None };
         Ok(PooledStates { exits, classifier })
     }
 
-    /// Stores the pooled states of a batch at an exit in these rows of a data set.
-    fn store(
-        &self,
-        exit: usize,
-        hidden: &Hidden,
-        pooled: &mut Rows,
-        (data, rows): (&EncodedDataset, &[usize]),
-    ) -> Result<()> {
+    /// Stores the pooled states of a batch at an exit; the batch has these rows of the data set.
+    fn store(&self, exit: usize, hidden: &Hidden, rows: &[usize], pooled: &mut Rows) -> Result<()> {
         let pooling = match self.model.settings().last_pooling {
             Some(last) if exit + 1 == self.model.exits().len() => last,
             _ => self.settings.pooling,
@@ -143,7 +138,7 @@ impl Pass<'_> {
         let states: Vec<Vec<f32>> = states.to_vec2()?;
         for (row, state) in rows.iter().zip(states) {
             if state.iter().any(|value| !value.is_finite()) {
-                let (id, depth) = (data.samples[*row].id, self.model.depths()[exit]);
+                let (id, depth) = (self.data.samples[*row].id, self.model.depths()[exit]);
                 let got = format!("NaN or infinity in row {id} after layer {depth}");
                 return Err(Error::argument("pooled state", "finite numbers", got));
             }

@@ -113,13 +113,13 @@ fn in_turns(update: Update) -> Outcome {
 #[test]
 fn seconds_are_measured_on_narrower_copies() -> Outcome {
     let (model, mut rng) = (classifier(2)?, rng(1));
-    let latency = Latency::measure(&model, (4, 8), &mut rng)?;
+    let latency = Latency::measure(&model, 4, 8, &mut rng)?;
     let Latency { product, query_key, value, neuron, layer, fixed, error } = latency;
     assert!([product, query_key, value, neuron, layer, fixed].iter().all(|of| of.is_finite() && *of >= 0.0));
     assert!(error.is_finite() && latency.seconds(&[model.encoder().layer_sizes(0)]) > 0.0, "{latency:?}");
     let longest = model.encoder().config().longest_text();
-    for wrong in [(0, 8), (4, 0), (4, longest + 1)] {
-        let error = Latency::measure(&model, wrong, &mut rng).err().ok_or("is refused")?;
+    for (texts, tokens) in [(0, 8), (4, 0), (4, longest + 1)] {
+        let error = Latency::measure(&model, texts, tokens, &mut rng).err().ok_or("is refused")?;
         assert!(error.to_string().contains("texts and tokens"), "{error}");
     }
     Ok(())
