@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use dht_dynamic::accelerate::{AccelerateSettings, SideSettings};
 use dht_dynamic::ladder::{
-    Climbed, GainPerFlop, LadderEvent, LadderSettings, LadderTexts, Measurement, NextStep, Rung, Stop, climb,
+    Climbed, GainPerFlop, LadderEvent, LadderReport, LadderSettings, LadderTexts, Measurement, NextStep, Rung, Stop,
+    climb,
 };
 use dht_dynamic::transformer::{
     EncodedDataset, Error as TransformerError, Pooling, TextClassifier, TrainSettings, train::Event,
 };
-use dht_dynamic::{Error, evaluate};
+use dht_dynamic::{Error, Predictor, evaluate};
 use dht_toys::{adamw, bits, numbers, planted, refused, rng};
 use rand::RngExt;
 
@@ -304,6 +305,41 @@ fn a_stopped_training_resumes_to_the_same_model() {
 }
 
 #[test]
+fn a_stop_after_any_step_resumes_to_the_same_model() {
+    let data = (planted::task(60, 1), planted::task(30, 2));
+    let train = |settings: &LadderSettings, stop_after: Option<usize>| {
+        let (classifier, mut events) = (untrained(), 0);
+        let flag = settings.stop.clone().unwrap_or_default();
+        flag.store(false, Ordering::SeqCst);
+        let mut watch = |_: LadderEvent<'_>| {
+            events += 1;
+            if Some(events) == stop_after {
+                flag.store(true, Ordering::SeqCst);
+            }
+        };
+        let rule = &mut Always(true, Vec::new());
+        let run = climb(&classifier, texts(&data), settings, rule, &mut watch, &mut rng(3));
+        assert_eq!(bits(classifier.encoder().parameters()), bits(untrained().encoder().parameters()));
+        (run, events)
+    };
+    let fine_tuning = TrainSettings { epochs: 1, ..settings().fine_tuning };
+    let settings = LadderSettings { fine_tuning, stop: Some(Arc::default()), ..settings() };
+    let (whole, events) = train(&settings, None);
+    let whole = parameters(&whole.expect("a model"));
+    let mut stopped = 0;
+    for event in 1..=events {
+        let place = tempfile::tempdir().expect("a folder");
+        let settings = LadderSettings { checkpoints: Some(place.path().to_path_buf()), ..settings.clone() };
+        match train(&settings, Some(event)).0 {
+            Err(Error::Transformer(TransformerError::Stopped { .. })) => stopped += 1,
+            other => assert_eq!(parameters(&other.expect("a model")), whole, "event {event}"),
+        }
+        assert_eq!(parameters(&train(&settings, None).0.expect("a model")), whole, "resumed after event {event}");
+    }
+    assert!(stopped > 3, "{stopped} of {events}");
+}
+
+#[test]
 fn a_round_that_the_rule_ended_ends_there_again() {
     let place = tempfile::tempdir().expect("a folder");
     let settings = LadderSettings { checkpoints: Some(place.path().to_path_buf()), ..settings() };
@@ -397,6 +433,23 @@ fn the_head_and_the_scores_of_few_rows_have_not_seen_them() {
         let measured = found.ladder.accuracy(most).expect("an accuracy");
         assert!((judged.accuracy(validation) - measured).abs() < 1e-12, "{most:?}");
     }
+}
+
+#[test]
+fn rung_2_of_few_rows_starts_without_another_encoder_pass() {
+    let fine_tuning = TrainSettings { epochs: 1, ..settings().fine_tuning };
+    let exits = AccelerateSettings { least_held_out: 1_000, ..settings().exits };
+    let settings = LadderSettings { least: Rung::FineTuned, fine_tuning, exits, ..settings() };
+    let (data, classifier) = (data(), untrained());
+    let rule = &mut Always(true, Vec::new());
+    let climbed = climb(&classifier, texts(&data), &settings, rule, &mut |_| {}, &mut rng(3)).expect("a training");
+    let LadderReport { measurements, pass_flops, .. } = &climbed.ladder;
+    let [rung_1, first] = [1, 2].map(|at| &measurements[at]);
+    assert_eq!((rung_1.rung, first.rung), (Rung::Frozen, Rung::FineTuned));
+    // The first validation of rung 2 comes after a part of a pass.
+    let (steps, forward) = ((first.passes * *pass_flops as f64) as u64, |texts| classifier.full_flops_of(texts));
+    let head = first.flops - rung_1.flops - steps - forward(&data.1);
+    assert!(head > 0 && head < forward(&data.0) / 4, "{head} of {}", forward(&data.0));
 }
 
 #[test]
