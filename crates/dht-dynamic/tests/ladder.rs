@@ -48,7 +48,7 @@ fn data() -> (EncodedDataset, EncodedDataset) {
 }
 
 fn climbs(settings: &LadderSettings, next: &mut dyn NextStep) -> Climbed {
-    climb(&untrained(), texts(&data()), settings, next, &mut |_| {}, &mut rng(3)).expect("a training")
+    climb(&untrained(), texts(&data()), settings, next, &mut |_| {}, &mut rng(3)).expect("a model")
 }
 
 /// A model's parameters by their bits.
@@ -192,7 +192,7 @@ fn the_rate_falls_where_the_first_round_lowered_the_loss() {
         let fine_tuning = TrainSettings { batch_size, epochs, optimizer: adamw(1e-3), ..settings().fine_tuning };
         let settings = LadderSettings { fine_tuning, ..settings() };
         let ladder = climb(&untrained, texts(data), &settings, &mut Rounds(rounds), &mut |_| {}, &mut rng(3))
-            .expect("a training")
+            .expect("a model")
             .ladder;
         assert_eq!((ladder.passes, ladder.stop), (passes, Stop::Rule), "{rounds} rounds, batches of {batch_size}");
     }
@@ -209,7 +209,7 @@ fn a_later_round_that_worsens_the_model_is_undone() {
     // One round in three or four is worse than the one before.
     let is_undone = |seed| {
         let mut rule = Always(true, Vec::new());
-        let climbed = climb(&untrained, texts, &settings, &mut rule, &mut |_| {}, &mut rng(seed)).expect("a training");
+        let climbed = climb(&untrained, texts, &settings, &mut rule, &mut |_| {}, &mut rng(seed)).expect("a model");
         let ends = climbed.ladder.measurements.iter().filter(|found| found.accuracy.is_some());
         let losses: Vec<f64> = ends.map(|found| found.loss).collect();
         let [_, _, rounds @ .., kept] = &*losses else { panic!("{losses:?}") };
@@ -230,7 +230,7 @@ fn rung_1_stays_where_new_exits_lose_what_the_encoder_gained() {
     let is_lost = |seed| {
         let mut rule = Always(true, Vec::new());
         let ladder = climb(&untrained(), texts(&data), &settings, &mut rule, &mut |_| {}, &mut rng(seed));
-        let ladder = ladder.expect("a training").ladder;
+        let ladder = ladder.expect("a model").ladder;
         let ends = ladder.measurements.iter().filter(|found| found.accuracy.is_some());
         let losses: Vec<f64> = ends.map(|found| found.loss).collect();
         let [_, frozen, round, finished @ ..] = &*losses else { panic!("{losses:?}") };
@@ -406,7 +406,7 @@ fn the_head_and_the_scores_of_few_rows_have_not_seen_them() {
     let settings = LadderSettings { least: Rung::FineTuned, fine_tuning, exits, ..settings() };
     let data = (chance(60, 1, 1), chance(60, 2, 1));
     let climbed = climb(&untrained(), texts(&data), &settings, &mut Always(true, Vec::new()), &mut |_| {}, &mut rng(3))
-        .expect("a training");
+        .expect("a model");
     let of_rung =
         |rung| climbed.ladder.measurements.iter().find(|found| found.rung == rung).expect("a measurement").loss;
     let (frozen, tuned) = (of_rung(Rung::Frozen), of_rung(Rung::FineTuned));
@@ -418,7 +418,7 @@ fn the_head_and_the_scores_of_few_rows_have_not_seen_them() {
         let settings = LadderSettings { least: Rung::Ngrams, most, ..settings.clone() };
         let found =
             climb(&untrained(), texts(&data), &settings, &mut Always(true, Vec::new()), &mut |_| {}, &mut rng(3))
-                .expect("a training");
+                .expect("a model");
         let answers = found.out_of_fold.expect("answers");
         let labels: Vec<u32> = answers.texts.samples.iter().map(|sample| sample.label).collect();
         assert_eq!((labels.len(), answers.stages.len()), (120, 1 + planted::LAYERS));
@@ -442,7 +442,7 @@ fn rung_2_of_few_rows_starts_without_another_encoder_pass() {
     let settings = LadderSettings { least: Rung::FineTuned, fine_tuning, exits, ..settings() };
     let (data, classifier) = (data(), untrained());
     let rule = &mut Always(true, Vec::new());
-    let climbed = climb(&classifier, texts(&data), &settings, rule, &mut |_| {}, &mut rng(3)).expect("a training");
+    let climbed = climb(&classifier, texts(&data), &settings, rule, &mut |_| {}, &mut rng(3)).expect("a model");
     let LadderReport { measurements, pass_flops, .. } = &climbed.ladder;
     let [rung_1, first] = [1, 2].map(|at| &measurements[at]);
     assert_eq!((rung_1.rung, first.rung), (Rung::Frozen, Rung::FineTuned));
@@ -465,7 +465,7 @@ fn chance_is_not_taken_for_knowledge() {
     let settings = LadderSettings { most: Rung::Frozen, exits, ..settings() };
     let data = (rows(36), rows(4));
     let climbed = climb(&untrained(), texts(&data), &settings, &mut GainPerFlop::default(), &mut |_| {}, &mut rng(3))
-        .expect("a training");
+        .expect("a model");
     let chance = 1.0 / planted::CLASSES as f64;
     for found in &climbed.ladder.measurements {
         assert!(found.accuracy.is_some_and(|accuracy| accuracy <= chance + 0.1), "{found:?}");
