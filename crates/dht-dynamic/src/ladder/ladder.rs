@@ -44,7 +44,8 @@ pub struct Climbed {
 /// # Errors
 /// * [`Error::Argument`] for settings out of range, for no training or validation rows, for a classifier with a pooler,
 ///   for states that are not finite.
-/// * As [`accelerate`](fn@crate::accelerate::accelerate) and [`NgramClassifier::fit`]; errors of the trainer, such as
+/// * As [`accelerate`](fn@crate::accelerate::accelerate) and
+///   [`NgramClassifier::fit`](crate::exit::NgramClassifier::fit); errors of the trainer, such as
 ///   [`Stopped`](dht_transformer::Error::Stopped).
 pub fn climb<R: Rng + ?Sized>(
     classifier: &TextClassifier,
