@@ -39,11 +39,11 @@
 //!
 //! | you have | take | because |
 //! |---|---|---|
-//! | no opinion yet | [`AnyPolicy::recommended`](policy::AnyPolicy::recommended), `kind = "auto"` | more reward than the best tuned peer on average over four data sets, about as much on a fifth ([README](https://docs.rs/crate/dht-bandits/latest/source/README.md)); scales contexts and rewards itself |
-//! | a few lasting arms, real-valued rewards | [`LinUcb`], α = .25, λ = d/4 on normalised features | random only in ties, propensities known |
+//! | no opinion yet | [`AnyPolicy::recommended`](policy::AnyPolicy::recommended), `kind = "auto"` | more reward than each measured peer on noisy clicks, and than the best tuned peer on average over four data sets ([README](https://docs.rs/crate/dht-bandits/latest/source/README.md)); scales contexts and rewards itself |
+//! | a few lasting arms, real-valued rewards | [`LinUcb`], λ = d/4 on normalised features, α = .25 without noise or with few rewards, 1 to 1.5 with noise; [`GrowingUcb`](exploration::GrowingUcb) goes from one to the other | random only in ties, propensities known |
 //! | the same, with rewards that come late or in batches | [`LinTs`] | a batch of equal contexts is spread over arms |
 //! | rewards whose scale and noise are unknown | `Disjoint<`[`NormalInverseGamma`](posterior::NormalInverseGamma)`, Thompson>` | learns the variance of the noise |
-//! | clicks: rewards 0 or 1, rare or near-certain | `Disjoint<`[`FullLaplace`](posterior::FullLaplace)`, Ucb>`, α = .25, λ = d/16; `Thompson` in its place, α ≤ .25 | the right noise model; needs normalised contexts |
+//! | clicks: rewards 0 or 1, rare or near-certain | `Disjoint<`[`FullLaplace`](posterior::FullLaplace)`, `[`GrowingUcb`](exploration::GrowingUcb)`>`, λ = d/16; `Thompson` in its place, α from .5 to 1 with noise, ≤ .25 without | the right noise model; needs normalised contexts |
 //! | the same with many features, or little time | `Disjoint<`[`DiagonalLaplace`](posterior::DiagonalLaplace)`, Thompson>` | O(d), but ignores correlations: normalise first |
 //! | many short-lived items, described by features | [`TopK::shared`](policy::TopK::shared) over [`Ridge`] with [`Ucb`] or [`Thompson`] | what is learned from one item serves all |
 //! | such items, and a context | the same with [`Interactions`](features::Interactions) | without products the context cancels |

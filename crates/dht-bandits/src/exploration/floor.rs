@@ -58,6 +58,11 @@ impl<E: Exploration> Exploration for Floor<E> {
     }
 
     #[inline]
+    fn after(&self, learned: u64) -> Self {
+        Self { rule: self.rule.after(learned), probability: self.probability }
+    }
+
+    #[inline]
     fn selection(&self, learned: u64) -> Selection {
         self.rule.selection(learned)
     }

@@ -46,6 +46,12 @@ pub trait Exploration:
     /// overflow is refused. It depends on the generator only where [`selection`](Self::selection) defines the draw.
     fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64;
 
+    /// Rule with the settings that hold after `_learned` learned rewards. Policies call it once for each choice, and
+    /// compare arms by the [`value`](Self::value) of the result.
+    fn after(&self, _learned: u64) -> Self {
+        self.clone()
+    }
+
     /// Selection rule after `_learned` learned rewards.
     fn selection(&self, _learned: u64) -> Selection {
         Selection::Index

@@ -103,7 +103,7 @@ pub(crate) fn choose<const PROPENSITY: bool, A: ScoredArms, E: Exploration, R: R
     learned: u64,
     rng: &mut R,
 ) -> Result<Chosen> {
-    let count = arms.count();
+    let (count, rule) = (arms.count(), &rule.after(learned));
     let share = drawn_uniformly(rule, learned, count)?;
     let explored = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
     let (best, partition) = match rule.selection(learned) {

@@ -240,7 +240,8 @@ fn groups_of_settings_count_raw_columns() {
             serde_json::json!({"context": 2 + bias, "features": 2, "pairs": [[0, 2, 2 + bias, 3 + bias]]})
         );
         let mut slate = dht_bandits::policy::Slate::default();
-        assert!(policy.select_slate(1, &featured(&[0.0; 2], &arms, &[0.0; 4]), &mut draws, &mut slate).is_err());
+        policy.select_slate(1, &featured(&[0.0; 2], &arms, &[0.0; 4]), &mut draws, &mut slate).unwrap();
+        assert_eq!(slate.choices().len(), 1, "a slate behind a scaling");
     }
     let without = settings(false).with_interactions(None);
     assert!(matches!(AnyPolicy::new(without), Err(Error::Settings { problem }) if problem.starts_with("groups: ")));

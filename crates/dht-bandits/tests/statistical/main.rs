@@ -4,6 +4,8 @@
 mod decided;
 mod every_policy;
 mod learning;
+mod noisy;
+mod noisy_worlds;
 mod propensities;
 mod sampling;
 mod slate_environment;

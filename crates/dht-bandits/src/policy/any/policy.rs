@@ -207,7 +207,10 @@ impl Policy for AnyPolicy {
     fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         match &mut self.policy {
             Wrapped::Plain(kind) => kind.learn_slate(slate, feedback),
-            Wrapped::Normalised(policy) => policy.learn_slate(slate, feedback),
+            Wrapped::Normalised(policy) => {
+                check_copy_of_warm_up(policy)?;
+                policy.learn_slate(slate, feedback)
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Exploration rules in settings.
 
 use crate::error::{Error, Result};
-use crate::exploration::{EpsilonGreedy, Exploration, Selection, Softmax, SquareCb, Thompson, Ucb};
+use crate::exploration::{EpsilonGreedy, Exploration, GrowingUcb, Selection, Softmax, SquareCb, Thompson, Ucb};
 use crate::gaussian::Score;
 use crate::policy::{BetaThompson, Ucb1};
 use crate::saved_state::serde_tagged_in_texts;
@@ -27,6 +27,8 @@ pub enum AnyRule {
     Ucb1(Ucb1),
     /// Beta-Thompson sampling, without contexts.
     BetaThompson(BetaThompson),
+    /// Upper confidence bounds with a growing factor.
+    GrowingUcb(GrowingUcb),
 }
 
 serde_tagged_in_texts!(AnyRule as "AnyRule", tag "rule": {
@@ -37,6 +39,7 @@ serde_tagged_in_texts!(AnyRule as "AnyRule", tag "rule": {
     SquareCb(SquareCb),
     Ucb1(Ucb1),
     BetaThompson(BetaThompson),
+    GrowingUcb(GrowingUcb),
 });
 
 /// Evaluates an expression for every rule with contexts; the others are refused when a policy is created.
@@ -48,6 +51,7 @@ macro_rules! each {
             AnyRule::EpsilonGreedy($rule) => $then,
             AnyRule::Softmax($rule) => $then,
             AnyRule::SquareCb($rule) => $then,
+            AnyRule::GrowingUcb($rule) => $then,
             AnyRule::Ucb1(_) | AnyRule::BetaThompson(_) => $otherwise,
         }
     };
@@ -59,6 +63,15 @@ impl Exploration for AnyRule {
     #[inline]
     fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64 {
         each!(self, rule => rule.value(score, rng), score.mean)
+    }
+
+    #[inline]
+    fn after(&self, learned: u64) -> Self {
+        match self {
+            // The only rule whose values change.
+            Self::GrowingUcb(rule) => Self::GrowingUcb(rule.after(learned)),
+            _ => *self,
+        }
     }
 
     #[inline]
@@ -94,6 +107,11 @@ impl Exploration for FlooredRule {
     #[inline]
     fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64 {
         self.rule.value(score, rng)
+    }
+
+    #[inline]
+    fn after(&self, learned: u64) -> Self {
+        Self { rule: self.rule.after(learned), ..*self }
     }
 
     #[inline]

@@ -3,6 +3,7 @@
 mod copied_arms;
 mod policy;
 mod scaling;
+mod slates;
 mod state;
 mod waiting;
 

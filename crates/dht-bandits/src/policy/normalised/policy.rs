@@ -2,11 +2,12 @@
 
 use super::copied_arms::{CopiedArm, inherit, teach_all};
 use super::scaling::Scaling;
+use super::slates::restore_raw;
 use super::waiting::Waiting;
 
 use crate::arm::ArmId;
 use crate::clock::{add_counts, check_epoch};
-use crate::decision::{Choice, Decision, Propensity, Request};
+use crate::decision::{Choice, Decision, Feedback, Propensity, Request, Slate};
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
 use crate::policy::interface::ClonePolicy;
@@ -370,6 +371,42 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         let (scaling, policy) = self.current();
         let scaled = scaling.context(request.context)?;
         policy.propensities(&request.with_context(&scaled))
+    }
+
+    fn select_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng, slate: &mut Slate) -> Result<()> {
+        slate.clear();
+        check_finite("context", request.context, self.dimension())?;
+        let (scaling, policy) = self.current();
+        let scaled = scaling.context(request.context)?;
+        policy.select_slate(k, &request.with_context(&scaled), rng, slate)?;
+        restore_raw(slate, scaling, request.context, self.version());
+        Ok(())
+    }
+
+    fn decide_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Slate> {
+        check_finite("context", request.context, self.dimension())?;
+        let (scaling, policy) = self.current();
+        let scaled = scaling.context(request.context)?;
+        let mut slate = policy.decide_slate(k, &request.with_context(&scaled), rng)?;
+        restore_raw(&mut slate, scaling, request.context, self.version());
+        Ok(slate)
+    }
+
+    fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        check_finite("context", request.context, self.dimension())?;
+        let (scaling, policy) = self.current();
+        let scaled = scaling.context(request.context)?;
+        policy.slate_propensities(k, &request.with_context(&scaled))
+    }
+
+    /// Learns the feedback on a slate as the inner policy does. Until the scaling is settled, and for slates of a
+    /// warm-up, each observed reward is learned as a bare update.
+    ///
+    /// # Errors
+    /// A slate of another epoch, or whose contexts are missing or of another length; a number of feedbacks that differs
+    /// from the number of chosen arms; errors of [`update`](Policy::update). The policy is unchanged then.
+    fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
+        self.learn_slate_raw(slate, feedback)
     }
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {

@@ -17,7 +17,7 @@ pub(crate) type FreeScore = (Score, f64);
 /// Distribution of the value of each arm, if arms are drawn independently or not at all; scores with their degrees of
 /// freedom.
 pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore]) -> Result<Vec<Law>> {
-    let selection = rule.selection(learned);
+    let (rule, selection) = (rule.after(learned), rule.selection(learned));
     let law = |(score, freedom): &FreeScore| {
         let Score { mean, width } = score.checked()?;
         Ok(match selection {

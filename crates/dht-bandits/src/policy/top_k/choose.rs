@@ -174,6 +174,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             self.posterior.draw(0, scale, &mut || StandardNormal.sample(rng), &mut slate.weights);
         }
         let Clock { version, epoch } = self.clock;
+        let rule = self.exploration.after(version);
         for (position, &arm) in candidates.arms.iter().enumerate() {
             let context = candidates.context(position);
             let score = self.posterior.score(self.slot(arm)?, context);
@@ -183,7 +184,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             }
             let value = match scale {
                 Some(_) => slate.weights.iter().zip(context).map(|(weight, value)| weight * value).sum(),
-                None => drawn_value(&self.posterior, &self.exploration, version, self.slot(arm)?, score, rng),
+                None => drawn_value(&self.posterior, &rule, version, self.slot(arm)?, score, rng),
             };
             check_scalar("score", value)?;
             let Score { mean, width } = score.checked()?;

@@ -216,7 +216,7 @@ fn damaged_windows_and_tests_are_refused() {
 fn slate_policies_choose_slates_and_the_others_report_an_error() {
     let arms = [0, 1, 2, 3].map(ArmId::new);
     for settings in every_kind() {
-        let slates = settings.features > 0 && settings.kind != PolicyKind::Hybrid && settings.normaliser.is_none();
+        let slates = settings.features > 0 && settings.kind != PolicyKind::Hybrid;
         let mut policy = AnyPolicy::new(settings.clone()).unwrap();
         let mut draws = rng(5);
         let (context, features) = (normals(&mut draws, 3), normals(&mut draws, 8));

@@ -1,11 +1,12 @@
 //! Warm-ups of scalings whose arms come and go.
 
-use crate::support::rng;
+use crate::support::{normals, rng};
 use dht_bandits::{
     ArmId, Choice, Error, LinUcb, Normalizer, Observation, Policy, Request, Result, Ridge, Ucb,
     exploration::EpsilonGreedy,
     policy::{
-        AnyPolicy, ArmSet, Disjoint, Hybrid, Normalised, PolicyKind, PolicySettings, Propensity, RewardType, Uniform,
+        AnyPolicy, ArmSet, Disjoint, Feedback, Hybrid, Normalised, PolicyKind, PolicySettings, Propensity, RewardType,
+        Uniform,
     },
 };
 use std::sync::Arc;
@@ -470,4 +471,41 @@ fn copied_arms_that_contradict_a_warm_up_are_refused() {
     let mut counting = Normalised::new(inner, Normalizer::new(2).unwrap(), 9, false).unwrap();
     assert!(matches!(counting.add_arm_like(ArmId::new(0)), Err(Error::Unsupported { .. })));
     assert!(matches!(policy.warm_start(ArmId::new(0), ArmId::new(1)), Err(Error::Unsupported { .. })));
+}
+
+#[test]
+fn slates_hold_raw_contexts_and_are_learned_behind_a_scaling() {
+    let settings = PolicySettings::recommended_for_items(2, 3, RewardType::Real);
+    let normaliser = settings.normaliser.unwrap().with_warm_up(6);
+    let mut policy = AnyPolicy::new(settings.with_normaliser(Some(normaliser))).unwrap();
+    let mut single = policy.clone();
+    let mut draws = rng(11);
+    let arms = [0, 1, 2, 3].map(ArmId::new);
+    for round in 0..12 {
+        let context = normals(&mut draws, 2).iter().map(|value| 100.0 + 5.0 * value).collect::<Vec<_>>();
+        let features = normals(&mut draws, 12);
+        let request = Request::new(&context).featured(&arms, &features, 3).unwrap();
+        let total: f64 = policy.slate_propensities(2, &request).unwrap().iter().map(|entry| entry.probability).sum();
+        assert!((total - 2.0).abs() < 1e-9);
+        let slate = policy.decide_slate(2, &request, &mut draws).unwrap();
+        assert_eq!(slate.version(), policy.version());
+        let rewards = normals(&mut draws, 2);
+        let feedback: Vec<_> = rewards.iter().map(|&reward| Feedback::Observed(reward)).collect();
+        for (row, &reward) in slate.feedback(&feedback).zip(&rewards) {
+            assert_eq!(row.context[..2], context[..], "the raw context");
+            assert_eq!(row.context[2..], features[3 * row.arm.number() as usize..][..3], "and the item's features");
+            single.update(row.arm, row.context, reward, 1.0).unwrap();
+        }
+        policy.learn_slate(&slate, &feedback).unwrap();
+        assert_eq!(policy.version(), 2 * (round + 1));
+        let (ours, theirs) =
+            (policy.select(&request, &mut rng(1)).unwrap(), single.select(&request, &mut rng(1)).unwrap());
+        assert_eq!(ours.arm, theirs.arm);
+        assert!((ours.mean - theirs.mean).abs() < 1e-9 * (1.0 + theirs.mean.abs()), "{ours:?} {theirs:?}");
+        let before = serde_json::to_string(&policy).unwrap();
+        assert!(policy.learn_slate(&slate, &feedback[..1]).is_err());
+        let wrong = [Feedback::Observed(f64::NAN), Feedback::Observed(0.0)];
+        assert!(policy.learn_slate(&slate, &wrong).is_err());
+        assert_eq!(serde_json::to_string(&policy).unwrap(), before, "a refused slate changes nothing");
+    }
 }

@@ -1,0 +1,65 @@
+//! Slates of policies behind a scaling: requests, slates and decisions hold raw contexts.
+
+use super::Normalised;
+use super::scaling::Scaling;
+use crate::clock::check_epoch;
+use crate::decision::{ArmFeedback, Choice, Feedback, Slate};
+use crate::error::{Error, Result};
+use crate::policy::Policy;
+
+/// Replaces the normalised contexts of a slate by the raw one; features of arms, which follow them, stay.
+pub(super) fn restore_raw(slate: &mut Slate, scaling: &Scaling, raw: &[f64], version: u64) {
+    let scaled = raw.len() + usize::from(scaling.bias);
+    let row = slate.contexts.len() / slate.choices.len().max(1);
+    let mut contexts = Vec::with_capacity(slate.contexts.len());
+    for chosen in slate.contexts.chunks_exact(row.max(1)) {
+        contexts.extend_from_slice(raw);
+        contexts.extend_from_slice(&chosen[scaled.min(row)..]);
+    }
+    slate.contexts = contexts;
+    for choice in &mut slate.choices {
+        *choice = Choice { version, ..scaling.raw_choice(*choice) };
+    }
+    slate.version = version;
+}
+
+impl<P: Policy + Clone + 'static> Normalised<P> {
+    /// Learns the feedback on a slate: jointly once the scaling is settled, before that reward by reward on a copy.
+    pub(super) fn learn_slate_raw(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
+        check_epoch(slate.epoch, self.epoch())?;
+        // Refused by policies of single choices; others learn nothing from an empty slate.
+        self.inner.learn_slate(&Slate { epoch: slate.epoch, ..Slate::default() }, &[])?;
+        let chosen = slate.choices.len();
+        for (what, expected, got) in [
+            ("feedback", chosen, feedback.len()),
+            ("contexts of the slate", chosen * (self.dimension() + self.features), slate.contexts.len()),
+        ] {
+            if got != expected {
+                return Err(Error::Dimension { what, expected, got });
+            }
+        }
+        if self.is_settled() && slate.version >= self.warm_up {
+            let mut contexts = Vec::with_capacity(slate.contexts.len() + chosen);
+            let mut scaled_feedback = Vec::with_capacity(chosen);
+            for ArmFeedback { context, feedback, .. } in slate.feedback(feedback) {
+                contexts.extend(self.scaling.context(context)?);
+                scaled_feedback.push(match feedback {
+                    Feedback::Observed(reward) => Feedback::Observed(self.scaling.reward(reward)?),
+                    Feedback::Unobserved => feedback,
+                });
+            }
+            let choices = slate.choices.iter().map(|&choice| self.scaling.scaled_choice(choice)).collect();
+            let (pinned, version, epoch) = (slate.pinned.clone(), slate.version, slate.epoch);
+            let scaled = Slate { choices, pinned, contexts, version, epoch, ..Slate::default() };
+            return self.inner.learn_slate(&scaled, &scaled_feedback);
+        }
+        let mut learned = self.clone();
+        for ArmFeedback { arm, context, feedback, weight } in slate.feedback(feedback) {
+            if let Feedback::Observed(reward) = feedback {
+                learned.update(arm, context, reward, weight)?;
+            }
+        }
+        *self = learned;
+        Ok(())
+    }
+}
