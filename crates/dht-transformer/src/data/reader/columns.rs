@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::{is_date, is_missing, is_number, is_whole, is_words};
-use super::header::{decide, is_header_again};
+use super::header::{Decision, decide, is_header_again};
+use super::lines::Problem;
 use super::names::{BESIDE, INDEX, LABEL, PAIRS, TEXT, is_called, is_one_of, place_of};
-use super::table::{Row, Table};
+use super::request::TableRequest;
+use super::row::Row;
+use super::table::Table;
 use crate::data::reading::{Column, HeaderSource, LabelLeak, LabelSource, TextSource};
 use crate::error::DataProblem;
 
@@ -18,23 +21,6 @@ const TELLING_SHARE: f64 = 0.9;
 const ERRORS_LEFT: f64 = 0.2;
 /// ... and if the probability of such a result by chance is below this value.
 const TELLING_BY_CHANCE: f64 = 0.001;
-
-/// Requested columns; `None` if they are to be detected.
-pub(crate) struct Wanted<'a> {
-    pub(crate) header: Option<bool>,
-    /// Presence of a header in the training set, if known.
-    pub(crate) expected_header: Option<bool>,
-    /// Number of columns of the training set, if its columns are known by number.
-    pub(crate) expected_width: Option<usize>,
-    /// `true` if label and texts are the columns of the training set.
-    pub(crate) label_of_training: bool,
-    pub(crate) text_of_training: bool,
-    pub(crate) label: Option<&'a Column>,
-    pub(crate) text: Option<&'a [Column]>,
-    pub(crate) pair: bool,
-    /// Labels of the training set.
-    pub(crate) labels: Option<&'a [String]>,
-}
 
 /// Indices of the label and text columns, and the presence of a header.
 pub(crate) struct Places {
@@ -54,6 +40,27 @@ impl Places {
     pub(crate) fn column(&self, place: usize) -> Column {
         column(self.names.as_deref(), place)
     }
+
+    /// Columns at some places.
+    pub(super) fn columns(&self, places: &[usize]) -> Vec<Column> {
+        places.iter().map(|place| self.column(*place)).collect()
+    }
+
+    /// Refuses a pair that is not two columns, and columns whose cells are not texts, numbers or truth values.
+    pub(super) fn check(&self, table: &Table, pair: bool) -> Result<(), Problem> {
+        if pair && self.text.len() != 2 {
+            return Err((None, DataProblem::PairColumns { got: self.text.len() }));
+        }
+        for place in self.text.iter().chain([&self.label]) {
+            let Some(&line) = table.nested.get(place) else { continue };
+            let column = table.keys.as_ref().map(|keys| keys[*place].clone()).unwrap_or_default();
+            return Err(match table.types.get(place) {
+                Some(got) => (None, DataProblem::ColumnType { column, got: got.clone() }),
+                None => (Some(line), DataProblem::NestedValue { column }),
+            });
+        }
+        Ok(())
+    }
 }
 
 fn column(names: Option<&[String]>, place: usize) -> Column {
@@ -61,60 +68,71 @@ fn column(names: Option<&[String]>, place: usize) -> Column {
     name.map_or(Column::Number(place), Column::Name)
 }
 
-/// Problem and its line, if it has one.
-type Problem = (Option<u64>, DataProblem);
-
-pub(crate) fn find_columns(table: &Table, wanted: &Wanted<'_>) -> Result<Places, Problem> {
-    if table.keys.is_none()
-        && let Some(first) = table.rows.first().filter(|row| is_separator_line(row, table.width))
-    {
-        return Err((Some(first.line), DataProblem::SeparatorLine { line: first.cell(0).into() }));
-    }
-    if table.keys.is_none() && table.width == 1 {
-        return Err((table.rows.first().map(|row| row.line), one_column(table)));
-    }
-    let asked: Vec<&Column> = wanted.label.into_iter().chain(wanted.text.unwrap_or_default()).collect();
-    let (header_row, header_source) = match table.keys {
-        Some(_) => (false, HeaderSource::Format),
-        None => decide(table, wanted.header, wanted.expected_header, &asked)
-            .map_err(|problem| (table.rows.first().map(|row| row.line), problem))?,
-    };
-    let names = match &table.keys {
-        Some(keys) => Some(keys.clone()),
-        None if header_row => Some((0..table.width).map(|place| table.rows[0].cell(place).to_owned()).collect()),
-        None => None,
-    };
-    if header_row && let Some(names) = &names {
-        check_header(table, names)?;
-    }
+/// Detects header, label column and text columns of a table, or looks up the requested ones.
+pub(super) fn find_columns(table: &Table, request: &TableRequest) -> Result<Places, Problem> {
+    let (header_row, header_source) = find_header(table, request)?;
+    let names = column_names(table, header_row)?;
     if table.rows.len() == usize::from(header_row) {
         return Err((None, DataProblem::NoRows));
     }
-
-    if let Some(expected) = wanted.expected_width.filter(|expected| *expected != table.width)
+    // Columns by number are others in a table of another width.
+    let expected = request.training.map(|training| training.width).filter(|expected| *expected != table.width);
+    if let Some(expected) = expected
         && names.is_none()
-        && wanted.text_of_training
+        && request.text_of_training
     {
-        return Err((table.rows.first().map(|row| row.line), DataProblem::OtherWidth { expected, got: table.width }));
+        return Err((first_line(table), DataProblem::OtherWidth { expected, got: table.width }));
     }
-    let search = Search { table, first: usize::from(header_row), names: names.as_deref(), labels: wanted.labels };
-    let asked = wanted.text.map(|columns| columns.iter().map(|column| search.place(column)).collect()).transpose()?;
-    let named = asked.clone().unwrap_or_else(|| search.named_texts(wanted.pair));
-    let (label_source, label, label_rivals) = match wanted.label {
-        Some(column) => {
-            let source = if wanted.label_of_training { LabelSource::Training } else { LabelSource::Asked };
-            (source, search.place(column)?, Vec::new())
-        }
-        None => search.label(&named)?,
+    let (first, labels) = (usize::from(header_row), request.labels.as_deref());
+    let search = Search { table, first, names: names.as_deref(), labels };
+    let asked = request.text.as_ref().map(|columns| columns.iter().map(|column| search.place(column)).collect());
+    let asked: Option<Vec<usize>> = asked.transpose()?;
+    // A label is not looked for among the texts.
+    let texts = asked.clone().unwrap_or_else(|| search.named_texts(request.pair));
+    let (label_source, label, label_rivals) = match &request.label {
+        Some(column) if request.label_of_training => (LabelSource::Training, search.place(column)?, Vec::new()),
+        Some(column) => (LabelSource::Asked, search.place(column)?, Vec::new()),
+        None => search.label(&texts)?,
     };
     let (text_source, text) = match asked {
-        Some(places) if wanted.text_of_training => (TextSource::Training, places),
+        Some(places) if request.text_of_training => (TextSource::Training, places),
         Some(places) => (TextSource::Asked, places),
-        None => search.text(label, wanted.pair)?,
+        None => search.text(label, request.pair)?,
     };
     // A single text column may repeat: it is the text, not metadata of it.
     let leaks = if text.len() > 1 { search.leaks(&text, label) } else { Vec::new() };
     Ok(Places { header_row, header_source, label, label_source, label_rivals, text, text_source, leaks, names })
+}
+
+fn first_line(table: &Table) -> Option<u64> {
+    table.rows.first().map(|row| row.line)
+}
+
+/// Presence of a header row, and the reason. Refuses a csv or tsv table that a spreadsheet marked with its separator, or
+/// of one column: it has no place for a label.
+fn find_header(table: &Table, request: &TableRequest) -> Result<Decision, Problem> {
+    if table.keys.is_some() {
+        return Ok((false, HeaderSource::Format));
+    }
+    if let Some(first) = table.rows.first().filter(|row| is_separator_line(row, table.width)) {
+        return Err((Some(first.line), DataProblem::SeparatorLine { line: first.cell(0).into() }));
+    }
+    if table.width == 1 {
+        return Err((first_line(table), one_column(table)));
+    }
+    let asked: Vec<&Column> = request.label.iter().chain(request.text.iter().flatten()).collect();
+    let expected = request.training.map(|training| training.header);
+    decide(table, request.header, expected, &asked).map_err(|problem| (first_line(table), problem))
+}
+
+/// Names of the columns; `None` for a csv or tsv table without a header.
+fn column_names(table: &Table, header_row: bool) -> Result<Option<Vec<String>>, Problem> {
+    if !header_row {
+        return Ok(table.keys.clone());
+    }
+    let names: Vec<String> = (0..table.width).map(|place| table.rows[0].cell(place).to_owned()).collect();
+    check_header(table, &names)?;
+    Ok(Some(names))
 }
 
 /// Returns whether a row is `sep=` with one character. The character may be missing if it is the separator of the file.

@@ -1,18 +1,15 @@
 //! Reader of labelled texts.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::cells::is_missing;
-use super::columns::{Places, Wanted, find_columns};
-use super::file_name::{file_name, format_of, name_of};
-use super::labels::{KnownLabels, Labels};
+use super::assembly::{TableFile, assemble};
+use super::file_name::{file_name, format_of};
 use super::lines::Lines;
-use super::table::{Row, Table};
-use super::text::joined;
-use crate::data::dataset::{Dataset, Example};
+use super::request::{TableRequest, TrainingTable};
+use super::table::Table;
+use crate::data::dataset::Dataset;
 use crate::data::reading::{Column, LabelKind, Reading, TableFormat};
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::Hashing;
@@ -62,35 +59,13 @@ const MOST_BYTES: u64 = 4 << 30;
 /// ```
 #[derive(Debug, Clone)]
 pub struct DatasetReader {
-    header: Option<bool>,
-    /// Header and number of columns of the training set.
-    expected: Option<(bool, usize)>,
-    label_of_training: bool,
-    text_of_training: bool,
-    label: Option<Column>,
-    text: Option<Vec<Column>>,
-    pair: bool,
-    kind: Option<LabelKind>,
-    labels: Option<Vec<String>>,
-    mapping: Vec<(String, String)>,
+    request: TableRequest,
     most_bytes: u64,
 }
 
 impl Default for DatasetReader {
     fn default() -> Self {
-        Self {
-            header: None,
-            expected: None,
-            label_of_training: false,
-            text_of_training: false,
-            label: None,
-            text: None,
-            pair: false,
-            kind: None,
-            labels: None,
-            mapping: Vec::new(),
-            most_bytes: MOST_BYTES,
-        }
+        Self { request: TableRequest::default(), most_bytes: MOST_BYTES }
     }
 }
 
@@ -104,28 +79,29 @@ impl DatasetReader {
     /// rows, and refuses an ambiguous first row.
     #[must_use]
     pub fn header(mut self, header: impl Into<Option<bool>>) -> Self {
-        self.header = header.into();
+        self.request.header = header.into();
         self
     }
 
     /// Sets the label column, by its name or number.
     #[must_use]
     pub fn label_column(mut self, column: impl Into<Column>) -> Self {
-        (self.label, self.label_of_training) = (Some(column.into()), false);
+        (self.request.label, self.request.label_of_training) = (Some(column.into()), false);
         self
     }
 
     /// Sets the text columns, by their names or numbers, in the order of concatenation.
     #[must_use]
     pub fn text_columns(mut self, columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
-        (self.text, self.text_of_training) = (Some(columns.into_iter().map(Into::into).collect()), false);
+        self.request.text = Some(columns.into_iter().map(Into::into).collect());
+        self.request.text_of_training = false;
         self
     }
 
     /// Sets whether the two text columns are a sentence pair instead of parts of one text.
     #[must_use]
     pub fn pair(mut self, pair: bool) -> Self {
-        self.pair = pair;
+        self.request.pair = pair;
         self
     }
 
@@ -133,7 +109,7 @@ impl DatasetReader {
     /// have the name of a label column or be set explicitly, since nothing else identifies it.
     #[must_use]
     pub fn label_kind(mut self, kind: LabelKind) -> Self {
-        self.kind = Some(kind);
+        self.request.kind = Some(kind);
         self
     }
 
@@ -149,7 +125,7 @@ impl DatasetReader {
     /// All other labels are [refused](DataProblem::OtherLabels), as are numbers that may be counted from 0 or from 1.
     #[must_use]
     pub fn labels(mut self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.labels = Some(labels.into_iter().map(Into::into).collect());
+        self.request.labels = Some(labels.into_iter().map(Into::into).collect());
         self
     }
 
@@ -157,7 +133,7 @@ impl DatasetReader {
     /// [classes](Self::labels), the classes are the labels as they are mapped, so that two labels can become one class.
     #[must_use]
     pub fn label_mapping(mut self, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
-        self.mapping = pairs.into_iter().collect();
+        self.request.mapping = pairs.into_iter().collect();
         self
     }
 
@@ -175,15 +151,16 @@ impl DatasetReader {
     /// without labels has text columns alone.
     #[must_use]
     pub fn with_reading(mut self, reading: &Reading) -> Self {
-        (self.text, self.text_of_training) = (Some(reading.text.clone()), true);
+        let request = &mut self.request;
+        (request.text, request.text_of_training) = (Some(reading.text.clone()), true);
         if let Some(label) = &reading.label {
-            self.expected = Some((reading.header, reading.width()));
-            (self.label, self.label_of_training) = (Some(label.clone()), true);
-            self.kind = Some(reading.kind);
+            request.training = Some(TrainingTable { header: reading.header, width: reading.width() });
+            (request.label, request.label_of_training) = (Some(label.clone()), true);
+            request.kind = Some(reading.kind);
         }
-        self.pair = reading.pair;
+        request.pair = reading.pair;
         if let Some(mapping) = &reading.mapping {
-            self.mapping = mapping.pairs().to_vec();
+            request.mapping = mapping.pairs().to_vec();
         }
         self
     }
@@ -239,7 +216,7 @@ impl DatasetReader {
         }
         let path = parts[0].as_ref();
         let sha256 = Hashing::new(bytes).finish().map_err(|source| Error::io(path, source))?;
-        self.finish(table, TableFormat::Parquet, path, sha256)
+        assemble(table, &self.request, TableFile { path, format: TableFormat::Parquet, sha256 })
     }
 
     /// Reads from any source; `path` gives the format and the name, and appears in errors. Parquet data are first
@@ -259,7 +236,8 @@ impl DatasetReader {
             io::copy(&mut raw, &mut file).map_err(failed)?;
             let mut table = Table::default();
             self.add_part(&mut table, path, file)?;
-            return self.finish(table, format, path, raw.finish().map_err(failed)?);
+            let sha256 = raw.finish().map_err(failed)?;
+            return assemble(table, &self.request, TableFile { path, format, sha256 });
         }
         let read = Table::read(&mut Lines::new(path, &mut raw, compressed, self.most_bytes), format);
         let empty = raw.is_unread();
@@ -270,7 +248,8 @@ impl DatasetReader {
             Ok(_) => return Err(at(None, DataProblem::NoRows)),
             Err(error) => return Err(error),
         };
-        self.finish(table, format, path, raw.finish().map_err(|source| Error::io(path, source))?)
+        let sha256 = raw.finish().map_err(|source| Error::io(path, source))?;
+        assemble(table, &self.request, TableFile { path, format, sha256 })
     }
 
     #[cfg(feature = "hub")]
@@ -281,132 +260,5 @@ impl DatasetReader {
     #[cfg(not(feature = "hub"))]
     fn add_part(&self, _: &mut Table, path: &Path, _: File) -> Result<()> {
         Err(Error::Data { path: path.into(), line: None, problem: DataProblem::ParquetNotBuilt })
-    }
-
-    /// Selects the columns and labels of a table of one or more rows, and moves the rows into examples, so that no text
-    /// is in memory twice.
-    fn finish(&self, mut table: Table, format: TableFormat, path: &Path, sha256: String) -> Result<Dataset> {
-        let at = |(line, problem): (Option<u64>, DataProblem)| Error::Data { path: path.into(), line, problem };
-        let wanted = Wanted {
-            header: self.header,
-            expected_header: self.expected.map(|(header, _)| header),
-            expected_width: self.expected.map(|(_, width)| width),
-            label_of_training: self.label_of_training,
-            text_of_training: self.text_of_training,
-            label: self.label.as_ref(),
-            text: self.text.as_deref(),
-            pair: self.pair,
-            labels: self.labels.as_deref(),
-        };
-        let places = find_columns(&table, &wanted).map_err(at)?;
-        if self.pair && places.text.len() != 2 {
-            return Err(at((None, DataProblem::PairColumns { got: places.text.len() })));
-        }
-        for &place in places.text.iter().chain([&places.label]) {
-            if let Some(&line) = table.nested.get(&place) {
-                let column = table.keys.as_ref().map(|keys| keys[place].clone()).unwrap_or_default();
-                return Err(at(match table.types.get(&place) {
-                    Some(got) => (None, DataProblem::ColumnType { column, got: got.clone() }),
-                    None => (Some(line), DataProblem::NestedValue { column }),
-                }));
-            }
-        }
-        let first = usize::from(places.header_row);
-        let all_rows = std::mem::take(&mut table.rows);
-        let rows = &all_rows[first..];
-        let first_line = rows.first().map(|row| row.line);
-        let last_line = rows.last().map(|row| row.line);
-        // The name of the measured quantity.
-        let name = match places.column(places.label) {
-            Column::Name(name) => name,
-            Column::Number(_) => "number".into(),
-        };
-        let kind = self.kind.unwrap_or_default();
-        let known = KnownLabels {
-            kind,
-            kind_asked: self.kind.is_some(),
-            classes: self.labels.as_deref(),
-            given: &self.mapping,
-        };
-        let labels = Labels::read(&table, rows, places.label, &name, &known).map_err(at)?;
-        let columns = |places_of: &[usize]| places_of.iter().map(|place| places.column(*place)).collect::<Vec<_>>();
-        let carried: Vec<usize> =
-            (0..table.width).filter(|place| *place != places.label && !places.text.contains(place)).collect();
-        let mut reading = Reading {
-            format: Some(format),
-            header: places.names.is_some(),
-            header_source: places.header_source.clone(),
-            label: Some(places.column(places.label)),
-            label_source: places.label_source,
-            label_rivals: columns(&places.label_rivals),
-            kind,
-            mapping: labels.mapping.clone(),
-            text: columns(&places.text),
-            text_source: places.text_source,
-            pair: self.pair,
-            carried: columns(&carried),
-            rows: rows.len(),
-            blank_lines: table.blank_lines,
-            leaks: places.leaks.clone(),
-            missing_texts: None,
-            lone_class: None,
-        };
-        let mut missing: (usize, Option<String>) = (0, None);
-        let example = |(at, row): (usize, Row)| {
-            let example =
-                self.example(&row, &places, &labels, table.keys.is_some() && format == TableFormat::JsonLines);
-            let example = example.map_err(|problem| Error::Data {
-                path: table.part_of(at).unwrap_or(path).into(),
-                line: Some(row.line),
-                problem,
-            })?;
-            if is_missing(&example.text) {
-                missing.0 += 1;
-                missing.1.get_or_insert_with(|| example.text.clone());
-            }
-            Ok(example)
-        };
-        let examples = all_rows.into_iter().enumerate().skip(first).map(example).collect::<Result<Vec<_>>>()?;
-        reading.missing_texts = missing.1.map(|first| (missing.0, first));
-        if labels.classes.is_empty() {
-            return Err(at((None, DataProblem::EmptyLabel)));
-        }
-        // In a small file many classes have a single row.
-        if kind == LabelKind::Class && self.labels.is_none() && examples.len() >= 4 * labels.classes.len() {
-            let ends = [(first_line, examples.first()), (last_line, examples.last())];
-            let alone = |label| examples.iter().filter(|example| example.label == label).count() == 1;
-            reading.lone_class = ends.into_iter().find_map(|(line, example)| {
-                let class = example.map(|example| example.label).filter(|label| alone(*label))?;
-                Some((line?, labels.classes.get(class)?.clone()))
-            });
-        }
-        // The secret placeholder of a number is -1 too, but -1 may also be a real value.
-        if kind == LabelKind::Number && examples.len() > 1 && examples.iter().all(|row| row.targets == [-1.0]) {
-            return Err(at((first_line, DataProblem::HiddenLabel)));
-        }
-        Ok(Dataset { name: name_of(path), labels: labels.classes, examples, sha256, reading: Some(reading) })
-    }
-
-    fn example(
-        &self,
-        row: &Row,
-        places: &Places,
-        labels: &Labels,
-        has_keys: bool,
-    ) -> std::result::Result<Example, DataProblem> {
-        if has_keys && let Some(place) = places.text.iter().find(|place| !row.has(**place)) {
-            return Err(DataProblem::MissingKey { key: places.column(*place).to_string() });
-        }
-        let (label, targets) = labels.of_row(row)?;
-        let texts: Vec<Cow<'_, str>> = places.text.iter().map(|place| Example::clean_text(row.raw(*place))).collect();
-        if texts.iter().all(|text| text.is_empty()) {
-            return Err(DataProblem::NoText);
-        }
-        Ok(match &*texts {
-            [text, pair] if self.pair => {
-                Example { text: text.to_string(), pair: Some(pair.to_string()), label, targets }
-            }
-            texts => Example { text: joined(texts), pair: None, label, targets },
-        })
     }
 }

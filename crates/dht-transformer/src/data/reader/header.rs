@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::cells::{is_date, is_missing, is_number, is_words};
 use super::names::{INDEX, is_called, is_known, is_one_of};
-use super::table::{Row, Table};
+use super::row::Row;
+use super::table::Table;
 use crate::data::reading::{Column, HeaderSource};
 use crate::error::DataProblem;
 

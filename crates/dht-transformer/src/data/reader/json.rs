@@ -39,20 +39,16 @@ pub(super) fn parse_object(line: &str) -> Result<Vec<Member>, DataProblem> {
     {
         return Ok(members);
     }
-    let message = |text: &str| DataProblem::NotJson { message: text.into() };
-    match line.trim_start().chars().next() {
-        Some('{') => {}
-        Some('[') => return Err(message("it is an array: write one object a line")),
-        Some('"') => return Err(message("it is a string: write one object a line, such as {\"text\": \"…\"}")),
-        _ => {
-            return Err(message(
-                "it does not begin with {: write one object a line, or name the file after its format",
-            ));
-        }
-    }
-    Err(match foreign_word(line) {
-        Some((column, (word, instead))) => DataProblem::ForeignJson { word, column, instead },
-        None => DataProblem::NotJson { message: first.to_string() },
+    let other_value = match line.trim_start() {
+        line if line.starts_with('{') => None,
+        line if line.starts_with('[') => Some("it is an array: write one object a line"),
+        line if line.starts_with("\"") => Some("it is a string: write one object a line, such as {\"text\": \"…\"}"),
+        _ => Some("it does not begin with {: write one object a line, or name the file after its format"),
+    };
+    Err(match (other_value, foreign_word(line)) {
+        (Some(message), _) => DataProblem::NotJson { message: message.into() },
+        (None, Some((column, (word, instead)))) => DataProblem::ForeignJson { word, column, instead },
+        (None, None) => DataProblem::NotJson { message: first.to_string() },
     })
 }
 

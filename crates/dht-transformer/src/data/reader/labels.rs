@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::table::{Row, Table};
+use super::columns::Places;
+use super::lines::Problem;
+use super::request::TableRequest;
+use super::row::Row;
+use super::table::Table;
 use crate::data::label_mapping::{LabelMapping, check_spellings, escaped};
-use crate::data::reading::LabelKind;
+use crate::data::reading::{Column, LabelKind};
 use crate::error::{DataProblem, Result};
 
 /// Maximum number of known labels in an error.
@@ -19,9 +23,6 @@ const IN_MOST: f64 = 0.5;
 /// Number of rows from which on labels must repeat.
 const MANY: usize = 20;
 
-/// Problem and its line.
-type Problem = (Option<u64>, DataProblem);
-
 /// Labels of a file and their classes.
 pub(super) struct Labels {
     /// Names of the classes.
@@ -35,71 +36,40 @@ pub(super) struct Labels {
     names: Option<Vec<String>>,
 }
 
-/// Requested or known labels.
-pub(super) struct KnownLabels<'a> {
-    pub(super) kind: LabelKind,
-    /// `true` if the kind was requested.
-    pub(super) kind_asked: bool,
-    /// Classes of the training set or the model.
-    pub(super) classes: Option<&'a [String]>,
-    /// Explicit mapping of labels to the classes.
-    pub(super) given: &'a [(String, String)],
-}
-
 impl Labels {
-    /// Reads the labels of a column. `name` is that of the column: the quantity that numbers measure.
-    pub(super) fn read(
-        table: &Table,
-        rows: &[Row],
-        place: usize,
-        name: &str,
-        known: &KnownLabels<'_>,
-    ) -> Result<Self, Problem> {
-        let KnownLabels { kind, kind_asked, classes, given } = *known;
+    /// Reads the labels of a table's label column.
+    pub(super) fn read(table: &Table, places: &Places, request: &TableRequest) -> Result<Self, Problem> {
+        let (kind, place, given) = (request.kind.unwrap_or_default(), places.label, &*request.mapping);
+        let rows = &table.rows[usize::from(places.header_row)..];
         let names = table.classes.get(&place).filter(|_| kind == LabelKind::Class).cloned();
         let empty = Self { classes: Vec::new(), mapping: None, kind, place, index: BTreeMap::new(), names };
+        // Name of a measured quantity.
+        let name = match places.column(place) {
+            Column::Name(name) => name,
+            Column::Number(_) => "number".into(),
+        };
         if kind == LabelKind::Number {
-            return Ok(Self { classes: vec![classes.map_or(name, |known| &known[0]).to_owned()], ..empty });
+            let quantity = request.labels.as_ref().map_or(name, |labels| labels[0].clone());
+            return Ok(Self { classes: vec![quantity], ..empty });
         }
         if let LabelKind::Several { separator } = kind {
             check_cells(rows, place, separator)?;
         }
-        let own = empty.own(rows, classes)?;
-        check_types(table, place).map_err(|problem| (None, problem))?;
+        let own = empty.own(rows, request.labels.as_deref())?;
+        let in_file = |problem| (None, problem);
+        check_types(table, place).map_err(in_file)?;
         // Two spellings may be given one class.
         let mapped = empty.mapped(&own, given);
-        check_spellings(&mapped).map_err(|problem| (None, problem))?;
-        if !kind_asked && classes.is_none() && are_fractions(&own) {
-            let fraction = own.iter().find(|label| label.parse::<f64>().is_ok_and(|value| value.fract() != 0.0));
-            let label = fraction.cloned().unwrap_or_default();
-            return Err((None, DataProblem::FractionLabels { label }));
-        }
-        if kind == LabelKind::Class && classes.is_none() && rows.len() >= MANY && own.len() * 10 > rows.len() * 9 {
-            let problem = DataProblem::UniqueLabels { column: name.into(), labels: own.len(), rows: rows.len() };
-            return Err((None, problem));
-        }
-        let (classes, mapping) = match classes {
+        check_spellings(&mapped).map_err(in_file)?;
+        let (classes, mapping) = match &request.labels {
             None => {
-                let mapping = LabelMapping::given(given, &own, &mapped);
-                (mapped, mapping.map_err(|problem| (None, problem))?)
+                check_new_classes(&own, rows.len(), name, request.kind).map_err(in_file)?;
+                let mapping = LabelMapping::given(given, &own, &mapped).map_err(in_file)?;
+                (mapped, mapping)
             }
             Some(classes) => {
-                let mapping = match given {
-                    [] => LabelMapping::new(&own, classes, empty.names.is_some()),
-                    // Labels without an explicit class may match by name, if that contradicts no explicit pair.
-                    given => LabelMapping::given(given, &own, classes).or_else(|problem| {
-                        match (&problem, LabelMapping::new(&own, classes, false)) {
-                            (DataProblem::OtherLabels { .. }, Ok(Some(mapping))) if mapping.agrees(given) => {
-                                Ok(Some(mapping))
-                            }
-                            _ => Err(problem),
-                        }
-                    }),
-                };
-                let line = || {
-                    rows.iter().find(|row| empty.labels_of(row).any(|label| !classes.iter().any(|own| own == label)))
-                };
-                (classes.to_vec(), mapping.map_err(|problem| (line().map(|row| row.line), problem))?)
+                let mapping = to_known(&own, classes, given, empty.names.is_some());
+                (classes.clone(), mapping.map_err(|problem| (empty.line_of_unknown(rows, classes), problem))?)
             }
         };
         let class_of = |name: &str| classes.iter().position(|class| class == name);
@@ -108,6 +78,12 @@ impl Labels {
             index.extend(class_of(class).map(|class| (label.clone(), class)));
         }
         Ok(Self { classes, mapping, index, ..empty })
+    }
+
+    /// Line of the first label that is not literally a class.
+    fn line_of_unknown(&self, rows: &[Row], classes: &[String]) -> Option<u64> {
+        let unknown = |row: &&Row| self.labels_of(row).any(|label| !classes.iter().any(|class| class == label));
+        rows.iter().find(unknown).map(|row| row.line)
     }
 
     /// Distinct labels of a column, ordered by value if all are finite numbers, otherwise alphabetically. For a column
@@ -256,6 +232,44 @@ fn check_types(table: &Table, place: usize) -> Result<(), DataProblem> {
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses labels that become the classes but look like measured values or like texts. A requested kind accepts numbers
+/// with decimals.
+fn check_new_classes(
+    own: &[String],
+    rows: usize,
+    column: String,
+    requested: Option<LabelKind>,
+) -> Result<(), DataProblem> {
+    if requested.is_none() && are_fractions(own) {
+        let fraction = own.iter().find(|label| label.parse::<f64>().is_ok_and(|value| value.fract() != 0.0));
+        return Err(DataProblem::FractionLabels { label: fraction.cloned().unwrap_or_default() });
+    }
+    let kind = requested.unwrap_or_default();
+    if kind == LabelKind::Class && rows >= MANY && own.len() * 10 > rows * 9 {
+        return Err(DataProblem::UniqueLabels { column, labels: own.len(), rows });
+    }
+    Ok(())
+}
+
+/// Mapping of a file's labels to known classes. `numbered` is true for the class names of a numbered column.
+fn to_known(
+    own: &[String],
+    classes: &[String],
+    given: &[(String, String)],
+    numbered: bool,
+) -> Result<Option<LabelMapping>, DataProblem> {
+    if given.is_empty() {
+        return LabelMapping::new(own, classes, numbered);
+    }
+    // Labels without an explicit class may match by name, if that contradicts no explicit pair.
+    LabelMapping::given(given, own, classes).or_else(|problem| {
+        match (&problem, LabelMapping::new(own, classes, false)) {
+            (DataProblem::OtherLabels { .. }, Ok(Some(mapping))) if mapping.agrees(given) => Ok(Some(mapping)),
+            _ => Err(problem),
+        }
+    })
 }
 
 /// Returns whether labels are numbers, some of which have decimals.

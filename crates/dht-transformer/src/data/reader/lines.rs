@@ -10,6 +10,9 @@ use crate::error::{DataProblem, Error, Result};
 /// Maximum length of a row in bytes. A longer row has an unclosed quote or is not text.
 pub(crate) const LONGEST_ROW: usize = 4 << 20;
 
+/// Problem of a file and its line, if it has one.
+pub(super) type Problem = (Option<u64>, DataProblem);
+
 /// Physical lines without line feeds. Each line is checked to be text.
 pub(crate) struct Lines<'a> {
     path: PathBuf,

@@ -1,7 +1,27 @@
 //! Readers of labelled texts and of texts to predict.
+//!
+//! Steps of a data set, in order ([`DatasetReader::read`]):
+//!
+//! | step | file |
+//! |---|---|
+//! | files of a directory by split | `files.rs` |
+//! | format and name of a file | `file_name.rs` |
+//! | physical lines, decompressed and checked to be text | `lines.rs` |
+//! | rows of cells | `table.rs`, by `csv.rs`, `tsv.rs` and `json.rs`; `parquet.rs` |
+//! | header | `header.rs` |
+//! | label column and text columns | `columns.rs`, by `names.rs` and `cells.rs` |
+//! | classes of the labels | `labels.rs`, and `label_mapping.rs` one folder up |
+//! | examples, and the report of all decisions | `assembly.rs` |
+//!
+//! `request.rs` has what the caller requests of header, columns and labels.
+//!
+//! Steps of texts to predict ([`TextStream`]): lines and rows as above, the text columns by the first rows
+//! (`stream/columns.rs`), then row by row (`stream.rs`).
 
+mod assembly;
 mod cells;
 mod columns;
+mod csv;
 mod dataset_reader;
 mod file_name;
 mod files;
@@ -12,9 +32,12 @@ mod lines;
 mod names;
 #[cfg(feature = "hub")]
 mod parquet;
+mod request;
+mod row;
 mod stream;
 mod table;
 mod text;
+mod tsv;
 
 pub use dataset_reader::DatasetReader;
 pub use files::Split;

@@ -14,15 +14,13 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 use serde::Deserialize;
 
-use super::lines::LONGEST_ROW;
-use super::table::{MOST_COLUMNS, Row, Table};
+use super::lines::{LONGEST_ROW, Problem};
+use super::row::{MOST_COLUMNS, Row};
+use super::table::Table;
 use crate::error::{DataProblem, Error, Result};
 
 /// Number of rows that are decoded together.
 const BATCH: usize = 1024;
-
-/// Problem and its row.
-type Problem = (Option<u64>, DataProblem);
 
 impl Table {
     /// Adds the rows of a file, at most `most` bytes of cells. `path` is named in errors.

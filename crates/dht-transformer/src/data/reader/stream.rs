@@ -1,5 +1,8 @@
 //! Stream of unlabelled texts to predict, row by row.
 
+mod columns;
+mod format;
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::Read;
@@ -7,83 +10,25 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
+use self::columns::FileColumns;
+pub use self::columns::TextColumns;
+pub use self::format::TextFormat;
 use super::cells::is_missing;
-use super::file_name::format_of;
-use super::header::{decide, is_header_again};
-use super::json::{Member, parse_object, replace_lone_surrogates, string};
+use super::csv::csv_row;
+use super::header::is_header_again;
+use super::json::{Member, parse_object, string};
 use super::lines::Lines;
-use super::names::{TEXT, is_called, is_known, is_one_of, place_of};
-use super::table::{
-    Row, Table, check_first_line, csv_row, opens_quote, other_width, read_quoted_lines, tsv_row, unquoted,
-};
+use super::names::is_known;
+use super::row::Row;
+use super::table::{Table, check_first_line};
 use super::text::joined;
+use super::tsv::{opens_quote, other_width, read_quoted_lines, tsv_row, unquoted};
 use crate::data::dataset::Example;
-use crate::data::reading::{Column, HeaderSource, Reading, TableFormat, TextSource};
+use crate::data::reading::{Column, Reading};
 use crate::error::{DataProblem, Error, Result};
 
 /// Number of rows read ahead to detect a header.
 const LOOK_AHEAD: usize = 100;
-
-/// Format of texts to predict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TextFormat {
-    /// One text on each line, including blank lines.
-    Lines,
-    /// Comma-separated, quoted as in RFC 4180.
-    Csv,
-    /// Tab-separated, not quoted.
-    Tsv,
-    /// One JSON object on each line.
-    JsonLines,
-}
-
-impl TextFormat {
-    /// Replaces each escape of a JSON text that is half of a surrogate pair by `\ufffd`, as the readers of JSON lines do.
-    /// Such halves remain if a text is cut within an emoji.
-    pub fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
-        replace_lone_surrogates(json)
-    }
-
-    /// Format implied by a file's name, and whether the file is compressed (`.gz`): csv, tsv, jsonl (also ndjson and
-    /// json); any other name means lines.
-    pub fn of_name(name: &str) -> (Self, bool) {
-        match format_of(name) {
-            Some((TableFormat::Csv, compressed)) => (Self::Csv, compressed),
-            Some((TableFormat::Tsv, compressed)) => (Self::Tsv, compressed),
-            Some((TableFormat::JsonLines, compressed)) => (Self::JsonLines, compressed),
-            // Parquet bytes are refused: they are not text.
-            Some((TableFormat::Parquet, _)) => (Self::Lines, false),
-            None => {
-                let name = name.to_ascii_lowercase();
-                let (stem, compressed) = name.strip_suffix(".gz").map_or((&*name, false), |stem| (stem, true));
-                // JSON in another layout is refused at its first line.
-                (if stem.ends_with(".json") { Self::JsonLines } else { Self::Lines }, compressed)
-            }
-        }
-    }
-}
-
-/// Selection of the text columns.
-#[derive(Debug, Clone, Default)]
-pub struct TextColumns {
-    /// Text columns, in the order of concatenation. If empty, the column with one of the text names that
-    /// [`DatasetReader`](crate::DatasetReader) lists, or the only column.
-    pub text: Vec<Column>,
-    /// `true` if two columns are a sentence pair instead of parts of one text.
-    pub pair: bool,
-    /// Presence of a header in a csv or tsv file. `None` decides as [`DatasetReader`](crate::DatasetReader) does. If the
-    /// rows do not decide, a column requested by number implies
-    /// that there is no header.
-    pub header: Option<bool>,
-    /// `true` if the columns are those of a training run. A file with a single column, or with a column that has a text
-    /// name, may lack these columns.
-    pub expected: bool,
-    /// Number of columns of the training file, if columns are expected by number.
-    pub expected_width: Option<usize>,
-    /// `true` to read some rows ahead to detect a header. Use it for files, not for a pipe whose writer waits for
-    /// answers.
-    pub look_ahead: bool,
-}
 
 /// Row of texts.
 #[derive(Debug, Clone)]
@@ -133,6 +78,9 @@ pub enum Given {
     Members(Vec<(String, Box<RawValue>)>),
 }
 
+/// Members of a jsonl row, with its line.
+type Object = (u64, Vec<Member>);
+
 /// Reads rows of texts in bounded memory, in the order of the input.
 ///
 /// # Examples
@@ -153,19 +101,14 @@ pub struct TextStream<'a> {
     format: TextFormat,
     /// Header, if there is one.
     header: Option<Row>,
-    names: Vec<String>,
+    /// Number of columns of a csv or tsv file; else 0.
     width: usize,
-    /// Text columns of a csv or tsv file.
-    text: Vec<usize>,
-    /// Text keys of a jsonl file.
-    keys: Vec<String>,
     asked: TextColumns,
-    reading: Option<Reading>,
-    doubtful: Option<String>,
-    is_instead: bool,
+    columns: FileColumns,
     /// Rows that were read ahead to detect the columns.
     waiting: VecDeque<Row>,
-    object: Option<(u64, Vec<Member>)>,
+    /// First object of a jsonl file, until it is returned.
+    object: Option<Object>,
 }
 
 impl<'a> TextStream<'a> {
@@ -189,14 +132,9 @@ impl<'a> TextStream<'a> {
             lines,
             format,
             header: None,
-            names: Vec::new(),
             width: 0,
-            text: Vec::new(),
-            keys: Vec::new(),
             asked: columns,
-            reading: None,
-            doubtful: None,
-            is_instead: false,
+            columns: FileColumns::default(),
             waiting: VecDeque::new(),
             object: None,
         };
@@ -214,19 +152,19 @@ impl<'a> TextStream<'a> {
 
     /// Column names of a csv or tsv file with a header; else none.
     pub fn names(&self) -> &[String] {
-        &self.names
+        if self.format == TextFormat::JsonLines { &[] } else { &self.columns.names }
     }
 
     /// Interpretation of a csv, tsv or jsonl file, without a label column and without the number of rows; `None` for
     /// lines and for an empty file.
     pub fn reading(&self) -> Option<&Reading> {
-        self.reading.as_ref()
+        self.columns.reading.as_ref()
     }
 
     /// First text of a csv or tsv file that is read without a header, if it is one word above texts of several words: it
     /// may name the column.
     pub fn doubtful_text(&self) -> Option<&str> {
-        self.doubtful.as_deref()
+        self.columns.doubtful.as_deref()
     }
 
     /// Number of columns of a csv or tsv file; else 0.
@@ -236,16 +174,9 @@ impl<'a> TextStream<'a> {
 
     /// Column that is read instead of the [expected](TextColumns::expected) columns.
     pub fn instead(&self) -> Option<Column> {
-        if !self.is_instead {
-            return None;
-        }
-        match (self.keys.first(), self.text.first()) {
-            (Some(key), _) => Some(Column::Name(key.clone())),
-            (None, Some(column)) => {
-                Some(self.names.get(*column).map_or(Column::Number(*column), |name| Column::Name(name.clone())))
-            }
-            (None, None) => None,
-        }
+        let FileColumns { names, text, is_instead, .. } = &self.columns;
+        let column = |place: &usize| names.get(*place).cloned().map_or(Column::Number(*place), Column::Name);
+        text.first().filter(|_| *is_instead).map(column)
     }
 
     /// Reads the next row; `None` at the end.
@@ -255,44 +186,39 @@ impl<'a> TextStream<'a> {
     /// row's, for a repeated header, and for a jsonl row without the text.
     pub fn next_row(&mut self) -> Result<Option<TextRow>> {
         match self.format {
-            TextFormat::Lines => {
-                let Some(line) = self.lines.next_line()? else { return Ok(None) };
-                let given = line.strip_suffix('\r').unwrap_or(&line).to_owned();
-                let (text, line) = (Example::clean_text(&given).into_owned(), self.lines.number());
-                Ok(Some(TextRow { line, text, pair: None, given: Given::Line(given) }))
-            }
-            TextFormat::Csv | TextFormat::Tsv => {
-                let row = match self.waiting.pop_front() {
-                    Some(row) => row,
-                    None => match self.read_row()? {
-                        Some(row) => row,
-                        None => return Ok(None),
-                    },
-                };
-                if let Some(header) = &self.header
-                    && is_header_again(&row, header, self.width)
-                {
-                    let problem = DataProblem::HeaderAgain { first: header.line };
-                    return Err(self.error(Some(row.line), problem));
-                }
-                let is_tsv = self.format == TextFormat::Tsv;
-                let cell = |column: &usize| match row.raw(*column) {
-                    raw if is_tsv => Cow::Owned(Example::clean_text(&unquoted(raw)).into_owned()),
-                    raw => Example::clean_text(raw),
-                };
-                let (text, pair) = self.texts(self.text.iter().map(cell));
-                let cells = (0..self.width).map(|column| row.raw(column).to_owned()).collect();
-                Ok(Some(TextRow { line: row.line, text, pair, given: Given::Cells(cells) }))
-            }
+            TextFormat::Lines => self.next_line(),
+            TextFormat::Csv | TextFormat::Tsv => self.next_cells(),
             TextFormat::JsonLines => self.next_object(),
         }
     }
 
-    fn read_object(&mut self) -> Result<Option<(u64, Vec<Member>)>> {
-        let Some(content) = self.lines.next_filled_line()? else { return Ok(None) };
-        let line = self.lines.number();
-        let members = parse_object(&content).map_err(|problem| self.error(Some(line), problem))?;
-        Ok(Some((line, members)))
+    fn next_line(&mut self) -> Result<Option<TextRow>> {
+        let Some(line) = self.lines.next_line()? else { return Ok(None) };
+        let given = line.strip_suffix('\r').unwrap_or(&line).to_owned();
+        let (text, line) = (Example::clean_text(&given).into_owned(), self.lines.number());
+        Ok(Some(TextRow { line, text, pair: None, given: Given::Line(given) }))
+    }
+
+    fn next_cells(&mut self) -> Result<Option<TextRow>> {
+        let next = match self.waiting.pop_front() {
+            Some(row) => Some(row),
+            None => self.read_row()?,
+        };
+        let Some(row) = next else { return Ok(None) };
+        if let Some(header) = &self.header
+            && is_header_again(&row, header, self.width)
+        {
+            let problem = DataProblem::HeaderAgain { first: header.line };
+            return Err(self.error(Some(row.line), problem));
+        }
+        let is_tsv = self.format == TextFormat::Tsv;
+        let cell = |column: &usize| match row.raw(*column) {
+            raw if is_tsv => Cow::Owned(Example::clean_text(&unquoted(raw)).into_owned()),
+            raw => Example::clean_text(raw),
+        };
+        let (text, pair) = self.texts(self.columns.text.iter().map(cell));
+        let cells = (0..self.width).map(|column| row.raw(column).to_owned()).collect();
+        Ok(Some(TextRow { line: row.line, text, pair, given: Given::Cells(cells) }))
     }
 
     fn next_object(&mut self) -> Result<Option<TextRow>> {
@@ -302,8 +228,9 @@ impl<'a> TextStream<'a> {
         };
         let Some((line, members)) = next else { return Ok(None) };
         let at = |problem| self.error(Some(line), problem);
-        let mut parts = Vec::with_capacity(self.keys.len());
-        for key in &self.keys {
+        let FileColumns { names, text, .. } = &self.columns;
+        let mut parts = Vec::with_capacity(text.len());
+        for key in text.iter().map(|place| &names[*place]) {
             let missing = || at(DataProblem::MissingKey { key: format!("{key:?}") });
             let (_, value) = members.iter().find(|(own, _)| own == key).ok_or_else(missing)?;
             let text = value.get();
@@ -318,172 +245,53 @@ impl<'a> TextStream<'a> {
         Ok(Some(TextRow { line, text, pair, given: Given::Members(members) }))
     }
 
-    /// Reads the first object and selects the text keys.
+    /// Reads the first object of a jsonl file and finds the text keys in it.
     fn find_keys(&mut self) -> Result<()> {
         let Some((line, members)) = self.read_object()? else { return Ok(()) };
-        let keys: Vec<String> = members.iter().map(|(key, _)| key.clone()).collect();
-        let found = match &*self.asked.text {
-            [] => self.only(&keys, keys.len(), line).map(|key| vec![key]),
-            asked => asked.iter().map(|column| self.index(column, &keys, line)).collect(),
-        };
-        let places = match found {
-            Err(error) if self.may_be_others() => {
-                self.is_instead = true;
-                vec![self.only(&keys, keys.len(), line).map_err(|_| error)?]
-            }
-            found => found?,
-        };
-        self.reading = Some(self.interpretation((TableFormat::JsonLines, HeaderSource::Format), &keys, &places));
-        self.keys = places.into_iter().map(|place| keys[place].clone()).collect();
+        let keys = members.iter().map(|(key, _)| key.clone()).collect();
+        let columns = FileColumns::of_keys(keys, &self.asked);
+        self.columns = columns.map_err(|problem| self.error(Some(line), problem))?;
         self.object = Some((line, members));
         Ok(())
     }
 
-    /// Interpretation of columns with these names, of which those at `places` have the texts. Columns without names have
-    /// numbers.
-    fn interpretation(
-        &self,
-        (format, header_source): (TableFormat, HeaderSource),
-        names: &[String],
-        places: &[usize],
-    ) -> Reading {
-        let name_of = |place: usize| names.get(place).filter(|name| !name.is_empty());
-        let column = |place: usize| name_of(place).map_or(Column::Number(place), |name| Column::Name(name.clone()));
-        let is_named = |place: &usize| names.get(*place).is_some_and(|name| is_one_of(name, &TEXT));
-        let text_source = match (self.asked.text.is_empty(), self.asked.expected) {
-            (false, false) => TextSource::Asked,
-            (false, true) => TextSource::Training,
-            (true, _) if places.iter().all(is_named) => TextSource::Name,
-            (true, _) => TextSource::Found,
-        };
-        let rest = (0..names.len().max(self.width)).filter(|place| !places.contains(place));
-        Reading {
-            format: Some(format),
-            header: !names.is_empty(),
-            header_source,
-            text: places.iter().map(|place| column(*place)).collect(),
-            text_source,
-            pair: self.asked.pair,
-            carried: rest.map(column).collect(),
-            ..Reading::default()
-        }
+    fn read_object(&mut self) -> Result<Option<Object>> {
+        let Some(content) = self.lines.next_filled_line()? else { return Ok(None) };
+        let line = self.lines.number();
+        let members = parse_object(&content).map_err(|problem| self.error(Some(line), problem))?;
+        Ok(Some((line, members)))
     }
 
-    /// Reads the first rows and detects header and text columns.
+    /// Reads the first rows of a csv or tsv file and finds header and text columns by them.
     fn find_columns(&mut self) -> Result<()> {
+        let table = self.read_ahead()?;
+        let Some(line) = table.rows.first().map(|row| row.line) else { return Ok(()) };
+        let columns = FileColumns::of_table(&table, self.format, &self.asked);
+        self.columns = columns.map_err(|problem| self.error(Some(line), problem))?;
+        self.waiting = table.rows.into();
+        if !self.columns.names.is_empty() {
+            self.header = self.waiting.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Reads the first row, or [several](TextColumns::look_ahead).
+    fn read_ahead(&mut self) -> Result<Table> {
         let mut table = Table::default();
         while table.rows.len() < if self.asked.look_ahead { LOOK_AHEAD } else { 1 } {
             match self.read_row() {
                 Ok(Some(row)) => table.rows.push(row),
                 Ok(None) => break,
-                // The row is read again, and refused, after the rows before it.
                 Err(error) if table.rows.is_empty() => return Err(error),
+                // It is returned after the rows before it.
                 Err(error) => {
                     self.lines.fail(error);
                     break;
                 }
             }
         }
-        let Some(first) = table.rows.first() else { return Ok(()) };
         table.width = self.width;
-        let (line, width) = (first.line, self.width);
-        if let Some(other) = other_separator(&table) {
-            return Err(self.error(Some(line), DataProblem::OneColumn { other: format!(", and all have {other:?}") }));
-        }
-        let columns: Vec<&Column> = self.asked.text.iter().collect();
-        let named = columns.iter().any(|column| matches!(column, Column::Name(_)));
-        let (header, source) = match decide(&table, self.asked.header, None, &columns) {
-            Ok(decision) => decision,
-            // Without requested names there is no header. Names from a training run are required.
-            Err(_) if !named => (false, HeaderSource::Asked),
-            Err(_) if named && !self.asked.expected => (true, HeaderSource::Asked),
-            Err(problem) => return Err(self.error(Some(line), problem)),
-        };
-        let numbered = self.may_be_others() && !header && !named && width > 1;
-        if let Some(expected) = self.asked.expected_width.filter(|expected| numbered && *expected != width) {
-            return Err(self.error(Some(line), DataProblem::OtherWidth { expected, got: width }));
-        }
-        let names: Vec<String> =
-            if header { (0..width).map(|column| first.cell(column).to_owned()).collect() } else { Vec::new() };
-        let again = |place: usize| !names[place].is_empty() && names[..place].contains(&names[place]);
-        if let Some(place) = (0..names.len()).find(|place| again(*place)) {
-            let problem = DataProblem::DuplicateColumn { column: names[place].clone() };
-            return Err(self.error(Some(line), problem));
-        }
-        let found = match &*self.asked.text {
-            [] => self.only(&names, width, line).map(|column| vec![column]),
-            asked => asked.iter().map(|column| self.index(column, &names, line)).collect(),
-        };
-        // Numbers fit any file; a name is more specific.
-        let better = self.may_be_others() && header && !named && names.iter().any(|name| is_one_of(name, &TEXT));
-        self.text = match found {
-            Ok(_) if better => {
-                self.is_instead = true;
-                vec![self.only(&names, width, line)?]
-            }
-            Err(error) if self.may_be_others() => {
-                self.is_instead = true;
-                vec![self.only(&names, width, line).map_err(|_| error)?]
-            }
-            found => found?,
-        };
-        let format = if self.format == TextFormat::Tsv { TableFormat::Tsv } else { TableFormat::Csv };
-        self.reading = Some(self.interpretation((format, source), &names, &self.text));
-        if let (false, None, [place], [first, rest @ ..]) = (header, self.asked.header, &*self.text, &*table.rows) {
-            let is_word = |row: &Row| !row.cell(*place).contains(char::is_whitespace);
-            let stands_out =
-                is_word(first) && !first.cell(*place).is_empty() && !rest.is_empty() && !rest.iter().any(is_word);
-            self.doubtful = stands_out.then(|| first.cell(*place).to_owned());
-        }
-        self.names = names;
-        self.waiting = table.rows.into();
-        if header {
-            self.header = self.waiting.pop_front();
-        }
-        Ok(())
-    }
-
-    /// Returns whether other columns than those of the training run may be read.
-    fn may_be_others(&self) -> bool {
-        self.asked.expected && !self.asked.text.is_empty() && !self.asked.pair
-    }
-
-    /// Column with a text name, or the only column.
-    fn only(&self, names: &[String], width: usize, line: u64) -> Result<usize> {
-        let called = |wanted: &[&str]| -> Vec<usize> {
-            (0..names.len()).filter(|column| is_one_of(&names[*column], wanted)).collect()
-        };
-        let text: Vec<usize> = (0..names.len()).filter(|column| is_called(&names[*column], TEXT[0])).collect();
-        match (&*text, &*called(&TEXT), width) {
-            (&[column], ..) | ([], &[column], _) => Ok(column),
-            ([], [], 1) => Ok(0),
-            ([], [], _) => Err(self.error(Some(line), DataProblem::NoTextColumn)),
-            (_, several, _) => {
-                let columns: Vec<String> = several.iter().map(|column| format!("{:?}", names[*column])).collect();
-                Err(self.error(Some(line), DataProblem::TextColumns { columns: columns.join(", ") }))
-            }
-        }
-    }
-
-    fn index(&self, column: &Column, names: &[String], line: u64) -> Result<usize> {
-        let found = match column {
-            Column::Name(name) => place_of(names, name),
-            Column::Number(number) if self.format == TextFormat::JsonLines => {
-                names.iter().position(|own| *own == number.to_string())
-            }
-            Column::Number(number) => {
-                let named = names.iter().position(|own| *own == number.to_string());
-                named.or(Some(*number).filter(|number| *number < self.width))
-            }
-        };
-        found.ok_or_else(|| {
-            let known = if names.is_empty() {
-                format!("columns 0 to {}", self.width.saturating_sub(1))
-            } else {
-                names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
-            };
-            self.error(Some(line), DataProblem::UnknownColumn { column: column.to_string(), known })
-        })
+        Ok(table)
     }
 
     /// Reads the next row of a csv or tsv file, which must have as many columns as the first.
@@ -496,7 +304,7 @@ impl<'a> TextStream<'a> {
         let parse = if self.format == TextFormat::Csv { csv_row } else { tsv_row };
         let mut width = parse(&mut self.lines, line, &mut row)?;
         if self.format == TextFormat::Tsv && self.width > 0 && opens_quote(&row, self.width, width) {
-            width = read_quoted_lines(&mut self.lines, &mut row, (width, self.width))?;
+            width = read_quoted_lines(&mut self.lines, &mut row, width, self.width)?;
         }
         if self.width == 0 {
             self.width = width;
@@ -518,13 +326,6 @@ impl<'a> TextStream<'a> {
     fn error(&self, line: Option<u64>, problem: DataProblem) -> Error {
         Error::Data { path: self.path.clone(), line, problem }
     }
-}
-
-/// Separator of another format, if each of several one-cell rows contains it equally often.
-fn other_separator(table: &Table) -> Option<char> {
-    let counts = |sign: char| table.rows.iter().map(move |row| row.raw(0).matches(sign).count());
-    let all = |sign: &char| counts(*sign).min() > Some(0) && counts(*sign).min() == counts(*sign).max();
-    [';', '\t', '|', ','].into_iter().find(all).filter(|_| table.width == 1 && table.rows.len() > 1)
 }
 
 #[cfg(test)]

@@ -1,62 +1,15 @@
-//! Rows of cells, and parsers of csv, tsv and jsonl rows.
+//! All rows of a file in memory: csv, tsv and jsonl.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::csv::csv_row;
 use super::json::{parse_object, string};
-use super::lines::{LONGEST_ROW, Lines};
+use super::lines::Lines;
+use super::row::{MOST_COLUMNS, Row};
+use super::tsv::{opens_quote, other_width, read_quoted_lines, unquoted_tsv_row};
 use crate::data::reading::TableFormat;
 use crate::error::{DataProblem, Result};
-
-/// Maximum number of columns of a table.
-pub(super) const MOST_COLUMNS: usize = 1024;
-
-/// One row. Empty cells of csv and tsv rows are omitted, so a row costs no more memory than its text.
-#[derive(Debug, Default)]
-pub(crate) struct Row {
-    /// First physical line of the row, counted from 1.
-    pub(crate) line: u64,
-    cells: Vec<(usize, String)>,
-}
-
-impl Row {
-    /// Creates an empty row that begins on this line.
-    pub(super) fn at(line: u64) -> Self {
-        Self { line, cells: Vec::new() }
-    }
-
-    /// Cell, trimmed; empty if the row lacks it.
-    pub(crate) fn cell(&self, column: usize) -> &str {
-        self.raw(column).trim()
-    }
-
-    /// Cell as written; empty if the row lacks it.
-    pub(crate) fn raw(&self, column: usize) -> &str {
-        self.cells.iter().find(|(index, _)| *index == column).map_or("", |(_, text)| text.as_str())
-    }
-
-    /// Returns whether all cells are blank.
-    fn is_blank(&self) -> bool {
-        self.cells.iter().all(|(_, text)| text.trim().is_empty())
-    }
-
-    /// Returns whether a jsonl row has the key of a column.
-    pub(super) fn has(&self, column: usize) -> bool {
-        self.cells.iter().any(|(index, _)| *index == column)
-    }
-
-    pub(super) fn push(&mut self, column: usize, text: &str) {
-        if !text.is_empty() {
-            self.put(column, text);
-        }
-    }
-
-    /// Adds a cell that may be empty.
-    fn put(&mut self, column: usize, text: &str) {
-        self.cells.push((column, text.to_owned()));
-    }
-}
 
 /// All rows of a file, including the header (if any).
 #[derive(Debug, Default)]
@@ -112,7 +65,7 @@ impl Table {
             }
             let mut width = parse(lines, line, &mut row)?;
             if is_tsv && !self.rows.is_empty() && opens_quote(&row, self.width, width) {
-                width = read_quoted_lines(lines, &mut row, (width, self.width))?;
+                width = read_quoted_lines(lines, &mut row, width, self.width)?;
             }
             if self.rows.is_empty() {
                 self.width = width;
@@ -207,173 +160,4 @@ pub(super) fn check_first_line(lines: &Lines<'_>, line: &str, is_tsv: bool) -> R
         return Err(lines.error_at(lines.number(), DataProblem::QuotedTsv));
     }
     Ok(())
-}
-
-/// Splits at tabs; returns the number of columns.
-pub(super) fn tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Result<usize> {
-    let mut width = 0;
-    for cell in line.strip_suffix('\r').unwrap_or(&line).split('\t') {
-        row.push(width, cell);
-        width = next_column(lines, width)?;
-    }
-    Ok(width)
-}
-
-/// Splits at tabs as [`tsv_row`], and removes the quotes that programs write around cells with quotes in them.
-fn unquoted_tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Result<usize> {
-    let width = tsv_row(lines, line, row)?;
-    for (_, cell) in &mut row.cells {
-        if let Cow::Owned(unquoted) = unquoted(cell) {
-            *cell = unquoted;
-        }
-    }
-    Ok(width)
-}
-
-/// Content of a tsv cell that is quoted as in csv: in quotes, with at least one inner quote, and all inner quotes
-/// doubled. Other cells do not change, since a quote is an ordinary character there.
-pub(super) fn unquoted(cell: &str) -> Cow<'_, str> {
-    let inner = cell.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    match inner.filter(|inner| inner.contains("\"\"") && !inner.replace("\"\"", "").contains('"')) {
-        Some(inner) => inner.replace("\"\"", "\"").into(),
-        None => cell.into(),
-    }
-}
-
-/// Problem of a row with a wrong number of columns.
-pub(super) fn other_width(row: &Row, expected: usize, got: usize) -> DataProblem {
-    match opens_quote(row, expected, got) {
-        true => DataProblem::OpenQuote { column: got - 1 },
-        false => DataProblem::ColumnCount { expected, got },
-    }
-}
-
-/// Returns whether a row is too short and its last cell opens a quote that its line does not close.
-pub(super) fn opens_quote(row: &Row, expected: usize, got: usize) -> bool {
-    let last = row.cell(got.saturating_sub(1));
-    got < expected && last.starts_with('"') && !last[1..].contains('"')
-}
-
-/// Reads lines until the open quote of the last of `got` cells is closed and the row has `expected` cells. Python's csv
-/// module writes tsv cells with line ends in this form. Stores the cells in the row without that quote, and returns
-/// their number.
-///
-/// # Errors
-/// [`DataProblem::OpenQuote`] if no later line does both; the row is then too short.
-pub(super) fn read_quoted_lines(
-    lines: &mut Lines<'_>,
-    row: &mut Row,
-    (got, expected): (usize, usize),
-) -> Result<usize> {
-    let mut joined = (0..got).map(|column| row.raw(column)).collect::<Vec<_>>().join("\t");
-    let refused = |lines: &Lines<'_>| lines.error_at(row.line, DataProblem::OpenQuote { column: got - 1 });
-    let cells = loop {
-        let Some(next) = lines.next_line()? else { return Err(refused(lines)) };
-        joined.push('\n');
-        joined.push_str(next.strip_suffix('\r').unwrap_or(&next));
-        let cells: Vec<&str> = joined.split('\t').collect();
-        let inner = cells[got - 1].trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        match inner.filter(|inner| !inner.replace("\"\"", "").contains('"')) {
-            Some(inner) if cells.len() == expected => {
-                let unquoted = inner.replace("\"\"", "\"");
-                let own = cells.iter().enumerate();
-                break own
-                    .map(|(column, cell)| if column + 1 == got { unquoted.clone() } else { (*cell).to_owned() })
-                    .collect::<Vec<String>>();
-            }
-            _ if cells.len() >= expected || joined.len() > LONGEST_ROW => return Err(refused(lines)),
-            _ => {}
-        }
-    };
-    row.cells.clear();
-    cells.iter().enumerate().for_each(|(column, cell)| row.push(column, cell));
-    Ok(expected)
-}
-
-/// Splits at commas outside of quotes, reading more lines while a quote is open; returns the number of columns.
-pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row) -> Result<usize> {
-    let mut line = first;
-    let mut start = 0;
-    let mut width = 0;
-    let mut quoted = String::new();
-    loop {
-        let begins = lines.number();
-        if line[start..].starts_with('"') {
-            quoted.clear();
-            start += 1;
-            loop {
-                match line[start..].find('"') {
-                    Some(length) => {
-                        quoted.push_str(&line[start..start + length]);
-                        start += length + 1;
-                        if !line[start..].starts_with('"') {
-                            break;
-                        }
-                        quoted.push('"');
-                        start += 1;
-                    }
-                    None => {
-                        quoted.push_str(&line[start..]);
-                        quoted.push('\n');
-                        if quoted.len() > LONGEST_ROW {
-                            return Err(lines.error_at(begins, DataProblem::RowTooLong { most: LONGEST_ROW }));
-                        }
-                        line = lines.next_line()?.ok_or_else(|| lines.error_at(begins, DataProblem::UnclosedQuote))?;
-                        start = 0;
-                    }
-                }
-            }
-            row.push(width, &quoted);
-        } else {
-            let length = line[start..].find(',').unwrap_or(line.len() - start);
-            let cell = &line[start..start + length];
-            if cell.contains('"') {
-                let before = cell.split('"').next().and_then(|before| before.chars().last());
-                let cause = match cell.trim_start().starts_with('"') {
-                    true => "remove the space before the quote that opens the field",
-                    false => beside_a_quote(before).unwrap_or("put the field in quotes, and double each quote inside"),
-                };
-                return Err(lines.error_at(begins, DataProblem::StrayQuote { column: width, cause }));
-            }
-            let ends = start + length == line.len();
-            row.push(width, cell.strip_suffix('\r').filter(|_| ends).unwrap_or(cell));
-            start += length;
-        }
-        let column = width;
-        width = next_column(lines, width)?;
-        match &line[start..] {
-            "" | "\r" => return Ok(width),
-            rest if rest.starts_with(',') => start += 1,
-            _ => {
-                let after = line[start..].chars().next();
-                let usual = match begins == lines.number() {
-                    true => "double each quote inside a quoted field",
-                    // The opening quote of a later row has closed it.
-                    false => "the field that opens here runs over several lines; close it, or double each quote inside",
-                };
-                let cause = match quoted.ends_with('\\') {
-                    true => "write a quote inside a quoted field as two quotes, without a backslash",
-                    false => beside_a_quote(after).unwrap_or(usual),
-                };
-                return Err(lines.error_at(begins, DataProblem::StrayQuote { column, cause }));
-            }
-        }
-    }
-}
-
-/// Correction for a character beside a quote that looks like the separator of the file.
-fn beside_a_quote(sign: Option<char>) -> Option<&'static str> {
-    match sign {
-        Some(';') => Some("separate columns by commas, not by ';'"),
-        Some('\t') => Some("separate columns by commas, not by tabs, or name the file .tsv"),
-        Some('|') => Some("separate columns by commas, not by '|'"),
-        _ => None,
-    }
-}
-
-fn next_column(lines: &Lines<'_>, column: usize) -> Result<usize> {
-    if column == MOST_COLUMNS {
-        return Err(lines.error_at(lines.number(), DataProblem::TooManyColumns { most: MOST_COLUMNS }));
-    }
-    Ok(column + 1)
 }

@@ -1,0 +1,134 @@
+//! Data set of a table: the steps after its rows are in memory.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use super::cells::is_missing;
+use super::columns::{Places, find_columns};
+use super::file_name::name_of;
+use super::labels::Labels;
+use super::lines::Problem;
+use super::request::TableRequest;
+use super::row::Row;
+use super::table::Table;
+use super::text::joined;
+use crate::data::dataset::{Dataset, Example};
+use crate::data::reading::{LabelKind, Reading, TableFormat};
+use crate::error::{DataProblem, Error, Result};
+
+/// File that a table was read from.
+pub(super) struct TableFile<'a> {
+    pub(super) path: &'a Path,
+    pub(super) format: TableFormat,
+    pub(super) sha256: String,
+}
+
+/// Selects the columns and labels of a table of one or more rows, and moves the rows into examples, so that no text is
+/// in memory twice.
+pub(super) fn assemble(mut table: Table, request: &TableRequest, file: TableFile<'_>) -> Result<Dataset> {
+    let at = |(line, problem): Problem| Error::Data { path: file.path.into(), line, problem };
+    let places = find_columns(&table, request).map_err(at)?;
+    places.check(&table, request.pair).map_err(at)?;
+    let labels = Labels::read(&table, &places, request).map_err(at)?;
+    let mut reading = interpretation(&table, &places, &labels, request, file.format);
+
+    let first = usize::from(places.header_row);
+    let rows = std::mem::take(&mut table.rows);
+    let ends = [rows.get(first), rows.last()].map(|row| row.map(|row| row.line));
+    // Keys that a row lacks are errors; a cell that it lacks is empty.
+    let needs_keys = file.format == TableFormat::JsonLines;
+    let example = |(index, row): (usize, Row)| {
+        let path = || table.part_of(index).unwrap_or(file.path).into();
+        let example = example(&row, &places, &labels, request.pair, needs_keys);
+        example.map_err(|problem| Error::Data { path: path(), line: Some(row.line), problem })
+    };
+    let examples = rows.into_iter().enumerate().skip(first).map(example).collect::<Result<Vec<_>>>()?;
+
+    if labels.classes.is_empty() {
+        return Err(at((None, DataProblem::EmptyLabel)));
+    }
+    // The secret placeholder of a number is -1 too, but -1 may also be a real value.
+    let hides_numbers = examples.len() > 1 && examples.iter().all(|row| row.targets == [-1.0]);
+    if reading.kind == LabelKind::Number && hides_numbers {
+        return Err(at((ends[0], DataProblem::HiddenLabel)));
+    }
+    reading.missing_texts = missing_texts(&examples);
+    if reading.kind == LabelKind::Class && request.labels.is_none() {
+        reading.lone_class = lone_class(&examples, ends, &labels.classes);
+    }
+    let name = name_of(file.path);
+    Ok(Dataset { name, labels: labels.classes, examples, sha256: file.sha256, reading: Some(reading) })
+}
+
+/// Interpretation of a table, without the notes on its texts.
+fn interpretation(
+    table: &Table,
+    places: &Places,
+    labels: &Labels,
+    request: &TableRequest,
+    format: TableFormat,
+) -> Reading {
+    let is_read = |place: &usize| *place == places.label || places.text.contains(place);
+    let carried: Vec<usize> = (0..table.width).filter(|place| !is_read(place)).collect();
+    Reading {
+        format: Some(format),
+        header: places.names.is_some(),
+        header_source: places.header_source.clone(),
+        label: Some(places.column(places.label)),
+        label_source: places.label_source,
+        label_rivals: places.columns(&places.label_rivals),
+        kind: request.kind.unwrap_or_default(),
+        mapping: labels.mapping.clone(),
+        text: places.columns(&places.text),
+        text_source: places.text_source,
+        pair: request.pair,
+        carried: places.columns(&carried),
+        rows: table.rows.len() - usize::from(places.header_row),
+        blank_lines: table.blank_lines,
+        leaks: places.leaks.clone(),
+        missing_texts: None,
+        lone_class: None,
+    }
+}
+
+/// Example of a row. With `needs_keys`, a row without the key of a text is refused.
+fn example(
+    row: &Row,
+    places: &Places,
+    labels: &Labels,
+    pair: bool,
+    needs_keys: bool,
+) -> std::result::Result<Example, DataProblem> {
+    if needs_keys && let Some(place) = places.text.iter().find(|place| !row.has(**place)) {
+        return Err(DataProblem::MissingKey { key: places.column(*place).to_string() });
+    }
+    let (label, targets) = labels.of_row(row)?;
+    let texts: Vec<Cow<'_, str>> = places.text.iter().map(|place| Example::clean_text(row.raw(*place))).collect();
+    if texts.iter().all(|text| text.is_empty()) {
+        return Err(DataProblem::NoText);
+    }
+    Ok(match &*texts {
+        [text, second] if pair => Example { text: text.to_string(), pair: Some(second.to_string()), label, targets },
+        texts => Example { text: joined(texts), pair: None, label, targets },
+    })
+}
+
+/// Number of texts that are written as a missing value, and the first of them.
+fn missing_texts(examples: &[Example]) -> Option<(usize, String)> {
+    let mut missing = examples.iter().map(|example| &example.text).filter(|text| is_missing(text));
+    let first = missing.next()?;
+    Some((1 + missing.count(), first.clone()))
+}
+
+/// Line and class of the first or last row, if no other row has its class. In a small file many classes have a single
+/// row: none is reported.
+fn lone_class(examples: &[Example], ends: [Option<u64>; 2], classes: &[String]) -> Option<(u64, String)> {
+    if examples.len() < 4 * classes.len() {
+        return None;
+    }
+    let alone = |label| examples.iter().filter(|example| example.label == label).count() == 1;
+    [examples.first(), examples.last()].into_iter().zip(ends).find_map(|(example, line)| {
+        let class = example.map(|example| example.label).filter(|label| alone(*label))?;
+        Some((line?, classes.get(class)?.clone()))
+    })
+}

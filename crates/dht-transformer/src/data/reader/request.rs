@@ -1,0 +1,33 @@
+//! Requested columns and labels of a table.
+
+use crate::data::reading::{Column, LabelKind};
+
+/// Columns and labels that a caller requests, or that are known from the training set. `None` if they are to be
+/// detected.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TableRequest {
+    /// Presence of a header.
+    pub(super) header: Option<bool>,
+    /// Table of the training set, if labels were read from it.
+    pub(super) training: Option<TrainingTable>,
+    pub(super) label: Option<Column>,
+    /// `true` if `label` is the column of the training set.
+    pub(super) label_of_training: bool,
+    pub(super) text: Option<Vec<Column>>,
+    /// `true` if `text` are the columns of the training set.
+    pub(super) text_of_training: bool,
+    /// `true` if two text columns are a sentence pair.
+    pub(super) pair: bool,
+    pub(super) kind: Option<LabelKind>,
+    /// Labels of the training set or of the model: the classes, in order.
+    pub(super) labels: Option<Vec<String>>,
+    /// Explicit mapping of labels to classes.
+    pub(super) mapping: Vec<(String, String)>,
+}
+
+/// Shape of the training set's table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TrainingTable {
+    pub(super) header: bool,
+    pub(super) width: usize,
+}

@@ -1,0 +1,228 @@
+//! Text columns of a csv, tsv or jsonl file: requested, expected or detected.
+
+use super::format::TextFormat;
+use crate::data::reader::header::decide;
+use crate::data::reader::names::{TEXT, is_one_of, place_of};
+use crate::data::reader::row::Row;
+use crate::data::reader::table::Table;
+use crate::data::reading::{Column, HeaderSource, Reading, TableFormat, TextSource};
+use crate::error::DataProblem;
+
+/// Selection of the text columns.
+#[derive(Debug, Clone, Default)]
+pub struct TextColumns {
+    /// Text columns, in the order of concatenation. If empty, the column with one of the text names that
+    /// [`DatasetReader`](crate::DatasetReader) lists, or the only column.
+    pub text: Vec<Column>,
+    /// `true` if two columns are a sentence pair instead of parts of one text.
+    pub pair: bool,
+    /// Presence of a header in a csv or tsv file. `None` decides as [`DatasetReader`](crate::DatasetReader) does. If the
+    /// rows do not decide, a column requested by number implies
+    /// that there is no header.
+    pub header: Option<bool>,
+    /// `true` if the columns are those of a training run. A file with a single column, or with a column that has a text
+    /// name, may lack these columns.
+    pub expected: bool,
+    /// Number of columns of the training file, if columns are expected by number.
+    pub expected_width: Option<usize>,
+    /// `true` to read some rows ahead to detect a header. Use it for files, not for a pipe whose writer waits for
+    /// answers.
+    pub look_ahead: bool,
+}
+
+impl TextColumns {
+    /// Returns whether columns are requested by name.
+    fn has_names(&self) -> bool {
+        self.text.iter().any(|column| matches!(column, Column::Name(_)))
+    }
+
+    /// Returns whether other columns than those of the training run may be read.
+    fn may_be_others(&self) -> bool {
+        self.expected && !self.text.is_empty() && !self.pair
+    }
+}
+
+/// Text columns of a file.
+#[derive(Debug, Default)]
+pub(super) struct FileColumns {
+    /// Names of a header, or keys of a jsonl file; else empty.
+    pub(super) names: Vec<String>,
+    /// Text columns, in the order of concatenation.
+    pub(super) text: Vec<usize>,
+    /// `true` if these are not the [expected](TextColumns::expected) columns.
+    pub(super) is_instead: bool,
+    pub(super) reading: Option<Reading>,
+    /// First text, if it may name the column.
+    pub(super) doubtful: Option<String>,
+}
+
+impl FileColumns {
+    /// Finds the text columns of a csv or tsv file by its first rows, of which there is at least one.
+    pub(super) fn of_table(table: &Table, format: TextFormat, asked: &TextColumns) -> Result<Self, DataProblem> {
+        if let Some(other) = other_separator(table) {
+            return Err(DataProblem::OneColumn { other: format!(", and all have {other:?}") });
+        }
+        let (header, source) = find_header(table, asked)?;
+        let names = if header { header_names(table)? } else { Vec::new() };
+        let search = Search { asked, format, names: &names, width: table.width };
+        search.check_width()?;
+        let (text, is_instead) = search.texts()?;
+        let reading = Some(search.interpretation(source, &text));
+        let doubtful = if header { None } else { doubtful_text(table, asked, &text) };
+        Ok(Self { names, text, is_instead, reading, doubtful })
+    }
+
+    /// Finds the text keys of a jsonl file among the keys of its first object.
+    pub(super) fn of_keys(keys: Vec<String>, asked: &TextColumns) -> Result<Self, DataProblem> {
+        let search = Search { asked, format: TextFormat::JsonLines, names: &keys, width: keys.len() };
+        let (text, is_instead) = search.texts()?;
+        let reading = Some(search.interpretation(HeaderSource::Format, &text));
+        Ok(Self { names: keys, text, is_instead, reading, doubtful: None })
+    }
+}
+
+/// Decides whether the first row is a header. Where the rows do not decide, names from a training run are required.
+fn find_header(table: &Table, asked: &TextColumns) -> Result<(bool, HeaderSource), DataProblem> {
+    let columns: Vec<&Column> = asked.text.iter().collect();
+    match decide(table, asked.header, None, &columns) {
+        Err(_) if !asked.has_names() => Ok((false, HeaderSource::Asked)),
+        Err(_) if !asked.expected => Ok((true, HeaderSource::Asked)),
+        decision => decision,
+    }
+}
+
+/// Names of the header row, which must be different.
+fn header_names(table: &Table) -> Result<Vec<String>, DataProblem> {
+    let mut names: Vec<String> = Vec::with_capacity(table.width);
+    for column in 0..table.width {
+        let name = table.rows[0].cell(column).to_owned();
+        if !name.is_empty() && names.contains(&name) {
+            return Err(DataProblem::DuplicateColumn { column: name });
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+/// First text of a file without a header, if it is one word above texts of several words.
+fn doubtful_text(table: &Table, asked: &TextColumns, text: &[usize]) -> Option<String> {
+    let (None, [place], [first, rest @ ..]) = (asked.header, text, &*table.rows) else { return None };
+    let is_word = |row: &Row| !row.cell(*place).contains(char::is_whitespace);
+    let stands_out = is_word(first) && !first.cell(*place).is_empty() && !rest.is_empty() && !rest.iter().any(is_word);
+    stands_out.then(|| first.cell(*place).to_owned())
+}
+
+/// Separator of another format, if each of several one-cell rows contains it equally often.
+fn other_separator(table: &Table) -> Option<char> {
+    let counts = |sign: char| table.rows.iter().map(move |row| row.raw(0).matches(sign).count());
+    let all = |sign: &char| counts(*sign).min() > Some(0) && counts(*sign).min() == counts(*sign).max();
+    [';', '\t', '|', ','].into_iter().find(all).filter(|_| table.width == 1 && table.rows.len() > 1)
+}
+
+/// Columns of a file, among which texts are looked for.
+struct Search<'a> {
+    asked: &'a TextColumns,
+    format: TextFormat,
+    /// Names of the columns, or none.
+    names: &'a [String],
+    width: usize,
+}
+
+impl Search<'_> {
+    /// Refuses a table without names that has another width than the training file, where columns are expected by number.
+    fn check_width(&self) -> Result<(), DataProblem> {
+        let numbered = self.asked.may_be_others() && self.names.is_empty() && !self.asked.has_names() && self.width > 1;
+        match self.asked.expected_width.filter(|expected| numbered && *expected != self.width) {
+            Some(expected) => Err(DataProblem::OtherWidth { expected, got: self.width }),
+            None => Ok(()),
+        }
+    }
+
+    /// Text columns, and whether they are others than the expected columns.
+    fn texts(&self) -> Result<(Vec<usize>, bool), DataProblem> {
+        let asked = &self.asked.text;
+        if asked.is_empty() {
+            return Ok((vec![self.only()?], false));
+        }
+        let found = asked.iter().map(|column| self.place(column)).collect::<Result<Vec<usize>, _>>();
+        if !self.asked.may_be_others() {
+            return Ok((found?, false));
+        }
+        // Numbers fit any table; a name is more specific.
+        let is_text = |name: &String| is_one_of(name, &TEXT);
+        let is_table = self.format != TextFormat::JsonLines;
+        match found {
+            Ok(_) if is_table && !self.asked.has_names() && self.names.iter().any(is_text) => {
+                Ok((vec![self.only()?], true))
+            }
+            Ok(found) => Ok((found, false)),
+            Err(problem) => Ok((vec![self.only().map_err(|_| problem)?], true)),
+        }
+    }
+
+    /// Column with a text name, or the only column.
+    fn only(&self) -> Result<usize, DataProblem> {
+        let names = self.names;
+        let called = |name: &[&str]| -> Vec<usize> {
+            (0..names.len()).filter(|column| is_one_of(&names[*column], name)).collect()
+        };
+        match (&*called(&TEXT[..1]), &*called(&TEXT), self.width) {
+            (&[column], ..) | ([], &[column], _) => Ok(column),
+            ([], [], 1) => Ok(0),
+            ([], [], _) => Err(DataProblem::NoTextColumn),
+            (_, several, _) => {
+                let columns: Vec<String> = several.iter().map(|column| format!("{:?}", names[*column])).collect();
+                Err(DataProblem::TextColumns { columns: columns.join(", ") })
+            }
+        }
+    }
+
+    /// Place of a requested column.
+    fn place(&self, column: &Column) -> Result<usize, DataProblem> {
+        let names = self.names;
+        let place = match column {
+            Column::Name(name) => place_of(names, name),
+            Column::Number(number) => {
+                let named = names.iter().position(|own| *own == number.to_string());
+                // Keys of an object have no order to number them by.
+                let is_place = self.format != TextFormat::JsonLines && *number < self.width;
+                named.or(is_place.then_some(*number))
+            }
+        };
+        place.ok_or_else(|| {
+            let known = if names.is_empty() {
+                format!("columns 0 to {}", self.width.saturating_sub(1))
+            } else {
+                names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+            };
+            DataProblem::UnknownColumn { column: column.to_string(), known }
+        })
+    }
+
+    /// Interpretation of the columns, of which those at `places` have the texts. Columns without names have numbers.
+    fn interpretation(&self, header_source: HeaderSource, places: &[usize]) -> Reading {
+        let name_of = |place: usize| self.names.get(place).filter(|name| !name.is_empty());
+        let column = |place: usize| name_of(place).map_or(Column::Number(place), |name| Column::Name(name.clone()));
+        let is_named = |place: &usize| self.names.get(*place).is_some_and(|name| is_one_of(name, &TEXT));
+        let text_source = match (self.asked.text.is_empty(), self.asked.expected) {
+            (false, false) => TextSource::Asked,
+            (false, true) => TextSource::Training,
+            (true, _) if places.iter().all(is_named) => TextSource::Name,
+            (true, _) => TextSource::Found,
+        };
+        Reading {
+            format: Some(match self.format {
+                TextFormat::Tsv => TableFormat::Tsv,
+                TextFormat::JsonLines => TableFormat::JsonLines,
+                _ => TableFormat::Csv,
+            }),
+            header: !self.names.is_empty(),
+            header_source,
+            text: places.iter().map(|place| column(*place)).collect(),
+            text_source,
+            pair: self.asked.pair,
+            carried: (0..self.width).filter(|place| !places.contains(place)).map(column).collect(),
+            ..Reading::default()
+        }
+    }
+}

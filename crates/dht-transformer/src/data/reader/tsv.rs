@@ -1,0 +1,84 @@
+//! Parser of tsv rows, which know no quotes, with two exceptions.
+
+use std::borrow::Cow;
+
+use super::lines::{LONGEST_ROW, Lines};
+use super::row::{Row, next_column};
+use crate::error::{DataProblem, Result};
+
+/// Splits at tabs; returns the number of columns.
+pub(super) fn tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Result<usize> {
+    let mut width = 0;
+    for cell in line.strip_suffix('\r').unwrap_or(&line).split('\t') {
+        row.push(width, cell);
+        width = next_column(lines, width)?;
+    }
+    Ok(width)
+}
+
+/// Splits at tabs as [`tsv_row`], and removes the quotes that programs write around cells with quotes in them.
+pub(super) fn unquoted_tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Result<usize> {
+    let width = tsv_row(lines, line, row)?;
+    for (_, cell) in &mut row.cells {
+        if let Cow::Owned(unquoted) = unquoted(cell) {
+            *cell = unquoted;
+        }
+    }
+    Ok(width)
+}
+
+/// Content of a tsv cell that is quoted as in csv: in quotes, with at least one inner quote, and all inner quotes
+/// doubled. Other cells do not change, since a quote is an ordinary character there.
+pub(super) fn unquoted(cell: &str) -> Cow<'_, str> {
+    let inner = cell.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match inner.filter(|inner| inner.contains("\"\"") && !inner.replace("\"\"", "").contains('"')) {
+        Some(inner) => inner.replace("\"\"", "\"").into(),
+        None => cell.into(),
+    }
+}
+
+/// Problem of a row with a wrong number of columns.
+pub(super) fn other_width(row: &Row, expected: usize, got: usize) -> DataProblem {
+    match opens_quote(row, expected, got) {
+        true => DataProblem::OpenQuote { column: got - 1 },
+        false => DataProblem::ColumnCount { expected, got },
+    }
+}
+
+/// Returns whether a row is too short and its last cell opens a quote that its line does not close.
+pub(super) fn opens_quote(row: &Row, expected: usize, got: usize) -> bool {
+    let last = row.cell(got.saturating_sub(1));
+    got < expected && last.starts_with('"') && !last[1..].contains('"')
+}
+
+/// Reads lines until the open quote of the last of `got` cells is closed and the row has `expected` cells. Python's csv
+/// module writes tsv cells with line ends in this form. Stores the cells in the row without that quote, and returns
+/// their number.
+///
+/// # Errors
+/// [`DataProblem::OpenQuote`] if no later line does both; the row is then too short.
+pub(super) fn read_quoted_lines(lines: &mut Lines<'_>, row: &mut Row, got: usize, expected: usize) -> Result<usize> {
+    let mut joined = (0..got).map(|column| row.raw(column)).collect::<Vec<_>>().join("\t");
+    let refused = |lines: &Lines<'_>| lines.error_at(row.line, DataProblem::OpenQuote { column: got - 1 });
+    let cells = loop {
+        let Some(next) = lines.next_line()? else { return Err(refused(lines)) };
+        joined.push('\n');
+        joined.push_str(next.strip_suffix('\r').unwrap_or(&next));
+        let cells: Vec<&str> = joined.split('\t').collect();
+        let inner = cells[got - 1].trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        match inner.filter(|inner| !inner.replace("\"\"", "").contains('"')) {
+            Some(inner) if cells.len() == expected => {
+                let unquoted = inner.replace("\"\"", "\"");
+                let own = cells.iter().enumerate();
+                break own
+                    .map(|(column, cell)| if column + 1 == got { unquoted.clone() } else { (*cell).to_owned() })
+                    .collect::<Vec<String>>();
+            }
+            _ if cells.len() >= expected || joined.len() > LONGEST_ROW => return Err(refused(lines)),
+            _ => {}
+        }
+    };
+    row.cells.clear();
+    cells.iter().enumerate().for_each(|(column, cell)| row.push(column, cell));
+    Ok(expected)
+}
