@@ -7,10 +7,11 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+use tokenizers::Tokenizer;
 
 use super::build::{self, Settings};
 use super::text_tokenizer::TextTokenizer;
-use super::tokens::DeclaredTokens;
+use super::tokens::{DeclaredTokens, TokenFiles};
 use crate::account::{Entry, TokenizerClass, Treatment, tokenizer_entries, tokenizer_refusals};
 use crate::config::json_object;
 use crate::error::{Error, Result};
@@ -146,65 +147,31 @@ impl TokenizerDirectory {
         Err(self.problems)
     }
 
-    fn build(&mut self) -> Result<TextTokenizer> {
+    /// Builds the tokenizer: settings, declared tokens, vocabulary, then the tokens added to it.
+    fn build(&self) -> Result<TextTokenizer> {
         let none = Map::new();
         let config = self.config.as_ref().unwrap_or(&none);
         let in_config = |error: Error| error.in_file(self.folder.join(CONFIG).display().to_string());
         let settings = Settings::from_fields(self.class, config).map_err(in_config)?;
         let max_length = max_length(config).map_err(in_config)?;
         self.check_truncation(config)?;
-        let file_tokens = self.file.as_ref().and_then(|file| file.get("added_tokens"));
-        let tokens = DeclaredTokens::new(self.class, config, self.special.as_ref(), self.added.as_ref(), file_tokens)
-            .map_err(in_config)?;
-        let path = self.folder.join(FILE);
-        let what = path.display().to_string();
-        let explicit = self.declared || self.config.is_some();
-        let types = settings.types.or(explicit.then_some(self.class == TokenizerClass::Bert));
-        let mut tokenizer = match (&self.file, self.class) {
-            (Some(file), class) if !class.is_rebuilt() => build::as_written(&what, class, file)?,
-            (Some(file), class) => {
-                let rebuilt = build::rebuilt(
-                    &what,
-                    class,
-                    build::Vocabulary::from_file(&what, class, file)?,
-                    &settings,
-                    &tokens,
-                )?;
-                // If the class is implicit, the splitting of the file itself is equally plausible.
-                if !explicit
-                    && let Some(part) =
-                        build::difference(&rebuilt, &build::as_written(&what, TokenizerClass::AsWritten, file)?)
-                {
-                    return Err(Error::Unsupported {
-                        path,
-                        item: Some(part.into()),
-                        reason: format!(
-                            "differs from the defaults of the tokenizers of {:?}, which transformers takes in its place: add a {CONFIG} with \
-                             \"tokenizer_class\": \"PreTrainedTokenizerFast\" to use this file as it is, or with the settings of the class",
-                            self.model.model_type
-                        ),
-                    });
-                }
-                rebuilt
-            }
-            (None, class) if !class.is_rebuilt() => {
-                let missing =
-                    std::io::Error::new(std::io::ErrorKind::NotFound, "is missing: this class of tokenizers needs it");
-                return Err(Error::io(path, missing));
-            }
-            (None, class) => {
-                let vocabulary = build::Vocabulary::from_folder(&self.folder, class)?;
-                let what = vocabulary.path.clone();
-                build::rebuilt(&what, class, vocabulary, &settings, &tokens)?
-            }
+        let files = TokenFiles {
+            config,
+            special: self.special.as_ref(),
+            added: self.added.as_ref(),
+            file_tokens: self.file.as_ref().and_then(|file| file.get("added_tokens")),
         };
-        if !self.class.is_rebuilt() && explicit && !build::adds_special_tokens(&tokenizer) {
+        let tokens = DeclaredTokens::new(self.class, &files).map_err(in_config)?;
+        let what = self.folder.join(FILE).display().to_string();
+        let mut tokenizer = self.from_vocabulary(&what, &settings, &tokens)?;
+        if !self.class.is_rebuilt() && self.is_explicit() && !build::adds_special_tokens(&tokenizer) {
             let source = "adds no special tokens around a text, and its class adds none: name another `tokenizer_class` in \
                           tokenizer_config.json, such as \"BertTokenizer\"";
             return Err(Error::Tokenizer { what, source: source.into() });
         }
         let rows = self.model.vocab_size.unwrap_or(u64::MAX);
         tokens.add_to(&mut tokenizer, rows).map_err(in_config)?;
+        let types = settings.types.or(self.is_explicit().then_some(self.class == TokenizerClass::Bert));
         if types == Some(false) {
             build::without_types(&mut tokenizer).map_err(|source| Error::Tokenizer { what: what.clone(), source })?;
         }
@@ -212,6 +179,53 @@ impl TokenizerDirectory {
         tokenizer.max_length = max_length;
         tokenizer.named = tokens.names();
         Ok(tokenizer)
+    }
+
+    /// Returns whether the class of the tokenizer is certain: a file names it, or has its settings.
+    fn is_explicit(&self) -> bool {
+        self.declared || self.config.is_some()
+    }
+
+    /// Tokenizer of a vocabulary, to which the declared tokens are not yet added. `what` names `tokenizer.json`.
+    fn from_vocabulary(&self, what: &str, settings: &Settings, tokens: &DeclaredTokens) -> Result<Tokenizer> {
+        match (&self.file, self.class) {
+            (Some(file), class) if !class.is_rebuilt() => build::as_written(what, class, file),
+            (Some(file), class) => {
+                let vocabulary = build::Vocabulary::from_file(what, class, file)?;
+                let rebuilt = build::rebuilt(what, class, vocabulary, settings, tokens)?;
+                self.check_defaults(what, file, &rebuilt)?;
+                Ok(rebuilt)
+            }
+            (None, class) if !class.is_rebuilt() => {
+                let missing =
+                    std::io::Error::new(std::io::ErrorKind::NotFound, "is missing: this class of tokenizers needs it");
+                Err(Error::io(self.folder.join(FILE), missing))
+            }
+            (None, class) => {
+                let vocabulary = build::Vocabulary::from_folder(&self.folder, class)?;
+                let what = vocabulary.path.clone();
+                build::rebuilt(&what, class, vocabulary, settings, tokens)
+            }
+        }
+    }
+
+    /// Refuses a file that splits texts otherwise than the defaults of its class, if the class is not certain: either
+    /// could be meant.
+    fn check_defaults(&self, what: &str, file: &Map<String, Value>, rebuilt: &Tokenizer) -> Result<()> {
+        if self.is_explicit() {
+            return Ok(());
+        }
+        let as_written = build::as_written(what, TokenizerClass::AsWritten, file)?;
+        let Some(part) = build::difference(rebuilt, &as_written) else { return Ok(()) };
+        Err(Error::Unsupported {
+            path: self.folder.join(FILE),
+            item: Some(part.into()),
+            reason: format!(
+                "differs from the defaults of the tokenizers of {:?}, which transformers takes in its place: add a {CONFIG} with \
+                 \"tokenizer_class\": \"PreTrainedTokenizerFast\" to use this file as it is, or with the settings of the class",
+                self.model.model_type
+            ),
+        })
     }
 
     /// Refuses a file that truncates texts at their beginning.

@@ -1,4 +1,16 @@
 //! Tokenizers: loading, training, and encoding of texts as token ids.
+//!
+//! Steps from a Hugging Face directory to token ids ([`TextTokenizer::from_dir`]), in order:
+//!
+//! | step | file |
+//! |---|---|
+//! | files of the directory, their problems, and the class of the tokenizer | `directory.rs` |
+//! | settings and vocabulary of a class; the tokenizer rebuilt from them, or as written | `build.rs` |
+//! | special and added tokens | `tokens.rs` |
+//! | token ids of a text | `text_tokenizer.rs` |
+//! | parts of a long text, of which only the first are tokenised | `parts.rs`, `cut.rs` |
+//!
+//! `word_piece.rs` trains a vocabulary, and `description.rs` writes its `tokenizer.json`.
 
 mod build;
 mod cut;

@@ -22,79 +22,107 @@ pub(super) struct DeclaredTokens {
     extra: Vec<AddedToken>,
 }
 
+/// Files of a directory that declare tokens.
+pub(super) struct TokenFiles<'a> {
+    /// `tokenizer_config.json`.
+    pub(super) config: &'a Map<String, Value>,
+    /// `special_tokens_map.json`.
+    pub(super) special: Option<&'a Map<String, Value>>,
+    /// `added_tokens.json`.
+    pub(super) added: Option<&'a Map<String, Value>>,
+    /// Field `added_tokens` of `tokenizer.json`.
+    pub(super) file_tokens: Option<&'a Value>,
+}
+
+/// Fields with the special tokens, by name.
+type Fields = BTreeMap<String, Value>;
+
+impl TokenFiles<'_> {
+    /// Fields of `special_tokens_map.json` but for the lists. A token with flags is special there, whatever they say.
+    fn special_fields(&self) -> impl Iterator<Item = (String, Value)> {
+        let fields = self.special.into_iter().flatten().filter(|(field, _)| !LISTS.contains(&field.as_str()));
+        fields.map(|(field, value)| {
+            let mut value = value.clone();
+            if let Some(flags) = value.as_object_mut() {
+                flags.insert("special".into(), true.into());
+            }
+            (field.clone(), value)
+        })
+    }
+
+    /// Tokens of `added_tokens.json` and of `tokenizer.json` by their ids. The latter have flags, and override.
+    fn numbered(&self, fields: &Fields, extra: Option<&Value>) -> Result<BTreeMap<i64, AddedToken>> {
+        let mut numbered = BTreeMap::new();
+        for (content, number) in self.added.into_iter().flatten() {
+            let refuse = || Error::argument("added_tokens", "a number for each token", number.to_string());
+            let named = TOKENS.iter().filter_map(|name| content_of(fields.get(*name)?));
+            let listed = extra.iter().filter_map(|list| list.as_array()).flatten().filter_map(content_of);
+            let is_special = named.chain(listed).any(|token| token == *content);
+            numbered.insert(number.as_i64().ok_or_else(refuse)?, AddedToken::from(content, is_special));
+        }
+        for value in self.file_tokens.and_then(Value::as_array).into_iter().flatten() {
+            let refuse = || Error::argument("added_tokens", "tokens with an id", value.to_string());
+            numbered.insert(value["id"].as_i64().ok_or_else(refuse)?, token("added_tokens", value, false)?);
+        }
+        Ok(numbered)
+    }
+}
+
+/// Tokens of `added_tokens_decoder` by their ids.
+fn of_decoder(tokens: &Value) -> Result<BTreeMap<i64, AddedToken>> {
+    let refuse = || Error::argument(DECODER, "an object of tokens by their numbers", tokens.to_string());
+    let mut numbered = BTreeMap::new();
+    for (number, value) in tokens.as_object().ok_or_else(refuse)? {
+        let refuse = |_| Error::argument(DECODER, "numbers as keys", format!("{number:?}"));
+        numbered.insert(number.trim().parse().map_err(refuse)?, token(DECODER, value, false)?);
+    }
+    Ok(numbered)
+}
+
+/// Additional special tokens of a file: the first list that is not empty.
+fn additional(file: &Map<String, Value>) -> Option<&Value> {
+    LISTS.iter().find_map(|list| file.get(*list).filter(|value| !is_nothing(value)))
+}
+
 impl DeclaredTokens {
     /// Reads the tokens of `tokenizer_config.json`, and, if it has no `added_tokens_decoder`, of
     /// `special_tokens_map.json`, `added_tokens.json` and `tokenizer.json`.
-    pub(super) fn new(
-        class: TokenizerClass,
-        config: &Map<String, Value>,
-        special: Option<&Map<String, Value>>,
-        added: Option<&Map<String, Value>>,
-        file: Option<&Value>,
-    ) -> Result<Self> {
-        let mut fields: BTreeMap<String, Value> =
-            config.iter().map(|(field, value)| (field.clone(), value.clone())).collect();
-        let list = |fields: &BTreeMap<String, Value>| {
-            LISTS.iter().find_map(|list| fields.get(*list).filter(|value| !is_nothing(value))).cloned()
-        };
-        let mut extra = list(&fields);
-        let mut numbered = BTreeMap::new();
-        match config.get(DECODER) {
-            Some(tokens) => {
-                let tokens = tokens.as_object().ok_or_else(|| {
-                    Error::argument(DECODER, "an object of tokens by their numbers", tokens.to_string())
-                })?;
-                for (number, value) in tokens {
-                    let parsed = number.trim().parse::<i64>();
-                    let number =
-                        parsed.map_err(|_| Error::argument(DECODER, "numbers as keys", format!("{number:?}")))?;
-                    numbered.insert(number, token(DECODER, value, false)?);
-                }
-            }
+    pub(super) fn new(class: TokenizerClass, files: &TokenFiles<'_>) -> Result<Self> {
+        let mut fields: Fields = files.config.iter().map(|(field, value)| (field.clone(), value.clone())).collect();
+        let mut extra = additional(files.config);
+        let numbered = match files.config.get(DECODER) {
+            Some(tokens) => of_decoder(tokens)?,
             None => {
-                for (field, value) in special.into_iter().flatten() {
-                    if !LISTS.contains(&field.as_str()) {
-                        let mut value = value.clone();
-                        if let Some(flags) = value.as_object_mut() {
-                            flags.insert("special".into(), true.into());
-                        }
-                        fields.insert(field.clone(), value);
-                    }
-                }
-                let special = special.map(|map| map.clone().into_iter().collect());
-                extra = extra.or_else(|| special.as_ref().and_then(list));
-                for (content, number) in added.into_iter().flatten() {
-                    let refuse = || Error::argument("added_tokens", "a number for each token", number.to_string());
-                    let named = TOKENS.iter().filter_map(|name| content_of(fields.get(*name)?));
-                    let listed = extra.iter().filter_map(Value::as_array).flatten().filter_map(content_of);
-                    let is_special = named.chain(listed).any(|token| token == *content);
-                    numbered.insert(number.as_i64().ok_or_else(refuse)?, AddedToken::from(content, is_special));
-                }
-                for value in file.and_then(Value::as_array).into_iter().flatten() {
-                    let refuse = || Error::argument("added_tokens", "tokens with an id", value.to_string());
-                    numbered.insert(value["id"].as_i64().ok_or_else(refuse)?, token("added_tokens", value, false)?);
-                }
+                fields.extend(files.special_fields());
+                extra = extra.or_else(|| files.special.and_then(additional));
+                files.numbered(&fields, extra)?
             }
-        }
-        let mut this = Self { numbered, ..Self::default() };
-        this.name(class, &fields)?;
+        };
+        let mut tokens = Self { numbered, ..Self::default() };
+        tokens.name(class, &fields)?;
+        tokens.add_extra(extra)?;
+        Ok(tokens)
+    }
+
+    /// Adds the additional special tokens: a list, or an object by names.
+    fn add_extra(&mut self, extra: Option<&Value>) -> Result<()> {
         match extra {
             Some(Value::Array(list)) => {
-                this.extra = list.iter().map(|value| token(LISTS[0], value, true)).collect::<Result<_>>()?;
+                self.extra = list.iter().map(|value| token(LISTS[0], value, true)).collect::<Result<_>>()?;
             }
             Some(Value::Object(named)) => {
-                for (name, value) in &named {
-                    this.named.push((name.clone(), token(LISTS[0], value, true)?));
+                for (name, value) in named {
+                    self.named.push((name.clone(), token(LISTS[0], value, true)?));
                 }
             }
             Some(other) => return Err(Error::argument(LISTS[0], "a list of tokens", other.to_string())),
             None => {}
         }
-        Ok(this)
+        Ok(())
     }
 
     /// Names the special tokens: the defaults of the class, overridden by the fields.
-    fn name(&mut self, class: TokenizerClass, fields: &BTreeMap<String, Value>) -> Result<()> {
+    fn name(&mut self, class: TokenizerClass, fields: &Fields) -> Result<()> {
         let others = fields
             .keys()
             .map(String::as_str)
