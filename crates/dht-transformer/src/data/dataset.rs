@@ -33,12 +33,6 @@ impl Example {
         Self { text: text.into(), pair: None, label, targets: Vec::new() }
     }
 
-    /// Adds the second text of a pair.
-    #[must_use]
-    pub fn with_pair(self, pair: impl Into<String>) -> Self {
-        Self { pair: Some(pair.into()), ..self }
-    }
-
     /// Normalises a text for a model: removes spaces around it, and ends lines with `\n`. All readers and services call
     /// it, so training and inference see the same text.
     pub fn clean_text(text: &str) -> Cow<'_, str> {
