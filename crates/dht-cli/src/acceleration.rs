@@ -15,6 +15,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
 use crate::progress::report;
+use crate::texts::EncodedSplits;
 
 /// Maximum number of tokens beyond the encoder's maximum length that the n-gram classifier reads.
 pub const REST: usize = 4096;
@@ -92,19 +93,6 @@ impl SpeedArguments {
     }
 }
 
-/// Texts for an acceleration.
-#[derive(Debug, Clone, Copy)]
-pub struct AccelerationTexts<'a> {
-    /// Texts that exits are fitted on.
-    pub training: &'a EncodedDataset,
-    /// Texts that settings are selected on; `None` to hold out a fraction of the training texts.
-    pub held_out: Option<&'a EncodedDataset>,
-    /// Texts that verify a promise.
-    pub calibration: Option<&'a EncodedDataset>,
-    /// True if the texts have labels; otherwise the classifier's own answers are used as labels.
-    pub labelled: bool,
-}
-
 /// Dynamic model with the report of its acceleration.
 #[derive(Debug)]
 pub struct MadeDynamic {
@@ -136,25 +124,20 @@ pub fn exit_generator(seed: u64) -> ChaCha8Rng {
 }
 
 /// Fits the exits and the n-gram exit on the unchanged classifier, and [sets the speed](at_speed). By default it sets
-/// the cheapest speed at which no accuracy is lost on the held-out texts.
+/// the cheapest speed at which no accuracy is lost on the validation texts.
 ///
 /// # Errors
 /// Errors of fitting.
 pub fn make_dynamic(
     classifier: &TextClassifier,
-    tokenizer: &TextTokenizer,
-    texts: AccelerationTexts<'_>,
+    texts: &EncodedSplits,
+    settings: &AccelerateSettings,
     speed: &SpeedArguments,
     seed: u64,
 ) -> Result<MadeDynamic> {
-    let targets = if texts.labelled { Targets::Labels } else { Targets::Predictions };
-    let settings = AccelerateSettings { targets, ..exit_settings(tokenizer, speed)? };
-    let given = match texts.held_out {
-        Some(held_out) => Texts::new(texts.training).with_held_out(held_out),
-        None => Texts::new(texts.training),
-    };
-    let made = accelerate(classifier, given, &settings, &mut exit_generator(seed))?;
-    at_speed((made.model, made.report), texts, speed)
+    let fitted_on = Texts::new(&texts.train).with_held_out(&texts.validation);
+    let made = accelerate(classifier, fitted_on, settings, &mut exit_generator(seed))?;
+    at_speed(made.model, made.report, texts, settings.targets, speed)
 }
 
 /// Sets the speed of a model that meets the budget or keeps the promise.
@@ -163,55 +146,71 @@ pub fn make_dynamic(
 /// Errors of the model. A promise that cannot be verified is not an error: the model has its default speed, and `misses`
 /// reports the promise.
 pub fn at_speed(
-    (mut model, report): (DynamicModel, Report),
-    texts: AccelerationTexts<'_>,
+    model: DynamicModel,
+    report: Report,
+    texts: &EncodedSplits,
+    targets: Targets,
     speed: &SpeedArguments,
 ) -> Result<MadeDynamic> {
-    let (mut promise, mut misses) = (None, Vec::new());
+    let mut made = MadeDynamic { model, report, promise: None, misses: Vec::new() };
     if let Some(budget) = speed.budget {
-        match report.within(budget) {
-            Some(point) => model = model.with_speed(point.speed)?,
-            None => {
-                let least = report.curve.last().map_or(f64::NAN, |point| point.flops_ratio);
-                misses.push(format!(
-                    "--budget {budget}: the least that this model can cost is {least:.3} of the full model's FLOPs; it is set to that"
-                ));
-                if let Some(point) = report.curve.last() {
-                    model = model.with_speed(point.speed)?;
-                }
-            }
-        }
+        made.set_budget(budget)?;
     }
-    if let (Some(points), Some(calibration)) = (speed.points, texts.calibration) {
-        let calibration = &unseen(calibration, model.seen_texts())?;
-        let risk = if texts.labelled { Risk::AccuracyLoss } else { Risk::Disagreement };
-        let asked = Promise { risk, most: points / 100.0, guarantee: Guarantee::Confidence(speed.confidence) };
-        let mut speeds: Vec<f64> = report.curve.iter().map(|point| point.speed).collect();
+    if let (Some(points), Some(calibration)) = (speed.points, &texts.calibration) {
+        // Without labels, the full model's answers are the standard.
+        let risk = if targets == Targets::Predictions { Risk::Disagreement } else { Risk::AccuracyLoss };
+        made.show_promise(risk, points, speed.confidence, calibration)?;
+    }
+    Ok(made)
+}
+
+impl MadeDynamic {
+    /// Sets the speed to the budget, or to the lowest cost that the model can have.
+    fn set_budget(&mut self, budget: f64) -> Result<()> {
+        let (point, last) = (self.report.within(budget), self.report.curve.last().copied());
+        if point.is_none() {
+            let least = last.map_or(f64::NAN, |point| point.flops_ratio);
+            self.misses.push(format!(
+                "--budget {budget}: the least that this model can cost is {least:.3} of the full model's FLOPs; it is set to that"
+            ));
+        }
+        if let Some(point) = point.or(last) {
+            self.model = self.model.with_speed(point.speed)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the cheapest speed at which the calibration texts show that the risk is at most `points` of a hundred.
+    fn show_promise(&mut self, risk: Risk, points: f64, confidence: f64, calibration: &EncodedDataset) -> Result<()> {
+        let calibration = unseen(calibration, self.model.seen_texts())?;
+        let asked = Promise { risk, most: points / 100.0, guarantee: Guarantee::Confidence(confidence) };
+        let mut speeds: Vec<f64> = self.report.curve.iter().map(|point| point.speed).collect();
         speeds.dedup();
-        match model.with_promise(asked, calibration, &speeds, BATCH) {
-            Ok((kept, promised)) => {
-                model = kept;
-                promise = Some(KeptPromise {
+        match self.model.with_promise(asked, &calibration, &speeds, BATCH) {
+            Ok((model, shown)) => {
+                self.model = model;
+                self.promise = Some(KeptPromise {
                     disagreement: risk == Risk::Disagreement,
                     most: asked.most,
-                    confidence: speed.confidence,
-                    rows: promised.rows,
-                    observed: promised.observed,
-                    speed: promised.threshold,
+                    confidence,
+                    rows: shown.rows,
+                    observed: shown.observed,
+                    speed: shown.threshold,
                 });
+                Ok(())
             }
             Err(DynamicError::Promise { rows, needed, least, .. }) => {
                 let texts =
                     needed.map_or(String::new(), |needed| format!("some {needed} (--calibration-rows) would, or "));
-                misses.push(format!(
+                self.misses.push(format!(
                     "--points {points} cannot be shown from {rows} texts: {texts}--points {:.2}; the model runs at its default speed",
                     100.0 * least + 0.005
                 ));
+                Ok(())
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => Err(error.into()),
         }
     }
-    Ok(MadeDynamic { model, report, promise, misses })
 }
 
 /// Calibration texts that the model has not learned from. A file may have a text in several rows.

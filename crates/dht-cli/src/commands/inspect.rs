@@ -41,40 +41,69 @@ pub fn inspect(arguments: &InspectArguments) -> Result<()> {
         return account::inspect(&folder, arguments.json);
     }
     let model = TextModel::load(folder, &Device::Cpu)?;
+    print(&if arguments.json { json_text(&model) } else { text(&model) })
+}
+
+/// Kind of a model, its number of parameters, and the depths of its exits.
+struct Size {
+    kind: &'static str,
+    parameters: usize,
+    exits: Vec<usize>,
+}
+
+impl Size {
+    fn new(model: &ServedModel) -> Self {
+        match model {
+            ServedModel::Dynamic(dynamic) => Self {
+                kind: "dynamic",
+                parameters: dynamic.encoder().parameters().elements(),
+                exits: dynamic.depths().collect(),
+            },
+            ServedModel::Classifier(classifier) => Self {
+                kind: "full",
+                parameters: classifier.encoder().parameters().elements(),
+                exits: vec![model.shape().layers],
+            },
+            _ => Self { kind: "other", parameters: 0, exits: Vec::new() },
+        }
+    }
+}
+
+fn json_text(model: &TextModel) -> String {
     let (shape, config) = (model.model.shape(), model.model.config());
-    let (kind, parameters, exits) = match &model.model {
-        ServedModel::Dynamic(dynamic) => {
-            ("dynamic", dynamic.encoder().parameters().elements(), dynamic.depths().collect::<Vec<usize>>())
-        }
-        ServedModel::Classifier(classifier) => {
-            ("full", classifier.encoder().parameters().elements(), vec![shape.layers])
-        }
-        _ => ("other", 0, Vec::new()),
-    };
+    let Size { kind, parameters, exits } = Size::new(&model.model);
     let task = match model.model.task() {
         Task::Class => "class",
         Task::Labels => "labels",
         Task::Number => "number",
     };
-    if arguments.json {
-        let value = json!({
-            "kind": kind,
-            "task": task,
-            "layers": shape.layers,
-            "heads": shape.heads,
-            "hidden": config.hidden_size,
-            "vocabulary": config.vocab_size,
-            "parameters": parameters,
-            "exits": exits,
-            "labels": model.labels,
-            "max_length": model.max_length,
-            "speed": model.model.speed(),
-            "curve": curve_points(&model.curve),
-            "origin": model.origin,
-            "promise": model.promise,
-        });
-        return print(&format!("{value:#}\n"));
-    }
+    let value = json!({
+        "kind": kind,
+        "task": task,
+        "layers": shape.layers,
+        "heads": shape.heads,
+        "hidden": config.hidden_size,
+        "vocabulary": config.vocab_size,
+        "parameters": parameters,
+        "exits": exits,
+        "labels": model.labels,
+        "max_length": model.max_length,
+        "speed": model.model.speed(),
+        "curve": curve_points(&model.curve),
+        "origin": model.origin,
+        "promise": model.promise,
+    });
+    format!("{value:#}\n")
+}
+
+fn text(model: &TextModel) -> String {
+    let (shape, config) = (model.model.shape(), model.model.config());
+    let Size { kind, parameters, exits } = Size::new(&model.model);
+    let meaning = match model.model.task() {
+        Task::Class => "",
+        Task::Labels => " (any number of them)",
+        Task::Number => " (a number)",
+    };
     let mut lines = vec![
         format!("kind        {kind}"),
         format!(
@@ -82,15 +111,7 @@ pub fn inspect(arguments: &InspectArguments) -> Result<()> {
             shape.layers, shape.heads, config.hidden_size
         ),
         format!("texts       up to {} tokens of {}", model.max_length, config.vocab_size),
-        format!(
-            "labels      {}{}",
-            model.labels.join(", "),
-            match model.model.task() {
-                Task::Class => "",
-                Task::Labels => " (any number of them)",
-                Task::Number => " (a number)",
-            }
-        ),
+        format!("labels      {}{meaning}", model.labels.join(", ")),
         format!("exits       after {} layers", exits.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
     ];
     if let Some(origin) = &model.origin {
@@ -99,23 +120,26 @@ pub fn inspect(arguments: &InspectArguments) -> Result<()> {
         lines.push(format!("trained on  {} rows of {}{pairs}{columns}", origin.rows, origin.data));
     }
     lines.extend(model.promise.iter().map(promise));
-    let mut text = lines.join("\n") + "\n";
     if let Some(speed) = model.model.speed() {
-        text += &format!("speed       {speed}\n\n");
-        let mut curve = Table::new(["cost up to", "speed", "FLOPs", "accuracy"]);
-        for tenths in 1..=10 {
-            let cost = f64::from(tenths) / 10.0;
-            if let Some(point) = model.speed_within(cost) {
-                curve.push([
-                    cost.to_string(),
-                    format!("{:.4}", point.speed),
-                    format!("{:.3}", point.flops_ratio),
-                    format!("{:.4}", point.accuracy),
-                ]);
-            }
-        }
-        text += &curve.text();
-        text += "on held-out texts, which the speeds were chosen on\n";
+        lines.push(format!("speed       {speed}\n\n{}", speeds(model).text()));
+        return lines.join("\n") + "on held-out texts, which the speeds were chosen on\n";
     }
-    print(&text)
+    lines.join("\n") + "\n"
+}
+
+/// Speeds of the model at each tenth of the full model's cost.
+fn speeds(model: &TextModel) -> Table {
+    let mut curve = Table::new(["cost up to", "speed", "FLOPs", "accuracy"]);
+    for tenths in 1..=10 {
+        let cost = f64::from(tenths) / 10.0;
+        if let Some(point) = model.speed_within(cost) {
+            curve.push([
+                cost.to_string(),
+                format!("{:.4}", point.speed),
+                format!("{:.3}", point.flops_ratio),
+                format!("{:.4}", point.accuracy),
+            ]);
+        }
+    }
+    curve
 }

@@ -1,6 +1,7 @@
 //! Last step of the commands that build a model: scores the model, and writes its card, its files and the table of
 //! results.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use dht_dynamic::ladder::{LadderReport, OutOfFold};
@@ -40,15 +41,9 @@ pub struct MadeModel<'a> {
     /// Sentence that says how the model was built.
     pub how: String,
     /// Rows that the model is scored on.
-    pub scored: &'a EncodedDataset,
-    /// Description of these rows in a few words.
-    pub scored_on: String,
-    /// Answers to score; `None` for those of the model itself.
-    pub out_of_fold: Option<&'a OutOfFold>,
+    pub scored: ScoredRows<'a>,
     /// Source of the texts, as it was given.
     pub data: &'a Path,
-    /// Split of these rows.
-    pub split: &'static str,
     /// Metric that the literature reports for the data set, if known.
     pub metric: Option<Metric>,
     /// True if the user provided the classifier, so that its classes may differ from the labels of the texts.
@@ -57,6 +52,28 @@ pub struct MadeModel<'a> {
     pub training: Option<&'a LadderReport>,
     /// True to print the results as JSON.
     pub json: bool,
+}
+
+/// Rows that a model is scored on.
+#[derive(Debug)]
+pub struct ScoredRows<'a> {
+    /// Token ids.
+    pub rows: Cow<'a, EncodedDataset>,
+    /// Description in a few words.
+    pub description: String,
+    /// Split of these rows.
+    pub split: &'static str,
+    /// Answers to score; `None` for those of the model itself.
+    pub out_of_fold: Option<&'a OutOfFold>,
+}
+
+impl<'a> ScoredRows<'a> {
+    /// Rows of a split, described as "the 12 test rows" with a note after them.
+    pub fn new(rows: &'a EncodedDataset, split: &'static str, note: &str) -> Self {
+        let name = if rows.len() == 1 { "row" } else { "rows" };
+        let description = format!("the {} {split} {name}{note}", rows.len());
+        Self { rows: Cow::Borrowed(rows), description, split, out_of_fold: None }
+    }
 }
 
 /// Rejects an output path before anything is trained, if it is a file, or a directory with files that are not parts of
@@ -88,26 +105,22 @@ fn is_model(path: &Path) -> bool {
     json.is_some_and(|json| json["format"] == "dht model" && json["version"] == 1)
 }
 
-/// Names the rows of a split: "the 12 test rows".
-pub fn the_rows(count: usize, split: &str) -> String {
-    format!("the {count} {split} {}", if count == 1 { "row" } else { "rows" })
-}
-
 /// Scores the model, saves it with its card, and prints the results.
 ///
 /// # Errors
 /// Errors of the model, the files or standard output.
 pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Result<()> {
-    let rows = results(model, Precision::F32, made.scored, made.metric, made.out_of_fold)?;
+    let ScoredRows { rows: scored, description, split, out_of_fold } = &made.scored;
+    let rows = results(model, Precision::F32, scored, made.metric, *out_of_fold)?;
     // Exits and word counts have learned from the labels as they are mapped; a given classifier has not.
     let judged = if made.is_given { rows.first() } else { own_row(&rows) };
-    majority_note(judged, made.scored).iter().for_each(|note| report(note));
+    majority_note(judged, scored).iter().for_each(|note| report(note));
     let name = made.out.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
     let curve = curve(&rows)?;
     let facts = CardFacts {
         name: &name,
         made: &made.how,
-        scored_on: &made.scored_on,
+        scored_on: description,
         rows: &rows,
         curve: curve.is_some().then_some("curve.svg"),
     };
@@ -123,7 +136,7 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     if made.json {
         let value = json!({
             "model": made.out.display().to_string(),
-            "data": { "path": made.data, "split": made.split, "rows": made.scored.len() },
+            "data": { "path": made.data, "split": split, "rows": scored.len() },
             "results": rows,
             "promise": model.promise,
             "not_kept": misses,
@@ -133,6 +146,6 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     }
     let promises = model.promise.as_ref().map_or_else(String::new, |kept| promise(kept) + "\n");
     let table = results_table(&rows, model.model.task()).text();
-    let cheaper = cheaper_note(&rows, made.scored.len()).unwrap_or_default();
-    print(&format!("On {}:\n\n{table}\n{cheaper}{promises}written to {}\n", made.scored_on, made.out.display()))
+    let cheaper = cheaper_note(&rows, scored.len()).unwrap_or_default();
+    print(&format!("On {}:\n\n{table}\n{cheaper}{promises}written to {}\n", description, made.out.display()))
 }

@@ -1,4 +1,18 @@
-//! Commands: their arguments, and calls of the libraries.
+//! Commands: their arguments, and calls of the libraries. Each command is the function of its file's name.
+//!
+//! Steps of the two commands that build a model, in order:
+//!
+//! | step | `dht train` (`train.rs`) | `dht accelerate` (`accelerate.rs`) |
+//! |---|---|---|
+//! | flags, checked before anything is read | `train/arguments.rs` | `accelerate/arguments.rs` |
+//! | the output directory, which may hold a model alone | `made.rs` | `made.rs` |
+//! | the encoder or classifier to start from | `training/model_choice.rs`, `train/untrained.rs` | `accelerate.rs` |
+//! | rows by purpose, and their token ids | `texts/` | `accelerate/texts.rs`, `texts/` |
+//! | the report of the rows | `train.rs` | `accelerate.rs` |
+//! | the trained model, in rungs or of all layers at once | `train/run.rs` | |
+//! | exits, and the speed of the model | `acceleration.rs` | `acceleration.rs` |
+//! | rows to score | `train.rs` | `accelerate.rs` |
+//! | scores, card, files and the printed table | `made.rs`, `results/` | `made.rs`, `results/` |
 
 mod accelerate;
 mod arguments;

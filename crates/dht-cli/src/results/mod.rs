@@ -1,5 +1,13 @@
 //! Scores and costs of a model: as rows, a table, a diagram, and the card in the model's directory.
+//!
+//! | step | file |
+//! |---|---|
+//! | models of the rows, and their times | `rows.rs` |
+//! | answers of all models, from one pass where a rule decides | `answers.rs` |
+//! | rows: scores and costs, and notes on them | `rows.rs` |
+//! | table, diagram, card | `table.rs`, `curve.rs`, `card.rs` |
 
+mod answers;
 mod card;
 mod curve;
 mod rows;

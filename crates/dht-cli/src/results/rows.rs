@@ -1,14 +1,15 @@
 //! Scores and costs of a model on labelled texts.
 
-use dht_dynamic::evaluation::{InPrecision, Stages, time_in_turns};
+use dht_dynamic::Predictor;
+use dht_dynamic::evaluation::{InPrecision, time_in_turns};
 use dht_dynamic::ladder::OutOfFold;
 use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::data::Metric;
 use dht_dynamic::transformer::train::metrics::{Confusion, Correlation};
 use dht_dynamic::transformer::{EncodedDataset, Objective, Precision, Task, TextClassifier};
-use dht_dynamic::{DynamicModel, LogProbabilities, Predictor, evaluate};
 use serde::Serialize;
 
+use super::answers::{Answers, ROWS_TOGETHER};
 use super::table::Table;
 use crate::acceleration::BATCH;
 use crate::error::{Error, Result};
@@ -16,8 +17,6 @@ use crate::error::{Error, Result};
 /// Number of texts for timing, and number of passes over them.
 const TIMED: usize = 256;
 const PASSES: usize = 3;
-/// Maximum number of texts whose answers at all exits are in memory together.
-const ROWS_TOGETHER: usize = 1 << 14;
 /// Number of scored texts from which a cheaper speed is advised.
 const LEAST_TO_ADVISE: usize = 100;
 /// Costs for which a table of results has a row, as shares of the full model's FLOPs.
@@ -42,6 +41,21 @@ pub struct ResultRow {
     /// Tokenised texts per second, in batches of 64. `None` if texts leave early and the model has learned from them: it
     /// would be surer of them, and faster, than of other texts.
     pub texts_per_second: Option<f64>,
+}
+
+impl ResultRow {
+    /// Row of predicted labels or numbers, without name and time.
+    fn of_values(classifier: &TextClassifier, texts: &EncodedDataset, metric: Option<Metric>) -> Result<Self> {
+        Ok(Self {
+            name: String::new(),
+            accuracy: None,
+            score: classifier.score(texts, BATCH)?,
+            judged: JudgedBy::of_values(metric, classifier, texts)?,
+            cost: 1.0,
+            mean_layers: classifier.encoder().layers() as f64,
+            texts_per_second: None,
+        })
+    }
 }
 
 /// Metric with its value.
@@ -110,141 +124,84 @@ pub fn results(
     if precision != Precision::F32 && model.model.task() != Task::Class {
         return Err(Error::argument("precision", "f32 for a model of labels or values", precision));
     }
-    let mut models: Vec<(String, ServedModel)> = Vec::new();
-    match (&model.model, model.model.speed()) {
-        (ServedModel::Dynamic(dynamic), Some(_)) => {
-            let layers = model.model.shape().layers;
-            models.extend(dynamic.classifier_at(layers).ok().map(|alone| ("the encoder alone".into(), alone.into())));
-            models.push(("all layers".into(), model.model.with_speed(0.0)?));
-            models.push((AT_ITS_SPEED.into(), model.model.clone()));
-            for cost in COSTS {
-                if let Some(point) = model.speed_within(cost) {
-                    models.push((format!("{COST_UP_TO}{cost}"), model.model.with_speed(point.speed)?));
-                }
-            }
+    let models = models_of_rows(model)?;
+    let (names, models): (Vec<String>, Vec<ServedModel>) = models.into_iter().unzip();
+    let in_precision: Vec<_> = models.iter().map(|model| InPrecision::new(model, precision)).collect();
+    let rates = texts_per_second(&in_precision, texts)?;
+    // Texts that a model has learned from exit earlier than others.
+    let runs_alike = |model: &ServedModel| out_of_fold.is_none() || model.speed().is_none_or(|speed| speed == 0.0);
+    let rates = rates.into_iter().zip(&models).map(|(rate, model)| runs_alike(model).then_some(rate));
+    let rows = match &model.model {
+        ServedModel::Classifier(classifier) if classifier.task() != Task::Class => {
+            models.iter().map(|_| ResultRow::of_values(classifier, texts, metric)).collect::<Result<Vec<_>>>()?
         }
-        _ => models.push(("all layers".into(), model.model.clone())),
-    }
-    let timed = evenly_spaced(texts, TIMED)?;
-    let in_precision: Vec<_> = models.iter().map(|(_, model)| InPrecision::new(model, precision)).collect();
-    let predictors: Vec<&dyn Predictor> = in_precision.iter().map(|model| model as &dyn Predictor).collect();
-    let times = time_in_turns(&predictors, &timed, BATCH, PASSES)?;
-    let rates = times.into_iter().zip(&models).map(|(times, (_, model))| {
-        let runs_alike = out_of_fold.is_none() || model.speed().is_none_or(|speed| speed == 0.0);
-        runs_alike.then(|| timed.len() as f64 / times.median().max(1e-9))
-    });
-    let rates: Vec<_> = rates.collect();
-    if let ServedModel::Classifier(classifier) = &model.model
-        && classifier.task() != Task::Class
-    {
-        let row = |((name, _), texts_per_second)| {
-            Ok(ResultRow {
-                name,
-                accuracy: None,
-                score: classifier.score(texts, BATCH)?,
-                judged: JudgedBy::of_values(metric, classifier, texts)?,
-                cost: 1.0,
-                mean_layers: classifier.encoder().layers() as f64,
-                texts_per_second,
-            })
-        };
-        return models.into_iter().zip(rates).map(row).collect();
-    }
-    let answers = match &model.model {
         ServedModel::Dynamic(dynamic)
             if precision == Precision::F32 && dynamic.router().rule().is_some() && dynamic.speed().is_some() =>
         {
-            let speeds: Vec<Option<f64>> = models.iter().map(|(_, model)| model.speed()).collect();
-            match out_of_fold {
-                Some(found) => {
-                    let mut all = vec![Answers::default(); speeds.len()];
-                    Answers::extend(&mut all, dynamic, &speeds, texts, (&found.stages, &found.alone))?;
-                    all
-                }
+            let speeds: Vec<Option<f64>> = models.iter().map(ServedModel::speed).collect();
+            let answers = match out_of_fold {
+                Some(answers) => Answers::of_out_of_fold(dynamic, &speeds, texts, answers)?,
                 None => Answers::of_one_pass(dynamic, &speeds, texts, ROWS_TOGETHER)?,
-            }
+            };
+            class_rows(model, &answers, texts, metric)?
         }
-        _ => in_precision.iter().map(|model| Answers::of_pass(model, texts)).collect::<Result<_>>()?,
+        _ => {
+            let answers =
+                in_precision.iter().map(|model| Answers::of_pass(model, texts)).collect::<Result<Vec<_>>>()?;
+            class_rows(model, &answers, texts, metric)?
+        }
     };
+    let row = |((row, name), texts_per_second)| ResultRow { name, texts_per_second, ..row };
+    Ok(rows.into_iter().zip(names).zip(rates).map(row).collect())
+}
+
+/// Names of the rows, each with the model at the row's speed.
+fn models_of_rows(model: &TextModel) -> Result<Vec<(String, ServedModel)>> {
+    let (ServedModel::Dynamic(dynamic), Some(_)) = (&model.model, model.model.speed()) else {
+        return Ok(vec![("all layers".into(), model.model.clone())]);
+    };
+    let layers = model.model.shape().layers;
+    let mut models: Vec<(String, ServedModel)> = Vec::new();
+    models.extend(dynamic.classifier_at(layers).ok().map(|alone| ("the encoder alone".into(), alone.into())));
+    models.push(("all layers".into(), model.model.with_speed(0.0)?));
+    models.push((AT_ITS_SPEED.into(), model.model.clone()));
+    for cost in COSTS {
+        if let Some(point) = model.speed_within(cost) {
+            models.push((format!("{COST_UP_TO}{cost}"), model.model.with_speed(point.speed)?));
+        }
+    }
+    Ok(models)
+}
+
+/// Texts per second of each model, timed in turns on some of the texts.
+fn texts_per_second(models: &[InPrecision<'_, ServedModel>], texts: &EncodedDataset) -> Result<Vec<f64>> {
+    let timed = evenly_spaced(texts, TIMED)?;
+    let predictors: Vec<&dyn Predictor> = models.iter().map(|model| model as &dyn Predictor).collect();
+    let times = time_in_turns(&predictors, &timed, BATCH, PASSES)?;
+    Ok(times.into_iter().map(|times| timed.len() as f64 / times.median().max(1e-9)).collect())
+}
+
+/// Rows of predicted classes, without names and times.
+fn class_rows(
+    model: &TextModel,
+    answers: &[Answers],
+    texts: &EncodedDataset,
+    metric: Option<Metric>,
+) -> Result<Vec<ResultRow>> {
     let full: u64 = texts.lengths().into_iter().map(|tokens| model.model.full_flops(tokens)).sum();
-    let row = |(((name, _), texts_per_second), answers): ((_, _), Answers)| {
+    let row = |answers: &Answers| {
         let confusion = Confusion::from_predictions(texts, &answers.labels)?;
         Ok(ResultRow {
-            name,
+            name: String::new(),
             accuracy: Some(confusion.accuracy()),
             score: confusion.macro_f1(),
             judged: JudgedBy::of_classes(metric, &confusion, &texts.labels),
             cost: answers.flops as f64 / full.max(1) as f64,
             mean_layers: answers.layers as f64 / texts.len().max(1) as f64,
-            texts_per_second,
+            texts_per_second: None,
         })
     };
-    models.into_iter().zip(rates).zip(answers).map(row).collect()
-}
-
-/// Answers of a model to some texts: the predicted classes, and the sums of FLOPs and layers.
-#[derive(Debug, Clone, Default, PartialEq)]
-struct Answers {
-    labels: Vec<u32>,
-    flops: u64,
-    layers: usize,
-}
-
-impl Answers {
-    fn of_pass(model: &dyn Predictor, texts: &EncodedDataset) -> Result<Self> {
-        let found = evaluate(model, texts, BATCH)?;
-        let layers = found.routes.iter().map(dht_dynamic::Route::depth).sum();
-        Ok(Self { labels: found.labels, flops: found.flops + found.bandit_flops, layers })
-    }
-
-    /// Answers at several speeds, and of the last exit alone where there is no speed, from one pass through all layers.
-    /// The router must follow a rule.
-    fn of_one_pass(
-        model: &DynamicModel,
-        speeds: &[Option<f64>],
-        texts: &EncodedDataset,
-        rows_together: usize,
-    ) -> Result<Vec<Self>> {
-        model.check(texts)?;
-        let mut all = vec![Self::default(); speeds.len()];
-        for start in (0..texts.len()).step_by(rows_together) {
-            let part = texts.select(start..texts.len().min(start + rows_together))?;
-            let exits = model.model().exit_log_probabilities(&part, BATCH)?;
-            let Some(alone) = exits.last().cloned() else { continue };
-            Self::extend(&mut all, model, speeds, &part, (&model.stacked(&part, exits)?, &alone))?;
-        }
-        Ok(all)
-    }
-
-    /// Adds the answers to further texts, given those of every stage and those of the last exit alone.
-    fn extend(
-        all: &mut [Self],
-        model: &DynamicModel,
-        speeds: &[Option<f64>],
-        texts: &EncodedDataset,
-        (stages, alone): (&[LogProbabilities], &LogProbabilities),
-    ) -> Result<()> {
-        let depths: Vec<usize> = model.depths().collect();
-        let rule = model.router().rule().unwrap_or_default();
-        let stages = Stages::new(stages, model.stage_flops(texts), rule)?;
-        for (answers, speed) in all.iter_mut().zip(speeds) {
-            match speed {
-                Some(speed) => {
-                    let at = stages.at(*speed);
-                    answers.labels.extend(at.labels);
-                    let routing: u64 = at.stages.iter().map(|stage| model.router().flops(*stage)).sum();
-                    answers.flops += at.flops + routing;
-                    answers.layers += at.stages.into_iter().map(|stage| depths[stage]).sum::<usize>();
-                }
-                None => {
-                    answers.labels.extend(alone.labels());
-                    answers.flops += model.full_inference_flops(texts);
-                    answers.layers += texts.len() * depths.last().copied().unwrap_or_default();
-                }
-            }
-        }
-        Ok(())
-    }
+    answers.iter().map(row).collect()
 }
 
 /// Row of the answers that the model gives by default: at its default speed, or with all layers.
@@ -318,11 +275,6 @@ pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
-    use dht_dynamic::router::LeavingRule;
-    use dht_dynamic::transformer::Pooling;
-    use dht_toys::planted;
-
     use super::*;
 
     fn row(name: &str, accuracy: f64, cost: f64) -> ResultRow {
@@ -336,33 +288,6 @@ mod tests {
             mean_layers: 0.0,
             texts_per_second: None,
         }
-    }
-
-    #[test]
-    fn one_pass_gives_the_answers_of_a_pass_at_each_speed() -> Result<()> {
-        let classifier = planted::full_model(Pooling::Mean);
-        let (training, held_out, test) = (planted::task(300, 1), planted::task(120, 7), planted::task(90, 9));
-        let with_ngrams = AccelerateSettings::default();
-        for settings in [
-            AccelerateSettings { rule: LeavingRule::Entropy, ngram: None, ..with_ngrams.clone() },
-            AccelerateSettings { rule: LeavingRule::Patience, ..with_ngrams.clone() },
-            with_ngrams,
-        ] {
-            let texts = Texts::new(&training).with_held_out(&held_out);
-            let model = accelerate(classifier, texts, &settings, &mut dht_toys::rng(5))?.model;
-            let mut speeds: Vec<Option<f64>> = [0.0, 0.1, 0.2, 0.4, 0.7].map(Some).to_vec();
-            speeds.push(None);
-            let found = Answers::of_one_pass(&model, &speeds, &test, 40)?;
-            assert!(found.windows(2).any(|pair| pair[0].layers != pair[1].layers), "{found:?}");
-            for (speed, found) in speeds.iter().zip(found) {
-                let expected = match speed {
-                    Some(speed) => Answers::of_pass(&model.with_speed(*speed)?, &test)?,
-                    None => Answers::of_pass(&model.classifier_at(classifier.encoder().layers())?, &test)?,
-                };
-                assert_eq!(found, expected, "at {speed:?}, {:?}", settings.rule);
-            }
-        }
-        Ok(())
     }
 
     #[test]

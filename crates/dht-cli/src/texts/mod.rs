@@ -1,4 +1,12 @@
 //! Labelled texts for training, accelerating and evaluating.
+//!
+//! | step | file |
+//! |---|---|
+//! | flags | `arguments.rs` |
+//! | files behind a path or a name | `source.rs` |
+//! | rows by purpose, read and split | `text_arguments.rs` |
+//! | token ids by purpose | `splits.rs` |
+//! | report and warnings on the rows | `report.rs`, by `rows.rs` |
 
 mod arguments;
 mod report;
@@ -10,5 +18,5 @@ mod text_arguments;
 pub use arguments::{DataArguments, RowArguments, TableArguments, check_pair};
 pub use report::{classes, cut_note, label_notes, mapping_note, report_texts, warnings};
 pub use rows::{all_texts, shared_rows};
-pub use splits::{SplitRequest, TextSplits};
+pub use splits::{EncodedSplits, SplitRequest, TextSplits};
 pub use text_arguments::TextArguments;

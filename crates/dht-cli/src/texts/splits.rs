@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use dht_dynamic::transformer::Dataset;
+use dht_dynamic::transformer::{Dataset, EncodedDataset, TextTokenizer};
+
+use crate::error::Result;
 
 /// Texts by purpose.
 #[derive(Debug, Clone)]
@@ -23,6 +25,19 @@ pub struct TextSplits {
     pub warnings: Vec<String>,
 }
 
+/// Token ids of texts by purpose.
+#[derive(Debug)]
+pub struct EncodedSplits {
+    /// Training rows.
+    pub train: EncodedDataset,
+    /// Validation rows, on which settings are selected.
+    pub validation: EncodedDataset,
+    /// Calibration rows, which verify a promise.
+    pub calibration: Option<EncodedDataset>,
+    /// Test rows, which are only scored.
+    pub test: Option<EncodedDataset>,
+}
+
 /// Request for the rows of a data set.
 pub struct SplitRequest<'a> {
     /// Classes of an existing model, with which labels are matched.
@@ -40,6 +55,20 @@ pub struct SplitRequest<'a> {
 }
 
 impl TextSplits {
+    /// Tokenises the texts, each cut at `max_length` tokens.
+    ///
+    /// # Errors
+    /// Errors of the tokenizer.
+    pub fn encode(&self, tokenizer: &TextTokenizer, max_length: usize) -> Result<EncodedSplits> {
+        let encode = |data: &Dataset| tokenizer.encode_all(data, max_length);
+        Ok(EncodedSplits {
+            train: encode(&self.train)?,
+            validation: encode(&self.validation)?,
+            calibration: self.calibration.as_ref().map(encode).transpose()?,
+            test: self.test.as_ref().map(encode).transpose()?,
+        })
+    }
+
     /// Drops the texts. Once the texts are encoded, only names, columns and classes are needed.
     pub fn forget_texts(&mut self) {
         let Self { train, validation, calibration, test, .. } = self;

@@ -1,6 +1,7 @@
 //! Labelled texts that the command line requests: reading them, and splitting them by purpose.
 
 use std::cell::OnceCell;
+use std::path::Path;
 
 use clap::Args;
 use dht_dynamic::serving::Origin;
@@ -69,6 +70,17 @@ impl TextArguments {
     pub fn is_pair(&self) -> bool {
         let RowArguments { pair, text_column, .. } = &self.source.table.rows;
         *pair || text_column.is_empty() && source::known(&self.source.data).is_some_and(|known| known.pair)
+    }
+
+    /// Origin of a model that learned from `rows` rows of a data set, whose examples may be dropped.
+    pub fn origin(&self, train: &Dataset, rows: usize) -> Origin {
+        Origin {
+            data: train.name.clone(),
+            rows,
+            sha256: train.sha256.clone(),
+            columns: train.reading.clone(),
+            pair: self.is_pair(),
+        }
     }
 
     /// Metric that the literature reports for a known data set.
@@ -158,66 +170,95 @@ impl TextArguments {
     /// As [`read_training`](Self::read_training); [`Error::TooLittle`] for fewer than 4 rows, one class, or fewer rows
     /// than requested; [`DataProblem::NoRowOfClass`] for a class without a training row.
     pub fn read_splits(&self, request: &SplitRequest<'_>) -> Result<TextSplits> {
-        let SplitRequest { labels, rows, validation, keep, keep_of_validation, seed } = *request;
-        let source = self.source()?;
-        let all = self.read_training(labels)?;
-        let all = match rows {
-            Some(rows) => all.sample(rows, &mut generator(seed, SAMPLE_STREAM)),
+        let all = self.read_training(request.labels)?;
+        let all = match request.rows {
+            Some(rows) => all.sample(rows, &mut generator(request.seed, SAMPLE_STREAM)),
             None => all,
         };
-        let like = self.source.table.like(&all);
-        let mut notes = source.unread()?;
+        let mut notes = self.source()?.unread()?;
+        let SeparateRows { test, validation } = self.read_separate(&all, request.validation, &mut notes)?;
+        let is_validation_split_off = validation.is_none();
+        let (train, validation, calibration) = match validation {
+            Some(rows) => {
+                let (validation, calibration) = self.split_validation(&all, rows, request)?;
+                notes.push(format!("  choices are made on the rows of {}", validation.name));
+                (all, validation, calibration)
+            }
+            None => self.split_training(all, request)?,
+        };
+        let warnings = Vec::new();
+        let texts = TextSplits { train, validation, is_validation_split_off, calibration, test, notes, warnings };
+        self.check_labels(&texts)?;
+        let mut files: Vec<&Dataset> = read_files(&texts).collect();
+        // Rows of one file have one reading.
+        files.dedup_by_key(|data| &data.sha256);
+        let warnings = files.into_iter().filter_map(mapping_note).collect();
+        Ok(TextSplits { warnings, ..texts })
+    }
+
+    /// Reads the rows that are not split off the training rows: test rows, and validation rows of a file, or of a
+    /// directory with a test file. Adds notes on the files.
+    fn read_separate(&self, train: &Dataset, file: Option<&Path>, notes: &mut Vec<String>) -> Result<SeparateRows> {
+        let source = self.source()?;
+        let like = self.source.table.like(train);
         let test = match source.has_splits() {
-            true => scored(source, &mut notes, |files| files.read(&like))?,
+            true => scored(source, notes, |files| files.read(&like))?,
             false => None,
         };
+        // Without a test file, the validation file is scored.
         let of_tests = test.as_ref().is_some_and(|(split, _)| *split == source::TEST);
-        let held_out = match validation {
+        let validation = match file {
             Some(file) => Some(like.read(file)?),
             None if of_tests => source.validation()?.map(|files: SplitFiles| files.read(&like)).transpose()?,
             None => None,
         };
-        if validation.is_some() && of_tests {
+        if file.is_some() && of_tests {
             notes.extend(source.validation()?.map(|files| format!("  not read: {}", files.name())));
         }
-        let is_validation_split_off = held_out.is_none();
-        let (train, validation, calibration) = match held_out {
-            Some(held_out) => {
-                self.check_size(&all, 4)?;
-                let rows = keep_of_validation(held_out.len());
-                self.check_size(&held_out, 4 + rows)?;
-                let (validation, calibration) = without_calibration(held_out, rows, seed)?;
-                notes.push(format!("  choices are made on the rows of {}", validation.name));
-                (all, validation, calibration)
-            }
-            None => {
-                let rows = keep(all.len());
-                self.check_size(&all, 4 + rows)?;
-                let (rest, calibration) = without_calibration(all, rows, seed)?;
-                let mut rng = generator(seed, VALIDATION_STREAM);
-                let (train, validation) = rest.split_validation(VALIDATION_SHARE, &mut rng)?;
-                (train, validation, calibration)
-            }
+        Ok(SeparateRows { test: test.map(|(_, test)| test), validation })
+    }
+
+    /// Splits calibration rows off separate validation rows.
+    fn split_validation(
+        &self,
+        train: &Dataset,
+        validation: Dataset,
+        request: &SplitRequest<'_>,
+    ) -> Result<(Dataset, Option<Dataset>)> {
+        self.check_size(train, 4)?;
+        let rows = (request.keep_of_validation)(validation.len());
+        self.check_size(&validation, 4 + rows)?;
+        without_calibration(validation, rows, request.seed)
+    }
+
+    /// Splits the training rows into training, validation and calibration rows.
+    fn split_training(&self, all: Dataset, request: &SplitRequest<'_>) -> Result<(Dataset, Dataset, Option<Dataset>)> {
+        let rows = (request.keep)(all.len());
+        self.check_size(&all, 4 + rows)?;
+        let (rest, calibration) = without_calibration(all, rows, request.seed)?;
+        let mut rng = generator(request.seed, VALIDATION_STREAM);
+        let (train, validation) = rest.split_validation(VALIDATION_SHARE, &mut rng)?;
+        Ok((train, validation, calibration))
+    }
+
+    /// Rejects a class without a training row, and a label of `--label-map` that no file has.
+    fn check_labels(&self, texts: &TextSplits) -> Result<()> {
+        let refuse = |problem| {
+            let path = self.source.data.clone();
+            Err(TransformerError::Data { path, line: None, problem }.into())
         };
-        if let Some(class) = train.class_without_rows() {
-            let problem = DataProblem::NoRowOfClass { class: format!("{class:?}") };
-            return Err(TransformerError::Data { path: self.source.data.clone(), line: None, problem }.into());
+        if let Some(class) = texts.train.class_without_rows() {
+            return refuse(DataProblem::NoRowOfClass { class: format!("{class:?}") });
         }
-        let test = test.map(|(_, test)| test);
-        let read = || [Some(&train), Some(&validation), test.as_ref()].into_iter().flatten();
         let occurs = |label: &String| {
-            let mut pairs = read().flat_map(|data| data.reading.iter().flat_map(|reading| reading.label_pairs()));
-            pairs.any(|(own, _)| own == label) || train.labels.contains(label)
+            let mut pairs =
+                read_files(texts).flat_map(|data| data.reading.iter().flat_map(|reading| reading.label_pairs()));
+            pairs.any(|(own, _)| own == label) || texts.train.labels.contains(label)
         };
-        if let Some((label, _)) = self.source.table.label_map().find(|(label, _)| !occurs(label)) {
-            let problem = DataProblem::NoSuchLabel { label: format!("{label:?}") };
-            return Err(TransformerError::Data { path: self.source.data.clone(), line: None, problem }.into());
+        match self.source.table.label_map().find(|(label, _)| !occurs(label)) {
+            Some((label, _)) => refuse(DataProblem::NoSuchLabel { label: format!("{label:?}") }),
+            None => Ok(()),
         }
-        // Rows of one file have one reading.
-        let mut read: Vec<&Dataset> = [Some(&train), Some(&validation), test.as_ref()].into_iter().flatten().collect();
-        read.dedup_by_key(|data| &data.sha256);
-        let warnings = read.into_iter().filter_map(mapping_note).collect();
-        Ok(TextSplits { train, validation, is_validation_split_off, calibration, test, notes, warnings })
     }
 
     fn check_size(&self, data: &Dataset, rows: usize) -> Result<()> {
@@ -229,6 +270,17 @@ impl TextArguments {
         }
         Ok(())
     }
+}
+
+/// Rows that are read from other files than the training rows.
+struct SeparateRows {
+    test: Option<Dataset>,
+    validation: Option<Dataset>,
+}
+
+/// Training, validation and test rows, which may come from one file or from several.
+fn read_files(texts: &TextSplits) -> impl Iterator<Item = &Dataset> {
+    [Some(&texts.train), Some(&texts.validation), texts.test.as_ref()].into_iter().flatten()
 }
 
 fn generator(seed: u64, stream: u64) -> ChaCha8Rng {

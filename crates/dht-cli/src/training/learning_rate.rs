@@ -61,38 +61,50 @@ impl LearningRate {
     }
 }
 
-/// Learning rate with the lowest validation loss of a few rates, each tried for one pass over some random training rows.
-/// `fresh` creates the untrained classifier.
-///
-/// # Errors
-/// Errors of the trainings. A training that diverges is not an error: its loss is infinite.
-pub fn find_learning_rate(
-    rates: &[f64],
-    settings: &TrainSettings,
-    (train, validation): (&EncodedDataset, &EncodedDataset),
-    fresh: impl Fn() -> Result<TextClassifier>,
-    mut say: impl FnMut(&str),
-) -> Result<f64> {
-    let part = train.sample(TRIAL_ROWS, &mut ChaCha8Rng::seed_from_u64(settings.seed));
-    let mut best: Option<(f64, f64)> = None;
-    for &rate in rates {
-        let optimizer = AdamWSettings { learning_rate: rate, ..settings.optimizer.clone() };
-        let trial = TrainSettings { epochs: 1, patience: None, optimizer, ..settings.clone() };
-        let mut model = fresh()?;
-        let trained = Trainer::new(trial).fit(&mut model, &part, None, &mut ());
-        let loss = match trained {
-            Ok(_) => mean_loss(&evaluate(&model, validation, 2 * settings.batch_size)?),
-            Err(dht_dynamic::transformer::Error::Diverged { .. }) => f64::INFINITY,
-            Err(error) => return Err(error.into()),
-        };
-        say(&format!("learning rate {rate}: validation loss {loss:.4} after {} rows", part.len()));
-        if best.is_none_or(|(_, least)| loss < least) {
-            best = Some((rate, loss));
+/// Short trainings of several learning rates, each for one pass over some random training rows.
+#[derive(Debug)]
+pub struct LearningRateTrials<'a> {
+    /// Settings of the training, without its learning rate.
+    pub settings: &'a TrainSettings,
+    /// Training rows.
+    pub train: &'a EncodedDataset,
+    /// Rows whose loss is compared.
+    pub validation: &'a EncodedDataset,
+}
+
+impl LearningRateTrials<'_> {
+    /// Learning rate with the lowest validation loss. `create` makes the untrained classifier.
+    ///
+    /// # Errors
+    /// Errors of the trainings. A training that diverges is not an error: its loss is infinite.
+    pub fn best_of(
+        &self,
+        rates: &[f64],
+        create: impl Fn() -> Result<TextClassifier>,
+        mut say: impl FnMut(&str),
+    ) -> Result<f64> {
+        let Self { settings, train, validation } = *self;
+        let part = train.sample(TRIAL_ROWS, &mut ChaCha8Rng::seed_from_u64(settings.seed));
+        let mut best: Option<(f64, f64)> = None;
+        for &rate in rates {
+            let optimizer = AdamWSettings { learning_rate: rate, ..settings.optimizer.clone() };
+            let trial = TrainSettings { epochs: 1, patience: None, optimizer, ..settings.clone() };
+            let mut model = create()?;
+            let trained = Trainer::new(trial).fit(&mut model, &part, None, &mut ());
+            let loss = match trained {
+                Ok(_) => mean_loss(&evaluate(&model, validation, 2 * settings.batch_size)?),
+                Err(dht_dynamic::transformer::Error::Diverged { .. }) => f64::INFINITY,
+                Err(error) => return Err(error.into()),
+            };
+            say(&format!("learning rate {rate}: validation loss {loss:.4} after {} rows", part.len()));
+            if best.is_none_or(|(_, least)| loss < least) {
+                best = Some((rate, loss));
+            }
         }
+        let (rate, _) = best.ok_or_else(|| Error::argument("lr", "rates to choose from", "none"))?;
+        say(&format!("learning rate {rate} is used: its loss is the least"));
+        Ok(rate)
     }
-    let (rate, _) = best.ok_or_else(|| Error::argument("lr", "rates to choose from", "none"))?;
-    say(&format!("learning rate {rate} is used: its loss is the least"));
-    Ok(rate)
 }
 
 fn mean_loss(evaluation: &Evaluation) -> f64 {

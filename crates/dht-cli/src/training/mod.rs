@@ -12,7 +12,7 @@ mod undo_on_signal;
 
 pub use directory::TrainingDir;
 pub use interruption::Interruption;
-pub use learning_rate::{LearningRate, find_learning_rate};
+pub use learning_rate::{LearningRate, LearningRateTrials};
 pub use model_choice::{ModelChoice, Start, saved_directory};
 pub use run_dir::{Difference, RunDir};
 pub use rungs::RungArguments;

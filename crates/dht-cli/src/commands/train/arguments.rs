@@ -10,7 +10,8 @@ use serde_json::{Map, json};
 use crate::acceleration::SpeedArguments;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
-use crate::texts::{SplitRequest, TextArguments, TextSplits};
+use crate::progress::report;
+use crate::texts::{EncodedSplits, SplitRequest, TextArguments, TextSplits};
 use crate::training::{LearningRate, ModelChoice, RungArguments, Start};
 
 /// Default maximum length in tokens, reduced to the number of the model's positions if that is smaller.
@@ -18,9 +19,6 @@ const MAX_LENGTH: usize = 128;
 /// Default numbers of passes: in one training, and in rungs, which stop by themselves.
 const EPOCHS: usize = 3;
 const RUNG_EPOCHS: usize = 7;
-
-/// Training, validation and calibration texts.
-pub(super) type Encoded<'a> = (&'a EncodedDataset, &'a EncodedDataset, Option<&'a EncodedDataset>);
 
 /// Arguments of `dht train`.
 #[derive(Debug, Clone, Args)]
@@ -124,6 +122,13 @@ impl TrainArguments {
         self.kind == ModelKind::Dynamic && self.without_rungs(start).is_some()
     }
 
+    /// Prints a line, unless `--quiet` is set.
+    pub(super) fn say(&self, line: &str) {
+        if !self.quiet {
+            report(line);
+        }
+    }
+
     /// Checks the flags and returns the maximum length in tokens.
     pub(super) fn check(&self, start: &Start) -> Result<usize> {
         self.speed.check()?;
@@ -138,9 +143,21 @@ impl TrainArguments {
             return Err(Error::argument("precision", "f32, tf32 or bf16: int8 has no gradients", self.precision));
         }
         let config = start.config()?;
-        let layers = self.layers.unwrap_or(config.num_hidden_layers);
-        if !(1..=config.num_hidden_layers).contains(&layers) {
-            return Err(Error::argument("layers", format!("1 to {}", config.num_hidden_layers), layers));
+        self.check_kind(config.num_hidden_layers)?;
+        self.check_task()?;
+        let (least, most) = (if self.texts.is_pair() { 5 } else { 3 }, config.longest_text());
+        let max_length = self.max_length.unwrap_or(MAX_LENGTH.min(most));
+        if !(least..=most).contains(&max_length) {
+            return Err(Error::argument("max-length", format!("{least} to {most}, the model's positions"), max_length));
+        }
+        Ok(max_length)
+    }
+
+    /// Rejects layers that the encoder, which has `all`, or the kind of the model does not have.
+    fn check_kind(&self, all: usize) -> Result<()> {
+        let layers = self.layers.unwrap_or(all);
+        if !(1..=all).contains(&layers) {
+            return Err(Error::argument("layers", format!("1 to {all}"), layers));
         }
         if self.kind == ModelKind::Dynamic && layers < 2 {
             return Err(Error::argument(
@@ -149,34 +166,32 @@ impl TrainArguments {
                 layers,
             ));
         }
-        let set = self.speed.budget.is_some() || self.speed.points.is_some();
-        if self.kind == ModelKind::Full && set {
+        let has_speed = self.speed.budget.is_some() || self.speed.points.is_some();
+        if self.kind == ModelKind::Full && has_speed {
             return Err(Error::argument("kind", "dynamic, with --budget or --points", "full"));
         }
+        Ok(())
+    }
+
+    /// Rejects flags that are only for one class of a text.
+    fn check_task(&self) -> Result<()> {
         let of = match self.texts.task() {
-            Task::Class => None,
-            Task::Labels => Some("several for each text"),
-            Task::Number => Some("numbers"),
+            Task::Class => return Ok(()),
+            Task::Labels => "several for each text",
+            Task::Number => "numbers",
         };
-        if let Some(of) = of {
-            let data = self.texts.source.data.display();
-            if self.kind == ModelKind::Dynamic {
-                return Err(Error::argument("kind", format!("full: the labels of {data} are {of}"), "dynamic"));
-            }
-            if self.balanced {
-                return Err(Error::argument(
-                    "balanced",
-                    format!("this flag left out: the labels of {data} are {of}"),
-                    "there",
-                ));
-            }
+        let data = self.texts.source.data.display();
+        if self.kind == ModelKind::Dynamic {
+            return Err(Error::argument("kind", format!("full: the labels of {data} are {of}"), "dynamic"));
         }
-        let (least, most) = (if self.texts.is_pair() { 5 } else { 3 }, config.longest_text());
-        let max_length = self.max_length.unwrap_or(MAX_LENGTH.min(most));
-        if !(least..=most).contains(&max_length) {
-            return Err(Error::argument("max-length", format!("{least} to {most}, the model's positions"), max_length));
+        if self.balanced {
+            return Err(Error::argument(
+                "balanced",
+                format!("this flag left out: the labels of {data} are {of}"),
+                "there",
+            ));
         }
-        Ok(max_length)
+        Ok(())
     }
 
     /// Rejects too few rows for exits before anything is trained.
@@ -201,11 +216,7 @@ impl TrainArguments {
     }
 
     /// Fingerprint of the run's inputs. The saved state of a run with a different fingerprint is rejected.
-    pub(super) fn settings(
-        &self,
-        (train, validation, calibration): Encoded<'_>,
-        max_length: usize,
-    ) -> Result<Map<String, serde_json::Value>> {
+    pub(super) fn settings(&self, texts: &EncodedSplits, max_length: usize) -> Result<Map<String, serde_json::Value>> {
         let settings = json!({
             "model": self.model.to_string(),
             "layers": self.layers,
@@ -220,9 +231,9 @@ impl TrainArguments {
             "balanced": self.balanced,
             "precision": self.precision.to_string(),
             "seed": self.seed,
-            "texts": train.sha256(),
-            "validation": validation.sha256(),
-            "calibration": calibration.map(EncodedDataset::sha256),
+            "texts": texts.train.sha256(),
+            "validation": texts.validation.sha256(),
+            "calibration": texts.calibration.as_ref().map(EncodedDataset::sha256),
         });
         Ok(settings.as_object().cloned().unwrap_or_default())
     }

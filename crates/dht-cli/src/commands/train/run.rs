@@ -1,6 +1,7 @@
 //! The training itself: in rungs, or of all layers at once.
 
 use dht_dynamic::Error as DynamicError;
+use dht_dynamic::accelerate::Targets;
 use dht_dynamic::ladder::{
     GainPerFlop, LadderEvent, LadderReport, LadderSettings, LadderTexts, OutOfFold, Rung, climb,
 };
@@ -11,12 +12,13 @@ use dht_dynamic::transformer::{
     CheckpointSettings, EncodedDataset, Task, TextClassifier, TextTokenizer, TrainSettings, Trainer,
 };
 
-use super::arguments::{Encoded, ModelKind, TrainArguments};
-use crate::acceleration::{AccelerationTexts, MadeDynamic, at_speed, exit_generator, exit_settings, make_dynamic};
+use super::arguments::{ModelKind, TrainArguments};
+use super::untrained::UntrainedClassifier;
+use crate::acceleration::{MadeDynamic, at_speed, exit_generator, exit_settings, make_dynamic};
 use crate::error::Result;
 use crate::progress::{LadderProgress, TrainingProgress, ladder_end, report};
-use crate::texts::TextSplits;
-use crate::training::{Interruption, LearningRate, Start, TargetScale, TrainingDir, find_learning_rate};
+use crate::texts::{EncodedSplits, TextSplits};
+use crate::training::{Interruption, LearningRate, LearningRateTrials, Start, TargetScale, TrainingDir};
 
 /// Number of steps between two checkpoints, if these steps take less than a minute.
 const CHECKPOINT_STEPS: u64 = 200;
@@ -25,7 +27,9 @@ const CHECKPOINT_STEPS: u64 = 200;
 pub(super) struct Run<'a> {
     pub(super) start: &'a Start,
     pub(super) texts: &'a TextSplits,
+    pub(super) encoded: &'a EncodedSplits,
     pub(super) max_length: usize,
+    pub(super) untrained: &'a UntrainedClassifier<'a>,
     pub(super) dir: &'a TrainingDir,
     pub(super) interruption: &'a Interruption,
 }
@@ -44,13 +48,16 @@ pub(super) struct Trained {
 }
 
 impl TrainArguments {
+    /// Fine-tunes a classifier, from its checkpoint if there is one.
     fn fit(
         &self,
+        run: &Run<'_>,
         settings: &TrainSettings,
-        (dir, interruption): (&TrainingDir, &Interruption),
         classifier: &mut TextClassifier,
-        (train, validation): (&EncodedDataset, &EncodedDataset),
+        train: &EncodedDataset,
+        validation: &EncodedDataset,
     ) -> Result<History> {
+        let (dir, interruption) = (run.dir, run.interruption);
         let checkpoint = CheckpointSettings { path: dir.checkpoint(), every_steps: CHECKPOINT_STEPS, resume: true };
         let stop = Some(interruption.stop());
         let trainer = Trainer { checkpoint: Some(checkpoint), stop, ..Trainer::new(settings.clone()) };
@@ -70,47 +77,43 @@ impl TrainArguments {
     pub(super) fn at_once(
         &self,
         run: &Run<'_>,
-        fresh: impl Fn() -> Result<TextClassifier>,
         tokenizer: TextTokenizer,
-        (train, validation, calibration): Encoded<'_>,
         mut settings: TrainSettings,
     ) -> Result<Trained> {
+        let EncodedSplits { train, validation, .. } = run.encoded;
         let scale = (self.texts.task() == Task::Number).then(|| TargetScale::new(train));
         let scaled = scale.map(|scale| (scale.standardised(train), scale.standardised(validation)));
-        let learned = scaled.as_ref().map_or((train, validation), |(train, validation)| (train, validation));
+        let (learned, held_out) =
+            scaled.as_ref().map_or((train, validation), |(train, validation)| (train, validation));
         if self.lr == Some(LearningRate::Find) {
-            let say = |line: &str| {
-                if !self.quiet {
-                    report(line);
-                }
-            };
-            let find = || find_learning_rate(run.start.learning_rates(), &settings, learned, &fresh, say);
+            let trials = LearningRateTrials { settings: &settings, train: learned, validation: held_out };
+            let create = || run.untrained.create();
+            let find = || trials.best_of(run.start.learning_rates(), create, |line| self.say(line));
             settings.optimizer.learning_rate = run.dir.learning_rate(find)?;
         }
-        let mut classifier = fresh()?;
-        let history = self.fit(&settings, (run.dir, run.interruption), &mut classifier, learned)?;
+        let mut classifier = run.untrained.create()?;
+        let history = self.fit(run, &settings, &mut classifier, learned, held_out)?;
         scale.map_or(Ok(()), |scale| scale.fold_into(&classifier))?;
         let how = self.how(run.start, &settings, &history);
         let labels = &run.texts.train.labels;
         if self.kind == ModelKind::Full {
             let model = TextModel::new(classifier, tokenizer.with_rest(0), labels, run.max_length)?;
-            let model = TextModel { origin: Some(self.origin(run.texts, train)), ..model };
+            let model = TextModel { origin: Some(self.origin(run)), ..model };
             return Ok(Trained { model, misses: Vec::new(), how, ladder: None, out_of_fold: None });
         }
-        let texts = AccelerationTexts { training: train, held_out: Some(validation), calibration, labelled: true };
-        let made = make_dynamic(&classifier, &tokenizer, texts, &self.speed, self.seed)?;
-        self.trained(run, tokenizer, train, made, how)
+        let exits = exit_settings(&tokenizer, &self.speed)?;
+        let made = make_dynamic(&classifier, run.encoded, &exits, &self.speed, self.seed)?;
+        self.trained(run, tokenizer, made, how)
     }
 
     /// Trains in rungs.
     pub(super) fn in_rungs(
         &self,
         run: &Run<'_>,
-        classifier: &TextClassifier,
         tokenizer: TextTokenizer,
-        (train, validation, calibration): Encoded<'_>,
         fine_tuning: TrainSettings,
     ) -> Result<Trained> {
+        let classifier = run.untrained.create()?;
         let (least, most) = self.rungs.range();
         let settings = LadderSettings {
             least,
@@ -126,7 +129,8 @@ impl TrainArguments {
                 _ => Vec::new(),
             },
         };
-        let texts = LadderTexts { training: train, validation, joins: run.texts.is_validation_split_off };
+        let EncodedSplits { train: training, validation, .. } = run.encoded;
+        let texts = LadderTexts { training, validation, joins: run.texts.is_validation_split_off };
         let mut progress = LadderProgress::new(self.quiet);
         let mut watch = |event: LadderEvent<'_>| {
             match event {
@@ -137,43 +141,27 @@ impl TrainArguments {
             progress.observe(event);
         };
         let mut rng = exit_generator(self.seed);
-        let climbed = climb(classifier, texts, &settings, &mut GainPerFlop::default(), &mut watch, &mut rng);
+        let climbed = climb(&classifier, texts, &settings, &mut GainPerFlop::default(), &mut watch, &mut rng);
         if let Err(DynamicError::Transformer(TransformerError::Stopped { .. })) = &climbed {
             run.interruption.exit_if_asked();
         }
         let climbed = climbed?;
-        if !self.quiet {
-            report(&ladder_end(&climbed.ladder));
-        }
+        self.say(&ladder_end(&climbed.ladder));
         let how = self.how_in_rungs(run.start, &climbed.ladder);
-        let texts = AccelerationTexts { training: train, held_out: Some(validation), calibration, labelled: true };
-        let made = at_speed((climbed.model, climbed.exits), texts, &self.speed)?;
+        let made = at_speed(climbed.model, climbed.exits, run.encoded, Targets::Labels, &self.speed)?;
         let out_of_fold = climbed.out_of_fold;
-        Ok(Trained { ladder: Some(climbed.ladder), out_of_fold, ..self.trained(run, tokenizer, train, made, how)? })
+        Ok(Trained { ladder: Some(climbed.ladder), out_of_fold, ..self.trained(run, tokenizer, made, how)? })
     }
 
-    fn trained(
-        &self,
-        run: &Run<'_>,
-        tokenizer: TextTokenizer,
-        train: &EncodedDataset,
-        made: MadeDynamic,
-        how: String,
-    ) -> Result<Trained> {
+    fn trained(&self, run: &Run<'_>, tokenizer: TextTokenizer, made: MadeDynamic, how: String) -> Result<Trained> {
         let model = TextModel::new(made.model, tokenizer, &run.texts.train.labels, run.max_length)?;
-        let (curve, promise, origin) = (made.report.curve, made.promise, Some(self.origin(run.texts, train)));
+        let (curve, promise, origin) = (made.report.curve, made.promise, Some(self.origin(run)));
         let model = TextModel { curve, promise, origin, ..model };
         Ok(Trained { model, misses: made.misses, how, ladder: None, out_of_fold: None })
     }
 
-    fn origin(&self, texts: &TextSplits, train: &EncodedDataset) -> Origin {
-        Origin {
-            data: texts.train.name.clone(),
-            rows: train.len(),
-            sha256: texts.train.sha256.clone(),
-            columns: texts.train.reading.clone(),
-            pair: self.texts.is_pair(),
-        }
+    fn origin(&self, run: &Run<'_>) -> Origin {
+        self.texts.origin(&run.texts.train, run.encoded.train.len())
     }
 
     fn how_in_rungs(&self, start: &Start, ladder: &LadderReport) -> String {

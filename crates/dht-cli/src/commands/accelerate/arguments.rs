@@ -1,0 +1,100 @@
+//! Arguments of `dht accelerate`, and their checks.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dht_dynamic::transformer::{Task, TextClassifier, TextTokenizer};
+
+use crate::acceleration::SpeedArguments;
+use crate::device::DeviceChoice;
+use crate::error::{Error, Result};
+use crate::progress::report;
+use crate::texts::TextArguments;
+use crate::training::ModelChoice;
+
+/// Arguments of `dht accelerate`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  dht accelerate my-classifier --data reviews.csv --out fast
+  dht accelerate my-classifier --data train.csv --validation dev.csv --out fast --points 1
+  dht accelerate my-classifier --data reviews.txt --unlabelled --out fast --points 1
+
+The classifier's weights do not change. Exits are best fitted on the texts that it was fine-tuned on. Settings and
+promises require texts that it has not seen: give them with --validation, or use the held-out tenth of --data if
+--data is new to it.")]
+pub struct AccelerateArguments {
+    /// Hugging Face directory of a fine-tuned classifier, or hf:NAME for a model on the hub
+    pub(super) classifier: ModelChoice,
+    #[command(flatten)]
+    pub(super) texts: TextArguments,
+    /// Read texts without labels, and use the classifier's own answers as labels
+    #[arg(long, conflicts_with_all = ["label_column", "label_map", "task"])]
+    pub(super) unlabelled: bool,
+    /// Select settings on the labelled texts of this file [default: a tenth of the rows of --data].
+    ///
+    /// The classifier must not have been fine-tuned on these texts. The file must have the columns of --data. With
+    /// --points, which limits the loss of accuracy, some rows of the file verify that the limit holds.
+    #[arg(long, value_name = "FILE", conflicts_with = "unlabelled")]
+    pub(super) validation: Option<PathBuf>,
+    /// Write the model to this directory
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    #[command(flatten)]
+    pub(super) speed: SpeedArguments,
+    /// Cut texts at N tokens, and save this limit with the model [default: the classifier's `model_max_length`, but at
+    /// most its number of positions]
+    #[arg(long, value_name = "N")]
+    pub(super) max_length: Option<usize>,
+    /// Use N rows, sampled by the seed and stratified by class
+    #[arg(long, value_name = "N")]
+    pub(super) train_rows: Option<usize>,
+    /// Seed of all random choices
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) seed: u64,
+    /// Run on this device: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    pub(super) device: DeviceChoice,
+    /// Show no progress
+    #[arg(long)]
+    pub(super) quiet: bool,
+    /// Print the results as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl AccelerateArguments {
+    /// Prints a line, unless `--quiet` is set.
+    pub(super) fn say(&self, line: &str) {
+        if !self.quiet {
+            report(line);
+        }
+    }
+
+    /// Directory of the classifier, for which the flags name texts of its task.
+    pub(super) fn folder(&self) -> Result<PathBuf> {
+        let Some(folder) = self.classifier.directory()? else {
+            return Err(Error::argument("classifier", "a directory of a fine-tuned classifier", &self.classifier));
+        };
+        if self.texts.task() != Task::Class {
+            let expected = "texts of one class each: labels and numbers leave no exit to choose";
+            return Err(Error::argument("data", expected, self.texts.source.data.display()));
+        }
+        Ok(folder)
+    }
+
+    /// Number of tokens at which texts are cut.
+    pub(super) fn max_length(&self, classifier: &TextClassifier, tokenizer: &TextTokenizer) -> Result<usize> {
+        let most = classifier.encoder().config().longest_text();
+        let declared = tokenizer.model_max_length().map_or(most, |length| length.min(most));
+        if declared < 3 && self.max_length.is_none() {
+            let expected = format!("3 to {most}: model_max_length in tokenizer_config.json is {declared}");
+            return Err(Error::argument("max-length", expected, "not set"));
+        }
+        let max_length = self.max_length.unwrap_or(declared);
+        if !(3..=most).contains(&max_length) {
+            return Err(Error::argument("max-length", format!("3 to {most}, the model's positions"), max_length));
+        }
+        Ok(max_length)
+    }
+}

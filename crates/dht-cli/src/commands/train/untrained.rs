@@ -1,0 +1,71 @@
+//! Classifier before its training.
+
+use candle_core::Device;
+use dht_dynamic::transformer::{EncodedDataset, TextClassifier};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::arguments::TrainArguments;
+use crate::error::Result;
+use crate::training::Start;
+
+/// Random streams of the weights and the classifier.
+const WEIGHTS: u64 = 0x5765_6967_6874_7300;
+const CLASSIFIER: u64 = 0x436c_6173_7369_6679;
+
+/// UntrainedClassifier classifier, of which each [`create`](Self::create) makes an equal copy.
+pub(super) struct UntrainedClassifier<'a> {
+    arguments: &'a TrainArguments,
+    start: &'a Start,
+    device: &'a Device,
+    vocabulary: usize,
+    classes: usize,
+    /// Weight of each class, with `--balanced`.
+    weights: Option<Vec<f32>>,
+}
+
+impl<'a> UntrainedClassifier<'a> {
+    /// Describes the classifier of these training rows; `vocabulary` is the number of tokens.
+    pub(super) fn new(
+        arguments: &'a TrainArguments,
+        start: &'a Start,
+        device: &'a Device,
+        train: &EncodedDataset,
+        vocabulary: usize,
+    ) -> Self {
+        let weights = arguments.balanced.then(|| balanced(train));
+        Self { arguments, start, device, vocabulary, classes: train.labels.len(), weights }
+    }
+
+    /// Creates the classifier.
+    pub(super) fn create(&self) -> Result<TextClassifier> {
+        let Self { arguments, start, .. } = self;
+        let encoder = start.encoder(self.vocabulary, self.device, &mut generator(arguments.seed, WEIGHTS))?;
+        let encoder = match arguments.layers {
+            Some(layers) => encoder.truncated(layers)?,
+            None => encoder,
+        };
+        encoder.parameters().compute_in(arguments.precision)?;
+        let mut rng = generator(arguments.seed, CLASSIFIER);
+        let task = arguments.texts.task();
+        let classifier = TextClassifier::for_task(task, encoder, self.classes, start.pooling(), &mut rng)?;
+        Ok(match &self.weights {
+            Some(weights) => classifier.with_class_weights(weights)?,
+            None => classifier,
+        })
+    }
+}
+
+/// Weight of each class: the reciprocal of its share of the rows, divided by the number of classes.
+fn balanced(train: &EncodedDataset) -> Vec<f32> {
+    let mut counts = vec![0_usize; train.labels.len()];
+    train.samples.iter().for_each(|sample| counts[sample.label as usize] += 1);
+    let (rows, classes) = (train.len() as f32, counts.len() as f32);
+    counts.iter().map(|count| rows / (classes * (*count).max(1) as f32)).collect()
+}
+
+fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(stream);
+    rng
+}

@@ -1,0 +1,134 @@
+//! Answers behind a row of results: predicted classes and their cost.
+
+use dht_dynamic::evaluation::Stages;
+use dht_dynamic::ladder::OutOfFold;
+use dht_dynamic::transformer::EncodedDataset;
+use dht_dynamic::{DynamicModel, LogProbabilities, Predictor, evaluate};
+
+use crate::acceleration::BATCH;
+use crate::error::Result;
+
+/// Maximum number of texts whose answers at all exits are in memory together.
+pub(super) const ROWS_TOGETHER: usize = 1 << 14;
+
+/// Answers of a model to some texts: the predicted classes, and the sums of FLOPs and layers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Answers {
+    pub(super) labels: Vec<u32>,
+    pub(super) flops: u64,
+    pub(super) layers: usize,
+}
+
+impl Answers {
+    /// Answers of a model as it runs.
+    pub(super) fn of_pass(model: &dyn Predictor, texts: &EncodedDataset) -> Result<Self> {
+        let found = evaluate(model, texts, BATCH)?;
+        let layers = found.routes.iter().map(dht_dynamic::Route::depth).sum();
+        Ok(Self { labels: found.labels, flops: found.flops + found.bandit_flops, layers })
+    }
+
+    /// Answers at several speeds, and of the last exit alone where there is no speed, from one pass through all layers.
+    /// The router must follow a rule.
+    pub(super) fn of_one_pass(
+        model: &DynamicModel,
+        speeds: &[Option<f64>],
+        texts: &EncodedDataset,
+        rows_together: usize,
+    ) -> Result<Vec<Self>> {
+        model.check(texts)?;
+        let mut all = vec![Self::default(); speeds.len()];
+        for start in (0..texts.len()).step_by(rows_together) {
+            let part = texts.select(start..texts.len().min(start + rows_together))?;
+            let exits = model.model().exit_log_probabilities(&part, BATCH)?;
+            let Some(alone) = exits.last().cloned() else { continue };
+            let stages = StageAnswers { texts: &part, stages: &model.stacked(&part, exits)?, alone: &alone };
+            all.iter_mut().zip(stages.at_speeds(model, speeds)?).for_each(|(all, part)| all.append(part));
+        }
+        Ok(all)
+    }
+
+    /// Answers at several speeds, from log-probabilities that the model gave without what it had learned from the texts.
+    pub(super) fn of_out_of_fold(
+        model: &DynamicModel,
+        speeds: &[Option<f64>],
+        texts: &EncodedDataset,
+        answers: &OutOfFold,
+    ) -> Result<Vec<Self>> {
+        StageAnswers { texts, stages: &answers.stages, alone: &answers.alone }.at_speeds(model, speeds)
+    }
+
+    /// Adds the answers to further texts.
+    fn append(&mut self, other: Self) {
+        self.labels.extend(other.labels);
+        self.flops += other.flops;
+        self.layers += other.layers;
+    }
+}
+
+/// Log-probabilities of a dynamic model's stages for some texts.
+struct StageAnswers<'a> {
+    texts: &'a EncodedDataset,
+    stages: &'a [LogProbabilities],
+    /// Those of the last exit, not stacked.
+    alone: &'a LogProbabilities,
+}
+
+impl StageAnswers<'_> {
+    /// Answers at each speed, and of the last exit alone where there is no speed.
+    fn at_speeds(&self, model: &DynamicModel, speeds: &[Option<f64>]) -> Result<Vec<Answers>> {
+        let depths: Vec<usize> = model.depths().collect();
+        let rule = model.router().rule().unwrap_or_default();
+        let stages = Stages::new(self.stages, model.stage_flops(self.texts), rule)?;
+        let answers = |speed: &Option<f64>| match speed {
+            Some(speed) => {
+                let at = stages.at(*speed);
+                let routing: u64 = at.stages.iter().map(|stage| model.router().flops(*stage)).sum();
+                let layers = at.stages.into_iter().map(|stage| depths[stage]).sum();
+                Answers { labels: at.labels, flops: at.flops + routing, layers }
+            }
+            None => Answers {
+                labels: self.alone.labels(),
+                flops: model.full_inference_flops(self.texts),
+                layers: self.texts.len() * depths.last().copied().unwrap_or_default(),
+            },
+        };
+        Ok(speeds.iter().map(answers).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
+    use dht_dynamic::router::LeavingRule;
+    use dht_dynamic::transformer::Pooling;
+    use dht_toys::planted;
+
+    use super::*;
+
+    #[test]
+    fn one_pass_gives_the_answers_of_a_pass_at_each_speed() -> Result<()> {
+        let classifier = planted::full_model(Pooling::Mean);
+        let (training, held_out, test) = (planted::task(300, 1), planted::task(120, 7), planted::task(90, 9));
+        let with_ngrams = AccelerateSettings::default();
+        for settings in [
+            AccelerateSettings { rule: LeavingRule::Entropy, ngram: None, ..with_ngrams.clone() },
+            AccelerateSettings { rule: LeavingRule::Patience, ..with_ngrams.clone() },
+            with_ngrams,
+        ] {
+            let texts = Texts::new(&training).with_held_out(&held_out);
+            let model = accelerate(classifier, texts, &settings, &mut dht_toys::rng(5))?.model;
+            let mut speeds: Vec<Option<f64>> = [0.0, 0.1, 0.2, 0.4, 0.7].map(Some).to_vec();
+            speeds.push(None);
+            let found = Answers::of_one_pass(&model, &speeds, &test, 40)?;
+            assert!(found.windows(2).any(|pair| pair[0].layers != pair[1].layers), "{found:?}");
+            for (speed, found) in speeds.iter().zip(found) {
+                let expected = match speed {
+                    Some(speed) => Answers::of_pass(&model.with_speed(*speed)?, &test)?,
+                    None => Answers::of_pass(&model.classifier_at(classifier.encoder().layers())?, &test)?,
+                };
+                assert_eq!(found, expected, "at {speed:?}, {:?}", settings.rule);
+            }
+        }
+        Ok(())
+    }
+}
