@@ -125,8 +125,8 @@ impl Bench {
             return Ok(states.clone());
         }
         let (plan, train) = (&self.plan, self.texts());
-        let of = (&plan.map, plan.student.layers);
-        let states = TeacherStates::of_teacher(&self.teacher, of, train, BATCH, plan.teacher_memory)?;
+        let layers = plan.map.teacher_layers(plan.student.layers, self.teacher.encoder().layers())?;
+        let states = TeacherStates::of_teacher(&self.teacher, &layers, train, BATCH, plan.teacher_memory)?;
         if !plan.run.quiet {
             let gib = states.bytes() as f64 / (1_u64 << 30) as f64;
             report(&format!(

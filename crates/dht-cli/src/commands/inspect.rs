@@ -44,7 +44,7 @@ pub fn inspect(arguments: &InspectArguments) -> Result<()> {
     print(&if arguments.json { json_text(&model) } else { text(&model) })
 }
 
-/// Kind of a model, its number of parameters, and the depths of its exits.
+/// Size of a model: its kind, parameters and exits.
 struct Size {
     kind: &'static str,
     parameters: usize,

@@ -69,7 +69,7 @@ impl Answers {
 struct StageAnswers<'a> {
     texts: &'a EncodedDataset,
     stages: &'a [LogProbabilities],
-    /// Those of the last exit, not stacked.
+    /// Log-probabilities of the last exit, not stacked.
     alone: &'a LogProbabilities,
 }
 

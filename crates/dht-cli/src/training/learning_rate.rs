@@ -61,7 +61,7 @@ impl LearningRate {
     }
 }
 
-/// Short trainings of several learning rates, each for one pass over some random training rows.
+/// Short training runs at several learning rates, each for one pass over some random training rows.
 #[derive(Debug)]
 pub struct LearningRateTrials<'a> {
     /// Settings of the training, without its learning rate.

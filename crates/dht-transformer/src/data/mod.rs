@@ -1,4 +1,12 @@
 //! Data pipeline from files of labelled texts to packed batches of token ids.
+//!
+//! | step | file |
+//! |---|---|
+//! | files → rows → examples, with the reason of each decision | `reader/`, `reading.rs`, `label_mapping.rs` |
+//! | examples and classes; splits and samples of them | `dataset.rs`, `named.rs`, `generated/` |
+//! | token ids | `tokenizer/`, `encoded.rs` |
+//! | blocks of unlabelled text, masked tokens | `text_blocks.rs`, `masking.rs` |
+//! | packed batches | `batch.rs` |
 
 pub(crate) mod batch;
 pub(crate) mod dataset;

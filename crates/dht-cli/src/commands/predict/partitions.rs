@@ -122,7 +122,7 @@ impl Predictor<'_> {
         // Another worker may have finished it before it released the claim.
         let look = match finished(partition, outputs, run)? {
             Some(record) => Look::Finished(record),
-            None => Look::Answered(self.answer_partition(partition, outputs, (&*claim, run))?),
+            None => Look::Answered(self.answer_partition(partition, outputs, &*claim, run)?),
         };
         claim.finish();
         Ok(look)
@@ -132,7 +132,8 @@ impl Predictor<'_> {
         &self,
         partition: &Partition,
         outputs: &dyn Outputs,
-        (claim, run): (&dyn Claim, &Run<'_>),
+        claim: &dyn Claim,
+        run: &Run<'_>,
     ) -> Result<Record> {
         let (name, path, start) = (&partition.output, partition.input.path(), Instant::now());
         outputs.write(name, &mut |out| {

@@ -163,7 +163,7 @@ impl TokenizerDirectory {
         };
         let tokens = DeclaredTokens::new(self.class, &files).map_err(in_config)?;
         let what = self.folder.join(FILE).display().to_string();
-        let mut tokenizer = self.from_vocabulary(&what, &settings, &tokens)?;
+        let mut tokenizer = self.vocabulary_tokenizer(&what, &settings, &tokens)?;
         if !self.class.is_rebuilt() && self.is_explicit() && !build::adds_special_tokens(&tokenizer) {
             let source = "adds no special tokens around a text, and its class adds none: name another `tokenizer_class` in \
                           tokenizer_config.json, such as \"BertTokenizer\"";
@@ -187,7 +187,7 @@ impl TokenizerDirectory {
     }
 
     /// Tokenizer of a vocabulary, to which the declared tokens are not yet added. `what` names `tokenizer.json`.
-    fn from_vocabulary(&self, what: &str, settings: &Settings, tokens: &DeclaredTokens) -> Result<Tokenizer> {
+    fn vocabulary_tokenizer(&self, what: &str, settings: &Settings, tokens: &DeclaredTokens) -> Result<Tokenizer> {
         match (&self.file, self.class) {
             (Some(file), class) if !class.is_rebuilt() => build::as_written(what, class, file),
             (Some(file), class) => {

@@ -178,12 +178,13 @@ mod tests {
             let batch = data.batch(rows).unwrap();
             distillation.loss(&batch, &ForwardContext::inference()).unwrap().to_scalar::<f32>().unwrap()
         };
-        let all = TeacherStates::of_teacher(&teacher, (&map, 2), &data, 3, usize::MAX).unwrap();
+        let layers = map.teacher_layers(2, 4).unwrap();
+        let all = TeacherStates::of_teacher(&teacher, &layers, &data, 3, usize::MAX).unwrap();
         // 4·t·((L + 1)·d + L·h·t) bytes each: two layers of 16 columns and two heads.
         let bytes = |tokens: usize| 4 * tokens * (3 * 16 + 2 * 2 * tokens);
         assert_eq!((all.len(), all.bytes()), (8, data.lengths().into_iter().map(bytes).sum()));
         // Only texts of 2 tokens.
-        let some = TeacherStates::of_teacher(&teacher, (&map, 2), &data, 1, 2 * bytes(2)).unwrap();
+        let some = TeacherStates::of_teacher(&teacher, &layers, &data, 1, 2 * bytes(2)).unwrap();
         assert_eq!(some.len(), 2);
         for states in [all, some].map(Arc::new) {
             let kept = distillation().with_states(states).unwrap();
@@ -192,8 +193,9 @@ mod tests {
                 assert!((expected - got).abs() < 1e-6, "{rows:?}: {got}, {expected} by running the teacher");
             }
         }
-        let other = TeacherStates::of_teacher(&teacher, (&LayerMap::Last, 2), &data, 3, 0).unwrap();
+        let other = TeacherStates::of_teacher(&teacher, &[2, 3], &data, 3, 0).unwrap();
         assert!(other.is_empty());
+        assert!(TeacherStates::of_teacher(&teacher, &[1, 4], &data, 3, 0).is_err());
         assert!(distillation().with_states(Arc::new(other)).unwrap_err().to_string().contains("[1, 3]"));
     }
 

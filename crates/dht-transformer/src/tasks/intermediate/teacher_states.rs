@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use super::layer_map::LayerMap;
 use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::LayerRecord;
 use crate::tasks::TextClassifier;
 use crate::tensors::{Hidden, Packing, wide};
@@ -48,23 +47,30 @@ impl TextStates {
 
 impl TeacherStates {
     /// Runs the teacher once over texts, the shortest first, until their states take `most_bytes`. For the other texts
-    /// the teacher runs on demand.
+    /// the teacher runs on demand. `layers` are the teacher's layers, one for each of the student's, as
+    /// [`LayerMap::teacher_layers`](super::LayerMap::teacher_layers) returns them.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for a map that does not fit or a batch size of 0; as
+    /// [`Error::Argument`] for a layer that the teacher does not have, or a batch size of 0; as
     /// [`Encoder::embed`](crate::Encoder::embed).
     pub fn of_teacher(
         teacher: &TextClassifier,
-        (map, student_layers): (&LayerMap, usize),
+        layers: &[usize],
         data: &EncodedDataset,
         batch_size: usize,
         most_bytes: usize,
     ) -> Result<Self> {
         let config = teacher.encoder().config();
-        let layers = map.teacher_layers(student_layers, config.num_hidden_layers)?;
+        if let Some(layer) = layers.iter().find(|layer| **layer >= config.num_hidden_layers) {
+            return Err(Error::argument(
+                "layers",
+                format!("layers below {}", config.num_hidden_layers),
+                layer.to_string(),
+            ));
+        }
         let heads = layers.iter().map(|layer| teacher.encoder().kept_heads(*layer).iter().collect()).collect();
         let (hidden, device) = (config.hidden_size, teacher.encoder().parameters().device().clone());
-        let mut states = Self { layers, hidden, heads, rows: HashMap::new(), bytes: 0, device };
+        let mut states = Self { layers: layers.to_vec(), hidden, heads, rows: HashMap::new(), bytes: 0, device };
         let (lengths, ctx) = (data.lengths(), ForwardContext::inference());
         for batch in PackedBatch::longest_first(&lengths, batch_size)?.into_iter().rev() {
             let expected: usize = batch.iter().map(|row| states.bytes_of(lengths[*row])).sum();
