@@ -13,7 +13,7 @@ use crate::training::Start;
 const WEIGHTS: u64 = 0x5765_6967_6874_7300;
 const CLASSIFIER: u64 = 0x436c_6173_7369_6679;
 
-/// UntrainedClassifier classifier, of which each [`create`](Self::create) makes an equal copy.
+/// Classifier before its training. Each [`create`](Self::create) makes an equal copy.
 pub(super) struct UntrainedClassifier<'a> {
     arguments: &'a TrainArguments,
     start: &'a Start,
