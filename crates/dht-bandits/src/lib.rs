@@ -53,6 +53,7 @@
 //! | no contexts | [`ContextFree`](policy::ContextFree): UCB1, Beta-Thompson sampling | O(1) an arm |
 //! | a reward model of your own: a tree, a network | [`OraclePolicy`](policy::OraclePolicy) with [`SquareCb`](exploration::SquareCb) | explores around any [`Oracle`](policy::Oracle) |
 //! | a policy that a settings file names | [`AnyPolicy`](policy::AnyPolicy) | one file of settings and of what was learned |
+//! | an environment that drifts, any kind of policy | [`AnyPolicy`](policy::AnyPolicy) with `decay`, `window` or `reset` in its settings, also `auto` | recovers after preferences change; without, an arm that became better is tried again late or never |
 //! | an environment that drifts all the time | [`DiscountedRidge`](posterior::DiscountedRidge) in the place of a ridge, [`SlidingWindow`](policy::SlidingWindow) | old evidence fades in all arms, the prior stays |
 //! | an environment that changes abruptly, and seldom | [`ResetOnChange`](policy::ResetOnChange) | nothing is forgotten without a detected change |
 //! | a doubt whether any of it helps | [`Uniform`](policy::Uniform), [`Fixed`](policy::Fixed) | baselines: a learner that does not beat them has learned nothing |

@@ -241,8 +241,6 @@ fn auto_refuses_what_it_sets_itself() {
         "prior_precision = 2.0",
         "exploration = { rule = \"ucb\", alpha = 0.5 }",
         "normaliser = { warm_up = 5 }",
-        "decay = 0.9",
-        "window = 9",
         "shared_prior_precision = 2.0",
     ] {
         let settings = PolicySettings::from_toml(&format!("{base}{key}")).unwrap();
@@ -258,6 +256,28 @@ fn auto_refuses_what_it_sets_itself() {
     assert!(problem(AnyPolicy::new(items)).contains("arms"));
     let nothing = PolicySettings::from_toml("kind = \"auto\"\nreward = \"real\"\narms = 3").unwrap();
     assert!(problem(AnyPolicy::new(nothing)).contains("there is no context"));
+}
+
+#[test]
+fn auto_takes_forgetting() {
+    let base = "kind = \"auto\"\nreward = \"binary\"\ndimension = 2\n";
+    let adwin = "reset = { test = \"adwin\", delta = 0.002, range = 1.0 }";
+    for arms in ["arms = 3", "features = 2"] {
+        for key in ["decay = 0.99", "decay = 0.99\nclock = \"time\"", "window = 9", adwin] {
+            for reward in ["binary", "real"] {
+                let text = format!("{base}{arms}\n{key}").replace("binary", reward);
+                let policy = AnyPolicy::new(PolicySettings::from_toml(&text).unwrap()).unwrap();
+                let settings = policy.settings().clone();
+                assert_ne!(settings.kind, PolicyKind::Auto);
+                assert_eq!(settings.clock.is_some(), key.contains("decay"), "a decay has a clock: {text}");
+                assert_eq!(policy.resets(), settings.reset.map(|_| 0), "{text}");
+                let loaded = AnyPolicy::from_json(&policy.to_json().unwrap()).unwrap();
+                assert_eq!(loaded.settings(), &settings);
+            }
+        }
+    }
+    let both = PolicySettings::from_toml(&format!("{base}arms = 3\ndecay = 0.9\n{adwin}")).unwrap();
+    assert!(problem(AnyPolicy::new(both)).contains("reset"));
 }
 
 #[test]

@@ -172,6 +172,18 @@ impl Interactions {
         Ok(row)
     }
 
+    /// Columns of each product, in the order of the expanded row.
+    pub(crate) fn products(&self) -> Vec<(usize, usize)> {
+        let mut products = Vec::new();
+        for (left, right) in &self.pairs {
+            for i in left.clone() {
+                let others = if left == right { i..right.end } else { right.clone() };
+                products.extend(others.map(|j| (i, j)));
+            }
+        }
+        products
+    }
+
     /// Appends the products of the row (context, features) that begins at `start` and ends `row`.
     pub(crate) fn append_products(&self, row: &mut Vec<f64>, start: usize) {
         for (left, right) in &self.pairs {

@@ -55,6 +55,10 @@ macro_rules! chooses_as {
             $crate::policy::Policy::propensities($inside, request)
         }
 
+        fn explain(&$self, decision: &$crate::decision::Decision) -> $crate::error::Result<$crate::policy::Explanation> {
+            $crate::policy::Policy::explain($inside, decision)
+        }
+
         fn select_slate(
             &$self,
             k: usize,

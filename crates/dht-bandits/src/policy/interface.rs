@@ -1,5 +1,6 @@
 //! The trait of policies.
 
+use super::explanation::Explanation;
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
 use crate::clock::check_epoch;
@@ -82,6 +83,16 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// # Errors
     /// Errors of [`select`](Self::select).
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>>;
+
+    /// Explains the score of a decision's arm in its context: the parts of the largest features. The policy's state is
+    /// that of now, which may have learned since the decision.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], the default: a policy without a linear score. A context of the wrong length; an arm that
+    /// is unknown or removed.
+    fn explain(&self, _: &Decision) -> Result<Explanation> {
+        Err(Error::Unsupported { what: "explanations of choices" })
+    }
 
     /// Chooses `k` arms at once into a slate with reused memory, without their propensities.
     ///

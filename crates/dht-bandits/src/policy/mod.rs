@@ -1,7 +1,8 @@
 //! Policies: a posterior and an exploration rule over arms that are added and removed.
 //!
-//! * [`Request`]: a context, and the available arms.
-//! * [`Policy`], the trait, with [`Choice`], [`Decision`] and [`Observation`]: a choice now, its reward later.
+//! * [`Request`](crate::Request): a context, and the available arms.
+//! * [`Policy`], the trait, with [`Choice`](crate::Choice), [`Decision`](crate::Decision) and [`Observation`]: a
+//!   choice now, its reward later. [`Explanation`]: the parts of the features in the score of a choice.
 //!   [`Slate`] and [`Feedback`]: several items at once.
 //! * [`Disjoint`]: arms with separate weights. [`Hybrid`]: shared weights in addition. [`TopK`]: slates of K arms.
 //! * [`LinUcb`](crate::LinUcb), [`LinTs`](crate::LinTs): pairs of a posterior and a rule under the names of the literature.
@@ -21,6 +22,7 @@ mod context_free;
 mod delta;
 pub(crate) mod disjoint;
 mod drift;
+mod explanation;
 pub(crate) mod forward;
 mod hybrid;
 pub(crate) mod interface;
@@ -41,6 +43,7 @@ pub use context_free::{BetaThompson, ContextFree, Ucb1};
 pub use delta::Delta;
 pub use disjoint::{ChoiceBatch, Disjoint};
 pub use drift::{ChangeTest, ResetOnChange, SlidingWindow};
+pub use explanation::{Explanation, Term};
 pub use hybrid::Hybrid;
 pub(crate) use interface::{Observation, Policy};
 pub use normalised::Normalised;

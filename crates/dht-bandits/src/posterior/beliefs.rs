@@ -145,6 +145,11 @@ pub trait Beliefs: Clone + std::fmt::Debug + Send + Sync + 'static {
     /// Learned state with these natural parameters.
     fn state_with(&self, parameters: &NaturalParameters) -> Result<Self::ArmState>;
 
+    /// Learned state of a slot whose evidence is multiplied by a decay; the prior keeps its weight.
+    fn decayed_state(&self, slot: usize, decay: f64) -> Result<Self::ArmState> {
+        self.state_with(&self.natural_parameters(slot).decayed(decay, &self.prior_parameters()))
+    }
+
     /// Replaces the posterior of a slot by a state that was checked to fit.
     fn replace(&mut self, slot: usize, state: &Self::ArmState);
 

@@ -64,9 +64,7 @@ impl NormalInverseGammaBeliefs {
     }
 
     fn refused() -> Error {
-        Error::Settings {
-            problem: "learned noise neither merges nor forgets: the sum of squares is missing".to_owned(),
-        }
+        Error::Settings { problem: "learned noise does not merge: the sum of squares is missing".to_owned() }
     }
 }
 
@@ -192,6 +190,13 @@ impl Beliefs for NormalInverseGammaBeliefs {
 
     fn state_with(&self, _: &NaturalParameters) -> Result<NormalInverseGammaArmState> {
         Err(Self::refused())
+    }
+
+    fn decayed_state(&self, slot: usize, decay: f64) -> Result<NormalInverseGammaArmState> {
+        let (NormalInverseGamma { shape, rate, .. }, (a, b)) = (self.options, self.noise[slot]);
+        let toward = |value: f64, prior: f64| prior + decay * (value - prior);
+        let ridge = self.ridge.decayed_state(slot, decay)?;
+        Ok(NormalInverseGammaArmState { ridge, shape: toward(a, shape), rate: toward(b, rate) })
     }
 
     fn replace(&mut self, slot: usize, state: &NormalInverseGammaArmState) {

@@ -95,11 +95,28 @@ fn what_learned_noise_cannot_do_is_refused() {
     let mut policy = Disjoint::new(2, 2, OPTIONS, thompson).unwrap();
     let (before, other) = (policy.state(), policy.clone());
     assert!(matches!(policy.merge(&other), Err(Error::Settings { .. })));
-    let half = 0.5;
-    assert!(matches!(policy.forget(half), Err(Error::Settings { .. })));
     assert!(policy.update(ArmId::new(0), &[1.0, 1.0], 1e200, 1.0).is_err());
     assert_eq!(policy.state(), before);
     for options in [OPTIONS.with_shape(0.5), OPTIONS.with_rate(0.0), OPTIONS.with_prior_precision(f64::NAN)] {
         assert!(matches!(Disjoint::new(2, 2, options, thompson), Err(Error::Parameter { .. })));
     }
+}
+
+#[test]
+fn learned_noise_forgets_toward_its_prior() {
+    let mut policy = Disjoint::new(1, 1, OPTIONS, Thompson { alpha: 1.0 }).unwrap();
+    let (arm, context) = (ArmId::new(0), [1.0]);
+    let prior = policy.score(arm, &context).unwrap();
+    for round in 0..400 {
+        policy.update(arm, &context, 5.0 + 0.1 * f64::from(round % 2), 1.0).unwrap();
+    }
+    let learned = policy.score(arm, &context).unwrap();
+    assert!(learned.width < 0.1 * prior.width);
+    // The evidence of 400 rewards, then of 4, then nothing.
+    policy.forget(0.01).unwrap();
+    let faded = policy.score(arm, &context).unwrap();
+    assert!(faded.width > 2.0 * learned.width && faded.width < prior.width, "{faded:?}");
+    policy.forget(1e-12).unwrap();
+    let gone = policy.score(arm, &context).unwrap();
+    assert!((gone.width / prior.width - 1.0).abs() < 1e-6 && gone.mean.abs() < 1e-6, "{gone:?}");
 }

@@ -2,5 +2,6 @@
 
 mod changes;
 mod discounted;
+mod every_kind;
 mod paying;
 mod window;

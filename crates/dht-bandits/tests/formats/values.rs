@@ -4,13 +4,13 @@ use crate::round_trip::Visit;
 use dht_bandits::{
     ArmId, Choice, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
     evaluation::{Estimator, Evaluation, EvaluationSettings, LoggedRound, OutcomeModel, Prediction, Replay, Target},
-    exploration::{EpsilonGreedy, Floor, Softmax, SquareCb},
+    exploration::{EpsilonGreedy, Floor, GrowingUcb, Softmax, SquareCb},
     features::{Interactions, PyramidPool},
     log::{LogSettings, LoggedDecision, LoggedSlate, ShownArm},
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Feedback, Fixed, Hybrid, Normalised,
         NormaliserSettings, PolicyKind, PolicySettings, Propensity, ResetOnChange, RewardType, SharedPropensity,
-        SlidingWindow, TopK, Ucb1, Uniform,
+        SlidingWindow, Term, TopK, Ucb1, Uniform,
     },
     posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Score},
     simulation::{Comparison, GlmEnvironment},
@@ -66,6 +66,9 @@ pub fn every_setting() -> Vec<PolicySettings> {
         settings(PolicyKind::ContextFree, Some(AnyRule::Ucb1(Ucb1::default()))),
         settings(PolicyKind::ContextFree, Some(AnyRule::BetaThompson(BetaThompson::default()))),
         settings(PolicyKind::Uniform, None),
+        settings(PolicyKind::Logistic, ucb).with_decay(decay).with_clock(Some(DecayClock::Time)),
+        settings(PolicyKind::LinearNoise, ucb).with_window(Some(4)),
+        settings(PolicyKind::Logistic, ucb).with_reset(Some(ChangeTest::Adwin { delta: 0.01, range: 1.0 })),
     ]
 }
 
@@ -74,6 +77,7 @@ pub fn every_value(visit: &mut Visit) {
     settings_of_posteriors(visit);
     policies(visit);
     decisions_and_logs(visit);
+    explanations(visit);
     evaluations(visit);
 }
 
@@ -85,6 +89,9 @@ fn rules(visit: &mut Visit) {
     visit.value(&greedy);
     visit.value(&Softmax { temperature: 0.5 });
     visit.value(&SquareCb { gamma: 3.0, power: 0.25 });
+    let growing = GrowingUcb { alpha: 0.25, rounds: 40.0, limit: 1.5 };
+    visit.value(&growing);
+    visit.value(&AnyRule::GrowingUcb(growing));
     visit.value(&Ucb1 { alpha: 2.0 });
     visit.value(&BetaThompson { successes: 0.5, failures: 2.0 });
     visit.value(&AnyRule::EpsilonGreedy(greedy));
@@ -98,6 +105,13 @@ fn rules(visit: &mut Visit) {
     for settings in every_setting() {
         visit.value(&settings);
     }
+}
+
+fn explanations(visit: &mut Visit) {
+    let policy = learned(LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 }).unwrap(), &Request::new(&CONTEXT));
+    let decision = policy.decide(&Request::new(&CONTEXT), &mut ChaCha8Rng::seed_from_u64(3)).unwrap();
+    visit.value(&policy.explain(&decision).unwrap());
+    [Term::Column(3), Term::Product(1, 2), Term::Constant].iter().for_each(|term| visit.value(term));
 }
 
 fn settings_of_posteriors(visit: &mut Visit) {

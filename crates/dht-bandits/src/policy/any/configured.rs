@@ -20,6 +20,17 @@ pub(super) trait Configured: Policy + Any {
     /// Returns whether the other policy has this type and the same settings, whatever their exploration rules.
     fn has_settings_of(&self, other: &dyn Any) -> bool;
 
+    /// Forgets everything that was learned; arms, version and epoch stay.
+    fn reset(&mut self);
+
+    /// Multiplies all evidence by a decay; the prior keeps its weight.
+    ///
+    /// # Errors
+    /// A kind without evidence that decays; precisions that overflow. The policy is unchanged then.
+    fn forget(&mut self, _decay: f64) -> Result<()> {
+        Err(Error::Unsupported { what: "forgetting by a clock" })
+    }
+
     /// Products of context and features, if there are any.
     fn interactions(&self) -> Option<&Interactions> {
         None
@@ -42,6 +53,14 @@ impl<P: Posterior> Configured for Disjoint<P, FlooredRule> {
     fn has_settings_of(&self, other: &dyn Any) -> bool {
         other.downcast_ref::<Self>().is_some_and(|other| self.options() == other.options())
     }
+
+    fn reset(&mut self) {
+        self.reset();
+    }
+
+    fn forget(&mut self, decay: f64) -> Result<()> {
+        self.forget(decay)
+    }
 }
 
 impl Configured for SlidingWindow<FlooredRule> {
@@ -56,6 +75,10 @@ impl Configured for SlidingWindow<FlooredRule> {
     fn has_settings_of(&self, other: &dyn Any) -> bool {
         let same = |other: &Self| self.length() == other.length() && self.policy().has_settings_of(other.policy());
         other.downcast_ref().is_some_and(same)
+    }
+
+    fn reset(&mut self) {
+        self.policy_mut().reset();
     }
 }
 
@@ -73,6 +96,10 @@ impl Configured for ResetOnChange<Ridge, FlooredRule> {
             |other: &Self| self.detector().tests_as(other.detector()) && self.policy().has_settings_of(other.policy());
         other.downcast_ref().is_some_and(same)
     }
+
+    fn reset(&mut self) {
+        self.policy_mut().reset();
+    }
 }
 
 impl Configured for Hybrid<FlooredRule> {
@@ -89,6 +116,14 @@ impl Configured for Hybrid<FlooredRule> {
             self.prior_precisions() == other.prior_precisions() && self.shared_dimension() == other.shared_dimension()
         };
         other.downcast_ref().is_some_and(same)
+    }
+
+    fn reset(&mut self) {
+        self.reset();
+    }
+
+    fn forget(&mut self, decay: f64) -> Result<()> {
+        self.forget(decay)
     }
 }
 
@@ -109,6 +144,14 @@ impl<P: Posterior> Configured for TopK<P, FlooredRule> {
     fn interactions(&self) -> Option<&Interactions> {
         self.interactions()
     }
+
+    fn reset(&mut self) {
+        self.reset();
+    }
+
+    fn forget(&mut self, decay: f64) -> Result<()> {
+        self.forget(decay)
+    }
 }
 
 impl Configured for ContextFree<Ucb1> {
@@ -123,6 +166,9 @@ impl Configured for ContextFree<Ucb1> {
     fn has_settings_of(&self, other: &dyn Any) -> bool {
         other.is::<Self>()
     }
+
+    /// Kinds without contexts do not forget: their settings refuse it.
+    fn reset(&mut self) {}
 }
 
 impl Configured for ContextFree<BetaThompson> {
@@ -141,6 +187,9 @@ impl Configured for ContextFree<BetaThompson> {
     fn has_settings_of(&self, other: &dyn Any) -> bool {
         other.is::<Self>()
     }
+
+    /// Kinds without contexts do not forget: their settings refuse it.
+    fn reset(&mut self) {}
 }
 
 impl Configured for Uniform {
@@ -155,4 +204,7 @@ impl Configured for Uniform {
     fn has_settings_of(&self, other: &dyn Any) -> bool {
         other.is::<Self>()
     }
+
+    /// Kinds without contexts do not forget: their settings refuse it.
+    fn reset(&mut self) {}
 }

@@ -88,7 +88,9 @@ impl AnyPolicy {
         };
         check_alike(&self.settings, settings)?;
         check_scaling(self.scaling()?, delta.scaling.as_ref())?;
-        adding!(self.kind_mut(), ours => ours.apply_evidence(&delta.learned))
+        adding!(self.kind_mut(), ours => ours.apply_evidence(&delta.learned))?;
+        self.refresh(usize::MAX);
+        Ok(())
     }
 
     /// Learns the evidence of `other`, as if this policy had seen it: the prior is counted once. Both must have started
@@ -104,6 +106,8 @@ impl AnyPolicy {
                 "normaliser: expected none, or what was learned since the scaling was frozen (diff, apply)",
             ));
         }
-        adding!(self.kind_mut(), other.kind(), (ours, theirs) => ours.merge(theirs))
+        adding!(self.kind_mut(), other.kind(), (ours, theirs) => ours.merge(theirs))?;
+        self.refresh(usize::MAX);
+        Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! Policies selected at run time by settings.
 
 mod configured;
+mod forgetful;
+mod in_flight;
 mod interactions;
 mod merge;
 mod named_policy;

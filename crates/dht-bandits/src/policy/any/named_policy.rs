@@ -1,6 +1,7 @@
 //! Policies that settings can name.
 
 use super::configured::Configured;
+use super::forgetful::Forgetful;
 use super::interactions::multiplied;
 use super::rule::FlooredRule;
 use super::{AnyRule, PolicyKind, PolicySettings};
@@ -35,6 +36,22 @@ pub(super) enum NamedPolicy {
     Ucb1(ContextFree<Ucb1>),
     BetaThompson(ContextFree<BetaThompson>),
     Uniform(Uniform),
+    /// One of the others without forgetting of its own.
+    Forgetful(Forgetful),
+}
+
+/// Evaluates an expression for the policy of any kind: the one table of kinds.
+macro_rules! each_kind {
+    ($self:expr, $policy:ident => $then:expr) => {
+        each_kind!(@ $self, $policy, $then, Linear LinearClock LinearWindow LinearReset LinearNoise Logistic
+            DiagonalLogistic Hybrid TopKLinear TopKDiagonalLogistic SharedLinear SharedLogistic SharedDiagonalLogistic
+            Ucb1 BetaThompson Uniform Forgetful)
+    };
+    (@ $self:expr, $policy:ident, $then:expr, $($kind:ident)*) => {
+        match $self {
+            $(NamedPolicy::$kind($policy) => $then,)*
+        }
+    };
 }
 
 fn no_epochs() -> Error {
@@ -43,7 +60,9 @@ fn no_epochs() -> Error {
 
 impl NamedPolicy {
     pub(super) fn new(settings: &PolicySettings) -> Result<Self> {
-        let PolicySettings { kind, arms, prior_precision, decay, .. } = *settings;
+        let PolicySettings { kind, arms, prior_precision, .. } = *settings;
+        // A clock multiplies the evidence of all arms itself.
+        let decay = if settings.clock.is_some() { 1.0 } else { settings.decay };
         let (d, features) = (settings.scaled_dimension(), settings.features);
         let products = settings.products()?;
         let both = products.as_ref().map_or(d.saturating_add(features), Interactions::dimension);
@@ -52,12 +71,12 @@ impl NamedPolicy {
         let noise = NormalInverseGamma { prior_precision, ..NormalInverseGamma::default() };
         let full = FullLaplace { prior_precision };
         let diagonal = DiagonalLaplace::default().with_prior_precision(prior_precision).with_decay(decay);
-        Ok(match kind {
+        let policy = match kind {
             PolicyKind::Linear => {
                 let stationary = || Disjoint::new(d, arms, ridge, rule()?);
                 match (settings.clock, settings.window, settings.reset) {
                     (Some(clock), ..) => {
-                        let options = DiscountedRidge { prior_precision, decay, clock };
+                        let options = DiscountedRidge { prior_precision, decay: settings.decay, clock };
                         Self::LinearClock(Disjoint::new(d, arms, options, rule()?)?)
                     }
                     (_, Some(length), _) => Self::LinearWindow(SlidingWindow::new(stationary()?, length)?),
@@ -96,61 +115,76 @@ impl NamedPolicy {
             PolicyKind::Uniform => Self::Uniform(Uniform::new(d, arms)?),
             // Stands for one of the others where a policy is made.
             PolicyKind::Auto => return Err(Error::Settings { problem: "kind: \"auto\" is not resolved".to_owned() }),
-        })
+        };
+        // A ridge for each arm has a clock, a window and a test of its own.
+        if kind == PolicyKind::Linear { Ok(policy) } else { Forgetful::wrap(policy, settings) }
+    }
+
+    /// Returns whether means are log-odds.
+    pub(super) fn is_logistic(&self) -> bool {
+        match self {
+            Self::Logistic(_)
+            | Self::DiagonalLogistic(_)
+            | Self::TopKDiagonalLogistic(_)
+            | Self::SharedLogistic(_)
+            | Self::SharedDiagonalLogistic(_) => true,
+            Self::Forgetful(policy) => policy.policy().is_logistic(),
+            _ => false,
+        }
+    }
+
+    /// Returns whether the other policy is of this kind, with these settings and lengths, and under this rule.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.inside(), other.inside());
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+            && ours.rule() == theirs.rule()
+            && ours.dimension() == theirs.dimension()
+            && ours.has_settings_of(theirs)
+    }
+
+    /// Exploration rule; `None` for uniform draws.
+    pub(super) fn rule(&self) -> Option<AnyRule> {
+        self.inside().rule()
+    }
+
+    /// Forgets everything that was learned; arms, version and epoch stay.
+    pub(super) fn reset(&mut self) {
+        self.inside_mut().reset();
+    }
+
+    /// Multiplies all evidence by a decay.
+    pub(super) fn forget(&mut self, decay: f64) -> Result<()> {
+        self.inside_mut().forget(decay)
+    }
+
+    /// Number of resets after a detected change; `None` without a test.
+    pub(super) fn resets(&self) -> Option<u64> {
+        match self {
+            Self::LinearReset(policy) => Some(policy.resets()),
+            Self::Forgetful(policy) => policy.resets(),
+            _ => None,
+        }
     }
 
     /// Returns whether the features are part of the row that weights are multiplied with.
     pub(super) fn joins_features(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::TopKLinear(_)
-                | Self::TopKDiagonalLogistic(_)
-                | Self::SharedLinear(_)
-                | Self::SharedLogistic(_)
-                | Self::SharedDiagonalLogistic(_)
-        )
+            | Self::TopKDiagonalLogistic(_)
+            | Self::SharedLinear(_)
+            | Self::SharedLogistic(_)
+            | Self::SharedDiagonalLogistic(_) => true,
+            Self::Forgetful(policy) => policy.policy().joins_features(),
+            _ => false,
+        }
     }
 
     fn inside(&self) -> &dyn Configured {
-        match self {
-            Self::Linear(policy) => policy,
-            Self::LinearClock(policy) => policy,
-            Self::LinearWindow(policy) => policy,
-            Self::LinearReset(policy) => policy,
-            Self::LinearNoise(policy) => policy,
-            Self::Logistic(policy) => policy,
-            Self::DiagonalLogistic(policy) => policy,
-            Self::Hybrid(policy) => policy,
-            Self::TopKLinear(policy) => policy,
-            Self::TopKDiagonalLogistic(policy) => policy,
-            Self::SharedLinear(policy) => policy,
-            Self::SharedLogistic(policy) => policy,
-            Self::SharedDiagonalLogistic(policy) => policy,
-            Self::Ucb1(policy) => policy,
-            Self::BetaThompson(policy) => policy,
-            Self::Uniform(policy) => policy,
-        }
+        each_kind!(self, policy => policy)
     }
 
     fn inside_mut(&mut self) -> &mut dyn Configured {
-        match self {
-            Self::Linear(policy) => policy,
-            Self::LinearClock(policy) => policy,
-            Self::LinearWindow(policy) => policy,
-            Self::LinearReset(policy) => policy,
-            Self::LinearNoise(policy) => policy,
-            Self::Logistic(policy) => policy,
-            Self::DiagonalLogistic(policy) => policy,
-            Self::Hybrid(policy) => policy,
-            Self::TopKLinear(policy) => policy,
-            Self::TopKDiagonalLogistic(policy) => policy,
-            Self::SharedLinear(policy) => policy,
-            Self::SharedLogistic(policy) => policy,
-            Self::SharedDiagonalLogistic(policy) => policy,
-            Self::Ucb1(policy) => policy,
-            Self::BetaThompson(policy) => policy,
-            Self::Uniform(policy) => policy,
-        }
+        each_kind!(self, policy => policy)
     }
 
     /// Refuses to change the arms of shared kinds.
@@ -160,6 +194,7 @@ impl NamedPolicy {
                 let problem = "kind: arms of shared kinds come and go with the features of a request".to_owned();
                 Err(Error::Settings { problem })
             }
+            Self::Forgetful(policy) => policy.policy().check_arms_change(),
             _ => Ok(()),
         }
     }
@@ -188,6 +223,8 @@ impl NamedPolicy {
                 check_memory("copy of the window", policy.len().checked_mul(d.saturating_add(8)))?;
                 (self.arms().len(), full)
             }
+            // A window has a copy already.
+            Self::Forgetful(policy) => return policy.policy().check_copy(),
             Self::Hybrid(policy) => {
                 let cross = d.checked_mul(policy.shared_dimension());
                 (self.arms().len(), full.zip(cross).and_then(|(full, cross)| full.checked_add(cross)))
@@ -201,29 +238,31 @@ impl NamedPolicy {
     pub(super) fn elapse(&mut self, time: f64) -> Result<()> {
         match self {
             Self::LinearClock(policy) if policy.options().clock == DecayClock::Time => policy.elapse(time),
+            Self::Forgetful(policy) => policy.elapse(time),
             _ => Err(Error::Settings { problem: "clock: expected \"time\", for time to pass".to_owned() }),
+        }
+    }
+
+    /// Returns whether the policy has the lengths of these settings.
+    fn lengths_fit(&self, settings: &PolicySettings) -> bool {
+        let (d, features, length) = (settings.scaled_dimension(), settings.features, Policy::dimension(self));
+        match self {
+            Self::Ucb1(_) | Self::BetaThompson(_) => true,
+            Self::Forgetful(policy) => policy.policy().lengths_fit(settings),
+            Self::Hybrid(policy) => length == d && policy.shared_dimension() == features,
+            _ if self.joins_features() => length == d.saturating_add(features),
+            _ => length == d,
         }
     }
 
     /// Returns whether this is a policy of these settings, whatever its learned state and its current arms.
     pub(super) fn fits(&self, settings: &PolicySettings) -> bool {
         // Before a policy of these lengths is made: they may be damaged, and large.
-        let (d, features, length) = (settings.scaled_dimension(), settings.features, Policy::dimension(self));
-        let lengths_fit = match self {
-            Self::Ucb1(_) | Self::BetaThompson(_) => true,
-            Self::Hybrid(policy) => length == d && policy.shared_dimension() == features,
-            _ if self.joins_features() => length == d.saturating_add(features),
-            _ => length == d,
-        };
-        if !lengths_fit || !Policy::arms(self).began_with(settings.arms) {
+        if !self.lengths_fit(settings) || !Policy::arms(self).began_with(settings.arms) {
             return false;
         }
         let Ok(blank) = Self::new(&PolicySettings { arms: 0, ..settings.clone() }) else { return false };
-        let (ours, theirs) = (self.inside(), blank.inside());
-        std::mem::discriminant(self) == std::mem::discriminant(&blank)
-            && ours.rule() == theirs.rule()
-            && ours.dimension() == theirs.dimension()
-            && ours.has_settings_of(theirs)
+        self.is_like(&blank)
     }
 }
 
@@ -252,7 +291,7 @@ impl Policy for NamedPolicy {
 
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         let free = matches!(self, Self::Ucb1(_) | Self::BetaThompson(_) | Self::Uniform(_));
-        if free || matches!(self, Self::LinearWindow(_) | Self::LinearReset(_) | Self::Hybrid(_)) {
+        if free || matches!(self, Self::LinearWindow(_) | Self::LinearReset(_) | Self::Hybrid(_) | Self::Forgetful(_)) {
             self.check_copy()?;
         }
         self.inside_mut().learn_batch(observations)

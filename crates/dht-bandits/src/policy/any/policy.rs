@@ -1,5 +1,6 @@
 //! Policy whose kind comes from settings.
 
+use super::in_flight::InFlight;
 use super::rule::AnyRule;
 use super::settings::NormaliserSettings;
 use super::settings::PolicySettings;
@@ -8,8 +9,8 @@ use crate::arm::ArmId;
 use crate::decision::{Actions, Choice, Decision, Feedback, Propensity, Request, Slate};
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
-use crate::policy::forward::{changes_arms_as, reports_as};
-use crate::policy::{Normalised, Observation, Policy};
+use crate::policy::forward::reports_as;
+use crate::policy::{Explanation, Normalised, Observation, Policy};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,8 @@ use super::rule::FlooredRule;
 pub struct AnyPolicy {
     pub(super) settings: PolicySettings,
     pub(super) policy: Wrapped,
+    // Not saved.
+    pub(super) in_flight: Option<Box<InFlight>>,
 }
 
 /// Policy with or without a scaling.
@@ -67,7 +70,7 @@ impl AnyPolicy {
                 Wrapped::Normalised(Box::new(if rewards { scaled.with_scaled_rewards()? } else { scaled }))
             }
         };
-        Ok(Self { settings, policy })
+        Ok(Self { settings, policy, in_flight: None })
     }
 
     /// Settings of the policy; for `kind = "auto"`, the settings that it was resolved to.
@@ -86,15 +89,13 @@ impl AnyPolicy {
         let floor = self.settings.floor;
         self.kind_mut().set_exploration(FlooredRule { rule: exploration, floor })?;
         self.settings.exploration = Some(exploration);
+        self.refresh(usize::MAX);
         Ok(())
     }
 
     /// Number of resets after a detected change; `None` without `reset` in the settings.
     pub fn resets(&self) -> Option<u64> {
-        match self.kind() {
-            NamedPolicy::LinearReset(policy) => Some(policy.resets()),
-            _ => None,
-        }
+        self.kind().resets()
     }
 
     /// Lets time elapse for all arms if `clock = "time"`: the weight of evidence is multiplied by γ^`time`. O(1).
@@ -103,7 +104,9 @@ impl AnyPolicy {
     /// # Errors
     /// [`Error::Settings`]: other settings. A time that is negative or not finite; a clock beyond 2⁵².
     pub fn elapse(&mut self, time: f64) -> Result<()> {
-        self.kind_mut().elapse(time)
+        self.kind_mut().elapse(time)?;
+        self.refresh(usize::MAX);
+        Ok(())
     }
 
     /// Checks the lengths of context and features separately: weights over both would otherwise multiply a feature as a
@@ -125,18 +128,16 @@ impl AnyPolicy {
         if got == expected { Ok(()) } else { Err(Error::Dimension { what: "context", expected, got }) }
     }
 
-    fn inside(&self) -> &dyn Policy {
-        match &self.policy {
-            Wrapped::Plain(policy) => &**policy,
-            Wrapped::Normalised(policy) => &**policy,
-        }
+    /// Policy that has learned, without the rewards that are in flight.
+    pub(super) fn learned(&self) -> &dyn Policy {
+        self.policy.as_policy()
     }
 
-    fn inside_mut(&mut self) -> &mut dyn Policy {
-        match &mut self.policy {
-            Wrapped::Plain(policy) => &mut **policy,
-            Wrapped::Normalised(policy) => &mut **policy,
-        }
+    /// Changes the arms or the epoch, also of the policy that chooses.
+    fn change<T>(&mut self, change: impl Fn(&mut dyn Policy) -> Result<T>) -> Result<T> {
+        let changed = change(self.policy.as_policy_mut())?;
+        self.refresh(usize::MAX);
+        Ok(changed)
     }
 
     pub(super) fn kind_mut(&mut self) -> &mut NamedPolicy {
@@ -147,9 +148,55 @@ impl AnyPolicy {
     }
 }
 
+impl Wrapped {
+    pub(super) fn as_policy(&self) -> &dyn Policy {
+        match self {
+            Self::Plain(policy) => &**policy,
+            Self::Normalised(policy) => &**policy,
+        }
+    }
+
+    pub(super) fn as_policy_mut(&mut self) -> &mut dyn Policy {
+        match self {
+            Self::Plain(policy) => &mut **policy,
+            Self::Normalised(policy) => &mut **policy,
+        }
+    }
+}
+
 impl Policy for AnyPolicy {
-    reports_as!(self => self.inside());
-    changes_arms_as!(self => self.inside_mut());
+    reports_as!(self => self.learned());
+
+    fn add_arm(&mut self) -> Result<ArmId> {
+        self.change(|policy| policy.add_arm())
+    }
+
+    fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.change(|policy| policy.insert_arm(arm))
+    }
+
+    fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
+        self.change(|policy| policy.add_arm_like(like))
+    }
+
+    fn warm_start(&mut self, to: ArmId, from: ArmId) -> Result<()> {
+        self.change(|policy| policy.warm_start(to, from))
+    }
+
+    fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.change(|policy| policy.remove_arm(arm))
+    }
+
+    /// Begins the next epoch; no decision is in flight any more.
+    fn expire_decisions(&mut self) -> Result<()> {
+        self.policy.as_policy_mut().expire_decisions()?;
+        self.in_flight = None;
+        Ok(())
+    }
+
+    fn explain(&self, decision: &Decision) -> Result<Explanation> {
+        self.learned().explain(decision)
+    }
 
     /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
     ///
@@ -161,12 +208,17 @@ impl Policy for AnyPolicy {
     /// Errors of [`learn`](Policy::learn), for the first observation that is refused.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         match &mut self.policy {
-            Wrapped::Plain(kind) => kind.learn_batch(observations),
+            Wrapped::Plain(kind) => kind.learn_batch(observations)?,
             Wrapped::Normalised(policy) => {
                 check_copy_of_warm_up(policy)?;
-                policy.learn_batch(observations)
+                policy.learn_batch(observations)?;
             }
         }
+        for Observation { decision, reward, weight } in observations {
+            self.end_wait(decision);
+            self.refresh_after(decision.arm(), &decision.context, *reward, *weight);
+        }
+        Ok(())
     }
 
     fn dimension(&self) -> usize {
@@ -175,67 +227,85 @@ impl Policy for AnyPolicy {
 
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
         self.check_lengths(request)?;
-        self.inside().select(request, rng)
+        match &self.in_flight {
+            None => self.learned().select(request, rng),
+            Some(flight) => Ok(Choice { version: self.version(), ..flight.chooser.as_policy().select(request, rng)? }),
+        }
     }
 
     fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
         self.check_lengths(request)?;
-        self.inside().decide(request, rng)
+        match &self.in_flight {
+            None => self.learned().decide(request, rng),
+            Some(flight) => {
+                let mut decision = flight.chooser.as_policy().decide(request, rng)?;
+                decision.choice.version = self.version();
+                Ok(decision)
+            }
+        }
     }
 
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
         self.check_lengths(request)?;
-        self.inside().propensities(request)
+        let chooser = self.in_flight.as_ref().map_or(self.learned(), |flight| flight.chooser.as_policy());
+        chooser.propensities(request)
     }
 
     fn select_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng, slate: &mut Slate) -> Result<()> {
         slate.clear();
         self.check_lengths(request)?;
-        self.inside().select_slate(k, request, rng, slate)
+        self.learned().select_slate(k, request, rng, slate)
     }
 
     fn decide_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Slate> {
         self.check_lengths(request)?;
-        self.inside().decide_slate(k, request, rng)
+        self.learned().decide_slate(k, request, rng)
     }
 
     fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>> {
         self.check_lengths(request)?;
-        self.inside().slate_propensities(k, request)
+        self.learned().slate_propensities(k, request)
     }
 
     fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         match &mut self.policy {
-            Wrapped::Plain(kind) => kind.learn_slate(slate, feedback),
+            Wrapped::Plain(kind) => kind.learn_slate(slate, feedback)?,
             Wrapped::Normalised(policy) => {
                 check_copy_of_warm_up(policy)?;
-                policy.learn_slate(slate, feedback)
+                policy.learn_slate(slate, feedback)?;
             }
         }
+        self.refresh(usize::MAX);
+        Ok(())
     }
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         match &mut self.policy {
-            Wrapped::Plain(policy) => policy.update(arm, context, reward, weight),
+            Wrapped::Plain(policy) => policy.update(arm, context, reward, weight)?,
             Wrapped::Normalised(policy) => {
                 check_copy_of_warm_up(policy)?;
-                policy.update(arm, context, reward, weight)
+                policy.update(arm, context, reward, weight)?;
             }
         }
+        self.refresh_after(arm, context, reward, weight);
+        Ok(())
     }
 
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
-        self.inside().check_update(arm, context, reward, weight)
+        self.learned().check_update(arm, context, reward, weight)
     }
 
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         match &mut self.policy {
-            Wrapped::Plain(policy) => policy.learn(decision, reward),
+            Wrapped::Plain(policy) => policy.learn(decision, reward)?,
             Wrapped::Normalised(policy) => {
                 check_copy_of_warm_up(policy)?;
-                policy.learn(decision, reward)
+                policy.learn(decision, reward)?;
             }
         }
+        self.end_wait(decision);
+        self.refresh_after(decision.arm(), &decision.context, reward, 1.0);
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use super::{AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings, 
 use crate::error::{Error, Result};
 use crate::exploration::GrowingUcb;
 use crate::policy::BetaThompson;
+use crate::posterior::DecayClock;
 
 impl RewardType {
     /// Prior precision λ = d/4 for d weights of normalised features, x'x ≈ d. The prior variance x'x/λ of a score is 4
@@ -95,25 +96,34 @@ impl PolicySettings {
     /// [`Error::Settings`]: with `auto`, a key that it sets itself, or no `reward`; `reward` with another kind.
     pub(super) fn resolved(self) -> Result<Self> {
         let refuse = |problem: &str| Err(Error::Settings { problem: problem.to_owned() });
-        let Self { kind, dimension, arms, features, seed, reward, floor, .. } = self;
+        let Self { kind, dimension, arms, features, seed, reward, floor, decay, clock, window, reset, .. } = self;
+        // One set of weights for all arms fades with every update.
+        let shared = matches!(kind, PolicyKind::SharedLinear | PolicyKind::SharedDiagonalLogistic);
+        let clock = if decay == 1.0 || shared { clock } else { clock.or(Some(DecayClock::Updates)) };
         if kind != PolicyKind::Auto {
-            return if reward.is_none() { Ok(self) } else { refuse("reward: expected with kind = \"auto\" alone") };
+            return if reward.is_none() {
+                Ok(Self { clock, ..self })
+            } else {
+                refuse("reward: expected with kind = \"auto\" alone")
+            };
         }
         let Some(reward) = reward else {
             return refuse("reward: expected \"binary\" (from 0 to 1) or \"real\" with kind = \"auto\"");
         };
+        let forgetting = |settings| Self { decay, window, reset, ..settings };
         let blank = Self { features, seed, floor, reward: Some(reward), ..Self::new(kind, dimension, arms, None) };
+        let blank = Self { clock: self.clock, ..forgetting(blank) };
         if self != (Self { interactions: self.interactions.clone(), groups: self.groups.clone(), ..blank }) {
             return refuse(
-                "kind: \"auto\" sets priors, exploration, scaling and forgetting itself; name a kind to set one of them",
+                "kind: \"auto\" sets priors, exploration and scaling itself; name a kind to set one of them",
             );
         }
         let recommended = match features {
             0 => Self::recommended(dimension, arms, reward),
             _ => Self { arms, ..Self::recommended_for_items(dimension, features, reward) },
         };
-        let interactions = self.interactions.or(recommended.interactions);
-        Ok(Self { seed, interactions, groups: self.groups, floor, ..recommended })
+        let interactions = self.interactions.or(recommended.interactions.clone());
+        Ok(Self { seed, interactions, groups: self.groups, floor, clock, ..forgetting(recommended) })
     }
 }
 

@@ -163,7 +163,7 @@ struct Loaded {
 
 impl Serialize for AnyPolicy {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { settings, policy } = self;
+        let Self { settings, policy, .. } = self;
         Saved { header: StateHeader::new("any-policy"), settings, policy }.serialize(serializer)
     }
 }
@@ -174,7 +174,7 @@ impl<'de> Deserialize<'de> for AnyPolicy {
         check_header(&header, "any-policy").map_err(D::Error::custom)?;
         settings.check().map_err(D::Error::custom)?;
         let scaled = matches!(policy, Wrapped::Normalised(_));
-        let mut policy = Self { settings, policy };
+        let mut policy = Self { settings, policy, in_flight: None };
         if policy.kind().fits(&policy.settings) && scaled == policy.settings.normaliser.is_some() {
             if policy.settings.floor > 0.0 {
                 let rule = policy.settings.floored_rule().map_err(D::Error::custom)?;

@@ -91,21 +91,24 @@ pub struct PolicySettings {
     /// Exploration rule; `None` for uniform draws.
     #[serde(default)]
     pub exploration: Option<AnyRule>,
-    /// Factor on an arm's evidence at each of its updates; 1 forgets nothing.
+    /// Factor on all evidence in each step of the `clock`; 1 forgets nothing.
     #[serde(default = "one", alias = "discount", deserialize_with = "read_decay")]
     pub decay: f64,
-    /// Clock by which all arms forget, whether or not they are chosen
-    /// ([`DiscountedRidge`](crate::posterior::DiscountedRidge)): `"updates"` of any arm, or `"time"`, which
-    /// [`AnyPolicy::elapse`](super::AnyPolicy::elapse) advances. For `linear` with a decay.
+    /// Clock by which all arms forget, chosen or not, so that an idle arm goes back to its prior. `"updates"` of any
+    /// arm is the default with a decay; `"time"` is advanced by [`AnyPolicy::elapse`](super::AnyPolicy::elapse). For
+    /// every kind with contexts. `linear` decays at each step
+    /// ([`DiscountedRidge`](crate::posterior::DiscountedRidge)), others once 5 % are due, in O(d³) for each arm.
     #[serde(default)]
     pub clock: Option<DecayClock>,
-    /// Number of latest rewards that the policy learns from ([`SlidingWindow`](crate::policy::SlidingWindow)).
-    /// For `linear` without a decay.
+    /// Number of latest rewards that the policy learns from, n, for every kind with contexts, without a decay. `linear`
+    /// has learned exactly those ([`SlidingWindow`](crate::policy::SlidingWindow)). Others have learned the last n/2 to
+    /// n: two copies learn each reward, and start again in turn.
     #[serde(default)]
     pub window: Option<usize>,
-    /// Test of the policy's predictions: when it detects a change, the policy starts again
-    /// ([`ResetOnChange`](crate::policy::ResetOnChange)). For `linear` without clock and window. The test uses
-    /// rewards that are learned with their decisions.
+    /// Test of the policy's predictions: when it detects a change for the worse, the policy starts again
+    /// ([`ResetOnChange`](crate::policy::ResetOnChange)). For every kind with contexts, without clock and window. The
+    /// test uses rewards that are learned with their decisions: of logistic kinds prediction − reward, of others
+    /// |reward − prediction|, in deviations if the normaliser scales rewards.
     #[serde(default)]
     pub reset: Option<ChangeTest>,
     /// Scaling of contexts; `None` leaves them unscaled.
@@ -189,7 +192,7 @@ pub struct NormaliserSettings {
     /// Bound of normalised values, [−clip, clip].
     #[serde(default)]
     pub clip: Option<f64>,
-    /// Scale rewards too, so that exploration does not depend on their unit and offset: linear kinds without `reset`.
+    /// Scale rewards too, so that exploration does not depend on their unit and offset: linear kinds.
     /// If all rewards of the warm-up are equal, the first that differs sets the scale.
     #[serde(default)]
     pub rewards: bool,
@@ -302,23 +305,16 @@ impl PolicySettings {
             "shared_prior_precision: hybrid alone has it".into(),
         )?;
         refuse(self.prior_precision == 1.0 || !free, "prior_precision: this kind has no prior precision".into())?;
-        let forgets = matches!(
+        let (clock, window, reset) = (self.clock.is_some(), self.window.is_some(), self.reset.is_some());
+        refuse(self.decay == 1.0 || !free, format!("decay: {} given, but this kind does not forget", self.decay))?;
+        let own = matches!(
             kind,
             Linear | DiagonalLogistic | TopKLinear | TopKDiagonalLogistic | SharedLinear | SharedDiagonalLogistic
         );
-        refuse(self.decay == 1.0 || forgets, format!("decay: {} given, but this kind does not forget", self.decay))?;
-        refuse(
-            self.clock.is_none() || (kind == Linear && self.decay != 1.0),
-            "clock: expected with kind = \"linear\" and a decay below 1 alone".to_owned(),
-        )?;
-        refuse(
-            self.window.is_none() || (kind == Linear && self.decay == 1.0),
-            "window: expected with kind = \"linear\" and without a decay alone".to_owned(),
-        )?;
-        refuse(
-            self.reset.is_none() || (kind == Linear && self.clock.is_none() && self.window.is_none()),
-            "reset: expected with kind = \"linear\", and without clock and window, alone".to_owned(),
-        )?;
+        refuse(self.decay == 1.0 || clock || own, "decay: expected with a clock for this kind".to_owned())?;
+        refuse(!clock || (!free && self.decay != 1.0), "clock: expected with a decay below 1 alone".to_owned())?;
+        refuse(!window || (!free && self.decay == 1.0), "window: expected without a decay alone".to_owned())?;
+        refuse(!reset || (!free && !clock && !window), "reset: expected without clock and window alone".to_owned())?;
         refuse(
             self.exploration.is_some() == (kind != Uniform),
             "exploration: expected with every kind but uniform".to_owned(),
@@ -334,10 +330,7 @@ impl PolicySettings {
         )?;
         let scales_rewards = self.normaliser.is_some_and(|normaliser| normaliser.rewards);
         let linear = matches!(kind, Linear | PolicyKind::LinearNoise | Hybrid | TopKLinear | SharedLinear);
-        refuse(
-            !scales_rewards || (linear && self.reset.is_none()),
-            "normaliser.rewards: expected with linear kinds without reset alone".to_owned(),
-        )?;
+        refuse(!scales_rewards || linear, "normaliser.rewards: expected with linear kinds alone".to_owned())?;
         let joins = shared || matches!(kind, TopKLinear | TopKDiagonalLogistic);
         refuse(
             self.interactions.is_none() || (joins && self.features > 0 && self.dimension > 0),

@@ -143,10 +143,8 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// A decay outside [1e-100, 1]; precisions that overflow. The policy is unchanged then.
     pub fn forget(&mut self, decay: f64) -> Result<()> {
         check_decay(decay)?;
-        let prior = self.posterior.prior_parameters();
-        let decayed = (0..self.arms().len())
-            .map(|slot| self.posterior.state_with(&self.posterior.natural_parameters(slot).decayed(decay, &prior)))
-            .collect::<Result<Vec<_>>>()?;
+        let slots = 0..self.arms().len();
+        let decayed = slots.map(|slot| self.posterior.decayed_state(slot, decay)).collect::<Result<Vec<_>>>()?;
         decayed.iter().enumerate().for_each(|(slot, state)| self.posterior.replace(slot, state));
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::gaussian::Score;
 use crate::policy::choose::{Chosen, ScoredArms, choose, drawn_value};
 use crate::policy::forward::manages_arms;
 use crate::policy::propensity::independent_propensities;
-use crate::policy::{Observation, Policy};
+use crate::policy::{Explanation, Observation, Policy, Term};
 use crate::posterior::{Beliefs, Posterior, Ridge, Sample, UpdateBatch, copy_of_slot};
 use crate::validate::{check_finite, check_weight};
 use rand::Rng;
@@ -308,6 +308,10 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
 
     fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
         self.decide(request, rng)
+    }
+
+    fn explain(&self, decision: &Decision) -> Result<Explanation> {
+        Explanation::linear(&decision.context, Term::Column, |row| self.score(decision.arm(), row))
     }
 
     /// Checks the update on a copy of this one arm.

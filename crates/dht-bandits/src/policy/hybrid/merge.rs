@@ -191,6 +191,14 @@ impl<E: Exploration> Hybrid<E> {
         self.add_evidence(&other.evidence_since(&blank)?)
     }
 
+    /// Forgets everything: the weights of all arms and the shared ones are reset to the prior. Arms, version and epoch
+    /// stay, so that decisions in flight are still learned from.
+    pub fn reset(&mut self) {
+        (0..self.arms.len()).for_each(|slot| self.own.reset(slot, 1.0 / self.options.prior_precision));
+        self.shared.reset(0, 1.0 / self.options.shared_prior_precision);
+        self.cross.fill(0.0);
+    }
+
     /// Forgets once: the evidence of each arm and of the shared weights is multiplied by the decay γ; the priors keep
     /// their weight.
     ///

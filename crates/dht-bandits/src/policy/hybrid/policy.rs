@@ -5,9 +5,9 @@ use crate::arm::ArmId;
 use crate::decision::{Choice, Decision, Propensity, Request};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
-use crate::policy::Policy;
 use crate::policy::forward::manages_arms;
 use crate::policy::propensity::independent_propensities;
+use crate::policy::{Explanation, Policy, Term};
 use rand::Rng;
 
 /// Policy interface: a decision stores the context followed by the features of the chosen arm, and `update` takes both
@@ -50,6 +50,14 @@ impl<E: Exploration> Policy for Hybrid<E> {
         }
         let (context, features) = context.split_at(self.dimension());
         self.update(arm, context, features, reward, weight)
+    }
+
+    fn explain(&self, decision: &Decision) -> Result<Explanation> {
+        let (d, expected, got) = (self.dimension(), self.dimension() + self.shared_dimension(), decision.context.len());
+        if got != expected {
+            return Err(Error::Dimension { what: "context and features", expected, got });
+        }
+        Explanation::linear(&decision.context, Term::Column, |row| self.score(decision.arm(), &row[..d], &row[d..]))
     }
 
     /// Checks the update on a copy of this arm and the shared weights.

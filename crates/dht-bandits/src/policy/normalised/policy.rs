@@ -11,7 +11,7 @@ use crate::decision::{Choice, Decision, Feedback, Propensity, Request, Slate};
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
 use crate::policy::interface::ClonePolicy;
-use crate::policy::{ArmSet, Observation, Policy};
+use crate::policy::{ArmSet, Explanation, Observation, Policy};
 use crate::validate::{check_context, check_finite, check_parameter, check_scalar, check_weight};
 use rand::Rng;
 use std::sync::OnceLock;
@@ -371,6 +371,14 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         let (scaling, policy) = self.current();
         let scaled = scaling.context(request.context)?;
         policy.propensities(&request.with_context(&scaled))
+    }
+
+    fn explain(&self, decision: &Decision) -> Result<Explanation> {
+        check_finite("context", &decision.context, decision.context.len())?;
+        let (scaling, policy) = self.current();
+        let context = scaling.context(&decision.context)?;
+        let explanation = policy.explain(&Decision { choice: decision.choice, context })?;
+        Ok(scaling.raw_explanation(explanation))
     }
 
     fn select_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng, slate: &mut Slate) -> Result<()> {

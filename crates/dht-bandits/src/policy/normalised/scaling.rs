@@ -3,6 +3,7 @@
 use crate::decision::Choice;
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
+use crate::policy::{Explanation, Term};
 use crate::validate::{check_bounded, check_scalar};
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +100,39 @@ impl Scaling {
         let (mean, deviation) = self.reward_units();
         let raw = |value: f64| value * deviation + mean;
         Choice { score: raw(choice.score), mean: raw(choice.mean), width: choice.width * deviation, ..choice }
+    }
+
+    /// Converts an explanation of the inner policy to raw columns and units of raw rewards.
+    pub(super) fn raw_explanation(&self, explanation: Explanation) -> Explanation {
+        let ((mean, deviation), raw) = (self.reward_units(), self.contexts.dimension());
+        let bias = usize::from(self.bias);
+        let column = |place: usize| match place {
+            _ if place < raw => Some(place),
+            _ if place < raw + bias => None,
+            _ => Some(place - bias),
+        };
+        let term = |term| match term {
+            Term::Column(place) => column(place).map_or(Term::Constant, Term::Column),
+            Term::Product(i, j) => match (column(i), column(j)) {
+                (Some(i), Some(j)) => Term::Product(i, j),
+                (Some(place), None) | (None, Some(place)) => Term::Column(place),
+                (None, None) => Term::Constant,
+            },
+            Term::Constant => Term::Constant,
+        };
+        let mut contributions: Vec<(Term, f64)> = Vec::with_capacity(explanation.contributions.len() + 1);
+        let offset = (mean != 0.0).then_some((Term::Constant, mean));
+        let parts = explanation.contributions.into_iter().map(|(part, value)| (term(part), value * deviation));
+        for (part, value) in parts.chain(offset) {
+            match contributions.iter_mut().find(|(known, _)| *known == part) {
+                Some((_, sum)) => *sum += value,
+                None => contributions.push((part, value)),
+            }
+        }
+        let (mean, width) = (explanation.mean * deviation + mean, explanation.width * deviation);
+        let mut raw = Explanation { mean, width, contributions };
+        raw.sort();
+        raw
     }
 
     /// Converts a choice to units of the inner policy.

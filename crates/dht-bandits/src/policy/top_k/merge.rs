@@ -100,6 +100,12 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.apply(&other.diff(&blank)?)
     }
 
+    /// Forgets everything: all weights are reset to the prior. Arms, version and epoch stay, so that slates in flight are
+    /// still learned from.
+    pub fn reset(&mut self) {
+        (0..self.slots()).for_each(|slot| self.posterior.reset(slot));
+    }
+
     /// Forgets once: the evidence is multiplied by the decay γ; the prior keeps its weight.
     ///
     /// # Errors

@@ -8,8 +8,9 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::features::Interactions;
 use crate::policy::forward::manages_arms;
-use crate::policy::{Observation, Policy};
+use crate::policy::{Explanation, Observation, Policy, Term};
 use crate::posterior::{Beliefs, Posterior, copy_of_slot};
+use crate::validate::check_finite;
 use rand::Rng;
 
 fn only<T>(mut slate: Vec<T>) -> Result<T> {
@@ -74,6 +75,18 @@ impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
 
     fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         self.learn_slate(slate, feedback)
+    }
+
+    fn explain(&self, decision: &Decision) -> Result<Explanation> {
+        check_finite("context", &decision.context, self.dimension())?;
+        let (raw, slot) = (decision.context.len(), self.slot(decision.arm())?);
+        let products = self.interactions.as_ref().map_or_else(Vec::new, Interactions::products);
+        let term = |place: usize| match place.checked_sub(raw).and_then(|place| products.get(place)) {
+            Some(&(i, j)) => Term::Product(i, j),
+            None => Term::Column(place),
+        };
+        let row = self.expand(&decision.context, Vec::new());
+        Explanation::linear(&row, term, |row| self.posterior.score(slot, row).checked())
     }
 
     /// Checks the update on a copy of these weights.

@@ -39,7 +39,7 @@ pub enum SharedPropensity {
     /// 2,048 lines. For up to about fifty candidates.
     Integral,
     /// Estimate for the chosen candidates only: O(N·d) for each line. Its standard error
-    /// ([`Choice::propensity_error`](crate::policy::Choice::propensity_error)) decreases with the number of lines.
+    /// ([`Choice::propensity_error`](crate::Choice::propensity_error)) decreases with the number of lines.
     Estimated {
         /// Number of lines, from 64 to 65,536, in multiples of 32.
         lines: u32,

@@ -35,7 +35,7 @@ pub fn every_kind() -> Vec<PolicySettings> {
     let softmax = AnyRule::Softmax(Softmax { temperature: 0.4 });
     vec![
         of(Linear, ucb),
-        of(Linear, thompson).with_decay(0.9).with_seed(9),
+        of(Linear, thompson).with_seed(9),
         of(Linear, thompson).with_decay(0.8).with_clock(Some(DecayClock::Updates)),
         of(Linear, AnyRule::SquareCb(SquareCb::new(5.0))).with_normaliser(normaliser),
         of(Linear, ucb).with_window(Some(4)),
@@ -56,6 +56,12 @@ pub fn every_kind() -> Vec<PolicySettings> {
         of(ContextFree, AnyRule::Ucb1(Ucb1::default())),
         of(ContextFree, AnyRule::BetaThompson(BetaThompson { successes: 0.5, failures: 2.0 })),
         PolicySettings::new(Uniform, 3, 4, None),
+        of(Logistic, ucb).with_decay(0.9).with_clock(Some(DecayClock::Updates)),
+        of(LinearNoise, thompson).with_decay(0.97).with_clock(Some(DecayClock::Updates)),
+        of(DiagonalLogistic, thompson).with_window(Some(6)).with_normaliser(normaliser),
+        with_features(Hybrid, ucb).with_window(Some(5)),
+        with_features(SharedLogistic, ucb).with_decay(0.9).with_clock(Some(DecayClock::Time)),
+        with_features(TopKLinear, ucb).with_reset(Some(ADWIN)).with_normaliser(normaliser),
     ]
 }
 
@@ -114,18 +120,21 @@ fn settings_that_do_nothing_are_refused_by_name() {
         }),
         ("arms", &|settings| (settings.kind, settings.features) = (PolicyKind::SharedLinear, 2)),
         ("decay", &|settings| {
-            (settings.kind, settings.decay) = (PolicyKind::Logistic, 0.5);
+            (settings.kind, settings.exploration, settings.decay) = (PolicyKind::Uniform, None, 0.5);
         }),
         ("clock", &|settings| settings.clock = Some(DecayClock::Updates)),
         ("clock", &|settings| {
             (settings.kind, settings.clock) = (PolicyKind::DiagonalLogistic, Some(DecayClock::Time));
-            settings.decay = 0.5;
         }),
         ("window", &|settings| settings.window = Some(0)),
-        ("window", &|settings| (settings.kind, settings.window) = (PolicyKind::Logistic, Some(9))),
+        ("window", &|settings| {
+            (settings.kind, settings.exploration, settings.window) = (PolicyKind::Uniform, None, Some(9));
+        }),
         ("window", &|settings| (settings.decay, settings.window) = (0.5, Some(9))),
         ("reset", &|settings| (settings.window, settings.reset) = (Some(9), Some(ADWIN))),
-        ("reset", &|settings| (settings.kind, settings.reset) = (PolicyKind::LinearNoise, Some(ADWIN))),
+        ("reset", &|settings| {
+            (settings.kind, settings.exploration, settings.reset) = (PolicyKind::Uniform, None, Some(ADWIN));
+        }),
         ("delta", &|settings| settings.reset = Some(ChangeTest::Adwin { delta: 1.5, range: 1.0 })),
         ("threshold", &|settings| {
             settings.reset = Some(ChangeTest::PageHinkley { tolerance: 0.1, threshold: 0.0 });

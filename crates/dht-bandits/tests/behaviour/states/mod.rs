@@ -1,7 +1,8 @@
 //! States of policies: saved and loaded, merged, unlearned, made from settings, with arms that come and go.
 
+mod announced;
 mod any_merge;
-mod any_policy;
+pub mod any_policy;
 mod counters;
 mod deltas;
 mod in_flight;

@@ -1,0 +1,275 @@
+//! Forgetting for kinds without a clock, a window or a change test of their own.
+
+use super::AnyRule;
+use super::configured::Configured;
+use super::named_policy::NamedPolicy;
+use super::rule::FlooredRule;
+use super::settings::PolicySettings;
+use crate::arm::ArmId;
+use crate::clock::check_epoch;
+use crate::decision::{Decision, Feedback, Slate};
+use crate::error::{Error, Result};
+use crate::features::Interactions;
+use crate::policy::Policy;
+use crate::policy::drift::ChangeDetector;
+use crate::policy::forward::chooses_as;
+use crate::posterior::{DecayClock, sigmoid};
+use crate::validate::{check_length, check_parameter};
+use serde::{Deserialize, Serialize};
+use std::any::Any;
+use std::cmp::Ordering;
+
+/// Policy of any kind that forgets by a clock, a window or a change test.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Forgetful {
+    policy: Box<NamedPolicy>,
+    memory: Memory,
+}
+
+/// State of a clock, a window or a change test.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+enum Memory {
+    /// Evidence decays by one clock for all arms. The decay of `due` steps is applied at once, before they multiply
+    /// evidence by less than [`LEAST_DUE`].
+    Clock { decay: f64, clock: DecayClock, due: f64 },
+    /// The policy has learned the last n/2 to n observations. After each n/2, `younger`, which has learned those alone,
+    /// takes its place.
+    Window { length: usize, since: usize, younger: Box<NamedPolicy> },
+    /// The policy starts again when its predictions become worse.
+    Reset { detector: ChangeDetector, resets: u64 },
+}
+
+/// Factor on evidence that is due at most. Weights of observations are wrong by this factor at most.
+const LEAST_DUE: f64 = 0.95;
+
+/// Copy of a policy that has forgotten everything; its arms, version and epoch stay.
+fn blank(policy: &NamedPolicy) -> Box<NamedPolicy> {
+    let mut blank = policy.clone();
+    blank.reset();
+    Box::new(blank)
+}
+
+impl Forgetful {
+    /// Wraps an untrained policy if the settings name a clock, a window or a test.
+    ///
+    /// # Errors
+    /// A setting out of its range.
+    pub(super) fn wrap(policy: NamedPolicy, settings: &PolicySettings) -> Result<NamedPolicy> {
+        let memory = match (settings.clock, settings.window, settings.reset) {
+            (Some(clock), ..) => Memory::Clock { decay: settings.decay, clock, due: 0.0 },
+            (_, Some(length), _) => {
+                check_length("window", length)?;
+                Memory::Window { length, since: 0, younger: blank(&policy) }
+            }
+            (.., Some(test)) => Memory::Reset { detector: ChangeDetector::new(test)?, resets: 0 },
+            _ => return Ok(policy),
+        };
+        Ok(NamedPolicy::Forgetful(Self { policy: Box::new(policy), memory }))
+    }
+
+    /// Policy that decides.
+    pub(super) fn policy(&self) -> &NamedPolicy {
+        &self.policy
+    }
+
+    /// Number of resets; `None` without a change test.
+    pub(super) fn resets(&self) -> Option<u64> {
+        if let Memory::Reset { resets, .. } = self.memory { Some(resets) } else { None }
+    }
+
+    /// Lets time elapse for a clock of time.
+    ///
+    /// # Errors
+    /// Another clock; a time that is negative or not finite. The policy is unchanged then.
+    pub(super) fn elapse(&mut self, time: f64) -> Result<()> {
+        let Memory::Clock { clock: DecayClock::Time, due, .. } = &mut self.memory else {
+            return Err(Error::Settings { problem: "clock: expected \"time\", for time to pass".to_owned() });
+        };
+        check_parameter("elapsed time", time, time >= 0.0, "at least 0: a clock does not go back")?;
+        check_parameter("elapsed time", *due + time, true, "of a finite sum")?;
+        *due += time;
+        self.forget_due();
+        Ok(())
+    }
+
+    /// Applies the decay that is due, if it is worth its cost. What cannot be computed now stays due.
+    fn forget_due(&mut self) {
+        let Memory::Clock { decay, due, .. } = &mut self.memory else { return };
+        let factor = decay.powf(*due);
+        // Also when a single further step would go beyond it.
+        if factor * *decay < LEAST_DUE && self.policy.forget(factor.max(1e-100)).is_ok() {
+            *due = 0.0;
+        }
+    }
+
+    /// Counts observations that the policy has learned; `teach` teaches them to another one.
+    fn after(&mut self, count: usize, teach: impl Fn(&mut NamedPolicy) -> Result<()>) {
+        match &mut self.memory {
+            Memory::Clock { clock, due, .. } => {
+                if *clock == DecayClock::Updates {
+                    *due += count as f64;
+                }
+                self.forget_due();
+            }
+            Memory::Window { length, since, younger } => {
+                if teach(younger).is_err() {
+                    // What the prior alone cannot learn is forgotten, with what came before it.
+                    *younger = blank(&self.policy);
+                }
+                *since += count;
+                if *since >= length.div_ceil(2) {
+                    *since = 0;
+                    std::mem::swap(&mut self.policy, younger);
+                    *younger = blank(&self.policy);
+                }
+            }
+            Memory::Reset { .. } => {}
+        }
+    }
+
+    /// Tests the error of a prediction, and forgets everything after a change for the worse.
+    ///
+    /// A logistic kind is tested by prediction − reward: its |reward − prediction| falls when a rate below one half
+    /// falls.
+    fn test(&mut self, mean: f64, reward: f64) {
+        let logistic = self.policy.is_logistic();
+        let Memory::Reset { detector, resets } = &mut self.memory else { return };
+        let error = if logistic { sigmoid(mean) - reward } else { (reward - mean).abs() };
+        // An error too large to be tested is no less learned from.
+        if detector.push(error).unwrap_or(None) == Some(Ordering::Greater) {
+            detector.reset();
+            *resets += 1;
+            self.policy.reset();
+        }
+    }
+
+    /// Changes arms in all policies: in all, or in none.
+    fn change<T>(&mut self, change: impl Fn(&mut NamedPolicy) -> Result<T>) -> Result<T> {
+        if let Memory::Window { younger, .. } = &mut self.memory {
+            let mut copy = younger.clone();
+            change(&mut copy)?;
+            let changed = change(&mut self.policy)?;
+            **younger = *copy;
+            return Ok(changed);
+        }
+        change(&mut self.policy)
+    }
+
+    /// Returns whether the younger policy of a window can have learned the same stream.
+    fn is_consistent(&self) -> bool {
+        match &self.memory {
+            Memory::Clock { due, .. } => due.is_finite() && *due >= 0.0,
+            Memory::Window { length, since, younger } => {
+                let arms = || self.arms().iter().eq(younger.arms().iter());
+                *since < length.div_ceil(2)
+                    && self.policy.is_like(younger)
+                    && self.version() == younger.version()
+                    && self.epoch() == younger.epoch()
+                    && arms()
+            }
+            Memory::Reset { .. } => true,
+        }
+    }
+}
+
+impl Policy for Forgetful {
+    fn dimension(&self) -> usize {
+        self.policy.dimension()
+    }
+
+    chooses_as!(self => &*self.policy);
+
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        self.policy.update(arm, context, reward, weight)?;
+        self.after(1, |policy| policy.update(arm, context, reward, weight));
+        Ok(())
+    }
+
+    fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
+        self.policy.check_update(arm, context, reward, weight)
+    }
+
+    /// Learns the reward of a decision, and forgets everything if predictions have become worse with it.
+    fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
+        check_epoch(decision.choice.epoch, self.epoch())?;
+        self.update(decision.arm(), &decision.context, reward, 1.0)?;
+        self.test(decision.choice.mean, reward);
+        Ok(())
+    }
+
+    fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
+        let before = self.version();
+        self.policy.learn_slate(slate, feedback)?;
+        let count = self.version().saturating_sub(before);
+        self.after(usize::try_from(count).unwrap_or(usize::MAX), |policy| policy.learn_slate(slate, feedback));
+        for (choice, feedback) in slate.choices().iter().zip(feedback) {
+            if let Feedback::Observed(reward) = *feedback {
+                self.test(choice.mean, reward);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_arm(&mut self) -> Result<ArmId> {
+        self.change(Policy::add_arm)
+    }
+
+    fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.change(|policy| policy.insert_arm(arm))
+    }
+
+    fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
+        self.change(|policy| policy.add_arm_like(like))
+    }
+
+    fn warm_start(&mut self, to: ArmId, from: ArmId) -> Result<()> {
+        self.change(|policy| policy.warm_start(to, from))
+    }
+
+    fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.change(|policy| policy.remove_arm(arm))
+    }
+
+    fn expire_decisions(&mut self) -> Result<()> {
+        self.change(Policy::expire_decisions)
+    }
+}
+
+impl Configured for Forgetful {
+    fn rule(&self) -> Option<AnyRule> {
+        self.policy.rule()
+    }
+
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
+        self.change(|policy| policy.set_exploration(rule))
+    }
+
+    fn has_settings_of(&self, other: &dyn Any) -> bool {
+        let same = |other: &Self| {
+            let memory = match (&self.memory, &other.memory) {
+                (Memory::Clock { decay, clock, .. }, Memory::Clock { decay: theirs, clock: of, .. }) => {
+                    decay == theirs && clock == of
+                }
+                (Memory::Window { length, .. }, Memory::Window { length: theirs, .. }) => length == theirs,
+                (Memory::Reset { detector, .. }, Memory::Reset { detector: theirs, .. }) => detector.tests_as(theirs),
+                _ => false,
+            };
+            memory && self.policy.is_like(&other.policy) && self.is_consistent()
+        };
+        other.downcast_ref().is_some_and(same)
+    }
+
+    fn interactions(&self) -> Option<&Interactions> {
+        self.policy.interactions()
+    }
+
+    fn reset(&mut self) {
+        self.policy.reset();
+    }
+
+    fn forget(&mut self, decay: f64) -> Result<()> {
+        self.policy.forget(decay)
+    }
+}
