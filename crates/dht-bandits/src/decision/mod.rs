@@ -11,4 +11,6 @@ pub(crate) use propensity::QUADRATURE_ERROR;
 pub use request::Request;
 pub(crate) use request::{Actions, Featured};
 pub(crate) use slate::Gathered;
+#[cfg(feature = "log")]
+pub(crate) use slate::check_examination;
 pub use slate::{ArmFeedback, Feedback, Slate};

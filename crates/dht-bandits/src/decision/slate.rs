@@ -2,6 +2,8 @@
 
 use super::choice::Choice;
 use crate::arm::ArmId;
+use crate::error::{Error, Result};
+use crate::validate::check_parameter;
 use serde::{Deserialize, Serialize};
 
 /// Feedback on one arm of a slate.
@@ -67,6 +69,9 @@ pub struct Slate {
     pub(crate) version: u64,
     #[serde(default)]
     pub(crate) epoch: u64,
+    /// Probability that each position is examined; empty if every position is.
+    #[serde(default)]
+    pub(crate) examination: Vec<f64>,
     // Scratch memory of the choice.
     #[serde(skip)]
     pub(crate) ranked: Vec<(Choice, usize, u32)>,
@@ -87,11 +92,18 @@ pub(crate) struct Gathered {
 
 impl PartialEq for Slate {
     fn eq(&self, other: &Self) -> bool {
-        fn saved(slate: &Slate) -> (&[Choice], &[ArmId], &[f64], u64, u64) {
-            (&slate.choices, &slate.pinned, &slate.contexts, slate.version, slate.epoch)
-        }
-        saved(self) == saved(other)
+        let Self { choices, pinned, contexts, version, epoch, examination, .. } = self;
+        let counts = (*version, *epoch) == (other.version, other.epoch);
+        let chosen = (choices, pinned, contexts) == (&other.choices, &other.pinned, &other.contexts);
+        counts && chosen && *examination == other.examination
     }
+}
+
+/// Refuses a probability of examination that is not from 1e-6 to 1.
+pub(crate) fn check_examination(probabilities: &[f64]) -> Result<()> {
+    probabilities.iter().try_for_each(|&probability| {
+        check_parameter("examination", probability, (1e-6..=1.0).contains(&probability), "from 1e-6 to 1")
+    })
 }
 
 impl Slate {
@@ -115,6 +127,42 @@ impl Slate {
         self.version
     }
 
+    /// States with which probability each position is examined, in the order of [`choices`](Self::choices), such as from
+    /// an eye-tracking study or from shuffled slates. The slate stores them, also in logs.
+    ///
+    /// A click proves that a position was examined; without one, nobody knows. A reward of 0 then counts e(1 − p)/(1 − e·p)
+    /// times: the probability that the position was examined although it was not clicked. e is the examination, p the
+    /// policy's expected reward (the E-step of a position-based click model). So items are not blamed for low positions.
+    /// `learn_slate` does this for rewards from 0 to 1. Rewards that a [`Normalised`](crate::policy::Normalised) policy
+    /// scales, and those of its warm-up, count fully.
+    ///
+    /// ```
+    /// use dht_bandits::{Policy, Ridge, Request, Ucb, policy::{Feedback, TopK}};
+    /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+    ///
+    /// let mut policy = TopK::<Ridge, _>::per_arm(1, 5, Ridge::default(), Ucb { alpha: 0.5 })?;
+    /// let slate = policy.decide_slate(3, &Request::new(&[1.0]), &mut ChaCha8Rng::seed_from_u64(7))?;
+    /// let slate = slate.with_examination(&[0.9, 0.5, 0.2])?;
+    /// policy.learn_slate(&slate, &[Feedback::from(false), Feedback::from(true), Feedback::from(false)])?;
+    /// # Ok::<(), dht_bandits::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A number of probabilities that differs from the number of chosen arms; a probability that is not from 1e-6 to 1.
+    pub fn with_examination(self, probabilities: &[f64]) -> Result<Self> {
+        let (expected, got) = (self.choices.len(), probabilities.len());
+        if got != expected {
+            return Err(Error::Dimension { what: "examination of the slate", expected, got });
+        }
+        check_examination(probabilities)?;
+        Ok(Self { examination: probabilities.to_vec(), ..self })
+    }
+
+    /// Probability that each position is examined; empty if every position is.
+    pub fn examination(&self) -> &[f64] {
+        &self.examination
+    }
+
     /// Feedback for each chosen arm in the context in which it was chosen; the context is empty if the slate has lost
     /// its contexts.
     pub fn feedback<'a>(&'a self, feedback: &'a [Feedback]) -> impl Iterator<Item = ArmFeedback<'a>> + 'a {
@@ -133,15 +181,17 @@ impl Slate {
     /// Returns a copy without the memory for further selections.
     #[cfg(feature = "log")]
     pub(crate) fn without_scratch(&self) -> Self {
-        let Self { choices, pinned, contexts, version, epoch, .. } = self;
+        let Self { choices, pinned, contexts, version, epoch, examination, .. } = self;
         let (choices, pinned, contexts) = (choices.clone(), pinned.clone(), contexts.clone());
-        Self { choices, pinned, contexts, version: *version, epoch: *epoch, ..Self::default() }
+        let (version, epoch, examination) = (*version, *epoch, examination.clone());
+        Self { choices, pinned, contexts, version, epoch, examination, ..Self::default() }
     }
 
     pub(crate) fn clear(&mut self) {
         self.choices.clear();
         self.pinned.clear();
         self.contexts.clear();
+        self.examination.clear();
         self.ranked.clear();
         self.sorted.clear();
         self.version = 0;

@@ -4,7 +4,7 @@ use super::error::{LogProblem, check_choice, check_id, check_value};
 use super::logged_request::LoggedRequest;
 use super::logged_slate::{LoggedSlate, ShownArm};
 use crate::arm::ArmId;
-use crate::decision::{Feedback, Slate};
+use crate::decision::{Feedback, Slate, check_examination};
 use crate::error::Error;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,12 @@ impl SlateRecord {
             let problem = format!("{} values of contexts for {} chosen arms", contexts.len(), choices.len());
             return Err(LogProblem::Malformed(problem));
         }
+        let examination = self.slate.examination();
+        if !examination.is_empty() && examination.len() != choices.len() {
+            let problem = format!("examination of {} positions for {} chosen arms", examination.len(), choices.len());
+            return Err(LogProblem::Malformed(problem));
+        }
+        check_examination(examination).map_err(|error| LogProblem::Malformed(error.to_string()))?;
         let arms: Vec<ArmId> = self.slate.arms().collect();
         if let Some(arm) = crate::validate::first_double(&arms, |arm| *arm) {
             return Err(LogProblem::Malformed(format!("{arm} is shown twice")));

@@ -86,6 +86,11 @@ pub trait Beliefs: Clone + std::fmt::Debug + Send + Sync + 'static {
         }
     }
 
+    /// Expected reward at a mean of the score, up to the width: σ(mean) for logistic models.
+    fn expected_reward(&self, mean: f64) -> f64 {
+        mean
+    }
+
     /// Score with a width from drawn noise, if the noise is learned.
     #[inline(always)]
     fn drawn<R: Rng + ?Sized>(&self, _slot: usize, score: Score, _rng: &mut R) -> Score {

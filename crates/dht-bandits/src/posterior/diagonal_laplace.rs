@@ -3,7 +3,7 @@
 use super::beliefs::{Beliefs, posterior};
 use super::diagonal_kernel::{ManyScores, OneScore};
 use super::dual_newton::{DualProblem, DualWorkspace, is_worth_it};
-use super::logistic::{check_unit_reward, curvature, mode_step};
+use super::logistic::{check_unit_reward, curvature, mode_step, sigmoid};
 use super::newton::{Problem, Workspace};
 use crate::arm_set::Slots;
 use crate::clock::{check_decay, read_decay};
@@ -248,6 +248,10 @@ impl Beliefs for DiagonalLaplaceBeliefs {
 
     fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T {
         Arch::new().dispatch(ManyScores { layout: self.layout, arms: &self.arms, slots, context, first, gather })
+    }
+
+    fn expected_reward(&self, mean: f64) -> f64 {
+        sigmoid(mean)
     }
 
     fn check_reward(&self, reward: f64) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Bayesian logistic regressions, one per arm, under a Laplace approximation with a full covariance.
 
 use super::beliefs::{Beliefs, posterior, scored_by_factors};
-use super::logistic::{check_unit_reward, curvature, mode_step};
+use super::logistic::{check_unit_reward, curvature, mode_step, sigmoid};
 use crate::arm_set::Slots;
 use crate::error::Result;
 use crate::gaussian::{
@@ -93,6 +93,10 @@ impl Beliefs for FullLaplaceBeliefs {
 
     fn swap_remove(&mut self, slot: usize) {
         self.factors.swap_remove(slot);
+    }
+
+    fn expected_reward(&self, mean: f64) -> f64 {
+        sigmoid(mean)
     }
 
     fn check_reward(&self, reward: f64) -> Result<()> {

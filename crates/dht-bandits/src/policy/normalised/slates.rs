@@ -50,7 +50,9 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
             }
             let choices = slate.choices.iter().map(|&choice| self.scaling.scaled_choice(choice)).collect();
             let (pinned, version, epoch) = (slate.pinned.clone(), slate.version, slate.epoch);
-            let scaled = Slate { choices, pinned, contexts, version, epoch, ..Slate::default() };
+            // A scaled reward of 0 is not 0: rewards that are scaled count fully at every position.
+            let examination = slate.examination.clone();
+            let scaled = Slate { choices, pinned, contexts, version, epoch, examination, ..Slate::default() };
             return self.inner.learn_slate(&scaled, &scaled_feedback);
         }
         let mut learned = self.clone();

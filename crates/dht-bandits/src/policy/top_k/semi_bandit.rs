@@ -294,7 +294,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Learns the feedback on a slate: one for each of its chosen arms, in order.
+    /// Learns the feedback on a slate: one for each of its chosen arms, in order. Rewards of 0 count less at positions that
+    /// are [rarely examined](Slate::with_examination).
     ///
     /// # Errors
     /// A slate of another epoch, or whose contexts are missing or of another length; a number of feedbacks that differs
@@ -310,7 +311,29 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
                 return Err(Error::Dimension { what, expected, got });
             }
         }
-        self.update_observed(slate.feedback(feedback))
+        if slate.examination.is_empty() {
+            return self.update_observed(slate.feedback(feedback));
+        }
+        if slate.examination.len() != chosen {
+            let (expected, got) = (chosen, slate.examination.len());
+            return Err(Error::Dimension { what: "examination of the slate", expected, got });
+        }
+        let weighted = |(entry, &examination): (ArmFeedback<'_>, &f64)| match entry.feedback {
+            Feedback::Observed(0.0) => self.probability_of_examination(entry.arm, entry.context, examination),
+            _ => 1.0,
+        };
+        let weights: Vec<f64> = slate.feedback(feedback).zip(&slate.examination).map(weighted).collect();
+        self.update_observed(
+            slate.feedback(feedback).zip(weights).map(|(entry, weight)| ArmFeedback { weight, ..entry }),
+        )
+    }
+
+    /// Probability that a position was examined, given that it was not clicked; 1 for an arm that an update refuses.
+    fn probability_of_examination(&self, arm: ArmId, context: &[f64], examination: f64) -> f64 {
+        let Ok(Score { mean, .. }) = self.score(arm, context) else { return 1.0 };
+        // Something is left of every reward of 0, whatever the policy expected.
+        let expected = self.posterior.expected_reward(mean).clamp(0.0, 0.999);
+        examination * (1.0 - expected) / (1.0 - examination * expected)
     }
 
     /// Learns a batch of feedback: all of it, or none if one is refused. [`Feedback::Unobserved`] changes nothing.
