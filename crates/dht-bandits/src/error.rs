@@ -322,6 +322,23 @@ pub enum Error {
         /// First round without a propensity.
         round: usize,
     },
+    /// An estimator with a bias was asked for an interval, which would leave the bias out.
+    #[error("{estimator} has a bias that no interval shows: use IPS, SNIPS, DR or SNDR")]
+    NoInterval {
+        /// Name of the estimator.
+        estimator: &'static str,
+    },
+    /// A policy was to be judged on rows from which it learned.
+    #[error(
+        "policy {policy:?} learned from logged round {round}, on which it is to be judged: judge it on other rows, or learn \
+         it fold by fold (`Target::cross_fitted`)"
+    )]
+    LearnedFromLog {
+        /// Name of the policy.
+        policy: String,
+        /// First round of the log that is among the rows of its training.
+        round: usize,
+    },
     /// An estimator that needs a reward model's predictions met a logged round without one.
     #[error("{estimator} needs a model's prediction in every logged round: round {round} has none")]
     NoModel {
@@ -374,7 +391,7 @@ pub enum Error {
 
 impl Error {
     /// Converts a failure to read or write a file.
-    #[cfg_attr(not(feature = "settings"), expect(dead_code, reason = "files are read with the feature alone"))]
+    #[cfg(any(feature = "log", feature = "settings"))]
     pub(crate) fn file(path: &Path, error: &io::Error) -> Self {
         Self::File { path: path.to_owned(), kind: error.kind(), problem: error.to_string() }
     }

@@ -129,6 +129,8 @@ mod error;
 pub mod evaluation;
 pub mod exploration;
 pub mod features;
+#[cfg(any(feature = "log", feature = "settings"))]
+mod files;
 mod gaussian;
 pub mod log;
 mod options;

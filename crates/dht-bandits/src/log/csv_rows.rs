@@ -1,4 +1,4 @@
-//! Rows as CSV: `arm,propensity,reward` and a column for each feature.
+//! Rows as CSV: `arm,propensity,reward` and a column for each feature; a log may lack the propensities.
 
 use super::LoggedDecision;
 use super::error::{LogError, LogProblem, check_propensity, check_value};
@@ -27,7 +27,10 @@ use std::path::{Path, PathBuf};
 pub struct CsvRows<R> {
     reader: Reader<Kept<R>>,
     path: PathBuf,
-    columns: [usize; 3],
+    arm: usize,
+    reward: usize,
+    /// `None` for a log without propensities.
+    propensity: Option<usize>,
     features: Vec<(usize, String)>,
     known: Option<BTreeSet<ArmId>>,
     record: ByteRecord,
@@ -41,25 +44,49 @@ impl<R: Read> CsvRows<R> {
     /// # Errors
     /// A header that cannot be read, lacks a column or names one twice.
     pub fn new(reader: R, name: impl AsRef<Path>) -> Result<Self, LogError> {
-        let path = name.as_ref().to_owned();
+        Self::open(reader, name.as_ref(), true)
+    }
+
+    /// Reads the header of a log whose policy is unknown: it has no column `propensity`, and its rows have no
+    /// propensities. [`Evaluation::run`](crate::evaluation::Evaluation::run) judges from them by the direct method or by
+    /// estimated propensities.
+    ///
+    /// # Errors
+    /// A header that cannot be read, lacks the column `arm` or `reward`, names one twice, or has a column `propensity`.
+    pub fn without_propensities(reader: R, name: impl AsRef<Path>) -> Result<Self, LogError> {
+        Self::open(reader, name.as_ref(), false)
+    }
+
+    fn open(reader: R, path: &Path, has_propensities: bool) -> Result<Self, LogError> {
+        let path = path.to_owned();
         let mut reader =
             csv::ReaderBuilder::new().trim(csv::Trim::Headers).buffer_capacity(1 << 16).from_reader(Kept::new(reader));
         let header = reader.headers().map_err(|error| refuse(&path, &error))?.clone();
         let line = line_of(&reader, header.position(), header.as_slice().as_bytes());
-        let mut columns = [0; 3];
-        for (column, name) in columns.iter_mut().zip(COLUMNS) {
-            let mut found = header.iter().enumerate().filter(|(_, title)| *title == name).map(|(index, _)| index);
-            *column = found
-                .next()
-                .ok_or_else(|| LogError::line(&path, line, LogProblem::Missing(format!("column {name}"))))?;
-            if found.next().is_some() {
-                let problem = LogProblem::Malformed(format!("there are two columns {name}"));
-                return Err(LogError::line(&path, line, problem));
-            }
-        }
-        let features = header.iter().enumerate().filter(|(index, _)| !columns.contains(index));
+        let column = |name: &str| {
+            let mut named = header.iter().enumerate().filter(|(_, title)| *title == name).map(|(index, _)| index);
+            let first = named.next();
+            let twice = LogProblem::Malformed(format!("there are two columns {name}"));
+            if named.next().is_some() { Err(LogError::line(&path, line, twice)) } else { Ok(first) }
+        };
+        let required = |name: &str, hint: &str| {
+            let missing = || LogError::line(&path, line, LogProblem::Missing(format!("column {name}{hint}")));
+            column(name)?.ok_or_else(missing)
+        };
+        let arm = required(COLUMNS[0], "")?;
+        let propensity = if has_propensities {
+            Some(required(COLUMNS[1], ": `CsvRows::without_propensities` reads a log without them")?)
+        } else if column(COLUMNS[1])?.is_some() {
+            let problem = "there is a column propensity: `CsvRows::new` reads it".to_owned();
+            return Err(LogError::line(&path, line, LogProblem::Malformed(problem)));
+        } else {
+            None
+        };
+        let reward = required(COLUMNS[2], "")?;
+        let others = |index: &usize| *index != arm && *index != reward && Some(*index) != propensity;
+        let features = header.iter().enumerate().filter(|(index, _)| others(index));
         let features = features.map(|(index, title)| (index, title.to_owned())).collect();
-        Ok(Self { reader, path, columns, features, known: None, record: ByteRecord::new() })
+        Ok(Self { reader, path, arm, reward, propensity, features, known: None, record: ByteRecord::new() })
     }
 
     /// Refuses rows with other arms.
@@ -107,8 +134,7 @@ impl<R: Read> CsvRows<R> {
             }
             text.parse().map_err(|_| LogProblem::Malformed(format!("{name} is {text:?}, expected a number")))
         };
-        let [arm, propensity, reward] = self.columns;
-        let text = field(arm, "arm")?;
+        let text = field(self.arm, "arm")?;
         let known = |arm: &ArmId| self.known.as_ref().is_none_or(|known| known.contains(arm));
         row.arm = text.parse().ok().map(ArmId::new).filter(known).ok_or_else(|| {
             if text.is_empty() {
@@ -117,10 +143,9 @@ impl<R: Read> CsvRows<R> {
                 LogProblem::UnknownAction(text.to_owned())
             }
         })?;
-        let propensity = number(propensity, "propensity")?;
-        check_propensity(propensity)?;
-        row.propensity = Some(propensity);
-        row.reward = number(reward, "reward")?;
+        row.propensity = self.propensity.map(|column| number(column, "propensity")).transpose()?;
+        row.propensity.map_or(Ok(()), check_propensity)?;
+        row.reward = number(self.reward, "reward")?;
         check_value("reward", row.reward)?;
         row.context.clear();
         for (index, name) in &self.features {

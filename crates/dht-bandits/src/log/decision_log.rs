@@ -14,6 +14,20 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 
+/// Rule for several rewards of one decision, such as a click and then a purchase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RewardRule {
+    /// The first counts: later ones are refused ([`LogProblem::Twice`]). A decision is joined as soon as its reward is
+    /// read.
+    #[default]
+    First,
+    /// The last within the horizon counts.
+    Last,
+    /// The sum of those within the horizon counts.
+    Sum,
+}
+
 /// Settings of a decision log: for its writer, and for readers that join rewards to decisions, or feedback to slates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -38,6 +52,10 @@ pub struct LogSettings {
     /// it, and it earned 0. Otherwise, by default, such a slate is left out. This is right if feedback is lost at
     /// random, and biases a policy's value upwards if feedback is missing because nobody clicked.
     pub unobserved: bool,
+    /// Rule for several rewards of one decision; [`RewardRule::First`] by default. By the other rules a decision waits for
+    /// its horizon, or without a horizon for the end of the log. Writer and readers need the same rule. Slates have one
+    /// feedback.
+    pub reward_rule: RewardRule,
 }
 
 options!(LogSettings::new() {
@@ -46,6 +64,7 @@ options!(LogSettings::new() {
     sync / with_sync: bool = false,
     default_reward / with_default_reward: Option<f64> = None,
     unobserved / with_unobserved: bool = false,
+    reward_rule / with_reward_rule: RewardRule = RewardRule::First,
 });
 
 /// Writes decisions, and later their rewards, as JSON lines into numbered files of a folder.
@@ -88,45 +107,11 @@ options!(LogSettings::new() {
 ///
 /// # After a crash
 ///
-/// The log contains what a policy has learned since it was last saved. Save the policy with the log's
-/// [`position`](Self::position), and learn from the rewards after that position, in their order
-/// ([`JoinedDecision::answered_at`](super::JoinedDecision::answered_at)):
-///
-/// ```
-/// # use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
-/// # use dht_bandits::log::{DecisionLog, LogReader, LogSettings};
-/// # use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-/// # let mut rng = ChaCha8Rng::seed_from_u64(7);
-/// # let mut policy = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.5 })?;
-/// let folder = std::env::temp_dir().join(format!("decision-log-crash-{}", std::process::id()));
-/// let mut log = DecisionLog::open(&folder, LogSettings::default())?;
-/// let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
-/// let id = log.append(&decision, None, 0.0)?;
-/// // Now and then, both at once: in one file, or in one row of a database.
-/// let saved = serde_json::to_string(&(&policy, log.position()))?;
-/// // A reward is logged and learned; then the process ends.
-/// log.reward(id, 1.0, 20.0)?;
-/// policy.learn(&decision, 1.0)?;
-/// # let (before, _log) = (policy, log);
-/// // The next process:
-/// let (mut policy, position): (LinUcb, (u64, u64)) = serde_json::from_str(&saved)?;
-/// let mut missed = Vec::new();
-/// for joined in LogReader::open(&folder, LogSettings::default())? {
-///     missed.extend(Some(joined?).filter(|joined| joined.answered_at >= Some(position)));
-/// }
-/// missed.sort_by_key(|joined| joined.answered_at);
-/// for joined in &missed {
-///     policy.learn(&joined.decision, joined.reward)?;
-/// }
-/// # assert_eq!((missed.len(), policy.state()), (1, before.state()));
-/// # std::fs::remove_dir_all(&folder)?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-///
-/// Log each reward before it is learned, and save when both are done, so that the position corresponds to what was
-/// learned. Anything learned without a reward in the log, such as 0 for no click, cannot be recovered: log it as a
-/// reward. Read with the log's horizon, if it has one, to limit memory to one horizon. If the machine itself may fail,
-/// set `sync`; otherwise the policy's file may outlive the log's lines.
+/// The log contains what a policy has learned since it was last saved. [`Checkpoint`](crate::policy::Checkpoint) saves
+/// the policy with the log's [`position`](Self::position) as one file, and learns the rewards after that position. Log
+/// each reward before it is learned, and save when both are done. Anything learned without a reward in the log, such as 0
+/// for no click, cannot be recovered: log it as a reward. If the machine itself may fail, set `sync`; otherwise the
+/// policy's file may outlive the log's lines.
 #[derive(Debug)]
 pub struct DecisionLog {
     settings: LogSettings,
@@ -328,8 +313,8 @@ impl DecisionLog {
     /// Writes the reward of a decision.
     ///
     /// # Errors
-    /// [`LogError::Reward`]: the log does not hold the decision, or not any more; it has its reward already; the
-    /// horizon has passed; it is a slate. Values that are not finite; a line that cannot be written. The log is
+    /// [`LogError::Reward`]: the log does not hold the decision, or not any more; it has its reward already, unless the
+    /// [rule](LogSettings::reward_rule) admits several; the horizon has passed; it is a slate. Values that are not finite; a line that cannot be written. The log is
     /// unchanged then.
     pub fn reward(&mut self, id: u64, reward: f64, time: f64) -> Result<(), LogError> {
         let waiting = self.waiting_for(id, time)?;
@@ -347,7 +332,11 @@ impl DecisionLog {
             None if id >= self.next_id => LogProblem::Unknown,
             None if id < self.late_below => LogProblem::Late,
             None => LogProblem::Gone,
-            Some(entry) if entry.answered => LogProblem::Twice,
+            Some(entry)
+                if entry.answered && (self.settings.reward_rule == RewardRule::First || entry.shown.is_some()) =>
+            {
+                LogProblem::Twice
+            }
             Some(entry) if self.settings.horizon.is_some_and(|horizon| now - entry.time > horizon) => LogProblem::Late,
             Some(entry) => return Ok(*entry),
         };

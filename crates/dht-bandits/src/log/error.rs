@@ -131,6 +131,14 @@ pub enum LogProblem {
     /// The file has the last possible number.
     #[error("no number is left for the file that would follow this one: the log did not write it, move it elsewhere")]
     LastNumber,
+    /// The log ends before the position of a saved policy: the policy belongs to another log, or lines were lost.
+    #[error("{length} bytes are there, the policy was saved at byte {byte}: it is not of this log, or lines were lost")]
+    EndsBefore {
+        /// Length of the file; 0 for a missing one.
+        length: u64,
+        /// Position in the file at which the policy was saved.
+        byte: u64,
+    },
     /// The file is the newest, is empty, and so are all files before it.
     #[error(
         "nothing is left that tells with which id the log goes on: bring back the file before this one, or begin in \

@@ -57,6 +57,16 @@ pub(super) trait Joinable: Debug + Send + Sync {
     /// Default answer of a record without an answer.
     fn default(&self, made: &Self::Subject) -> Option<Self::Answer>;
 
+    /// Returns whether the first answer is the only one, so that its record waits no longer.
+    fn first_is_final(&self) -> bool {
+        true
+    }
+
+    /// Combines an answer with a later one, or refuses the later one.
+    fn combine(&self, _: &Self::Answer, _: Self::Answer) -> Result<Self::Answer, LogProblem> {
+        Err(LogProblem::Twice)
+    }
+
     /// Joins a record with its answer; `answered_at` is the position of the answer, `None` for the default.
     fn join(made: Self::Subject, answer: Self::Answer, answered_at: Option<(u64, u64)>) -> Self::Joined;
 }
@@ -271,13 +281,17 @@ impl<K: Joinable> Joining<K> {
         match self.waiting.binary_search_by_key(&id, |waiting| waiting.id) {
             Ok(index) => {
                 let found = &mut self.waiting[index];
-                if found.answer.is_some() {
+                if found.answer.is_some() && self.kind.first_is_final() {
                     return Err(LogProblem::Twice);
                 }
                 if self.horizon.is_some_and(|horizon| self.now - found.time > horizon) {
                     return Err(LogProblem::Late);
                 }
                 K::check(&found.made, &answer)?;
+                let answer = match &found.answer {
+                    Some((earlier, _)) => self.kind.combine(earlier, answer)?,
+                    None => answer,
+                };
                 found.answer = Some((answer, position));
                 Ok(())
             }
@@ -300,9 +314,10 @@ impl<K: Joinable> Joining<K> {
             let passed = match self.horizon {
                 Some(horizon) => self.now - first.time > horizon,
                 // For ever: at the end it gets the default, or its answer may still come.
-                None => self.ended && self.kind.default(&first.made).is_some(),
+                None => self.ended && (first.answer.is_some() || self.kind.default(&first.made).is_some()),
             };
-            if first.answer.is_none() && !passed {
+            let answered = first.answer.is_some() && self.kind.first_is_final();
+            if !answered && !passed {
                 if !self.ended {
                     return None;
                 }

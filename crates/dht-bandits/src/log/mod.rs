@@ -48,7 +48,7 @@ mod slate_record;
 #[cfg(feature = "log")]
 pub use csv_rows::CsvRows;
 #[cfg(feature = "log")]
-pub use decision_log::{DecisionLog, LogSettings};
+pub use decision_log::{DecisionLog, LogSettings, RewardRule};
 #[cfg(feature = "log")]
 pub use dsjson::DsjsonRows;
 #[cfg(feature = "log")]
@@ -60,5 +60,7 @@ pub(crate) use logged_decision::{check_distribution, check_drop_probability, che
 pub use logged_slate::{LoggedSlate, ShownArm};
 #[cfg(feature = "log")]
 pub use reader::{JoinedDecision, LogReader};
+#[cfg(feature = "log")]
+pub(crate) use segments::check_position;
 #[cfg(feature = "log")]
 pub use slate_reader::JoinedSlate;

@@ -1,8 +1,8 @@
 //! Reader of a decision log that joins rewards to decisions, or feedback to slates.
 
 use super::LoggedDecision;
-use super::decision_log::LogSettings;
-use super::error::{LogError, LogProblem};
+use super::decision_log::{LogSettings, RewardRule};
+use super::error::{LogError, LogProblem, check_value};
 use super::joining::{Joinable, JoinedRecords, Joining, LogCounts, ReaderRecord};
 use super::logged_request::LoggedRequest;
 use super::record::{DecisionRecord, Record, RewardRecord};
@@ -32,7 +32,7 @@ pub struct JoinedDecision {
     pub reward: f64,
     /// `true` if the reward is the default.
     pub defaulted: bool,
-    /// Position of the reward in the log: number of the file, and byte in it; `None` for the default.
+    /// Position of the reward in the log, the last of several: number of the file, and byte in it; `None` for the default.
     pub answered_at: Option<(u64, u64)>,
 }
 
@@ -55,6 +55,7 @@ impl JoinedDecision {
 #[derive(Debug)]
 struct Decisions {
     default_reward: Option<f64>,
+    rule: RewardRule,
 }
 
 impl Joinable for Decisions {
@@ -82,6 +83,18 @@ impl Joinable for Decisions {
 
     fn default(&self, _: &DecisionRecord) -> Option<f64> {
         self.default_reward
+    }
+
+    fn first_is_final(&self) -> bool {
+        self.rule == RewardRule::First
+    }
+
+    fn combine(&self, earlier: &f64, later: f64) -> Result<f64, LogProblem> {
+        match self.rule {
+            RewardRule::First => Err(LogProblem::Twice),
+            RewardRule::Last => Ok(later),
+            RewardRule::Sum => check_value("sum of rewards", earlier + later).map(|()| earlier + later),
+        }
     }
 
     fn join(made: DecisionRecord, reward: f64, answered_at: Option<(u64, u64)>) -> JoinedDecision {
@@ -122,13 +135,13 @@ impl LogReader {
     /// A folder that cannot be read; a horizon that is not positive; a default that is not finite or beyond ±1e100, the
     /// limit for rewards of a log; `unobserved`, which decisions do not have.
     pub fn open(folder: impl AsRef<Path>, settings: LogSettings) -> Result<Self, LogError> {
-        let LogSettings { horizon, default_reward, unobserved, .. } = settings;
+        let LogSettings { horizon, default_reward, unobserved, reward_rule: rule, .. } = settings;
         check_bounded("default reward", default_reward.unwrap_or(0.0))?;
         if unobserved {
             let problem = "unobserved: expected false for decisions, slates alone are unobserved".to_owned();
             return Err(Error::Settings { problem }.into());
         }
-        Ok(Self(Box::new(Joining::open(folder.as_ref(), Decisions { default_reward }, horizon)?)))
+        Ok(Self(Box::new(Joining::open(folder.as_ref(), Decisions { default_reward, rule }, horizon)?)))
     }
 }
 

@@ -95,3 +95,14 @@ pub(super) fn read_if_there(folder: &Path, number: u64) -> Result<Option<Lines<B
         outcome => outcome.map(Some),
     }
 }
+
+/// Refuses a position that the log of a folder does not reach: its file is missing or shorter.
+pub(crate) fn check_position(folder: &Path, (number, byte): (u64, u64)) -> Result<(), LogError> {
+    let path = path_of(folder, number);
+    let length = match fs::metadata(&path) {
+        Ok(found) => found.len(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(source) => return Err(LogError::io(&path, source)),
+    };
+    if length >= byte { Ok(()) } else { Err(LogError::File { path, problem: LogProblem::EndsBefore { length, byte } }) }
+}

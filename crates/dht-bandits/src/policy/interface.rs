@@ -6,6 +6,7 @@ use crate::arm_set::ArmSet;
 use crate::clock::check_epoch;
 use crate::decision::{Choice, Decision, Feedback, Propensity, Request, Slate};
 use crate::error::{Error, Result};
+use crate::log::LoggedDecision;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -165,6 +166,32 @@ pub trait Policy: Send + Sync + ClonePolicy {
         self.learn_in_order(observations)
     }
 
+    /// Learns the rows of a log, such as a warm start before the policy's first decision, in their order: all of them, or
+    /// none if one is refused. A row counts as often as its [weight](LoggedDecision::row_weight) says; its propensity is
+    /// not used.
+    ///
+    /// It equals an [`update`](Self::update) for each row; a test for change
+    /// ([`ResetOnChange`](crate::policy::ResetOnChange)) does not look at the rows.
+    ///
+    /// # Errors
+    /// [`Error::InRound`]: a row that [`LoggedDecision::check`] or the policy refuses, as of an arm that it lacks. The
+    /// policy is unchanged then.
+    fn fit(&mut self, log: &[LoggedDecision]) -> Result<()> {
+        self.fit_in_order(log)
+    }
+
+    /// Learns one row of a log.
+    ///
+    /// # Errors
+    /// Errors of [`update`](Self::update); a row without the features that the policy needs. The policy is unchanged then.
+    fn fit_row(&mut self, row: &LoggedDecision) -> Result<()> {
+        if !self.keeps_features() {
+            return self.update(row.arm, &row.context, row.reward, row.row_weight());
+        }
+        let features = row.features_of(row.arm).ok_or(Error::NeedsFeatures { width: 1 })?;
+        self.update(row.arm, &[&row.context, features].concat(), row.reward, row.row_weight())
+    }
+
     /// Adds an untrained arm, under the number after the largest that was ever used.
     ///
     /// # Errors
@@ -250,6 +277,12 @@ pub trait ClonePolicy {
     /// # Errors
     /// Errors of [`Policy::learn`], for the first observation that is refused.
     fn learn_in_order(&mut self, observations: &[Observation]) -> Result<()>;
+
+    /// Learns rows of a log one by one on a copy: all of them, or none.
+    ///
+    /// # Errors
+    /// Errors of [`Policy::fit`].
+    fn fit_in_order(&mut self, log: &[LoggedDecision]) -> Result<()>;
 }
 
 impl<P: Policy + Clone + 'static> ClonePolicy for P {
@@ -267,6 +300,16 @@ impl<P: Policy + Clone + 'static> ClonePolicy for P {
                 check_epoch(decision.choice.epoch, learned.epoch())?;
                 learned.update(decision.arm(), &decision.context, *reward, *weight)?;
             }
+        }
+        *self = learned;
+        Ok(())
+    }
+
+    fn fit_in_order(&mut self, log: &[LoggedDecision]) -> Result<()> {
+        let mut learned = self.clone();
+        for (round, row) in log.iter().enumerate() {
+            row.check(round)?;
+            learned.fit_row(row).map_err(|source| Error::InRound { round, source: Box::new(source) })?;
         }
         *self = learned;
         Ok(())

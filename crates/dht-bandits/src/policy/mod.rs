@@ -12,11 +12,14 @@
 //! * [`AnyPolicy`]: a policy defined by settings. [`Normalised`]: a policy with the scaling of its contexts.
 //!   [`OraclePolicy`]: a policy around a reward model of the user's.
 //! * [`Publisher`] and [`SnapshotReader`]: one thread learns, many choose.
+//! * With the cargo feature `log`, `Checkpoint`: a policy and its position in a log as one file.
 //! * [`Uniform`] and [`Fixed`]: baselines that do not learn.
 //! * [`Delta`]: learned evidence, to be merged elsewhere. [`Propensity`]: the probability of a choice.
 
 mod any;
 mod baselines;
+#[cfg(feature = "log")]
+mod checkpoint;
 mod choose;
 mod context_free;
 mod delta;
@@ -39,6 +42,8 @@ pub use crate::decision::{ArmFeedback, Feedback, Propensity, Slate};
 pub use crate::saved_state::StateHeader;
 pub use any::{AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings, RewardType};
 pub use baselines::{Fixed, Uniform};
+#[cfg(feature = "log")]
+pub use checkpoint::{CatchUp, Checkpoint};
 pub use context_free::{BetaThompson, ContextFree, Ucb1};
 pub use delta::Delta;
 pub use disjoint::{ChoiceBatch, Disjoint};

@@ -343,6 +343,29 @@ fn csv_rows_are_named_by_line_under_any_line_ending() {
 }
 
 #[test]
+fn csv_without_propensities_is_read_where_asked_for() {
+    let text = "arm,reward,x\n0,1,2\n1,0,-2\n1,0\n0,1,";
+    let refused = CsvRows::new(text.as_bytes(), "l.csv").unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "l.csv, line 1: there is no column propensity: `CsvRows::without_propensities` reads a log without them"
+    );
+    let mut reader = CsvRows::without_propensities(text.as_bytes(), "l.csv").unwrap();
+    assert_eq!(reader.features().collect::<Vec<_>>(), ["x"]);
+    // A row that was used for another log.
+    let mut row = LoggedDecision::new(vec![], ArmId::new(7), 0.5, 0.0);
+    assert!(reader.read(&mut row).unwrap());
+    assert_eq!((row.propensity, row.reward, &row.context[..]), (None, 1.0, &[2.0][..]));
+    // A log that ends inside a line, and one line before it.
+    let rest: Vec<_> = reader.map(|row| row.map(|row| row.arm.number()).map_err(|error| error.to_string())).collect();
+    assert_eq!(rest[0], Ok(1));
+    assert!(rest[1].as_ref().unwrap_err().contains("line 4"), "{rest:?}");
+    assert!(rest[2].as_ref().unwrap_err().contains("line 5: there is no x"), "{rest:?}");
+    let known = CsvRows::without_propensities("arm,propensity,reward\n".as_bytes(), "l.csv").unwrap_err();
+    assert!(known.to_string().contains("`CsvRows::new` reads it"), "{known}");
+}
+
+#[test]
 fn arms_that_the_probabilities_leave_out_are_written_with_0() {
     let [first, second, third] = [3, 4, 5].map(ArmId::new);
     let row = LoggedDecision {

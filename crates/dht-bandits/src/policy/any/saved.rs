@@ -3,15 +3,13 @@
 use super::PolicySettings;
 use super::policy::{AnyPolicy, Wrapped};
 use crate::error::{Error, Result};
+#[cfg(feature = "settings")]
+use crate::files::replace_file;
 use crate::saved_state::{StateHeader, check_header, header_reader};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 #[cfg(feature = "settings")]
-use std::io::ErrorKind;
-#[cfg(feature = "settings")]
-use std::path::{Path, PathBuf};
-#[cfg(feature = "settings")]
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 #[cfg(feature = "settings")]
 impl AnyPolicy {
@@ -47,18 +45,7 @@ impl AnyPolicy {
     /// [`Error::File`]: the file, or the partial file beside it, cannot be written; the path is not a regular file, but
     /// a folder, a device or a pipe. [`Error::Settings`]: as in [`to_json`](Self::to_json).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        use std::io::Write;
-        let path = path.as_ref();
-        let text = self.to_json()?;
-        let target = target_of(path).map_err(|error| Error::file(path, &error))?;
-        let written = create_beside(&target).and_then(|(partial, mut file)| {
-            let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
-            written.and_then(|()| std::fs::rename(&partial, &target)).inspect_err(|_| {
-                // What cannot be removed either is no other failure.
-                let _ = std::fs::remove_file(&partial);
-            })
-        });
-        written.map_err(|error| Error::file(path, &error))
+        replace_file(path.as_ref(), self.to_json()?.as_bytes())
     }
 
     /// Reads a policy from a file.
@@ -72,51 +59,6 @@ impl AnyPolicy {
         serde_json::from_slice(&text)
             .map_err(|error| Error::Settings { problem: format!("{}: {error}", path.display()) })
     }
-}
-
-/// Creates a file beside another, under a name that no other save uses: overlapping saves to one path must not write to
-/// one file. Files of killed saves are left alone, since another process may be writing to them.
-///
-/// # Errors
-/// A file that cannot be created.
-#[cfg(feature = "settings")]
-fn create_beside(target: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
-    static SAVES: AtomicU64 = AtomicU64::new(0);
-    loop {
-        let number = SAVES.fetch_add(1, Ordering::Relaxed);
-        let mut partial = target.as_os_str().to_owned();
-        partial.push(format!(".{}-{number}.partial", std::process::id()));
-        let partial = PathBuf::from(partial);
-        match std::fs::File::create_new(&partial) {
-            // Of a killed save by a process of this id, also in another container.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            created => return created.map(|file| (partial, file)),
-        }
-    }
-}
-
-/// Resolves a path to its file, which need not exist.
-///
-/// # Errors
-/// An existing path that is not a regular file; links in a cycle.
-#[cfg(feature = "settings")]
-fn target_of(path: &Path) -> std::io::Result<PathBuf> {
-    let mut target = path.to_owned();
-    // As many as Linux follows.
-    for _ in 0..40 {
-        match std::fs::symlink_metadata(&target) {
-            Ok(found) if found.is_symlink() => {
-                let next = std::fs::read_link(&target)?;
-                target = target.parent().unwrap_or(Path::new("")).join(next);
-            }
-            Ok(found) if found.is_file() => return Ok(target),
-            Ok(found) if found.is_dir() => return Err(ErrorKind::IsADirectory.into()),
-            Ok(_) => return Err(std::io::Error::new(ErrorKind::InvalidInput, "this is no regular file")),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(target),
-            Err(error) => return Err(error),
-        }
-    }
-    Err(std::io::Error::other("too many symbolic links"))
 }
 
 /// Text that requests its memory before it grows.

@@ -1,0 +1,65 @@
+//! Files that are replaced as a whole.
+
+use crate::error::{Error, Result};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Writes a file completely or not at all: first to a file beside it, which then takes its place.
+///
+/// # Errors
+/// [`Error::File`]: the file, or the one beside it, cannot be written; the path is not a regular file.
+pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
+    let target = target_of(path).map_err(|error| Error::file(path, &error))?;
+    let written = create_beside(&target).and_then(|(partial, mut file)| {
+        let written = file.write_all(content).and_then(|()| file.sync_all());
+        written.and_then(|()| std::fs::rename(&partial, &target)).inspect_err(|_| {
+            // What cannot be removed either is no other failure.
+            let _ = std::fs::remove_file(&partial);
+        })
+    });
+    written.map_err(|error| Error::file(path, &error))
+}
+
+/// Creates a file beside another, under a name that no other save uses: overlapping saves to one path must not write to
+/// one file. Files of killed saves are left alone, since another process may be writing to them.
+///
+/// # Errors
+/// A file that cannot be created.
+fn create_beside(target: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
+    static SAVES: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let number = SAVES.fetch_add(1, Ordering::Relaxed);
+        let mut partial = target.as_os_str().to_owned();
+        partial.push(format!(".{}-{number}.partial", std::process::id()));
+        let partial = PathBuf::from(partial);
+        match std::fs::File::create_new(&partial) {
+            // Of a killed save by a process of this id, also in another container.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            created => return created.map(|file| (partial, file)),
+        }
+    }
+}
+
+/// Resolves a path to its file, which need not exist.
+///
+/// # Errors
+/// An existing path that is not a regular file; links in a cycle.
+fn target_of(path: &Path) -> std::io::Result<PathBuf> {
+    let mut target = path.to_owned();
+    // As many as Linux follows.
+    for _ in 0..40 {
+        match std::fs::symlink_metadata(&target) {
+            Ok(found) if found.is_symlink() => {
+                let next = std::fs::read_link(&target)?;
+                target = target.parent().unwrap_or(Path::new("")).join(next);
+            }
+            Ok(found) if found.is_file() => return Ok(target),
+            Ok(found) if found.is_dir() => return Err(ErrorKind::IsADirectory.into()),
+            Ok(_) => return Err(std::io::Error::new(ErrorKind::InvalidInput, "this is no regular file")),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(target),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(std::io::Error::other("too many symbolic links"))
+}
