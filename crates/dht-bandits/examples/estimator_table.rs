@@ -48,8 +48,11 @@ fn pick(probabilities: &[(ArmId, f64)], rng: &mut dyn Rng) -> (ArmId, f64) {
 #[derive(Default)]
 struct Runs {
     values: Vec<f64>,
+    /// Logs with an interval, and those that it covers.
+    stated: usize,
     covered: usize,
     bootstrapped: Option<usize>,
+    /// Sum of the widths of intervals.
     widths: f64,
     effective: f64,
 }
@@ -57,8 +60,11 @@ struct Runs {
 impl Runs {
     fn add(&mut self, truth: f64, estimate: &Estimate, bootstrap: Option<RangeInclusive<f64>>) {
         self.values.push(estimate.value);
-        self.covered += usize::from(estimate.low <= truth && truth <= estimate.high);
-        self.widths += estimate.high - estimate.low;
+        if estimate.has_interval() {
+            self.stated += 1;
+            self.covered += usize::from(estimate.low <= truth && truth <= estimate.high);
+            self.widths += estimate.high - estimate.low;
+        }
         self.effective += estimate.effective_samples;
         if let Some(interval) = bootstrap {
             *self.bootstrapped.get_or_insert(0) += usize::from(interval.contains(&truth));
@@ -106,7 +112,7 @@ fn run(logging: f64, target: f64, bound: f64, out: &mut String) -> Result<()> {
         ];
         for (position, (name, estimator)) in rows.into_iter().enumerate() {
             let resampled = ["IPS", "SNIPS", "DR", "SNDR"].contains(&name);
-            let bootstrap = if resampled { Some(judge.bootstrap(estimator, 200, &mut rng)?) } else { None };
+            let bootstrap = if resampled { Some(judge.bootstrap(estimator, 200, 0.95, &mut rng)?) } else { None };
             let entry = runs.entry(position).or_insert_with(|| (name.to_owned(), Runs::default()));
             entry.1.add(truth, &judge.estimate(estimator)?, bootstrap);
         }
@@ -130,11 +136,14 @@ fn run(logging: f64, target: f64, bound: f64, out: &mut String) -> Result<()> {
         robust_width += length(&robust);
     }
     let share = |count: usize| format!("{:.3}", count as f64 / LOGS as f64);
+    let of_stated = |value: f64, stated: usize| {
+        if stated == 0 { "–".to_owned() } else { format!("{:.3}", value / stated as f64) }
+    };
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
-        "Truth {truth:.4}.\n\n| estimator | bias × 1000 | deviation × 1000 | RMSE × 1000 | coverage | bootstrap | \
-         mean width | effective samples |\n|---|---|---|---|---|---|---|---|"
+        "Truth {truth:.4}.\n\n| estimator | bias × 1000 | deviation × 1000 | RMSE × 1000 | stated | coverage | \
+         bootstrap | mean width | effective samples |\n|---|---|---|---|---|---|---|---|---|"
     );
     for (name, runs) in runs.values() {
         let count = runs.values.len() as f64;
@@ -143,27 +152,28 @@ fn run(logging: f64, target: f64, bound: f64, out: &mut String) -> Result<()> {
         let bias = mean - truth;
         let _ = writeln!(
             out,
-            "| {name} | {:.1} ± {:.1} | {:.1} | {:.1} | {} | {} | {:.3} | {:.0} |",
+            "| {name} | {:.1} ± {:.1} | {:.1} | {:.1} | {} | {} | {} | {} | {:.0} |",
             1e3 * bias,
             1e3 * spread / count.sqrt(),
             1e3 * spread,
             1e3 * (bias * bias + spread * spread).sqrt(),
-            share(runs.covered),
+            share(runs.stated),
+            of_stated(runs.covered as f64, runs.stated),
             runs.bootstrapped.map_or("–".to_owned(), share),
-            runs.widths / count,
+            of_stated(runs.widths, runs.stated),
             runs.effective / count
         );
     }
     let count = LOGS as f64;
     let _ = writeln!(
         out,
-        "| sequence, importance weights | – | – | – | {} at all times | – | {:.3} | – |",
+        "| sequence, importance weights | – | – | – | 1.000 | {} at all times | – | {:.3} | – |",
         share(always),
         width / count
     );
     let _ = writeln!(
         out,
-        "| sequence, weights ≤ {bound}, q̂ = ½ | – | – | – | {} at all times | – | {:.3} | – |\n",
+        "| sequence, weights ≤ {bound}, q̂ = ½ | – | – | – | 1.000 | {} at all times | – | {:.3} | – |\n",
         share(robust_always),
         robust_width / count
     );

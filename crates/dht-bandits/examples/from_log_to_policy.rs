@@ -55,7 +55,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     for prior_precision in [1.0, 1000.0] {
         let options = Ridge::new(prior_precision);
         let mut policy = Disjoint::new(3, 4, options, EpsilonGreedy::new(0.1))?;
-        train.iter().try_for_each(|row| policy.update(row.arm, &row.context, row.reward, 1.0))?;
+        policy.fit(train)?;
         candidates.push(policy);
     }
     let of = |policy: &Disjoint<Ridge, EpsilonGreedy>| {

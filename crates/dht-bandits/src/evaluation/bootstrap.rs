@@ -1,50 +1,115 @@
 //! Bootstrap intervals.
 
 use super::estimator::Term;
+use super::level::{normal_distribution, normal_quantile, two_sided_quantile};
 use crate::error::{Error, Result};
 use rand::{Rng, RngExt};
 use std::ops::RangeInclusive;
 
-/// Smallest number of resamples: with fewer there is no 2.5 % quantile.
+/// Smallest number of resamples at any level.
 const LEAST_RESAMPLES: usize = 40;
 
-/// Computes the 2.5 % and 97.5 % quantiles of an estimate over resampled terms. A resample whose weights are all zero
-/// has no ratio and is left out.
+/// Estimate from sums over terms, and the influence of a term on it, times the number of terms: for a mean its deviation,
+/// and by the delta method for a ratio.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Influence {
+    offset: f64,
+    centre: f64,
+    value: f64,
+    scale: f64,
+}
+
+impl Influence {
+    /// Creates it from the means of the terms: a mean has scale 1 and value 0, a ratio has centre 0.
+    pub(super) fn new(offset: f64, numerator: f64, weight: f64, ratio: bool) -> Self {
+        if ratio {
+            Self { offset, centre: 0.0, value: numerator / weight, scale: weight }
+        } else {
+            Self { offset, centre: numerator, value: 0.0, scale: 1.0 }
+        }
+    }
+
+    /// Estimate.
+    pub(super) fn estimate(&self) -> f64 {
+        self.offset + self.centre + self.value
+    }
+
+    pub(super) fn of(&self, term: Term) -> f64 {
+        let Self { offset, centre, value, scale } = *self;
+        // Sums of a term first: a term without effect leaves no rounding.
+        (term.numerator - term.weight * value) / scale + term.offset - (centre + offset) * term.row_weight
+    }
+}
+
+/// Influences from the sums of terms.
+fn influence(terms: impl Iterator<Item = Term>, ratio: bool) -> Influence {
+    let (mut offset, mut numerator, mut weight, mut rows) = (0.0, 0.0, 0.0, 0.0);
+    for term in terms {
+        offset += term.offset;
+        numerator += term.numerator;
+        weight += term.weight;
+        rows += term.row_weight;
+    }
+    Influence::new(offset / rows, numerator / rows, weight / rows, ratio)
+}
+
+/// Computes the BCa interval of an estimate over resampled terms (Efron 1987, "Better bootstrap confidence intervals"):
+/// quantiles that are shifted by the bias of the median and by the skewness. A resample whose weights are all zero has no
+/// ratio and is left out.
 pub(super) fn bootstrap<R: Rng + ?Sized>(
     terms: &[Term],
     ratio: bool,
     resamples: usize,
+    level: f64,
     rng: &mut R,
 ) -> Result<RangeInclusive<f64>> {
-    let refuse = |got| Err(Error::TooFewObservations { what: "a bootstrap interval", needed: LEAST_RESAMPLES, got });
-    if resamples < LEAST_RESAMPLES {
+    let normal = two_sided_quantile(level)?;
+    // With fewer resamples there is no such quantile.
+    let needed = LEAST_RESAMPLES.max((2.0 / (1.0 - level) - 1e-6).ceil() as usize);
+    let refuse = |got| Err(Error::TooFewObservations { what: "a bootstrap interval", needed, got });
+    if resamples < needed {
         return refuse(resamples);
+    }
+    let own = influence(terms.iter().copied(), ratio);
+    let (mut squares, mut cubes) = (0.0, 0.0);
+    for term in terms {
+        let deviation = own.of(*term);
+        squares += deviation * deviation;
+        cubes += deviation * deviation * deviation;
     }
     let mut values = Vec::with_capacity(resamples);
     for _ in 0..resamples {
-        let (mut offset, mut numerator, mut weight, mut count) = (0.0, 0.0, 0.0, 0.0);
-        for _ in terms {
-            let term = &terms[rng.random_range(0..terms.len())];
-            offset += term.offset;
-            numerator += term.numerator;
-            weight += term.weight;
-            count += term.row_weight;
-        }
-        let value = if ratio { offset / count + numerator / weight } else { (offset + numerator) / count };
+        let drawn = (0..terms.len()).map(|_| terms[rng.random_range(0..terms.len())]);
+        let value = influence(drawn, ratio).estimate();
         if value.is_finite() {
             values.push(value);
         }
     }
-    if values.len() < LEAST_RESAMPLES {
+    if values.len() < needed {
         return refuse(values.len());
     }
     values.sort_by(f64::total_cmp);
-    Ok(quantile(&values, 0.025)..=quantile(&values, 0.975))
+    let estimate = own.estimate();
+    let (below, until) = (
+        values.partition_point(|value| *value < estimate) as f64,
+        values.partition_point(|value| *value <= estimate) as f64,
+    );
+    let count = values.len() as f64;
+    let shift = normal_quantile((0.5 * (below + until) / count).clamp(1.0 / count, 1.0 - 1.0 / count));
+    // Equal terms have no skewness.
+    let acceleration = Some(cubes / squares / squares.sqrt() / 6.0).filter(|value| value.is_finite()).unwrap_or(0.0);
+    let end = |z: f64| {
+        let shifted = shift + z;
+        quantile(&values, normal_distribution(shift + shifted / (1.0 - acceleration * shifted)))
+    };
+    Ok(end(-normal)..=end(normal))
 }
 
-/// Quantile of sorted values, interpolated linearly (type 7 of Hyndman & Fan 1996).
-pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let position = share * (sorted.len() - 1) as f64;
+/// Quantile of sorted values, interpolated linearly (type 6 of Hyndman & Fan 1996: between the i-th and the next of n
+/// values lies a share of 1/(n + 1) of the distribution, on average).
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let last = (sorted.len() - 1) as f64;
+    let position = (share * (sorted.len() + 1) as f64 - 1.0).clamp(0.0, last);
     let (below, part) = (position.floor() as usize, position.fract());
     let above = (below + 1).min(sorted.len() - 1);
     sorted[below] + part * (sorted[above] - sorted[below])

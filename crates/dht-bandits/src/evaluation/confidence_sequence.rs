@@ -43,13 +43,26 @@ const GRID: usize = 1000;
 /// assert!(*interval.start() > 0.8 && *interval.end() == 1.0);
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
+///
+/// [`gain`](Self::gain) creates a sequence for the gain over the logging policy instead.
 #[derive(Debug, Clone)]
 pub struct ConfidenceSequence {
     range: (f64, f64),
-    largest_weight: Option<f64>,
+    subject: Subject,
     lower: Bets,
     upper: Bets,
     rounds: u64,
+}
+
+/// Quantity that a sequence covers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Subject {
+    /// Value of the evaluated policy, by importance weighting.
+    Value,
+    /// The same, with a model and weights of at most this number.
+    Robust(f64),
+    /// Value of the evaluated policy minus that of the logging policy.
+    Gain,
 }
 
 /// Bets against the values of a grid; values are excluded from the lower end upwards.
@@ -114,7 +127,24 @@ impl ConfidenceSequence {
     /// # Errors
     /// A range that is empty or not finite; an α outside (0, 1).
     pub fn new(range: (f64, f64), alpha: f64) -> Result<Self> {
-        Self::make(range, alpha, None)
+        Self::make(range, alpha, Subject::Value)
+    }
+
+    /// Creates a sequence for the gain of the evaluated policy over the logging policy, for rewards in `range`. Rounds are
+    /// paired.
+    ///
+    /// With rewards scaled to [0, 1], wr − r ≥ −1 and (1 − r)(w − 1) ≥ −1 have the gain and its negative as expectations.
+    /// Neither needs a bound on the weights, so that the bets are those of [`new`](Self::new) on terms that are shifted
+    /// by 1 and halved. The grid has steps of .002 of the range.
+    ///
+    /// With probability 1 − α the interval contains the gain after every round, if the logging policy does not learn. If
+    /// it learns, its gain changes: a lower end above 0 then shows that the evaluated policy was better than the logging
+    /// policy at some time, not that it is better than the latest one.
+    ///
+    /// # Errors
+    /// Errors of [`new`](Self::new).
+    pub fn gain(range: (f64, f64), alpha: f64) -> Result<Self> {
+        Self::make(range, alpha, Subject::Gain)
     }
 
     /// Creates a doubly robust sequence, which uses a model, for weights with a known bound.
@@ -124,16 +154,17 @@ impl ConfidenceSequence {
     pub fn doubly_robust(range: (f64, f64), alpha: f64, largest_weight: f64) -> Result<Self> {
         let fits = (1.0..=1e6).contains(&largest_weight);
         check_parameter("largest weight", largest_weight, fits, "from 1 to 1e6")?;
-        Self::make(range, alpha, Some(largest_weight))
+        Self::make(range, alpha, Subject::Robust(largest_weight))
     }
 
-    fn make(range: (f64, f64), alpha: f64, largest_weight: Option<f64>) -> Result<Self> {
+    fn make(range: (f64, f64), alpha: f64, subject: Subject) -> Result<Self> {
         check_scalar("lowest reward", range.0)?;
         check_parameter("highest reward", range.1, range.1 > range.0, "above the lowest")?;
         check_scalar("range of rewards", range.1 - range.0)?;
         check_parameter("alpha", alpha, alpha > 0.0 && alpha < 1.0, "in (0, 1)")?;
-        let bets = Bets::new(alpha, largest_weight.unwrap_or(0.0));
-        Ok(Self { range, largest_weight, lower: bets.clone(), upper: bets, rounds: 0 })
+        let bound = if let Subject::Robust(largest_weight) = subject { largest_weight } else { 0.0 };
+        let bets = Bets::new(alpha, bound);
+        Ok(Self { range, subject, lower: bets.clone(), upper: bets, rounds: 0 })
     }
 
     /// Adds a round and returns the interval after it.
@@ -156,10 +187,17 @@ impl ConfidenceSequence {
         };
         let weight = round.weight_for("a confidence sequence", position)?;
         let reward = scaled(round.reward)?;
-        let (below, above) = match (self.largest_weight, round.prediction) {
-            (None, _) => (weight * reward, weight * (1.0 - reward)),
-            (Some(_), None) => return Err(Error::NoModel { estimator: "a doubly robust sequence", round: position }),
-            (Some(largest), Some(prediction)) => {
+        let (below, above) = match (self.subject, round.prediction) {
+            (Subject::Value, _) => (weight * reward, weight * (1.0 - reward)),
+            (Subject::Gain, _) => {
+                let gain = weight * reward - reward;
+                let loss = weight * (1.0 - reward) - (1.0 - reward);
+                (0.5 * (gain + 1.0), 0.5 * (loss + 1.0))
+            }
+            (Subject::Robust(_), None) => {
+                return Err(Error::NoModel { estimator: "a doubly robust sequence", round: position });
+            }
+            (Subject::Robust(largest), Some(prediction)) => {
                 check_parameter("weight", weight, weight <= largest * (1.0 + 1e-9), "at most the bound on weights")?;
                 let (logged, expected) = (scaled(prediction.logged)?, scaled(prediction.expected)?);
                 let term = expected + weight * (reward - logged);
@@ -176,7 +214,10 @@ impl ConfidenceSequence {
     pub fn interval(&self) -> RangeInclusive<f64> {
         let (low, high) = self.range;
         let width = high - low;
-        low + width * self.lower.low()..=high - width * self.upper.low()
+        match self.subject {
+            Subject::Gain => width * (2.0 * self.lower.low() - 1.0)..=width * (1.0 - 2.0 * self.upper.low()),
+            _ => low + width * self.lower.low()..=high - width * self.upper.low(),
+        }
     }
 
     /// Number of rounds added.

@@ -1,11 +1,12 @@
 //! Estimates with confidence intervals and support, and the logged rounds from which they are computed.
 
+use super::level::two_sided_quantile;
 use crate::arm::ArmId;
 use crate::decision::Propensity;
 use crate::error::{Error, Result};
 use crate::log::{check_drop_probability, check_logged_propensity};
 use crate::validate::{check_parameter, check_scalar};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Prediction of a reward model in one logged round.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -80,22 +81,41 @@ impl LoggedRound {
     }
 }
 
-/// Estimated value of a policy: its expected reward per round.
+/// Estimated value of a policy, its expected reward per round, or the difference of two values.
+///
+/// The interval from [`low`](Self::low) to [`high`](Self::high) covers the truth in about 95 % of logs, or at the level
+/// of [`at_level`](Self::at_level). It reaches from −∞ to ∞ where the rounds do not show the whole error:
+///
+/// * An estimator with a bias ([`Estimator::has_interval`](super::Estimator::has_interval)): the direct method, and
+///   weights that are clipped, switched or shrunk.
+/// * A few rounds decide, as with large weights and rare rewards: fewer than 50
+///   [`effective_samples`](Self::effective_samples), or a [`skewness`](Self::skewness) beyond ±.6. A
+///   [`ConfidenceSequence`](super::ConfidenceSequence) holds there.
+/// * No spread at all: a hundred rewards of 0 do not prove a rate of 0.
+///
+/// A test such as `estimate.low > 0.0` is then false.
+///
+/// The ends are value − T(±t)·standard error. t is the quantile of Student's distribution with ESS − 1 degrees of
+/// freedom, and T(x) = (3/s)·(∛(1 + s·(x − s/6)) − 1) is Hall's correction for skewness (1992, "On the removal of
+/// skewness by transformation"). s is half of the skewness, since the whole correction covers too much with rare clicks;
+/// `docs/estimators.md` has the coverage.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Estimate {
     /// The estimate.
     pub value: f64,
-    /// Standard error (for self-normalised estimates by the delta method).
+    /// Standard error over the rounds (for self-normalised estimates by the delta method). The errors of a fitted model
+    /// and of a selected parameter are not part of it: see [`has_interval`](super::Estimator::has_interval).
     pub standard_error: f64,
-    /// Lower end of the 95 % confidence interval, value − 1.96 standard errors.
-    ///
-    /// The interval is asymptotic, and too short where few rounds carry most of the weight. Check
-    /// [`effective_samples`](Self::effective_samples), and below about 50 of them use a
-    /// [`ConfidenceSequence`](super::ConfidenceSequence).
+    /// Lower end of the confidence interval; −∞ without an interval (`null` in JSON).
+    #[serde(serialize_with = "write_end", deserialize_with = "read_low")]
     pub low: f64,
-    /// Upper end of the 95 % confidence interval.
+    /// Upper end of the confidence interval; ∞ without an interval (`null` in JSON).
+    #[serde(serialize_with = "write_end", deserialize_with = "read_high")]
     pub high: f64,
+    /// Skewness of the estimate: Σd³/(Σd²)^1.5 of the rounds' deviations d, 0 for a normal distribution and 0 without
+    /// deviations.
+    pub skewness: f64,
     /// Effective sample size (Σw)²/Σw², in rounds of the evaluated policy itself. An estimate with a small effective
     /// sample size is unreliable.
     pub effective_samples: f64,
@@ -110,6 +130,62 @@ pub struct Estimate {
     /// Mean of [`LoggedRound::unsupported`] over the rounds.
     pub unsupported: f64,
 }
+
+/// Writes an end of an interval; an infinite one as nothing, since JSON has no infinity.
+fn write_end<S: Serializer>(end: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    Some(*end).filter(|end| end.is_finite()).serialize(serializer)
+}
+
+fn read_low<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NEG_INFINITY))
+}
+
+fn read_high<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
+}
+
+impl Estimate {
+    /// Returns whether the estimate has an interval.
+    pub fn has_interval(&self) -> bool {
+        self.low.is_finite()
+    }
+
+    /// Returns the estimate with its interval at another level.
+    ///
+    /// # Errors
+    /// A level outside (0, 1).
+    pub fn at_level(self, level: f64) -> Result<Self> {
+        let normal = two_sided_quantile(level)?;
+        Ok(if self.has_interval() { self.with_interval(normal) } else { self })
+    }
+
+    /// Returns the estimate with the interval of a quantile of the normal distribution.
+    fn with_interval(self, normal: f64) -> Self {
+        let Self { value, standard_error, skewness, effective_samples, .. } = self;
+        // Student's quantile by the first terms of its expansion, which are exact to 1e-5 from 49 degrees on.
+        let (z, freedom) = (normal, effective_samples - 1.0);
+        let second = (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / 96.0;
+        let quantile = z + (z.powi(3) + z) / (4.0 * freedom) + second / (freedom * freedom);
+        let half = 0.5 * skewness;
+        let end = |x: f64| {
+            let corrected =
+                if half.abs() < 1e-6 { x } else { 3.0 / half * ((1.0 + half * (x - half / 6.0)).cbrt() - 1.0) };
+            value - standard_error * corrected
+        };
+        Self { low: end(quantile), high: end(-quantile), ..self }
+    }
+
+    /// Returns the estimate without an interval.
+    pub(super) fn without_interval(self) -> Self {
+        Self { low: f64::NEG_INFINITY, high: f64::INFINITY, ..self }
+    }
+}
+
+/// Largest skewness of an estimate with an interval: beyond it the skewness itself is hardly known.
+const LARGEST_SKEWNESS: f64 = 0.6;
+
+/// Smallest effective sample size of an estimate with an interval.
+const LEAST_SAMPLES: f64 = 50.0;
 
 /// 97.5 % quantile of the normal distribution.
 pub(super) const NORMAL_975: f64 = 1.959_963_984_540_054;
@@ -165,32 +241,41 @@ pub(super) fn estimate(
     rounds: usize,
     support: Support,
 ) -> Result<Estimate> {
-    let count = rounds as f64;
-    let squares: f64 = deviations.map(|deviation| deviation * deviation).sum();
-    from_moments(value, (squares / (count * (count - 1.0))).sqrt(), rounds, support)
+    let (mut squares, mut cubes) = (0.0, 0.0);
+    for deviation in deviations {
+        squares += deviation * deviation;
+        cubes += deviation * deviation * deviation;
+    }
+    from_moments(value, squares, cubes, rounds, support)
 }
 
-/// Creates an estimate with its normal interval.
+/// Creates an estimate with its interval, from the sums of squares and cubes of its terms' deviations.
 ///
 /// # Errors
 /// A value or a standard error that is not finite.
-pub(super) fn from_moments(value: f64, standard_error: f64, rounds: usize, support: Support) -> Result<Estimate> {
+pub(super) fn from_moments(value: f64, squares: f64, cubes: f64, rounds: usize, support: Support) -> Result<Estimate> {
+    let count = rounds as f64;
+    let standard_error = (squares / (count * (count - 1.0))).sqrt();
     check_scalar("estimate", value)?;
     check_scalar("standard error", standard_error)?;
-    let half = NORMAL_975 * standard_error;
+    // Without deviations there is none, and no interval.
+    let skewness = Some(cubes / squares / squares.sqrt()).filter(|skewness| skewness.is_finite());
     let Support { effective_samples, largest_weight, mean_weight, unsupported } = support;
-    let (low, high) = (value - half, value + half);
-    Ok(Estimate {
+    let estimate = Estimate {
         value,
         standard_error,
-        low,
-        high,
+        low: f64::NEG_INFINITY,
+        high: f64::INFINITY,
+        skewness: skewness.unwrap_or(0.0),
         effective_samples,
         rounds,
         largest_weight,
         mean_weight,
         unsupported,
-    })
+    };
+    let spreads = (squares / count).sqrt() > 1e-10 * value.abs();
+    let normal = spreads && skewness.is_some_and(|skewness| skewness.abs() <= LARGEST_SKEWNESS);
+    Ok(if normal && effective_samples >= LEAST_SAMPLES { estimate.with_interval(NORMAL_975) } else { estimate })
 }
 
 pub(super) fn check_overlap(position: usize, weights: f64) -> Result<()> {

@@ -90,6 +90,18 @@ impl Estimator {
         !matches!(self, Self::InversePropensity | Self::Clipped { .. } | Self::SelfNormalised)
     }
 
+    /// Returns whether a sample of rounds shows the whole error, so that an interval covers the value: IPS and DR, plain
+    /// and self-normalised.
+    ///
+    /// The other estimators have a bias. It is that of the fitted model or of the clipped weights, and a wrong model
+    /// cannot be told from a right one: no interval around them is stated.
+    pub fn has_interval(self) -> bool {
+        matches!(
+            self,
+            Self::InversePropensity | Self::SelfNormalised | Self::DoublyRobust | Self::SelfNormalisedDoublyRobust
+        )
+    }
+
     /// Returns whether the estimator needs rounds in which the evaluated policy takes the logged action.
     pub(super) fn needs_overlap(self) -> bool {
         self != Self::Direct

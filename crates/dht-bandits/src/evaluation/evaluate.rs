@@ -3,85 +3,21 @@
 use super::confidence_sequence::ConfidenceSequence;
 use super::estimate::Estimate;
 use super::estimator::Estimator;
-use super::known_arms::ask_of_known;
+use super::level::{DEFAULT_LEVEL, check_level};
 use super::off_policy::OffPolicy;
-use super::outcome_model::{CrossFit, OutcomeModel, rounds_for};
-use crate::arm::ArmId;
-use crate::decision::Request;
+use super::outcome_model::{CrossFit, FittedOutcome, OutcomeModel, rounds_for};
+use super::propensity_model::PropensityModel;
+use super::target::Target;
+use crate::decision::QUADRATURE_ERROR;
 use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
 use crate::options::options;
-use crate::policy::Policy;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::ops::RangeInclusive;
-
-type Probabilities<'a> = dyn Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a;
-
-/// Policy to be evaluated: its name, and its probability of each arm in a context. It must not have learned from the
-/// log that evaluates it.
-pub struct Target<'a> {
-    name: String,
-    probabilities: Box<Probabilities<'a>>,
-}
-
-impl<'a> Target<'a> {
-    /// Creates a target from its probabilities; omitted arms have probability 0.
-    pub fn new(
-        name: impl Into<String>,
-        probabilities: impl Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a,
-    ) -> Self {
-        Self { name: name.into(), probabilities: Box::new(probabilities) }
-    }
-
-    /// Creates a target from a policy's [propensities](Policy::propensities), without learning.
-    ///
-    /// The policy never chooses arms that a row names and the policy lacks, because it removed them or never had them.
-    /// It is asked about the arms that it has, and the others have probability 0. This is unbiased for its reward in
-    /// these contexts with its arms, and gives no weight to arms that the log does not support. A row with none of the
-    /// policy's arms is refused: the policy could not have answered.
-    pub fn from_policy(name: impl Into<String>, policy: &'a dyn Policy) -> Self {
-        Self::new(name, |request| {
-            let all = ask_of_known(request, |asked| policy.propensities(asked))?;
-            Ok(all.into_iter().map(|entry| (entry.arm, entry.probability)).collect())
-        })
-    }
-
-    /// Creates the policy that always plays one arm.
-    pub fn always(arm: ArmId) -> Self {
-        Self::new(format!("always {arm}"), move |_| Ok(vec![(arm, 1.0)]))
-    }
-
-    /// Name of the target.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Probabilities of the target in each row of a log: (number of rows) × (number of arms) values.
-    /// [`Evaluation::run`] asks row by row instead.
-    ///
-    /// # Errors
-    /// Errors of the policy, with the round.
-    pub fn probabilities(&self, log: &[LoggedDecision]) -> Result<Vec<Vec<(ArmId, f64)>>> {
-        let of_row = |(round, row): (usize, &LoggedDecision)| {
-            self.probabilities_in(row).map_err(|source| Error::InRound { round, source: Box::new(source) })
-        };
-        log.iter().enumerate().map(of_row).collect()
-    }
-
-    fn probabilities_in(&self, row: &LoggedDecision) -> Result<Vec<(ArmId, f64)>> {
-        (self.probabilities)(&row.request()?)
-    }
-}
-
-impl std::fmt::Debug for Target<'_> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Target").field("name", &self.name).finish_non_exhaustive()
-    }
-}
 
 /// Settings of an [`Evaluation`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -93,7 +29,12 @@ pub struct EvaluationSettings {
     pub model: Option<OutcomeModel>,
     /// Number of folds of the reward model's [cross-fitting](OutcomeModel::cross_fit), at least 2. 5 by default.
     pub folds: usize,
-    /// Number of bootstrap resamples, at least 40; 0, the default, for no bootstrap intervals.
+    /// Level of all intervals, in (0, 1); .95 by default. It is that of each interval on its own.
+    pub level: f64,
+    /// Model of the propensities that rows lack; `None`, the default, for no estimates. A log without any propensities
+    /// is then judged by the direct method alone. Either way the result has a [warning](Evaluation::warnings).
+    pub propensity_model: Option<PropensityModel>,
+    /// Number of bootstrap resamples, at least 40 and 2/(1 − level); 0, the default, for no bootstrap intervals.
     pub resamples: usize,
     /// Smallest and largest possible reward, for confidence sequences; `None`, the default, leaves those out.
     pub reward_range: Option<(f64, f64)>,
@@ -102,6 +43,8 @@ pub struct EvaluationSettings {
 options!(EvaluationSettings::new() {
     model / with_model: Option<OutcomeModel> = Some(OutcomeModel::Ridge { prior_precision: 1.0 }),
     folds / with_folds: usize = 5,
+    level / with_level: f64 = DEFAULT_LEVEL,
+    propensity_model / with_propensity_model: Option<PropensityModel> = None,
     resamples / with_resamples: usize = 0,
     reward_range / with_reward_range: Option<(f64, f64)> = None,
 });
@@ -114,23 +57,109 @@ pub struct EvaluationRow {
     /// Name of the estimator, from the table of [`Estimator`], with its parameter if it has one: `SNIPS`,
     /// `switch-DR(4.2)`. Two more names are `MRDR` (see [`Evaluation::run`]), and `mean` for the logging policy.
     pub estimator: String,
-    /// Estimate with its asymptotic interval and its support.
+    /// Estimate with its asymptotic interval and its support. Estimators with a bias have no interval.
     pub estimate: Estimate,
-    /// Bootstrap interval.
+    /// Bootstrap interval, where the estimate has an interval.
     pub bootstrap: Option<RangeInclusive<f64>>,
     /// Anytime-valid interval by importance weighting; `None` for the logging policy, which may have learned.
     pub sequence: Option<RangeInclusive<f64>>,
+    /// [Gain](OffPolicy::gain) over the logging policy, with a paired interval; `None` for the logging policy.
+    pub gain: Option<Estimate>,
+    /// Anytime-valid interval of the [gain](ConfidenceSequence::gain), beside [`sequence`](Self::sequence).
+    pub gain_sequence: Option<RangeInclusive<f64>>,
+}
+
+/// Answer to the question whether a policy should replace the logging policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The interval of the gain is above 0: the policy earns more.
+    Deploy,
+    /// The interval of the gain is below 0: the policy earns less.
+    Reject,
+    /// The interval of the gain contains 0, or there is none.
+    Undecided,
+}
+
+impl Verdict {
+    fn new(low: f64, high: f64) -> Self {
+        // An empty interval decides nothing.
+        match low <= high {
+            true if low > 0.0 => Self::Deploy,
+            true if high < 0.0 => Self::Reject,
+            _ => Self::Undecided,
+        }
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Deploy => "deploy",
+            Self::Reject => "reject",
+            Self::Undecided => "undecided",
+        })
+    }
+}
+
+/// Reason to doubt the estimates of an [`Evaluation`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum EvaluationWarning {
+    /// No row has a propensity: only the direct method judges, and its error is unknown.
+    NoPropensities,
+    /// Some propensities are estimates; the estimates of policies do not include their errors.
+    EstimatedPropensities {
+        /// Number of rows with an estimated propensity.
+        rows: usize,
+    },
+    /// A policy has learned, and nobody said from which rows ([`Target::trained_on`]).
+    UnknownTraining {
+        /// Name of the policy.
+        policy: String,
+        /// Number of rewards that it has learned.
+        updates: u64,
+    },
+}
+
+impl std::fmt::Display for EvaluationWarning {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoPropensities => formatter
+                .write_str("no row has a propensity: the direct method alone judges, and a wrong model goes unnoticed"),
+            Self::EstimatedPropensities { rows } => write!(
+                formatter,
+                "the propensities of {rows} rows are estimates: intervals leave their errors out, and a choice by what the \
+                 context does not hold biases every estimate"
+            ),
+            Self::UnknownTraining { policy, updates } => write!(
+                formatter,
+                "{policy:?} has learned {updates} rewards: if they are from this log, its estimates are too high (name the \
+                 rows by `Target::trained_on`, or use `Target::cross_fitted`)"
+            ),
+        }
+    }
 }
 
 /// All estimates of several policies from one log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// Rows, policy by policy; the first is the logging policy's own mean reward.
     pub rows: Vec<EvaluationRow>,
+    /// Level of the intervals.
+    pub level: f64,
+    /// Reasons to doubt the estimates.
+    pub warnings: Vec<EvaluationWarning>,
 }
 
 /// Name of the logging policy in tables.
 const THE_LOG: &str = "(the log)";
+
+/// Name of the doubly robust estimate with a model that is fitted to few rows of large weight. Its interval covers too
+/// seldom, .92 of .95, and is not stated.
+const MRDR: &str = "MRDR";
 
 struct Table<'a> {
     settings: &'a EvaluationSettings,
@@ -138,6 +167,43 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
+    /// Adds the rows of one policy: without propensities, that of the direct method alone.
+    fn add_target<R: Rng + ?Sized>(
+        &mut self,
+        target: &Target<'_>,
+        log: &[LoggedDecision],
+        models: Option<&(CrossFit, Vec<FittedOutcome>)>,
+        more_robust: Option<CrossFit>,
+        rng: &mut R,
+    ) -> Result<()> {
+        let (name, prepared) = (target.name(), target.prepare(log)?);
+        let probabilities = |position: usize| Ok(Cow::Owned(prepared.probabilities(position, &log[position])?));
+        let mut judged = rounds_for(log, &probabilities)?;
+        if let Some((fit, models)) = models {
+            judged = fit.predict(models, log, judged, &probabilities)?;
+        }
+        let judge = OffPolicy::new(&judged)?;
+        if models.is_some() && more_robust.is_none() {
+            return self.add(name, "DM", Estimator::Direct, &judge, rng);
+        }
+        let clipped = judge.candidates(|largest| Estimator::Clipped { largest });
+        let (clipped, _) = judge.slope(&clipped)?;
+        for estimator in [Estimator::InversePropensity, Estimator::SelfNormalised, clipped] {
+            self.add(name, &estimator.to_string(), estimator, &judge, rng)?;
+        }
+        let Some(more_robust) = more_robust else { return Ok(()) };
+        let switch = judge.candidates(|threshold| Estimator::SwitchDoublyRobust { threshold });
+        let shrunk = judge.candidates(|weight| Estimator::OptimisticDoublyRobust { shrinkage: weight * weight });
+        let tuned = [judge.slope(&switch)?.0, judge.slope(&shrunk)?.0];
+        let robust = [Estimator::Direct, Estimator::DoublyRobust, Estimator::SelfNormalisedDoublyRobust];
+        for estimator in robust.into_iter().chain(tuned) {
+            self.add(name, &estimator.to_string(), estimator, &judge, rng)?;
+        }
+        let models = more_robust.fit(log, &judged)?;
+        let more_robust = more_robust.predict(&models, log, judged, &probabilities)?;
+        self.add(name, MRDR, Estimator::DoublyRobust, &OffPolicy::new(&more_robust)?, rng)
+    }
+
     fn add<R: Rng + ?Sized>(
         &mut self,
         policy: &str,
@@ -146,22 +212,35 @@ impl Table<'_> {
         judge: &OffPolicy<'_>,
         rng: &mut R,
     ) -> Result<()> {
-        let estimate = judge.estimate(estimator)?;
-        let bootstrap = match self.settings.resamples {
+        let EvaluationSettings { level, resamples, reward_range, .. } = *self.settings;
+        let mut estimate = judge.estimate(estimator)?.at_level(level)?;
+        let of_log = policy == THE_LOG;
+        let mut gain = if of_log { None } else { Some(judge.gain(estimator)?.at_level(level)?) };
+        if name == MRDR {
+            estimate = estimate.without_interval();
+            gain = gain.map(Estimate::without_interval);
+        }
+        let bootstrap = match resamples {
             0 => None,
-            resamples => Some(judge.bootstrap(estimator, resamples, rng)?),
+            _ if !estimate.has_interval() => None,
+            resamples => Some(judge.bootstrap(estimator, resamples, level, rng)?),
         };
-        let sequence = match self.settings.reward_range {
+        let (sequence, gain_sequence) = match reward_range {
             // What a policy earns that learns is no fixed value, which sequences are about.
-            Some(range) if estimator == Estimator::InversePropensity && policy != THE_LOG => {
-                let mut sequence = ConfidenceSequence::new(range, 0.05)?;
-                judge.rounds().iter().try_for_each(|round| sequence.push(round).map(drop))?;
-                Some(sequence.interval())
+            Some(range) if estimator == Estimator::InversePropensity && !of_log => {
+                let alpha = 1.0 - level;
+                let mut sequence = ConfidenceSequence::new(range, alpha)?;
+                let mut gain = ConfidenceSequence::gain(range, alpha)?;
+                for round in judge.rounds() {
+                    sequence.push(round)?;
+                    gain.push(round)?;
+                }
+                (Some(sequence.interval()), Some(gain.interval()))
             }
-            _ => None,
+            _ => (None, None),
         };
         let (policy, estimator) = (policy.to_owned(), name.to_owned());
-        self.rows.push(EvaluationRow { policy, estimator, estimate, bootstrap, sequence });
+        self.rows.push(EvaluationRow { policy, estimator, estimate, bootstrap, sequence, gain, gain_sequence });
         Ok(())
     }
 }
@@ -169,7 +248,10 @@ impl Table<'_> {
 impl Evaluation {
     /// Evaluates policies from a log: IPS, SNIPS and clipped IPS; with a model also DM, DR, SNDR, switch-DR, DRos and
     /// MRDR. [SLOPE](OffPolicy::slope) selects the parameters of clipped IPS, switch-DR and DRos. MRDR is DR with a
-    /// model that is [fitted for it](OutcomeModel::cross_fit_mrdr).
+    /// model that is [fitted for it](OutcomeModel::cross_fit_mrdr). Intervals are stated for IPS, SNIPS, DR and SNDR.
+    ///
+    /// A log without any propensity is judged by DM alone, or by estimated propensities
+    /// ([`propensity_model`](EvaluationSettings::propensity_model)); both add a [warning](Self::warnings).
     ///
     /// Time is linear in rows and arms. In addition to the log, memory holds a few hundred bytes per row. Each target
     /// is asked for its probabilities row by row, once without a model and three times with one.
@@ -178,7 +260,8 @@ impl Evaluation {
     /// Fewer than two rows, or fewer rows than folds; rows that are refused; errors of a policy, with the round; a
     /// policy that never takes a logged action ([`Error::NoOverlap`]); a reward outside the given range;
     /// [`Error::DuplicateName`]: two policies with the same name, or one with the log's name, whose rows could not be
-    /// distinguished.
+    /// distinguished. [`Error::LearnedFromLog`]: a policy that learned from one of the rows. [`Error::NoPropensity`]: some
+    /// rows without a propensity, or all of them without a model. A level outside (0, 1).
     pub fn run<R: Rng + ?Sized>(
         log: &[LoggedDecision],
         targets: &[Target<'_>],
@@ -189,14 +272,40 @@ impl Evaluation {
         if let Some(twice) = targets.iter().find(|target| !names.insert(target.name())) {
             return Err(Error::DuplicateName { what: "policy to be judged", name: twice.name().to_owned() });
         }
+        check_level(settings.level)?;
+        for (position, row) in log.iter().enumerate() {
+            row.check(position)?;
+        }
+        targets.iter().try_for_each(|target| target.check_unseen(log))?;
+        let mut warnings = Vec::new();
+        let filled;
+        let log = match settings.propensity_model {
+            Some(model) if log.iter().any(|row| row.propensity.is_none()) => {
+                let mut copy = log.to_vec();
+                model.fill(&mut copy, settings.folds)?;
+                filled = copy;
+                &filled[..]
+            }
+            _ => log,
+        };
+        // Without a single propensity the direct method is left; with some, the first row without one is refused.
+        let unknown = settings.model.is_some() && log.iter().all(|row| row.propensity.is_none());
+        if unknown && !log.is_empty() {
+            warnings.push(EvaluationWarning::NoPropensities);
+        }
+        match log.iter().filter(|row| row.propensity_error > QUADRATURE_ERROR).count() {
+            0 => {}
+            rows => warnings.push(EvaluationWarning::EstimatedPropensities { rows }),
+        }
+        for target in targets.iter().filter(|target| target.unknown_updates() > 0) {
+            let (policy, updates) = (target.name().to_owned(), target.unknown_updates());
+            warnings.push(EvaluationWarning::UnknownTraining { policy, updates });
+        }
         let own = |row: &LoggedDecision| {
             let round = super::LoggedRound::new(row.reward, 1.0, 1.0);
             super::LoggedRound { drop_probability: row.drop_probability, ..round }
         };
         let own: Vec<_> = log.iter().map(own).collect();
-        for (position, row) in log.iter().enumerate() {
-            row.check(position)?;
-        }
         let mut table = Table { settings, rows: Vec::new() };
         table.add(THE_LOG, "mean", Estimator::InversePropensity, &OffPolicy::new(&own)?, rng)?;
         // Weighted by rows alone, and so the same for every target.
@@ -204,31 +313,30 @@ impl Evaluation {
         let plain = fit(false).filter(|_| !targets.is_empty());
         let models = plain.map(|fit| Ok((fit, fit.fit(log, &own)?))).transpose()?;
         for target in targets {
-            let probabilities = |position: usize| Ok(Cow::Owned(target.probabilities_in(&log[position])?));
-            let mut judged = rounds_for(log, &probabilities)?;
-            if let Some((fit, models)) = &models {
-                judged = fit.predict(models, log, judged, &probabilities)?;
-            }
-            let judge = OffPolicy::new(&judged)?;
-            let plain = [Estimator::InversePropensity, Estimator::SelfNormalised];
-            let robust = [Estimator::Direct, Estimator::DoublyRobust, Estimator::SelfNormalisedDoublyRobust];
-            let clipped = judge.candidates(|largest| Estimator::Clipped { largest });
-            let (clipped, _) = judge.slope(&clipped)?;
-            for estimator in plain.into_iter().chain([clipped]) {
-                table.add(target.name(), &estimator.to_string(), estimator, &judge, rng)?;
-            }
-            let Some(more_robust) = fit(true) else { continue };
-            let switch = judge.candidates(|threshold| Estimator::SwitchDoublyRobust { threshold });
-            let shrunk = judge.candidates(|weight| Estimator::OptimisticDoublyRobust { shrinkage: weight * weight });
-            let tuned = [judge.slope(&switch)?.0, judge.slope(&shrunk)?.0];
-            for estimator in robust.into_iter().chain(tuned) {
-                table.add(target.name(), &estimator.to_string(), estimator, &judge, rng)?;
-            }
-            let models = more_robust.fit(log, &judged)?;
-            let more_robust = more_robust.predict(&models, log, judged, &probabilities)?;
-            table.add(target.name(), "MRDR", Estimator::DoublyRobust, &OffPolicy::new(&more_robust)?, rng)?;
+            let more_robust = fit(true).filter(|_| !unknown);
+            table.add_target(target, log, models.as_ref(), more_robust, rng)?;
         }
-        Ok(Self { rows: table.rows })
+        Ok(Self { rows: table.rows, level: settings.level, warnings })
+    }
+
+    /// Verdict on a policy by the paired interval of its gain over the logging policy, at the level of the table.
+    /// [`Verdict::Deploy`] requires a lower end above 0. The interval is that of `DR`, or of `SNIPS` in a table without a
+    /// model. `None` for a policy that the table does not have.
+    ///
+    /// The level holds for one look at one policy, planned before the log. For repeated looks at a growing log use
+    /// [`anytime_verdict`](Self::anytime_verdict); for the best of k policies, the level 1 − (1 − level)/k.
+    pub fn verdict(&self, policy: &str) -> Option<Verdict> {
+        let named = |name: &str| self.rows.iter().find(|row| row.policy == policy && row.estimator == name);
+        let row = named("DR").or_else(|| named("SNIPS")).or_else(|| named("DM"))?;
+        row.gain.map(|gain| Verdict::new(gain.low, gain.high))
+    }
+
+    /// Verdict on a policy by the anytime-valid interval of its gain, which also holds if it is computed again and again
+    /// on a growing log until it decides. `None` without a [reward range](EvaluationSettings::reward_range), or for a
+    /// policy that the table does not have.
+    pub fn anytime_verdict(&self, policy: &str) -> Option<Verdict> {
+        let row = self.rows.iter().find(|row| row.policy == policy && row.gain_sequence.is_some())?;
+        row.gain_sequence.as_ref().map(|interval| Verdict::new(*interval.start(), *interval.end()))
     }
 
     /// Finds the first row of a policy whose estimator's name begins with `estimator`: `"switch-DR"` finds
@@ -243,28 +351,54 @@ impl Evaluation {
         self.rows.iter().find(|row| row.policy == policy && row.estimator.starts_with(estimator))
     }
 
-    /// Formats the table in Markdown.
+    /// Formats the table in Markdown: "–" for what is not stated, such as an interval of an estimator with a bias. The
+    /// verdict on the row `IPS` is the anytime-valid one. Warnings follow the table.
     pub fn to_markdown(&self) -> String {
-        let mut table =
-            "| policy | estimator | value | 95 % | bootstrap | anytime | effective samples | largest weight \
-                         | mean weight | unsupported |\n|---|---|---|---|---|---|---|---|---|---|\n"
-                .to_owned();
-        let interval = |interval: &Option<RangeInclusive<f64>>| match interval {
+        let percent = format!("{} %", (self.level * 1e4).round() / 1e2);
+        let mut table = format!(
+            "| policy | estimator | value | {percent} | bootstrap | anytime | gain | {percent} | anytime | verdict | \
+             effective samples | largest weight | mean weight | unsupported |\n|{}\n",
+            "---|".repeat(14)
+        );
+        let interval = |interval: Option<&RangeInclusive<f64>>| match interval {
             None => "–".to_owned(),
             Some(interval) if interval.is_empty() => "empty".to_owned(),
             Some(interval) => format!("{:.3} to {:.3}", interval.start(), interval.end()),
         };
-        for EvaluationRow { policy, estimator, estimate, bootstrap, sequence } in &self.rows {
-            let Estimate { value, low, high, effective_samples, largest_weight, mean_weight, unsupported, .. } =
-                estimate;
-            let (bootstrap, sequence) = (interval(bootstrap), interval(sequence));
+        let of_estimate = |estimate: &Estimate| {
+            interval(Some(estimate.low..=estimate.high).filter(|_| estimate.has_interval()).as_ref())
+        };
+        for row in &self.rows {
+            let EvaluationRow { policy, estimator, estimate, bootstrap, sequence, gain, gain_sequence } = row;
+            let Estimate { value, effective_samples, largest_weight, mean_weight, unsupported, .. } = estimate;
+            let (gained, paired) = match gain {
+                Some(gain) => (format!("{:.3}", gain.value), of_estimate(gain)),
+                None => ("–".to_owned(), "–".to_owned()),
+            };
+            // On the row that it is from.
+            let verdict = match (estimator.as_str(), gain) {
+                ("DR", Some(_)) => self.verdict(policy),
+                ("SNIPS", Some(_)) if self.row(policy, "DM").is_none() => self.verdict(policy),
+                ("IPS", Some(_)) => self.anytime_verdict(policy),
+                _ => None,
+            };
+            let verdict = verdict.map_or("–".to_owned(), |verdict| verdict.to_string());
+            let (bootstrap, sequence) = (interval(bootstrap.as_ref()), interval(sequence.as_ref()));
+            let (own, gain_sequence) = (of_estimate(estimate), interval(gain_sequence.as_ref()));
             let policy = policy.replace(['|', '\n'], " ");
             // Writing to a string cannot fail.
             let _ = writeln!(
                 table,
-                "| {policy} | {estimator} | {value:.3} | {low:.3} to {high:.3} | {bootstrap} | {sequence} | \
-                 {effective_samples:.0} | {largest_weight:.1} | {mean_weight:.2} | {unsupported:.2} |"
+                "| {policy} | {estimator} | {value:.3} | {own} | {bootstrap} | {sequence} | {gained} | {paired} | \
+                 {gain_sequence} | {verdict} | {effective_samples:.0} | {largest_weight:.1} | {mean_weight:.2} | \
+                 {unsupported:.2} |"
             );
+        }
+        if !self.warnings.is_empty() {
+            table.push('\n');
+        }
+        for warning in &self.warnings {
+            let _ = writeln!(table, "Warning: {warning}.");
         }
         table
     }

@@ -13,11 +13,22 @@
 //!
 //! # Choice of interval
 //!
-//! Normal and bootstrap intervals hold where many rounds carry the weight. Where a few carry most of it (see
-//! [`Estimate::effective_samples`]), both are too short, and on average centred too low, since the rare rounds of large
-//! weight are mostly missing. Then use a [`ConfidenceSequence`], which is longer and holds for any weights. The page
+//! An interval is stated only where it covers: by the estimators without bias ([`Estimator::has_interval`]), and where
+//! enough rounds carry the weight ([`Estimate`]). Where a few rounds carry most of it, use a [`ConfidenceSequence`], which
+//! is longer and holds for any weights, and at all times. The page
 //! [docs/estimators.md](https://docs.rs/crate/dht-bandits/latest/source/docs/estimators.md) lists bias, variance and
 //! coverage of each against a known truth.
+//!
+//! # Replacing the logging policy
+//!
+//! [`Evaluation::verdict`] compares a policy with the logging policy by the paired interval of their difference
+//! ([`OffPolicy::gain`]); [`Evaluation::anytime_verdict`] does it while the log grows ([`ConfidenceSequence::gain`]).
+//!
+//! # What is not known
+//!
+//! A log without propensities is judged by the direct method, or by estimated propensities ([`PropensityModel`]). A policy
+//! must not have learned from the rows that judge it ([`Target::trained_on`], [`Target::cross_fitted`]). Where either is in
+//! doubt, the result says so ([`Evaluation::warnings`]).
 //!
 //! [`Estimate`] also has its support: effective sample size, largest and mean weight, and the fraction of choices that
 //! the log does not support.
@@ -28,22 +39,27 @@ mod estimate;
 mod estimator;
 mod evaluate;
 mod known_arms;
+mod level;
 mod off_policy;
 mod outcome_model;
+mod propensity_model;
 #[cfg(feature = "nalgebra")]
 mod pseudo_inverse;
 mod replay;
 mod running;
 mod slates;
 mod slope;
+mod target;
 
 pub use confidence_sequence::ConfidenceSequence;
 pub use estimate::{Estimate, LoggedRound, Prediction};
 pub use estimator::Estimator;
-pub use evaluate::{Evaluation, EvaluationRow, EvaluationSettings, Target};
+pub use evaluate::{Evaluation, EvaluationRow, EvaluationSettings, EvaluationWarning, Verdict};
 pub use off_policy::OffPolicy;
 pub use outcome_model::OutcomeModel;
+pub use propensity_model::PropensityModel;
 #[cfg(feature = "nalgebra")]
 pub use pseudo_inverse::PseudoInverse;
 pub use replay::Replay;
 pub use running::RunningEstimates;
+pub use target::Target;

@@ -1,6 +1,6 @@
 //! Off-policy estimators: the value of one policy from the log of another.
 
-use super::bootstrap::bootstrap;
+use super::bootstrap::{Influence, bootstrap};
 use super::estimate::{Estimate, LoggedRound, Support, check_overlap, check_round, from_moments};
 use super::estimator::{Estimator, Term};
 use crate::error::{Error, Result};
@@ -49,6 +49,13 @@ pub(super) struct Totals {
     without: (Option<usize>, Option<usize>),
 }
 
+/// Quantity to be estimated: the value of the evaluated policy, or its gain over the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quantity {
+    pub(super) estimator: Estimator,
+    pub(super) minus_log: bool,
+}
+
 /// Sums over the terms of an estimator.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
@@ -59,6 +66,8 @@ struct Sums {
     largest: f64,
     row_weight: f64,
     row_squares: f64,
+    /// Σ of |offset| + |numerator|.
+    size: f64,
 }
 
 impl Sums {
@@ -70,24 +79,7 @@ impl Sums {
         self.largest = self.largest.max(weight);
         self.row_weight += row_weight;
         self.row_squares += row_weight * row_weight;
-    }
-}
-
-/// Influence of a round on an estimate, times the number of rounds: for a mean its deviation from it, and by the delta
-/// method for a ratio.
-#[derive(Debug, Clone, Copy)]
-struct Influence {
-    offset: f64,
-    centre: f64,
-    value: f64,
-    scale: f64,
-}
-
-impl Influence {
-    fn of(self, term: Term) -> f64 {
-        let Self { offset, centre, value, scale } = self;
-        (term.numerator - centre * term.row_weight - term.weight * value) / scale + term.offset
-            - offset * term.row_weight
+        self.size += offset.abs() + numerator.abs();
     }
 }
 
@@ -139,9 +131,13 @@ impl<'a> OffPolicy<'a> {
     }
 
     /// Contribution of a round to an estimator that was checked.
-    fn term(&self, estimator: Estimator, round: &LoggedRound) -> Term {
+    fn term(&self, Quantity { estimator, minus_log }: Quantity, round: &LoggedRound) -> Term {
         let mean = self.totals.row_weights / self.rounds.len() as f64;
-        estimator.term(round).times(round.row_weight() / mean)
+        let mut term = estimator.term(round);
+        if minus_log {
+            term.offset -= round.reward;
+        }
+        term.times(round.row_weight() / mean)
     }
 
     /// Estimate of an estimator, with its standard error: the error of a mean, or by the delta method of a ratio.
@@ -150,80 +146,100 @@ impl<'a> OffPolicy<'a> {
     /// [`Error::NoPropensity`], except for the direct method; [`Error::NoModel`]; [`Error::NoOverlap`]: all weights are
     /// zero; a parameter out of its range; values that overflow.
     pub fn estimate(&self, estimator: Estimator) -> Result<Estimate> {
-        Ok(self.estimates(&[estimator])?.0[0])
+        Ok(self.estimates(&[Quantity { estimator, minus_log: false }])?.0[0])
     }
 
-    /// Estimates of k estimators, and Σ(d_i − d_j)² of their influences d for each j < i, at i·k + j. The rounds are
+    /// Gain of the evaluated policy over the logging policy: the estimate minus the mean reward of the log. Rounds are
+    /// paired, so that what both have in common cancels and the interval is shorter than those of the two values.
+    ///
+    /// If the logging policy learned, its value is the mean over the log.
+    ///
+    /// # Errors
+    /// Errors of [`estimate`](Self::estimate).
+    pub fn gain(&self, estimator: Estimator) -> Result<Estimate> {
+        Ok(self.estimates(&[Quantity { estimator, minus_log: true }])?.0[0])
+    }
+
+    /// Estimates of k quantities, and Σ(d_i − d_j)² of their influences d for each j < i, at i·k + j. The rounds are
     /// larger than caches: there are two passes over them for all estimators, and no memory by round.
-    pub(super) fn estimates(&self, estimators: &[Estimator]) -> Result<(Vec<Estimate>, Vec<f64>)> {
-        let k = estimators.len();
-        estimators.iter().try_for_each(|estimator| self.check(*estimator))?;
+    pub(super) fn estimates(&self, quantities: &[Quantity]) -> Result<(Vec<Estimate>, Vec<f64>)> {
+        let k = quantities.len();
+        quantities.iter().try_for_each(|quantity| self.check(quantity.estimator))?;
         let mut sums = vec![Sums::default(); k];
         for round in self.rounds {
-            for (sums, estimator) in sums.iter_mut().zip(estimators) {
-                sums.add(self.term(*estimator, round));
+            for (sums, quantity) in sums.iter_mut().zip(quantities) {
+                sums.add(self.term(*quantity, round));
             }
         }
         let count = self.rounds.len() as f64;
-        let influence = |(sums, estimator): (&Sums, &Estimator)| {
+        let influence = |(sums, quantity): (&Sums, &Quantity)| {
             let (offset, numerator, weight) = (sums.offset / count, sums.numerator / count, sums.weight / count);
-            if estimator.is_ratio() {
-                Influence { offset, centre: 0.0, value: numerator / weight, scale: weight }
-            } else {
-                Influence { offset, centre: numerator, value: 0.0, scale: 1.0 }
-            }
+            Influence::new(offset, numerator, weight, quantity.estimator.is_ratio())
         };
-        let influences: Vec<Influence> = sums.iter().zip(estimators).map(influence).collect();
-        let (mut squares, mut differences, mut values) = (vec![0.0; k], vec![0.0; k * k], vec![0.0; k]);
+        let influences: Vec<Influence> = sums.iter().zip(quantities).map(influence).collect();
+        let (mut squares, mut cubes, mut values) = (vec![0.0; k], vec![0.0; k], vec![0.0; k]);
+        let mut differences = vec![0.0; k * k];
         for round in self.rounds {
-            for ((value, influence), estimator) in values.iter_mut().zip(&influences).zip(estimators) {
-                *value = influence.of(self.term(*estimator, round));
+            for ((value, influence), quantity) in values.iter_mut().zip(&influences).zip(quantities) {
+                *value = influence.of(self.term(*quantity, round));
             }
             for (position, ours) in values.iter().enumerate() {
                 squares[position] += ours * ours;
+                cubes[position] += ours * ours * ours;
                 for (sum, theirs) in differences[position * k..].iter_mut().zip(&values[..position]) {
                     *sum += (ours - theirs) * (ours - theirs);
                 }
             }
         }
         let estimate = |position: usize| {
-            let Sums { weight, squares: weights, largest, row_weight, row_squares, .. } = sums[position];
-            let Influence { offset, centre, value, .. } = influences[position];
+            let Sums { weight, squares: weights, largest, row_weight, row_squares, size, .. } = sums[position];
             let effective = |sum: f64, squares: f64| if squares > 0.0 { sum * sum / squares } else { 0.0 };
-            let effective_samples = match estimators[position] {
+            let effective_samples = match quantities[position].estimator {
                 Estimator::Direct => effective(row_weight, row_squares),
                 _ => effective(weight, weights),
             };
             let Totals { row_weights, weighted, unsupported, .. } = self.totals;
             let (mean_weight, unsupported) = (weighted / row_weights, unsupported / row_weights);
             let support = Support { effective_samples, largest_weight: largest, mean_weight, unsupported };
-            let error = (squares[position] / (count * (count - 1.0))).sqrt();
-            from_moments(offset + centre + value, error, self.rounds.len(), support)
+            let (squares, cubes) = (squares[position], cubes[position]);
+            let value = influences[position].estimate();
+            let estimate = from_moments(value, squares, cubes, self.rounds.len(), support)?;
+            // Deviations that are rounding errors of their terms are no spread.
+            let spreads = (squares / count).sqrt() > 1e-10 * size / count;
+            let stated = spreads && quantities[position].estimator.has_interval();
+            Ok(if stated { estimate } else { estimate.without_interval() })
         };
         Ok(((0..k).map(estimate).collect::<Result<_>>()?, differences))
     }
 
-    /// Computes the 95 % bootstrap interval: quantiles of the estimate over logs drawn from this one with replacement
-    /// (Efron 1979). A resample takes O(n) draws; a thousand resamples suffice for two digits.
+    /// Computes the bootstrap interval at a level: quantiles of the estimate over logs drawn from this one with
+    /// replacement, corrected for bias and skewness (BCa; Efron 1987). A resample takes O(n) draws; a thousand resamples
+    /// suffice for two digits.
     ///
-    /// The bootstrap is no better than the normal interval where few rounds carry most of the weight, since these
+    /// The bootstrap is no better than [`Estimate`]'s interval where few rounds carry most of the weight, since these
     /// rounds are rare in every resample too.
     ///
     /// # Errors
-    /// Errors of [`estimate`](Self::estimate); fewer than 40 resamples.
+    /// Errors of [`estimate`](Self::estimate); an estimator with a bias ([`Error::NoInterval`]); a level outside (0, 1);
+    /// fewer resamples than 40 or 2/(1 − level).
     pub fn bootstrap<R: Rng + ?Sized>(
         &self,
         estimator: Estimator,
         resamples: usize,
+        level: f64,
         rng: &mut R,
     ) -> Result<RangeInclusive<f64>> {
         self.check(estimator)?;
-        let terms: Vec<Term> = self.rounds.iter().map(|round| self.term(estimator, round)).collect();
-        bootstrap(&terms, estimator.is_ratio(), resamples, rng)
+        if !estimator.has_interval() {
+            return Err(Error::NoInterval { estimator: estimator.name() });
+        }
+        let quantity = Quantity { estimator, minus_log: false };
+        let terms: Vec<Term> = self.rounds.iter().map(|round| self.term(quantity, round)).collect();
+        bootstrap(&terms, estimator.is_ratio(), resamples, level, rng)
     }
 
-    /// [`Estimator::Direct`]: the mean of the model's expectation. Its interval reflects only the spread of contexts,
-    /// not the error of the model.
+    /// [`Estimator::Direct`]: the mean of the model's expectation. Its standard error reflects only the spread of
+    /// contexts, not the error of the model, and it has no interval.
     ///
     /// # Errors
     /// [`Error::NoModel`].

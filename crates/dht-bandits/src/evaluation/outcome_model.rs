@@ -88,23 +88,8 @@ impl OutcomeModel {
         let Some(lengths) = lengths else {
             return Err(Error::TooFewObservations { what: "an outcome model", needed: 1, got: 0 });
         };
-        let length = lengths.0 + lengths.1 + 1;
-        let mut regressions = match *self {
-            Self::Ridge { prior_precision } | Self::SharedRidge { prior_precision } => {
-                Regressions::Ridge(RidgeBeliefs::empty(length, &Ridge::new(prior_precision))?)
-            }
-            Self::Logistic { prior_precision } | Self::SharedLogistic { prior_precision } => {
-                Regressions::Logistic(FullLaplaceBeliefs::empty(length, &FullLaplace { prior_precision })?)
-            }
-        };
-        let slots = if self.is_shared() {
-            regressions.push_prior()?;
-            Slots::Shared
-        } else {
-            Slots::PerArm(BTreeMap::new())
-        };
-        let mut fitted = FittedOutcome { slots, regressions, mean: weighted / total, lengths };
-        let mut input = Vec::with_capacity(length);
+        let mut fitted = FittedOutcome::empty(self, lengths, weighted / total)?;
+        let mut input = Vec::with_capacity(lengths.0 + lengths.1 + 1);
         for (row, weight) in rows {
             let weight = weight * count / total;
             // A weight so small leaves no trace beside the others.
@@ -140,6 +125,29 @@ impl Regressions {
 }
 
 impl FittedOutcome {
+    /// Creates a model without data: it predicts `mean`.
+    ///
+    /// # Errors
+    /// A setting of the model out of its range; memory that cannot be allocated.
+    pub(super) fn empty(model: &OutcomeModel, lengths: (usize, usize), mean: f64) -> Result<Self> {
+        let length = lengths.0 + lengths.1 + 1;
+        let mut regressions = match *model {
+            OutcomeModel::Ridge { prior_precision } | OutcomeModel::SharedRidge { prior_precision } => {
+                Regressions::Ridge(RidgeBeliefs::empty(length, &Ridge::new(prior_precision))?)
+            }
+            OutcomeModel::Logistic { prior_precision } | OutcomeModel::SharedLogistic { prior_precision } => {
+                Regressions::Logistic(FullLaplaceBeliefs::empty(length, &FullLaplace { prior_precision })?)
+            }
+        };
+        let slots = if model.is_shared() {
+            regressions.push_prior()?;
+            Slots::Shared
+        } else {
+            Slots::PerArm(BTreeMap::new())
+        };
+        Ok(Self { slots, regressions, mean, lengths })
+    }
+
     /// Features of an arm that the model reads: none if each arm has its own regression.
     fn features<'a>(&self, row: &'a LoggedDecision, arm: ArmId) -> Result<&'a [f64]> {
         match self.slots {
@@ -149,7 +157,7 @@ impl FittedOutcome {
     }
 
     /// Writes context, features and a 1 to `out`.
-    fn input(&self, context: &[f64], features: &[f64], out: &mut Vec<f64>) -> Result<()> {
+    pub(super) fn input(&self, context: &[f64], features: &[f64], out: &mut Vec<f64>) -> Result<()> {
         check_finite("context", context, self.lengths.0)?;
         check_finite("features of an arm", features, self.lengths.1)?;
         out.clear();
@@ -159,7 +167,7 @@ impl FittedOutcome {
         Ok(())
     }
 
-    fn learn(&mut self, arm: ArmId, input: &[f64], reward: f64, weight: f64) -> Result<()> {
+    pub(super) fn learn(&mut self, arm: ArmId, input: &[f64], reward: f64, weight: f64) -> Result<()> {
         let slot = match &mut self.slots {
             Slots::Shared => 0,
             Slots::PerArm(slots) => {
@@ -185,12 +193,28 @@ impl FittedOutcome {
         }
     }
 
-    fn predict_input(&self, arm: ArmId, input: &[f64]) -> f64 {
-        let slot = match &self.slots {
+    fn slot(&self, arm: ArmId) -> Option<usize> {
+        match &self.slots {
             Slots::Shared => Some(0),
             Slots::PerArm(slots) => slots.get(&arm).copied(),
-        };
-        match (slot, &self.regressions) {
+        }
+    }
+
+    /// Predicted probability of a logistic regression, with its standard error by the delta method; ½ for an arm without
+    /// data.
+    pub(super) fn probability(&self, arm: ArmId, input: &[f64]) -> (f64, f64) {
+        match (self.slot(arm), &self.regressions) {
+            (Some(slot), Regressions::Logistic(logistic)) => {
+                let score = logistic.score(slot, input);
+                let probability = sigmoid(score.mean);
+                (probability, probability * (1.0 - probability) * score.width)
+            }
+            _ => (0.5, 0.5),
+        }
+    }
+
+    fn predict_input(&self, arm: ArmId, input: &[f64]) -> f64 {
+        match (self.slot(arm), &self.regressions) {
             (None, _) => self.mean,
             (Some(slot), Regressions::Ridge(ridge)) => self.mean + ridge.score(slot, input).mean,
             (Some(slot), Regressions::Logistic(logistic)) => sigmoid(logistic.score(slot, input).mean),
@@ -326,7 +350,7 @@ impl CrossFit {
 /// Probabilities of the evaluated policy in one row; only one row at a time is in memory.
 pub(super) type Probabilities<'a> = Cow<'a, [(ArmId, f64)]>;
 
-fn in_round(round: usize, source: Error) -> Error {
+pub(super) fn in_round(round: usize, source: Error) -> Error {
     match source {
         Error::InRound { .. } => source,
         source => Error::InRound { round, source: Box::new(source) },

@@ -16,43 +16,49 @@ pub struct RunningEstimates {
     /// Moments of w·r, and of the terms of the doubly robust estimate.
     weighted: Moments,
     robust: Moments,
-    /// Moments of the rewards weighted by w, whose mean is Σwr/Σw, and by w², for the delta method.
+    /// Moments of the rewards weighted by w, whose mean is Σwr/Σw, and by w² and w³, for the delta method.
     rewards: Moments,
     spread: Moments,
+    skew: Moments,
     /// First round without a prediction.
     without_model: Option<usize>,
     sequence: Option<ConfidenceSequence>,
 }
 
-/// Weighted mean and sum of squared deviations (Welford 1962; with weights, West 1979). No difference of large sums
-/// loses the digits of a small spread.
+/// Weighted mean and sums of squared and cubed deviations (Welford 1962; with weights, West 1979; cubes, Pébay 2008). No
+/// difference of large sums loses the digits of a small spread.
 #[derive(Debug, Clone, Copy, Default)]
 struct Moments {
     /// Sum of the weights.
     weight: f64,
     mean: f64,
     squares: f64,
+    cubes: f64,
 }
 
 impl Moments {
     fn push(&mut self, value: f64, weight: f64) {
         if weight > 0.0 {
+            let earlier = self.weight;
             self.weight += weight;
-            let before = value - self.mean;
-            self.mean += before * weight / self.weight;
-            self.squares += weight * before * (value - self.mean);
+            let (before, share) = (value - self.mean, weight / self.weight);
+            self.mean += before * share;
+            let square = weight * before * (value - self.mean);
+            self.cubes += square * before * (earlier - weight) / self.weight - 3.0 * before * share * self.squares;
+            self.squares += square;
         }
-    }
-
-    /// Standard error of a mean of unit weights.
-    fn error(&self) -> f64 {
-        (self.squares / (self.weight * (self.weight - 1.0))).sqrt()
     }
 
     /// Weighted sum of squared deviations from a number.
     fn squares_about(&self, centre: f64) -> f64 {
         let gap = self.mean - centre;
         self.squares + self.weight * gap * gap
+    }
+
+    /// Weighted sum of cubed deviations from a number.
+    fn cubes_about(&self, centre: f64) -> f64 {
+        let gap = self.mean - centre;
+        self.cubes + 3.0 * self.squares * gap + self.weight * gap * gap * gap
     }
 }
 
@@ -67,6 +73,7 @@ impl RunningEstimates {
             robust: Moments::default(),
             rewards: Moments::default(),
             spread: Moments::default(),
+            skew: Moments::default(),
             without_model: None,
             sequence,
         }
@@ -90,6 +97,7 @@ impl RunningEstimates {
         self.weighted.push(weight * reward, 1.0);
         self.rewards.push(reward, weight);
         self.spread.push(reward, weight * weight);
+        self.skew.push(reward, weight * weight * weight);
         match round.prediction {
             Some(prediction) => self.robust.push(prediction.expected + weight * (reward - prediction.logged), 1.0),
             None => self.without_model = self.without_model.or(Some(self.rounds)),
@@ -123,7 +131,8 @@ impl RunningEstimates {
     /// # Errors
     /// Fewer than two rounds; [`Error::NoOverlap`]; values that overflow.
     pub fn inverse_propensity(&self) -> Result<Estimate> {
-        from_moments(self.weighted.mean, self.weighted.error(), self.rounds, self.support()?)
+        let Moments { mean, squares, cubes, .. } = self.weighted;
+        from_moments(mean, squares, cubes, self.rounds, self.support()?)
     }
 
     /// [`Estimator::SelfNormalised`](super::Estimator::SelfNormalised).
@@ -132,11 +141,11 @@ impl RunningEstimates {
     /// Errors of [`inverse_propensity`](Self::inverse_propensity).
     pub fn self_normalised(&self) -> Result<Estimate> {
         let support = self.support()?;
-        let (count, value) = (self.rounds as f64, self.rewards.mean);
-        // Σw²(r − value)², by the delta method.
-        let squares = self.spread.squares_about(value);
-        let error = (squares / (count * (count - 1.0))).sqrt() / support.mean_weight;
-        from_moments(value, error, self.rounds, support)
+        let (value, scale) = (self.rewards.mean, support.mean_weight);
+        // Σ(w(r − value)/w̄)², by the delta method, and the same cubed.
+        let squares = self.spread.squares_about(value) / (scale * scale);
+        let cubes = self.skew.cubes_about(value) / (scale * scale * scale);
+        from_moments(value, squares, cubes, self.rounds, support)
     }
 
     /// [`Estimator::DoublyRobust`](super::Estimator::DoublyRobust).
@@ -147,7 +156,10 @@ impl RunningEstimates {
         let support = self.support()?;
         match self.without_model {
             Some(round) => Err(Error::NoModel { estimator: "DR", round }),
-            None => from_moments(self.robust.mean, self.robust.error(), self.rounds, support),
+            None => {
+                let Moments { mean, squares, cubes, .. } = self.robust;
+                from_moments(mean, squares, cubes, self.rounds, support)
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::estimate::{Estimate, NORMAL_975};
 use super::estimator::Estimator;
-use super::off_policy::OffPolicy;
+use super::off_policy::{OffPolicy, Quantity};
 use crate::error::{Error, Result};
 
 /// Factor √6 − 1 on the half width of the wider interval, which bounds the error of the selected estimator relative to
@@ -23,16 +23,17 @@ impl OffPolicy<'_> {
     /// a whole interval.
     ///
     /// Candidates should be one family of decreasing variance and increasing bias, such as switch-DR with decreasing
-    /// thresholds: [`candidates`](Self::candidates) creates one. The interval of the selected estimate does not include
-    /// its bias.
+    /// thresholds: [`candidates`](Self::candidates) creates one. The bias of the selected estimate is
+    /// unknown: it has no interval, unless it is the unbiased one's.
     ///
     /// # Errors
     /// No candidate; as [`estimate`](Self::estimate).
     pub fn slope(&self, candidates: &[Estimator]) -> Result<(Estimator, Estimate)> {
-        let (estimates, differences) = self.estimates(candidates)?;
+        let value = |estimator: &Estimator| Quantity { estimator: *estimator, minus_log: false };
+        let (estimates, differences) = self.estimates(&candidates.iter().map(value).collect::<Vec<_>>())?;
         let mut order: Vec<usize> = (0..candidates.len()).collect();
         order.sort_by(|left, right| estimates[*right].standard_error.total_cmp(&estimates[*left].standard_error));
-        let half = |estimate: &Estimate| 0.5 * (estimate.high - estimate.low);
+        let half = |estimate: &Estimate| NORMAL_975 * estimate.standard_error;
         let count = self.rounds().len() as f64;
         let agrees = |position: usize| {
             let ours = &estimates[order[position]];

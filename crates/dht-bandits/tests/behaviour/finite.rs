@@ -13,8 +13,10 @@ use proptest::prelude::*;
 use rand::Rng;
 
 fn is_finite(estimate: &Estimate) -> bool {
-    let Estimate { value, standard_error, low, high, effective_samples, .. } = *estimate;
-    [value, standard_error, low, high, effective_samples].iter().all(|number| number.is_finite())
+    let Estimate { value, standard_error, low, high, skewness, effective_samples, .. } = *estimate;
+    [value, standard_error, skewness, effective_samples].iter().all(|number| number.is_finite())
+        // Without an interval its ends are infinite.
+        && [low, high].iter().all(|end| end.is_finite() == estimate.has_interval())
         && low <= value
         && value <= high
 }

@@ -3,14 +3,17 @@
 use crate::round_trip::Visit;
 use dht_bandits::{
     ArmId, Choice, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
-    evaluation::{Estimator, Evaluation, EvaluationSettings, LoggedRound, OutcomeModel, Prediction, Replay, Target},
+    evaluation::{
+        Estimator, Evaluation, EvaluationSettings, EvaluationWarning, LoggedRound, OutcomeModel, Prediction,
+        PropensityModel, Replay, Target, Verdict,
+    },
     exploration::{EpsilonGreedy, Floor, GrowingUcb, Softmax, SquareCb},
     features::{Interactions, PyramidPool},
-    log::{LogSettings, LoggedDecision, LoggedSlate, ShownArm},
+    log::{DecisionLog, LogSettings, LoggedDecision, LoggedSlate, RewardRule, ShownArm},
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ChangeTest, ContextFree, Disjoint, Feedback, Fixed, Hybrid, Normalised,
-        NormaliserSettings, PolicyKind, PolicySettings, Propensity, ResetOnChange, RewardType, SharedPropensity,
-        SlidingWindow, Term, TopK, Ucb1, Uniform,
+        AnyPolicy, AnyRule, BetaThompson, ChangeTest, Checkpoint, ContextFree, Disjoint, Feedback, Fixed, Hybrid,
+        Normalised, NormaliserSettings, PolicyKind, PolicySettings, Propensity, ResetOnChange, RewardType,
+        SharedPropensity, SlidingWindow, Term, TopK, Ucb1, Uniform,
     },
     posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Score},
     simulation::{Comparison, GlmEnvironment},
@@ -226,6 +229,11 @@ fn decisions_and_logs(visit: &mut Visit) {
     visit.value(&LogSettings::default().with_horizon(Some(3.0)).with_rotate_bytes(9).with_sync(true));
     visit.value(&LogSettings::default().with_default_reward(Some(0.5)));
     visit.value(&LogSettings::default().with_horizon(Some(0.5)).with_unobserved(true));
+    visit.value(&LogSettings::default().with_reward_rule(RewardRule::Sum));
+    visit.value(&RewardRule::Last);
+    let folder = tempfile::tempdir().unwrap();
+    let log = DecisionLog::open(folder.path(), LogSettings::default()).unwrap();
+    visit.policy(&Checkpoint::new(Uniform::new(2, 3).unwrap(), &log));
 }
 
 fn evaluations(visit: &mut Visit) {
@@ -250,6 +258,12 @@ fn evaluations(visit: &mut Visit) {
     let table = Evaluation::run(&log, &[Target::always(ARMS[0])], &settings, &mut rng).unwrap();
     visit.value(&table.rows[1]);
     visit.value(&table.rows[1].estimate);
+    visit.value(&table);
+    visit.value(&PropensityModel { prior_precision: 0.5 });
+    visit.value(&Verdict::Undecided);
+    visit.value(&EvaluationWarning::NoPropensities);
+    visit.value(&EvaluationWarning::EstimatedPropensities { rows: 3 });
+    visit.value(&EvaluationWarning::UnknownTraining { policy: "new".to_owned(), updates: 7 });
     visit.value(&table);
     let mut policy = Uniform::new(2, 3).unwrap();
     visit.value(&Replay::run(&mut policy, &log, None, &mut rng).unwrap());

@@ -26,7 +26,7 @@ fn normal_and_bootstrap_intervals_cover_nineteen_of_twenty_logs() {
         for (estimator, covered) in estimators.iter().zip(&mut covered) {
             let estimate = log.estimate(*estimator).unwrap();
             covered[0] += usize::from(estimate.low <= VALUE && VALUE <= estimate.high);
-            covered[1] += usize::from(log.bootstrap(*estimator, 200, &mut rng).unwrap().contains(&VALUE));
+            covered[1] += usize::from(log.bootstrap(*estimator, 200, 0.95, &mut rng).unwrap().contains(&VALUE));
         }
     }
     for (estimator, covered) in estimators.iter().zip(covered) {

@@ -192,7 +192,7 @@ fn parameters_out_of_range_are_refused() {
         assert!(log.switch_doubly_robust(parameter).is_err());
         assert!(log.optimistic_doubly_robust(parameter).is_err());
     }
-    assert!(log.bootstrap(Estimator::Direct, 39, &mut rng(1)).is_err());
+    assert!(log.bootstrap(Estimator::DoublyRobust, 39, 0.95, &mut rng(1)).is_err());
 }
 
 #[test]

@@ -25,7 +25,10 @@ fn one_table_has_every_estimate_of_every_policy() {
         for estimator in ["IPS", "SNIPS", "clipped IPS", "DM", "DR", "SNDR", "switch-DR", "DRos", "MRDR"] {
             let row = table.row(policy, estimator).unwrap();
             assert!((row.estimate.value - value).abs() < 0.06, "{policy} {estimator}: {:?}", row.estimate);
-            assert!(row.bootstrap.as_ref().unwrap().contains(&row.estimate.value));
+            // The right model is as biased as a wrong one, as far as a log shows.
+            let stated = ["IPS", "SNIPS", "DR", "SNDR"].contains(&estimator);
+            assert_eq!((row.estimate.has_interval(), row.bootstrap.is_some()), (stated, stated), "{estimator}");
+            assert!(row.bootstrap.as_ref().is_none_or(|interval| interval.contains(&row.estimate.value)));
             assert_eq!(row.sequence.is_some(), estimator == "IPS");
             assert_eq!(row.estimate.unsupported, 0.0);
         }

@@ -48,7 +48,7 @@ fn estimators_that_need_propensities_refuse_by_name() {
     ] {
         let refused = judge.estimate(estimator).unwrap_err();
         assert_eq!(refused, Error::NoPropensity { estimator: name, round: 7 });
-        assert!(judge.bootstrap(estimator, 100, &mut rng(2)).is_err());
+        assert!(judge.bootstrap(estimator, 100, 0.95, &mut rng(2)).is_err());
     }
     let refused = OutcomeModel::default().cross_fit_mrdr(5, &rows, &targets(&rows)).unwrap_err();
     assert_eq!(refused, Error::NoPropensity { estimator: "MRDR", round: 7 });

@@ -1,0 +1,74 @@
+//! Confidence levels, and the quantiles of the normal distribution that belong to them.
+
+use crate::error::Result;
+use crate::validate::check_parameter;
+use std::f64::consts::SQRT_2;
+
+/// Level of intervals unless the caller sets another.
+pub(super) const DEFAULT_LEVEL: f64 = 0.95;
+
+/// Refuses a level outside (0, 1).
+pub(super) fn check_level(level: f64) -> Result<()> {
+    check_parameter("level", level, level > 0.0 && level < 1.0, "in (0, 1), such as 0.95")
+}
+
+/// Number z with P(|Z| ≤ z) = level for a standard normal Z, by bisection of erfc(z/√2) = 1 − level.
+///
+/// # Errors
+/// A level outside (0, 1).
+pub(super) fn two_sided_quantile(level: f64) -> Result<f64> {
+    check_level(level)?;
+    let (mut low, mut high) = (0.0, 40.0);
+    // Halved until the ends are neighbours: 2⁻⁶⁰ of 40.
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if libm::erfc(middle / SQRT_2) > 1.0 - level {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(0.5 * (low + high))
+}
+
+/// Number z with P(Z ≤ z) = share for a standard normal Z and a share in (0, 1).
+pub(super) fn normal_quantile(share: f64) -> f64 {
+    let (mut low, mut high) = (-40.0, 40.0);
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if normal_distribution(middle) < share {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    0.5 * (low + high)
+}
+
+/// Normal distribution function.
+pub(super) fn normal_distribution(z: f64) -> f64 {
+    0.5 * libm::erfc(-z / SQRT_2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{normal_quantile, two_sided_quantile};
+    use crate::error::Error;
+
+    #[test]
+    fn quantiles_agree_with_tables() {
+        for (level, expected) in [
+            (0.5, 0.674_489_750_196_081_7),
+            (0.8, 1.281_551_565_544_600_4),
+            (0.95, 1.959_963_984_540_054),
+            (0.99, 2.575_829_303_548_900_4),
+        ] {
+            assert!((two_sided_quantile(level).unwrap() - expected).abs() < 1e-12, "{level}");
+            assert!((normal_quantile(0.5 + 0.5 * level) - expected).abs() < 1e-12, "{level}");
+            assert!((normal_quantile(0.5 - 0.5 * level) + expected).abs() < 1e-12, "{level}");
+        }
+        for level in [0.0, 1.0, -0.1, 1.5, f64::NAN, f64::INFINITY] {
+            assert!(matches!(two_sided_quantile(level), Err(Error::Parameter { name: "level", .. })), "{level}");
+        }
+    }
+}
