@@ -92,7 +92,7 @@ fn only_exits_before_the_last_learn_and_labels_do_not_matter() -> Result<()> {
 fn the_first_loss_is_the_divergence_of_exits_from_the_last() -> Result<()> {
     let data = task(8, 1);
     for temperature in [1.0, 2.0] {
-        let settings = FastBertSettings { temperature, ..kinds()[3].clone() };
+        let settings = FastBertSettings { temperature, ..kinds()[2].clone() };
         let mut training = fastbert(Pooling::Mean, settings, 1)?;
         let by_exit = training.model().model().exit_log_probabilities(&data, 8)?;
         // Tempered probabilities are powers of the probabilities, rescaled.
@@ -120,11 +120,11 @@ fn the_first_loss_is_the_divergence_of_exits_from_the_last() -> Result<()> {
 fn labels_alone_are_a_cross_entropy_and_both_are_half_of_each() -> Result<()> {
     let data = task(8, 1);
     let first_loss = |targets| -> Result<f64> {
-        let model = fastbert(Pooling::Mean, kinds()[3].clone(), 1)?.into_model();
+        let model = fastbert(Pooling::Mean, kinds()[2].clone(), 1)?.into_model();
         let mut training = FrozenExits::new(model, targets)?;
         Ok(Trainer::new(train_settings(1)).fit(&mut training, &data, &nothing(), &mut ())?.losses[0].1)
     };
-    let by_exit = fastbert(Pooling::Mean, kinds()[3].clone(), 1)?.model().model().exit_log_probabilities(&data, 8)?;
+    let by_exit = fastbert(Pooling::Mean, kinds()[2].clone(), 1)?.model().model().exit_log_probabilities(&data, 8)?;
     let own: Vec<u32> = data.samples.iter().map(|text| text.label).collect();
     let expected: f64 = by_exit[..LAYERS - 1].iter().map(|exit| exit.mean_loss(&own)).sum();
     let labels = first_loss(ExitTargets::Labels)?;
@@ -180,13 +180,13 @@ impl Router for LeaveAt {
 
 /// A FastBERT whose exits have learned.
 fn learned() -> Result<DynamicModel> {
-    Ok(trained(fastbert(Pooling::Mean, kinds()[3].clone(), 1)?, 6, &task(300, 1))?.into_model())
+    Ok(trained(fastbert(Pooling::Mean, kinds()[2].clone(), 1)?, 6, &task(300, 1))?.into_model())
 }
 
 #[test]
 fn exits_learn_to_predict_unseen_texts_like_the_backbone() -> Result<()> {
     let test = task(100, 4);
-    let fresh = fastbert(Pooling::Mean, kinds()[3].clone(), 1)?;
+    let fresh = fastbert(Pooling::Mean, kinds()[2].clone(), 1)?;
     let before = fresh.score(&test, 16)?;
     let after = trained(fresh, 6, &task(300, 1))?.score(&test, 16)?;
     let backbone = evaluate(full_model(Pooling::Mean), &test, 16)?.confusion.macro_f1();
