@@ -2,7 +2,7 @@
 
 use crate::arm::ArmId;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Refused call: what was wrong, where, and what would be right.
 ///
@@ -392,7 +392,7 @@ pub enum Error {
 impl Error {
     /// Converts a failure to read or write a file.
     #[cfg(any(feature = "log", feature = "settings"))]
-    pub(crate) fn file(path: &Path, error: &io::Error) -> Self {
+    pub(crate) fn file(path: &std::path::Path, error: &io::Error) -> Self {
         Self::File { path: path.to_owned(), kind: error.kind(), problem: error.to_string() }
     }
 }
