@@ -37,6 +37,12 @@ pub(super) trait Configured: Policy + Any {
     }
 }
 
+/// Policy of any kind.
+pub(super) trait Kind: Configured + Clone {
+    /// Returns whether means are log-odds.
+    fn is_logistic(&self) -> bool;
+}
+
 fn other_rule<T>(expected: &str) -> Result<T> {
     Err(Error::Settings { problem: format!("exploration: expected {expected} with this policy") })
 }

@@ -1,8 +1,7 @@
 //! Forgetting for kinds without a clock, a window or a change test of their own.
 
 use super::AnyRule;
-use super::configured::Configured;
-use super::named_policy::NamedPolicy;
+use super::configured::{Configured, Kind};
 use super::rule::FlooredRule;
 use super::settings::PolicySettings;
 use crate::arm::ArmId;
@@ -22,21 +21,21 @@ use std::cmp::Ordering;
 /// Policy of any kind that forgets by a clock, a window or a change test.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Forgetful {
-    policy: Box<NamedPolicy>,
-    memory: Memory,
+pub(super) struct Forgetful<P> {
+    policy: Box<P>,
+    memory: Memory<P>,
 }
 
 /// State of a clock, a window or a change test.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-enum Memory {
+enum Memory<P> {
     /// Evidence decays by one clock for all arms. The decay of `due` steps is applied at once, before they multiply
     /// evidence by less than [`LEAST_DUE`].
     Clock { decay: f64, clock: DecayClock, due: f64 },
     /// The policy has learned the last n/2 to n observations. After each n/2, `younger`, which has learned those alone,
     /// takes its place.
-    Window { length: usize, since: usize, younger: Box<NamedPolicy> },
+    Window { length: usize, since: usize, younger: Box<P> },
     /// The policy starts again when its predictions become worse.
     Reset { detector: ChangeDetector, resets: u64 },
 }
@@ -45,18 +44,18 @@ enum Memory {
 const LEAST_DUE: f64 = 0.95;
 
 /// Copy of a policy that has forgotten everything; its arms, version and epoch stay.
-fn blank(policy: &NamedPolicy) -> Box<NamedPolicy> {
+fn blank<P: Kind>(policy: &P) -> Box<P> {
     let mut blank = policy.clone();
     blank.reset();
     Box::new(blank)
 }
 
-impl Forgetful {
-    /// Wraps an untrained policy if the settings name a clock, a window or a test.
+impl<P: Kind> Forgetful<P> {
+    /// Wraps an untrained policy; the settings name a clock, a window or a test.
     ///
     /// # Errors
-    /// A setting out of its range.
-    pub(super) fn wrap(policy: NamedPolicy, settings: &PolicySettings) -> Result<NamedPolicy> {
+    /// None of them; a setting out of its range.
+    pub(super) fn new(policy: P, settings: &PolicySettings) -> Result<Self> {
         let memory = match (settings.clock, settings.window, settings.reset) {
             (Some(clock), ..) => Memory::Clock { decay: settings.decay, clock, due: 0.0 },
             (_, Some(length), _) => {
@@ -64,13 +63,16 @@ impl Forgetful {
                 Memory::Window { length, since: 0, younger: blank(&policy) }
             }
             (.., Some(test)) => Memory::Reset { detector: ChangeDetector::new(test)?, resets: 0 },
-            _ => return Ok(policy),
+            _ => {
+                let problem = "clock, window or reset: expected one of them, for a policy that forgets".to_owned();
+                return Err(Error::Settings { problem });
+            }
         };
-        Ok(NamedPolicy::Forgetful(Self { policy: Box::new(policy), memory }))
+        Ok(Self { policy: Box::new(policy), memory })
     }
 
     /// Policy that decides.
-    pub(super) fn policy(&self) -> &NamedPolicy {
+    pub(super) fn policy(&self) -> &P {
         &self.policy
     }
 
@@ -105,7 +107,7 @@ impl Forgetful {
     }
 
     /// Counts observations that the policy has learned; `teach` teaches them to another one.
-    fn after(&mut self, count: usize, teach: impl Fn(&mut NamedPolicy) -> Result<()>) {
+    fn after(&mut self, count: usize, teach: impl Fn(&mut P) -> Result<()>) {
         match &mut self.memory {
             Memory::Clock { clock, due, .. } => {
                 if *clock == DecayClock::Updates {
@@ -146,7 +148,7 @@ impl Forgetful {
     }
 
     /// Changes arms in all policies: in all, or in none.
-    fn change<T>(&mut self, change: impl Fn(&mut NamedPolicy) -> Result<T>) -> Result<T> {
+    fn change<T>(&mut self, change: impl Fn(&mut P) -> Result<T>) -> Result<T> {
         if let Memory::Window { younger, .. } = &mut self.memory {
             let mut copy = younger.clone();
             change(&mut copy)?;
@@ -164,7 +166,7 @@ impl Forgetful {
             Memory::Window { length, since, younger } => {
                 let arms = || self.arms().iter().eq(younger.arms().iter());
                 *since < length.div_ceil(2)
-                    && self.policy.is_like(younger)
+                    && self.policy.has_settings_of(&**younger)
                     && self.version() == younger.version()
                     && self.epoch() == younger.epoch()
                     && arms()
@@ -174,7 +176,7 @@ impl Forgetful {
     }
 }
 
-impl Policy for Forgetful {
+impl<P: Kind> Policy for Forgetful<P> {
     fn dimension(&self) -> usize {
         self.policy.dimension()
     }
@@ -237,13 +239,13 @@ impl Policy for Forgetful {
     }
 }
 
-impl Configured for Forgetful {
+impl<P: Kind> Configured for Forgetful<P> {
     fn rule(&self) -> Option<AnyRule> {
         self.policy.rule()
     }
 
     fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
-        self.change(|policy| policy.set_exploration(rule))
+        self.change(|policy| policy.set_rule(rule))
     }
 
     fn has_settings_of(&self, other: &dyn Any) -> bool {
@@ -256,7 +258,7 @@ impl Configured for Forgetful {
                 (Memory::Reset { detector, .. }, Memory::Reset { detector: theirs, .. }) => detector.tests_as(theirs),
                 _ => false,
             };
-            memory && self.policy.is_like(&other.policy) && self.is_consistent()
+            memory && self.policy.has_settings_of(&*other.policy) && self.is_consistent()
         };
         other.downcast_ref().is_some_and(same)
     }

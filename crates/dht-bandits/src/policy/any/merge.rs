@@ -1,7 +1,8 @@
 //! Merging of workers with the same policy settings.
 
 use super::named_policy::NamedPolicy;
-use super::policy::{AnyPolicy, Wrapped};
+use super::policy::AnyPolicy;
+use super::wrapped::Wrapped;
 use crate::error::{Error, Result};
 use crate::policy::delta::{Delta, check_alike, check_scaling};
 use crate::policy::normalised::Scaling;

@@ -1,5 +1,6 @@
 //! Policies selected at run time by settings.
 
+mod announce;
 mod configured;
 mod forgetful;
 mod in_flight;
@@ -11,6 +12,7 @@ mod recommended;
 mod rule;
 mod saved;
 mod settings;
+mod wrapped;
 
 pub use policy::AnyPolicy;
 pub use rule::AnyRule;

@@ -1,6 +1,6 @@
 //! Policies that settings can name.
 
-use super::configured::Configured;
+use super::configured::{Configured, Kind};
 use super::forgetful::Forgetful;
 use super::interactions::multiplied;
 use super::rule::FlooredRule;
@@ -15,6 +15,7 @@ use crate::policy::{ResetOnChange, SlidingWindow};
 use crate::posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Ridge};
 use crate::validate::check_memory;
 use serde::{Deserialize, Serialize};
+use std::any::Any;
 
 /// Policy that settings can name, one variant for each kind.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,7 +38,7 @@ pub(super) enum NamedPolicy {
     BetaThompson(ContextFree<BetaThompson>),
     Uniform(Uniform),
     /// One of the others without forgetting of its own.
-    Forgetful(Forgetful),
+    Forgetful(Forgetful<NamedPolicy>),
 }
 
 /// Evaluates an expression for the policy of any kind: the one table of kinds.
@@ -117,20 +118,11 @@ impl NamedPolicy {
             PolicyKind::Auto => return Err(Error::Settings { problem: "kind: \"auto\" is not resolved".to_owned() }),
         };
         // A ridge for each arm has a clock, a window and a test of its own.
-        if kind == PolicyKind::Linear { Ok(policy) } else { Forgetful::wrap(policy, settings) }
-    }
-
-    /// Returns whether means are log-odds.
-    pub(super) fn is_logistic(&self) -> bool {
-        match self {
-            Self::Logistic(_)
-            | Self::DiagonalLogistic(_)
-            | Self::TopKDiagonalLogistic(_)
-            | Self::SharedLogistic(_)
-            | Self::SharedDiagonalLogistic(_) => true,
-            Self::Forgetful(policy) => policy.policy().is_logistic(),
-            _ => false,
+        let forgets = settings.clock.is_some() || settings.window.is_some() || settings.reset.is_some();
+        if kind == PolicyKind::Linear || !forgets {
+            return Ok(policy);
         }
+        Ok(Self::Forgetful(Forgetful::new(policy, settings)?))
     }
 
     /// Returns whether the other policy is of this kind, with these settings and lengths, and under this rule.
@@ -140,21 +132,6 @@ impl NamedPolicy {
             && ours.rule() == theirs.rule()
             && ours.dimension() == theirs.dimension()
             && ours.has_settings_of(theirs)
-    }
-
-    /// Exploration rule; `None` for uniform draws.
-    pub(super) fn rule(&self) -> Option<AnyRule> {
-        self.inside().rule()
-    }
-
-    /// Forgets everything that was learned; arms, version and epoch stay.
-    pub(super) fn reset(&mut self) {
-        self.inside_mut().reset();
-    }
-
-    /// Multiplies all evidence by a decay.
-    pub(super) fn forget(&mut self, decay: f64) -> Result<()> {
-        self.inside_mut().forget(decay)
     }
 
     /// Number of resets after a detected change; `None` without a test.
@@ -197,16 +174,6 @@ impl NamedPolicy {
             Self::Forgetful(policy) => policy.policy().check_arms_change(),
             _ => Ok(()),
         }
-    }
-
-    /// Products of context and features, if there are any.
-    pub(super) fn interactions(&self) -> Option<&Interactions> {
-        self.inside().interactions()
-    }
-
-    /// Replaces the exploration rule.
-    pub(super) fn set_exploration(&mut self, rule: FlooredRule) -> Result<()> {
-        self.inside_mut().set_rule(rule)
     }
 
     /// Refuses to copy a policy if memory for the copy cannot be allocated. The size is approximate: d²/2 values per
@@ -263,6 +230,46 @@ impl NamedPolicy {
         }
         let Ok(blank) = Self::new(&PolicySettings { arms: 0, ..settings.clone() }) else { return false };
         self.is_like(&blank)
+    }
+}
+
+impl Configured for NamedPolicy {
+    fn rule(&self) -> Option<AnyRule> {
+        self.inside().rule()
+    }
+
+    fn set_rule(&mut self, rule: FlooredRule) -> Result<()> {
+        self.inside_mut().set_rule(rule)
+    }
+
+    fn has_settings_of(&self, other: &dyn Any) -> bool {
+        other.downcast_ref().is_some_and(|other| self.is_like(other))
+    }
+
+    fn reset(&mut self) {
+        self.inside_mut().reset();
+    }
+
+    fn forget(&mut self, decay: f64) -> Result<()> {
+        self.inside_mut().forget(decay)
+    }
+
+    fn interactions(&self) -> Option<&Interactions> {
+        self.inside().interactions()
+    }
+}
+
+impl Kind for NamedPolicy {
+    fn is_logistic(&self) -> bool {
+        match self {
+            Self::Logistic(_)
+            | Self::DiagonalLogistic(_)
+            | Self::TopKDiagonalLogistic(_)
+            | Self::SharedLogistic(_)
+            | Self::SharedDiagonalLogistic(_) => true,
+            Self::Forgetful(policy) => policy.policy().is_logistic(),
+            _ => false,
+        }
     }
 }
 

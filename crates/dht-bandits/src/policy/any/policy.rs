@@ -1,5 +1,6 @@
 //! Policy whose kind comes from settings.
 
+use super::configured::Configured;
 use super::in_flight::InFlight;
 use super::rule::AnyRule;
 use super::settings::NormaliserSettings;
@@ -12,10 +13,10 @@ use crate::features::Normalizer;
 use crate::policy::forward::reports_as;
 use crate::policy::{Explanation, Normalised, Observation, Policy};
 use rand::Rng;
-use serde::{Deserialize, Serialize};
 
 use super::named_policy::NamedPolicy;
 use super::rule::FlooredRule;
+use super::wrapped::Wrapped;
 
 /// Policy whose kind, exploration and scaling come from [`PolicySettings`].
 ///
@@ -41,14 +42,6 @@ pub struct AnyPolicy {
     pub(super) policy: Wrapped,
     // Not saved.
     pub(super) in_flight: Option<Box<InFlight>>,
-}
-
-/// Policy with or without a scaling.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Wrapped {
-    Plain(Box<NamedPolicy>),
-    Normalised(Box<Normalised<NamedPolicy>>),
 }
 
 impl AnyPolicy {
@@ -87,7 +80,7 @@ impl AnyPolicy {
     /// unchanged then.
     pub fn set_exploration(&mut self, exploration: AnyRule) -> Result<()> {
         let floor = self.settings.floor;
-        self.kind_mut().set_exploration(FlooredRule { rule: exploration, floor })?;
+        self.kind_mut().set_rule(FlooredRule { rule: exploration, floor })?;
         self.settings.exploration = Some(exploration);
         self.refresh(usize::MAX);
         Ok(())
@@ -144,22 +137,6 @@ impl AnyPolicy {
         match &mut self.policy {
             Wrapped::Plain(kind) => kind,
             Wrapped::Normalised(policy) => policy.inner_mut(),
-        }
-    }
-}
-
-impl Wrapped {
-    pub(super) fn as_policy(&self) -> &dyn Policy {
-        match self {
-            Self::Plain(policy) => &**policy,
-            Self::Normalised(policy) => &**policy,
-        }
-    }
-
-    pub(super) fn as_policy_mut(&mut self) -> &mut dyn Policy {
-        match self {
-            Self::Plain(policy) => &mut **policy,
-            Self::Normalised(policy) => &mut **policy,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Saving and loading of policies from settings.
 
 use super::PolicySettings;
-use super::policy::{AnyPolicy, Wrapped};
+use super::configured::Configured;
+use super::policy::AnyPolicy;
+use super::wrapped::Wrapped;
 use crate::error::{Error, Result};
 #[cfg(feature = "settings")]
 use crate::files::replace_file;
@@ -120,7 +122,7 @@ impl<'de> Deserialize<'de> for AnyPolicy {
         if policy.kind().fits(&policy.settings) && scaled == policy.settings.normaliser.is_some() {
             if policy.settings.floor > 0.0 {
                 let rule = policy.settings.floored_rule().map_err(D::Error::custom)?;
-                policy.kind_mut().set_exploration(rule).map_err(D::Error::custom)?;
+                policy.kind_mut().set_rule(rule).map_err(D::Error::custom)?;
             }
             return Ok(policy);
         }

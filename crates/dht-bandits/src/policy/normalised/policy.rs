@@ -2,7 +2,6 @@
 
 use super::copied_arms::{CopiedArm, inherit, teach_all};
 use super::scaling::Scaling;
-use super::slates::restore_raw;
 use super::waiting::Waiting;
 
 use crate::arm::ArmId;
@@ -387,7 +386,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         let (scaling, policy) = self.current();
         let scaled = scaling.context(request.context)?;
         policy.select_slate(k, &request.with_context(&scaled), rng, slate)?;
-        restore_raw(slate, scaling, request.context, self.version());
+        scaling.restore_raw(slate, request.context, self.version());
         Ok(())
     }
 
@@ -396,7 +395,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         let (scaling, policy) = self.current();
         let scaled = scaling.context(request.context)?;
         let mut slate = policy.decide_slate(k, &request.with_context(&scaled), rng)?;
-        restore_raw(&mut slate, scaling, request.context, self.version());
+        scaling.restore_raw(&mut slate, request.context, self.version());
         Ok(slate)
     }
 

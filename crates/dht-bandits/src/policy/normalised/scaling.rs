@@ -1,6 +1,6 @@
 //! Affine maps of contexts and rewards.
 
-use crate::decision::Choice;
+use crate::decision::{Choice, Slate};
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
 use crate::policy::{Explanation, Term};
@@ -93,6 +93,22 @@ impl Scaling {
         check_scalar("reward", reward)?;
         let (mean, deviation) = self.reward_units();
         Ok((reward - mean) / deviation)
+    }
+
+    /// Replaces the normalised contexts of a slate by the raw one; features of arms, which follow them, stay.
+    pub(super) fn restore_raw(&self, slate: &mut Slate, raw: &[f64], version: u64) {
+        let scaled = raw.len() + usize::from(self.bias);
+        let row = slate.contexts.len() / slate.choices.len().max(1);
+        let mut contexts = Vec::with_capacity(slate.contexts.len());
+        for chosen in slate.contexts.chunks_exact(row.max(1)) {
+            contexts.extend_from_slice(raw);
+            contexts.extend_from_slice(&chosen[scaled.min(row)..]);
+        }
+        slate.contexts = contexts;
+        for choice in &mut slate.choices {
+            *choice = Choice { version, ..self.raw_choice(*choice) };
+        }
+        slate.version = version;
     }
 
     /// Converts a choice of the inner policy to units of raw rewards.

@@ -1,27 +1,10 @@
 //! Slates of policies behind a scaling: requests, slates and decisions hold raw contexts.
 
 use super::Normalised;
-use super::scaling::Scaling;
 use crate::clock::check_epoch;
-use crate::decision::{ArmFeedback, Choice, Feedback, Slate};
+use crate::decision::{ArmFeedback, Feedback, Slate};
 use crate::error::{Error, Result};
 use crate::policy::Policy;
-
-/// Replaces the normalised contexts of a slate by the raw one; features of arms, which follow them, stay.
-pub(super) fn restore_raw(slate: &mut Slate, scaling: &Scaling, raw: &[f64], version: u64) {
-    let scaled = raw.len() + usize::from(scaling.bias);
-    let row = slate.contexts.len() / slate.choices.len().max(1);
-    let mut contexts = Vec::with_capacity(slate.contexts.len());
-    for chosen in slate.contexts.chunks_exact(row.max(1)) {
-        contexts.extend_from_slice(raw);
-        contexts.extend_from_slice(&chosen[scaled.min(row)..]);
-    }
-    slate.contexts = contexts;
-    for choice in &mut slate.choices {
-        *choice = Choice { version, ..scaling.raw_choice(*choice) };
-    }
-    slate.version = version;
-}
 
 impl<P: Policy + Clone + 'static> Normalised<P> {
     /// Learns the feedback on a slate: jointly once the scaling is settled, before that reward by reward on a copy.

@@ -1,0 +1,29 @@
+//! Policy of any kind, with or without a scaling.
+
+use super::named_policy::NamedPolicy;
+use crate::policy::{Normalised, Policy};
+use serde::{Deserialize, Serialize};
+
+/// Policy with or without a scaling.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Wrapped {
+    Plain(Box<NamedPolicy>),
+    Normalised(Box<Normalised<NamedPolicy>>),
+}
+
+impl Wrapped {
+    pub(super) fn as_policy(&self) -> &dyn Policy {
+        match self {
+            Self::Plain(policy) => &**policy,
+            Self::Normalised(policy) => &**policy,
+        }
+    }
+
+    pub(super) fn as_policy_mut(&mut self) -> &mut dyn Policy {
+        match self {
+            Self::Plain(policy) => &mut **policy,
+            Self::Normalised(policy) => &mut **policy,
+        }
+    }
+}
