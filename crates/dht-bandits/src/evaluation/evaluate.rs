@@ -130,8 +130,9 @@ impl std::fmt::Display for EvaluationWarning {
                 .write_str("no row has a propensity: the direct method alone judges, and a wrong model goes unnoticed"),
             Self::EstimatedPropensities { rows } => write!(
                 formatter,
-                "the propensities of {rows} rows are estimates: intervals leave their errors out, and a choice by what the \
-                 context does not hold biases every estimate"
+                "the propensities of {rows} rows are estimates: intervals leave their errors out. A choice by what the \
+                 context does not hold biases every estimate, and so does a rule that never took some of the arms in \
+                 a part of the contexts"
             ),
             Self::UnknownTraining { policy, updates } => write!(
                 formatter,

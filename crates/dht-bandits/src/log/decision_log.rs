@@ -242,6 +242,11 @@ impl DecisionLog {
         self.files.position()
     }
 
+    /// Digest of the last bytes before the position, by which another log is recognised.
+    pub(crate) fn tail_digest(&self) -> u64 {
+        self.files.tail_digest()
+    }
+
     /// Id of the next decision or slate.
     pub fn next_id(&self) -> u64 {
         self.next_id

@@ -139,6 +139,14 @@ pub enum LogProblem {
         /// Position in the file at which the policy was saved.
         byte: u64,
     },
+    /// The bytes before the position of a saved policy changed: the policy belongs to another log, or lines were replaced.
+    #[error(
+        "other bytes are before byte {byte}, where the policy was saved: it is not of this log, or lines were replaced"
+    )]
+    OtherBytes {
+        /// Position in the file at which the policy was saved.
+        byte: u64,
+    },
     /// The file is the newest, is empty, and so are all files before it.
     #[error(
         "nothing is left that tells with which id the log goes on: bring back the file before this one, or begin in \

@@ -61,6 +61,6 @@ pub use logged_slate::{LoggedSlate, ShownArm};
 #[cfg(feature = "log")]
 pub use reader::{JoinedDecision, LogReader};
 #[cfg(feature = "log")]
-pub(crate) use segments::check_position;
+pub(crate) use segments::{after_line, check_position};
 #[cfg(feature = "log")]
 pub use slate_reader::JoinedSlate;

@@ -3,7 +3,7 @@
 use super::error::{LogError, LogProblem};
 use super::lines::{LONGEST_LINE, TOO_LONG};
 use super::record::{Record, SegmentRecord};
-use super::segments::{check_regular, cut_torn_line, path_of};
+use super::segments::{TAIL, bytes_before, check_regular, cut_torn_line, digest, path_of};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Error, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,8 @@ pub(super) struct SegmentWriter {
     /// `true` if the file holds at most its first line, so that a new file would be equally empty.
     fresh: bool,
     line: Vec<u8>,
+    /// Last bytes of the file.
+    tail: Vec<u8>,
 }
 
 impl SegmentWriter {
@@ -49,8 +51,10 @@ impl SegmentWriter {
             // Also of a file that exists: the process that created it may have been killed before its entry was stored.
             sync_folder(folder)?;
         }
+        let tail = bytes_before(&mut file, length).map_err(|source| LogError::io(&path, source))?;
+        file.seek(SeekFrom::Start(length)).map_err(|source| LogError::io(&path, source))?;
         let (folder, line, fresh) = (folder.to_owned(), Vec::new(), length == 0);
-        Ok((Self { folder, rotate_bytes, sync, file, number, length, fresh, line }, torn))
+        Ok((Self { folder, rotate_bytes, sync, file, number, length, fresh, line, tail }, torn))
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -60,6 +64,11 @@ impl SegmentWriter {
     /// Position of the next line.
     pub(super) fn position(&self) -> (u64, u64) {
         (self.number, self.length)
+    }
+
+    /// Digest of the last bytes before the position.
+    pub(super) fn tail_digest(&self) -> u64 {
+        digest(&self.tail)
     }
 
     /// Writes the first line of a file that a crash left empty.
@@ -98,6 +107,8 @@ impl SegmentWriter {
             return Err(LogError::io(&self.path(), source));
         }
         self.length += self.line.len() as u64;
+        self.tail.extend_from_slice(&self.line);
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL));
         Ok(())
     }
 
@@ -114,7 +125,8 @@ impl SegmentWriter {
         let made = self.make(&partial, first).map_err(|source| LogError::io(&partial, source));
         let made = made.and_then(|made| publish(&partial, &path).map(|()| made));
         discard(&partial);
-        let (file, length) = made?;
+        let (mut file, length) = made?;
+        self.tail = bytes_before(&mut file, length).map_err(|source| LogError::io(&path, source))?;
         (self.file, self.number, self.length, self.fresh) = (file, number, length, true);
         if self.sync { sync_folder(&self.folder) } else { Ok(()) }
     }

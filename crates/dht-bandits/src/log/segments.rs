@@ -3,7 +3,7 @@
 use super::error::{LogError, LogProblem};
 use super::lines::{LONGEST_LINE, Lines, is_whole};
 use std::fs::{self, File, TryLockError};
-use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -96,13 +96,54 @@ pub(super) fn read_if_there(folder: &Path, number: u64) -> Result<Option<Lines<B
     }
 }
 
-/// Refuses a position that the log of a folder does not reach: its file is missing or shorter.
-pub(crate) fn check_position(folder: &Path, (number, byte): (u64, u64)) -> Result<(), LogError> {
+/// Number of bytes before a position that identify it.
+pub(super) const TAIL: usize = 256;
+
+/// The last bytes before a position of a file, at most [`TAIL`]. The file is at that position afterwards.
+pub(super) fn bytes_before(file: &mut File, byte: u64) -> std::io::Result<Vec<u8>> {
+    let length = byte.min(TAIL as u64);
+    file.seek(SeekFrom::Start(byte - length))?;
+    let mut bytes = vec![0; length as usize];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// FNV-1a, of 64 bits the upper 63: formats such as TOML have signed integers.
+pub(super) fn digest(bytes: &[u8]) -> u64 {
+    let fnv = |digest: u64, byte: &u8| (digest ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, fnv) >> 1
+}
+
+/// Position after the line that begins at this byte, with the digest of the bytes before it.
+pub(crate) fn after_line(folder: &Path, (number, byte): (u64, u64)) -> Result<((u64, u64), u64), LogError> {
     let path = path_of(folder, number);
+    let end = || -> std::io::Result<((u64, u64), u64)> {
+        let mut lines = BufReader::new(File::open(&path)?);
+        lines.seek(SeekFrom::Start(byte))?;
+        let byte = byte + lines.read_until(b'\n', &mut Vec::new())? as u64;
+        Ok(((number, byte), digest(&bytes_before(lines.get_mut(), byte)?)))
+    };
+    end().map_err(|source| LogError::io(&path, source))
+}
+
+/// Refuses a position that the log of a folder does not reach, and one after other bytes than those of this digest.
+pub(crate) fn check_position(folder: &Path, (file, byte): (u64, u64), expected: u64) -> Result<(), LogError> {
+    let path = path_of(folder, file);
     let length = match fs::metadata(&path) {
         Ok(found) => found.len(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
         Err(source) => return Err(LogError::io(&path, source)),
     };
-    if length >= byte { Ok(()) } else { Err(LogError::File { path, problem: LogProblem::EndsBefore { length, byte } }) }
+    if length < byte {
+        return Err(LogError::File { path, problem: LogProblem::EndsBefore { length, byte } });
+    }
+    if byte == 0 {
+        return Ok(());
+    }
+    check_regular(&path)?;
+    let before = File::open(&path).and_then(|mut file| bytes_before(&mut file, byte));
+    match before.map_err(|source| LogError::io(&path, source))? {
+        bytes if digest(&bytes) == expected => Ok(()),
+        _ => Err(LogError::File { path, problem: LogProblem::OtherBytes { byte } }),
+    }
 }

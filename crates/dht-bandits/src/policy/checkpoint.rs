@@ -3,7 +3,7 @@
 use crate::decision::{Decision, Feedback, Slate};
 use crate::error::Error;
 use crate::files::replace_file;
-use crate::log::{DecisionLog, LogError, LogProblem, LogReader, LogSettings, RewardRule, check_position};
+use crate::log::{DecisionLog, LogError, LogProblem, LogReader, LogSettings, RewardRule, after_line, check_position};
 use crate::policy::Policy;
 use crate::saved_state::{StateHeader, header_reader};
 use serde::de::DeserializeOwned;
@@ -45,6 +45,8 @@ pub struct Checkpoint<P> {
     pub policy: P,
     /// Position in the log: number of the file, and byte in it. The policy has learned the rewards before it.
     pub position: (u64, u64),
+    /// Digest of the log's bytes before the position.
+    digest: u64,
 }
 
 header_reader!("checkpoint");
@@ -68,7 +70,8 @@ enum Missed {
 impl<P> Checkpoint<P> {
     /// Combines a policy, or a reference to one, with the position of its log.
     pub fn new(policy: P, log: &DecisionLog) -> Self {
-        Self { header: StateHeader::new("checkpoint"), policy, position: log.position() }
+        let header = StateHeader::new("checkpoint");
+        Self { header, policy, position: log.position(), digest: log.tail_digest() }
     }
 }
 
@@ -102,10 +105,12 @@ impl<P: Policy + Clone> Checkpoint<P> {
     /// Learns the rewards and the feedback after the position, in the order of the log, and advances the position. A
     /// second call learns nothing twice. Memory holds what is learned.
     ///
-    /// Defaults are not in the log, and so are not learned. A last line that was cut off is ignored, as by [`LogReader`].
+    /// The policy has to learn the first reward of each decision: sums and later rewards are refused. Announcements of
+    /// [`AnyPolicy`](crate::policy::AnyPolicy::announce) are not saved. Defaults are not in the log, and so are not learned. A last line that was cut off is ignored, as by [`LogReader`].
     ///
     /// # Errors
-    /// [`LogProblem::EndsBefore`]: the position is not in this log. Lines that cannot be read. Another
+    /// [`LogProblem::EndsBefore`]: the position is not in this log. [`LogProblem::OtherBytes`]: the log has another line
+    /// before the position than when the policy was saved. Lines that cannot be read. Another
     /// [rule](LogSettings::reward_rule) than the first reward: part of a sum may have been learned. The checkpoint is
     /// unchanged then.
     pub fn catch_up(&mut self, folder: impl AsRef<Path>, settings: LogSettings) -> Result<CatchUp, LogError> {
@@ -114,7 +119,7 @@ impl<P: Policy + Clone> Checkpoint<P> {
             let problem = "reward_rule: expected \"first\", since a policy may have learned a part of several rewards";
             return Err(Error::Settings { problem: problem.to_owned() }.into());
         }
-        check_position(folder, self.position)?;
+        check_position(folder, self.position, self.digest)?;
         let settings = settings.with_default_reward(None).with_unobserved(false);
         let mut missed = Vec::new();
         for joined in LogReader::open(folder, settings)?.filter(of_this_reader) {
@@ -131,7 +136,12 @@ impl<P: Policy + Clone> Checkpoint<P> {
         }
         missed.sort_by_key(|(position, ..)| *position);
         let (mut policy, mut caught_up) = (self.policy.clone(), CatchUp::default());
-        for ((file, byte), id, answer) in missed {
+        let last = missed.last().map(|(position, ..)| *position);
+        let (position, digest) = match last {
+            Some(line) => after_line(folder, line)?,
+            None => (self.position, self.digest),
+        };
+        for (_, id, answer) in missed {
             let outcome = match answer {
                 Missed::Reward(decision, reward) => policy.learn(&decision, reward),
                 Missed::Feedback(slate, feedback) => policy.learn_slate(&slate, &feedback),
@@ -140,10 +150,8 @@ impl<P: Policy + Clone> Checkpoint<P> {
                 Ok(()) => caught_up.learned += 1,
                 Err(error) => caught_up.refused.push((id, error)),
             }
-            // Beyond this line, wherever the next one begins.
-            self.position = (file, byte + 1);
         }
-        self.policy = policy;
+        (self.policy, self.position, self.digest) = (policy, position, digest);
         Ok(caught_up)
     }
 }

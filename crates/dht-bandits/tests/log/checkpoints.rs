@@ -137,6 +137,44 @@ fn torn_and_foreign_checkpoints_are_refused() {
 }
 
 #[test]
+fn another_log_and_replaced_lines_are_refused() {
+    let (_folder, rewards, file, policy) = saved();
+    let mut checkpoint = Checkpoint::<LinUcb>::load(&file).unwrap();
+    let before = checkpoint.clone();
+    let foreign = |checkpoint: &mut Checkpoint<LinUcb>, log: &std::path::Path| {
+        let refused = checkpoint.catch_up(log, LogSettings::default()).unwrap_err();
+        assert!(matches!(refused, LogError::File { problem: LogProblem::OtherBytes { .. }, .. }), "{refused}");
+        assert_eq!((checkpoint.policy.state(), checkpoint.position), (before.policy.state(), before.position));
+    };
+    // A longer log of other decisions.
+    let other = tempfile::tempdir().unwrap();
+    let mut log = DecisionLog::open(other.path(), LogSettings::default()).unwrap();
+    for number in 10..40 {
+        let id = log.append(&decision(number), None, 0.0).unwrap();
+        log.reward(id, 0.5, 0.0).unwrap();
+    }
+    foreign(&mut checkpoint, other.path());
+    // The last line before the position was lost, and others were written in its place.
+    let path = rewards.join("00000000.jsonl");
+    let whole = fs::read(&path).unwrap();
+    let cut = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    fs::write(&path, &whole[..cut]).unwrap();
+    let mut log = DecisionLog::open(&rewards, LogSettings::default()).unwrap();
+    for number in 20..25 {
+        log.append(&decision(number), None, 0.0).unwrap();
+    }
+    drop(log);
+    foreign(&mut checkpoint, &rewards);
+    // A position inside a line.
+    fs::write(&path, &whole).unwrap();
+    let mut inside = before.clone();
+    inside.position.1 -= 1;
+    assert!(inside.catch_up(&rewards, LogSettings::default()).is_err());
+    assert_eq!(checkpoint.catch_up(&rewards, LogSettings::default()).unwrap().learned, 0);
+    assert_eq!(checkpoint.policy.state(), policy.state());
+}
+
+#[test]
 fn a_log_that_ends_before_the_position_is_refused() {
     let (_folder, rewards, file, policy) = saved();
     let path = rewards.join("00000000.jsonl");

@@ -18,7 +18,8 @@ impl AnyPolicy {
     /// added while 1,000 rewards are in flight is then given to the next 1,000 visitors. Each announced decision lowers
     /// the bound of its arm until others are chosen as well. The price: a good new arm is found later,
     /// by two delays or more. Decisions from [`decide`](Policy::decide), and their propensities, are those of the policy
-    /// that counts on these rewards. Slates do not.
+    /// that counts on these rewards. Slates do not. Each announcement counts: one that is announced twice, or after its
+    /// reward was learned, waits until it is forgotten.
     ///
     /// [`learn`](Policy::learn) ends the wait of its decision, [`forget_announced`](Self::forget_announced) that of a
     /// reward that will never come. Announced decisions are not saved: announce those in flight again after a load. The
