@@ -312,9 +312,12 @@ impl PolicySettings {
             Linear | DiagonalLogistic | TopKLinear | TopKDiagonalLogistic | SharedLinear | SharedDiagonalLogistic
         );
         refuse(self.decay == 1.0 || clock || own, "decay: expected with a clock for this kind".to_owned())?;
-        refuse(!clock || (!free && self.decay != 1.0), "clock: expected with a decay below 1 alone".to_owned())?;
-        refuse(!window || (!free && self.decay == 1.0), "window: expected without a decay alone".to_owned())?;
-        refuse(!reset || (!free && !clock && !window), "reset: expected without clock and window alone".to_owned())?;
+        for (field, set) in [("clock", clock), ("window", window), ("reset", reset)] {
+            refuse(!(free && set), format!("{field}: this kind does not forget"))?;
+        }
+        refuse(!clock || self.decay != 1.0, "clock: expected a decay below 1 beside it".to_owned())?;
+        refuse(!window || self.decay == 1.0, "window: expected no decay beside it".to_owned())?;
+        refuse(!reset || !(clock || window), "reset: expected no clock and no window beside it".to_owned())?;
         refuse(
             self.exploration.is_some() == (kind != Uniform),
             "exploration: expected with every kind but uniform".to_owned(),
