@@ -141,7 +141,8 @@ pub enum LogProblem {
     },
     /// The bytes before the position of a saved policy changed: the policy belongs to another log, or lines were replaced.
     #[error(
-        "other bytes are before byte {byte}, where the policy was saved: it is not of this log, or lines were replaced"
+        "the line before byte {byte} is not the one after which the policy was saved: the policy belongs to another log, or \
+         lines were replaced. Catch up with the log that it was saved with"
     )]
     OtherBytes {
         /// Position in the file at which the policy was saved.

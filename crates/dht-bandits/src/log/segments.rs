@@ -114,7 +114,7 @@ pub(super) fn digest(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, fnv) >> 1
 }
 
-/// Position after the line that begins at this byte, with the digest of the bytes before it.
+/// Position at the end of the line that begins at this byte, with the digest of the bytes before that position.
 pub(crate) fn after_line(folder: &Path, (number, byte): (u64, u64)) -> Result<((u64, u64), u64), LogError> {
     let path = path_of(folder, number);
     let end = || -> std::io::Result<((u64, u64), u64)> {
@@ -126,7 +126,8 @@ pub(crate) fn after_line(folder: &Path, (number, byte): (u64, u64)) -> Result<((
     end().map_err(|source| LogError::io(&path, source))
 }
 
-/// Refuses a position that the log of a folder does not reach, and one after other bytes than those of this digest.
+/// Checks that a saved position belongs to the log in a folder: the log reaches it, and the bytes before it have this
+/// digest.
 pub(crate) fn check_position(folder: &Path, (file, byte): (u64, u64), expected: u64) -> Result<(), LogError> {
     let path = path_of(folder, file);
     let length = match fs::metadata(&path) {
