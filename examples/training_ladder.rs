@@ -11,7 +11,7 @@ use cpu_time::ProcessTime;
 use dht_cli::report;
 use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
 use dht_dynamic::exit::NgramSettings;
-use dht_dynamic::ladder::{GainPerFlop, LadderEvent, LadderReport, LadderSettings, LadderTexts, Rung, climb};
+use dht_dynamic::ladder::{LadderEvent, LadderReport, LadderSettings, LadderTexts, Rung, UnlessStill, climb};
 use dht_dynamic::{DynamicModel, evaluate};
 use dht_lab::record::{Machine, this_machine};
 use dht_lab::{Arguments, RunData, RunPlan};
@@ -40,9 +40,6 @@ struct Flags {
     /// Train only these ways
     #[arg(long, value_delimiter = ',', default_value = "rungs,rung0,rung1,rung2,once,reference")]
     ways: Vec<String>,
-    /// Least relative decrease of the validation loss for each pass
-    #[arg(long, default_value_t = GainPerFlop::default().least)]
-    gain: f64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -62,7 +59,6 @@ struct Row {
     way: String,
     seed: u64,
     learning_rate: f64,
-    gain: f64,
     /// Accuracy on the test rows: at the default speed, and of all layers.
     accuracy: f64,
     all_layers: f64,
@@ -125,12 +121,10 @@ fn run(flags: &Flags) -> Result<(), Failure> {
     }
     let folder = PathBuf::from(flags.run.model.to_string());
     for way in &flags.ways {
-        let known = record.rows.iter().any(|row| {
-            row.way == *way
-                && row.seed == plan.seed
-                && row.learning_rate == plan.learning_rate
-                && row.gain == flags.gain
-        });
+        let known = record
+            .rows
+            .iter()
+            .any(|row| row.way == *way && row.seed == plan.seed && row.learning_rate == plan.learning_rate);
         if known {
             continue;
         }
@@ -158,8 +152,8 @@ fn run(flags: &Flags) -> Result<(), Failure> {
                         report(&format!("  {found:?}"));
                     }
                 };
-                let mut rule = GainPerFlop { least: flags.gain, ..GainPerFlop::default() };
-                let climbed = climb(&classifier, texts, &settings, &mut rule, &mut watch, &mut rng)?;
+                let rule = &mut UnlessStill::default();
+                let climbed = climb(&classifier, texts, &settings, rule, &mut watch, &mut rng)?;
                 let cost = climbed.ladder.flops as f64 / climbed.ladder.pass_flops as f64;
                 (climbed.model, cost, Some(climbed.ladder))
             }
@@ -184,16 +178,14 @@ fn run(flags: &Flags) -> Result<(), Failure> {
                 let spent = tuned.flops() + history.epochs.len() as u64 * forward(&data.validation);
                 let texts = Texts::new(&data.train).with_held_out(&data.validation);
                 let made = accelerate(tuned.model(), texts, &exits, &mut rng)?;
-                // As in rungs: no accuracy is lost against all layers.
-                let model = lossless(&made, &data)?;
-                ((model), (spent + made.report.flops) as f64 / pass as f64, None)
+                (made.model, (spent + made.report.flops) as f64 / pass as f64, None)
             }
             other => {
                 return Err(format!("--ways {other}: expected rungs, rung0, rung1, rung2, once or reference").into());
             }
         };
         let cpu_minutes = start.elapsed().as_secs_f64() / 60.0;
-        let row = score(&model, &data, Row::new(way, &plan, flags.gain, (cost, cpu_minutes), ladder))?;
+        let row = score(&model, &data, Row::new(way, &plan, (cost, cpu_minutes), ladder))?;
         report(&format!(
             "{way} {}: {:.4} (all layers {:.4}), cost {:.3} passes, {:.1} CPU minutes, rung {:?} {:?}",
             plan.seed, row.accuracy, row.all_layers, row.cost, row.cpu_minutes, row.rung, row.stop
@@ -205,30 +197,14 @@ fn run(flags: &Flags) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The model at the cheapest speed that is as accurate on the validation rows as all layers.
-fn lossless(made: &dht_dynamic::accelerate::Accelerated, data: &RunData) -> Result<DynamicModel, Failure> {
-    let stages = dht_dynamic::evaluation::Stages::of_model(&made.model, &data.validation, BATCH)?;
-    let labels: Vec<u32> = data.validation.samples.iter().map(|sample| sample.label).collect();
-    let last = made.report.stages.last().map_or(0.0, |last| last.stacked_accuracy);
-    let speed = stages.lossless(&labels, last.max(made.report.own_accuracy), &stages.thresholds(200));
-    Ok(made.model.with_speed(speed)?)
-}
-
 impl Row {
-    fn new(
-        way: &str,
-        plan: &RunPlan,
-        gain: f64,
-        (cost, cpu_minutes): (f64, f64),
-        ladder: Option<LadderReport>,
-    ) -> Self {
+    fn new(way: &str, plan: &RunPlan, (cost, cpu_minutes): (f64, f64), ladder: Option<LadderReport>) -> Self {
         let name = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
         let path = ladder.iter().flat_map(|ladder| &ladder.measurements);
         Self {
             way: way.into(),
             seed: plan.seed,
             learning_rate: plan.learning_rate,
-            gain,
             accuracy: 0.0,
             all_layers: 0.0,
             inference: 0.0,

@@ -1,7 +1,7 @@
 //! Unit of the accelerated full model.
 
 use dht_dynamic::accelerate::{Texts, accelerate};
-use dht_dynamic::{evaluation::Stages, router::LeavingRule};
+use dht_dynamic::evaluation::Stages;
 
 use super::at_costs::threshold_within;
 use super::files::{Part, UnitResult};
@@ -28,11 +28,7 @@ impl Worker<'_> {
         let (model, report) = (made.model, made.report);
         self.save_stages(&model)?;
         model.save(self.place().join("model"), Some(&self.data.tokenizer), &self.data.train.labels)?;
-        let stages = Stages::new(
-            &model.stage_log_probabilities(validation, self.batch())?,
-            model.stage_flops(validation),
-            LeavingRule::Confidence,
-        )?;
+        let stages = Stages::of_model(&model, validation, self.batch())?;
         let full_flops = self.full_flops(Part::Validation);
         let within =
             SPEED_COSTS.into_iter().filter_map(|cost| Some((cost, threshold_within(&stages, cost, full_flops)?)));

@@ -32,7 +32,7 @@ impl<'a> World<'a> {
         let stages = candidate.test.clone();
         let stages = match risk {
             Risk::Disagreement => stages.with_last_answers(seed.full_labels.clone())?,
-            Risk::AccuracyLoss => stages,
+            Risk::AccuracyLoss | Risk::Regret => stages,
         };
         Ok(Self {
             stages,
@@ -50,7 +50,7 @@ impl<'a> World<'a> {
             found.iter().zip(wanted).filter(|(found, wanted)| found == wanted).count() as f64 / found.len() as f64
         };
         let lost = match risk {
-            Risk::AccuracyLoss => share(self.full, self.labels) - share(&at.labels, self.labels),
+            Risk::AccuracyLoss | Risk::Regret => share(self.full, self.labels) - share(&at.labels, self.labels),
             Risk::Disagreement => 1.0 - share(&at.labels, self.full),
         };
         (lost, at.flops as f64 / self.full_flops)

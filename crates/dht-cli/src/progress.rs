@@ -137,12 +137,12 @@ impl Drop for TrainingProgress {
     }
 }
 
-/// Displays a training in rungs: a line for each rung and each validation, and a bar for each round of fine-tuning.
+/// Displays a training in rungs: a line for each rung and each validation, and a bar for fine-tuning.
 #[derive(Debug)]
 pub struct LadderProgress {
     quiet: bool,
-    round: Option<TrainingProgress>,
-    /// Passes at the end of the last round, until the exits are fitted on its encoder.
+    tuning: Option<TrainingProgress>,
+    /// Passes at the end of fine-tuning, until the exits are fitted on its encoder.
     passes: Option<f64>,
     /// The best learning rate of those that were tried, with its loss.
     rate: Option<(f64, f64)>,
@@ -151,7 +151,7 @@ pub struct LadderProgress {
 impl LadderProgress {
     /// Displays nothing if `quiet`.
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, round: None, passes: None, rate: None }
+        Self { quiet, tuning: None, passes: None, rate: None }
     }
 
     /// Displays an event.
@@ -173,26 +173,26 @@ impl LadderProgress {
                 self.rate = self.rate.filter(|(_, least)| *least <= loss).or(Some((rate, loss)));
                 return Some(format!("learning rate {rate}: validation loss {loss:.4}"));
             }
-            LadderEvent::RoundStarted { passes } => {
-                self.round = Some(TrainingProgress::new("fine-tuning", self.quiet));
+            LadderEvent::FineTuningStarted { passes } => {
+                self.tuning = Some(TrainingProgress::new("fine-tuning", self.quiet));
                 let rate = self.rate.map_or_else(String::new, |(rate, _)| format!(" at learning rate {rate}"));
-                return Some(format!("fine-tuning{rate}: a round of {}", counted(passes)));
+                return Some(format!("fine-tuning{rate} for {}", counted(passes)));
             }
-            LadderEvent::Training(event) => self.round.iter_mut().for_each(|round| round.observe(event)),
-            LadderEvent::RoundEnded => self.round = None,
+            LadderEvent::Training(event) => self.tuning.iter_mut().for_each(|tuning| tuning.observe(event)),
+            LadderEvent::FineTuningEnded => self.tuning = None,
             _ => {}
         }
         None
     }
 }
 
-/// Line of a measurement: of exits on the fine-tuned encoder, where it is the second after a round.
+/// Line of a measurement: of exits on the fine-tuned encoder, where it is the second after fine-tuning.
 fn measurement(found: &Measurement, of_exits: bool) -> String {
     let rung = match found.rung {
         Rung::FineTuned if of_exits => "rung 2, exits fitted on the fine-tuned encoder".to_owned(),
         Rung::Ngrams => "rung 0, n-grams".to_owned(),
         Rung::Frozen => "rung 1, the encoder as it is".to_owned(),
-        // The end of a round has the parameters of the least loss.
+        // The end has the parameters of the least loss.
         Rung::FineTuned if found.accuracy.is_some() => format!("rung 2, the best of {}", counted(found.passes)),
         Rung::FineTuned => format!("rung 2, fine-tuned for {}", counted(found.passes)),
     };
@@ -216,11 +216,12 @@ pub fn ladder_end(ladder: &LadderReport) -> String {
     let tried = ladder.measurements.iter().any(|found| found.rung > ladder.rung);
     let better = if tried { ", since fine-tuning did not lower the validation loss" } else { "" };
     let why = match ladder.stop {
-        Stop::Rule => "further steps gain too little for their cost",
+        Stop::Rule => "a quarter of the fine-tuning left the validation loss where it was",
         Stop::FewRows => "fewer than 20 validation rows cannot tell whether fine-tuning helps",
         Stop::Budget => "--training-budget allows no further step",
         Stop::Time => "--minutes allows no further step",
-        _ => "--rungs and --epochs allow no further step",
+        _ if ladder.passes > 0.0 => "fine-tuning ran all its passes",
+        _ => "--rungs allows no further step",
     };
     format!("{kept}{better}; {why}; cost {}", counted(ladder.flops as f64 / ladder.pass_flops.max(1) as f64))
 }
@@ -297,15 +298,15 @@ mod tests {
     }
 
     #[test]
-    fn a_round_names_the_best_rate_of_those_that_were_tried() {
+    fn fine_tuning_names_the_best_of_the_rates_that_were_tried() {
         let mut progress = LadderProgress::new(true);
         let mut line = |event| progress.line(event).expect("a line");
-        assert_eq!(line(LadderEvent::RoundStarted { passes: 1.0 }), "fine-tuning: a round of 1 pass");
+        assert_eq!(line(LadderEvent::FineTuningStarted { passes: 1.0 }), "fine-tuning for 1 pass");
         for (rate, loss) in [(1e-4, f64::INFINITY), (5e-5, 0.3), (2e-5, 0.2), (1e-5, 0.25)] {
             line(LadderEvent::Rate { rate, loss });
         }
-        let started = line(LadderEvent::RoundStarted { passes: 2.5 });
-        assert_eq!(started, "fine-tuning at learning rate 0.00002: a round of 2.5 passes");
+        let started = line(LadderEvent::FineTuningStarted { passes: 2.5 });
+        assert_eq!(started, "fine-tuning at learning rate 0.00002 for 2.5 passes");
     }
 
     #[test]

@@ -93,6 +93,12 @@ impl LogProbabilities {
         self.rows().map(|row| best_class(row).0).collect()
     }
 
+    /// For each row, the probability of its most probable class minus that of another answer.
+    pub(crate) fn regrets(&self, answers: &[u32]) -> Vec<f64> {
+        let regret = |(row, answer): (&[f64], &u32)| best_class(row).1.exp() - row[*answer as usize].exp();
+        self.rows().zip(answers).map(regret).collect()
+    }
+
     /// Mean negative log-likelihood of the labels, in nats; 0 without rows.
     ///
     /// # Panics

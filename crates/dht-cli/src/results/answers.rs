@@ -77,8 +77,7 @@ impl StageAnswers<'_> {
     /// Answers at each speed, and of the last exit alone where there is no speed.
     fn at_speeds(&self, model: &DynamicModel, speeds: &[Option<f64>]) -> Result<Vec<Answers>> {
         let depths: Vec<usize> = model.depths().collect();
-        let rule = model.router().rule().unwrap_or_default();
-        let stages = Stages::new(self.stages, model.stage_flops(self.texts), rule)?;
+        let stages = Stages::of_answers(model, self.texts, self.stages)?;
         let answers = |speed: &Option<f64>| match speed {
             Some(speed) => {
                 let at = stages.at(*speed);

@@ -5,7 +5,7 @@
 //! OUT.training/.lock             locked while a training runs
 //! OUT.training/training.json     model, settings and texts of the training
 //! OUT.training/full.checkpoint   the state of the training
-//! OUT.training/round-N.checkpoint  the state of a round of fine-tuning, in a training in rungs
+//! OUT.training/fine-tuning.checkpoint  the state of rung 2, in a training in rungs
 //! OUT.training/learning_rate.json  the learning rate, if it was searched
 //! ```
 //!
@@ -161,8 +161,7 @@ fn is_state(name: &str) -> bool {
         Some(name) => name.strip_suffix(PARTIAL),
         None => name.strip_suffix(ENDING),
     };
-    let is_round = |stem: &str| stem.strip_prefix("round-").is_some_and(|number| number.parse::<u32>().is_ok());
-    stem.is_some_and(|stem| stem == "full" || is_round(stem))
+    stem.is_some_and(|stem| ["full", "fine-tuning"].contains(&stem))
 }
 
 /// Names of the states in a directory.

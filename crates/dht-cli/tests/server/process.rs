@@ -25,8 +25,8 @@ fn save_labelled(folder: &Path, labels: &[String]) {
     let (model, tokenizer) = parts();
     let mut model = TextModel::new(model.clone(), tokenizer.clone(), labels, 64).expect("a model");
     model.curve = vec![
-        SpeedPoint { speed: 0.1, flops_ratio: 0.6, accuracy: 0.9 },
-        SpeedPoint { speed: 0.3, flops_ratio: 0.2, accuracy: 0.8 },
+        SpeedPoint { speed: 0.1, flops_ratio: 0.6, flops_error: 0.0, accuracy: 0.9 },
+        SpeedPoint { speed: 0.3, flops_ratio: 0.2, flops_error: 0.0, accuracy: 0.8 },
     ];
     model.save(folder, "A card.").expect("a saved model");
 }

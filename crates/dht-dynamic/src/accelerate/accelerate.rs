@@ -5,9 +5,7 @@ use rand::Rng;
 
 use super::accelerated::Accelerated;
 use crate::error::{Error, Result};
-use crate::fit::{
-    AccelerateSettings, Built, FitTexts, FittedExits, JudgedFront, Lap, Reference, Report, Texts, fit_ngrams,
-};
+use crate::fit::{AccelerateSettings, Built, FitTexts, FittedExits, JudgedFront, Lap, Report, Texts, fit_ngrams};
 
 /// Builds a dynamic model from a fine-tuned single-label classifier: fits the exits, the n-gram exit and the stacking
 /// weights, and selects a speed. The classifier does not change.
@@ -39,7 +37,7 @@ pub fn accelerate<R: Rng + ?Sized>(
         front = Some(JudgedFront::new(fit, &texts)?);
     }
     let stacked = exits.stack(front, &texts, settings.rule, &mut report)?;
-    let Built { model, mut report, .. } = stacked.at_default_speed(&texts, Reference::LastExit, report)?;
+    let Built { model, mut report, .. } = stacked.at_default_speed(&texts, report)?;
     report.seconds = clock.seconds();
     Ok(Accelerated { model, report })
 }

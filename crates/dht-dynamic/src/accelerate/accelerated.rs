@@ -4,7 +4,7 @@ use dht_transformer::EncodedDataset;
 
 use crate::error::{Error, Result};
 use crate::evaluation::{SpeedPoint, evaluate};
-use crate::fit::Report;
+use crate::fit::{DEFAULT_SPEED, Report};
 use crate::model::DynamicModel;
 use crate::router::Router;
 
@@ -12,8 +12,7 @@ use crate::router::Router;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Accelerated {
-    /// The model, set to the cheapest speed at which the judged texts are answered [without
-    /// loss](crate::evaluation::Stages::lossless) of accuracy.
+    /// The model, set to the [default speed](Report::speed).
     pub model: DynamicModel,
     /// Report of the fits, and of the cost and accuracy at each speed.
     pub report: Report,
@@ -21,9 +20,9 @@ pub struct Accelerated {
 
 impl Accelerated {
     /// Replaces the router. Its curve of accuracy against cost is measured on held-out texts: each of the given speeds,
-    /// lowest first, takes one pass, and the classifier alone takes another. The model starts at the highest of these
-    /// speeds at which it is as accurate as the classifier, or at the first speed if there is none. A router with a
-    /// single speed has no curve: set it on the [model](DynamicModel::with_router).
+    /// lowest first, takes one pass, and all layers take another. The model starts at the highest of these speeds that keeps
+    /// the risk of a [default speed](Report::speed), as all lower ones do, or at the first speed if there is none. A router
+    /// with a single speed has no curve: set it on the [model](DynamicModel::with_router).
     ///
     /// # Errors
     /// [`Error::Argument`] for no speeds or no texts, and for a speed that the router rejects; errors of the router and
@@ -41,17 +40,24 @@ impl Accelerated {
                 return Err(Error::argument(field, "at least one", "none"));
             }
         }
-        let own = model.model().exit_log_probabilities(held_out, batch_size)?.pop();
+        let exits = model.model().exit_log_probabilities(held_out, batch_size)?;
         let labels: Vec<u32> = held_out.samples.iter().map(|sample| sample.label).collect();
-        report.own_accuracy = own.map_or(0.0, |own| own.accuracy(&labels));
+        report.own_accuracy = exits.last().map_or(0.0, |own| own.accuracy(&labels));
+        let all_layers = model.stacked(held_out, exits)?.pop();
         let model = model.with_router(router);
-        let full_flops = model.full_inference_flops(held_out);
-        let point = |speed: &f64| {
-            let found = evaluate(&model.with_speed(*speed)?, held_out, batch_size)?;
-            let flops_ratio = (found.flops + found.bandit_flops) as f64 / full_flops.max(1) as f64;
-            Ok(SpeedPoint { speed: *speed, flops_ratio, accuracy: found.confusion.accuracy() })
-        };
-        report.of_curve(speeds.iter().map(point).collect::<Result<_>>()?);
+        let full_flops = model.full_flops_of_each(held_out);
+        (report.speed, report.curve) = (speeds[0], Vec::new());
+        let mut keeps = true;
+        for &speed in speeds {
+            let found = evaluate(&model.with_speed(speed)?, held_out, batch_size)?;
+            let accuracy = found.confusion.accuracy();
+            report.curve.push(SpeedPoint::of_texts(speed, accuracy, &found.row_flops, &full_flops));
+            keeps =
+                keeps && all_layers.as_ref().is_none_or(|last| DEFAULT_SPEED.holds_for(&last.regrets(&found.labels)));
+            if keeps {
+                report.speed = speed;
+            }
+        }
         Ok(Self { model: model.with_speed(report.speed)?, report })
     }
 }

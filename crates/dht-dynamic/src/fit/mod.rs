@@ -38,4 +38,4 @@ pub(crate) use side::{exit_model, side_flops};
 pub(crate) use states::{ExitStates, LastExit};
 pub use texts::Texts;
 pub(crate) use texts::{FitTexts, append, labels_of};
-pub(crate) use threshold::{Built, Reference};
+pub(crate) use threshold::{Built, DEFAULT_SPEED};

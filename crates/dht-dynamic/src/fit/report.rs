@@ -13,8 +13,6 @@ use crate::log_probabilities::LogProbabilities;
 const BINS: usize = 15;
 /// The maximum number of points of the curve.
 const POINTS: usize = 200;
-/// The number of held-out texts whose counts and confidences select a speed alone.
-const SURE_ROWS: usize = 200;
 
 /// Report of an acceleration. Accuracies are measured on the rows on which C, stacking and speeds were chosen.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -32,11 +30,9 @@ pub struct Report {
     pub stages: Vec<StageReport>,
     /// The curve, from the most expensive to the cheapest speed.
     pub curve: Vec<SpeedPoint>,
-    /// The cheapest speed that [loses nothing](Stages::lossless) against the classifier alone; 0 if there is none. On
-    /// cross-fitted texts, or fewer than 200 held-out ones, the Brier score of the predicted class must also be lower
-    /// than that of all layers, by one standard error of the difference. For
-    /// [another router](crate::accelerate::Accelerated::with_router), the cheapest speed that is as accurate as the classifier, or
-    /// the first speed if there is none.
+    /// The default speed: the cheapest at which the mean [regret](crate::evaluation::Risk::Regret) against all layers is
+    /// at most three tenths of a point, with one standard error; 0, where no exit is computed, if there is none. For
+    /// [another router](crate::accelerate::Accelerated::with_router), the first of its speeds if there is none.
     pub speed: f64,
     /// The number of columns of the exits' side layers; `None` for linear exits.
     pub side: Option<usize>,
@@ -105,15 +101,14 @@ impl Report {
         self.flops_of_fits += flops;
     }
 
-    /// Report of an n-gram exit that answers every text, at this share of the full model's FLOPs.
-    pub(crate) fn of_front(fit: &NgramFit, judged: &LogProbabilities, labels: &[u32], flops_ratio: f64) -> Self {
-        let accuracy = judged.accuracy(labels);
+    /// Report of an n-gram exit that answers every text, with the only point of its curve.
+    pub(crate) fn of_front(fit: &NgramFit, judged: &LogProbabilities, labels: &[u32], point: SpeedPoint) -> Self {
         let mut own = Self {
             rows: fit.out_of_fold.len(),
             judged_on: ScoredOn::HeldOut(labels.len()),
-            own_accuracy: accuracy,
-            curve: vec![SpeedPoint { speed: 1.0, flops_ratio, accuracy }],
-            speed: 1.0,
+            own_accuracy: point.accuracy,
+            curve: vec![point],
+            speed: point.speed,
             flops: fit.flops,
             flops_of_fits: fit.flops,
             ..Self::default()
@@ -127,34 +122,21 @@ impl Report {
         self.stages.push(StageReport { c: Some(c), ..StageReport::new(0, answers, answers, labels) });
     }
 
-    /// Computes the curve of accuracy against cost over thresholds, and the cheapest threshold that loses nothing
-    /// against this accuracy.
-    pub(super) fn of_thresholds(&mut self, stages: &Stages, labels: &[u32], accuracy: f64, full_flops: u64) {
-        let thresholds = stages.thresholds(POINTS);
-        let point = |speed: &f64| {
-            let at = stages.at(*speed);
+    /// Computes the curve of accuracy against cost over thresholds.
+    pub(super) fn of_thresholds(&mut self, stages: &Stages, labels: &[u32], full_flops: &[u64]) {
+        let point = |speed: f64| {
+            let at = stages.at(speed);
             let right = at.labels.iter().zip(labels).filter(|(found, label)| found == label).count();
             let accuracy = right as f64 / labels.len().max(1) as f64;
-            SpeedPoint { speed: *speed, flops_ratio: at.flops as f64 / full_flops.max(1) as f64, accuracy }
+            SpeedPoint::of_texts(speed, accuracy, &stages.row_flops(speed, &at), full_flops)
         };
-        self.curve = thresholds.iter().map(point).collect();
-        let is_sure = matches!(self.judged_on, ScoredOn::HeldOut(rows) if rows >= SURE_ROWS);
-        let safe = if is_sure { thresholds } else { stages.no_surer_than_right(labels, &thresholds) };
-        self.speed = stages.lossless(labels, accuracy, &safe);
+        self.curve = stages.thresholds(POINTS).into_iter().map(point).collect();
     }
 
-    /// Stores the curve of any router, and selects the cheapest of its speeds that is as accurate as the classifier
-    /// alone.
-    pub(crate) fn of_curve(&mut self, curve: Vec<SpeedPoint>) {
-        let lossless = curve.iter().rev().find(|point| point.accuracy >= self.own_accuracy);
-        self.speed = lossless.or(curve.first()).map_or(0.0, |point| point.speed);
-        self.curve = curve;
-    }
-
-    /// The most expensive point of the curve that costs at most this share of the full model's FLOPs; `None` where all
-    /// cost more.
+    /// The most expensive point of the curve that [costs at most](SpeedPoint::costs_at_most) this share of the full
+    /// model's FLOPs; `None` where all cost more.
     pub fn within(&self, flops_ratio: f64) -> Option<SpeedPoint> {
-        self.curve.iter().find(|point| point.flops_ratio <= flops_ratio).copied()
+        self.curve.iter().find(|point| point.costs_at_most(flops_ratio)).copied()
     }
 }
 

@@ -13,7 +13,6 @@ use crate::router::LeavingRule;
 /// A dynamic model at speed 0, with its answers to the judged texts.
 pub(crate) struct StackedModel {
     pub(crate) model: DynamicModel,
-    pub(crate) rule: LeavingRule,
     /// Answers of each stage: the n-gram exit, if there is one, then each exit, stacked.
     pub(crate) stages: Vec<LogProbabilities>,
     /// Answers of the last exit, not stacked.
@@ -56,6 +55,6 @@ impl FittedExits {
             model = model.with_front(FrontExit::new(front.classifier, stackers))?;
         }
         let alone = self.answers.into_iter().next_back().ok_or_else(|| Error::argument("exits", "at least one", 0))?;
-        Ok(StackedModel { model, rule, stages, alone })
+        Ok(StackedModel { model, stages, alone })
     }
 }

@@ -6,12 +6,12 @@ use dht_transformer::flops::Load;
 use dht_transformer::{AdamWSettings, EncodedDataset, Pooling, TextClassifier};
 use rand::{Rng, RngExt};
 
-use super::next_step::NextStep;
-use super::report::{LadderEvent, LadderReport, Measurement, Rung, Stop, least_loss};
-use super::round::Validation;
+use super::next_step::{LEAST_CHANGE, NextStep};
+use super::report::{LadderEvent, LadderReport, Measurement, Rung, Stop};
 use super::rung_model::{FrozenFit, OutOfFold, RungModel};
 use super::rung_texts::{LEAST_JUDGES, RungTexts};
 use super::settings::{LadderSettings, LadderTexts};
+use super::tuning_run::Validation;
 use crate::error::{Error, Result};
 use crate::exit::{NgramFit, WORD_EMBEDDINGS};
 use crate::fit::{Report, fit_ngrams, labels_of, side_flops};
@@ -78,11 +78,12 @@ pub(super) struct Ladder<'a> {
     pub(super) next: &'a mut dyn NextStep,
     pub(super) watch: Watch<'a>,
     pub(super) start: Instant,
-    /// Seed of the rounds.
+    /// Seed of fine-tuning.
     pub(super) seed: u64,
     pub(super) flops: u64,
     pub(super) pass_flops: u64,
     pub(super) passes: f64,
+    pub(super) planned_passes: f64,
     /// FLOPs that exits on the fine-tuned encoder will cost.
     pub(super) flops_of_exits: u64,
     pub(super) measured: Vec<Measurement>,
@@ -105,6 +106,7 @@ impl<'a> Ladder<'a> {
             flops: 0,
             pass_flops,
             passes: 0.0,
+            planned_passes: 0.0,
             flops_of_exits: 0,
             measured: Vec::new(),
             classifier,
@@ -141,11 +143,13 @@ impl<'a> Ladder<'a> {
         self.flops_of_exits = once + 2 * rung_1.exits.flops_of_fits + side + validation.flops + again;
         // Rung 2.
         let start = self.start_of_fine_tuning(&rung_1, fit, rng)?;
-        let mut round = self.settings.fine_tuning.clone();
-        self.find_rate(&start, &round, &validation)?;
-        round.optimizer = AdamWSettings { learning_rate: self.learning_rate, ..round.optimizer };
-        let (tuned, stop) = self.fine_tune(start, &round, &validation, time_of_pass)?;
-        if !self.pays(self.least_of_rounds(), &rung_1) {
+        let mut tuning = self.settings.fine_tuning.clone();
+        self.find_rate(&start, &tuning, &validation)?;
+        tuning.optimizer = AdamWSettings { learning_rate: self.learning_rate, ..tuning.optimizer };
+        let (tuned, stop) = self.fine_tune(start, &tuning, &validation, time_of_pass)?;
+        let loss =
+            self.measured.last().filter(|last| last.rung == Rung::FineTuned).map_or(f64::INFINITY, |last| last.loss);
+        if !self.pays(loss, &rung_1) {
             return Ok(self.end(rung_1, stop));
         }
         // Exit 0 of few texts has learned from the validation rows, so that it cannot judge them.
@@ -199,7 +203,7 @@ impl<'a> Ladder<'a> {
 
     /// Returns whether a loss of rung 2 is a reason to prefer it to rung 1.
     fn pays(&self, loss: f64, rung_1: &RungModel) -> bool {
-        loss < rung_1.loss || self.settings.least == Rung::FineTuned
+        loss <= (1.0 - LEAST_CHANGE) * rung_1.loss || self.settings.least == Rung::FineTuned
     }
 
     /// Records score and cost of a rung.
@@ -207,6 +211,7 @@ impl<'a> Ladder<'a> {
         let measured = Measurement {
             rung,
             passes: if rung == Rung::FineTuned { self.passes } else { 0.0 },
+            planned_passes: if rung == Rung::FineTuned { self.planned_passes } else { 0.0 },
             accuracy: Some(answers.accuracy(labels)),
             loss: answers.mean_loss(labels),
             flops: self.flops,
@@ -216,12 +221,6 @@ impl<'a> Ladder<'a> {
         self.measured.push(measured);
         (self.watch)(LadderEvent::Measured(&measured));
         measured.loss
-    }
-
-    /// The smallest loss at the end of a round; infinite before the first.
-    pub(super) fn least_of_rounds(&self) -> f64 {
-        let ends = self.measured.iter().filter(|point| point.rung == Rung::FineTuned && point.accuracy.is_some());
-        least_loss(ends)
     }
 
     /// FLOPs that the budget allows.

@@ -12,32 +12,29 @@
 //! topics and intents, rung 1 is as good as many passes; where they do not, as for sentiment, fine-tuning is needed.
 //!
 //! With fewer than 20 validation rows the training ends at rung 1: they cannot tell whether fine-tuning helps.
-//! Otherwise a [`NextStep`] decides after each rung and, in rung 2, at each validation. The default, [`GainPerFlop`],
-//! goes on while the validation loss falls fast enough for what it costs. How many passes that takes is not known
-//! beforehand, so the learning rate does not follow a schedule over all of them: after a warm-up it stays at its peak,
-//! in rounds of one pass, each of which starts from the best parameters of the round before. When the rule ends the
-//! training, half a pass follows in which the rate falls to 0 (Hägele et al. 2024, "Scaling Laws and Compute-Optimal
-//! Training Beyond Fixed Training Durations"), but not after a first pass that lowered the loss by less than 2 %. A
-//! round after which the loss is higher than before is undone. The result is rung 2 where the validation loss of
-//! the finished model is below that of rung 1, else rung 1.
+//! Otherwise a [`NextStep`] decides after each rung and, in rung 2, at each validation. The default, [`UnlessStill`],
+//! fine-tunes for three passes, in which the learning rate rises to its peak and falls to 0; few rows are repeated for
+//! 300 steps, in up to seven passes. It ends early only where the first quarter moves the validation loss by less than
+//! 1 %: such an encoder does not learn from these rows at this rate. The parameters of the least validation loss are
+//! kept. The result is rung 2 where the validation loss of the finished model is at least 1 % below that of rung 1, else
+//! rung 1.
 
 // The walk is `ladder.rs`: `rung_texts.rs` decides which rows are fitted on and which judge, `rungs.rs` builds the model of
-// each rung from the steps in `fit/`, `fine_tuning.rs` plans the rounds of rung 2, `round.rs` runs one, `next_step.rs`
-// decides what pays.
+// each rung from the steps in `fit/`, `fine_tuning.rs` plans rung 2, `tuning_run.rs` runs it, `next_step.rs` decides what pays.
 
 mod fine_tuning;
 #[expect(clippy::module_inception, reason = "the function is in the file of its module")]
 mod ladder;
 mod next_step;
 mod report;
-mod round;
 mod rung_model;
 mod rung_texts;
 mod rungs;
 mod settings;
+mod tuning_run;
 
 pub use ladder::{Climbed, climb};
-pub use next_step::{GainPerFlop, NextStep};
+pub use next_step::{NextStep, UnlessStill};
 pub use report::{LadderEvent, LadderReport, Measurement, Rung, Stop};
 pub use rung_model::OutOfFold;
 pub use settings::{LadderSettings, LadderTexts};

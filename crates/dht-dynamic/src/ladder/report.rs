@@ -29,8 +29,10 @@ pub struct Measurement {
     pub rung: Rung,
     /// Passes of fine-tuning over the training rows so far; 0 below rung 2.
     pub passes: f64,
-    /// Accuracy of all layers on the validation rows, stacked with exit 0. `None` inside a round, where only the loss
-    /// is measured.
+    /// Passes that fine-tuning was planned for; 0 below rung 2.
+    pub planned_passes: f64,
+    /// Accuracy of all layers on the validation rows, stacked with exit 0. `None` during fine-tuning, where only the
+    /// loss is measured.
     pub accuracy: Option<f64>,
     /// Mean loss of the stacked answers on the validation rows, in nats.
     pub loss: f64,
@@ -40,11 +42,6 @@ pub struct Measurement {
     pub cost: f64,
     /// Wall-clock seconds so far, without those of an earlier run that was stopped.
     pub seconds: f64,
-}
-
-/// The smallest loss of some measurements; infinite without any.
-pub(super) fn least_loss<'a>(of: impl IntoIterator<Item = &'a Measurement>) -> f64 {
-    of.into_iter().map(|found| found.loss).fold(f64::INFINITY, f64::min)
 }
 
 /// Event of a training in rungs.
@@ -60,15 +57,15 @@ pub enum LadderEvent<'a> {
         /// Mean validation loss of the stacked answers, in nats; infinite for a training that diverged.
         loss: f64,
     },
-    /// A round of fine-tuning begins. Until [`RoundEnded`](Self::RoundEnded) a request to stop is obeyed.
-    RoundStarted {
+    /// Fine-tuning begins. Until [`FineTuningEnded`](Self::FineTuningEnded) a request to stop is obeyed.
+    FineTuningStarted {
         /// Its passes over the training rows.
         passes: f64,
     },
-    /// An event of the round.
+    /// An event of fine-tuning.
     Training(Event<'a>),
-    /// The round is over.
-    RoundEnded,
+    /// Fine-tuning is over.
+    FineTuningEnded,
 }
 
 /// Why a training ended at its rung.
@@ -80,7 +77,7 @@ pub enum Stop {
     Rule,
     /// There are fewer than 20 validation rows, too few to tell whether fine-tuning helps.
     FewRows,
-    /// The highest rung or the largest number of passes was reached.
+    /// The highest rung was reached, and fine-tuning ran all its passes.
     Top,
     /// The next step would exceed the budget of FLOPs.
     Budget,

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use dht_transformer::EncodedDataset;
 
-use super::round::Validation;
 use super::settings::LadderTexts;
+use super::tuning_run::Validation;
 use crate::error::Result;
 use crate::exit::NgramFit;
 use crate::fit::{AccelerateSettings, Texts, append, labels_of};

@@ -7,14 +7,15 @@ use rand::Rng;
 
 use super::ladder::Ladder;
 use super::report::Rung;
-use super::round::Validation;
 use super::rung_model::{FrozenFit, OutOfFold, RungModel};
 use super::rung_texts::RungTexts;
+use super::tuning_run::Validation;
 use crate::error::Result;
+use crate::evaluation::SpeedPoint;
 use crate::exit::{FrontExit, NgramFit, Stacker};
 use crate::fit::{
-    AccelerateSettings, Built, ExitStates, FitTexts, FittedExits, JudgedFront, Lap, LastExit, LinearExits, Reference,
-    Report, Texts, exit_model, fit_last_exit, fit_ngrams,
+    AccelerateSettings, Built, ExitStates, FitTexts, FittedExits, JudgedFront, Lap, LastExit, LinearExits, Report,
+    Texts, exit_model, fit_last_exit, fit_ngrams,
 };
 use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, SeenTexts};
@@ -35,9 +36,12 @@ impl Ladder<'_> {
         let count = model.exits().len();
         model.set_linear_parts(repeat_n((&*weights, &*bias), count))?;
         let seen = SeenTexts::new([self.texts.training, self.texts.validation]);
-        let ratio = front.classifier.flops_of_all(self.texts.validation).iter().sum::<u64>() as f64
-            / validation.flops.max(1) as f64;
-        let report = Report::of_front(&front, &validation.front, &validation.labels, ratio);
+        let (flops, full) =
+            (front.classifier.flops_of_all(self.texts.validation), self.texts.validation.lengths().into_iter());
+        let full: Vec<u64> = full.map(|tokens| model.full_flops(tokens)).collect();
+        let accuracy = validation.front.accuracy(&validation.labels);
+        let point = SpeedPoint::of_texts(1.0, accuracy, &flops, &full);
+        let report = Report::of_front(&front, &validation.front, &validation.labels, point);
         let out_of_fold = match texts.into_joined() {
             Some(texts) => {
                 let uniform = vec![-(classes as f64).ln(); texts.len() * classes];
@@ -80,7 +84,7 @@ impl Ladder<'_> {
         report.seconds_of_exits = clock.seconds();
         let front = JudgedFront::new(front.clone(), &texts)?;
         let stacked = FittedExits { model, c, answers }.stack(Some(front), &texts, settings.rule, &mut report)?;
-        let mut built = stacked.at_default_speed(&texts, Reference::BestOfLastExit, report)?;
+        let mut built = stacked.at_default_speed(&texts, report)?;
         built.report.seconds = built.report.seconds_of_states + built.report.seconds_of_exits + clock.seconds();
 
         self.flops += built.report.flops;
@@ -133,7 +137,7 @@ impl Ladder<'_> {
         };
         let front = fit.map(|fit| JudgedFront::new(fit, &texts)).transpose()?;
         let stacked = exits.stack(front, &texts, settings.rule, &mut report)?;
-        let mut built = stacked.at_default_speed(&texts, Reference::BestOfLastExit, report)?;
+        let mut built = stacked.at_default_speed(&texts, report)?;
         built.report.seconds = clock.seconds();
 
         self.flops += built.report.flops;

@@ -18,18 +18,18 @@ pub struct LadderSettings {
     pub least: Rung,
     /// The highest rung.
     pub most: Rung,
-    /// Settings of rung 2: batches, optimiser, schedule, seed. `epochs` is the largest number of passes, over all rounds.
-    /// Where rung 2 is the [least](Self::least), it is one round of all these passes, with the schedule of the settings.
+    /// Settings of rung 2: batches, optimiser, schedule, seed. `epochs` is the largest number of passes: three are planned,
+    /// or as many as 300 steps take, and all of these passes where rung 2 is the [least](Self::least).
     pub fine_tuning: TrainSettings,
     /// Settings of exits and exit 0.
     pub exits: AccelerateSettings,
     /// The largest cost of the training, as a share of three passes of fine-tuning over the training rows; `None` for no
     /// limit. Steps that would cost more are not taken, or taken on fewer rows. Exit 0 is fitted in any case.
     pub budget: Option<f64>,
-    /// The longest time of the training; `None` for no limit. Steps are planned by the time that rung 1 took, and a round
-    /// ends when the time is up. With it, two runs may differ.
+    /// The longest time of the training; `None` for no limit. Steps are planned by the time that rung 1 took, and
+    /// fine-tuning ends when the time is up. With it, two runs may differ.
     pub time: Option<Duration>,
-    /// The directory for the state of each round, from which a stopped training resumes; `None` to save nothing. Rungs 0
+    /// The directory for the state of rung 2, from which a stopped training resumes; `None` to save nothing. Rungs 0
     /// and 1 are computed again.
     pub checkpoints: Option<PathBuf>,
     /// Request to stop: the training saves its state and ends with

@@ -138,4 +138,9 @@ impl DynamicModel {
     pub fn full_inference_flops(&self, texts: &EncodedDataset) -> u64 {
         self.model.full_inference_flops(texts)
     }
+
+    /// FLOPs of each text in the full model.
+    pub(crate) fn full_flops_of_each(&self, texts: &EncodedDataset) -> Vec<u64> {
+        texts.lengths().into_iter().map(|tokens| self.model.full_flops(tokens)).collect()
+    }
 }

@@ -20,7 +20,7 @@ pub struct Patience {
 
 impl Patience {
     /// Builds a router with a patience of this number of exits, at least 1. `u32::MAX` sends every text to the last
-    /// exit.
+    /// exit, and no exit before it is computed.
     ///
     /// # Errors
     /// [`Error::Argument`] for 0.
@@ -60,10 +60,13 @@ fn agreeing(notes: &Notes) -> Agreeing {
 
 impl Router for Patience {
     fn reads(&self, exit: usize, last: usize) -> bool {
-        exit < last
+        exit < last && self.patience < u32::MAX
     }
 
     fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> Result<Vec<bool>> {
+        if self.patience == u32::MAX {
+            return Ok(vec![false; view.members.len()]);
+        }
         let texts = view.members.iter().zip(view.needed_answers()?.rows());
         Ok(texts
             .map(|(member, logs)| {

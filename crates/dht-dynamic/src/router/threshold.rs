@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 /// Router that stops a text at the first exit whose answer has an uncertainty below the threshold. The n-gram exit
 /// counts as an exit.
 ///
-/// With a threshold of 0 every text runs to the last exit; with one above 1 every text leaves at the first.
+/// With a threshold of 0 every text runs to the last exit, and no exit before it is computed; with one above 1 every
+/// text leaves at the first.
 /// [`Router::flops`] stays 0, since neither uncertainty measure needs products; the exits' own FLOPs are counted where
 /// they run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,10 +40,13 @@ impl Threshold {
 
 impl Router for Threshold {
     fn reads(&self, exit: usize, last: usize) -> bool {
-        exit < last
+        exit < last && self.threshold > 0.0
     }
 
     fn leaves(&self, view: &ExitView<'_>, _: &mut [Notes]) -> Result<Vec<bool>> {
+        if self.threshold == 0.0 {
+            return Ok(vec![false; view.members.len()]);
+        }
         Ok(view.needed_answers()?.rows().map(|logs| self.rule.uncertainty(logs) < self.threshold).collect())
     }
 

@@ -122,9 +122,9 @@ impl TextModel {
         Ok(())
     }
 
-    /// The most expensive speed within a share of the full model's FLOPs; `None` where all cost more, and where the
-    /// [curve](Self::curve) is empty.
+    /// The most expensive speed that [costs at most](SpeedPoint::costs_at_most) a share of the full model's FLOPs; `None`
+    /// where all cost more, and where the [curve](Self::curve) is empty.
     pub fn speed_within(&self, flops_ratio: f64) -> Option<SpeedPoint> {
-        self.curve.iter().find(|point| point.flops_ratio <= flops_ratio).copied()
+        self.curve.iter().find(|point| point.costs_at_most(flops_ratio)).copied()
     }
 }

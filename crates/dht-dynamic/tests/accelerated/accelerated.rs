@@ -254,7 +254,7 @@ fn every_rule_is_arithmetic_on_the_answers_of_the_stages() -> Result<()> {
         for settings in [AccelerateSettings::default(), without_front()] {
             let model = accelerated(&AccelerateSettings { rule, ..settings })?.model;
             let tables = model.stage_log_probabilities(&test, 16)?;
-            let stages = Stages::new(&tables, model.stage_flops(&test), rule)?;
+            let stages = Stages::of_answers(&model, &test, &tables)?;
             let thresholds = stages.thresholds(8);
             assert!(thresholds.len() > 2, "{thresholds:?}");
             for speed in thresholds.into_iter().chain([0.3, 0.51, 7.0]) {

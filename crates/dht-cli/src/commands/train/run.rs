@@ -3,7 +3,7 @@
 use dht_dynamic::Error as DynamicError;
 use dht_dynamic::accelerate::Targets;
 use dht_dynamic::ladder::{
-    GainPerFlop, LadderEvent, LadderReport, LadderSettings, LadderTexts, OutOfFold, Rung, climb,
+    LadderEvent, LadderReport, LadderSettings, LadderTexts, OutOfFold, Rung, UnlessStill, climb,
 };
 use dht_dynamic::serving::{Origin, TextModel};
 use dht_dynamic::transformer::Error as TransformerError;
@@ -134,14 +134,14 @@ impl TrainArguments {
         let mut progress = LadderProgress::new(self.quiet);
         let mut watch = |event: LadderEvent<'_>| {
             match event {
-                LadderEvent::RoundStarted { .. } => run.interruption.obeyed(true),
-                LadderEvent::RoundEnded => run.interruption.obeyed(false),
+                LadderEvent::FineTuningStarted { .. } => run.interruption.obeyed(true),
+                LadderEvent::FineTuningEnded => run.interruption.obeyed(false),
                 _ => {}
             }
             progress.observe(event);
         };
         let mut rng = exit_generator(self.seed);
-        let climbed = climb(&classifier, texts, &settings, &mut GainPerFlop::default(), &mut watch, &mut rng);
+        let climbed = climb(&classifier, texts, &settings, &mut UnlessStill::default(), &mut watch, &mut rng);
         if let Err(DynamicError::Transformer(TransformerError::Stopped { .. })) = &climbed {
             run.interruption.exit_if_asked();
         }

@@ -28,13 +28,13 @@ impl DynamicModel {
             return Err(Error::SeenTexts { what: "calibration texts", rows: seen.len(), first, of: calibration.len() });
         }
         self.model().check_texts(calibration)?;
-        let Some(rule) = self.router().rule() else {
+        if self.router().rule().is_none() {
             return Err(Error::argument("router", "one that follows a rule", "another"));
-        };
+        }
         let exits = self.model().exit_log_probabilities(calibration, batch_size)?;
         let full = exits.last().map_or_else(Vec::new, |last| last.labels());
         let tables = self.stacked(calibration, exits)?;
-        let stages = Stages::new(&tables, self.stage_flops(calibration), rule)?;
+        let stages = Stages::of_answers(self, calibration, &tables)?;
         let labels: Vec<u32> = calibration.samples.iter().map(|sample| sample.label).collect();
         let calibration = Calibration { stages: &stages, full: &full, labels: Some(&labels) };
         let promised = promise.control(calibration, speeds)?;

@@ -6,18 +6,20 @@ use super::risk::Risk;
 const STEPS: usize = 30;
 /// The largest bet, as a share of the bet at which a single loss would take all wealth.
 const LARGEST: f64 = 0.75;
+/// The loss of one more text, beyond the observed ones.
+const UNSEEN: f64 = 0.12;
 /// The prior variance, which counts as much as one observed loss.
 const PRIOR_VARIANCE: f64 = 0.25;
 
-/// Losses of 1, 0 and −1, in the order of the texts. For more rows than values, the values repeat.
+/// Losses from −1 to 1, in the order of the texts. For more rows than values, the values repeat.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Losses<'a> {
-    values: &'a [i8],
+    values: &'a [f64],
     rows: usize,
 }
 
 impl<'a> Losses<'a> {
-    pub(super) fn new(values: &'a [i8]) -> Self {
+    pub(super) fn new(values: &'a [f64]) -> Self {
         Self { values, rows: values.len() }
     }
 
@@ -31,17 +33,25 @@ impl<'a> Losses<'a> {
     }
 
     fn iter(self) -> impl Iterator<Item = f64> {
-        self.values.iter().cycle().take(self.rows).map(|loss| f64::from(*loss))
+        self.values.iter().cycle().take(self.rows).copied()
     }
 
     fn sum(self) -> f64 {
         let (whole, rest) = (self.rows / self.values.len().max(1), self.rows % self.values.len().max(1));
-        let sum = |values: &[i8]| values.iter().map(|loss| f64::from(*loss)).sum::<f64>();
-        whole as f64 * sum(self.values) + sum(&self.values[..rest])
+        whole as f64 * self.values.iter().sum::<f64>() + self.values[..rest].iter().sum::<f64>()
     }
 
     pub(super) fn mean(self) -> f64 {
         self.sum() / self.rows.max(1) as f64
+    }
+
+    /// The mean of these losses and one more, and this number of standard errors above it.
+    pub(super) fn with_errors(self, errors: f64) -> f64 {
+        let (rows, values) = (self.rows.max(1) as f64, self.values.len().max(1) as f64);
+        let mean = (self.sum() + UNSEEN) / (rows + 1.0);
+        let squares: f64 = self.values.iter().map(|loss| (loss - mean).powi(2)).sum();
+        let variance = (squares * rows / values + (UNSEEN - mean).powi(2)) / rows;
+        mean + errors * (variance / (rows + 1.0)).sqrt()
     }
 
     /// The conformal risk, (n·R̂ + 1)/(n + 1).
@@ -54,14 +64,14 @@ impl<'a> Losses<'a> {
     ///
     /// For disagreement, a proportion, the p-value is the exact binomial tail P(Bin(n, most) ≤ lost).
     ///
-    /// The loss of accuracy of a text is −1, 0 or 1. A gambler bets on each text, using only the texts before it, that
+    /// The other losses of a text lie between −1 and 1. A gambler bets on each text, using only the texts before it, that
     /// the mean loss is below `most`; the p-value is the reciprocal of the gambler's largest wealth. The wealth is Π
     /// (1 + bᵢ·(most − lossᵢ)), a supermartingale if the risk is `most` or more (Waudby-Smith and Ramdas 2024, with the
     /// predictable plug-in bets bᵢ = √(2·ln(1/δ)/(n·σ̂²ᵢ₋₁))).
     pub(super) fn p_value(self, risk: Risk, most: f64, delta: f64) -> f64 {
         match risk {
             Risk::Disagreement => self.binomial_tail(most),
-            Risk::AccuracyLoss => self.largest_wealth(most, delta).recip().min(1.0),
+            Risk::AccuracyLoss | Risk::Regret => self.largest_wealth(most, delta).recip().min(1.0),
         }
     }
 
@@ -118,21 +128,28 @@ mod tests {
 
     #[test]
     fn p_values_are_those_computed_by_hand() {
-        let differing = |lost: usize, rows: usize| -> Vec<i8> { (0..rows).map(|row| i8::from(row < lost)).collect() };
+        let differing =
+            |lost: usize, rows: usize| -> Vec<f64> { (0..rows).map(|row| f64::from(u8::from(row < lost))).collect() };
         let of = |lost, rows, share| Losses::new(&differing(lost, rows)).p_value(Risk::Disagreement, share, 0.05);
         assert!((of(0, 10, 0.3) - 0.7f64.powi(10)).abs() < 1e-12);
         // .7¹⁰ + 10·.3·.7⁹ + 45·.09·.7⁸
         let two = 0.7f64.powi(10) + 3.0 * 0.7f64.powi(9) + 4.05 * 0.7f64.powi(8);
         assert!((of(2, 10, 0.3) - two).abs() < 1e-12);
         // The rule of three: 0 of n losses bound the share by about 3/n.
-        let bound = Losses::new(&[0; 1000]).upper_bound(Risk::Disagreement, 0.05);
+        let bound = Losses::new(&[0.0; 1000]).upper_bound(Risk::Disagreement, 0.05);
         assert!((bound - 0.00299).abs() < 1e-4, "{bound}");
         // Two texts at a limit of ½: both bets are the largest, .75/.5 = 1.5. A gain makes 1 + 1.5·1.5 of 1, a loss then a quarter of it.
-        let wealth = |losses: &[i8]| Losses::new(losses).largest_wealth(0.5, 0.05);
-        assert!((wealth(&[-1]) - 3.25).abs() < 1e-12 && (wealth(&[-1, 1]) - 3.25).abs() < 1e-12);
-        assert!((wealth(&[1, -1]) - 1.0).abs() < 1e-12);
-        let repeated = Losses::new(&[1, 0, -1]).repeated(8);
+        let wealth = |losses: &[f64]| Losses::new(losses).largest_wealth(0.5, 0.05);
+        assert!((wealth(&[-1.0]) - 3.25).abs() < 1e-12 && (wealth(&[-1.0, 1.0]) - 3.25).abs() < 1e-12);
+        assert!((wealth(&[1.0, -1.0]) - 1.0).abs() < 1e-12);
+        let repeated = Losses::new(&[1.0, 0.0, -1.0]).repeated(8);
         assert_eq!((repeated.iter().count(), repeated.sum()), (8, 1.0));
+        // With .12: the mean is 1.12/5, and the squares are 2·.276² + 2·.224² + .104² = .26352.
+        let bound = Losses::new(&[0.5, 0.0, 0.0, 0.5]).with_errors(2.0);
+        assert!((bound - 0.224 - 2.0 * (0.26352f64 / 20.0).sqrt()).abs() < 1e-12, "{bound}");
+        // Without a loss the bound is 2·.12/(n + 1), so that 80 texts show .3 points.
+        let bound = |rows: usize| Losses::new(&vec![0.0; rows]).with_errors(1.0);
+        assert!(bound(78) > 0.003 && bound(80) <= 0.003, "{} {}", bound(78), bound(80));
     }
 
     #[test]
@@ -143,9 +160,9 @@ mod tests {
             for _ in 0..2_000 {
                 let mut draw = || {
                     let drawn: f64 = rng.random();
-                    i8::from(drawn < lost) - i8::from((lost..lost + gained).contains(&drawn))
+                    f64::from(i8::from(drawn < lost) - i8::from((lost..lost + gained).contains(&drawn)))
                 };
-                let losses: Vec<i8> = (0..1_000).map(|_| draw()).collect();
+                let losses: Vec<f64> = (0..1_000).map(|_| draw()).collect();
                 rejected += u32::from(Losses::new(&losses).p_value(risk, most, 0.05) <= 0.05);
             }
             f64::from(rejected) / 2_000.0

@@ -7,4 +7,8 @@ pub enum Risk {
     AccuracyLoss,
     /// The share of texts whose predicted class differs from the full model's, 0 to 1. Requires no labels.
     Disagreement,
+    /// The expected loss of accuracy by the probabilities p of the [last stage](crate::evaluation::Stages): p(a) − p(b), 0
+    /// to 1. Here a is the class that the last stage predicts, and b the class that the text gets. Requires no labels. If these probabilities are calibrated, its mean is that of the
+    /// [`AccuracyLoss`](Self::AccuracyLoss), with far less variance, since no label's chance is in it.
+    Regret,
 }

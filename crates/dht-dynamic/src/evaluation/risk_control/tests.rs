@@ -67,7 +67,7 @@ fn a_risk_promise_holds_at_its_confidence_near_the_least_cost() {
             let found = promise(risk, most, 0.9).control(world.calibration(), &thresholds()).unwrap();
             assert!(found.bound <= most && found.observed <= found.bound && found.rows == 2_000);
             let truth = match risk {
-                Risk::AccuracyLoss => World::accuracy_loss(found.threshold),
+                Risk::AccuracyLoss | Risk::Regret => World::accuracy_loss(found.threshold),
                 // Whoever leaves differs where exactly one of both is right: p·.1 + (1 − p)·.9.
                 Risk::Disagreement => {
                     let t = found.threshold;
@@ -97,6 +97,75 @@ fn in_expectation_the_limit_holds_on_the_mean() {
         mean += 2.0 * (0.1 * (t - t * t / 2.0) + 0.9 * t * t / 2.0) / 300.0;
     }
     assert!(mean <= most && mean > 0.07, "{mean}");
+}
+
+/// Labels are 1 with probability sigmoid(3x + 3y). The last of two stages predicts from x + y, the first from x alone,
+/// with `sharpness` times the log-odds that it should have.
+fn draw(rng: &mut ChaCha8Rng, count: usize, sharpness: f64) -> (Stages, Vec<u32>) {
+    let (mut first, mut last, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+    let pair = |p: f64| [(1.0 - p).ln(), p.ln()];
+    for _ in 0..count {
+        // Twelve uniform numbers have the variance 1 together.
+        let [x, y] = [(); 2].map(|()| (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0);
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        // The mean of sigmoid(a + b·y) over y (MacKay 1992).
+        first.extend(pair(sigmoid(sharpness * 3.0 * x / (1.0 + std::f64::consts::PI * 9.0 / 8.0).sqrt())));
+        let p = sigmoid(3.0 * (x + y));
+        last.extend(pair(p));
+        labels.push(u32::from(rng.random::<f64>() < p));
+    }
+    let flops = vec![vec![1; count], vec![10; count]];
+    let tables = [first, last].map(|values| LogProbabilities::new(2, values).unwrap());
+    (Stages::new(&tables, flops, LeavingRule::Confidence).unwrap(), labels)
+}
+
+fn accuracy(stages: &Stages, labels: &[u32], threshold: f64) -> f64 {
+    let at = stages.at(threshold).labels;
+    at.iter().zip(labels).filter(|(found, label)| found == label).count() as f64 / labels.len() as f64
+}
+
+#[test]
+fn regret_is_the_lost_accuracy_with_less_variance() {
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let (mut differences, mut counted, mut expected) = (0.0, 0.0, 0.0);
+    let draws = 400;
+    for _ in 0..draws {
+        let (stages, labels) = draw(&mut rng, 200, 3.0);
+        let regret = stages.regrets(&stages.at(0.1).stages).iter().sum::<f64>() / 200.0;
+        let lost = accuracy(&stages, &labels, 0.0) - accuracy(&stages, &labels, 0.1);
+        differences += (regret - lost) / f64::from(draws);
+        counted += lost.powi(2) / f64::from(draws);
+        expected += regret.powi(2) / f64::from(draws);
+    }
+    // The standard error of the mean difference is .001.
+    assert!(differences.abs() < 0.004 && expected < 0.8 * counted, "{differences} {expected} {counted}");
+}
+
+#[test]
+fn a_default_speed_of_few_rows_loses_little_on_others() {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let risk = Promise { risk: Risk::Regret, most: 0.003, guarantee: Guarantee::StandardErrors(1.0) };
+    for sharpness in [1.0, 3.0] {
+        let (all, all_labels) = draw(&mut rng, 20_000, sharpness);
+        let lost = |threshold: f64| accuracy(&all, &all_labels, 0.0) - accuracy(&all, &all_labels, threshold);
+        let (mut losses, mut lucky, mut flops) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..100 {
+            let (stages, labels) = draw(&mut rng, 300, sharpness);
+            let thresholds = stages.thresholds(100);
+            let full = stages.at(0.0).labels;
+            let calibration = Calibration { stages: &stages, full: &full, labels: None };
+            let found = risk.control(calibration, &thresholds).unwrap();
+            losses.push(lost(found.threshold));
+            flops += found.flops;
+            let own = accuracy(&stages, &labels, 0.0);
+            let highest = thresholds.iter().rev().find(|threshold| accuracy(&stages, &labels, **threshold) >= own);
+            lucky.push(lost(*highest.unwrap()));
+        }
+        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / 100.0;
+        let above = |losses: &[f64]| losses.iter().filter(|lost| **lost > 0.01).count();
+        assert!(mean(&losses) < 0.003 && above(&losses) <= 5, "{} {}", mean(&losses), above(&losses));
+        assert!(above(&lucky) > 3 * above(&losses) && flops < 100 * 300 * 9, "{} {flops}", above(&lucky));
+    }
 }
 
 #[test]
@@ -133,6 +202,9 @@ fn what_cannot_be_calibrated_is_refused() {
     assert_eq!(field(Promise { most: 0.0, ..good }, all, &[0.1]), "most");
     assert_eq!(field(Promise { most: f64::NAN, ..good }, all, &[0.1]), "most");
     assert_eq!(field(promise(Risk::AccuracyLoss, 0.1, 1.0), all, &[0.1]), "confidence");
+    let errors = |errors| Promise { guarantee: Guarantee::StandardErrors(errors), ..good };
+    assert_eq!(field(errors(-1.0), all, &[0.1]), "standard errors");
+    assert_eq!(field(errors(f64::INFINITY), all, &[0.1]), "standard errors");
     assert_eq!(field(good, all, &[]), "thresholds");
     assert_eq!(field(good, all, &[0.2, 0.1]), "thresholds");
     assert_eq!(field(good, Calibration { labels: None, ..all }, &[0.1]), "labels");

@@ -5,7 +5,7 @@ use dht_transformer::EncodedDataset;
 
 use crate::error::{Error, Result};
 use crate::exit::Stacker;
-use crate::log_probabilities::{LogProbabilities, best_class};
+use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, ExitModel};
 use crate::router::LeavingRule;
 
@@ -17,12 +17,15 @@ use crate::router::LeavingRule;
 pub struct Stages {
     /// The predicted class of each row, by stage.
     labels: Vec<Vec<u32>>,
-    /// The probability of the predicted class, by stage.
-    confidences: Vec<Vec<f64>>,
+    /// The last stage's probability of the class that it predicts minus that of the class that a stage predicts, by
+    /// stage.
+    regrets: Vec<Vec<f64>>,
     /// The uncertainty by stage and row.
     uncertainties: Vec<Vec<f64>>,
     /// FLOPs of each row if it stops at a stage, by stage and row.
     flops: Vec<Vec<u64>>,
+    /// FLOPs of each row at threshold 0.
+    full_flops: Vec<u64>,
 }
 
 /// The stage where each row stops at a threshold, with the answers and the cost.
@@ -35,10 +38,6 @@ pub struct Staged {
     pub stages: Vec<usize>,
     /// FLOPs of all rows.
     pub flops: u64,
-    /// The mean confidence: the mean of max p at the stages where the rows left. For calibrated stages this is the
-    /// expected accuracy, and it has much less variance than the share of correct answers (Guo et al. 2017, equation
-    /// 1).
-    pub confidence: f64,
 }
 
 impl Stages {
@@ -61,10 +60,11 @@ impl Stages {
             let got = flops.iter().map(|flops| flops.len().to_string()).collect::<Vec<_>>().join(", ");
             return Err(Error::shape("FLOPs of stages", expected, format!("lists of {got}")));
         }
-        let labels = stages.iter().map(LogProbabilities::labels).collect();
-        let confidence = |logs: &[f64]| best_class(logs).1.exp();
-        let confidences = stages.iter().map(|stage| stage.rows().map(confidence).collect()).collect();
-        Ok(Self { labels, confidences, uncertainties: rule.uncertainties(stages), flops })
+        let labels: Vec<Vec<u32>> = stages.iter().map(LogProbabilities::labels).collect();
+        let last = &stages[stages.len() - 1];
+        let regrets = labels.iter().map(|labels| last.regrets(labels)).collect();
+        let full_flops = flops[flops.len() - 1].clone();
+        Ok(Self { labels, regrets, uncertainties: rule.uncertainties(stages), flops, full_flops })
     }
 
     /// The stages of a model, as [`DynamicModel::stage_log_probabilities`] reads them, with the [rule](crate::Router::rule) of its
@@ -73,8 +73,17 @@ impl Stages {
     /// # Errors
     /// As [`DynamicModel::stage_log_probabilities`].
     pub fn of_model(model: &DynamicModel, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
+        Self::of_answers(model, data, &model.stage_log_probabilities(data, batch_size)?)
+    }
+
+    /// The stages of a model, from the answers of its stages to these texts, as [`of_model`](Self::of_model).
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for answers to other texts, or of other stages.
+    pub fn of_answers(model: &DynamicModel, data: &EncodedDataset, stages: &[LogProbabilities]) -> Result<Self> {
         let rule = model.router().rule().unwrap_or_default();
-        Self::new(&model.stage_log_probabilities(data, batch_size)?, model.stage_flops(data), rule)
+        let full_flops = model.full_stage_flops(data);
+        Ok(Self { full_flops, ..Self::new(stages, model.stage_flops(data), rule)? })
     }
 
     /// The number of stages.
@@ -98,9 +107,10 @@ impl Stages {
         }
         Self {
             labels: pick(&self.labels, rows),
-            confidences: pick(&self.confidences, rows),
+            regrets: pick(&self.regrets, rows),
             uncertainties: pick(&self.uncertainties, rows),
             flops: pick(&self.flops, rows),
+            full_flops: rows.iter().map(|row| self.full_flops[*row]).collect(),
         }
     }
 
@@ -117,10 +127,14 @@ impl Stages {
         Ok(self)
     }
 
-    /// The rows at a threshold. At threshold 0, all rows leave at the last stage. Above 1, each row leaves at the first
-    /// stage with a finite uncertainty (the patience rule has infinite ones).
+    /// The rows at a threshold. At threshold 0, all rows leave at the last stage, and for the stages
+    /// [of a model](Self::of_model) the exits before it cost nothing, since they are not computed. Above 1, each row leaves
+    /// at the first stage with a finite uncertainty (the patience rule has infinite ones).
     pub fn at(&self, threshold: f64) -> Staged {
         let last = self.labels.len() - 1;
+        if threshold == 0.0 {
+            return Staged { flops: self.full_flops.iter().sum(), ..self.leaving_at(vec![last; self.rows()]) };
+        }
         let sure = |row: usize| (0..last).find(|stage| self.uncertainties[*stage][row] < threshold);
         self.leaving_at((0..self.rows()).map(|row| sure(row).unwrap_or(last)).collect())
     }
@@ -136,8 +150,6 @@ impl Stages {
         Staged {
             labels: rows().map(|(row, stage)| self.labels[*stage][row]).collect(),
             flops: rows().map(|(row, stage)| self.flops[*stage][row]).sum(),
-            confidence: rows().map(|(row, stage)| self.confidences[*stage][row]).sum::<f64>()
-                / self.rows().max(1) as f64,
             stages,
         }
     }
@@ -159,52 +171,22 @@ impl Stages {
         thresholds
     }
 
-    /// The highest of `thresholds` (ascending) that loses nothing on rows with these labels: the accuracy of the
-    /// answers is at least `accuracy`, and their [confidence](Staged::confidence) at least that of all rows at the last
-    /// stage. Returns 0 if there is no such threshold.
-    ///
-    /// Accuracy alone would be too optimistic. With many thresholds and a few hundred rows, the highest threshold that
-    /// reaches `accuracy` may do so by chance.
-    pub fn lossless(&self, labels: &[u32], accuracy: f64, thresholds: &[f64]) -> f64 {
-        let last = self.at(0.0).confidence;
-        let keeps = |threshold: &&f64| {
-            let at = self.at(**threshold);
-            let right = at.labels.iter().zip(labels).filter(|(found, label)| found == label).count();
-            at.confidence >= last && right as f64 / labels.len().max(1) as f64 >= accuracy
-        };
-        thresholds.iter().rev().find(keeps).copied().unwrap_or(0.0)
+    /// FLOPs of each row at a threshold.
+    pub(crate) fn row_flops(&self, threshold: f64, at: &Staged) -> Vec<u64> {
+        match threshold {
+            0.0 => self.full_flops.clone(),
+            _ => at.stages.iter().enumerate().map(|(row, stage)| self.flops[*stage][row]).collect(),
+        }
     }
 
-    /// Returns the `thresholds` whose Brier score is lower than that of the last stage by at least one standard error of
-    /// the difference, or the same for every row. The score of a row is (y − max p)², with y = 1 for a right answer and 0
-    /// for a wrong one.
-    ///
-    /// An overconfident stage is sure of answers that are wrong, and few rows seldom show it by a count of the wrong
-    /// ones.
-    pub(crate) fn no_surer_than_right(&self, labels: &[u32], thresholds: &[f64]) -> Vec<f64> {
-        let brier = |threshold: f64| -> Vec<f64> {
-            let at = self.at(threshold);
-            let of_row = |((row, stage), label): ((usize, &usize), &u32)| {
-                (f64::from(u8::from(at.labels[row] == *label)) - self.confidences[*stage][row]).powi(2)
-            };
-            at.stages.iter().enumerate().zip(labels).map(of_row).collect()
-        };
-        let last = brier(0.0);
-        let is_safe = |threshold: &f64| {
-            let rises: Vec<f64> = brier(*threshold).iter().zip(&last).map(|(at, last)| at - last).collect();
-            let rows = rises.len().max(1) as f64;
-            let mean = rises.iter().sum::<f64>() / rows;
-            let variance = rises.iter().map(|rise| (rise - mean).powi(2)).sum::<f64>() / (rows - 1.0).max(1.0);
-            mean + (variance / rows).sqrt() <= 0.0
-        };
-        thresholds.iter().copied().filter(is_safe).collect()
+    /// The [regret](crate::evaluation::Risk::Regret) of each row if it leaves at this stage.
+    pub(crate) fn regrets(&self, stages: &[usize]) -> Vec<f64> {
+        stages.iter().enumerate().map(|(row, stage)| self.regrets[*stage][row]).collect()
     }
 
     /// The smallest of `thresholds` (ascending) at which the rows cost at most `flops`; `None` where all cost more.
     pub fn within(&self, flops: f64, thresholds: &[f64]) -> Option<f64> {
-        // A higher threshold never costs more.
-        let first = thresholds.partition_point(|threshold| self.at(*threshold).flops as f64 > flops);
-        thresholds.get(first).copied()
+        thresholds.iter().copied().find(|threshold| self.at(*threshold).flops as f64 <= flops)
     }
 }
 
@@ -247,6 +229,24 @@ impl DynamicModel {
             flops.into_iter().zip(&ngram).map(|(flops, ngram)| ngram + flops + reads * stacking).collect()
         });
         std::iter::once(ngram.clone()).chain(stacked).collect()
+    }
+
+    /// FLOPs of each text at speed 0, where no exit between the n-gram exit and the last one is computed.
+    fn full_stage_flops(&self, data: &EncodedDataset) -> Vec<u64> {
+        let layers = self.full_flops_of_each(data);
+        match self.front() {
+            None => layers,
+            Some(front) => {
+                let stacking = Stacker::flops(self.model().classes());
+                front
+                    .ngram()
+                    .flops_of_all(data)
+                    .into_iter()
+                    .zip(layers)
+                    .map(|(ngram, own)| ngram + own + stacking)
+                    .collect()
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A round of fine-tuning: some passes with a learning-rate schedule of their own.
+//! A run of fine-tuning: it is scored by its stacked answers, and ends early where the rule or the clock says so.
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -106,40 +106,40 @@ impl Objective for Stacked<'_> {
     }
 }
 
-/// A round that is to run.
-pub(super) struct Round<'a> {
+/// Fine-tuning that is to run.
+pub(super) struct TuningRun<'a> {
     pub(super) settings: TrainSettings,
     pub(super) training: &'a EncodedDataset,
     pub(super) validation: &'a Validation<'a>,
     pub(super) checkpoint: Option<CheckpointSettings>,
     pub(super) stop: Option<std::sync::Arc<std::sync::atomic::AtomicBool>>,
-    /// The time at which the round ends.
+    /// The time at which it ends.
     pub(super) deadline: Option<Instant>,
-    /// FLOPs of one pass over all training rows, of what came before this round, and of its steps.
+    /// FLOPs: of one pass over all training rows, before this run, and of its steps.
     pub(super) pass_flops: u64,
     pub(super) flops_before: u64,
     pub(super) flops: u64,
     /// Steps between two validations.
     pub(super) every: usize,
-    /// Passes of earlier rounds, and of this round over all training rows.
-    pub(super) passes: (f64, f64),
+    /// Passes over all training rows.
+    pub(super) passes: f64,
     /// False to run to the end whatever the rule says.
     pub(super) asks: bool,
     pub(super) start: Instant,
 }
 
-/// The classifier after a round.
+/// The classifier after a run.
 pub(super) struct Tuned {
     pub(super) classifier: TextClassifier,
     /// FLOPs of the steps and of the validations.
     pub(super) flops: u64,
-    /// The share of the round that ran.
+    /// The share of the run that was made.
     pub(super) share: f64,
-    /// Why the round ended before its last step.
+    /// Why the run ended before its last step.
     pub(super) stop: Option<Stop>,
 }
 
-impl Round<'_> {
+impl TuningRun<'_> {
     /// Fine-tunes a classifier. It ends with its best parameters on the validation rows.
     pub(super) fn run(
         self,
@@ -156,7 +156,7 @@ impl Round<'_> {
             Stacked { tuning: FineTuning::new(classifier), validation: self.validation, flops: Cell::new(0) };
         let steps = (steps_of_pass * self.settings.epochs) as u64;
         let (training, texts) = (self.training, self.validation.texts);
-        let mut rule = Watch { round: self, steps, done: 0, so_far, next, watch, stop: None };
+        let mut rule = Watch { run: self, steps, done: 0, so_far, next, watch, stop: None };
         let trained = trainer.fit(&mut objective, training, texts, &mut rule);
         let (stop, done) = (rule.stop, rule.done);
         match (trained, stop) {
@@ -169,10 +169,10 @@ impl Round<'_> {
     }
 }
 
-/// Reports a round, and ends it where the rule or the clock says so.
+/// Reports a run, and ends it where the rule or the clock says so.
 struct Watch<'a, 'b> {
-    round: Round<'b>,
-    /// Steps of the round, and those taken.
+    run: TuningRun<'b>,
+    /// Steps of the run, and those taken.
     steps: u64,
     done: u64,
     so_far: &'a mut Vec<Measurement>,
@@ -183,7 +183,7 @@ struct Watch<'a, 'b> {
 
 impl Watch<'_, '_> {
     fn validated(&mut self, record: &StepRecord) {
-        // The end of a round is measured by its caller, with the best parameters.
+        // The end is measured by the caller, with the best parameters.
         if record.step >= self.steps || self.stop.is_some() {
             return;
         }
@@ -192,21 +192,20 @@ impl Watch<'_, '_> {
             record.step as f64 / self.steps as f64,
             1 + self.so_far.iter().rev().take_while(|found| found.accuracy.is_none()).count() as u64,
         );
-        let flops =
-            self.round.flops_before + (share * self.round.flops as f64) as u64 + checks * self.round.validation.flops;
-        let (earlier, passes) = self.round.passes;
+        let flops = self.run.flops_before + (share * self.run.flops as f64) as u64 + checks * self.run.validation.flops;
         let measured = Measurement {
             rung: Rung::FineTuned,
-            passes: earlier + share * passes,
+            passes: share * self.run.passes,
+            planned_passes: self.run.passes,
             accuracy: None,
             loss: -record.validation_score.ln(),
             flops,
-            cost: flops as f64 / self.round.pass_flops.max(1) as f64,
-            seconds: self.round.start.elapsed().as_secs_f64(),
+            cost: flops as f64 / self.run.pass_flops.max(1) as f64,
+            seconds: self.run.start.elapsed().as_secs_f64(),
         };
         self.so_far.push(measured);
         (self.watch)(LadderEvent::Measured(&measured));
-        if self.round.asks && !self.next.goes_on(self.so_far, Rung::FineTuned) {
+        if self.run.asks && !self.next.goes_on(self.so_far, Rung::FineTuned) {
             self.stop = Some(Stop::Rule);
         }
     }
@@ -220,7 +219,7 @@ impl Observer for Watch<'_, '_> {
             Event::Evaluation(record) => self.validated(record),
             Event::Step { .. } => {
                 self.done += 1;
-                let late = self.round.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+                let late = self.run.deadline.is_some_and(|deadline| Instant::now() >= deadline);
                 if late && self.stop.is_none() {
                     self.stop = Some(Stop::Time);
                 }
