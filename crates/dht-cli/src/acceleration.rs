@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
-use dht_dynamic::accelerate::{AccelerateSettings, Report, Targets, Texts, accelerate};
+use dht_dynamic::accelerate::{AccelerateSettings, Report, Targets, Texts, accelerate_watched};
 use dht_dynamic::evaluation::{Guarantee, Promise, Risk, SpeedPoint};
 use dht_dynamic::exit::NgramSettings;
 use dht_dynamic::serving::KeptPromise;
@@ -14,7 +14,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
-use crate::progress::report;
+use crate::progress::{FitProgress, report};
 use crate::texts::EncodedSplits;
 
 /// Maximum number of tokens beyond the encoder's maximum length that the n-gram classifier reads.
@@ -134,9 +134,13 @@ pub fn make_dynamic(
     settings: &AccelerateSettings,
     speed: &SpeedArguments,
     seed: u64,
+    quiet: bool,
 ) -> Result<MadeDynamic> {
     let fitted_on = Texts::new(&texts.train).with_held_out(&texts.validation);
-    let made = accelerate(classifier, fitted_on, settings, &mut exit_generator(seed))?;
+    let mut progress = FitProgress::new(quiet);
+    let mut watch = |step| progress.observe(step);
+    let made = accelerate_watched(classifier, fitted_on, settings, &mut watch, &mut exit_generator(seed))?;
+    progress.report_seconds();
     at_speed(made.model, made.report, texts, settings.targets, speed)
 }
 

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use dht_dynamic::accelerate::FitStep;
 use dht_dynamic::ladder::{LadderEvent, LadderReport, Measurement, Rung, Stop};
 use dht_dynamic::transformer::train::{Event, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,6 +14,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 const NEWEST: f64 = 0.05;
 /// Decay of the displayed shares of depths with each sample.
 const KEPT: f64 = 0.998;
+/// Minimum time between two lines of a stage of fitting exits.
+const LINE_AFTER: Duration = Duration::from_secs(5);
 /// Minimum share of the training between two lines.
 const LINE_EVERY: f64 = 0.1;
 
@@ -137,10 +140,104 @@ impl Drop for TrainingProgress {
     }
 }
 
+/// Displays the steps of fitting exits: a line at the beginning of each, and at most every five seconds in between.
+#[derive(Debug)]
+pub struct FitProgress {
+    quiet: bool,
+    /// Seconds of each stage that is over, in the order of their first steps.
+    seconds: Vec<(&'static str, f64)>,
+    stage: Option<Stage>,
+}
+
+/// Current stage of a training run.
+#[derive(Debug)]
+struct Stage {
+    name: &'static str,
+    started: Instant,
+    last_line: Instant,
+}
+
+impl FitProgress {
+    /// Displays nothing if `quiet`.
+    pub fn new(quiet: bool) -> Self {
+        Self { quiet, seconds: Vec::new(), stage: None }
+    }
+
+    /// Displays a step.
+    pub fn observe(&mut self, step: FitStep) {
+        if let Some(line) = self.line(step, Instant::now()).filter(|_| !self.quiet) {
+            report(&line);
+        }
+    }
+
+    /// Reports the seconds of each stage.
+    pub fn report_seconds(&mut self) {
+        self.end(Instant::now());
+        if !self.quiet && !self.seconds.is_empty() {
+            report(&self.seconds_line());
+        }
+    }
+
+    fn seconds_line(&self) -> String {
+        let stages: Vec<String> = self.seconds.iter().map(|(name, seconds)| format!("{name} {seconds:.0}")).collect();
+        format!("seconds: {}", stages.join(", "))
+    }
+
+    /// Begins a stage, unless it runs. Returns whether it is a new one.
+    fn begin(&mut self, name: &'static str, now: Instant) -> bool {
+        if self.stage.as_ref().is_some_and(|stage| stage.name == name) {
+            return false;
+        }
+        self.end(now);
+        self.stage = Some(Stage { name, started: now, last_line: now });
+        true
+    }
+
+    fn end(&mut self, now: Instant) {
+        let Some(stage) = self.stage.take() else { return };
+        let seconds = (now - stage.started).as_secs_f64();
+        match self.seconds.iter_mut().find(|(name, _)| *name == stage.name) {
+            Some((_, all)) => *all += seconds,
+            None => self.seconds.push((stage.name, seconds)),
+        }
+    }
+
+    fn line(&mut self, step: FitStep, now: Instant) -> Option<String> {
+        let (name, first, share) = match step {
+            FitStep::Ngrams { texts } => ("n-grams", format!("fitting n-grams on {texts} texts"), 0.0),
+            FitStep::States { done, texts } => {
+                ("encoder", format!("running the encoder over {texts} texts"), done as f64 / texts.max(1) as f64)
+            }
+            FitStep::Exit { number, exits } => {
+                ("exits", format!("fitting {exits} exits"), (number - 1) as f64 / exits.max(1) as f64)
+            }
+            FitStep::SideLayers { share } => ("side layers", "training the side layers of the exits".to_owned(), share),
+            FitStep::Answers { texts } => {
+                ("answers", format!("answering {texts} held-out texts with the side layers"), 0.0)
+            }
+            _ => return None,
+        };
+        if self.begin(name, now) {
+            return Some(first);
+        }
+        let stage = self.stage.as_mut()?;
+        if now - stage.last_line < LINE_AFTER || share <= 0.0 {
+            return None;
+        }
+        stage.last_line = now;
+        let left = (now - stage.started).as_secs_f64() * (1.0 - share).max(0.0) / share;
+        Some(match step {
+            FitStep::Exit { number, exits } => format!("exits: number {number} of {exits}  {left:.0} s left"),
+            _ => format!("{name}: {:.0} %  {left:.0} s left", 100.0 * share),
+        })
+    }
+}
+
 /// Displays a training in rungs: a line for each rung and each validation, and a bar for fine-tuning.
 #[derive(Debug)]
 pub struct LadderProgress {
     quiet: bool,
+    fit: FitProgress,
     tuning: Option<TrainingProgress>,
     /// Passes at the end of fine-tuning, until the exits are fitted on its encoder.
     passes: Option<f64>,
@@ -151,7 +248,12 @@ pub struct LadderProgress {
 impl LadderProgress {
     /// Displays nothing if `quiet`.
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, tuning: None, passes: None, rate: None }
+        Self { quiet, fit: FitProgress::new(quiet), tuning: None, passes: None, rate: None }
+    }
+
+    /// Reports the seconds of each stage.
+    pub fn report_seconds(&mut self) {
+        self.fit.report_seconds();
     }
 
     /// Displays an event.
@@ -163,6 +265,7 @@ impl LadderProgress {
 
     fn line(&mut self, event: LadderEvent<'_>) -> Option<String> {
         match event {
+            LadderEvent::Fitting(step) => return self.fit.line(step, Instant::now()),
             LadderEvent::Measured(found) => {
                 let ended = found.accuracy.map(|_| found.passes).filter(|_| found.rung == Rung::FineTuned);
                 let again = ended.is_some() && self.passes == ended;
@@ -174,6 +277,7 @@ impl LadderProgress {
                 return Some(format!("learning rate {rate}: validation loss {loss:.4}"));
             }
             LadderEvent::FineTuningStarted { passes } => {
+                self.fit.begin("fine-tuning", Instant::now());
                 self.tuning = Some(TrainingProgress::new("fine-tuning", self.quiet));
                 let rate = self.rate.map_or_else(String::new, |(rate, _)| format!(" at learning rate {rate}"));
                 return Some(format!("fine-tuning{rate} for {}", counted(passes)));
@@ -307,6 +411,25 @@ mod tests {
         }
         let started = line(LadderEvent::FineTuningStarted { passes: 2.5 });
         assert_eq!(started, "fine-tuning at learning rate 0.00002 for 2.5 passes");
+    }
+
+    #[test]
+    fn a_stage_has_a_line_at_its_start_and_every_five_seconds() {
+        let mut progress = FitProgress::new(true);
+        let start = Instant::now();
+        let mut line = |seconds, step| progress.line(step, start + Duration::from_secs(seconds));
+        let states = |done| FitStep::States { done, texts: 400 };
+        assert_eq!(line(0, FitStep::Ngrams { texts: 360 }).expect("a line"), "fitting n-grams on 360 texts");
+        assert_eq!(line(2, states(0)).expect("a line"), "running the encoder over 400 texts");
+        assert_eq!(line(6, states(100)), None);
+        assert_eq!(line(12, states(200)).expect("a line"), "encoder: 50 %  10 s left");
+        assert_eq!(line(13, states(220)), None);
+        let exit = |number| FitStep::Exit { number, exits: 6 };
+        assert_eq!(line(22, exit(1)).expect("a line"), "fitting 6 exits");
+        assert_eq!(line(28, exit(3)).expect("a line"), "exits: number 3 of 6  12 s left");
+        line(30, FitStep::Ngrams { texts: 400 });
+        progress.end(start + Duration::from_secs(31));
+        assert_eq!(progress.seconds_line(), "seconds: n-grams 3, encoder 20, exits 8");
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
 
     let targets = if arguments.unlabelled { Targets::Predictions } else { Targets::Labels };
     let settings = AccelerateSettings { targets, ..exit_settings(&tokenizer, &arguments.speed)? };
-    let made = make_dynamic(&classifier, &encoded, &settings, &arguments.speed, arguments.seed)?;
+    let made = make_dynamic(&classifier, &encoded, &settings, &arguments.speed, arguments.seed, arguments.quiet)?;
     let how = format!(
         "It is {} with exits fitted in {:.0} seconds; its weights are as they were.",
         folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
@@ -54,6 +54,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         metric: arguments.texts.metric().filter(|_| !arguments.unlabelled),
         is_given: true,
         training: None,
+        quiet: arguments.quiet,
         json: arguments.json,
     };
     finish(&model, facts, &made.misses)

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::time::Instant;
 
 use dht_dynamic::ladder::{LadderReport, OutOfFold};
 use dht_dynamic::serving::{ModelCard, TextModel};
@@ -50,6 +51,8 @@ pub struct MadeModel<'a> {
     pub is_given: bool,
     /// Report of a training in rungs.
     pub training: Option<&'a LadderReport>,
+    /// True to report no progress.
+    pub quiet: bool,
     /// True to print the results as JSON.
     pub json: bool,
 }
@@ -111,7 +114,15 @@ fn is_model(path: &Path) -> bool {
 /// Errors of the model, the files or standard output.
 pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Result<()> {
     let ScoredRows { rows: scored, description, split, out_of_fold } = &made.scored;
+    let say = |line: &str| {
+        if !made.quiet {
+            report(line);
+        }
+    };
+    say(&format!("scoring {description}"));
+    let start = Instant::now();
     let rows = results(model, Precision::F32, scored, made.metric, *out_of_fold)?;
+    say(&format!("scored in {:.0} s", start.elapsed().as_secs_f64()));
     // Exits and word counts have learned from the labels as they are mapped; a given classifier has not.
     let judged = if made.is_given { rows.first() } else { own_row(&rows) };
     majority_note(judged, scored).iter().for_each(|note| report(note));

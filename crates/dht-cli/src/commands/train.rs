@@ -66,6 +66,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         metric: arguments.texts.metric(),
         is_given: false,
         training: trained.ladder.as_ref(),
+        quiet: arguments.quiet,
         json: arguments.json,
     };
     finish(&trained.model, facts, &trained.misses)?;

@@ -3,7 +3,7 @@
 use dht_dynamic::evaluation::Stages;
 use dht_dynamic::ladder::OutOfFold;
 use dht_dynamic::transformer::EncodedDataset;
-use dht_dynamic::{DynamicModel, LogProbabilities, Predictor, evaluate};
+use dht_dynamic::{DynamicModel, LogProbabilities, Predictor, Route, evaluate};
 
 use crate::acceleration::BATCH;
 use crate::error::Result;
@@ -11,20 +11,30 @@ use crate::error::Result;
 /// Maximum number of texts whose answers at all exits are in memory together.
 pub(super) const ROWS_TOGETHER: usize = 1 << 14;
 
-/// Answers of a model to some texts: the predicted classes, and the sums of FLOPs and layers.
+/// Answers of a model to some texts: the predicted class, the FLOPs and the layers of each text.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Answers {
     pub(super) labels: Vec<u32>,
-    pub(super) flops: u64,
-    pub(super) layers: usize,
+    pub(super) flops: Vec<u64>,
+    pub(super) depths: Vec<usize>,
 }
 
 impl Answers {
-    /// Answers of a model as it runs.
-    pub(super) fn of_pass(model: &dyn Predictor, texts: &EncodedDataset) -> Result<Self> {
+    /// Answers of a model as it runs, and the seconds of the pass.
+    pub(super) fn of_pass(model: &dyn Predictor, texts: &EncodedDataset) -> Result<(Self, f64)> {
         let found = evaluate(model, texts, BATCH)?;
-        let layers = found.routes.iter().map(dht_dynamic::Route::depth).sum();
-        Ok(Self { labels: found.labels, flops: found.flops + found.bandit_flops, layers })
+        let depths = found.routes.iter().map(Route::depth).collect();
+        Ok((Self { labels: found.labels, flops: found.row_flops, depths }, found.seconds))
+    }
+
+    /// FLOPs of all texts.
+    pub(super) fn total_flops(&self) -> u64 {
+        self.flops.iter().sum()
+    }
+
+    /// The mean number of layers of a text.
+    pub(super) fn mean_layers(&self) -> f64 {
+        self.depths.iter().sum::<usize>() as f64 / self.depths.len().max(1) as f64
     }
 
     /// Answers at several speeds, and of the last exit alone where there is no speed, from one pass through all layers.
@@ -60,8 +70,8 @@ impl Answers {
     /// Adds the answers to further texts.
     fn append(&mut self, other: Self) {
         self.labels.extend(other.labels);
-        self.flops += other.flops;
-        self.layers += other.layers;
+        self.flops.extend(other.flops);
+        self.depths.extend(other.depths);
     }
 }
 
@@ -81,14 +91,18 @@ impl StageAnswers<'_> {
         let answers = |speed: &Option<f64>| match speed {
             Some(speed) => {
                 let at = stages.at(*speed);
-                let routing: u64 = at.stages.iter().map(|stage| model.router().flops(*stage)).sum();
-                let layers = at.stages.into_iter().map(|stage| depths[stage]).sum();
-                Answers { labels: at.labels, flops: at.flops + routing, layers }
+                let routing = at.stages.iter().map(|stage| model.router().flops(*stage));
+                let flops = stages.row_flops(*speed, &at).into_iter().zip(routing).map(|(own, routing)| own + routing);
+                Answers {
+                    flops: flops.collect(),
+                    depths: at.stages.iter().map(|stage| depths[*stage]).collect(),
+                    labels: at.labels,
+                }
             }
             None => Answers {
                 labels: self.alone.labels(),
-                flops: model.full_inference_flops(self.texts),
-                layers: self.texts.len() * depths.last().copied().unwrap_or_default(),
+                flops: self.texts.lengths().into_iter().map(|tokens| model.full_flops(tokens)).collect(),
+                depths: vec![depths.last().copied().unwrap_or_default(); self.texts.len()],
             },
         };
         Ok(speeds.iter().map(answers).collect())
@@ -119,13 +133,13 @@ mod tests {
             let mut speeds: Vec<Option<f64>> = [0.0, 0.1, 0.2, 0.4, 0.7].map(Some).to_vec();
             speeds.push(None);
             let found = Answers::of_one_pass(&model, &speeds, &test, 40)?;
-            assert!(found.windows(2).any(|pair| pair[0].layers != pair[1].layers), "{found:?}");
+            assert!(found.windows(2).any(|pair| pair[0].depths != pair[1].depths), "{found:?}");
             for (speed, found) in speeds.iter().zip(found) {
                 let expected = match speed {
                     Some(speed) => Answers::of_pass(&model.with_speed(*speed)?, &test)?,
                     None => Answers::of_pass(&model.classifier_at(classifier.encoder().layers())?, &test)?,
                 };
-                assert_eq!(found, expected, "at {speed:?}, {:?}", settings.rule);
+                assert_eq!(found, expected.0, "at {speed:?}, {:?}", settings.rule);
             }
         }
         Ok(())

@@ -128,7 +128,7 @@ mod tests {
             score: 0.0,
             cost,
             mean_layers: 1.0,
-            texts_per_second: None,
+            texts_per_second: 1.0,
             judged: None,
         }
     }

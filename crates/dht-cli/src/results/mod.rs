@@ -2,8 +2,9 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | models of the rows, and their times | `rows.rs` |
+//! | models of the rows | `rows.rs` |
 //! | answers of all models, from one pass where a rule decides | `answers.rs` |
+//! | texts per second of each model, timed on some texts | `speed.rs` |
 //! | rows: scores and costs, and notes on them | `rows.rs` |
 //! | table, diagram, card | `table.rs`, `curve.rs`, `card.rs` |
 
@@ -11,6 +12,7 @@ mod answers;
 mod card;
 mod curve;
 mod rows;
+mod speed;
 mod table;
 
 pub use card::{CardFacts, card, promise};

@@ -1,22 +1,22 @@
 //! Scores and costs of a model on labelled texts.
 
-use dht_dynamic::Predictor;
-use dht_dynamic::evaluation::{InPrecision, time_in_turns};
+use std::time::Instant;
+
+use dht_dynamic::evaluation::InPrecision;
 use dht_dynamic::ladder::OutOfFold;
 use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::data::Metric;
 use dht_dynamic::transformer::train::metrics::{Confusion, Correlation};
 use dht_dynamic::transformer::{EncodedDataset, Objective, Precision, Task, TextClassifier};
+use dht_dynamic::{DynamicModel, Predictor};
 use serde::Serialize;
 
 use super::answers::{Answers, ROWS_TOGETHER};
+use super::speed::{on_routes, rate, texts_per_second};
 use super::table::Table;
 use crate::acceleration::BATCH;
 use crate::error::{Error, Result};
 
-/// Number of texts for timing, and number of passes over them.
-const TIMED: usize = 256;
-const PASSES: usize = 3;
 /// Number of scored texts from which a cheaper speed is advised.
 const LEAST_TO_ADVISE: usize = 100;
 /// Costs for which a table of results has a row, as shares of the full model's FLOPs.
@@ -38,22 +38,27 @@ pub struct ResultRow {
     pub cost: f64,
     /// Mean depth.
     pub mean_layers: f64,
-    /// Tokenised texts per second, in batches of 64. `None` if texts leave early and the model has learned from them: it
-    /// would be surer of them, and faster, than of other texts.
-    pub texts_per_second: Option<f64>,
+    /// Tokenised texts per second, in batches of 64. Of texts that the model has learned from, each is timed up to the
+    /// exit of its answer out of fold: the model itself would be surer of them, and faster, than of other texts.
+    pub texts_per_second: f64,
 }
 
 impl ResultRow {
-    /// Row of predicted labels or numbers, without name and time.
+    /// Row of predicted labels or numbers, without a name.
     fn of_values(classifier: &TextClassifier, texts: &EncodedDataset, metric: Option<Metric>) -> Result<Self> {
+        let start = Instant::now();
+        let (score, judged) = match classifier.task() {
+            Task::Number => JudgedBy::of_numbers(metric, classifier, texts)?,
+            _ => (classifier.score(texts, BATCH)?, None),
+        };
         Ok(Self {
             name: String::new(),
             accuracy: None,
-            score: classifier.score(texts, BATCH)?,
-            judged: JudgedBy::of_values(metric, classifier, texts)?,
+            score,
+            judged,
             cost: 1.0,
             mean_layers: classifier.encoder().layers() as f64,
-            texts_per_second: None,
+            texts_per_second: rate(texts.len(), start.elapsed().as_secs_f64()),
         })
     }
 }
@@ -82,24 +87,25 @@ impl JudgedBy {
         }
     }
 
-    /// Second metric of predicted values: Spearman's correlation where the literature reports it, else the root of the
-    /// mean squared error. The first metric is Pearson's correlation.
-    fn of_values(metric: Option<Metric>, classifier: &TextClassifier, texts: &EncodedDataset) -> Result<Option<Self>> {
-        if classifier.task() != Task::Number {
-            return Ok(None);
-        }
-        let numbers =
-            |rows: Vec<&[f32]>| rows.iter().filter_map(|row| row.first()).copied().map(f64::from).collect::<Vec<_>>();
+    /// Pearson's correlation of predicted numbers, and the second metric: Spearman's correlation where the literature
+    /// reports it, else the root of the mean squared error.
+    fn of_numbers(
+        metric: Option<Metric>,
+        classifier: &TextClassifier,
+        texts: &EncodedDataset,
+    ) -> Result<(f64, Option<Self>)> {
         let answers = classifier.probabilities_of_all(texts, BATCH)?;
-        let predicted = numbers(answers.iter().map(Vec::as_slice).collect());
-        let truth = numbers(texts.samples.iter().map(|sample| sample.targets.as_slice()).collect());
-        if metric == Some(Metric::Correlations) {
-            let value = Correlation::from_values(&truth, &predicted)?.spearman;
-            return Ok(Some(Self { metric: "Spearman".into(), value }));
-        }
-        let squares = truth.iter().zip(&predicted).map(|(truth, predicted)| (truth - predicted).powi(2));
-        let value = (squares.sum::<f64>() / truth.len().max(1) as f64).sqrt();
-        Ok(Some(Self { metric: "RMSE".into(), value }))
+        let predicted: Vec<f64> = answers.iter().flatten().copied().map(f64::from).collect();
+        let truth: Vec<f64> = texts.samples.iter().flat_map(|sample| &sample.targets).copied().map(f64::from).collect();
+        let correlation = Correlation::from_values(&truth, &predicted)?;
+        let second = if metric == Some(Metric::Correlations) {
+            Self { metric: "Spearman".into(), value: correlation.spearman }
+        } else {
+            let squares = truth.iter().zip(&predicted).map(|(truth, predicted)| (truth - predicted).powi(2));
+            let value = (squares.sum::<f64>() / truth.len().max(1) as f64).sqrt();
+            Self { metric: "RMSE".into(), value }
+        };
+        Ok((correlation.pearson, Some(second)))
     }
 }
 
@@ -124,84 +130,114 @@ pub fn results(
     if precision != Precision::F32 && model.model.task() != Task::Class {
         return Err(Error::argument("precision", "f32 for a model of labels or values", precision));
     }
-    let models = models_of_rows(model)?;
-    let (names, models): (Vec<String>, Vec<ServedModel>) = models.into_iter().unzip();
-    let in_precision: Vec<_> = models.iter().map(|model| InPrecision::new(model, precision)).collect();
-    let rates = texts_per_second(&in_precision, texts)?;
-    // Texts that a model has learned from exit earlier than others.
-    let runs_alike = |model: &ServedModel| out_of_fold.is_none() || model.speed().is_none_or(|speed| speed == 0.0);
-    let rates = rates.into_iter().zip(&models).map(|(rate, model)| runs_alike(model).then_some(rate));
+    let full: u64 = texts.lengths().into_iter().map(|tokens| model.model.full_flops(tokens)).sum();
+    let TableModels { names, models } = TableModels::of(model)?;
     let rows = match &model.model {
         ServedModel::Classifier(classifier) if classifier.task() != Task::Class => {
-            models.iter().map(|_| ResultRow::of_values(classifier, texts, metric)).collect::<Result<Vec<_>>>()?
+            vec![ResultRow::of_values(classifier, texts, metric)?]
         }
         ServedModel::Dynamic(dynamic)
             if precision == Precision::F32 && dynamic.router().rule().is_some() && dynamic.speed().is_some() =>
         {
-            let speeds: Vec<Option<f64>> = models.iter().map(ServedModel::speed).collect();
-            let answers = match out_of_fold {
-                Some(answers) => Answers::of_out_of_fold(dynamic, &speeds, texts, answers)?,
-                None => Answers::of_one_pass(dynamic, &speeds, texts, ROWS_TOGETHER)?,
+            let answers = answers_of_one_pass(dynamic, &models, texts, out_of_fold)?;
+            let rates = match out_of_fold {
+                Some(_) => {
+                    let routed = models.iter().zip(&answers).map(|(model, answers)| match model {
+                        ServedModel::Dynamic(model) => on_routes(model, texts, answers),
+                        other => other.clone(),
+                    });
+                    texts_per_second(&routed.collect::<Vec<_>>(), &answers, texts, full)?
+                }
+                None => texts_per_second(&models, &answers, texts, full)?,
             };
-            class_rows(model, &answers, texts, metric)?
+            class_rows(&answers, &rates, texts, metric, full)?
         }
         _ => {
-            let answers =
-                in_precision.iter().map(|model| Answers::of_pass(model, texts)).collect::<Result<Vec<_>>>()?;
-            class_rows(model, &answers, texts, metric)?
+            let (mut answers, mut rates) = (Vec::new(), Vec::new());
+            let packed = InPrecision::new(&model.model, precision);
+            for model in &models {
+                let (own, seconds) = Answers::of_pass(&packed.with_model(model), texts)?;
+                answers.push(own);
+                rates.push(rate(texts.len(), seconds));
+            }
+            class_rows(&answers, &rates, texts, metric, full)?
         }
     };
-    let row = |((row, name), texts_per_second)| ResultRow { name, texts_per_second, ..row };
-    Ok(rows.into_iter().zip(names).zip(rates).map(row).collect())
+    Ok(names.into_iter().map(|(name, at)| ResultRow { name, ..rows[at].clone() }).collect())
 }
 
-/// Names of the rows, each with the model at the row's speed.
-fn models_of_rows(model: &TextModel) -> Result<Vec<(String, ServedModel)>> {
-    let (ServedModel::Dynamic(dynamic), Some(_)) = (&model.model, model.model.speed()) else {
-        return Ok(vec![("all layers".into(), model.model.clone())]);
-    };
-    let layers = model.model.shape().layers;
-    let mut models: Vec<(String, ServedModel)> = Vec::new();
-    models.extend(dynamic.classifier_at(layers).ok().map(|alone| ("the encoder alone".into(), alone.into())));
-    models.push(("all layers".into(), model.model.with_speed(0.0)?));
-    models.push((AT_ITS_SPEED.into(), model.model.clone()));
-    for cost in COSTS {
-        if let Some(point) = model.speed_within(cost) {
-            models.push((format!("{COST_UP_TO}{cost}"), model.model.with_speed(point.speed)?));
+/// Answers of each model to the texts, from one pass through all layers, or out of fold.
+fn answers_of_one_pass(
+    dynamic: &DynamicModel,
+    models: &[ServedModel],
+    texts: &EncodedDataset,
+    out_of_fold: Option<&OutOfFold>,
+) -> Result<Vec<Answers>> {
+    let speeds: Vec<Option<f64>> = models.iter().map(ServedModel::speed).collect();
+    match out_of_fold {
+        Some(answers) => Answers::of_out_of_fold(dynamic, &speeds, texts, answers),
+        None => Answers::of_one_pass(dynamic, &speeds, texts, ROWS_TOGETHER),
+    }
+}
+
+/// Models of the rows of a table, each once.
+struct TableModels {
+    /// Name of each row, with the index of its model.
+    names: Vec<(String, usize)>,
+    models: Vec<ServedModel>,
+}
+
+impl TableModels {
+    fn of(model: &TextModel) -> Result<Self> {
+        let mut own = Self { names: Vec::new(), models: Vec::new() };
+        let (ServedModel::Dynamic(dynamic), Some(_)) = (&model.model, model.model.speed()) else {
+            own.add("all layers".into(), model.model.clone());
+            return Ok(own);
+        };
+        if let Ok(alone) = dynamic.classifier_at(model.model.shape().layers) {
+            own.add("the encoder alone".into(), alone.into());
+        }
+        own.add("all layers".into(), model.model.with_speed(0.0)?);
+        own.add(AT_ITS_SPEED.into(), model.model.clone());
+        for cost in COSTS {
+            if let Some(point) = model.speed_within(cost) {
+                own.add(format!("{COST_UP_TO}{cost}"), model.model.with_speed(point.speed)?);
+            }
+        }
+        Ok(own)
+    }
+
+    /// Adds a row. A model at the speed of an earlier row is that row's model.
+    fn add(&mut self, name: String, model: ServedModel) {
+        let at = self.models.iter().position(|earlier| earlier.speed() == model.speed());
+        self.names.push((name, at.unwrap_or(self.models.len())));
+        if at.is_none() {
+            self.models.push(model);
         }
     }
-    Ok(models)
 }
 
-/// Texts per second of each model, timed in turns on some of the texts.
-fn texts_per_second(models: &[InPrecision<'_, ServedModel>], texts: &EncodedDataset) -> Result<Vec<f64>> {
-    let timed = evenly_spaced(texts, TIMED)?;
-    let predictors: Vec<&dyn Predictor> = models.iter().map(|model| model as &dyn Predictor).collect();
-    let times = time_in_turns(&predictors, &timed, BATCH, PASSES)?;
-    Ok(times.into_iter().map(|times| timed.len() as f64 / times.median().max(1e-9)).collect())
-}
-
-/// Rows of predicted classes, without names and times.
+/// Rows of predicted classes, without names. `full` are the FLOPs of the texts in all layers.
 fn class_rows(
-    model: &TextModel,
     answers: &[Answers],
+    rates: &[f64],
     texts: &EncodedDataset,
     metric: Option<Metric>,
+    full: u64,
 ) -> Result<Vec<ResultRow>> {
-    let full: u64 = texts.lengths().into_iter().map(|tokens| model.model.full_flops(tokens)).sum();
-    let row = |answers: &Answers| {
+    let row = |(answers, rate): (&Answers, &f64)| {
         let confusion = Confusion::from_predictions(texts, &answers.labels)?;
         Ok(ResultRow {
             name: String::new(),
             accuracy: Some(confusion.accuracy()),
             score: confusion.macro_f1(),
             judged: JudgedBy::of_classes(metric, &confusion, &texts.labels),
-            cost: answers.flops as f64 / full.max(1) as f64,
-            mean_layers: answers.layers as f64 / texts.len().max(1) as f64,
-            texts_per_second: None,
+            cost: answers.total_flops() as f64 / full.max(1) as f64,
+            mean_layers: answers.mean_layers(),
+            texts_per_second: *rate,
         })
     };
-    answers.iter().map(row).collect()
+    answers.iter().zip(rates).map(row).collect()
 }
 
 /// Row of the answers that the model gives by default: at its default speed, or with all layers.
@@ -242,12 +278,6 @@ pub fn cheaper_note<'a>(rows: &'a [ResultRow], scored: usize) -> Option<String> 
     ))
 }
 
-/// Selects `count` rows at even intervals.
-fn evenly_spaced(data: &EncodedDataset, count: usize) -> Result<EncodedDataset> {
-    let count = count.min(data.len());
-    Ok(data.select((0..count).map(|at| at * data.len() / count))?)
-}
-
 /// Formats the rows as a table.
 pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
     let score = if task == Task::Number { "Pearson" } else { "macro F1" };
@@ -266,7 +296,7 @@ pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
         cells.extend([
             format!("{:.3}", row.cost),
             format!("{:.2}", row.mean_layers),
-            row.texts_per_second.map_or_else(|| "–".into(), |rate| format!("{rate:.0}")),
+            format!("{:.0}", row.texts_per_second),
         ]);
         table.push(cells);
     }
@@ -286,7 +316,7 @@ mod tests {
             judged,
             cost,
             mean_layers: 0.0,
-            texts_per_second: None,
+            texts_per_second: 1.0,
         }
     }
 

@@ -5,7 +5,9 @@ use rand::Rng;
 
 use super::accelerated::Accelerated;
 use crate::error::{Error, Result};
-use crate::fit::{AccelerateSettings, Built, FitTexts, FittedExits, JudgedFront, Lap, Report, Texts, fit_ngrams};
+use crate::fit::{
+    AccelerateSettings, Built, FitStep, FitTexts, FittedExits, JudgedFront, Lap, Report, Texts, fit_ngrams,
+};
 
 /// Builds a dynamic model from a fine-tuned single-label classifier: fits the exits, the n-gram exit and the stacking
 /// weights, and selects a speed. The classifier does not change.
@@ -22,6 +24,20 @@ pub fn accelerate<R: Rng + ?Sized>(
     settings: &AccelerateSettings,
     rng: &mut R,
 ) -> Result<Accelerated> {
+    accelerate_watched(classifier, texts, settings, &mut |_| {}, rng)
+}
+
+/// Builds a dynamic model as [`accelerate`], and reports each step to `watch`.
+///
+/// # Errors
+/// As [`accelerate`].
+pub fn accelerate_watched<R: Rng + ?Sized>(
+    classifier: &TextClassifier,
+    texts: Texts<'_>,
+    settings: &AccelerateSettings,
+    watch: &mut dyn FnMut(FitStep),
+    rng: &mut R,
+) -> Result<Accelerated> {
     settings.check()?;
     if texts.training.len() < Texts::LEAST {
         return Err(Error::argument("texts", format!("at least {}", Texts::LEAST), texts.training.len()));
@@ -30,8 +46,9 @@ pub fn accelerate<R: Rng + ?Sized>(
     let mut clock = Lap::start();
     let mut texts = FitTexts::new(texts, settings, rng)?;
     let mut report = Report::new(&texts);
-    let exits = FittedExits::before_classifier(classifier, &mut texts, settings, &mut report, rng)?;
+    let exits = FittedExits::before_classifier(classifier, &mut texts, settings, &mut report, watch, rng)?;
     let mut front = None;
+    watch(FitStep::Ngrams { texts: texts.training.len() });
     if let Some(fit) = fit_ngrams(classifier, &texts.training, settings, rng)? {
         report.add_fits(fit.flops);
         front = Some(JudgedFront::new(fit, &texts)?);

@@ -86,7 +86,7 @@
 mod accelerate;
 mod accelerated;
 
-pub use accelerate::accelerate;
+pub use accelerate::{accelerate, accelerate_watched};
 pub use accelerated::Accelerated;
 
-pub use crate::fit::{AccelerateSettings, Report, ScoredOn, SideSettings, StageReport, Targets, Texts};
+pub use crate::fit::{AccelerateSettings, FitStep, Report, ScoredOn, SideSettings, StageReport, Targets, Texts};

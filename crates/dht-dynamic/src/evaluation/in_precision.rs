@@ -31,6 +31,12 @@ impl<'a, M: Predictor> InPrecision<'a, M> {
     pub fn new(model: &'a M, precision: Precision) -> Self {
         Self { model, ctx: ForwardContext::inference_in(precision) }
     }
+
+    /// Wraps another model, such as a handle on the same weights at another speed, in the same precision. Both share
+    /// their packed weights.
+    pub fn with_model<'b, N: Predictor>(&self, model: &'b N) -> InPrecision<'b, N> {
+        InPrecision { model, ctx: self.ctx.clone() }
+    }
 }
 
 /// The caller's context is ignored: this model has its own.

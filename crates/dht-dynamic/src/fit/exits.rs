@@ -8,6 +8,7 @@ use super::report::{Lap, Report};
 use super::settings::AccelerateSettings;
 use super::side::{SideLayers, exit_model};
 use super::states::{ExitStates, LastExit};
+use super::step::WatchFit;
 use super::texts::FitTexts;
 use crate::error::Result;
 use crate::log_probabilities::LogProbabilities;
@@ -30,6 +31,7 @@ impl FittedExits {
         texts: &mut FitTexts,
         settings: &AccelerateSettings,
         report: &mut Report,
+        watch: WatchFit<'_>,
         rng: &mut R,
     ) -> Result<Self> {
         let mut clock = Lap::start();
@@ -39,12 +41,12 @@ impl FittedExits {
         let settings = &AccelerateSettings { side, ..settings.clone() };
         let model = exit_model(classifier, settings, rng)?;
         let mut cache = SideLayers::cache(settings);
-        let states = ExitStates::read(&model, texts, LastExit::Classifier(&mut cache), settings)?;
+        let states = ExitStates::read(&model, texts, LastExit::Classifier(&mut cache), settings, watch)?;
         report.flops += texts.full_flops(&model);
         report.seconds_of_states = clock.seconds();
 
         states.relabel(texts, settings.targets);
-        let LinearExits { c, mut answers, flops } = LinearExits::fit(&model, texts, &states, settings)?;
+        let LinearExits { c, mut answers, flops } = LinearExits::fit(&model, texts, &states, settings, watch)?;
         report.add_fits(flops);
         report.seconds_of_exits = clock.seconds();
 
@@ -52,7 +54,7 @@ impl FittedExits {
         answers.extend(states.into_classifier_answers());
         let (model, answers) = match &settings.side {
             Some(side) => {
-                let layers = SideLayers::train(model, texts, settings, cache, rng)?;
+                let layers = SideLayers::train(model, texts, settings, cache, watch, rng)?;
                 report.side = Some(side.width(classifier.encoder().block_shape().hidden));
                 report.flops += layers.flops;
                 (layers.model, layers.answers)

@@ -2,6 +2,7 @@
 
 use super::settings::{AccelerateSettings, Targets};
 use super::states::ExitStates;
+use super::step::{FitStep, WatchFit};
 use super::texts::FitTexts;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
@@ -31,6 +32,7 @@ impl LinearExits {
         texts: &FitTexts,
         states: &ExitStates,
         settings: &AccelerateSettings,
+        watch: WatchFit<'_>,
     ) -> Result<Self> {
         let (labels, judged) = (texts.labels(), texts.judged_labels());
         let targets = match (settings.targets, &states.training.classifier) {
@@ -40,7 +42,9 @@ impl LinearExits {
                 return Err(Error::argument("targets", "labels, where the classifier is fitted too", "soft labels"));
             }
         };
+        let exits = states.training.exits.len();
         let fit = |(exit, pooled): (usize, &Rows)| {
+            watch(FitStep::Exit { number: exit + 1, exits });
             let fits = Fits::new(model.classes(), &settings.c);
             match &states.held_out {
                 Some(held_out) => {

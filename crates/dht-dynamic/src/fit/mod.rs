@@ -12,7 +12,7 @@
 //! | 5. stack it on each exit | `stack.rs` | `StackedModel`: the dynamic model, and the answers of each stage |
 //! | 6. select the speed | `threshold.rs` | [`Built`]: the model at its default speed |
 //!
-//! `settings.rs` and `report.rs` have what a user sets and reads.
+//! `settings.rs` and `report.rs` have what a user sets and reads, `step.rs` the progress.
 //!
 //! The *judged* texts are the held-out texts or, without them, all texts by cross-fitting: each text is then answered
 //! by a model that was fitted without it. C, stacking weights and speeds are selected on the judged texts.
@@ -25,6 +25,7 @@ mod settings;
 mod side;
 mod stack;
 mod states;
+mod step;
 mod texts;
 mod threshold;
 
@@ -36,6 +37,7 @@ pub use report::{Report, ScoredOn, StageReport};
 pub use settings::{AccelerateSettings, SideSettings, Targets};
 pub(crate) use side::{exit_model, side_flops};
 pub(crate) use states::{ExitStates, LastExit};
+pub use step::FitStep;
 pub use texts::Texts;
 pub(crate) use texts::{FitTexts, append, labels_of};
 pub(crate) use threshold::{Built, DEFAULT_SPEED};

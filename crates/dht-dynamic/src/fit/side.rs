@@ -1,10 +1,12 @@
 //! Step 3, the side layers: narrow layers of the exits, trained on the frozen encoder.
 
+use dht_transformer::train::Event;
 use dht_transformer::{AdamWSettings, EncodedDataset, TextClassifier, TrainSettings, Trainer};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::settings::{AccelerateSettings, Targets};
+use super::step::{FitStep, WatchFit};
 use super::texts::FitTexts;
 use crate::error::Result;
 use crate::evaluation::stages::exit_flops;
@@ -56,6 +58,7 @@ impl SideLayers {
         texts: &FitTexts,
         settings: &AccelerateSettings,
         states: FrozenStates,
+        watch: WatchFit<'_>,
         rng: &mut R,
     ) -> Result<Self> {
         let targets = match settings.targets {
@@ -68,10 +71,16 @@ impl SideLayers {
         let optimizer = AdamWSettings { learning_rate: side.learning_rate, ..AdamWSettings::default() };
         let (epochs, batch_size, seed) = (EPOCHS, side.batch_size, rng.random());
         let trainer = Trainer::new(TrainSettings { epochs, batch_size, seed, optimizer, ..TrainSettings::default() });
-        trainer.fit(&mut exits, &texts.training, None, &mut ())?;
+        let mut observer = |event: Event<'_>| {
+            if let Event::Step { progress, .. } = event {
+                watch(FitStep::SideLayers { share: progress.share });
+            }
+        };
+        trainer.fit(&mut exits, &texts.training, None, &mut observer)?;
         let flops = exits.flops();
         let model = exits.into_model().model().clone();
         let again: u64 = exit_flops(&model, texts.judged()).last().map_or(0, |deepest| deepest.iter().sum());
+        watch(FitStep::Answers { texts: texts.judged().len() });
         let answers = model.exit_log_probabilities(texts.judged(), settings.batch_size)?;
         Ok(Self { model, answers, flops: flops + again })
     }

@@ -3,6 +3,7 @@
 use dht_transformer::{EncodedDataset, Hidden, PackedBatch, Pooling, Sample, tensors::log_softmax};
 
 use super::settings::{AccelerateSettings, Targets};
+use super::step::{FitStep, WatchFit};
 use super::texts::FitTexts;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
@@ -40,6 +41,7 @@ impl ExitStates {
         texts: &FitTexts,
         last: LastExit<'_>,
         settings: &AccelerateSettings,
+        watch: WatchFit<'_>,
     ) -> Result<Self> {
         let mut rows = 0;
         for data in texts.all() {
@@ -48,19 +50,22 @@ impl ExitStates {
         }
         let (width, exits) = (model.encoder().block_shape().hidden, model.exits().len());
         let in_file = size_of::<f32>() * rows * width * exits > settings.state_bytes;
+        let mut done = 0;
+        let mut ran = |texts| {
+            done += texts;
+            watch(FitStep::States { done, texts: rows });
+        };
+        ran(0);
         let pass = |data| Pass { model, data, settings, in_file };
-        let held_out = |last| texts.held_out.as_ref().map(|data| pass(data).run(last)).transpose();
-        Ok(match last {
-            LastExit::Regression => Self {
-                training: pass(&texts.training).run(LastExit::Regression)?,
-                held_out: held_out(LastExit::Regression)?,
-            },
-            LastExit::Classifier(cache) => Self {
-                training: pass(&texts.training).run(LastExit::Classifier(cache))?,
-                // Side layers read the training texts alone.
-                held_out: held_out(LastExit::Classifier(&mut FrozenStates::default()))?,
-            },
-        })
+        let mut no_cache = FrozenStates::default();
+        // Side layers read the training texts alone.
+        let (last, of_held_out) = match last {
+            LastExit::Regression => (LastExit::Regression, LastExit::Regression),
+            LastExit::Classifier(cache) => (LastExit::Classifier(cache), LastExit::Classifier(&mut no_cache)),
+        };
+        let training = pass(&texts.training).run(last, &mut ran)?;
+        let held_out = texts.held_out.as_ref().map(|data| pass(data).run(of_held_out, &mut ran)).transpose()?;
+        Ok(Self { training, held_out })
     }
 
     /// Replaces labels by the classifier's own predictions, if these are the targets, and for texts without labels. If
@@ -93,7 +98,8 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn run(&self, mut last: LastExit<'_>) -> Result<PooledStates> {
+    /// Calls `ran` with the number of texts of each batch.
+    fn run(&self, mut last: LastExit<'_>, ran: &mut dyn FnMut(usize)) -> Result<PooledStates> {
         let (model, data, classes) = (self.model, self.data, self.model.classes());
         let is_classifier = matches!(last, LastExit::Classifier(_));
         let fitted = model.exits().len() - usize::from(is_classifier);
@@ -120,6 +126,7 @@ impl Pass<'_> {
             for (exit, (hidden, pooled)) in hidden.iter().zip(&mut exits).enumerate() {
                 self.store(exit, hidden, &rows, pooled)?;
             }
+            ran(rows.len());
         }
         let classifier = if is_classifier { Some(LogProbabilities::new(classes, logs)?) } else { None };
         Ok(PooledStates { exits, classifier })

@@ -14,7 +14,7 @@ use super::settings::{LadderSettings, LadderTexts};
 use super::tuning_run::Validation;
 use crate::error::{Error, Result};
 use crate::exit::{NgramFit, WORD_EMBEDDINGS};
-use crate::fit::{Report, fit_ngrams, labels_of, side_flops};
+use crate::fit::{FitStep, Report, fit_ngrams, labels_of, side_flops};
 use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 
@@ -162,6 +162,7 @@ impl<'a> Ladder<'a> {
 
     /// Rung 0: the n-gram classifier, on the texts that rungs 0 and 1 are fitted on.
     fn fit_front<R: Rng + ?Sized>(&mut self, texts: &RungTexts<'_>, rng: &mut R) -> Result<NgramFit> {
+        (self.watch)(LadderEvent::Fitting(FitStep::Ngrams { texts: texts.fitted_on().len() }));
         let fit = fit_ngrams(self.classifier, texts.fitted_on(), &self.settings.exits, rng)?;
         let fit = fit.ok_or_else(|| Error::argument("ngram", "settings of exit 0", "none"))?;
         self.flops += fit.flops;

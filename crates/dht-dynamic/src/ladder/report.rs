@@ -3,6 +3,8 @@
 use dht_transformer::train::Event;
 use serde::Serialize;
 
+use crate::fit::FitStep;
+
 /// A rung of the [ladder](super).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,6 +64,8 @@ pub enum LadderEvent<'a> {
         /// Its passes over the training rows.
         passes: f64,
     },
+    /// A step of fitting exits, and how far it is.
+    Fitting(FitStep),
     /// An event of fine-tuning.
     Training(Event<'a>),
     /// Fine-tuning is over.

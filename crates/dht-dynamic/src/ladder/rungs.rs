@@ -6,7 +6,7 @@ use dht_transformer::TextClassifier;
 use rand::Rng;
 
 use super::ladder::Ladder;
-use super::report::Rung;
+use super::report::{LadderEvent, Rung};
 use super::rung_model::{FrozenFit, OutOfFold, RungModel};
 use super::rung_texts::RungTexts;
 use super::tuning_run::Validation;
@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::evaluation::SpeedPoint;
 use crate::exit::{FrontExit, NgramFit, Stacker};
 use crate::fit::{
-    AccelerateSettings, Built, ExitStates, FitTexts, FittedExits, JudgedFront, Lap, LastExit, LinearExits, Report,
-    Texts, exit_model, fit_last_exit, fit_ngrams,
+    AccelerateSettings, Built, ExitStates, FitStep, FitTexts, FittedExits, JudgedFront, Lap, LastExit, LinearExits,
+    Report, Texts, exit_model, fit_last_exit, fit_ngrams,
 };
 use crate::log_probabilities::LogProbabilities;
 use crate::model::{DynamicModel, SeenTexts};
@@ -76,10 +76,11 @@ impl Ladder<'_> {
         let texts = FitTexts::new(texts, &settings, rng)?;
         let mut report = Report::new(&texts);
         let model = exit_model(self.classifier, &settings, rng)?;
-        let states = ExitStates::read(&model, &texts, LastExit::Regression, &settings)?;
+        let mut watch = |step| (self.watch)(LadderEvent::Fitting(step));
+        let states = ExitStates::read(&model, &texts, LastExit::Regression, &settings, &mut watch)?;
         report.flops += texts.full_flops(&model);
         report.seconds_of_states = clock.seconds();
-        let LinearExits { c, answers, flops } = LinearExits::fit(&model, &texts, &states, &settings)?;
+        let LinearExits { c, answers, flops } = LinearExits::fit(&model, &texts, &states, &settings, &mut watch)?;
         report.add_fits(flops);
         report.seconds_of_exits = clock.seconds();
         let front = JudgedFront::new(front.clone(), &texts)?;
@@ -126,10 +127,12 @@ impl Ladder<'_> {
         let texts = Texts::new(self.texts.training).with_held_out(self.texts.validation);
         let mut texts = FitTexts::new(texts, settings, rng)?;
         let mut report = Report::new(&texts);
-        let exits = FittedExits::before_classifier(tuned, &mut texts, settings, &mut report, rng)?;
+        let mut watch = |step| (self.watch)(LadderEvent::Fitting(step));
+        let exits = FittedExits::before_classifier(tuned, &mut texts, settings, &mut report, &mut watch, rng)?;
         let fit = match front {
             Some(front) => Some(front),
             None => {
+                watch(FitStep::Ngrams { texts: texts.training.len() });
                 let fit = fit_ngrams(tuned, &texts.training, settings, rng)?;
                 report.add_fits(fit.as_ref().map_or(0, |fit| fit.flops));
                 fit

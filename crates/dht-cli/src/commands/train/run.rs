@@ -102,7 +102,7 @@ impl TrainArguments {
             return Ok(Trained { model, misses: Vec::new(), how, ladder: None, out_of_fold: None });
         }
         let exits = exit_settings(&tokenizer, &self.speed)?;
-        let made = make_dynamic(&classifier, run.encoded, &exits, &self.speed, self.seed)?;
+        let made = make_dynamic(&classifier, run.encoded, &exits, &self.speed, self.seed, self.quiet)?;
         self.trained(run, tokenizer, made, how)
     }
 
@@ -146,6 +146,7 @@ impl TrainArguments {
             run.interruption.exit_if_asked();
         }
         let climbed = climbed?;
+        progress.report_seconds();
         self.say(&ladder_end(&climbed.ladder));
         let how = self.how_in_rungs(run.start, &climbed.ladder);
         let made = at_speed(climbed.model, climbed.exits, run.encoded, Targets::Labels, &self.speed)?;

@@ -172,7 +172,7 @@ impl Stages {
     }
 
     /// FLOPs of each row at a threshold.
-    pub(crate) fn row_flops(&self, threshold: f64, at: &Staged) -> Vec<u64> {
+    pub fn row_flops(&self, threshold: f64, at: &Staged) -> Vec<u64> {
         match threshold {
             0.0 => self.full_flops.clone(),
             _ => at.stages.iter().enumerate().map(|(row, stage)| self.flops[*stage][row]).collect(),

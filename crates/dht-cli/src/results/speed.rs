@@ -1,0 +1,156 @@
+//! Texts per second of the rows of a table, timed on some of the scored texts.
+
+use std::collections::BTreeMap;
+
+use dht_dynamic::evaluation::InPrecision;
+use dht_dynamic::router::{ExitView, Notes};
+use dht_dynamic::serving::ServedModel;
+use dht_dynamic::transformer::{EncodedDataset, Precision};
+use dht_dynamic::{DynamicModel, Result as DynamicResult, Router};
+
+use super::answers::Answers;
+use crate::error::Result;
+
+/// Cost of the timing of all models together, as a share of one pass of all layers over the scored texts. At least one
+/// batch is timed of each model, which may cost more.
+const SHARE: f64 = 0.5;
+/// Maximum cost of the timing of one model, in texts that run all layers.
+const MOST: f64 = 256.0;
+/// Number of texts in a turn, and maximum number of turns for each model.
+const TURN: usize = 256;
+const TURNS: usize = 3;
+/// Minimum number of texts on which a model is timed: one batch.
+const LEAST: usize = 64;
+/// Number of texts of the warm-up, in which the weights are packed.
+const WARM_UP: usize = 8;
+
+/// Texts per second of each model, in batches of 64. `answers` are those of each model to the texts, and `full` are the
+/// FLOPs of all texts in all layers.
+///
+/// Each model is timed on texts at equal distances in the order of their cost at its speed, so that they cost as much
+/// as all texts on average. All models get the same share of the time: a cheap one is timed on more texts. They take
+/// turns, and share their packed weights.
+pub(super) fn texts_per_second(
+    models: &[ServedModel],
+    answers: &[Answers],
+    texts: &EncodedDataset,
+    full: u64,
+) -> Result<Vec<f64>> {
+    let Some(first) = models.first() else { return Ok(Vec::new()) };
+    let packed = InPrecision::new(first, Precision::F32);
+    let budget = (SHARE * texts.len() as f64 / models.len() as f64).min(MOST) * full as f64;
+    let turns: Vec<Vec<Vec<usize>>> = answers.iter().map(|answers| turns(&answers.flops, budget)).collect();
+    let seconds = |model: &ServedModel, rows: &[usize]| -> Result<f64> {
+        Ok(Answers::of_pass(&packed.with_model(model), &texts.select(rows.iter().copied())?)?.1)
+    };
+    seconds(first, &(0..WARM_UP.min(texts.len())).collect::<Vec<_>>())?;
+    let mut total = vec![0.0; models.len()];
+    for turn in 0..TURNS {
+        for place in 0..models.len() {
+            let model = (turn + place) % models.len();
+            if let Some(rows) = turns[model].get(turn) {
+                total[model] += seconds(&models[model], rows)?;
+            }
+        }
+    }
+    let timed = turns.iter().map(|turns| turns.iter().map(Vec::len).sum());
+    Ok(timed.zip(total).map(|(texts, seconds)| rate(texts, seconds)).collect())
+}
+
+/// Texts per second.
+pub(super) fn rate(texts: usize, seconds: f64) -> f64 {
+    texts as f64 / seconds.max(1e-9)
+}
+
+/// Rows to time in each turn, at equal distances in the order of their FLOPs, for a budget in FLOPs times the number of
+/// all rows.
+fn turns(flops: &[u64], budget: f64) -> Vec<Vec<usize>> {
+    let all = flops.len();
+    let total: u64 = flops.iter().sum();
+    let count = ((budget / total.max(1) as f64) as usize).clamp(LEAST.min(all), all);
+    let mut order: Vec<usize> = (0..all).collect();
+    order.sort_by_key(|row| flops[*row]);
+    let timed: Vec<usize> = (0..count).map(|at| order[(2 * at + 1) * all / (2 * count)]).collect();
+    let turns = (count / TURN).clamp(1, TURNS);
+    (0..turns).map(|turn| timed.iter().skip(turn).step_by(turns).copied().collect()).collect()
+}
+
+/// The model with routes that are fixed in advance: each text leaves at the depth of its answer. Texts that a model has
+/// learned from would leave earlier than others, and take less time.
+pub(super) fn on_routes(model: &DynamicModel, texts: &EncodedDataset, answers: &Answers) -> ServedModel {
+    let depths = model.depths().collect();
+    let ids = texts.samples.iter().map(|sample| sample.id);
+    let reads = model.speed().is_none_or(|speed| speed > 0.0);
+    let routes = Routes { reads, depths, depth_of: ids.zip(answers.depths.iter().copied()).collect() };
+    model.clone().with_router(Box::new(routes)).into()
+}
+
+/// Router on routes that are fixed in advance. It reads the exits that the rule of the model reads.
+#[derive(Debug)]
+struct Routes {
+    /// False at speed 0, where a rule reads no exit.
+    reads: bool,
+    /// Depth of each exit.
+    depths: Vec<usize>,
+    /// Depth at which each text leaves, by its id.
+    depth_of: BTreeMap<u64, usize>,
+}
+
+impl Router for Routes {
+    fn reads(&self, exit: usize, last: usize) -> bool {
+        exit < last && self.reads
+    }
+
+    fn leaves(&self, view: &ExitView<'_>, _: &mut [Notes]) -> DynamicResult<Vec<bool>> {
+        let depth = self.depths[view.exit];
+        Ok(view.ids.iter().map(|id| self.depth_of.get(id).is_none_or(|own| *own <= depth)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
+    use dht_dynamic::transformer::Pooling;
+    use dht_toys::planted;
+
+    use super::*;
+
+    #[test]
+    fn timed_texts_cost_as_much_as_all_on_average() {
+        // One text of ten runs far.
+        let flops: Vec<u64> =
+            (0..2_000).map(|row| if row % 10 == 3 { 1_000 + row % 7 } else { 10 + row % 3 }).collect();
+        let total: u64 = flops.iter().sum();
+        for (budget, count, turns_of) in [(0.0, 64, 1), (150.0, 150, 1), (600.0, 600, 2), (1e9, 2_000, 3)] {
+            let found = turns(&flops, budget * total as f64);
+            assert_eq!(found.len(), turns_of);
+            let mut rows = found.concat();
+            assert_eq!(rows.len(), count);
+            let mean = rows.iter().map(|row| flops[*row]).sum::<u64>() as f64 / count as f64;
+            assert!((mean / (total as f64 / 2_000.0) - 1.0).abs() < 0.1, "{mean} at {budget}");
+            rows.sort_unstable();
+            rows.dedup();
+            assert_eq!(rows.len(), count, "no row twice");
+        }
+        assert_eq!(turns(&[5, 4, 3], 0.0), [[2, 1, 0]], "fewer than a batch");
+    }
+
+    #[test]
+    fn fixed_routes_give_the_answers_of_their_exits() -> Result<()> {
+        let classifier = planted::full_model(Pooling::Mean);
+        let (training, test) = (planted::task(300, 1), planted::task(90, 9));
+        let settings = AccelerateSettings::default();
+        let model = accelerate(classifier, Texts::new(&training), &settings, &mut dht_toys::rng(5))?.model;
+        let fast = Answers::of_pass(&model.with_speed(0.4)?, &test)?.0;
+        assert!(fast.depths.iter().any(|depth| *depth != fast.depths[0]), "{:?}", fast.depths);
+        let slow = model.with_speed(0.0)?;
+        assert_ne!(Answers::of_pass(&slow, &test)?.0, fast);
+        assert_eq!(Answers::of_pass(&on_routes(&slow, &test, &fast), &test)?.0, fast);
+        let models = [slow.clone().into(), on_routes(&slow, &test, &fast)];
+        let full = slow.full_inference_flops(&test);
+        let answers = [Answers::of_pass(&slow, &test)?.0, fast];
+        let rates = texts_per_second(&models, &answers, &test, full)?;
+        assert!(rates.iter().all(|rate| rate.is_finite() && *rate > 0.0), "{rates:?}");
+        Ok(())
+    }
+}
