@@ -101,6 +101,6 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
         texts.name,
         texts.len(),
         results_table(&rows, model.model.task()).text(),
-        cheaper_note(&rows, texts.len()).map_or_else(String::new, |note| format!("\n{note}"))
+        cheaper_note(&model, &rows, texts.len()).map_or_else(String::new, |note| format!("\n{note}"))
     ))
 }

@@ -157,6 +157,6 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     }
     let promises = model.promise.as_ref().map_or_else(String::new, |kept| promise(kept) + "\n");
     let table = results_table(&rows, model.model.task()).text();
-    let cheaper = cheaper_note(&rows, scored.len()).unwrap_or_default();
+    let cheaper = cheaper_note(model, &rows, scored.len()).unwrap_or_default();
     print(&format!("On {}:\n\n{table}\n{cheaper}{promises}written to {}\n", description, made.out.display()))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use dht_dynamic::evaluation::InPrecision;
+use dht_dynamic::evaluation::{InPrecision, SpeedPoint};
 use dht_dynamic::ladder::OutOfFold;
 use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::data::Metric;
@@ -264,18 +264,25 @@ pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<S
     })
 }
 
-/// Note with the cheapest speed of the table that is as accurate as the default speed, if there is one. `scored` is the
-/// number of texts behind the table: a few do not tell two speeds apart.
-pub fn cheaper_note<'a>(rows: &'a [ResultRow], scored: usize) -> Option<String> {
-    let own = rows.iter().find(|row| scored >= LEAST_TO_ADVISE && row.name == AT_ITS_SPEED)?;
-    let cheaper = |row: &&ResultRow| row.cost < own.cost && row.accuracy >= own.accuracy;
-    let of_cost = |row: &'a ResultRow| Some((row, row.name.strip_prefix(COST_UP_TO)?));
-    let rows = rows.iter().filter(cheaper).filter_map(of_cost);
-    let (row, share) = rows.min_by(|(left, _), (right, _)| left.cost.total_cmp(&right.cost))?;
+/// Note on a cheaper budget of the table that is as accurate as the default speed on the validation rows, if there is
+/// one. The note has its accuracy on the rows of the table, of which there are `scored`: a few would say little.
+pub fn cheaper_note(model: &TextModel, rows: &[ResultRow], scored: usize) -> Option<String> {
+    let speed = model.model.speed().filter(|_| scored >= LEAST_TO_ADVISE)?;
+    let budget = cheaper_budget(&model.curve, speed)?;
+    let row = rows.iter().find(|row| row.name.strip_prefix(COST_UP_TO) == Some(&*budget.to_string()))?;
     Some(format!(
-        "--budget {share} scores {:.4} on these rows, not less than the model at its speed, for {:.3} of the FLOPs\n",
+        "--budget {budget} is as accurate as the default speed on the validation rows; here it scores {:.4} for {:.3} of the \
+         FLOPs\n",
         row.accuracy?, row.cost
     ))
+}
+
+/// The cheapest budget of the table at which a curve is as accurate as at this speed, for less.
+fn cheaper_budget(curve: &[SpeedPoint], speed: f64) -> Option<f64> {
+    let own = curve.iter().find(|point| point.speed >= speed)?;
+    let of_budget = |budget: &f64| curve.iter().find(|point| point.costs_at_most(*budget));
+    let is_as_good = |point: &SpeedPoint| point.flops_ratio < own.flops_ratio && point.accuracy >= own.accuracy;
+    COSTS.into_iter().find(|budget| of_budget(budget).is_some_and(is_as_good))
 }
 
 /// Formats the rows as a table.
@@ -307,33 +314,24 @@ pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
 mod tests {
     use super::*;
 
-    fn row(name: &str, accuracy: f64, cost: f64) -> ResultRow {
-        let judged = None;
-        ResultRow {
-            name: name.into(),
-            accuracy: Some(accuracy),
-            score: 0.0,
-            judged,
-            cost,
-            mean_layers: 0.0,
-            texts_per_second: 1.0,
-        }
+    fn point(speed: f64, flops_ratio: f64, accuracy: f64) -> SpeedPoint {
+        SpeedPoint { speed, flops_ratio, flops_error: 0.0, accuracy }
     }
 
     #[test]
-    fn the_cheapest_row_that_scores_as_well_is_named() {
-        let mut rows = vec![
-            row("all layers", 0.9, 1.0),
-            row(AT_ITS_SPEED, 0.9, 0.7),
-            row("cost up to 0.05", 0.8, 0.03),
-            row("cost up to 0.1", 0.9, 0.08),
-            row("cost up to 0.2", 0.95, 0.19),
+    fn a_cheaper_budget_is_as_accurate_on_the_curve() {
+        let mut curve = vec![
+            point(0.0, 1.0, 0.95),
+            point(0.1, 0.7, 0.9),
+            point(0.2, 0.19, 0.89),
+            point(0.3, 0.08, 0.9),
+            point(0.4, 0.03, 0.8),
         ];
-        let note = cheaper_note(&rows, 100).unwrap();
-        assert!(note.contains("--budget 0.1 ") && note.contains("0.080"), "{note}");
-        assert_eq!(cheaper_note(&rows, 99), None, "few texts");
-        rows[1].accuracy = Some(0.96);
-        assert_eq!(cheaper_note(&rows, 100), None);
-        assert_eq!(cheaper_note(&rows[..1], 100), None, "a model of one speed");
+        assert_eq!(cheaper_budget(&curve, 0.1), Some(0.1));
+        // No point within the budget of 0.35 is as accurate but the one within 0.1.
+        curve[3].accuracy = 0.88;
+        assert_eq!(cheaper_budget(&curve, 0.1), None);
+        assert_eq!(cheaper_budget(&curve, 0.3), None, "the cheapest but one");
+        assert_eq!(cheaper_budget(&[], 0.1), None, "a model without a curve");
     }
 }
