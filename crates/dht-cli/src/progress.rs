@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dht_dynamic::accelerate::FitStep;
-use dht_dynamic::ladder::{LadderEvent, LadderReport, Measurement, Rung, Stop};
+use dht_dynamic::ladder::{LadderEvent, LadderReport, LengthTrial, Measurement, Rung, Stop};
 use dht_dynamic::transformer::train::{Event, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -231,6 +231,13 @@ impl FitProgress {
             _ => format!("{name}: {:.0} %  {left:.0} s left", 100.0 * share),
         })
     }
+}
+
+/// Line on a trial of a length.
+pub fn length_trial(trial: &LengthTrial) -> String {
+    let LengthTrial { max_length, accuracy, loss, seconds, .. } = trial;
+    let loss = rounded(*loss);
+    format!("length of {max_length} tokens: accuracy {accuracy:.3}, loss {loss}; {seconds:.0} s")
 }
 
 /// Displays a training in rungs: a line for each rung and each validation, and a bar for fine-tuning.

@@ -1,14 +1,18 @@
 //! `dht train`.
 
 mod arguments;
+mod length;
 mod run;
 mod untrained;
+
+use std::time::Instant;
 
 use dht_dynamic::SeenTexts;
 use dht_dynamic::ladder::OutOfFold;
 use dht_dynamic::transformer::EncodedDataset;
 
 pub use self::arguments::TrainArguments;
+use self::length::LengthTrials;
 use self::run::Run;
 use self::untrained::UntrainedClassifier;
 use super::made::{MadeModel, ScoredRows, check_target, finish};
@@ -21,7 +25,7 @@ use crate::training::{Interruption, Start, TrainingDir};
 /// Trains a classifier, makes it dynamic, scores it and saves it.
 pub fn train(arguments: &TrainArguments) -> Result<()> {
     let start = Start::load(&arguments.model)?;
-    let max_length = arguments.check(&start)?;
+    let mut max_length = arguments.check(&start)?;
     let replaced = check_target(&arguments.out)?;
     replaced.iter().for_each(|note| arguments.say(note));
     let device = arguments.device.open_in(arguments.precision)?;
@@ -30,25 +34,45 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     arguments.check_rows(&texts, arguments.without_rungs(&start).is_none())?;
     // The n-gram classifier reads whole texts.
     let tokenizer = start.tokenizer(&texts.train)?.with_rest(REST);
-    let encoded = texts.encode(&tokenizer, max_length)?;
+    let mut encoded = texts.encode(&tokenizer, max_length)?;
     report_rows(arguments, &texts, &encoded.train, max_length);
-    texts.forget_texts();
     if arguments.makes_dynamic_at_once(&start) {
         check_unseen(&encoded.train, &encoded.validation)?;
     }
 
-    let dir = TrainingDir::open(&arguments.out, &arguments.settings(&encoded, max_length)?, arguments.restart)?;
+    let lengths = arguments.lengths(&start, &encoded.train, start.config()?.longest_text());
+    let fixed = lengths.is_none().then_some(max_length);
+    let dir = TrainingDir::open(&arguments.out, &arguments.settings(&encoded, fixed)?, arguments.restart)?;
     if dir.is_resumed() {
         arguments.say("resuming the stopped training");
     }
     let folder = dir.folder().to_path_buf();
     let interruption = Interruption::watch(move || TrainingDir::message_if_stopped(&folder));
     let untrained = UntrainedClassifier::new(arguments, &start, &device, &encoded.train, tokenizer.vocabulary_size());
+    let begin = Instant::now();
+    let length = match &lengths {
+        Some(lengths) => {
+            let trials = LengthTrials { arguments, texts: &texts, encoded: &encoded.train, tokenizer: &tokenizer };
+            Some(dir.length(lengths, || trials.choose(lengths, &untrained.create()?))?)
+        }
+        None => None,
+    };
+    if let Some(choice) = &length {
+        if choice.max_length != max_length {
+            max_length = choice.max_length;
+            encoded = texts.encode(&tokenizer, max_length)?;
+        }
+        let cut = cut_note([&encoded.train], max_length).unwrap_or_else(|| "no text is longer".into());
+        arguments.say(&format!("texts are cut at {max_length} tokens: {cut}"));
+    }
+    texts.forget_texts();
     let run = Run {
         start: &start,
         texts: &texts,
         encoded: &encoded,
         max_length,
+        length: length.as_ref(),
+        time_of_trials: begin.elapsed(),
         untrained: &untrained,
         dir: &dir,
         interruption: &interruption,

@@ -7,6 +7,7 @@
 //! OUT.training/full.checkpoint   the state of the training
 //! OUT.training/fine-tuning.checkpoint  the state of rung 2, in a training in rungs
 //! OUT.training/learning_rate.json  the learning rate, if it was searched
+//! OUT.training/max_length.json   the length of the texts, if it was selected by trials
 //! ```
 //!
 //! The state is deleted when the model has been written. No other file is ever deleted.
@@ -15,6 +16,7 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use dht_dynamic::ladder::LengthChoice;
 use serde_json::{Map, Value};
 
 use super::run_dir::{Difference, LOCK, RunDir};
@@ -29,6 +31,8 @@ const PARTIAL: &str = ".checkpoint.partial";
 const UNFINISHED: &str = ".partial-";
 /// File of the learning rate that a search selected.
 const RATE: &str = "learning_rate.json";
+/// File of the length of the texts that trials selected.
+const LENGTH: &str = "max_length.json";
 const FORMAT: &str = "dht training";
 
 /// Directory of a training.
@@ -62,7 +66,7 @@ impl TrainingDir {
         for entry in std::fs::read_dir(&folder).into_iter().flatten() {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let own = [LOCK, DESCRIPTION, RATE].contains(&&*name) || is_state(&name);
+            let own = [LOCK, DESCRIPTION, RATE, LENGTH].contains(&&*name) || is_state(&name);
             if name.starts_with(UNFINISHED) {
                 unfinished.push(name.clone());
             }
@@ -75,7 +79,7 @@ impl TrainingDir {
         own.delete(&unfinished.iter().map(String::as_str).collect::<Vec<_>>())?;
         if restart {
             own.delete_states()?;
-            own.delete(&[RATE, DESCRIPTION])?;
+            own.delete(&[RATE, LENGTH, DESCRIPTION])?;
         }
         match own.dir.description(DESCRIPTION, FORMAT)? {
             Some(stored) => {
@@ -88,7 +92,7 @@ impl TrainingDir {
             None => {
                 // A checkpoint without a description is nobody's to go on with.
                 own.delete_states()?;
-                own.delete(&[RATE])?;
+                own.delete(&[RATE, LENGTH])?;
                 own.dir.describe(DESCRIPTION, FORMAT, settings)?;
             }
         }
@@ -126,13 +130,21 @@ impl TrainingDir {
         self.dir.once(RATE, |rate| *rate > 0.0, find)
     }
 
+    /// Returns the stored length of the texts if it is one of `lengths`, or selects one with `find` and stores it.
+    ///
+    /// # Errors
+    /// Errors of `find`; [`Error::Transformer`] if the file cannot be written.
+    pub fn length(&self, lengths: &[usize], find: impl FnOnce() -> Result<LengthChoice>) -> Result<LengthChoice> {
+        self.dir.once(LENGTH, |choice: &LengthChoice| lengths.contains(&choice.max_length), find)
+    }
+
     /// Deletes the training's own files, and the directory if it is then empty.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be deleted.
     pub fn finish(self) -> Result<()> {
         self.delete_states()?;
-        self.delete(&[RATE, DESCRIPTION, LOCK])?;
+        self.delete(&[RATE, LENGTH, DESCRIPTION, LOCK])?;
         // Somebody's files keep it.
         let _ = std::fs::remove_dir(self.dir.path());
         Ok(())
@@ -216,6 +228,24 @@ mod tests {
             std::fs::write(TrainingDir::beside(&out).join(RATE), nonsense).expect("a file");
             assert_eq!(again.learning_rate(|| Ok(1.0)).expect("a rate"), 1.0, "{nonsense}");
         }
+    }
+
+    #[test]
+    fn a_length_is_selected_once() {
+        let place = tempfile::tempdir().expect("a folder");
+        let out = place.path().join("model");
+        let choice = |length: usize| -> LengthChoice {
+            serde_json::from_value(serde_json::json!({ "max_length": length, "trials": [] })).expect("a choice")
+        };
+        let first = TrainingDir::open(&out, &settings(1.0), false).expect("new");
+        assert_eq!(first.length(&[128, 256], || Ok(choice(256))).expect("a length"), choice(256));
+        drop(first);
+        let again = TrainingDir::open(&out, &settings(1.0), false).expect("again");
+        assert_eq!(again.length(&[128, 256], || Ok(choice(128))).expect("a length"), choice(256));
+        std::fs::write(TrainingDir::beside(&out).join(LENGTH), "{\"max_length\": 7, \"trials\": []}").expect("a file");
+        assert_eq!(again.length(&[128, 256], || Ok(choice(128))).expect("a length"), choice(128), "not one of them");
+        again.finish().expect("an end");
+        assert!(!TrainingDir::beside(&out).exists());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The command as a user runs it: from a file of labelled texts to a model, its answers, and what is refused.
 
 mod inputs;
+mod lengths;
 #[cfg(unix)]
 mod partitions;
 mod predicting;

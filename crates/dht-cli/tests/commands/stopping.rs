@@ -45,7 +45,7 @@ fn end(mut child: Child, mut said: impl Read) -> (String, Option<i32>) {
     (rest, child.wait().expect("an end").code())
 }
 
-fn weights(place: &Path, name: &str) -> [Vec<u8>; 3] {
+pub(super) fn weights(place: &Path, name: &str) -> [Vec<u8>; 3] {
     ["encoder/model.safetensors", "dynamic.checkpoint", "ngram.json"]
         .map(|file| std::fs::read(place.join(name).join("model").join(file)).expect("a file"))
 }

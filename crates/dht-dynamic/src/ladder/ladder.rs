@@ -6,6 +6,7 @@ use dht_transformer::flops::Load;
 use dht_transformer::{AdamWSettings, EncodedDataset, Pooling, TextClassifier};
 use rand::{Rng, RngExt};
 
+use super::length_choice::LengthChoice;
 use super::next_step::{LEAST_CHANGE, NextStep};
 use super::report::{LadderEvent, LadderReport, Measurement, Rung, Stop};
 use super::rung_model::{FrozenFit, OutOfFold, RungModel};
@@ -19,7 +20,7 @@ use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
 
 /// Passes that the budget is a share of.
-const BUDGET_PASSES: f64 = 3.0;
+pub(super) const BUDGET_PASSES: f64 = 3.0;
 /// A forward and a backward pass, in the time of a forward pass.
 const STEP_BY_FORWARD: f64 = 3.3;
 
@@ -103,7 +104,7 @@ impl<'a> Ladder<'a> {
             learning_rate: settings.fine_tuning.optimizer.learning_rate,
             start: Instant::now(),
             seed: rng.random(),
-            flops: 0,
+            flops: settings.length.as_ref().map_or(0, LengthChoice::flops),
             pass_flops,
             passes: 0.0,
             planned_passes: 0.0,
@@ -261,6 +262,7 @@ impl<'a> Ladder<'a> {
             passes: self.passes,
             learning_rate: self.learning_rate,
             seconds: self.start.elapsed().as_secs_f64(),
+            length: self.settings.length.clone(),
         };
         Climbed { model: best.model, exits: best.exits, ladder, out_of_fold: best.out_of_fold }
     }

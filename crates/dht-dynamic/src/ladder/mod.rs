@@ -19,12 +19,15 @@
 //! kept. The result is rung 2 where the validation loss of the finished model is at least 1 % below that of rung 1, else
 //! rung 1.
 
+// `length.rs` selects the length of the texts before the training.
 // The walk is `ladder.rs`: `rung_texts.rs` decides which rows are fitted on and which judge, `rungs.rs` builds the model of
 // each rung from the steps in `fit/`, `fine_tuning.rs` plans rung 2, `tuning_run.rs` runs it, `next_step.rs` decides what pays.
 
 mod fine_tuning;
 #[expect(clippy::module_inception, reason = "the function is in the file of its module")]
 mod ladder;
+mod length;
+mod length_choice;
 mod next_step;
 mod report;
 mod rung_model;
@@ -34,6 +37,8 @@ mod settings;
 mod tuning_run;
 
 pub use ladder::{Climbed, climb};
+pub use length::choose_length;
+pub use length_choice::{LengthChoice, LengthTrial};
 pub use next_step::{NextStep, UnlessStill};
 pub use report::{LadderEvent, LadderReport, Measurement, Rung, Stop};
 pub use rung_model::OutOfFold;

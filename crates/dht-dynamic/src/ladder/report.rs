@@ -3,6 +3,7 @@
 use dht_transformer::train::Event;
 use serde::Serialize;
 
+use super::length_choice::LengthChoice;
 use crate::fit::FitStep;
 
 /// A rung of the [ladder](super).
@@ -107,8 +108,12 @@ pub struct LadderReport {
     pub passes: f64,
     /// Peak learning rate of rung 2.
     pub learning_rate: f64,
-    /// Wall-clock seconds in total.
+    /// Wall-clock seconds in total, without those of the trials of lengths.
     pub seconds: f64,
+    /// The maximum length of a text in tokens and the trials that selected it, where there were trials. Their FLOPs are
+    /// included in `flops`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<LengthChoice>,
 }
 
 impl LadderReport {

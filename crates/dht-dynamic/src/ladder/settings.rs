@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dht_transformer::{EncodedDataset, TrainSettings};
 
+use super::length_choice::LengthChoice;
 use super::report::Rung;
 use crate::error::{Error, Result};
 use crate::fit::{AccelerateSettings, Targets};
@@ -38,6 +39,9 @@ pub struct LadderSettings {
     /// Peak learning rates of rung 2 to choose from: each is tried for one pass over at most 2,000 training rows, and
     /// the one with the smallest validation loss is taken. Empty for the rate of [`fine_tuning`](Self::fine_tuning).
     pub rates: Vec<f64>,
+    /// The trials by which the length of the texts [was selected](super::choose_length), whose FLOPs the training counts;
+    /// `None` without trials.
+    pub length: Option<LengthChoice>,
 }
 
 impl Default for LadderSettings {
@@ -52,6 +56,7 @@ impl Default for LadderSettings {
             checkpoints: None,
             stop: None,
             rates: Vec::new(),
+            length: None,
         }
     }
 }

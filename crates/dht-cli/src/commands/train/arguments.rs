@@ -16,6 +16,10 @@ use crate::training::{LearningRate, ModelChoice, RungArguments, Start};
 
 /// Default maximum length in tokens, reduced to the number of the model's positions if that is smaller.
 const MAX_LENGTH: usize = 128;
+/// Further lengths that a training run in rungs tries.
+const LONGER: [usize; 2] = [256, 512];
+/// Share of the training texts that must be longer than the default length for these trials.
+const LONG_SHARE: f64 = 0.05;
 /// Default numbers of passes: in one training, and in rungs, which stop by themselves.
 const EPOCHS: usize = 3;
 const RUNG_EPOCHS: usize = 7;
@@ -54,7 +58,12 @@ pub struct TrainArguments {
     /// Use the first N layers of the encoder
     #[arg(long, value_name = "N")]
     pub(super) layers: Option<usize>,
-    /// Cut texts at N tokens, and save this limit with the model [default: 128, or the model's positions if fewer]
+    /// Cut texts at N tokens, and save this limit with the model [default: selected among 128, 256 and 512]
+    ///
+    /// Without this flag, texts are cut at 128 tokens, or the model's positions if fewer. Where more than one in twenty
+    /// training texts is longer, a training run in rungs tries 256 and 512 tokens, too: on a sample of at most 1000 texts,
+    /// with the encoder as it is. It takes the shortest length that loses nothing against the longest one. The n-grams
+    /// read whole texts at any length.
     #[arg(long, value_name = "N")]
     pub(super) max_length: Option<usize>,
     /// Use N rows, sampled by the seed and stratified by class
@@ -153,6 +162,19 @@ impl TrainArguments {
         Ok(max_length)
     }
 
+    /// Lengths to try, ascending, where the texts cut at the first of them leave a choice. `encoded` are the training
+    /// texts, cut at this default length, and `most` are the model's positions.
+    pub(super) fn lengths(&self, start: &Start, encoded: &EncodedDataset, most: usize) -> Option<Vec<usize>> {
+        let is_long = encoded.truncated_rows as f64 > LONG_SHARE * encoded.len() as f64;
+        if self.max_length.is_some() || self.without_rungs(start).is_some() || !is_long || most <= MAX_LENGTH {
+            return None;
+        }
+        let mut lengths = vec![MAX_LENGTH];
+        lengths.extend(LONGER.map(|length| length.min(most)));
+        lengths.dedup();
+        Some(lengths)
+    }
+
     /// Rejects layers that the encoder, which has `all`, or the kind of the model does not have.
     fn check_kind(&self, all: usize) -> Result<()> {
         let layers = self.layers.unwrap_or(all);
@@ -216,7 +238,12 @@ impl TrainArguments {
     }
 
     /// Fingerprint of the run's inputs. The saved state of a run with a different fingerprint is rejected.
-    pub(super) fn settings(&self, texts: &EncodedSplits, max_length: usize) -> Result<Map<String, serde_json::Value>> {
+    /// `max_length` is `None` if trials select it.
+    pub(super) fn settings(
+        &self,
+        texts: &EncodedSplits,
+        max_length: Option<usize>,
+    ) -> Result<Map<String, serde_json::Value>> {
         let settings = json!({
             "model": self.model.to_string(),
             "layers": self.layers,

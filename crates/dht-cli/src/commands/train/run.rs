@@ -1,9 +1,11 @@
 //! The training itself: in rungs, or of all layers at once.
 
+use std::time::Duration;
+
 use dht_dynamic::Error as DynamicError;
 use dht_dynamic::accelerate::Targets;
 use dht_dynamic::ladder::{
-    LadderEvent, LadderReport, LadderSettings, LadderTexts, OutOfFold, Rung, UnlessStill, climb,
+    LadderEvent, LadderReport, LadderSettings, LadderTexts, LengthChoice, OutOfFold, Rung, UnlessStill, climb,
 };
 use dht_dynamic::serving::{Origin, TextModel};
 use dht_dynamic::transformer::Error as TransformerError;
@@ -29,6 +31,9 @@ pub(super) struct Run<'a> {
     pub(super) texts: &'a TextSplits,
     pub(super) encoded: &'a EncodedSplits,
     pub(super) max_length: usize,
+    /// Trials that selected the maximum length, and their time in this run.
+    pub(super) length: Option<&'a LengthChoice>,
+    pub(super) time_of_trials: Duration,
     pub(super) untrained: &'a UntrainedClassifier<'a>,
     pub(super) dir: &'a TrainingDir,
     pub(super) interruption: &'a Interruption,
@@ -106,6 +111,19 @@ impl TrainArguments {
         self.trained(run, tokenizer, made, how)
     }
 
+    /// Settings of a training run in rungs that the flags define.
+    pub(super) fn ladder_settings(&self, tokenizer: &TextTokenizer) -> Result<LadderSettings> {
+        let (least, most) = self.rungs.range();
+        Ok(LadderSettings {
+            least,
+            most,
+            exits: exit_settings(tokenizer, &self.speed)?,
+            budget: self.rungs.training_budget,
+            time: self.rungs.time(),
+            ..LadderSettings::default()
+        })
+    }
+
     /// Trains in rungs.
     pub(super) fn in_rungs(
         &self,
@@ -114,20 +132,17 @@ impl TrainArguments {
         fine_tuning: TrainSettings,
     ) -> Result<Trained> {
         let classifier = run.untrained.create()?;
-        let (least, most) = self.rungs.range();
         let settings = LadderSettings {
-            least,
-            most,
             fine_tuning,
-            exits: exit_settings(&tokenizer, &self.speed)?,
-            budget: self.rungs.training_budget,
-            time: self.rungs.time(),
+            time: self.rungs.time().map(|time| time.saturating_sub(run.time_of_trials)),
+            length: run.length.cloned(),
             checkpoints: Some(run.dir.folder().to_path_buf()),
             stop: Some(run.interruption.stop()),
             rates: match self.lr {
                 Some(LearningRate::Find) => run.start.learning_rates().to_vec(),
                 _ => Vec::new(),
             },
+            ..self.ladder_settings(&tokenizer)?
         };
         let EncodedSplits { train: training, validation, .. } = run.encoded;
         let texts = LadderTexts { training, validation, joins: run.texts.is_validation_split_off };

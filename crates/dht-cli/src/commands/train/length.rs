@@ -1,0 +1,51 @@
+//! Trials of the length at which texts are cut.
+
+use dht_dynamic::ladder::{LengthChoice, choose_length};
+use dht_dynamic::transformer::{EncodedDataset, TextClassifier, TextTokenizer};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::arguments::TrainArguments;
+use crate::error::Result;
+use crate::progress::length_trial;
+use crate::texts::TextSplits;
+
+/// Maximum number of texts of a trial.
+const ROWS: usize = 1_000;
+/// Random stream of the trials.
+const STREAM: u64 = 0x4c65_6e67_7468_7300;
+
+/// Trials of lengths on some of the training texts.
+pub(super) struct LengthTrials<'a> {
+    pub(super) arguments: &'a TrainArguments,
+    pub(super) texts: &'a TextSplits,
+    /// Training texts, cut at the shortest length.
+    pub(super) encoded: &'a EncodedDataset,
+    pub(super) tokenizer: &'a TextTokenizer,
+}
+
+impl LengthTrials<'_> {
+    /// Selects one of the lengths.
+    pub(super) fn choose(&self, lengths: &[usize], classifier: &TextClassifier) -> Result<LengthChoice> {
+        let arguments = self.arguments;
+        let mut rng = ChaCha8Rng::seed_from_u64(arguments.seed);
+        rng.set_stream(STREAM);
+        let sample = self.texts.train.clone().sample(ROWS, &mut rng);
+        let mut texts = Vec::new();
+        for length in lengths {
+            texts.push((*length, self.tokenizer.encode_all(&sample, *length)?));
+            // A longer limit would cut nothing.
+            if texts.last().is_some_and(|(_, texts)| texts.truncated_rows == 0) {
+                break;
+            }
+        }
+        arguments.say(&format!("trying lengths on {} training texts, with the encoder as it is", sample.len()));
+        let settings = arguments.ladder_settings(self.tokenizer)?;
+        let mut watch = |trial: &_| arguments.say(&length_trial(trial));
+        let choice = choose_length(classifier, self.encoded, &texts, &settings, arguments.seed, &mut watch)?;
+        if choice.trials.is_empty() {
+            arguments.say("the rungs, the budget or the time leave no room for trials of lengths");
+        }
+        Ok(choice)
+    }
+}

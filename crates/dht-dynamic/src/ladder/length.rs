@@ -1,0 +1,171 @@
+//! Selection of the length at which texts are cut, by trials on the frozen encoder.
+
+use std::time::Instant;
+
+use dht_transformer::{EncodedDataset, TextClassifier};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::ladder::{BUDGET_PASSES, cost};
+use super::length_choice::{LengthChoice, LengthTrial};
+use super::report::Rung;
+use super::settings::LadderSettings;
+use crate::error::Result;
+use crate::exit::ExitKind;
+use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, LinearExits, Texts, labels_of};
+use crate::log_probabilities::LogProbabilities;
+use crate::model::{ExitModel, ExitSettings};
+
+/// Number of standard errors by which a longer text must lower the mean loss: the one-sided test of 5 %.
+const EVIDENCE: f64 = 1.64;
+/// Share of the budget and of the time that trials may take.
+const SHARE: f64 = 0.25;
+/// Number of texts by which the time of the trials is estimated.
+const PROBE: usize = 32;
+/// Minimum number of texts of a trial.
+const LEAST: usize = 100;
+
+/// Selects the shortest length that loses nothing against the longest one.
+///
+/// `lengths` are some of the training texts at each length, ascending; `training` are all of them at the shortest. At
+/// each length, the frozen encoder runs over the texts, and the regression of the last exit is cross-fitted: each text
+/// is answered by a regression that was fitted without it. A length loses something if its losses exceed those of the
+/// longest one by more than 1.64 standard errors of the paired difference. So a longer text needs evidence.
+///
+/// Without trials the shortest length is selected. Fewer than 100 texts have no trials. Nor has a training run whose
+/// highest rung is rung 0, or of whose budget or time they would take more than a quarter.
+///
+/// # Errors
+/// Errors of the encoder and the fits.
+pub fn choose_length(
+    classifier: &TextClassifier,
+    training: &EncodedDataset,
+    lengths: &[(usize, EncodedDataset)],
+    settings: &LadderSettings,
+    seed: u64,
+    watch: &mut dyn FnMut(&LengthTrial),
+) -> Result<LengthChoice> {
+    let shortest = lengths.first().map_or(0, |(length, _)| *length);
+    let mut choice = LengthChoice { max_length: shortest, trials: Vec::new() };
+    let [(_, first), shorter @ .., (longest, texts)] = lengths else { return Ok(choice) };
+    let trials = Trials { classifier, settings: &settings.exits, seed };
+    if settings.most < Rung::Frozen || texts.len() < LEAST || !trials.fit_into(settings, training, lengths)? {
+        return Ok(choice);
+    }
+    let mut run = |max_length: usize, texts: &EncodedDataset| -> Result<Vec<f64>> {
+        let (trial, losses) = trials.run(max_length, texts)?;
+        watch(&trial);
+        choice.trials.push(trial);
+        Ok(losses)
+    };
+    let of_first = run(shortest, first)?;
+    let of_longest = run(*longest, texts)?;
+    let mut selected = *longest;
+    if !exceed(&of_first, &of_longest) {
+        selected = shortest;
+    } else {
+        for (length, texts) in shorter {
+            if !exceed(&run(*length, texts)?, &of_longest) {
+                selected = *length;
+                break;
+            }
+        }
+    }
+    choice.max_length = selected;
+    Ok(choice)
+}
+
+/// Returns whether the mean of the losses exceeds that of the others by more than chance, in pairs.
+fn exceed(losses: &[f64], others: &[f64]) -> bool {
+    let differences: Vec<f64> = losses.iter().zip(others).map(|(loss, other)| loss - other).collect();
+    let rows = differences.len().max(2) as f64;
+    let mean = differences.iter().sum::<f64>() / rows;
+    let variance = differences.iter().map(|difference| (difference - mean).powi(2)).sum::<f64>() / (rows - 1.0);
+    mean > EVIDENCE * (variance / rows).sqrt()
+}
+
+/// Common settings of all trials.
+struct Trials<'a> {
+    classifier: &'a TextClassifier,
+    settings: &'a AccelerateSettings,
+    seed: u64,
+}
+
+impl Trials<'_> {
+    /// Returns whether the trials of all lengths take at most their share of the budget and the time.
+    fn fit_into(
+        &self,
+        settings: &LadderSettings,
+        training: &EncodedDataset,
+        lengths: &[(usize, EncodedDataset)],
+    ) -> Result<bool> {
+        let forward = |texts: &EncodedDataset| cost(self.classifier, texts, |_| 0);
+        let flops: u64 = lengths.iter().map(|(_, texts)| forward(texts)).sum();
+        if let Some(budget) = settings.budget {
+            let pass = cost(self.classifier, training, |load| self.classifier.backward_flops(load).0);
+            let left = BUDGET_PASSES * budget * pass as f64 - forward(training) as f64;
+            if flops as f64 > SHARE * left {
+                return Ok(false);
+            }
+        }
+        let Some((time, (_, longest))) = settings.time.zip(lengths.last()) else { return Ok(true) };
+        let start = Instant::now();
+        let probe = longest.select(0..PROBE.min(longest.len()))?;
+        self.answers(&probe)?;
+        let seconds = start.elapsed().as_secs_f64() * flops as f64 / forward(&probe).max(1) as f64;
+        Ok(seconds <= SHARE * time.as_secs_f64())
+    }
+
+    /// Runs a trial. Returns it with the loss of each text.
+    fn run(&self, max_length: usize, texts: &EncodedDataset) -> Result<(LengthTrial, Vec<f64>)> {
+        let start = Instant::now();
+        let (answers, flops) = self.answers(texts)?;
+        let labels = labels_of(texts);
+        let losses = answers.rows().zip(&labels).map(|(logs, label)| -logs[*label as usize]).collect();
+        let trial = LengthTrial {
+            max_length,
+            accuracy: answers.accuracy(&labels),
+            loss: answers.mean_loss(&labels),
+            flops,
+            seconds: start.elapsed().as_secs_f64(),
+        };
+        Ok((trial, losses))
+    }
+
+    /// Answers of the last exit out of fold, and the FLOPs.
+    fn answers(&self, texts: &EncodedDataset) -> Result<(LogProbabilities, u64)> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let settings = AccelerateSettings { side: None, least_held_out: usize::MAX, ..self.settings.clone() };
+        let (encoder, last) = (self.classifier.encoder(), self.classifier.classifier());
+        let exit = ExitSettings {
+            depths: vec![encoder.layers()],
+            kind: ExitKind::Linear,
+            pooling: settings.pooling,
+            last_pooling: Some(last.pooling()),
+        };
+        let model = ExitModel::new(encoder.truncated(encoder.layers())?, exit, last.classes(), &mut rng)?;
+        let texts = FitTexts::new(Texts::new(texts), &settings, &mut rng)?;
+        let states = ExitStates::read(&model, &texts, LastExit::Regression, &settings, &mut |_| {})?;
+        let LinearExits { mut answers, flops, .. } = LinearExits::fit(&model, &texts, &states, &settings, &mut |_| {})?;
+        let answers = answers.pop().ok_or_else(|| crate::error::Error::argument("exits", "at least one", 0))?;
+        Ok((answers, flops + texts.full_flops(&model)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_exceed_others_only_with_evidence() {
+        let others: Vec<f64> = (0..400).map(|row| f64::from(row % 7)).collect();
+        let with = |rise: f64, noise: f64| -> Vec<f64> {
+            let noise = |row: usize| if row.is_multiple_of(2) { noise } else { -noise };
+            others.iter().enumerate().map(|(row, loss)| loss + rise + noise(row)).collect()
+        };
+        // Noise of 1 has a standard error of 1/20.
+        assert!(exceed(&with(0.09, 1.0), &others) && !exceed(&with(0.07, 1.0), &others));
+        assert!(exceed(&with(0.001, 0.0), &others), "no noise");
+        assert!(!exceed(&others, &others) && !exceed(&with(-0.5, 1.0), &others));
+    }
+}
