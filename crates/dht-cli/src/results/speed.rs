@@ -139,17 +139,16 @@ mod tests {
     fn fixed_routes_give_the_answers_of_their_exits() -> Result<()> {
         let classifier = planted::full_model(Pooling::Mean);
         let (training, test) = (planted::task(300, 1), planted::task(90, 9));
-        let settings = AccelerateSettings::default();
-        let model = accelerate(classifier, Texts::new(&training), &settings, &mut dht_toys::rng(5))?.model;
-        let fast = Answers::of_pass(&model.with_speed(0.4)?, &test)?.0;
-        assert!(fast.depths.iter().any(|depth| *depth != fast.depths[0]), "{:?}", fast.depths);
-        let slow = model.with_speed(0.0)?;
-        assert_ne!(Answers::of_pass(&slow, &test)?.0, fast);
-        assert_eq!(Answers::of_pass(&on_routes(&slow, &test, &fast), &test)?.0, fast);
-        let models = [slow.clone().into(), on_routes(&slow, &test, &fast)];
-        let full = slow.full_inference_flops(&test);
-        let answers = [Answers::of_pass(&slow, &test)?.0, fast];
-        let rates = texts_per_second(&models, &answers, &test, full)?;
+        let settings = AccelerateSettings { ngram: None, ..AccelerateSettings::default() };
+        let made = accelerate(classifier, Texts::new(&training), &settings, &mut dht_toys::rng(5))?;
+        let at = |cost: f64| made.model.with_speed(made.report.within(cost).expect("a speed").speed);
+        let (slow, fast) = (at(0.8)?, at(0.5)?);
+        let answers = [&slow, &fast].map(|model| Answers::of_pass(model, &test).expect("answers").0);
+        assert!(answers[0].depths.iter().any(|depth| *depth != answers[0].depths[0]), "{:?}", answers[0].depths);
+        assert_ne!(answers[0], answers[1]);
+        assert_eq!(Answers::of_pass(&on_routes(&fast, &test, &answers[0]), &test)?.0, answers[0]);
+        let models = [fast.clone().into(), on_routes(&fast, &test, &answers[0])];
+        let rates = texts_per_second(&models, &answers, &test, fast.full_inference_flops(&test))?;
         assert!(rates.iter().all(|rate| rate.is_finite() && *rate > 0.0), "{rates:?}");
         Ok(())
     }
