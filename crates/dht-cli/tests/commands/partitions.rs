@@ -235,7 +235,7 @@ fn an_output_of_another_run_is_refused_and_stays() {
     let all = ["--partitions", "in", "--output", "out/"];
     printed(&predict(place.path(), &all));
     let before = answers(&place.path().join("out"));
-    let said = refused(&predict(place.path(), &[&all[..], &["--speed", "0"]].concat()), 1);
+    let said = refused(&predict(place.path(), &[&all[..], &["--speed", "0.5"]].concat()), 1);
     assert!(said.contains("out/ has answers of another run (speed is "), "{said}");
     let said = refused(&predict(place.path(), &[&all[..], &["--prefix", "own_"]].concat()), 1);
     assert!(said.contains("(prefix is \"\" there and \"own_\" here): choose another --output"), "{said}");
