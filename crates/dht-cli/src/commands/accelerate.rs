@@ -15,7 +15,7 @@ use super::made::{MadeModel, ScoredRows, check_target, finish};
 use crate::acceleration::{BATCH, REST, exit_settings, make_dynamic};
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::texts::{EncodedSplits, TextSplits, cut_note, shared_rows};
+use crate::texts::{EncodedSplits, TextSplits, cut_note, missing_classes_note, shared_rows};
 
 /// Makes a fine-tuned classifier dynamic, scores it and saves it.
 pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
@@ -96,7 +96,8 @@ fn report_rows(arguments: &AccelerateArguments, texts: &TextSplits, encoded: &En
         );
     }
     let parts = [Some(train), Some(validation), calibration.as_ref(), test.as_ref()];
-    let warnings = texts.warnings.iter().cloned().chain(reading.flat_map(|reading| reading.notes()));
+    let missing = missing_classes_note(validation, Task::Class, "held-out").filter(|_| !arguments.unlabelled);
+    let warnings = texts.warnings.iter().cloned().chain(reading.flat_map(|reading| reading.notes())).chain(missing);
     warnings.chain(cut_note(parts.into_iter().flatten(), max_length)).for_each(|line| report(&line));
 }
 

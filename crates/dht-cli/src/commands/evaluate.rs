@@ -12,7 +12,7 @@ use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::results::{cheaper_note, majority_note, own_row, results, results_table};
-use crate::texts::{TextArguments, cut_note, mapping_note};
+use crate::texts::{TextArguments, classes_without_rows, cut_note, mapping_note, missing_classes_note};
 use crate::training::saved_directory;
 
 /// Arguments of `dht evaluate`.
@@ -76,6 +76,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
     mapping_note(&texts).iter().for_each(|note| report(note));
     let rows = results(&model, arguments.precision, &encoded, arguments.texts.metric(), None)?;
     majority_note(own_row(&rows), &encoded).iter().for_each(|note| report(note));
+    missing_classes_note(&encoded, model.model.task(), "scored").iter().for_each(|note| report(note));
     cut_note([&encoded], model.max_length).iter().for_each(|note| say(note));
     if arguments.json {
         let value = json!({
@@ -83,6 +84,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
                 "path": arguments.texts.source.data,
                 "name": texts.name,
                 "rows": texts.len(),
+                "classes_without_rows": classes_without_rows(&encoded, model.model.task()),
                 "sha256": texts.sha256,
                 "reading": texts.reading
             },

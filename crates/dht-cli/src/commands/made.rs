@@ -17,6 +17,7 @@ use crate::progress::report;
 use crate::results::{
     CardFacts, card, cheaper_note, curve, majority_note, own_row, promise, results, results_table, training_curve,
 };
+use crate::texts::{classes_without_rows, missing_classes_note};
 
 /// Files of a saved model.
 const OWN: [&str; 6] = ["README.md", "curve.svg", "training.json", "training.svg", "dht.json", "model"];
@@ -126,12 +127,14 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     // Exits and word counts have learned from the labels as they are mapped; a given classifier has not.
     let judged = if made.is_given { rows.first() } else { own_row(&rows) };
     majority_note(judged, scored).iter().for_each(|note| report(note));
+    let missing = missing_classes_note(scored, model.model.task(), split);
     let name = made.out.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
     let curve = curve(&rows)?;
     let facts = CardFacts {
         name: &name,
         made: &made.how,
         scored_on: description,
+        note: missing.as_deref(),
         rows: &rows,
         curve: curve.is_some().then_some("curve.svg"),
     };
@@ -145,9 +148,10 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     model.save(made.out, ModelCard { text: &card(model, facts), curve: curve.as_deref(), training })?;
     misses.iter().for_each(|miss| report(&format!("not kept: {miss}")));
     if made.json {
+        let lacking = classes_without_rows(scored, model.model.task());
         let value = json!({
             "model": made.out.display().to_string(),
-            "data": { "path": made.data, "split": split, "rows": scored.len() },
+            "data": { "path": made.data, "split": split, "rows": scored.len(), "classes_without_rows": lacking },
             "results": rows,
             "promise": model.promise,
             "not_kept": misses,
@@ -158,5 +162,6 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     let promises = model.promise.as_ref().map_or_else(String::new, |kept| promise(kept) + "\n");
     let table = results_table(&rows, model.model.task()).text();
     let cheaper = cheaper_note(model, &rows, scored.len()).unwrap_or_default();
-    print(&format!("On {}:\n\n{table}\n{cheaper}{promises}written to {}\n", description, made.out.display()))
+    let missing = missing.map_or_else(String::new, |note| note + "\n");
+    print(&format!("On {}:\n\n{table}\n{missing}{cheaper}{promises}written to {}\n", description, made.out.display()))
 }

@@ -19,7 +19,7 @@ use super::made::{MadeModel, ScoredRows, check_target, finish};
 use crate::acceleration::REST;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::texts::{EncodedSplits, TextSplits, cut_note, report_texts, warnings};
+use crate::texts::{EncodedSplits, TextSplits, cut_note, missing_classes_note, report_texts, warnings};
 use crate::training::{Interruption, Start, TrainingDir};
 
 /// Trains a classifier, makes it dynamic, scores it and saves it.
@@ -35,7 +35,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     // The n-gram classifier reads whole texts.
     let tokenizer = start.tokenizer(&texts.train)?.with_rest(REST);
     let mut encoded = texts.encode(&tokenizer, max_length)?;
-    report_rows(arguments, &texts, &encoded.train, max_length);
+    report_rows(arguments, &texts, &encoded, max_length);
     if arguments.makes_dynamic_at_once(&start) {
         check_unseen(&encoded.train, &encoded.validation)?;
     }
@@ -99,10 +99,12 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
 }
 
 /// Reports the texts. With `--quiet`, only warnings and the number of cut texts.
-fn report_rows(arguments: &TrainArguments, texts: &TextSplits, train: &EncodedDataset, max_length: usize) {
-    report_texts(texts, arguments.texts.task(), train, max_length).iter().for_each(|line| arguments.say(line));
+fn report_rows(arguments: &TrainArguments, texts: &TextSplits, encoded: &EncodedSplits, max_length: usize) {
+    let (task, train) = (arguments.texts.task(), &encoded.train);
+    report_texts(texts, task, train, max_length).iter().for_each(|line| arguments.say(line));
+    let missing = missing_classes_note(&encoded.validation, task, "validation").map(|note| format!("  {note}"));
     let cut = cut_note([train], max_length).filter(|_| arguments.quiet);
-    warnings(texts).iter().chain(&cut).for_each(|line| report(line));
+    warnings(texts).iter().chain(&missing).chain(&cut).for_each(|line| report(line));
 }
 
 /// Rows to score: test rows; without them the rows that the model was trained on, by answers out of fold if there are

@@ -13,6 +13,8 @@ pub struct CardFacts<'a> {
     pub made: &'a str,
     /// Description of the scored rows in a few words.
     pub scored_on: &'a str,
+    /// Note on what the scores leave out, if there is one.
+    pub note: Option<&'a str>,
     /// Scores.
     pub rows: &'a [ResultRow],
     /// File with the diagram of the scores, in the directory of the card.
@@ -21,7 +23,7 @@ pub struct CardFacts<'a> {
 
 /// Formats the card in Markdown.
 pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
-    let CardFacts { name, made, scored_on, rows, curve } = facts;
+    let CardFacts { name, made, scored_on, note, rows, curve } = facts;
     let shape = model.model.shape();
     let kind = match &model.model {
         ServedModel::Dynamic(_) => "a text classifier that runs as many layers as a text needs",
@@ -54,6 +56,10 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
     ));
     lines.push(String::new());
     lines.push(results_table(rows, model.model.task()).markdown());
+    if let Some(note) = note {
+        lines.push(format!("{}.", capital(note)));
+        lines.push(String::new());
+    }
     if let Some(curve) = curve {
         lines.push(format!("![Score against FLOPs of inference]({curve})"));
         lines.push(String::new());

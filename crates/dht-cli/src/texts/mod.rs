@@ -16,7 +16,9 @@ mod splits;
 mod text_arguments;
 
 pub use arguments::{DataArguments, RowArguments, TableArguments, check_pair};
-pub use report::{classes, cut_note, label_notes, mapping_note, report_texts, warnings};
+pub use report::{
+    classes, classes_without_rows, cut_note, label_notes, mapping_note, missing_classes_note, report_texts, warnings,
+};
 pub use rows::{all_texts, shared_rows};
 pub use splits::{EncodedSplits, SplitRequest, TextSplits};
 pub use text_arguments::TextArguments;

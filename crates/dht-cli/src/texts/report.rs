@@ -136,6 +136,39 @@ pub fn cut_note<'a>(parts: impl IntoIterator<Item = &'a EncodedDataset>, max_len
     (cut > 0).then(|| format!("{cut} of {all} texts are longer than {max_length} tokens and cut"))
 }
 
+/// Names of the classes that no row has, or of the labels that apply to none. Scores on these rows say nothing about
+/// them.
+pub fn classes_without_rows(rows: &EncodedDataset, task: Task) -> Vec<&str> {
+    let mut occurs = vec![task == Task::Number; rows.labels.len()];
+    for sample in &rows.samples {
+        match &*sample.targets {
+            [] => occurs[sample.label as usize] = true,
+            targets => occurs.iter_mut().zip(targets).for_each(|(occurs, target)| *occurs |= *target > 0.0),
+        }
+    }
+    rows.labels.iter().zip(occurs).filter(|(_, occurs)| !occurs).map(|(label, _)| label.as_str()).collect()
+}
+
+/// Note on the classes or labels [that no row has](classes_without_rows), if any. `name` is that of the rows.
+pub fn missing_classes_note(rows: &EncodedDataset, task: Task, name: &str) -> Option<String> {
+    let missing = classes_without_rows(rows, task);
+    let unit = if task == Task::Labels { "label" } else { "class" };
+    let named: Vec<String> = missing.iter().take(LISTED).map(|class| format!("{class:?}")).collect();
+    let named = named.join(", ");
+    Some(match missing.len() {
+        0 => return None,
+        1 => format!("beware: no {name} row has the {unit} {named}: scores on these rows say nothing about it"),
+        count => {
+            let (units, more) =
+                (if task == Task::Labels { "labels" } else { "classes" }, if count > LISTED { ", …" } else { "" });
+            format!(
+                "beware: no {name} row has one of {count} {units} ({named}{more}): scores on these rows say nothing about \
+                 them"
+            )
+        }
+    })
+}
+
 fn distinct(data: &Dataset) -> usize {
     let texts: BTreeSet<_> = data.examples.iter().map(|row| (&row.text, &row.pair)).collect();
     texts.len()

@@ -164,7 +164,8 @@ impl TextArguments {
     /// Reads the texts and splits them into training, validation, calibration and test rows.
     ///
     /// Training rows are sampled by the seed and by class. Validation rows come from a separate file, from the
-    /// validation file of a directory with a test file, or from a tenth of the training rows.
+    /// validation file of a directory with a test file, or from a tenth of the training rows, by class and with equal
+    /// texts on one side.
     ///
     /// # Errors
     /// As [`read_training`](Self::read_training); [`Error::TooLittle`] for fewer than 4 rows, one class, or fewer rows
@@ -175,6 +176,10 @@ impl TextArguments {
             Some(rows) => all.sample(rows, &mut generator(request.seed, SAMPLE_STREAM)),
             None => all,
         };
+        // Splitting keeps a row of each class.
+        if let Some(class) = all.class_without_rows() {
+            return Err(self.refuse(DataProblem::NoRowOfClass { class: format!("{class:?}") }));
+        }
         let mut notes = self.source()?.unread()?;
         let SeparateRows { test, validation } = self.read_separate(&all, request.validation, &mut notes)?;
         let is_validation_split_off = validation.is_none();
@@ -241,22 +246,20 @@ impl TextArguments {
         Ok((train, validation, calibration))
     }
 
-    /// Rejects a class without a training row, and a label of `--label-map` that no file has.
+    /// Error of the data set.
+    fn refuse(&self, problem: DataProblem) -> Error {
+        TransformerError::Data { path: self.source.data.clone(), line: None, problem }.into()
+    }
+
+    /// Rejects a label of `--label-map` that no file has.
     fn check_labels(&self, texts: &TextSplits) -> Result<()> {
-        let refuse = |problem| {
-            let path = self.source.data.clone();
-            Err(TransformerError::Data { path, line: None, problem }.into())
-        };
-        if let Some(class) = texts.train.class_without_rows() {
-            return refuse(DataProblem::NoRowOfClass { class: format!("{class:?}") });
-        }
         let occurs = |label: &String| {
             let mut pairs =
                 read_files(texts).flat_map(|data| data.reading.iter().flat_map(|reading| reading.label_pairs()));
             pairs.any(|(own, _)| own == label) || texts.train.labels.contains(label)
         };
         match self.source.table.label_map().find(|(label, _)| !occurs(label)) {
-            Some((label, _)) => refuse(DataProblem::NoSuchLabel { label: format!("{label:?}") }),
+            Some((label, _)) => Err(self.refuse(DataProblem::NoSuchLabel { label: format!("{label:?}") })),
             None => Ok(()),
         }
     }
@@ -295,7 +298,7 @@ fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset,
         return Ok((all, None));
     }
     let share = rows as f64 / all.len() as f64;
-    let (rest, calibration) = all.split_validation(share, &mut generator(seed, CALIBRATION_STREAM))?;
+    let (rest, calibration) = all.split_calibration(share, &mut generator(seed, CALIBRATION_STREAM))?;
     Ok((rest, Some(calibration)))
 }
 

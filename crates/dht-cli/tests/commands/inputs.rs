@@ -94,11 +94,16 @@ fn a_directory_without_a_model_is_not_replaced() {
 #[test]
 fn texts_that_mostly_repeat_are_refused_before_the_training() {
     let place = place();
+    write(place.path(), "data/validation.csv", &csv(&reviews(40, 0)));
+    let repeated = refused(&dht(place.path(), &TRAIN), 2);
+    assert!(repeated.contains("40 of 40 validation rows have the text of a training row"), "{repeated}");
+    assert!(!place.path().join("model.training").exists());
+    // Rows that are split off have other texts, however often each occurs.
+    std::fs::remove_file(place.path().join("data/validation.csv")).expect("a file");
     let rows: Vec<_> = (0..8).flat_map(|_| reviews(50, 0)).collect();
     write(place.path(), "data/train.csv", &csv(&rows));
-    let repeated = refused(&dht(place.path(), &TRAIN), 2);
-    assert!(repeated.contains("of 40 validation rows have the text of a training row"), "{repeated}");
-    assert!(!place.path().join("model.training").exists());
+    let told = said(&dht(place.path(), &TRAIN));
+    assert!(told.contains("368 training, 32 validation") && !told.contains("the text of a training row"), "{told}");
 }
 
 #[test]
@@ -146,14 +151,19 @@ fn a_regression_predicts_in_the_units_of_its_targets() {
 #[test]
 fn calibration_rows_that_repeat_training_texts_are_left_out() {
     let place = place();
-    let mut rows = reviews(400, 0);
-    (0..60).for_each(|row| rows[6 * row] = ("praised".into(), "thanks".into()));
-    write(place.path(), "data/train.csv", &csv(&rows));
+    write(place.path(), "data/validation.csv", &csv(&[reviews(130, 5000), reviews(30, 0)].concat()));
     let arguments = [&TRAIN[..12], &["kept", "--points", "20", "--calibration-rows", "80", "--json"]].concat();
     let output = dht(place.path(), &arguments);
     let (told, made) = (said(&output), json(&printed(&output)));
     assert!(told.contains("of 80 calibration rows have the text of a training row"), "{told}");
     assert!(made["promise"]["rows"].as_u64().expect("a promise") < 80, "{made}");
+    // Rows that are split off the training rows have other texts.
+    let mut rows = reviews(400, 0);
+    (0..60).for_each(|row| rows[6 * row] = ("praised".into(), "thanks".into()));
+    write(place.path(), "data/train.csv", &csv(&rows));
+    std::fs::remove_file(place.path().join("data/validation.csv")).expect("a file");
+    let told = said(&dht(place.path(), &arguments));
+    assert!(told.contains(" calibration, 60 test rows") && !told.contains("the text of a training row"), "{told}");
 }
 
 #[test]

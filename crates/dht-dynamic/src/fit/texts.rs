@@ -2,7 +2,6 @@
 
 use dht_transformer::{EncodedDataset, Sample};
 use rand::Rng;
-use rand::seq::SliceRandom;
 
 use super::settings::AccelerateSettings;
 use crate::error::{Error, Result};
@@ -103,18 +102,19 @@ impl FitTexts {
         Self { labelled: training.len(), training, held_out: Some(held_out), fold_of: Vec::new() }
     }
 
-    /// Holds out a share of the texts, or cross-fits all of them where that share has too few rows.
+    /// Holds out a share of the texts, by class and with equal texts on one side, or cross-fits all of them where that
+    /// share has too few rows.
     fn split<R: Rng + ?Sized>(texts: &EncodedDataset, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
         let share = (settings.held_out_share * texts.len() as f64) as usize;
-        if share < settings.least_held_out {
-            let fold_of = stratified_folds(texts, settings.folds, rng);
-            return Ok(Self { labelled: texts.len(), training: texts.clone(), held_out: None, fold_of });
+        if share >= settings.least_held_out {
+            // Where texts repeat, fewer rows than the share are held out, or none can be.
+            let split = texts.split_validation(settings.held_out_share, rng).ok();
+            if let Some((training, held_out)) = split.filter(|(_, held)| held.len() >= settings.least_held_out) {
+                return Ok(Self::with_held_out(training, held_out));
+            }
         }
-        let mut rows: Vec<usize> = (0..texts.len()).collect();
-        rows.shuffle(rng);
-        let (held_out, training) = rows.split_at(share);
-        let pick = |rows: &[usize]| texts.select(rows.iter().copied());
-        Ok(Self::with_held_out(pick(training)?, pick(held_out)?))
+        let fold_of = stratified_folds(texts, settings.folds, rng);
+        Ok(Self { labelled: texts.len(), training: texts.clone(), held_out: None, fold_of })
     }
 
     /// FLOPs of all layers on these texts.

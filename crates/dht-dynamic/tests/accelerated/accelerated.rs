@@ -145,7 +145,9 @@ fn few_texts_are_cross_fitted_and_predictions_may_be_targets() -> Result<()> {
     // A share of many texts is held out.
     let many = AccelerateSettings { least_held_out: 40, ..AccelerateSettings::default() };
     let made = accelerate(classifier, Texts::new(&task(300, 1)), &many, &mut generator())?;
-    assert_eq!((made.report.rows, made.report.judged_on), (255, ScoredOn::HeldOut(45)));
+    // The same text occurs in several rows, all on one side.
+    let ScoredOn::HeldOut(held_out) = made.report.judged_on else { panic!("{:?}", made.report.judged_on) };
+    assert!((40..=45).contains(&held_out) && made.report.rows == 300 - held_out, "{held_out}");
     Ok(())
 }
 

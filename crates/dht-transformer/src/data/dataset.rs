@@ -6,6 +6,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use sha2::{Digest, Sha256};
 
+use super::hold_out::{HoldOut, number_equal};
 use super::reading::Reading;
 use crate::error::{Error, Result};
 use crate::storage::hexadecimal;
@@ -221,28 +222,47 @@ impl Dataset {
         self
     }
 
-    /// Splits a random `fraction` of the rows off as a validation set. Returns `(rest, validation)`, each in the order
-    /// of the file and with at least one row. A class of which all rows are drawn keeps its first row in the rest.
+    /// Splits a `fraction` of the rows off as a validation set, stratified by class. Returns `(rest, validation)`, each in
+    /// the order of the file and with at least one row.
+    ///
+    /// Each class has its share of the validation rows, up to one row. A class of two or more different texts has a row
+    /// on both sides, also if its share is below one row. Only if that would more than double the number of validation
+    /// rows, such classes have a row by chance. A class keeps a row in the rest.
+    ///
+    /// Rows of the same text (and the same second text of a pair) are on one side, so that no validation text is in the
+    /// rest. Fewer rows are split off where texts repeat: a text that repeats more often than the share of its class
+    /// stays in the rest, and no class gives more than 1.5 times its share of different texts.
+    ///
+    /// Rows with targets have no classes: they are drawn at random, also with equal texts on one side.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the fraction is not between 0 and 1, or there are fewer than two rows.
+    /// [`Error::Argument`] if the fraction is not between 0 and 1, there are fewer than two rows, or no text can be split
+    /// off, because each is the only text of a class.
     pub fn split_validation<R: Rng + ?Sized>(self, fraction: f64, rng: &mut R) -> Result<(Self, Self)> {
-        let rows = self.len();
-        if !(fraction > 0.0 && fraction < 1.0) || rows < 2 {
-            return Err(Error::argument(
-                "fraction of validation rows",
-                "between 0 and 1, of two or more rows",
-                format!("{fraction} of {rows} rows"),
-            ));
-        }
-        let count = ((rows as f64 * fraction).round() as usize).clamp(1, rows - 1);
-        let mut order: Vec<usize> = (0..rows).collect();
-        order.shuffle(rng);
-        let mut validates = vec![false; rows];
-        for &row in &order[..count] {
-            validates[row] = true;
-        }
-        self.keep_classes(&mut validates);
+        self.split(fraction, true, "validation", rng)
+    }
+
+    /// Splits a `fraction` of the rows off as a random sample, as [`split_validation`](Self::split_validation) does, but
+    /// without a minimum for rare classes: a class whose share is below one row has a row by chance. A statement about a
+    /// rate with a confidence needs such rows, because rare classes would otherwise count too much.
+    ///
+    /// # Errors
+    /// As [`split_validation`](Self::split_validation).
+    pub fn split_calibration<R: Rng + ?Sized>(self, fraction: f64, rng: &mut R) -> Result<(Self, Self)> {
+        self.split(fraction, false, "calibration", rng)
+    }
+
+    fn split<R: Rng + ?Sized>(
+        self,
+        fraction: f64,
+        at_least_one: bool,
+        purpose: &str,
+        rng: &mut R,
+    ) -> Result<(Self, Self)> {
+        let texts = number_equal(self.examples.iter().map(|row| (row.text.as_str(), row.pair.as_deref())));
+        let has_classes = self.examples.iter().all(|row| row.targets.is_empty());
+        let classes = self.examples.iter().map(|row| if has_classes { row.label } else { 0 }).collect();
+        let is_held = HoldOut { texts, classes, at_least_one }.select(fraction, rng)?;
         let Self { name, labels, examples, sha256, reading } = self;
         let part = |name| Self {
             name,
@@ -251,32 +271,11 @@ impl Dataset {
             sha256: sha256.clone(),
             reading: reading.clone(),
         };
-        let (mut rest, mut validation) = (part(name.clone()), part(format!("{name} (validation)")));
-        for (example, validates) in examples.into_iter().zip(validates) {
-            if validates { &mut validation } else { &mut rest }.examples.push(example);
+        let (mut rest, mut held) = (part(name.clone()), part(format!("{name} ({purpose})")));
+        for (example, is_held) in examples.into_iter().zip(is_held) {
+            if is_held { &mut held } else { &mut rest }.examples.push(example);
         }
-        Ok((rest, validation))
-    }
-
-    /// Moves the first row of each class that would have only validation rows to the rest, without drawing a
-    /// replacement.
-    fn keep_classes(&self, validates: &mut [bool]) {
-        if self.examples.iter().any(|example| !example.targets.is_empty()) {
-            return;
-        }
-        let mut first: Vec<Option<usize>> = vec![None; self.labels.len()];
-        let mut rest = vec![false; self.labels.len()];
-        for (row, example) in self.examples.iter().enumerate() {
-            match validates[row] {
-                true => first[example.label] = first[example.label].or(Some(row)),
-                false => rest[example.label] = true,
-            }
-        }
-        for row in first.into_iter().zip(rest).filter_map(|(first, rest)| first.filter(|_| !rest)) {
-            if validates.iter().filter(|validates| **validates).count() > 1 {
-                validates[row] = false;
-            }
-        }
+        Ok((rest, held))
     }
 }
 

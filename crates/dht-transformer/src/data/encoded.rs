@@ -4,6 +4,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use sha2::{Digest, Sha256};
 
+use super::hold_out::{HoldOut, number_equal};
 use crate::error::{Error, Result};
 use crate::storage::hexadecimal;
 
@@ -121,6 +122,25 @@ impl EncodedDataset {
             drawn.sort_unstable();
         }
         self.with_samples(drawn.into_iter().map(|row| self.samples[row].clone()).collect())
+    }
+
+    /// Splits a `fraction` of the rows off as a validation set, stratified by class and with equal texts on one side, as
+    /// [`Dataset::split_validation`](crate::Dataset::split_validation) does. Texts are equal if their
+    /// [digests](Encoding::digest) are. Returns `(rest, validation)`, each in the order of the data set.
+    ///
+    /// # Errors
+    /// As [`Dataset::split_validation`](crate::Dataset::split_validation).
+    pub fn split_validation<R: Rng + ?Sized>(&self, fraction: f64, rng: &mut R) -> Result<(Self, Self)> {
+        let texts = number_equal(self.samples.iter().map(|sample| sample.encoding.digest()));
+        let has_classes = self.samples.iter().all(|sample| sample.targets.is_empty());
+        let class = |sample: &Sample| if has_classes { sample.label } else { 0 };
+        let classes = number_equal(self.samples.iter().map(class));
+        let is_held = HoldOut { texts, classes, at_least_one: true }.select(fraction, rng)?;
+        let side = |held: bool| {
+            let rows = self.samples.iter().zip(&is_held).filter(|(_, is_held)| **is_held == held);
+            self.with_samples(rows.map(|(sample, _)| sample.clone()).collect())
+        };
+        Ok((side(false), side(true)))
     }
 
     /// Empty data set with the same classes, for training without validation.

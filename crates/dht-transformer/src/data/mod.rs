@@ -3,7 +3,7 @@
 //! | step | file |
 //! |---|---|
 //! | files → rows → examples, with the reason of each decision | `reader/`, `reading.rs`, `label_mapping.rs` |
-//! | examples and classes; splits and samples of them | `dataset.rs`, `named.rs`, `generated/` |
+//! | examples and classes; splits and samples of them | `dataset.rs`, `hold_out.rs`, `named.rs`, `generated/` |
 //! | token ids | `tokenizer/`, `encoded.rs` |
 //! | blocks of unlabelled text, masked tokens | `text_blocks.rs`, `masking.rs` |
 //! | packed batches | `batch.rs` |
@@ -12,6 +12,7 @@ pub(crate) mod batch;
 pub(crate) mod dataset;
 pub(crate) mod encoded;
 pub mod generated;
+mod hold_out;
 mod label_mapping;
 mod masking;
 mod named;

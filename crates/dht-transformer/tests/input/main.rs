@@ -6,6 +6,7 @@ mod dataset;
 mod files;
 mod labels;
 mod long_texts;
+mod splitting;
 mod suspicious;
 mod tables;
 mod tokenizer;

@@ -54,7 +54,7 @@ impl AccelerateArguments {
         let (rest, calibration) = match keep {
             0 => (all, None),
             _ => {
-                let (rest, calibration) = all.split_validation(share, &mut rng)?;
+                let (rest, calibration) = all.split_calibration(share, &mut rng)?;
                 (rest, Some(calibration))
             }
         };
