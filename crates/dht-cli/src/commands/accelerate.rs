@@ -15,7 +15,7 @@ use super::made::{MadeModel, ScoredRows, check_target, finish};
 use crate::acceleration::{BATCH, REST, exit_settings, make_dynamic};
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::texts::{EncodedSplits, TextSplits, cut_note, missing_classes_note, shared_rows};
+use crate::texts::{EncodedSplits, TextSplits, cut_note, missing_classes_note, shared_rows, unknown_tokens_line};
 
 /// Makes a fine-tuned classifier dynamic, scores it and saves it.
 pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
@@ -32,6 +32,10 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let mut texts = arguments.read_texts(&labels)?;
     let encoded = texts.encode(&tokenizer, max_length)?;
     report_rows(arguments, &texts, &encoded, max_length);
+    let (line, is_warning) = unknown_tokens_line(tokenizer.unknown_share(&encoded.train)?);
+    if is_warning || !arguments.quiet {
+        report(&format!("  {line}"));
+    }
     texts.forget_texts();
 
     let targets = if arguments.unlabelled { Targets::Predictions } else { Targets::Labels };

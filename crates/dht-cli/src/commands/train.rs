@@ -19,7 +19,9 @@ use super::made::{MadeModel, ScoredRows, check_target, finish};
 use crate::acceleration::REST;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::texts::{EncodedSplits, TextSplits, cut_note, missing_classes_note, report_texts, warnings};
+use crate::texts::{
+    EncodedSplits, TextSplits, cut_note, missing_classes_note, report_texts, unknown_tokens_line, warnings,
+};
 use crate::training::{Interruption, Start, TrainingDir};
 
 /// Trains a classifier, makes it dynamic, scores it and saves it.
@@ -36,6 +38,10 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let tokenizer = start.tokenizer(&texts.train)?.with_rest(REST);
     let mut encoded = texts.encode(&tokenizer, max_length)?;
     report_rows(arguments, &texts, &encoded, max_length);
+    let (line, is_warning) = unknown_tokens_line(tokenizer.unknown_share(&encoded.train)?);
+    if is_warning || !arguments.quiet {
+        report(&format!("  {line}"));
+    }
     if arguments.makes_dynamic_at_once(&start) {
         check_unseen(&encoded.train, &encoded.validation)?;
     }

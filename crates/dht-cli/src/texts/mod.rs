@@ -17,7 +17,8 @@ mod text_arguments;
 
 pub use arguments::{DataArguments, RowArguments, TableArguments, check_pair};
 pub use report::{
-    classes, classes_without_rows, cut_note, label_notes, mapping_note, missing_classes_note, report_texts, warnings,
+    classes, classes_without_rows, cut_note, label_notes, mapping_note, missing_classes_note, report_texts,
+    unknown_tokens_line, warnings,
 };
 pub use rows::{all_texts, shared_rows};
 pub use splits::{EncodedSplits, SplitRequest, TextSplits};

@@ -11,6 +11,8 @@ use super::splits::TextSplits;
 const LISTED: usize = 20;
 /// Minimum number of training rows of a class for which no warning is printed: fewer and a fold of five has none.
 const LEAST_OF_CLASS: usize = 5;
+/// Share of unknown tokens from which a warning is printed.
+const MOST_UNKNOWN: f64 = 0.05;
 /// Maximum number of characters that are shown of a text.
 const SHOWN: usize = 60;
 
@@ -134,6 +136,19 @@ pub fn cut_note<'a>(parts: impl IntoIterator<Item = &'a EncodedDataset>, max_len
     let (cut, all) =
         parts.into_iter().fold((0, 0), |(cut, all), part| (cut + part.truncated_rows, all + part.samples.len()));
     (cut > 0).then(|| format!("{cut} of {all} texts are longer than {max_length} tokens and cut"))
+}
+
+/// Line on the share of unknown tokens among those of the training texts, and true if it is a warning.
+pub fn unknown_tokens_line(share: f64) -> (String, bool) {
+    let percent = 100.0 * share;
+    if share < MOST_UNKNOWN {
+        return (format!("unknown tokens: {percent:.2} % of the tokens"), false);
+    }
+    let line = format!(
+        "beware: {percent:.1} % of the tokens are unknown to the encoder, which cannot tell the words behind them apart: \
+         use an encoder for texts like these"
+    );
+    (line, true)
 }
 
 /// Names of the classes that no row has, or of the labels that apply to none. Scores on these rows say nothing about

@@ -37,7 +37,7 @@ pub(crate) fn stratified_folds<R: Rng + ?Sized>(texts: &EncodedDataset, folds: u
 
 #[cfg(test)]
 mod tests {
-    use dht_transformer::data::CutTokens;
+    use dht_transformer::data::UnreadTokens;
     use dht_transformer::{Encoding, Sample};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
@@ -47,7 +47,7 @@ mod tests {
     /// Rows with these labels and texts of one token.
     fn rows(rows: impl IntoIterator<Item = (u32, u32)>) -> EncodedDataset {
         let sample = |(label, token): (u32, u32)| {
-            let rest = CutTokens::default();
+            let rest = UnreadTokens::default();
             let encoding = Encoding { ids: vec![token], type_ids: Vec::new(), truncated: false, rest };
             Sample { id: u64::from(token), label, targets: Vec::new(), encoding }
         };

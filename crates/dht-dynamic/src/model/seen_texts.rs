@@ -1,6 +1,7 @@
 //! Digests of the texts that a model was fitted on.
 
-use dht_transformer::EncodedDataset;
+use dht_transformer::data::UnreadTokens;
+use dht_transformer::{EncodedDataset, Encoding};
 
 /// The [digests](dht_transformer::Encoding::digest) of the texts that a model was fitted on, or on which one of its
 /// settings was chosen. Scores on such texts are too optimistic.
@@ -36,8 +37,17 @@ impl SeenTexts {
     /// The rows of a data set that the model has seen. The data set must be encoded by the model's tokenizer.
     pub fn rows_of(&self, data: &EncodedDataset) -> Vec<usize> {
         let rows = data.samples.iter().enumerate();
-        let seen = rows.filter(|(_, sample)| self.digests.binary_search(&sample.encoding.digest()).is_ok());
-        seen.map(|(row, _)| row).collect()
+        rows.filter(|(_, sample)| self.has(&sample.encoding)).map(|(row, _)| row).collect()
+    }
+
+    fn has(&self, text: &Encoding) -> bool {
+        let has = |text: &Encoding| self.digests.binary_search(&text.digest()).is_ok();
+        // Models of earlier builds have digests without the words behind unknown tokens.
+        let without_words = || {
+            let rest = UnreadTokens { words: Vec::new(), ..text.rest.clone() };
+            Encoding { rest, ..text.clone() }
+        };
+        has(text) || !text.rest.words.is_empty() && has(&without_words())
     }
 
     /// Serialises the digests: eight bytes for each text, little-endian.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use candle_core::Device;
 use dht_dynamic::accelerate::{AccelerateSettings, Accelerated, ScoredOn, Targets, Texts, accelerate};
 use dht_dynamic::router::{ExitView, Notes};
+use dht_dynamic::transformer::data::UnknownWord;
 use dht_dynamic::transformer::{EncodedDataset, ForwardContext, Pooling, Task, TextClassifier, tensors::log_softmax};
-use dht_dynamic::{DynamicModel, Error, OwnParts, Predictor, Result, Route, Router, evaluate};
+use dht_dynamic::{DynamicModel, Error, OwnParts, Predictor, Result, Route, Router, SeenTexts, evaluate};
 use dht_dynamic::{
     evaluation::{Guarantee, Promise, Risk, Stages},
     router::LeavingRule,
@@ -149,6 +150,22 @@ fn few_texts_are_cross_fitted_and_predictions_may_be_targets() -> Result<()> {
     let ScoredOn::HeldOut(held_out) = made.report.judged_on else { panic!("{:?}", made.report.judged_on) };
     assert!((40..=45).contains(&held_out) && made.report.rows == 300 - held_out, "{held_out}");
     Ok(())
+}
+
+#[test]
+fn seen_texts_are_recognised_with_and_without_unknown_words() {
+    let without = task(20, 3);
+    let with = |id: u32| {
+        let mut texts = without.clone();
+        texts.samples.iter_mut().for_each(|sample| sample.encoding.rest.words = vec![UnknownWord { token: 0, id }]);
+        texts
+    };
+    let all: Vec<usize> = (0..20).collect();
+    let (happy, angry) = (with(1 << 31), with((1 << 31) + 1));
+    assert_eq!(SeenTexts::new([&happy]).rows_of(&happy), all);
+    assert!(SeenTexts::new([&happy]).rows_of(&angry).is_empty());
+    // Digests of earlier builds leave the words out.
+    assert_eq!(SeenTexts::new([&without]).rows_of(&happy), all);
 }
 
 #[test]

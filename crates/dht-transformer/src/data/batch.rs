@@ -1,7 +1,7 @@
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-use super::encoded::{CutTokens, EncodedDataset, Sample};
+use super::encoded::{EncodedDataset, Sample, UnreadTokens};
 use crate::error::{Error, Result, same_length};
 use crate::tensors::Spans;
 
@@ -24,8 +24,9 @@ pub struct PackedBatch {
     pub targets: Vec<f32>,
     /// The samples' rows in their data set.
     pub sample_ids: Vec<u64>,
-    /// Truncated tokens of each sample that were [stored](super::Encoding::rest); empty if no sample has any.
-    pub rest: Vec<CutTokens>,
+    /// Truncated tokens and unknown words of each sample that were [stored](super::Encoding::rest); empty if no sample has
+    /// any.
+    pub rest: Vec<UnreadTokens>,
 }
 
 impl PackedBatch {
@@ -62,7 +63,7 @@ impl PackedBatch {
             sample_ids.push(*id);
             // Samples without stored rest take no memory until the first sample that has one.
             if !rest.is_empty() || !encoding.rest.is_empty() {
-                rest.resize(labels.len() - 1, CutTokens::default());
+                rest.resize(labels.len() - 1, UnreadTokens::default());
                 rest.push(encoding.rest.clone());
             }
         }

@@ -230,8 +230,8 @@ impl Dataset {
     /// rows, such classes have a row by chance. A class keeps a row in the rest.
     ///
     /// Rows of the same text (and the same second text of a pair) are on one side, so that no validation text is in the
-    /// rest. Fewer rows are split off where texts repeat: a text that repeats more often than the share of its class
-    /// stays in the rest, and no class gives more than 1.5 times its share of different texts.
+    /// rest. Fewer rows are split off where texts repeat. A text that repeats more often than the share of its class
+    /// stays in the rest. No class gives more than 1.5 times its share of different texts.
     ///
     /// Rows with targets have no classes: they are drawn at random, also with equal texts on one side.
     ///

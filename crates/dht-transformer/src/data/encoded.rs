@@ -17,8 +17,9 @@ pub struct Encoding {
     pub type_ids: Vec<u32>,
     /// `true` if tokens were truncated.
     pub truncated: bool,
-    /// Truncated tokens, if the tokenizer [stores them](super::TextTokenizer::with_rest); else none.
-    pub rest: CutTokens,
+    /// Truncated tokens, if the tokenizer [stores them](super::TextTokenizer::with_rest), and the words behind unknown
+    /// tokens.
+    pub rest: UnreadTokens,
 }
 
 impl Encoding {
@@ -27,14 +28,15 @@ impl Encoding {
         (0..self.ids.len()).map(|token| self.type_ids.get(token).copied().unwrap_or(0))
     }
 
-    /// First eight bytes of the SHA-256 of the tokens, their types and the stored truncated tokens. The digest
-    /// identifies an encoding.
+    /// First eight bytes of the SHA-256 of the tokens, their types, the stored truncated tokens and the unknown words. The
+    /// digest identifies an encoding.
     pub fn digest(&self) -> u64 {
         let mut sum = Sha256::new();
         add_ids(&mut sum, self.ids.iter().copied());
         add_ids(&mut sum, self.types());
         add_ids(&mut sum, self.rest.first.iter().copied());
         add_ids(&mut sum, self.rest.second.iter().copied());
+        self.rest.add_words(&mut sum);
         let mut first = [0; 8];
         first.copy_from_slice(&sum.finalize()[..8]);
         u64::from_le_bytes(first)
@@ -48,20 +50,41 @@ fn add_ids(sum: &mut Sha256, ids: impl Iterator<Item = u32>) {
     sum.update(bytes);
 }
 
-/// Truncated token ids of an [`Encoding`], for models that read more of a text than an encoder does. These ids follow
-/// the ids of the encoding and have no special tokens.
+/// Parts of a text that an encoder does not read: truncated token ids, and the words behind unknown tokens. They are for
+/// models that read more of a text, such as an n-gram model.
+///
+/// The truncated ids follow the ids of the encoding and have no special tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CutTokens {
+pub struct UnreadTokens {
     /// Ids of a text, or of the first of a pair.
     pub first: Vec<u32>,
     /// Ids of the second of a pair.
     pub second: Vec<u32>,
+    /// Words behind the unknown tokens, in the order of these tokens. One token may have several.
+    pub words: Vec<UnknownWord>,
 }
 
-impl CutTokens {
-    /// Returns whether there are no truncated ids.
+/// Word that the tokenizer does not know, such as an emoji.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownWord {
+    /// Index of its token (`[UNK]`): among the ids of the encoding, followed by the stored truncated ids of the first and
+    /// of the second text.
+    pub token: u32,
+    /// Hash of the word, at least 2³¹, so that no token has the same id. The same word has the same id in every text.
+    pub id: u32,
+}
+
+impl UnreadTokens {
+    /// Returns whether there are no truncated ids and no words.
     pub fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.second.is_empty()
+        self.first.is_empty() && self.second.is_empty() && self.words.is_empty()
+    }
+
+    /// Adds the words to a hash. Without words, the sum is that of releases that did not store any.
+    fn add_words(&self, sum: &mut Sha256) {
+        if !self.words.is_empty() {
+            add_ids(sum, self.words.iter().flat_map(|word| [word.token, word.id]));
+        }
     }
 }
 
@@ -201,6 +224,7 @@ impl EncodedDataset {
             if !encoding.rest.is_empty() {
                 add_ids(&mut sum, encoding.rest.first.iter().copied());
                 add_ids(&mut sum, encoding.rest.second.iter().copied());
+                encoding.rest.add_words(&mut sum);
             }
         }
         hexadecimal(sum)
@@ -218,7 +242,7 @@ mod tests {
     fn chosen_rows_keep_their_ids_and_what_was_cut_is_counted_anew() -> Result<()> {
         let sample = |id: u64| {
             let encoding =
-                Encoding { ids: vec![1], type_ids: Vec::new(), truncated: id == 1, rest: CutTokens::default() };
+                Encoding { ids: vec![1], type_ids: Vec::new(), truncated: id == 1, rest: UnreadTokens::default() };
             Sample { id, label: 0, targets: Vec::new(), encoding }
         };
         let data =
@@ -235,7 +259,7 @@ mod tests {
     fn random_rows_of_a_sorted_set_are_of_all_its_parts() {
         let sample = |id: u64| {
             let encoding =
-                Encoding { ids: vec![1], type_ids: Vec::new(), truncated: false, rest: CutTokens::default() };
+                Encoding { ids: vec![1], type_ids: Vec::new(), truncated: false, rest: UnreadTokens::default() };
             Sample { id, label: u32::from(id >= 500), targets: Vec::new(), encoding }
         };
         let data = EncodedDataset { samples: (0..1000).map(sample).collect(), labels: Vec::new(), truncated_rows: 0 };

@@ -24,8 +24,8 @@ mod word_vectors;
 
 pub(crate) use batch::PackedBatch;
 pub(crate) use dataset::{Dataset, Example};
-pub use encoded::CutTokens;
 pub(crate) use encoded::{EncodedDataset, Encoding, Sample};
+pub use encoded::{UnknownWord, UnreadTokens};
 pub(crate) use masking::Masking;
 pub use masking::{MaskSettings, MaskedBatch};
 pub use named::{Metric, NamedDataset};

@@ -1,5 +1,5 @@
 use dht_toys::{data, rng, sample};
-use dht_transformer::{PackedBatch, Sample, data::CutTokens};
+use dht_transformer::{PackedBatch, Sample, data::UnreadTokens};
 use proptest::prelude::*;
 
 /// Samples whose tokens tell sample and place.
@@ -36,7 +36,7 @@ fn cut_tokens_stay_with_their_samples() {
         PackedBatch::from_samples([&samples[2], &samples[0]])
             .map(|mut expected| {
                 // A selection of a batch with cut tokens keeps an entry for each sample.
-                expected.rest.resize(2, CutTokens::default());
+                expected.rest.resize(2, UnreadTokens::default());
                 expected
             })
             .unwrap()
@@ -50,7 +50,7 @@ fn cut_tokens_change_the_sum_of_a_data_set_and_none_do_not() {
     let without = data(samples.clone()).sha256();
     samples[1].encoding.rest.first = vec![7];
     let first = data(samples.clone()).sha256();
-    samples[1].encoding.rest = CutTokens { first: Vec::new(), second: vec![7] };
+    samples[1].encoding.rest = UnreadTokens { first: Vec::new(), second: vec![7], words: Vec::new() };
     let second = data(samples).sha256();
     assert!(without != first && first != second && without != second);
 }

@@ -10,4 +10,5 @@ mod splitting;
 mod suspicious;
 mod tables;
 mod tokenizer;
+mod unknown_words;
 mod weights;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dht_transformer::data::CutTokens;
+use dht_transformer::data::UnreadTokens;
 use dht_transformer::{Dataset, EncodedDataset, Encoding, Error, Example, Sample};
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -14,7 +14,8 @@ use crate::dataset::texts;
 fn data(rows: &[(usize, usize)]) -> Dataset {
     let classes = rows.iter().map(|(class, _)| class + 1).max().unwrap_or(1);
     let examples = rows.iter().map(|(class, text)| Example::new(format!("text {text}"), *class)).collect();
-    Dataset::from_examples("rows", (0..classes).map(|class| class.to_string()).collect(), examples).unwrap()
+    Dataset::from_examples("rows", (0..classes).map(|class| class.to_string()).collect(), examples)
+        .expect("they are right")
 }
 
 /// Rows of these numbers for each class, all of different texts, class after class.
@@ -206,7 +207,7 @@ fn encoded_rows_are_split_like_their_texts() {
             ids: vec![1, id as u32 % 60],
             type_ids: Vec::new(),
             truncated: id == 0,
-            rest: CutTokens::default(),
+            rest: UnreadTokens::default(),
         };
         Sample { id, label: u32::from(id % 20 == 3), targets: Vec::new(), encoding }
     };

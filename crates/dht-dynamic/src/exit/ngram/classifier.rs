@@ -27,6 +27,9 @@ use crate::logistic::{FeatureMatrix, FitSettings, MEMORY, stratified_folds};
 /// scikit-learn's with the multinomial loss. The two texts of a pair have separate n-grams if the tokenizer
 /// distinguishes the texts by token types (BERT's does, RoBERTa's does not).
 ///
+/// A word that the tokenizer does not know, such as an emoji, is a token of its own, in addition to the unknown token
+/// `[UNK]`. Two unknown words are thus different n-grams, although the encoder cannot tell them apart.
+///
 /// The classifier reads the whole text if the tokenizer keeps [the tokens beyond the encoder's
 /// limit](dht_transformer::TextTokenizer::with_rest); otherwise it reads the same tokens as the encoder. A text without
 /// any known n-gram gets the probabilities that the bias alone gives. A class without training texts has the
@@ -38,7 +41,7 @@ use crate::logistic::{FeatureMatrix, FitSettings, MEMORY, stratified_folds};
 ///
 /// # Embeddings
 /// With an encoder, a second regression reads the mean of the encoder's input embeddings over all tokens of
-/// the text, standardised by the training texts' mean and deviation. The log-probabilities of both are added with one
+/// the text, standardised by the training texts' mean and deviation. An unknown word has the embedding of `[UNK]`. The log-probabilities of both are added with one
 /// weight each ([`Stacker`](crate::exit::Stacker)), which are fitted on out-of-fold answers. This costs one FLOP for
 /// each token and column, and two for each column and class. On the CPU, the table is the encoder's own
 /// memory; it is not saved. A classifier that is loaded alone needs [`with_encoder`](Self::with_encoder). Tokens beyond

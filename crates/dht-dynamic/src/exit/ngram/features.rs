@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use dht_transformer::data::CutTokens;
+use dht_transformer::data::UnreadTokens;
 use foldhash::fast::RandomState;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// An n-gram: its side in a pair of texts (0 or 1), a token, and the next token in a bigram.
+/// An n-gram: its side in a pair of texts (0 or 1), a token, and the next token in a bigram. A word that the tokenizer does
+/// not know is a token with an id of its own, in addition to the n-grams of the unknown token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Ngram(u8, u32, Option<u32>);
 
@@ -17,7 +18,7 @@ pub(super) struct Tokens<'a> {
     pub(super) ids: &'a [u32],
     /// The token types; empty where all are 0.
     pub(super) type_ids: &'a [u32],
-    pub(super) rest: Option<&'a CutTokens>,
+    pub(super) rest: Option<&'a UnreadTokens>,
 }
 
 impl Tokens<'_> {
@@ -40,6 +41,33 @@ impl Tokens<'_> {
                 if let Some(before) = before.replace(id) {
                     f(Ngram(side, before, Some(id)));
                 }
+            }
+        }
+        self.for_each_word_ngram(left_out, &mut f);
+    }
+
+    /// Calls `f` for each n-gram with an unknown word in it. The words stand in the place of their unknown token.
+    fn for_each_word_ngram(&self, left_out: &BTreeSet<u32>, f: &mut impl FnMut(Ngram)) {
+        let Some(rest) = self.rest.filter(|rest| !rest.words.is_empty()) else { return };
+        let side_of = |token: usize| u8::from(self.type_ids.get(token).is_some_and(|kind| *kind != 0));
+        let sides = (0..self.ids.len()).map(side_of);
+        let sides = sides.chain(rest.first.iter().map(|_| 0)).chain(rest.second.iter().map(|_| 1));
+        let ids = self.ids.iter().chain(&rest.first).chain(&rest.second);
+        let mut words = rest.words.chunk_by(|left, right| left.token == right.token).peekable();
+        let mut before = [None; 2];
+        for ((token, id), side) in (0_u32..).zip(ids).zip(sides) {
+            let before = &mut before[usize::from(side)];
+            if let Some(words) = words.next_if(|words| words[0].token == token) {
+                for word in words {
+                    f(Ngram(side, word.id, None));
+                    if let Some((before, _)) = before.replace((word.id, true)) {
+                        f(Ngram(side, before, Some(word.id)));
+                    }
+                }
+            } else if !left_out.contains(id)
+                && let Some((before, true)) = before.replace((*id, false))
+            {
+                f(Ngram(side, before, Some(*id)));
             }
         }
     }

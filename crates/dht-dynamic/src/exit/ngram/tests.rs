@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use candle_core::{Device, Tensor, Var};
-use dht_transformer::data::CutTokens;
+use dht_transformer::data::{UnknownWord, UnreadTokens};
 use dht_transformer::flops::{BlockShape, ClassifierShape};
 use dht_transformer::{BertConfig, DatasetReader, EncodedDataset, Encoder, Encoding, Sample, TextTokenizer};
 use rand::{RngExt, SeedableRng};
@@ -12,6 +12,7 @@ use super::features::{Corpus, Tokens};
 use super::{NgramClassifier, NgramFit, NgramSettings};
 use crate::error::{Error, Result};
 use crate::full_model::FullModel;
+use crate::log_probabilities::LogProbabilities;
 use crate::logistic::MULTIPLY_ADDS;
 
 fn full_model(classes: usize) -> FullModel {
@@ -22,7 +23,7 @@ fn full_model(classes: usize) -> FullModel {
 
 fn sample(id: u64, label: u32, ids: &[u32]) -> Sample {
     let encoding =
-        Encoding { ids: ids.to_vec(), type_ids: vec![0; ids.len()], truncated: false, rest: CutTokens::default() };
+        Encoding { ids: ids.to_vec(), type_ids: vec![0; ids.len()], truncated: false, rest: UnreadTokens::default() };
     Sample { id, label, targets: Vec::new(), encoding }
 }
 
@@ -99,13 +100,88 @@ fn features_are_those_of_scikit_learns_vectorizer() {
 fn a_cut_text_with_its_rest_has_the_ngrams_of_the_whole_one() {
     let left_out = BTreeSet::from([0, 1]);
     let ngrams =
-        |ids: &[u32], type_ids: &[u32], rest: Option<&CutTokens>| Tokens { ids, type_ids, rest }.ngrams(&left_out);
+        |ids: &[u32], type_ids: &[u32], rest: Option<&UnreadTokens>| Tokens { ids, type_ids, rest }.ngrams(&left_out);
     let whole = ngrams(&[0, 5, 6, 7, 8, 1, 9, 6, 1], &[0, 0, 0, 0, 0, 0, 1, 1, 1], None);
-    let rest = CutTokens { first: vec![7, 8], second: vec![6] };
+    let rest = UnreadTokens { first: vec![7, 8], second: vec![6], words: Vec::new() };
     assert_eq!(ngrams(&[0, 5, 6, 1, 9, 1], &[0, 0, 0, 0, 1, 1], Some(&rest)), whole);
     assert_ne!(ngrams(&[0, 5, 6, 1, 9, 1], &[0, 0, 0, 0, 1, 1], None), whole);
     // 6 of the first and 6 of the second text are two features.
     assert_eq!(whole.len(), 4 + 3 + 2 + 1);
+}
+
+/// The text with unknown words: the index of a token, and the id of a word.
+fn with_words(mut sample: Sample, words: &[(u32, u32)]) -> Sample {
+    sample.encoding.rest.words = words.iter().map(|(token, id)| UnknownWord { token: *token, id: *id }).collect();
+    sample
+}
+
+#[test]
+fn unknown_words_add_their_ngrams_to_those_of_the_tokens() {
+    const WORD: u32 = 1 << 31;
+    let left_out = BTreeSet::from([0, 1]);
+    // Two words in the place of the second token, one in the truncated first text, one in the second text.
+    let (ids, type_ids) = ([0, 5, 2, 6, 1, 2, 1], [0, 0, 0, 0, 0, 1, 1]);
+    let words = [(2, WORD + 1), (2, WORD + 2), (5, WORD + 1), (8, WORD + 3)];
+    let with = with_words(sample(0, 0, &ids), &words).encoding.rest;
+    let rest = UnreadTokens { first: vec![7, 2], second: Vec::new(), ..with };
+    let ngrams = |rest: &UnreadTokens| -> BTreeSet<String> {
+        let tokens = Tokens { ids: &ids, type_ids: &type_ids, rest: Some(rest) };
+        tokens.ngrams(&left_out).into_iter().map(|ngram| format!("{ngram:?}")).collect()
+    };
+    let without = ngrams(&UnreadTokens { words: Vec::new(), ..rest.clone() });
+    let all = ngrams(&rest);
+    assert!(without.is_subset(&all));
+    let name = |side: u8, first: u32, second: Option<u32>| format!("(Ngram({side}, {first}, {second:?}), 1)");
+    let expected = [
+        name(0, WORD + 1, None),
+        name(0, WORD + 2, None),
+        name(0, WORD + 3, None),
+        name(0, 5, Some(WORD + 1)),
+        name(0, WORD + 1, Some(WORD + 2)),
+        name(0, WORD + 2, Some(6)),
+        name(0, 7, Some(WORD + 3)),
+        name(1, WORD + 1, None),
+    ];
+    assert_eq!(all.difference(&without).cloned().collect::<BTreeSet<_>>(), BTreeSet::from(expected));
+}
+
+#[test]
+fn unknown_words_that_decide_the_class_are_learned() -> Result<()> {
+    const WORD: u32 = 1 << 31;
+    let texts = |rows: u64, seed: u64| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let text = |id| {
+            let label = rng.random_range(0..2_u32);
+            let mut ids: Vec<u32> = (0..rng.random_range(3..9)).map(|_| rng.random_range(20..60)).collect();
+            let at = rng.random_range(0..ids.len());
+            ids[at] = 2;
+            with_words(sample(id, label, &ids), &[(at as u32, WORD + 7 + label)])
+        };
+        data((0..rows).map(text).collect(), 2)
+    };
+    let (training, test) = (texts(300, 1), texts(200, 2));
+    let correct = |answers: &LogProbabilities, test: &EncodedDataset| {
+        let rows = answers.rows().zip(&test.samples);
+        rows.filter(|(row, sample)| (row[1] > row[0]) == (sample.label == 1)).count()
+    };
+    let fitted = fit(&training)?.classifier;
+    assert_eq!(correct(&fitted.log_probabilities_of_all(&test)?, &test), 200);
+    let folder = tempfile::tempdir().expect("a folder");
+    fitted.save(folder.path().join("ngram.json"))?;
+    assert_eq!(NgramClassifier::load(folder.path().join("ngram.json"))?, fitted);
+    let batch = test.batch(&(0..200).collect::<Vec<_>>())?;
+    assert_eq!(fitted.log_probabilities(&batch)?, fitted.log_probabilities_of_all(&test)?);
+
+    let blind = |texts: &EncodedDataset| {
+        let samples = texts.samples.iter().cloned().map(|sample| with_words(sample, &[])).collect();
+        data(samples, 2)
+    };
+    let of_tokens = fit(&blind(&training))?.classifier;
+    let answers = of_tokens.log_probabilities_of_all(&blind(&test))?;
+    assert!(correct(&answers, &test) < 140, "{}", correct(&answers, &test));
+    // A classifier that was fitted without words answers as if there were none.
+    assert_eq!(of_tokens.log_probabilities_of_all(&test)?, answers);
+    Ok(())
 }
 
 #[test]
@@ -317,7 +393,7 @@ fn mean_embeddings_separate_texts_where_ngrams_cannot() {
 fn answers_are_the_naive_stack_of_ngrams_and_mean() {
     let (training, mut test) = (texts(90, 21), texts(30, 22));
     // Cut tokens count; those beyond the table do not.
-    test.samples[0].encoding.rest = CutTokens { first: vec![30, 31], second: vec![5000] };
+    test.samples[0].encoding.rest = UnreadTokens { first: vec![30, 31], second: vec![5000], words: Vec::new() };
     test.samples[1].encoding.ids = vec![0, 1];
     let encoder = encoder(2);
     let both = with_embeddings(&training, &encoder).classifier;

@@ -4,7 +4,7 @@ use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{Encoding, Result, Tokenizer};
 
 use super::parts::Parts;
-use crate::data::encoded::CutTokens;
+use super::unknown::UnknownToken;
 
 /// Upper estimate of the bytes per token. It determines the length of the first part of a text, so that one part
 /// usually suffices.
@@ -16,6 +16,7 @@ const PART_BYTES: [usize; 2] = [64, 1 << 16];
 struct Growing<'a> {
     tokenizer: &'a Tokenizer,
     parts: &'a Parts,
+    unknown: Option<&'a UnknownToken>,
     rest: &'a str,
     /// Length of the next part.
     bytes: usize,
@@ -25,15 +26,18 @@ struct Growing<'a> {
     encoding: Encoding,
     /// Number of tokens so far.
     tokens: usize,
+    /// Words behind the unknown tokens of `encoding`, with the indices of the tokens.
+    words: Vec<(usize, u32)>,
 }
 
 impl<'a> Growing<'a> {
     /// Tokenises a text until more than `most` tokens, or all, are known.
-    fn new(tokenizer: &'a Tokenizer, parts: &'a Parts, text: &'a str, most: usize) -> Result<Self> {
+    fn new(splitter: Splitter<'a>, text: &'a str, most: usize) -> Result<Self> {
+        let Splitter { tokenizer, parts, unknown } = splitter;
         let [least, _] = PART_BYTES;
         let bytes = most.saturating_add(1).saturating_mul(BYTES_A_TOKEN).max(least);
-        let encoding = Encoding::default();
-        let mut growing = Self { tokenizer, parts, rest: text, bytes, most, encoding, tokens: 0 };
+        let (encoding, words) = (Encoding::default(), Vec::new());
+        let mut growing = Self { tokenizer, parts, unknown, rest: text, bytes, most, encoding, tokens: 0, words };
         // At least once: a tokenizer may return tokens even for an empty text.
         growing.grow()?;
         while growing.tokens <= most && !growing.is_whole() {
@@ -50,55 +54,75 @@ impl<'a> Growing<'a> {
         let (part, rest) = self.parts.split_first(self.tokenizer, self.rest, self.bytes)?;
         self.rest = rest;
         self.bytes = self.bytes.max((2 * self.bytes).min(PART_BYTES[1]));
-        let encoding = self.tokenizer.encode_fast(&*self.parts.shortened(self.tokenizer, part)?, false)?;
+        let part = self.parts.shortened(self.tokenizer, part)?;
+        let encoding = self.tokenizer.encode_fast(&*part, false)?;
         self.tokens += encoding.len();
         if self.encoding.len() <= self.most {
+            if let Some(unknown) = self.unknown {
+                let before = self.encoding.len();
+                let words = unknown.words(self.tokenizer, &part, encoding.get_ids())?;
+                self.words.extend(words.into_iter().map(|(token, word)| (before + token, word)));
+            }
             self.encoding.merge_with(encoding, false);
         }
         Ok(())
     }
 
     /// Splits off the first `length` tokens, and up to `rest` ids that follow them.
-    fn cut(mut self, length: usize, rest: usize) -> (Encoding, Vec<u32>) {
+    fn cut(mut self, length: usize, rest: usize) -> Cut {
         let after: Vec<u32> = self.encoding.get_ids().iter().skip(length).take(rest).copied().collect();
+        let most = length.saturating_add(rest);
+        let words = self.words.into_iter().take_while(|(token, _)| *token < most).collect();
         if self.encoding.len() > length {
             self.encoding.truncate(length, 0, TruncationDirection::Right);
             // The remainder would pass through the post-processor needlessly.
             self.encoding.take_overflowing();
         }
-        (self.encoding, after)
+        Cut { encoding: self.encoding, after, words }
     }
+}
+
+/// First tokens of a text, and the ids that follow them.
+pub(crate) struct Cut {
+    pub(crate) encoding: Encoding,
+    pub(crate) after: Vec<u32>,
+    /// Words behind the unknown tokens, with the index of the token in the text.
+    pub(crate) words: Vec<(usize, u32)>,
+}
+
+/// Tokenizer, the positions at which it divides texts, and its unknown token.
+#[derive(Clone, Copy)]
+pub(crate) struct Splitter<'a> {
+    pub(crate) tokenizer: &'a Tokenizer,
+    pub(crate) parts: &'a Parts,
+    pub(crate) unknown: Option<&'a UnknownToken>,
 }
 
 /// The first tokens of a text, or of a pair.
 pub(crate) struct FirstTokens {
-    pub(crate) first: Encoding,
-    pub(crate) second: Option<Encoding>,
+    pub(crate) first: Cut,
+    pub(crate) second: Option<Cut>,
     /// `true` if tokens were truncated.
     pub(crate) truncated: bool,
-    pub(crate) rest: CutTokens,
 }
 
 /// Tokenises the beginning of a text, or of a pair, without special tokens: at most `capacity` tokens in all, and up to
 /// `rest` following ids of each text.
 pub(crate) fn first_tokens(
-    tokenizer: &Tokenizer,
-    parts: &Parts,
+    splitter: Splitter<'_>,
     (text, pair): (&str, Option<&str>),
     capacity: usize,
     rest: usize,
 ) -> Result<FirstTokens> {
-    let grow = |text| Growing::new(tokenizer, parts, text, capacity.saturating_add(rest));
+    let grow = |text| Growing::new(splitter, text, capacity.saturating_add(rest));
     let (mut first, mut second) = (grow(text)?, pair.map(grow).transpose()?);
     if let Some(second) = &mut second {
         grow_until_compared(&mut first, second, capacity)?;
     }
     let lengths = (first.tokens, second.as_ref().map_or(0, |second| second.tokens));
     let kept = longest_first(lengths, capacity);
-    let (first, after_first) = first.cut(kept.0, rest);
-    let (second, after_second) = second.map(|second| second.cut(kept.1, rest)).unzip();
-    let rest = CutTokens { first: after_first, second: after_second.unwrap_or_default() };
-    Ok(FirstTokens { first, second, truncated: kept != lengths, rest })
+    let second = second.map(|second| second.cut(kept.1, rest));
+    Ok(FirstTokens { first: first.cut(kept.0, rest), second, truncated: kept != lengths })
 }
 
 /// Tokenises two texts until it is known which text is longer. If both fill an odd `capacity`, the longer text gets one

@@ -9,6 +9,7 @@
 //! | special and added tokens | `tokens.rs` |
 //! | token ids of a text | `text_tokenizer.rs` |
 //! | parts of a long text, of which only the first are tokenised | `parts.rs`, `cut.rs` |
+//! | words behind unknown tokens | `unknown.rs` |
 //!
 //! `word_piece.rs` trains a vocabulary, and `description.rs` writes its `tokenizer.json`.
 
@@ -19,6 +20,7 @@ mod directory;
 mod parts;
 mod text_tokenizer;
 mod tokens;
+mod unknown;
 mod word_piece;
 
 pub(crate) use directory::TokenizerDirectory;

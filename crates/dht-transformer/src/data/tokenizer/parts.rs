@@ -109,6 +109,14 @@ impl Parts {
         Ok((text, ""))
     }
 
+    /// Number of characters of the longest known word, if longer words are [shortened](Self::shortened).
+    pub(crate) fn longest_word(&self) -> Option<usize> {
+        match self {
+            Self::BetweenWords(words) => words.longest,
+            _ => None,
+        }
+    }
+
     /// Text with the same tokens, in which overlong words are shorter.
     pub(crate) fn shortened<'a>(&self, tokenizer: &Tokenizer, part: &'a str) -> Result<Cow<'a, str>> {
         match self {

@@ -7,13 +7,14 @@ use rayon::prelude::*;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{PostProcessor, Tokenizer};
 
-use super::cut::{FirstTokens, first_tokens};
+use super::cut::{Cut, FirstTokens, Splitter, first_tokens};
 use super::description::{Cleaning, SPECIAL, description, special_tokens};
 use super::parts::{Parts, words};
+use super::unknown::UnknownToken;
 use super::word_piece::{MOST_LETTERS_OF_A_WORD, is_split, train_word_piece};
 use crate::config::BertConfig;
 use crate::data::dataset::Dataset;
-use crate::data::encoded::{EncodedDataset, Encoding, Sample};
+use crate::data::encoded::{EncodedDataset, Encoding, Sample, UnknownWord, UnreadTokens};
 use crate::data::reader::LONGEST_ROW;
 use crate::error::{Error, Result};
 use crate::storage::{GIT_LFS, write_atomically};
@@ -34,6 +35,8 @@ use crate::storage::{GIT_LFS, write_atomically};
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
     parts: Parts,
+    /// `None` for a vocabulary that knows every text.
+    unknown: Option<UnknownToken>,
     vocabulary_size: usize,
     max_bytes: usize,
     /// Maximum number of stored truncated tokens of each text.
@@ -253,6 +256,9 @@ impl TextTokenizer {
     /// end of its longer text until both texts are equally long, and then at the ends of both, as in Hugging Face's
     /// `longest_first`.
     ///
+    /// A word that the vocabulary lacks is an unknown token, `[UNK]`. The [rest](Encoding::rest) of the encoding has a hash
+    /// of the word.
+    ///
     /// Only the part of a text that `max_length` requires is read; the result equals full tokenisation and truncation.
     /// Time and memory grow with the length of three kinds of text. First, text without spaces (except ideographs),
     /// unless it consists of letters and digits and the vocabulary is WordPiece or whole words. Second, the shorter of
@@ -276,12 +282,69 @@ impl TextTokenizer {
         if let Some(text) = [Some(text), pair].into_iter().flatten().find(|text| text.len() > self.max_bytes) {
             return Err(Error::TextTooLong { row: None, bytes: text.len(), most: self.max_bytes });
         }
-        let FirstTokens { first, second, truncated, rest } =
-            first_tokens(&self.tokenizer, &self.parts, texts, max_length - special, self.rest).map_err(failed)?;
-        let encoding = self.tokenizer.post_process(first, second, true).map_err(failed)?;
+        let splitter = Splitter { tokenizer: &self.tokenizer, parts: &self.parts, unknown: self.unknown.as_ref() };
+        let FirstTokens { first, second, truncated } =
+            first_tokens(splitter, texts, max_length - special, self.rest).map_err(failed)?;
+        let lengths = [first.encoding.len(), second.as_ref().map_or(0, |second| second.encoding.len())];
+        let (second, after_second, words_of_second) = match second {
+            Some(Cut { encoding, after, words }) => (Some(encoding), after, words),
+            None => Default::default(),
+        };
+        let encoding = self.tokenizer.post_process(first.encoding, second, true).map_err(failed)?;
         let types = encoding.get_type_ids();
         let type_ids = if types.iter().all(|kind| *kind == 0) { Vec::new() } else { types.to_vec() };
-        Ok(Encoding { ids: encoding.get_ids().to_vec(), type_ids, truncated, rest })
+        let ids = encoding.get_ids().to_vec();
+        let mut rest = UnreadTokens { first: first.after, second: after_second, words: Vec::new() };
+        rest.words = self.placed_words(&ids, &rest, [first.words, words_of_second], lengths);
+        Ok(Encoding { ids, type_ids, truncated, rest })
+    }
+
+    /// Unknown words with the indices of their tokens among all ids of an encoding. The first `lengths` tokens of the
+    /// texts are among `ids`, where special tokens stand between them; the others are truncated.
+    fn placed_words(
+        &self,
+        ids: &[u32],
+        rest: &UnreadTokens,
+        words: [Vec<(usize, u32)>; 2],
+        lengths: [usize; 2],
+    ) -> Vec<UnknownWord> {
+        let mut placed = Vec::new();
+        let Some(unknown) = self.unknown.as_ref().filter(|_| words.iter().any(|words| !words.is_empty())) else {
+            return placed;
+        };
+        // Unknown tokens have the same order among the ids as in the texts.
+        let mut places = ids.iter().enumerate().filter(|(_, id)| **id == unknown.id).map(|(place, _)| place);
+        for (words, length) in words.iter().zip(lengths) {
+            for words in words.chunk_by(|left, right| left.0 == right.0).take_while(|words| words[0].0 < length) {
+                let Some(token) = places.next() else { break };
+                placed.extend(words.iter().map(|(_, id)| UnknownWord { token: token as u32, id: *id }));
+            }
+        }
+        let starts = [ids.len(), ids.len() + rest.first.len()];
+        for ((words, length), start) in words.into_iter().zip(lengths).zip(starts) {
+            let cut = words.into_iter().filter(|(token, _)| *token >= length);
+            placed.extend(cut.map(|(token, id)| UnknownWord { token: (start + token - length) as u32, id }));
+        }
+        placed
+    }
+
+    /// Share of unknown tokens (`[UNK]`) among the tokens of texts that this tokenizer encoded, without the tokens around
+    /// a text. An encoder cannot tell the words behind them apart. 0 for no tokens.
+    ///
+    /// # Errors
+    /// As [`tokens_around`](Self::tokens_around).
+    pub fn unknown_share(&self, texts: &EncodedDataset) -> Result<f64> {
+        let Some(unknown) = &self.unknown else { return Ok(0.0) };
+        let around = self.tokens_around()?;
+        let (mut tokens, mut unknowns) = (0_u64, 0_u64);
+        for Sample { encoding, .. } in &texts.samples {
+            let ids = encoding.ids.iter().chain(&encoding.rest.first).chain(&encoding.rest.second);
+            for id in ids.filter(|id| !around.contains(id)) {
+                tokens += 1;
+                unknowns += u64::from(*id == unknown.id);
+            }
+        }
+        Ok(unknowns as f64 / tokens.max(1) as f64)
     }
 
     /// Encodes all examples on all cores, in order.
@@ -375,8 +438,10 @@ impl TextTokenizer {
             Some(id) => Err(failed(format!("adds the token {id}, which is not in its vocabulary").into())),
             None => {
                 let parts = Parts::new(&tokenizer).map_err(failed)?;
+                let unknown = UnknownToken::new(&tokenizer, parts.longest_word());
                 Ok(Self {
                     tokenizer,
+                    unknown,
                     parts,
                     vocabulary_size: greatest as usize + 1,
                     max_bytes: LONGEST_ROW,

@@ -1,0 +1,110 @@
+//! Words behind the unknown tokens of a text.
+
+use tokenizers::{ModelWrapper, NormalizedString, Normalizer, Result, Tokenizer};
+
+use super::word_piece::MOST_LETTERS_OF_A_WORD;
+
+/// First id of a word that no token has. Ids of tokens are smaller.
+const FIRST_WORD: u32 = 1 << 31;
+
+/// Unknown token of a tokenizer, and the length of the words behind it.
+#[derive(Debug, Clone)]
+pub(super) struct UnknownToken {
+    pub(super) id: u32,
+    /// Number of first characters of a word that identify it. Overlong words may lose characters after these before
+    /// they are tokenised.
+    most_characters: usize,
+}
+
+impl UnknownToken {
+    /// Unknown token of a tokenizer; `None` if it encodes every text by known tokens. `longest` is the number of
+    /// characters of its longest word, if that is limited.
+    pub(super) fn new(tokenizer: &Tokenizer, longest: Option<usize>) -> Option<Self> {
+        let token = match tokenizer.get_model() {
+            ModelWrapper::WordPiece(model) => &model.unk_token,
+            ModelWrapper::WordLevel(model) => &model.unk_token,
+            ModelWrapper::BPE(model) => model.unk_token.as_ref()?,
+            ModelWrapper::Unigram(_) => "<unk>",
+        };
+        let id = tokenizer.token_to_id(token)?;
+        Some(Self { id, most_characters: longest.unwrap_or(MOST_LETTERS_OF_A_WORD) + 1 })
+    }
+
+    /// Ids of the words behind the unknown tokens of a text that has the tokens `ids`: the index of the token, and the
+    /// id of a word. The text is tokenised a second time if it has an unknown token.
+    pub(super) fn words(&self, tokenizer: &Tokenizer, text: &str, ids: &[u32]) -> Result<Vec<(usize, u32)>> {
+        if !ids.contains(&self.id) {
+            return Ok(Vec::new());
+        }
+        let encoding = tokenizer.encode(text, false)?;
+        let mut words = Vec::new();
+        for (index, (_, (start, end))) in
+            encoding.get_ids().iter().zip(encoding.get_offsets()).enumerate().filter(|(_, (id, _))| **id == self.id)
+        {
+            let word = normalized(tokenizer, text.get(*start..*end).unwrap_or_default())?;
+            let end = word.char_indices().nth(self.most_characters).map_or(word.len(), |(end, _)| end);
+            let before = words.len();
+            words.extend(pieces(&word[..end]).map(|piece| (index, word_id(piece))));
+            if words.len() == before {
+                words.push((index, word_id(&word)));
+            }
+        }
+        Ok(words)
+    }
+}
+
+fn normalized(tokenizer: &Tokenizer, word: &str) -> Result<String> {
+    let mut word = NormalizedString::from(word);
+    if let Some(normalizer) = tokenizer.get_normalizer() {
+        normalizer.normalize(&mut word)?;
+    }
+    Ok(word.get().to_owned())
+}
+
+/// Parts of an unknown word: each symbol, such as an emoji, and the letters between symbols. Signs that only change the
+/// look of a symbol are left out.
+fn pieces(word: &str) -> impl Iterator<Item = &str> {
+    let is_look = |sign: char| matches!(sign, '\u{200d}' | '\u{fe0e}' | '\u{fe0f}' | '\u{20e3}' | '\u{2581}');
+    let is_symbol =
+        |sign: char| matches!(sign, '\u{2190}'..='\u{2bff}' | '\u{e000}'..='\u{f8ff}' | '\u{1f000}'..='\u{1faff}');
+    let mut rest = word.trim_start_matches(is_look);
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let end = match is_symbol(first) {
+            true => first.len_utf8(),
+            false => rest.find(|sign| is_symbol(sign) || is_look(sign)).unwrap_or(rest.len()),
+        };
+        let piece = &rest[..end];
+        rest = rest[end..].trim_start_matches(is_look);
+        Some(piece)
+    })
+}
+
+/// Id of a word: 31 bits of its 64-bit FNV-1a hash, above all ids of tokens.
+fn word_id(word: &str) -> u32 {
+    let hash = word
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    FIRST_WORD | (hash ^ hash >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_split_at_its_symbols() {
+        let of = |word| pieces(word).collect::<Vec<_>>();
+        assert_eq!(of("love😍😍it"), ["love", "😍", "😍", "it"]);
+        assert_eq!(of("\u{2764}\u{fe0f}"), ["\u{2764}"]);
+        assert_eq!(of("👨\u{200d}👩"), ["👨", "👩"]);
+        assert_eq!(of("კარგი"), ["კარგი"]);
+        assert!(of("\u{fe0f}").is_empty() && of("").is_empty());
+    }
+
+    #[test]
+    fn ids_of_words_differ_from_ids_of_tokens() {
+        let ids: std::collections::BTreeSet<u32> = (0..100_000).map(|word| word_id(&format!("word{word}"))).collect();
+        assert!(ids.len() >= 99_990 && ids.iter().all(|id| *id >= FIRST_WORD), "{}", ids.len());
+    }
+}
