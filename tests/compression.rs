@@ -371,7 +371,7 @@ fn bad_input_is_refused_before_anything_is_written() {
         (&["--settings", "report", "--lambda", "-1"], "lambda"),
         (&["--settings", "report", "--tolerance", "0"], "tolerance"),
         (&["--layers", "5"], "no more of them than its teacher"),
-        (&["--alternating", "--train-rows", "2"], "one half trains weights"),
+        (&["--alternating", "--train-rows", "2"], "can be held out"),
         (&["--alternating", "--augment", "1", "--word-vectors", "README.md"], "both halves"),
         (&["--hidden", "18446744073709551615"], "hidden"),
     ] {

@@ -29,7 +29,8 @@ pub fn without_front() -> Engine {
 /// An engine of an accelerated classifier: a front exit, stacked exits, a threshold.
 pub fn accelerated() -> Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
-    ENGINE.get_or_init(|| accelerated_engine(&AccelerateSettings::default()).expect("an engine")).clone()
+    let engine = || accelerated_engine(&AccelerateSettings::default())?.with_speed(0.1);
+    ENGINE.get_or_init(|| engine().expect("an engine")).clone()
 }
 
 /// A service that runs what waits after `wait`, or as soon as `batch_tokens` wait.

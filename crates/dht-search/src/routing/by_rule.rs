@@ -51,14 +51,15 @@ impl Router for ByRule {
     }
 
     fn at_exit(&self, view: &StageView<'_>, decisions: &mut Decisions, mode: Mode, _: &mut dyn Rng) -> Result<()> {
+        let may_leave = if self.is_patient() { mode == Mode::Exploit } else { mode != Mode::Random };
+        // At speed 0 no sample leaves, and the exit is not read.
+        if !may_leave || self.router.speed() == Some(0.0) {
+            return Ok(());
+        }
         let missing = || Error::argument("logits", "those of the exit", "none");
         // In f64 even where they were computed in f32: near 0 the uncertainties of confident texts are close together.
         let rows = log_probabilities(view.logits.ok_or_else(missing)?)?;
         let lengths: Vec<usize> = view.hidden.spans().lengths().collect();
-        let may_leave = if self.is_patient() { mode == Mode::Exploit } else { mode != Mode::Random };
-        if !may_leave {
-            return Ok(());
-        }
         let answers = LogProbabilities::new(rows.first().map_or(1, Vec::len), rows.concat())?;
         let ids = view.hidden.packing().sample_ids();
         let here = ExitView::new(view.exit, view.members, ids, &lengths, Some(&answers), Some(view.hidden));

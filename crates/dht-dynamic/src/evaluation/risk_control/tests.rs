@@ -127,18 +127,17 @@ fn accuracy(stages: &Stages, labels: &[u32], threshold: f64) -> f64 {
 #[test]
 fn regret_is_the_lost_accuracy_with_less_variance() {
     let mut rng = ChaCha8Rng::seed_from_u64(6);
-    let (mut differences, mut counted, mut expected) = (0.0, 0.0, 0.0);
-    let draws = 400;
-    for _ in 0..draws {
+    let draws = (0..400).map(|_| {
         let (stages, labels) = draw(&mut rng, 200, 3.0);
         let regret = stages.regrets(&stages.at(0.1).stages).iter().sum::<f64>() / 200.0;
-        let lost = accuracy(&stages, &labels, 0.0) - accuracy(&stages, &labels, 0.1);
-        differences += (regret - lost) / f64::from(draws);
-        counted += lost.powi(2) / f64::from(draws);
-        expected += regret.powi(2) / f64::from(draws);
-    }
+        (regret, accuracy(&stages, &labels, 0.0) - accuracy(&stages, &labels, 0.1))
+    });
+    let (expected, counted): (Vec<f64>, Vec<f64>) = draws.unzip();
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let variance = |values: &[f64]| values.iter().map(|value| (value - mean(values)).powi(2)).sum::<f64>() / 400.0;
     // The standard error of the mean difference is .001.
-    assert!(differences.abs() < 0.004 && expected < 0.8 * counted, "{differences} {expected} {counted}");
+    assert!((mean(&expected) - mean(&counted)).abs() < 0.004, "{} {}", mean(&expected), mean(&counted));
+    assert!(variance(&expected) < 0.7 * variance(&counted), "{} {}", variance(&expected), variance(&counted));
 }
 
 #[test]
@@ -163,7 +162,7 @@ fn a_default_speed_of_few_rows_loses_little_on_others() {
         }
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / 100.0;
         let above = |losses: &[f64]| losses.iter().filter(|lost| **lost > 0.01).count();
-        assert!(mean(&losses) < 0.003 && above(&losses) <= 5, "{} {}", mean(&losses), above(&losses));
+        assert!(mean(&losses) < 0.004 && above(&losses) <= 5, "{} {}", mean(&losses), above(&losses));
         assert!(above(&lucky) > 3 * above(&losses) && flops < 100 * 300 * 9, "{} {flops}", above(&lucky));
     }
 }
