@@ -11,7 +11,7 @@ use super::output::print;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::results::{cheaper_note, majority_note, own_row, results, results_table};
+use crate::results::{majority_note, own_row, results, results_table};
 use crate::texts::{TextArguments, classes_without_rows, cut_note, mapping_note, missing_classes_note};
 use crate::training::saved_directory;
 
@@ -99,10 +99,9 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
         other => format!("; layers in {other}"),
     };
     print(&format!(
-        "{}: {} rows{columns}{precision}\n\n{}{}",
+        "{}: {} rows{columns}{precision}\n\n{}",
         texts.name,
         texts.len(),
-        results_table(&rows, model.model.task()).text(),
-        cheaper_note(&model, &rows, texts.len()).map_or_else(String::new, |note| format!("\n{note}"))
+        results_table(&rows, model.model.task()).text()
     ))
 }

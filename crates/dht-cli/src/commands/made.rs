@@ -14,9 +14,7 @@ use serde_json::json;
 use super::output::print;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::results::{
-    CardFacts, card, cheaper_note, curve, majority_note, own_row, promise, results, results_table, training_curve,
-};
+use crate::results::{CardFacts, card, curve, majority_note, own_row, promise, results, results_table, training_curve};
 use crate::texts::{classes_without_rows, missing_classes_note};
 
 /// Files of a saved model.
@@ -161,7 +159,6 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     }
     let promises = model.promise.as_ref().map_or_else(String::new, |kept| promise(kept) + "\n");
     let table = results_table(&rows, model.model.task()).text();
-    let cheaper = cheaper_note(model, &rows, scored.len()).unwrap_or_default();
     let missing = missing.map_or_else(String::new, |note| note + "\n");
-    print(&format!("On {}:\n\n{table}\n{missing}{cheaper}{promises}written to {}\n", description, made.out.display()))
+    print(&format!("On {}:\n\n{table}\n{missing}{promises}written to {}\n", description, made.out.display()))
 }

@@ -17,5 +17,5 @@ mod table;
 
 pub use card::{CardFacts, card, promise};
 pub use curve::{curve, training_curve};
-pub use rows::{cheaper_note, majority_note, own_row, results, results_table};
+pub use rows::{majority_note, own_row, results, results_table};
 pub use table::Table;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use dht_dynamic::evaluation::{InPrecision, SpeedPoint};
+use dht_dynamic::evaluation::InPrecision;
 use dht_dynamic::ladder::OutOfFold;
 use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::data::Metric;
@@ -17,8 +17,6 @@ use super::table::Table;
 use crate::acceleration::BATCH;
 use crate::error::{Error, Result};
 
-/// Number of scored texts from which a cheaper speed is advised.
-const LEAST_TO_ADVISE: usize = 100;
 /// Costs for which a table of results has a row, as shares of the full model's FLOPs.
 const COSTS: [f64; 5] = [0.05, 0.1, 0.2, 0.35, 0.5];
 
@@ -264,27 +262,6 @@ pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<S
     })
 }
 
-/// Note on a cheaper budget of the table that is as accurate as the default speed on the validation rows, if there is
-/// one. The note has its accuracy on the rows of the table, of which there are `scored`: a few would say little.
-pub fn cheaper_note(model: &TextModel, rows: &[ResultRow], scored: usize) -> Option<String> {
-    let speed = model.model.speed().filter(|_| scored >= LEAST_TO_ADVISE)?;
-    let budget = cheaper_budget(&model.curve, speed)?;
-    let row = rows.iter().find(|row| row.name.strip_prefix(COST_UP_TO) == Some(&*budget.to_string()))?;
-    Some(format!(
-        "--budget {budget} is as accurate as the default speed on the validation rows; here it scores {:.4} for {:.3} of the \
-         FLOPs\n",
-        row.accuracy?, row.cost
-    ))
-}
-
-/// The cheapest budget of the table at which a curve is as accurate as at this speed, for less.
-fn cheaper_budget(curve: &[SpeedPoint], speed: f64) -> Option<f64> {
-    let own = curve.iter().find(|point| point.speed >= speed)?;
-    let of_budget = |budget: &f64| curve.iter().find(|point| point.costs_at_most(*budget));
-    let is_as_good = |point: &SpeedPoint| point.flops_ratio < own.flops_ratio && point.accuracy >= own.accuracy;
-    COSTS.into_iter().find(|budget| of_budget(budget).is_some_and(is_as_good))
-}
-
 /// Formats the rows as a table.
 pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
     let score = if task == Task::Number { "Pearson" } else { "macro F1" };
@@ -308,30 +285,4 @@ pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
         table.push(cells);
     }
     table
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn point(speed: f64, flops_ratio: f64, accuracy: f64) -> SpeedPoint {
-        SpeedPoint { speed, flops_ratio, flops_error: 0.0, accuracy }
-    }
-
-    #[test]
-    fn a_cheaper_budget_is_as_accurate_on_the_curve() {
-        let mut curve = vec![
-            point(0.0, 1.0, 0.95),
-            point(0.1, 0.7, 0.9),
-            point(0.2, 0.19, 0.89),
-            point(0.3, 0.08, 0.9),
-            point(0.4, 0.03, 0.8),
-        ];
-        assert_eq!(cheaper_budget(&curve, 0.1), Some(0.1));
-        // No point within the budget of 0.35 is as accurate but the one within 0.1.
-        curve[3].accuracy = 0.88;
-        assert_eq!(cheaper_budget(&curve, 0.1), None);
-        assert_eq!(cheaper_budget(&curve, 0.3), None, "the cheapest but one");
-        assert_eq!(cheaper_budget(&[], 0.1), None, "a model without a curve");
-    }
 }

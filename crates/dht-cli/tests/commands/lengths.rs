@@ -44,7 +44,10 @@ fn long_texts_have_trials_of_lengths() {
     assert!(!given.contains("trying lengths"), "{given}");
     assert_eq!(weights(place.path(), "given"), weights(place.path(), "chosen"));
     let short = said(&train("short", &["--rungs", "1", "--training-budget", "0.15"]));
-    assert!(short.contains("leave no room for trials of lengths") && length("short") == 128, "{short}");
+    assert!(
+        short.contains("no trials of lengths: they would cost more than a quarter") && length("short") == 128,
+        "{short}"
+    );
     let ngrams = said(&train("ngrams", &["--rungs", "0"]));
     assert!(!ngrams.contains("length of"), "{ngrams}");
     write(

@@ -44,7 +44,7 @@ impl LengthTrials<'_> {
         let mut watch = |trial: &_| arguments.say(&length_trial(trial));
         let choice = choose_length(classifier, self.encoded, &texts, &settings, arguments.seed, &mut watch)?;
         if choice.trials.is_empty() {
-            arguments.say("the rungs, the budget or the time leave no room for trials of lengths");
+            arguments.say("no trials of lengths: they would cost more than a quarter of this training (--max-length sets a length)");
         }
         Ok(choice)
     }
