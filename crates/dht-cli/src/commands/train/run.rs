@@ -166,7 +166,12 @@ impl TrainArguments {
         let how = self.how_in_rungs(run.start, &climbed.ladder);
         let made = at_speed(climbed.model, climbed.exits, run.encoded, Targets::Labels, &self.speed)?;
         let out_of_fold = climbed.out_of_fold;
-        Ok(Trained { ladder: Some(climbed.ladder), out_of_fold, ..self.trained(run, tokenizer, made, how)? })
+        let mut trained = self.trained(run, tokenizer, made, how)?;
+        if let (Some(origin), Some(answers)) = (&mut trained.model.origin, &out_of_fold) {
+            // Exits of few rows have learned from the validation rows, too.
+            origin.rows = answers.texts.len();
+        }
+        Ok(Trained { ladder: Some(climbed.ladder), out_of_fold, ..trained })
     }
 
     fn trained(&self, run: &Run<'_>, tokenizer: TextTokenizer, made: MadeDynamic, how: String) -> Result<Trained> {
