@@ -240,7 +240,7 @@ pub fn length_trial(trial: &LengthTrial) -> String {
     format!("length of {max_length} tokens: accuracy {accuracy:.3}, loss {loss}; {seconds:.0} s")
 }
 
-/// Displays a training in rungs: a line for each rung and each validation, and a bar for fine-tuning.
+/// Displays training in rungs: a line for each rung and each validation, and a bar for fine-tuning.
 #[derive(Debug)]
 pub struct LadderProgress {
     quiet: bool,

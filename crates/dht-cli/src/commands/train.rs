@@ -38,10 +38,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let tokenizer = start.tokenizer(&texts.train)?.with_rest(REST);
     let mut encoded = texts.encode(&tokenizer, max_length)?;
     report_rows(arguments, &texts, &encoded, max_length);
-    let (line, is_warning) = unknown_tokens_line(tokenizer.unknown_share(&encoded.train)?);
-    if is_warning || !arguments.quiet {
-        report(&format!("  {line}"));
-    }
+    report_unknown_tokens(arguments, tokenizer.unknown_share(&encoded.train)?);
     if arguments.makes_dynamic_at_once(&start) {
         check_unseen(&encoded.train, &encoded.validation)?;
     }
@@ -56,20 +53,15 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let interruption = Interruption::watch(move || TrainingDir::message_if_stopped(&folder));
     let untrained = UntrainedClassifier::new(arguments, &start, &device, &encoded.train, tokenizer.vocabulary_size());
     let begin = Instant::now();
-    let length = match &lengths {
-        Some(lengths) => {
-            let trials = LengthTrials { arguments, texts: &texts, encoded: &encoded.train, tokenizer: &tokenizer };
-            Some(dir.length(lengths, || trials.choose(lengths, &untrained.create()?))?)
-        }
-        None => None,
-    };
+    let trials = LengthTrials { arguments, texts: &texts, encoded: &encoded.train, tokenizer: &tokenizer };
+    let choose = |lengths: &Vec<usize>| dir.length(lengths, || trials.choose(lengths, &untrained.create()?));
+    let length = lengths.as_ref().map(choose).transpose()?;
     if let Some(choice) = &length {
         if choice.max_length != max_length {
             max_length = choice.max_length;
             encoded = texts.encode(&tokenizer, max_length)?;
         }
-        let cut = cut_note([&encoded.train], max_length).unwrap_or_else(|| "no text is longer".into());
-        arguments.say(&format!("texts are cut at {max_length} tokens: {cut}"));
+        report_cut(arguments, &encoded.train, max_length);
     }
     texts.forget_texts();
     let run = Run {
@@ -111,6 +103,20 @@ fn report_rows(arguments: &TrainArguments, texts: &TextSplits, encoded: &Encoded
     let missing = missing_classes_note(&encoded.validation, task, "validation").map(|note| format!("  {note}"));
     let cut = cut_note([train], max_length).filter(|_| arguments.quiet);
     warnings(texts).iter().chain(&missing).chain(&cut).for_each(|line| report(line));
+}
+
+/// Reports the share of unknown tokens. With `--quiet`, only a share that calls for a warning.
+fn report_unknown_tokens(arguments: &TrainArguments, share: f64) {
+    let (line, is_warning) = unknown_tokens_line(share);
+    if is_warning || !arguments.quiet {
+        report(&format!("  {line}"));
+    }
+}
+
+/// Reports the selected length, and how many texts are cut there.
+fn report_cut(arguments: &TrainArguments, train: &EncodedDataset, max_length: usize) {
+    let cut = cut_note([train], max_length).unwrap_or_else(|| "no text is longer".into());
+    arguments.say(&format!("texts are cut at {max_length} tokens: {cut}"));
 }
 
 /// Rows to score: test rows; without them the rows that the model was trained on, by answers out of fold if there are

@@ -5,7 +5,7 @@
 //! OUT.training/.lock             locked while a training runs
 //! OUT.training/training.json     model, settings and texts of the training
 //! OUT.training/full.checkpoint   the state of the training
-//! OUT.training/fine-tuning.checkpoint  the state of rung 2, in a training in rungs
+//! OUT.training/fine-tuning.checkpoint  the state of fine-tuning, where training goes by rungs
 //! OUT.training/learning_rate.json  the learning rate, if it was searched
 //! OUT.training/max_length.json   the length of the texts, if it was selected by trials
 //! ```

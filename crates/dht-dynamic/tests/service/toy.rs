@@ -16,7 +16,7 @@ fn accelerated_engine(settings: &AccelerateSettings) -> Result<Engine> {
     let texts = Texts::new(&train).with_held_out(&held_out);
     let tokenizer = reviews::tokenizer().with_model_max_length(128);
     let made = accelerate(&classifier, texts, settings, rng)?;
-    // At half of the cost some texts leave in front, and others run all layers.
+    // At half of the cost, the n-gram exit answers some texts, and others run all layers.
     let half = made.report.within(0.5).map_or(0.0, |point| point.speed);
     Engine::new(made.model.with_speed(half)?, tokenizer, &reviews::labels())
 }
