@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use dht_dynamic::transformer::error::DataProblem;
+use crate::advice::Advice;
 
 /// Error of a command. Messages state what is wrong and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Error of the data, the model or the training.
-    #[error("{}{}", .0, flags(.0))]
+    #[error("{}{}", .0, Advice::shown(.0))]
     Transformer(#[from] dht_dynamic::transformer::Error),
     /// Error of a model with early exits.
     #[error(transparent)]
@@ -128,14 +128,39 @@ pub enum Error {
     },
     /// State of a different training at the path of this one.
     #[error(
-        "{path} is of a stopped training of other texts or settings ({differs}): run its command again, or this one with --restart, \
-         which deletes it",
+        "{path} is of a stopped training of other texts or settings ({differs}): run its command again, \
+         with --finish to make a model of it, or this one with --restart, which deletes it",
         path = path.display(),
     )]
     OtherTraining {
         /// Directory of its checkpoints.
         path: PathBuf,
         /// Setting that differs, with both values.
+        differs: String,
+    },
+    /// Class of a model that is trained on, without a row among the new ones.
+    #[error(
+        "{data} has no row of the class {class:?}, which the model has: give rows of it, such as those of its training, by --also",
+        data = data.display()
+    )]
+    ClassLost {
+        /// Source of the new rows.
+        data: PathBuf,
+        /// The class.
+        class: String,
+    },
+    /// No state of a stopped training, which is to be finished.
+    #[error("{path} has no state of a stopped training: leave out --finish", path = path.display())]
+    NothingToFinish {
+        /// Directory of its checkpoints.
+        path: PathBuf,
+    },
+    /// Model with other classes or for another task at the path of a new one.
+    #[error("{path} holds a model of other labels ({differs}): choose another --out, or replace it by --replace", path = path.display())]
+    OtherModel {
+        /// Directory of the model.
+        path: PathBuf,
+        /// Labels or tasks in which both differ.
         differs: String,
     },
     /// Directory in which another process trains.
@@ -244,32 +269,6 @@ pub enum Error {
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// Flags by which a user answers a problem of a data set, in parentheses; empty if there are none.
-fn flags(error: &dht_dynamic::transformer::Error) -> String {
-    let dht_dynamic::transformer::Error::Data { problem, .. } = error else { return String::new() };
-    let flags = match problem {
-        DataProblem::NestedValue { .. } => "several labels: `--task labels`",
-        DataProblem::FirstRow => "`--header` or `--no-header`",
-        DataProblem::OtherWidth { .. } | DataProblem::NoTextColumn | DataProblem::PairColumns { .. } => {
-            "`--text-column`"
-        }
-        DataProblem::TextColumns { .. } => "`--text-column`, for sentence pairs also `--pair`",
-        DataProblem::NoLabelColumn | DataProblem::LabelColumns { .. } => "`--label-column`",
-        DataProblem::UniqueLabels { .. } => "`--label-column`, for numbers `--task number`",
-        DataProblem::UncertainLabel { column, .. } => return format!(" (`--label-column {column}`)"),
-        DataProblem::OtherLabels { .. }
-        | DataProblem::NoSuchClass { .. }
-        | DataProblem::NoSuchLabel { .. }
-        | DataProblem::TwoClasses { .. }
-        | DataProblem::TwoSpellings { .. } => "`--label-map LABEL=CLASS`",
-        DataProblem::FractionLabels { .. } => "`--task class` or `--task number`",
-        DataProblem::Separator { .. } => "`--label-separator`",
-        DataProblem::NoRowOfClass { .. } => "`--train-rows`",
-        _ => return String::new(),
-    };
-    format!(" ({flags})")
-}
 
 impl From<dht_dynamic::Error> for Error {
     fn from(error: dht_dynamic::Error) -> Self {

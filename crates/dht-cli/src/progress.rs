@@ -283,11 +283,12 @@ impl LadderProgress {
                 self.rate = self.rate.filter(|(_, least)| *least <= loss).or(Some((rate, loss)));
                 return Some(format!("learning rate {rate}: validation loss {loss:.4}"));
             }
-            LadderEvent::FineTuningStarted { passes } => {
+            LadderEvent::FineTuningStarted { passes, time } => {
                 self.fit.begin("fine-tuning", Instant::now());
                 self.tuning = Some(TrainingProgress::new("fine-tuning", self.quiet));
                 let rate = self.rate.map_or_else(String::new, |(rate, _)| format!(" at learning rate {rate}"));
-                return Some(format!("fine-tuning{rate} for {}", counted(passes)));
+                let (passes, time) = (counted(passes), range(time));
+                return Some(format!("fine-tuning{rate} for {passes}: {time} with the exits; Ctrl-C saves the state"));
             }
             LadderEvent::Training(event) => self.tuning.iter_mut().for_each(|tuning| tuning.observe(event)),
             LadderEvent::FineTuningEnded => self.tuning = None,
@@ -331,10 +332,21 @@ pub fn ladder_end(ladder: &LadderReport) -> String {
         Stop::FewRows => "fewer than 20 validation rows cannot tell whether fine-tuning helps",
         Stop::Budget => "--training-budget allows no further step",
         Stop::Time => "--minutes allows no further step",
+        Stop::Finished => "the stopped training was finished",
         _ if ladder.passes > 0.0 => "fine-tuning ran all its passes",
         _ => "--rungs allows no further step",
     };
     format!("{kept}{better}; {why}; cost {}", counted(ladder.flops as f64 / ladder.pass_flops.max(1) as f64))
+}
+
+/// A range of times: "6 to 18 minutes", or seconds.
+fn range((least, most): (Duration, Duration)) -> String {
+    let (unit, name) = if most.as_secs() >= 120 { (60.0, "minutes") } else { (1.0, "seconds") };
+    let count = |time: Duration| (time.as_secs_f64() / unit).ceil().max(1.0);
+    match (count(least), count(most)) {
+        (least, most) if least == most => format!("about {most} {name}"),
+        (least, most) => format!("{least} to {most} {name}"),
+    }
 }
 
 /// A number of passes, with its noun.
@@ -412,12 +424,20 @@ mod tests {
     fn fine_tuning_names_the_best_of_the_rates_that_were_tried() {
         let mut progress = LadderProgress::new(true);
         let mut line = |event| progress.line(event).expect("a line");
-        assert_eq!(line(LadderEvent::FineTuningStarted { passes: 1.0 }), "fine-tuning for 1 pass");
+        let time = (Duration::from_secs(30), Duration::from_secs(90));
+        assert_eq!(
+            line(LadderEvent::FineTuningStarted { passes: 1.0, time }),
+            "fine-tuning for 1 pass: 30 to 90 seconds with the exits; Ctrl-C saves the state"
+        );
         for (rate, loss) in [(1e-4, f64::INFINITY), (5e-5, 0.3), (2e-5, 0.2), (1e-5, 0.25)] {
             line(LadderEvent::Rate { rate, loss });
         }
-        let started = line(LadderEvent::FineTuningStarted { passes: 2.5 });
-        assert_eq!(started, "fine-tuning at learning rate 0.00002 for 2.5 passes");
+        let time = (Duration::from_secs(340), Duration::from_secs(1080));
+        let started = line(LadderEvent::FineTuningStarted { passes: 2.5, time });
+        assert!(
+            started.starts_with("fine-tuning at learning rate 0.00002 for 2.5 passes: 6 to 18 minutes"),
+            "{started}"
+        );
     }
 
     #[test]

@@ -8,9 +8,10 @@ use std::path::Path;
 
 use dht_dynamic::accelerate::{AccelerateSettings, Targets};
 use dht_dynamic::serving::TextModel;
-use dht_dynamic::transformer::{EncodedDataset, Task, TextClassifier, TextTokenizer};
+use dht_dynamic::transformer::{EncodedDataset, Task, TextClassifier};
 
 pub use self::arguments::AccelerateArguments;
+use self::arguments::GivenClassifier;
 use super::made::{MadeModel, ScoredRows, check_target, finish};
 use crate::acceleration::{BATCH, REST, exit_settings, make_dynamic};
 use crate::error::{Error, Result};
@@ -23,12 +24,16 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let replaced = check_target(&arguments.out)?;
     let folder = arguments.folder()?;
     let notes = arguments.texts.notes()?;
-    replaced.iter().chain(&notes).for_each(|note| arguments.say(note));
-    let classifier = TextClassifier::load(&folder, &arguments.device.open()?)?;
-    check_classifier(&classifier, &folder)?;
-    let tokenizer = TextTokenizer::from_dir(&folder)?.with_rest(REST);
-    let max_length = arguments.max_length(&classifier, &tokenizer)?;
-    let labels = classifier.class_names()?;
+    notes.iter().for_each(|note| arguments.say(note));
+    let given = arguments.load(&folder)?;
+    check_classifier(&given.classifier, &folder)?;
+    let max_length = arguments.max_length(&given)?;
+    let GivenClassifier { classifier, tokenizer, labels, .. } = given;
+    let tokenizer = tokenizer.with_rest(REST);
+    if let Some(held) = &replaced {
+        held.check(&labels, Task::Class, arguments.replace)?;
+        arguments.say(&held.note());
+    }
     let mut texts = arguments.read_texts(&labels)?;
     let encoded = texts.encode(&tokenizer, max_length)?;
     report_rows(arguments, &texts, &encoded, max_length);
@@ -56,6 +61,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         data: &arguments.texts.source.data,
         // The literature reports it for labels.
         metric: arguments.texts.metric().filter(|_| !arguments.unlabelled),
+        replaced: replaced.as_ref(),
         is_given: true,
         training: None,
         quiet: arguments.quiet,

@@ -4,15 +4,18 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dht_dynamic::serving::TextModel;
-use dht_dynamic::transformer::{Precision, Task};
+use dht_dynamic::transformer::Precision;
 use serde_json::json;
 
 use super::output::print;
 use crate::device::DeviceChoice;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::progress::report;
 use crate::results::{majority_note, own_row, results, results_table};
-use crate::texts::{TextArguments, classes_without_rows, cut_note, mapping_note, missing_classes_note};
+use crate::texts::{
+    TextArguments, classes_without_rows, cut_note, mapping_note, missing_classes_note, other_columns_note,
+    trained_rows, trained_rows_note,
+};
 use crate::training::saved_directory;
 
 /// Arguments of `dht evaluate`.
@@ -45,26 +48,11 @@ pub struct EvaluateArguments {
     quiet: bool,
 }
 
-impl EvaluateArguments {
-    /// Rejects texts of another task than the model's.
-    fn check_task(&self, trained: Task) -> Result<()> {
-        let name = |task| match task {
-            Task::Class => "class",
-            Task::Labels => "labels",
-            Task::Number => "number",
-        };
-        let asked = self.texts.asks_task().then(|| self.texts.task()).filter(|asked| *asked != trained);
-        asked.map_or(Ok(()), |asked| {
-            Err(Error::argument("task", format!("{}, which the model was trained for", name(trained)), name(asked)))
-        })
-    }
-}
-
 /// Scores a model on labelled texts: at its default speed (the default threshold of its exits), with all layers, and at
 /// several costs.
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
     let model = TextModel::load(saved_directory(&arguments.model)?, &arguments.device.open_in(arguments.precision)?)?;
-    arguments.check_task(model.model.task())?;
+    arguments.texts.check_task(model.model.task())?;
     let (texts, notes) = arguments.texts.read_scored(&model.labels, model.model.task(), model.origin.as_ref())?;
     let say = |note: &str| {
         if !arguments.quiet {
@@ -72,7 +60,11 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
         }
     };
     notes.iter().for_each(|note| say(note));
+    let read = texts.reading.as_ref().map_or(&[][..], |reading| &reading.text);
+    other_columns_note(read, model.origin.as_ref()).iter().for_each(|note| report(note));
     let encoded = model.tokenizer.encode_all(&texts, model.max_length)?;
+    let trained = trained_rows(&model, &texts, &encoded);
+    trained_rows_note(trained, encoded.len()).iter().for_each(|note| report(note));
     mapping_note(&texts).iter().for_each(|note| report(note));
     let rows = results(&model, arguments.precision, &encoded, arguments.texts.metric(), None)?;
     majority_note(own_row(&rows), &encoded).iter().for_each(|note| report(note));
@@ -84,6 +76,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
                 "path": arguments.texts.source.data,
                 "name": texts.name,
                 "rows": texts.len(),
+                "trained_rows": trained,
                 "classes_without_rows": classes_without_rows(&encoded, model.model.task()),
                 "sha256": texts.sha256,
                 "reading": texts.reading

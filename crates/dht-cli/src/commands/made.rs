@@ -2,13 +2,13 @@
 //! results.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use dht_dynamic::ladder::{LadderReport, OutOfFold};
 use dht_dynamic::serving::{ModelCard, TextModel};
 use dht_dynamic::transformer::data::Metric;
-use dht_dynamic::transformer::{EncodedDataset, Precision};
+use dht_dynamic::transformer::{EncodedDataset, Precision, Task};
 use serde_json::json;
 
 use super::output::print;
@@ -19,6 +19,9 @@ use crate::texts::{classes_without_rows, missing_classes_note};
 
 /// Files of a saved model.
 const OWN: [&str; 6] = ["README.md", "curve.svg", "training.json", "training.svg", "dht.json", "model"];
+
+/// Maximum number of classes that a message lists.
+const LISTED: usize = 5;
 
 /// Files of its directory `model`: of a classifier, and of a dynamic model.
 const OF_MODEL: [&str; 9] = [
@@ -46,6 +49,8 @@ pub struct MadeModel<'a> {
     pub data: &'a Path,
     /// Metric that the literature reports for the data set, if known.
     pub metric: Option<Metric>,
+    /// Model that the output directory holds.
+    pub replaced: Option<&'a Replaced>,
     /// True if the user provided the classifier, so that its classes may differ from the labels of the texts.
     pub is_given: bool,
     /// Report of a training in rungs.
@@ -78,18 +83,28 @@ impl<'a> ScoredRows<'a> {
     }
 }
 
+/// Model at the output path, which the new model replaces.
+#[derive(Debug)]
+pub struct Replaced {
+    path: PathBuf,
+    labels: Vec<String>,
+    task: Task,
+    /// Rows and data set of its training, where they are known.
+    rows: Option<String>,
+}
+
 /// Rejects an output path before anything is trained, if it is a file, or a directory with files that are not parts of
-/// a saved model, which has a `dht.json`. Returns a note if the directory holds a model that will be replaced.
+/// a saved model, which has a `dht.json`. Returns the model that the directory holds.
 ///
 /// # Errors
 /// [`Error::Foreign`] with the path of the file that would be lost.
-pub fn check_target(out: &Path) -> Result<Option<String>> {
+pub fn check_target(out: &Path) -> Result<Option<Replaced>> {
     if out.is_file() {
         return Err(Error::Foreign { path: out.into() });
     }
-    let held = is_model(&out.join("dht.json"));
+    let held = Replaced::find(out);
     for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {
-        if !held || !OWN.iter().any(|own| entry.file_name() == **own) {
+        if held.is_none() || !OWN.iter().any(|own| entry.file_name() == **own) {
             return Err(Error::Foreign { path: entry.path() });
         }
     }
@@ -98,13 +113,67 @@ pub fn check_target(out: &Path) -> Result<Option<String>> {
             return Err(Error::Foreign { path: entry.path() });
         }
     }
-    Ok(held.then(|| format!("{} holds a model, which will be replaced at the end", out.display())))
+    Ok(held)
 }
 
-/// Returns whether a file describes a saved model of this version.
-fn is_model(path: &Path) -> bool {
-    let json = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
-    json.is_some_and(|json| json["format"] == "dht model" && json["version"] == 1)
+impl Replaced {
+    /// Model of a directory, if it is one of this version.
+    fn find(out: &Path) -> Option<Self> {
+        let read = |path: &str| -> Option<serde_json::Value> {
+            serde_json::from_slice(&std::fs::read(out.join(path)).ok()?).ok()
+        };
+        let json = read("dht.json").filter(|json| json["format"] == "dht model" && json["version"] == 1)?;
+        let labels = json["labels"].as_array().into_iter().flatten().filter_map(|label| Some(label.as_str()?.into()));
+        let task = match read("model/config.json").as_ref().and_then(|config| config["problem_type"].as_str()) {
+            Some("multi_label_classification") => Task::Labels,
+            Some("regression") => Task::Number,
+            _ => Task::Class,
+        };
+        let rows = || Some(format!("{} rows of {}", json["origin"]["rows"], json["origin"]["data"].as_str()?));
+        Some(Self { path: out.into(), labels: labels.collect(), task, rows: rows() })
+    }
+
+    /// Rejects a model of other classes or of another task, unless the user said `--replace`.
+    ///
+    /// # Errors
+    /// [`Error::OtherModel`].
+    pub fn check(&self, labels: &[String], task: Task, is_allowed: bool) -> Result<()> {
+        let differs = if self.task != task {
+            format!("{} there, {} here", name(self.task), name(task))
+        } else {
+            let list = |own: &[String], other: &[String]| {
+                let lacking: Vec<&String> = own.iter().filter(|label| !other.contains(label)).collect();
+                let listed: Vec<String> = lacking.iter().take(LISTED).map(|label| format!("{label:?}")).collect();
+                let more = if lacking.len() > LISTED { ", …" } else { "" };
+                format!("{}{more}", listed.join(", "))
+            };
+            match (&*list(&self.labels, labels), &*list(labels, &self.labels)) {
+                ("", "") => return Ok(()),
+                (there, "") => format!("only there {there}"),
+                ("", here) => format!("only here {here}"),
+                (there, here) => format!("only there {there}, only here {here}"),
+            }
+        };
+        if is_allowed { Ok(()) } else { Err(Error::OtherModel { path: self.path.clone(), differs }) }
+    }
+
+    /// Note before the training.
+    pub fn note(&self) -> String {
+        format!("{} holds {}, which will be replaced at the end", self.path.display(), self.description())
+    }
+
+    fn description(&self) -> String {
+        self.rows.as_ref().map_or_else(|| "a model".into(), |rows| format!("a model of {rows}"))
+    }
+}
+
+/// Labels of a task.
+fn name(task: Task) -> &'static str {
+    match task {
+        Task::Class => "one class for each text",
+        Task::Labels => "several labels for each text",
+        Task::Number => "numbers",
+    }
 }
 
 /// Scores the model, saves it with its card, and prints the results.
@@ -149,6 +218,7 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
         let lacking = classes_without_rows(scored, model.model.task());
         let value = json!({
             "model": made.out.display().to_string(),
+            "replaced": made.replaced.map(Replaced::description),
             "data": { "path": made.data, "split": split, "rows": scored.len(), "classes_without_rows": lacking },
             "results": rows,
             "promise": model.promise,
@@ -160,5 +230,7 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     let promises = model.promise.as_ref().map_or_else(String::new, |kept| promise(kept) + "\n");
     let table = results_table(&rows, model.model.task()).text();
     let missing = missing.map_or_else(String::new, |note| note + "\n");
-    print(&format!("On {}:\n\n{table}\n{missing}{promises}written to {}\n", description, made.out.display()))
+    let replaced = made.replaced.map_or_else(String::new, |held| format!(", in place of {}", held.description()));
+    let out = made.out.display();
+    print(&format!("On {description}:\n\n{table}\n{missing}{promises}written to {out}{replaced}\n"))
 }

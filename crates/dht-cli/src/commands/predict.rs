@@ -25,7 +25,7 @@ use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::partitions::{Totals, url, write_file};
 use crate::progress::report;
-use crate::texts::{RowArguments, check_pair};
+use crate::texts::{RowArguments, check_pair, other_columns_note};
 use crate::training::{Interruption, saved_directory};
 use rows::{RowReader, Source};
 use written::{AnswerWriter, OutputFormat};
@@ -46,7 +46,7 @@ const TABLES: [&str; 5] = ["parquet", "feather", "arrow", "xlsx", "xls"];
 Examples:
   dht predict news asked.csv --output answers.csv
   zcat asked.jsonl.gz | dht predict news --input-format jsonl | jq .predicted.label
-  echo 'Shares fell sharply' | dht predict news
+  dht predict news 'Shares fell sharply'
   dht predict news --partitions IN/*.jsonl --output OUT/
 
 Rows are written in their order: those of csv and tsv files with the columns predicted, probability, route and cost,
@@ -57,6 +57,9 @@ pub struct PredictArguments {
     model: PathBuf,
     /// Files of texts: csv, tsv, jsonl or one text on each line, also .gz; - is standard input [default: standard
     /// input]
+    ///
+    /// An argument with a space that is no file is a text.
+    #[arg(value_name = "FILE|TEXT")]
     files: Vec<PathBuf>,
     /// Read the texts in this format [default: by the file's name; lines for standard input]
     #[arg(long, value_enum)]
@@ -200,6 +203,13 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     Ok(())
 }
 
+/// Text that stands in place of a file: it has a space, and neither the name of a file nor an ending of one.
+fn text_of(path: &Path) -> Option<&str> {
+    let text = path.to_str().filter(|text| text.trim().contains(char::is_whitespace))?;
+    let is_name = |text: &str| TextFormat::of_name(text).0 != TextFormat::Lines || text.ends_with(".txt");
+    (!path.exists() && !is_name(text)).then_some(text)
+}
+
 /// Prints a summary to standard error.
 fn summarise(totals: &Totals, time: Duration) {
     let seconds = time.as_secs_f64();
@@ -273,7 +283,11 @@ impl Predictor<'_> {
         let inputs = if files.is_empty() { vec![PathBuf::from("-")] } else { files.clone() };
         let (mut out, mut totals) = (self.writer(out, path), Totals::default());
         for path in &inputs {
-            self.answer_source(Source::open(path, self.input_format())?, path, &mut out, &mut totals)?;
+            let source = match text_of(path) {
+                Some(text) => Source::of_text(text),
+                None => Source::open(path, self.input_format())?,
+            };
+            self.answer_source(source, path, &mut out, &mut totals)?;
         }
         Ok(totals)
     }
@@ -313,8 +327,9 @@ impl Predictor<'_> {
         let expected = columns.expected;
         let hint = |error| if expected { of_other_columns(error) } else { error };
         let reader = RowReader::start(source, columns).map_err(hint)?;
+        other_columns_note(reader.text(), self.origin.as_ref()).iter().for_each(|note| report(note));
         if !self.arguments.quiet {
-            reader.note().filter(|_| expected).into_iter().chain(reader.doubt()).for_each(report);
+            reader.doubt().into_iter().for_each(report);
         }
         out.begin(path, reader.format(), reader.layout())?;
         // What was read before an error is answered.
@@ -380,7 +395,7 @@ impl PredictArguments {
 
     /// Rejects missing files before the first file is answered.
     fn check_files(&self) -> Result<()> {
-        let named = self.files.iter().filter(|path| path.as_os_str() != "-");
+        let named = self.files.iter().filter(|path| path.as_os_str() != "-" && text_of(path).is_none());
         named
             .map(|path| path.metadata().map_err(|source| Error::Io { path: path.clone(), source }))
             .try_for_each(|found| found.map(drop))

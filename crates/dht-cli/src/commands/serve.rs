@@ -66,6 +66,9 @@ pub struct ServeArguments {
     /// Truncate long texts in /predict if the request does not set `truncate`
     #[arg(long)]
     pub auto_truncate: bool,
+    /// Accept a reloaded model of other labels; otherwise the present model stays
+    #[arg(long)]
+    pub allow_other_labels: bool,
     /// Number of tokens in a batch
     #[arg(long, default_value_t = ServiceSettings::default().batch_tokens)]
     pub batch_tokens: usize,
@@ -163,6 +166,7 @@ impl ServeArguments {
             token: self.token()?,
             cors: self.cors.clone(),
             auto_truncate: self.auto_truncate,
+            allow_other_labels: self.allow_other_labels,
             log: !self.quiet,
             limits,
             service,

@@ -5,11 +5,13 @@ mod length;
 mod run;
 mod untrained;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use dht_dynamic::SeenTexts;
 use dht_dynamic::ladder::OutOfFold;
-use dht_dynamic::transformer::EncodedDataset;
+use dht_dynamic::serving::{ServedModel, TextModel};
+use dht_dynamic::transformer::{EncodedDataset, Precision, Task};
 
 pub use self::arguments::TrainArguments;
 use self::length::LengthTrials;
@@ -19,8 +21,10 @@ use super::made::{MadeModel, ScoredRows, check_target, finish};
 use crate::acceleration::REST;
 use crate::error::{Error, Result};
 use crate::progress::report;
+use crate::results::{own_row, results};
 use crate::texts::{
-    EncodedSplits, TextSplits, cut_note, missing_classes_note, report_texts, unknown_tokens_line, warnings,
+    EncodedSplits, TextSplits, cut_note, missing_classes_note, other_columns_note, report_texts, unknown_tokens_line,
+    warnings,
 };
 use crate::training::{Interruption, Start, TrainingDir};
 
@@ -29,15 +33,23 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let start = Start::load(&arguments.model)?;
     let mut max_length = arguments.check(&start)?;
     let replaced = check_target(&arguments.out)?;
-    replaced.iter().for_each(|note| arguments.say(note));
     let device = arguments.device.open_in(arguments.precision)?;
     arguments.texts.notes()?.iter().for_each(|note| arguments.say(note));
-    let mut texts = arguments.read_texts()?;
+    let mut texts = arguments.read_texts(&start)?;
+    if let Some(held) = &replaced {
+        held.check(&texts.train.labels, arguments.texts.task(), arguments.replace)?;
+        arguments.say(&held.note());
+    }
     arguments.check_rows(&texts, arguments.without_rungs(&start).is_none())?;
     // The n-gram classifier reads whole texts.
     let tokenizer = start.tokenizer(&texts.train)?.with_rest(REST);
     let mut encoded = texts.encode(&tokenizer, max_length)?;
     report_rows(arguments, &texts, &encoded, max_length);
+    if let Some(model) = start.saved() {
+        let read = texts.train.reading.as_ref().map_or(&[][..], |reading| &reading.text);
+        other_columns_note(read, model.origin.as_ref()).iter().for_each(|note| report(note));
+        arguments.say(&new_classes_note(&model.labels, &texts.train.labels));
+    }
     report_unknown_tokens(arguments, tokenizer.unknown_share(&encoded.train)?);
     if arguments.makes_dynamic_at_once(&start) {
         check_unseen(&encoded.train, &encoded.validation)?;
@@ -46,8 +58,10 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let lengths = arguments.lengths(&start, &encoded.train, start.config()?.longest_text());
     let fixed = lengths.is_none().then_some(max_length);
     let dir = TrainingDir::open(&arguments.out, &arguments.settings(&encoded, fixed)?, arguments.restart)?;
-    if dir.is_resumed() {
-        arguments.say("resuming the stopped training");
+    match (dir.is_resumed(), arguments.finish) {
+        (true, false) => arguments.say("resuming the stopped training"),
+        (false, true) => return Err(Error::NothingToFinish { path: dir.folder().into() }),
+        _ => {}
     }
     let folder = dir.folder().to_path_buf();
     let interruption = Interruption::watch(move || TrainingDir::message_if_stopped(&folder));
@@ -86,12 +100,16 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         scored: scored_rows(&encoded, trained.out_of_fold.as_ref()),
         data: &arguments.texts.source.data,
         metric: arguments.texts.metric(),
+        replaced: replaced.as_ref(),
         is_given: false,
         training: trained.ladder.as_ref(),
         quiet: arguments.quiet,
         json: arguments.json,
     };
     finish(&trained.model, facts, &trained.misses)?;
+    if let Some(before) = start.saved() {
+        compare(before, &trained.model, &encoded)?;
+    }
     // Until the model is saved, the same command resumes the run.
     dir.finish()
 }
@@ -131,6 +149,42 @@ fn scored_rows<'a>(texts: &'a EncodedSplits, out_of_fold: Option<&'a OutOfFold>)
         }
         (None, None) => ScoredRows::new(&texts.validation, "validation", ", on which all choices were made"),
     }
+}
+
+/// Note on the classes that a model gets.
+fn new_classes_note(known: &[String], classes: &[String]) -> String {
+    match &classes[known.len()..] {
+        [] => format!("the model keeps its {} classes", known.len()),
+        new => format!("the model keeps its {} classes and gets {}: {}", known.len(), new.len(), new.join(", ")),
+    }
+}
+
+/// Reports the accuracy of a model before and after it was trained on, on rows of its own classes that it has not learned from.
+fn compare(before: &TextModel, after: &TextModel, texts: &EncodedSplits) -> Result<()> {
+    let rows = texts.test.as_ref().unwrap_or(&texts.validation);
+    let seen: BTreeSet<usize> = match &before.model {
+        ServedModel::Dynamic(model) => model.seen_texts().rows_of(rows).into_iter().collect(),
+        _ => BTreeSet::new(),
+    };
+    let own = |row: &usize| (rows.samples[*row].label as usize) < before.labels.len() && !seen.contains(row);
+    let kept: Vec<usize> = (0..rows.len()).filter(own).collect();
+    if kept.is_empty() || before.model.task() != Task::Class {
+        return Ok(());
+    }
+    let rows = rows.select(kept)?;
+    let accuracy = |model: &TextModel| -> Result<f64> {
+        let rows = EncodedDataset { labels: model.labels.clone(), ..rows.clone() };
+        let scored = results(model, Precision::F32, &rows, None, None)?;
+        Ok(own_row(&scored).and_then(|row| row.accuracy).unwrap_or_default())
+    };
+    let (was, is) = (accuracy(before)?, accuracy(after)?);
+    let split = if texts.test.is_some() { "test" } else { "validation" };
+    report(&format!(
+        "on the {} {split} rows of the classes that the model had, without rows of its training: accuracy {was:.4} before, \
+         {is:.4} now",
+        rows.len()
+    ));
+    Ok(())
 }
 
 /// Rejects validation rows most of which have the text of a training row: no speed can be selected on them.

@@ -13,6 +13,7 @@ use dht_dynamic::{
 };
 use futures_util::stream;
 use http_body_util::BodyExt;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -38,7 +39,14 @@ struct Line {
     text: String,
     pair: Option<String>,
     speed: Option<f64>,
-    /// Identifier that is returned with the answer, as it was written.
+    /// Identifier that is returned with the answer; see [`Identified`].
+    #[serde(rename = "id")]
+    _id: Option<IgnoredAny>,
+}
+
+/// Line of which only the id is read.
+#[derive(Debug, Deserialize)]
+struct Identified {
     id: Option<Box<RawValue>>,
 }
 
@@ -217,13 +225,10 @@ async fn submit(
         let own = app.clone();
         let parse = move || Ok(part.into_iter().map(|(line, bytes)| parse(line, bytes)).collect::<Vec<_>>());
         let parsed = aside(parse).await.ok()?;
-        for (place, (line, parsed)) in places.zip(parsed) {
-            let (id, taken) = match parsed {
-                Ok(parsed) => {
-                    let id = parsed.id.clone();
-                    (id, take(&own, parsed).await)
-                }
-                Err(refusal) => (None, Err(refusal)),
+        for (place, (line, id, parsed)) in places.zip(parsed) {
+            let taken = match parsed {
+                Ok(parsed) => take(&own, parsed).await,
+                Err(refusal) => Err(refusal),
             };
             place.send(Pending { line, id, taken });
         }
@@ -231,14 +236,20 @@ async fn submit(
     Some(())
 }
 
-fn parse(line: u64, bytes: Result<Vec<u8>, Refusal>) -> (u64, Result<Line, Refusal>) {
-    let checked = |parsed: Line| match parsed.id.as_ref().map(|id| id.get().len()) {
-        Some(bytes) if bytes > ID_BYTES => {
-            Err(Refusal::unprocessable(format!("id has {bytes} bytes, at most {ID_BYTES}")))
-        }
-        _ => Ok(parsed),
+/// Parses a line. Its id is returned with a refusal, too, where it can be read.
+fn parse(line: u64, bytes: Result<Vec<u8>, Refusal>) -> (u64, Option<Box<RawValue>>, Result<Line, Refusal>) {
+    let bytes = match bytes {
+        Ok(bytes) => bytes,
+        Err(refusal) => return (line, None, Err(refusal)),
     };
-    (line, bytes.and_then(|bytes| body::object(&bytes)).and_then(checked))
+    let id = body::object::<Identified>(&bytes).ok().and_then(|identified| identified.id);
+    match id.as_ref().map_or(0, |id| id.get().len()) {
+        bytes if bytes > ID_BYTES => {
+            let reason = format!("id has {bytes} bytes, at most {ID_BYTES}");
+            (line, None, Err(Refusal::unprocessable(reason)))
+        }
+        _ => (line, id, body::object(&bytes)),
+    }
 }
 
 /// Submits a line as soon as the queue has space.
@@ -280,6 +291,16 @@ mod tests {
         for at in 0..text.len() {
             assert_eq!(cut(&[&text[..at], &text[at..]], 9), expected, "{at}");
         }
+    }
+
+    #[test]
+    fn a_refused_line_keeps_its_id() {
+        let id = |line: &str| parse(1, Ok(line.as_bytes().to_vec())).1.map(|id| id.get().to_owned());
+        for line in [r#"{"id": 7, "txt": "a"}"#, r#"{"id": 7, "text": 1}"#, r#"{"text": "a", "id": 7}"#] {
+            assert_eq!(id(line).as_deref(), Some("7"), "{line}");
+        }
+        assert!(parse(1, Ok(br#"{"id": 7, "txt": "a"}"#.to_vec())).2.is_err());
+        assert_eq!((id("{"), id(&format!(r#"{{"id": "{}", "text": ""}}"#, "a".repeat(2000)))), (None, None));
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Log {
         }
     }
 
-    /// Writes a failure of the server with its fields.
+    /// Writes an event that a quiet log has, too: a failure, or a change of the labels.
     pub(super) fn failure(&self, event: &str, fields: Value) {
         let Some(lines) = &self.lines else { return };
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());

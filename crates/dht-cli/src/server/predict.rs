@@ -19,7 +19,7 @@ use super::body::{self, ContentType, content_type};
 use super::refusal::{ErrorType, Refusal};
 
 #[derive(Debug, Deserialize)]
-#[serde(expecting = "an object with `inputs`")]
+#[serde(deny_unknown_fields, expecting = "an object with `inputs`")]
 struct PredictRequest {
     inputs: Inputs,
     truncate: Option<bool>,
@@ -27,6 +27,27 @@ struct PredictRequest {
     raw_scores: bool,
     #[serde(default)]
     truncation_direction: Direction,
+    #[serde(default)]
+    parameters: Parameters,
+}
+
+/// Parameters that the clients of `huggingface_hub` send.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    /// Number of labels in the answer.
+    top_k: Option<usize>,
+    /// `none` for raw scores; the model has one other function.
+    function_to_apply: Option<Function>,
+}
+
+/// Function of the scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Function {
+    Sigmoid,
+    Softmax,
+    None,
 }
 
 /// End of a long text that is cut. Texts are only cut on the right.
@@ -92,12 +113,15 @@ pub(super) async fn predict(
         let queries = texts.iter().map(|(text, pair)| Query { text, pair: pair.as_deref() }).collect();
         let whole = !asked.truncate.unwrap_or(own.settings.auto_truncate);
         let Direction::Right = asked.truncation_direction;
-        let ticket = own.submit(&Request { queries, speed: None, deadline: Some(deadline), whole })?;
-        Ok((ticket, single, asked.raw_scores))
+        let raw = asked.raw_scores || asked.parameters.is_raw(own.service.engine().model().task())?;
+        let taken = own.submit(&Request { queries, speed: None, deadline: Some(deadline), whole });
+        let ticket = taken.map_err(|refusal| asked.inputs.explained(refusal))?;
+        Ok((ticket, single, raw, asked.parameters.top_k))
     });
-    let (ticket, single, raw) = taken.await?;
+    let (ticket, single, raw, most) = taken.await?;
     let served = answers(ticket, deadline).await.map_err(dependency)?;
     let mut scores = served.iter().map(|answer| scores(answer, raw)).collect::<Result<Vec<_>, _>>()?;
+    scores.iter_mut().for_each(|scores| scores.truncate(most.unwrap_or(usize::MAX)));
     Ok(Json(match scores.pop() {
         Some(last) if single => Predictions::One(last),
         last => {
@@ -105,6 +129,36 @@ pub(super) async fn predict(
             Predictions::Batch(scores)
         }
     }))
+}
+
+impl Parameters {
+    /// Returns whether they ask for scores before the function of the task. Refuses the function of another task.
+    fn is_raw(&self, task: Task) -> Result<bool, Refusal> {
+        let own = match task {
+            Task::Class => Function::Softmax,
+            Task::Labels => Function::Sigmoid,
+            Task::Number => Function::None,
+        };
+        match self.function_to_apply {
+            Some(other) if other != own && other != Function::None => Err(Refusal::unprocessable(format!(
+                "function_to_apply is {other:?}, expected {own:?}, which this model has, or None"
+            ))),
+            function => Ok(function == Some(Function::None)),
+        }
+    }
+}
+
+impl Inputs {
+    /// Adds to a refusal that two strings are one pair.
+    fn explained(&self, refusal: Refusal) -> Refusal {
+        match self {
+            Self::One((_, Some(_))) => {
+                let batch = r#"two strings are one pair, a batch of two texts is [["…"], ["…"]]"#;
+                Refusal { reason: format!("{}; {batch}", refusal.reason), ..refusal }
+            }
+            _ => refusal,
+        }
+    }
 }
 
 /// Converts a failure of the model to status 424, as text-embeddings-inference reports it.
@@ -231,9 +285,18 @@ mod tests {
         let text = |text: &str| (text.to_owned(), None);
         let pair = ("a".to_owned(), Some("b".to_owned()));
         assert_eq!(parse(r#"{"inputs": "a"}"#).unwrap(), [text("a")]);
-        assert_eq!(parse(r#"{"inputs": ["a"], "other": 1}"#).unwrap(), [text("a")]);
+        assert_eq!(parse(r#"{"inputs": ["a"], "parameters": {"top_k": 1}}"#).unwrap(), [text("a")]);
         assert_eq!(parse(r#"{"inputs": ["a", "b"]}"#).unwrap(), std::slice::from_ref(&pair));
         assert_eq!(parse(r#"{"inputs": [["a", "b"], ["c"], "d"]}"#).unwrap(), [pair, text("c"), text("d")]);
+    }
+
+    #[test]
+    fn a_function_of_another_task_is_refused() {
+        let of = |function| Parameters { top_k: None, function_to_apply: function };
+        assert!(!of(None).is_raw(Task::Class).unwrap() && !of(Some(Function::Softmax)).is_raw(Task::Class).unwrap());
+        assert!(of(Some(Function::None)).is_raw(Task::Labels).unwrap());
+        let refused = of(Some(Function::Sigmoid)).is_raw(Task::Class).unwrap_err();
+        assert!(refused.reason.contains("expected Softmax"), "{}", refused.reason);
     }
 
     #[test]
@@ -253,5 +316,7 @@ mod tests {
         }
         assert!(parse(r#"{"inputs": "a", "truncation_direction": "left"}"#).unwrap_err().contains("Right"));
         assert!(parse("{}").unwrap_err().contains("inputs"));
+        assert!(parse(r#"{"inputs": "a", "truncat": true}"#).unwrap_err().contains("unknown field `truncat`"));
+        assert!(parse(r#"{"inputs": "a", "parameters": {"topk": 1}}"#).unwrap_err().contains("`topk`"));
     }
 }

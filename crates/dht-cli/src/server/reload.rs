@@ -42,6 +42,10 @@ impl ChangedLabels {
         Self { added: without(loaded, present), removed: without(present, loaded) }
     }
 
+    fn are_none(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty()
+    }
+
     /// Adds `labels_added` and `labels_removed` to an object, if there are any.
     fn in_object(&self, mut object: Value) -> Value {
         for (name, labels) in [("labels_added", &self.added), ("labels_removed", &self.removed)] {
@@ -53,8 +57,8 @@ impl ChangedLabels {
     }
 }
 
-/// Reloads the model and returns the labels that changed. The present model stays if loading fails, or if the new model
-/// is for another task, whose answers have other fields.
+/// Reloads the model and returns the labels that changed. The present model stays if loading fails, if the new model
+/// is for another task, whose answers have other fields, and if it has other labels, unless the settings allow them.
 pub(super) async fn load(app: Arc<App>) -> Result<ChangedLabels, Refusal> {
     let one_at_a_time = app.reloading.clone().lock_owned().await;
     let (send, loaded) = oneshot::channel();
@@ -64,13 +68,18 @@ pub(super) async fn load(app: Arc<App>) -> Result<ChangedLabels, Refusal> {
         let loaded = match catch_unwind(AssertUnwindSafe(&app.load)) {
             Ok(Ok(LoadedModel { engine, sha256 })) => {
                 let present = app.service.engine();
-                if engine.model().task() == present.model().task() {
-                    let labels = ChangedLabels::between(&present, &engine);
+                let labels = ChangedLabels::between(&present, &engine);
+                if engine.model().task() != present.model().task() {
+                    Err("the directory has a model for another task: start the server again for it".into())
+                } else if !(labels.are_none() || app.settings.allow_other_labels) {
+                    let changes = labels.in_object(json!({}));
+                    Err(format!(
+                        "the directory has a model of other labels, {changes}: start the server with --allow-other-labels"
+                    ))
+                } else {
                     app.service.reload(engine);
                     *app.version.lock().unwrap_or_else(PoisonError::into_inner) = ModelVersion::now(sha256);
                     Ok(labels)
-                } else {
-                    Err("the directory has a model for another task: start the server again for it".into())
                 }
             }
             Ok(Err(error)) => Err(error.to_string()),
@@ -82,7 +91,12 @@ pub(super) async fn load(app: Arc<App>) -> Result<ChangedLabels, Refusal> {
         });
         match &loaded {
             Ok(labels) => {
-                app.log.event("reloaded", labels.in_object(json!({ "model_sha": app.version().sha256 })));
+                let fields = labels.in_object(json!({ "model_sha": app.version().sha256 }));
+                // Other labels are said also by a quiet log.
+                match labels.are_none() {
+                    true => app.log.event("reloaded", fields),
+                    false => app.log.failure("reloaded", fields),
+                }
             }
             Err(refusal) => app.reload_failed(&refusal.reason),
         }

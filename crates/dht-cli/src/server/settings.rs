@@ -23,6 +23,8 @@ pub struct ServerSettings {
     pub cors: Vec<String>,
     /// Truncates long texts in `/predict` if the request does not set `truncate`.
     pub auto_truncate: bool,
+    /// Accepts a reloaded model of other labels. Without it, the present model stays.
+    pub allow_other_labels: bool,
     /// Logs requests; failures of the server are always logged.
     pub log: bool,
     /// Limits of requests and connections.
@@ -99,6 +101,7 @@ impl Default for ServerSettings {
             token: None,
             cors: Vec::new(),
             auto_truncate: false,
+            allow_other_labels: false,
             log: true,
             limits: Limits::default(),
             service: ServiceSettings::default(),

@@ -102,7 +102,8 @@ pub enum TaskChoice {
 pub struct DataArguments {
     /// Labelled texts: a directory, a file, or the name of a data set.
     ///
-    /// A directory has train.* (and test.*, or dev.*, validation.*, val.*). A file is csv, tsv, jsonl (also .gz) or
+    /// A directory has train.* (and test.*, or dev.*, validation.*, val.*), and perhaps classes.txt with the names of
+    /// numbered classes. A file is csv, tsv, jsonl (also .gz) or
     /// parquet. A value that is not an existing path is a name: ag_news, dbpedia_14, yelp_polarity, yelp_review_full,
     /// imdb, glue/TASK, or hf:OWNER/NAME[/CONFIG] for any data set on the Hugging Face hub (in a build with the feature
     /// hub).
@@ -195,4 +196,22 @@ pub fn check_pair(pair: bool, origin: Option<&Origin>) -> Result<()> {
         Some(origin) if pair && !origin.pair => Err(Error::PairOfSingle),
         _ => Ok(()),
     }
+}
+
+/// Note on texts that are read from other columns than those of the model's training; `None` if they are the same, or if
+/// the model has none.
+pub fn other_columns_note(read: &[Column], origin: Option<&Origin>) -> Option<String> {
+    let trained = &origin?.columns.as_ref()?.text;
+    let is_same = |(own, other): (&Column, &Column)| match (own, other) {
+        (Column::Name(own), Column::Name(other)) => own.trim().eq_ignore_ascii_case(other.trim()),
+        (own, other) => own == other,
+    };
+    if read.is_empty() || read.len() == trained.len() && read.iter().zip(trained).all(is_same) {
+        return None;
+    }
+    let list = |columns: &[Column]| {
+        let names: Vec<String> = columns.iter().map(Column::to_string).collect();
+        format!("column{} {}", if names.len() == 1 { "" } else { "s" }, names.join(", "))
+    };
+    Some(format!("reading {}; the model was trained on {}", list(read), list(trained)))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::{Dataset, EncodedDataset, Task};
 
 use super::rows::shared_rows;
@@ -45,6 +46,23 @@ pub fn mapping_note(data: &Dataset) -> Option<String> {
             "beware: the labels of {name} are numbers, read as the model's classes in their order: {mapping}; `--label-map` gives them others"
         ),
         false => format!("labels of {name}: {mapping}"),
+    })
+}
+
+/// Number of scored rows with the text of a training row, where the model knows its texts; all rows of the file that it
+/// was trained on.
+pub fn trained_rows(model: &TextModel, texts: &Dataset, encoded: &EncodedDataset) -> usize {
+    match &model.model {
+        ServedModel::Dynamic(dynamic) => dynamic.seen_texts().rows_of(encoded).len(),
+        _ if model.origin.as_ref().is_some_and(|origin| origin.sha256 == texts.sha256) => encoded.len(),
+        _ => 0,
+    }
+}
+
+/// Note on [`trained_rows`].
+pub fn trained_rows_note(trained: usize, all: usize) -> Option<String> {
+    (trained > 0).then(|| {
+        format!("{trained} of {all} scored rows are rows of the training: on other texts the score may be lower")
     })
 }
 

@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 
 /// Split that is scored first.
 pub(super) const TEST: &str = "test";
+/// File of a directory with the names of numbered classes, one on each line.
+const CLASSES: &str = "classes.txt";
 /// Prefix of a name on the hub.
 const ON_THE_HUB: &str = "hf:";
 /// Names of splits to score, for a data set without a short name. The first split that exists and has labels is scored.
@@ -103,6 +105,23 @@ impl Source {
     /// Returns whether the source is more than one file.
     pub(super) fn has_splits(&self) -> bool {
         !matches!(self, Self::File(_))
+    }
+
+    /// Names of numbered classes: the lines of the file `classes.txt` of a directory.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a file that cannot be read.
+    pub(super) fn class_names(&self) -> Result<Option<Vec<String>>> {
+        let Self::Folder(folder) = self else { return Ok(None) };
+        let path = folder.join(CLASSES);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
+                Ok(Some(names.map(str::to_owned).collect()))
+            }
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Io { path, source }),
+        }
     }
 
     /// Returns whether the source is a local directory.

@@ -1,7 +1,8 @@
 //! Labelled texts by purpose (training, validation, calibration, test), and the request for them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use dht_dynamic::serving::Origin;
 use dht_dynamic::transformer::{Dataset, EncodedDataset, TextTokenizer};
 
 use crate::error::Result;
@@ -38,10 +39,23 @@ pub struct EncodedSplits {
     pub test: Option<EncodedDataset>,
 }
 
+/// Classes of labelled rows.
+#[derive(Debug, Clone, Copy)]
+pub enum Classes<'a> {
+    /// The labels of the rows.
+    OfRows,
+    /// Classes of an existing model, with which labels are matched.
+    Of(&'a [String]),
+    /// Classes of an existing model, with its training data, and the further labels of the rows.
+    Extended(&'a [String], Option<&'a Origin>),
+}
+
 /// Request for the rows of a data set.
 pub struct SplitRequest<'a> {
-    /// Classes of an existing model, with which labels are matched.
-    pub labels: Option<&'a [String]>,
+    /// Classes of the rows.
+    pub classes: Classes<'a>,
+    /// Further sources of training rows.
+    pub also: &'a [PathBuf],
     /// Number of training rows; `None` for all.
     pub rows: Option<usize>,
     /// Separate file of validation rows.

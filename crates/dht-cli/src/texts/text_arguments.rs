@@ -1,7 +1,7 @@
 //! Labelled texts that the command line requests: reading them, and splitting them by purpose.
 
 use std::cell::OnceCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dht_dynamic::serving::Origin;
@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use super::arguments::{DataArguments, RowArguments, TaskChoice, check_pair};
 use super::report::mapping_note;
 use super::source::{self, Source, SplitFiles, is_hidden};
-use super::splits::{SplitRequest, TextSplits};
+use super::splits::{Classes, SplitRequest, TextSplits};
 use crate::error::{Error, Result};
 
 /// Fraction of the training rows on which settings are selected.
@@ -79,7 +79,7 @@ impl TextArguments {
             rows,
             sha256: train.sha256.clone(),
             columns: train.reading.clone(),
-            pair: self.is_pair(),
+            pair: self.is_pair() || train.reading.as_ref().is_some_and(|reading| reading.pair),
         }
     }
 
@@ -99,9 +99,20 @@ impl TextArguments {
         }
     }
 
-    /// Returns whether the flags set a task.
-    pub fn asks_task(&self) -> bool {
-        self.source.table.labels.task.is_some()
+    /// Rejects a task of the flags that is not the model's.
+    ///
+    /// # Errors
+    /// [`Error::Argument`].
+    pub fn check_task(&self, trained: Task) -> Result<()> {
+        let name = |task| match task {
+            Task::Class => "class",
+            Task::Labels => "labels",
+            Task::Number => "number",
+        };
+        let asked = self.source.table.labels.task.map(|_| self.task()).filter(|asked| *asked != trained);
+        asked.map_or(Ok(()), |asked| {
+            Err(Error::argument("task", format!("{}, which the model was trained for", name(trained)), name(asked)))
+        })
     }
 
     /// Reader for the columns of the known data set, unless the flags name other columns.
@@ -110,18 +121,70 @@ impl TextArguments {
         if self.source.table.rows.text_column.is_empty() { reader } else { reader.pair(false) }
     }
 
-    /// Reads the training file, or the only file, and matches its labels with `labels` if these are given.
+    /// Reads the training file, or the only file, and matches its labels with `labels` if these are given. Numbers are
+    /// the classes that `classes.txt` of a directory names.
     ///
     /// # Errors
     /// As [`notes`](Self::notes); errors of the reader, with file and line.
     pub fn read_training(&self, labels: Option<&[String]>) -> Result<Dataset> {
         let source = self.source()?;
         let reader = self.source.table.asked(self.reader(source));
-        let reader = match labels {
-            Some(labels) => reader.labels(labels.iter().cloned()),
-            None => reader,
-        };
-        source.training()?.read(&reader)
+        let files = source.training()?;
+        if let Some(labels) = labels {
+            return files.read(&reader.labels(labels.iter().cloned()));
+        }
+        let data = files.read(&reader)?;
+        let is_numbered = self.task() == Task::Class && data.labels.iter().all(|label| label.parse::<u32>().is_ok());
+        match source.class_names()?.filter(|_| is_numbered) {
+            Some(names) => files.read(&reader.labels(names)),
+            None => Ok(data),
+        }
+    }
+
+    /// Reads the training file and further sources, whose columns have the same names. Classes are `known` ones, and the
+    /// further labels of the rows after them. Columns are given by the flags or the known data set, otherwise by the
+    /// `origin` of the model that has these classes.
+    fn read_joined(&self, known: &[String], origin: Option<&Origin>, also: &[PathBuf]) -> Result<Dataset> {
+        let source = self.source()?;
+        let training = source.training()?;
+        let reader = || self.source.table.asked(self.of_training(self.reader(source), origin, &training));
+        let own = training.read(&reader())?;
+        let further = also.iter().map(|path| Source::open(path)?.training()).collect::<Result<Vec<_>>>()?;
+        let columns = || own.reading.iter().fold(DatasetReader::new(), |reader, reading| reader.with_reading(reading));
+        let others = further.iter().map(|files| files.read(&columns())).collect::<Result<Vec<_>>>()?;
+        let mut labels = known.to_vec();
+        let all = || std::iter::once(&own).chain(&others).flat_map(|data| &data.labels);
+        // Numbers of the classes, and the like, are matched as by `evaluate`, or refused.
+        if known.is_empty() || all().any(|label| known.contains(label)) {
+            for label in all() {
+                let is_spelled_so = |known: &&String| known.trim().to_lowercase() == label.trim().to_lowercase();
+                match labels.iter().find(is_spelled_so) {
+                    Some(known) if known != label => {
+                        let (first, second) = (format!("{known:?}"), format!("{label:?}"));
+                        return Err(self.refuse(DataProblem::TwoSpellings { first, second }));
+                    }
+                    Some(_) => {}
+                    None => labels.push(label.clone()),
+                }
+            }
+        }
+        let mut joined = training.read(&reader().labels(labels))?;
+        for files in &further {
+            let (reading, other) = (joined.reading.clone(), files.read(&self.source.table.like(&joined))?);
+            joined = Dataset { reading, ..joined.concatenate(other)? };
+        }
+        Ok(joined)
+    }
+
+    /// Reader for the columns of a model's training, unless the data set is known.
+    fn of_training(&self, reader: DatasetReader, origin: Option<&Origin>, files: &SplitFiles) -> DatasetReader {
+        match origin.and_then(|origin| origin.columns.as_ref()) {
+            // Columns by number are those of a file without names.
+            Some(reading) if source::known(&self.source.data).is_none() && (reading.header || !files.is_parquet()) => {
+                reader.with_reading(reading)
+            }
+            _ => reader,
+        }
     }
 
     /// Reads texts to score: the test rows of a directory or a data set, otherwise its validation rows, or the only
@@ -140,7 +203,6 @@ impl TextArguments {
         check_pair(self.source.table.rows.pair, origin)?;
         let source = self.source()?;
         let mut notes = source.notes();
-        let known = source::known(&self.source.data).is_some();
         let found = scored(source, &mut notes, |files| {
             let reader = self.reader(source).labels(labels.iter().cloned());
             let separator = self.source.table.labels.label_separator;
@@ -149,13 +211,7 @@ impl TextArguments {
                 Task::Number => reader.label_kind(LabelKind::Number),
                 Task::Class => reader,
             };
-            let reader = match origin {
-                // Columns by number are those of a file without names.
-                Some(Origin { columns: Some(reading), .. }) if !known && (reading.header || !files.is_parquet()) => {
-                    reader.with_reading(reading)
-                }
-                _ => reader,
-            };
+            let reader = self.of_training(reader, origin, files);
             files.read(&self.source.table.asked(reader))
         })?;
         Ok((found.ok_or_else(|| source.nothing_scored())?.1, notes))
@@ -171,13 +227,23 @@ impl TextArguments {
     /// As [`read_training`](Self::read_training); [`Error::TooLittle`] for fewer than 4 rows, one class, or fewer rows
     /// than requested; [`DataProblem::NoRowOfClass`] for a class without a training row.
     pub fn read_splits(&self, request: &SplitRequest<'_>) -> Result<TextSplits> {
-        let all = self.read_training(request.labels)?;
+        let all = match request.classes {
+            Classes::Of(labels) => self.read_training(Some(labels))?,
+            Classes::OfRows if request.also.is_empty() => self.read_training(None)?,
+            Classes::OfRows => self.read_joined(&[], None, request.also)?,
+            Classes::Extended(labels, origin) => self.read_joined(labels, origin, request.also)?,
+        };
         let all = match request.rows {
             Some(rows) => all.sample(rows, &mut generator(request.seed, SAMPLE_STREAM)),
             None => all,
         };
         // Splitting keeps a row of each class.
         if let Some(class) = all.class_without_rows() {
+            if let Classes::Extended(labels, _) = request.classes
+                && labels.iter().any(|label| label == class)
+            {
+                return Err(Error::ClassLost { data: self.source.data.clone(), class: class.into() });
+            }
             return Err(self.refuse(DataProblem::NoRowOfClass { class: format!("{class:?}") }));
         }
         let mut notes = self.source()?.unread()?;

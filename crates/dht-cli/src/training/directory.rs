@@ -6,6 +6,7 @@
 //! OUT.training/training.json     model, settings and texts of the training
 //! OUT.training/full.checkpoint   the state of the training
 //! OUT.training/fine-tuning.checkpoint  the state of fine-tuning, where training goes by rungs
+//! OUT.training/fine-tuning.json  its learning rate and passes
 //! OUT.training/learning_rate.json  the learning rate, if it was searched
 //! OUT.training/max_length.json   the length of the texts, if it was selected by trials
 //! ```
@@ -33,6 +34,8 @@ const UNFINISHED: &str = ".partial-";
 const RATE: &str = "learning_rate.json";
 /// File of the length of the texts that trials selected.
 const LENGTH: &str = "max_length.json";
+/// File of the learning rate and the passes of fine-tuning in rungs.
+const PLAN: &str = "fine-tuning.json";
 const FORMAT: &str = "dht training";
 
 /// Directory of a training.
@@ -40,6 +43,8 @@ const FORMAT: &str = "dht training";
 pub struct TrainingDir {
     dir: RunDir,
     resumed: bool,
+    /// True once the description is that of this training.
+    described: bool,
 }
 
 impl TrainingDir {
@@ -66,7 +71,7 @@ impl TrainingDir {
         for entry in std::fs::read_dir(&folder).into_iter().flatten() {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let own = [LOCK, DESCRIPTION, RATE, LENGTH].contains(&&*name) || is_state(&name);
+            let own = [LOCK, DESCRIPTION, RATE, LENGTH, PLAN].contains(&&*name) || is_state(&name);
             if name.starts_with(UNFINISHED) {
                 unfinished.push(name.clone());
             }
@@ -74,14 +79,14 @@ impl TrainingDir {
                 return Err(Error::Foreign { path: entry.path() });
             }
         }
-        let mut own = Self { dir: RunDir::open(&folder)?, resumed: false };
+        let mut own = Self { dir: RunDir::open(&folder)?, resumed: false, described: false };
         // What a killed training was writing.
         own.delete(&unfinished.iter().map(String::as_str).collect::<Vec<_>>())?;
         if restart {
             own.delete_states()?;
-            own.delete(&[RATE, LENGTH, DESCRIPTION])?;
+            own.delete(&[RATE, LENGTH, PLAN, DESCRIPTION])?;
         }
-        match own.dir.description(DESCRIPTION, FORMAT)? {
+        match own.dir.description(DESCRIPTION, FORMAT)?.filter(|_| has_results(own.folder())) {
             Some(stored) => {
                 if let Some(Difference { name, there, here }) = Difference::first(&stored, settings) {
                     let differs = format!("{name} is {there} there and {here} here");
@@ -90,12 +95,13 @@ impl TrainingDir {
                 own.resumed = has_state(own.folder());
             }
             None => {
-                // A checkpoint without a description is nobody's to go on with.
+                // A state without a description cannot be resumed; a description without a state has nothing to resume.
                 own.delete_states()?;
-                own.delete(&[RATE, LENGTH])?;
+                own.delete(&[RATE, LENGTH, PLAN])?;
                 own.dir.describe(DESCRIPTION, FORMAT, settings)?;
             }
         }
+        own.described = true;
         Ok(own)
     }
 
@@ -112,7 +118,10 @@ impl TrainingDir {
     /// Sentence that tells the user how to resume the training in this directory.
     pub fn message_if_stopped(folder: &Path) -> String {
         match has_state(folder) {
-            true => format!("the state is saved in {}; the same command resumes", folder.display()),
+            true => format!(
+                "the state is saved in {}; the same command resumes, with --finish it makes a model of the state",
+                folder.display()
+            ),
             false => "no state is saved yet; the same command starts again".into(),
         }
     }
@@ -144,10 +153,7 @@ impl TrainingDir {
     /// [`Error::Io`] if a file cannot be deleted.
     pub fn finish(self) -> Result<()> {
         self.delete_states()?;
-        self.delete(&[RATE, LENGTH, DESCRIPTION, LOCK])?;
-        // Somebody's files keep it.
-        let _ = std::fs::remove_dir(self.dir.path());
-        Ok(())
+        self.delete(&[RATE, LENGTH, PLAN, DESCRIPTION, LOCK])
     }
 
     fn delete_states(&self) -> Result<()> {
@@ -167,6 +173,16 @@ impl TrainingDir {
     }
 }
 
+impl Drop for TrainingDir {
+    /// Leaves nothing behind if there is nothing to resume.
+    fn drop(&mut self) {
+        if self.described && !has_results(self.folder()) && self.delete(&[PLAN, DESCRIPTION, LOCK]).is_ok() {
+            // Somebody's files keep it.
+            let _ = std::fs::remove_dir(self.folder());
+        }
+    }
+}
+
 /// Returns whether a file is a state of a training, or is one that was being written.
 fn is_state(name: &str) -> bool {
     let stem = match name.strip_prefix('.') {
@@ -181,6 +197,11 @@ fn states(folder: &Path) -> Vec<String> {
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| is_state(name)).collect()
+}
+
+/// Returns whether a directory has a state, or the result of trials.
+fn has_results(folder: &Path) -> bool {
+    has_state(folder) || [RATE, LENGTH].iter().any(|name| folder.join(name).exists())
 }
 
 fn has_state(folder: &Path) -> bool {
@@ -246,6 +267,21 @@ mod tests {
         assert_eq!(again.length(&[128, 256], || Ok(choice(128))).expect("a length"), choice(128), "not one of them");
         again.finish().expect("an end");
         assert!(!TrainingDir::beside(&out).exists());
+    }
+
+    #[test]
+    fn a_training_without_a_state_leaves_nothing_and_blocks_nothing() {
+        let place = tempfile::tempdir().expect("a folder");
+        let out = place.path().join("model");
+        drop(TrainingDir::open(&out, &settings(1.0), false).expect("new"));
+        assert!(!TrainingDir::beside(&out).exists());
+        // A kill leaves the description.
+        let killed = TrainingDir::open(&out, &settings(1.0), false).expect("new");
+        std::mem::forget(killed);
+        let folder = TrainingDir::beside(&out);
+        std::fs::remove_file(folder.join(LOCK)).expect("the lock of a process that is gone");
+        assert!(!TrainingDir::open(&out, &settings(2.0), false).expect("other settings").is_resumed());
+        assert!(!folder.exists());
     }
 
     #[test]

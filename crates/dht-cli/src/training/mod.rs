@@ -13,7 +13,7 @@ mod undo_on_signal;
 pub use directory::TrainingDir;
 pub use interruption::Interruption;
 pub use learning_rate::{LearningRate, LearningRateTrials};
-pub use model_choice::{ModelChoice, Start, saved_directory};
+pub use model_choice::{ModelChoice, Start, is_saved, saved_directory};
 pub use run_dir::{Difference, RunDir};
 pub use rungs::RungArguments;
 pub use targets::TargetScale;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::Dataset;
 use dht_dynamic::transformer::config::ModelSize;
 use dht_dynamic::transformer::pretrained::PretrainedWeights;
@@ -59,17 +60,12 @@ impl ModelChoice {
     /// Local directory; `None` for a size.
     ///
     /// # Errors
-    /// [`Error::NoModel`] for a path that is not a directory, or that is a model saved by `dht`; errors of the
-    /// download.
+    /// [`Error::NoModel`] for a path that is not a directory; errors of the download.
     pub fn directory(&self) -> Result<Option<PathBuf>> {
         match self {
             Self::Size(_) => Ok(None),
             Self::Hub(_) if Path::new(&self.to_string()).is_dir() => Ok(Some(self.to_string().into())),
             Self::Hub(name) => Ok(Some(PretrainedWeights::fetch(name)?)),
-            Self::Directory(folder) if folder.join("dht.json").is_file() => {
-                let expected = "a Hugging Face directory: `dht export` writes one of this model";
-                Err(Error::NoModel { path: folder.clone(), expected })
-            }
             Self::Directory(folder) if folder.is_dir() => Ok(Some(folder.clone())),
             Self::Directory(folder) => {
                 let expected = "a directory with a config.json, hf:NAME, or LAYERSxHEADSxHIDDEN such as 6x12x96";
@@ -91,11 +87,18 @@ pub fn saved_directory(model: &Path) -> Result<PathBuf> {
     }
 }
 
+/// Returns whether a directory is a model that `dht` has saved.
+pub fn is_saved(folder: &Path) -> bool {
+    folder.join("dht.json").is_file()
+}
+
 /// Encoder to start from, on this disk.
 #[derive(Debug, Clone)]
 pub enum Start {
     /// Pre-trained weights.
     Pretrained(PathBuf),
+    /// Model that `dht` has saved, on the CPU.
+    Saved(PathBuf, Box<TextModel>),
     /// Random weights.
     Scratch(ModelSize),
 }
@@ -107,6 +110,10 @@ impl Start {
     /// As [`ModelChoice::directory`].
     pub fn load(choice: &ModelChoice) -> Result<Self> {
         Ok(match (choice.directory()?, choice) {
+            (Some(folder), _) if is_saved(&folder) => {
+                let model = TextModel::load(&folder, &Device::Cpu)?;
+                Self::Saved(folder, Box::new(model))
+            }
             (Some(folder), _) => Self::Pretrained(folder),
             (None, ModelChoice::Size(size)) => Self::Scratch(*size),
             (None, other) => return Err(Error::argument("model", "a directory or a size", other)),
@@ -116,7 +123,7 @@ impl Start {
     /// Name of the encoder: the last component of its directory, or its size.
     pub fn name(&self) -> String {
         match self {
-            Self::Pretrained(folder) => {
+            Self::Pretrained(folder) | Self::Saved(folder, _) => {
                 folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
             }
             Self::Scratch(size) => size.to_string(),
@@ -130,6 +137,7 @@ impl Start {
     pub fn config(&self) -> Result<BertConfig> {
         Ok(match self {
             Self::Pretrained(folder) => BertConfig::from_file(folder.join("config.json"))?,
+            Self::Saved(_, model) => model.model.config().clone(),
             Self::Scratch(size) => size.config(TRAINED_VOCABULARY)?,
         })
     }
@@ -141,6 +149,7 @@ impl Start {
     pub fn tokenizer(&self, train: &Dataset) -> Result<TextTokenizer> {
         Ok(match self {
             Self::Pretrained(folder) => TextTokenizer::from_dir(folder)?,
+            Self::Saved(_, model) => model.tokenizer.clone(),
             Self::Scratch(_) => TextTokenizer::train(all_texts(train), TRAINED_VOCABULARY)?,
         })
     }
@@ -152,25 +161,44 @@ impl Start {
     pub fn encoder(&self, vocabulary: usize, device: &Device, rng: &mut ChaCha8Rng) -> Result<Encoder> {
         Ok(match self {
             Self::Pretrained(folder) => Encoder::from_pretrained(folder, device)?,
+            Self::Saved(folder, _) => encoder_of(&TextModel::load(folder, device)?)?,
             Self::Scratch(size) => Encoder::random(&size.config(vocabulary)?.with_dropout(0.0), device, rng)?,
         })
     }
 
+    /// The model to train on, where it is one that `dht` has saved.
+    pub fn saved(&self) -> Option<&TextModel> {
+        match self {
+            Self::Saved(_, model) => Some(model),
+            Self::Pretrained(_) | Self::Scratch(_) => None,
+        }
+    }
+
     /// Default peak learning rate.
     pub fn learning_rate(&self) -> f64 {
-        if matches!(self, Self::Pretrained(_)) { FINE_TUNING_RATE } else { SCRATCH_RATE }
+        if matches!(self, Self::Scratch(_)) { SCRATCH_RATE } else { FINE_TUNING_RATE }
     }
 
     /// Peak learning rates to search.
     pub fn learning_rates(&self) -> &'static [f64] {
-        if matches!(self, Self::Pretrained(_)) { &[2e-5, 5e-5, 1e-4, 2e-4] } else { &[3e-4, 1e-3, 3e-3] }
+        if matches!(self, Self::Scratch(_)) { &[3e-4, 1e-3, 3e-3] } else { &[2e-5, 5e-5, 1e-4, 2e-4] }
     }
 
     /// Pooling of the encoder. A new encoder uses \[CLS\], which learns to collect the inputs that determine the class.
     /// A pre-trained encoder uses the mean of its rows, which are all informative.
     pub fn pooling(&self) -> Pooling {
-        if matches!(self, Self::Pretrained(_)) { Pooling::Mean } else { Pooling::Cls }
+        if matches!(self, Self::Scratch(_)) { Pooling::Cls } else { Pooling::Mean }
     }
+}
+
+/// Copy of the encoder of a saved model, without its exits.
+fn encoder_of(model: &TextModel) -> Result<Encoder> {
+    let encoder = match &model.model {
+        ServedModel::Classifier(classifier) => classifier.encoder(),
+        ServedModel::Dynamic(dynamic) => dynamic.encoder(),
+        _ => return Err(Error::argument("model", "a model that dht has saved", "another")),
+    };
+    Ok(encoder.truncated(encoder.layers())?)
 }
 
 #[cfg(test)]

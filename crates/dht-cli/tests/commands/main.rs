@@ -1,5 +1,7 @@
 //! The command as a user runs it: from a file of labelled texts to a model, its answers, and what is refused.
 
+mod advice;
+mod continuing;
 mod inputs;
 mod lengths;
 mod missing_classes;
@@ -147,7 +149,11 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     let replaced = dht(place.path(), &[&beside[..9], &["again", "--seed", "1"]].concat());
     let warned = String::from_utf8_lossy(&replaced.stderr).into_owned();
     printed(&replaced);
-    assert!(warned.contains("again holds a model, which will be replaced") && !said.contains("replaced"), "{warned}");
+    assert!(
+        warned.contains("again holds a model of 360 rows of data/train, which will be replaced")
+            && !said.contains("replaced"),
+        "{warned}"
+    );
     assert!(said.contains("400 texts, 60 held out") && !said.contains("give others with --validation"), "{said}");
     let small = refused(&dht(place.path(), &[&beside[..], &["--points", "1", "--calibration-rows", "57"]].concat()), 1);
     assert!(small.contains("expected at least 61"), "{small}");
@@ -157,8 +163,10 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     assert!(backwards.contains("--speed is -1, expected a number of at least 0"), "{backwards}");
     let other = refused(&dht(place.path(), &["evaluate", "model", "--data", "data", "--task", "number"]), 1);
     assert!(other.contains("--task is number, expected class, which the model was trained for"), "{other}");
-    let own = refused(&dht(place.path(), &["accelerate", "model", "--data", "data", "--out", "m"]), 2);
-    assert!(own.contains("expected a Hugging Face directory: `dht export` writes one"), "{own}");
+    // The exits of a model of dht are fitted anew on the same encoder.
+    let own = ["accelerate", "model", "--data", "data", "--out", "m", "--json"];
+    let own = json(&printed(&dht(place.path(), &own)));
+    assert_eq!(at(&own, 0), at(&made, 0), "{own}");
     // Exits of few rows learn from all of them, and are scored on answers without.
     std::fs::write(place.path().join("few.csv"), csv(&reviews(30, 3000))).expect("a file");
     let few = ["train", "--data", "few.csv", "--model", "plain", "--max-length", "24", "--out", "few"];
@@ -271,6 +279,7 @@ fn a_training_that_was_killed_goes_on_to_the_same_bits() {
     let state = place.path().join("other.training");
     std::fs::create_dir(&state).expect("a folder");
     std::fs::write(state.join("training.json"), "{\"format\": \"dht training\", \"lr\": 1}").expect("a file");
+    std::fs::write(state.join("full.checkpoint"), "a state").expect("a file");
     let said = refused(&dht(place.path(), &out("other")), 1);
     assert!(said.contains("other.training is of a stopped training of other texts or settings"), "{said}");
     printed(&dht(place.path(), &[&out("other")[..], &["--restart"]].concat()));

@@ -112,11 +112,18 @@ fn columns_and_pairs_unlike_the_training_are_read_or_rejected() {
     let place = trained();
     let write = |name: &str, text: &str| std::fs::write(place.path().join(name), text).expect("a file");
     write("reviews.csv", "review\nthe soup was cold\n\"the wine, though, was fresh\"\n");
-    let table = printed(&dht(place.path(), &["predict", "model", "reviews.csv"]));
+    write("reviews.jsonl", "{\"review\": \"the soup was cold\"}\n");
+    write("ids.jsonl", "{\"id\": 1}\n");
+    for name in ["reviews.csv", "reviews.jsonl", "ids.jsonl"] {
+        let said = refused(&dht(place.path(), &["predict", "model", name, "--quiet"]), 1);
+        assert!(said.contains("no column \"text\"") && said.contains("name this file's with --text-column"), "{said}");
+    }
+    let other = dht(place.path(), &["predict", "model", "reviews.csv", "--text-column", "review", "--quiet"]);
+    let table = printed(&other);
     assert_eq!(table.lines().next(), Some("review,predicted,probability,route,cost"));
     assert_eq!(table.lines().count(), 3, "{table}");
-    write("reviews.jsonl", "{\"review\": \"the soup was cold\"}\n");
-    assert!(printed(&dht(place.path(), &["predict", "model", "reviews.jsonl"])).contains("\"predicted\""));
+    let said = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert_eq!(said, "reading column \"review\"; the model was trained on column \"text\"\n");
     write("wide.csv", "id,opinion\n1,the soup was cold\n");
     let said = refused(&dht(place.path(), &["predict", "model", "wide.csv"]), 1);
     assert!(said.contains("name this file's with --text-column"), "{said}");
@@ -125,10 +132,6 @@ fn columns_and_pairs_unlike_the_training_are_read_or_rejected() {
     assert!(said.contains("`--pair` cannot be used: this model was trained on single texts"), "{said}");
     let pair = ["evaluate", "model", "--data", "data", "--pair"];
     assert!(refused(&dht(place.path(), &pair), 1).contains("this model was trained on single texts"));
-    // A row of names less than there is: the first text would be taken for one.
-    let output = dht(place.path(), &["predict", "model", "reviews.csv"]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("reading column \"review\", not those of the training (--no-header if"), "{said}");
     let said = refused(&dht(place.path(), &["predict", "model", "reviews.csv", "nowhere.csv"]), 1);
     assert!(said.contains("nowhere.csv"), "{said}");
 

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
-use super::{dht, place, printed, trained};
+use super::{dht, place, printed, refused, trained};
 
 /// Long enough to be stopped within.
 const LONG: [&str; 12] =
@@ -82,6 +82,83 @@ fn signals_save_the_state_and_resuming_gives_the_same_bits() {
 }
 
 #[test]
+fn a_stopped_training_is_finished_as_a_model() {
+    let place = place();
+    let stopped = [&LONG[..], &["stopped"]].concat();
+    let nothing = dht(place.path(), &[&stopped[..], &["--finish"]].concat());
+    let said = refused(&nothing, 1);
+    assert!(said.contains("stopped.training has no state of a stopped training: leave out --finish"), "{said}");
+    assert!(!place.path().join("stopped.training").exists());
+    let (child, mut said) = spawn(place.path(), &stopped);
+    read_until(&mut said, "training: 2");
+    signal(&child, "INT");
+    let (rest, _) = end(child, said);
+    assert!(rest.contains("with --finish it makes a model of the state"), "{rest}");
+    printed(&dht(place.path(), &[&stopped[..], &["--finish"]].concat()));
+    let card = std::fs::read_to_string(place.path().join("stopped/README.md")).expect("a card");
+    assert!(card.contains("trained from scratch") && !card.contains("in 20 passes"), "{card}");
+    assert!(!place.path().join("stopped.training").exists());
+}
+
+#[test]
+fn a_training_in_rungs_is_finished_or_goes_on_with_other_limits() {
+    let place = place();
+    let at = place.path();
+    let plain = ["train", "--data", "data", "--model", "3x2x16", "--epochs", "1", "--kind", "full", "--out", "plain"];
+    printed(&dht(at, &plain));
+    let long =
+        ["train", "--data", "data", "--model", "plain/model", "--rungs", "2..2", "--epochs", "40", "--batch", "4"];
+    let train = |out: &'static str, more: &[&'static str]| [&long[..], &["--out", out], more].concat();
+    let stop = |out| {
+        let (child, mut said) = spawn(at, &train(out, &[]));
+        read_until(&mut said, "fine-tuning: 1");
+        signal(&child, "INT");
+        let (rest, ended) = end(child, said);
+        assert_eq!(ended, Some(130), "{rest}");
+        at.join(format!("{out}.training"))
+    };
+    let said = |arguments: &[&str]| {
+        let output = dht(at, arguments);
+        printed(&output);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let folder = stop("finished");
+    assert!(folder.join("fine-tuning.checkpoint").exists() && folder.join("fine-tuning.json").exists());
+    let finished = said(&train("finished", &["--finish"]));
+    assert!(
+        finished.contains("rung 2 is kept") && finished.contains("the stopped training was finished"),
+        "{finished}"
+    );
+    assert!(!folder.exists());
+    // Another limit of time, and then of rungs.
+    let folder = stop("limited");
+    let limited = said(&train("limited", &["--minutes", "0.01"]));
+    assert!(limited.contains("resuming the stopped training") && limited.contains("--minutes allows no"), "{limited}");
+    assert!(!folder.exists());
+    let folder = stop("lower");
+    let lower = dht(
+        at,
+        &[
+            "train",
+            "--data",
+            "data",
+            "--model",
+            "plain/model",
+            "--rungs",
+            "1",
+            "--epochs",
+            "40",
+            "--batch",
+            "4",
+            "--out",
+            "lower",
+        ],
+    );
+    printed(&lower);
+    assert!(!folder.exists());
+}
+
+#[test]
 fn a_signal_before_the_first_state_says_that_nothing_is_saved() {
     let place = place();
     let (child, mut said) = spawn(place.path(), &[&LONG[..], &["found", "--lr", "find"]].concat());
@@ -131,7 +208,8 @@ fn progress_names_the_score_that_it_shows() {
     let rows: String =
         (0..300).map(|row| format!("{},the soup number {}\n", ["a", "b", "a;b"][row % 3], row % 3)).collect();
     std::fs::write(place.path().join("several.csv"), format!("label,text\n{rows}")).expect("a file");
-    let full = ["--kind", "full", "--model", "2x2x16", "--epochs", "5", "--max-length", "16", "--out", "model"];
+    let full =
+        ["--kind", "full", "--model", "2x2x16", "--epochs", "5", "--max-length", "16", "--replace", "--out", "model"];
     for (data, metric) in [
         (&["numbers.csv", "--task", "number", "--label-column", "score"][..], "validation Pearson's correlation 0."),
         (&["several.csv", "--task", "labels", "--label-separator", ";"], "validation macro F1 "),

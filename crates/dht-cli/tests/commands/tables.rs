@@ -297,3 +297,22 @@ fn each_warning_is_printed_once() {
         assert_eq!(said.matches(warning).count(), 1, "{warning}: {said}");
     }
 }
+
+#[test]
+fn a_class_file_names_numbered_classes() {
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path().join("data");
+    std::fs::create_dir(&folder).expect("a folder");
+    let rows: String = super::reviews(40, 0)
+        .iter()
+        .map(|(label, text)| format!("{},\"{text}\"\n", if label == "praised" { 2 } else { 1 }))
+        .collect();
+    std::fs::write(folder.join("train.csv"), rows).expect("a file");
+    std::fs::write(folder.join("classes.txt"), "panned\npraised\n\n").expect("a file");
+    let read = printed(&dht(place.path(), &["inspect-data", "data", "--no-header"]));
+    assert!(read.contains("panned (20), praised (20)"), "{read}");
+    // Names of another number of classes are refused.
+    std::fs::write(folder.join("classes.txt"), "panned\n").expect("a file");
+    let said = refused(&dht(place.path(), &["inspect-data", "data", "--no-header"]), 1);
+    assert!(said.contains("do not match the classes"), "{said}");
+}

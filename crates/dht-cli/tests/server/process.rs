@@ -63,7 +63,7 @@ fn a_served_model_reloads_and_stops_by_signals_logging_no_text() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("reviews");
     save(&model);
-    let (mut child, address, mut lines) = start(&[model.to_str().unwrap(), "--budget", ".3"]);
+    let (mut child, address, mut lines) = start(&[model.to_str().unwrap(), "--budget", ".3", "--allow-other-labels"]);
     let info = get(address, "/info").json();
     assert_eq!((&info["model_id"], &info["max_input_length"]), (&json!("reviews"), &json!(64)));
     assert_eq!(info["speed"], 0.3, "the first that costs less than the budget");
@@ -102,32 +102,46 @@ fn a_served_model_reloads_and_stops_by_signals_logging_no_text() {
 }
 
 #[test]
-fn a_reload_tells_other_labels_and_refuses_another_task() {
+fn a_reload_refuses_another_task_and_labels_not_allowed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("reviews");
-    save(&path);
-    let (mut child, address, mut lines) = start(&[path.to_str().unwrap(), "--quiet"]);
     let (model, tokenizer) = parts();
     let best = ["other", "best"].map(String::from);
-    save_labelled(&path, &best);
-    signal(&child, "HUP");
-    let labels = |address| get(address, "/info").json()["labels"].clone();
-    while labels(address) != json!(best) {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    let next = |lines: &mut BufReader<std::process::ChildStderr>| -> Value {
+        let mut line = String::new();
+        lines.read_line(&mut line).expect("a line");
+        serde_json::from_str(&line).expect("a line of JSON")
+    };
     let encoder = model.encoder().deep_clone().unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let several = TextClassifier::for_task(Task::Labels, encoder, 2, Pooling::Mean, &mut rng).unwrap();
-    TextModel::new(several, tokenizer.clone(), &best, 64).unwrap().save(&path, "A card.").unwrap();
-    signal(&child, "HUP");
-    let mut failed = String::new();
-    lines.read_line(&mut failed).expect("a line");
-    let failed: Value = serde_json::from_str(&failed).expect("a line of JSON");
-    assert_eq!(failed["event"], "reload_failed");
-    assert!(failed["error"].as_str().expect("a reason").contains("another task"), "{failed}");
-    assert_eq!(labels(address), json!(best), "the present model stays");
-    signal(&child, "TERM");
-    assert!(child.wait().unwrap().success());
+    let several = TextModel::new(several, tokenizer.clone(), &best, 64).unwrap();
+    for allowed in [false, true] {
+        save(&path);
+        let all = [path.to_str().unwrap(), "--quiet", "--allow-other-labels"];
+        let (mut child, address, mut lines) = start(if allowed { &all } else { &all[..2] });
+        let served = || get(address, "/info").json()["labels"].clone();
+        save_labelled(&path, &best);
+        signal(&child, "HUP");
+        let said = next(&mut lines);
+        if allowed {
+            assert_eq!((&said["event"], &said["labels_added"]), (&json!("reloaded"), &json!(["best"])), "{said}");
+        } else {
+            assert_eq!(said["event"], "reload_failed");
+            assert!(said["error"].as_str().expect("a reason").contains("--allow-other-labels"), "{said}");
+        }
+        let present = if allowed { json!(best) } else { json!(labels()) };
+        assert_eq!(served(), present);
+        several.save(&path, "A card.").unwrap();
+        signal(&child, "HUP");
+        let said = next(&mut lines);
+        assert_eq!(said["event"], "reload_failed");
+        assert!(said["error"].as_str().expect("a reason").contains("another task"), "{said}");
+        assert_eq!(served(), present, "the present model stays");
+        signal(&child, "TERM");
+        assert!(child.wait().unwrap().success());
+        std::fs::remove_dir_all(&path).unwrap();
+    }
 }
 
 #[test]

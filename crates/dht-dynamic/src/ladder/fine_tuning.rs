@@ -4,14 +4,15 @@ use std::time::{Duration, Instant};
 
 use dht_transformer::tasks::FineTuning;
 use dht_transformer::{
-    AdamWSettings, CheckpointSettings, EncodedDataset, Error as TransformerError, TextClassifier, TrainSettings,
-    Trainer,
+    AdamWSettings, CheckpointSettings, Error as TransformerError, TextClassifier, TrainSettings, Trainer,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::ladder::{Ladder, cost};
+use super::next_step::UnlessStill;
 use super::report::{LadderEvent, Rung, Stop};
+use super::settings::Plan;
 use super::tuning_run::{CHECKPOINT_STEPS, Tuned, TuningRun, Validation, steps_between};
 use crate::error::Result;
 
@@ -33,8 +34,12 @@ impl Ladder<'_> {
         settings: &TrainSettings,
         validation: &Validation<'_>,
     ) -> Result<()> {
-        let rows = self.texts.training.sample(TRIAL_ROWS, &mut ChaCha8Rng::seed_from_u64(self.seed));
         let mut least = f64::INFINITY;
+        if let Some(Plan { learning_rate, .. }) = self.settings.plan() {
+            self.learning_rate = learning_rate;
+            return Ok(());
+        }
+        let rows = self.texts.training.sample(TRIAL_ROWS, &mut ChaCha8Rng::seed_from_u64(self.seed));
         for &rate in &self.settings.rates {
             let optimizer = AdamWSettings { learning_rate: rate, ..settings.optimizer.clone() };
             let trial = TrainSettings { epochs: 1, patience: None, optimizer, ..settings.clone() };
@@ -74,37 +79,43 @@ impl Ladder<'_> {
             _ => PASSES.max(STEPS.div_ceil(steps)).min(settings.epochs),
         };
         let (passes, limit) = self.room(planned as f64, flops_of_pass, validation, time_of_pass);
-        if passes < LEAST_PASS {
-            return Ok((start, limit));
-        }
-        let (classifier, ended) = self.run(start, settings, validation, (passes, every))?;
+        let plan = match self.settings.plan() {
+            Some(plan) => plan,
+            None if passes < LEAST_PASS => return Ok((start, limit)),
+            None => self.plan(passes),
+        };
+        self.settings.save_plan(plan)?;
+        let (classifier, ended) = self.run(start, settings, validation, (plan, every, time_of_pass))?;
         let (answers, flops) = validation.stacked(&classifier, 2 * settings.batch_size)?;
         self.flops += flops;
         self.measure(Rung::FineTuned, &answers, &validation.labels);
         Ok((classifier, ended.unwrap_or(limit)))
     }
 
-    /// Fine-tunes a classifier for a number of passes, with a number of steps between two validations.
+    /// Rows and passes over them for a number of passes over all rows.
+    fn plan(&self, passes: f64) -> Plan {
+        let all = self.texts.training.len();
+        let (rows, epochs) =
+            if passes < 1.0 { (((passes * all as f64) as usize).max(1), 1) } else { (all, passes as usize) };
+        Plan { learning_rate: self.learning_rate, rows, epochs }
+    }
+
+    /// Fine-tunes a classifier as planned, with a number of steps between two validations.
     fn run(
         &mut self,
         start: TextClassifier,
         settings: &TrainSettings,
         validation: &Validation<'_>,
-        (passes, every): (f64, usize),
+        (Plan { rows, epochs, .. }, every, time_of_pass): (Plan, usize, Duration),
     ) -> Result<(TextClassifier, Option<Stop>)> {
         let training = self.texts.training;
-        let (part, epochs) = match passes {
-            part if part < 1.0 => (Some(self.part(part)), 1),
-            whole => (None, whole as usize),
-        };
+        let sample = || training.sample(rows, &mut ChaCha8Rng::seed_from_u64(self.seed));
+        let part = (rows < training.len()).then(sample);
         let rows = part.as_ref().unwrap_or(training);
         let passes = rows.len() as f64 / training.len() as f64 * epochs as f64;
         let classifier = self.classifier;
-        let checkpoint = self.settings.checkpoints.as_ref().map(|folder| CheckpointSettings {
-            path: folder.join("fine-tuning.checkpoint"),
-            every_steps: CHECKPOINT_STEPS,
-            resume: true,
-        });
+        let checkpoint =
+            self.settings.state().map(|path| CheckpointSettings { path, every_steps: CHECKPOINT_STEPS, resume: true });
         let run = TuningRun {
             settings: TrainSettings { epochs, seed: self.seed, ..settings.clone() },
             training: rows,
@@ -118,9 +129,15 @@ impl Ladder<'_> {
             every,
             passes,
             asks: self.settings.least < Rung::FineTuned,
+            finish: self.settings.finish,
             start: self.start,
         };
-        (self.watch)(LadderEvent::FineTuningStarted { passes });
+        let exits = time_of_pass.mul_f64(self.flops_of_exits as f64 / self.pass_flops.max(1) as f64);
+        let least = if self.settings.least < Rung::FineTuned { UnlessStill::first_asked(passes) } else { passes };
+        let time = (time_of_pass.mul_f64(least.min(passes)) + exits, time_of_pass.mul_f64(passes) + exits);
+        if !self.settings.finish {
+            (self.watch)(LadderEvent::FineTuningStarted { passes, time });
+        }
         let tuned = run.run(start, &mut self.measured, &mut *self.next, &mut *self.watch);
         (self.watch)(LadderEvent::FineTuningEnded);
         let Tuned { classifier, flops, share, stop } = tuned?;
@@ -149,11 +166,5 @@ impl Ladder<'_> {
             room = if within < room.0 { (within, Stop::Time) } else { room };
         }
         room
-    }
-
-    /// Some of the training rows, for less than a pass.
-    fn part(&self, share: f64) -> EncodedDataset {
-        let rows = ((share * self.texts.training.len() as f64) as usize).max(1);
-        self.texts.training.sample(rows, &mut ChaCha8Rng::seed_from_u64(self.seed))
     }
 }

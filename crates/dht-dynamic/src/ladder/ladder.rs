@@ -136,6 +136,9 @@ impl<'a> Ladder<'a> {
         if let Some(stop) = self.stops_before(Rung::FineTuned, self.flops) {
             return Ok(self.end(rung_1, stop));
         }
+        if self.settings.finish && !self.settings.has_state() {
+            return Ok(self.end(rung_1, Stop::Finished));
+        }
         // Fits on fine-tuned states take up to three times the steps. Validation rows run again through side layers, and
         // exit 0 of few texts is fitted again.
         let side = side_flops(self.classifier, self.texts.training, &self.settings.exits)?;

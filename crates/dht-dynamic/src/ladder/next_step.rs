@@ -63,6 +63,13 @@ impl Default for UnlessStill {
     }
 }
 
+impl UnlessStill {
+    /// Passes after which the rule may end fine-tuning that is planned for a number of passes.
+    pub(super) fn first_asked(planned_passes: f64) -> f64 {
+        (QUARTER * planned_passes).max(LEAST_PASSES)
+    }
+}
+
 impl NextStep for UnlessStill {
     fn goes_on(&mut self, so_far: &[Measurement], next: Rung) -> bool {
         let Some(last) = so_far.last().filter(|last| next == Rung::FineTuned && last.rung == Rung::FineTuned) else {
@@ -71,7 +78,7 @@ impl NextStep for UnlessStill {
         let Some(rung_1) = so_far.iter().rev().find(|found| found.rung < Rung::FineTuned) else { return true };
         let moves = |found: &Measurement| (found.loss - rung_1.loss).abs() >= self.least_change * rung_1.loss;
         let tuned = so_far.iter().filter(|found| found.rung == Rung::FineTuned);
-        last.passes < (QUARTER * last.planned_passes).max(LEAST_PASSES) || tuned.into_iter().any(moves)
+        last.passes < Self::first_asked(last.planned_passes) || tuned.into_iter().any(moves)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Scores and costs of the rungs.
 
+use std::time::Duration;
+
 use dht_transformer::train::Event;
 use serde::Serialize;
 
@@ -64,6 +66,9 @@ pub enum LadderEvent<'a> {
     FineTuningStarted {
         /// Its passes over the training rows.
         passes: f64,
+        /// Estimate of the time until the model is complete, exits included: if the rule ends fine-tuning as early as it
+        /// may, and if all passes are made.
+        time: (Duration, Duration),
     },
     /// A step of fitting exits, and how far it is.
     Fitting(FitStep),
@@ -88,6 +93,8 @@ pub enum Stop {
     Budget,
     /// The next step would exceed the time.
     Time,
+    /// The user [finished](super::LadderSettings::finish) a stopped training.
+    Finished,
 }
 
 /// Report of a training in rungs.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use dht_transformer::storage::write_atomically;
 use dht_transformer::{EncodedDataset, TrainSettings};
+use serde::{Deserialize, Serialize};
 
 use super::length_choice::LengthChoice;
 use super::report::Rung;
@@ -31,11 +33,14 @@ pub struct LadderSettings {
     /// fine-tuning ends when the time is up. With it, two runs may differ.
     pub time: Option<Duration>,
     /// The directory for the state of rung 2, from which a stopped training resumes; `None` to save nothing. Rungs 0
-    /// and 1 are computed again.
+    /// and 1 are computed again; the learning rate and the number of passes are those of the first start.
     pub checkpoints: Option<PathBuf>,
     /// Request to stop: the training saves its state and ends with
     /// [`Error::Stopped`](dht_transformer::Error::Stopped). It is read in rung 2.
     pub stop: Option<Arc<AtomicBool>>,
+    /// True to end fine-tuning where its saved state is, with the best parameters so far; without a state, to end with
+    /// rung 1.
+    pub finish: bool,
     /// Peak learning rates of rung 2 to choose from: each is tried for one pass over at most 2,000 training rows, and
     /// the one with the smallest validation loss is taken. Empty for the rate of [`fine_tuning`](Self::fine_tuning).
     pub rates: Vec<f64>,
@@ -55,13 +60,50 @@ impl Default for LadderSettings {
             time: None,
             checkpoints: None,
             stop: None,
+            finish: false,
             rates: Vec::new(),
             length: None,
         }
     }
 }
 
+/// Files in the directory of checkpoints: state and plan of rung 2.
+const STATE: &str = "fine-tuning.checkpoint";
+const PLAN: &str = "fine-tuning.json";
+
+/// Learning rate and extent of rung 2. A resumed training keeps them, whatever limits have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Plan {
+    pub(super) learning_rate: f64,
+    /// Training rows, which are fewer than all for a part of a pass, and passes over them.
+    pub(super) rows: usize,
+    pub(super) epochs: usize,
+}
+
 impl LadderSettings {
+    /// Path of the state of rung 2, if it is to be saved.
+    pub(super) fn state(&self) -> Option<PathBuf> {
+        self.checkpoints.as_ref().map(|folder| folder.join(STATE))
+    }
+
+    /// Returns whether there is a state of rung 2.
+    pub(super) fn has_state(&self) -> bool {
+        self.state().is_some_and(|path| path.exists())
+    }
+
+    /// Plan of the stopped training whose state there is.
+    pub(super) fn plan(&self) -> Option<Plan> {
+        let path = self.checkpoints.as_ref().filter(|_| self.has_state())?.join(PLAN);
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+
+    /// Writes the plan beside the state.
+    pub(super) fn save_plan(&self, plan: Plan) -> Result<()> {
+        let Some(folder) = &self.checkpoints else { return Ok(()) };
+        let json = serde_json::to_string(&plan).map_err(|error| Error::argument("plan", "numbers", error))?;
+        Ok(write_atomically(folder.join(PLAN), |file| writeln!(file, "{json}"))?)
+    }
+
     /// Checks all ranges.
     ///
     /// # Errors

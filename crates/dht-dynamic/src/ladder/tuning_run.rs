@@ -125,6 +125,8 @@ pub(super) struct TuningRun<'a> {
     pub(super) passes: f64,
     /// False to run to the end whatever the rule says.
     pub(super) asks: bool,
+    /// True to end where the saved state is.
+    pub(super) finish: bool,
     pub(super) start: Instant,
 }
 
@@ -215,7 +217,13 @@ impl Observer for Watch<'_, '_> {
     fn observe(&mut self, event: Event<'_>) {
         (self.watch)(LadderEvent::Training(event));
         match event {
-            Event::Started { evaluations, .. } => evaluations.iter().for_each(|record| self.validated(record)),
+            Event::Started { samples, total, evaluations, .. } => {
+                evaluations.iter().for_each(|record| self.validated(record));
+                self.done = (self.steps as f64 * samples as f64 / total.max(1) as f64) as u64;
+                if self.run.finish {
+                    self.stop = self.stop.or(Some(Stop::Finished));
+                }
+            }
             Event::Evaluation(record) => self.validated(record),
             Event::Step { .. } => {
                 self.done += 1;

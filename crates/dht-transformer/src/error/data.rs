@@ -132,10 +132,7 @@ pub enum DataProblem {
         message: String,
     },
     /// The label or a text of a jsonl row is an array or an object.
-    #[error(
-        "column {column:?} holds an array or an object, expected a string or a number (several labels: one string such as \
-         \"food,staff\")"
-    )]
+    #[error("column {column:?} holds an array or an object, expected a string or a number")]
     NestedValue {
         /// Column name.
         column: String,
@@ -207,9 +204,12 @@ pub enum DataProblem {
     /// No column looks like a label.
     #[error(
         "no column is called label, class or category, and none has a value in every row, each at least twice and 2 to 1000 \
-         of them in all: name the label column"
+         of them in all{nested}: name the label column"
     )]
-    NoLabelColumn,
+    NoLabelColumn {
+        /// Columns with arrays or objects, after a semicolon.
+        nested: String,
+    },
     /// One column may be the label, but the choice is uncertain.
     #[error("column {column} may be the label, but {reason}: if it is, name it as the label column")]
     UncertainLabel {
@@ -355,6 +355,17 @@ pub enum DataProblem {
     /// A multi-label cell is written as a list.
     #[error("the label cell {cell:?} is a list: write the labels with the separator {separator:?} alone")]
     ListCell {
+        /// Cell found.
+        cell: String,
+        /// Expected separator.
+        separator: char,
+    },
+    /// Multi-label cells are vectors with a 0 or 1 for each label.
+    #[error(
+        "the label cell {cell:?} looks like a vector with a 0 or 1 for each label: write the names of the labels that apply, \
+         with the separator {separator:?}"
+    )]
+    VectorCell {
         /// Cell found.
         cell: String,
         /// Expected separator.

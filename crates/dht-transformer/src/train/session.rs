@@ -350,11 +350,17 @@ impl<'a> Session<'a> {
         let what = || settings.path.display().to_string();
         let state = serde_json::to_value(state).map_err(|source| Error::Json { what: what(), source })?;
         let mut checkpoint = Checkpoint { state, ..Checkpoint::default() };
-        checkpoint.put("parameter/", objective.parameters().values()?)?;
-        checkpoint.put("moment/", moments)?;
+        let parameters = objective.parameters().values()?;
         if let Some(best) = &self.best {
-            checkpoint.put("best/", best.tensors.clone())?;
+            // Frozen parameters have not changed, and none has where the best step is the last one.
+            let changed = |(name, tensor): &(&String, &StoredTensor)| {
+                !parameters.get(*name).is_some_and(|own| own.has_same_bits(tensor))
+            };
+            let changed = best.tensors.iter().filter(changed);
+            checkpoint.put("best/", changed.map(|(name, tensor)| (name.clone(), tensor.clone())).collect())?;
         }
+        checkpoint.put("parameter/", parameters)?;
+        checkpoint.put("moment/", moments)?;
         // Such a file could not be resumed; the previous one still can.
         let broken = |tensor: &StoredTensor| !tensor.values.iter().all(|value| value.is_finite());
         if let Some((name, _)) = checkpoint.tensors.iter().find(|(_, tensor)| broken(tensor)) {
@@ -389,14 +395,17 @@ impl<'a> Session<'a> {
             return Err(Error::Checkpoint { path: settings.path.clone(), problem }.into());
         }
         let moments = checkpoint.take("moment/");
-        let best_tensors = checkpoint.take("best/");
+        let parameters = checkpoint.take("parameter/");
+        let mut best_tensors = checkpoint.take("best/");
         if state.best.is_some() {
+            for (name, tensor) in &parameters {
+                best_tensors.entry(name.clone()).or_insert_with(|| tensor.clone());
+            }
             // Checked now, not at the end of the training.
             objective.parameters().check_values(&best_tensors)?;
         }
         self.optimizer.set_parts(moments, state.optimizer)?;
         // Checks precede changes of the model.
-        let parameters = checkpoint.take("parameter/");
         objective.parameters().check_values(&parameters)?;
         objective.restore(state.objective, training)?;
         objective.parameters().set_values(parameters)?;

@@ -144,7 +144,10 @@ fn columns_may_be_asked_for_by_name_or_number() {
 
 #[test]
 fn a_label_is_not_guessed_where_no_column_looks_like_one() {
-    assert_eq!(problem(read("t.csv", "stars,review\n5,fine work\n4,no work\n")), (None, DataProblem::NoLabelColumn));
+    assert_eq!(
+        problem(read("t.csv", "stars,review\n5,fine work\n4,no work\n")),
+        (None, DataProblem::NoLabelColumn { nested: String::new() })
+    );
     assert_eq!(problem(read("t.csv", "label,n\n5,1\n5,2\n")), (None, DataProblem::NoTextColumn));
     let semicolons = problem(read("t.csv", "text;label\nfine work;5\nno work;1\n"));
     assert_eq!(semicolons, (Some(1), DataProblem::OneColumn { other: ", and most have ';'".into() }));

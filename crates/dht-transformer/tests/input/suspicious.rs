@@ -167,7 +167,7 @@ fn rows_without_a_text_are_known() {
 #[test]
 fn dates_are_no_labels_and_values_of_two_kinds_are_no_classes() {
     let dates = "date,text\n2024-01-01,fine work\n2024-01-02,no work\n2024-01-01,so so\n2024-01-02,oh no\n";
-    assert_eq!(problem(read("t.csv", dates)), (None, DataProblem::NoLabelColumn));
+    assert_eq!(problem(read("t.csv", dates)), (None, DataProblem::NoLabelColumn { nested: String::new() }));
     let mixed = "{\"text\": \"a b\", \"label\": 1}\n{\"text\": \"c d\", \"label\": false}\n";
     let (_, refused) = problem(read("t.jsonl", mixed));
     assert_eq!(refused, DataProblem::TwoTypes { number: "1".into(), string: "\"false\"".into() });

@@ -1,8 +1,9 @@
 //! Arguments of `dht accelerate`, and their checks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::{Task, TextClassifier, TextTokenizer};
 
 use crate::acceleration::SpeedArguments;
@@ -10,7 +11,7 @@ use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::texts::TextArguments;
-use crate::training::ModelChoice;
+use crate::training::{ModelChoice, is_saved};
 
 /// Arguments of `dht accelerate`.
 #[derive(Debug, Clone, Args)]
@@ -24,7 +25,8 @@ The classifier's weights do not change. Exits are best fitted on the texts that 
 promises require texts that it has not seen: give them with --validation, or use the held-out tenth of --data if
 --data is new to it.")]
 pub struct AccelerateArguments {
-    /// Hugging Face directory of a fine-tuned classifier, or hf:NAME for a model on the hub
+    /// Hugging Face directory of a fine-tuned classifier, hf:NAME for a model on the hub, or a model of dht, whose exits
+    /// are fitted anew
     pub(super) classifier: ModelChoice,
     #[command(flatten)]
     pub(super) texts: TextArguments,
@@ -55,12 +57,24 @@ pub struct AccelerateArguments {
     /// Run on this device: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     pub(super) device: DeviceChoice,
+    /// Replace a model of other classes at --out
+    #[arg(long)]
+    pub(super) replace: bool,
     /// Show no progress
     #[arg(long)]
     pub(super) quiet: bool,
     /// Print the results as JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Classifier to accelerate.
+pub(super) struct GivenClassifier {
+    pub(super) classifier: TextClassifier,
+    pub(super) tokenizer: TextTokenizer,
+    pub(super) labels: Vec<String>,
+    /// Maximum number of tokens of a text that the directory states.
+    declared: Option<usize>,
 }
 
 impl AccelerateArguments {
@@ -83,10 +97,30 @@ impl AccelerateArguments {
         Ok(folder)
     }
 
+    /// Loads the classifier with its tokenizer and classes.
+    pub(super) fn load(&self, folder: &Path) -> Result<GivenClassifier> {
+        let device = self.device.open()?;
+        if !is_saved(folder) {
+            let classifier = TextClassifier::load(folder, &device)?;
+            let (tokenizer, labels) = (TextTokenizer::from_dir(folder)?, classifier.class_names()?);
+            let declared = tokenizer.model_max_length();
+            return Ok(GivenClassifier { classifier, tokenizer, labels, declared });
+        }
+        let TextModel { model, tokenizer, labels, max_length, .. } = TextModel::load(folder, &device)?;
+        let classifier = match model {
+            ServedModel::Classifier(classifier) => *classifier,
+            ServedModel::Dynamic(dynamic) => dynamic.classifier_at(dynamic.encoder().layers())?,
+            _ => {
+                return Err(Error::argument("classifier", "a model that dht has saved", "another"));
+            }
+        };
+        Ok(GivenClassifier { classifier, tokenizer, labels, declared: Some(max_length) })
+    }
+
     /// Number of tokens at which texts are cut.
-    pub(super) fn max_length(&self, classifier: &TextClassifier, tokenizer: &TextTokenizer) -> Result<usize> {
-        let most = classifier.encoder().config().longest_text();
-        let declared = tokenizer.model_max_length().map_or(most, |length| length.min(most));
+    pub(super) fn max_length(&self, given: &GivenClassifier) -> Result<usize> {
+        let most = given.classifier.encoder().config().longest_text();
+        let declared = given.declared.map_or(most, |length| length.min(most));
         if declared < 3 && self.max_length.is_none() {
             let expected = format!("3 to {most}: model_max_length in tokenizer_config.json is {declared}");
             return Err(Error::argument("max-length", expected, "not set"));

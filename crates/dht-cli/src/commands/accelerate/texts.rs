@@ -11,7 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use super::arguments::AccelerateArguments;
 use crate::commands::predict::is_named_as_lines;
 use crate::error::{Error, Result};
-use crate::texts::{SplitRequest, TextSplits};
+use crate::texts::{Classes, SplitRequest, TextSplits};
 
 /// Maximum number of unlabelled texts that are read.
 const MOST_UNLABELLED: usize = 200_000;
@@ -32,7 +32,8 @@ impl AccelerateArguments {
     /// Reads labelled texts and matches their labels with the classifier's classes.
     fn labelled_splits(&self, labels: &[String]) -> Result<TextSplits> {
         self.texts.read_splits(&SplitRequest {
-            labels: Some(labels),
+            classes: Classes::Of(labels),
+            also: &[],
             rows: self.train_rows,
             validation: self.validation.as_deref(),
             keep: &|rows| self.speed.rows_to_keep(rows),

@@ -46,6 +46,13 @@ impl Source {
         Ok(Self { look_ahead, ..Self::of_file(path, Box::new(file), format)? })
     }
 
+    /// Source of one text; line ends become spaces.
+    pub fn of_text(text: &str) -> Self {
+        let input = Box::new(std::io::Cursor::new(text.replace(['\r', '\n'], " ")));
+        let (path, format) = ("the text".into(), TextFormat::Lines);
+        Self { path, input, format, compressed: false, is_guess: false, look_ahead: true }
+    }
+
     /// Source of the content of a file or an object with this path.
     pub fn of_file(path: &Path, input: Box<dyn Read + Send>, format: Option<TextFormat>) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -74,23 +81,12 @@ impl Source {
     }
 }
 
-/// Column names of the first row, and a note on the columns.
+/// Column names of the first row, the text columns, and a note on the first row.
 struct Found {
     names: Vec<String>,
     width: usize,
-    note: Option<String>,
+    text: Vec<Column>,
     doubt: Option<String>,
-}
-
-/// Note on the column that is read instead of the columns of the model's training data.
-fn note(stream: &TextStream<'_>) -> Option<String> {
-    let column = stream.instead()?;
-    Some(match column {
-        Column::Name(name) => format!(
-            "reading column {name:?}, not those of the training (--no-header if the first row is a text, --text-column for other columns)"
-        ),
-        Column::Number(_) => "reading the only column, not those of the training".into(),
-    })
 }
 
 /// Receiver of an input's rows.
@@ -99,7 +95,7 @@ pub struct RowReader {
     format: TextFormat,
     names: Vec<String>,
     width: usize,
-    note: Option<String>,
+    text: Vec<Column>,
     doubt: Option<String>,
     /// Rows, followed by `None`. A reader thread that fails does not send `None`.
     rows: Receiver<Result<Option<TextRow>>>,
@@ -115,8 +111,8 @@ impl RowReader {
         let (send, rows) = sync_channel(WAITING);
         let (send_found, found) = sync_channel(1);
         std::thread::spawn(move || read(source, columns, &send_found, &send));
-        let Found { names, width, note, doubt } = found.recv().unwrap_or_else(|_| Err(broken_off(&path)))?;
-        Ok(Self { path, format, names, width, note, doubt, rows })
+        let Found { names, width, text, doubt } = found.recv().unwrap_or_else(|_| Err(broken_off(&path)))?;
+        Ok(Self { path, format, names, width, text, doubt, rows })
     }
 
     /// Format of the texts.
@@ -133,9 +129,9 @@ impl RowReader {
         }
     }
 
-    /// Note on the columns.
-    pub fn note(&self) -> Option<&str> {
-        self.note.as_deref()
+    /// Text columns; none of lines.
+    pub fn text(&self) -> &[Column] {
+        &self.text
     }
 
     /// Note on a first row that may be a header.
@@ -218,8 +214,9 @@ fn read(
             "{name}: the first row, {text:?}, is read as a text (--header if it names the columns, else --no-header)"
         )
     });
-    let (names, width, note) = (stream.names().to_vec(), stream.width(), note(&stream));
-    let _ = found.send(Ok(Found { names, width, note, doubt }));
+    let (names, width) = (stream.names().to_vec(), stream.width());
+    let text = stream.reading().map_or_else(Vec::new, |reading| reading.text.clone());
+    let _ = found.send(Ok(Found { names, width, text, doubt }));
     loop {
         let next = match stream.next_row() {
             Ok(Some(row)) => match row.is_of_table().filter(|_| is_guess && row.line == 1) {

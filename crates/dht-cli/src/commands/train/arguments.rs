@@ -11,7 +11,7 @@ use crate::acceleration::SpeedArguments;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::texts::{EncodedSplits, SplitRequest, TextArguments, TextSplits};
+use crate::texts::{Classes, EncodedSplits, SplitRequest, TextArguments, TextSplits, check_pair};
 use crate::training::{LearningRate, ModelChoice, RungArguments, Start};
 
 /// Default maximum length in tokens, reduced to the number of the model's positions if that is smaller.
@@ -35,14 +35,22 @@ Examples:
   dht train --data glue/stsb --model hf:bert-base-uncased --out similarity --kind full
   dht train --data topics.csv --task labels --label-separator ';' --model hf:bert-base-uncased --out topics --kind full
   dht train --data hf:OWNER/NAME/CONFIG --model hf:bert-base-uncased --out other
+  dht train --data new.csv --also reviews.csv --model reviews --out reviews-2
 
 The state is saved in the directory OUT.training: each minute, at the end of each pass, and on Ctrl-C and SIGTERM. The
-same command resumes the training, and makes the same model as without a stop.")]
+same command resumes the training, and makes the same model as without a stop. With --finish, it makes a model of the
+state as it is. --rungs and --minutes may differ from those of the stopped training.")]
 pub struct TrainArguments {
     #[command(flatten)]
     pub(super) texts: TextArguments,
-    /// Encoder to start from: a Hugging Face directory, hf:NAME for a model on the hub, or LxHxD (such as 6x12x192)
-    /// from scratch
+    /// Train on the rows of this source, too; its columns have the names of those of --data (may be repeated)
+    #[arg(long, value_name = "DIR|FILE|NAME")]
+    pub(super) also: Vec<PathBuf>,
+    /// Encoder to start from: a Hugging Face directory, hf:NAME for a model on the hub, a model of dht, or LxHxD (such
+    /// as 6x12x192) from scratch
+    ///
+    /// A model of dht keeps its classes, its length and its columns, and gets the further classes of the new rows. Each
+    /// of its classes needs rows: give those of its training by --also.
     #[arg(long, value_name = "DIR|hf:NAME|LxHxD")]
     pub(super) model: ModelChoice,
     /// Write the model to this directory
@@ -94,9 +102,15 @@ pub struct TrainArguments {
     /// Train in f32, bf16 (CUDA, Metal) or tf32 (CUDA); the model is saved in f32
     #[arg(long, value_name = "PRECISION", default_value_t)]
     pub(super) precision: Precision,
+    /// Make a model of the best rung that a stopped training has reached, from its saved state
+    #[arg(long, conflicts_with = "restart")]
+    pub(super) finish: bool,
     /// Delete the state of a stopped training and start again
     #[arg(long)]
     pub(super) restart: bool,
+    /// Replace a model of other classes or of another task at --out
+    #[arg(long)]
+    pub(super) replace: bool,
     /// Show no progress
     #[arg(long)]
     pub(super) quiet: bool,
@@ -122,7 +136,7 @@ impl TrainArguments {
             Start::Scratch(_) => Some("an encoder from scratch knows nothing to start from"),
             _ if self.kind == ModelKind::Full => Some("--kind full is fine-tuned at once"),
             _ if self.balanced => Some("--balanced is fine-tuned at once, since only fine-tuning weights the classes"),
-            Start::Pretrained(_) => None,
+            Start::Pretrained(_) | Start::Saved(..) => None,
         }
     }
 
@@ -151,11 +165,16 @@ impl TrainArguments {
         if !self.precision.trains() {
             return Err(Error::argument("precision", "f32, tf32 or bf16: int8 has no gradients", self.precision));
         }
+        if let Some(model) = start.saved() {
+            self.texts.check_task(model.model.task())?;
+            check_pair(self.texts.source.table.rows.pair, model.origin.as_ref())?;
+        }
         let config = start.config()?;
         self.check_kind(config.num_hidden_layers)?;
         self.check_task()?;
         let (least, most) = (if self.texts.is_pair() { 5 } else { 3 }, config.longest_text());
-        let max_length = self.max_length.unwrap_or(MAX_LENGTH.min(most));
+        let own = start.saved().map(|model| model.max_length);
+        let max_length = self.max_length.or(own).unwrap_or(MAX_LENGTH.min(most));
         if !(least..=most).contains(&max_length) {
             return Err(Error::argument("max-length", format!("{least} to {most}, the model's positions"), max_length));
         }
@@ -166,7 +185,12 @@ impl TrainArguments {
     /// texts, cut at this default length, and `most` are the model's positions.
     pub(super) fn lengths(&self, start: &Start, encoded: &EncodedDataset, most: usize) -> Option<Vec<usize>> {
         let is_long = encoded.truncated_rows as f64 > LONG_SHARE * encoded.len() as f64;
-        if self.max_length.is_some() || self.without_rungs(start).is_some() || !is_long || most <= MAX_LENGTH {
+        if self.max_length.is_some()
+            || start.saved().is_some()
+            || self.without_rungs(start).is_some()
+            || !is_long
+            || most <= MAX_LENGTH
+        {
             return None;
         }
         let mut lengths = vec![MAX_LENGTH];
@@ -226,9 +250,13 @@ impl TrainArguments {
         Ok(())
     }
 
-    pub(super) fn read_texts(&self) -> Result<TextSplits> {
+    pub(super) fn read_texts(&self, start: &Start) -> Result<TextSplits> {
         self.texts.read_splits(&SplitRequest {
-            labels: None,
+            classes: match start.saved() {
+                Some(model) => Classes::Extended(&model.labels, model.origin.as_ref()),
+                None => Classes::OfRows,
+            },
+            also: &self.also,
             rows: self.train_rows,
             validation: None,
             keep: &|rows| self.speed.rows_to_keep(rows),
@@ -237,7 +265,8 @@ impl TrainArguments {
         })
     }
 
-    /// Fingerprint of the run's inputs. The saved state of a run with a different fingerprint is rejected.
+    /// Fingerprint of the run's inputs. The saved state of a run with a different fingerprint is rejected. It lacks
+    /// limits that a resumed run may change: `--rungs` and `--minutes`.
     /// `max_length` is `None` if trials select it.
     pub(super) fn settings(
         &self,
@@ -249,9 +278,7 @@ impl TrainArguments {
             "layers": self.layers,
             "max_length": max_length,
             "epochs": self.epochs,
-            "rungs": self.rungs.rungs.map(|rungs| rungs.to_string()),
             "training_budget": self.rungs.training_budget,
-            "minutes": self.rungs.minutes,
             "patience": self.patience,
             "batch": self.batch,
             "lr": self.lr.as_ref().map(LearningRate::to_string),
@@ -274,7 +301,7 @@ impl TrainArguments {
         let optimizer = match start {
             // From scratch and within some hundred steps, a smaller β₂ learns faster.
             Start::Scratch(_) => AdamWSettings { beta2: 0.98, ..optimizer },
-            Start::Pretrained(_) => optimizer,
+            Start::Pretrained(_) | Start::Saved(..) => optimizer,
         };
         TrainSettings {
             epochs: self.epochs.unwrap_or(if self.without_rungs(start).is_none() { RUNG_EPOCHS } else { EPOCHS }),

@@ -9,7 +9,7 @@ use dht_dynamic::ladder::{
 };
 use dht_dynamic::serving::{Origin, TextModel};
 use dht_dynamic::transformer::Error as TransformerError;
-use dht_dynamic::transformer::train::History;
+use dht_dynamic::transformer::train::{Event, History, Observer};
 use dht_dynamic::transformer::{
     CheckpointSettings, EncodedDataset, Task, TextClassifier, TextTokenizer, TrainSettings, Trainer,
 };
@@ -52,6 +52,24 @@ pub(super) struct Trained {
     pub(super) out_of_fold: Option<OutOfFold>,
 }
 
+/// Observer that ends training where the saved state is.
+#[derive(Default)]
+struct Finishing {
+    history: Option<History>,
+}
+
+impl Observer for Finishing {
+    fn observe(&mut self, event: Event<'_>) {
+        if let Event::Failed(history) = event {
+            self.history = Some(history.clone());
+        }
+    }
+
+    fn stops(&self) -> bool {
+        true
+    }
+}
+
 impl TrainArguments {
     /// Fine-tunes a classifier, from its checkpoint if there is one.
     fn fit(
@@ -67,6 +85,15 @@ impl TrainArguments {
         let stop = Some(interruption.stop());
         let trainer = Trainer { checkpoint: Some(checkpoint), stop, ..Trainer::new(settings.clone()) };
         let mut progress = TrainingProgress::new("training", self.quiet);
+        if self.finish {
+            let mut finishing = Finishing::default();
+            return match trainer.fit(classifier, train, validation, &mut finishing) {
+                Err(TransformerError::Stopped { .. }) if finishing.history.is_some() => {
+                    Ok(finishing.history.unwrap_or_default())
+                }
+                trained => Ok(trained?),
+            };
+        }
         let trained = interruption.during(|| trainer.fit(classifier, train, validation, &mut progress));
         drop(progress);
         match &trained {
@@ -138,6 +165,7 @@ impl TrainArguments {
             length: run.length.cloned(),
             checkpoints: Some(run.dir.folder().to_path_buf()),
             stop: Some(run.interruption.stop()),
+            finish: self.finish,
             rates: match self.lr {
                 Some(LearningRate::Find) => run.start.learning_rates().to_vec(),
                 _ => Vec::new(),
@@ -205,7 +233,7 @@ impl TrainArguments {
 
     fn how(&self, start: &Start, settings: &TrainSettings, history: &History) -> String {
         let from = match start {
-            Start::Pretrained(_) => format!("fine-tuned from {}", start.name()),
+            Start::Pretrained(_) | Start::Saved(..) => format!("fine-tuned from {}", start.name()),
             Start::Scratch(size) => format!("trained from scratch, {size}"),
         };
         let best =

@@ -263,8 +263,17 @@ impl Search<'_> {
             }
             ([only], []) => Ok((LabelSource::OnlyRepeating, *only, Vec::new())),
             ([], [only]) => uncertain(*only, "some rows have no value there, or one that no other row has"),
-            ([], []) => Err((None, DataProblem::NoLabelColumn)),
+            ([], []) => Err((None, DataProblem::NoLabelColumn { nested: self.nested() })),
             _ => Err(ambiguous(&[repeating, nearly].concat())),
+        }
+    }
+
+    /// Names of the columns with arrays or objects, after a semicolon.
+    fn nested(&self) -> String {
+        let places: Vec<usize> = self.table.nested.keys().copied().collect();
+        match self.columns(&places) {
+            none if none.is_empty() => none,
+            columns => format!("; arrays or objects are in {columns}"),
         }
     }
 

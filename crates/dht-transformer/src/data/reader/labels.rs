@@ -196,15 +196,18 @@ fn sorted(labels: BTreeSet<&str>) -> Vec<String> {
     sorted
 }
 
-/// Refuses multi-label cells with another separator, and cells that are written as lists.
+/// Brackets of a list.
+const BRACKETS: [(char, char); 3] = [('[', ']'), ('{', '}'), ('(', ')')];
+
+/// Refuses multi-label cells with another separator, and cells that are written as lists or as vectors.
 fn check_cells(rows: &[Row], place: usize, separator: char) -> Result<(), Problem> {
     let filled = || rows.iter().map(|row| (row.line, row.cell(place))).filter(|(_, cell)| !cell.is_empty());
-    let is_list = |cell: &str| {
-        [('[', ']'), ('{', '}'), ('(', ')')]
-            .iter()
-            .any(|(open, close)| cell.starts_with(*open) && cell.ends_with(*close))
-    };
-    if let Some((line, cell)) = filled().find(|(_, cell)| is_list(cell)) {
+    if let Some((line, cell)) = filled().find(|(_, cell)| is_vector(cell, separator))
+        && filled().all(|(_, other)| is_vector(other, separator))
+    {
+        return Err((Some(line), DataProblem::VectorCell { cell: cell.into(), separator }));
+    }
+    if let Some((line, cell)) = filled().find(|(_, cell)| inside_brackets(cell).is_some()) {
         return Err((Some(line), DataProblem::ListCell { cell: cell.into(), separator }));
     }
     if filled().any(|(_, cell)| cell.contains(separator)) {
@@ -219,6 +222,19 @@ fn check_cells(rows: &[Row], place: usize, separator: char) -> Result<(), Proble
         }
         None => Ok(()),
     }
+}
+
+/// Content of a cell between brackets.
+fn inside_brackets(cell: &str) -> Option<&str> {
+    BRACKETS.iter().find_map(|(open, close)| cell.strip_prefix(*open)?.strip_suffix(*close))
+}
+
+/// Returns whether a cell is several zeros and ones.
+fn is_vector(cell: &str, separator: char) -> bool {
+    let cell = inside_brackets(cell).unwrap_or(cell);
+    let mut values = 0;
+    let is_value = |value: &str| ["0", "1", "0.0", "1.0"].contains(&value.trim());
+    cell.split([separator, ',']).inspect(|_| values += 1).all(is_value) && values > 1
 }
 
 /// Refuses a column that mixes types: numbers, truth values and strings.

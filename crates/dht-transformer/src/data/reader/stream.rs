@@ -24,7 +24,7 @@ use super::table::{Table, check_first_line};
 use super::text::joined;
 use super::tsv::{opens_quote, other_width, read_quoted_lines, tsv_row, unquoted};
 use crate::data::dataset::Example;
-use crate::data::reading::{Column, Reading};
+use crate::data::reading::Reading;
 use crate::error::{DataProblem, Error, Result};
 
 /// Number of rows read ahead to detect a header.
@@ -170,13 +170,6 @@ impl<'a> TextStream<'a> {
     /// Number of columns of a csv or tsv file; else 0.
     pub fn width(&self) -> usize {
         self.width
-    }
-
-    /// Column that is read instead of the [expected](TextColumns::expected) columns.
-    pub fn instead(&self) -> Option<Column> {
-        let FileColumns { names, text, is_instead, .. } = &self.columns;
-        let column = |place: &usize| names.get(*place).cloned().map_or(Column::Number(*place), Column::Name);
-        text.first().filter(|_| *is_instead).map(column)
     }
 
     /// Reads the next row; `None` at the end.

@@ -2,7 +2,7 @@
 
 use super::format::TextFormat;
 use crate::data::reader::header::decide;
-use crate::data::reader::names::{TEXT, is_one_of, place_of};
+use crate::data::reader::names::{INDEX, LABEL, TEXT, is_one_of, place_of};
 use crate::data::reader::row::Row;
 use crate::data::reader::table::Table;
 use crate::data::reading::{Column, HeaderSource, Reading, TableFormat, TextSource};
@@ -20,8 +20,8 @@ pub struct TextColumns {
     /// rows do not decide, a column requested by number implies
     /// that there is no header.
     pub header: Option<bool>,
-    /// `true` if the columns are those of a training run. A file with a single column, or with a column that has a text
-    /// name, may lack these columns.
+    /// `true` if the columns are those of the model's training. If there is one, a file with a single unnamed column may
+    /// have it, and in place of a column by number a column with a text name is read. No other column is read instead.
     pub expected: bool,
     /// Number of columns of the training file, if columns are expected by number.
     pub expected_width: Option<usize>,
@@ -49,8 +49,6 @@ pub(super) struct FileColumns {
     pub(super) names: Vec<String>,
     /// Text columns, in the order of concatenation.
     pub(super) text: Vec<usize>,
-    /// `true` if these are not the [expected](TextColumns::expected) columns.
-    pub(super) is_instead: bool,
     pub(super) reading: Option<Reading>,
     /// First text, if it may name the column.
     pub(super) doubtful: Option<String>,
@@ -66,18 +64,18 @@ impl FileColumns {
         let names = if header { header_names(table)? } else { Vec::new() };
         let search = Search { asked, format, names: &names, width: table.width };
         search.check_width()?;
-        let (text, is_instead) = search.texts()?;
+        let text = search.texts()?;
         let reading = Some(search.interpretation(source, &text));
         let doubtful = if header { None } else { doubtful_text(table, asked, &text) };
-        Ok(Self { names, text, is_instead, reading, doubtful })
+        Ok(Self { names, text, reading, doubtful })
     }
 
     /// Finds the text keys of a jsonl file among the keys of its first object.
     pub(super) fn of_keys(keys: Vec<String>, asked: &TextColumns) -> Result<Self, DataProblem> {
         let search = Search { asked, format: TextFormat::JsonLines, names: &keys, width: keys.len() };
-        let (text, is_instead) = search.texts()?;
+        let text = search.texts()?;
         let reading = Some(search.interpretation(HeaderSource::Format, &text));
-        Ok(Self { names: keys, text, is_instead, reading, doubtful: None })
+        Ok(Self { names: keys, text, reading, doubtful: None })
     }
 }
 
@@ -138,26 +136,31 @@ impl Search<'_> {
         }
     }
 
-    /// Text columns, and whether they are others than the expected columns.
-    fn texts(&self) -> Result<(Vec<usize>, bool), DataProblem> {
+    /// Text columns.
+    fn texts(&self) -> Result<Vec<usize>, DataProblem> {
         let asked = &self.asked.text;
         if asked.is_empty() {
-            return Ok((vec![self.only()?], false));
+            return Ok(vec![self.only()?]);
         }
         let found = asked.iter().map(|column| self.place(column)).collect::<Result<Vec<usize>, _>>();
-        if !self.asked.may_be_others() {
-            return Ok((found?, false));
+        if !(self.asked.may_be_others() && asked.len() == 1) {
+            return found;
+        }
+        if self.asked.has_names() {
+            return found.or_else(|problem| if self.is_bare() { Ok(vec![0]) } else { Err(problem) });
         }
         // Numbers fit any table; a name is more specific.
         let is_text = |name: &String| is_one_of(name, &TEXT);
-        let is_table = self.format != TextFormat::JsonLines;
         match found {
-            Ok(_) if is_table && !self.asked.has_names() && self.names.iter().any(is_text) => {
-                Ok((vec![self.only()?], true))
-            }
-            Ok(found) => Ok((found, false)),
-            Err(problem) => Ok((vec![self.only().map_err(|_| problem)?], true)),
+            Ok(found) if !self.names.iter().any(is_text) => Ok(found),
+            Err(problem) if !self.is_bare() && !self.names.iter().any(is_text) => Err(problem),
+            _ => Ok(vec![self.only()?]),
         }
+    }
+
+    /// Returns whether the table has one column, without a name.
+    fn is_bare(&self) -> bool {
+        self.names.is_empty() && self.width == 1
     }
 
     /// Column with a text name, or the only column.
@@ -168,7 +171,8 @@ impl Search<'_> {
         };
         match (&*called(&TEXT[..1]), &*called(&TEXT), self.width) {
             (&[column], ..) | ([], &[column], _) => Ok(column),
-            ([], [], 1) => Ok(0),
+            // A number of the row, or its label, is no text.
+            ([], [], 1) if !names.iter().any(|name| is_one_of(name, &INDEX) || is_one_of(name, &LABEL)) => Ok(0),
             ([], [], _) => Err(DataProblem::NoTextColumn),
             (_, several, _) => {
                 let columns: Vec<String> = several.iter().map(|column| format!("{:?}", names[*column])).collect();

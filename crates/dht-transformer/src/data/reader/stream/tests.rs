@@ -34,26 +34,50 @@ fn every_format_gives_its_texts_in_order() {
 }
 
 #[test]
-fn columns_that_are_expected_give_way_to_the_only_one() {
+fn columns_of_a_training_are_read_or_missed_by_name() {
     let expected = |names: &[&str], header| TextColumns { header, expected: true, ..columns(names) };
-    let named = || expected(&["title", "text"], Some(true));
-    assert_eq!(texts("a.csv", "title,text\na,b\n", named()), ["a b"]);
-    assert_eq!(texts("a.csv", "review\nfine\n", named()), ["fine"]);
-    assert_eq!(texts("a.csv", "id,text\n1,fine\n", named()), ["fine"]);
-    assert_eq!(texts("a.jsonl", "{\"review\": \"fine\"}\n", named()), ["fine"]);
-    let numbered = || expected(&["1", "2"], None);
-    assert_eq!(texts("a.csv", "a,b,c\n1,2,3\n", numbered()), ["b c", "2 3"]);
-    let ahead = TextColumns { look_ahead: true, ..numbered() };
-    assert_eq!(texts("a.csv", "a,b,c\n1,2,3\n", ahead), ["2 3"]);
-    assert_eq!(texts("a.csv", "a,text,c\n1,2,3\n", numbered()), ["2"]);
-    assert_eq!(texts("a.csv", "fine\nbad\n", numbered()), ["fine", "bad"]);
-    assert_eq!(texts("a.csv", "id,text\n1,fine\n", numbered()), ["fine"]);
-    for (file, columns) in [("a,b\n1,2\n", named()), ("a,b\n1,2\n", numbered())] {
-        let refused = read("a.csv", file, columns).expect_err("two columns").to_string();
-        assert!(refused.contains("no column"), "{refused}");
+    let refused = |name: &str, file: &str, columns| read(name, file, columns).expect_err("refused").to_string();
+    let two = || expected(&["title", "text"], Some(true));
+    assert_eq!(texts("a.csv", "title,text\na,b\n", two()), ["a b"]);
+    for file in ["review\nfine\n", "id,text\n1,fine\n", "headline,text\na,b\n", "title\na\n"] {
+        assert!(refused("a.csv", file, two()).contains("no column \"t"), "{file}");
     }
-    let pair = TextColumns { pair: true, ..named() };
+    assert!(refused("a.jsonl", "{\"review\": \"fine\"}\n", two()).contains("no column \"title\""));
+    let one = |header| expected(&["text"], header);
+    assert_eq!(texts("a.csv", "id,Text\n1,fine\n", one(Some(true))), ["fine"]);
+    assert_eq!(texts("a.csv", "fine\nbad\n", one(Some(false))), ["fine", "bad"]);
+    for file in ["review\nfine\n", "id\n1\n", "body,label\nfine,1\n"] {
+        assert!(refused("a.csv", file, one(Some(true))).contains("no column \"text\""), "{file}");
+    }
+    assert!(refused("a.jsonl", "{\"id\": 1}\n", one(None)).contains("no column \"text\""));
+    let pair = TextColumns { pair: true, ..two() };
     assert!(read("a.csv", "text\nfine\n", pair).is_err());
+}
+
+#[test]
+fn columns_of_a_training_without_names_fit_by_number() {
+    let numbered = |names: &[&str]| TextColumns { expected: true, ..columns(names) };
+    let refused = |name: &str, file: &str, columns| read(name, file, columns).expect_err("refused").to_string();
+    let two = || numbered(&["1", "2"]);
+    assert_eq!(texts("a.csv", "a,b,c\n1,2,3\n", two()), ["b c", "2 3"]);
+    let ahead = TextColumns { look_ahead: true, ..two() };
+    assert_eq!(texts("a.csv", "a,b,c\n1,2,3\n", ahead), ["2 3"]);
+    for file in ["fine\nbad\n", "id,text\n1,fine\n", "a,b\n1,2\n"] {
+        assert!(refused("a.csv", file, two()).contains("no column "), "{file}");
+    }
+    let one = || numbered(&["1"]);
+    assert_eq!(texts("a.csv", "fine\nbad\n", one()), ["fine", "bad"]);
+    assert_eq!(texts("a.csv", "text,label\nfine,1\n", one()), ["fine"]);
+    assert_eq!(texts("a.jsonl", "{\"id\": 1, \"text\": \"fine\"}\n", one()), ["fine"]);
+    assert!(refused("a.jsonl", "{\"id\": 1}\n", one()).contains("no column 1"));
+}
+
+#[test]
+fn a_number_of_the_row_is_no_text() {
+    for file in ["{\"id\": 1}\n", "{\"label\": \"a\"}\n"] {
+        let refused = read("a.jsonl", file, columns(&[])).expect_err("no text").to_string();
+        assert!(refused.contains("name the text column"), "{refused}");
+    }
 }
 
 #[test]
