@@ -26,6 +26,7 @@ impl Advice {
             DataProblem::NestedValue { .. } => {
                 return Some(Self::Edit("several labels: one string such as \"food,staff\", with `--task labels`"));
             }
+            DataProblem::OneColumn { other } if !other.is_empty() => "`--separator`",
             DataProblem::FirstRow => "`--header` or `--no-header`",
             DataProblem::OtherWidth { .. } | DataProblem::NoTextColumn | DataProblem::PairColumns { .. } => {
                 "`--text-column`"

@@ -140,7 +140,8 @@ pub enum Error {
     },
     /// Class of a model that is trained on, without a row among the new ones.
     #[error(
-        "{data} has no row of the class {class:?}, which the model has: give rows of it, such as those of its training, by --also",
+        "{data} has no row of the class {class:?}, which the model has: give rows of it by --also, such as those of \
+         its training, or name labels of the file that stand for it by --label-map",
         data = data.display()
     )]
     ClassLost {
@@ -148,6 +149,20 @@ pub enum Error {
         data: PathBuf,
         /// The class.
         class: String,
+    },
+    /// Class of a model that is accelerated, without a row to learn from.
+    #[error("{data} has no row of the class {class:?}, which the model has: give a file with rows of it", data = data.display())]
+    ClassMissing {
+        /// Source of the rows.
+        data: PathBuf,
+        /// The class.
+        class: String,
+    },
+    /// State of a stopped training that cannot be resumed.
+    #[error("{problem}: the stopped training cannot go on, --restart deletes its state and begins anew")]
+    BadState {
+        /// Problem of the state.
+        problem: Box<dht_dynamic::transformer::Error>,
     },
     /// No state of a stopped training, which is to be finished.
     #[error("{path} has no state of a stopped training: leave out --finish", path = path.display())]

@@ -16,7 +16,9 @@ use super::made::{MadeModel, ScoredRows, check_target, finish};
 use crate::acceleration::{BATCH, REST, exit_settings, make_dynamic};
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::texts::{EncodedSplits, TextSplits, cut_note, missing_classes_note, shared_rows, unknown_tokens_line};
+use crate::texts::{
+    EncodedSplits, TextSplits, cut_note, missing_classes_note, other_columns_note, shared_rows, unknown_tokens_line,
+};
 
 /// Makes a fine-tuned classifier dynamic, scores it and saves it.
 pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
@@ -28,15 +30,19 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let given = arguments.load(&folder)?;
     check_classifier(&given.classifier, &folder)?;
     let max_length = arguments.max_length(&given)?;
-    let GivenClassifier { classifier, tokenizer, labels, .. } = given;
+    let GivenClassifier { classifier, tokenizer, labels, origin: trained, .. } = given;
+    let texts = arguments.texts.of_model(Task::Class, trained.as_ref())?;
+    let arguments = &AccelerateArguments { texts, ..arguments.clone() };
     let tokenizer = tokenizer.with_rest(REST);
     if let Some(held) = &replaced {
         held.check(&labels, Task::Class, arguments.replace)?;
         arguments.say(&held.note());
     }
-    let mut texts = arguments.read_texts(&labels)?;
+    let mut texts = arguments.read_texts(&labels, trained.as_ref())?;
     let encoded = texts.encode(&tokenizer, max_length)?;
     report_rows(arguments, &texts, &encoded, max_length);
+    let read = texts.train.reading.as_ref().map_or(&[][..], |reading| &reading.text);
+    other_columns_note(read, trained.as_ref()).iter().for_each(|note| report(note));
     let (line, is_warning) = unknown_tokens_line(tokenizer.unknown_share(&encoded.train)?);
     if is_warning || !arguments.quiet {
         report(&format!("  {line}"));

@@ -33,7 +33,7 @@ pub struct InspectDataArguments {
 pub fn inspect_data(arguments: InspectDataArguments) -> Result<()> {
     let InspectDataArguments { data, table, json } = arguments;
     let arguments = TextArguments::new(DataArguments { data, table });
-    let (data, task) = (arguments.read_training(None)?, arguments.task());
+    let (data, task) = (arguments.read_training()?, arguments.task());
     if json {
         let value = json!({
             "data": data.name,

@@ -8,6 +8,7 @@ use std::time::Instant;
 use dht_dynamic::ladder::{LadderReport, OutOfFold};
 use dht_dynamic::serving::{ModelCard, TextModel};
 use dht_dynamic::transformer::data::Metric;
+use dht_dynamic::transformer::storage::{DESCRIPTION_BYTES, read_file};
 use dht_dynamic::transformer::{EncodedDataset, Precision, Task};
 use serde_json::json;
 
@@ -120,7 +121,7 @@ impl Replaced {
     /// Model of a directory, if it is one of this version.
     fn find(out: &Path) -> Option<Self> {
         let read = |path: &str| -> Option<serde_json::Value> {
-            serde_json::from_slice(&std::fs::read(out.join(path)).ok()?).ok()
+            serde_json::from_slice(&read_file(out.join(path), DESCRIPTION_BYTES).ok()?).ok()
         };
         let json = read("dht.json").filter(|json| json["format"] == "dht model" && json["version"] == 1)?;
         let labels = json["labels"].as_array().into_iter().flatten().filter_map(|label| Some(label.as_str()?.into()));
@@ -181,6 +182,12 @@ fn name(task: Task) -> &'static str {
 /// # Errors
 /// Errors of the model, the files or standard output.
 pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Result<()> {
+    // Another command may have written there meanwhile.
+    if let Some(held) = check_target(made.out)?
+        && made.replaced.is_none_or(|before| before.labels != held.labels || before.task != held.task)
+    {
+        held.check(&model.labels, model.model.task(), false)?;
+    }
     let ScoredRows { rows: scored, description, split, out_of_fold } = &made.scored;
     let say = |line: &str| {
         if !made.quiet {

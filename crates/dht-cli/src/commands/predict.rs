@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use dht_dynamic::transformer::data::{LabelKind, TextColumns, TextFormat, TextRow};
+use dht_dynamic::transformer::data::{Given, LabelKind, TextFormat, TextRow};
 use dht_dynamic::transformer::error::DataProblem;
 use dht_dynamic::transformer::storage::writable_file;
 use dht_dynamic::transformer::{Error as TransformerError, Precision};
@@ -258,11 +258,18 @@ pub(super) fn check_speed(speed: Option<f64>) -> Result<()> {
 
 /// Speed with the highest cost within a budget.
 pub(super) fn speed_within(model: &TextModel, budget: f64) -> Result<f64> {
+    if model.curve.is_empty() {
+        return Err(Error::argument(
+            "budget",
+            "this flag left out: the model runs all its layers for each text",
+            budget,
+        ));
+    }
     if !(budget > 0.0 && budget <= 1.0) {
         return Err(Error::argument("budget", "a share of the full model's FLOPs above 0 and up to 1", budget));
     }
-    let least = model.curve.last().map_or(1.0, |point| point.flops_ratio);
-    let expected = || format!("a share above 0 and of at least {least:.1e}, the least that this model costs");
+    let least = model.curve.iter().map(|point| point.flops_ratio).fold(f64::INFINITY, f64::min);
+    let expected = || format!("a share of at least {least:.1e}, the least that this model costs");
     let point = model.speed_within(budget).ok_or_else(|| Error::argument("budget", expected(), budget))?;
     Ok(point.speed)
 }
@@ -311,6 +318,21 @@ impl Predictor<'_> {
         self.arguments.input_format.map(TextFormat::from)
     }
 
+    /// Note on the first rows of a table, if none of them has more for a text than a number or the name of a class.
+    fn no_texts_note(&self, rows: &[TextRow]) -> Option<String> {
+        let labels = self.engine.labels();
+        let is_none =
+            |row: &TextRow| row.text.parse::<f64>().is_ok() || labels.iter().any(|label| **label == *row.text);
+        let is_table = rows.first().is_some_and(|row| !matches!(row.given, Given::Line(_)));
+        (is_table && rows.iter().all(is_none)).then(|| {
+            format!(
+                "the first {} texts are numbers or names of classes, such as {:?}: is it the column of the texts (--text-column)?",
+                rows.len(),
+                rows[0].text
+            )
+        })
+    }
+
     /// Answers the texts of an input.
     fn answer_source(
         &self,
@@ -323,7 +345,7 @@ impl Predictor<'_> {
             let expected = "a table: csv, tsv or jsonl (`--input-format`)";
             self.arguments.rows.check_lines(&source.name(), expected)?;
         }
-        let columns = self.arguments.columns(&source, self.origin.as_ref());
+        let columns = self.arguments.rows.columns(source.format(), source.is_file(), self.origin.as_ref());
         let expected = columns.expected;
         let hint = |error| if expected { of_other_columns(error) } else { error };
         let reader = RowReader::start(source, columns).map_err(hint)?;
@@ -332,9 +354,13 @@ impl Predictor<'_> {
             reader.doubt().into_iter().for_each(report);
         }
         out.begin(path, reader.format(), reader.layout())?;
+        let mut is_first = true;
         // What was read before an error is answered.
         let failed = loop {
             let (rows, end) = reader.rows(ROWS, BYTES, WAIT);
+            if std::mem::take(&mut is_first) {
+                self.no_texts_note(&rows).iter().for_each(|note| report(note));
+            }
             answer(&self.engine, &rows, out, totals)?;
             out.flush()?;
             if let Some(end) = end {
@@ -399,22 +425,5 @@ impl PredictArguments {
         named
             .map(|path| path.metadata().map_err(|source| Error::Io { path: path.clone(), source }))
             .try_for_each(|found| found.map(drop))
-    }
-
-    /// Columns that the flags name, otherwise the columns of the training.
-    fn columns(&self, source: &Source, origin: Option<&Origin>) -> TextColumns {
-        let (asked, header) = (&self.rows, self.rows.header());
-        let columns = TextColumns { header, look_ahead: source.is_file(), ..TextColumns::default() };
-        if !asked.text_column.is_empty() || source.format() == TextFormat::Lines {
-            // Two columns of a model of pairs are one.
-            let pair = asked.pair || origin.is_some_and(|origin| origin.pair) && asked.text_column.len() == 2;
-            return TextColumns { text: asked.text_column.clone(), pair, ..columns };
-        }
-        let trained = origin.and_then(|origin| Some((origin.columns.as_ref()?, origin.pair)));
-        let Some((reading, pair)) = trained else {
-            return TextColumns { pair: asked.pair, ..columns };
-        };
-        let expected_width = Some(reading.width());
-        TextColumns { text: reading.text.clone(), pair, expected: true, expected_width, ..columns }
     }
 }

@@ -102,6 +102,9 @@ pub struct ServeArguments {
     /// Close a connection after this number of milliseconds without a request
     #[arg(long, default_value_t = 60_000)]
     pub idle_timeout_ms: u64,
+    /// Keep the present model if a reload takes longer than this number of seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub reload_timeout_seconds: u64,
     /// Go on answering for this number of seconds after SIGTERM, while /health answers 503; a second signal ends this
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub drain_seconds: u64,
@@ -150,6 +153,7 @@ impl ServeArguments {
             reading: Duration::from_millis(self.read_timeout_ms),
             writing: Duration::from_millis(self.write_timeout_ms),
             idle: Duration::from_millis(self.idle_timeout_ms),
+            reload: Duration::from_secs(self.reload_timeout_seconds),
             drain: Duration::from_secs(self.drain_seconds),
             ..Limits::default()
         };

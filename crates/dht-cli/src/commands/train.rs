@@ -31,6 +31,7 @@ use crate::training::{Interruption, Start, TrainingDir};
 /// Trains a classifier, makes it dynamic, scores it and saves it.
 pub fn train(arguments: &TrainArguments) -> Result<()> {
     let start = Start::load(&arguments.model)?;
+    let arguments = &arguments.for_start(&start)?;
     let mut max_length = arguments.check(&start)?;
     let replaced = check_target(&arguments.out)?;
     let device = arguments.device.open_in(arguments.precision)?;
@@ -57,7 +58,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
 
     let lengths = arguments.lengths(&start, &encoded.train, start.config()?.longest_text());
     let fixed = lengths.is_none().then_some(max_length);
-    let dir = TrainingDir::open(&arguments.out, &arguments.settings(&encoded, fixed)?, arguments.restart)?;
+    let dir = TrainingDir::open(&arguments.out, &arguments.settings(&start, &encoded, fixed)?, arguments.restart)?;
     match (dir.is_resumed(), arguments.finish) {
         (true, false) => arguments.say("resuming the stopped training"),
         (false, true) => return Err(Error::NothingToFinish { path: dir.folder().into() }),

@@ -57,66 +57,78 @@ impl ChangedLabels {
     }
 }
 
-/// Reloads the model and returns the labels that changed. The present model stays if loading fails, if the new model
-/// is for another task, whose answers have other fields, and if it has other labels, unless the settings allow them.
+/// Reloads the model and returns the labels that changed. The present model stays if loading fails or takes too long, if
+/// the new model is for another task, whose answers have other fields, and if it has other labels, unless the settings
+/// allow them.
 pub(super) async fn load(app: Arc<App>) -> Result<ChangedLabels, Refusal> {
-    let one_at_a_time = app.reloading.clone().lock_owned().await;
+    // On a task of its own, with the lock: who asked for it may be gone before it is done.
+    let done = tokio::spawn(load_within_the_time(app)).await;
+    done.unwrap_or_else(|error| Err(failed(error.to_string())))
+}
+
+async fn load_within_the_time(app: Arc<App>) -> Result<ChangedLabels, Refusal> {
+    let _one_at_a_time = app.reloading.clone().lock_owned().await;
     let (send, loaded) = oneshot::channel();
     let own = app.clone();
-    // On a thread of its own, with the lock: who asked for it may be gone before it is done, and threads of requests are few.
+    // On a thread of its own, which is left behind if it hangs, and whose model is then dropped.
     let load = move || {
-        let loaded = match catch_unwind(AssertUnwindSafe(&app.load)) {
-            Ok(Ok(LoadedModel { engine, sha256 })) => {
-                let present = app.service.engine();
-                let labels = ChangedLabels::between(&present, &engine);
-                if engine.model().task() != present.model().task() {
-                    Err("the directory has a model for another task: start the server again for it".into())
-                } else if !(labels.are_none() || app.settings.allow_other_labels) {
-                    let changes = labels.in_object(json!({}));
-                    Err(format!(
-                        "the directory has a model of other labels, {changes}: start the server with --allow-other-labels"
-                    ))
-                } else {
-                    app.service.reload(engine);
-                    *app.version.lock().unwrap_or_else(PoisonError::into_inner) = ModelVersion::now(sha256);
-                    Ok(labels)
-                }
-            }
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("loading it panicked".into()),
-        };
-        let loaded = loaded.map_err(|error| {
-            let reason = format!("the present model stays: {error}");
-            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, reason)
-        });
-        match &loaded {
-            Ok(labels) => {
-                let fields = labels.in_object(json!({ "model_sha": app.version().sha256 }));
-                // Other labels are said also by a quiet log.
-                match labels.are_none() {
-                    true => app.log.event("reloaded", fields),
-                    false => app.log.failure("reloaded", fields),
-                }
-            }
-            Err(refusal) => app.reload_failed(&refusal.reason),
-        }
-        drop(one_at_a_time);
-        let _ = send.send(loaded);
+        let _ = send.send(catch_unwind(AssertUnwindSafe(&own.load)));
     };
-    let failed = |error: String| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, error);
     let started = std::thread::Builder::new().name("reload".into()).spawn(load);
-    started.map_err(|error| {
-        let reason = format!("the present model stays: {error}");
-        own.reload_failed(&reason);
-        failed(reason)
-    })?;
-    loaded.await.map_err(|error| failed(error.to_string()))?
+    let loaded = match started {
+        Ok(_) => tokio::time::timeout(app.settings.limits.reload, loaded).await,
+        Err(error) => return Err(app.reload_failed(&error.to_string())),
+    };
+    let replaced = match loaded {
+        Ok(Ok(Ok(Ok(model)))) => app.replace(model),
+        Ok(Ok(Ok(Err(error)))) => Err(error.to_string()),
+        Ok(Ok(Err(_)) | Err(_)) => Err("loading it panicked".into()),
+        Err(_) => Err(format!("loading it took longer than {:?}", app.settings.limits.reload)),
+    };
+    replaced.map_err(|error| app.reload_failed(&error))
+}
+
+fn failed(reason: String) -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, reason)
 }
 
 impl App {
-    /// Counts and logs a reload that failed.
-    fn reload_failed(&self, reason: &str) {
+    /// Replaces the present model, and returns the labels that changed.
+    fn replace(&self, LoadedModel { engine, sha256 }: LoadedModel) -> Result<ChangedLabels, String> {
+        let present = self.service.engine();
+        let labels = ChangedLabels::between(&present, &engine);
+        if engine.model().task() != present.model().task() {
+            return Err("the directory has a model for another task: start the server again for it".into());
+        }
+        // Answers to the same requests would become refusals.
+        if engine.of_pairs() != present.of_pairs() {
+            return Err(
+                "the directory has a model of pairs in place of single texts, or the reverse: start the server again"
+                    .into(),
+            );
+        }
+        if !(labels.are_none() || self.settings.allow_other_labels) {
+            let changes = labels.in_object(json!({}));
+            return Err(format!(
+                "the directory has a model of other labels, {changes}: start the server with --allow-other-labels"
+            ));
+        }
+        self.service.reload(engine);
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = ModelVersion::now(sha256);
+        let fields = labels.in_object(json!({ "model_sha": self.version().sha256 }));
+        // Other labels are said also by a quiet log.
+        match labels.are_none() {
+            true => self.log.event("reloaded", fields),
+            false => self.log.failure("reloaded", fields),
+        }
+        Ok(labels)
+    }
+
+    /// Counts and logs a reload that failed, and returns its refusal.
+    fn reload_failed(&self, reason: &str) -> Refusal {
+        let reason = format!("the present model stays: {reason}");
         self.failed_reloads.fetch_add(1, Ordering::Relaxed);
         self.log.failure("reload_failed", json!({ "error": reason }));
+        failed(reason)
     }
 }

@@ -56,6 +56,8 @@ pub struct Limits {
     pub writing: Duration,
     /// Time limit of a connection without a request.
     pub idle: Duration,
+    /// Time limit of a reload, after which the present model stays.
+    pub reload: Duration,
     /// Time for which requests are still accepted after a signal to stop, while `/health` answers 503.
     pub drain: Duration,
     /// Time limit for accepted requests after the server was asked to stop.
@@ -85,6 +87,7 @@ impl Limits {
             ("read-timeout-ms", self.reading),
             ("write-timeout-ms", self.writing),
             ("idle-timeout-ms", self.idle),
+            ("reload-timeout-seconds", self.reload),
         ];
         if let Some((flag, _)) = times.into_iter().find(|(_, time)| time.is_zero()) {
             return Err(Error::argument(flag, "at least 1", 0));
@@ -121,6 +124,7 @@ impl Default for Limits {
             reading: Duration::from_secs(10),
             writing: Duration::from_secs(10),
             idle: Duration::from_secs(60),
+            reload: Duration::from_secs(600),
             drain: Duration::ZERO,
             grace: Duration::from_secs(30),
         }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use dht_dynamic::serving::Origin;
-use dht_dynamic::transformer::data::{Column, LabelKind};
+use dht_dynamic::transformer::data::{Column, LabelKind, TextColumns, TextFormat};
 use dht_dynamic::transformer::{Dataset, DatasetReader};
 
 use crate::error::{Error, Result};
@@ -23,6 +23,10 @@ pub struct RowArguments {
     /// Read two text columns as a pair of sentences, not as parts of one text
     #[arg(long)]
     pub pair: bool,
+    /// Separator of the columns of csv files, such as ';' or tab [default: a comma; in a file whose first line has none,
+    /// what stands between its names, or follows sep=]
+    #[arg(long, value_name = "SIGN", value_parser = separator)]
+    pub separator: Option<char>,
     /// Treat the first row of csv and tsv files as a header [default: inferred from the first rows]
     #[arg(long, conflicts_with = "no_header")]
     pub header: bool,
@@ -35,6 +39,24 @@ impl RowArguments {
     /// Presence of a header, if a flag states it.
     pub fn header(&self) -> Option<bool> {
         (self.header || self.no_header).then_some(self.header)
+    }
+
+    /// Columns that the flags name, otherwise those of a model's training. `look_ahead` is true for a file, whose rows may
+    /// be read ahead.
+    pub fn columns(&self, format: TextFormat, look_ahead: bool, origin: Option<&Origin>) -> TextColumns {
+        let (header, separator) = (self.header(), self.separator);
+        let columns = TextColumns { header, separator, look_ahead, ..TextColumns::default() };
+        if !self.text_column.is_empty() || format == TextFormat::Lines {
+            // Two columns of a model of pairs are one.
+            let pair = self.pair || origin.is_some_and(|origin| origin.pair) && self.text_column.len() == 2;
+            return TextColumns { text: self.text_column.clone(), pair, ..columns };
+        }
+        let trained = origin.and_then(|origin| Some((origin.columns.as_ref()?, origin.pair)));
+        let Some((reading, pair)) = trained else {
+            return TextColumns { pair: self.pair, ..columns };
+        };
+        let expected_width = Some(reading.width());
+        TextColumns { text: reading.text.clone(), pair, expected: true, expected_width, ..columns }
     }
 
     /// Rejects flags on columns for texts that are read line by line.
@@ -64,12 +86,33 @@ pub struct LabelArguments {
     /// Task: one class, several labels, or a number [default: class, or the task of a data set known by name]
     #[arg(long, value_enum, value_name = "TASK")]
     pub task: Option<TaskChoice>,
-    /// Separator between the labels of a text, with --task labels
-    #[arg(long, value_name = "SIGN", default_value_t = ',', requires = "task")]
-    pub label_separator: char,
+    /// Separator between the labels of a text, with --task labels [default: that of the model's training; else a comma]
+    #[arg(long, value_name = "SIGN", requires = "task")]
+    pub label_separator: Option<char>,
     /// Assign the rows with label LABEL to the class CLASS, such as 3=sports; may be repeated
     #[arg(long, value_name = "LABEL=CLASS")]
     pub label_map: Vec<LabelPair>,
+}
+
+/// Parses a separator: one character, or `tab`.
+fn separator(text: &str) -> Result<char, String> {
+    let mut signs = text.chars();
+    match (text, signs.next(), signs.next()) {
+        ("tab" | "\\t", ..) => Ok('\t'),
+        (_, Some(sign), None) if sign != '"' => Ok(sign),
+        _ => Err("expected one character that is no quote, or tab".into()),
+    }
+}
+
+impl LabelArguments {
+    /// Separator of labels: of the flag, otherwise of the model's training, otherwise a comma.
+    pub fn separator(&self, origin: Option<&Origin>) -> char {
+        let trained = || match origin?.columns.as_ref()?.kind {
+            LabelKind::Several { separator } => Some(separator),
+            _ => None,
+        };
+        self.label_separator.or_else(trained).unwrap_or(',')
+    }
 }
 
 /// Label and its class.
@@ -150,7 +193,7 @@ impl TableArguments {
 
     /// Reader of further files, with the columns and labels of the training file and the classes of `--label-map`.
     pub(super) fn like(&self, train: &Dataset) -> DatasetReader {
-        let reader = DatasetReader::new().like(train);
+        let reader = DatasetReader::new().like(train).separator(self.rows.separator);
         if self.labels.label_map.is_empty() {
             return reader;
         }
@@ -164,6 +207,9 @@ impl TableArguments {
         if rows.header().is_some() {
             reader = reader.header(rows.header());
         }
+        if rows.separator.is_some() {
+            reader = reader.separator(rows.separator);
+        }
         if rows.pair {
             reader = reader.pair(true);
         }
@@ -173,7 +219,7 @@ impl TableArguments {
         if let Some(task) = labels.task {
             reader = reader.label_kind(match task {
                 TaskChoice::Class => LabelKind::Class,
-                TaskChoice::Labels => LabelKind::Several { separator: labels.label_separator },
+                TaskChoice::Labels => LabelKind::Several { separator: labels.separator(None) },
                 TaskChoice::Number => LabelKind::Number,
             });
         }

@@ -6,7 +6,7 @@ use dht_dynamic::transformer::Dataset;
 use dht_dynamic::transformer::DatasetReader;
 use dht_dynamic::transformer::data::{NamedDataset, Split, TextFormat};
 use dht_dynamic::transformer::error::{DataProblem, HubProblem};
-use dht_dynamic::transformer::storage::HubDataset;
+use dht_dynamic::transformer::storage::{DESCRIPTION_BYTES, HubDataset, read_file};
 
 use crate::error::{Error, Result};
 
@@ -114,8 +114,9 @@ impl Source {
     pub(super) fn class_names(&self) -> Result<Option<Vec<String>>> {
         let Self::Folder(folder) = self else { return Ok(None) };
         let path = folder.join(CLASSES);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => {
+        match read_file(&path, DESCRIPTION_BYTES) {
+            Ok(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
                 let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
                 Ok(Some(names.map(str::to_owned).collect()))
             }

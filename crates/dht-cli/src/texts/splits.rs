@@ -44,8 +44,8 @@ pub struct EncodedSplits {
 pub enum Classes<'a> {
     /// The labels of the rows.
     OfRows,
-    /// Classes of an existing model, with which labels are matched.
-    Of(&'a [String]),
+    /// Classes of an existing model, with its training data, with which labels are matched.
+    Of(&'a [String], Option<&'a Origin>),
     /// Classes of an existing model, with its training data, and the further labels of the rows.
     Extended(&'a [String], Option<&'a Origin>),
 }

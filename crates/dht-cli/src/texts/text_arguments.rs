@@ -99,6 +99,27 @@ impl TextArguments {
         }
     }
 
+    /// Copies these arguments for a model: its task, its separator of labels, and pairs where it has them.
+    ///
+    /// # Errors
+    /// As [`check_task`](Self::check_task) and [`check_pair`].
+    pub fn of_model(&self, task: Task, origin: Option<&Origin>) -> Result<Self> {
+        self.check_task(task)?;
+        check_pair(self.source.table.rows.pair, origin)?;
+        let mut own = self.clone();
+        let labels = &mut own.source.table.labels;
+        labels.label_separator = (task == Task::Labels).then(|| labels.separator(origin));
+        labels.task = Some(match task {
+            Task::Class => TaskChoice::Class,
+            Task::Labels => TaskChoice::Labels,
+            Task::Number => TaskChoice::Number,
+        });
+        // Two named columns of a model of pairs are one.
+        own.source.table.rows.pair |=
+            origin.is_some_and(|origin| origin.pair) && [0, 2].contains(&own.source.table.rows.text_column.len());
+        Ok(own)
+    }
+
     /// Rejects a task of the flags that is not the model's.
     ///
     /// # Errors
@@ -121,18 +142,14 @@ impl TextArguments {
         if self.source.table.rows.text_column.is_empty() { reader } else { reader.pair(false) }
     }
 
-    /// Reads the training file, or the only file, and matches its labels with `labels` if these are given. Numbers are
-    /// the classes that `classes.txt` of a directory names.
+    /// Reads the training file, or the only file. Numbers are the classes that `classes.txt` of a directory names.
     ///
     /// # Errors
     /// As [`notes`](Self::notes); errors of the reader, with file and line.
-    pub fn read_training(&self, labels: Option<&[String]>) -> Result<Dataset> {
+    pub fn read_training(&self) -> Result<Dataset> {
         let source = self.source()?;
         let reader = self.source.table.asked(self.reader(source));
         let files = source.training()?;
-        if let Some(labels) = labels {
-            return files.read(&reader.labels(labels.iter().cloned()));
-        }
         let data = files.read(&reader)?;
         let is_numbered = self.task() == Task::Class && data.labels.iter().all(|label| label.parse::<u32>().is_ok());
         match source.class_names()?.filter(|_| is_numbered) {
@@ -145,35 +162,58 @@ impl TextArguments {
     /// further labels of the rows after them. Columns are given by the flags or the known data set, otherwise by the
     /// `origin` of the model that has these classes.
     fn read_joined(&self, known: &[String], origin: Option<&Origin>, also: &[PathBuf]) -> Result<Dataset> {
-        let source = self.source()?;
+        let (source, table) = (self.source()?, &self.source.table);
         let training = source.training()?;
-        let reader = || self.source.table.asked(self.of_training(self.reader(source), origin, &training));
+        let reader = || table.asked(self.of_training(self.reader(source), origin, &training));
         let own = training.read(&reader())?;
         let further = also.iter().map(|path| Source::open(path)?.training()).collect::<Result<Vec<_>>>()?;
-        let columns = || own.reading.iter().fold(DatasetReader::new(), |reader, reading| reader.with_reading(reading));
-        let others = further.iter().map(|files| files.read(&columns())).collect::<Result<Vec<_>>>()?;
+        // Each file says by itself which labels it has.
+        let columns = own.reading.iter().fold(DatasetReader::new(), |reader, reading| reader.with_reading(reading));
+        let columns = columns.label_mapping([]);
+        let others = further.iter().map(|files| files.read(&columns)).collect::<Result<Vec<_>>>()?;
         let mut labels = known.to_vec();
-        let all = || std::iter::once(&own).chain(&others).flat_map(|data| &data.labels);
-        // Numbers of the classes, and the like, are matched as by `evaluate`, or refused.
-        if known.is_empty() || all().any(|label| known.contains(label)) {
-            for label in all() {
-                let is_spelled_so = |known: &&String| known.trim().to_lowercase() == label.trim().to_lowercase();
-                match labels.iter().find(is_spelled_so) {
-                    Some(known) if known != label => {
-                        let (first, second) = (format!("{known:?}"), format!("{label:?}"));
-                        return Err(self.refuse(DataProblem::TwoSpellings { first, second }));
-                    }
-                    Some(_) => {}
-                    None => labels.push(label.clone()),
-                }
-            }
+        for data in std::iter::once(&own).chain(&others) {
+            self.add_labels(&mut labels, known, data)?;
         }
         let mut joined = training.read(&reader().labels(labels))?;
         for files in &further {
-            let (reading, other) = (joined.reading.clone(), files.read(&self.source.table.like(&joined))?);
+            let (reading, other) = (joined.reading.clone(), files.read(&table.like(&joined))?);
             joined = Dataset { reading, ..joined.concatenate(other)? };
         }
         Ok(joined)
+    }
+
+    /// Adds the labels of a file that are new. Numbers, and labels of a model of another task, are no new classes: they
+    /// are matched with the classes as by `evaluate`, or refused.
+    fn add_labels(&self, labels: &mut Vec<String>, known: &[String], data: &Dataset) -> Result<()> {
+        let is_number = |label: &String| {
+            let digits = label.strip_prefix("LABEL_").unwrap_or(label);
+            digits.parse::<f64>().is_ok()
+        };
+        let is_new = |label: &&String| !known.contains(label);
+        if !known.is_empty() && (self.task() != Task::Class || data.labels.iter().filter(is_new).any(is_number)) {
+            return Ok(());
+        }
+        for label in &data.labels {
+            let is_spelled_so = |known: &&String| known.trim().to_lowercase() == label.trim().to_lowercase();
+            match labels.iter().find(is_spelled_so) {
+                Some(known) if known != label => {
+                    let (first, second) = (format!("{known:?}"), format!("{label:?}"));
+                    return Err(self.refuse(DataProblem::TwoSpellings { first, second }));
+                }
+                Some(_) => {}
+                None => labels.push(label.clone()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the training file with the classes and, where no flag names others, the columns of a model.
+    fn read_of_model(&self, labels: &[String], origin: Option<&Origin>) -> Result<Dataset> {
+        let source = self.source()?;
+        let files = source.training()?;
+        let reader = self.of_training(self.reader(source).labels(labels.iter().cloned()), origin, &files);
+        files.read(&self.source.table.asked(reader))
     }
 
     /// Reader for the columns of a model's training, unless the data set is known.
@@ -205,14 +245,14 @@ impl TextArguments {
         let mut notes = source.notes();
         let found = scored(source, &mut notes, |files| {
             let reader = self.reader(source).labels(labels.iter().cloned());
-            let separator = self.source.table.labels.label_separator;
-            let reader = match task {
-                Task::Labels => reader.label_kind(LabelKind::Several { separator }),
+            let reader = self.source.table.asked(self.of_training(reader, origin, files));
+            files.read(&match task {
+                Task::Labels => {
+                    reader.label_kind(LabelKind::Several { separator: self.source.table.labels.separator(origin) })
+                }
                 Task::Number => reader.label_kind(LabelKind::Number),
                 Task::Class => reader,
-            };
-            let reader = self.of_training(reader, origin, files);
-            files.read(&self.source.table.asked(reader))
+            })
         })?;
         Ok((found.ok_or_else(|| source.nothing_scored())?.1, notes))
     }
@@ -228,8 +268,8 @@ impl TextArguments {
     /// than requested; [`DataProblem::NoRowOfClass`] for a class without a training row.
     pub fn read_splits(&self, request: &SplitRequest<'_>) -> Result<TextSplits> {
         let all = match request.classes {
-            Classes::Of(labels) => self.read_training(Some(labels))?,
-            Classes::OfRows if request.also.is_empty() => self.read_training(None)?,
+            Classes::Of(labels, origin) => self.read_of_model(labels, origin)?,
+            Classes::OfRows if request.also.is_empty() => self.read_training()?,
             Classes::OfRows => self.read_joined(&[], None, request.also)?,
             Classes::Extended(labels, origin) => self.read_joined(labels, origin, request.also)?,
         };
@@ -239,10 +279,13 @@ impl TextArguments {
         };
         // Splitting keeps a row of each class.
         if let Some(class) = all.class_without_rows() {
-            if let Classes::Extended(labels, _) = request.classes
-                && labels.iter().any(|label| label == class)
-            {
-                return Err(Error::ClassLost { data: self.source.data.clone(), class: class.into() });
+            let (data, class_) = (self.source.data.clone(), class.into());
+            match request.classes {
+                Classes::Extended(labels, _) if labels.iter().any(|label| label == class) => {
+                    return Err(Error::ClassLost { data, class: class_ });
+                }
+                Classes::Of(..) if request.rows.is_none() => return Err(Error::ClassMissing { data, class: class_ }),
+                _ => {}
             }
             return Err(self.refuse(DataProblem::NoRowOfClass { class: format!("{class:?}") }));
         }

@@ -1,6 +1,7 @@
 //! Parts of a training: the encoder to start from, the learning rate, a directory to resume from, and signals.
 
 mod directory;
+mod identity;
 mod interruption;
 mod learning_rate;
 mod model_choice;
@@ -11,9 +12,10 @@ mod targets;
 mod undo_on_signal;
 
 pub use directory::TrainingDir;
+pub use identity::identity;
 pub use interruption::Interruption;
 pub use learning_rate::{LearningRate, LearningRateTrials};
-pub use model_choice::{ModelChoice, Start, is_saved, saved_directory};
+pub use model_choice::{ModelChoice, Start, classifier_of, is_saved, saved_directory};
 pub use run_dir::{Difference, RunDir};
 pub use rungs::RungArguments;
 pub use targets::TargetScale;

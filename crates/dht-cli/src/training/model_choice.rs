@@ -1,5 +1,6 @@
 //! Encoder to start from.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,16 +10,22 @@ use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::Dataset;
 use dht_dynamic::transformer::config::ModelSize;
 use dht_dynamic::transformer::pretrained::PretrainedWeights;
-use dht_dynamic::transformer::{BertConfig, Encoder, Pooling, TextTokenizer};
+use dht_dynamic::transformer::storage::StoredTensor;
+use dht_dynamic::transformer::{BertConfig, Encoder, Pooling, TextClassifier, TextTokenizer};
 use rand_chacha::ChaCha8Rng;
 
 use candle_core::Device;
 
+use super::identity::identity;
 use crate::error::{Error, Result};
 use crate::texts::all_texts;
 
 /// Size of a vocabulary that is trained on the training texts.
 const TRAINED_VOCABULARY: usize = 8_000;
+/// Digits of the sum of a model's files in its identity.
+const SUM: usize = 12;
+/// Prefix of the names of a classifier's last layer.
+const HEAD: &str = "classifier.";
 /// Peak learning rates of a model from scratch and of a pre-trained one.
 const SCRATCH_RATE: f64 = 1e-3;
 const FINE_TUNING_RATE: f64 = 5e-5;
@@ -130,6 +137,21 @@ impl Start {
         }
     }
 
+    /// Name of the encoder and the beginning of its files' checksum, which another model in its place would change.
+    ///
+    /// # Errors
+    /// Errors of the files.
+    pub fn identity(&self) -> Result<String> {
+        let sum = match self {
+            Self::Pretrained(folder) | Self::Saved(folder, _) => identity(folder)?,
+            Self::Scratch(_) => None,
+        };
+        Ok(match sum.as_deref().and_then(|sum| sum.get(..SUM)) {
+            Some(sum) => format!("{} ({sum})", self.name()),
+            None => self.name(),
+        })
+    }
+
     /// Configuration of the encoder. For a new encoder it lacks the vocabulary, which is not known yet.
     ///
     /// # Errors
@@ -161,7 +183,10 @@ impl Start {
     pub fn encoder(&self, vocabulary: usize, device: &Device, rng: &mut ChaCha8Rng) -> Result<Encoder> {
         Ok(match self {
             Self::Pretrained(folder) => Encoder::from_pretrained(folder, device)?,
-            Self::Saved(folder, _) => encoder_of(&TextModel::load(folder, device)?)?,
+            Self::Saved(folder, _) => {
+                let classifier = classifier_of(TextModel::load(folder, device)?.model)?;
+                classifier.encoder().truncated(classifier.encoder().layers())?
+            }
             Self::Scratch(size) => Encoder::random(&size.config(vocabulary)?.with_dropout(0.0), device, rng)?,
         })
     }
@@ -185,20 +210,40 @@ impl Start {
     }
 
     /// Pooling of the encoder. A new encoder uses \[CLS\], which learns to collect the inputs that determine the class.
-    /// A pre-trained encoder uses the mean of its rows, which are all informative.
-    pub fn pooling(&self) -> Pooling {
-        if matches!(self, Self::Scratch(_)) { Pooling::Cls } else { Pooling::Mean }
+    /// A pre-trained encoder uses the mean of its rows, which are all informative, and a saved model its own.
+    ///
+    /// # Errors
+    /// As [`classifier_of`].
+    pub fn pooling(&self) -> Result<Pooling> {
+        Ok(match self {
+            Self::Scratch(_) => Pooling::Cls,
+            Self::Pretrained(_) => Pooling::Mean,
+            Self::Saved(_, model) => classifier_of(model.model.clone())?.classifier().pooling(),
+        })
+    }
+
+    /// Parameters of the last layer of a saved model, by name.
+    ///
+    /// # Errors
+    /// As [`classifier_of`].
+    pub fn head(&self) -> Result<BTreeMap<String, StoredTensor>> {
+        let Self::Saved(_, model) = self else { return Ok(BTreeMap::new()) };
+        let mut values = classifier_of(model.model.clone())?.encoder().parameters().values()?;
+        values.retain(|name, _| name.starts_with(HEAD));
+        Ok(values)
     }
 }
 
-/// Copy of the encoder of a saved model, without its exits.
-fn encoder_of(model: &TextModel) -> Result<Encoder> {
-    let encoder = match &model.model {
-        ServedModel::Classifier(classifier) => classifier.encoder(),
-        ServedModel::Dynamic(dynamic) => dynamic.encoder(),
-        _ => return Err(Error::argument("model", "a model that dht has saved", "another")),
-    };
-    Ok(encoder.truncated(encoder.layers())?)
+/// The classifier of all layers of a saved model.
+///
+/// # Errors
+/// [`Error::Argument`] for a model of another program; an exit after the last layer with a layer of its own.
+pub fn classifier_of(model: ServedModel) -> Result<TextClassifier> {
+    match model {
+        ServedModel::Classifier(classifier) => Ok(*classifier),
+        ServedModel::Dynamic(dynamic) => Ok(dynamic.classifier_at(dynamic.encoder().layers())?),
+        _ => Err(Error::argument("model", "a model that dht has saved", "another")),
+    }
 }
 
 #[cfg(test)]

@@ -68,7 +68,11 @@ fn each_class_of_a_model_needs_rows_of_one_spelling() {
     assert!(printed(&both).contains("written to next"));
     for (name, file, expected) in [
         ("spelled.csv", csv(&reviews(60, 0)).replace("praised", "Praised "), "may be one, written in two ways"),
-        ("other.csv", csv(&reviews(60, 0)).replace("praised", "up").replace("panned", "down"), "do not match"),
+        (
+            "other.csv",
+            csv(&reviews(60, 0)).replace("praised", "up").replace("panned", "down"),
+            "no row of the class \"panned\"",
+        ),
         ("columns.csv", csv(&reviews(60, 0)).replace("label,text", "label,opinion"), "no column \"text\""),
     ] {
         write(at, name, &file);
@@ -119,4 +123,149 @@ fn a_text_is_answered_without_a_file() {
     assert_eq!((answer.lines().count(), json(&answer)["text"].as_str()), (1, Some("the soup was fresh")));
     let said = refused(&dht(place.path(), &["predict", "model", "no such file.csv"]), 1);
     assert!(said.contains("no such file.csv"), "{said}");
+}
+
+#[test]
+fn a_model_is_accelerated_as_its_training_read_the_texts() {
+    let place = tempfile::tempdir().expect("a folder");
+    let at = place.path();
+    let row = |(label, text): &(String, String)| format!("{label},\"{text}\",the food\n");
+    write(at, "two.csv", &format!("label,title,body\n{}", reviews(200, 0).iter().map(row).collect::<String>()));
+    let columns: [&str; 4] = ["--text-column", "title", "--text-column", "body"];
+    for (name, more) in [("joined", &columns[..]), ("pairs", &["--pair"])] {
+        let train =
+            ["train", "--data", "two.csv", "--model", "2x2x16", "--epochs", "1", "--kind", "full", "--out", name];
+        printed(&dht(at, &[&train[..], more].concat()));
+        let again = format!("{name}-again");
+        let output = dht(at, &["accelerate", name, "--data", "two.csv", "--out", &again]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        printed(&output);
+        assert!(said.contains("\"title\", \"body\""), "{said}");
+        let reading = |model: &str| {
+            json(&std::fs::read_to_string(at.join(model).join("dht.json")).expect("a file"))["origin"].clone()
+        };
+        assert_eq!(reading(&again)["pair"], reading(name)["pair"]);
+        assert_eq!(reading(&again)["columns"]["text"], reading(name)["columns"]["text"]);
+    }
+    write(at, "texts.txt", "the soup was fresh\n");
+    let lines = ["accelerate", "pairs", "--data", "texts.txt", "--unlabelled", "--out", "lines"];
+    assert!(refused(&dht(at, &lines), 2).contains("read line by line"));
+    let title = |(label, text): (String, String)| format!("{label},\"{text}\"\n");
+    write(at, "one.csv", &format!("label,title\n{}", reviews(60, 0).into_iter().map(title).collect::<String>()));
+    let fewer = ["accelerate", "joined", "--data", "one.csv", "--out", "fewer"];
+    assert!(!dht(at, &fewer).status.success());
+}
+
+#[test]
+fn training_on_begins_with_the_last_layer_that_is_there() {
+    let place = exported();
+    let at = place.path();
+    let full = ["train", "--data", "data", "--model", "3x2x16", "--epochs", "3", "--kind", "full", "--out", "full"];
+    printed(&dht(at, &full));
+    let next = |more: &[&str]| {
+        let still = ["train", "--kind", "full", "--epochs", "1", "--lr", "1e-12", "--model", "full", "--out", "still"];
+        let output = dht(at, &[&still[..], more].concat());
+        printed(&output);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = next(&["--data", "data"]);
+    let line = said.lines().find(|line| line.contains(" before, ")).expect("a comparison");
+    let scores: Vec<&str> =
+        line.split_whitespace().filter(|word| word.starts_with("0.") || word.starts_with("1.")).collect();
+    assert_eq!(scores[0], scores[1], "{line}");
+    // A further class has a row of its own beside those that are there.
+    write(at, "more.csv", &format!("{}{}", csv(&reviews(100, 400)), shipped(60)));
+    assert!(next(&["--data", "more.csv", "--replace"]).contains("gets 1: shipped"));
+}
+
+#[test]
+fn numbers_are_no_new_classes_of_a_model() {
+    let place = exported();
+    let at = place.path();
+    printed(&rungs(at, &["--data", "data/train.csv", "--model", "plain", "--out", "first"]));
+    let next = |data: &str, more: &[&str]| {
+        let arguments = ["train", "--rungs", "0", "--data", data, "--model", "first", "--out", "next"];
+        dht(at, &[&arguments[..], more].concat())
+    };
+    // Numbers in the order of the classes, with the rows of the training or without them.
+    write(at, "numbers.csv", &csv(&reviews(100, 400)).replace("praised", "1").replace("panned", "0"));
+    for more in [&[][..], &["--also", "data/train.csv", "--replace"]] {
+        let output = next("numbers.csv", more);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        printed(&output);
+        assert!(said.contains("the model keeps its 2 classes\n"), "{said}");
+    }
+    write(
+        at,
+        "three.csv",
+        &format!("{}{}", csv(&reviews(100, 400)).replace("praised", "1"), shipped(40).replace("shipped", "2")),
+    );
+    for more in [&[][..], &["--also", "data/train.csv"]] {
+        let said = refused(&next("three.csv", more), 1);
+        assert!(said.contains("do not match the classes") || said.contains("written in two ways"), "{said}");
+    }
+    // The advice on names and on rows, followed.
+    let good: Vec<_> = reviews(80, 400).into_iter().filter(|(label, _)| label == "praised").collect();
+    write(at, "new.csv", &format!("{}{}", csv(&good).replace("praised", "7"), shipped(40).replace("shipped", "8")));
+    let named = ["--label-map", "7=praised", "--label-map", "8=shipped"];
+    let said = refused(&next("new.csv", &named), 1);
+    assert!(said.contains("no row of the class \"panned\"") && said.contains("--also"), "{said}");
+    let output = next("new.csv", &[&named[..], &["--also", "data/train.csv", "--replace"]].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    printed(&output);
+    assert!(said.contains("gets 1: shipped"), "{said}");
+}
+
+#[test]
+fn several_labels_keep_task_and_separator_of_the_training() {
+    let place = tempfile::tempdir().expect("a folder");
+    let at = place.path();
+    let rows: String =
+        (0..200).map(|row| format!("{},the soup number {}\n", ["a", "b", "a;b"][row % 3], row % 3)).collect();
+    write(at, "several.csv", &format!("label,text\n{rows}"));
+    let train = ["train", "--data", "several.csv", "--kind", "full", "--epochs", "1", "--max-length", "16"];
+    let labels = ["--task", "labels", "--label-separator", ";", "--model", "2x2x16", "--out", "several"];
+    printed(&dht(at, &[&train[..], &labels].concat()));
+    for more in [&[][..], &["--task", "labels"]] {
+        printed(&dht(at, &[&["evaluate", "several", "--data", "several.csv"], more].concat()));
+        let next = ["--model", "several", "--out", "next"];
+        printed(&dht(at, &[&train[..], &next, more].concat()));
+        assert_eq!(json(&printed(&dht(at, &["inspect", "next", "--json"])))["labels"], serde_json::json!(["a", "b"]));
+    }
+    write(at, "other.csv", &format!("label,text\n{}", rows.replace('a', "c")));
+    let other = ["train", "--data", "other.csv", "--kind", "full", "--model", "several", "--out", "other"];
+    assert!(!dht(at, &other).status.success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_at_the_output_stays_a_link() {
+    let place = trained();
+    let at = place.path();
+    std::fs::rename(at.join("model"), at.join("first")).expect("moved");
+    std::os::unix::fs::symlink("first", at.join("current")).expect("a link");
+    for out in ["current", "current/"] {
+        let train = ["train", "--data", "data", "--model", "2x2x16", "--epochs", "1", "--seed", "5", "--out", out];
+        printed(&dht(at, &train));
+        assert!(at.join("current").symlink_metadata().expect("a link").is_symlink());
+        let facts = json(&printed(&dht(at, &["inspect", "first", "--json"])));
+        assert!(facts.to_string().contains("2"), "{facts}");
+    }
+    let layers = std::fs::read_to_string(at.join("first/model/encoder/config.json")).expect("a file");
+    assert_eq!(json(&layers)["num_hidden_layers"], 2);
+}
+
+#[test]
+fn texts_that_are_numbers_and_budgets_of_one_speed_are_named() {
+    let place = trained();
+    let at = place.path();
+    let full = ["train", "--data", "data", "--model", "2x2x16", "--epochs", "1", "--kind", "full", "--out", "full"];
+    printed(&dht(at, &full));
+    let said = refused(&dht(at, &["predict", "full", "a text", "--budget", "1"]), 2);
+    assert!(said.contains("expected this flag left out: the model runs all its layers"), "{said}");
+    write(at, "asked.csv", "id,opinion\n17,the soup was fresh\n18,the soup was cold\n");
+    let output = dht(at, &["predict", "model", "asked.csv", "--text-column", "id"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    printed(&output);
+    assert!(said.contains("the first 2 texts are numbers or names of classes, such as \"17\""), "{said}");
 }

@@ -135,6 +135,20 @@ fn a_training_in_rungs_is_finished_or_goes_on_with_other_limits() {
     let limited = said(&train("limited", &["--minutes", "0.01"]));
     assert!(limited.contains("resuming the stopped training") && limited.contains("--minutes allows no"), "{limited}");
     assert!(!folder.exists());
+    // A damaged state names the way on.
+    let folder = stop("torn");
+    let state = folder.join("fine-tuning.checkpoint");
+    let half = std::fs::read(&state).expect("a state");
+    std::fs::write(&state, &half[..half.len() / 2]).expect("half a state");
+    let torn = refused(&dht(at, &train("torn", &[])), 1);
+    assert!(torn.contains("--restart deletes its state and begins anew"), "{torn}");
+    printed(&dht(at, &train("torn", &["--restart", "--minutes", "0.02"])));
+    // Another encoder at the same path is another training.
+    let folder = stop("replaced");
+    printed(&dht(at, &[&plain[..], &["--seed", "9"]].concat()));
+    let other = refused(&dht(at, &train("replaced", &[])), 1);
+    assert!(other.contains("of other texts or settings (model is "), "{other}");
+    assert!(folder.exists());
     let folder = stop("lower");
     let lower = dht(
         at,
@@ -245,13 +259,13 @@ fn signals_have_their_exit_codes_before_any_work() {
         let _ = std::fs::remove_file(path);
         assert!(Command::new("mkfifo").arg(path).status().expect("mkfifo").success());
     };
-    pipe(&place.path().join("model/dht.json"));
+    pipe(&place.path().join("token"));
     pipe(&place.path().join("texts.csv"));
     for (waits_for, arguments) in [
-        ("model/dht.json", &["predict", "model"][..]),
-        ("model/dht.json", &["serve", "model", "--port", "0"]),
-        ("model/dht.json", &["evaluate", "model", "--data", "data"]),
-        ("model/dht.json", &["inspect", "model"]),
+        ("texts.csv", &["predict", "model", "texts.csv"][..]),
+        ("token", &["serve", "model", "--port", "0", "--token-file", "token"]),
+        ("texts.csv", &["evaluate", "model", "--data", "texts.csv"]),
+        ("texts.csv", &["inspect-data", "texts.csv"]),
         ("texts.csv", &["train", "--data", "texts.csv", "--model", "2x2x16", "--out", "other"]),
     ] {
         for (name, code) in [("INT", 130), ("TERM", 143)] {
@@ -268,4 +282,57 @@ fn signals_have_their_exit_codes_before_any_work() {
             drop(pipe);
         }
     }
+}
+
+/// Files of a directory and of those in it, by their paths in it.
+fn files_in(folder: &Path, inside: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder.join(inside)).expect("a folder").map(|entry| entry.expect("an entry"));
+    let path = |name: std::ffi::OsString| format!("{inside}{}", name.to_string_lossy());
+    entries
+        .flat_map(|entry| match entry.path().is_dir() {
+            true => files_in(folder, &format!("{}/", path(entry.file_name()))),
+            false => vec![path(entry.file_name())],
+        })
+        .collect()
+}
+
+#[test]
+fn a_pipe_or_a_device_in_a_model_is_refused_at_once() {
+    let place = trained();
+    let model = place.path().join("model");
+    let read = files_in(&model, "")
+        .into_iter()
+        .filter(|name| !["md", "svg", "py"].contains(&name.rsplit('.').next().unwrap_or_default()));
+    let read: Vec<String> = read.collect();
+    assert!(read.len() > 6 && read.contains(&"model/encoder/config.json".into()), "{read:?}");
+    for name in read.iter().filter(|name| *name != "training.json") {
+        let path = model.join(name);
+        let content = std::fs::read(&path).expect("a file");
+        for is_pipe in [true, false] {
+            std::fs::remove_file(&path).expect("removed");
+            if is_pipe {
+                assert!(Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+            } else {
+                std::os::unix::fs::symlink("/dev/zero", &path).expect("a link");
+            }
+            for arguments in
+                [&["predict", "model", "a text"][..], &["inspect", "model"], &["evaluate", "model", "--data", "data"]]
+            {
+                let (mut child, said) = spawn(place.path(), arguments);
+                for _ in 0..400 {
+                    if child.try_wait().expect("a state").is_some() {
+                        break;
+                    }
+                    std::thread::sleep(std::time::Duration::from_millis(50));
+                }
+                let _ = child.kill();
+                let (rest, ended) = end(child, said);
+                assert!(matches!(ended, Some(0 | 1)), "{name} {arguments:?}: {ended:?} {rest}");
+                assert!(ended == Some(0) || rest.contains("a device, expected a file"), "{name} {arguments:?}: {rest}");
+            }
+        }
+        std::fs::remove_file(&path).expect("removed");
+        std::fs::write(&path, content).expect("a file");
+    }
+    printed(&dht(place.path(), &["predict", "model", "a text"]));
 }

@@ -254,7 +254,7 @@ fn files_of_other_formats_are_not_answered_line_by_line() {
     };
     let returns = refused(&predict("cr.csv", "text,label\rfine soup,praised\rcold soup,panned\r"), 1);
     assert!(returns.contains("cr.csv:1: the lines end with carriage returns alone"), "{returns}");
-    let signs = refused(&predict("s.csv", "text;label\nfine soup;praised\ncold soup;panned\n"), 1);
+    let signs = refused(&predict("s.csv", "opinion;verdict\nfine soup;praised\ncold soup;panned\n"), 1);
     assert!(signs.contains("and all have ';'"), "{signs}");
     let ending = refused(&predict("t.tab", "text\tlabel\nfine soup\tpraised\n"), 1);
     assert!(ending.contains("--input-format is not set for t.tab, expected lines, csv, tsv or jsonl"), "{ending}");
@@ -296,6 +296,21 @@ fn each_warning_is_printed_once() {
     ] {
         assert_eq!(said.matches(warning).count(), 1, "{warning}: {said}");
     }
+}
+
+#[test]
+fn semicolons_are_read_and_written() {
+    let place = trained();
+    let at = place.path();
+    write(at, "asked.csv", "id;text\r\n1;\"the soup; was fresh\"\r\n2;the soup was cold, and slow\r\n");
+    let answers = printed(&dht(at, &["predict", "model", "asked.csv"]));
+    assert!(answers.starts_with("id;text;predicted;probability;route;cost\n1;\"the soup; was fresh\";"), "{answers}");
+    write(at, "plain.csv", "opinion;verdict\nfine work;a\nno work;b\nfine;a\nno;b\n");
+    let said = refused(&dht(at, &["inspect-data", "plain.csv"]), 1);
+    assert!(said.trim_end().ends_with("(`--separator`)"), "{said}");
+    let flags = ["--separator", ";", "--header", "--label-column", "verdict"];
+    let read = printed(&dht(at, &[&["inspect-data", "plain.csv"][..], &flags].concat()));
+    assert!(read.starts_with("csv separated by ';', a header"), "{read}");
 }
 
 #[test]

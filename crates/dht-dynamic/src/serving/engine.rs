@@ -230,7 +230,7 @@ impl Engine {
     }
 
     /// Returns whether the model is known to answer pairs of texts.
-    pub(super) fn of_pairs(&self) -> bool {
+    pub fn of_pairs(&self) -> bool {
         self.of_pairs == Some(true)
     }
 

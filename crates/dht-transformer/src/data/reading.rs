@@ -188,6 +188,9 @@ pub struct Reading {
     /// Format of the rows; `None` in records of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) format: Option<TableFormat>,
+    /// Separator of the columns of a csv file, if it is not the comma.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub separator: Option<char>,
     /// `true` if the columns have names.
     pub header: bool,
     /// Reason for the header decision.
@@ -265,7 +268,8 @@ fn plural(columns: &[Column]) -> &'static str {
 impl Reading {
     /// Report of the interpretation, in at most five lines, without the [warnings](Self::notes).
     pub fn lines(&self) -> Vec<String> {
-        let format = self.format.map_or_else(String::new, |format| format!("{format}, "));
+        let separator = self.separator.map_or_else(String::new, |sign| format!(" separated by {sign:?}"));
+        let format = self.format.map_or_else(String::new, |format| format!("{format}{separator}, "));
         let blank = match self.blank_lines {
             0 => String::new(),
             1 => ", 1 blank row left out".into(),

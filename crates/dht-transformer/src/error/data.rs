@@ -58,12 +58,6 @@ pub enum DataProblem {
     /// A NUL byte: this is not a text file.
     #[error("holds a NUL byte: this is not a text file")]
     Binary,
-    /// The first line declares the separator for a spreadsheet, as Excel writes it.
-    #[error("the first line, {line:?}, is for a spreadsheet: remove it")]
-    SeparatorLine {
-        /// First cell of the line.
-        line: String,
-    },
     /// Bytes that are not UTF-8.
     #[error(
         "is not UTF-8 from byte {byte} of the line on: convert the file, such as by `iconv -f WINDOWS-1252 -t UTF-8` if a spreadsheet \

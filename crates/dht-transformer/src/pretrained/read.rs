@@ -11,7 +11,7 @@ use super::values::not_finite;
 use crate::account::{Treatment, file_entry, unused_tensor};
 use crate::config::{BertConfig, Pooling};
 use crate::error::{Error, Result, WeightsProblem};
-use crate::storage::{model_directory, whole_directory};
+use crate::storage::{model_directory, open_file, whole_directory};
 
 /// Configuration and weights of an encoder, read from a directory.
 #[derive(Debug, Clone)]
@@ -212,7 +212,7 @@ pub(super) struct WeightsFile {
 
 impl WeightsFile {
     pub(super) fn open(path: PathBuf) -> Result<(Self, FileHeader)> {
-        let opened = File::open(&path).and_then(|mut file| {
+        let opened = open_file(&path).and_then(|mut file| {
             let length = file.metadata()?.len();
             let header = FileHeader::read(&mut file, length)?;
             Ok((file, header))

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::error::{Error, Result};
 
@@ -45,8 +45,7 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
             permissions = Some(found.permissions());
             path.canonicalize().map_err(failed)?
         }
-        // A link to a file that does not exist yet.
-        Err(_) => std::fs::read_link(path).map_or_else(|_| path.into(), |target| folder_of(path).join(target)),
+        Err(_) => without_link(path),
     };
     let folder = folder_of(&linked);
     let mut builder = temporary();
@@ -54,7 +53,7 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     // For a missing folder, its own error is clearer than that of a temporary file's name.
     std::fs::metadata(folder).map_err(failed)?;
-    let (_listed, mut file) = Listed::create(|| builder.tempfile_in(folder)).map_err(failed)?;
+    let (_listed, mut file) = Listed::create(|| builder.tempfile_in(folder), NamedTempFile::path).map_err(failed)?;
     let mut buffered = BufWriter::new(file.as_file_mut());
     write(&mut buffered).map_err(failed)?;
     buffered.flush().map_err(failed)?;
@@ -70,7 +69,14 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     synchronise_folder(folder).map_err(failed)
 }
 
-/// Temporary files that this process is writing.
+/// Path to which a link leads, also if nothing is there yet; any other path as it is.
+fn without_link(path: &Path) -> PathBuf {
+    let linked = path.canonicalize().ok().filter(|_| path.is_symlink());
+    linked
+        .unwrap_or_else(|| std::fs::read_link(path).map_or_else(|_| path.into(), |target| folder_of(path).join(target)))
+}
+
+/// Temporary files and directories that this process is writing.
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
@@ -81,12 +87,12 @@ fn unfinished() -> MutexGuard<'static, BTreeSet<PathBuf>> {
 struct Listed(PathBuf);
 
 impl Listed {
-    fn create(create: impl FnOnce() -> io::Result<NamedTempFile>) -> io::Result<(Self, NamedTempFile)> {
+    fn create<T>(create: impl FnOnce() -> io::Result<T>, path: fn(&T) -> &Path) -> io::Result<(Self, T)> {
         let mut unfinished = unfinished();
-        let file = create()?;
-        unfinished.insert(file.path().into());
-        let own = Self(file.path().into());
-        Ok((own, file))
+        let created = create()?;
+        unfinished.insert(path(&created).into());
+        let own = Self(path(&created).into());
+        Ok((own, created))
     }
 }
 
@@ -96,12 +102,12 @@ impl Drop for Listed {
     }
 }
 
-/// Removes the temporary files of all [atomic writes](write_atomically) in progress. Their threads then wait forever:
+/// Removes the temporary files and directories of all [atomic writes](write_atomically) in progress. Their threads then wait forever:
 /// call this function only when the process is about to end, such as after a signal.
 pub fn abandon_unfinished_files() {
     let unfinished = unfinished();
     for path in unfinished.iter() {
-        let _ = std::fs::remove_file(path);
+        let _ = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     }
     std::mem::forget(unfinished);
 }
@@ -140,8 +146,9 @@ fn is_open_file(path: &Path) -> bool {
 }
 
 /// Writes a directory atomically: no reader, and no crash, ever sees a part of it. `fill` writes into a temporary
-/// directory next to the target, which is then renamed to the target. An existing directory is moved aside first, moved
-/// back if the rename fails, and removed at the end. It must contain only `entries`, the names that its successor may
+/// directory next to the target, which then changes places with the target, and the old directory is removed. On file
+/// systems that cannot exchange two directories, the old one is moved aside first, and moved back if the second rename
+/// fails. For a link, its target is replaced and the link remains. An existing directory must contain only `entries`, the names that its successor may
 /// have, and the first of them, which tells such a directory from others, so that no other file is lost.
 ///
 /// # Errors
@@ -167,7 +174,7 @@ pub fn write_directory_atomically(
     entries: &[&str],
     fill: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
-    let target = target.as_ref();
+    let target = &*without_link(&without_separator(target.as_ref()));
     let failed = |source| Error::io(target, source);
     refuse_foreign(target, entries)?;
     let parent = folder_of(target);
@@ -175,9 +182,15 @@ pub fn write_directory_atomically(
     let mut builder = temporary();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    let fresh = builder.tempdir_in(parent).map_err(failed)?;
+    let (listed, fresh) = Listed::create(|| builder.tempdir_in(parent), TempDir::path).map_err(failed)?;
     fill(fresh.path())?;
     synchronise_folder(fresh.path()).map_err(failed)?;
+    if exchange(fresh.path(), target) {
+        // The old directory is removed under the name of the temporary one.
+        return synchronise_folder(parent).map_err(failed);
+    }
+    // Either the renames or the removal by a signal comes first.
+    let held = unfinished();
 
     // The old directory is moved into an empty temporary one, which removes it when it is dropped.
     let aside = temporary().tempdir_in(parent).map_err(failed)?;
@@ -195,7 +208,28 @@ pub fn write_directory_atomically(
     }
     // The directory is now at the target: nothing remains to be removed under the old name.
     let _ = fresh.keep();
+    drop(held);
+    drop(listed);
     synchronise_folder(parent).map_err(failed)
+}
+
+/// Path of a directory without a separator at its end, which would follow a link.
+fn without_separator(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+/// Lets two directories change places in one step; `false` if the system cannot, or one of them is missing.
+fn exchange(first: &Path, second: &Path) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        second.is_dir() && renameat_with(CWD, first, CWD, second, RenameFlags::EXCHANGE).is_ok()
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+    {
+        let _ = (first, second);
+        false
+    }
 }
 
 /// Refuses a directory with other files: replacing it would lose them.
@@ -276,6 +310,25 @@ mod tests {
         std::fs::write(target.join("README.md"), "mine").expect("a file");
         assert!(matches!(write(), Err(Error::ForeignDirectory { entry, .. }) if entry == "README.md"));
         assert_eq!(std::fs::read_to_string(target.join("README.md")).expect("a file"), "mine");
+    }
+
+    #[test]
+    fn a_link_to_a_directory_stays_and_its_directory_is_replaced() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [store, link] = ["store", "current"].map(|name| folder.path().join(name));
+        symlink("store", &link).expect("a link");
+        let write = |target: &Path, text: &'static str| {
+            write_directory_atomically(target, &["run.json"], |fresh| {
+                write_atomically(fresh.join("run.json"), |file| file.write_all(text.as_bytes()))
+            })
+        };
+        for (target, text) in [(link.clone(), "first"), (link.clone(), "second"), (link.join(""), "third")] {
+            write(&target, text).expect("written");
+            assert!(link.symlink_metadata().expect("a link").is_symlink());
+            assert_eq!(std::fs::read_to_string(store.join("run.json")).expect("a file"), text);
+        }
+        let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+        assert_eq!(left, 2, "no temporary directory is left");
     }
 
     #[test]

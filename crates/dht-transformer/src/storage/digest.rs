@@ -1,11 +1,11 @@
 //! SHA-256 sums of files and streams.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use super::regular_file::open_file;
 use crate::error::{Error, Result};
 
 /// SHA-256 sum of a file, in the 64 hexadecimal digits that `sha256sum` prints.
@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 /// ```
 pub fn file_sha256(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
-    File::open(path).and_then(|file| Hashing::new(file).finish()).map_err(|source| Error::io(path, source))
+    open_file(path).and_then(|file| Hashing::new(file).finish()).map_err(|source| Error::io(path, source))
 }
 
 /// Finishes a hash, in hexadecimal.

@@ -5,6 +5,7 @@ mod digest;
 mod hub;
 mod named_tensors;
 mod parts;
+mod regular_file;
 
 pub(crate) use atomic::{GIT_LFS, folder_of, refuse_foreign, synchronise_folder};
 pub use atomic::{abandon_unfinished_files, writable_file, write_atomically, write_directory_atomically};
@@ -14,3 +15,4 @@ pub use hub::HubDataset;
 pub(crate) use hub::{model_directory, whole_directory};
 pub use named_tensors::StoredTensor;
 pub(crate) use parts::missing_part;
+pub use regular_file::{DESCRIPTION_BYTES, TOKENIZER_BYTES, WEIGHTS_BYTES, open_file, read_file};

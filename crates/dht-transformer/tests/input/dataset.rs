@@ -149,7 +149,7 @@ fn a_label_is_not_guessed_where_no_column_looks_like_one() {
         (None, DataProblem::NoLabelColumn { nested: String::new() })
     );
     assert_eq!(problem(read("t.csv", "label,n\n5,1\n5,2\n")), (None, DataProblem::NoTextColumn));
-    let semicolons = problem(read("t.csv", "text;label\nfine work;5\nno work;1\n"));
+    let semicolons = problem(read("t.csv", "opinion;verdict\nfine work;5\nno work;1\n"));
     assert_eq!(semicolons, (Some(1), DataProblem::OneColumn { other: ", and most have ';'".into() }));
     assert_eq!(problem(read("t.csv", "text,label\rfine work,5\rno work,1\r")), (Some(1), DataProblem::CarriageReturns));
     let sentence = "a b c d e f,class\ng h i j k l,x\nm n o p q r,x\n";

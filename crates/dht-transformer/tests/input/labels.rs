@@ -70,12 +70,30 @@ fn labels_minus_one_and_one_are_both_named_in_a_refusal() {
 }
 
 #[test]
-fn the_first_line_of_a_spreadsheet_is_refused_as_such() {
-    let file = table("label", |row| format!("{}", row % 2));
-    for (first, file, line) in [("sep=,", file.clone(), "sep="), ("sep=;", file.replace(',', ";"), "sep=;")] {
-        let found = problem(read("t.csv", &format!("{first}\n{file}")));
-        assert_eq!(found, (Some(1), DataProblem::SeparatorLine { line: line.into() }));
+fn columns_are_separated_as_the_header_or_a_spreadsheet_says() {
+    let plain = table("label", |row| format!("{}", row % 2));
+    let expected = read("t.csv", &plain).unwrap();
+    let rows = |file: &str| read("t.csv", file).unwrap().examples;
+    for sign in [';', '\t', '|'] {
+        let file = plain.replace(',', &sign.to_string());
+        let found = read("t.csv", &file).unwrap();
+        assert_eq!(found.examples, expected.examples, "{sign:?}");
+        assert_eq!(found.reading.unwrap().separator, Some(sign));
+        assert_eq!(rows(&format!("sep={sign}\r\n{file}")), expected.examples);
+        // A comma is then a part of a text, and the decimal point of a number.
+        let scores = format!("text{sign}score\nfine, work{sign}3,5\nno work{sign}1\n");
+        let reader = DatasetReader::new().label_column("score").label_kind(dht_transformer::data::LabelKind::Number);
+        let numbers = reader.read_from("t.csv", scores.as_bytes()).unwrap();
+        assert_eq!((&*numbers.examples[0].text, &*numbers.examples[0].targets), ("fine, work", &[3.5][..]));
     }
+    assert_eq!(rows(&format!("sep=,\n{plain}")), expected.examples);
+    // Without a known name only a request tells.
+    let unknown = "opinion;verdict\nfine work;a\nno work;b\nfine;a\nno;b\n";
+    assert!(matches!(problem(read("t.csv", unknown)).1, DataProblem::OneColumn { .. }));
+    let reader = DatasetReader::new().separator(';').header(true).label_column("verdict");
+    assert_eq!(reader.read_from("t.csv", unknown.as_bytes()).unwrap().labels, ["a", "b"]);
+    let named = DatasetReader::new().label_column("verdict");
+    assert_eq!(named.read_from("t.csv", unknown.as_bytes()).unwrap().labels, ["a", "b"]);
 }
 
 #[test]

@@ -67,8 +67,8 @@ fn a_table_of_another_format_is_named() {
         other => panic!("{other:?}"),
     };
     assert_eq!(other("t.csv", "{\"text\": \"a b\", \"label\": 1}\n"), (1, "jsonl"));
-    assert_eq!(other("t.csv", "text;label\nwell, then;x\n"), (2, "cells separated by ;"));
-    assert_eq!(other("t.csv", "text\tlabel\nfine\tx\noh, no, no\ty\n"), (3, "cells separated by tabs"));
+    assert_eq!(other("t.csv", "opinion;verdict\nwell, then;x\n"), (2, "cells separated by ;"));
+    assert_eq!(other("t.csv", "opinion\tverdict\nfine\tx\noh, no, no\ty\n"), (3, "cells separated by tabs"));
     let quoted = "\"text\",\"label\"\r\"a, b\",1\r\"c\",2\r";
     assert_eq!(problem(read("t.csv", quoted)), (Some(1), DataProblem::CarriageReturns));
     for (content, told) in [
@@ -91,9 +91,9 @@ fn a_stray_quote_is_told_with_its_cause() {
     assert!(cause("label,text\n1, \"a, b\"\n").contains("remove the space"));
     assert!(cause("label,text\n1,a \"b\"\n").contains("put the field in quotes"));
     // A spreadsheet's export for a region that writes decimals with a comma.
-    assert!(cause("label;text\n1;\"a, b\"\n").contains("not by ';'"));
-    assert!(cause("\"text\";\"label\"\n\"a, b\";\"1\"\n").contains("not by ';'"));
-    assert!(cause("label\ttext\n1\t\"a, b\"\n").contains("name the file .tsv"));
+    assert!(cause("verdict;opinion\n1;\"a, b\"\n").contains("not by ';'"));
+    assert!(cause("\"opinion\";\"verdict\"\n\"a, b\";\"1\"\n").contains("not by ';'"));
+    assert!(cause("verdict\topinion\n1\t\"a, b\"\n").contains("name the file .tsv"));
 }
 
 #[test]

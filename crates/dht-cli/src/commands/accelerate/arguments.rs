@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use dht_dynamic::serving::{ServedModel, TextModel};
+use dht_dynamic::serving::{Origin, TextModel};
 use dht_dynamic::transformer::{Task, TextClassifier, TextTokenizer};
 
 use crate::acceleration::SpeedArguments;
@@ -11,7 +11,7 @@ use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::texts::TextArguments;
-use crate::training::{ModelChoice, is_saved};
+use crate::training::{ModelChoice, classifier_of, is_saved};
 
 /// Arguments of `dht accelerate`.
 #[derive(Debug, Clone, Args)]
@@ -75,6 +75,8 @@ pub(super) struct GivenClassifier {
     pub(super) labels: Vec<String>,
     /// Maximum number of tokens of a text that the directory states.
     declared: Option<usize>,
+    /// Its training data, where they are known.
+    pub(super) origin: Option<Origin>,
 }
 
 impl AccelerateArguments {
@@ -104,17 +106,11 @@ impl AccelerateArguments {
             let classifier = TextClassifier::load(folder, &device)?;
             let (tokenizer, labels) = (TextTokenizer::from_dir(folder)?, classifier.class_names()?);
             let declared = tokenizer.model_max_length();
-            return Ok(GivenClassifier { classifier, tokenizer, labels, declared });
+            return Ok(GivenClassifier { classifier, tokenizer, labels, declared, origin: None });
         }
-        let TextModel { model, tokenizer, labels, max_length, .. } = TextModel::load(folder, &device)?;
-        let classifier = match model {
-            ServedModel::Classifier(classifier) => *classifier,
-            ServedModel::Dynamic(dynamic) => dynamic.classifier_at(dynamic.encoder().layers())?,
-            _ => {
-                return Err(Error::argument("classifier", "a model that dht has saved", "another"));
-            }
-        };
-        Ok(GivenClassifier { classifier, tokenizer, labels, declared: Some(max_length) })
+        let TextModel { model, tokenizer, labels, max_length, origin, .. } = TextModel::load(folder, &device)?;
+        let classifier = classifier_of(model)?;
+        Ok(GivenClassifier { classifier, tokenizer, labels, declared: Some(max_length), origin })
     }
 
     /// Number of tokens at which texts are cut.

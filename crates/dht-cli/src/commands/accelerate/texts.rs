@@ -3,7 +3,8 @@
 use std::fs::File;
 
 use dht_dynamic::accelerate::Texts;
-use dht_dynamic::transformer::data::{TextColumns, TextFormat, TextRow, TextStream};
+use dht_dynamic::serving::Origin;
+use dht_dynamic::transformer::data::{TextFormat, TextRow, TextStream};
 use dht_dynamic::transformer::{Dataset, Example};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,8 +21,11 @@ const HELD_OUT_SHARE: f64 = 0.1;
 
 impl AccelerateArguments {
     /// Reads the texts and splits them by purpose. `labels` are the classifier's classes.
-    pub(super) fn read_texts(&self, labels: &[String]) -> Result<TextSplits> {
-        let texts = if self.unlabelled { self.unlabelled_splits(labels)? } else { self.labelled_splits(labels)? };
+    pub(super) fn read_texts(&self, labels: &[String], origin: Option<&Origin>) -> Result<TextSplits> {
+        let texts = match self.unlabelled {
+            true => self.unlabelled_splits(labels, origin)?,
+            false => self.labelled_splits(labels, origin)?,
+        };
         if texts.train.len() < Texts::LEAST {
             let (data, got) = (texts.train.name.clone(), texts.train.len());
             return Err(Error::TooLittle { data, what: "rows to fit exits on", least: Texts::LEAST, got });
@@ -30,9 +34,9 @@ impl AccelerateArguments {
     }
 
     /// Reads labelled texts and matches their labels with the classifier's classes.
-    fn labelled_splits(&self, labels: &[String]) -> Result<TextSplits> {
+    fn labelled_splits(&self, labels: &[String], origin: Option<&Origin>) -> Result<TextSplits> {
         self.texts.read_splits(&SplitRequest {
-            classes: Classes::Of(labels),
+            classes: Classes::Of(labels, origin),
             also: &[],
             rows: self.train_rows,
             validation: self.validation.as_deref(),
@@ -43,9 +47,9 @@ impl AccelerateArguments {
     }
 
     /// Reads texts without labels and holds out one tenth of them.
-    fn unlabelled_splits(&self, labels: &[String]) -> Result<TextSplits> {
+    fn unlabelled_splits(&self, labels: &[String], origin: Option<&Origin>) -> Result<TextSplits> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        let all = self.read_unlabelled(labels, &mut rng)?;
+        let all = self.read_unlabelled(labels, origin, &mut rng)?;
         let keep = self.speed.rows_to_keep(all.len());
         if all.len() < 4 + keep {
             let (data, got) = (all.name.clone(), all.len());
@@ -72,15 +76,15 @@ impl AccelerateArguments {
     }
 
     /// Reads texts of a file, or of a data set of splits, whose labels are left aside. All have the first class.
-    fn read_unlabelled(&self, labels: &[String], rng: &mut ChaCha8Rng) -> Result<Dataset> {
+    fn read_unlabelled(&self, labels: &[String], origin: Option<&Origin>, rng: &mut ChaCha8Rng) -> Result<Dataset> {
         let most = self.train_rows.unwrap_or(MOST_UNLABELLED);
         let is_parquet = self.texts.source.data.extension().is_some_and(|name| name == "parquet");
         let (name, examples, reading) = if self.texts.has_splits()? || is_parquet {
-            let data = self.texts.read_training(None)?.sample(most, rng);
+            let data = self.texts.read_training()?.sample(most, rng);
             let unlabelled = |row| Example { label: 0, targets: Vec::new(), ..row };
             (data.name, data.examples.into_iter().map(unlabelled).collect(), data.reading)
         } else {
-            let (name, mut stream) = self.open_lines_or_table()?;
+            let (name, mut stream) = self.open_lines_or_table(origin)?;
             let (rows, read) = sample_rows(&mut stream, &name, most, rng)?;
             let example = |row: TextRow| Example { pair: row.pair, ..Example::new(row.text, 0) };
             let mut reading = stream.reading().cloned();
@@ -92,7 +96,7 @@ impl AccelerateArguments {
     }
 
     /// Opens a file of texts, and returns its name with its rows.
-    fn open_lines_or_table(&self) -> Result<(String, TextStream<'static>)> {
+    fn open_lines_or_table(&self, origin: Option<&Origin>) -> Result<(String, TextStream<'static>)> {
         let path = &self.texts.source.data;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (format, compressed) = TextFormat::of_name(&name);
@@ -105,13 +109,7 @@ impl AccelerateArguments {
             }
             asked.check_lines(&name, "a table: csv, tsv or jsonl")?;
         }
-        let columns = TextColumns {
-            text: asked.text_column.clone(),
-            pair: asked.pair,
-            header: asked.header(),
-            look_ahead: true,
-            ..TextColumns::default()
-        };
+        let columns = asked.columns(format, true, origin);
         Ok((name, TextStream::new(path, file, format, compressed, columns)?))
     }
 }

@@ -85,6 +85,7 @@ impl Source {
 struct Found {
     names: Vec<String>,
     width: usize,
+    separator: char,
     text: Vec<Column>,
     doubt: Option<String>,
 }
@@ -95,6 +96,7 @@ pub struct RowReader {
     format: TextFormat,
     names: Vec<String>,
     width: usize,
+    separator: char,
     text: Vec<Column>,
     doubt: Option<String>,
     /// Rows, followed by `None`. A reader thread that fails does not send `None`.
@@ -111,8 +113,8 @@ impl RowReader {
         let (send, rows) = sync_channel(WAITING);
         let (send_found, found) = sync_channel(1);
         std::thread::spawn(move || read(source, columns, &send_found, &send));
-        let Found { names, width, text, doubt } = found.recv().unwrap_or_else(|_| Err(broken_off(&path)))?;
-        Ok(Self { path, format, names, width, text, doubt, rows })
+        let Found { names, width, separator, text, doubt } = found.recv().unwrap_or_else(|_| Err(broken_off(&path)))?;
+        Ok(Self { path, format, names, width, separator, text, doubt, rows })
     }
 
     /// Format of the texts.
@@ -125,7 +127,9 @@ impl RowReader {
         match self.format {
             TextFormat::Lines => Layout::Lines,
             TextFormat::JsonLines => Layout::Objects,
-            TextFormat::Csv | TextFormat::Tsv => Layout::Cells { names: self.names.clone(), width: self.width },
+            TextFormat::Csv | TextFormat::Tsv => {
+                Layout::Cells { names: self.names.clone(), width: self.width, separator: self.separator }
+            }
         }
     }
 
@@ -214,9 +218,9 @@ fn read(
             "{name}: the first row, {text:?}, is read as a text (--header if it names the columns, else --no-header)"
         )
     });
-    let (names, width) = (stream.names().to_vec(), stream.width());
+    let (names, width, separator) = (stream.names().to_vec(), stream.width(), stream.separator());
     let text = stream.reading().map_or_else(Vec::new, |reading| reading.text.clone());
-    let _ = found.send(Ok(Found { names, width, text, doubt }));
+    let _ = found.send(Ok(Found { names, width, separator, text, doubt }));
     loop {
         let next = match stream.next_row() {
             Ok(Some(row)) => match row.is_of_table().filter(|_| is_guess && row.line == 1) {

@@ -90,6 +90,8 @@ pub enum Layout {
         names: Vec<String>,
         /// Number of columns; 0 for an empty input.
         width: usize,
+        /// Separator of the columns of csv.
+        separator: char,
     },
 }
 
@@ -231,12 +233,18 @@ impl<W: Write> AnswerWriter<W> {
     }
 
     fn cells(&mut self, cells: &[&str], line: u64) -> Result<()> {
-        let (separator, tsv) = if self.format == OutputFormat::Tsv { ("\t", true) } else { (",", false) };
+        let tsv = self.format == OutputFormat::Tsv;
+        let separator = match &self.layout {
+            _ if tsv => '\t',
+            Some(Layout::Cells { separator, .. }) => *separator,
+            _ => ',',
+        };
         if tsv && cells.iter().any(|cell| cell.contains(['\t', '\n', '\r'])) {
             return Err(Error::CellOfTsv { line });
         }
-        let cells: Vec<String> = cells.iter().map(|cell| if tsv { (*cell).to_owned() } else { quoted(cell) }).collect();
-        self.write(&(cells.join(separator) + "\n"))
+        let cells: Vec<String> =
+            cells.iter().map(|cell| if tsv { (*cell).to_owned() } else { quoted(cell, separator) }).collect();
+        self.write(&(cells.join(&separator.to_string()) + "\n"))
     }
 
     fn write(&mut self, line: &str) -> Result<()> {
@@ -267,7 +275,7 @@ impl<W: Write> AnswerWriter<W> {
 }
 
 /// Cell of csv, in quotes where RFC 4180 requires them.
-fn quoted(cell: &str) -> String {
-    let plain = !cell.contains([',', '"', '\n', '\r']);
+fn quoted(cell: &str, separator: char) -> String {
+    let plain = !cell.contains([separator, '"', '\n', '\r']);
     if plain { cell.into() } else { format!("\"{}\"", cell.replace('"', "\"\"")) }
 }

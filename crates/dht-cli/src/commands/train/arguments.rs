@@ -11,7 +11,7 @@ use crate::acceleration::SpeedArguments;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::texts::{Classes, EncodedSplits, SplitRequest, TextArguments, TextSplits, check_pair};
+use crate::texts::{Classes, EncodedSplits, SplitRequest, TextArguments, TextSplits};
 use crate::training::{LearningRate, ModelChoice, RungArguments, Start};
 
 /// Default maximum length in tokens, reduced to the number of the model's positions if that is smaller.
@@ -152,6 +152,13 @@ impl TrainArguments {
         }
     }
 
+    /// Copies these arguments for the encoder to start from: with the task of a model that is trained on.
+    pub(super) fn for_start(&self, start: &Start) -> Result<Self> {
+        let Some(model) = start.saved() else { return Ok(self.clone()) };
+        let texts = self.texts.of_model(model.model.task(), model.origin.as_ref())?;
+        Ok(Self { texts, ..self.clone() })
+    }
+
     /// Checks the flags and returns the maximum length in tokens.
     pub(super) fn check(&self, start: &Start) -> Result<usize> {
         self.speed.check()?;
@@ -164,10 +171,6 @@ impl TrainArguments {
         self.lr.iter().try_for_each(LearningRate::check)?;
         if !self.precision.trains() {
             return Err(Error::argument("precision", "f32, tf32 or bf16: int8 has no gradients", self.precision));
-        }
-        if let Some(model) = start.saved() {
-            self.texts.check_task(model.model.task())?;
-            check_pair(self.texts.source.table.rows.pair, model.origin.as_ref())?;
         }
         let config = start.config()?;
         self.check_kind(config.num_hidden_layers)?;
@@ -270,11 +273,12 @@ impl TrainArguments {
     /// `max_length` is `None` if trials select it.
     pub(super) fn settings(
         &self,
+        start: &Start,
         texts: &EncodedSplits,
         max_length: Option<usize>,
     ) -> Result<Map<String, serde_json::Value>> {
         let settings = json!({
-            "model": self.model.to_string(),
+            "model": start.identity()?,
             "layers": self.layers,
             "max_length": max_length,
             "epochs": self.epochs,

@@ -17,7 +17,7 @@ use dht_dynamic::transformer::{
 use super::arguments::{ModelKind, TrainArguments};
 use super::untrained::UntrainedClassifier;
 use crate::acceleration::{MadeDynamic, at_speed, exit_generator, exit_settings, make_dynamic};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::{LadderProgress, TrainingProgress, ladder_end, report};
 use crate::texts::{EncodedSplits, TextSplits};
 use crate::training::{Interruption, LearningRate, LearningRateTrials, Start, TargetScale, TrainingDir};
@@ -70,6 +70,14 @@ impl Observer for Finishing {
     }
 }
 
+/// Error of a saved state, which names the way on, or the error as it is.
+fn of_state(error: TransformerError) -> Error {
+    match error {
+        TransformerError::Checkpoint { .. } => Error::BadState { problem: Box::new(error) },
+        other => other.into(),
+    }
+}
+
 impl TrainArguments {
     /// Fine-tunes a classifier, from its checkpoint if there is one.
     fn fit(
@@ -91,18 +99,18 @@ impl TrainArguments {
                 Err(TransformerError::Stopped { .. }) if finishing.history.is_some() => {
                     Ok(finishing.history.unwrap_or_default())
                 }
-                trained => Ok(trained?),
+                trained => trained.map_err(of_state),
             };
         }
         let trained = interruption.during(|| trainer.fit(classifier, train, validation, &mut progress));
         drop(progress);
         match &trained {
             Ok(_) | Err(TransformerError::Stopped { .. }) => interruption.exit_if_asked(),
-            // It would diverge again.
-            Err(TransformerError::Diverged { .. }) => {}
+            // It would diverge again, or not begin.
+            Err(TransformerError::Diverged { .. } | TransformerError::Checkpoint { .. }) => {}
             Err(_) => report(&TrainingDir::message_if_stopped(dir.folder())),
         }
-        Ok(trained?)
+        trained.map_err(of_state)
     }
 
     /// Fine-tunes all layers at once, and fits exits.
@@ -188,7 +196,10 @@ impl TrainArguments {
         if let Err(DynamicError::Transformer(TransformerError::Stopped { .. })) = &climbed {
             run.interruption.exit_if_asked();
         }
-        let climbed = climbed?;
+        let climbed = climbed.map_err(|error| match error {
+            DynamicError::Transformer(error) => of_state(error),
+            other => other.into(),
+        })?;
         progress.report_seconds();
         self.say(&ladder_end(&climbed.ladder));
         let how = self.how_in_rungs(run.start, &climbed.ladder);

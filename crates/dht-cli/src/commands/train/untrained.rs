@@ -1,7 +1,10 @@
 //! Classifier before its training.
 
+use std::collections::BTreeMap;
+
 use candle_core::Device;
-use dht_dynamic::transformer::{EncodedDataset, TextClassifier};
+use dht_dynamic::transformer::storage::StoredTensor;
+use dht_dynamic::transformer::{EncodedDataset, Pooling, Task, TextClassifier};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -48,12 +51,36 @@ impl<'a> UntrainedClassifier<'a> {
         encoder.parameters().compute_in(arguments.precision)?;
         let mut rng = generator(arguments.seed, CLASSIFIER);
         let task = arguments.texts.task();
-        let classifier = TextClassifier::for_task(task, encoder, self.classes, start.pooling(), &mut rng)?;
+        let pooling = match start.pooling()? {
+            // A pooler is not frozen, which rung 1 requires.
+            Pooling::Pooler if arguments.without_rungs(start).is_none() => Pooling::Mean,
+            pooling => pooling,
+        };
+        let classifier = TextClassifier::for_task(task, encoder, self.classes, pooling, &mut rng)?;
+        // Numbers are learned in other units.
+        if task != Task::Number {
+            keep_head(&classifier, start.head()?)?;
+        }
         Ok(match &self.weights {
             Some(weights) => classifier.with_class_weights(weights)?,
             None => classifier,
         })
     }
+}
+
+/// Sets the rows of the last layer to those of a trained one with the same or fewer classes, the first of which are the
+/// same.
+fn keep_head(classifier: &TextClassifier, trained: BTreeMap<String, StoredTensor>) -> Result<()> {
+    let parameters = classifier.encoder().parameters();
+    let mut values = parameters.values()?;
+    for (name, trained) in trained {
+        let Some(own) = values.get_mut(&name) else { continue };
+        let is_prefix = own.shape.len() == trained.shape.len() && own.shape[1..] == trained.shape[1..];
+        if is_prefix && trained.values.len() <= own.values.len() {
+            own.values[..trained.values.len()].copy_from_slice(&trained.values);
+        }
+    }
+    Ok(parameters.set_values(values)?)
 }
 
 /// Weight of each class: the reciprocal of its share of the rows, divided by the number of classes.

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use dht_transformer::{EncodedDataset, Encoder, ForwardContext, PackedBatch, storage::write_atomically};
+use dht_transformer::storage::{WEIGHTS_BYTES, read_file, write_atomically};
+use dht_transformer::{EncodedDataset, Encoder, ForwardContext, PackedBatch};
 use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -268,8 +269,8 @@ impl NgramClassifier {
     /// [`Error::Argument`] when its parts do not fit together.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes =
-            std::fs::read(path).map_err(|source| dht_transformer::Error::Io { path: path.to_path_buf(), source })?;
+        let bytes = read_file(path, WEIGHTS_BYTES)
+            .map_err(|source| dht_transformer::Error::Io { path: path.to_path_buf(), source })?;
         let found: Self = serde_json::from_slice(&bytes)
             .map_err(|source| Error::Json { what: path.display().to_string(), source })?;
         found.settings.check()?;

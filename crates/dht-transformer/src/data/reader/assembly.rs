@@ -72,6 +72,7 @@ fn interpretation(
     let carried: Vec<usize> = (0..table.width).filter(|place| !is_read(place)).collect();
     Reading {
         format: Some(format),
+        separator: table.separator,
         header: places.names.is_some(),
         header_source: places.header_source.clone(),
         label: Some(places.column(places.label)),

@@ -108,14 +108,10 @@ fn first_line(table: &Table) -> Option<u64> {
     table.rows.first().map(|row| row.line)
 }
 
-/// Presence of a header row, and the reason. Refuses a csv or tsv table that a spreadsheet marked with its separator, or
-/// of one column: it has no place for a label.
+/// Presence of a header row, and the reason. Refuses a csv or tsv table of one column: it has no place for a label.
 fn find_header(table: &Table, request: &TableRequest) -> Result<Decision, Problem> {
     if table.keys.is_some() {
         return Ok((false, HeaderSource::Format));
-    }
-    if let Some(first) = table.rows.first().filter(|row| is_separator_line(row, table.width)) {
-        return Err((Some(first.line), DataProblem::SeparatorLine { line: first.cell(0).into() }));
     }
     if table.width == 1 {
         return Err((first_line(table), one_column(table)));
@@ -133,12 +129,6 @@ fn column_names(table: &Table, header_row: bool) -> Result<Option<Vec<String>>, 
     let names: Vec<String> = (0..table.width).map(|place| table.rows[0].cell(place).to_owned()).collect();
     check_header(table, &names)?;
     Ok(Some(names))
-}
-
-/// Returns whether a row is `sep=` with one character. The character may be missing if it is the separator of the file.
-fn is_separator_line(row: &Row, width: usize) -> bool {
-    let sign = row.cell(0).trim().strip_prefix("sep=");
-    sign.is_some_and(|sign| sign.chars().count() <= 1) && (1..width).all(|place| row.cell(place).is_empty())
 }
 
 /// Problem of rows of one cell, with the separator that occurs in most of them.

@@ -1,12 +1,38 @@
-//! Parser of csv rows, as in RFC 4180.
+//! Parser of csv rows, as in RFC 4180, also with another separator than the comma.
 
 use super::lines::{LONGEST_ROW, Lines};
+use super::names::is_known;
 use super::row::{Row, next_column};
 use crate::error::{DataProblem, Result};
 
-/// Splits at commas outside of quotes, reading more lines while a quote is open; returns the number of columns.
-pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row) -> Result<usize> {
-    let mut fields = Fields { line: first, start: 0, quoted: String::new() };
+/// Separators of columns, the most usual one first.
+const SEPARATORS: [char; 4] = [',', ';', '\t', '|'];
+
+/// Separator that a first line `sep=;` declares, as spreadsheets write it.
+pub(super) fn declared_separator(line: &str) -> Option<char> {
+    let mut signs = line.trim_end_matches('\r').trim_matches('"').strip_prefix("sep=")?.chars();
+    let sign = signs.next()?;
+    // The rest of a row of empty cells.
+    signs.all(|rest| rest == ',').then_some(sign)
+}
+
+/// Separator of the columns by the first line: a comma, if there is one outside of quotes; otherwise the one that stands
+/// between names, one of which is known or one of `names`.
+pub(super) fn separator_of(line: &str, names: &[&str]) -> char {
+    let is_name = |cell: &str| {
+        let cell = cell.trim().trim_matches('"');
+        is_known(cell) || names.contains(&cell)
+    };
+    let separates = |sign: &char| line.contains(*sign) && line.split(*sign).any(is_name);
+    match line.split('"').step_by(2).any(|outside| outside.contains(SEPARATORS[0])) {
+        true => SEPARATORS[0],
+        false => SEPARATORS.into_iter().find(separates).unwrap_or(SEPARATORS[0]),
+    }
+}
+
+/// Splits at separators outside of quotes, reading more lines while a quote is open; returns the number of columns.
+pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row, separator: char) -> Result<usize> {
+    let mut fields = Fields { line: first, start: 0, quoted: String::new(), separator };
     let mut column = 0;
     loop {
         let begins = lines.number();
@@ -19,7 +45,7 @@ pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row) -> Re
         let width = next_column(lines, column)?;
         match fields.rest() {
             "" | "\r" => return Ok(width),
-            rest if rest.starts_with(',') => fields.start += 1,
+            rest if rest.starts_with(separator) => fields.start += separator.len_utf8(),
             _ => {
                 let cause = fields.cause_after_quote(begins == lines.number());
                 return Err(lines.error_at(begins, DataProblem::StrayQuote { column, cause }));
@@ -36,6 +62,8 @@ struct Fields {
     start: usize,
     /// Content of the last quoted field. It is one buffer for all of them.
     quoted: String,
+    /// Separator of the fields.
+    separator: char,
 }
 
 impl Fields {
@@ -74,14 +102,14 @@ impl Fields {
 
     /// Field without quotes, which must not contain one.
     fn next_plain(&mut self, lines: &Lines<'_>, column: usize) -> Result<&str> {
-        let length = self.rest().find(',').unwrap_or(self.line.len() - self.start);
+        let length = self.rest().find(self.separator).unwrap_or(self.line.len() - self.start);
         let end = self.start + length;
         let field = &self.line[self.start..end];
         if field.contains('"') {
             let before = field.split('"').next().and_then(|before| before.chars().last());
             let cause = match field.trim_start().starts_with('"') {
                 true => "remove the space before the quote that opens the field",
-                false => beside_a_quote(before).unwrap_or("put the field in quotes, and double each quote inside"),
+                false => self.beside_a_quote(before).unwrap_or("put the field in quotes, and double each quote inside"),
             };
             return Err(lines.error_at(lines.number(), DataProblem::StrayQuote { column, cause }));
         }
@@ -98,17 +126,17 @@ impl Fields {
         };
         match self.quoted.ends_with('\\') {
             true => "write a quote inside a quoted field as two quotes, without a backslash",
-            false => beside_a_quote(self.rest().chars().next()).unwrap_or(usual),
+            false => self.beside_a_quote(self.rest().chars().next()).unwrap_or(usual),
         }
     }
-}
 
-/// Correction for a character beside a quote that looks like the separator of the file.
-fn beside_a_quote(sign: Option<char>) -> Option<&'static str> {
-    match sign {
-        Some(';') => Some("separate columns by commas, not by ';'"),
-        Some('\t') => Some("separate columns by commas, not by tabs, or name the file .tsv"),
-        Some('|') => Some("separate columns by commas, not by '|'"),
-        _ => None,
+    /// Correction for a character beside a quote that looks like the separator of the file.
+    fn beside_a_quote(&self, sign: Option<char>) -> Option<&'static str> {
+        match sign.filter(|sign| *sign != self.separator)? {
+            ';' => Some("separate columns by commas, not by ';'"),
+            '\t' => Some("separate columns by commas, not by tabs, or name the file .tsv"),
+            '|' => Some("separate columns by commas, not by '|'"),
+            _ => None,
+        }
     }
 }

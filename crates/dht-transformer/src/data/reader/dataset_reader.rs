@@ -20,7 +20,8 @@ const MOST_BYTES: u64 = 4 << 30;
 /// Reads labelled texts from csv, tsv and jsonl files, also compressed (`.gz`), and (with the feature `hub`) from
 /// parquet files.
 ///
-/// csv is quoted as in RFC 4180, tsv is not quoted (as in GLUE), and jsonl has one object on each line. Blank lines are
+/// csv is quoted as in RFC 4180. Its columns are separated by commas, or by semicolons, tabs or bars between the names
+/// of a header without commas, or by the sign of a first line such as `sep=;`. tsv is not quoted (as in GLUE), and jsonl has one object on each line. Blank lines are
 /// skipped; spaces around a cell and a byte-order mark at the start are dropped. From parquet files, columns of texts,
 /// numbers and truth values are read. If a parquet file names the classes of a numbered column, as files on the Hugging
 /// Face hub do, these names are the labels, in the order of the file; -1 is then not a class.
@@ -80,6 +81,14 @@ impl DatasetReader {
     #[must_use]
     pub fn header(mut self, header: impl Into<Option<bool>>) -> Self {
         self.request.header = header.into();
+        self
+    }
+
+    /// Sets the separator of the columns of a csv file; `None`, the default, is the comma, or what stands between the
+    /// names of a first line without commas.
+    #[must_use]
+    pub fn separator(mut self, separator: impl Into<Option<char>>) -> Self {
+        self.request.separator = separator.into();
         self
     }
 
@@ -239,7 +248,9 @@ impl DatasetReader {
             let sha256 = raw.finish().map_err(failed)?;
             return assemble(table, &self.request, TableFile { path, format, sha256 });
         }
-        let read = Table::read(&mut Lines::new(path, &mut raw, compressed, self.most_bytes), format);
+        let mut lines = Lines::new(path, &mut raw, compressed, self.most_bytes);
+        let read = Table::read(&mut lines, format, &self.request);
+        drop(lines);
         let empty = raw.is_unread();
         let table = match read {
             Ok(table) if !table.rows.is_empty() => table,

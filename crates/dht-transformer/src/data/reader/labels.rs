@@ -34,6 +34,8 @@ pub(super) struct Labels {
     index: BTreeMap<String, usize>,
     /// Names of the classes of a numbered column.
     names: Option<Vec<String>>,
+    /// `true` if a comma may be the decimal point of a number, as where it does not separate columns.
+    has_decimal_comma: bool,
 }
 
 impl Labels {
@@ -42,7 +44,9 @@ impl Labels {
         let (kind, place, given) = (request.kind.unwrap_or_default(), places.label, &*request.mapping);
         let rows = &table.rows[usize::from(places.header_row)..];
         let names = table.classes.get(&place).filter(|_| kind == LabelKind::Class).cloned();
-        let empty = Self { classes: Vec::new(), mapping: None, kind, place, index: BTreeMap::new(), names };
+        let has_decimal_comma = table.separator.is_some();
+        let empty =
+            Self { classes: Vec::new(), mapping: None, kind, place, index: BTreeMap::new(), names, has_decimal_comma };
         // Name of a measured quantity.
         let name = match places.column(place) {
             Column::Name(name) => name,
@@ -172,7 +176,8 @@ impl Labels {
             _ if cell.is_empty() => Err(DataProblem::EmptyLabel),
             LabelKind::Class => Ok((self.class(cell)?, Vec::new())),
             LabelKind::Number => {
-                let number = cell.parse().ok().filter(|number: &f32| number.is_finite());
+                let decimal = || self.has_decimal_comma.then(|| cell.replacen(',', ".", 1).parse().ok())?;
+                let number = cell.parse().ok().or_else(decimal).filter(|number: &f32| number.is_finite());
                 Ok((0, vec![number.ok_or_else(|| DataProblem::NotANumber { label: cell.into() })?]))
             }
         }

@@ -8,6 +8,8 @@ use crate::data::reading::{Column, LabelKind};
 pub(super) struct TableRequest {
     /// Presence of a header.
     pub(super) header: Option<bool>,
+    /// Separator of the columns of a csv file.
+    pub(super) separator: Option<char>,
     /// Table of the training set, if labels were read from it.
     pub(super) training: Option<TrainingTable>,
     pub(super) label: Option<Column>,
@@ -23,6 +25,17 @@ pub(super) struct TableRequest {
     pub(super) labels: Option<Vec<String>>,
     /// Explicit mapping of labels to classes.
     pub(super) mapping: Vec<(String, String)>,
+}
+
+impl TableRequest {
+    /// Names of requested columns.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let columns = self.label.iter().chain(self.text.iter().flatten());
+        columns.filter_map(|column| match column {
+            Column::Name(name) => Some(&**name),
+            Column::Number(_) => None,
+        })
+    }
 }
 
 /// Shape of the training set's table.

@@ -14,7 +14,7 @@ use self::columns::FileColumns;
 pub use self::columns::TextColumns;
 pub use self::format::TextFormat;
 use super::cells::is_missing;
-use super::csv::csv_row;
+use super::csv::{csv_row, declared_separator, separator_of};
 use super::header::is_header_again;
 use super::json::{Member, parse_object, string};
 use super::lines::Lines;
@@ -103,6 +103,8 @@ pub struct TextStream<'a> {
     header: Option<Row>,
     /// Number of columns of a csv or tsv file; else 0.
     width: usize,
+    /// Separator of the columns of a csv file.
+    separator: char,
     asked: TextColumns,
     columns: FileColumns,
     /// Rows that were read ahead to detect the columns.
@@ -133,6 +135,7 @@ impl<'a> TextStream<'a> {
             format,
             header: None,
             width: 0,
+            separator: ',',
             asked: columns,
             columns: FileColumns::default(),
             waiting: VecDeque::new(),
@@ -165,6 +168,11 @@ impl<'a> TextStream<'a> {
     /// may name the column.
     pub fn doubtful_text(&self) -> Option<&str> {
         self.columns.doubtful.as_deref()
+    }
+
+    /// Separator of the columns of a csv file.
+    pub fn separator(&self) -> char {
+        self.separator
     }
 
     /// Number of columns of a csv or tsv file; else 0.
@@ -261,6 +269,8 @@ impl<'a> TextStream<'a> {
         let Some(line) = table.rows.first().map(|row| row.line) else { return Ok(()) };
         let columns = FileColumns::of_table(&table, self.format, &self.asked);
         self.columns = columns.map_err(|problem| self.error(Some(line), problem))?;
+        let separator = Some(self.separator).filter(|sign| *sign != ',' && self.format == TextFormat::Csv);
+        self.columns.reading.iter_mut().for_each(|reading| reading.separator = separator);
         self.waiting = table.rows.into();
         if !self.columns.names.is_empty() {
             self.header = self.waiting.pop_front();
@@ -289,13 +299,23 @@ impl<'a> TextStream<'a> {
 
     /// Reads the next row of a csv or tsv file, which must have as many columns as the first.
     fn read_row(&mut self) -> Result<Option<Row>> {
-        let Some(line) = self.lines.next_filled_line()? else { return Ok(None) };
-        let mut row = Row::at(self.lines.number());
+        let Some(mut line) = self.lines.next_filled_line()? else { return Ok(None) };
         if self.width == 0 {
-            check_first_line(&self.lines, &line, self.format == TextFormat::Tsv)?;
+            let is_csv = self.format == TextFormat::Csv;
+            let declared = declared_separator(&line).filter(|_| is_csv);
+            if declared.is_some() {
+                let Some(next) = self.lines.next_filled_line()? else { return Ok(None) };
+                line = next;
+            }
+            check_first_line(&self.lines, &line, !is_csv)?;
+            let names: Vec<&str> = self.asked.names().collect();
+            self.separator = self.asked.separator.or(declared).unwrap_or_else(|| separator_of(&line, &names));
         }
-        let parse = if self.format == TextFormat::Csv { csv_row } else { tsv_row };
-        let mut width = parse(&mut self.lines, line, &mut row)?;
+        let mut row = Row::at(self.lines.number());
+        let mut width = match self.format {
+            TextFormat::Csv => csv_row(&mut self.lines, line, &mut row, self.separator)?,
+            _ => tsv_row(&mut self.lines, line, &mut row)?,
+        };
         if self.format == TextFormat::Tsv && self.width > 0 && opens_quote(&row, self.width, width) {
             width = read_quoted_lines(&mut self.lines, &mut row, width, self.width)?;
         }

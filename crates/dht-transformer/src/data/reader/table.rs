@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::csv::csv_row;
+use super::csv::{csv_row, declared_separator, separator_of};
 use super::json::{parse_object, string};
 use super::lines::Lines;
+use super::request::TableRequest;
 use super::row::{MOST_COLUMNS, Row};
 use super::tsv::{opens_quote, other_width, read_quoted_lines, unquoted_tsv_row};
 use crate::data::reading::TableFormat;
@@ -29,16 +30,18 @@ pub(crate) struct Table {
     pub(crate) types: BTreeMap<usize, String>,
     /// Numbered class columns of a parquet file, and the class names.
     pub(crate) classes: BTreeMap<usize, Vec<String>>,
+    /// Separator of the columns of a csv file, if it is not the comma.
+    pub(crate) separator: Option<char>,
     /// Files of a table in parts, and the index of the first row of each.
     pub(crate) parts: Vec<(usize, PathBuf)>,
 }
 
 impl Table {
-    pub(crate) fn read(lines: &mut Lines<'_>, format: TableFormat) -> Result<Self> {
+    pub(crate) fn read(lines: &mut Lines<'_>, format: TableFormat, request: &TableRequest) -> Result<Self> {
         let mut table = Table::default();
         match format {
-            TableFormat::Csv => table.read_separated(lines, csv_row, false)?,
-            TableFormat::Tsv => table.read_separated(lines, unquoted_tsv_row, true)?,
+            TableFormat::Csv => table.read_csv(lines, request)?,
+            TableFormat::Tsv => table.read_separated(lines, unquoted_tsv_row, None)?,
             TableFormat::JsonLines => table.read_json_lines(lines)?,
             // Parquet has no lines; it is read in parts.
             TableFormat::Parquet => return Err(lines.error_at(1, DataProblem::Binary)),
@@ -52,13 +55,31 @@ impl Table {
         self.parts.iter().rev().find(|(first, _)| *first <= row).map(|(_, path)| path.as_path())
     }
 
+    fn read_csv(&mut self, lines: &mut Lines<'_>, request: &TableRequest) -> Result<()> {
+        let Some(first) = lines.next_filled_line()? else { return Ok(()) };
+        let declared = declared_separator(&first);
+        let names: Vec<&str> = request.names().collect();
+        let separator = request.separator.or(declared).unwrap_or_else(|| separator_of(&first, &names));
+        self.separator = Some(separator).filter(|separator| *separator != ',');
+        let first = Some(first).filter(|_| declared.is_none());
+        self.read_separated(lines, |lines, line, row| csv_row(lines, line, row, separator), Some(first))
+    }
+
+    /// Reads rows. Those of csv begin with a line that was read before, unless it declared the separator.
     fn read_separated(
         &mut self,
         lines: &mut Lines<'_>,
-        parse: fn(&mut Lines<'_>, String, &mut Row) -> Result<usize>,
-        is_tsv: bool,
+        parse: impl Fn(&mut Lines<'_>, String, &mut Row) -> Result<usize>,
+        first_of_csv: Option<Option<String>>,
     ) -> Result<()> {
-        while let Some(line) = lines.next_filled_line()? {
+        let is_tsv = first_of_csv.is_none();
+        let mut first = first_of_csv.flatten();
+        loop {
+            let next = match first.take() {
+                Some(line) => Some(line),
+                None => lines.next_filled_line()?,
+            };
+            let Some(line) = next else { return Ok(()) };
             let mut row = Row::at(lines.number());
             if self.width == 0 {
                 check_first_line(lines, &line, is_tsv)?;
@@ -70,7 +91,7 @@ impl Table {
             if self.rows.is_empty() {
                 self.width = width;
             } else if width != self.width {
-                let problem = match self.separator_of(&row) {
+                let problem = match self.other_separator(&row) {
                     Some(found) if !is_tsv => DataProblem::Encoding { found, instead: "separate the cells by commas" },
                     _ => other_width(&row, self.width, width),
                 };
@@ -83,12 +104,11 @@ impl Table {
                 self.rows.push(row);
             }
         }
-        Ok(())
     }
 
     /// Separator other than the comma that occurs equally often in all earlier rows and in `row`. The commas are then
     /// parts of texts.
-    fn separator_of(&self, row: &Row) -> Option<&'static str> {
+    fn other_separator(&self, row: &Row) -> Option<&'static str> {
         let count = |row: &Row, sign: char| row.cells.iter().map(|(_, cell)| cell.matches(sign).count()).sum::<usize>();
         let signs = [(';', "cells separated by ;"), ('\t', "cells separated by tabs"), ('|', "cells separated by |")];
         let alike =

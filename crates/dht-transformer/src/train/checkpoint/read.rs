@@ -1,6 +1,5 @@
 //! Reader of checkpoints: one pass, validating every byte.
 
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
@@ -11,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::checkpoint::Checkpoint;
 use super::format::{BEFORE_SUM, BLOCK, PREFIX, STATE, SUM_DIGITS, VERSION};
 use crate::error::{CheckpointProblem as Problem, Error, Result};
-use crate::storage::{StoredTensor, hexadecimal};
+use crate::storage::{StoredTensor, hexadecimal, open_file};
 
 /// Longest header that is accepted; safetensors has the same limit.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -48,7 +47,7 @@ impl Checkpoint {
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let attempt = || {
-            let file = File::open(path)?;
+            let file = open_file(path)?;
             let length = file.metadata()?.len();
             Self::read(BufReader::new(file), length)
         };

@@ -20,6 +20,8 @@ pub struct TextColumns {
     /// rows do not decide, a column requested by number implies
     /// that there is no header.
     pub header: Option<bool>,
+    /// Separator of the columns of a csv file. `None` decides as [`DatasetReader`](crate::DatasetReader) does.
+    pub separator: Option<char>,
     /// `true` if the columns are those of the model's training. If there is one, a file with a single unnamed column may
     /// have it, and in place of a column by number a column with a text name is read. No other column is read instead.
     pub expected: bool,
@@ -33,7 +35,15 @@ pub struct TextColumns {
 impl TextColumns {
     /// Returns whether columns are requested by name.
     fn has_names(&self) -> bool {
-        self.text.iter().any(|column| matches!(column, Column::Name(_)))
+        self.names().next().is_some()
+    }
+
+    /// Names of requested columns.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.text.iter().filter_map(|column| match column {
+            Column::Name(name) => Some(&**name),
+            Column::Number(_) => None,
+        })
     }
 
     /// Returns whether other columns than those of the training run may be read.

@@ -81,6 +81,17 @@ fn a_number_of_the_row_is_no_text() {
 }
 
 #[test]
+fn columns_are_separated_as_the_header_says() {
+    assert_eq!(texts("a.csv", "id;text\n1;fine, work\n", columns(&[])), ["fine, work"]);
+    assert_eq!(texts("a.csv", "sep=;\nid;text\n1;fine\n", columns(&[])), ["fine"]);
+    assert_eq!(texts("a.csv", "id|opinion\n1|fine\n", columns(&["opinion"])), ["fine"]);
+    // A line of words is one text, whatever signs it has.
+    assert_eq!(texts("a.csv", "fine; work\nno; work\n", columns(&["0"])), ["fine; work", "no; work"]);
+    let asked = TextColumns { separator: Some(';'), ..columns(&["1"]) };
+    assert_eq!(texts("a.csv", "fine; work\nno; rest\n", asked), [" work", " rest"].map(str::trim));
+}
+
+#[test]
 fn pairs_cells_and_members_are_kept() {
     let pair = TextColumns { pair: true, ..columns(&["b", "a"]) };
     let rows = read("a.csv", "a,b,c\n1,,3\n", pair).expect("rows");

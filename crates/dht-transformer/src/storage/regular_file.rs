@@ -1,0 +1,93 @@
+//! Files of models and of saved states: regular files of a plausible size.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Most bytes of a JSON file that describes something: a configuration, a model, a state.
+pub const DESCRIPTION_BYTES: u64 = 64 << 20;
+/// Most bytes of a file of a tokenizer.
+pub const TOKENIZER_BYTES: u64 = 512 << 20;
+/// Most bytes of a file with weights or sums that is read whole.
+pub const WEIGHTS_BYTES: u64 = 4 << 30;
+
+/// Opens a regular file for reading. Anything else in its place, such as a pipe or a device, could be read for ever, and
+/// is refused at once.
+///
+/// # Errors
+/// Errors of the operating system; [`io::ErrorKind::IsADirectory`] for a directory.
+pub fn open_file(path: impl AsRef<Path>) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // To open a pipe would wait for a writer.
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    let facts = file.metadata()?;
+    match (facts.is_file(), facts.is_dir()) {
+        (true, _) => Ok(file),
+        (_, true) => Err(io::Error::new(io::ErrorKind::IsADirectory, "is a directory, expected a file")),
+        _ => Err(io::Error::other("is a pipe, a socket or a device, expected a file")),
+    }
+}
+
+/// Reads a regular file of at most `most` bytes.
+///
+/// # Errors
+/// As [`open_file`]; a file with more bytes.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::storage::{DESCRIPTION_BYTES, read_file};
+///
+/// let folder = tempfile::tempdir()?;
+/// std::fs::write(folder.path().join("a.json"), "{}")?;
+/// assert_eq!(read_file(folder.path().join("a.json"), DESCRIPTION_BYTES)?, b"{}");
+/// assert!(read_file(folder.path(), DESCRIPTION_BYTES).is_err());
+/// # std::io::Result::Ok(())
+/// ```
+pub fn read_file(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
+    let file = open_file(path)?;
+    let length = file.metadata()?.len();
+    let too_long = |length: u64| io::Error::other(format!("has {length} bytes, expected at most {most}"));
+    if length > most {
+        return Err(too_long(length));
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
+    // The file may grow.
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(too_long(bytes.len() as u64)) } else { Ok(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_holes_is_refused_without_being_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("holes.json");
+        File::create(&path).and_then(|file| file.set_len(10 << 30)).expect("a sparse file");
+        let refused = read_file(&path, DESCRIPTION_BYTES).expect_err("too long").to_string();
+        assert_eq!(refused, "has 10737418240 bytes, expected at most 67108864");
+        assert_eq!(read_file(&path, 0).expect_err("too long").kind(), io::ErrorKind::Other);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_devices_and_directories_are_refused_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/dev/zero", &link).expect("a link");
+        let circle = folder.path().join("circle");
+        std::os::unix::fs::symlink(&circle, &circle).expect("a link");
+        for path in [pipe.as_path(), link.as_path(), circle.as_path(), folder.path()] {
+            assert!(read_file(path, DESCRIPTION_BYTES).is_err(), "{}", path.display());
+        }
+    }
+}
