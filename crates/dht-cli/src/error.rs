@@ -1,8 +1,10 @@
 //! Errors of the commands.
 
+mod advice;
+
 use std::path::PathBuf;
 
-use crate::advice::Advice;
+use self::advice::Advice;
 
 /// Error of a command. Messages state what is wrong and what was expected.
 #[derive(Debug, thiserror::Error)]

@@ -14,12 +14,10 @@
 //! | `server` | HTTP around a `Service` of `dht-dynamic` |
 //! | `partitions` | inputs, outputs, claims and records of workers |
 //! | `device`, `progress` | the device of the tensors; progress on standard error |
-//! | `advice` | what a user can do about a refused data set |
 //! | `error`, `exit_code` | errors of the commands; the exit code of the program |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acceleration;
-mod advice;
 mod commands;
 mod device;
 mod error;

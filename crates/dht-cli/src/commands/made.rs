@@ -8,7 +8,7 @@ use std::time::Instant;
 use dht_dynamic::ladder::{LadderReport, OutOfFold};
 use dht_dynamic::serving::{ModelCard, TextModel};
 use dht_dynamic::transformer::data::Metric;
-use dht_dynamic::transformer::storage::{DESCRIPTION_BYTES, read_file};
+use dht_dynamic::transformer::storage::{FileKind, read_file};
 use dht_dynamic::transformer::{EncodedDataset, Precision, Task};
 use serde_json::json;
 
@@ -121,7 +121,7 @@ impl Replaced {
     /// Model of a directory, if it is one of this version.
     fn find(out: &Path) -> Option<Self> {
         let read = |path: &str| -> Option<serde_json::Value> {
-            serde_json::from_slice(&read_file(out.join(path), DESCRIPTION_BYTES).ok()?).ok()
+            serde_json::from_slice(&read_file(out.join(path), FileKind::Description).ok()?).ok()
         };
         let json = read("dht.json").filter(|json| json["format"] == "dht model" && json["version"] == 1)?;
         let labels = json["labels"].as_array().into_iter().flatten().filter_map(|label| Some(label.as_str()?.into()));

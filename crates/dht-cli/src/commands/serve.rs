@@ -60,6 +60,10 @@ pub struct ServeArguments {
     /// Require the bearer token in this file [default: the variable DHT_TOKEN; without either, no authentication]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// Answer requests to this host name, too (may be repeated; * for any); without a token, only IP addresses and
+    /// localhost are answered
+    #[arg(long, value_name = "NAME")]
+    pub allow_host: Vec<String>,
     /// Allow pages of this origin to read answers, such as https://example.org (may be repeated; * allows all origins)
     #[arg(long, value_name = "ORIGIN")]
     pub cors: Vec<String>,
@@ -168,6 +172,7 @@ impl ServeArguments {
             address: SocketAddr::new(self.host, self.port),
             name,
             token: self.token()?,
+            hosts: self.allow_host.clone(),
             cors: self.cors.clone(),
             auto_truncate: self.auto_truncate,
             allow_other_labels: self.allow_other_labels,

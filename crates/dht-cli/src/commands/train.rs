@@ -180,9 +180,13 @@ fn compare(before: &TextModel, after: &TextModel, texts: &EncodedSplits) -> Resu
     };
     let (was, is) = (accuracy(before)?, accuracy(after)?);
     let split = if texts.test.is_some() { "test" } else { "validation" };
+    // A model without exits does not know its texts.
+    let unseen = match before.model {
+        ServedModel::Dynamic(_) => ", without rows of its training",
+        _ => ", some of which it may have learned from",
+    };
     report(&format!(
-        "on the {} {split} rows of the classes that the model had, without rows of its training: accuracy {was:.4} before, \
-         {is:.4} now",
+        "on the {} {split} rows of the classes that the model had{unseen}: accuracy {was:.4} before, {is:.4} now",
         rows.len()
     ));
     Ok(())

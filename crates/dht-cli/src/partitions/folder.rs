@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use dht_dynamic::transformer::storage::{DESCRIPTION_BYTES, read_file, write_atomically};
+use dht_dynamic::transformer::storage::{FileKind, read_file, write_atomically};
 use serde_json::{Map, Value};
 
 use super::outputs::{Answering, CLAIM, Claim, DESCRIPTION, FORMAT, OWN, Outputs, RECORD, worker};
@@ -93,7 +93,7 @@ impl Outputs for Folder {
 
     fn record(&self, name: &str) -> Result<Option<Record>> {
         let path = self.own(name).join(RECORD);
-        match read_file(&path, DESCRIPTION_BYTES) {
+        match read_file(&path, FileKind::Description) {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| Error::Foreign { path }),
             Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(Error::Io { path, source }),

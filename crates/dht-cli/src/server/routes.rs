@@ -1,11 +1,13 @@
 //! Routes, and the layers that all of them share: token, log, headers.
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -59,6 +61,7 @@ pub(super) fn router(app: Arc<App>) -> Result<Router, String> {
             Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorType::NotFound, reason)
         })
         .layer(from_fn_with_state(app.clone(), with_token))
+        .layer(from_fn_with_state(app.clone(), with_host))
         .layer(from_fn_with_state(app.clone(), with_room));
     if let Some(origins) = origins {
         let cors = CorsLayer::new().allow_origin(origins).allow_methods([Method::GET, Method::POST]);
@@ -91,6 +94,30 @@ fn allowed(origins: &[String]) -> Result<Option<AllowOrigin>, String> {
 fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, "the server failed on this request")
         .into_response()
+}
+
+/// Refuses requests to a host name that is not this server's, if no token protects it. A page in a browser could
+/// otherwise ask it under a name that resolves to this machine.
+async fn with_host(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, Refusal> {
+    let header = request.headers().get(header::HOST).map(|value| value.to_str().unwrap_or("?"));
+    let host = header.or_else(|| request.uri().authority().map(Authority::as_str)).unwrap_or("localhost");
+    let is_own = app.settings.token.is_some() || request.uri().path() == HEALTH;
+    if is_own || is_own_host(host, &app.settings.hosts) {
+        return Ok(next.run(request).await);
+    }
+    let reason = "the host name of the request is not one of this server: start it with --allow-host, or with a token";
+    Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, ErrorType::Validation, reason))
+}
+
+/// Returns whether a host, perhaps with a port, is an IP address, localhost or one of `names`.
+fn is_own_host(host: &str, names: &[String]) -> bool {
+    let without_port = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
+        _ => host,
+    };
+    let name = without_port.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
+    let is_named = |own: &String| own == "*" || own.eq_ignore_ascii_case(&name);
+    name.parse::<IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost") || names.iter().any(is_named)
 }
 
 /// Refuses requests without the token, if one is required.
@@ -159,6 +186,27 @@ mod tests {
         let mut described: Vec<&str> = described.into_iter().map(String::as_str).collect();
         described.sort_unstable();
         assert_eq!(described, paths);
+    }
+
+    #[test]
+    fn addresses_localhost_and_allowed_names_are_own_hosts() {
+        let names = ["dht.example".to_owned()];
+        for own in [
+            "127.0.0.1:8080",
+            "[::1]:8080",
+            "::1",
+            "[::1]",
+            "10.1.2.3",
+            "LocalHost:80",
+            "a.localhost",
+            "DHT.example.:80",
+        ] {
+            assert!(is_own_host(own, &names), "{own}");
+        }
+        for other in ["evil.example", "evil.example:8080", "localhost.evil.example", "", "?", "127.0.0.1.evil.example"]
+        {
+            assert!(!is_own_host(other, &names) && is_own_host(other, &["*".to_owned()]), "{other}");
+        }
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub struct ServerSettings {
     pub name: String,
     /// Token that requests require. Without a token, every request is answered and no reload is accepted.
     pub token: Option<String>,
+    /// Names by which a server without a token may be addressed, besides IP addresses and localhost; `*` for any. A page
+    /// whose name is made to resolve to this machine has another one.
+    pub hosts: Vec<String>,
     /// Origins whose pages may read answers.
     pub cors: Vec<String>,
     /// Truncates long texts in `/predict` if the request does not set `truncate`.
@@ -102,6 +105,7 @@ impl Default for ServerSettings {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
             name: "model".into(),
             token: None,
+            hosts: Vec::new(),
             cors: Vec::new(),
             auto_truncate: false,
             allow_other_labels: false,

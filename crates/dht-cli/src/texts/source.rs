@@ -6,7 +6,7 @@ use dht_dynamic::transformer::Dataset;
 use dht_dynamic::transformer::DatasetReader;
 use dht_dynamic::transformer::data::{NamedDataset, Split, TextFormat};
 use dht_dynamic::transformer::error::{DataProblem, HubProblem};
-use dht_dynamic::transformer::storage::{DESCRIPTION_BYTES, HubDataset, read_file};
+use dht_dynamic::transformer::storage::{FileKind, HubDataset, read_file};
 
 use crate::error::{Error, Result};
 
@@ -114,7 +114,7 @@ impl Source {
     pub(super) fn class_names(&self) -> Result<Option<Vec<String>>> {
         let Self::Folder(folder) = self else { return Ok(None) };
         let path = folder.join(CLASSES);
-        match read_file(&path, DESCRIPTION_BYTES) {
+        match read_file(&path, FileKind::Description) {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes);
                 let names = text.lines().map(str::trim).filter(|name| !name.is_empty());

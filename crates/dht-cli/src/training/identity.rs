@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use dht_dynamic::transformer::storage::{DESCRIPTION_BYTES, file_sha256, read_file};
+use dht_dynamic::transformer::storage::{FileKind, file_sha256, read_file};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ pub fn identity(model: &Path) -> Result<Option<String>> {
     let failed = |path: &Path, source| Error::Io { path: path.into(), source };
     let path = model.join("dht.json");
     let mut all = Sha256::new();
-    match read_file(&path, DESCRIPTION_BYTES) {
+    match read_file(&path, FileKind::Description) {
         Ok(bytes) => all.update(bytes),
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&path, error)),
         Err(_) if !model.join("config.json").is_file() => return Ok(None),

@@ -5,7 +5,7 @@ use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use dht_dynamic::transformer::storage::{DESCRIPTION_BYTES, read_file, write_atomically};
+use dht_dynamic::transformer::storage::{FileKind, read_file, write_atomically};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
@@ -69,7 +69,7 @@ impl RunDir {
     /// [`Error::Foreign`] for a file that is not a description of this format.
     pub fn description(&self, file: &str, format: &str) -> Result<Option<Map<String, Value>>> {
         let path = self.folder.join(file);
-        match read_file(&path, DESCRIPTION_BYTES) {
+        match read_file(&path, FileKind::Description) {
             Ok(bytes) => {
                 let mut stored: Map<String, Value> = serde_json::from_slice(&bytes).unwrap_or_default();
                 if stored.remove(FORMAT).is_none_or(|found| found != format) {
@@ -104,7 +104,7 @@ impl RunDir {
         run: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
         let path = self.folder.join(file);
-        let found = read_file(&path, DESCRIPTION_BYTES).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let found = read_file(&path, FileKind::Description).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         match found.filter(valid) {
             Some(found) => Ok(found),
             None => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use dht_transformer::storage::{DESCRIPTION_BYTES, read_file, write_atomically};
+use dht_transformer::storage::{FileKind, read_file, write_atomically};
 use dht_transformer::{EncodedDataset, TrainSettings};
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +94,7 @@ impl LadderSettings {
     /// Plan of the stopped training whose state there is.
     pub(super) fn plan(&self) -> Option<Plan> {
         let path = self.checkpoints.as_ref().filter(|_| self.has_state())?.join(PLAN);
-        serde_json::from_slice(&read_file(path, DESCRIPTION_BYTES).ok()?).ok()
+        serde_json::from_slice(&read_file(path, FileKind::Description).ok()?).ok()
     }
 
     /// Writes the plan beside the state.

@@ -17,7 +17,7 @@ use std::path::Path;
 use candle_core::Device;
 use dht_transformer::{
     BertConfig, TextTokenizer,
-    storage::{WEIGHTS_BYTES, file_sha256, read_file, write_atomically, write_directory_atomically},
+    storage::{FileKind, file_sha256, read_file, write_atomically, write_directory_atomically},
     train::checkpoint::Checkpoint,
 };
 use rand::SeedableRng;
@@ -209,8 +209,8 @@ impl DynamicModel {
 }
 
 fn read_seen_texts(file: &Path) -> Result<SeenTexts> {
-    let bytes =
-        read_file(file, WEIGHTS_BYTES).map_err(|source| dht_transformer::Error::Io { path: file.into(), source })?;
+    let bytes = read_file(file, FileKind::Weights)
+        .map_err(|source| dht_transformer::Error::Io { path: file.into(), source })?;
     SeenTexts::from_bytes(&bytes).ok_or_else(|| Error::Model {
         path: file.into(),
         field: "length",

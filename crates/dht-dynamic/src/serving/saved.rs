@@ -13,9 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Device;
-use dht_transformer::storage::{
-    DESCRIPTION_BYTES, file_sha256, read_file, write_atomically, write_directory_atomically,
-};
+use dht_transformer::storage::{FileKind, file_sha256, read_file, write_atomically, write_directory_atomically};
 use dht_transformer::{TextClassifier, TextTokenizer};
 use serde::{Deserialize, Serialize};
 
@@ -184,7 +182,7 @@ impl TextModel {
     pub fn load_with(folder: impl AsRef<Path>, device: &Device, own: OwnParts<'_>) -> Result<Self> {
         let folder = folder.as_ref();
         let path = folder.join(DESCRIPTION);
-        let bytes = match read_file(&path, DESCRIPTION_BYTES) {
+        let bytes = match read_file(&path, FileKind::Description) {
             Ok(bytes) => bytes,
             Err(source) if source.kind() == std::io::ErrorKind::NotFound && folder.is_dir() => {
                 return Self::of_classifier(folder, device);

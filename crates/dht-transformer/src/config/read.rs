@@ -9,7 +9,7 @@ use super::bert_config::{BertConfig, usual};
 use super::family::Family;
 use crate::account::config_refusals;
 use crate::error::{Error, Result};
-use crate::storage::{DESCRIPTION_BYTES, GIT_LFS, read_file};
+use crate::storage::{FileKind, GIT_LFS, read_file};
 
 /// Value type of a field.
 #[derive(Clone, Copy)]
@@ -68,7 +68,7 @@ impl BertConfig {
     /// [`Error::Io`], and as [`from_json`](Self::from_json).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = read_file(path, DESCRIPTION_BYTES).map_err(|source| Error::io(path, source))?;
+        let text = read_file(path, FileKind::Description).map_err(|source| Error::io(path, source))?;
         Self::from_json(&path.display().to_string(), &text)
     }
 

@@ -11,7 +11,7 @@ use crate::account::{Account, Entry, Treatment, config_entries, file_entry, unus
 use crate::config::{BertConfig, Family, Pooling, json_object};
 use crate::data::TokenizerDirectory;
 use crate::error::{Error, Result, WeightsProblem};
-use crate::storage::{DESCRIPTION_BYTES, model_directory, read_file};
+use crate::storage::{FileKind, model_directory, read_file};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
@@ -63,7 +63,7 @@ impl Account {
 /// Reads the configuration, and adds its entries and problems.
 fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
     let path = folder.join(CONFIG);
-    let text = read_file(&path, DESCRIPTION_BYTES).map_err(|source| Error::io(&path, source));
+    let text = read_file(&path, FileKind::Description).map_err(|source| Error::io(&path, source));
     let fields = text.and_then(|text| json_object(&path.display().to_string(), &text));
     let fields: Map<String, Value> = match fields {
         Ok(fields) => fields,

@@ -4,19 +4,33 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Most bytes of a JSON file that describes something: a configuration, a model, a state.
-pub const DESCRIPTION_BYTES: u64 = 64 << 20;
-/// Most bytes of a file of a tokenizer.
-pub const TOKENIZER_BYTES: u64 = 512 << 20;
-/// Most bytes of a file with weights or sums that is read whole.
-pub const WEIGHTS_BYTES: u64 = 4 << 30;
+/// Kind of a file that is read whole, which bounds its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// JSON that describes something: a configuration, a model, a state; at most 64 MiB.
+    Description,
+    /// File of a tokenizer; at most 512 MiB.
+    Tokenizer,
+    /// Weights or sums; at most 4 GiB.
+    Weights,
+}
+
+impl FileKind {
+    fn most_bytes(self) -> u64 {
+        match self {
+            Self::Description => 64 << 20,
+            Self::Tokenizer => 512 << 20,
+            Self::Weights => 4 << 30,
+        }
+    }
+}
 
 /// Opens a regular file for reading. Anything else in its place, such as a pipe or a device, could be read for ever, and
 /// is refused at once.
 ///
 /// # Errors
 /// Errors of the operating system; [`io::ErrorKind::IsADirectory`] for a directory.
-pub fn open_file(path: impl AsRef<Path>) -> io::Result<File> {
+pub(crate) fn open_file(path: impl AsRef<Path>) -> io::Result<File> {
     let mut options = File::options();
     options.read(true);
     #[cfg(unix)]
@@ -34,22 +48,24 @@ pub fn open_file(path: impl AsRef<Path>) -> io::Result<File> {
     }
 }
 
-/// Reads a regular file of at most `most` bytes.
+/// Reads a regular file, of the size of its kind at most. Anything else in its place, such as a pipe or a device, could be
+/// read for ever, and is refused at once.
 ///
 /// # Errors
-/// As [`open_file`]; a file with more bytes.
+/// Errors of the operating system; no regular file; a file with more bytes.
 ///
 /// # Examples
 /// ```
-/// use dht_transformer::storage::{DESCRIPTION_BYTES, read_file};
+/// use dht_transformer::storage::{FileKind, read_file};
 ///
 /// let folder = tempfile::tempdir()?;
 /// std::fs::write(folder.path().join("a.json"), "{}")?;
-/// assert_eq!(read_file(folder.path().join("a.json"), DESCRIPTION_BYTES)?, b"{}");
-/// assert!(read_file(folder.path(), DESCRIPTION_BYTES).is_err());
+/// assert_eq!(read_file(folder.path().join("a.json"), FileKind::Description)?, b"{}");
+/// assert!(read_file(folder.path(), FileKind::Description).is_err());
 /// # std::io::Result::Ok(())
 /// ```
-pub fn read_file(path: impl AsRef<Path>, most: u64) -> io::Result<Vec<u8>> {
+pub fn read_file(path: impl AsRef<Path>, kind: FileKind) -> io::Result<Vec<u8>> {
+    let most = kind.most_bytes();
     let file = open_file(path)?;
     let length = file.metadata()?.len();
     let too_long = |length: u64| io::Error::other(format!("has {length} bytes, expected at most {most}"));
@@ -71,9 +87,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("holes.json");
         File::create(&path).and_then(|file| file.set_len(10 << 30)).expect("a sparse file");
-        let refused = read_file(&path, DESCRIPTION_BYTES).expect_err("too long").to_string();
+        let refused = read_file(&path, FileKind::Description).expect_err("too long").to_string();
         assert_eq!(refused, "has 10737418240 bytes, expected at most 67108864");
-        assert_eq!(read_file(&path, 0).expect_err("too long").kind(), io::ErrorKind::Other);
+        std::fs::write(&path, "{}").expect("a file");
+        assert_eq!(read_file(&path, FileKind::Description).expect("a file"), b"{}");
     }
 
     #[cfg(unix)]
@@ -87,7 +104,7 @@ mod tests {
         let circle = folder.path().join("circle");
         std::os::unix::fs::symlink(&circle, &circle).expect("a link");
         for path in [pipe.as_path(), link.as_path(), circle.as_path(), folder.path()] {
-            assert!(read_file(path, DESCRIPTION_BYTES).is_err(), "{}", path.display());
+            assert!(read_file(path, FileKind::Description).is_err(), "{}", path.display());
         }
     }
 }

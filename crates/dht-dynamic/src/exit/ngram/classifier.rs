@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dht_transformer::storage::{WEIGHTS_BYTES, read_file, write_atomically};
+use dht_transformer::storage::{FileKind, read_file, write_atomically};
 use dht_transformer::{EncodedDataset, Encoder, ForwardContext, PackedBatch};
 use rand::Rng;
 use rayon::prelude::*;
@@ -269,7 +269,7 @@ impl NgramClassifier {
     /// [`Error::Argument`] when its parts do not fit together.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = read_file(path, WEIGHTS_BYTES)
+        let bytes = read_file(path, FileKind::Weights)
             .map_err(|source| dht_transformer::Error::Io { path: path.to_path_buf(), source })?;
         let found: Self = serde_json::from_slice(&bytes)
             .map_err(|source| Error::Json { what: path.display().to_string(), source })?;

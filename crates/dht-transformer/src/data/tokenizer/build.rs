@@ -10,7 +10,7 @@ use super::tokens::DeclaredTokens;
 use super::word_piece::MOST_LETTERS_OF_A_WORD;
 use crate::account::TokenizerClass;
 use crate::error::{Error, Result};
-use crate::storage::{TOKENIZER_BYTES, read_file};
+use crate::storage::{FileKind, read_file};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -90,7 +90,7 @@ impl Vocabulary {
                 }
                 _ => Error::io(&path, source),
             };
-            let bytes = read_file(&path, TOKENIZER_BYTES).map_err(failed)?;
+            let bytes = read_file(&path, FileKind::Tokenizer).map_err(failed)?;
             let not_text = |error| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, error));
             Ok((path.display().to_string(), String::from_utf8(bytes).map_err(not_text)?))
         };

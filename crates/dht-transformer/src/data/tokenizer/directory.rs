@@ -15,7 +15,7 @@ use super::tokens::{DeclaredTokens, TokenFiles};
 use crate::account::{Entry, TokenizerClass, Treatment, tokenizer_entries, tokenizer_refusals};
 use crate::config::json_object;
 use crate::error::{Error, Result};
-use crate::storage::{DESCRIPTION_BYTES, TOKENIZER_BYTES, model_directory, read_file};
+use crate::storage::{FileKind, model_directory, read_file};
 
 const FILE: &str = "tokenizer.json";
 const CONFIG: &str = "tokenizer_config.json";
@@ -52,7 +52,7 @@ impl TokenizerDirectory {
         let mut problems = Vec::new();
         let mut object = |name: &str, problem: fn(PathBuf, Error) -> Error| {
             let path = folder.join(name);
-            let bytes = match read_file(&path, TOKENIZER_BYTES) {
+            let bytes = match read_file(&path, FileKind::Tokenizer) {
                 Ok(bytes) => bytes,
                 Err(source) if source.kind() == std::io::ErrorKind::NotFound => return None,
                 Err(source) => {
@@ -71,7 +71,7 @@ impl TokenizerDirectory {
         let file = object(FILE, as_tokenizer_error);
         let [config, special, added] = [CONFIG, SPECIAL, ADDED].map(|name| object(name, |_, error| error));
         // Faults of the configuration are reported when the model is read.
-        let model = read_file(folder.join("config.json"), DESCRIPTION_BYTES).ok();
+        let model = read_file(folder.join("config.json"), FileKind::Description).ok();
         let model = model.and_then(|bytes| serde_json::from_slice::<Map<String, Value>>(&bytes).ok());
         let model = model.map_or_else(ModelFields::default, |mut fields| ModelFields {
             model_type: fields.get("model_type").map_or("bert", |value| value.as_str().unwrap_or_default()).to_owned(),

@@ -17,7 +17,7 @@ use crate::data::dataset::Dataset;
 use crate::data::encoded::{EncodedDataset, Encoding, Sample, UnknownWord, UnreadTokens};
 use crate::data::reader::LONGEST_ROW;
 use crate::error::{Error, Result};
-use crate::storage::{GIT_LFS, TOKENIZER_BYTES, read_file, write_atomically};
+use crate::storage::{FileKind, GIT_LFS, read_file, write_atomically};
 
 /// Converts texts to token ids, as BERT does: `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`.
 ///
@@ -55,7 +55,7 @@ impl TextTokenizer {
     /// in its vocabulary, or if it adds special tokens that are not in its vocabulary.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = read_file(path, TOKENIZER_BYTES).map_err(|source| Error::io(path, source))?;
+        let bytes = read_file(path, FileKind::Tokenizer).map_err(|source| Error::io(path, source))?;
         Self::from_json(&path.display().to_string(), &bytes)
     }
 

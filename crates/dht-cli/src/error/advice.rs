@@ -7,7 +7,7 @@ use dht_dynamic::transformer::error::DataProblem;
 
 /// Action by which a user solves a problem of a data set. The problem itself may say more, such as the line to remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Advice {
+pub(super) enum Advice {
     /// Give the command one of these flags.
     Flag(String),
     /// Write the file in another way, and perhaps give the command a flag.
@@ -16,7 +16,7 @@ pub(crate) enum Advice {
 
 impl Advice {
     /// Advice on an error in parentheses, after a space; empty if there is none.
-    pub(crate) fn shown(error: &Error) -> String {
+    pub(super) fn shown(error: &Error) -> String {
         let Error::Data { problem, .. } = error else { return String::new() };
         Self::on(problem).map_or_else(String::new, |advice| format!(" ({advice})"))
     }
