@@ -1,5 +1,6 @@
 //! Progress of a training on standard error.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,9 +20,22 @@ const LINE_AFTER: Duration = Duration::from_secs(5);
 /// Minimum share of the training between two lines.
 const LINE_EVERY: f64 = 0.1;
 
-/// Writes a line to standard error and ignores failures: a closed stream must not end a training.
+/// Writes a line to standard error, with [visible] characters, and ignores failures: a closed stream must not end a
+/// training.
 pub fn report(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", visible(line));
+}
+
+/// Text in which control characters are escaped, except line feeds and tabs. In the labels of somebody's file or model
+/// they could write over what a terminal shows, or reverse its letters.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let turns = |sign: char| matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_hidden = |sign: char| sign.is_control() && !matches!(sign, '\n' | '\t') || turns(sign);
+    if !text.contains(is_hidden) {
+        return text.into();
+    }
+    let shown = |sign: char| if is_hidden(sign) { sign.escape_unicode().to_string() } else { sign.to_string() };
+    text.chars().map(shown).collect()
 }
 
 /// Displays a training on standard error: a bar on a terminal, otherwise lines at intervals, or nothing.
@@ -394,6 +408,12 @@ mod tests {
     fn step(share: f64, loss: f64) -> Event<'static> {
         let progress = Progress { seed: 0, step: 0, epoch: 0, share };
         Event::Step { progress, loss, samples: 1, learning_rate: 1e-3, gradient_norm: 1.0 }
+    }
+
+    #[test]
+    fn control_characters_are_shown_escaped() {
+        assert_eq!(visible("a label\n\tä 😀"), "a label\n\tä 😀");
+        assert_eq!(visible("\u{1b}[2Jgone\r\u{202e}dab"), "\\u{1b}[2Jgone\\u{d}\\u{202e}dab");
     }
 
     #[test]

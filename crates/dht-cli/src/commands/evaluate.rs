@@ -7,7 +7,7 @@ use dht_dynamic::serving::TextModel;
 use dht_dynamic::transformer::Precision;
 use serde_json::json;
 
-use super::output::print;
+use super::output::{print, print_text};
 use crate::device::DeviceChoice;
 use crate::error::Result;
 use crate::progress::report;
@@ -91,7 +91,7 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
         Precision::F32 => String::new(),
         other => format!("; layers in {other}"),
     };
-    print(&format!(
+    print_text(&format!(
         "{}: {} rows{columns}{precision}\n\n{}",
         texts.name,
         texts.len(),

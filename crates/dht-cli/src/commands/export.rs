@@ -6,7 +6,7 @@ use candle_core::Device;
 use clap::Args;
 use dht_dynamic::serving::{ServedModel, TextModel};
 
-use super::output::print;
+use super::output::print_text;
 use crate::error::Result;
 use crate::training::saved_directory;
 
@@ -46,7 +46,7 @@ pub fn export(arguments: &ExportArguments) -> Result<()> {
     classifier.save(&arguments.out, Some(&tokenizer), &model.labels)?;
     let pairs = model.origin.as_ref().is_some_and(|origin| origin.pair);
     let texts = if pairs { "pairs of texts (give the tokenizer both)" } else { "texts" };
-    print(&format!(
+    print_text(&format!(
         "written to {}, for {texts} of up to {} tokens (model_max_length)\n",
         arguments.out.display(),
         model.max_length

@@ -10,7 +10,7 @@ use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::Task;
 use serde_json::json;
 
-use super::output::print;
+use super::output::{print, print_text};
 use crate::acceleration::curve_points;
 use crate::error::Result;
 use crate::results::{Table, promise};
@@ -41,7 +41,7 @@ pub fn inspect(arguments: &InspectArguments) -> Result<()> {
         return account::inspect(&folder, arguments.json);
     }
     let model = TextModel::load(folder, &Device::Cpu)?;
-    print(&if arguments.json { json_text(&model) } else { text(&model) })
+    if arguments.json { print(&json_text(&model)) } else { print_text(&text(&model)) }
 }
 
 /// Size of a model: its kind, parameters and exits.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::output::print;
+use super::output::{print, print_text};
 use crate::error::Result;
 use crate::texts::{DataArguments, TableArguments, TextArguments, classes, label_notes};
 
@@ -51,5 +51,5 @@ pub fn inspect_data(arguments: InspectDataArguments) -> Result<()> {
     };
     let lines = data.reading.iter().flat_map(|reading| reading.lines()).map(of_labels);
     let lines = lines.chain(data.reading.iter().flat_map(|reading| reading.notes())).chain(label_notes(&data, "rows"));
-    print(&lines.map(|line| line + "\n").collect::<String>())
+    print_text(&lines.map(|line| line + "\n").collect::<String>())
 }

@@ -12,7 +12,7 @@ use dht_dynamic::transformer::storage::{FileKind, read_file};
 use dht_dynamic::transformer::{EncodedDataset, Precision, Task};
 use serde_json::json;
 
-use super::output::print;
+use super::output::{print, print_text};
 use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::results::{CardFacts, card, curve, majority_note, own_row, promise, results, results_table, training_curve};
@@ -239,5 +239,5 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     let missing = missing.map_or_else(String::new, |note| note + "\n");
     let replaced = made.replaced.map_or_else(String::new, |held| format!(", in place of {}", held.description()));
     let out = made.out.display();
-    print(&format!("On {description}:\n\n{table}\n{missing}{promises}written to {out}{replaced}\n"))
+    print_text(&format!("On {description}:\n\n{table}\n{missing}{promises}written to {out}{replaced}\n"))
 }

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::progress::visible;
 
 /// Writes a text to standard output. The program exits with code 0 if the reader has closed the pipe.
 ///
@@ -16,4 +17,12 @@ pub fn print(text: &str) -> Result<()> {
         Err(source) => Err(Error::Io { path: PathBuf::from("standard output"), source }),
         Ok(()) => Ok(()),
     }
+}
+
+/// Prints text for a reader, with [`visible`] characters, as [`print`].
+///
+/// # Errors
+/// As [`print`].
+pub fn print_text(text: &str) -> Result<()> {
+    print(&visible(text))
 }

@@ -331,3 +331,14 @@ fn a_class_file_names_numbered_classes() {
     let said = refused(&dht(place.path(), &["inspect-data", "data", "--no-header"]), 1);
     assert!(said.contains("do not match the classes"), "{said}");
 }
+
+#[test]
+fn control_characters_of_labels_are_shown_escaped() {
+    let place = tempfile::tempdir().expect("a folder");
+    let rows = reviews(40, 0).into_iter().map(|(label, text)| format!("{label}\u{1b}[2J,\"{text}\"\n"));
+    write(place.path(), "data.csv", &format!("label,text\n{}", rows.collect::<String>()));
+    let shown = printed(&dht(place.path(), &["inspect-data", "data.csv"]));
+    assert!(shown.contains("praised\\u{1b}[2J") && !shown.contains('\u{1b}'), "{shown}");
+    let facts = printed(&dht(place.path(), &["inspect-data", "data.csv", "--json"]));
+    assert_eq!(json(&facts)["labels"][1], "praised\u{1b}[2J");
+}

@@ -9,7 +9,7 @@ use dht_dynamic::transformer::account::{Account, Entry, Treatment};
 use dht_dynamic::transformer::{Encoder, Error as TransformerError, Task, TextClassifier};
 use serde_json::json;
 
-use crate::commands::output::print;
+use crate::commands::output::{print, print_text};
 use crate::error::{Error, Result};
 
 /// Maximum number of names in a line.
@@ -32,7 +32,11 @@ pub fn inspect(folder: &Path, as_json: bool) -> Result<()> {
         (false, false) => Ok(()),
     };
     account.problems.extend(read.err());
-    print(&if as_json { json_text(&account) } else { text(folder, &account, accelerates) })?;
+    if as_json {
+        print(&json_text(&account))?;
+    } else {
+        print_text(&text(folder, &account, accelerates))?;
+    }
     if account.is_start() {
         return Ok(());
     }
