@@ -40,6 +40,40 @@ pub enum Error {
         /// Largest accepted magnitude.
         limit: f64,
     },
+    /// An index of a sparse context is outside its feature space, or not a whole number.
+    #[error("index {} at position {position} is outside the feature space: expected 0 to {}", Number(*index), size - 1)]
+    SparseIndex {
+        /// Position among the pairs.
+        position: usize,
+        /// Index given.
+        index: f64,
+        /// Number of indices of the space.
+        size: usize,
+    },
+    /// The indices of a sparse context do not ascend, or one occurs twice.
+    #[error("index {index} at position {position} follows {before}: sort the indices, and add values of one index")]
+    SparseOrder {
+        /// Position among the pairs.
+        position: usize,
+        /// Index given.
+        index: u64,
+        /// Index before it.
+        before: u64,
+    },
+    /// A policy needs a sparse context and got other numbers.
+    #[error("this is not a sparse context: {problem} (`features::SparseContext`)")]
+    NotSparse {
+        /// Description of the problem.
+        problem: String,
+    },
+    /// A sparse context of another feature space: another number of bits, or a hasher with other settings.
+    #[error("the context has {found}, this policy has {expected}: hash both with the same settings")]
+    OtherFeatureSpace {
+        /// Space of the policy.
+        expected: String,
+        /// Space of the context.
+        found: String,
+    },
     /// Settings or a policy file that cannot be parsed, or whose parts contradict each other.
     #[error("settings: {problem}")]
     Settings {
@@ -311,6 +345,15 @@ pub enum Error {
         position: usize,
         /// Sum of the importance weights.
         weights: f64,
+    },
+    /// A policy gradient was to be learned from a log whose policy never explored.
+    #[error(
+        "the logging policy never explored: each of the {rows} rows has the propensity 1, so that the log does not say what \
+         another arm would have earned"
+    )]
+    NeverExplored {
+        /// Number of rows.
+        rows: usize,
     },
     /// An estimator that needs propensities met a logged round without one.
     #[error(

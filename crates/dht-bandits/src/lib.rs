@@ -45,6 +45,8 @@
 //! | rewards whose scale and noise are unknown | `Disjoint<`[`NormalInverseGamma`](posterior::NormalInverseGamma)`, Thompson>` | learns the variance of the noise |
 //! | clicks: rewards 0 or 1, rare or near-certain | `Disjoint<`[`FullLaplace`](posterior::FullLaplace)`, `[`GrowingUcb`](exploration::GrowingUcb)`>`, λ = d/16; `Thompson` in its place, α from .5 to 1 with noise, ≤ .25 without | the right noise model; needs normalised contexts |
 //! | the same with many features, or little time | `Disjoint<`[`DiagonalLaplace`](posterior::DiagonalLaplace)`, Thompson>` | O(d), but ignores correlations: normalise first |
+//! | text, names or categories, thousands of features and more | [`SparsePolicy`](policy::SparsePolicy) over contexts of a [`FeatureHasher`](features::FeatureHasher), with [`DiagonalLaplace`](posterior::DiagonalLaplace) and [`SquareCb::new(100.0)`](exploration::SquareCb::new) | time and memory of the features that occur; [`AdaGrad`](policy::AdaGrad) for real rewards |
+//! | another policy's log, and no traffic of your own yet | [`SoftmaxPolicy`](policy::SoftmaxPolicy); [`Policy::fit`] of any other policy; [`ChampionChallenger`](evaluation::ChampionChallenger) for the start in service | gradients of the estimated value use the log's propensities |
 //! | many short-lived items, described by features | [`TopK::shared`](policy::TopK::shared) over [`Ridge`] with [`Ucb`] or [`Thompson`] | what is learned from one item serves all |
 //! | such items, and a context | the same with [`Interactions`](features::Interactions) | without products the context cancels |
 //! | both: shared features, and arms with weights of their own | [`Hybrid`](policy::Hybrid) with [`Ucb`] | new arms start warm |
@@ -58,6 +60,10 @@
 //! | an environment that changes abruptly, and seldom | [`ResetOnChange`](policy::ResetOnChange) | nothing is forgotten without a detected change |
 //! | a doubt whether any of it helps | [`Uniform`](policy::Uniform), [`Fixed`](policy::Fixed) | baselines: a learner that does not beat them has learned nothing |
 //!
+//! Sparse contexts are taken by [`SparsePolicy`](policy::SparsePolicy), by a sparse
+//! [`SoftmaxPolicy`](policy::SoftmaxPolicy) and by policies that read no context; all others refuse them, and
+//! [`Policy::takes_sparse_contexts`] tells which.
+//!
 //! Linear and logistic models need features in which the reward is nearly linear. No policy here fits a problem in
 //! which a choice changes later contexts; that is reinforcement learning.
 //!
@@ -68,8 +74,8 @@
 //! | [`policy`] | the [`Policy`] trait and its [`Request`]; [`Disjoint`](policy::Disjoint), [`Hybrid`](policy::Hybrid) and [`TopK`](policy::TopK) policies under their names; baselines; slates; merging; propensities; sliding windows and change tests for drift; snapshots for threads |
 //! | [`posterior`] | beliefs about the weights of each arm: ridge regression, with learned noise, full and diagonal Laplace; priors and forgetting |
 //! | [`exploration`] | rules that map means and widths to a choice: [`Ucb`], [`Thompson`], ε-greedy, explore-first, softmax, SquareCB |
-//! | [`features`] | contexts from raw values: [`Normalizer`], [`Interactions`](features::Interactions), [`PyramidPool`](features::PyramidPool) |
-//! | [`log`] | rows of decisions and slates, propensities and rewards |
+//! | [`features`] | contexts from raw values: [`Normalizer`], [`Interactions`](features::Interactions), [`PyramidPool`](features::PyramidPool); sparse contexts from names: [`FeatureHasher`](features::FeatureHasher) |
+//! | [`log`] | rows of decisions and slates, propensities and rewards; logs of Vowpal Wabbit and Personalizer |
 //! | [`evaluation`] | off-policy evaluation: a policy's value from another policy's log; estimators, intervals, tables, replay |
 //! | [`simulation`] | environments with a known optimum, regret curves, comparisons of policies |
 //!
@@ -93,8 +99,8 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `nalgebra` | on | requests from nalgebra's vectors; the pseudo-inverse estimator of slates |
-//! | `log` | off | decision logs as JSON lines, and rows as CSV and Vowpal Wabbit's dsjson: [`log`] |
-//! | `settings` | off | settings from TOML and JSON, policies as JSON files: `PolicySettings::from_toml`, `AnyPolicy::save` |
+//! | `log` | off | decision logs as JSON lines; rows as CSV, JSON lines, Vowpal Wabbit's text and dsjson: [`log`]; binary states |
+//! | `settings` | off | settings from TOML and JSON, policies as JSON files: `PolicySettings::from_toml`, `AnyPolicy::save`; binary states |
 //!
 //! # Guarantees
 //!
@@ -116,7 +122,8 @@
 //!   [`Disjoint::select_batch`](policy::Disjoint::select_batch) and its `learn_batch`. A test counts allocations. Other
 //!   policies allocate: [`Normalised`](policy::Normalised), and so the recommended settings, the scaled context of each
 //!   call; a [`SlidingWindow`](policy::SlidingWindow) its rewards; an [`OraclePolicy`](policy::OraclePolicy) a copy of
-//!   the oracle; single choices of a `TopK` a slate.
+//!   the oracle; single choices of a `TopK` a slate. A [`SparsePolicy`](policy::SparsePolicy) allocates the
+//!   scores of a call.
 #![doc(html_root_url = "https://docs.rs/dht-bandits/latest")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]

@@ -8,6 +8,9 @@
 use crate::arm::ArmId;
 use crate::error::{Error, Number, Result};
 
+/// First number of a sparse context among the numbers of a decision: no context of all values may hold it.
+pub(crate) const SPARSE: f64 = f64::MIN;
+
 pub(crate) const LARGEST: f64 = 1e100;
 const LARGEST_MEAN: f64 = 1e250;
 const LARGEST_COVARIANCE: f64 = 1e150;
@@ -18,9 +21,25 @@ pub(crate) const LARGEST_SUM: f64 = 1e250;
 /// Largest accepted vector length and number of arms: more is a typing error or a damaged state.
 const LONGEST: usize = 1 << 24;
 
-/// Refuses a slice of the wrong length or with a value that is not finite.
+/// Refuses a sparse context, for policies that need every value.
+#[inline]
+pub(crate) fn check_not_sparse(values: &[f64]) -> Result<()> {
+    if values.first() == Some(&SPARSE) {
+        return Err(Error::Unsupported { what: "sparse contexts: use `policy::SparsePolicy`" });
+    }
+    Ok(())
+}
+
+/// Refuses a slice of the wrong length, with a value that is not finite, or that is a sparse context.
 #[inline]
 pub(crate) fn check_finite(what: &'static str, values: &[f64], expected: usize) -> Result<()> {
+    check_not_sparse(values)?;
+    check_finite_numbers(what, values, expected)
+}
+
+/// Refuses a slice of the wrong length or with a value that is not finite.
+#[inline]
+pub(crate) fn check_finite_numbers(what: &'static str, values: &[f64], expected: usize) -> Result<()> {
     if values.len() != expected {
         return Err(Error::Dimension { what, expected, got: values.len() });
     }

@@ -4,6 +4,7 @@ mod choice;
 mod propensity;
 mod request;
 mod slate;
+mod sparse;
 
 pub use choice::{Choice, Decision};
 pub use propensity::Propensity;
@@ -14,3 +15,5 @@ pub(crate) use slate::Gathered;
 #[cfg(feature = "log")]
 pub(crate) use slate::check_examination;
 pub use slate::{ArmFeedback, Feedback, Slate};
+pub(crate) use sparse::check_sparse;
+pub use sparse::{FeatureSpace, SparseContext};

@@ -2,7 +2,7 @@
 
 use crate::arm::{ArmId, Available};
 use crate::error::{Error, Result};
-use crate::validate::{check_finite, check_length};
+use crate::validate::{check_finite_numbers, check_length, check_not_sparse};
 #[cfg(feature = "nalgebra")]
 use nalgebra::{Dim, IsContiguous, Storage, Vector};
 
@@ -57,7 +57,7 @@ impl<'a> Featured<'a> {
         if ids.is_empty() {
             return Err(Error::NoArms { arms: 0 });
         }
-        check_finite("features", features, ids.len().saturating_mul(width))?;
+        check_finite_numbers("features", features, ids.len().saturating_mul(width))?;
         Ok(Self { ids, features, width })
     }
 
@@ -187,11 +187,25 @@ impl<'a> Actions<'a> {
         }
     }
 
+    /// Features of any width.
+    ///
+    /// # Errors
+    /// No features.
+    pub(crate) fn any_features(&self) -> Result<Featured<'a>> {
+        match self {
+            Self::Featured(featured) => Ok(*featured),
+            _ => Err(Error::NeedsFeatures { width: 1 }),
+        }
+    }
+
     /// Features, if they have this width.
     ///
     /// # Errors
-    /// No features, or features of another width.
+    /// No features, features of another width, or sparse ones.
     pub(crate) fn features(&self, width: usize) -> Result<Featured<'a>> {
+        if let Self::Featured(featured) = self {
+            check_not_sparse(featured.features)?;
+        }
         match self {
             Self::Featured(featured) if featured.width == width => Ok(*featured),
             Self::Featured(featured) => {

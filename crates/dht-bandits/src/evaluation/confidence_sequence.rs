@@ -3,6 +3,7 @@
 use super::estimate::LoggedRound;
 use crate::error::{Error, Result};
 use crate::validate::{check_parameter, check_scalar};
+use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
 /// Largest fraction of its capital that a bet may lose.
@@ -45,17 +46,64 @@ const GRID: usize = 1000;
 /// ```
 ///
 /// [`gain`](Self::gain) creates a sequence for the gain over the logging policy instead.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "SavedSequence", into = "SavedSequence")]
 pub struct ConfidenceSequence {
     range: (f64, f64),
+    alpha: f64,
     subject: Subject,
     lower: Bets,
     upper: Bets,
     rounds: u64,
 }
 
+/// Saved sequence, checked when it is loaded.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedSequence {
+    range: (f64, f64),
+    alpha: f64,
+    subject: Subject,
+    rounds: u64,
+    lower: SavedBets,
+    upper: SavedBets,
+}
+
+/// Learned part of [`Bets`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedBets {
+    capital: Vec<f64>,
+    excluded: usize,
+    sum: f64,
+    squares: f64,
+    count: f64,
+}
+
+impl From<ConfidenceSequence> for SavedSequence {
+    fn from(sequence: ConfidenceSequence) -> Self {
+        let ConfidenceSequence { range, alpha, subject, lower, upper, rounds } = sequence;
+        Self { range, alpha, subject, rounds, lower: lower.saved(), upper: upper.saved() }
+    }
+}
+
+impl TryFrom<SavedSequence> for ConfidenceSequence {
+    type Error = Error;
+
+    fn try_from(saved: SavedSequence) -> Result<Self> {
+        let SavedSequence { range, alpha, subject, rounds, lower, upper } = saved;
+        let empty = match subject {
+            Subject::Robust(largest) => Self::doubly_robust(range, alpha, largest)?,
+            _ => Self::make(range, alpha, subject)?,
+        };
+        let (lower, upper) = (empty.lower.clone().restored(0, lower)?, empty.upper.clone().restored(1, upper)?);
+        Ok(Self { lower, upper, rounds, ..empty })
+    }
+}
+
 /// Quantity that a sequence covers.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 enum Subject {
     /// Value of the evaluated policy, by importance weighting.
     Value,
@@ -115,6 +163,23 @@ impl Bets {
         self.squares += deviation * deviation;
     }
 
+    fn saved(self) -> SavedBets {
+        let Self { capital, excluded, sum, squares, count, .. } = self;
+        SavedBets { capital, excluded, sum, squares, count }
+    }
+
+    /// Bets with the learned part of saved ones.
+    fn restored(self, index: usize, saved: SavedBets) -> Result<Self> {
+        let SavedBets { capital, excluded, sum, squares, count } = saved;
+        let fits = capital.len() == GRID && capital.iter().all(|capital| (0.0..=1e300).contains(capital));
+        let sums = sum.is_finite() && squares > 0.0 && squares.is_finite() && count >= 1.0 && count.is_finite();
+        if !(fits && sums && excluded <= GRID) {
+            let problem = format!("expected {GRID} values from 0 to 1e300, and finite sums");
+            return Err(Error::InvalidState { what: "capital", index, problem });
+        }
+        Ok(Self { capital, excluded, sum, squares, count, ..self })
+    }
+
     fn low(&self) -> f64 {
         self.excluded as f64 / GRID as f64
     }
@@ -164,7 +229,7 @@ impl ConfidenceSequence {
         check_parameter("alpha", alpha, alpha > 0.0 && alpha < 1.0, "in (0, 1)")?;
         let bound = if let Subject::Robust(largest_weight) = subject { largest_weight } else { 0.0 };
         let bets = Bets::new(alpha, bound);
-        Ok(Self { range, subject, lower: bets.clone(), upper: bets, rounds: 0 })
+        Ok(Self { range, alpha, subject, lower: bets.clone(), upper: bets, rounds: 0 })
     }
 
     /// Adds a round and returns the interval after it.

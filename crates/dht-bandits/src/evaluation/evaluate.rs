@@ -82,7 +82,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    fn new(low: f64, high: f64) -> Self {
+    pub(super) fn new(low: f64, high: f64) -> Self {
         // An empty interval decides nothing.
         match low <= high {
             true if low > 0.0 => Self::Deploy,

@@ -23,6 +23,7 @@
 //!
 //! [`Evaluation::verdict`] compares a policy with the logging policy by the paired interval of their difference
 //! ([`OffPolicy::gain`]); [`Evaluation::anytime_verdict`] does it while the log grows ([`ConfidenceSequence::gain`]).
+//! [`ChampionChallenger`] runs both in service until the sequence decides.
 //!
 //! # What is not known
 //!
@@ -34,6 +35,7 @@
 //! the log does not support.
 
 mod bootstrap;
+mod champion_challenger;
 mod confidence_sequence;
 mod estimate;
 mod estimator;
@@ -51,6 +53,7 @@ mod slates;
 mod slope;
 mod target;
 
+pub use champion_challenger::{ChampionChallenger, PairedDecision};
 pub use confidence_sequence::ConfidenceSequence;
 pub use estimate::{Estimate, LoggedRound, Prediction};
 pub use estimator::Estimator;

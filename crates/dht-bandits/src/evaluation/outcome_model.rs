@@ -5,7 +5,7 @@ use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::{LoggedDecision, check_distribution};
 use crate::posterior::{Beliefs, FullLaplace, FullLaplaceBeliefs, Ridge, RidgeBeliefs, sigmoid};
-use crate::validate::{check_finite, check_parameter};
+use crate::validate::{SPARSE, check_finite, check_parameter};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::btree_map::Entry;
@@ -158,6 +158,11 @@ impl FittedOutcome {
 
     /// Writes context, features and a 1 to `out`.
     pub(super) fn input(&self, context: &[f64], features: &[f64], out: &mut Vec<f64>) -> Result<()> {
+        if context.first() == Some(&SPARSE) || features.first() == Some(&SPARSE) {
+            let problem =
+                "model: no reward model reads sparse contexts, leave it out (`EvaluationSettings::with_model`)";
+            return Err(Error::Settings { problem: problem.to_owned() });
+        }
         check_finite("context", context, self.lengths.0)?;
         check_finite("features of an arm", features, self.lengths.1)?;
         out.clear();
@@ -260,6 +265,40 @@ impl OutcomeModel {
         targets: &[Vec<(ArmId, f64)>],
     ) -> Result<Vec<LoggedRound>> {
         CrossFit { model: self, folds, more_robust: false }.rounds(log, targets)
+    }
+
+    /// Reduces learning from a log to regression (Dudík, Langford & Li 2011). Each row becomes one row for each of the
+    /// `arms` that could have been chosen, with an estimate of its reward: q(x, a) + (r − q(x, a))/p for the logged arm,
+    /// q(x, a) for the others.
+    ///
+    /// Any policy, or an [`Oracle`](crate::policy::Oracle) around a regression of the caller's, learns these rows by
+    /// [`fit`](crate::policy::Policy::fit). Estimates may be outside the range of the rewards: take a model of real rewards.
+    /// q is cross-fitted, as in [`cross_fit`](Self::cross_fit).
+    ///
+    /// # Errors
+    /// Errors of [`cross_fit`](Self::cross_fit); [`Error::NoPropensity`]; [`Error::NeverExplored`]: every row has the
+    /// propensity 1.
+    pub fn estimate_rewards(self, folds: usize, log: &[LoggedDecision], arms: &[ArmId]) -> Result<Vec<LoggedDecision>> {
+        let estimator = "an estimate of every arm's reward";
+        let propensity = |round: usize| log[round].propensity.ok_or(Error::NoPropensity { estimator, round });
+        let propensities = (0..log.len()).map(propensity).collect::<Result<Vec<_>>>()?;
+        if !log.is_empty() && propensities.iter().all(|propensity| *propensity >= 1.0 - 1e-9) {
+            return Err(Error::NeverExplored { rows: log.len() });
+        }
+        log.iter().enumerate().try_for_each(|(round, row)| row.check(round))?;
+        let models = CrossFit { model: self, folds, more_robust: false }.fit(log, &[])?;
+        let (mut rows, mut input) = (Vec::new(), Vec::new());
+        for (round, (row, propensity)) in log.iter().zip(propensities).enumerate() {
+            for &arm in row.available.as_deref().unwrap_or(arms) {
+                let predicted = models[round % folds].predict_with(row, arm, &mut input);
+                let mut reward = predicted.map_err(|source| in_round(round, source))?;
+                if arm == row.arm {
+                    reward += (row.reward - reward) / propensity;
+                }
+                rows.push(LoggedDecision { arm, reward, propensity: None, probabilities: None, ..row.clone() });
+            }
+        }
+        Ok(rows)
     }
 
     /// Creates the rounds as [`cross_fit`](Self::cross_fit) does, with a model that is fitted to the variance of the

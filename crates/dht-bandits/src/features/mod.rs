@@ -1,10 +1,15 @@
 //! Features: from raw values to contexts. [`Normalizer`] scales, [`PyramidPool`] pools tensors,
-//! [`Interactions`] multiplies columns.
+//! [`Interactions`] multiplies columns. [`FeatureHasher`] turns
+//! named strings and numbers into a [`SparseContext`].
 
+mod hasher;
 mod interactions;
+mod murmur;
 pub(crate) mod normalizer;
 mod pyramid_pool;
 
+pub use crate::decision::{FeatureSpace, SparseContext};
+pub use hasher::FeatureHasher;
 pub use interactions::Interactions;
 pub(crate) use normalizer::Normalizer;
 pub use pyramid_pool::PyramidPool;

@@ -1,8 +1,11 @@
 //! Rows as CSV: `arm,propensity,reward` and a column for each feature; a log may lack the propensities.
 
 use super::LoggedDecision;
+use super::arm_names::ArmNames;
 use super::error::{LogError, LogProblem, check_propensity, check_value};
+use super::summary::RowReader;
 use crate::arm::ArmId;
+use crate::features::FeatureHasher;
 use csv::{ByteRecord, Position, Reader, Writer};
 use std::borrow::Borrow;
 use std::collections::BTreeSet;
@@ -33,7 +36,16 @@ pub struct CsvRows<R> {
     propensity: Option<usize>,
     features: Vec<(usize, String)>,
     known: Option<BTreeSet<ArmId>>,
+    names: ArmNames,
+    hashed: Option<Hashed>,
     record: ByteRecord,
+}
+
+/// Hasher of the features, and whether each column is a category even where it is a number.
+#[derive(Debug)]
+struct Hashed {
+    hasher: FeatureHasher,
+    categories: Vec<bool>,
 }
 
 const COLUMNS: [&str; 3] = ["arm", "propensity", "reward"];
@@ -86,13 +98,46 @@ impl<R: Read> CsvRows<R> {
         let others = |index: &usize| *index != arm && *index != reward && Some(*index) != propensity;
         let features = header.iter().enumerate().filter(|(index, _)| others(index));
         let features = features.map(|(index, title)| (index, title.to_owned())).collect();
-        Ok(Self { reader, path, arm, reward, propensity, features, known: None, record: ByteRecord::new() })
+        let (known, names, hashed) = (None, ArmNames::default(), None);
+        Ok(Self { reader, path, arm, reward, propensity, features, known, names, hashed, record: ByteRecord::new() })
     }
 
     /// Refuses rows with other arms.
     #[must_use]
     pub fn with_arms(self, arms: impl IntoIterator<Item = ArmId>) -> Self {
         Self { known: Some(arms.into_iter().collect()), ..self }
+    }
+
+    /// Names the arms 0, 1, …; rows with other names are refused.
+    #[must_use]
+    pub fn with_arm_names(self, names: impl IntoIterator<Item: Into<String>>) -> Self {
+        Self { names: ArmNames::new(names), ..self }
+    }
+
+    /// Hashes the features into sparse contexts. A column is a namespace of its own; a number is a value, and any other
+    /// text a category. `categories` names columns whose numbers are categories too, such as postcodes. An empty field is
+    /// no feature.
+    ///
+    /// # Errors
+    /// [`LogProblem::Missing`]: a category that is not a column.
+    pub fn with_hasher<'n>(
+        mut self,
+        hasher: FeatureHasher,
+        categories: impl IntoIterator<Item = &'n str>,
+    ) -> Result<Self, LogError> {
+        let mut flags = vec![false; self.features.len()];
+        for category in categories {
+            let position = self.features.iter().position(|(_, name)| name == category);
+            let missing = || LogError::line(&self.path, 1, LogProblem::Missing(format!("column {category}")));
+            flags[position.ok_or_else(missing)?] = true;
+        }
+        self.hashed = Some(Hashed { hasher, categories: flags });
+        Ok(self)
+    }
+
+    /// Hasher of the features, if there is one.
+    pub fn hasher(&self) -> Option<&FeatureHasher> {
+        self.hashed.as_ref().map(|hashed| &hashed.hasher)
     }
 
     /// Names of the features.
@@ -122,7 +167,15 @@ impl<R: Read> CsvRows<R> {
         Err(LogError::line(&self.path, line, problem))
     }
 
-    fn parse(&self, row: &mut LoggedDecision) -> Result<(), LogProblem> {
+    fn parse(&mut self, row: &mut LoggedDecision) -> Result<(), LogProblem> {
+        // Taken out, so that it can be written to while the record is read.
+        let mut hashed = self.hashed.take();
+        let parsed = self.parse_with(hashed.as_mut(), row);
+        self.hashed = hashed;
+        parsed
+    }
+
+    fn parse_with(&self, hashed: Option<&mut Hashed>, row: &mut LoggedDecision) -> Result<(), LogProblem> {
         let field = |index: usize, name: &str| {
             let text = std::str::from_utf8(self.record.get(index).unwrap_or_default());
             text.map(str::trim).map_err(|_| LogProblem::Malformed(format!("{name} is no UTF-8")))
@@ -136,7 +189,7 @@ impl<R: Read> CsvRows<R> {
         };
         let text = field(self.arm, "arm")?;
         let known = |arm: &ArmId| self.known.as_ref().is_none_or(|known| known.contains(arm));
-        row.arm = text.parse().ok().map(ArmId::new).filter(known).ok_or_else(|| {
+        row.arm = self.names.find(text).ok().filter(known).ok_or_else(|| {
             if text.is_empty() {
                 LogProblem::Missing("arm".to_owned())
             } else {
@@ -148,26 +201,52 @@ impl<R: Read> CsvRows<R> {
         row.reward = number(self.reward, "reward")?;
         check_value("reward", row.reward)?;
         row.context.clear();
+        if let Some(Hashed { hasher, categories }) = hashed {
+            hasher.clear();
+            for ((index, name), is_category) in self.features.iter().zip(categories) {
+                let text = field(*index, name)?;
+                match text.parse::<f64>() {
+                    _ if text.is_empty() => {}
+                    Ok(value) if value.is_finite() && !*is_category => {
+                        hasher.number(name, name, value).map_err(LogProblem::of_row)?
+                    }
+                    _ => hasher.category(name, name, text),
+                }
+            }
+            row.context = hasher.context().map_err(LogProblem::of_row)?.into_values();
+            reset(row);
+            return Ok(());
+        }
         for (index, name) in &self.features {
             let value = number(*index, name)?;
             check_value(name, value)?;
             row.context.push(value);
         }
-        // Every other field is reset: a reused row holds those of another log.
-        let LoggedDecision {
-            context: _,
-            arm: _,
-            propensity: _,
-            reward: _,
-            available,
-            probabilities,
-            features,
-            drop_probability,
-            propensity_error,
-        } = row;
-        (*available, *probabilities, *features) = (None, None, None);
-        (*drop_probability, *propensity_error) = (0.0, 0.0);
+        reset(row);
         Ok(())
+    }
+}
+
+/// Resets the fields that CSV has no column for: a reused row holds those of another log.
+fn reset(row: &mut LoggedDecision) {
+    let LoggedDecision {
+        context: _,
+        arm: _,
+        propensity: _,
+        reward: _,
+        available,
+        probabilities,
+        features,
+        drop_probability,
+        propensity_error,
+    } = row;
+    (*available, *probabilities, *features) = (None, None, None);
+    (*drop_probability, *propensity_error) = (0.0, 0.0);
+}
+
+impl<R: Read> RowReader for CsvRows<R> {
+    fn left_out(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
     }
 }
 
@@ -268,6 +347,10 @@ impl LoggedDecision {
     fn csv_propensity(&self, dimension: usize) -> Result<f64, LogError> {
         let propensity = self.propensity.ok_or_else(|| LogProblem::Missing("propensity".to_owned()));
         let propensity = propensity.map_err(|problem| LogError::Value { problem })?;
+        if self.is_sparse() {
+            let problem = LogProblem::Unsupported("sparse contexts in csv: `DecisionLog` writes them");
+            return Err(LogError::Value { problem });
+        }
         let checked = check_propensity(propensity)
             .and_then(|()| check_value("reward", self.reward))
             .and_then(|()| self.context.iter().try_for_each(|&value| check_value("context", value)));

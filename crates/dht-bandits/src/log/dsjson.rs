@@ -2,10 +2,12 @@
 
 use super::LoggedDecision;
 use super::error::{LogError, LogProblem, check_propensity, check_value};
+use super::json_rows::add_json;
 use super::lines::Lines;
+use super::summary::RowReader;
 use crate::arm::ArmId;
 use crate::decision::QUADRATURE_ERROR;
-use crate::error::Error;
+use crate::features::{FeatureHasher, SparseContext};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -40,6 +42,8 @@ struct Event {
     deferred: Option<bool>,
     #[serde(rename = "pdrop")]
     drop_probability: Option<f64>,
+    #[serde(rename = "_outcomes")]
+    outcomes: Option<Value>,
 }
 
 /// Reads rows from dsjson: the reward is −`_label_cost`, the propensity `_label_probability` or the first of `p`, and
@@ -62,6 +66,12 @@ struct Event {
 /// * events whose `EventId` an earlier row had, since queues deliver some twice ([`repeated`](Self::repeated));
 /// * a last line that was cut off ([`torn`](Self::torn)).
 ///
+/// Events of several slots (`_outcomes`, `_slots`: `--ccb_explore_adf` and `--slates`) are refused as not supported, and
+/// so are events of continuous actions.
+///
+/// With a hasher ([`with_hasher`](Self::with_hasher)) no columns are named: everything in the context and in the actions
+/// becomes a sparse feature.
+///
 /// To detect repeated events, the reader stores 16 bytes per `EventId`.
 #[derive(Debug)]
 pub struct DsjsonRows<R> {
@@ -76,6 +86,7 @@ pub struct DsjsonRows<R> {
     seen: HashSet<u128>,
     // Whether a column was ever there: those of the context, then those of actions.
     met: Vec<bool>,
+    hasher: Option<FeatureHasher>,
 }
 
 /// Columns of the context, those of the features of each action, and the one with the arm number of an action.
@@ -99,7 +110,22 @@ impl<R: BufRead> DsjsonRows<R> {
             repeated: 0,
             seen: HashSet::new(),
             met: Vec::new(),
+            hasher: None,
         }
+    }
+
+    /// Hashes all keys of the context and of each action, in place of named columns. Each action has the sparse features
+    /// of the context and its own, with the hasher's interactions, and contexts are empty: rows for
+    /// [`SparsePolicy::shared`](crate::policy::SparsePolicy::shared). A key of the context is a namespace, as for
+    /// [`JsonRows`](super::JsonRows); keys that begin with an underscore are left out, except `_text`.
+    #[must_use]
+    pub fn with_hasher(self, hasher: FeatureHasher) -> Self {
+        Self { hasher: Some(hasher), ..self }
+    }
+
+    /// Hasher of the features, if there is one.
+    pub fn hasher(&self) -> Option<&FeatureHasher> {
+        self.hasher.as_ref()
     }
 
     /// Sets the columns of the context.
@@ -154,6 +180,9 @@ impl<R: BufRead> DsjsonRows<R> {
     fn row(&mut self, event: Event) -> Result<LoggedDecision, LogProblem> {
         let missing = |what: &str| LogProblem::Missing(what.to_owned());
         let context = event.context.ok_or_else(|| missing("context c"))?;
+        if event.outcomes.is_some() || context.get("_slots").is_some() {
+            return Err(LogProblem::Unsupported("events of several slots (`_slots`, `_outcomes`)"));
+        }
         let actions = context.get("_multi").and_then(Value::as_array).ok_or_else(|| missing("_multi in c"))?;
         let arms = actions.iter().enumerate().map(|(index, action)| self.arm(index, action));
         let arms = arms.collect::<Result<Vec<_>, _>>()?;
@@ -189,6 +218,7 @@ impl<R: BufRead> DsjsonRows<R> {
             None
         };
         let mut features = Vec::with_capacity(self.dimension.unwrap_or(0));
+        let hashed = self.hasher.as_mut().map(|hasher| hash_actions(hasher, &context, actions)).transpose()?;
         for (column, met) in self.columns.context.iter().zip(&mut self.met) {
             *met |= feature(&context, column, &mut features)?;
         }
@@ -197,18 +227,14 @@ impl<R: BufRead> DsjsonRows<R> {
             arm: chosen_arm,
             propensity: Some(propensity),
             reward,
-            features: self.features(actions)?,
+            features: if hashed.is_some() { hashed } else { self.features(actions)? },
             available: Some(arms),
             probabilities,
             drop_probability: event.drop_probability.unwrap_or(0.0),
             propensity_error: 0.0,
         };
         // What no estimate could use, such as probabilities that contradict the propensity, is refused with its line.
-        row.check(0).map_err(|error| {
-            let problem =
-                if let Error::InRound { source, .. } = &error { source.to_string() } else { error.to_string() };
-            LogProblem::Malformed(problem)
-        })?;
+        row.check(0).map_err(LogProblem::of_row)?;
         Ok(row)
     }
 
@@ -239,6 +265,25 @@ impl<R: BufRead> DsjsonRows<R> {
         let number = value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
         number.map(ArmId::new).ok_or_else(|| LogProblem::UnknownAction(value.to_string()))
     }
+}
+
+/// Sparse features of all actions, each with those of the context.
+fn hash_actions(hasher: &mut FeatureHasher, context: &Value, actions: &[Value]) -> Result<Vec<f64>, LogProblem> {
+    hasher.clear();
+    let is_feature = |key: &str| !key.starts_with('_') || key == "_text";
+    let add = |hasher: &mut FeatureHasher, value: &Value| -> Result<(), LogProblem> {
+        let fields = value.as_object().into_iter().flatten().filter(|(key, _)| is_feature(key));
+        fields.into_iter().try_for_each(|(key, value)| add_json(hasher, key, value))
+    };
+    add(hasher, context)?;
+    let shared = hasher.len();
+    let mut hashed = Vec::with_capacity(actions.len());
+    for action in actions {
+        hasher.truncate(shared);
+        add(hasher, action)?;
+        hashed.push(hasher.context().map_err(LogProblem::of_row)?);
+    }
+    Ok(SparseContext::rows(&hashed).map_err(LogProblem::of_row)?.0)
 }
 
 /// Appends the values of a column; returns whether the column is present.
@@ -274,6 +319,17 @@ fn feature(context: &Value, column: &str, out: &mut Vec<f64>) -> Result<bool, Lo
         Some(value) => add(value.as_f64().ok_or_else(|| refuse(value))?)?,
     }
     Ok(found.is_some())
+}
+
+impl<R: BufRead> RowReader for DsjsonRows<R> {
+    fn left_out(&self) -> Vec<(&'static str, u64)> {
+        vec![
+            ("rewards without an event", self.dangling),
+            ("events that were never shown", self.skipped),
+            ("repeated events", self.repeated),
+            ("last lines that were cut off", self.lines.torn()),
+        ]
+    }
 }
 
 impl<R: BufRead> Iterator for DsjsonRows<R> {
@@ -320,7 +376,8 @@ impl<R: BufRead> Iterator for DsjsonRows<R> {
             if let Ok(row) = &row {
                 self.dimension = Some(row.context.len());
                 let arms = row.available.as_ref().map_or(0, Vec::len);
-                self.width = row.features.as_ref().and_then(|features| features.len().checked_div(arms));
+                let of_row = row.features.as_ref().and_then(|features| features.len().checked_div(arms));
+                self.width = if self.hasher.is_some() { None } else { of_row };
             }
             return Some(row.map_err(|problem| self.lines.refuse(problem)));
         }
@@ -351,6 +408,9 @@ impl LoggedDecision {
         let refuse = |problem| Err(LogError::Value { problem });
         if let Err(error) = self.check(0) {
             return refuse(LogProblem::Malformed(error.to_string()));
+        }
+        if self.is_sparse() {
+            return refuse(LogProblem::Unsupported("sparse contexts in dsjson: `DecisionLog` writes them"));
         }
         let Some(arms) = &self.available else { return refuse(LogProblem::Missing("available arms".to_owned())) };
         let number = |arm: ArmId| arms.iter().position(|other| *other == arm).map(|position| position + 1);

@@ -1,7 +1,8 @@
 //! Errors of logs: the problem and its location.
 
-use crate::decision::Choice;
-use crate::error::Number;
+use crate::decision::{Choice, check_sparse};
+use crate::error::{Error, Number};
+use crate::validate::SPARSE;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -66,7 +67,7 @@ pub enum LogError {
     },
     /// A setting is out of its range.
     #[error(transparent)]
-    Setting(#[from] crate::error::Error),
+    Setting(#[from] Error),
 }
 
 /// Problem with a line, a file, a reward or a value of a log.
@@ -93,6 +94,9 @@ pub enum LogProblem {
     /// The policy, or the line itself, does not have this action.
     #[error("unknown action {0}")]
     UnknownAction(String),
+    /// The line is of a kind that no reader of this crate reads.
+    #[error("{0} are not supported")]
+    Unsupported(&'static str),
     /// A reward, or feedback, belongs to no decision or slate.
     #[error("reward or feedback for id {id}: {problem}")]
     Reward {
@@ -182,6 +186,14 @@ pub enum LogProblem {
     },
 }
 
+impl LogProblem {
+    /// Converts the error of a row that was checked alone.
+    pub(super) fn of_row(error: Error) -> Self {
+        let text = if let Error::InRound { source, .. } = &error { source.to_string() } else { error.to_string() };
+        Self::Malformed(text)
+    }
+}
+
 impl LogError {
     /// Returns whether a file is missing.
     pub(super) fn is_not_found(&self) -> bool {
@@ -205,6 +217,14 @@ impl LogError {
 /// Refuses a value beyond ±1e100.
 pub(super) fn check_value(what: &str, value: f64) -> Result<(), LogProblem> {
     if value.abs() <= 1e100 { Ok(()) } else { Err(LogProblem::NotFinite { what: what.to_owned(), value }) }
+}
+
+/// Refuses a context of all values with one beyond ±1e100, and a damaged sparse context.
+pub(super) fn check_stored(what: &str, values: &[f64]) -> Result<(), LogProblem> {
+    if values.first() == Some(&SPARSE) {
+        return check_sparse(values).map(drop).map_err(|error| LogProblem::Malformed(error.to_string()));
+    }
+    values.iter().try_for_each(|&value| check_value(what, value))
 }
 
 /// Refuses a choice with a score that JSON cannot represent. The largest `f64` is accepted: it is UCB1's score of an

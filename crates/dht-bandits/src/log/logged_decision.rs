@@ -1,9 +1,9 @@
 //! Rows of logged decisions, and their checks.
 
 use crate::arm::ArmId;
-use crate::decision::{QUADRATURE_ERROR, Request};
+use crate::decision::{QUADRATURE_ERROR, Request, check_sparse};
 use crate::error::{Error, Number, Result};
-use crate::validate::{check_bounded, check_context, check_parameter, first_double};
+use crate::validate::{SPARSE, check_bounded, check_context, check_parameter, first_double};
 use serde::{Deserialize, Serialize};
 
 /// Row of a log: a decision, its propensity, and its reward.
@@ -65,6 +65,13 @@ impl LoggedDecision {
         features.chunks_exact((features.len() / arms.len()).max(1)).nth(position)
     }
 
+    /// Returns whether the context or the features are sparse.
+    #[cfg(feature = "log")]
+    pub(super) fn is_sparse(&self) -> bool {
+        let first = |values: &[f64]| values.first() == Some(&SPARSE);
+        first(&self.context) || self.features.as_deref().is_some_and(first)
+    }
+
     /// Refuses rows from which no estimate can be computed.
     ///
     /// # Errors
@@ -79,13 +86,14 @@ impl LoggedDecision {
         let error = self.propensity_error;
         check_parameter("propensity error", error, (0.0..=1.0).contains(&error), "from 0 to 1").map_err(inside)?;
         check_bounded("reward", self.reward).map_err(inside)?;
-        check_context(&self.context).map_err(inside)?;
+        check_stored(&self.context).map_err(inside)?;
         if self.available.as_ref().is_some_and(|arms| !arms.contains(&self.arm)) {
             return Err(inside(Error::UnknownArm { arm: self.arm }));
         }
         if let Some(features) = &self.features {
             self.request().map_err(inside)?;
-            check_context(features).map_err(inside)?;
+            let width = features.len() / self.available.as_ref().map_or(1, |arms| arms.len().max(1));
+            features.chunks(width.max(1)).try_for_each(check_stored).map_err(inside)?;
             if let Some(arm) = first_double(self.available.as_deref().unwrap_or_default(), |arm| *arm) {
                 return Err(inside(Error::DuplicateArm { arm }));
             }
@@ -107,6 +115,11 @@ impl LoggedDecision {
         }
         Ok(())
     }
+}
+
+/// Refuses a context, or the features of an arm, that no policy could use: all values, or a sparse context.
+pub(crate) fn check_stored(values: &[f64]) -> Result<()> {
+    if values.first() == Some(&SPARSE) { check_sparse(values).map(drop) } else { check_context(values) }
 }
 
 /// Creates the request of a row: a context, and the available arms with their features.

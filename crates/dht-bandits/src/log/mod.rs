@@ -9,11 +9,15 @@
 //! * `LogReader` reads decisions back and joins their rewards, which may be late or missing; `LogReader::open_slates` does
 //!   so for slates and feedback.
 //! * `CsvRows` and `LoggedDecision::write_csv`: rows as CSV, columns `arm`, `propensity`, `reward`, then the context.
-//! * `DsjsonRows` and `LoggedDecision::write_dsjson`: Vowpal Wabbit's dsjson.
+//! * `DsjsonRows` and `LoggedDecision::write_dsjson`: Vowpal Wabbit's dsjson, which Personalizer logged.
+//! * `VowpalRows`: Vowpal Wabbit's text format. `JsonRows`: JSON lines. Both, and the two above with a hasher, read names and
+//!   categories into sparse contexts. `LogSummary` counts what was read, left out and refused.
 //!
 //! All readers stream: memory does not grow with the log. All are iterators of results that continue after an error,
 //! which names file and line: stop at the first one with `?`, or count it and use the rest.
 
+#[cfg(feature = "log")]
+mod arm_names;
 #[cfg(feature = "log")]
 mod csv_rows;
 #[cfg(feature = "log")]
@@ -24,6 +28,8 @@ mod dsjson;
 mod error;
 #[cfg(feature = "log")]
 mod joining;
+#[cfg(feature = "log")]
+mod json_rows;
 #[cfg(feature = "log")]
 mod lines;
 mod logged_decision;
@@ -46,6 +52,11 @@ mod slate_reader;
 mod slate_record;
 
 #[cfg(feature = "log")]
+mod summary;
+#[cfg(feature = "log")]
+mod vowpal_rows;
+
+#[cfg(feature = "log")]
 pub use csv_rows::CsvRows;
 #[cfg(feature = "log")]
 pub use decision_log::{DecisionLog, LogSettings, RewardRule};
@@ -55,6 +66,8 @@ pub use dsjson::DsjsonRows;
 pub use error::{LogError, LogProblem};
 #[cfg(feature = "log")]
 pub use joining::LogCounts;
+#[cfg(feature = "log")]
+pub use json_rows::JsonRows;
 pub use logged_decision::LoggedDecision;
 pub(crate) use logged_decision::{check_distribution, check_drop_probability, check_logged_propensity};
 pub use logged_slate::{LoggedSlate, ShownArm};
@@ -64,3 +77,10 @@ pub use reader::{JoinedDecision, LogReader};
 pub(crate) use segments::{after_line, check_position};
 #[cfg(feature = "log")]
 pub use slate_reader::JoinedSlate;
+#[cfg(feature = "log")]
+pub use summary::LogSummary;
+#[cfg(feature = "log")]
+#[doc(hidden)]
+pub use summary::RowReader;
+#[cfg(feature = "log")]
+pub use vowpal_rows::VowpalRows;

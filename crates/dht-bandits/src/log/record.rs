@@ -1,12 +1,11 @@
 //! Lines of a decision log.
 
 use super::LoggedDecision;
-use super::error::{LogProblem, check_choice, check_id, check_propensity, check_value};
+use super::error::{LogProblem, check_choice, check_id, check_propensity, check_stored, check_value};
 use super::logged_request::LoggedRequest;
 use super::slate_record::{FeedbackRecord, SlateRecord};
 use crate::arm::ArmId;
 use crate::decision::Decision;
-use crate::error::Error;
 use serde::{Deserialize, Serialize};
 
 /// One line of a log.
@@ -103,7 +102,7 @@ impl DecisionRecord {
         check_value("time", self.time)?;
         check_choice(&self.decision.choice)?;
         self.propensity.map_or(Ok(()), check_propensity)?;
-        self.decision.context.iter().try_for_each(|&value| check_value("context", value))?;
+        check_stored("context", &self.decision.context)?;
         if let Some(probabilities) = &self.probabilities {
             super::check_distribution("the logging policy", probabilities)
                 .map_err(|error| LogProblem::Malformed(error.to_string()))?;
@@ -114,11 +113,7 @@ impl DecisionRecord {
         }
         // What no estimate could be computed from.
         if self.request.is_some() || self.probabilities.is_some() {
-            self.clone().row(0.0).check(0).map_err(|error| {
-                let inner =
-                    if let Error::InRound { source, .. } = &error { source.to_string() } else { error.to_string() };
-                LogProblem::Malformed(inner)
-            })?;
+            self.clone().row(0.0).check(0).map_err(LogProblem::of_row)?;
         }
         Ok(())
     }

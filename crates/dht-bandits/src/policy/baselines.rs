@@ -4,11 +4,11 @@ use super::Policy;
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, ArmSetState, SlotSpace};
 use crate::clock::Clock;
-use crate::decision::{Choice, Propensity, Request};
+use crate::decision::{Choice, Propensity, Request, check_sparse};
 use crate::error::{Error, Result};
 use crate::policy::forward::manages_arms;
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
-use crate::validate::{check_finite, check_length, check_scalar, check_weight};
+use crate::validate::{SPARSE, check_finite, check_length, check_scalar, check_weight};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +52,9 @@ impl Uniform {
 
     /// Refuses a context of another length, or with a value that is not finite.
     fn check_context(&self, context: &[f64]) -> Result<()> {
+        if context.first() == Some(&SPARSE) {
+            return check_sparse(context).map(drop);
+        }
         let expected = if self.dimension == 0 { context.len() } else { self.dimension };
         check_finite("context", context, expected)
     }
@@ -77,6 +80,10 @@ impl Policy for Uniform {
 
     fn dimension(&self) -> usize {
         self.dimension
+    }
+
+    fn takes_sparse_contexts(&self) -> bool {
+        true
     }
 
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
@@ -127,6 +134,10 @@ impl Fixed {
 impl Policy for Fixed {
     fn dimension(&self) -> usize {
         self.inner.dimension
+    }
+
+    fn takes_sparse_contexts(&self) -> bool {
+        true
     }
 
     fn arms(&self) -> &ArmSet {

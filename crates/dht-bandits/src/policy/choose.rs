@@ -1,5 +1,6 @@
 //! Choice of one among scored arms, shared by all policies.
 
+use crate::arm::ArmId;
 use crate::error::Result;
 use crate::exploration::{Exploration, InverseGap, Partition, Selection, drawn_uniformly};
 use crate::gaussian::Score;
@@ -24,6 +25,28 @@ pub(crate) trait ScoredArms {
 
     /// Index and score of the arm at a position of that order.
     fn at(&self, position: usize) -> (usize, Score);
+}
+
+/// Arms with scores that were computed before.
+pub(crate) struct ScoredArmsOf<'a>(pub(crate) &'a [(ArmId, Score)]);
+
+impl ScoredArms for ScoredArmsOf<'_> {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn fold<T>(&self, first: T, mut gather: impl FnMut(T, usize, Score) -> T) -> T {
+        self.0.iter().enumerate().fold(first, |folded, (position, (_, score))| gather(folded, position, *score))
+    }
+
+    fn at(&self, position: usize) -> (usize, Score) {
+        (position, self.0[position].1)
+    }
+}
+
+/// Adds the degrees of freedom of Gaussian draws to scores.
+pub(crate) fn with_freedom(scored: &[(ArmId, Score)]) -> Vec<(Score, f64)> {
+    scored.iter().map(|(_, score)| (*score, f64::INFINITY)).collect()
 }
 
 /// Value of a posterior's arm; its noise is drawn if the noise is learned and the rule draws.

@@ -4,6 +4,7 @@ use super::{Observation, Policy};
 use crate::arm::ArmId;
 use crate::decision::{Decision, Feedback, Slate};
 use crate::error::Result;
+use crate::log::LoggedDecision;
 
 /// Generates the methods of a [`Policy`] that report its state, by delegation to an inner policy.
 macro_rules! reports_as {
@@ -18,6 +19,10 @@ macro_rules! reports_as {
 
         fn epoch(&$self) -> u64 {
             $crate::policy::Policy::epoch($inside)
+        }
+
+        fn takes_sparse_contexts(&$self) -> bool {
+            $crate::policy::Policy::takes_sparse_contexts($inside)
         }
 
         fn keeps_features(&$self) -> bool {
@@ -207,6 +212,14 @@ impl Policy for Box<dyn Policy> {
 
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         (**self).learn_batch(observations)
+    }
+
+    fn fit(&mut self, log: &[LoggedDecision]) -> Result<()> {
+        (**self).fit(log)
+    }
+
+    fn fit_row(&mut self, row: &LoggedDecision) -> Result<()> {
+        (**self).fit_row(row)
     }
 
     fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {

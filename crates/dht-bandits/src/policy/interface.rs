@@ -51,6 +51,13 @@ pub trait Policy: Send + Sync + ClonePolicy {
         0
     }
 
+    /// Returns whether contexts, or the features of arms, are [sparse](crate::features::SparseContext). All other policies
+    /// refuse sparse contexts ([`Error::Unsupported`]); [`Uniform`](crate::policy::Uniform),
+    /// [`Fixed`](crate::policy::Fixed) and [`ContextFree`](crate::policy::ContextFree), which read no context, take both.
+    fn takes_sparse_contexts(&self) -> bool {
+        false
+    }
+
     /// Returns whether a decision stores the features of the chosen arm, after the context.
     fn keeps_features(&self) -> bool {
         false

@@ -1,8 +1,8 @@
 //! Policies around the caller's reward model.
 
 use super::Policy;
-use super::choose::{ScoredArms, choose};
-use super::propensity::{FreeScore, independent_propensities, independent_propensity};
+use super::choose::{ScoredArmsOf, choose, with_freedom};
+use super::propensity::{independent_propensities, independent_propensity};
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace};
 use crate::clock::Clock;
@@ -180,7 +180,7 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
 
     fn chosen(&self, scored: &[(ArmId, Score)], rng: &mut dyn Rng) -> Result<(usize, Choice)> {
         let Clock { version, epoch } = self.clock;
-        let chosen = choose::<true, _, _, _>(&Scored(scored), &self.exploration, version, rng)?;
+        let chosen = choose::<true, _, _, _>(&ScoredArmsOf(scored), &self.exploration, version, rng)?;
         let Score { mean, width } = chosen.score;
         let (arm, score, propensity) = (scored[chosen.index].0, chosen.value, chosen.propensity);
         Ok((chosen.index, Choice { arm, version, score, mean, width, propensity, epoch, propensity_error: 0.0 }))
@@ -200,28 +200,6 @@ fn check_score<O: Oracle>(oracle: &O, arm: ArmId, context: &[f64]) -> Result<Sco
         return Err(Error::Oracle { arm, what: "width", value: width });
     }
     Ok(Score { mean, width })
-}
-
-/// Arms with scores that were computed before.
-struct Scored<'a>(&'a [(ArmId, Score)]);
-
-impl ScoredArms for Scored<'_> {
-    fn count(&self) -> usize {
-        self.0.len()
-    }
-
-    fn fold<T>(&self, first: T, mut gather: impl FnMut(T, usize, Score) -> T) -> T {
-        self.0.iter().enumerate().fold(first, |folded, (position, (_, score))| gather(folded, position, *score))
-    }
-
-    fn at(&self, position: usize) -> (usize, Score) {
-        (position, self.0[position].1)
-    }
-}
-
-/// Adds the degrees of freedom of Gaussian draws to scores.
-fn with_freedom(scored: &[(ArmId, Score)]) -> Vec<FreeScore> {
-    scored.iter().map(|(_, score)| (*score, f64::INFINITY)).collect()
 }
 
 impl<O: Oracle, E: Exploration> Policy for OraclePolicy<O, E> {

@@ -24,7 +24,7 @@ pub(super) fn loss(log_odds: f64, reward: f64) -> f64 {
 }
 
 /// Residual y − σ(z), without cancellation where it is small.
-pub(super) fn residual(log_odds: f64, reward: f64) -> f64 {
+pub(crate) fn residual(log_odds: f64, reward: f64) -> f64 {
     let odds = (-log_odds.abs()).exp();
     let (larger, smaller) = (1.0 / (1.0 + odds), odds / (1.0 + odds));
     let (one, zero) = if log_odds >= 0.0 { (larger, smaller) } else { (smaller, larger) };
@@ -64,7 +64,7 @@ pub(crate) fn mode_step(mean: f64, variance: f64, reward: f64, weight: f64) -> f
 }
 
 /// Curvature σ(z)(1 − σ(z)) that an observation adds at the mode.
-pub(super) fn curvature(log_odds: f64) -> f64 {
+pub(crate) fn curvature(log_odds: f64) -> f64 {
     sigmoid(log_odds) * sigmoid(-log_odds)
 }
 

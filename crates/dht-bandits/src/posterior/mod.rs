@@ -30,6 +30,7 @@ pub use full_laplace::FullLaplace;
 pub(crate) use full_laplace::FullLaplaceBeliefs;
 #[doc(hidden)]
 pub use logistic::sigmoid;
+pub(crate) use logistic::{check_unit_reward, curvature, mode_step, residual};
 pub use normal_inverse_gamma::NormalInverseGamma;
 pub(crate) use ridge::Ridge;
 pub(crate) use ridge::{RidgeArmState, RidgeBeliefs};

@@ -4,16 +4,16 @@ use crate::round_trip::Visit;
 use dht_bandits::{
     ArmId, Choice, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
     evaluation::{
-        Estimator, Evaluation, EvaluationSettings, EvaluationWarning, LoggedRound, OutcomeModel, Prediction,
-        PropensityModel, Replay, Target, Verdict,
+        ChampionChallenger, ConfidenceSequence, Estimator, Evaluation, EvaluationSettings, EvaluationWarning,
+        LoggedRound, OutcomeModel, Prediction, PropensityModel, Replay, Target, Verdict,
     },
     exploration::{EpsilonGreedy, Floor, GrowingUcb, Softmax, SquareCb},
-    features::{Interactions, PyramidPool},
+    features::{FeatureHasher, Interactions, PyramidPool, SparseContext},
     log::{DecisionLog, LogSettings, LoggedDecision, LoggedSlate, RewardRule, ShownArm},
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ChangeTest, Checkpoint, ContextFree, Disjoint, Feedback, Fixed, Hybrid,
-        Normalised, NormaliserSettings, PolicyKind, PolicySettings, Propensity, ResetOnChange, RewardType,
-        SharedPropensity, SlidingWindow, Term, TopK, Ucb1, Uniform,
+        AdaGrad, AnyPolicy, AnyRule, BetaThompson, ChangeTest, Checkpoint, ContextFree, Disjoint, Feedback, Fixed,
+        Hybrid, Normalised, NormaliserSettings, PolicyKind, PolicySettings, Propensity, ResetOnChange, RewardType,
+        SharedPropensity, SlidingWindow, SoftmaxPolicy, SparsePolicy, Term, TopK, Ucb1, Uniform,
     },
     posterior::{DecayClock, DiagonalLaplace, DiscountedRidge, FullLaplace, NormalInverseGamma, Score},
     simulation::{Comparison, GlmEnvironment},
@@ -80,6 +80,7 @@ pub fn every_value(visit: &mut Visit) {
     settings_of_posteriors(visit);
     policies(visit);
     decisions_and_logs(visit);
+    sparse_and_learned_from_logs(visit);
     explanations(visit);
     evaluations(visit);
 }
@@ -199,6 +200,35 @@ fn policies(visit: &mut Visit) {
             visit.value(&delta);
         }
     }
+}
+
+fn sparse_and_learned_from_logs(visit: &mut Visit) {
+    let mut hasher = FeatureHasher::new(18).unwrap();
+    hasher.text("title", "red shoes");
+    let (context, space) = (hasher.context().unwrap(), hasher.space());
+    let request = Request::from(&context);
+    visit.value(&space);
+    visit.value(&AdaGrad::new(RewardType::Binary).with_learning_rate(0.25));
+    let laplace = SparsePolicy::new(space, 3, DiagonalLaplace::default(), SquareCb::new(5.0)).unwrap();
+    let laplace = learned(laplace, &request);
+    visit.value(&laplace.state());
+    visit.policy(&laplace);
+    let adagrad = SparsePolicy::shared(space, AdaGrad::default(), Softmax { temperature: 0.5 }).unwrap();
+    let (rows, width) = SparseContext::rows([&context, &context, &context]).unwrap();
+    visit.policy(&learned(adagrad, &Request::new(&[]).featured(&ARMS, &rows, width).unwrap()));
+    visit.value(&laplace.decide(&request, &mut ChaCha8Rng::seed_from_u64(3)).unwrap());
+    let gradient = learned(SoftmaxPolicy::sparse(space, 3).unwrap(), &request);
+    visit.value(&gradient.state());
+    visit.policy(&gradient);
+    let robust = learned(SoftmaxPolicy::new(2, 3).unwrap().doubly_robust().unwrap(), &Request::new(&CONTEXT));
+    visit.value(&robust.state());
+    visit.policy(&ConfidenceSequence::doubly_robust((0.0, 1.0), 0.05, 20.0).unwrap());
+    let (champion, challenger) = (Uniform::new(2, 3).unwrap(), robust);
+    let mut service = ChampionChallenger::new(champion, challenger, (0.0, 1.0), 0.05).unwrap();
+    let pair = service.decide(&Request::new(&CONTEXT), &mut ChaCha8Rng::seed_from_u64(3)).unwrap();
+    service.learn(&pair, 1.0).unwrap();
+    visit.value(&pair);
+    visit.policy(&service);
 }
 
 fn decisions_and_logs(visit: &mut Visit) {

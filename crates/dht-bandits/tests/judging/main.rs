@@ -5,6 +5,7 @@ mod coverage;
 mod dropped_rows;
 mod estimators;
 mod evaluation;
+mod in_service;
 mod intervals;
 mod logged_slates;
 mod outcome_models;

@@ -1,12 +1,14 @@
 //! Logs of decisions: written, killed, damaged, read back, judged.
 
 mod after_a_crash;
+mod binary_states;
 mod checkpoints;
 mod decision_log;
 mod dsjson_events;
 mod estimated_propensities;
 mod files;
 mod formats;
+mod hashed_rows;
 mod kill;
 mod missing_files;
 mod refusals;

@@ -130,6 +130,10 @@ impl<R: ContextFreeRule> Policy for ContextFree<R> {
         0
     }
 
+    fn takes_sparse_contexts(&self) -> bool {
+        true
+    }
+
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
         let mut space = SlotSpace::default();
         let slots = self.arms.resolve(request.actions.available(), &mut space)?;

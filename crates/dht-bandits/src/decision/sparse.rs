@@ -1,0 +1,267 @@
+//! Sparse contexts: the values that are not zero, with their indices.
+
+use super::Request;
+use crate::error::{Error, Result};
+use crate::validate::{LARGEST, SPARSE, check_bounded, check_memory, check_parameter};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Largest number of bits of an index.
+const MOST_BITS: u32 = 28;
+
+/// Values before the first pair of a sparse context: the mark, the feature space, and the number of pairs.
+const HEADER: usize = 3;
+
+/// Indices that a sparse context may have, 0 to 2^bits − 1, and their meaning: contexts of hashers with other settings
+/// belong to other spaces, and a policy of one space refuses contexts of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureSpace {
+    bits: u32,
+    fingerprint: u32,
+}
+
+impl FeatureSpace {
+    /// Creates the space of the caller's own indices, 0 to 2^`bits` − 1.
+    ///
+    /// # Errors
+    /// Bits that are not from 1 to 28.
+    pub fn new(bits: u32) -> Result<Self> {
+        Self::with_fingerprint(bits, 0)
+    }
+
+    /// Creates the space of a hasher, whose settings have this fingerprint of 24 bits.
+    pub(crate) fn with_fingerprint(bits: u32, fingerprint: u32) -> Result<Self> {
+        check_parameter("bits", f64::from(bits), (1..=MOST_BITS).contains(&bits), "from 1 to 28")?;
+        Ok(Self { bits, fingerprint: fingerprint & 0x00ff_ffff })
+    }
+
+    /// Number of indices, 2^bits.
+    pub fn size(self) -> usize {
+        1 << self.bits
+    }
+
+    /// Logarithm to base 2 of the number of indices.
+    pub fn bits(self) -> u32 {
+        self.bits
+    }
+
+    /// Refuses a space read from a file whose number of bits is out of range.
+    pub(crate) fn check(self) -> Result<()> {
+        Self::with_fingerprint(self.bits, self.fingerprint).map(drop)
+    }
+
+    fn code(self) -> f64 {
+        f64::from(self.fingerprint) * 32.0 + f64::from(self.bits)
+    }
+
+    fn from_code(code: f64) -> Option<Self> {
+        let number = code as u64;
+        let (bits, fingerprint) = ((number % 32) as u32, (number / 32) as u32);
+        let space = Self { bits, fingerprint };
+        (space.code() == code && (1..=MOST_BITS).contains(&bits) && fingerprint < 1 << 24).then_some(space)
+    }
+}
+
+impl fmt::Display for FeatureSpace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "2^{} indices of ", self.bits)?;
+        if self.fingerprint == 0 {
+            write!(formatter, "the caller")
+        } else {
+            write!(formatter, "hasher {:06x}", self.fingerprint)
+        }
+    }
+}
+
+/// Sparse context: values by ascending index; all other values are zero.
+///
+/// It becomes a [`Request`] by `into`. Decisions and logs store it among their numbers: behind the smallest `f64`, which
+/// no other context can have, stand the space, the number of pairs, and the pairs of index and value. So everything that
+/// stores, sends or evaluates decisions also takes sparse ones, and a policy that needs every value refuses them.
+///
+/// ```
+/// use dht_bandits::exploration::SquareCb;
+/// use dht_bandits::features::{FeatureSpace, SparseContext};
+/// use dht_bandits::policy::SparsePolicy;
+/// use dht_bandits::{Policy, posterior::DiagonalLaplace};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let space = FeatureSpace::new(18)?;
+/// let context = SparseContext::new(space, [(7, 1.0), (90_210, 0.5)])?;
+/// let mut policy = SparsePolicy::new(space, 3, DiagonalLaplace::default(), SquareCb::new(100.0))?;
+/// let decision = policy.decide(&(&context).into(), &mut ChaCha8Rng::seed_from_u64(7))?;
+/// policy.learn(&decision, 1.0)?;
+/// assert!(SparseContext::new(space, [(7, 1.0), (7, 0.5)]).is_err());
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct SparseContext {
+    values: Vec<f64>,
+}
+
+impl SparseContext {
+    /// Creates a context from pairs of index and value.
+    ///
+    /// # Errors
+    /// [`Error::SparseIndex`]: an index that is not below the size of the space. [`Error::SparseOrder`]: indices that do
+    /// not ascend, or one that occurs twice. A value that is not finite or beyond ±1e100.
+    pub fn new(space: FeatureSpace, pairs: impl IntoIterator<Item = (u32, f64)>) -> Result<Self> {
+        let pairs = pairs.into_iter();
+        let mut values = Vec::with_capacity(HEADER + 2 * pairs.size_hint().0);
+        values.extend([SPARSE, space.code(), 0.0]);
+        for (index, value) in pairs {
+            values.extend([f64::from(index), value]);
+        }
+        values[2] = ((values.len() - HEADER) / 2) as f64;
+        check_sparse(&values)?;
+        Ok(Self { values })
+    }
+
+    /// Creates a context from pairs that are sorted by index and in range; values of one index are added.
+    ///
+    /// # Errors
+    /// A sum that is beyond ±1e100.
+    pub(crate) fn from_sorted(space: FeatureSpace, pairs: &[(u32, f64)]) -> Result<Self> {
+        let mut values = vec![0.0; HEADER + 2 * pairs.len()];
+        // Without a branch, which repeated words would mispredict: a pair is written over the last one, or behind it.
+        let (mut count, mut last) = (0, u32::MAX);
+        for &(index, value) in pairs {
+            let is_new = index != last;
+            count += usize::from(is_new);
+            let place = &mut values[HEADER + 2 * count - 2..][..2];
+            place[0] = f64::from(index);
+            place[1] += value;
+            last = index;
+        }
+        values.truncate(HEADER + 2 * count);
+        (values[0], values[1], values[2]) = (SPARSE, space.code(), count as f64);
+        let sums = values[HEADER..].chunks_exact(2);
+        if !sums.clone().fold(true, |fits, pair| fits & (pair[1].abs() <= LARGEST)) {
+            sums.into_iter().try_for_each(|pair| check_bounded("feature", pair[1]))?;
+        }
+        Ok(Self { values })
+    }
+
+    /// Reads a context from the numbers of a decision or of a row of a log.
+    ///
+    /// # Errors
+    /// Numbers that are not those of a sparse context; errors of [`new`](Self::new).
+    pub fn from_values(values: &[f64]) -> Result<Self> {
+        check_sparse(values)?;
+        Ok(Self { values: values.to_vec() })
+    }
+
+    /// Space of the indices.
+    pub fn space(&self) -> FeatureSpace {
+        // Checked in every constructor.
+        FeatureSpace::from_code(self.values[1]).unwrap_or(FeatureSpace { bits: 1, fingerprint: 0 })
+    }
+
+    /// Pairs of index and value, by ascending index.
+    pub fn pairs(&self) -> impl ExactSizeIterator<Item = (u32, f64)> + '_ {
+        let count = self.values[2] as usize;
+        self.values[HEADER..HEADER + 2 * count].chunks_exact(2).map(|pair| (pair[0] as u32, pair[1]))
+    }
+
+    /// Numbers that decisions and logs store.
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// Numbers that decisions and logs store, without a copy.
+    pub fn into_values(self) -> Vec<f64> {
+        self.values
+    }
+
+    /// Features of several actions as one table for [`Request::featured`]: rows of equal length, and that length.
+    ///
+    /// # Errors
+    /// Memory that cannot be allocated.
+    pub fn rows<'c>(actions: impl IntoIterator<Item = &'c Self> + Clone) -> Result<(Vec<f64>, usize)> {
+        let lengths = actions.clone().into_iter().map(|context| context.values.len());
+        let (count, width) = lengths.fold((0usize, 0), |(count, width), length| (count + 1, width.max(length)));
+        check_memory("features of the actions", count.checked_mul(width))?;
+        let mut rows = Vec::with_capacity(count * width);
+        for (position, context) in actions.into_iter().enumerate() {
+            rows.extend_from_slice(&context.values);
+            rows.resize((position + 1) * width, 0.0);
+        }
+        Ok((rows, width))
+    }
+}
+
+impl<'a> From<&'a SparseContext> for Request<'a> {
+    fn from(context: &'a SparseContext) -> Self {
+        Self::new(&context.values)
+    }
+}
+
+/// Refuses numbers that are not those of a sparse context; returns its space and its pairs.
+///
+/// # Errors
+/// Errors of [`SparseContext::from_values`].
+pub(crate) fn check_sparse(values: &[f64]) -> Result<(FeatureSpace, &[f64])> {
+    let malformed = |problem: &str| Err(Error::NotSparse { problem: problem.to_owned() });
+    let [mark, code, count, rest @ ..] = values else {
+        return malformed("it is shorter than a sparse context's header");
+    };
+    if *mark != SPARSE {
+        return malformed("it is a list of all values");
+    }
+    let Some(space) = FeatureSpace::from_code(*code) else { return malformed("its feature space is damaged") };
+    let pairs = *count as usize;
+    if pairs as f64 != *count || pairs > rest.len() / 2 {
+        return malformed("its number of pairs is damaged");
+    }
+    let (pairs, padding) = rest.split_at(2 * pairs);
+    if padding.iter().any(|value| *value != 0.0) {
+        return malformed("values follow its last pair");
+    }
+    // One pass without a branch; the pair at fault is looked for only when there is one.
+    let (size, mut least, mut fits) = (space.size() as u32, 0, true);
+    for pair in pairs.chunks_exact(2) {
+        let index = pair[0] as u32;
+        fits &= f64::from(index) == pair[0] && index >= least && index < size && pair[1].abs() <= LARGEST;
+        least = index.wrapping_add(1);
+    }
+    if fits { Ok((space, pairs)) } else { Err(fault(space, pairs)) }
+}
+
+/// Error of the first pair at fault.
+fn fault(space: FeatureSpace, pairs: &[f64]) -> Error {
+    let mut before = None;
+    for (position, pair) in pairs.chunks_exact(2).enumerate() {
+        let (index, value) = (pair[0], pair[1]);
+        let number = index as u64;
+        if number as f64 != index || number >= space.size() as u64 {
+            return Error::SparseIndex { position, index, size: space.size() };
+        }
+        if let Some(before) = before.filter(|before| *before >= number) {
+            return Error::SparseOrder { position, index: number, before };
+        }
+        if let Err(error) = check_bounded("value of a sparse context", value) {
+            return error;
+        }
+        before = Some(number);
+    }
+    Error::NotSparse { problem: "its pairs are damaged".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_space_survives_its_code() {
+        for bits in 1..=MOST_BITS {
+            for fingerprint in [0, 1, 0x00ff_ffff] {
+                let space = FeatureSpace { bits, fingerprint };
+                assert_eq!(FeatureSpace::from_code(space.code()), Some(space));
+            }
+        }
+        for code in [-1.0, 0.0, 31.0, 0.5, f64::NAN, f64::INFINITY, 32.0 * f64::from(1 << 24) + 1.0] {
+            assert_eq!(FeatureSpace::from_code(code), None, "{code}");
+        }
+    }
+}

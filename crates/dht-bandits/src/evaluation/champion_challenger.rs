@@ -1,0 +1,197 @@
+//! Two policies in service: one acts, both decide and learn, and a confidence sequence compares them.
+
+use super::confidence_sequence::ConfidenceSequence;
+use super::estimate::LoggedRound;
+use super::evaluate::Verdict;
+use crate::decision::{Choice, Decision, Propensity, Request};
+use crate::error::{Error, Result};
+use crate::policy::Policy;
+use crate::saved_state::{StateHeader, header_reader};
+use crate::validate::check_parameter;
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+
+/// Champion and challenger in service: for each request both policies decide, one acts, and both learn from the reward. A
+/// [`ConfidenceSequence`] of the challenger's gain holds at all times, so that [`verdict`](Self::verdict) may be asked
+/// after every reward.
+///
+/// The champion acts, except in a [share](Self::with_share) of the requests, 0 by default. The propensity of a decision is
+/// that of the mixture. Without a share the champion must choose every arm that the challenger would, or the rewards say
+/// nothing of it: a decision is then refused with [`Error::NoOverlap`]. A share of .05 to .1 is right for a champion that
+/// does not explore.
+///
+/// Both policies and the sequence are one saved state, for [`save_binary`](crate::policy::save_binary) or JSON. The
+/// sequence compares policies whose values do not change. The value of a policy that still learns is its mean over the
+/// rounds: a lower end above 0 says that the challenger was better at some time.
+///
+/// ```
+/// use dht_bandits::evaluation::{ChampionChallenger, Verdict};
+/// use dht_bandits::policy::Fixed;
+/// use dht_bandits::{ArmId, Request};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let (champion, challenger) = (Fixed::new(1, 2, ArmId::new(0))?, Fixed::new(1, 2, ArmId::new(1))?);
+/// // Rewards from 0 to 1, an error probability of .05, and a tenth of the requests for the challenger.
+/// let mut service = ChampionChallenger::new(champion, challenger, (0.0, 1.0), 0.05)?.with_share(0.1)?;
+/// let mut rounds = 0;
+/// while service.verdict() == Verdict::Undecided {
+///     let pair = service.decide(&Request::new(&[1.0]), &mut rng)?; // serde: kept until the reward arrives
+///     let reward = if pair.decision.arm() == ArmId::new(1) { 0.8 } else { 0.3 };
+///     service.learn(&pair, reward)?;
+///     rounds += 1;
+/// }
+/// assert!(service.verdict() == Verdict::Deploy && rounds < 3000);
+/// let next = service.into_challenger();
+/// # drop(next);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, bound(deserialize = "A: Deserialize<'de>, B: Deserialize<'de>"))]
+pub struct ChampionChallenger<A, B> {
+    #[serde(deserialize_with = "read_header")]
+    header: StateHeader,
+    #[serde(deserialize_with = "read_share")]
+    share: f64,
+    champion: A,
+    challenger: B,
+    sequence: ConfidenceSequence,
+}
+
+header_reader!("champion-challenger");
+
+fn read_share<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(deserializer)?;
+    check_share(share).map_err(serde::de::Error::custom)?;
+    Ok(share)
+}
+
+fn check_share(share: f64) -> Result<()> {
+    check_parameter("share", share, (0.0..1.0).contains(&share), "from 0 to below 1")
+}
+
+/// Decision of a [`ChampionChallenger`]: what was done, and how likely the challenger would have done it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct PairedDecision {
+    /// Decision of the policy that acted; its propensity is that of the mixture of both.
+    pub decision: Decision,
+    /// Choice of the challenger; equal to that of the decision if it acted.
+    pub challenger: Choice,
+    /// Probability with which the challenger chooses the arm of the decision.
+    pub target: f64,
+    /// Epochs of champion and challenger.
+    epochs: (u64, u64),
+}
+
+impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
+    /// Creates a comparison for rewards in `range`, whose verdict is wrong with a probability of at most `alpha`.
+    ///
+    /// # Errors
+    /// Errors of [`ConfidenceSequence::gain`]; two policies of which one stores the features of arms in its decisions, and
+    /// the other does not.
+    pub fn new(champion: A, challenger: B, range: (f64, f64), alpha: f64) -> Result<Self> {
+        if champion.keeps_features() != challenger.keeps_features() {
+            return Err(Error::Unsupported { what: "a challenger that reads other parts of a request" });
+        }
+        let (header, sequence) = (StateHeader::new("champion-challenger"), ConfidenceSequence::gain(range, alpha)?);
+        Ok(Self { header, share: 0.0, champion, challenger, sequence })
+    }
+
+    /// Sets the share of requests in which the challenger acts.
+    ///
+    /// # Errors
+    /// A share that is not from 0 to below 1.
+    pub fn with_share(self, share: f64) -> Result<Self> {
+        check_share(share)?;
+        Ok(Self { share, ..self })
+    }
+
+    /// Lets both policies decide, and returns the decision of the one that acts.
+    ///
+    /// # Errors
+    /// Errors of either policy's `decide`. [`Error::NoOverlap`]: the challenger chooses an arm that the champion never
+    /// does, and has no share of the requests.
+    pub fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<PairedDecision> {
+        let (first, second) = (self.champion.propensities(request)?, self.challenger.propensities(request)?);
+        let of = |all: &[Propensity], arm| {
+            all.iter().find(|entry: &&Propensity| entry.arm == arm).map_or(0.0, |entry| entry.probability)
+        };
+        if self.share == 0.0 {
+            let covered = second.iter().filter(|entry| of(&first, entry.arm) > 0.0);
+            let weights: f64 = covered.map(|entry| entry.probability).sum();
+            if weights < 1.0 - 1e-6 {
+                return Err(Error::NoOverlap { position: 0, weights });
+            }
+        }
+        let (mut decision, challenger) = (self.champion.decide(request, rng)?, self.challenger.decide(request, rng)?);
+        let acts = self.share > 0.0 && rng.random::<f64>() < self.share;
+        let choice = challenger.choice;
+        if acts {
+            decision = challenger;
+        }
+        let target = of(&second, decision.arm()).min(1.0);
+        let mixture = (1.0 - self.share) * of(&first, decision.arm()) + self.share * target;
+        decision.choice.propensity = Some(mixture.min(1.0));
+        let epochs = (self.champion.epoch(), self.challenger.epoch());
+        Ok(PairedDecision { decision, challenger: choice, target, epochs })
+    }
+
+    /// Learns a reward with both policies, and adds it to the comparison.
+    ///
+    /// # Errors
+    /// A reward outside the range; errors of either policy's `learn`. Nothing changes then.
+    pub fn learn(&mut self, pair: &PairedDecision, reward: f64) -> Result<()> {
+        let mut sequence = self.sequence.clone();
+        sequence.push(&LoggedRound::new(reward, pair.decision.choice.propensity, pair.target))?;
+        let of_epoch = |epoch| Decision { choice: Choice { epoch, ..pair.decision.choice }, ..pair.decision.clone() };
+        let (for_champion, for_challenger) = (of_epoch(pair.epochs.0), of_epoch(pair.epochs.1));
+        // Copies, so that a refusal of the second policy leaves the first as it was.
+        let mut champion = self.champion.clone();
+        champion.learn(&for_champion, reward)?;
+        self.challenger.learn(&for_challenger, reward)?;
+        (self.champion, self.sequence) = (champion, sequence);
+        Ok(())
+    }
+
+    /// Policy that acts.
+    pub fn champion(&self) -> &A {
+        &self.champion
+    }
+
+    /// Policy that is compared with it.
+    pub fn challenger(&self) -> &B {
+        &self.challenger
+    }
+
+    /// Anytime-valid interval of the challenger's gain over the champion, in units of the reward.
+    pub fn gain(&self) -> RangeInclusive<f64> {
+        // The sequence compares with the mixture, which has a part of the gain already.
+        let interval = self.sequence.interval();
+        let whole = 1.0 - self.share;
+        interval.start() / whole..=interval.end() / whole
+    }
+
+    /// Number of rewards in the comparison.
+    pub fn rounds(&self) -> u64 {
+        self.sequence.rounds()
+    }
+
+    /// Answer so far: [`Verdict::Deploy`] once the challenger's gain is above 0, [`Verdict::Reject`] once it is below.
+    pub fn verdict(&self) -> Verdict {
+        let gain = self.gain();
+        Verdict::new(*gain.start(), *gain.end())
+    }
+
+    /// Ends the comparison in favour of the champion.
+    pub fn into_champion(self) -> A {
+        self.champion
+    }
+
+    /// Ends the comparison in favour of the challenger.
+    pub fn into_challenger(self) -> B {
+        self.challenger
+    }
+}

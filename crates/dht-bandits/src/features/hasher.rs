@@ -1,0 +1,424 @@
+//! Feature hashing: named values → sparse contexts, without a list of names.
+
+use super::murmur::{combine, murmur3};
+use crate::decision::{FeatureSpace, SparseContext};
+use crate::error::{Error, Result};
+use crate::validate::{check_bounded, check_parameter};
+use std::collections::BTreeMap;
+
+/// Signed feature hashing (Weinberger et al. 2009): the index of a feature is a hash of its namespace and its name, and
+/// another bit of the hash is the sign of its value. Two features with one index then add or cancel with equal
+/// probability.
+///
+/// Features are added one by one, and [`context`](Self::context) returns their sparse context:
+///
+/// ```
+/// use dht_bandits::features::FeatureHasher;
+///
+/// let mut hasher = FeatureHasher::new(18)?.with_ngrams(2)?.with_interactions([("user", "ad")])?.with_names();
+/// hasher.category("user", "country", "DE");
+/// hasher.number("user", "age", 0.38)?;
+/// let of_user = hasher.len();
+/// // The same user with each of two ads.
+/// hasher.text("ad", "Running shoes, light as air");
+/// let shoes = hasher.context()?;
+/// hasher.truncate(of_user);
+/// hasher.text("ad", "Rain coats");
+/// let coats = hasher.context()?;
+/// // A constant, 2 features of the user, 5 and 2 words, 4 and 1 pairs of words, and the products of user and ad.
+/// assert_eq!((shoes.pairs().len(), coats.pairs().len()), (1 + 2 + 9 + 2 * 9, 1 + 2 + 3 + 2 * 3));
+/// let named: Vec<_> = coats.pairs().filter_map(|(index, _)| hasher.names(index).first().cloned()).collect();
+/// assert!(named.contains(&"user^country=DE × ad^coats".to_owned()));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+///
+/// The hash is MurmurHash3 of 32 bits. Settings (bits, seed, n-grams, interactions, the constant) belong to the
+/// [space](Self::space) of the contexts, and a policy refuses contexts of another space.
+#[derive(Debug, Clone)]
+pub struct FeatureHasher {
+    bits: u32,
+    seed: u32,
+    ngrams: usize,
+    constant: bool,
+    interactions: Vec<(String, String)>,
+    space: FeatureSpace,
+    namespaces: Vec<Namespace>,
+    features: Vec<Feature>,
+    pairs: Vec<(u32, f64)>,
+    sorted: Vec<(u32, f64)>,
+    names: Option<Names>,
+}
+
+/// Name of a group of features, and its hash.
+#[derive(Debug, Clone)]
+struct Namespace {
+    name: String,
+    bytes: Vec<u8>,
+    hash: u32,
+    /// Interactions in which it is the first or the second group, as numbers of the other namespace.
+    second_of: Vec<usize>,
+}
+
+/// Feature of the current context.
+#[derive(Debug, Clone, Copy)]
+struct Feature {
+    value: f64,
+    hash: u32,
+    namespace: u32,
+    /// Number of its name, if names are stored.
+    name: u32,
+}
+
+/// Names of the features met so far, by index.
+#[derive(Debug, Clone, Default)]
+struct Names {
+    by_index: BTreeMap<u32, Vec<String>>,
+    /// Names of the features of the current context.
+    current: Vec<String>,
+    features: u64,
+    collisions: u64,
+}
+
+impl Names {
+    fn meet(&mut self, index: u32, name: impl FnOnce(&[String]) -> String) {
+        let name = name(&self.current);
+        let names = self.by_index.entry(index).or_default();
+        if !names.contains(&name) {
+            self.features += 1;
+            self.collisions += u64::from(!names.is_empty());
+            names.push(name);
+        }
+    }
+}
+
+/// Largest number of words in an n-gram.
+const LONGEST_NGRAM: usize = 8;
+
+/// Namespace of the constant.
+const CONSTANT: &str = "constant";
+
+/// Sorts pairs by their index of some bits; pairs of one index keep their order. Radix sort by halves or thirds of the
+/// index where there are enough pairs for its counts.
+fn sort_by_index(pairs: &mut Vec<(u32, f64)>, other: &mut Vec<(u32, f64)>, bits: u32) {
+    let passes = if bits > 22 { 3 } else { 2 };
+    let digit = bits.div_ceil(passes);
+    if pairs.len() < 24 || pairs.len() * 64 < 1 << digit {
+        pairs.sort_by_key(|(index, _)| *index);
+        return;
+    }
+    let mut counts = [0u32; 1 << 11];
+    let mask = (1usize << digit) - 1;
+    for pass in 0..passes {
+        let bucket = |index: u32| (index >> (pass * digit)) as usize & mask;
+        let counts = &mut counts[..=mask];
+        counts.fill(0);
+        pairs.iter().for_each(|(index, _)| counts[bucket(*index)] += 1);
+        let mut start = 0;
+        for count in counts.iter_mut() {
+            start += std::mem::replace(count, start);
+        }
+        other.resize(pairs.len(), (0, 0.0));
+        for &pair in &*pairs {
+            let place = &mut counts[bucket(pair.0)];
+            other[*place as usize] = pair;
+            *place += 1;
+        }
+        std::mem::swap(pairs, other);
+    }
+}
+
+impl FeatureHasher {
+    /// Creates a hasher to 2^`bits` indices, with single words and a constant feature of value 1.
+    ///
+    /// # Errors
+    /// Bits that are not from 1 to 28.
+    pub fn new(bits: u32) -> Result<Self> {
+        let hasher = Self {
+            bits,
+            seed: 0,
+            ngrams: 1,
+            constant: true,
+            interactions: Vec::new(),
+            space: FeatureSpace::new(bits)?,
+            namespaces: Vec::new(),
+            features: Vec::new(),
+            pairs: Vec::new(),
+            sorted: Vec::new(),
+            names: None,
+        };
+        Ok(hasher.refreshed())
+    }
+
+    /// Sets the seed of the hash.
+    #[must_use]
+    pub fn with_seed(self, seed: u32) -> Self {
+        Self { seed, ..self }.refreshed()
+    }
+
+    /// Leaves the constant feature out.
+    #[must_use]
+    pub fn without_constant(self) -> Self {
+        Self { constant: false, ..self }.refreshed()
+    }
+
+    /// Adds runs of 2 to `longest` words of each [text](Self::text) as features.
+    ///
+    /// # Errors
+    /// A length that is not from 1 to 8.
+    pub fn with_ngrams(self, longest: usize) -> Result<Self> {
+        check_parameter("ngrams", longest as f64, (1..=LONGEST_NGRAM).contains(&longest), "from 1 to 8")?;
+        Ok(Self { ngrams: longest, ..self }.refreshed())
+    }
+
+    /// Adds the products of each feature of one namespace with each of another; a namespace with itself gives each pair
+    /// once, and squares.
+    ///
+    /// # Errors
+    /// [`Error::DuplicateName`]: a pair that is listed twice.
+    pub fn with_interactions<S: Into<String>>(self, pairs: impl IntoIterator<Item = (S, S)>) -> Result<Self> {
+        let interactions: Vec<(String, String)> = pairs.into_iter().map(|(a, b)| (a.into(), b.into())).collect();
+        for (position, (first, second)) in interactions.iter().enumerate() {
+            let same = |(a, b): &(String, String)| (a, b) == (first, second) || (a, b) == (second, first);
+            if interactions[..position].iter().any(same) {
+                return Err(Error::DuplicateName { what: "interaction", name: format!("{first} × {second}") });
+            }
+        }
+        Ok(Self { interactions, ..self }.refreshed())
+    }
+
+    /// Stores the name of each feature, for [`names`](Self::names) and [`collisions`](Self::collisions). Memory grows
+    /// with the number of different features.
+    #[must_use]
+    pub fn with_names(self) -> Self {
+        Self { names: Some(Names::default()), ..self }.refreshed()
+    }
+
+    /// Drops what depends on the settings, and computes their fingerprint.
+    fn refreshed(mut self) -> Self {
+        self.namespaces.clear();
+        self.clear();
+        let mut print = murmur3(&self.seed.to_le_bytes(), self.ngrams as u32 * 2 + u32::from(self.constant));
+        for (first, second) in &self.interactions {
+            print = combine(murmur3(first.as_bytes(), print), murmur3(second.as_bytes(), 0));
+        }
+        // 0 is the fingerprint of the caller's own indices.
+        let print = (print & 0x00ff_ffff).max(1);
+        if let Ok(space) = FeatureSpace::with_fingerprint(self.bits, print) {
+            self.space = space;
+        }
+        self
+    }
+
+    /// Space of the contexts.
+    pub fn space(&self) -> FeatureSpace {
+        self.space
+    }
+
+    /// Number of features that were added since [`clear`](Self::clear), without products and the constant.
+    pub fn len(&self) -> usize {
+        self.features.len()
+    }
+
+    /// Returns whether no feature was added since [`clear`](Self::clear).
+    pub fn is_empty(&self) -> bool {
+        self.features.is_empty()
+    }
+
+    /// Drops the features after the first `length`, such as those of the last action.
+    pub fn truncate(&mut self, length: usize) {
+        self.features.truncate(length);
+        if let Some(names) = &mut self.names {
+            names.current.truncate(length);
+        }
+    }
+
+    /// Drops all features, for the next context.
+    pub fn clear(&mut self) {
+        self.truncate(0);
+    }
+
+    /// Adds a number under its name.
+    ///
+    /// # Errors
+    /// A value that is not finite or beyond ±1e100.
+    pub fn number(&mut self, namespace: &str, name: &str, value: f64) -> Result<()> {
+        check_bounded("feature", value)?;
+        let namespace = self.namespace(namespace);
+        self.add_bytes(namespace, name.as_bytes(), value);
+        Ok(())
+    }
+
+    /// Adds a category: 1 for this value of this name, such as `country` `DE`.
+    pub fn category(&mut self, namespace: &str, name: &str, value: &str) {
+        let namespace = self.namespace(namespace);
+        let hash = combine(self.hash(namespace, name.as_bytes()), murmur3(value.as_bytes(), self.seed));
+        self.add(namespace, hash, 1.0, || format!("{name}={value}"));
+    }
+
+    /// Adds the words of a text, which are its runs of letters and digits in lower case, and their n-grams.
+    pub fn text(&mut self, namespace: &str, text: &str) {
+        let namespace = self.namespace(namespace);
+        let first = self.features.len();
+        let mut lower = String::new();
+        for word in text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()) {
+            lower.clear();
+            lower.extend(word.chars().flat_map(char::to_lowercase));
+            self.add_bytes(namespace, lower.as_bytes(), 1.0);
+        }
+        self.add_ngrams(namespace, first);
+    }
+
+    /// Number of a namespace, which is added if it is new.
+    fn namespace(&mut self, name: &str) -> usize {
+        self.namespace_of_bytes(name.as_bytes())
+    }
+
+    /// Number of a namespace, whose name may be text of any encoding.
+    pub(crate) fn namespace_of_bytes(&mut self, name: &[u8]) -> usize {
+        if let Some(position) = self.namespaces.iter().position(|known| known.bytes == name) {
+            return position;
+        }
+        let number = self.namespaces.len();
+        let hash = murmur3(name, self.seed);
+        let (bytes, name) = (name.to_owned(), String::from_utf8_lossy(name).trim().to_owned());
+        self.namespaces.push(Namespace { name, bytes, hash, second_of: Vec::new() });
+        for (first, second) in &self.interactions {
+            let find = |name: &str| self.namespaces.iter().position(|known| known.name == name);
+            let (first, second) = (find(first), find(second));
+            if let (Some(first), Some(second)) = (first, second)
+                && first.max(second) == number
+            {
+                self.namespaces[first].second_of.push(second);
+            }
+        }
+        number
+    }
+
+    fn hash(&self, namespace: usize, name: &[u8]) -> u32 {
+        murmur3(name, self.namespaces[namespace].hash)
+    }
+
+    /// Adds a feature of a namespace by its name, whose text may be of any encoding.
+    #[inline]
+    pub(crate) fn add_bytes(&mut self, namespace: usize, name: &[u8], value: f64) {
+        let hash = self.hash(namespace, name);
+        self.add(namespace, hash, value, || String::from_utf8_lossy(name).into_owned());
+    }
+
+    #[inline(always)]
+    fn add(&mut self, namespace: usize, hash: u32, value: f64, name: impl FnOnce() -> String) {
+        let mut number = 0;
+        if let Some(names) = &mut self.names {
+            number = names.current.len() as u32;
+            names.current.push(format!("{}^{}", self.namespaces[namespace].name, name()));
+        }
+        self.features.push(Feature { value, hash, namespace: namespace as u32, name: number });
+    }
+
+    /// Adds the n-grams of the words from position `first` on.
+    pub(crate) fn add_ngrams(&mut self, namespace: usize, first: usize) {
+        let words = first..self.features.len();
+        for length in 2..=self.ngrams {
+            for start in words.clone() {
+                let end = start + length;
+                if end > words.end {
+                    break;
+                }
+                let run = &self.features[start..end];
+                let hash = run[1..].iter().fold(run[0].hash, |hash, word| combine(hash, word.hash));
+                let value = run.iter().map(|word| word.value).product();
+                let mut number = 0;
+                if let Some(names) = &mut self.names {
+                    number = names.current.len() as u32;
+                    let run =
+                        names.current[start..end].iter().map(|name| name.split_once('^').map_or("", |part| part.1));
+                    let name = run.collect::<Vec<_>>().join(" ");
+                    names.current.push(format!("{}^{name}", self.namespaces[namespace].name));
+                }
+                self.features.push(Feature { value, hash, namespace: namespace as u32, name: number });
+            }
+        }
+    }
+
+    /// Adds a hashed value to the pairs.
+    #[inline]
+    fn push(pairs: &mut Vec<(u32, f64)>, mask: u32, hash: u32, value: f64) -> u32 {
+        let index = hash & mask;
+        // The highest bit is not part of any index.
+        pairs.push((index, f64::from_bits(value.to_bits() ^ u64::from(hash >> 31) << 63)));
+        index
+    }
+
+    /// Sparse context of the features that were added, with their products and the constant. The features stay: `clear`
+    /// or `truncate` drops them. Values of one index are added.
+    ///
+    /// # Errors
+    /// A product or a sum that is beyond ±1e100.
+    pub fn context(&mut self) -> Result<SparseContext> {
+        let mask = (self.space.size() - 1) as u32;
+        let (pairs, features) = (&mut self.pairs, &self.features);
+        pairs.clear();
+        for feature in features {
+            let index = Self::push(pairs, mask, feature.hash, feature.value);
+            if let Some(names) = &mut self.names {
+                names.meet(index, |current| current[feature.name as usize].clone());
+            }
+        }
+        if !self.interactions.is_empty() {
+            for (position, first) in features.iter().enumerate() {
+                for &other in &self.namespaces[first.namespace as usize].second_of {
+                    let from = if other == first.namespace as usize { position } else { 0 };
+                    for second in features[from..].iter().filter(|second| second.namespace as usize == other) {
+                        let hash = combine(first.hash, second.hash);
+                        let index = Self::push(pairs, mask, hash, first.value * second.value);
+                        if let Some(names) = &mut self.names {
+                            names.meet(index, |current| {
+                                format!("{} × {}", current[first.name as usize], current[second.name as usize])
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        if self.constant {
+            let index = Self::push(pairs, mask, murmur3(CONSTANT.as_bytes(), self.seed), 1.0);
+            if let Some(names) = &mut self.names {
+                names.meet(index, |_| CONSTANT.to_owned());
+            }
+        }
+        sort_by_index(pairs, &mut self.sorted, self.bits);
+        SparseContext::from_sorted(self.space, pairs)
+    }
+
+    /// Names of the features met so far that have this index, the first one first; empty without
+    /// [`with_names`](Self::with_names).
+    pub fn names(&self, index: u32) -> &[String] {
+        self.names.as_ref().and_then(|names| names.by_index.get(&index)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Number of different features met so far, and of those whose index an earlier one had; `None` without
+    /// [`with_names`](Self::with_names).
+    pub fn collisions(&self) -> Option<(u64, u64)> {
+        self.names.as_ref().map(|names| (names.features, names.collisions))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_sorted_and_keep_their_order() {
+        for bits in [1, 6, 9, 18, 22, 23, 28] {
+            for count in [0u32, 1, 23, 24, 300, 5000] {
+                let mut pairs: Vec<(u32, f64)> = (0..count)
+                    .map(|number| (murmur3(&number.to_le_bytes(), 7) & ((1 << bits) - 1), f64::from(number)))
+                    .collect();
+                let mut expected = pairs.clone();
+                expected.sort_by_key(|(index, _)| *index);
+                sort_by_index(&mut pairs, &mut Vec::new(), bits);
+                assert_eq!(pairs, expected, "{bits} bits, {count} pairs");
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Names of arms in logs of other programs.
+
+use super::error::LogProblem;
+use crate::arm::ArmId;
+use std::collections::HashMap;
+
+/// Names of the arms 0, 1, …; without names, arms are numbers.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ArmNames(Option<HashMap<String, ArmId>>);
+
+impl ArmNames {
+    pub(super) fn new(names: impl IntoIterator<Item: Into<String>>) -> Self {
+        let numbered = names.into_iter().zip(0..).map(|(name, number)| (name.into(), ArmId::new(number)));
+        Self(Some(numbered.collect()))
+    }
+
+    /// Arm of a name, or of a number if arms have no names.
+    pub(super) fn find(&self, text: &str) -> Result<ArmId, LogProblem> {
+        let found = match &self.0 {
+            Some(names) => names.get(text).copied(),
+            None => text.parse().ok().map(ArmId::new),
+        };
+        found.ok_or_else(|| LogProblem::UnknownAction(format!("{text:?}")))
+    }
+}

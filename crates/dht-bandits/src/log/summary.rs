@@ -1,0 +1,103 @@
+//! Summaries of what a reader of rows read, left out, and refused.
+
+use super::LoggedDecision;
+use super::error::{LogError, LogProblem};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Reader of rows that counts what it leaves out.
+pub trait RowReader: Iterator<Item = Result<LoggedDecision, LogError>> {
+    /// Kinds of lines that are no rows, with their numbers so far.
+    fn left_out(&self) -> Vec<(&'static str, u64)>;
+}
+
+/// Summary of a log: what was read, what was left out, and why.
+///
+/// ```
+/// use dht_bandits::features::FeatureHasher;
+/// use dht_bandits::log::{LogSummary, VowpalRows};
+///
+/// let text = "1:0:0.5 |a x\n2:-1:0 |a x\nnone |a x\n|a x\n";
+/// let (rows, summary) = LogSummary::read(VowpalRows::new(text.as_bytes(), "log.vw", FeatureHasher::new(18)?));
+/// assert_eq!((rows.len(), summary.rows, summary.refused()), (1, 1, 2));
+/// assert_eq!(
+///     summary.to_string(),
+///     "1 row read; left out: 1 examples without a cost; refused: 1 malformed (log.vw, line 3: malformed: the label \
+///      \"none\", expected action:cost:probability), 1 propensity (log.vw, line 2: propensity 0 is outside (0, 1])"
+/// );
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct LogSummary {
+    /// Number of rows read.
+    pub rows: u64,
+    /// Kinds of lines that are no rows, each with its number: examples without a cost, rewards without an event.
+    pub left_out: Vec<(&'static str, u64)>,
+    /// Reasons of refused lines, each with its number and its first message.
+    pub reasons: BTreeMap<&'static str, (u64, String)>,
+}
+
+impl LogSummary {
+    /// Reads all rows of a reader, and counts what is not a row. A failure of the operating system ends the reading and is
+    /// a reason.
+    pub fn read(reader: impl RowReader) -> (Vec<LoggedDecision>, Self) {
+        let mut rows = Vec::new();
+        let summary = Self::each(reader, |row| rows.push(row));
+        (rows, summary)
+    }
+
+    /// Passes each row to a function, without storing it.
+    pub fn each(mut reader: impl RowReader, mut take: impl FnMut(LoggedDecision)) -> Self {
+        let mut summary = Self::default();
+        for row in &mut reader {
+            match row {
+                Ok(row) => {
+                    summary.rows += 1;
+                    take(row);
+                }
+                Err(error) => {
+                    let reason = summary.reasons.entry(reason(&error)).or_insert_with(|| (0, error.to_string()));
+                    reason.0 += 1;
+                }
+            }
+        }
+        summary.left_out = reader.left_out().into_iter().filter(|(_, count)| *count > 0).collect();
+        summary
+    }
+
+    /// Number of lines that were refused.
+    pub fn refused(&self) -> u64 {
+        self.reasons.values().map(|(count, _)| count).sum()
+    }
+}
+
+/// Name of the reason of an error.
+fn reason(error: &LogError) -> &'static str {
+    match error {
+        LogError::Line { problem, .. } | LogError::File { problem, .. } => match problem {
+            LogProblem::Malformed(_) => "malformed",
+            LogProblem::Missing(_) => "missing",
+            LogProblem::Propensity(_) => "propensity",
+            LogProblem::NotFinite { .. } => "not finite",
+            LogProblem::UnknownAction(_) => "unknown action",
+            LogProblem::Unsupported(_) => "not supported",
+            _ => "other",
+        },
+        LogError::Io { .. } => "file",
+        _ => "other",
+    }
+}
+
+impl fmt::Display for LogSummary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {} read", self.rows, if self.rows == 1 { "row" } else { "rows" })?;
+        for (position, (kind, count)) in self.left_out.iter().enumerate() {
+            write!(formatter, "{} {count} {kind}", if position == 0 { "; left out:" } else { "," })?;
+        }
+        for (position, (reason, (count, first))) in self.reasons.iter().enumerate() {
+            write!(formatter, "{} {count} {reason} ({first})", if position == 0 { "; refused:" } else { "," })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,411 @@
+//! Vowpal Wabbit's text format: one example a line, or one action a line.
+
+use super::LoggedDecision;
+use super::error::{LogError, LogProblem, check_propensity, check_value};
+use super::lines::{LONGEST_LINE, TOO_LONG};
+use super::summary::RowReader;
+use crate::arm::ArmId;
+use crate::features::{FeatureHasher, SparseContext};
+use std::io::{BufRead, Read};
+use std::path::{Path, PathBuf};
+
+/// Reads rows from Vowpal Wabbit's text format into sparse contexts of a [`FeatureHasher`].
+///
+/// A line is `label |namespace feature feature:value … |namespace …`, as in `2:-1:0.25 |user country=DE age:0.4 |text
+/// running shoes`. The label is one of:
+///
+/// | reader | label | row |
+/// |---|---|---|
+/// | [`new`](Self::new) | `action:cost:probability`, as for `--cb`; actions without a cost are available too | the arm `action` − 1, the reward −cost |
+/// | [`with_classes`](Self::with_classes) | `class` or `class weight` | the arm `class` − 1 with reward 1 and no propensity: a label says which arm would have been right |
+/// | [`with_actions`](Self::with_actions) | `shared` on the first line; `0:cost:probability` on the line of the chosen action; a blank line ends the event | actions are the arms 0, 1, …, each with the sparse features of its line and of the shared line |
+///
+/// Namespaces, words and values have the meaning that they have in Vowpal Wabbit; namespaces are distinguished by their
+/// whole name, not by its first letter. N-grams and interactions are those of the hasher. Examples without a cost are
+/// left out and counted ([`unlabelled`](Self::unlabelled)).
+///
+/// ```
+/// use dht_bandits::ArmId;
+/// use dht_bandits::features::FeatureHasher;
+/// use dht_bandits::log::VowpalRows;
+///
+/// let text = "2:-1:0.25 |user country=DE age:0.4\n1:0:1.5 |user country=FR\n|user age:1\n";
+/// let mut rows = VowpalRows::new(text.as_bytes(), "ads.vw", FeatureHasher::new(18)?);
+/// let row = rows.next().ok_or("no row")??;
+/// assert_eq!((row.arm, row.reward, row.propensity), (ArmId::new(1), 1.0, Some(0.25)));
+/// let refused = rows.next().ok_or("no row")?.unwrap_err();
+/// assert_eq!(refused.to_string(), "ads.vw, line 2: propensity 1.5 is outside (0, 1]");
+/// assert!(rows.next().is_none() && rows.unlabelled() == 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct VowpalRows<R> {
+    reader: R,
+    path: PathBuf,
+    hasher: FeatureHasher,
+    labels: Labels,
+    line: Vec<u8>,
+    number: u64,
+    unlabelled: u64,
+    failed: bool,
+}
+
+/// Meaning of the labels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Labels {
+    Costs,
+    Classes,
+    Actions,
+}
+
+/// Label of one line.
+#[derive(Debug, Default)]
+struct Label {
+    shared: bool,
+    /// Action numbers, and of one of them the cost and probability.
+    actions: Vec<u64>,
+    cost: Option<(u64, f64, Option<f64>)>,
+    weight: f64,
+}
+
+impl<R: BufRead> VowpalRows<R> {
+    /// Creates a reader of single lines with costs. Errors contain `name`.
+    pub fn new(reader: R, name: impl AsRef<Path>, hasher: FeatureHasher) -> Self {
+        let path = name.as_ref().to_owned();
+        Self { reader, path, hasher, labels: Labels::Costs, line: Vec::new(), number: 0, unlabelled: 0, failed: false }
+    }
+
+    /// Reads labels as classes, from 1.
+    #[must_use]
+    pub fn with_classes(self) -> Self {
+        Self { labels: Labels::Classes, ..self }
+    }
+
+    /// Reads events of several lines: a shared line, and a line for each action.
+    #[must_use]
+    pub fn with_actions(self) -> Self {
+        Self { labels: Labels::Actions, ..self }
+    }
+
+    /// Hasher of the features, with their names if it stores them.
+    pub fn hasher(&self) -> &FeatureHasher {
+        &self.hasher
+    }
+
+    /// Number of examples and events without a cost.
+    pub fn unlabelled(&self) -> u64 {
+        self.unlabelled
+    }
+
+    /// Reads the next line, without its end; returns `false` at the end of the file.
+    fn advance(&mut self) -> Result<bool, LogError> {
+        self.line.clear();
+        if self.failed {
+            return Ok(false);
+        }
+        let read = (&mut self.reader).take(LONGEST_LINE).read_until(b'\n', &mut self.line);
+        let length = read.map_err(|source| {
+            self.failed = true;
+            LogError::io(&self.path, source)
+        })?;
+        if length == 0 {
+            return Ok(false);
+        }
+        self.number += 1;
+        if self.line.last() == Some(&b'\n') {
+            self.line.pop();
+            if self.line.last() == Some(&b'\r') {
+                self.line.pop();
+            }
+        } else if length as u64 == LONGEST_LINE {
+            // What follows would be read as lines of their own.
+            self.failed = true;
+            return Err(self.refuse(LogProblem::Malformed(TOO_LONG.to_owned())));
+        }
+        if self.number == 1 && self.line.starts_with(b"\xef\xbb\xbf") {
+            self.line.drain(..3);
+        }
+        Ok(true)
+    }
+
+    fn refuse(&self, problem: LogProblem) -> LogError {
+        LogError::line(&self.path, self.number, problem)
+    }
+
+    /// Row of a single line; `None` for an example without a cost.
+    fn row(&mut self) -> Result<Option<LoggedDecision>, LogProblem> {
+        let (label, features) = split(&self.line)?;
+        let label = parse_label(label, self.labels)?;
+        if label.shared {
+            let problem = "a shared line: `VowpalRows::with_actions` reads events of several lines";
+            return Err(LogProblem::Malformed(problem.to_owned()));
+        }
+        let Some((action, cost, propensity)) = label.cost else { return Ok(None) };
+        self.hasher.clear();
+        add_features(&mut self.hasher, features)?;
+        let context = self.hasher.context().map_err(LogProblem::of_row)?.into_values();
+        let arm = |number: u64| match number.checked_sub(1) {
+            Some(number) => Ok(ArmId::new(number)),
+            None => Err(LogProblem::UnknownAction("0: actions and classes are counted from 1".to_owned())),
+        };
+        let mut row = LoggedDecision::new(context, arm(action)?, propensity, 0.0 - cost);
+        if label.actions.len() > 1 {
+            row.available = Some(label.actions.iter().map(|number| arm(*number)).collect::<Result<_, _>>()?);
+        }
+        Ok(Some(row))
+    }
+
+    /// Row of an event of several lines, from the current line on; `None` for an event without a cost.
+    fn event(&mut self) -> Result<Option<LoggedDecision>, LogError> {
+        let (mut actions, mut chosen, mut problem) = (Vec::new(), None, None);
+        self.hasher.clear();
+        let (mut shared, mut is_first) = (0, true);
+        loop {
+            if let Err(error) = self.line_of_event(is_first, &mut shared, &mut actions, &mut chosen) {
+                // The rest of the event is read, so that the next one begins at its start.
+                problem = problem.or(Some(self.refuse(error)));
+            }
+            is_first = false;
+            if !self.advance()? || self.line.iter().all(u8::is_ascii_whitespace) {
+                break;
+            }
+        }
+        if let Some(problem) = problem {
+            return Err(problem);
+        }
+        if actions.is_empty() {
+            return Err(self.refuse(LogProblem::Missing("line of an action before the blank line".to_owned())));
+        }
+        let Some((position, cost, propensity)) = chosen else { return Ok(None) };
+        let (rows, _) = SparseContext::rows(&actions)?;
+        let arms: Vec<ArmId> = (0..actions.len() as u64).map(ArmId::new).collect();
+        let mut row = LoggedDecision::new(Vec::new(), arms[position], propensity, 0.0 - cost);
+        (row.available, row.features) = (Some(arms), Some(rows));
+        Ok(Some(row))
+    }
+
+    fn line_of_event(
+        &mut self,
+        is_first: bool,
+        shared: &mut usize,
+        actions: &mut Vec<SparseContext>,
+        chosen: &mut Option<(usize, f64, Option<f64>)>,
+    ) -> Result<(), LogProblem> {
+        let (label, features) = split(&self.line)?;
+        let label = parse_label(label, self.labels)?;
+        if label.shared {
+            if !is_first {
+                return Err(LogProblem::Malformed("a shared line follows lines of actions".to_owned()));
+            }
+            add_features(&mut self.hasher, features)?;
+            *shared = self.hasher.len();
+            return Ok(());
+        }
+        if let Some((number, cost, propensity)) = label.cost {
+            if number != 0 {
+                // Wabbit ignores it; another number hints at a log of single lines.
+                let problem = format!("{number}: the action of a line is 0, its number is that of its line");
+                return Err(LogProblem::UnknownAction(problem));
+            }
+            if chosen.is_some() {
+                return Err(LogProblem::Malformed("a second action of the event has a cost".to_owned()));
+            }
+            *chosen = Some((actions.len(), cost, propensity));
+        }
+        self.hasher.truncate(*shared);
+        add_features(&mut self.hasher, features)?;
+        let context = self.hasher.context().map_err(LogProblem::of_row)?;
+        actions.push(context);
+        Ok(())
+    }
+}
+
+/// Label and features of a line, at the first bar.
+fn split(line: &[u8]) -> Result<(&[u8], &[u8]), LogProblem> {
+    match line.iter().position(|byte| *byte == b'|') {
+        Some(bar) => Ok((&line[..bar], &line[bar..])),
+        None => Err(LogProblem::Missing("bar | before the features".to_owned())),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn number(bytes: &[u8]) -> Option<f64> {
+    std::str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+/// Parses a label, with its tag.
+fn parse_label(label: &[u8], labels: Labels) -> Result<Label, LogProblem> {
+    let mut parsed = Label { weight: 1.0, ..Label::default() };
+    let mut words = label.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty()).peekable();
+    // A word that ends at the bar is a tag.
+    let has_tag = label.last().is_some_and(|byte| !byte.is_ascii_whitespace());
+    let mut position = 0;
+    while let Some(word) = words.next() {
+        let is_tag = word[0] == b'\'' || (has_tag && words.peek().is_none() && !is_label(word));
+        if is_tag {
+            break;
+        }
+        if word == b"shared" && labels != Labels::Classes {
+            parsed.shared = true;
+        } else if labels == Labels::Classes {
+            let value = number(word).ok_or_else(|| unknown(word, "a class from 1, and a weight"))?;
+            if position == 0 {
+                let class = value as u64;
+                if value != class as f64 || class == 0 {
+                    return Err(unknown(word, "a class, a whole number from 1"));
+                }
+                parsed.cost = Some((class, -1.0, None));
+            } else if position > 1 || !(value > 0.0 && value <= 1e100) {
+                return Err(unknown(word, "a class from 1, and a positive weight"));
+            } else {
+                parsed.weight = value;
+            }
+        } else {
+            let expected = "action:cost:probability";
+            let mut parts = word.split(|byte| *byte == b':');
+            let action = parts.next().and_then(|part| std::str::from_utf8(part).ok()?.parse::<u64>().ok());
+            let action = action.ok_or_else(|| unknown(word, expected))?;
+            parsed.actions.push(action);
+            let (cost, propensity) = (parts.next(), parts.next());
+            if parts.next().is_some() {
+                return Err(unknown(word, expected));
+            }
+            if let Some(cost) = cost {
+                let cost = number(cost).ok_or_else(|| unknown(word, expected))?;
+                check_value("cost", cost)?;
+                let propensity =
+                    propensity.map(|part| number(part).ok_or_else(|| unknown(word, expected))).transpose()?;
+                propensity.map_or(Ok(()), check_propensity)?;
+                if parsed.cost.is_some() {
+                    return Err(unknown(word, "the cost of one action"));
+                }
+                parsed.cost = Some((action, cost, propensity));
+            }
+        }
+        position += 1;
+    }
+    Ok(parsed)
+}
+
+/// Returns whether a word before the bar is a label and not a tag.
+fn is_label(word: &[u8]) -> bool {
+    word == b"shared"
+        || word.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.' | b'-' | b'+' | b'e'))
+}
+
+fn unknown(word: &[u8], expected: &str) -> LogProblem {
+    LogProblem::Malformed(format!("the label {:?}, expected {expected}", text(word)))
+}
+
+/// Adds the features behind each bar.
+fn add_features(hasher: &mut FeatureHasher, features: &[u8]) -> Result<(), LogProblem> {
+    let mut rest = features;
+    while let Some((_, behind)) = rest.split_first() {
+        // A name follows its bar without a space.
+        let named = behind.first().is_some_and(|byte| !byte.is_ascii_whitespace() && *byte != b'|');
+        let (name, scale);
+        (name, rest) = if named { word(behind) } else { (Word { text: b" ", colon: None }, behind) };
+        scale = name.value()?;
+        let namespace = hasher.namespace_of_bytes(name.name());
+        let (first, mut anonymous) = (hasher.len(), 0);
+        loop {
+            while rest.first().is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
+                rest = &rest[1..];
+            }
+            if rest.first().is_none_or(|byte| *byte == b'|') {
+                break;
+            }
+            let feature;
+            (feature, rest) = word(rest);
+            let value = feature.value()? * scale;
+            if feature.name().is_empty() {
+                hasher.add_bytes(namespace, format!(":{anonymous}").as_bytes(), value);
+                anonymous += 1;
+            } else {
+                hasher.add_bytes(namespace, feature.name(), value);
+            }
+        }
+        hasher.add_ngrams(namespace, first);
+    }
+    Ok(())
+}
+
+/// Text up to the next space or bar, and its first colon.
+struct Word<'a> {
+    text: &'a [u8],
+    colon: Option<usize>,
+}
+
+/// Splits off a word, in one pass.
+#[inline]
+fn word(text: &[u8]) -> (Word<'_>, &[u8]) {
+    let mut colon = None;
+    for (position, byte) in text.iter().enumerate() {
+        match byte {
+            b' ' | b'\t' | b'|' => return (Word { text: &text[..position], colon }, &text[position..]),
+            b':' if colon.is_none() => colon = Some(position),
+            _ => {}
+        }
+    }
+    (Word { text, colon }, &[])
+}
+
+impl<'a> Word<'a> {
+    #[inline]
+    fn name(&self) -> &'a [u8] {
+        &self.text[..self.colon.unwrap_or(self.text.len())]
+    }
+
+    /// Value of a feature or a namespace: 1 where there is none.
+    #[inline(always)]
+    fn value(&self) -> Result<f64, LogProblem> {
+        match self.colon {
+            None => Ok(1.0),
+            Some(colon) => value_of(self.text, colon),
+        }
+    }
+}
+
+/// Value behind a colon.
+#[inline(never)]
+fn value_of(word: &[u8], colon: usize) -> Result<f64, LogProblem> {
+    let value = number(&word[colon + 1..])
+        .ok_or_else(|| LogProblem::Malformed(format!("the feature {:?}, expected name:number", text(word))))?;
+    check_value("feature", value)?;
+    Ok(value)
+}
+
+impl<R: BufRead> Iterator for VowpalRows<R> {
+    type Item = Result<LoggedDecision, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.advance() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(error)),
+            }
+            if self.line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let row = match self.labels {
+                Labels::Actions => self.event(),
+                Labels::Costs | Labels::Classes => self.row().map_err(|problem| self.refuse(problem)),
+            };
+            match row {
+                Ok(Some(row)) => return Some(Ok(row)),
+                Ok(None) => self.unlabelled += 1,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl<R: BufRead> RowReader for VowpalRows<R> {
+    fn left_out(&self) -> Vec<(&'static str, u64)> {
+        vec![("examples without a cost", self.unlabelled)]
+    }
+}

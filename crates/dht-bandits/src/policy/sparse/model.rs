@@ -1,0 +1,183 @@
+//! Models with one weight and one number of evidence for each feature, for updates in O(non-zeros).
+
+use crate::error::Result;
+use crate::options::options;
+use crate::policy::RewardType;
+use crate::posterior::{DiagonalLaplace, check_unit_reward, curvature, mode_step, residual, sigmoid};
+use crate::validate::{LARGEST_PRECISION, check_bounded, check_parameter, check_precision};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// Model of [`SparsePolicy`](super::SparsePolicy), named and set by one value: [`DiagonalLaplace`] or [`AdaGrad`]. The
+/// trait is sealed.
+///
+/// A feature without evidence has the weight [`prior_mean`](Self::prior_mean); what is stored are a difference from
+/// it and the evidence, so that a table of zeros is the prior.
+pub trait SparseModel:
+    Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + sealed::Sealed + 'static
+{
+    /// Name in saved states.
+    #[doc(hidden)]
+    const NAME: &'static str;
+
+    #[doc(hidden)]
+    fn check(&self) -> Result<()>;
+
+    #[doc(hidden)]
+    fn check_reward(&self, reward: f64) -> Result<()>;
+
+    #[doc(hidden)]
+    fn prior_mean(&self) -> f64;
+
+    /// Variance of a weight, which is also how far one observation moves it.
+    #[doc(hidden)]
+    fn variance(&self, evidence: f64) -> f64;
+
+    /// Evidence, before the step, that an observation adds for a feature of value 1.
+    #[doc(hidden)]
+    fn evidence_before(&self, mean: f64, reward: f64, weight: f64) -> f64;
+
+    /// Step c of the weights: each moves by c·x·variance.
+    #[doc(hidden)]
+    fn step(&self, mean: f64, variance: f64, reward: f64, weight: f64) -> f64;
+
+    /// Evidence, after the step, that an observation adds for a feature of value 1.
+    #[doc(hidden)]
+    fn evidence_after(&self, mean: f64, weight: f64) -> f64;
+
+    /// Expected reward at a mean of the score.
+    #[doc(hidden)]
+    fn expected_reward(&self, mean: f64) -> f64;
+}
+
+impl sealed::Sealed for DiagonalLaplace {}
+
+/// Prior precision and sums of σ(1 − σ)x²: the updates of the dense posterior, for the features that are not zero.
+impl SparseModel for DiagonalLaplace {
+    const NAME: &'static str = "diagonal-laplace";
+
+    fn check(&self) -> Result<()> {
+        check_bounded("prior_mean", self.prior_mean)?;
+        check_precision("prior_precision", self.prior_precision)?;
+        let needs = "1 with sparse contexts: evidence of all features would change in each update";
+        check_parameter("decay", self.decay, self.decay == 1.0, needs)?;
+        check_parameter("prior_weight", self.prior_weight, self.prior_weight == 1.0, needs)
+    }
+
+    fn check_reward(&self, reward: f64) -> Result<()> {
+        check_unit_reward(reward)
+    }
+
+    fn prior_mean(&self) -> f64 {
+        self.prior_mean
+    }
+
+    #[inline(always)]
+    fn variance(&self, evidence: f64) -> f64 {
+        1.0 / (self.prior_precision + evidence).min(LARGEST_PRECISION)
+    }
+
+    #[inline(always)]
+    fn evidence_before(&self, _: f64, _: f64, _: f64) -> f64 {
+        0.0
+    }
+
+    fn step(&self, mean: f64, variance: f64, reward: f64, weight: f64) -> f64 {
+        mode_step(mean, variance, reward, weight)
+    }
+
+    fn evidence_after(&self, mean: f64, weight: f64) -> f64 {
+        weight * curvature(mean)
+    }
+
+    fn expected_reward(&self, mean: f64) -> f64 {
+        sigmoid(mean)
+    }
+}
+
+/// AdaGrad (Duchi, Hazan & Singer 2011): each weight has a learning rate that falls with its squared gradients,
+/// η/√(1 + Σg²).
+///
+/// An update goes to the minimum of the loss plus the distance in units of these rates: in closed form for real rewards,
+/// by Newton's method for binary ones. So no learning rate overshoots. The loss is half the squared error, or the log
+/// loss of a reward in [0, 1].
+///
+/// The width of a score is √Σx²η/√(1 + Σg²), the root of the change of the mean by one unit of residual: a heuristic,
+/// unlike the variance of [`DiagonalLaplace`]. Take a rule that ignores widths, such as
+/// [`SquareCb`](crate::exploration::SquareCb).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct AdaGrad {
+    /// Type of the rewards: real (squared error) or binary (log loss, from 0 to 1).
+    pub reward: RewardType,
+    /// Learning rate η > 0 of a feature without evidence; ½ by default.
+    pub learning_rate: f64,
+}
+
+options!(AdaGrad::new(reward / with_reward: RewardType = RewardType::Real) {
+    learning_rate / with_learning_rate: f64 = 0.5,
+});
+
+impl AdaGrad {
+    fn residual(&self, mean: f64, reward: f64) -> f64 {
+        match self.reward {
+            RewardType::Binary => residual(mean, reward),
+            RewardType::Real => reward - mean,
+        }
+    }
+}
+
+impl sealed::Sealed for AdaGrad {}
+
+impl SparseModel for AdaGrad {
+    const NAME: &'static str = "ada-grad";
+
+    fn check(&self) -> Result<()> {
+        check_precision("learning_rate", self.learning_rate)
+    }
+
+    fn check_reward(&self, reward: f64) -> Result<()> {
+        match self.reward {
+            RewardType::Binary => check_unit_reward(reward),
+            RewardType::Real => check_bounded("reward", reward),
+        }
+    }
+
+    fn prior_mean(&self) -> f64 {
+        0.0
+    }
+
+    #[inline(always)]
+    fn variance(&self, evidence: f64) -> f64 {
+        self.learning_rate / (1.0 + evidence).min(LARGEST_PRECISION).sqrt()
+    }
+
+    fn evidence_before(&self, mean: f64, reward: f64, weight: f64) -> f64 {
+        (weight * self.residual(mean, reward)).powi(2).min(LARGEST_PRECISION)
+    }
+
+    fn step(&self, mean: f64, variance: f64, reward: f64, weight: f64) -> f64 {
+        match self.reward {
+            RewardType::Binary => mode_step(mean, variance, reward, weight),
+            RewardType::Real => weight * (reward - mean) / (1.0 + weight * variance),
+        }
+    }
+
+    #[inline(always)]
+    fn evidence_after(&self, _: f64, _: f64) -> f64 {
+        0.0
+    }
+
+    fn expected_reward(&self, mean: f64) -> f64 {
+        match self.reward {
+            RewardType::Binary => sigmoid(mean),
+            RewardType::Real => mean,
+        }
+    }
+}
+
+mod sealed {
+    /// Sealing trait, implemented by the models of this crate.
+    pub trait Sealed {}
+}

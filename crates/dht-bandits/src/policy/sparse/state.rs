@@ -1,0 +1,73 @@
+//! Saving and loading of sparse policies: the weights that have learned, and no others.
+
+use super::model::SparseModel;
+use super::policy::SparsePolicy;
+use super::table::Table;
+use crate::arm_set::{ArmSet, ArmSetState};
+use crate::clock::Clock;
+use crate::decision::FeatureSpace;
+use crate::error::Result;
+use crate::exploration::Exploration;
+use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
+use serde::{Deserialize, Serialize};
+
+header_reader!("sparse/");
+
+/// Saved [`SparsePolicy`], checked when it is loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SparseState<M, E> {
+    /// Kind and format of the state.
+    #[serde(deserialize_with = "read_header")]
+    pub header: StateHeader,
+    space: FeatureSpace,
+    model: M,
+    exploration: E,
+    arms: ArmSetState,
+    shared: bool,
+    version: u64,
+    epoch: u64,
+    /// Index, slot, difference from the prior weight, evidence; ascending.
+    learned: Vec<(u32, u32, f64, f64)>,
+}
+
+impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
+    fn kind() -> String {
+        format!("sparse/{}/{}", M::NAME, E::name())
+    }
+
+    /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
+    pub fn state(&self) -> SparseState<M, E> {
+        SparseState {
+            header: StateHeader::new(Self::kind()),
+            space: self.space,
+            model: self.model.clone(),
+            exploration: self.exploration.clone(),
+            arms: self.arms.state(),
+            shared: self.shared,
+            version: self.clock.version,
+            epoch: self.clock.epoch,
+            learned: self.table.state(),
+        }
+    }
+
+    /// Creates the policy of a saved state.
+    ///
+    /// # Errors
+    /// A state of another kind or a newer version; weights that are out of range, out of order, or not finite; evidence
+    /// that is negative.
+    pub fn from_state(state: &SparseState<M, E>) -> Result<Self> {
+        check_header(&state.header, &Self::kind())?;
+        state.space.check()?;
+        state.model.check()?;
+        state.exploration.check()?;
+        let arms = ArmSet::from_state(&state.arms)?;
+        let slots = if state.shared { 1 } else { arms.len() };
+        let table = Table::from_state(state.space.size(), slots, &state.learned)?;
+        let clock = Clock::load(state.version, state.epoch)?;
+        let (model, exploration) = (state.model.clone(), state.exploration.clone());
+        Ok(Self { space: state.space, model, exploration, arms, shared: state.shared, table, clock })
+    }
+}
+
+serde_by_state!([M: SparseModel, E: Exploration] SparsePolicy<M, E> as SparseState);

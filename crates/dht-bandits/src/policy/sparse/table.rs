@@ -1,0 +1,240 @@
+//! Weights of all features and arms, in memory that is zero until it is learned.
+
+use super::model::SparseModel;
+use crate::arm_set::Slots;
+use crate::error::{Error, Result};
+use crate::gaussian::Score;
+use crate::validate::{LARGEST_PRECISION, check_bounded, check_memory};
+
+/// Numbers of one weight: the difference from the prior weight, and the evidence.
+const NUMBERS: usize = 2;
+
+/// Weights and evidence, shape (features, room for arms, 2). The arms of a feature lie side by side, so that a feature
+/// costs one line of the cache and not one for each arm.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Table {
+    numbers: Vec<f64>,
+    size: usize,
+    /// Number of arms that there is room for.
+    room: usize,
+    arms: usize,
+}
+
+/// Former numbers of a weight, by position in the table.
+pub(super) type Undo = Vec<(usize, [f64; NUMBERS])>;
+
+impl Table {
+    /// Creates the prior of some arms.
+    pub(super) fn new(size: usize, arms: usize) -> Result<Self> {
+        let numbers = Self::zeros(size, arms)?;
+        Ok(Self { numbers, size, room: arms, arms })
+    }
+
+    /// Zeros that take no memory before they are written to.
+    fn zeros(size: usize, room: usize) -> Result<Vec<f64>> {
+        let count = size.checked_mul(room).and_then(|weights| weights.checked_mul(NUMBERS));
+        check_memory("arms × features", count)?;
+        Ok(vec![0.0; count.unwrap_or(0)])
+    }
+
+    fn at(&self, index: usize, slot: usize) -> usize {
+        (index * self.room + slot) * NUMBERS
+    }
+
+    pub(super) fn get(&self, index: usize, slot: usize) -> [f64; NUMBERS] {
+        let at = self.at(index, slot);
+        [self.numbers[at], self.numbers[at + 1]]
+    }
+
+    pub(super) fn set(&mut self, index: usize, slot: usize, numbers: [f64; NUMBERS]) {
+        let at = self.at(index, slot);
+        self.numbers[at..at + NUMBERS].copy_from_slice(&numbers);
+    }
+
+    /// Adds room for one more arm, by half.
+    pub(super) fn reserve(&mut self) -> Result<()> {
+        if self.arms < self.room {
+            return Ok(());
+        }
+        let room = self.room + (self.room / 2).max(1);
+        let mut numbers = Self::zeros(self.size, room)?;
+        let (old, new) = (self.room * NUMBERS, room * NUMBERS);
+        if old > 0 {
+            for (from, to) in self.numbers.chunks_exact(old).zip(numbers.chunks_exact_mut(new)) {
+                // Reading leaves pages that were never written to unwritten.
+                if from.iter().any(|number| *number != 0.0) {
+                    to[..old].copy_from_slice(from);
+                }
+            }
+        }
+        (self.numbers, self.room) = (numbers, room);
+        Ok(())
+    }
+
+    /// Adds an arm, with a copy of another's weights if there is one.
+    pub(super) fn push(&mut self, like: Option<usize>) {
+        self.arms += 1;
+        if let Some(like) = like {
+            self.copy(like, self.arms - 1);
+        }
+    }
+
+    pub(super) fn copy(&mut self, from: usize, to: usize) {
+        for index in 0..self.size {
+            let numbers = self.get(index, from);
+            if numbers != self.get(index, to) {
+                self.set(index, to, numbers);
+            }
+        }
+    }
+
+    /// Removes an arm; the last one takes its slot.
+    pub(super) fn swap_remove(&mut self, slot: usize) {
+        let last = self.arms - 1;
+        for index in 0..self.size {
+            let numbers = self.get(index, last);
+            if self.get(index, slot) != numbers {
+                self.set(index, slot, numbers);
+            }
+            if numbers != [0.0; NUMBERS] {
+                self.set(index, last, [0.0; NUMBERS]);
+            }
+        }
+        self.arms = last;
+    }
+
+    /// Weights that have learned something: index, slot, difference from the prior weight, and evidence.
+    pub(super) fn learned(&self) -> impl Iterator<Item = (usize, usize, [f64; NUMBERS])> + '_ {
+        let all = self.numbers.chunks_exact(NUMBERS).enumerate().filter(|(_, numbers)| **numbers != [0.0; NUMBERS]);
+        all.map(|(at, numbers)| (at / self.room, at % self.room, [numbers[0], numbers[1]]))
+    }
+
+    /// Mean and width of one arm; pairs of index and value.
+    pub(super) fn score<M: SparseModel>(&self, model: &M, pairs: &[f64], slot: usize) -> Score {
+        let (mut mean, mut variance) = (0.0, 0.0);
+        let prior = model.prior_mean();
+        for pair in pairs.chunks_exact(2) {
+            let at = self.at(pair[0] as u32 as usize, slot);
+            mean += pair[1] * (prior + self.numbers[at]);
+            variance += pair[1] * pair[1] * model.variance(self.numbers[at + 1]);
+        }
+        Score { mean, width: variance.sqrt() }
+    }
+
+    /// Mean and width of every slot: one pass over the pairs, in the order of [`score`](Self::score).
+    fn score_all<M: SparseModel>(&self, model: &M, pairs: &[f64], scores: &mut Vec<Score>) {
+        scores.clear();
+        scores.resize(self.arms, Score { mean: 0.0, width: 0.0 });
+        let prior = model.prior_mean();
+        for pair in pairs.chunks_exact(2) {
+            let (at, value) = (self.at(pair[0] as u32 as usize, 0), pair[1]);
+            let square = value * value;
+            let row = &self.numbers[at..at + self.arms * NUMBERS];
+            for (score, numbers) in scores.iter_mut().zip(row.chunks_exact(NUMBERS)) {
+                score.mean += value * (prior + numbers[0]);
+                score.width += square * model.variance(numbers[1]);
+            }
+        }
+        scores.iter_mut().for_each(|score| score.width = score.width.sqrt());
+    }
+
+    /// Mean and width of the slots of a set, in ascending order.
+    pub(super) fn score_slots<M: SparseModel>(
+        &self,
+        model: &M,
+        pairs: &[f64],
+        slots: Slots<'_>,
+    ) -> Vec<(usize, Score)> {
+        let mut scores = Vec::new();
+        if slots.count() * 2 > self.arms {
+            self.score_all(model, pairs, &mut scores);
+            return slots.iter().map(|slot| (slot, scores[slot])).collect();
+        }
+        slots.iter().map(|slot| (slot, self.score(model, pairs, slot))).collect()
+    }
+
+    /// Learns one reward, or nothing if it is refused; former numbers go to `undo`.
+    pub(super) fn update<M: SparseModel>(
+        &mut self,
+        model: &M,
+        pairs: &[f64],
+        slot: usize,
+        (reward, weight): (f64, f64),
+        undo: &mut Option<Undo>,
+    ) -> Result<()> {
+        let mean = self.score(model, pairs, slot).mean;
+        check_bounded("mean", mean)?;
+        let before = model.evidence_before(mean, reward, weight);
+        let added = |evidence: f64, value: f64, each: f64| (evidence + each * value * value).min(LARGEST_PRECISION);
+        let mut variance = 0.0;
+        for pair in pairs.chunks_exact(2) {
+            let evidence = added(self.numbers[self.at(pair[0] as u32 as usize, slot) + 1], pair[1], before);
+            variance += pair[1] * pair[1] * model.variance(evidence);
+        }
+        check_bounded("variance", variance)?;
+        check_bounded("weight times variance", weight * variance)?;
+        let step = model.step(mean, variance, reward, weight);
+        let after = model.evidence_after(mean + step * variance, weight);
+        for pair in pairs.chunks_exact(2) {
+            let at = self.at(pair[0] as u32 as usize, slot);
+            let numbers = &mut self.numbers[at..at + NUMBERS];
+            if let Some(undo) = undo {
+                undo.push((at, [numbers[0], numbers[1]]));
+            }
+            let evidence = added(numbers[1], pair[1], before);
+            numbers[0] += step * pair[1] * model.variance(evidence);
+            numbers[1] = added(evidence, pair[1], after);
+        }
+        Ok(())
+    }
+
+    /// Moves the weights of a slot along a gradient; AdaGrad's rates.
+    pub(super) fn ascend(&mut self, rate: f64, pairs: &[f64], slot: usize, slope: f64) {
+        for pair in pairs.chunks_exact(2) {
+            let (at, gradient) = (self.at(pair[0] as u32 as usize, slot), slope * pair[1]);
+            let evidence = (self.numbers[at + 1] + gradient * gradient).min(LARGEST_PRECISION);
+            self.numbers[at] += rate * gradient / (1.0 + evidence).sqrt();
+            self.numbers[at + 1] = evidence;
+        }
+    }
+
+    /// Weights that have learned something: index, slot, difference from the prior weight, and evidence; ascending.
+    pub(super) fn state(&self) -> Vec<(u32, u32, f64, f64)> {
+        let entry = |(index, slot, [weight, evidence]): (usize, usize, [f64; NUMBERS])| {
+            (index as u32, slot as u32, weight, evidence)
+        };
+        self.learned().map(entry).collect()
+    }
+
+    /// Creates a table of saved weights.
+    ///
+    /// # Errors
+    /// Weights that are out of range, out of order, or not finite; evidence that is negative.
+    pub(super) fn from_state(size: usize, slots: usize, state: &[(u32, u32, f64, f64)]) -> Result<Self> {
+        let (mut table, mut last) = (Self::new(size, slots)?, None);
+        for (position, &(index, slot, weight, evidence)) in state.iter().enumerate() {
+            let invalid = |problem: String| Error::InvalidState { what: "weight", index: position, problem };
+            let place = (index, slot);
+            if index as usize >= size || slot as usize >= slots {
+                return Err(invalid(format!("is of index {index}, slot {slot}: expected below {size} and {slots}")));
+            }
+            if last >= Some(place) {
+                return Err(invalid(format!("index {index}, slot {slot} is not above the one before")));
+            }
+            let fits = weight.abs() <= 1e250 && (0.0..=LARGEST_PRECISION).contains(&evidence);
+            if !fits {
+                return Err(invalid(format!("is {weight} with evidence {evidence}, expected finite, not negative")));
+            }
+            table.set(index as usize, slot as usize, [weight, evidence]);
+            last = Some(place);
+        }
+        Ok(table)
+    }
+
+    /// Restores former numbers, the last first.
+    pub(super) fn restore(&mut self, undo: Undo) {
+        for (at, numbers) in undo.into_iter().rev() {
+            self.numbers[at..at + NUMBERS].copy_from_slice(&numbers);
+        }
+    }
+}
