@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: learn_from_log LOG.csv TEST.csv [PASSES] [RATE]".into());
     };
     let passes: usize = rest.first().map_or(Ok(20), |text| text.parse())?;
-    let rate: f64 = rest.get(1).map_or(Ok(0.5), |text| text.parse())?;
+    let rate: f64 = rest.get(1).map_or(Ok(0.05), |text| text.parse())?;
     let (log, test) = (read(log)?, read(test)?);
     let dimension = log.first().ok_or("the log is empty")?.context.len();
     let arms = log.iter().chain(&test).map(|row| row.arm.number() + 1).max().unwrap_or(0) as usize;

@@ -40,8 +40,9 @@ fn main() -> dht_bandits::Result<()> {
         .collect();
     let (train, test) = log.split_at(4000);
     let logged = log.iter().map(|row| row.reward).sum::<f64>() / log.len() as f64;
-    // 2. Learn from one half, by several passes of the doubly robust gradient.
-    let mut learned = SoftmaxPolicy::new(2, 4)?.doubly_robust()?;
+    // 2. Learn from one half, by several passes of the doubly robust gradient. No propensity is below .1, so that a higher
+    // learning rate than the default is safe.
+    let mut learned = SoftmaxPolicy::new(2, 4)?.with_learning_rate(0.5)?.doubly_robust()?;
     for _ in 0..10 {
         learned.fit(train)?;
     }
@@ -54,7 +55,7 @@ fn main() -> dht_bandits::Result<()> {
         return Ok(());
     }
     // 4. In service beside the old rule, here one that is learned from all that it did.
-    let mut champion = SoftmaxPolicy::new(2, 4)?;
+    let mut champion = SoftmaxPolicy::new(2, 4)?.with_learning_rate(0.5)?;
     let old: Vec<LoggedDecision> =
         train.iter().map(|row| LoggedDecision { reward: f64::from(row.arm == ArmId::new(0)), ..row.clone() }).collect();
     champion.fit(&old)?;

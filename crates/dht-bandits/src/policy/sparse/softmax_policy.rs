@@ -50,7 +50,7 @@ use serde::{Deserialize, Serialize};
 ///         LoggedDecision::new(vec![context], ArmId::new(arm as u64), 0.5, f64::from(u8::from(good)))
 ///     })
 ///     .collect();
-/// let mut policy = SoftmaxPolicy::new(1, 2)?;
+/// let mut policy = SoftmaxPolicy::new(1, 2)?.with_learning_rate(0.5)?;
 /// for _ in 0..5 {
 ///     policy.fit(&log)?;
 /// }
@@ -117,10 +117,11 @@ impl SoftmaxPolicy {
     fn make(input: Input, arms: usize) -> Result<Self> {
         let (set, logits) = (ArmSet::new(arms)?, Table::new(input.size(), arms)?);
         let (baseline, clock) = ((0.0, 0.0), Clock::default());
-        Ok(Self { input, learning_rate: 0.5, arms: set, logits, rewards: None, baseline, clock })
+        Ok(Self { input, learning_rate: 0.05, arms: set, logits, rewards: None, baseline, clock })
     }
 
-    /// Sets the learning rate of a weight without gradients so far; ½ by default.
+    /// Sets the learning rate of a weight without gradients so far; .05 by default. With ½, rows of small propensities
+    /// saturate probabilities early, and inverse propensities found a third fewer of the right arms on digits.
     ///
     /// # Errors
     /// A rate that is not from 1e-100 to 1e100.
