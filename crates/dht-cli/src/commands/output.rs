@@ -19,7 +19,7 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Prints text for a reader, with [`visible`] characters, as [`print`].
+/// Prints text for a reader, with control characters escaped, as [`print`].
 ///
 /// # Errors
 /// As [`print`].
