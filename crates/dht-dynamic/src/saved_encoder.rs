@@ -7,7 +7,7 @@ use candle_core::Device;
 use dht_transformer::{
     Encoder, TextTokenizer,
     pretrained::PretrainedWeights,
-    storage::{StoredTensor, file_sha256},
+    storage::{FileKind, StoredTensor, file_sha256},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -137,6 +137,15 @@ impl SavedEncoder {
 
 /// Rejects a file that is missing, or whose checksum differs from the one recorded when `checkpoint` was written.
 pub(crate) fn check_file(file: &Path, checkpoint: &Path, expected: Option<&String>) -> Result<()> {
+    // The sum of a file of holes would take minutes.
+    let kind = match file.file_name().and_then(|name| name.to_str()) {
+        Some("ngram.json" | "seen_texts.bin") => Some(FileKind::Weights),
+        Some(name) if name.ends_with(".json") => Some(FileKind::Tokenizer),
+        _ => None,
+    };
+    if let Some(kind) = kind.filter(|_| file.exists()) {
+        kind.check(file).map_err(|source| dht_transformer::Error::Io { path: file.into(), source })?;
+    }
     let got = if file.exists() { Some(file_sha256(file)?) } else { None };
     if got.is_some() && got.as_ref() == expected {
         return Ok(());

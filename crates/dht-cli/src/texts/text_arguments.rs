@@ -183,22 +183,21 @@ impl TextArguments {
         Ok(joined)
     }
 
-    /// Adds the labels of a file that are new. Numbers, and labels of a model of another task, are no new classes: they
-    /// are matched with the classes as by `evaluate`, or refused.
+    /// Adds the labels of a file that are new. Numbers, labels that differ from a class in case or outer spaces, and labels
+    /// of a model of another task are no new classes: they are matched with the classes as by `evaluate`, or refused.
     fn add_labels(&self, labels: &mut Vec<String>, known: &[String], data: &Dataset) -> Result<()> {
         let is_number = |label: &String| {
             let digits = label.strip_prefix("LABEL_").unwrap_or(label);
             digits.parse::<f64>().is_ok()
         };
-        let is_new = |label: &&String| !known.contains(label);
-        if !known.is_empty() && (self.task() != Task::Class || data.labels.iter().filter(is_new).any(is_number)) {
+        if !known.is_empty() && self.task() != Task::Class {
             return Ok(());
         }
-        for label in &data.labels {
+        for label in data.labels.iter().filter(|label| known.is_empty() || !is_number(label)) {
             let is_spelled_so = |known: &&String| known.trim().to_lowercase() == label.trim().to_lowercase();
             match labels.iter().find(is_spelled_so) {
-                Some(known) if known != label => {
-                    let (first, second) = (format!("{known:?}"), format!("{label:?}"));
+                Some(own) if own != label && !known.contains(own) => {
+                    let (first, second) = (format!("{own:?}"), format!("{label:?}"));
                     return Err(self.refuse(DataProblem::TwoSpellings { first, second }));
                 }
                 Some(_) => {}

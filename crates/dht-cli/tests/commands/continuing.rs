@@ -67,7 +67,6 @@ fn each_class_of_a_model_needs_rows_of_one_spelling() {
     let both = next("half.csv", &["--also", "data/train.csv"]);
     assert!(printed(&both).contains("written to next"));
     for (name, file, expected) in [
-        ("spelled.csv", csv(&reviews(60, 0)).replace("praised", "Praised "), "may be one, written in two ways"),
         (
             "other.csv",
             csv(&reviews(60, 0)).replace("praised", "up").replace("panned", "down"),
@@ -79,6 +78,10 @@ fn each_class_of_a_model_needs_rows_of_one_spelling() {
         let said = refused(&next(name, &[]), 1);
         assert!(said.contains(expected), "{name}: {said}");
     }
+    // Case and outer spaces tell no class from another.
+    write(at, "spelled.csv", &csv(&reviews(60, 0)).replace("praised", " PRAISED "));
+    printed(&next("spelled.csv", &["--replace"]));
+    assert_eq!(json(&printed(&dht(at, &["inspect", "next", "--json"])))["labels"].as_array().map(Vec::len), Some(2));
     let said = refused(&next("half.csv", &["--task", "labels"]), 2);
     assert!(said.contains("--task is labels, expected class, which the model was trained for"), "{said}");
     assert!(!at.join("next.training").exists());
@@ -204,6 +207,13 @@ fn numbers_are_no_new_classes_of_a_model() {
         let said = refused(&next("three.csv", more), 1);
         assert!(said.contains("do not match the classes") || said.contains("written in two ways"), "{said}");
     }
+    // One number is named as a new class, the others are in the order of the classes.
+    let numbers = csv(&reviews(100, 400)).replace("praised", "1").replace("panned", "0");
+    write(at, "numbered.csv", &format!("{numbers}{}", shipped(40).replace("shipped", "2")));
+    let one = next("numbered.csv", &["--label-map", "2=shipped", "--replace"]);
+    let said = String::from_utf8_lossy(&one.stderr).into_owned();
+    printed(&one);
+    assert!(said.contains("gets 1: shipped"), "{said}");
     // The advice on names and on rows, followed.
     let good: Vec<_> = reviews(80, 400).into_iter().filter(|(label, _)| label == "praised").collect();
     write(at, "new.csv", &format!("{}{}", csv(&good).replace("praised", "7"), shipped(40).replace("shipped", "8")));

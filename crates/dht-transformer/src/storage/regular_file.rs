@@ -16,6 +16,15 @@ pub enum FileKind {
 }
 
 impl FileKind {
+    /// Refuses a file with more bytes than its kind may have, without reading it.
+    ///
+    /// # Errors
+    /// Errors of the operating system; a file with more bytes.
+    pub fn check(self, path: impl AsRef<Path>) -> io::Result<()> {
+        let (length, most) = (path.as_ref().metadata()?.len(), self.most_bytes());
+        if length > most { Err(too_long(length, most)) } else { Ok(()) }
+    }
+
     fn most_bytes(self) -> u64 {
         match self {
             Self::Description => 64 << 20,
@@ -68,14 +77,17 @@ pub fn read_file(path: impl AsRef<Path>, kind: FileKind) -> io::Result<Vec<u8>> 
     let most = kind.most_bytes();
     let file = open_file(path)?;
     let length = file.metadata()?.len();
-    let too_long = |length: u64| io::Error::other(format!("has {length} bytes, expected at most {most}"));
     if length > most {
-        return Err(too_long(length));
+        return Err(too_long(length, most));
     }
     let mut bytes = Vec::with_capacity(length as usize);
     // The file may grow.
     file.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most { Err(too_long(bytes.len() as u64)) } else { Ok(bytes) }
+    if bytes.len() as u64 > most { Err(too_long(bytes.len() as u64, most)) } else { Ok(bytes) }
+}
+
+fn too_long(length: u64, most: u64) -> io::Error {
+    io::Error::other(format!("has {length} bytes, expected at most {most}"))
 }
 
 #[cfg(test)]
