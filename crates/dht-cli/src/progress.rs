@@ -20,8 +20,8 @@ const LINE_AFTER: Duration = Duration::from_secs(5);
 /// Minimum share of the training between two lines.
 const LINE_EVERY: f64 = 0.1;
 
-/// Writes a line to standard error, with control characters escaped, and ignores failures: a closed stream must not end
-/// a training.
+/// Writes a line to standard error, with control characters escaped. A failure is ignored, so that a closed stream does
+/// not end the program.
 pub fn report(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", visible(line));
 }

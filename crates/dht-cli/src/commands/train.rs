@@ -12,6 +12,7 @@ use dht_dynamic::SeenTexts;
 use dht_dynamic::ladder::OutOfFold;
 use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::{EncodedDataset, Precision, Task};
+use serde_json::{Map, Value};
 
 pub use self::arguments::TrainArguments;
 use self::length::LengthTrials;
@@ -46,11 +47,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let tokenizer = start.tokenizer(&texts.train)?.with_rest(REST);
     let mut encoded = texts.encode(&tokenizer, max_length)?;
     report_rows(arguments, &texts, &encoded, max_length);
-    if let Some(model) = start.saved() {
-        let read = texts.train.reading.as_ref().map_or(&[][..], |reading| &reading.text);
-        other_columns_note(read, model.origin.as_ref()).iter().for_each(|note| report(note));
-        arguments.say(&new_classes_note(&model.labels, &texts.train.labels));
-    }
+    start.saved().into_iter().for_each(|model| report_saved(arguments, model, &texts));
     report_unknown_tokens(arguments, tokenizer.unknown_share(&encoded.train)?);
     if arguments.makes_dynamic_at_once(&start) {
         check_unseen(&encoded.train, &encoded.validation)?;
@@ -58,12 +55,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
 
     let lengths = arguments.lengths(&start, &encoded.train, start.config()?.longest_text());
     let fixed = lengths.is_none().then_some(max_length);
-    let dir = TrainingDir::open(&arguments.out, &arguments.settings(&start, &encoded, fixed)?, arguments.restart)?;
-    match (dir.is_resumed(), arguments.finish) {
-        (true, false) => arguments.say("resuming the stopped training"),
-        (false, true) => return Err(Error::NothingToFinish { path: dir.folder().into() }),
-        _ => {}
-    }
+    let dir = open_dir(arguments, &arguments.settings(&start, &encoded, fixed)?)?;
     let folder = dir.folder().to_path_buf();
     let interruption = Interruption::watch(move || TrainingDir::message_if_stopped(&folder));
     let untrained = UntrainedClassifier::new(arguments, &start, &device, &encoded.train, tokenizer.vocabulary_size());
@@ -108,11 +100,27 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         json: arguments.json,
     };
     finish(&trained.model, facts, &trained.misses)?;
-    if let Some(before) = start.saved() {
-        compare(before, &trained.model, &encoded)?;
-    }
     // Until the model is saved, the same command resumes the run.
-    dir.finish()
+    dir.finish()?;
+    start.saved().map_or(Ok(()), |before| compare(before, &trained.model, &encoded))
+}
+
+/// Opens the directory of the state, and says whether a stopped training is resumed.
+fn open_dir(arguments: &TrainArguments, settings: &Map<String, Value>) -> Result<TrainingDir> {
+    let dir = TrainingDir::open(&arguments.out, settings, arguments.restart)?;
+    match (dir.is_resumed(), arguments.finish) {
+        (true, false) => arguments.say("resuming the stopped training"),
+        (false, true) => return Err(Error::NothingToFinish { path: dir.folder().into() }),
+        _ => {}
+    }
+    Ok(dir)
+}
+
+/// Reports other columns than those of the model that is trained on, and its classes.
+fn report_saved(arguments: &TrainArguments, model: &TextModel, texts: &TextSplits) {
+    let read = texts.train.reading.as_ref().map_or(&[][..], |reading| &reading.text);
+    other_columns_note(read, model.origin.as_ref()).iter().for_each(|note| report(note));
+    arguments.say(&new_classes_note(&model.labels, &texts.train.labels));
 }
 
 /// Reports the texts. With `--quiet`, only warnings and the number of cut texts.
