@@ -14,7 +14,7 @@ use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::server::{Limits, LoadedModel, Server, ServerSettings};
-use crate::training::saved_directory;
+use crate::training::{Interruption, saved_directory};
 
 /// Environment variable with the token. It is used if no token file is named.
 const TOKEN: &str = "DHT_TOKEN";
@@ -126,6 +126,8 @@ fn host(text: &str) -> Result<IpAddr, String> {
 
 /// Serves a model until a signal ends the server.
 pub fn serve(arguments: &ServeArguments) -> Result<()> {
+    #[cfg(unix)]
+    Interruption::outlive_hangup();
     check_speed(arguments.speed)?;
     let (path, speed, budget) = (saved_directory(&arguments.model)?, arguments.speed, arguments.budget);
     let (precision, device) = (arguments.precision, arguments.device.open_in(arguments.precision)?);

@@ -39,6 +39,12 @@ impl Interruption {
         INSTALLED.call_once(handle_signals);
     }
 
+    /// Lets SIGHUP pass without effect until a server handles it: what it would reload is not loaded yet.
+    #[cfg(all(feature = "server", unix))]
+    pub fn outlive_hangup() {
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default());
+    }
+
     /// Leaves signals to a server, which has installed handlers of its own.
     #[cfg(feature = "server")]
     pub fn leave_to_server() {
