@@ -4,6 +4,9 @@ mod advice;
 
 use std::path::PathBuf;
 
+use dht_dynamic::transformer::Error as Inner;
+use dht_dynamic::transformer::error::DataProblem;
+
 use self::advice::Advice;
 
 /// Error of a command. Messages state what is wrong and what was expected.
@@ -33,8 +36,10 @@ pub enum Error {
         message: String,
     },
     /// File without the columns of the training.
-    #[error("{problem}; the model was trained on that column: name this file's with --text-column")]
+    #[error("{problem}; the model was trained on that column: name this file's with {flags}")]
     OtherColumns {
+        /// Flags that name columns.
+        flags: &'static str,
         /// Missing column, and the columns of the file.
         problem: String,
     },
@@ -165,6 +170,15 @@ pub enum Error {
     BadState {
         /// Problem of the state.
         problem: Box<dht_dynamic::transformer::Error>,
+    },
+    /// State of a stopped training without a readable description of that training.
+    #[error(
+        "{path} does not say what was trained: the state beside it cannot be resumed, --restart deletes it and begins anew",
+        path = path.display()
+    )]
+    UndescribedState {
+        /// File of the description.
+        path: PathBuf,
     },
     /// No state of a stopped training, which is to be finished.
     #[error("{path} has no state of a stopped training: leave out --finish", path = path.display())]
@@ -307,6 +321,16 @@ impl Error {
                 | Self::DeviceNotBuilt { .. }
                 | Self::StoreNotBuilt { .. }
         )
+    }
+
+    /// Names flags in the error for texts without the columns of the training.
+    pub(crate) fn of_other_columns(self, flags: &'static str) -> Self {
+        match self {
+            Self::Transformer(Inner::Data { problem: DataProblem::UnknownColumn { .. }, .. }) => {
+                Self::OtherColumns { flags, problem: self.to_string() }
+            }
+            other => other,
+        }
     }
 
     /// Creates the error of a flag with a value that is not allowed.

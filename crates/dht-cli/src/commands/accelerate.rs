@@ -78,19 +78,13 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
 
 /// Refuses a classifier of which no exit can be chosen: of another task, or of one layer.
 fn check_classifier(classifier: &TextClassifier, folder: &Path) -> Result<()> {
-    let folder = folder.display();
-    let task = classifier.task();
-    if task != Task::Class {
-        let of = if task == Task::Number { "a number" } else { "several labels" };
-        let expected =
-            "a classifier of one class each: others leave no exit to choose (`dht train --kind full` fine-tunes them)";
-        return Err(Error::argument("classifier", expected, format!("{folder}, of {of}")));
+    let refuse = |expected| Err(Error::NoModel { path: folder.into(), expected });
+    match (classifier.task(), classifier.encoder().layers()) {
+        (Task::Class, 2..) => Ok(()),
+        (Task::Class, _) => refuse("at least 2 layers: one layer leaves nothing to choose"),
+        (Task::Labels, _) => refuse("one class for each text: several labels leave no exit to choose"),
+        (Task::Number, _) => refuse("one class for each text: numbers leave no exit to choose"),
     }
-    if classifier.encoder().layers() < 2 {
-        let expected = "at least 2 layers: one layer leaves nothing to choose";
-        return Err(Error::argument("classifier", expected, format!("{folder}, of 1 layer")));
-    }
-    Ok(())
 }
 
 /// Reports the texts. With `--quiet`, only warnings and the number of cut texts.

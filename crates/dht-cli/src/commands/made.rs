@@ -2,6 +2,7 @@
 //! results.
 
 use std::borrow::Cow;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -102,6 +103,11 @@ pub struct Replaced {
 pub fn check_target(out: &Path) -> Result<Option<Replaced>> {
     if out.is_file() {
         return Err(Error::Foreign { path: out.into() });
+    }
+    // A link in a circle can be neither read nor replaced; one to nothing is where the model will be.
+    match out.metadata() {
+        Err(source) if source.kind() != ErrorKind::NotFound => return Err(Error::Io { path: out.into(), source }),
+        _ => {}
     }
     let held = Replaced::find(out);
     for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {

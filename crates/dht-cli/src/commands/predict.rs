@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
+use dht_dynamic::transformer::Precision;
 use dht_dynamic::transformer::data::{Given, LabelKind, TextFormat, TextRow};
-use dht_dynamic::transformer::error::DataProblem;
 use dht_dynamic::transformer::storage::writable_file;
-use dht_dynamic::transformer::{Error as TransformerError, Precision};
 use dht_dynamic::{
     Answer, Engine, Query,
     serving::{Origin, TextModel},
@@ -205,7 +204,8 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
 
 /// Text that stands in place of a file: it has a space, and neither the name of a file nor an ending of one.
 fn text_of(path: &Path) -> Option<&str> {
-    let text = path.to_str().filter(|text| text.trim().contains(char::is_whitespace))?;
+    let is_text = |text: &&str| text.trim().contains(char::is_whitespace) || text.trim() != *text;
+    let text = path.to_str().filter(is_text)?;
     let is_name = |text: &str| TextFormat::of_name(text).0 != TextFormat::Lines || text.ends_with(".txt");
     (!path.exists() && !is_name(text)).then_some(text)
 }
@@ -236,16 +236,6 @@ fn answer(engine: &Engine, rows: &[TextRow], out: &mut AnswerWriter<impl Write>,
         out.row(row, answer)?;
     }
     Ok(())
-}
-
-/// Converts the error for texts without the columns of the training.
-fn of_other_columns(error: Error) -> Error {
-    match error {
-        Error::Transformer(TransformerError::Data { problem: DataProblem::UnknownColumn { .. }, .. }) => {
-            Error::OtherColumns { problem: error.to_string() }
-        }
-        other => other,
-    }
 }
 
 /// Rejects a speed that is not a finite number of at least 0.
@@ -347,14 +337,14 @@ impl Predictor<'_> {
         }
         let columns = self.arguments.rows.columns(source.format(), source.is_file(), self.origin.as_ref());
         let expected = columns.expected;
-        let hint = |error| if expected { of_other_columns(error) } else { error };
+        let hint = |error: Error| if expected { error.of_other_columns("--text-column") } else { error };
         let reader = RowReader::start(source, columns).map_err(hint)?;
         other_columns_note(reader.text(), self.origin.as_ref()).iter().for_each(|note| report(note));
         if !self.arguments.quiet {
             reader.doubt().into_iter().for_each(report);
         }
         out.begin(path, reader.format(), reader.layout())?;
-        let mut is_first = true;
+        let (mut is_first, before) = (true, totals.rows);
         // What was read before an error is answered.
         let failed = loop {
             let (rows, end) = reader.rows(ROWS, BYTES, WAIT);
@@ -367,6 +357,9 @@ impl Predictor<'_> {
                 break end;
             }
         };
+        if failed.is_ok() && totals.rows == before && !self.arguments.quiet {
+            report(&format!("{} has no text", path.display()));
+        }
         failed.map_err(hint)
     }
 }

@@ -42,7 +42,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         held.check(&texts.train.labels, arguments.texts.task(), arguments.replace)?;
         arguments.say(&held.note());
     }
-    arguments.check_rows(&texts, arguments.without_rungs(&start).is_none())?;
+    arguments.check_rows(&texts, &start)?;
     // The n-gram classifier reads whole texts.
     let tokenizer = start.tokenizer(&texts.train)?.with_rest(REST);
     let mut encoded = texts.encode(&tokenizer, max_length)?;
@@ -120,7 +120,7 @@ fn open_dir(arguments: &TrainArguments, settings: &Map<String, Value>) -> Result
 fn report_saved(arguments: &TrainArguments, model: &TextModel, texts: &TextSplits) {
     let read = texts.train.reading.as_ref().map_or(&[][..], |reading| &reading.text);
     other_columns_note(read, model.origin.as_ref()).iter().for_each(|note| report(note));
-    arguments.say(&new_classes_note(&model.labels, &texts.train.labels));
+    arguments.say(&new_classes_note(model, &texts.train.labels));
 }
 
 /// Reports the texts. With `--quiet`, only warnings and the number of cut texts.
@@ -160,47 +160,60 @@ fn scored_rows<'a>(texts: &'a EncodedSplits, out_of_fold: Option<&'a OutOfFold>)
     }
 }
 
-/// Note on the classes that a model gets.
-fn new_classes_note(known: &[String], classes: &[String]) -> String {
-    match &classes[known.len()..] {
-        [] => format!("the model keeps its {} classes", known.len()),
-        new => format!("the model keeps its {} classes and gets {}: {}", known.len(), new.len(), new.join(", ")),
+/// Note on the classes or labels that a model gets.
+fn new_classes_note(model: &TextModel, classes: &[String]) -> String {
+    let (known, what) = match model.model.task() {
+        Task::Class => (model.labels.len(), "classes"),
+        Task::Labels => (model.labels.len(), "labels"),
+        Task::Number => return format!("the model keeps the unit of its numbers, {}", classes.join(", ")),
+    };
+    match &classes[known..] {
+        [] => format!("the model keeps its {known} {what}"),
+        new => format!("the model keeps its {known} {what} and gets {}: {}", new.len(), new.join(", ")),
     }
 }
 
-/// Reports the accuracy of a model before and after it was trained on, on rows of its own classes that it has not learned from.
+/// Reports the score of a model before and after it was trained on, on rows of its own classes that it has not learned
+/// from.
 fn compare(before: &TextModel, after: &TextModel, texts: &EncodedSplits) -> Result<()> {
-    let rows = texts.test.as_ref().unwrap_or(&texts.validation);
+    let (task, rows) = (before.model.task(), texts.test.as_ref().unwrap_or(&texts.validation));
     let seen: BTreeSet<usize> = match &before.model {
         ServedModel::Dynamic(model) => model.seen_texts().rows_of(rows).into_iter().collect(),
         _ => BTreeSet::new(),
     };
-    let own = |row: &usize| (rows.samples[*row].label as usize) < before.labels.len() && !seen.contains(row);
-    let kept: Vec<usize> = (0..rows.len()).filter(own).collect();
-    if before.model.task() != Task::Class {
+    let is_own = |row: &usize| {
+        let sample = &rows.samples[*row];
+        match task {
+            Task::Class => (sample.label as usize) < before.labels.len(),
+            // Scores over other labels are of another kind.
+            Task::Labels => before.labels.len() == after.labels.len(),
+            Task::Number => true,
+        }
+    };
+    let own: Vec<usize> = (0..rows.len()).filter(|row| is_own(row) && !seen.contains(row)).collect();
+    if own.is_empty() {
+        report("no held-out row has only labels of the model and is new to it: what was forgotten is not measured");
         return Ok(());
     }
-    if kept.is_empty() {
-        report("no held-out row has a class of the model and is new to it: what was forgotten is not measured");
-        return Ok(());
-    }
-    let rows = rows.select(kept)?;
-    let accuracy = |model: &TextModel| -> Result<f64> {
+    let rows = rows.select(own)?;
+    let score = |model: &TextModel| -> Result<f64> {
         let rows = EncodedDataset { labels: model.labels.clone(), ..rows.clone() };
         let scored = results(model, Precision::F32, &rows, None, None)?;
-        Ok(own_row(&scored).and_then(|row| row.accuracy).unwrap_or_default())
+        Ok(own_row(&scored).map_or(f64::NAN, |row| row.accuracy.unwrap_or(row.score)))
     };
-    let (was, is) = (accuracy(before)?, accuracy(after)?);
+    let (was, is) = (score(before)?, score(after)?);
     let split = if texts.test.is_some() { "test" } else { "validation" };
     // A model without exits does not know its texts.
     let unseen = match before.model {
         ServedModel::Dynamic(_) => ", without rows of its training",
         _ => ", some of which it may have learned from",
     };
-    report(&format!(
-        "on the {} {split} rows of the classes that the model had{unseen}: accuracy {was:.4} before, {is:.4} now",
-        rows.len()
-    ));
+    let (of, metric) = match task {
+        Task::Class => (" of the classes that the model had", "accuracy"),
+        Task::Labels => ("", "macro F1"),
+        Task::Number => ("", "Pearson's correlation"),
+    };
+    report(&format!("on the {} {split} rows{of}{unseen}: {metric} {was:.4} before, {is:.4} now", rows.len()));
     Ok(())
 }
 

@@ -23,7 +23,7 @@ impl Advice {
 
     fn on(problem: &DataProblem) -> Option<Self> {
         let flags = match problem {
-            DataProblem::NestedValue { .. } => {
+            DataProblem::NestedValue { .. } | DataProblem::NestedCell { .. } => {
                 return Some(Self::Edit("several labels: one string such as \"food,staff\", with `--task labels`"));
             }
             DataProblem::OneColumn { other } if !other.is_empty() => "`--separator`",

@@ -79,12 +79,15 @@ pub fn promise(promise: &KeptPromise) -> String {
     } else {
         "accuracy lost against the full model"
     };
+    let observed = match promise.observed < 0.0 {
+        true => format!("none, {:.2} points gained", -100.0 * promise.observed),
+        false => format!("{:.2} points", 100.0 * promise.observed),
+    };
     format!(
-        "Promise: at most {:.2} points of {of}, with a probability of {}; on the {} texts that show it: {:.2} points.",
+        "Promise: at most {:.2} points of {of}, with a probability of {}; on the {} texts that show it: {observed}.",
         100.0 * promise.most,
         promise.confidence,
-        promise.rows,
-        100.0 * promise.observed
+        promise.rows
     )
 }
 

@@ -27,8 +27,7 @@ struct PredictRequest {
     raw_scores: bool,
     #[serde(default)]
     truncation_direction: Direction,
-    #[serde(default)]
-    parameters: Parameters,
+    parameters: Option<Parameters>,
 }
 
 /// Parameters that the clients of `huggingface_hub` send.
@@ -113,10 +112,12 @@ pub(super) async fn predict(
         let queries = texts.iter().map(|(text, pair)| Query { text, pair: pair.as_deref() }).collect();
         let whole = !asked.truncate.unwrap_or(own.settings.auto_truncate);
         let Direction::Right = asked.truncation_direction;
-        let raw = asked.raw_scores || asked.parameters.is_raw(own.service.engine().model().task())?;
+        let parameters = asked.parameters.unwrap_or_default();
+        parameters.check()?;
+        let raw = asked.raw_scores || parameters.is_raw(own.service.engine().model().task())?;
         let taken = own.submit(&Request { queries, speed: None, deadline: Some(deadline), whole });
         let ticket = taken.map_err(|refusal| asked.inputs.explained(refusal))?;
-        Ok((ticket, single, raw, asked.parameters.top_k))
+        Ok((ticket, single, raw, parameters.top_k))
     });
     let (ticket, single, raw, most) = taken.await?;
     let served = answers(ticket, deadline).await.map_err(dependency)?;
@@ -132,6 +133,16 @@ pub(super) async fn predict(
 }
 
 impl Parameters {
+    /// Refuses an answer of no labels.
+    fn check(&self) -> Result<(), Refusal> {
+        match self.top_k {
+            Some(0) => {
+                Err(Refusal::unprocessable("top_k is 0, expected the number of labels in an answer, at least 1"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Returns whether they ask for scores before the function of the task. Refuses the function of another task.
     fn is_raw(&self, task: Task) -> Result<bool, Refusal> {
         let own = match task {

@@ -99,6 +99,9 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
 /// Refuses requests to a host name that is not this server's, if no token protects it. A page in a browser could
 /// otherwise ask it under a name that resolves to this machine.
 async fn with_host(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, Refusal> {
+    if request.headers().get_all(header::HOST).iter().count() > 1 {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorType::Validation, "the request has two Host headers"));
+    }
     let header = request.headers().get(header::HOST).map(|value| value.to_str().unwrap_or("?"));
     let host = header.or_else(|| request.uri().authority().map(Authority::as_str)).unwrap_or("localhost");
     let is_own = app.settings.token.is_some() || request.uri().path() == HEALTH;

@@ -183,17 +183,19 @@ impl TextArguments {
         Ok(joined)
     }
 
-    /// Adds the labels of a file that are new. Numbers, labels that differ from a class in case or outer spaces, and labels
-    /// of a model of another task are no new classes: they are matched with the classes as by `evaluate`, or refused.
+    /// Adds the labels of a file that are new. Labels that differ from a class in case or outer spaces, and numbers
+    /// beside names, are no new labels: they are matched with the known ones as by `evaluate`, or refused.
     fn add_labels(&self, labels: &mut Vec<String>, known: &[String], data: &Dataset) -> Result<()> {
         let is_number = |label: &String| {
             let digits = label.strip_prefix("LABEL_").unwrap_or(label);
             digits.parse::<f64>().is_ok()
         };
-        if !known.is_empty() && self.task() != Task::Class {
+        if !known.is_empty() && self.task() == Task::Number {
             return Ok(());
         }
-        for label in data.labels.iter().filter(|label| known.is_empty() || !is_number(label)) {
+        // Classes that are numbers get further numbers.
+        let takes_numbers = known.iter().all(|label| label.parse::<f64>().is_ok());
+        for label in data.labels.iter().filter(|label| takes_numbers || !is_number(label)) {
             let is_spelled_so = |known: &&String| known.trim().to_lowercase() == label.trim().to_lowercase();
             match labels.iter().find(is_spelled_so) {
                 Some(own) if own != label && !known.contains(own) => {
@@ -252,7 +254,8 @@ impl TextArguments {
                 Task::Number => reader.label_kind(LabelKind::Number),
                 Task::Class => reader,
             })
-        })?;
+        });
+        let found = found.map_err(|error| error.of_other_columns("--text-column or --label-column"))?;
         Ok((found.ok_or_else(|| source.nothing_scored())?.1, notes))
     }
 
@@ -278,15 +281,14 @@ impl TextArguments {
         };
         // Splitting keeps a row of each class.
         if let Some(class) = all.class_without_rows() {
-            let (data, class_) = (self.source.data.clone(), class.into());
-            match request.classes {
+            let (data, lost) = (self.source.data.clone(), class.into());
+            return Err(match request.classes {
                 Classes::Extended(labels, _) if labels.iter().any(|label| label == class) => {
-                    return Err(Error::ClassLost { data, class: class_ });
+                    Error::ClassLost { data, class: lost }
                 }
-                Classes::Of(..) if request.rows.is_none() => return Err(Error::ClassMissing { data, class: class_ }),
-                _ => {}
-            }
-            return Err(self.refuse(DataProblem::NoRowOfClass { class: format!("{class:?}") }));
+                Classes::Of(..) if request.rows.is_none() => Error::ClassMissing { data, class: lost },
+                _ => self.refuse(DataProblem::NoRowOfClass { class: format!("{class:?}") }),
+            });
         }
         let mut notes = self.source()?.unread()?;
         let SeparateRows { test, validation } = self.read_separate(&all, request.validation, &mut notes)?;

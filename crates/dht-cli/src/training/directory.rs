@@ -60,7 +60,8 @@ impl TrainingDir {
     ///
     /// # Errors
     /// [`Error::InUse`] while another process uses the directory; [`Error::OtherTraining`] if the existing state has
-    /// other settings; [`Error::Foreign`] for files that no training wrote.
+    /// other settings; [`Error::UndescribedState`] if it does not say which it has; [`Error::Foreign`] for files that no
+    /// training wrote.
     pub fn open(out: &Path, settings: &Map<String, Value>, restart: bool) -> Result<Self> {
         let folder = Self::beside(out);
         if folder.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
@@ -86,7 +87,12 @@ impl TrainingDir {
             own.delete_states()?;
             own.delete(&[RATE, LENGTH, PLAN, DESCRIPTION])?;
         }
-        match own.dir.description(DESCRIPTION, FORMAT)?.filter(|_| has_results(own.folder())) {
+        let undescribed = || Error::UndescribedState { path: own.folder().join(DESCRIPTION) };
+        let stored = own.dir.description(DESCRIPTION, FORMAT).map_err(|error| match error {
+            Error::Foreign { .. } => undescribed(),
+            other => other,
+        });
+        match stored?.filter(|_| has_results(own.folder())) {
             Some(stored) => {
                 if let Some(Difference { name, there, here }) = Difference::first(&stored, settings) {
                     let differs = format!("{name} is {there} there and {here} here");
@@ -94,8 +100,11 @@ impl TrainingDir {
                 }
                 own.resumed = has_state(own.folder());
             }
+            None if has_state(own.folder()) => {
+                return Err(undescribed());
+            }
             None => {
-                // A state without a description cannot be resumed; a description without a state has nothing to resume.
+                // A description without a state has nothing to resume.
                 own.delete_states()?;
                 own.delete(&[RATE, LENGTH, PLAN])?;
                 own.dir.describe(DESCRIPTION, FORMAT, settings)?;

@@ -226,6 +226,61 @@ fn numbers_are_no_new_classes_of_a_model() {
     assert!(said.contains("gets 1: shipped"), "{said}");
 }
 
+/// Messages of a command that made a model.
+fn reported(output: &std::process::Output) -> String {
+    printed(output);
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn numbered_classes_and_several_labels_get_new_ones() {
+    let place = tempfile::tempdir().expect("a folder");
+    let at = place.path();
+    let train = |arguments: &[&str]| dht(at, &[&["train", "--epochs", "1", "--max-length", "16"], arguments].concat());
+    let rows = |label: &str| (0..60).map(|row| format!("{label},the soup number {row}\n")).collect::<String>();
+    write(at, "two.csv", &format!("label,text\n{}{}", rows("1"), rows("2")));
+    write(at, "third.csv", &format!("label,text\n{}", rows("3")));
+    printed(&train(&["--data", "two.csv", "--model", "2x2x16", "--kind", "full", "--out", "numbered"]));
+    let said = reported(&train(&["--data", "third.csv", "--also", "two.csv", "--model", "numbered", "--out", "three"]));
+    assert!(said.contains("the model keeps its 2 classes and gets 1: 3\n"), "{said}");
+    assert!(said.contains("rows of the classes that the model had"), "a full model is compared, too: {said}");
+    let facts = json(&printed(&dht(at, &["inspect", "three", "--json"])));
+    assert_eq!(facts["labels"], serde_json::json!(["1", "2", "3"]));
+    assert_eq!(facts["kind"], "full", "the kind of the model that was trained on");
+
+    write(at, "several.csv", &format!("label,text\n{}{}", rows("a;b"), rows("b")));
+    write(at, "more.csv", &format!("label,text\n{}{}", rows("a;c"), rows("b")));
+    let labels = ["--task", "labels", "--label-separator", ";"];
+    printed(&train(&[&["--data", "several.csv", "--model", "2x2x16", "--out", "several"], &labels[..]].concat()));
+    let said = reported(&train(&["--data", "more.csv", "--model", "several", "--out", "more"]));
+    assert!(said.contains("the model keeps its 2 labels and gets 1: c\n"), "{said}");
+    assert!(said.contains("what was forgotten is not measured"), "{said}");
+    write(at, "lost.csv", &format!("label,text\n{}", rows("b")));
+    let said = refused(&train(&["--data", "lost.csv", "--model", "several", "--out", "lost"]), 1);
+    assert!(said.contains("lost.csv has no row of the class \"a\"") && said.contains("--also"), "{said}");
+    let said = reported(&train(&["--data", "several.csv", "--model", "several", "--out", "again"]));
+    assert!(said.contains("macro F1") && said.contains(" now\n"), "{said}");
+}
+
+#[test]
+fn a_model_of_numbers_is_trained_on_without_further_flags() {
+    let place = tempfile::tempdir().expect("a folder");
+    let at = place.path();
+    let train = |arguments: &[&str]| dht(at, &[&["train", "--epochs", "1", "--max-length", "16"], arguments].concat());
+    let rows: String = (0..80).map(|row| format!("{}.5,the soup number {row}\n", row % 7)).collect();
+    write(at, "stars.csv", &format!("label,text\n{rows}"));
+    printed(&train(&["--data", "stars.csv", "--task", "number", "--model", "2x2x16", "--out", "stars"]));
+    let said = reported(&train(&["--data", "stars.csv", "--model", "stars", "--out", "next"]));
+    assert!(said.contains("the model keeps the unit of its numbers, label\n"), "{said}");
+    assert!(said.contains("Pearson's correlation") && said.contains(" now\n"), "{said}");
+    let said = refused(&train(&["--data", "stars.csv", "--model", "stars", "--budget", "0.5", "--out", "next"]), 1);
+    assert!(said.contains("--budget is 0.5, expected this flag left out"), "{said}");
+    let commas: String = (0..80).map(|row| format!("\"{},5\",the soup number {row}\n", row % 7)).collect();
+    write(at, "comma.csv", &format!("label,text\n{commas}"));
+    let said = refused(&train(&["--data", "comma.csv", "--model", "stars", "--out", "next"]), 1);
+    assert!(said.contains("expected a finite number with a decimal point"), "{said}");
+}
+
 #[test]
 fn several_labels_keep_task_and_separator_of_the_training() {
     let place = tempfile::tempdir().expect("a folder");

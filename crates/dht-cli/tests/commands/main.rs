@@ -213,12 +213,12 @@ fn multi_label_and_numeric_targets_train_score_and_predict() {
         [&words[..], &["--lr", "3e-3", "--json"]].concat()
     };
     let topics = [&train("topics.csv", "labels", "topics")[..], &["--label-separator", ";"]].concat();
-    let said = refused(&dht(place.path(), &topics), 1);
+    let said = refused(&dht(place.path(), &[&topics[..], &["--kind", "dynamic"]].concat()), 1);
     assert!(
         said.contains("--kind is dynamic, expected full: the labels of topics.csv are several for each text"),
         "{said}"
     );
-    let output = dht(place.path(), &[&topics[..], &["--kind", "full"]].concat());
+    let output = dht(place.path(), &topics);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("2 labels: food (") && said.contains("rows have none"), "{said}");
     let made = json(&printed(&output));

@@ -94,7 +94,22 @@ fn a_stopped_training_is_finished_as_a_model() {
     signal(&child, "INT");
     let (rest, _) = end(child, said);
     assert!(rest.contains("with --finish it makes a model of the state"), "{rest}");
-    printed(&dht(place.path(), &[&stopped[..], &["--finish"]].concat()));
+    // Without its description, the state is kept.
+    let description = place.path().join("stopped.training/training.json");
+    let content = std::fs::read(&description).expect("a description");
+    for damage in [Some(&b"{"[..]), None] {
+        match damage {
+            Some(bytes) => std::fs::write(&description, bytes).expect("a file"),
+            None => std::fs::remove_file(&description).expect("removed"),
+        }
+        let said = refused(&dht(place.path(), &[&stopped[..], &["--finish"]].concat()), 1);
+        assert!(said.contains("training.json does not say what was trained") && said.contains("--restart"), "{said}");
+    }
+    std::fs::write(&description, content).expect("a file");
+    let finished = dht(place.path(), &[&stopped[..], &["--finish"]].concat());
+    printed(&finished);
+    let said = String::from_utf8_lossy(&finished.stderr).into_owned();
+    assert!(said.contains("the model is the best of ") && said.contains("where the training was stopped"), "{said}");
     let card = std::fs::read_to_string(place.path().join("stopped/README.md")).expect("a card");
     assert!(card.contains("trained from scratch") && !card.contains("in 20 passes"), "{card}");
     assert!(!place.path().join("stopped.training").exists());

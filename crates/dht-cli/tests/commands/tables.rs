@@ -314,6 +314,39 @@ fn semicolons_are_read_and_written() {
 }
 
 #[test]
+fn a_comma_in_a_name_is_not_the_separator() {
+    let place = trained();
+    let at = place.path();
+    write(at, "asked.csv", "text, or so;label\nfine, work;a\nno, work;b\nfine;a\nno;b\n");
+    let read = printed(&dht(at, &["inspect-data", "asked.csv"]));
+    assert!(read.starts_with("csv separated by ';', a header"), "{read}");
+    let answers = printed(&dht(at, &["predict", "model", "asked.csv", "--text-column", "text, or so"]));
+    assert!(answers.starts_with("text, or so;label;predicted;"), "{answers}");
+}
+
+#[test]
+fn classes_that_are_lists_or_objects_are_refused() {
+    let place = trained();
+    let at = place.path();
+    for cell in ["{\"\"good\"\": 1}", "['good']"] {
+        write(at, "cats.csv", &format!("text,label\n{}", format!("fine work,\"{cell}\"\n").repeat(4)));
+        let said = refused(&dht(at, &["inspect-data", "cats.csv"]), 1);
+        assert!(said.contains("is a list or an object: write one class in each row"), "{said}");
+    }
+    write(at, "tagged.csv", &format!("text,label\n{}", "fine work,[good]\nno work,[bad]\n".repeat(4)));
+    assert!(printed(&dht(at, &["inspect-data", "tagged.csv"])).contains("2 classes: [bad] (4), [good] (4)"));
+}
+
+#[test]
+fn inputs_without_a_text_are_named() {
+    let place = trained();
+    let at = place.path();
+    write(at, "blank.csv", "\n\n");
+    assert!(said(&dht(at, &["predict", "model", "blank.csv"])).contains("blank.csv has no text"));
+    assert!(said(&dht(at, &["predict", "model", "  "])).contains("1 of 1 rows have no text"));
+}
+
+#[test]
 fn a_class_file_names_numbered_classes() {
     let place = tempfile::tempdir().expect("a folder");
     let folder = place.path().join("data");

@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use sha2::{Digest, Sha256};
 
 use super::hold_out::{HoldOut, number_equal};
-use super::reading::Reading;
+use super::reading::{LabelKind, Reading};
 use crate::error::{Error, Result};
 use crate::storage::hexadecimal;
 
@@ -180,12 +180,20 @@ impl Dataset {
         counts
     }
 
-    /// The first class without a row; `None` for numbers and rows of several labels.
+    /// The first class or label without a row; `None` for numbers.
     pub fn class_without_rows(&self) -> Option<&str> {
+        let mut counts = self.class_counts();
         if self.examples.iter().any(|example| !example.targets.is_empty()) {
-            return None;
+            let is_number = self.reading.as_ref().is_none_or(|reading| reading.kind == LabelKind::Number);
+            counts.fill(usize::from(is_number));
+            for example in &self.examples {
+                counts
+                    .iter_mut()
+                    .zip(&example.targets)
+                    .for_each(|(count, target)| *count += usize::from(*target > 0.0));
+            }
         }
-        let empty = self.class_counts().into_iter().position(|count| count == 0)?;
+        let empty = counts.into_iter().position(|count| count == 0)?;
         Some(&self.labels[empty])
     }
 

@@ -346,6 +346,12 @@ pub enum DataProblem {
         /// Number of cells that are not empty.
         filled: usize,
     },
+    /// A class is written as a list or as an object.
+    #[error("the label cell {cell:?} is a list or an object: write one class in each row")]
+    NestedCell {
+        /// Cell found.
+        cell: String,
+    },
     /// A multi-label cell is written as a list.
     #[error("the label cell {cell:?} is a list: write the labels with the separator {separator:?} alone")]
     ListCell {
@@ -372,7 +378,7 @@ pub enum DataProblem {
         class: String,
     },
     /// A numeric label is not a number.
-    #[error("the label is {label:?}, expected a finite number")]
+    #[error("the label is {label:?}, expected a finite number{}", decimal_comma(label))]
     NotANumber {
         /// Label found.
         label: String,
@@ -397,4 +403,12 @@ pub enum DataProblem {
     /// There is no row (a header, at most).
     #[error("holds no rows")]
     NoRows,
+}
+
+/// Advice on a number with a comma as its decimal point.
+fn decimal_comma(label: &str) -> &'static str {
+    match label.replacen(',', ".", 1).parse::<f64>() {
+        Ok(_) if label.contains(',') => " with a decimal point (in a file separated by `;`, a comma is one, too)",
+        _ => "",
+    }
 }

@@ -90,7 +90,8 @@ impl AccelerateArguments {
     /// Directory of the classifier, for which the flags name texts of its task.
     pub(super) fn folder(&self) -> Result<PathBuf> {
         let Some(folder) = self.classifier.directory()? else {
-            return Err(Error::argument("classifier", "a directory of a fine-tuned classifier", &self.classifier));
+            let expected = "the directory of a fine-tuned classifier";
+            return Err(Error::NoModel { path: self.classifier.to_string().into(), expected });
         };
         if self.texts.task() != Task::Class {
             let expected = "texts of one class each: labels and numbers leave no exit to choose";

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use dht_dynamic::accelerate::Texts;
+use dht_dynamic::serving::ServedModel;
 use dht_dynamic::transformer::{AdamWSettings, EncodedDataset, Precision, Task, TrainSettings};
 use serde_json::{Map, json};
 
@@ -32,8 +33,8 @@ Examples:
   dht train --data reviews.csv --model 6x12x192 --out reviews --budget 0.25
   dht train --data reviews.csv --model hf:bert-base-uncased --out reviews --points 1
   dht train --data glue/mrpc --model hf:bert-base-uncased --out paraphrases
-  dht train --data glue/stsb --model hf:bert-base-uncased --out similarity --kind full
-  dht train --data topics.csv --task labels --label-separator ';' --model hf:bert-base-uncased --out topics --kind full
+  dht train --data glue/stsb --model hf:bert-base-uncased --out similarity
+  dht train --data topics.csv --task labels --label-separator ';' --model hf:bert-base-uncased --out topics
   dht train --data hf:OWNER/NAME/CONFIG --model hf:bert-base-uncased --out other
   dht train --data new.csv --also reviews.csv --model reviews --out reviews-2
 
@@ -56,9 +57,10 @@ pub struct TrainArguments {
     /// Write the model to this directory
     #[arg(long, value_name = "DIR")]
     pub(super) out: PathBuf,
-    /// Kind of model to build from the trained classifier
-    #[arg(long, value_enum, default_value_t)]
-    pub(super) kind: ModelKind,
+    /// Kind of model to build from the trained classifier [default: dynamic; full for several labels, for numbers, and
+    /// for a full model that is trained on]
+    #[arg(long, value_enum)]
+    pub(super) kind: Option<ModelKind>,
     #[command(flatten)]
     pub(super) speed: SpeedArguments,
     #[command(flatten)]
@@ -120,21 +122,29 @@ pub struct TrainArguments {
 }
 
 /// Kind of model to build from the trained classifier.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ModelKind {
     /// Dynamic model: each text runs only as many layers as it needs
-    #[default]
     Dynamic,
     /// Trained classifier: each text runs all layers
     Full,
 }
 
 impl TrainArguments {
+    /// Kind of the model: by the flag, otherwise by the task and the model that is trained on.
+    pub(super) fn kind(&self, start: &Start) -> ModelKind {
+        let is_full = || {
+            self.texts.task() != Task::Class
+                || start.saved().is_some_and(|model| matches!(model.model, ServedModel::Classifier(_)))
+        };
+        self.kind.unwrap_or_else(|| if is_full() { ModelKind::Full } else { ModelKind::Dynamic })
+    }
+
     /// The reason why this training has no rungs; `None` for a training in rungs.
     pub(super) fn without_rungs(&self, start: &Start) -> Option<&'static str> {
         match start {
             Start::Scratch(_) => Some("an encoder from scratch knows nothing to start from"),
-            _ if self.kind == ModelKind::Full => Some("--kind full is fine-tuned at once"),
+            _ if self.kind(start) == ModelKind::Full => Some("a model of the kind full is fine-tuned at once"),
             _ if self.balanced => Some("--balanced is fine-tuned at once, since only fine-tuning weights the classes"),
             Start::Pretrained(_) | Start::Saved(..) => None,
         }
@@ -142,7 +152,7 @@ impl TrainArguments {
 
     /// Returns whether this training makes a dynamic model without rungs.
     pub(super) fn makes_dynamic_at_once(&self, start: &Start) -> bool {
-        self.kind == ModelKind::Dynamic && self.without_rungs(start).is_some()
+        self.kind(start) == ModelKind::Dynamic && self.without_rungs(start).is_some()
     }
 
     /// Prints a line, unless `--quiet` is set.
@@ -173,8 +183,8 @@ impl TrainArguments {
             return Err(Error::argument("precision", "f32, tf32 or bf16: int8 has no gradients", self.precision));
         }
         let config = start.config()?;
-        self.check_kind(config.num_hidden_layers)?;
-        self.check_task()?;
+        self.check_kind(self.kind(start), config.num_hidden_layers)?;
+        self.check_task(self.kind(start))?;
         let (least, most) = (if self.texts.is_pair() { 5 } else { 3 }, config.longest_text());
         let own = start.saved().map(|model| model.max_length);
         let max_length = self.max_length.or(own).unwrap_or(MAX_LENGTH.min(most));
@@ -203,12 +213,12 @@ impl TrainArguments {
     }
 
     /// Rejects layers that the encoder, which has `all`, or the kind of the model does not have.
-    fn check_kind(&self, all: usize) -> Result<()> {
+    fn check_kind(&self, kind: ModelKind, all: usize) -> Result<()> {
         let layers = self.layers.unwrap_or(all);
         if !(1..=all).contains(&layers) {
             return Err(Error::argument("layers", format!("1 to {all}"), layers));
         }
-        if self.kind == ModelKind::Dynamic && layers < 2 {
+        if kind == ModelKind::Dynamic && layers < 2 {
             return Err(Error::argument(
                 "layers",
                 "at least 2, or --kind full: one layer leaves nothing to choose",
@@ -216,21 +226,27 @@ impl TrainArguments {
             ));
         }
         let has_speed = self.speed.budget.is_some() || self.speed.points.is_some();
-        if self.kind == ModelKind::Full && has_speed {
+        if self.kind.is_none() && kind == ModelKind::Full && has_speed {
+            let (flag, value) =
+                self.speed.budget.map_or(("points", self.speed.points), |budget| ("budget", Some(budget)));
+            let expected = "this flag left out: the model will run all its layers for each text";
+            return Err(Error::argument(flag, expected, value.unwrap_or_default()));
+        }
+        if kind == ModelKind::Full && has_speed {
             return Err(Error::argument("kind", "dynamic, with --budget or --points", "full"));
         }
         Ok(())
     }
 
     /// Rejects flags that are only for one class of a text.
-    fn check_task(&self) -> Result<()> {
+    fn check_task(&self, kind: ModelKind) -> Result<()> {
         let of = match self.texts.task() {
             Task::Class => return Ok(()),
             Task::Labels => "several for each text",
             Task::Number => "numbers",
         };
         let data = self.texts.source.data.display();
-        if self.kind == ModelKind::Dynamic {
+        if kind == ModelKind::Dynamic {
             return Err(Error::argument("kind", format!("full: the labels of {data} are {of}"), "dynamic"));
         }
         if self.balanced {
@@ -244,9 +260,9 @@ impl TrainArguments {
     }
 
     /// Rejects too few rows for exits before anything is trained.
-    pub(super) fn check_rows(&self, texts: &TextSplits, in_rungs: bool) -> Result<()> {
+    pub(super) fn check_rows(&self, texts: &TextSplits, start: &Start) -> Result<()> {
         let (got, least) = (texts.train.len(), Texts::LEAST);
-        if self.kind == ModelKind::Dynamic && !in_rungs && got < least {
+        if self.makes_dynamic_at_once(start) && got < least {
             let what = "rows to train on (--kind full takes fewer)";
             return Err(Error::TooLittle { data: texts.train.name.clone(), what, least, got });
         }

@@ -97,7 +97,10 @@ impl TrainArguments {
             let mut finishing = Finishing::default();
             return match trainer.fit(classifier, train, validation, &mut finishing) {
                 Err(TransformerError::Stopped { .. }) if finishing.history.is_some() => {
-                    Ok(finishing.history.unwrap_or_default())
+                    let history = finishing.history.unwrap_or_default();
+                    let passes = history.samples as f64 / train.len().max(1) as f64;
+                    self.say(&format!("the model is the best of {passes:.1} passes, where the training was stopped"));
+                    Ok(history)
                 }
                 trained => trained.map_err(of_state),
             };
@@ -136,7 +139,7 @@ impl TrainArguments {
         scale.map_or(Ok(()), |scale| scale.fold_into(&classifier))?;
         let how = self.how(run.start, &settings, &history);
         let labels = &run.texts.train.labels;
-        if self.kind == ModelKind::Full {
+        if self.kind(run.start) == ModelKind::Full {
             let model = TextModel::new(classifier, tokenizer.with_rest(0), labels, run.max_length)?;
             let model = TextModel { origin: Some(self.origin(run)), ..model };
             return Ok(Trained { model, misses: Vec::new(), how, ladder: None, out_of_fold: None });

@@ -172,14 +172,7 @@ impl Search<'_> {
         };
         place.ok_or_else(|| {
             let known = match self.names {
-                Some(names) => {
-                    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
-                    let hint = match self.labels {
-                        Some(_) => "; a file that goes with a training needs the names of its columns",
-                        None => "",
-                    };
-                    names.join(", ") + hint
-                }
+                Some(names) => names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "),
                 None => format!("{} columns without names, the first is 0", self.table.width),
             };
             (None, DataProblem::UnknownColumn { column: column.to_string(), known })

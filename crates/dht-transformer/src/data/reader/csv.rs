@@ -16,18 +16,18 @@ pub(super) fn declared_separator(line: &str) -> Option<char> {
     signs.all(|rest| rest == ',').then_some(sign)
 }
 
-/// Separator of the columns by the first line: a comma, if there is one outside of quotes; otherwise the one that stands
-/// between names, one of which is known or one of `names`.
+/// Separator of the columns by the first line: the one between the most names that are known or are in `names`; a comma
+/// where no sign stands beside such a name. Of a comma and another sign beside as many, the comma is part of a name.
 pub(super) fn separator_of(line: &str, names: &[&str]) -> char {
-    let is_name = |cell: &str| {
+    let is_name = |cell: &&str| {
         let cell = cell.trim().trim_matches('"');
         is_known(cell) || names.contains(&cell)
     };
-    let separates = |sign: &char| line.contains(*sign) && line.split(*sign).any(is_name);
-    match line.split('"').step_by(2).any(|outside| outside.contains(SEPARATORS[0])) {
-        true => SEPARATORS[0],
-        false => SEPARATORS.into_iter().find(separates).unwrap_or(SEPARATORS[0]),
-    }
+    let count = |sign: char| if line.contains(sign) { line.split(sign).filter(is_name).count() } else { 0 };
+    let [comma, others @ ..] = SEPARATORS;
+    // Of equal signs, the first.
+    let best = others.into_iter().rev().max_by_key(|sign| count(*sign)).filter(|sign| count(*sign) > 0);
+    best.filter(|sign| count(*sign) >= count(comma)).unwrap_or(comma)
 }
 
 /// Splits at separators outside of quotes, reading more lines while a quote is open; returns the number of columns.

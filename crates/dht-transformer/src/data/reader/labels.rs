@@ -56,8 +56,9 @@ impl Labels {
             let quantity = request.labels.as_ref().map_or(name, |labels| labels[0].clone());
             return Ok(Self { classes: vec![quantity], ..empty });
         }
-        if let LabelKind::Several { separator } = kind {
-            check_cells(rows, place, separator)?;
+        match kind {
+            LabelKind::Several { separator } => check_cells(rows, place, separator)?,
+            _ => check_class_cells(rows, place)?,
         }
         let own = empty.own(rows, request.labels.as_deref())?;
         let in_file = |problem| (None, problem);
@@ -226,6 +227,17 @@ fn check_cells(rows: &[Row], place: usize, separator: char) -> Result<(), Proble
             Err((None, DataProblem::Separator { separator, other, cells: with(other), filled: count as usize }))
         }
         None => Ok(()),
+    }
+}
+
+/// Refuses a column of classes whose cells are all lists or objects.
+fn check_class_cells(rows: &[Row], place: usize) -> Result<(), Problem> {
+    let is_nested = |cell: &str| inside_brackets(cell).is_some_and(|inside| inside.contains(['"', '\'']));
+    let mut filled = rows.iter().map(|row| (row.line, row.cell(place))).filter(|(_, cell)| !cell.is_empty()).peekable();
+    let Some((line, cell)) = filled.peek().map(|(line, cell)| (*line, (*cell).to_owned())) else { return Ok(()) };
+    match filled.all(|(_, cell)| is_nested(cell)) {
+        true => Err((Some(line), DataProblem::NestedCell { cell })),
+        false => Ok(()),
     }
 }
 
