@@ -42,7 +42,7 @@ impl FittedExits {
         let model = exit_model(classifier, settings, rng)?;
         let mut cache = SideLayers::cache(settings);
         let states = ExitStates::read(&model, texts, LastExit::Classifier(&mut cache), settings, watch)?;
-        report.flops += texts.full_flops(&model);
+        report.flops += states.flops;
         report.seconds_of_states = clock.seconds();
 
         states.relabel(texts, settings.targets);

@@ -23,6 +23,8 @@ pub(crate) enum LastExit<'a> {
 pub(crate) struct ExitStates {
     pub(crate) training: PooledStates,
     pub(crate) held_out: Option<PooledStates>,
+    /// FLOPs of the texts that ran: with a cache, equal texts run once.
+    pub(crate) flops: u64,
 }
 
 /// Pooled hidden states and class log-probabilities of a frozen encoder.
@@ -63,9 +65,13 @@ impl ExitStates {
             LastExit::Regression => (LastExit::Regression, LastExit::Regression),
             LastExit::Classifier(cache) => (LastExit::Classifier(cache), LastExit::Classifier(&mut no_cache)),
         };
-        let training = pass(&texts.training).run(last, &mut ran)?;
-        let held_out = texts.held_out.as_ref().map(|data| pass(data).run(of_held_out, &mut ran)).transpose()?;
-        Ok(Self { training, held_out })
+        let (training, mut flops) = pass(&texts.training).run(last, &mut ran)?;
+        let mut held_out = None;
+        if let Some(data) = &texts.held_out {
+            let (states, more) = pass(data).run(of_held_out, &mut ran)?;
+            (held_out, flops) = (Some(states), flops + more);
+        }
+        Ok(Self { training, held_out, flops })
     }
 
     /// Replaces labels by the classifier's own predictions, if these are the targets, and for texts without labels. If
@@ -98,9 +104,9 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Calls `ran` with the number of texts of each batch.
-    fn run(&self, mut last: LastExit<'_>, ran: &mut dyn FnMut(usize)) -> Result<PooledStates> {
-        let (model, data, classes) = (self.model, self.data, self.model.classes());
+    /// Calls `ran` with the number of texts of each batch. Also returns the FLOPs.
+    fn run(&self, mut last: LastExit<'_>, ran: &mut dyn FnMut(usize)) -> Result<(PooledStates, u64)> {
+        let (model, data, classes, mut flops) = (self.model, self.data, self.model.classes(), 0);
         let is_classifier = matches!(last, LastExit::Classifier(_));
         let fitted = model.exits().len() - usize::from(is_classifier);
         let width = model.encoder().block_shape().hidden;
@@ -110,9 +116,15 @@ impl Pass<'_> {
         for rows in PackedBatch::longest_first(&data.lengths(), self.settings.batch_size)? {
             let batch = data.batch(&rows)?;
             let hidden = match &mut last {
-                LastExit::Regression => states_at_exits(model, &batch)?,
+                LastExit::Regression => {
+                    let layers = model.encoder().layers();
+                    flops += batch.spans.lengths().map(|tokens| model.layer_flops(layers, tokens)).sum::<u64>();
+                    states_at_exits(model, &batch)?
+                }
                 LastExit::Classifier(cache) => {
                     let states = cache.states(model, &batch, true)?;
+                    let tokens = states.ran.iter().map(|sample| batch.spans.range(*sample).len());
+                    flops += tokens.map(|tokens| model.full_flops(tokens)).sum::<u64>();
                     if let Some(logits) = &states.own {
                         let of_batch: Vec<Vec<f32>> = log_softmax(logits)?.to_vec2()?;
                         for (row, of_row) in rows.iter().zip(of_batch) {
@@ -129,7 +141,7 @@ impl Pass<'_> {
             ran(rows.len());
         }
         let classifier = if is_classifier { Some(LogProbabilities::new(classes, logs)?) } else { None };
-        Ok(PooledStates { exits, classifier })
+        Ok((PooledStates { exits, classifier }, flops))
     }
 
     /// Stores the pooled states of a batch at an exit; the batch has these rows of the data set.

@@ -6,7 +6,7 @@ use rand::Rng;
 use super::settings::AccelerateSettings;
 use crate::error::{Error, Result};
 use crate::logistic::stratified_folds;
-use crate::model::{ExitModel, SeenTexts};
+use crate::model::SeenTexts;
 
 /// The texts of an acceleration.
 ///
@@ -115,11 +115,6 @@ impl FitTexts {
         }
         let fold_of = stratified_folds(texts, settings.folds, rng);
         Ok(Self { labelled: texts.len(), training: texts.clone(), held_out: None, fold_of })
-    }
-
-    /// FLOPs of all layers on these texts.
-    pub(crate) fn full_flops(&self, model: &ExitModel) -> u64 {
-        self.all().map(|data| model.full_inference_flops(data)).sum()
     }
 
     /// Training texts, and held-out texts if there are any.

@@ -46,8 +46,9 @@ impl Ladder<'_> {
             let mut tuning = FineTuning::new(convex.deep_clone()?);
             let loss = match Trainer::new(trial).fit(&mut tuning, &rows, None, &mut ()) {
                 Ok(_) => {
-                    let (answers, flops) = validation.stacked(tuning.model(), 2 * settings.batch_size)?;
-                    self.flops += flops;
+                    let (answers, fits) = validation.stacked(tuning.model(), 2 * settings.batch_size)?;
+                    self.flops += validation.flops;
+                    self.add_fits(fits);
                     answers.mean_loss(&validation.labels)
                 }
                 Err(TransformerError::Diverged { .. }) => f64::INFINITY,
@@ -86,8 +87,9 @@ impl Ladder<'_> {
         };
         self.settings.save_plan(plan)?;
         let (classifier, ended) = self.run(start, settings, validation, (plan, every, time_of_pass))?;
-        let (answers, flops) = validation.stacked(&classifier, 2 * settings.batch_size)?;
-        self.flops += flops;
+        let (answers, fits) = validation.stacked(&classifier, 2 * settings.batch_size)?;
+        self.flops += validation.flops;
+        self.add_fits(fits);
         self.measure(Rung::FineTuned, &answers, &validation.labels);
         Ok((classifier, ended.unwrap_or(limit)))
     }
@@ -140,8 +142,9 @@ impl Ladder<'_> {
         }
         let tuned = run.run(start, &mut self.measured, &mut *self.next, &mut *self.watch);
         (self.watch)(LadderEvent::FineTuningEnded);
-        let Tuned { classifier, flops, share, stop } = tuned?;
+        let Tuned { classifier, flops, flops_of_fits, share, stop } = tuned?;
         self.flops += flops;
+        self.add_fits(flops_of_fits);
         (self.passes, self.planned_passes) = (share * passes, passes);
         Ok((classifier, stop))
     }

@@ -82,6 +82,7 @@ pub(super) struct Ladder<'a> {
     /// Seed of fine-tuning.
     pub(super) seed: u64,
     pub(super) flops: u64,
+    pub(super) flops_of_fits: u64,
     pub(super) pass_flops: u64,
     pub(super) passes: f64,
     pub(super) planned_passes: f64,
@@ -105,6 +106,7 @@ impl<'a> Ladder<'a> {
             start: Instant::now(),
             seed: rng.random(),
             flops: settings.length.as_ref().map_or(0, LengthChoice::flops),
+            flops_of_fits: 0,
             pass_flops,
             passes: 0.0,
             planned_passes: 0.0,
@@ -164,12 +166,18 @@ impl<'a> Ladder<'a> {
         Ok(self.end(best, stop))
     }
 
+    /// Adds the FLOPs of a convex fit.
+    pub(super) fn add_fits(&mut self, flops: u64) {
+        self.flops += flops;
+        self.flops_of_fits += flops;
+    }
+
     /// Rung 0: the n-gram classifier, on the texts that rungs 0 and 1 are fitted on.
     fn fit_front<R: Rng + ?Sized>(&mut self, texts: &RungTexts<'_>, rng: &mut R) -> Result<NgramFit> {
         (self.watch)(LadderEvent::Fitting(FitStep::Ngrams { texts: texts.fitted_on().len() }));
         let fit = fit_ngrams(self.classifier, texts.fitted_on(), &self.settings.exits, rng)?;
         let fit = fit.ok_or_else(|| Error::argument("ngram", "settings of exit 0", "none"))?;
-        self.flops += fit.flops;
+        self.add_fits(fit.flops);
         Ok(fit)
     }
 
@@ -261,6 +269,7 @@ impl<'a> Ladder<'a> {
             rung: best.rung,
             stop,
             flops: self.flops,
+            flops_of_fits: self.flops_of_fits,
             pass_flops: self.pass_flops,
             passes: self.passes,
             learning_rate: self.learning_rate,

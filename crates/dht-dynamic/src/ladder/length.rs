@@ -148,7 +148,7 @@ impl Trials<'_> {
         let states = ExitStates::read(&model, &texts, LastExit::Regression, &settings, &mut |_| {})?;
         let LinearExits { mut answers, flops, .. } = LinearExits::fit(&model, &texts, &states, &settings, &mut |_| {})?;
         let answers = answers.pop().ok_or_else(|| crate::error::Error::argument("exits", "at least one", 0))?;
-        Ok((answers, flops + texts.full_flops(&model)))
+        Ok((answers, flops + states.flops))
     }
 }
 

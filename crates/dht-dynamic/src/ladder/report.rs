@@ -109,6 +109,9 @@ pub struct LadderReport {
     pub stop: Stop,
     /// FLOPs of the training in total.
     pub flops: u64,
+    /// FLOPs of the convex fits of n-gram model, exits and stacking, included in `flops`, as in
+    /// [`Report`](crate::accelerate::Report).
+    pub flops_of_fits: u64,
     /// FLOPs of one pass of fine-tuning over the training rows: forward and backward.
     pub pass_flops: u64,
     /// Passes of fine-tuning in total, including those of a rung that was not kept.

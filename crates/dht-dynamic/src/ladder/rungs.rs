@@ -78,7 +78,7 @@ impl Ladder<'_> {
         let model = exit_model(self.classifier, &settings, rng)?;
         let mut watch = |step| (self.watch)(LadderEvent::Fitting(step));
         let states = ExitStates::read(&model, &texts, LastExit::Regression, &settings, &mut watch)?;
-        report.flops += texts.full_flops(&model);
+        report.flops += states.flops;
         report.seconds_of_states = clock.seconds();
         let LinearExits { c, answers, flops } = LinearExits::fit(&model, &texts, &states, &settings, &mut watch)?;
         report.add_fits(flops);
@@ -89,6 +89,7 @@ impl Ladder<'_> {
         built.report.seconds = built.report.seconds_of_states + built.report.seconds_of_exits + clock.seconds();
 
         self.flops += built.report.flops;
+        self.flops_of_fits += built.report.flops_of_fits;
         let judged = rung_texts.judged(built.all_layers());
         let loss = self.measure(Rung::Frozen, &judged, rung_texts.judged_labels());
         let Built { model, report: exits, stages, alone } = built;
@@ -111,7 +112,7 @@ impl Ladder<'_> {
         }
         let FrozenFit { settings, texts, states } = fit;
         let model = exit_model(self.classifier, &settings, rng)?;
-        self.flops += fit_last_exit(&model, &texts, &states, self.texts.training.len(), &settings)?;
+        self.add_fits(fit_last_exit(&model, &texts, &states, self.texts.training.len(), &settings)?);
         model.classifier_at(layers)
     }
 
@@ -144,6 +145,7 @@ impl Ladder<'_> {
         built.report.seconds = clock.seconds();
 
         self.flops += built.report.flops;
+        self.flops_of_fits += built.report.flops_of_fits;
         let loss = self.measure(Rung::FineTuned, built.all_layers(), &texts.judged_labels());
         let Built { model, report: exits, .. } = built;
         Ok(RungModel { rung: Rung::FineTuned, model, exits, loss, out_of_fold: None })

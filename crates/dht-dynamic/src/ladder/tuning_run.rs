@@ -40,11 +40,11 @@ pub(super) struct Validation<'a> {
 }
 
 impl Validation<'_> {
-    /// The answers of a classifier, stacked with those of exit 0, and the FLOPs.
+    /// The answers of a classifier, stacked with those of exit 0, and the FLOPs of the stacking's fit.
     pub(super) fn stacked(&self, classifier: &TextClassifier, batch_size: usize) -> Result<(LogProbabilities, u64)> {
         let own = LogProbabilities::of_classifier(classifier, self.texts, batch_size)?;
         let (stacker, flops) = Stacker::fit_counted(&self.front, &own, &self.labels)?;
-        Ok((stacker.stack(&self.front, &own)?, self.flops + flops))
+        Ok((stacker.stack(&self.front, &own)?, flops))
     }
 }
 
@@ -53,8 +53,9 @@ impl Validation<'_> {
 struct Stacked<'a> {
     tuning: FineTuning,
     validation: &'a Validation<'a>,
-    /// FLOPs of the validations.
+    /// FLOPs of the validations, and of the fits of the stacking on their answers.
     flops: Cell<u64>,
+    flops_of_fits: Cell<u64>,
 }
 
 impl Objective for Stacked<'_> {
@@ -81,8 +82,9 @@ impl Objective for Stacked<'_> {
     }
 
     fn score(&self, _: &EncodedDataset, batch_size: usize) -> Result<f64> {
-        let (stacked, flops) = self.validation.stacked(self.tuning.model(), batch_size)?;
-        self.flops.set(self.flops.get() + flops);
+        let (stacked, fits) = self.validation.stacked(self.tuning.model(), batch_size)?;
+        self.flops.set(self.flops.get() + self.validation.flops);
+        self.flops_of_fits.set(self.flops_of_fits.get() + fits);
         Ok((-stacked.mean_loss(&self.validation.labels)).exp())
     }
 
@@ -91,7 +93,8 @@ impl Objective for Stacked<'_> {
     }
 
     fn state(&self) -> Result<Value> {
-        Ok(json!({ "tuning": self.tuning.state()?, "flops": self.flops.get() }))
+        let (flops, fits) = (self.flops.get(), self.flops_of_fits.get());
+        Ok(json!({ "tuning": self.tuning.state()?, "flops": flops, "flops_of_fits": fits }))
     }
 
     fn differences(&self, state: &Value) -> Result<Vec<SettingMismatch>> {
@@ -99,9 +102,13 @@ impl Objective for Stacked<'_> {
     }
 
     fn restore(&mut self, mut state: Value, training: &EncodedDataset) -> Result<()> {
-        let flops = state["flops"].as_u64();
+        let number = |name: &'static str| {
+            state[name].as_u64().ok_or_else(|| Error::state(name, "a number of FLOPs", &state[name]))
+        };
+        let (flops, fits) = (number("flops")?, number("flops_of_fits")?);
         self.tuning.restore(state["tuning"].take(), training)?;
-        self.flops.set(flops.ok_or_else(|| Error::state("flops", "a number of FLOPs", &state["flops"]))?);
+        self.flops.set(flops);
+        self.flops_of_fits.set(fits);
         Ok(())
     }
 }
@@ -135,6 +142,8 @@ pub(super) struct Tuned {
     pub(super) classifier: TextClassifier,
     /// FLOPs of the steps and of the validations.
     pub(super) flops: u64,
+    /// FLOPs of the fits of the stacking, which are not in `flops`.
+    pub(super) flops_of_fits: u64,
     /// The share of the run that was made.
     pub(super) share: f64,
     /// Why the run ended before its last step.
@@ -154,8 +163,9 @@ impl TuningRun<'_> {
         let settings = TrainSettings { evaluate_every: Some(self.every), keep_best: true, ..self.settings.clone() };
         let trainer =
             Trainer { checkpoint: self.checkpoint.clone(), stop: self.stop.clone(), ..Trainer::new(settings) };
+        let tuning = FineTuning::new(classifier);
         let mut objective =
-            Stacked { tuning: FineTuning::new(classifier), validation: self.validation, flops: Cell::new(0) };
+            Stacked { tuning, validation: self.validation, flops: Cell::new(0), flops_of_fits: Cell::new(0) };
         let steps = (steps_of_pass * self.settings.epochs) as u64;
         let (training, texts) = (self.training, self.validation.texts);
         let mut rule = Watch { run: self, steps, done: 0, so_far, next, watch, stop: None };
@@ -165,9 +175,9 @@ impl TuningRun<'_> {
             (Ok(_), _) | (Err(Error::Transformer(TransformerError::Stopped { .. })), Some(_)) => {}
             (Err(error), _) => return Err(error),
         }
-        let flops = objective.tuning.flops() + objective.flops.get();
+        let (flops, flops_of_fits) = (objective.tuning.flops() + objective.flops.get(), objective.flops_of_fits.get());
         let share = if stop.is_some() { done as f64 / steps.max(1) as f64 } else { 1.0 };
-        Ok(Tuned { classifier: objective.tuning.into_model(), flops, share, stop })
+        Ok(Tuned { classifier: objective.tuning.into_model(), flops, flops_of_fits, share, stop })
     }
 }
 

@@ -48,6 +48,27 @@ fn a_full_queue_rejects_a_whole_request_and_queues_none_of_it() -> Result<()> {
 }
 
 #[test]
+fn a_batch_of_exactly_its_tokens_runs_whole_and_at_once() -> Result<()> {
+    let service = service(without_front(), 12, Duration::from_secs(60))?;
+    let soon = || Some(Instant::now() + Duration::from_secs(30));
+    // Texts of three tokens each.
+    let three = service.submit(&Request { deadline: soon(), ..Request::new(["fine"; 3]) })?;
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!((service.metrics().queued_tokens, service.metrics().answered), (9, 0), "they wait for others");
+    let fourth = service.submit(&Request { deadline: soon(), ..Request::new(["fine"]) })?;
+    assert_eq!((three.wait()?.len(), fourth.wait()?.len()), (3, 1));
+    assert_eq!(service.metrics().batches.counts.iter().sum::<u64>(), 1);
+    // One token more is the next batch's.
+    let five = service.submit(&Request { deadline: soon(), ..Request::new(["fine"; 5]) })?;
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(service.metrics().queued_tokens, 3);
+    service.stop();
+    assert_eq!(five.wait()?.len(), 5);
+    assert_settled(&service.metrics());
+    Ok(())
+}
+
+#[test]
 fn what_can_never_be_answered_is_refused_by_its_name() -> Result<()> {
     let settings = ServiceSettings { queue_texts: 8, queue_tokens: 40, ..ServiceSettings::default() };
     let service = Service::start(without_front().with_max_bytes(2000), settings)?;

@@ -360,7 +360,7 @@ fn the_real_files_are_read_or_name_the_flag_that_decides() {
         ("glue/cola", Split::Dev, 1_043, 2, 1),
         ("imdb", Split::Test, 25_000, 2, 1),
     ] {
-        let Some(folder) = outside("DHT_DATA", folder) else { return };
+        let Some(folder) = outside("DHT_DATA", folder) else { continue };
         let path = DatasetReader::find(&folder, split).unwrap();
         let several: Option<(&[&str], Option<&str>)> = match folder.file_name().and_then(|name| name.to_str()) {
             Some("ag_news") => Some((&["1", "2"], None)),
@@ -384,7 +384,7 @@ fn the_real_files_are_read_or_name_the_flag_that_decides() {
         assert!(data.examples.iter().all(|example| example.text.trim() == example.text && !example.text.is_empty()));
 
         let mut sums = String::new();
-        let Some(file) = outside("DHT_DATA", "SHA256SUMS") else { return };
+        let Some(file) = outside("DHT_DATA", "SHA256SUMS") else { continue };
         std::fs::File::open(file).unwrap().read_to_string(&mut sums).unwrap();
         assert!(sums.contains(&data.sha256), "{}", path.display());
     }
