@@ -1,5 +1,5 @@
-//! FLOPs of `accelerate` and of each rung, against the count of the matrix products that the process has executed. One
-//! test, since the counter is one for the process.
+//! Reported FLOPs of `accelerate` and of each rung, against the matrix products that the process has executed. There is
+//! one test, since the process has one counter.
 
 use dht_dynamic::accelerate::{AccelerateSettings, SideSettings, Texts, accelerate};
 use dht_dynamic::ladder::{LadderSettings, LadderTexts, Measurement, NextStep, Rung, climb};

@@ -40,7 +40,7 @@ pub(super) struct Validation<'a> {
 }
 
 impl Validation<'_> {
-    /// The answers of a classifier, stacked with those of exit 0, and the FLOPs of the stacking's fit.
+    /// Stacks a classifier's answers with those of exit 0. Also returns the FLOPs of the fit.
     pub(super) fn stacked(&self, classifier: &TextClassifier, batch_size: usize) -> Result<(LogProbabilities, u64)> {
         let own = LogProbabilities::of_classifier(classifier, self.texts, batch_size)?;
         let (stacker, flops) = Stacker::fit_counted(&self.front, &own, &self.labels)?;
@@ -53,8 +53,9 @@ impl Validation<'_> {
 struct Stacked<'a> {
     tuning: FineTuning,
     validation: &'a Validation<'a>,
-    /// FLOPs of the validations, and of the fits of the stacking on their answers.
+    /// FLOPs of the validations.
     flops: Cell<u64>,
+    /// FLOPs of the stacking fits on their answers.
     flops_of_fits: Cell<u64>,
 }
 
