@@ -37,6 +37,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let replaced = check_target(&arguments.out)?;
     let device = arguments.device.open_in(arguments.precision)?;
     arguments.texts.notes()?.iter().for_each(|note| arguments.say(note));
+    start.pooling_note()?.iter().for_each(|note| report(note));
     let mut texts = arguments.read_texts(&start)?;
     if let Some(held) = &replaced {
         held.check(&texts.train.labels, arguments.texts.task(), arguments.replace)?;

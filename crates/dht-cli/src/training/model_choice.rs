@@ -9,7 +9,7 @@ use std::str::FromStr;
 use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::Dataset;
 use dht_dynamic::transformer::config::ModelSize;
-use dht_dynamic::transformer::pretrained::PretrainedWeights;
+use dht_dynamic::transformer::pretrained::{PretrainedWeights, SentenceModel};
 use dht_dynamic::transformer::storage::StoredTensor;
 use dht_dynamic::transformer::{BertConfig, Encoder, Pooling, TextClassifier, TextTokenizer};
 use rand_chacha::ChaCha8Rng;
@@ -73,13 +73,23 @@ impl ModelChoice {
             Self::Size(_) => Ok(None),
             Self::Hub(_) if Path::new(&self.to_string()).is_dir() => Ok(Some(self.to_string().into())),
             Self::Hub(name) => Ok(Some(PretrainedWeights::fetch(name)?)),
-            Self::Directory(folder) if folder.is_dir() => Ok(Some(folder.clone())),
+            Self::Directory(folder) if folder.is_dir() => Ok(Some(encoder_in(folder)?)),
             Self::Directory(folder) => {
                 let expected = "a directory with a config.json, hf:NAME, or LAYERSxHEADSxHIDDEN such as 6x12x96";
                 Err(Error::NoModel { path: folder.clone(), expected })
             }
         }
     }
+}
+
+/// Directory of the encoder in a directory of sentence-transformers; another directory stays.
+fn encoder_in(folder: &Path) -> Result<PathBuf> {
+    let has_encoder = |folder: &Path| folder.join("config.json").exists();
+    if has_encoder(folder) || is_saved(folder) {
+        return Ok(folder.into());
+    }
+    let inner = SentenceModel::read(folder)?.map(|model| model.encoder).filter(|encoder| has_encoder(encoder));
+    Ok(inner.unwrap_or_else(|| folder.into()))
 }
 
 /// Directory of a model that `dht` has saved: the path itself, or the download of a repository `hf:NAME` on the hub. An
@@ -210,16 +220,29 @@ impl Start {
     }
 
     /// Pooling of the encoder. A new encoder uses \[CLS\], which learns to collect the inputs that determine the class.
-    /// A pre-trained encoder uses the mean of its rows, which are all informative, and a saved model its own.
+    /// A pre-trained encoder uses the pooling of its sentence-transformers directory if it is mean or cls, otherwise the
+    /// mean of its rows, which are all informative. A saved model uses its own.
     ///
     /// # Errors
-    /// As [`classifier_of`].
+    /// As [`classifier_of`] and [`SentenceModel::read`].
     pub fn pooling(&self) -> Result<Pooling> {
         Ok(match self {
             Self::Scratch(_) => Pooling::Cls,
-            Self::Pretrained(_) => Pooling::Mean,
+            Self::Pretrained(folder) => {
+                SentenceModel::read(folder)?.and_then(|model| model.pooling.ok()).unwrap_or(Pooling::Mean)
+            }
             Self::Saved(_, model) => classifier_of(model.model.clone())?.classifier().pooling(),
         })
+    }
+
+    /// Note on a pooling of the encoder's directory that is not computed.
+    ///
+    /// # Errors
+    /// As [`SentenceModel::read`].
+    pub fn pooling_note(&self) -> Result<Option<String>> {
+        let Self::Pretrained(folder) = self else { return Ok(None) };
+        let other = SentenceModel::read(folder)?.and_then(|model| model.pooling.err());
+        Ok(other.map(|other| format!("the encoder's directory pools by {other}; the mean of the tokens is used")))
     }
 
     /// Parameters of the last layer of a saved model, by name.
@@ -264,5 +287,29 @@ mod tests {
             refused.starts_with("nowhere/at/all is not a model to start from, expected a directory with a config.json"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn an_encoder_of_sentence_transformers_brings_its_pooling() {
+        let place = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| std::fs::write(place.path().join(name), text).expect("a file");
+        for folder in ["0_Transformer", "1_Pooling"] {
+            std::fs::create_dir(place.path().join(folder)).expect("a folder");
+        }
+        let modules =
+            r#"[{"path": "0_Transformer", "type": "m.Transformer"}, {"path": "1_Pooling", "type": "m.Pooling"}]"#;
+        write("modules.json", modules);
+        write("0_Transformer/config.json", "{}");
+        let choice = ModelChoice::Directory(place.path().into());
+        let encoder = choice.directory().expect("read").expect("a directory");
+        assert_eq!(encoder, place.path().join("0_Transformer"));
+        let start = Start::Pretrained(encoder);
+        for (pooling, expected, note) in
+            [("cls_token", Pooling::Cls, ""), ("max_tokens", Pooling::Mean, "pools by max_tokens")]
+        {
+            write("1_Pooling/config.json", &format!("{{\"pooling_mode_{pooling}\": true}}"));
+            assert_eq!(start.pooling().expect("read"), expected);
+            assert!(start.pooling_note().expect("read").unwrap_or_default().contains(note));
+        }
     }
 }

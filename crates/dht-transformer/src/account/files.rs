@@ -17,6 +17,16 @@ const FILES: &[(Treatment, &str, Names)] = &[
         "tokens, where tokenizer_config.json has no added_tokens_decoder",
         &["special_tokens_map.json", "added_tokens.json"],
     ),
+    (
+        Treatment::Obeyed,
+        "lower case; the length of texts is chosen where a model is trained",
+        &["sentence_bert_config.json"],
+    ),
+    (
+        Treatment::Obeyed,
+        "the pooling of a model that is trained, if it is mean or cls; another is reported, and the mean is used",
+        &["modules.json", "1_Pooling"],
+    ),
     (Treatment::Obeyed, VOCABULARY, &["vocab.txt", "vocab.json", "merges.txt"]),
     (
         Treatment::Refused,
@@ -59,8 +69,6 @@ const FILES: &[(Treatment, &str, Names)] = &[
         Treatment::Harmless,
         "read by sentence-transformers alone",
         &[
-            "modules.json",
-            "sentence_bert_config.json",
             "config_sentence_transformers.json",
             "config_setfit.json",
             "model_head.pkl",

@@ -55,6 +55,28 @@ fn no_room_for_the_text_is_an_error() {
 }
 
 #[test]
+fn sentence_transformers_may_lower_the_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ncafé\nCafé\n");
+    write("config.json", r#"{"model_type": "bert"}"#);
+    write("tokenizer_config.json", r#"{"tokenizer_class": "BertTokenizer", "do_lower_case": false}"#);
+    write("sentence_bert_config.json", r#"{"max_seq_length": 16, "do_lower_case": true}"#);
+    let read = || TextTokenizer::from_dir(folder.path());
+    // Without the list of modules, transformers alone reads the directory.
+    assert_eq!(tokens(&read().unwrap(), "Café")[1], "Café");
+    write("modules.json", r#"[{"path": "", "type": "sentence_transformers.models.Transformer"}]"#);
+    let lower = read().unwrap();
+    assert_eq!(tokens(&lower, "Café")[1], "café", "the accent stays");
+    let saved = tempfile::tempdir().unwrap();
+    lower.save(saved.path().join("tokenizer.json")).unwrap();
+    assert_eq!(tokens(&TextTokenizer::from_dir(saved.path()).unwrap(), "CAFÉ")[1], "café");
+    write("sentence_bert_config.json", r#"{"do_lower_case": 1}"#);
+    let refused = read().unwrap_err().to_string();
+    assert!(refused.contains("sentence_bert_config.json") && refused.contains("true or false"), "{refused}");
+}
+
+#[test]
 fn saving_and_loading_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let tokenizer = words(&["cat", "dog", "!"]);

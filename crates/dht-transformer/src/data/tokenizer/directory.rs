@@ -21,6 +21,9 @@ const FILE: &str = "tokenizer.json";
 const CONFIG: &str = "tokenizer_config.json";
 const SPECIAL: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
+/// Settings of sentence-transformers, and the file that its directories have.
+const SENTENCE: &str = "sentence_bert_config.json";
+const MODULES: &str = "modules.json";
 
 /// Files of a tokenizer.
 pub(crate) struct TokenizerDirectory {
@@ -69,7 +72,8 @@ impl TokenizerDirectory {
             }
         };
         let file = object(FILE, as_tokenizer_error);
-        let [config, special, added] = [CONFIG, SPECIAL, ADDED].map(|name| object(name, |_, error| error));
+        let [config, special, added, sentence] =
+            [CONFIG, SPECIAL, ADDED, SENTENCE].map(|name| object(name, |_, error| error));
         // Faults of the configuration are reported when the model is read.
         let model = read_file(folder.join("config.json"), FileKind::Description).ok();
         let model = model.and_then(|bytes| serde_json::from_slice::<Map<String, Value>>(&bytes).ok());
@@ -102,7 +106,35 @@ impl TokenizerDirectory {
             let is_bpe = folder.join("vocab.json").exists() && !folder.join("vocab.txt").exists();
             class = if is_bpe { TokenizerClass::Roberta } else { TokenizerClass::Bert };
         }
-        Self { folder: folder.into(), file, config, special, added, model, class, declared, problems }
+        let mut own = Self { folder: folder.into(), file, config, special, added, model, class, declared, problems };
+        let is_sentences = [Some(folder), folder.parent()].iter().flatten().any(|folder| folder.join(MODULES).exists());
+        own.lower_as_sentences(sentence.as_ref().filter(|_| is_sentences));
+        own
+    }
+
+    /// Obeys `do_lower_case` of sentence-transformers, which lowers the case of texts before they are split, and keeps
+    /// their accents.
+    fn lower_as_sentences(&mut self, sentence: Option<&Map<String, Value>>) {
+        let Some(lower) = sentence.and_then(|fields| fields.get("do_lower_case")) else { return };
+        // Without the field, these classes lower the case.
+        let lowers = |fields: &Map<String, Value>| fields.get("do_lower_case") != Some(&Value::Bool(false));
+        let can = matches!(self.class, TokenizerClass::Bert | TokenizerClass::DistilBert);
+        match lower {
+            Value::Bool(false) | Value::Null => {}
+            Value::Bool(true) if can => {
+                let config = self.config.get_or_insert_default();
+                if !lowers(config) {
+                    config.insert("do_lower_case".into(), true.into());
+                    config.entry("strip_accents").or_insert(false.into());
+                }
+            }
+            other => self.problems.push(Error::Config {
+                file: self.folder.join(SENTENCE).display().to_string(),
+                field: "do_lower_case",
+                expected: if can { "true or false" } else { "false: this tokenizer's class has no lower case" }.into(),
+                got: other.to_string(),
+            }),
+        }
     }
 
     /// Entries of the fields of all files.
