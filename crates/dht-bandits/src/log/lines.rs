@@ -35,38 +35,59 @@ impl<R: BufRead> Lines<R> {
         Self { reader, path: path.to_owned(), buffer: Vec::new(), number: 0, start: 0, end: 0, torn: 0, failed: false }
     }
 
-    /// Reads the next line that is not blank; returns `false` at the end, and after a read error.
+    /// Reads the next line that is not blank; returns `false` at the end, and after a read error. An end without a newline
+    /// counts if it is a whole JSON value.
     pub(super) fn advance(&mut self) -> Result<bool, LogError> {
-        while !self.failed {
-            self.buffer.clear();
-            let read = (&mut self.reader).take(LONGEST_LINE).read_until(b'\n', &mut self.buffer);
-            let length = read.map_err(|source| {
-                self.failed = true;
-                LogError::io(&self.path, source)
-            })?;
-            if length == 0 {
-                return Ok(false);
-            }
-            if self.number == 0 && self.buffer.starts_with(BYTE_ORDER_MARK) {
-                self.buffer.drain(..BYTE_ORDER_MARK.len());
-            }
-            self.number += 1;
-            (self.start, self.end) = (self.end, self.end + length as u64);
-            if self.buffer.last() == Some(&b'\n') {
-                self.buffer.pop();
-            } else if !is_whole(&self.buffer) {
-                if length as u64 == LONGEST_LINE {
-                    self.skip_line()?;
-                    return Err(self.refuse(LogProblem::Malformed(TOO_LONG.to_owned())));
-                }
+        while let Some(has_newline) = self.read()? {
+            if !has_newline && !is_whole(&self.buffer) {
                 self.torn += 1;
                 return Ok(false);
             }
-            if !self.buffer.iter().all(u8::is_ascii_whitespace) {
+            if !self.is_blank() {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Reads the next line, without its end. Returns whether it has a newline; `None` at the end of the file, and after a
+    /// read error.
+    ///
+    /// # Errors
+    /// A failed read; a line that is too long, whose rest is skipped.
+    pub(super) fn read(&mut self) -> Result<Option<bool>, LogError> {
+        self.buffer.clear();
+        if self.failed {
+            return Ok(None);
+        }
+        let read = (&mut self.reader).take(LONGEST_LINE).read_until(b'\n', &mut self.buffer);
+        let length = read.map_err(|source| {
+            self.failed = true;
+            LogError::io(&self.path, source)
+        })?;
+        if length == 0 {
+            return Ok(None);
+        }
+        if self.number == 0 && self.buffer.starts_with(BYTE_ORDER_MARK) {
+            self.buffer.drain(..BYTE_ORDER_MARK.len());
+        }
+        self.number += 1;
+        (self.start, self.end) = (self.end, self.end + length as u64);
+        let has_newline = self.buffer.last() == Some(&b'\n');
+        if has_newline {
+            self.buffer.pop();
+            if self.buffer.last() == Some(&b'\r') {
+                self.buffer.pop();
+            }
+        } else if length as u64 == LONGEST_LINE && !is_whole(&self.buffer) {
+            self.skip_line()?;
+            return Err(self.refuse(LogProblem::Malformed(TOO_LONG.to_owned())));
+        }
+        Ok(Some(has_newline))
+    }
+
+    pub(super) fn is_blank(&self) -> bool {
+        self.buffer.iter().all(u8::is_ascii_whitespace)
     }
 
     /// Skips the rest of a line that is too long.

@@ -2,12 +2,12 @@
 
 use super::LoggedDecision;
 use super::error::{LogError, LogProblem, check_propensity, check_value};
-use super::lines::{LONGEST_LINE, TOO_LONG};
+use super::lines::Lines;
 use super::summary::RowReader;
 use crate::arm::ArmId;
 use crate::features::{FeatureHasher, SparseContext};
-use std::io::{BufRead, Read};
-use std::path::{Path, PathBuf};
+use std::io::BufRead;
+use std::path::Path;
 
 /// Reads rows from Vowpal Wabbit's text format into sparse contexts of a [`FeatureHasher`].
 ///
@@ -40,14 +40,10 @@ use std::path::{Path, PathBuf};
 /// ```
 #[derive(Debug)]
 pub struct VowpalRows<R> {
-    reader: R,
-    path: PathBuf,
+    lines: Lines<R>,
     hasher: FeatureHasher,
     labels: Labels,
-    line: Vec<u8>,
-    number: u64,
     unlabelled: u64,
-    failed: bool,
 }
 
 /// Meaning of the labels.
@@ -71,8 +67,7 @@ struct Label {
 impl<R: BufRead> VowpalRows<R> {
     /// Creates a reader of single lines with costs. Errors contain `name`.
     pub fn new(reader: R, name: impl AsRef<Path>, hasher: FeatureHasher) -> Self {
-        let path = name.as_ref().to_owned();
-        Self { reader, path, hasher, labels: Labels::Costs, line: Vec::new(), number: 0, unlabelled: 0, failed: false }
+        Self { lines: Lines::new(reader, name.as_ref()), hasher, labels: Labels::Costs, unlabelled: 0 }
     }
 
     /// Reads labels as classes, from 1.
@@ -97,44 +92,9 @@ impl<R: BufRead> VowpalRows<R> {
         self.unlabelled
     }
 
-    /// Reads the next line, without its end; returns `false` at the end of the file.
-    fn advance(&mut self) -> Result<bool, LogError> {
-        self.line.clear();
-        if self.failed {
-            return Ok(false);
-        }
-        let read = (&mut self.reader).take(LONGEST_LINE).read_until(b'\n', &mut self.line);
-        let length = read.map_err(|source| {
-            self.failed = true;
-            LogError::io(&self.path, source)
-        })?;
-        if length == 0 {
-            return Ok(false);
-        }
-        self.number += 1;
-        if self.line.last() == Some(&b'\n') {
-            self.line.pop();
-            if self.line.last() == Some(&b'\r') {
-                self.line.pop();
-            }
-        } else if length as u64 == LONGEST_LINE {
-            // What follows would be read as lines of their own.
-            self.failed = true;
-            return Err(self.refuse(LogProblem::Malformed(TOO_LONG.to_owned())));
-        }
-        if self.number == 1 && self.line.starts_with(b"\xef\xbb\xbf") {
-            self.line.drain(..3);
-        }
-        Ok(true)
-    }
-
-    fn refuse(&self, problem: LogProblem) -> LogError {
-        LogError::line(&self.path, self.number, problem)
-    }
-
     /// Row of a single line; `None` for an example without a cost.
     fn row(&mut self) -> Result<Option<LoggedDecision>, LogProblem> {
-        let (label, features) = split(&self.line)?;
+        let (label, features) = split(self.lines.line())?;
         let label = parse_label(label, self.labels)?;
         if label.shared {
             let problem = "a shared line: `VowpalRows::with_actions` reads events of several lines";
@@ -155,26 +115,31 @@ impl<R: BufRead> VowpalRows<R> {
         Ok(Some(row))
     }
 
-    /// Row of an event of several lines, from the current line on; `None` for an event without a cost.
-    fn event(&mut self) -> Result<Option<LoggedDecision>, LogError> {
+    /// Parses an event of several lines; `None` for an event without a cost. `line` is the outcome of reading its first
+    /// line.
+    fn event(&mut self, mut line: Result<(), LogError>) -> Result<Option<LoggedDecision>, LogError> {
         let (mut actions, mut chosen, mut problem) = (Vec::new(), None, None);
         self.hasher.clear();
         let (mut shared, mut is_first) = (0, true);
         loop {
-            if let Err(error) = self.line_of_event(is_first, &mut shared, &mut actions, &mut chosen) {
-                // The rest of the event is read, so that the next one begins at its start.
-                problem = problem.or(Some(self.refuse(error)));
-            }
+            let added = line.and_then(|()| {
+                let added = self.line_of_event(is_first, &mut shared, &mut actions, &mut chosen);
+                added.map_err(|problem| self.lines.refuse(problem))
+            });
+            // The rest of an event with a problem is read, so that the next one begins at its start.
+            problem = problem.or(added.err());
             is_first = false;
-            if !self.advance()? || self.line.iter().all(u8::is_ascii_whitespace) {
-                break;
-            }
+            line = match self.lines.read() {
+                Ok(Some(_)) if !self.lines.is_blank() => Ok(()),
+                Ok(_) => break,
+                Err(error) => Err(error),
+            };
         }
         if let Some(problem) = problem {
             return Err(problem);
         }
         if actions.is_empty() {
-            return Err(self.refuse(LogProblem::Missing("line of an action before the blank line".to_owned())));
+            return Err(self.lines.refuse(LogProblem::Missing("line of an action before the blank line".to_owned())));
         }
         let Some((position, cost, propensity)) = chosen else { return Ok(None) };
         let (rows, _) = SparseContext::rows(&actions)?;
@@ -191,7 +156,7 @@ impl<R: BufRead> VowpalRows<R> {
         actions: &mut Vec<SparseContext>,
         chosen: &mut Option<(usize, f64, Option<f64>)>,
     ) -> Result<(), LogProblem> {
-        let (label, features) = split(&self.line)?;
+        let (label, features) = split(self.lines.line())?;
         let label = parse_label(label, self.labels)?;
         if label.shared {
             if !is_first {
@@ -383,17 +348,17 @@ impl<R: BufRead> Iterator for VowpalRows<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            match self.advance() {
-                Ok(true) => {}
-                Ok(false) => return None,
-                Err(error) => return Some(Err(error)),
-            }
-            if self.line.iter().all(u8::is_ascii_whitespace) {
-                continue;
-            }
+            let line = match self.lines.read() {
+                Ok(None) => return None,
+                Ok(Some(_)) if self.lines.is_blank() => continue,
+                Ok(Some(_)) => Ok(()),
+                Err(error) => Err(error),
+            };
             let row = match self.labels {
-                Labels::Actions => self.event(),
-                Labels::Costs | Labels::Classes => self.row().map_err(|problem| self.refuse(problem)),
+                Labels::Actions => self.event(line),
+                Labels::Costs | Labels::Classes => {
+                    line.and_then(|()| self.row().map_err(|problem| self.lines.refuse(problem)))
+                }
             };
             match row {
                 Ok(Some(row)) => return Some(Ok(row)),

@@ -108,6 +108,22 @@ fn an_event_with_a_bad_line_does_not_spoil_the_next() {
 
 /// A class label with trailing letters, several classes in one line, and class 0.
 #[test]
+fn a_line_that_is_too_long_costs_one_line_or_event() {
+    let long = "x".repeat(1 << 26);
+    let text = format!("1:0:1 |a {long}\n2:-1:0.5 |a b\n");
+    let rows = single(&text);
+    let refused = rows[0].as_ref().unwrap_err().to_string();
+    assert_eq!(refused, "log.vw, line 1: malformed: longer than 64 MiB");
+    assert_eq!((rows.len(), rows[1].as_ref().unwrap().arm), (2, ArmId::new(1)));
+    for event in [format!("shared |a {long}\n0:-1:1 |b c\n"), format!("shared |a b\n0:-1:1 |b {long}\n|b c\n")] {
+        let text = format!("{event}\n|b d\n0:-1:0.5 |b e\n");
+        let rows: Vec<_> = VowpalRows::new(text.as_bytes(), "log.vw", hasher()).with_actions().collect();
+        assert!(rows[0].as_ref().unwrap_err().to_string().ends_with("longer than 64 MiB"));
+        assert_eq!((rows.len(), rows[1].as_ref().unwrap().arm), (2, ArmId::new(1)));
+    }
+}
+
+#[test]
 fn class_labels_are_whole_numbers_from_one() {
     let read = |text: &'static str| VowpalRows::new(text.as_bytes(), "log.vw", hasher()).with_classes().next().unwrap();
     let row = read("3 2.5 tag|a x\n").unwrap();
