@@ -21,7 +21,7 @@ use std::ops::RangeInclusive;
 /// nothing of it: a decision is then refused with [`Error::NoOverlap`]. A share of .05 to .1 is right for a champion that
 /// does not explore.
 ///
-/// Both policies and the sequence are one saved state, for [`save_binary`](crate::policy::save_binary) or JSON. The
+/// Both policies and the sequence are one saved state, for `policy::save_binary` or JSON. The
 /// sequence compares policies whose values do not change. The value of a policy that still learns is its mean over the
 /// rounds: a lower end above 0 says that the challenger was better at some time.
 ///
