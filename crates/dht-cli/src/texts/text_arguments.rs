@@ -196,7 +196,12 @@ impl TextArguments {
         // Classes that are numbers get further numbers.
         let takes_numbers = known.iter().all(|label| label.parse::<f64>().is_ok());
         for label in data.labels.iter().filter(|label| takes_numbers || !is_number(label)) {
-            let is_spelled_so = |known: &&String| known.trim().to_lowercase() == label.trim().to_lowercase();
+            // Also `1.0` and `1` are one label.
+            let value = |label: &str| label.trim().parse::<f64>().ok();
+            let is_spelled_so = |known: &&String| {
+                known.trim().to_lowercase() == label.trim().to_lowercase()
+                    || value(known).is_some_and(|known| value(label) == Some(known))
+            };
             match labels.iter().find(is_spelled_so) {
                 Some(own) if own != label && !known.contains(own) => {
                     let (first, second) = (format!("{own:?}"), format!("{label:?}"));

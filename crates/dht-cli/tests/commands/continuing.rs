@@ -248,6 +248,11 @@ fn numbered_classes_and_several_labels_get_new_ones() {
     assert_eq!(facts["labels"], serde_json::json!(["1", "2", "3"]));
     assert_eq!(facts["kind"], "full", "the kind of the model that was trained on");
 
+    write(at, "decimal.csv", &format!("label,text\n{}{}", rows("1.0"), rows("4")));
+    let said =
+        reported(&train(&["--data", "decimal.csv", "--also", "two.csv", "--model", "numbered", "--out", "four"]));
+    assert!(said.contains("the model keeps its 2 classes and gets 1: 4\n"), "1.0 is 1: {said}");
+
     write(at, "several.csv", &format!("label,text\n{}{}", rows("a;b"), rows("b")));
     write(at, "more.csv", &format!("label,text\n{}{}", rows("a;c"), rows("b")));
     let labels = ["--task", "labels", "--label-separator", ";"];
