@@ -3,7 +3,9 @@
 //! A model is trained on some rows of a data set: rung 1 alone, or also fine-tuned. Its exits answer a pool of other
 //! training rows, and the test rows. Each rule then selects a speed on held-out rows that are drawn from the pool, on
 //! which the stacking weights are fitted, too. The speed is scored on the test rows, against all layers. *Cross-fitted*
-//! models have no held-out rows.
+//! models have no held-out rows. A budget ("cost up to") is selected on the same rows.
+//!
+//! The processor time of some test rows is measured at several speeds in turns, as a share of that of all layers.
 //!
 //! `cargo run --release --example default_speed -- --data DIR --model DIR --answers DIR --out RECORD.json`. The
 //! answers of a model are stored, so that the same command continues, and another rule needs no training.
@@ -12,13 +14,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use cpu_time::ProcessTime;
 use dht_cli::report;
 use dht_dynamic::accelerate::AccelerateSettings;
-use dht_dynamic::evaluation::{Calibration, Guarantee, Promise, Risk, Stages};
+use dht_dynamic::evaluation::{Calibration, Guarantee, Promise, Risk, SpeedPoint, Stages};
 use dht_dynamic::exit::{NgramSettings, Stacker};
 use dht_dynamic::ladder::{LadderSettings, LadderTexts, Rung, UnlessStill, climb};
 use dht_dynamic::router::LeavingRule;
-use dht_dynamic::{DynamicModel, LogProbabilities};
+use dht_dynamic::{DynamicModel, LogProbabilities, evaluate};
 use dht_lab::record::{Machine, this_machine};
 use dht_lab::{Arguments, RunData, RunPlan};
 use dht_transformer::storage::write_atomically;
@@ -37,6 +40,12 @@ const HELD_OUT: [usize; 4] = [100, 300, 600, 1_000];
 const DRAWS: usize = 8;
 /// The loss of accuracy at which a cost counts as possible.
 const CLOSE: f64 = 0.003;
+/// Costs that budgets ask for.
+const BUDGETS: [f64; 5] = [0.05, 0.1, 0.2, 0.35, 0.5];
+/// Test rows that are timed, turns, and speeds.
+const TIMED: usize = 500;
+const TURNS: usize = 3;
+const SPEEDS: usize = 8;
 
 #[derive(Debug, Parser)]
 #[command(about = "What rules for the default speed cost and lose")]
@@ -76,6 +85,9 @@ struct Model {
     seed: u64,
     kind: String,
     choices: Vec<Choice>,
+    /// Shares of all layers' FLOPs and of their processor time, from all layers on.
+    #[serde(default)]
+    clock: Vec<(f64, f64)>,
 }
 
 /// The speeds that each rule selected on draws of a number of held-out rows.
@@ -121,9 +133,9 @@ fn run(flags: &Flags) -> Result<(), Failure> {
                 answered
             }
         };
-        let choices = answered.judge(plan.seed)?;
+        let (choices, clock) = (answered.judge(plan.seed)?, answered.clock.clone());
         record.models.retain(|model| (&model.data, model.seed, &model.kind) != (data_name, plan.seed, kind));
-        record.models.push(Model { data: data_name.clone(), seed: plan.seed, kind: kind.clone(), choices });
+        record.models.push(Model { data: data_name.clone(), seed: plan.seed, kind: kind.clone(), choices, clock });
         let json = serde_json::to_string(&record)?;
         write_atomically(&flags.out, |file| writeln!(file, "{json}"))?;
         report(&format!("{data_name} {} {kind}", plan.seed));
@@ -157,12 +169,31 @@ fn answers(flags: &Flags, plan: &RunPlan, data: &RunData, kind: &str) -> Result<
         None => Set::of_exits(&climbed.model, &part(fit + judged, fit + judged + flags.pool)?)?,
     };
     let stackers = climbed.model.front().map(|front| front.stackers().to_vec()).unwrap_or_default();
-    Ok(Answered {
-        stackers,
-        cross_fitted: kind == "crossfit",
-        judged,
-        test: Set::of_exits(&climbed.model, &data.test)?,
-    })
+    let test = Set::of_exits(&climbed.model, &data.test)?;
+    let thresholds = test.table(&test.stacked(&stackers)?)?.thresholds(SPEEDS);
+    let clock = clock(&climbed.model, &data.test, &thresholds)?;
+    Ok(Answered { stackers, cross_fitted: kind == "crossfit", clock, judged, test })
+}
+
+/// FLOPs and processor time of some texts at these speeds, the first of which is 0, as shares of those of all layers.
+/// Medians over the turns.
+fn clock(model: &DynamicModel, texts: &EncodedDataset, speeds: &[f64]) -> Result<Vec<(f64, f64)>, Failure> {
+    let texts = texts.select(0..TIMED.min(texts.len()))?;
+    let full = model.full_inference_flops(&texts) as f64;
+    let mut shares: Vec<(f64, Vec<f64>)> = vec![(0.0, Vec::new()); speeds.len()];
+    for _ in 0..TURNS {
+        for (speed, (flops, times)) in speeds.iter().zip(&mut shares) {
+            let (model, start) = (model.with_speed(*speed)?, ProcessTime::now());
+            *flops = evaluate(&model, &texts, BATCH)?.flops as f64 / full;
+            times.push(start.elapsed().as_secs_f64());
+        }
+    }
+    let median = |mut times: Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    };
+    let shares: Vec<(f64, f64)> = shares.into_iter().map(|(flops, times)| (flops, median(times))).collect();
+    Ok(shares.iter().map(|(flops, seconds)| (*flops, seconds / shares[0].1)).collect())
 }
 
 /// The answers of a model.
@@ -171,6 +202,7 @@ struct Answered {
     stackers: Vec<Stacker>,
     /// True if the judged rows were answered out of fold, and stacked.
     cross_fitted: bool,
+    clock: Vec<(f64, f64)>,
     judged: Set,
     test: Set,
 }
@@ -278,6 +310,15 @@ impl Answered {
         let choice =
             |(rule, _): (&str, Rule)| Choice { held_out, rule: rule.into(), draws: Vec::new(), possible: Vec::new() };
         let mut choices: Vec<Choice> = rules.into_iter().map(choice).collect();
+        let mut budgets: Vec<Choice> = BUDGETS
+            .iter()
+            .map(|asked| Choice {
+                held_out,
+                rule: format!("cost up to {asked}"),
+                draws: Vec::new(),
+                possible: Vec::new(),
+            })
+            .collect();
         for (judged, stackers, stages) in draws {
             let judge = Judge { table: judged.table(stages)?, stages, labels: &judged.labels };
             let thresholds = judge.table.thresholds(POINTS);
@@ -291,7 +332,15 @@ impl Answered {
                 choice.draws.push((cost, accuracy - all_layers));
                 choice.possible.push(possible);
             }
+            for (asked, choice) in BUDGETS.iter().zip(&mut budgets) {
+                if let Some(threshold) = by_budget(&judge, judged.full, &thresholds, *asked) {
+                    let (cost, accuracy) = self.test.at(&test, threshold);
+                    choice.draws.push((cost, accuracy - all_layers));
+                    choice.possible.push(possible);
+                }
+            }
         }
+        choices.extend(budgets);
         Ok(choices)
     }
 
@@ -336,6 +385,21 @@ fn by_regret(judge: &Judge<'_>, thresholds: &[f64]) -> f64 {
     let calibration = Calibration { stages: &judge.table, full: &full, labels: None };
     let promise = Promise { risk: Risk::Regret, most: 0.003, guarantee: Guarantee::StandardErrors(1.0) };
     promise.control(calibration, thresholds).map_or(0.0, |found| found.threshold)
+}
+
+/// The slowest threshold that is expected to cost at most this share of all layers.
+fn by_budget(judge: &Judge<'_>, full: u64, thresholds: &[f64], asked: f64) -> Option<f64> {
+    // Of each row with all exits, as shares of the full model without the earlier ones.
+    let mut each = judge.table.row_flops(0.0, &judge.table.at(0.0));
+    let share_of_full = full as f64 / each.iter().sum::<u64>() as f64;
+    each.iter_mut().for_each(|flops| *flops = (*flops as f64 * share_of_full) as u64);
+    let costs = |threshold: &&f64| {
+        let at = judge.table.at(**threshold);
+        let accuracy = share(&right(&at.labels, judge.labels));
+        let flops = judge.table.row_flops(**threshold, &at);
+        SpeedPoint::of_texts(**threshold, accuracy, &flops, &each).costs_at_most(asked)
+    };
+    thresholds.iter().find(costs).copied()
 }
 
 /// The highest threshold with the accuracy and the mean confidence of all layers; below 200 rows also with a Brier score

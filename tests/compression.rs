@@ -424,10 +424,14 @@ fn students_learn_from_copies_of_the_texts_too() {
     let folder = tempfile::tempdir().expect("a folder");
     let vectors = folder.path().join("vectors.txt");
     fs::write(&vectors, "was 1 0\nwere 0.9 0.1\nplot 0 1\nand 0.1 1\n").expect("a file");
-    let plain = distilled(&[], &folder.path().join("plain")).expect("a distillation");
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name).to_string_lossy().into_owned());
+    let plain = distilled(&["--out", &first], &folder.path().join("plain")).expect("a distillation");
     let vectors = vectors.to_string_lossy();
-    let flags = ["--augment", "2", "--word-vectors", &vectors];
+    let flags = ["--augment", "2", "--word-vectors", &vectors, "--out", &second];
     let augmented = distilled(&flags, &folder.path().join("augmented")).expect("a distillation");
+    let weights = |student: &str| fs::read(Path::new(student).join("model.safetensors")).expect("weights");
+    assert_eq!(weights(&first).len(), weights(&second).len());
+    assert_ne!(weights(&first), weights(&second), "the student learns from the copies too");
     assert_eq!(plain.teacher.score, augmented.teacher.score, "the teacher learns from the texts alone");
     assert!(augmented.command.join(" ").contains("--augment 2 --word-vectors"), "{:?}", augmented.command);
     let missing = distilled(&["--augment", "2", "--word-vectors", "missing.txt"], &folder.path().join("missing"));

@@ -1,7 +1,8 @@
 //! Cost of a propensity: `decide` over `select`, in CPU time of the process.
 //!
-//! `cargo bench -p dht-bandits --bench propensities`; as a smoke test, `-- --test`. Reads Linux's `/proc/self/schedstat`.
+//! `cargo bench -p dht-bandits --bench propensities`; as a smoke test, `-- --test`.
 
+use cpu_time::ProcessTime;
 use dht_bandits::{
     ArmId, Policy, Request, Result, Ridge, Thompson, Ucb,
     exploration::{EpsilonGreedy, Exploration, Softmax, SquareCb},
@@ -14,12 +15,6 @@ use std::hint::black_box;
 
 const DIMENSION: usize = 20;
 
-/// Seconds of the processor that this process has used.
-fn cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    text.split_whitespace().next().and_then(|field| field.parse::<f64>().ok()).map_or(f64::NAN, |nanos| nanos / 1e9)
-}
-
 fn normals(count: usize, seed: u64) -> Vec<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..count).map(|_| 0.2 * <StandardNormal as Distribution<f64>>::sample(&StandardNormal, &mut rng)).collect()
@@ -29,9 +24,9 @@ fn normals(count: usize, seed: u64) -> Vec<f64> {
 fn compare(seconds: f64, mut left: impl FnMut(), mut right: impl FnMut()) -> (f64, f64) {
     let turns = if seconds > 0.0 { 15 } else { 1 };
     let time = |act: &mut dyn FnMut(), calls: u32| {
-        let begin = cpu_seconds();
+        let begin = ProcessTime::now();
         (0..calls).for_each(|_| act());
-        (cpu_seconds() - begin) / f64::from(calls) * 1e6
+        begin.elapsed().as_secs_f64() / f64::from(calls) * 1e6
     };
     let calls = |act: &mut dyn FnMut()| {
         let mut calls = 1;

@@ -4,6 +4,7 @@
 //! Usage: `hashed_words FILE ARMS [BITS] [NGRAMS] [laplace|adagrad|adagrad-binary] [PARAMETER] [GAMMA] [SEED]`. It prints
 //! rows, mean reward, processor seconds of parsing, choosing and learning together, and seconds without parsing.
 
+use cpu_time::ProcessTime;
 use dht_bandits::exploration::SquareCb;
 use dht_bandits::features::{FeatureHasher, FeatureSpace};
 use dht_bandits::log::{LoggedDecision, VowpalRows};
@@ -14,7 +15,6 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use std::error::Error;
 use std::fs::File;
 use std::io::BufReader;
-use std::time::Instant;
 
 fn policy(
     space: FeatureSpace,
@@ -43,13 +43,6 @@ fn round(policy: &mut dyn Policy, row: &LoggedDecision, rng: &mut ChaCha8Rng) ->
     Ok(reward)
 }
 
-/// Processor time of this process on Linux, and elsewhere the time since the start, in seconds.
-fn seconds(start: Instant) -> f64 {
-    let on_processor = std::fs::read_to_string("/proc/self/schedstat").ok();
-    let nanoseconds = on_processor.and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
-    nanoseconds.map_or_else(|| start.elapsed().as_secs_f64(), |time| time / 1e9)
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let text = |position: usize, default: &str| arguments.get(position).map_or(default.to_owned(), Clone::clone);
@@ -65,22 +58,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(VowpalRows::new(file, path, hasher.clone()).with_classes())
     };
     let (mut learner, mut rng) = (policy(space, arms, &model, parameter, gamma)?, ChaCha8Rng::seed_from_u64(seed));
-    let clock = Instant::now();
-    let (start, mut rows, mut total) = (seconds(clock), 0u32, 0.0);
+    let (start, mut rows, mut total) = (ProcessTime::now(), 0u32, 0.0);
     for row in open()? {
         total += round(&mut learner, &row?, &mut rng)?;
         rows += 1;
     }
-    let with_parsing = seconds(clock) - start;
-    let start = seconds(clock);
+    let with_parsing = start.elapsed().as_secs_f64();
+    let start = ProcessTime::now();
     let parsed = open()?.collect::<Result<Vec<_>, _>>()?;
-    let parsing = seconds(clock) - start;
+    let parsing = start.elapsed().as_secs_f64();
     let (mut learner, mut rng) = (policy(space, arms, &model, parameter, gamma)?, ChaCha8Rng::seed_from_u64(seed));
-    let (start, mut again) = (seconds(clock), 0.0);
+    let (start, mut again) = (ProcessTime::now(), 0.0);
     for row in &parsed {
         again += round(&mut learner, row, &mut rng)?;
     }
-    let without = seconds(clock) - start;
+    let without = start.elapsed().as_secs_f64();
     assert_eq!(total, again, "the same seed gives the same choices");
     let mean = total / f64::from(rows.max(1));
     println!(

@@ -47,6 +47,9 @@ fn main() -> Result<()> {
         });
         println!("| {name} | {changing} | {wandering} | {standing} |");
     }
-    println!("\nA test pays where changes are rare and large, a clock where the world never rests; both cost little.");
+    println!(
+        "\nA test pays where changes are rare and large, a clock where the world never rests; in a world that
+stands still, a test costs nothing, and forgetting at least half as much regret again."
+    );
     Ok(())
 }

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
 use dht_dynamic::transformer::{
-    BertConfig, Dataset, EncodedDataset, Example, Pooling, TextTokenizer, storage::file_sha256,
+    BertConfig, Dataset, EncodedDataset, Example, Pooling, Task, TextTokenizer, storage::file_sha256,
     train::checkpoint::Checkpoint,
 };
 use dht_dynamic::{
     Engine,
-    serving::{ServedModel, TextModel},
+    serving::{Answer, ServedModel, TextModel},
 };
 use dht_toys::{classifier, config, rng};
 use rand::RngExt;
@@ -215,6 +215,22 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut ChaCha8Rng) {
     }
 }
 
+/// Checks that an answer is one of its task: a number, or probabilities of which the answer's is the largest.
+fn check(answer: &Answer) -> Result<(), &'static str> {
+    let values = &answer.probabilities;
+    let largest = values.iter().copied().fold(f32::NAN, f32::max);
+    let sum: f32 = values.iter().sum();
+    match answer.task {
+        Task::Number if values.len() == 1 && sum.is_finite() => Ok(()),
+        Task::Number => Err("expected a number"),
+        _ if !values.iter().all(|value| (0.0..=1.0).contains(value)) => Err("expected probabilities"),
+        Task::Class if (sum - 1.0).abs() > 1e-4 => Err("expected a sum of 1"),
+        _ if values.get(answer.class) != Some(&largest) => Err("expected the likeliest class"),
+        _ if answer.labels.get(answer.class) != Some(&answer.label) => Err("expected the name of the class"),
+        _ => Ok(()),
+    }
+}
+
 #[test]
 fn a_damaged_model_is_refused_or_answers() {
     let mut rng = rng(21);
@@ -234,11 +250,14 @@ fn a_damaged_model_is_refused_or_answers() {
         let answers = std::panic::catch_unwind(|| {
             let model = TextModel::load(folder.path(), &Device::Cpu).ok()?;
             // What answers may still refuse these texts.
-            let _ = Engine::from_model(model).predict(&["fine the day", "bad", "the the the the the the the the the"]);
-            Some(())
+            let texts = ["fine the day", "bad", "the the the the the the the the the"];
+            Some(Engine::from_model(model).predict(&texts).ok())
         });
         let Ok(answers) = answers else { panic!("case {case} panics") };
-        *(if answers.is_some() { &mut answered } else { &mut refused }) += 1;
+        for answer in answers.iter().flatten().flatten() {
+            check(answer).unwrap_or_else(|what| panic!("case {case} answers {answer:?}: {what}"));
+        }
+        *(if answers.flatten().is_some() { &mut answered } else { &mut refused }) += 1;
     }
     assert!(answered > cases() / 50 && refused > cases() / 4, "{answered} answered, {refused} refused");
 }

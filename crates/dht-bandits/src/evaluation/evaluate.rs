@@ -254,7 +254,7 @@ impl Evaluation {
     /// A log without any propensity is judged by DM alone, or by estimated propensities
     /// ([`propensity_model`](EvaluationSettings::propensity_model)); both add a [warning](Self::warnings).
     ///
-    /// Time is linear in rows and arms. In addition to the log, memory holds a few hundred bytes per row. Each target
+    /// Time grows with rows times arms, by less for more arms. In addition to the log, memory holds a few hundred bytes per row. Each target
     /// is asked for its probabilities row by row, once without a model and three times with one.
     ///
     /// # Errors

@@ -75,7 +75,7 @@ fn nested_arrays_and_objects_are_refused() {
             for path in ["/predict", "/v1/classify"] {
                 let body = open.repeat(depth) + &close.repeat(depth);
                 let response = post(server.address(), path, body);
-                assert!((400..=422).contains(&response.status), "{path} {open} {depth}: {response:?}");
+                assert_eq!(response.status, 422, "{path} {open} {depth}: {response:?}");
                 response.refusal();
             }
         }
@@ -150,9 +150,14 @@ fn mutated_requests_are_always_answered() {
         if response.status != 200 {
             response.refusal();
         }
+        // Another form may be found before the end of what is no JSON.
+        let expected: &[u16] = match serde_json::from_slice::<serde_json::Value>(&bytes) {
+            Ok(_) => &[200, 413, 422],
+            Err(_) => &[400, 422],
+        };
+        assert!(expected.contains(&response.status), "{response:?} to {:?}", String::from_utf8_lossy(&bytes));
         *statuses.entry(response.status).or_insert(0) += 1;
     }
-    assert!(statuses.keys().all(|status| [200, 400, 413, 422].contains(status)), "{statuses:?}");
     assert!(statuses[&200] > 50 && statuses[&400] > 500 && statuses[&422] > 20, "{statuses:?}");
     assert_eq!(server.service().metrics().failed, 0);
 }

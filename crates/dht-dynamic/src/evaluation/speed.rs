@@ -58,7 +58,7 @@ const ERRORS: f64 = 0.5;
 
 impl SpeedPoint {
     /// The point of a speed at which each text has these FLOPs, and in the full model those.
-    pub(crate) fn of_texts(speed: f64, accuracy: f64, flops: &[u64], full_flops: &[u64]) -> Self {
+    pub fn of_texts(speed: f64, accuracy: f64, flops: &[u64], full_flops: &[u64]) -> Self {
         let sum = |flops: &[u64]| flops.iter().sum::<u64>() as f64;
         let (rows, full) = (flops.len() as f64, sum(full_flops).max(1.0));
         let flops_ratio = sum(flops) / full;

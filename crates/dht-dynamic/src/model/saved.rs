@@ -17,7 +17,7 @@ use std::path::Path;
 use candle_core::Device;
 use dht_transformer::{
     BertConfig, TextTokenizer,
-    storage::{FileKind, file_sha256, read_file, write_atomically, write_directory_atomically},
+    storage::{FileKind, file_sha256, read_file, restore_replaced, write_atomically, write_directory_atomically},
     train::checkpoint::Checkpoint,
 };
 use rand::SeedableRng;
@@ -162,6 +162,7 @@ impl DynamicModel {
     /// As [`load`](Self::load), and errors of the builders.
     pub fn load_with(folder: impl AsRef<Path>, device: &Device, own: OwnParts<'_>) -> Result<Loaded> {
         let folder = folder.as_ref();
+        restore_replaced(folder)?;
         let path = folder.join(DYNAMIC);
         let Checkpoint { tensors, state } = Checkpoint::load(&path)?;
         SavedEncoder::check_format(&path, &state, FORMAT, VERSION)?;

@@ -13,7 +13,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Device;
-use dht_transformer::storage::{FileKind, file_sha256, read_file, write_atomically, write_directory_atomically};
+use dht_transformer::storage::{
+    FileKind, file_sha256, read_file, restore_replaced, write_atomically, write_directory_atomically,
+};
 use dht_transformer::{TextClassifier, TextTokenizer};
 use serde::{Deserialize, Serialize};
 
@@ -181,6 +183,7 @@ impl TextModel {
     /// As [`load`](Self::load) and [`DynamicModel::load_with`].
     pub fn load_with(folder: impl AsRef<Path>, device: &Device, own: OwnParts<'_>) -> Result<Self> {
         let folder = folder.as_ref();
+        restore_replaced(folder)?;
         let path = folder.join(DESCRIPTION);
         let bytes = match read_file(&path, FileKind::Description) {
             Ok(bytes) => bytes,

@@ -14,7 +14,11 @@ use std::path::Path;
 
 use candle_core::Device;
 use dht_dynamic::saved_encoder::SavedEncoder;
-use dht_transformer::{BertConfig, TextTokenizer, storage::write_directory_atomically, train::checkpoint::Checkpoint};
+use dht_transformer::{
+    BertConfig, TextTokenizer,
+    storage::{restore_replaced, write_directory_atomically},
+    train::checkpoint::Checkpoint,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -122,6 +126,7 @@ impl SearchModel {
         mut own: OwnParts<'_>,
     ) -> Result<(Self, Vec<String>, Option<TextTokenizer>)> {
         let folder = folder.as_ref();
+        restore_replaced(folder)?;
         let path = folder.join(SEARCH);
         let Checkpoint { tensors, state } = Checkpoint::load(&path)?;
         SavedEncoder::check_format(&path, &state, FORMAT, VERSION)?;

@@ -102,8 +102,8 @@ impl Drop for Listed {
     }
 }
 
-/// Removes the temporary files and directories of all [atomic writes](write_atomically) in progress. Their threads then wait forever:
-/// call this function only when the process is about to end, such as after a signal.
+/// Removes the temporary files and directories of all [atomic writes](write_atomically) in progress. Their threads then
+/// wait forever: call this function only when the process is about to end, such as after a signal.
 pub fn abandon_unfinished_files() {
     let unfinished = unfinished();
     for path in unfinished.iter() {
@@ -148,12 +148,13 @@ fn is_open_file(path: &Path) -> bool {
 /// Writes a directory atomically: no reader, and no crash, ever sees a part of it. `fill` writes into a temporary
 /// directory next to the target, which then changes places with the target, and the old directory is removed. On file
 /// systems that cannot exchange two directories, the old one is moved aside first, and moved back if the second rename
-/// fails. For a link, its target is replaced and the link remains. An existing directory must contain only `entries`, the names that its successor may
-/// have, and the first of them, which tells such a directory from others, so that no other file is lost.
+/// fails; after a kill in between, [`restore_replaced`] moves it back. For a link, its target is replaced and the link
+/// remains. An existing directory must contain only `entries`, the names that its successor may have, and the first of
+/// them, which tells such a directory from others, so that no other file is lost.
 ///
 /// # Errors
-/// [`Error::ForeignDirectory`] if the target holds another entry, or entries without the first; [`Error::Io`] if creating or renaming fails, and the
-/// errors of `fill`; the target is then unchanged.
+/// [`Error::ForeignDirectory`] if the target holds another entry, or entries without the first; [`Error::Io`] if
+/// creating or renaming fails, and the errors of `fill`; the target is then unchanged.
 ///
 /// # Examples
 /// ```
@@ -176,6 +177,9 @@ pub fn write_directory_atomically(
 ) -> Result<()> {
     let target = &*without_link(&without_separator(target.as_ref()));
     let failed = |source| Error::io(target, source);
+    restore_replaced(target)?;
+    // A process was killed after the renames.
+    let _ = std::fs::remove_dir_all(aside(target));
     refuse_foreign(target, entries)?;
     let parent = folder_of(target);
     std::fs::create_dir_all(parent).map_err(failed)?;
@@ -189,28 +193,73 @@ pub fn write_directory_atomically(
         // The old directory is removed under the name of the temporary one.
         return synchronise_folder(parent).map_err(failed);
     }
-    // Either the renames or the removal by a signal comes first.
-    let held = unfinished();
-
-    // The old directory is moved into an empty temporary one, which removes it when it is dropped.
-    let aside = temporary().tempdir_in(parent).map_err(failed)?;
-    let old = aside.path().join("old");
-    let replaces = target.symlink_metadata().is_ok();
-    if replaces {
-        std::fs::rename(target, &old).map_err(failed)?;
-    }
-    if let Err(source) = std::fs::rename(fresh.path(), target) {
-        if replaces && let Err(second) = std::fs::rename(&old, target) {
-            // The target is missing: at least nothing is removed.
-            return Err(Error::io(aside.keep().join("old"), second));
-        }
-        return Err(failed(source));
-    }
+    replace_in_two_steps(fresh.path(), target).map_err(failed)?;
     // The directory is now at the target: nothing remains to be removed under the old name.
     let _ = fresh.keep();
-    drop(held);
     drop(listed);
     synchronise_folder(parent).map_err(failed)
+}
+
+/// Moves the old directory aside, and the new one to its place. A process that is killed in between leaves the old one
+/// where [`restore_replaced`] finds it.
+fn replace_in_two_steps(fresh: &Path, target: &Path) -> io::Result<()> {
+    // Either the renames or the removal by a signal comes first.
+    let _held = unfinished();
+    let old = aside(target);
+    loop {
+        let replaces = target.symlink_metadata().is_ok();
+        if replaces {
+            std::fs::rename(target, &old)?;
+        }
+        match std::fs::rename(fresh, target) {
+            Ok(()) => {
+                // What cannot be removed now goes with the next replacement.
+                let _ = if replaces { std::fs::remove_dir_all(&old) } else { Ok(()) };
+                return Ok(());
+            }
+            // A reader has moved the old directory back.
+            Err(_) if replaces && !old.exists() => {}
+            Err(source) if replaces => {
+                std::fs::rename(&old, target)?;
+                return Err(source);
+            }
+            Err(source) => return Err(source),
+        }
+    }
+}
+
+/// Path of the old directory while [`write_directory_atomically`] replaces it in two steps.
+fn aside(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    folder_of(target).join(format!(".partial-{name}.replaced"))
+}
+
+/// Moves the old directory back if it is missing because a process was killed while it [replaced
+/// it](write_directory_atomically). This happens only on file systems that cannot exchange two directories. Every other
+/// path stays as it is.
+///
+/// # Errors
+/// [`Error::Io`] if the old directory is there and cannot be moved.
+///
+/// # Examples
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// std::fs::create_dir(folder.path().join(".partial-model.replaced"))?;
+/// dht_transformer::storage::restore_replaced(folder.path().join("model"))?;
+/// assert!(folder.path().join("model").is_dir());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn restore_replaced(directory: impl AsRef<Path>) -> Result<()> {
+    let target = &*without_link(&without_separator(directory.as_ref()));
+    let old = aside(target);
+    if target.symlink_metadata().is_ok() || !old.is_dir() {
+        return Ok(());
+    }
+    match std::fs::rename(&old, target) {
+        // Another process was faster.
+        Err(_) if target.is_dir() => Ok(()),
+        moved => moved.map_err(|source| Error::io(old, source)),
+    }
 }
 
 /// Path of a directory without a separator at its end, which would follow a link.
@@ -329,6 +378,39 @@ mod tests {
         }
         let left = std::fs::read_dir(folder.path()).expect("a folder").count();
         assert_eq!(left, 2, "no temporary directory is left");
+    }
+
+    #[test]
+    fn without_an_exchange_a_kill_leaves_the_old_directory() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [fresh, target] = ["fresh", "model"].map(|name| folder.path().join(name));
+        let make = |path: &Path, text: &str| {
+            std::fs::create_dir(path).expect("a folder");
+            std::fs::write(path.join("run.json"), text).expect("a file");
+        };
+        let content = || std::fs::read_to_string(target.join("run.json")).expect("a file");
+        let entries = || std::fs::read_dir(folder.path()).expect("a folder").count();
+        for text in ["first", "second"] {
+            make(&fresh, text);
+            replace_in_two_steps(&fresh, &target).expect("replaced");
+            assert_eq!((content().as_str(), entries()), (text, 1));
+        }
+        // A kill between the two renames.
+        std::fs::rename(&target, aside(&target)).expect("moved aside");
+        restore_replaced(target.join("")).expect("restored");
+        assert_eq!((content().as_str(), entries()), ("second", 1));
+        // A kill before the old directory is removed: it must not come back, nor stay.
+        make(&aside(&target), "first");
+        restore_replaced(&target).expect("nothing to do");
+        assert_eq!((content().as_str(), entries()), ("second", 2));
+        write_directory_atomically(&target, &["run.json"], |fresh| {
+            write_atomically(fresh.join("run.json"), |file| file.write_all(b"third"))
+        })
+        .expect("written");
+        assert_eq!((content().as_str(), entries()), ("third", 1));
+        // A new directory that is missing: the old one stays.
+        assert!(replace_in_two_steps(&fresh, &target).is_err());
+        assert_eq!((content().as_str(), entries()), ("third", 1));
     }
 
     #[test]

@@ -8,7 +8,9 @@ mod parts;
 mod regular_file;
 
 pub(crate) use atomic::{GIT_LFS, folder_of, refuse_foreign, synchronise_folder};
-pub use atomic::{abandon_unfinished_files, writable_file, write_atomically, write_directory_atomically};
+pub use atomic::{
+    abandon_unfinished_files, restore_replaced, writable_file, write_atomically, write_directory_atomically,
+};
 pub use digest::file_sha256;
 pub(crate) use digest::{Hashing, hexadecimal};
 pub use hub::HubDataset;

@@ -6,10 +6,12 @@ use super::name::is_name;
 #[cfg(feature = "hub")]
 use super::repository;
 use crate::error::{Error, Result};
+use crate::storage::restore_replaced;
 
 /// Directory for a path or a hub name; see [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch).
 pub(crate) fn model_directory(name: impl AsRef<Path>) -> Result<PathBuf> {
     let path = name.as_ref();
+    restore_replaced(path)?;
     match path.to_str().filter(|name| is_name(name) && !path.exists()) {
         Some(name) => fetch(name),
         None => Ok(path.into()),
