@@ -80,7 +80,7 @@ pub(crate) enum TableFormat {
     FastText,
     /// A folder for each class, with a file for each text.
     Folders,
-    /// Columns in compressed pages (feature `hub`).
+    /// Columns in compressed pages (feature `parquet`).
     Parquet,
 }
 

@@ -29,7 +29,7 @@ pub enum DataProblem {
     },
     /// Parquet files are not supported by this build.
     #[error(
-        "is a parquet file, which is read with the feature `hub`: build with it, or convert the file to csv or jsonl"
+        "is a parquet file, which is read with the feature `parquet`: build with it, or convert the file to csv or jsonl"
     )]
     ParquetNotBuilt,
     /// A file is not a parquet file, or a damaged one.

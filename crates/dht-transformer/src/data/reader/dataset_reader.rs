@@ -21,7 +21,7 @@ const MOST_BYTES: u64 = 4 << 30;
 
 /// Reads labelled texts from csv, tsv and jsonl files, also compressed (`.gz`, `.zst`), from files of fastText (`.txt`
 /// with lines such as `__label__good fine food`), from [folders of classes](Self::read_folders), and (with the feature
-/// `hub`) from parquet files.
+/// `parquet`) from parquet files.
 ///
 /// csv is quoted as in RFC 4180. Its columns are separated by commas, or by semicolons, tabs or bars between the names
 /// of a header without commas, or by the sign of a first line such as `sep=;`. tsv is not quoted (as in GLUE). jsonl has
@@ -322,12 +322,12 @@ impl DatasetReader {
         Ok((table, format, raw.finish().map_err(|source| Error::io(path, source))?))
     }
 
-    #[cfg(feature = "hub")]
+    #[cfg(feature = "parquet")]
     fn add_part(&self, table: &mut Table, path: &Path, file: File) -> Result<()> {
         table.read_parquet(path, file, self.most_bytes)
     }
 
-    #[cfg(not(feature = "hub"))]
+    #[cfg(not(feature = "parquet"))]
     fn add_part(&self, _: &mut Table, path: &Path, _: File) -> Result<()> {
         Err(Error::Data { path: path.into(), line: None, problem: DataProblem::ParquetNotBuilt })
     }

@@ -37,7 +37,7 @@ mod labels;
 mod lines;
 mod lists;
 mod names;
-#[cfg(feature = "hub")]
+#[cfg(feature = "parquet")]
 mod parquet;
 mod request;
 mod row;
