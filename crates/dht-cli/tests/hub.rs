@@ -67,9 +67,6 @@ fn without_the_feature_a_name_is_refused_with_what_to_build() {
         let said = ask(&arguments);
         assert!(said.contains("build with the feature `hub`"), "{command}: {said}");
     }
-    std::fs::write(place.path().join("rows.parquet"), "PAR1").unwrap();
-    let said = ask(&["train", "--data", "rows.parquet", "--model", "2x2x16", "--out", "m"]);
-    assert!(said.contains("rows.parquet: is a parquet file, which is read with the feature `hub`"), "{said}");
 }
 
 #[cfg(feature = "hub")]

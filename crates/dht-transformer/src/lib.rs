@@ -60,7 +60,7 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | [`data`] | csv, tsv, jsonl, parquet (feature `hub`) and plain files to [`Dataset`]s, [`TextTokenizer`], [`PackedBatch`], the order of batches, masks for pre-training |
+//! | [`data`] | csv, tsv, jsonl, parquet (feature `parquet`) and plain files to [`Dataset`]s, [`TextTokenizer`], [`PackedBatch`], the order of batches, masks for pre-training |
 //! | [`config`] | [`BertConfig`], [`Family`](config::Family), [`ModelSize`](config::ModelSize), [`Activation`](config::Activation), [`Pooling`] |
 //! | [`model`] | [`Encoder`]: all or some layers, heads and samples; [`Classifier`], [`Linear`](model::Linear) |
 //! | [`tensors`] | [`Hidden`], [`HeadSet`], [`HeadPlan`], [`SampleGroup`], [`Parameters`](tensors::Parameters), [`Gradients`](tensors::Gradients), losses |

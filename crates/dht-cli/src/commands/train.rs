@@ -33,12 +33,14 @@ use crate::training::{Interruption, Start, TrainingDir};
 pub fn train(arguments: &TrainArguments) -> Result<()> {
     let start = Start::load(&arguments.model)?;
     let arguments = &arguments.for_start(&start)?;
-    let mut max_length = arguments.check(&start)?;
+    arguments.check(&start)?;
     let replaced = check_target(&arguments.out)?;
     let device = arguments.device.open_in(arguments.precision)?;
     arguments.texts.notes()?.iter().for_each(|note| arguments.say(note));
     start.pooling_note()?.iter().for_each(|note| report(note));
     let mut texts = arguments.read_texts(&start)?;
+    // The rows may say that the task is another one.
+    let mut max_length = arguments.check(&start)?;
     if let Some(held) = &replaced {
         held.check(&texts.train.labels, arguments.texts.task(), arguments.replace)?;
         arguments.say(&held.note());

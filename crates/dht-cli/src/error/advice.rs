@@ -24,7 +24,7 @@ impl Advice {
     fn on(problem: &DataProblem) -> Option<Self> {
         let flags = match problem {
             DataProblem::NestedValue { .. } | DataProblem::NestedCell { .. } => {
-                return Some(Self::Edit("several labels: one string such as \"food,staff\", with `--task labels`"));
+                return Some(Self::Flag("for several labels `--task labels`".into()));
             }
             DataProblem::OneColumn { other } if !other.is_empty() => "`--separator`",
             DataProblem::FirstRow => "`--header` or `--no-header`",
@@ -43,6 +43,7 @@ impl Advice {
             | DataProblem::TwoClasses { .. }
             | DataProblem::TwoSpellings { .. } => "`--label-map LABEL=CLASS`",
             DataProblem::FractionLabels { .. } => "`--task class` or `--task number`",
+            DataProblem::NotUtf8 { .. } | DataProblem::Binary => "`--encoding`",
             DataProblem::Separator { .. } => "`--label-separator`",
             DataProblem::NoRowOfClass { .. } => "`--train-rows`",
             _ => return None,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 use dht_dynamic::serving::Origin;
-use dht_dynamic::transformer::data::{Column, LabelKind, TextColumns, TextFormat};
+use dht_dynamic::transformer::data::{Column, LabelKind, TextColumns, TextEncoding, TextFormat};
 use dht_dynamic::transformer::{Dataset, DatasetReader};
 
 use crate::error::{Error, Result};
@@ -27,6 +27,9 @@ pub struct RowArguments {
     /// what stands between its names, or follows sep=]
     #[arg(long, value_name = "SIGN", value_parser = separator)]
     pub separator: Option<char>,
+    /// Encoding of texts, such as windows-1252, latin1 or utf-16le [default: that of a byte-order mark, else utf-8]
+    #[arg(long, value_name = "NAME")]
+    pub encoding: Option<TextEncoding>,
     /// Treat the first row of csv and tsv files as a header [default: inferred from the first rows]
     #[arg(long, conflicts_with = "no_header")]
     pub header: bool,
@@ -44,8 +47,8 @@ impl RowArguments {
     /// Columns that the flags name, otherwise those of a model's training. `look_ahead` is true for a file, whose rows may
     /// be read ahead.
     pub fn columns(&self, format: TextFormat, look_ahead: bool, origin: Option<&Origin>) -> TextColumns {
-        let (header, separator) = (self.header(), self.separator);
-        let columns = TextColumns { header, separator, look_ahead, ..TextColumns::default() };
+        let (header, separator, encoding) = (self.header(), self.separator, self.encoding);
+        let columns = TextColumns { header, separator, encoding, look_ahead, ..TextColumns::default() };
         if !self.text_column.is_empty() || format == TextFormat::Lines {
             // Two columns of a model of pairs are one.
             let pair = self.pair || origin.is_some_and(|origin| origin.pair) && self.text_column.len() == 2;
@@ -83,6 +86,9 @@ pub struct LabelArguments {
     /// labels, class or category; else the only column that repeats a few values]
     #[arg(long, value_name = "COLUMN")]
     pub label_column: Option<Column>,
+    /// Read several labels from columns of 0 and 1, each named after its label: A,B,C
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', conflicts_with = "label_column")]
+    pub label_columns: Vec<Column>,
     /// Task: one class, several labels, or a number [default: class, or the task of a data set known by name]
     #[arg(long, value_enum, value_name = "TASK")]
     pub task: Option<TaskChoice>,
@@ -146,8 +152,9 @@ pub struct DataArguments {
     /// Labelled texts: a directory, a file, or the name of a data set.
     ///
     /// A directory has train.* (and test.*, or dev.*, validation.*, val.*), and perhaps classes.txt with the names of
-    /// numbered classes. A file is csv, tsv, jsonl (also .gz) or
-    /// parquet. A value that is not an existing path is a name: ag_news, dbpedia_14, yelp_polarity, yelp_review_full,
+    /// numbered classes; or folders train (and test) with a folder of .txt files for each class. A file is csv, tsv,
+    /// jsonl, json or fastText's txt (also .gz, .zst), or parquet. A pattern such as 'part-*.csv' is all files that it
+    /// fits, as one table. A value that is not an existing path is a name: ag_news, dbpedia_14, yelp_polarity, yelp_review_full,
     /// imdb, glue/TASK, or hf:OWNER/NAME[/CONFIG] for any data set on the Hugging Face hub (in a build with the feature
     /// hub).
     #[arg(long, value_name = "DIR|FILE|NAME")]
@@ -193,7 +200,7 @@ impl TableArguments {
 
     /// Reader of further files, with the columns and labels of the training file and the classes of `--label-map`.
     pub(super) fn like(&self, train: &Dataset) -> DatasetReader {
-        let reader = DatasetReader::new().like(train).separator(self.rows.separator);
+        let reader = DatasetReader::new().like(train).separator(self.rows.separator).encoding(self.rows.encoding);
         if self.labels.label_map.is_empty() {
             return reader;
         }
@@ -210,6 +217,7 @@ impl TableArguments {
         if rows.separator.is_some() {
             reader = reader.separator(rows.separator);
         }
+        reader = reader.encoding(rows.encoding);
         if rows.pair {
             reader = reader.pair(true);
         }
@@ -225,6 +233,9 @@ impl TableArguments {
         }
         if !labels.label_map.is_empty() {
             reader = reader.label_mapping(self.label_map());
+        }
+        if !labels.label_columns.is_empty() {
+            reader = reader.label_columns(labels.label_columns.iter().cloned());
         }
         match &labels.label_column {
             Some(label) => reader.label_column(label.clone()),

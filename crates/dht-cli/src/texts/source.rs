@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use dht_dynamic::transformer::Dataset;
 use dht_dynamic::transformer::DatasetReader;
-use dht_dynamic::transformer::data::{NamedDataset, Split, TextFormat};
+use dht_dynamic::transformer::data::{Column, NamedDataset, Split, TextFormat};
 use dht_dynamic::transformer::error::{DataProblem, HubProblem};
 use dht_dynamic::transformer::storage::{FileKind, HubDataset, read_file};
 
@@ -24,6 +24,8 @@ const SCORED: [&str; 4] = ["test", "validation", "dev", "valid"];
 pub(super) enum Source {
     /// Single file.
     File(PathBuf),
+    /// The files of a pattern, in the order of their names.
+    Files { pattern: PathBuf, paths: Vec<PathBuf> },
     /// Directory of files named after splits.
     Folder(PathBuf),
     /// Data set on the hub.
@@ -85,6 +87,10 @@ impl Source {
         let on_the_hub = known.map(|known| known.hub).or(name.strip_prefix(ON_THE_HUB));
         match on_the_hub {
             Some(place) if !data.exists() => Ok(Self::Hub { files: HubDataset::open(place)?, name, known }),
+            _ if !data.exists() && name.contains(['*', '?']) => {
+                let paths = matching(&name)?;
+                Ok(Self::Files { pattern: data.into(), paths })
+            }
             // Reading it tells that a file is not there.
             _ if data.exists() || is_file_name(&name) => Ok(Self::File(data.into())),
             _ => {
@@ -104,7 +110,7 @@ impl Source {
 
     /// Returns whether the source is more than one file.
     pub(super) fn has_splits(&self) -> bool {
-        !matches!(self, Self::File(_))
+        !matches!(self, Self::File(_) | Self::Files { .. })
     }
 
     /// Names of numbered classes: the lines of the file `classes.txt` of a directory.
@@ -137,7 +143,7 @@ impl Source {
     pub(super) fn validation(&self) -> Result<Option<SplitFiles>> {
         match self {
             Self::Folder(folder) => Scored::Folder(folder, Split::Dev).files(),
-            Self::File(_) | Self::Hub { .. } => Ok(None),
+            Self::File(_) | Self::Files { .. } | Self::Hub { .. } => Ok(None),
         }
     }
 
@@ -155,6 +161,7 @@ impl Source {
     pub(super) fn training(&self) -> Result<SplitFiles> {
         match self {
             Self::File(path) => Ok(SplitFiles { name: None, paths: vec![path.clone()] }),
+            Self::Files { paths, .. } => Ok(SplitFiles { name: None, paths: paths.clone() }),
             Self::Folder(folder) => {
                 Ok(SplitFiles { name: None, paths: DatasetReader::find_parts(folder, Split::Train)? })
             }
@@ -166,7 +173,8 @@ impl Source {
     /// labels are secret.
     pub(super) fn scored(&self) -> Vec<(&str, Scored<'_>)> {
         match self {
-            Self::File(path) => vec![("file", Scored::File(path))],
+            Self::File(path) => vec![("file", Scored::Files(std::slice::from_ref(path)))],
+            Self::Files { paths, .. } => vec![("files", Scored::Files(paths))],
             Self::Folder(folder) => {
                 vec![(TEST, Scored::Folder(folder, Split::Test)), ("dev", Scored::Folder(folder, Split::Dev))]
             }
@@ -187,7 +195,7 @@ impl Source {
 
         let wanted = "test.csv, test.tsv, test.jsonl, test.parquet (or with .gz), or such of dev, validation, valid, val or eval";
         Error::Transformer(match self {
-            Self::File(path) | Self::Folder(path) => {
+            Self::File(path) | Self::Folder(path) | Self::Files { pattern: path, .. } => {
                 let problem = DataProblem::NoSuchSplit { wanted: wanted.into() };
                 Inner::Data { path: path.clone(), line: None, problem }
             }
@@ -206,6 +214,7 @@ impl Source {
                 Ok(SplitFiles { name: Some(name), paths: files.fetch(split)? })
             }
             Self::File(path) | Self::Folder(path) => Ok(SplitFiles { name: None, paths: vec![path.clone()] }),
+            Self::Files { paths, .. } => Ok(SplitFiles { name: None, paths: paths.clone() }),
         }
     }
 
@@ -225,7 +234,7 @@ impl Source {
 /// Files that can be scored.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Scored<'a> {
-    File(&'a Path),
+    Files(&'a [PathBuf]),
     Folder(&'a Path, Split),
     Hub(&'a Source, &'a str),
 }
@@ -234,7 +243,7 @@ impl Scored<'_> {
     /// Finds the files; `None` if there are none.
     pub(super) fn files(self) -> Result<Option<SplitFiles>> {
         match self {
-            Self::File(path) => Ok(Some(SplitFiles { name: None, paths: vec![path.into()] })),
+            Self::Files(paths) => Ok(Some(SplitFiles { name: None, paths: paths.to_vec() })),
             Self::Folder(folder, split) => match DatasetReader::find_parts(folder, split).map_err(Error::from) {
                 Err(error) if is_missing(&error) => Ok(None),
                 found => found.map(|paths| Some(SplitFiles { name: None, paths })),
@@ -259,13 +268,36 @@ pub(super) fn is_hidden(error: &Error) -> bool {
     matches!(error, Error::Transformer(error) if hidden(error))
 }
 
+/// Returns whether the error is that a file lacks this column.
+pub(super) fn lacks_column(error: &Error, label: &Column) -> bool {
+    match error {
+        Error::Transformer(dht_dynamic::transformer::Error::Data {
+            problem: DataProblem::UnknownColumn { column, .. },
+            ..
+        }) => *column == label.to_string(),
+        _ => false,
+    }
+}
+
 /// Returns whether a name can only be a file's: it has the extension of a file, or begins like a path.
 fn is_file_name(name: &str) -> bool {
-    let (format, compressed) = TextFormat::of_name(name);
+    let (format, compression) = TextFormat::of_name(name);
     let lower = name.to_ascii_lowercase();
     format != TextFormat::Lines
-        || compressed
+        || compression.is_some()
         || lower.ends_with(".parquet")
         || lower.ends_with(".txt")
         || name.starts_with(['.', '/', '~'])
+}
+
+/// Files that a pattern such as `part-*.csv` fits, in the order of their names.
+fn matching(pattern: &str) -> Result<Vec<PathBuf>> {
+    let failed = |reason: &dyn std::fmt::Display| {
+        Error::argument("data", "a pattern of files", format!("{pattern:?}: {reason}"))
+    };
+    let found = glob::glob(pattern).map_err(|error| failed(&error))?;
+    let mut paths = found.collect::<std::result::Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
+    paths.retain(|path| path.is_file());
+    paths.sort_unstable();
+    if paths.is_empty() { Err(failed(&"no file has such a name")) } else { Ok(paths) }
 }

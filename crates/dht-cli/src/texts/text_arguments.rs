@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dht_dynamic::serving::Origin;
-use dht_dynamic::transformer::data::{LabelKind, Metric};
+use dht_dynamic::transformer::data::{Column, LabelKind, Metric};
 use dht_dynamic::transformer::error::DataProblem;
 use dht_dynamic::transformer::{Dataset, DatasetReader, Error as TransformerError, Task};
 use rand::SeedableRng;
@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::arguments::{DataArguments, RowArguments, TaskChoice, check_pair};
 use super::report::mapping_note;
-use super::source::{self, Source, SplitFiles, is_hidden};
+use super::source::{self, Source, SplitFiles, is_hidden, lacks_column};
 use super::splits::{Classes, SplitRequest, TextSplits};
 use crate::error::{Error, Result};
 
@@ -32,12 +32,15 @@ pub struct TextArguments {
     /// Source that `data` names, opened on first use.
     #[arg(skip)]
     opened: OnceCell<Source>,
+    /// Set once rows are read whose labels are lists or columns.
+    #[arg(skip)]
+    found: OnceCell<()>,
 }
 
 impl TextArguments {
     /// Arguments for a source that other flags name.
     pub fn new(source: DataArguments) -> Self {
-        Self { source, opened: OnceCell::new() }
+        Self { source, opened: OnceCell::new(), found: OnceCell::new() }
     }
 
     /// Source of the texts, opened on first use.
@@ -88,12 +91,14 @@ impl TextArguments {
         source::known(&self.source.data).map(|known| known.metric)
     }
 
-    /// Task of the texts, by the flags or by the known data set.
+    /// Task of the texts, by the flags or by the known data set; for labels in lists or in several columns also by the
+    /// rows, once they are read.
     pub fn task(&self) -> Task {
         match self.source.table.labels.task {
             Some(TaskChoice::Labels) => Task::Labels,
             Some(TaskChoice::Number) => Task::Number,
             Some(TaskChoice::Class) => Task::Class,
+            None if self.found.get().is_some() => Task::Labels,
             None if source::known(&self.source.data).is_some_and(|known| known.has_numbers()) => Task::Number,
             None => Task::Class,
         }
@@ -151,10 +156,18 @@ impl TextArguments {
         let reader = self.source.table.asked(self.reader(source));
         let files = source.training()?;
         let data = files.read(&reader)?;
+        self.note_kind(&data);
         let is_numbered = self.task() == Task::Class && data.labels.iter().all(|label| label.parse::<u32>().is_ok());
         match source.class_names()?.filter(|_| is_numbered) {
             Some(names) => files.read(&reader.labels(names)),
             None => Ok(data),
+        }
+    }
+
+    /// Notes that rows have several labels, which no flag says.
+    fn note_kind(&self, data: &Dataset) {
+        if data.reading.as_ref().is_some_and(|reading| matches!(reading.kind, LabelKind::Several { .. })) {
+            let _ = self.found.set(());
         }
     }
 
@@ -166,6 +179,7 @@ impl TextArguments {
         let training = source.training()?;
         let reader = || table.asked(self.of_training(self.reader(source), origin, &training));
         let own = training.read(&reader())?;
+        self.note_kind(&own);
         let further = also.iter().map(|path| Source::open(path)?.training()).collect::<Result<Vec<_>>>()?;
         // Each file says by itself which labels it has.
         let columns = own.reading.iter().fold(DatasetReader::new(), |reader, reading| reader.with_reading(reading));
@@ -249,7 +263,7 @@ impl TextArguments {
         check_pair(self.source.table.rows.pair, origin)?;
         let source = self.source()?;
         let mut notes = source.notes();
-        let found = scored(source, &mut notes, |files| {
+        let found = scored(source, None, &mut notes, |files| {
             let reader = self.reader(source).labels(labels.iter().cloned());
             let reader = self.source.table.asked(self.of_training(reader, origin, files));
             files.read(&match task {
@@ -257,7 +271,7 @@ impl TextArguments {
                     reader.label_kind(LabelKind::Several { separator: self.source.table.labels.separator(origin) })
                 }
                 Task::Number => reader.label_kind(LabelKind::Number),
-                Task::Class => reader,
+                Task::Class => reader.label_kind(LabelKind::Class),
             })
         });
         let found = found.map_err(|error| error.of_other_columns("--text-column or --label-column"))?;
@@ -322,7 +336,10 @@ impl TextArguments {
         let source = self.source()?;
         let like = self.source.table.like(train);
         let test = match source.has_splits() {
-            true => scored(source, notes, |files| files.read(&like))?,
+            true => {
+                let label = train.reading.as_ref().and_then(|reading| reading.label.as_ref());
+                scored(source, label, notes, |files| files.read(&like))?
+            }
             false => None,
         };
         // Without a test file, the validation file is scored.
@@ -418,9 +435,11 @@ fn without_calibration(all: Dataset, rows: usize, seed: u64) -> Result<(Dataset,
 }
 
 /// First split that can be scored and whose labels are not secret, with the split's name; `None` if there is no such
-/// split. Adds a note if it is not the test split.
+/// split. Adds a note if it is not the test split. Files of a directory without the column `label` are left out, as test
+/// files of competitions are.
 fn scored<'a>(
     source: &'a Source,
+    label: Option<&Column>,
     notes: &mut Vec<String>,
     read: impl Fn(&SplitFiles) -> Result<Dataset>,
 ) -> Result<Option<(&'a str, Dataset)>> {
@@ -428,6 +447,10 @@ fn scored<'a>(
     for (name, rows) in source.scored() {
         let Some(files) = rows.files()? else { continue };
         match read(&files) {
+            Err(error) if source.is_folder() && label.is_some_and(|label| lacks_column(&error, label)) => {
+                let column = label.map(Column::to_string).unwrap_or_default();
+                notes.push(format!("  not scored: {} has no column {column}", files.name()));
+            }
             Err(error) if is_hidden(&error) => hidden = hidden.or(Some((name, error))),
             Err(error) => return Err(error),
             Ok(data) => {

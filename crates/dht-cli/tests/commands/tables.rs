@@ -252,7 +252,7 @@ fn files_of_other_formats_are_not_answered_line_by_line() {
         write(place.path(), name, text);
         dht(place.path(), &["predict", "model", name])
     };
-    let returns = refused(&predict("cr.csv", "text,label\rfine soup,praised\rcold soup,panned\r"), 1);
+    let returns = refused(&predict("cr.csv", "text,label\rfine soup,praised\rcold soup\n,panned\n"), 1);
     assert!(returns.contains("cr.csv:1: the lines end with carriage returns alone"), "{returns}");
     let signs = refused(&predict("s.csv", "opinion;verdict\nfine soup;praised\ncold soup;panned\n"), 1);
     assert!(signs.contains("and all have ';'"), "{signs}");
@@ -325,16 +325,92 @@ fn a_comma_in_a_name_is_not_the_separator() {
 }
 
 #[test]
-fn classes_that_are_lists_or_objects_are_refused() {
+fn classes_and_labels_in_lists_are_read() {
     let place = trained();
     let at = place.path();
-    for cell in ["{\"\"good\"\": 1}", "['good']"] {
-        write(at, "cats.csv", &format!("text,label\n{}", format!("fine work,\"{cell}\"\n").repeat(4)));
-        let said = refused(&dht(at, &["inspect-data", "cats.csv"]), 1);
-        assert!(said.contains("is a list or an object: write one class in each row"), "{said}");
+    for (good, bad) in [("{\"\"good\"\": 1, \"\"bad\"\": 0}", "{\"\"bad\"\": 1}"), ("['good']", "['bad']")] {
+        write(
+            at,
+            "cats.csv",
+            &format!("text,label\n{}", format!("fine work,\"{good}\"\nno work,\"{bad}\"\n").repeat(4)),
+        );
+        let read = printed(&dht(at, &["inspect-data", "cats.csv"]));
+        assert!(read.contains("a class (by its name): 2 classes: bad (4), good (4)"), "{read}");
     }
+    write(at, "several.csv", &format!("text,label\n{}", "fine work,\"['a', 'b']\"\nno work,['b']\n".repeat(4)));
+    let read = printed(&dht(at, &["inspect-data", "several.csv"]));
+    assert!(read.contains("several labels, in lists (by its name): 2 labels"), "{read}");
+    write(at, "nested.csv", &format!("text,label\n{}", "fine work,\"{'a': ['b']}\"\n".repeat(4)));
+    let said = refused(&dht(at, &["inspect-data", "nested.csv"]), 1);
+    assert!(said.contains("is a list or an object"), "{said}");
     write(at, "tagged.csv", &format!("text,label\n{}", "fine work,[good]\nno work,[bad]\n".repeat(4)));
     assert!(printed(&dht(at, &["inspect-data", "tagged.csv"])).contains("2 classes: [bad] (4), [good] (4)"));
+}
+
+#[test]
+fn rows_in_other_files_train_the_same_model() {
+    let place = place();
+    let at = place.path();
+    let rows = reviews(120, 0);
+    let answers = |data: &str, more: &[&str]| {
+        said(&train(at, data, more));
+        printed(&dht(at, &["predict", "m", "data/test.csv"]))
+    };
+    write(at, "plain.csv", &csv(&rows));
+    let plain = answers("plain.csv", &[]);
+    let json = |(label, text): &(String, String)| serde_json::json!({ "label": label, "text": text }).to_string();
+    let objects: Vec<String> = rows.iter().map(json).collect();
+    write(at, "rows.json", &format!("[\n{}\n]\n", objects.join(",\n")));
+    let fast: String = rows.iter().map(|(label, text)| format!("__label__{label} {text}\n")).collect();
+    write(at, "rows.txt", &fast);
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    std::fs::write(at.join("utf16.csv"), utf16(&csv(&rows))).expect("a file");
+    write(at, "returns.csv", &csv(&rows).replace('\n', "\r"));
+    write(at, "parts/1.csv", &csv(&rows[..50]));
+    write(at, "parts/2.csv", &csv(&rows[50..]));
+    for (data, more) in [
+        ("rows.json", &[][..]),
+        ("rows.txt", &[]),
+        ("utf16.csv", &["--encoding", "utf-16le"]),
+        ("returns.csv", &[]),
+        ("parts/*.csv", &[]),
+    ] {
+        assert_eq!(answers(data, more), plain, "{data}");
+    }
+    // A file of fastText is answered without its labels.
+    let first = fast.lines().next().expect("a line");
+    write(at, "asked.txt", &format!("{first}\n"));
+    write(at, "bare.txt", &format!("{}\n", rows[0].1));
+    let scores = |name| {
+        let answer = printed(&dht(at, &["predict", "m", name]));
+        answer.rsplit('\t').next().unwrap_or(&answer).to_owned()
+    };
+    assert_eq!(scores("asked.txt"), scores("bare.txt"));
+    assert!(refused(&train(at, "none/*.csv", &[]), 1).contains("no file has such a name"));
+    let latin = b"text,label\ncaf\xe9 was fine,a\nno cafe,b\ncafe,a\nno,b\n";
+    std::fs::write(at.join("latin.csv"), latin).expect("a file");
+    assert!(refused(&dht(at, &["inspect-data", "latin.csv"]), 1).trim_end().ends_with("(`--encoding`)"));
+    let read = printed(&dht(at, &["inspect-data", "latin.csv", "--encoding", "latin1"]));
+    assert!(read.starts_with("csv in windows-1252, a header"), "{read}");
+    assert!(refused(&dht(at, &["inspect-data", "latin.csv", "--encoding", "klingon"]), 2).contains("windows-1252"));
+}
+
+#[test]
+fn folders_of_classes_and_a_test_file_without_labels_are_read() {
+    let place = place();
+    let at = place.path();
+    for (row, (label, text)) in reviews(60, 0).iter().enumerate() {
+        write(at, &format!("folders/train/{label}/{row}.txt"), text);
+    }
+    for (row, (label, text)) in reviews(20, 900).iter().enumerate() {
+        write(at, &format!("folders/test/{label}/{row}.txt"), text);
+    }
+    let output = said(&train(at, "folders", &[]));
+    assert!(output.contains("20 test"), "{output}");
+    write(at, "contest/train.csv", &csv(&reviews(60, 0)));
+    write(at, "contest/test.csv", "id,text\n1,the soup was fresh\n2,the soup was cold\n");
+    let output = said(&train(at, "contest", &[]));
+    assert!(output.contains("not scored: test.csv has no column \"label\""), "{output}");
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub use encoded::{UnknownWord, UnreadTokens};
 pub(crate) use masking::Masking;
 pub use masking::{MaskSettings, MaskedBatch};
 pub use named::{Metric, NamedDataset};
-pub use reader::{Given, Split, TextColumns, TextFormat, TextRow, TextStream};
+pub use reader::{Compression, Given, Split, TextColumns, TextEncoding, TextFormat, TextRow, TextStream};
 pub use reading::{Column, LabelKind, Reading};
 pub(crate) use tokenizer::{TextTokenizer, TokenizerDirectory};
 pub use word_vectors::WordVectors;

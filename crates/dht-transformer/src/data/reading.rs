@@ -72,10 +72,15 @@ pub(crate) enum TableFormat {
     /// quotes whose inner quotes are all doubled, as pandas writes them, and quoted cells over several lines, if the
     /// row would otherwise be too short.
     Tsv,
-    /// One JSON object on each line.
+    /// One JSON object on each line, or an array of objects.
     #[serde(rename = "jsonl")]
     JsonLines,
-    /// Columns in compressed pages (feature `hub`).
+    /// A text on each line behind its labels, as fastText reads them: `__label__good fine food`.
+    #[serde(rename = "fasttext")]
+    FastText,
+    /// A folder for each class, with a file for each text.
+    Folders,
+    /// Columns in compressed pages (feature `parquet`).
     Parquet,
 }
 
@@ -85,6 +90,8 @@ impl fmt::Display for TableFormat {
             Self::Csv => "csv",
             Self::Tsv => "tsv",
             Self::JsonLines => "jsonl",
+            Self::FastText => "fastText",
+            Self::Folders => "a folder for each class",
             Self::Parquet => "parquet",
         })
     }
@@ -191,6 +198,9 @@ pub struct Reading {
     /// Separator of the columns of a csv file, if it is not the comma.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separator: Option<char>,
+    /// Encoding of the file, if it is not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
     /// `true` if the columns have names.
     pub header: bool,
     /// Reason for the header decision.
@@ -199,6 +209,9 @@ pub struct Reading {
     /// Label column; `None` for texts that were read without labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Column>,
+    /// Columns of zeros and ones, each named after a label; `label` is the first of them. Empty for one label column.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub label_columns: Vec<Column>,
     /// Reason for the choice of the label column.
     #[serde(default)]
     pub(crate) label_source: LabelSource,
@@ -208,6 +221,9 @@ pub struct Reading {
     /// Meaning of the label cells.
     #[serde(default)]
     pub kind: LabelKind,
+    /// `true` if the label cells are lists.
+    #[serde(default)]
+    pub(crate) lists: bool,
     /// Mapping of the label cells to the classes; `None` if the cells are the class names themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mapping: Option<LabelMapping>,
@@ -269,7 +285,8 @@ impl Reading {
     /// Report of the interpretation, in at most five lines, without the [warnings](Self::notes).
     pub fn lines(&self) -> Vec<String> {
         let separator = self.separator.map_or_else(String::new, |sign| format!(" separated by {sign:?}"));
-        let format = self.format.map_or_else(String::new, |format| format!("{format}{separator}, "));
+        let encoding = self.encoding.as_ref().map_or_else(String::new, |encoding| format!(" in {encoding}"));
+        let format = self.format.map_or_else(String::new, |format| format!("{format}{separator}{encoding}, "));
         let blank = match self.blank_lines {
             0 => String::new(),
             1 => ", 1 blank row left out".into(),
@@ -285,10 +302,18 @@ impl Reading {
         lines.push(format!("text: column{} {}{joined} ({})", plural(&self.text), list(&self.text), self.text_reason()));
         let kind = match self.kind {
             LabelKind::Class => "a class".into(),
+            LabelKind::Several { .. } if self.lists => "several labels, in lists".into(),
             LabelKind::Several { separator } => format!("several labels, separated by {separator:?}"),
             LabelKind::Number => "a number".into(),
         };
-        lines.extend(self.label.iter().map(|label| format!("label: column {label}, {kind} ({})", self.label_reason())));
+        if self.label_columns.is_empty() {
+            lines.extend(
+                self.label.iter().map(|label| format!("label: column {label}, {kind} ({})", self.label_reason())),
+            );
+        } else {
+            let columns = list(&self.label_columns);
+            lines.push(format!("labels: a column of 0 and 1 for each: {columns} ({})", self.label_reason()));
+        }
         lines.extend(self.mapping.as_ref().map(|mapping| format!("labels: {mapping}")));
         if !self.carried.is_empty() {
             lines.push(format!("not read: column{} {}", plural(&self.carried), list(&self.carried)));
@@ -330,7 +355,8 @@ impl Reading {
 
     /// Number of columns of the table.
     pub fn width(&self) -> usize {
-        usize::from(self.label.is_some()) + self.text.len() + self.carried.len()
+        let labels = usize::from(self.label.is_some()).max(self.label_columns.len());
+        labels + self.text.len() + self.carried.len()
     }
 
     fn label_reason(&self) -> String {

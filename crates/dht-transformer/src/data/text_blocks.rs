@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::encoded::{EncodedDataset, Encoding, Sample};
 use super::tokenizer::TextTokenizer;
-use crate::data::reader::Lines;
+use crate::data::reader::{Compression, Lines};
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::Hashing;
 
@@ -79,9 +79,9 @@ impl TextTokenizer {
 /// The paragraphs of each document of a file.
 fn documents(path: &Path) -> Result<Vec<Vec<String>>> {
     let file = File::open(path).map_err(|source| Error::io(path, source))?;
-    let compressed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+    let name = path.to_string_lossy();
     let mut raw = Hashing::new(file);
-    let documents = paragraphs(&mut Lines::new(path, &mut raw, compressed, MOST_BYTES));
+    let documents = paragraphs(&mut Lines::new(path, &mut raw, Compression::of_name(&name).0, MOST_BYTES));
     // An empty file is not a truncated gzip file, whatever its name.
     if raw.is_unread() {
         return Err(Error::Data { path: path.into(), line: None, problem: DataProblem::Empty });

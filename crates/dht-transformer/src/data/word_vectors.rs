@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::reader::Lines;
+use super::reader::{Compression, Lines};
 use crate::error::{DataProblem, Error, Result};
 
 /// Words and their vectors, scaled to length 1.
@@ -49,8 +49,8 @@ impl WordVectors {
     /// As [`read`](Self::read).
     pub fn read_from(path: impl AsRef<Path>, input: impl Read) -> Result<Self> {
         let path = path.as_ref();
-        let compressed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
-        let mut lines = Lines::new(path, input, compressed, u64::MAX);
+        let name = path.to_string_lossy();
+        let mut lines = Lines::new(path, input, Compression::of_name(&name).0, u64::MAX);
         let mut vectors = Self { words: Vec::new(), places: HashMap::new(), width: 0, numbers: Vec::new() };
         while let Some(line) = lines.next_line()? {
             let line = line.trim_end();

@@ -1,3 +1,5 @@
+use crate::data::Compression;
+
 /// Problem of a data set's file; [`Error::Data`](crate::Error::Data) has its location.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -27,7 +29,7 @@ pub enum DataProblem {
     },
     /// Parquet files are not supported by this build.
     #[error(
-        "is a parquet file, which is read with the feature `hub`: build with it, or convert the file to csv or jsonl"
+        "is a parquet file, which is read with the feature `parquet`: build with it, or convert the file to csv or jsonl"
     )]
     ParquetNotBuilt,
     /// A file is not a parquet file, or a damaged one.
@@ -56,23 +58,27 @@ pub enum DataProblem {
     #[error("is empty")]
     Empty,
     /// A NUL byte: this is not a text file.
-    #[error("holds a NUL byte: this is not a text file")]
+    #[error("holds a NUL byte: this is not a text file, or one in UTF-16, whose encoding must be named")]
     Binary,
     /// Bytes that are not UTF-8.
     #[error(
-        "is not UTF-8 from byte {byte} of the line on: convert the file, such as by `iconv -f WINDOWS-1252 -t UTF-8` if a spreadsheet \
-         wrote it"
+        "is not UTF-8 from byte {byte} of the line on: name its encoding, such as windows-1252 if a spreadsheet wrote it"
     )]
     NotUtf8 {
         /// Number of preceding bytes in the line.
         byte: usize,
     },
     /// The compressed data are truncated.
-    #[error("the gzip data are cut off here, or other bytes follow them")]
-    TruncatedGzip,
+    #[error("the {format} data are cut off here, or other bytes follow them")]
+    CutOff {
+        /// The compression that the file's name states.
+        format: Compression,
+    },
     /// The compressed data are damaged, or were never compressed.
-    #[error("is not gzip data: {message}")]
-    BadGzip {
+    #[error("is not {format} data: {message}")]
+    NotCompressed {
+        /// The compression that the file's name states.
+        format: Compression,
         /// Message of the decoder.
         message: String,
     },
@@ -346,6 +352,26 @@ pub enum DataProblem {
         /// Number of cells that are not empty.
         filled: usize,
     },
+    /// A column of a label has another cell than 0 or 1.
+    #[error("column {column:?} has {cell:?}, expected 1 where the label applies, else 0")]
+    NotAFlag {
+        /// Column, which has the name of its label.
+        column: String,
+        /// Cell found.
+        cell: String,
+    },
+    /// A column for a label has no name.
+    #[error("column {column} has no name, expected that of its label")]
+    UnnamedLabel {
+        /// Number of the column, from 0.
+        column: usize,
+    },
+    /// A directory has fewer than two folders with texts.
+    #[error("is a directory without a table and without a folder of texts for each of two or more classes")]
+    NoClassFolders,
+    /// The first line of a text file has no label.
+    #[error("the line has no label: expected lines such as \"__label__good fine food\", as fastText reads them")]
+    NoFastTextLabel,
     /// A class is written as a list or as an object.
     #[error("the label cell {cell:?} is a list or an object: write one class in each row")]
     NestedCell {

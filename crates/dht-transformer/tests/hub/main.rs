@@ -4,9 +4,9 @@ mod models;
 
 #[cfg(feature = "hub")]
 mod data_sets;
-#[cfg(feature = "hub")]
+#[cfg(feature = "parquet")]
 mod parquet_files;
-#[cfg(feature = "hub")]
+#[cfg(feature = "parquet")]
 mod parquet_writer;
 #[cfg(feature = "hub")]
 mod server;

@@ -4,7 +4,7 @@ use std::path::Path;
 use dht_toys::outside;
 use dht_transformer::{
     Dataset, DatasetReader, Error, Example,
-    data::{Column, Split},
+    data::{Column, Compression as Format, Split},
     error::DataProblem,
 };
 use flate2::Compression;
@@ -151,7 +151,7 @@ fn a_label_is_not_guessed_where_no_column_looks_like_one() {
     assert_eq!(problem(read("t.csv", "label,n\n5,1\n5,2\n")), (None, DataProblem::NoTextColumn));
     let semicolons = problem(read("t.csv", "opinion;verdict\nfine work;5\nno work;1\n"));
     assert_eq!(semicolons, (Some(1), DataProblem::OneColumn { other: ", and most have ';'".into() }));
-    assert_eq!(problem(read("t.csv", "text,label\rfine work,5\rno work,1\r")), (Some(1), DataProblem::CarriageReturns));
+    assert_eq!(problem(read("t.csv", "text,label\rfine work,5\nno work,1\n")), (Some(1), DataProblem::CarriageReturns));
     let sentence = "a b c d e f,class\ng h i j k l,x\nm n o p q r,x\n";
     assert_eq!(problem(read("t.csv", sentence)), (Some(1), DataProblem::FirstRow));
 }
@@ -175,7 +175,12 @@ fn every_bad_file_gives_its_own_error_with_its_line() {
         ("t.tsv", b"label\ttext\n1\n", Some(2), P::ColumnCount { expected: 2, got: 1 }),
         ("t.csv", b"label,text\n,a b\n", Some(2), P::EmptyLabel),
         ("t.csv", b"label,text\n1,a b\n2, \n", Some(3), P::NoText),
-        ("t.csv.gz", b"label,text\n1,a b\n", Some(1), P::BadGzip { message: "invalid gzip header".into() }),
+        (
+            "t.csv.gz",
+            b"label,text\n1,a b\n",
+            Some(1),
+            P::NotCompressed { format: Format::Gzip, message: "invalid gzip header".into() },
+        ),
         ("t.tsv", b"label\ttext\ttext\n1\ta\tb\n", Some(1), P::DuplicateColumn { column: "text".into() }),
         ("t.csv", b"a,label,text,label\n", Some(1), P::DuplicateColumn { column: "label".into() }),
         ("t.tsv", &[b'\t'; 2000], Some(1), P::TooManyColumns { most: 1024 }),
@@ -222,7 +227,7 @@ fn compressed_is_the_same_as_plain_and_every_cut_is_noticed() {
     assert_eq!(data.examples, reader.read_from("news/train.csv", NEWS.as_bytes()).unwrap().examples);
     for end in 1..bytes.len() {
         let result = reader.read_from("news/train.csv.gz", &bytes[..end]);
-        assert!(matches!(problem(result), (Some(_), DataProblem::TruncatedGzip)), "cut at {end}");
+        assert!(matches!(problem(result), (Some(_), DataProblem::CutOff { format: Format::Gzip })), "cut at {end}");
     }
     let twice = [gzip(b"label,text\n1,a b\n"), gzip(b"2,c d\n")].concat();
     assert_eq!(DatasetReader::new().read_from("t.csv.gz", twice.as_slice()).unwrap().len(), 2);

@@ -4,6 +4,7 @@ mod batch;
 mod config;
 mod dataset;
 mod files;
+mod formats;
 mod labels;
 mod long_texts;
 mod splitting;

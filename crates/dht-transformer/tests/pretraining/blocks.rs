@@ -63,8 +63,8 @@ fn what_is_no_text_is_refused_with_its_line() {
     assert_eq!(problem("zero.txt", b"a b\nc \0 d\n"), (Some(2), DataProblem::Binary));
     assert_eq!(problem("bytes.txt", b"a b\n\nc \xff d\n"), (Some(3), DataProblem::NotUtf8 { byte: 2 }));
     let whole = compressed(TEXT.repeat(50).as_bytes());
-    assert!(matches!(problem("cut.txt.gz", &whole[..whole.len() / 2]), (Some(_), DataProblem::TruncatedGzip)));
-    assert!(matches!(problem("plain.txt.gz", TEXT.as_bytes()), (Some(1), DataProblem::BadGzip { .. })));
+    assert!(matches!(problem("cut.txt.gz", &whole[..whole.len() / 2]), (Some(_), DataProblem::CutOff { .. })));
+    assert!(matches!(problem("plain.txt.gz", TEXT.as_bytes()), (Some(1), DataProblem::NotCompressed { .. })));
     assert!(matches!(read("text.txt", TEXT.as_bytes(), 7), Err(Error::Argument { name: "max_length", .. })));
     let nowhere = EncodedDataset::from_text("nowhere/text.txt", &tokenizer(), 12);
     assert!(matches!(nowhere, Err(Error::Io { path, .. }) if path == Path::new("nowhere/text.txt")));

@@ -99,7 +99,7 @@ impl AccelerateArguments {
     fn open_lines_or_table(&self, origin: Option<&Origin>) -> Result<(String, TextStream<'static>)> {
         let path = &self.texts.source.data;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (format, compressed) = TextFormat::of_name(&name);
+        let (format, compression) = TextFormat::of_name(&name);
         let file = File::open(path).map_err(|source| Error::Io { path: path.clone(), source })?;
         let asked = &self.texts.source.table.rows;
         if format == TextFormat::Lines {
@@ -110,7 +110,7 @@ impl AccelerateArguments {
             asked.check_lines(&name, "a table: csv, tsv or jsonl")?;
         }
         let columns = asked.columns(format, true, origin);
-        Ok((name, TextStream::new(path, file, format, compressed, columns)?))
+        Ok((name, TextStream::new(path, file, format, compression, columns)?))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::written::Layout;
 use crate::error::{Error, Result};
-use dht_dynamic::transformer::data::{Column, Given, TextColumns, TextFormat, TextRow, TextStream};
+use dht_dynamic::transformer::data::{Column, Compression, Given, TextColumns, TextFormat, TextRow, TextStream};
 
 /// Maximum number of rows that wait for the receiver.
 const WAITING: usize = 64;
@@ -25,7 +25,7 @@ pub struct Source {
     path: PathBuf,
     input: Box<dyn Read + Send>,
     format: TextFormat,
-    compressed: bool,
+    compression: Option<Compression>,
     /// True if no flag sets the format and each line is read as a text.
     is_guess: bool,
     /// True if rows can be read ahead: the input is a file, not a pipe that waits for answers.
@@ -39,7 +39,7 @@ impl Source {
             let (is_guess, format) = (format.is_none(), format.unwrap_or(TextFormat::Lines));
             let input = Box::new(std::io::stdin());
             let path = "standard input".into();
-            return Ok(Self { path, input, format, compressed: false, is_guess, look_ahead: false });
+            return Ok(Self { path, input, format, compression: None, is_guess, look_ahead: false });
         }
         let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
         let look_ahead = path.metadata().is_ok_and(|facts| facts.is_file());
@@ -50,19 +50,19 @@ impl Source {
     pub fn of_text(text: &str) -> Self {
         let input = Box::new(std::io::Cursor::new(text.replace(['\r', '\n'], " ")));
         let (path, format) = ("the text".into(), TextFormat::Lines);
-        Self { path, input, format, compressed: false, is_guess: false, look_ahead: true }
+        Self { path, input, format, compression: None, is_guess: false, look_ahead: true }
     }
 
     /// Source of the content of a file or an object with this path.
     pub fn of_file(path: &Path, input: Box<dyn Read + Send>, format: Option<TextFormat>) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (found, compressed) = TextFormat::of_name(&name);
+        let (found, compression) = TextFormat::of_name(&name);
         if format.is_none() && found == TextFormat::Lines && !is_named_as_lines(&name) {
             let expected = "lines, csv, tsv or jsonl, where the name of the file does not say";
             return Err(Error::argument("input-format", expected, format!("not set for {}", path.display())));
         }
         let (is_guess, format) = (format.is_none() && found == TextFormat::Lines, format.unwrap_or(found));
-        Ok(Self { path: path.into(), input, format, compressed, is_guess, look_ahead: true })
+        Ok(Self { path: path.into(), input, format, compression, is_guess, look_ahead: true })
     }
 
     /// Format of the texts.
@@ -204,9 +204,9 @@ fn read(
     found: &SyncSender<Result<Found>>,
     rows: &SyncSender<Result<Option<TextRow>>>,
 ) {
-    let Source { path, input, format, compressed, is_guess, .. } = source;
+    let Source { path, input, format, compression, is_guess, .. } = source;
     let name = path.display().to_string();
-    let mut stream = match TextStream::new(path, input, format, compressed, columns) {
+    let mut stream = match TextStream::new(path, input, format, compression, columns) {
         Ok(stream) => stream,
         Err(error) => {
             let _ = found.send(Err(error.into()));

@@ -8,13 +8,17 @@ use super::columns::{Places, find_columns};
 use super::file_name::name_of;
 use super::labels::Labels;
 use super::lines::Problem;
+use super::lists::{join_columns, unpack};
 use super::request::TableRequest;
 use super::row::Row;
 use super::table::Table;
 use super::text::joined;
 use crate::data::dataset::{Dataset, Example};
-use crate::data::reading::{LabelKind, Reading, TableFormat};
+use crate::data::reading::{Column, LabelKind, Reading, TableFormat};
 use crate::error::{DataProblem, Error, Result};
+
+/// Kind of labels that were lists.
+const JOINED: LabelKind = LabelKind::Several { separator: ',' };
 
 /// File that a table was read from.
 pub(super) struct TableFile<'a> {
@@ -26,23 +30,38 @@ pub(super) struct TableFile<'a> {
 /// Selects the columns and labels of a table of one or more rows, and moves the rows into examples, so that no text is
 /// in memory twice.
 pub(super) fn assemble(mut table: Table, request: &TableRequest, file: TableFile<'_>) -> Result<Dataset> {
-    let at = |(line, problem): Problem| Error::Data { path: file.path.into(), line, problem };
+    let parts = Table { parts: table.parts.clone(), ..Table::default() };
+    let at = |(line, problem): Problem| {
+        let (part, line) = line.map_or((None, None), |line| (parts.origin(line).0, Some(parts.origin(line).1)));
+        Error::Data { path: part.unwrap_or(file.path).into(), line, problem }
+    };
     let places = find_columns(&table, request).map_err(at)?;
+    let named = places.label_columns.iter().map(|place| match places.column(*place) {
+        Column::Name(name) => Ok((*place, name)),
+        Column::Number(number) => Err((None, DataProblem::UnnamedLabel { column: number })),
+    });
+    let named = named.collect::<std::result::Result<Vec<_>, Problem>>().map_err(at)?;
+    join_columns(&mut table, &named, usize::from(places.header_row)).map_err(at)?;
+    let asked = if named.is_empty() { request.kind } else { Some(JOINED) };
+    let lists = unpack(&mut table, places.label, usize::from(places.header_row), asked).map_err(at)?;
     places.check(&table, request.pair).map_err(at)?;
-    let labels = Labels::read(&table, &places, request).map_err(at)?;
+    let labels = Labels::read(&table, &places, request, lists).map_err(at)?;
     let mut reading = interpretation(&table, &places, &labels, request, file.format);
+    if let Some(kind) = lists {
+        let several = matches!(kind, LabelKind::Several { .. });
+        (reading.kind, reading.lists) = (if several { asked.unwrap_or(JOINED) } else { kind }, true);
+    }
 
     let first = usize::from(places.header_row);
     let rows = std::mem::take(&mut table.rows);
-    let ends = [rows.get(first), rows.last()].map(|row| row.map(|row| row.line));
+    let ends = [rows.get(first), rows.last()].map(|row| row.map(|row| parts.origin(row.line).1));
     // Keys that a row lacks are errors; a cell that it lacks is empty.
     let needs_keys = file.format == TableFormat::JsonLines;
-    let example = |(index, row): (usize, Row)| {
-        let path = || table.part_of(index).unwrap_or(file.path).into();
+    let example = |row: Row| {
         let example = example(&row, &places, &labels, request.pair, needs_keys);
-        example.map_err(|problem| Error::Data { path: path(), line: Some(row.line), problem })
+        example.map_err(|problem| at((Some(row.line), problem)))
     };
-    let examples = rows.into_iter().enumerate().skip(first).map(example).collect::<Result<Vec<_>>>()?;
+    let examples = rows.into_iter().skip(first).map(example).collect::<Result<Vec<_>>>()?;
 
     if labels.classes.is_empty() {
         return Err(at((None, DataProblem::EmptyLabel)));
@@ -68,14 +87,18 @@ fn interpretation(
     request: &TableRequest,
     format: TableFormat,
 ) -> Reading {
-    let is_read = |place: &usize| *place == places.label || places.text.contains(place);
+    let is_read =
+        |place: &usize| *place == places.label || places.label_columns.contains(place) || places.text.contains(place);
     let carried: Vec<usize> = (0..table.width).filter(|place| !is_read(place)).collect();
     Reading {
         format: Some(format),
         separator: table.separator,
+        encoding: table.encoding.clone(),
+        lists: false,
         header: places.names.is_some(),
         header_source: places.header_source.clone(),
         label: Some(places.column(places.label)),
+        label_columns: places.columns(&places.label_columns),
         label_source: places.label_source,
         label_rivals: places.columns(&places.label_rivals),
         kind: request.kind.unwrap_or_default(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cells::{is_date, is_missing, is_number, is_whole, is_words};
 use super::header::{Decision, decide, is_header_again};
 use super::lines::Problem;
-use super::names::{BESIDE, INDEX, LABEL, PAIRS, TEXT, is_called, is_one_of, place_of};
+use super::names::{BESIDE, CATEGORIES, INDEX, LABEL, PAIRS, TEXT, is_called, is_one_of, place_of};
 use super::request::TableRequest;
 use super::row::Row;
 use super::table::Table;
@@ -29,6 +29,8 @@ pub(crate) struct Places {
     pub(crate) label: usize,
     pub(crate) label_source: LabelSource,
     pub(crate) label_rivals: Vec<usize>,
+    /// Columns of zeros and ones, each named after a label; `label` is the first of them.
+    pub(crate) label_columns: Vec<usize>,
     pub(crate) text: Vec<usize>,
     pub(crate) text_source: TextSource,
     pub(crate) leaks: Vec<LabelLeak>,
@@ -89,7 +91,11 @@ pub(super) fn find_columns(table: &Table, request: &TableRequest) -> Result<Plac
     let asked: Option<Vec<usize>> = asked.transpose()?;
     // A label is not looked for among the texts.
     let texts = asked.clone().unwrap_or_else(|| search.named_texts(request.pair));
+    let label_columns: Vec<usize> =
+        request.label_columns.iter().map(|column| search.place(column)).collect::<Result<_, _>>()?;
+    let source = if request.label_of_training { LabelSource::Training } else { LabelSource::Asked };
     let (label_source, label, label_rivals) = match &request.label {
+        _ if !label_columns.is_empty() => (source, label_columns[0], Vec::new()),
         Some(column) if request.label_of_training => (LabelSource::Training, search.place(column)?, Vec::new()),
         Some(column) => (LabelSource::Asked, search.place(column)?, Vec::new()),
         None => search.label(&texts)?,
@@ -101,7 +107,18 @@ pub(super) fn find_columns(table: &Table, request: &TableRequest) -> Result<Plac
     };
     // A single text column may repeat: it is the text, not metadata of it.
     let leaks = if text.len() > 1 { search.leaks(&text, label) } else { Vec::new() };
-    Ok(Places { header_row, header_source, label, label_source, label_rivals, text, text_source, leaks, names })
+    Ok(Places {
+        header_row,
+        header_source,
+        label,
+        label_source,
+        label_rivals,
+        label_columns,
+        text,
+        text_source,
+        leaks,
+        names,
+    })
 }
 
 fn first_line(table: &Table) -> Option<u64> {
@@ -116,7 +133,8 @@ fn find_header(table: &Table, request: &TableRequest) -> Result<Decision, Proble
     if table.width == 1 {
         return Err((first_line(table), one_column(table)));
     }
-    let asked: Vec<&Column> = request.label.iter().chain(request.text.iter().flatten()).collect();
+    let asked: Vec<&Column> =
+        request.label.iter().chain(&request.label_columns).chain(request.text.iter().flatten()).collect();
     let expected = request.training.map(|training| training.header);
     decide(table, request.header, expected, &asked).map_err(|problem| (first_line(table), problem))
 }
@@ -209,7 +227,9 @@ impl Search<'_> {
         // A text column would leak the label to the model.
         let others = || (0..self.table.width).filter(|place| !texts.contains(place) && !self.is_unnamed(*place));
         let ambiguous = |places: &[usize]| (None, DataProblem::LabelColumns { columns: self.columns(places) });
-        let named: Vec<usize> = others().filter(|place| is_one_of(self.name(*place), &LABEL)).collect();
+        let scores = |place: &usize| is_called(self.name(*place), CATEGORIES) && self.table.nested.contains_key(place);
+        let is_named = |place: &usize| is_one_of(self.name(*place), &LABEL) || scores(place);
+        let named: Vec<usize> = others().filter(is_named).collect();
         let label: Vec<usize> = named.iter().copied().filter(|place| is_called(self.name(*place), LABEL[0])).collect();
         match (&*label, &*named) {
             (&[only], _) | ([], &[only]) => {

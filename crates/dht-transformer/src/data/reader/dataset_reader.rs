@@ -5,7 +5,9 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::assembly::{TableFile, assemble};
+use super::coding::TextEncoding;
 use super::file_name::{file_name, format_of};
+use super::folders::class_folders;
 use super::lines::Lines;
 use super::request::{TableRequest, TrainingTable};
 use super::table::Table;
@@ -17,14 +19,20 @@ use crate::storage::Hashing;
 /// Default limit of decompressed bytes.
 const MOST_BYTES: u64 = 4 << 30;
 
-/// Reads labelled texts from csv, tsv and jsonl files, also compressed (`.gz`), and (with the feature `hub`) from
-/// parquet files.
+/// Reads labelled texts from csv, tsv and jsonl files, also compressed (`.gz`, `.zst`), from files of fastText (`.txt`
+/// with lines such as `__label__good fine food`), from [folders of classes](Self::read_folders), and (with the feature
+/// `parquet`) from parquet files.
 ///
 /// csv is quoted as in RFC 4180. Its columns are separated by commas, or by semicolons, tabs or bars between the names
-/// of a header without commas, or by the sign of a first line such as `sep=;`. tsv is not quoted (as in GLUE), and jsonl has one object on each line. Blank lines are
-/// skipped; spaces around a cell and a byte-order mark at the start are dropped. From parquet files, columns of texts,
-/// numbers and truth values are read. If a parquet file names the classes of a numbered column, as files on the Hugging
-/// Face hub do, these names are the labels, in the order of the file; -1 is then not a class.
+/// of a header without commas, or by the sign of a first line such as `sep=;`. tsv is not quoted (as in GLUE). jsonl has
+/// one object on each line; an array of objects is read, too. Blank lines are skipped; spaces around a cell are dropped.
+/// Texts are UTF-8, unless a byte-order mark or [`encoding`](Self::encoding) names another encoding. From parquet files,
+/// columns of texts, numbers and truth values are read. If a parquet file names the classes of a numbered column, as
+/// files on the Hugging Face hub do, these names are the labels, in the order of the file; -1 is then not a class.
+///
+/// Labels in a list are read from cells such as `["food", "staff"]`, `['food', 'staff']` or `{"food": 1, "staff": 0}`,
+/// in which a label applies from 0.5 on. If each row has one label, they are classes, otherwise
+/// [several labels](LabelKind::Several).
 ///
 /// Columns that are not specified are detected by these rules; ambiguous files are refused:
 ///
@@ -92,10 +100,26 @@ impl DatasetReader {
         self
     }
 
+    /// Sets the encoding of files without a byte-order mark; `None`, the default, is UTF-8.
+    #[must_use]
+    pub fn encoding(mut self, encoding: impl Into<Option<TextEncoding>>) -> Self {
+        self.request.encoding = encoding.into();
+        self
+    }
+
     /// Sets the label column, by its name or number.
     #[must_use]
     pub fn label_column(mut self, column: impl Into<Column>) -> Self {
         (self.request.label, self.request.label_of_training) = (Some(column.into()), false);
+        self
+    }
+
+    /// Sets a column for each label, whose cells are 1 where the label applies, otherwise 0 or empty. Each label has the
+    /// name of its column.
+    #[must_use]
+    pub fn label_columns(mut self, columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
+        self.request.label_columns = columns.into_iter().map(Into::into).collect();
+        self.request.label_of_training = false;
         self
     }
 
@@ -165,6 +189,7 @@ impl DatasetReader {
         if let Some(label) = &reading.label {
             request.training = Some(TrainingTable { header: reading.header, width: reading.width() });
             (request.label, request.label_of_training) = (Some(label.clone()), true);
+            request.label_columns.clone_from(&reading.label_columns);
             request.kind = Some(reading.kind);
         }
         request.pair = reading.pair;
@@ -181,7 +206,8 @@ impl DatasetReader {
         self
     }
 
-    /// Reads a file, in the format that its extension names. The data set is named after the directory and the file.
+    /// Reads a file, in the format that its extension names. The data set is named after the directory and the file. A
+    /// directory is read as [folders of classes](Self::read_folders).
     ///
     /// # Errors
     /// [`Error::Io`] if the file is missing or unreadable, otherwise [`Error::Data`] with the line. Causes: an unknown
@@ -189,43 +215,59 @@ impl DatasetReader {
     /// quotes, a wrong number of columns, bad JSON, unknown columns or labels, a row without label or text, no rows.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Dataset> {
         let path = path.as_ref();
-        match format_of(&file_name(path)) {
-            Some((TableFormat::Parquet, _)) => self.read_parts(&[path]),
-            _ if path.is_dir() => {
-                let source = io::Error::new(io::ErrorKind::IsADirectory, "is a directory, expected a file");
-                Err(Error::io(path, source))
-            }
-            _ => self.read_from(path, File::open(path).map_err(|source| Error::io(path, source))?),
+        if path.is_dir() {
+            return self.read_folders(path);
         }
+        let (table, format, sha256) = self.table_of(path)?;
+        assemble(table, &self.request, TableFile { path, format, sha256 })
     }
 
-    /// Reads the parts of a parquet file in order, or one file of any format. Errors name the part.
+    /// Reads the texts of a directory with a folder for each class and a file for each text: `pos/1.txt`, `pos/2.txt`,
+    /// `neg/1.txt`, … Read are files whose names end in `.txt` or digits, or have no ending.
     ///
     /// # Errors
-    /// As [`read`](Self::read); [`Error::Data`] for a part whose columns differ from the first part's;
-    /// [`Error::Argument`] for no file, or for several files that are not parquet.
+    /// [`Error::Io`] for a file that cannot be read; [`Error::Data`] for fewer than two folders with texts, and for a
+    /// file that is not text.
+    pub fn read_folders(&self, folder: impl AsRef<Path>) -> Result<Dataset> {
+        let folder = folder.as_ref();
+        if class_folders(folder)?.len() < 2 {
+            return Err(data_error(folder, None, DataProblem::NoClassFolders));
+        }
+        let (table, sha256) = Table::read_folders(folder, &self.request, self.most_bytes)?;
+        if table.rows.is_empty() {
+            return Err(data_error(folder, None, DataProblem::NoRows));
+        }
+        assemble(table, &self.request, TableFile { path: folder, format: TableFormat::Folders, sha256 })
+    }
+
+    /// Reads several files as one table, in order. They have the same columns; those of csv and tsv files stand in the
+    /// same order, and the first row of each may repeat the header. Errors name the file.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); [`Error::Data`] for a file whose columns differ from the first file's;
+    /// [`Error::Argument`] for no file, or for files of different formats.
     pub fn read_parts(&self, parts: &[impl AsRef<Path>]) -> Result<Dataset> {
-        let parquet = |path: &Path| matches!(format_of(&file_name(path)), Some((TableFormat::Parquet, _)));
-        match parts {
+        let first = match parts {
             [] => return Err(Error::argument("parts", "one or more files", "none")),
-            [only] if !parquet(only.as_ref()) => return self.read(only),
-            parts => {
-                if let Some(other) = parts.iter().find(|part| !parquet(part.as_ref())) {
-                    let got = other.as_ref().display().to_string();
-                    return Err(Error::argument("parts", "one file, or parquet files", got));
-                }
-            }
+            [only] => return self.read(only),
+            [first, ..] => first.as_ref(),
+        };
+        let format = |path: &Path| format_of(&file_name(path)).map(|(format, _)| format);
+        if let Some(other) = parts.iter().find(|part| format(part.as_ref()) != format(first)) {
+            let got = format!("{} and {}", first.display(), other.as_ref().display());
+            return Err(Error::argument("parts", "files of one format", got));
         }
         let (mut table, mut bytes) = (Table::default(), Box::new(io::empty()) as Box<dyn Read>);
         for part in parts {
             let path = part.as_ref();
-            let open = || File::open(path).map_err(|source| Error::io(path, source));
-            self.add_part(&mut table, path, open()?)?;
-            bytes = Box::new(bytes.chain(open()?));
+            let may_repeat_header = self.request.header != Some(false);
+            let added = table.append(self.table_of(path)?.0, path, may_repeat_header);
+            added.map_err(|(line, problem)| data_error(path, line, problem))?;
+            bytes = Box::new(bytes.chain(open(path)?));
         }
-        let path = parts[0].as_ref();
-        let sha256 = Hashing::new(bytes).finish().map_err(|source| Error::io(path, source))?;
-        assemble(table, &self.request, TableFile { path, format: TableFormat::Parquet, sha256 })
+        let sha256 = Hashing::new(bytes).finish().map_err(|source| Error::io(first, source))?;
+        let format = format(first).ok_or_else(|| data_error(first, None, DataProblem::UnknownFormat))?;
+        assemble(table, &self.request, TableFile { path: first, format, sha256 })
     }
 
     /// Reads from any source; `path` gives the format and the name, and appears in errors. Parquet data are first
@@ -235,8 +277,25 @@ impl DatasetReader {
     /// As [`read`](Self::read).
     pub fn read_from(&self, path: impl AsRef<Path>, input: impl Read) -> Result<Dataset> {
         let path = path.as_ref();
-        let at = |line: Option<u64>, problem| Error::Data { path: path.into(), line, problem };
-        let (format, compressed) = format_of(&file_name(path)).ok_or_else(|| at(None, DataProblem::UnknownFormat))?;
+        let (table, format, sha256) = self.table(path, input)?;
+        assemble(table, &self.request, TableFile { path, format, sha256 })
+    }
+
+    /// Reads the rows of a file, with its format and digest.
+    fn table_of(&self, path: &Path) -> Result<(Table, TableFormat, String)> {
+        if !matches!(format_of(&file_name(path)), Some((TableFormat::Parquet, _))) {
+            return self.table(path, open(path)?);
+        }
+        let mut table = Table::default();
+        self.add_part(&mut table, path, open(path)?)?;
+        let sha256 = Hashing::new(open(path)?).finish().map_err(|source| Error::io(path, source))?;
+        Ok((table, TableFormat::Parquet, sha256))
+    }
+
+    /// Reads the rows of an input, with its format and digest.
+    fn table(&self, path: &Path, input: impl Read) -> Result<(Table, TableFormat, String)> {
+        let at = |line, problem| data_error(path, line, problem);
+        let (format, compression) = format_of(&file_name(path)).ok_or_else(|| at(None, DataProblem::UnknownFormat))?;
 
         let mut raw = Hashing::new(input);
         if format == TableFormat::Parquet {
@@ -245,10 +304,11 @@ impl DatasetReader {
             io::copy(&mut raw, &mut file).map_err(failed)?;
             let mut table = Table::default();
             self.add_part(&mut table, path, file)?;
-            let sha256 = raw.finish().map_err(failed)?;
-            return assemble(table, &self.request, TableFile { path, format, sha256 });
+            return Ok((table, format, raw.finish().map_err(failed)?));
         }
-        let mut lines = Lines::new(path, &mut raw, compressed, self.most_bytes);
+        let mut lines = Lines::new(path, &mut raw, compression, self.most_bytes)
+            .with_encoding(self.request.encoding)
+            .with_arrays(format == TableFormat::JsonLines);
         let read = Table::read(&mut lines, format, &self.request);
         drop(lines);
         let empty = raw.is_unread();
@@ -259,17 +319,24 @@ impl DatasetReader {
             Ok(_) => return Err(at(None, DataProblem::NoRows)),
             Err(error) => return Err(error),
         };
-        let sha256 = raw.finish().map_err(|source| Error::io(path, source))?;
-        assemble(table, &self.request, TableFile { path, format, sha256 })
+        Ok((table, format, raw.finish().map_err(|source| Error::io(path, source))?))
     }
 
-    #[cfg(feature = "hub")]
+    #[cfg(feature = "parquet")]
     fn add_part(&self, table: &mut Table, path: &Path, file: File) -> Result<()> {
         table.read_parquet(path, file, self.most_bytes)
     }
 
-    #[cfg(not(feature = "hub"))]
+    #[cfg(not(feature = "parquet"))]
     fn add_part(&self, _: &mut Table, path: &Path, _: File) -> Result<()> {
         Err(Error::Data { path: path.into(), line: None, problem: DataProblem::ParquetNotBuilt })
     }
+}
+
+fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|source| Error::io(path, source))
+}
+
+fn data_error(path: &Path, line: Option<u64>, problem: DataProblem) -> Error {
+    Error::Data { path: path.into(), line, problem }
 }

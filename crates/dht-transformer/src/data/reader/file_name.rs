@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::coding::Compression;
 use crate::data::reading::TableFormat;
 
 /// Last component of a path.
@@ -9,20 +10,21 @@ pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Format implied by a file's name, and whether the file is compressed as a whole.
-pub(super) fn format_of(name: &str) -> Option<(TableFormat, bool)> {
+/// Format implied by a file's name, and the compression of the whole file.
+pub(super) fn format_of(name: &str) -> Option<(TableFormat, Option<Compression>)> {
     let name = name.to_ascii_lowercase();
     if name.ends_with(".parquet") {
-        return Some((TableFormat::Parquet, false));
+        return Some((TableFormat::Parquet, None));
     }
-    let (name, compressed) = name.strip_suffix(".gz").map_or((name.as_str(), false), |name| (name, true));
+    let (compression, name) = Compression::of_name(&name);
     let format = match name.rsplit_once('.')?.1 {
         "csv" => TableFormat::Csv,
         "tsv" => TableFormat::Tsv,
-        "jsonl" | "ndjson" => TableFormat::JsonLines,
+        "jsonl" | "ndjson" | "json" => TableFormat::JsonLines,
+        "txt" => TableFormat::FastText,
         _ => return None,
     };
-    Some((format, compressed))
+    Some((format, compression))
 }
 
 /// `FOLDER/STEM`, or `STEM` without a folder.

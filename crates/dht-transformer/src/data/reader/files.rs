@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::dataset_reader::DatasetReader;
-use super::file_name::format_of;
+use super::file_name::{file_name, format_of};
+use super::folders::{class_folders, entries};
 use crate::data::dataset::Dataset;
 use crate::data::reading::TableFormat;
 use crate::error::{DataProblem, Error, Result};
@@ -98,7 +99,8 @@ impl DatasetReader {
     }
 
     /// Finds the files of a split in a directory, in order: the file that [`find`](Self::find) returns, or all parts of
-    /// a parquet file, `train-00000-of-00002.parquet` and `train-00001-of-00002.parquet`.
+    /// a parquet file, `train-00000-of-00002.parquet` and `train-00001-of-00002.parquet`. Without such a file, the folder
+    /// of the split with a folder for each class; for training texts also the directory itself if it has such folders.
     /// [`read_parts`](Self::read_parts) reads them.
     ///
     /// # Errors
@@ -116,6 +118,11 @@ impl DatasetReader {
                 let stem = name.split('-').next().filter(|stem| format == TableFormat::Parquet && *stem != name);
                 sets.entry(stem.map_or_else(|| name.clone(), |stem| format!("{stem}-"))).or_default().push(name);
             }
+        }
+        if sets.is_empty()
+            && let Some(classes) = class_directory(folder, split)?
+        {
+            return Ok(vec![classes]);
         }
         let mut sets = sets.into_values();
         let problem = match (sets.next(), sets.next()) {
@@ -162,4 +169,16 @@ impl DatasetReader {
         names.sort_unstable();
         Ok(names)
     }
+}
+
+/// Directory of a split with a folder for each class.
+fn class_directory(folder: &Path, split: Split) -> Result<Option<PathBuf>> {
+    let is_split = |path: &PathBuf| split.stems().iter().any(|stem| stem.eq_ignore_ascii_case(&file_name(path)));
+    let own = (split == Split::Train).then(|| folder.to_owned());
+    for candidate in entries(folder)?.into_iter().filter(|path| path.is_dir() && is_split(path)).chain(own) {
+        if class_folders(&candidate)?.len() >= 2 {
+            return Ok(Some(candidate));
+        }
+    }
+    Ok(None)
 }

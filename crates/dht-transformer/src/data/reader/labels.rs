@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::columns::Places;
 use super::lines::Problem;
+use super::lists::inside_brackets;
 use super::request::TableRequest;
 use super::row::Row;
 use super::table::Table;
@@ -39,9 +40,15 @@ pub(super) struct Labels {
 }
 
 impl Labels {
-    /// Reads the labels of a table's label column.
-    pub(super) fn read(table: &Table, places: &Places, request: &TableRequest) -> Result<Self, Problem> {
-        let (kind, place, given) = (request.kind.unwrap_or_default(), places.label, &*request.mapping);
+    /// Reads the labels of a table's label column. `lists` is their kind if the cells were [lists](super::lists).
+    pub(super) fn read(
+        table: &Table,
+        places: &Places,
+        request: &TableRequest,
+        lists: Option<LabelKind>,
+    ) -> Result<Self, Problem> {
+        let kind = lists.or(request.kind).unwrap_or_default();
+        let (place, given) = (places.label, &*request.mapping);
         let rows = &table.rows[usize::from(places.header_row)..];
         let names = table.classes.get(&place).filter(|_| kind == LabelKind::Class).cloned();
         let has_decimal_comma = table.separator.is_some();
@@ -57,6 +64,7 @@ impl Labels {
             return Ok(Self { classes: vec![quantity], ..empty });
         }
         match kind {
+            LabelKind::Several { .. } if lists.is_some() => {}
             LabelKind::Several { separator } => check_cells(rows, place, separator)?,
             _ => check_class_cells(rows, place)?,
         }
@@ -202,9 +210,6 @@ fn sorted(labels: BTreeSet<&str>) -> Vec<String> {
     sorted
 }
 
-/// Brackets of a list.
-const BRACKETS: [(char, char); 3] = [('[', ']'), ('{', '}'), ('(', ')')];
-
 /// Refuses multi-label cells with another separator, and cells that are written as lists or as vectors.
 fn check_cells(rows: &[Row], place: usize, separator: char) -> Result<(), Problem> {
     let filled = || rows.iter().map(|row| (row.line, row.cell(place))).filter(|(_, cell)| !cell.is_empty());
@@ -239,11 +244,6 @@ fn check_class_cells(rows: &[Row], place: usize) -> Result<(), Problem> {
         true => Err((Some(line), DataProblem::NestedCell { cell })),
         false => Ok(()),
     }
-}
-
-/// Content of a cell between brackets.
-fn inside_brackets(cell: &str) -> Option<&str> {
-    BRACKETS.iter().find_map(|(open, close)| cell.strip_prefix(*open)?.strip_suffix(*close))
 }
 
 /// Returns whether a cell is several zeros and ones.

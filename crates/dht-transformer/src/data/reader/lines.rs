@@ -1,10 +1,10 @@
 //! Physical lines of a text file, compressed or not, in bounded memory.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
-
+use super::array::{NotAnArray, elements};
+use super::coding::{Compression, TextEncoding, decoded};
 use crate::error::{DataProblem, Error, Result};
 
 /// Maximum length of a row in bytes. A longer row has an unclosed quote or is not text.
@@ -13,11 +13,18 @@ pub(crate) const LONGEST_ROW: usize = 4 << 20;
 /// Problem of a file and its line, if it has one.
 pub(super) type Problem = (Option<u64>, DataProblem);
 
-/// Physical lines without line feeds. Each line is checked to be text.
+/// Physical lines without their ends. Each line is checked to be text. Lines end in a line feed, or in a carriage return
+/// where the file has no line feed.
 pub(crate) struct Lines<'a> {
     path: PathBuf,
     reader: Box<dyn BufRead + 'a>,
-    compressed: bool,
+    compression: Option<Compression>,
+    /// The encoding, once the first line is read; `None` for UTF-8.
+    encoding: Option<TextEncoding>,
+    /// Last byte of a line.
+    end: u8,
+    /// `true` if the elements of a JSON array are lines.
+    arrays: bool,
     /// The number of the last line returned, counted from 1.
     line: u64,
     left: u64,
@@ -28,12 +35,48 @@ pub(crate) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// Creates a reader of the lines of `raw`, at most `most` (decompressed) bytes. `compressed` is true for gzip data;
-    /// `path` is named in errors.
-    pub(crate) fn new(path: &Path, raw: impl Read + 'a, compressed: bool, most: u64) -> Self {
-        let reader: Box<dyn BufRead + 'a> =
-            if compressed { Box::new(BufReader::new(MultiGzDecoder::new(raw))) } else { Box::new(BufReader::new(raw)) };
-        Self { path: path.into(), reader, compressed, line: 0, left: most, most, blank: 0, failed: None }
+    /// Creates a reader of the lines of `raw`, at most `most` bytes as UTF-8. `path` is named in errors.
+    pub(crate) fn new(path: &Path, raw: impl Read + 'a, compression: Option<Compression>, most: u64) -> Self {
+        let reader = match compression {
+            Some(compression) => compression.reader(raw),
+            None => Box::new(BufReader::new(raw)),
+        };
+        let path = path.into();
+        Self {
+            path,
+            reader,
+            compression,
+            encoding: None,
+            end: b'\n',
+            arrays: false,
+            line: 0,
+            left: most,
+            most,
+            blank: 0,
+            failed: None,
+        }
+    }
+
+    /// Reads a file without a byte-order mark in this encoding; `None` is UTF-8.
+    pub(crate) fn with_encoding(mut self, encoding: Option<TextEncoding>) -> Self {
+        self.encoding = encoding;
+        self
+    }
+
+    /// Returns the elements of a JSON array as lines, if the file is one.
+    pub(super) fn with_arrays(mut self, arrays: bool) -> Self {
+        self.arrays = arrays;
+        self
+    }
+
+    /// Encoding of the lines read so far, if it is not UTF-8.
+    pub(super) fn encoding(&self) -> Option<TextEncoding> {
+        self.encoding
+    }
+
+    /// Returns whether lines end in carriage returns alone.
+    pub(super) fn ends_in_returns(&self) -> bool {
+        self.end == b'\r'
     }
 
     /// Number of the last line returned, counted from 1.
@@ -46,18 +89,15 @@ impl<'a> Lines<'a> {
         Error::Data { path: self.path.clone(), line: Some(line), problem }
     }
 
-    /// Reads the next line without its `\n` (a `\r` before it stays); `None` at the end.
+    /// Reads the next line without its end (a `\r` before `\n` stays); `None` after the last line.
     pub(crate) fn next_line(&mut self) -> Result<Option<String>> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let mut bytes = Vec::new();
         self.line += 1;
-        let most = (LONGEST_ROW as u64 + 1).min(self.left.saturating_add(1));
-        let count = match self.reader.by_ref().take(most).read_until(b'\n', &mut bytes) {
-            Ok(count) => count as u64,
-            Err(source) => return Err(self.input_error(source)),
-        };
+        let read = if self.line == 1 { self.first_bytes() } else { self.next_bytes() };
+        let mut bytes = read.map_err(|source| self.input_error(source))?;
+        let count = bytes.len() as u64;
         if count == 0 {
             return Ok(None);
         }
@@ -69,11 +109,11 @@ impl<'a> Lines<'a> {
             return Err(self.error_at(self.line, DataProblem::RowTooLong { most: LONGEST_ROW }));
         }
         if self.line == 1
-            && let Some(problem) = encoding(&bytes)
+            && let Some(problem) = other_format(&bytes)
         {
             return Err(self.error_at(1, problem));
         }
-        if bytes.last() == Some(&b'\n') {
+        if bytes.last() == Some(&self.end) {
             bytes.pop();
         }
         if bytes.contains(&0) {
@@ -86,6 +126,32 @@ impl<'a> Lines<'a> {
             text.drain(..'\u{feff}'.len_utf8());
         }
         Ok(Some(text))
+    }
+
+    /// Reads to the end of a line, or a byte more than a line or the file may have.
+    fn next_bytes(&mut self) -> io::Result<Vec<u8>> {
+        let most = (LONGEST_ROW as u64 + 1).min(self.left.saturating_add(1));
+        let mut bytes = Vec::new();
+        self.reader.by_ref().take(most).read_until(self.end, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Finds the encoding and the end of lines, and reads the first line.
+    fn first_bytes(&mut self) -> io::Result<Vec<u8>> {
+        let raw = std::mem::replace(&mut self.reader, Box::new(io::empty()));
+        (self.reader, self.encoding) = decoded(raw, self.encoding)?;
+        if self.arrays {
+            let raw = std::mem::replace(&mut self.reader, Box::new(io::empty()));
+            (self.reader, self.arrays) = elements(raw)?;
+        }
+        let bytes = self.next_bytes()?;
+        if bytes.last() == Some(&b'\n') || !has_returns(&bytes) {
+            return Ok(bytes);
+        }
+        self.end = b'\r';
+        let rest = std::mem::replace(&mut self.reader, Box::new(io::empty()));
+        self.reader = Box::new(Cursor::new(bytes).chain(rest));
+        self.next_bytes()
     }
 
     /// Reads the next line that is not blank.
@@ -106,15 +172,17 @@ impl<'a> Lines<'a> {
 
     /// Number of blank lines skipped.
     pub(super) fn blank_lines(&self) -> usize {
-        self.blank
+        if self.arrays { 0 } else { self.blank }
     }
 
     fn input_error(&self, source: io::Error) -> Error {
-        let problem = match source.kind() {
-            _ if !self.compressed => return Error::io(&self.path, source),
-            io::ErrorKind::UnexpectedEof => DataProblem::TruncatedGzip,
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-                DataProblem::BadGzip { message: source.to_string() }
+        if let Some(problem) = source.get_ref().and_then(|own| own.downcast_ref::<NotAnArray>()) {
+            return self.error_at(self.line, DataProblem::NotJson { message: problem.to_string() });
+        }
+        let problem = match (source.kind(), self.compression) {
+            (io::ErrorKind::UnexpectedEof, Some(format)) => DataProblem::CutOff { format },
+            (io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::Other, Some(format)) => {
+                DataProblem::NotCompressed { format, message: source.to_string() }
             }
             _ => return Error::io(&self.path, source),
         };
@@ -122,11 +190,17 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Detects an encoding other than UTF-8 from the first bytes of a file.
-fn encoding(bytes: &[u8]) -> Option<DataProblem> {
+/// Returns whether a carriage return stands outside of quotes, before the end.
+fn has_returns(bytes: &[u8]) -> bool {
+    let inner = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+    inner.split(|byte| *byte == b'"').step_by(2).any(|outside| outside.contains(&b'\r'))
+}
+
+/// Detects a file that is not plain text from its first bytes.
+fn other_format(bytes: &[u8]) -> Option<DataProblem> {
     let problem = |found, instead| Some(DataProblem::Encoding { found, instead });
     match bytes {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => problem("UTF-16", "save it as UTF-8"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => problem("Zstandard data", "give its name the ending .zst"),
         [0x1f, 0x8b, ..] => problem("gzip data", "give its name the ending .gz"),
         [b'P', b'K', 3, 4, ..] => problem("a zip archive or a spreadsheet", "save its table as csv"),
         [b'P', b'A', b'R', b'1', ..] => problem("parquet", "give its name the ending .parquet"),

@@ -6,10 +6,13 @@
 //! |---|---|
 //! | files of a directory by split | `files.rs` |
 //! | format and name of a file | `file_name.rs` |
-//! | physical lines, decompressed and checked to be text | `lines.rs` |
+//! | bytes, decompressed and decoded | `coding.rs` |
+//! | physical lines, checked to be text; elements of a JSON array | `lines.rs`, `array.rs` |
 //! | rows of cells | `table.rs`, by `csv.rs`, `tsv.rs` and `json.rs`; `parquet.rs` |
+//! | texts in a folder for each class | `folders.rs` |
 //! | header | `header.rs` |
 //! | label column and text columns | `columns.rs`, by `names.rs` and `cells.rs` |
+//! | labels of cells that are lists | `lists.rs` |
 //! | classes of the labels | `labels.rs`, and `label_mapping.rs` one folder up |
 //! | examples, and the report of all decisions | `assembly.rs` |
 //!
@@ -18,19 +21,23 @@
 //! Steps of texts to predict ([`TextStream`]): lines and rows as above, the text columns by the first rows
 //! (`stream/columns.rs`), then row by row (`stream.rs`).
 
+mod array;
 mod assembly;
 mod cells;
+mod coding;
 mod columns;
 mod csv;
 mod dataset_reader;
 mod file_name;
 mod files;
+mod folders;
 mod header;
 mod json;
 mod labels;
 mod lines;
+mod lists;
 mod names;
-#[cfg(feature = "hub")]
+#[cfg(feature = "parquet")]
 mod parquet;
 mod request;
 mod row;
@@ -39,6 +46,7 @@ mod table;
 mod text;
 mod tsv;
 
+pub use coding::{Compression, TextEncoding};
 pub use dataset_reader::DatasetReader;
 pub use files::Split;
 pub(crate) use lines::{LONGEST_ROW, Lines};

@@ -2,6 +2,8 @@
 
 /// Names of a label column. `label` takes precedence.
 pub(super) const LABEL: [&str; 4] = ["label", "labels", "class", "category"];
+/// Name of a column with the scores of categories, as spaCy writes it. Only objects and lists make it a label.
+pub(super) const CATEGORIES: &str = "cats";
 /// Names of a text column. `text` takes precedence.
 pub(super) const TEXT: [&str; 10] =
     ["text", "sentence", "review", "comment", "content", "message", "body", "document", "tweet", "utterance"];

@@ -29,7 +29,7 @@ impl Table {
         if file.metadata().map_err(|source| Error::io(path, source))?.len() == 0 {
             return Err(at((None, DataProblem::Empty)));
         }
-        self.parts.push((self.rows.len(), path.into()));
+        self.is_parquet = true;
         // The decoder panics on some damaged pages.
         let read = catch_unwind(AssertUnwindSafe(|| self.add_file(file, most)));
         match read {

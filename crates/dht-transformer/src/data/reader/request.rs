@@ -1,5 +1,6 @@
 //! Requested columns and labels of a table.
 
+use super::coding::TextEncoding;
 use crate::data::reading::{Column, LabelKind};
 
 /// Columns and labels that a caller requests, or that are known from the training set. `None` if they are to be
@@ -10,9 +11,13 @@ pub(super) struct TableRequest {
     pub(super) header: Option<bool>,
     /// Separator of the columns of a csv file.
     pub(super) separator: Option<char>,
+    /// Encoding of a file without a byte-order mark; `None` is UTF-8.
+    pub(super) encoding: Option<TextEncoding>,
     /// Table of the training set, if labels were read from it.
     pub(super) training: Option<TrainingTable>,
     pub(super) label: Option<Column>,
+    /// Columns of zeros and ones, each named after a label, in place of `label`.
+    pub(super) label_columns: Vec<Column>,
     /// `true` if `label` is the column of the training set.
     pub(super) label_of_training: bool,
     pub(super) text: Option<Vec<Column>>,
@@ -30,7 +35,7 @@ pub(super) struct TableRequest {
 impl TableRequest {
     /// Names of requested columns.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        let columns = self.label.iter().chain(self.text.iter().flatten());
+        let columns = self.label.iter().chain(&self.label_columns).chain(self.text.iter().flatten());
         columns.filter_map(|column| match column {
             Column::Name(name) => Some(&**name),
             Column::Number(_) => None,

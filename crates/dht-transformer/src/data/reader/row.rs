@@ -31,6 +31,11 @@ impl Row {
         self.cells.iter().find(|(index, _)| *index == column).map_or("", |(_, text)| text.as_str())
     }
 
+    /// Cell that is not empty, to be changed.
+    pub(super) fn cell_mut(&mut self, column: usize) -> Option<&mut String> {
+        self.cells.iter_mut().find(|(index, text)| *index == column && !text.trim().is_empty()).map(|(_, text)| text)
+    }
+
     /// Returns whether all cells are blank.
     pub(super) fn is_blank(&self) -> bool {
         self.cells.iter().all(|(_, text)| text.trim().is_empty())

@@ -14,13 +14,14 @@ use self::columns::FileColumns;
 pub use self::columns::TextColumns;
 pub use self::format::TextFormat;
 use super::cells::is_missing;
+use super::coding::Compression;
 use super::csv::{csv_row, declared_separator, separator_of};
 use super::header::is_header_again;
 use super::json::{Member, parse_object, string};
 use super::lines::Lines;
 use super::names::is_known;
 use super::row::Row;
-use super::table::{Table, check_first_line};
+use super::table::{FAST_TEXT, Table, check_first_line, split_labels};
 use super::text::joined;
 use super::tsv::{opens_quote, other_width, read_quoted_lines, tsv_row, unquoted};
 use crate::data::dataset::Example;
@@ -88,7 +89,7 @@ type Object = (u64, Vec<Member>);
 /// use dht_transformer::data::{TextColumns, TextFormat, TextStream};
 ///
 /// let file = "id,text\n7,fine food\n8,\"bad, cold food\"\n";
-/// let mut rows = TextStream::new("asked.csv", file.as_bytes(), TextFormat::Csv, false, TextColumns::default())?;
+/// let mut rows = TextStream::new("asked.csv", file.as_bytes(), TextFormat::Csv, None, TextColumns::default())?;
 /// assert_eq!(rows.names(), ["id", "text"]);
 /// assert_eq!(rows.next_row()?.unwrap().text, "fine food");
 /// assert_eq!(rows.next_row()?.unwrap().text, "bad, cold food");
@@ -124,11 +125,13 @@ impl<'a> TextStream<'a> {
         path: impl AsRef<Path>,
         input: impl Read + 'a,
         format: TextFormat,
-        compressed: bool,
+        compression: Option<Compression>,
         columns: TextColumns,
     ) -> Result<Self> {
         let path = path.as_ref();
-        let lines = Lines::new(path, input, compressed, u64::MAX);
+        let lines = Lines::new(path, input, compression, u64::MAX)
+            .with_encoding(columns.encoding)
+            .with_arrays(format == TextFormat::JsonLines);
         let mut stream = Self {
             path: path.into(),
             lines,
@@ -196,7 +199,8 @@ impl<'a> TextStream<'a> {
     fn next_line(&mut self) -> Result<Option<TextRow>> {
         let Some(line) = self.lines.next_line()? else { return Ok(None) };
         let given = line.strip_suffix('\r').unwrap_or(&line).to_owned();
-        let (text, line) = (Example::clean_text(&given).into_owned(), self.lines.number());
+        let text = if given.starts_with(FAST_TEXT) { split_labels(&given).1 } else { given.as_str().into() };
+        let (text, line) = (Example::clean_text(&text).into_owned(), self.lines.number());
         Ok(Some(TextRow { line, text, pair: None, given: Given::Line(given) }))
     }
 

@@ -1,15 +1,19 @@
 //! All rows of a file in memory: csv, tsv and jsonl.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::csv::{csv_row, declared_separator, separator_of};
+use super::header::is_header_again;
 use super::json::{parse_object, string};
-use super::lines::Lines;
+use super::lines::{Lines, Problem};
+use super::lists::BETWEEN;
+use super::names::{CATEGORIES, LABEL, is_called, is_one_of};
 use super::request::TableRequest;
 use super::row::{MOST_COLUMNS, Row};
 use super::tsv::{opens_quote, other_width, read_quoted_lines, unquoted_tsv_row};
-use crate::data::reading::TableFormat;
+use crate::data::reading::{Column, TableFormat};
 use crate::error::{DataProblem, Result};
 
 /// All rows of a file, including the header (if any).
@@ -30,11 +34,20 @@ pub(crate) struct Table {
     pub(crate) types: BTreeMap<usize, String>,
     /// Numbered class columns of a parquet file, and the class names.
     pub(crate) classes: BTreeMap<usize, Vec<String>>,
+    /// Columns of labels that are separated by [`BETWEEN`](super::lists::BETWEEN).
+    pub(crate) lists: BTreeSet<usize>,
     /// Separator of the columns of a csv file, if it is not the comma.
     pub(crate) separator: Option<char>,
-    /// Files of a table in parts, and the index of the first row of each.
-    pub(crate) parts: Vec<(usize, PathBuf)>,
+    /// Encoding of the file, if it is not UTF-8.
+    pub(crate) encoding: Option<String>,
+    /// Files of a table in parts.
+    pub(crate) parts: Vec<PathBuf>,
+    /// `true` for a parquet file.
+    pub(crate) is_parquet: bool,
 }
+
+/// Bits of a row's line below those of its file.
+pub(super) const PART: u32 = 40;
 
 impl Table {
     pub(crate) fn read(lines: &mut Lines<'_>, format: TableFormat, request: &TableRequest) -> Result<Self> {
@@ -42,17 +55,74 @@ impl Table {
         match format {
             TableFormat::Csv => table.read_csv(lines, request)?,
             TableFormat::Tsv => table.read_separated(lines, unquoted_tsv_row, None)?,
-            TableFormat::JsonLines => table.read_json_lines(lines)?,
-            // Parquet has no lines; it is read in parts.
-            TableFormat::Parquet => return Err(lines.error_at(1, DataProblem::Binary)),
+            TableFormat::JsonLines => table.read_json_lines(lines, request)?,
+            TableFormat::FastText => table.read_fast_text(lines)?,
+            // Parquet has no lines, and folders are no file.
+            TableFormat::Parquet | TableFormat::Folders => return Err(lines.error_at(1, DataProblem::Binary)),
         }
         table.blank_lines += lines.blank_lines();
+        table.encoding = lines.encoding().map(|encoding| encoding.to_string());
         Ok(table)
     }
 
-    /// File that a row comes from, in a table of parts.
-    pub(crate) fn part_of(&self, row: usize) -> Option<&Path> {
-        self.parts.iter().rev().find(|(first, _)| *first <= row).map(|(_, path)| path.as_path())
+    /// File of a row's line in a table of several files, and its number there.
+    pub(crate) fn origin(&self, line: u64) -> (Option<&Path>, u64) {
+        let part = usize::try_from(line >> PART).unwrap_or(usize::MAX);
+        (self.parts.get(part).map(PathBuf::as_path), line & ((1 << PART) - 1))
+    }
+
+    /// Adds the rows of a further file with the same columns. With `may_repeat_header`, its first row may be the header
+    /// of the first file again.
+    pub(super) fn append(&mut self, mut other: Self, path: &Path, may_repeat_header: bool) -> Result<(), Problem> {
+        let part = (self.parts.len() as u64) << PART;
+        self.parts.push(path.into());
+        if part == 0 {
+            *self = Self { parts: std::mem::take(&mut self.parts), ..other };
+            return Ok(());
+        }
+        let differ = |expected: &[String], got: &[String]| {
+            Err((None, DataProblem::OtherColumns { expected: expected.join(", "), got: got.join(", ") }))
+        };
+        match (&mut self.keys, &other.keys) {
+            (Some(keys), Some(own)) if *keys == *own && self.types == other.types => {}
+            (Some(keys), Some(own)) if self.is_parquet || own.len() + keys.len() > MOST_COLUMNS => {
+                return differ(keys, own);
+            }
+            (Some(keys), Some(own)) => {
+                let known = keys.len();
+                keys.extend(own.iter().filter(|key| !keys.contains(key)).cloned().collect::<Vec<_>>());
+                if keys.len() == known + own.len() {
+                    return differ(&keys[..known], own);
+                }
+                let places: Vec<usize> =
+                    own.iter().filter_map(|key| keys.iter().position(|known| known == key)).collect();
+                self.width = keys.len();
+                other.rows.iter_mut().flat_map(|row| &mut row.cells).for_each(|(place, _)| *place = places[*place]);
+                other.nested = other.nested.into_iter().map(|(place, line)| (places[place], line)).collect();
+                other.values = other.values.into_iter().map(|(place, values)| (places[place], values)).collect();
+            }
+            _ => {
+                let (Some(header), Some(first)) = (self.rows.first(), other.rows.first()) else { return Ok(()) };
+                let cells = |row: &Row, width| (0..width).map(|place| row.cell(place).to_owned()).collect::<Vec<_>>();
+                let (expected, got) = (cells(header, self.width), cells(first, other.width));
+                if expected == got && may_repeat_header {
+                    other.rows.remove(0);
+                } else if self.width != other.width || is_header_again(first, header, self.width) {
+                    return differ(&expected, &got);
+                }
+            }
+        }
+        for (place, line) in other.nested {
+            self.nested.entry(place).or_insert(line | part);
+        }
+        for (place, values) in other.values {
+            let own = self.values.entry(place).or_default();
+            own.iter_mut().zip(values).for_each(|(own, value)| *own = own.take().or(value));
+        }
+        other.rows.iter_mut().for_each(|row| row.line |= part);
+        self.rows.append(&mut other.rows);
+        self.blank_lines += other.blank_lines;
+        Ok(())
     }
 
     fn read_csv(&mut self, lines: &mut Lines<'_>, request: &TableRequest) -> Result<()> {
@@ -116,7 +186,24 @@ impl Table {
         signs.into_iter().find(|(sign, _)| alike(*sign)).map(|(_, found)| found)
     }
 
-    fn read_json_lines(&mut self, lines: &mut Lines<'_>) -> Result<()> {
+    /// Reads lines that begin with their labels. The labels are one column, the texts the other.
+    fn read_fast_text(&mut self, lines: &mut Lines<'_>) -> Result<()> {
+        while let Some(line) = lines.next_filled_line()? {
+            let (labels, text) = split_labels(&line);
+            if labels.is_empty() && self.rows.is_empty() {
+                return Err(lines.error_at(lines.number(), DataProblem::NoFastTextLabel));
+            }
+            let mut row = Row::at(lines.number());
+            row.put(0, &labels.join(&BETWEEN.to_string()));
+            row.put(1, &text);
+            self.rows.push(row);
+        }
+        self.keys = Some(["label", "text"].map(String::from).to_vec());
+        (self.width, self.lists) = (2, BTreeSet::from([0]));
+        Ok(())
+    }
+
+    fn read_json_lines(&mut self, lines: &mut Lines<'_>, request: &TableRequest) -> Result<()> {
         let mut places: BTreeMap<String, usize> = BTreeMap::new();
         let mut keys = Vec::new();
         while let Some(line) = lines.next_filled_line()? {
@@ -145,6 +232,9 @@ impl Table {
                     Some(b'"') => row.put(column, &string(&value).map_err(failed)?),
                     Some(b'[' | b'{') => {
                         self.nested.entry(column).or_insert(number);
+                        if may_be_label(&keys[column], request) {
+                            row.put(column, text);
+                        }
                         continue;
                     }
                     Some(b'n') => {
@@ -162,6 +252,27 @@ impl Table {
         self.keys = Some(keys);
         Ok(())
     }
+}
+
+/// Returns whether a column of a jsonl file may be the label by its name.
+fn may_be_label(name: &str, request: &TableRequest) -> bool {
+    match &request.label {
+        Some(Column::Name(label)) => is_called(name, label.trim()),
+        _ => is_one_of(name, &LABEL) || is_called(name, CATEGORIES),
+    }
+}
+
+/// Prefix of a label in a text, by which fastText knows it.
+pub(super) const FAST_TEXT: &str = "__label__";
+
+/// Labels in a line, and its text without them.
+pub(super) fn split_labels(line: &str) -> (Vec<&str>, Cow<'_, str>) {
+    if !line.contains(FAST_TEXT) {
+        return (Vec::new(), line.into());
+    }
+    let (labels, words): (Vec<&str>, Vec<&str>) =
+        line.split([' ', '\t', '\r']).filter(|word| !word.is_empty()).partition(|word| word.starts_with(FAST_TEXT));
+    (labels.into_iter().map(|label| &label[FAST_TEXT.len()..]).collect(), words.join(" ").into())
 }
 
 /// Refuses a first line with carriage returns outside of quotes (all rows in one line), a JSON object, and a tsv line

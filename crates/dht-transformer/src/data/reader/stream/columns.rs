@@ -1,6 +1,7 @@
 //! Text columns of a csv, tsv or jsonl file: requested, expected or detected.
 
 use super::format::TextFormat;
+use crate::data::reader::coding::TextEncoding;
 use crate::data::reader::header::decide;
 use crate::data::reader::names::{INDEX, LABEL, TEXT, is_one_of, place_of};
 use crate::data::reader::row::Row;
@@ -22,6 +23,8 @@ pub struct TextColumns {
     pub header: Option<bool>,
     /// Separator of the columns of a csv file. `None` decides as [`DatasetReader`](crate::DatasetReader) does.
     pub separator: Option<char>,
+    /// Encoding of a file without a byte-order mark; `None` is UTF-8.
+    pub encoding: Option<TextEncoding>,
     /// `true` if the columns are those of the model's training. If there is one, a file with a single unnamed column may
     /// have it, and in place of a column by number a column with a text name is read. No other column is read instead.
     pub expected: bool,

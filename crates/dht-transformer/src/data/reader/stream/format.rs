@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::data::reader::coding::Compression;
 use crate::data::reader::file_name::format_of;
 use crate::data::reader::json::replace_lone_surrogates;
 use crate::data::reading::TableFormat;
@@ -9,13 +10,13 @@ use crate::data::reading::TableFormat;
 /// Format of texts to predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TextFormat {
-    /// One text on each line, including blank lines.
+    /// One text on each line, including blank lines; labels in front of it, as fastText reads them, are left out.
     Lines,
     /// Comma-separated, quoted as in RFC 4180.
     Csv,
     /// Tab-separated, not quoted.
     Tsv,
-    /// One JSON object on each line.
+    /// One JSON object on each line, or an array of objects.
     JsonLines,
 }
 
@@ -26,20 +27,16 @@ impl TextFormat {
         replace_lone_surrogates(json)
     }
 
-    /// Format implied by a file's name, and whether the file is compressed (`.gz`): csv, tsv, jsonl (also ndjson and
-    /// json); any other name means lines.
-    pub fn of_name(name: &str) -> (Self, bool) {
+    /// Format implied by a file's name, and its compression: csv, tsv, jsonl (also ndjson and json); any other name
+    /// means lines.
+    pub fn of_name(name: &str) -> (Self, Option<Compression>) {
         match format_of(name) {
-            Some((TableFormat::Csv, compressed)) => (Self::Csv, compressed),
-            Some((TableFormat::Tsv, compressed)) => (Self::Tsv, compressed),
-            Some((TableFormat::JsonLines, compressed)) => (Self::JsonLines, compressed),
+            Some((TableFormat::Csv, compression)) => (Self::Csv, compression),
+            Some((TableFormat::Tsv, compression)) => (Self::Tsv, compression),
+            Some((TableFormat::JsonLines, compression)) => (Self::JsonLines, compression),
             // Parquet bytes are refused: they are not text.
-            Some((TableFormat::Parquet, _)) => (Self::Lines, false),
-            None => {
-                let name = name.to_ascii_lowercase();
-                let (stem, compressed) = name.strip_suffix(".gz").map_or((&*name, false), |stem| (stem, true));
-                // JSON in another layout is refused at its first line.
-                (if stem.ends_with(".json") { Self::JsonLines } else { Self::Lines }, compressed)
+            Some((TableFormat::FastText | TableFormat::Parquet | TableFormat::Folders, _)) | None => {
+                (Self::Lines, Compression::of_name(name).0)
             }
         }
     }

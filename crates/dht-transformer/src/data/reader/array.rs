@@ -1,0 +1,175 @@
+//! The elements of a JSON array as lines.
+
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+
+/// Why a file that begins like an array is none.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NotAnArray(&'static str);
+
+/// A file whose first sign is `[`, with each element of the array on a line of its own, and `true`; any other file as it
+/// is. An element keeps the number of its first line where no other one begins on that line.
+pub(super) fn elements<'a>(mut raw: Box<dyn BufRead + 'a>) -> io::Result<(Box<dyn BufRead + 'a>, bool)> {
+    // Byte by byte: the writer of a pipe may wait for an answer.
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while head.last().is_none_or(u8::is_ascii_whitespace) && raw.read(&mut byte)? > 0 {
+        head.push(byte[0]);
+    }
+    if head.last() != Some(&b'[') {
+        return Ok((Box::new(Cursor::new(head).chain(raw)), false));
+    }
+    let lines = head.iter().filter(|byte| **byte == b'\n').map(|_| b'\n').collect();
+    let elements = Elements { raw, lines, at: 0, owed: 0, place: Place::First };
+    Ok((Box::new(BufReader::new(elements)), true))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Before the first element.
+    First,
+    /// After a comma.
+    Next,
+    /// After an element.
+    After,
+    /// Inside an element.
+    Inside {
+        depth: usize,
+        string: bool,
+        escaped: bool,
+        /// Line ends in the element so far.
+        ends: usize,
+    },
+    /// After the array.
+    End,
+}
+
+struct Elements<'a> {
+    raw: Box<dyn BufRead + 'a>,
+    /// Lines that are not read yet, from `at` on.
+    lines: Vec<u8>,
+    at: usize,
+    /// Number of line ends that the file does not have at this place.
+    owed: usize,
+    place: Place,
+}
+
+impl Elements<'_> {
+    fn end_line(&mut self) {
+        match self.owed {
+            0 => self.lines.push(b'\n'),
+            _ => self.owed -= 1,
+        }
+    }
+
+    fn add(&mut self, byte: u8) -> Result<(), NotAnArray> {
+        self.place = match (self.place, byte) {
+            (Place::Inside { depth, string: true, escaped, ends }, byte) => {
+                // A control character is not allowed in a string, and a line end would hide that.
+                self.lines.push(if byte == b'\n' { b'\t' } else { byte });
+                let string = escaped || byte != b'"';
+                Place::Inside { depth, string, escaped: byte == b'\\' && !escaped, ends }
+            }
+            (Place::Inside { depth: 0, ends, .. }, b',' | b']') => {
+                self.lines.push(b'\n');
+                self.owed += 1;
+                (0..ends).for_each(|_| self.end_line());
+                if byte == b',' { Place::Next } else { Place::End }
+            }
+            (Place::Inside { depth, ends, .. }, byte) => {
+                let depth = match byte {
+                    b'{' | b'[' => depth + 1,
+                    b'}' | b']' => depth.saturating_sub(1),
+                    _ => depth,
+                };
+                let is_end = byte == b'\n';
+                self.lines.push(if is_end { b' ' } else { byte });
+                let (string, ends) = (byte == b'"', ends + usize::from(is_end));
+                Place::Inside { depth, string, escaped: false, ends }
+            }
+            (place, byte) if byte.is_ascii_whitespace() => {
+                if byte == b'\n' {
+                    self.end_line();
+                }
+                place
+            }
+            (Place::First | Place::After, b']') => Place::End,
+            (Place::After, b',') => Place::Next,
+            (Place::First | Place::Next, b',' | b']') => return Err(NotAnArray("an element of the array is missing")),
+            (Place::First | Place::Next, byte) => {
+                self.place = Place::Inside { depth: 0, string: false, escaped: false, ends: 0 };
+                return self.add(byte);
+            }
+            (Place::After, _) => return Err(NotAnArray("a comma is missing between two elements of the array")),
+            (Place::End, _) => return Err(NotAnArray("more follows the end of the array")),
+        };
+        Ok(())
+    }
+}
+
+impl Read for Elements<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let failed = |problem| io::Error::new(io::ErrorKind::InvalidData, problem);
+        while self.at == self.lines.len() {
+            (self.at, self.lines) = (0, Vec::new());
+            let found = self.raw.fill_buf()?.to_vec();
+            if found.is_empty() {
+                return match self.place {
+                    Place::End => Ok(0),
+                    _ => Err(failed(NotAnArray("the array has no end"))),
+                };
+            }
+            self.raw.consume(found.len());
+            found.into_iter().try_for_each(|byte| self.add(byte)).map_err(failed)?;
+        }
+        let count = (&self.lines[self.at..]).read(bytes)?;
+        self.at += count;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(file: &str) -> Result<(Vec<(usize, String)>, bool), String> {
+        let (mut reader, is_array) =
+            elements(Box::new(BufReader::with_capacity(3, file.as_bytes()))).map_err(|error| error.to_string())?;
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map_err(|error| error.to_string())?;
+        let filled = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+        Ok((filled.map(|(number, line)| (number, line.trim().to_owned())).collect(), is_array))
+    }
+
+    fn numbered(lines: &[(usize, &str)]) -> Result<(Vec<(usize, String)>, bool), String> {
+        Ok((lines.iter().map(|(number, line)| (*number, (*line).to_owned())).collect(), true))
+    }
+
+    #[test]
+    fn elements_are_lines_with_their_numbers() {
+        assert_eq!(lines(r#"[{"a": 1}, {"a": "],["}]"#), numbered(&[(1, r#"{"a": 1}"#), (2, r#"{"a": "],["}"#)]));
+        let pretty = "[\n  {\n    \"a\": \"\\\"}\"\n  },\n  {\n    \"a\": [1,\n 2]\n  }\n]\n";
+        let expected = [(2, r#"{     "a": "\"}"   }"#), (5, r#"{     "a": [1,  2]   }"#)];
+        assert_eq!(lines(pretty), numbered(&expected));
+        assert_eq!(lines("\n\n[\n1,\n2]"), numbered(&[(4, "1"), (5, "2")]));
+        assert_eq!(lines(" [ ]\n"), numbered(&[]));
+    }
+
+    #[test]
+    fn other_files_stay_as_they_are() {
+        assert_eq!(lines("{\"a\": [1]}\n{}"), Ok((vec![(1, "{\"a\": [1]}".into()), (2, "{}".into())], false)));
+        assert_eq!(lines(""), Ok((Vec::new(), false)));
+    }
+
+    #[test]
+    fn what_is_no_array_is_named() {
+        for (file, problem) in [
+            ("[1, 2", "the array has no end"),
+            ("[1,]", "an element of the array is missing"),
+            ("[,1]", "an element of the array is missing"),
+            ("[1] x", "more follows the end of the array"),
+            ("[\"a\n", "the array has no end"),
+        ] {
+            assert_eq!(lines(file), Err(problem.into()), "{file}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Compression and encoding of a text file.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::str::FromStr;
+
+use encoding_rs::{Encoding, UTF_8};
+use encoding_rs_io::DecodeReaderBytesBuilder;
+use flate2::read::MultiGzDecoder;
+use ruzstd::decoding::StreamingDecoder;
+
+use crate::error::Error;
+
+/// Compression of a whole file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// gzip, `.gz`.
+    Gzip,
+    /// Zstandard, `.zst`.
+    Zstd,
+}
+
+impl Compression {
+    /// Compression that the ending of a file's name implies, and the name without that ending.
+    pub fn of_name(name: &str) -> (Option<Self>, &str) {
+        for (ending, compression) in [(".gz", Self::Gzip), (".zst", Self::Zstd)] {
+            let at = name.len().saturating_sub(ending.len());
+            if name.is_char_boundary(at) && name[at..].eq_ignore_ascii_case(ending) {
+                return (Some(compression), &name[..at]);
+            }
+        }
+        (None, name)
+    }
+
+    /// The decompressed bytes.
+    pub(super) fn reader<'a>(self, raw: impl Read + 'a) -> Box<dyn BufRead + 'a> {
+        match self {
+            Self::Gzip => Box::new(BufReader::new(MultiGzDecoder::new(raw))),
+            Self::Zstd => Box::new(BufReader::new(Frames { raw: Some(BufReader::new(raw)), frame: None })),
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "Zstandard",
+        })
+    }
+}
+
+/// The frames of a Zstandard file, one after the other.
+struct Frames<R: Read> {
+    /// The input, while no frame has it.
+    raw: Option<R>,
+    frame: Option<StreamingDecoder<R, ruzstd::decoding::FrameDecoder>>,
+}
+
+impl<R: BufRead> Read for Frames<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if let Some(frame) = &mut self.frame {
+                let count = frame.read(bytes)?;
+                if count > 0 || bytes.is_empty() {
+                    return Ok(count);
+                }
+                self.raw = self.frame.take().map(StreamingDecoder::into_inner);
+            }
+            let Some(mut raw) = self.raw.take() else { return Ok(0) };
+            if raw.fill_buf()?.is_empty() {
+                return Ok(0);
+            }
+            let decoder = StreamingDecoder::new(raw);
+            self.frame = Some(decoder.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?);
+        }
+    }
+}
+
+/// Encoding of a text file, by its name in the [standard](https://encoding.spec.whatwg.org) of browsers, such as
+/// `windows-1252`, `latin1`, `utf-16le` or `shift_jis`.
+///
+/// ```
+/// use dht_transformer::data::TextEncoding;
+///
+/// assert_eq!("latin1".parse::<TextEncoding>()?.to_string(), "windows-1252");
+/// assert!("latin-9000".parse::<TextEncoding>().is_err());
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextEncoding(&'static Encoding);
+
+impl TextEncoding {
+    /// The text as UTF-8; bytes that do not belong to the encoding become U+FFFD.
+    fn reader<'a>(self, raw: impl Read + 'a) -> Box<dyn BufRead + 'a> {
+        let decoded = DecodeReaderBytesBuilder::new().encoding(Some(self.0)).bom_override(true).build(raw);
+        Box::new(BufReader::new(decoded))
+    }
+}
+
+impl FromStr for TextEncoding {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        // Python's names of the same encodings.
+        let standard = name.trim().to_ascii_lowercase().replace('_', "-");
+        let standard = match &*standard {
+            "latin-1" => "latin1",
+            "utf-8-sig" => "utf-8",
+            other => other.strip_prefix("cp125").map_or(other, |_| other),
+        };
+        let found = Encoding::for_label(standard.as_bytes()).or_else(|| Encoding::for_label(name.as_bytes()));
+        found.map(Self).ok_or_else(|| {
+            Error::argument("encoding", "a name such as utf-8, windows-1252, latin1, utf-16le or shift_jis", name)
+        })
+    }
+}
+
+impl fmt::Display for TextEncoding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0.name())
+    }
+}
+
+/// First bytes of a file that name its encoding.
+const MARKS: [&[u8]; 3] = [&[0xef, 0xbb, 0xbf], &[0xff, 0xfe], &[0xfe, 0xff]];
+
+/// A file as UTF-8, and its encoding if it is another one: that of its byte-order mark, otherwise the one `asked` for.
+pub(super) fn decoded<'a>(
+    mut raw: Box<dyn BufRead + 'a>,
+    asked: Option<TextEncoding>,
+) -> io::Result<(Box<dyn BufRead + 'a>, Option<TextEncoding>)> {
+    // No more than the mark is read: the writer of a pipe may wait for an answer.
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while MARKS.iter().any(|mark| mark.len() > head.len() && mark.starts_with(&head)) && raw.read(&mut byte)? > 0 {
+        head.push(byte[0]);
+    }
+    let marked = Encoding::for_bom(&head).map(|(encoding, _)| TextEncoding(encoding));
+    let raw = Box::new(Cursor::new(head).chain(raw));
+    Ok(match marked.or(asked).filter(|encoding| encoding.0 != UTF_8) {
+        Some(encoding) => (encoding.reader(raw), Some(encoding)),
+        None => (raw, None),
+    })
+}

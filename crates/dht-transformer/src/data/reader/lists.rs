@@ -1,0 +1,226 @@
+//! Label cells that are lists: `["food", "staff"]` of JSON, `['food', 'staff']` of Python, and the scores of categories
+//! `{"food": 1.0, "staff": 0.0}`, as spaCy writes them.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::lines::Problem;
+use super::table::Table;
+use crate::data::reading::LabelKind;
+use crate::error::DataProblem;
+
+/// Stands between the labels of a row that were a list. No text contains it.
+pub(super) const BETWEEN: char = '\u{1f}';
+/// A category applies from this score on.
+const APPLIES: f64 = 0.5;
+/// Brackets of a list.
+const BRACKETS: [(char, char); 3] = [('[', ']'), ('{', '}'), ('(', ')')];
+
+/// Rewrites the cells of a column of lists, so that the labels are separated by [`BETWEEN`], or stand alone if each row
+/// has one and several labels were not requested. Returns the kind of the labels; `None` for a column without lists.
+///
+/// `place` is the label column, and `first` the first row of data.
+pub(super) fn unpack(
+    table: &mut Table,
+    place: usize,
+    first: usize,
+    asked: Option<LabelKind>,
+) -> Result<Option<LabelKind>, Problem> {
+    let is_asked = matches!(asked, Some(LabelKind::Several { .. }));
+    let is_list = |cell: &str| match inside_brackets(cell) {
+        Some(inside) => is_asked || table.nested.contains_key(&place) || inside.contains(['"', '\'']),
+        None => false,
+    };
+    let filled = || table.rows[first..].iter().map(|row| row.cell(place)).filter(|cell| !cell.is_empty());
+    let unpacked = table.lists.contains(&place);
+    if !unpacked {
+        if filled().next().is_none() || !filled().all(is_list) {
+            return Ok(None);
+        }
+        if are_vectors(filled()) {
+            let cell = filled().next().unwrap_or_default().to_owned();
+            return Err((table.rows.get(first).map(|row| row.line), DataProblem::VectorCell { cell, separator: ',' }));
+        }
+    }
+    let mut alone = true;
+    for row in &mut table.rows[first..] {
+        let line = row.line;
+        let Some(cell) = row.cell_mut(place) else {
+            alone = false;
+            continue;
+        };
+        if !unpacked {
+            let labels = labels(cell).ok_or_else(|| (Some(line), DataProblem::NestedCell { cell: cell.clone() }))?;
+            if let Some(label) = labels.iter().find(|label| label.trim().is_empty() || label.contains(BETWEEN)) {
+                return Err((Some(line), DataProblem::MissingLabel { label: label.clone() }));
+            }
+            *cell = labels.join(&BETWEEN.to_string());
+        }
+        alone &= !cell.is_empty() && !cell.contains(BETWEEN);
+    }
+    table.nested.remove(&place);
+    Ok(Some(match asked {
+        None if alone => LabelKind::Class,
+        None => LabelKind::Several { separator: BETWEEN },
+        Some(LabelKind::Several { .. }) => LabelKind::Several { separator: BETWEEN },
+        Some(kind) if alone => kind,
+        Some(_) => {
+            let several = |cell: &str| cell.is_empty() || cell.contains(BETWEEN);
+            let row = table.rows[first..].iter().find(|row| several(row.cell(place)));
+            let cell = row.map_or("", |row| row.cell(place)).replace(BETWEEN, ", ");
+            return Err((row.map(|row| row.line), DataProblem::NestedCell { cell: format!("[{cell}]") }));
+        }
+    }))
+}
+
+/// Writes the names of the columns that have a 1 into the first of them, separated by [`BETWEEN`].
+///
+/// `first` is the first row of data.
+pub(super) fn join_columns(table: &mut Table, columns: &[(usize, String)], first: usize) -> Result<(), Problem> {
+    let Some((label, _)) = columns.first() else { return Ok(()) };
+    for row in &mut table.rows[first..] {
+        let mut applying = Vec::new();
+        for (place, name) in columns {
+            match &*row.cell(*place).to_ascii_lowercase() {
+                "1" | "1.0" | "true" | "yes" => applying.push(name.as_str()),
+                "" | "0" | "0.0" | "false" | "no" => {}
+                cell => {
+                    let problem = DataProblem::NotAFlag { column: name.clone(), cell: cell.into() };
+                    return Err((Some(row.line), problem));
+                }
+            }
+        }
+        let joined = applying.join(&BETWEEN.to_string());
+        row.cells.retain(|(place, _)| place != label);
+        row.put(*label, &joined);
+    }
+    table.lists.insert(*label);
+    table.values.remove(label);
+    Ok(())
+}
+
+/// Content of a cell between brackets.
+pub(super) fn inside_brackets(cell: &str) -> Option<&str> {
+    BRACKETS.iter().find_map(|(open, close)| cell.strip_prefix(*open)?.strip_suffix(*close))
+}
+
+/// Returns whether all cells are lists of zeros and ones, of the same length: they have no names of labels.
+fn are_vectors<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
+    let length = |cell: &str| {
+        let values: Vec<&str> = inside_brackets(cell)?.split(',').map(str::trim).collect();
+        let is_value = |value: &&str| ["0", "1", "0.0", "1.0", "true", "false"].contains(value);
+        (values.len() > 1 && values.iter().all(is_value)).then_some(values.len())
+    };
+    let mut lengths = cells.map(length);
+    let first = lengths.next().flatten();
+    first.is_some() && lengths.all(|other| other == first)
+}
+
+/// The labels of a list or of an object of scores.
+fn labels(cell: &str) -> Option<Vec<String>> {
+    match serde_json::from_str(cell) {
+        Ok(Value::Array(values)) => values.iter().map(scalar).collect(),
+        Ok(Value::Object(_)) => {
+            let scores: BTreeMap<String, Value> = serde_json::from_str(cell).ok()?;
+            let applies = |value: &Value| match value {
+                Value::Bool(applies) => Some(*applies),
+                Value::Number(score) => Some(score.as_f64()? >= APPLIES),
+                Value::Null => Some(false),
+                _ => None,
+            };
+            let of = |(name, value): (String, Value)| Some((name, applies(&value)?));
+            let all: Vec<(String, bool)> = scores.into_iter().map(of).collect::<Option<_>>()?;
+            Some(all.into_iter().filter(|(_, applies)| *applies).map(|(name, _)| name).collect())
+        }
+        _ => of_python(inside_brackets(cell)?),
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.trim().to_owned()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// The labels of a list as Python prints it, with commas between them, or only spaces as numpy writes it; without
+/// quotes, commas separate them.
+fn of_python(inside: &str) -> Option<Vec<String>> {
+    let mut labels = Vec::new();
+    let mut rest = inside.trim();
+    while !rest.is_empty() {
+        let quote = rest.chars().next().filter(|sign| ['"', '\''].contains(sign));
+        let end = match quote {
+            Some(quote) => {
+                let mut label = String::new();
+                let mut signs = rest[1..].char_indices();
+                let end = loop {
+                    match signs.next()? {
+                        (_, '\\') => label.push(signs.next().filter(|(_, sign)| ['\\', '"', '\''].contains(sign))?.1),
+                        (at, sign) if sign == quote => break at + 2,
+                        (_, sign) => label.push(sign),
+                    }
+                };
+                labels.push(label.trim().to_owned());
+                end
+            }
+            None => {
+                let end = rest.find(',').unwrap_or(rest.len());
+                let label = rest[..end].trim();
+                // A quote or bracket inside belongs to something else than a list of labels.
+                if label.is_empty() || label.contains(['"', '\'', '[', '{', '(', ':']) {
+                    return None;
+                }
+                labels.push(label.to_owned());
+                end
+            }
+        };
+        let after = rest[end..].trim_start();
+        rest = match after.strip_prefix(',') {
+            Some(next) => next.trim_start(),
+            None if after.is_empty() || quote.is_some() && after.starts_with(['"', '\'']) => after,
+            None => return None,
+        };
+    }
+    Some(labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_json_python_numpy_and_spacy_are_labels() {
+        for (cell, expected) in [
+            (r#"["food", "staff"]"#, &["food", "staff"][..]),
+            ("['food', 'staff']", &["food", "staff"]),
+            ("['food' 'staff']", &["food", "staff"]),
+            ("('food',)", &["food"]),
+            ("{'food'}", &["food"]),
+            (r#"["it's", 'a "b"', 'c\'d']"#, &["it's", "a \"b\"", "c'd"]),
+            ("[food, old staff]", &["food", "old staff"]),
+            ("[27, 3]", &["27", "3"]),
+            ("[]", &[]),
+            (r#"{"food": 1.0, "staff": 0, "bill": true, "tea": null}"#, &["bill", "food"]),
+        ] {
+            let expected: Vec<String> = expected.iter().map(|label| (*label).to_owned()).collect();
+            assert_eq!(labels(cell), Some(expected), "{cell}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_of_labels_is_none() {
+        for cell in ["[[1], [2]]", "['a' b]", "['a", "[a, ]x", "{'a': 1}", "[,]", "[\"a\", {\"b\": 1}]", r"['\x41']"] {
+            assert_eq!(labels(cell), None, "{cell}");
+        }
+    }
+
+    #[test]
+    fn vectors_have_no_names() {
+        assert!(are_vectors(["[0, 1, 1]", "[1,0,0]"].into_iter()));
+        assert!(!are_vectors(["[0, 1]", "[1]"].into_iter()));
+        assert!(!are_vectors(["[3, 1]", "[0, 1]"].into_iter()));
+    }
+}
