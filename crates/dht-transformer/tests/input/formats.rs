@@ -1,4 +1,4 @@
-//! The same rows in other compressions, encodings, formats and files: each reads as the plain csv file does.
+//! Rows in other compressions, encodings, formats and files read as those of a plain csv file.
 
 use std::path::Path;
 

@@ -117,7 +117,7 @@ fn are_vectors<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
     first.is_some() && lengths.all(|other| other == first)
 }
 
-/// The labels of a list or of an object of scores.
+/// Labels in a list, or those that apply in an object with a score for each.
 fn labels(cell: &str) -> Option<Vec<String>> {
     match serde_json::from_str(cell) {
         Ok(Value::Array(values)) => values.iter().map(scalar).collect(),
