@@ -139,10 +139,12 @@ fn labels_of_fast_text_stand_before_the_text() {
     same(&data);
     assert_eq!(data.reading.as_ref().expect("a reading").kind, LabelKind::Class);
     assert_eq!(predicted("t.txt", file.as_bytes(), TextColumns::default()).expect("texts"), texts(&data));
-    let several = read("t.txt", "__label__a __label__b one text\n__label__b other text\n").expect("rows");
-    assert_eq!(several.labels, ["a", "b"]);
-    let targets: Vec<&[f32]> = several.examples.iter().map(|example| &*example.targets).collect();
-    assert_eq!(targets, [&[1.0, 1.0][..], &[0.0, 1.0]]);
+    for first in ["__label__a __label__b", "__label__a, __label__b,", "__label__a,__label__b", "__label__a__label__b"] {
+        let several = read("t.txt", &format!("{first} one text\n__label__b other text\n")).expect("rows");
+        assert_eq!((&*several.labels, &*several.examples[0].text), (&["a".into(), "b".into()][..], "one text"));
+        let targets: Vec<&[f32]> = several.examples.iter().map(|example| &*example.targets).collect();
+        assert_eq!(targets, [&[1.0, 1.0][..], &[0.0, 1.0]], "{first}");
+    }
     assert_eq!(problem(read("t.txt", "some text\n__label__a text\n")), (Some(1), DataProblem::NoFastTextLabel));
     assert_eq!(problem(read("t.txt", "__label__a text\nsome text\n")), (Some(2), DataProblem::EmptyLabel));
     assert_eq!(problem(read("t.txt", "__label__a text\n__label__b\n")), (Some(2), DataProblem::NoText));

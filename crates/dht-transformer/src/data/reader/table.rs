@@ -272,7 +272,9 @@ pub(super) fn split_labels(line: &str) -> (Vec<&str>, Cow<'_, str>) {
     }
     let (labels, words): (Vec<&str>, Vec<&str>) =
         line.split([' ', '\t', '\r']).filter(|word| !word.is_empty()).partition(|word| word.starts_with(FAST_TEXT));
-    (labels.into_iter().map(|label| &label[FAST_TEXT.len()..]).collect(), words.join(" ").into())
+    // Commas behind labels, and labels without a space between them, are meant as several labels.
+    let labels = labels.into_iter().flat_map(|word| word.split(FAST_TEXT)).map(|label| label.trim_end_matches(','));
+    (labels.filter(|label| !label.is_empty()).collect(), words.join(" ").into())
 }
 
 /// Refuses a first line with carriage returns outside of quotes (all rows in one line), a JSON object, and a tsv line
