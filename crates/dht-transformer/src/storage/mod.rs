@@ -15,5 +15,5 @@ pub use hub::HubDataset;
 pub(crate) use hub::{model_directory, whole_directory};
 pub use named_tensors::StoredTensor;
 pub(crate) use parts::missing_part;
-pub(crate) use regular_file::open_file;
 pub use regular_file::{FileKind, read_file};
+pub(crate) use regular_file::{entry_names, open_file};
