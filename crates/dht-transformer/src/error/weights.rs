@@ -163,7 +163,7 @@ pub enum WeightsProblem {
         name: String,
     },
     /// The tensors are in a dictionary inside the file's dictionary.
-    #[error("has its tensors under {key:?}, as a checkpoint of a training has: save this dictionary alone")]
+    #[error("has its tensors under {key:?}, as a training checkpoint has: save this dictionary alone")]
     Nested {
         /// Name of the inner dictionary.
         key: String,

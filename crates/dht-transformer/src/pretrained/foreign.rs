@@ -22,6 +22,15 @@ const OTHERS: [(&str, &str); 9] = [
     ("openvino_model.xml", "is a model of OpenVINO"),
 ];
 
+/// Beginnings of the names of partial weights, with what to do.
+const PARTS: [(&str, &str); 2] = [
+    (
+        "zero_to_fp32.py",
+        "belongs to a checkpoint of DeepSpeed, whose parts are not read: run it, it writes the weights as one",
+    ),
+    ("pytorch_model_fsdp_", "has parts of weights, which are not read: join them by `accelerate merge-weights`"),
+];
+
 /// Endings of files that `torch.save` often writes.
 const TORCH: [&str; 4] = [".bin", ".pt", ".pth", ".ckpt"];
 
@@ -41,9 +50,13 @@ pub(super) fn foreign_model(folder: &Path, names: &[String]) -> Option<Error> {
     }
     if let Some(newest) = newest_checkpoint(folder, names) {
         let path = folder.join(newest);
-        let reason =
-            format!("has checkpoints of a training and no model of its own: use the newest, {}", path.display());
+        let reason = format!("has training checkpoints and no model of its own: use the newest, {}", path.display());
         return Some(Error::Unsupported { path: folder.into(), item: None, reason });
+    }
+    for name in names {
+        if let Some((_, reason)) = PARTS.iter().find(|(start, _)| name.starts_with(start)) {
+            return refuse(name, (*reason).into());
+        }
     }
     // Where each file is described by its content, the ending does not matter.
     for name in names.iter().filter(own) {
@@ -81,12 +94,12 @@ pub(super) fn foreign_model(folder: &Path, names: &[String]) -> Option<Error> {
     None
 }
 
-/// Returns whether a file is the state of a training, which is never read.
+/// Returns whether a file holds the state of a training run, which is never read.
 fn is_state(name: &str) -> bool {
     ["training_args", "optimizer", "scheduler", "scaler", "rng_state"].iter().any(|start| name.starts_with(start))
 }
 
-/// The checkpoint of the largest number, of those with weights, or of all.
+/// Checkpoint with the largest number. Checkpoints with weights come first.
 fn newest_checkpoint<'a>(folder: &Path, names: &'a [String]) -> Option<&'a String> {
     let number = |name: &String| name.strip_prefix("checkpoint-")?.parse::<u64>().ok();
     let checkpoints =

@@ -3,16 +3,13 @@
 //! A file is: the header's length (8 bytes, little endian), the header (JSON: name → dtype, shape, offsets), the data.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io::Read;
-use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::tensor_info::{TensorInfo, bits};
 use crate::error::WeightsProblem;
-use crate::storage::GIT_LFS;
+use crate::storage::{GIT_LFS, Members};
 
 /// Maximum length of a header, as in the reference implementation.
 pub(super) const LONGEST_HEADER: u64 = 100_000_000;
@@ -102,35 +99,4 @@ fn parse(text: &[u8], data: u64) -> Result<Tensors, Problem> {
         return Err((None, WeightsProblem::Trailing { bytes: data - end }));
     }
     Ok(tensors)
-}
-
-/// Members of an object in order, including duplicates; metadata are skipped.
-pub(super) struct Members<T>(pub(super) Vec<(String, T)>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
-            type Value = Vec<(String, T)>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object of tensors")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(name) = map.next_key::<String>()? {
-                    if name == "__metadata__" {
-                        map.next_value::<de::IgnoredAny>()?;
-                    } else {
-                        members.push((name, map.next_value()?));
-                    }
-                }
-                Ok(members)
-            }
-        }
-
-        deserializer.deserialize_map(Object(PhantomData)).map(Members)
-    }
 }

@@ -10,7 +10,6 @@ mod own_class;
 mod pickle;
 mod read;
 mod sentence;
-mod shards;
 mod tensor_file;
 mod tensor_info;
 mod torch_file;

@@ -48,7 +48,7 @@ enum Function {
     TypedTensor,
     /// `_rebuild_parameter`, and the number of its arguments.
     Parameter(usize),
-    /// Class of storages of this type, or of bytes.
+    /// Storage class with this element type; `None` for bytes.
     Storage(Option<&'static str>),
     DType(&'static str),
 }
@@ -490,7 +490,7 @@ fn function<'a>(module: &str, name: &str) -> Outcome<Value<'a>> {
     }
 }
 
-/// Type of the elements of a class of storages.
+/// Element type of a storage class.
 fn storage_type(class: &str) -> Option<&'static str> {
     Some(match class {
         "Float" => "F32",

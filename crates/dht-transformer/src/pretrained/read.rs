@@ -1,15 +1,15 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
 
 use super::foreign::foreign_model;
 use super::names::{Expected, wanted};
-use super::weights::{NAMES, Weights, weights_path};
+use super::weights::{Weights, weights_path};
 use crate::account::{Treatment, file_entry, unused_tensor};
 use crate::config::{BertConfig, Pooling};
 use crate::error::{Error, Result, WeightsProblem};
-use crate::storage::{entry_names, model_directory, whole_directory};
+use crate::storage::{ShardIndex, WEIGHT_FILES, entry_names, model_directory, whole_directory};
 
 /// Configuration and weights of an encoder, read from a directory.
 #[derive(Debug, Clone)]
@@ -26,8 +26,8 @@ pub struct PretrainedWeights {
 impl PretrainedWeights {
     /// Directory for a path or a hub name. An existing path is returned unchanged. The model of a valid hub name
     /// (`bert-base-uncased`, `sentence-transformers/all-MiniLM-L6-v2`) is downloaded into the cache of Python's
-    /// `huggingface_hub`, unless it is there already: `config.json`, `model.safetensors`, and the available files of a
-    /// tokenizer. All loaders of directories call this function.
+    /// `huggingface_hub`, unless it is there already: `config.json`, the weights, and the available files of a tokenizer.
+    /// All loaders of directories call this function.
     ///
     /// Requires the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and
     /// `HF_TOKEN` have their usual meaning.
@@ -47,6 +47,18 @@ impl PretrainedWeights {
     /// Without the feature `hub` [`Error::NoHub`]; with it [`Error::HubFiles`], or as [`fetch`](Self::fetch).
     pub fn fetch_all(name: &str) -> Result<PathBuf> {
         whole_directory(name)
+    }
+
+    /// Files of a directory with its weights: one, or the index of shards and the shards. None if it has no weights
+    /// that [`read`](Self::read) reads.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Json`] and [`Error::Weights`] for an index that cannot be read.
+    pub fn weight_files(folder: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+        let Some(path) = weights_path(folder.as_ref()) else { return Ok(Vec::new()) };
+        let shards = if ShardIndex::is_index(&path) { ShardIndex::read(&path)?.names() } else { BTreeSet::new() };
+        let shards: Vec<PathBuf> = shards.iter().map(|shard| path.with_file_name(shard)).collect();
+        Ok([path].into_iter().chain(shards).collect())
     }
 
     /// Reads `config.json` and the weights of a directory, or of a model on the hub ([`fetch`](Self::fetch)). The
@@ -182,7 +194,7 @@ pub(super) fn without_config(folder: &Path, names: &[String]) -> Option<Error> {
 /// Error of a directory whose weights lack these tensors.
 pub(crate) fn missing_tensors(folder: &Path, names: impl Into<String>) -> Error {
     Error::Weights {
-        path: weights_path(folder).unwrap_or_else(|| folder.join(NAMES[0])),
+        path: weights_path(folder).unwrap_or_else(|| folder.join(WEIGHT_FILES[0])),
         tensor: None,
         problem: WeightsProblem::Missing { names: names.into() },
     }
@@ -195,7 +207,7 @@ pub(super) fn open_weights(folder: &Path, names: &[String]) -> Result<Weights> {
         None => match foreign_model(folder, names) {
             Some(foreign) => Err(foreign),
             // The error of the operating system.
-            None => Weights::open(folder.join(NAMES[0])),
+            None => Weights::open(folder.join(WEIGHT_FILES[0])),
         },
     }
 }

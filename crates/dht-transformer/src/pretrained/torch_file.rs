@@ -16,7 +16,7 @@ use super::pickle::{LONGEST_PICKLE, StorageRef, View, read_pickle};
 use super::tensor_info::{TensorInfo, bits};
 use crate::error::WeightsProblem;
 
-/// Maximum number of bytes of an archive's directories, and of the headers before its files.
+/// Maximum number of bytes that are read to list an archive: its directory and the headers before its files.
 const LONGEST_DIRECTORY: u64 = 16 << 20;
 
 /// File in an archive: a range of its bytes.

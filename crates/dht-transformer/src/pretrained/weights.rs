@@ -9,17 +9,11 @@ use candle_core::{Device, Tensor};
 
 use super::content::Content;
 use super::header::{Problem, Tensors, read_header};
-use super::shards::ShardIndex;
 use super::tensor_info::TensorInfo;
 use super::torch_file::{ArchivedFile, read_archive, verify};
 use super::values::not_finite;
 use crate::error::{Error, Result, WeightsProblem};
-use crate::storage::open_file;
-
-/// Files that hold weights or list their shards, in the order of `transformers`. The first that exists is read.
-pub(super) const NAMES: [&str; 4] =
-    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
-const INDEX: &str = ".index.json";
+use crate::storage::{ShardIndex, WEIGHT_FILES, open_file};
 
 /// Prefixes of all names in files that were saved from a wrapper: PyTorch's data parallelism, and its compiler.
 const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
@@ -28,9 +22,9 @@ const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 /// file, and a file of a few bytes could otherwise fill the memory.
 const MOST_SHARED: u64 = 64;
 
-/// The file of a directory's weights that is read, or the index of the files: the first one of [`NAMES`] that exists.
+/// The file of a directory's weights that is read, or the index of the files: the first one of [`WEIGHT_FILES`] that exists.
 pub(super) fn weights_path(folder: &Path) -> Option<PathBuf> {
-    NAMES.iter().map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_ok())
+    WEIGHT_FILES.iter().map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_ok())
 }
 
 /// Tensors of a directory, and the open files that hold them.
@@ -56,16 +50,16 @@ struct WeightsFile {
 impl Weights {
     /// Opens the weights at one of the paths of [`weights_path`], and reads the descriptions of all tensors.
     pub(super) fn open(path: PathBuf) -> Result<Self> {
-        if !path.to_string_lossy().ends_with(INDEX) {
+        if !ShardIndex::is_index(&path) {
             let (file, tensors) = WeightsFile::open(path.clone())?;
             let wrapper = wrapper(&tensors);
             return Ok(Self { tensors, files: vec![file], path, wrapper });
         }
         let index = ShardIndex::read(&path)?;
-        let names: BTreeSet<&String> = index.shards.values().collect();
+        let names = index.names();
         let mut files: Vec<WeightsFile> = Vec::with_capacity(names.len());
         let mut tensors = Tensors::new();
-        for name in names {
+        for name in &names {
             let opened = WeightsFile::open(path.with_file_name(name));
             let (file, shard) = opened.map_err(|error| match error {
                 Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {

@@ -6,6 +6,7 @@ mod hub;
 mod named_tensors;
 mod parts;
 mod regular_file;
+mod shard_index;
 
 pub(crate) use atomic::{GIT_LFS, folder_of, refuse_foreign, synchronise_folder};
 pub use atomic::{abandon_unfinished_files, writable_file, write_atomically, write_directory_atomically};
@@ -17,3 +18,4 @@ pub use named_tensors::StoredTensor;
 pub(crate) use parts::missing_part;
 pub use regular_file::{FileKind, read_file};
 pub(crate) use regular_file::{entry_names, open_file};
+pub(crate) use shard_index::{Members, ShardIndex, WEIGHT_FILES};

@@ -50,6 +50,9 @@ fn compare(config: &Path, tensors: &Tensors, expected: &[u32]) -> Outcome {
         one("model.safetensors", &safetensors, "module."),
         one("model.safetensors", &safetensors, "_orig_mod.module.bert."),
         one("pytorch_model.bin", &saved, "module._orig_mod."),
+        // The content tells the format, and not the name.
+        one("pytorch_model.bin", &safetensors, ""),
+        one("model.safetensors", &saved, ""),
     ];
     for (format, write) in formats.iter().enumerate() {
         let folder = tempfile::tempdir()?;

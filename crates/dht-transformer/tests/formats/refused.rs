@@ -119,7 +119,7 @@ fn deep_and_circular_pickles_are_harmless() {
 }
 
 #[test]
-fn a_checkpoint_of_a_training_names_its_inner_dictionary() {
+fn a_training_checkpoint_names_its_inner_dictionary() {
     let (views, storages) = parts(&tensors());
     for key in ["state_dict", "model_state_dict", "model"] {
         let mut pickle = Pickle::new();
