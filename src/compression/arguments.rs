@@ -206,7 +206,7 @@ impl CompressionPlan {
         // The vocabulary of a model from scratch is not known yet, and nothing here depends on it.
         let teacher = match &run.model {
             Model::Size(size) => size.config(run.max_length)?,
-            Model::Directory(folder) => BertConfig::from_file(folder.join("config.json"))?,
+            Model::Directory(folder) => PretrainedWeights::read_config(folder)?,
         };
         let student = arguments.student(&teacher)?;
         arguments.layer_map.0.teacher_layers(student.layers, teacher.num_hidden_layers)?;

@@ -61,6 +61,24 @@ impl PretrainedWeights {
         Ok([path].into_iter().chain(shards).collect())
     }
 
+    /// Reads `config.json` of a directory. If it is missing, the error says what else the directory holds.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), apart from the weights.
+    pub fn read_config(folder: impl AsRef<Path>) -> Result<BertConfig> {
+        let folder = folder.as_ref();
+        let names = entry_names(folder)?;
+        for name in &names {
+            if let Some(refusal) = file_entry(name).refusal(folder) {
+                return Err(refusal);
+            }
+        }
+        match without_config(folder, &names) {
+            Some(foreign) => Err(foreign),
+            None => BertConfig::from_file(folder.join("config.json")),
+        }
+    }
+
     /// Reads `config.json` and the weights of a directory, or of a model on the hub ([`fetch`](Self::fetch)). The
     /// weights are the first of these that exists:
     ///
@@ -70,29 +88,23 @@ impl PretrainedWeights {
     ///
     /// Names are converted to BERT's bare names ([`Family`](crate::config::Family)), and old names of layer norms (`gamma`,
     /// `beta`) are replaced. The prefixes `module.` and `_orig_mod.`, of PyTorch's data parallelism and compiler, are
-    /// removed if all names have them. F16, BF16 and F64 become F32. Only the required tensors are read, one at a time, and never
-    /// more bytes than the file has, so that a wrong header costs no memory.
+    /// removed if all names have them. F16, BF16 and F64 become F32. Only the required tensors are read, one at a time,
+    /// and never more bytes than the file has, so that a wrong header costs no memory. Tensors that share a storage may
+    /// take up to 64 times the size of the file.
     ///
     /// # Errors
     /// As [`fetch`](Self::fetch); [`Error::Io`]; [`Error::Json`] and [`Error::Config`] for the configuration;
-    /// [`Error::Unsupported`] for files of an adapter. [`Error::Weights`], naming file and tensor, if the file is
-    /// truncated, its header is wrong (lengths, gaps, overlaps, duplicate names), or a tensor is invalid. A tensor is
+    /// [`Error::Unsupported`] for files of an adapter, and for directories and files of another format, with what they
+    /// hold. [`Error::Weights`], naming file and tensor, if the file is
+    /// truncated, its header is wrong (lengths, gaps, overlaps, duplicate names), its index or pickle is wrong, or a
+    /// tensor is invalid. A tensor is
     /// invalid if it is missing or has another shape than in the configuration, belongs to a layer that the configuration
     /// does not have, holds NaN or infinite values, or has an effect that is not computed. A tensor that the model does not
     /// use never conflicts with one that it uses.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = &*model_directory(folder)?;
-        let names = entry_names(folder)?;
-        for name in &names {
-            if let Some(refusal) = file_entry(name).refusal(folder) {
-                return Err(refusal);
-            }
-        }
-        if let Some(foreign) = without_config(folder, &names) {
-            return Err(foreign);
-        }
-        let config = BertConfig::from_file(folder.join("config.json"))?;
-        let mut weights = open_weights(folder, &names)?;
+        let config = Self::read_config(folder)?;
+        let mut weights = open_weights(folder, &entry_names(folder)?)?;
         let TensorPlan { wanted, unused, problems } = TensorPlan::new(&config, &weights);
         if let Some((tensor, problem)) = problems.into_iter().next() {
             return Err(weights.error(tensor.as_deref(), problem));

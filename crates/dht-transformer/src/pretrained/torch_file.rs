@@ -59,13 +59,17 @@ pub(super) fn verify(file: &mut File, archived: &mut ArchivedFile) -> io::Result
 /// Files of an archive.
 fn list(file: &mut File, length: u64) -> Result<Vec<ArchivedFile>, WeightsProblem> {
     let refuse = |problem: String| Err(WeightsProblem::Archive { problem });
-    let failed = |error: ZipError| WeightsProblem::Archive { problem: error.to_string() };
+    let failed =
+        |error: ZipError| WeightsProblem::Archive { problem: format!("its directory is cut off or damaged ({error})") };
     let mut archive = ZipArchive::new(Metered { file, left: LONGEST_DIRECTORY }).map_err(failed)?;
     if archive.has_duplicate_names() {
         return refuse("two files have one name".into());
     }
     if archive.has_overlapping_entries().map_err(failed)? {
         return refuse("its files overlap".into());
+    }
+    if archive.file_names_raw().any(|name| name.ends_with(b"/constants.pkl")) {
+        return refuse("it holds a program in TorchScript, not weights".into());
     }
     let mut files = Vec::with_capacity(archive.len());
     for index in 0..archive.len() {
@@ -132,9 +136,6 @@ fn read_tensors(file: &mut File, files: &mut [ArchivedFile]) -> io::Result<Resul
             .position(|file| file.name.strip_prefix(&*root).and_then(|rest| rest.strip_prefix('/')) == Some(name))
     };
     let refuse = |problem: &str| Ok(Err((None, WeightsProblem::Archive { problem: problem.into() })));
-    if find(files, "constants.pkl").is_some() {
-        return refuse("is a TorchScript program, not weights");
-    }
     let Some(index) = find(files, "data.pkl") else { return refuse("there is no data.pkl in it") };
     let pickle = match content(file, &mut files[index])? {
         Ok(pickle) => pickle,
