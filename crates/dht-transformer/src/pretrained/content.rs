@@ -83,8 +83,8 @@ impl Content {
                 "is a fastText model, which has no encoder and is not read: train a model on its texts instead"
             }
             Self::Hdf5 => {
-                "is in HDF5, as TensorFlow and Keras write it, which is not read: load the model in transformers with \
-                 from_tf=True, and save it by save_pretrained with safe_serialization=True"
+                "is in HDF5, as TensorFlow and Keras write it, which is not read: load the model in transformers 4 \
+                 with from_tf=True, and save it by save_pretrained with safe_serialization=True"
             }
         })
     }

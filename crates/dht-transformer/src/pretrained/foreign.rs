@@ -9,18 +9,20 @@ use crate::storage::entry_names;
 
 const SAVE_AGAIN: &str = "and save it by save_pretrained with safe_serialization=True, which writes model.safetensors";
 
-/// Endings of files of other programs, with their descriptions.
-const OTHERS: [(&str, &str); 9] = [
-    (".onnx", "is a model in ONNX"),
-    (".gguf", "is a model in GGUF, as llama.cpp reads it"),
-    (".h5", "has weights of TensorFlow"),
-    (".keras", "has weights of Keras"),
-    ("saved_model.pb", "is a model of TensorFlow"),
-    (".ckpt.index", "is a checkpoint of TensorFlow"),
-    (".msgpack", "has weights of Flax"),
-    (".ot", "has weights of rust-bert"),
-    ("openvino_model.xml", "is a model of OpenVINO"),
+/// Endings of files of other programs, with their descriptions and the way of loading them.
+const OTHERS: [(&str, &str, &str); 9] = [
+    (".onnx", "is a model in ONNX", ORIGINAL),
+    (".gguf", "is a model in GGUF, as llama.cpp reads it", ORIGINAL),
+    (".h5", "has weights of TensorFlow", TENSORFLOW),
+    (".keras", "has weights of Keras", TENSORFLOW),
+    ("saved_model.pb", "is a model of TensorFlow", ORIGINAL),
+    (".ckpt.index", "is a checkpoint of TensorFlow", TENSORFLOW),
+    (".msgpack", "has weights of Flax", "load it in transformers 4 with from_flax=True"),
+    (".ot", "has weights of rust-bert", ORIGINAL),
+    ("openvino_model.xml", "is a model of OpenVINO", ORIGINAL),
 ];
+const ORIGINAL: &str = "load the model that it was made from in transformers";
+const TENSORFLOW: &str = "load it in transformers 4 with from_tf=True";
 
 /// Beginnings of the names of partial weights, with what to do.
 const PARTS: [(&str, &str); 2] = [
@@ -82,13 +84,8 @@ pub(super) fn foreign_model(folder: &Path, names: &[String]) -> Option<Error> {
     let inner = inner.iter().filter_map(|(inner, names)| Some((inner, names.as_ref().ok()?)));
     let inner = inner.flat_map(|(inner, names)| names.iter().map(move |name| format!("{inner}/{name}")));
     for name in names.iter().cloned().chain(inner) {
-        if let Some((_, what)) = OTHERS.iter().find(|(ending, _)| name.ends_with(ending)) {
-            return refuse(
-                &name,
-                format!(
-                    "{what}, which is not read: load the model that it was made from in transformers, {SAVE_AGAIN}"
-                ),
-            );
+        if let Some((_, what, load)) = OTHERS.iter().find(|(ending, ..)| name.ends_with(ending)) {
+            return refuse(&name, format!("{what}, which is not read: {load}, {SAVE_AGAIN}"));
         }
     }
     None
