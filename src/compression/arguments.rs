@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use dht_transformer::tasks::LayerMap;
-use dht_transformer::{BertConfig, Precision, data::NamedDataset, storage::file_sha256};
+use dht_transformer::{BertConfig, Precision, data::NamedDataset, pretrained::PretrainedWeights, storage::file_sha256};
 use sha2::{Digest, Sha256};
 
 use super::augmented::AugmentArguments;
@@ -206,7 +206,7 @@ impl CompressionPlan {
         // The vocabulary of a model from scratch is not known yet, and nothing here depends on it.
         let teacher = match &run.model {
             Model::Size(size) => size.config(run.max_length)?,
-            Model::Directory(folder) => BertConfig::from_file(folder.join("config.json"))?,
+            Model::Directory(folder) => PretrainedWeights::read_config(folder)?,
         };
         let student = arguments.student(&teacher)?;
         arguments.layer_map.0.teacher_layers(student.layers, teacher.num_hidden_layers)?;
@@ -287,8 +287,10 @@ impl CompressionArguments {
         files.extend(self.augment.word_vectors.clone());
         let teacher = if let Model::Directory(folder) = model { Some(folder) } else { None };
         for folder in teacher.into_iter().chain(&self.augment.augment_model) {
-            let parts = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
-            files.extend(parts.map(|part| folder.join(part)).into_iter().filter(|file| file.exists()));
+            files.push(folder.join("config.json"));
+            files.extend(PretrainedWeights::weight_files(folder).unwrap_or_default());
+            files.extend(["tokenizer.json", "tokenizer_config.json", "vocab.txt"].map(|part| folder.join(part)));
+            files.retain(|file| file.exists());
         }
         files
     }

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use dht_search::Preset;
-use dht_transformer::{BertConfig, Precision};
+use dht_transformer::{BertConfig, Precision, pretrained::PretrainedWeights};
 
 use super::choices::{DataSource, Model, SettingsChoice};
 use super::data_arguments::DataArguments;
@@ -185,7 +185,7 @@ impl TryFrom<Arguments> for RunPlan {
 fn config_of(model: &Model) -> Result<BertConfig> {
     let config = match model {
         Model::Size(size) => size.config(MAX_LENGTH)?,
-        Model::Directory(folder) if folder.is_dir() => BertConfig::from_file(folder.join("config.json"))?,
+        Model::Directory(folder) if folder.is_dir() => PretrainedWeights::read_config(folder)?,
         Model::Directory(folder) => {
             let expected = "a directory with a config.json, or LAYERSxHEADSxHIDDEN such as 6x12x96";
             return Err(refused("model", expected, folder.display()));

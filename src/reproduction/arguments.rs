@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use dht_transformer::Precision;
+use dht_transformer::pretrained::PretrainedWeights;
 use dht_transformer::storage::file_sha256;
 
 use super::units::{Selection, Unit};
@@ -105,7 +106,10 @@ impl ReproductionPlan {
             flags.extend(["--once".into(), arguments.once.join(",")]);
         }
         let weights = match &run.model {
-            Model::Directory(folder) => file_sha256(folder.join("model.safetensors")).unwrap_or_default(),
+            Model::Directory(folder) => {
+                let files = PretrainedWeights::weight_files(folder).unwrap_or_default();
+                files.iter().map(|file| file_sha256(file).unwrap_or_default()).collect::<Vec<_>>().join(" ")
+            }
             Model::Size(_) => String::new(),
         };
         Ok(Self { weights, run, seeds: *seeds, units, out: out.clone(), quiet: *quiet, flags })

@@ -4,8 +4,8 @@
 //! cargo run --release -p dht-transformer --example embed_sentences -- DIRECTORY [FILE]
 //! ```
 //!
-//! DIRECTORY is a BERT sentence encoder as Hugging Face keeps it (`config.json`, `model.safetensors`, `tokenizer.json`
-//! or `vocab.txt`), such as all-MiniLM-L6-v2. The vector of a sentence is the mean of its last states, and two are
+//! DIRECTORY is a BERT sentence encoder as Hugging Face keeps it (`config.json`, weights, `tokenizer.json` or
+//! `vocab.txt`), such as all-MiniLM-L6-v2. The vector of a sentence is the mean of its last states, and two are
 //! compared by the cosine of their angle. With FILE, a sentence a line, the vectors of its sentences are printed
 //! instead, as CSV.
 

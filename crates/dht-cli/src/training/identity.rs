@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use dht_dynamic::transformer::pretrained::PretrainedWeights;
 use dht_dynamic::transformer::storage::{FileKind, file_sha256, read_file};
 use sha2::{Digest, Sha256};
 
@@ -22,7 +23,11 @@ pub fn identity(model: &Path) -> Result<Option<String>> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&path, error)),
         Err(_) if !model.join("config.json").is_file() => return Ok(None),
         Err(_) => {
-            let read = |path: &str| ["json", "txt", "safetensors"].iter().any(|end| path.ends_with(&format!(".{end}")));
+            let weights = PretrainedWeights::weight_files(model)?;
+            let read = |path: &str| {
+                ["json", "txt", "safetensors"].iter().any(|end| path.ends_with(&format!(".{end}")))
+                    || weights.contains(&model.join(path))
+            };
             let mut names = Vec::new();
             for entry in std::fs::read_dir(model).map_err(|error| failed(model, error))? {
                 let name = entry.map_err(|error| failed(model, error))?.file_name();

@@ -168,7 +168,7 @@ impl Start {
     /// Errors of the configuration.
     pub fn config(&self) -> Result<BertConfig> {
         Ok(match self {
-            Self::Pretrained(folder) => BertConfig::from_file(folder.join("config.json"))?,
+            Self::Pretrained(folder) => PretrainedWeights::read_config(folder)?,
             Self::Saved(_, model) => model.model.config().clone(),
             Self::Scratch(size) => size.config(TRAINED_VOCABULARY)?,
         })

@@ -1,7 +1,11 @@
 //! The files of a directory.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use super::entry::{Entry, Treatment};
 use crate::error::Error;
+use crate::storage::{FileKind, read_file};
 
 /// Names of files; `*` at the beginning or the end matches any text.
 type Names = &'static [&'static str];
@@ -9,7 +13,7 @@ type Names = &'static [&'static str];
 /// Files that are read or refused, and files that are known to have no effect.
 const FILES: &[(Treatment, &str, Names)] = &[
     (Treatment::Obeyed, "the configuration", &["config.json"]),
-    (Treatment::Obeyed, "the weights", &["model.safetensors"]),
+    (Treatment::Obeyed, WEIGHTS, &["model.safetensors"]),
     (Treatment::Obeyed, "the tokenizer", &["tokenizer.json"]),
     (Treatment::Obeyed, "the tokenizer's settings, which override tokenizer.json", &["tokenizer_config.json"]),
     (
@@ -30,8 +34,8 @@ const FILES: &[(Treatment, &str, Names)] = &[
     (Treatment::Obeyed, VOCABULARY, &["vocab.txt", "vocab.json", "merges.txt"]),
     (
         Treatment::Refused,
-        "weights of an adapter, which would change the model's: merge them into the model (merge_and_unload in peft)",
-        &["adapter_config.json", "adapter_model*", "pytorch_adapter.bin", "adapter.safetensors"],
+        "weights of an adapter, which would change the model's: merge them (merge_and_unload in peft) into the model",
+        &[ADAPTER, "adapter_model*", "pytorch_adapter.bin", "adapter.safetensors"],
     ),
     (
         Treatment::Refused,
@@ -136,17 +140,23 @@ pub(crate) fn file_entry(name: &str) -> Entry {
 }
 
 /// Reasons that depend on the other files.
-const OTHER_WEIGHTS: &str = "weights in another format, which are not read beside model.safetensors";
+const ADAPTER: &str = "adapter_config.json";
+const WEIGHTS: &str = "the weights";
+const INDEX: &str = "the index of the files of the weights";
+const OTHER_WEIGHTS: &str = "other weights, which are not read beside those of the directory";
 const VOCABULARY: &str = "the vocabulary, where tokenizer.json is missing";
 
 impl Entry {
-    /// Adjusts the entry of a file to the other files of its directory. Weights in another format matter only if
-    /// model.safetensors is missing, and a vocabulary file is not read if there is a tokenizer.json.
-    pub(crate) fn beside(mut self, names: &[String]) -> Self {
+    /// Adjusts the entry of a file to the other files of its directory. `weights` are the files of weights that are
+    /// read. Other weights matter only if there are none, and a vocabulary file is not read if there is a
+    /// tokenizer.json.
+    pub(crate) fn beside(mut self, names: &[String], weights: &BTreeSet<String>) -> Self {
         let there = |name: &str| names.iter().any(|other| other == name);
-        if self.reason == OTHER_WEIGHTS && !there("model.safetensors") {
-            (self.treatment, self.reason) =
-                (Treatment::Refused, "weights that are not read: only model.safetensors is".into());
+        if weights.contains(&self.file) {
+            let index = self.file.ends_with(".index.json");
+            (self.treatment, self.reason) = (Treatment::Obeyed, if index { INDEX } else { WEIGHTS }.into());
+        } else if self.reason == OTHER_WEIGHTS && weights.is_empty() {
+            (self.treatment, self.reason) = (Treatment::Refused, "weights in a format that is not read".into());
         } else if self.reason == VOCABULARY && there("tokenizer.json") {
             (self.treatment, self.reason) =
                 (Treatment::Harmless, "a vocabulary, which is not read beside tokenizer.json".into());
@@ -155,11 +165,23 @@ impl Entry {
     }
 
     /// The error of a refused file.
-    pub(crate) fn refusal(&self, folder: &std::path::Path) -> Option<Error> {
-        (self.treatment == Treatment::Refused && self.item.is_none()).then(|| Error::Unsupported {
-            path: folder.join(&self.file),
-            item: None,
-            reason: self.reason.clone(),
-        })
+    pub(crate) fn refusal(&self, folder: &Path) -> Option<Error> {
+        if self.treatment != Treatment::Refused || self.item.is_some() {
+            return None;
+        }
+        let (path, mut reason) = (folder.join(&self.file), self.reason.clone());
+        if self.file == ADAPTER
+            && let Some(base) = base_model(&path)
+        {
+            reason = format!("{reason}, which is {base:?}");
+        }
+        Some(Error::Unsupported { path, item: None, reason })
     }
+}
+
+/// Name of the model that an adapter changes.
+fn base_model(path: &Path) -> Option<String> {
+    let text = read_file(path, FileKind::Description).ok()?;
+    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&text).ok()?;
+    fields.get("base_model_name_or_path")?.as_str().map(str::to_owned)
 }

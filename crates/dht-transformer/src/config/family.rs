@@ -215,9 +215,9 @@ impl Family {
     }
 
     /// Naming scheme of the head in a file with tensors of these names.
-    pub(crate) fn head_names<'a>(self, own: bool, names: impl IntoIterator<Item = &'a String>) -> HeadNames {
+    pub(crate) fn head_names<'a>(self, own: bool, names: impl IntoIterator<Item = &'a str>) -> HeadNames {
         let beside = self.naming().beside_classifier;
-        let is_head = |name: &String| {
+        let is_head = |name: &str| {
             let module = self.bare(name).rsplit_once('.').map_or("", |(module, _)| module);
             beside.iter().any(|(_, theirs)| *theirs == module)
         };

@@ -114,10 +114,91 @@ pub enum WeightsProblem {
         /// Value found: `NaN`, `inf` or `-inf`.
         value: String,
     },
+    /// A shard that an index names cannot be read beside it.
+    #[error("names the shard {shard:?}, {expected}")]
+    Shard {
+        /// Name of the shard.
+        shard: String,
+        /// Requirement, or what to do.
+        expected: &'static str,
+    },
+    /// A tensor is not in the shard that the index names.
+    #[error("is in the shard {shard:?} by the index, and {}", in_shard(holder.as_deref()))]
+    NotInShard {
+        /// Shard that the index names.
+        shard: String,
+        /// Shard that holds the tensor.
+        holder: Option<String>,
+    },
+    /// Two shards hold a tensor.
+    #[error("is also in the shard {other:?}: keep one of them")]
+    InTwoShards {
+        /// Name of the other shard.
+        other: String,
+    },
+    /// The file is not an archive that `torch.save` writes.
+    #[error(
+        "cannot be read as a zip archive of torch.save: {problem}; copy or download it again, or load the model in \
+         transformers and save it by save_pretrained with safe_serialization=True"
+    )]
+    Archive {
+        /// Problem of the archive.
+        problem: String,
+    },
+    /// The pickle in an archive is not that of a dictionary of tensors.
+    #[error("its pickle cannot be read at byte {byte}: {problem}")]
+    Pickle {
+        /// Offset in the pickle.
+        byte: usize,
+        /// Problem of the pickle.
+        problem: String,
+    },
+    /// The pickle in an archive names a function or class that a dictionary of tensors does not need.
+    #[error(
+        "its pickle calls {name}, which is never run: if you trust the file, load it in Python and save its state dict \
+         alone as model.safetensors"
+    )]
+    PickledCode {
+        /// Function or class, with its module.
+        name: String,
+    },
+    /// The tensors are in a dictionary inside the file's dictionary.
+    #[error("has its tensors under {key:?}, as a training checkpoint has: save this dictionary alone")]
+    Nested {
+        /// Name of the inner dictionary.
+        key: String,
+    },
+    /// A tensor is a view of elements beyond its storage.
+    #[error(
+        "is a view of shape {shape:?}, strides {strides:?} and offset {offset}, which is not inside its storage of {bytes} \
+         bytes"
+    )]
+    View {
+        /// First element in the storage.
+        offset: i64,
+        /// Shape of the view.
+        shape: Vec<i64>,
+        /// Distances between neighbours along the axes, in elements.
+        strides: Vec<i64>,
+        /// Size of the storage in bytes.
+        bytes: u64,
+    },
+    /// Tensors share storages, and are far larger than the file without sharing.
+    #[error("has {bytes} bytes of weights without shared storages, expected at most {most} for its size")]
+    Shared {
+        /// Size of the weights in f32.
+        bytes: u64,
+        /// Maximum size for these files.
+        most: u64,
+    },
     /// Required tensors are missing.
     #[error("lacks the tensors {names}")]
     Missing {
         /// Names of the tensors (the first of them, if there are many).
         names: String,
     },
+}
+
+fn in_shard(holder: Option<&str>) -> String {
+    holder.map_or_else(|| "in no shard".to_owned(), |holder| format!("in {holder:?}"))
 }

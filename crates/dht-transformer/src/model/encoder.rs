@@ -91,7 +91,7 @@ impl Encoder {
         Ok(Self { pooler, ..Self::build(config, names::pack(config, tensors)?, device)? })
     }
 
-    /// Loads the encoder of a Hugging Face directory (`config.json`, `model.safetensors`), with its pooler as in
+    /// Loads the encoder of a Hugging Face directory (`config.json` and weights), with its pooler as in
     /// [`from_tensors`](Self::from_tensors). A classifier in the directory is ignored;
     /// [`TextClassifier::load`](crate::TextClassifier::load) loads it.
     ///

@@ -5,16 +5,16 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::class::{class_problem, task_problem};
-use super::header::FileHeader;
-use super::read::{TensorPlan, WeightsFile, entry_names};
+use super::content::Content;
+use super::read::{TensorPlan, missing_tensors, open_weights, without_config};
+use super::weights::{Weights, weights_path};
 use crate::account::{Account, Entry, Treatment, config_entries, file_entry, unused_tensor};
 use crate::config::{BertConfig, Family, Pooling, json_object};
 use crate::data::TokenizerDirectory;
 use crate::error::{Error, Result, WeightsProblem};
-use crate::storage::{FileKind, model_directory, read_file};
+use crate::storage::{FileKind, entry_names, model_directory, read_file};
 
 const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
 
 impl Account {
     /// Inspects a directory, or a model on the hub ([`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch)): lists all files, fields and tensors with their
@@ -26,25 +26,32 @@ impl Account {
         let folder = &*model_directory(folder)?;
         let mut account = Self::default();
         let names = entry_names(folder)?;
+        let weights = open_weights(folder, &names);
+        let read = match (&weights, weights_path(folder)) {
+            (Ok(weights), _) => weights.file_names(),
+            (Err(_), path) => path.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into())).collect(),
+        };
         for name in &names {
             let entry = file_entry(name);
             account.problems.extend(entry.refusal(folder));
-            account.entries.push(entry.beside(&names));
+            let mut entry = entry.beside(&names, &read);
+            if entry.treatment == Treatment::Unknown && Content::of_path(&folder.join(name)) != Content::Unknown {
+                (entry.treatment, entry.reason) = (Treatment::Harmless, "a file of weights that is not read".into());
+            }
+            account.entries.push(entry);
+        }
+        if let Some(foreign) = without_config(folder, &names) {
+            account.problems.push(foreign);
+            return Ok(account);
         }
         let config = configuration(folder, &mut account);
         let tokenizer = TokenizerDirectory::read(folder);
         account.entries.extend(tokenizer.entries());
         let tokenizer = tokenizer.tokenizer();
-        let header = match WeightsFile::open(folder.join(WEIGHTS)) {
-            Ok((_, header)) => Some(header),
-            Err(error) => {
-                account.problems.push(error);
-                None
-            }
-        };
+        let weights = weights.map_err(|error| account.problems.push(error)).ok();
         if let Some(config) = &config {
-            let outputs = header.as_ref().and_then(|header| weights(folder, config, header, &mut account));
-            classifier(folder, config, outputs, &mut account);
+            let outputs = weights.as_ref().and_then(|weights| tensors(folder, config, weights, &mut account));
+            classifier(folder, config, outputs, weights.as_ref(), &mut account);
             let most = config.longest_text();
             let declared = tokenizer.as_ref().ok().and_then(|tokenizer| tokenizer.model_max_length());
             account.max_length = Some(declared.map_or(most, |length| length.min(most)));
@@ -107,22 +114,22 @@ fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
 
 /// Adds the entries of unused tensors, and the problems of used tensors. Returns the number of the classifier's
 /// outputs, if there is a classifier.
-fn weights(folder: &Path, config: &BertConfig, header: &FileHeader, account: &mut Account) -> Option<usize> {
-    let TensorPlan { wanted, unused, problems } = TensorPlan::new(config, header);
+fn tensors(folder: &Path, config: &BertConfig, weights: &Weights, account: &mut Account) -> Option<usize> {
+    let TensorPlan { wanted, unused, problems } = TensorPlan::new(config, weights);
     for name in wanted.iter().flat_map(|(_, names)| names) {
-        account.entries.push(Entry::new(WEIGHTS, Some(name), Treatment::Obeyed, "a weight"));
+        account.entries.push(Entry::new(weights.file_of(name), Some(name), Treatment::Obeyed, "a weight"));
     }
     for name in unused {
-        let (treatment, reason) = unused_tensor(config.family.bare(&name));
-        account.entries.push(Entry::new(WEIGHTS, Some(&name), treatment, reason));
+        let (treatment, reason) = unused_tensor(config.family.bare(weights.plain(&name)));
+        account.entries.push(Entry::new(weights.file_of(&name), Some(&name), treatment, reason));
     }
     let misnamed = problems.iter().any(|(_, problem)| matches!(problem, WeightsProblem::Prefix { .. }));
     for (tensor, problem) in problems {
-        account.problems.push(Error::Weights { path: folder.join(WEIGHTS), tensor, problem });
+        account.problems.push(weights.error(tensor.as_deref(), problem));
     }
     let shape = |name: &str| {
         let (_, written) = wanted.iter().find(|(wanted, _)| wanted == name)?;
-        Some(&header.tensors[&written[0]].shape)
+        Some(&weights.tensors[&written[0]].shape)
     };
     let outputs = shape("classifier.bias").and_then(|shape| shape.first().copied());
     let pooling = match Pooling::of_config(config) {
@@ -137,19 +144,27 @@ fn weights(folder: &Path, config: &BertConfig, header: &FileHeader, account: &mu
     let there = |name: &str| ["weight", "bias"].iter().any(|part| shape(&format!("{name}.{part}")).is_some());
     let missing = |(name, needed): (&str, bool)| needed && !misnamed && !there(name);
     for (name, _) in needed.into_iter().filter(|part| missing(*part)) {
-        let problem = WeightsProblem::Missing { names: config.family.names_of(name) };
-        account.classifier_problems.push(Error::Weights { path: folder.join(WEIGHTS), tensor: None, problem });
+        account.classifier_problems.push(missing_tensors(folder, config.family.names_of(name)));
     }
     outputs
 }
 
 /// Adds the problems of a classifier's class and of the names of its classes.
-fn classifier(folder: &Path, config: &BertConfig, outputs: Option<usize>, account: &mut Account) {
+fn classifier(
+    folder: &Path,
+    config: &BertConfig,
+    outputs: Option<usize>,
+    weights: Option<&Weights>,
+    account: &mut Account,
+) {
     if let Some(problem) = class_problem(folder, config, outputs) {
         account.classifier_problems.push(problem);
         // Tensors that training replaces are ignored.
-        for entry in account.entries.iter_mut().filter(|entry| entry.file == WEIGHTS) {
-            let name = entry.item.as_deref().map_or("", |name| config.family.bare(name));
+        for entry in account.entries.iter_mut() {
+            let plain =
+                |name| weights.filter(|weights| weights.tensors.contains_key(name)).map(|weights| weights.plain(name));
+            let Some(name) = entry.item.as_deref().and_then(plain) else { continue };
+            let name = config.family.bare(name);
             if let (Treatment::Harmless, reason) = unused_tensor(name)
                 && !name.starts_with("pooler.")
             {

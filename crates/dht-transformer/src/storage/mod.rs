@@ -6,6 +6,7 @@ mod hub;
 mod named_tensors;
 mod parts;
 mod regular_file;
+mod shard_index;
 
 pub(crate) use atomic::{GIT_LFS, folder_of, refuse_foreign, synchronise_folder};
 pub use atomic::{
@@ -17,5 +18,6 @@ pub use hub::HubDataset;
 pub(crate) use hub::{model_directory, whole_directory};
 pub use named_tensors::StoredTensor;
 pub(crate) use parts::missing_part;
-pub(crate) use regular_file::open_file;
 pub use regular_file::{FileKind, read_file};
+pub(crate) use regular_file::{entry_names, open_file};
+pub(crate) use shard_index::{Members, ShardIndex, WEIGHT_FILES};

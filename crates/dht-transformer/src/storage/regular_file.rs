@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use crate::error::{Error, Result};
+
 /// Kind of a file that is read whole, which bounds its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileKind {
@@ -84,6 +86,16 @@ pub fn read_file(path: impl AsRef<Path>, kind: FileKind) -> io::Result<Vec<u8>> 
     // The file may grow.
     file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most { Err(too_long(bytes.len() as u64, most)) } else { Ok(bytes) }
+}
+
+/// Names of the entries of a directory, ascending.
+pub(crate) fn entry_names(folder: &Path) -> Result<Vec<String>> {
+    let failed = |source| Error::io(folder, source);
+    let entries = std::fs::read_dir(folder).map_err(failed)?;
+    let name = |entry: std::io::Result<std::fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = entries.map(name).collect::<std::io::Result<_>>().map_err(failed)?;
+    names.sort();
+    Ok(names)
 }
 
 fn too_long(length: u64, most: u64) -> io::Error {

@@ -7,9 +7,9 @@ use rand::Rng;
 
 use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, MaskSettings, MaskedBatch, Masking, PackedBatch, TextTokenizer};
-use crate::error::{Error, Result, SettingMismatch, WeightsProblem};
+use crate::error::{Error, Result, SettingMismatch};
 use crate::model::{Encoder, LanguageHead, LanguageHeadTensors};
-use crate::pretrained::PretrainedWeights;
+use crate::pretrained::{PretrainedWeights, missing_tensors};
 use crate::tensors::{HeadPlan, Parameters};
 use crate::train::{Objective, Progress, StepLoss};
 
@@ -60,11 +60,8 @@ impl MaskedLanguageModel {
     ) -> Result<Self> {
         let folder = folder.as_ref();
         let PretrainedWeights { config, tensors, .. } = PretrainedWeights::read(folder)?;
-        let head = LanguageHeadTensors::find(&tensors).ok_or_else(|| Error::Weights {
-            path: folder.join("model.safetensors"),
-            tensor: None,
-            problem: WeightsProblem::Missing { names: "those of a head for masked tokens".into() },
-        })?;
+        let head = LanguageHeadTensors::find(&tensors)
+            .ok_or_else(|| missing_tensors(folder, "those of a head for masked tokens"))?;
         let mut encoder = Encoder::from_tensors(&config, &tensors, device)
             .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))?;
         let masking = masking(&encoder, tokenizer, settings)?;

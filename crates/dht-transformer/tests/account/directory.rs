@@ -173,9 +173,9 @@ fn all_reasons_are_listed_and_not_the_first_alone() {
 #[test]
 fn weights_in_another_form_are_refused_with_what_to_do() {
     for (file, part) in [
-        ("pytorch_model.bin", "save the model again as model.safetensors"),
-        ("model.safetensors.index.json", "weights in several files are not read"),
-        ("tf_model.h5", "save the model again as model.safetensors"),
+        ("pytorch_model.bin.index.json", "expected value"),
+        ("model.safetensors.index.json", "expected value"),
+        ("tf_model.h5", "save it by save_pretrained with safe_serialization=True"),
     ] {
         let directory = Directory::new(Family::DistilBert, 2);
         std::fs::rename(directory.path().join("model.safetensors"), directory.path().join(file)).unwrap();
@@ -201,10 +201,10 @@ fn each_fault_has_one_reason() {
         ("lacks the tensors classifier.bias", |directory| {
             directory.tensors(|tensors| drop(tensors.remove("classifier.bias")));
         }),
-        (r#"begin with "module.bert.", where this model_type has "bert." or nothing"#, |directory| {
+        (r#"begin with "model.bert.", where this model_type has "bert." or nothing"#, |directory| {
             directory.tensors(|tensors| {
                 *tensors =
-                    std::mem::take(tensors).into_iter().map(|(name, it)| (format!("module.{name}"), it)).collect();
+                    std::mem::take(tensors).into_iter().map(|(name, it)| (format!("model.{name}"), it)).collect();
             });
         }),
         (r#"begin with "bert.", where this model_type has "roberta." or nothing"#, |directory| {
@@ -260,7 +260,7 @@ fn a_file_is_treated_by_what_is_beside_it() {
         assert_eq!(directory.treatment(file), Treatment::Harmless, "{file}");
     }
     for (file, missing, treatment) in [
-        ("pytorch_model.bin", "model.safetensors", Treatment::Refused),
+        ("pytorch_model.bin", "model.safetensors", Treatment::Obeyed),
         ("vocab.txt", "tokenizer.json", Treatment::Obeyed),
     ] {
         std::fs::remove_file(directory.path().join(missing)).unwrap();

@@ -60,6 +60,23 @@ mod from_a_server {
         hub.put("models/tiny/bert", "main", "config.json", file("config.json"));
         hub.put("models/tiny/bert", "main", "model.safetensors", file("model.safetensors"));
         hub.put("models/tiny/bert", "main", "vocab.txt", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n".to_vec());
+        // Shards, and weights that are not in safetensors by their name.
+        let mut map = serde_json::Map::new();
+        let weights = file("model.safetensors");
+        let tensors = safetensors::SafeTensors::deserialize(&weights).expect("weights").tensors();
+        for (number, part) in tensors.chunks(tensors.len().div_ceil(2)).enumerate() {
+            let shard = format!("model-{number}.safetensors");
+            let bytes = safetensors::serialize(part.iter().map(|(name, view)| (name, view)), None).expect("a shard");
+            hub.put("models/tiny/shards", "main", &shard, bytes);
+            map.extend(part.iter().map(|(name, _)| (name.clone(), shard.clone().into())));
+        }
+        let index = serde_json::json!({ "weight_map": map }).to_string();
+        hub.put("models/tiny/shards", "main", "model.safetensors.index.json", index.into_bytes());
+        hub.put("models/tiny/torch", "main", "pytorch_model.bin", weights);
+        for name in ["models/tiny/shards", "models/tiny/torch"] {
+            hub.put(name, "main", "config.json", file("config.json"));
+            hub.put(name, "main", "vocab.txt", b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n".to_vec());
+        }
         hub.put("models/tiny/half", "main", "config.json", file("config.json"));
     }
 
@@ -97,6 +114,18 @@ mod from_a_server {
         assert!(output.contains("refused: tiny/half is no directory, and its model.safetensors could"), "{output}");
         let (_, output) = child("tiny/none", cache.path(), &hub);
         assert!(output.contains("refused: tiny/none is no directory, and its config.json could not"), "{output}");
+    }
+
+    #[test]
+    fn a_model_without_one_safetensors_file_is_fetched() {
+        let hub = Hub::start();
+        fill(&hub);
+        let cache = tempfile::tempdir().unwrap();
+        for (name, file) in [("tiny/shards", "model-1.safetensors"), ("tiny/torch", "pytorch_model.bin")] {
+            let (success, output) = child(name, cache.path(), &hub);
+            assert!(success && output.contains("loaded 2 layers, 7 tokens"), "{output}");
+            assert!(hub.asked().contains(&format!("/{name}/resolve/main/{file}")));
+        }
     }
 
     #[test]

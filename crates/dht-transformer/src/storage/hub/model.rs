@@ -7,6 +7,8 @@ use super::name::is_name;
 use super::repository;
 use crate::error::{Error, Result};
 use crate::storage::restore_replaced;
+#[cfg(feature = "hub")]
+use crate::storage::{ShardIndex, WEIGHT_FILES};
 
 /// Directory for a path or a hub name; see [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch).
 pub(crate) fn model_directory(name: impl AsRef<Path>) -> Result<PathBuf> {
@@ -24,11 +26,33 @@ fn fetch(name: &str) -> Result<PathBuf> {
 }
 
 #[cfg(feature = "hub")]
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Fetches the weights by the first of their names that the model has, and the shards of an index. If it has none, the
+/// error is that of the first name.
+#[cfg(feature = "hub")]
+fn fetch_weights(get: impl Fn(&str) -> Result<PathBuf, Failure>) -> Result<(), Failure> {
+    let mut failed = None;
+    for name in WEIGHT_FILES {
+        match get(name) {
+            Ok(path) if ShardIndex::is_index(&path) => {
+                for shard in ShardIndex::read(&path)?.names() {
+                    get(&shard)?;
+                }
+                return Ok(());
+            }
+            Ok(_) => return Ok(()),
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+#[cfg(feature = "hub")]
 fn fetch(name: &str) -> Result<PathBuf> {
-    type Failure = Box<dyn std::error::Error + Send + Sync>;
     let failed = |file| move |source: Failure| Error::Hub { name: name.into(), file, source };
     let repository = repository::api().map_err(|error| failed("config.json")(error.into()))?.model(name.into());
-    let get = |file: &'static str| -> Result<PathBuf, Failure> {
+    let get = |file: &str| -> Result<PathBuf, Failure> {
         if repository::is_offline() {
             let missing = || crate::error::HubProblem::Offline { what: file.into() }.into();
             return repository::cache().model(name.into()).get(file).ok_or_else(missing);
@@ -36,7 +60,7 @@ fn fetch(name: &str) -> Result<PathBuf> {
         Ok(repository.get(file)?)
     };
     let config = get("config.json").map_err(failed("config.json"))?;
-    get("model.safetensors").map_err(failed("model.safetensors"))?;
+    fetch_weights(get).map_err(failed(WEIGHT_FILES[0]))?;
     // A model need not have a tokenizer, or all of its possible files.
     const TOKENIZER: [&str; 7] = [
         "tokenizer.json",

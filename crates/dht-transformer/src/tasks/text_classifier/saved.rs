@@ -7,9 +7,9 @@ use candle_core::{Device, Tensor};
 use super::TextClassifier;
 use crate::config::Pooling;
 use crate::data::TextTokenizer;
-use crate::error::{Error, Result, WeightsProblem};
+use crate::error::{Error, Result};
 use crate::model::{Encoder, LinearTensors};
-use crate::pretrained::{PretrainedWeights, class_problem, task_problem};
+use crate::pretrained::{PretrainedWeights, class_problem, missing_tensors, task_problem};
 use crate::storage::model_directory;
 use crate::tasks::Task;
 
@@ -52,11 +52,7 @@ impl TextClassifier {
             })?),
         };
         let find = |name: &str| {
-            LinearTensors::find(&tensors, name).ok_or_else(|| Error::Weights {
-                path: folder.join("model.safetensors"),
-                tensor: None,
-                problem: WeightsProblem::Missing { names: config.family.names_of(name) },
-            })
+            LinearTensors::find(&tensors, name).ok_or_else(|| missing_tensors(folder, config.family.names_of(name)))
         };
         let classes = find("classifier")?;
         let pooler = if pooling == Pooling::Pooler { Some(find("pooler.dense")?) } else { None };

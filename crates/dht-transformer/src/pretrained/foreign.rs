@@ -1,0 +1,105 @@
+//! Directories without weights that are read: what they hold instead, and what to do.
+
+use std::path::Path;
+
+use super::content::Content;
+use super::weights::weights_path;
+use crate::error::Error;
+use crate::storage::entry_names;
+
+const SAVE_AGAIN: &str = "and save it by save_pretrained with safe_serialization=True, which writes model.safetensors";
+
+/// Endings of other programs' files, each with a description and the way to load it.
+const OTHERS: [(&str, &str, &str); 9] = [
+    (".onnx", "is a model in ONNX", ORIGINAL),
+    (".gguf", "is a model in GGUF, as llama.cpp reads it", ORIGINAL),
+    (".h5", "has weights of TensorFlow", TENSORFLOW),
+    (".keras", "has weights of Keras", TENSORFLOW),
+    ("saved_model.pb", "is a model of TensorFlow", ORIGINAL),
+    (".ckpt.index", "is a checkpoint of TensorFlow", TENSORFLOW),
+    (".msgpack", "has weights of Flax", "load it in transformers 4 with from_flax=True"),
+    (".ot", "has weights of rust-bert", ORIGINAL),
+    ("openvino_model.xml", "is a model of OpenVINO", ORIGINAL),
+];
+const ORIGINAL: &str = "load the model that it was made from in transformers";
+const TENSORFLOW: &str = "load it in transformers 4 with from_tf=True";
+
+/// Beginnings of the names of partial weights, with what to do.
+const PARTS: [(&str, &str); 2] = [
+    (
+        "zero_to_fp32.py",
+        "belongs to a checkpoint of DeepSpeed, whose parts are not read: run it, it writes the weights as one",
+    ),
+    ("pytorch_model_fsdp_", "has parts of weights, which are not read: join them by `accelerate merge-weights`"),
+];
+
+/// Endings of files that `torch.save` often writes.
+const TORCH: [&str; 4] = [".bin", ".pt", ".pth", ".ckpt"];
+
+/// Error that says what a directory without weights holds instead; `None` if it holds no model. `names` are the names
+/// of its entries.
+pub(super) fn foreign_model(folder: &Path, names: &[String]) -> Option<Error> {
+    let refuse = |name: &str, reason: String| Some(Error::Unsupported { path: folder.join(name), item: None, reason });
+    let own = |name: &&String| !name.starts_with("adapter");
+    // The same under another name.
+    if let Some(name) = names.iter().filter(own).find(|name| name.ends_with(".safetensors")) {
+        if name.contains("-of-") {
+            let reason =
+                "is a shard, and the index of the shards is missing: copy model.safetensors.index.json beside it";
+            return refuse(name, reason.into());
+        }
+        return refuse(name, "is not read under this name: call it model.safetensors if it has all weights".into());
+    }
+    if let Some(newest) = newest_checkpoint(folder, names) {
+        let path = folder.join(newest);
+        let reason = format!("has training checkpoints and no model of its own: use the newest, {}", path.display());
+        return Some(Error::Unsupported { path: folder.into(), item: None, reason });
+    }
+    for name in names {
+        if let Some((_, reason)) = PARTS.iter().find(|(start, _)| name.starts_with(start)) {
+            return refuse(name, (*reason).into());
+        }
+    }
+    // Where each file is described by its content, the ending does not matter.
+    for name in names.iter().filter(own) {
+        if let Some(reason) = Content::of_path(&folder.join(name)).refusal().filter(|_| !is_state(name)) {
+            return refuse(name, reason.into());
+        }
+    }
+    let is_torch = |name: &&String| {
+        TORCH.iter().any(|ending| name.ends_with(ending))
+            && !is_state(name)
+            && Content::of_path(&folder.join(name)) == Content::Zip
+    };
+    if let Some(name) = names.iter().filter(own).find(is_torch) {
+        if name.contains("-of-") {
+            let reason =
+                "is a shard, and the index of the shards is missing: copy pytorch_model.bin.index.json beside it";
+            return refuse(name, reason.into());
+        }
+        let reason = "is not read under this name: call it pytorch_model.bin if it is a state dict with all weights";
+        return refuse(name, reason.into());
+    }
+    let inner = ["onnx", "openvino"].map(|inner| (inner, entry_names(&folder.join(inner))));
+    let inner = inner.iter().filter_map(|(inner, names)| Some((inner, names.as_ref().ok()?)));
+    let inner = inner.flat_map(|(inner, names)| names.iter().map(move |name| format!("{inner}/{name}")));
+    for name in names.iter().cloned().chain(inner) {
+        if let Some((_, what, load)) = OTHERS.iter().find(|(ending, ..)| name.ends_with(ending)) {
+            return refuse(&name, format!("{what}, which is not read: {load}, {SAVE_AGAIN}"));
+        }
+    }
+    None
+}
+
+/// Returns whether a file holds the state of a training run, which is never read.
+fn is_state(name: &str) -> bool {
+    ["training_args", "optimizer", "scheduler", "scaler", "rng_state"].iter().any(|start| name.starts_with(start))
+}
+
+/// Checkpoint with the largest number. Checkpoints with weights come first.
+fn newest_checkpoint<'a>(folder: &Path, names: &'a [String]) -> Option<&'a String> {
+    let number = |name: &String| name.strip_prefix("checkpoint-")?.parse::<u64>().ok();
+    let checkpoints =
+        names.iter().filter_map(|name| Some((weights_path(&folder.join(name)).is_some(), number(name)?, name)));
+    checkpoints.max().map(|(.., name)| name)
+}

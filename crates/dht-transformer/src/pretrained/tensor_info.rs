@@ -1,0 +1,107 @@
+//! Type, shape and place of a tensor in a file, and its values.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::error::{Result, WeightsProblem};
+
+/// Type, shape and place of a tensor in a file of a model's weights.
+#[derive(Debug, Clone)]
+pub(crate) struct TensorInfo {
+    /// Type, by its name in safetensors files.
+    pub(super) dtype: String,
+    pub(crate) shape: Vec<usize>,
+    /// Distance between neighbours along each axis, in elements; `None` for row-major order without gaps.
+    pub(super) strides: Option<Vec<usize>>,
+    /// First byte in the file.
+    pub(super) start: u64,
+    /// Number of bytes from the first to the last element.
+    pub(super) bytes: u64,
+    /// Index of the file among the files of the weights.
+    pub(super) file: usize,
+    /// Index of the storage that holds the tensor, in a file with storages.
+    pub(super) storage: Option<usize>,
+    pub(super) big_endian: bool,
+}
+
+impl TensorInfo {
+    /// Tensor in row-major order.
+    pub(super) fn contiguous(dtype: String, shape: Vec<usize>, start: u64, bytes: u64) -> Self {
+        Self { dtype, shape, strides: None, start, bytes, file: 0, storage: None, big_endian: false }
+    }
+
+    /// Number of elements.
+    pub(super) fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Values in row-major order, from the bytes between the first and the last element.
+    pub(super) fn values(&self, mut bytes: Vec<u8>) -> Result<Result<Vec<f32>, WeightsProblem>> {
+        let (dtype, size) = match self.dtype.as_str() {
+            "F16" => (DType::F16, 2),
+            "BF16" => (DType::BF16, 2),
+            "F32" => (DType::F32, 4),
+            "F64" => (DType::F64, 8),
+            _ => return Ok(Err(WeightsProblem::Type { dtype: self.dtype.clone() })),
+        };
+        if self.big_endian {
+            bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+        }
+        let values = Tensor::from_raw_buffer(&bytes, dtype, &[bytes.len() / size], &Device::Cpu)?
+            .to_dtype(DType::F32)?
+            .to_vec1::<f32>()?;
+        Ok(Ok(match &self.strides {
+            None => values,
+            Some(strides) => gather(&values, &self.shape, strides),
+        }))
+    }
+}
+
+/// Elements of a view in row-major order.
+fn gather(values: &[f32], shape: &[usize], strides: &[usize]) -> Vec<f32> {
+    let elements = shape.iter().product();
+    let mut gathered = Vec::with_capacity(elements);
+    let mut index = vec![0; shape.len()];
+    let mut at = 0;
+    while gathered.len() < elements {
+        gathered.push(values[at]);
+        for axis in (0..shape.len()).rev() {
+            index[axis] += 1;
+            at += strides[axis];
+            if index[axis] < shape[axis] {
+                break;
+            }
+            at -= shape[axis] * strides[axis];
+            index[axis] = 0;
+        }
+    }
+    gathered
+}
+
+/// Size of an element in bits; `None` for a type that does not exist.
+pub(super) fn bits(dtype: &str) -> Option<u64> {
+    Some(match dtype {
+        "F4" => 4,
+        "F6_E2M3" | "F6_E3M2" => 6,
+        "BOOL" | "U8" | "I8" | "F8_E4M3" | "F8_E5M2" | "F8_E8M0" | "F8_E4M3FNUZ" | "F8_E5M2FNUZ" => 8,
+        "U16" | "I16" | "F16" | "BF16" => 16,
+        "U32" | "I32" | "F32" => 32,
+        "U64" | "I64" | "F64" | "C64" => 64,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_are_gathered_in_row_major_order() {
+        let values: Vec<f32> = (0..12_u8).map(f32::from).collect();
+        // A transposed matrix, every second column, a repeated row, and a scalar.
+        assert_eq!(gather(&values[..6], &[3, 2], &[1, 3]), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        assert_eq!(gather(&values, &[3, 2], &[4, 2]), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
+        assert_eq!(gather(&values, &[2, 2], &[0, 1]), [0.0, 1.0, 0.0, 1.0]);
+        assert_eq!(gather(&values, &[], &[]), [0.0]);
+        assert_eq!(gather(&values, &[2, 0], &[0, 1]), [0.0; 0]);
+    }
+}

@@ -1,0 +1,198 @@
+//! Weights of a directory, in one file or in shards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+
+use super::content::Content;
+use super::header::{Problem, Tensors, read_header};
+use super::tensor_info::TensorInfo;
+use super::torch_file::{ArchivedFile, read_archive, verify};
+use super::values::not_finite;
+use crate::error::{Error, Result, WeightsProblem};
+use crate::storage::{ShardIndex, WEIGHT_FILES, open_file};
+
+/// Prefixes of all names in files that were saved from a wrapper: PyTorch's data parallelism, and its compiler.
+const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
+
+/// Maximum ratio of weights to files. Views of one storage, such as layers that share their weights, take no place in a
+/// file, and a file of a few bytes could otherwise fill the memory.
+const MOST_SHARED: u64 = 64;
+
+/// The file of a directory's weights that is read, or the index of the files: the first one of [`WEIGHT_FILES`] that exists.
+pub(super) fn weights_path(folder: &Path) -> Option<PathBuf> {
+    WEIGHT_FILES.iter().map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_ok())
+}
+
+/// Tensors of a directory, and the open files that hold them.
+pub(super) struct Weights {
+    /// Tensors by their names in the files.
+    pub(super) tensors: Tensors,
+    files: Vec<WeightsFile>,
+    /// The single file, or the index.
+    path: PathBuf,
+    /// Length of the prefix that a wrapper has put before all names.
+    wrapper: usize,
+}
+
+/// Open file of weights.
+struct WeightsFile {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    /// Files in the archive, if it is one.
+    archived: Vec<ArchivedFile>,
+}
+
+impl Weights {
+    /// Opens the weights at one of the paths of [`weights_path`], and reads the descriptions of all tensors.
+    pub(super) fn open(path: PathBuf) -> Result<Self> {
+        if !ShardIndex::is_index(&path) {
+            let (file, tensors) = WeightsFile::open(path.clone())?;
+            let wrapper = wrapper(&tensors);
+            return Ok(Self { tensors, files: vec![file], path, wrapper });
+        }
+        let index = ShardIndex::read(&path)?;
+        let names = index.names();
+        let mut files: Vec<WeightsFile> = Vec::with_capacity(names.len());
+        let mut tensors = Tensors::new();
+        for name in &names {
+            let opened = WeightsFile::open(path.with_file_name(name));
+            let (file, shard) = opened.map_err(|error| match error {
+                Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                    let expected = "which is not there: copy it beside the index";
+                    let problem = WeightsProblem::Shard { shard: name.clone(), expected };
+                    Error::Weights { path: path.clone(), tensor: None, problem }
+                }
+                other => other,
+            })?;
+            for (tensor, mut info) in shard {
+                info.file = files.len();
+                if let Some(other) = tensors.insert(tensor.clone(), info) {
+                    let other = files[other.file].name();
+                    return Err(file.error(Some(&tensor), WeightsProblem::InTwoShards { other }));
+                }
+            }
+            files.push(file);
+        }
+        for (tensor, shard) in index.shards {
+            let holder = tensors.get(&tensor).map(|info| files[info.file].name());
+            if holder.as_ref() != Some(&shard) {
+                let problem = WeightsProblem::NotInShard { shard, holder };
+                return Err(Error::Weights { path, tensor: Some(tensor), problem });
+            }
+        }
+        let wrapper = wrapper(&tensors);
+        Ok(Self { tensors, files, path, wrapper })
+    }
+
+    /// Name of a tensor without the prefix of a wrapper.
+    pub(super) fn plain<'a>(&self, name: &'a str) -> &'a str {
+        name.get(self.wrapper..).unwrap_or(name)
+    }
+
+    /// Names of the files, and of the index, if there is one.
+    pub(super) fn file_names(&self) -> BTreeSet<String> {
+        let own = self.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        self.files.iter().map(WeightsFile::name).chain(own).collect()
+    }
+
+    /// Name of the file that holds a tensor.
+    pub(super) fn file_of(&self, tensor: &str) -> String {
+        self.tensors.get(tensor).map_or_else(String::new, |info| self.files[info.file].name())
+    }
+
+    pub(super) fn error(&self, tensor: Option<&str>, problem: WeightsProblem) -> Error {
+        match tensor.and_then(|tensor| self.tensors.get(tensor)) {
+            Some(info) => self.files[info.file].error(tensor, problem),
+            None => Error::Weights { path: self.path.clone(), tensor: tensor.map(str::to_owned), problem },
+        }
+    }
+
+    /// Refuses weights of these names that are far larger than the files.
+    pub(super) fn check_size<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> Result<()> {
+        let bytes = |name: &String| (self.tensors[name].elements() as u64).saturating_mul(size_of::<f32>() as u64);
+        let bytes = names.into_iter().map(bytes).fold(0, u64::saturating_add);
+        let files = self.files.iter().map(|file| file.length).fold(0, u64::saturating_add);
+        let most = files.saturating_mul(MOST_SHARED);
+        if bytes > most {
+            return Err(self.error(None, WeightsProblem::Shared { bytes, most }));
+        }
+        Ok(())
+    }
+
+    /// Reads a tensor in f32.
+    pub(super) fn read(&mut self, name: &str) -> Result<Tensor> {
+        let info = &self.tensors[name];
+        let WeightsFile { path, file, archived, .. } = &mut self.files[info.file];
+        let failed = |source| Error::io(&*path, source);
+        let verified = match info.storage {
+            Some(storage) => verify(file, &mut archived[storage]).map_err(failed)?,
+            None => Ok(()),
+        };
+        let values = match verified {
+            Ok(()) => {
+                let mut bytes = vec![0; info.bytes as usize];
+                file.seek(SeekFrom::Start(info.start)).and_then(|_| file.read_exact(&mut bytes)).map_err(failed)?;
+                info.values(bytes)?
+            }
+            Err(problem) => Err(problem),
+        };
+        let values = values.and_then(|values| not_finite(&values).map_or(Ok(values), Err));
+        match values {
+            Ok(values) => Ok(Tensor::from_vec(values, info.shape.as_slice(), &Device::Cpu)?),
+            Err(problem) => Err(self.error(Some(name), problem)),
+        }
+    }
+}
+
+impl WeightsFile {
+    /// Opens a file of the format that its first bytes tell.
+    fn open(path: PathBuf) -> Result<(Self, Tensors)> {
+        let failed = |source| Error::io(&path, source);
+        let mut file = open_file(&path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        let content = Content::of(&mut file).map_err(failed)?;
+        let archive = path.extension().is_some_and(|extension| extension == "bin");
+        if let Some(reason) = content.refusal().or((content == Content::Unknown && archive).then_some(UNKNOWN)) {
+            return Err(Error::Unsupported { path, item: None, reason: reason.into() });
+        }
+        let read = match content {
+            Content::Zip => read_archive(&mut file, length),
+            _ => read_header(&mut file, length).map(|header| header.map(|tensors| (tensors, Vec::new()))),
+        };
+        let mut this = Self { path, file, length, archived: Vec::new() };
+        let (tensors, archived) = read
+            .map_err(|source| Error::io(&this.path, source))?
+            .map_err(|(tensor, problem): Problem| this.error(tensor.as_deref(), problem))?;
+        this.archived = archived;
+        Ok((this, tensors))
+    }
+
+    fn name(&self) -> String {
+        self.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    }
+
+    fn error(&self, tensor: Option<&str>, problem: WeightsProblem) -> Error {
+        Error::Weights { path: self.path.clone(), tensor: tensor.map(str::to_owned), problem }
+    }
+}
+
+const UNKNOWN: &str = "is not a file of torch.save, or only its beginning: copy or download it again, or load the model in \
+                       transformers and save it by save_pretrained with safe_serialization=True";
+
+/// Length of the prefixes of wrappers that all names have.
+fn wrapper(tensors: &BTreeMap<String, TensorInfo>) -> usize {
+    let mut length = 0;
+    let starts = |length: usize, wrapper: &str| {
+        !tensors.is_empty()
+            && tensors.keys().all(|name| name.get(length..).is_some_and(|rest| rest.starts_with(wrapper)))
+    };
+    while let Some(wrapper) = WRAPPERS.iter().find(|wrapper| starts(length, wrapper)) {
+        length += wrapper.len();
+    }
+    length
+}

@@ -1,0 +1,98 @@
+//! Names of weight files, and the index of shards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::{Component, Path};
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+
+use super::regular_file::{FileKind, read_file};
+use crate::error::{Error, Result, WeightsProblem};
+
+/// Files that hold a model's weights or list their shards, in the order of `transformers`: the first that exists is
+/// read.
+pub(crate) const WEIGHT_FILES: [&str; 4] =
+    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+
+/// File of each tensor, as `model.safetensors.index.json` and `pytorch_model.bin.index.json` list them. The sizes in
+/// the index are not compared: programs count tied tensors in different ways.
+pub(crate) struct ShardIndex {
+    /// Shard of each tensor.
+    pub(crate) shards: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Fields {
+    weight_map: Members<String>,
+}
+
+impl ShardIndex {
+    /// Returns whether a file is an index by its name.
+    pub(crate) fn is_index(path: &Path) -> bool {
+        path.to_string_lossy().ends_with(".index.json")
+    }
+
+    /// Reads an index. The shards are files of the same directory.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = read_file(path, FileKind::Description).map_err(|source| Error::io(path, source))?;
+        let failed = |source| Error::Json { what: path.display().to_string(), source };
+        let fields: Fields = serde_json::from_slice(&text).map_err(failed)?;
+        let refuse =
+            |tensor: Option<String>, problem| Err(Error::Weights { path: path.to_path_buf(), tensor, problem });
+        let mut shards = BTreeMap::new();
+        for (name, shard) in fields.weight_map.0 {
+            let mut parts = Path::new(&shard).components();
+            let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
+            if !plain || shard.contains(['/', '\\']) {
+                let expected = "expected a file beside the index";
+                return refuse(Some(name), WeightsProblem::Shard { shard, expected });
+            }
+            if shards.insert(name.clone(), shard).is_some() {
+                return refuse(Some(name), WeightsProblem::Duplicate);
+            }
+        }
+        if shards.is_empty() {
+            let message = "its weight_map has no tensors".into();
+            return refuse(None, WeightsProblem::Header { message });
+        }
+        Ok(Self { shards })
+    }
+
+    /// Names of the shards.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        self.shards.values().cloned().collect()
+    }
+}
+
+/// Members of a JSON object in order, including duplicates; metadata of safetensors files are skipped.
+pub(crate) struct Members<T>(pub(crate) Vec<(String, T)>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+            type Value = Vec<(String, T)>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "__metadata__" {
+                        map.next_value::<de::IgnoredAny>()?;
+                    } else {
+                        members.push((name, map.next_value()?));
+                    }
+                }
+                Ok(members)
+            }
+        }
+
+        deserializer.deserialize_map(Object(PhantomData)).map(Members)
+    }
+}
