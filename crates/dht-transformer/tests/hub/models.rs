@@ -21,7 +21,10 @@ fn without_the_feature_a_parquet_file_is_refused() {
         dht_transformer::DatasetReader::new().read_from(&file, &b"PAR1"[..]),
     ] {
         let error = result.unwrap_err().to_string();
-        assert!(error.contains("train.parquet: is a parquet file, which is read with the feature `parquet`"), "{error}");
+        assert!(
+            error.contains("train.parquet: is a parquet file, which is read with the feature `parquet`"),
+            "{error}"
+        );
     }
 }
 
