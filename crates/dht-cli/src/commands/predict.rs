@@ -350,6 +350,9 @@ impl Predictor<'_> {
             let (rows, end) = reader.rows(ROWS, BYTES, WAIT);
             if std::mem::take(&mut is_first) {
                 self.no_texts_note(&rows).iter().for_each(|note| report(note));
+                if !self.arguments.quiet && rows.iter().any(TextRow::has_labels) {
+                    report("note: labels in front of texts (__label__…) are left out");
+                }
             }
             answer(&self.engine, &rows, out, totals)?;
             out.flush()?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dht_transformer::data::{LabelKind, Split};
+use dht_transformer::data::{Column, LabelKind, Split};
 use dht_transformer::error::DataProblem;
 use dht_transformer::{Dataset, DatasetReader, Error};
 use parquet::basic::Compression;
@@ -51,6 +51,32 @@ fn a_parquet_file_reads_as_the_jsonl_file_of_its_rows() {
             );
             let (read, expected) = (data.reading.unwrap(), expected.reading.clone().unwrap());
             assert_eq!((read.text, read.label, read.rows), (expected.text, expected.label, expected.rows));
+        }
+    }
+}
+
+#[test]
+fn lists_of_labels_are_read_with_the_names_of_the_file() {
+    let lists: Vec<Vec<i64>> = (0..2100).map(|row| (0..row % 4).map(|at| (row + at) % 3).collect()).collect();
+    let columns = || {
+        let words = texts((0..2100).map(|row| format!("text {row}")));
+        [("text", words), ("labels", Cells::Lists(lists.clone())), ("other", Cells::Lists(lists.clone()))]
+    };
+    let features = serde_json::json!({ "info": { "features": { "labels": {
+        "feature": { "names": ["food", "staff", "bill"], "_type": "ClassLabel" }, "_type": "Sequence",
+    } } } });
+    let cases =
+        [(None, ["0", "1", "2"], [0, 1, 2]), (Some(features.to_string()), ["bill", "food", "staff"], [1, 2, 0])];
+    for (features, labels, places) in cases {
+        for group in [7, 2100] {
+            let data = read(&parquet(&columns(), group, Compression::SNAPPY, features.clone())).unwrap();
+            assert_eq!(data.labels, labels);
+            for (example, list) in data.examples.iter().zip(&lists) {
+                let mut expected = [0.0; 3];
+                list.iter().for_each(|label| expected[places[*label as usize]] = 1.0);
+                assert_eq!(example.targets, expected, "{group}");
+            }
+            assert_eq!(data.reading.unwrap().carried, [Column::Name("other.list.element".into())]);
         }
     }
 }

@@ -14,6 +14,7 @@ pub enum Cells {
     Texts(Vec<Option<String>>),
     Integers(Vec<i64>),
     Numbers(Vec<f64>),
+    Lists(Vec<Vec<i64>>),
 }
 
 /// Texts without a null.
@@ -36,6 +37,9 @@ pub fn parquet(columns: &[(&str, Cells)], group: usize, compression: Compression
         Cells::Texts(_) => format!("optional binary {name} (STRING);"),
         Cells::Integers(_) => format!("optional int64 {name};"),
         Cells::Numbers(_) => format!("required double {name};"),
+        Cells::Lists(_) => {
+            format!("optional group {name} (LIST) {{ repeated group list {{ optional int64 element; }} }}")
+        }
     };
     let fields: String = columns.iter().map(field).collect();
     let schema = Arc::new(parse_message_type(&format!("message rows {{ {fields} }}")).expect("a schema"));
@@ -47,6 +51,7 @@ pub fn parquet(columns: &[(&str, Cells)], group: usize, compression: Compression
         Cells::Texts(cells) => cells.len(),
         Cells::Integers(cells) => cells.len(),
         Cells::Numbers(cells) => cells.len(),
+        Cells::Lists(cells) => cells.len(),
     };
     for first in (0..rows).step_by(group) {
         let last = (first + group).min(rows);
@@ -63,6 +68,15 @@ pub fn parquet(columns: &[(&str, Cells)], group: usize, compression: Compression
                 Cells::Integers(cells) => {
                     let levels = vec![1; last - first];
                     column.typed::<Int64Type>().write_batch(&cells[first..last], Some(&levels), None).expect("cells");
+                }
+                Cells::Lists(cells) => {
+                    let (mut values, mut levels, mut places) = (Vec::new(), Vec::new(), Vec::new());
+                    for list in &cells[first..last] {
+                        levels.extend(if list.is_empty() { vec![1] } else { vec![3; list.len()] });
+                        places.extend((0..list.len().max(1)).map(|at| i16::from(at > 0)));
+                        values.extend(list);
+                    }
+                    column.typed::<Int64Type>().write_batch(&values, Some(&levels), Some(&places)).expect("cells");
                 }
                 Cells::Numbers(cells) => {
                     column.typed::<DoubleType>().write_batch(&cells[first..last], None, None).expect("cells");

@@ -324,7 +324,7 @@ impl DatasetReader {
 
     #[cfg(feature = "parquet")]
     fn add_part(&self, table: &mut Table, path: &Path, file: File) -> Result<()> {
-        table.read_parquet(path, file, self.most_bytes)
+        table.read_parquet(path, file, self.most_bytes, &self.request)
     }
 
     #[cfg(not(feature = "parquet"))]

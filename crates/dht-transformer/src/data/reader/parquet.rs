@@ -15,34 +15,38 @@ use parquet::schema::types::ColumnDescriptor;
 use serde::Deserialize;
 
 use super::lines::{LONGEST_ROW, Problem};
+use super::lists::BETWEEN;
+use super::request::TableRequest;
 use super::row::{MOST_COLUMNS, Row};
-use super::table::Table;
+use super::table::{Table, may_be_label};
 use crate::error::{DataProblem, Error, Result};
 
 /// Number of rows that are decoded together.
 const BATCH: usize = 1024;
 
 impl Table {
-    /// Adds the rows of a file, at most `most` bytes of cells. `path` is named in errors.
-    pub(super) fn read_parquet(&mut self, path: &Path, file: File, most: u64) -> Result<()> {
+    /// Adds the rows of a file, at most `most` bytes of cells. Lists are read in columns that may be the label. `path` is
+    /// named in errors.
+    pub(super) fn read_parquet(&mut self, path: &Path, file: File, most: u64, request: &TableRequest) -> Result<()> {
         let at = |(line, problem)| Error::Data { path: path.into(), line, problem };
         if file.metadata().map_err(|source| Error::io(path, source))?.len() == 0 {
             return Err(at((None, DataProblem::Empty)));
         }
         self.is_parquet = true;
         // The decoder panics on some damaged pages.
-        let read = catch_unwind(AssertUnwindSafe(|| self.add_file(file, most)));
+        let read = catch_unwind(AssertUnwindSafe(|| self.add_file(file, most, request)));
         match read {
             Ok(read) => read.map_err(at),
             Err(_) => Err(at((None, DataProblem::BadParquet { message: "damaged pages".into() }))),
         }
     }
 
-    fn add_file(&mut self, file: File, most: u64) -> Result<(), Problem> {
+    fn add_file(&mut self, file: File, most: u64, request: &TableRequest) -> Result<(), Problem> {
         let bytes = file.metadata().map_or(0, |facts| facts.len());
         let reader = SerializedFileReader::new(file).map_err(bad)?;
         check_places(reader.metadata(), bytes).map_err(|problem| (None, problem))?;
-        let columns = self.add_columns(reader.metadata())?;
+        let columns = self.add_columns(reader.metadata(), request)?;
+        let names = class_names(reader.metadata(), self.keys.as_deref().unwrap_or_default());
         let (mut left, mut number) = (most, 0);
         for group in 0..reader.num_row_groups() {
             let group = reader.get_row_group(group).map_err(bad)?;
@@ -58,8 +62,11 @@ impl Table {
                 let first = self.rows.len();
                 self.rows.extend((0..wanted as u64).map(|row| Row::at(number + row + 1)));
                 for (&column, reader) in columns.iter().zip(&mut readers) {
-                    let cells = cells(reader, group.metadata().column(column).column_descr(), wanted)
+                    let mut cells = cells(reader, group.metadata().column(column).column_descr(), wanted)
                         .map_err(|problem| (Some(number + 1), problem))?;
+                    if let Some(names) = names.get(&column).filter(|_| self.lists.contains(&column)) {
+                        cells.iter_mut().flatten().for_each(|cell| *cell = named(cell, names));
+                    }
                     for (row, cell) in self.rows[first..].iter_mut().zip(cells) {
                         let Some(cell) = cell else { continue };
                         if cell.len() > LONGEST_ROW {
@@ -80,20 +87,30 @@ impl Table {
 
     /// Adopts names, types and classes of the columns of the first part, or compares those of a later part with them.
     /// Returns the indices of the readable columns.
-    fn add_columns(&mut self, metadata: &ParquetMetaData) -> Result<Vec<usize>, Problem> {
+    fn add_columns(&mut self, metadata: &ParquetMetaData, request: &TableRequest) -> Result<Vec<usize>, Problem> {
         let facts = metadata.file_metadata();
         let schema = facts.schema_descr();
         if schema.num_columns() > MOST_COLUMNS {
             return Err((None, DataProblem::TooManyColumns { most: MOST_COLUMNS }));
         }
-        // A column of lists or records has several leaves; each becomes an unreadable column here.
-        let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
+        // A column of records has several leaves; each becomes an unreadable column here.
+        let is_list = |column: &ColumnDescriptor| {
+            let parts = column.path().parts();
+            (2..=3).contains(&parts.len()) && column.max_rep_level() == 1 && may_be_label(&parts[0], request)
+        };
+        let name = |column: &ColumnDescriptor| match is_list(column) {
+            true => column.path().parts()[0].clone(),
+            false => column.path().string(),
+        };
+        let names: Vec<String> = schema.columns().iter().map(|column| name(column)).collect();
         let mut seen = BTreeSet::new();
         if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
             return Err((None, DataProblem::DuplicateColumn { column: name.clone() }));
         }
-        let types: BTreeMap<usize, String> =
-            (0..).zip(schema.columns()).filter_map(|(place, column)| Some((place, unreadable(column)?))).collect();
+        let types: BTreeMap<usize, String> = (0..)
+            .zip(schema.columns())
+            .filter_map(|(place, column)| Some((place, unreadable(column, is_list(column))?)))
+            .collect();
         let readable: Vec<usize> = (0..names.len()).filter(|place| !types.contains_key(place)).collect();
         if readable.is_empty() {
             return Err((None, DataProblem::NoTextColumn));
@@ -105,7 +122,10 @@ impl Table {
             }
             Some(_) => {}
             None => {
+                self.lists =
+                    (0..).zip(schema.columns()).filter(|(_, column)| is_list(column)).map(|(place, _)| place).collect();
                 self.classes = class_names(metadata, &names);
+                self.classes.retain(|place, _| !self.lists.contains(place));
                 self.nested = types.keys().map(|&place| (place, 1)).collect();
                 (self.width, self.keys, self.types) = (names.len(), Some(names), types);
             }
@@ -128,8 +148,8 @@ fn check_places(metadata: &ParquetMetaData, bytes: u64) -> Result<(), DataProble
 }
 
 /// Description of a column that is neither a text nor a number nor a truth value.
-fn unreadable(column: &ColumnDescriptor) -> Option<String> {
-    if column.path().parts().len() > 1 || column.max_rep_level() > 0 {
+fn unreadable(column: &ColumnDescriptor, is_list: bool) -> Option<String> {
+    if !is_list && (column.path().parts().len() > 1 || column.max_rep_level() > 0) {
         return Some("list or record".into());
     }
     let (logical, converted) = (column.logical_type_ref(), column.converted_type());
@@ -146,20 +166,20 @@ fn unreadable(column: &ColumnDescriptor) -> Option<String> {
     }
 }
 
-/// Reads the next cells of a column, `None` for a null.
+/// Reads the next cells of a column, `None` for a null and for an empty list. The values of a list are separated by
+/// [`BETWEEN`].
 fn cells(
     reader: &mut ColumnReader,
     column: &ColumnDescriptor,
     rows: usize,
 ) -> Result<Vec<Option<String>>, DataProblem> {
-    let nulls = column.max_def_level();
     match reader {
-        ColumnReader::BoolColumnReader(reader) => decoded(reader, nulls, rows, cell_text),
-        ColumnReader::Int32ColumnReader(reader) => decoded(reader, nulls, rows, cell_text),
-        ColumnReader::Int64ColumnReader(reader) => decoded(reader, nulls, rows, cell_text),
-        ColumnReader::FloatColumnReader(reader) => decoded(reader, nulls, rows, cell_text),
-        ColumnReader::DoubleColumnReader(reader) => decoded(reader, nulls, rows, cell_text),
-        ColumnReader::ByteArrayColumnReader(reader) => decoded(reader, nulls, rows, |bytes: &ByteArray| {
+        ColumnReader::BoolColumnReader(reader) => decoded(reader, column, rows, cell_text),
+        ColumnReader::Int32ColumnReader(reader) => decoded(reader, column, rows, cell_text),
+        ColumnReader::Int64ColumnReader(reader) => decoded(reader, column, rows, cell_text),
+        ColumnReader::FloatColumnReader(reader) => decoded(reader, column, rows, cell_text),
+        ColumnReader::DoubleColumnReader(reader) => decoded(reader, column, rows, cell_text),
+        ColumnReader::ByteArrayColumnReader(reader) => decoded(reader, column, rows, |bytes: &ByteArray| {
             let text = std::str::from_utf8(bytes.data());
             text.map(str::to_owned).map_err(|error| DataProblem::NotUtf8 { byte: error.valid_up_to() })
         }),
@@ -170,23 +190,53 @@ fn cells(
 
 fn decoded<T: DataType>(
     reader: &mut ColumnReaderImpl<T>,
-    nulls: i16,
+    column: &ColumnDescriptor,
     rows: usize,
     text: impl Fn(&T::T) -> Result<String, DataProblem>,
 ) -> Result<Vec<Option<String>>, DataProblem> {
-    let (mut values, mut levels) = (Vec::new(), Vec::new());
-    let (read, ..) =
-        reader.read_records(rows, (nulls > 0).then_some(&mut levels), None, &mut values).map_err(damaged)?;
+    let (nulls, lists) = (column.max_def_level(), column.max_rep_level() > 0);
+    let (mut values, mut levels, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    let (read, ..) = reader
+        .read_records(rows, (nulls > 0).then_some(&mut levels), lists.then_some(&mut places), &mut values)
+        .map_err(damaged)?;
     if nulls == 0 {
         levels = vec![0; values.len()];
     }
-    let filled = levels.iter().filter(|level| **level == nulls).count();
-    if read != rows || levels.len() != rows || filled != values.len() {
+    if !lists {
+        places = vec![0; levels.len()];
+    }
+    // A row begins where the level of repetition is 0.
+    let (begun, filled) = (count(&places, 0), count(&levels, nulls));
+    if read != rows || places.len() != levels.len() || begun != rows || filled != values.len() {
         return Err(DataProblem::BadParquet { message: format!("a column ends after {read} of {rows} rows") });
     }
-    let mut values = values.iter();
-    let cell = |level: i16| if level == nulls { values.next().map(&text).transpose() } else { Ok(None) };
-    levels.into_iter().map(cell).collect()
+    let (mut values, mut cells) = (values.iter(), Vec::with_capacity(rows));
+    for (level, place) in levels.into_iter().zip(places) {
+        let value = if level == nulls { values.next().map(&text).transpose()? } else { None };
+        match (cells.last_mut(), value) {
+            (Some(Some(cell)), Some(value)) if place > 0 => {
+                let cell: &mut String = cell;
+                cell.push(BETWEEN);
+                cell.push_str(&value);
+            }
+            (Some(cell), Some(value)) if place > 0 => *cell = Some(value),
+            (Some(_), None) if place > 0 => {}
+            (_, value) => cells.push(value),
+        }
+    }
+    Ok(cells)
+}
+
+fn count(levels: &[i16], level: i16) -> usize {
+    levels.iter().filter(|own| **own == level).count()
+}
+
+/// The names of the numbered classes of a list.
+fn named(cell: &str, names: &[String]) -> String {
+    let name = |label: &str| {
+        label.parse().ok().and_then(|class: usize| names.get(class)).map_or(label.to_owned(), String::clone)
+    };
+    cell.split(BETWEEN).map(name).collect::<Vec<_>>().join(&BETWEEN.to_string())
 }
 
 fn cell_text<T: ToString>(value: &T) -> Result<String, DataProblem> {
@@ -210,6 +260,8 @@ fn class_names(metadata: &ParquetMetaData, columns: &[String]) -> BTreeMap<usize
     let Some(Written { info }) = text.and_then(|text| serde_json::from_str(text).ok()) else { return BTreeMap::new() };
     let names = |column: &String| -> Option<Vec<String>> {
         let feature = info.features.get(column)?;
+        // Of a list, the one of its values: `{"feature": …, "_type": "Sequence"}` or `[…]`.
+        let feature = feature.get("feature").or_else(|| feature.get(0)).unwrap_or(feature);
         let names: Vec<String> = serde_json::from_value(feature.get("names")?.clone()).ok()?;
         let trimmed = |name: &String| !name.is_empty() && name.trim().len() == name.len();
         let different = names.iter().collect::<BTreeSet<_>>().len() == names.len();

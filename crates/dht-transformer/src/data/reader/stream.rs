@@ -51,6 +51,11 @@ impl TextRow {
         missing(&self.text) && self.pair.as_deref().is_none_or(missing)
     }
 
+    /// Returns whether labels in front of the text were left out, as fastText writes them.
+    pub fn has_labels(&self) -> bool {
+        matches!(&self.given, Given::Line(line) if line.starts_with(FAST_TEXT))
+    }
+
     /// Format of the table to which this line seems to belong, if the line is a JSON object or names a text or label
     /// column.
     pub fn is_of_table(&self) -> Option<TextFormat> {

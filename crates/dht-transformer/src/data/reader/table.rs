@@ -255,7 +255,7 @@ impl Table {
 }
 
 /// Returns whether a column of a jsonl file may be the label by its name.
-fn may_be_label(name: &str, request: &TableRequest) -> bool {
+pub(super) fn may_be_label(name: &str, request: &TableRequest) -> bool {
     match &request.label {
         Some(Column::Name(label)) => is_called(name, label.trim()),
         _ => is_one_of(name, &LABEL) || is_called(name, CATEGORIES),
