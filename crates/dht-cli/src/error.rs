@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use dht_dynamic::transformer::Error as Inner;
 use dht_dynamic::transformer::error::DataProblem;
 
-use self::advice::Advice;
+use self::advice::advice;
 
 /// Error of a command. Messages state what is wrong and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Error of the data, the model or the training.
-    #[error("{}{}", .0, Advice::shown(.0))]
+    #[error("{}{}", .0, advice(.0))]
     Transformer(#[from] dht_dynamic::transformer::Error),
     /// Error of a model with early exits.
     #[error(transparent)]

@@ -170,6 +170,12 @@ pub struct TableArguments {
     pub rows: RowArguments,
     #[command(flatten)]
     pub labels: LabelArguments,
+    /// Read at most N rows of the training file, drawn by the seed while it is read: for files larger than memory
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(4..))]
+    pub max_rows: Option<u64>,
+    /// Seed of the draw.
+    #[arg(skip)]
+    pub seed: u64,
 }
 
 impl TableArguments {
@@ -206,6 +212,15 @@ impl TableArguments {
         }
         let trained = train.reading.iter().flat_map(|reading| reading.label_pairs().iter().cloned());
         reader.label_mapping(trained.chain(self.label_map()).collect::<Vec<_>>())
+    }
+
+    /// Applies the flags to a reader of training rows.
+    pub(super) fn asked_of_training(&self, reader: DatasetReader) -> DatasetReader {
+        let reader = self.asked(reader);
+        match self.max_rows {
+            Some(rows) => reader.most_rows(usize::try_from(rows).unwrap_or(usize::MAX), self.seed),
+            None => reader,
+        }
     }
 
     /// Applies the flags to a reader.

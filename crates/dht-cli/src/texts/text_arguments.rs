@@ -153,7 +153,7 @@ impl TextArguments {
     /// As [`notes`](Self::notes); errors of the reader, with file and line.
     pub fn read_training(&self) -> Result<Dataset> {
         let source = self.source()?;
-        let reader = self.source.table.asked(self.reader(source));
+        let reader = self.source.table.asked_of_training(self.reader(source));
         let files = source.training()?;
         let data = files.read(&reader)?;
         self.note_kind(&data);
@@ -177,7 +177,7 @@ impl TextArguments {
     fn read_joined(&self, known: &[String], origin: Option<&Origin>, also: &[PathBuf]) -> Result<Dataset> {
         let (source, table) = (self.source()?, &self.source.table);
         let training = source.training()?;
-        let reader = || table.asked(self.of_training(self.reader(source), origin, &training));
+        let reader = || table.asked_of_training(self.of_training(self.reader(source), origin, &training));
         let own = training.read(&reader())?;
         self.note_kind(&own);
         let further = also.iter().map(|path| Source::open(path)?.training()).collect::<Result<Vec<_>>>()?;
@@ -233,7 +233,7 @@ impl TextArguments {
         let source = self.source()?;
         let files = source.training()?;
         let reader = self.of_training(self.reader(source).labels(labels.iter().cloned()), origin, &files);
-        files.read(&self.source.table.asked(reader))
+        files.read(&self.source.table.asked_of_training(reader))
     }
 
     /// Reader for the columns of a model's training, unless the data set is known.

@@ -241,6 +241,9 @@ pub struct Reading {
     /// Number of rows read.
     #[serde(default)]
     pub rows: usize,
+    /// Number of rows that these rows were drawn from; `None` if all were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawn_from: Option<usize>,
     /// Number of skipped blank lines and rows of blank cells.
     #[serde(default)]
     pub blank_lines: usize,
@@ -292,8 +295,9 @@ impl Reading {
             1 => ", 1 blank row left out".into(),
             lines => format!(", {lines} blank rows left out"),
         };
+        let drawn = self.drawn_from.map_or_else(String::new, |all| format!(" drawn from {all}"));
         let header = if self.header { "a header" } else { "no header" };
-        let mut lines = vec![format!("{format}{header} ({}); {} rows{blank}", self.header_source, self.rows)];
+        let mut lines = vec![format!("{format}{header} ({}); {} rows{drawn}{blank}", self.header_source, self.rows)];
         let joined = match (self.text.len(), self.pair) {
             (_, true) => ", a pair",
             (0 | 1, _) => "",

@@ -231,6 +231,29 @@ fn columns_of_zeros_and_ones_are_labels_when_asked_for() {
     assert_eq!(refused, (None, DataProblem::UnnamedLabel { column: 1 }));
 }
 
+#[test]
+fn rows_are_drawn_with_the_same_probability() {
+    let rows: String = (0..200).map(|row| format!("text {row},{}\n", row % 2)).collect();
+    let (headed, bare) = (format!("text,label\n{rows}"), rows);
+    let mut counts = [vec![0; 200], vec![0; 200]];
+    for seed in 0..500 {
+        for (file, header) in [(&headed, true), (&bare, false)] {
+            let reader = DatasetReader::new().header(header).most_rows(40, seed);
+            let data = reader.read_from("t.csv", file.as_bytes()).expect("rows");
+            assert_eq!((data.len(), data.reading.as_ref().expect("it").rows), (40, 40));
+            let numbers: Vec<usize> = texts(&data).iter().map(|text| text[5..].parse().expect("a number")).collect();
+            assert!(numbers.is_sorted(), "{numbers:?}");
+            numbers.into_iter().for_each(|number| counts[usize::from(header)][number] += 1);
+        }
+    }
+    // 500 draws of a fifth: 100, with a deviation of 9.
+    assert!(counts.iter().flatten().all(|count| (55..=145).contains(count)), "{counts:?}");
+    let all = DatasetReader::new().most_rows(200, 1).read_from("t.csv", headed.as_bytes()).expect("rows");
+    assert_eq!((all.len(), all.reading.expect("it").drawn_from), (200, None));
+    let data = DatasetReader::new().most_rows(40, 7).read_from("t.csv", headed.as_bytes()).expect("rows");
+    assert!(data.reading.expect("it").lines()[0].ends_with("40 rows drawn from 200"));
+}
+
 /// Writes files in a directory, whose folders are made.
 fn write(folder: &Path, files: &[(&str, &[u8])]) {
     for (name, content) in files {

@@ -164,8 +164,11 @@ impl TrainArguments {
 
     /// Copies these arguments for the encoder to start from: with the task of a model that is trained on.
     pub(super) fn for_start(&self, start: &Start) -> Result<Self> {
-        let Some(model) = start.saved() else { return Ok(self.clone()) };
-        let texts = self.texts.of_model(model.model.task(), model.origin.as_ref())?;
+        let mut texts = match start.saved() {
+            Some(model) => self.texts.of_model(model.model.task(), model.origin.as_ref())?,
+            None => self.texts.clone(),
+        };
+        texts.source.table.seed = self.seed;
         Ok(Self { texts, ..self.clone() })
     }
 

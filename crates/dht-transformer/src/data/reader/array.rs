@@ -29,8 +29,6 @@ enum Place {
     First,
     /// After a comma.
     Next,
-    /// After an element.
-    After,
     /// Inside an element.
     Inside {
         depth: usize,
@@ -92,14 +90,12 @@ impl Elements<'_> {
                 }
                 place
             }
-            (Place::First | Place::After, b']') => Place::End,
-            (Place::After, b',') => Place::Next,
+            (Place::First, b']') => Place::End,
             (Place::First | Place::Next, b',' | b']') => return Err(NotAnArray("an element of the array is missing")),
             (Place::First | Place::Next, byte) => {
                 self.place = Place::Inside { depth: 0, string: false, escaped: false, ends: 0 };
                 return self.add(byte);
             }
-            (Place::After, _) => return Err(NotAnArray("a comma is missing between two elements of the array")),
             (Place::End, _) => return Err(NotAnArray("more follows the end of the array")),
         };
         Ok(())

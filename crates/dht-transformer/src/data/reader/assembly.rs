@@ -43,6 +43,7 @@ pub(super) fn assemble(mut table: Table, request: &TableRequest, file: TableFile
     let named = named.collect::<std::result::Result<Vec<_>, Problem>>().map_err(at)?;
     join_columns(&mut table, &named, usize::from(places.header_row)).map_err(at)?;
     let asked = if named.is_empty() { request.kind } else { Some(JOINED) };
+    let drawn_from = table.end_draw(places.header_row);
     let lists = unpack(&mut table, places.label, usize::from(places.header_row), asked).map_err(at)?;
     places.check(&table, request.pair).map_err(at)?;
     let labels = Labels::read(&table, &places, request, lists).map_err(at)?;
@@ -52,6 +53,7 @@ pub(super) fn assemble(mut table: Table, request: &TableRequest, file: TableFile
         (reading.kind, reading.lists) = (if several { asked.unwrap_or(JOINED) } else { kind }, true);
     }
 
+    reading.drawn_from = drawn_from;
     let first = usize::from(places.header_row);
     let rows = std::mem::take(&mut table.rows);
     let ends = [rows.get(first), rows.last()].map(|row| row.map(|row| parts.origin(row.line).1));
@@ -108,6 +110,7 @@ fn interpretation(
         pair: request.pair,
         carried: places.columns(&carried),
         rows: table.rows.len() - usize::from(places.header_row),
+        drawn_from: None,
         blank_lines: table.blank_lines,
         leaks: places.leaks.clone(),
         missing_texts: None,

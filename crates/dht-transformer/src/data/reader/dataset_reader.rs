@@ -10,7 +10,7 @@ use super::file_name::{file_name, format_of};
 use super::folders::class_folders;
 use super::lines::Lines;
 use super::request::{TableRequest, TrainingTable};
-use super::table::Table;
+use super::table::{Draw, Table};
 use crate::data::dataset::Dataset;
 use crate::data::reading::{Column, LabelKind, Reading, TableFormat};
 use crate::error::{DataProblem, Error, Result};
@@ -199,6 +199,14 @@ impl DatasetReader {
         self
     }
 
+    /// Draws at most this many rows by a seed, each row with the same probability, and keeps their order. One file takes
+    /// no more memory than these rows, of several files also the largest one.
+    #[must_use]
+    pub fn most_rows(mut self, rows: usize, seed: u64) -> Self {
+        self.request.most_rows = Some((rows, seed));
+        self
+    }
+
     /// Sets the limit of (decompressed) bytes; default 4 GiB. A small compressed file can expand to any size.
     #[must_use]
     pub fn most_bytes(mut self, bytes: u64) -> Self {
@@ -257,11 +265,14 @@ impl DatasetReader {
             let got = format!("{} and {}", first.display(), other.as_ref().display());
             return Err(Error::argument("parts", "files of one format", got));
         }
-        let (mut table, mut bytes) = (Table::default(), Box::new(io::empty()) as Box<dyn Read>);
+        let draw = self.request.most_rows.map(Draw::new);
+        let (mut table, mut bytes) = (Table { draw, ..Table::default() }, Box::new(io::empty()) as Box<dyn Read>);
+        // Rows are drawn from all files together.
+        let all = Self { request: TableRequest { most_rows: None, ..self.request.clone() }, ..self.clone() };
         for part in parts {
             let path = part.as_ref();
             let may_repeat_header = self.request.header != Some(false);
-            let added = table.append(self.table_of(path)?.0, path, may_repeat_header);
+            let added = table.append(all.table_of(path)?.0, path, may_repeat_header);
             added.map_err(|(line, problem)| data_error(path, line, problem))?;
             bytes = Box::new(bytes.chain(open(path)?));
         }
@@ -286,7 +297,7 @@ impl DatasetReader {
         if !matches!(format_of(&file_name(path)), Some((TableFormat::Parquet, _))) {
             return self.table(path, open(path)?);
         }
-        let mut table = Table::default();
+        let mut table = Table { draw: self.request.most_rows.map(Draw::new), ..Table::default() };
         self.add_part(&mut table, path, open(path)?)?;
         let sha256 = Hashing::new(open(path)?).finish().map_err(|source| Error::io(path, source))?;
         Ok((table, TableFormat::Parquet, sha256))
@@ -302,7 +313,7 @@ impl DatasetReader {
             let failed = |source| Error::io(path, source);
             let mut file = tempfile::tempfile().map_err(failed)?;
             io::copy(&mut raw, &mut file).map_err(failed)?;
-            let mut table = Table::default();
+            let mut table = Table { draw: self.request.most_rows.map(Draw::new), ..Table::default() };
             self.add_part(&mut table, path, file)?;
             return Ok((table, format, raw.finish().map_err(failed)?));
         }

@@ -11,7 +11,7 @@ use super::file_name::{file_name, format_of};
 use super::lines::LONGEST_ROW;
 use super::request::TableRequest;
 use super::row::Row;
-use super::table::{PART, Table};
+use super::table::{Draw, PART, Table};
 use crate::data::reading::TableFormat;
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::hexadecimal;
@@ -20,7 +20,12 @@ impl Table {
     /// Reads the texts of a directory, the folders of which are classes, in the order of their names. Each text is a
     /// part of the table. At most `most` bytes are read. The digest is of the classes and texts.
     pub(super) fn read_folders(folder: &Path, request: &TableRequest, most: u64) -> Result<(Self, String)> {
-        let mut table = Self { width: 2, keys: Some(["label", "text"].map(String::from).to_vec()), ..Self::default() };
+        let mut table = Self {
+            draw: request.most_rows.map(Draw::new),
+            width: 2,
+            keys: Some(["label", "text"].map(String::from).to_vec()),
+            ..Self::default()
+        };
         let (mut left, mut digest) = (most, Sha256::new());
         for class in class_folders(folder)? {
             let label = file_name(&class);
@@ -36,7 +41,7 @@ impl Table {
                 let mut row = Row::at(1 | (table.parts.len() as u64) << PART);
                 row.put(0, &label);
                 row.put(1, &text);
-                table.rows.push(row);
+                table.add(row);
                 table.parts.push(path);
             }
         }

@@ -74,11 +74,6 @@ impl<'a> Lines<'a> {
         self.encoding
     }
 
-    /// Returns whether lines end in carriage returns alone.
-    pub(super) fn ends_in_returns(&self) -> bool {
-        self.end == b'\r'
-    }
-
     /// Number of the last line returned, counted from 1.
     pub(crate) fn number(&self) -> u64 {
         self.line

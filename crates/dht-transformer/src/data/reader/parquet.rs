@@ -59,15 +59,14 @@ impl Table {
                 .map_err(|_| (None, DataProblem::BadParquet { message: format!("a group of {rows} rows") }))?;
             while rows > 0 {
                 let wanted = rows.min(BATCH);
-                let first = self.rows.len();
-                self.rows.extend((0..wanted as u64).map(|row| Row::at(number + row + 1)));
+                let mut batch: Vec<Row> = (0..wanted as u64).map(|row| Row::at(number + row + 1)).collect();
                 for (&column, reader) in columns.iter().zip(&mut readers) {
                     let mut cells = cells(reader, group.metadata().column(column).column_descr(), wanted)
                         .map_err(|problem| (Some(number + 1), problem))?;
                     if let Some(names) = names.get(&column).filter(|_| self.lists.contains(&column)) {
                         cells.iter_mut().flatten().for_each(|cell| *cell = named(cell, names));
                     }
-                    for (row, cell) in self.rows[first..].iter_mut().zip(cells) {
+                    for (row, cell) in batch.iter_mut().zip(cells) {
                         let Some(cell) = cell else { continue };
                         if cell.len() > LONGEST_ROW {
                             return Err((Some(row.line), DataProblem::RowTooLong { most: LONGEST_ROW }));
@@ -78,6 +77,7 @@ impl Table {
                         row.push(column, &cell);
                     }
                 }
+                batch.into_iter().for_each(|row| self.add(row));
                 number += wanted as u64;
                 rows -= wanted;
             }

@@ -28,6 +28,8 @@ pub(super) struct TableRequest {
     pub(super) kind: Option<LabelKind>,
     /// Labels of the training set or of the model: the classes, in order.
     pub(super) labels: Option<Vec<String>>,
+    /// Number of rows to draw, and the seed.
+    pub(super) most_rows: Option<(usize, u64)>,
     /// Explicit mapping of labels to classes.
     pub(super) mapping: Vec<(String, String)>,
 }

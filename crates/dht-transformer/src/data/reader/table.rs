@@ -4,6 +4,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
 use super::csv::{csv_row, declared_separator, separator_of};
 use super::header::is_header_again;
 use super::json::{parse_object, string};
@@ -44,6 +47,23 @@ pub(crate) struct Table {
     pub(crate) parts: Vec<PathBuf>,
     /// `true` for a parquet file.
     pub(crate) is_parquet: bool,
+    /// Draw of the rows, if not all are kept.
+    pub(crate) draw: Option<Draw>,
+}
+
+/// Draw of some rows after the first one, each with the same probability (reservoir sampling).
+#[derive(Debug)]
+pub(crate) struct Draw {
+    most: usize,
+    rng: ChaCha8Rng,
+    /// Number of rows so far, without the first one.
+    pub(crate) seen: usize,
+}
+
+impl Draw {
+    pub(super) fn new((most, seed): (usize, u64)) -> Self {
+        Self { most, rng: ChaCha8Rng::seed_from_u64(seed), seen: 0 }
+    }
 }
 
 /// Bits of a row's line below those of its file.
@@ -51,7 +71,7 @@ pub(super) const PART: u32 = 40;
 
 impl Table {
     pub(crate) fn read(lines: &mut Lines<'_>, format: TableFormat, request: &TableRequest) -> Result<Self> {
-        let mut table = Table::default();
+        let mut table = Table { draw: request.most_rows.map(Draw::new), ..Table::default() };
         match format {
             TableFormat::Csv => table.read_csv(lines, request)?,
             TableFormat::Tsv => table.read_separated(lines, unquoted_tsv_row, None)?,
@@ -63,6 +83,38 @@ impl Table {
         table.blank_lines += lines.blank_lines();
         table.encoding = lines.encoding().map(|encoding| encoding.to_string());
         Ok(table)
+    }
+
+    /// Adds a row, or draws whether it takes the place of another one. The first row, which may be a header, stays.
+    pub(super) fn add(&mut self, row: Row) {
+        let Some(draw) = self.draw.as_mut().filter(|_| !self.rows.is_empty()) else { return self.rows.push(row) };
+        draw.seen += 1;
+        if draw.seen <= draw.most {
+            return self.rows.push(row);
+        }
+        let at = draw.rng.random_range(0..draw.seen);
+        if at < draw.most {
+            self.rows[1 + at] = row;
+        }
+    }
+
+    /// Puts drawn rows in the order of the file, and returns the number of rows that were drawn from; `None` if all rows
+    /// are there. A first row that is no header is drawn like the others.
+    pub(super) fn end_draw(&mut self, has_header: bool) -> Option<usize> {
+        let mut draw = self.draw.take()?;
+        let all = draw.seen + usize::from(!has_header);
+        if all <= draw.most {
+            return None;
+        }
+        if !has_header {
+            let first = self.rows.remove(0);
+            let at = draw.rng.random_range(0..all);
+            if at < draw.most {
+                self.rows[at] = first;
+            }
+        }
+        self.rows[usize::from(has_header)..].sort_by_key(|row| row.line);
+        Some(all)
     }
 
     /// File of a row's line in a table of several files, and its number there.
@@ -77,7 +129,10 @@ impl Table {
         let part = (self.parts.len() as u64) << PART;
         self.parts.push(path.into());
         if part == 0 {
-            *self = Self { parts: std::mem::take(&mut self.parts), ..other };
+            let draw = self.draw.take();
+            let rows = std::mem::take(&mut other.rows);
+            *self = Self { parts: std::mem::take(&mut self.parts), draw, ..other };
+            rows.into_iter().for_each(|row| self.add(row));
             return Ok(());
         }
         let differ = |expected: &[String], got: &[String]| {
@@ -119,8 +174,10 @@ impl Table {
             let own = self.values.entry(place).or_default();
             own.iter_mut().zip(values).for_each(|(own, value)| *own = own.take().or(value));
         }
-        other.rows.iter_mut().for_each(|row| row.line |= part);
-        self.rows.append(&mut other.rows);
+        for mut row in other.rows {
+            row.line |= part;
+            self.add(row);
+        }
         self.blank_lines += other.blank_lines;
         Ok(())
     }
@@ -171,7 +228,7 @@ impl Table {
             if row.is_blank() {
                 self.blank_lines += 1;
             } else {
-                self.rows.push(row);
+                self.add(row);
             }
         }
     }
@@ -196,7 +253,7 @@ impl Table {
             let mut row = Row::at(lines.number());
             row.put(0, &labels.join(&BETWEEN.to_string()));
             row.put(1, &text);
-            self.rows.push(row);
+            self.add(row);
         }
         self.keys = Some(["label", "text"].map(String::from).to_vec());
         (self.width, self.lists) = (2, BTreeSet::from([0]));
@@ -246,7 +303,7 @@ impl Table {
                 let first = &mut self.values.entry(column).or_default()[kind];
                 first.get_or_insert_with(|| text.to_owned());
             }
-            self.rows.push(row);
+            self.add(row);
         }
         self.width = keys.len();
         self.keys = Some(keys);
