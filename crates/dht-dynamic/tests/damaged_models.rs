@@ -13,8 +13,8 @@ use dht_dynamic::transformer::{
     train::checkpoint::Checkpoint,
 };
 use dht_dynamic::{
-    Engine,
-    serving::{Answer, ServedModel, TextModel},
+    Answer, Engine,
+    serving::{ServedModel, TextModel},
 };
 use dht_toys::{classifier, config, rng};
 use rand::RngExt;

@@ -98,12 +98,12 @@ fn cases() -> Vec<Case> {
             "(`--label-separator`)",
             &["--task", "labels", "--label-separator", ";"],
         ),
-        edit(
+        flag(
             "list.csv",
             rows("text,label", |row, text, label| format!("{text} {row},\"['{label}', 'x']\"")),
+            &["--task", "class"],
+            "(for several labels `--task labels`)",
             labels,
-            "write the labels with the separator ',' alone",
-            (rows("text,label", several(",")), labels),
         ),
         edit(
             "vector.csv",
@@ -119,12 +119,12 @@ fn cases() -> Vec<Case> {
             "write the names of the labels that apply, with the separator ','",
             (rows("text,label", several(",")), labels),
         ),
-        edit(
+        flag(
             "nested.jsonl",
             json(|label| format!("[\"{label}\", \"x\"]")),
+            &["--task", "class"],
+            "(for several labels `--task labels`)",
             labels,
-            "(several labels: one string such as \"food,staff\", with `--task labels`)",
-            (json(|label| format!("\"{label},x\"")), labels),
         ),
         edit(
             "again.csv",
