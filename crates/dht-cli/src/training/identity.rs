@@ -41,3 +41,26 @@ pub fn identity(model: &Path) -> Result<Option<String>> {
     }
     Ok(Some(all.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_weights_that_are_read_are_part_of_an_identity() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
+        let of = || identity(folder.path()).expect("files").expect("a model");
+        write("config.json", "{}");
+        let without = of();
+        write("pytorch_model.bin", "one");
+        let first = of();
+        write("pytorch_model.bin", "two");
+        let second = of();
+        assert!(without != first && first != second);
+        write("model.safetensors", "three");
+        let preferred = of();
+        write("pytorch_model.bin", "one");
+        assert_eq!(of(), preferred);
+    }
+}
