@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use candle_core::Device;
 use dht_dynamic::accelerate::{AccelerateSettings, Texts, accelerate};
+use dht_dynamic::evaluation::SpeedPoint;
 use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::{PackedBatch, Pooling, Precision, Sample, Task, TextClassifier, TextTokenizer};
 use dht_dynamic::{Answer, DynamicModel, Engine, Error, Query, Result};
@@ -31,6 +32,18 @@ fn texts_without_a_declared_length_are_read_up_to_the_positions() -> Result<()> 
     assert_eq!(Engine::new(classifier.clone(), tokenizer(), &labels())?.max_length(), most);
     let declared = tokenizer().with_model_max_length(most + 9);
     assert_eq!(Engine::new(classifier, declared, &labels())?.max_length(), most);
+    Ok(())
+}
+
+#[test]
+fn a_budget_gets_the_costliest_speed_within_it() -> Result<()> {
+    let (model, tokenizer) = parts()?;
+    let point = |speed, flops_ratio| SpeedPoint { speed, flops_ratio, flops_error: 0.0, accuracy: 0.9 };
+    let curve = vec![point(0.0, 1.0), point(0.1, 0.6), point(0.2, 0.3)];
+    let model = TextModel { curve, ..TextModel::new(model, tokenizer, &labels(), 16)? };
+    for (budget, speed) in [(1.0, Some(0.0)), (0.9, Some(0.1)), (0.3, Some(0.2)), (0.2, None)] {
+        assert_eq!(model.speed_within(budget).map(|point| point.speed), speed, "{budget}");
+    }
     Ok(())
 }
 

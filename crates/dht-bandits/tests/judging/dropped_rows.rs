@@ -78,12 +78,16 @@ fn intervals_of_dropped_rows_cover() {
 
 #[test]
 fn a_row_that_stands_for_two_counts_as_two() {
-    let one = |reward, drop_probability| LoggedRound { drop_probability, ..LoggedRound::new(reward, 0.5, 0.25) };
+    let one = |reward, drop_probability| {
+        let unsupported = reward / 4.0;
+        LoggedRound { drop_probability, unsupported, ..LoggedRound::new(reward, 0.5, 0.25) }
+    };
     let weighted = [one(1.0, 0.5), one(0.0, 0.0), one(3.0, 0.75)];
     let repeated: Vec<_> = [1.0, 1.0, 0.0, 3.0, 3.0, 3.0, 3.0].iter().map(|&reward| one(reward, 0.0)).collect();
     for estimate in [OffPolicy::inverse_propensity, OffPolicy::self_normalised] {
         let [left, right] = [&weighted[..], &repeated].map(|log| estimate(&OffPolicy::new(log).unwrap()).unwrap());
         assert!((left.value - right.value).abs() < 1e-12 && (left.mean_weight - right.mean_weight).abs() < 1e-12);
+        assert!((left.unsupported - right.unsupported).abs() < 1e-12, "{left:?} {right:?}");
     }
 }
 

@@ -171,6 +171,22 @@ fn slope_follows_the_better_end() {
 }
 
 #[test]
+fn slope_rejects_a_bias_that_wide_intervals_hide() {
+    // Every reward is about ½ more than expected, a difference that the spread of the expectations hides.
+    let round = |row: usize| {
+        let expected = if row.is_multiple_of(2) { 10.0 } else { -10.0 };
+        let prediction = Some(Prediction { logged: expected, expected });
+        LoggedRound { prediction, ..LoggedRound::new(1.01 * expected + 0.5, 0.5, 0.5) }
+    };
+    let rounds: Vec<_> = (0..100).map(round).collect();
+    let log = OffPolicy::new(&rounds).unwrap();
+    let candidates = [Estimator::DoublyRobust, Estimator::Direct];
+    let [robust, direct] = candidates.map(|estimator| log.estimate(estimator).unwrap());
+    assert!(robust.value - direct.value > 0.4 && direct.standard_error > 0.9, "{robust:?} {direct:?}");
+    assert_eq!(log.slope(&candidates).unwrap().0, Estimator::DoublyRobust);
+}
+
+#[test]
 fn without_a_model_what_needs_one_is_refused() {
     let rounds: Vec<_> = four_rounds().into_iter().map(|round| LoggedRound { prediction: None, ..round }).collect();
     let log = OffPolicy::new(&rounds).unwrap();

@@ -358,6 +358,18 @@ mod tests {
     }
 
     #[test]
+    fn smoothed_targets_sum_to_one_for_any_number_of_absent_classes() {
+        for classes in 3..6 {
+            let smoothed = SmoothedTargets::new(RowTargets::Classes(&[0, 1, 1]), &[0, 1, 2], classes);
+            let SmoothedTargets::Soft(logs) = smoothed else { panic!("a class is absent") };
+            for row in logs.chunks_exact(classes) {
+                let sum: f64 = row.iter().map(|log| log.exp()).sum();
+                assert!((sum - 1.0).abs() < 1e-12, "{sum} of {classes} classes");
+            }
+        }
+    }
+
+    #[test]
     fn a_cross_fit_judges_no_row_by_itself() {
         // Labels are chance: whoever has seen them knows them, and nobody else.
         let mut rng = ChaCha8Rng::seed_from_u64(3);

@@ -148,3 +148,18 @@ pub(crate) fn append(data: &mut EncodedDataset, samples: impl IntoIterator<Item 
     let free = 1 + data.samples.iter().map(|sample| sample.id).max().unwrap_or_default();
     data.samples.extend(samples.into_iter().zip(free..).map(|(sample, id)| Sample { id, ..sample }));
 }
+
+#[cfg(test)]
+mod tests {
+    use dht_toys::reviews;
+
+    use super::*;
+
+    #[test]
+    fn appended_texts_get_ids_that_no_other_text_has() {
+        let mut data = reviews::data(5, 1);
+        append(&mut data, reviews::data(5, 2).samples);
+        assert_eq!(data.len(), 10);
+        data.check_ids().unwrap();
+    }
+}

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use candle_core::Device;
 use dht_dynamic::accelerate::{AccelerateSettings, Accelerated, ScoredOn, Targets, Texts, accelerate};
 use dht_dynamic::evaluation::SpeedPoint;
+use dht_dynamic::exit::ExitKind;
 use dht_dynamic::router::{ExitView, Notes};
 use dht_dynamic::transformer::data::UnknownWord;
+use dht_dynamic::transformer::flops::Load;
 use dht_dynamic::transformer::{EncodedDataset, ForwardContext, Pooling, Task, TextClassifier, tensors::log_softmax};
-use dht_dynamic::{DynamicModel, Error, OwnParts, Predictor, Result, Route, Router, SeenTexts, evaluate};
+use dht_dynamic::{DynamicModel, Error, ExitModel, OwnParts, Predictor, Result, Route, Router, SeenTexts, evaluate};
 use dht_dynamic::{
     evaluation::{Guarantee, Promise, Risk, Stages},
     router::LeavingRule,
@@ -60,6 +62,18 @@ fn without_a_front_exit_speed_0_is_the_classifier() -> Result<()> {
     let own = evaluate(full_model(Pooling::Mean), &test, 16)?;
     assert_eq!((slowest.labels, slowest.losses), (own.labels, own.losses));
     assert!(made.model.front().is_none());
+    Ok(())
+}
+
+#[test]
+fn full_training_costs_a_forward_and_a_backward_pass() -> Result<()> {
+    for pooling in [Pooling::Mean, Pooling::Pooler] {
+        let (classifier, texts) = (full_model(pooling), task(60, 9));
+        let model = ExitModel::of_classifier(classifier, None, ExitKind::Linear, Pooling::Mean, &mut generator())?;
+        let load = Load::of_texts(texts.lengths());
+        let expected = classifier.forward_flops(load) + classifier.backward_flops(load);
+        assert_eq!(model.full_training_flops(&texts), expected.0, "{pooling:?}");
+    }
     Ok(())
 }
 

@@ -69,6 +69,18 @@ fn a_batch_of_exactly_its_tokens_runs_whole_and_at_once() -> Result<()> {
 }
 
 #[test]
+fn a_text_that_does_not_fit_into_a_batch_waits_for_the_next() -> Result<()> {
+    // Texts of three tokens each: four fit, and five would be two tokens too many.
+    let service = service(without_front(), 13, Duration::from_secs(60))?;
+    let five = service.submit(&Request::new(["fine"; 5]))?;
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(service.metrics().queued_tokens, 3);
+    service.stop();
+    assert_eq!(five.wait()?.len(), 5);
+    Ok(())
+}
+
+#[test]
 fn what_can_never_be_answered_is_refused_by_its_name() -> Result<()> {
     let settings = ServiceSettings { queue_texts: 8, queue_tokens: 40, ..ServiceSettings::default() };
     let service = Service::start(without_front().with_max_bytes(2000), settings)?;

@@ -99,6 +99,17 @@ fn in_expectation_the_limit_holds_on_the_mean() {
     assert!(mean <= most && mean > 0.07, "{mean}");
 }
 
+#[test]
+fn in_expectation_a_gain_of_one_text_offsets_no_loss_of_another() {
+    // The first stage predicts class 0 for all texts. It is right for half of them, the full model for the others.
+    let table = |p: f64, rows| LogProbabilities::new(2, [p.ln(), (1.0 - p).ln()].repeat(rows)).unwrap();
+    let (tables, labels) = ([table(0.7, 100), table(0.1, 100)], [0, 1].repeat(50));
+    let stages = Stages::new(&tables, vec![vec![1; 100], vec![9; 100]], LeavingRule::Confidence).unwrap();
+    let calibration = Calibration { stages: &stages, full: &[1; 100], labels: Some(&labels) };
+    let expected = Promise { risk: Risk::AccuracyLoss, most: 0.1, guarantee: Guarantee::Expectation };
+    assert_eq!(expected.control(calibration, &[0.0, 0.5]).unwrap().threshold, 0.0);
+}
+
 /// Labels are 1 with probability sigmoid(3x + 3y). The last of two stages predicts from x + y, the first from x alone,
 /// with `sharpness` times the log-odds that it should have.
 fn draw(rng: &mut ChaCha8Rng, count: usize, sharpness: f64) -> (Stages, Vec<u32>) {
