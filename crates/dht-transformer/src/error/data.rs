@@ -1,5 +1,3 @@
-use crate::data::Compression;
-
 /// Problem of a data set's file; [`Error::Data`](crate::Error::Data) has its location.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -72,13 +70,13 @@ pub enum DataProblem {
     #[error("the {format} data are cut off here, or other bytes follow them")]
     CutOff {
         /// The compression that the file's name states.
-        format: Compression,
+        format: &'static str,
     },
     /// The compressed data are damaged, or were never compressed.
     #[error("is not {format} data: {message}")]
     NotCompressed {
         /// The compression that the file's name states.
-        format: Compression,
+        format: &'static str,
         /// Message of the decoder.
         message: String,
     },

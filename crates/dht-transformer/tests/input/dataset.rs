@@ -4,7 +4,7 @@ use std::path::Path;
 use dht_toys::outside;
 use dht_transformer::{
     Dataset, DatasetReader, Error, Example,
-    data::{Column, Compression as Format, Split},
+    data::{Column, Split},
     error::DataProblem,
 };
 use flate2::Compression;
@@ -179,7 +179,7 @@ fn every_bad_file_gives_its_own_error_with_its_line() {
             "t.csv.gz",
             b"label,text\n1,a b\n",
             Some(1),
-            P::NotCompressed { format: Format::Gzip, message: "invalid gzip header".into() },
+            P::NotCompressed { format: "gzip", message: "invalid gzip header".into() },
         ),
         ("t.tsv", b"label\ttext\ttext\n1\ta\tb\n", Some(1), P::DuplicateColumn { column: "text".into() }),
         ("t.csv", b"a,label,text,label\n", Some(1), P::DuplicateColumn { column: "label".into() }),
@@ -227,7 +227,7 @@ fn compressed_is_the_same_as_plain_and_every_cut_is_noticed() {
     assert_eq!(data.examples, reader.read_from("news/train.csv", NEWS.as_bytes()).unwrap().examples);
     for end in 1..bytes.len() {
         let result = reader.read_from("news/train.csv.gz", &bytes[..end]);
-        assert!(matches!(problem(result), (Some(_), DataProblem::CutOff { format: Format::Gzip })), "cut at {end}");
+        assert!(matches!(problem(result), (Some(_), DataProblem::CutOff { format: "gzip" })), "cut at {end}");
     }
     let twice = [gzip(b"label,text\n1,a b\n"), gzip(b"2,c d\n")].concat();
     assert_eq!(DatasetReader::new().read_from("t.csv.gz", twice.as_slice()).unwrap().len(), 2);

@@ -32,21 +32,20 @@ impl Compression {
         (None, name)
     }
 
+    /// Name of the format.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "Zstandard",
+        }
+    }
+
     /// The decompressed bytes.
     pub(super) fn reader<'a>(self, raw: impl Read + 'a) -> Box<dyn BufRead + 'a> {
         match self {
             Self::Gzip => Box::new(BufReader::new(MultiGzDecoder::new(raw))),
             Self::Zstd => Box::new(BufReader::new(Frames { raw: Some(BufReader::new(raw)), frame: None })),
         }
-    }
-}
-
-impl fmt::Display for Compression {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Gzip => "gzip",
-            Self::Zstd => "Zstandard",
-        })
     }
 }
 

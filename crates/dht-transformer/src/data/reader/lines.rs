@@ -174,7 +174,7 @@ impl<'a> Lines<'a> {
         if let Some(problem) = source.get_ref().and_then(|own| own.downcast_ref::<NotAnArray>()) {
             return self.error_at(self.line, DataProblem::NotJson { message: problem.to_string() });
         }
-        let problem = match (source.kind(), self.compression) {
+        let problem = match (source.kind(), self.compression.map(Compression::name)) {
             (io::ErrorKind::UnexpectedEof, Some(format)) => DataProblem::CutOff { format },
             (io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::Other, Some(format)) => {
                 DataProblem::NotCompressed { format, message: source.to_string() }
