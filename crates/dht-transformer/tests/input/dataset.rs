@@ -159,8 +159,9 @@ fn a_label_is_not_guessed_where_no_column_looks_like_one() {
 #[test]
 fn every_bad_file_gives_its_own_error_with_its_line() {
     use DataProblem as P;
-    let cases: [(&str, &[u8], Option<u64>, P); 19] = [
-        ("t.txt", b"label,text\n", None, P::UnknownFormat),
+    let cases: [(&str, &[u8], Option<u64>, P); 20] = [
+        ("t.text", b"label,text\n", None, P::UnknownFormat),
+        ("t.txt", b"label,text\n", Some(1), P::NoFastTextLabel),
         ("t.csv", b"", None, P::Empty),
         ("t.csv.gz", b"", None, P::Empty),
         ("t.csv", b"\n\n", None, P::NoRows),

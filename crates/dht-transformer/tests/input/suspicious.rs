@@ -113,7 +113,7 @@ fn labels_that_no_two_rows_share_are_refused() {
 fn a_directory_is_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let refused = DatasetReader::new().read(folder.path()).unwrap_err().to_string();
-    assert!(refused.contains("is a directory, expected a file"), "{refused}");
+    assert!(refused.contains("is a directory without a table"), "{refused}");
     let none = folder.path().join("none");
     let refused = dht_transformer::TextTokenizer::from_dir(&none).unwrap_err().to_string();
     assert!(refused.starts_with(&format!("{}: No such file", none.display())), "{refused}");

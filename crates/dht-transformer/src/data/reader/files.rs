@@ -1,11 +1,15 @@
 //! Files of a data set in a directory: the files of each split, and all other files.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use super::coding::Compression;
 use super::dataset_reader::DatasetReader;
 use super::file_name::{file_name, format_of};
 use super::folders::{class_folders, entries};
+use super::lines::Lines;
+use super::table::FAST_TEXT;
 use crate::data::dataset::Dataset;
 use crate::data::reading::TableFormat;
 use crate::error::{DataProblem, Error, Result};
@@ -114,7 +118,7 @@ impl DatasetReader {
         for entry in std::fs::read_dir(folder).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
             let Some((format, _)) = format_of(&name) else { continue };
-            if split.has(&name, format) {
+            if split.has(&name, format) && is_table(&folder.join(&name), format) {
                 let stem = name.split('-').next().filter(|stem| format == TableFormat::Parquet && *stem != name);
                 sets.entry(stem.map_or_else(|| name.clone(), |stem| format!("{stem}-"))).or_default().push(name);
             }
@@ -159,7 +163,9 @@ impl DatasetReader {
             let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
             let lower = name.to_ascii_lowercase();
             let splits = [Split::Train, Split::Dev, Split::Test];
-            let read = format_of(&name).is_some_and(|(format, _)| splits.iter().any(|split| split.has(&name, format)));
+            let read = format_of(&name).is_some_and(|(format, _)| {
+                splits.iter().any(|split| split.has(&name, format)) && is_table(&folder.join(&name), format)
+            });
             let describes = ["readme", "license", "sha256sums"].iter().any(|start| lower.starts_with(start));
             let hidden = name.starts_with('.') || lower.ends_with(".md");
             if !read && !describes && !hidden && folder.join(&name).is_file() {
@@ -181,4 +187,13 @@ fn class_directory(folder: &Path, split: Split) -> Result<Option<PathBuf>> {
         }
     }
     Ok(None)
+}
+
+/// Returns whether a file has labels: any table, but of plain text only a file of fastText.
+fn is_table(path: &Path, format: TableFormat) -> bool {
+    let begins = |file: File| {
+        let mut lines = Lines::new(path, file, Compression::of_name(&file_name(path)).0, u64::MAX);
+        lines.next_filled_line().is_ok_and(|line| line.is_some_and(|line| line.starts_with(FAST_TEXT)))
+    };
+    format != TableFormat::FastText || path.is_file() && File::open(path).is_ok_and(begins)
 }

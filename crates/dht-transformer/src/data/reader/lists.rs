@@ -6,12 +6,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::lines::Problem;
+use super::row::BETWEEN;
 use super::table::Table;
 use crate::data::reading::LabelKind;
 use crate::error::DataProblem;
 
-/// Stands between the labels of a row that were a list. No text contains it.
-pub(super) const BETWEEN: char = '\u{1f}';
 /// A category applies from this score on.
 const APPLIES: f64 = 0.5;
 /// Brackets of a list.
@@ -28,14 +27,15 @@ pub(super) fn unpack(
     asked: Option<LabelKind>,
 ) -> Result<Option<LabelKind>, Problem> {
     let is_asked = matches!(asked, Some(LabelKind::Several { .. }));
-    let is_list = |cell: &str| match inside_brackets(cell) {
-        Some(inside) => is_asked || table.nested.contains_key(&place) || inside.contains(['"', '\'']),
-        None => false,
+    let is_quoted = |cell: &str| inside_brackets(cell).is_some_and(|inside| inside.contains(['"', '\'']));
+    let is_plain = is_asked || table.nested.contains_key(&place);
+    let is_list = |cell: &str| {
+        inside_brackets(cell).is_some_and(|inside| is_plain || inside.trim().is_empty() || is_quoted(cell))
     };
     let filled = || table.rows[first..].iter().map(|row| row.cell(place)).filter(|cell| !cell.is_empty());
     let unpacked = table.lists.contains(&place);
     if !unpacked {
-        if filled().next().is_none() || !filled().all(is_list) {
+        if filled().next().is_none() || !filled().all(is_list) || !(is_plain || filled().any(is_quoted)) {
             return Ok(None);
         }
         if are_vectors(filled()) {

@@ -9,6 +9,7 @@
 //! | bytes, decompressed and decoded | `coding.rs` |
 //! | physical lines, checked to be text; elements of a JSON array | `lines.rs`, `array.rs` |
 //! | rows of cells | `table.rs`, by `csv.rs`, `tsv.rs` and `json.rs`; `parquet.rs` |
+//! | several files as one table | `parts.rs` |
 //! | texts in a folder for each class | `folders.rs` |
 //! | header | `header.rs` |
 //! | label column and text columns | `columns.rs`, by `names.rs` and `cells.rs` |
@@ -39,6 +40,7 @@ mod lists;
 mod names;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod parts;
 mod request;
 mod row;
 mod stream;

@@ -15,9 +15,8 @@ use parquet::schema::types::ColumnDescriptor;
 use serde::Deserialize;
 
 use super::lines::{LONGEST_ROW, Problem};
-use super::lists::BETWEEN;
 use super::request::TableRequest;
-use super::row::{MOST_COLUMNS, Row};
+use super::row::{BETWEEN, MOST_COLUMNS, Row};
 use super::table::{Table, may_be_label};
 use crate::error::{DataProblem, Error, Result};
 

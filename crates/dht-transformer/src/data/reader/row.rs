@@ -6,6 +6,9 @@ use crate::error::{DataProblem, Result};
 /// Maximum number of columns of a table.
 pub(super) const MOST_COLUMNS: usize = 1024;
 
+/// Stands between the labels of a row that were a list. No text contains it.
+pub(super) const BETWEEN: char = '\u{1f}';
+
 /// One row. Empty cells of csv and tsv rows are omitted, so a row costs no more memory than its text.
 #[derive(Debug, Default)]
 pub(crate) struct Row {

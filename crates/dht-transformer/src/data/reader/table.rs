@@ -8,13 +8,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::csv::{csv_row, declared_separator, separator_of};
-use super::header::is_header_again;
 use super::json::{parse_object, string};
-use super::lines::{Lines, Problem};
-use super::lists::BETWEEN;
+use super::lines::Lines;
 use super::names::{CATEGORIES, LABEL, is_called, is_one_of};
 use super::request::TableRequest;
-use super::row::{MOST_COLUMNS, Row};
+use super::row::{BETWEEN, MOST_COLUMNS, Row};
 use super::tsv::{opens_quote, other_width, read_quoted_lines, unquoted_tsv_row};
 use crate::data::reading::{Column, TableFormat};
 use crate::error::{DataProblem, Result};
@@ -37,7 +35,7 @@ pub(crate) struct Table {
     pub(crate) types: BTreeMap<usize, String>,
     /// Numbered class columns of a parquet file, and the class names.
     pub(crate) classes: BTreeMap<usize, Vec<String>>,
-    /// Columns of labels that are separated by [`BETWEEN`](super::lists::BETWEEN).
+    /// Columns of labels that are separated by [`BETWEEN`](super::row::BETWEEN).
     pub(crate) lists: BTreeSet<usize>,
     /// Separator of the columns of a csv file, if it is not the comma.
     pub(crate) separator: Option<char>,
@@ -123,65 +121,6 @@ impl Table {
         (self.parts.get(part).map(PathBuf::as_path), line & ((1 << PART) - 1))
     }
 
-    /// Adds the rows of a further file with the same columns. With `may_repeat_header`, its first row may be the header
-    /// of the first file again.
-    pub(super) fn append(&mut self, mut other: Self, path: &Path, may_repeat_header: bool) -> Result<(), Problem> {
-        let part = (self.parts.len() as u64) << PART;
-        self.parts.push(path.into());
-        if part == 0 {
-            let draw = self.draw.take();
-            let rows = std::mem::take(&mut other.rows);
-            *self = Self { parts: std::mem::take(&mut self.parts), draw, ..other };
-            rows.into_iter().for_each(|row| self.add(row));
-            return Ok(());
-        }
-        let differ = |expected: &[String], got: &[String]| {
-            Err((None, DataProblem::OtherColumns { expected: expected.join(", "), got: got.join(", ") }))
-        };
-        match (&mut self.keys, &other.keys) {
-            (Some(keys), Some(own)) if *keys == *own && self.types == other.types => {}
-            (Some(keys), Some(own)) if self.is_parquet || own.len() + keys.len() > MOST_COLUMNS => {
-                return differ(keys, own);
-            }
-            (Some(keys), Some(own)) => {
-                let known = keys.len();
-                keys.extend(own.iter().filter(|key| !keys.contains(key)).cloned().collect::<Vec<_>>());
-                if keys.len() == known + own.len() {
-                    return differ(&keys[..known], own);
-                }
-                let places: Vec<usize> =
-                    own.iter().filter_map(|key| keys.iter().position(|known| known == key)).collect();
-                self.width = keys.len();
-                other.rows.iter_mut().flat_map(|row| &mut row.cells).for_each(|(place, _)| *place = places[*place]);
-                other.nested = other.nested.into_iter().map(|(place, line)| (places[place], line)).collect();
-                other.values = other.values.into_iter().map(|(place, values)| (places[place], values)).collect();
-            }
-            _ => {
-                let (Some(header), Some(first)) = (self.rows.first(), other.rows.first()) else { return Ok(()) };
-                let cells = |row: &Row, width| (0..width).map(|place| row.cell(place).to_owned()).collect::<Vec<_>>();
-                let (expected, got) = (cells(header, self.width), cells(first, other.width));
-                if expected == got && may_repeat_header {
-                    other.rows.remove(0);
-                } else if self.width != other.width || is_header_again(first, header, self.width) {
-                    return differ(&expected, &got);
-                }
-            }
-        }
-        for (place, line) in other.nested {
-            self.nested.entry(place).or_insert(line | part);
-        }
-        for (place, values) in other.values {
-            let own = self.values.entry(place).or_default();
-            own.iter_mut().zip(values).for_each(|(own, value)| *own = own.take().or(value));
-        }
-        for mut row in other.rows {
-            row.line |= part;
-            self.add(row);
-        }
-        self.blank_lines += other.blank_lines;
-        Ok(())
-    }
-
     fn read_csv(&mut self, lines: &mut Lines<'_>, request: &TableRequest) -> Result<()> {
         let Some(first) = lines.next_filled_line()? else { return Ok(()) };
         let declared = declared_separator(&first);
@@ -247,8 +186,10 @@ impl Table {
     fn read_fast_text(&mut self, lines: &mut Lines<'_>) -> Result<()> {
         while let Some(line) = lines.next_filled_line()? {
             let (labels, text) = split_labels(&line);
-            if labels.is_empty() && self.rows.is_empty() {
-                return Err(lines.error_at(lines.number(), DataProblem::NoFastTextLabel));
+            if labels.is_empty() {
+                let is_first = self.rows.is_empty();
+                let problem = if is_first { DataProblem::NoFastTextLabel } else { DataProblem::EmptyLabel };
+                return Err(lines.error_at(lines.number(), problem));
             }
             let mut row = Row::at(lines.number());
             row.put(0, &labels.join(&BETWEEN.to_string()));
