@@ -32,7 +32,7 @@ fn flags(problem: &DataProblem) -> Option<String> {
         | DataProblem::TwoClasses { .. }
         | DataProblem::TwoSpellings { .. } => "`--label-map LABEL=CLASS`",
         DataProblem::FractionLabels { .. } => "`--task class` or `--task number`",
-        DataProblem::NotUtf8 { .. } | DataProblem::Binary => "`--encoding`",
+        DataProblem::NotUtf8 { .. } | DataProblem::OtherEncoding { .. } | DataProblem::Binary => "`--encoding`",
         DataProblem::Separator { .. } => "`--label-separator`",
         DataProblem::NoRowOfClass { .. } => "`--train-rows`",
         _ => return None,

@@ -66,6 +66,12 @@ pub enum DataProblem {
         /// Number of preceding bytes in the line.
         byte: usize,
     },
+    /// Bytes that do not belong to the encoding of the file.
+    #[error("has bytes that are not {encoding}: name its encoding")]
+    OtherEncoding {
+        /// The encoding that was named, or that of the byte-order mark.
+        encoding: String,
+    },
     /// The compressed data are truncated.
     #[error("the {format} data are cut off here, or other bytes follow them")]
     CutOff {

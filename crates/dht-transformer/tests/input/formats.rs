@@ -63,6 +63,11 @@ fn other_encodings_are_read_by_their_mark_or_when_named() {
     let latin: Vec<u8> = PLAIN.chars().map(|sign| sign as u8).collect();
     assert_eq!(problem(read_bytes("t.csv", &latin, None)), (Some(2), DataProblem::NotUtf8 { byte: 8 }));
     assert_eq!(problem(read_bytes("t.csv", &utf16(PLAIN, u16::to_le_bytes), None)), (Some(1), DataProblem::Binary));
+    // UTF-8 of an odd length is no UTF-16, whatever its first signs look like.
+    let odd = format!("{PLAIN}x,yz");
+    assert_eq!(odd.len() % 2, 1);
+    let refused = problem(read_bytes("t.csv", odd.as_bytes(), Some("utf-16le"))).1;
+    assert!(matches!(refused, DataProblem::OtherEncoding { .. }), "{refused:?}");
     assert!("klingon".parse::<TextEncoding>().is_err());
 }
 
@@ -210,6 +215,18 @@ fn lists_that_are_no_labels_are_refused() {
 }
 
 #[test]
+fn a_row_without_a_label_is_no_row_of_several_labels() {
+    let file = "{\"text\": \"a b\", \"label\": [\"x\"]}\n{\"text\": \"c d\", \"label\": null}\n";
+    assert_eq!(problem(read("t.jsonl", file)), (Some(2), DataProblem::EmptyLabel));
+    let vectors = problem(read("t.csv", "text,label\na b,\"[0, 1]\"\nc d,\"[1, 0]\"\n")).1;
+    assert!(matches!(vectors, DataProblem::VectorCell { .. }), "{vectors:?}");
+    let twice = DatasetReader::new().label_columns(["x", "x"]).read_from("t.csv", &b"text,x\na b,1\nc d,0\n"[..]);
+    assert!(matches!(problem(twice).1, DataProblem::DuplicateColumn { .. }));
+    let returns = problem(read("t.txt", "__label__a text\r__label__b text\n__label__b text\n"));
+    assert_eq!(returns, (Some(1), DataProblem::CarriageReturns));
+}
+
+#[test]
 fn columns_of_zeros_and_ones_are_labels_when_asked_for() {
     let file = "id,text,toxic,rude\n1,a b,1,0\n2,c d,0,0.0\n3,e f,true,1\n";
     let asked = DatasetReader::new().label_columns(["toxic", "rude"]);
@@ -280,6 +297,7 @@ fn several_files_are_one_table() {
             ("3.csv", format!("{rest}\n").as_bytes()),
             ("4.csv", b"label,text\nbad,no work\n"),
             ("5.csv", b"id,text,label\n1,no work,bad\n"),
+            ("7.csv", b"text,mood\nno work,bad\n"),
             ("6.csv", format!("{header}\n{rest}\nno label,\n").as_bytes()),
             ("1.jsonl", object("fine café – naïve", "good").as_bytes()),
             ("2.jsonl", swapped.as_bytes()),
@@ -292,7 +310,7 @@ fn several_files_are_one_table() {
     for names in [&["1.csv", "2.csv"], &["1.csv", "3.csv"], &["1.jsonl", "2.jsonl"], &["1.csv.gz", "2.csv"]] {
         same(&read(names).expect("rows"));
     }
-    for other in ["4.csv", "5.csv"] {
+    for other in ["4.csv", "5.csv", "7.csv"] {
         let refused = read(&["1.csv", other]).expect_err("other columns");
         assert!(
             matches!(&refused, Error::Data { path: at, problem: DataProblem::OtherColumns { .. }, .. } if *at == path(other)),

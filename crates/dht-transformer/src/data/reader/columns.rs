@@ -93,6 +93,9 @@ pub(super) fn find_columns(table: &Table, request: &TableRequest) -> Result<Plac
     let texts = asked.clone().unwrap_or_else(|| search.named_texts(request.pair));
     let label_columns: Vec<usize> =
         request.label_columns.iter().map(|column| search.place(column)).collect::<Result<_, _>>()?;
+    if let Some(again) = (1..label_columns.len()).find(|at| label_columns[..*at].contains(&label_columns[*at])) {
+        return Err((None, DataProblem::DuplicateColumn { column: request.label_columns[again].to_string() }));
+    }
     let source = if request.label_of_training { LabelSource::Training } else { LabelSource::Asked };
     let (label_source, label, label_rivals) = match &request.label {
         _ if !label_columns.is_empty() => (source, label_columns[0], Vec::new()),

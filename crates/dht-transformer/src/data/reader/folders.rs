@@ -93,7 +93,7 @@ fn text_of(path: &Path, request: &TableRequest) -> Result<String> {
         Some(compression) => compression.reader(raw),
         None => Box::new(BufReader::new(raw)),
     };
-    let (text, _) = decoded(raw, request.encoding).map_err(failed)?;
+    let (text, encoding) = decoded(raw, request.encoding).map_err(failed)?;
     let mut bytes = Vec::new();
     text.take(LONGEST_ROW as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() > LONGEST_ROW {
@@ -102,5 +102,10 @@ fn text_of(path: &Path, request: &TableRequest) -> Result<String> {
     if bytes.contains(&0) {
         return Err(at(DataProblem::Binary));
     }
-    String::from_utf8(bytes).map_err(|error| at(DataProblem::NotUtf8 { byte: error.utf8_error().valid_up_to() }))
+    let text = String::from_utf8(bytes);
+    let text = text.map_err(|error| at(DataProblem::NotUtf8 { byte: error.utf8_error().valid_up_to() }))?;
+    match encoding.filter(|_| text.contains('\u{fffd}')) {
+        Some(encoding) => Err(at(DataProblem::OtherEncoding { encoding: encoding.to_string() })),
+        None => Ok(text),
+    }
 }

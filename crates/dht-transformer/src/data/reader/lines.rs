@@ -117,6 +117,9 @@ impl<'a> Lines<'a> {
         let mut text = String::from_utf8(bytes).map_err(|error| {
             self.error_at(self.line, DataProblem::NotUtf8 { byte: error.utf8_error().valid_up_to() })
         })?;
+        if let Some(encoding) = self.encoding.filter(|_| text.contains('\u{fffd}')) {
+            return Err(self.error_at(self.line, DataProblem::OtherEncoding { encoding: encoding.to_string() }));
+        }
         if self.line == 1 && text.starts_with('\u{feff}') {
             text.drain(..'\u{feff}'.len_utf8());
         }

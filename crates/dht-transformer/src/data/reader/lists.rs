@@ -34,20 +34,20 @@ pub(super) fn unpack(
     };
     let filled = || table.rows[first..].iter().map(|row| row.cell(place)).filter(|cell| !cell.is_empty());
     let unpacked = table.lists.contains(&place);
-    if !unpacked {
-        if filled().next().is_none() || !filled().all(is_list) || !(is_plain || filled().any(is_quoted)) {
-            return Ok(None);
-        }
-        if are_vectors(filled()) {
-            let cell = filled().next().unwrap_or_default().to_owned();
-            return Err((table.rows.get(first).map(|row| row.line), DataProblem::VectorCell { cell, separator: ',' }));
-        }
+    if !unpacked && asked != Some(LabelKind::Number) && are_vectors(filled()) {
+        let cell = filled().next().unwrap_or_default().to_owned();
+        return Err((table.rows.get(first).map(|row| row.line), DataProblem::VectorCell { cell, separator: ',' }));
+    }
+    let are_lists = || filled().next().is_some() && filled().all(is_list) && (is_plain || filled().any(is_quoted));
+    if !unpacked && !are_lists() {
+        return Ok(None);
     }
     let mut alone = true;
     for row in &mut table.rows[first..] {
         let line = row.line;
         let Some(cell) = row.cell_mut(place) else {
-            alone = false;
+            // A list of a parquet file is empty here; elsewhere the row has no label.
+            alone &= !unpacked;
             continue;
         };
         if !unpacked {
@@ -102,14 +102,17 @@ pub(super) fn join_columns(table: &mut Table, columns: &[(usize, String)], first
 
 /// Content of a cell between brackets.
 pub(super) fn inside_brackets(cell: &str) -> Option<&str> {
+    // As numpy prints it: `array(['food'], dtype=object)`.
+    let cell = cell.strip_prefix("array(").and_then(|rest| rest.get(..=rest.rfind(']')?)).unwrap_or(cell);
     BRACKETS.iter().find_map(|(open, close)| cell.strip_prefix(*open)?.strip_suffix(*close))
 }
 
 /// Returns whether all cells are lists of zeros and ones, of the same length: they have no names of labels.
 fn are_vectors<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
     let length = |cell: &str| {
-        let values: Vec<&str> = inside_brackets(cell)?.split(',').map(str::trim).collect();
-        let is_value = |value: &&str| ["0", "1", "0.0", "1.0", "true", "false"].contains(value);
+        let values = inside_brackets(cell)?.split([',', ' ']).filter(|value| !value.is_empty());
+        let values: Vec<&str> = values.collect();
+        let is_value = |value: &&str| ["0", "1", "0.", "1.", "0.0", "1.0", "true", "false"].contains(value);
         (values.len() > 1 && values.iter().all(is_value)).then_some(values.len())
     };
     let mut lengths = cells.map(length);
@@ -198,6 +201,7 @@ mod tests {
             ("['food', 'staff']", &["food", "staff"]),
             ("['food' 'staff']", &["food", "staff"]),
             ("('food',)", &["food"]),
+            ("array(['food', 'staff'], dtype=object)", &["food", "staff"]),
             ("{'food'}", &["food"]),
             (r#"["it's", 'a "b"', 'c\'d']"#, &["it's", "a \"b\"", "c'd"]),
             ("[food, old staff]", &["food", "old staff"]),
@@ -220,6 +224,7 @@ mod tests {
     #[test]
     fn vectors_have_no_names() {
         assert!(are_vectors(["[0, 1, 1]", "[1,0,0]"].into_iter()));
+        assert!(are_vectors(["[0 1]", "[1. 0.]"].into_iter()));
         assert!(!are_vectors(["[0, 1]", "[1]"].into_iter()));
         assert!(!are_vectors(["[3, 1]", "[0, 1]"].into_iter()));
     }

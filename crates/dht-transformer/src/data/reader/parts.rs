@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::header::is_header_again;
 use super::lines::Problem;
+use super::names::{is_called, is_known};
 use super::row::{MOST_COLUMNS, Row};
 use super::table::{PART, Table};
 use crate::error::DataProblem;
@@ -48,7 +49,10 @@ impl Table {
                 let (expected, got) = (cells(header, self.width), cells(first, other.width));
                 if expected == got && may_repeat_header {
                     other.rows.remove(0);
-                } else if self.width != other.width || is_header_again(first, header, self.width) {
+                } else if self.width != other.width
+                    || shares_name(&expected, &got)
+                    || is_header_again(first, header, self.width)
+                {
                     return differ(&expected, &got);
                 }
             }
@@ -67,4 +71,9 @@ impl Table {
         self.blank_lines += other.blank_lines;
         Ok(())
     }
+}
+
+/// Returns whether two first rows have a known name of a column at the same place: both are headers.
+fn shares_name(expected: &[String], got: &[String]) -> bool {
+    expected.iter().zip(got).any(|(name, other)| is_known(name) && is_called(other, name))
 }

@@ -185,6 +185,9 @@ impl Table {
     /// Reads lines that begin with their labels. The labels are one column, the texts the other.
     fn read_fast_text(&mut self, lines: &mut Lines<'_>) -> Result<()> {
         while let Some(line) = lines.next_filled_line()? {
+            if line.trim_end_matches('\r').contains('\r') {
+                return Err(lines.error_at(lines.number(), DataProblem::CarriageReturns));
+            }
             let (labels, text) = split_labels(&line);
             if labels.is_empty() {
                 let is_first = self.rows.is_empty();
