@@ -96,7 +96,7 @@ fn an_adapter_names_the_model_that_it_changes() {
     assert!(refused.contains("bert-base-uncased"), "{refused}");
 }
 
-/// States of a training and empty directories hold no model.
+/// A directory that is empty, or has only the state of an optimiser, holds no model.
 #[test]
 fn a_directory_of_nothing_lacks_its_configuration() {
     let archive: &[u8] = &saved(&tensors());
