@@ -88,6 +88,7 @@ fn json_text(model: &TextModel) -> String {
         "exits": exits,
         "labels": model.labels,
         "max_length": model.max_length,
+        "prefix": model.tokenizer.prefix(),
         "speed": model.model.speed(),
         "curve": curve_points(&model.curve),
         "origin": model.origin,
@@ -114,6 +115,9 @@ fn text(model: &TextModel) -> String {
         format!("labels      {}{meaning}", model.labels.join(", ")),
         format!("exits       after {} layers", exits.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
     ];
+    if !model.tokenizer.prefix().is_empty() {
+        lines.push(format!("prefix      {:?} before each text", model.tokenizer.prefix()));
+    }
     if let Some(origin) = &model.origin {
         let columns = origin.columns.as_ref().map_or_else(String::new, |columns| format!("; {columns}"));
         let pairs = if origin.pair { ", pairs" } else { "" };

@@ -251,9 +251,8 @@ impl Start {
     /// As [`classifier_of`].
     pub fn head(&self) -> Result<BTreeMap<String, StoredTensor>> {
         let Self::Saved(_, model) = self else { return Ok(BTreeMap::new()) };
-        let mut values = classifier_of(model.model.clone())?.encoder().parameters().values()?;
-        values.retain(|name, _| name.starts_with(HEAD));
-        Ok(values)
+        let classifier = classifier_of(model.model.clone())?;
+        Ok(classifier.encoder().parameters().values_where(|name| name.starts_with(HEAD))?)
     }
 }
 

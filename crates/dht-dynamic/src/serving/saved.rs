@@ -35,7 +35,9 @@ const TRAINING_CURVE: &str = "training.svg";
 const DESCRIPTION: &str = "dht.json";
 const MODEL: &str = "model";
 /// The files of a classifier's directory that are read with it.
-const OF_CLASSIFIER: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
+const OF_CLASSIFIER: [&str; 4] = ["config.json", "model.safetensors", "tokenizer.json", PREFIX];
+/// The file of a tokenizer's prefix, where it has one.
+const PREFIX: &str = "config_sentence_transformers.json";
 /// The file of a dynamic model, which has the checksums of the others.
 const OF_DYNAMIC: [&str; 1] = ["dynamic.checkpoint"];
 
@@ -146,7 +148,12 @@ impl TextModel {
                     curve: self.curve.clone(),
                     origin: self.origin.clone(),
                     promise: self.promise,
-                    files: kind.files().iter().map(sum).collect::<dht_transformer::Result<_>>()?,
+                    files: kind
+                        .files()
+                        .iter()
+                        .filter(|name| model.join(name).exists())
+                        .map(sum)
+                        .collect::<dht_transformer::Result<_>>()?,
                 };
                 let json = serde_json::to_string_pretty(&description)
                     .map_err(|source| dht_transformer::Error::Json { what: DESCRIPTION.into(), source })?;
@@ -198,14 +205,18 @@ impl TextModel {
         let description = read_description(&path, &bytes)?;
         let model = folder.join(MODEL);
         for name in description.kind.files() {
-            check_file(&model.join(name), &path, description.files.get(*name))?;
+            let (file, expected) = (model.join(name), description.files.get(*name));
+            if *name != PREFIX || expected.is_some() || file.exists() {
+                check_file(&file, &path, expected)?;
+            }
         }
         let (served, labels, tokenizer): (ServedModel, _, _) = match description.kind {
             ModelKind::Classifier => {
                 let classifier = TextClassifier::load(&model, device)?;
                 let labels = classifier.class_names()?;
                 // The file has a checksum, and contains everything about its tokenizer; the other files are for Python.
-                (classifier.into(), labels, Some(TextTokenizer::from_file(model.join("tokenizer.json"))?))
+                let tokenizer = TextTokenizer::from_file(model.join("tokenizer.json"))?.with_prefix_of(&model)?;
+                (classifier.into(), labels, Some(tokenizer))
             }
             ModelKind::Dynamic => {
                 let (dynamic, labels, tokenizer) = DynamicModel::load_with(&model, device, own)?;

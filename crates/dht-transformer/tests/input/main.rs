@@ -7,6 +7,7 @@ mod files;
 mod formats;
 mod labels;
 mod long_texts;
+mod mutated;
 mod splitting;
 mod suspicious;
 mod tables;

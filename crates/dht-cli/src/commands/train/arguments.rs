@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use dht_dynamic::accelerate::Texts;
 use dht_dynamic::serving::ServedModel;
-use dht_dynamic::transformer::{AdamWSettings, EncodedDataset, Precision, Task, TrainSettings};
+use dht_dynamic::transformer::{AdamWSettings, Dataset, EncodedDataset, Precision, Task, TextTokenizer, TrainSettings};
 use serde_json::{Map, json};
 
-use crate::acceleration::SpeedArguments;
+use crate::acceleration::{REST, SpeedArguments};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
@@ -76,6 +76,10 @@ pub struct TrainArguments {
     /// read whole texts at any length.
     #[arg(long, value_name = "N")]
     pub(super) max_length: Option<usize>,
+    /// Put TEXT before each text, in training and in service, such as "query: " for E5 [default: the default prompt in
+    /// config_sentence_transformers.json, if there is one]
+    #[arg(long, value_name = "TEXT")]
+    pub(super) prefix: Option<String>,
     /// Use N rows, sampled by the seed and stratified by class
     #[arg(long, value_name = "N")]
     pub(super) train_rows: Option<usize>,
@@ -270,6 +274,15 @@ impl TrainArguments {
             return Err(Error::TooLittle { data: texts.train.name.clone(), what, least, got });
         }
         Ok(())
+    }
+
+    /// Tokenizer of the model, with the prefix of the flag. It keeps the tokens of whole texts for the n-gram classifier.
+    pub(super) fn tokenizer(&self, start: &Start, train: &Dataset) -> Result<TextTokenizer> {
+        let tokenizer = start.tokenizer(train)?.with_rest(REST);
+        Ok(match &self.prefix {
+            Some(prefix) => tokenizer.with_prefix(prefix),
+            None => tokenizer,
+        })
     }
 
     pub(super) fn read_texts(&self, start: &Start) -> Result<TextSplits> {
