@@ -36,7 +36,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let replaced = check_target(&arguments.out)?;
     let device = arguments.device.open_in(arguments.precision)?;
     arguments.texts.notes()?.iter().for_each(|note| arguments.say(note));
-    start.pooling_note()?.iter().for_each(|note| report(note));
+    start.sentence_notes()?.iter().for_each(|note| report(note));
     let mut texts = arguments.read_texts(&start)?;
     // The rows may say that the task is another one.
     let mut max_length = arguments.check(&start)?;

@@ -16,7 +16,7 @@ use candle_core::Device;
 use dht_transformer::storage::{
     FileKind, file_sha256, read_file, restore_replaced, write_atomically, write_directory_atomically,
 };
-use dht_transformer::{TextClassifier, TextTokenizer};
+use dht_transformer::{TextClassifier, TextTokenizer, pretrained::PretrainedWeights};
 use serde::{Deserialize, Serialize};
 
 use super::served::ServedModel;
@@ -200,6 +200,10 @@ impl TextModel {
             Err(source) if source.kind() == std::io::ErrorKind::NotFound && !folder.exists() => {
                 return Err(dht_transformer::Error::Io { path: folder.into(), source }.into());
             }
+            Err(_) if folder.is_file() => {
+                let instead = "it is a file: name the directory of a model";
+                return Err(Error::NotAModel { path: folder.into(), instead });
+            }
             Err(source) => return Err(dht_transformer::Error::Io { path, source }.into()),
         };
         let description = read_description(&path, &bytes)?;
@@ -245,6 +249,10 @@ impl TextModel {
             return Err(not_a_model("it is a dynamic model of the library, which DynamicModel::load reads"));
         }
         if !folder.join("config.json").exists() {
+            // Says what a directory of another program holds, if it is known.
+            if let Err(error @ dht_transformer::Error::Unsupported { .. }) = PretrainedWeights::read_config(folder) {
+                return Err(error.into());
+            }
             return Err(not_a_model(
                 "name a directory that `dht train` or `dht accelerate` wrote, or that of a Hugging Face classifier",
             ));

@@ -8,6 +8,7 @@ mod formats;
 mod labels;
 mod long_texts;
 mod mutated;
+mod programs;
 mod splitting;
 mod suspicious;
 mod tables;

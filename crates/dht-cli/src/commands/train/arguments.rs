@@ -226,11 +226,11 @@ impl TrainArguments {
             return Err(Error::argument("layers", format!("1 to {all}"), layers));
         }
         if kind == ModelKind::Dynamic && layers < 2 {
-            return Err(Error::argument(
-                "layers",
-                "at least 2, or --kind full: one layer leaves nothing to choose",
-                layers,
-            ));
+            let expected = "at least 2 layers, or --kind full: one layer leaves nothing to choose";
+            return Err(match self.layers {
+                Some(_) => Error::argument("layers", expected, layers),
+                None => Error::argument("model", expected, &self.model),
+            });
         }
         let has_speed = self.speed.budget.is_some() || self.speed.points.is_some();
         if self.kind.is_none() && kind == ModelKind::Full && has_speed {
