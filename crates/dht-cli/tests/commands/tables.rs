@@ -55,7 +55,7 @@ fn a_prefix_is_saved_with_the_model_and_trained_on() {
     let place = place();
     write(place.path(), "train.csv", &csv(&reviews(60, 0)));
     for kind in ["full", "dynamic"] {
-        let more = ["--kind", kind, "--prefix", "query: ", "--replace"];
+        let more = ["--kind", kind, "--text-prefix", "query: ", "--replace"];
         let arguments = ["train", "--data", "train.csv", "--model", "2x2x16", "--epochs", "1", "--out", kind];
         let said = said(&dht(place.path(), &[&arguments[..], &more].concat()));
         assert!(said.contains(r#"before each text: "query: ""#), "{said}");

@@ -23,7 +23,7 @@ const FILES: &[(Treatment, &str, Names)] = &[
     ),
     (
         Treatment::Obeyed,
-        "lower case; the length of texts, which a training in rungs chooses by itself",
+        "lower case; the length of texts, which `dht train` chooses by trials",
         &["sentence_bert_config.json"],
     ),
     (

@@ -20,7 +20,7 @@ fn missing_labels_of_databases_are_no_classes() {
 }
 
 #[test]
-fn joined_labels_with_another_separator_are_refused_wherever_they_stand() {
+fn a_few_labels_joined_by_another_separator_are_refused() {
     let several = |cells: [&str; 6]| {
         let rows: String = cells.iter().enumerate().map(|(row, cell)| format!("fine food {row},{cell}\n")).collect();
         let reader = DatasetReader::new().label_kind(LabelKind::Several { separator: ',' });

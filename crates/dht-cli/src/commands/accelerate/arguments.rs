@@ -51,7 +51,7 @@ pub struct AccelerateArguments {
     /// Put TEXT before each text, in fitting and in service, such as "query: " for E5 [default: the default prompt in
     /// config_sentence_transformers.json, if there is one]
     #[arg(long, value_name = "TEXT")]
-    pub(super) prefix: Option<String>,
+    pub(super) text_prefix: Option<String>,
     /// Use N rows, sampled by the seed and stratified by class
     #[arg(long, value_name = "N")]
     pub(super) train_rows: Option<usize>,
@@ -107,7 +107,7 @@ impl AccelerateArguments {
     /// Loads the classifier with its tokenizer and classes, and the prefix of the flag.
     pub(super) fn load(&self, folder: &Path) -> Result<GivenClassifier> {
         let given = self.load_as_saved(folder)?;
-        Ok(match &self.prefix {
+        Ok(match &self.text_prefix {
             Some(prefix) => GivenClassifier { tokenizer: given.tokenizer.with_prefix(prefix), ..given },
             None => given,
         })

@@ -79,7 +79,7 @@ pub struct TrainArguments {
     /// Put TEXT before each text, in training and in service, such as "query: " for E5 [default: the default prompt in
     /// config_sentence_transformers.json, if there is one]
     #[arg(long, value_name = "TEXT")]
-    pub(super) prefix: Option<String>,
+    pub(super) text_prefix: Option<String>,
     /// Use N rows, sampled by the seed and stratified by class
     #[arg(long, value_name = "N")]
     pub(super) train_rows: Option<usize>,
@@ -279,7 +279,7 @@ impl TrainArguments {
     /// Tokenizer of the model, with the prefix of the flag. It keeps the tokens of whole texts for the n-gram classifier.
     pub(super) fn tokenizer(&self, start: &Start, train: &Dataset) -> Result<TextTokenizer> {
         let tokenizer = start.tokenizer(train)?.with_rest(REST);
-        Ok(match &self.prefix {
+        Ok(match &self.text_prefix {
             Some(prefix) => tokenizer.with_prefix(prefix),
             None => tokenizer,
         })

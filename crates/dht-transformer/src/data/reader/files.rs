@@ -182,7 +182,7 @@ impl DatasetReader {
     }
 }
 
-/// What a directory without the files of a split has instead, after a colon.
+/// Tables and folders in a directory without the files of a split, with what to do, after a colon.
 fn instead(folder: &Path) -> Result<String> {
     let all = entries(folder)?;
     let is_one = |path: &&PathBuf| {

@@ -36,7 +36,7 @@ pub(crate) struct TokenizerDirectory {
     added: Option<Map<String, Value>>,
     model: ModelFields,
     class: TokenizerClass,
-    /// Maximum number of tokens of a text, by the settings of sentence-transformers.
+    /// Maximum length of a text in tokens, as sentence-transformers sets it.
     sentence_length: Option<usize>,
     /// `true` if a file names the tokenizer's class.
     declared: bool,
