@@ -70,7 +70,6 @@ fn slates_of_contextual_clicks_reach_their_reference_regret() {
         // Controls that explore too much: the limits tell them apart.
         let wild = regret_of(&mut TopK::shared(17, DiagonalLaplace::default(), Thompson { alpha: 2.0 }).unwrap());
         let wide = regret_of(&mut TopK::shared(17, Ridge::default(), Ucb { alpha: 4.0 }).unwrap());
-        println!("CONTROL {seed} {wild} {wide}");
         assert!(wild > 130.0 && wide > 160.0, "{seed}: {wild} {wide}");
     }
 }
@@ -92,7 +91,6 @@ fn cascades_reach_their_reference_regret() {
     assert!((40.0..140.0).contains(&regret), "{regret}");
     // Controls: twice the deviation explores too much, and a greedy policy stays with the wrong items.
     let (wild, greedy) = (mean_regret(1.6), mean_regret(0.0));
-    println!("CONTROL {regret} {wild} {greedy}");
     assert!(wild > 140.0 && greedy > 140.0, "{wild} {greedy}");
 }
 

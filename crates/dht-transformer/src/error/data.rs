@@ -453,10 +453,12 @@ pub enum DataProblem {
 
 /// Likely cause of a row with another number of columns.
 fn column_hint(expected: usize, got: usize) -> &'static str {
-    match expected + 1 == got {
-        true => " (a text with a separator needs quotes in csv; write.table of R needs col.names = NA)",
-        false if expected == 1 => " (lines above the names of the columns must be removed)",
-        false => " (a text with a separator needs quotes in csv)",
+    match expected {
+        1 => " (lines above the names of the columns must be removed)",
+        _ if expected + 1 == got => {
+            " (a text with a separator needs quotes in csv; write.table of R needs col.names = NA)"
+        }
+        _ => " (a text with a separator needs quotes in csv)",
     }
 }
 

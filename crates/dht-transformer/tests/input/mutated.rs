@@ -113,7 +113,7 @@ fn mutations(count: u64, seed: u64) -> u64 {
 #[test]
 fn thousands_of_changed_tables_are_read_or_refused() {
     let read = mutations(6_000, 31);
-    assert!((1_000..5_000).contains(&read), "{read} were read");
+    assert!((300..5_000).contains(&read), "{read} were read");
 }
 
 /// A hundred thousand, or the number in the variable `DHT_MUTATIONS`.

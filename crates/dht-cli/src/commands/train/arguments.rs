@@ -226,7 +226,7 @@ impl TrainArguments {
             return Err(Error::argument("layers", format!("1 to {all}"), layers));
         }
         if kind == ModelKind::Dynamic && layers < 2 {
-            let expected = "at least 2 layers, or --kind full: one layer leaves nothing to choose";
+            let expected = "at least 2, or --kind full: one layer leaves nothing to choose";
             return Err(match self.layers {
                 Some(_) => Error::argument("layers", expected, layers),
                 None => Error::argument("model", expected, &self.model),

@@ -6,7 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use parquet::errors::ParquetError;
 use parquet::file::reader::SerializedFileReader;
-use parquet::record::reader::RowIter;
+use parquet::record::{Row, reader::RowIter};
+use serde::Serializer as _;
+use serde::ser::SerializeMap as _;
 
 /// Reader of the rows as JSON objects, one on each line.
 pub(super) struct ParquetLines {
@@ -30,12 +32,23 @@ impl Read for ParquetLines {
             self.line.clear();
             self.at = 0;
             if let Some(row) = row {
-                serde_json::to_writer(&mut self.line, &row.to_json_value())?;
-                self.line.push(b'\n');
+                write_object(&mut self.line, &row)?;
             }
         }
         let count = (&self.line[self.at..]).read(bytes)?;
         self.at += count;
         Ok(count)
     }
+}
+
+/// Writes a row as a line, with its columns in their order.
+fn write_object(line: &mut Vec<u8>, row: &Row) -> serde_json::Result<()> {
+    let mut serializer = serde_json::Serializer::new(&mut *line);
+    let mut object = serializer.serialize_map(Some(row.len()))?;
+    for (name, field) in row.get_column_iter() {
+        object.serialize_entry(name, &field.to_json_value())?;
+    }
+    object.end()?;
+    line.push(b'\n');
+    Ok(())
 }
