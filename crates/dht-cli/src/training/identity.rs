@@ -20,7 +20,9 @@ pub fn identity(model: &Path) -> Result<Option<String>> {
     let mut all = Sha256::new();
     match read_file(&path, FileKind::Description) {
         Ok(bytes) => all.update(bytes),
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(&path, error)),
+        Err(error) if ![ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
+            return Err(failed(&path, error));
+        }
         Err(_) if !model.join("config.json").is_file() => return Ok(None),
         Err(_) => {
             let weights = PretrainedWeights::weight_files(model)?;

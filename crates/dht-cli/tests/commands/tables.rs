@@ -51,6 +51,26 @@ fn validation_files_are_used_or_named() {
 }
 
 #[test]
+fn what_is_no_model_is_told_by_each_command() {
+    let place = place();
+    write(place.path(), "train.csv", &csv(&reviews(60, 0)));
+    write(place.path(), "m.gguf", "GGUF");
+    write(place.path(), "peft/adapter_config.json", "{}");
+    write(place.path(), "trainer/checkpoint-500/config.json", "{}");
+    for (model, told) in
+        [("m.gguf", "name the directory of a model"), ("peft", "merge_and_unload"), ("trainer", "checkpoint-500")]
+    {
+        for command in [&["predict", model, "fine food"][..], &["evaluate", model, "--data", "train.csv"]] {
+            let refused = refused(&dht(place.path(), command), 1);
+            assert!(refused.contains(told), "{command:?}: {refused}");
+        }
+    }
+    let arguments = ["train", "--data", "train.csv", "--model", "1x2x16", "--out", "m"];
+    let refused = refused(&dht(place.path(), &arguments), 2);
+    assert!(refused.contains("--model is 1x2x16, expected one of at least 2 layers, or --kind full"), "{refused}");
+}
+
+#[test]
 fn a_prefix_is_saved_with_the_model_and_trained_on() {
     let place = place();
     write(place.path(), "train.csv", &csv(&reviews(60, 0)));

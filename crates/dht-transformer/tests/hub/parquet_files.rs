@@ -79,6 +79,8 @@ fn rows_to_predict_are_read_one_by_one() {
         std::fs::write(&path, damaged).unwrap();
         assert_eq!(TextStream::lines_of_parquet(&path).is_err(), end);
     }
+    std::fs::write(&path, "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n").unwrap();
+    assert!(DatasetReader::new().read(&path).unwrap_err().to_string().contains("git lfs pull"));
 }
 
 #[test]

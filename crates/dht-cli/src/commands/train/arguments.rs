@@ -226,10 +226,10 @@ impl TrainArguments {
             return Err(Error::argument("layers", format!("1 to {all}"), layers));
         }
         if kind == ModelKind::Dynamic && layers < 2 {
-            let expected = "at least 2, or --kind full: one layer leaves nothing to choose";
+            let rest = "or --kind full: one layer leaves nothing to choose";
             return Err(match self.layers {
-                Some(_) => Error::argument("layers", expected, layers),
-                None => Error::argument("model", expected, &self.model),
+                Some(_) => Error::argument("layers", format!("at least 2, {rest}"), layers),
+                None => Error::argument("model", format!("one of at least 2 layers, {rest}"), &self.model),
             });
         }
         let has_speed = self.speed.budget.is_some() || self.speed.points.is_some();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -17,7 +18,7 @@ use serde::Deserialize;
 use super::lines::{LONGEST_ROW, Problem};
 use super::request::TableRequest;
 use super::row::{BETWEEN, MOST_COLUMNS, Row};
-use super::table::{Table, may_be_label};
+use super::table::{POINTER, Table, may_be_label, pointer};
 use crate::error::{DataProblem, Error, Result};
 
 /// Number of rows that are decoded together.
@@ -30,6 +31,10 @@ impl Table {
         let at = |(line, problem)| Error::Data { path: path.into(), line, problem };
         if file.metadata().map_err(|source| Error::io(path, source))?.len() == 0 {
             return Err(at((None, DataProblem::Empty)));
+        }
+        let mut head = [0; POINTER.len()];
+        if (&file).read_exact(&mut head).is_ok() && head == *POINTER {
+            return Err(at((None, pointer())));
         }
         self.is_parquet = true;
         // The decoder panics on some damaged pages.

@@ -266,6 +266,14 @@ pub(super) fn may_be_label(name: &str, request: &TableRequest) -> bool {
     }
 }
 
+/// Beginning of a file that Git LFS has in the place of the real one.
+pub(super) const POINTER: &[u8; 23] = b"version https://git-lfs";
+
+/// Problem of such a file.
+pub(super) fn pointer() -> DataProblem {
+    DataProblem::Encoding { found: "a pointer of Git LFS", instead: "fetch the file itself by `git lfs pull`" }
+}
+
 /// Prefix of a label in a text, by which fastText knows it.
 pub(super) const FAST_TEXT: &str = "__label__";
 
@@ -289,9 +297,8 @@ pub(super) fn check_first_line(lines: &Lines<'_>, line: &str, is_tsv: bool) -> R
     if line.split('"').step_by(2).any(|outside| outside.contains('\r')) {
         return Err(lines.error_at(lines.number(), DataProblem::CarriageReturns));
     }
-    if line.starts_with("version https://git-lfs") {
-        let instead = "fetch the file itself by `git lfs pull`";
-        return Err(lines.error_at(lines.number(), DataProblem::Encoding { found: "a pointer of Git LFS", instead }));
+    if line.as_bytes().starts_with(POINTER) {
+        return Err(lines.error_at(lines.number(), pointer()));
     }
     if line.starts_with('{') && parse_object(line).is_ok() {
         let instead = "give its name the ending .jsonl";
