@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_in_the_cache_has_the_name_and_the_commit_of_the_hub() {
+    fn a_directory_in_the_cache_is_called_by_its_name_on_the_hub() {
         for (folder, name) in [
             ("/home/x/.cache/huggingface/hub/models--a--b-c/snapshots/c0ffee", "hf:a/b-c@c0ffee"),
             ("hub/models--bert/snapshots/c0ffee/0_Transformer", "hf:bert@c0ffee"),

@@ -33,7 +33,7 @@ pub enum HubProblem {
         message: String,
     },
     /// The repository does not have the revision.
-    #[error("has no revision {asked:?}; there are {known}, and its commits by their whole sum")]
+    #[error("has no revision {asked:?}; there are {known}, and its commits by their full hash")]
     Revision {
         /// Requested revision.
         asked: String,

@@ -184,6 +184,9 @@ fn a_revision_is_a_branch_a_tag_or_a_commit() {
         assert!(said.contains(&format!("read {rows} rows")), "{revision}: {said}");
         assert_eq!(hub.asked()[0], format!("/api/datasets/some/reviews/revision/{asked}?blobs=true"));
     }
+    // Names of files are encoded, too.
+    hub.put("datasets/some/odd", "main", "data/test-a b#1%20?.parquet", reviews(7, 0));
+    assert!(child("some/odd", "test", cache.path(), &hub.address).contains("read 7 rows"));
     // Equal files of two commits are one file of the cache.
     let said = child("some/reviews", "train", cache.path(), &hub.address);
     assert!(said.contains("read 32 rows"), "{said}");

@@ -45,7 +45,7 @@ fn command(name: &str, cache: &Path, hub: &str, variables: &[(&str, &str)]) -> C
     command
 }
 
-/// What a process of its own prints that loads a model.
+/// Loads a model in a process of its own, and returns what it prints.
 fn child_with(name: &str, cache: &Path, hub: &str, variables: &[(&str, &str)]) -> String {
     let output = command(name, cache, hub, variables).output().expect("a process");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -75,7 +75,7 @@ fn a_child_loads_a_model() {
     }
 }
 
-/// Paths of the files in the directory of a commit, and of the blobs.
+/// Paths of all files and links below a folder of a repository in the cache.
 fn cached(cache: &TempDir, repository: &str, folder: &str) -> Vec<String> {
     let root = cache.path().join("hub").join(repository).join(folder);
     let (mut found, mut folders) = (Vec::new(), vec![root.clone()]);
@@ -220,8 +220,9 @@ fn only_what_the_loader_reads_is_fetched() {
         put(path);
     }
     put("special_tokens_map.json");
+    hub.put("models/tiny/bert", "main", "merges.txt", Vec::new());
     assert!(child("tiny/bert", &cache, &hub).contains(LOADED));
-    let expected = ["config.json", WEIGHTS, "special_tokens_map.json", "vocab.txt"];
+    let expected = ["config.json", "merges.txt", WEIGHTS, "special_tokens_map.json", "vocab.txt"];
     assert_eq!(cached(&cache, "models--tiny--bert/snapshots", COMMIT), expected);
 }
 

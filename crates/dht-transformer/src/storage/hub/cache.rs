@@ -112,10 +112,12 @@ impl RepositoryCache {
             _ => {}
         }
         // Relative, so that the cache can be moved.
-        let up = "../".repeat(path.split('/').count() + 1);
-        if link(Path::new(&format!("{up}blobs/{sum}")), &pointer).is_err() {
-            // A file system without links.
-            fs::rename(self.blob(sum), &pointer)?;
+        let up = std::iter::repeat_n("..", path.split('/').count() + 1);
+        let target: PathBuf = up.chain(["blobs", sum]).collect();
+        if link(&target, &pointer).is_err() {
+            // A system without symbolic links. Other commits may need the content.
+            let blob = self.blob(sum);
+            fs::hard_link(&blob, &pointer).or_else(|_| fs::copy(&blob, &pointer).map(drop))?;
         }
         Ok(pointer)
     }

@@ -86,11 +86,11 @@ mod on_the_hub {
         class: String,
     }
 
-    pub(in super::super) fn fetch(name: &HubName) -> Result<PathBuf> {
+    pub(super) fn fetch(name: &HubName) -> Result<PathBuf> {
         Model::open(name)?.encoder()
     }
 
-    pub(in super::super) fn whole(name: &HubName) -> Result<PathBuf> {
+    pub(super) fn whole(name: &HubName) -> Result<PathBuf> {
         let model = Model::open(name)?;
         if model.listing.find(DESCRIPTION).is_none() {
             return model.encoder();
