@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 #[cfg(feature = "hub")]
+#[expect(dead_code, reason = "other columns are read there")]
 #[path = "../../dht-transformer/tests/hub/parquet_writer.rs"]
 mod parquet_writer;
 #[cfg(feature = "hub")]
@@ -128,14 +129,14 @@ mod from_a_server {
     fn put_folder(hub: &Hub, repository: &str, folder: &Path) {
         let mut folders = vec![folder.to_path_buf()];
         while let Some(inner) = folders.pop() {
-            for entry in std::fs::read_dir(inner).unwrap().flatten() {
+            for entry in std::fs::read_dir(inner).expect("a folder").flatten() {
                 let path = entry.path();
                 if path.is_dir() {
                     folders.push(path);
                     continue;
                 }
-                let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
-                hub.put(repository, "main", &name, std::fs::read(&path).unwrap());
+                let name = path.strip_prefix(folder).expect("a path in it").to_string_lossy().into_owned();
+                hub.put(repository, "main", &name, std::fs::read(&path).expect("a file"));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Models by their names on the hub.
 
-use dht_transformer::{Error, TextTokenizer, pretrained::PretrainedWeights};
+use dht_transformer::Error;
+use dht_transformer::pretrained::PretrainedWeights;
 
 #[test]
 fn a_directory_is_used_as_is_and_a_missing_path_is_named() {
@@ -31,6 +32,7 @@ fn without_the_feature_a_parquet_file_is_refused() {
 #[cfg(not(feature = "hub"))]
 #[test]
 fn without_the_feature_a_name_is_refused_with_a_word_about_it() {
+    use dht_transformer::TextTokenizer;
     use dht_transformer::storage::HubDataset;
 
     for result in [

@@ -1,7 +1,7 @@
 //! Repository on the hub: its list of files, and verified downloads.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -177,8 +177,8 @@ impl Repository {
         let (commit, path) = (encoded(&listing.commit, None), encoded(&file.path, Some('/')));
         let address = format!("{prefix}{}/resolve/{commit}/{path}", self.name);
         let (mut response, from) = self.request(file, &address, from)?;
-        let mut out = File::options().create(true).append(true).open(part).map_err(failed)?;
-        out.set_len(from).map_err(failed)?;
+        let mut out = File::options().create(true).truncate(false).write(true).open(part).map_err(failed)?;
+        out.set_len(from).and_then(|()| out.seek(SeekFrom::End(0))).map_err(failed)?;
         let most = file.size.map_or(u64::MAX, |size| size.saturating_sub(from).saturating_add(1));
         io::copy(&mut response.body_mut().as_reader().take(most), &mut out).map_err(failed)?;
         out.sync_all().map_err(failed)
