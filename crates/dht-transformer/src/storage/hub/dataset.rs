@@ -34,9 +34,9 @@ impl HubDataset {
     /// branch, a tag or a commit.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an invalid name or revision; without the feature [`Error::NoHub`]; [`Error::HubFiles`] if
-    /// the hub cannot be reached, does not have the data set, the revision or the configuration, or lists no parquet
-    /// files of splits.
+    /// [`Error::Argument`] for an invalid name or revision; without the feature [`Error::NoHub`]. [`Error::HubFiles`] if
+    /// the hub cannot be reached, lacks the data set, the revision or the configuration, or lists no parquet files of
+    /// splits.
     pub fn open(name: &str) -> Result<Self> {
         let (place, revision) = split_revision(name)?;
         let mut parts = place.splitn(3, '/');
