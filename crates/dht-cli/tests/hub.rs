@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 #[cfg(feature = "hub")]
-#[expect(dead_code, reason = "other columns are read there")]
+#[expect(dead_code, reason = "lists are read there")]
 #[path = "../../dht-transformer/tests/hub/parquet_writer.rs"]
 mod parquet_writer;
 #[cfg(feature = "hub")]

@@ -6,7 +6,6 @@ use std::path::Path;
 use candle_core::Device;
 use dht_transformer::{
     Encoder, TextTokenizer,
-    pretrained::PretrainedWeights,
     storage::{FileKind, StoredTensor, file_sha256},
 };
 use serde::{Deserialize, Serialize};
@@ -14,8 +13,8 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// The files of an encoder's directory that are loaded with the model. The tokenizer is optional.
-const FILES: [&str; 3] = ["config.json", "model.safetensors", TOKENIZER];
+/// The files of an encoder's directory that are loaded with the model. The tokenizer and its prefix are optional.
+const FILES: [&str; 4] = ["config.json", "model.safetensors", TOKENIZER, "config_sentence_transformers.json"];
 const TOKENIZER: &str = "tokenizer.json";
 
 /// Checksums and tokenizer settings that tie a checkpoint to its encoder, a Hugging Face directory saved with it. Exits
@@ -35,9 +34,9 @@ impl SavedEncoder {
     /// Writes an encoder and its tokenizer as a directory.
     ///
     /// # Errors
-    /// As [`PretrainedWeights::write`].
+    /// As [`Encoder::save`].
     pub fn write(folder: &Path, encoder: &Encoder, tokenizer: Option<&TextTokenizer>) -> dht_transformer::Result<Self> {
-        PretrainedWeights::write(folder, encoder.config(), &encoder.to_tensors()?, tokenizer)?;
+        encoder.save(folder, tokenizer)?;
         let there = FILES.into_iter().filter(|name| folder.join(name).exists());
         let checksum = |name: &str| Ok((name.to_owned(), file_sha256(folder.join(name))?));
         Ok(Self {
@@ -64,7 +63,7 @@ impl SavedEncoder {
         if !self.checksums.contains_key(TOKENIZER) {
             return Ok((encoder, None));
         }
-        let tokenizer = TextTokenizer::from_file(folder.join(TOKENIZER))?.with_rest(self.rest);
+        let tokenizer = TextTokenizer::from_file(folder.join(TOKENIZER))?.with_prefix_of(folder)?.with_rest(self.rest);
         Ok((
             encoder,
             Some(match self.max_length {
@@ -105,10 +104,7 @@ impl SavedEncoder {
         encoder: &Encoder,
         names: &[String],
     ) -> dht_transformer::Result<BTreeMap<String, StoredTensor>> {
-        let is_below = |name: &str| {
-            names.iter().any(|above| name.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('.')))
-        };
-        Ok(encoder.parameters().values()?.into_iter().filter(|(name, _)| is_below(name)).collect())
+        encoder.parameters().values_where(|name| is_below(names, name))
     }
 
     /// Sets the parameters of an encoder's exits to the values that [`exit_tensors`](Self::exit_tensors) returned.
@@ -122,17 +118,23 @@ impl SavedEncoder {
         tensors: BTreeMap<String, StoredTensor>,
         path: &Path,
     ) -> Result<()> {
-        let mut values = encoder.parameters().values()?;
-        for name in Self::exit_tensors(encoder, names)?.keys() {
-            values.remove(name);
-        }
-        if let Some(name) = tensors.keys().find(|name| values.contains_key(*name)) {
+        let parameters = encoder.parameters();
+        if let Some(name) = tensors.keys().find(|name| parameters.id(name).is_ok() && !is_below(names, name)) {
             let expected = "a parameter of an exit's classifier".into();
             return Err(Error::Model { path: path.into(), field: "tensor", expected, got: name.clone() });
         }
-        values.extend(tensors);
-        Ok(encoder.parameters().set_values(values)?)
+        let own = parameters.iter().map(|(_, name, _)| name).filter(|name| is_below(names, name));
+        if let Some(name) = own.into_iter().find(|name| !tensors.contains_key(*name)) {
+            let missing = dht_transformer::Error::Parameter { name: name.into(), problem: "is missing" };
+            return Err(missing.into());
+        }
+        Ok(parameters.update_values(tensors)?)
     }
+}
+
+/// Returns whether a parameter belongs to one of these exits.
+fn is_below(exits: &[String], parameter: &str) -> bool {
+    exits.iter().any(|exit| parameter.strip_prefix(exit.as_str()).is_some_and(|rest| rest.starts_with('.')))
 }
 
 /// Rejects a file that is missing, or whose checksum differs from the one recorded when `checkpoint` was written.

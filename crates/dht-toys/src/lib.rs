@@ -8,6 +8,7 @@
 
 mod data;
 mod models;
+mod mutate;
 mod outside;
 pub mod planted;
 pub mod reviews;
@@ -15,5 +16,6 @@ mod training;
 
 pub use data::{batch, data, indexed, parities, random_texts, rng, sample, whole_batch};
 pub use models::{Bits, adamw, bits, classifier, config, encoder, head_set, numbers, run};
+pub use mutate::mutate;
 pub use outside::outside;
 pub use training::{Outcome, assert_resumes, checkpointed, refused, train_settings, without_seconds};

@@ -10,6 +10,7 @@ use dht_transformer::{
     TextClassifier, TextTokenizer,
     config::Family,
     data::{MaskSettings, NamedDataset},
+    pretrained::PretrainedWeights,
     pruning::PrunePlan,
 };
 use rand::RngExt;
@@ -51,6 +52,32 @@ fn classifier_survives(name: &str, model: &TextClassifier) -> Outcome {
     let again = TextClassifier::load(folder(name)?, &Device::Cpu)?;
     assert_eq!(logits(&again)?.to_vec2::<f32>()?, logits(model)?.to_vec2::<f32>()?, "{name}");
     expect(name, &logits(model)?)
+}
+
+#[test]
+fn models_of_one_directory_share_no_weights() -> Outcome {
+    let rng = &mut rng(3);
+    let place = folder("shared")?;
+    TextClassifier::new(encoder(Family::Bert), 3, Pooling::Pooler, rng)?.save(
+        &place,
+        None,
+        &["a", "b", "c"].map(String::from),
+    )?;
+    let weights = PretrainedWeights::read(&place)?;
+    assert!(weights.tensors.values().all(|tensor| !tensor.is_variable()));
+    let (first, second) = (TextClassifier::load(&place, &Device::Cpu)?, TextClassifier::load(&place, &Device::Cpu)?);
+    let encoder = Encoder::from_pretrained(&place, &Device::Cpu)?;
+    let taken = TextClassifier::new(encoder.clone(), 3, Pooling::Pooler, rng)?;
+    let copy = TextClassifier::new(encoder.deep_clone()?, 3, Pooling::Pooler, rng)?;
+    let before = second.encoder().parameters().values()?;
+    for (_, _, var) in first.encoder().parameters().iter().chain(taken.encoder().parameters().iter()) {
+        var.set(&var.zeros_like()?)?;
+    }
+    assert_eq!(second.encoder().parameters().values()?, before);
+    let pooler = |model: &TextClassifier| model.encoder().parameters().values_where(|name| name.contains("pooler"));
+    assert!(pooler(&taken)?.values().all(|stored| stored.values.iter().all(|value| *value == 0.0)));
+    assert!(pooler(&copy)?.values().any(|stored| stored.values.iter().any(|value| *value != 0.0)));
+    Ok(())
 }
 
 #[test]

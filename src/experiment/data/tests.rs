@@ -106,9 +106,11 @@ fn a_missing_directory_or_a_missing_file_is_named() {
     let error = RunData::load(&plan(Some(Path::new("no/such/folder")), "")).unwrap_err();
     assert!(matches!(&error, Error::Transformer(dht_transformer::Error::Io { path, .. }) if path.ends_with("folder")));
     assert!(
-        matches!(problem(&[("test.csv", ROWS)]).1, DataProblem::NoSuchSplit { wanted } if wanted.contains("train.csv"))
+        matches!(problem(&[("test.csv", ROWS)]).1, DataProblem::NoSuchSplit { wanted, .. } if wanted.contains("train.csv"))
     );
-    let (_, DataProblem::NoSuchSplit { wanted }) = problem(&[("train.csv", ROWS)]) else { panic!("another problem") };
+    let (_, DataProblem::NoSuchSplit { wanted, .. }) = problem(&[("train.csv", ROWS)]) else {
+        panic!("another problem")
+    };
     assert!(wanted.contains("test.csv") && wanted.contains("dev.csv"));
 }
 

@@ -62,27 +62,36 @@ fn slates_of_contextual_clicks_reach_their_reference_regret() {
     for seed in 0..5 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut environment = ClickEnvironment::new(50, 5, 16, 1.0, &mut rng);
-        let mut policy = TopK::shared(17, DiagonalLaplace::default(), Thompson { alpha: 0.25 }).unwrap();
-        let regret = total_regret(&mut policy, &mut environment, 3000, &mut rng).unwrap();
+        let mut regret_of = |policy: &mut dyn Policy| total_regret(policy, &mut environment, 3000, &mut rng).unwrap();
+        let regret = regret_of(&mut TopK::shared(17, DiagonalLaplace::default(), Thompson { alpha: 0.25 }).unwrap());
         assert!(regret < 130.0, "{seed}: {regret}");
-        let mut linear = TopK::shared(17, Ridge::default(), Ucb { alpha: 0.5 }).unwrap();
-        let regret = total_regret(&mut linear, &mut environment, 3000, &mut rng).unwrap();
+        let regret = regret_of(&mut TopK::shared(17, Ridge::default(), Ucb { alpha: 0.5 }).unwrap());
         assert!(regret < 160.0, "{seed}: {regret}");
+        // Controls that explore too much: the limits tell them apart.
+        let wild = regret_of(&mut TopK::shared(17, DiagonalLaplace::default(), Thompson { alpha: 2.0 }).unwrap());
+        let wide = regret_of(&mut TopK::shared(17, Ridge::default(), Ucb { alpha: 4.0 }).unwrap());
+        assert!(wild > 130.0 && wide > 160.0, "{seed}: {wild} {wide}");
     }
 }
 
 #[test]
 fn cascades_reach_their_reference_regret() {
     // B_LB, L = 16, K = 2, Δ = .15: about 130 after 100,000 rounds; two thirds of it in the first 20,000.
-    let mut total = 0.0;
-    for seed in 0..5 {
-        let options = DiagonalLaplace::default().with_prior_precision(0.1);
-        let mut policy = TopK::per_arm(1, 16, options, Thompson { alpha: 0.8 }).unwrap();
-        let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15);
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        total += total_regret(&mut policy, &mut environment, 20_000, &mut rng).unwrap() / 5.0;
-    }
-    assert!((40.0..140.0).contains(&total), "{total}");
+    let mean_regret = |alpha: f64| {
+        let regret = |seed| {
+            let options = DiagonalLaplace::default().with_prior_precision(0.1);
+            let mut policy = TopK::per_arm(1, 16, options, Thompson { alpha }).unwrap();
+            let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15);
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            total_regret(&mut policy, &mut environment, 20_000, &mut rng).unwrap()
+        };
+        (0..5).map(regret).sum::<f64>() / 5.0
+    };
+    let regret = mean_regret(0.8);
+    assert!((40.0..140.0).contains(&regret), "{regret}");
+    // Controls: twice the deviation explores too much, and a greedy policy stays with the wrong items.
+    let (wild, greedy) = (mean_regret(1.6), mean_regret(0.0));
+    assert!(wild > 140.0 && greedy > 140.0, "{wild} {greedy}");
 }
 
 #[test]

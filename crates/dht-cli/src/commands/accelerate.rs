@@ -17,7 +17,8 @@ use crate::acceleration::{BATCH, REST, exit_settings, make_dynamic};
 use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::texts::{
-    EncodedSplits, TextSplits, cut_note, missing_classes_note, other_columns_note, shared_rows, unknown_tokens_line,
+    EncodedSplits, TextSplits, cut_note, missing_classes_note, other_columns_note, prefix_line, shared_rows,
+    unknown_tokens_line,
 };
 use crate::training::name_of;
 
@@ -44,6 +45,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     report_rows(arguments, &texts, &encoded, max_length);
     let read = texts.train.reading.as_ref().map_or(&[][..], |reading| &reading.text);
     other_columns_note(read, trained.as_ref()).iter().for_each(|note| report(note));
+    prefix_line(&tokenizer).iter().for_each(|line| arguments.say(line));
     let (line, is_warning) = unknown_tokens_line(tokenizer.unknown_share(&encoded.train)?);
     if is_warning || !arguments.quiet {
         report(&format!("  {line}"));

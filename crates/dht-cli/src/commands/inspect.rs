@@ -89,6 +89,7 @@ fn json_text(model: &TextModel, source: Option<String>) -> String {
         "exits": exits,
         "labels": model.labels,
         "max_length": model.max_length,
+        "prefix": model.tokenizer.prefix(),
         "speed": model.model.speed(),
         "curve": curve_points(&model.curve),
         "origin": model.origin,
@@ -116,6 +117,9 @@ fn text(model: &TextModel, source: Option<String>) -> String {
         format!("exits       after {} layers", exits.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
     ];
     lines.extend(source.map(|source| format!("from        {source}")));
+    if !model.tokenizer.prefix().is_empty() {
+        lines.push(format!("prefix      {:?} before each text", model.tokenizer.prefix()));
+    }
     if let Some(origin) = &model.origin {
         let columns = origin.columns.as_ref().map_or_else(String::new, |columns| format!("; {columns}"));
         let pairs = if origin.pair { ", pairs" } else { "" };

@@ -26,9 +26,10 @@ const OWN: [&str; 6] = ["README.md", "curve.svg", "training.json", "training.svg
 const LISTED: usize = 5;
 
 /// Files of its directory `model`: of a classifier, and of a dynamic model.
-const OF_MODEL: [&str; 9] = [
+const OF_MODEL: [&str; 10] = [
     "config.json",
     "model.safetensors",
+    "config_sentence_transformers.json",
     "modeling_dht.py",
     "tokenizer.json",
     "tokenizer_config.json",

@@ -19,13 +19,12 @@ use self::length::LengthTrials;
 use self::run::Run;
 use self::untrained::UntrainedClassifier;
 use super::made::{MadeModel, ScoredRows, check_target, finish};
-use crate::acceleration::REST;
 use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::results::{own_row, results};
 use crate::texts::{
-    EncodedSplits, TextSplits, cut_note, missing_classes_note, other_columns_note, report_texts, unknown_tokens_line,
-    warnings,
+    EncodedSplits, TextSplits, cut_note, missing_classes_note, other_columns_note, prefix_line, report_texts,
+    unknown_tokens_line, warnings,
 };
 use crate::training::{Interruption, Start, TrainingDir};
 
@@ -38,7 +37,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let replaced = check_target(&arguments.out)?;
     let device = arguments.device.open_in(arguments.precision)?;
     arguments.texts.notes()?.iter().for_each(|note| arguments.say(note));
-    start.pooling_note()?.iter().for_each(|note| report(note));
+    start.sentence_notes()?.iter().for_each(|note| report(note));
     let mut texts = arguments.read_texts(&start)?;
     // The rows may say that the task is another one.
     let mut max_length = arguments.check(&start)?;
@@ -47,11 +46,11 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         arguments.say(&held.note());
     }
     arguments.check_rows(&texts, &start)?;
-    // The n-gram classifier reads whole texts.
-    let tokenizer = start.tokenizer(&texts.train)?.with_rest(REST);
+    let tokenizer = arguments.tokenizer(&start, &texts.train)?;
     let mut encoded = texts.encode(&tokenizer, max_length)?;
     report_rows(arguments, &texts, &encoded, max_length);
     start.saved().into_iter().for_each(|model| report_saved(arguments, model, &texts));
+    prefix_line(&tokenizer).iter().for_each(|line| arguments.say(line));
     report_unknown_tokens(arguments, tokenizer.unknown_share(&encoded.train)?);
     if arguments.makes_dynamic_at_once(&start) {
         check_unseen(&encoded.train, &encoded.validation)?;

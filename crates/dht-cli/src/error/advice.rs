@@ -15,6 +15,8 @@ fn flags(problem: &DataProblem) -> Option<String> {
         DataProblem::NestedValue { .. } | DataProblem::NestedCell { .. } => {
             return Some("for several labels `--task labels`".into());
         }
+        DataProblem::Encoding { instead, .. } if instead.starts_with("name the separator") => "`--separator`",
+        DataProblem::StrayQuote { cause, .. } if cause.starts_with("name the separator") => "`--separator`",
         DataProblem::OneColumn { other } if !other.is_empty() => "`--separator`",
         DataProblem::FirstRow => "`--header` or `--no-header`",
         DataProblem::OtherWidth { .. } | DataProblem::NoTextColumn | DataProblem::PairColumns { .. } => {
@@ -22,6 +24,7 @@ fn flags(problem: &DataProblem) -> Option<String> {
         }
         DataProblem::TextColumns { .. } => "`--text-column`, for sentence pairs also `--pair`",
         DataProblem::NoLabelColumn { .. } | DataProblem::LabelColumns { .. } => "`--label-column`",
+        DataProblem::FlagColumns { .. } => "`--label-columns`, or `--label-column`",
         DataProblem::UniqueLabels { .. } => "`--label-column`, for numbers `--task number`",
         DataProblem::UncertainLabel { column, .. } => {
             return Some(format!("`--label-column {column}`"));

@@ -40,6 +40,13 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
         if model.labels.len() == 1 { "value" } else { "classes" },
         model.labels.join(", ")
     ));
+    if !model.tokenizer.prefix().is_empty() {
+        lines.push(String::new());
+        lines.push(format!(
+            "`dht` puts {:?} before each text; with `transformers` alone, put it there yourself.",
+            model.tokenizer.prefix()
+        ));
+    }
     if let Some(origin) = &model.origin {
         let columns = origin.columns.as_ref().map_or_else(String::new, |columns| format!("; {columns}"));
         lines.push(String::new());

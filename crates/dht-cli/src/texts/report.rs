@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dht_dynamic::serving::{ServedModel, TextModel};
-use dht_dynamic::transformer::{Dataset, EncodedDataset, Task};
+use dht_dynamic::transformer::{Dataset, EncodedDataset, Task, TextTokenizer};
 
 use super::rows::shared_rows;
 use super::splits::TextSplits;
@@ -154,6 +154,11 @@ pub fn cut_note<'a>(parts: impl IntoIterator<Item = &'a EncodedDataset>, max_len
     let (cut, all) =
         parts.into_iter().fold((0, 0), |(cut, all), part| (cut + part.truncated_rows, all + part.samples.len()));
     (cut > 0).then(|| format!("{cut} of {all} texts are longer than {max_length} tokens and cut"))
+}
+
+/// Line on the prefix of each text, if there is one.
+pub fn prefix_line(tokenizer: &TextTokenizer) -> Option<String> {
+    Some(tokenizer.prefix()).filter(|prefix| !prefix.is_empty()).map(|prefix| format!("  before each text: {prefix:?}"))
 }
 
 /// Line on the share of unknown tokens among those of the training texts, and true if it is a warning.

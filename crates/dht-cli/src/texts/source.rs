@@ -196,7 +196,7 @@ impl Source {
         let wanted = "test.csv, test.tsv, test.jsonl, test.parquet (or with .gz), or such of dev, validation, valid, val or eval";
         Error::Transformer(match self {
             Self::File(path) | Self::Folder(path) | Self::Files { pattern: path, .. } => {
-                let problem = DataProblem::NoSuchSplit { wanted: wanted.into() };
+                let problem = DataProblem::NoSuchSplit { wanted: wanted.into(), instead: String::new() };
                 Inner::Data { path: path.clone(), line: None, problem }
             }
             Self::Hub { name, files, .. } => {

@@ -259,14 +259,16 @@ impl Start {
         })
     }
 
-    /// Note on a pooling of the encoder's directory that is not computed.
+    /// Notes on a pooling and on modules of the encoder's directory that are not computed.
     ///
     /// # Errors
     /// As [`SentenceModel::read`].
-    pub fn pooling_note(&self) -> Result<Option<String>> {
-        let Self::Pretrained(folder) = self else { return Ok(None) };
-        let other = SentenceModel::read(folder)?.and_then(|model| model.pooling.err());
-        Ok(other.map(|other| format!("the encoder's directory pools by {other}; the mean of the tokens is used")))
+    pub fn sentence_notes(&self) -> Result<Vec<String>> {
+        let Self::Pretrained(folder) = self else { return Ok(Vec::new()) };
+        let Some(SentenceModel { pooling, others, .. }) = SentenceModel::read(folder)? else { return Ok(Vec::new()) };
+        let pooled = |other| format!("the encoder's directory pools by {other}; the mean of the tokens is used");
+        let module = |name| format!("the encoder's directory has a module {name}, which is not used");
+        Ok(pooling.err().map(pooled).into_iter().chain(others.into_iter().map(module)).collect())
     }
 
     /// Parameters of the last layer of a saved model, by name.
@@ -275,9 +277,8 @@ impl Start {
     /// As [`classifier_of`].
     pub fn head(&self) -> Result<BTreeMap<String, StoredTensor>> {
         let Self::Saved(_, model) = self else { return Ok(BTreeMap::new()) };
-        let mut values = classifier_of(model.model.clone())?.encoder().parameters().values()?;
-        values.retain(|name, _| name.starts_with(HEAD));
-        Ok(values)
+        let classifier = classifier_of(model.model.clone())?;
+        Ok(classifier.encoder().parameters().values_where(|name| name.starts_with(HEAD))?)
     }
 }
 
@@ -347,7 +348,7 @@ mod tests {
         {
             write("1_Pooling/config.json", &format!("{{\"pooling_mode_{pooling}\": true}}"));
             assert_eq!(start.pooling().expect("read"), expected);
-            assert!(start.pooling_note().expect("read").unwrap_or_default().contains(note));
+            assert!(start.sentence_notes().expect("read").join("").contains(note));
         }
     }
 }

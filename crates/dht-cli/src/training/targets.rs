@@ -42,11 +42,11 @@ impl TargetScale {
     /// Errors of the device.
     pub fn fold_into(&self, regression: &TextClassifier) -> Result<()> {
         let parameters = regression.encoder().parameters();
-        let mut values = parameters.values()?;
+        let mut values = parameters.values_where(|name| LAST.contains(&name))?;
         for (name, offset) in LAST.into_iter().zip([0.0, self.mean]) {
             let layer = values.get_mut(name).into_iter().flat_map(|stored| &mut stored.values);
             layer.for_each(|value| *value = (f64::from(*value) * self.deviation + offset) as f32);
         }
-        Ok(parameters.set_values(values)?)
+        Ok(parameters.update_values(values)?)
     }
 }

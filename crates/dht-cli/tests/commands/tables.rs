@@ -51,6 +51,29 @@ fn validation_files_are_used_or_named() {
 }
 
 #[test]
+fn a_prefix_is_saved_with_the_model_and_trained_on() {
+    let place = place();
+    write(place.path(), "train.csv", &csv(&reviews(60, 0)));
+    for kind in ["full", "dynamic"] {
+        let more = ["--kind", kind, "--text-prefix", "query: ", "--replace"];
+        let arguments = ["train", "--data", "train.csv", "--model", "2x2x16", "--epochs", "1", "--out", kind];
+        let said = said(&dht(place.path(), &[&arguments[..], &more].concat()));
+        assert!(said.contains(r#"before each text: "query: ""#), "{said}");
+        assert_eq!(json(&printed(&dht(place.path(), &["inspect", kind, "--json"])))["prefix"], "query: ");
+        assert!(printed(&dht(place.path(), &["inspect", kind])).contains(r#"prefix      "query: " before each text"#));
+        let arguments =
+            ["train", "--model", kind, "--data", "train.csv", "--epochs", "1", "--out", "again", "--replace"];
+        printed(&dht(place.path(), &arguments));
+        assert_eq!(json(&printed(&dht(place.path(), &["inspect", "again", "--json"])))["prefix"], "query: ");
+        // Without its file, another model would answer.
+        let file = if kind == "full" { "model" } else { "model/encoder" };
+        std::fs::remove_file(place.path().join(kind).join(file).join("config_sentence_transformers.json")).unwrap();
+        let refused = refused(&dht(place.path(), &["predict", kind, "train.csv"]), 1);
+        assert!(refused.contains("config_sentence_transformers.json"), "{refused}");
+    }
+}
+
+#[test]
 fn training_rows_are_drawn_from_all_classes() {
     let place = place();
     let mut sorted = reviews(200, 0);

@@ -200,8 +200,8 @@ impl ExitModel {
     /// Errors of candle.
     pub fn deep_clone(&self) -> Result<Self> {
         let own = self.encoder.parameters();
-        let encoder = Encoder::from_tensors(self.encoder.config(), &self.encoder.to_tensors()?, own.device())?;
-        encoder.parameters().compute_in(own.precision())?;
+        let encoder = self.encoder.bare_clone()?;
+        let copied = encoder.parameters().clone();
         // The random values of the exits are replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let copy = match &self.own {
@@ -209,10 +209,10 @@ impl ExitModel {
             None => Self::new(encoder, self.settings.clone(), self.classes, &mut nothing)?,
         };
         for (id, name, _) in own.iter() {
-            let copied = copy.encoder.parameters().id(name)?;
-            copy.encoder.parameters().set_frozen(copied, own.is_frozen(id));
+            let parameters = copy.encoder.parameters();
+            parameters.set_frozen(parameters.id(name)?, own.is_frozen(id));
         }
-        copy.encoder.parameters().set_values(own.values()?)?;
+        copy.encoder.parameters().update_values(own.values_where(|name| copied.id(name).is_err())?)?;
         Ok(copy)
     }
 

@@ -1,5 +1,8 @@
 //! Adds exits to a classifier that was fine-tuned without them.
 
+use std::collections::BTreeMap;
+
+use dht_transformer::storage::StoredTensor;
 use dht_transformer::{Pooling, Task, TextClassifier};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -65,15 +68,16 @@ impl ExitModel {
         let encoder = self.encoder().truncated(depth)?;
         let classifier = TextClassifier::new(encoder, self.classes(), pooling, &mut nothing)?;
         let prefix = settings.names().nth(exit).unwrap_or_default();
-        let own = self.encoder().parameters().values()?;
-        let mut values = classifier.encoder().parameters().values()?;
-        for (name, value) in &mut values {
+        let own = self.encoder().parameters().values_where(|name| name.starts_with(&format!("{prefix}.")))?;
+        let mut values = BTreeMap::new();
+        for (_, name, _) in classifier.encoder().parameters().iter() {
             if let Some(part) = name.strip_prefix("classifier.") {
                 let missing = || Error::state("exit", "a linear one", format!("{prefix}.{part}"));
-                *value = own.get(&format!("{prefix}.{part}")).ok_or_else(missing)?.clone();
+                let value = own.get(&format!("{prefix}.{part}")).ok_or_else(missing)?;
+                values.insert(name.to_owned(), value.clone());
             }
         }
-        classifier.encoder().parameters().set_values(values)?;
+        classifier.encoder().parameters().update_values(values)?;
         Ok(classifier)
     }
 
@@ -81,7 +85,7 @@ impl ExitModel {
     fn take_classifier(&self, classifier: &TextClassifier) -> Result<()> {
         let parameters = self.encoder().parameters();
         let last = self.settings().names().last().unwrap_or_default();
-        let mut values = parameters.values()?;
+        let mut values = parameters.values_where(|name| name.starts_with(&format!("{last}.")))?;
         for (name, tensor) in classifier.classifier().to_tensors()? {
             let name = match name.strip_prefix("pooler.dense.") {
                 Some(part) => format!("{last}.pooler.{part}"),
@@ -90,7 +94,7 @@ impl ExitModel {
             let unknown = || Error::state("classifier's parameters", "those of a last exit", &name);
             values.get_mut(&name).ok_or_else(unknown)?.values = tensor.flatten_all()?.to_vec1()?;
         }
-        Ok(parameters.set_values(values)?)
+        Ok(parameters.update_values(values)?)
     }
 
     /// Sets the weights (hidden, classes) and biases (classes) of the first exits. These exits are linear, or have a
@@ -106,16 +110,16 @@ impl ExitModel {
 
     fn set_parts<'a>(&self, parts: impl IntoIterator<Item = (String, (&'a [f32], &'a [f32]))>) -> Result<()> {
         let parameters = self.encoder().parameters();
-        let mut values = parameters.values()?;
+        let mut values = BTreeMap::new();
         for (name, (weights, bias)) in parts {
             let classes = bias.len();
             let transposed = (0..classes).flat_map(|class| weights.iter().skip(class).step_by(classes).copied());
             for (part, new) in [("weight", transposed.collect()), ("bias", bias.to_vec())] {
                 let name = format!("{name}.{part}");
-                let unknown = || Error::state("exit", "a linear one", &name);
-                values.get_mut(&name).ok_or_else(unknown)?.values = new;
+                let id = parameters.id(&name).map_err(|_| Error::state("exit", "a linear one", &name))?;
+                values.insert(name, StoredTensor { shape: parameters.var(id).dims().to_vec(), values: new });
             }
         }
-        Ok(parameters.set_values(values)?)
+        Ok(parameters.update_values(values)?)
     }
 }

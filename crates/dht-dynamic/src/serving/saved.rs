@@ -16,7 +16,7 @@ use candle_core::Device;
 use dht_transformer::storage::{
     FileKind, file_sha256, read_file, restore_replaced, write_atomically, write_directory_atomically,
 };
-use dht_transformer::{TextClassifier, TextTokenizer};
+use dht_transformer::{TextClassifier, TextTokenizer, pretrained::PretrainedWeights};
 use serde::{Deserialize, Serialize};
 
 use super::served::ServedModel;
@@ -35,7 +35,9 @@ const TRAINING_CURVE: &str = "training.svg";
 const DESCRIPTION: &str = "dht.json";
 const MODEL: &str = "model";
 /// The files of a classifier's directory that are read with it.
-const OF_CLASSIFIER: [&str; 3] = ["config.json", "model.safetensors", "tokenizer.json"];
+const OF_CLASSIFIER: [&str; 4] = ["config.json", "model.safetensors", "tokenizer.json", PREFIX];
+/// The file of a tokenizer's prefix, where it has one.
+const PREFIX: &str = "config_sentence_transformers.json";
 /// The file of a dynamic model, which has the checksums of the others.
 const OF_DYNAMIC: [&str; 1] = ["dynamic.checkpoint"];
 
@@ -146,7 +148,12 @@ impl TextModel {
                     curve: self.curve.clone(),
                     origin: self.origin.clone(),
                     promise: self.promise,
-                    files: kind.files().iter().map(sum).collect::<dht_transformer::Result<_>>()?,
+                    files: kind
+                        .files()
+                        .iter()
+                        .filter(|name| model.join(name).exists())
+                        .map(sum)
+                        .collect::<dht_transformer::Result<_>>()?,
                 };
                 let json = serde_json::to_string_pretty(&description)
                     .map_err(|source| dht_transformer::Error::Json { what: DESCRIPTION.into(), source })?;
@@ -193,19 +200,27 @@ impl TextModel {
             Err(source) if source.kind() == std::io::ErrorKind::NotFound && !folder.exists() => {
                 return Err(dht_transformer::Error::Io { path: folder.into(), source }.into());
             }
+            Err(_) if folder.is_file() => {
+                let instead = "it is a file: name the directory of a model";
+                return Err(Error::NotAModel { path: folder.into(), instead });
+            }
             Err(source) => return Err(dht_transformer::Error::Io { path, source }.into()),
         };
         let description = read_description(&path, &bytes)?;
         let model = folder.join(MODEL);
         for name in description.kind.files() {
-            check_file(&model.join(name), &path, description.files.get(*name))?;
+            let (file, expected) = (model.join(name), description.files.get(*name));
+            if *name != PREFIX || expected.is_some() || file.exists() {
+                check_file(&file, &path, expected)?;
+            }
         }
         let (served, labels, tokenizer): (ServedModel, _, _) = match description.kind {
             ModelKind::Classifier => {
                 let classifier = TextClassifier::load(&model, device)?;
                 let labels = classifier.class_names()?;
                 // The file has a checksum, and contains everything about its tokenizer; the other files are for Python.
-                (classifier.into(), labels, Some(TextTokenizer::from_file(model.join("tokenizer.json"))?))
+                let tokenizer = TextTokenizer::from_file(model.join("tokenizer.json"))?.with_prefix_of(&model)?;
+                (classifier.into(), labels, Some(tokenizer))
             }
             ModelKind::Dynamic => {
                 let (dynamic, labels, tokenizer) = DynamicModel::load_with(&model, device, own)?;
@@ -234,6 +249,10 @@ impl TextModel {
             return Err(not_a_model("it is a dynamic model of the library, which DynamicModel::load reads"));
         }
         if !folder.join("config.json").exists() {
+            // Says what a directory of another program holds, if it is known.
+            if let Err(error @ dht_transformer::Error::Unsupported { .. }) = PretrainedWeights::read_config(folder) {
+                return Err(error.into());
+            }
             return Err(not_a_model(
                 "name a directory that `dht train` or `dht accelerate` wrote, or that of a Hugging Face classifier",
             ));

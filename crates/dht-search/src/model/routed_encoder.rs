@@ -68,20 +68,20 @@ impl RoutedEncoder {
     /// Returns a copy with separate weights; `settings` are those of the exits.
     pub(crate) fn deep_clone(&self, settings: &SearchSettings) -> Result<Self> {
         let own = self.encoder.parameters();
-        let encoder = Encoder::from_tensors(self.encoder.config(), &self.encoder.to_tensors()?, own.device())?;
-        encoder.parameters().compute_in(own.precision())?;
+        let encoder = self.encoder.bare_clone()?;
+        let copied = encoder.parameters().clone();
         // The random values of the exits are replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let mut copy = Self::of_sorted(encoder, self.space.clone(), settings, self.classes(), &mut nothing)?;
         for (id, name, var) in own.iter() {
             let known = copy.encoder.parameters().id(name);
-            let copied = match known {
-                Ok(copied) => copied,
+            let copy_of = match known {
+                Ok(known) => known,
                 Err(_) => copy.encoder.add_parameter(name, var.as_tensor())?.id(),
             };
-            copy.encoder.parameters().set_frozen(copied, own.is_frozen(id));
+            copy.encoder.parameters().set_frozen(copy_of, own.is_frozen(id));
         }
-        copy.encoder.parameters().set_values(own.values()?)?;
+        copy.encoder.parameters().update_values(own.values_where(|name| copied.id(name).is_err())?)?;
         Ok(copy)
     }
 

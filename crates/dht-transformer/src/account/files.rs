@@ -23,7 +23,7 @@ const FILES: &[(Treatment, &str, Names)] = &[
     ),
     (
         Treatment::Obeyed,
-        "lower case; the length of texts is chosen where a model is trained",
+        "lower case; the length of texts, which `dht train` chooses by trials",
         &["sentence_bert_config.json"],
     ),
     (
@@ -31,6 +31,7 @@ const FILES: &[(Treatment, &str, Names)] = &[
         "the pooling of a model that is trained, if it is mean or cls; another is reported, and the mean is used",
         &["modules.json", "1_Pooling"],
     ),
+    (Treatment::Obeyed, "default_prompt_name, the prefix of each text", &["config_sentence_transformers.json"]),
     (Treatment::Obeyed, VOCABULARY, &["vocab.txt", "vocab.json", "merges.txt"]),
     (
         Treatment::Refused,
@@ -73,7 +74,6 @@ const FILES: &[(Treatment, &str, Names)] = &[
         Treatment::Harmless,
         "read by sentence-transformers alone",
         &[
-            "config_sentence_transformers.json",
             "config_setfit.json",
             "model_head.pkl",
             "1_*",

@@ -31,5 +31,5 @@ pub use masking::{MaskSettings, MaskedBatch};
 pub use named::{Metric, NamedDataset};
 pub use reader::{Compression, Given, Split, TextColumns, TextEncoding, TextFormat, TextRow, TextStream};
 pub use reading::{Column, LabelKind, Reading};
-pub(crate) use tokenizer::{TextTokenizer, TokenizerDirectory};
+pub(crate) use tokenizer::{PROMPTS, TextTokenizer, TokenizerDirectory};
 pub use word_vectors::WordVectors;

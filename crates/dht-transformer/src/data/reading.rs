@@ -253,6 +253,9 @@ pub struct Reading {
     /// Number of texts that are written as a missing value (`nan`, `null` and similar), and the first of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_texts: Option<(usize, String)>,
+    /// Number of rows whose class is a word that programs write for a missing value, and the first such class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_labels: Option<(usize, String)>,
     /// Line and class of a first or last row whose class no other row has: it may be a second header or a total.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lone_class: Option<(u64, String)>,
@@ -331,12 +334,16 @@ impl Reading {
             1 => format!("beware: 1 text is a missing value, {first:?}"),
             _ => format!("beware: {count} texts are a missing value, such as {first:?}"),
         };
+        let unlabelled = |(count, class): &(usize, String)| {
+            format!("beware: {count} rows have the class {class:?}: leave them out if it stands for a missing label")
+        };
         let lone = |(line, class): &(u64, String)| {
             format!(
                 "beware: line {line} alone has the class {class:?}: remove it if it is a second row of names, or a sum"
             )
         };
         let notes = self.leaks.iter().map(LabelLeak::to_string).chain(self.missing_texts.iter().map(missing));
+        let notes = notes.chain(self.missing_labels.iter().map(unlabelled));
         notes.chain(self.lone_class.iter().map(lone)).collect()
     }
 

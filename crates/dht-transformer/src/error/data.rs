@@ -3,13 +3,18 @@
 #[non_exhaustive]
 pub enum DataProblem {
     /// The file's name does not end in a known extension.
-    #[error("is none of csv, tsv, jsonl, csv.gz, tsv.gz, jsonl.gz, parquet by its name")]
+    #[error(
+        "is none of csv, tsv, jsonl, ndjson, json (also with .gz or .zst), txt of fastText and parquet by its name: give it \
+         the ending of its format, or save its table as csv"
+    )]
     UnknownFormat,
     /// A directory holds no file of the requested split.
-    #[error("holds none of the files {wanted}")]
+    #[error("holds none of the files {wanted}{instead}")]
     NoSuchSplit {
         /// Possible names.
         wanted: String,
+        /// Tables and folders in the directory with what to do, after a colon.
+        instead: String,
     },
     /// A directory holds more than one file of the requested split.
     #[error("holds both {first} and {second}: move one of them away, or give the file itself")]
@@ -56,7 +61,9 @@ pub enum DataProblem {
     #[error("is empty")]
     Empty,
     /// A NUL byte: this is not a text file.
-    #[error("holds a NUL byte: this is not a text file, or one in UTF-16, whose encoding must be named")]
+    #[error(
+        "holds a NUL byte: remove it; in UTF-16 the encoding must be named, and other such files are not tables of text"
+    )]
     Binary,
     /// Bytes that are not UTF-8.
     #[error(
@@ -110,7 +117,7 @@ pub enum DataProblem {
         cause: &'static str,
     },
     /// A row has another number of columns than the first.
-    #[error("{got} columns, expected {expected} as in the first row (a text with a separator needs quotes in csv)")]
+    #[error("{got} columns, expected {expected} as in the first row{}", column_hint(*expected, *got))]
     ColumnCount {
         /// Number of columns of the first row.
         expected: usize,
@@ -124,7 +131,7 @@ pub enum DataProblem {
         most: usize,
     },
     /// Two columns have one name.
-    #[error("two columns are called {column:?}")]
+    #[error("two columns are called {column:?}: give each a name of its own")]
     DuplicateColumn {
         /// Column name.
         column: String,
@@ -225,6 +232,15 @@ pub enum DataProblem {
     /// Several columns may be the label.
     #[error("columns {columns} may all be the label: name the label column")]
     LabelColumns {
+        /// Column names.
+        columns: String,
+    },
+    /// Several columns hold zeros and ones.
+    #[error(
+        "columns {columns} hold only 0 and 1: name all of them as label columns if each stands for a label, else the one \
+         that is the label"
+    )]
+    FlagColumns {
         /// Column names.
         columns: String,
     },
@@ -433,6 +449,17 @@ pub enum DataProblem {
     /// There is no row (a header, at most).
     #[error("holds no rows")]
     NoRows,
+}
+
+/// Likely cause of a row with another number of columns.
+fn column_hint(expected: usize, got: usize) -> &'static str {
+    match expected {
+        1 => " (lines above the names of the columns must be removed)",
+        _ if expected + 1 == got => {
+            " (a text with a separator needs quotes in csv; write.table of R needs col.names = NA)"
+        }
+        _ => " (a text with a separator needs quotes in csv)",
+    }
 }
 
 /// Advice on a number with a comma as its decimal point.

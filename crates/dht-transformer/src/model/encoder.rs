@@ -17,7 +17,7 @@ use super::var_source::VarSource;
 use super::{init, local_attention, names, pruned};
 use crate::backend::{DropoutSite, EmbeddingParameters, ForwardContext, Layer, TokenIds};
 use crate::config::{BertConfig, Pooling};
-use crate::data::{EncodedDataset, PackedBatch};
+use crate::data::{EncodedDataset, PackedBatch, TextTokenizer};
 use crate::error::{Error, Result};
 use crate::flops::BlockShape;
 use crate::pretrained::PretrainedWeights;
@@ -91,6 +91,19 @@ impl Encoder {
         Ok(Self { pooler, ..Self::build(config, names::pack(config, tensors)?, device)? })
     }
 
+    /// Creates an encoder as [`from_tensors`](Self::from_tensors) of variables that nothing else uses. They are not
+    /// copied.
+    pub(crate) fn from_variables(
+        config: &BertConfig,
+        variables: &BTreeMap<String, Tensor>,
+        device: &Device,
+    ) -> Result<Self> {
+        config.check()?;
+        let pooler = LinearTensors::find(variables, "pooler.dense");
+        let packed = names::pack(config, variables)?;
+        Ok(Self { pooler, ..Self::build_by(config, device, &|name| whole(config, &packed, name), Parameters::adopt)? })
+    }
+
     /// Loads the encoder of a Hugging Face directory (`config.json` and weights), with its pooler as in
     /// [`from_tensors`](Self::from_tensors). A classifier in the directory is ignored;
     /// [`TextClassifier::load`](crate::TextClassifier::load) loads it.
@@ -99,8 +112,8 @@ impl Encoder {
     /// As [`PretrainedWeights::read`].
     pub fn from_pretrained(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let folder = folder.as_ref();
-        let weights = PretrainedWeights::read(folder)?;
-        Self::from_tensors(&weights.config, &weights.tensors, device)
+        let weights = PretrainedWeights::read_variables(folder)?;
+        Self::from_variables(&weights.config, &weights.tensors, device)
             .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))
     }
 
@@ -135,16 +148,7 @@ impl Encoder {
     }
 
     pub(crate) fn build(config: &BertConfig, tensors: BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
-        let fetch = |name: &str| {
-            let missing = || Error::Parameter { name: name.into(), problem: "is missing" };
-            let tensor = tensors.get(name).ok_or_else(missing)?;
-            let expected = names::shape(config, name);
-            if tensor.dims() != expected {
-                return Err(Error::Shape { what: name.into(), expected, got: tensor.dims().to_vec() });
-            }
-            Ok(tensor.clone())
-        };
-        Self::build_by(config, device, &fetch, Parameters::insert)
+        Self::build_by(config, device, &|name| whole(config, &tensors, name), Parameters::insert)
     }
 
     /// Builds an encoder for a model derived from this one, with the same precision.
@@ -200,7 +204,25 @@ impl Encoder {
     /// # Errors
     /// The errors of candle.
     pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        let mut tensors = self.views()?;
+        for tensor in tensors.values_mut() {
+            *tensor = tensor.copy()?;
+        }
+        Ok(tensors)
+    }
+
+    /// The tensors of [`to_tensors`](Self::to_tensors), as views of the encoder's memory where that is possible.
+    pub(crate) fn views(&self) -> Result<BTreeMap<String, Tensor>> {
         names::unpack(&self.config, self.whole_tensors()?)
+    }
+
+    /// Writes a Hugging Face directory, atomically: the encoder, and the tokenizer if there is one. Added classifiers
+    /// and heads are not written.
+    ///
+    /// # Errors
+    /// As [`PretrainedWeights::write`].
+    pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>) -> Result<()> {
+        PretrainedWeights::write(folder, &self.config, &self.views()?, tokenizer)
     }
 
     /// Copies the encoder with independent parameters: training one leaves the other unchanged. Added parameters are
@@ -209,13 +231,16 @@ impl Encoder {
     /// # Errors
     /// The errors of candle.
     pub fn deep_clone(&self) -> Result<Self> {
-        let mut copy = self.copy_of_own()?;
+        let mut copy = self.bare_clone()?;
         copy.parameters.copy_others(&self.parameters)?;
         Ok(copy)
     }
 
-    /// Copies only embeddings and layers.
-    pub(crate) fn copy_of_own(&self) -> Result<Self> {
+    /// Copies embeddings and layers with independent weights, without added classifiers and other parameters.
+    ///
+    /// # Errors
+    /// The errors of candle.
+    pub fn bare_clone(&self) -> Result<Self> {
         self.build_like(&self.config, self.whole_tensors()?, self.parameters.device())
     }
 
@@ -491,4 +516,15 @@ impl Encoder {
             blocks.iter().map(|block| block.with_groups(groups(block)?, ctx)).collect::<Result<_>>()?;
         ctx.backend(hidden.tensor().device()).layers(hidden, &layers, ctx)
     }
+}
+
+/// One of an encoder's whole tensors.
+fn whole(config: &BertConfig, tensors: &BTreeMap<String, Tensor>, name: &str) -> Result<Tensor> {
+    let missing = || Error::Parameter { name: name.into(), problem: "is missing" };
+    let tensor = tensors.get(name).ok_or_else(missing)?;
+    let expected = names::shape(config, name);
+    if tensor.dims() != expected {
+        return Err(Error::Shape { what: name.into(), expected, got: tensor.dims().to_vec() });
+    }
+    Ok(tensor.clone())
 }

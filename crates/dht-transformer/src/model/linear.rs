@@ -74,9 +74,10 @@ impl LinearTensors {
         Ok(self.weight.dims2()?.0)
     }
 
-    /// Finds `{name}.weight` and `{name}.bias`, if both exist.
+    /// Finds `{name}.weight` and `{name}.bias`, if both exist. Variables are not shared: several layers may start from
+    /// them.
     pub(crate) fn find(tensors: &BTreeMap<String, Tensor>, name: &str) -> Option<Self> {
-        let find = |part: &str| tensors.get(&format!("{name}.{part}")).cloned();
+        let find = |part: &str| tensors.get(&format!("{name}.{part}")).map(Tensor::detach);
         Some(Self { weight: find("weight")?, bias: find("bias")? })
     }
 

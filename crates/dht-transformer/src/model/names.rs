@@ -104,7 +104,7 @@ pub(crate) fn pack(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> R
         .collect()
 }
 
-/// Unpacks this crate's tensors into copies under Hugging Face's names.
+/// Unpacks this crate's tensors into views under Hugging Face's names.
 pub(crate) fn unpack(config: &BertConfig, packed: BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
     let mut tensors = BTreeMap::new();
     for (name, tensor) in packed {
@@ -112,11 +112,11 @@ pub(crate) fn unpack(config: &BertConfig, packed: BTreeMap<String, Tensor>) -> R
             Some(names) => {
                 for (part, name) in names.into_iter().enumerate() {
                     let rows = tensor.narrow(0, part * config.hidden_size, config.hidden_size)?;
-                    tensors.insert(name, rows.copy()?);
+                    tensors.insert(name, rows);
                 }
             }
             None => {
-                tensors.insert(name, tensor.copy()?);
+                tensors.insert(name, tensor);
             }
         }
     }

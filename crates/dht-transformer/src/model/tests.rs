@@ -373,6 +373,25 @@ fn an_encoder_survives_hugging_faces_names() {
 }
 
 #[test]
+fn some_values_change_and_the_others_stay() {
+    let (encoder, _) = model();
+    let parameters = encoder.parameters();
+    let before = parameters.values().unwrap();
+    let mut biases = parameters.values_where(|name| name.ends_with("classifier.bias")).unwrap();
+    assert_eq!(biases.keys().collect::<Vec<_>>(), ["classifier.bias"]);
+    biases.get_mut("classifier.bias").unwrap().values = vec![1.0, 2.0, 3.0];
+    parameters.update_values(biases.clone()).unwrap();
+    let after = parameters.values().unwrap();
+    assert_eq!(after["classifier.bias"].values, [1.0, 2.0, 3.0]);
+    assert!(before.iter().all(|(name, old)| name == "classifier.bias" || after[name].values == old.values));
+
+    assert!(matches!(parameters.set_values(biases.clone()), Err(Error::Parameter { problem: "is missing", .. })));
+    biases.insert("other".into(), biases["classifier.bias"].clone());
+    assert!(matches!(parameters.update_values(biases), Err(Error::Parameter { problem: "is not known", .. })));
+    assert_eq!(parameters.values().unwrap()["classifier.bias"].values, [1.0, 2.0, 3.0]);
+}
+
+#[test]
 fn what_lies_outside_the_model_is_an_error() {
     let (encoder, _) = model();
     let ctx = ForwardContext::inference();

@@ -59,6 +59,7 @@ impl Account {
         match tokenizer {
             Err(problems) => account.problems.extend(problems),
             Ok(tokenizer) => {
+                account.problems.extend(tokenizer.clone().with_prefix_of(folder).err());
                 let fits = config.map(|config| tokenizer.check_fits(&config));
                 account.problems.extend(fits.and_then(Result::err).map(|error| in_config(folder, error)));
             }

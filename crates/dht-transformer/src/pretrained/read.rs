@@ -115,6 +115,13 @@ impl PretrainedWeights {
     /// does not have, holds NaN or infinite values, or has an effect that is not computed. A tensor that the model does not
     /// use never conflicts with one that it uses.
     pub fn read(folder: impl AsRef<Path>) -> Result<Self> {
+        let mut this = Self::read_variables(folder)?;
+        this.tensors.values_mut().for_each(|tensor| *tensor = tensor.detach());
+        Ok(this)
+    }
+
+    /// Reads as [`read`](Self::read), into variables that belong to nothing else yet.
+    pub(crate) fn read_variables(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = &*model_directory(folder)?;
         let config = Self::read_config(folder)?;
         let mut weights = open_weights(folder, &entry_names(folder)?)?;
@@ -125,9 +132,9 @@ impl PretrainedWeights {
         weights.check_size(wanted.iter().flat_map(|(_, names)| names))?;
         let mut tensors = BTreeMap::new();
         for (name, written) in wanted {
-            let tensor = weights.read(&written[0])?;
+            let tensor = weights.read(&written[0])?.into_inner();
             for other in &written[1..] {
-                if !same(&weights.read(other)?, &tensor)? {
+                if !same(weights.read(other)?.as_tensor(), &tensor)? {
                     return Err(weights.error(Some(other), WeightsProblem::Conflict { other: written[0].clone() }));
                 }
             }

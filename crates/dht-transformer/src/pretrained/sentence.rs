@@ -34,6 +34,8 @@ pub struct SentenceModel {
     pub encoder: PathBuf,
     /// Pooling of the states, or the name of a pooling that this crate does not compute, such as `max_tokens`.
     pub pooling: Result<Pooling, String>,
+    /// Names of further modules, which this crate does not compute, such as `Dense`. A norm of the vectors is none.
+    pub others: Vec<String>,
 }
 
 /// Module of the model, as `modules.json` describes it.
@@ -82,8 +84,11 @@ impl SentenceModel {
             Some(inside) if !inside.as_os_str().is_empty() => folder.join(inside),
             _ => folder.to_path_buf(),
         };
+        let name = |module: &Module| module.class.rsplit('.').next().unwrap_or_default().to_owned();
+        let known = ["Transformer", "Pooling", "Normalize"];
+        let others = modules.iter().map(name).filter(|name| !known.contains(&name.as_str())).collect();
         let pooling = place(".Pooling").map(|inside| pooling(&folder.join(inside).join("config.json"))).transpose()?;
-        Ok(Some(Self { encoder, pooling: pooling.unwrap_or(Ok(Pooling::Mean)) }))
+        Ok(Some(Self { encoder, pooling: pooling.unwrap_or(Ok(Pooling::Mean)), others }))
     }
 }
 
@@ -144,6 +149,9 @@ mod tests {
         assert_eq!(of(r#"{"pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true}"#), Ok(Pooling::Mean));
         assert_eq!(of(r#"{"pooling_mode": "cls"}"#), Ok(Pooling::Cls));
         assert_eq!(of(r#"{"pooling_mode": "max"}"#), Err("max".into()));
+        let dense = MODELS.replace("]", r#", {"path": "2_Dense", "type": "sentence_transformers.models.Dense"}]"#);
+        let dense = read(&dense, r#"{"pooling_mode": "cls"}"#).expect("a model").expect("modules");
+        assert_eq!(dense.others, ["Dense"]);
         let two = r#"{"pooling_mode_max_tokens": true, "pooling_mode_mean_tokens": true}"#;
         assert_eq!(of(two), Err("max_tokens and mean_tokens".into()));
     }

@@ -8,6 +8,8 @@ use candle_core::Tensor;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
+use crate::tensors::with_slices;
+
 /// Alignment of the data: headers are padded so that the data begin at a multiple of this number.
 const ALIGNMENT: usize = 8;
 
@@ -28,10 +30,13 @@ pub(crate) fn write_tensors(file: &mut dyn Write, tensors: &BTreeMap<String, Ten
     file.write_all(&(header.len() as u64).to_le_bytes())?;
     file.write_all(&header)?;
     for tensor in tensors.values() {
-        let values = tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).map_err(io::Error::other)?;
-        for value in values {
-            file.write_all(&value.to_le_bytes())?;
-        }
+        let mut written = Ok(());
+        let write = |values: &[&[f32]]| {
+            written = values[0].iter().try_for_each(|value| file.write_all(&value.to_le_bytes()));
+            Ok(())
+        };
+        with_slices(&[tensor], write).map_err(io::Error::other)?;
+        written?;
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! Type, shape and place of a tensor in a file, and its values.
 
+use std::io::{self, Read};
+
 use candle_core::{DType, Device, Tensor};
 
-use crate::error::{Result, WeightsProblem};
+use crate::error::WeightsProblem;
 
 /// Type, shape and place of a tensor in a file of a model's weights.
 #[derive(Debug, Clone)]
@@ -34,8 +36,9 @@ impl TensorInfo {
         self.shape.iter().product()
     }
 
-    /// Values in row-major order, from the bytes between the first and the last element.
-    pub(super) fn values(&self, mut bytes: Vec<u8>) -> Result<Result<Vec<f32>, WeightsProblem>> {
+    /// Values in row-major order, from the bytes between the first and the last element. They are read in parts, so that
+    /// no second copy of a large table is in memory.
+    pub(super) fn values(&self, bytes: &mut impl Read) -> io::Result<Result<Vec<f32>, WeightsProblem>> {
         let (dtype, size) = match self.dtype.as_str() {
             "F16" => (DType::F16, 2),
             "BF16" => (DType::BF16, 2),
@@ -43,18 +46,30 @@ impl TensorInfo {
             "F64" => (DType::F64, 8),
             _ => return Ok(Err(WeightsProblem::Type { dtype: self.dtype.clone() })),
         };
-        if self.big_endian {
-            bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+        let mut values = Vec::with_capacity(self.bytes as usize / size);
+        let mut left = self.bytes as usize;
+        let mut part = vec![0; left.min(PART)];
+        while left > 0 {
+            let part = &mut part[..left.min(PART)];
+            bytes.read_exact(part)?;
+            left -= part.len();
+            if self.big_endian {
+                part.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+            }
+            let part = Tensor::from_raw_buffer(part, dtype, &[part.len() / size], &Device::Cpu)
+                .and_then(|part| part.to_dtype(DType::F32)?.to_vec1::<f32>())
+                .map_err(io::Error::other)?;
+            values.extend_from_slice(&part);
         }
-        let values = Tensor::from_raw_buffer(&bytes, dtype, &[bytes.len() / size], &Device::Cpu)?
-            .to_dtype(DType::F32)?
-            .to_vec1::<f32>()?;
         Ok(Ok(match &self.strides {
             None => values,
             Some(strides) => gather(&values, &self.shape, strides),
         }))
     }
 }
+
+/// Bytes of a tensor that are converted at once, a multiple of all element sizes.
+const PART: usize = 1 << 18;
 
 /// Elements of a view in row-major order.
 fn gather(values: &[f32], shape: &[usize], strides: &[usize]) -> Vec<f32> {

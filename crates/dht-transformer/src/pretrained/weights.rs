@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Var};
 
 use super::content::Content;
 use super::header::{Problem, Tensors, read_header};
@@ -124,8 +124,8 @@ impl Weights {
         Ok(())
     }
 
-    /// Reads a tensor in f32.
-    pub(super) fn read(&mut self, name: &str) -> Result<Tensor> {
+    /// Reads a tensor in f32. It is a variable, so that a model can take its memory without a copy.
+    pub(super) fn read(&mut self, name: &str) -> Result<Var> {
         let info = &self.tensors[name];
         let WeightsFile { path, file, archived, .. } = &mut self.files[info.file];
         let failed = |source| Error::io(&*path, source);
@@ -134,16 +134,12 @@ impl Weights {
             None => Ok(()),
         };
         let values = match verified {
-            Ok(()) => {
-                let mut bytes = vec![0; info.bytes as usize];
-                file.seek(SeekFrom::Start(info.start)).and_then(|_| file.read_exact(&mut bytes)).map_err(failed)?;
-                info.values(bytes)?
-            }
+            Ok(()) => file.seek(SeekFrom::Start(info.start)).and_then(|_| info.values(file)).map_err(failed)?,
             Err(problem) => Err(problem),
         };
         let values = values.and_then(|values| not_finite(&values).map_or(Ok(values), Err));
         match values {
-            Ok(values) => Ok(Tensor::from_vec(values, info.shape.as_slice(), &Device::Cpu)?),
+            Ok(values) => Ok(Var::from_vec(values, info.shape.as_slice(), &Device::Cpu)?),
             Err(problem) => Err(self.error(Some(name), problem)),
         }
     }

@@ -10,21 +10,24 @@ use super::read::PretrainedWeights;
 use super::tensor_file::write_tensors;
 use super::values::not_finite;
 use crate::config::{BertConfig, Pooling, pretty};
-use crate::data::TextTokenizer;
+use crate::data::{PROMPTS, TextTokenizer};
 use crate::error::{Error, Result, WeightsProblem};
 use crate::storage::{refuse_foreign, write_atomically, write_directory_atomically};
+use crate::tensors::with_slices;
 
 /// Files that a saved directory may have. They include the code of a class, which a later save may lack; the
 /// tokenizer's files are last.
-const FILES: [&str; 5] =
-    ["config.json", "model.safetensors", own_class::CODE_FILE, "tokenizer.json", "tokenizer_config.json"];
+const FILES: [&str; 6] =
+    ["config.json", "model.safetensors", own_class::CODE_FILE, "tokenizer.json", "tokenizer_config.json", PROMPTS];
 
 /// Tensor that a classifier of `transformers` requires.
 const POOLER: &str = "pooler.dense.weight";
 
 impl PretrainedWeights {
     /// Writes a directory that `transformers` and [`read`](Self::read) load:
-    /// `config.json`, `model.safetensors` in f32, and, with a tokenizer, `tokenizer.json` and `tokenizer_config.json`.
+    /// `config.json`, `model.safetensors` in f32, and, with a tokenizer, `tokenizer.json` and `tokenizer_config.json`. A
+    /// tokenizer with a [prefix](TextTokenizer::with_prefix) also has `config_sentence_transformers.json`; a program that
+    /// uses the directory with `transformers` alone must put the prefix before its texts itself.
     ///
     /// `tensors` have BERT's bare names; the file has the names of the configuration's [`Family`](crate::config::Family).
     /// With a classifier, the directory is a `BertForSequenceClassification`, with a head over the vocabulary a
@@ -65,6 +68,7 @@ impl PretrainedWeights {
         if let Some(tokenizer) = tokenizer {
             texts.push(("tokenizer.json", tokenizer.to_json()?));
             texts.push(("tokenizer_config.json", format!("{:#}\n", tokenizer_config(config, tokenizer))));
+            texts.extend(tokenizer.prompts().map(|prompts| (PROMPTS, format!("{prompts:#}\n"))));
         }
         // A tokenizer is not replaced by none.
         let replaced = if tokenizer.is_some() { &FILES[..] } else { &FILES[..3] };
@@ -136,7 +140,7 @@ fn checked(
     let mut written = BTreeMap::new();
     for (name, tensor) in tensors {
         let tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
-        if let Some(problem) = not_finite(&tensor.flatten_all()?.to_vec1()?) {
+        if let Some(problem) = with_slices(&[&tensor], |values| Ok(not_finite(values[0])))? {
             return Err(error(Some(name), problem));
         }
         written.insert(config.family.theirs(name, head.is_some(), classifies), tensor);

@@ -59,10 +59,10 @@ impl MaskedLanguageModel {
         device: &Device,
     ) -> Result<Self> {
         let folder = folder.as_ref();
-        let PretrainedWeights { config, tensors, .. } = PretrainedWeights::read(folder)?;
+        let PretrainedWeights { config, tensors, .. } = PretrainedWeights::read_variables(folder)?;
         let head = LanguageHeadTensors::find(&tensors)
             .ok_or_else(|| missing_tensors(folder, "those of a head for masked tokens"))?;
-        let mut encoder = Encoder::from_tensors(&config, &tensors, device)
+        let mut encoder = Encoder::from_variables(&config, &tensors, device)
             .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))?;
         let masking = masking(&encoder, tokenizer, settings)?;
         let head = encoder.add_given_language_head(head)?;
@@ -74,7 +74,7 @@ impl MaskedLanguageModel {
     /// # Errors
     /// As [`PretrainedWeights::write`].
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: &TextTokenizer) -> Result<()> {
-        let mut tensors = self.encoder.to_tensors()?;
+        let mut tensors = self.encoder.views()?;
         tensors.extend(self.head.to_tensors()?);
         PretrainedWeights::write(folder, self.encoder.config(), &tensors, Some(tokenizer))
     }

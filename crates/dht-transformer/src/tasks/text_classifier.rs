@@ -109,8 +109,8 @@ impl TextClassifier {
         rng: &mut R,
     ) -> Result<Self> {
         task.check(outputs)?;
-        let PretrainedWeights { config, tensors, .. } = PretrainedWeights::read(folder)?;
-        Self::for_task(task, Encoder::from_tensors(&config, &tensors, device)?, outputs, pooling, rng)
+        let PretrainedWeights { config, tensors, .. } = PretrainedWeights::read_variables(folder)?;
+        Self::for_task(task, Encoder::from_variables(&config, &tensors, device)?, outputs, pooling, rng)
     }
 
     /// Creates a classifier on the tensors of a `candle_nn::VarBuilder`, at the prefix where the names of a
@@ -196,7 +196,7 @@ impl TextClassifier {
     /// # Errors
     /// The errors of candle.
     pub fn deep_clone(&self) -> Result<Self> {
-        let mut copy = self.with_encoder(self.encoder.copy_of_own()?)?;
+        let mut copy = self.with_encoder(self.encoder.bare_clone()?)?;
         copy.encoder.copy_others(&self.encoder)?;
         Ok(Self { loss: self.loss.clone(), ..copy })
     }

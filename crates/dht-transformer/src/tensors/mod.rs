@@ -10,6 +10,7 @@ mod losses;
 mod packing;
 mod parameters;
 pub(crate) mod precision;
+mod slices;
 
 pub(crate) use answers::finite_rows;
 pub use gradients::{Gradient, Gradients};
@@ -24,3 +25,4 @@ pub(crate) use packing::RowBlock;
 pub use packing::{Packing, Spans};
 pub use parameters::{Parameter, ParameterId, Parameters};
 pub(crate) use precision::{Precision, wide};
+pub(crate) use slices::{slice, with_slices};

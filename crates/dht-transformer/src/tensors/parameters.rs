@@ -169,6 +169,15 @@ impl Parameters {
         }
     }
 
+    /// Registers a tensor that nothing else uses. A variable on the parameters' device becomes the parameter without a
+    /// copy; any other tensor is [inserted](Self::insert).
+    pub(crate) fn adopt(&mut self, name: impl Into<String>, value: &Tensor) -> Result<Parameter> {
+        match value.is_variable() && value.device().same_device(&self.device) {
+            true => self.share(name, Var::from_tensor(value)?),
+            false => self.insert(name, value),
+        }
+    }
+
     fn register(&mut self, name: String, var: Var) -> Result<Parameter> {
         if self.by_name.contains_key(&name) {
             return Err(Error::Parameter { name, problem: "is registered twice" });
@@ -257,7 +266,16 @@ impl Parameters {
     /// # Errors
     /// [`Error::Candle`] if the device fails to return the values.
     pub fn values(&self) -> Result<BTreeMap<String, StoredTensor>> {
+        self.values_where(|_| true)
+    }
+
+    /// A copy of the values of the parameters whose names `wanted` accepts.
+    ///
+    /// # Errors
+    /// As [`values`](Self::values).
+    pub fn values_where(&self, wanted: impl Fn(&str) -> bool) -> Result<BTreeMap<String, StoredTensor>> {
         self.iter()
+            .filter(|(_, name, _)| wanted(name))
             .map(|(_, name, var)| {
                 let values = var.flatten_all()?.to_vec1()?;
                 Ok((name.to_owned(), StoredTensor { shape: var.dims().to_vec(), values }))
@@ -270,8 +288,17 @@ impl Parameters {
     /// # Errors
     /// [`Error::Parameter`] when names differ or a value is NaN or infinite, [`Error::Shape`] when shapes differ. Then
     /// nothing has changed.
-    pub fn set_values(&self, mut values: BTreeMap<String, StoredTensor>) -> Result<()> {
+    pub fn set_values(&self, values: BTreeMap<String, StoredTensor>) -> Result<()> {
         self.check_values(&values)?;
+        self.update_values(values)
+    }
+
+    /// Sets the values of some parameters and leaves the others.
+    ///
+    /// # Errors
+    /// As [`set_values`](Self::set_values), but for missing names.
+    pub fn update_values(&self, mut values: BTreeMap<String, StoredTensor>) -> Result<()> {
+        self.check_update(&values)?;
         let set = self.iter().try_for_each(|(_, name, var)| -> Result<()> {
             if let Some(StoredTensor { shape, values }) = values.remove(name) {
                 var.set(&Tensor::from_vec(values, shape, &self.device)?)?;
@@ -291,11 +318,16 @@ impl Parameters {
 
     /// Checks that [`set_values`](Self::set_values) would accept these values.
     pub(crate) fn check_values(&self, values: &BTreeMap<String, StoredTensor>) -> Result<()> {
+        match self.iter().find(|(_, name, _)| !values.contains_key(*name)) {
+            Some((_, name, _)) => Err(Error::Parameter { name: name.into(), problem: "is missing" }),
+            None => self.check_update(values),
+        }
+    }
+
+    fn check_update(&self, values: &BTreeMap<String, StoredTensor>) -> Result<()> {
         let problem = |name: &str, problem| Err(Error::Parameter { name: name.into(), problem });
         for (_, name, var) in self.iter() {
-            let Some(StoredTensor { shape, values }) = values.get(name) else {
-                return problem(name, "is missing");
-            };
+            let Some(StoredTensor { shape, values }) = values.get(name) else { continue };
             if shape.as_slice() != var.dims() || values.len() != var.elem_count() {
                 return Err(Error::Shape { what: name.into(), expected: var.dims().to_vec(), got: shape.clone() });
             }

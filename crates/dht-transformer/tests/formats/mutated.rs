@@ -2,35 +2,12 @@
 
 use std::path::Path;
 
-use dht_toys::rng;
+use dht_toys::{mutate, rng};
 use dht_transformer::{Error, pretrained::PretrainedWeights};
-use rand::{Rng, RngExt};
+use rand::RngExt;
 
 use crate::archive::{Pickle, members, zip};
 use crate::tiny::{bits, folder, parts, tensors, write_shards};
-
-/// Changes bytes, cuts, repeats and removes ranges.
-fn mutate(bytes: &mut Vec<u8>, rng: &mut impl Rng) {
-    for _ in 0..rng.random_range(1..=4) {
-        if bytes.is_empty() {
-            return;
-        }
-        let at = rng.random_range(0..bytes.len());
-        let end = rng.random_range(at..bytes.len().min(at + 64)) + 1;
-        match rng.random_range(0..8) {
-            0 => bytes.truncate(at),
-            1 => drop(bytes.drain(at..end)),
-            2 => {
-                let part = bytes[at..end].to_vec();
-                let to = rng.random_range(0..=bytes.len());
-                drop(bytes.splice(to..to, part));
-            }
-            3 => bytes[at] = [0, 1, 0x7f, 0x80, 0xff, b'.', b'(', b'R'][rng.random_range(0..8)],
-            4 => bytes[at] ^= 1 << rng.random_range(0..8),
-            _ => bytes[at] = rng.random(),
-        }
-    }
-}
 
 fn read(folder: &Path) -> Option<PretrainedWeights> {
     match PretrainedWeights::read(folder) {

@@ -220,9 +220,11 @@ fn only_what_the_loader_reads_is_fetched() {
         put(path);
     }
     put("special_tokens_map.json");
+    put("config_sentence_transformers.json");
     hub.put("models/tiny/bert", "main", "merges.txt", Vec::new());
     assert!(child("tiny/bert", &cache, &hub).contains(LOADED));
-    let expected = ["config.json", "merges.txt", WEIGHTS, "special_tokens_map.json", "vocab.txt"];
+    let read = ["config.json", "config_sentence_transformers.json", "merges.txt", WEIGHTS];
+    let expected = [&read[..], &["special_tokens_map.json", "vocab.txt"]].concat();
     assert_eq!(cached(&cache, "models--tiny--bert/snapshots", COMMIT), expected);
 }
 

@@ -7,6 +7,8 @@ mod files;
 mod formats;
 mod labels;
 mod long_texts;
+mod mutated;
+mod programs;
 mod splitting;
 mod suspicious;
 mod tables;

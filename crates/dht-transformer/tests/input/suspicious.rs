@@ -89,8 +89,8 @@ fn a_stray_quote_is_told_with_its_cause() {
     assert!(cause("label,text\n1, \"a, b\"\n").contains("remove the space"));
     assert!(cause("label,text\n1,a \"b\"\n").contains("put the field in quotes"));
     // A spreadsheet's export for a region that writes decimals with a comma.
-    assert!(cause("verdict;opinion\n1;\"a, b\"\n").contains("not by ';'"));
-    assert!(cause("\"opinion\";\"verdict\"\n\"a, b\";\"1\"\n").contains("not by ';'"));
+    assert!(cause("verdict;opinion\n1;\"a, b\"\n").contains("name the separator ';'"));
+    assert!(cause("\"opinion\";\"verdict\"\n\"a, b\";\"1\"\n").contains("name the separator ';'"));
     assert!(cause("verdict\topinion\n1\t\"a, b\"\n").contains("name the file .tsv"));
 }
 

@@ -1,11 +1,13 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
+use candle_core::Device;
 use dht_toys::outside;
 use dht_transformer::{
-    BertConfig, Dataset, DatasetReader, Encoding, Error, Example, TextTokenizer, data::NamedDataset,
+    BertConfig, Dataset, DatasetReader, Encoder, Encoding, Error, Example, TextTokenizer, data::NamedDataset,
 };
 use proptest::prelude::*;
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use tokenizers::{Tokenizer, TruncationParams, utils::truncation::truncate_encodings};
 
 fn words(words: &[&str]) -> TextTokenizer {
@@ -68,12 +70,66 @@ fn sentence_transformers_may_lower_the_case() {
     write("modules.json", r#"[{"path": "", "type": "sentence_transformers.models.Transformer"}]"#);
     let lower = read().unwrap();
     assert_eq!(tokens(&lower, "Café")[1], "café", "the accent stays");
+    assert_eq!(lower.model_max_length(), Some(16));
     let saved = tempfile::tempdir().unwrap();
     lower.save(saved.path().join("tokenizer.json")).unwrap();
     assert_eq!(tokens(&TextTokenizer::from_dir(saved.path()).unwrap(), "CAFÉ")[1], "café");
     write("sentence_bert_config.json", r#"{"do_lower_case": 1}"#);
     let refused = read().unwrap_err().to_string();
     assert!(refused.contains("sentence_bert_config.json") && refused.contains("true or false"), "{refused}");
+    write("sentence_bert_config.json", r#"{"max_seq_length": 0}"#);
+    let refused = read().unwrap_err().to_string();
+    assert!(refused.contains("sentence_bert_config.json") && refused.contains("max_seq_length"), "{refused}");
+}
+
+#[test]
+fn a_prefix_stands_before_each_text_and_is_saved() {
+    let plain = words(&["query", ":", "cat", "dog"]);
+    let tokenizer = plain.clone().with_prefix("query: ");
+    let encode = |tokenizer: &TextTokenizer, text, pair| tokenizer.encode(text, pair, 9).unwrap();
+    assert_eq!(encode(&tokenizer, "cat", None), encode(&plain, "query: cat", None));
+    assert_eq!(encode(&tokenizer, "cat", Some("dog")), encode(&plain, "query: cat", Some("dog")));
+    assert_eq!(encode(&tokenizer, "", None), encode(&plain, "query: ", None));
+
+    let folder = tempfile::tempdir().unwrap();
+    let config = dht_toys::config([1, 2, 8, tokenizer.vocabulary_size()], None);
+    let encoder = Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
+    encoder.save(folder.path().join("e"), Some(&tokenizer)).unwrap();
+    let read = TextTokenizer::from_dir(folder.path().join("e")).unwrap();
+    assert_eq!(read.prefix(), "query: ");
+    assert_eq!(encode(&read, "cat", None), encode(&tokenizer, "cat", None));
+    // A later save without a prefix removes the file.
+    encoder.save(folder.path().join("e"), Some(&plain)).unwrap();
+    assert_eq!(TextTokenizer::from_dir(folder.path().join("e")).unwrap().prefix(), "");
+}
+
+#[test]
+fn the_default_prompt_is_the_prefix_of_texts() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |text: &str| std::fs::write(folder.path().join("config_sentence_transformers.json"), text).unwrap();
+    words(&["cat"]).save(folder.path().join("tokenizer.json")).unwrap();
+    let prefix = || TextTokenizer::from_dir(folder.path()).map(|tokenizer| tokenizer.prefix().to_owned());
+    assert_eq!(prefix().unwrap(), "");
+    for (text, expected) in [
+        (r#"{"prompts": {"query": "query: ", "document": ""}, "default_prompt_name": "query"}"#, "query: "),
+        (r#"{"prompts": {"query": "query: ", "document": ""}, "default_prompt_name": "document"}"#, ""),
+        (r#"{"prompts": {"query": "query: "}, "default_prompt_name": null, "similarity_fn_name": "cosine"}"#, ""),
+        ("{}", ""),
+    ] {
+        write(text);
+        assert_eq!(prefix().unwrap(), expected, "{text}");
+    }
+    for (text, expected) in [
+        (r#"{"prompts": {"a": "x", "b": "y"}, "default_prompt_name": "q"}"#, "one of the prompts: a, b"),
+        (r#"{"prompts": {"a": 1}, "default_prompt_name": "a"}"#, "that is text"),
+        (r#"{"default_prompt_name": 3}"#, "the name of a prompt, or null"),
+        ("[]", "config_sentence_transformers.json"),
+        ("{", "config_sentence_transformers.json"),
+    ] {
+        write(text);
+        let refused = prefix().unwrap_err().to_string();
+        assert!(refused.contains(expected), "{text}: {refused}");
+    }
 }
 
 #[test]

@@ -48,6 +48,10 @@ pub struct AccelerateArguments {
     /// most its number of positions]
     #[arg(long, value_name = "N")]
     pub(super) max_length: Option<usize>,
+    /// Put TEXT before each text, in fitting and in service, such as "query: " for E5 [default: the default prompt in
+    /// config_sentence_transformers.json, if there is one]
+    #[arg(long, value_name = "TEXT")]
+    pub(super) text_prefix: Option<String>,
     /// Use N rows, sampled by the seed and stratified by class
     #[arg(long, value_name = "N")]
     pub(super) train_rows: Option<usize>,
@@ -100,8 +104,16 @@ impl AccelerateArguments {
         Ok(folder)
     }
 
-    /// Loads the classifier with its tokenizer and classes.
+    /// Loads the classifier with its tokenizer and classes, and the prefix of the flag.
     pub(super) fn load(&self, folder: &Path) -> Result<GivenClassifier> {
+        let given = self.load_as_saved(folder)?;
+        Ok(match &self.text_prefix {
+            Some(prefix) => GivenClassifier { tokenizer: given.tokenizer.with_prefix(prefix), ..given },
+            None => given,
+        })
+    }
+
+    fn load_as_saved(&self, folder: &Path) -> Result<GivenClassifier> {
         let device = self.device.open()?;
         if !is_saved(folder) {
             let classifier = TextClassifier::load(folder, &device)?;

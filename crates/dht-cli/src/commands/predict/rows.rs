@@ -41,6 +41,11 @@ impl Source {
             let path = "standard input".into();
             return Ok(Self { path, input, format, compression: None, is_guess, look_ahead: false });
         }
+        if format.is_none() && path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet")) {
+            let (input, format) = (TextStream::lines_of_parquet(path)?, TextFormat::JsonLines);
+            let path = path.to_owned();
+            return Ok(Self { path, input, format, compression: None, is_guess: false, look_ahead: true });
+        }
         let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
         let look_ahead = path.metadata().is_ok_and(|facts| facts.is_file());
         Ok(Self { look_ahead, ..Self::of_file(path, Box::new(file), format)? })

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use dht_dynamic::accelerate::Texts;
 use dht_dynamic::serving::ServedModel;
-use dht_dynamic::transformer::{AdamWSettings, EncodedDataset, Precision, Task, TrainSettings};
+use dht_dynamic::transformer::{AdamWSettings, Dataset, EncodedDataset, Precision, Task, TextTokenizer, TrainSettings};
 use serde_json::{Map, json};
 
-use crate::acceleration::SpeedArguments;
+use crate::acceleration::{REST, SpeedArguments};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
@@ -77,6 +77,10 @@ pub struct TrainArguments {
     /// read whole texts at any length.
     #[arg(long, value_name = "N")]
     pub(super) max_length: Option<usize>,
+    /// Put TEXT before each text, in training and in service, such as "query: " for E5 [default: the default prompt in
+    /// config_sentence_transformers.json, if there is one]
+    #[arg(long, value_name = "TEXT")]
+    pub(super) text_prefix: Option<String>,
     /// Use N rows, sampled by the seed and stratified by class
     #[arg(long, value_name = "N")]
     pub(super) train_rows: Option<usize>,
@@ -223,11 +227,11 @@ impl TrainArguments {
             return Err(Error::argument("layers", format!("1 to {all}"), layers));
         }
         if kind == ModelKind::Dynamic && layers < 2 {
-            return Err(Error::argument(
-                "layers",
-                "at least 2, or --kind full: one layer leaves nothing to choose",
-                layers,
-            ));
+            let expected = "at least 2, or --kind full: one layer leaves nothing to choose";
+            return Err(match self.layers {
+                Some(_) => Error::argument("layers", expected, layers),
+                None => Error::argument("model", expected, &self.model),
+            });
         }
         let has_speed = self.speed.budget.is_some() || self.speed.points.is_some();
         if self.kind.is_none() && kind == ModelKind::Full && has_speed {
@@ -271,6 +275,15 @@ impl TrainArguments {
             return Err(Error::TooLittle { data: texts.train.name.clone(), what, least, got });
         }
         Ok(())
+    }
+
+    /// Tokenizer of the model, with the prefix of the flag. It keeps the tokens of whole texts for the n-gram classifier.
+    pub(super) fn tokenizer(&self, start: &Start, train: &Dataset) -> Result<TextTokenizer> {
+        let tokenizer = start.tokenizer(train)?.with_rest(REST);
+        Ok(match &self.text_prefix {
+            Some(prefix) => tokenizer.with_prefix(prefix),
+            None => tokenizer,
+        })
     }
 
     pub(super) fn read_texts(&self, start: &Start) -> Result<TextSplits> {

@@ -72,7 +72,7 @@ impl<'a> UntrainedClassifier<'a> {
 /// same.
 fn keep_head(classifier: &TextClassifier, trained: BTreeMap<String, StoredTensor>) -> Result<()> {
     let parameters = classifier.encoder().parameters();
-    let mut values = parameters.values()?;
+    let mut values = parameters.values_where(|name| trained.contains_key(name))?;
     for (name, trained) in trained {
         let Some(own) = values.get_mut(&name) else { continue };
         let is_prefix = own.shape.len() == trained.shape.len() && own.shape[1..] == trained.shape[1..];
@@ -80,7 +80,7 @@ fn keep_head(classifier: &TextClassifier, trained: BTreeMap<String, StoredTensor
             own.values[..trained.values.len()].copy_from_slice(&trained.values);
         }
     }
-    Ok(parameters.set_values(values)?)
+    Ok(parameters.update_values(values)?)
 }
 
 /// Weight of each class: the reciprocal of its share of the rows, divided by the number of classes.

@@ -7,12 +7,16 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 #[error("{0}")]
 pub(super) struct NotAnArray(&'static str);
 
+/// Byte-order mark of UTF-8.
+const MARK: &[u8] = &[0xef, 0xbb, 0xbf];
+
 /// A file whose first sign is `[`, with each element of the array on a line of its own, and `true`; any other file as it
 /// is. An element keeps the number of its first line where no other one begins on that line.
 pub(super) fn elements<'a>(mut raw: Box<dyn BufRead + 'a>) -> io::Result<(Box<dyn BufRead + 'a>, bool)> {
     // Byte by byte: the writer of a pipe may wait for an answer.
     let (mut head, mut byte) = (Vec::new(), [0]);
-    while head.last().is_none_or(u8::is_ascii_whitespace) && raw.read(&mut byte)? > 0 {
+    let is_mark = |head: &[u8]| !head.is_empty() && MARK.starts_with(head);
+    while (is_mark(&head) || head.last().is_none_or(u8::is_ascii_whitespace)) && raw.read(&mut byte)? > 0 {
         head.push(byte[0]);
     }
     if head.last() != Some(&b'[') {
@@ -148,6 +152,8 @@ mod tests {
         assert_eq!(lines(pretty), numbered(&expected));
         assert_eq!(lines("\n\n[\n1,\n2]"), numbered(&[(4, "1"), (5, "2")]));
         assert_eq!(lines(" [ ]\n"), numbered(&[]));
+        assert_eq!(lines("\u{feff}[1]"), numbered(&[(1, "1")]));
+        assert_eq!(lines("\u{feff}{}"), Ok((vec![(1, "\u{feff}{}".into())], false)));
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub(super) fn assemble(mut table: Table, request: &TableRequest, file: TableFile
     }
     reading.missing_texts = missing_texts(&examples);
     if reading.kind == LabelKind::Class && request.labels.is_none() {
+        reading.missing_labels = missing_labels(&examples, &labels.classes);
         reading.lone_class = lone_class(&examples, ends, &labels.classes);
     }
     let name = name_of(file.path);
@@ -114,6 +115,7 @@ fn interpretation(
         blank_lines: table.blank_lines,
         leaks: places.leaks.clone(),
         missing_texts: None,
+        missing_labels: None,
         lone_class: None,
     }
 }
@@ -138,6 +140,12 @@ fn example(
         [text, second] if pair => Example { text: text.to_string(), pair: Some(second.to_string()), label, targets },
         texts => Example { text: joined(texts), pair: None, label, targets },
     })
+}
+
+/// Number of rows of the first class that programs write for a missing value, with it. "none" is often a class.
+fn missing_labels(examples: &[Example], classes: &[String]) -> Option<(usize, String)> {
+    let class = classes.iter().position(|class| is_missing(class) && class != "none")?;
+    Some((examples.iter().filter(|example| example.label == class).count(), classes[class].clone()))
 }
 
 /// Number of texts that are written as a missing value, and the first of them.

@@ -1,7 +1,9 @@
 //! Kinds of cells: words, numbers, dates, missing values.
 
 /// Words that programs write for a missing value.
-const MISSING: [&str; 9] = ["nan", "null", "none", "n/a", "na", "#n/a", "<na>", "nat", "undefined"];
+const MISSING: [&str; 10] = ["nan", "null", "none", "n/a", "na", "#n/a", "<na>", "nat", "undefined", NULL];
+/// Missing value in the dumps of databases.
+pub(super) const NULL: &str = "\\N";
 /// Prefixes of months and days of the week, and words in times.
 const DATE_WORDS: [&str; 24] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "mon", "tue", "wed", "thu",

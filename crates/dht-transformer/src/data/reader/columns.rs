@@ -229,7 +229,14 @@ impl Search<'_> {
     fn label(&self, texts: &[usize]) -> Result<(LabelSource, usize, Vec<usize>), Problem> {
         // A text column would leak the label to the model.
         let others = || (0..self.table.width).filter(|place| !texts.contains(place) && !self.is_unnamed(*place));
-        let ambiguous = |places: &[usize]| (None, DataProblem::LabelColumns { columns: self.columns(places) });
+        let is_flag = |place: &usize| self.cells(*place).all(|cell| cell == "0" || cell == "1");
+        let ambiguous = |places: &[usize]| {
+            let columns = self.columns(places);
+            match places.iter().all(is_flag) {
+                true => (None, DataProblem::FlagColumns { columns }),
+                false => (None, DataProblem::LabelColumns { columns }),
+            }
+        };
         let scores = |place: &usize| is_called(self.name(*place), CATEGORIES) && self.table.nested.contains_key(place);
         let is_named = |place: &usize| is_one_of(self.name(*place), &LABEL) || scores(place);
         let named: Vec<usize> = others().filter(is_named).collect();
@@ -279,7 +286,7 @@ impl Search<'_> {
         let places: Vec<usize> = self.table.nested.keys().copied().collect();
         match self.columns(&places) {
             none if none.is_empty() => none,
-            columns => format!("; arrays or objects are in {columns}"),
+            columns => format!("; arrays or objects, which are not read, are in {columns}"),
         }
     }
 

@@ -133,9 +133,9 @@ impl Fields {
     /// Correction for a character beside a quote that looks like the separator of the file.
     fn beside_a_quote(&self, sign: Option<char>) -> Option<&'static str> {
         match sign.filter(|sign| *sign != self.separator)? {
-            ';' => Some("separate columns by commas, not by ';'"),
-            '\t' => Some("separate columns by commas, not by tabs, or name the file .tsv"),
-            '|' => Some("separate columns by commas, not by '|'"),
+            ';' => Some("name the separator ';', or separate columns by commas"),
+            '\t' => Some("name the file .tsv, or separate columns by commas"),
+            '|' => Some("name the separator '|', or separate columns by commas"),
             _ => None,
         }
     }

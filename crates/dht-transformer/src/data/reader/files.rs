@@ -77,7 +77,11 @@ impl DatasetReader {
             return dev;
         }
         let wanted = "test.csv, test.tsv, test.jsonl, dev.csv, dev.tsv, dev.jsonl (or with .gz)".into();
-        Err(Error::Data { path: folder.into(), line: None, problem: DataProblem::NoSuchSplit { wanted } })
+        Err(Error::Data {
+            path: folder.into(),
+            line: None,
+            problem: DataProblem::NoSuchSplit { wanted, instead: String::new() },
+        })
     }
 
     /// Finds the file of a split in a directory, of which there must be only one: `train.csv`, `dev.tsv.gz`,
@@ -141,6 +145,7 @@ impl DatasetReader {
                 DataProblem::AmbiguousSplit { first: first[0].clone(), second: second[0].clone() }
             }
             (None, _) => DataProblem::NoSuchSplit {
+                instead: instead(folder)?,
                 wanted: format!(
                     "{stem}.csv, {stem}.tsv, {stem}.jsonl (or with .gz), {stem}.parquet",
                     stem = split.stems()[0]
@@ -175,6 +180,35 @@ impl DatasetReader {
         names.sort_unstable();
         Ok(names)
     }
+}
+
+/// Tables and folders in a directory without the files of a split, with what to do, after a colon.
+fn instead(folder: &Path) -> Result<String> {
+    let all = entries(folder)?;
+    let is_one = |path: &&PathBuf| {
+        path.is_file() && format_of(&file_name(path)).is_some_and(|(format, _)| is_table(path, format))
+    };
+    let tables: Vec<&PathBuf> = all.iter().filter(is_one).collect();
+    if let [first, others @ ..] = &*tables {
+        let name = first.display();
+        let several = match others {
+            [] => String::new(),
+            _ => format!(
+                ", or several by a pattern in quotes, such as '{}'",
+                folder.join("*").with_extension("csv").display()
+            ),
+        };
+        return Ok(format!(": name its table, {name}{several}"));
+    }
+    if all.iter().any(|path| path.extension().is_some_and(|ending| ending == "arrow")) {
+        return Ok(": it has a data set in Arrow, which is not read: write it by to_parquet or to_csv".into());
+    }
+    for inner in all.iter().filter(|path| path.is_dir()) {
+        if class_folders(inner)?.len() >= 2 || entries(inner)?.iter().any(|path| is_one(&path)) {
+            return Ok(format!(": name its folder {}", inner.display()));
+        }
+    }
+    Ok(String::new())
 }
 
 /// Directory of a split with a folder for each class.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{self, Deserializer as _, MapAccess, Visitor};
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::error::DataProblem;
@@ -48,8 +49,21 @@ pub(super) fn parse_object(line: &str) -> Result<Vec<Member>, DataProblem> {
     Err(match (other_value, foreign_word(line)) {
         (Some(message), _) => DataProblem::NotJson { message: message.into() },
         (None, Some((column, (word, instead)))) => DataProblem::ForeignJson { word, column, instead },
-        (None, None) => DataProblem::NotJson { message: first.to_string() },
+        (None, None) => DataProblem::NotJson { message: broken(&first) },
     })
+}
+
+/// Message on a line that begins like an object.
+fn broken(error: &serde_json::Error) -> String {
+    // The parser counts one line.
+    let message = error.to_string();
+    let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
+    let advice = match (error.classify(), message) {
+        (Category::Eof, _) => "write each object on one line, or all of them in an array",
+        (_, "trailing characters") => "write one object on each line, with nothing behind it",
+        _ => return format!("{message} (column {})", error.column()),
+    };
+    format!("{message} (column {}): {advice}", error.column())
 }
 
 /// Decodes a string value; half of a surrogate pair becomes U+FFFD.

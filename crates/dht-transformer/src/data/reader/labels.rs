@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::cells::NULL;
 use super::columns::Places;
 use super::lines::Problem;
-use super::lists::inside_brackets;
+use super::lists::{excerpt, inside_brackets};
 use super::request::TableRequest;
 use super::row::Row;
 use super::table::Table;
@@ -18,7 +19,8 @@ const LABELS_IN_ERRORS: usize = 20;
 const HIDDEN: &str = "-1";
 /// Characters that may separate labels in place of the expected one.
 const SEPARATORS: [char; 7] = [',', ';', '|', '#', '/', '+', '&'];
-/// A separator is reported as wrong if another separator occurs in this fraction of the filled cells.
+/// A separator is reported as wrong if another separator occurs in this fraction of the filled cells, or wherever it
+/// occurs between labels that also stand alone.
 const IN_MOST: f64 = 0.5;
 
 /// Number of rows from which on labels must repeat.
@@ -50,7 +52,10 @@ impl Labels {
         let kind = lists.or(request.kind).unwrap_or_default();
         let (place, given) = (places.label, &*request.mapping);
         let rows = &table.rows[usize::from(places.header_row)..];
-        let names = table.classes.get(&place).filter(|_| kind == LabelKind::Class).cloned();
+        let declared = table.classes.get(&place).cloned();
+        // The cells of a list have the names already.
+        let is_list = table.lists.contains(&place);
+        let names = declared.clone().filter(|_| kind == LabelKind::Class && !is_list);
         let has_decimal_comma = table.separator.is_some();
         let empty =
             Self { classes: Vec::new(), mapping: None, kind, place, index: BTreeMap::new(), names, has_decimal_comma };
@@ -68,7 +73,12 @@ impl Labels {
             LabelKind::Several { separator } => check_cells(rows, place, separator)?,
             _ => check_class_cells(rows, place)?,
         }
-        let own = empty.own(rows, request.labels.as_deref())?;
+        let mut own = empty.own(rows, request.labels.as_deref())?;
+        if let Some(declared) = declared.filter(|_| is_list && request.labels.is_none())
+            && own.iter().all(|label| declared.contains(label))
+        {
+            own = declared;
+        }
         let in_file = |problem| (None, problem);
         check_types(table, place).map_err(in_file)?;
         // Two spellings may be given one class.
@@ -124,7 +134,7 @@ impl Labels {
             // Empty and secret labels are refused when their row is read.
             for label in self.labels_of(row).filter(|label| !(label.is_empty() || hides && *label == HIDDEN)) {
                 // Labels with a lost character could coincide.
-                if is_nan(label) || label.contains('\u{fffd}') {
+                if is_nan(label) || label == NULL || label.contains('\u{fffd}') {
                     return Err((Some(row.line), DataProblem::MissingLabel { label: label.into() }));
                 }
                 labels.insert(label);
@@ -216,10 +226,10 @@ fn check_cells(rows: &[Row], place: usize, separator: char) -> Result<(), Proble
     if let Some((line, cell)) = filled().find(|(_, cell)| is_vector(cell, separator))
         && filled().all(|(_, other)| is_vector(other, separator))
     {
-        return Err((Some(line), DataProblem::VectorCell { cell: cell.into(), separator }));
+        return Err((Some(line), DataProblem::VectorCell { cell: excerpt(cell), separator }));
     }
     if let Some((line, cell)) = filled().find(|(_, cell)| inside_brackets(cell).is_some()) {
-        return Err((Some(line), DataProblem::ListCell { cell: cell.into(), separator }));
+        return Err((Some(line), DataProblem::ListCell { cell: excerpt(cell), separator }));
     }
     if filled().any(|(_, cell)| cell.contains(separator)) {
         return Ok(());
@@ -227,7 +237,12 @@ fn check_cells(rows: &[Row], place: usize, separator: char) -> Result<(), Proble
     let count = filled().count() as f64;
     let with = |sign: char| filled().filter(|(_, cell)| cell.contains(sign)).count();
     let other = SEPARATORS.into_iter().filter(|sign| *sign != separator).max_by_key(|sign| with(*sign));
-    match other.filter(|sign| with(*sign) as f64 >= IN_MOST * count && count > 0.0) {
+    let alone: BTreeSet<&str> = filled().map(|(_, cell)| cell).collect();
+    let joins = |sign: char| {
+        let mut cells = filled().filter(|(_, cell)| cell.contains(sign)).peekable();
+        cells.peek().is_some() && cells.all(|(_, cell)| cell.split(sign).all(|label| alone.contains(label.trim())))
+    };
+    match other.filter(|sign| count > 0.0 && (with(*sign) as f64 >= IN_MOST * count || joins(*sign))) {
         Some(other) => {
             Err((None, DataProblem::Separator { separator, other, cells: with(other), filled: count as usize }))
         }
@@ -241,7 +256,7 @@ fn check_class_cells(rows: &[Row], place: usize) -> Result<(), Problem> {
     let mut filled = rows.iter().map(|row| (row.line, row.cell(place))).filter(|(_, cell)| !cell.is_empty()).peekable();
     let Some((line, cell)) = filled.peek().map(|(line, cell)| (*line, (*cell).to_owned())) else { return Ok(()) };
     match filled.all(|(_, cell)| is_nested(cell)) {
-        true => Err((Some(line), DataProblem::NestedCell { cell })),
+        true => Err((Some(line), DataProblem::NestedCell { cell: excerpt(&cell) })),
         false => Ok(()),
     }
 }

@@ -11,6 +11,8 @@ use super::table::Table;
 use crate::data::reading::LabelKind;
 use crate::error::DataProblem;
 
+/// Maximum number of characters of a cell in an error.
+const IN_ERRORS: usize = 80;
 /// A category applies from this score on.
 const APPLIES: f64 = 0.5;
 /// Brackets of a list.
@@ -35,7 +37,7 @@ pub(super) fn unpack(
     let filled = || table.rows[first..].iter().map(|row| row.cell(place)).filter(|cell| !cell.is_empty());
     let unpacked = table.lists.contains(&place);
     if !unpacked && asked != Some(LabelKind::Number) && are_vectors(filled()) {
-        let cell = filled().next().unwrap_or_default().to_owned();
+        let cell = excerpt(filled().next().unwrap_or_default());
         return Err((table.rows.get(first).map(|row| row.line), DataProblem::VectorCell { cell, separator: ',' }));
     }
     let are_lists = || filled().next().is_some() && filled().all(is_list) && (is_plain || filled().any(is_quoted));
@@ -51,7 +53,7 @@ pub(super) fn unpack(
             continue;
         };
         if !unpacked {
-            let labels = labels(cell).ok_or_else(|| (Some(line), DataProblem::NestedCell { cell: cell.clone() }))?;
+            let labels = labels(cell).ok_or_else(|| (Some(line), DataProblem::NestedCell { cell: excerpt(cell) }))?;
             if let Some(label) = labels.iter().find(|label| label.trim().is_empty() || label.contains(BETWEEN)) {
                 return Err((Some(line), DataProblem::MissingLabel { label: label.clone() }));
             }
@@ -69,7 +71,7 @@ pub(super) fn unpack(
             let several = |cell: &str| cell.is_empty() || cell.contains(BETWEEN);
             let row = table.rows[first..].iter().find(|row| several(row.cell(place)));
             let cell = row.map_or("", |row| row.cell(place)).replace(BETWEEN, ", ");
-            return Err((row.map(|row| row.line), DataProblem::NestedCell { cell: format!("[{cell}]") }));
+            return Err((row.map(|row| row.line), DataProblem::NestedCell { cell: excerpt(&format!("[{cell}]")) }));
         }
     }))
 }
@@ -98,6 +100,14 @@ pub(super) fn join_columns(table: &mut Table, columns: &[(usize, String)], first
     table.lists.insert(*label);
     table.values.remove(label);
     Ok(())
+}
+
+/// Beginning of a cell, for an error.
+pub(super) fn excerpt(cell: &str) -> String {
+    match cell.char_indices().nth(IN_ERRORS) {
+        Some((end, _)) => format!("{}…", &cell[..end]),
+        None => cell.to_owned(),
+    }
 }
 
 /// Content of a cell between brackets.

@@ -40,6 +40,8 @@ mod lists;
 mod names;
 #[cfg(feature = "parquet")]
 mod parquet;
+#[cfg(feature = "parquet")]
+mod parquet_lines;
 mod parts;
 mod request;
 mod row;

@@ -124,7 +124,6 @@ impl Table {
                 self.lists =
                     (0..).zip(schema.columns()).filter(|(_, column)| is_list(column)).map(|(place, _)| place).collect();
                 self.classes = class_names(metadata, &names);
-                self.classes.retain(|place, _| !self.lists.contains(place));
                 self.nested = types.keys().map(|&place| (place, 1)).collect();
                 (self.width, self.keys, self.types) = (names.len(), Some(names), types);
             }
@@ -272,6 +271,9 @@ fn class_names(metadata: &ParquetMetaData, columns: &[String]) -> BTreeMap<usize
 
 fn damaged(error: ParquetError) -> DataProblem {
     let message = match error {
+        ParquetError::General(message) if message.contains("Disabled feature") => {
+            format!("{message}: its compression is not read, write it with snappy, gzip or zstd")
+        }
         ParquetError::General(message) | ParquetError::EOF(message) | ParquetError::NYI(message) => message,
         other => other.to_string(),
     };

@@ -161,6 +161,17 @@ impl<'a> TextStream<'a> {
         Ok(stream)
     }
 
+    /// The rows of a parquet file as the content of a file of [JSON lines](TextFormat::JsonLines), read as they are
+    /// asked for.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Data`] for another file, and in a program without the feature `parquet`.
+    pub fn lines_of_parquet(path: impl AsRef<Path>) -> Result<Box<dyn Read + Send>> {
+        let path = path.as_ref();
+        let file = std::fs::File::open(path).map_err(|source| Error::io(path, source))?;
+        parquet_lines(file).map_err(|problem| Error::Data { path: path.into(), line: None, problem })
+    }
+
     /// Column names of a csv or tsv file with a header; else none.
     pub fn names(&self) -> &[String] {
         if self.format == TextFormat::JsonLines { &[] } else { &self.columns.names }
@@ -348,6 +359,17 @@ impl<'a> TextStream<'a> {
     fn error(&self, line: Option<u64>, problem: DataProblem) -> Error {
         Error::Data { path: self.path.clone(), line, problem }
     }
+}
+
+#[cfg(feature = "parquet")]
+fn parquet_lines(file: std::fs::File) -> Result<Box<dyn Read + Send>, DataProblem> {
+    let lines = super::parquet_lines::ParquetLines::new(file);
+    Ok(Box::new(lines.map_err(|error| DataProblem::BadParquet { message: error.to_string() })?))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet_lines(_: std::fs::File) -> Result<Box<dyn Read + Send>, DataProblem> {
+    Err(DataProblem::ParquetNotBuilt)
 }
 
 #[cfg(test)]

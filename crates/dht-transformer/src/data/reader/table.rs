@@ -72,6 +72,7 @@ impl Table {
         let mut table = Table { draw: request.most_rows.map(Draw::new), ..Table::default() };
         match format {
             TableFormat::Csv => table.read_csv(lines, request)?,
+            TableFormat::Tsv if request.separator.is_some_and(|sign| sign != '\t') => table.read_csv(lines, request)?,
             TableFormat::Tsv => table.read_separated(lines, unquoted_tsv_row, None)?,
             TableFormat::JsonLines => table.read_json_lines(lines, request)?,
             TableFormat::FastText => table.read_fast_text(lines)?,
@@ -158,7 +159,9 @@ impl Table {
                 self.width = width;
             } else if width != self.width {
                 let problem = match self.other_separator(&row) {
-                    Some(found) if !is_tsv => DataProblem::Encoding { found, instead: "separate the cells by commas" },
+                    Some(found) if !is_tsv => {
+                        DataProblem::Encoding { found, instead: "name the separator, or separate the cells by commas" }
+                    }
                     _ => other_width(&row, self.width, width),
                 };
                 return Err(lines.error_at(row.line, problem));
@@ -285,6 +288,10 @@ pub(super) fn check_first_line(lines: &Lines<'_>, line: &str, is_tsv: bool) -> R
     let quoted = |cell: &str| cell.len() > 1 && cell.starts_with('"') && cell.ends_with('"');
     if line.split('"').step_by(2).any(|outside| outside.contains('\r')) {
         return Err(lines.error_at(lines.number(), DataProblem::CarriageReturns));
+    }
+    if line.starts_with("version https://git-lfs") {
+        let instead = "fetch the file itself by `git lfs pull`";
+        return Err(lines.error_at(lines.number(), DataProblem::Encoding { found: "a pointer of Git LFS", instead }));
     }
     if line.starts_with('{') && parse_object(line).is_ok() {
         let instead = "give its name the ending .jsonl";

@@ -48,7 +48,7 @@ pub(super) fn other_width(row: &Row, expected: usize, got: usize) -> DataProblem
 /// Returns whether a row is too short and its last cell opens a quote that its line does not close.
 pub(super) fn opens_quote(row: &Row, expected: usize, got: usize) -> bool {
     let last = row.cell(got.saturating_sub(1));
-    got < expected && last.starts_with('"') && !last[1..].contains('"')
+    got < expected && last.starts_with('"') && !last[1..].replace("\"\"", "").contains('"')
 }
 
 /// Reads lines until the open quote of the last of `got` cells is closed and the row has `expected` cells. Python's csv

@@ -36,6 +36,8 @@ pub(crate) struct TokenizerDirectory {
     added: Option<Map<String, Value>>,
     model: ModelFields,
     class: TokenizerClass,
+    /// Maximum length of a text in tokens, as sentence-transformers sets it.
+    sentence_length: Option<usize>,
     /// `true` if a file names the tokenizer's class.
     declared: bool,
     problems: Vec<Error>,
@@ -106,16 +108,22 @@ impl TokenizerDirectory {
             let is_bpe = folder.join("vocab.json").exists() && !folder.join("vocab.txt").exists();
             class = if is_bpe { TokenizerClass::Roberta } else { TokenizerClass::Bert };
         }
-        let mut own = Self { folder: folder.into(), file, config, special, added, model, class, declared, problems };
-        let is_sentences = [Some(folder), folder.parent()].iter().flatten().any(|folder| folder.join(MODULES).exists());
-        own.lower_as_sentences(sentence.as_ref().filter(|_| is_sentences));
+        let folder = folder.to_path_buf();
+        let is_sentences =
+            [Some(&*folder), folder.parent()].iter().flatten().any(|folder| folder.join(MODULES).exists());
+        let sentence_length = None;
+        let mut own = Self { folder, file, config, special, added, model, class, sentence_length, declared, problems };
+        if let Some(sentence) = sentence.filter(|_| is_sentences) {
+            own.lower_as_sentences(&sentence);
+            own.cut_as_sentences(&sentence);
+        }
         own
     }
 
     /// Obeys `do_lower_case` of sentence-transformers, which lowers the case of texts before they are split, and keeps
     /// their accents.
-    fn lower_as_sentences(&mut self, sentence: Option<&Map<String, Value>>) {
-        let Some(lower) = sentence.and_then(|fields| fields.get("do_lower_case")) else { return };
+    fn lower_as_sentences(&mut self, sentence: &Map<String, Value>) {
+        let Some(lower) = sentence.get("do_lower_case") else { return };
         // Without the field, these classes lower the case.
         let lowers = |fields: &Map<String, Value>| fields.get("do_lower_case") != Some(&Value::Bool(false));
         let can = matches!(self.class, TokenizerClass::Bert | TokenizerClass::DistilBert);
@@ -134,6 +142,14 @@ impl TokenizerDirectory {
                 expected: if can { "true or false" } else { "false: this tokenizer's class has no lower case" }.into(),
                 got: other.to_string(),
             }),
+        }
+    }
+
+    /// Obeys `max_seq_length` of sentence-transformers, which takes precedence over `model_max_length`.
+    fn cut_as_sentences(&mut self, sentence: &Map<String, Value>) {
+        match whole_number(sentence, "max_seq_length") {
+            Ok(length) => self.sentence_length = length,
+            Err(error) => self.problems.push(error.in_file(self.folder.join(SENTENCE).display().to_string())),
         }
     }
 
@@ -208,7 +224,7 @@ impl TokenizerDirectory {
             build::without_types(&mut tokenizer).map_err(|source| Error::Tokenizer { what: what.clone(), source })?;
         }
         let mut tokenizer = TextTokenizer::from_tokenizer(&what, tokenizer)?;
-        tokenizer.max_length = max_length;
+        tokenizer.max_length = self.sentence_length.or(max_length);
         tokenizer.named = tokens.names();
         Ok(tokenizer)
     }
@@ -283,7 +299,8 @@ impl TextTokenizer {
     /// WordPiece), or `vocab.json` and `merges.txt` (RoBERTa's BPE). It also reads `tokenizer_config.json`,
     /// `special_tokens_map.json` and `added_tokens.json`. Settings of `tokenizer_config.json` override
     /// `tokenizer.json`. The classes `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` (each the default
-    /// for its model type) use only the vocabulary and the added tokens of `tokenizer.json`.
+    /// for its model type) use only the vocabulary and the added tokens of `tokenizer.json`. The default prompt of
+    /// sentence-transformers is the [prefix](Self::with_prefix_of).
     /// [`account`](crate::account) lists the fields that are read, and the fields that are refused.
     ///
     /// # Errors
@@ -294,29 +311,28 @@ impl TextTokenizer {
         let folder = model_directory(folder)?;
         std::fs::metadata(&folder).map_err(|source| Error::io(&folder, source))?;
         let read = TokenizerDirectory::read(&folder).tokenizer();
-        read.map_err(|problems| {
+        let tokenizer = read.map_err(|problems| {
             let none = || Error::Tokenizer { what: "reading".into(), source: "failed".into() };
             problems.into_iter().next().unwrap_or_else(none)
-        })
+        })?;
+        tokenizer.with_prefix_of(&folder)
     }
 }
 
 /// Maximum number of tokens of a text: `model_max_length`, or the old name of this field.
 fn max_length(config: &Map<String, Value>) -> Result<Option<usize>> {
-    for field in ["model_max_length", "max_len"] {
-        match config.get(field) {
-            None => {}
-            // An explicit null decides: the old name is then ignored.
-            Some(Value::Null) => return Ok(None),
-            Some(value) => {
-                let whole = value.as_f64().filter(|length| *length >= 1.0 && length.fract() == 0.0);
-                let refuse = || Error::argument(field, "a whole number of at least 1, or null", value.to_string());
-                // A length beyond all numbers of tokens means "none".
-                return whole.map(|length| Some(length as usize)).ok_or_else(refuse);
-            }
-        }
-    }
-    Ok(None)
+    // An explicit null decides: the old name is then ignored.
+    let field = ["model_max_length", "max_len"].into_iter().find(|field| config.contains_key(*field));
+    field.map_or(Ok(None), |field| whole_number(config, field))
+}
+
+/// A length in tokens; `None` for a missing field and for null.
+fn whole_number(fields: &Map<String, Value>, field: &'static str) -> Result<Option<usize>> {
+    let Some(value) = fields.get(field).filter(|value| !value.is_null()) else { return Ok(None) };
+    let whole = value.as_f64().filter(|length| *length >= 1.0 && length.fract() == 0.0);
+    let refuse = || Error::argument(field, "a whole number of at least 1, or null", value.to_string());
+    // A length beyond all numbers of tokens means "none".
+    whole.map(|length| Some(length as usize)).ok_or_else(refuse)
 }
 
 /// An error of `tokenizer.json`.

@@ -7,6 +7,7 @@
 //! | files of the directory, their problems, and the class of the tokenizer | `directory.rs` |
 //! | settings and vocabulary of a class; the tokenizer rebuilt from them, or as written | `build.rs` |
 //! | special and added tokens | `tokens.rs` |
+//! | prefix of each text, in the settings of sentence-transformers | `prompt.rs` |
 //! | token ids of a text | `text_tokenizer.rs` |
 //! | parts of a long text, of which only the first are tokenised | `parts.rs`, `cut.rs` |
 //! | words behind unknown tokens | `unknown.rs` |
@@ -18,10 +19,12 @@ mod cut;
 mod description;
 mod directory;
 mod parts;
+mod prompt;
 mod text_tokenizer;
 mod tokens;
 mod unknown;
 mod word_piece;
 
 pub(crate) use directory::TokenizerDirectory;
+pub(crate) use prompt::PROMPTS;
 pub use text_tokenizer::TextTokenizer;

@@ -1,5 +1,6 @@
 //! Tokenizer of texts: loading, training, encoding.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
@@ -41,6 +42,8 @@ pub struct TextTokenizer {
     max_bytes: usize,
     /// Maximum number of stored truncated tokens of each text.
     rest: usize,
+    /// Text before each text.
+    prefix: String,
     pub(super) max_length: Option<usize>,
     /// Special tokens by the names of their fields in `tokenizer_config.json`.
     pub(super) named: Vec<(String, String)>,
@@ -252,6 +255,18 @@ impl TextTokenizer {
         self.rest
     }
 
+    /// Puts a prefix before each text, the first of a pair, when it is encoded; default none. Some encoders are trained
+    /// with one, such as `"query: "` for E5. A model is saved with its prefix.
+    #[must_use]
+    pub fn with_prefix(self, prefix: impl Into<String>) -> Self {
+        Self { prefix: prefix.into(), ..self }
+    }
+
+    /// The text before each text; see [`with_prefix`](Self::with_prefix).
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// Encodes a text or a pair as at most `max_length` tokens, including special tokens. A pair is truncated at the
     /// end of its longer text until both texts are equally long, and then at the ends of both, as in Hugging Face's
     /// `longest_first`.
@@ -278,10 +293,14 @@ impl TextTokenizer {
                 max_length.to_string(),
             ));
         }
-        let texts = (text, pair);
         if let Some(text) = [Some(text), pair].into_iter().flatten().find(|text| text.len() > self.max_bytes) {
             return Err(Error::TextTooLong { row: None, bytes: text.len(), most: self.max_bytes });
         }
+        let text = match &*self.prefix {
+            "" => Cow::Borrowed(text),
+            prefix => Cow::Owned([prefix, text].concat()),
+        };
+        let texts = (&*text, pair);
         let splitter = Splitter { tokenizer: &self.tokenizer, parts: &self.parts, unknown: self.unknown.as_ref() };
         let FirstTokens { first, second, truncated } =
             first_tokens(splitter, texts, max_length - special, self.rest).map_err(failed)?;
@@ -446,6 +465,7 @@ impl TextTokenizer {
                     vocabulary_size: greatest as usize + 1,
                     max_bytes: LONGEST_ROW,
                     rest: 0,
+                    prefix: String::new(),
                     max_length: None,
                     named: Vec::new(),
                 })

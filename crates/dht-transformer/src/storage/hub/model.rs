@@ -57,7 +57,7 @@ mod on_the_hub {
     /// File that refuses a model: the loader says why.
     const ADAPTER: &str = "adapter_config.json";
     /// Files beside the weights that are read, or that refuse a model.
-    const FILES: [&str; 11] = [
+    const FILES: [&str; 12] = [
         CONFIG,
         ADAPTER,
         "head_config.json",
@@ -66,6 +66,7 @@ mod on_the_hub {
         "special_tokens_map.json",
         "added_tokens.json",
         "sentence_bert_config.json",
+        "config_sentence_transformers.json",
         "vocab.txt",
         "vocab.json",
         "merges.txt",

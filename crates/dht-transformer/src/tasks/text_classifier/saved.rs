@@ -32,7 +32,7 @@ impl TextClassifier {
 
     fn read(folder: &Path, device: &Device) -> Result<Self> {
         let folder = &*model_directory(folder)?;
-        let PretrainedWeights { config, tensors, .. } = PretrainedWeights::read(folder)?;
+        let PretrainedWeights { config, tensors, .. } = PretrainedWeights::read_variables(folder)?;
         let outputs = tensors.get("classifier.bias").map(Tensor::elem_count);
         if let Some(problem) = class_problem(folder, &config, outputs) {
             return Err(problem);
@@ -56,7 +56,7 @@ impl TextClassifier {
         };
         let classes = find("classifier")?;
         let pooler = if pooling == Pooling::Pooler { Some(find("pooler.dense")?) } else { None };
-        let encoder = Encoder::from_tensors(&config, &tensors, device)?;
+        let encoder = Encoder::from_variables(&config, &tensors, device)?;
         // By default, `transformers` takes a single output for a number.
         let task = task.unwrap_or(if classes.outputs()? == 1 { Task::Number } else { Task::Class });
         task.check(classes.outputs()?)?;
@@ -95,7 +95,7 @@ impl TextClassifier {
             }
         }
         self.classifier.pooling().describe(&mut config);
-        let mut tensors = self.encoder.to_tensors()?;
+        let mut tensors = self.encoder.views()?;
         tensors.extend(self.classifier.to_tensors()?);
         PretrainedWeights::write(folder, &config, &tensors, tokenizer)
     }

@@ -6,14 +6,14 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::apply::apply;
-use super::slices::{joined, nothing_saved, rows, slice, with_slices};
+use super::slices::{joined, nothing_saved, rows};
 use super::sublayer::keys;
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{
     Dropout, Norm, embed, residual_norm, residual_norm_backward, sum_of, table_gradient, vectorised,
 };
 use crate::backend::parameters::{EmbeddingParameters, TokenIds};
-use crate::tensors::{Gradient, Packing, RowBlock};
+use crate::tensors::{Gradient, Packing, RowBlock, slice, with_slices};
 
 /// The embedding layer.
 pub(crate) struct EmbeddingOp {

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::slices::{slice, with_slices};
 use crate::backend::cpu::kernels::{ComparedHeads, head_scores, head_scores_backward};
-use crate::tensors::Packing;
+use crate::tensors::{Packing, slice, with_slices};
 
 /// Operation Q·Kᵀ/√dim of each head of each sample.
 pub(crate) struct HeadScoresOp {

@@ -10,12 +10,12 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::apply::apply;
-use super::slices::{joined, nothing_saved, rows, slice, with_slices};
+use super::slices::{joined, nothing_saved, rows};
 use super::sublayer::{PackedSublayer, Sublayer};
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{RowGradients, SavedActivations, Scratch, Wanted};
 use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
-use crate::tensors::{Packing, RowBlock};
+use crate::tensors::{Packing, RowBlock, slice, with_slices};
 
 /// Maximum number of tokens for which weights are packed once for the whole context.
 const SMALL_RUN: usize = 512;

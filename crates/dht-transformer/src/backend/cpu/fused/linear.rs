@@ -6,13 +6,13 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::apply::apply;
-use super::slices::{rows, slice, with_slices};
+use super::slices::rows;
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{Concatenated, Destination, Matrix, Packed, add_assign, column_sums, product};
 use crate::backend::cpu::packed_weights::{Direction, Extent};
 use crate::backend::cpu::variants::Choice;
 use crate::backend::parameters::LinearParameters;
-use crate::tensors::{Gradient, Precision};
+use crate::tensors::{Gradient, Precision, slice, with_slices};
 
 /// Rows of a chunk: few enough that an ordinary sentence has two chunks.
 const ROWS: usize = 24;

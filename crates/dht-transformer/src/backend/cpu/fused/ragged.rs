@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use candle_core::Result;
 
-use super::slices::with_slices;
 use super::sublayer::{Output, PackedSublayer, PackedVariant, Sublayer};
 use super::weight_slices::WeightSlice;
 use crate::backend::context::ForwardContext;
@@ -15,7 +14,7 @@ use crate::backend::cpu::kernels::{
 use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
 use crate::backend::cpu::variants::Choice;
 use crate::backend::parameters::{LinearParameters, RaggedParameters};
-use crate::tensors::{Gradient, Packing, Parameter, RowBlock};
+use crate::tensors::{Gradient, Packing, Parameter, RowBlock, with_slices};
 
 /// Attention of a layer with removed dimensions, the same for all samples.
 pub(crate) struct RaggedSublayer {

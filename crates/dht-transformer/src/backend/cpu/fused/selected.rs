@@ -2,7 +2,6 @@
 
 use candle_core::Result;
 
-use super::slices::with_slices;
 use super::sublayer::{Output, PackedSublayer, PackedVariant, Sublayer};
 use super::weight_slices::{Selection, Side};
 use crate::backend::context::ForwardContext;
@@ -14,7 +13,7 @@ use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
 use crate::backend::cpu::variants::{CHUNK, Choice, Variants};
 use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
 use crate::config::Activation;
-use crate::tensors::{Gradient, HeadSet, Packing, Parameter, RowBlock};
+use crate::tensors::{Gradient, HeadSet, Packing, Parameter, RowBlock, with_slices};
 
 /// Function between the two products of a sublayer.
 #[derive(Debug)]

@@ -1,27 +1,6 @@
-//! Access to CPU tensors as slices.
+//! Results of operations on the CPU.
 
-use candle_core::{CpuStorage, Error, Layout, Result, Shape, Storage, Tensor};
-
-/// Calls `f` with the values of contiguous f32 tensors on the CPU.
-pub(crate) fn with_slices<R>(tensors: &[&Tensor], f: impl FnOnce(&[&[f32]]) -> Result<R>) -> Result<R> {
-    let guards: Vec<_> = tensors.iter().map(|tensor| tensor.storage_and_layout()).collect();
-    let slices = guards
-        .iter()
-        .map(|(storage, layout)| match &**storage {
-            Storage::Cpu(storage) => slice(storage, layout),
-            _ => Err(Error::Msg("a fused operation needs tensors on the CPU".into()).bt()),
-        })
-        .collect::<Result<Vec<_>>>()?;
-    f(&slices)
-}
-
-/// Values of a contiguous f32 storage.
-pub(crate) fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    let (start, end) = layout
-        .contiguous_offsets()
-        .ok_or_else(|| Error::Msg(format!("a fused operation needs contiguous rows, got {layout:?}")).bt())?;
-    Ok(&storage.as_slice::<f32>()?[start..end])
-}
+use candle_core::{CpuStorage, Error, Shape};
 
 /// Concatenates the rows of all blocks. A single block is not copied.
 pub(crate) fn joined(mut blocks: Vec<Vec<f32>>) -> Vec<f32> {

@@ -5,11 +5,11 @@ use std::sync::Mutex;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::apply::apply;
-use super::slices::{nothing_saved, slice, with_slices};
+use super::slices::nothing_saved;
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{VocabularyLossGradients, decoder_cross_entropy};
 use crate::backend::parameters::LinearParameters;
-use crate::tensors::Gradient;
+use crate::tensors::{Gradient, slice, with_slices};
 
 /// Operation for the mean cross-entropy of x·Wᵀ + b.
 pub(crate) struct VocabularyLossOp {

@@ -1,0 +1,61 @@
+//! Prefix of texts in the settings of sentence-transformers.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::text_tokenizer::TextTokenizer;
+use crate::config::json_object;
+use crate::error::{Error, Result};
+use crate::storage::{FileKind, read_file};
+
+/// Settings of sentence-transformers for texts.
+pub(crate) const PROMPTS: &str = "config_sentence_transformers.json";
+const DEFAULT: &str = "default_prompt_name";
+/// Name of a prefix in a file that this crate writes.
+const NAME: &str = "text";
+
+impl TextTokenizer {
+    /// Sets the [prefix](Self::with_prefix) to the default prompt of `config_sentence_transformers.json` in a directory:
+    /// the entry of `prompts` that `default_prompt_name` names. Without this file, or without a default, there is none.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Json`] for a file that cannot be read; [`Error::Config`] for a default that is not
+    /// among the prompts, or is not text.
+    pub fn with_prefix_of(self, folder: impl AsRef<Path>) -> Result<Self> {
+        let path = folder.as_ref().join(PROMPTS);
+        let bytes = match read_file(&path, FileKind::Description) {
+            Ok(bytes) => bytes,
+            Err(source) if source.kind() == ErrorKind::NotFound => return Ok(self.with_prefix("")),
+            Err(source) => return Err(Error::io(path, source)),
+        };
+        let file = path.display().to_string();
+        Ok(self.with_prefix(default_prompt(&file, &json_object(&file, &bytes)?)?))
+    }
+
+    /// The file of the prefix; `None` if there is no prefix.
+    pub(crate) fn prompts(&self) -> Option<Value> {
+        (!self.prefix().is_empty()).then(|| json!({ "prompts": { NAME: self.prefix() }, DEFAULT: NAME }))
+    }
+}
+
+fn default_prompt(file: &str, fields: &Map<String, Value>) -> Result<String> {
+    let refused = |expected: String, got: &Value| {
+        Err(Error::Config { file: file.into(), field: DEFAULT, expected, got: got.to_string() })
+    };
+    let name = match fields.get(DEFAULT) {
+        None | Some(Value::Null) => return Ok(String::new()),
+        Some(Value::String(name)) => name,
+        Some(other) => return refused("the name of a prompt, or null".into(), other),
+    };
+    let prompts = fields.get("prompts").and_then(Value::as_object);
+    match prompts.and_then(|prompts| prompts.get(name)) {
+        Some(Value::String(prompt)) => Ok(prompt.clone()),
+        Some(other) => refused(format!("a prompt {name:?} that is text"), other),
+        None => {
+            let names: Vec<&str> = prompts.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+            refused(format!("one of the prompts: {}", names.join(", ")), &Value::String(name.clone()))
+        }
+    }
+}

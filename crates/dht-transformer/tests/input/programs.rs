@@ -1,0 +1,102 @@
+//! Tables as databases, spreadsheets and annotation tools write them.
+
+use dht_transformer::data::{LabelKind, Split, TextColumns, TextFormat, TextStream};
+use dht_transformer::{DatasetReader, error::DataProblem};
+
+use crate::dataset::{problem, read, texts};
+
+#[test]
+fn missing_labels_of_databases_are_no_classes() {
+    let table = |missing: &str| format!("text,label\nfine food,good\nbad food,{missing}\nso so,good\nok bad,bad\n");
+    let refused = problem(read("t.csv", &table("\\N")));
+    assert_eq!(refused, (Some(3), DataProblem::MissingLabel { label: "\\N".into() }));
+    // Words may be classes; a note says what they often are.
+    for (word, noted) in [("NULL", true), ("NA", true), ("#N/A", true), ("None", true), ("none", false), ("no", false)]
+    {
+        let reading = read("t.csv", &table(word)).unwrap().reading.unwrap();
+        assert_eq!(reading.missing_labels, noted.then(|| (1, word.to_owned())));
+        assert_eq!(reading.notes().iter().any(|note| note.contains("stands for a missing label")), noted, "{word}");
+    }
+}
+
+#[test]
+fn a_few_labels_joined_by_another_separator_are_refused() {
+    let several = |cells: [&str; 6]| {
+        let rows: String = cells.iter().enumerate().map(|(row, cell)| format!("fine food {row},{cell}\n")).collect();
+        let reader = DatasetReader::new().label_kind(LabelKind::Several { separator: ',' });
+        reader.read_from("t.csv", ("text,label\n".to_owned() + &rows).as_bytes())
+    };
+    let refused = problem(several(["x|y", "x", "y", "x", "x", "y"])).1;
+    assert!(matches!(refused, DataProblem::Separator { other: '|', cells: 1, filled: 6, .. }), "{refused:?}");
+    // Parts that are no labels of their own belong to a name.
+    assert_eq!(several(["R&B", "rock", "rock", "pop", "pop", "R&B"]).unwrap().labels.len(), 3);
+}
+
+#[test]
+fn quoted_cells_of_tsv_may_have_quotes_and_line_ends() {
+    let data = read("t.tsv", "text\tlabel\n\"say \"\"hi\"\"\nbye\"\tx\nc d\ty\n").unwrap();
+    assert_eq!(texts(&data), ["say \"hi\"\nbye", "c d"]);
+    // A cell that closes its quotes is one line.
+    let data = read("t.tsv", "text\tlabel\n\"so \"\"hi\"\"\"\tx\nc d\ty\n").unwrap();
+    assert_eq!(texts(&data), ["so \"hi\"", "c d"]);
+    assert!(matches!(problem(read("t.tsv", "text\tlabel\n\"a \"\"b\"\"\nc d\ty\n")).1, DataProblem::OpenQuote { .. }));
+}
+
+#[test]
+fn a_byte_order_mark_before_an_array_is_left_out() {
+    let file = "\u{feff}[{\"text\": \"a b\", \"label\": \"x\"}, {\"text\": \"c d\", \"label\": \"y\"}]";
+    assert_eq!(texts(&read("t.json", file).unwrap()), ["a b", "c d"]);
+    let mut rows = TextStream::new("t", file.as_bytes(), TextFormat::JsonLines, None, TextColumns::default()).unwrap();
+    assert_eq!(rows.next_row().unwrap().unwrap().text, "a b");
+}
+
+#[test]
+fn a_named_separator_counts_for_every_table() {
+    let table = "text,label\na b,x\n\"c, d\",y\n";
+    let data = DatasetReader::new().separator(',').read_from("t.tsv", table.as_bytes()).unwrap();
+    assert_eq!(texts(&data), ["a b", "c, d"]);
+    let tabs = DatasetReader::new().separator('\t').read_from("t.tsv", &b"text\tlabel\n\"a\" b\tx\nc d\ty\n"[..]);
+    assert_eq!(texts(&tabs.unwrap()), ["\"a\" b", "c d"]);
+}
+
+#[test]
+fn columns_of_zeros_and_ones_may_be_labels_together() {
+    let table = "text,World,Sport\na b,1,0\nc d,0,1\ne f,1,0\ng h,0,1\n";
+    let refused = problem(read("t.csv", table)).1;
+    assert_eq!(refused, DataProblem::FlagColumns { columns: "\"World\", \"Sport\"".into() });
+    let data = DatasetReader::new()
+        .label_columns(["World", "Sport"].map(String::from).map(dht_transformer::data::Column::Name));
+    assert_eq!(data.read_from("t.csv", table.as_bytes()).unwrap().labels, ["Sport", "World"]);
+}
+
+#[test]
+fn refusals_are_short_and_name_what_is_there() {
+    let column: String = (0..20_000).map(|row| format!("\"{row}\":\"x\",")).collect();
+    let oriented = format!("{{\"text\":{{{0}}},\"label\":{{{0}}}}}", column.trim_end_matches(','));
+    let refused = read("t.json", &oriented).unwrap_err().to_string();
+    assert!(refused.len() < 400, "{} bytes", refused.len());
+
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let found = || DatasetReader::find_parts(folder.path(), Split::Train).unwrap_err().to_string();
+    assert!(found().ends_with("train.parquet"), "{}", found());
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    write("data/train.csv", "text,label\n");
+    assert!(found().contains(": name its folder") && found().ends_with("data"), "{}", found());
+    write("state.arrow", "");
+    assert!(found().contains("to_parquet"), "{}", found());
+    write("reviews.csv", "text,label\n");
+    assert!(found().ends_with("reviews.csv") && found().contains("name its table"), "{}", found());
+    write("part-1.csv", "text,label\n");
+    assert!(found().contains("or several by a pattern in quotes"), "{}", found());
+
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
+    assert!(read("t.csv", pointer).unwrap_err().to_string().contains("git lfs pull"));
+    let of_r = "text\tlabel\n1\ta b\tx\n2\tc d\ty\n";
+    assert!(read("t.tsv", of_r).unwrap_err().to_string().contains("col.names = NA"));
+    let titled = "Report\n\ntext,label\na b,x\nc d,y\n";
+    assert!(read("t.csv", titled).unwrap_err().to_string().contains("lines above the names"));
+    let two = "{\"text\": \"a b\", \"label\": \"x\"} {\"text\": \"c d\", \"label\": \"y\"}\n";
+    let refused = read("t.jsonl", two).unwrap_err().to_string();
+    assert!(refused.contains("one object on each line") && !refused.contains("line 1"), "{refused}");
+}
