@@ -89,7 +89,7 @@ pub enum Error {
     /// Texts that are neither on this disk nor known by name.
     #[error(
         "{name}: there is no such file or directory, and no data set is known by this name; known are {known}; \
-         hf:OWNER/NAME or hf:OWNER/NAME/CONFIG is any data set on the Hugging Face hub"
+         hf:OWNER/NAME or hf:OWNER/NAME/CONFIG, with @REVISION or without, is any data set on the Hugging Face hub"
     )]
     UnknownData {
         /// The name.

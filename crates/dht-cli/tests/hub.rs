@@ -78,7 +78,7 @@ mod from_a_server {
 
     use super::*;
     use crate::parquet_writer::{Cells, class_label, parquet, reviews, texts};
-    use crate::server::Hub;
+    use crate::server::{COMMIT, Hub};
 
     fn place() -> (Hub, TempDir) {
         (Hub::start(), tempfile::tempdir().expect("a folder"))
@@ -122,6 +122,22 @@ mod from_a_server {
         for (split, rows, secret) in [("train", 240, false), ("validation", 40, false), ("test", 30, true)] {
             let path = format!("{task}/{split}-00000-of-00001.parquet");
             hub.put("datasets/nyu-mll/glue", "main", &path, glue(columns, classes, rows, secret));
+        }
+    }
+
+    /// Puts all files of a folder on the branch `main`.
+    fn put_folder(hub: &Hub, repository: &str, folder: &Path) {
+        let mut folders = vec![folder.to_path_buf()];
+        while let Some(inner) = folders.pop() {
+            for entry in std::fs::read_dir(inner).expect("a folder").flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let name = path.strip_prefix(folder).expect("a path in it").to_string_lossy().into_owned();
+                hub.put(repository, "main", &name, std::fs::read(&path).expect("a file"));
+            }
         }
     }
 
@@ -193,6 +209,66 @@ mod from_a_server {
     }
 
     #[test]
+    fn a_revision_is_read_and_its_commit_recorded() {
+        let (hub, place) = place();
+        for (split, rows, seed) in [("train", 200, 0), ("test", 40, 200)] {
+            let path = format!("data/{split}-00000-of-00001.parquet");
+            hub.put("datasets/some/reviews", "main", &path, reviews(rows, seed));
+        }
+        hub.tag("datasets/some/reviews", "main", "v1");
+        hub.commit("datasets/some/reviews", "main");
+        hub.put("datasets/some/reviews", "main", "data/train-00000-of-00001.parquet", b"not parquet".to_vec());
+        let run = |arguments: &[&str]| printed(&dht(place.path(), &hub.address, arguments));
+        let (_, said) = run(&train("hf:some/reviews@v1", "model", &["--kind", "full"]));
+        assert!(said.contains(&format!("hf:some/reviews@v1 on the hub, commit {COMMIT}: test ")), "{said}");
+        assert!(said.contains("some/reviews@v1/train: 180 training, 20 validation, 40 test rows"), "{said}");
+
+        run(&["export", "model", "--out", "plain"]);
+        put_folder(&hub, "models/my/plain", &place.path().join("plain"));
+        put_folder(&hub, "models/my/saved", &place.path().join("model"));
+        let source = format!("hf:my/plain@{COMMIT}");
+        for name in ["plain", "saved"] {
+            let repository = format!("models/my/{name}");
+            hub.tag(&repository, "main", "v2");
+            hub.commit(&repository, "main");
+            hub.put(&repository, "main", "config.json", b"{}".to_vec());
+            hub.put(&repository, "main", "dht.json", b"{}".to_vec());
+            let from = format!("hf:my/{name}@v2");
+            let out = format!("from-{name}");
+            let again = ["train", "--data", "hf:some/reviews@v1", "--model", &from, "--out", &out, "--epochs", "1"];
+            let (_, said) = run(&[&again[..], &["--max-length", "24", "--kind", "full"]].concat());
+            let source = source.replace("plain", name);
+            assert!(said.contains(&format!("starting from {source}\n")), "{said}");
+            let card = std::fs::read_to_string(place.path().join(&out).join("README.md")).unwrap();
+            assert!(card.contains(&format!("fine-tuned from {source} in 1 passes")), "{card}");
+            let (facts, _) = run(&["inspect", &from]);
+            assert!(facts.contains(&source), "{facts}");
+            let (facts, _) = run(&["inspect", &from, "--json"]);
+            assert_eq!(json(&facts)["source"], source);
+        }
+        let accelerate =
+            ["accelerate", "hf:my/plain@v2", "--data", "hf:some/reviews@v1", "--unlabelled", "--out", "fast"];
+        run(&accelerate);
+        let card = std::fs::read_to_string(place.path().join("fast/README.md")).unwrap();
+        assert!(card.contains(&format!("It is {source} with exits fitted")), "{card}");
+
+        for (arguments, expected) in [
+            (
+                &["inspect", "hf:my/plain@v3"][..],
+                "hf:my/plain@v3 on the hub: has no revision \"v3\"; there are main, v2",
+            ),
+            (&["inspect", "hf:my/plain@a b"], "revision is \"a b\", expected a branch, a tag or a commit"),
+            (&["predict", "hf:my/plain@", "x.csv"], "revision is \"\", expected"),
+            (&["inspect", "hf:../plain@v2"], "name is ../plain@v2, expected OWNER/NAME or OWNER/NAME@REVISION"),
+            (&train("hf:some/reviews@v3", "m", &[]), "some/reviews@v3 on the hub: has no revision \"v3\""),
+            (&train("hf:some/reviews@..", "m", &[]), "revision is \"..\", expected"),
+        ] {
+            let said = refused(&dht(place.path(), &hub.address, arguments));
+            assert!(said.contains(expected.trim_start_matches("hf:")), "{arguments:?}: {said}");
+        }
+    }
+
+    #[test]
     fn any_data_set_and_a_saved_model_come_from_the_hub() {
         let (hub, place) = place();
         let put = |path: &str, bytes| hub.put("datasets/some/reviews", "main", path, bytes);
@@ -208,18 +284,7 @@ mod from_a_server {
         );
 
         let saved = place.path().join("model");
-        let mut folders = vec![saved.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap().flatten() {
-                let path = entry.path();
-                if path.is_dir() {
-                    folders.push(path);
-                    continue;
-                }
-                let name = path.strip_prefix(&saved).unwrap().to_string_lossy().into_owned();
-                hub.put("models/my/reviews", "main", &name, std::fs::read(&path).unwrap());
-            }
-        }
+        put_folder(&hub, "models/my/reviews", &saved);
         std::fs::remove_dir_all(&saved).unwrap();
         let (made, _) = run(&["evaluate", "hf:my/reviews", "--data", "hf:some/reviews", "--json"]);
         assert_eq!(json(&made)["data"]["rows"], 40);

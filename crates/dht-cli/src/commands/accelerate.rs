@@ -20,6 +20,7 @@ use crate::texts::{
     EncodedSplits, TextSplits, cut_note, missing_classes_note, other_columns_note, prefix_line, shared_rows,
     unknown_tokens_line,
 };
+use crate::training::name_of;
 
 /// Makes a fine-tuned classifier dynamic, scores it and saves it.
 pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
@@ -56,7 +57,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let made = make_dynamic(&classifier, &encoded, &settings, &arguments.speed, arguments.seed, arguments.quiet)?;
     let how = format!(
         "It is {} with exits fitted in {:.0} seconds; its weights are as they were.",
-        folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+        name_of(&folder),
         made.report.seconds
     );
     let origin = arguments.texts.origin(&texts.train, encoded.train.len());

@@ -26,7 +26,7 @@ Examples:
   dht evaluate news --data asked.csv --label-column topic --json
   dht evaluate linguist --data glue/cola")]
 pub struct EvaluateArguments {
-    /// Directory of a model of dht or of a Hugging Face classifier, or hf:NAME for a model on the hub
+    /// Directory of a model of dht or of a Hugging Face classifier, or hf:NAME or hf:NAME@REVISION for a model on the hub
     #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
     #[command(flatten)]

@@ -19,7 +19,7 @@ Examples:
 With mean or [CLS] pooling, transformers loads the directory with trust_remote_code=True; with a pooler, like any other.
 The names of the classes, the task and the maximum length of a text are saved with the model.")]
 pub struct ExportArguments {
-    /// Directory of a model of dht or of a Hugging Face classifier, or hf:NAME for a model on the hub
+    /// Directory of a model of dht or of a Hugging Face classifier, or hf:NAME or hf:NAME@REVISION for a model on the hub
     #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
     /// Write the Hugging Face directory here

@@ -14,7 +14,7 @@ use super::output::{print, print_text};
 use crate::acceleration::curve_points;
 use crate::error::Result;
 use crate::results::{Table, promise};
-use crate::training::saved_directory;
+use crate::training::{on_the_hub, saved_directory};
 
 /// Arguments of `dht inspect`.
 #[derive(Debug, Clone, Args)]
@@ -26,7 +26,7 @@ Examples:
 For a Hugging Face directory, every file, field and tensor is listed as obeyed, harmless, refused with a reason, or
 unknown. The exit code is 1 for a directory that can neither be used as a classifier nor trained from.")]
 pub struct InspectArguments {
-    /// Directory of a model that dht saved, a Hugging Face directory, or hf:NAME for a model on the hub
+    /// Directory of a model that dht saved, a Hugging Face directory, or hf:NAME or hf:NAME@REVISION for a model on the hub
     #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
     /// Print everything as JSON
@@ -40,8 +40,8 @@ pub fn inspect(arguments: &InspectArguments) -> Result<()> {
     if folder.is_dir() && !["dht.json", "dynamic.checkpoint"].iter().any(|file| folder.join(file).exists()) {
         return account::inspect(&folder, arguments.json);
     }
-    let model = TextModel::load(folder, &Device::Cpu)?;
-    if arguments.json { print(&json_text(&model)) } else { print_text(&text(&model)) }
+    let (model, source) = (TextModel::load(&folder, &Device::Cpu)?, on_the_hub(&folder));
+    if arguments.json { print(&json_text(&model, source)) } else { print_text(&text(&model, source)) }
 }
 
 /// Size of a model: its kind, parameters and exits.
@@ -69,7 +69,7 @@ impl Size {
     }
 }
 
-fn json_text(model: &TextModel) -> String {
+fn json_text(model: &TextModel, source: Option<String>) -> String {
     let (shape, config) = (model.model.shape(), model.model.config());
     let Size { kind, parameters, exits } = Size::new(&model.model);
     let task = match model.model.task() {
@@ -79,6 +79,7 @@ fn json_text(model: &TextModel) -> String {
     };
     let value = json!({
         "kind": kind,
+        "source": source,
         "task": task,
         "layers": shape.layers,
         "heads": shape.heads,
@@ -97,7 +98,7 @@ fn json_text(model: &TextModel) -> String {
     format!("{value:#}\n")
 }
 
-fn text(model: &TextModel) -> String {
+fn text(model: &TextModel, source: Option<String>) -> String {
     let (shape, config) = (model.model.shape(), model.model.config());
     let Size { kind, parameters, exits } = Size::new(&model.model);
     let meaning = match model.model.task() {
@@ -115,6 +116,7 @@ fn text(model: &TextModel) -> String {
         format!("labels      {}{meaning}", model.labels.join(", ")),
         format!("exits       after {} layers", exits.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
     ];
+    lines.extend(source.map(|source| format!("from        {source}")));
     if !model.tokenizer.prefix().is_empty() {
         lines.push(format!("prefix      {:?} before each text", model.tokenizer.prefix()));
     }

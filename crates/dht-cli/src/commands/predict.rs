@@ -51,7 +51,8 @@ Examples:
 Rows are written in their order: those of csv and tsv files with the columns predicted, probability, route and cost,
 all others as JSON lines with the member predicted. The cost is a share of the full model's FLOPs.")]
 pub struct PredictArguments {
-    /// Directory of a model of dht or of a Hugging Face classifier, hf:NAME for a model on the hub, or s3://BUCKET/KEY/
+    /// Directory of a model of dht or of a Hugging Face classifier, hf:NAME or hf:NAME@REVISION for a model on the hub,
+    /// or s3://BUCKET/KEY/
     #[arg(value_name = "DIR|hf:NAME|s3:URL")]
     model: PathBuf,
     /// Files of texts: csv, tsv, jsonl or one text on each line, also .gz; - is standard input [default: standard

@@ -31,7 +31,8 @@ requests and stops, behind a load balancer after --drain-seconds. On SIGHUP it r
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ServeArguments {
-    /// Directory of a model of dht or of a Hugging Face classifier, hf:NAME for a model on the hub, or s3://BUCKET/KEY/
+    /// Directory of a model of dht or of a Hugging Face classifier, hf:NAME or hf:NAME@REVISION for a model on the hub,
+    /// or s3://BUCKET/KEY/
     #[arg(value_name = "DIR|hf:NAME|s3:URL")]
     pub model: PathBuf,
     /// Listen on this port; 0 selects a free port, which is printed

@@ -33,6 +33,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     let start = Start::load(&arguments.model)?;
     let arguments = &arguments.for_start(&start)?;
     arguments.check(&start)?;
+    start.note().iter().for_each(|note| arguments.say(note));
     let replaced = check_target(&arguments.out)?;
     let device = arguments.device.open_in(arguments.precision)?;
     arguments.texts.notes()?.iter().for_each(|note| arguments.say(note));

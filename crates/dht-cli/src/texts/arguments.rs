@@ -155,8 +155,8 @@ pub struct DataArguments {
     /// numbered classes; or folders train (and test) with a folder of .txt files for each class. A file is csv, tsv,
     /// jsonl, json or fastText's txt (also .gz, .zst), or parquet. A pattern such as 'part-*.csv' is all files that it
     /// fits, as one table. A value that is not an existing path is a name: ag_news, dbpedia_14, yelp_polarity, yelp_review_full,
-    /// imdb, glue/TASK, or hf:OWNER/NAME[/CONFIG] for any data set on the Hugging Face hub (in a build with the feature
-    /// hub).
+    /// imdb, glue/TASK, or hf:OWNER/NAME[/CONFIG] for any data set on the Hugging Face hub (in a build with the feature hub).
+    /// @REVISION behind it is a branch, a tag or a commit.
     #[arg(long, value_name = "DIR|FILE|NAME")]
     pub data: PathBuf,
     #[command(flatten)]

@@ -223,7 +223,7 @@ impl Source {
         let Self::Hub { name, files, known } = self else { return Vec::new() };
         let bytes = |split: &str| files.bytes(split).unwrap_or_default() as f64 / 1e6;
         let sizes: Vec<String> = files.splits().map(|split| format!("{split} {:.1} MB", bytes(split))).collect();
-        let mut notes = vec![format!("{name} on the hub: {}", sizes.join(", "))];
+        let mut notes = vec![format!("{name} on the hub, commit {}: {}", files.commit(), sizes.join(", "))];
         if let Some(known) = known.filter(|known| known.scored != "test") {
             notes.push(format!("  scored on the split {}: the labels of the test split are kept secret", known.scored));
         }

@@ -15,7 +15,7 @@ pub use directory::TrainingDir;
 pub use identity::identity;
 pub use interruption::Interruption;
 pub use learning_rate::{LearningRate, LearningRateTrials};
-pub use model_choice::{ModelChoice, Start, classifier_of, is_saved, saved_directory};
+pub use model_choice::{ModelChoice, Start, classifier_of, is_saved, name_of, on_the_hub, saved_directory};
 pub use run_dir::{Difference, RunDir};
 pub use rungs::RungArguments;
 pub use targets::TargetScale;

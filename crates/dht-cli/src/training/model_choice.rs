@@ -35,7 +35,7 @@ const FINE_TUNING_RATE: f64 = 5e-5;
 pub enum ModelChoice {
     /// Hugging Face directory.
     Directory(PathBuf),
-    /// Name on the Hugging Face hub.
+    /// Name on the Hugging Face hub, with a revision or without.
     Hub(String),
     /// Size of a new encoder, trained from scratch.
     Size(ModelSize),
@@ -72,10 +72,11 @@ impl ModelChoice {
         match self {
             Self::Size(_) => Ok(None),
             Self::Hub(_) if Path::new(&self.to_string()).is_dir() => Ok(Some(self.to_string().into())),
-            Self::Hub(name) => Ok(Some(PretrainedWeights::fetch(name)?)),
+            Self::Hub(name) => Ok(Some(encoder_in(&PretrainedWeights::fetch_all(name)?)?)),
             Self::Directory(folder) if folder.is_dir() => Ok(Some(encoder_in(folder)?)),
             Self::Directory(folder) => {
-                let expected = "a directory with a config.json, hf:NAME, or LAYERSxHEADSxHIDDEN such as 6x12x96";
+                let expected =
+                    "a directory with a config.json, hf:NAME, hf:NAME@REVISION, or LAYERSxHEADSxHIDDEN such as 6x12x96";
                 Err(Error::NoModel { path: folder.clone(), expected })
             }
         }
@@ -102,6 +103,21 @@ pub fn saved_directory(model: &Path) -> Result<PathBuf> {
         Some(name) => Ok(PretrainedWeights::fetch_all(name)?),
         None => Ok(model.into()),
     }
+}
+
+/// Name and commit of a model in the cache of the hub's files, as `hf:NAME@COMMIT`; `None` for another directory.
+pub fn on_the_hub(folder: &Path) -> Option<String> {
+    folder.ancestors().find_map(|folder| {
+        let repository = folder.parent().filter(|parent| parent.ends_with("snapshots"))?.parent()?;
+        let name = repository.file_name()?.to_str()?.strip_prefix("models--")?.replace("--", "/");
+        Some(format!("hf:{name}@{}", folder.file_name()?.to_str()?))
+    })
+}
+
+/// Name of a directory for readers: its name and commit on the hub, otherwise its last component.
+pub fn name_of(folder: &Path) -> String {
+    let last = || folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    on_the_hub(folder).unwrap_or_else(last)
 }
 
 /// Returns whether a directory is a model that `dht` has saved.
@@ -137,13 +153,21 @@ impl Start {
         })
     }
 
-    /// Name of the encoder: the last component of its directory, or its size.
+    /// Name of the encoder: `hf:NAME@COMMIT`, the last component of its directory, or its size.
     pub fn name(&self) -> String {
         match self {
-            Self::Pretrained(folder) | Self::Saved(folder, _) => {
-                folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-            }
+            Self::Pretrained(folder) | Self::Saved(folder, _) => name_of(folder),
             Self::Scratch(size) => size.to_string(),
+        }
+    }
+
+    /// Note on the commit of an encoder on the hub.
+    pub fn note(&self) -> Option<String> {
+        match self {
+            Self::Pretrained(folder) | Self::Saved(folder, _) => {
+                on_the_hub(folder).map(|name| format!("starting from {name}"))
+            }
+            Self::Scratch(_) => None,
         }
     }
 
@@ -280,7 +304,7 @@ mod tests {
         assert_eq!(parse("hf:bert-base-uncased"), ModelChoice::Hub("bert-base-uncased".into()));
         assert!(matches!(parse("6x12x96"), ModelChoice::Size(size) if size.layers == 6));
         assert_eq!(parse("models/x"), ModelChoice::Directory("models/x".into()));
-        for text in ["hf:a/b", "6x12x96", "models/x"] {
+        for text in ["hf:a/b", "hf:a/b@refs/pr/3", "6x12x96", "models/x"] {
             assert_eq!(parse(text).to_string(), text);
         }
         let refused = parse("nowhere/at/all").directory().expect_err("no directory").to_string();
@@ -288,6 +312,20 @@ mod tests {
             refused.starts_with("nowhere/at/all is not a model to start from, expected a directory with a config.json"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn a_directory_in_the_cache_is_called_by_its_name_on_the_hub() {
+        for (folder, name) in [
+            ("/home/x/.cache/huggingface/hub/models--a--b-c/snapshots/c0ffee", "hf:a/b-c@c0ffee"),
+            ("hub/models--bert/snapshots/c0ffee/0_Transformer", "hf:bert@c0ffee"),
+            ("hub/datasets--a--b/snapshots/c0ffee", "c0ffee"),
+            ("snapshots/c0ffee", "c0ffee"),
+            ("models--a--b", "models--a--b"),
+            ("/", ""),
+        ] {
+            assert_eq!(name_of(Path::new(folder)), name);
+        }
     }
 
     #[test]

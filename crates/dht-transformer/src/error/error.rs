@@ -179,20 +179,18 @@ pub enum Error {
         /// Reason, and what to do.
         reason: String,
     },
-    /// A file of a model could not be fetched from the hub.
-    #[error("{name} is no directory, and its {file} could not be fetched from the hub: {source}")]
+    /// A name is no directory, and the model of this name could not be fetched from the hub.
+    #[error("{name} is no directory, and on the hub: {problem}")]
     Hub {
         /// Assumed name on the hub.
         name: String,
-        /// File of the model.
-        file: &'static str,
-        /// Error of the hub's client.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        /// Problem of its files.
+        problem: HubProblem,
     },
-    /// A data set, or a whole directory of a model, could not be fetched from the hub.
+    /// A data set, or a model of a given name, could not be fetched from the hub.
     #[error("{name} on the hub: {problem}")]
     HubFiles {
-        /// Repository name.
+        /// Name, with the revision that was asked for.
         name: String,
         /// Problem of the files.
         problem: HubProblem,

@@ -32,9 +32,28 @@ pub enum HubProblem {
         /// Problem of the list.
         message: String,
     },
+    /// The repository does not have the revision.
+    #[error("has no revision {asked:?}; there are {known}, and its commits by their full hash")]
+    Revision {
+        /// Requested revision.
+        asked: String,
+        /// Existing branches and tags.
+        known: String,
+    },
+    /// The repository does not have a file that a model needs.
+    #[error("has no {wanted}; its files are {found}")]
+    NoFile {
+        /// Needed file.
+        wanted: String,
+        /// Existing files.
+        found: String,
+    },
     /// No file belongs to a split.
-    #[error("has no parquet files of splits, neither on its branch main nor on refs/convert/parquet")]
-    NoSplits,
+    #[error("has no parquet files of splits on {places}")]
+    NoSplits {
+        /// Revisions that were searched.
+        places: String,
+    },
     /// A configuration must be named, or does not exist.
     #[error("has no configuration {asked:?}; there are {known}: name one, as in hf:OWNER/NAME/CONFIG")]
     Configuration {
@@ -65,7 +84,7 @@ pub enum HubProblem {
         /// File path.
         file: String,
     },
-    /// A file does not have the listed size; the fetched file is deleted.
+    /// A fetched file does not have the listed size, and is deleted.
     #[error("{file} has {got} bytes, expected {expected}: it is deleted, try again")]
     Size {
         /// File path.
@@ -75,7 +94,7 @@ pub enum HubProblem {
         /// Fetched size.
         got: u64,
     },
-    /// A file does not have the listed digest; the fetched file is deleted.
+    /// A fetched file does not have the listed digest, and is deleted.
     #[error("{file} has the SHA-256 {got}, expected {expected}: it is deleted, try again")]
     Digest {
         /// File path.

@@ -26,25 +26,38 @@ pub struct PretrainedWeights {
 impl PretrainedWeights {
     /// Directory for a path or a hub name. An existing path is returned unchanged. The model of a valid hub name
     /// (`bert-base-uncased`, `sentence-transformers/all-MiniLM-L6-v2`) is downloaded into the cache of Python's
-    /// `huggingface_hub`, unless it is there already: `config.json`, the weights, and the available files of a tokenizer.
-    /// All loaders of directories call this function.
+    /// `huggingface_hub`, unless it is there already. `NAME@REVISION` is a branch, a tag or a commit; without it the
+    /// branch is `main`. The files are those of the hub's list that the loaders read: configuration, tokenizer, pooling,
+    /// and the first weights in the order of [`read`](Self::read). All loaders of directories call this function. Each
+    /// call asks the hub for the list, so that a branch may have moved between two calls: for several loaders, call this
+    /// function once.
+    ///
+    /// All files are those of the listed commit, which is the last component of the path. A downloaded file must have
+    /// the listed size, and the listed SHA-256 where there is one, as there is for all large files. A file that is in the
+    /// cache already must have the size alone.
+    ///
+    /// If the hub cannot be reached, or `HF_HUB_OFFLINE` is set, the previous list is used, and without one the files of
+    /// the revision that are in the cache.
     ///
     /// Requires the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and
     /// `HF_TOKEN` have their usual meaning.
     ///
     /// # Errors
-    /// Without the feature [`Error::NoHub`]; with it [`Error::Hub`] if one of the two required files cannot be
-    /// downloaded. An invalid hub name is returned unchanged; reading it as a path then reports that it is missing.
+    /// [`Error::Argument`] for a revision that git does not allow. Without the feature [`Error::NoHub`]; with it
+    /// [`Error::Hub`] if the list, or a listed file, cannot be fetched or differs from the list, or if the list has no
+    /// configuration or no weights. An invalid hub name is returned unchanged; reading it as a path then reports that it
+    /// is missing.
     pub fn fetch(name: impl AsRef<Path>) -> Result<PathBuf> {
         model_directory(name)
     }
 
-    /// Directory of a model whose repository on the hub holds all its files, including `dht.json`. Each file is checked
-    /// against the size that the hub lists, large files also against the listed SHA-256. A repository without `dht.json`
-    /// is downloaded as by [`fetch`](Self::fetch).
+    /// Directory of a model whose repository on the hub holds a directory that this project has saved: `dht.json`, and
+    /// the files below `model`. A repository without `dht.json` is downloaded as by [`fetch`](Self::fetch). A path is not
+    /// a name.
     ///
     /// # Errors
-    /// Without the feature `hub` [`Error::NoHub`]; with it [`Error::HubFiles`], or as [`fetch`](Self::fetch).
+    /// [`Error::Argument`] for an invalid name or revision. Without the feature `hub` [`Error::NoHub`]; with it
+    /// [`Error::HubFiles`].
     pub fn fetch_all(name: &str) -> Result<PathBuf> {
         whole_directory(name)
     }

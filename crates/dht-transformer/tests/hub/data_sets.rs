@@ -147,16 +147,66 @@ fn a_configuration_is_the_only_one_or_named() {
         ),
         ("some/both/c", "train", "has no configuration \"c\"; there are a, b"),
         ("some/converted", "train", "read 9 rows"),
-        ("some/csv", "train", "has no parquet files of splits, neither on its branch main nor on refs/convert/parquet"),
+        ("some/csv", "train", "has no parquet files of splits on main and on refs/convert/parquet"),
         ("some/half", "train", "the parts of the split train do not fit together: 00000-of-00002 is missing"),
         ("some/reviews", "dev", "has no split dev; there are test, train"),
         ("some/none", "train", "the hub answers 404 for the list of files: there is no such repository"),
         ("a/b/c/d", "train", "refused: data set is a/b/c/d, expected OWNER/NAME or OWNER/NAME/CONFIG"),
         ("../x", "train", "refused: data set is ../x, expected"),
+        ("some/both@", "train", "refused: revision is \"\", expected a branch, a tag or a commit"),
+        ("some/both@../x", "train", "refused: revision is \"../x\", expected"),
+        ("some/both@v1/b", "train", "has no revision \"v1/b\"; there are main, and its commits"),
+        ("some/none@v1", "train", "refused: some/none@v1 on the hub: the hub answers 404 for the list of files"),
+        ("some/csv@main", "train", "refused: some/csv@main on the hub: has no parquet files of splits on main"),
+        ("some/converted@refs/convert/parquet", "train", "read 9 rows"),
     ] {
         let said = child(name, split, cache.path(), &hub.address);
         assert!(said.contains(expected), "{name}: {said}");
     }
+}
+
+#[test]
+fn a_revision_is_a_branch_a_tag_or_a_commit() {
+    let (hub, cache) = place();
+    let name = "datasets/some/reviews";
+    hub.tag(name, "main", "v1@2");
+    let second = hub.commit(name, "main");
+    hub.put(name, "main", "data/test-00000-of-00001.parquet", reviews(8, 40));
+    hub.put(name, "refs/pr/3", "default/test/0000.parquet", reviews(9, 40));
+    for (revision, asked, rows) in [
+        ("", "main", 8),
+        ("@v1@2", "v1%402", 6),
+        ("@refs/pr/3", "refs%2Fpr%2F3", 9),
+        (&*format!("@{COMMIT}"), COMMIT, 6),
+        (&*format!("@{second}"), &*second, 8),
+    ] {
+        let said = child(&format!("some/reviews{revision}"), "test", cache.path(), &hub.address);
+        assert!(said.contains(&format!("read {rows} rows")), "{revision}: {said}");
+        assert_eq!(hub.asked()[0], format!("/api/datasets/some/reviews/revision/{asked}?blobs=true"));
+    }
+    // Names of files are encoded, too.
+    hub.put("datasets/some/odd", "main", "data/test-a b#1%20?.parquet", reviews(7, 0));
+    assert!(child("some/odd", "test", cache.path(), &hub.address).contains("read 7 rows"));
+    // Equal files of two commits are one file of the cache.
+    let said = child("some/reviews", "train", cache.path(), &hub.address);
+    assert!(said.contains("read 32 rows"), "{said}");
+    hub.asked();
+    let said = child("some/reviews@v1@2", "train", cache.path(), &hub.address);
+    assert!(said.contains("read 32 rows"), "{said}");
+    assert_eq!(hub.asked().len(), 1, "the list alone");
+}
+
+#[test]
+fn the_files_are_those_of_the_listed_commit() {
+    let (hub, cache) = place();
+    hub.break_with(Fault::Moves);
+    let said = child("some/reviews", "train", cache.path(), &hub.address);
+    assert!(said.contains("read 32 rows"), "{said}");
+    // A commit that is gone, as after a push of another history.
+    hub.break_with(Fault::Gone);
+    let said = child("some/reviews", "train", cache.path(), &hub.address);
+    let expected = "refused: some/reviews on the hub: the hub answers 404 for data/train-00000-of-00002.parquet";
+    assert!(said.contains(expected), "{said}");
 }
 
 #[test]
@@ -167,6 +217,8 @@ fn what_a_hub_does_wrong_is_told_and_leaves_no_file() {
         (Fault::CutOff, "data/test-00000-of-00001.parquet could not be fetched"),
         (Fault::OtherByte, "data/test-00000-of-00001.parquet has the SHA-256"),
         (Fault::Shorter, "it is deleted, try again"),
+        (Fault::EndsEarly, "data/test-00000-of-00001.parquet has"),
+        (Fault::NamesAlone, "is listed without size and SHA-256"),
         (Fault::NoSums, "is listed without size and SHA-256, so that it cannot be checked"),
         (Fault::NoJson, "its list of files cannot be read"),
         (Fault::PathOutside, "its list of files cannot be read: it has the path \"../../../"),
@@ -207,14 +259,19 @@ fn a_whole_part_that_was_not_renamed_is_no_obstacle() {
 }
 
 #[test]
-fn a_repository_of_a_saved_model_is_fetched_with_all_its_files() {
+fn a_saved_model_is_fetched_with_the_files_that_are_read() {
     let (hub, cache) = place();
-    for path in ["dht.json", "README.md", "model/config.json", "model/deep/file.bin"] {
+    for path in ["dht.json", "README.md", "model/config.json", "model/deep/file.bin", "onnx/model.onnx"] {
         hub.put("models/my/model", "main", path, path.into());
     }
     let said = child("my/model", "model", cache.path(), &hub.address);
-    assert!(said.contains("a directory of 4"), "{said}");
+    assert!(said.contains("a directory of 3"), "{said}");
     hub.put("models/my/bare", "main", "config.json", b"{}".to_vec());
     let said = child("my/bare", "model", cache.path(), &hub.address);
-    assert!(said.contains("refused: my/bare is no directory, and its model.safetensors could not"), "{said}");
+    assert!(
+        said.contains(
+            "refused: my/bare on the hub: has no model.safetensors, nor pytorch_model.bin; its files are config.json"
+        ),
+        "{said}"
+    );
 }

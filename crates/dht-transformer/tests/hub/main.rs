@@ -4,6 +4,8 @@ mod models;
 
 #[cfg(feature = "hub")]
 mod data_sets;
+#[cfg(feature = "hub")]
+mod model_files;
 #[cfg(feature = "parquet")]
 mod parquet_files;
 #[cfg(feature = "parquet")]

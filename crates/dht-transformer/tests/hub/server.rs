@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-/// Commit of every branch.
+/// First commit of the branch `main` of every repository.
 pub const COMMIT: &str = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
+/// Token that a private repository wants.
+pub const TOKEN: &str = "hf_secret";
 
 /// Fault of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,26 +20,77 @@ pub enum Fault {
     None,
     /// Every question is answered with this status.
     Status(u16),
-    /// Files end in their middle.
+    /// Every question without [`TOKEN`] is answered with this status.
+    Private(u16),
+    /// Large files end in their middle.
     CutOff,
-    /// Files have another byte.
+    /// Large files end in their middle, and are not said to be longer.
+    EndsEarly,
+    /// Large files have another byte.
     OtherByte,
-    /// Files are one byte shorter, and said to be.
+    /// Large files are one byte shorter, and said to be.
     Shorter,
+    /// Large files are sent whole where a part is asked for.
+    NoRanges,
+    /// Of large files another part is sent than is asked for.
+    OtherRange,
     /// The list has no sums.
     NoSums,
+    /// The list has neither sums nor sizes.
+    NamesAlone,
     /// The list is not JSON.
     NoJson,
     /// The list has a path that leads out of the cache.
     PathOutside,
+    /// After each list, the branch gets a commit with other files.
+    Moves,
+    /// The list has a commit whose files are gone.
+    Gone,
+}
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+#[derive(Default)]
+struct Repository {
+    /// Commit of each branch and tag.
+    references: BTreeMap<String, String>,
+    commits: BTreeMap<String, Files>,
+    tags: Vec<String>,
+}
+
+impl Repository {
+    /// Files and commit of a branch, a tag, or the beginning of a commit.
+    fn find(&self, revision: &str) -> Option<(&str, &Files)> {
+        let commit = self.references.get(revision).map_or(revision, String::as_str);
+        let mut found = self.commits.iter().filter(|(full, _)| full.starts_with(commit) && commit.len() >= 7);
+        found.next().map(|(full, files)| (full.as_str(), files))
+    }
+
+    /// Gives a branch a new commit with these files.
+    fn commit(&mut self, branch: &str, files: Files) -> String {
+        let last = self.references.get(branch);
+        let first = || if branch == "main" { COMMIT.to_owned() } else { sum(branch.as_bytes())[..40].to_owned() };
+        let commit = last.map_or_else(first, |last| sum(last.as_bytes())[..40].to_owned());
+        self.references.insert(branch.into(), commit.clone());
+        self.commits.insert(commit.clone(), files);
+        commit
+    }
 }
 
 #[derive(Default)]
 struct State {
-    /// By `datasets/OWNER/NAME` or `models/OWNER/NAME`, then branch, then path.
-    repositories: BTreeMap<String, BTreeMap<String, BTreeMap<String, Vec<u8>>>>,
+    /// By `datasets/OWNER/NAME` or `models/OWNER/NAME`.
+    repositories: BTreeMap<String, Repository>,
     asked: Vec<String>,
     fault: Fault,
+}
+
+/// Question of a client.
+#[derive(Default)]
+struct Question {
+    path: String,
+    range: Option<(usize, Option<usize>)>,
+    has_token: bool,
 }
 
 /// The server; it answers as long as the process lives.
@@ -69,8 +122,29 @@ impl Hub {
     /// Adds a file to a branch of `datasets/OWNER/NAME` or `models/OWNER/NAME`.
     pub fn put(&self, repository: &str, branch: &str, path: &str, bytes: Vec<u8>) {
         let mut state = self.state();
-        let branches = state.repositories.entry(repository.into()).or_default();
-        branches.entry(branch.into()).or_default().insert(path.into(), bytes);
+        let repository = state.repositories.entry(repository.into()).or_default();
+        if !repository.references.contains_key(branch) {
+            repository.commit(branch, Files::new());
+        }
+        let commit = &repository.references[branch];
+        repository.commits.entry(commit.clone()).or_default().insert(path.into(), bytes);
+    }
+
+    /// Gives a branch a new commit with the same files.
+    pub fn commit(&self, repository: &str, branch: &str) -> String {
+        let mut state = self.state();
+        let repository = state.repositories.get_mut(repository).expect("a repository");
+        let files = repository.find(branch).expect("a branch").1.clone();
+        repository.commit(branch, files)
+    }
+
+    /// Gives the commit of a branch a name.
+    pub fn tag(&self, repository: &str, branch: &str, tag: &str) {
+        let mut state = self.state();
+        let repository = state.repositories.get_mut(repository).expect("a repository");
+        let commit = repository.references[branch].clone();
+        repository.references.insert(tag.into(), commit);
+        repository.tags.push(tag.into());
     }
 
     pub fn break_with(&self, fault: Fault) {
@@ -83,80 +157,146 @@ impl Hub {
     }
 
     fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
-        let (mut path, mut range) = (String::new(), None);
+        let mut question = Question::default();
         for (number, line) in BufReader::new(stream.try_clone()?).lines().enumerate() {
             let line = line?;
             if number == 0 {
-                path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+                question.path = line.split(' ').nth(1).unwrap_or_default().to_owned();
             }
             if let Some(bytes) = line.to_lowercase().strip_prefix("range: bytes=") {
-                range = bytes.split_once('-').map(|(a, b)| (a.parse().unwrap_or(0), b.parse::<usize>().ok()));
+                question.range = bytes.split_once('-').map(|(a, b)| (a.parse().unwrap_or(0), b.parse().ok()));
             }
+            question.has_token |= line.eq_ignore_ascii_case(&format!("authorization: Bearer {TOKEN}"));
             if line.is_empty() {
                 break;
             }
         }
-        let (head, body, cut) = {
+        let (head, body, fault) = {
             let mut state = self.state();
-            state.asked.push(path.clone());
-            let (head, body) = self.response(&state, &path, range);
-            (head, body, state.fault == Fault::CutOff && path.starts_with("/cdn/"))
+            state.asked.push(question.path.clone());
+            let (head, body) = self.response(&mut state, &question);
+            (head, body, if question.path.starts_with("/cdn/") { state.fault } else { Fault::None })
         };
-        write!(stream, "HTTP/1.1 {head}content-length: {}\r\nconnection: close\r\n\r\n", body.len())?;
-        stream.write_all(if cut && body.len() > 1 { &body[..body.len() / 2] } else { &body })
+        let half = &body[..body.len() / 2];
+        match fault {
+            Fault::EndsEarly => {
+                write!(stream, "HTTP/1.1 {head}connection: close\r\n\r\n")?;
+                stream.write_all(half)
+            }
+            _ => {
+                write!(stream, "HTTP/1.1 {head}content-length: {}\r\nconnection: close\r\n\r\n", body.len())?;
+                stream.write_all(if fault == Fault::CutOff { half } else { &body })
+            }
+        }
     }
 
-    fn response(&self, state: &State, path: &str, range: Option<(usize, Option<usize>)>) -> (String, Vec<u8>) {
+    fn response(&self, state: &mut State, question: &Question) -> (String, Vec<u8>) {
         let missing = || ("404 Not Found\r\n".to_owned(), Vec::new());
-        if let Fault::Status(status) = state.fault {
-            return (format!("{status} Refused\r\n"), Vec::new());
+        let Question { path, range, has_token } = question;
+        match state.fault {
+            Fault::Status(status) => return (format!("{status} Refused\r\n"), Vec::new()),
+            Fault::Private(status) if !has_token => return (format!("{status} Refused\r\n"), Vec::new()),
+            _ => {}
         }
-        let path = path.replace("%2F", "/");
+        // A mirror, and a repository that was renamed.
+        if let Some(rest) = path.strip_prefix("/mirror") {
+            return (format!("308 Permanent Redirect\r\nlocation: {}{rest}\r\n", self.address), Vec::new());
+        }
+        if path.contains("/old/") {
+            return (
+                format!("307 Temporary Redirect\r\nlocation: {}\r\n", path.replace("/old/", "/tiny/")),
+                Vec::new(),
+            );
+        }
         if let Some(rest) = path.strip_prefix("/api/") {
-            let Some((repository, branch)) = rest.split_once('?').unwrap_or((rest, "")).0.split_once("/revision/")
-            else {
-                return missing();
-            };
-            let files = state.repositories.get(repository).and_then(|branches| branches.get(branch));
-            return files.map_or_else(missing, |files| ("200 OK\r\n".into(), list(state.fault, files)));
+            let rest = rest.split('?').next().unwrap_or_default();
+            if let Some(name) = rest.strip_suffix("/refs") {
+                return state
+                    .repositories
+                    .get(name)
+                    .map_or_else(missing, |found| ("200 OK\r\n".into(), references(found)));
+            }
+            let Some((name, revision)) = rest.split_once("/revision/") else { return missing() };
+            let fault = state.fault;
+            let Some(repository) = state.repositories.get_mut(name) else { return missing() };
+            let revision = decoded(revision);
+            let Some((commit, files)) = repository.find(&revision) else { return missing() };
+            let commit = if fault == Fault::Gone { "0".repeat(40) } else { commit.to_owned() };
+            let answer = ("200 OK\r\n".into(), list(fault, &commit, files));
+            if fault == Fault::Moves {
+                let files = files.keys().map(|path| (path.clone(), b"moved".to_vec())).collect();
+                repository.commit(&revision, files);
+            }
+            return answer;
         }
         if let Some(file) = path.strip_prefix("/cdn/") {
-            let Some(bytes) = find(state, file) else { return missing() };
-            return part(&damaged(state.fault, bytes), range, "");
+            let Some((_, bytes)) = find(state, file) else { return missing() };
+            let range = match (state.fault, range) {
+                (Fault::NoRanges, _) => &None,
+                (Fault::OtherRange, Some((first, last))) if *first > 0 => &Some((first / 2, *last)),
+                _ => range,
+            };
+            return part(&damaged(state.fault, bytes), *range, "");
         }
-        let Some(bytes) = find(state, path.trim_start_matches('/')) else { return missing() };
-        let head = format!("x-repo-commit: {COMMIT}\r\netag: \"{}\"\r\n", sum(bytes));
+        let Some((commit, bytes)) = find(state, path.trim_start_matches('/')) else { return missing() };
+        let head = format!("x-repo-commit: {commit}\r\netag: \"{}\"\r\n", sum(bytes));
         // Small files come at once, large ones from another place.
-        if !path.ends_with(".parquet") {
-            return part(bytes, range, &head);
+        if !is_large(path) {
+            return part(bytes, *range, &head);
         }
         let head = format!("{head}x-linked-etag: \"{}\"\r\nlocation: {}/cdn{path}\r\n", sum(bytes), self.address);
         (format!("302 Found\r\n{head}"), Vec::new())
     }
 }
 
-/// The file of `datasets/OWNER/NAME/resolve/REVISION/PATH`, or without `datasets/` of a model.
-fn find<'a>(state: &'a State, path: &str) -> Option<&'a Vec<u8>> {
+fn is_large(path: &str) -> bool {
+    [".parquet", ".safetensors", ".bin", ".onnx", ".h5"].iter().any(|end| path.ends_with(end))
+}
+
+/// Commit and content of `datasets/OWNER/NAME/resolve/REVISION/PATH`, or without `datasets/` of a model. The revision is
+/// one part of the path, as in a question to the hub.
+fn find<'a>(state: &'a State, path: &str) -> Option<(String, &'a Vec<u8>)> {
     let (repository, file) = path.split_once("/resolve/")?;
     let repository =
         if repository.starts_with("datasets/") { repository.to_owned() } else { format!("models/{repository}") };
     let (revision, file) = file.split_once('/')?;
-    let branches = state.repositories.get(&repository)?;
-    let branch = branches.get(revision).and_then(|files| files.get(file));
-    branch.or_else(|| branches.values().filter(|_| revision == COMMIT).find_map(|files| files.get(file)))
+    let (commit, files) = state.repositories.get(&repository)?.find(&decoded(revision))?;
+    Some((commit.to_owned(), files.get(&decoded(file))?))
 }
 
-fn list(fault: Fault, files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
+/// Text of a part of an address.
+fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(&part[..2], 16).expect("two digits"));
+        bytes.extend(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+fn references(repository: &Repository) -> Vec<u8> {
+    let is_tag = |name: &String| repository.tags.contains(name);
+    let of = |tags: bool| {
+        let names = repository.references.iter().filter(|(name, _)| is_tag(name) == tags);
+        names.map(|(name, commit)| json!({ "name": name, "targetCommit": commit })).collect::<Vec<_>>()
+    };
+    json!({ "branches": of(false), "tags": of(true), "converts": [] }).to_string().into_bytes()
+}
+
+fn list(fault: Fault, commit: &str, files: &Files) -> Vec<u8> {
     let file = |(path, bytes): (&String, &Vec<u8>)| {
         let path = if fault == Fault::PathOutside { format!("../../../{path}") } else { path.clone() };
         let large = json!({ "sha256": sum(bytes), "size": bytes.len(), "pointerSize": 130 });
-        match path.ends_with(".parquet") && fault != Fault::NoSums {
-            true => json!({ "rfilename": path, "size": bytes.len(), "blobId": "1", "lfs": large }),
-            false => json!({ "rfilename": path, "size": bytes.len(), "blobId": "1" }),
+        let blob = &sum(&[b"blob", &bytes[..]].concat())[..40];
+        match (fault, is_large(&path)) {
+            (Fault::NamesAlone, _) => json!({ "rfilename": path }),
+            (Fault::NoSums, _) | (_, false) => json!({ "rfilename": path, "size": bytes.len(), "blobId": blob }),
+            (_, true) => json!({ "rfilename": path, "size": bytes.len(), "blobId": blob, "lfs": large }),
         }
     };
     let answer =
-        json!({ "id": "a", "sha": COMMIT, "siblings": files.iter().map(file).collect::<Vec<_>>() }).to_string();
+        json!({ "id": "a", "sha": commit, "siblings": files.iter().map(file).collect::<Vec<_>>() }).to_string();
     if fault == Fault::NoJson { answer.into_bytes()[1..].to_vec() } else { answer.into_bytes() }
 }
 
@@ -182,6 +322,7 @@ fn part(all: &[u8], range: Option<(usize, Option<usize>)>, head: &str) -> (Strin
     }
 }
 
-fn sum(bytes: &[u8]) -> String {
+/// SHA-256 in hexadecimal.
+pub fn sum(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -25,8 +25,8 @@ The classifier's weights do not change. Exits are best fitted on the texts that 
 promises require texts that it has not seen: give them with --validation, or use the held-out tenth of --data if
 --data is new to it.")]
 pub struct AccelerateArguments {
-    /// Hugging Face directory of a fine-tuned classifier, hf:NAME for a model on the hub, or a model of dht, whose exits
-    /// are fitted anew
+    /// Hugging Face directory of a fine-tuned classifier, hf:NAME or hf:NAME@REVISION for a model on the hub, or a model
+    /// of dht, whose exits are fitted anew
     pub(super) classifier: ModelChoice,
     #[command(flatten)]
     pub(super) texts: TextArguments,

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::commands::output::{print, print_text};
 use crate::error::{Error, Result};
+use crate::training::on_the_hub;
 
 /// Maximum number of names in a line.
 const MOST_NAMES: usize = 12;
@@ -33,7 +34,7 @@ pub fn inspect(folder: &Path, as_json: bool) -> Result<()> {
     };
     account.problems.extend(read.err());
     if as_json {
-        print(&json_text(&account))?;
+        print(&json_text(folder, &account))?;
     } else {
         print_text(&text(folder, &account, accelerates))?;
     }
@@ -57,12 +58,13 @@ fn problems(account: &Account) -> impl Iterator<Item = (&TransformerError, bool)
     any_use.chain(account.classifier_problems.iter().map(|problem| (problem, true)))
 }
 
-fn json_text(account: &Account) -> String {
+fn json_text(folder: &Path, account: &Account) -> String {
     let problems =
         problems(account).map(|(problem, alone)| json!({ "message": problem.to_string(), "classifier_alone": alone }));
     let value = json!({
         "kind": kind(account),
         "format": "hugging face",
+        "source": on_the_hub(folder),
         "labels": account.labels,
         "max_length": account.max_length,
         "problems": problems.collect::<Vec<_>>(),
@@ -81,7 +83,7 @@ fn text(folder: &Path, account: &Account, accelerates: bool) -> String {
     if let Some(length) = account.max_length {
         line("texts", &format!("up to {length} tokens"));
     }
-    let folder = folder.display();
+    let folder = on_the_hub(folder).unwrap_or_else(|| folder.display().to_string());
     match kind(account) {
         "classifier" if accelerates => line("use", &format!("`dht accelerate {folder}`, `dht train --model {folder}`")),
         "classifier" => line(

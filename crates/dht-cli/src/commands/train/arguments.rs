@@ -33,6 +33,7 @@ Examples:
   dht train --data reviews.csv --model 6x12x192 --out reviews --budget 0.25
   dht train --data reviews.csv --model hf:bert-base-uncased --out reviews --points 1
   dht train --data glue/mrpc --model hf:bert-base-uncased --out paraphrases
+  dht train --data glue/rte --model hf:bert-base-uncased@refs/pr/3 --out entailment
   dht train --data glue/stsb --model hf:bert-base-uncased --out similarity
   dht train --data topics.csv --task labels --label-separator ';' --model hf:bert-base-uncased --out topics
   dht train --data hf:OWNER/NAME/CONFIG --model hf:bert-base-uncased --out other
@@ -47,8 +48,8 @@ pub struct TrainArguments {
     /// Train on the rows of this source, too; its columns have the names of those of --data (may be repeated)
     #[arg(long, value_name = "DIR|FILE|NAME")]
     pub(super) also: Vec<PathBuf>,
-    /// Encoder to start from: a Hugging Face directory, hf:NAME for a model on the hub, a model of dht, or LxHxD (such
-    /// as 6x12x192) from scratch
+    /// Encoder to start from: a Hugging Face directory, hf:NAME or hf:NAME@REVISION for a model on the hub, a model of
+    /// dht, or LxHxD (such as 6x12x192) from scratch
     ///
     /// A model of dht keeps its classes, its length and its columns, and gets the further classes of the new rows. Each
     /// of its classes needs rows: give those of its training by --also.

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::file::HubFile;
-use super::name::is_name;
+use super::name::{is_name, split_revision};
 use crate::error::{Error, HubProblem, Result};
 
 /// One configuration of a data set on the Hugging Face hub: the parquet files of its splits.
 ///
-/// The files are the ones that the hub lists, on the branch `main` (`data/train-00000-of-00001.parquet`,
-/// `CONFIG/train-00000-of-00001.parquet`) or else on `refs/convert/parquet` (`CONFIG/train/0000.parquet`), where the
-/// hub stores converted data sets of other formats. They are downloaded into the cache of Python's `huggingface_hub`,
-/// and are used only if they have the size and the SHA-256 that the hub lists.
+/// The files are the ones that the hub lists, on the revision that is asked for (`data/train-00000-of-00001.parquet`,
+/// `CONFIG/train-00000-of-00001.parquet`). Without one it is the branch `main`, or else `refs/convert/parquet`
+/// (`CONFIG/train/0000.parquet`), where the hub stores converted data sets of other formats. All files are those of the
+/// listed commit. They are downloaded into the cache of Python's `huggingface_hub` if they have the size and the SHA-256
+/// that the hub lists. The sum is computed after a download; a file that is in the cache must have the listed size.
 ///
 /// If the hub cannot be reached, or `HF_HUB_OFFLINE` is set, the previous listing is used.
 ///
@@ -22,27 +23,35 @@ use crate::error::{Error, HubProblem, Result};
 pub struct HubDataset {
     pub(super) name: String,
     #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "only fetched files need it"))]
-    pub(super) branch: &'static str,
-    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "only fetched files need it"))]
+    pub(super) revision: String,
     pub(super) commit: String,
     pub(super) splits: BTreeMap<String, Vec<HubFile>>,
 }
 
 impl HubDataset {
     /// Queries the hub for the files of a data set, `OWNER/NAME` or `OWNER/NAME/CONFIG`. Without `CONFIG`, the data
-    /// set's only configuration is used, or the configuration called `default`.
+    /// set's only configuration is used, or the configuration called `default`. `@REVISION` behind the name asks for a
+    /// branch, a tag or a commit.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an invalid name; without the feature [`Error::NoHub`]; [`Error::HubFiles`] if the hub
-    /// cannot be reached, does not have the data set or the configuration, or lists no parquet files of splits.
+    /// [`Error::Argument`] for an invalid name or revision; without the feature [`Error::NoHub`]. [`Error::HubFiles`] if
+    /// the hub cannot be reached, lacks the data set, the revision or the configuration, or lists no parquet files of
+    /// splits.
     pub fn open(name: &str) -> Result<Self> {
-        let mut parts = name.splitn(3, '/');
+        let (place, revision) = split_revision(name)?;
+        let mut parts = place.splitn(3, '/');
         let repository: Vec<&str> = parts.by_ref().take(2).collect();
         let (repository, configuration) = (repository.join("/"), parts.next());
         if !is_name(&repository) || configuration.is_some_and(|name| name.contains('/') || !is_name(name)) {
-            return Err(Error::argument("data set", "OWNER/NAME or OWNER/NAME/CONFIG", name));
+            let expected = "OWNER/NAME or OWNER/NAME/CONFIG, and @REVISION behind it for another one than main";
+            return Err(Error::argument("data set", expected, name));
         }
-        open(&repository, configuration)
+        open(&repository, configuration, revision)
+    }
+
+    /// Commit of all files.
+    pub fn commit(&self) -> &str {
+        &self.commit
     }
 
     /// Names of the splits, sorted.
@@ -75,7 +84,7 @@ impl HubDataset {
 }
 
 #[cfg(not(feature = "hub"))]
-fn open(repository: &str, _: Option<&str>) -> Result<HubDataset> {
+fn open(repository: &str, _: Option<&str>, _: Option<&str>) -> Result<HubDataset> {
     Err(Error::NoHub { name: repository.into() })
 }
 
@@ -89,38 +98,43 @@ use on_the_hub::{fetch, open};
 
 #[cfg(feature = "hub")]
 mod on_the_hub {
-    use hf_hub::RepoType;
-
     use super::*;
-    use crate::storage::hub::repository::{CONVERTED, Listing, MAIN, Repository};
+    use crate::storage::hub::cache::Kind;
+    use crate::storage::hub::listing::Listing;
+    use crate::storage::hub::repository::{CONVERTED, MAIN, Repository};
 
     type Splits = BTreeMap<String, Vec<HubFile>>;
 
-    pub(super) fn open(name: &str, configuration: Option<&str>) -> Result<HubDataset> {
-        let failed = |problem| Error::HubFiles { name: name.into(), problem };
-        let repository = Repository::open(name, RepoType::Dataset)?;
-        let listing = repository.list(MAIN).map_err(failed)?;
-        let chosen = match choose(configurations(&listing.files), configuration) {
-            Ok(splits) => Ok((listing, splits)),
-            Err(problem) => match repository.list(CONVERTED) {
-                Ok(listing) => match choose(configurations(&listing.files), configuration) {
+    pub(super) fn open(name: &str, configuration: Option<&str>, revision: Option<&str>) -> Result<HubDataset> {
+        let shown = revision.map_or_else(|| name.to_owned(), |revision| format!("{name}@{revision}"));
+        let failed = |problem| Error::HubFiles { name: shown.clone(), problem };
+        let repository = Repository::new(name, Kind::Dataset);
+        let listing = repository.list(revision.unwrap_or(MAIN)).map_err(failed)?;
+        let choose = |listing: &Listing| choose(configurations(&listing.files), configuration, revision);
+        let chosen = match (choose(&listing), revision) {
+            (Ok(splits), _) => Ok((listing, splits)),
+            // The hub converts the branch main alone.
+            (Err(problem), Some(_)) => Err(problem),
+            (Err(problem), None) => match repository.list(CONVERTED) {
+                Ok(listing) => match choose(&listing) {
                     Ok(splits) => Ok((listing, splits)),
                     // Users know the names of the converted branch.
-                    Err(HubProblem::NoSplits) => Err(problem),
+                    Err(HubProblem::NoSplits { .. }) => Err(problem),
                     Err(problem) => Err(problem),
                 },
-                Err(HubProblem::Status { .. }) => Err(problem),
+                Err(HubProblem::Status { .. } | HubProblem::Revision { .. }) => Err(problem),
                 Err(problem) => Err(problem),
             },
         };
-        let (Listing { branch, commit, .. }, splits) = chosen.map_err(failed)?;
-        Ok(HubDataset { name: name.into(), branch, commit, splits })
+        let (Listing { revision, commit, .. }, splits) = chosen.map_err(failed)?;
+        Ok(HubDataset { name: name.into(), revision, commit, splits })
     }
 
     pub(super) fn fetch(dataset: &HubDataset, files: &[HubFile]) -> Result<Vec<PathBuf>> {
         let failed = |problem| Error::HubFiles { name: dataset.name.clone(), problem };
-        let repository = Repository::open(&dataset.name, RepoType::Dataset)?;
-        let listing = Listing { branch: dataset.branch, commit: dataset.commit.clone(), files: Vec::new() };
+        let repository = Repository::new(&dataset.name, Kind::Dataset);
+        let (revision, commit) = (dataset.revision.clone(), dataset.commit.clone());
+        let listing = Listing { revision, commit, files: Vec::new() };
         let fetched = |file: &HubFile| match (&file.size, &file.sha256) {
             (Some(_), Some(_)) => repository.fetch(&listing, file),
             _ => Err(HubProblem::NoDigest { file: file.path.clone() }),
@@ -158,11 +172,16 @@ mod on_the_hub {
         (!split.is_empty() && split.chars().all(word)).then_some((configuration, split))
     }
 
-    fn choose(mut found: BTreeMap<String, Splits>, asked: Option<&str>) -> Result<Splits, HubProblem> {
+    fn choose(
+        mut found: BTreeMap<String, Splits>,
+        asked: Option<&str>,
+        revision: Option<&str>,
+    ) -> Result<Splits, HubProblem> {
         let only = found.keys().next().filter(|_| found.len() == 1).cloned();
         let asked = asked.map(str::to_owned).or(only).unwrap_or_else(|| "default".into());
         if found.is_empty() {
-            return Err(HubProblem::NoSplits);
+            let places = revision.map_or_else(|| format!("{MAIN} and on {CONVERTED}"), str::to_owned);
+            return Err(HubProblem::NoSplits { places });
         }
         let known = || found.keys().cloned().collect::<Vec<_>>().join(", ");
         let problem = HubProblem::Configuration { asked: asked.clone(), known: known() };

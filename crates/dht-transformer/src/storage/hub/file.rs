@@ -9,4 +9,6 @@ pub(crate) struct HubFile {
     pub size: Option<u64>,
     /// SHA-256 sum in hexadecimal, which the hub lists for large files.
     pub sha256: Option<String>,
+    /// Git's sum of a small file in hexadecimal.
+    pub blob: Option<String>,
 }

@@ -1,7 +1,13 @@
 //! Models and data sets on the Hugging Face hub.
 
+#[cfg(feature = "hub")]
+mod cache;
+#[cfg(feature = "hub")]
+mod client;
 mod dataset;
 mod file;
+#[cfg(feature = "hub")]
+mod listing;
 mod model;
 mod name;
 #[cfg(feature = "hub")]

@@ -2,113 +2,196 @@
 
 use std::path::{Path, PathBuf};
 
-use super::name::is_name;
-#[cfg(feature = "hub")]
-use super::repository;
+use super::name::HubName;
 use crate::error::{Error, Result};
 use crate::storage::restore_replaced;
-#[cfg(feature = "hub")]
-use crate::storage::{ShardIndex, WEIGHT_FILES};
 
 /// Directory for a path or a hub name; see [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch).
 pub(crate) fn model_directory(name: impl AsRef<Path>) -> Result<PathBuf> {
     let path = name.as_ref();
     restore_replaced(path)?;
-    match path.to_str().filter(|name| is_name(name) && !path.exists()) {
-        Some(name) => fetch(name),
+    let text = path.to_str().filter(|_| !path.exists());
+    match text.map(HubName::parse).transpose()?.flatten() {
+        Some(name) => fetch(&name).map_err(|error| match error {
+            Error::HubFiles { name, problem } => Error::Hub { name, problem },
+            other => other,
+        }),
         None => Ok(path.into()),
     }
 }
 
-#[cfg(not(feature = "hub"))]
-fn fetch(name: &str) -> Result<PathBuf> {
-    Err(Error::NoHub { name: name.into() })
-}
-
-#[cfg(feature = "hub")]
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// Fetches the weights by the first of their names that the model has, and the shards of an index. If it has none, the
-/// error is that of the first name.
-#[cfg(feature = "hub")]
-fn fetch_weights(get: impl Fn(&str) -> Result<PathBuf, Failure>) -> Result<(), Failure> {
-    let mut failed = None;
-    for name in WEIGHT_FILES {
-        match get(name) {
-            Ok(path) if ShardIndex::is_index(&path) => {
-                for shard in ShardIndex::read(&path)?.names() {
-                    get(&shard)?;
-                }
-                return Ok(());
-            }
-            Ok(_) => return Ok(()),
-            Err(error) => failed = failed.or(Some(error)),
-        }
-    }
-    failed.map_or(Ok(()), Err)
-}
-
-#[cfg(feature = "hub")]
-fn fetch(name: &str) -> Result<PathBuf> {
-    let failed = |file| move |source: Failure| Error::Hub { name: name.into(), file, source };
-    let repository = repository::api().map_err(|error| failed("config.json")(error.into()))?.model(name.into());
-    let get = |file: &str| -> Result<PathBuf, Failure> {
-        if repository::is_offline() {
-            let missing = || crate::error::HubProblem::Offline { what: file.into() }.into();
-            return repository::cache().model(name.into()).get(file).ok_or_else(missing);
-        }
-        Ok(repository.get(file)?)
-    };
-    let config = get("config.json").map_err(failed("config.json"))?;
-    fetch_weights(get).map_err(failed(WEIGHT_FILES[0]))?;
-    // A model need not have a tokenizer, or all of its possible files.
-    const TOKENIZER: [&str; 7] = [
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "vocab.txt",
-        "vocab.json",
-        "merges.txt",
-    ];
-    for file in TOKENIZER {
-        if let Err(error) = get(file) {
-            tracing::debug!(name, file, %error, "not fetched");
-        }
-    }
-    // All files of one revision lie in one directory.
-    Ok(config.parent().map_or_else(|| config.clone(), Path::to_path_buf))
-}
-
-/// Directory of all files of a repository; see
+/// Directory of a model that this project has saved on the hub; see
 /// [`PretrainedWeights::fetch_all`](crate::pretrained::PretrainedWeights::fetch_all).
 pub(crate) fn whole_directory(name: &str) -> Result<PathBuf> {
-    if !is_name(name) {
-        return Err(Error::argument("name", "OWNER/NAME of a repository on the hub", name));
+    match HubName::parse(name)? {
+        Some(name) => whole(&name),
+        None => Err(Error::argument("name", "OWNER/NAME or OWNER/NAME@REVISION on the hub", name)),
     }
-    whole(name)
 }
 
 #[cfg(not(feature = "hub"))]
-fn whole(name: &str) -> Result<PathBuf> {
+fn fetch(name: &HubName) -> Result<PathBuf> {
+    Err(Error::NoHub { name: name.to_string() })
+}
+
+#[cfg(not(feature = "hub"))]
+fn whole(name: &HubName) -> Result<PathBuf> {
     fetch(name)
 }
 
 #[cfg(feature = "hub")]
-fn whole(name: &str) -> Result<PathBuf> {
+use on_the_hub::{fetch, whole};
+
+#[cfg(feature = "hub")]
+mod on_the_hub {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::error::HubProblem;
+    use crate::storage::hub::cache::Kind;
+    use crate::storage::hub::listing::Listing;
+    use crate::storage::hub::repository::{MAIN, Repository};
+    use crate::storage::{ShardIndex, WEIGHT_FILES};
+
+    const CONFIG: &str = "config.json";
+    /// File that refuses a model: the loader says why.
+    const ADAPTER: &str = "adapter_config.json";
+    /// Files beside the weights that are read, or that refuse a model.
+    const FILES: [&str; 12] = [
+        CONFIG,
+        ADAPTER,
+        "head_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "sentence_bert_config.json",
+        "config_sentence_transformers.json",
+        "vocab.txt",
+        "vocab.json",
+        "merges.txt",
+    ];
+    /// Modules of sentence-transformers.
+    const MODULES: &str = "modules.json";
+    /// Description of a model that this project has saved, and the folder of its other files.
     const DESCRIPTION: &str = "dht.json";
-    let failed = |problem| Error::HubFiles { name: name.into(), problem };
-    let repository = repository::Repository::open(name, hf_hub::RepoType::Model)?;
-    let listing = repository.list(repository::MAIN).map_err(failed)?;
-    if !listing.files.iter().any(|file| file.path == DESCRIPTION) {
-        return fetch(name);
+    const SAVED: &str = "model/";
+    /// Maximum number of names in a message.
+    const MOST_NAMES: usize = 12;
+
+    /// Module of sentence-transformers, in a folder of its own or in that of the list.
+    #[derive(Deserialize)]
+    struct Module {
+        path: String,
+        #[serde(rename = "type")]
+        class: String,
     }
-    let mut folder = PathBuf::new();
-    for file in &listing.files {
-        let path = repository.fetch(&listing, file).map_err(failed)?;
-        if file.path == DESCRIPTION {
-            folder = path.parent().map_or_else(|| path.clone(), Path::to_path_buf);
+
+    pub(super) fn fetch(name: &HubName) -> Result<PathBuf> {
+        Model::open(name)?.encoder()
+    }
+
+    pub(super) fn whole(name: &HubName) -> Result<PathBuf> {
+        let model = Model::open(name)?;
+        if model.listing.find(DESCRIPTION).is_none() {
+            return model.encoder();
+        }
+        let read = |path: &str| path == DESCRIPTION || path.starts_with(SAVED);
+        for file in model.listing.files.iter().filter(|file| read(&file.path)) {
+            model.get(&file.path)?;
+        }
+        Ok(model.folder())
+    }
+
+    /// Model of one commit.
+    struct Model {
+        name: HubName,
+        repository: Repository,
+        listing: Listing,
+        /// Problem of the hub's list, if the files are those that the cache has.
+        unlisted: Option<HubProblem>,
+    }
+
+    impl Model {
+        fn open(name: &HubName) -> Result<Self> {
+            let repository = Repository::new(&name.repository, Kind::Model);
+            let revision = name.revision.as_deref().unwrap_or(MAIN);
+            let listed = repository.list(revision).map(|listing| (listing, None));
+            let listed = listed.or_else(|problem| match repository.cached(revision, &problem) {
+                Some(listing) => Ok((listing, Some(problem))),
+                None => Err(problem),
+            });
+            let failed = |problem| Error::HubFiles { name: name.to_string(), problem };
+            let (listing, unlisted) = listed.map_err(failed)?;
+            Ok(Self { name: name.clone(), repository, listing, unlisted })
+        }
+
+        fn folder(&self) -> PathBuf {
+            self.repository.snapshot(&self.listing.commit)
+        }
+
+        /// Local path of a file; `None` if it is not listed.
+        fn get(&self, path: &str) -> Result<Option<PathBuf>> {
+            let fetched = self.listing.find(path).map(|file| self.repository.fetch(&self.listing, file));
+            fetched.transpose().map_err(|problem| Error::HubFiles { name: self.name.to_string(), problem })
+        }
+
+        /// Error of a file that is not listed.
+        fn lacks(self, wanted: &str) -> Error {
+            let names: Vec<&str> = self.listing.files.iter().map(|file| &*file.path).collect();
+            let more = if names.len() > MOST_NAMES { " and others" } else { "" };
+            let found = names[..names.len().min(MOST_NAMES)].join(", ") + more;
+            let problem = self.unlisted.unwrap_or(HubProblem::NoFile { wanted: wanted.into(), found });
+            Error::HubFiles { name: self.name.to_string(), problem }
+        }
+
+        /// Fetches the files of an encoder that the loader reads, and nothing else.
+        fn encoder(self) -> Result<PathBuf> {
+            let modules = self.get(MODULES)?.and_then(|path| std::fs::read(path).ok());
+            // The loader reports a file that is not JSON.
+            let modules: Vec<Module> = modules.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+            let folder_of = |class: &str| {
+                let module = modules.iter().find(|module| module.class.ends_with(class));
+                module.map(|module| module.path.trim_end_matches('/')).filter(|path| !path.is_empty())
+            };
+            if let Some(pooling) = folder_of(".Pooling") {
+                self.get(&format!("{pooling}/{CONFIG}"))?;
+            }
+            let inner = folder_of(".Transformer").filter(|_| self.listing.find(CONFIG).is_none());
+            let folder = inner.map_or_else(String::new, |folder| format!("{folder}/"));
+            for name in FILES {
+                self.get(&format!("{folder}{name}"))?;
+            }
+            let is_refused = self.listing.find(&format!("{folder}{ADAPTER}")).is_some();
+            if is_refused {
+                return Ok(self.folder());
+            }
+            let config = format!("{folder}{CONFIG}");
+            if self.listing.find(&config).is_none() {
+                return Err(self.lacks(&config));
+            }
+            match self.weights(&folder)? {
+                None => Ok(self.folder()),
+                Some(missing) => Err(self.lacks(&missing)),
+            }
+        }
+
+        /// Fetches the weights by the first of their names that the model has, and the shards of an index. Returns the
+        /// name of what is not listed.
+        fn weights(&self, folder: &str) -> Result<Option<String>> {
+            for name in WEIGHT_FILES {
+                let Some(path) = self.get(&format!("{folder}{name}"))? else { continue };
+                let shards =
+                    if ShardIndex::is_index(&path) { ShardIndex::read(&path)?.names() } else { Default::default() };
+                for shard in shards {
+                    let shard = format!("{folder}{shard}");
+                    if self.get(&shard)?.is_none() {
+                        return Ok(Some(shard));
+                    }
+                }
+                return Ok(None);
+            }
+            Ok(Some(format!("{folder}{}, nor {}", WEIGHT_FILES[0], WEIGHT_FILES[2])))
         }
     }
-    Ok(folder)
 }

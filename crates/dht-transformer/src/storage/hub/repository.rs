@@ -1,251 +1,234 @@
 //! Repository on the hub: its list of files, and verified downloads.
 
-use std::fs;
-use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
-use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
-use hf_hub::{Cache, Repo, RepoType};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use ureq::Body;
+use ureq::http::Response;
 
+use super::cache::{Kind, RepositoryCache, is_offline};
+use super::client::{Client, encoded, status_problem};
 use super::file::HubFile;
+use super::listing::Listing;
 use crate::error::{Error, HubProblem, Result};
-use crate::storage::{file_sha256, write_atomically};
+use crate::storage::{file_sha256, hexadecimal, write_atomically};
 
-/// Main branch of a repository.
+/// Revision of a name without one.
 pub(super) const MAIN: &str = "main";
 /// Branch with the hub's conversions of data sets of other formats.
 pub(super) const CONVERTED: &str = "refs/convert/parquet";
-/// Maximum size of a list of files in bytes.
-const MOST_BYTES: u64 = 64 << 20;
-/// Timeout of a request for a list of files.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// Name of the file list in errors.
 const LIST: &str = "the list of files";
+/// Maximum number of branches and tags in a message.
+const MOST_NAMES: usize = 20;
 
-/// Client of the hub, configured by environment variables.
-pub(super) fn api() -> Result<Api, ApiError> {
-    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let mut builder = ApiBuilder::from_cache(cache()).with_progress(false);
-    if let Some(endpoint) = set("HF_ENDPOINT") {
-        builder = builder.with_endpoint(endpoint.trim_end_matches('/').into());
-    }
-    if let Some(token) = set("HF_TOKEN") {
-        builder = builder.with_token(Some(token));
-    }
-    builder.build()
-}
-
-/// Local cache of files.
-pub(super) fn cache() -> Cache {
-    match std::env::var_os("HF_HUB_CACHE").filter(|path| !path.is_empty()) {
-        Some(path) => Cache::new(path.into()),
-        None => Cache::from_env(),
-    }
-}
-
-/// Returns whether the hub must not be queried.
-pub(super) fn is_offline() -> bool {
-    let value = std::env::var("HF_HUB_OFFLINE").unwrap_or_default().to_ascii_lowercase();
-    ["1", "on", "yes", "true"].contains(&value.as_str())
-}
-
-/// Files of one commit.
-#[derive(Debug)]
-pub(super) struct Listing {
-    pub(super) branch: &'static str,
-    pub(super) commit: String,
-    pub(super) files: Vec<HubFile>,
-}
-
-/// Response of the hub.
+/// Branches and tags of a repository.
 #[derive(Deserialize)]
-struct Answer {
-    sha: String,
-    siblings: Vec<Sibling>,
+struct References {
+    branches: Vec<Reference>,
+    #[serde(default)]
+    tags: Vec<Reference>,
 }
 
 #[derive(Deserialize)]
-struct Sibling {
-    rfilename: String,
-    size: Option<u64>,
-    lfs: Option<LargeFile>,
-}
-
-#[derive(Deserialize)]
-struct LargeFile {
-    #[serde(alias = "oid")]
-    sha256: String,
-    size: u64,
+struct Reference {
+    name: String,
 }
 
 /// Repository and its local cache.
 pub(super) struct Repository {
     name: String,
-    kind: RepoType,
-    api: Api,
+    kind: Kind,
+    client: Client,
+    cache: RepositoryCache,
 }
 
 impl Repository {
-    pub(super) fn open(name: &str, kind: RepoType) -> Result<Self> {
-        let failed = |source| Error::HubFiles { name: name.into(), problem: problem_of(LIST, source) };
-        Ok(Self { name: name.into(), kind, api: api().map_err(failed)? })
+    pub(super) fn new(name: &str, kind: Kind) -> Self {
+        let (client, cache) = (Client::from_environment(), RepositoryCache::new(kind, name));
+        Self { name: name.into(), kind, client, cache }
     }
 
-    fn revision(&self, revision: &str) -> Repo {
-        Repo::with_revision(self.name.clone(), self.kind, revision.into())
+    /// Local directory of the files of a commit.
+    pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
+        self.cache.snapshot(commit)
     }
 
-    /// Lists the files of a branch with their sizes and sums. If the hub is offline or cannot be reached, the previous
+    /// Lists the files of a revision with their sizes and sums. If the hub is offline or cannot be reached, the previous
     /// list is returned.
-    pub(super) fn list(&self, branch: &'static str) -> Result<Listing, HubProblem> {
-        let kept = self.kept_list(branch);
-        let problem = match self.ask_for_list(branch) {
+    pub(super) fn list(&self, revision: &str) -> Result<Listing, HubProblem> {
+        let path = self.cache.list(&encoded(revision, None));
+        let kept = || Listing::parse(revision, &fs::read_to_string(&path).ok()?).ok();
+        // The files of a commit do not change.
+        if let Some(listing) = kept().filter(|listing| listing.commit == revision) {
+            return Ok(listing);
+        }
+        let problem = match self.ask_for_list(revision) {
             Ok(text) => {
-                let listing = listing_of(branch, &text)?;
+                let listing = Listing::parse(revision, &text)?;
                 // Without it a later run must reach the hub; nothing else is lost.
-                if let Err(error) = keep(&kept, &text) {
+                if let Err(error) = keep(&path, &text) {
                     tracing::debug!(repository = %self.name, %error, "the list of files was not kept");
                 }
                 return Ok(listing);
             }
             Err(problem) => problem,
         };
-        let unreached = match &problem {
-            HubProblem::Request { .. } | HubProblem::Offline { .. } => true,
-            HubProblem::Status { status, .. } => *status >= 500,
-            _ => false,
-        };
-        match fs::read_to_string(&kept) {
-            Ok(text) if unreached => {
+        match kept().filter(|_| is_unreached(&problem)) {
+            Some(listing) => {
                 tracing::warn!(repository = %self.name, %problem, "using the list of files of the last time");
-                listing_of(branch, &text)
+                Ok(listing)
             }
-            _ => Err(problem),
+            None => Err(problem),
         }
     }
 
-    /// Path of the stored file list of a branch.
-    fn kept_list(&self, branch: &str) -> PathBuf {
-        let snapshot = cache().repo(self.revision(branch)).pointer_path("list");
-        let folder = snapshot.parent().and_then(Path::parent).unwrap_or(&snapshot);
-        folder.join(format!("list.{}.json", branch.replace('/', ".")))
+    /// Files of a revision that are in the cache, without sizes and sums: those that another program has fetched. `None`
+    /// if there are none, or if the hub itself has said that the revision cannot be had.
+    pub(super) fn cached(&self, revision: &str, problem: &HubProblem) -> Option<Listing> {
+        let commit = self.cache.commit(revision).filter(|_| is_unreached(problem))?;
+        tracing::warn!(repository = %self.name, %problem, %commit, "using the files in the cache");
+        let file = |path| HubFile { path, size: None, sha256: None, blob: None };
+        let files = self.cache.files(&commit).into_iter().map(file).collect();
+        Some(Listing { revision: revision.into(), commit, files })
     }
 
-    fn ask_for_list(&self, branch: &str) -> Result<String, HubProblem> {
+    fn ask_for_list(&self, revision: &str) -> Result<String, HubProblem> {
         if is_offline() {
             return Err(HubProblem::Offline { what: LIST.into() });
         }
-        let request = self.api.repo(self.revision(branch)).info_request().query("blobs", "true");
-        let request = request.config().timeout_global(Some(LONGEST_WAIT)).build();
-        let failed = |error| problem_of(LIST, ApiError::from(Box::new(error)));
-        let mut response = request.call().map_err(failed)?;
-        response.body_mut().with_config().limit(MOST_BYTES).read_to_string().map_err(failed)
+        let address = format!("api/{}/{}", self.kind.plural(), self.name);
+        let list = self.client.text(LIST, &format!("{address}/revision/{}?blobs=true", encoded(revision, None)));
+        list.map_err(|problem| match problem {
+            HubProblem::Status { status: 404, .. } => self.no_revision(revision, &address).unwrap_or(problem),
+            _ => problem,
+        })
     }
 
-    /// Path of a file in the cache, downloaded if missing. A file whose size or sum differs from the list is deleted.
+    /// Problem of a revision that a repository does not have; `None` if there is no repository.
+    fn no_revision(&self, revision: &str, address: &str) -> Option<HubProblem> {
+        let text = self.client.text(LIST, &format!("{address}/refs")).ok()?;
+        let References { branches, tags } = serde_json::from_str(&text).ok()?;
+        let names: Vec<String> = branches.into_iter().chain(tags).map(|reference| reference.name).collect();
+        let more = if names.len() > MOST_NAMES { " and others" } else { "" };
+        let known = names.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join(", ") + more;
+        Some(HubProblem::Revision { asked: revision.into(), known })
+    }
+
+    /// Path of a file in the cache, downloaded if missing. A file in the cache must have the listed size; a downloaded
+    /// file also the listed sum, before it gets there.
     pub(super) fn fetch(&self, listing: &Listing, file: &HubFile) -> Result<PathBuf, HubProblem> {
-        let cached = cache().repo(self.revision(listing.branch));
-        let pointer = cached.pointer_path(&listing.commit).join(&file.path);
-        let request = |source: std::io::Error| HubProblem::Request { what: file.path.clone(), source: source.into() };
-        if pointer.exists() && check(&pointer, file).is_ok() {
+        let is_there =
+            |path: &Path| fs::metadata(path).is_ok_and(|found| file.size.is_none_or(|size| size == found.len()));
+        let pointer = self.snapshot(&listing.commit).join(&file.path);
+        if is_there(&pointer) {
             return Ok(pointer);
         }
-        if is_offline() {
-            return Err(HubProblem::Offline { what: file.path.clone() });
+        let sum = file.sha256.clone().or_else(|| file.blob.clone());
+        let sum =
+            sum.unwrap_or_else(|| hexadecimal(Sha256::new_with_prefix(format!("{}/{}", listing.commit, file.path))));
+        let blob = self.cache.blob(&sum);
+        let failed = |source: io::Error| request_problem(file, source);
+        let _lock = self.cache.lock(&sum);
+        // Another process may have fetched it meanwhile, and be reading it.
+        if is_there(&pointer) {
+            return Ok(pointer);
         }
-        forget(&pointer);
-        // An incomplete file is resumed; for a complete one that request would fail.
-        if let (Some(sum), Some(size)) = (&file.sha256, file.size) {
-            let part = cached.blob_path(sum).with_extension("part");
-            if fs::metadata(&part).is_ok_and(|found| found.len() >= size) {
-                fs::remove_file(&part).map_err(request)?;
+        if !is_there(&blob) {
+            if is_offline() {
+                return Err(HubProblem::Offline { what: file.path.clone() });
+            }
+            blob.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
+            self.download(listing, file, &blob)?;
+        }
+        let pointer = self.cache.place(&sum, &listing.commit, &file.path).map_err(failed)?;
+        if let Err(error) = self.cache.refer(&listing.revision, &listing.commit) {
+            tracing::debug!(repository = %self.name, %error, "the commit of the revision was not noted");
+        }
+        Ok(pointer)
+    }
+
+    /// Downloads a file, and goes on with a part that an interrupted download has left.
+    fn download(&self, listing: &Listing, file: &HubFile, blob: &Path) -> Result<(), HubProblem> {
+        let failed = |source: io::Error| request_problem(file, source);
+        let part = blob.with_extension("part");
+        let length = fs::metadata(&part).map_or(0, |found| found.len());
+        let is_whole = file.sha256.is_some() && check(&part, file).is_ok();
+        if !is_whole {
+            let from = if file.size.is_some_and(|size| length < size) { length } else { 0 };
+            tracing::info!(repository = %self.name, file = %file.path, bytes = file.size, from, "fetching");
+            self.receive(listing, file, &part, from)?;
+            check(&part, file).inspect_err(|_| _ = fs::remove_file(&part))?;
+            if file.sha256.is_none() {
+                tracing::debug!(repository = %self.name, file = %file.path, "listed without SHA-256");
             }
         }
-        tracing::info!(repository = %self.name, file = %file.path, bytes = file.size, "fetching");
+        fs::rename(&part, blob).map_err(failed)
+    }
+
+    /// Appends the rest of a file to its part, or writes it anew if the hub does not send the rest.
+    fn receive(&self, listing: &Listing, file: &HubFile, part: &Path, from: u64) -> Result<(), HubProblem> {
+        let failed = |source: io::Error| request_problem(file, source);
+        let prefix = if self.kind == Kind::Dataset { "datasets/" } else { "" };
         // By its commit, so that the file matches the list even if the branch changes.
-        let repository = self.api.repo(self.revision(&listing.commit));
-        let fetched = repository.download(&file.path).map_err(|source| problem_of(&file.path, source))?;
-        if let Err(problem) = check(&fetched, file) {
-            forget(&fetched);
-            return Err(problem);
+        let (commit, path) = (encoded(&listing.commit, None), encoded(&file.path, Some('/')));
+        let address = format!("{prefix}{}/resolve/{commit}/{path}", self.name);
+        let (mut response, from) = self.request(file, &address, from)?;
+        let mut out = File::options().create(true).truncate(false).write(true).open(part).map_err(failed)?;
+        out.set_len(from).and_then(|()| out.seek(SeekFrom::End(0))).map_err(failed)?;
+        let most = file.size.map_or(u64::MAX, |size| size.saturating_sub(from).saturating_add(1));
+        io::copy(&mut response.body_mut().as_reader().take(most), &mut out).map_err(failed)?;
+        out.sync_all().map_err(failed)
+    }
+
+    /// Response with a file from this byte on, or from the byte that it says.
+    fn request(&self, file: &HubFile, address: &str, from: u64) -> Result<(Response<Body>, u64), HubProblem> {
+        let response = self.client.get(&file.path, address, from)?;
+        let range = response.headers().get("content-range").and_then(|value| value.to_str().ok());
+        let continues = range.is_some_and(|range| range.starts_with(&format!("bytes {from}-")));
+        match response.status().as_u16() {
+            206 if continues => Ok((response, from)),
+            206 | 416 if from > 0 => self.request(file, address, 0),
+            200..=299 => Ok((response, 0)),
+            status => Err(status_problem(&file.path, status)),
         }
-        cached.create_ref(&listing.commit).map_err(request)?;
-        Ok(fetched)
     }
 }
 
-/// Files in a response of the hub.
-fn listing_of(branch: &'static str, text: &str) -> Result<Listing, HubProblem> {
-    let answer: Answer =
-        serde_json::from_str(text).map_err(|error| HubProblem::Answer { message: error.to_string() })?;
-    let refuse = |what: &str, got: &str| Err(HubProblem::Answer { message: format!("{what} {got:?}") });
-    if answer.sha.is_empty() || !answer.sha.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return refuse("the commit is", &answer.sha);
+/// Returns whether the hub was not reached, or could not answer.
+fn is_unreached(problem: &HubProblem) -> bool {
+    match problem {
+        HubProblem::Request { .. } | HubProblem::Offline { .. } => true,
+        HubProblem::Status { status, .. } => *status >= 500 || *status == 429,
+        _ => false,
     }
-    let mut files = Vec::with_capacity(answer.siblings.len());
-    for Sibling { rfilename: path, size, lfs } in answer.siblings {
-        // The path is used in the cache.
-        let plain = Path::new(&path).components().all(|part| matches!(part, Component::Normal(_)));
-        if path.is_empty() || !plain || path.contains('\\') {
-            return refuse("it has the path", &path);
-        }
-        if let Some(LargeFile { sha256, .. }) = &lfs
-            && (sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        {
-            return refuse("it has the SHA-256", sha256);
-        }
-        let size = lfs.as_ref().map(|file| file.size).or(size);
-        files.push(HubFile { path, size, sha256: lfs.map(|file| file.sha256.to_lowercase()) });
-    }
-    Ok(Listing { branch, commit: answer.sha, files })
+}
+
+fn request_problem(file: &HubFile, source: io::Error) -> HubProblem {
+    HubProblem::Request { what: file.path.clone(), source: source.into() }
 }
 
 fn keep(path: &Path, text: &str) -> Result<()> {
-    let failed = |source| Error::Io { path: path.into(), source };
-    path.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
+    path.parent().map_or(Ok(()), fs::create_dir_all).map_err(|source| Error::io(path, source))?;
     write_atomically(path, |file| file.write_all(text.as_bytes()))
 }
 
-/// Compares a file with its entry in the hub's list.
+/// Compares a downloaded file with its entry in the hub's list.
 fn check(path: &Path, file: &HubFile) -> Result<(), HubProblem> {
     let name = || file.path.clone();
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| HubProblem::Request { what: name(), source };
-    let got = fs::metadata(path).map_err(|source| failed(source.into()))?.len();
+    let got = fs::metadata(path).map_err(|source| request_problem(file, source))?.len();
     if let Some(expected) = file.size.filter(|size| *size != got) {
         return Err(HubProblem::Size { file: name(), expected, got });
     }
     if let Some(expected) = &file.sha256 {
-        let got = file_sha256(path).map_err(|source| failed(source.into()))?;
+        let failed = |source: Error| HubProblem::Request { what: name(), source: source.into() };
+        let got = file_sha256(path).map_err(failed)?;
         if got != *expected {
             return Err(HubProblem::Digest { file: name(), expected: expected.clone(), got });
         }
     }
     Ok(())
-}
-
-/// Removes a file from the cache: the link, and its target if the target is in the cache, too.
-fn forget(pointer: &Path) {
-    let target = fs::canonicalize(pointer).ok();
-    // A file that cannot be deleted fails the check again.
-    let _ = fs::remove_file(pointer);
-    let blob = target.filter(|target| target.parent().is_some_and(|folder| folder.ends_with("blobs")));
-    blob.map(fs::remove_file);
-}
-
-fn problem_of(what: &str, source: ApiError) -> HubProblem {
-    let what = what.to_owned();
-    if let ApiError::RequestError(error) = &source
-        && let ureq::Error::StatusCode(status) = **error
-    {
-        let meaning = match status {
-            401 | 403 => "it is not there, or needs a login (set HF_TOKEN)",
-            404 => "there is no such repository, branch or file",
-            429 => "too many requests, try again later",
-            500.. => "the hub has failed, try again later",
-            _ => "not what was expected",
-        };
-        return HubProblem::Status { what, status, meaning };
-    }
-    HubProblem::Request { what, source: source.into() }
 }

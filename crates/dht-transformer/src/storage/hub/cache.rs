@@ -1,0 +1,158 @@
+//! Cache of files, in the layout of Python's `huggingface_hub`.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Value of an environment variable; `None` if it is empty.
+pub(super) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+/// Returns whether the hub must not be queried.
+pub(super) fn is_offline() -> bool {
+    let value = variable("HF_HUB_OFFLINE").unwrap_or_default().to_ascii_lowercase();
+    ["1", "on", "yes", "true"].contains(&value.as_str())
+}
+
+/// Folder of the hub's files: `HF_HOME`, otherwise `huggingface` in the user's cache.
+fn home() -> PathBuf {
+    let path = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let user = || std::env::home_dir().unwrap_or_default().join(".cache");
+    path("HF_HOME").unwrap_or_else(|| path("XDG_CACHE_HOME").unwrap_or_else(user).join("huggingface"))
+}
+
+/// Token for private files: `HF_TOKEN`, otherwise that of Python's `hf auth login`.
+pub(super) fn token() -> Option<String> {
+    let file = variable("HF_TOKEN_PATH").map_or_else(|| home().join("token"), PathBuf::from);
+    let saved = || fs::read_to_string(file).ok().map(|token| token.trim().to_owned());
+    variable("HF_TOKEN").or_else(saved).filter(|token| !token.is_empty())
+}
+
+/// Kind of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Model,
+    Dataset,
+}
+
+impl Kind {
+    /// Name of the kind in addresses and in the cache.
+    pub(super) fn plural(self) -> &'static str {
+        match self {
+            Self::Model => "models",
+            Self::Dataset => "datasets",
+        }
+    }
+}
+
+/// Files of a repository in the cache: `blobs/SUM` is a content, `snapshots/COMMIT/PATH` a link to it, and
+/// `refs/REVISION` has the commit that a branch or a tag was last seen at.
+pub(super) struct RepositoryCache {
+    folder: PathBuf,
+    locks: PathBuf,
+}
+
+impl RepositoryCache {
+    pub(super) fn new(kind: Kind, name: &str) -> Self {
+        let cache = std::env::var_os("HF_HUB_CACHE").filter(|path| !path.is_empty());
+        let cache = cache.map_or_else(|| home().join("hub"), PathBuf::from);
+        let name = format!("{}--{}", kind.plural(), name.replace('/', "--"));
+        Self { folder: cache.join(&name), locks: cache.join(".locks").join(name) }
+    }
+
+    /// Directory of the files of a commit.
+    pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
+        self.folder.join("snapshots").join(commit)
+    }
+
+    /// Content of this sum.
+    pub(super) fn blob(&self, sum: &str) -> PathBuf {
+        self.folder.join("blobs").join(sum)
+    }
+
+    /// File with the last list of a revision's files; `revision` is encoded as in addresses.
+    pub(super) fn list(&self, revision: &str) -> PathBuf {
+        self.folder.join(format!("list.{revision}.json"))
+    }
+
+    /// Commit of a revision, as far as the cache knows, whose directory exists.
+    pub(super) fn commit(&self, revision: &str) -> Option<String> {
+        let noted = fs::read_to_string(self.folder.join("refs").join(revision)).ok();
+        let commit = noted.map_or_else(|| revision.to_owned(), |commit| commit.trim().to_owned());
+        let is_commit = !commit.is_empty() && commit.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        (is_commit && self.snapshot(&commit).is_dir()).then_some(commit)
+    }
+
+    /// Notes the commit of a revision, for offline use.
+    pub(super) fn refer(&self, revision: &str, commit: &str) -> io::Result<()> {
+        if revision == commit {
+            return Ok(());
+        }
+        let path = self.folder.join("refs").join(revision);
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(path, commit)
+    }
+
+    /// Waits until no other process fetches this content. On a file system without locks there is none.
+    pub(super) fn lock(&self, sum: &str) -> Option<File> {
+        fs::create_dir_all(&self.locks).ok()?;
+        let path = self.locks.join(format!("{sum}.lock"));
+        let file = File::options().create(true).truncate(false).write(true).open(path).ok()?;
+        file.lock().ok()?;
+        Some(file)
+    }
+
+    /// Makes a content the file of a commit.
+    pub(super) fn place(&self, sum: &str, commit: &str, path: &str) -> io::Result<PathBuf> {
+        let pointer = self.snapshot(commit).join(path);
+        pointer.parent().map_or(Ok(()), fs::create_dir_all)?;
+        match fs::remove_file(&pointer) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // Relative, so that the cache can be moved.
+        let up = std::iter::repeat_n("..", path.split('/').count() + 1);
+        let target: PathBuf = up.chain(["blobs", sum]).collect();
+        if link(&target, &pointer).is_err() {
+            // A system without symbolic links. Other commits may need the content.
+            let blob = self.blob(sum);
+            fs::hard_link(&blob, &pointer).or_else(|_| fs::copy(&blob, &pointer).map(drop))?;
+        }
+        Ok(pointer)
+    }
+
+    /// Paths of the files of a commit that are in the cache.
+    pub(super) fn files(&self, commit: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![(self.snapshot(commit), String::new())];
+        while let Some((folder, prefix)) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let path = format!("{prefix}{name}");
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    folders.push((entry.path(), format!("{path}/")));
+                } else if entry.path().is_file() {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+}
+
+#[cfg(unix)]
+fn link(target: &Path, pointer: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, pointer)
+}
+
+#[cfg(windows)]
+fn link(target: &Path, pointer: &Path) -> io::Result<()> {
+    std::os::windows::fs::symlink_file(target, pointer)
+}
+
+#[cfg(not(any(unix, windows)))]
+fn link(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
