@@ -265,3 +265,99 @@ fn the_maximal_length_is_read_and_bounded_by_the_positions() {
     let config = BertConfig::from_file(bert(true, None).path().join("config.json")).unwrap();
     assert_eq!(config.longest_text(), 512);
 }
+
+/// Pieces of a Unigram: XLM-RoBERTa's special tokens, and words after a space.
+const PIECES: [&str; 12] = [
+    "<s>",
+    "<pad>",
+    "</s>",
+    "<unk>",
+    "\u{2581}",
+    "\u{2581}cat",
+    "cat",
+    "s",
+    "\u{2581}new",
+    "fi",
+    "\u{fb01}",
+    "<mask>",
+];
+
+/// A directory of a BERT with XLM-RoBERTa's tokenizer, whose `tokenizer.json` has this normalizer and splits otherwise
+/// than the class.
+fn unigram(normalizer: Value, config: Value) -> TempDir {
+    let folder = bert(true, Some(config));
+    let special: Vec<Value> = [0, 1, 2, 3, 11].map(|id| token(id, PIECES[id], true)).to_vec();
+    let score = |id: usize| if id < 4 { 0.0 } else { -(id as f64) };
+    let pieces: Vec<Value> = PIECES.iter().enumerate().map(|(id, piece)| json!([piece, score(id)])).collect();
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": special, "normalizer": normalizer,
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "first", "split": true},
+        "post_processor": {"type": "BertProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0]}, "decoder": null,
+        "model": {"type": "Unigram", "unk_id": 0, "vocab": pieces},
+    });
+    write(folder.path(), "tokenizer.json", &tokenizer);
+    folder
+}
+
+#[test]
+fn xlm_roberta_takes_pieces_and_table_from_its_file() {
+    // A table that writes "cat" for "Q".
+    let table = format!("AAQAAABAAQBRDQAAAAAAgAAA{}AABjYXQA", "A".repeat(1344));
+    let table = json!({"type": "Precompiled", "precompiled_charsmap": table});
+    let sequence = json!({"type": "Sequence", "normalizers": [{"type": "NFKC"}, table]});
+    let class = |mut config: Value| {
+        config["tokenizer_class"] = "XLMRobertaTokenizer".into();
+        config
+    };
+    // Ids of transformers 5.24.
+    for (normalizer, config, text, pair, expected) in [
+        (json!(null), json!({}), " cat\n\tcats  new ", None, [0, 5, 5, 7, 8, 2].as_slice()),
+        (json!({"type": "NFKC"}), json!({}), "\u{fb01}", None, &[0, 4, 10, 2]),
+        (json!(null), json!({}), "x", None, &[0, 4, 3, 2]),
+        (json!(null), json!({}), "cat<mask>cat", None, &[0, 5, 11, 5, 2]),
+        (json!(null), json!({}), "cat", Some("new"), &[0, 5, 2, 2, 8, 2]),
+        (json!(null), json!({"add_prefix_space": false}), "cats cat", None, &[0, 6, 7, 6, 2]),
+        (json!(null), json!({"bos_token": "<mask>"}), "cat", None, &[11, 5, 2]),
+        (json!(null), json!({"unk_token": null, "cls_token": null}), "cat", None, &[0, 5, 2]),
+        (table, json!({}), "xQ", None, &[0, 4, 3, 6, 2]),
+        (sequence, json!({}), " cat\n\tcats  Qs \u{fb01}", None, &[0, 5, 5, 7, 5, 7, 4, 10, 2]),
+    ] {
+        let folder = unigram(normalizer, class(config.clone()));
+        let encoding = TextTokenizer::from_dir(folder.path()).unwrap().encode(text, pair, 16).unwrap();
+        assert_eq!(encoding.ids, expected, "{config} {text:?}");
+        assert!(encoding.types().all(|kind| kind == 0), "{config} {text:?}");
+    }
+    let as_written = unigram(json!({"type": "NFKC"}), json!({"tokenizer_class": "PreTrainedTokenizerFast"}));
+    assert_eq!(TextTokenizer::from_dir(as_written.path()).unwrap().encode("\u{fb01}", None, 16).unwrap().ids, [0, 4, 9, 2]);
+    for config in [json!({"bos_token": null}), json!({"eos_token": "<none>"})] {
+        assert!(TextTokenizer::from_dir(unigram(json!(null), class(config.clone())).path()).is_err(), "{config}");
+    }
+}
+
+#[test]
+fn a_sentencepiece_file_alone_is_refused_with_a_way_out() {
+    let folder = bert(true, Some(json!({"tokenizer_class": "XLMRobertaTokenizer"})));
+    let refused = || TextTokenizer::from_dir(folder.path()).unwrap_err().to_string();
+    std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+    assert!(refused().contains("tokenizer.json") && !refused().contains(".model"), "{}", refused());
+    std::fs::write(folder.path().join("sentencepiece.bpe.model"), b"pieces").unwrap();
+    let message = refused();
+    assert!(message.contains("sentencepiece.bpe.model") && message.contains("save_pretrained('.')"), "{message}");
+    std::fs::remove_file(folder.path().join("tokenizer_config.json")).unwrap();
+    let message = refused();
+    assert!(message.contains("\"tokenizer_class\": \"XLMRobertaTokenizer\""), "{message}");
+}
+
+#[test]
+fn an_empty_last_line_of_a_vocabulary_has_an_id() {
+    for (end, id) in [("", 14), ("\n", 14), ("\n\n", 15), ("\n \n\n", 15)] {
+        let folder = bert(true, Some(json!({"additional_special_tokens": ["<new>"]})));
+        std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+        std::fs::write(folder.path().join("vocab.txt"), WORDS.join("\n") + end).unwrap();
+        let tokenizer = TextTokenizer::from_dir(folder.path()).unwrap();
+        assert_eq!(tokenizer.token_id("<new>"), Some(id), "{end:?}");
+        assert_eq!(tokenizer.vocabulary_size(), id as usize + 1);
+        write(folder.path(), "tokenizer_config.json", &json!({}));
+        assert_eq!(TextTokenizer::from_dir(folder.path()).unwrap().vocabulary_size(), WORDS.len(), "{end:?}");
+    }
+}

@@ -1,8 +1,8 @@
 //! Tokenizer of a Hugging Face directory, in the order of precedence of `transformers` 5.
 //!
-//! `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` take only the vocabulary, the merges and the added
-//! tokens from `tokenizer.json`; everything else follows from `tokenizer_config.json` and the defaults of the class.
-//! `PreTrainedTokenizerFast` takes `tokenizer.json` unchanged.
+//! `BertTokenizer`, `DistilBertTokenizer`, `RobertaTokenizer` and `XLMRobertaTokenizer` take only the vocabulary, the
+//! merges, the table of characters and the added tokens from `tokenizer.json`; everything else follows from
+//! `tokenizer_config.json` and the defaults of the class. `PreTrainedTokenizerFast` takes `tokenizer.json` unchanged.
 
 use std::path::{Path, PathBuf};
 
@@ -153,6 +153,9 @@ impl TokenizerDirectory {
         for field in self.file.iter().flat_map(Map::keys) {
             let (treatment, reason) = match field.as_str() {
                 "model" | "added_tokens" => (Treatment::Obeyed, "the vocabulary"),
+                "normalizer" if rebuilt && self.class == TokenizerClass::Unigram => {
+                    (Treatment::Obeyed, "its table of characters (Precompiled) alone; the rest follows from the class")
+                }
                 "normalizer" | "pre_tokenizer" | "post_processor" if rebuilt => {
                     (Treatment::Harmless, "overridden by the tokenizer's class and tokenizer_config.json")
                 }
@@ -221,17 +224,15 @@ impl TokenizerDirectory {
     /// Tokenizer of a vocabulary, to which the declared tokens are not yet added. `what` names `tokenizer.json`.
     fn vocabulary_tokenizer(&self, what: &str, settings: &Settings, tokens: &DeclaredTokens) -> Result<Tokenizer> {
         match (&self.file, self.class) {
-            (Some(file), class) if !class.is_rebuilt() => build::as_written(what, class, file),
+            (Some(file), class) if !class.is_rebuilt() => build::as_written(what, file),
             (Some(file), class) => {
                 let vocabulary = build::Vocabulary::from_file(what, class, file)?;
                 let rebuilt = build::rebuilt(what, class, vocabulary, settings, tokens)?;
                 self.check_defaults(what, file, &rebuilt)?;
                 Ok(rebuilt)
             }
-            (None, class) if !class.is_rebuilt() => {
-                let missing =
-                    std::io::Error::new(std::io::ErrorKind::NotFound, "is missing: this class of tokenizers needs it");
-                Err(Error::io(self.folder.join(FILE), missing))
+            (None, class @ (TokenizerClass::AsWritten | TokenizerClass::Unigram)) => {
+                Err(Error::io(self.folder.join(FILE), build::missing(&self.folder, class)))
             }
             (None, class) => {
                 let vocabulary = build::Vocabulary::from_folder(&self.folder, class)?;
@@ -247,7 +248,7 @@ impl TokenizerDirectory {
         if self.is_explicit() {
             return Ok(());
         }
-        let as_written = build::as_written(what, TokenizerClass::AsWritten, file)?;
+        let as_written = build::as_written(what, file)?;
         let Some(part) = build::difference(rebuilt, &as_written) else { return Ok(()) };
         Err(Error::Unsupported {
             path: self.folder.join(FILE),
@@ -283,7 +284,8 @@ impl TextTokenizer {
     /// WordPiece), or `vocab.json` and `merges.txt` (RoBERTa's BPE). It also reads `tokenizer_config.json`,
     /// `special_tokens_map.json` and `added_tokens.json`. Settings of `tokenizer_config.json` override
     /// `tokenizer.json`. The classes `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` (each the default
-    /// for its model type) use only the vocabulary and the added tokens of `tokenizer.json`.
+    /// for its model type) and `XLMRobertaTokenizer` use only the vocabulary and the added tokens of `tokenizer.json`;
+    /// `PreTrainedTokenizerFast` uses the file as it is.
     /// [`account`](crate::account) lists the fields that are read, and the fields that are refused.
     ///
     /// # Errors

@@ -195,7 +195,13 @@ impl DeclaredTokens {
 
 /// Returns whether a class requires a special token.
 fn needed(class: TokenizerClass, name: &str) -> bool {
-    class.is_rebuilt() && ["unk_token", "cls_token", "sep_token"].contains(&name)
+    match class {
+        TokenizerClass::Bert | TokenizerClass::DistilBert | TokenizerClass::Roberta => {
+            ["unk_token", "cls_token", "sep_token"].contains(&name)
+        }
+        TokenizerClass::Unigram => ["bos_token", "eos_token"].contains(&name),
+        TokenizerClass::AsWritten => false,
+    }
 }
 
 /// Default special token of a class that no file names.
@@ -210,7 +216,7 @@ fn default(class: TokenizerClass, name: &str) -> Option<&'static str> {
     };
     match class {
         TokenizerClass::Bert | TokenizerClass::DistilBert => bert,
-        TokenizerClass::Roberta => match name {
+        TokenizerClass::Roberta | TokenizerClass::Unigram => match name {
             "bos_token" | "cls_token" => Some("<s>"),
             "eos_token" | "sep_token" => Some("</s>"),
             "unk_token" => Some("<unk>"),
@@ -218,7 +224,7 @@ fn default(class: TokenizerClass, name: &str) -> Option<&'static str> {
             "mask_token" => Some("<mask>"),
             _ => None,
         },
-        TokenizerClass::AsWritten | TokenizerClass::Unigram => None,
+        TokenizerClass::AsWritten => None,
     }
 }
 
