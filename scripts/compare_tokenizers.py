@@ -163,17 +163,20 @@ def compare(directory, options, rows):
     if ours is None:
         print(f"{directory}: {type(tokenizer).__name__}; refused by ours: {said}")
         return options.refused
-    different = 0
+    different = types = 0
     answers = their_ids(tokenizer, texts, options.length)
     for text, mine, theirs in zip(texts, ours, answers):
         if theirs == mine:
             continue
-        different += 1
-        if different <= options.show:
+        if theirs[0] == mine[0]:
+            types += 1
+        else:
+            different += 1
+        if different + types <= options.show:
             print(f"  {ascii(text)[:400]}\n    theirs {show(tokenizer, theirs[0])[:600]}\n    ours   {show(tokenizer, mine[0])[:600]}")
             if theirs[0] == mine[0]:
                 print(f"    types {theirs[1]} {mine[1]}")
-    line = f"{directory}: {type(tokenizer).__name__}, {len(texts)} texts, {different} different"
+    line = f"{directory}: {type(tokenizer).__name__}, {len(texts)} texts, {different} different" + (f", and {types} in types alone" if types else "")
     if options.slow and (Path(directory) / "vocab.txt").exists() and "Bert" in type(tokenizer).__name__:
         from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
 
@@ -181,7 +184,7 @@ def compare(directory, options, rows):
         others = sum(left[0] != right[0] for left, right in zip(their_ids(slow, texts, options.length), answers))
         line += f"; BertTokenizerLegacy: {others} different"
     print(line, flush=True)
-    return different == 0
+    return different + types == 0
 
 
 def main():

@@ -267,20 +267,8 @@ fn the_maximal_length_is_read_and_bounded_by_the_positions() {
 }
 
 /// Pieces of a Unigram: XLM-RoBERTa's special tokens, and words after a space.
-const PIECES: [&str; 12] = [
-    "<s>",
-    "<pad>",
-    "</s>",
-    "<unk>",
-    "\u{2581}",
-    "\u{2581}cat",
-    "cat",
-    "s",
-    "\u{2581}new",
-    "fi",
-    "\u{fb01}",
-    "<mask>",
-];
+const PIECES: [&str; 12] =
+    ["<s>", "<pad>", "</s>", "<unk>", "\u{2581}", "\u{2581}cat", "cat", "s", "\u{2581}new", "fi", "\u{fb01}", "<mask>"];
 
 /// A directory of a BERT with XLM-RoBERTa's tokenizer, whose `tokenizer.json` has this normalizer and splits otherwise
 /// than the class.
@@ -328,7 +316,10 @@ fn xlm_roberta_takes_pieces_and_table_from_its_file() {
         assert!(encoding.types().all(|kind| kind == 0), "{config} {text:?}");
     }
     let as_written = unigram(json!({"type": "NFKC"}), json!({"tokenizer_class": "PreTrainedTokenizerFast"}));
-    assert_eq!(TextTokenizer::from_dir(as_written.path()).unwrap().encode("\u{fb01}", None, 16).unwrap().ids, [0, 4, 9, 2]);
+    assert_eq!(
+        TextTokenizer::from_dir(as_written.path()).unwrap().encode("\u{fb01}", None, 16).unwrap().ids,
+        [0, 4, 9, 2]
+    );
     for config in [json!({"bos_token": null}), json!({"eos_token": "<none>"})] {
         assert!(TextTokenizer::from_dir(unigram(json!(null), class(config.clone())).path()).is_err(), "{config}");
     }
@@ -360,4 +351,54 @@ fn an_empty_last_line_of_a_vocabulary_has_an_id() {
         write(folder.path(), "tokenizer_config.json", &json!({}));
         assert_eq!(TextTokenizer::from_dir(folder.path()).unwrap().vocabulary_size(), WORDS.len(), "{end:?}");
     }
+}
+
+#[test]
+fn flags_and_lists_of_tokens_are_read_as_by_transformers() {
+    let new = |config: Value, special: Value| {
+        let folder = bert(true, Some(config));
+        write(folder.path(), "special_tokens_map.json", &special);
+        TextTokenizer::from_dir(folder.path()).unwrap().token_id("<new>")
+    };
+    // A list in tokenizer_config.json hides that of special_tokens_map.json, also an empty one.
+    let listed = |name: &str| json!({name: ["<new>"]});
+    for (config, special, expected) in [
+        (json!({}), listed("additional_special_tokens"), Some(14)),
+        (json!({"additional_special_tokens": []}), listed("additional_special_tokens"), None),
+        (json!({"extra_special_tokens": []}), listed("additional_special_tokens"), None),
+        (json!({"extra_special_tokens": []}), listed("extra_special_tokens"), Some(14)),
+        (json!({"extra_special_tokens": {"a_token": "cat"}}), listed("additional_special_tokens"), Some(14)),
+        (json!({"extra_special_tokens": {"a_token": "<new>"}}), json!({}), Some(14)),
+        (json!({"added_tokens_decoder": {}}), listed("extra_special_tokens"), None),
+    ] {
+        assert_eq!(new(config.clone(), special.clone()), expected, "{config} {special}");
+    }
+    let many = bert(true, Some(json!({"extra_special_tokens": {"b_token": "<b>", "a_token": "<a>"}})));
+    let refused = TextTokenizer::from_dir(many.path()).unwrap_err().to_string();
+    assert!(refused.contains("added_tokens_decoder") && refused.contains("<a>"), "{refused}");
+    // A special token by name is matched as it is written, unless `normalized` says otherwise.
+    for (mask, expected) in
+        [(json!({"content": "<New>"}), "[UNK]"), (json!({"content": "<New>", "normalized": true}), "<New>")]
+    {
+        let folder = bert(true, Some(json!({"mask_token": mask.clone()})));
+        assert_eq!(tokens(&folder, "cat <new>").last().map(String::as_str), Some(expected), "{mask}");
+    }
+    // The padding token of the file is special, where the class names none.
+    let padded = |class: &str| {
+        let folder = bert(true, Some(json!({"tokenizer_class": class, "pad_token": null})));
+        let path = folder.path().join("tokenizer.json");
+        let mut file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        file["added_tokens"] = json!([]);
+        file["padding"] = json!({
+            "strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0,
+            "pad_token": "[PAD]",
+        });
+        write(folder.path(), "tokenizer.json", &file);
+        if class == "PreTrainedTokenizerFast" {
+            write(folder.path(), "tokenizer_config.json", &json!({"tokenizer_class": class}));
+        }
+        tokens(&folder, "[PAD]")
+    };
+    assert_eq!(padded("PreTrainedTokenizerFast"), ["[PAD]"]);
+    assert_ne!(padded("BertTokenizer"), ["[PAD]"]);
 }

@@ -108,7 +108,8 @@ impl Vocabulary {
             let (path, text) = read("vocab.txt")?;
             // An empty line at the end has an id too: the first added token follows it.
             let tokens = text.lines().enumerate().map(|(id, token)| (token.trim_end().to_owned(), id.into()));
-            return Ok(Self { path, tokens: tokens.collect(), merges: Value::Null, table: Value::Null });
+            let tokens = tokens.collect::<Map<String, Value>>().into();
+            return Ok(Self { path, tokens, merges: Value::Null, table: Value::Null });
         }
         let (path, text) = read("vocab.json")?;
         let tokens = serde_json::from_str(&text).map_err(|source| Error::Json { what: path.clone(), source })?;
@@ -215,7 +216,8 @@ fn table(normalizer: &Value) -> Option<&Value> {
         Some("Sequence") => normalizer["normalizers"].as_array().map(Vec::as_slice).unwrap_or_default(),
         _ => std::slice::from_ref(normalizer),
     };
-    all.iter().find(|normalizer| normalizer["type"] == "Precompiled" && normalizer.get("precompiled_charsmap").is_some())
+    all.iter()
+        .find(|normalizer| normalizer["type"] == "Precompiled" && normalizer.get("precompiled_charsmap").is_some())
 }
 
 /// Error of a directory without a vocabulary that is read.

@@ -21,6 +21,11 @@ const FILE: &str = "tokenizer.json";
 const CONFIG: &str = "tokenizer_config.json";
 const SPECIAL: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
+/// Command that writes a fast tokenizer of any class as a `tokenizer.json` that is used as it is.
+const AS_WRITTEN: &str = "python -c \"from transformers import AutoTokenizer, PreTrainedTokenizerFast as F; \
+                          t = AutoTokenizer.from_pretrained('.'); F(tokenizer_object=t.backend_tokenizer, \
+                          model_max_length=t.model_max_length, model_input_names=t.model_input_names, \
+                          **t.special_tokens_map).save_pretrained('.')\"";
 /// Settings of sentence-transformers, and the file that its directories have.
 const SENTENCE: &str = "sentence_bert_config.json";
 const MODULES: &str = "modules.json";
@@ -92,7 +97,11 @@ impl TokenizerDirectory {
                 None => problems.push(Error::Config {
                     file: folder.join(at).display().to_string(),
                     field: "tokenizer_class",
-                    expected: format!("one of {} (also with Fast at the end)", TokenizerClass::names()),
+                    expected: format!(
+                        "one of {} (also with Fast at the end); another fast tokenizer becomes one of them, in this directory, by \
+                         `{AS_WRITTEN}`",
+                        TokenizerClass::names()
+                    ),
                     got: value.to_string(),
                 }),
             }
@@ -161,6 +170,7 @@ impl TokenizerDirectory {
                 }
                 "normalizer" | "pre_tokenizer" | "post_processor" => (Treatment::Obeyed, "the way texts are split"),
                 "truncation" => (Treatment::Obeyed, "the caller gives the length; texts are cut at their end"),
+                "padding" if !rebuilt => (Treatment::Obeyed, "the padding token; no padding is computed"),
                 "padding" => (Treatment::Harmless, "no padding is computed"),
                 "decoder" => (Treatment::Harmless, "ids to text alone"),
                 "version" => (Treatment::Harmless, "a note"),
@@ -195,6 +205,7 @@ impl TokenizerDirectory {
             special: self.special.as_ref(),
             added: self.added.as_ref(),
             file_tokens: self.file.as_ref().and_then(|file| file.get("added_tokens")),
+            padding: self.file.as_ref().and_then(|file| file.get("padding")?.get("pad_token")?.as_str()),
         };
         let tokens = DeclaredTokens::new(self.class, &files).map_err(in_config)?;
         let what = self.folder.join(FILE).display().to_string();
