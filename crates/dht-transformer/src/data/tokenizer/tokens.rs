@@ -107,9 +107,9 @@ fn of_decoder(tokens: &Value) -> Result<BTreeMap<i64, Declared>> {
 /// Additional special tokens of all files.
 #[derive(Default)]
 struct Extra {
-    /// Those of `extra_special_tokens`. Where `added_tokens.json` has them, they are special.
+    /// Tokens of `extra_special_tokens`. Where `added_tokens.json` has them, they are special.
     extra: Vec<Declared>,
-    /// Those of `additional_special_tokens`, if no file has a list `extra_special_tokens`.
+    /// Tokens of `additional_special_tokens`, if no file has a list `extra_special_tokens`.
     additional: Vec<Declared>,
     named: Vec<(String, Declared)>,
 }
