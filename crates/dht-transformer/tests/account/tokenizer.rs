@@ -385,6 +385,11 @@ fn flags_and_lists_of_tokens_are_read_as_by_transformers() {
     };
     assert_eq!(mask(json!({})), [2, 5, 1, 13, 1, 3]);
     assert_eq!(mask(json!({"normalized": true})), [2, 5, 14, 3]);
+    // The last flags of a token count, but a repeated declaration does not.
+    let cat = json!({"content": "Cat", "normalized": true, "__type": "AddedToken"});
+    let twice = json!({"bos_token": "Cat", "sep_token": cat, "pad_token": "Cat"});
+    let tokenizer = TextTokenizer::from_dir(bert(true, Some(twice)).path()).unwrap();
+    assert_eq!(tokenizer.encode("cat", None, 16).unwrap().ids, [2, 6, 6]);
     // The padding token of the file is special, where the class names none.
     let padded = |class: &str| {
         let folder = bert(true, Some(json!({"tokenizer_class": class, "pad_token": null})));

@@ -23,9 +23,11 @@ pub(super) struct DeclaredTokens {
 }
 
 /// A token with its flags.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Declared {
     token: AddedToken,
+    /// `true` if a file gives the token as an object, and not as a text.
+    has_flags: bool,
     /// `true` if a file gives the flag `normalized`. Otherwise it follows from the flag `special`.
     sets_normalized: bool,
 }
@@ -33,7 +35,7 @@ struct Declared {
 impl Declared {
     /// A token without flags in a file.
     fn plain(content: &str, is_special: bool) -> Self {
-        Self { token: AddedToken::from(content, is_special), sets_normalized: false }
+        Self { token: AddedToken::from(content, is_special), has_flags: false, sets_normalized: false }
     }
 
     fn content(&self) -> &str {
@@ -82,7 +84,8 @@ impl TokenFiles<'_> {
             let named = TOKENS.iter().filter_map(|name| content_of(fields.get(*name)?));
             let listed = extra.extra.iter().map(Declared::content);
             let is_special = named.chain(listed).any(|token| token == *content);
-            let token = Declared { token: AddedToken::from(content, is_special), sets_normalized: true };
+            let token = AddedToken::from(content, is_special);
+            let token = Declared { token, has_flags: true, sets_normalized: true };
             numbered.insert(number.as_i64().ok_or_else(refuse)?, token);
         }
         for value in self.file_tokens.and_then(Value::as_array).into_iter().flatten() {
@@ -255,10 +258,14 @@ impl DeclaredTokens {
         }
         let added: BTreeSet<String> =
             tokenizer.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
+        // A token may be declared twice with other flags: the last ones count, but an equal declaration is skipped.
+        let mut done: Vec<&Declared> = Vec::new();
         for token in self.named.iter().map(|(_, token)| token).chain(&self.extra) {
             let next = tokenizer.get_vocab_size(true) as u64;
-            if !added.contains(token.content()) && (known(tokenizer, token) || next < rows) {
+            let is_new = !added.contains(token.content()) && !done.contains(&token);
+            if is_new && (known(tokenizer, token) || next < rows) {
                 add(tokenizer, token.clone())?;
+                done.push(token);
             }
         }
         Ok(())
@@ -333,5 +340,5 @@ fn token(field: &'static str, value: &Value, special: bool) -> Result<Declared> 
         .lstrip(flag("lstrip", false)?)
         .rstrip(flag("rstrip", false)?)
         .normalized(flag("normalized", !is_special)?);
-    Ok(Declared { token, sets_normalized: flags.contains_key("normalized") })
+    Ok(Declared { token, has_flags: true, sets_normalized: flags.contains_key("normalized") })
 }
