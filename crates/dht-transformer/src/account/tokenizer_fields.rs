@@ -17,7 +17,7 @@ pub(crate) enum TokenizerClass {
     Roberta,
     /// `tokenizer.json` unchanged.
     AsWritten,
-    /// `tokenizer.json` unchanged; it must be a Unigram model.
+    /// Unigram as in XLM-RoBERTa, rebuilt from the pieces, the table of characters and the settings alone.
     Unigram,
 }
 
@@ -58,7 +58,7 @@ impl TokenizerClass {
 
     /// Returns whether only the vocabulary of `tokenizer.json` is used.
     pub(crate) fn is_rebuilt(self) -> bool {
-        !matches!(self, Self::AsWritten | Self::Unigram)
+        self != Self::AsWritten
     }
 
     /// All names, for errors.
@@ -174,10 +174,8 @@ pub(crate) fn tokenizer_entries(class: TokenizerClass, file: &str, fields: &Map<
         let Some(field) = entry.item.as_deref() else { continue };
         let obeyed = match class {
             TokenizerClass::Bert | TokenizerClass::DistilBert => !ROBERTA_SETTINGS.contains(&field),
-            TokenizerClass::Roberta => !BERT_SETTINGS.contains(&field),
-            TokenizerClass::AsWritten | TokenizerClass::Unigram => {
-                !BERT_SETTINGS.contains(&field) && !ROBERTA_SETTINGS.contains(&field)
-            }
+            TokenizerClass::Roberta | TokenizerClass::Unigram => !BERT_SETTINGS.contains(&field),
+            TokenizerClass::AsWritten => !BERT_SETTINGS.contains(&field) && !ROBERTA_SETTINGS.contains(&field),
         };
         if !obeyed {
             entry.treatment = Treatment::Harmless;

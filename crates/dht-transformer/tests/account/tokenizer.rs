@@ -265,3 +265,147 @@ fn the_maximal_length_is_read_and_bounded_by_the_positions() {
     let config = BertConfig::from_file(bert(true, None).path().join("config.json")).unwrap();
     assert_eq!(config.longest_text(), 512);
 }
+
+/// Pieces of a Unigram: XLM-RoBERTa's special tokens, and words after a space.
+const PIECES: [&str; 12] =
+    ["<s>", "<pad>", "</s>", "<unk>", "\u{2581}", "\u{2581}cat", "cat", "s", "\u{2581}new", "fi", "\u{fb01}", "<mask>"];
+
+/// A directory of a BERT with XLM-RoBERTa's tokenizer, whose `tokenizer.json` has this normalizer and splits otherwise
+/// than the class.
+fn unigram(normalizer: Value, config: Value) -> TempDir {
+    let folder = bert(true, Some(config));
+    let special: Vec<Value> = [0, 1, 2, 3, 11].map(|id| token(id, PIECES[id], true)).to_vec();
+    let score = |id: usize| if id < 4 { 0.0 } else { -(id as f64) };
+    let pieces: Vec<Value> = PIECES.iter().enumerate().map(|(id, piece)| json!([piece, score(id)])).collect();
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": special, "normalizer": normalizer,
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "first", "split": true},
+        "post_processor": {"type": "BertProcessing", "sep": ["</s>", 2], "cls": ["<s>", 0]}, "decoder": null,
+        "model": {"type": "Unigram", "unk_id": 0, "vocab": pieces},
+    });
+    write(folder.path(), "tokenizer.json", &tokenizer);
+    folder
+}
+
+#[test]
+fn xlm_roberta_takes_pieces_and_table_from_its_file() {
+    // A table that writes "cat" for "Q".
+    let table = format!("AAQAAABAAQBRDQAAAAAAgAAA{}AABjYXQA", "A".repeat(1344));
+    let table = json!({"type": "Precompiled", "precompiled_charsmap": table});
+    let sequence = json!({"type": "Sequence", "normalizers": [{"type": "NFKC"}, table]});
+    let class = |mut config: Value| {
+        config["tokenizer_class"] = "XLMRobertaTokenizer".into();
+        config
+    };
+    // Ids of transformers 5.24.
+    for (normalizer, config, text, pair, expected) in [
+        (json!(null), json!({}), " cat\n\tcats  new ", None, [0, 5, 5, 7, 8, 2].as_slice()),
+        (json!({"type": "NFKC"}), json!({}), "\u{fb01}", None, &[0, 4, 10, 2]),
+        (json!(null), json!({}), "x", None, &[0, 4, 3, 2]),
+        (json!(null), json!({}), "cat<mask>cat", None, &[0, 5, 11, 5, 2]),
+        (json!(null), json!({}), "cat", Some("new"), &[0, 5, 2, 2, 8, 2]),
+        (json!(null), json!({"add_prefix_space": false}), "cats cat", None, &[0, 6, 7, 6, 2]),
+        (json!(null), json!({"bos_token": "<mask>"}), "cat", None, &[11, 5, 2]),
+        (json!(null), json!({"unk_token": null, "cls_token": null}), "cat", None, &[0, 5, 2]),
+        (table, json!({}), "xQ", None, &[0, 4, 3, 6, 2]),
+        (sequence, json!({}), " cat\n\tcats  Qs \u{fb01}", None, &[0, 5, 5, 7, 5, 7, 4, 10, 2]),
+    ] {
+        let folder = unigram(normalizer, class(config.clone()));
+        let encoding = TextTokenizer::from_dir(folder.path()).unwrap().encode(text, pair, 16).unwrap();
+        assert_eq!(encoding.ids, expected, "{config} {text:?}");
+        assert!(encoding.types().all(|kind| kind == 0), "{config} {text:?}");
+    }
+    let as_written = unigram(json!({"type": "NFKC"}), json!({"tokenizer_class": "PreTrainedTokenizerFast"}));
+    assert_eq!(
+        TextTokenizer::from_dir(as_written.path()).unwrap().encode("\u{fb01}", None, 16).unwrap().ids,
+        [0, 4, 9, 2]
+    );
+    for config in [json!({"bos_token": null}), json!({"eos_token": "<none>"})] {
+        assert!(TextTokenizer::from_dir(unigram(json!(null), class(config.clone())).path()).is_err(), "{config}");
+    }
+}
+
+#[test]
+fn a_sentencepiece_file_alone_is_refused_with_a_way_out() {
+    let folder = bert(true, Some(json!({"tokenizer_class": "XLMRobertaTokenizer"})));
+    let refused = || TextTokenizer::from_dir(folder.path()).unwrap_err().to_string();
+    std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+    assert!(refused().contains("tokenizer.json") && !refused().contains(".model"), "{}", refused());
+    std::fs::write(folder.path().join("sentencepiece.bpe.model"), b"pieces").unwrap();
+    let message = refused();
+    assert!(message.contains("sentencepiece.bpe.model") && message.contains("save_pretrained('.')"), "{message}");
+    std::fs::remove_file(folder.path().join("tokenizer_config.json")).unwrap();
+    let message = refused();
+    assert!(message.contains("\"tokenizer_class\": \"XLMRobertaTokenizer\""), "{message}");
+}
+
+#[test]
+fn an_empty_last_line_of_a_vocabulary_has_an_id() {
+    for (end, id) in [("", 14), ("\n", 14), ("\n\n", 15), ("\n \n\n", 15)] {
+        let folder = bert(true, Some(json!({"additional_special_tokens": ["<new>"]})));
+        std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
+        std::fs::write(folder.path().join("vocab.txt"), WORDS.join("\n") + end).unwrap();
+        let tokenizer = TextTokenizer::from_dir(folder.path()).unwrap();
+        assert_eq!(tokenizer.token_id("<new>"), Some(id), "{end:?}");
+        assert_eq!(tokenizer.vocabulary_size(), id as usize + 1);
+        write(folder.path(), "tokenizer_config.json", &json!({}));
+        assert_eq!(TextTokenizer::from_dir(folder.path()).unwrap().vocabulary_size(), WORDS.len(), "{end:?}");
+    }
+}
+
+#[test]
+fn flags_and_lists_of_tokens_are_read_as_by_transformers() {
+    let new = |config: Value, special: Value| {
+        let folder = bert(true, Some(config));
+        write(folder.path(), "special_tokens_map.json", &special);
+        TextTokenizer::from_dir(folder.path()).unwrap().token_id("<new>")
+    };
+    // A list in tokenizer_config.json hides that of special_tokens_map.json, also an empty one.
+    let listed = |name: &str| json!({name: ["<new>"]});
+    for (config, special, expected) in [
+        (json!({}), listed("additional_special_tokens"), Some(14)),
+        (json!({"additional_special_tokens": []}), listed("additional_special_tokens"), None),
+        (json!({"extra_special_tokens": []}), listed("additional_special_tokens"), None),
+        (json!({"extra_special_tokens": []}), listed("extra_special_tokens"), Some(14)),
+        (json!({"extra_special_tokens": {"a_token": "cat"}}), listed("additional_special_tokens"), Some(14)),
+        (json!({"extra_special_tokens": {"a_token": "<new>"}}), json!({}), Some(14)),
+        (json!({"added_tokens_decoder": {}}), listed("extra_special_tokens"), None),
+    ] {
+        assert_eq!(new(config.clone(), special.clone()), expected, "{config} {special}");
+    }
+    let many = bert(true, Some(json!({"extra_special_tokens": {"b_token": "<b>", "a_token": "<a>"}})));
+    let refused = TextTokenizer::from_dir(many.path()).unwrap_err().to_string();
+    assert!(refused.contains("added_tokens_decoder") && refused.contains("<a>"), "{refused}");
+    // A special token by name is matched as it is written, unless `normalized` says otherwise.
+    let mask = |normalized: Value| {
+        let mut mask = json!({"content": "<New>", "__type": "AddedToken"});
+        mask.as_object_mut().unwrap().extend(normalized.as_object().cloned().unwrap());
+        let tokenizer = TextTokenizer::from_dir(bert(true, Some(json!({"mask_token": mask}))).path()).unwrap();
+        tokenizer.encode("cat <new>", None, 16).unwrap().ids
+    };
+    assert_eq!(mask(json!({})), [2, 5, 1, 13, 1, 3]);
+    assert_eq!(mask(json!({"normalized": true})), [2, 5, 14, 3]);
+    // The last flags of a token count, but a repeated declaration does not.
+    let cat = json!({"content": "Cat", "normalized": true, "__type": "AddedToken"});
+    let twice = json!({"bos_token": "Cat", "sep_token": cat, "pad_token": "Cat"});
+    let tokenizer = TextTokenizer::from_dir(bert(true, Some(twice)).path()).unwrap();
+    assert_eq!(tokenizer.encode("cat", None, 16).unwrap().ids, [2, 6, 6]);
+    // The padding token of the file is special, where the class names none.
+    let padded = |class: &str| {
+        let folder = bert(true, Some(json!({"tokenizer_class": class, "pad_token": null})));
+        let path = folder.path().join("tokenizer.json");
+        let mut file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        file["added_tokens"] = json!([]);
+        file["padding"] = json!({
+            "strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0,
+            "pad_token": "[PAD]",
+        });
+        write(folder.path(), "tokenizer.json", &file);
+        if class == "PreTrainedTokenizerFast" {
+            write(folder.path(), "tokenizer_config.json", &json!({"tokenizer_class": class}));
+        }
+        tokens(&folder, "[PAD]")
+    };
+    assert_eq!(padded("PreTrainedTokenizerFast"), ["[PAD]"]);
+    assert_ne!(padded("BertTokenizer"), ["[PAD]"]);
+}

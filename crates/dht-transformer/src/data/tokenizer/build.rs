@@ -1,4 +1,4 @@
-//! The tokenizers of BERT and RoBERTa, built from a vocabulary and settings.
+//! The tokenizers of BERT, RoBERTa and XLM-RoBERTa, built from a vocabulary and settings.
 
 use std::path::Path;
 
@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 use crate::storage::{FileKind, read_file};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Id of XLM-RoBERTa's unknown piece, whatever `tokenizer.json` says.
+const UNKNOWN_PIECE: usize = 3;
 
 /// Settings of a tokenizer class in `tokenizer_config.json`.
 pub(super) struct Settings {
@@ -48,18 +51,23 @@ impl Settings {
                 };
             }
             TokenizerClass::Roberta => settings.add_prefix_space = flag("add_prefix_space", false)?,
-            TokenizerClass::AsWritten | TokenizerClass::Unigram => {}
+            TokenizerClass::Unigram => settings.add_prefix_space = flag("add_prefix_space", true)?,
+            TokenizerClass::AsWritten => {}
         }
         Ok(settings)
     }
 }
 
-/// Tokens by their text, and the merges of a BPE.
+/// Vocabulary of a tokenizer.
 pub(super) struct Vocabulary {
     /// File, for errors.
     pub(super) path: String,
-    tokens: Map<String, Value>,
+    /// Tokens by their text, or a Unigram's list of tokens with their scores.
+    tokens: Value,
+    /// Merges of a BPE.
     merges: Value,
+    /// Normalizer of a Unigram: the table of characters that it was trained with, or null.
+    table: Value,
 }
 
 impl Vocabulary {
@@ -67,16 +75,21 @@ impl Vocabulary {
     pub(super) fn from_file(what: &str, class: TokenizerClass, file: &Map<String, Value>) -> Result<Self> {
         let model = file.get("model").unwrap_or(&Value::Null);
         let kind = model["type"].as_str();
-        let kinds: &[&str] = if class == TokenizerClass::Roberta { &["BPE"] } else { &["WordPiece", "WordLevel"] };
+        let tokens = &model["vocab"];
+        let kinds: &[&str] = match class {
+            TokenizerClass::Roberta => &["BPE"],
+            TokenizerClass::Unigram => &["Unigram"],
+            _ => &["WordPiece", "WordLevel"],
+        };
         let is_bpe = model.get("merges").is_some();
-        let right = kind.map_or(is_bpe == (class == TokenizerClass::Roberta), |kind| kinds.contains(&kind));
-        match model["vocab"].as_object() {
-            Some(tokens) if right => {
-                let merges = model.get("merges").cloned().unwrap_or(Value::Null);
-                Ok(Self { path: what.into(), tokens: tokens.clone(), merges })
-            }
-            _ => Err(wrong_kind(what, kind, &kinds.join(" or "))),
+        let has_form = if class == TokenizerClass::Unigram { tokens.is_array() } else { tokens.is_object() };
+        let is_kind = kind.map_or(is_bpe == (class == TokenizerClass::Roberta), |kind| kinds.contains(&kind));
+        if !has_form || !is_kind {
+            return Err(wrong_kind(what, kind, &kinds.join(" or ")));
         }
+        let merges = model.get("merges").cloned().unwrap_or(Value::Null);
+        let table = table(file.get("normalizer").unwrap_or(&Value::Null)).cloned().unwrap_or(Value::Null);
+        Ok(Self { path: what.into(), tokens: tokens.clone(), merges, table })
     }
 
     /// Reads the vocabulary of `vocab.txt`, or of `vocab.json` and `merges.txt`.
@@ -84,10 +97,7 @@ impl Vocabulary {
         let read = |name: &str| -> Result<(String, String)> {
             let path = folder.join(name);
             let failed = |source: std::io::Error| match source.kind() {
-                std::io::ErrorKind::NotFound => {
-                    let missing = "is missing, and there is no tokenizer.json: copy the tokenizer's files of the model that this one was trained from";
-                    Error::io(&path, std::io::Error::new(std::io::ErrorKind::NotFound, missing))
-                }
+                std::io::ErrorKind::NotFound => Error::io(&path, missing(folder, class)),
                 _ => Error::io(&path, source),
             };
             let bytes = read_file(&path, FileKind::Tokenizer).map_err(failed)?;
@@ -96,20 +106,25 @@ impl Vocabulary {
         };
         if class != TokenizerClass::Roberta {
             let (path, text) = read("vocab.txt")?;
-            let tokens =
-                text.trim_end().lines().enumerate().map(|(id, token)| (token.trim_end().to_owned(), id.into()));
-            return Ok(Self { path, tokens: tokens.collect(), merges: Value::Null });
+            // An empty line at the end has an id too: the first added token follows it.
+            let tokens = text.lines().enumerate().map(|(id, token)| (token.trim_end().to_owned(), id.into()));
+            let tokens = tokens.collect::<Map<String, Value>>().into();
+            return Ok(Self { path, tokens, merges: Value::Null, table: Value::Null });
         }
         let (path, text) = read("vocab.json")?;
         let tokens = serde_json::from_str(&text).map_err(|source| Error::Json { what: path.clone(), source })?;
         let (_, merges) = read("merges.txt")?;
         let merges = merges.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty());
-        Ok(Self { path, tokens, merges: merges.map(Value::from).collect() })
+        Ok(Self { path, tokens, merges: merges.map(Value::from).collect(), table: Value::Null })
     }
 
     /// Id of a token that the class needs.
     fn id(&self, token: &str) -> Result<Value> {
-        self.tokens.get(token).cloned().ok_or_else(|| {
+        let id = match &self.tokens {
+            Value::Array(list) => list.iter().position(|piece| piece[0] == token).map(Value::from),
+            tokens => tokens.get(token).cloned(),
+        };
+        id.ok_or_else(|| {
             let source = format!("the vocabulary lacks {token}").into();
             Error::Tokenizer { what: self.path.clone(), source }
         })
@@ -125,6 +140,11 @@ pub(super) fn rebuilt(
     tokens: &DeclaredTokens,
 ) -> Result<Tokenizer> {
     let named = |name: &str| tokens.get(name).unwrap_or_default();
+    if class == TokenizerClass::Unigram {
+        let (begin, end) = (named("bos_token"), named("eos_token"));
+        let ids = (vocabulary.id(begin)?, vocabulary.id(end)?);
+        return parsed(what, &unigram(vocabulary, settings, (begin, end), ids));
+    }
     let (unknown, class_token, separator) = (named("unk_token"), named("cls_token"), named("sep_token"));
     let (class_id, separator_id) = (vocabulary.id(class_token)?, vocabulary.id(separator)?);
     let description = if class == TokenizerClass::Roberta {
@@ -164,12 +184,67 @@ pub(super) fn rebuilt(
     parsed(what, &description)
 }
 
+/// XLM-RoBERTa's tokenizer: words at spaces, `<s> text </s>` and `<s> text </s></s> pair </s>`.
+fn unigram(
+    vocabulary: Vocabulary,
+    settings: &Settings,
+    (begin, end): (&str, &str),
+    (begin_id, end_id): (Value, Value),
+) -> Value {
+    let special = |token: &str| json!({"SpecialToken": {"id": token, "type_id": 0}});
+    let text = |name: &str| json!({"Sequence": {"id": name, "type_id": 0}});
+    let declared = |token: &str, id: &Value| json!({"id": token, "ids": [id], "tokens": [token]});
+    let scheme = if settings.add_prefix_space { "always" } else { "never" };
+    let space = json!({"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": scheme, "split": true});
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": vocabulary.table,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, space]},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [special(begin), text("A"), special(end)],
+            "pair": [special(begin), text("A"), special(end), special(end), text("B"), special(end)],
+            "special_tokens": {begin: declared(begin, &begin_id), end: declared(end, &end_id)}
+        },
+        "decoder": space,
+        "model": {"type": "Unigram", "unk_id": UNKNOWN_PIECE, "byte_fallback": false, "vocab": vocabulary.tokens},
+    })
+}
+
+/// Table of characters in a normalizer, or in a sequence of normalizers.
+fn table(normalizer: &Value) -> Option<&Value> {
+    let all = match normalizer["type"].as_str() {
+        Some("Sequence") => normalizer["normalizers"].as_array().map(Vec::as_slice).unwrap_or_default(),
+        _ => std::slice::from_ref(normalizer),
+    };
+    all.iter()
+        .find(|normalizer| normalizer["type"] == "Precompiled" && normalizer.get("precompiled_charsmap").is_some())
+}
+
+/// Error of a directory without a vocabulary that is read.
+pub(super) fn missing(folder: &Path, class: TokenizerClass) -> std::io::Error {
+    let pieces = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let pieces = pieces.filter_map(|name| name.into_string().ok()).find(|name| name.ends_with(".model"));
+    let how = match (pieces, class) {
+        (Some(pieces), TokenizerClass::Unigram) => format!(
+            "is missing, and {pieces} is not read: write it once, in this directory, by `pip install transformers sentencepiece \
+             protobuf` and `python -c \"from transformers import XLMRobertaTokenizer as T; \
+             T.from_pretrained('.').save_pretrained('.')\"`"
+        ),
+        (Some(pieces), _) => format!(
+            "is missing, and {pieces} is not read: name the class in tokenizer_config.json, such as \
+             {{\"tokenizer_class\": \"XLMRobertaTokenizer\"}}; the next error then says how tokenizer.json is written"
+        ),
+        (None, TokenizerClass::Bert | TokenizerClass::DistilBert | TokenizerClass::Roberta) => {
+            "is missing, and there is no tokenizer.json: copy the tokenizer's files of the model that this one was trained from"
+                .into()
+        }
+        (None, _) => "is missing: this class of tokenizers needs it".into(),
+    };
+    std::io::Error::new(std::io::ErrorKind::NotFound, how)
+}
+
 /// Builds the tokenizer of a `tokenizer.json` as written, without truncation and padding.
-pub(super) fn as_written(what: &str, class: TokenizerClass, file: &Map<String, Value>) -> Result<Tokenizer> {
-    let kind = file.get("model").and_then(|model| model["type"].as_str());
-    if class == TokenizerClass::Unigram && kind != Some("Unigram") {
-        return Err(wrong_kind(what, kind, "Unigram"));
-    }
+pub(super) fn as_written(what: &str, file: &Map<String, Value>) -> Result<Tokenizer> {
     let mut file = file.clone();
     file.retain(|field, _| field != "truncation" && field != "padding");
     parsed(what, &Value::Object(file))

@@ -1,8 +1,8 @@
 //! Tokenizer of a Hugging Face directory, in the order of precedence of `transformers` 5.
 //!
-//! `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` take only the vocabulary, the merges and the added
-//! tokens from `tokenizer.json`; everything else follows from `tokenizer_config.json` and the defaults of the class.
-//! `PreTrainedTokenizerFast` takes `tokenizer.json` unchanged.
+//! `BertTokenizer`, `DistilBertTokenizer`, `RobertaTokenizer` and `XLMRobertaTokenizer` take only the vocabulary, the
+//! merges, the table of characters and the added tokens from `tokenizer.json`; everything else follows from
+//! `tokenizer_config.json` and the defaults of the class. `PreTrainedTokenizerFast` takes `tokenizer.json` unchanged.
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,11 @@ const FILE: &str = "tokenizer.json";
 const CONFIG: &str = "tokenizer_config.json";
 const SPECIAL: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
+/// Command that writes a fast tokenizer of any class as a `tokenizer.json` that is used as it is.
+const AS_WRITTEN: &str = "python -c \"from transformers import AutoTokenizer, PreTrainedTokenizerFast as F; \
+                          t = AutoTokenizer.from_pretrained('.'); F(tokenizer_object=t.backend_tokenizer, \
+                          model_max_length=t.model_max_length, model_input_names=t.model_input_names, \
+                          **t.special_tokens_map).save_pretrained('.')\"";
 /// Settings of sentence-transformers, and the file that its directories have.
 const SENTENCE: &str = "sentence_bert_config.json";
 const MODULES: &str = "modules.json";
@@ -94,7 +99,11 @@ impl TokenizerDirectory {
                 None => problems.push(Error::Config {
                     file: folder.join(at).display().to_string(),
                     field: "tokenizer_class",
-                    expected: format!("one of {} (also with Fast at the end)", TokenizerClass::names()),
+                    expected: format!(
+                        "one of {} (also with Fast at the end); another fast tokenizer becomes one of them, in this directory, by \
+                         `{AS_WRITTEN}`",
+                        TokenizerClass::names()
+                    ),
                     got: value.to_string(),
                 }),
             }
@@ -169,11 +178,15 @@ impl TokenizerDirectory {
         for field in self.file.iter().flat_map(Map::keys) {
             let (treatment, reason) = match field.as_str() {
                 "model" | "added_tokens" => (Treatment::Obeyed, "the vocabulary"),
+                "normalizer" if rebuilt && self.class == TokenizerClass::Unigram => {
+                    (Treatment::Obeyed, "its table of characters (Precompiled) alone; the rest follows from the class")
+                }
                 "normalizer" | "pre_tokenizer" | "post_processor" if rebuilt => {
                     (Treatment::Harmless, "overridden by the tokenizer's class and tokenizer_config.json")
                 }
                 "normalizer" | "pre_tokenizer" | "post_processor" => (Treatment::Obeyed, "the way texts are split"),
                 "truncation" => (Treatment::Obeyed, "the caller gives the length; texts are cut at their end"),
+                "padding" if !rebuilt => (Treatment::Obeyed, "the padding token; no padding is computed"),
                 "padding" => (Treatment::Harmless, "no padding is computed"),
                 "decoder" => (Treatment::Harmless, "ids to text alone"),
                 "version" => (Treatment::Harmless, "a note"),
@@ -208,6 +221,7 @@ impl TokenizerDirectory {
             special: self.special.as_ref(),
             added: self.added.as_ref(),
             file_tokens: self.file.as_ref().and_then(|file| file.get("added_tokens")),
+            padding: self.file.as_ref().and_then(|file| file.get("padding")?.get("pad_token")?.as_str()),
         };
         let tokens = DeclaredTokens::new(self.class, &files).map_err(in_config)?;
         let what = self.folder.join(FILE).display().to_string();
@@ -237,17 +251,15 @@ impl TokenizerDirectory {
     /// Tokenizer of a vocabulary, to which the declared tokens are not yet added. `what` names `tokenizer.json`.
     fn vocabulary_tokenizer(&self, what: &str, settings: &Settings, tokens: &DeclaredTokens) -> Result<Tokenizer> {
         match (&self.file, self.class) {
-            (Some(file), class) if !class.is_rebuilt() => build::as_written(what, class, file),
+            (Some(file), class) if !class.is_rebuilt() => build::as_written(what, file),
             (Some(file), class) => {
                 let vocabulary = build::Vocabulary::from_file(what, class, file)?;
                 let rebuilt = build::rebuilt(what, class, vocabulary, settings, tokens)?;
                 self.check_defaults(what, file, &rebuilt)?;
                 Ok(rebuilt)
             }
-            (None, class) if !class.is_rebuilt() => {
-                let missing =
-                    std::io::Error::new(std::io::ErrorKind::NotFound, "is missing: this class of tokenizers needs it");
-                Err(Error::io(self.folder.join(FILE), missing))
+            (None, class @ (TokenizerClass::AsWritten | TokenizerClass::Unigram)) => {
+                Err(Error::io(self.folder.join(FILE), build::missing(&self.folder, class)))
             }
             (None, class) => {
                 let vocabulary = build::Vocabulary::from_folder(&self.folder, class)?;
@@ -263,7 +275,7 @@ impl TokenizerDirectory {
         if self.is_explicit() {
             return Ok(());
         }
-        let as_written = build::as_written(what, TokenizerClass::AsWritten, file)?;
+        let as_written = build::as_written(what, file)?;
         let Some(part) = build::difference(rebuilt, &as_written) else { return Ok(()) };
         Err(Error::Unsupported {
             path: self.folder.join(FILE),
@@ -299,7 +311,8 @@ impl TextTokenizer {
     /// WordPiece), or `vocab.json` and `merges.txt` (RoBERTa's BPE). It also reads `tokenizer_config.json`,
     /// `special_tokens_map.json` and `added_tokens.json`. Settings of `tokenizer_config.json` override
     /// `tokenizer.json`. The classes `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` (each the default
-    /// for its model type) use only the vocabulary and the added tokens of `tokenizer.json`. The default prompt of
+    /// for its model type) and `XLMRobertaTokenizer` use only the vocabulary and the added tokens of `tokenizer.json`;
+    /// `PreTrainedTokenizerFast` uses the file as it is. The default prompt of
     /// sentence-transformers is the [prefix](Self::with_prefix_of).
     /// [`account`](crate::account) lists the fields that are read, and the fields that are refused.
     ///

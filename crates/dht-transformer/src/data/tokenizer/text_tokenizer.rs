@@ -450,7 +450,9 @@ impl TextTokenizer {
             };
             tokenizer.with_post_processor(Some(BertProcessing::new(separator, class)));
         }
-        let greatest = tokenizer.get_vocab(true).into_values().max().unwrap_or_default();
+        // No text has the token of an empty line.
+        let tokens = tokenizer.get_vocab(true).into_iter().filter(|(token, _)| !token.is_empty());
+        let greatest = tokens.map(|(_, id)| id).max().unwrap_or_default();
         let empty = tokenizer.encode_fast("", true).map_err(failed)?;
         let empty_pair = tokenizer.encode_fast(("", ""), true).map_err(failed)?;
         match empty.get_ids().iter().chain(empty_pair.get_ids()).find(|&&id| id > greatest) {

@@ -9,17 +9,47 @@ use crate::account::{TOKENS, TokenizerClass};
 use crate::error::{Error, Result};
 
 const DECODER: &str = "added_tokens_decoder";
-/// Names of the lists of additional special tokens; the first list that is not empty is used.
+/// Names of the lists of additional special tokens.
 const LISTS: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
 
 /// Tokens that a directory declares.
 #[derive(Debug, Default)]
 pub(super) struct DeclaredTokens {
     /// Tokens by declared id, ascending.
-    numbered: BTreeMap<i64, AddedToken>,
+    numbered: BTreeMap<i64, Declared>,
     /// Special tokens by the names of their fields.
-    named: Vec<(String, AddedToken)>,
-    extra: Vec<AddedToken>,
+    named: Vec<(String, Declared)>,
+    extra: Vec<Declared>,
+}
+
+/// A token with its flags.
+#[derive(Debug, Clone, PartialEq)]
+struct Declared {
+    token: AddedToken,
+    /// `true` if a file gives the token as an object, and not as a text.
+    has_flags: bool,
+    /// `true` if a file gives the flag `normalized`. Otherwise it follows from the flag `special`.
+    sets_normalized: bool,
+}
+
+impl Declared {
+    /// A token without flags in a file.
+    fn plain(content: &str, is_special: bool) -> Self {
+        Self { token: AddedToken::from(content, is_special), has_flags: false, sets_normalized: false }
+    }
+
+    fn content(&self) -> &str {
+        &self.token.content
+    }
+
+    /// The token, special if it is so `by_name`.
+    fn added(mut self, by_name: bool) -> AddedToken {
+        if by_name && !self.token.special {
+            self.token.special = true;
+            self.token.normalized &= self.sets_normalized;
+        }
+        self.token
+    }
 }
 
 /// Files of a directory that declare tokens.
@@ -32,6 +62,8 @@ pub(super) struct TokenFiles<'a> {
     pub(super) added: Option<&'a Map<String, Value>>,
     /// Field `added_tokens` of `tokenizer.json`.
     pub(super) file_tokens: Option<&'a Value>,
+    /// Padding token of `tokenizer.json`.
+    pub(super) padding: Option<&'a str>,
 }
 
 /// Fields with the special tokens, by name.
@@ -41,24 +73,20 @@ impl TokenFiles<'_> {
     /// Fields of `special_tokens_map.json` but for the lists. A token with flags is special there, whatever they say.
     fn special_fields(&self) -> impl Iterator<Item = (String, Value)> {
         let fields = self.special.into_iter().flatten().filter(|(field, _)| !LISTS.contains(&field.as_str()));
-        fields.map(|(field, value)| {
-            let mut value = value.clone();
-            if let Some(flags) = value.as_object_mut() {
-                flags.insert("special".into(), true.into());
-            }
-            (field.clone(), value)
-        })
+        fields.map(|(field, value)| (field.clone(), specially(value)))
     }
 
     /// Tokens of `added_tokens.json` and of `tokenizer.json` by their ids. The latter have flags, and override.
-    fn numbered(&self, fields: &Fields, extra: Option<&Value>) -> Result<BTreeMap<i64, AddedToken>> {
+    fn numbered(&self, fields: &Fields, extra: &Extra) -> Result<BTreeMap<i64, Declared>> {
         let mut numbered = BTreeMap::new();
         for (content, number) in self.added.into_iter().flatten() {
             let refuse = || Error::argument("added_tokens", "a number for each token", number.to_string());
             let named = TOKENS.iter().filter_map(|name| content_of(fields.get(*name)?));
-            let listed = extra.iter().filter_map(|list| list.as_array()).flatten().filter_map(content_of);
+            let listed = extra.extra.iter().map(Declared::content);
             let is_special = named.chain(listed).any(|token| token == *content);
-            numbered.insert(number.as_i64().ok_or_else(refuse)?, AddedToken::from(content, is_special));
+            let token = AddedToken::from(content, is_special);
+            let token = Declared { token, has_flags: true, sets_normalized: true };
+            numbered.insert(number.as_i64().ok_or_else(refuse)?, token);
         }
         for value in self.file_tokens.and_then(Value::as_array).into_iter().flatten() {
             let refuse = || Error::argument("added_tokens", "tokens with an id", value.to_string());
@@ -69,7 +97,7 @@ impl TokenFiles<'_> {
 }
 
 /// Tokens of `added_tokens_decoder` by their ids.
-fn of_decoder(tokens: &Value) -> Result<BTreeMap<i64, AddedToken>> {
+fn of_decoder(tokens: &Value) -> Result<BTreeMap<i64, Declared>> {
     let refuse = || Error::argument(DECODER, "an object of tokens by their numbers", tokens.to_string());
     let mut numbered = BTreeMap::new();
     for (number, value) in tokens.as_object().ok_or_else(refuse)? {
@@ -79,9 +107,60 @@ fn of_decoder(tokens: &Value) -> Result<BTreeMap<i64, AddedToken>> {
     Ok(numbered)
 }
 
-/// Additional special tokens of a file: the first list that is not empty.
-fn additional(file: &Map<String, Value>) -> Option<&Value> {
-    LISTS.iter().find_map(|list| file.get(*list).filter(|value| !is_nothing(value)))
+/// Additional special tokens of all files.
+#[derive(Default)]
+struct Extra {
+    /// Tokens of `extra_special_tokens`. Where `added_tokens.json` has them, they are special.
+    extra: Vec<Declared>,
+    /// Tokens of `additional_special_tokens`, if no file has a list `extra_special_tokens`.
+    additional: Vec<Declared>,
+    named: Vec<(String, Declared)>,
+}
+
+impl Extra {
+    /// Reads the lists of `tokenizer_config.json`, and of `special_tokens_map.json` if it is used. An empty list counts.
+    fn new(config: &Map<String, Value>, special: Option<&Map<String, Value>>) -> Result<Self> {
+        let mut tokens = Self::default();
+        let [mut extra, mut additional] = LISTS.map(|list| config.get(list));
+        if additional.is_some() && extra.is_none_or(is_nothing) {
+            (extra, additional) = (additional, None);
+        }
+        let mut has_extra = false;
+        if let Some(value) = extra {
+            tokens.extra = tokens.read(LISTS[0], value)?;
+            has_extra = !value.is_object();
+        }
+        if let Some(special) = special {
+            if let Some(value) = special.get(LISTS[0]) {
+                let value = value.as_array().map_or_else(|| value.clone(), |list| list.iter().map(specially).collect());
+                let read = tokens.read(LISTS[0], &value)?;
+                has_extra = !value.is_object();
+                tokens.extra.extend(read);
+            }
+            additional = special.get(LISTS[1]).or(additional);
+        }
+        if !has_extra {
+            tokens.extra.clear();
+            tokens.additional = additional.map_or_else(|| Ok(Vec::new()), |value| tokens.read(LISTS[1], value))?;
+        }
+        Ok(tokens)
+    }
+
+    /// Tokens of a list. Those of an object are named.
+    fn read(&mut self, field: &'static str, value: &Value) -> Result<Vec<Declared>> {
+        match value {
+            Value::Null => Ok(Vec::new()),
+            Value::Array(list) => list.iter().map(|value| token(field, value, true)).collect(),
+            Value::Object(named) => {
+                for (name, value) in named {
+                    self.named.retain(|(known, _)| known != name);
+                    self.named.push((name.clone(), token(field, value, true)?));
+                }
+                Ok(Vec::new())
+            }
+            other => Err(Error::argument(field, "a list of tokens", other.to_string())),
+        }
+    }
 }
 
 impl DeclaredTokens {
@@ -89,36 +168,24 @@ impl DeclaredTokens {
     /// `special_tokens_map.json`, `added_tokens.json` and `tokenizer.json`.
     pub(super) fn new(class: TokenizerClass, files: &TokenFiles<'_>) -> Result<Self> {
         let mut fields: Fields = files.config.iter().map(|(field, value)| (field.clone(), value.clone())).collect();
-        let mut extra = additional(files.config);
-        let numbered = match files.config.get(DECODER) {
+        let decoder = files.config.get(DECODER);
+        let extra = Extra::new(files.config, files.special.filter(|_| decoder.is_none()))?;
+        let numbered = match decoder {
             Some(tokens) => of_decoder(tokens)?,
             None => {
                 fields.extend(files.special_fields());
-                extra = extra.or_else(|| files.special.and_then(additional));
-                files.numbered(&fields, extra)?
+                files.numbered(&fields, &extra)?
             }
         };
+        if let (TokenizerClass::AsWritten, Some(padding)) = (class, files.padding) {
+            fields.entry("pad_token".into()).or_insert_with(|| padding.into());
+        }
         let mut tokens = Self { numbered, ..Self::default() };
         tokens.name(class, &fields)?;
-        tokens.add_extra(extra)?;
+        tokens.named.extend(extra.named);
+        tokens.extra = extra.extra;
+        tokens.extra.extend(extra.additional);
         Ok(tokens)
-    }
-
-    /// Adds the additional special tokens: a list, or an object by names.
-    fn add_extra(&mut self, extra: Option<&Value>) -> Result<()> {
-        match extra {
-            Some(Value::Array(list)) => {
-                self.extra = list.iter().map(|value| token(LISTS[0], value, true)).collect::<Result<_>>()?;
-            }
-            Some(Value::Object(named)) => {
-                for (name, value) in named {
-                    self.named.push((name.clone(), token(LISTS[0], value, true)?));
-                }
-            }
-            Some(other) => return Err(Error::argument(LISTS[0], "a list of tokens", other.to_string())),
-            None => {}
-        }
-        Ok(())
     }
 
     /// Names the special tokens: the defaults of the class, overridden by the fields.
@@ -135,11 +202,11 @@ impl DeclaredTokens {
                 }
                 Some(Value::Null) => None,
                 Some(value) => Some(token(field, value, true)?),
-                None => default(class, name).map(|content| AddedToken::from(content, true)),
+                None => default(class, name).map(|content| Declared::plain(content, true)),
             };
             if let Some(given) = given {
                 // A token that is declared with its id keeps the flags of that declaration.
-                let known = self.numbered.values().find(|token| token.content == given.content).cloned();
+                let known = self.numbered.values().find(|token| token.content() == given.content()).cloned();
                 self.named.push((name.to_owned(), known.unwrap_or(given)));
             }
         }
@@ -148,12 +215,12 @@ impl DeclaredTokens {
 
     /// Content of a named token.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.named.iter().find(|(named, _)| named == name).map(|(_, token)| token.content.as_str())
+        self.named.iter().find(|(named, _)| named == name).map(|(_, token)| token.content())
     }
 
     /// Names and contents of the special tokens.
     pub(super) fn names(&self) -> Vec<(String, String)> {
-        self.named.iter().map(|(name, token)| (name.clone(), token.content.clone())).collect()
+        self.named.iter().map(|(name, token)| (name.clone(), token.content().to_owned())).collect()
     }
 
     /// Adds the tokens to a tokenizer, in the order of `transformers`. A token that is named but has no declared id is
@@ -162,11 +229,11 @@ impl DeclaredTokens {
     /// # Errors
     /// [`Error::Argument`] for a token outside the vocabulary whose declared id is not the next one.
     pub(super) fn add_to(&self, tokenizer: &mut Tokenizer, rows: u64) -> Result<()> {
-        let special: BTreeSet<&str> = self.named.iter().map(|(_, token)| token.content.as_str()).collect();
-        let known = |tokenizer: &Tokenizer, token: &AddedToken| tokenizer.token_to_id(&token.content).is_some();
-        let add = |tokenizer: &mut Tokenizer, mut token: AddedToken| {
-            token.special |= special.contains(token.content.as_str());
-            let got = token.content.clone();
+        let special: BTreeSet<&str> = self.named.iter().map(|(_, token)| token.content()).collect();
+        let known = |tokenizer: &Tokenizer, token: &Declared| tokenizer.token_to_id(token.content()).is_some();
+        let add = |tokenizer: &mut Tokenizer, token: Declared| {
+            let got = token.content().to_owned();
+            let token = token.added(special.contains(got.as_str()));
             tokenizer.add_tokens([token]).map(drop).map_err(|error| {
                 Error::argument(DECODER, "tokens that can be added", format!("{got:?}, of which it was said: {error}"))
             })
@@ -174,19 +241,31 @@ impl DeclaredTokens {
         for (number, token) in &self.numbered {
             let new = !known(tokenizer, token);
             add(tokenizer, token.clone())?;
-            let id = tokenizer.token_to_id(&token.content).map(i64::from);
-            if new && !token.content.is_empty() && id != Some(*number) {
-                let expected =
-                    format!("{} for {:?}, the next number of the vocabulary", id.unwrap_or(-1), token.content);
+            let content = token.content();
+            let id = tokenizer.token_to_id(content).map(i64::from);
+            if new && !content.is_empty() && id != Some(*number) {
+                let expected = format!("{} for {content:?}, the next number of the vocabulary", id.unwrap_or(-1));
                 return Err(Error::argument(DECODER, expected, number.to_string()));
             }
         }
+        let others =
+            self.named.iter().filter(|(name, token)| !TOKENS.contains(&name.as_str()) && !known(tokenizer, token));
+        let others: BTreeSet<&str> = others.map(|(_, token)| token.content()).collect();
+        if others.len() > 1 {
+            let expected = "at most one new token by name, as their ids follow an order of names that is not kept: declare \
+                            their ids in added_tokens_decoder";
+            return Err(Error::argument(LISTS[0], expected, format!("{others:?}")));
+        }
         let added: BTreeSet<String> =
             tokenizer.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
+        // A token may be declared twice with other flags: the last ones count, but an equal declaration is skipped.
+        let mut done: Vec<&Declared> = Vec::new();
         for token in self.named.iter().map(|(_, token)| token).chain(&self.extra) {
             let next = tokenizer.get_vocab_size(true) as u64;
-            if !added.contains(&token.content) && (known(tokenizer, token) || next < rows) {
+            let is_new = !added.contains(token.content()) && !done.contains(&token);
+            if is_new && (known(tokenizer, token) || next < rows) {
                 add(tokenizer, token.clone())?;
+                done.push(token);
             }
         }
         Ok(())
@@ -195,7 +274,13 @@ impl DeclaredTokens {
 
 /// Returns whether a class requires a special token.
 fn needed(class: TokenizerClass, name: &str) -> bool {
-    class.is_rebuilt() && ["unk_token", "cls_token", "sep_token"].contains(&name)
+    match class {
+        TokenizerClass::Bert | TokenizerClass::DistilBert | TokenizerClass::Roberta => {
+            ["unk_token", "cls_token", "sep_token"].contains(&name)
+        }
+        TokenizerClass::Unigram => ["bos_token", "eos_token"].contains(&name),
+        TokenizerClass::AsWritten => false,
+    }
 }
 
 /// Default special token of a class that no file names.
@@ -210,7 +295,7 @@ fn default(class: TokenizerClass, name: &str) -> Option<&'static str> {
     };
     match class {
         TokenizerClass::Bert | TokenizerClass::DistilBert => bert,
-        TokenizerClass::Roberta => match name {
+        TokenizerClass::Roberta | TokenizerClass::Unigram => match name {
             "bos_token" | "cls_token" => Some("<s>"),
             "eos_token" | "sep_token" => Some("</s>"),
             "unk_token" => Some("<unk>"),
@@ -218,12 +303,21 @@ fn default(class: TokenizerClass, name: &str) -> Option<&'static str> {
             "mask_token" => Some("<mask>"),
             _ => None,
         },
-        TokenizerClass::AsWritten | TokenizerClass::Unigram => None,
+        TokenizerClass::AsWritten => None,
     }
 }
 
 fn is_nothing(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
+}
+
+/// A token of a file in which tokens with flags are special, whatever the flags say.
+fn specially(value: &Value) -> Value {
+    let mut value = value.clone();
+    if let Some(flags) = value.as_object_mut() {
+        flags.insert("special".into(), true.into());
+    }
+    value
 }
 
 /// Content of a token, which is a string or an object with its content.
@@ -232,18 +326,19 @@ fn content_of(value: &Value) -> Option<&str> {
 }
 
 /// Parses a token with its flags. `special` is the flag of a token that is a plain string.
-fn token(field: &'static str, value: &Value, special: bool) -> Result<AddedToken> {
+fn token(field: &'static str, value: &Value, special: bool) -> Result<Declared> {
     let refuse = || Error::argument(field, "a text, or an object with the text as its content", value.to_string());
     let content = content_of(value).filter(|content| !content.is_empty()).ok_or_else(refuse)?;
-    let Some(flags) = value.as_object() else { return Ok(AddedToken::from(content, special)) };
+    let Some(flags) = value.as_object() else { return Ok(Declared::plain(content, special)) };
     let flag = |name: &str, default: bool| match flags.get(name) {
         None => Ok(default),
         Some(value) => value.as_bool().ok_or_else(refuse),
     };
     let is_special = flag("special", false)?;
-    Ok(AddedToken::from(content, is_special)
+    let token = AddedToken::from(content, is_special)
         .single_word(flag("single_word", false)?)
         .lstrip(flag("lstrip", false)?)
         .rstrip(flag("rstrip", false)?)
-        .normalized(flag("normalized", !is_special)?))
+        .normalized(flag("normalized", !is_special)?);
+    Ok(Declared { token, has_flags: true, sets_normalized: flags.contains_key("normalized") })
 }

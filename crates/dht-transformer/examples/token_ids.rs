@@ -1,0 +1,40 @@
+//! Token ids of texts, as JSON lines.
+//!
+//! ```text
+//! cargo run --release -p dht-transformer --example token_ids -- DIRECTORY [LENGTH] < TEXTS > IDS
+//! ```
+//!
+//! DIRECTORY has the tokenizer of a model as Hugging Face keeps it. A line of TEXTS is a JSON text, or a list of two
+//! texts: a pair. A line of IDS has the `ids` of at most LENGTH tokens (default 128), special tokens included, and the
+//! `types`: 1 for the second text of a pair, where the model distinguishes them. `scripts/compare_tokenizers.py`
+//! compares these ids with those of `transformers`.
+
+use std::io::{BufRead, BufWriter, Write};
+
+use dht_transformer::TextTokenizer;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Text(String),
+    Pair(String, String),
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().ok_or("give a directory with a tokenizer")?;
+    let length = arguments.next().map_or(Ok(128), |length| length.parse())?;
+    let tokenizer = TextTokenizer::from_dir(folder)?;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for line in std::io::stdin().lock().lines() {
+        let encoding = match serde_json::from_str(&line?)? {
+            Line::Text(text) => tokenizer.encode(&text, None, length)?,
+            Line::Pair(first, second) => tokenizer.encode(&first, Some(&second), length)?,
+        };
+        let types: Vec<u32> = encoding.types().collect();
+        writeln!(out, "{}", serde_json::json!({"ids": encoding.ids, "types": types}))?;
+    }
+    out.flush()?;
+    Ok(())
+}
