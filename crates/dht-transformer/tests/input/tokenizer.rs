@@ -119,6 +119,13 @@ fn the_default_prompt_is_the_prefix_of_texts() {
         write(text);
         assert_eq!(prefix().unwrap(), expected, "{text}");
     }
+    let inner = folder.path().join("0_Transformer");
+    std::fs::create_dir(&inner).unwrap();
+    words(&["cat"]).save(inner.join("tokenizer.json")).unwrap();
+    write(r#"{"prompts": {"query": "query: "}, "default_prompt_name": "query"}"#);
+    assert_eq!(TextTokenizer::from_dir(&inner).unwrap().prefix(), "");
+    std::fs::write(folder.path().join("modules.json"), "[]").unwrap();
+    assert_eq!(TextTokenizer::from_dir(&inner).unwrap().prefix(), "query: ");
     for (text, expected) in [
         (r#"{"prompts": {"a": "x", "b": "y"}, "default_prompt_name": "q"}"#, "one of the prompts: a, b"),
         (r#"{"prompts": {"a": 1}, "default_prompt_name": "a"}"#, "that is text"),

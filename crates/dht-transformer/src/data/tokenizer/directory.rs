@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use tokenizers::Tokenizer;
 
 use super::build::{self, Settings};
+use super::prompt::PROMPTS;
 use super::text_tokenizer::TextTokenizer;
 use super::tokens::{DeclaredTokens, TokenFiles};
 use crate::account::{Entry, TokenizerClass, Treatment, tokenizer_entries, tokenizer_refusals};
@@ -328,7 +329,9 @@ impl TextTokenizer {
             let none = || Error::Tokenizer { what: "reading".into(), source: "failed".into() };
             problems.into_iter().next().unwrap_or_else(none)
         })?;
-        tokenizer.with_prefix_of(&folder)
+        // In the old layout of sentence-transformers, the encoder has a folder of its own.
+        let above = folder.parent().filter(|above| !folder.join(PROMPTS).exists() && above.join(MODULES).exists());
+        tokenizer.with_prefix_of(above.unwrap_or(&folder))
     }
 }
 
