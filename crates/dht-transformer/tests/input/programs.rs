@@ -60,6 +60,20 @@ fn a_named_separator_counts_for_every_table() {
 }
 
 #[test]
+fn lines_of_white_space_are_no_rows() {
+    let table = "text,label\na b,x\n\t  \n,,,\nc d,y\n";
+    let data = read("t.csv", table).unwrap();
+    assert_eq!((texts(&data), data.reading.as_ref().unwrap().blank_lines), (vec!["a b", "c d"], 2));
+    let stream = |format, separator| {
+        let columns = TextColumns { separator, ..TextColumns::default() };
+        let mut rows = TextStream::new("t", table.as_bytes(), format, None, columns).unwrap();
+        std::iter::from_fn(|| rows.next_row().unwrap().map(|row| row.text)).collect::<Vec<_>>()
+    };
+    assert_eq!(stream(TextFormat::Csv, None), ["a b", "c d"]);
+    assert_eq!(stream(TextFormat::Tsv, Some(',')), ["a b", "c d"]);
+}
+
+#[test]
 fn columns_of_zeros_and_ones_may_be_labels_together() {
     let table = "text,World,Sport\na b,1,0\nc d,0,1\ne f,1,0\ng h,0,1\n";
     let refused = problem(read("t.csv", table)).1;

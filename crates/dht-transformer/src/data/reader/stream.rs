@@ -134,6 +134,11 @@ impl<'a> TextStream<'a> {
         columns: TextColumns,
     ) -> Result<Self> {
         let path = path.as_ref();
+        // Only tabs separate columns without quotes.
+        let format = match columns.separator {
+            Some(sign) if format == TextFormat::Tsv && sign != '\t' => TextFormat::Csv,
+            _ => format,
+        };
         let lines = Lines::new(path, input, compression, u64::MAX)
             .with_encoding(columns.encoding)
             .with_arrays(format == TextFormat::JsonLines);
@@ -319,6 +324,20 @@ impl<'a> TextStream<'a> {
 
     /// Reads the next row of a csv or tsv file, which must have as many columns as the first.
     fn read_row(&mut self) -> Result<Option<Row>> {
+        loop {
+            let row = self.read_any_row()?;
+            if row.as_ref().is_none_or(|(row, width)| *width == self.width || !row.is_blank()) {
+                let checked = |(row, width): (Row, usize)| match width == self.width {
+                    true => Ok(row),
+                    false => Err(self.error(Some(row.line), other_width(&row, self.width, width))),
+                };
+                return row.map(checked).transpose();
+            }
+        }
+    }
+
+    /// Reads the next row and its number of columns. The first row sets that of the file.
+    fn read_any_row(&mut self) -> Result<Option<(Row, usize)>> {
         let Some(mut line) = self.lines.next_filled_line()? else { return Ok(None) };
         if self.width == 0 {
             let is_csv = self.format == TextFormat::Csv;
@@ -342,10 +361,7 @@ impl<'a> TextStream<'a> {
         if self.width == 0 {
             self.width = width;
         }
-        if width != self.width {
-            return Err(self.error(Some(row.line), other_width(&row, self.width, width)));
-        }
-        Ok(Some(row))
+        Ok(Some((row, width)))
     }
 
     fn texts<'b>(&self, parts: impl Iterator<Item = Cow<'b, str>>) -> (String, Option<String>) {

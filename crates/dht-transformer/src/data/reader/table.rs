@@ -157,7 +157,7 @@ impl Table {
             }
             if self.rows.is_empty() {
                 self.width = width;
-            } else if width != self.width {
+            } else if width != self.width && !row.is_blank() {
                 let problem = match self.other_separator(&row) {
                     Some(found) if !is_tsv => {
                         DataProblem::Encoding { found, instead: "name the separator, or separate the cells by commas" }
@@ -166,7 +166,7 @@ impl Table {
                 };
                 return Err(lines.error_at(row.line, problem));
             }
-            // Spreadsheets write rows of only separators.
+            // Spreadsheets write rows of only separators, and editors lines of tabs.
             if row.is_blank() {
                 self.blank_lines += 1;
             } else {

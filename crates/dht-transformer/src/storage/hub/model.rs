@@ -159,6 +159,8 @@ mod on_the_hub {
             }
             let inner = folder_of(".Transformer").filter(|_| self.listing.find(CONFIG).is_none());
             let folder = inner.map_or_else(String::new, |folder| format!("{folder}/"));
+            // The prompts stay beside the list of modules.
+            self.get("config_sentence_transformers.json")?;
             for name in FILES {
                 self.get(&format!("{folder}{name}"))?;
             }
