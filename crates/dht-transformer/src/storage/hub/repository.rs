@@ -151,7 +151,7 @@ impl Repository {
         Ok(pointer)
     }
 
-    /// Downloads a file, and goes on with a part that an interrupted download has left.
+    /// Downloads a file. The part that an interrupted download has left is continued.
     fn download(&self, listing: &Listing, file: &HubFile, blob: &Path) -> Result<(), HubProblem> {
         let failed = |source: io::Error| request_problem(file, source);
         let part = blob.with_extension("part");
