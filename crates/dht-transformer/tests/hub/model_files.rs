@@ -336,7 +336,7 @@ fn a_download_that_differs_from_the_list_stays_nowhere() {
             !snapshots.iter().chain(&blobs).any(|path| path.ends_with(WEIGHTS) || *path == wanted),
             "{snapshots:?}"
         );
-        // Only an interrupted download leaves its part, which the next one goes on with.
+        // An interrupted download leaves its part, and the next one continues it.
         assert_eq!(blobs.contains(&format!("{wanted}.part")), fault == Fault::CutOff, "{fault:?}: {blobs:?}");
         hub.break_with(Fault::None);
         let said = child("tiny/bert", &cache, &hub);
