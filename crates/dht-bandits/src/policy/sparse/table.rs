@@ -5,19 +5,35 @@ use crate::arm_set::Slots;
 use crate::error::{Error, Result};
 use crate::gaussian::Score;
 use crate::validate::{LARGEST_PRECISION, check_bounded, check_memory};
+use std::hint::black_box;
 
 /// Numbers of one weight: the difference from the prior weight, and the evidence.
 const NUMBERS: usize = 2;
 
+/// Bytes of a line of the cache, and the numbers in it.
+const LINE: usize = 64;
+const NUMBERS_OF_LINE: usize = LINE / size_of::<f64>();
+
+/// Pairs whose weights are read before the first of them is used: so many loads from memory are under way at once.
+const READ_AHEAD: usize = 16;
+
 /// Weights and evidence, shape (features, room for arms, 2). The arms of a feature lie side by side, so that a feature
 /// costs one line of the cache and not one for each arm.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(super) struct Table {
     numbers: Vec<f64>,
+    /// Position of the first weight, at the start of a line: an allocator's header would leave each row in two lines.
+    start: usize,
     size: usize,
     /// Number of arms that there is room for.
     room: usize,
     arms: usize,
+}
+
+impl PartialEq for Table {
+    fn eq(&self, other: &Self) -> bool {
+        (self.size, self.room, self.arms) == (other.size, other.room, other.arms) && self.rows() == other.rows()
+    }
 }
 
 /// Former numbers of a weight, by position in the table.
@@ -26,19 +42,26 @@ pub(super) type Undo = Vec<(usize, [f64; NUMBERS])>;
 impl Table {
     /// Creates the prior of some arms.
     pub(super) fn new(size: usize, arms: usize) -> Result<Self> {
-        let numbers = Self::zeros(size, arms)?;
-        Ok(Self { numbers, size, room: arms, arms })
+        let (numbers, start) = Self::zeros(size, arms)?;
+        Ok(Self { numbers, start, size, room: arms, arms })
     }
 
-    /// Zeros that take no memory before they are written to.
-    fn zeros(size: usize, room: usize) -> Result<Vec<f64>> {
+    /// Zeros that take no memory before they are written to, and the position of the first.
+    fn zeros(size: usize, room: usize) -> Result<(Vec<f64>, usize)> {
         let count = size.checked_mul(room).and_then(|weights| weights.checked_mul(NUMBERS));
         check_memory("arms × features", count)?;
-        Ok(vec![0.0; count.unwrap_or(0)])
+        let numbers = vec![0.0; count.unwrap_or(0) + NUMBERS_OF_LINE];
+        let start = numbers.as_ptr().align_offset(LINE).min(NUMBERS_OF_LINE);
+        Ok((numbers, start))
     }
 
     fn at(&self, index: usize, slot: usize) -> usize {
-        (index * self.room + slot) * NUMBERS
+        self.start + (index * self.room + slot) * NUMBERS
+    }
+
+    /// Numbers of all weights.
+    fn rows(&self) -> &[f64] {
+        &self.numbers[self.start..][..self.size * self.room * NUMBERS]
     }
 
     pub(super) fn get(&self, index: usize, slot: usize) -> [f64; NUMBERS] {
@@ -57,17 +80,17 @@ impl Table {
             return Ok(());
         }
         let room = self.room + (self.room / 2).max(1);
-        let mut numbers = Self::zeros(self.size, room)?;
+        let (mut numbers, start) = Self::zeros(self.size, room)?;
         let (old, new) = (self.room * NUMBERS, room * NUMBERS);
         if old > 0 {
-            for (from, to) in self.numbers.chunks_exact(old).zip(numbers.chunks_exact_mut(new)) {
+            for (from, to) in self.rows().chunks_exact(old).zip(numbers[start..].chunks_exact_mut(new)) {
                 // Reading leaves pages that were never written to unwritten.
                 if from.iter().any(|number| *number != 0.0) {
                     to[..old].copy_from_slice(from);
                 }
             }
         }
-        (self.numbers, self.room) = (numbers, room);
+        (self.numbers, self.start, self.room) = (numbers, start, room);
         Ok(())
     }
 
@@ -105,12 +128,17 @@ impl Table {
 
     /// Weights that have learned something: index, slot, difference from the prior weight, and evidence.
     pub(super) fn learned(&self) -> impl Iterator<Item = (usize, usize, [f64; NUMBERS])> + '_ {
-        let all = self.numbers.chunks_exact(NUMBERS).enumerate().filter(|(_, numbers)| **numbers != [0.0; NUMBERS]);
+        let all = self.rows().chunks_exact(NUMBERS).enumerate().filter(|(_, numbers)| **numbers != [0.0; NUMBERS]);
         all.map(|(at, numbers)| (at / self.room, at % self.room, [numbers[0], numbers[1]]))
     }
 
     /// Mean and width of one arm; pairs of index and value.
     pub(super) fn score<M: SparseModel>(&self, model: &M, pairs: &[f64], slot: usize) -> Score {
+        let (mean, variance) = self.moments(model, pairs, slot);
+        Score { mean, width: variance.sqrt() }
+    }
+
+    fn moments<M: SparseModel>(&self, model: &M, pairs: &[f64], slot: usize) -> (f64, f64) {
         let (mut mean, mut variance) = (0.0, 0.0);
         let prior = model.prior_mean();
         for pair in pairs.chunks_exact(2) {
@@ -118,7 +146,7 @@ impl Table {
             mean += pair[1] * (prior + self.numbers[at]);
             variance += pair[1] * pair[1] * model.variance(self.numbers[at + 1]);
         }
-        Score { mean, width: variance.sqrt() }
+        (mean, variance)
     }
 
     /// Mean and width of every slot: one pass over the pairs, in the order of [`score`](Self::score).
@@ -126,13 +154,17 @@ impl Table {
         scores.clear();
         scores.resize(self.arms, Score { mean: 0.0, width: 0.0 });
         let prior = model.prior_mean();
-        for pair in pairs.chunks_exact(2) {
-            let (at, value) = (self.at(pair[0] as u32 as usize, 0), pair[1]);
-            let square = value * value;
-            let row = &self.numbers[at..at + self.arms * NUMBERS];
-            for (score, numbers) in scores.iter_mut().zip(row.chunks_exact(NUMBERS)) {
-                score.mean += value * (prior + numbers[0]);
-                score.width += square * model.variance(numbers[1]);
+        for block in pairs.chunks(2 * READ_AHEAD) {
+            let first = |pair: &[f64]| self.numbers[self.at(pair[0] as u32 as usize, 0)];
+            black_box(block.chunks_exact(2).map(first).sum::<f64>());
+            for pair in block.chunks_exact(2) {
+                let (at, value) = (self.at(pair[0] as u32 as usize, 0), pair[1]);
+                let square = value * value;
+                let row = &self.numbers[at..at + self.arms * NUMBERS];
+                for (score, numbers) in scores.iter_mut().zip(row.chunks_exact(NUMBERS)) {
+                    score.mean += value * (prior + numbers[0]);
+                    score.width += square * model.variance(numbers[1]);
+                }
             }
         }
         scores.iter_mut().for_each(|score| score.width = score.width.sqrt());
@@ -162,14 +194,16 @@ impl Table {
         (reward, weight): (f64, f64),
         undo: &mut Option<Undo>,
     ) -> Result<()> {
-        let mean = self.score(model, pairs, slot).mean;
+        let (mean, mut variance) = self.moments(model, pairs, slot);
         check_bounded("mean", mean)?;
         let before = model.evidence_before(mean, reward, weight);
         let added = |evidence: f64, value: f64, each: f64| (evidence + each * value * value).min(LARGEST_PRECISION);
-        let mut variance = 0.0;
-        for pair in pairs.chunks_exact(2) {
-            let evidence = added(self.numbers[self.at(pair[0] as u32 as usize, slot) + 1], pair[1], before);
-            variance += pair[1] * pair[1] * model.variance(evidence);
+        if before > 0.0 {
+            variance = 0.0;
+            for pair in pairs.chunks_exact(2) {
+                let evidence = added(self.numbers[self.at(pair[0] as u32 as usize, slot) + 1], pair[1], before);
+                variance += pair[1] * pair[1] * model.variance(evidence);
+            }
         }
         check_bounded("variance", variance)?;
         check_bounded("weight times variance", weight * variance)?;
