@@ -2,19 +2,22 @@
 
 usage: compare_offline.py DIRECTORY [--splits N]
 
-It needs vowpalwabbit, scikit-learn, and `cargo build --release -p dht-bandits --example learn_from_log`. Two thirds of the rows of
+It needs vowpalwabbit, scikit-learn, and `cargo build --release -p dht-bandits --features log --example learn_from_log`
+(LEARN_FROM_LOG is the path of another build). It writes docs/records/offline.json and the table of the page. Two thirds of the rows of
 a data set are logged by a poor policy: a tenth uniform, the rest the softmax of a logistic regression on a few rows. "noisy" is
 simulated: a click with probability .5 for the right of five arms, .2 for others. Settings of our learners are those of their
 defaults; of Vowpal Wabbit the best learning rate of .1 and .5 by these very test rows counts, with three passes.
 """
 
 import csv
+import os
 import subprocess
 import sys
 
+import bandit_page
 import numpy as np
 
-PROGRAM = "target/release/examples/learn_from_log"
+PROGRAM = os.environ.get("LEARN_FROM_LOG", "target/release/examples/learn_from_log")
 # Rows of the logging policy's regression, and its temperature.
 SETS = {"digits": (100, 1.05), "cancer": (20, 0.45), "noisy": (60, 1.0)}
 
@@ -63,6 +66,7 @@ def prepare(directory, name, seed):
             for row in rows:
                 values = ",".join(repr(float(value)) for value in x[row])
                 file.write(f"{arm[row]},{float(p[row])!r},{r[row]},{values}\n")
+    return float((chosen[:train] == y[:train]).mean())
 
 
 def load(path):
@@ -76,15 +80,18 @@ def wabbit(directory, name, seed, kind, rate):
 
     log, test = (load(f"{directory}/{name}{seed}.{part}.csv") for part in ("log", "test"))
     arms = max(row[0] for row in log + test) + 1
-    model = vowpalwabbit.Workspace(f"--cb_adf --cb_type {kind} -q ux --quiet -l {rate}")
+    path = f"{directory}/{name}{seed}.vw"
 
     def event(x, chosen=None, label=""):
         features = " ".join(f"{index}:{value:.6g}" for index, value in enumerate(x) if value)
         return [f"shared |u {features}"] + [f"{label if arm == chosen else ''}|x a{arm}" for arm in range(arms)]
 
-    for _ in range(3):
-        for arm, propensity, reward, x in log:
-            model.learn(event(x, arm, f"0:{-reward}:{propensity} "))
+    if not os.path.exists(path):
+        with open(path, "w") as file:
+            for arm, propensity, reward, x in log:
+                file.write("\n".join(event(x, arm, f"0:{-reward}:{propensity} ")) + "\n\n")
+    passes = f"-d {path} --passes 3 -k --cache_file {path}.cache --holdout_off"
+    model = vowpalwabbit.Workspace(f"--cb_adf --cb_type {kind} -q ux --quiet -l {rate} {passes}")
     right = sum(int(np.argmin(model.predict(event(x)))) == arm for arm, _, _, x in test)
     model.finish()
     return right / len(test)
@@ -104,25 +111,27 @@ def interval(differences):
 
 def main():
     directory, splits = sys.argv[1], range(int(sys.argv[3]) if len(sys.argv) > 3 else 10)
+    record = {}
+    table = ["| set | policy | accuracy | minus VW's best | minus the log |", "|---|---|---|---|---|"]
     for name in SETS:
-        for seed in splits:
-            prepare(directory, name, seed)
-        own = [ours(directory, name, seed) for seed in splits]
+        logs = [prepare(directory, name, seed) for seed in splits]
+        own = [ours(directory, name, seed) | {"log": log} for seed, log in zip(splits, logs)]
         peers = {
             f"VW {kind} -l {rate}": [wabbit(directory, name, seed, kind, rate) for seed in splits]
             for kind in ("mtr", "ips", "dm", "dr")
             for rate in (0.1, 0.5)
         }
         best = max(peers, key=lambda peer: np.mean(peers[peer]))
-        for peer, accuracies in peers.items():
-            print(f"{name}: {peer} {np.mean(accuracies):.4f}")
-        for learner in own[0]:
-            accuracies = np.array([row[learner] for row in own])
-            line = f"{name}: {learner} {accuracies.mean():.4f}"
-            if learner != "log":
-                line += f", minus {best} {interval(accuracies - np.array(peers[best]))}"
-                line += f", minus the log {interval(accuracies - np.array([row['log'] for row in own]))}"
-            print(line, flush=True)
+        record[name] = {learner: [row[learner] for row in own] for learner in own[0]} | peers
+        log = np.array(record[name]["log"])
+        for learner, accuracies in record[name].items():
+            accuracies = np.array(accuracies)
+            above_best = "–" if learner in ("log", best) else interval(accuracies - np.array(peers[best]))
+            above_log = "–" if learner == "log" else interval(accuracies - log)
+            note = " (best)" if learner == best else ""
+            table.append(f"| {name} | {learner}{note} | {accuracies.mean():.4f} | {above_best} | {above_log} |")
+            print(table[-1], flush=True)
+    bandit_page.store("offline", {"machine": bandit_page.machine(), "accuracies": record}, "\n".join(table))
 
 
 main()

@@ -46,6 +46,7 @@ pub struct FeatureHasher {
     features: Vec<Feature>,
     pairs: Vec<(u32, f64)>,
     sorted: Vec<(u32, f64)>,
+    counts: Vec<u32>,
     names: Option<Names>,
 }
 
@@ -99,27 +100,28 @@ const CONSTANT: &str = "constant";
 
 /// Sorts pairs by their index of some bits; pairs of one index keep their order. Radix sort by halves or thirds of the
 /// index where there are enough pairs for its counts.
-fn sort_by_index(pairs: &mut Vec<(u32, f64)>, other: &mut Vec<(u32, f64)>, bits: u32) {
-    let passes = if bits > 22 { 3 } else { 2 };
+fn sort_by_index(pairs: &mut Vec<(u32, f64)>, other: &mut Vec<(u32, f64)>, counts: &mut Vec<u32>, bits: u32) {
+    let passes = if bits > 22 || pairs.len() < 256 { 3 } else { 2 };
     let digit = bits.div_ceil(passes);
     if pairs.len() < 24 || pairs.len() * 64 < 1 << digit {
         pairs.sort_by_key(|(index, _)| *index);
         return;
     }
-    let mut counts = [0u32; 1 << 11];
     let mask = (1usize << digit) - 1;
-    for pass in 0..passes {
-        let bucket = |index: u32| (index >> (pass * digit)) as usize & mask;
-        let counts = &mut counts[..=mask];
-        counts.fill(0);
-        pairs.iter().for_each(|(index, _)| counts[bucket(*index)] += 1);
+    let bucket = |index: u32, pass: u32| (index >> (pass * digit)) as usize & mask;
+    counts.clear();
+    counts.resize((passes as usize) << digit, 0);
+    for (index, _) in &*pairs {
+        (0..passes).for_each(|pass| counts[bucket(*index, pass) + (pass as usize * (mask + 1))] += 1);
+    }
+    other.resize(pairs.len(), (0, 0.0));
+    for (pass, counts) in (0..).zip(counts.chunks_exact_mut(mask + 1)) {
         let mut start = 0;
         for count in counts.iter_mut() {
             start += std::mem::replace(count, start);
         }
-        other.resize(pairs.len(), (0, 0.0));
         for &pair in &*pairs {
-            let place = &mut counts[bucket(pair.0)];
+            let place = &mut counts[bucket(pair.0, pass)];
             other[*place as usize] = pair;
             *place += 1;
         }
@@ -144,6 +146,7 @@ impl FeatureHasher {
             features: Vec::new(),
             pairs: Vec::new(),
             sorted: Vec::new(),
+            counts: Vec::new(),
             names: None,
         };
         Ok(hasher.refreshed())
@@ -386,7 +389,7 @@ impl FeatureHasher {
                 names.meet(index, |_| CONSTANT.to_owned());
             }
         }
-        sort_by_index(pairs, &mut self.sorted, self.bits);
+        sort_by_index(pairs, &mut self.sorted, &mut self.counts, self.bits);
         SparseContext::from_sorted(self.space, pairs)
     }
 
@@ -410,13 +413,13 @@ mod tests {
     #[test]
     fn pairs_are_sorted_and_keep_their_order() {
         for bits in [1, 6, 9, 18, 22, 23, 28] {
-            for count in [0u32, 1, 23, 24, 300, 5000] {
+            for count in [0u32, 1, 23, 24, 255, 300, 5000] {
                 let mut pairs: Vec<(u32, f64)> = (0..count)
                     .map(|number| (murmur3(&number.to_le_bytes(), 7) & ((1 << bits) - 1), f64::from(number)))
                     .collect();
                 let mut expected = pairs.clone();
                 expected.sort_by_key(|(index, _)| *index);
-                sort_by_index(&mut pairs, &mut Vec::new(), bits);
+                sort_by_index(&mut pairs, &mut Vec::new(), &mut Vec::new(), bits);
                 assert_eq!(pairs, expected, "{bits} bits, {count} pairs");
             }
         }

@@ -4,13 +4,21 @@
 #[inline]
 pub(super) fn murmur3(bytes: &[u8], seed: u32) -> u32 {
     let mut hash = seed;
-    let mut blocks = bytes.chunks_exact(4);
-    for block in &mut blocks {
-        hash = (hash ^ scramble(u32::from_le_bytes([block[0], block[1], block[2], block[3]]))).rotate_left(13);
+    for block in bytes.as_chunks().0 {
+        hash = (hash ^ scramble(u32::from_le_bytes(*block))).rotate_left(13);
         hash = hash.wrapping_mul(5).wrapping_add(0xe654_6b64);
     }
-    let tail = blocks.remainder().iter().rev().fold(0, |tail, byte| tail << 8 | u32::from(*byte));
-    finish(hash ^ scramble(tail) ^ bytes.len() as u32)
+    // The last 0 to 3 bytes without a branch on their number, which lengths of words would mispredict.
+    let length = bytes.len();
+    let tail = match (bytes.last_chunk(), bytes.first(), bytes.last()) {
+        (Some(last), ..) => (u64::from(u32::from_le_bytes(*last)) >> (32 - 8 * (length % 4))) as u32,
+        (_, Some(&first), Some(&last)) => {
+            let middle = u32::from(bytes[length / 2]) << (8 * (length / 2));
+            u32::from(first) | middle | u32::from(last) << (8 * (length - 1))
+        }
+        _ => 0,
+    };
+    finish(hash ^ scramble(tail) ^ length as u32)
 }
 
 /// Combines the hashes of two features that are multiplied, or of two successive words; their order matters.

@@ -304,11 +304,30 @@ struct Word<'a> {
     colon: Option<usize>,
 }
 
-/// Splits off a word, in one pass.
+/// Splits off a word, in one pass of eight bytes at a time.
 #[inline]
 fn word(text: &[u8]) -> (Word<'_>, &[u8]) {
-    let mut colon = None;
-    for (position, byte) in text.iter().enumerate() {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    // High bit of the first byte that is `byte`; bits above it mean nothing.
+    let first = |block: u64, byte: u8| {
+        let zeros = block ^ (LOW * u64::from(byte));
+        zeros.wrapping_sub(LOW) & !zeros & (LOW << 7)
+    };
+    let (mut colon, mut start) = (None, 0);
+    while let Some(block) = text[start..].first_chunk::<8>() {
+        let block = u64::from_le_bytes(*block);
+        let ends = first(block, b' ') | first(block, b'\t') | first(block, b'|');
+        let colons = first(block, b':');
+        let end = ends.trailing_zeros() as usize / 8;
+        if colon.is_none() && colons != 0 {
+            colon = Some(start + colons.trailing_zeros() as usize / 8).filter(|colon| *colon < start + end);
+        }
+        if ends != 0 {
+            return (Word { text: &text[..start + end], colon }, &text[start + end..]);
+        }
+        start += 8;
+    }
+    for (position, byte) in text.iter().enumerate().skip(start) {
         match byte {
             b' ' | b'\t' | b'|' => return (Word { text: &text[..position], colon }, &text[position..]),
             b':' if colon.is_none() => colon = Some(position),
