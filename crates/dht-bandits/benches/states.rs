@@ -43,7 +43,8 @@ fn measure(
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let sizes = if std::env::args().any(|argument| argument == "--test") { [(4, 3); 2] } else { [(64, 10), (256, 100)] };
+    let sizes =
+        if std::env::args().any(|argument| argument == "--test") { [(4, 3); 2] } else { [(64, 10), (256, 100)] };
     let folder = tempfile::tempdir()?;
     println!("| d, K | format | MB | save, s | load, s |\n|---|---|---|---|---|");
     for (dimension, arms) in sizes {
