@@ -68,6 +68,30 @@ fn gradients_from_a_poor_log_find_the_planted_arms() {
     }
 }
 
+/// Open Bandit Pipeline #129 (negative rewards) and #150 (arms without rows): costs from −1 to 0, and a third arm that was
+/// never logged, which a reward model around 0 prefers.
+#[test]
+fn arms_without_rows_do_not_win_by_negative_rewards() {
+    for (shift, scale) in [(0.0, 1.0), (-1.0, 1.0), (-10.0, 1.0), (5.0, 1.0), (0.0, 100.0)] {
+        let mut rng = rng(3);
+        let row = |_| {
+            let (x, arm): (f64, _) = (rng.random_range(-1.0..1.0), rng.random_range(0..2));
+            let rate = if (x > 0.0) == (arm == 1) { 0.7 } else { 0.2 };
+            let click = f64::from(u8::from(rng.random::<f64>() < rate));
+            LoggedDecision::new(vec![x], ArmId::new(arm), 0.5, shift + scale * click)
+        };
+        let log: Vec<_> = (0..4000).map(row).collect();
+        for policy in [SoftmaxPolicy::new(1, 3).unwrap(), SoftmaxPolicy::new(1, 3).unwrap().doubly_robust().unwrap()] {
+            let mut policy = policy;
+            (0..10).for_each(|_| policy.fit(&log).unwrap());
+            for (x, right) in [(0.8, 1), (-0.8, 0)] {
+                let shares = policy.propensities(&Request::new(&[x])).unwrap();
+                assert!(shares[right].probability > 0.6, "{shift} {scale} {x}: {shares:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn sparse_and_dense_gradients_agree() {
     let space = FeatureSpace::new(4).unwrap();

@@ -26,8 +26,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// - (r − b)·π(a|x)/p: inverse propensity scoring with the baseline b, the mean reward so far, which reduces the variance
 ///   and has no effect on average;
-/// - Σ_c π(c|x)q(x, c) + (r − q(x, a))·π(a|x)/p after [`doubly_robust`](Self::doubly_robust), where q is a linear
-///   regression of the reward that is learned from the rows before.
+/// - Σ_c π(c|x)q(x, c) + (r − q(x, a))·π(a|x)/p after [`doubly_robust`](Self::doubly_robust), where q is b plus
+///   a linear regression of r − b that is learned from the rows before.
 ///
 /// Rates fall for each weight by [`AdaGrad`]. Contexts are dense, with a constant that the policy adds, or
 /// [sparse](Self::sparse). Unlike policies that regress rewards, the log's propensities decide what is learned: rows and
@@ -64,7 +64,7 @@ pub struct SoftmaxPolicy {
     learning_rate: f64,
     arms: ArmSet,
     logits: Table,
-    /// Reward regression of the doubly robust gradient.
+    /// Regression of reward minus baseline, of the doubly robust gradient: arms without rows get the mean reward.
     rewards: Option<Table>,
     /// Weight and mean of the rewards so far.
     baseline: (f64, f64),
@@ -207,20 +207,24 @@ impl SoftmaxPolicy {
         let clock = self.clock.after(1)?;
         let probabilities = softmax(self.logits_of(&pairs, slots)?);
         let predictions: Vec<f64> = match &self.rewards {
-            Some(table) => table.score_slots(&MODEL, &pairs, slots).into_iter().map(|(_, score)| score.mean).collect(),
+            Some(table) => {
+                let scores = table.score_slots(&MODEL, &pairs, slots);
+                scores.into_iter().map(|(_, score)| self.baseline.1 + score.mean).collect()
+            }
             None => vec![self.baseline.1; probabilities.len()],
         };
         let gradient = logit_gradient(&probabilities, &predictions, chosen, reward, propensity);
         gradient.iter().try_for_each(|(_, slope)| check_bounded("gradient of a logit", weight * slope))?;
+        let total = self.baseline.0 + weight;
+        let mean = self.baseline.1 + weight / total * (reward - self.baseline.1);
         if let Some(table) = &mut self.rewards {
             // The only part that may refuse: before it nothing is written.
-            table.update(&MODEL, &pairs, chosen, (reward, weight), &mut None)?;
+            table.update(&MODEL, &pairs, chosen, (reward - mean, weight), &mut None)?;
         }
         for (slot, slope) in gradient {
             self.logits.ascend(self.learning_rate, &pairs, slot, weight * slope);
         }
-        let total = self.baseline.0 + weight;
-        self.baseline = (total, self.baseline.1 + weight / total * (reward - self.baseline.1));
+        self.baseline = (total, mean);
         self.clock = clock;
         Ok(())
     }
