@@ -26,8 +26,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// - (r − b)·π(a|x)/p: inverse propensity scoring with the baseline b, the mean reward so far, which reduces the variance
 ///   and has no effect on average;
-/// - Σ_c π(c|x)q(x, c) + (r − q(x, a))·π(a|x)/p after [`doubly_robust`](Self::doubly_robust), where q is b plus
-///   a linear regression of r − b that is learned from the rows before.
+/// - Σ_c π(c|x)q(x, c) + (r − q(x, a))·π(a|x)/p after [`doubly_robust`](Self::doubly_robust), where q is m plus
+///   a linear regression of r − m that is learned from the rows before, m = min(b, 0).
 ///
 /// Rates fall for each weight by [`AdaGrad`]. Contexts are dense, with a constant that the policy adds, or
 /// [sparse](Self::sparse). Unlike policies that regress rewards, the log's propensities decide what is learned: rows and
@@ -64,7 +64,7 @@ pub struct SoftmaxPolicy {
     learning_rate: f64,
     arms: ArmSet,
     logits: Table,
-    /// Regression of reward minus baseline, of the doubly robust gradient: arms without rows get the mean reward.
+    /// Regression of the doubly robust gradient, of reward minus min(b, 0): arms without rows are not better than average.
     rewards: Option<Table>,
     /// Weight and mean of the rewards so far.
     baseline: (f64, f64),
@@ -209,7 +209,7 @@ impl SoftmaxPolicy {
         let predictions: Vec<f64> = match &self.rewards {
             Some(table) => {
                 let scores = table.score_slots(&MODEL, &pairs, slots);
-                scores.into_iter().map(|(_, score)| self.baseline.1 + score.mean).collect()
+                scores.into_iter().map(|(_, score)| self.baseline.1.min(0.0) + score.mean).collect()
             }
             None => vec![self.baseline.1; probabilities.len()],
         };
@@ -219,7 +219,7 @@ impl SoftmaxPolicy {
         let mean = self.baseline.1 + weight / total * (reward - self.baseline.1);
         if let Some(table) = &mut self.rewards {
             // The only part that may refuse: before it nothing is written.
-            table.update(&MODEL, &pairs, chosen, (reward - mean, weight), &mut None)?;
+            table.update(&MODEL, &pairs, chosen, (reward - mean.min(0.0), weight), &mut None)?;
         }
         for (slot, slope) in gradient {
             self.logits.ascend(self.learning_rate, &pairs, slot, weight * slope);
