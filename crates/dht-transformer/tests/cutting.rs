@@ -357,3 +357,26 @@ fn heads_that_are_not_there_cannot_be_ablated() -> Outcome {
     assert!(matches!(short, Err(Error::Shape { .. })), "{short:?}");
     Ok(())
 }
+
+#[test]
+fn the_most_important_heads_of_all_layers_are_kept() -> Result<()> {
+    let model = model();
+    let encoder = model.encoder();
+    let scores = |first: f64| (0..HEADS).map(|head| first / (1.0 + head as f64)).collect::<Vec<_>>();
+    let importance =
+        Importance { heads: vec![scores(1.0), scores(1.0), scores(5.0)], neurons: vec![vec![1.0; NEURONS]; 3] };
+    for heads in [3, 4, 7, 3 * HEADS] {
+        let plan = PrunePlan::most_important_heads(encoder, &importance, heads)?;
+        let kept: Vec<(usize, usize)> =
+            plan.heads.iter().enumerate().flat_map(|(layer, set)| set.iter().map(move |head| (layer, head))).collect();
+        assert_eq!(kept.len(), heads);
+        // Scaled by layer the scores are alike: the first heads of each layer are kept.
+        assert!((0..3).all(|layer| kept.contains(&(layer, 0))), "{kept:?}");
+        assert!(kept.iter().all(|(_, head)| *head <= heads.div_ceil(3)), "{kept:?}");
+        encoder.prune(&plan)?;
+    }
+    for wrong in [0, 2, 3 * HEADS + 1] {
+        assert_eq!(refused(PrunePlan::most_important_heads(encoder, &importance, wrong)), "heads");
+    }
+    Ok(())
+}

@@ -69,6 +69,27 @@ impl PrunePlan {
         })
     }
 
+    /// Keeps the `heads` most important heads of all layers together, by [`Importance::ordered_heads`], and all neurons.
+    /// Each layer keeps at least its most important head.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for fewer heads than layers and for more than the encoder has; [`Error::Shape`] for the
+    /// importance of another encoder.
+    pub fn most_important_heads(encoder: &Encoder, importance: &Importance, heads: usize) -> Result<Self> {
+        let (layers, each) = (encoder.layers(), encoder.config().num_attention_heads);
+        if !(layers..=layers * each).contains(&heads) {
+            return Err(Error::argument("heads", format!("{layers} to {}", layers * each), heads.to_string()));
+        }
+        // One of each layer, and all neurons.
+        let mut plan = Self::most_important(encoder, importance, 1, encoder.config().intermediate_size)?;
+        let mut kept: Vec<Vec<usize>> = plan.heads.iter().map(|first| first.iter().collect()).collect();
+        let others = importance.ordered_heads().into_iter().filter(|(layer, head)| !plan.heads[*layer].contains(*head));
+        others.take(heads - layers).for_each(|(layer, head)| kept[layer].push(head));
+        plan.heads = kept.into_iter().map(|heads| HeadSet::from_indices(heads, each)).collect::<Result<_>>()?;
+        plan.neurons = encoder.blocks().iter().map(|block| (0..block.width).collect()).collect();
+        Ok(plan)
+    }
+
     fn check(&self, encoder: &Encoder) -> Result<()> {
         let (heads, neurons) = (encoder.config().num_attention_heads, encoder.config().intermediate_size);
         let (plan, got) = (self.layers.len(), [self.heads.len(), self.neurons.len()]);

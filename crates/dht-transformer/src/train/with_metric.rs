@@ -9,15 +9,48 @@ use crate::data::{EncodedDataset, Metric, PackedBatch};
 use crate::error::{Error, Result, SettingMismatch};
 use crate::tensors::Parameters;
 
-/// Objective whose [`score`](Objective::score) is another metric of its predictions, such as the GLUE metric of a task.
-/// It corresponds to `metric_for_best_model` in `transformers`. Everything else is delegated to the inner objective.
+/// Objective whose [`score`](Objective::score) is another metric of its predictions, such as the GLUE metric of a task or
+/// a function of the caller's own. It corresponds to `metric_for_best_model` in `transformers`. Everything else is
+/// delegated to the inner objective.
 ///
 /// # Examples
 /// `trainer.fit(&mut WithMetric::new(&mut model, Metric::Matthews)?, &training, &validation, &mut ())`
-#[derive(Debug)]
+///
+/// The score of a task in which a false alarm costs a tenth of a miss, by the class that the model predicts for each
+/// text:
+///
+/// ```
+/// use dht_transformer::{EncodedDataset, TextClassifier, train::WithMetric};
+///
+/// fn by_price(model: &mut TextClassifier) -> WithMetric<'_, TextClassifier> {
+///     WithMetric::by("price", model, |texts: &EncodedDataset, predicted: &[u32]| {
+///         let price = |(own, found): (u32, u32)| match (own, found) {
+///             (1, 0) => -1.0,
+///             (0, 1) => -0.1,
+///             _ => 0.0,
+///         };
+///         let labels = texts.samples.iter().map(|sample| sample.label);
+///         labels.zip(predicted.iter().copied()).map(price).sum()
+///     })
+/// }
+/// ```
 pub struct WithMetric<'a, O> {
     objective: &'a mut O,
-    metric: Metric,
+    score: Score<'a>,
+}
+
+/// A score of the classes that a model predicts for some texts; higher is better.
+enum Score<'a> {
+    Metric(Metric),
+    Own(&'static str, Box<OwnScore<'a>>),
+}
+
+type OwnScore<'a> = dyn Fn(&EncodedDataset, &[u32]) -> f64 + 'a;
+
+impl<O> std::fmt::Debug for WithMetric<'_, O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WithMetric").field("metric", &self.name()).finish_non_exhaustive()
+    }
 }
 
 impl<'a, O: Predict> WithMetric<'a, O> {
@@ -28,16 +61,33 @@ impl<'a, O: Predict> WithMetric<'a, O> {
     pub fn new(objective: &'a mut O, metric: Metric) -> Result<Self> {
         match metric {
             Metric::Correlations => Err(Error::argument("metric", "one of classes", "correlations of numbers")),
-            _ => Ok(Self { objective, metric }),
+            _ => Ok(Self { objective, score: Score::Metric(metric) }),
         }
     }
 
+    /// Wraps an objective with a function of the validation texts and the class predicted for each; higher is better.
+    /// Messages and histories have its `name`.
+    pub fn by(name: &'static str, objective: &'a mut O, score: impl Fn(&EncodedDataset, &[u32]) -> f64 + 'a) -> Self {
+        Self { objective, score: Score::Own(name, Box::new(score)) }
+    }
+}
+
+impl<O> WithMetric<'_, O> {
     /// Class whose F1 is the score; `None` for other metrics.
     fn class(&self, data: &EncodedDataset) -> Result<Option<usize>> {
-        let Metric::F1 { class } = self.metric else { return Ok(None) };
+        let Score::Metric(Metric::F1 { class }) = self.score else { return Ok(None) };
         let position = data.labels.iter().position(|label| label == class);
         let missing = || Error::argument("metric", format!("F1 of one of {}", data.labels.join(", ")), class);
         Ok(Some(position.ok_or_else(missing)?))
+    }
+
+    fn name(&self) -> &'static str {
+        match self.score {
+            Score::Metric(Metric::Matthews) => "Matthews correlation",
+            Score::Metric(Metric::F1 { .. }) => "F1",
+            Score::Metric(_) => "accuracy",
+            Score::Own(name, _) => name,
+        }
     }
 }
 
@@ -71,20 +121,19 @@ impl<O: Predict> Objective for WithMetric<'_, O> {
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, O::Error> {
         let predicted = self.objective.predictions(data, batch_size)?;
+        if let Score::Own(_, score) = &self.score {
+            return Ok(score(data, &predicted));
+        }
         let confusion = Confusion::from_predictions(data, &predicted)?;
-        Ok(match (self.metric, self.class(data)?) {
+        Ok(match (&self.score, self.class(data)?) {
             (_, Some(class)) => confusion.f1(class).unwrap_or_default(),
-            (Metric::Matthews, None) => confusion.matthews(),
+            (Score::Metric(Metric::Matthews), None) => confusion.matthews(),
             (_, None) => confusion.accuracy(),
         })
     }
 
     fn metric(&self) -> &'static str {
-        match self.metric {
-            Metric::Matthews => "Matthews correlation",
-            Metric::F1 { .. } => "F1",
-            _ => "accuracy",
-        }
+        self.name()
     }
 
     fn may_be_best(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Evaluation every few steps, and by another metric.
 
 use dht_toys::Outcome;
+use dht_transformer::EncodedDataset;
 use dht_transformer::data::Metric;
 use dht_transformer::error::CheckpointProblem;
 use dht_transformer::train::Predict;
@@ -148,12 +149,20 @@ fn an_objective_is_judged_by_the_metric_that_is_asked_for() -> Outcome {
     assert_eq!(of(&mut model, Metric::Matthews)?, (confusion.matthews(), "Matthews correlation"));
     assert_eq!(of(&mut model, Metric::F1 { class: "2" })?, (confusion.f1(2).unwrap_or(f64::NAN), "F1"));
     assert!(confusion.matthews() != confusion.accuracy() && confusion.accuracy() != confusion.macro_f1());
+    let share = |texts: &EncodedDataset, predicted: &[u32]| {
+        let right = texts.samples.iter().zip(predicted).filter(|(sample, found)| sample.label == **found);
+        right.count() as f64 / texts.len() as f64
+    };
+    let judged = WithMetric::by("share of right answers", &mut model, share);
+    assert_eq!((judged.score(&data, 16)?, judged.metric()), (confusion.accuracy(), "share of right answers"));
+    drop(judged);
     let refused = of(&mut model, Metric::Correlations);
     assert!(matches!(refused, Err(Error::Argument { name: "metric", .. })), "{refused:?}");
     // A class that the data have not is refused before anything is trained.
     let before = bits(model.parameters());
     let mut judged = WithMetric::new(&mut model, Metric::F1 { class: "four" })?;
     let refused = Trainer::new(settings()).fit(&mut judged, &data, &data, &mut ());
+    drop(judged);
     assert!(matches!(refused, Err(Error::Argument { name: "metric", .. })), "{refused:?}");
     assert!(bits(model.parameters()) == before);
     Ok(())
