@@ -56,8 +56,8 @@ impl Bench {
 
     fn flops_ratio(&self) -> Outcome<f64> {
         let evaluation = evaluate(self.dynamic.model(), &self.data.test, 2 * BATCH)?;
-        Ok((evaluation.flops + evaluation.bandit_flops) as f64
-            / self.dynamic.model().full_inference_flops(&self.data.test)? as f64)
+        Ok((evaluation.flops + evaluation.routing_flops) as f64
+            / self.dynamic.model().full_inference_flops(&self.data.test) as f64)
     }
 }
 

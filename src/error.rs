@@ -206,7 +206,7 @@ impl From<dht_dynamic::Error> for Error {
 impl From<dht_search::Error> for Error {
     fn from(error: dht_search::Error) -> Self {
         match error {
-            dht_search::Error::Transformer(error) => Self::Transformer(error),
+            dht_search::Error::Dynamic(dht_dynamic::Error::Transformer(error)) => Self::Transformer(error),
             other => Self::Search(Box::new(other)),
         }
     }

@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::Device;
-use dht_dynamic::Predictor;
-use dht_dynamic::evaluate;
-use dht_search::routing::{GroupDecisions, GroupView, HeadSetGroup, Mode};
-use dht_search::{
-    Decisions, HeadRouter, Preset, Result, Router, SearchModel, SearchObjective, SearchSettings, StageView,
-};
+use dht_dynamic::router::{Decisions, ExitView, GroupDecisions, GroupView, HeadSetGroup, Mode};
+use dht_dynamic::{Predictor, Router, evaluate};
+use dht_search::{Learner, Preset, Result, SearchModel, SearchObjective, SearchSettings};
 use dht_transformer::{
     AdamWSettings, BertConfig, EncodedDataset, Encoder, ForwardContext, HeadSet, PackedBatch, TrainSettings, Trainer,
 };
@@ -50,28 +47,36 @@ impl Router for Recorded {
         false
     }
 
-    fn start(&self, view: &StageView<'_>, _: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
-        let ids = view.hidden.packing().sample_ids().iter();
-        Ok(Decisions::leaving_at(ids.map(|id| self.route(*id).0).collect()))
+    fn begin(
+        &self,
+        view: &ExitView<'_>,
+        decisions: &mut Decisions,
+        _last: usize,
+        _: Mode,
+        _: &mut dyn Rng,
+    ) -> dht_dynamic::Result<()> {
+        decisions.exits = view.ids().map(|id| self.route(id).0).collect();
+        Ok(())
     }
 
-    fn box_clone(&self) -> Box<dyn Router> {
-        Box::new(self.clone())
-    }
-}
-
-impl HeadRouter for Recorded {
-    fn decide(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> Result<GroupDecisions> {
+    fn heads(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> dht_dynamic::Result<Option<GroupDecisions>> {
         let mut alike: BTreeMap<HeadSet, Vec<usize>> = BTreeMap::new();
         for (index, id) in view.hidden.packing().sample_ids().iter().enumerate() {
             let sets = &self.route(*id).1;
             let all = HeadSet::full(HEADS)?;
             alike.entry(sets.get(view.group).copied().unwrap_or(all)).or_default().push(index);
         }
-        Ok(GroupDecisions::new(alike.into_iter().map(|(heads, samples)| HeadSetGroup::new(samples, heads)).collect()))
+        let sets = alike.into_iter().map(|(heads, samples)| HeadSetGroup::new(samples, heads));
+        Ok(Some(GroupDecisions::new(sets.collect())))
     }
 
-    fn box_clone(&self) -> Box<dyn HeadRouter> {
+    fn keeps_all(&self) -> bool {
+        false
+    }
+}
+
+impl Learner for Recorded {
+    fn box_clone(&self) -> Box<dyn Learner> {
         Box::new(self.clone())
     }
 }

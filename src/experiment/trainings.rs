@@ -3,8 +3,9 @@
 use std::io::{ErrorKind, Write};
 
 use candle_core::Device;
+use dht_dynamic::route::WidthCoupling;
 use dht_dynamic::{accelerate::AccelerateSettings, exit::NgramSettings};
-use dht_search::cost::{FlopsCost, WidthCoupling};
+use dht_search::cost::FlopsCost;
 use dht_search::settings::{Experiment, PublishedDataset};
 use dht_transformer::{
     AdamWSettings, EncodedDataset, Encoder, Pooling, TextClassifier, TrainSettings, flops::Load,

@@ -126,7 +126,10 @@ impl Worker<'_> {
     /// Writes the log-probabilities and costs of the exits of a search's model.
     pub(super) fn save_exits(&self, model: &SearchModel) -> Result<()> {
         let model = model.model();
-        self.save_parts(|rows| Ok((model.exit_log_probabilities(rows, self.batch())?, model.exit_flops(rows)?)))
+        self.save_parts(|rows| {
+            let tables = model.exit_log_probabilities(rows, self.batch())?;
+            Ok((tables.iter().map(f32_rows).collect(), model.exit_flops(rows)))
+        })
     }
 
     fn save_parts(&self, of: impl Fn(&EncodedDataset) -> Result<(Vec<LogProbabilities>, Vec<Vec<u64>>)>) -> Result<()> {

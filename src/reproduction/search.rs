@@ -42,7 +42,7 @@ impl Worker<'_> {
             labels: evaluation.labels.clone(),
             macro_f1: evaluation.confusion.macro_f1(),
             accuracy: evaluation.confusion.accuracy(),
-            inference_flops: evaluation.flops + evaluation.bandit_flops,
+            inference_flops: evaluation.flops + evaluation.routing_flops,
             inference_layer_head_ratio: evaluation.layer_head_ratio,
             inference_wall_ratio: clock.batches,
             ..SeedRow::default()

@@ -193,14 +193,7 @@ impl MadeDynamic {
         match self.model.with_promise(asked, &calibration, &speeds, BATCH) {
             Ok((model, shown)) => {
                 self.model = model;
-                self.promise = Some(KeptPromise {
-                    disagreement: risk == Risk::Disagreement,
-                    most: asked.most,
-                    confidence,
-                    rows: shown.rows,
-                    observed: shown.observed,
-                    speed: shown.threshold,
-                });
+                self.promise = KeptPromise::new(asked, &shown);
                 Ok(())
             }
             Err(DynamicError::Promise { rows, needed, least, .. }) => {

@@ -291,6 +291,11 @@ impl Error {
         }
     }
 
+    /// Returns whether the same request may succeed later: the service is busy now. Other errors stay.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Backlog { .. })
+    }
+
     /// Wraps the error of a part of the caller's own, such as a router or an exit.
     pub fn custom(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Custom(error.into())

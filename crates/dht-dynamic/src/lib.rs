@@ -79,13 +79,13 @@
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`]; [`serving::Service`] for common batches over a bounded queue |
 //! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load); with everything that serving needs, [`serving::TextModel`] |
 //! | select another exit criterion | [`AccelerateSettings::rule`](accelerate::AccelerateSettings::rule): confidence, entropy, patience |
-//! | write a custom exit criterion | [`Router`], [`DynamicModel::with_router`], [`OwnParts`] to load it; [`router::ExitView`] for what it sees |
+//! | write a custom exit criterion | [`router::ExitRule`], [`DynamicModel::with_router`], [`OwnParts`] to load it; [`router::ExitView`] for what it sees; a [`Router`] decides about heads, too |
+//! | see how a batch goes through layers, exits and routers | [`passage::Walk`], the one loop over layers |
 //! | name the layers and heads that a text ran | [`route::RouteSpec`] |
 //! | write a custom exit | [`LayerExit`], [`ExitModel::with_exits`], [`OwnParts`] to load it |
 //! | fine-tune an encoder only while it pays, as `dht train` does | [`ladder::climb`], [`ladder::NextStep`] for a custom stopping rule |
 //! | train exits on a frozen encoder | [`training::FrozenExits`] |
 //! | put an n-gram model before an encoder | [`exit::FrontExit`], [`exit::NgramClassifier`], [`exit::Stacker`] |
-//! | store an encoder beside a checkpoint | [`saved_encoder::SavedEncoder`] |
 //! | use the encoder alone | [`transformer`] |
 //!
 //! # I have, I want
@@ -99,7 +99,7 @@
 //! | a model in memory | a directory, and it again | [`serving::TextModel`] |
 //! | a directory of `dht train` | answers in a program | [`Engine::load`], [`Engine::predict`] |
 //! | many threads that ask | common batches | [`serving::Service`] |
-//! | an idea of when to stop | a router | [`Router`], [`DynamicModel::with_router`] |
+//! | an idea of when to stop | a rule | [`router::ExitRule`], [`DynamicModel::with_router`] |
 //! | a classifier of hidden states | an exit | [`LayerExit`], [`ExitModel::with_exits`] |
 //! | an own model | its score and time beside these | [`Predictor`] |
 //!
@@ -136,16 +136,18 @@ pub mod accelerate;
 mod error;
 pub mod evaluation;
 pub mod exit;
+mod exit_model;
 mod fit;
 mod full_model;
 pub mod ladder;
 mod log_probabilities;
 mod logistic;
 mod model;
+pub mod passage;
 mod prediction;
 pub mod route;
 pub mod router;
-pub mod saved_encoder;
+mod saved_encoder;
 pub mod serving;
 pub mod training;
 
@@ -154,11 +156,12 @@ pub use evaluation::{
     evaluation::{Evaluation, evaluate},
     speed::SpeedCurve,
 };
-pub use exit::exit::{Exit, LayerExit};
+pub use exit::exit::LayerExit;
+pub use exit_model::{ExitModel, ExitSettings};
 pub use full_model::FullModel;
 pub use log_probabilities::LogProbabilities;
-pub use model::{DynamicModel, ExitModel, ExitSettings, OwnParts, SeenTexts};
-pub use prediction::{BatchPredictions, Prediction, Predictor, WithSpeed};
+pub use model::{DynamicModel, OwnParts, SavedParts, SeenTexts};
+pub use prediction::{BatchPredictions, Prediction, Predictor};
 pub use route::route::Route;
 pub use router::router::Router;
 pub use serving::{

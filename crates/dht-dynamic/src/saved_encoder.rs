@@ -21,7 +21,7 @@ const TOKENIZER: &str = "tokenizer.json";
 /// and routers of one model are useless with another encoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SavedEncoder {
+pub(crate) struct SavedEncoder {
     /// The SHA-256 checksum of each file, by name.
     checksums: BTreeMap<String, String>,
     /// The number of token ids beyond the maximal length that the tokenizer keeps for the n-gram exit.
@@ -35,7 +35,11 @@ impl SavedEncoder {
     ///
     /// # Errors
     /// As [`Encoder::save`].
-    pub fn write(folder: &Path, encoder: &Encoder, tokenizer: Option<&TextTokenizer>) -> dht_transformer::Result<Self> {
+    pub(crate) fn write(
+        folder: &Path,
+        encoder: &Encoder,
+        tokenizer: Option<&TextTokenizer>,
+    ) -> dht_transformer::Result<Self> {
         encoder.save(folder, tokenizer)?;
         let there = FILES.into_iter().filter(|name| folder.join(name).exists());
         let checksum = |name: &str| Ok((name.to_owned(), file_sha256(folder.join(name))?));
@@ -52,7 +56,12 @@ impl SavedEncoder {
     /// # Errors
     /// [`Error::ModelFile`] for a file that differs from the written one; [`Error::Transformer`] as
     /// [`Encoder::from_pretrained`].
-    pub fn read(&self, folder: &Path, checkpoint: &Path, device: &Device) -> Result<(Encoder, Option<TextTokenizer>)> {
+    pub(crate) fn read(
+        &self,
+        folder: &Path,
+        checkpoint: &Path,
+        device: &Device,
+    ) -> Result<(Encoder, Option<TextTokenizer>)> {
         for name in FILES {
             let (file, expected) = (folder.join(name), self.checksums.get(name));
             if expected.is_some() || file.exists() {
@@ -77,7 +86,7 @@ impl SavedEncoder {
     ///
     /// # Errors
     /// [`Error::Model`] with the format or version of the state.
-    pub fn check_format(path: &Path, state: &Value, format: &str, version: u64) -> Result<()> {
+    pub(crate) fn check_format(path: &Path, state: &Value, format: &str, version: u64) -> Result<()> {
         let refuse = |field, expected: String| {
             let release = state["release"].as_str().map_or_else(String::new, |name| format!(" of release {name}"));
             let got = format!("{}{release}", state.get(field).unwrap_or(&Value::Null));
@@ -100,7 +109,7 @@ impl SavedEncoder {
     ///
     /// # Errors
     /// Errors of candle.
-    pub fn exit_tensors(
+    pub(crate) fn exit_tensors(
         encoder: &Encoder,
         names: &[String],
     ) -> dht_transformer::Result<BTreeMap<String, StoredTensor>> {
@@ -112,7 +121,7 @@ impl SavedEncoder {
     /// # Errors
     /// [`Error::Model`] for a tensor that belongs to no exit; [`Error::Transformer`] for one that is missing, of another
     /// shape or not finite.
-    pub fn set_exit_tensors(
+    pub(crate) fn set_exit_tensors(
         encoder: &Encoder,
         names: &[String],
         tensors: BTreeMap<String, StoredTensor>,

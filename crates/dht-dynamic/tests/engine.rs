@@ -285,10 +285,10 @@ fn spaces_around_a_text_change_no_token() -> Result<()> {
     let file = folder.path().join("tokenizer.json");
     std::fs::write(&file, description.to_string()).expect("a file");
     let engine = Engine::new(model, TextTokenizer::from_file(&file)?, &labels())?;
-    let ids = |text: &str| engine.encode(Query::from(text)).map(|sample| sample.encoding.ids);
+    let ids = |text: &str| engine.encode(Query::from(text), 0).map(|sample| sample.encoding.ids);
     assert_eq!(ids("fine\nday")?, [2, 5, 3]);
     assert_eq!(ids(" fine\r\nday ")?, ids("fine\nday")?);
-    let pair = |first, second| engine.encode(Query::from((first, second))).map(|sample| sample.encoding.ids);
+    let pair = |first, second| engine.encode(Query::from((first, second)), 0).map(|sample| sample.encoding.ids);
     assert_eq!(pair("fine\nday", "\tfine\rday")?, pair("fine\nday", "fine\nday")?);
     Ok(())
 }

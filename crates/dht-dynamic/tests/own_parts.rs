@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::{Device, Tensor};
 use dht_dynamic::exit::{ExitFlops, ExitPlace};
-use dht_dynamic::router::{ExitView, LeavingRule, Notes};
+use dht_dynamic::router::{ExitRule, ExitView, LeavingRule, Notes};
 use dht_dynamic::transformer::flops::BackwardNeeds;
 use dht_dynamic::transformer::model::Linear;
 use dht_dynamic::transformer::{Encoder, ErrorKind, ForwardContext, Hidden};
-use dht_dynamic::{DynamicModel, Error, ExitModel, LayerExit, OwnParts, Result, Router};
+use dht_dynamic::{DynamicModel, Error, ExitModel, LayerExit, OwnParts, Result};
 use dht_dynamic::{
     Engine,
     serving::{Request, Service, ServiceSettings, TextModel},
@@ -55,15 +55,16 @@ impl LayerExit for FirstAndMean {
 #[derive(Debug)]
 struct SameTwice;
 
-impl Router for SameTwice {
+impl ExitRule for SameTwice {
     fn reads(&self, exit: usize, last: usize) -> bool {
         exit < last
     }
 
     fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> Result<Vec<bool>> {
-        assert_eq!((view.ids.len(), view.lengths.len()), (view.members.len(), view.members.len()));
+        assert_eq!((view.ids().len(), view.lengths().len()), (view.members.len(), view.members.len()));
+        assert!(view.tokens().map(<[u32]>::len).eq(view.lengths()));
         let classes = view.needed_answers()?.labels();
-        let texts = view.members.iter().zip(classes).zip(view.lengths);
+        let texts = view.members.iter().zip(classes).zip(view.lengths());
         Ok(texts
             .map(|((member, class), tokens)| {
                 let before = std::mem::replace(&mut notes[*member], vec![f64::from(class)]);
@@ -198,7 +199,7 @@ fn a_fault_of_an_own_exit_ends_its_request_and_not_the_service() -> Result<()> {
         (2, ErrorKind::Shape),
         (3, ErrorKind::Shape),
         (4, ErrorKind::State),
-        (5, ErrorKind::Custom),
+        (5, ErrorKind::Shape),
         (6, ErrorKind::Custom),
     ] {
         fault.store(way, Ordering::Relaxed);

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use candle_core::Device;
+use dht_dynamic::Error as Dynamic;
 use dht_dynamic::{SpeedCurve, evaluate};
 use dht_search::{Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, settings::ExitLosses};
 use dht_search::{
@@ -134,7 +135,8 @@ impl Clock {
 }
 
 fn measured(model: &SearchModel, texts: &Texts) -> Result<String> {
-    let mut curve = SpeedCurve::new(model, &texts.held_out, BATCH)?;
+    let routed = model.clone().into();
+    let mut curve = SpeedCurve::new(&routed, &texts.held_out, BATCH)?;
     let (least, most) = curve.range();
     let speeds = curve.budgets(5)[1..4]
         .iter()
@@ -147,7 +149,7 @@ fn measured(model: &SearchModel, texts: &Texts) -> Result<String> {
     let steps = steps.iter().map(|rows| texts.held_out.batch(rows)).collect::<Result<Vec<_>, _>>()?;
     let stepped =
         EncodedDataset { samples: texts.held_out.samples[..STEPS * STEP_BATCH].to_vec(), ..texts.test.clone() };
-    let full_flops = [model.full_inference_flops(&texts.test)?, model.full_training_flops(&stepped)?];
+    let full_flops = [model.full_inference_flops(&texts.test), model.full_training_flops(&stepped)];
 
     let (mut plain, mut dynamic) = ([Clock::NONE; 2], vec![[Clock::NONE; 2]; speeds.len()]);
     for _ in 0..TURNS {
@@ -161,8 +163,8 @@ fn measured(model: &SearchModel, texts: &Texts) -> Result<String> {
             let evaluation = evaluate(at_speed.model(), &texts.test, BATCH)?;
             clocks[0].least(Clock {
                 seconds: start.elapsed().as_secs_f64(),
-                bandit_seconds: evaluation.bandit_seconds,
-                flops: (evaluation.flops + evaluation.bandit_flops) as f64,
+                bandit_seconds: evaluation.routing_seconds,
+                flops: (evaluation.flops + evaluation.routing_flops) as f64,
             });
             let before = at_speed.accounting().clone();
             let seconds = training_seconds(&mut at_speed, &steps)?;
@@ -228,7 +230,8 @@ where
 
 /// Puts the figures between the page's marker lines.
 fn write_page(page: &Path, report: &str) -> Result<()> {
-    let io = |source| Error::Transformer(dht_search::transformer::Error::Io { path: page.into(), source });
+    let io =
+        |source| Error::Dynamic(Dynamic::Transformer(dht_search::transformer::Error::Io { path: page.into(), source }));
     let text = std::fs::read_to_string(page).map_err(io)?;
     let missing = || io(std::io::Error::other(format!("lacks the lines {START} and {END}")));
     let (before, rest) = text.split_once(START).ok_or_else(missing)?;

@@ -5,13 +5,13 @@
 
 use candle_core::Device;
 use dht_search::dynamic::route::ModelShape;
-use dht_search::dynamic::{self, BatchPredictions, Predictor, evaluate};
-use dht_search::routing::Mode;
+use dht_search::dynamic::router::{Decisions, ExitView, Mode};
+use dht_search::dynamic::{self, BatchPredictions, Predictor, Router, evaluate};
 use dht_search::transformer::{
     AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, PackedBatch, Sample, TrainSettings,
     Trainer,
 };
-use dht_search::{Decisions, Preset, Result, Route, Router, SearchModel, SearchObjective, SearchSettings, StageView};
+use dht_search::{Learner, Preset, Result, Route, SearchModel, SearchObjective, SearchSettings};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -24,17 +24,28 @@ struct ByLength {
 }
 
 impl Router for ByLength {
-    /// It looks at no logits, so that no exit runs for its sake.
+    /// It looks at no answers, so that no exit runs for its sake.
     fn reads(&self, _exit: usize, _last: usize) -> bool {
         false
     }
 
-    fn start(&self, view: &StageView<'_>, last: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
+    fn begin(
+        &self,
+        view: &ExitView<'_>,
+        decisions: &mut Decisions,
+        last: usize,
+        _: Mode,
+        _: &mut dyn Rng,
+    ) -> dynamic::Result<()> {
         let exit = |tokens| if tokens <= self.tokens { 0 } else { last };
-        Ok(Decisions::leaving_at(view.hidden.spans().lengths().map(exit).collect()))
+        decisions.exits = view.lengths().map(exit).collect();
+        Ok(())
     }
+}
 
-    fn box_clone(&self) -> Box<dyn Router> {
+/// It learns nothing.
+impl Learner for ByLength {
+    fn box_clone(&self) -> Box<dyn Learner> {
         Box::new(self.clone())
     }
 }
@@ -102,7 +113,7 @@ fn main() -> Result<()> {
     let model = search.into_model();
 
     let baseline = Frequencies::new(&training, model.space().model_shape());
-    let full = model.full_inference_flops(&test)? as f64;
+    let full = model.full_inference_flops(&test) as f64;
     for (name, predictor) in [("by length", &model as &dyn Predictor), ("class frequencies", &baseline)] {
         let evaluation = evaluate(predictor, &test, 16)?;
         let (f1, cost) = (evaluation.confusion.macro_f1(), evaluation.flops as f64 / full);

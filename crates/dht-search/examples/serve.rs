@@ -5,7 +5,7 @@
 
 use candle_core::Device;
 use dht_search::dynamic::evaluation::calibrate;
-use dht_search::dynamic::{Engine, SpeedCurve};
+use dht_search::dynamic::{DynamicModel, Engine, SpeedCurve};
 use dht_search::transformer::{
     AdamWSettings, BertConfig, Dataset, Encoder, Example, TextTokenizer, TrainSettings, Trainer,
 };
@@ -59,6 +59,7 @@ fn main() -> Result<(), Error> {
 
     // Serve: the budget is halfway between the lowest and the highest cost that the speed can set.
     let (model, labels, tokenizer) = SearchModel::load(&folder, &Device::Cpu)?;
+    let model = DynamicModel::from(model);
     let (least, most) = SpeedCurve::new(&model, &held_out, 64)?.range();
     let found = calibrate(&model, &held_out, (least + most) / 2.0, 64)?;
     println!(

@@ -4,11 +4,11 @@
 //! # How the data flows
 //!
 //! ```text
-//!  PackedBatch ──base layers──▶ Hidden ──pool──▶ context ──Router──▶ exit            how deep
+//!  PackedBatch ──base layers──▶ Hidden ──pool──▶ context ──Router──▶ exit             how deep
 //!                                 │
 //!            ┌────────────────────┘
 //!            ▼          before each group of layers, for the samples that remain
-//!          Hidden ──pool──▶ context ──HeadRouter──▶ HeadSet                          how wide
+//!          Hidden ──pool──▶ context ──Router──▶ HeadSet                               how wide
 //!            │
 //!            ├──layers of the group, with these heads alone──▶ Hidden, on to the next group
 //!            ▼          at each sample's exit
@@ -17,10 +17,10 @@
 //! ```
 //!
 //! A [`SearchSpace`] lists the [`Route`]s. [`SearchSettings`] define the routers, their learning, and the training of
-//! the exits. A [`SearchModel`] has a [`RoutedEncoder`] (an encoder with exits), a [`Router`] for depth and a
-//! [`HeadRouter`] for heads. A [`SearchObjective`] trains the model in the common training loop,
-//! [`Trainer`](transformer::Trainer). Training and inference run the same executor; inference neither explores nor
-//! learns.
+//! the exits. A [`SearchModel`] has an [`ExitModel`](dynamic::ExitModel) (an encoder with exits) and two
+//! [`Learner`]s, routers that learn: one for depth, one for heads. A [`SearchObjective`] trains the model in the common
+//! training loop, [`Trainer`](transformer::Trainer). Training and inference are one [`Walk`](dynamic::passage::Walk)
+//! through the layers; inference neither explores nor learns.
 //!
 //! # A complete program
 //!
@@ -65,7 +65,7 @@
 //! assert_eq!(evaluation.confusion.macro_f1(), 1.0);
 //! // Both costs: the paper's estimate and the FLOPs of all products. The first alone is
 //! // too optimistic.
-//! let flops_ratio = evaluation.flops as f64 / model.full_inference_flops(&encoded)? as f64;
+//! let flops_ratio = evaluation.flops as f64 / model.full_inference_flops(&encoded) as f64;
 //! let ratio = evaluation.layer_head_ratio;
 //! println!("{ratio:.2} by layers and heads, {flops_ratio:.2} by FLOPs");
 //! # Ok::<(), Error>(())
@@ -78,7 +78,7 @@
 //! | list the routes of a search | [`SearchSpace`], [`SpaceConfig`] and all of [`space`]; [`Preset`] for the paper's spaces, [`SpaceConfig::from_toml_file`] for one in a file |
 //! | name a route | [`Route`]; [`RouteSpec`](dynamic::route::RouteSpec) for its notation, `12L8H` |
 //! | select a router | [`SearchSettings::router`], a tree or an integrated [`Search`](space::Search) in the space; [`settings`] for the rest |
-//! | write a custom router | [`Router`], [`HeadRouter`], [`SearchModel::with_router`], [`OwnParts`] to load it |
+//! | write a custom router | [`Router`](dynamic::Router), [`Learner`], [`SearchModel::with_router`], [`OwnParts`] to load it |
 //! | pool hidden states into the context of a router | [`features::PoolingPyramid`] |
 //! | configure the training of exits | [`settings::ExitLosses`], [`settings::FullModelSteps`], [`settings::SoftLabels`] with [`SearchObjective::with_teacher`] |
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
@@ -87,7 +87,7 @@
 //! | make a fine-tuned classifier cheaper without changing its weights | [`accelerate()`](dynamic::accelerate::accelerate()) of `dht-dynamic`; [`routing::ExitBandits`] for its models |
 //! | run an n-gram model before classifiers, or with one | [`baselines::Cascade`], [`baselines::Stacked`] |
 //! | train a baseline: truncations, DistilBERT, FastBERT, PABEE | [`baselines`] |
-//! | read every exit's answers in one pass | [`RoutedEncoder::exit_log_probabilities`] |
+//! | read every exit's answers in one pass | [`ExitModel::exit_log_probabilities`](dynamic::ExitModel::exit_log_probabilities) |
 //! | compare with controls | [`evaluation::evaluate_on`] fixed, random or oracle routes, [`evaluation::evaluate_shuffled`]; [`Regret`] |
 //! | trade quality for speed at run time | [`SearchModel::with_speed`], [`calibrate`](dynamic::evaluation::calibrate()) for a budget of FLOPs |
 //! | answer from many threads | an [`Engine`](dynamic::Engine) of the model |
@@ -104,7 +104,7 @@
 //! | labelled texts and an encoder | layers and heads chosen for each text | [`SearchModel`], [`SearchObjective`] |
 //! | a fine-tuned classifier | bandits that decide where texts leave | [`routing::ExitBandits`] |
 //! | the paper | its settings, and what differs from them | [`SearchSettings::paper`], [`SearchSettings::deviations`] |
-//! | a bandit of my own | a router | [`Router`], [`SearchModel::with_router`] |
+//! | a bandit of my own | a router | [`Learner`], [`SearchModel::with_router`] |
 //! | a price of my own | a cost that the bandits weigh | [`cost::RouteCost`], [`CostModel::Own`] |
 //! | a trained search | answers in a service | [`dynamic::Engine`] |
 //!
@@ -146,7 +146,7 @@
 //! Every step from exit to answer needs a distribution over classes: the value of an exit is its cross-entropy, and
 //! bandits see its confidence. In multi-label data an exit may be confident about some labels and not about others, and
 //! a regression value has no probability. A rule for either task would be another method that needs its own evaluation.
-//! Multi-label and regression texts are rejected ([`Error::Argument`], `targets`). Full, truncated and pruned encoders
+//! Multi-label and regression texts are rejected ([`Argument`](dht_dynamic::Error::Argument), `targets`). Full, truncated and pruned encoders
 //! handle them ([`transformer::Task`], [`transformer::pruning`]).
 //!
 //! # When not to use it
@@ -174,12 +174,8 @@ pub use cost::cost_model::CostModel;
 pub use dht_dynamic::Route;
 pub use error::{Error, Result};
 pub use evaluation::regret::Regret;
-pub use model::{own_parts::OwnParts, routed_encoder::RoutedEncoder, search_model::SearchModel};
-pub use routing::{
-    head_router::HeadRouter,
-    router::{Router, StageView},
-    trace::{Decisions, ForwardTrace},
-};
+pub use model::{own_parts::OwnParts, search_model::SearchModel};
+pub use routing::learner::Learner;
 pub use settings::settings::SearchSettings;
 pub use space::{config::SpaceConfig, presets::Preset, space::SearchSpace};
 pub use training::{accounting::CostAccounting, objective::SearchObjective};

@@ -9,7 +9,7 @@ use dht_search::dynamic::route::RouteSpec;
 use dht_search::evaluation::{evaluate_queued, evaluate_shuffled};
 use dht_search::{
     Preset, Result, Route, SearchModel, SearchObjective, SearchSettings,
-    cost::WidthCoupling,
+    dynamic::route::WidthCoupling,
     settings::{
         ContextDesign, Dispatch, ExitLosses, FullModelSteps, HeadDraws, LossSource, RouterKind, SoftLabels, Teacher,
     },
@@ -199,8 +199,8 @@ fn the_accounting_says_what_ran() -> Result<()> {
                 let passed_exits = |route: &Route| 1 + u64::from(signals && route.depth() > 1);
                 assert_eq!(evaluation.flops, formulas.forward(&evaluation.route_counts(), passed_exits)?, "{name}");
                 assert_eq!(
-                    (shuffled.flops, shuffled.bandit_flops),
-                    (evaluation.flops, evaluation.bandit_flops),
+                    (shuffled.flops, shuffled.routing_flops),
+                    (evaluation.flops, evaluation.routing_flops),
                     "{name}"
                 );
             }

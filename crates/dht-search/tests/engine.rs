@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use candle_core::Device;
 use dht_search::dynamic::serving::{Request, Service, ServiceSettings, TextModel};
-use dht_search::dynamic::{Engine, Result};
+use dht_search::dynamic::{self, Engine, Result};
 use dht_search::settings::HeadDraws;
 use dht_search::transformer::TextTokenizer;
-use dht_search::{Preset, SearchModel, SearchObjective, SearchSettings};
+use dht_search::{OwnParts, Preset, SearchModel, SearchObjective, SearchSettings};
 use dht_toys::reviews::{self, labels, words};
 use dht_toys::{refused, rng};
 
@@ -62,10 +63,20 @@ fn in_a_service_an_answer_in_a_batch_is_the_answer_alone() -> Result<()> {
 }
 
 #[test]
-fn a_directory_of_a_served_model_is_for_models_of_early_exits() -> Result<()> {
+fn a_served_directory_of_a_search_is_read_with_its_parts() -> Result<()> {
     let (model, tokenizer) = parts()?;
     let folder = tempfile::tempdir().expect("a folder");
-    let saved = TextModel::new(model, tokenizer, &labels(), 16)?.save(folder.path().join("model"), "");
-    assert_eq!(refused(saved), "model");
+    let path = folder.path().join("model");
+    let expected = Engine::new(model.clone(), tokenizer.clone(), &labels())?.with_max_length(16)?;
+    TextModel::new(model, tokenizer, &labels(), 16)?.save(&path, "a card")?;
+    match TextModel::load(&path, &Device::Cpu) {
+        Err(error @ dynamic::Error::Model { field: "search", .. }) => {
+            assert!(error.to_string().contains("dht-search"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let loaded = Engine::from_model(TextModel::load_with(&path, &Device::Cpu, OwnParts::new().into())?);
+    let texts = words(20, 3);
+    assert_eq!(loaded.predict(&texts)?, expected.predict(&texts)?);
     Ok(())
 }

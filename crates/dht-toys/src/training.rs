@@ -60,7 +60,8 @@ pub fn assert_resumes<O: Objective<Error: Debug>, T: PartialEq + Debug>(
 /// The name of the argument, the index or the part that is refused, by a crate or by `dht-transformer` below it.
 pub fn refused<T, E: Debug>(result: Result<T, E>) -> String {
     let error = format!("{:?}", result.err().expect("it is refused"));
-    let own = error.strip_prefix("Transformer(").unwrap_or(&error);
+    let own = error.strip_prefix("Dynamic(").unwrap_or(&error);
+    let own = own.strip_prefix("Transformer(").unwrap_or(own);
     let named = ["Argument { name: \"", "Shape { what: \"", "Range { what: \"", "State { what: \"", "Limit { what: \""]
         .iter()
         .find_map(|variant| own.strip_prefix(variant)?.split_once('"'));

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use dht_dynamic::evaluation::InPrecision;
-use dht_dynamic::router::{ExitView, Notes};
+use dht_dynamic::router::{ExitRule, ExitView, Notes};
 use dht_dynamic::serving::ServedModel;
 use dht_dynamic::transformer::{EncodedDataset, Precision};
-use dht_dynamic::{DynamicModel, Result as DynamicResult, Router};
+use dht_dynamic::{DynamicModel, Result as DynamicResult};
 
 use super::answers::Answers;
 use crate::error::Result;
@@ -96,14 +96,14 @@ struct Routes {
     depth_of: BTreeMap<u64, usize>,
 }
 
-impl Router for Routes {
+impl ExitRule for Routes {
     fn reads(&self, exit: usize, last: usize) -> bool {
         exit < last && self.reads
     }
 
     fn leaves(&self, view: &ExitView<'_>, _: &mut [Notes]) -> DynamicResult<Vec<bool>> {
         let depth = self.depths[view.exit];
-        Ok(view.ids.iter().map(|id| self.depth_of.get(id).is_none_or(|own| *own <= depth)).collect())
+        Ok(view.ids().map(|id| self.depth_of.get(&id).is_none_or(|own| *own <= depth)).collect())
     }
 }
 

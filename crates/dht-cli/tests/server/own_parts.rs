@@ -3,15 +3,16 @@
 use candle_core::{Device, Tensor};
 use dht_cli::Server;
 use dht_dynamic::exit::{ExitFlops, ExitPlace};
-use dht_dynamic::router::{ExitView, LeavingRule, Notes};
+use dht_dynamic::passage::Trace;
+use dht_dynamic::router::{Decisions, ExitRule, ExitView, LeavingRule, Mode, Notes};
 use dht_dynamic::serving::TextModel;
 use dht_dynamic::transformer::flops::{BackwardNeeds, FlopCount};
 use dht_dynamic::transformer::model::Linear;
 use dht_dynamic::transformer::{Encoder, ForwardContext, Hidden};
-use dht_dynamic::{Answer, DynamicModel, Engine, ExitModel, LayerExit};
+use dht_dynamic::{Answer, DynamicModel, Engine, ExitModel, LayerExit, Router};
 use dht_search::cost::{OwnCost, RouteCost};
-use dht_search::routing::{GroupTrace, Losses, Mode, RouterState};
-use dht_search::{CostModel, Decisions, Preset, Route, SearchModel, SearchObjective, SearchSettings, StageView};
+use dht_search::routing::Losses;
+use dht_search::{CostModel, Learner, Preset, Route, SearchModel, SearchObjective, SearchSettings};
 use dht_toys::{reviews, rng};
 use rand::Rng;
 use serde_json::{Value, json};
@@ -65,7 +66,7 @@ impl LayerExit for First {
 #[derive(Debug)]
 struct SameTwice;
 
-impl dht_dynamic::Router for SameTwice {
+impl ExitRule for SameTwice {
     fn reads(&self, exit: usize, last: usize) -> bool {
         exit < last
     }
@@ -111,51 +112,49 @@ impl ByLength {
     }
 }
 
-impl dht_search::Router for ByLength {
+impl Router for ByLength {
     fn reads(&self, _: usize, _: usize) -> bool {
         false
     }
 
-    fn start(&self, view: &StageView<'_>, last: usize, _: Mode, _: &mut dyn Rng) -> dht_search::Result<Decisions> {
+    fn begin(
+        &self,
+        view: &ExitView<'_>,
+        decisions: &mut Decisions,
+        last: usize,
+        _: Mode,
+        _: &mut dyn Rng,
+    ) -> dht_dynamic::Result<()> {
         let value = |tokens, exit| self.mean(tokens, exit) + 0.01 * exit as f64;
         let best = |tokens| (0..=last).min_by(|a, b| value(tokens, *a).total_cmp(&value(tokens, *b))).unwrap_or(last);
-        let lengths: Vec<usize> = view.hidden.spans().lengths().collect();
-        let mut decisions = Decisions::leaving_at(lengths.iter().map(|tokens| best(*tokens)).collect());
-        for (notes, tokens) in decisions.notes_mut().iter_mut().zip(lengths) {
+        *decisions = Decisions::leaving_at(view.lengths().map(best).collect());
+        for (notes, tokens) in decisions.notes_mut().iter_mut().zip(view.lengths()) {
             *notes = vec![tokens as f64];
         }
-        Ok(decisions)
+        Ok(())
     }
 
-    fn state(&self) -> Option<&dyn RouterState> {
-        Some(self)
-    }
-
-    fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
-        Some(self)
-    }
-
-    fn box_clone(&self) -> Box<dyn dht_search::Router> {
-        Box::new(self.clone())
+    fn state(&self) -> dht_dynamic::Result<Value> {
+        Ok(json!(self.losses))
     }
 }
 
-impl RouterState for ByLength {
-    fn learn(&mut self, decisions: &Decisions, _: &[GroupTrace], losses: &Losses) -> dht_search::Result<u64> {
-        for (sample, (notes, exit)) in decisions.notes().iter().zip(decisions.exits()).enumerate() {
+impl Learner for ByLength {
+    fn learn(&mut self, Trace { decisions, .. }: &Trace, losses: &Losses) -> dht_search::Result<u64> {
+        for (sample, (notes, exit)) in decisions.notes.iter().zip(&decisions.exits).enumerate() {
             let entry = self.losses.entry(format!("{} {exit}", notes[0])).or_default();
             *entry = (entry.0 + losses.at(*exit, sample).unwrap_or_default(), entry.1 + 1.0);
         }
         Ok(0)
     }
 
-    fn stored(&self) -> dht_search::Result<Value> {
-        Ok(json!(self.losses))
-    }
-
     fn restore(&mut self, state: Value) -> dht_search::Result<()> {
         self.losses = serde_json::from_value(state)?;
         Ok(())
+    }
+
+    fn box_clone(&self) -> Box<dyn Learner> {
+        Box::new(self.clone())
     }
 }
 
@@ -178,7 +177,7 @@ fn a_router_with_memory_and_an_own_cost_answer_over_http() -> Outcome {
     let mut search = SearchObjective::new(model.with_router(Box::new(ByLength::default())))?;
     reviews::trainer(1).fit(&mut search, &reviews::data(120, 1), None, &mut ())?;
     let model = search.into_model();
-    let learned = model.router_state().expect("a state").stored()?;
+    let learned = model.router().state()?;
     assert!(learned.as_object().is_some_and(|losses| losses.len() > 4), "{learned}");
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("model");
@@ -187,7 +186,7 @@ fn a_router_with_memory_and_an_own_cost_answer_over_http() -> Outcome {
         let own = dht_search::OwnParts::new().with_cost(squared());
         let own = own.with_routers(|model| model.with_router(Box::new(ByLength::default())));
         let (model, labels, tokenizer) = SearchModel::load_with(&path, &Device::Cpu, own)?;
-        assert_eq!(model.router_state().expect("a state").stored()?, learned);
+        assert_eq!(model.router().state()?, learned);
         Engine::new(model, tokenizer.expect("saved with it"), &labels)
     };
     answered_over_http(load)

@@ -30,14 +30,14 @@ pub struct Evaluation {
     /// FLOPs of all products: the sum over rows of [`Prediction::flops`].
     pub flops: u64,
     /// FLOPs of the routers, by formula.
-    pub bandit_flops: u64,
+    pub routing_flops: u64,
     /// The mean cost of a route by layers × heads, as a share of the full model (the paper's estimate).
     pub layer_head_ratio: f64,
     /// Wall-clock seconds of this pass, without tokenising. They include packing the weights in the first batch: to
     /// compare wall-clock times use [`time_in_turns`](super::time_in_turns).
     pub seconds: f64,
     /// Seconds of pooling and routers, included in `seconds`.
-    pub bandit_seconds: f64,
+    pub routing_seconds: f64,
 }
 
 impl Evaluation {
@@ -77,7 +77,7 @@ pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize)
         layer_head += prediction.route.head_share();
     }
     let flops = predictions.iter().map(|prediction| prediction.flops).sum();
-    let bandit_flops = predictions.iter().map(|prediction| prediction.routing_flops).sum();
+    let routing_flops = predictions.iter().map(|prediction| prediction.routing_flops).sum();
     let layer_head_ratio = layer_head / predictions.len().max(1) as f64;
     let choices = predictions.into_iter().map(|prediction| (prediction.route, prediction.head_sets));
     let (routes, head_sets) = choices.unzip();
@@ -86,12 +86,12 @@ pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize)
         labels,
         losses,
         flops,
-        bandit_flops,
+        routing_flops,
         layer_head_ratio,
         row_flops,
         routes,
         head_sets,
         seconds,
-        bandit_seconds: deciding.as_secs_f64(),
+        routing_seconds: deciding.as_secs_f64(),
     })
 }

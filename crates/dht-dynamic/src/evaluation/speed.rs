@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::evaluation::evaluate;
 use crate::error::{Error, Result};
-use crate::prediction::WithSpeed;
+use crate::model::DynamicModel;
+use crate::prediction::Predictor;
 
 /// A speed at which only the cost matters. As a threshold, it exceeds any uncertainty; as the λ of a search, it equates
 /// one nat with a ten-thousandth of the model's cost.
@@ -22,7 +23,7 @@ const SMALLEST: f64 = 1e-6;
 /// A speed and its cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
-    /// The speed, for [`WithSpeed::with_speed`]: for an accelerated model, the threshold of its
+    /// The speed, for [`DynamicModel::with_speed`]: for an accelerated model, the threshold of its
     /// [rule](crate::router::LeavingRule); for the bandits of a model of `dht-search`, λ, the price of the full model's
     /// cost in nats of loss.
     pub speed: f64,
@@ -40,7 +41,7 @@ impl Speed {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpeedPoint {
-    /// The speed, for [`WithSpeed::with_speed`].
+    /// The speed, for [`DynamicModel::with_speed`].
     pub speed: f64,
     /// FLOPs divided by the full model's FLOPs.
     pub flops_ratio: f64,
@@ -79,8 +80,8 @@ impl SpeedPoint {
 /// Cost of a model on some texts as a function of the speed. A speed is measured when it is first requested, and the
 /// result is stored, so that several budgets share their passes.
 #[derive(Debug)]
-pub struct SpeedCurve<'a, M> {
-    model: &'a M,
+pub struct SpeedCurve<'a> {
+    model: &'a DynamicModel,
     texts: &'a EncodedDataset,
     batch_size: usize,
     full_flops: f64,
@@ -88,12 +89,12 @@ pub struct SpeedCurve<'a, M> {
     measured: Vec<Speed>,
 }
 
-impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
+impl<'a> SpeedCurve<'a> {
     /// Measures both ends, in two passes: a speed of 0 and a speed of 10,000, at which only the cost matters.
     ///
     /// # Errors
     /// [`Error::Argument`] for no texts, and for a model with a single speed; errors of the encoder.
-    pub fn new(model: &'a M, texts: &'a EncodedDataset, batch_size: usize) -> Result<Self> {
+    pub fn new(model: &'a DynamicModel, texts: &'a EncodedDataset, batch_size: usize) -> Result<Self> {
         if texts.is_empty() {
             return Err(Error::argument("texts", "at least one", 0));
         }
@@ -176,7 +177,7 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
 
     fn measure(&mut self, speed: f64) -> Result<()> {
         let evaluation = evaluate(&self.model.with_speed(speed)?, self.texts, self.batch_size)?;
-        let flops_ratio = (evaluation.flops + evaluation.bandit_flops) as f64 / self.full_flops;
+        let flops_ratio = (evaluation.flops + evaluation.routing_flops) as f64 / self.full_flops;
         let index = self.measured.partition_point(|point| point.speed < speed);
         self.measured.insert(index, Speed { speed, flops_ratio });
         Ok(())
@@ -185,12 +186,12 @@ impl<'a, M: WithSpeed> SpeedCurve<'a, M> {
 
 /// Selects the speed at which a model costs `target_flops_ratio` of the full model's inference FLOPs (encoder, exits
 /// and routers) on texts like these. Returns the speed with the measured ratio: see [`SpeedCurve::calibrate`]. The
-/// model itself does not change; set the speed with [`with_speed`](WithSpeed::with_speed). Calibrate on held-out texts.
+/// model itself does not change; set the speed with [`with_speed`](DynamicModel::with_speed). Calibrate on held-out texts.
 ///
 /// # Errors
 /// As [`SpeedCurve::new`] and [`SpeedCurve::calibrate`].
-pub fn calibrate<M: WithSpeed>(
-    model: &M,
+pub fn calibrate(
+    model: &DynamicModel,
     texts: &EncodedDataset,
     target_flops_ratio: f64,
     batch_size: usize,

@@ -3,52 +3,9 @@
 use std::fmt::Debug;
 
 use candle_core::Tensor;
-use dht_transformer::{ForwardContext, Hidden, PackedBatch, Task, flops::FlopCount};
+use dht_transformer::{ForwardContext, Hidden, flops::FlopCount};
 
-use crate::error::{Error, Result};
-use crate::log_probabilities::LogProbabilities;
-
-/// The texts at an exit.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct ExitTexts<'a> {
-    /// The batch; some of its texts are at this exit.
-    pub batch: &'a PackedBatch,
-    /// The indices in the batch of the texts at this exit.
-    pub members: &'a [usize],
-    /// The hidden rows of these texts; `None` at depth 0, before any layer.
-    pub hidden: Option<&'a Hidden>,
-}
-
-impl<'a> ExitTexts<'a> {
-    /// Texts before the first layer. If `members` has all indices, they are the whole batch.
-    pub fn before_layers(batch: &'a PackedBatch, members: &'a [usize]) -> Self {
-        Self { batch, members, hidden: None }
-    }
-
-    /// Texts after at least one layer.
-    pub fn after_layers(batch: &'a PackedBatch, members: &'a [usize], hidden: &'a Hidden) -> Self {
-        Self { batch, members, hidden: Some(hidden) }
-    }
-}
-
-/// The answers of an exit.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ExitAnswers {
-    /// ln p of each class, (texts, classes).
-    pub log_probabilities: LogProbabilities,
-    /// FLOPs of each text's answer, two for each multiply-add.
-    pub flops: Vec<u64>,
-}
-
-/// A classifier where texts may leave, before the first layer or after any layer.
-pub trait Exit: Debug + Send + Sync {
-    /// The answers to these texts.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] for texts before the first layer if the exit reads hidden rows; errors of the classifier.
-    fn answers(&self, texts: &ExitTexts<'_>, ctx: &ForwardContext) -> Result<ExitAnswers>;
-}
+use crate::error::Result;
 
 /// FLOPs of one exit for one text, two for each multiply-add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +18,26 @@ pub struct ExitFlops {
     pub backward_weights: FlopCount,
 }
 
-/// An exit after a layer: hidden rows → logits. As an [`Exit`], it answers with ln softmax of its logits.
+/// The number of times that an exit computed its logits for a sample of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ExitReads {
+    /// Reads with a gradient to the layers below.
+    pub attached: u64,
+    /// Reads without a gradient to the layers below.
+    pub detached: u64,
+}
+
+impl ExitReads {
+    /// The total number of reads.
+    pub fn total(self) -> u64 {
+        self.attached + self.detached
+    }
+}
+
+/// A classifier where texts may leave after a layer: hidden rows → logits. Its answer is ln softmax of them.
 ///
 /// The parameters of the exit belong to the encoder, so that one optimiser trains both.
-pub trait LayerExit: Exit {
+pub trait LayerExit: Debug + Send + Sync {
     /// The logits. Shape: (samples, classes).
     ///
     /// # Errors
@@ -81,20 +54,5 @@ pub trait LayerExit: Exit {
 impl Clone for Box<dyn LayerExit> {
     fn clone(&self) -> Self {
         (**self).box_clone()
-    }
-}
-
-impl<E: LayerExit> Exit for E {
-    fn answers(&self, texts: &ExitTexts<'_>, ctx: &ForwardContext) -> Result<ExitAnswers> {
-        let Some(hidden) = texts.hidden else {
-            return Err(Error::argument("exit", "one that reads tokens, before the first layer", "one after a layer"));
-        };
-        let logits = self.logits(hidden, ctx)?;
-        let classes = logits.dims2()?.1;
-        let ids: Vec<u64> = texts.members.iter().map(|member| texts.batch.sample_ids[*member]).collect();
-        let rows = Task::log_probabilities(&logits, &ids)?;
-        let values = rows.into_iter().flatten().map(f64::from).collect();
-        let flops = hidden.spans().lengths().map(|tokens| self.flops(tokens).forward.0).collect();
-        Ok(ExitAnswers { log_probabilities: LogProbabilities::new(classes, values)?, flops })
     }
 }

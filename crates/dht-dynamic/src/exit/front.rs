@@ -1,8 +1,5 @@
 //! The n-gram exit at depth 0, whose log-probabilities are added to those of every later exit.
 
-use dht_transformer::ForwardContext;
-
-use super::exit::{Exit, ExitAnswers, ExitTexts};
 use super::ngram::NgramClassifier;
 use super::stacker::Stacker;
 use crate::error::{Error, Result};
@@ -46,11 +43,5 @@ impl FrontExit {
             Some(stacker) => Err(Error::state("stacker", "finite weights", format!("{stacker:?}"))),
             None => Ok(()),
         }
-    }
-}
-
-impl Exit for FrontExit {
-    fn answers(&self, texts: &ExitTexts<'_>, ctx: &ForwardContext) -> Result<ExitAnswers> {
-        self.ngram.answers(texts, ctx)
     }
 }

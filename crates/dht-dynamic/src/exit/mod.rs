@@ -12,8 +12,8 @@ mod stacker;
 
 pub(crate) use builder::ExitBuilder;
 pub use builder::ExitPlace;
-pub(crate) use exit::{Exit, LayerExit};
-pub use exit::{ExitAnswers, ExitFlops, ExitTexts};
+pub(crate) use exit::LayerExit;
+pub use exit::{ExitFlops, ExitReads};
 pub use front::FrontExit;
 pub use kind::ExitKind;
 pub(crate) use ngram::WORD_EMBEDDINGS;

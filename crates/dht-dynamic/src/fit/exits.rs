@@ -11,8 +11,8 @@ use super::states::{ExitStates, LastExit};
 use super::step::WatchFit;
 use super::texts::FitTexts;
 use crate::error::Result;
+use crate::exit_model::ExitModel;
 use crate::log_probabilities::LogProbabilities;
-use crate::model::ExitModel;
 
 /// Fitted exits, with their answers to the judged texts.
 pub(crate) struct FittedExits {

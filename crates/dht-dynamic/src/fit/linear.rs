@@ -5,11 +5,11 @@ use super::states::ExitStates;
 use super::step::{FitStep, WatchFit};
 use super::texts::FitTexts;
 use crate::error::{Error, Result};
+use crate::exit_model::ExitModel;
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{
     FeatureMatrix, FitSettings, LogisticRegression, Minimum, RowTargets, Rows, Standardisation, best_penalty,
 };
-use crate::model::ExitModel;
 
 /// Gradient tolerance of a fit. The fit is then about as near to the minimum as
 /// scikit-learn's at its default tolerance.

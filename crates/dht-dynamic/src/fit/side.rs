@@ -9,10 +9,10 @@ use super::settings::{AccelerateSettings, Targets};
 use super::step::{FitStep, WatchFit};
 use super::texts::FitTexts;
 use crate::error::Result;
-use crate::evaluation::stages::exit_flops;
 use crate::exit::ExitKind;
+use crate::exit_model::ExitModel;
 use crate::log_probabilities::LogProbabilities;
-use crate::model::{DynamicModel, ExitModel};
+use crate::model::DynamicModel;
 use crate::router::LeavingRule;
 use crate::training::{ExitTargets, FrozenExits, FrozenStates};
 
@@ -79,7 +79,7 @@ impl SideLayers {
         trainer.fit(&mut exits, &texts.training, None, &mut observer)?;
         let flops = exits.flops();
         let model = exits.into_model().model().clone();
-        let again: u64 = exit_flops(&model, texts.judged()).last().map_or(0, |deepest| deepest.iter().sum());
+        let again: u64 = model.exit_flops(texts.judged()).last().map_or(0, |deepest| deepest.iter().sum());
         watch(FitStep::Answers { texts: texts.judged().len() });
         let answers = model.exit_log_probabilities(texts.judged(), settings.batch_size)?;
         Ok(Self { model, answers, flops: flops + again })

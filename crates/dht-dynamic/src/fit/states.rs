@@ -6,9 +6,9 @@ use super::settings::{AccelerateSettings, Targets};
 use super::step::{FitStep, WatchFit};
 use super::texts::FitTexts;
 use crate::error::{Error, Result};
+use crate::exit_model::ExitModel;
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::Rows;
-use crate::model::ExitModel;
 use crate::training::{FrozenStates, states_at_exits};
 
 /// Purpose of the last exit.

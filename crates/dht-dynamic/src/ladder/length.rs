@@ -12,9 +12,9 @@ use super::report::Rung;
 use super::settings::LadderSettings;
 use crate::error::Result;
 use crate::exit::ExitKind;
+use crate::exit_model::{ExitModel, ExitSettings};
 use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, LinearExits, Texts, labels_of};
 use crate::log_probabilities::LogProbabilities;
-use crate::model::{ExitModel, ExitSettings};
 
 /// Number of standard errors by which a longer text must lower the mean loss: the one-sided test of 5 %.
 const EVIDENCE: f64 = 1.64;
@@ -142,6 +142,7 @@ impl Trials<'_> {
             kind: ExitKind::Linear,
             pooling: settings.pooling,
             last_pooling: Some(last.pooling()),
+            shared: false,
         };
         let model = ExitModel::new(encoder.truncated(encoder.layers())?, exit, last.classes(), &mut rng)?;
         let texts = FitTexts::new(Texts::new(texts), &settings, &mut rng)?;

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use dht_transformer::{EncodedDataset, Encoder, TextClassifier};
+use serde_json::Value;
 
-use super::exit_model::ExitModel;
 use super::seen_texts::SeenTexts;
 use crate::error::Result;
 use crate::exit::FrontExit;
+use crate::exit_model::ExitModel;
 use crate::router::{LeavingRule, Router};
 
 /// An encoder with exits and a [`Router`], which decides at which exit each text leaves.
@@ -19,6 +20,10 @@ pub struct DynamicModel {
     model: ExitModel,
     front: Option<Arc<FrontExit>>,
     router: Arc<dyn Router>,
+    /// The router that decides heads; `None` if the other one does.
+    heads: Option<Arc<dyn Router>>,
+    /// The description of a model whose layout and routers its program builds.
+    description: Option<Arc<Value>>,
     seen: Arc<SeenTexts>,
 }
 
@@ -28,7 +33,38 @@ impl DynamicModel {
     /// # Errors
     /// None currently: a speed of 0 is valid for every rule.
     pub fn new(model: ExitModel, rule: LeavingRule) -> Result<Self> {
-        Ok(Self { model, front: None, router: rule.router(0.0)?, seen: Arc::default() })
+        Ok(Self::of_router(model, rule.router(0.0)?))
+    }
+
+    /// A model with this router.
+    pub fn of_router(model: ExitModel, router: Arc<dyn Router>) -> Self {
+        Self { model, front: None, router, heads: None, description: None, seen: Arc::default() }
+    }
+
+    /// Lets a second router decide the [heads](Router::heads) of each text.
+    #[must_use]
+    pub fn with_head_router(self, heads: Arc<dyn Router>) -> Self {
+        Self { heads: Some(heads), ..self }
+    }
+
+    /// Describes a model whose layout and routers the calling program builds, such as the model of a search. The
+    /// description is saved, and [`OwnParts::with_model`](crate::OwnParts::with_model) gets it.
+    #[must_use]
+    pub fn with_description(self, description: Value) -> Self {
+        Self { description: Some(Arc::new(description)), ..self }
+    }
+
+    /// The [description](Self::with_description), if there is one.
+    pub fn description(&self) -> Option<&Value> {
+        self.description.as_deref()
+    }
+
+    /// Returns a model whose answer to a text does not depend on the other texts of its batch.
+    #[must_use]
+    pub fn independent(self) -> Self {
+        let router = self.router.independent().unwrap_or_else(|| self.router.clone());
+        let heads = self.heads.as_ref().map(|heads| heads.independent().unwrap_or_else(|| heads.clone()));
+        Self { router, heads, ..self }
     }
 
     /// Replaces the router, for example by a custom one. The router sees exits by their index in
@@ -88,6 +124,16 @@ impl DynamicModel {
         &*self.router
     }
 
+    /// The router that decides heads.
+    pub fn head_router(&self) -> &dyn Router {
+        self.heads.as_deref().unwrap_or(&*self.router)
+    }
+
+    /// The router that decides heads, if it is a second one.
+    pub(super) fn second_router(&self) -> Option<&dyn Router> {
+        self.heads.as_deref()
+    }
+
     /// The texts that the model was fitted on, as far as they were recorded;
     /// [`accelerate`](fn@crate::accelerate::accelerate) records them.
     pub fn seen_texts(&self) -> &SeenTexts {
@@ -112,7 +158,7 @@ impl DynamicModel {
     /// [`Error::Argument`](crate::Error::Argument) for a speed that is not finite or below 0, and for routers with a
     /// single speed.
     pub fn set_speed(&mut self, speed: f64) -> Result<()> {
-        self.router = self.router.at_speed(speed)?;
+        *self = self.with_speed(speed)?;
         Ok(())
     }
 
@@ -122,7 +168,11 @@ impl DynamicModel {
     /// # Errors
     /// As [`set_speed`](Self::set_speed).
     pub fn with_speed(&self, speed: f64) -> Result<Self> {
-        Ok(Self { router: self.router.at_speed(speed)?, ..self.clone() })
+        let heads = match self.heads.as_ref().filter(|heads| heads.speed().is_some()) {
+            Some(heads) => Some(heads.at_speed(speed)?),
+            None => self.heads.clone(),
+        };
+        Ok(Self { router: self.router.at_speed(speed)?, heads, ..self.clone() })
     }
 
     /// The first `depth` layers and the exit after them, as [`ExitModel::classifier_at`]; without the stacked n-gram

@@ -1,19 +1,15 @@
-//! The models: an encoder with exits, and the dynamic model, which decides at which exit each text leaves.
+//! The dynamic model, whose router decides at which exit each text leaves.
 //!
-//! Start with `forward`, which runs a batch through encoder, exits and router.
+//! `predict` runs a batch; the loop over the layers is in `passage`.
 
 mod dynamic;
-mod exit_model;
-mod exit_probabilities;
-mod forward;
-mod of_classifier;
 mod own_parts;
-mod passage;
+mod predict;
 mod saved;
+mod saved_parts;
 mod seen_texts;
 
 pub use dynamic::DynamicModel;
-pub use exit_model::{ExitModel, ExitSettings};
 pub use own_parts::OwnParts;
-pub(crate) use passage::{FrontOutcome, Passage};
+pub use saved_parts::SavedParts;
 pub use seen_texts::SeenTexts;

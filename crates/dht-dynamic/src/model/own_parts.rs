@@ -5,10 +5,13 @@ use std::fmt::{self, Debug, Formatter};
 use dht_transformer::Encoder;
 use serde_json::Value;
 
+use super::dynamic::DynamicModel;
+use super::saved_parts::SavedParts;
 use crate::error::Result;
 use crate::exit::{ExitBuilder, ExitPlace, LayerExit};
 use crate::router::Router;
 
+type BuildModel<'a> = dyn FnOnce(SavedParts) -> Result<DynamicModel> + 'a;
 type BuildRouter<'a> = dyn FnOnce(Value) -> Result<Box<dyn Router>> + 'a;
 
 /// Builders of the custom parts of a saved model: exits and a router that the calling program defines.
@@ -20,9 +23,9 @@ type BuildRouter<'a> = dyn FnOnce(Value) -> Result<Box<dyn Router>> + 'a;
 ///
 /// ```
 /// use candle_core::Device;
-/// use dht_dynamic::router::{ExitView, LeavingRule, Notes};
+/// use dht_dynamic::router::{ExitRule, ExitView, LeavingRule, Notes};
 /// use dht_dynamic::transformer::{BertConfig, Encoder};
-/// use dht_dynamic::{DynamicModel, Error, ExitModel, ExitSettings, OwnParts, Result, Router};
+/// use dht_dynamic::{DynamicModel, Error, ExitModel, ExitSettings, OwnParts, Result};
 /// use rand::SeedableRng;
 /// use serde_json::{Value, json};
 ///
@@ -30,13 +33,13 @@ type BuildRouter<'a> = dyn FnOnce(Value) -> Result<Box<dyn Router>> + 'a;
 /// #[derive(Debug)]
 /// struct ByLength(usize);
 ///
-/// impl Router for ByLength {
+/// impl ExitRule for ByLength {
 ///     fn reads(&self, _exit: usize, _last: usize) -> bool {
 ///         false // no decision needs an exit's answer
 ///     }
 ///
 ///     fn leaves(&self, view: &ExitView<'_>, _: &mut [Notes]) -> Result<Vec<bool>> {
-///         Ok(view.lengths.iter().map(|tokens| *tokens <= self.0).collect())
+///         Ok(view.lengths().map(|tokens| tokens <= self.0).collect())
 ///     }
 ///
 ///     fn state(&self) -> Result<Value> {
@@ -65,6 +68,7 @@ type BuildRouter<'a> = dyn FnOnce(Value) -> Result<Box<dyn Router>> + 'a;
 pub struct OwnParts<'a> {
     pub(super) exits: Option<ExitBuilder>,
     pub(super) router: Option<Box<BuildRouter<'a>>>,
+    pub(super) model: Option<Box<BuildModel<'a>>>,
 }
 
 impl<'a> OwnParts<'a> {
@@ -89,11 +93,18 @@ impl<'a> OwnParts<'a> {
     pub fn with_router(self, build: impl FnOnce(Value) -> Result<Box<dyn Router>> + 'a) -> Self {
         Self { router: Some(Box::new(build)), ..self }
     }
+
+    /// Sets the function that builds a model with a [description](DynamicModel::with_description): its layout, its exits
+    /// and its routers.
+    #[must_use]
+    pub fn with_model(self, build: impl FnOnce(SavedParts) -> Result<DynamicModel> + 'a) -> Self {
+        Self { model: Some(Box::new(build)), ..self }
+    }
 }
 
 impl Debug for OwnParts<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (exits, router) = (self.exits.is_some(), self.router.is_some());
-        f.debug_struct("OwnParts").field("exits", &exits).field("router", &router).finish()
+        let (exits, router, model) = (self.exits.is_some(), self.router.is_some(), self.model.is_some());
+        f.debug_struct("OwnParts").field("exits", &exits).field("router", &router).field("model", &model).finish()
     }
 }

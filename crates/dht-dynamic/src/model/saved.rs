@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! encoder/              an ordinary Hugging Face directory: config.json, model.safetensors, tokenizer.json
-//! dynamic.checkpoint    the exits' classifiers, and as JSON: exit settings, class names, router, and
-//!                       the SHA-256 checksums of the encoder's files
+//! dynamic.checkpoint    the exits' classifiers, and as JSON: exit settings, class names, routers, the
+//!                       SHA-256 checksums of the encoder's files, and the settings of a search
 //! ngram.json            the n-gram classifier of the n-gram exit, where the model has one; its table of embeddings is
 //!                       that of the encoder
 //! seen_texts.bin        digests of the texts that the model was fitted on, where they are recorded
@@ -26,11 +26,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::dynamic::DynamicModel;
-use super::exit_model::{ExitModel, ExitSettings};
 use super::own_parts::OwnParts;
+use super::saved_parts::SavedParts;
 use super::seen_texts::SeenTexts;
 use crate::error::{Error, Result};
 use crate::exit::{ExitKind, FrontExit, NgramClassifier, Stacker};
+use crate::exit_model::{ExitModel, ExitSettings};
 use crate::router::LeavingRule;
 use crate::saved_encoder::{SavedEncoder, check_file};
 
@@ -54,6 +55,12 @@ struct Stored {
     labels: Vec<String>,
     encoder: SavedEncoder,
     router: StoredRouter,
+    /// The state of a second router, which decides heads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heads: Option<Value>,
+    /// The description of a model that its program builds, and the speed of the routers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    search: Option<StoredSearch>,
     front: Option<StoredFront>,
     /// SHA-256 checksum of the [digests](SeenTexts) of the seen texts.
     seen_texts: Option<String>,
@@ -68,6 +75,14 @@ enum StoredRouter {
     },
     /// The saved state of a custom router.
     Own(Value),
+}
+
+/// A model whose layout and routers its program builds.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredSearch {
+    description: Value,
+    speed: Option<f64>,
 }
 
 /// An n-gram exit's weights. Its n-gram classifier has a separate file.
@@ -98,12 +113,16 @@ impl DynamicModel {
             return Err(Error::shape("labels", format!("the names of {classes} classes"), labels.len()));
         }
         BertConfig::check_class_names(labels)?;
-        let exits: Vec<String> = self.model().settings().names().collect();
+        let exits: Vec<String> = self.model().exit_names();
         let tensors = SavedEncoder::exit_tensors(self.encoder(), &exits)?;
         let router = match (self.router().rule(), self.speed(), self.router().state()?) {
             (Some(rule), Some(speed), Value::Null) => StoredRouter::Rule { rule, speed },
             (.., state) => StoredRouter::Own(state),
         };
+        let heads = self.second_router().map(|heads| heads.state()).transpose()?;
+        let search = self
+            .description()
+            .map(|description| StoredSearch { description: description.clone(), speed: self.speed() });
         let ngram = self.front().map(|front| front.ngram().to_json()).transpose()?;
         Ok(write_directory_atomically(folder, &[DYNAMIC, ENCODER, NGRAM, SEEN], |fresh| {
             let encoder = SavedEncoder::write(&fresh.join(ENCODER), self.encoder(), tokenizer)?;
@@ -130,6 +149,8 @@ impl DynamicModel {
                 labels: labels.to_vec(),
                 encoder,
                 router,
+                heads,
+                search,
                 front,
                 seen_texts,
             };
@@ -156,7 +177,8 @@ impl DynamicModel {
         Self::load_with(folder, device, OwnParts::new())
     }
 
-    /// Loads a model with custom exits or a custom router, as [`load`](Self::load) does for other models.
+    /// Loads a model with custom exits, a custom router or a layout of its own, as [`load`](Self::load) does for other
+    /// models.
     ///
     /// # Errors
     /// As [`load`](Self::load), and errors of the builders.
@@ -179,12 +201,22 @@ impl DynamicModel {
             expected: "one of this crate; with a part of its own, a model is read by load_with".into(),
             got: format!("{kind} of a program's own"),
         };
+        if let Some(StoredSearch { description, speed }) = stored.search {
+            let expected = "none; the model of a search is read by SearchModel::load of dht-search";
+            let refused =
+                || Error::Model { path: path.clone(), field: "search", expected: expected.into(), got: "one".into() };
+            let build = own.model.ok_or_else(refused)?;
+            let StoredRouter::Own(router) = stored.router else { return Err(missing("router", "one")) };
+            let (heads, path) = (stored.heads.unwrap_or_default(), path.clone());
+            let parts = SavedParts { encoder, classes, description, speed, router, heads, path, tensors };
+            return Ok((build(parts)?, stored.labels, tokenizer));
+        }
         let parts = match (stored.exits.kind, own.exits) {
             (ExitKind::Own, Some(build)) => ExitModel::of_builder(encoder, stored.exits, classes, build)?,
             (ExitKind::Own, None) => return Err(missing("exits", "exits")),
             _ => ExitModel::new(encoder, stored.exits, classes, &mut nothing)?,
         };
-        let exits: Vec<String> = parts.settings().names().collect();
+        let exits: Vec<String> = parts.exit_names();
         SavedEncoder::set_exit_tensors(parts.encoder(), &exits, tensors, &path)?;
 
         let mut model = match stored.router {

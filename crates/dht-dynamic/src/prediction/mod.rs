@@ -6,5 +6,5 @@ mod predictor;
 
 pub use prediction::{BatchPredictions, Prediction};
 pub(crate) use prediction::{Collected, lengths_of, pack};
+pub use predictor::Predictor;
 pub(crate) use predictor::in_pool;
-pub use predictor::{Predictor, WithSpeed};

@@ -1,4 +1,4 @@
-//! Traits of models that predict and of models with a speed.
+//! The trait of models that predict.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, Task, TextClassifier};
 
@@ -41,18 +41,6 @@ pub trait Predictor: Sync {
     fn full_flops_of(&self, texts: &EncodedDataset) -> u64 {
         texts.lengths().into_iter().map(|tokens| self.full_flops(tokens)).sum()
     }
-}
-
-/// A model that trades quality for cost at run time: predictions at a higher speed are cheaper.
-pub trait WithSpeed: Predictor + Sized {
-    /// The model's speed; `None` for a model with a single speed.
-    fn speed(&self) -> Option<f64>;
-
-    /// Returns a handle on the same weights at another speed. This model does not change.
-    ///
-    /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for a speed out of range, and for a model with a single speed.
-    fn with_speed(&self, speed: f64) -> Result<Self>;
 }
 
 impl Predictor for TextClassifier {

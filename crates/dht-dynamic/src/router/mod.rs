@@ -1,14 +1,20 @@
-//! Routers, which decide at which exit a text leaves. Each router has its own file.
+//! Routers, which decide at which exit a text leaves, and which heads it keeps. Each router has its own file.
 
+mod decisions;
+mod exit_rule;
 mod factory;
+mod mode;
 mod patience;
 #[expect(clippy::module_inception, reason = "the trait is in the file of its name")]
 pub(crate) mod router;
 mod rule;
 mod threshold;
 
+pub use decisions::{Decisions, GroupDecisions, HeadSetGroup, Notes};
+pub use exit_rule::ExitRule;
+pub use mode::Mode;
 pub use patience::Patience;
 pub(crate) use router::Router;
-pub use router::{ExitView, Notes};
+pub use router::{ExitView, GroupView};
 pub use rule::LeavingRule;
 pub use threshold::Threshold;

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use super::router::{ExitView, Notes, Router};
+use super::decisions::Notes;
+use super::exit_rule::ExitRule;
+use super::router::{ExitView, Router};
 use super::rule::{Agreeing, LeavingRule};
 use crate::error::{Error, Result};
 use crate::log_probabilities::best_class;
@@ -58,7 +60,7 @@ fn agreeing(notes: &Notes) -> Agreeing {
     }
 }
 
-impl Router for Patience {
+impl ExitRule for Patience {
     fn reads(&self, exit: usize, last: usize) -> bool {
         exit < last && self.patience < u32::MAX
     }

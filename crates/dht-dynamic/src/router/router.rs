@@ -3,16 +3,15 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use dht_transformer::Hidden;
+use dht_transformer::{Hidden, PackedBatch};
+use rand::Rng;
 use serde_json::Value;
 
+use super::decisions::{Decisions, GroupDecisions};
+use super::mode::Mode;
 use super::rule::LeavingRule;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
-
-/// A router's notes on one text, written at earlier exits and used at later ones. No other code reads the notes; they
-/// move with the text from batch to batch.
-pub type Notes = Vec<f64>;
 
 /// The texts at one exit before the last.
 #[derive(Debug, Clone, Copy)]
@@ -20,17 +19,14 @@ pub type Notes = Vec<f64>;
 pub struct ExitView<'a> {
     /// The index of the exit among the model's exits, counted from 0. An n-gram exit is included.
     pub exit: usize,
+    /// The batch; some of its texts are at this exit.
+    pub batch: &'a PackedBatch,
     /// The indices in the batch of the texts at this exit.
     pub members: &'a [usize],
-    /// The [id](dht_transformer::Sample::id) of each text.
-    pub ids: &'a [u64],
-    /// The number of tokens of each text.
-    pub lengths: &'a [usize],
     /// ln p of each class for each text, combined with the n-gram exit's if there is one. `None` if the router does not
-    /// [read](Router::reads) the exit and nothing else needs the answers. The n-gram exit always answers, and all exits
-    /// answer if the [stages](crate::DynamicModel::predict_with_stages) are requested.
+    /// [read](Router::reads) the exit. The n-gram exit always answers.
     pub answers: Option<&'a LogProbabilities>,
-    /// The hidden rows of the texts; `None` before the first layer.
+    /// The hidden rows of the texts; `None` at an n-gram exit.
     pub hidden: Option<&'a Hidden>,
 }
 
@@ -38,13 +34,30 @@ impl<'a> ExitView<'a> {
     /// Builds the view of the texts at an exit.
     pub fn new(
         exit: usize,
+        batch: &'a PackedBatch,
         members: &'a [usize],
-        ids: &'a [u64],
-        lengths: &'a [usize],
         answers: Option<&'a LogProbabilities>,
         hidden: Option<&'a Hidden>,
     ) -> Self {
-        Self { exit, members, ids, lengths, answers, hidden }
+        Self { exit, batch, members, answers, hidden }
+    }
+
+    /// The [id](dht_transformer::Sample::id) of each text.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = u64> + use<'a> {
+        let Self { batch, members, .. } = *self;
+        members.iter().map(|member| batch.sample_ids[*member])
+    }
+
+    /// The number of tokens of each text.
+    pub fn lengths(&self) -> impl ExactSizeIterator<Item = usize> + use<'a> {
+        let Self { batch, members, .. } = *self;
+        members.iter().map(|member| batch.spans.range(*member).len())
+    }
+
+    /// The token ids of each text, special ones included.
+    pub fn tokens(&self) -> impl ExactSizeIterator<Item = &'a [u32]> + use<'a> {
+        let Self { batch, members, .. } = *self;
+        members.iter().map(|member| &batch.ids[batch.spans.range(*member)])
     }
 
     /// The answers of the exit, for a router that requires them.
@@ -54,60 +67,101 @@ impl<'a> ExitView<'a> {
     pub fn needed_answers(&self) -> Result<&'a LogProbabilities> {
         self.answers.ok_or_else(|| Error::argument("answers", "those of the exit", "none"))
     }
+
+    /// The hidden rows of the texts, for a router that requires them.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] before the first layer.
+    pub fn needed_hidden(&self) -> Result<&'a Hidden> {
+        self.hidden.ok_or_else(|| Error::argument("hidden", "those of an exit after a layer", "none"))
+    }
 }
 
-/// Decides at each exit which texts leave at it. A router does not know the encoder and does not change while it
-/// decides. [`DynamicModel::with_router`](crate::DynamicModel::with_router) sets it; [`OwnParts`](crate::OwnParts) has
-/// a program that saves and loads a model with a custom router.
+/// The texts that are about to run a group of layers.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct GroupView<'a> {
+    /// The index of the group among the dynamic groups.
+    pub group: usize,
+    /// The hidden rows of the texts that run the group.
+    pub hidden: &'a Hidden,
+    /// The indices of these texts in the batch.
+    pub members: &'a [usize],
+    /// The decisions so far.
+    pub decisions: &'a Decisions,
+}
+
+impl<'a> GroupView<'a> {
+    /// Builds the view of the texts before a group of layers.
+    pub fn new(group: usize, hidden: &'a Hidden, members: &'a [usize], decisions: &'a Decisions) -> Self {
+        Self { group, hidden, members, decisions }
+    }
+}
+
+/// Decides on the way of texts through the layers: at which exit each leaves, and which heads it keeps before that. The
+/// same router decides in training and in inference. It does not know the encoder, and does not change while it
+/// decides.
 ///
-/// # Examples
-/// A text leaves at the second consecutive exit where the probabilities of its two likeliest classes are far apart:
-///
-/// ```
-/// use dht_dynamic::Result;
-/// use dht_dynamic::{router::{ExitView, Notes}, Router};
-/// use serde_json::{Value, json};
-///
-/// #[derive(Debug)]
-/// struct Margin(f64);
-///
-/// impl Router for Margin {
-///     fn reads(&self, exit: usize, last: usize) -> bool {
-///         exit < last
-///     }
-///
-///     fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> Result<Vec<bool>> {
-///         // Notes are by place in the batch, answers by place in the view.
-///         let texts = view.members.iter().zip(view.needed_answers()?.rows());
-///         Ok(texts
-///             .map(|(member, logs)| {
-///                 let mut sorted: Vec<f64> = logs.iter().map(|log| log.exp()).collect();
-///                 sorted.sort_by(|a, b| b.total_cmp(a));
-///                 let far = sorted[0] - sorted[1] > self.0;
-///                 let before = std::mem::replace(&mut notes[*member], vec![f64::from(u8::from(far))]);
-///                 far && before == [1.0]
-///             })
-///             .collect())
-///     }
-///
-///     fn state(&self) -> Result<Value> {
-///         Ok(json!(self.0)) // the builder in `OwnParts::with_router` gets it back
-///     }
-/// }
-/// ```
+/// A router that only looks at one exit after the other is an [`ExitRule`](super::ExitRule), and a [`Router`] by that.
+/// [`DynamicModel::with_router`](crate::DynamicModel::with_router) sets it; [`OwnParts`](crate::OwnParts) has a program
+/// that saves and loads a model with a custom router.
 pub trait Router: Debug + Send + Sync {
     /// Returns whether decisions at this exit need the exit's answers. If not, the exit answers only the texts that
     /// leave. The method is called for all exits after a layer except the last, whose index is `last`.
     fn reads(&self, exit: usize, last: usize) -> bool;
 
-    /// Decides which texts of the view leave, by index in the view. `notes` holds one entry for each text of the batch.
+    /// Returns whether decisions read hidden rows. If they come from a
+    /// [pre-pass](crate::route::BaseState::PrePass), that pass is skipped for a router that does not read them.
+    fn needs_state(&self) -> bool {
+        true
+    }
+
+    /// Makes the decisions that are possible before the first dynamic group of layers. The view is of the first exit
+    /// after a layer and has the base state. At first, all texts run to the exit `last`.
     ///
     /// # Errors
     /// Errors of the router.
-    fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> Result<Vec<bool>>;
+    fn begin(&self, _: &ExitView<'_>, _: &mut Decisions, _last: usize, _: Mode, _: &mut dyn Rng) -> Result<()> {
+        Ok(())
+    }
+
+    /// Decides at an exit before the last which of its texts [leave](Decisions::leave). By default, the texts that
+    /// [`begin`](Self::begin) sent to this exit leave.
+    ///
+    /// # Errors
+    /// Errors of the router.
+    fn at_exit(&self, _: &ExitView<'_>, _: &mut Decisions, _: Mode, _: &mut dyn Rng) -> Result<()> {
+        Ok(())
+    }
+
+    /// Decides the heads of each text in a group of layers; `None`, the default, to keep all. The
+    /// [head sets](GroupDecisions::head_sets) together contain every index of the view once.
+    ///
+    /// # Errors
+    /// Errors of the router.
+    fn heads(&self, _: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> Result<Option<GroupDecisions>> {
+        Ok(None)
+    }
+
+    /// Returns whether every text keeps all heads of every group. Then a batch may run its layers in parts, whatever
+    /// [`heads`](Self::heads) returns.
+    fn keeps_all(&self) -> bool {
+        true
+    }
+
+    /// Returns whether [`heads`](Self::heads) reads the [answers](Decisions::answers) of the last exit that a text
+    /// passed. The first exit then answers all texts.
+    fn reads_answers(&self) -> bool {
+        false
+    }
 
     /// FLOPs of all decisions about a text that leaves at this exit, two for each multiply-add.
     fn flops(&self, _exit: usize) -> u64 {
+        0
+    }
+
+    /// FLOPs of deciding which heads a text keeps in one group.
+    fn group_flops(&self) -> u64 {
         0
     }
 
@@ -123,6 +177,12 @@ pub trait Router: Debug + Send + Sync {
     /// [`Error::Argument`] for a speed out of range; the default method always returns it.
     fn at_speed(&self, speed: f64) -> Result<Arc<dyn Router>> {
         Err(Error::argument("speed", "none, for a router of one speed", speed))
+    }
+
+    /// Returns a router whose decision about a text does not depend on the other texts of its batch; `None`, the default,
+    /// where this router already has that property.
+    fn independent(&self) -> Option<Arc<dyn Router>> {
+        None
     }
 
     /// The rule whose built-in router decides exactly like this router at every speed. If there is one, the result at

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use super::router::{ExitView, Notes, Router};
+use super::decisions::Notes;
+use super::exit_rule::ExitRule;
+use super::router::{ExitView, Router};
 use super::rule::LeavingRule;
 use crate::error::{Error, Result};
 
 /// Router that stops a text at the first exit whose answer has an uncertainty below the threshold. The n-gram exit
 /// counts as an exit.
 ///
-/// With a threshold of 0 every text runs to the last exit, and no exit before it is computed; with one above 1 every
+/// With a threshold of 0 every text runs to the last exit, and no exit after a layer is computed before it; with one above 1 every
 /// text leaves at the first.
 /// [`Router::flops`] stays 0, since neither uncertainty measure needs products; the exits' own FLOPs are counted where
 /// they run.
@@ -38,7 +40,7 @@ impl Threshold {
     }
 }
 
-impl Router for Threshold {
+impl ExitRule for Threshold {
     fn reads(&self, exit: usize, last: usize) -> bool {
         exit < last && self.threshold > 0.0
     }

@@ -13,9 +13,11 @@ use super::served::ServedModel;
 use super::text_model::TextModel;
 use crate::error::{Error, Result};
 use crate::evaluation::SpeedPoint;
-use crate::model::{FrontOutcome, Passage};
+use crate::model::DynamicModel;
+use crate::passage::{FrontOutcome, Passage};
 use crate::prediction::{BatchPredictions, Prediction, Predictor, in_pool};
 use crate::route::ModelShape;
+use crate::router::LeavingRule;
 
 /// The number of texts in a batch, unless [`Engine::with_batch_size`] sets another.
 const BATCH_SIZE: usize = 64;
@@ -42,6 +44,37 @@ impl<'a> From<(&'a str, &'a str)> for Query<'a> {
     }
 }
 
+/// The parts of lists: texts and pairs, borrowed or owned.
+impl<'a> From<&'a &str> for Query<'a> {
+    fn from(text: &'a &str) -> Self {
+        Self { text, pair: None }
+    }
+}
+
+impl<'a> From<&'a String> for Query<'a> {
+    fn from(text: &'a String) -> Self {
+        Self { text, pair: None }
+    }
+}
+
+impl<'a> From<&'a (&str, &str)> for Query<'a> {
+    fn from((text, pair): &'a (&str, &str)) -> Self {
+        Self { text, pair: Some(pair) }
+    }
+}
+
+impl<'a> From<&'a (String, String)> for Query<'a> {
+    fn from((text, pair): &'a (String, String)) -> Self {
+        Self { text, pair: Some(pair) }
+    }
+}
+
+impl<'a> From<&'a Query<'_>> for Query<'a> {
+    fn from(query: &'a Query<'_>) -> Self {
+        *query
+    }
+}
+
 /// A model of any kind with its tokenizer and class names, for any number of threads. It is `Send` and `Sync`, and a
 /// clone is another handle on the same weights. It holds the weights twice: as stored, and packed for matrix products.
 ///
@@ -49,7 +82,8 @@ impl<'a> From<(&'a str, &'a str)> for Query<'a> {
 /// route run together. The texts of two calls do not mix, and a call gives the same answers regardless of other
 /// threads.
 ///
-/// With a [model of another crate](ServedModel::Other), an answer may depend on the other texts of its call.
+/// With a router whose decisions depend on a batch, such as the bandits of a search, an answer may depend on the other
+/// texts of its call, unless the engine is made [independent](Self::independent).
 ///
 /// An engine is for programs that predict repeatedly. To score a labelled data set use
 /// [`evaluate`](crate::evaluation::evaluate).
@@ -190,7 +224,8 @@ impl Engine {
         &self.curve
     }
 
-    /// Answers the texts, in their order. An empty text consists of the tokenizer's special tokens.
+    /// Answers the texts, in their order: `&["a text"]`, a `&Vec<String>`, pairs or [queries](Query). An empty text
+    /// consists of the tokenizer's special tokens.
     ///
     /// # Errors
     /// * [`Error::Argument`] for a pair, if the model is [known](TextModel::origin) to be trained on single texts. The
@@ -199,7 +234,10 @@ impl Engine {
     /// * [`Error::Transformer`] when the tokenizer produces no token for a text, no token of a pair fits the [maximal
     ///   length](Self::with_max_length), or a text has [too many bytes](Self::with_max_bytes).
     /// * Errors of the encoder.
-    pub fn predict<'a>(&self, queries: &[impl Into<Query<'a>> + Copy + Sync]) -> Result<Vec<Answer>> {
+    pub fn predict<'a, Q: Sync>(&self, queries: &'a [Q]) -> Result<Vec<Answer>>
+    where
+        &'a Q: Into<Query<'a>>,
+    {
         let found = || {
             let samples = self.samples(queries, 0)?;
             let predictions = self.model.predict_all(&samples, self.batch_size, &self.ctx)?.predictions;
@@ -216,14 +254,13 @@ impl Engine {
     }
 
     /// Encodes the queries, with numbers from `first` on.
-    pub(super) fn samples<'a>(
-        &self,
-        queries: &[impl Into<Query<'a>> + Copy + Sync],
-        first: u64,
-    ) -> Result<Vec<Sample>> {
+    pub(super) fn samples<'a, Q: Sync>(&self, queries: &'a [Q], first: u64) -> Result<Vec<Sample>>
+    where
+        &'a Q: Into<Query<'a>>,
+    {
         let encodings: Vec<Encoding> = match queries {
-            [query] => vec![self.encoding((*query).into())?],
-            _ => queries.par_iter().map(|query| self.encoding((*query).into())).collect::<Result<_>>()?,
+            [query] => vec![self.encoding(query.into())?],
+            _ => queries.par_iter().map(|query| self.encoding(query.into())).collect::<Result<_>>()?,
         };
         let sample = |(id, encoding)| Sample { id, label: 0, targets: Vec::new(), encoding };
         Ok((first..).zip(encodings).map(sample).collect())
@@ -276,14 +313,28 @@ impl Engine {
         self.model.full_flops(tokens)
     }
 
-    /// Encodes a text on this thread.
+    /// Encodes a text on this thread. `id` is its number, by which a router and error messages know it.
     ///
     /// # Errors
     /// As [`predict`](Self::predict).
-    pub fn encode(&self, query: Query<'_>) -> Result<Sample> {
-        let encoding = self.encoding(query)?;
-        // Ties break by the number of a batch's first text: equal numbers give equal answers.
-        Ok(Sample { id: 0, label: 0, targets: Vec::new(), encoding })
+    pub fn encode(&self, query: Query<'_>, id: u64) -> Result<Sample> {
+        Ok(Sample { id, label: 0, targets: Vec::new(), encoding: self.encoding(query)? })
+    }
+
+    /// This engine for texts of the service's own, which no router of a program sees: with a router of a
+    /// [rule](crate::Router::rule) as it is, with another one all layers run.
+    pub(super) fn for_own_texts(&self) -> Result<Self> {
+        match &*self.model {
+            ServedModel::Dynamic(model) if model.router().rule().is_none() => {
+                let all = DynamicModel::new(model.model().clone(), LeavingRule::default())?;
+                let model = match model.front() {
+                    Some(front) => all.with_front(front.clone())?,
+                    None => all,
+                };
+                Ok(Self { model: Arc::new(model.into()), ..self.clone() })
+            }
+            _ => Ok(self.clone()),
+        }
     }
 
     /// Runs an [encoded](Self::encode) text up to the first layer, on this thread.

@@ -9,6 +9,6 @@ mod service;
 mod text_model;
 
 pub use saved::ModelCard;
-pub use served::{Serve, ServedModel};
+pub use served::ServedModel;
 pub use service::{Histogram, Request, Service, ServiceMetrics, ServiceSettings, Ticket};
 pub use text_model::{KeptPromise, Origin, TextModel};

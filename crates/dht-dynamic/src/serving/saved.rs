@@ -49,15 +49,10 @@ enum ModelKind {
 }
 
 impl ModelKind {
-    fn new(model: &ServedModel) -> Result<Self> {
+    fn new(model: &ServedModel) -> Self {
         match model {
-            ServedModel::Classifier(_) => Ok(Self::Classifier),
-            ServedModel::Dynamic(_) => Ok(Self::Dynamic),
-            ServedModel::Other(_) => Err(Error::argument(
-                "model",
-                "a classifier or a dynamic model",
-                "another crate's, which saves it itself",
-            )),
+            ServedModel::Classifier(_) => Self::Classifier,
+            ServedModel::Dynamic(_) => Self::Dynamic,
         }
     }
 
@@ -118,7 +113,7 @@ impl TextModel {
     pub fn save<'a>(&self, folder: impl AsRef<Path>, card: impl Into<ModelCard<'a>>) -> Result<()> {
         self.check()?;
         let card = card.into();
-        let kind = ModelKind::new(&self.model)?;
+        let kind = ModelKind::new(&self.model);
         let tokenizer = self.tokenizer.clone().with_model_max_length(self.max_length);
         let mut failed = None;
         let written =
@@ -134,7 +129,6 @@ impl TextModel {
                             return Err(dht_transformer::Error::Io { path: model, source });
                         }
                     }
-                    ServedModel::Other(_) => {}
                 }
                 let sum = |name: &&str| Ok(((*name).to_owned(), file_sha256(model.join(name))?));
                 let description = Description {

@@ -1,8 +1,5 @@
 //! The model of an engine: a full classifier or a dynamic model.
 
-use std::fmt::Debug;
-use std::sync::Arc;
-
 use dht_transformer::{BertConfig, EncodedDataset, ForwardContext, PackedBatch, Sample, Task, TextClassifier};
 
 use crate::error::{Error, Result};
@@ -18,36 +15,6 @@ pub enum ServedModel {
     Classifier(Box<TextClassifier>),
     /// A single-label model whose depth varies by text.
     Dynamic(Box<DynamicModel>),
-    /// A single-label model that another crate defines; [`TextModel::save`](super::TextModel::save) rejects it.
-    Other(Arc<dyn Serve>),
-}
-
-/// Trait of single-label models of other crates that an [`Engine`](crate::Engine) can serve.
-pub trait Serve: Predictor + Debug + Send {
-    /// The configuration of its encoder.
-    fn config(&self) -> &BertConfig;
-
-    /// The number of classes.
-    fn classes(&self) -> usize;
-
-    /// The model's speed; `None` for a model with a single speed.
-    fn speed(&self) -> Option<f64> {
-        None
-    }
-
-    /// Returns this model at another speed.
-    ///
-    /// # Errors
-    /// [`Error::Argument`] for a speed out of range, and always by default.
-    fn at_speed(&self, speed: f64) -> Result<Arc<dyn Serve>> {
-        Err(Error::argument("speed", "none, for a model of one speed", speed))
-    }
-
-    /// Returns a model whose answer to a text does not depend on the other texts of its batch; `None` where this model
-    /// already has that property.
-    fn independent(&self) -> Option<Arc<dyn Serve>> {
-        None
-    }
 }
 
 impl From<TextClassifier> for ServedModel {
@@ -68,7 +35,6 @@ impl ServedModel {
         match self {
             Self::Classifier(model) => model.encoder().config(),
             Self::Dynamic(model) => model.encoder().config(),
-            Self::Other(model) => model.config(),
         }
     }
 
@@ -79,10 +45,6 @@ impl ServedModel {
                 ModelShape { layers: model.encoder().layers(), heads: model.encoder().block_shape().heads }
             }
             Self::Dynamic(model) => model.model().shape(),
-            Self::Other(model) => {
-                let config = model.config();
-                ModelShape { layers: config.num_hidden_layers, heads: config.num_attention_heads }
-            }
         }
     }
 
@@ -90,7 +52,7 @@ impl ServedModel {
     pub fn task(&self) -> Task {
         match self {
             Self::Classifier(model) => model.task(),
-            Self::Dynamic(_) | Self::Other(_) => Task::Class,
+            Self::Dynamic(_) => Task::Class,
         }
     }
 
@@ -99,7 +61,6 @@ impl ServedModel {
         match self {
             Self::Classifier(model) => model.classifier().classes(),
             Self::Dynamic(model) => model.model().classes(),
-            Self::Other(model) => model.classes(),
         }
     }
 
@@ -118,16 +79,15 @@ impl ServedModel {
             Self::Classifier(_) => {
                 Err(Error::argument("model", "a dynamic one", "a classifier that runs all its layers for every text"))
             }
-            Self::Other(_) => Err(Error::argument("model", "a dynamic one", "another crate's")),
         }
     }
 
     /// Returns a model whose answer to a text does not depend on the other texts of its batch.
     #[must_use]
     pub fn independent(self) -> Self {
-        match &self {
-            Self::Other(model) => model.independent().map_or(self, Self::Other),
-            Self::Classifier(_) | Self::Dynamic(_) => self,
+        match self {
+            Self::Dynamic(model) => model.independent().into(),
+            Self::Classifier(_) => self,
         }
     }
 
@@ -136,7 +96,6 @@ impl ServedModel {
         match self {
             Self::Classifier(_) => None,
             Self::Dynamic(model) => model.speed(),
-            Self::Other(model) => model.speed(),
         }
     }
 
@@ -145,10 +104,7 @@ impl ServedModel {
     /// # Errors
     /// As [`DynamicModel::with_speed`]; [`Error::Argument`] for a classifier.
     pub fn with_speed(&self, speed: f64) -> Result<Self> {
-        match self {
-            Self::Other(model) => Ok(Self::Other(model.at_speed(speed)?)),
-            _ => Ok(self.dynamic()?.with_speed(speed)?.into()),
-        }
+        Ok(self.dynamic()?.with_speed(speed)?.into())
     }
 }
 
@@ -157,7 +113,6 @@ impl Predictor for ServedModel {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
         let model = match self {
             Self::Dynamic(model) => return model.predict(batch, ctx),
-            Self::Other(model) => return model.predict(batch, ctx),
             Self::Classifier(model) => model,
         };
         let logits = model.logits(batch, ctx)?;
@@ -171,7 +126,6 @@ impl Predictor for ServedModel {
     fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {
         match self {
             Self::Dynamic(model) => model.predict_all(samples, batch_size, ctx),
-            Self::Other(model) => model.predict_all(samples, batch_size, ctx),
             Self::Classifier(_) => BatchPredictions::in_batches(samples, batch_size, |batch| self.predict(batch, ctx)),
         }
     }
@@ -180,7 +134,6 @@ impl Predictor for ServedModel {
         match self {
             Self::Classifier(model) => model.check(texts),
             Self::Dynamic(model) => model.check(texts),
-            Self::Other(model) => model.check(texts),
         }
     }
 
@@ -188,7 +141,6 @@ impl Predictor for ServedModel {
         match self {
             Self::Classifier(model) => model.full_flops(tokens),
             Self::Dynamic(model) => model.full_flops(tokens),
-            Self::Other(model) => model.full_flops(tokens),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::served::ServedModel;
 use crate::error::{Error, Result};
-use crate::evaluation::SpeedPoint;
+use crate::evaluation::{Guarantee, Promise, Promised, Risk, SpeedPoint};
 
 /// A model, its tokenizer, the names of its classes, and the way it reads texts. [`save`](Self::save) writes it as one
 /// directory. A clone is another handle on the same weights.
@@ -66,6 +66,17 @@ pub struct KeptPromise {
     pub observed: f64,
     /// The speed at which it holds.
     pub speed: f64,
+}
+
+impl KeptPromise {
+    /// The bound of a promise that calibration texts have shown, for [`TextModel::promise`]. `None` for a guarantee of
+    /// the mean, which has no confidence.
+    pub fn new(promise: Promise, shown: &Promised) -> Option<Self> {
+        let Promised { rows, observed, threshold: speed, .. } = *shown;
+        let Guarantee::Confidence(confidence) = promise.guarantee else { return None };
+        let disagreement = promise.risk == Risk::Disagreement;
+        Some(Self { disagreement, most: promise.most, confidence, rows, observed, speed })
+    }
 }
 
 impl TextModel {

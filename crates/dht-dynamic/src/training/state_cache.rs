@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 use dht_transformer::{ForwardContext, HeadPlan, Hidden, PackedBatch, tensors::Packing};
 
 use crate::error::Result;
-use crate::model::ExitModel;
+use crate::exit_model::ExitModel;
 
 /// Largest value that a cached state may have.
 const F16_MAX: f32 = 65_504.0;

@@ -6,7 +6,7 @@ use candle_core::Device;
 use dht_dynamic::accelerate::{AccelerateSettings, Accelerated, ScoredOn, Targets, Texts, accelerate};
 use dht_dynamic::evaluation::SpeedPoint;
 use dht_dynamic::exit::ExitKind;
-use dht_dynamic::router::{ExitView, Notes};
+use dht_dynamic::router::{ExitRule, ExitView, Notes};
 use dht_dynamic::transformer::data::UnknownWord;
 use dht_dynamic::transformer::flops::Load;
 use dht_dynamic::transformer::{EncodedDataset, ForwardContext, Pooling, Task, TextClassifier, tensors::log_softmax};
@@ -316,7 +316,7 @@ struct Learned {
     texts: u64,
 }
 
-impl Router for Learned {
+impl ExitRule for Learned {
     fn reads(&self, exit: usize, last: usize) -> bool {
         exit < last
     }

@@ -1,13 +1,12 @@
 //! Answers of a service.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use dht_dynamic::router::{ExitView, Notes};
+use dht_dynamic::router::{ExitRule, ExitView, Notes};
 use dht_dynamic::{
-    Answer, Engine, Router,
+    Answer, Engine,
     serving::{Request, Service, ServiceSettings},
 };
 use dht_dynamic::{Error, Query, Result};
@@ -122,36 +121,66 @@ fn a_text_that_leaves_in_front_waits_for_no_batch() -> Result<()> {
     Ok(())
 }
 
-/// A router that counts its decisions at the n-gram exit, where no text leaves.
-#[derive(Debug)]
-struct Counting(Arc<AtomicUsize>);
+/// A router that lists the texts at the n-gram exit, where none leaves, and panics at a text of one number of tokens.
+#[derive(Debug, Clone, Default)]
+struct Listing {
+    seen: Arc<Mutex<Vec<u64>>>,
+    panics_at: Option<usize>,
+}
 
-impl Router for Counting {
+impl ExitRule for Listing {
     fn reads(&self, _: usize, _: usize) -> bool {
         false
     }
 
     fn leaves(&self, view: &ExitView<'_>, _: &mut [Notes]) -> Result<Vec<bool>> {
+        assert!(view.lengths().all(|tokens| Some(tokens) != self.panics_at), "a text of {:?} tokens", self.panics_at);
         if view.exit == 0 {
-            self.0.fetch_add(view.members.len(), Ordering::Relaxed);
+            self.seen.lock().expect("the list").extend(view.ids());
         }
         Ok(vec![false; view.members.len()])
     }
 }
 
+impl Listing {
+    fn engine(&self) -> Result<Engine> {
+        let model = accelerated().model().dynamic()?.clone().with_router(Box::new(self.clone()));
+        Engine::new(model, tokenizer().with_model_max_length(128), &labels())
+    }
+
+    fn seen(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.seen.lock().expect("the list"))
+    }
+}
+
 #[test]
-fn the_n_gram_exit_runs_once_for_a_text_that_continues() -> Result<()> {
-    let decisions = Arc::new(AtomicUsize::new(0));
-    let model = accelerated().model().dynamic()?.clone().with_router(Box::new(Counting(decisions.clone())));
-    let expected = Engine::new(model.clone(), tokenizer().with_model_max_length(128), &labels())?;
+fn the_n_gram_exit_runs_once_for_each_text_and_for_no_other() -> Result<()> {
+    let router = Listing::default();
     let texts = words(24, 9);
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let expected = expected.predict(&texts)?;
-    let engine = Engine::new(model, tokenizer().with_model_max_length(128), &labels())?;
-    let service = service(engine, 1 << 16, Duration::ZERO)?;
-    let before = decisions.load(Ordering::Relaxed);
-    assert_eq!(service.predict(&Request::new(texts.iter().copied()))?, expected);
-    assert_eq!(decisions.load(Ordering::Relaxed) - before, texts.len());
+    // Owned texts, as a program has them.
+    let expected = router.engine()?.predict(&texts)?;
+    assert_eq!(router.seen().len(), texts.len());
+    let service = service(router.engine()?, 1 << 16, Duration::ZERO)?;
+    assert_eq!(router.seen(), [0; 0], "the texts of the warm-up are the service's own");
+    for _ in 0..2 {
+        assert_eq!(service.predict(&Request::new(texts.iter().map(String::as_str)))?, expected);
+    }
+    let seen: BTreeSet<u64> = router.seen().into_iter().collect();
+    assert_eq!(seen.len(), 2 * texts.len(), "each text has a number of its own");
+    Ok(())
+}
+
+#[test]
+fn a_router_that_panics_fails_its_request_alone() -> Result<()> {
+    let texts = ["fine", "the food was fine and the day was good"];
+    let tokens = Listing::default().engine()?.predict(&texts)?[1].tokens;
+    let router = Listing { panics_at: Some(tokens), ..Listing::default() };
+    let service = service(router.engine()?, 1 << 16, Duration::ZERO)?;
+    match service.submit(&Request::new([texts[1]])).map(drop) {
+        Err(error @ Error::Panic { .. }) => assert!(!error.is_retryable() && error.to_string().contains("tokens")),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(service.predict(&Request::new([texts[0]]))?.len(), 1);
     Ok(())
 }
 

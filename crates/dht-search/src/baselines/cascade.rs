@@ -2,10 +2,10 @@
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier};
 
-use dht_dynamic::exit::{ExitAnswers, NgramClassifier, Stacker};
+use dht_dynamic::exit::{NgramClassifier, Stacker};
 use dht_dynamic::{BatchPredictions, LogProbabilities, Predictor};
 
-use super::stacking::{check_classes, log_probabilities_of, read_by, shape_of};
+use super::stacking::{check_classes, log_probabilities_of, shape_of};
 use crate::error::{Error, Result};
 use dht_dynamic::{Route, route::ModelShape};
 
@@ -40,7 +40,7 @@ impl Cascade {
     /// starts at its first layer. The last classifier is the full model in FLOPs ratios.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no classifier, for classes other than the n-gram classifier's, for a number of stackers
+    /// [`Argument`](dht_dynamic::Error::Argument) for no classifier, for classes other than the n-gram classifier's, for a number of stackers
     /// other than that of classifiers, for a classifier with more layers or with other heads than the last one, and for
     /// a threshold that is negative or NaN.
     pub fn new(
@@ -77,7 +77,7 @@ impl Cascade {
     /// Sets the threshold.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a threshold that is negative or NaN.
+    /// [`Argument`](dht_dynamic::Error::Argument) for a threshold that is negative or NaN.
     pub fn set_threshold(&mut self, threshold: f64) -> Result<()> {
         check_threshold(threshold)?;
         self.threshold = threshold;
@@ -98,7 +98,7 @@ impl Cascade {
         // The remaining rows, with the log-probabilities of the n-gram classifier.
         let mut left: Vec<(usize, Vec<f64>)> = Vec::new();
         for rows in rows.chunks(batch_size) {
-            let ExitAnswers { log_probabilities: ngram, flops: own } = read_by(&self.ngram, &pack(rows)?, ctx)?;
+            let (ngram, own) = self.ngram.answers(&pack(rows)?)?;
             for (((row, logs), said), own) in rows.iter().zip(ngram.rows()).zip(ngram.probabilities()).zip(own) {
                 (probabilities[*row], flops[*row]) = (said, own);
                 if goes_on(logs, self.threshold) {

@@ -38,7 +38,7 @@ pub fn distilbert(teacher: &TextClassifier, layers: usize, settings: Distillatio
 /// of two.
 ///
 /// # Errors
-/// [`Error::Argument`] for no layers, or more than the teacher has.
+/// [`Argument`](dht_dynamic::Error::Argument) for no layers, or more than the teacher has.
 pub fn teacher_layers(teacher: usize, student: usize) -> Result<Vec<usize>> {
     if !(1..=teacher).contains(&student) {
         return Err(Error::argument("layers", format!("1 to {teacher}, the teacher's"), student));
@@ -51,6 +51,7 @@ pub fn teacher_layers(teacher: usize, student: usize) -> Result<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dht_dynamic::Error as Dynamic;
 
     #[test]
     fn the_students_layers_are_spread_evenly_over_the_teachers() {
@@ -66,7 +67,10 @@ mod tests {
                 assert_eq!((chosen[0], chosen[student - 1]), (0, layers - 1));
             }
             for wrong in [0, layers + 1] {
-                assert!(matches!(teacher_layers(layers, wrong), Err(Error::Argument { name: "layers", .. })));
+                assert!(matches!(
+                    teacher_layers(layers, wrong),
+                    Err(Error::Dynamic(Dynamic::Argument { name: "layers", .. }))
+                ));
             }
         }
     }

@@ -62,7 +62,7 @@ impl Default for FastBertSettings {
 /// and the speed of the settings.
 ///
 /// # Errors
-/// [`Error::Argument`](crate::Error::Argument) for a temperature that is not above 0; as [`ExitModel::of_classifier`].
+/// [`Argument`](dht_dynamic::Error::Argument) for a temperature that is not above 0; as [`ExitModel::of_classifier`].
 pub fn fastbert<R: Rng + ?Sized>(
     backbone: &TextClassifier,
     settings: &FastBertSettings,

@@ -63,8 +63,8 @@ impl PabeeSettings {
 /// Trains an encoder with an exit after every layer.
 ///
 /// # Errors
-/// [`Error::Argument`](crate::Error::Argument) for a patience of 0, exits or a side exit out of range, an encoder with a
-/// single layer, and fewer than two classes; [`Error::Exit`](crate::Error::Exit) for exits that do not ascend to the
+/// [`Argument`](dht_dynamic::Error::Argument) for a patience of 0, exits or a side exit out of range, an encoder with a
+/// single layer, and fewer than two classes; [`Exit`](dht_dynamic::Error::Exit) for exits that do not ascend to the
 /// encoder's last layer.
 pub fn pabee<R: Rng + ?Sized>(
     encoder: Encoder,

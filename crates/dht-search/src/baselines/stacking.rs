@@ -3,11 +3,8 @@
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier, tensors::log_softmax};
 
+use dht_dynamic::exit::{NgramClassifier, Stacker};
 use dht_dynamic::{BatchPredictions, LogProbabilities, Predictor};
-use dht_dynamic::{
-    Exit,
-    exit::{ExitAnswers, ExitTexts, NgramClassifier, Stacker},
-};
 
 use crate::error::{Error, Result};
 use dht_dynamic::{Route, route::ModelShape};
@@ -20,16 +17,6 @@ pub(super) fn log_probabilities_of(
 ) -> Result<LogProbabilities> {
     let rows: Vec<Vec<f32>> = log_softmax(&classifier.logits(batch, ctx)?)?.to_vec2()?;
     Ok(LogProbabilities::new(classifier.classifier().classes(), rows.concat().into_iter().map(f64::from).collect())?)
-}
-
-/// The log-probabilities of an n-gram classifier for a batch.
-pub(super) fn read_by(
-    ngram: &NgramClassifier,
-    batch: &PackedBatch,
-    ctx: &ForwardContext,
-) -> dht_dynamic::Result<ExitAnswers> {
-    let members: Vec<usize> = (0..batch.len()).collect();
-    ngram.answers(&ExitTexts::before_layers(batch, &members), ctx)
 }
 
 /// The number of layers and heads of a classifier.
@@ -59,7 +46,7 @@ impl Stacked {
     /// Combines both models by the stacker's weights.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the numbers of classes differ, or the classifier does not predict one class for each
+    /// [`Argument`](dht_dynamic::Error::Argument) when the numbers of classes differ, or the classifier does not predict one class for each
     /// text.
     pub fn new(ngram: NgramClassifier, classifier: TextClassifier, stacker: Stacker) -> Result<Self> {
         check_classes(&ngram, &classifier)?;
@@ -69,7 +56,7 @@ impl Stacked {
 
 impl Predictor for Stacked {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> dht_dynamic::Result<BatchPredictions> {
-        let ExitAnswers { log_probabilities: ngram, flops } = read_by(&self.ngram, batch, ctx)?;
+        let (ngram, flops) = self.ngram.answers(batch)?;
         let logs = self.stacker.stack(&ngram, &log_probabilities_of(&self.classifier, batch, ctx)?)?;
         let shape = shape_of(&self.classifier);
         let add = |(flops, tokens)| flops + self.classifier.full_flops(tokens) + Stacker::flops(ngram.classes());

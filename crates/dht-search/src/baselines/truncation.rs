@@ -11,7 +11,7 @@ use crate::error::Result;
 /// Fine-tunes the first `layers` layers on labels. The student has separate weights; `encoder` does not change.
 ///
 /// # Errors
-/// [`Error::Transformer`](crate::Error::Transformer) when `layers` is 0 or more than the encoder has, and for fewer than two
+/// [`Transformer`](dht_dynamic::Error::Transformer) when `layers` is 0 or more than the encoder has, and for fewer than two
 /// classes.
 pub fn fine_tuned<R: Rng + ?Sized>(
     encoder: &Encoder,

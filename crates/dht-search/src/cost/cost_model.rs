@@ -37,8 +37,8 @@ impl CostModel {
     /// The cost of a text of `tokens` tokens on a route, as a share of the full model's. `flops` has the model's sizes.
     ///
     /// # Errors
-    /// [`Error::RouteNotInSpace`](crate::Error::RouteNotInSpace) when the cost is for a model of another size than the
-    /// route's; [`Error::Argument`](crate::Error::Argument) for a text without tokens, and for
+    /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) when the cost is for a model of another size than the
+    /// route's; [`Argument`](dht_dynamic::Error::Argument) for a text without tokens, and for
     /// [`Measured`](Self::Measured) when the route keeps fewer heads than any row of the table; as [`OwnCost::share`].
     pub fn share(&self, route: &Route, tokens: usize, flops: &FlopsCost) -> Result<f64> {
         match self {

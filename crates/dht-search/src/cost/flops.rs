@@ -20,7 +20,7 @@ impl FlopsCost {
     /// Cost of a model of `layers` equal blocks, with one classifier at the exit.
     ///
     /// # Errors
-    /// [`Error::Argument`] and [`Error::Transformer`] when a size is 0 or too large for a route.
+    /// [`Argument`](dht_dynamic::Error::Argument) and [`Transformer`](dht_dynamic::Error::Transformer) when a size is 0 or too large for a route.
     pub fn new(layers: usize, block: BlockShape, classifier: ClassifierShape, coupling: WidthCoupling) -> Result<Self> {
         block.check()?;
         let cost = Self { layers, block, classifier, coupling };
@@ -46,10 +46,10 @@ impl FlopsCost {
     /// Forward FLOPs of these texts on a route: the route's blocks, each at the width of its heads, and one classifier.
     ///
     /// # Errors
-    /// [`Error::RouteNotInSpace`] when the route is for a model of another size.
+    /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) when the route is for a model of another size.
     pub fn forward(&self, route: &Route, load: Load) -> Result<Breakdown> {
         route.check_shape(self.model_shape())?;
-        Ok(blocks_forward(&self.block, self.coupling, route, load) + self.classifier.forward(load.samples))
+        Ok(self.coupling.forward_flops(&self.block, route, load) + self.classifier.forward(load.samples))
     }
 
     /// Forward FLOPs of these texts in the full model.
@@ -69,7 +69,7 @@ impl FlopsCost {
     /// Forward FLOPs of a text of `tokens` tokens on a route, as a share of the full model's.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`Error::Argument`] for a text without tokens.
+    /// As [`forward`](Self::forward); [`Argument`](dht_dynamic::Error::Argument) for a text without tokens.
     pub fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
         if tokens == 0 {
             return Err(Error::argument("tokens", "at least 1", tokens));
@@ -79,14 +79,10 @@ impl FlopsCost {
     }
 }
 
-/// Forward FLOPs of the blocks of a route, each at the width of its heads.
-pub(super) fn blocks_forward(block: &BlockShape, coupling: WidthCoupling, route: &Route, load: Load) -> Breakdown {
-    route.layers().map(|(_, heads)| block.forward(load, coupling.width(block, heads))).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use approx::assert_relative_eq;
+    use dht_dynamic::Error as Dynamic;
 
     use super::*;
     use crate::space::{Preset, SearchSpace};
@@ -161,8 +157,8 @@ mod tests {
     fn a_model_of_another_size_and_an_empty_text_are_refused() {
         let small = Route::truncated(ModelShape { layers: 6, heads: 12 }, 2).unwrap();
         let cost = flops(WidthCoupling::Heads);
-        assert!(matches!(cost.share(&small, 8), Err(Error::RouteNotInSpace { .. })));
-        assert!(matches!(cost.share(&small, 0), Err(Error::Argument { name: "tokens", .. })));
+        assert!(matches!(cost.share(&small, 8), Err(Error::Dynamic(Dynamic::RouteNotInSpace { .. }))));
+        assert!(matches!(cost.share(&small, 0), Err(Error::Dynamic(Dynamic::Argument { name: "tokens", .. }))));
         assert!(FlopsCost::new(0, BLOCK, CLASSIFIER, WidthCoupling::Heads).is_err());
         let narrow = BlockShape { ffn: 0, ..BLOCK };
         assert!(FlopsCost::new(12, narrow, CLASSIFIER, WidthCoupling::Heads).is_err());

@@ -51,7 +51,7 @@ impl MeasuredCost {
     /// and classifier.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the full head count was not measured, two rows are for the same sizes, a row is for no
+    /// [`Argument`](dht_dynamic::Error::Argument) when the full head count was not measured, two rows are for the same sizes, a row is for no
     /// head, for more heads than a layer has or for no token, or a time is not finite and positive (`exit_seconds` may
     /// be 0); as [`ModelShape::check`].
     pub fn new(shape: ModelShape, exit_seconds: f64, rows: &[LayerSeconds]) -> Result<Self> {
@@ -129,7 +129,7 @@ impl MeasuredCost {
     /// Seconds of a text of `tokens` tokens on a route.
     ///
     /// # Errors
-    /// [`Error::RouteNotInSpace`] when the route is for a model of another size, [`Error::Argument`] when the route
+    /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) when the route is for a model of another size, [`Argument`](dht_dynamic::Error::Argument) when the route
     /// keeps fewer heads than any row.
     pub fn seconds(&self, route: &Route, tokens: usize) -> Result<f64> {
         route.check_shape(self.shape)?;
@@ -143,7 +143,7 @@ impl MeasuredCost {
     /// Seconds of a text of `tokens` tokens on a route, as a share of the full model's.
     ///
     /// # Errors
-    /// As [`seconds`](Self::seconds); [`Error::Argument`] for a text without tokens.
+    /// As [`seconds`](Self::seconds); [`Argument`](dht_dynamic::Error::Argument) for a text without tokens.
     pub fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
         if tokens == 0 {
             return Err(Error::argument("tokens", "at least 1", tokens));
@@ -213,6 +213,7 @@ impl From<MeasuredCost> for MeasuredData {
 #[cfg(test)]
 mod tests {
     use approx::assert_relative_eq;
+    use dht_dynamic::Error as Dynamic;
 
     use super::*;
     use crate::space::Preset;
@@ -263,14 +264,20 @@ mod tests {
         for bad in
             [row(13, 8, 1.0), row(0, 8, 1.0), row(8, 0, 1.0), row(8, 8, 0.0), row(8, 8, f64::NAN), row(8, 64, 9.0)]
         {
-            assert!(matches!(build(&|rows| rows.push(bad)), Err(Error::Argument { name: "measured row", .. })));
+            assert!(matches!(
+                build(&|rows| rows.push(bad)),
+                Err(Error::Dynamic(Dynamic::Argument { name: "measured row", .. }))
+            ));
         }
         let no_full = build(&|rows| rows.retain(|row| row.heads == 8));
-        assert!(matches!(no_full, Err(Error::Argument { name: "measured rows", .. })));
+        assert!(matches!(no_full, Err(Error::Dynamic(Dynamic::Argument { name: "measured rows", .. }))));
         assert!(MeasuredCost::new(SHAPE, f64::INFINITY, &rows()).is_err());
         let narrow = build(&|rows| rows.retain(|row| row.heads == 12)).unwrap();
         let route = Preset::FDht.space(12, 12).unwrap().integrated_arms()[1].clone();
-        assert!(matches!(narrow.seconds(&route, 8), Err(Error::Argument { name: "heads of a measured cost", .. })));
+        assert!(matches!(
+            narrow.seconds(&route, 8),
+            Err(Error::Dynamic(Dynamic::Argument { name: "heads of a measured cost", .. }))
+        ));
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! - passes of held-out texts.
 //!
 //! **Counted by formula and separately**: the routers, with scoring for each decision and an update for each reward
-//! ([`Router::flops`](crate::Router::flops), [`RouterState::learn`](crate::routing::RouterState::learn)). A draw that a
+//! ([`Router::flops`](dht_dynamic::Router::flops), [`Learner::learn`](crate::Learner::learn)). A draw that a
 //! group shares is counted for each sample.
 //!
 //! **Not counted** are:
@@ -34,16 +34,13 @@
 //! Wall-clock times include everything that the process does.
 
 pub(crate) mod cost_model;
-mod coupling;
-mod executed_flops;
 mod flops;
 mod layer_head;
 mod measured;
 mod own_cost;
 
 pub(crate) use cost_model::CostModel;
-pub use coupling::WidthCoupling;
-pub(crate) use executed_flops::ExecutedFlops;
+pub(crate) use dht_dynamic::route::WidthCoupling;
 pub use flops::FlopsCost;
 pub use layer_head::LayerHeadCount;
 pub use measured::{LayerSeconds, MeasuredCost};

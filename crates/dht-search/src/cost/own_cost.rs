@@ -63,7 +63,7 @@ impl OwnCost {
     /// The cost of a text of `tokens` tokens on a route, as a share of the full model's.
     ///
     /// # Errors
-    /// [`Error::State`] for a cost that was read from settings, which contain only its name; [`Error::Argument`] for a
+    /// [`State`](dht_dynamic::Error::State) for a cost that was read from settings, which contain only its name; [`Argument`](dht_dynamic::Error::Argument) for a
     /// share that is not finite or below 0; errors of the cost.
     pub fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
         let missing =

@@ -1,7 +1,9 @@
 //! Tests of the controls: a control runs heads that the model selects, and its cost is the cost of the layers and heads
 //! that it runs.
 
-use dht_dynamic::Evaluation;
+use dht_dynamic::Error as Dynamic;
+use dht_dynamic::router::{Decisions, ExitView, GroupDecisions, GroupView, HeadSetGroup, Mode};
+use dht_dynamic::{Evaluation, Router};
 use dht_transformer::HeadSet;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -12,7 +14,7 @@ use crate::evaluation::controls::choices_of;
 use crate::evaluation::on_routes::evaluate_choices;
 use crate::evaluation::regret::{FixedArms, Regret};
 use crate::evaluation::{evaluate_on, evaluate_shuffled};
-use crate::routing::{Decisions, GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode, Router, StageView};
+use crate::routing::{Learner, taking_arms};
 use crate::settings::SearchSettings;
 use crate::space::{Preset, SearchSpace};
 
@@ -22,7 +24,7 @@ struct ById;
 
 impl ById {
     /// A set of `count` neighbouring heads. The id determines the first head.
-    fn heads(id: u64, count: usize) -> Result<HeadSet> {
+    fn set(id: u64, count: usize) -> Result<HeadSet> {
         Ok(HeadSet::from_indices((0..count).map(|head| (head + id as usize) % 12), 12)?)
     }
 }
@@ -32,35 +34,42 @@ impl Router for ById {
         exit == 1
     }
 
-    fn start(&self, view: &StageView<'_>, last: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
-        let ids = view.hidden.packing().sample_ids().iter();
-        Ok(Decisions::leaving_at(ids.map(|id| *id as usize % (last + 1)).collect()))
+    fn begin(
+        &self,
+        view: &ExitView<'_>,
+        decisions: &mut Decisions,
+        last: usize,
+        _: Mode,
+        _: &mut dyn Rng,
+    ) -> dht_dynamic::Result<()> {
+        decisions.exits = view.ids().map(|id| id as usize % (last + 1)).collect();
+        Ok(())
+    }
+
+    fn heads(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> dht_dynamic::Result<Option<GroupDecisions>> {
+        let ids = view.hidden.packing().sample_ids().iter().enumerate();
+        let set = |(index, id): (usize, &u64)| {
+            let count = [8, 10][(*id as usize + view.group) % 2];
+            Ok(HeadSetGroup::new(vec![index], ById::set(*id, count)?))
+        };
+        Ok(Some(GroupDecisions::new(ids.map(set).collect::<Result<_>>()?)))
+    }
+
+    fn keeps_all(&self) -> bool {
+        false
     }
 
     fn flops(&self, exit: usize) -> u64 {
         10 + exit as u64
     }
 
-    fn box_clone(&self) -> Box<dyn Router> {
-        Box::new(self.clone())
+    fn group_flops(&self) -> u64 {
+        3
     }
 }
 
-impl HeadRouter for ById {
-    fn decide(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> Result<GroupDecisions> {
-        let ids = view.hidden.packing().sample_ids().iter().enumerate();
-        let set = |(index, id): (usize, &u64)| {
-            let count = [8, 10][(*id as usize + view.group) % 2];
-            Ok(HeadSetGroup::new(vec![index], ById::heads(*id, count)?))
-        };
-        Ok(GroupDecisions::new(ids.map(set).collect::<Result<_>>()?))
-    }
-
-    fn flops(&self) -> u64 {
-        3
-    }
-
-    fn box_clone(&self) -> Box<dyn HeadRouter> {
+impl Learner for ById {
+    fn box_clone(&self) -> Box<dyn Learner> {
         Box::new(self.clone())
     }
 }
@@ -85,7 +94,7 @@ fn the_shuffled_control_permutes_routes_with_their_heads() {
     let chosen = evaluate(&model, &data, 7).unwrap();
     for (row, head_sets) in chosen.head_sets.iter().enumerate() {
         let counts = chosen.routes[row].dynamic_groups().map(|group| group.heads);
-        let expected: Vec<HeadSet> = counts.map(|count| ById::heads(row as u64, count).unwrap()).collect();
+        let expected: Vec<HeadSet> = counts.map(|count| ById::set(row as u64, count).unwrap()).collect();
         assert_eq!(*head_sets, expected, "row {row}");
     }
     let far =
@@ -99,12 +108,12 @@ fn the_shuffled_control_permutes_routes_with_their_heads() {
     let shuffled = evaluate_shuffled(&model, &data, &chosen, 7, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
     assert_eq!(multiset(&shuffled), multiset(&chosen));
     assert_ne!((shuffled.routes, shuffled.head_sets), (chosen.routes.clone(), chosen.head_sets.clone()));
-    assert_eq!((shuffled.flops, shuffled.bandit_flops), (chosen.flops, chosen.bandit_flops));
-    assert_eq!(chosen.row_flops.iter().sum::<u64>(), chosen.flops + chosen.bandit_flops);
+    assert_eq!((shuffled.flops, shuffled.routing_flops), (chosen.flops, chosen.routing_flops));
+    assert_eq!(chosen.row_flops.iter().sum::<u64>(), chosen.flops + chosen.routing_flops);
     // A head router that selects the number of heads itself has no sets of other sizes.
     let narrow = model.space().routes().into_iter().find(|(_, route)| route.to_string() == "2L12H").unwrap().1;
     let refused = evaluate_on(&model, &data, &vec![narrow; 40], 7);
-    assert!(matches!(refused, Err(Error::Shape { what: "heads kept", .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::Dynamic(Dynamic::Shape { what: "heads kept", .. }))), "{refused:?}");
 }
 
 /// Sends every text to the first arm, which keeps the first heads.
@@ -116,32 +125,45 @@ impl Router for FirstArm {
         false
     }
 
-    fn start(&self, view: &StageView<'_>, _: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
-        Decisions::taking_arms(&self.0, vec![0; view.members.len()])
+    fn begin(
+        &self,
+        view: &ExitView<'_>,
+        decisions: &mut Decisions,
+        _last: usize,
+        _: Mode,
+        _: &mut dyn Rng,
+    ) -> dht_dynamic::Result<()> {
+        *decisions = taking_arms(&self.0, &vec![0; view.members.len()])?;
+        Ok(())
+    }
+
+    fn heads(
+        &self,
+        view: &GroupView<'_>,
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> dht_dynamic::Result<Option<GroupDecisions>> {
+        let heads = self.0.integrated_arms()[0].uniform_heads().unwrap_or(12);
+        let kept = vec![heads; view.members.len()];
+        Ok(Some(GroupDecisions::new(self.sets_keeping(view, &kept, mode, rng)?)))
+    }
+
+    fn keeps_all(&self) -> bool {
+        false
     }
 
     fn flops(&self, _: usize) -> u64 {
         1_000
     }
-
-    fn box_clone(&self) -> Box<dyn Router> {
-        Box::new(self.clone())
-    }
 }
 
-impl HeadRouter for FirstArm {
-    fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions> {
-        let heads = self.0.integrated_arms()[0].uniform_heads().unwrap_or(12);
-        let kept = vec![heads; view.members.len()];
-        Ok(GroupDecisions::new(self.sets_keeping(view, &kept, mode, rng)?))
-    }
-
+impl Learner for FirstArm {
     fn sets_keeping(&self, _: &GroupView<'_>, kept: &[usize], _: Mode, _: &mut dyn Rng) -> Result<Vec<HeadSetGroup>> {
         let one = |(index, count): (usize, &usize)| Ok(HeadSetGroup::new(vec![index], HeadSet::full(*count)?));
         kept.iter().enumerate().map(one).collect()
     }
 
-    fn box_clone(&self) -> Box<dyn HeadRouter> {
+    fn box_clone(&self) -> Box<dyn Learner> {
         Box::new(self.clone())
     }
 }

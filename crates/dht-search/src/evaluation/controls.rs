@@ -13,7 +13,7 @@ use crate::routing::RouteChoice;
 /// The control *shuffled*: random assignment of the routes of an evaluation `chosen` to its rows; each route keeps its
 /// head sets. Both evaluations run the same layers and heads in total, so that the difference to
 /// [`evaluate`](dht_dynamic::evaluate()) is the value of selecting by text. Both evaluations also include the cost of
-/// the routers: their own FLOPs, the exits whose answers they read, and a [pre-pass](crate::space::BaseState::PrePass)
+/// the routers: their own FLOPs, the exits whose answers they read, and a [pre-pass](dht_dynamic::route::BaseState::PrePass)
 /// that computes their inputs.
 ///
 /// # Errors

@@ -3,9 +3,11 @@
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch};
 
 use crate::error::{Error, Result};
-use crate::model::{Executor, PassedExits, SearchModel};
-use crate::routing::{FixedRoutes, Mode, Preparation, RouteChoice};
+use crate::model::SearchModel;
+use crate::routing::{FixedRoutes, Preparation, RouteChoice};
 use dht_dynamic::Route;
+use dht_dynamic::passage::{PassedExits, Walk};
+use dht_dynamic::router::Mode;
 use dht_dynamic::{BatchPredictions, Evaluation, Predictor, evaluate};
 
 /// A model whose rows run on given routes.
@@ -16,8 +18,8 @@ struct OnRoutes<'a> {
 
 impl Predictor for OnRoutes<'_> {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> dht_dynamic::Result<BatchPredictions> {
-        let executor = self.model.executor(ctx, Mode::Exploit, PassedExits::Skip);
-        Ok(Executor { router: &self.routes, heads: &self.routes, ..executor }.predict(batch)?)
+        let walk = self.model.walk(ctx, Mode::Exploit, PassedExits::Skip);
+        Walk { router: &self.routes, heads: &self.routes, ..walk }.predict(batch)
     }
 
     fn check(&self, texts: &EncodedDataset) -> dht_dynamic::Result<()> {
@@ -31,11 +33,11 @@ impl Predictor for OnRoutes<'_> {
 
 /// Predicts every row on its given route. The route gives the number of heads; the model's head router selects the
 /// heads, without exploration. Since the routes are given, no router reads the answers of exits that a text passes, or
-/// needs a [pre-pass](crate::space::BaseState::PrePass). Passed exits and pre-passes are therefore not run and not
+/// needs a [pre-pass](dht_dynamic::route::BaseState::PrePass). Passed exits and pre-passes are therefore not run and not
 /// counted in the cost.
 ///
 /// # Errors
-/// As [`evaluate`]; [`Error::Argument`] when the number of routes differs from the number of rows, a route does not
+/// As [`evaluate`]; [`Argument`](dht_dynamic::Error::Argument) when the number of routes differs from the number of rows, a route does not
 /// belong to the space, or the head router cannot select a set of the required size.
 pub fn evaluate_on(
     model: &SearchModel,
@@ -48,9 +50,9 @@ pub fn evaluate_on(
         model.space().arms_running(route)?;
     }
     let mut heads = model.heads.clone();
-    if let Some(state) = heads.state_mut().filter(|state| state.pinned().is_none()) {
+    if heads.pinned().is_none() {
         // A model without training has not pinned its heads yet.
-        state.prepare(&Preparation { pinned: model.provisional_pins()?, arm_features: None })?;
+        heads.prepare(&Preparation { pinned: model.provisional_pins()?, arm_features: None })?;
     }
     let ids = data.samples.iter().map(|sample| sample.id);
     let routes = FixedRoutes::new(model.space().clone(), heads, ids.zip(routes.iter().cloned()).collect());

@@ -6,11 +6,13 @@ use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use dht_dynamic::passage::{PassedExits, Walk};
+use dht_dynamic::router::{Decisions, Mode};
 use dht_dynamic::{BatchPredictions, Evaluation, Prediction, Predictor, evaluate};
 
 use crate::error::{Error, Result};
-use crate::model::{PassedExits, SearchModel};
-use crate::routing::{Decisions, Mode, Queues};
+use crate::model::SearchModel;
+use crate::routing::Queues;
 use crate::settings::Dispatch;
 
 /// Predicts every row by the paper's Algorithm 3 and scores the predictions. Rows arrive in their order, `batch_size`
@@ -22,7 +24,7 @@ use crate::settings::Dispatch;
 /// ([`HeadDraws::PerGroup`](crate::settings::HeadDraws::PerGroup)). [`Evaluation::flops`] includes the second pass.
 ///
 /// # Errors
-/// As [`evaluate`]; [`Error::Argument`] for a model whose settings have no queues.
+/// As [`evaluate`]; [`Argument`](dht_dynamic::Error::Argument) for a model whose settings have no queues.
 pub fn evaluate_queued(model: &SearchModel, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     Ok(evaluate(&Queued(model), data, batch_size)?)
 }
@@ -85,6 +87,10 @@ impl<'a> QueuedRun<'a> {
         })
     }
 
+    fn walk(&self) -> Walk<'a> {
+        self.model.walk(self.ctx, Mode::Exploit, PassedExits::Skip)
+    }
+
     /// Predicts all rows, from their arrival until the queues are empty.
     fn run_all(mut self, batch_size: usize) -> Result<BatchPredictions> {
         for rows in PackedBatch::in_order(self.samples.len(), batch_size)? {
@@ -103,16 +109,15 @@ impl<'a> QueuedRun<'a> {
     /// Routes rows and puts them into their queues.
     fn arrive(&mut self, rows: &[usize]) -> Result<()> {
         let batch = self.batch(rows)?;
-        let executor = self.model.executor(self.ctx, Mode::Exploit, PassedExits::Skip);
-        let (decisions, deciding) = executor.decide(&batch, &mut generator(&batch))?;
+        let (decisions, deciding) = self.walk().decide(&batch, &mut generator(&batch))?;
         self.deciding += deciding.time;
         let (model, space) = (self.model.model(), self.model.space());
         let last = space.exits().len() - 1;
-        let read = self.model.router.reads(0, last) || self.model.heads.reads_signals();
+        let read = self.model.router.reads(0, last) || self.model.heads.reads_answers();
         let read = read && space.base().is_some();
         for (row, tokens) in rows.iter().zip(batch.spans.lengths()) {
-            let base = model.layer_flops().base(space, tokens).0;
-            let exit = if read { model.exits.at(0).flops(tokens).forward.0 } else { 0 };
+            let base = model.layer_flops(space.base_layers(), tokens);
+            let exit = if read { model.exits()[0].flops(tokens).forward.0 } else { 0 };
             self.before[*row] = base + exit;
         }
         let rows: Vec<u64> = rows.iter().map(|row| *row as u64).collect();
@@ -136,9 +141,8 @@ impl<'a> QueuedRun<'a> {
 
     /// Runs a batch with earlier routing decisions.
     fn run(&self, batch: &PackedBatch, decisions: Decisions) -> Result<BatchPredictions> {
-        let executor = self.model.executor(self.ctx, Mode::Exploit, PassedExits::Skip);
-        let trace = executor.run_decided(batch, decisions, &mut generator(batch))?;
-        executor.predictions(batch, &trace)
+        let trace = self.walk().run_decided(batch, decisions, &mut generator(batch))?;
+        Ok(self.walk().predictions(batch, &trace)?)
     }
 }
 

@@ -51,7 +51,7 @@ impl Regret {
     /// Computes the regret of an evaluation of the same rows, at the model's λ, or at 0 if the model has no λ.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the evaluation has another number of rows.
+    /// [`Argument`](dht_dynamic::Error::Argument) when the evaluation has another number of rows.
     pub fn new(model: &SearchModel, data: &EncodedDataset, evaluation: &Evaluation, fixed: &FixedArms) -> Result<Self> {
         let (rows, lambda) = (data.len(), model.lambda().unwrap_or(0.0));
         let known = fixed.arms.first().map_or(0, |(_, evaluation)| evaluation.losses.len());
@@ -121,7 +121,7 @@ impl FixedArms {
     /// The arm with the smallest loss + λ·cost for each row; in a tie the first, which is the shallowest.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a λ that is not finite or below 0.
+    /// [`Argument`](dht_dynamic::Error::Argument) for a λ that is not finite or below 0.
     pub fn oracle_routes(&self, lambda: f64) -> Result<Vec<Route>> {
         if !lambda.is_finite() || lambda < 0.0 {
             return Err(Error::argument("lambda", "a finite number, 0 or more", lambda));

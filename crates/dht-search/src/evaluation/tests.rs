@@ -1,6 +1,7 @@
 //! Tests that predictions on dynamic routes equal those of the plain encoder.
 
 use candle_core::{Device, Tensor};
+use dht_dynamic::Error as Dynamic;
 use dht_dynamic::{Evaluation, Predictor};
 use dht_transformer::{
     BertConfig, EncodedDataset, Encoding, ForwardContext, HeadPlan, Hidden, Sample, tensors::log_softmax,
@@ -10,15 +11,14 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
 use crate::evaluation::evaluate_on;
-use crate::features::signals;
-use crate::model::{Executor, PassedExits, SearchModel};
-use crate::routing::{
-    Decisions, ExitReads, FixedRoutes, GroupDecisions, GroupTrace, GroupView, HeadRouter, HeadSetGroup, Mode, Router,
-    StageView, random_heads,
-};
+use crate::model::SearchModel;
+use crate::routing::{FixedRoutes, Learner, random_heads};
 use crate::settings::SearchSettings;
 use crate::space::{Preset, SearchSpace};
-use dht_dynamic::Route;
+use dht_dynamic::exit::ExitReads;
+use dht_dynamic::passage::{GroupTrace, PassedExits, Walk};
+use dht_dynamic::router::{Decisions, ExitView, GroupDecisions, GroupView, HeadSetGroup, Mode};
+use dht_dynamic::{Route, Router};
 
 /// As [`dht_dynamic::evaluate`], with the errors of this crate.
 pub(super) fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
@@ -75,18 +75,33 @@ fn kinds() -> [SearchSettings; 2] {
 #[derive(Debug, Clone)]
 pub(super) struct AnyHeads;
 
-impl HeadRouter for AnyHeads {
-    fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions> {
-        Ok(GroupDecisions::new(self.sets_keeping(view, &vec![8; view.members.len()], mode, rng)?))
+impl Router for AnyHeads {
+    fn reads(&self, _: usize, _: usize) -> bool {
+        false
     }
 
+    fn heads(
+        &self,
+        view: &GroupView<'_>,
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> dht_dynamic::Result<Option<GroupDecisions>> {
+        Ok(Some(GroupDecisions::new(self.sets_keeping(view, &vec![8; view.members.len()], mode, rng)?)))
+    }
+
+    fn keeps_all(&self) -> bool {
+        false
+    }
+}
+
+impl Learner for AnyHeads {
     fn sets_keeping(&self, _: &GroupView<'_>, kept: &[usize], _: Mode, rng: &mut dyn Rng) -> Result<Vec<HeadSetGroup>> {
         let one =
             |(index, count): (usize, &usize)| Ok(HeadSetGroup::new(vec![index], random_heads(12, None, *count, rng)?));
         kept.iter().enumerate().map(one).collect()
     }
 
-    fn box_clone(&self) -> Box<dyn HeadRouter> {
+    fn box_clone(&self) -> Box<dyn Learner> {
         Box::new(self.clone())
     }
 }
@@ -96,13 +111,13 @@ fn fixed_routes(space: &SearchSpace, data: &EncodedDataset, routes: &[Route]) ->
     FixedRoutes::new(space.clone(), Box::new(AnyHeads), ids.zip(routes.iter().cloned()).collect())
 }
 
-fn executor<'a>(
+fn on_routes<'a>(
     model: &'a SearchModel,
     routes: &'a FixedRoutes,
     ctx: &'a ForwardContext,
     passed: PassedExits,
-) -> Executor<'a> {
-    Executor { router: routes, heads: routes, ..model.executor(ctx, Mode::Exploit, passed) }
+) -> Walk<'a> {
+    Walk { router: routes, heads: routes, ..model.walk(ctx, Mode::Exploit, passed) }
 }
 
 #[test]
@@ -111,14 +126,14 @@ fn texts_of_an_unknown_class_are_rejected_with_their_row() {
     data.labels.push("one more".into());
     data.samples[4].label = CLASSES as u32;
     match evaluate(&model, &data, 2) {
-        Err(Error::Transformer(dht_transformer::Error::Argument { name: "label", got, .. })) => {
+        Err(Error::Dynamic(Dynamic::Transformer(dht_transformer::Error::Argument { name: "label", got, .. }))) => {
             assert_eq!(got, "3 in row 4");
         }
         other => panic!("{other:?}"),
     }
     // Other class names may stand for another order of the classes.
     data.samples[4].label = 2;
-    assert!(matches!(evaluate(&model, &data, 2), Err(Error::Shape { what: "labels", .. })));
+    assert!(matches!(evaluate(&model, &data, 2), Err(Error::Dynamic(Dynamic::Shape { what: "labels", .. }))));
     data.labels.pop();
     assert_eq!(evaluate(&model, &data, 2).unwrap().labels.len(), 5);
 }
@@ -135,13 +150,13 @@ fn a_truncated_route_equals_an_encoder_truncated_there() {
         let fixed = fixed_routes(model.space(), &data, &routes);
         let batch = data.batch(&(0..13).collect::<Vec<_>>()).unwrap();
         let ctx = ForwardContext::inference();
-        let predictions = executor(&model, &fixed, &ctx, PassedExits::Skip).predict(&batch).unwrap().predictions;
+        let predictions = on_routes(&model, &fixed, &ctx, PassedExits::Skip).predict(&batch).unwrap().predictions;
         for (exit, depth) in exits.iter().enumerate() {
             let encoder = model.encoder().truncated(*depth).unwrap();
             let ctx = ForwardContext::inference();
             let hidden = encoder.embed(&batch, &ctx).unwrap();
             let hidden = encoder.run(0..*depth, &hidden, &HeadPlan::Full, &ctx).unwrap();
-            let plain = probabilities(&model.model().exits.at(exit).logits(&hidden, &ctx).unwrap());
+            let plain = probabilities(&model.model().exits()[exit].logits(&hidden, &ctx).unwrap());
             for row in (0..13).filter(|row| row % exits.len() == exit) {
                 assert_eq!(predictions[row].route.depth(), *depth);
                 assert_close(&predictions[row].probabilities, &plain[row], &format!("row {row}, depth {depth}"));
@@ -164,7 +179,7 @@ fn before_it_is_trained_a_model_runs_in_full() {
     let hidden = model.encoder().embed(&batch, &ctx).unwrap();
     let hidden = model.encoder().run(0..LAYERS, &hidden, &HeadPlan::Full, &ctx).unwrap();
     let last = model.space().exits().len() - 1;
-    let plain = probabilities(&model.model().exits.at(last).logits(&hidden, &ctx).unwrap());
+    let plain = probabilities(&model.model().exits()[last].logits(&hidden, &ctx).unwrap());
     for (prediction, plain) in predictions.iter().zip(&plain) {
         assert_eq!(prediction.route.to_string(), "6L12H");
         assert_close(&prediction.probabilities, plain, "the full route");
@@ -195,13 +210,13 @@ fn walk(model: &SearchModel, passed: PassedExits) {
     let fixed = fixed_routes(space, &data, &routes);
     let batch = data.batch(&(0..24).collect::<Vec<_>>()).unwrap();
     let ctx = ForwardContext::inference();
-    let trace = executor(model, &fixed, &ctx, passed).run(&batch, &mut rng).unwrap();
-    assert_eq!(trace.routes(space).unwrap(), routes);
+    let trace = on_routes(model, &fixed, &ctx, passed).run(&batch, &mut rng).unwrap();
+    assert_eq!(trace.routes(space.layout(), 0).unwrap(), routes);
     let mut seen = 0;
     for output in &trace.outputs {
         let logits = probabilities(&output.logits);
         for (sample, found) in output.samples.iter().zip(&logits) {
-            let exit = trace.decisions.exits()[*sample];
+            let exit = trace.decisions.exits[*sample];
             assert!(output.exit == exit || (passed != PassedExits::Skip && output.exit < exit));
             let alone = data.batch(&[*sample]).unwrap();
             let mut hidden = model.encoder().embed(&alone, &ctx).unwrap();
@@ -214,7 +229,7 @@ fn walk(model: &SearchModel, passed: PassedExits) {
             if let Some(fixed) = space.tail() {
                 hidden = model.encoder().run(fixed.layers(), &hidden, &HeadPlan::Full, &ctx).unwrap();
             }
-            let alone = probabilities(&model.model().exits.at(output.exit).logits(&hidden, &ctx).unwrap());
+            let alone = probabilities(&model.model().exits()[output.exit].logits(&hidden, &ctx).unwrap());
             assert_close(found, &alone[0], &format!("sample {sample} at exit {}", output.exit));
             seen += 1;
         }
@@ -224,7 +239,7 @@ fn walk(model: &SearchModel, passed: PassedExits) {
 
 fn one_group(model: &SearchModel, trace: &GroupTrace, sample: usize, hidden: &Hidden, ctx: &ForwardContext) -> Hidden {
     let index = trace.members.iter().position(|member| *member == sample).unwrap();
-    let found = trace.decisions.head_sets.iter().filter(|group| group.indices.contains(&index));
+    let found = trace.decisions.head_sets.iter().filter(|group| group.samples.contains(&index));
     let found: Vec<_> = found.collect();
     assert_eq!(found.len(), 1, "each sample is in one group");
     assert_eq!(found[0].heads.len(), trace.decisions.kept[index]);
@@ -237,7 +252,9 @@ fn routes_of_another_space_are_refused() {
     let model = model(SearchSettings::default());
     let data = texts(1);
     let shape = dht_dynamic::route::ModelShape { layers: 12, heads: 12 };
-    let refused = |route: Route| matches!(evaluate_on(&model, &data, &[route], 4), Err(Error::RouteNotInSpace { .. }));
+    let refused = |route: Route| {
+        matches!(evaluate_on(&model, &data, &[route], 4), Err(Error::Dynamic(Dynamic::RouteNotInSpace { .. })))
+    };
     assert!(refused(Route::truncated(shape, 6).unwrap()));
     assert!(refused(Route::truncated(model.space().model_shape(), 3).unwrap()));
     let group = |role, layers, heads| dht_dynamic::route::RouteGroup {
@@ -251,64 +268,55 @@ fn routes_of_another_space_are_refused() {
     let odd = vec![group(base, 0..1, 12), group(dynamic, 1..2, 9)];
     assert!(refused(Route::new(model.space().model_shape(), odd).unwrap()));
     let wrong_count = evaluate_on(&model, &data, &[], 4);
-    assert!(matches!(wrong_count, Err(Error::Shape { what: "routes", .. })));
+    assert!(matches!(wrong_count, Err(Error::Dynamic(Dynamic::Shape { what: "routes", .. }))));
 }
 
-/// Router and head router: the first notes the signals of each exit, the second checks that it gets them.
+/// A router that notes the answers of each exit, and checks that the choice of heads gets them.
 #[derive(Debug, Clone)]
-struct Signals;
+struct Noting;
 
-impl Signals {
-    fn note(view: &StageView<'_>, decisions: &mut Decisions) -> Result<()> {
-        let found = signals(view.logits.expect("logits"), view.hidden.spans().lengths())?;
-        for (member, signals) in view.members.iter().zip(found) {
-            decisions.notes_mut()[*member] = signals;
-        }
-        Ok(())
-    }
-}
-
-impl Router for Signals {
+impl Router for Noting {
     fn reads(&self, exit: usize, last: usize) -> bool {
         exit < last
     }
 
-    fn start(&self, view: &StageView<'_>, last: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
-        let mut decisions = Decisions::leaving_at(vec![last; view.members.len()]);
-        Self::note(view, &mut decisions)?;
-        Ok(decisions)
+    fn at_exit(
+        &self,
+        view: &ExitView<'_>,
+        decisions: &mut Decisions,
+        _: Mode,
+        _: &mut dyn Rng,
+    ) -> dht_dynamic::Result<()> {
+        for (member, answer) in view.members.iter().zip(view.needed_answers()?.rows()) {
+            decisions.notes_mut()[*member] = answer.to_vec();
+        }
+        Ok(())
     }
 
-    fn at_exit(&self, view: &StageView<'_>, decisions: &mut Decisions, _: Mode, _: &mut dyn Rng) -> Result<()> {
-        Self::note(view, decisions)
+    fn heads(
+        &self,
+        view: &GroupView<'_>,
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> dht_dynamic::Result<Option<GroupDecisions>> {
+        assert_eq!(view.decisions.answers, view.decisions.notes, "group {}", view.group);
+        AnyHeads.heads(view, mode, rng)
     }
 
-    fn box_clone(&self) -> Box<dyn Router> {
-        Box::new(self.clone())
-    }
-}
-
-impl HeadRouter for Signals {
-    fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions> {
-        assert_eq!(view.decisions.signals, view.decisions.notes(), "group {}", view.group);
-        AnyHeads.decide(view, mode, rng)
+    fn keeps_all(&self) -> bool {
+        false
     }
 
-    fn reads_signals(&self) -> bool {
+    fn reads_answers(&self) -> bool {
         true
-    }
-
-    fn box_clone(&self) -> Box<dyn HeadRouter> {
-        Box::new(self.clone())
     }
 }
 
 #[test]
-fn a_head_router_gets_the_signals_of_the_last_exit_read() {
+fn the_choice_of_heads_gets_the_answers_of_the_last_exit_read() {
     let (model, ctx) = (model(SearchSettings::default()), ForwardContext::inference());
-    let executor =
-        Executor { router: &Signals, heads: &Signals, ..model.executor(&ctx, Mode::Exploit, PassedExits::Skip) };
+    let walk = Walk { router: &Noting, heads: &Noting, ..model.walk(&ctx, Mode::Exploit, PassedExits::Skip) };
     let batch = texts(5).batch(&[0, 1, 2, 3, 4]).unwrap();
-    let trace = executor.run(&batch, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+    let trace = walk.run(&batch, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
     assert!(trace.groups.len() > 2);
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{DType, Device, Tensor};
 use dht_bandits::features::PyramidPool;
-use dht_transformer::{Hidden, tensors::log_softmax};
+use dht_transformer::Hidden;
 use rayon::prelude::*;
 
 use super::pyramids::PoolingPyramid;
@@ -100,22 +100,11 @@ fn averages(ranges: &[Range<usize>], length: usize, device: &Device) -> Result<T
     Ok((after * before)?.broadcast_mul(&column(&|range| 1.0 / range.len() as f32)?)?)
 }
 
-/// The log-probabilities (ln softmax) of each row in f64, computed in the type and on the device of the logits, since
-/// not every device has f64.
-pub(crate) fn log_probabilities(logits: &Tensor) -> Result<Rows> {
-    Ok(log_softmax(&logits.detach())?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec2()?)
-}
-
 /// The number of tokens at which the length signal is 1.
 const LONG_TEXT: f64 = 512.0;
 
-/// The number of [`signals`] of a sample.
+/// The number of [signals](signals_of) of a sample.
 pub(crate) const SIGNALS: usize = 3;
-
-/// The [signals](signals_of) of each sample at an exit.
-pub(crate) fn signals(logits: &Tensor, lengths: impl Iterator<Item = usize>) -> Result<Rows> {
-    Ok(log_probabilities(logits)?.iter().zip(lengths).map(|(row, length)| signals_of(row, length)).collect())
-}
 
 /// The signals of a sample from the ln p of its C classes: the entropy of the probabilities divided by its maximum ln C
 /// (FastBERT's uncertainty), the margin between the two most probable classes, and ln tokens / ln 512.
@@ -178,9 +167,7 @@ mod tests {
 
     #[test]
     fn signals_of_known_probabilities() {
-        let logits = [0.5f32.ln(), 0.25f32.ln(), 0.25f32.ln(), 100.0, 0.0, 0.0];
-        let logits = Tensor::from_slice(&logits, (2, 3), &Device::Cpu).unwrap();
-        let rows = signals(&logits, [1, 8].into_iter()).unwrap();
+        let rows = [signals_of(&[0.5f64, 0.25, 0.25].map(f64::ln), 1), signals_of(&[0.0, -100.0, -100.0], 8)];
         approx::assert_relative_eq!(rows[0][0], 1.5 * 2f64.ln() / 3f64.ln(), epsilon = 1e-6);
         approx::assert_relative_eq!(rows[0][1], 0.25, epsilon = 1e-6);
         assert_eq!(rows[0][2], 0.0);

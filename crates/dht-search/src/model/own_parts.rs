@@ -15,14 +15,15 @@ type SetRouters<'a> = dyn FnOnce(SearchModel) -> SearchModel + 'a;
 ///
 /// ```
 /// use candle_core::Device;
-/// use dht_search::routing::RouterState;
+/// use dht_search::dynamic::{self, Router};
+/// use dht_search::Learner;
 /// use dht_search::transformer::{BertConfig, Encoder};
-/// use dht_search::{OwnParts, Preset, Result, Router, SearchModel, SearchSettings};
+/// use dht_search::{OwnParts, Preset, Result, SearchModel, SearchSettings};
 /// use rand::SeedableRng;
 /// use serde_json::{Value, json};
 ///
-/// /// Sends every text to the last exit, the default of `Router::start`, and has a count as its state.
-/// #[derive(Clone, Default)]
+/// /// Sends every text to the last exit, the default of a router, and has a count as its state.
+/// #[derive(Debug, Clone, Default)]
 /// struct Counting {
 ///     texts: u64,
 /// }
@@ -32,27 +33,19 @@ type SetRouters<'a> = dyn FnOnce(SearchModel) -> SearchModel + 'a;
 ///         false
 ///     }
 ///
-///     fn state(&self) -> Option<&dyn RouterState> {
-///         Some(self)
-///     }
-///
-///     fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
-///         Some(self)
-///     }
-///
-///     fn box_clone(&self) -> Box<dyn Router> {
-///         Box::new(self.clone())
+///     fn state(&self) -> dynamic::Result<Value> {
+///         Ok(json!(self.texts))
 ///     }
 /// }
 ///
-/// impl RouterState for Counting {
-///     fn stored(&self) -> Result<Value> {
-///         Ok(json!(self.texts))
-///     }
-///
+/// impl Learner for Counting {
 ///     fn restore(&mut self, state: Value) -> Result<()> {
 ///         self.texts = serde_json::from_value(state)?;
 ///         Ok(())
+///     }
+///
+///     fn box_clone(&self) -> Box<dyn Learner> {
+///         Box::new(self.clone())
 ///     }
 /// }
 ///
@@ -67,7 +60,7 @@ type SetRouters<'a> = dyn FnOnce(SearchModel) -> SearchModel + 'a;
 /// // The new router gets the saved state by `restore`.
 /// let own = OwnParts::new().with_routers(|model| model.with_router(Box::new(Counting::default())));
 /// let (loaded, _labels, _tokenizer) = SearchModel::load_with(&folder, &Device::Cpu, own)?;
-/// assert_eq!(loaded.router_state().map(RouterState::stored).transpose()?, Some(json!(7)));
+/// assert_eq!(loaded.router().state()?, json!(7));
 /// # std::fs::remove_dir_all(&folder)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -85,7 +78,7 @@ impl<'a> OwnParts<'a> {
 
     /// Sets the function that replaces the routers of the loaded model by [`SearchModel::with_router`] and
     /// [`SearchModel::with_head_router`]. Then the saved states of these routers are
-    /// [restored](crate::routing::RouterState::restore); a router without [state](crate::Router::state) must be
+    /// [restored](crate::Learner::restore); a router without [state](dht_dynamic::Router::state) must be
     /// complete when it is set.
     #[must_use]
     pub fn with_routers(self, replace: impl FnOnce(SearchModel) -> SearchModel + 'a) -> Self {

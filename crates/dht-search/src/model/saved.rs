@@ -1,102 +1,64 @@
-//! Saving and loading of a search model as a directory.
-//!
-//! ```text
-//! encoder/              an ordinary Hugging Face directory: config.json, model.safetensors, tokenizer.json
-//! search.checkpoint     the exits' classifiers, and as JSON: space, settings, class names, routers, and
-//!                       the SHA-256 checksums of the encoder's files
-//! ```
-//!
-//! Checksums tie the checkpoint of exits and routers to the encoder's files, since these parts are useless with another
-//! encoder.
+//! Saving and loading of a search model: a dynamic model whose description has the space and the settings.
 
 use std::fmt::Display;
 use std::path::Path;
 
 use candle_core::Device;
-use dht_dynamic::saved_encoder::SavedEncoder;
-use dht_transformer::{
-    BertConfig, TextTokenizer,
-    storage::{restore_replaced, write_directory_atomically},
-    train::checkpoint::Checkpoint,
-};
+use dht_dynamic::Error as Dynamic;
+use dht_dynamic::{DynamicModel, SavedParts};
+use dht_transformer::TextTokenizer;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::exits::Exits;
 use super::own_parts::OwnParts;
-use super::routed_encoder::RoutedEncoder;
 use super::search_model::SearchModel;
 use crate::error::{Error, Result};
 use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
 
-const FORMAT: &str = "model of a search";
-const VERSION: u64 = 1;
-const ENCODER: &str = "encoder";
-const SEARCH: &str = "search.checkpoint";
-
-/// The JSON of `search.checkpoint`. The settings contain the speed.
+/// The [description](DynamicModel::with_description) of a search model. The settings contain the speed.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stored {
-    format: String,
-    version: u64,
-    /// The release that wrote it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    release: Option<String>,
+struct Description {
     space: SearchSpace,
     settings: SearchSettings,
-    labels: Vec<String>,
-    encoder: SavedEncoder,
-    router: Value,
-    heads: Value,
     /// True if the settings do not define the routers.
     own_router: bool,
     own_heads: bool,
 }
 
+/// For [`TextModel::load_with`](dht_dynamic::serving::TextModel::load_with), of a directory with the model of a search.
+impl<'a> From<OwnParts<'a>> for dht_dynamic::OwnParts<'a> {
+    fn from(own: OwnParts<'a>) -> Self {
+        Self::new().with_model(|parts| Ok(SearchModel::of_saved(parts, own)?.into()))
+    }
+}
+
 impl SearchModel {
-    /// Writes the model atomically as a directory. The encoder is a Hugging Face directory. A checkpoint has the exits,
-    /// the routers' state, the speed, and the tokenizer's [rest](TextTokenizer::with_rest) and [maximal
-    /// length](TextTokenizer::with_model_max_length). An earlier model in the directory is replaced.
+    /// The description, which is saved with the model.
+    pub(super) fn description(&self) -> Value {
+        let description = Description {
+            space: self.space.clone(),
+            settings: self.settings.clone(),
+            own_router: self.own_router,
+            own_heads: self.own_heads,
+        };
+        // Structures and numbers are always JSON.
+        serde_json::to_value(description).unwrap_or_default()
+    }
+
+    /// Writes the model atomically as a directory, as [`DynamicModel::save`] does. An earlier model in the directory is
+    /// replaced.
     ///
     /// State that only a resumed training needs (the optimiser, samples in queues, the cost accounting) is in the
     /// training's own checkpoint, and not saved here.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the number of `labels` differs from the number of classes; [`Error::Transformer`] when
-    /// two labels are equal, the directory contains something else, writing fails, the tokenizer has more tokens than
-    /// the encoder, or a weight is not finite.
+    /// As [`DynamicModel::save`].
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
-        let classes = self.model.classes();
-        if labels.len() != classes {
-            return Err(Error::shape("labels", format!("the names of {classes} classes"), labels.len()));
-        }
-        BertConfig::check_class_names(labels)?;
-        let tensors = SavedEncoder::exit_tensors(self.encoder(), &Exits::names(self.space(), self.settings()))?;
-        let router = self.router.state().map_or(Ok(Value::Null), |router| router.stored())?;
-        let heads = self.heads.state().map_or(Ok(Value::Null), |heads| heads.stored())?;
-        Ok(write_directory_atomically(folder, &[SEARCH, ENCODER], |fresh| {
-            let encoder = SavedEncoder::write(&fresh.join(ENCODER), self.encoder(), tokenizer)?;
-            let stored = Stored {
-                format: FORMAT.into(),
-                version: VERSION,
-                release: Some(env!("CARGO_PKG_VERSION").into()),
-                space: self.space().clone(),
-                settings: self.settings().clone(),
-                labels: labels.to_vec(),
-                encoder,
-                router,
-                heads,
-                own_router: self.own_router,
-                own_heads: self.own_heads,
-            };
-            let failed = |source| dht_transformer::Error::Json { what: SEARCH.into(), source };
-            let state = serde_json::to_value(stored).map_err(failed)?;
-            Checkpoint { tensors, state }.save(fresh.join(SEARCH))
-        })?)
+        Ok(DynamicModel::from(self.clone()).save(folder, tokenizer, labels)?)
     }
 
     /// Loads a directory that [`save`](Self::save) wrote: the model, the names of its classes, and the tokenizer if one
@@ -104,13 +66,13 @@ impl SearchModel {
     /// The encoder's files are read twice, first for their checksums.
     ///
     /// # Errors
-    /// * [`Error::ModelFile`] when a file of the encoder differs from the one saved with the checkpoint: the file
+    /// * [`ModelFile`](dht_dynamic::Error::ModelFile) when a file of the encoder differs from the one saved with the checkpoint: the file
     ///   belongs to another model, was changed, or is missing.
-    /// * [`Error::Transformer`] when a file is missing, torn, damaged or not a checkpoint, or a tensor is missing,
+    /// * [`Transformer`](dht_dynamic::Error::Transformer) when a file is missing, torn, damaged or not a checkpoint, or a tensor is missing,
     ///   unknown, of another shape or not finite.
-    /// * [`Error::Model`] for a checkpoint of another kind (for example of a training run) or of another release.
-    /// * [`Error::Json`] when the checkpoint's JSON is not what this release writes.
-    /// * [`Error::Argument`] when the parts of the model do not fit together.
+    /// * [`Model`](dht_dynamic::Error::Model) for a model that is not of a search, and for a checkpoint of another kind or release.
+    /// * [`Json`](dht_dynamic::Error::Json) when the checkpoint's JSON is not what this release writes.
+    /// * [`Argument`](dht_dynamic::Error::Argument) when the parts of the model do not fit together.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<(Self, Vec<String>, Option<TextTokenizer>)> {
         Self::load_with(folder, device, OwnParts::new())
     }
@@ -118,48 +80,63 @@ impl SearchModel {
     /// Loads a model with custom routers or a custom cost, as [`load`](Self::load) does for other models.
     ///
     /// # Errors
-    /// As [`load`](Self::load); [`Error::Model`] when a router rejects its saved state, and for a model with custom
-    /// routers if `own` has none; [`Error::Argument`] for a cost of another name.
+    /// As [`load`](Self::load); [`Model`](dht_dynamic::Error::Model) when a router rejects its saved state, and for a model with custom
+    /// routers if `own` has none; [`Argument`](dht_dynamic::Error::Argument) for a cost of another name.
     pub fn load_with(
         folder: impl AsRef<Path>,
         device: &Device,
-        mut own: OwnParts<'_>,
+        own: OwnParts<'_>,
     ) -> Result<(Self, Vec<String>, Option<TextTokenizer>)> {
-        let folder = folder.as_ref();
-        restore_replaced(folder)?;
-        let path = folder.join(SEARCH);
-        let Checkpoint { tensors, state } = Checkpoint::load(&path)?;
-        SavedEncoder::check_format(&path, &state, FORMAT, VERSION)?;
-        let mut stored: Stored =
-            serde_json::from_value(state).map_err(|source| Error::Json { what: path.display().to_string(), source })?;
-        stored.settings.cost_model = own.complete(stored.settings.cost_model)?;
+        let mut loaded = None;
+        let parts = dht_dynamic::OwnParts::new().with_model(|parts| {
+            let model = Self::of_saved(parts, own)?;
+            Ok(loaded.insert(model).clone().into())
+        });
+        let (model, labels, tokenizer) = DynamicModel::load_with(&folder, device, parts)?;
+        drop(model);
+        let other = || {
+            Error::Dynamic(Dynamic::Model {
+                path: folder.as_ref().into(),
+                field: "search",
+                expected: "one; a model without is read by DynamicModel::load of dht-dynamic".into(),
+                got: "none".into(),
+            })
+        };
+        Ok((loaded.ok_or_else(other)?, labels, tokenizer))
+    }
 
-        let (encoder, tokenizer) = stored.encoder.read(&folder.join(ENCODER), &path, device)?;
+    /// Builds the model of saved parts.
+    fn of_saved(mut parts: SavedParts, mut own: OwnParts<'_>) -> Result<Self> {
+        let path = parts.path.clone();
+        let not_json = |source| Error::Dynamic(Dynamic::Json { what: path.display().to_string(), source });
+        let stored: Description = serde_json::from_value(std::mem::take(&mut parts.description)).map_err(not_json)?;
+        let Description { space, mut settings, own_router, own_heads } = stored;
+        settings.cost_model = own.complete(settings.cost_model)?;
         // All random values are replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
-        let classes = stored.labels.len();
-        let parts = RoutedEncoder::of_sorted(encoder, stored.space, &stored.settings, classes, &mut nothing)?;
-        let model = Self::of_model(parts, stored.settings)?;
+        let model = Self::of_sorted(parts.encoder.clone(), space, settings, parts.classes, &mut nothing)?;
         let mut model = match own.routers {
             Some(replace) => replace(model),
             None => model,
         };
-        let exits = Exits::names(model.space(), model.settings());
-        SavedEncoder::set_exit_tensors(model.encoder(), &exits, tensors, &path)?;
-        let refused = |field, got: &dyn Display| Error::Model {
-            path: path.clone(),
-            field,
-            expected: "the state of this model's router; one with routers of its own is read by load_with".into(),
-            got: got.to_string(),
+        parts.set_exits(&model.model)?;
+        let refused = |field, got: &dyn Display| {
+            Error::Dynamic(Dynamic::Model {
+                path: path.clone(),
+                field,
+                expected: "the state of this model's router; one with routers of its own is read by load_with".into(),
+                got: got.to_string(),
+            })
         };
-        for (field, own, given) in
-            [("router", stored.own_router, model.own_router), ("heads", stored.own_heads, model.own_heads)]
-        {
+        for (field, own, given) in [("router", own_router, model.own_router), ("heads", own_heads, model.own_heads)] {
             if own && !given {
                 return Err(refused(field, &"that of a router of its own"));
             }
         }
-        model.restore_routers(stored.router, stored.heads, |field, error| refused(field, &error))?;
-        Ok((model, stored.labels, tokenizer))
+        model.restore_routers(parts.router, parts.heads, |field, error| refused(field, &error))?;
+        match parts.speed.filter(|speed| model.speed() != Some(*speed) && !own_router) {
+            Some(speed) => model.with_speed(speed),
+            None => Ok(model),
+        }
     }
 }

@@ -128,7 +128,7 @@ impl RewardRule {
     /// Checks the ranges of the values.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a κ or a [clip](RewardShape::Clipped) that is not a finite number above 0, for a λ that
+    /// [`Argument`](dht_dynamic::Error::Argument) for a κ or a [clip](RewardShape::Clipped) that is not a finite number above 0, for a λ that
     /// is not a finite number of at least 0, and for a decay outside (0, 1].
     pub fn check(&self) -> Result<()> {
         let positive = |number: f64| number.is_finite() && number > 0.0;
@@ -160,7 +160,7 @@ impl RewardRule {
     /// the last batch of which some samples ran that group.
     ///
     /// # Errors
-    /// [`Error::Argument`] with [`RewardShape::Gain`] if the gain of a sample is unknown; the reference then does not
+    /// [`Argument`](dht_dynamic::Error::Argument) with [`RewardShape::Gain`] if the gain of a sample is unknown; the reference then does not
     /// change.
     pub fn rewards(&self, reference: &mut RewardReference, batch: &[CostWeightedLoss]) -> Result<Vec<Reward>> {
         let mean = reference.mean().unwrap_or_else(|| {

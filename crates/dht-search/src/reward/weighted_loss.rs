@@ -21,7 +21,7 @@ impl CostWeightedLoss {
     /// δ_L = loss · L, for the depth bandit.
     ///
     /// # Errors
-    /// [`Error::Loss`] when the loss is negative or not finite, [`Error::Argument`] when `depth` is 0.
+    /// [`Error::Loss`] when the loss is negative or not finite, [`Argument`](dht_dynamic::Error::Argument) when `depth` is 0.
     pub fn of_depth(loss: f64, depth: usize) -> Result<Self> {
         Self::of_depth_and_heads(loss, depth, 1)
     }
@@ -29,7 +29,7 @@ impl CostWeightedLoss {
     /// δ_H = loss · L · H_group for the head-count bandit, δ_cp = loss · L · H for the joint bandit.
     ///
     /// # Errors
-    /// [`Error::Loss`] when the loss is negative or not finite, [`Error::Argument`] when `depth` or `heads` is 0.
+    /// [`Error::Loss`] when the loss is negative or not finite, [`Argument`](dht_dynamic::Error::Argument) when `depth` or `heads` is 0.
     pub fn of_depth_and_heads(loss: f64, depth: usize, heads: usize) -> Result<Self> {
         if !loss.is_finite() || loss < 0.0 {
             return Err(Error::Loss { loss });

@@ -3,31 +3,30 @@
 use dht_transformer::flops::{BlockShape, ClassifierShape};
 
 use super::bandit::{BanditHeads, DepthRouter, GainRouter, Setup};
-use super::by_rule::ByRule;
 use super::full_heads::FullHeads;
-use super::head_router::HeadRouter;
-use super::router::Router;
+use super::learner::Learner;
+use super::rule::RuleInTraining;
 use crate::error::Result;
 use crate::settings::{RouterKind, SearchSettings};
 use crate::space::SearchSpace;
 
-/// Builds the router and the head router of a search.
+/// Builds the routers of a search: that of depths, and that of heads.
 pub(crate) fn build(
     space: &SearchSpace,
     settings: &SearchSettings,
     block: BlockShape,
     classifier: ClassifierShape,
-) -> Result<(Box<dyn Router>, Box<dyn HeadRouter>)> {
+) -> Result<(Box<dyn Learner>, Box<dyn Learner>)> {
     let setup = Setup::new(space.clone(), settings.clone(), block, classifier)?;
-    let heads: Box<dyn HeadRouter> = match FullHeads::of_space(space)? {
+    let heads: Box<dyn Learner> = match FullHeads::of_space(space)? {
         Some(heads) => Box::new(heads),
         None => Box::new(BanditHeads::new(setup.clone())?),
     };
-    let router: Box<dyn Router> = match settings.router {
+    let router: Box<dyn Learner> = match settings.router {
         RouterKind::Bandit => Box::new(DepthRouter::new(setup)?),
         RouterKind::SequentialBandit => Box::new(GainRouter::new(setup)?),
         RouterKind::EntropyThreshold { .. } | RouterKind::ConfidenceThreshold { .. } | RouterKind::Patience { .. } => {
-            Box::new(ByRule::new(setup)?)
+            Box::new(RuleInTraining::new(setup)?)
         }
     };
     Ok((router, heads))

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use dht_transformer::HeadSet;
 use rand::Rng;
 
-use super::head_router::{GroupView, HeadRouter};
-use super::mode::Mode;
-use super::router::{Router, StageView};
-use super::trace::{Decisions, GroupDecisions, HeadSetGroup};
+use super::learner::{Learner, kept};
 use crate::error::{Error, Result};
 use crate::space::{RouteArms, SearchSpace};
-use dht_dynamic::Route;
+use dht_dynamic::router::{Decisions, ExitView, GroupDecisions, GroupView, HeadSetGroup, Mode};
+use dht_dynamic::{Route, Router};
 
 /// A route and the heads that it keeps in each dynamic group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,15 +31,15 @@ pub(crate) struct FixedRoutes {
 #[derive(Debug, Clone)]
 enum HeadSource {
     /// A head router selects head sets of the routes' sizes.
-    Router(Box<dyn HeadRouter>),
+    Router(Box<dyn Learner>),
     /// Head sets that are given with the routes. The cost of the original routers is reproduced: the exits that they
     /// read, the state that they need, and their FLOPs.
-    Given(Box<dyn Router>, Box<dyn HeadRouter>),
+    Given(Box<dyn Learner>, Box<dyn Learner>),
 }
 
 impl FixedRoutes {
     /// Router for routes by sample id; `heads` selects head sets of the routes' sizes.
-    pub(crate) fn new(space: SearchSpace, heads: Box<dyn HeadRouter>, routes: BTreeMap<u64, Route>) -> Self {
+    pub(crate) fn new(space: SearchSpace, heads: Box<dyn Learner>, routes: BTreeMap<u64, Route>) -> Self {
         let choice = |(id, route)| (id, RouteChoice { route, head_sets: Vec::new() });
         Self { space, choices: Arc::new(routes.into_iter().map(choice).collect()), source: HeadSource::Router(heads) }
     }
@@ -49,8 +47,8 @@ impl FixedRoutes {
     /// Router for routes and head sets by sample id, at the cost of the routers that selected them.
     pub(crate) fn with_head_sets(
         space: SearchSpace,
-        router: Box<dyn Router>,
-        heads: Box<dyn HeadRouter>,
+        router: Box<dyn Learner>,
+        heads: Box<dyn Learner>,
         choices: BTreeMap<u64, RouteChoice>,
     ) -> Self {
         Self { space, choices: Arc::new(choices), source: HeadSource::Given(router, heads) }
@@ -91,19 +89,61 @@ impl Router for FixedRoutes {
         }
     }
 
-    fn start(&self, view: &StageView<'_>, _: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
-        let mut decisions = Decisions::default();
-        for sample in view.hidden.packing().sample_ids() {
-            let route = &self.choice(*sample)?.route;
+    fn begin(
+        &self,
+        view: &ExitView<'_>,
+        decisions: &mut Decisions,
+        _last: usize,
+        _: Mode,
+        _: &mut dyn Rng,
+    ) -> dht_dynamic::Result<()> {
+        decisions.exits.clear();
+        for sample in view.ids() {
+            let route = &self.choice(sample)?.route;
             let depth = route.exit();
             let found = self.space.exits().iter().position(|exit| *exit == depth);
             let missing = || Error::argument("route", format!("an exit of {:?}", self.space.exits()), depth);
             decisions.exits.push(found.ok_or_else(missing)?);
             if let RouteArms::Integrated { arm } = self.space.arms_running(route)? {
-                decisions.arms.push(arm);
+                decisions.kept.push(kept(&self.space.integrated_arms()[arm]));
             }
         }
-        Ok(decisions)
+        Ok(())
+    }
+
+    fn heads(
+        &self,
+        view: &GroupView<'_>,
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> dht_dynamic::Result<Option<GroupDecisions>> {
+        let samples = view.hidden.packing().sample_ids().iter();
+        match &self.source {
+            HeadSource::Router(heads) => {
+                let kept = samples.map(|sample| self.kept(*sample, view.group)).collect::<Result<Vec<_>>>()?;
+                let head_sets = heads.sets_keeping(view, &kept, mode, rng)?;
+                Ok(Some(GroupDecisions { kept, head_sets, ..GroupDecisions::default() }))
+            }
+            HeadSource::Given(..) => {
+                let mut by_set: BTreeMap<HeadSet, Vec<usize>> = BTreeMap::new();
+                for (index, sample) in samples.enumerate() {
+                    by_set.entry(self.given(*sample, view.group)?).or_default().push(index);
+                }
+                let groups = by_set.into_iter().map(|(heads, indices)| HeadSetGroup::new(indices, heads));
+                Ok(Some(GroupDecisions::new(groups.collect())))
+            }
+        }
+    }
+
+    fn keeps_all(&self) -> bool {
+        false
+    }
+
+    fn reads_answers(&self) -> bool {
+        match &self.source {
+            HeadSource::Router(_) => false,
+            HeadSource::Given(_, heads) => heads.reads_answers(),
+        }
     }
 
     fn flops(&self, exit: usize) -> u64 {
@@ -113,46 +153,10 @@ impl Router for FixedRoutes {
         }
     }
 
-    fn box_clone(&self) -> Box<dyn Router> {
-        Box::new(self.clone())
-    }
-}
-
-impl HeadRouter for FixedRoutes {
-    fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions> {
-        let samples = view.hidden.packing().sample_ids().iter();
-        match &self.source {
-            HeadSource::Router(heads) => {
-                let kept = samples.map(|sample| self.kept(*sample, view.group)).collect::<Result<Vec<_>>>()?;
-                let head_sets = heads.sets_keeping(view, &kept, mode, rng)?;
-                Ok(GroupDecisions { kept, head_sets, ..GroupDecisions::default() })
-            }
-            HeadSource::Given(..) => {
-                let mut by_set: BTreeMap<HeadSet, Vec<usize>> = BTreeMap::new();
-                for (index, sample) in samples.enumerate() {
-                    by_set.entry(self.given(*sample, view.group)?).or_default().push(index);
-                }
-                let groups = by_set.into_iter().map(|(heads, indices)| HeadSetGroup::new(indices, heads));
-                Ok(GroupDecisions::new(groups.collect()))
-            }
-        }
-    }
-
-    fn reads_signals(&self) -> bool {
-        match &self.source {
-            HeadSource::Router(_) => false,
-            HeadSource::Given(_, heads) => heads.reads_signals(),
-        }
-    }
-
-    fn flops(&self) -> u64 {
+    fn group_flops(&self) -> u64 {
         match &self.source {
             HeadSource::Router(_) => 0,
-            HeadSource::Given(_, heads) => heads.flops(),
+            HeadSource::Given(_, heads) => heads.group_flops(),
         }
-    }
-
-    fn box_clone(&self) -> Box<dyn HeadRouter> {
-        Box::new(self.clone())
     }
 }

@@ -1,11 +1,11 @@
 //! Head router that keeps all heads, for spaces without a choice of heads.
 
+use dht_dynamic::Router;
+use dht_dynamic::router::{GroupDecisions, GroupView, HeadSetGroup, Mode};
 use dht_transformer::HeadSet;
 use rand::Rng;
 
-use super::head_router::{GroupView, HeadRouter};
-use super::mode::Mode;
-use super::trace::{GroupDecisions, HeadSetGroup};
+use super::learner::Learner;
 use crate::error::Result;
 use crate::space::SearchSpace;
 
@@ -25,16 +25,19 @@ impl FullHeads {
     }
 }
 
-impl HeadRouter for FullHeads {
-    fn decide(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> Result<GroupDecisions> {
-        Ok(GroupDecisions::new(vec![HeadSetGroup::new((0..view.members.len()).collect(), self.heads)]))
+impl Router for FullHeads {
+    fn reads(&self, _: usize, _: usize) -> bool {
+        false
     }
 
-    fn keeps_all(&self) -> bool {
-        true
+    fn heads(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> dht_dynamic::Result<Option<GroupDecisions>> {
+        let all = HeadSetGroup::new((0..view.members.len()).collect(), self.heads);
+        Ok(Some(GroupDecisions::new(vec![all])))
     }
+}
 
-    fn box_clone(&self) -> Box<dyn HeadRouter> {
+impl Learner for FullHeads {
+    fn box_clone(&self) -> Box<dyn Learner> {
         Box::new(self.clone())
     }
 }

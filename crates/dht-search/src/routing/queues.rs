@@ -2,25 +2,26 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use dht_dynamic::router::Notes;
+use dht_dynamic::router::{Decisions, Notes};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::routing::router::Router;
-use crate::routing::trace::{Decisions, QueuedDecision};
+use crate::routing::learner::Learner;
 
 /// A queued sample: its row in the data, the decision about it, and the context of that decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct QueuedSample {
     pub(crate) row: usize,
-    /// The arm of the joint bandit, in an integrated search.
-    arm: Option<usize>,
-    context: Vec<f64>,
-    signals: Vec<f64>,
-    /// The router's own notes.
+    /// The number of heads, in an integrated search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kept: Option<usize>,
+    /// The router's notes, such as the context of its decision.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     notes: Notes,
+    /// ln p of each class at the exit that read the sample, where the choice of heads reads it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    answer: Vec<f64>,
     /// The optimiser step at which the sample was routed.
     routed_at: u64,
 }
@@ -52,15 +53,12 @@ impl Queues {
 
     /// Puts the samples of a batch in their queues.
     pub(crate) fn join(&mut self, rows: &[u64], decisions: Decisions, step: u64) {
-        let Decisions { exits, arms, contexts, signals, notes, .. } = decisions;
-        let (mut arms, mut contexts, mut signals) = (arms.into_iter(), contexts.into_iter(), signals.into_iter());
-        let mut notes = notes.into_iter();
+        let Decisions { exits, kept, notes, answers } = decisions;
+        let (mut kept, mut notes, mut answers) = (kept.into_iter(), notes.into_iter(), answers.into_iter());
         for (row, exit) in rows.iter().zip(exits) {
-            // A router without contexts gives empty ones.
-            let (context, signals) = (contexts.next().unwrap_or_default(), signals.next().unwrap_or_default());
-            let notes = notes.next().unwrap_or_default();
-            let (row, arm) = (*row as usize, arms.next());
-            self.queues[exit].push_back(QueuedSample { row, arm, context, signals, notes, routed_at: step });
+            let (notes, answer) = (notes.next().unwrap_or_default(), answers.next().unwrap_or_default());
+            let (row, kept) = (*row as usize, kept.next());
+            self.queues[exit].push_back(QueuedSample { row, kept, notes, answer, routed_at: step });
         }
     }
 
@@ -75,12 +73,9 @@ impl Queues {
         for queued in self.queues[exit].drain(..count) {
             rows.push(queued.row);
             decisions.exits.push(exit);
-            decisions.arms.extend(queued.arm);
-            decisions.contexts.push(queued.context);
-            if !queued.signals.is_empty() {
-                decisions.signals.push(queued.signals);
-            }
+            decisions.kept.extend(queued.kept);
             decisions.notes.push(queued.notes);
+            decisions.answers.push(queued.answer);
             self.waited.0 += step.saturating_sub(queued.routed_at);
             self.waited.1 += 1;
         }
@@ -92,13 +87,20 @@ impl Queues {
         self.waited.0 as f64 / self.waited.1.max(1) as f64
     }
 
-    /// Rejects queues with samples that `router` cannot have routed to them, or with a sample twice.
-    pub(crate) fn check(&self, router: &dyn Router) -> Result<()> {
+    /// Rejects queues with samples that `router` cannot have routed to them, of another number of `answers` than the
+    /// choice of heads reads, or with a sample twice.
+    pub(crate) fn check(&self, router: &dyn Learner, answers: usize) -> Result<()> {
         let mut rows = BTreeSet::new();
         for (exit, queue) in self.queues.iter().enumerate() {
-            for QueuedSample { row, arm, context, signals, .. } in queue {
-                let decision = QueuedDecision { arm: *arm, context: context.clone(), signals: signals.clone() };
-                router.state().map_or(Ok(()), |state| state.check_queued(exit, &decision))?;
+            for QueuedSample { row, kept, notes, answer, .. } in queue {
+                router.check_queued(exit, *kept, notes)?;
+                if answer.len() != answers {
+                    let expected = format!("one of {answers} answers");
+                    return Err(Error::state("queued sample", expected, format!("one of {}", answer.len())));
+                }
+                if let Some(value) = answer.iter().find(|value| !value.is_finite()) {
+                    return Err(Error::state("queued sample", "one of finite values", format!("one with {value}")));
+                }
                 if !rows.insert(row) {
                     return Err(Error::state("queued sample", "each row once", format!("row {row} twice")));
                 }
@@ -125,7 +127,7 @@ mod tests {
     fn choices(exits: &[usize]) -> Decisions {
         Decisions {
             exits: exits.to_vec(),
-            contexts: exits.iter().map(|exit| vec![*exit as f64]).collect(),
+            notes: exits.iter().map(|exit| vec![*exit as f64]).collect(),
             ..Decisions::default()
         }
     }
@@ -140,7 +142,7 @@ mod tests {
         queues.join(&[13, 14, 15], choices(&[1, 2, 1]), 7);
         let mut rest: Vec<usize> = Vec::new();
         while let Some((rows, left)) = queues.leave(true, 8) {
-            assert_eq!(left.contexts, left.exits.iter().map(|exit| vec![*exit as f64]).collect::<Vec<_>>());
+            assert_eq!(left.notes, left.exits.iter().map(|exit| vec![*exit as f64]).collect::<Vec<_>>());
             rest.extend(rows);
         }
         assert_eq!(rest, [11, 13, 15, 14]);

@@ -14,7 +14,7 @@ impl SearchSettings {
     /// Checks every value, and that the choices are consistent.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the first setting that is out of range or inconsistent.
+    /// [`Argument`](dht_dynamic::Error::Argument) with the first setting that is out of range or inconsistent.
     pub fn check(&self) -> Result<()> {
         self.exploration.check("exploration", 0.0)?;
         check_power("explore_power", self.explore_power)?;
@@ -81,10 +81,10 @@ impl SearchSettings {
     ///
     /// # Errors
     /// * As [`check`](Self::check).
-    /// * [`Error::Argument`] when the number of given pinned heads differs from the number that the space pins.
-    /// * [`Error::Argument`] for settings that need passed exits (their losses, signals or gains) if every route ends
+    /// * [`Argument`](dht_dynamic::Error::Argument) when the number of given pinned heads differs from the number that the space pins.
+    /// * [`Argument`](dht_dynamic::Error::Argument) for settings that need passed exits (their losses, signals or gains) if every route ends
     ///   in a tail, or if there is no classifier after the base layers.
-    /// * [`Error::Argument`] for decisions at every exit in an integrated search, with queues, without the losses of
+    /// * [`Argument`](dht_dynamic::Error::Argument) for decisions at every exit in an integrated search, with queues, without the losses of
     ///   passed exits, or without [`RewardShape::Gain`].
     pub fn check_with(&self, space: &SearchSpace) -> Result<()> {
         self.check()?;
@@ -132,6 +132,7 @@ impl SearchSettings {
 
 #[cfg(test)]
 mod tests {
+    use dht_dynamic::Error as Dynamic;
     use dht_transformer::Pooling;
 
     use super::*;
@@ -180,7 +181,7 @@ mod tests {
             let mut settings = SearchSettings::default();
             change(&mut settings);
             match settings.check() {
-                Err(Error::Argument { name: field, .. }) => assert_eq!(field, name),
+                Err(Error::Dynamic(Dynamic::Argument { name: field, .. })) => assert_eq!(field, name),
                 other => panic!("{name}: {other:?}"),
             }
         }

@@ -132,6 +132,7 @@ impl SearchSettings {
 mod tests {
     use super::*;
     use crate::error::Error;
+    use dht_dynamic::Error as Dynamic;
 
     #[test]
     fn the_settings_of_a_preset_make_sense_in_its_space() {
@@ -141,6 +142,6 @@ mod tests {
             SearchSettings::paper().check_with(&space).unwrap();
         }
         let refused = SearchSettings::default().check_with(&Preset::PDht.space(12, 12).unwrap());
-        assert!(matches!(refused, Err(Error::Argument { name: "context", .. })));
+        assert!(matches!(refused, Err(Error::Dynamic(Dynamic::Argument { name: "context", .. }))));
     }
 }

@@ -1,5 +1,6 @@
 //! The settings of a search, including every value and choice that the paper leaves open.
 
+use dht_dynamic::ExitSettings;
 use dht_dynamic::exit::ExitKind;
 use dht_dynamic::router::Patience;
 use dht_transformer::Pooling;
@@ -12,6 +13,7 @@ use super::training::{Dispatch, FullModelSteps, LossSource, SoftLabels};
 use crate::cost::{CostModel, WidthCoupling};
 use crate::error::{Error, Result};
 use crate::reward::{HeadFeedback, RewardMemory, RewardRule, RewardShape};
+use crate::space::SearchSpace;
 
 /// The settings of a search. Values that the paper uses without stating them have **defaults that are not from the
 /// paper**.
@@ -152,7 +154,7 @@ impl SearchSettings {
     /// Returns these settings at another [speed](crate::SearchModel::set_speed) of the router.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a speed out of range, and if the bandits learn the cost as part of the reward.
+    /// [`Argument`](dht_dynamic::Error::Argument) for a speed out of range, and if the bandits learn the cost as part of the reward.
     pub(crate) fn at_speed(&self, speed: f64) -> Result<Self> {
         let mut settings = self.clone();
         match (&mut settings.router, &mut settings.reward_shape) {
@@ -176,6 +178,17 @@ impl SearchSettings {
         }
         settings.check()?;
         Ok(settings)
+    }
+
+    /// The exits of a model in a space.
+    pub(crate) fn exits(&self, space: &SearchSpace) -> ExitSettings {
+        ExitSettings {
+            depths: space.exits().to_vec(),
+            kind: self.exit_kind,
+            pooling: self.pooling,
+            last_pooling: self.last_exit_pooling,
+            shared: self.classifier_sharing == ClassifierSharing::Shared,
+        }
     }
 
     /// The router's speed; `None` for a router with a single speed.

@@ -1,32 +1,14 @@
 //! The configuration of a search space, and its check.
 
+use dht_dynamic::Error as Dynamic;
 use serde::{Deserialize, Serialize};
 
-use super::layout::Layout;
+use super::notation::resolve;
 use crate::error::{Error, Result};
 use dht_dynamic::{
     Route,
-    route::{ModelShape, RouteSpec},
+    route::{BaseState, Layout, ModelShape, RouteSpec},
 };
-
-/// The origin of the base state S1, from which contexts are taken.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BaseState {
-    /// The state after the route's own first layers, up to the first exit. These base layers are never pruned (T-, S-
-    /// and F-DHT).
-    #[default]
-    OnRoute,
-    /// The state after a separate pre-pass without gradient, through the first `layers` layers with all heads. The
-    /// route itself may prune heads from its first layer on. In P-DHT, contexts thereby have the same meaning as in the
-    /// first phase.
-    PrePass {
-        /// The number of layers of the pre-pass, b.
-        layers: usize,
-    },
-    /// The embeddings: contexts come from no layer (b = 0), and there is no pre-pass.
-    Embedding,
-}
 
 /// Search method: tree or integrated.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -99,8 +81,7 @@ impl SpaceConfig {
     /// Checks the configuration and builds its parts; errors as [`SearchSpace::new`](crate::SearchSpace::new).
     pub(crate) fn parts(&self) -> Result<Parts> {
         let shape = ModelShape { layers: self.layers, heads: self.heads };
-        let with_base = self.base_state == BaseState::OnRoute;
-        let layout = Layout::new(shape, &self.exits, with_base, self.tail)?;
+        let layout = Layout::new(shape, &self.exits, self.base_state, self.tail)?;
         if self.pinned > shape.heads {
             return Err(Error::argument("pinned", format!("at most the {} heads", shape.heads), self.pinned));
         }
@@ -113,22 +94,23 @@ impl SpaceConfig {
             Search::Tree { heads } => (check_options(heads, &layout, self.pinned)?, Vec::new()),
             Search::Integrated { arms } => check_arms(arms, &layout, self.pinned)?,
         };
+        let layout = if arms.is_empty() { layout.with_head_options(options.clone())? } else { layout };
         Ok((layout, options, arms))
     }
 }
 
 fn check_options(lists: &[Vec<usize>], layout: &Layout, pinned: usize) -> Result<Vec<Vec<usize>>> {
-    let groups = layout.groups.len();
+    let groups = layout.groups().len();
     if lists.len() != groups {
         return Err(Error::argument("search.heads", format!("{groups} lists, one for each group"), lists.len()));
     }
     for (group, options) in lists.iter().enumerate() {
         if options.is_empty() {
-            return Err(Error::HeadCount { group, expected: "at least one option".into(), got: 0 });
+            return Err(Error::Dynamic(Dynamic::HeadCount { group, expected: "at least one option".into(), got: 0 }));
         }
         let mut least = pinned.max(1);
         for &option in options {
-            check_heads(group, option, least, layout.shape.heads)?;
+            check_heads(group, option, least, layout.shape().heads)?;
             least = option + 1;
         }
     }
@@ -142,19 +124,19 @@ fn check_arms(specs: &[RouteSpec], layout: &Layout, pinned: usize) -> Result<Arm
     if specs.is_empty() {
         return Err(Error::argument("search.arms", "at least one route", "an empty list"));
     }
-    let mut options = vec![Vec::new(); layout.groups.len()];
+    let mut options = vec![Vec::new(); layout.groups().len()];
     let mut arms: Vec<Route> = Vec::with_capacity(specs.len());
     for (arm, spec) in specs.iter().enumerate() {
-        let route = layout.resolve(spec)?;
+        let route = resolve(layout, spec)?;
         if route.uniform_heads().is_none() {
             let expected = "one number of heads in all dynamic groups of an arm".into();
-            return Err(Error::RouteNotInSpace { route: spec.to_string(), expected });
+            return Err(Error::Dynamic(Dynamic::RouteNotInSpace { route: spec.to_string(), expected }));
         }
         if let Some(first) = arms.iter().position(|earlier| *earlier == route) {
             return Err(Error::DuplicateArm { arm, first, route: spec.to_string() });
         }
         for (group, (part, options)) in route.dynamic_groups().zip(&mut options).enumerate() {
-            check_heads(group, part.heads, pinned.max(1), layout.shape.heads)?;
+            check_heads(group, part.heads, pinned.max(1), layout.shape().heads)?;
             options.push(part.heads);
         }
         arms.push(route);
@@ -175,7 +157,7 @@ fn check_heads(group: usize, kept: usize, least: usize, most: usize) -> Result<(
     } else {
         format!("{least} to {most} (ascending, at least the pinned ones)")
     };
-    Err(Error::HeadCount { group, expected, got: kept })
+    Err(Error::Dynamic(Dynamic::HeadCount { group, expected, got: kept }))
 }
 
 #[cfg(test)]
@@ -197,14 +179,17 @@ mod tests {
     #[test]
     fn exits_must_ascend_within_the_layers() {
         let tree = |exits: &[usize]| refused(Preset::TDht, |config| config.exits = exits.to_vec());
-        assert!(matches!(tree(&[3, 9, 6, 12]), Error::Exit { index: 2, got: 6, .. }));
-        assert!(matches!(tree(&[3, 3, 6, 12]), Error::Exit { index: 1, got: 3, .. }));
-        assert!(matches!(tree(&[0, 3, 6, 12]), Error::Exit { index: 0, got: 0, .. }));
-        assert!(matches!(tree(&[3, 6, 9, 13]), Error::Exit { index: 3, got: 13, .. }));
-        assert!(matches!(tree(&[]), Error::Argument { name: "exits", .. }));
+        assert!(matches!(tree(&[3, 9, 6, 12]), Error::Dynamic(Dynamic::Exit { index: 2, got: 6, .. })));
+        assert!(matches!(tree(&[3, 3, 6, 12]), Error::Dynamic(Dynamic::Exit { index: 1, got: 3, .. })));
+        assert!(matches!(tree(&[0, 3, 6, 12]), Error::Dynamic(Dynamic::Exit { index: 0, got: 0, .. })));
+        assert!(matches!(tree(&[3, 6, 9, 13]), Error::Dynamic(Dynamic::Exit { index: 3, got: 13, .. })));
+        assert!(matches!(tree(&[]), Error::Dynamic(Dynamic::Argument { name: "exits", .. })));
         let tail = refused(Preset::PDht, |config| config.tail = 3);
-        assert!(matches!(tail, Error::Exit { index: 3, got: 10, .. }));
-        assert!(matches!(refused(Preset::PDht, |config| config.tail = 13), Error::Argument { name: "tail", .. }));
+        assert!(matches!(tail, Error::Dynamic(Dynamic::Exit { index: 3, got: 10, .. })));
+        assert!(matches!(
+            refused(Preset::PDht, |config| config.tail = 13),
+            Error::Dynamic(Dynamic::Argument { name: "tail", .. })
+        ));
     }
 
     #[test]
@@ -214,25 +199,25 @@ mod tests {
                 config.search = Search::Tree { heads: vec![vec![8], options.clone(), vec![12]] }
             })
         };
-        assert!(matches!(tree(vec![3, 8]), Error::HeadCount { group: 1, got: 3, .. }));
-        assert!(matches!(tree(vec![8, 13]), Error::HeadCount { group: 1, got: 13, .. }));
-        assert!(matches!(tree(vec![10, 8]), Error::HeadCount { group: 1, got: 8, .. }));
-        assert!(matches!(tree(vec![8, 8]), Error::HeadCount { group: 1, got: 8, .. }));
-        assert!(matches!(tree(vec![12, 12]), Error::HeadCount { group: 1, got: 12, .. }));
-        assert!(matches!(tree(vec![]), Error::HeadCount { group: 1, got: 0, .. }));
+        assert!(matches!(tree(vec![3, 8]), Error::Dynamic(Dynamic::HeadCount { group: 1, got: 3, .. })));
+        assert!(matches!(tree(vec![8, 13]), Error::Dynamic(Dynamic::HeadCount { group: 1, got: 13, .. })));
+        assert!(matches!(tree(vec![10, 8]), Error::Dynamic(Dynamic::HeadCount { group: 1, got: 8, .. })));
+        assert!(matches!(tree(vec![8, 8]), Error::Dynamic(Dynamic::HeadCount { group: 1, got: 8, .. })));
+        assert!(matches!(tree(vec![12, 12]), Error::Dynamic(Dynamic::HeadCount { group: 1, got: 12, .. })));
+        assert!(matches!(tree(vec![]), Error::Dynamic(Dynamic::HeadCount { group: 1, got: 0, .. })));
         let lists = refused(Preset::TDht, |config| config.search = Search::Tree { heads: vec![vec![8]; 4] });
-        assert!(matches!(lists, Error::Argument { name: "search.heads", .. }));
+        assert!(matches!(lists, Error::Dynamic(Dynamic::Argument { name: "search.heads", .. })));
     }
 
     #[test]
     fn arms_must_be_routes_of_the_space_and_differ() {
         let integrated = |specs: &[&str]| refused(Preset::FDht, |config| config.search = arms(specs));
-        assert!(matches!(integrated(&[]), Error::Argument { name: "search.arms", .. }));
-        assert!(matches!(integrated(&["3L12H", "5L8H"]), Error::RouteNotInSpace { .. }));
-        assert!(matches!(integrated(&["3L8H"]), Error::RouteNotInSpace { .. }));
-        assert!(matches!(integrated(&["3L12H+3L8H+3L10H"]), Error::RouteNotInSpace { .. }));
-        assert!(matches!(integrated(&["12L3H"]), Error::HeadCount { group: 0, got: 3, .. }));
-        assert!(matches!(integrated(&["12L13H"]), Error::HeadCount { got: 13, .. }));
+        assert!(matches!(integrated(&[]), Error::Dynamic(Dynamic::Argument { name: "search.arms", .. })));
+        assert!(matches!(integrated(&["3L12H", "5L8H"]), Error::Dynamic(Dynamic::RouteNotInSpace { .. })));
+        assert!(matches!(integrated(&["3L8H"]), Error::Dynamic(Dynamic::RouteNotInSpace { .. })));
+        assert!(matches!(integrated(&["3L12H+3L8H+3L10H"]), Error::Dynamic(Dynamic::RouteNotInSpace { .. })));
+        assert!(matches!(integrated(&["12L3H"]), Error::Dynamic(Dynamic::HeadCount { group: 0, got: 3, .. })));
+        assert!(matches!(integrated(&["12L13H"]), Error::Dynamic(Dynamic::HeadCount { got: 13, .. })));
         let twice = integrated(&["3L12H", "12L8H", "3L12H+9L8H"]);
         assert!(matches!(twice, Error::DuplicateArm { arm: 2, first: 1, .. }));
     }
@@ -240,7 +225,7 @@ mod tests {
     #[test]
     fn sizes_out_of_range_are_named() {
         let field = |change: fn(&mut SpaceConfig)| match refused(Preset::PDht, change) {
-            Error::Argument { name: field, .. } => field,
+            Error::Dynamic(Dynamic::Argument { name: field, .. }) => field,
             other => panic!("{other}"),
         };
         assert_eq!(field(|config| config.pinned = 13), "pinned");

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::config::SpaceConfig;
 use super::space::SearchSpace;
 use crate::error::{Error, Result};
+use dht_dynamic::Error as Dynamic;
 
 impl SpaceConfig {
     /// Reads and checks a space in TOML; [`SpaceConfig`] has an example.
@@ -35,11 +36,12 @@ impl SpaceConfig {
     /// Reads and checks a TOML file.
     ///
     /// # Errors
-    /// As [`from_toml_str`](Self::from_toml_str), with the file's path; [`Error::Transformer`] when the file cannot be
+    /// As [`from_toml_str`](Self::from_toml_str), with the file's path; [`Transformer`](dht_dynamic::Error::Transformer) when the file cannot be
     /// read.
     pub fn from_toml_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let io = |source| Error::Transformer(dht_transformer::Error::Io { path: path.into(), source });
+        let io =
+            |source| Error::Dynamic(Dynamic::Transformer(dht_transformer::Error::Io { path: path.into(), source }));
         parsed(&path.display().to_string(), &std::fs::read_to_string(path).map_err(io)?)
     }
 }
@@ -119,10 +121,10 @@ arms = ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]
             (None, problem) => *problem.downcast::<Error>().unwrap(),
             other => panic!("{from} to {to}: {other:?}"),
         };
-        assert!(matches!(space("[3, 6", "[6, 3"), Error::Exit { index: 1, got: 3, .. }));
-        assert!(matches!(space("12L10H", "12L13H"), Error::HeadCount { got: 13, .. }));
+        assert!(matches!(space("[3, 6", "[6, 3"), Error::Dynamic(Dynamic::Exit { index: 1, got: 3, .. })));
+        assert!(matches!(space("12L10H", "12L13H"), Error::Dynamic(Dynamic::HeadCount { got: 13, .. })));
         assert!(matches!(space("12L10H", "12L8H"), Error::DuplicateArm { arm: 4, first: 3, .. }));
-        assert!(matches!(space("pinned = 4", "pinned = 13"), Error::Argument { name: "pinned", .. }));
+        assert!(matches!(space("pinned = 4", "pinned = 13"), Error::Dynamic(Dynamic::Argument { name: "pinned", .. })));
         let shown = SpaceConfig::from_toml_file(&path).unwrap_err().to_string();
         assert!(shown.contains("space.toml: pinned is 13, expected at most"), "{shown}");
     }
@@ -131,7 +133,7 @@ arms = ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]
     fn a_missing_or_non_text_space_file_is_rejected_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("space.toml");
-        let io = |result| matches!(result, Err(Error::Transformer(dht_transformer::Error::Io { path: found, .. })) if found == path);
+        let io = |result| matches!(result, Err(Error::Dynamic(Dynamic::Transformer(dht_transformer::Error::Io { path: found, .. }))) if found == path);
         assert!(io(SpaceConfig::from_toml_file(&path)));
         std::fs::write(&path, [0xff, 0xfe, 0]).unwrap();
         assert!(io(SpaceConfig::from_toml_file(&path)));

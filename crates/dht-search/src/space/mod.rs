@@ -2,13 +2,14 @@
 
 pub(crate) mod config;
 mod file;
-mod layout;
+mod notation;
 pub(crate) mod presets;
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 pub(crate) mod space;
 
+pub use config::Search;
 pub(crate) use config::SpaceConfig;
-pub use config::{BaseState, Search};
+pub(crate) use dht_dynamic::route::BaseState;
 pub(crate) use presets::Preset;
 pub use presets::SevenLayerHeads;
 pub use space::RouteArms;

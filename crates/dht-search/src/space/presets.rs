@@ -5,9 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{BaseState, Search, SpaceConfig};
+use super::config::{Search, SpaceConfig};
 use super::space::SearchSpace;
 use crate::error::{Error, Result};
+use dht_dynamic::route::BaseState;
 use dht_dynamic::route::ModelShape;
 use dht_dynamic::route::{RouteSpec, Segment};
 
@@ -71,7 +72,7 @@ impl Preset {
     ///
     /// # Errors
     /// [`Error::PresetSize`] with fewer than two layers or heads, or fewer than four layers for P-DHT;
-    /// [`Error::Argument`] as [`ModelShape::check`].
+    /// [`Argument`](dht_dynamic::Error::Argument) as [`ModelShape::check`].
     ///
     /// # Examples
     /// ```
@@ -214,6 +215,7 @@ fn integrated(arms: impl Iterator<Item = Vec<(usize, usize)>>) -> Result<Search>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dht_dynamic::Error as Dynamic;
 
     fn notations(space: &SearchSpace) -> Vec<String> {
         space.integrated_arms().iter().map(ToString::to_string).collect()
@@ -300,7 +302,9 @@ mod tests {
                         assert!(layers >= least && heads >= 2);
                         assert_eq!(space.depth(space.exits().len() - 1), layers, "{preset} at {layers} x {heads}");
                     }
-                    Err(Error::PresetSize { .. } | Error::Argument { .. }) => assert!(layers < least || heads < 2),
+                    Err(Error::PresetSize { .. } | Error::Dynamic(Dynamic::Argument { .. })) => {
+                        assert!(layers < least || heads < 2)
+                    }
                     Err(other) => panic!("{preset} at {layers} x {heads}: {other}"),
                 }
             }
@@ -309,7 +313,10 @@ mod tests {
             Preset::PDht.config(6, 12, SevenLayerHeads::AsPublished),
             Err(Error::PresetSize { layers: 6, .. })
         ));
-        assert!(matches!(Preset::TDht.space(usize::MAX, 12), Err(Error::Argument { name: "layers", .. })));
+        assert!(matches!(
+            Preset::TDht.space(usize::MAX, 12),
+            Err(Error::Dynamic(Dynamic::Argument { name: "layers", .. }))
+        ));
     }
 
     #[test]
@@ -332,6 +339,6 @@ mod tests {
             assert_eq!(preset.name().to_lowercase().parse::<Preset>().unwrap(), preset);
             assert_eq!(serde_json::to_string(&preset).unwrap(), format!("{:?}", preset.name()));
         }
-        assert!(matches!("X-DHT".parse::<Preset>(), Err(Error::Argument { name: "preset", .. })));
+        assert!(matches!("X-DHT".parse::<Preset>(), Err(Error::Dynamic(Dynamic::Argument { name: "preset", .. }))));
     }
 }

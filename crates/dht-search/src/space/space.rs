@@ -1,14 +1,15 @@
 //! Search spaces: the routes of a model, and the bandits' arms that select these routes.
 
+use dht_dynamic::Error as Dynamic;
 use dht_dynamic::{
     Route,
-    route::{LayerGroup, ModelShape, RouteSpec},
+    route::{LayerGroup, Layout, ModelShape, RouteSpec},
 };
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::config::{BaseState, Search, SpaceConfig};
-use super::layout::{Layout, one_of};
+use super::config::{Search, SpaceConfig};
+use super::notation::{one_of, resolve};
 use crate::error::{Error, Result};
 
 /// The arms that select a route. Within a space, routes and arms correspond one to one.
@@ -49,10 +50,10 @@ impl SearchSpace {
     /// Checks a configuration and builds its space.
     ///
     /// # Errors
-    /// [`Error::Argument`] for sizes, pinned heads, tail, pre-pass layers or a number of option lists out of range;
-    /// [`Error::Exit`] for exits that do not ascend or exceed the number of layers; [`Error::HeadCount`] for options
+    /// [`Argument`](dht_dynamic::Error::Argument) for sizes, pinned heads, tail, pre-pass layers or a number of option lists out of range;
+    /// [`Exit`](dht_dynamic::Error::Exit) for exits that do not ascend or exceed the number of layers; [`HeadCount`](dht_dynamic::Error::HeadCount) for options
     /// that do not ascend, exceed the number of heads or are below the number of pinned heads. In an integrated search,
-    /// [`Error::RouteNotInSpace`] for arms that do not fit the exits, and [`Error::DuplicateArm`].
+    /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) for arms that do not fit the exits, and [`Error::DuplicateArm`].
     pub fn new(config: SpaceConfig) -> Result<Self> {
         let (layout, options, arms) = config.parts()?;
         Ok(Self { config, layout, options, arms })
@@ -63,9 +64,14 @@ impl SearchSpace {
         &self.config
     }
 
+    /// The layout: groups of layers and exits.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// The size of the model.
     pub fn model_shape(&self) -> ModelShape {
-        self.layout.shape
+        self.layout.shape()
     }
 
     /// Returns whether this is a tree search.
@@ -84,7 +90,7 @@ impl SearchSpace {
 
     /// The exit depths, ascending. They are the arms of the depth bandit; with queues, each exit has one queue.
     pub fn exits(&self) -> &[usize] {
-        &self.layout.exits
+        self.layout.exits()
     }
 
     /// The total depth of the routes that leave at an exit: the exit's depth plus the tail's layers.
@@ -92,27 +98,23 @@ impl SearchSpace {
     /// # Panics
     /// When the exit does not exist.
     pub fn depth(&self, exit_index: usize) -> usize {
-        self.layout.exits[exit_index] + self.config.tail
+        self.layout.depth(exit_index)
     }
 
     /// The base: the layers that every route runs first, with all heads; `None` if contexts do not come from the route
     /// itself.
     pub fn base(&self) -> Option<LayerGroup> {
-        self.layout.base
+        self.layout.base()
     }
 
     /// The number of layers below the base state, b.
     pub fn base_layers(&self) -> usize {
-        match self.config.base_state {
-            BaseState::OnRoute => self.layout.exits[0],
-            BaseState::PrePass { layers } => layers,
-            BaseState::Embedding => 0,
-        }
+        self.layout.base_layers()
     }
 
     /// The groups of layers with a choice of heads, from the first to the deepest.
     pub fn groups(&self) -> &[LayerGroup] {
-        &self.layout.groups
+        self.layout.groups()
     }
 
     /// The dynamic groups before an exit, a prefix of [`groups`](Self::groups).
@@ -120,12 +122,12 @@ impl SearchSpace {
     /// # Panics
     /// When the exit does not exist.
     pub fn groups_before(&self, exit_index: usize) -> &[LayerGroup] {
-        &self.layout.groups[..self.layout.groups_before(exit_index)]
+        self.layout.groups_before(exit_index)
     }
 
     /// The tail: the model's last layers, with which every route ends.
     pub fn tail(&self) -> Option<LayerGroup> {
-        self.layout.tail
+        self.layout.tail()
     }
 
     /// The number of heads that every head set contains.
@@ -181,18 +183,20 @@ impl SearchSpace {
     /// The arms that select a route.
     ///
     /// # Errors
-    /// [`Error::RouteNotInSpace`] when the space does not have the route.
+    /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) when the space does not have the route.
     pub fn arms(&self, route: &Route) -> Result<RouteArms> {
         let arms = if self.is_tree() { self.tree_arms(route) } else { self.integrated_arm(route) };
-        arms.ok_or_else(|| Error::RouteNotInSpace { route: route.to_string(), expected: self.describe() })
+        arms.ok_or_else(|| {
+            Error::Dynamic(Dynamic::RouteNotInSpace { route: route.to_string(), expected: self.describe() })
+        })
     }
 
     /// The route that this notation describes.
     ///
     /// # Errors
-    /// [`Error::RouteNotInSpace`] when the space does not have the route.
+    /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) when the space does not have the route.
     pub fn resolve(&self, spec: &RouteSpec) -> Result<Route> {
-        let route = self.layout.resolve(spec)?;
+        let route = resolve(&self.layout, spec)?;
         self.arms(&route)?;
         Ok(route)
     }
@@ -207,7 +211,7 @@ impl SearchSpace {
         let mut routes = Vec::new();
         for depth in 0..self.exits().len() {
             let mut paths = vec![Vec::new()];
-            for options in &self.options[..self.layout.groups_before(depth)] {
+            for options in &self.options[..self.layout.groups_before(depth).len()] {
                 paths = paths
                     .iter()
                     .flat_map(|path| (0..options.len()).map(move |arm| [path.as_slice(), &[arm]].concat()))
@@ -238,13 +242,15 @@ impl SearchSpace {
     /// The route that leaves at an exit and keeps these numbers of heads, one for each group before the exit. The
     /// numbers need not be options of the space.
     pub(crate) fn route_keeping(&self, exit_index: usize, heads: &[usize]) -> Result<Route> {
-        self.layout.route(exit_index, heads)
+        Ok(self.layout.route(exit_index, heads)?)
     }
 
     /// The arms of the route that runs the same layers with the same heads; its groups may be split differently.
     pub(crate) fn arms_running(&self, route: &Route) -> Result<RouteArms> {
         let found = self.arms_of_layers(route);
-        found.ok_or_else(|| Error::RouteNotInSpace { route: route.to_string(), expected: self.describe() })
+        found.ok_or_else(|| {
+            Error::Dynamic(Dynamic::RouteNotInSpace { route: route.to_string(), expected: self.describe() })
+        })
     }
 
     fn arms_of_layers(&self, route: &Route) -> Option<RouteArms> {
@@ -267,7 +273,7 @@ impl SearchSpace {
         if depth >= self.exits().len() {
             return Err(arm_error("arm of the depth bandit", self.exits().len(), depth));
         }
-        let groups = self.layout.groups_before(depth);
+        let groups = self.layout.groups_before(depth).len();
         if heads.len() != groups {
             return Err(Error::Arm {
                 what: "list of head-count arms",
@@ -278,7 +284,7 @@ impl SearchSpace {
         let kept = self.options.iter().zip(heads).map(|(options, &arm)| {
             options.get(arm).copied().ok_or_else(|| arm_error("arm of the head-count bandit", options.len(), arm))
         });
-        self.layout.route(depth, &kept.collect::<Result<Vec<_>>>()?)
+        Ok(self.layout.route(depth, &kept.collect::<Result<Vec<_>>>()?)?)
     }
 
     fn tree_arms(&self, route: &Route) -> Option<RouteArms> {

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use dht_dynamic::Error as Dynamic;
 use dht_dynamic::{
     Route,
     route::{ModelShape, RouteSpec},
@@ -67,7 +68,7 @@ fn a_route_that_the_space_lacks_is_refused() {
         assert!(frozen.resolve(&text.parse().unwrap()).is_err(), "{text} was accepted");
     }
     let other_model = Route::truncated(ModelShape { layers: 6, heads: 12 }, 3).unwrap();
-    assert!(matches!(t_dht().arms(&other_model), Err(Error::RouteNotInSpace { .. })));
+    assert!(matches!(t_dht().arms(&other_model), Err(Error::Dynamic(Dynamic::RouteNotInSpace { .. }))));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
 use crate::features::{ArmFeatures, PoolingPyramid, pooled};
-use crate::model::RoutedEncoder;
+use crate::model::SearchModel;
 use crate::routing::random_heads;
 use dht_dynamic::Route;
 
@@ -38,7 +38,7 @@ impl Mean {
 
 /// State of the two passes over texts: one runs the full model, the other keeps random heads.
 struct Passes<'a> {
-    model: &'a RoutedEncoder,
+    model: &'a SearchModel,
     ctx: ForwardContext,
     /// Mean value of each head's columns of the hidden state. The mean is over all samples and over the states after
     /// every layer, in both passes.
@@ -49,8 +49,8 @@ struct Passes<'a> {
 impl Passes<'_> {
     /// Runs samples through layers with these heads, adds the state after each layer to `parts`, and counts the FLOPs.
     fn run(&mut self, layers: Range<usize>, hidden: &Hidden, heads: HeadSet) -> Result<Hidden> {
-        let RoutedEncoder { encoder, .. } = self.model;
-        let group = [self.model.sample_group(hidden.samples(), heads)];
+        let encoder = self.model.encoder();
+        let group = [self.model.model.sample_group(hidden.samples(), heads)];
         let flops = encoder.block_shape().forward_of_groups(hidden.spans(), &group)?.total();
         let mut hidden = hidden.clone();
         for layer in layers {
@@ -63,7 +63,7 @@ impl Passes<'_> {
 
     /// Adds one vector for each sample to `parts`. The vector has the mean of the columns of each head in `hidden`.
     fn add_parts(&mut self, hidden: &Hidden) -> Result<()> {
-        let heads = self.model.space.model_shape().heads;
+        let heads = self.model.space().model_shape().heads;
         let means: Vec<Vec<f32>> = hidden.mean_rows()?.to_vec2()?;
         for row in means {
             let width = row.len() / heads;
@@ -74,19 +74,19 @@ impl Passes<'_> {
     }
 
     fn run_full(&mut self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
-        self.run(layers, hidden, HeadSet::full(self.model.space.model_shape().heads)?)
+        self.run(layers, hidden, HeadSet::full(self.model.space().model_shape().heads)?)
     }
 
     /// Runs the base layers, after which routes differ.
     fn start(&mut self, embedded: &Hidden) -> Result<Hidden> {
-        let base = self.model.space.base().map_or(0, |base| base.end());
+        let base = self.model.space().base().map_or(0, |base| base.end());
         self.run_full(0..base, embedded)
     }
 
     /// Last state of a route that exits at `hidden`. It is the state after the tail (the model's last layers, which
     /// every route runs after its exit), or `hidden` itself in a space without a tail.
     fn end(&mut self, hidden: &Hidden) -> Result<Hidden> {
-        match self.model.space.tail() {
+        match self.model.space().tail() {
             Some(tail) => self.run_full(tail.layers(), hidden),
             None => Ok(hidden.clone()),
         }
@@ -105,13 +105,13 @@ fn add(mean: &mut Mean, hidden: &Hidden, pool: &PyramidPool) -> Result<()> {
 /// which selects the number of heads separately in each group of layers, the number is redrawn for each group. Also
 /// returns the FLOPs of both passes, which are part of the training's cost.
 pub(super) fn arm_features(
-    model: &RoutedEncoder,
+    model: &SearchModel,
     pinned: Option<HeadSet>,
     texts: &EncodedDataset,
     rows: &[usize],
     rng: &mut ChaCha8Rng,
 ) -> Result<(ArmFeatures, FlopCount)> {
-    let RoutedEncoder { encoder, space, .. } = model;
+    let (encoder, space) = (model.encoder(), model.space());
     let options = space.distinct_head_options();
     let (depth_pool, heads_pool, heads) =
         (PoolingPyramid::DEPTH.pool()?, PoolingPyramid::HEADS.pool()?, space.model_shape().heads);
@@ -220,11 +220,11 @@ mod tests {
         });
         let labels = (0..3).map(|class| class.to_string()).collect();
         let texts = EncodedDataset { samples: samples.collect(), labels, truncated_rows: 0 };
-        let (features, _) = arm_features(&model.model, None, &texts, &[0, 1, 2, 3, 4], &mut rng).unwrap();
+        let (features, _) = arm_features(&model, None, &texts, &[0, 1, 2, 3, 4], &mut rng).unwrap();
 
         // Both passes keep all heads; the second begins after the base layers.
         let ctx = ForwardContext::inference();
-        let mut hidden = model.model.encoder.embed(&texts.batch(&[0, 1, 2, 3, 4]).unwrap(), &ctx).unwrap();
+        let mut hidden = model.encoder().embed(&texts.batch(&[0, 1, 2, 3, 4]).unwrap(), &ctx).unwrap();
         let (mut sums, mut count) = ([0.0; 4], 0.0);
         // Of the depth and head-count bandits: at the ends of groups. Of the head sets: after every layer.
         let check = |found: &[f64], hidden: &Hidden, pool: PyramidPool| {
@@ -235,7 +235,7 @@ mod tests {
             }
         };
         for layer in 0..6 {
-            hidden = model.model.encoder.run(layer..layer + 1, &hidden, &HeadPlan::Full, &ctx).unwrap();
+            hidden = model.encoder().run(layer..layer + 1, &hidden, &HeadPlan::Full, &ctx).unwrap();
             match layer {
                 1 => check(&features.depth[0], &hidden, PoolingPyramid::DEPTH.pool().unwrap()),
                 5 => {

@@ -1,6 +1,7 @@
 //! The training loss of a batch: the weighted losses at its exits.
 
 use candle_core::Tensor;
+use dht_dynamic::passage::{ExitOutput, PassedExits, Trace};
 use dht_transformer::{
     PackedBatch,
     tensors::{cross_entropy, soft_cross_entropy},
@@ -8,8 +9,7 @@ use dht_transformer::{
 
 use super::objective::SearchObjective;
 use crate::error::{Error, Result};
-use crate::model::PassedExits;
-use crate::routing::{ExitOutput, ForwardTrace, Losses};
+use crate::routing::Losses;
 use crate::settings::{ExitLosses, SoftLabels, Teacher};
 
 /// The teacher's logits of each sample of a batch, by class.
@@ -27,7 +27,7 @@ impl SearchObjective {
     }
 
     /// The mean over samples of the weighted exit losses, and the losses on the labels as plain values.
-    pub(crate) fn losses(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<(Tensor, Losses)> {
+    pub(crate) fn losses(&self, batch: &PackedBatch, trace: &Trace) -> Result<(Tensor, Losses)> {
         let (by_output, losses) = self.label_losses(batch, trace)?;
         let soft = self.settings().soft_labels;
         let teacher_logits = self.teacher_logits(batch, trace)?;
@@ -58,7 +58,7 @@ impl SearchObjective {
 
     /// Cross-entropy on the labels, for each sample at each exit that computed its logits. Returns the losses as one
     /// tensor for each [`ExitOutput`] of the trace, and as plain values by exit and sample.
-    pub(crate) fn label_losses(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<(Vec<Tensor>, Losses)> {
+    pub(crate) fn label_losses(&self, batch: &PackedBatch, trace: &Trace) -> Result<(Vec<Tensor>, Losses)> {
         let mut by_exit = vec![vec![f64::NAN; batch.len()]; self.dynamic.space().exits().len()];
         let mut by_output = Vec::with_capacity(trace.outputs.len());
         for ExitOutput { exit, samples, logits, .. } in &trace.outputs {
@@ -90,7 +90,7 @@ impl SearchObjective {
     }
 
     /// The teacher's logits; `None` without a teacher.
-    fn teacher_logits(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<Option<TeacherLogits>> {
+    fn teacher_logits(&self, batch: &PackedBatch, trace: &Trace) -> Result<Option<TeacherLogits>> {
         match self.settings().soft_labels.map(|soft| soft.teacher) {
             None => Ok(None),
             Some(Teacher::Full) => self.full_teacher_logits(batch).map(Some),

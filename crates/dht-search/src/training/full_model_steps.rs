@@ -16,14 +16,13 @@ impl SearchObjective {
         let ctx = ForwardContext::training(self.dynamic.encoder().parameters(), progress.seed, progress.step as u32);
         let ctx = self.with_head_gradients(ctx);
         let model = self.exit_model();
-        let last = model.space.exits().len() - 1;
-        let heads = vec![model.space.model_shape().heads; model.space.groups_before(last).len()];
-        let route = model.space.route_keeping(last, &heads)?;
-        let mut hidden = model.encoder.embed(batch, &ctx)?;
+        let (layout, last) = (model.layout(), model.exits().len() - 1);
+        let route = layout.route(last, &vec![layout.shape().heads; layout.groups_before(last).len()])?;
+        let mut hidden = model.encoder().embed(batch, &ctx)?;
         for group in route.groups() {
-            hidden = model.encoder.run(group.layers.layers(), &hidden, &HeadPlan::Full, &ctx)?;
+            hidden = model.encoder().run(group.layers.layers(), &hidden, &HeadPlan::Full, &ctx)?;
         }
-        let logits = model.exits.at(last).logits(&hidden, &ctx)?;
+        let logits = model.exits()[last].logits(&hidden, &ctx)?;
         let losses = cross_entropy(&logits, &batch.labels)?;
         let values: Vec<f32> = losses.to_vec1()?;
         let soft = self.settings().soft_labels.filter(|soft| soft.teacher == Teacher::Full);

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use dht_dynamic::passage::Trace;
 use dht_transformer::{ForwardContext, HeadSet, PackedBatch};
 
 use super::head_importance::HeadImportance;
 use super::objective::{PendingHeadFeedback, SearchObjective};
 use crate::error::Result;
 use crate::reward::HeadFeedback;
-use crate::routing::{ForwardTrace, HeadState, Losses};
+use crate::routing::Losses;
 use crate::settings::PinnedHeads;
 
 /// A lower bound for the gradient of a loss with respect to the label's log-odds. It avoids a division by 0 at
@@ -22,8 +23,8 @@ impl SearchObjective {
     /// Pinned heads, the heads that every head set contains, at the start of a training. A model whose head router has
     /// completed its warm-up keeps its pinned heads.
     pub(super) fn first_pins(&self) -> Result<Option<HeadSet>> {
-        let heads = self.dynamic.heads.state().filter(|heads| heads.is_warm());
-        match heads.and_then(HeadState::pinned) {
+        let heads = &self.dynamic.heads;
+        match heads.pinned().filter(|_| heads.is_warm()) {
             Some(pinned) => Ok(Some(pinned)),
             None => self.dynamic.provisional_pins(),
         }
@@ -33,8 +34,8 @@ impl SearchObjective {
     /// ([`PinnedHeads::GradientImportance`]).
     pub(super) fn begin_importance(&mut self) {
         let shape = self.dynamic.space().model_shape();
-        let heads = self.dynamic.heads.state().filter(|heads| !heads.is_warm());
-        let some = heads.and_then(HeadState::pinned).is_some_and(|pinned| !pinned.is_full(shape.heads));
+        let heads = &self.dynamic.heads;
+        let some = heads.pinned().is_some_and(|pinned| !heads.is_warm() && !pinned.is_full(shape.heads));
         let wanted = self.settings().pinned_heads == PinnedHeads::GradientImportance && some;
         self.importance = wanted.then(|| HeadImportance::new(shape));
     }
@@ -49,7 +50,7 @@ impl SearchObjective {
     pub(super) fn await_head_gradients(
         &mut self,
         batch: &PackedBatch,
-        trace: ForwardTrace,
+        trace: Trace,
         losses: &Losses,
         ctx: &ForwardContext,
     ) {
@@ -93,9 +94,7 @@ impl SearchObjective {
                     let of = |layer| by_head.get(&(layer, samples[trace.members[index]], head)).copied();
                     scales[trace.members[index]] * layers.layers().filter_map(of).sum::<f64>()
                 };
-                if let Some(heads) = self.dynamic.heads.state_mut() {
-                    self.accounting.bandit_flops += heads.learn_gradients(trace, &importance)?;
-                }
+                self.accounting.bandit_flops += self.dynamic.heads.learn_gradients(trace, &importance)?;
             }
         }
         self.pin_important_heads()
@@ -104,13 +103,13 @@ impl SearchObjective {
     /// Pins heads by their importance, once, when the warm-up is over.
     fn pin_important_heads(&mut self) -> Result<()> {
         // Routers with rolling scaling have no warm-up; importance needs the same number of samples in any case.
-        let warm = self.dynamic.heads.state().is_none_or(|heads| heads.is_warm());
+        let warm = self.dynamic.heads.is_warm();
         let enough = self.settings().warm_up_contexts.max(1) as u64;
         let Some(importance) = self.importance.take_if(|importance| warm && importance.samples() >= enough) else {
             return Ok(());
         };
-        match self.exit_model().most_important_heads(|layer| Ok(importance.of_layer(layer)))? {
-            Some(pinned) => self.dynamic.heads.state_mut().map_or(Ok(()), |heads| heads.pin(pinned)),
+        match self.dynamic.most_important_heads(|layer| Ok(importance.of_layer(layer)))? {
+            Some(pinned) => self.dynamic.heads.pin(pinned),
             None => Ok(()),
         }
     }
@@ -119,6 +118,7 @@ impl SearchObjective {
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
+    use dht_dynamic::Error as Dynamic;
     use dht_transformer::pruning::Importance;
     use dht_transformer::{
         BertConfig, EncodedDataset, Encoder, Encoding, HeadPlan, Objective, Progress, Sample, tensors::cross_entropy,
@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn pinned(search: &SearchObjective) -> Option<HeadSet> {
-        search.dynamic.heads.state().and_then(HeadState::pinned)
+        search.dynamic.heads.pinned()
     }
 
     fn search(pinned: usize, settings: SearchSettings) -> SearchObjective {
@@ -180,11 +180,11 @@ mod tests {
     fn oracle(search: &SearchObjective, texts: &EncodedDataset) -> Importance {
         let model = search.exit_model();
         let loss = |batch: &PackedBatch, ctx: &ForwardContext| {
-            let hidden = model.encoder.run(0..4, &model.encoder.embed(batch, ctx)?, &HeadPlan::Full, ctx)?;
-            let logits = model.exits.at(3).logits(&hidden, ctx).expect("logits");
+            let hidden = model.encoder().run(0..4, &model.encoder().embed(batch, ctx)?, &HeadPlan::Full, ctx)?;
+            let logits = model.exits()[3].logits(&hidden, ctx).expect("logits");
             Ok(cross_entropy(&logits, &batch.labels)?.mean_all()?)
         };
-        Importance::by_gradient(&model.encoder, texts, &(0..ROWS).collect::<Vec<_>>(), loss).unwrap()
+        Importance::by_gradient(model.encoder(), texts, &(0..ROWS).collect::<Vec<_>>(), loss).unwrap()
     }
 
     fn normalised(scores: &[f64]) -> Vec<f64> {
@@ -202,7 +202,10 @@ mod tests {
         assert_eq!(importance.samples(), 2);
         importance.check_with(ModelShape { layers: 2, heads: 3 }).unwrap();
         for other in [ModelShape { layers: 1, heads: 3 }, ModelShape { layers: 2, heads: 2 }] {
-            assert!(matches!(importance.check_with(other), Err(Error::State { what: "importance of heads", .. })));
+            assert!(matches!(
+                importance.check_with(other),
+                Err(Error::Dynamic(Dynamic::State { what: "importance of heads", .. }))
+            ));
         }
         importance.add(0, 0, f64::NAN);
         assert!(importance.check_with(ModelShape { layers: 2, heads: 3 }).is_err());
@@ -214,7 +217,7 @@ mod tests {
         let full_model_steps = FullModelSteps { first: 0.5, every: 0 };
         let mut search = search(4, SearchSettings { full_model_steps, warm_up_contexts: 12, ..Default::default() });
         let expected = oracle(&search, &texts);
-        let norm = search.exit_model().heads_of_largest_norm().unwrap();
+        let norm = search.dynamic.heads_of_largest_norm().unwrap();
         assert_eq!(norm.map(HeadSet::len), Some(4));
         prepare(&mut search, &texts);
         // Steps of the full model: the same gates as the oracle's, from batches in place of single texts.
@@ -265,9 +268,9 @@ mod tests {
         prepare(&mut none, &texts);
         assert!(pinned(&none).is_none() && none.importance.is_none());
         steps(&mut none, &texts, 0.9);
-        assert!(none.dynamic.heads.state().unwrap().is_warm() && pinned(&none).is_none());
+        assert!(none.dynamic.heads.is_warm() && pinned(&none).is_none());
         let mut again = none.dynamic.heads.clone();
-        again.state_mut().unwrap().restore(none.dynamic.heads.state().unwrap().stored().unwrap()).unwrap();
+        again.restore(none.dynamic.heads.state().unwrap()).unwrap();
 
         let heads = vec![9, 2];
         let settings = SearchSettings { pinned_heads: PinnedHeads::Given { heads: heads.clone() }, ..short };
@@ -279,7 +282,10 @@ mod tests {
         for (pinned, heads) in [(3, vec![9, 2]), (2, vec![9, 9]), (2, vec![9, 12])] {
             let settings = SearchSettings { pinned_heads: PinnedHeads::Given { heads }, ..settings.clone() };
             let refused = settings.check_with(&SearchSpace::new(space(pinned)).unwrap());
-            assert!(matches!(refused, Err(Error::Argument { name: "pinned_heads.given.heads", .. })), "{refused:?}");
+            assert!(
+                matches!(refused, Err(Error::Dynamic(Dynamic::Argument { name: "pinned_heads.given.heads", .. }))),
+                "{refused:?}"
+            );
         }
     }
 }

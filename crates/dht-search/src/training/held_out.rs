@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
+use dht_dynamic::passage::PassedExits;
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Progress};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::objective::{SearchObjective, stream};
 use crate::error::{Error, Result};
-use crate::model::PassedExits;
 use crate::settings::{ExitLosses, LossSource, Normalization};
 
 /// Random streams for the selection of held-out texts and for their routes.
@@ -64,13 +64,14 @@ impl SearchObjective {
         let passed = if chosen { PassedExits::Skip } else { PassedExits::Attached };
         let queued = self.queued.len() as u64;
         let mut rng = stream(progress, ROUTING + self.accounting.samples + self.accounting.held_out_samples + queued);
-        let trace = self.executor(&ForwardContext::inference(), progress, passed).run(batch, &mut rng)?;
+        let ctx = ForwardContext::inference();
+        let walk = self.walk(&ctx, progress, passed);
+        let trace = walk.run(batch, &mut rng)?;
+        let flops: u64 = walk.flops(batch, &trace, &trace.routes(self.dynamic.space.layout(), 0)?).iter().sum();
         let (_, losses) = self.label_losses(batch, &trace)?;
         let start = Instant::now();
         self.accounting.bandit_flops += self.dynamic.learn(&trace, &losses)?;
         self.accounting.add_deciding(trace.deciding, start.elapsed());
-        let routes = trace.routes(self.dynamic.space())?;
-        let flops: u64 = self.exit_model().trace_flops(batch, &trace, &routes).iter().sum();
         self.accounting.flops += flops;
         self.accounting.held_out_flops += flops;
         self.accounting.held_out_samples += batch.len() as u64;

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use dht_dynamic::ExitModel;
+use dht_dynamic::passage::GroupTrace;
+use dht_dynamic::router::{Decisions, Mode};
 use dht_transformer::{
     EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, Sample, StepLoss, TextClassifier,
     error::SettingMismatch, tensors::Parameters, train::Predict,
@@ -15,8 +18,8 @@ use super::accounting::CostAccounting;
 use super::arm_features::arm_features;
 use super::head_importance::HeadImportance;
 use crate::error::{Error, Result};
-use crate::model::{Exits, RoutedEncoder, SearchModel};
-use crate::routing::{Decisions, GroupTrace, Mode, Preparation, Queues};
+use crate::model::SearchModel;
+use crate::routing::{Preparation, Queues};
 use crate::settings::{Dispatch, SearchSettings};
 use crate::space::SearchSpace;
 
@@ -68,7 +71,7 @@ pub(super) struct NextPhase {
     /// The first epoch of the phase, counted from 0.
     pub(super) epoch: usize,
     pub(super) space: SearchSpace,
-    pub(super) exits: Exits,
+    pub(super) model: ExitModel,
 }
 
 /// A training step whose loss has been returned and whose backward pass is pending.
@@ -150,7 +153,7 @@ impl SearchObjective {
     }
 
     /// The encoder with its exits.
-    pub(super) fn exit_model(&self) -> &RoutedEncoder {
+    pub(super) fn exit_model(&self) -> &ExitModel {
         &self.dynamic.model
     }
 
@@ -182,7 +185,7 @@ impl Objective for SearchObjective {
     }
 
     fn check_data(&self, data: &EncodedDataset) -> Result<()> {
-        self.exit_model().check_texts(data)
+        Ok(self.exit_model().check_texts(data)?)
     }
 
     /// Selects the first pinned heads, unless the routers are warm already. Computes the arms' features, if the
@@ -204,19 +207,15 @@ impl Objective for SearchObjective {
             let rows: Vec<usize> = (0..training.len().min(most)).collect();
             let mut rng = stream(progress, PREPARING);
             let start = Instant::now();
-            let (computed, flops) = arm_features(self.exit_model(), pinned, training, &rows, &mut rng)?;
+            let (computed, flops) = arm_features(&self.dynamic, pinned, training, &rows, &mut rng)?;
             self.accounting.bandit_seconds += start.elapsed().as_secs_f64();
             self.accounting.flops += flops.0;
             self.accounting.arm_feature_flops += flops.0;
             features = Some(computed);
         }
         let preparation = Preparation { pinned, arm_features: features };
-        if let Some(router) = self.dynamic.router.state_mut() {
-            router.prepare(&preparation)?;
-        }
-        if let Some(heads) = self.dynamic.heads.state_mut() {
-            heads.prepare(&preparation)?;
-        }
+        self.dynamic.router.prepare(&preparation)?;
+        self.dynamic.heads.prepare(&preparation)?;
         self.begin_importance();
         Ok(())
     }

@@ -19,8 +19,8 @@ impl SearchObjective {
     /// phase begins with a separate warm-up.
     ///
     /// # Errors
-    /// [`Error::Argument`] unless both spaces are integrated and of the same size, and the contexts of the new space
-    /// come from the same number of layers as before or from the embeddings. [`Error::Argument`] with
+    /// [`Argument`](dht_dynamic::Error::Argument) unless both spaces are integrated and of the same size, and the contexts of the new space
+    /// come from the same number of layers as before or from the embeddings. [`Argument`](dht_dynamic::Error::Argument) with
     /// [`HeadArms::PerHeadAndGroup`], since the groups change. As
     /// [`SearchSettings::check_with`](crate::settings::SearchSettings::check_with).
     pub fn with_next_phase<R: Rng + ?Sized>(mut self, space: SearchSpace, epoch: usize, rng: &mut R) -> Result<Self> {
@@ -38,22 +38,21 @@ impl SearchObjective {
         if self.settings().head_arms == HeadArms::PerHeadAndGroup {
             return refuse("head_arms", "per head, since the groups change", "per head and group");
         }
-        let exit_model = &mut self.dynamic.model;
-        let exits = exit_model.exits.for_next_phase(&mut exit_model.encoder, &space, &self.dynamic.settings, rng)?;
-        self.next_phase = Some(NextPhase { epoch, space, exits });
+        let model = self.dynamic.model.prepare_layout(space.layout().clone(), rng)?;
+        self.next_phase = Some(NextPhase { epoch, space, model });
         Ok(self)
     }
 
     /// Enters the next phase.
     pub(super) fn enter(&mut self, next_phase: NextPhase) -> Result<()> {
-        let NextPhase { space, exits, .. } = next_phase;
-        let fixed = || Error::state("space", "the one that the router was made for", "another");
-        self.dynamic.router.state_mut().ok_or_else(fixed)?.enter(&space)?;
-        self.dynamic.heads.state_mut().ok_or_else(fixed)?.enter(&space)?;
+        let NextPhase { space, model, .. } = next_phase;
+        self.dynamic.router.enter(&space)?;
+        self.dynamic.heads.enter(&space)?;
         if let Some(queues) = &mut self.queues {
             queues.set_exits(space.exits().len());
         }
-        self.dynamic.model.enter(space, exits);
+        self.dynamic.model.enter(model);
+        self.dynamic.space = space;
         Ok(())
     }
 

@@ -5,19 +5,20 @@ use dht_transformer::{PackedBatch, Progress};
 use super::objective::SearchObjective;
 use crate::cost::LayerHeadCount;
 use crate::error::Result;
-use crate::routing::{ExitReads, ForwardTrace};
 use dht_dynamic::Route;
+use dht_dynamic::exit::ExitReads;
+use dht_dynamic::passage::Trace;
 
 impl SearchObjective {
     /// Records a batch that was trained on.
     pub(super) fn record_trace(
         &mut self,
         batch: &PackedBatch,
-        trace: &ForwardTrace,
+        trace: &Trace,
         loss: &dyn Fn(usize) -> f64,
         progress: Progress,
     ) -> Result<()> {
-        let routes = trace.routes(self.dynamic.space())?;
+        let routes = trace.routes(self.dynamic.space.layout(), 0)?;
         for (sample, (route, tokens)) in routes.iter().zip(batch.spans.lengths()).enumerate() {
             self.record_text(route, tokens, &trace.reads_of(sample), loss(sample), progress)?;
         }
@@ -26,7 +27,7 @@ impl SearchObjective {
         for trace in &trace.groups {
             let layers = self.dynamic.space().groups()[trace.group];
             for group in &trace.decisions.head_sets {
-                self.accounting.curves.head_set(layers, group.heads, group.indices.len() as u64)?;
+                self.accounting.curves.head_set(layers, group.heads, group.samples.len() as u64)?;
             }
         }
         Ok(())
@@ -54,8 +55,8 @@ impl SearchObjective {
     }
 
     /// Records the FLOPs of the routers' decisions.
-    pub(super) fn record_routing(&mut self, trace: &ForwardTrace) {
+    pub(super) fn record_routing(&mut self, trace: &Trace) {
         let members = trace.groups.iter().map(|group| group.members.len()).sum();
-        self.accounting.bandit_flops += self.dynamic.routing_flops(trace.decisions.exits(), members);
+        self.accounting.bandit_flops += self.dynamic.routing_flops(&trace.decisions.exits, members);
     }
 }

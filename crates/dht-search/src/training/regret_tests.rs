@@ -15,12 +15,15 @@ use rand_chacha::ChaCha8Rng;
 
 use super::objective::SearchObjective;
 use crate::error::Result;
-use crate::model::{PassedExits, SearchModel};
+use crate::model::SearchModel;
 use crate::reward::RewardShape;
-use crate::routing::{Decisions, Mode, Preparation, Router, RouterState, StageView};
+use crate::routing::{Learner, Losses, Preparation};
 use crate::settings::{RouterKind, SearchSettings};
 use crate::space::{BaseState, Search, SearchSpace, SpaceConfig};
+use dht_dynamic::passage::{PassedExits, Trace};
 use dht_dynamic::route::{RouteSpec, Segment};
+use dht_dynamic::router::{Decisions, ExitView, Mode};
+use dht_dynamic::{LogProbabilities, Router};
 
 const HEADS: usize = 8;
 const KEPT: usize = 4;
@@ -126,9 +129,9 @@ fn planted_search(integrated: bool, settings: SearchSettings) -> SearchObjective
         }
     }
     model.encoder().parameters().set_values(values).unwrap();
-    let preparation = Preparation { pinned: model.model.heads_of_largest_norm().unwrap(), arm_features: None };
-    model.router.state_mut().unwrap().prepare(&preparation).unwrap();
-    model.heads.state_mut().unwrap().prepare(&preparation).unwrap();
+    let preparation = Preparation { pinned: model.heads_of_largest_norm().unwrap(), arm_features: None };
+    model.router.prepare(&preparation).unwrap();
+    model.heads.prepare(&preparation).unwrap();
     SearchObjective::new(model).unwrap()
 }
 
@@ -167,13 +170,12 @@ fn regret(search: &mut SearchObjective, mode: Mode, seed: u64) -> [f64; 2] {
     for _ in 0..TEXTS / BATCH {
         let (batch, kinds) = texts(&mut rng);
         let ctx = search.with_head_gradients(ForwardContext::training(search.model().encoder().parameters(), seed, 0));
-        let executor = search.model().executor(&ctx, mode, PassedExits::Attached);
-        let trace = executor.run(&batch, &mut rng).unwrap();
+        let trace = search.model().walk(&ctx, mode, PassedExits::Attached).run(&batch, &mut rng).unwrap();
         let (loss, losses) = search.losses(&batch, &trace).unwrap();
-        let depths = kinds.iter().zip(trace.decisions.exits());
+        let depths = kinds.iter().zip(&trace.decisions.exits);
         sums[0] += depths.map(|(kind, exit)| depth_regret(*kind, *exit)).sum::<f64>();
         for group in trace.groups.iter().flat_map(|group| &group.decisions.head_sets) {
-            sums[1] += group.indices.len() as f64 * heads_regret(group.heads);
+            sums[1] += group.samples.len() as f64 * heads_regret(group.heads);
         }
         search.dynamic.learn(&trace, &losses).unwrap();
         ctx.backward(&loss, search.model().encoder().parameters()).unwrap();
@@ -198,7 +200,7 @@ fn the_planted_encoder_does_what_is_planted() {
         for exit in 0..KINDS {
             let plan = if exit == 0 { dht_transformer::HeadPlan::Full } else { dht_transformer::HeadPlan::Same(set) };
             hidden = model.encoder().run(exit..exit + 1, &hidden, &plan, &ctx).unwrap();
-            let logits: Vec<Vec<f32>> = model.model().exits.at(exit).logits(&hidden, &ctx).unwrap().to_vec2().unwrap();
+            let logits: Vec<Vec<f32>> = model.model().exits()[exit].logits(&hidden, &ctx).unwrap().to_vec2().unwrap();
             for (sample, (row, kind)) in logits.iter().zip(&kinds).enumerate() {
                 let label = truth[batch.spans.range(sample).start];
                 let understood = (row[1] - row[0]).abs() > 0.5 && (row[1] > row[0]) == (label == 1);
@@ -247,15 +249,16 @@ fn strategies() -> [(&'static str, bool, SearchSettings); 3] {
 
 /// A router that sees, for each sample, the context of another random sample of the batch.
 #[derive(Debug, Clone)]
-struct ShuffledContexts(Box<dyn Router>);
+struct ShuffledContexts(Box<dyn Learner>);
 
-fn shuffled(view: &StageView<'_>, rng: &mut dyn Rng) -> Result<(Hidden, Option<Tensor>)> {
+fn shuffled(view: &ExitView<'_>, rng: &mut dyn Rng) -> dht_dynamic::Result<(Hidden, Option<LogProbabilities>)> {
     let mut order: Vec<usize> = (0..view.members.len()).collect();
     order.shuffle(rng);
-    let ids: Vec<u32> = order.iter().map(|index| *index as u32).collect();
-    let ids = Tensor::from_vec(ids, order.len(), &Device::Cpu)?;
-    let logits = view.logits.map(|logits| logits.index_select(&ids, 0)).transpose()?;
-    Ok((view.hidden.select(&order)?, logits))
+    Ok((view.needed_hidden()?.select(&order)?, view.answers.map(|answers| answers.select(&order))))
+}
+
+fn seen<'a>(view: &ExitView<'a>, hidden: &'a Hidden, answers: Option<&'a LogProbabilities>) -> ExitView<'a> {
+    ExitView::new(view.exit, view.batch, view.members, answers, Some(hidden))
 }
 
 impl Router for ShuffledContexts {
@@ -263,25 +266,40 @@ impl Router for ShuffledContexts {
         self.0.reads(exit, last)
     }
 
-    fn start(&self, view: &StageView<'_>, last: usize, mode: Mode, rng: &mut dyn Rng) -> Result<Decisions> {
-        let (hidden, logits) = shuffled(view, rng)?;
-        self.0.start(&StageView { hidden: &hidden, logits: logits.as_ref(), ..*view }, last, mode, rng)
+    fn begin(
+        &self,
+        view: &ExitView<'_>,
+        decisions: &mut Decisions,
+        last: usize,
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> dht_dynamic::Result<()> {
+        let (hidden, answers) = shuffled(view, rng)?;
+        self.0.begin(&seen(view, &hidden, answers.as_ref()), decisions, last, mode, rng)
     }
 
-    fn at_exit(&self, view: &StageView<'_>, so_far: &mut Decisions, mode: Mode, rng: &mut dyn Rng) -> Result<()> {
-        let (hidden, logits) = shuffled(view, rng)?;
-        self.0.at_exit(&StageView { hidden: &hidden, logits: logits.as_ref(), ..*view }, so_far, mode, rng)
+    fn at_exit(
+        &self,
+        view: &ExitView<'_>,
+        decisions: &mut Decisions,
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> dht_dynamic::Result<()> {
+        let (hidden, answers) = shuffled(view, rng)?;
+        self.0.at_exit(&seen(view, &hidden, answers.as_ref()), decisions, mode, rng)
+    }
+}
+
+impl Learner for ShuffledContexts {
+    fn is_warm(&self) -> bool {
+        self.0.is_warm()
     }
 
-    fn state(&self) -> Option<&dyn RouterState> {
-        self.0.state()
+    fn learn(&mut self, trace: &Trace, losses: &Losses) -> Result<u64> {
+        self.0.learn(trace, losses)
     }
 
-    fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
-        self.0.state_mut()
-    }
-
-    fn box_clone(&self) -> Box<dyn Router> {
+    fn box_clone(&self) -> Box<dyn Learner> {
         Box::new(self.clone())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dht_dynamic::Error as Dynamic;
 use dht_transformer::{EncodedDataset, Sample, error::SettingMismatch};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, to_value};
@@ -47,7 +48,7 @@ fn check_version(state: &Value) -> Result<()> {
 }
 
 fn of_state(source: serde_json::Error) -> Error {
-    Error::Json { what: "training state".into(), source }
+    Error::Dynamic(Dynamic::Json { what: "training state".into(), source })
 }
 
 impl SearchObjective {
@@ -56,8 +57,8 @@ impl SearchObjective {
             version: VERSION,
             space: self.dynamic.space().clone(),
             settings: self.settings().clone(),
-            router: self.dynamic.router.state().map_or(Ok(Value::Null), |router| router.stored())?,
-            heads: self.dynamic.heads.state().map_or(Ok(Value::Null), |heads| heads.stored())?,
+            router: self.dynamic.router.state()?,
+            heads: self.dynamic.heads.state()?,
             queues: self.queues.clone(),
             accounting: self.accounting.clone(),
             importance: self.importance.clone(),
@@ -95,8 +96,9 @@ impl SearchObjective {
         if restored.is_err()
             && let Some((next_phase, dynamic, queues)) = before
         {
-            self.dynamic.model.enter(dynamic.model.space, dynamic.model.exits);
-            (self.dynamic.router, self.dynamic.heads) = (dynamic.router, dynamic.heads);
+            self.dynamic.model.enter(dynamic.model);
+            (self.dynamic.space, self.dynamic.router, self.dynamic.heads) =
+                (dynamic.space, dynamic.router, dynamic.heads);
             (self.queues, self.next_phase) = (queues, Some(next_phase));
         }
         restored
@@ -116,7 +118,8 @@ impl SearchObjective {
             return Err(Error::state("queues", "those of these settings", "others"));
         }
         if let Some(queues) = &state.queues {
-            queues.check(&*self.dynamic.router)?;
+            let answers = if self.dynamic.heads.reads_answers() { self.exit_model().classes() } else { 0 };
+            queues.check(&*self.dynamic.router, answers)?;
         }
         self.accounting.check_like(&state.accounting)?;
         if let Some(importance) = &state.importance {

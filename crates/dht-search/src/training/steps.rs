@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use dht_dynamic::passage::{PassedExits, Trace, Walk};
 use dht_transformer::{Encoding, ForwardContext, PackedBatch, Progress, Sample, StepLoss};
 use rand_chacha::ChaCha8Rng;
 
 use super::objective::{SearchObjective, Step, stream};
 use crate::error::{Error, Result};
-use crate::model::{Executor, PassedExits};
-use crate::routing::ForwardTrace;
 use crate::settings::LossSource;
 
 /// Independent random streams: one for each step, and one for each queued batch.
@@ -25,33 +24,28 @@ impl SearchObjective {
         let mut rng = self.routing(progress);
         let ctx = ForwardContext::training(self.dynamic.encoder().parameters(), progress.seed, progress.step as u32);
         let ctx = self.with_head_gradients(ctx);
-        let executor = self.executor(&ctx, progress, self.passed_exits());
+        let walk = self.walk(&ctx, progress, self.passed_exits());
         let (trace, pre_pass) = match decisions {
             None => {
-                let trace = executor.run(&batch, &mut rng)?;
+                let trace = walk.run(&batch, &mut rng)?;
                 let pre_pass = if trace.pre_pass { self.pre_pass_flops(&batch) } else { 0 };
                 (trace, pre_pass)
             }
             // The pre-pass was counted when the batch was queued.
-            Some(decisions) => (executor.run_decided(&batch, decisions, &mut rng)?, 0),
+            Some(decisions) => (walk.run_decided(&batch, decisions, &mut rng)?, 0),
         };
         self.accounting.flops += pre_pass;
         self.routing = Some((progress.step, rng));
         self.finish(&batch, trace, ctx, progress)
     }
 
-    pub(super) fn executor<'a>(
-        &'a self,
-        ctx: &'a ForwardContext,
-        progress: Progress,
-        passed: PassedExits,
-    ) -> Executor<'a> {
-        self.dynamic.executor(ctx, self.mode(progress), passed)
+    pub(super) fn walk<'a>(&'a self, ctx: &'a ForwardContext, progress: Progress, passed: PassedExits) -> Walk<'a> {
+        self.dynamic.walk(ctx, self.mode(progress), passed)
     }
 
     fn pre_pass_flops(&self, batch: &PackedBatch) -> u64 {
         let model = self.exit_model();
-        batch.spans.lengths().map(|tokens| model.layer_flops().pre_pass(&model.space, tokens).0).sum()
+        batch.spans.lengths().map(|tokens| model.pre_pass_flops(tokens)).sum()
     }
 
     /// The generator of a step's routes. The batches that are accumulated into one step use the generator in turn, so
@@ -67,7 +61,7 @@ impl SearchObjective {
     fn finish(
         &mut self,
         batch: &PackedBatch,
-        trace: ForwardTrace,
+        trace: Trace,
         ctx: ForwardContext,
         progress: Progress,
     ) -> Result<StepLoss> {
@@ -99,13 +93,14 @@ impl SearchObjective {
         let ctx = ForwardContext::inference();
         // Several batches may join the queues between two steps: the number of earlier samples distinguishes them.
         let mut rng = stream(progress, QUEUEING + self.accounting.samples + self.queued.len() as u64);
-        let (decisions, deciding) = self.executor(&ctx, progress, PassedExits::Skip).decide(batch, &mut rng)?;
+        let (decisions, deciding) = self.walk(&ctx, progress, PassedExits::Skip).decide(batch, &mut rng)?;
         self.accounting.add_deciding(deciding, Duration::ZERO);
-        let (model, last) = (self.exit_model(), self.exit_model().space.exits().len() - 1);
-        let read = self.dynamic.router.reads(0, last) || self.dynamic.heads.reads_signals();
+        let (model, last) = (self.exit_model(), self.exit_model().exits().len() - 1);
+        let read = self.dynamic.router.reads(0, last) || self.dynamic.heads.reads_answers();
+        let read = read && model.layout().base().is_some();
         let of_text = |tokens| {
-            let exit = if read { model.exits.at(0).flops(tokens).forward.0 } else { 0 };
-            model.layer_flops().base(&model.space, tokens).0 + exit
+            let exit = if read { model.exits()[0].flops(tokens).forward.0 } else { 0 };
+            model.layer_flops(model.layout().base_layers(), tokens) + exit
         };
         let flops: u64 = batch.spans.lengths().map(of_text).sum();
         self.accounting.flops += flops;

@@ -11,7 +11,7 @@ impl SearchObjective {
     /// tokens. The teacher is neither changed nor saved with the model, and must be set again for a resumed training.
     ///
     /// # Errors
-    /// [`Error::Argument`] when the settings require no such teacher, or the teacher is for another task, has other
+    /// [`Argument`](dht_dynamic::Error::Argument) when the settings require no such teacher, or the teacher is for another task, has other
     /// classes, has fewer tokens in its vocabulary, or reads shorter texts than this model.
     pub fn with_teacher(mut self, teacher: TextClassifier) -> Result<Self> {
         if !self.wants_teacher() {

@@ -33,7 +33,7 @@ fn exit_bandits_beat_shuffled_routes_and_survive_a_save() -> Result<()> {
         assert!(dearest.flops_ratio > cheapest.flops_ratio, "{decided:?}: {dearest:?} {cheapest:?}");
         let front_alone = evaluate(&model.with_speed(10.0)?, &test, 16)?;
         assert!(front_alone.routes.iter().all(|route| route.exit() == 0), "{decided:?}");
-        assert!(front_alone.bandit_flops > 0, "the decision in front is counted");
+        assert!(front_alone.routing_flops > 0, "the decision in front is counted");
         let decided_twice = model.router().flops(1) - model.router().flops(0);
         assert!(decided_twice > 0, "{decided:?}: the decision after the first layer is counted too");
         // Where some texts go on, they are the right ones: shuffled, the same routes are worse.

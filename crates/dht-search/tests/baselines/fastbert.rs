@@ -1,11 +1,12 @@
 //! FastBERT: at speed 0 it is its backbone, its exits learn from it alone, and every speed follows from the exits' answers.
 
 use candle_core::Device;
+use dht_dynamic::Error as Dynamic;
 use dht_dynamic::evaluation::calibrate;
 use dht_dynamic::exit::ExitKind;
-use dht_dynamic::router::{ExitView, Notes};
+use dht_dynamic::router::{ExitRule, ExitView, Notes};
 use dht_dynamic::training::{ExitTargets, FrozenExits};
-use dht_dynamic::{DynamicModel, Prediction, Predictor, Router, SpeedCurve, evaluate};
+use dht_dynamic::{DynamicModel, Prediction, Predictor, SpeedCurve, evaluate};
 use dht_search::baselines::fastbert::{self, FastBertSettings};
 use dht_search::settings::ClassifierSharing;
 use dht_search::transformer::{
@@ -173,7 +174,7 @@ fn cached_states_give_the_same_losses_for_fewer_flops() -> Result<()> {
 #[derive(Debug)]
 struct LeaveAt(usize);
 
-impl Router for LeaveAt {
+impl ExitRule for LeaveAt {
     fn reads(&self, _: usize, _: usize) -> bool {
         false
     }
@@ -273,7 +274,7 @@ fn invalid_backbones_and_settings_are_rejected_by_name() -> Result<()> {
     }
     for exits in [vec![2, 2, LAYERS], vec![1, LAYERS + 1]] {
         let settings = FastBertSettings { exits: Some(exits), ..defaults() };
-        assert!(matches!(fastbert(Pooling::Mean, settings, 1), Err(Error::Exit { index: 1, .. })));
+        assert!(matches!(fastbert(Pooling::Mean, settings, 1), Err(Error::Dynamic(Dynamic::Exit { index: 1, .. }))));
     }
     assert_eq!(wrong(FastBertSettings { speed: -0.1, ..defaults() }), "speed");
     let exit_kind = ExitKind::SideLayer { width: 0 };

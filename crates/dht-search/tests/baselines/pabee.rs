@@ -1,5 +1,6 @@
 //! PABEE: all exits are trained on all texts, and texts leave where enough exits agree.
 
+use dht_dynamic::Error as Dynamic;
 use dht_dynamic::exit::ExitKind;
 use dht_dynamic::{Evaluation, SpeedCurve, evaluate};
 use dht_search::baselines::Baseline;
@@ -44,8 +45,8 @@ fn in_training_every_text_trains_every_exit_weighted_by_depth() -> Result<()> {
     let by_exit = search.model().model().exit_log_probabilities(&data, 8)?;
     let mut expected = 0.0;
     for (exit, rows) in by_exit.iter().enumerate() {
-        for (row, sample) in rows.iter().zip(&data.samples) {
-            expected -= (exit + 1) as f64 * f64::from(row[sample.label as usize]) / 8.0 / (1 + 2 + 3 + 4) as f64;
+        for (row, sample) in rows.rows().zip(&data.samples) {
+            expected -= (exit + 1) as f64 * row[sample.label as usize] / 8.0 / (1 + 2 + 3 + 4) as f64;
         }
     }
     let history = Trainer::new(train_settings(1)).fit(&mut search, &data, &nothing(), &mut ())?;
@@ -68,12 +69,12 @@ fn patience_of_the_depth_or_more_equals_the_full_model() -> Result<()> {
 fn a_text_exits_where_the_agreement_count_reaches_the_patience() -> Result<()> {
     let (model, test) = (trained()?.into_model(), task(120, 2));
     let by_exit = model.model().exit_log_probabilities(&test, 16)?;
-    let class = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).expect("a class");
+    let class = |row: &[f64]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).expect("a class");
     let mut sums = Vec::new();
     for patience in 1..=LAYERS {
         let found = evaluate(&model.with_speed(1.0 / patience as f64)?, &test, 16)?;
         for (row, route) in found.routes.iter().enumerate() {
-            let classes: Vec<usize> = by_exit.iter().map(|rows| class(&rows[row])).collect();
+            let classes: Vec<usize> = by_exit.iter().map(|rows| class(rows.row(row))).collect();
             // The first exit that agrees with each of the `patience` exits before it.
             let agrees = |exit: &usize| classes[exit - patience..=*exit].iter().all(|own| *own == classes[*exit]);
             let exit = (patience..LAYERS - 1).find(agrees).unwrap_or(LAYERS - 1);
@@ -100,6 +101,7 @@ fn a_speed_is_the_reciprocal_patience_and_budgets_are_met() -> Result<()> {
     for wrong in [-1.0, f64::NAN, f64::INFINITY] {
         assert_eq!(refused(model.with_speed(wrong)), "speed");
     }
+    let model = model.into();
     let mut curve = SpeedCurve::new(&model, &test, 16)?;
     let (least, most) = curve.range();
     assert!(least < most, "{least} and {most}");
@@ -136,7 +138,7 @@ fn settings_that_make_no_sense_are_refused_by_name() -> Result<()> {
     assert_eq!(wrong(pooler), "pooling");
     assert_eq!(wrong(PabeeSettings { exits: Some(vec![LAYERS]), ..defaults() }), "router");
     let backwards = PabeeSettings { exits: Some(vec![3, 1, LAYERS]), ..defaults() };
-    assert!(matches!(training(&backwards, 1), Err(Error::Exit { index: 1, .. })));
+    assert!(matches!(training(&backwards, 1), Err(Error::Dynamic(Dynamic::Exit { index: 1, .. }))));
     let queue = SearchSettings { dispatch: Dispatch::Queue { size: 4 }, ..defaults().search() };
     let model = training(&defaults(), 1)?;
     assert_eq!(refused(queue.check_with(model.model().space())), "router");

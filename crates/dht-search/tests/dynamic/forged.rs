@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use dht_dynamic::Error as Dynamic;
 use dht_search::{Error, Preset, Result, SearchObjective, SearchSettings, settings::LossSource};
 use dht_search::{
     transformer::train::Predict,
@@ -28,7 +29,9 @@ fn refused(model: &mut SearchObjective, state: Value, training: &EncodedDataset)
     let error = model.restore(state, training).expect_err("a forged state was taken");
     assert!(weights_and_state(model)? == before);
     match error {
-        Error::Argument { name: field, .. } | Error::State { what: field, .. } => Ok(field),
+        Error::Dynamic(Dynamic::Argument { name: field, .. }) | Error::Dynamic(Dynamic::State { what: field, .. }) => {
+            Ok(field)
+        }
         other => Err(other),
     }
 }
@@ -64,16 +67,17 @@ fn queued_samples_of_unknown_arms_or_contexts_are_rejected() -> Result<()> {
     let mut model = trained(integrated(settings)?)?;
     let mut stopped = model.state()?;
     let context = vec![0.5; 87];
-    let sample = json!({ "row": 3, "arm": 0, "context": context, "signals": [0.1, 0.2, 0.3], "routed_at": 0 });
+    let sample = json!({ "row": 3, "kept": HEADS, "notes": context, "routed_at": 0 });
     stopped["queues"]["queues"][0] = json!([sample]);
     model.restore(stopped.clone(), &training)?;
     for (field, value) in [
-        ("arm", json!(99)),
-        ("arm", Value::Null),
+        ("kept", json!(99)),
+        ("kept", Value::Null),
         // An arm that leaves elsewhere.
-        ("arm", json!(5)),
-        ("context", json!([0.5])),
-        ("signals", json!([])),
+        ("kept", json!(HEADS - 2)),
+        ("notes", json!([0.5])),
+        // The heads of an integrated search read no answers.
+        ("answer", json!([-0.1, -3.0, -4.0])),
     ] {
         let mut state = stopped.clone();
         state["queues"]["queues"][0][0][field] = value.clone();

@@ -1,5 +1,6 @@
 //! Impossible inputs are refused by the name of the setting, and change nothing.
 
+use dht_dynamic::Error as Dynamic;
 use dht_search::transformer::{Objective, Trainer};
 use dht_search::{
     Error, Preset, Result, SearchModel, SearchObjective, SearchSettings, SearchSpace,
@@ -79,22 +80,22 @@ fn a_foreign_state_is_rejected_and_changes_nothing() -> Result<()> {
         config.pinned = 2;
         let elsewhere = build(SearchSpace::new(config)?, settings.clone(), 3)?;
         let error = refused(SearchObjective::new(elsewhere)?.state()?)?;
-        assert!(matches!(error, Error::State { what: "training state", .. }), "{name}: {error}");
+        assert!(matches!(error, Error::Dynamic(Dynamic::State { what: "training state", .. })), "{name}: {error}");
         let other = model(SearchSettings { prior_precision: 2.0, ..settings.clone() }, 1)?;
         let error = refused(other.state()?)?;
-        assert!(matches!(error, Error::State { what: "training state", .. }), "{name}: {error}");
+        assert!(matches!(error, Error::Dynamic(Dynamic::State { what: "training state", .. })), "{name}: {error}");
         for (part, wrong) in [("space", serde_json::json!(3)), ("router", serde_json::Value::Null)] {
             let mut state = before.1.clone();
             state[part] = wrong;
-            assert!(matches!(refused(state)?, Error::Json { .. }), "{name}: {part}");
+            assert!(matches!(refused(state)?, Error::Dynamic(Dynamic::Json { .. })), "{name}: {part}");
         }
         // A queued sample that is not in the training set.
         if before.1["queues"].is_object() {
             let mut state = before.1.clone();
-            let ghost = serde_json::json!({ "row": 1_000, "context": [], "signals": [], "routed_at": 0 });
+            let ghost = serde_json::json!({ "row": 1_000, "routed_at": 0 });
             state["queues"]["queues"][0] = serde_json::json!([ghost]);
             let error = refused(state)?;
-            assert!(matches!(error, Error::State { what: "queued sample", .. }), "{name}: {error}");
+            assert!(matches!(error, Error::Dynamic(Dynamic::State { what: "queued sample", .. })), "{name}: {error}");
         }
     }
     Ok(())
@@ -105,11 +106,11 @@ fn texts_and_labels_that_the_model_does_not_know_are_refused() -> Result<()> {
     let trained = model(SearchSettings::default(), 1)?;
     let mut strange = task(3, 1);
     strange.samples[1].encoding.ids[0] = 50;
-    assert!(matches!(evaluate(trained.model(), &strange, 2), Err(Error::Transformer(_))));
+    assert!(matches!(evaluate(trained.model(), &strange, 2), Err(Error::Dynamic(Dynamic::Transformer(_)))));
     let mut strange = task(3, 1);
     strange.samples[1].label = CLASSES as u32;
-    assert!(matches!(evaluate(trained.model(), &strange, 2), Err(Error::Transformer(_))));
-    assert!(matches!(evaluate(trained.model(), &task(3, 1), 0), Err(Error::Transformer(_))));
+    assert!(matches!(evaluate(trained.model(), &strange, 2), Err(Error::Dynamic(Dynamic::Transformer(_)))));
+    assert!(matches!(evaluate(trained.model(), &task(3, 1), 0), Err(Error::Dynamic(Dynamic::Transformer(_)))));
     Ok(())
 }
 
@@ -135,7 +136,7 @@ fn multi_label_and_numeric_targets_are_rejected_by_a_search() -> Result<()> {
     let mut untrained = model(SearchSettings::default(), 1)?;
     let before = weights_and_state(&untrained)?;
     let error = Trainer::new(train_settings()).fit(&mut untrained, &numeric, &nothing(), &mut ()).unwrap_err();
-    assert!(error.to_string().starts_with("targets is 1 in row 0, expected none: a search takes texts of one class"));
+    assert!(error.to_string().starts_with("targets is 1 in row 0, expected none: early exits take texts of one"));
     assert!(weights_and_state(&untrained)? == before);
     assert_eq!(refused(evaluate(untrained.model(), &numeric, 2)), "targets");
     // Validation rows alone, and a training that is resumed.

@@ -1,15 +1,15 @@
 //! Routers of a user's own: they run with the bandits' heads, and what they get wrong is refused.
 
+use dht_dynamic::Error as Dynamic;
 use dht_search::cost::{OwnCost, RouteCost};
+use dht_search::dynamic::passage::Trace;
+use dht_search::dynamic::router::{Decisions, ExitView, GroupDecisions, GroupView, HeadSetGroup, Mode};
+use dht_search::dynamic::{self, Router};
+use dht_search::routing::{Losses, taking_arms};
 use dht_search::settings::{ContextDesign, RouterKind};
 use dht_search::transformer::Trainer;
 use dht_search::{
-    CostModel, Decisions, Error, OwnParts, Preset, Result, Route, Router, SearchModel, SearchObjective, SearchSettings,
-    StageView,
-};
-use dht_search::{
-    HeadRouter,
-    routing::{GroupDecisions, GroupTrace, GroupView, HeadSetGroup, Losses, Mode, RouterState},
+    CostModel, Error, Learner, OwnParts, Preset, Result, Route, SearchModel, SearchObjective, SearchSettings,
 };
 use dht_toys::{head_set, refused};
 use rand::Rng;
@@ -17,7 +17,7 @@ use rand::Rng;
 use crate::toy::{CLASSES, HEADS, LAYERS, evaluate, kinds, model, task, train_settings, trained, untrained};
 
 type Start = fn(usize, usize) -> Decisions;
-type AtExit = fn(&StageView<'_>, &mut Decisions) -> Result<()>;
+type AtExit = fn(&ExitView<'_>, &mut Decisions) -> dynamic::Result<()>;
 
 /// Decides by two functions and reads nothing.
 #[derive(Debug, Clone)]
@@ -28,15 +28,25 @@ impl Router for Own {
         false
     }
 
-    fn start(&self, view: &StageView<'_>, last: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
-        Ok(self.0(view.members.len(), last))
+    fn begin(
+        &self,
+        view: &ExitView<'_>,
+        decisions: &mut Decisions,
+        last: usize,
+        _: Mode,
+        _: &mut dyn Rng,
+    ) -> dynamic::Result<()> {
+        *decisions = self.0(view.members.len(), last);
+        Ok(())
     }
 
-    fn at_exit(&self, view: &StageView<'_>, decisions: &mut Decisions, _: Mode, _: &mut dyn Rng) -> Result<()> {
+    fn at_exit(&self, view: &ExitView<'_>, decisions: &mut Decisions, _: Mode, _: &mut dyn Rng) -> dynamic::Result<()> {
         self.1(view, decisions)
     }
+}
 
-    fn box_clone(&self) -> Box<dyn Router> {
+impl Learner for Own {
+    fn box_clone(&self) -> Box<dyn Learner> {
         Box::new(self.clone())
     }
 }
@@ -44,7 +54,7 @@ impl Router for Own {
 const NOTHING: AtExit = |_, _| Ok(());
 const LAST: Start = |samples, last| Decisions::leaving_at(vec![last; samples]);
 
-fn forget_all(_: &StageView<'_>, decisions: &mut Decisions) -> Result<()> {
+fn forget_all(_: &ExitView<'_>, decisions: &mut Decisions) -> dynamic::Result<()> {
     *decisions = Decisions::leaving_at(Vec::new());
     Ok(())
 }
@@ -86,7 +96,7 @@ fn decisions_that_make_no_sense_are_refused_with_what_is_wrong() -> Result<()> {
     for (router, wrong) in cases {
         let name = format!("{router:?}");
         match evaluate(&with(router, ContextDesign::StateAndSignals)?, &test, 7) {
-            Err(error @ (Error::Shape { .. } | Error::Range { .. })) => {
+            Err(error @ (Error::Dynamic(Dynamic::Shape { .. }) | Error::Dynamic(Dynamic::Range { .. }))) => {
                 assert!(error.to_string().contains(wrong), "{name}: {error}");
             }
             other => panic!("{name}: {other:?}"),
@@ -99,13 +109,23 @@ fn decisions_that_make_no_sense_are_refused_with_what_is_wrong() -> Result<()> {
 #[derive(Debug, Clone)]
 struct OwnHeads(fn(usize) -> Vec<usize>, usize);
 
-impl HeadRouter for OwnHeads {
-    fn decide(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> Result<GroupDecisions> {
-        let heads = head_set(&(0..self.1).collect::<Vec<_>>(), HEADS);
-        Ok(GroupDecisions::new(vec![HeadSetGroup::new(self.0(view.members.len()), heads)]))
+impl Router for OwnHeads {
+    fn reads(&self, _: usize, _: usize) -> bool {
+        false
     }
 
-    fn box_clone(&self) -> Box<dyn HeadRouter> {
+    fn heads(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> dynamic::Result<Option<GroupDecisions>> {
+        let heads = head_set(&(0..self.1).collect::<Vec<_>>(), HEADS);
+        Ok(Some(GroupDecisions::new(vec![HeadSetGroup::new(self.0(view.members.len()), heads)])))
+    }
+
+    fn keeps_all(&self) -> bool {
+        false
+    }
+}
+
+impl Learner for OwnHeads {
+    fn box_clone(&self) -> Box<dyn Learner> {
         Box::new(self.clone())
     }
 }
@@ -128,7 +148,7 @@ fn head_routers_that_lose_or_repeat_samples_are_rejected() -> Result<()> {
 #[test]
 fn in_an_integrated_space_a_router_takes_arms() -> Result<()> {
     let space = Preset::FDht.space(LAYERS, HEADS)?;
-    assert_eq!(refused(Decisions::taking_arms(&space, vec![0, 10_000])), "arm");
+    assert_eq!(refused(taking_arms(&space, &[0, 10_000])), "arm");
 
     #[derive(Debug, Clone)]
     struct ByTurns(dht_search::SearchSpace);
@@ -136,11 +156,22 @@ fn in_an_integrated_space_a_router_takes_arms() -> Result<()> {
         fn reads(&self, _: usize, _: usize) -> bool {
             false
         }
-        fn start(&self, view: &StageView<'_>, _: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
+        fn begin(
+            &self,
+            view: &ExitView<'_>,
+            decisions: &mut Decisions,
+            _last: usize,
+            _: Mode,
+            _: &mut dyn Rng,
+        ) -> dynamic::Result<()> {
             let arms = self.0.integrated_arms().len();
-            Decisions::taking_arms(&self.0, (0..view.members.len()).map(|sample| sample % arms).collect())
+            let arms: Vec<usize> = (0..view.members.len()).map(|sample| sample % arms).collect();
+            *decisions = taking_arms(&self.0, &arms)?;
+            Ok(())
         }
-        fn box_clone(&self) -> Box<dyn Router> {
+    }
+    impl Learner for ByTurns {
+        fn box_clone(&self) -> Box<dyn Learner> {
             Box::new(self.clone())
         }
     }
@@ -165,31 +196,31 @@ impl Router for AtSpeed {
         false
     }
 
-    fn start(&self, view: &StageView<'_>, _: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
-        Ok(Decisions::leaving_at(vec![self.0 as usize; view.members.len()]))
+    fn begin(
+        &self,
+        _: &ExitView<'_>,
+        decisions: &mut Decisions,
+        _last: usize,
+        _: Mode,
+        _: &mut dyn Rng,
+    ) -> dynamic::Result<()> {
+        decisions.exits.fill(self.0 as usize);
+        Ok(())
     }
 
-    fn state(&self) -> Option<&dyn RouterState> {
-        Some(self)
-    }
-
-    fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
-        Some(self)
-    }
-
-    fn box_clone(&self) -> Box<dyn Router> {
-        Box::new(self.clone())
-    }
-}
-
-impl RouterState for AtSpeed {
     fn speed(&self) -> Option<f64> {
         Some(self.0)
     }
+}
 
+impl Learner for AtSpeed {
     fn set_speed(&mut self, speed: f64) -> Result<()> {
         self.0 = speed;
         Ok(())
+    }
+
+    fn box_clone(&self) -> Box<dyn Learner> {
+        Box::new(self.clone())
     }
 }
 
@@ -207,7 +238,9 @@ fn a_model_with_a_router_of_its_own_is_loaded_with_it() -> Result<()> {
         own.save(&path, None, &test.labels)?;
         let own_router = OwnParts::new().with_routers(|model| model.with_router(Box::new(AtSpeed(1.0))));
         match SearchModel::load(&path, &device).map(drop) {
-            Err(error @ Error::Model { field: "router", .. }) => assert!(error.to_string().contains("load_with")),
+            Err(error @ Error::Dynamic(Dynamic::Model { field: "router", .. })) => {
+                assert!(error.to_string().contains("load_with"))
+            }
             other => panic!("{name}: {other:?}"),
         }
         let (loaded, ..) = SearchModel::load_with(&path, &device, own_router)?;
@@ -241,7 +274,10 @@ fn a_cost_of_its_own_decides_and_is_given_again_to_load() -> Result<()> {
     let with = |cost_model| SearchSettings { cost_model, ..kinds()[0].1.clone() };
     let of = |cost: f64| model(with(CostModel::Own(OwnCost::new("broken", Broken(cost)))), 1).map(drop);
     for cost in [f64::NAN, -0.1, f64::INFINITY] {
-        assert!(matches!(of(cost), Err(Error::Argument { name: "share of an own cost", .. })), "{cost}");
+        assert!(
+            matches!(of(cost), Err(Error::Dynamic(Dynamic::Argument { name: "share of an own cost", .. }))),
+            "{cost}"
+        );
     }
     let trained = |cost_model| -> Result<SearchModel> {
         let mut search = model(with(cost_model), 1)?;
@@ -256,7 +292,7 @@ fn a_cost_of_its_own_decides_and_is_given_again_to_load() -> Result<()> {
     let other = OwnCost::new("another", Squared);
     for parts in [OwnParts::new(), OwnParts::new().with_cost(other)] {
         let refused = load(parts).map(drop);
-        assert!(matches!(refused, Err(Error::Argument { name: "own cost", .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Dynamic(Dynamic::Argument { name: "own cost", .. }))), "{refused:?}");
     }
     let (loaded, ..) = load(OwnParts::new().with_cost(squared()))?;
     assert_eq!(evaluate(&loaded, &test, 8)?.losses, evaluate(&own, &test, 8)?.losses);
@@ -307,32 +343,30 @@ impl Router for Noting {
         false
     }
 
-    fn start(&self, view: &StageView<'_>, last: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
-        let ids = view.hidden.packing().sample_ids();
-        let mut decisions = Decisions::leaving_at(ids.iter().map(|id| *id as usize % (last + 1)).collect());
-        for (notes, id) in decisions.notes_mut().iter_mut().zip(ids) {
-            *notes = vec![*id as f64];
+    fn begin(
+        &self,
+        view: &ExitView<'_>,
+        decisions: &mut Decisions,
+        last: usize,
+        _: Mode,
+        _: &mut dyn Rng,
+    ) -> dynamic::Result<()> {
+        *decisions = Decisions::leaving_at(view.ids().map(|id| id as usize % (last + 1)).collect());
+        for (notes, id) in decisions.notes_mut().iter_mut().zip(view.ids()) {
+            *notes = vec![id as f64];
         }
-        Ok(decisions)
+        Ok(())
     }
 
-    fn state(&self) -> Option<&dyn RouterState> {
-        Some(self)
-    }
-
-    fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
-        Some(self)
-    }
-
-    fn box_clone(&self) -> Box<dyn Router> {
-        Box::new(self.clone())
+    fn state(&self) -> dynamic::Result<serde_json::Value> {
+        Ok(serde_json::json!(self.learned))
     }
 }
 
-impl RouterState for Noting {
-    fn learn(&mut self, decisions: &Decisions, _: &[GroupTrace], losses: &Losses) -> Result<u64> {
-        assert_eq!(decisions.notes().len(), decisions.exits().len());
-        for (sample, (notes, exit)) in decisions.notes().iter().zip(decisions.exits()).enumerate() {
+impl Learner for Noting {
+    fn learn(&mut self, Trace { decisions, .. }: &Trace, losses: &Losses) -> Result<u64> {
+        assert_eq!(decisions.notes.len(), decisions.exits.len());
+        for (sample, (notes, exit)) in decisions.notes.iter().zip(&decisions.exits).enumerate() {
             assert_eq!(notes[0] as usize % 4, *exit, "the notes of another sample");
             assert!(losses.at(*exit, sample).is_some());
             *self.learned.entry(notes[0] as u64).or_default() += 1;
@@ -340,13 +374,13 @@ impl RouterState for Noting {
         Ok(0)
     }
 
-    fn stored(&self) -> Result<serde_json::Value> {
-        Ok(serde_json::json!(self.learned))
-    }
-
     fn restore(&mut self, state: serde_json::Value) -> Result<()> {
         self.learned = serde_json::from_value(state)?;
         Ok(())
+    }
+
+    fn box_clone(&self) -> Box<dyn Learner> {
+        Box::new(self.clone())
     }
 }
 
@@ -356,14 +390,14 @@ fn notes_of_a_router_reach_its_learning_through_queues() -> Result<()> {
     for (name, settings) in kinds() {
         let own = model(settings, 1)?.into_model().with_router(Box::new(Noting::default()));
         let search = trained(SearchObjective::new(own)?, &training)?;
-        let learned = search.model().router_state().expect("a state").stored()?;
+        let learned = search.model().router().state()?;
         let expected: std::collections::BTreeMap<u64, u64> = (0..37).map(|id| (id, 2)).collect();
         assert_eq!(learned, serde_json::json!(expected), "{name}");
         let folder = tempfile::tempdir().expect("a temporary folder");
         search.model().save(folder.path().join("model"), None, &training.labels)?;
         let own = OwnParts::new().with_routers(|model| model.with_router(Box::new(Noting::default())));
         let (loaded, ..) = SearchModel::load_with(folder.path().join("model"), &candle_core::Device::Cpu, own)?;
-        assert_eq!(loaded.router_state().expect("a state").stored()?, learned, "{name}");
+        assert_eq!(loaded.router().state()?, learned, "{name}");
     }
     Ok(())
 }

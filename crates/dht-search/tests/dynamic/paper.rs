@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use dht_search::{
     Preset, Result, SearchObjective, SearchSettings, SearchSpace, SpaceConfig,
+    dynamic::route::BaseState,
     evaluation::evaluate_on,
     evaluation::evaluate_queued,
     settings::{Dispatch, HeadDraws},
-    space::{BaseState, SevenLayerHeads},
+    space::SevenLayerHeads,
 };
 use dht_search::{
     transformer::flops::Load,
@@ -301,7 +302,7 @@ fn inference_queues_keep_predictions_and_rerun_the_base_layers() -> Result<()> {
             assert_eq!((&queued.labels, &queued.routes), (&in_flight.labels, &in_flight.routes), "{preset}");
             let differs = queued.losses.iter().zip(&in_flight.losses).find(|(a, b)| (*a - *b).abs() > 1e-5);
             assert_eq!(differs, None, "{preset}");
-            assert_eq!(queued.bandit_flops, in_flight.bandit_flops);
+            assert_eq!(queued.routing_flops, in_flight.routing_flops);
             // P-DHT's base layers are a pre-pass in flight too.
             let block = model.encoder().block_shape();
             let base = |tokens| block.forward(Load::of_text(tokens), block.full()).total().0;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use dht_dynamic::Error as Dynamic;
 use dht_search::{
     Error, Result, SearchObjective, SearchSettings,
     settings::{Dispatch, ExitLosses, FullModelSteps, LossSource, SoftLabels, Teacher},
@@ -213,7 +214,9 @@ fn soft_labels_change_training_and_count_full_teacher_flops() -> Result<()> {
 
 #[test]
 fn a_teacher_that_does_not_fit_or_is_not_asked_for_is_refused() -> Result<()> {
-    let refused = |result: Result<SearchObjective>| matches!(result, Err(Error::Argument { name: "teacher", .. }));
+    let refused = |result: Result<SearchObjective>| {
+        matches!(result, Err(Error::Dynamic(Dynamic::Argument { name: "teacher", .. })))
+    };
     let asking = SearchSettings { soft_labels: Some(FULL), ..default_settings() };
     assert!(refused(model(default_settings(), 1)?.with_teacher(teacher(3)?)));
     assert!(refused(
@@ -223,12 +226,12 @@ fn a_teacher_that_does_not_fit_or_is_not_asked_for_is_refused() -> Result<()> {
     // Without one there is no training, and none to be resumed.
     let (data, progress) = (task(ROWS, 1), Progress { seed: 5, step: 0, epoch: 0, share: 0.0 });
     let mut alone = model(asking.clone(), 1)?;
-    assert!(matches!(alone.prepare(&data, progress), Err(Error::Argument { name: "teacher", .. })));
+    assert!(matches!(alone.prepare(&data, progress), Err(Error::Dynamic(Dynamic::Argument { name: "teacher", .. }))));
     let state = trained(&asking, &data)?.state()?;
-    assert!(matches!(alone.restore(state, &data), Err(Error::Argument { name: "teacher", .. })));
+    assert!(matches!(alone.restore(state, &data), Err(Error::Dynamic(Dynamic::Argument { name: "teacher", .. }))));
     // Bandits that learn from the first epoch alone must have one that is long enough.
     let short = SearchSettings { loss_source: LossSource::FirstEpoch, warm_up_contexts: 37, ..default_settings() };
     let refused = model(short, 1)?.prepare(&data, progress);
-    assert!(matches!(refused, Err(Error::Argument { name: "warm_up_contexts", .. })));
+    assert!(matches!(refused, Err(Error::Dynamic(Dynamic::Argument { name: "warm_up_contexts", .. }))));
     Ok(())
 }

@@ -3,16 +3,18 @@
 use std::collections::BTreeSet;
 
 use candle_core::Device;
+use dht_dynamic::Error as Dynamic;
 use dht_dynamic::{evaluate, exit::ExitKind};
 use dht_search::dynamic::route::RouteSpec;
 use dht_search::evaluation::evaluate_on;
 use dht_search::transformer::{EncodedDataset, Pooling, Trainer};
 use dht_search::{
     CostModel, Error, Preset, Result, Route, SearchModel, SearchObjective, SearchSettings, SearchSpace,
-    cost::{LayerHeadCount, MeasuredCost, WidthCoupling},
+    cost::{LayerHeadCount, MeasuredCost},
+    dynamic::route::{BaseState, WidthCoupling},
     reward::HeadFeedback,
     settings::{ClassifierSharing, Dispatch, ExitLosses, HeadArms, HeadDraws, RouterKind},
-    space::{BaseState, SevenLayerHeads},
+    space::SevenLayerHeads,
 };
 use dht_toys::{refused, rng};
 
@@ -159,7 +161,7 @@ fn invalid_searches_are_rejected_by_the_name_of_the_setting() -> Result<()> {
     assert_eq!(refused(model(Preset::TDht, &pooler, 1)), "pooling");
     let measured = MeasuredCost::of_encoder(&encoder(2, 1), &[HEADS], &[4], WidthCoupling::Heads)?;
     let of_another = SearchSettings { cost_model: CostModel::Measured(measured), ..defaults() };
-    assert!(matches!(model(Preset::TDht, &of_another, 1), Err(Error::RouteNotInSpace { .. })));
+    assert!(matches!(model(Preset::TDht, &of_another, 1), Err(Error::Dynamic(Dynamic::RouteNotInSpace { .. }))));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use dht_dynamic::{
-    SpeedCurve, evaluate,
+    DynamicModel, SpeedCurve, evaluate,
     evaluation::{Speed, calibrate},
 };
 use dht_search::transformer::EncodedDataset;
@@ -26,9 +26,14 @@ fn shared() -> &'static SearchModel {
     MODEL.get_or_init(|| trained(false).expect("a training"))
 }
 
+/// The shared model as a curve takes it.
+fn routed() -> DynamicModel {
+    shared().clone().into()
+}
+
 fn ratio(model: &SearchModel, texts: &EncodedDataset, lambda: f64) -> Result<f64> {
     let evaluation = evaluate(&model.with_speed(lambda)?, texts, 16)?;
-    Ok((evaluation.flops + evaluation.bandit_flops) as f64 / model.full_inference_flops(texts)? as f64)
+    Ok((evaluation.flops + evaluation.routing_flops) as f64 / model.full_inference_flops(texts) as f64)
 }
 
 #[test]
@@ -54,7 +59,8 @@ fn with_heads_to_choose_a_dearer_model_costs_hardly_more() -> Result<()> {
 #[test]
 fn a_calibrated_model_costs_its_budget() -> Result<()> {
     let texts = task(300, 3);
-    let mut curve = SpeedCurve::new(shared(), &texts, 16)?;
+    let model = routed();
+    let mut curve = SpeedCurve::new(&model, &texts, 16)?;
     let (least, most) = curve.range();
     let mut within = 0;
     assert!(most - least > 0.2, "{least} to {most}");
@@ -74,8 +80,8 @@ fn a_calibrated_model_costs_its_budget() -> Result<()> {
     let passes = curve.measured().len();
     assert!(passes <= 2 + 9 * 5, "{passes} passes for nine budgets");
     let (target, fresh) =
-        ((least + most) / 2.0, SpeedCurve::new(shared(), &texts, 16)?.calibrate((least + most) / 2.0)?);
-    assert_eq!(calibrate(shared(), &texts, target, 16)?, fresh);
+        ((least + most) / 2.0, SpeedCurve::new(&routed(), &texts, 16)?.calibrate((least + most) / 2.0)?);
+    assert_eq!(calibrate(&routed(), &texts, target, 16)?, fresh);
     Ok(())
 }
 
@@ -83,7 +89,8 @@ fn a_calibrated_model_costs_its_budget() -> Result<()> {
 fn a_budget_between_two_jumps_is_kept() -> Result<()> {
     // With one text the ratio has one value for each of its routes.
     let texts = task(1, 4);
-    let mut curve = SpeedCurve::new(shared(), &texts, 1)?;
+    let model = routed();
+    let mut curve = SpeedCurve::new(&model, &texts, 1)?;
     let (least, most) = curve.range();
     for target in [0.3 * least + 0.7 * most, 0.7 * least + 0.3 * most] {
         let speed = curve.calibrate(target)?;
@@ -96,9 +103,9 @@ fn a_budget_between_two_jumps_is_kept() -> Result<()> {
 fn budgets_out_of_reach_are_refused_with_what_is_in_reach() -> Result<()> {
     let texts = task(50, 5);
     let before = weights_and_state_of(shared())?;
-    let (least, most) = SpeedCurve::new(shared(), &texts, 16)?.range();
+    let (least, most) = SpeedCurve::new(&routed(), &texts, 16)?.range();
     for wrong in [0.0, least - 0.01, most + 0.01, 2.0, -1.0, f64::NAN, f64::INFINITY] {
-        match calibrate(shared(), &texts, wrong, 16) {
+        match calibrate(&routed(), &texts, wrong, 16) {
             Err(dht_dynamic::Error::Budget { target, least: low, most: high }) => {
                 assert_eq!((target.to_bits(), low, high), (wrong.to_bits(), least, most));
             }
@@ -113,14 +120,14 @@ fn budgets_out_of_reach_are_refused_with_what_is_in_reach() -> Result<()> {
 fn what_has_no_speed_or_no_texts_is_refused_and_nothing_changes() -> Result<()> {
     let texts = task(20, 6);
     let before = (weights_and_state_of(shared())?, shared().lambda());
-    assert_eq!(refused(calibrate(shared(), &nothing(), 0.5, 8)), "texts");
+    assert_eq!(refused(calibrate(&routed(), &nothing(), 0.5, 8)), "texts");
     for wrong in [f64::NAN, f64::INFINITY, -0.1] {
         assert_eq!(refused(shared().with_speed(wrong)), "reward_shape.lambda");
     }
     let paper = model(SearchSettings::paper(), 1)?.into_model();
     assert_eq!(refused(paper.with_speed(0.5)), "reward_shape");
-    assert_eq!(refused(calibrate(&paper, &texts, 0.5, 8)), "reward_shape");
-    assert!(matches!(calibrate(shared(), &texts, 0.5, 0), Err(dht_dynamic::Error::Transformer(_))));
+    assert_eq!(refused(calibrate(&paper.clone().into(), &texts, 0.5, 8)), "reward_shape");
+    assert!(matches!(calibrate(&routed(), &texts, 0.5, 0), Err(dht_dynamic::Error::Transformer(_))));
     assert!(before == (weights_and_state_of(shared())?, shared().lambda()));
     Ok(())
 }

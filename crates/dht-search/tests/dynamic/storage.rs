@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use dht_dynamic::Engine;
+use dht_dynamic::Error as Dynamic;
+use dht_dynamic::router::LeavingRule;
+use dht_dynamic::{DynamicModel, Engine, ExitModel, ExitSettings};
 use dht_search::{Error, Preset, Result, SearchModel, SearchObjective, SearchSettings};
 use dht_search::{
     transformer::error::CheckpointProblem,
@@ -92,13 +94,16 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
     let model = model(SearchSettings::default(), 1)?.into_model();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let target = folder.path().join("model");
-    let file = target.join("search.checkpoint");
+    let file = target.join("dynamic.checkpoint");
     model.save(&target, None, &labels())?;
     let intact = fs::read(&file).expect("the file");
 
-    assert!(matches!(refused(&folder.path().join("nowhere")), Error::Transformer(TransformerError::Io { .. })));
+    assert!(matches!(
+        refused(&folder.path().join("nowhere")),
+        Error::Dynamic(Dynamic::Transformer(TransformerError::Io { .. }))
+    ));
     let of_checkpoint = |error| match error {
-        Error::Transformer(TransformerError::Checkpoint { path, problem }) if path == file => problem,
+        Error::Dynamic(Dynamic::Transformer(TransformerError::Checkpoint { path, problem })) if path == file => problem,
         other => panic!("{other}"),
     };
     for (bytes, torn) in
@@ -119,16 +124,20 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
         Ok(refused(&target))
     };
     let newer = changed(&|checkpoint| checkpoint.state["version"] = 4.into())?;
-    assert!(matches!(newer, Error::Model { field: "version", ref got, .. } if got == "4 of release 0.1.0"), "{newer}");
+    assert!(
+        matches!(newer, Error::Dynamic(Dynamic::Model { field: "version", ref got, .. }) if got == "4 of release 0.1.0"),
+        "{newer}"
+    );
     let other = changed(&|checkpoint| checkpoint.state["format"] = "a recipe".into())?;
-    assert!(matches!(other, Error::Model { field: "format", .. }), "{other}");
-    let strange = changed(&|checkpoint| checkpoint.state["router"] = 3.into())?;
-    assert!(matches!(strange, Error::Model { field: "router", .. }), "{strange}");
+    assert!(matches!(other, Error::Dynamic(Dynamic::Model { field: "format", .. })), "{other}");
+    let strange = changed(&|checkpoint| checkpoint.state["router"]["own"] = 3.into())?;
+    assert!(matches!(strange, Error::Dynamic(Dynamic::Model { field: "router", .. })), "{strange}");
     let two = changed(&|checkpoint| checkpoint.state["labels"] = serde_json::json!(["a", "b"]))?;
-    assert!(matches!(two, Error::Transformer(TransformerError::Shape { .. })), "{two}");
+    assert!(matches!(two, Error::Dynamic(Dynamic::Transformer(TransformerError::Shape { .. }))), "{two}");
     let name = "exit.4.classifier.weight";
     let missing = changed(&|checkpoint| drop(checkpoint.tensors.remove(name)))?;
-    let of_parameter = |error: &Error| matches!(error, Error::Transformer(TransformerError::Parameter { .. }));
+    let of_parameter =
+        |error: &Error| matches!(error, Error::Dynamic(Dynamic::Transformer(TransformerError::Parameter { .. })));
     assert!(of_parameter(&missing), "{missing}");
     let broken = changed(&|checkpoint| {
         let tensor = checkpoint.tensors.get_mut(name).expect("a tensor");
@@ -139,17 +148,22 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
         let tensor = checkpoint.tensors[name].clone();
         checkpoint.tensors.insert("embeddings.word_embeddings.weight".into(), tensor);
     })?;
-    assert!(matches!(smuggled, Error::Model { field: "tensor", .. }) || of_parameter(&smuggled), "{smuggled}");
+    assert!(
+        matches!(smuggled, Error::Dynamic(Dynamic::Model { field: "tensor", .. })) || of_parameter(&smuggled),
+        "{smuggled}"
+    );
     let space = Preset::TDht.space(12, 12)?;
-    let other = changed(&|checkpoint| checkpoint.state["space"] = serde_json::to_value(&space).expect("JSON"))?;
-    assert!(matches!(other, Error::Argument { name: "space", .. }), "{other}");
+    let other = changed(&|checkpoint| {
+        checkpoint.state["search"]["description"]["space"] = serde_json::to_value(&space).expect("JSON")
+    })?;
+    assert!(matches!(other, Error::Dynamic(Dynamic::Argument { name: "space", .. })), "{other}");
 
     // The checkpoint of a training is valid, but not a model.
     let training = task(20, 1);
     let checkpoint = CheckpointSettings { path: file.clone(), every_steps: 1, resume: false };
     let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(train_settings()) };
     trainer.fit(&mut crate::toy::model(SearchSettings::default(), 1)?, &training, &training, &mut ())?;
-    assert!(matches!(refused(&target), Error::Model { field: "format", .. }));
+    assert!(matches!(refused(&target), Error::Dynamic(Dynamic::Model { field: "format", .. })));
     Ok(())
 }
 
@@ -165,8 +179,8 @@ fn foreign_or_corrupt_model_files_are_rejected_by_name() -> Result<()> {
     let (first, second) = (saved("first", 1, Some(&tokenizer))?, saved("second", 2, None)?);
     let of = |name: &str| first.join("encoder").join(name);
     let is_named = |name: &str, error: &Error| match error {
-        Error::ModelFile { path, checkpoint, .. } => {
-            *path == of(name) && *checkpoint == first.join("search.checkpoint")
+        Error::Dynamic(Dynamic::ModelFile { path, checkpoint, .. }) => {
+            *path == of(name) && *checkpoint == first.join("dynamic.checkpoint")
         }
         _ => false,
     };
@@ -182,7 +196,7 @@ fn foreign_or_corrupt_model_files_are_rejected_by_name() -> Result<()> {
         fs::remove_file(of(name)).expect("removed");
         let error = refused(&first);
         assert!(is_named(name, &error), "{name}: {error}");
-        assert!(matches!(&error, Error::ModelFile { expected: Some(_), got: None, .. }), "{error}");
+        assert!(matches!(&error, Error::Dynamic(Dynamic::ModelFile { expected: Some(_), got: None, .. })), "{error}");
         fs::write(of(name), intact).expect("written");
     }
     // Files that no model reads are allowed in the directory.
@@ -195,13 +209,41 @@ fn foreign_or_corrupt_model_files_are_rejected_by_name() -> Result<()> {
     assert!(is_named("model.safetensors", &error), "{error}");
     assert!(error.to_string().ends_with("restore the file of that save"), "{error}");
     fs::write(of("model.safetensors"), mine).expect("written");
-    fs::copy(second.join("search.checkpoint"), first.join("search.checkpoint")).expect("copied");
+    fs::copy(second.join("dynamic.checkpoint"), first.join("dynamic.checkpoint")).expect("copied");
     assert!(is_named("model.safetensors", &refused(&first)));
     // A tokenizer that was not saved with the model is refused.
     let theirs = second.join("encoder/tokenizer.json");
     fs::copy(of("tokenizer.json"), &theirs).expect("copied");
     let error = refused(&second);
-    assert!(matches!(&error, Error::ModelFile { path, expected: None, .. } if *path == theirs), "{error}");
+    assert!(
+        matches!(&error, Error::Dynamic(Dynamic::ModelFile { path, expected: None, .. }) if *path == theirs),
+        "{error}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_search_and_a_product_each_say_who_reads_them() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (search, product) = (folder.path().join("search"), folder.path().join("product"));
+    let model = model(SearchSettings::default(), 1)?.into_model();
+    model.save(&search, None, &labels())?;
+    match DynamicModel::load(&search, &Device::Cpu).map(drop) {
+        Err(error @ dht_dynamic::Error::Model { field: "search", .. }) => {
+            assert!(error.to_string().contains("SearchModel::load"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // A handle at another speed is saved with that speed.
+    let faster = DynamicModel::from(model.clone()).with_speed(0.7)?;
+    faster.save(&search, None, &labels())?;
+    assert_eq!(SearchModel::load(&search, &Device::Cpu)?.0.speed(), Some(0.7));
+
+    let exits = ExitModel::new(model.encoder().truncated(6)?, ExitSettings::linear(vec![2, 6]), CLASSES, &mut rng(1));
+    DynamicModel::new(exits?, LeavingRule::Confidence)?.save(&product, None, &labels())?;
+    let error = refused(&product);
+    assert!(matches!(error, Error::Dynamic(Dynamic::Model { field: "search", .. })), "{error}");
+    assert!(error.to_string().contains("DynamicModel::load"), "{error}");
     Ok(())
 }
 
@@ -212,10 +254,10 @@ fn a_save_that_is_refused_leaves_what_was_there() -> Result<()> {
     let target = folder.path().join("model");
     model.save(&target, None, &labels())?;
     let refused = model.save(&target, None, &labels()[..2]);
-    assert!(matches!(refused, Err(Error::Shape { what: "labels", .. })));
+    assert!(matches!(refused, Err(Error::Dynamic(Dynamic::Shape { what: "labels", .. }))));
     fs::write(target.join("thesis.txt"), "years of work").expect("written");
     let refused = model.save(&target, None, &labels());
-    assert!(matches!(refused, Err(Error::Transformer(TransformerError::ForeignDirectory { .. }))));
+    assert!(matches!(refused, Err(Error::Dynamic(Dynamic::Transformer(TransformerError::ForeignDirectory { .. })))));
     assert_eq!(fs::read_to_string(target.join("thesis.txt")).expect("still there"), "years of work");
     SearchModel::load(&target, &Device::Cpu)?;
     Ok(())

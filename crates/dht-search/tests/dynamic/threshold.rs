@@ -56,7 +56,8 @@ fn threshold_0_exits_at_the_last_exit_and_above_1_at_the_first() -> Result<()> {
 #[test]
 fn raising_the_threshold_never_raises_the_depth_of_a_text() -> Result<()> {
     let texts = task(200, 2);
-    let mut curve = SpeedCurve::new(shared(), &texts, 16)?;
+    let model = shared().clone().into();
+    let mut curve = SpeedCurve::new(&model, &texts, 16)?;
     curve.budgets(5).into_iter().try_for_each(|target| curve.calibrate(target).map(drop))?;
     let thresholds: Vec<f64> = curve.measured().iter().map(|point| point.speed).collect();
     let by_threshold = thresholds.iter().map(|threshold| depths(shared(), *threshold, &texts));
@@ -97,7 +98,8 @@ fn leave_everywhere(model: &SearchModel, texts: &EncodedDataset) -> bool {
 #[test]
 fn a_budget_of_flops_finds_its_threshold() -> Result<()> {
     let texts = task(300, 3);
-    let mut curve = SpeedCurve::new(shared(), &texts, 16)?;
+    let model = shared().clone().into();
+    let mut curve = SpeedCurve::new(&model, &texts, 16)?;
     let (least, most) = curve.range();
     assert!(most - least > 0.5, "{least} to {most}");
     let mut within = 0;
@@ -107,7 +109,7 @@ fn a_budget_of_flops_finds_its_threshold() -> Result<()> {
         within += u32::from((speed.flops_ratio - target).abs() <= Speed::TOLERANCE);
     }
     assert!(within >= 7, "{within} of nine");
-    let found = calibrate(shared(), &texts, (least + most) / 2.0, 16)?;
+    let found = calibrate(&model, &texts, (least + most) / 2.0, 16)?;
     assert_eq!(shared().with_speed(found.speed)?.speed(), Some(found.speed));
     Ok(())
 }

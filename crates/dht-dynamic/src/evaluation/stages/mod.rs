@@ -4,7 +4,6 @@
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod stages;
 
-pub(crate) use stages::exit_flops;
 pub use stages::{Staged, Stages};
 
 #[cfg(test)]

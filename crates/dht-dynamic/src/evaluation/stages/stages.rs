@@ -6,7 +6,7 @@ use dht_transformer::EncodedDataset;
 use crate::error::{Error, Result};
 use crate::exit::Stacker;
 use crate::log_probabilities::LogProbabilities;
-use crate::model::{DynamicModel, ExitModel};
+use crate::model::DynamicModel;
 use crate::router::LeavingRule;
 
 /// The answers of several stages to the same rows, and the cost of each row for each stage where it may stop.
@@ -196,13 +196,13 @@ impl DynamicModel {
     /// [weights](Stacker).
     ///
     /// # Errors
-    /// As [`ExitModel::exit_log_probabilities`].
+    /// As [`ExitModel::exit_log_probabilities`](crate::ExitModel::exit_log_probabilities).
     pub fn stage_log_probabilities(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<LogProbabilities>> {
         self.stacked(data, self.model().exit_log_probabilities(data, batch_size)?)
     }
 
     /// The stages of the model, from answers that its exits gave to these texts
-    /// ([`ExitModel::exit_log_probabilities`]): the n-gram exit, if there is one, and the exits, each combined with it.
+    /// ([`ExitModel::exit_log_probabilities`](crate::ExitModel::exit_log_probabilities)): the n-gram exit, if there is one, and the exits, each combined with it.
     ///
     /// # Errors
     /// [`Error::Argument`] for answers to other texts or of another number of exits; errors of the n-gram exit.
@@ -222,7 +222,7 @@ impl DynamicModel {
     /// FLOPs of a text that leaves at each stage of the model, by stage and row. The earlier stages are included; router
     /// FLOPs are excluded, since [`Stages`] has no router.
     pub fn stage_flops(&self, data: &EncodedDataset) -> Vec<Vec<u64>> {
-        let exits = exit_flops(self.model(), data);
+        let exits = self.model().exit_flops(data);
         let Some(front) = self.front() else { return exits };
         let (ngram, stacking) = (front.ngram().flops_of_all(data), Stacker::flops(self.model().classes()));
         let stacked = exits.into_iter().zip(1..).map(|(flops, reads)| {
@@ -248,19 +248,4 @@ impl DynamicModel {
             }
         }
     }
-}
-
-/// FLOPs of a text by the exit where it leaves (the n-gram exit excluded) and by row: the layers below this exit, and
-/// every exit up to and including it.
-pub(crate) fn exit_flops(model: &ExitModel, data: &EncodedDataset) -> Vec<Vec<u64>> {
-    let lengths = data.lengths();
-    let mut reads = vec![0; data.len()];
-    let of_exit = |(exit, depth): (&dyn crate::exit::LayerExit, &usize)| {
-        let of_row = |(tokens, reads): (&usize, &mut u64)| {
-            *reads += exit.flops(*tokens).forward.0;
-            model.layer_flops(*depth, *tokens) + *reads
-        };
-        lengths.iter().zip(&mut reads).map(of_row).collect()
-    };
-    model.exits().iter().map(|exit| &**exit).zip(model.depths()).map(of_exit).collect()
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dht_transformer::storage::{FileKind, read_file, write_atomically};
-use dht_transformer::{EncodedDataset, Encoder, ForwardContext, PackedBatch};
+use dht_transformer::{EncodedDataset, Encoder, PackedBatch};
 use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,6 @@ use super::embedding_table::EmbeddingTable;
 use super::features::{Columns, Corpus, Tokens, Vocabulary};
 use super::settings::NgramSettings;
 use crate::error::{Error, Result};
-use crate::exit::{Exit, ExitAnswers, ExitTexts};
 use crate::full_model::FullModel;
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, MEMORY, stratified_folds};
@@ -161,7 +160,7 @@ impl NgramClassifier {
     /// # Errors
     /// None currently; as [`LogProbabilities::new`].
     pub fn log_probabilities(&self, batch: &PackedBatch) -> Result<LogProbabilities> {
-        Ok(self.of_members(batch, 0..batch.len())?.0)
+        Ok(self.answers(batch)?.0)
     }
 
     /// The log-probabilities of every row of a data set.
@@ -186,18 +185,17 @@ impl NgramClassifier {
         2 * (features.len() * self.classes()) as u64 + self.embedding.as_ref().map_or(0, of_head)
     }
 
-    /// The log-probabilities of some texts of a batch, and the FLOPs of each.
-    pub(super) fn of_members(
-        &self,
-        batch: &PackedBatch,
-        members: impl Iterator<Item = usize>,
-    ) -> Result<(LogProbabilities, Vec<u64>)> {
+    /// The answers to the texts of a batch, before any layer, and the FLOPs of each, two for each multiply-add.
+    ///
+    /// # Errors
+    /// [`Error::State`] for answers that are not finite.
+    pub fn answers(&self, batch: &PackedBatch) -> Result<(LogProbabilities, Vec<u64>)> {
         let text = |sample: usize| {
             let range = batch.spans.range(sample);
             let (ids, type_ids) = (&batch.ids[range.clone()], &batch.type_ids[range]);
             Tokens { ids, type_ids, rest: batch.rest.get(sample) }
         };
-        self.read(&members.map(text).collect::<Vec<_>>())
+        self.read(&(0..batch.len()).map(text).collect::<Vec<_>>())
     }
 
     fn read(&self, texts: &[Tokens<'_>]) -> Result<(LogProbabilities, Vec<u64>)> {
@@ -285,13 +283,6 @@ impl NgramClassifier {
 }
 
 /// The n-gram exit at depth 0: it reads tokens and ignores hidden rows.
-impl Exit for NgramClassifier {
-    fn answers(&self, texts: &ExitTexts<'_>, _: &ForwardContext) -> Result<ExitAnswers> {
-        let (log_probabilities, flops) = self.of_members(texts.batch, texts.members.iter().copied())?;
-        Ok(ExitAnswers { log_probabilities, flops })
-    }
-}
-
 /// Number of texts that a thread processes at a time.
 const READ_TOGETHER: usize = 16;
 /// Gradient tolerance of the final fit. The fit is then about as near to the minimum as

@@ -10,7 +10,7 @@ use crate::route::Route;
 /// All texts leave at depth 0.
 impl Predictor for NgramClassifier {
     fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
-        let (logs, flops) = self.of_members(batch, 0..batch.len())?;
+        let (logs, flops) = self.answers(batch)?;
         let route = Route::without_layers(self.full_model().shape())?;
         Ok(BatchPredictions::of_fixed_route(logs.probabilities(), &route, flops))
     }

@@ -248,7 +248,7 @@ fn the_cost_is_two_products_for_each_known_ngram_and_class() {
     let classifier = fit(&training).unwrap().classifier;
     // 10, 11 and "10 11" are known; 900 and its pairs are not.
     let text = data(vec![sample(0, 0, &[0, 10, 11, 900, 1])], 3);
-    let (_, flops) = classifier.of_members(&text.batch(&[0]).unwrap(), 0..1).unwrap();
+    let (_, flops) = classifier.answers(&text.batch(&[0]).unwrap()).unwrap();
     assert_eq!(flops, [2 * 3 * 3]);
 }
 

@@ -10,7 +10,7 @@ use super::job::Job;
 use super::pace::Pace;
 use super::settings::ServiceSettings;
 use crate::error::{Error, Result};
-use crate::model::Passage;
+use crate::passage::Passage;
 use crate::serving::engine::Engine;
 
 /// A text that waits for the encoder.

@@ -19,7 +19,7 @@ use super::shared::Shared;
 use super::ticket::Ticket;
 use super::worker;
 use crate::error::{Error, Result};
-use crate::model::FrontOutcome;
+use crate::passage::FrontOutcome;
 use crate::serving::answer::Answer;
 use crate::serving::engine::{Engine, Query};
 
@@ -117,8 +117,12 @@ impl Service {
     /// # Errors
     /// * [`Error::Busy`] for a full queue, [`Error::Backlog`] where the queue takes longer than its deadline,
     ///   [`Error::Stopping`] after [`stop`](Self::stop), [`Error::Deadline`] for a deadline that has passed.
-    /// * [`Error::TooLong`] for a text that is not read [whole](Request::whole), [`Error::Argument`] for more texts than
-    ///   the queue holds and as [`Engine::with_speed`]; [`Error::Transformer`] as [`Engine::predict`].
+    /// * [`Error::TooLong`] for a text that is not read [whole](Request::whole), [`Error::Limit`] for more texts or tokens
+    ///   than the queue ever holds, [`Error::Argument`] as [`Engine::with_speed`]; [`Error::Transformer`] as
+    ///   [`Engine::predict`].
+    /// * [`Error::Panic`] for a router that panics at the n-gram exit.
+    ///
+    /// [`Error::is_retryable`] tells which of them pass by themselves.
     pub fn submit(&self, request: &Request<'_>) -> Result<Ticket> {
         let found = self.enqueue(request);
         if let Err(Error::Busy { .. } | Error::Backlog { .. }) = found {
@@ -152,11 +156,11 @@ impl Service {
             if late() {
                 return Err(Error::Deadline);
             }
-            let sample = engine.encode(*query)?;
+            let sample = engine.encode(*query, shared.next_id())?;
             if request.whole && sample.encoding.truncated {
                 return Err(Error::TooLong { text: index, most: engine.max_length() });
             }
-            match engine.begin(&sample)? {
+            match worker::without_panic(|| engine.begin(&sample))? {
                 FrontOutcome::Answered(answer) => answered.push((index, answer)),
                 FrontOutcome::Continues(passage) => {
                     waiting.push(Waiting { sample, passage, index, job: job.clone(), engine: engine.clone() });

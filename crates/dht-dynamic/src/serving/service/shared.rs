@@ -1,5 +1,6 @@
 //! State that a service, its workers and its tickets share.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::job::Job;
@@ -15,11 +16,23 @@ pub(super) struct Shared {
     /// Notified when texts arrive or the service stops.
     pub(super) changed: Condvar,
     pub(super) counters: Counters,
+    ids: AtomicU64,
 }
 
 impl Shared {
     pub(super) fn new(settings: ServiceSettings) -> Self {
-        Self { settings, queue: Mutex::default(), changed: Condvar::new(), counters: Counters::new() }
+        Self {
+            settings,
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            counters: Counters::new(),
+            ids: AtomicU64::new(0),
+        }
+    }
+
+    /// The number of the next text.
+    pub(super) fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {

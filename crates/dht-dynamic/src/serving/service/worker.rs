@@ -10,7 +10,7 @@ use super::job::Job;
 use super::queue::{Next, Waiting};
 use super::shared::Shared;
 use crate::error::{Error, Result};
-use crate::model::{FrontOutcome, Passage};
+use crate::passage::{FrontOutcome, Passage};
 use crate::serving::answer::Answer;
 use crate::serving::engine::{Engine, Query};
 
@@ -27,7 +27,8 @@ const WARM_UP_TEXT: &str = "One of two or three texts that say nothing, in four 
 pub(super) fn warm_up(shared: &Shared, engine: &Engine) {
     // A model that cannot answer reports the error to its callers.
     let pair = engine.of_pairs().then_some(WARM_UP_TEXT);
-    let Ok(sample) = engine.encode(Query { text: WARM_UP_TEXT, pair }) else { return };
+    let Ok(engine) = &engine.for_own_texts() else { return };
+    let Ok(sample) = engine.encode(Query { text: WARM_UP_TEXT, pair }, 0) else { return };
     // At the slowest speed, so that every layer runs.
     let slowest = engine.with_speed(0.0).unwrap_or_else(|_| engine.clone());
     let Ok(FrontOutcome::Continues(passage)) = without_panic(|| slowest.begin(&sample)) else { return };
@@ -140,7 +141,7 @@ fn answers(engine: &Engine, texts: &[(&Sample, &Passage)]) -> Result<Vec<Answer>
 }
 
 /// Runs a function; a panic becomes an [`Error::Panic`].
-fn without_panic<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn without_panic<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("of an unknown kind");

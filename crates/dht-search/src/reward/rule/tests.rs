@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::reward::HeadFeedback;
+use dht_dynamic::Error as Dynamic;
 
 const CLIPPED: RewardShape = RewardShape::Clipped { max: 4.0 };
 
@@ -89,7 +90,7 @@ fn a_gain_is_the_reward_and_an_unknown_gain_is_rejected() {
     let before = reference;
     for unknown in [CostWeightedLoss::of_depth(0.25, 3).unwrap(), known.with_gain(f64::NAN)] {
         let refused = rule.rewards(&mut reference, &[known, unknown]);
-        assert!(matches!(refused, Err(Error::Argument { name: "gain", .. })), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Dynamic(Dynamic::Argument { name: "gain", .. }))), "{refused:?}");
         assert_eq!(reference, before);
     }
 }
@@ -119,8 +120,8 @@ fn a_loss_that_is_negative_or_not_finite_is_refused() {
     for loss in [f64::NAN, f64::INFINITY, -0.1] {
         assert!(matches!(CostWeightedLoss::of_depth(loss, 3), Err(Error::Loss { .. })));
     }
-    assert!(matches!(CostWeightedLoss::of_depth(1.0, 0), Err(Error::Argument { .. })));
-    assert!(matches!(CostWeightedLoss::of_depth_and_heads(1.0, 1, 0), Err(Error::Argument { .. })));
+    assert!(matches!(CostWeightedLoss::of_depth(1.0, 0), Err(Error::Dynamic(Dynamic::Argument { .. }))));
+    assert!(matches!(CostWeightedLoss::of_depth_and_heads(1.0, 1, 0), Err(Error::Dynamic(Dynamic::Argument { .. }))));
 }
 
 #[test]
@@ -134,7 +135,7 @@ fn a_rule_out_of_range_is_refused() {
         RewardRule { memory: RewardMemory::RunningMean { decay: 0.0 }, ..good },
         RewardRule { memory: RewardMemory::RunningMean { decay: 1.5 }, ..good },
     ] {
-        assert!(matches!(bad.check(), Err(Error::Argument { .. })), "{bad:?}");
+        assert!(matches!(bad.check(), Err(Error::Dynamic(Dynamic::Argument { .. }))), "{bad:?}");
     }
 }
 

@@ -2,6 +2,8 @@
 //! the paper, section 4.2.1) selects an exit; in an integrated search the joint bandit (UCB_cp, section 4.2.2) selects
 //! depth and heads at once.
 
+use std::sync::Arc;
+
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,12 +15,12 @@ use super::stored::{check_arm_features, of_state, to_state};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, PoolingPyramid};
 use crate::reward::{CostWeightedLoss, RewardReference};
-use crate::routing::mode::Mode;
-use crate::routing::router::{Router, StageView};
-use crate::routing::state::{Preparation, RouterState};
-use crate::routing::trace::{Decisions, GroupTrace, Losses, QueuedDecision};
+use crate::routing::learner::{Learner, Preparation, kept, kept_by, taking_arms};
+use crate::routing::losses::Losses;
 use crate::space::SearchSpace;
-use dht_dynamic::Route;
+use dht_dynamic::passage::Trace;
+use dht_dynamic::router::{Decisions, ExitView, Mode};
+use dht_dynamic::{Route, Router};
 
 /// The name of this router's state in errors.
 const STATE: &str = "depth bandit";
@@ -50,9 +52,16 @@ impl Router for DepthRouter {
         exit == 0 && self.setup.settings.context.has_signals()
     }
 
-    fn start(&self, view: &StageView<'_>, last: usize, mode: Mode, rng: &mut dyn Rng) -> Result<Decisions> {
+    fn begin(
+        &self,
+        view: &ExitView<'_>,
+        decisions: &mut Decisions,
+        last: usize,
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> dht_dynamic::Result<()> {
         let Self { setup, learned } = self;
-        let (contexts, signals) = contexts(setup, view)?;
+        let contexts = contexts(setup, view)?;
         let linear = learned.bandit.linear.choosing(setup, &contexts, mode)?;
         let warm = linear.is_warm(setup);
         let random = mode == Mode::Random || (mode == Mode::Explore && !warm);
@@ -65,57 +74,54 @@ impl Router for DepthRouter {
             true => last,
             false => (0..arms.len()).max_by_key(|arm| (depths[*arm], kept(&arms[*arm]))).unwrap_or_default(),
         };
-        let mut decisions = Decisions::default();
-        for (context, tokens) in contexts.iter().zip(view.hidden.spans().lengths()) {
-            let arm = match (unknown, random) {
+        let mut chosen = Vec::with_capacity(contexts.len());
+        for (context, tokens) in contexts.iter().zip(view.lengths()) {
+            chosen.push(match (unknown, random) {
                 (true, _) => full,
                 (_, true) => setup.random_by_depth(&depths, rng),
                 _ => choose(&linear, setup, features, context, tokens, mode, rng)?,
-            };
-            if tree {
-                decisions.exits.push(arm);
-            } else {
-                let exit = setup.space.exits().iter().position(|exit| *exit == arms[arm].exit());
-                decisions.exits.push(exit.unwrap_or(last));
-                decisions.arms.push(arm);
-            }
+            });
         }
-        Ok(Decisions { contexts, signals, ..decisions })
+        *decisions = if tree { Decisions::leaving_at(chosen) } else { taking_arms(&setup.space, &chosen)? };
+        decisions.notes = contexts;
+        Ok(())
     }
 
     fn flops(&self, _: usize) -> u64 {
         self.learned.bandit.linear.flops()
     }
 
-    fn state(&self) -> Option<&dyn RouterState> {
-        Some(self)
+    fn speed(&self) -> Option<f64> {
+        self.setup.settings.speed()
     }
 
-    fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
-        Some(self)
+    fn at_speed(&self, speed: f64) -> dht_dynamic::Result<Arc<dyn Router>> {
+        let mut other = self.clone();
+        other.set_speed(speed)?;
+        Ok(Arc::new(other))
     }
 
-    fn box_clone(&self) -> Box<dyn Router> {
-        Box::new(self.clone())
+    fn state(&self) -> dht_dynamic::Result<Value> {
+        Ok(to_state(STATE, &self.learned)?)
     }
 }
 
-impl RouterState for DepthRouter {
+impl Learner for DepthRouter {
     fn prepare(&mut self, preparation: &Preparation) -> Result<()> {
         self.learned.arm_features.clone_from(&preparation.arm_features);
         Ok(())
     }
 
-    fn learn(&mut self, decisions: &Decisions, _: &[GroupTrace], losses: &Losses) -> Result<u64> {
+    fn learn(&mut self, Trace { decisions, .. }: &Trace, losses: &Losses) -> Result<u64> {
         let Self { setup, learned: Learned { bandit, arm_features } } = self;
         if setup.is_rolling() {
-            bandit.linear.observe(&decisions.contexts)?;
+            bandit.linear.observe(&decisions.notes)?;
         }
         if bandit.linear.is_warm(setup) {
             bandit.learn(setup, arm_features.as_ref(), decisions, losses)?;
             return Ok(bandit.linear.take_learning_flops());
         }
-        bandit.linear.observe(&decisions.contexts)?;
+        bandit.linear.observe(&decisions.notes)?;
         if bandit.linear.observed() >= setup.settings.warm_up_contexts as f64 {
             bandit.linear.freeze();
         }
@@ -124,10 +130,6 @@ impl RouterState for DepthRouter {
 
     fn is_warm(&self) -> bool {
         self.learned.bandit.linear.is_warm(&self.setup)
-    }
-
-    fn speed(&self) -> Option<f64> {
-        self.setup.settings.speed()
     }
 
     fn set_speed(&mut self, lambda: f64) -> Result<()> {
@@ -154,27 +156,23 @@ impl RouterState for DepthRouter {
         Ok(())
     }
 
-    fn check_queued(&self, exit: usize, queued: &QueuedDecision) -> Result<()> {
+    fn check_queued(&self, exit: usize, heads: Option<usize>, context: &[f64]) -> Result<()> {
         let refuse = |expected: String, got: String| Err(Error::state("queued sample", expected, got));
-        let QueuedDecision { arm, context, signals } = queued;
-        let (setup, arms) = (&self.setup, self.setup.space.integrated_arms());
-        let raw = self.learned.bandit.linear.raw_size();
-        let leaves_here = |arm: usize| arms.get(arm).is_some_and(|arm| arm.exit() == setup.space.exits()[exit]);
-        if setup.space.is_tree() != arm.is_none() || arm.is_some_and(|arm| !leaves_here(arm)) {
-            return refuse(format!("one whose arm leaves at exit {exit}"), format!("one of arm {arm:?}"));
+        let (space, raw) = (&self.setup.space, self.learned.bandit.linear.raw_size());
+        let possible = match heads {
+            None => space.is_tree(),
+            Some(heads) => arm_of(space, exit, heads).is_some_and(|arm| kept(&space.integrated_arms()[arm]) == heads),
+        };
+        if !possible {
+            return refuse(format!("one whose arm leaves at exit {exit}"), format!("one of {heads:?} heads"));
         }
-        if (context.len(), signals.len()) != (raw, setup.signals()) {
-            let expected = format!("one of {raw} values, {} of them signals", setup.signals());
-            return refuse(expected, format!("one of {} and {}", context.len(), signals.len()));
+        if context.len() != raw {
+            return refuse(format!("one of {raw} values"), format!("one of {}", context.len()));
         }
-        match context.iter().chain(signals).find(|value| !value.is_finite()) {
+        match context.iter().find(|value| !value.is_finite()) {
             Some(value) => refuse("one of finite values".into(), format!("one with {value}")),
             None => Ok(()),
         }
-    }
-
-    fn stored(&self) -> Result<Value> {
-        to_state(STATE, &self.learned)
     }
 
     fn restore(&mut self, state: Value) -> Result<()> {
@@ -189,6 +187,10 @@ impl RouterState for DepthRouter {
         check_arm_features(&self.setup, stored.arm_features.as_ref(), warm)?;
         self.learned = stored;
         Ok(())
+    }
+
+    fn box_clone(&self) -> Box<dyn Learner> {
+        Box::new(self.clone())
     }
 }
 
@@ -233,17 +235,14 @@ impl DepthBandit {
                 let (arm, delta) = if tree {
                     (exit, CostWeightedLoss::of_depth(loss, setup.space.depth(exit))?)
                 } else {
-                    let route = &arms[depth.arms[sample]];
-                    let arm =
-                        if exit == own { Some(depth.arms[sample]) } else { arm_leaving_at(&setup.space, exit, route) };
-                    let Some(arm) = arm else { continue };
+                    let Some(arm) = arm_of(&setup.space, exit, kept_by(depth, sample)?) else { continue };
                     (arm, CostWeightedLoss::of_depth_and_heads(loss, arms[arm].depth(), kept(&arms[arm]))?)
                 };
                 samples.push(RewardSample { sample, arm, delta: delta.with_gain(losses.gain(sample, 0, exit)) });
             }
         }
         let rule = if tree { setup.settings.depth_rewards() } else { setup.settings.arm_rewards() };
-        self.linear.learn(setup, &depth.contexts, of_arms(setup, features), &samples, rule, &mut self.reference)
+        self.linear.learn(setup, &depth.notes, of_arms(setup, features), &samples, rule, &mut self.reference)
     }
 }
 
@@ -270,14 +269,9 @@ fn of_arms<'a>(setup: &Setup, features: Option<&'a ArmFeatures>) -> Option<&'a [
     features.map(|features| if setup.space.is_tree() { &*features.depth } else { &*features.arms })
 }
 
-/// The number of heads that an arm keeps in its dynamic groups; all heads if it has none.
-pub(crate) fn kept(arm: &Route) -> usize {
-    arm.uniform_heads().unwrap_or(arm.model_shape().heads)
-}
-
-/// The arm that runs the first layers of `route` and leaves at an earlier exit.
-fn arm_leaving_at(space: &SearchSpace, exit: usize, route: &Route) -> Option<usize> {
-    let heads = vec![kept(route); space.groups_before(exit).len()];
-    let shorter = space.route_keeping(exit, &heads).ok()?;
-    space.integrated_arms().iter().position(|arm| *arm == shorter)
+/// The arm that leaves at an exit and keeps this number of heads in all its dynamic groups.
+fn arm_of(space: &SearchSpace, exit: usize, heads: usize) -> Option<usize> {
+    let groups = space.groups_before(exit).len();
+    let route = space.route_keeping(exit, &vec![heads; groups]).ok()?;
+    space.integrated_arms().iter().position(|arm| *arm == route)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dht_dynamic::LogProbabilities;
-use dht_dynamic::router::{ExitView, Notes};
+use dht_dynamic::router::{Decisions, ExitRule, ExitView, Mode, Notes};
 use dht_dynamic::{DynamicModel, ExitModel};
 use dht_transformer::flops::{BlockShape, ClassifierShape};
 use dht_transformer::{EncodedDataset, PackedBatch};
@@ -21,8 +21,7 @@ use super::stored::{of_state, to_state};
 use crate::error::{Error, Result};
 use crate::features::{Rows, signals_of};
 use crate::reward::RewardShape;
-use crate::routing::mode::Mode;
-use crate::routing::trace::{Decisions, ExitContexts, Losses};
+use crate::routing::losses::Losses;
 use crate::settings::{ContextDesign, SearchSettings};
 use crate::space::{SearchSpace, SpaceConfig};
 
@@ -123,7 +122,7 @@ impl ExitBandits {
     /// updates.
     ///
     /// # Errors
-    /// [`Error::Argument`] for texts with a different number of classes; errors of the encoder.
+    /// [`Argument`](dht_dynamic::Error::Argument) for texts with a different number of classes; errors of the encoder.
     pub fn fit(
         model: &DynamicModel,
         decided: Decided,
@@ -162,7 +161,7 @@ impl ExitBandits {
     /// Restores the bandits of a saved [state](dht_dynamic::Router::state), for [`DynamicModel::load_with`].
     ///
     /// # Errors
-    /// [`Error::Json`] and [`Error::Argument`] for a state that does not belong to such bandits.
+    /// [`Json`](dht_dynamic::Error::Json) and [`Argument`](dht_dynamic::Error::Argument) for a state that does not belong to such bandits.
     pub fn of_state(state: Value) -> Result<Self> {
         let learned: Learned = of_state(STATE, state)?;
         let setup = setup(&learned)?;
@@ -203,20 +202,18 @@ impl ExitBandits {
             return Ok(());
         }
         let (last, samples) = (contexts.len() - 1, contexts[0].len());
-        let mut decisions = Decisions::leaving_at(vec![last; samples]);
+        let exits = vec![last; samples];
         match behind {
             Behind::Once(bandit) => {
-                decisions.contexts.clone_from(&contexts[0]);
+                let decisions = Decisions { notes: contexts[0].clone(), ..Decisions::leaving_at(exits) };
                 bandit.learn(setup, None, &decisions, losses)
             }
             Behind::AtEveryExit(bandit) => {
-                let at = |(exit, contexts): (usize, &Rows)| ExitContexts {
-                    exit,
-                    members: (0..samples).collect(),
-                    contexts: contexts.clone(),
-                };
-                decisions.at_exits = contexts[..last].iter().enumerate().map(at).collect();
-                bandit.learn(setup, None, &decisions, losses)
+                let seen = contexts[..last].iter().enumerate();
+                let seen = seen.flat_map(|(exit, contexts)| {
+                    contexts.iter().enumerate().map(move |(sample, context)| (exit, sample, &**context))
+                });
+                bandit.learn(setup, None, &exits, seen, losses)
             }
         }
     }
@@ -241,7 +238,7 @@ impl ExitBandits {
     }
 }
 
-impl dht_dynamic::Router for ExitBandits {
+impl ExitRule for ExitBandits {
     fn reads(&self, exit: usize, last: usize) -> bool {
         let first = usize::from(self.learned.front.is_some());
         exit < last && (matches!(self.learned.behind, Behind::AtEveryExit(_)) || exit <= first)
@@ -250,14 +247,14 @@ impl dht_dynamic::Router for ExitBandits {
     fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> dht_dynamic::Result<Vec<bool>> {
         let first = usize::from(self.learned.front.is_some());
         let mut leaves = Vec::with_capacity(view.members.len());
-        for (index, (member, tokens)) in view.members.iter().zip(view.lengths).enumerate() {
+        for (index, (member, tokens)) in view.members.iter().zip(view.lengths()).enumerate() {
             let signals = match view.answers {
-                Some(answers) => signals_of(answers.row(index), *tokens),
+                Some(answers) => signals_of(answers.row(index), tokens),
                 None => Vec::new(),
             };
             leaves.push(match &self.learned.front {
-                Some(front) if view.exit < first => front.leaves(&self.setup, &signals, *tokens)?,
-                _ => self.leaves_behind(view.exit - first, &signals, *tokens, &mut notes[*member])?,
+                Some(front) if view.exit < first => front.leaves(&self.setup, &signals, tokens)?,
+                _ => self.leaves_behind(view.exit - first, &signals, tokens, &mut notes[*member])?,
             });
         }
         Ok(leaves)

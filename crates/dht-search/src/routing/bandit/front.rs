@@ -6,8 +6,8 @@ use super::linear::LinearBandit;
 use super::setup::Setup;
 use crate::error::{Error, Result};
 use crate::features::{Rows, SIGNALS};
-use crate::routing::mode::Mode;
-use crate::routing::trace::Losses;
+use crate::routing::losses::Losses;
+use dht_dynamic::router::Mode;
 
 /// Bandit with an arm for each exit; the context is the [signals](signals_of) of the n-gram exit, since no layer has
 /// run yet.
@@ -21,7 +21,7 @@ impl FrontBandit {
     /// Builds a bandit without observations.
     ///
     /// # Errors
-    /// [`Error::Argument`] for contexts with arm features, which require a hidden state; the n-gram exit has none.
+    /// [`Argument`](dht_dynamic::Error::Argument) for contexts with arm features, which require a hidden state; the n-gram exit has none.
     pub(super) fn new(setup: &Setup) -> Result<Self> {
         if setup.settings.context.has_arm_features() {
             return Err(Error::argument("context", "one without features of arms, before a front exit", "paper"));

@@ -5,6 +5,8 @@
 //! and PABEE compare one signal with a threshold. Here the decision is learned from signals and the hidden state, and λ
 //! sets the speed at run time.
 
+use std::sync::Arc;
+
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,11 +16,12 @@ use super::linear::LinearBandit;
 use super::setup::Setup;
 use super::stored::{check_arm_features, of_state, to_state};
 use crate::error::{Error, Result};
-use crate::features::{ArmFeatures, PoolingPyramid};
-use crate::routing::mode::Mode;
-use crate::routing::router::{Router, StageView};
-use crate::routing::state::{Preparation, RouterState};
-use crate::routing::trace::{Decisions, ExitContexts, GroupTrace, Losses};
+use crate::features::{ArmFeatures, PoolingPyramid, Rows};
+use crate::routing::learner::{Learner, Preparation};
+use crate::routing::losses::Losses;
+use dht_dynamic::Router;
+use dht_dynamic::passage::Trace;
+use dht_dynamic::router::{Decisions, ExitView, Mode};
 
 /// The name of this router's state in errors.
 const STATE: &str = "depth bandit";
@@ -51,31 +54,41 @@ impl Router for GainRouter {
     }
 
     /// Draws all random routes at the start; [`at_exit`](Router::at_exit) does not change them.
-    fn start(&self, view: &StageView<'_>, last: usize, mode: Mode, rng: &mut dyn Rng) -> Result<Decisions> {
-        let random = mode == Mode::Random || (mode == Mode::Explore && !self.is_warm());
-        let depths = self.setup.depths();
-        let exit = |_| if random { self.setup.random_by_depth(&depths, rng) } else { last };
-        Ok(Decisions::leaving_at((0..view.members.len()).map(exit).collect()))
+    fn begin(
+        &self,
+        _: &ExitView<'_>,
+        decisions: &mut Decisions,
+        _last: usize,
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> dht_dynamic::Result<()> {
+        if mode == Mode::Random || (mode == Mode::Explore && !self.is_warm()) {
+            let depths = self.setup.depths();
+            decisions.exits.iter_mut().for_each(|exit| *exit = self.setup.random_by_depth(&depths, rng));
+        }
+        Ok(())
     }
 
-    fn at_exit(&self, view: &StageView<'_>, decisions: &mut Decisions, mode: Mode, _: &mut dyn Rng) -> Result<()> {
+    /// Notes the context of each sample at each exit, one after the other.
+    fn at_exit(
+        &self,
+        view: &ExitView<'_>,
+        decisions: &mut Decisions,
+        mode: Mode,
+        _: &mut dyn Rng,
+    ) -> dht_dynamic::Result<()> {
         let Self { setup, learned } = self;
-        let (contexts, signals) = contexts(setup, view)?;
-        if !signals.is_empty() {
-            decisions.signals.resize(decisions.exits.len(), Vec::new());
-            for (member, signals) in view.members.iter().zip(signals) {
-                decisions.signals[*member] = signals;
-            }
-        }
+        let contexts = contexts(setup, view)?;
         if self.is_warm() && mode != Mode::Random {
             let features = learned.arm_features.as_ref();
-            for ((member, context), tokens) in view.members.iter().zip(&contexts).zip(view.hidden.spans().lengths()) {
+            for ((member, context), tokens) in view.members.iter().zip(&contexts).zip(view.lengths()) {
                 if !learned.bandit.continues(setup, features, view.exit, context, tokens, mode)? {
                     decisions.exits[*member] = view.exit;
                 }
             }
         }
-        decisions.at_exits.push(ExitContexts { exit: view.exit, members: view.members.to_vec(), contexts });
+        let notes = decisions.notes_mut();
+        view.members.iter().zip(contexts).for_each(|(member, context)| notes[*member].extend(context));
         Ok(())
     }
 
@@ -83,34 +96,42 @@ impl Router for GainRouter {
         self.learned.bandit.at.iter().take(exit + 1).map(LinearBandit::flops).sum()
     }
 
-    fn state(&self) -> Option<&dyn RouterState> {
-        Some(self)
+    fn speed(&self) -> Option<f64> {
+        self.setup.settings.speed()
     }
 
-    fn state_mut(&mut self) -> Option<&mut dyn RouterState> {
-        Some(self)
+    fn at_speed(&self, speed: f64) -> dht_dynamic::Result<Arc<dyn Router>> {
+        let mut other = self.clone();
+        other.set_speed(speed)?;
+        Ok(Arc::new(other))
     }
 
-    fn box_clone(&self) -> Box<dyn Router> {
-        Box::new(self.clone())
+    fn state(&self) -> dht_dynamic::Result<Value> {
+        Ok(to_state(STATE, &self.learned)?)
     }
 }
 
-impl RouterState for GainRouter {
+impl Learner for GainRouter {
     fn prepare(&mut self, preparation: &Preparation) -> Result<()> {
         self.learned.arm_features.clone_from(&preparation.arm_features);
         Ok(())
     }
 
-    fn learn(&mut self, decisions: &Decisions, _: &[GroupTrace], losses: &Losses) -> Result<u64> {
+    fn learn(&mut self, trace: &Trace, losses: &Losses) -> Result<u64> {
         let warm = self.is_warm();
         let Self { setup, learned: Learned { bandit, arm_features } } = self;
+        let raw = setup.raw_size(PoolingPyramid::DEPTH);
+        let context = |exit: usize, sample: usize| &trace.decisions.notes[sample][exit * raw..][..raw];
+        let at_exits = || trace.at_exits.iter().enumerate();
         if warm {
-            bandit.learn(setup, arm_features.as_ref(), decisions, losses)?;
+            let seen = at_exits()
+                .flat_map(|(exit, members)| members.iter().map(move |sample| (exit, *sample, context(exit, *sample))));
+            bandit.learn(setup, arm_features.as_ref(), &trace.decisions.exits, seen, losses)?;
             return Ok(bandit.at.iter_mut().map(LinearBandit::take_learning_flops).sum());
         }
-        for seen in &decisions.at_exits {
-            bandit.at[seen.exit].observe(&seen.contexts)?;
+        for (exit, members) in at_exits() {
+            let contexts: Rows = members.iter().map(|sample| context(exit, *sample).to_vec()).collect();
+            bandit.at[exit].observe(&contexts)?;
         }
         if bandit.at[0].observed() >= setup.settings.warm_up_contexts as f64 {
             bandit.at.iter_mut().for_each(LinearBandit::freeze);
@@ -122,16 +143,8 @@ impl RouterState for GainRouter {
         self.learned.bandit.at.iter().all(LinearBandit::is_frozen)
     }
 
-    fn speed(&self) -> Option<f64> {
-        self.setup.settings.speed()
-    }
-
     fn set_speed(&mut self, lambda: f64) -> Result<()> {
         self.setup.set_lambda(lambda)
-    }
-
-    fn stored(&self) -> Result<Value> {
-        to_state(STATE, &self.learned)
     }
 
     fn restore(&mut self, state: Value) -> Result<()> {
@@ -146,6 +159,10 @@ impl RouterState for GainRouter {
         check_arm_features(&self.setup, stored.arm_features.as_ref(), warm)?;
         self.learned = stored;
         Ok(())
+    }
+
+    fn box_clone(&self) -> Box<dyn Learner> {
+        Box::new(self.clone())
     }
 }
 
@@ -187,24 +204,23 @@ impl GainBandit {
         Ok(scores.into_iter().zip(&costs[exit + 1..]).map(worth).any(|worth| worth > 0.0))
     }
 
-    /// Updates the bandits with the gain between every pair of exits that a sample reached.
-    pub(crate) fn learn(
+    /// Updates the bandits with the gain between every pair of exits that a sample reached: `exits` are those where the
+    /// samples left, `seen` each exit before the last, a sample there, and its context.
+    pub(crate) fn learn<'a>(
         &mut self,
         setup: &Setup,
         features: Option<&ArmFeatures>,
-        depth: &Decisions,
+        exits: &[usize],
+        seen: impl Iterator<Item = (usize, usize, &'a [f64])>,
         losses: &Losses,
     ) -> Result<()> {
-        for seen in &depth.at_exits {
-            let here = seen.exit;
-            for (&sample, raw) in seen.members.iter().zip(&seen.contexts) {
-                let own = depth.exits[sample];
-                let deepest = if setup.settings.nested_feedback { here + 1 } else { own.max(here + 1) };
-                for exit in deepest..=own {
-                    let gain = losses.gain(sample, here, exit);
-                    let feature = Self::features(features, here).map(|features| &*features[exit - here - 1]);
-                    self.at[here].update(setup, exit - here - 1, raw, feature, setup.constant(), gain)?;
-                }
+        for (here, sample, raw) in seen {
+            let own = exits[sample];
+            let deepest = if setup.settings.nested_feedback { here + 1 } else { own.max(here + 1) };
+            for exit in deepest..=own {
+                let gain = losses.gain(sample, here, exit);
+                let feature = Self::features(features, here).map(|features| &*features[exit - here - 1]);
+                self.at[here].update(setup, exit - here - 1, raw, feature, setup.constant(), gain)?;
             }
         }
         Ok(())

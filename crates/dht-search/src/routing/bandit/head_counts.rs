@@ -9,8 +9,8 @@ use super::setup::{Setup, best};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, PoolingPyramid};
 use crate::reward::Reward;
-use crate::routing::mode::Mode;
-use crate::routing::trace::GroupTrace;
+use dht_dynamic::passage::GroupTrace;
+use dht_dynamic::router::Mode;
 
 /// Bandit with one arm for each number of heads that some group may keep, and contexts \[x ; z ; one-hot of the group\]
 /// (pooled state x, arm feature z).
@@ -41,7 +41,7 @@ impl HeadCounts {
         for (index, reward) in rewards.iter().enumerate() {
             let arm = option(&options, decisions.kept[index])?;
             let feature = features.map(|features| &*features.heads[group][arm]);
-            self.linear.update(setup, arm, &decisions.contexts[index], feature, &added, reward.value)?;
+            self.linear.update(setup, arm, &decisions.notes[index], feature, &added, reward.value)?;
         }
         Ok(())
     }

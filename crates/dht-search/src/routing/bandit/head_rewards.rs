@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::depth::kept;
 use super::setup::Setup;
 use crate::error::Result;
 use crate::reward::{CostWeightedLoss, Reward, RewardMemory, RewardReference};
-use crate::routing::trace::{Decisions, GroupTrace, Losses};
+use crate::routing::learner::kept_by;
+use crate::routing::losses::Losses;
+use dht_dynamic::passage::GroupTrace;
+use dht_dynamic::router::Decisions;
 
 /// The rewards of the samples of a group: their cost-weighted losses δ_H, relative to a reference. With the paper's
 /// memory, the reference is the mean of the previous batch that ran the group. Otherwise it is a running mean over
@@ -50,10 +52,9 @@ pub(super) fn route_rewards(
     if rule.memory != RewardMemory::PreviousBatch {
         return Ok(None);
     }
-    let arms = setup.space.integrated_arms();
     let delta = |(sample, &exit): (usize, &usize)| {
-        let arm = &arms[decisions.arms[sample]];
-        let delta = CostWeightedLoss::of_depth_and_heads(losses.by_exit[exit][sample], arm.depth(), kept(arm))?;
+        let (loss, kept) = (losses.by_exit[exit][sample], kept_by(decisions, sample)?);
+        let delta = CostWeightedLoss::of_depth_and_heads(loss, setup.space.depth(exit), kept)?;
         Ok(delta.with_gain(losses.gain(sample, 0, exit)))
     };
     let deltas = decisions.exits.iter().enumerate().map(delta).collect::<Result<Vec<_>>>()?;

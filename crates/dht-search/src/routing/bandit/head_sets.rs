@@ -16,10 +16,9 @@ use super::linear::CLIP;
 use super::setup::Setup;
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, PoolingPyramid, Rows};
-use crate::routing::mode::Mode;
 use crate::routing::random_heads::{by_count, random_heads};
-use crate::routing::trace::{GroupDecisions, HeadSetGroup};
 use crate::settings::{HeadArms, HeadDraws, SearchSettings};
+use dht_dynamic::router::{GroupDecisions, HeadSetGroup, Mode};
 
 /// Bandit with one arm for each head, or for each head of each group, and contexts \[x ; z\] or \[x ; 1\] (pooled state
 /// x, arm feature z).
@@ -132,7 +131,7 @@ impl HeadSets {
                 let context =
                     mean(indices.iter().map(|index| &pooled[*index]), PoolingPyramid::HEAD_SETS.context_size());
                 let heads = self.set(setup, features, group, &context, count, mode, rng)?;
-                sets.push(HeadSetGroup { indices, heads, context });
+                sets.push(HeadSetGroup { samples: indices, heads, notes: context });
             }
         }
         Ok(sets)
@@ -239,7 +238,7 @@ impl HeadSets {
     ) -> Result<()> {
         let reference = self.mean_importance[group];
         let heads = |set: &HeadSetGroup| {
-            let (indices, heads) = (set.indices.clone(), set.heads);
+            let (indices, heads) = (set.samples.clone(), set.heads);
             indices.into_iter().flat_map(move |index| heads.iter().map(move |head| (index, head)))
         };
         for (index, head) in decisions.head_sets.iter().flat_map(heads) {
@@ -316,20 +315,20 @@ fn plays<'a>(setup: &Setup, decisions: &'a GroupDecisions) -> Vec<Play<'a>> {
     let all = setup.space.model_shape().heads;
     let SearchSettings { full_set_feedback, head_draws, .. } = setup.settings;
     let mut plays = Vec::new();
-    for set in decisions.head_sets.iter().filter(|set| !set.context.is_empty()) {
+    for set in decisions.head_sets.iter().filter(|set| !set.notes.is_empty()) {
         let (heads, full) = (set.heads, set.heads.is_full(all));
         if full && !full_set_feedback {
             continue;
         }
-        if full && head_draws == HeadDraws::PerSample && set.indices.len() > 1 {
+        if full && head_draws == HeadDraws::PerSample && set.samples.len() > 1 {
             let of_sample = |index: &'a usize| Play {
                 indices: std::slice::from_ref(index),
                 heads,
-                context: &decisions.set_contexts[*index],
+                context: &decisions.set_notes[*index],
             };
-            plays.extend(set.indices.iter().map(of_sample));
+            plays.extend(set.samples.iter().map(of_sample));
         } else {
-            plays.push(Play { indices: &set.indices, heads, context: &set.context });
+            plays.push(Play { indices: &set.samples, heads, context: &set.notes });
         }
     }
     plays

@@ -1,26 +1,28 @@
 //! Head router with bandits: the head-count bandit decides the number of heads that a sample keeps, and the head-set
 //! bandit decides which heads.
 
+use std::sync::Arc;
+
 use dht_transformer::HeadSet;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::depth::kept;
 use super::head_counts::{self, HeadCounts};
 use super::head_rewards::{head_rewards, route_rewards};
 use super::head_sets::HeadSets;
 use super::setup::Setup;
 use super::stored::{check_arm_features, of_state, to_state};
 use crate::error::{Error, Result};
-use crate::features::{ArmFeatures, pooled};
+use crate::features::{ArmFeatures, pooled, signals_of};
 use crate::reward::RewardReference;
-use crate::routing::head_router::{GroupView, HeadRouter};
-use crate::routing::mode::Mode;
-use crate::routing::state::{HeadState, Preparation, RouterState};
-use crate::routing::trace::{Decisions, GroupDecisions, GroupTrace, HeadSetGroup, Losses};
+use crate::routing::learner::{Learner, Preparation, kept_by};
+use crate::routing::losses::Losses;
 use crate::settings::HeadDraws;
 use crate::space::SearchSpace;
+use dht_dynamic::Router;
+use dht_dynamic::passage::{GroupTrace, Trace};
+use dht_dynamic::router::{GroupDecisions, GroupView, HeadSetGroup, Mode};
 
 /// The name of this router's state in errors.
 const STATE: &str = "head bandits";
@@ -84,9 +86,9 @@ impl BanditHeads {
         let Learned { counts, sets, .. } = &mut self.learned;
         for trace in groups {
             if let Some(counts) = counts {
-                counts.linear.observe(&trace.decisions.contexts)?;
+                counts.linear.observe(&trace.decisions.notes)?;
             }
-            for context in &trace.decisions.set_contexts {
+            for context in &trace.decisions.set_notes {
                 sets.norm.observe(context)?;
             }
         }
@@ -137,18 +139,26 @@ fn references(setup: &Setup) -> Vec<Vec<RewardReference>> {
     vec![vec![RewardReference::default(); setup.space.exits().len()]; setup.space.groups().len()]
 }
 
-impl HeadRouter for BanditHeads {
-    fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions> {
+impl Router for BanditHeads {
+    fn reads(&self, _: usize, _: usize) -> bool {
+        false
+    }
+
+    fn heads(
+        &self,
+        view: &GroupView<'_>,
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> dht_dynamic::Result<Option<GroupDecisions>> {
         let Self { setup, learned } = self;
         let features = learned.arm_features.as_ref();
         let Some(bandit) = &learned.counts else {
             let [set_contexts] = pooled(view.hidden, [&setup.head_sets_pool])?;
-            let arms = setup.space.integrated_arms();
-            let kept: Vec<usize> =
-                view.members.iter().map(|member| kept(&arms[view.decisions.arms[*member]])).collect();
+            let kept = view.members.iter().map(|member| kept_by(view.decisions, *member));
+            let kept = kept.collect::<Result<Vec<_>>>()?;
             let sets = learned.sets.choosing(setup, &set_contexts, mode)?;
             let head_sets = sets.draw(setup, features, view.group, &kept, &set_contexts, mode, rng)?;
-            return Ok(GroupDecisions { kept, contexts: Vec::new(), set_contexts, head_sets });
+            return Ok(Some(GroupDecisions { kept, notes: Vec::new(), set_notes: set_contexts, head_sets }));
         };
         let [state, set_contexts] = match setup.settings.context.has_state() {
             true => pooled(view.hidden, [&setup.heads_pool, &setup.head_sets_pool])?,
@@ -159,8 +169,11 @@ impl HeadRouter for BanditHeads {
         };
         let mut contexts = state;
         if setup.settings.context.has_signals() {
-            for (context, member) in contexts.iter_mut().zip(view.members) {
-                context.extend_from_slice(&view.decisions.signals[*member]);
+            let texts = view.members.iter().zip(view.hidden.spans().lengths());
+            for (context, (member, tokens)) in contexts.iter_mut().zip(texts) {
+                let missing = || Error::shape("answers", "those of an exit that read the text", "none");
+                let logs = view.decisions.answers.get(*member).ok_or_else(missing)?;
+                context.extend(signals_of(logs, tokens));
             }
         }
         let linear = bandit.linear.choosing(setup, &contexts, mode)?;
@@ -178,50 +191,50 @@ impl HeadRouter for BanditHeads {
             });
         }
         let head_sets = sets.draw(setup, features, view.group, &kept, &set_contexts, mode, rng)?;
-        Ok(GroupDecisions { kept, contexts, set_contexts, head_sets })
+        Ok(Some(GroupDecisions { kept, notes: contexts, set_notes: set_contexts, head_sets }))
     }
 
-    fn sets_keeping(
-        &self,
-        view: &GroupView<'_>,
-        kept: &[usize],
-        mode: Mode,
-        rng: &mut dyn Rng,
-    ) -> Result<Vec<HeadSetGroup>> {
-        let Self { setup, learned } = self;
-        let [contexts] = pooled(view.hidden, [&setup.head_sets_pool])?;
-        learned.sets.draw(setup, learned.arm_features.as_ref(), view.group, kept, &contexts, mode, rng)
+    fn keeps_all(&self) -> bool {
+        false
     }
 
-    fn reads_signals(&self) -> bool {
+    fn reads_answers(&self) -> bool {
         self.learned.counts.is_some() && self.setup.settings.context.has_signals()
     }
 
-    fn flops(&self) -> u64 {
+    fn group_flops(&self) -> u64 {
         self.learned.counts.as_ref().map_or(0, |counts| counts.linear.flops()) + self.learned.sets.flops(&self.setup)
     }
 
-    fn state(&self) -> Option<&dyn HeadState> {
-        Some(self)
+    fn speed(&self) -> Option<f64> {
+        self.setup.settings.speed()
     }
 
-    fn state_mut(&mut self) -> Option<&mut dyn HeadState> {
-        Some(self)
+    fn at_speed(&self, speed: f64) -> dht_dynamic::Result<Arc<dyn Router>> {
+        let mut other = self.clone();
+        other.set_speed(speed)?;
+        Ok(Arc::new(other))
     }
 
-    fn box_clone(&self) -> Box<dyn HeadRouter> {
-        Box::new(self.clone())
+    fn independent(&self) -> Option<Arc<dyn Router>> {
+        let mut other = self.clone();
+        other.draw_for_each_sample();
+        Some(Arc::new(other))
+    }
+
+    fn state(&self) -> dht_dynamic::Result<Value> {
+        Ok(to_state(STATE, &self.learned)?)
     }
 }
 
-impl RouterState for BanditHeads {
+impl Learner for BanditHeads {
     fn prepare(&mut self, preparation: &Preparation) -> Result<()> {
         self.learned.sets.pin(&self.setup, preparation.pinned)?;
         self.learned.arm_features.clone_from(&preparation.arm_features);
         Ok(())
     }
 
-    fn learn(&mut self, decisions: &Decisions, groups: &[GroupTrace], losses: &Losses) -> Result<u64> {
+    fn learn(&mut self, Trace { decisions, groups, .. }: &Trace, losses: &Losses) -> Result<u64> {
         let rolling = self.setup.is_rolling();
         if !rolling && !self.is_warm() {
             self.observe(groups)?;
@@ -280,19 +293,25 @@ impl RouterState for BanditHeads {
         Ok(())
     }
 
-    fn stored(&self) -> Result<Value> {
-        to_state(STATE, &self.learned)
-    }
-
     fn restore(&mut self, state: Value) -> Result<()> {
         let stored = of_state(STATE, state)?;
         self.check_like(&stored)?;
         self.learned = stored;
         Ok(())
     }
-}
 
-impl HeadState for BanditHeads {
+    fn sets_keeping(
+        &self,
+        view: &GroupView<'_>,
+        kept: &[usize],
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> Result<Vec<HeadSetGroup>> {
+        let Self { setup, learned } = self;
+        let [contexts] = pooled(view.hidden, [&setup.head_sets_pool])?;
+        learned.sets.draw(setup, learned.arm_features.as_ref(), view.group, kept, &contexts, mode, rng)
+    }
+
     fn pinned(&self) -> Option<HeadSet> {
         self.learned.sets.pinned
     }
@@ -310,5 +329,9 @@ impl HeadState for BanditHeads {
 
     fn draw_for_each_sample(&mut self) {
         self.setup.settings.head_draws = HeadDraws::PerSample;
+    }
+
+    fn box_clone(&self) -> Box<dyn Learner> {
+        Box::new(self.clone())
     }
 }

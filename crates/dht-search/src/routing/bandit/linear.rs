@@ -11,7 +11,7 @@ use super::setup::{Setup, best};
 use crate::error::{Error, Result};
 use crate::features::Rows;
 use crate::reward::{CostWeightedLoss, RewardReference, RewardRule};
-use crate::routing::mode::Mode;
+use dht_dynamic::router::Mode;
 
 /// The number of standard deviations at which contexts are clipped.
 pub(crate) const CLIP: f64 = 5.0;
@@ -198,7 +198,7 @@ impl LinearBandit {
     }
 
     /// FLOPs of learning from one reward: 2·(d² + d) to project the context and again 2·(d² + d) to update the
-    /// covariance by rank one. which restores a part of the prior, doubles both.
+    /// covariance by rank one. Forgetting, which restores a part of the prior, doubles both.
     pub(crate) fn update_flops(&self, setup: &Setup) -> u64 {
         let dimension = self.dimension();
         let passes = if setup.settings.forgetting_decay < 1.0 { 2 } else { 1 };

@@ -8,6 +8,8 @@ use dht_bandits::{
     policy::{ArmFeedback, Feedback, TopK},
     posterior::DiagonalLaplace,
 };
+use dht_dynamic::passage::{GroupTrace, Trace};
+use dht_dynamic::router::{Decisions, GroupDecisions, HeadSetGroup, Mode};
 use dht_transformer::HeadSet;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -18,7 +20,7 @@ use crate::features::ArmFeatures;
 use crate::features::Rows;
 use crate::reward::HeadFeedback;
 use crate::routing::bandit::*;
-use crate::routing::{Decisions, GroupDecisions, GroupTrace, HeadSetGroup, Losses, Mode, Preparation, RouterState};
+use crate::routing::{Learner, Losses, Preparation, taking_arms};
 use crate::settings::{PerBandit, SearchSettings};
 use crate::space::Preset;
 
@@ -35,6 +37,13 @@ fn scaled(seen: &Rows, raw: &[f64]) -> Vec<f64> {
         ((raw[column] - mean) / variance.sqrt()).clamp(-5.0, 5.0)
     };
     (0..raw.len()).map(of).collect()
+}
+
+/// The trace of texts with these decisions, which ran these groups of layers.
+fn trace(decisions: Decisions, groups: Vec<GroupTrace>) -> Trace {
+    let mut trace = Trace::default();
+    (trace.decisions, trace.groups) = (decisions, groups);
+    trace
 }
 
 /// Losses of samples at their exits. No other exit read the samples.
@@ -80,12 +89,10 @@ fn check_depth_bandit(preset: Preset, batches: Batches, exit_of: &dyn Fn(usize) 
         let contexts = vectors(3, 84, &mut rng);
         let chosen = batch.map(|(arm, ..)| arm);
         let exits: Vec<usize> = chosen.iter().map(|arm| exit_of(*arm)).collect();
-        let decisions = Decisions {
-            arms: if tree { Vec::new() } else { chosen.to_vec() },
-            contexts: contexts.clone(),
-            ..Decisions::leaving_at(exits.clone())
-        };
-        router.learn(&decisions, &[], &losses(&exits, &batch.map(|(_, _, loss)| loss))).unwrap();
+        let taken = if tree { Ok(Decisions::leaving_at(exits.clone())) } else { taking_arms(&setup.space, &chosen) };
+        let decisions = Decisions { notes: contexts.clone(), ..taken.unwrap() };
+        assert_eq!(decisions.exits, exits);
+        router.learn(&trace(decisions, Vec::new()), &losses(&exits, &batch.map(|(_, _, loss)| loss))).unwrap();
         assert!(router.is_warm(), "it chooses after its first batch");
 
         seen.extend(contexts.clone());
@@ -166,21 +173,21 @@ impl Group {
     fn trace(&self) -> GroupTrace {
         let of_samples = |indices: Vec<usize>| HeadSetGroup {
             heads: HeadSet::from_indices(self.sets[indices[0]].iter().copied(), 12).unwrap(),
-            context: (0..12)
+            notes: (0..12)
                 .map(|column| {
                     let values = indices.iter().map(|index| self.set_contexts[*index][column]);
                     values.sum::<f64>() / indices.len() as f64
                 })
                 .collect(),
-            indices,
+            samples: indices,
         };
         // As they are drawn: a set for each sample, but one for all that keep every head.
         let (full, own): (Vec<_>, Vec<_>) = (0..self.sets.len()).partition(|index| self.sets[*index].len() == 12);
         let groups = own.into_iter().map(|index| vec![index]).chain(Some(full).filter(|full| !full.is_empty()));
         let decisions = GroupDecisions {
             kept: self.sets.iter().map(Vec::len).collect(),
-            contexts: self.contexts.clone(),
-            set_contexts: self.set_contexts.clone(),
+            notes: self.contexts.clone(),
+            set_notes: self.set_contexts.clone(),
             head_sets: groups.map(of_samples).collect(),
         };
         GroupTrace { group: self.group, members: self.members.clone(), decisions }
@@ -231,7 +238,7 @@ fn check_head_bandits(head_set_prior_weight: f64) {
     let mut outcomes = [0; 2];
     for (values, groups) in batches {
         let traces: Vec<GroupTrace> = groups.iter().map(Group::trace).collect();
-        heads.learn(&Decisions::leaving_at(exits.to_vec()), &traces, &losses(&exits, &values)).unwrap();
+        heads.learn(&trace(Decisions::leaving_at(exits.to_vec()), traces), &losses(&exits, &values)).unwrap();
 
         for group in &groups {
             seen.extend(group.contexts.clone());
@@ -314,9 +321,9 @@ fn integrated_searches_judge_head_sets_by_the_joint_rewards() {
             Group::new(2, &[3], &[12], &mut rng),
         ];
         let exits = [0, 1, 2, 3];
-        let decisions = Decisions { arms: vec![0, 1, 5, 9], ..Decisions::leaving_at(exits.to_vec()) };
+        let decisions = taking_arms(&Preset::FDht.space(12, 12).unwrap(), &[0, 1, 5, 9]).unwrap();
         let traces: Vec<GroupTrace> = groups.iter().map(Group::trace).collect();
-        heads.learn(&decisions, &traces, &losses(&exits, &values)).unwrap();
+        heads.learn(&trace(decisions, traces), &losses(&exits, &values)).unwrap();
 
         groups.iter().for_each(|group| seen.extend(group.set_contexts.clone()));
         let deltas: Vec<f64> = values.iter().zip(costs).map(|(loss, cost)| loss * cost).collect();
@@ -349,9 +356,9 @@ fn full_sets_teach_nothing_where_the_settings_say_so() {
         let mut heads = BanditHeads::new(setup_of(Preset::SDht, &settings)).unwrap();
         heads.prepare(&preparation(Vec::new(), Vec::new(), vectors(6, 84, &mut rng))).unwrap();
         // Arm 5 of S-DHT is 12L12H.
-        let decisions = Decisions { arms: vec![5, 5], ..Decisions::leaving_at(vec![3, 3]) };
-        let traces = [Group::new(0, &[0, 1], &[12, 12], &mut rng).trace()];
-        heads.learn(&decisions, &traces, &losses(&[3, 3], &[0.5, 1.0])).unwrap();
+        let decisions = taking_arms(&Preset::SDht.space(12, 12).unwrap(), &[5, 5]).unwrap();
+        let traces = vec![Group::new(0, &[0, 1], &[12, 12], &mut rng).trace()];
+        heads.learn(&trace(decisions, traces), &losses(&[3, 3], &[0.5, 1.0])).unwrap();
         let w = [1.0; 13];
         let learned = heads.parts().1.bandit().score(ArmId::new(1), &w).unwrap();
         let prior = head_sets_by_hand(1.0).score(ArmId::new(1), &w).unwrap();

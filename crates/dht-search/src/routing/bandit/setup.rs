@@ -8,10 +8,10 @@ use crate::cost::FlopsCost;
 use crate::error::Result;
 use crate::features::{PoolingPyramid, SIGNALS};
 use crate::reward::RewardRule;
-use crate::routing::mode::Mode;
 use crate::settings::{Normalization, SearchSettings};
 use crate::space::SearchSpace;
 use dht_dynamic::Route;
+use dht_dynamic::router::Mode;
 
 /// Space and settings, with the costs and pools computed from them.
 #[derive(Debug, Clone)]

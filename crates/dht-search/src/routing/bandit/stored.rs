@@ -1,5 +1,6 @@
 //! Serialised state of the bandits.
 
+use dht_dynamic::Error as Dynamic;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -9,11 +10,11 @@ use crate::error::{Error, Result};
 use crate::features::ArmFeatures;
 
 pub(super) fn to_state(what: &str, state: &impl Serialize) -> Result<Value> {
-    serde_json::to_value(state).map_err(|source| Error::Json { what: what.into(), source })
+    serde_json::to_value(state).map_err(|source| Error::Dynamic(Dynamic::Json { what: what.into(), source }))
 }
 
 pub(super) fn of_state<S: DeserializeOwned>(what: &str, state: Value) -> Result<S> {
-    serde_json::from_value(state).map_err(|source| Error::Json { what: what.into(), source })
+    serde_json::from_value(state).map_err(|source| Error::Dynamic(Dynamic::Json { what: what.into(), source }))
 }
 
 /// Rejects stored features of arms if the contexts have none, and missing features if they are `needed`.

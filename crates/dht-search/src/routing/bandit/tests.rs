@@ -1,5 +1,9 @@
 //! Tests of the sizes of the paper's contexts, and of a routing task with a known best decision.
 
+use dht_dynamic::Error as Dynamic;
+use dht_dynamic::Router;
+use dht_dynamic::passage::Trace;
+use dht_dynamic::router::{Decisions, Mode};
 use dht_transformer::{
     HeadSet,
     flops::{BlockShape, ClassifierShape},
@@ -13,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::features::ArmFeatures;
 use crate::reward::RewardShape;
 use crate::routing::bandit::*;
-use crate::routing::{Decisions, Losses, Mode, Preparation, RouterState};
+use crate::routing::{Learner, Losses, Preparation};
 use crate::settings::{ContextDesign, SearchSettings};
 use crate::space::Preset;
 
@@ -57,6 +61,13 @@ fn planted(texts: usize, rng: &mut dyn Rng) -> (Vec<Vec<f64>>, Losses) {
     (contexts, Losses::new(by_exit))
 }
 
+/// The trace of texts that left at these exits, with their contexts.
+fn trace(exits: Vec<usize>, notes: Vec<Vec<f64>>) -> Trace {
+    let mut trace = Trace::default();
+    trace.decisions = Decisions { exits, notes, ..Decisions::default() };
+    trace
+}
+
 /// The exit that the router chooses without exploration.
 fn greedy(router: &DepthRouter, context: &[f64], rng: &mut dyn Rng) -> usize {
     depth::choose(&router.learned.bandit.linear, &router.setup, None, context, 16, Mode::Exploit, rng).unwrap()
@@ -82,7 +93,7 @@ fn trained(nested: bool, shuffled: bool, rng: &mut ChaCha8Rng) -> DepthRouter {
         } else {
             (0..32).map(|_| rng.random_range(0..4)).collect()
         };
-        router.learn(&Decisions { exits, contexts, ..Decisions::default() }, &[], &losses).unwrap();
+        router.learn(&trace(exits, contexts), &losses).unwrap();
     }
     router
 }
@@ -114,13 +125,16 @@ fn after_1000_samples_the_greedy_choice_agrees_with_the_truth() {
 fn a_large_lambda_exits_at_the_base_and_keeps_what_was_learned() {
     let mut rng = ChaCha8Rng::seed_from_u64(12);
     let mut router = trained(true, false, &mut rng);
-    let before = router.stored().unwrap();
+    let before = router.state().unwrap();
     let (contexts, _) = planted(200, &mut rng);
     router.set_speed(100.0).unwrap();
     assert!(contexts.iter().all(|context| greedy(&router, context, &mut rng) == 0));
-    assert_eq!(router.stored().unwrap(), before);
+    assert_eq!(router.state().unwrap(), before);
     for wrong in [f64::NAN, f64::INFINITY, -1.0] {
-        assert!(matches!(router.set_speed(wrong), Err(Error::Argument { name: "reward_shape.lambda", .. })));
+        assert!(matches!(
+            router.set_speed(wrong),
+            Err(Error::Dynamic(Dynamic::Argument { name: "reward_shape.lambda", .. }))
+        ));
     }
     assert_eq!(router.setup.settings.reward_shape, RewardShape::Gain { lambda: 100.0 });
 }
@@ -139,7 +153,7 @@ fn learning_is_counted_once_by_reward() {
         let mut router = router(&settings);
         let mut learn = |router: &mut DepthRouter| {
             let (contexts, losses) = planted(10, &mut rng);
-            router.learn(&Decisions { exits: vec![1; 10], contexts, ..Decisions::default() }, &[], &losses).unwrap()
+            router.learn(&trace(vec![1; 10], contexts), &losses).unwrap()
         };
         assert_eq!(learn(&mut router), 0, "during the warm-up nothing is learned");
         // Three signals and a constant: 4·(4² + 4) a reward.
@@ -150,39 +164,39 @@ fn learning_is_counted_once_by_reward() {
 #[test]
 fn a_speed_is_refused_where_the_cost_is_learned() {
     let mut router = router(&SearchSettings::paper());
-    assert!(matches!(router.set_speed(0.5), Err(Error::Argument { name: "reward_shape", .. })));
+    assert!(matches!(router.set_speed(0.5), Err(Error::Dynamic(Dynamic::Argument { name: "reward_shape", .. }))));
 }
 
 #[test]
 fn a_state_of_other_bandits_is_refused_and_changes_nothing() {
     let field = |refused: Result<()>| match refused {
-        Err(Error::State { what: field, .. }) => field,
+        Err(Error::Dynamic(Dynamic::State { what: field, .. })) => field,
         other => panic!("{other:?}"),
     };
     let nothing = ArmFeatures { depth: Vec::new(), heads: Vec::new(), arms: Vec::new(), head_sets: Vec::new() };
 
     let mut own = router(&SearchSettings::default());
-    let before = own.stored().unwrap();
+    let before = own.state().unwrap();
     let other = router(&SearchSettings::paper());
-    assert_eq!(field(own.restore(other.stored().unwrap())), "depth bandit's dimension");
+    assert_eq!(field(own.restore(other.state().unwrap())), "depth bandit's dimension");
     let integrated = DepthRouter::new(setup_of(Preset::FDht, &SearchSettings::default())).unwrap();
-    assert_eq!(field(own.restore(integrated.stored().unwrap())), "depth bandit's arms");
+    assert_eq!(field(own.restore(integrated.state().unwrap())), "depth bandit's arms");
     let mut with_features = router(&SearchSettings::default());
     with_features.learned.arm_features = Some(nothing.clone());
-    assert_eq!(field(own.restore(with_features.stored().unwrap())), "arm features");
-    assert_eq!(own.stored().unwrap(), before);
+    assert_eq!(field(own.restore(with_features.state().unwrap())), "arm features");
+    assert_eq!(own.state().unwrap(), before);
 
     let heads = || BanditHeads::new(setup_of(Preset::TDht, &SearchSettings::default())).unwrap();
     let mut own = heads();
-    let before = own.stored().unwrap();
+    let before = own.state().unwrap();
     let mut with_features = heads();
     let pinned = HeadSet::from_indices([0, 1], 12).unwrap();
     with_features.prepare(&Preparation { pinned: Some(pinned), arm_features: Some(nothing) }).unwrap();
-    assert!(own.restore(with_features.stored().unwrap()).is_err());
+    assert!(own.restore(with_features.state().unwrap()).is_err());
     let mut too_high = heads();
     too_high.sets_mut().pinned = Some(HeadSet::from_indices([12], 13).unwrap());
-    assert_eq!(field(own.restore(too_high.stored().unwrap())), "pinned heads");
-    assert_eq!(own.stored().unwrap(), before);
+    assert_eq!(field(own.restore(too_high.state().unwrap())), "pinned heads");
+    assert_eq!(own.state().unwrap(), before);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::curve_recorder::CurveRecorder;
 use crate::error::{Error, Result};
-use crate::routing::Deciding;
+use dht_dynamic::passage::Deciding;
 
 /// The number of bins of the recorded curves.
 const CURVE_BINS: usize = 100;

@@ -51,7 +51,7 @@ impl CurveRecorder {
     /// An empty recorder of a model with `heads` heads in each layer.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `bins` or `heads` is 0, [`Error::Transformer`] for more heads than a layer may have.
+    /// [`Argument`](dht_dynamic::Error::Argument) when `bins` or `heads` is 0, [`Transformer`](dht_dynamic::Error::Transformer) for more heads than a layer may have.
     pub fn new(bins: usize, heads: usize) -> Result<Self> {
         HeadSet::full(heads)?;
         if bins == 0 {
@@ -63,7 +63,7 @@ impl CurveRecorder {
     /// Records a sample that was trained on.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a progress outside 0 to 1, [`Error::Loss`] for a loss that is not finite; then nothing is
+    /// [`Argument`](dht_dynamic::Error::Argument) for a progress outside 0 to 1, [`Error::Loss`] for a loss that is not finite; then nothing is
     /// recorded.
     pub fn outcome(&mut self, progress: f64, route: &Route, loss: f64) -> Result<()> {
         let bin = bin_of(progress, self.bins.len())?;
@@ -81,7 +81,7 @@ impl CurveRecorder {
     /// Records that `samples` samples kept these heads in a dynamic group, a group of layers with a choice of heads.
     ///
     /// # Errors
-    /// [`Error::Transformer`] when the set has a head that the layers do not have.
+    /// [`Transformer`](dht_dynamic::Error::Transformer) when the set has a head that the layers do not have.
     pub fn head_set(&mut self, layers: LayerGroup, heads: HeadSet, samples: u64) -> Result<()> {
         heads.check(self.heads)?;
         let key = |layers: LayerGroup| (layers.start(), layers.end());

@@ -42,7 +42,7 @@ impl LossCurve {
     /// Averages the losses in each of `bins` equal parts of the progress; `points` are (progress, loss).
     ///
     /// # Errors
-    /// [`Error::Argument`] for no bins or a progress outside 0 to 1, [`Error::Loss`] for a loss that is not finite.
+    /// [`Argument`](dht_dynamic::Error::Argument) for no bins or a progress outside 0 to 1, [`Error::Loss`] for a loss that is not finite.
     ///
     /// # Examples
     /// ```
@@ -116,6 +116,7 @@ pub(crate) fn checked_loss(loss: f64) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dht_dynamic::Error as Dynamic;
 
     #[test]
     fn a_bin_without_losses_is_left_out() {
@@ -128,8 +129,14 @@ mod tests {
     fn impossible_points_are_refused() {
         assert!(matches!(LossCurve::binned(&[(0.5, f64::NAN)], 4), Err(Error::Loss { .. })));
         for progress in [-0.1, 1.1, f64::NAN] {
-            assert!(matches!(LossCurve::binned(&[(progress, 1.0)], 4), Err(Error::Argument { name: "progress", .. })));
+            assert!(matches!(
+                LossCurve::binned(&[(progress, 1.0)], 4),
+                Err(Error::Dynamic(Dynamic::Argument { name: "progress", .. }))
+            ));
         }
-        assert!(matches!(LossCurve::binned(&[(0.5, 1.0)], 0), Err(Error::Argument { name: "bins", .. })));
+        assert!(matches!(
+            LossCurve::binned(&[(0.5, 1.0)], 0),
+            Err(Error::Dynamic(Dynamic::Argument { name: "bins", .. }))
+        ));
     }
 }

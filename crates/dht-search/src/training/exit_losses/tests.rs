@@ -1,4 +1,5 @@
 use candle_core::Device;
+use dht_dynamic::router::Mode;
 use dht_transformer::{
     BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, Objective, PackedBatch, Pooling, Progress, Sample,
     TextClassifier, tensors::log_softmax,
@@ -6,8 +7,7 @@ use dht_transformer::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::{Executor, SearchModel};
-use crate::routing::Mode;
+use crate::model::SearchModel;
 use crate::settings::SearchSettings;
 use crate::space::Preset;
 use crate::training::exit_losses::*;
@@ -37,7 +37,7 @@ fn texts() -> EncodedDataset {
 }
 
 /// ln p of each class in f64, by sample and by the exits that read the sample.
-fn logarithms(model: &SearchModel, trace: &ForwardTrace, samples: usize, temperature: f64) -> Vec<Vec<Vec<f64>>> {
+fn logarithms(model: &SearchModel, trace: &Trace, samples: usize, temperature: f64) -> Vec<Vec<Vec<f64>>> {
     let mut all = vec![vec![Vec::new(); model.space().exits().len()]; samples];
     for output in &trace.outputs {
         let rows: Vec<Vec<f32>> = log_softmax(&(&output.logits / temperature).unwrap()).unwrap().to_vec2().unwrap();
@@ -89,13 +89,12 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
         search.prepare(&texts, Progress { seed: 3, step: 0, epoch: 0, share: 0.0 }).unwrap();
         let ctx = ForwardContext::training(search.parameters(), 1, 1);
         let (model, mut rng) = (search.model(), ChaCha8Rng::seed_from_u64(3));
-        let executor: Executor<'_> = model.executor(&ctx, Mode::Random, search.passed_exits());
-        let trace = executor.run(&batch, &mut rng).unwrap();
+        let trace = model.walk(&ctx, Mode::Random, search.passed_exits()).run(&batch, &mut rng).unwrap();
         let plain = logarithms(model, &trace, batch.len(), 1.0);
         let warm = logarithms(model, &trace, batch.len(), temperature);
 
         let mut expected = 0.0;
-        for (sample, &own) in trace.decisions.exits().iter().enumerate() {
+        for (sample, &own) in trace.decisions.exits.iter().enumerate() {
             let label = batch.labels[sample] as usize;
             let loss = |exit: usize| {
                 let hard = -plain[sample][exit][label];
@@ -122,7 +121,7 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
         let total = f64::from(total.to_scalar::<f32>().unwrap());
         approx::assert_relative_eq!(total, expected / batch.len() as f64, max_relative = 1e-5);
         // The bandits get the losses on the labels, with any teacher.
-        for (sample, &own) in trace.decisions.exits().iter().enumerate() {
+        for (sample, &own) in trace.decisions.exits.iter().enumerate() {
             let hard = -plain[sample][own][batch.labels[sample] as usize];
             approx::assert_relative_eq!(losses.by_exit[own][sample], hard, max_relative = 1e-5);
         }

@@ -1,14 +1,13 @@
 //! An encoder with exits, without a router.
 
-use dht_transformer::flops::{BackwardNeeds, BlockShape, Breakdown, Load};
-use dht_transformer::{EncodedDataset, Encoder, Pooling};
+use dht_transformer::{EncodedDataset, Encoder, HeadSet, Pooling, SampleGroup};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::exit::{ExitBuilder, ExitKind, ExitPlace, LayerExit};
-use crate::route::{ModelShape, Route};
+use crate::route::{Layout, ModelShape, WidthCoupling};
 
 /// Depths, kind and pooling of the exits of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,12 +22,15 @@ pub struct ExitSettings {
     /// The pooling of the last exit, if that exit is linear whatever the kind of the others; `None` if the last exit
     /// has the kind and pooling of the exits before it.
     pub last_pooling: Option<Pooling>,
+    /// True if all exits are one classifier, which counts as the last one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
 }
 
 impl ExitSettings {
     /// Settings of linear exits after these depths, with mean pooling.
     pub fn linear(depths: Vec<usize>) -> Self {
-        Self { depths, kind: ExitKind::Linear, pooling: Pooling::Mean, last_pooling: None }
+        Self { depths, kind: ExitKind::Linear, pooling: Pooling::Mean, last_pooling: None, shared: false }
     }
 
     /// Checks the depths for an encoder of this number of layers, and the kind of exit.
@@ -52,7 +54,7 @@ impl ExitSettings {
 
     /// The kind and pooling of an exit.
     fn kind_and_pooling(&self, exit: usize) -> (ExitKind, Pooling) {
-        match self.last_pooling.filter(|_| exit + 1 == self.depths.len()) {
+        match self.last_pooling.filter(|_| self.shared || exit + 1 == self.depths.len()) {
             Some(pooling) => (ExitKind::Linear, pooling),
             None => (self.kind, self.pooling),
         }
@@ -63,19 +65,17 @@ impl ExitSettings {
         let (kind, pooling) = self.kind_and_pooling(exit);
         (kind == ExitKind::Linear).then_some(pooling)
     }
-
-    /// The prefix of the parameter names of each exit, without the dot.
-    pub(super) fn names(&self) -> impl Iterator<Item = String> {
-        self.depths.iter().map(|depth| format!("exit.{depth}.classifier"))
-    }
 }
 
-/// An encoder with exits after some of its layers; the last exit is after the last layer. A clone is another handle on
-/// the same weights: training one trains the other.
+/// An encoder with exits after some of its layers; its [`Layout`] says where groups of layers and exits are. A
+/// clone is another handle on the same weights: training one trains the other.
 #[derive(Debug, Clone)]
 pub struct ExitModel {
     encoder: Encoder,
+    /// One for each exit of the layout.
     exits: Vec<Box<dyn LayerExit>>,
+    layout: Layout,
+    coupling: WidthCoupling,
     settings: ExitSettings,
     classes: usize,
     /// The builder of custom exits; `None` for built-in exits.
@@ -83,24 +83,35 @@ pub struct ExitModel {
 }
 
 impl ExitModel {
-    /// Adds new exits to an encoder.
+    /// Adds new exits to an encoder; the last exit is after its last layer.
     ///
     /// # Errors
     /// As [`ExitSettings::check`]; [`Error::Argument`] for fewer than two classes.
-    pub fn new<R: Rng + ?Sized>(
-        mut encoder: Encoder,
+    pub fn new<R: Rng + ?Sized>(encoder: Encoder, settings: ExitSettings, classes: usize, rng: &mut R) -> Result<Self> {
+        settings.check(encoder.layers())?;
+        let layout = Layout::early_exits(shape_of(&encoder), &settings.depths)?;
+        Self::in_layout(encoder, (layout, WidthCoupling::Heads), settings, classes, rng)
+    }
+
+    /// Adds new exits at the depths of a layout, whose groups of layers may keep fewer heads. The layers of its tail
+    /// are frozen. With [`WidthCoupling::HeadsAndFfn`] the neurons of each layer must be sorted by their importance.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a layout of another size than the encoder or of other depths than the settings, and for
+    /// fewer than two classes; as [`ExitKind::check`].
+    pub fn in_layout<R: Rng + ?Sized>(
+        encoder: Encoder,
+        (layout, coupling): (Layout, WidthCoupling),
         settings: ExitSettings,
         classes: usize,
         rng: &mut R,
     ) -> Result<Self> {
-        settings.check(encoder.layers())?;
-        let mut exits = Vec::with_capacity(settings.depths.len());
-        for (exit, name) in settings.names().enumerate() {
-            let (kind, pooling) = settings.kind_and_pooling(exit);
-            let place = ExitPlace::new(&name, settings.depths[exit], classes);
-            exits.push(kind.build(&mut encoder, place, pooling, rng)?);
-        }
-        Ok(Self { encoder, exits, settings, classes, own: None })
+        settings.kind.check(settings.pooling)?;
+        let empty = Self { encoder, exits: Vec::new(), layout, coupling, settings, classes, own: None };
+        let mut model = empty.checked()?;
+        model.exits = model.new_exits(&model.layout.clone(), &[], rng)?;
+        model.freeze_tail(true);
+        Ok(model)
     }
 
     /// Adds custom exits, which the calling program defines, after these layers. The last exit must be after the last
@@ -177,8 +188,8 @@ impl ExitModel {
     }
 
     /// Adds the exits that a builder creates.
-    pub(super) fn of_builder(
-        mut encoder: Encoder,
+    pub(crate) fn of_builder(
+        encoder: Encoder,
         settings: ExitSettings,
         classes: usize,
         own: ExitBuilder,
@@ -187,11 +198,87 @@ impl ExitModel {
         if classes < 2 {
             return Err(Error::argument("classes", "at least 2", classes));
         }
-        let mut exits = Vec::with_capacity(settings.depths.len());
-        for (name, &depth) in settings.names().zip(&settings.depths) {
-            exits.push(own.build(&mut encoder, ExitPlace::new(&name, depth, classes))?);
+        let layout = Layout::early_exits(shape_of(&encoder), &settings.depths)?;
+        let (exits, coupling) = (Vec::new(), WidthCoupling::Heads);
+        let mut model = Self { encoder, exits, layout, coupling, settings, classes, own: Some(own) };
+        // Builders draw their own numbers.
+        let mut nothing = ChaCha8Rng::seed_from_u64(0);
+        model.exits = model.new_exits(&model.layout.clone(), &[], &mut nothing)?;
+        Ok(model)
+    }
+
+    /// Rejects a layout of another size than the encoder, or of other exits than the settings.
+    fn checked(self) -> Result<Self> {
+        let (own, found) = (shape_of(&self.encoder), self.layout.shape());
+        if own != found {
+            let expected = format!("a space of {} layers and {} heads", own.layers, own.heads);
+            return Err(Error::argument("space", expected, format!("{} and {}", found.layers, found.heads)));
         }
-        Ok(Self { encoder, exits, settings, classes, own: Some(own) })
+        if self.settings.depths != self.layout.exits() {
+            let expected = format!("those of the layout, {:?}", self.layout.exits());
+            return Err(Error::argument("exits", expected, format!("{:?}", self.settings.depths)));
+        }
+        Ok(self)
+    }
+
+    /// The exits of a layout: those of `known` at their depths, and new ones for the other depths.
+    fn new_exits<R: Rng + ?Sized>(
+        &mut self,
+        layout: &Layout,
+        known: &[(usize, Box<dyn LayerExit>)],
+        rng: &mut R,
+    ) -> Result<Vec<Box<dyn LayerExit>>> {
+        let mut exits: Vec<Box<dyn LayerExit>> = Vec::with_capacity(layout.exits().len());
+        for (exit, name) in names(layout, self.settings.shared).into_iter().enumerate() {
+            let depth = layout.depth(exit);
+            let place = ExitPlace::new(&name, depth, self.classes);
+            let known = known.iter().find(|(own, _)| *own == depth).map(|(_, exit)| exit);
+            let shared = exits.first().filter(|_| self.settings.shared);
+            exits.push(match (shared.or(known), &self.own) {
+                (Some(own), _) => own.clone(),
+                (None, Some(build)) => build.build(&mut self.encoder, place)?,
+                (None, None) => {
+                    let (kind, pooling) = self.settings.kind_and_pooling(exit);
+                    kind.build(&mut self.encoder, place, pooling, rng)?
+                }
+            });
+        }
+        Ok(exits)
+    }
+
+    /// A model of another layout on the same weights, which [`enter`](Self::enter) takes later: existing exits for the
+    /// depths that both have, and new exits, whose parameters this model gets too.
+    ///
+    /// # Errors
+    /// As [`in_layout`](Self::in_layout).
+    pub fn prepare_layout<R: Rng + ?Sized>(&mut self, layout: Layout, rng: &mut R) -> Result<Self> {
+        let depths = (0..self.exits.len()).map(|exit| self.layout.depth(exit));
+        let mut known: Vec<_> = depths.zip(self.exits.iter().cloned()).collect();
+        if self.settings.shared {
+            known = vec![(layout.depth(0), self.exits[0].clone())];
+        }
+        let mut next = self.clone();
+        next.settings.depths = layout.exits().to_vec();
+        next.exits = next.new_exits(&layout, &known, rng)?;
+        next.layout = layout;
+        let next = next.checked()?;
+        self.encoder = next.encoder.clone();
+        Ok(next)
+    }
+
+    /// Takes the layout and the exits of a [prepared](Self::prepare_layout) model, unfreezes the old tail and freezes
+    /// the new one.
+    pub fn enter(&mut self, next: Self) {
+        self.freeze_tail(false);
+        *self = next;
+        self.freeze_tail(true);
+    }
+
+    /// Freezes or unfreezes the layers of the tail.
+    fn freeze_tail(&self, frozen: bool) {
+        if let Some(tail) = self.layout.tail() {
+            tail.layers().for_each(|layer| self.encoder.freeze_layer(layer, frozen));
+        }
     }
 
     /// Returns a copy with separate weights.
@@ -200,17 +287,18 @@ impl ExitModel {
     /// Errors of candle.
     pub fn deep_clone(&self) -> Result<Self> {
         let own = self.encoder.parameters();
-        let encoder = self.encoder.bare_clone()?;
-        let copied = encoder.parameters().clone();
+        let mut copy = Self { encoder: self.encoder.bare_clone()?, ..self.clone() };
+        let copied = copy.encoder.parameters().clone();
         // The random values of the exits are replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
-        let copy = match &self.own {
-            Some(own) => Self::of_builder(encoder, self.settings.clone(), self.classes, own.clone())?,
-            None => Self::new(encoder, self.settings.clone(), self.classes, &mut nothing)?,
-        };
-        for (id, name, _) in own.iter() {
-            let parameters = copy.encoder.parameters();
-            parameters.set_frozen(parameters.id(name)?, own.is_frozen(id));
+        copy.exits = copy.new_exits(&self.layout, &[], &mut nothing)?;
+        for (id, name, var) in own.iter() {
+            let copy_of = match copy.encoder.parameters().id(name) {
+                Ok(known) => known,
+                // An exit of another layout.
+                Err(_) => copy.encoder.add_parameter(name, var.as_tensor())?.id(),
+            };
+            copy.encoder.parameters().set_frozen(copy_of, own.is_frozen(id));
         }
         copy.encoder.parameters().update_values(own.values_where(|name| copied.id(name).is_err())?)?;
         Ok(copy)
@@ -226,14 +314,29 @@ impl ExitModel {
         &self.exits
     }
 
-    /// The depths of the exits, ascending to the encoder's last layer.
+    /// The depths of the exits, ascending, without the layers of a [tail](Layout::tail).
     pub fn depths(&self) -> &[usize] {
-        &self.settings.depths
+        self.layout.exits()
+    }
+
+    /// The layout: groups of layers and exits.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The coupling of heads and feed-forward.
+    pub fn coupling(&self) -> WidthCoupling {
+        self.coupling
     }
 
     /// The settings of the exits.
     pub fn settings(&self) -> &ExitSettings {
         &self.settings
+    }
+
+    /// The prefix of the parameter names of each exit, without the dot.
+    pub fn exit_names(&self) -> Vec<String> {
+        names(&self.layout, self.settings.shared)
     }
 
     /// The number of classes.
@@ -243,21 +346,19 @@ impl ExitModel {
 
     /// The number of layers and heads of the encoder.
     pub fn shape(&self) -> ModelShape {
-        ModelShape { layers: self.encoder.layers(), heads: self.encoder.block_shape().heads }
+        shape_of(&self.encoder)
     }
 
-    /// The route of a text that leaves at this depth; depth 0 is before the first layer.
-    pub(crate) fn route(&self, depth: usize) -> Result<Route> {
-        match depth {
-            0 => Route::without_layers(self.shape()),
-            _ => Route::truncated(self.shape(), depth),
-        }
+    /// A group of adjacent samples that keep these heads, with the number of neurons coupled to them.
+    pub fn sample_group(&self, samples: usize, heads: HeadSet) -> SampleGroup {
+        let width = self.coupling.width(&self.encoder.block_shape(), heads.len());
+        SampleGroup { samples, heads, neurons: width.ffn }
     }
 
     /// Rejects texts on which this model cannot be trained or scored.
     ///
     /// # Errors
-    /// [`Error::Argument`] for multi-label or regression texts, and for another number of classes;
+    /// [`Error::Shape`] for multi-label or regression texts, and for another number of classes;
     /// [`Error::Transformer`] for texts longer than the encoder's positions, and for labels that do not exist.
     pub fn check_texts(&self, texts: &EncodedDataset) -> Result<()> {
         if let Some(sample) = texts.samples.iter().find(|sample| !sample.targets.is_empty()) {
@@ -271,38 +372,14 @@ impl ExitModel {
             other => Err(Error::shape("labels", format!("the model's {} classes", self.classes), other)),
         }
     }
-
-    /// FLOPs of the first `depth` layers for a text.
-    pub(crate) fn layer_flops(&self, depth: usize, tokens: usize) -> u64 {
-        layers(&self.encoder.block_shape(), depth, |block| block.forward(Load::of_text(tokens), block.full()))
-    }
-
-    /// FLOPs of a text in the full model: all layers and the last exit.
-    pub(crate) fn full_flops(&self, tokens: usize) -> u64 {
-        let last = self.exits.last().map_or(0, |last| last.flops(tokens).forward.0);
-        self.layer_flops(self.encoder.layers(), tokens) + last
-    }
-
-    /// FLOPs of predicting these texts with the full model and the last exit: the denominator of inference FLOPs
-    /// ratios.
-    pub fn full_inference_flops(&self, texts: &EncodedDataset) -> u64 {
-        texts.lengths().into_iter().map(|tokens| self.full_flops(tokens)).sum()
-    }
-
-    /// FLOPs of one training epoch of the full model on these texts with the last exit: the denominator of training FLOPs ratios.
-    pub fn full_training_flops(&self, texts: &EncodedDataset) -> u64 {
-        let (block, depth) = (self.encoder.block_shape(), self.encoder.layers());
-        let of_text = |tokens: usize| {
-            let backward =
-                layers(&block, depth, |block| block.backward(Load::of_text(tokens), block.full(), BackwardNeeds::ALL));
-            let exit = self.exits.last().map_or(0, |last| last.flops(tokens).backward.0);
-            self.full_flops(tokens) + backward + exit
-        };
-        texts.lengths().into_iter().map(of_text).sum()
-    }
 }
 
-/// FLOPs of the first `depth` layers, unpruned.
-fn layers(block: &BlockShape, depth: usize, of: impl Fn(&BlockShape) -> Breakdown) -> u64 {
-    std::iter::repeat_n(of(block), depth).sum::<Breakdown>().total().0
+fn shape_of(encoder: &Encoder) -> ModelShape {
+    ModelShape { layers: encoder.layers(), heads: encoder.block_shape().heads }
+}
+
+/// The prefix of the parameter names of each exit, without the dot.
+fn names(layout: &Layout, shared: bool) -> Vec<String> {
+    let name = |exit| if shared { "classifier".into() } else { format!("exit.{}.classifier", layout.depth(exit)) };
+    (0..layout.exits().len()).map(name).collect()
 }

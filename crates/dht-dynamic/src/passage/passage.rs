@@ -1,4 +1,4 @@
-//! A text on its way through a dynamic model.
+//! A text on its way through the layers.
 
 use crate::prediction::Prediction;
 use crate::router::Notes;
@@ -10,10 +10,10 @@ pub(crate) struct Passage {
     pub(super) front: Vec<f64>,
     /// The notes of the router.
     pub(super) notes: Notes,
-    /// FLOPs of the evaluated exits, stacking included; layers are not included.
+    /// The exit where the router sent the text at the n-gram exit; `None` for the last.
+    pub(super) exit: Option<usize>,
+    /// FLOPs of the n-gram exit.
     pub(super) flops: u64,
-    /// The answers of each exit; empty unless requested.
-    pub(super) stages: Vec<Vec<f64>>,
 }
 
 /// Outcome of a text before the first layer.

@@ -18,8 +18,9 @@ impl ExitModel {
     /// `exits` are the depths of the exits, ascending to the last layer; `None` for every layer.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a classifier with a single layer, for another task than classes, for pruned heads or
-    /// neurons, and for exits that do not end at the last layer; [`Error::Exit`] for depths that do not ascend.
+    /// * [`Error::Argument`] for a classifier with a single layer, of another task than classes, or with pruned heads or
+    ///   neurons.
+    /// * [`Error::Argument`] for exits that do not end at the last layer; [`Error::Exit`] for depths that do not ascend.
     pub fn of_classifier<R: Rng + ?Sized>(
         classifier: &TextClassifier,
         exits: Option<&[usize]>,
@@ -38,7 +39,7 @@ impl ExitModel {
             return Err(Error::argument("classifier", "one with all heads and neurons", got));
         }
         let depths = exits.map_or_else(|| (1..=layers).collect(), <[usize]>::to_vec);
-        let settings = ExitSettings { depths, kind, pooling, last_pooling: Some(last.pooling()) };
+        let settings = ExitSettings { depths, kind, pooling, last_pooling: Some(last.pooling()), shared: false };
         settings.check(layers)?;
         if settings.depths.len() < 2 {
             return Err(Error::argument("exits", "at least two", settings.depths.len()));
@@ -67,7 +68,7 @@ impl ExitModel {
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let encoder = self.encoder().truncated(depth)?;
         let classifier = TextClassifier::new(encoder, self.classes(), pooling, &mut nothing)?;
-        let prefix = settings.names().nth(exit).unwrap_or_default();
+        let prefix = self.exit_names().swap_remove(exit);
         let own = self.encoder().parameters().values_where(|name| name.starts_with(&format!("{prefix}.")))?;
         let mut values = BTreeMap::new();
         for (_, name, _) in classifier.encoder().parameters().iter() {
@@ -84,7 +85,7 @@ impl ExitModel {
     /// Sets the parameters of the last exit to those of a classifier.
     fn take_classifier(&self, classifier: &TextClassifier) -> Result<()> {
         let parameters = self.encoder().parameters();
-        let last = self.settings().names().last().unwrap_or_default();
+        let last = self.exit_names().pop().unwrap_or_default();
         let mut values = parameters.values_where(|name| name.starts_with(&format!("{last}.")))?;
         for (name, tensor) in classifier.classifier().to_tensors()? {
             let name = match name.strip_prefix("pooler.dense.") {
@@ -100,12 +101,12 @@ impl ExitModel {
     /// Sets the weights (hidden, classes) and biases (classes) of the first exits. These exits are linear, or have a
     /// side layer and a linear part with the same parameter names.
     pub(crate) fn set_linear_parts<'a>(&self, fitted: impl IntoIterator<Item = (&'a [f32], &'a [f32])>) -> Result<()> {
-        self.set_parts(self.settings().names().zip(fitted))
+        self.set_parts(self.exit_names().into_iter().zip(fitted))
     }
 
     /// Sets the weights (hidden, classes) and biases (classes) of the last exit, which is linear.
     pub(crate) fn set_last_linear_part(&self, weights: &[f32], bias: &[f32]) -> Result<()> {
-        self.set_parts(self.settings().names().last().map(|name| (name, (weights, bias))))
+        self.set_parts(self.exit_names().pop().map(|name| (name, (weights, bias))))
     }
 
     fn set_parts<'a>(&self, parts: impl IntoIterator<Item = (String, (&'a [f32], &'a [f32]))>) -> Result<()> {

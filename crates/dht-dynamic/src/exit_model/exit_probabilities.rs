@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::log_probabilities::LogProbabilities;
 
 impl ExitModel {
-    /// The log-probabilities (ln softmax of the logits) of every row at each exit. Each row runs all layers once.
+    /// The log-probabilities (ln softmax of the logits) of every row at each exit. Each row runs all layers once, with
+    /// all heads; the layers of a [tail](crate::route::Layout::tail) run after every exit.
     /// Thresholds and patiences (numbers of exits that agree) decide from these values, so that a curve over either
     /// needs no further pass.
     ///
@@ -24,7 +25,11 @@ impl ExitModel {
             for ((exit, &end), of_exit) in self.exits().iter().zip(self.depths()).zip(&mut all) {
                 hidden = self.encoder().run(depth..end, &hidden, &HeadPlan::Full, &ctx)?;
                 depth = end;
-                let answers: Vec<Vec<f32>> = log_softmax(&exit.logits(&hidden, &ctx)?)?.to_vec2()?;
+                let last = match self.layout().tail() {
+                    Some(tail) => &self.encoder().run(tail.layers(), &hidden, &HeadPlan::Full, &ctx)?,
+                    None => &hidden,
+                };
+                let answers: Vec<Vec<f32>> = log_softmax(&exit.logits(last, &ctx)?)?.to_vec2()?;
                 for (row, answer) in rows.iter().zip(answers) {
                     let own = &mut of_exit[row * classes..(row + 1) * classes];
                     own.iter_mut().zip(answer).for_each(|(value, log)| *value = f64::from(log));

@@ -1,7 +1,9 @@
 //! Widths of layers that keep fewer heads.
 
-use dht_transformer::flops::{BlockShape, Width};
+use dht_transformer::flops::{BlockShape, Breakdown, Load, Width};
 use serde::{Deserialize, Serialize};
+
+use super::route::Route;
 
 /// Coupling of heads and feed-forward: whether dropping heads also narrows the feed-forward.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,6 +25,11 @@ impl WidthCoupling {
             Self::Heads => block.keeping(heads),
             Self::HeadsAndFfn => Width { heads, ffn: heads.saturating_mul(block.ffn).div_ceil(block.heads) },
         }
+    }
+
+    /// Forward FLOPs of a route, each block at the width of its heads.
+    pub fn forward_flops(self, block: &BlockShape, route: &Route, load: Load) -> Breakdown {
+        route.layers().map(|(_, heads)| block.forward(load, self.width(block, heads))).sum()
     }
 }
 

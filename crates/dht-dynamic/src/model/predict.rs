@@ -1,0 +1,69 @@
+//! Predictions of a dynamic model.
+
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample};
+
+use super::dynamic::DynamicModel;
+use crate::error::{Error, Result};
+use crate::passage::{FrontOutcome, Passage, PassedExits, Walk};
+use crate::prediction::{BatchPredictions, Prediction, Predictor};
+
+impl DynamicModel {
+    /// The way of texts through this model.
+    fn walk<'a>(&'a self, ctx: &'a ForwardContext) -> Walk<'a> {
+        Walk { front: self.front(), heads: self.head_router(), ..Walk::new(self.model(), self.router(), ctx) }
+    }
+
+    /// Predicts a batch; each text runs up to the exit where the router lets it leave. Repeated calls give the same
+    /// predictions. For many batches, use an [`Engine`](crate::Engine), or [`Predictor::predict`] with one context:
+    /// both reuse packed weights.
+    ///
+    /// # Errors
+    /// Errors of the encoder, the exits and the router.
+    pub fn predict_batch(&self, batch: &PackedBatch) -> Result<Vec<Prediction>> {
+        Ok(self.walk(&ForwardContext::inference()).predict(batch)?.predictions)
+    }
+
+    /// Predicts a batch as [`predict_batch`](Self::predict_batch), and returns the answers of every exit that a text
+    /// passed. All passed exits are evaluated, even where the router does not read them.
+    ///
+    /// # Errors
+    /// As [`predict_batch`](Self::predict_batch).
+    pub fn predict_with_stages(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<Vec<Prediction>> {
+        Ok(Walk { passed: PassedExits::Attached, ..self.walk(ctx) }.predict(batch)?.predictions)
+    }
+
+    /// Runs a sample up to the first layer, that is, through the n-gram exit if there is one.
+    pub(crate) fn begin(&self, ctx: &ForwardContext, sample: &Sample) -> Result<FrontOutcome> {
+        let Some(front) = self.front() else { return Ok(FrontOutcome::Continues(Passage::default())) };
+        let (outcomes, _) = self.walk(ctx).in_front(front, &PackedBatch::from_samples([sample])?)?;
+        outcomes.into_iter().next().ok_or_else(|| Error::shape("outcomes of a text", "1", 0))
+    }
+
+    /// Runs a batch of texts from the first layer on.
+    pub(crate) fn resume(
+        &self,
+        ctx: &ForwardContext,
+        batch: &PackedBatch,
+        passages: Vec<Passage>,
+    ) -> Result<BatchPredictions> {
+        self.walk(ctx).predict_rest(batch, passages)
+    }
+}
+
+impl Predictor for DynamicModel {
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
+        self.walk(ctx).predict(batch)
+    }
+
+    fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {
+        self.walk(ctx).predict_all(samples, batch_size)
+    }
+
+    fn check(&self, texts: &EncodedDataset) -> Result<()> {
+        self.model().check_texts(texts)
+    }
+
+    fn full_flops(&self, tokens: usize) -> u64 {
+        self.model().full_flops(tokens)
+    }
+}

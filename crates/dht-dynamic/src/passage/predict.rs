@@ -1,0 +1,205 @@
+//! The answers of a walk: texts in, predictions out.
+
+use std::time::{Duration, Instant};
+
+use dht_transformer::{PackedBatch, Sample};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::passage::{FrontOutcome, Passage};
+use super::trace::Trace;
+use super::walk::{PassedExits, Walk};
+use crate::error::Result;
+use crate::exit::{ExitReads, FrontExit, Stacker};
+use crate::prediction::{BatchPredictions, Collected, Prediction, in_pool, lengths_of, pack};
+use crate::route::Route;
+use crate::router::{Decisions, ExitView};
+
+/// The number of batches that are processed concurrently. With more batches, the last batch of each layer is fuller.
+const BATCHES_UNDER_WAY: usize = 8;
+/// The maximum number of rows (tokens) in these batches. It limits memory, since a text's states are held until it
+/// leaves.
+const ROWS_UNDER_WAY: usize = 1 << 14;
+
+impl Walk<'_> {
+    /// Predicts a batch. The n-gram exit, if there is one, answers first; the remaining texts run through the layers.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn predict(&self, batch: &PackedBatch) -> Result<BatchPredictions> {
+        let Some(front) = self.front else {
+            return self.predict_rest(batch, vec![Passage::default(); batch.len()]);
+        };
+        let mut found = Collected::new(batch.len());
+        let (mut going, mut passages) = (Vec::new(), Vec::new());
+        let (texts, deciding) = self.in_front(front, batch)?;
+        found.deciding += deciding;
+        for (sample, text) in texts.into_iter().enumerate() {
+            match text {
+                FrontOutcome::Answered(prediction) => found.predictions[sample] = Some(prediction),
+                FrontOutcome::Continues(text) => {
+                    going.push(sample);
+                    passages.push(text);
+                }
+            }
+        }
+        if !going.is_empty() {
+            let part = if going.len() == batch.len() { None } else { Some(batch.select(&going)) };
+            found.add(&going, self.predict_rest(part.as_ref().unwrap_or(batch), passages)?);
+        }
+        Ok(found.in_order())
+    }
+
+    /// Predicts texts that [continue](FrontOutcome::Continues) from before the first layer.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub(crate) fn predict_rest(&self, batch: &PackedBatch, passages: Vec<Passage>) -> Result<BatchPredictions> {
+        in_pool(|| {
+            let trace = self.resume(batch, passages, &mut generator(batch))?;
+            self.predictions(batch, &trace)
+        })
+    }
+
+    /// Predicts samples, at most `batch_size` of them in a layer together. Several batches are processed concurrently
+    /// if all texts keep all heads, so that each layer has a full batch even after many texts have left.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
+    pub fn predict_all(&self, samples: &[Sample], batch_size: usize) -> Result<BatchPredictions> {
+        let longest = samples.iter().map(|sample| sample.encoding.ids.len()).max().unwrap_or(0);
+        let batches = if self.heads.keeps_all() { ROWS_UNDER_WAY / longest.max(1) / batch_size.max(1) } else { 1 };
+        let under_way = batch_size.saturating_mul(batches.clamp(1, BATCHES_UNDER_WAY));
+        let walk = Self { together: batch_size, ..*self };
+        let Some(front) = self.front else {
+            return BatchPredictions::in_batches(samples, under_way, |batch| walk.predict(batch));
+        };
+        let mut found = Collected::new(samples.len());
+        let (mut rows, mut passages): (Vec<usize>, Vec<Passage>) = (Vec::new(), Vec::new());
+        let run = |rows: &[usize], passages: Vec<Passage>, found: &mut Collected| -> Result<()> {
+            found.add(rows, walk.predict_rest(&pack(samples, rows)?, passages)?);
+            Ok(())
+        };
+        for read_rows in PackedBatch::longest_first(&lengths_of(samples), under_way)? {
+            let (texts, deciding) = self.in_front(front, &pack(samples, &read_rows)?)?;
+            found.deciding += deciding;
+            for (row, text) in read_rows.iter().zip(texts) {
+                match text {
+                    FrontOutcome::Answered(prediction) => found.predictions[*row] = Some(prediction),
+                    FrontOutcome::Continues(text) => {
+                        rows.push(*row);
+                        passages.push(text);
+                    }
+                }
+            }
+            if rows.len() >= under_way {
+                let (more_rows, more) = (rows.split_off(under_way), passages.split_off(under_way));
+                run(&std::mem::replace(&mut rows, more_rows), std::mem::replace(&mut passages, more), &mut found)?;
+            }
+        }
+        if !rows.is_empty() {
+            run(&rows, passages, &mut found)?;
+        }
+        Ok(found.in_order())
+    }
+
+    /// Evaluates the n-gram exit on a batch; the router decides which texts continue. Also returns the time that the
+    /// decisions took.
+    ///
+    /// # Errors
+    /// Errors of the exit and of the router.
+    pub(crate) fn in_front(&self, front: &FrontExit, batch: &PackedBatch) -> Result<(Vec<FrontOutcome>, Duration)> {
+        batch.check()?;
+        let members: Vec<usize> = (0..batch.len()).collect();
+        let (logs, flops) = front.ngram().answers(batch)?;
+        let start = Instant::now();
+        let mut decisions = Decisions::leaving_at(vec![self.last(); batch.len()]);
+        let view = ExitView::new(0, batch, &members, Some(&logs), None);
+        self.router.at_exit(&view, &mut decisions, self.mode, &mut generator(batch))?;
+        self.check(&decisions, batch.len())?;
+        let deciding = start.elapsed();
+        let (route, routing_flops) = (Route::without_layers(self.model.shape())?, self.router.flops(0));
+        let Decisions { exits, notes, .. } = decisions;
+        let notes = notes.into_iter().chain(std::iter::repeat(Vec::new()));
+        let texts = logs.rows().zip(notes).zip(flops).zip(exits);
+        let texts = texts.map(|(((logs, notes), flops), exit)| {
+            if exit > 0 {
+                return FrontOutcome::Continues(Passage { front: logs.to_vec(), notes, exit: Some(exit), flops });
+            }
+            let prediction = Prediction::new(self.probabilities(logs), route.clone(), flops);
+            let stages = if self.passed == PassedExits::Skip { Vec::new() } else { vec![logs.to_vec()] };
+            FrontOutcome::Answered(Prediction { routing_flops, stages, ..prediction })
+        });
+        Ok((texts.collect(), deciding))
+    }
+
+    /// The probabilities of an answer. Answers without stacking were computed in f32.
+    fn probabilities(&self, logs: &[f64]) -> Vec<f32> {
+        match self.front {
+            Some(_) => logs.iter().map(|log| log.exp() as f32).collect(),
+            None => logs.iter().map(|log| (*log as f32).exp()).collect(),
+        }
+    }
+
+    /// The predictions of a batch that has run.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument) for answers that are not finite.
+    pub fn predictions(&self, batch: &PackedBatch, trace: &Trace) -> Result<BatchPredictions> {
+        let mut probabilities = vec![Vec::new(); batch.len()];
+        let all_stages = self.passed != PassedExits::Skip;
+        let mut stages = vec![Vec::new(); batch.len()];
+        if all_stages && self.front.is_some() {
+            stages.iter_mut().zip(&trace.passages).for_each(|(stages, text)| stages.push(text.front.clone()));
+        }
+        for output in &trace.outputs {
+            let answers = match &output.answers {
+                Some(answers) => answers,
+                None => &self.answers(output.exit, &output.logits, batch, &output.samples, &trace.passages)?,
+            };
+            for (sample, logs) in output.samples.iter().zip(answers.rows()) {
+                if self.fronts() + output.exit == trace.decisions.exits[*sample] {
+                    probabilities[*sample] = self.probabilities(logs);
+                }
+                if all_stages {
+                    stages[*sample].push(logs.to_vec());
+                }
+            }
+        }
+        let routes = trace.routes(self.model.layout(), self.fronts())?;
+        let flops = self.flops(batch, trace, &routes);
+        let head_sets = trace.head_sets();
+        let texts = probabilities.into_iter().zip(routes).zip(flops).zip(head_sets).zip(stages);
+        let predictions =
+            texts.zip(&trace.decisions.exits).map(|(((((probabilities, route), flops), sets), stages), exit)| {
+                let groups = route.dynamic_groups().count() as u64;
+                let mut prediction = Prediction::new(probabilities, route, flops);
+                prediction.routing_flops = self.router.flops(*exit) + groups * self.heads.group_flops();
+                (prediction.head_sets, prediction.stages) = (sets, stages);
+                prediction
+            });
+        Ok(BatchPredictions::new(predictions.collect(), trace.deciding.time))
+    }
+
+    /// FLOPs by text, given the routes: layers, exits, stacking, and the pre-pass, if there was one.
+    pub fn flops(&self, batch: &PackedBatch, trace: &Trace, routes: &[Route]) -> Vec<u64> {
+        let stacking = self.front.map_or(0, |_| Stacker::flops(self.model.classes()));
+        let tail_layers = self.model.layout().tail().map_or(0, |tail| tail.len());
+        let of_text = |(text, (route, tokens)): (usize, (&Route, usize))| {
+            let reads = trace.reads_of(text);
+            let stacked = stacking * reads.iter().copied().map(ExitReads::total).sum::<u64>();
+            let pre_pass = if trace.pre_pass { self.model.pre_pass_flops(tokens) } else { 0 };
+            // The route has the tail once; every further read of an exit ran it again.
+            let tails = reads.iter().copied().map(ExitReads::total).sum::<u64>().saturating_sub(1);
+            let tail = tails * self.model.layer_flops(tail_layers, tokens);
+            let before = trace.passages.get(text).map_or(0, |text| text.flops);
+            before + pre_pass + tail + stacked + self.model.forward_flops(route, tokens, &reads)
+        };
+        routes.iter().zip(batch.spans.lengths()).enumerate().map(of_text).collect()
+    }
+}
+
+/// A generator for breaking ties, seeded by the batch alone.
+pub(super) fn generator(batch: &PackedBatch) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default())
+}

@@ -1,0 +1,119 @@
+//! The trace of a batch on its way through the layers.
+
+use std::time::{Duration, Instant};
+
+use candle_core::Tensor;
+use dht_transformer::HeadSet;
+
+use super::passage::Passage;
+use crate::error::Result;
+use crate::exit::ExitReads;
+use crate::log_probabilities::LogProbabilities;
+use crate::route::{Layout, Route};
+use crate::router::{Decisions, GroupDecisions};
+
+/// Trace of a group of layers that some samples ran.
+#[derive(Debug, Clone)]
+pub struct GroupTrace {
+    /// The index of the group among the dynamic groups.
+    pub group: usize,
+    /// The indices of the samples in the batch, by index in the group.
+    pub members: Vec<usize>,
+    /// The heads that the samples kept.
+    pub decisions: GroupDecisions,
+}
+
+/// Logits of some samples at an exit.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ExitOutput {
+    /// The index of the exit.
+    pub exit: usize,
+    /// The indices in the batch of these samples.
+    pub samples: Vec<usize>,
+    /// The logits, (samples, classes).
+    pub logits: Tensor,
+    /// ln p of each class, combined with the n-gram exit's if there is one; `None` where only the logits are needed.
+    pub answers: Option<LogProbabilities>,
+    /// True if only the exit's own parameters learn from these logits.
+    pub detached: bool,
+}
+
+/// Time and synchronisations of the routing decisions.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Deciding {
+    /// Time of pooling and routers, starting when the rows were available.
+    pub time: Duration,
+    /// The number of times that a decision had to wait for rows. On the CPU rows are available at once; another device
+    /// must first complete all pending work.
+    pub synchronisations: u64,
+}
+
+impl Deciding {
+    /// Adds a decision that began at `start`.
+    pub(super) fn add(&mut self, start: Instant, synchronised: bool) {
+        self.time += start.elapsed();
+        self.synchronisations += u64::from(synchronised);
+    }
+}
+
+/// The trace of a batch on its way through the layers: decisions, groups of layers, logits, exit reads. Indices of
+/// exits count from the first exit after a layer; those of the decisions count an n-gram exit, too.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Trace {
+    /// The exit of each sample.
+    pub decisions: Decisions,
+    /// The groups of layers that ran.
+    pub groups: Vec<GroupTrace>,
+    /// The logits by exit, for the samples that left at it and, if passed exits are evaluated, for those that passed
+    /// it.
+    pub outputs: Vec<ExitOutput>,
+    /// The number of times that each exit read each sample, by exit, then by sample.
+    pub exit_reads: Vec<Vec<ExitReads>>,
+    /// The texts at each exit before the last, in the order of their rows there.
+    pub at_exits: Vec<Vec<usize>>,
+    /// Time and synchronisations of the decisions.
+    pub deciding: Deciding,
+    /// True if the base state, from which routes were decided, was computed in a separate pass without gradient.
+    pub pre_pass: bool,
+    /// The texts before their first layer.
+    pub(super) passages: Vec<Passage>,
+}
+
+impl Trace {
+    /// The heads that each sample kept in each group that it ran. Lists by sample, then by group.
+    pub fn head_sets(&self) -> Vec<Vec<HeadSet>> {
+        let mut head_sets = vec![Vec::new(); self.decisions.exits.len()];
+        for trace in &self.groups {
+            for set in &trace.decisions.head_sets {
+                set.samples.iter().for_each(|index| head_sets[trace.members[*index]].push(set.heads));
+            }
+        }
+        head_sets
+    }
+
+    /// The number of times that each exit read a sample.
+    pub fn reads_of(&self, sample: usize) -> Vec<ExitReads> {
+        self.exit_reads.iter().map(|by_sample| by_sample[sample]).collect()
+    }
+
+    /// The route of each sample. `fronts` is the number of exits before the first layer, 0 or 1.
+    ///
+    /// # Errors
+    /// [`Error::HeadCount`](crate::Error::HeadCount) for decisions that do not belong to this layout.
+    pub fn routes(&self, layout: &Layout, fronts: usize) -> Result<Vec<Route>> {
+        let mut heads = vec![Vec::new(); self.decisions.exits.len()];
+        for trace in &self.groups {
+            for (member, kept) in trace.members.iter().zip(&trace.decisions.kept) {
+                heads[*member].push(*kept);
+            }
+        }
+        let route = |(exit, mut heads): (&usize, Vec<usize>)| {
+            let exit = exit - fronts;
+            heads.resize(layout.groups_before(exit).len(), layout.shape().heads);
+            layout.route(exit, &heads)
+        };
+        self.decisions.exits.iter().zip(heads).map(route).collect()
+    }
+}

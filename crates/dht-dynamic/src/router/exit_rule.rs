@@ -1,0 +1,134 @@
+//! The trait of rules, the small routers of early exits.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use rand::Rng;
+use serde_json::Value;
+
+use super::decisions::{Decisions, Notes};
+use super::mode::Mode;
+use super::router::{ExitView, Router};
+use super::rule::LeavingRule;
+use crate::error::{Error, Result};
+
+/// Decides at each exit which texts leave at it: the part of a [`Router`] that early exits need. All texts keep all
+/// heads, and nothing is decided before the first exit. Every rule is a router; its methods mean what the router's
+/// methods of the same names mean.
+///
+/// # Examples
+/// A text leaves at the second consecutive exit where the probabilities of its two likeliest classes are far apart:
+///
+/// ```
+/// use dht_dynamic::Result;
+/// use dht_dynamic::router::{ExitRule, ExitView, Notes};
+/// use serde_json::{Value, json};
+///
+/// #[derive(Debug)]
+/// struct Margin(f64);
+///
+/// impl ExitRule for Margin {
+///     fn reads(&self, exit: usize, last: usize) -> bool {
+///         exit < last
+///     }
+///
+///     fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> Result<Vec<bool>> {
+///         // Notes are by place in the batch, answers by place in the view.
+///         let texts = view.members.iter().zip(view.needed_answers()?.rows());
+///         Ok(texts
+///             .map(|(member, logs)| {
+///                 let mut sorted: Vec<f64> = logs.iter().map(|log| log.exp()).collect();
+///                 sorted.sort_by(|a, b| b.total_cmp(a));
+///                 let far = sorted[0] - sorted[1] > self.0;
+///                 let before = std::mem::replace(&mut notes[*member], vec![f64::from(u8::from(far))]);
+///                 far && before == [1.0]
+///             })
+///             .collect())
+///     }
+///
+///     fn state(&self) -> Result<Value> {
+///         Ok(json!(self.0)) // the builder in `OwnParts::with_router` gets it back
+///     }
+/// }
+/// ```
+pub trait ExitRule: Debug + Send + Sync {
+    /// As [`Router::reads`].
+    fn reads(&self, exit: usize, last: usize) -> bool;
+
+    /// Decides which texts of the view leave, by index in the view. `notes` holds one entry for each text of the batch.
+    ///
+    /// # Errors
+    /// Errors of the rule.
+    fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> Result<Vec<bool>>;
+
+    /// As [`Router::flops`].
+    fn flops(&self, _exit: usize) -> u64 {
+        0
+    }
+
+    /// As [`Router::speed`].
+    fn speed(&self) -> Option<f64> {
+        None
+    }
+
+    /// As [`Router::at_speed`].
+    ///
+    /// # Errors
+    /// As [`Router::at_speed`].
+    fn at_speed(&self, speed: f64) -> Result<Arc<dyn Router>> {
+        Err(Error::argument("speed", "none, for a router of one speed", speed))
+    }
+
+    /// As [`Router::rule`].
+    fn rule(&self) -> Option<LeavingRule> {
+        None
+    }
+
+    /// As [`Router::state`].
+    ///
+    /// # Errors
+    /// Errors of the serialisation.
+    fn state(&self) -> Result<Value> {
+        Ok(Value::Null)
+    }
+}
+
+impl<T: ExitRule> Router for T {
+    fn reads(&self, exit: usize, last: usize) -> bool {
+        ExitRule::reads(self, exit, last)
+    }
+
+    fn needs_state(&self) -> bool {
+        false
+    }
+
+    fn at_exit(&self, view: &ExitView<'_>, decisions: &mut Decisions, _: Mode, _: &mut dyn Rng) -> Result<()> {
+        let leaves = self.leaves(view, decisions.notes_mut())?;
+        if leaves.len() != view.members.len() {
+            let expected = format!("one for each of {} texts", view.members.len());
+            return Err(Error::shape("router's decisions", expected, leaves.len()));
+        }
+        let leaving = view.members.iter().zip(leaves).filter(|(_, leaves)| *leaves);
+        leaving.map(|(member, _)| *member).try_for_each(|member| decisions.leave(member, view.exit))
+    }
+
+    fn flops(&self, exit: usize) -> u64 {
+        ExitRule::flops(self, exit)
+    }
+
+    fn speed(&self) -> Option<f64> {
+        ExitRule::speed(self)
+    }
+
+    fn at_speed(&self, speed: f64) -> Result<Arc<dyn Router>> {
+        ExitRule::at_speed(self, speed)
+    }
+
+    fn rule(&self) -> Option<LeavingRule> {
+        ExitRule::rule(self)
+    }
+
+    fn state(&self) -> Result<Value> {
+        ExitRule::state(self)
+    }
+}

@@ -1,0 +1,222 @@
+//! The trait of routers in a search.
+
+use dht_dynamic::Error as Dynamic;
+use dht_dynamic::passage::{GroupTrace, Trace};
+use dht_dynamic::router::{Decisions, GroupView, HeadSetGroup, Mode};
+use dht_dynamic::{Route, Router};
+use dht_transformer::HeadSet;
+use rand::Rng;
+use serde_json::Value;
+
+use super::losses::Losses;
+use crate::error::{Error, Result};
+use crate::features::ArmFeatures;
+use crate::space::SearchSpace;
+
+/// Input of a router before the first batch that is trained on.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Preparation {
+    /// The heads that every head set contains; `None` if the space pins no heads. [`Learner::pin`] may replace them
+    /// when the warm-up is over.
+    pub pinned: Option<HeadSet>,
+    /// Features of the arms, if the contexts include them.
+    pub(crate) arm_features: Option<ArmFeatures>,
+}
+
+/// A router of a search: it decides as every [`Router`] does, and may learn from losses. The default
+/// methods describe a router that learns nothing. [`SearchModel::with_router`](crate::SearchModel::with_router) sets
+/// the one that decides depths, [`with_head_router`](crate::SearchModel::with_head_router) the one that decides heads.
+///
+/// # Examples
+/// A router that sends short texts to the first exit:
+///
+/// ```
+/// use dht_search::dynamic::router::{Decisions, ExitView, Mode};
+/// use dht_search::dynamic::{Result, Router};
+/// use dht_search::Learner;
+/// use rand::Rng;
+///
+/// #[derive(Debug, Clone)]
+/// struct ByLength {
+///     tokens: usize,
+/// }
+///
+/// impl Router for ByLength {
+///     fn reads(&self, _exit: usize, _last: usize) -> bool {
+///         false // no decision needs an exit's answers
+///     }
+///
+///     fn begin(
+///         &self,
+///         view: &ExitView<'_>,
+///         decisions: &mut Decisions,
+///         last: usize,
+///         _: Mode,
+///         _: &mut dyn Rng,
+///     ) -> Result<()> {
+///         let exit = |tokens| if tokens <= self.tokens { 0 } else { last };
+///         decisions.exits = view.lengths().map(exit).collect();
+///         Ok(())
+///     }
+/// }
+///
+/// impl Learner for ByLength {
+///     fn box_clone(&self) -> Box<dyn Learner> {
+///         Box::new(self.clone())
+///     }
+/// }
+/// ```
+pub trait Learner: Router {
+    /// Returns whether the warm-up is over, so that the router can decide. Until then samples take random routes in
+    /// training and the full model in inference.
+    fn is_warm(&self) -> bool {
+        true
+    }
+
+    /// Sets the speed: a higher speed gives cheaper routes. For bandits it is λ, the price of the full model's cost in
+    /// nats of loss. For a threshold router it is the threshold. For a patience it is the reciprocal.
+    ///
+    /// # Errors
+    /// [`Argument`](dht_dynamic::Error::Argument) for a speed out of range; the default method always returns it.
+    fn set_speed(&mut self, speed: f64) -> Result<()> {
+        Err(Error::argument("speed", "none, for a router of one speed", speed))
+    }
+
+    /// Prepares before the first batch that is trained on.
+    ///
+    /// # Errors
+    /// Errors of the router; its state is then unchanged.
+    fn prepare(&mut self, _: &Preparation) -> Result<()> {
+        Ok(())
+    }
+
+    /// Learns from a batch: the exits and the contexts of its samples, the heads that they kept in each group, and
+    /// their losses. Returns the FLOPs of the update, by formula, two for each multiply-add.
+    ///
+    /// # Errors
+    /// Errors of the router.
+    fn learn(&mut self, _: &Trace, _: &Losses) -> Result<u64> {
+        Ok(0)
+    }
+
+    /// Changes to another space and keeps the learned state, as P-DHT requires.
+    ///
+    /// # Errors
+    /// [`State`](dht_dynamic::Error::State) for a space to which the router cannot change; the default method rejects every space.
+    fn enter(&mut self, _: &SearchSpace) -> Result<()> {
+        Err(Error::state("space", "the one that the router was made for", "another"))
+    }
+
+    /// Rejects a queued sample that this router cannot have sent to the queue of `exit`, with its number of heads, if
+    /// one was selected, and its notes.
+    ///
+    /// # Errors
+    /// [`State`](dht_dynamic::Error::State) with the part that does not fit.
+    #[doc(hidden)]
+    fn check_queued(&self, _exit: usize, _kept: Option<usize>, _notes: &[f64]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Restores the state that [`state`](Router::state) returned.
+    ///
+    /// # Errors
+    /// [`Json`](dht_dynamic::Error::Json) and [`State`](dht_dynamic::Error::State) for a state that does not belong to this router.
+    fn restore(&mut self, state: Value) -> Result<()> {
+        match state {
+            Value::Null => Ok(()),
+            _ => Err(Error::state("router's state", "null, of a router that learns nothing", "another's")),
+        }
+    }
+
+    /// Selects head sets of the sizes in `kept`, by index in the view, so that controls on given routes use this
+    /// router's own selection. The default returns the sets of [`heads`](Router::heads) if they have these sizes.
+    ///
+    /// # Errors
+    /// Errors of the router; the default returns [`Shape`](dht_dynamic::Error::Shape) for sizes that [`heads`](Router::heads) does not
+    /// select.
+    fn sets_keeping(
+        &self,
+        view: &GroupView<'_>,
+        kept: &[usize],
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> Result<Vec<HeadSetGroup>> {
+        let head_sets = self.heads(view, mode, rng)?.map(|found| found.head_sets).unwrap_or_default();
+        for set in &head_sets {
+            if let Some(wanted) = set.samples.iter().map(|index| kept[*index]).find(|kept| *kept != set.heads.len()) {
+                let expected = format!("{wanted}, which sets_keeping of this head router would choose");
+                return Err(Error::shape("heads kept", expected, set.heads.len()));
+            }
+        }
+        Ok(head_sets)
+    }
+
+    /// The heads that every head set contains, once they are selected; `None` before, and if no heads are pinned.
+    fn pinned(&self) -> Option<HeadSet> {
+        None
+    }
+
+    /// Replaces the [pinned](Self::pinned) heads. It is called once, when the warm-up is over and the importance of
+    /// heads is known. The default does nothing.
+    ///
+    /// # Errors
+    /// Errors of the router.
+    fn pin(&mut self, _: HeadSet) -> Result<()> {
+        Ok(())
+    }
+
+    /// Learns from the gate gradients of a backward pass. `importance` takes the index of a sample in the group and a
+    /// head. Returns FLOPs, as [`learn`](Self::learn) does.
+    ///
+    /// # Errors
+    /// Errors of the router.
+    fn learn_gradients(&mut self, _: &GroupTrace, _importance: &dyn Fn(usize, usize) -> f64) -> Result<u64> {
+        Ok(0)
+    }
+
+    /// Switches to a separate head set for each sample, which depends on its own context alone. The default does
+    /// nothing, for a router that already works this way.
+    fn draw_for_each_sample(&mut self) {}
+
+    /// Returns a copy with the learned state.
+    fn box_clone(&self) -> Box<dyn Learner>;
+}
+
+impl Clone for Box<dyn Learner> {
+    fn clone(&self) -> Self {
+        (**self).box_clone()
+    }
+}
+
+/// Decisions of an integrated space: each sample takes the route with its index among the space's
+/// [arms](SearchSpace::integrated_arms).
+///
+/// # Errors
+/// [`Range`](dht_dynamic::Error::Range) for an arm that the space does not have, as in every tree space.
+pub fn taking_arms(space: &SearchSpace, arms: &[usize]) -> Result<Decisions> {
+    let routes = space.integrated_arms();
+    let mut decisions = Decisions::default();
+    for &arm in arms {
+        let missing = || Error::Dynamic(Dynamic::Range { what: "arm", got: arm, below: routes.len() });
+        let route = routes.get(arm).ok_or_else(missing)?;
+        let exit = space.exits().iter().position(|exit| *exit == route.exit()).ok_or_else(missing)?;
+        decisions.exits.push(exit);
+        decisions.kept.push(kept(route));
+    }
+    Ok(decisions)
+}
+
+/// The number of heads that an arm keeps in its dynamic groups; all heads if it has none.
+pub(crate) fn kept(arm: &Route) -> usize {
+    arm.uniform_heads().unwrap_or(arm.model_shape().heads)
+}
+
+/// The number of heads that a text keeps in an integrated search.
+///
+/// # Errors
+/// [`Shape`](dht_dynamic::Error::Shape) for a router that takes no arms.
+pub(crate) fn kept_by(decisions: &Decisions, text: usize) -> Result<usize> {
+    let missing = || Error::shape("router's decisions", "arms in an integrated space", "none");
+    decisions.kept.get(text).copied().ok_or_else(missing)
+}

@@ -1,0 +1,89 @@
+//! Early-exit rules in a search: thresholds and patience.
+
+use std::sync::Arc;
+
+use dht_dynamic::Router;
+use dht_dynamic::router::{Decisions, ExitView, LeavingRule, Mode};
+use rand::Rng;
+
+use super::bandit::Setup;
+use super::learner::Learner;
+use crate::error::{Error, Result};
+
+/// The router of a rule, and what its model is trained on: with a threshold, random routes draw exits in proportion to
+/// a power of their depth. Patience sends every sample to the last exit in training, since PABEE trains all exits on
+/// all samples.
+#[derive(Debug, Clone)]
+pub(super) struct RuleInTraining {
+    setup: Setup,
+    router: Arc<dyn Router>,
+}
+
+impl RuleInTraining {
+    /// Builds the router that the settings define, which must be a router without learning.
+    pub(super) fn new(setup: Setup) -> Result<Self> {
+        let rule = setup.settings.router.rule();
+        let rule = rule.ok_or_else(|| Error::argument("router", "one that learns nothing", "a bandit"))?;
+        let router = rule.router(setup.settings.speed().unwrap_or_default())?;
+        Ok(Self { setup, router })
+    }
+
+    fn is_patient(&self) -> bool {
+        self.router.rule() == Some(LeavingRule::Patience)
+    }
+}
+
+impl Router for RuleInTraining {
+    fn reads(&self, exit: usize, last: usize) -> bool {
+        self.router.reads(exit, last)
+    }
+
+    fn begin(
+        &self,
+        _: &ExitView<'_>,
+        decisions: &mut Decisions,
+        _last: usize,
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> dht_dynamic::Result<()> {
+        if mode == Mode::Random && !self.is_patient() {
+            let depths = self.setup.depths();
+            decisions.exits.iter_mut().for_each(|exit| *exit = self.setup.random_by_depth(&depths, rng));
+        }
+        Ok(())
+    }
+
+    fn at_exit(
+        &self,
+        view: &ExitView<'_>,
+        decisions: &mut Decisions,
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> dht_dynamic::Result<()> {
+        let may_leave = if self.is_patient() { mode == Mode::Exploit } else { mode != Mode::Random };
+        if may_leave { self.router.at_exit(view, decisions, mode, rng) } else { Ok(()) }
+    }
+
+    fn speed(&self) -> Option<f64> {
+        self.router.speed()
+    }
+
+    fn at_speed(&self, speed: f64) -> dht_dynamic::Result<Arc<dyn Router>> {
+        let mut other = self.clone();
+        other.set_speed(speed)?;
+        Ok(Arc::new(other))
+    }
+}
+
+impl Learner for RuleInTraining {
+    fn set_speed(&mut self, speed: f64) -> Result<()> {
+        let settings = self.setup.settings.at_speed(speed)?;
+        self.router = self.router.at_speed(speed)?;
+        self.setup.settings = settings;
+        Ok(())
+    }
+
+    fn box_clone(&self) -> Box<dyn Learner> {
+        Box::new(self.clone())
+    }
+}
