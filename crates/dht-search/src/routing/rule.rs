@@ -47,8 +47,7 @@ impl Router for RuleInTraining {
         rng: &mut dyn Rng,
     ) -> dht_dynamic::Result<()> {
         if mode == Mode::Random && !self.is_patient() {
-            let depths = self.setup.depths();
-            decisions.exits.iter_mut().for_each(|exit| *exit = self.setup.random_by_depth(&depths, rng));
+            self.setup.draw_exits(&mut decisions.exits, rng);
         }
         Ok(())
     }

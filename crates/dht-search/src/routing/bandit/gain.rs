@@ -63,8 +63,7 @@ impl Router for GainRouter {
         rng: &mut dyn Rng,
     ) -> dht_dynamic::Result<()> {
         if mode == Mode::Random || (mode == Mode::Explore && !self.is_warm()) {
-            let depths = self.setup.depths();
-            decisions.exits.iter_mut().for_each(|exit| *exit = self.setup.random_by_depth(&depths, rng));
+            self.setup.draw_exits(&mut decisions.exits, rng);
         }
         Ok(())
     }

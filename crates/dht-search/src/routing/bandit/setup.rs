@@ -163,6 +163,12 @@ impl Setup {
         depths.len() - 1
     }
 
+    /// Draws the exit of each sample by the depth of the exits.
+    pub(crate) fn draw_exits(&self, exits: &mut [usize], rng: &mut dyn Rng) {
+        let depths = self.depths();
+        exits.iter_mut().for_each(|exit| *exit = self.random_by_depth(&depths, rng));
+    }
+
     /// The depth of each exit.
     pub(crate) fn depths(&self) -> Vec<usize> {
         (0..self.space.exits().len()).map(|exit| self.space.depth(exit)).collect()
