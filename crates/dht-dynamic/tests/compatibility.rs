@@ -92,11 +92,11 @@ fn a_directory_of_another_version_is_refused_by_its_release() {
     };
     assert!(load(&|_| ()).is_ok());
     let newer = load(&|description| {
-        description["version"] = 2.into();
+        description["version"] = 3.into();
         description["release"] = "0.2.0".into();
     });
     let newer = newer.expect_err("a later version").to_string();
-    assert!(newer.contains("its version is 2 of release 0.2.0, expected 1"), "{newer}");
+    assert!(newer.contains("its version is 3 of release 0.2.0, expected 2"), "{newer}");
     let without = load(&|description| drop(description.as_object_mut().unwrap().remove("version")));
     assert!(matches!(without, Err(Error::Model { field: "version", .. })), "{without:?}");
     let unknown = load(&|description| description["colour"] = "red".into());

@@ -130,15 +130,16 @@ impl Replaced {
         let read = |path: &str| -> Option<serde_json::Value> {
             serde_json::from_slice(&read_file(out.join(path), FileKind::Description).ok()?).ok()
         };
-        let json = read("dht.json").filter(|json| json["format"] == "dht model" && json["version"] == 1)?;
-        let labels = json["labels"].as_array().into_iter().flatten().filter_map(|label| Some(label.as_str()?.into()));
+        let json = read("dht.json").filter(|json| json["format"] == "dht model")?;
+        // A damaged model, or one of another version, is replaced as well.
+        let labels = TextModel::saved_labels(out).unwrap_or_default();
         let task = match read("model/config.json").as_ref().and_then(|config| config["problem_type"].as_str()) {
             Some("multi_label_classification") => Task::Labels,
             Some("regression") => Task::Number,
             _ => Task::Class,
         };
         let rows = || Some(format!("{} rows of {}", json["origin"]["rows"], json["origin"]["data"].as_str()?));
-        Some(Self { path: out.into(), labels: labels.collect(), task, rows: rows() })
+        Some(Self { path: out.into(), labels, task, rows: rows() })
     }
 
     /// Rejects a model of other classes or of another task, unless the user said `--replace`.

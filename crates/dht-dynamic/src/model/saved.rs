@@ -12,12 +12,15 @@
 //! Checksums tie the checkpoint of exits and router to the encoder's files, since these parts are useless with another
 //! encoder.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Device;
 use dht_transformer::{
     BertConfig, TextTokenizer,
-    storage::{FileKind, file_sha256, read_file, restore_replaced, write_atomically, write_directory_atomically},
+    storage::{
+        FileKind, StoredTensor, file_sha256, read_file, restore_replaced, write_atomically, write_directory_atomically,
+    },
     train::checkpoint::Checkpoint,
 };
 use rand::SeedableRng;
@@ -186,10 +189,7 @@ impl DynamicModel {
         let folder = folder.as_ref();
         restore_replaced(folder)?;
         let path = folder.join(DYNAMIC);
-        let Checkpoint { tensors, state } = Checkpoint::load(&path)?;
-        SavedEncoder::check_format(&path, &state, FORMAT, VERSION)?;
-        let stored: Stored =
-            serde_json::from_value(state).map_err(|source| Error::Json { what: path.display().to_string(), source })?;
+        let (stored, tensors) = read_checkpoint(&path)?;
 
         let (encoder, tokenizer) = stored.encoder.read(&folder.join(ENCODER), &path, device)?;
         // All random values are replaced below.
@@ -239,6 +239,18 @@ impl DynamicModel {
         }
         Ok((model, stored.labels, tokenizer))
     }
+
+    /// The class names of a saved model.
+    pub(crate) fn saved_labels(folder: &Path) -> Result<Vec<String>> {
+        Ok(read_checkpoint(&folder.join(DYNAMIC))?.0.labels)
+    }
+}
+
+fn read_checkpoint(path: &Path) -> Result<(Stored, BTreeMap<String, StoredTensor>)> {
+    let Checkpoint { tensors, state } = Checkpoint::load(path)?;
+    SavedEncoder::check_format(path, &state, FORMAT, VERSION)?;
+    let failed = |source| Error::Json { what: path.display().to_string(), source };
+    Ok((serde_json::from_value(state).map_err(failed)?, tensors))
 }
 
 fn read_seen_texts(file: &Path) -> Result<SeenTexts> {

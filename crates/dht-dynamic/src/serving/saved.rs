@@ -4,7 +4,7 @@
 //! README.md             the model card
 //! curve.svg             the picture of the model card, where there is one
 //! training.json         the report of its training, where there is one, with its picture training.svg
-//! dht.json              format, labels, maximal length, speeds, training data, promise, checksums
+//! dht.json              format, maximal length, speeds, training data, promise, checksums
 //! model/                for a classifier: a Hugging Face directory
 //!                       for a dynamic model: the output of DynamicModel::save
 //! ```
@@ -16,7 +16,7 @@ use candle_core::Device;
 use dht_transformer::storage::{
     FileKind, file_sha256, read_file, restore_replaced, write_atomically, write_directory_atomically,
 };
-use dht_transformer::{TextClassifier, TextTokenizer, pretrained::PretrainedWeights};
+use dht_transformer::{BertConfig, TextClassifier, TextTokenizer, pretrained::PretrainedWeights};
 use serde::{Deserialize, Serialize};
 
 use super::served::ServedModel;
@@ -27,7 +27,7 @@ use crate::model::{DynamicModel, OwnParts};
 use crate::saved_encoder::{SavedEncoder, check_file};
 
 const FORMAT: &str = "dht model";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 const CARD: &str = "README.md";
 const CURVE: &str = "curve.svg";
 const TRAINING: &str = "training.json";
@@ -74,7 +74,6 @@ struct Description {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     release: Option<String>,
     kind: ModelKind,
-    labels: Vec<String>,
     max_length: usize,
     rest: usize,
     #[serde(default)]
@@ -136,7 +135,6 @@ impl TextModel {
                     version: VERSION,
                     release: Some(env!("CARGO_PKG_VERSION").into()),
                     kind,
-                    labels: self.labels.clone(),
                     max_length: self.max_length,
                     rest: self.tokenizer.rest(),
                     curve: self.curve.clone(),
@@ -222,10 +220,6 @@ impl TextModel {
             }
         };
         let refused = |field, expected: String, got: String| Error::Model { path: path.clone(), field, expected, got };
-        if labels != description.labels {
-            let expected = format!("those of the model, {}", labels.join(", "));
-            return Err(refused("labels", expected, description.labels.join(", ")));
-        }
         let Some(tokenizer) = tokenizer else {
             return Err(refused("tokenizer", "one that was saved with the model".into(), "none".into()));
         };
@@ -234,6 +228,24 @@ impl TextModel {
         let loaded = Self { model: served, tokenizer, labels, max_length, curve, origin, promise };
         loaded.check()?;
         Ok(loaded)
+    }
+
+    /// The class names of a model that [`save`](Self::save) wrote, read without its weights.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), for the files that are read.
+    pub fn saved_labels(folder: impl AsRef<Path>) -> Result<Vec<String>> {
+        let (path, model) = (folder.as_ref().join(DESCRIPTION), folder.as_ref().join(MODEL));
+        let failed = |source| dht_transformer::Error::Io { path: path.clone(), source };
+        let bytes = read_file(&path, FileKind::Description).map_err(failed)?;
+        match read_description(&path, &bytes)?.kind {
+            ModelKind::Classifier => {
+                let path = model.join("config.json");
+                let (field, expected, got) = ("id2label", "a name for each class".into(), "none".into());
+                BertConfig::from_file(&path)?.labels().ok_or(Error::Model { path, field, expected, got })
+            }
+            ModelKind::Dynamic => DynamicModel::saved_labels(&model),
+        }
     }
 
     /// Loads a directory without a description: a classifier that another program, or [`TextClassifier::save`], wrote.
