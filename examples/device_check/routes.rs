@@ -10,7 +10,7 @@ use dht_search::{Learner, Preset, Result, SearchModel, SearchObjective, SearchSe
 use dht_transformer::{
     AdamWSettings, BertConfig, EncodedDataset, Encoder, ForwardContext, HeadSet, PackedBatch, TrainSettings, Trainer,
 };
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::text;
@@ -52,14 +52,13 @@ impl Router for Recorded {
         view: &ExitView<'_>,
         decisions: &mut Decisions,
         _last: usize,
-        _: Mode,
-        _: &mut dyn Rng,
+        _: &mut Mode<'_>,
     ) -> dht_dynamic::Result<()> {
         decisions.exits = view.ids().map(|id| self.route(id).0).collect();
         Ok(())
     }
 
-    fn heads(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> dht_dynamic::Result<Option<GroupDecisions>> {
+    fn heads(&self, view: &GroupView<'_>, _: &mut Mode<'_>) -> dht_dynamic::Result<Option<GroupDecisions>> {
         let mut alike: BTreeMap<HeadSet, Vec<usize>> = BTreeMap::new();
         for (index, id) in view.hidden.packing().sample_ids().iter().enumerate() {
             let sets = &self.route(*id).1;

@@ -174,3 +174,7 @@ pub use dht_transformer as transformer;
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]
 struct ReadmeSnippets;
+
+#[doc = include_str!("../docs/programs.md")]
+#[cfg(doctest)]
+struct Programs;

@@ -12,7 +12,7 @@ use dht_search::transformer::{
     Trainer,
 };
 use dht_search::{Learner, Preset, Result, Route, SearchModel, SearchObjective, SearchSettings};
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 const CLASSES: u32 = 2;
@@ -34,8 +34,7 @@ impl Router for ByLength {
         view: &ExitView<'_>,
         decisions: &mut Decisions,
         last: usize,
-        _: Mode,
-        _: &mut dyn Rng,
+        _: &mut Mode<'_>,
     ) -> dynamic::Result<()> {
         let exit = |tokens| if tokens <= self.tokens { 0 } else { last };
         decisions.exits = view.lengths().map(exit).collect();

@@ -14,7 +14,6 @@ use dht_search::cost::{OwnCost, RouteCost};
 use dht_search::routing::Losses;
 use dht_search::{CostModel, Learner, Preset, Route, SearchModel, SearchObjective, SearchSettings};
 use dht_toys::{reviews, rng};
-use rand::Rng;
 use serde_json::{Value, json};
 
 use super::client::post;
@@ -122,8 +121,7 @@ impl Router for ByLength {
         view: &ExitView<'_>,
         decisions: &mut Decisions,
         last: usize,
-        _: Mode,
-        _: &mut dyn Rng,
+        _: &mut Mode<'_>,
     ) -> dht_dynamic::Result<()> {
         let value = |tokens, exit| self.mean(tokens, exit) + 0.01 * exit as f64;
         let best = |tokens| (0..=last).min_by(|a, b| value(tokens, *a).total_cmp(&value(tokens, *b))).unwrap_or(last);

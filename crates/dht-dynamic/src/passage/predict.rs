@@ -3,8 +3,6 @@
 use std::time::{Duration, Instant};
 
 use dht_transformer::{PackedBatch, Sample};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 use super::passage::{FrontOutcome, Passage};
 use super::trace::Trace;
@@ -13,7 +11,7 @@ use crate::error::Result;
 use crate::exit::{ExitReads, FrontExit, Stacker};
 use crate::prediction::{BatchPredictions, Collected, Prediction, in_pool, lengths_of, pack};
 use crate::route::Route;
-use crate::router::{Decisions, ExitView};
+use crate::router::{Decisions, ExitView, Mode};
 
 /// The number of batches that are processed concurrently. With more batches, the last batch of each layer is fuller.
 const BATCHES_UNDER_WAY: usize = 8;
@@ -56,7 +54,7 @@ impl Walk<'_> {
     /// As [`run`](Self::run).
     pub(crate) fn predict_rest(&self, batch: &PackedBatch, passages: Vec<Passage>) -> Result<BatchPredictions> {
         in_pool(|| {
-            let trace = self.resume(batch, passages, &mut generator(batch))?;
+            let trace = self.resume(batch, passages, &mut Mode::Exploit)?;
             self.predictions(batch, &trace)
         })
     }
@@ -115,7 +113,7 @@ impl Walk<'_> {
         let start = Instant::now();
         let mut decisions = Decisions::leaving_at(vec![self.last(); batch.len()]);
         let view = ExitView::new(0, batch, &members, Some(&logs), None);
-        self.router.at_exit(&view, &mut decisions, self.mode, &mut generator(batch))?;
+        self.router.at_exit(&view, &mut decisions, &mut Mode::Exploit)?;
         self.check(&decisions, batch.len())?;
         let deciding = start.elapsed();
         let (route, routing_flops) = (Route::without_layers(self.model.shape())?, self.router.flops(0));
@@ -197,9 +195,4 @@ impl Walk<'_> {
         };
         routes.iter().zip(batch.spans.lengths()).enumerate().map(of_text).collect()
     }
-}
-
-/// A generator for breaking ties, seeded by the batch alone.
-pub(super) fn generator(batch: &PackedBatch) -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default())
 }

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 use dht_transformer::{ForwardContext, HeadPlan, Hidden, PackedBatch, SampleGroup, Task};
-use rand::Rng;
 
 use super::passage::Passage;
 use super::trace::{Deciding, ExitOutput, GroupTrace, Trace};
@@ -30,7 +29,7 @@ pub enum PassedExits {
     Detached,
 }
 
-/// One way of texts through the layers of a model: the model, its routers, and how they decide.
+/// One way of texts through the layers of a model: the model and its routers.
 #[derive(Debug, Clone, Copy)]
 pub struct Walk<'a> {
     /// The encoder and its exits.
@@ -43,8 +42,6 @@ pub struct Walk<'a> {
     pub heads: &'a dyn Router,
     /// The forward context, which keeps packed weights in inference and gradients in training.
     pub ctx: &'a ForwardContext,
-    /// Mode of the decisions.
-    pub mode: Mode,
     /// Evaluation of the exits that a text passes.
     pub passed: PassedExits,
     /// The maximum number of texts that run a layer together; it applies only if every text keeps all heads.
@@ -79,10 +76,10 @@ struct Read {
 }
 
 impl<'a> Walk<'a> {
-    /// A walk in inference: the router decides without exploration, and exits that nobody reads are skipped.
+    /// A walk with one router. Exits that nobody reads are skipped.
     pub fn new(model: &'a ExitModel, router: &'a dyn Router, ctx: &'a ForwardContext) -> Self {
-        let (mode, passed) = (Mode::Exploit, PassedExits::Skip);
-        Self { model, front: None, router, heads: router, ctx, mode, passed, together: usize::MAX }
+        let passed = PassedExits::Skip;
+        Self { model, front: None, router, heads: router, ctx, passed, together: usize::MAX }
     }
 
     /// Routes and runs a batch from its first layer on, without an n-gram exit, which [`predict`](Self::predict) asks
@@ -90,23 +87,23 @@ impl<'a> Walk<'a> {
     ///
     /// # Errors
     /// Errors of the encoder, the exits and the routers.
-    pub fn run(&self, batch: &PackedBatch, rng: &mut dyn Rng) -> Result<Trace> {
-        self.resume(batch, vec![Passage::default(); batch.len()], rng)
+    pub fn run(&self, batch: &PackedBatch, mode: &mut Mode<'_>) -> Result<Trace> {
+        self.resume(batch, vec![Passage::default(); batch.len()], mode)
     }
 
     /// Routes and runs texts that continue from before the first layer.
     ///
     /// # Errors
     /// As [`run`](Self::run); [`Error::Shape`] for another number of texts.
-    pub(super) fn resume(&self, batch: &PackedBatch, passages: Vec<Passage>, rng: &mut dyn Rng) -> Result<Trace> {
+    pub(super) fn resume(&self, batch: &PackedBatch, passages: Vec<Passage>, mode: &mut Mode<'_>) -> Result<Trace> {
         if passages.len() != batch.len() {
             return Err(Error::shape("passages", format!("one for each of {} texts", batch.len()), passages.len()));
         }
         let Start { state, hidden, pre_pass } = self.start(batch)?;
         let mut stage = self.stage(batch, hidden, passages);
         stage.trace.pre_pass = pre_pass;
-        let read = self.decide_from(&state, &mut stage, rng)?;
-        self.follow(stage, read, true, rng)
+        let read = self.decide_from(&state, &mut stage, mode)?;
+        self.follow(stage, read, true, mode)
     }
 
     /// Decides the routes of a batch that runs later. Also returns the time of the decisions and the number of
@@ -114,10 +111,10 @@ impl<'a> Walk<'a> {
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub fn decide(&self, batch: &PackedBatch, rng: &mut dyn Rng) -> Result<(Decisions, Deciding)> {
+    pub fn decide(&self, batch: &PackedBatch, mode: &mut Mode<'_>) -> Result<(Decisions, Deciding)> {
         let Start { state, hidden, .. } = self.start(batch)?;
         let mut stage = self.stage(batch, hidden, vec![Passage::default(); batch.len()]);
-        self.decide_from(&state, &mut stage, rng)?;
+        self.decide_from(&state, &mut stage, mode)?;
         Ok((stage.trace.decisions, stage.trace.deciding))
     }
 
@@ -125,12 +122,12 @@ impl<'a> Walk<'a> {
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub fn run_decided(&self, batch: &PackedBatch, decisions: Decisions, rng: &mut dyn Rng) -> Result<Trace> {
+    pub fn run_decided(&self, batch: &PackedBatch, decisions: Decisions, mode: &mut Mode<'_>) -> Result<Trace> {
         let (encoder, base) = (self.model.encoder(), self.layout().base().map_or(0, |base| base.end()));
         let hidden = encoder.run(0..base, &encoder.embed(batch, self.ctx)?, &HeadPlan::Full, self.ctx)?;
         let mut stage = self.stage(batch, hidden, vec![Passage::default(); batch.len()]);
         stage.trace.decisions = decisions;
-        self.follow(stage, None, false, rng)
+        self.follow(stage, None, false, mode)
     }
 
     fn layout(&self) -> &'a Layout {
@@ -185,7 +182,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Makes the decisions that depend on the base state S1 alone. Returns the first exit's logits if it was evaluated.
-    fn decide_from(&self, state: &Hidden, stage: &mut Stage<'_>, rng: &mut dyn Rng) -> Result<Option<Read>> {
+    fn decide_from(&self, state: &Hidden, stage: &mut Stage<'_>, mode: &mut Mode<'_>) -> Result<Option<Read>> {
         let read = match self.layout().base() {
             Some(_) => self.read(0, state, stage, true)?,
             None => None,
@@ -195,7 +192,7 @@ impl<'a> Walk<'a> {
         let answers = read.as_ref().and_then(|read| read.answers.as_ref());
         let Stage { batch, members, trace, .. } = stage;
         let view = ExitView::new(self.fronts(), batch, members, answers, Some(state));
-        self.router.begin(&view, &mut trace.decisions, self.last(), self.mode, rng)?;
+        self.router.begin(&view, &mut trace.decisions, self.last(), mode)?;
         self.check(&trace.decisions, members.len())?;
         self.note_answers(answers, members, &mut trace.decisions);
         trace.deciding.add(start, waits);
@@ -322,18 +319,18 @@ impl<'a> Walk<'a> {
 
     /// Runs a batch from the point where routes begin to differ. `read` has the first exit's logits, if it was
     /// evaluated. `routed` is true if exits answer for the router.
-    fn follow(&self, mut stage: Stage<'_>, mut read: Option<Read>, routed: bool, rng: &mut dyn Rng) -> Result<Trace> {
+    fn follow(&self, mut stage: Stage<'_>, mut read: Option<Read>, routed: bool, mode: &mut Mode<'_>) -> Result<Trace> {
         let exits = self.layout().exits().len();
         for exit in 0..exits {
             while stage.groups < self.layout().groups_before(exit).len() {
-                self.run_group(&mut stage, rng)?;
+                self.run_group(&mut stage, mode)?;
             }
             let read = match read.take() {
                 Some(read) => Some(read),
                 None => self.read(exit, &stage.hidden.clone(), &mut stage, routed)?,
             };
             if exit + 1 < exits {
-                self.decide_at(exit, &mut stage, read.as_ref(), rng)?;
+                self.decide_at(exit, &mut stage, read.as_ref(), mode)?;
             }
             let router_exit = self.fronts() + exit;
             let continues = |at: &usize| stage.trace.decisions.exits[stage.members[*at]] > router_exit;
@@ -351,7 +348,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Asks the router which texts leave at an exit before the last.
-    fn decide_at(&self, exit: usize, stage: &mut Stage<'_>, read: Option<&Read>, rng: &mut dyn Rng) -> Result<()> {
+    fn decide_at(&self, exit: usize, stage: &mut Stage<'_>, read: Option<&Read>, mode: &mut Mode<'_>) -> Result<()> {
         let waits = read.is_some() || self.router.needs_state();
         let start = when_done(&stage.hidden, waits)?;
         let answers = read.and_then(|read| read.answers.as_ref());
@@ -363,7 +360,7 @@ impl<'a> Walk<'a> {
             self.note_answers(answers, members, &mut trace.decisions);
         }
         let before = trace.decisions.exits.clone();
-        self.router.at_exit(&view, &mut trace.decisions, self.mode, rng)?;
+        self.router.at_exit(&view, &mut trace.decisions, mode)?;
         self.check_at_exit(router_exit, members, &before, &trace.decisions)?;
         trace.at_exits.push(members.clone());
         trace.deciding.add(start, waits);
@@ -371,12 +368,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Runs the next group of layers, each text with its heads and the neurons coupled to them.
-    fn run_group(&self, stage: &mut Stage<'_>, rng: &mut dyn Rng) -> Result<()> {
+    fn run_group(&self, stage: &mut Stage<'_>, mode: &mut Mode<'_>) -> Result<()> {
         let group = stage.groups;
         let layers = self.layout().groups()[group].layers();
         let start = when_done(&stage.hidden, !self.heads.keeps_all())?;
         let view = GroupView::new(group, &stage.hidden, &stage.members, &stage.trace.decisions);
-        let decisions = self.heads.heads(&view, self.mode, rng)?;
+        let decisions = self.heads.heads(&view, mode)?;
         stage.groups += 1;
         let Some(mut decisions) = decisions else {
             stage.hidden = self.run_full(layers, &stage.hidden)?;

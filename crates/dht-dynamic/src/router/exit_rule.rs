@@ -3,7 +3,6 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use rand::Rng;
 use serde_json::Value;
 
 use super::decisions::{Decisions, Notes};
@@ -102,7 +101,7 @@ impl<T: ExitRule> Router for T {
         false
     }
 
-    fn at_exit(&self, view: &ExitView<'_>, decisions: &mut Decisions, _: Mode, _: &mut dyn Rng) -> Result<()> {
+    fn at_exit(&self, view: &ExitView<'_>, decisions: &mut Decisions, _: &mut Mode<'_>) -> Result<()> {
         let leaves = self.leaves(view, decisions.notes_mut())?;
         if leaves.len() != view.members.len() {
             let expected = format!("one for each of {} texts", view.members.len());

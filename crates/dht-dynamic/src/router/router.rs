@@ -4,7 +4,6 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use dht_transformer::{Hidden, PackedBatch};
-use rand::Rng;
 use serde_json::Value;
 
 use super::decisions::{Decisions, GroupDecisions};
@@ -121,7 +120,7 @@ pub trait Router: Debug + Send + Sync {
     ///
     /// # Errors
     /// Errors of the router.
-    fn begin(&self, _: &ExitView<'_>, _: &mut Decisions, _last: usize, _: Mode, _: &mut dyn Rng) -> Result<()> {
+    fn begin(&self, _: &ExitView<'_>, _: &mut Decisions, _last: usize, _: &mut Mode<'_>) -> Result<()> {
         Ok(())
     }
 
@@ -130,7 +129,7 @@ pub trait Router: Debug + Send + Sync {
     ///
     /// # Errors
     /// Errors of the router.
-    fn at_exit(&self, _: &ExitView<'_>, _: &mut Decisions, _: Mode, _: &mut dyn Rng) -> Result<()> {
+    fn at_exit(&self, _: &ExitView<'_>, _: &mut Decisions, _: &mut Mode<'_>) -> Result<()> {
         Ok(())
     }
 
@@ -139,7 +138,7 @@ pub trait Router: Debug + Send + Sync {
     ///
     /// # Errors
     /// Errors of the router.
-    fn heads(&self, _: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> Result<Option<GroupDecisions>> {
+    fn heads(&self, _: &GroupView<'_>, _: &mut Mode<'_>) -> Result<Option<GroupDecisions>> {
         Ok(None)
     }
 

@@ -5,7 +5,7 @@ use dht_dynamic::Error as Dynamic;
 use dht_dynamic::router::{Decisions, ExitView, GroupDecisions, GroupView, HeadSetGroup, Mode};
 use dht_dynamic::{Evaluation, Router};
 use dht_transformer::HeadSet;
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::tests::{AnyHeads, CLASSES, LAYERS, evaluate, model, model_of, texts};
@@ -39,14 +39,13 @@ impl Router for ById {
         view: &ExitView<'_>,
         decisions: &mut Decisions,
         last: usize,
-        _: Mode,
-        _: &mut dyn Rng,
+        _: &mut Mode<'_>,
     ) -> dht_dynamic::Result<()> {
         decisions.exits = view.ids().map(|id| id as usize % (last + 1)).collect();
         Ok(())
     }
 
-    fn heads(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> dht_dynamic::Result<Option<GroupDecisions>> {
+    fn heads(&self, view: &GroupView<'_>, _: &mut Mode<'_>) -> dht_dynamic::Result<Option<GroupDecisions>> {
         let ids = view.hidden.packing().sample_ids().iter().enumerate();
         let set = |(index, id): (usize, &u64)| {
             let count = [8, 10][(*id as usize + view.group) % 2];
@@ -130,22 +129,16 @@ impl Router for FirstArm {
         view: &ExitView<'_>,
         decisions: &mut Decisions,
         _last: usize,
-        _: Mode,
-        _: &mut dyn Rng,
+        _: &mut Mode<'_>,
     ) -> dht_dynamic::Result<()> {
         *decisions = taking_arms(&self.0, &vec![0; view.members.len()])?;
         Ok(())
     }
 
-    fn heads(
-        &self,
-        view: &GroupView<'_>,
-        mode: Mode,
-        rng: &mut dyn Rng,
-    ) -> dht_dynamic::Result<Option<GroupDecisions>> {
+    fn heads(&self, view: &GroupView<'_>, mode: &mut Mode<'_>) -> dht_dynamic::Result<Option<GroupDecisions>> {
         let heads = self.0.integrated_arms()[0].uniform_heads().unwrap_or(12);
         let kept = vec![heads; view.members.len()];
-        Ok(Some(GroupDecisions::new(self.sets_keeping(view, &kept, mode, rng)?)))
+        Ok(Some(GroupDecisions::new(self.sets_keeping(view, &kept, mode)?)))
     }
 
     fn keeps_all(&self) -> bool {
@@ -158,7 +151,7 @@ impl Router for FirstArm {
 }
 
 impl Learner for FirstArm {
-    fn sets_keeping(&self, _: &GroupView<'_>, kept: &[usize], _: Mode, _: &mut dyn Rng) -> Result<Vec<HeadSetGroup>> {
+    fn sets_keeping(&self, _: &GroupView<'_>, kept: &[usize], _: &mut Mode<'_>) -> Result<Vec<HeadSetGroup>> {
         let one = |(index, count): (usize, &usize)| Ok(HeadSetGroup::new(vec![index], HeadSet::full(*count)?));
         kept.iter().enumerate().map(one).collect()
     }

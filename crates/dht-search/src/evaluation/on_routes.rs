@@ -7,7 +7,6 @@ use crate::model::SearchModel;
 use crate::routing::{FixedRoutes, Preparation, RouteChoice};
 use dht_dynamic::Route;
 use dht_dynamic::passage::{PassedExits, Walk};
-use dht_dynamic::router::Mode;
 use dht_dynamic::{BatchPredictions, Evaluation, Predictor, evaluate};
 
 /// A model whose rows run on given routes.
@@ -18,7 +17,7 @@ struct OnRoutes<'a> {
 
 impl Predictor for OnRoutes<'_> {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> dht_dynamic::Result<BatchPredictions> {
-        let walk = self.model.walk(ctx, Mode::Exploit, PassedExits::Skip);
+        let walk = self.model.walk(ctx, PassedExits::Skip);
         Walk { router: &self.routes, heads: &self.routes, ..walk }.predict(batch)
     }
 

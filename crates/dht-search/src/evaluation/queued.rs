@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 use dht_dynamic::passage::{PassedExits, Walk};
 use dht_dynamic::router::{Decisions, Mode};
@@ -88,7 +86,7 @@ impl<'a> QueuedRun<'a> {
     }
 
     fn walk(&self) -> Walk<'a> {
-        self.model.walk(self.ctx, Mode::Exploit, PassedExits::Skip)
+        self.model.walk(self.ctx, PassedExits::Skip)
     }
 
     /// Predicts all rows, from their arrival until the queues are empty.
@@ -109,7 +107,7 @@ impl<'a> QueuedRun<'a> {
     /// Routes rows and puts them into their queues.
     fn arrive(&mut self, rows: &[usize]) -> Result<()> {
         let batch = self.batch(rows)?;
-        let (decisions, deciding) = self.walk().decide(&batch, &mut generator(&batch))?;
+        let (decisions, deciding) = self.walk().decide(&batch, &mut Mode::Exploit)?;
         self.deciding += deciding.time;
         let (model, space) = (self.model.model(), self.model.space());
         let last = space.exits().len() - 1;
@@ -141,12 +139,7 @@ impl<'a> QueuedRun<'a> {
 
     /// Runs a batch with earlier routing decisions.
     fn run(&self, batch: &PackedBatch, decisions: Decisions) -> Result<BatchPredictions> {
-        let trace = self.walk().run_decided(batch, decisions, &mut generator(batch))?;
+        let trace = self.walk().run_decided(batch, decisions, &mut Mode::Exploit)?;
         Ok(self.walk().predictions(batch, &trace)?)
     }
-}
-
-/// A generator for breaking ties, seeded by the batch alone.
-fn generator(batch: &PackedBatch) -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default())
 }

@@ -6,7 +6,7 @@ use dht_dynamic::{Evaluation, Predictor};
 use dht_transformer::{
     BertConfig, EncodedDataset, Encoding, ForwardContext, HeadPlan, Hidden, Sample, tensors::log_softmax,
 };
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
@@ -80,13 +80,8 @@ impl Router for AnyHeads {
         false
     }
 
-    fn heads(
-        &self,
-        view: &GroupView<'_>,
-        mode: Mode,
-        rng: &mut dyn Rng,
-    ) -> dht_dynamic::Result<Option<GroupDecisions>> {
-        Ok(Some(GroupDecisions::new(self.sets_keeping(view, &vec![8; view.members.len()], mode, rng)?)))
+    fn heads(&self, view: &GroupView<'_>, mode: &mut Mode<'_>) -> dht_dynamic::Result<Option<GroupDecisions>> {
+        Ok(Some(GroupDecisions::new(self.sets_keeping(view, &vec![8; view.members.len()], mode)?)))
     }
 
     fn keeps_all(&self) -> bool {
@@ -95,9 +90,13 @@ impl Router for AnyHeads {
 }
 
 impl Learner for AnyHeads {
-    fn sets_keeping(&self, _: &GroupView<'_>, kept: &[usize], _: Mode, rng: &mut dyn Rng) -> Result<Vec<HeadSetGroup>> {
-        let one =
-            |(index, count): (usize, &usize)| Ok(HeadSetGroup::new(vec![index], random_heads(12, None, *count, rng)?));
+    fn sets_keeping(&self, _: &GroupView<'_>, kept: &[usize], _: &mut Mode<'_>) -> Result<Vec<HeadSetGroup>> {
+        let one = |(index, count): (usize, &usize)| {
+            Ok(HeadSetGroup::new(
+                vec![index],
+                random_heads(12, None, *count, &mut ChaCha8Rng::seed_from_u64(index as u64))?,
+            ))
+        };
         kept.iter().enumerate().map(one).collect()
     }
 
@@ -117,7 +116,7 @@ fn on_routes<'a>(
     ctx: &'a ForwardContext,
     passed: PassedExits,
 ) -> Walk<'a> {
-    Walk { router: routes, heads: routes, ..model.walk(ctx, Mode::Exploit, passed) }
+    Walk { router: routes, heads: routes, ..model.walk(ctx, passed) }
 }
 
 #[test]
@@ -210,7 +209,7 @@ fn walk(model: &SearchModel, passed: PassedExits) {
     let fixed = fixed_routes(space, &data, &routes);
     let batch = data.batch(&(0..24).collect::<Vec<_>>()).unwrap();
     let ctx = ForwardContext::inference();
-    let trace = on_routes(model, &fixed, &ctx, passed).run(&batch, &mut rng).unwrap();
+    let trace = on_routes(model, &fixed, &ctx, passed).run(&batch, &mut Mode::Exploit).unwrap();
     assert_eq!(trace.routes(space.layout(), 0).unwrap(), routes);
     let mut seen = 0;
     for output in &trace.outputs {
@@ -280,27 +279,16 @@ impl Router for Noting {
         exit < last
     }
 
-    fn at_exit(
-        &self,
-        view: &ExitView<'_>,
-        decisions: &mut Decisions,
-        _: Mode,
-        _: &mut dyn Rng,
-    ) -> dht_dynamic::Result<()> {
+    fn at_exit(&self, view: &ExitView<'_>, decisions: &mut Decisions, _: &mut Mode<'_>) -> dht_dynamic::Result<()> {
         for (member, answer) in view.members.iter().zip(view.needed_answers()?.rows()) {
             decisions.notes_mut()[*member] = answer.to_vec();
         }
         Ok(())
     }
 
-    fn heads(
-        &self,
-        view: &GroupView<'_>,
-        mode: Mode,
-        rng: &mut dyn Rng,
-    ) -> dht_dynamic::Result<Option<GroupDecisions>> {
+    fn heads(&self, view: &GroupView<'_>, mode: &mut Mode<'_>) -> dht_dynamic::Result<Option<GroupDecisions>> {
         assert_eq!(view.decisions.answers, view.decisions.notes, "group {}", view.group);
-        AnyHeads.heads(view, mode, rng)
+        AnyHeads.heads(view, mode)
     }
 
     fn keeps_all(&self) -> bool {
@@ -315,8 +303,8 @@ impl Router for Noting {
 #[test]
 fn the_choice_of_heads_gets_the_answers_of_the_last_exit_read() {
     let (model, ctx) = (model(SearchSettings::default()), ForwardContext::inference());
-    let walk = Walk { router: &Noting, heads: &Noting, ..model.walk(&ctx, Mode::Exploit, PassedExits::Skip) };
+    let walk = Walk { router: &Noting, heads: &Noting, ..model.walk(&ctx, PassedExits::Skip) };
     let batch = texts(5).batch(&[0, 1, 2, 3, 4]).unwrap();
-    let trace = walk.run(&batch, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+    let trace = walk.run(&batch, &mut Mode::Exploit).unwrap();
     assert!(trace.groups.len() > 2);
 }

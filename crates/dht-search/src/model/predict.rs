@@ -1,7 +1,6 @@
 //! Predictions of a search model.
 
 use dht_dynamic::passage::{PassedExits, Walk};
-use dht_dynamic::router::Mode;
 use dht_dynamic::serving::ServedModel;
 use dht_dynamic::{BatchPredictions, DynamicModel, Prediction, Predictor, Router};
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample};
@@ -11,8 +10,8 @@ use crate::error::Result;
 
 impl SearchModel {
     /// The way of texts through this model.
-    pub(crate) fn walk<'a>(&'a self, ctx: &'a ForwardContext, mode: Mode, passed: PassedExits) -> Walk<'a> {
-        Walk { heads: &*self.heads, mode, passed, ..Walk::new(&self.model, &*self.router, ctx) }
+    pub(crate) fn walk<'a>(&'a self, ctx: &'a ForwardContext, passed: PassedExits) -> Walk<'a> {
+        Walk { heads: &*self.heads, passed, ..Walk::new(&self.model, &*self.router, ctx) }
     }
 
     /// Predicts a batch, each text on the route that the routers select, without exploration or learning. A model whose
@@ -34,13 +33,13 @@ impl SearchModel {
     /// # Errors
     /// As [`predict_batch`](Self::predict_batch).
     pub fn predict_with_stages(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<Vec<Prediction>> {
-        Ok(self.walk(ctx, Mode::Exploit, PassedExits::Attached).predict(batch)?.predictions)
+        Ok(self.walk(ctx, PassedExits::Attached).predict(batch)?.predictions)
     }
 
     /// Predicts a batch as [`predict_batch`](Self::predict_batch), with the caller's context, which keeps the packed
     /// weights.
     pub(crate) fn predict_in(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<BatchPredictions> {
-        Ok(self.walk(ctx, Mode::Exploit, PassedExits::Skip).predict(batch)?)
+        Ok(self.walk(ctx, PassedExits::Skip).predict(batch)?)
     }
 }
 
@@ -55,7 +54,7 @@ impl Predictor for SearchModel {
         batch_size: usize,
         ctx: &ForwardContext,
     ) -> dht_dynamic::Result<BatchPredictions> {
-        self.walk(ctx, Mode::Exploit, PassedExits::Skip).predict_all(samples, batch_size)
+        self.walk(ctx, PassedExits::Skip).predict_all(samples, batch_size)
     }
 
     fn check(&self, texts: &EncodedDataset) -> dht_dynamic::Result<()> {

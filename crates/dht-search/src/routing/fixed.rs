@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dht_transformer::HeadSet;
-use rand::Rng;
 
 use super::learner::{Learner, kept};
 use crate::error::{Error, Result};
@@ -94,8 +93,7 @@ impl Router for FixedRoutes {
         view: &ExitView<'_>,
         decisions: &mut Decisions,
         _last: usize,
-        _: Mode,
-        _: &mut dyn Rng,
+        _: &mut Mode<'_>,
     ) -> dht_dynamic::Result<()> {
         decisions.exits.clear();
         for sample in view.ids() {
@@ -111,17 +109,12 @@ impl Router for FixedRoutes {
         Ok(())
     }
 
-    fn heads(
-        &self,
-        view: &GroupView<'_>,
-        mode: Mode,
-        rng: &mut dyn Rng,
-    ) -> dht_dynamic::Result<Option<GroupDecisions>> {
+    fn heads(&self, view: &GroupView<'_>, mode: &mut Mode<'_>) -> dht_dynamic::Result<Option<GroupDecisions>> {
         let samples = view.hidden.packing().sample_ids().iter();
         match &self.source {
             HeadSource::Router(heads) => {
                 let kept = samples.map(|sample| self.kept(*sample, view.group)).collect::<Result<Vec<_>>>()?;
-                let head_sets = heads.sets_keeping(view, &kept, mode, rng)?;
+                let head_sets = heads.sets_keeping(view, &kept, mode)?;
                 Ok(Some(GroupDecisions { kept, head_sets, ..GroupDecisions::default() }))
             }
             HeadSource::Given(..) => {

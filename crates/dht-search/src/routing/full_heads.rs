@@ -3,7 +3,6 @@
 use dht_dynamic::Router;
 use dht_dynamic::router::{GroupDecisions, GroupView, HeadSetGroup, Mode};
 use dht_transformer::HeadSet;
-use rand::Rng;
 
 use super::learner::Learner;
 use crate::error::Result;
@@ -30,7 +29,7 @@ impl Router for FullHeads {
         false
     }
 
-    fn heads(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> dht_dynamic::Result<Option<GroupDecisions>> {
+    fn heads(&self, view: &GroupView<'_>, _: &mut Mode<'_>) -> dht_dynamic::Result<Option<GroupDecisions>> {
         let all = HeadSetGroup::new((0..view.members.len()).collect(), self.heads);
         Ok(Some(GroupDecisions::new(vec![all])))
     }

@@ -5,7 +5,6 @@ use dht_dynamic::passage::{GroupTrace, Trace};
 use dht_dynamic::router::{Decisions, GroupView, HeadSetGroup, Mode};
 use dht_dynamic::{Route, Router};
 use dht_transformer::HeadSet;
-use rand::Rng;
 use serde_json::Value;
 
 use super::losses::Losses;
@@ -35,8 +34,7 @@ pub struct Preparation {
 /// use dht_search::dynamic::router::{Decisions, ExitView, Mode};
 /// use dht_search::dynamic::{Result, Router};
 /// use dht_search::Learner;
-/// use rand::Rng;
-///
+/// ///
 /// #[derive(Debug, Clone)]
 /// struct ByLength {
 ///     tokens: usize,
@@ -135,14 +133,8 @@ pub trait Learner: Router {
     /// # Errors
     /// Errors of the router; the default returns [`Shape`](dht_dynamic::Error::Shape) for sizes that [`heads`](Router::heads) does not
     /// select.
-    fn sets_keeping(
-        &self,
-        view: &GroupView<'_>,
-        kept: &[usize],
-        mode: Mode,
-        rng: &mut dyn Rng,
-    ) -> Result<Vec<HeadSetGroup>> {
-        let head_sets = self.heads(view, mode, rng)?.map(|found| found.head_sets).unwrap_or_default();
+    fn sets_keeping(&self, view: &GroupView<'_>, kept: &[usize], mode: &mut Mode<'_>) -> Result<Vec<HeadSetGroup>> {
+        let head_sets = self.heads(view, mode)?.map(|found| found.head_sets).unwrap_or_default();
         for set in &head_sets {
             if let Some(wanted) = set.samples.iter().map(|index| kept[*index]).find(|kept| *kept != set.heads.len()) {
                 let expected = format!("{wanted}, which sets_keeping of this head router would choose");

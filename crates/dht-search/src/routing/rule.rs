@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use dht_dynamic::Router;
 use dht_dynamic::router::{Decisions, ExitView, LeavingRule, Mode};
-use rand::Rng;
 
 use super::bandit::Setup;
 use super::learner::Learner;
@@ -43,24 +42,19 @@ impl Router for RuleInTraining {
         _: &ExitView<'_>,
         decisions: &mut Decisions,
         _last: usize,
-        mode: Mode,
-        rng: &mut dyn Rng,
+        mode: &mut Mode<'_>,
     ) -> dht_dynamic::Result<()> {
-        if mode == Mode::Random && !self.is_patient() {
+        if let Mode::Random(rng) = mode
+            && !self.is_patient()
+        {
             self.setup.draw_exits(&mut decisions.exits, rng);
         }
         Ok(())
     }
 
-    fn at_exit(
-        &self,
-        view: &ExitView<'_>,
-        decisions: &mut Decisions,
-        mode: Mode,
-        rng: &mut dyn Rng,
-    ) -> dht_dynamic::Result<()> {
-        let may_leave = if self.is_patient() { mode == Mode::Exploit } else { mode != Mode::Random };
-        if may_leave { self.router.at_exit(view, decisions, mode, rng) } else { Ok(()) }
+    fn at_exit(&self, view: &ExitView<'_>, decisions: &mut Decisions, mode: &mut Mode<'_>) -> dht_dynamic::Result<()> {
+        let may_leave = if self.is_patient() { mode.is_exploit() } else { !matches!(mode, Mode::Random(_)) };
+        if may_leave { self.router.at_exit(view, decisions, mode) } else { Ok(()) }
     }
 
     fn speed(&self) -> Option<f64> {

@@ -65,8 +65,8 @@ impl SearchObjective {
         let queued = self.queued.len() as u64;
         let mut rng = stream(progress, ROUTING + self.accounting.samples + self.accounting.held_out_samples + queued);
         let ctx = ForwardContext::inference();
-        let walk = self.walk(&ctx, progress, passed);
-        let trace = walk.run(batch, &mut rng)?;
+        let walk = self.dynamic.walk(&ctx, passed);
+        let trace = walk.run(batch, &mut self.mode(progress, &mut rng))?;
         let flops: u64 = walk.flops(batch, &trace, &trace.routes(self.dynamic.space.layout(), 0)?).iter().sum();
         let (_, losses) = self.label_losses(batch, &trace)?;
         let start = Instant::now();

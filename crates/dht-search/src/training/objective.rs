@@ -10,7 +10,7 @@ use dht_transformer::{
     EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, Sample, StepLoss, TextClassifier,
     error::SettingMismatch, tensors::Parameters, train::Predict,
 };
-use rand::SeedableRng;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
@@ -157,11 +157,11 @@ impl SearchObjective {
         &self.dynamic.model
     }
 
-    pub(super) fn mode(&self, progress: Progress) -> Mode {
+    pub(super) fn mode<'a>(&self, progress: Progress, rng: &'a mut dyn Rng) -> Mode<'a> {
         let settings = self.settings();
         let random = settings.full_model_steps.first + settings.explore_share;
         // At the last batch the share is 1.
-        if progress.share < random || random >= 1.0 { Mode::Random } else { Mode::Explore }
+        if progress.share < random || random >= 1.0 { Mode::Random(rng) } else { Mode::Explore(rng) }
     }
 
     /// Clears the pending state of a training that failed.

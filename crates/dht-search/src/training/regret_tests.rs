@@ -164,13 +164,13 @@ fn heads_regret(set: HeadSet) -> f64 {
 }
 
 /// Cumulative regret of depth and of heads over all texts.
-fn regret(search: &mut SearchObjective, mode: Mode, seed: u64) -> [f64; 2] {
+fn regret(search: &mut SearchObjective, mode: for<'a> fn(&'a mut dyn Rng) -> Mode<'a>, seed: u64) -> [f64; 2] {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut sums = [0.0; 2];
     for _ in 0..TEXTS / BATCH {
         let (batch, kinds) = texts(&mut rng);
         let ctx = search.with_head_gradients(ForwardContext::training(search.model().encoder().parameters(), seed, 0));
-        let trace = search.model().walk(&ctx, mode, PassedExits::Attached).run(&batch, &mut rng).unwrap();
+        let trace = search.model().walk(&ctx, PassedExits::Attached).run(&batch, &mut mode(&mut rng)).unwrap();
         let (loss, losses) = search.losses(&batch, &trace).unwrap();
         let depths = kinds.iter().zip(&trace.decisions.exits);
         sums[0] += depths.map(|(kind, exit)| depth_regret(*kind, *exit)).sum::<f64>();
@@ -219,9 +219,9 @@ fn the_planted_encoder_does_what_is_planted() {
 fn seeds_within_a_quarter(integrated: bool, settings: &SearchSettings) -> [u64; 2] {
     let mut within = [0; 2];
     for seed in 0..SEEDS {
-        let found = regret(&mut planted_search(integrated, settings.clone()), Mode::Explore, seed);
+        let found = regret(&mut planted_search(integrated, settings.clone()), |rng| Mode::Explore(rng), seed);
         let uniform = SearchSettings { ..settings.clone() };
-        let even = regret(&mut planted_search(integrated, uniform), Mode::Random, seed);
+        let even = regret(&mut planted_search(integrated, uniform), |rng| Mode::Random(rng), seed);
         for (within, (found, even)) in within.iter_mut().zip(found.into_iter().zip(even)) {
             *within += u64::from(found <= 0.25 * even);
         }
@@ -251,9 +251,10 @@ fn strategies() -> [(&'static str, bool, SearchSettings); 3] {
 #[derive(Debug, Clone)]
 struct ShuffledContexts(Box<dyn Learner>);
 
-fn shuffled(view: &ExitView<'_>, rng: &mut dyn Rng) -> dht_dynamic::Result<(Hidden, Option<LogProbabilities>)> {
+fn shuffled(view: &ExitView<'_>, mode: &mut Mode<'_>) -> dht_dynamic::Result<(Hidden, Option<LogProbabilities>)> {
+    let (Mode::Random(rng) | Mode::Explore(rng)) = mode else { panic!("a control in training") };
     let mut order: Vec<usize> = (0..view.members.len()).collect();
-    order.shuffle(rng);
+    order.shuffle(*rng);
     Ok((view.needed_hidden()?.select(&order)?, view.answers.map(|answers| answers.select(&order))))
 }
 
@@ -271,22 +272,15 @@ impl Router for ShuffledContexts {
         view: &ExitView<'_>,
         decisions: &mut Decisions,
         last: usize,
-        mode: Mode,
-        rng: &mut dyn Rng,
+        mode: &mut Mode<'_>,
     ) -> dht_dynamic::Result<()> {
-        let (hidden, answers) = shuffled(view, rng)?;
-        self.0.begin(&seen(view, &hidden, answers.as_ref()), decisions, last, mode, rng)
+        let (hidden, answers) = shuffled(view, mode)?;
+        self.0.begin(&seen(view, &hidden, answers.as_ref()), decisions, last, mode)
     }
 
-    fn at_exit(
-        &self,
-        view: &ExitView<'_>,
-        decisions: &mut Decisions,
-        mode: Mode,
-        rng: &mut dyn Rng,
-    ) -> dht_dynamic::Result<()> {
-        let (hidden, answers) = shuffled(view, rng)?;
-        self.0.at_exit(&seen(view, &hidden, answers.as_ref()), decisions, mode, rng)
+    fn at_exit(&self, view: &ExitView<'_>, decisions: &mut Decisions, mode: &mut Mode<'_>) -> dht_dynamic::Result<()> {
+        let (hidden, answers) = shuffled(view, mode)?;
+        self.0.at_exit(&seen(view, &hidden, answers.as_ref()), decisions, mode)
     }
 }
 
@@ -308,11 +302,11 @@ impl Learner for ShuffledContexts {
 fn default_settings_find_planted_depths_from_the_context_alone() {
     for seed in 0..5 {
         let settings = SearchSettings::default;
-        let [even, _] = regret(&mut planted_search(false, settings()), Mode::Random, seed);
-        let [found, _] = regret(&mut planted_search(false, settings()), Mode::Explore, seed);
+        let [even, _] = regret(&mut planted_search(false, settings()), |rng| Mode::Random(rng), seed);
+        let [found, _] = regret(&mut planted_search(false, settings()), |rng| Mode::Explore(rng), seed);
         let mut control = planted_search(false, settings());
         control.dynamic.router = Box::new(ShuffledContexts(control.dynamic.router.clone()));
-        let [of_control, _] = regret(&mut control, Mode::Explore, seed);
+        let [of_control, _] = regret(&mut control, |rng| Mode::Explore(rng), seed);
         assert!(found <= 0.25 * even, "seed {seed}: {found} of {even}");
         // The best single exit has about a third of the regret of random ones.
         assert!(of_control > 0.25 * even, "seed {seed}, from contexts of other texts: {of_control} of {even}");

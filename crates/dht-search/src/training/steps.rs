@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dht_dynamic::passage::{PassedExits, Trace, Walk};
+use dht_dynamic::passage::{PassedExits, Trace};
 use dht_transformer::{Encoding, ForwardContext, PackedBatch, Progress, Sample, StepLoss};
 use rand_chacha::ChaCha8Rng;
 
@@ -24,23 +24,20 @@ impl SearchObjective {
         let mut rng = self.routing(progress);
         let ctx = ForwardContext::training(self.dynamic.encoder().parameters(), progress.seed, progress.step as u32);
         let ctx = self.with_head_gradients(ctx);
-        let walk = self.walk(&ctx, progress, self.passed_exits());
+        let walk = self.dynamic.walk(&ctx, self.passed_exits());
+        let mut mode = self.mode(progress, &mut rng);
         let (trace, pre_pass) = match decisions {
             None => {
-                let trace = walk.run(&batch, &mut rng)?;
+                let trace = walk.run(&batch, &mut mode)?;
                 let pre_pass = if trace.pre_pass { self.pre_pass_flops(&batch) } else { 0 };
                 (trace, pre_pass)
             }
             // The pre-pass was counted when the batch was queued.
-            Some(decisions) => (walk.run_decided(&batch, decisions, &mut rng)?, 0),
+            Some(decisions) => (walk.run_decided(&batch, decisions, &mut mode)?, 0),
         };
         self.accounting.flops += pre_pass;
         self.routing = Some((progress.step, rng));
         self.finish(&batch, trace, ctx, progress)
-    }
-
-    pub(super) fn walk<'a>(&'a self, ctx: &'a ForwardContext, progress: Progress, passed: PassedExits) -> Walk<'a> {
-        self.dynamic.walk(ctx, self.mode(progress), passed)
     }
 
     fn pre_pass_flops(&self, batch: &PackedBatch) -> u64 {
@@ -93,7 +90,8 @@ impl SearchObjective {
         let ctx = ForwardContext::inference();
         // Several batches may join the queues between two steps: the number of earlier samples distinguishes them.
         let mut rng = stream(progress, QUEUEING + self.accounting.samples + self.queued.len() as u64);
-        let (decisions, deciding) = self.walk(&ctx, progress, PassedExits::Skip).decide(batch, &mut rng)?;
+        let (decisions, deciding) =
+            self.dynamic.walk(&ctx, PassedExits::Skip).decide(batch, &mut self.mode(progress, &mut rng))?;
         self.accounting.add_deciding(deciding, Duration::ZERO);
         let (model, last) = (self.exit_model(), self.exit_model().exits().len() - 1);
         let read = self.dynamic.router.reads(0, last) || self.dynamic.heads.reads_answers();

@@ -12,7 +12,6 @@ use dht_search::{
     CostModel, Error, Learner, OwnParts, Preset, Result, Route, SearchModel, SearchObjective, SearchSettings,
 };
 use dht_toys::{head_set, refused};
-use rand::Rng;
 
 use crate::toy::{CLASSES, HEADS, LAYERS, evaluate, kinds, model, task, train_settings, trained, untrained};
 
@@ -33,14 +32,13 @@ impl Router for Own {
         view: &ExitView<'_>,
         decisions: &mut Decisions,
         last: usize,
-        _: Mode,
-        _: &mut dyn Rng,
+        _: &mut Mode<'_>,
     ) -> dynamic::Result<()> {
         *decisions = self.0(view.members.len(), last);
         Ok(())
     }
 
-    fn at_exit(&self, view: &ExitView<'_>, decisions: &mut Decisions, _: Mode, _: &mut dyn Rng) -> dynamic::Result<()> {
+    fn at_exit(&self, view: &ExitView<'_>, decisions: &mut Decisions, _: &mut Mode<'_>) -> dynamic::Result<()> {
         self.1(view, decisions)
     }
 }
@@ -114,7 +112,7 @@ impl Router for OwnHeads {
         false
     }
 
-    fn heads(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> dynamic::Result<Option<GroupDecisions>> {
+    fn heads(&self, view: &GroupView<'_>, _: &mut Mode<'_>) -> dynamic::Result<Option<GroupDecisions>> {
         let heads = head_set(&(0..self.1).collect::<Vec<_>>(), HEADS);
         Ok(Some(GroupDecisions::new(vec![HeadSetGroup::new(self.0(view.members.len()), heads)])))
     }
@@ -161,8 +159,7 @@ fn in_an_integrated_space_a_router_takes_arms() -> Result<()> {
             view: &ExitView<'_>,
             decisions: &mut Decisions,
             _last: usize,
-            _: Mode,
-            _: &mut dyn Rng,
+            _: &mut Mode<'_>,
         ) -> dynamic::Result<()> {
             let arms = self.0.integrated_arms().len();
             let arms: Vec<usize> = (0..view.members.len()).map(|sample| sample % arms).collect();
@@ -201,8 +198,7 @@ impl Router for AtSpeed {
         _: &ExitView<'_>,
         decisions: &mut Decisions,
         _last: usize,
-        _: Mode,
-        _: &mut dyn Rng,
+        _: &mut Mode<'_>,
     ) -> dynamic::Result<()> {
         decisions.exits.fill(self.0 as usize);
         Ok(())
@@ -348,8 +344,7 @@ impl Router for Noting {
         view: &ExitView<'_>,
         decisions: &mut Decisions,
         last: usize,
-        _: Mode,
-        _: &mut dyn Rng,
+        _: &mut Mode<'_>,
     ) -> dynamic::Result<()> {
         *decisions = Decisions::leaving_at(view.ids().map(|id| id as usize % (last + 1)).collect());
         for (notes, id) in decisions.notes_mut().iter_mut().zip(view.ids()) {

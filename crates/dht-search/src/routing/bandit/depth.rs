@@ -4,13 +4,12 @@
 
 use std::sync::Arc;
 
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::contexts::contexts;
 use super::linear::{LinearBandit, RewardSample};
-use super::setup::Setup;
+use super::setup::{Setup, at_random};
 use super::stored::{check_arm_features, of_state, to_state};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, PoolingPyramid};
@@ -57,15 +56,12 @@ impl Router for DepthRouter {
         view: &ExitView<'_>,
         decisions: &mut Decisions,
         last: usize,
-        mode: Mode,
-        rng: &mut dyn Rng,
+        mode: &mut Mode<'_>,
     ) -> dht_dynamic::Result<()> {
         let Self { setup, learned } = self;
         let contexts = contexts(setup, view)?;
         let linear = learned.bandit.linear.choosing(setup, &contexts, mode)?;
         let warm = linear.is_warm(setup);
-        let random = mode == Mode::Random || (mode == Mode::Explore && !warm);
-        let unknown = mode == Mode::Exploit && !warm;
         let features = learned.arm_features.as_ref();
         let (tree, arms) = (setup.space.is_tree(), setup.space.integrated_arms());
         let depths = if tree { setup.depths() } else { arms.iter().map(Route::depth).collect() };
@@ -76,10 +72,12 @@ impl Router for DepthRouter {
         };
         let mut chosen = Vec::with_capacity(contexts.len());
         for (context, tokens) in contexts.iter().zip(view.lengths()) {
-            chosen.push(match (unknown, random) {
-                (true, _) => full,
-                (_, true) => setup.random_by_depth(&depths, rng),
-                _ => choose(&linear, setup, features, context, tokens, mode, rng)?,
+            chosen.push(if let Some(rng) = at_random(mode, warm) {
+                setup.random_by_depth(&depths, rng)
+            } else if warm {
+                choose(&linear, setup, features, context, tokens, mode)?
+            } else {
+                full
             });
         }
         *decisions = if tree { Decisions::leaving_at(chosen) } else { taking_arms(&setup.space, &chosen)? };
@@ -253,11 +251,10 @@ pub(super) fn choose(
     features: Option<&ArmFeatures>,
     raw: &[f64],
     tokens: usize,
-    mode: Mode,
-    rng: &mut dyn Rng,
+    mode: &mut Mode<'_>,
 ) -> Result<usize> {
     let costs = if setup.space.is_tree() { setup.exit_costs(tokens)? } else { setup.arm_costs(tokens)? };
-    linear.choose(setup, raw, of_arms(setup, features), alpha(setup), &costs, mode, rng)
+    linear.choose(setup, raw, of_arms(setup, features), alpha(setup), &costs, mode)
 }
 
 fn alpha(setup: &Setup) -> f64 {

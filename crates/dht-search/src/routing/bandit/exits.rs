@@ -7,8 +7,6 @@ use dht_dynamic::router::{Decisions, ExitRule, ExitView, Mode, Notes};
 use dht_dynamic::{DynamicModel, ExitModel};
 use dht_transformer::flops::{BlockShape, ClassifierShape};
 use dht_transformer::{EncodedDataset, PackedBatch};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -222,14 +220,11 @@ impl ExitBandits {
     fn leaves_behind(&self, exit: usize, signals: &[f64], tokens: usize, notes: &mut Notes) -> Result<bool> {
         match &self.learned.behind {
             Behind::AtEveryExit(bandit) => {
-                Ok(!bandit.continues(&self.setup, None, exit, signals, tokens, Mode::Exploit)?)
+                Ok(!bandit.continues(&self.setup, None, exit, signals, tokens, &Mode::Exploit)?)
             }
             Behind::Once(bandit) => {
                 if exit == 0 {
-                    // No random number is drawn without exploration.
-                    let mut nothing = ChaCha8Rng::seed_from_u64(0);
-                    let linear = &bandit.linear;
-                    let arm = choose(linear, &self.setup, None, signals, tokens, Mode::Exploit, &mut nothing)?;
+                    let arm = choose(&bandit.linear, &self.setup, None, signals, tokens, &mut Mode::Exploit)?;
                     *notes = vec![arm as f64];
                 }
                 Ok(notes.first().is_some_and(|arm| *arm == exit as f64))

@@ -7,7 +7,6 @@ use super::setup::Setup;
 use crate::error::{Error, Result};
 use crate::features::{Rows, SIGNALS};
 use crate::routing::losses::Losses;
-use dht_dynamic::router::Mode;
 
 /// Bandit with an arm for each exit; the context is the [signals](signals_of) of the n-gram exit, since no layer has
 /// run yet.
@@ -32,10 +31,9 @@ impl FrontBandit {
 
     /// Returns whether a sample with these signals leaves: no exit has a predicted gain above its cost.
     pub(super) fn leaves(&self, setup: &Setup, signals: &[f64], tokens: usize) -> Result<bool> {
-        let alpha = setup.settings.exploration.depth;
         let scores = self.linear.scores(setup, signals, None, setup.constant())?;
         let mut worth = scores.into_iter().zip(setup.exit_costs(tokens)?);
-        Ok(worth.all(|(score, cost)| setup.value(score, alpha, cost, Mode::Exploit) <= 0.0))
+        Ok(worth.all(|(score, cost)| setup.value(score, 0.0, cost) <= 0.0))
     }
 
     /// Updates the bandit from the signals and the losses of samples at the n-gram exit, once the scaling is fixed.

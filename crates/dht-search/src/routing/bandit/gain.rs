@@ -7,13 +7,12 @@
 
 use std::sync::Arc;
 
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::contexts::contexts;
 use super::linear::LinearBandit;
-use super::setup::Setup;
+use super::setup::{Setup, at_random, exploring};
 use super::stored::{check_arm_features, of_state, to_state};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, PoolingPyramid, Rows};
@@ -59,26 +58,19 @@ impl Router for GainRouter {
         _: &ExitView<'_>,
         decisions: &mut Decisions,
         _last: usize,
-        mode: Mode,
-        rng: &mut dyn Rng,
+        mode: &mut Mode<'_>,
     ) -> dht_dynamic::Result<()> {
-        if mode == Mode::Random || (mode == Mode::Explore && !self.is_warm()) {
+        if let Some(rng) = at_random(mode, self.is_warm()) {
             self.setup.draw_exits(&mut decisions.exits, rng);
         }
         Ok(())
     }
 
     /// Notes the context of each sample at each exit, one after the other.
-    fn at_exit(
-        &self,
-        view: &ExitView<'_>,
-        decisions: &mut Decisions,
-        mode: Mode,
-        _: &mut dyn Rng,
-    ) -> dht_dynamic::Result<()> {
+    fn at_exit(&self, view: &ExitView<'_>, decisions: &mut Decisions, mode: &mut Mode<'_>) -> dht_dynamic::Result<()> {
         let Self { setup, learned } = self;
         let contexts = contexts(setup, view)?;
-        if self.is_warm() && mode != Mode::Random {
+        if self.is_warm() && !matches!(mode, Mode::Random(_)) {
             let features = learned.arm_features.as_ref();
             for ((member, context), tokens) in view.members.iter().zip(&contexts).zip(view.lengths()) {
                 if !learned.bandit.continues(setup, features, view.exit, context, tokens, mode)? {
@@ -194,12 +186,12 @@ impl GainBandit {
         exit: usize,
         raw: &[f64],
         tokens: usize,
-        mode: Mode,
+        mode: &Mode<'_>,
     ) -> Result<bool> {
         let scores = self.at[exit].scores(setup, raw, Self::features(features, exit), setup.constant())?;
         let costs = setup.exit_costs(tokens)?;
-        let alpha = setup.settings.exploration.depth;
-        let worth = |(score, cost): (_, &f64)| setup.value(score, alpha, cost - costs[exit], mode);
+        let alpha = exploring(setup.settings.exploration.depth, mode);
+        let worth = |(score, cost): (_, &f64)| setup.value(score, alpha, cost - costs[exit]);
         Ok(scores.into_iter().zip(&costs[exit + 1..]).map(worth).any(|worth| worth > 0.0))
     }
 

@@ -1,11 +1,10 @@
 //! The head-count bandit (UCB_H in the paper, section 4.2.1): before a group of layers it selects the number of heads
 //! that each sample keeps in the group.
 
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::linear::LinearBandit;
-use super::setup::{Setup, best};
+use super::setup::{Setup, best, exploring};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, PoolingPyramid};
 use crate::reward::Reward;
@@ -48,7 +47,6 @@ impl HeadCounts {
 }
 
 /// Selects the number of heads that a sample keeps.
-#[expect(clippy::too_many_arguments, reason = "position, context and mode of one decision")]
 pub(super) fn choose(
     linear: &LinearBandit,
     setup: &Setup,
@@ -56,19 +54,18 @@ pub(super) fn choose(
     group: usize,
     raw: &[f64],
     tokens: usize,
-    mode: Mode,
-    rng: &mut dyn Rng,
+    mode: &mut Mode<'_>,
 ) -> Result<usize> {
     let features = features.map(|features| &*features.heads[group]);
     let scores = linear.scores(setup, raw, features, &one_hot(setup, group))?;
-    let alpha = setup.settings.exploration.heads;
+    let alpha = exploring(setup.settings.exploration.heads, mode);
     let (options, here) = (setup.options(), setup.space.head_options(group));
     let costs = setup.group_costs(group, tokens)?;
     let mut values = Vec::with_capacity(here.len());
     for (kept, cost) in here.iter().zip(costs) {
-        values.push(setup.value(scores[option(&options, *kept)?], alpha, cost, mode));
+        values.push(setup.value(scores[option(&options, *kept)?], alpha, cost));
     }
-    Ok(here[best(values, mode, rng)])
+    Ok(here[best(values, mode)])
 }
 
 fn one_hot(setup: &Setup, group: usize) -> Vec<f64> {

@@ -9,11 +9,10 @@ use dht_bandits::{
     posterior::DiagonalLaplace,
 };
 use dht_transformer::HeadSet;
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::linear::CLIP;
-use super::setup::Setup;
+use super::setup::{Setup, at_random};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, PoolingPyramid, Rows};
 use crate::routing::random_heads::{by_count, random_heads};
@@ -92,8 +91,8 @@ impl HeadSets {
     }
 
     /// The bandit with which a batch is decided, as [`LinearBandit::choosing`](super::linear::LinearBandit::choosing).
-    pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: Mode) -> Result<Cow<'_, Self>> {
-        if !setup.is_rolling() || mode != Mode::Explore {
+    pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: &Mode<'_>) -> Result<Cow<'_, Self>> {
+        if !setup.is_rolling() || !matches!(mode, Mode::Explore(_)) {
             return Ok(Cow::Borrowed(self));
         }
         let mut own = self.clone();
@@ -111,7 +110,6 @@ impl HeadSets {
     }
 
     /// The head-set groups of a view, given each sample's number of heads and pooled state.
-    #[expect(clippy::too_many_arguments, reason = "position, context and mode of one decision")]
     pub(crate) fn draw(
         &self,
         setup: &Setup,
@@ -119,8 +117,7 @@ impl HeadSets {
         group: usize,
         kept: &[usize],
         pooled: &Rows,
-        mode: Mode,
-        rng: &mut dyn Rng,
+        mode: &mut Mode<'_>,
     ) -> Result<Vec<HeadSetGroup>> {
         let mut sets = Vec::new();
         for (count, indices) in by_count(kept) {
@@ -130,7 +127,7 @@ impl HeadSets {
             for indices in parts {
                 let context =
                     mean(indices.iter().map(|index| &pooled[*index]), PoolingPyramid::HEAD_SETS.context_size());
-                let heads = self.set(setup, features, group, &context, count, mode, rng)?;
+                let heads = self.set(setup, features, group, &context, count, mode)?;
                 sets.push(HeadSetGroup { samples: indices, heads, notes: context });
             }
         }
@@ -139,7 +136,6 @@ impl HeadSets {
 
     /// The pinned heads, completed by the heads with the highest scores. Scores are sampled when exploring, and means
     /// otherwise.
-    #[expect(clippy::too_many_arguments, reason = "position, context and mode of one decision")]
     fn set(
         &self,
         setup: &Setup,
@@ -147,21 +143,20 @@ impl HeadSets {
         group: usize,
         context: &[f64],
         count: usize,
-        mode: Mode,
-        rng: &mut dyn Rng,
+        mode: &mut Mode<'_>,
     ) -> Result<HeadSet> {
         let heads = setup.space.model_shape().heads;
         if count >= heads {
             return Ok(HeadSet::full(heads)?);
         }
         let pinned = self.pinned(setup)?;
-        if mode == Mode::Random || (mode == Mode::Explore && !self.is_warm(setup)) {
+        if let Some(rng) = at_random(mode, self.is_warm(setup)) {
             return random_heads(heads, pinned, count, rng);
         }
         let contexts = self.contexts(setup, features, context)?;
         let arms: Vec<ArmId> = (0..heads).map(|head| arm(setup, group, head)).collect();
         let wanted = count.saturating_sub(pinned.map_or(0, HeadSet::len));
-        let chosen: Vec<usize> = if mode == Mode::Explore {
+        let chosen: Vec<usize> = if let Mode::Explore(rng) = mode {
             let request = Request::new(&[]).featured(&arms, &contexts, self.heads.dimension())?;
             let slate = self.heads.select_slate(wanted, &request, rng)?;
             let head = |chosen: ArmId| arms.iter().position(|arm| *arm == chosen);

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use dht_transformer::HeadSet;
-use rand::{Rng, RngExt};
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::head_counts::{self, HeadCounts};
 use super::head_rewards::{head_rewards, route_rewards};
 use super::head_sets::HeadSets;
-use super::setup::Setup;
+use super::setup::{Setup, at_random};
 use super::stored::{check_arm_features, of_state, to_state};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, pooled, signals_of};
@@ -144,12 +144,7 @@ impl Router for BanditHeads {
         false
     }
 
-    fn heads(
-        &self,
-        view: &GroupView<'_>,
-        mode: Mode,
-        rng: &mut dyn Rng,
-    ) -> dht_dynamic::Result<Option<GroupDecisions>> {
+    fn heads(&self, view: &GroupView<'_>, mode: &mut Mode<'_>) -> dht_dynamic::Result<Option<GroupDecisions>> {
         let Self { setup, learned } = self;
         let features = learned.arm_features.as_ref();
         let Some(bandit) = &learned.counts else {
@@ -157,7 +152,7 @@ impl Router for BanditHeads {
             let kept = view.members.iter().map(|member| kept_by(view.decisions, *member));
             let kept = kept.collect::<Result<Vec<_>>>()?;
             let sets = learned.sets.choosing(setup, &set_contexts, mode)?;
-            let head_sets = sets.draw(setup, features, view.group, &kept, &set_contexts, mode, rng)?;
+            let head_sets = sets.draw(setup, features, view.group, &kept, &set_contexts, mode)?;
             return Ok(Some(GroupDecisions { kept, notes: Vec::new(), set_notes: set_contexts, head_sets }));
         };
         let [state, set_contexts] = match setup.settings.context.has_state() {
@@ -182,15 +177,15 @@ impl Router for BanditHeads {
         let options = setup.space.head_options(view.group);
         let mut kept = Vec::with_capacity(contexts.len());
         for (context, tokens) in contexts.iter().zip(view.hidden.spans().lengths()) {
-            kept.push(if options.len() == 1 || (mode == Mode::Exploit && !warm) {
+            kept.push(if options.len() == 1 || (mode.is_exploit() && !warm) {
                 options[options.len() - 1]
-            } else if mode == Mode::Random || !warm {
+            } else if let Some(rng) = at_random(mode, warm) {
                 options[rng.random_range(0..options.len())]
             } else {
-                head_counts::choose(&linear, setup, features, view.group, context, tokens, mode, rng)?
+                head_counts::choose(&linear, setup, features, view.group, context, tokens, mode)?
             });
         }
-        let head_sets = sets.draw(setup, features, view.group, &kept, &set_contexts, mode, rng)?;
+        let head_sets = sets.draw(setup, features, view.group, &kept, &set_contexts, mode)?;
         Ok(Some(GroupDecisions { kept, notes: contexts, set_notes: set_contexts, head_sets }))
     }
 
@@ -300,16 +295,10 @@ impl Learner for BanditHeads {
         Ok(())
     }
 
-    fn sets_keeping(
-        &self,
-        view: &GroupView<'_>,
-        kept: &[usize],
-        mode: Mode,
-        rng: &mut dyn Rng,
-    ) -> Result<Vec<HeadSetGroup>> {
+    fn sets_keeping(&self, view: &GroupView<'_>, kept: &[usize], mode: &mut Mode<'_>) -> Result<Vec<HeadSetGroup>> {
         let Self { setup, learned } = self;
         let [contexts] = pooled(view.hidden, [&setup.head_sets_pool])?;
-        learned.sets.draw(setup, learned.arm_features.as_ref(), view.group, kept, &contexts, mode, rng)
+        learned.sets.draw(setup, learned.arm_features.as_ref(), view.group, kept, &contexts, mode)
     }
 
     fn pinned(&self) -> Option<HeadSet> {

@@ -4,10 +4,9 @@
 use std::borrow::Cow;
 
 use dht_bandits::{ArmId, LinUcb, Normalizer, Policy, Request, posterior::Score};
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::setup::{Setup, best};
+use super::setup::{Setup, best, exploring};
 use crate::error::{Error, Result};
 use crate::features::Rows;
 use crate::reward::{CostWeightedLoss, RewardReference, RewardRule};
@@ -98,7 +97,6 @@ impl LinearBandit {
 
     /// Selects the arm with the highest score, given the arms' costs. In inference the first arm wins a tie; otherwise
     /// ties are broken at random.
-    #[expect(clippy::too_many_arguments, reason = "context, costs and mode of one decision")]
     pub(crate) fn choose(
         &self,
         setup: &Setup,
@@ -106,12 +104,12 @@ impl LinearBandit {
         features: Option<&[Vec<f64>]>,
         alpha: f64,
         costs: &[f64],
-        mode: Mode,
-        rng: &mut dyn Rng,
+        mode: &mut Mode<'_>,
     ) -> Result<usize> {
         let scores = self.scores(setup, raw, features, setup.constant())?;
-        let values = scores.into_iter().zip(costs).map(|(score, cost)| setup.value(score, alpha, *cost, mode));
-        Ok(best(values, mode, rng))
+        let alpha = exploring(alpha, mode);
+        let values = scores.into_iter().zip(costs).map(|(score, cost)| setup.value(score, alpha, *cost));
+        Ok(best(values, mode))
     }
 
     /// Updates the arms from the reward samples of a batch; the rule converts their losses into rewards.
@@ -169,8 +167,8 @@ impl LinearBandit {
 
     /// The bandit with which a batch of these contexts is decided. If its scaling is rolling, the statistics already
     /// include these contexts.
-    pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: Mode) -> Result<Cow<'_, Self>> {
-        if !setup.is_rolling() || mode != Mode::Explore {
+    pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: &Mode<'_>) -> Result<Cow<'_, Self>> {
+        if !setup.is_rolling() || !matches!(mode, Mode::Explore(_)) {
             return Ok(Cow::Borrowed(self));
         }
         let mut own = self.clone();

@@ -124,7 +124,7 @@ fn check_depth_bandit(preset: Preset, batches: Batches, exit_of: &dyn Fn(usize) 
         }
         // Algorithm 1: the arm of the highest w'θ + α·sqrt(w'A⁻¹w).
         let arm = router.learned.arm_features.as_ref();
-        let arm = depth::choose(linear, &setup, arm, &raw, 16, Mode::Explore, &mut rng).unwrap();
+        let arm = depth::choose(linear, &setup, arm, &raw, 16, &mut Mode::Explore(&mut rng)).unwrap();
         assert!(bounds.iter().all(|bound| *bound <= bounds[arm] + 1e-9), "{preset}: arm {arm} of {bounds:?}");
         chosen.insert(arm);
     }

@@ -1,6 +1,6 @@
 //! Fixed configuration of a search's bandits, shared by all of them: space, settings, costs, pools.
 
-use dht_bandits::{Ridge, features::PyramidPool};
+use dht_bandits::{Ridge, features::PyramidPool, posterior::Score};
 use dht_transformer::flops::{BlockShape, ClassifierShape};
 use rand::{Rng, RngExt};
 
@@ -143,10 +143,9 @@ impl Setup {
         self.group_routes[group].iter().map(|route| Ok(self.share(route, tokens)? - before)).collect()
     }
 
-    /// The score that ranks arms.
-    pub(crate) fn value(&self, score: dht_bandits::posterior::Score, alpha: f64, cost: f64, mode: Mode) -> f64 {
-        let bonus = if mode == Mode::Explore { alpha * score.width } else { 0.0 };
-        self.settings.reward_shape.score(score.mean + bonus, cost)
+    /// The score that ranks arms: the upper confidence bound of the reward, less its price. Without exploration α is 0.
+    pub(crate) fn value(&self, score: Score, alpha: f64, cost: f64) -> f64 {
+        self.settings.reward_shape.score(score.mean + alpha * score.width, cost)
     }
 
     /// Draws an index with a probability proportional to a power of its depth.
@@ -175,14 +174,30 @@ impl Setup {
     }
 }
 
+/// The exploration factor in a mode: α in exploration, otherwise 0.
+pub(crate) fn exploring(alpha: f64, mode: &Mode<'_>) -> f64 {
+    if matches!(mode, Mode::Explore(_)) { alpha } else { 0.0 }
+}
+
+/// The generator of random decisions: that of the random mode, or of exploration before the warm-up is over.
+pub(crate) fn at_random<'m>(mode: &'m mut Mode<'_>, warm: bool) -> Option<&'m mut dyn Rng> {
+    match mode {
+        Mode::Random(rng) => Some(&mut **rng),
+        Mode::Explore(rng) if !warm => Some(&mut **rng),
+        Mode::Explore(_) | Mode::Exploit => None,
+    }
+}
+
 /// The index of the highest value. In inference the first index wins a tie, so that the result is a function of the
 /// text; otherwise ties are broken at random.
-pub(crate) fn best(values: impl IntoIterator<Item = f64>, mode: Mode, rng: &mut dyn Rng) -> usize {
+pub(crate) fn best(values: impl IntoIterator<Item = f64>, mode: &mut Mode<'_>) -> usize {
     let (mut index, mut highest, mut ties) = (0, f64::NEG_INFINITY, 0);
     for (candidate, value) in values.into_iter().enumerate() {
         if value > highest {
             (index, highest, ties) = (candidate, value, 1);
-        } else if value == highest && mode != Mode::Exploit {
+        } else if value == highest
+            && let Mode::Random(rng) | Mode::Explore(rng) = mode
+        {
             ties += 1;
             if rng.random_range(0..ties) == 0 {
                 index = candidate;

@@ -69,8 +69,8 @@ fn trace(exits: Vec<usize>, notes: Vec<Vec<f64>>) -> Trace {
 }
 
 /// The exit that the router chooses without exploration.
-fn greedy(router: &DepthRouter, context: &[f64], rng: &mut dyn Rng) -> usize {
-    depth::choose(&router.learned.bandit.linear, &router.setup, None, context, 16, Mode::Exploit, rng).unwrap()
+fn greedy(router: &DepthRouter, context: &[f64]) -> usize {
+    depth::choose(&router.learned.bandit.linear, &router.setup, None, context, 16, &mut Mode::Exploit).unwrap()
 }
 
 /// A router that has learned. If `shuffled`, it learned from the contexts of other texts.
@@ -89,7 +89,7 @@ fn trained(nested: bool, shuffled: bool, rng: &mut ChaCha8Rng) -> DepthRouter {
             contexts.shuffle(rng);
         }
         let exits = if router.is_warm() && rng.random_bool(0.5) {
-            contexts.iter().map(|context| greedy(&router, context, rng)).collect()
+            contexts.iter().map(|context| greedy(&router, context)).collect()
         } else {
             (0..32).map(|_| rng.random_range(0..4)).collect()
         };
@@ -110,9 +110,8 @@ fn after_1000_samples_the_greedy_choice_agrees_with_the_truth() {
             let worth = |exit: usize| exit as f64 / 3.0 * (context[0] - THRESHOLD) * 3.0 - lambda * costs[exit];
             (0..4).max_by(|a, b| worth(*a).total_cmp(&worth(*b))).unwrap()
         };
-        let mut agreement = |router: &DepthRouter| {
-            contexts.iter().filter(|context| greedy(router, context, &mut rng) == truth(context)).count()
-        };
+        let agreement =
+            |router: &DepthRouter| contexts.iter().filter(|context| greedy(router, context) == truth(context)).count();
         let (agree, of_control) = (agreement(&router), agreement(&control));
         assert!(agree >= 450, "nested {nested}: {agree} of 500");
         assert!(of_control < 350, "nested {nested}, from contexts of other texts: {of_control} of 500");
@@ -128,7 +127,7 @@ fn a_large_lambda_exits_at_the_base_and_keeps_what_was_learned() {
     let before = router.state().unwrap();
     let (contexts, _) = planted(200, &mut rng);
     router.set_speed(100.0).unwrap();
-    assert!(contexts.iter().all(|context| greedy(&router, context, &mut rng) == 0));
+    assert!(contexts.iter().all(|context| greedy(&router, context) == 0));
     assert_eq!(router.state().unwrap(), before);
     for wrong in [f64::NAN, f64::INFINITY, -1.0] {
         assert!(matches!(
@@ -222,7 +221,7 @@ fn random_exits_come_in_proportion_to_a_power_of_their_depth() {
 fn ties_are_random_in_exploration_and_first_at_inference() {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     let mut counts = [0; 3];
-    (0..3000).for_each(|_| counts[best([1.0, 0.0, 1.0], Mode::Explore, &mut rng)] += 1);
+    (0..3000).for_each(|_| counts[best([1.0, 0.0, 1.0], &mut Mode::Explore(&mut rng))] += 1);
     assert!(counts[1] == 0 && counts[0] > 1300 && counts[2] > 1300, "{counts:?}");
-    (0..20).for_each(|_| assert_eq!(best([0.0, 1.0, 1.0], Mode::Exploit, &mut rng), 1));
+    (0..20).for_each(|_| assert_eq!(best([0.0, 1.0, 1.0], &mut Mode::Exploit), 1));
 }

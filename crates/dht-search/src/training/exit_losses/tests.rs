@@ -89,7 +89,7 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
         search.prepare(&texts, Progress { seed: 3, step: 0, epoch: 0, share: 0.0 }).unwrap();
         let ctx = ForwardContext::training(search.parameters(), 1, 1);
         let (model, mut rng) = (search.model(), ChaCha8Rng::seed_from_u64(3));
-        let trace = model.walk(&ctx, Mode::Random, search.passed_exits()).run(&batch, &mut rng).unwrap();
+        let trace = model.walk(&ctx, search.passed_exits()).run(&batch, &mut Mode::Random(&mut rng)).unwrap();
         let plain = logarithms(model, &trace, batch.len(), 1.0);
         let warm = logarithms(model, &trace, batch.len(), temperature);
 
