@@ -160,8 +160,8 @@ mod from_a_server {
         let made = json(&made);
         assert_eq!((&made["data"]["name"], &made["data"]["rows"]), (&"glue/cola/validation".into(), &40.into()));
         let row = &made["results"][0];
-        assert_eq!(row["judged"]["metric"], "MCC");
-        let (accuracy, matthews) = (row["accuracy"].as_f64().unwrap(), row["judged"]["value"].as_f64().unwrap());
+        assert_eq!(row["metrics"][0]["metric"], "MCC");
+        let (accuracy, matthews) = (row["accuracy"].as_f64().unwrap(), row["metrics"][0]["value"].as_f64().unwrap());
         // Of two classes of equal size, each wrong answer costs the correlation twice its share, or a little less.
         assert!(accuracy > 0.9 && (matthews - (2.0 * accuracy - 1.0)).abs() < 0.02, "{made}");
 
@@ -200,8 +200,9 @@ mod from_a_server {
         let (made, said) = printed(&output);
         assert!(said.contains("numbers from 0 to 4"), "{said}");
         let row = &json(&made)["results"][0];
-        assert_eq!(row["judged"]["metric"], "Spearman");
-        assert!(row["score"].as_f64().unwrap() > 0.5 && row["judged"]["value"].as_f64().unwrap() > 0.5, "{row}");
+        let spearman = &row["metrics"][2];
+        assert_eq!(spearman["metric"], "Spearman");
+        assert!(row["score"].as_f64().unwrap() > 0.5 && spearman["value"].as_f64().unwrap() > 0.5, "{row}");
         let run = |arguments: &[&str]| dht(place.path(), &hub.address, arguments);
         printed(&run(&["export", "values", "--out", "exported"]));
         let said = refused(&run(&["accelerate", "exported", "--data", "glue/stsb", "--out", "fast"]));

@@ -94,6 +94,7 @@ fn json_text(model: &TextModel, source: Option<String>) -> String {
         "curve": curve_points(&model.curve),
         "origin": model.origin,
         "promise": model.promise,
+        "thresholds": model.thresholds,
     });
     format!("{value:#}\n")
 }
@@ -106,6 +107,12 @@ fn text(model: &TextModel, source: Option<String>) -> String {
         Task::Labels => " (any number of them)",
         Task::Number => " (a number)",
     };
+    let of_label = |(label, least): (&String, &f32)| format!("{label} {least:.2}");
+    let thresholds = model.thresholds.as_ref().map(|thresholds| {
+        let least: Vec<String> = model.labels.iter().zip(&thresholds.least).map(of_label).collect();
+        let always = if thresholds.never_empty { "; at least one label for each text" } else { "" };
+        format!("applies at  {}{always}", least.join(", "))
+    });
     let mut lines = vec![
         format!("kind        {kind}"),
         format!(
@@ -116,6 +123,7 @@ fn text(model: &TextModel, source: Option<String>) -> String {
         format!("labels      {}{meaning}", model.labels.join(", ")),
         format!("exits       after {} layers", exits.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
     ];
+    lines.extend(thresholds);
     lines.extend(source.map(|source| format!("from        {source}")));
     if !model.tokenizer.prefix().is_empty() {
         lines.push(format!("prefix      {:?} before each text", model.tokenizer.prefix()));

@@ -129,7 +129,7 @@ mod tests {
             cost,
             mean_layers: 1.0,
             texts_per_second: 1.0,
-            judged: None,
+            metrics: Vec::new(),
         }
     }
 

@@ -6,8 +6,10 @@ use dht_dynamic::evaluation::InPrecision;
 use dht_dynamic::ladder::OutOfFold;
 use dht_dynamic::serving::{ServedModel, TextModel};
 use dht_dynamic::transformer::data::Metric;
-use dht_dynamic::transformer::train::metrics::{Confusion, Correlation};
-use dht_dynamic::transformer::{EncodedDataset, Objective, Precision, Task, TextClassifier};
+use dht_dynamic::transformer::train::metrics::{
+    Confusion, Correlation, LabelCounts, LabelThresholds, average_precision, quadratic_kappa,
+};
+use dht_dynamic::transformer::{EncodedDataset, Precision, Task, TextClassifier};
 use dht_dynamic::{DynamicModel, Predictor};
 use serde::Serialize;
 
@@ -29,9 +31,10 @@ pub struct ResultRow {
     pub accuracy: Option<f64>,
     /// Macro F1 of classes or labels, or Pearson's correlation of values.
     pub score: f64,
-    /// Metric that the literature reports for the data set, if it is neither `accuracy` nor `score`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub judged: Option<JudgedBy>,
+    /// Further metrics: of several labels and of numbers, and the one that the literature reports for the data set, if it
+    /// is neither `accuracy` nor `score`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricValue>,
     /// Cost: FLOPs divided by the full model's FLOPs.
     pub cost: f64,
     /// Mean depth.
@@ -43,34 +46,41 @@ pub struct ResultRow {
 
 impl ResultRow {
     /// Row of predicted labels or numbers, without a name.
-    fn of_values(classifier: &TextClassifier, texts: &EncodedDataset, metric: Option<Metric>) -> Result<Self> {
+    fn of_values(
+        classifier: &TextClassifier,
+        thresholds: Option<&LabelThresholds>,
+        texts: &EncodedDataset,
+    ) -> Result<Self> {
         let start = Instant::now();
-        let (score, judged) = match classifier.task() {
-            Task::Number => JudgedBy::of_numbers(metric, classifier, texts)?,
-            _ => (classifier.score(texts, BATCH)?, None),
+        let answers = classifier.probabilities_of_all(texts, BATCH)?;
+        let seconds = start.elapsed().as_secs_f64();
+        let truth: Vec<Vec<f32>> = texts.samples.iter().map(|sample| sample.targets.clone()).collect();
+        let (score, metrics) = match classifier.task() {
+            Task::Number => MetricValue::of_numbers(&truth, &answers)?,
+            _ => MetricValue::of_labels(&truth, &answers, thresholds)?,
         };
         Ok(Self {
             name: String::new(),
             accuracy: None,
             score,
-            judged,
+            metrics,
             cost: 1.0,
             mean_layers: classifier.encoder().layers() as f64,
-            texts_per_second: rate(texts.len(), start.elapsed().as_secs_f64()),
+            texts_per_second: rate(texts.len(), seconds),
         })
     }
 }
 
 /// Metric with its value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct JudgedBy {
+pub struct MetricValue {
     /// Name of the metric.
     pub metric: String,
     /// Value of the metric.
     pub value: f64,
 }
 
-impl JudgedBy {
+impl MetricValue {
     /// Metric of predicted classes; `None` for accuracy and macro F1, which every table has, and for a metric that is
     /// not for classes.
     fn of_classes(metric: Option<Metric>, confusion: &Confusion, labels: &[String]) -> Option<Self> {
@@ -85,27 +95,59 @@ impl JudgedBy {
         }
     }
 
-    /// Pearson's correlation of predicted numbers, and the second metric: Spearman's correlation where the literature
-    /// reports it, else the root of the mean squared error.
-    fn of_numbers(
-        metric: Option<Metric>,
-        classifier: &TextClassifier,
-        texts: &EncodedDataset,
-    ) -> Result<(f64, Option<Self>)> {
-        let answers = classifier.probabilities_of_all(texts, BATCH)?;
-        let predicted: Vec<f64> = answers.iter().flatten().copied().map(f64::from).collect();
-        let truth: Vec<f64> = texts.samples.iter().flat_map(|sample| &sample.targets).copied().map(f64::from).collect();
+    fn new(metric: &str, value: f64) -> Self {
+        Self { metric: metric.into(), value }
+    }
+
+    /// Pearson's correlation of predicted numbers, and their further metrics. Quadratic kappa is of the rounded numbers,
+    /// where the true ones are few whole numbers.
+    fn of_numbers(truth: &[Vec<f32>], answers: &[Vec<f32>]) -> Result<(f64, Vec<Self>)> {
+        let numbers = |rows: &[Vec<f32>]| rows.iter().flatten().copied().map(f64::from).collect::<Vec<f64>>();
+        let (truth, predicted) = (numbers(truth), numbers(answers));
         let correlation = Correlation::from_values(&truth, &predicted)?;
-        let second = if metric == Some(Metric::Correlations) {
-            Self { metric: "Spearman".into(), value: correlation.spearman }
-        } else {
-            let squares = truth.iter().zip(&predicted).map(|(truth, predicted)| (truth - predicted).powi(2));
-            let value = (squares.sum::<f64>() / truth.len().max(1) as f64).sqrt();
-            Self { metric: "RMSE".into(), value }
+        let mean = |of: fn(f64) -> f64| {
+            let errors = truth.iter().zip(&predicted).map(|(truth, predicted)| of(truth - predicted));
+            errors.sum::<f64>() / truth.len().max(1) as f64
         };
-        Ok((correlation.pearson, Some(second)))
+        let mut metrics = vec![
+            Self::new("RMSE", mean(|error| error * error).sqrt()),
+            Self::new("MAE", mean(f64::abs)),
+            Self::new("Spearman", correlation.spearman),
+        ];
+        let (least, most) = truth.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(*x), b.max(*x)));
+        if truth.iter().all(|number| number.fract() == 0.0) && most - least < MOST_RATINGS {
+            let rated: Vec<f64> = predicted.iter().map(|number| number.round().clamp(least, most)).collect();
+            metrics.extend(quadratic_kappa(&truth, &rated)?.map(|kappa| Self::new("quadratic kappa", kappa)));
+        }
+        Ok((correlation.pearson, metrics))
+    }
+
+    /// Macro F1 of the labels that apply, and their further metrics.
+    fn of_labels(
+        truth: &[Vec<f32>],
+        answers: &[Vec<f32>],
+        thresholds: Option<&LabelThresholds>,
+    ) -> Result<(f64, Vec<Self>)> {
+        let labels = truth.first().map_or(0, Vec::len);
+        let even = LabelThresholds::even(labels);
+        let counts = LabelCounts::of_thresholds(truth, answers, thresholds.unwrap_or(&even))?;
+        let precision = |label: usize| -> Result<Option<f64>> {
+            let has: Vec<bool> = truth.iter().map(|row| row[label] >= 0.5).collect();
+            let scores: Vec<f32> = answers.iter().map(|row| row[label]).collect();
+            Ok(average_precision(&has, &scores)?)
+        };
+        let found: Vec<f64> = (0..labels).filter_map(|label| precision(label).transpose()).collect::<Result<_>>()?;
+        let metrics = [
+            ("micro F1", counts.micro_f1()),
+            ("subset accuracy", counts.exact()),
+            ("average precision", found.iter().sum::<f64>() / found.len().max(1) as f64),
+        ];
+        Ok((counts.macro_f1(), metrics.map(|(metric, value)| Self::new(metric, value)).to_vec()))
     }
 }
+
+/// Whole numbers that are fewer apart are ratings.
+const MOST_RATINGS: f64 = 20.0;
 
 /// Name of the row of a dynamic model at its default speed.
 const AT_ITS_SPEED: &str = "at its speed";
@@ -132,7 +174,7 @@ pub fn results(
     let TableModels { names, models } = TableModels::of(model)?;
     let rows = match &model.model {
         ServedModel::Classifier(classifier) if classifier.task() != Task::Class => {
-            vec![ResultRow::of_values(classifier, texts, metric)?]
+            vec![ResultRow::of_values(classifier, model.thresholds.as_ref(), texts)?]
         }
         ServedModel::Dynamic(dynamic)
             if precision == Precision::F32 && dynamic.router().rule().is_some() && dynamic.speed().is_some() =>
@@ -229,7 +271,7 @@ fn class_rows(
             name: String::new(),
             accuracy: Some(confusion.accuracy()),
             score: confusion.macro_f1(),
-            judged: JudgedBy::of_classes(metric, &confusion, &texts.labels),
+            metrics: MetricValue::of_classes(metric, &confusion, &texts.labels).into_iter().collect(),
             cost: answers.total_flops() as f64 / full.max(1) as f64,
             mean_layers: answers.mean_layers(),
             texts_per_second: *rate,
@@ -265,9 +307,10 @@ pub fn majority_note(row: Option<&ResultRow>, data: &EncodedDataset) -> Option<S
 /// Formats the rows as a table.
 pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
     let score = if task == Task::Number { "Pearson" } else { "macro F1" };
-    let judged = rows.iter().find_map(|row| row.judged.as_ref());
+    let metrics = rows.iter().map(|row| &row.metrics).find(|metrics| !metrics.is_empty());
+    let metrics: Vec<&str> = metrics.into_iter().flatten().map(|own| own.metric.as_str()).collect();
     let mut titles = vec!["", "accuracy", score];
-    titles.extend(judged.map(|judged| judged.metric.as_str()));
+    titles.extend(&metrics);
     titles.extend(["FLOPs", "layers", "texts/s"]);
     let mut table = Table::new(titles);
     for row in rows {
@@ -276,7 +319,9 @@ pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
             row.accuracy.map_or_else(|| "–".into(), |accuracy| format!("{accuracy:.4}")),
             format!("{:.4}", row.score),
         ];
-        cells.extend(judged.map(|_| row.judged.as_ref().map_or_else(|| "–".into(), |own| format!("{:.4}", own.value))));
+        let value = |metric: &&str| row.metrics.iter().find(|own| own.metric == **metric);
+        let cell = |own: Option<&MetricValue>| own.map_or_else(|| "–".into(), |own| format!("{:.4}", own.value));
+        cells.extend(metrics.iter().map(|metric| cell(value(metric))));
         cells.extend([
             format!("{:.3}", row.cost),
             format!("{:.2}", row.mean_layers),

@@ -44,6 +44,52 @@ fn columns_of_texts_that_are_read_by_lines_are_refused() {
 }
 
 #[test]
+fn several_labels_and_numbers_begin_with_a_fitted_last_layer() {
+    let place = trained();
+    let at = place.path();
+    printed(&dht(at, &["export", "model", "--out", "plain"]));
+    let rows = |of: fn(usize, &str) -> String, count: usize, first: usize| -> String {
+        let row = |(at, (label, text)): (usize, &(String, String))| format!("{},\"{text}\"\n", of(at, label));
+        format!("label,text\n{}", reviews(count, first).iter().enumerate().map(row).collect::<String>())
+    };
+    let labels = |at: usize, label: &str| format!("{label};{}", if at % 2 == 0 { "even" } else { "odd" });
+    write(at, "several/train.csv", &rows(labels, 300, 0));
+    write(at, "several/test.csv", &rows(labels, 100, 5000));
+    let train = ["train", "--model", "plain", "--epochs", "1", "--max-length", "24"];
+    let several = ["--data", "several", "--task", "labels", "--label-separator", ";", "--out", "several-model"];
+    let train_several = |more: &[&'static str]| dht(at, &[&train[..], &several, more].concat());
+    let told = said(&train_several(&["--rungs", "1"]));
+    assert!(told.contains("rung 1: macro F1 ") && !told.contains("rung 2: macro F1"), "{told}");
+    let shown = printed(&dht(at, &["inspect", "several-model"]));
+    assert!(shown.contains("applies at  even 0.") && shown.contains("at least one label for each text"), "{shown}");
+    let thresholds = json(&printed(&dht(at, &["inspect", "several-model", "--json"])))["thresholds"].clone();
+    assert_eq!(thresholds["least"].as_array().map(Vec::len), Some(4), "{thresholds}");
+    let scored = json(&printed(&dht(at, &["evaluate", "several-model", "--data", "several", "--json"])));
+    let metrics: Vec<&str> = scored["results"][0]["metrics"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|own| own["metric"].as_str())
+        .collect();
+    assert_eq!(metrics, ["micro F1", "subset accuracy", "average precision"], "{scored}");
+    let answers = printed(&dht(at, &["predict", "several-model", "several/test.csv", "--format", "jsonl"]));
+    assert!(answers.lines().all(|line| json(line)["labels"].as_array().is_some_and(|labels| !labels.is_empty())));
+    let told = said(&train_several(&[]));
+    assert!(told.contains("rung 1: macro F1 ") && told.contains("rung 2: macro F1 "), "{told}");
+    let both = refused(&train_several(&["--rungs", "1", "--minutes", "5"]), 2);
+    assert!(both.contains("expected this flag left out"), "{both}");
+
+    let stars = |at: usize, label: &str| format!("{}", usize::from(label == "praised") * 3 + at % 2);
+    write(at, "stars/train.csv", &rows(stars, 300, 0));
+    write(at, "stars/test.csv", &rows(stars, 100, 5000));
+    let number = ["--data", "stars", "--task", "number", "--out", "stars-model", "--rungs", "1", "--json"];
+    let made = json(&printed(&dht(at, &[&train[..], &number].concat())));
+    let row = &made["results"][0];
+    assert!(row["score"].as_f64().expect("a number") > 0.8, "{made}");
+    assert_eq!(row["metrics"][3]["metric"], "quadratic kappa", "{made}");
+}
+
+#[test]
 fn columns_of_texts_without_labels_are_stored() {
     let place = trained();
     printed(&dht(place.path(), &["export", "model", "--out", "plain"]));
@@ -139,13 +185,13 @@ fn a_regression_predicts_in_the_units_of_its_targets() {
     let words = ["train", "--data", "s.csv", "--task", "number", "--label-column", "score", "--kind", "full", "--json"];
     let more = ["--out", "scores", "--model", "2x2x16", "--epochs", "8", "--batch", "8", "--lr", "3e-3"];
     let made = json(&printed(&dht(place.path(), &[&words[..], &more].concat())));
-    let judged = &made["results"][0]["judged"];
+    let judged = &made["results"][0]["metrics"][0];
     // The deviation of the targets is 80.
     assert!(judged["metric"] == "RMSE" && judged["value"].as_f64().expect("a number") < 30.0, "{made}");
     printed(&dht(place.path(), &["export", "scores", "--out", "plain"]));
     let again =
         printed(&dht(place.path(), &["evaluate", "plain", "--data", "s.csv", "--label-column", "score", "--json"]));
-    assert_eq!(json(&again)["results"][0]["judged"]["metric"], "RMSE", "{again}");
+    assert_eq!(json(&again)["results"][0]["metrics"][0]["metric"], "RMSE", "{again}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::exit_model::ExitModel;
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{
-    FeatureMatrix, FitSettings, LogisticRegression, Minimum, RowTargets, Rows, Standardisation, best_penalty,
+    FeatureMatrix, FitSettings, LinearModel, Minimum, RowTargets, Rows, Standardisation, best_penalty,
 };
 
 /// Gradient tolerance of a fit. The fit is then about as near to the minimum as
@@ -206,16 +206,16 @@ impl<'a> Fits<'a> {
         features: &FeatureMatrix,
         targets: RowTargets<'_>,
         start: &mut Option<Minimum>,
-    ) -> Result<LogisticRegression> {
+    ) -> Result<LinearModel> {
         let settings = FitSettings { c: self.c[at], tolerance: TOLERANCE };
-        let (regression, minimum) = LogisticRegression::fit(features, targets, self.classes, settings, start.take())?;
+        let (regression, minimum) = LinearModel::fit(features, targets, self.classes, settings, start.take())?;
         self.flops += minimum.flops;
         *start = Some(minimum);
         Ok(regression)
     }
 
     /// The regression's log-probabilities of other rows, (rows, classes).
-    fn judge(&mut self, regression: &LogisticRegression, others: &FeatureMatrix) -> Result<Vec<f64>> {
+    fn judge(&mut self, regression: &LinearModel, others: &FeatureMatrix) -> Result<Vec<f64>> {
         self.flops += others.flops(self.classes);
         regression.log_probabilities_of(others)
     }
@@ -223,7 +223,7 @@ impl<'a> Fits<'a> {
     fn exit(
         self,
         best: usize,
-        regression: &LogisticRegression,
+        regression: &LinearModel,
         scaling: &Standardisation,
         judged: LogProbabilities,
     ) -> FittedExit {
@@ -232,11 +232,13 @@ impl<'a> Fits<'a> {
     }
 }
 
-/// Targets of some training rows. Class labels are smoothed so that classes without rows get a positive probability;
-/// soft labels are used as they are.
-enum SmoothedTargets {
+/// Targets of some training rows. Class labels are smoothed so that classes without rows get a positive probability, and
+/// so are labels that no row or every row has; soft labels and numbers are used as they are.
+pub(crate) enum SmoothedTargets {
     Classes(Vec<u32>),
     Soft(Vec<f64>),
+    Labels(Vec<f32>),
+    Numbers(Vec<f32>),
 }
 
 /// ln of a probability that underflows to 0 in f64.
@@ -244,13 +246,28 @@ const NEVER: f64 = -1e3;
 
 impl SmoothedTargets {
     /// Gives each class without any row the probability 1/(rows + classes), as in the n-gram classifier; otherwise the
-    /// bias of that class would decrease without limit.
-    fn new(targets: RowTargets<'_>, rows: &[usize], classes: usize) -> Self {
+    /// bias of that class would decrease without limit. One of several labels that no row or every row has gets a chance
+    /// of 1/(rows + 2).
+    pub(crate) fn new(targets: RowTargets<'_>, rows: &[usize], classes: usize) -> Self {
         let labels: Vec<u32> = match targets {
             RowTargets::Classes(labels) => rows.iter().map(|row| labels[*row]).collect(),
             RowTargets::Soft(logs) => {
                 let row = |row: &usize| logs[row * classes..(row + 1) * classes].iter().copied();
                 return Self::Soft(rows.iter().flat_map(row).collect());
+            }
+            RowTargets::Numbers(numbers) => return Self::Numbers(rows.iter().map(|row| numbers[*row]).collect()),
+            RowTargets::Labels(targets) => {
+                let row = |row: &usize| targets[row * classes..(row + 1) * classes].iter().copied();
+                let mut targets: Vec<f32> = rows.iter().flat_map(row).collect();
+                let chance = 1.0 / (rows.len() + 2) as f32;
+                for label in 0..classes {
+                    let column = || targets.iter().skip(label).step_by(classes);
+                    if column().all(|target| *target == 0.0) || column().all(|target| *target == 1.0) {
+                        let own = targets.iter_mut().skip(label).step_by(classes);
+                        own.for_each(|target| *target = target.clamp(chance, 1.0 - chance));
+                    }
+                }
+                return Self::Labels(targets);
             }
         };
         let mut present = vec![false; classes];
@@ -269,10 +286,12 @@ impl SmoothedTargets {
         Self::Soft(labels.iter().flat_map(|label| (0..classes).map(|class| of_class(*label, class))).collect())
     }
 
-    fn as_targets(&self) -> RowTargets<'_> {
+    pub(crate) fn as_targets(&self) -> RowTargets<'_> {
         match self {
             Self::Classes(labels) => RowTargets::Classes(labels),
             Self::Soft(logs) => RowTargets::Soft(logs),
+            Self::Labels(targets) => RowTargets::Labels(targets),
+            Self::Numbers(targets) => RowTargets::Numbers(targets),
         }
     }
 }

@@ -18,12 +18,15 @@
 //! 1 %: such an encoder does not learn from these rows at this rate. The parameters of the least validation loss are
 //! kept. The result is rung 2 where the validation loss of the finished model is at least 1 % below that of rung 1, else
 //! rung 1.
+//!
+//! Texts with several labels, and numbers, have no exits. Their rung 1 is [`fit_head`], from which they are fine-tuned.
 
 // `length.rs` selects the length of the texts before the training.
 // The walk is `ladder.rs`: `rung_texts.rs` decides which rows are fitted on and which judge, `rungs.rs` builds the model of
 // each rung from the steps in `fit/`, `fine_tuning.rs` plans rung 2, `tuning_run.rs` runs it, `next_step.rs` decides what pays.
 
 mod fine_tuning;
+mod head;
 #[expect(clippy::module_inception, reason = "the function is in the file of its module")]
 mod ladder;
 mod length;
@@ -36,6 +39,7 @@ mod rungs;
 mod settings;
 mod tuning_run;
 
+pub use head::{HeadFit, fit_head, mean_loss};
 pub use ladder::{Climbed, climb};
 pub use length::choose_length;
 pub use length_choice::{LengthChoice, LengthTrial};

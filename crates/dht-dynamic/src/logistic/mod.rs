@@ -17,6 +17,6 @@ pub(crate) use matrix::FeatureMatrix;
 pub(crate) use matrix::MULTIPLY_ADDS;
 pub(crate) use minimize::{Function, Minimum, minimize};
 pub(crate) use penalties::best_penalty;
-pub(crate) use regression::{FitSettings, LogisticRegression, RowTargets, log_softmax};
+pub(crate) use regression::{FitSettings, LinearModel, RowTargets, log_softmax};
 pub(crate) use rows::{MEMORY, Rows};
 pub(crate) use standardisation::Standardisation;

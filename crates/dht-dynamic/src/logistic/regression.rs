@@ -1,4 +1,4 @@
-//! Multinomial logistic regression.
+//! Linear models with a convex loss: logistic regressions, and ridge regression.
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ const LONGEST_GRADIENT: f64 = 1e-1;
 /// The maximum number of L-BFGS steps.
 const MOST_STEPS: u64 = 1_000;
 
-/// Settings of a [`LogisticRegression`] fit.
+/// Settings of a [`LinearModel`] fit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FitSettings {
     /// C, the weight of the loss relative to the penalty.
@@ -25,15 +25,17 @@ pub(crate) struct FitSettings {
     pub(crate) tolerance: f64,
 }
 
-/// Multinomial logistic regression: class scores x·W + b, linear in the features.
+/// Scores x·W + b, linear in the features, whose loss the [targets](RowTargets) define.
 ///
-/// W and b minimise C·Σᵢ −Σⱼ tᵢⱼ·ln softmax(xᵢ·W + b)ⱼ + ½‖W‖², where tᵢ is the one-hot label or the soft label of row
-/// i. This is the objective of scikit-learn's `LogisticRegression`; the bias has no penalty. (With two classes,
+/// For classes W and b minimise C·Σᵢ −Σⱼ tᵢⱼ·ln softmax(xᵢ·W + b)ⱼ + ½‖W‖², where tᵢ is the one-hot label or the soft
+/// label of row i. This is the objective of scikit-learn's `LogisticRegression`; the bias has no penalty. (With two classes,
 /// scikit-learn fits a single column of weights, which is the difference between the two columns of W. The same
-/// classifier then has twice the value of C in scikit-learn.)
+/// classifier then has twice the value of C in scikit-learn.) For several labels the loss of row i is the sum of the
+/// cross-entropies of the labels, each with a sigmoid, which is one such regression for each label. For numbers it is
+/// ½(xᵢ·w + b − tᵢ)², ridge regression with α = 1/C.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct LogisticRegression {
+pub(crate) struct LinearModel {
     /// The weights, (features, classes).
     weights: Vec<f32>,
     /// The bias, (classes).
@@ -47,6 +49,10 @@ pub(crate) enum RowTargets<'a> {
     Classes(&'a [u32]),
     /// Soft labels: ln of each class's probability, (rows, classes).
     Soft(&'a [f64]),
+    /// 1 for each label that a row has, and 0 for the others, (rows, labels).
+    Labels(&'a [f32]),
+    /// The number of each row.
+    Numbers(&'a [f32]),
 }
 
 impl RowTargets<'_> {
@@ -54,21 +60,63 @@ impl RowTargets<'_> {
         match self {
             Self::Classes(labels) => labels.len(),
             Self::Soft(logs) => logs.len() / classes.max(1),
+            Self::Labels(targets) => targets.len() / classes.max(1),
+            Self::Numbers(targets) => targets.len(),
         }
     }
 
-    /// Returns the cross-entropy of a row and replaces its log-probabilities by the gradient with respect to the
-    /// scores, p − t.
+    /// The least number of outputs of a model.
+    fn least_outputs(self) -> usize {
+        match self {
+            Self::Classes(_) | Self::Soft(_) => 2,
+            Self::Labels(_) | Self::Numbers(_) => 1,
+        }
+    }
+
+    /// The second derivative of a row's loss by a score: where all classes are equally probable, or a label has an even
+    /// chance.
+    fn curvature(self, classes: usize) -> f64 {
+        let share = match self {
+            Self::Classes(_) | Self::Soft(_) => 1.0 / classes as f64,
+            Self::Labels(_) => 0.5,
+            Self::Numbers(_) => return 1.0,
+        };
+        share * (1.0 - share)
+    }
+
+    /// Returns the loss of a row and replaces its scores by the gradient with respect to them, for probabilities
+    /// p − t.
     fn loss(self, row: usize, logs: &mut [f64]) -> f64 {
         match self {
             Self::Classes(labels) => {
+                log_softmax(logs);
                 let label = labels[row] as usize;
                 let loss = -logs[label];
                 logs.iter_mut().for_each(|log| *log = log.exp());
                 logs[label] -= 1.0;
                 loss
             }
+            Self::Labels(targets) => {
+                let targets = &targets[row * logs.len()..];
+                let mut loss = 0.0;
+                for (score, target) in logs.iter_mut().zip(targets) {
+                    let target = f64::from(*target);
+                    // ln(1 + eˢ) − t·s, and its derivative.
+                    loss += score.max(0.0) + (-score.abs()).exp().ln_1p() - target * *score;
+                    *score = 1.0 / (1.0 + (-*score).exp()) - target;
+                }
+                loss
+            }
+            Self::Numbers(targets) => {
+                let mut loss = 0.0;
+                for score in logs {
+                    *score -= f64::from(targets[row]);
+                    loss += 0.5 * *score * *score;
+                }
+                loss
+            }
             Self::Soft(targets) => {
+                log_softmax(logs);
                 let targets = &targets[row * logs.len()..(row + 1) * logs.len()];
                 let mut loss = 0.0;
                 for (log, target) in logs.iter_mut().zip(targets) {
@@ -96,6 +144,14 @@ impl RowTargets<'_> {
                 Some(log) => Err(Error::argument("soft labels", "log-probabilities", log)),
                 None => Ok(()),
             },
+            Self::Labels(targets) => match targets.iter().find(|target| !(0.0..=1.0).contains(*target)) {
+                Some(target) => Err(Error::argument("labels", "0 or 1", target)),
+                None => Ok(()),
+            },
+            Self::Numbers(targets) => match targets.iter().find(|target| !target.is_finite()) {
+                Some(target) => Err(Error::argument("numbers", "finite numbers", target)),
+                None => Ok(()),
+            },
         }
     }
 }
@@ -121,9 +177,7 @@ impl<'a> PenalisedLoss<'a> {
         c: f64,
         moments: &mut Option<Vec<f64>>,
     ) -> Result<(Self, u64)> {
-        let share = 1.0 / classes as f64;
-        // The curvature of a loss by a score, where all classes are equally probable.
-        let curvature = share * (1.0 - share);
+        let curvature = targets.curvature(classes);
         let penalty = 1.0 / (c * features.rows() as f64);
         let (scaling, flops) = Scaling::new(features, classes, curvature, penalty, moments)?;
         Ok((Self { features, targets, classes, c, scaling }, flops))
@@ -149,7 +203,6 @@ impl Function for PenalisedLoss<'_> {
             .enumerate()
             .map(|(row, scores)| {
                 scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
-                log_softmax(scores);
                 let loss = self.targets.loss(row, scores);
                 // From here on the gradient of the mean loss: (p − t)/n.
                 scores.iter_mut().for_each(|residual| *residual /= rows);
@@ -177,7 +230,7 @@ pub(crate) fn log_softmax(scores: &mut [f64]) {
     scores.iter_mut().for_each(|score| *score -= shift);
 }
 
-impl LogisticRegression {
+impl LinearModel {
     /// Fits rows of features to their targets. The fit starts at zero, or at the minimum of an earlier fit of the same
     /// shape. Returns the regression, and the minimum as the start of a next fit.
     ///
@@ -193,8 +246,8 @@ impl LogisticRegression {
         start: Option<Minimum>,
     ) -> Result<(Self, Minimum)> {
         let FitSettings { c, tolerance } = settings;
-        if classes < 2 {
-            return Err(Error::argument("classes", "at least 2", classes));
+        if classes < targets.least_outputs() {
+            return Err(Error::argument("classes", format!("at least {}", targets.least_outputs()), classes));
         }
         targets.check(features.rows(), classes)?;
         if !(c.is_finite() && c > 0.0) {
@@ -254,18 +307,37 @@ impl LogisticRegression {
         finite && self.bias.len() == classes && self.weights.len() == features * classes
     }
 
+    /// The scores of each row of a matrix, row after row.
+    ///
+    /// # Errors
+    /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read.
+    fn scores_of(&self, features: &FeatureMatrix) -> Result<Vec<f64>> {
+        let weights: Vec<f64> = self.weights.iter().copied().map(f64::from).collect();
+        let mut scores = features.times(&weights, self.classes())?;
+        for row in scores.chunks_exact_mut(self.classes()) {
+            row.iter_mut().zip(&self.bias).for_each(|(score, bias)| *score += f64::from(*bias));
+        }
+        Ok(scores)
+    }
+
     /// The log-probabilities of the classes for each row of a matrix, row after row.
     ///
     /// # Errors
     /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read.
     pub(crate) fn log_probabilities_of(&self, features: &FeatureMatrix) -> Result<Vec<f64>> {
-        let weights: Vec<f64> = self.weights.iter().copied().map(f64::from).collect();
-        let mut scores = features.times(&weights, self.classes())?;
-        for row in scores.chunks_exact_mut(self.classes()) {
-            row.iter_mut().zip(&self.bias).for_each(|(score, bias)| *score += f64::from(*bias));
-            log_softmax(row);
-        }
+        let mut scores = self.scores_of(features)?;
+        scores.chunks_exact_mut(self.classes()).for_each(log_softmax);
         Ok(scores)
+    }
+
+    /// The mean loss of the rows of a matrix, without penalty.
+    ///
+    /// # Errors
+    /// As [`scores_of`](Self::scores_of).
+    pub(crate) fn mean_loss(&self, features: &FeatureMatrix, targets: RowTargets<'_>) -> Result<f64> {
+        let mut scores = self.scores_of(features)?;
+        let rows = scores.chunks_exact_mut(self.classes()).enumerate();
+        Ok(rows.map(|(row, scores)| targets.loss(row, scores)).sum::<f64>() / features.rows().max(1) as f64)
     }
 
     /// The log-probabilities of the classes for a row with these non-zero values.

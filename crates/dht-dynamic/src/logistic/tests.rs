@@ -68,14 +68,26 @@ fn assert_close(got: &[f64], expected: &[f64], tolerance: f64) {
 fn the_gradient_is_that_of_finite_differences() {
     let (values, labels) = problem(40, 3);
     for features in [sparse(&values), FeatureMatrix::dense(7, values.clone())] {
-        gradient_is_that_of_finite_differences(&features, &labels);
+        gradient_is_that_of_finite_differences(&features, RowTargets::Classes(&labels), CLASSES);
+        gradient_is_that_of_finite_differences(&features, RowTargets::Labels(&several(&labels)), CLASSES);
+        gradient_is_that_of_finite_differences(&features, RowTargets::Numbers(&numbers(&labels)), 1);
     }
 }
 
-fn gradient_is_that_of_finite_differences(features: &FeatureMatrix, labels: &[u32]) {
-    let loss = PenalisedLoss::new(features, RowTargets::Classes(labels), CLASSES, 0.7, &mut None).unwrap().0;
+/// Three labels of each row: two that depend on the class, and one that every second row has.
+fn several(classes: &[u32]) -> Vec<f32> {
+    let row = |(row, class): (usize, &u32)| [*class > 0, *class == 2, row % 2 == 0].map(|has| f32::from(u8::from(has)));
+    classes.iter().enumerate().flat_map(row).collect()
+}
+
+fn numbers(classes: &[u32]) -> Vec<f32> {
+    classes.iter().enumerate().map(|(row, class)| 1.5 * *class as f32 + 0.1 * (row % 5) as f32 - 40.0).collect()
+}
+
+fn gradient_is_that_of_finite_differences(features: &FeatureMatrix, targets: RowTargets<'_>, outputs: usize) {
+    let loss = PenalisedLoss::new(features, targets, outputs, 0.7, &mut None).unwrap().0;
     let mut rng = ChaCha8Rng::seed_from_u64(4);
-    let mut at: Vec<f64> = (0..8 * CLASSES).map(|_| rng.random_range(-1.0..1.0)).collect();
+    let mut at: Vec<f64> = (0..8 * outputs).map(|_| rng.random_range(-1.0..1.0)).collect();
     let gradient = loss.value_and_gradient(&at).unwrap().1;
     for index in 0..at.len() {
         let (here, step) = (at[index], 1e-5);
@@ -85,15 +97,66 @@ fn gradient_is_that_of_finite_differences(features: &FeatureMatrix, labels: &[u3
         };
         let difference = (value(step) - value(-step)) / (2.0 * step);
         value(0.0);
-        assert!((gradient[index] - difference).abs() < 1e-9, "{} instead of {difference}", gradient[index]);
+        // Differences of squares of some hundred lose a few digits more.
+        let tolerance = 1e-9 * gradient[index].abs().max(1.0);
+        assert!((gradient[index] - difference).abs() < tolerance, "{} instead of {difference}", gradient[index]);
     }
+}
+
+#[test]
+fn each_of_several_labels_gets_the_regression_of_that_label_alone() {
+    let (values, classes) = problem(60, 5);
+    let (features, targets) = (FeatureMatrix::dense(7, values), several(&classes));
+    let (_, together) = LinearModel::fit(&features, RowTargets::Labels(&targets), CLASSES, TIGHT, None).unwrap();
+    for label in 0..CLASSES {
+        let own: Vec<u32> = targets.iter().skip(label).step_by(CLASSES).map(|target| *target as u32).collect();
+        // A softmax of two classes has the weights (−w/2, w/2) and half the penalty: C/2 there is C here.
+        let settings = FitSettings { c: TIGHT.c / 2.0, ..TIGHT };
+        let (_, alone) = LinearModel::fit(&features, RowTargets::Classes(&own), 2, settings, None).unwrap();
+        let column: Vec<f64> = together.at.iter().skip(label).step_by(CLASSES).copied().collect();
+        let difference: Vec<f64> = alone.at.chunks(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_close(&column, &difference, 1e-6);
+    }
+}
+
+#[test]
+fn numbers_get_ridge_regression_by_its_normal_equations() {
+    let (values, classes) = problem(60, 6);
+    let (features, targets) = (FeatureMatrix::dense(7, values.clone()), numbers(&classes));
+    let (model, minimum) = LinearModel::fit(&features, RowTargets::Numbers(&targets), 1, TIGHT, None).unwrap();
+    // (XᵀX + 1/C·I)·w = Xᵀt with a column of ones for the bias, which has no penalty; by Gaussian elimination.
+    let row =
+        |row: usize| values[row * 7..][..7].iter().map(|value| f64::from(*value)).chain([1.0]).collect::<Vec<_>>();
+    let mut system = vec![[0.0; 9]; 8];
+    for (at, target) in targets.iter().enumerate() {
+        let row = row(at);
+        for (i, equation) in system.iter_mut().enumerate() {
+            (0..8).for_each(|j| equation[j] += row[i] * row[j]);
+            equation[8] += row[i] * f64::from(*target);
+        }
+    }
+    (0..7).for_each(|i| system[i][i] += 1.0 / TIGHT.c);
+    for i in 0..8 {
+        for other in (0..8).filter(|other| *other != i) {
+            let (pivot, factor) = (system[i], system[other][i] / system[i][i]);
+            system[other].iter_mut().zip(pivot).for_each(|(value, pivot)| *value -= factor * pivot);
+        }
+    }
+    let expected: Vec<f64> = (0..8).map(|i| system[i][8] / system[i][i]).collect();
+    assert_close(&minimum.at, &expected, 1e-6);
+    let squares = (0..60).map(|at| {
+        let predicted: f64 = row(at).iter().zip(&expected).map(|(value, weight)| value * weight).sum();
+        0.5 * (predicted - f64::from(targets[at])).powi(2)
+    });
+    let loss = model.mean_loss(&features, RowTargets::Numbers(&targets)).unwrap();
+    assert!((loss - squares.sum::<f64>() / 60.0).abs() < 1e-4, "{loss}");
 }
 
 #[test]
 fn without_features_probabilities_are_the_class_frequencies() {
     let labels = [0, 0, 0, 1, 1, 2];
     let features = FeatureMatrix::sparse(0, labels.iter().map(|_| &[][..]));
-    let (model, _) = LogisticRegression::fit(&features, RowTargets::Classes(&labels), CLASSES, TIGHT, None).unwrap();
+    let (model, _) = LinearModel::fit(&features, RowTargets::Classes(&labels), CLASSES, TIGHT, None).unwrap();
     let logs = model.log_probabilities(&[]);
     assert_close(&logs, &[0.5_f64.ln(), (1.0_f64 / 3.0).ln(), (1.0_f64 / 6.0).ln()], 1e-6);
 }
@@ -109,8 +172,7 @@ fn two_opposite_rows_give_the_weight_of_the_scalar_equation() {
             if t < 2.0 * c / (1.0 + (2.0 * t).exp()) { low = t } else { high = t }
         }
         let (model, minimum) =
-            LogisticRegression::fit(&features, RowTargets::Classes(&[0, 1]), 2, FitSettings { c, ..TIGHT }, None)
-                .unwrap();
+            LinearModel::fit(&features, RowTargets::Classes(&[0, 1]), 2, FitSettings { c, ..TIGHT }, None).unwrap();
         assert_close(&minimum.at, &[-low, low, 0.0, 0.0], 1e-7);
         let expected = [-low, low].map(|score| score - ((-low).exp() + low.exp()).ln());
         assert_close(&model.log_probabilities(&[(0, 1.0)]), &expected, 1e-6);
@@ -123,8 +185,7 @@ fn the_fit_is_where_plain_gradient_descent_ends_up() {
         let (values, labels) = problem(60, seed);
         let features = FeatureMatrix::dense(7, values.clone());
         let settings = FitSettings { c, ..TIGHT };
-        let (_, minimum) =
-            LogisticRegression::fit(&features, RowTargets::Classes(&labels), CLASSES, settings, None).unwrap();
+        let (_, minimum) = LinearModel::fit(&features, RowTargets::Classes(&labels), CLASSES, settings, None).unwrap();
         assert!(minimum.gradient_norm < 1e-8, "{}", minimum.gradient_norm);
         let loss = PenalisedLoss {
             scaling: Scaling::Diagonal(vec![1.0; 8]),
@@ -142,7 +203,7 @@ fn the_fit_is_where_plain_gradient_descent_ends_up() {
         let objectives = [&minimum.at, &at].map(|at| loss.value_and_gradient(at).unwrap().0);
         assert!((objectives[0] - objectives[1]).abs() < 1e-12, "{objectives:?}");
         let (_, of_sparse) =
-            LogisticRegression::fit(&sparse(&values), RowTargets::Classes(&labels), CLASSES, settings, None).unwrap();
+            LinearModel::fit(&sparse(&values), RowTargets::Classes(&labels), CLASSES, settings, None).unwrap();
         assert_close(&of_sparse.at, &at, 1e-5);
     }
 }
@@ -151,12 +212,10 @@ fn the_fit_is_where_plain_gradient_descent_ends_up() {
 fn a_fit_that_starts_at_the_minimum_stays_there() {
     let (values, labels) = problem(60, 8);
     let features = sparse(&values);
-    let (model, minimum) =
-        LogisticRegression::fit(&features, RowTargets::Classes(&labels), CLASSES, TIGHT, None).unwrap();
+    let (model, minimum) = LinearModel::fit(&features, RowTargets::Classes(&labels), CLASSES, TIGHT, None).unwrap();
     let looser = FitSettings { tolerance: 1e-8, ..TIGHT };
     let (again, second) =
-        LogisticRegression::fit(&features, RowTargets::Classes(&labels), CLASSES, looser, Some(minimum.clone()))
-            .unwrap();
+        LinearModel::fit(&features, RowTargets::Classes(&labels), CLASSES, looser, Some(minimum.clone())).unwrap();
     assert_eq!((again, second.at), (model, minimum.at));
 }
 
@@ -167,7 +226,7 @@ fn bits_do_not_depend_on_the_number_of_threads() {
         let fit = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
-                LogisticRegression::fit(&features, RowTargets::Classes(&labels), CLASSES, TIGHT, None).unwrap().1.at
+                LinearModel::fit(&features, RowTargets::Classes(&labels), CLASSES, TIGHT, None).unwrap().1.at
             })
         };
         assert_eq!(fit(1), fit(4));
@@ -209,7 +268,7 @@ fn whitening_is_inverted_and_its_curvature_is_one() {
 fn bad_input_is_refused_with_what_would_be_right() {
     let features = FeatureMatrix::dense(1, vec![1.0, 2.0]);
     let fit = |features: &FeatureMatrix, labels: &[u32], classes, c| {
-        LogisticRegression::fit(features, RowTargets::Classes(labels), classes, FitSettings { c, ..TIGHT }, None)
+        LinearModel::fit(features, RowTargets::Classes(labels), classes, FitSettings { c, ..TIGHT }, None)
             .unwrap_err()
             .to_string()
     };

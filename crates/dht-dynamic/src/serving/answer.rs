@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use dht_transformer::{Sample, Task};
+use dht_transformer::{Sample, Task, train::metrics::LabelThresholds};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 
 use crate::prediction::Prediction;
 use crate::route::Route;
-
-/// The least probability of a label that applies.
-const APPLIES: f32 = 0.5;
 
 /// The answer to a query, with its cost.
 ///
@@ -30,6 +27,8 @@ pub struct Answer {
     pub task: Task,
     /// The names of the classes or labels, by index.
     pub labels: Arc<[Arc<str>]>,
+    /// The indices of the labels that apply, for a model of several labels.
+    applies: Vec<usize>,
     /// The route of the text: the layers that it ran, and the number of heads in each.
     pub route: Route,
     /// FLOPs of all matrix products that the answer required; see [`Prediction::flops`](crate::Prediction::flops).
@@ -47,9 +46,15 @@ impl Answer {
     pub(super) fn new(
         prediction: Prediction,
         sample: &Sample,
-        (task, labels, full_flops): (Task, &Arc<[Arc<str>]>, u64),
+        (task, labels, thresholds): (Task, &Arc<[Arc<str>]>, &LabelThresholds),
+        full_flops: u64,
     ) -> Self {
+        let applies = match task {
+            Task::Labels => thresholds.applying(&prediction.probabilities),
+            Task::Class | Task::Number => Vec::new(),
+        };
         Self {
+            applies,
             label: labels[prediction.label as usize].clone(),
             class: prediction.label as usize,
             probabilities: prediction.probabilities,
@@ -68,11 +73,10 @@ impl Answer {
         self.flops as f64 / self.full_flops.max(1) as f64
     }
 
-    /// For a model of several labels, the labels that apply to the text: those with a probability of at least one half,
-    /// in the order of [`labels`](Self::labels).
+    /// For a model of several labels, the labels that apply to the text by the model's
+    /// [thresholds](crate::serving::TextModel::thresholds), in the order of [`labels`](Self::labels).
     pub fn applying(&self) -> Vec<&str> {
-        let likely = self.labels.iter().zip(&self.probabilities).filter(|(_, p)| **p >= APPLIES);
-        likely.map(|(label, _)| &**label).collect()
+        self.applies.iter().map(|label| &*self.labels[*label]).collect()
     }
 }
 

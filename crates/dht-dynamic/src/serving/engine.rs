@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use dht_transformer::Example;
+use dht_transformer::train::metrics::LabelThresholds;
 use dht_transformer::{Encoding, ForwardContext, PackedBatch, Precision, Sample, TextTokenizer};
 use rayon::prelude::*;
 
@@ -113,6 +114,7 @@ pub struct Engine {
     pub(super) ctx: ForwardContext,
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
+    thresholds: LabelThresholds,
     curve: Arc<[SpeedPoint]>,
     /// True if the model was trained on pairs; `None` where that is unknown.
     of_pairs: Option<bool>,
@@ -139,6 +141,7 @@ impl Engine {
             model: Arc::new(model.model),
             ctx: ForwardContext::inference(),
             tokenizer: Arc::new(model.tokenizer),
+            thresholds: model.thresholds.unwrap_or_else(|| LabelThresholds::even(model.labels.len())),
             labels: model.labels.iter().map(|label| Arc::from(label.as_str())).collect(),
             curve: model.curve.into(),
             of_pairs: model.origin.map(|origin| origin.pair),
@@ -250,7 +253,7 @@ impl Engine {
 
     fn answer(&self, prediction: Prediction, sample: &Sample) -> Answer {
         let full_flops = self.full_flops(sample.encoding.ids.len());
-        Answer::new(prediction, sample, (self.model.task(), &self.labels, full_flops))
+        Answer::new(prediction, sample, (self.model.task(), &self.labels, &self.thresholds), full_flops)
     }
 
     /// Encodes the queries, with numbers from `first` on.

@@ -4,7 +4,7 @@
 //! README.md             the model card
 //! curve.svg             the picture of the model card, where there is one
 //! training.json         the report of its training, where there is one, with its picture training.svg
-//! dht.json              format, maximal length, speeds, training data, promise, checksums
+//! dht.json              format, maximal length, speeds, training data, promise, thresholds, checksums
 //! model/                for a classifier: a Hugging Face directory
 //!                       for a dynamic model: the output of DynamicModel::save
 //! ```
@@ -16,6 +16,7 @@ use candle_core::Device;
 use dht_transformer::storage::{
     FileKind, file_sha256, read_file, restore_replaced, write_atomically, write_directory_atomically,
 };
+use dht_transformer::train::metrics::LabelThresholds;
 use dht_transformer::{BertConfig, TextClassifier, TextTokenizer, pretrained::PretrainedWeights};
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +83,8 @@ struct Description {
     origin: Option<Origin>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     promise: Option<KeptPromise>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    thresholds: Option<LabelThresholds>,
     /// SHA-256 checksums by the path below `model`.
     files: BTreeMap<String, String>,
 }
@@ -140,6 +143,7 @@ impl TextModel {
                     curve: self.curve.clone(),
                     origin: self.origin.clone(),
                     promise: self.promise,
+                    thresholds: self.thresholds.clone(),
                     files: kind
                         .files()
                         .iter()
@@ -223,9 +227,9 @@ impl TextModel {
         let Some(tokenizer) = tokenizer else {
             return Err(refused("tokenizer", "one that was saved with the model".into(), "none".into()));
         };
-        let Description { max_length, rest, curve, origin, promise, .. } = description;
+        let Description { max_length, rest, curve, origin, promise, thresholds, .. } = description;
         let tokenizer = tokenizer.with_rest(rest);
-        let loaded = Self { model: served, tokenizer, labels, max_length, curve, origin, promise };
+        let loaded = Self { model: served, tokenizer, labels, max_length, curve, origin, promise, thresholds };
         loaded.check()?;
         Ok(loaded)
     }

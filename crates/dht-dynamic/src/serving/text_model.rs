@@ -1,8 +1,8 @@
 //! A model with everything that is needed to read texts as in its training.
 
-use dht_transformer::BertConfig;
-use dht_transformer::TextTokenizer;
 use dht_transformer::data::Reading;
+use dht_transformer::train::metrics::LabelThresholds;
+use dht_transformer::{BertConfig, Task, TextTokenizer};
 use serde::{Deserialize, Serialize};
 
 use super::served::ServedModel;
@@ -30,6 +30,8 @@ pub struct TextModel {
     pub origin: Option<Origin>,
     /// The risk bound of the model's speed, where it has one.
     pub promise: Option<KeptPromise>,
+    /// For a model of several labels, the probability at which each label applies; `None` for a half.
+    pub thresholds: Option<LabelThresholds>,
 }
 
 /// The training data of a model.
@@ -81,7 +83,7 @@ impl KeptPromise {
 
 impl TextModel {
     /// Builds a model that reads texts of at most `max_length` tokens, special ones included. Its curve is empty, and
-    /// its origin and promise are `None`: assign these fields where they are known. The [module
+    /// its origin, promise and thresholds are `None`: assign these fields where they are known. The [module
     /// `accelerate`](mod@crate::accelerate) has a program.
     ///
     /// # Errors
@@ -95,7 +97,8 @@ impl TextModel {
         max_length: usize,
     ) -> Result<Self> {
         let (model, labels) = (model.into(), labels.to_vec());
-        let model = Self { model, tokenizer, labels, max_length, curve: Vec::new(), origin: None, promise: None };
+        let (curve, origin, promise, thresholds) = (Vec::new(), None, None, None);
+        let model = Self { model, tokenizer, labels, max_length, curve, origin, promise, thresholds };
         model.check()?;
         Ok(model)
     }
@@ -119,6 +122,12 @@ impl TextModel {
             return Err(Error::shape("labels", format!("the names of {outputs} outputs"), self.labels.len()));
         }
         BertConfig::check_class_names(&self.labels)?;
+        if let Some(thresholds) = &self.thresholds {
+            if self.model.task() != Task::Labels {
+                return Err(Error::argument("thresholds", "none: the model does not give several labels", "some"));
+            }
+            thresholds.check(outputs)?;
+        }
         let config = self.model.config();
         self.tokenizer.check_fits(config)?;
         let most = config.longest_text();

@@ -155,6 +155,12 @@ impl TrainArguments {
         }
     }
 
+    /// Returns whether the last layer is fitted on the states of the encoder as it is, before fine-tuning at once:
+    /// rung 1 of several labels and of numbers.
+    pub(super) fn fits_head(&self, start: &Start) -> bool {
+        self.texts.task() != Task::Class && matches!(start, Start::Pretrained(_))
+    }
+
     /// Returns whether this training makes a dynamic model without rungs.
     pub(super) fn makes_dynamic_at_once(&self, start: &Start) -> bool {
         self.kind(start) == ModelKind::Dynamic && self.without_rungs(start).is_some()
@@ -180,7 +186,9 @@ impl TrainArguments {
     /// Checks the flags and returns the maximum length in tokens.
     pub(super) fn check(&self, start: &Start) -> Result<usize> {
         self.speed.check()?;
-        self.rungs.check(self.without_rungs(start))?;
+        // Without exits, the highest rung alone is a choice.
+        let only_rungs = self.fits_head(start) && self.rungs.training_budget.is_none() && self.rungs.minutes.is_none();
+        self.rungs.check(self.without_rungs(start).filter(|_| !only_rungs))?;
         for (flag, count) in [("epochs", self.epochs), ("batch", Some(self.batch)), ("patience", self.patience)] {
             if count == Some(0) {
                 return Err(Error::argument(flag, "at least 1", 0));

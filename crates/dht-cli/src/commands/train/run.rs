@@ -3,20 +3,22 @@
 use std::time::Duration;
 
 use dht_dynamic::Error as DynamicError;
-use dht_dynamic::accelerate::Targets;
+use dht_dynamic::accelerate::{AccelerateSettings, Targets};
 use dht_dynamic::ladder::{
     LadderEvent, LadderReport, LadderSettings, LadderTexts, LengthChoice, OutOfFold, Rung, UnlessStill, climb,
+    fit_head, mean_loss,
 };
 use dht_dynamic::serving::{Origin, TextModel};
 use dht_dynamic::transformer::Error as TransformerError;
+use dht_dynamic::transformer::train::metrics::LabelThresholds;
 use dht_dynamic::transformer::train::{Event, History, Observer};
 use dht_dynamic::transformer::{
-    CheckpointSettings, EncodedDataset, Task, TextClassifier, TextTokenizer, TrainSettings, Trainer,
+    CheckpointSettings, EncodedDataset, Objective, Task, TextClassifier, TextTokenizer, TrainSettings, Trainer,
 };
 
 use super::arguments::{ModelKind, TrainArguments};
 use super::untrained::UntrainedClassifier;
-use crate::acceleration::{MadeDynamic, at_speed, exit_generator, exit_settings, make_dynamic};
+use crate::acceleration::{BATCH, MadeDynamic, at_speed, exit_generator, exit_settings, make_dynamic};
 use crate::error::{Error, Result};
 use crate::progress::{LadderProgress, TrainingProgress, ladder_end, report};
 use crate::texts::{EncodedSplits, TextSplits};
@@ -24,6 +26,9 @@ use crate::training::{Interruption, LearningRate, LearningRateTrials, Start, Tar
 
 /// Number of steps between two checkpoints, if these steps take less than a minute.
 const CHECKPOINT_STEPS: u64 = 200;
+
+/// Least fall of the validation loss for which a fine-tuned model is kept, as in rungs.
+const LEAST_FALL: f64 = 0.01;
 
 /// Inputs of a training.
 pub(super) struct Run<'a> {
@@ -135,18 +140,75 @@ impl TrainArguments {
             settings.optimizer.learning_rate = run.dir.learning_rate(find)?;
         }
         let mut classifier = run.untrained.create()?;
-        let history = self.fit(run, &settings, &mut classifier, learned, held_out)?;
+        let how = match self.fits_head(run.start) {
+            true => self.from_fitted_head(run, &settings, &mut classifier, learned, held_out)?,
+            false => {
+                let history = self.fit(run, &settings, &mut classifier, learned, held_out)?;
+                self.how(run.start, &settings, &history)
+            }
+        };
         scale.map_or(Ok(()), |scale| scale.fold_into(&classifier))?;
-        let how = self.how(run.start, &settings, &history);
         let labels = &run.texts.train.labels;
         if self.kind(run.start) == ModelKind::Full {
+            let thresholds = match self.texts.task() {
+                Task::Labels => {
+                    let answers = classifier.probabilities_of_all(validation, BATCH)?;
+                    let truth: Vec<Vec<f32>> = validation.samples.iter().map(|row| row.targets.clone()).collect();
+                    Some(LabelThresholds::fit(&truth, &answers)?)
+                }
+                Task::Class | Task::Number => None,
+            };
             let model = TextModel::new(classifier, tokenizer.with_rest(0), labels, run.max_length)?;
-            let model = TextModel { origin: Some(self.origin(run)), ..model };
+            let model = TextModel { origin: Some(self.origin(run)), thresholds, ..model };
             return Ok(Trained { model, misses: Vec::new(), how, ladder: None, out_of_fold: None });
         }
         let exits = exit_settings(&tokenizer, &self.speed)?;
         let made = make_dynamic(&classifier, run.encoded, &exits, &self.speed, self.seed, self.quiet)?;
         self.trained(run, tokenizer, made, how)
+    }
+
+    /// Fits the last layer on the states of the encoder as it is, and fine-tunes from there. Keeps the fine-tuned model
+    /// if its validation loss is at least 1 % lower. Returns how the model was made.
+    fn from_fitted_head(
+        &self,
+        run: &Run<'_>,
+        settings: &TrainSettings,
+        classifier: &mut TextClassifier,
+        train: &EncodedDataset,
+        validation: &EncodedDataset,
+    ) -> Result<String> {
+        let exits = AccelerateSettings::default();
+        self.say("rung 1: fitting the last layer on the encoder as it is");
+        let fitted = fit_head(classifier, train, validation, &exits)?;
+        let measured = |classifier: &TextClassifier| -> Result<(f64, f64)> {
+            let score = Objective::score(classifier, validation, exits.batch_size)?;
+            Ok((mean_loss(classifier, validation, exits.batch_size)?, score))
+        };
+        let (metric, (frozen_loss, score)) = (Objective::metric(classifier), measured(classifier)?);
+        self.say(&format!(
+            "rung 1: {metric} {score:.3} and loss {frozen_loss:.4} on {} validation rows, with C {}",
+            validation.len(),
+            fitted.c
+        ));
+        let frozen = format!(
+            "Its layers are {} as it is; only its last layer was fitted, with C {}",
+            run.start.name(),
+            fitted.c
+        );
+        let (least, most) = self.rungs.range();
+        if most < Rung::FineTuned {
+            return Ok(format!("{frozen}."));
+        }
+        let before = classifier.deep_clone()?;
+        let history = self.fit(run, settings, classifier, train, validation)?;
+        let (loss, score) = measured(classifier)?;
+        self.say(&format!("rung 2: {metric} {score:.3} and loss {loss:.4}"));
+        if loss < (1.0 - LEAST_FALL) * frozen_loss || least == Rung::FineTuned {
+            return Ok(self.how(run.start, settings, &history));
+        }
+        self.say("the model of rung 1 is kept: fine-tuning did not lower the validation loss by 1 %");
+        *classifier = before;
+        Ok(format!("{frozen}: fine-tuning did not lower the validation loss."))
     }
 
     /// Settings of a training run in rungs that the flags define.

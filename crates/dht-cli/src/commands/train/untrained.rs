@@ -53,7 +53,7 @@ impl<'a> UntrainedClassifier<'a> {
         let task = arguments.texts.task();
         let pooling = match start.pooling()? {
             // A pooler is not frozen, which rung 1 requires.
-            Pooling::Pooler if arguments.without_rungs(start).is_none() => Pooling::Mean,
+            Pooling::Pooler if arguments.without_rungs(start).is_none() || arguments.fits_head(start) => Pooling::Mean,
             pooling => pooling,
         };
         let classifier = TextClassifier::for_task(task, encoder, self.classes, pooling, &mut rng)?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::logistic::{FeatureMatrix, FitSettings, LogisticRegression, Minimum, RowTargets, Standardisation};
+use crate::logistic::{FeatureMatrix, FitSettings, LinearModel, Minimum, RowTargets, Standardisation};
 
 /// Class scores of an n-gram classifier: log-probabilities of all classes, including classes without training rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub(super) struct ClassScores {
     /// The number of training rows.
     rows: usize,
     /// The regression; `None` where only one class has training rows.
-    regression: Option<LogisticRegression>,
+    regression: Option<LinearModel>,
 }
 
 impl ClassScores {
@@ -38,7 +38,7 @@ impl ClassScores {
         let index = |label: &u32| present.partition_point(|class| class < label) as u32;
         let labels: Vec<u32> = labels.iter().map(index).collect();
         let (regression, minimum) =
-            LogisticRegression::fit(features, RowTargets::Classes(&labels), present.len(), settings, start)?;
+            LinearModel::fit(features, RowTargets::Classes(&labels), present.len(), settings, start)?;
         Ok((Self { classes, present, rows, regression: Some(regression) }, Some(minimum)))
     }
 

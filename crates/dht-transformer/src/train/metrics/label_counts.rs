@@ -1,5 +1,6 @@
 //! Metrics of multi-label predictions.
 
+use super::label_thresholds::LabelThresholds;
 use crate::error::{Error, Result, same_length};
 
 /// True positives, false positives and false negatives of each label.
@@ -31,21 +32,32 @@ impl LabelCounts {
         if !(threshold > 0.0 && threshold < 1.0) {
             return Err(Error::argument("threshold", "above 0 and below 1", threshold.to_string()));
         }
+        let least = vec![threshold; truth.first().map_or(0, Vec::len)];
+        Self::of_thresholds(truth, probabilities, &LabelThresholds { least, never_empty: false })
+    }
+
+    /// Counts true labels (1 or 0) and the labels that apply by these thresholds.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when truth and predictions differ in the number of samples or labels.
+    pub fn of_thresholds(truth: &[Vec<f32>], probabilities: &[Vec<f32>], thresholds: &LabelThresholds) -> Result<Self> {
         same_length("probabilities", truth.len(), probabilities.len())?;
         let labels = truth.first().map_or(0, Vec::len);
         let mut counts = Self { labels: vec![[0; 3]; labels], samples: truth.len() as u64, exact: 0 };
         for (truth, probabilities) in truth.iter().zip(probabilities) {
             same_length("truth", labels, truth.len())?;
             same_length("probabilities", labels, probabilities.len())?;
+            let applying = thresholds.applying(probabilities);
             let mut exact = true;
-            for (count, (truth, probability)) in counts.labels.iter_mut().zip(truth.iter().zip(probabilities)) {
-                match (*truth >= 0.5, *probability >= threshold) {
+            for (label, (count, truth)) in counts.labels.iter_mut().zip(truth).enumerate() {
+                let (has, given) = (*truth >= 0.5, applying.contains(&label));
+                match (has, given) {
                     (true, true) => count[0] += 1,
                     (false, true) => count[1] += 1,
                     (true, false) => count[2] += 1,
                     (false, false) => {}
                 }
-                exact &= (*truth >= 0.5) == (*probability >= threshold);
+                exact &= has == given;
             }
             counts.exact += u64::from(exact);
         }

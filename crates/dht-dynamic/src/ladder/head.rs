@@ -1,0 +1,176 @@
+//! Rung 1 of several labels and of numbers: the last layer, fitted on the states of the encoder as it is.
+
+use std::collections::BTreeMap;
+
+use dht_transformer::storage::StoredTensor;
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Task, TextClassifier};
+
+use crate::error::{Error, Result};
+use crate::fit::{AccelerateSettings, SmoothedTargets, labels_of};
+use crate::logistic::{FeatureMatrix, FitSettings, LinearModel, RowTargets, Rows, Standardisation, best_penalty};
+use crate::prediction::Predictor;
+
+/// Gradient tolerance of a fit, as that of the exits.
+const TOLERANCE: f64 = 3e-3;
+
+/// Weight and bias of a classifier's last layer.
+const LAST: [&str; 2] = ["classifier.weight", "classifier.bias"];
+
+/// Result of [`fit_head`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct HeadFit {
+    /// The selected C, the weight of the loss relative to the penalty.
+    pub c: f64,
+    /// FLOPs of the pass through the encoder and of all fits.
+    pub flops: u64,
+}
+
+/// Fits the last layer of a classifier of any task on the pooled states of its frozen encoder, and sets its weights. The
+/// fit is a logistic regression for classes, one for each label for several labels, and ridge regression for numbers. The
+/// C of the settings with the least loss on the validation texts is selected; of the other settings only the batch size
+/// counts.
+///
+/// Fine-tuning from these weights needs fewer passes than from random ones: with many labels, each of which few texts
+/// have, a random layer first learns that no label applies.
+///
+/// # Errors
+/// [`Error::Argument`] for a classifier with a pooler, whose weights are not convex, and for no validation text; errors
+/// of the encoder.
+pub fn fit_head(
+    classifier: &TextClassifier,
+    training: &EncodedDataset,
+    validation: &EncodedDataset,
+    settings: &AccelerateSettings,
+) -> Result<HeadFit> {
+    settings.check()?;
+    if validation.is_empty() {
+        return Err(Error::argument("validation texts", "at least one", "none"));
+    }
+    let (encoder, outputs) = (classifier.encoder(), classifier.classifier().classes());
+    let (depths, pooling) = ([encoder.layers()], classifier.classifier().pooling());
+    let width = encoder.block_shape().hidden;
+    let states = |data: &EncodedDataset| -> Result<Rows> {
+        let mut rows = Rows::zeros(data.len(), width, false)?;
+        let states = encoder.pooled_states(data, &depths, pooling, settings.batch_size)?;
+        states.iter().flatten().enumerate().try_for_each(|(row, state)| rows.set(row, state))?;
+        Ok(rows)
+    };
+    let (states, others) = (states(training)?, states(validation)?);
+    let passes = [training, validation].map(|data| classifier.full_flops_of(data));
+    let scaling = Standardisation::new(&states, None)?;
+    let features = |states| FeatureMatrix::of_rows(states, None, &scaling);
+    let (features, others) = (features(&states), features(&others));
+
+    let (of_training, of_validation) = (Targets::new(training), Targets::new(validation));
+    let (task, all) = (classifier.task(), (0..training.len()).collect::<Vec<_>>());
+    let targets = SmoothedTargets::new(of_training.of(task), &all, outputs);
+    let (mut start, mut flops) = (None, passes.iter().sum::<u64>());
+    let (best, model) = best_penalty(settings.c.len(), |at| {
+        let fit = FitSettings { c: settings.c[at], tolerance: TOLERANCE };
+        let (model, minimum) = LinearModel::fit(&features, targets.as_targets(), outputs, fit, start.take())?;
+        flops += minimum.flops + others.flops(outputs);
+        start = Some(minimum);
+        Ok((model.mean_loss(&others, of_validation.of(task))?, model))
+    })?;
+    let (weights, bias) = model.unscaled(&scaling).into_parameters();
+    let transposed = (0..outputs).flat_map(|output| weights.iter().skip(output).step_by(outputs).copied()).collect();
+    let parameters = encoder.parameters();
+    let mut values = BTreeMap::new();
+    for (name, new) in LAST.into_iter().zip([transposed, bias]) {
+        let shape = parameters.var(parameters.id(name)?).dims().to_vec();
+        values.insert(name.to_owned(), StoredTensor { shape, values: new });
+    }
+    parameters.update_values(values)?;
+    Ok(HeadFit { c: settings.c[best], flops })
+}
+
+/// The mean [loss](TextClassifier::loss) of some texts, by which rung 1 is compared with a fine-tuned classifier.
+///
+/// # Errors
+/// Errors of the encoder.
+pub fn mean_loss(classifier: &TextClassifier, texts: &EncodedDataset, batch_size: usize) -> Result<f64> {
+    let (ctx, mut sum) = (ForwardContext::inference(), 0.0);
+    for rows in PackedBatch::longest_first(&texts.lengths(), batch_size)? {
+        let loss = classifier.loss(&texts.batch(&rows)?, &ctx)?;
+        sum += rows.len() as f64 * f64::from(loss.to_scalar::<f32>()?);
+    }
+    Ok(sum / texts.len().max(1) as f64)
+}
+
+/// The targets of a data set, in the form of each task.
+struct Targets {
+    classes: Vec<u32>,
+    /// The labels of each text, or its number.
+    values: Vec<f32>,
+}
+
+impl Targets {
+    fn new(data: &EncodedDataset) -> Self {
+        let values = data.samples.iter().flat_map(|sample| sample.targets.iter().copied()).collect();
+        Self { classes: labels_of(data), values }
+    }
+
+    fn of(&self, task: Task) -> RowTargets<'_> {
+        match task {
+            Task::Class => RowTargets::Classes(&self.classes),
+            Task::Labels => RowTargets::Labels(&self.values),
+            Task::Number => RowTargets::Numbers(&self.values),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dht_toys::{reviews, rng};
+    use dht_transformer::{Objective, Pooling, Sample};
+
+    use super::*;
+
+    /// Reviews with three labels: their class, the other class, and one that no text has.
+    fn labelled(rows: usize, seed: u64) -> EncodedDataset {
+        let mut data = reviews::data(rows, seed);
+        let targets = |sample: &Sample| vec![sample.label as f32, 1.0 - sample.label as f32, 0.0];
+        data.samples.iter_mut().for_each(|sample| sample.targets = targets(sample));
+        data.labels = ["good", "bad", "neither"].map(String::from).to_vec();
+        data
+    }
+
+    #[test]
+    fn a_fitted_layer_answers_better_than_a_random_one() -> Result<()> {
+        let (training, validation, settings) = (labelled(300, 1), labelled(100, 2), AccelerateSettings::default());
+        let encoder = reviews::encoder(&mut rng(1));
+        let model = TextClassifier::for_task(Task::Labels, encoder, 3, Pooling::Mean, &mut rng(2))?;
+        let before = mean_loss(&model, &validation, 32)?;
+        let fitted = fit_head(&model, &training, &validation, &settings)?;
+        let after = mean_loss(&model, &validation, 32)?;
+        assert!(after < 0.8 * before && fitted.flops > 0, "{after} and {before}");
+        assert!(settings.c.contains(&fitted.c));
+        // The label without texts stays unlikely, and finite.
+        let answers = model.probabilities_of_all(&validation, 32)?;
+        assert!(answers.iter().all(|answer| (1e-5..0.1).contains(&answer[2])), "{:?}", answers[0]);
+        // Labels are fitted as classes are: the two that exclude each other sum to 1.
+        assert!(answers.iter().all(|answer| (answer[0] + answer[1] - 1.0).abs() < 1e-3), "{:?}", answers[0]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_number_is_fitted_by_ridge_regression() -> Result<()> {
+        let number = |mut data: EncodedDataset| {
+            data.samples.iter_mut().for_each(|sample| sample.targets = vec![sample.label as f32]);
+            data.labels = vec!["stars".into()];
+            data
+        };
+        let (training, validation) = (number(reviews::data(300, 1)), number(reviews::data(100, 2)));
+        let encoder = reviews::encoder(&mut rng(1));
+        let model = TextClassifier::for_task(Task::Number, encoder, 1, Pooling::Cls, &mut rng(2))?;
+        let before = model.score(&validation, 32)?;
+        fit_head(&model, &training, &validation, &AccelerateSettings::default())?;
+        let after = model.score(&validation, 32)?;
+        assert!(after > before + 0.2, "{after} and {before}");
+        let pooler =
+            TextClassifier::for_task(Task::Number, reviews::encoder(&mut rng(1)), 1, Pooling::Pooler, &mut rng(2))?;
+        assert!(fit_head(&pooler, &training, &validation, &AccelerateSettings::default()).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,173 @@
+//! Decision which labels of a text apply.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, same_length};
+
+/// A threshold on the probability of each label.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::train::metrics::LabelThresholds;
+///
+/// let thresholds = LabelThresholds::even(2);
+/// assert_eq!(thresholds.applying(&[0.7, 0.4]), [0]);
+/// assert!(thresholds.applying(&[0.2, 0.4]).is_empty());
+/// // Where each text has a label, the nearest one applies.
+/// assert_eq!(LabelThresholds { never_empty: true, ..thresholds }.applying(&[0.2, 0.4]), [1]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelThresholds {
+    /// The least probability at which each label applies, above 0 and below 1.
+    pub least: Vec<f32>,
+    /// Returns the label whose probability is nearest to its threshold, on the scale of log-odds, where no label reaches
+    /// its own.
+    pub never_empty: bool,
+}
+
+/// The least number of texts with a label, and without it, for a threshold of its own.
+const LEAST_TEXTS: usize = 10;
+
+impl LabelThresholds {
+    /// A half for each label.
+    pub fn even(labels: usize) -> Self {
+        Self { least: vec![0.5; labels], never_empty: false }
+    }
+
+    /// Selects the threshold of each label with the highest F1 on these texts. Between two probabilities it is in the
+    /// middle of their log-odds; among equal F1 it is nearest to a half. A label that fewer than ten texts have, or lack,
+    /// keeps a half. No answer is [empty](Self::never_empty) if each text has a label.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when truth and probabilities differ in the number of texts or labels.
+    pub fn fit(truth: &[Vec<f32>], probabilities: &[Vec<f32>]) -> Result<Self> {
+        same_length("probabilities", truth.len(), probabilities.len())?;
+        let labels = truth.first().map_or(0, Vec::len);
+        for (truth, probabilities) in truth.iter().zip(probabilities) {
+            same_length("truth", labels, truth.len())?;
+            same_length("probabilities", labels, probabilities.len())?;
+        }
+        let of_label = |label: usize| {
+            let rows = truth.iter().zip(probabilities);
+            best_threshold(rows.map(|(truth, found)| (log_odds(found[label]), truth[label] >= 0.5)).collect())
+        };
+        let has_label = |truth: &Vec<f32>| truth.iter().any(|target| *target >= 0.5);
+        let never_empty = !truth.is_empty() && truth.iter().all(has_label);
+        Ok(Self { least: (0..labels).map(of_label).collect(), never_empty })
+    }
+
+    /// Rejects thresholds for another number of labels, and values out of range.
+    ///
+    /// # Errors
+    /// [`Error::Argument`].
+    pub fn check(&self, labels: usize) -> Result<()> {
+        if self.least.len() != labels {
+            return Err(Error::argument(
+                "thresholds",
+                format!("one for each of {labels} labels"),
+                self.least.len().to_string(),
+            ));
+        }
+        match self.least.iter().find(|least| !(**least > 0.0 && **least < 1.0)) {
+            Some(least) => Err(Error::argument("threshold", "above 0 and below 1", least.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// The labels that apply, ascending. Probabilities beyond the thresholds are ignored.
+    pub fn applying(&self, probabilities: &[f32]) -> Vec<usize> {
+        let rows = || self.least.iter().zip(probabilities).enumerate();
+        let found: Vec<usize> = rows().filter(|(_, (least, p))| p >= least).map(|(label, _)| label).collect();
+        if !found.is_empty() || !self.never_empty {
+            return found;
+        }
+        let distance = |(least, p): (&f32, &f32)| log_odds(*p) - log_odds(*least);
+        rows().max_by(|a, b| distance(a.1).total_cmp(&distance(b.1))).map(|(label, _)| label).into_iter().collect()
+    }
+}
+
+fn log_odds(probability: f32) -> f64 {
+    let p = f64::from(probability).clamp(1e-12, 1.0 - 1e-7);
+    (p / (1.0 - p)).ln()
+}
+
+/// The threshold with the highest F1 for these log-odds and labels.
+fn best_threshold(mut rows: Vec<(f64, bool)>) -> f32 {
+    let with = rows.iter().filter(|(_, has)| *has).count();
+    if with < LEAST_TEXTS || rows.len() - with < LEAST_TEXTS {
+        return 0.5;
+    }
+    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (mut right, mut best) = (0, (f64::NEG_INFINITY, 0.0_f64));
+    for (given, pair) in rows.windows(2).enumerate() {
+        right += usize::from(pair[0].1);
+        if pair[0].0 == pair[1].0 {
+            continue;
+        }
+        // F1 = 2·TP / (labels given + labels there).
+        let f1 = 2.0 * right as f64 / (given + 1 + with) as f64;
+        // A half itself where it lies between the two.
+        let at = if pair[0].0 >= 0.0 && pair[1].0 < 0.0 { 0.0 } else { (pair[0].0 + pair[1].0) / 2.0 };
+        if f1 > best.0 || (f1 == best.0 && at.abs() < best.1.abs()) {
+            best = (f1, at);
+        }
+    }
+    let threshold = 1.0 / (1.0 + (-best.1).exp());
+    (threshold as f32).clamp(0.01, 0.99)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::metrics::LabelCounts;
+
+    /// Texts with two labels, the first of which is given with probabilities that are too low.
+    fn texts(rows: usize) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
+        let row = |row: usize| {
+            let (has, noise) = (row % 4 == 0, (row * 37 % 100) as f32 / 1000.0);
+            let low = if has { 0.2 + noise } else { 0.02 + noise };
+            (vec![f32::from(u8::from(has)), f32::from(u8::from(!has))], vec![low, if has { 0.1 } else { 0.9 }])
+        };
+        (0..rows).map(row).unzip()
+    }
+
+    #[test]
+    fn a_label_whose_probabilities_are_too_low_gets_a_lower_threshold() {
+        let (truth, probabilities) = texts(200);
+        let fitted = LabelThresholds::fit(&truth, &probabilities).unwrap();
+        assert!((0.1..0.25).contains(&fitted.least[0]), "{fitted:?}");
+        assert_eq!((fitted.least[1], fitted.never_empty), (0.5, true));
+        let counts =
+            |thresholds: &LabelThresholds| LabelCounts::of_thresholds(&truth, &probabilities, thresholds).unwrap();
+        assert!(counts(&LabelThresholds::even(2)).f1(0) == 0.0 && counts(&fitted).macro_f1() > 0.999);
+    }
+
+    #[test]
+    fn no_other_threshold_has_a_higher_f1() {
+        // Probabilities that tell little, with ties.
+        let rows: Vec<(f64, bool)> =
+            (0..60_u32).map(|row| (f64::from(row * 7 % 20) / 4.0 - 2.5, row * 13 % 29 < 9 + row % 20 / 2)).collect();
+        let f1 = |least: f64| {
+            let given = rows.iter().filter(|(odds, _)| *odds >= least);
+            let right = given.clone().filter(|(_, has)| *has).count();
+            let with = rows.iter().filter(|(_, has)| *has).count();
+            2.0 * right as f64 / (given.count() + with).max(1) as f64
+        };
+        let found = f1(log_odds(best_threshold(rows.clone())));
+        let most = (0..=400).map(|at| f1(f64::from(at) / 50.0 - 4.0)).fold(0.0, f64::max);
+        assert!(found >= most - 1e-12 && found > f1(0.0), "{found} and {most}");
+    }
+
+    #[test]
+    fn few_texts_keep_a_half() {
+        let (truth, probabilities) = texts(36);
+        assert_eq!(LabelThresholds::fit(&truth, &probabilities).unwrap().least, [0.5, 0.5]);
+        assert_eq!(LabelThresholds::fit(&[], &[]).unwrap(), LabelThresholds::even(0));
+        assert!(LabelThresholds::fit(&truth, &probabilities[1..]).is_err());
+        for least in [0.0, 1.0, f32::NAN] {
+            assert!(LabelThresholds { least: vec![least], never_empty: false }.check(1).is_err());
+        }
+        assert!(LabelThresholds::even(2).check(3).is_err() && LabelThresholds::even(2).check(2).is_ok());
+    }
+}
