@@ -200,6 +200,22 @@ pub enum Error {
         /// Directory of its checkpoints.
         path: PathBuf,
     },
+    /// Models that answer different questions.
+    #[error("{first}, {second}: two models are compared by the same labels")]
+    Incomparable {
+        /// The first model, and what it answers.
+        first: String,
+        /// The second model, and what it answers.
+        second: String,
+    },
+    /// Second model that may be worse than the first by more than is allowed.
+    #[error("the lower end of B − A is {low}, and at most {most} may be lost (--fail-below)")]
+    Worse {
+        /// Lower end of the interval.
+        low: String,
+        /// Allowed loss.
+        most: String,
+    },
     /// Path that would be written, but holds something else.
     #[error("{path} was not written by this command; move it away, or choose another --out", path = path.display())]
     Foreign {
@@ -320,7 +336,17 @@ impl Error {
                 | Self::NoModel { .. }
                 | Self::DeviceNotBuilt { .. }
                 | Self::StoreNotBuilt { .. }
+                | Self::Incomparable { .. }
         )
+    }
+
+    /// Exit code of a program that ends with this error.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Worse { .. } => 3,
+            _ if self.is_of_arguments() => 2,
+            _ => 1,
+        }
     }
 
     /// Names flags in the error for texts without the columns of the training.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::progress::report;
 
 /// The exit code of a program: 0, or 1 after `error: …` with its causes on standard error; 2 for a flag of this crate
-/// with a value that is not allowed.
+/// with a value that is not allowed; 3 for a model that is worse than `dht compare --fail-below` allows.
 ///
 /// # Examples
 /// ```
@@ -26,7 +26,7 @@ pub fn exit_code<E: Error + 'static>(result: Result<(), E>) -> ExitCode {
         Err(error) => {
             report(&format!("error: {}", message(&error)));
             let own = (&error as &dyn Error).downcast_ref::<crate::error::Error>();
-            if own.is_some_and(crate::error::Error::is_of_arguments) { ExitCode::from(2) } else { ExitCode::FAILURE }
+            ExitCode::from(own.map_or(1, crate::error::Error::exit_code))
         }
     }
 }

@@ -5,12 +5,13 @@ use clap_complete::Shell;
 
 #[cfg(feature = "server")]
 use super::serve;
-use super::{accelerate, evaluate, export, inspect, inspect_data, output, predict, train};
+use super::{accelerate, compare, evaluate, export, inspect, inspect_data, output, predict, train};
 use crate::error::Result;
 
 /// Train and run text classifiers that use only as many layers as a text needs.
 ///
-/// Exit codes: 0 for success, 1 for an error, 2 for flags and values that are not allowed, 130 after Ctrl-C, 143 after
+/// Exit codes: 0 for success, 1 for an error, 2 for flags and values that are not allowed, 3 for a model that `compare
+/// --fail-below` refuses, 130 after Ctrl-C, 143 after
 /// SIGTERM, 141 if the reader of predicted answers has closed standard output.
 ///
 /// Names on the Hugging Face hub require a build with the feature hub: cargo install --locked --features hub.
@@ -29,6 +30,8 @@ enum Command {
     Accelerate(Box<accelerate::AccelerateArguments>),
     /// Score a model on labelled texts
     Evaluate(evaluate::EvaluateArguments),
+    /// Compare two models on the same labelled texts
+    Compare(compare::CompareArguments),
     /// Classify texts from files or standard input
     Predict(predict::PredictArguments),
     /// Classify texts over HTTP
@@ -57,6 +60,7 @@ impl Arguments {
             Command::Train(arguments) => train::train(&arguments),
             Command::Accelerate(arguments) => accelerate::accelerate(&arguments),
             Command::Evaluate(arguments) => evaluate::evaluate(&arguments),
+            Command::Compare(arguments) => compare::compare(&arguments),
             Command::Predict(arguments) => predict::predict(&arguments),
             #[cfg(feature = "server")]
             Command::Serve(arguments) => serve::serve(&arguments),

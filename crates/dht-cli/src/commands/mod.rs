@@ -16,6 +16,7 @@
 
 mod accelerate;
 mod arguments;
+mod compare;
 mod evaluate;
 mod export;
 mod inspect;

@@ -7,15 +7,18 @@
 //! | texts per second of each model, timed on some texts | `speed.rs` |
 //! | rows: scores and costs, and notes on them | `rows.rs` |
 //! | table, diagram, card | `table.rs`, `curve.rs`, `card.rs` |
+//! | two models on the same texts | `comparison.rs` |
 
 mod answers;
 mod card;
+mod comparison;
 mod curve;
 mod rows;
 mod speed;
 mod table;
 
 pub use card::{CardFacts, card, promise};
+pub use comparison::Difference;
 pub use curve::{curve, training_curve};
 pub use rows::{majority_note, own_row, results, results_table};
 pub use table::Table;

@@ -1,6 +1,7 @@
 //! The command as a user runs it: from a file of labelled texts to a model, its answers, and what is refused.
 
 mod advice;
+mod comparing;
 mod continuing;
 mod inputs;
 mod lengths;

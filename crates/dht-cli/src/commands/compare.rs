@@ -1,0 +1,338 @@
+//! `dht compare`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dht_dynamic::serving::{ServedModel, TextModel};
+use dht_dynamic::transformer::storage::write_atomically;
+use dht_dynamic::transformer::train::metrics::LabelThresholds;
+use dht_dynamic::transformer::{Dataset, EncodedDataset, Task};
+use dht_dynamic::{Predictor, evaluate};
+use serde_json::{Value, json};
+
+use super::output::{print, print_text};
+use crate::acceleration::BATCH;
+use crate::device::DeviceChoice;
+use crate::error::{Error, Result};
+use crate::progress::report;
+use crate::results::{Difference, Table};
+use crate::texts::{TextArguments, mapping_note};
+use crate::training::saved_directory;
+
+/// Arguments of `dht compare`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  dht compare news news-2 --data ag_news
+  dht compare served candidate --data asked.csv --changed changed.csv
+  dht compare served candidate --data asked.csv --fail-below 0.5   # for a pipeline")]
+pub struct CompareArguments {
+    /// First model: a directory of dht or of a Hugging Face classifier, or hf:NAME
+    #[arg(value_name = "A")]
+    first: PathBuf,
+    /// Second model, with the same task and labels
+    #[arg(value_name = "B")]
+    second: PathBuf,
+    #[command(flatten)]
+    texts: TextArguments,
+    /// Run at this speed of the first model [default: its own]
+    #[arg(long, value_name = "SPEED")]
+    first_speed: Option<f64>,
+    /// Run at this speed of the second model [default: its own]
+    #[arg(long, value_name = "SPEED")]
+    second_speed: Option<f64>,
+    /// Write the rows whose answers differ to this csv file
+    #[arg(long, value_name = "FILE")]
+    changed: Option<PathBuf>,
+    /// End with exit code 3 unless the lower end of the interval shows that B loses at most N points
+    #[arg(long, value_name = "N")]
+    fail_below: Option<f64>,
+    /// Run on this device: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: DeviceChoice,
+    /// Print the results as JSON
+    #[arg(long)]
+    json: bool,
+    /// Print no notes on the rows
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// One model's answers to the texts, in the order of the first model's labels.
+struct Side {
+    /// What each text is answered with, for people.
+    answers: Vec<String>,
+    /// Score of each text: 1 for a right class, F1 of its labels, or minus the absolute error of a number.
+    scores: Vec<f64>,
+    /// Class of each text; empty for other tasks.
+    classes: Vec<usize>,
+    flops: u64,
+}
+
+/// Compares two models on the same labelled texts, at their default speeds.
+pub fn compare(arguments: &CompareArguments) -> Result<()> {
+    if let Some(points) = arguments.fail_below.filter(|points| !(points.is_finite() && *points >= 0.0)) {
+        return Err(Error::argument("fail-below", "a number of points, at least 0", points));
+    }
+    let device = arguments.device.open()?;
+    let load = |path: &PathBuf, speed: Option<f64>| -> Result<TextModel> {
+        let mut model = TextModel::load(saved_directory(path)?, &device)?;
+        if let Some(speed) = speed {
+            model.model = model.model.with_speed(speed)?;
+        }
+        Ok(model)
+    };
+    let first = load(&arguments.first, arguments.first_speed)?;
+    let second = load(&arguments.second, arguments.second_speed)?;
+    let order = order_of(arguments, &first, &second)?;
+    let task = first.model.task();
+    arguments.texts.check_task(task)?;
+    let (texts, notes) = arguments.texts.read_scored(&first.labels, task, first.origin.as_ref())?;
+    if !arguments.quiet {
+        notes.iter().for_each(|note| report(note));
+    }
+    mapping_note(&texts).iter().for_each(|note| report(note));
+    let own: Vec<usize> = (0..first.labels.len()).collect();
+    let (a, b) = (Side::of(&first, &texts, &own)?, Side::of(&second, &texts, &order)?);
+    let difference = match task {
+        Task::Class => {
+            let right = |side: &Side| side.scores.iter().map(|score| *score == 1.0).collect::<Vec<bool>>();
+            Difference::of_answers(&right(&a), &right(&b))
+        }
+        Task::Labels | Task::Number => Difference::of_scores(&a.scores, &b.scores),
+    };
+    if let Some(path) = &arguments.changed {
+        write_changed(path, &texts, &first, [&a, &b])?;
+    }
+    let facts = Facts { texts: &texts, model: &first, a: &a, b: &b, difference };
+    if arguments.json {
+        print(&format!("{:#}\n", facts.json()))?;
+    } else {
+        print_text(&facts.text())?;
+    }
+    match arguments.fail_below {
+        Some(points) if difference.low < -points / facts.points() => {
+            let low = facts.points() * difference.low;
+            Err(Error::Worse { low: format!("{low:+.2}"), most: points.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// For each label of the second model its index among the first model's.
+fn order_of(arguments: &CompareArguments, first: &TextModel, second: &TextModel) -> Result<Vec<usize>> {
+    let different = |a: String, b: String| {
+        let paths = [&arguments.first, &arguments.second].map(|path| path.display().to_string());
+        Err(Error::Incomparable { first: format!("{} {a}", paths[0]), second: format!("{} {b}", paths[1]) })
+    };
+    let (a, b) = (first.model.task(), second.model.task());
+    if a != b {
+        let name = |task| match task {
+            Task::Class => "gives one class for each text",
+            Task::Labels => "gives several labels for each text",
+            Task::Number => "gives numbers",
+        };
+        return different(name(a).into(), name(b).into());
+    }
+    if a == Task::Number {
+        return Ok(vec![0]);
+    }
+    let place = |label: &String| first.labels.iter().position(|other| other == label);
+    match second.labels.iter().map(place).collect::<Option<Vec<usize>>>() {
+        Some(order) if order.len() == first.labels.len() => Ok(order),
+        _ => {
+            let lacking = |own: &[String], other: &[String]| -> String {
+                let found = own.iter().filter(|label| !other.contains(label)).take(5);
+                let names: Vec<String> = found.map(|label| format!("{label:?}")).collect();
+                if names.is_empty() {
+                    "has no label of its own".into()
+                } else {
+                    format!("alone has {}", names.join(", "))
+                }
+            };
+            different(lacking(&first.labels, &second.labels), lacking(&second.labels, &first.labels))
+        }
+    }
+}
+
+impl Side {
+    fn of(model: &TextModel, texts: &Dataset, order: &[usize]) -> Result<Self> {
+        let encoded = model.tokenizer.encode_all(texts, model.max_length)?;
+        let full = || model.model.full_flops_of(&encoded);
+        match (&model.model, model.model.task()) {
+            (ServedModel::Classifier(classifier), Task::Labels) => {
+                let even = LabelThresholds::even(order.len());
+                let thresholds = model.thresholds.as_ref().unwrap_or(&even);
+                let found = classifier.probabilities_of_all(&encoded, BATCH)?;
+                let (answers, scores) = found
+                    .iter()
+                    .zip(&encoded.samples)
+                    .map(|(probabilities, row)| {
+                        let mut given: Vec<usize> =
+                            thresholds.applying(probabilities).iter().map(|own| order[*own]).collect();
+                        given.sort_unstable();
+                        let right = given.iter().filter(|label| row.targets[**label] >= 0.5).count();
+                        let there = row.targets.iter().filter(|target| **target >= 0.5).count();
+                        // Two empty sets agree.
+                        let f1 = if given.len() + there == 0 {
+                            1.0
+                        } else {
+                            2.0 * right as f64 / (given.len() + there) as f64
+                        };
+                        let names: Vec<&str> = given.iter().map(|label| &*texts.labels[*label]).collect();
+                        (names.join("|"), f1)
+                    })
+                    .unzip();
+                Ok(Self { answers, scores, classes: Vec::new(), flops: full() })
+            }
+            (ServedModel::Classifier(classifier), Task::Number) => {
+                let found = classifier.probabilities_of_all(&encoded, BATCH)?;
+                let numbers: Vec<f32> = found.into_iter().flatten().collect();
+                let errors = numbers
+                    .iter()
+                    .zip(&encoded.samples)
+                    .map(|(number, row)| -f64::from((number - row.targets[0]).abs()));
+                let scores = errors.collect();
+                let answers = numbers.iter().map(f32::to_string).collect();
+                Ok(Self { answers, scores, classes: Vec::new(), flops: full() })
+            }
+            _ => Self::of_classes(&model.model, texts, &encoded, order),
+        }
+    }
+
+    fn of_classes(model: &ServedModel, texts: &Dataset, encoded: &EncodedDataset, order: &[usize]) -> Result<Self> {
+        let found = evaluate(model, encoded, BATCH)?;
+        let classes: Vec<usize> = found.labels.iter().map(|own| order[*own as usize]).collect();
+        let right = classes.iter().zip(&texts.examples).map(|(class, row)| f64::from(u8::from(*class == row.label)));
+        let scores = right.collect();
+        let answers = classes.iter().map(|class| texts.labels[*class].clone()).collect();
+        Ok(Self { answers, scores, classes, flops: found.flops + found.routing_flops })
+    }
+
+    fn mean(&self) -> f64 {
+        self.scores.iter().sum::<f64>() / self.scores.len().max(1) as f64
+    }
+}
+
+/// What is printed.
+struct Facts<'a> {
+    texts: &'a Dataset,
+    model: &'a TextModel,
+    a: &'a Side,
+    b: &'a Side,
+    difference: Difference,
+}
+
+impl Facts<'_> {
+    /// Name of the score.
+    fn score(&self) -> &'static str {
+        match self.model.model.task() {
+            Task::Class => "accuracy",
+            Task::Labels => "F1 of a text's labels",
+            Task::Number => "minus the absolute error",
+        }
+    }
+
+    /// The unit of a difference: points for shares, the unit of the numbers otherwise.
+    fn points(&self) -> f64 {
+        if self.model.model.task() == Task::Number { 1.0 } else { 100.0 }
+    }
+
+    fn changed(&self) -> usize {
+        self.a.answers.iter().zip(&self.b.answers).filter(|(a, b)| a != b).count()
+    }
+
+    /// Rows that only one of them answers right: A alone, B alone.
+    fn alone(&self) -> [usize; 2] {
+        let better = |a: &[f64], b: &[f64]| a.iter().zip(b).filter(|(a, b)| a > b).count();
+        [better(&self.a.scores, &self.b.scores), better(&self.b.scores, &self.a.scores)]
+    }
+
+    /// (class, rows, right answers of A, right answers of B).
+    fn by_class(&self) -> Vec<(&str, usize, usize, usize)> {
+        let mut found: Vec<_> = self.texts.labels.iter().map(|label| (&**label, 0, 0, 0)).collect();
+        for ((row, a), b) in self.texts.examples.iter().zip(&self.a.classes).zip(&self.b.classes) {
+            let class = &mut found[row.label];
+            class.1 += 1;
+            class.2 += usize::from(*a == row.label);
+            class.3 += usize::from(*b == row.label);
+        }
+        found
+    }
+
+    fn json(&self) -> Value {
+        let [only_a, only_b] = self.alone();
+        let class =
+            |(class, rows, a, b): &(&str, usize, usize, usize)| json!({ "class": class, "rows": rows, "a": a, "b": b });
+        json!({
+            "data": self.texts.name,
+            "rows": self.texts.len(),
+            "score": self.score(),
+            "a": { "score": self.a.mean(), "flops": self.a.flops },
+            "b": { "score": self.b.mean(), "flops": self.b.flops },
+            "difference": self.difference,
+            "changed": self.changed(),
+            "better_a": only_a,
+            "better_b": only_b,
+            "classes": if self.a.classes.is_empty() { Value::Null } else { self.by_class().iter().map(class).collect() },
+        })
+    }
+
+    fn text(&self) -> String {
+        let mut table = Table::new(["", "A", "B"]);
+        let rows = self.texts.len().max(1) as f64;
+        table.push([self.score().into(), format!("{:.4}", self.a.mean()), format!("{:.4}", self.b.mean())]);
+        let million = |side: &Side| format!("{:.1}", side.flops as f64 / rows / 1e6);
+        table.push(["MFLOP a text".into(), million(self.a), million(self.b)]);
+        let (difference, points, [only_a, only_b]) = (self.difference, self.points(), self.alone());
+        let unit = if points == 1.0 { "" } else { " points" };
+        let changed = self.changed();
+        let mut text = format!(
+            "{}: {} rows\n\n{}\nB − A: {:+.2}{unit} (95 % interval {:+.2} to {:+.2})\n{changed} rows changed ({:.1} %): A is \
+             better in {only_a}, B in {only_b}\n",
+            self.texts.name,
+            self.texts.len(),
+            table.text(),
+            points * difference.mean,
+            points * difference.low,
+            points * difference.high,
+            100.0 * changed as f64 / rows,
+        );
+        if !self.a.classes.is_empty() {
+            let mut table = Table::new(["class", "rows", "A right", "B right"]);
+            for (class, rows, a, b) in self.by_class() {
+                table.push([class.to_owned(), rows.to_string(), a.to_string(), b.to_string()]);
+            }
+            text += &format!("\n{}", table.text());
+        }
+        text
+    }
+}
+
+/// Writes the rows whose answers differ, those of the largest difference first.
+fn write_changed(path: &PathBuf, texts: &Dataset, model: &TextModel, [a, b]: [&Side; 2]) -> Result<()> {
+    let mut rows: Vec<usize> = (0..texts.len()).filter(|row| a.answers[*row] != b.answers[*row]).collect();
+    rows.sort_by(|x, y| (b.scores[*x] - a.scores[*x]).total_cmp(&(b.scores[*y] - a.scores[*y])));
+    let truth = |row: usize| -> String {
+        let example = &texts.examples[row];
+        match model.model.task() {
+            Task::Class => texts.labels[example.label].clone(),
+            Task::Number => example.targets[0].to_string(),
+            Task::Labels => {
+                let there = texts.labels.iter().zip(&example.targets).filter(|(_, target)| **target >= 0.5);
+                there.map(|(label, _)| label.as_str()).collect::<Vec<_>>().join("|")
+            }
+        }
+    };
+    let quoted = |cell: &str| format!("\"{}\"", cell.replace('"', "\"\""));
+    write_atomically(path, |file| {
+        writeln!(file, "row,label,a,b,text")?;
+        for row in rows {
+            let cells =
+                [&truth(row), &a.answers[row], &b.answers[row], &texts.examples[row].text].map(|cell| quoted(cell));
+            writeln!(file, "{row},{}", cells.join(","))?;
+        }
+        Ok(())
+    })?;
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Paired comparison of two models on the same texts.
+
+use serde::Serialize;
+
+/// Normal quantile of a two-sided interval of 95 %.
+const Z: f64 = 1.959_963_984_540_054;
+
+/// Mean difference of two models' scores of the same texts, with an interval over the draw of the texts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Difference {
+    /// Mean of B − A.
+    pub mean: f64,
+    /// Lower end of the 95 % interval.
+    pub low: f64,
+    /// Upper end of the 95 % interval.
+    pub high: f64,
+}
+
+impl Difference {
+    /// Difference of two proportions on the same texts, from right answers. The interval is the adjusted Wald interval of
+    /// Bonett and Price (2012): one text more is counted for each kind of disagreement, so that it covers for few texts,
+    /// too.
+    pub fn of_answers(a: &[bool], b: &[bool]) -> Self {
+        let count = |a_right, b_right| a.iter().zip(b).filter(|pair| *pair == (&a_right, &b_right)).count() as f64;
+        let (only_a, only_b, texts) = (count(true, false), count(false, true), a.len().max(1) as f64);
+        let [p, q] = [only_a, only_b].map(|count| (count + 1.0) / (texts + 2.0));
+        let error = ((p + q - (q - p).powi(2)) / (texts + 2.0)).sqrt();
+        let ends = [q - p - Z * error, q - p + Z * error].map(|end| end.clamp(-1.0, 1.0));
+        Self { mean: (only_b - only_a) / texts, low: ends[0], high: ends[1] }
+    }
+
+    /// Difference of two scores of the same texts, with a normal interval.
+    pub fn of_scores(a: &[f64], b: &[f64]) -> Self {
+        let texts = a.len().max(1) as f64;
+        let differences = || a.iter().zip(b).map(|(a, b)| b - a);
+        let mean = differences().sum::<f64>() / texts;
+        let squares = differences().map(|difference| (difference - mean).powi(2)).sum::<f64>();
+        let error = (squares / (texts - 1.0).max(1.0) / texts).sqrt();
+        Self { mean, low: mean - Z * error, high: mean + Z * error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt;
+
+    use super::*;
+
+    #[test]
+    fn the_interval_of_answers_is_that_of_the_paper() {
+        // Bonett and Price (2012), by hand: 60 texts, 9 right in A alone, 2 in B alone.
+        let rows: Vec<(bool, bool)> =
+            (0..60).map(|row| (row < 9 || row > 20, !(0..9).contains(&row) && (row < 11 || row > 20))).collect();
+        let (a, b): (Vec<bool>, Vec<bool>) = rows.into_iter().unzip();
+        let found = Difference::of_answers(&a, &b);
+        let (p, q) = (10.0 / 62.0, 3.0 / 62.0_f64);
+        let error = ((p + q - (q - p) * (q - p)) / 62.0_f64).sqrt();
+        assert!((found.mean + 7.0 / 60.0).abs() < 1e-12, "{found:?}");
+        assert!(
+            (found.low - (q - p - 1.96 * error)).abs() < 1e-4 && (found.high - (q - p + 1.96 * error)).abs() < 1e-4
+        );
+        assert_eq!(Difference::of_answers(&[true; 5], &[true; 5]).mean, 0.0);
+        assert!(Difference::of_answers(&[true; 5], &[true; 5]).low < -0.2, "five texts say little");
+    }
+
+    #[test]
+    fn intervals_cover_the_true_difference() {
+        // A is right with .8. Where A is right B errs with .1, else it is right with .3: the difference is −.02.
+        let mut rng = dht_toys::rng(1);
+        for texts in [30, 200] {
+            let (mut answers, mut scores) = (0, 0);
+            for _ in 0..1000 {
+                let (a, b): (Vec<bool>, Vec<bool>) = (0..texts)
+                    .map(|_| {
+                        let a = rng.random_bool(0.8);
+                        (a, if a { !rng.random_bool(0.1) } else { rng.random_bool(0.3) })
+                    })
+                    .unzip();
+                let covers = |found: Difference| usize::from(found.low <= -0.02 && -0.02 <= found.high);
+                answers += covers(Difference::of_answers(&a, &b));
+                let numbers =
+                    |answers: &[bool]| answers.iter().map(|right| f64::from(u8::from(*right))).collect::<Vec<_>>();
+                scores += covers(Difference::of_scores(&numbers(&a), &numbers(&b)));
+            }
+            assert!(answers >= 935 && scores >= 900, "{answers} and {scores} of 1,000 with {texts} texts");
+        }
+    }
+}
