@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use crate::progress::report;
 
-/// The exit code of a program: 0, or 1 after `error: …` with its causes on standard error; 2 for a flag of this crate
-/// with a value that is not allowed; 3 for a model that is worse than `dht compare --fail-below` allows.
+/// The exit code of a program: 0, or 1 after `error: …` with its causes on standard error. The code is 2 for a flag of
+/// this crate with a value that is not allowed, and 3 for a model that is worse than `dht compare --fail-below` allows.
 ///
 /// # Examples
 /// ```

@@ -11,8 +11,8 @@ use crate::error::Result;
 /// Train and run text classifiers that use only as many layers as a text needs.
 ///
 /// Exit codes: 0 for success, 1 for an error, 2 for flags and values that are not allowed, 3 for a model that `compare
-/// --fail-below` refuses, 130 after Ctrl-C, 143 after
-/// SIGTERM, 141 if the reader of predicted answers has closed standard output.
+/// --fail-below` refuses. The code is 130 after Ctrl-C, 143 after SIGTERM, and 141 if the reader of predicted answers has
+/// closed standard output.
 ///
 /// Names on the Hugging Face hub require a build with the feature hub: cargo install --locked --features hub.
 #[derive(Debug, Parser)]

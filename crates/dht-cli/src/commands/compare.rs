@@ -60,7 +60,7 @@ pub struct CompareArguments {
 
 /// One model's answers to the texts, in the order of the first model's labels.
 struct Side {
-    /// What each text is answered with, for people.
+    /// The answer to each text, for people.
     answers: Vec<String>,
     /// Score of each text: 1 for a right class, F1 of its labels, or minus the absolute error of a number.
     scores: Vec<f64>,
@@ -214,7 +214,7 @@ impl Side {
     }
 }
 
-/// What is printed.
+/// The printed facts.
 struct Facts<'a> {
     texts: &'a Dataset,
     model: &'a TextModel,

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// Normal quantile of a two-sided interval of 95 %.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// Mean difference of two models' scores of the same texts, with an interval over the draw of the texts.
+/// The mean difference between two models' scores on the same texts, with an interval over the draw of the texts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Difference {
     /// Mean of B − A.

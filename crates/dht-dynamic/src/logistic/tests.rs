@@ -104,7 +104,7 @@ fn gradient_is_that_of_finite_differences(features: &FeatureMatrix, targets: Row
 }
 
 #[test]
-fn each_of_several_labels_gets_the_regression_of_that_label_alone() {
+fn each_label_gets_the_regression_of_that_label_alone() {
     let (values, classes) = problem(60, 5);
     let (features, targets) = (FeatureMatrix::dense(7, values), several(&classes));
     let (_, together) = LinearModel::fit(&features, RowTargets::Labels(&targets), CLASSES, TIGHT, None).unwrap();

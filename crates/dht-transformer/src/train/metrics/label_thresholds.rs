@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_whose_probabilities_are_too_low_gets_a_lower_threshold() {
+    fn a_label_with_low_probabilities_gets_a_low_threshold() {
         let (truth, probabilities) = texts(200);
         let fitted = LabelThresholds::fit(&truth, &probabilities).unwrap();
         assert!((0.1..0.25).contains(&fitted.least[0]), "{fitted:?}");
