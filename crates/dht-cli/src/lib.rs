@@ -11,6 +11,7 @@
 //! | `training` | the encoder to start from, the learning rate, a directory to resume from, signals |
 //! | `acceleration` | exits, budgets and verified promises |
 //! | `results` | rows, tables and diagrams of scores and costs; the card of a model |
+//! | `review` | rows of a table that a person should look at |
 //! | `server` | HTTP around a `Service` of `dht-dynamic` |
 //! | `partitions` | inputs, outputs, claims and records of workers |
 //! | `device`, `progress` | the device of the tensors; progress on standard error |
@@ -25,6 +26,7 @@ mod exit_code;
 mod partitions;
 mod progress;
 mod results;
+mod review;
 #[cfg(feature = "server")]
 mod server;
 mod texts;

@@ -5,7 +5,7 @@ use clap_complete::Shell;
 
 #[cfg(feature = "server")]
 use super::serve;
-use super::{accelerate, compare, evaluate, export, inspect, inspect_data, output, predict, train};
+use super::{accelerate, compare, evaluate, export, inspect, inspect_data, output, predict, review, train};
 use crate::error::Result;
 
 /// Train and run text classifiers that use only as many layers as a text needs.
@@ -34,6 +34,8 @@ enum Command {
     Compare(compare::CompareArguments),
     /// Classify texts from files or standard input
     Predict(predict::PredictArguments),
+    /// List the rows of labelled texts that a person should look at
+    Review(review::ReviewArguments),
     /// Classify texts over HTTP
     #[cfg(feature = "server")]
     Serve(serve::ServeArguments),
@@ -62,6 +64,7 @@ impl Arguments {
             Command::Evaluate(arguments) => evaluate::evaluate(&arguments),
             Command::Compare(arguments) => compare::compare(&arguments),
             Command::Predict(arguments) => predict::predict(&arguments),
+            Command::Review(arguments) => review::review(&arguments),
             #[cfg(feature = "server")]
             Command::Serve(arguments) => serve::serve(&arguments),
             Command::Inspect(arguments) => inspect::inspect(&arguments),

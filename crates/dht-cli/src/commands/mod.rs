@@ -25,6 +25,7 @@ mod loaded;
 mod made;
 mod output;
 mod predict;
+mod review;
 #[cfg(feature = "server")]
 mod serve;
 mod train;

@@ -9,6 +9,7 @@ mod missing_classes;
 #[cfg(unix)]
 mod partitions;
 mod predicting;
+mod reviewing;
 mod stopping;
 #[cfg(all(unix, feature = "s3"))]
 mod stores;

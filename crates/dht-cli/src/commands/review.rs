@@ -1,0 +1,182 @@
+//! `dht review`.
+
+use std::path::PathBuf;
+
+use candle_core::Device;
+use clap::Args;
+use dht_dynamic::accelerate::AccelerateSettings;
+use dht_dynamic::exit::NgramSettings;
+use dht_dynamic::ladder::{LadderSettings, LadderTexts, Rung, UnlessStill, climb};
+use dht_dynamic::transformer::storage::write_atomically;
+use dht_dynamic::transformer::{Dataset, EncodedDataset, Pooling, Task, TextClassifier, TextTokenizer};
+
+use super::output::print;
+use crate::acceleration::{BATCH, exit_generator};
+use crate::error::{Error, Result};
+use crate::progress::{LadderProgress, report};
+use crate::review::{Finding, Problem, doubts, duplicates, findings, spellings};
+use crate::texts::TextArguments;
+use crate::training::{ModelChoice, Start};
+
+/// Most tokens of a text that the encoder reads, and most beyond them that exit 0 reads.
+const MAX_LENGTH: usize = 128;
+const REST: usize = 4096;
+/// The least number of rows: each is answered by fits on four fifths of them.
+const LEAST_ROWS: usize = 20;
+
+/// Arguments of `dht review`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  dht review --data topics.csv --model all-MiniLM-L6-v2 > look.csv
+  dht review --data topics.csv --model hf:sentence-transformers/all-MiniLM-L6-v2 --out look.csv --most 200")]
+pub struct ReviewArguments {
+    #[command(flatten)]
+    texts: TextArguments,
+    /// Pre-trained encoder: a Hugging Face directory, or hf:NAME. A model that has learned these labels would agree with
+    /// them
+    #[arg(long, value_name = "DIR|hf:NAME")]
+    model: ModelChoice,
+    /// Cut texts at N tokens
+    #[arg(long, value_name = "N", default_value_t = MAX_LENGTH)]
+    max_length: usize,
+    /// Write at most N rows
+    #[arg(long, value_name = "N")]
+    most: Option<usize>,
+    /// File for the rows, as csv [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Seed of the folds
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print no progress and no notes
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Lists the rows of labelled texts that a person should look at, the most useful first.
+///
+/// Each row is answered by rung 1 (n-grams and exits on the frozen encoder) that has not learned from it: it is fitted on
+/// the other four fifths of the rows.
+pub fn review(arguments: &ReviewArguments) -> Result<()> {
+    let say = |line: &str| {
+        if !arguments.quiet {
+            report(line);
+        }
+    };
+    let start = Start::load(&arguments.model)?;
+    if matches!(start, Start::Scratch(_)) {
+        return Err(Error::argument("model", "a pre-trained encoder", &arguments.model));
+    }
+    let data = arguments.texts.read_training()?;
+    if arguments.texts.task() != Task::Class {
+        let got = format!("several labels or numbers in {}", arguments.texts.source.data.display());
+        return Err(Error::argument("data", "one class for each text", got));
+    }
+    for (what, least, got) in [("rows", LEAST_ROWS, data.len()), ("classes", 2, data.labels.len())] {
+        if got < least {
+            return Err(Error::TooLittle { data: data.name.clone(), what, least, got });
+        }
+    }
+    let most = start.config()?.longest_text();
+    if !(3..=most).contains(&arguments.max_length) {
+        return Err(Error::argument("max-length", format!("3 to {most}, the model's positions"), arguments.max_length));
+    }
+    for group in spellings(&data.labels) {
+        let names: Vec<String> = group.iter().map(|label| format!("{label:?}")).collect();
+        report(&format!("one label in {} spellings? {}", names.len(), names.join(", ")));
+    }
+    let tokenizer = start.tokenizer(&data)?.with_rest(REST);
+    let encoded = tokenizer.encode_all(&data, arguments.max_length)?;
+    say(&format!("{}: {} rows, {} classes", data.name, data.len(), data.labels.len()));
+    let labels: Vec<u32> = encoded.samples.iter().map(|sample| sample.label).collect();
+    let answers = out_of_fold(arguments, &start, &tokenizer, &encoded)?;
+    let doubts = doubts(&labels, answers.rows());
+    let texts: Vec<&str> = data.examples.iter().map(|row| &*row.text).collect();
+    let tokens: Vec<&[u32]> = encoded.samples.iter().map(|sample| &*sample.encoding.ids).collect();
+    let duplicates = duplicates(&texts, &tokens);
+    let mut found = findings(&labels, &duplicates, &doubts);
+    let count = |of: fn(&Problem) -> bool| found.iter().filter(|finding| of(&finding.problem)).count();
+    say(&format!(
+        "{} rows whose text has two labels, {} rows with a doubtful label, {} repeated texts",
+        count(|problem| matches!(problem, Problem::TwoLabels { .. } | Problem::NearTwoLabels { .. })),
+        count(|problem| matches!(problem, Problem::Label(_))),
+        count(|problem| matches!(problem, Problem::Repeated { .. })),
+    ));
+    found.truncate(arguments.most.unwrap_or(usize::MAX));
+    let table = table(&data, &found);
+    match &arguments.out {
+        Some(path) => Ok(write_atomically(path, |file| std::io::Write::write_all(file, table.as_bytes()))?),
+        None => print(&table),
+    }
+}
+
+/// Log-probabilities of each row by a model of rung 1 that was fitted without it.
+fn out_of_fold(
+    arguments: &ReviewArguments,
+    start: &Start,
+    tokenizer: &TextTokenizer,
+    encoded: &EncodedDataset,
+) -> Result<dht_dynamic::LogProbabilities> {
+    let mut rng = exit_generator(arguments.seed);
+    let encoder = start.encoder(tokenizer.vocabulary_size(), &Device::Cpu, &mut rng)?;
+    let pooling = match start.pooling()? {
+        Pooling::Pooler => Pooling::Mean,
+        pooling => pooling,
+    };
+    let classifier = TextClassifier::new(encoder, encoded.labels.len(), pooling, &mut rng)?;
+    let ngram = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
+    // Nothing is held out: all rows are cross-fitted.
+    let exits = AccelerateSettings {
+        ngram: Some(ngram),
+        batch_size: BATCH,
+        exits: Some(vec![classifier.encoder().layers()]),
+        side: None,
+        least_held_out: usize::MAX,
+        ..AccelerateSettings::default()
+    };
+    let settings = LadderSettings { least: Rung::Frozen, most: Rung::Frozen, exits, ..LadderSettings::default() };
+    // The rows are joined again, in their order.
+    let first = encoded.len() - encoded.len() / 10 - 1;
+    let (training, validation) = (encoded.select(0..first)?, encoded.select(first..encoded.len())?);
+    let texts = LadderTexts { training: &training, validation: &validation, joins: true };
+    let mut progress = LadderProgress::new(arguments.quiet);
+    let mut watch = |event: dht_dynamic::ladder::LadderEvent<'_>| progress.observe(event);
+    let climbed = climb(&classifier, texts, &settings, &mut UnlessStill::default(), &mut watch, &mut rng)?;
+    let missing = || Error::argument("data", "rows that are cross-fitted", "none");
+    climbed.out_of_fold.and_then(|mut answers| answers.stages.pop()).ok_or_else(missing)
+}
+
+/// The rows as csv.
+fn table(data: &Dataset, found: &[Finding]) -> String {
+    let quoted = |cell: &str| format!("\"{}\"", cell.replace('"', "\"\""));
+    let mut table = "row,problem,label,suggested,p_label,p_suggested,other_row,text\n".to_owned();
+    for Finding { row, problem } in found {
+        let (suggested, p_label, p_suggested, other) = match problem {
+            Problem::Label(doubt) => {
+                let p = |value: f64| format!("{value:.4}");
+                (data.labels[doubt.suggested].clone(), p(doubt.of_label), p(doubt.of_suggested), String::new())
+            }
+            Problem::TwoLabels { other } | Problem::NearTwoLabels { other } => {
+                let of_other = data.labels[data.examples[*other].label].clone();
+                (of_other, String::new(), String::new(), (other + 1).to_string())
+            }
+            Problem::Repeated { other, .. } => (String::new(), String::new(), String::new(), (other + 1).to_string()),
+        };
+        let example = &data.examples[*row];
+        let label = quoted(&data.labels[example.label]);
+        let suggested = if suggested.is_empty() { suggested } else { quoted(&suggested) };
+        let cells = [
+            &(row + 1).to_string(),
+            problem.name(),
+            &label,
+            &suggested,
+            &p_label,
+            &p_suggested,
+            &other,
+            &quoted(&example.text),
+        ];
+        table += &(cells.join(",") + "\n");
+    }
+    table
+}

@@ -1,0 +1,15 @@
+//! Rows of a table that a person should look at: probably wrong labels, texts with two labels, near duplicates.
+//!
+//! | step | file |
+//! |---|---|
+//! | equal and nearly equal texts | `duplicates.rs` |
+//! | labels that other rows contradict | `labels.rs` |
+//! | the rows, most useful first | `findings.rs` |
+
+mod duplicates;
+mod findings;
+mod labels;
+
+pub use duplicates::duplicates;
+pub use findings::{Finding, Problem, findings};
+pub use labels::{doubts, spellings};
