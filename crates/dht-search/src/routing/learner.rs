@@ -34,7 +34,7 @@ pub struct Preparation {
 /// use dht_search::dynamic::router::{Decisions, ExitView, Mode};
 /// use dht_search::dynamic::{Result, Router};
 /// use dht_search::Learner;
-/// ///
+///
 /// #[derive(Debug, Clone)]
 /// struct ByLength {
 ///     tokens: usize,
@@ -50,8 +50,7 @@ pub struct Preparation {
 ///         view: &ExitView<'_>,
 ///         decisions: &mut Decisions,
 ///         last: usize,
-///         _: Mode,
-///         _: &mut dyn Rng,
+///         _: &mut Mode<'_>,
 ///     ) -> Result<()> {
 ///         let exit = |tokens| if tokens <= self.tokens { 0 } else { last };
 ///         decisions.exits = view.lengths().map(exit).collect();
