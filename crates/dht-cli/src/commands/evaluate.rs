@@ -11,7 +11,7 @@ use super::output::{print, print_text};
 use crate::device::DeviceChoice;
 use crate::error::Result;
 use crate::progress::report;
-use crate::results::{majority_note, own_row, results, results_table};
+use crate::results::{SureAnswers, majority_note, own_row, results, results_table};
 use crate::texts::{
     TextArguments, classes_without_rows, cut_note, mapping_note, missing_classes_note, other_columns_note,
     trained_rows, trained_rows_note,
@@ -31,6 +31,9 @@ pub struct EvaluateArguments {
     model: PathBuf,
     #[command(flatten)]
     texts: TextArguments,
+    /// Also score the answers whose probability is at least P, from 0 to 1: the others would be left to a person
+    #[arg(long, value_name = "P")]
+    min_probability: Option<f32>,
     /// Run on this device: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
@@ -67,6 +70,10 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
     trained_rows_note(trained, encoded.len()).iter().for_each(|note| report(note));
     mapping_note(&texts).iter().for_each(|note| report(note));
     let rows = results(&model, arguments.precision, &encoded, arguments.texts.metric(), None)?;
+    let sure = match arguments.min_probability {
+        Some(least) => Some(SureAnswers::of(&model, &encoded, least)?),
+        None => None,
+    };
     majority_note(own_row(&rows), &encoded).iter().for_each(|note| report(note));
     missing_classes_note(&encoded, model.model.task(), "scored").iter().for_each(|note| report(note));
     cut_note([&encoded], model.max_length).iter().for_each(|note| say(note));
@@ -82,7 +89,8 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
                 "reading": texts.reading
             },
             "precision": arguments.precision.to_string(),
-            "results": rows
+            "results": rows,
+            "sure": sure
         });
         return print(&format!("{value:#}\n"));
     }
@@ -96,5 +104,6 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
         texts.name,
         texts.len(),
         results_table(&rows, model.model.task()).text()
-    ))
+    ))?;
+    sure.map_or(Ok(()), |sure| print_text(&format!("\n{}\n", sure.text())))
 }

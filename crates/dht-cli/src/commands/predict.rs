@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use dht_dynamic::transformer::Precision;
 use dht_dynamic::transformer::data::{Given, LabelKind, TextFormat, TextRow};
 use dht_dynamic::transformer::storage::writable_file;
+use dht_dynamic::transformer::{Precision, Task};
 use dht_dynamic::{
     Answer, Engine, Query,
     serving::{Origin, TextModel},
@@ -98,6 +98,11 @@ pub struct PredictArguments {
     /// At speed 0, an accelerated model still combines the answers of the original classifier and of the n-gram model.
     #[arg(long, value_name = "X")]
     speed: Option<f64>,
+    /// Leave the label empty where the likeliest class has a lower probability, from 0 to 1
+    ///
+    /// `dht evaluate --min-probability` shows how many texts are answered then, and how many of them right.
+    #[arg(long, value_name = "P")]
+    min_probability: Option<f32>,
     /// Run on this device: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
@@ -182,6 +187,10 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
         Some(speed) => engine.with_speed(speed)?,
         None => engine,
     };
+    let engine = match arguments.min_probability {
+        Some(least) => abstaining(engine, least)?,
+        None => engine,
+    };
     let kind = origin.as_ref().and_then(|origin| Some(origin.columns.as_ref()?.kind));
     let separator = if let Some(LabelKind::Several { separator }) = kind { separator } else { ',' };
     let predictor = Predictor { arguments, engine, origin, separator };
@@ -201,6 +210,21 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     }
     predictor.end(&totals, start.elapsed());
     Ok(())
+}
+
+/// Engine that abstains below a probability.
+///
+/// # Errors
+/// [`Error::Argument`] for a number out of range, and for a model of several labels or of numbers.
+pub(super) fn abstaining(engine: Engine, least: f32) -> Result<Engine> {
+    let refused = |expected| Error::argument("min-probability", expected, least);
+    if engine.model().task() != Task::Class {
+        return Err(refused("this flag left out: the model does not give one class for each text"));
+    }
+    if !(0.0..=1.0).contains(&least) {
+        return Err(refused("a number from 0 to 1"));
+    }
+    Ok(engine.with_least_probability(least)?)
 }
 
 /// Text that stands in place of a file: it has a space, and neither the name of a file nor an ending of one.
@@ -232,6 +256,7 @@ fn answer(engine: &Engine, rows: &[TextRow], out: &mut AnswerWriter<impl Write>,
             totals.first_without = if totals.without_text == 1 { row.line } else { totals.first_without };
         }
         totals.cut += u64::from(answer.truncated);
+        totals.abstained += u64::from(answer.abstains);
         totals.flops += u128::from(answer.flops);
         totals.full_flops += u128::from(answer.full_flops);
         out.row(row, answer)?;
@@ -294,6 +319,9 @@ impl Predictor<'_> {
     fn end(&self, totals: &Totals, time: Duration) {
         if self.arguments.summary {
             summarise(totals, time);
+        }
+        if self.arguments.min_probability.is_some() && !self.arguments.quiet {
+            report(&format!("{} of {} texts have no answer of that probability", totals.abstained, totals.rows));
         }
         if totals.cut > 0 && !self.arguments.quiet {
             let most = self.engine.max_length();

@@ -41,6 +41,9 @@ pub struct Totals {
     /// Line of the first row without a text.
     #[serde(skip)]
     pub first_without: u64,
+    /// Number of rows without an answer of the asked probability.
+    #[serde(default)]
+    pub abstained: u64,
     /// FLOPs of the routes.
     pub flops: u128,
     /// FLOPs of the full model for the same texts.
@@ -55,6 +58,7 @@ impl Totals {
         self.rows += other.rows;
         self.cut += other.cut;
         self.without_text += other.without_text;
+        self.abstained += other.abstained;
         self.flops += other.flops;
         self.full_flops += other.full_flops;
         self.seconds += other.seconds;

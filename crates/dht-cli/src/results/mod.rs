@@ -8,6 +8,7 @@
 //! | rows: scores and costs, and notes on them | `rows.rs` |
 //! | table, diagram, card | `table.rs`, `curve.rs`, `card.rs` |
 //! | two models on the same texts | `comparison.rs` |
+//! | answers above a probability | `sure.rs` |
 
 mod answers;
 mod card;
@@ -15,10 +16,12 @@ mod comparison;
 mod curve;
 mod rows;
 mod speed;
+mod sure;
 mod table;
 
 pub use card::{CardFacts, card, promise};
 pub use comparison::Difference;
 pub use curve::{curve, training_curve};
 pub use rows::{majority_note, own_row, results, results_table};
+pub use sure::SureAnswers;
 pub use table::Table;

@@ -1,7 +1,7 @@
-//! Rows of a table that a person should look at.
+//! Rows that a person should look at: of a table, and of answers.
 
 use super::tables::{said, train, write};
-use super::{csv, dht, printed, refused, reviews, trained};
+use super::{csv, dht, json, printed, refused, reviews, trained};
 
 #[test]
 fn planted_wrong_labels_and_repeated_texts_are_listed_first() {
@@ -35,6 +35,55 @@ fn planted_wrong_labels_and_repeated_texts_are_listed_first() {
     assert!(told.contains("1 rows whose text has two labels") && told.contains("1 repeated texts"), "{told}");
     let kept = std::fs::read_to_string(at.join("look.csv")).expect("a file");
     assert_eq!(kept.lines().collect::<Vec<_>>(), lines[..6]);
+}
+
+#[test]
+fn answers_below_a_probability_are_left_to_a_person() {
+    let place = trained();
+    let at = place.path();
+    // Texts of both kinds are halves.
+    let rows: Vec<(String, String)> = reviews(40, 9000)
+        .into_iter()
+        .enumerate()
+        .map(|(row, (label, text))| {
+            (label, if row < 20 { text } else { "the soup was fresh and the waiter was rude".into() })
+        })
+        .collect();
+    write(at, "asked.csv", &csv(&rows));
+    let probabilities: Vec<f32> = {
+        let answers = printed(&dht(at, &["predict", "model", "asked.csv", "--output-format", "jsonl"]));
+        let most = |line: &str| {
+            let answer = json(line)["predicted"]["probabilities"].clone();
+            answer.as_object().into_iter().flatten().filter_map(|(_, p)| p.as_f64()).fold(0.0, f64::max) as f32
+        };
+        answers.lines().map(most).collect()
+    };
+    let mut sorted = probabilities.clone();
+    sorted.sort_by(f32::total_cmp);
+    let least = ((sorted[10] + sorted[30]) / 2.0).to_string();
+    let below = probabilities.iter().filter(|p| **p < least.parse().expect("a number")).count();
+    assert!((1..40).contains(&below), "{sorted:?}");
+    let predict =
+        |more: &[&str]| dht(at, &[&["predict", "model", "asked.csv", "--min-probability", &least], more].concat());
+    let told = said(&predict(&[]));
+    assert!(told.contains(&format!("{below} of 40 texts have no answer of that probability")), "{told}");
+    let empty = printed(&predict(&[])).lines().filter(|line| line.contains("\",,0.") || line.contains(",,0.")).count();
+    assert_eq!(empty, below);
+    let lines = printed(&predict(&["--output-format", "jsonl"]));
+    let abstained =
+        |line: &&str| json(line)["predicted"]["abstained"] == true && json(line)["predicted"]["label"].is_null();
+    assert_eq!(lines.lines().filter(abstained).count(), below);
+    let scored =
+        json(&printed(&dht(at, &["evaluate", "model", "--data", "asked.csv", "--min-probability", &least, "--json"])));
+    assert_eq!((&scored["sure"]["rows"], &scored["sure"]["answered"]), (&40.into(), &(40 - below).into()), "{scored}");
+    let shown = printed(&dht(at, &["evaluate", "model", "--data", "asked.csv", "--min-probability", &least]));
+    assert!(shown.contains(&format!("{} of 40 rows are answered", 40 - below)), "{shown}");
+    for bad in ["1.5", "NaN", "-0.1"] {
+        let bad = format!("--min-probability={bad}");
+        let told = refused(&dht(at, &["predict", "model", "asked.csv", &bad]), 2);
+        assert!(told.contains("expected a number from 0 to 1"), "{told}");
+        assert!(refused(&dht(at, &["evaluate", "model", "--data", "asked.csv", &bad]), 2).contains("from 0 to 1"));
+    }
 }
 
 #[test]

@@ -12,7 +12,8 @@ use crate::route::Route;
 ///
 /// An answer serializes to the JSON that `dht predict` and `dht serve` write. The members are `label`, `probabilities`
 /// by name, `route`, `layers` (the number of heads of each layer that ran), `flops`, `cost`, `tokens` and `truncated`.
-/// For a model of several labels, the list `labels` replaces `label`. For a regression model, `value` replaces `label`,
+/// For a model of several labels, the list `labels` replaces `label`. Where the engine [abstains](Self::abstains), `label`
+/// is null, and a member `abstained` is true. For a regression model, `value` replaces `label`,
 /// and there are no `probabilities`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -29,6 +30,9 @@ pub struct Answer {
     pub labels: Arc<[Arc<str>]>,
     /// The indices of the labels that apply, for a model of several labels.
     applies: Vec<usize>,
+    /// True if the probability of the class is below the [least](crate::Engine::with_least_probability) of the engine: a
+    /// person should decide.
+    pub abstains: bool,
     /// The route of the text: the layers that it ran, and the number of heads in each.
     pub route: Route,
     /// FLOPs of all matrix products that the answer required; see [`Prediction::flops`](crate::Prediction::flops).
@@ -60,6 +64,7 @@ impl Answer {
             probabilities: prediction.probabilities,
             task,
             labels: labels.clone(),
+            abstains: false,
             route: prediction.route,
             flops: prediction.flops,
             full_flops,
@@ -82,8 +87,12 @@ impl Answer {
 
 impl Serialize for Answer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut answer = serializer.serialize_struct("Answer", 8)?;
+        let mut answer = serializer.serialize_struct("Answer", 8 + usize::from(self.abstains))?;
         match self.task {
+            Task::Class if self.abstains => {
+                answer.serialize_field("label", &None::<&str>)?;
+                answer.serialize_field("abstained", &true)?;
+            }
             Task::Class => answer.serialize_field("label", &*self.label)?,
             Task::Labels => answer.serialize_field("labels", &self.applying())?,
             Task::Number => answer.serialize_field("value", &self.probabilities.first())?,

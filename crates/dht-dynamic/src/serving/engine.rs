@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::Device;
 use dht_transformer::Example;
 use dht_transformer::train::metrics::LabelThresholds;
-use dht_transformer::{Encoding, ForwardContext, PackedBatch, Precision, Sample, TextTokenizer};
+use dht_transformer::{Encoding, ForwardContext, PackedBatch, Precision, Sample, Task, TextTokenizer};
 use rayon::prelude::*;
 
 use super::answer::Answer;
@@ -115,6 +115,8 @@ pub struct Engine {
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
     thresholds: LabelThresholds,
+    /// The least probability of an answer; below it the engine abstains.
+    least_probability: f32,
     curve: Arc<[SpeedPoint]>,
     /// True if the model was trained on pairs; `None` where that is unknown.
     of_pairs: Option<bool>,
@@ -141,6 +143,7 @@ impl Engine {
             model: Arc::new(model.model),
             ctx: ForwardContext::inference(),
             tokenizer: Arc::new(model.tokenizer),
+            least_probability: 0.0,
             thresholds: model.thresholds.unwrap_or_else(|| LabelThresholds::even(model.labels.len())),
             labels: model.labels.iter().map(|label| Arc::from(label.as_str())).collect(),
             curve: model.curve.into(),
@@ -194,6 +197,22 @@ impl Engine {
             return Err(Error::argument("batch_size", "at least 1", texts));
         }
         Ok(Self { batch_size: texts, ..self })
+    }
+
+    /// Abstains where the likeliest class has a lower probability: [`Answer::abstains`] is then true.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a probability outside of 0 to 1, and for a model that does not give one class for each
+    /// text.
+    pub fn with_least_probability(self, least: f32) -> Result<Self> {
+        if self.model.task() != Task::Class {
+            let expected = "none: only a model of one class for each text abstains";
+            return Err(Error::argument("least_probability", expected, least));
+        }
+        if !(0.0..=1.0).contains(&least) {
+            return Err(Error::argument("least_probability", "a number from 0 to 1", least));
+        }
+        Ok(Self { least_probability: least, ..self })
     }
 
     /// Computes layers in another precision, which the device must support; by default in the model's. The model's
@@ -253,7 +272,10 @@ impl Engine {
 
     fn answer(&self, prediction: Prediction, sample: &Sample) -> Answer {
         let full_flops = self.full_flops(sample.encoding.ids.len());
-        Answer::new(prediction, sample, (self.model.task(), &self.labels, &self.thresholds), full_flops)
+        let mut answer =
+            Answer::new(prediction, sample, (self.model.task(), &self.labels, &self.thresholds), full_flops);
+        answer.abstains = answer.task == Task::Class && answer.probabilities[answer.class] < self.least_probability;
+        answer
     }
 
     /// Encodes the queries, with numbers from `first` on.

@@ -173,6 +173,7 @@ impl Predictor<'_> {
             "model": model,
             "version": env!("CARGO_PKG_VERSION"),
             "speed": self.engine.speed(),
+            "min_probability": self.arguments.min_probability,
             "device": format!("{:?}", device.location()).split(' ').next().map(str::to_lowercase),
             "precision": arguments.precision.to_string(),
             "input_format": arguments.input_format.map(|format| format!("{format:?}")),

@@ -60,9 +60,10 @@ impl OutputFormat {
     }
 }
 
-/// Predicted class, labels that apply, or value, as a cell.
+/// Predicted class, labels that apply, or value, as a cell; empty where the model abstains.
 fn predicted(answer: &Answer, separator: char) -> String {
     match answer.task {
+        Task::Class if answer.abstains => String::new(),
         Task::Class => answer.label.to_string(),
         Task::Labels => answer.applying().join(&separator.to_string()),
         Task::Number => answer.probabilities[0].to_string(),

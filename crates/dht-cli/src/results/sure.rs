@@ -1,0 +1,82 @@
+//! Answers of at least some probability: how many there are, and how many of them are right.
+
+use dht_dynamic::Predictor;
+use dht_dynamic::serving::TextModel;
+use dht_dynamic::transformer::{EncodedDataset, ForwardContext, Task};
+use serde::Serialize;
+
+use crate::acceleration::BATCH;
+use crate::error::{Error, Result};
+
+/// Answers whose probability is at least a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SureAnswers {
+    min_probability: f32,
+    rows: usize,
+    /// Rows that are answered.
+    answered: usize,
+    /// Answered rows whose answer is right.
+    right: usize,
+}
+
+impl SureAnswers {
+    /// Answers of a model at its default speed.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a limit out of range, and for a model of several labels or of numbers; errors of the model.
+    pub fn of(model: &TextModel, texts: &EncodedDataset, least: f32) -> Result<Self> {
+        let refused = |expected| Error::argument("min-probability", expected, least);
+        if model.model.task() != Task::Class {
+            return Err(refused("this flag left out: the model does not give one class for each text"));
+        }
+        if !(0.0..=1.0).contains(&least) {
+            return Err(refused("a number from 0 to 1"));
+        }
+        let found = model.model.predict_all(&texts.samples, BATCH, &ForwardContext::inference())?.predictions;
+        let answers = found.iter().map(|answer| (answer.label, answer.probabilities[answer.label as usize]));
+        let labels = texts.samples.iter().map(|sample| sample.label);
+        Ok(Self::count(least, answers.zip(labels)))
+    }
+
+    /// Counts answers, each a class with its probability, beside the true class.
+    fn count(least: f32, answers: impl Iterator<Item = ((u32, f32), u32)>) -> Self {
+        let mut counts = Self { min_probability: least, rows: 0, answered: 0, right: 0 };
+        for ((class, probability), truth) in answers {
+            let sure = probability >= least;
+            counts.rows += 1;
+            counts.answered += usize::from(sure);
+            counts.right += usize::from(sure && class == truth);
+        }
+        counts
+    }
+
+    /// One sentence.
+    pub fn text(&self) -> String {
+        let Self { min_probability, rows, answered, right } = *self;
+        let share = |part: usize, all: usize| part as f64 / all.max(1) as f64;
+        format!(
+            "with a probability of at least {min_probability}: {answered} of {rows} rows are answered ({:.1} %), accuracy {:.4}",
+            100.0 * share(answered, rows),
+            share(right, answered)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_counted_from_the_limit_on() {
+        let answers = [((0, 0.9), 0), ((1, 0.8), 0), ((1, 0.5), 1), ((0, 0.7), 0)];
+        let found = SureAnswers::count(0.7, answers.into_iter());
+        assert_eq!((found.rows, found.answered, found.right), (4, 3, 2));
+        let text = "with a probability of at least 0.7: 3 of 4 rows are answered (75.0 %), accuracy 0.6667";
+        assert_eq!(found.text(), text);
+        assert!(
+            SureAnswers::count(0.95, answers.into_iter())
+                .text()
+                .contains("0 of 4 rows are answered (0.0 %), accuracy 0.0000")
+        );
+    }
+}
