@@ -29,6 +29,14 @@ pub enum Error {
         /// Value of the flag.
         got: String,
     },
+    /// File of flags with a key or a value that is not allowed.
+    #[error("{path}: {problem}", path = path.display())]
+    Configuration {
+        /// The file.
+        path: PathBuf,
+        /// The key, and what was expected.
+        problem: String,
+    },
     /// Picture of a model's scores that cannot be drawn.
     #[error("drawing the curve: {message}")]
     Curve {
@@ -332,6 +340,7 @@ impl Error {
         matches!(
             self,
             Self::Argument { .. }
+                | Self::Configuration { .. }
                 | Self::UnknownData { .. }
                 | Self::NoModel { .. }
                 | Self::DeviceNotBuilt { .. }

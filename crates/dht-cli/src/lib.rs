@@ -34,8 +34,6 @@ mod training;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 pub use commands::Arguments;
 pub use device::DeviceChoice;
 pub use error::{Error, Result};
@@ -52,5 +50,5 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Parses the arguments, runs the command and returns the exit code.
 pub fn main() -> ExitCode {
     training::Interruption::install();
-    exit_code(Arguments::parse().run())
+    exit_code(Arguments::read().and_then(Arguments::run))
 }

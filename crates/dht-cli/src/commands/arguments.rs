@@ -1,6 +1,6 @@
 //! Arguments of `dht`, and the command that they name.
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 #[cfg(feature = "server")]
@@ -53,6 +53,19 @@ enum Command {
 }
 
 impl Arguments {
+    /// Parses the command line, the environment and the file of `dht serve --config`. The process ends for a command
+    /// line that cannot be parsed.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or with a key or value that is not allowed.
+    pub fn read() -> Result<Self> {
+        let command = Self::command();
+        #[cfg(feature = "server")]
+        let command = serve::configured(command)?;
+        let matches = command.get_matches();
+        Ok(Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+    }
+
     /// Runs the command.
     ///
     /// # Errors

@@ -1,13 +1,18 @@
 //! `dht serve`.
 
+mod configuration;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use candle_core::Device;
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, Command};
 use dht_dynamic::transformer::Precision;
 use dht_dynamic::{Engine, serving::ServiceSettings};
 
+use self::configuration::{with_environment, with_file};
 use super::loaded::{Loaded, load};
 use super::predict::{check_speed, speed_within};
 use crate::device::DeviceChoice;
@@ -16,6 +21,9 @@ use crate::progress::report;
 use crate::server::{Limits, LoadedModel, Server, ServerSettings};
 use crate::training::{Interruption, saved_directory};
 
+/// Name of the command.
+const SERVE: &str = "serve";
+
 /// Environment variable with the token. It is used if no token file is named.
 const TOKEN: &str = "DHT_TOKEN";
 
@@ -23,6 +31,10 @@ const EXAMPLES: &str = "Examples:
   dht serve models/reviews
   dht serve models/reviews --port 9000 --token-file token.txt --cors https://example.org
   curl localhost:8080/predict -H 'Content-Type: application/json' -d '{\"inputs\": \"The food was fine.\"}'
+
+Each flag can also be set by an environment variable, such as DHT_SERVE_MAX_TEXTS for --max-texts and DHT_SERVE_MODEL for
+the model, or by a line of the file of --config, such as max-texts = 64. The command line takes precedence over the
+environment, and the environment over the file.
 
 The page at http://localhost:8080/ classifies typed texts. On SIGTERM and Ctrl-C the server answers the accepted
 requests and stops, behind a load balancer after --drain-seconds. On SIGHUP it reloads the model.";
@@ -35,12 +47,24 @@ pub struct ServeArguments {
     /// or s3://BUCKET/KEY/
     #[arg(value_name = "DIR|hf:NAME|s3:URL")]
     pub model: PathBuf,
+    /// Read flags from this TOML file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Listen on this port; 0 selects a free port, which is printed
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
     /// Listen on this address, or on localhost; 0.0.0.0 listens on all addresses of this machine
     #[arg(long, default_value = "127.0.0.1", value_parser = host)]
     pub host: IpAddr,
+    /// Answer /metrics, /livez and /readyz on this port, too, without a token and while the model is loaded
+    #[arg(long, value_name = "PORT")]
+    pub metrics_port: Option<u16>,
+    /// Name of the model in /info, /v1/models and the requests of vLLM's clients [default: the name of its directory]
+    #[arg(long, value_name = "NAME")]
+    pub served_model_name: Option<String>,
+    /// Number of threads for matrix products and tokenising [default: all cores that the process may use]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
     /// Speed of requests that do not set a speed [default: the model's speed]
     #[arg(long, allow_negative_numbers = true)]
     pub speed: Option<f64>,
@@ -63,16 +87,19 @@ pub struct ServeArguments {
     pub token_file: Option<PathBuf>,
     /// Answer requests to this host name, too (may be repeated; * for any); without a token, only IP addresses and
     /// localhost are answered
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub allow_host: Vec<String>,
     /// Allow pages of this origin to read answers, such as https://example.org (may be repeated; * allows all origins)
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", value_delimiter = ',')]
     pub cors: Vec<String>,
-    /// Truncate long texts in /predict if the request does not set `truncate`
-    #[arg(long)]
+    /// Truncate long texts if a request of text-embeddings-inference or vLLM does not say; `false` refuses them
+    #[arg(
+        long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), action = ArgAction::Set,
+    )]
     pub auto_truncate: bool,
     /// Accept a reloaded model of other labels; otherwise the present model stays
-    #[arg(long)]
+    #[arg(long, value_parser = BoolishValueParser::new())]
     pub allow_other_labels: bool,
     /// Number of tokens in a batch
     #[arg(long, default_value_t = ServiceSettings::default().batch_tokens)]
@@ -105,17 +132,39 @@ pub struct ServeArguments {
     #[arg(long, default_value_t = 10_000)]
     pub write_timeout_ms: u64,
     /// Close a connection after this number of milliseconds without a request
-    #[arg(long, default_value_t = 60_000)]
+    #[arg(long, default_value_t = 75_000)]
     pub idle_timeout_ms: u64,
     /// Keep the present model if a reload takes longer than this number of seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub reload_timeout_seconds: u64,
-    /// Go on answering for this number of seconds after SIGTERM, while /health answers 503; a second signal ends this
+    /// Go on answering for this number of seconds after SIGTERM, while /readyz and /health answer 503; a second signal ends this
     #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=86_400))]
     pub drain_seconds: u64,
     /// Log only failures of the server, such as a failed reload
-    #[arg(long, short)]
+    #[arg(long, short, value_parser = BoolishValueParser::new())]
     pub quiet: bool,
+}
+
+/// Adds the environment and the file of `--config`, if the command line names one, to the arguments of `dht serve`.
+///
+/// # Errors
+/// As [`configuration::with_file`].
+pub(super) fn configured(command: Command) -> Result<Command> {
+    let command = command.mut_subcommand(SERVE, with_environment);
+    // The file may have arguments that the command line lacks.
+    let matches = command.clone().ignore_errors(true).try_get_matches();
+    let matches = matches.ok().and_then(|matches| matches.subcommand_matches(SERVE).cloned());
+    let file = matches.and_then(|matches| matches.try_get_one::<PathBuf>(configuration::FILE).ok()?.cloned());
+    let Some(file) = file else { return Ok(command) };
+    let mut result = Ok(());
+    let command = command.mut_subcommand(SERVE, |serve| match with_file(serve.clone(), &file) {
+        Ok(serve) => serve,
+        Err(error) => {
+            result = Err(error);
+            serve
+        }
+    });
+    result.map(|()| command)
 }
 
 fn host(text: &str) -> Result<IpAddr, String> {
@@ -125,13 +174,41 @@ fn host(text: &str) -> Result<IpAddr, String> {
     }
 }
 
+/// Warns of a token that every user of the machine may read.
+fn warn_of_readers(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+
+        let is_open = std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0);
+        if is_open {
+            report(&format!("warning: all users can read the token in {0}: chmod o-r {0}", path.display()));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
 /// Serves a model until a signal ends the server.
 pub fn serve(arguments: &ServeArguments) -> Result<()> {
     #[cfg(unix)]
     Interruption::outlive_hangup();
     check_speed(arguments.speed)?;
+    if arguments.speed.is_some() && arguments.budget.is_some() {
+        let got = "set together with --speed".into();
+        return Err(Error::Argument {
+            flag: "budget",
+            expected: "only one of them, also in the file of --config".into(),
+            got,
+        });
+    }
+    if let Some(threads) = arguments.threads {
+        let failed = |error| Error::argument("threads", "threads that start", error);
+        rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global().map_err(failed)?;
+    }
     let (path, speed, budget) = (saved_directory(&arguments.model)?, arguments.speed, arguments.budget);
     let (precision, device) = (arguments.precision, arguments.device.open_in(arguments.precision)?);
+    let settings = arguments.settings(&device)?;
     let load_model = move || {
         let Loaded { model, sha256 } = load(&path, &device)?;
         let speed = budget.map_or(Ok(speed), |budget| speed_within(&model, budget).map(Some))?;
@@ -142,14 +219,17 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
         };
         Ok::<_, Error>(LoadedModel { engine, sha256 })
     };
-    let mut server = Server::start_with(load_model, arguments.settings()?, true)?;
+    let mut server = Server::start_with(load_model, settings, true)?;
     report(&format!("http://{} answers", server.address()));
+    if let Some(address) = server.metrics_address() {
+        report(&format!("http://{address}/metrics answers"));
+    }
     server.wait();
     Ok(())
 }
 
 impl ServeArguments {
-    fn settings(&self) -> Result<ServerSettings> {
+    fn settings(&self, device: &Device) -> Result<ServerSettings> {
         let limits = Limits {
             body_bytes: self.max_body_bytes,
             // More than the queue holds are never taken.
@@ -170,10 +250,28 @@ impl ServeArguments {
             queue_texts: self.queue_texts,
             ..ServiceSettings::default()
         };
-        let name = self.model.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
+        let of_directory =
+            || self.model.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
+        let dtype = match self.precision {
+            Precision::F32 => "float32",
+            Precision::Tf32 => "tf32",
+            Precision::Bf16 => "bfloat16",
+            Precision::Int8 => "int8",
+        };
         Ok(ServerSettings {
             address: SocketAddr::new(self.host, self.port),
-            name,
+            metrics_port: self.metrics_port,
+            threads: self.threads.map(usize::from),
+            name: self.served_model_name.clone().unwrap_or_else(of_directory),
+            device: if device.is_cuda() {
+                "cuda"
+            } else if device.is_metal() {
+                "metal"
+            } else {
+                "cpu"
+            }
+            .into(),
+            dtype: dtype.into(),
             token: self.token()?,
             hosts: self.allow_host.clone(),
             cors: self.cors.clone(),
@@ -188,6 +286,7 @@ impl ServeArguments {
     fn token(&self) -> Result<Option<String>> {
         let (token, from) = match &self.token_file {
             Some(path) => {
+                warn_of_readers(path);
                 let token = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.clone(), source })?;
                 (token, path.display().to_string())
             }

@@ -1,6 +1,5 @@
 //! State that all requests share.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -12,8 +11,10 @@ use dht_dynamic::{
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use super::connections::Table;
+use super::admission::Admission;
+use super::connections::Port;
 use super::log::Log;
+use super::metrics::Metrics;
 use super::refusal::Refusal;
 use super::settings::ServerSettings;
 use crate::error::Error;
@@ -62,27 +63,27 @@ pub(super) struct App {
     pub(super) service: Arc<Service>,
     pub(super) settings: ServerSettings,
     pub(super) load: Loader,
-    pub(super) log: Log,
+    pub(super) log: Arc<Log>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) port: Arc<Port>,
     pub(super) started: Instant,
     /// True once a load balancer is to send no more requests.
     pub(super) draining: AtomicBool,
     /// True once the server is to stop.
     pub(super) stopping: watch::Receiver<bool>,
+    /// Estimated tokens in progress.
+    pub(super) admission: Arc<Admission>,
     /// Number of further requests that may be processed.
     requests: Arc<Semaphore>,
     /// Number of further bytes of bodies that may be read.
     pub(super) body_bytes: Arc<Semaphore>,
-    pub(super) connections: Table,
     /// Version of the present model.
     pub(super) version: Mutex<ModelVersion>,
-    /// Number of reloads that failed.
-    pub(super) failed_reloads: AtomicU64,
     /// Highest number of layers of a model so far.
     pub(super) most_layers: AtomicU64,
     /// Lock that is held while a model is loaded.
     pub(super) reloading: Arc<tokio::sync::Mutex<()>>,
     token: Option<[u8; 32]>,
-    responses: Mutex<BTreeMap<(String, u16), u64>>,
 }
 
 impl App {
@@ -91,26 +92,27 @@ impl App {
         version: ModelVersion,
         load: Loader,
         settings: ServerSettings,
-        stopping: watch::Receiver<bool>,
+        port: Arc<Port>,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let token = settings.token.as_ref().map(|token| Sha256::digest(token.as_bytes()).into());
         Self {
             service,
             load,
-            log: Log::start(!settings.log),
+            log: port.log.clone(),
+            metrics,
             started: Instant::now(),
             draining: AtomicBool::new(false),
-            stopping,
+            stopping: port.stopping.clone(),
+            port,
+            admission: Arc::default(),
             requests: Arc::new(Semaphore::new(settings.limits.requests)),
             // A body of the largest size fits when there is no other.
             body_bytes: Arc::new(Semaphore::new(settings.limits.all_body_bytes.max(settings.limits.body_bytes))),
-            connections: Table::default(),
             version: Mutex::new(version),
-            failed_reloads: AtomicU64::new(0),
             most_layers: AtomicU64::new(0),
             reloading: Arc::default(),
             token,
-            responses: Mutex::default(),
             settings,
         }
     }
@@ -158,17 +160,6 @@ impl App {
     /// Version of the present model.
     pub(super) fn version(&self) -> ModelVersion {
         self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Counts a response by its route and status.
-    pub(super) fn count(&self, route: &str, status: u16) {
-        let mut responses = self.responses.lock().unwrap_or_else(PoisonError::into_inner);
-        *responses.entry((route.to_owned(), status)).or_default() += 1;
-    }
-
-    /// Number of responses by route and status.
-    pub(super) fn responses(&self) -> BTreeMap<(String, u16), u64> {
-        self.responses.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -1,24 +1,28 @@
-//! `POST /v1/classify`: answers with probabilities, route and cost.
+//! `POST /v1/classify`: answers with probabilities, route and cost. `POST /invocations`: the same without lines.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use dht_dynamic::Query;
-use dht_dynamic::{Answer, serving::Request};
+use dht_dynamic::Answer;
+use serde::de::IgnoredAny;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::app::{App, answers, aside_until};
+use super::answering;
+use super::app::App;
 use super::body::{self, ContentType, content_type};
+use super::instruments::Stages;
 use super::lines;
+use super::question::{Form, Question};
 use super::refusal::Refusal;
+use super::{predict, vllm};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `texts`")]
@@ -42,12 +46,6 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-impl Text {
-    fn query(&self) -> Query<'_> {
-        Query { text: &self.text, pair: self.pair.as_deref() }
-    }
-}
-
 struct TextVisitor;
 
 impl<'de> Visitor<'de> for TextVisitor {
@@ -67,26 +65,63 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 }
 
+/// Answers JSON at once, in the form that its members have, or lines as they arrive.
+pub(super) async fn classify(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
+    if content_type(&headers)? == ContentType::Lines {
+        return lines::answer(app, body);
+    }
+    answering::answer(app, &headers, body, parse_any).await
+}
+
+/// `POST /invocations`, the path of SageMaker: JSON in the form that its members have.
+pub(super) async fn invoke(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
+    answering::answer(app, &headers, body, parse_any).await
+}
+
+/// Form of the server's own.
+struct OwnForm;
+
 #[derive(Debug, Serialize)]
 struct Classified {
     answers: Vec<Answer>,
 }
 
-/// Answers a JSON object of texts at once, or lines as they arrive.
-pub(super) async fn classify(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
-    if content_type(&headers)? == ContentType::Lines {
-        return lines::answer(app, body);
+impl Form for OwnForm {
+    fn response(&self, _: &App, answers: Vec<Answer>, _: &Stages) -> Result<Response, Refusal> {
+        Ok(Json(Classified { answers }).into_response())
     }
-    let content = body::read(&app, &headers, body).await?;
-    let _permit = app.admit()?;
-    let (own, arrived) = (app.clone(), Instant::now());
-    let taken = aside_until(app.deadline(arrived, None), move || {
-        let asked: ClassifyRequest = body::object(&content.bytes)?;
-        let deadline = own.deadline(arrived, asked.deadline_ms.map(Duration::from_millis));
-        let queries = asked.texts.iter().map(Text::query).collect();
-        let request = Request { queries, speed: asked.speed, deadline: Some(deadline), whole: false };
-        Ok((own.submit(&request)?, deadline))
-    });
-    let (ticket, deadline) = taken.await?;
-    Ok(Json(Classified { answers: answers(ticket, deadline).await? }).into_response())
+}
+
+/// Members that tell the form of a body.
+#[derive(Deserialize)]
+struct Members {
+    inputs: Option<IgnoredAny>,
+    input: Option<IgnoredAny>,
+    texts: Option<IgnoredAny>,
+}
+
+/// Parses a body whose members decide the form.
+fn parse_any(app: &App, json: &[u8]) -> Result<Question, Refusal> {
+    // A list of its values would be read as an object, too.
+    let members = if json.trim_ascii_start().starts_with(b"[") { None } else { serde_json::from_slice(json).ok() };
+    match members {
+        Some(Members { texts: None, input: Some(_), .. }) => vllm::parse(app, json),
+        Some(Members { texts: None, inputs: Some(_), .. }) => predict::parse(app, json),
+        Some(Members { texts: None, .. }) => Err(Refusal::unprocessable(
+            "missing field `texts`, or `inputs` (text-embeddings-inference) or `input` (vLLM)",
+        )),
+        _ => parse(app, json),
+    }
+}
+
+/// Parses a request of the server's own form.
+fn parse(_: &App, json: &[u8]) -> Result<Question, Refusal> {
+    let request: ClassifyRequest = body::object(json)?;
+    Ok(Question {
+        texts: request.texts.into_iter().map(|Text { text, pair }| (text, pair)).collect(),
+        speed: request.speed,
+        deadline: request.deadline_ms.map(Duration::from_millis),
+        whole: false,
+        form: Box::new(OwnForm),
+    })
 }

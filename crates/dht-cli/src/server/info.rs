@@ -10,7 +10,6 @@ use dht_dynamic::transformer::Task;
 use serde_json::{Map, Value, json};
 
 use super::app::App;
-use super::refusal::Refusal;
 
 const PAGE: &str = include_str!("assets/page.html");
 /// Hand-written description of all routes.
@@ -35,14 +34,6 @@ pub(super) async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
-/// `/health`, with any method: reports whether requests are accepted.
-pub(super) async fn health(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
-    if app.is_ending() {
-        return Err(Refusal::stopping());
-    }
-    Ok(Json(json!({ "status": "ok" })))
-}
-
 /// `GET /info`: the model and the limits. The first fields are those of text-embeddings-inference.
 pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
     let (engine, settings) = (app.service.engine(), &app.settings);
@@ -60,7 +51,7 @@ pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
         "model_id": settings.name,
         "model_sha": version.sha256,
         "model_loaded": version.loaded_seconds(),
-        "model_dtype": "float32",
+        "model_dtype": settings.dtype,
         "model_type": { "classifier": { "id2label": id2label, "label2id": label2id } },
         "max_concurrent_requests": limits.requests,
         "max_input_length": engine.max_length(),
@@ -68,7 +59,7 @@ pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
         "max_batch_requests": null,
         "max_client_batch_size": limits.texts,
         "auto_truncate": settings.auto_truncate,
-        "tokenization_workers": std::thread::available_parallelism().map_or(1, usize::from),
+        "tokenization_workers": settings.threads(),
         "version": env!("CARGO_PKG_VERSION"),
         "sha": null,
         "docker_label": null,

@@ -92,7 +92,7 @@ pub(super) fn answer(app: Arc<App>, body: Body) -> Result<Response, Refusal> {
             app.log.event("lines", json!({ "lines": count, "milliseconds": milliseconds }));
             return None;
         };
-        let line = pending.answer().await;
+        let line = pending.answer(&app).await;
         Some((Ok::<Bytes, std::convert::Infallible>(line), (app, receiver, progress, count + 1, started)))
     });
     let mut response = Body::from_stream(answers).into_response();
@@ -109,14 +109,17 @@ async fn hold(permit: OwnedSemaphorePermit, mut progress: watch::Receiver<()>, p
 }
 
 impl Pending {
-    async fn answer(self) -> Bytes {
+    async fn answer(self, app: &App) -> Bytes {
         let Self { line, id, taken } = self;
         let found = match taken {
             Ok((ticket, deadline)) => answers(ticket, deadline).await,
             Err(refusal) => Err(refusal),
         };
         let outcome = match found.map(|served| served.into_iter().next()) {
-            Ok(Some(served)) => Outcome::Answer(Box::new(served)),
+            Ok(Some(served)) => {
+                app.metrics.text(&served);
+                Outcome::Answer(Box::new(served))
+            }
             Ok(None) => Outcome::Refusal { line, refusal: Refusal::late().body() },
             Err(refusal) => Outcome::Refusal { line, refusal: refusal.body() },
         };

@@ -1,102 +1,97 @@
-//! `GET /metrics`: counters in Prometheus' text format.
+//! Metrics that the server itself records.
 
-use std::fmt::Write;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use dht_dynamic::Answer;
+use dht_dynamic::transformer::Task;
+use prometheus::proto::MetricFamily;
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry};
 
-use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use dht_dynamic::serving::{Histogram, ServiceMetrics};
+use super::instruments::{SECONDS, Stages, histogram, registered};
+use super::tei::TeiMetrics;
 
-use super::app::App;
-
-/// Formats all counters.
-pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let mut text = Text::default();
-    text.help(
-        "dht_responses_total",
-        "counter",
-        "HTTP responses by route and status; the route of a head that cannot be read is `unparsed`.",
-    );
-    for ((route, status), count) in app.responses() {
-        text.value("dht_responses_total", &format!("{{route=\"{route}\",status=\"{status}\"}}"), count);
-    }
-    let layers = app.service.engine().model_shape().layers as u64;
-    // A model of fewer layers takes no bucket away.
-    let layers = layers.max(app.most_layers.fetch_max(layers, Ordering::Relaxed));
-    text.of_service(&app.service.metrics(), layers as usize);
-    let (help, failed) =
-        ("Reloads that failed; the model before them stays.", app.failed_reloads.load(Ordering::Relaxed));
-    text.one("dht_reload_failures_total", "counter", help, failed);
-    let help = "Seconds since 1970 at which the present model was loaded.";
-    text.one("dht_model_loaded_seconds", "gauge", help, app.version().loaded_seconds());
-    text.one("dht_connections", "gauge", "Open connections.", app.connections.open());
-    text.help("dht_connections_closed_total", "counter", "Connections that the server closed, by reason.");
-    for (closing, count) in app.connections.closed() {
-        text.value("dht_connections_closed_total", &format!("{{reason=\"{}\"}}", closing.name()), count);
-    }
-    text.one("dht_uptime_seconds", "gauge", "Seconds since the start.", app.started.elapsed().as_secs_f64());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.0).into_response()
+/// Metrics that the server itself records.
+pub(super) struct Metrics {
+    registry: Registry,
+    /// Responses by route and status.
+    pub(super) responses: IntCounterVec,
+    /// Reloads that failed.
+    pub(super) failed_reloads: IntCounter,
+    /// Names of text-embeddings-inference.
+    pub(super) tei: TeiMetrics,
+    latency: Histogram,
+    stages: HistogramVec,
+    labels: IntCounterVec,
+    truncated: IntCounter,
 }
 
-#[derive(Default)]
-struct Text(String);
-
-impl Text {
-    fn help(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+impl Metrics {
+    /// Registers all metrics, and those of the process.
+    ///
+    /// # Errors
+    /// A name that is registered twice.
+    pub(super) fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let responses = Opts::new(
+            "dht_responses_total",
+            "HTTP responses by route and status; the route of a head that cannot be read is `unparsed`.",
+        );
+        let stages =
+            "Seconds of an answered request by stage: wait (for a thread), tokenize, compute (queue and batch).";
+        let metrics = Self {
+            responses: registered(&registry, IntCounterVec::new(responses, &["route", "status"]))?,
+            failed_reloads: registered(
+                &registry,
+                IntCounter::new("dht_reload_failures_total", "Reloads that failed; the model before them stays."),
+            )?,
+            latency: histogram(&registry, "dht_latency_seconds", "Seconds from a complete request to its answer.")?,
+            stages: registered(
+                &registry,
+                HistogramVec::new(
+                    HistogramOpts::new("dht_stage_seconds", stages).buckets(SECONDS.to_vec()),
+                    &["stage"],
+                ),
+            )?,
+            labels: registered(
+                &registry,
+                IntCounterVec::new(Opts::new("dht_labels_total", "Answered texts by label."), &["label"]),
+            )?,
+            truncated: registered(
+                &registry,
+                IntCounter::new("dht_truncated_texts_total", "Answered texts that were longer than the model reads."),
+            )?,
+            tei: TeiMetrics::new(&registry)?,
+            registry,
+        };
+        #[cfg(target_os = "linux")]
+        metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let build = IntGaugeVec::new(Opts::new("dht_build_info", "Release of the server; always 1."), &["version"]);
+        registered(&metrics.registry, build)?.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Ok(metrics)
     }
 
-    fn value(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
-        let _ = writeln!(self.0, "{name}{labels} {value}");
-    }
-
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
-        self.help(name, kind, help);
-        self.value(name, "", value);
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, bounds: impl Iterator<Item = String>, counts: &[u64], sum: f64) {
-        self.help(name, "histogram", help);
-        let mut all = 0;
-        for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(counts) {
-            all += count;
-            self.value(name, &format!("_bucket{{le=\"{bound}\"}}"), all);
+    /// Records an answered request.
+    pub(super) fn answered(&self, answers: &[Answer], stages: &Stages) {
+        self.latency.observe(stages.total.as_secs_f64());
+        for (stage, time) in [("wait", stages.waiting), ("tokenize", stages.tokenizing), ("compute", stages.computing)]
+        {
+            self.stages.with_label_values(&[stage]).observe(time.as_secs_f64());
         }
-        self.value(name, "_sum", sum);
-        self.value(name, "_count", all);
+        for answer in answers {
+            self.text(answer);
+        }
     }
 
-    fn of_service(&mut self, metrics: &ServiceMetrics, layers: usize) {
-        let ServiceMetrics { latency, batches, depths, .. } = metrics;
-        self.help("dht_requests_total", "counter", "Requests by how they ended; refused ones were never taken.");
-        for (end, count) in [
-            ("answered", metrics.answered),
-            ("failed", metrics.failed),
-            ("late", metrics.late),
-            ("cancelled", metrics.cancelled),
-            ("refused", metrics.refused),
-        ] {
-            self.value("dht_requests_total", &format!("{{end=\"{end}\"}}"), count);
+    /// Records an answered text.
+    pub(super) fn text(&self, answer: &Answer) {
+        self.truncated.inc_by(u64::from(answer.truncated));
+        match answer.task {
+            Task::Class => self.labels.with_label_values(&[&*answer.label]).inc(),
+            Task::Labels => answer.applying().iter().for_each(|label| self.labels.with_label_values(&[*label]).inc()),
+            Task::Number => {}
         }
-        self.one("dht_accepted_total", "counter", "Requests that were taken.", metrics.accepted);
-        self.one("dht_queue_texts", "gauge", "Texts that wait.", metrics.queued_texts);
-        self.one("dht_queue_tokens", "gauge", "Tokens of the texts that wait.", metrics.queued_tokens);
-        self.one("dht_tokens_total", "counter", "Tokens that were computed.", metrics.tokens);
-        self.one("dht_flops_total", "counter", "FLOPs that were spent.", metrics.flops);
-        let help = "FLOPs of the full model for the same texts.";
-        self.one("dht_full_model_flops_total", "counter", help, metrics.full_flops);
-        self.one("dht_reloads_total", "counter", "Models that were loaded after the first.", metrics.reloads);
-        let named = |histogram: &Histogram| histogram.bounds.clone().into_iter().map(|bound| bound.to_string());
-        let help = "Seconds from taking a request to its answer.";
-        self.histogram("dht_latency_seconds", help, named(latency), &latency.counts, latency.sum);
-        self.histogram("dht_batch_texts", "Texts in a batch.", named(batches), &batches.counts, batches.sum);
-        let sum = depths.iter().enumerate().map(|(depth, count)| depth as f64 * *count as f64).sum();
-        // A bucket for each depth that the model has, so that none appears later.
-        let buckets = depths.len().max(layers + 1);
-        let counts: Vec<u64> = (0..=buckets).map(|depth| depths.get(depth).copied().unwrap_or(0)).collect();
-        let bounds = (0..buckets).map(|depth| depth.to_string());
-        self.histogram("dht_depth_layers", "Layers that a text ran.", bounds, &counts, sum);
+    }
+
+    /// The metrics that the server itself records.
+    pub(super) fn gather(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
     }
 }

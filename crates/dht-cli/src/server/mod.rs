@@ -2,27 +2,38 @@
 //!
 //! ```text
 //!  connections ─▶ routes: token, log ─▶ body (bounded) ─▶ request of texts ─▶ Service: queue, batches ─▶ JSON
+//!  port for metrics ─▶ monitor: probes, metrics, without a token, also while the model is loaded
 //! ```
 //!
 //! A refusal is JSON with a reason. The exception is a head that hyper cannot parse: it is answered with a status and
 //! no body. A client that resets its connection cancels its request. A client that only ends its side may still read,
 //! and is answered.
 
+mod admission;
+mod answering;
 mod app;
 mod body;
 mod classify;
 mod connections;
+mod exposition;
 mod info;
+mod instruments;
 mod lines;
 mod log;
 mod metrics;
+mod monitor;
 mod predict;
+mod question;
 mod refusal;
 mod reload;
+mod request_id;
 mod routes;
+mod scores;
 #[expect(clippy::module_inception, reason = "the type is in the file of its name")]
 mod server;
 mod settings;
+mod tei;
+mod vllm;
 
 pub use app::LoadedModel;
 pub use server::Server;

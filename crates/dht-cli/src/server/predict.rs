@@ -1,22 +1,24 @@
-//! `POST /predict`, compatible with text-embeddings-inference.
+//! `POST /predict`, compatible with text-embeddings-inference and Hugging Face's inference API.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use dht_dynamic::Query;
-use dht_dynamic::transformer::Task;
-use dht_dynamic::{Answer, serving::Request};
+use axum::response::{IntoResponse, Response};
+use dht_dynamic::Answer;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::app::{App, answers, aside_until};
-use super::body::{self, ContentType, content_type};
+use super::answering;
+use super::app::App;
+use super::body;
+use super::instruments::Stages;
+use super::question::{Form, Question, Text};
 use super::refusal::{ErrorType, Refusal};
+use super::scores::{ScoreFunction, scores};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with `inputs`")]
@@ -36,17 +38,8 @@ struct PredictRequest {
 struct Parameters {
     /// Number of labels in the answer.
     top_k: Option<usize>,
-    /// `none` for raw scores; the model has one other function.
-    function_to_apply: Option<Function>,
-}
-
-/// Function of the scores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Function {
-    Sigmoid,
-    Softmax,
-    None,
+    /// Function of the raw scores; the function of the model's task if not set.
+    function_to_apply: Option<ScoreFunction>,
 }
 
 /// End of a long text that is cut. Texts are only cut on the right.
@@ -64,8 +57,6 @@ enum Inputs {
     Batch(Vec<Text>),
 }
 
-type Text = (String, Option<String>);
-
 /// String, or list of one or two strings.
 #[derive(Debug)]
 enum Item {
@@ -74,135 +65,107 @@ enum Item {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Score {
+struct Score {
     score: f32,
     label: String,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub(super) enum Predictions {
+enum Predictions {
     One(Vec<Score>),
     Batch(Vec<Vec<Score>>),
 }
 
+/// Form of the answer to a request.
+struct PredictForm {
+    /// True for a text or pair that is not in a batch.
+    is_single: bool,
+    is_pair: bool,
+    function: Option<ScoreFunction>,
+    top_k: Option<usize>,
+    /// True for Hugging Face's inference API, which answers a single text as a batch.
+    is_nested: bool,
+}
+
 /// Answers with the score of each label, the highest first.
-pub(super) async fn predict(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<Predictions>, Refusal> {
-    if content_type(&headers)? != ContentType::Json {
-        return Err(Refusal::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            ErrorType::Validation,
-            "expected application/json; POST /v1/classify takes lines",
-        ));
-    }
-    let content = body::read(&app, &headers, body).await?;
-    let _permit = app.admit()?;
-    let deadline = app.deadline(Instant::now(), None);
-    let own = app.clone();
-    let taken = aside_until(deadline, move || {
-        let asked: PredictRequest = body::object(&content.bytes)?;
-        let (texts, single) = match &asked.inputs {
-            Inputs::One(text) => (std::slice::from_ref(text), true),
-            Inputs::Batch(texts) => (&**texts, false),
-        };
-        let queries = texts.iter().map(|(text, pair)| Query { text, pair: pair.as_deref() }).collect();
-        let whole = !asked.truncate.unwrap_or(own.settings.auto_truncate);
-        let Direction::Right = asked.truncation_direction;
-        let parameters = asked.parameters.unwrap_or_default();
-        parameters.check()?;
-        let raw = asked.raw_scores || parameters.is_raw(own.service.engine().model().task())?;
-        let taken = own.submit(&Request { queries, speed: None, deadline: Some(deadline), whole });
-        let ticket = taken.map_err(|refusal| asked.inputs.explained(refusal))?;
-        Ok((ticket, single, raw, parameters.top_k))
-    });
-    let (ticket, single, raw, most) = taken.await?;
-    let served = answers(ticket, deadline).await.map_err(dependency)?;
-    let mut scores = served.iter().map(|answer| scores(answer, raw)).collect::<Result<Vec<_>, _>>()?;
-    scores.iter_mut().for_each(|scores| scores.truncate(most.unwrap_or(usize::MAX)));
-    Ok(Json(match scores.pop() {
-        Some(last) if single => Predictions::One(last),
-        last => {
-            scores.extend(last);
-            Predictions::Batch(scores)
-        }
-    }))
+pub(super) async fn predict(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
+    let answered = answering::answer(app.clone(), &headers, body, parse).await;
+    answered.inspect_err(|refusal| app.metrics.tei.failure(refusal))
 }
 
-impl Parameters {
-    /// Refuses an answer of no labels.
-    fn check(&self) -> Result<(), Refusal> {
-        match self.top_k {
-            Some(0) => {
-                Err(Refusal::unprocessable("top_k is 0, expected the number of labels in an answer, at least 1"))
-            }
-            _ => Ok(()),
-        }
+/// Parses a request of text-embeddings-inference or of Hugging Face's inference API, which has `parameters`.
+pub(super) fn parse(app: &App, json: &[u8]) -> Result<Question, Refusal> {
+    let request: PredictRequest = body::object(json)?;
+    let Direction::Right = request.truncation_direction;
+    let is_nested = request.parameters.is_some();
+    let Parameters { top_k, function_to_apply } = request.parameters.unwrap_or_default();
+    if top_k == Some(0) {
+        return Err(Refusal::unprocessable("top_k is 0, expected the number of labels in an answer, at least 1"));
     }
-
-    /// Returns whether they ask for scores before the function of the task. Refuses the function of another task.
-    fn is_raw(&self, task: Task) -> Result<bool, Refusal> {
-        let own = match task {
-            Task::Class => Function::Softmax,
-            Task::Labels => Function::Sigmoid,
-            Task::Number => Function::None,
-        };
-        match self.function_to_apply {
-            Some(other) if other != own && other != Function::None => Err(Refusal::unprocessable(format!(
-                "function_to_apply is {other:?}, expected {own:?}, which this model has, or None"
-            ))),
-            function => Ok(function == Some(Function::None)),
-        }
-    }
-}
-
-impl Inputs {
-    /// Adds to a refusal that two strings are one pair.
-    fn explained(&self, refusal: Refusal) -> Refusal {
-        match self {
-            Self::One((_, Some(_))) => {
-                let batch = r#"two strings are one pair, a batch of two texts is [["…"], ["…"]]"#;
-                Refusal { reason: format!("{}; {batch}", refusal.reason), ..refusal }
-            }
-            _ => refusal,
-        }
-    }
-}
-
-/// Converts a failure of the model to status 424, as text-embeddings-inference reports it.
-fn dependency(refusal: Refusal) -> Refusal {
-    match refusal.error_type {
-        ErrorType::Backend => Refusal { status: StatusCode::FAILED_DEPENDENCY, ..refusal },
-        _ => refusal,
-    }
-}
-
-/// Scores of the labels, the highest first. Raw scores are logits. For classes they are ln p, which equals the logits
-/// up to a constant. For labels they are as precise as a probability in single precision allows, up to 16.6. A value is
-/// unchanged.
-fn scores(answer: &Answer, raw: bool) -> Result<Vec<Score>, Refusal> {
-    let probabilities = &answer.probabilities;
-    if probabilities.iter().any(|p| !p.is_finite()) {
-        return Err(Refusal::new(StatusCode::FAILED_DEPENDENCY, ErrorType::Backend, "a score is not a number"));
-    }
-    // ln 0 is no JSON number.
-    let ln = |p: f32| p.max(f32::MIN_POSITIVE).ln();
-    let score = |p: f32| match answer.task {
-        Task::Class if raw => ln(p),
-        Task::Labels if raw => ln(p) - (1.0 - p).max(f32::EPSILON / 2.0).ln(),
-        Task::Class | Task::Labels | Task::Number => p,
+    let (texts, is_single) = match request.inputs {
+        Inputs::One(text) => (vec![text], true),
+        Inputs::Batch(texts) => (texts, false),
     };
-    let mut scores: Vec<Score> = answer
-        .labels
-        .iter()
-        .zip(probabilities)
-        .map(|(label, p)| Score { score: score(*p), label: label.to_string() })
-        .collect();
-    scores.sort_by(|a, b| b.score.total_cmp(&a.score));
-    Ok(scores)
+    let form = PredictForm {
+        is_single,
+        is_pair: is_single && texts.iter().any(|(_, pair)| pair.is_some()),
+        function: function_to_apply.or(request.raw_scores.then_some(ScoreFunction::None)),
+        top_k,
+        is_nested,
+    };
+    let whole = !request.truncate.unwrap_or(app.settings.auto_truncate);
+    Ok(Question { texts, speed: None, deadline: None, whole, form: Box::new(form) })
+}
+
+impl Form for PredictForm {
+    fn begin(&self, app: &App, texts: usize) {
+        app.metrics.tei.request(self.is_single, texts);
+    }
+
+    /// Adds to a refusal that two strings are one pair. A failure of the model has status 424, as in
+    /// text-embeddings-inference.
+    fn refuse(&self, refusal: Refusal) -> Refusal {
+        if refusal.error_type == ErrorType::Backend {
+            return Refusal { status: StatusCode::FAILED_DEPENDENCY, ..refusal };
+        }
+        if self.is_pair && refusal.error_type == ErrorType::Validation {
+            let batch = r#"two strings are one pair, a batch of two texts is [["…"], ["…"]]"#;
+            return Refusal { reason: format!("{}; {batch}", refusal.reason), ..refusal };
+        }
+        refusal
+    }
+
+    fn response(&self, app: &App, answers: Vec<Answer>, stages: &Stages) -> Result<Response, Refusal> {
+        let predictions = self.predictions(&answers)?;
+        app.metrics.tei.success(self.is_single, answers.len(), stages);
+        Ok(Json(predictions).into_response())
+    }
+}
+
+impl PredictForm {
+    /// The scores of each text, the highest first.
+    fn predictions(&self, answers: &[Answer]) -> Result<Predictions, Refusal> {
+        let mut scores = answers.iter().map(|answer| self.scores(answer)).collect::<Result<Vec<_>, _>>()?;
+        Ok(match scores.pop() {
+            Some(last) if self.is_single && !self.is_nested => Predictions::One(last),
+            last => {
+                scores.extend(last);
+                Predictions::Batch(scores)
+            }
+        })
+    }
+
+    fn scores(&self, answer: &Answer) -> Result<Vec<Score>, Refusal> {
+        if answer.probabilities.iter().any(|p| !p.is_finite()) {
+            return Err(Refusal::backend("a score is not a number"));
+        }
+        let named = answer.labels.iter().zip(scores(answer, self.function));
+        let mut scores: Vec<Score> = named.map(|(label, score)| Score { score, label: label.to_string() }).collect();
+        scores.sort_by(|a, b| b.score.total_cmp(&a.score));
+        scores.truncate(self.top_k.unwrap_or(usize::MAX));
+        Ok(scores)
+    }
 }
 
 impl<'de> Deserialize<'de> for Inputs {
@@ -299,15 +262,6 @@ mod tests {
         assert_eq!(parse(r#"{"inputs": ["a"], "parameters": {"top_k": 1}}"#).unwrap(), [text("a")]);
         assert_eq!(parse(r#"{"inputs": ["a", "b"]}"#).unwrap(), std::slice::from_ref(&pair));
         assert_eq!(parse(r#"{"inputs": [["a", "b"], ["c"], "d"]}"#).unwrap(), [pair, text("c"), text("d")]);
-    }
-
-    #[test]
-    fn a_function_of_another_task_is_refused() {
-        let of = |function| Parameters { top_k: None, function_to_apply: function };
-        assert!(!of(None).is_raw(Task::Class).unwrap() && !of(Some(Function::Softmax)).is_raw(Task::Class).unwrap());
-        assert!(of(Some(Function::None)).is_raw(Task::Labels).unwrap());
-        let refused = of(Some(Function::Sigmoid)).is_raw(Task::Class).unwrap_err();
-        assert!(refused.reason.contains("expected Softmax"), "{}", refused.reason);
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) error_type: ErrorType,
     pub(super) reason: String,
+    /// True for a body of vLLM's form.
+    pub(super) is_of_vllm: bool,
 }
 
 /// Type of a refusal. The first five are those of text-embeddings-inference.
@@ -33,14 +35,26 @@ pub(super) enum ErrorType {
 
 /// Refusal as JSON.
 #[derive(Debug, Serialize)]
-pub(super) struct RefusalBody {
-    error: String,
-    error_type: ErrorType,
+#[serde(untagged)]
+pub(super) enum RefusalBody {
+    /// `{"error": reason, "error_type": type}`
+    Tei { error: String, error_type: ErrorType },
+    /// `{"error": {"message": reason, …}}`
+    Vllm { error: VllmError },
+}
+
+/// Error of vLLM, which has the form of OpenAI's.
+#[derive(Debug, Serialize)]
+pub(super) struct VllmError {
+    message: String,
+    r#type: &'static str,
+    param: Option<()>,
+    code: u16,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, error_type: ErrorType, reason: impl Into<String>) -> Self {
-        Self { status, error_type, reason: reason.into() }
+        Self { status, error_type, reason: reason.into(), is_of_vllm: false }
     }
 
     /// Refusal of a well-formed request for something impossible.
@@ -57,7 +71,15 @@ impl Refusal {
     }
 
     pub(super) fn stopping() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::Unhealthy, "the server stops and takes no more requests")
+        Self::unhealthy("the server stops and takes no more requests")
+    }
+
+    pub(super) fn unhealthy(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::Unhealthy, reason)
+    }
+
+    pub(super) fn no_path(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, ErrorType::NotFound, reason)
     }
 
     pub(super) fn late() -> Self {
@@ -80,28 +102,56 @@ impl Refusal {
                 ErrorKind::Limit => Self::too_large(error.to_string()),
                 ErrorKind::Argument | ErrorKind::Shape | ErrorKind::Range => Self::unprocessable(error.to_string()),
                 ErrorKind::Data => Self::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorType::Tokenizer, error.to_string()),
-                _ => Self::backend(error),
+                _ => Self::backend(error.to_string()),
             },
         }
     }
 
     /// Refusal for an error of a request that was accepted.
     pub(super) fn of_answer(error: &Error) -> Self {
-        if matches!(error, Error::Deadline) { Self::late() } else { Self::backend(error) }
+        if matches!(error, Error::Deadline) { Self::late() } else { Self::backend(error.to_string()) }
     }
 
-    fn backend(error: &Error) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, error.to_string())
+    pub(super) fn backend(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, reason)
+    }
+
+    /// Gives the refusal the form of vLLM, whose status of an invalid request is 400.
+    pub(super) fn of_vllm(self) -> Self {
+        let status = match self.status {
+            StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => StatusCode::BAD_REQUEST,
+            status => status,
+        };
+        Self { status, is_of_vllm: true, ..self }
     }
 
     /// Converts the refusal to JSON. A reason may quote the request; it is cut there.
     pub(super) fn body(&self) -> RefusalBody {
-        let mut error = self.reason.clone();
-        if let Some((end, _)) = error.char_indices().nth(LETTERS) {
-            error.truncate(end);
-            error.push('…');
+        let mut reason = self.reason.clone();
+        if let Some((end, _)) = reason.char_indices().nth(LETTERS) {
+            reason.truncate(end);
+            reason.push('…');
         }
-        RefusalBody { error, error_type: self.error_type }
+        match self.is_of_vllm {
+            true => RefusalBody::Vllm {
+                error: VllmError { message: reason, r#type: self.vllm_type(), param: None, code: self.status.as_u16() },
+            },
+            false => RefusalBody::Tei { error: reason, error_type: self.error_type },
+        }
+    }
+
+    /// Type of an error of vLLM.
+    fn vllm_type(&self) -> &'static str {
+        match self.status {
+            StatusCode::BAD_REQUEST => "BadRequestError",
+            StatusCode::NOT_FOUND => "NotFoundError",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "UnsupportedMediaTypeError",
+            StatusCode::REQUEST_TIMEOUT => "RequestTimeoutError",
+            StatusCode::TOO_MANY_REQUESTS => "RateLimitError",
+            StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailableError",
+            StatusCode::GATEWAY_TIMEOUT => "GatewayTimeoutError",
+            _ => "InternalServerError",
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! `POST /v1/reload` and SIGHUP: replace the present model by that of the directory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use axum::Json;
@@ -127,7 +126,7 @@ impl App {
     /// Counts and logs a reload that failed, and returns its refusal.
     fn reload_failed(&self, reason: &str) -> Refusal {
         let reason = format!("the present model stays: {reason}");
-        self.failed_reloads.fetch_add(1, Ordering::Relaxed);
+        self.metrics.failed_reloads.inc();
         self.log.failure("reload_failed", json!({ "error": reason }));
         failed(reason)
     }

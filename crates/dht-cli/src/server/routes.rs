@@ -20,10 +20,11 @@ use super::app::App;
 use super::body;
 use super::connections::Lane;
 use super::refusal::{ErrorType, Refusal};
-use super::{classify, info, metrics, predict, reload};
+use super::request_id::RequestIds;
+use super::{classify, info, monitor, predict, reload, vllm};
 
-/// Path that answers on every connection, to every method, without a token.
-const HEALTH: &str = "/health";
+/// Paths that answer on every connection, to every method, to every host name and without a token.
+const PROBES: [&str; 4] = ["/health", "/livez", "/ping", "/readyz"];
 /// Paths whose GET requires no token.
 const OPEN: [&str; 2] = ["/", "/openapi.json"];
 
@@ -34,10 +35,16 @@ fn paths() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/", get(info::page).post(predict::predict)),
         ("/predict", post(predict::predict)),
         ("/v1/classify", post(classify::classify)),
+        ("/invocations", post(classify::invoke)),
+        ("/classify", post(vllm::classify)),
+        ("/v1/models", get(vllm::models)),
         ("/v1/reload", post(reload::reload)),
-        (HEALTH, any(info::health)),
+        ("/health", any(monitor::ready_of_app)),
+        ("/livez", any(monitor::live)),
+        ("/ping", any(monitor::ready_of_app)),
+        ("/readyz", any(monitor::ready_of_app)),
         ("/info", get(info::info)),
-        ("/metrics", get(metrics::metrics)),
+        ("/metrics", get(monitor::metrics_of_app)),
         ("/openapi.json", get(info::openapi)),
     ]
 }
@@ -53,13 +60,8 @@ pub(super) fn router(app: Arc<App>) -> Result<Router, String> {
         router = router.route(path, answers);
     }
     router = router
-        .fallback(|| async {
-            Refusal::new(StatusCode::NOT_FOUND, ErrorType::NotFound, "no such path: see /openapi.json")
-        })
-        .method_not_allowed_fallback(|| async {
-            let reason = "this path takes another method: see /openapi.json";
-            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorType::NotFound, reason)
-        })
+        .fallback(|| async { Refusal::no_path("no such path: see /openapi.json") })
+        .method_not_allowed_fallback(|| async { other_method() })
         .layer(from_fn_with_state(app.clone(), with_token))
         .layer(from_fn_with_state(app.clone(), with_host))
         .layer(from_fn_with_state(app.clone(), with_room));
@@ -96,15 +98,24 @@ fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
         .into_response()
 }
 
+fn other_method() -> Refusal {
+    let reason = "this path takes another method: see /openapi.json";
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorType::NotFound, reason)
+}
+
 /// Refuses requests to a host name that is not this server's, if no token protects it. A page in a browser could
 /// otherwise ask it under a name that resolves to this machine.
 async fn with_host(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, Refusal> {
+    // It would have to return the request itself.
+    if request.method() == Method::TRACE {
+        return Err(other_method());
+    }
     if request.headers().get_all(header::HOST).iter().count() > 1 {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorType::Validation, "the request has two Host headers"));
     }
     let header = request.headers().get(header::HOST).map(|value| value.to_str().unwrap_or("?"));
     let host = header.or_else(|| request.uri().authority().map(Authority::as_str)).unwrap_or("localhost");
-    let is_own = app.settings.token.is_some() || request.uri().path() == HEALTH;
+    let is_own = app.settings.token.is_some() || PROBES.contains(&request.uri().path());
     if is_own || is_own_host(host, &app.settings.hosts) {
         return Ok(next.run(request).await);
     }
@@ -128,7 +139,7 @@ async fn with_token(State(app): State<Arc<App>>, request: Request, next: Next) -
     let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
     let (path, method) = (request.uri().path(), request.method());
-    let open = path == HEALTH || OPEN.contains(&path) && (method == Method::GET || method == Method::HEAD);
+    let open = PROBES.contains(&path) || OPEN.contains(&path) && (method == Method::GET || method == Method::HEAD);
     if app.settings.token.is_none() || open || given.is_some_and(|(_, token)| app.is_token(token.trim())) {
         return Ok(next.run(request).await);
     }
@@ -141,7 +152,7 @@ async fn with_room(State(app): State<Arc<App>>, request: Request, next: Next) ->
     if request.extensions().get::<Lane>() != Some(&Lane::Spare) {
         return next.run(request).await;
     }
-    let mut response = if request.uri().path() == HEALTH {
+    let mut response = if PROBES.contains(&request.uri().path()) {
         next.run(request).await
     } else {
         let limits = &app.settings.limits;
@@ -153,24 +164,32 @@ async fn with_room(State(app): State<Arc<App>>, request: Request, next: Next) ->
     response
 }
 
-/// Counts and logs a response, without any content of the request.
+/// Counts and logs a response, without any content of the request. A probe that succeeds is not logged.
 async fn logged(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or("unknown", |path| path.as_str()).to_owned();
     let method = request.method().as_str().to_owned();
+    let ids = RequestIds::new(request.headers());
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    ids.add_headers(headers);
     if app.is_ending() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let status = response.status().as_u16();
-    app.count(&route, status);
+    app.port.count(&route, status);
     let milliseconds = (started.elapsed().as_secs_f64() * 1e4).round() / 10.0;
-    app.log
-        .event("request", json!({ "method": method, "route": route, "status": status, "milliseconds": milliseconds }));
+    let mut line = json!({ "method": method, "route": route, "status": status, "milliseconds": milliseconds });
+    if let Some(line) = line.as_object_mut() {
+        ids.add_fields(line);
+    }
+    // A kubelet asks every second.
+    if !(PROBES.contains(&&*route) && status == 200) {
+        app.log.event("request", line);
+    }
     response
 }
 

@@ -6,10 +6,13 @@ use std::thread::JoinHandle;
 
 use dht_dynamic::serving::Service;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpSocket;
 use tokio::sync::{Notify, watch};
 
 use super::app::{App, LoadedModel, ModelVersion};
+use super::connections::{Port, Table};
+use super::log::Log;
+use super::monitor::Monitor;
 use super::settings::ServerSettings;
 use super::{connections, reload, routes};
 use crate::error::{Error, Result};
@@ -25,6 +28,7 @@ const MOST_OF_A_TOKEN: usize = 4096;
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     service: Arc<Service>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
@@ -60,7 +64,7 @@ impl Server {
         let load = move || load().map(Into::into).map_err(Into::into);
         let wanted = settings.address;
         let at_address = |source| Error::Io { path: wanted.to_string().into(), source };
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = settings.threads();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(cores.clamp(1, 4))
             .max_blocking_threads(cores.max(2))
@@ -71,20 +75,41 @@ impl Server {
         // A signal to reload that comes while the model is being loaded asks for another one.
         let signals =
             if signals { Some(runtime.block_on(async { Signals::new() }).map_err(at_address)?) } else { None };
+        let (stop, stopping) = watch::channel(false);
+        let of_metrics =
+            |error: prometheus::Error| Error::Io { path: "metrics".into(), source: std::io::Error::other(error) };
+        let monitor = Monitor::new().map_err(of_metrics)?;
+        let port = Arc::new(Port {
+            connections: Table::default(),
+            limits: settings.limits.clone(),
+            log: Arc::new(Log::start(!settings.log)),
+            responses: monitor.metrics.responses.clone(),
+            stopping,
+        });
+        // A port that is in use is reported before the model is loaded. It is listened at only once the model is.
+        let socket = runtime.block_on(async { bind(wanted) }).map_err(at_address)?;
+        let metrics_address = match settings.metrics_port {
+            Some(number) => {
+                Some(runtime.block_on(serve_metrics(SocketAddr::new(wanted.ip(), number), &port, &monitor))?)
+            }
+            None => None,
+        };
         let LoadedModel { engine, sha256 } = load()?;
         let service = Arc::new(Service::start(engine, settings.service.clone())?);
-        let (stop, stopping) = watch::channel(false);
-        let app = Arc::new(App::new(service.clone(), ModelVersion::now(sha256), Box::new(load), settings, stopping));
+        let version = ModelVersion::now(sha256);
+        let metrics = monitor.metrics.clone();
+        let app = Arc::new(App::new(service.clone(), version, Box::new(load), settings, port.clone(), metrics));
         let router = routes::router(app.clone()).map_err(|got| Error::Argument {
             flag: "cors",
             expected: "origins as browsers send them, such as https://example.org or http://localhost:3000, without a path; or *".into(),
             got,
         })?;
-        let listener = runtime.block_on(async { bind(wanted) }).map_err(at_address)?;
+        let listener = runtime.block_on(async { socket.listen(BACKLOG) }).map_err(at_address)?;
         let address = listener.local_addr().map_err(at_address)?;
         if signals.is_some() {
             Interruption::leave_to_server();
         }
+        let _ = monitor.app.set(app.clone());
         app.log.event("listening", json!({ "address": address.to_string() }));
         let (own, ended, on_signal) = (service.clone(), app.clone(), stop.clone());
         let run = move || {
@@ -92,7 +117,8 @@ impl Server {
                 if let Some(signals) = signals {
                     tokio::spawn(signals.obey(app.clone(), on_signal));
                 }
-                connections::serve(app.clone(), router, listener).await;
+                let service = app.service.clone();
+                connections::serve(port, router, listener, move || service.stop()).await;
             });
             runtime.shutdown_timeout(std::time::Duration::from_secs(1));
             let done = own.metrics();
@@ -100,12 +126,17 @@ impl Server {
             ended.log.close();
         };
         let thread = std::thread::Builder::new().name("server".into()).spawn(run).map_err(at_address)?;
-        Ok(Self { address, service, stop, thread: Some(thread) })
+        Ok(Self { address, metrics_address, service, stop, thread: Some(thread) })
     }
 
     /// Address that the server listens at.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Address of the port for metrics, if there is one.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// Service that answers the texts.
@@ -140,12 +171,35 @@ impl Drop for Server {
     }
 }
 
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+/// Serves the port for metrics until the runtime ends, and returns its address.
+async fn serve_metrics(address: SocketAddr, server: &Port, monitor: &Arc<Monitor>) -> Result<SocketAddr> {
+    let at_address = |source| Error::Io { path: format!("--metrics-port: {address}").into(), source };
+    let listener = bind(address).and_then(|socket| socket.listen(BACKLOG)).map_err(at_address)?;
+    let address = listener.local_addr().map_err(at_address)?;
+    // It stays open until the process ends, so that the end of a drain is seen.
+    let (open, stopping) = watch::channel(false);
+    let port = Port {
+        connections: Table::default(),
+        limits: server.limits.clone(),
+        log: server.log.clone(),
+        responses: server.responses.clone(),
+        stopping,
+    };
+    let router = monitor.clone().router();
+    tokio::spawn(async move {
+        connections::serve(Arc::new(port), router, listener, || {}).await;
+        drop(open);
+    });
+    Ok(address)
+}
+
+/// Socket that is bound and does not listen yet.
+fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 /// Signals to stop and to reload, from the moment of their creation on.

@@ -15,8 +15,16 @@ const MOST: usize = 1 << 20;
 pub struct ServerSettings {
     /// Address to listen at; port 0 for any free one.
     pub address: SocketAddr,
-    /// Name of the model in `/info`.
+    /// Port for `/metrics` and probes without a token, at the same address; 0 for any free one.
+    pub metrics_port: Option<u16>,
+    /// Number of threads that tokenise; all cores if not set.
+    pub threads: Option<usize>,
+    /// Name of the model in `/info`, `/v1/models` and requests.
     pub name: String,
+    /// Device in `x-compute-type`: `cpu`, `cuda` or `metal`.
+    pub device: String,
+    /// Type of the model's weights in `/info`.
+    pub dtype: String,
     /// Token that requests require. Without a token, every request is answered and no reload is accepted.
     pub token: Option<String>,
     /// Names by which a server without a token may be addressed, besides IP addresses and localhost; `*` for any. A page
@@ -67,6 +75,13 @@ pub struct Limits {
     pub grace: Duration,
 }
 
+impl ServerSettings {
+    /// Number of threads that tokenise.
+    pub(super) fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+}
+
 impl Limits {
     /// Rejects limits that let nothing through.
     ///
@@ -103,11 +118,15 @@ impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            metrics_port: None,
+            threads: None,
             name: "model".into(),
+            device: "cpu".into(),
+            dtype: "float32".into(),
             token: None,
             hosts: Vec::new(),
             cors: Vec::new(),
-            auto_truncate: false,
+            auto_truncate: true,
             allow_other_labels: false,
             log: true,
             limits: Limits::default(),
@@ -127,7 +146,7 @@ impl Default for Limits {
             deadline: Duration::from_secs(10),
             reading: Duration::from_secs(10),
             writing: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_secs(75),
             reload: Duration::from_secs(600),
             drain: Duration::ZERO,
             grace: Duration::from_secs(30),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dht_cli::{Server, ServerSettings};
+use dht_cli::Server;
 use dht_dynamic::Answer;
 use dht_dynamic::transformer::{Pooling, Task, TextClassifier};
 use dht_dynamic::{
@@ -126,15 +126,6 @@ fn predict_answers_as_text_embeddings_inference() {
     let raw = scores(&ask("/predict", json!({ "inputs": texts[0], "raw_scores": true })));
     let sum: f64 = raw.iter().map(|(_, score)| score.exp()).sum();
     assert!((sum - 1.0).abs() < 1e-5 && raw[0].1 <= 0.0, "{raw:?}");
-}
-
-#[test]
-fn auto_truncate_holds_where_a_request_does_not_set_it() {
-    let settings = ServerSettings { auto_truncate: true, ..settings() };
-    let server = Server::start(engine, settings).expect("a server");
-    let long = "fine ".repeat(300);
-    assert_eq!(post(server.address(), "/predict", json!({ "inputs": long })).status, 200);
-    assert_eq!(post(server.address(), "/predict", json!({ "inputs": long, "truncate": false })).status, 413);
 }
 
 #[test]

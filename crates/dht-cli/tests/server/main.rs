@@ -4,11 +4,14 @@
 
 mod answers;
 mod client;
+mod clients;
+mod configuration;
 mod connections;
 mod hostile;
 mod lines;
 mod load;
 mod model;
+mod monitor;
 mod own_parts;
 mod process;
 mod refusals;

@@ -16,7 +16,7 @@ fn what_cannot_be_read_is_refused_with_what_was_expected() {
     let long = "fine ".repeat(300);
     let many = vec!["fine"; 257];
     let cases = [
-        ("/predict", json!({ "inputs": long }).to_string(), 413, "let it be truncated"),
+        ("/predict", json!({ "inputs": long, "truncate": false }).to_string(), 413, "let it be truncated"),
         ("/predict", json!({ "inputs": [many] }).to_string(), 422, "invalid length 3"),
         ("/predict", json!({ "inputs": vec![["fine"]; 257] }).to_string(), 413, "at most 256"),
         ("/predict", "{}".into(), 422, "missing field `inputs`"),

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use axum::Router;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::connection::Connection;
+use super::port::Port;
 use super::socket::Socket;
-use crate::server::app::App;
 use crate::server::settings::Limits;
 
 /// Time for which connections are still accepted after the server was asked to stop, so that clients that connected
@@ -22,16 +22,33 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Longest time between two checks of the time limits.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Serves connections until the server is asked to stop and the accepted requests are answered.
-pub(in crate::server) async fn serve(app: Arc<App>, router: Router, listener: TcpListener) {
+/// Serves connections until the port is to be closed and the accepted requests are answered. `finish` computes what
+/// waits, once no further connection is accepted.
+pub(in crate::server) async fn serve(
+    port: Arc<Port>,
+    router: Router,
+    listener: TcpListener,
+    finish: impl FnOnce() + Send + 'static,
+) {
     let (close, closing) = watch::channel(false);
     let mut connections = JoinSet::new();
     let stopped = async {
-        let _ = app.stopping.clone().wait_for(|stopping| *stopping).await;
+        let _ = port.stopping.clone().wait_for(|stopping| *stopping).await;
         tokio::time::sleep(LINGER).await;
     };
     tokio::pin!(stopped);
-    let sweep = tokio::spawn(sweep(app.clone()));
+    let sweep = tokio::spawn(sweep(port.clone()));
+    let serve_one = |connections: &mut JoinSet<()>, stream: TcpStream| {
+        let _ = stream.set_nodelay(true);
+        let (number, lane, activity) = port.connections.add(&port.limits);
+        let socket = Socket::new(stream, activity.clone());
+        let connection = Connection { port: port.clone(), lane, socket, activity };
+        let (port, router, closing) = (port.clone(), router.clone(), closing.clone());
+        connections.spawn(async move {
+            connection.serve(router, closing).await;
+            port.connections.remove(number);
+        });
+    };
     loop {
         let accepted = tokio::select! {
             biased;
@@ -40,45 +57,41 @@ pub(in crate::server) async fn serve(app: Arc<App>, router: Router, listener: Tc
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let _ = stream.set_nodelay(true);
-                let (number, lane, activity) = app.connections.add(&app.settings.limits);
-                let connection =
-                    Connection { app: app.clone(), lane, socket: Socket::new(stream, activity.clone()), activity };
-                let (app, router, closing) = (app.clone(), router.clone(), closing.clone());
-                connections.spawn(async move {
-                    connection.serve(router, closing).await;
-                    app.connections.remove(number);
-                });
-            }
+            Ok((stream, _)) => serve_one(&mut connections, stream),
             Err(error) => {
-                app.log.event("accept_failed", json!({ "error": error.to_string() }));
+                port.log.event("accept_failed", json!({ "error": error.to_string() }));
                 // Without files for new connections, `/health` needs that of one that waits.
-                app.connections.evict_oldest(&app.settings.limits);
+                port.connections.evict_oldest(&port.limits);
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
-    drop(listener);
+    // Connections that the system has made already are served, too: closing the listener would reset them.
+    if let Ok(listener) = listener.into_std() {
+        while let Ok((stream, _)) = listener.accept() {
+            if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                serve_one(&mut connections, stream);
+            }
+        }
+    }
     let _ = close.send(true);
     // What waits is computed at once, and the answers go out before their connections end.
-    let service = app.service.clone();
-    let computed = tokio::task::spawn_blocking(move || service.stop());
-    let grace = app.settings.limits.grace;
+    let computed = tokio::task::spawn_blocking(finish);
+    let grace = port.limits.grace;
     let all = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(grace, all).await.is_err() {
-        app.log.failure("connections_cut", json!({ "connections": connections.len() }));
+        port.log.failure("connections_cut", json!({ "connections": connections.len() }));
     }
     sweep.abort();
     let _ = computed.await;
 }
 
 /// Closes connections that exceed a time limit, until the task is aborted.
-async fn sweep(app: Arc<App>) {
-    let Limits { reading, writing, idle, .. } = app.settings.limits;
+async fn sweep(port: Arc<Port>) {
+    let Limits { reading, writing, idle, .. } = port.limits;
     let pause = (reading.min(writing).min(idle) / 4).clamp(Duration::from_millis(10), SWEEP);
     loop {
         tokio::time::sleep(pause).await;
-        app.connections.close_expired(&app.settings.limits);
+        port.connections.close_expired(&port.limits);
     }
 }

@@ -15,13 +15,12 @@ use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use serde_json::json;
 use tokio::sync::watch;
 
 use super::activity::{Activity, Closing, InProgress};
+use super::port::Port;
 use super::socket::Socket;
 use super::table::Lane;
-use crate::server::app::App;
 
 /// Time for which connections without a request stay open once no more are accepted. Requests in that time are refused
 /// with a reason, which a closed connection could not give.
@@ -41,7 +40,7 @@ enum End {
 
 /// Open connection with the state that all connections share.
 pub(super) struct Connection {
-    pub(super) app: Arc<App>,
+    pub(super) port: Arc<Port>,
     pub(super) lane: Lane,
     pub(super) socket: Socket,
     pub(super) activity: Arc<Activity>,
@@ -93,7 +92,7 @@ impl Connection {
     /// Counts and logs a head that hyper has refused. A client that vanishes or stalls is not an error of the server.
     fn failed(&self, error: &hyper::Error) -> End {
         if error.is_parse_version_h2() {
-            self.app.connections.count(Closing::Http2);
+            self.port.connections.count(Closing::Http2);
         }
         if !error.is_parse() || error.is_parse_version_h2() {
             return End::Cut;
@@ -104,14 +103,10 @@ impl Connection {
             true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             false => StatusCode::BAD_REQUEST,
         };
-        self.app.count(UNPARSED, status.as_u16());
-        self.app.log.event("request", json!({ "route": UNPARSED, "status": status.as_u16(), "error": reason }));
+        self.port.refused_head(status.as_u16(), &reason);
         End::Answered
     }
 }
-
-/// Route of requests whose head could not be parsed, in metrics and log lines.
-const UNPARSED: &str = "unparsed";
 
 /// Service that answers the requests of a connection and records them.
 struct Requests {

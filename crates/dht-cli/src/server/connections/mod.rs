@@ -8,8 +8,10 @@
 mod accept;
 mod activity;
 mod connection;
+mod port;
 mod socket;
 mod table;
 
 pub(super) use accept::serve;
+pub(super) use port::Port;
 pub(super) use table::{Lane, Table};

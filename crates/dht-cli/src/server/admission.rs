@@ -1,0 +1,131 @@
+//! Admission of requests by their estimated tokens, before they are parsed and tokenised.
+//!
+//! Under overload, a request that would be late costs the time of parsing and tokenising and is then of no use. It is
+//! refused first, so that the time is left for requests that can be answered.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::refusal::Refusal;
+
+/// Bytes of a JSON body for each token, about the mean of English texts.
+const BYTES_PER_TOKEN: usize = 4;
+/// Share of the deadline after which the answer may be expected at most. Texts differ, and a late answer is useless.
+const SHARE: f64 = 0.5;
+/// Minimum time of a measurement of the pace, unless the server becomes idle before.
+const WINDOW: Duration = Duration::from_millis(200);
+/// Weight of the latest measurement in the exponential mean.
+const LATEST: f64 = 0.3;
+
+/// Estimated tokens in progress, and the pace at which they are answered.
+#[derive(Debug, Default)]
+pub(super) struct Admission(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// Estimated tokens of the admitted requests that are not answered yet.
+    pending: usize,
+    /// Seconds for each estimated token.
+    pace: Option<f64>,
+    /// Start of the present measurement, and estimated tokens that were answered since.
+    window: Option<(Instant, usize)>,
+}
+
+/// Admitted request, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    admission: Arc<Admission>,
+    tokens: usize,
+    is_answered: bool,
+}
+
+impl Admission {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Admits a body of this size, unless its answer is expected too late. A request is always admitted if no other is
+    /// in progress.
+    pub(super) fn admit(self: &Arc<Self>, bytes: usize, deadline: Duration) -> Result<Admitted, Refusal> {
+        let tokens = bytes / BYTES_PER_TOKEN + 1;
+        let mut state = self.state();
+        let expected = state.pace.unwrap_or(0.0) * (state.pending + tokens) as f64;
+        if state.pending > 0 && expected > SHARE * deadline.as_secs_f64() {
+            let pending = state.pending;
+            return Err(Refusal::overloaded(format!(
+                "requests of about {pending} tokens are in progress, and the answer would come too late: try again later"
+            )));
+        }
+        state.pending += tokens;
+        state.window.get_or_insert_with(|| (Instant::now(), 0));
+        Ok(Admitted { admission: self.clone(), tokens, is_answered: false })
+    }
+}
+
+impl Admitted {
+    /// Marks the request as answered. Refused ones do not count for the pace.
+    pub(super) fn answered(mut self) {
+        self.is_answered = true;
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.admission.state().end(self.tokens, self.is_answered, Instant::now());
+    }
+}
+
+impl State {
+    fn end(&mut self, tokens: usize, is_answered: bool, now: Instant) {
+        self.pending -= tokens;
+        let Some((start, answered)) = &mut self.window else { return };
+        *answered += if is_answered { tokens } else { 0 };
+        let time = now.saturating_duration_since(*start);
+        if *answered > 0 && (time >= WINDOW || self.pending == 0) {
+            let latest = time.as_secs_f64() / *answered as f64;
+            self.pace = Some(self.pace.map_or(latest, |mean| mean + LATEST * (latest - mean)));
+            self.window = (self.pending > 0).then_some((now, 0));
+        } else if self.pending == 0 {
+            self.window = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(pending: usize, pace: f64) -> Arc<Admission> {
+        Arc::new(Admission(Mutex::new(State { pending, pace: Some(pace), window: Some((Instant::now(), 0)) })))
+    }
+
+    #[test]
+    fn a_request_that_would_be_late_is_refused_if_others_wait() {
+        let deadline = Duration::from_secs(10);
+        assert!(admission(0, 1.0).admit(4000, deadline).is_ok(), "nothing else is in progress");
+        assert!(admission(4, 1.0).admit(0, deadline).is_ok(), "expected after 5 s, half of the deadline");
+        assert!(admission(5, 1.0).admit(0, deadline).is_err());
+        assert!(admission(5, 0.1).admit(0, deadline).is_ok());
+    }
+
+    #[test]
+    fn the_pace_is_that_of_answered_tokens() {
+        let (start, mut state) = (Instant::now(), State::default());
+        (state.pending, state.window) = (300, Some((start, 0)));
+        state.end(100, true, start + Duration::from_millis(100));
+        assert_eq!(state.pace, None, "too short");
+        state.end(100, false, start + Duration::from_millis(400));
+        assert_eq!(state.pace.map(|pace| (pace * 1e6).round()), Some(4000.0), "100 tokens in 400 ms");
+        state.end(100, true, start + Duration::from_millis(500));
+        assert!(state.pace.is_some_and(|pace| pace < 0.004) && state.window.is_none(), "{state:?}");
+    }
+
+    #[test]
+    fn dropped_requests_leave_nothing_pending() {
+        let admission = Arc::new(Admission::default());
+        let admitted = admission.admit(400, Duration::from_secs(1)).unwrap();
+        drop(admission.admit(400, Duration::from_secs(1)).unwrap());
+        admitted.answered();
+        assert_eq!(admission.state().pending, 0);
+    }
+}

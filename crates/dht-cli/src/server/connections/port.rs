@@ -1,0 +1,38 @@
+//! Port that the server listens at.
+
+use std::sync::Arc;
+
+use prometheus::IntCounterVec;
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::table::Table;
+use crate::server::log::Log;
+use crate::server::settings::Limits;
+
+/// Route of requests whose head could not be parsed, in metrics and log lines.
+const UNPARSED: &str = "unparsed";
+
+/// Port that the server listens at, with its open connections.
+pub(in crate::server) struct Port {
+    pub(in crate::server) connections: Table,
+    pub(in crate::server) limits: Limits,
+    pub(in crate::server) log: Arc<Log>,
+    /// Responses by route and status.
+    pub(in crate::server) responses: IntCounterVec,
+    /// True once the port is to be closed.
+    pub(in crate::server) stopping: watch::Receiver<bool>,
+}
+
+impl Port {
+    /// Counts a response by its route and status.
+    pub(in crate::server) fn count(&self, route: &str, status: u16) {
+        self.responses.with_label_values(&[route, &status.to_string()]).inc();
+    }
+
+    /// Counts and logs a head that cannot be parsed.
+    pub(super) fn refused_head(&self, status: u16, reason: &str) {
+        self.count(UNPARSED, status);
+        self.log.event("request", json!({ "route": UNPARSED, "status": status, "error": reason }));
+    }
+}

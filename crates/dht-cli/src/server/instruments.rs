@@ -1,0 +1,35 @@
+//! Registered metrics, buckets of times, and the stages of a request.
+
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{Histogram, HistogramOpts, Registry, Result};
+
+/// Upper bounds of the buckets of times, in seconds.
+pub(super) const SECONDS: [f64; 17] =
+    [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+
+/// Durations of the stages of an answered request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Stages {
+    /// From the complete body to the start of its parsing.
+    pub(super) waiting: Duration,
+    /// Parsing and tokenising, with the n-gram exit.
+    pub(super) tokenizing: Duration,
+    /// In the queue of the service and in batches.
+    pub(super) computing: Duration,
+    /// From the first to the last stage.
+    pub(super) total: Duration,
+}
+
+/// Registers a collector.
+pub(super) fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: Result<C>) -> Result<C> {
+    let collector = collector?;
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+/// Registers a histogram of times.
+pub(super) fn histogram(registry: &Registry, name: &str, help: &str) -> Result<Histogram> {
+    registered(registry, Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec())))
+}

@@ -1,0 +1,53 @@
+//! Functions of scores: probabilities, raw scores, and the functions of Hugging Face's pipelines.
+
+use dht_dynamic::Answer;
+use dht_dynamic::transformer::Task;
+use serde::Deserialize;
+
+/// Function that turns raw scores into scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ScoreFunction {
+    Sigmoid,
+    Softmax,
+    /// Raw scores.
+    None,
+}
+
+impl ScoreFunction {
+    /// Function of a task's own scores.
+    fn of_task(task: Task) -> Self {
+        match task {
+            Task::Class => Self::Softmax,
+            Task::Labels => Self::Sigmoid,
+            Task::Number => Self::None,
+        }
+    }
+}
+
+/// Scores of the labels, in their order; `None` for the function of the model's task.
+///
+/// Raw scores are logits. For classes they are ln p, which equals the logits up to a constant. For labels they are as
+/// precise as a probability in single precision allows, up to 16.6. A value is unchanged.
+pub(super) fn scores(answer: &Answer, function: Option<ScoreFunction>) -> Vec<f32> {
+    let own = ScoreFunction::of_task(answer.task);
+    let Some(function) = function.filter(|function| *function != own) else { return answer.probabilities.clone() };
+    // ln 0 is no JSON number.
+    let ln = |p: f32| p.max(f32::MIN_POSITIVE).ln();
+    let raw = answer.probabilities.iter().map(|p| match answer.task {
+        Task::Class => ln(*p),
+        Task::Labels => ln(*p) - (1.0 - p).max(f32::EPSILON / 2.0).ln(),
+        Task::Number => *p,
+    });
+    match function {
+        ScoreFunction::None => raw.collect(),
+        ScoreFunction::Sigmoid => raw.map(|score| 1.0 / (1.0 + (-score).exp())).collect(),
+        ScoreFunction::Softmax => {
+            let raw: Vec<f32> = raw.collect();
+            let highest = raw.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let powers: Vec<f32> = raw.iter().map(|score| (score - highest).exp()).collect();
+            let sum: f32 = powers.iter().sum();
+            powers.iter().map(|power| power / sum).collect()
+        }
+    }
+}
