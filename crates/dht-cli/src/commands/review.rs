@@ -78,7 +78,11 @@ pub fn review(arguments: &ReviewArguments) -> Result<()> {
             return Err(Error::TooLittle { data: data.name.clone(), what, least, got });
         }
     }
-    let most = start.config()?.longest_text();
+    let config = start.config()?;
+    if config.num_hidden_layers < 2 {
+        return Err(Error::argument("model", "an encoder of at least 2 layers", &arguments.model));
+    }
+    let most = config.longest_text();
     if !(3..=most).contains(&arguments.max_length) {
         return Err(Error::argument("max-length", format!("3 to {most}, the model's positions"), arguments.max_length));
     }
@@ -125,12 +129,13 @@ fn out_of_fold(
         pooling => pooling,
     };
     let classifier = TextClassifier::new(encoder, encoded.labels.len(), pooling, &mut rng)?;
+    let layers = classifier.encoder().layers();
     let ngram = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
     // Nothing is held out: all rows are cross-fitted.
     let exits = AccelerateSettings {
         ngram: Some(ngram),
         batch_size: BATCH,
-        exits: Some(vec![classifier.encoder().layers()]),
+        exits: Some(vec![layers / 2, layers]),
         side: None,
         least_held_out: usize::MAX,
         ..AccelerateSettings::default()

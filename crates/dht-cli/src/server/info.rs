@@ -10,6 +10,7 @@ use dht_dynamic::transformer::Task;
 use serde_json::{Map, Value, json};
 
 use super::app::App;
+use super::refusal::Refusal;
 
 const PAGE: &str = include_str!("assets/page.html");
 /// Hand-written description of all routes.
@@ -29,9 +30,22 @@ pub(super) async fn page() -> Response {
     response
 }
 
-/// `GET /openapi.json`
-pub(super) async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+/// `GET /openapi.json`: the description of all routes, for the present model.
+pub(super) async fn openapi(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
+    let mut description: Value =
+        serde_json::from_str(OPENAPI).map_err(|error| Refusal::backend(format!("the description: {error}")))?;
+    let (engine, schemas) = (app.service.engine(), &mut description["components"]["schemas"]);
+    schemas["ClassificationRequest"]["properties"]["truncate_prompt_tokens"]["anyOf"][1]["minimum"] =
+        engine.max_length().into();
+    // A model that runs all its layers has one speed.
+    if engine.speed().is_none() {
+        for request in ["ClassifyRequest", "Line"] {
+            if let Some(properties) = schemas[request]["properties"].as_object_mut() {
+                properties.remove("speed");
+            }
+        }
+    }
+    Ok(Json(description))
 }
 
 /// `GET /info`: the model and the limits. The first fields are those of text-embeddings-inference.

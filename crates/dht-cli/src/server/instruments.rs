@@ -1,4 +1,4 @@
-//! Registered metrics, buckets of times, and the stages of a request.
+//! Registration of metrics, buckets of times, and stages that requests go through.
 
 use std::time::Duration;
 

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use dht_dynamic::Answer;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use super::answering;
 use super::app::App;
@@ -29,6 +30,7 @@ struct PredictRequest {
     raw_scores: bool,
     #[serde(default)]
     truncation_direction: Direction,
+    #[serde(default, deserialize_with = "parameters")]
     parameters: Option<Parameters>,
 }
 
@@ -40,6 +42,12 @@ struct Parameters {
     top_k: Option<usize>,
     /// Function of the raw scores; the function of the model's task if not set.
     function_to_apply: Option<ScoreFunction>,
+}
+
+/// Parameters as an object. A list of their values, which serde would accept, is refused.
+fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Parameters>, D::Error> {
+    let members: Option<Map<String, Value>> = Option::deserialize(deserializer)?;
+    members.map(|members| serde_json::from_value(members.into()).map_err(D::Error::custom)).transpose()
 }
 
 /// End of a long text that is cut. Texts are only cut on the right.

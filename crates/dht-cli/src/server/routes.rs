@@ -108,7 +108,7 @@ fn other_method() -> Refusal {
 async fn with_host(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, Refusal> {
     // It would have to return the request itself.
     if request.method() == Method::TRACE {
-        return Err(other_method());
+        return Ok(([(header::ALLOW, "GET, HEAD, POST")], other_method()).into_response());
     }
     if request.headers().get_all(header::HOST).iter().count() > 1 {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorType::Validation, "the request has two Host headers"));

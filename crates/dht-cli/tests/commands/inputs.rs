@@ -73,7 +73,11 @@ fn several_labels_and_numbers_begin_with_a_fitted_last_layer() {
         .collect();
     assert_eq!(metrics, ["micro F1", "subset accuracy", "average precision"], "{scored}");
     let answers = printed(&dht(at, &["predict", "several-model", "several/test.csv", "--output-format", "jsonl"]));
-    assert!(answers.lines().all(|line| json(line)["labels"].as_array().is_some_and(|labels| !labels.is_empty())));
+    assert!(
+        answers
+            .lines()
+            .all(|line| json(line)["predicted"]["labels"].as_array().is_some_and(|labels| !labels.is_empty()))
+    );
     let told = said(&train_several(&[]));
     assert!(told.contains("rung 1: macro F1 ") && told.contains("rung 2: macro F1 "), "{told}");
     let both = refused(&train_several(&["--rungs", "1", "--minutes", "5"]), 2);

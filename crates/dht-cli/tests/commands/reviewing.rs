@@ -95,7 +95,7 @@ fn what_cannot_be_reviewed_is_refused() {
     };
     write(at, "few.csv", &csv(&reviews(12, 0)));
     let few = refused(&review("few.csv", "model", &[]), 1);
-    assert!(few.contains("few.csv has 12 rows, expected at least 20"), "{few}");
+    assert!(few.contains("few: expected at least 20 rows, got 12"), "{few}");
     let scratch = refused(&review("data", "2x2x16", &[]), 2);
     assert!(scratch.contains("--model is 2x2x16, expected a pre-trained encoder"), "{scratch}");
     let long = refused(&review("data", "model", &["--max-length", "100000"]), 2);

@@ -232,6 +232,8 @@ fn health_needs_no_token_with_any_method() {
         assert_eq!(ask(server.address(), "HEAD", path, &[], b"").status, 200, "{path}");
         assert_eq!(ask(server.address(), "DELETE", path, &[], b"").status, 401, "{path}");
     }
+    let traced = ask(server.address(), "TRACE", "/health", &[], b"");
+    assert!(traced.status == 405 && traced.head.contains("allow: get, head, post"), "{}", traced.head);
     assert_eq!(ask(server.address(), "HEAD", "/info", &[], b"").status, 401);
     assert_eq!(get(server.address(), "/health/").status, 401);
 }

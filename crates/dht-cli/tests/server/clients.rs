@@ -54,6 +54,9 @@ fn vllm_s_requests_are_answered_in_its_form() {
     assert_eq!(raw["id"], "classify-r-1");
     assert!(raw["data"][0]["probs"].as_array().unwrap().iter().all(|score| score.as_f64().unwrap() <= 0.0), "{raw}");
     assert_eq!(ok(&server, "/classify", json!({ "input": texts[0], "rid": "s" }))["id"], "classify-s");
+    let description = get(server.address(), "/openapi.json").json();
+    let tokens = &description["components"]["schemas"]["ClassificationRequest"]["properties"]["truncate_prompt_tokens"];
+    assert_eq!(tokens["anyOf"][1]["minimum"], 128, "the length of the model");
     let models = get(server.address(), "/v1/models").json();
     assert_eq!((&models["object"], &models["data"][0]["id"]), (&json!("list"), &json!("reviews")));
     assert_eq!(models["data"][0]["max_model_len"], 128);
@@ -194,6 +197,7 @@ fn parameters_of_hugging_face_are_obeyed() {
         (json!({ "top_k": -1 }), "expected usize"),
         (json!({ "function_to_apply": "relu" }), "unknown variant `relu`"),
         (json!({ "topk": 1 }), "unknown field `topk`"),
+        (json!([1, "none"]), "expected a map"),
     ] {
         let refused = post(server.address(), "/", json!({ "inputs": "fine", "parameters": parameters }));
         assert_eq!(refused.status, 422);
