@@ -14,11 +14,12 @@ use dht_transformer::{
     TextClassifier,
 };
 
-const FAMILIES: [Family; 3] = [Family::Bert, Family::DistilBert, Family::Roberta];
+const FAMILIES: [Family; 6] =
+    [Family::Bert, Family::DistilBert, Family::Roberta, Family::XlmRoberta, Family::Camembert, Family::MpNet];
 
 fn config(family: Family) -> BertConfig {
     let mut config = BertConfig { family, ..dht_toys::config([2, 2, 16, 40], None) };
-    if family == Family::Roberta {
+    if ![Family::Bert, Family::DistilBert].contains(&family) {
         (config.pad_token_id, config.type_vocab_size) = (1, 1);
     }
     config
@@ -84,7 +85,7 @@ fn an_encoder_by_a_var_builder_is_that_of_the_reader_to_the_bit() -> Result<()> 
 #[test]
 fn a_var_builder_gives_the_same_classifier_bits_as_the_reader() -> Result<()> {
     let folder = tempfile::tempdir().expect("a folder");
-    for (family, pooling) in FAMILIES.into_iter().zip([Pooling::Pooler; 3]) {
+    for (family, pooling) in FAMILIES.into_iter().zip([Pooling::Pooler; 6]) {
         let path = folder.path().join(family.model_type());
         let model = TextClassifier::new(encoder(family), 3, pooling, &mut rng(4))?;
         model.save(&path, None, &["a", "b", "c"].map(String::from))?;

@@ -3,25 +3,28 @@
 
 use candle_core::{DType, Device};
 use dht_toys::{config, head_set, indexed, rng, sample};
-use dht_transformer::config::KeptDimensions;
+use dht_transformer::config::{Family, KeptDimensions};
 use dht_transformer::model::{LayerGates, LayerRecord};
 use dht_transformer::pruning::PrunePlan;
 use dht_transformer::tensors::{Gradient, Gradients, cross_entropy};
 use dht_transformer::{
-    Classifier, Encoder, ForwardContext, HeadPlan, Hidden, PackedBatch, Pooling, Precision, SampleGroup,
+    BertConfig, Classifier, Encoder, ForwardContext, HeadPlan, Hidden, PackedBatch, Pooling, Precision, SampleGroup,
 };
 
 const LAYERS: usize = 2;
 
-fn encoder() -> Encoder {
-    let mut config = config([LAYERS, 4, 32, 60], None);
+/// A family without biases of attention scores, and one with them.
+const FAMILIES: [Family; 2] = [Family::Bert, Family::MpNet];
+
+fn encoder(family: Family) -> Encoder {
+    let mut config = BertConfig { family, ..config([LAYERS, 4, 32, 60], None) };
     (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.2, 0.3);
     dht_toys::encoder(&config, &mut rng(1))
 }
 
 /// A whole layer before one without some of its dimensions, one of whose heads is gone.
-fn ragged() -> Encoder {
-    let encoder = encoder();
+fn ragged(family: Family) -> Encoder {
+    let encoder = encoder(family);
     let every = |all: usize, step: usize| (0..all).step_by(step).collect::<Vec<_>>();
     let outputs = |counts: [usize; 4]| counts.map(|count| (8 - count..8).collect()).to_vec();
     let whole = KeptDimensions::all(encoder.config());
@@ -75,7 +78,7 @@ fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
 
 #[test]
 fn composed_inference_equals_the_fused_rows() {
-    for encoder in [encoder(), ragged()] {
+    for encoder in FAMILIES.into_iter().flat_map(|family| [encoder(family), ragged(family)]) {
         let fused = run(&encoder, &ForwardContext::inference());
         let composed = run(&encoder, &ForwardContext::inference_in_candle_graph());
         assert_close("rows", &numbers(&composed), &numbers(&fused), 2e-5);
@@ -84,7 +87,11 @@ fn composed_inference_equals_the_fused_rows() {
 
 #[test]
 fn a_composed_step_has_the_fused_loss_and_gradients() {
-    for (encoder, pooling) in [(encoder(), Pooling::Mean), (encoder(), Pooling::Pooler), (ragged(), Pooling::Mean)] {
+    let models = |family| {
+        let (mean, pooler) = (Pooling::Mean, Pooling::Pooler);
+        [(encoder(family), mean), (encoder(family), pooler), (ragged(family), mean)]
+    };
+    for (encoder, pooling) in FAMILIES.into_iter().flat_map(models) {
         let (encoder, classifier) = with_classifier(encoder, pooling);
         let parameters = encoder.parameters();
         let step = |ctx: ForwardContext| {
@@ -129,7 +136,7 @@ fn distance(found: &[f32], expected: &[f32]) -> f64 {
 /// candle's products of sixteen bits on the CPU stand for those of other devices.
 #[test]
 fn a_bf16_step_rounds_the_f32_step_and_keeps_f32_gradients() {
-    for (encoder, pooling) in [(encoder(), Pooling::Mean), (ragged(), Pooling::Pooler)] {
+    for (encoder, pooling) in [(encoder(Family::Bert), Pooling::Mean), (ragged(Family::Bert), Pooling::Pooler)] {
         let (encoder, classifier) = with_classifier(encoder, pooling);
         let parameters = encoder.parameters();
         let step = |precision: Precision| {
@@ -189,8 +196,8 @@ fn the_gradients_of_biases_are_summed_in_single_precision() {
 }
 
 /// Layers with different heads.
-fn fewer_heads() -> Encoder {
-    let encoder = encoder();
+fn fewer_heads(family: Family) -> Encoder {
+    let encoder = encoder(family);
     let set = |heads: &[usize]| head_set(heads, 4);
     let heads = vec![set(&[1, 3]), set(&[0, 2, 3])];
     encoder.prune(&PrunePlan { heads, ..PrunePlan::first_layers(&encoder, LAYERS).unwrap() }).unwrap()
@@ -209,7 +216,8 @@ fn sizes(records: &[LayerRecord]) -> candle_core::Tensor {
 
 #[test]
 fn recorded_layers_equal_those_that_run_with_their_head_scores() {
-    for (encoder, heads) in [(encoder(), [4, 4]), (fewer_heads(), [2, 3]), (ragged(), [4, 3])] {
+    let models = |family| [(encoder(family), [4, 4]), (fewer_heads(family), [2, 3]), (ragged(family), [4, 3])];
+    for (encoder, heads) in FAMILIES.into_iter().flat_map(models) {
         let ctx = ForwardContext::inference();
         let (embedded, records) = encoder.run_recorded(&batch(), &ctx).unwrap();
         let whole = encoder.run(0..LAYERS, &embedded, &HeadPlan::Full, &ctx).unwrap();
@@ -233,7 +241,8 @@ fn recorded_layers_equal_those_that_run_with_their_head_scores() {
 
 #[test]
 fn recorded_layers_have_the_gradients_of_candles_operations() {
-    for encoder in [encoder(), fewer_heads(), ragged()] {
+    let models = |family| [encoder(family), fewer_heads(family), ragged(family)];
+    for encoder in FAMILIES.into_iter().flat_map(models) {
         let parameters = encoder.parameters();
         let step = |ctx: ForwardContext| {
             let (_, records) = encoder.run_recorded(&batch(), &ctx).unwrap();

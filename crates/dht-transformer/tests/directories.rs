@@ -17,8 +17,14 @@ use rand::RngExt;
 use rand::seq::IndexedRandom;
 use serde_json::json;
 
-const FAMILIES: [(&str, Family); 3] =
-    [("bert", Family::Bert), ("distilbert", Family::DistilBert), ("roberta", Family::Roberta)];
+const FAMILIES: [(&str, Family); 6] = [
+    ("bert", Family::Bert),
+    ("distilbert", Family::DistilBert),
+    ("roberta", Family::Roberta),
+    ("xlm-roberta", Family::XlmRoberta),
+    ("camembert", Family::Camembert),
+    ("mpnet", Family::MpNet),
+];
 const TEXTS: [&[u32]; 3] = [&[2, 7, 19, 3], &[2, 5, 5, 11, 3], &[2, 18, 10, 6, 9, 8, 3]];
 
 fn folder(name: &str) -> std::io::Result<PathBuf> {

@@ -1,13 +1,13 @@
-//! BERT, DistilBERT and RoBERTa as `transformers` writes them, against numbers of PyTorch that
+//! Every family as `transformers` writes it, against numbers of PyTorch that
 //! `scripts/golden_families.py` wrote: read, run forward and backward, and written back under the same names.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
-use dht_toys::{Outcome, batch, numbers, run};
+use dht_toys::{Outcome, batch, numbers, outside, run};
 use dht_transformer::{
-    BertConfig, Error, ForwardContext, MaskedLanguageModel, PackedBatch, TextClassifier, TextTokenizer,
+    BertConfig, Encoder, Error, ForwardContext, MaskedLanguageModel, PackedBatch, TextClassifier, TextTokenizer,
     config::Family,
     data::{MaskSettings, MaskedBatch},
     pretrained::PretrainedWeights,
@@ -16,8 +16,14 @@ use dht_transformer::{
 use serde::Deserialize;
 use serde_json::Value;
 
-const FAMILIES: [(&str, Family); 3] =
-    [("bert", Family::Bert), ("distilbert", Family::DistilBert), ("roberta", Family::Roberta)];
+const FAMILIES: [(&str, Family); 6] = [
+    ("bert", Family::Bert),
+    ("distilbert", Family::DistilBert),
+    ("roberta", Family::Roberta),
+    ("xlm-roberta", Family::XlmRoberta),
+    ("camembert", Family::Camembert),
+    ("mpnet", Family::MpNet),
+];
 
 #[derive(Deserialize)]
 struct Expected {
@@ -145,12 +151,29 @@ fn a_text_may_be_as_long_as_its_family_has_positions_for() -> Outcome {
     for (name, _) in FAMILIES {
         let (folder, _) = golden(name, "classifier")?;
         let model = TextClassifier::load(&folder, &Device::Cpu)?;
-        let longest = if name == "roberta" { 10 } else { 12 };
+        let longest = match name {
+            "bert" | "distilbert" => 12,
+            "mpnet" => 58,
+            _ => 10,
+        };
         assert_eq!(model.encoder().config().longest_text(), longest, "{name}");
         let text = |length| batch(&[vec![5; length]], &[0]);
         assert!(model.logits(&text(longest), &ForwardContext::inference()).is_ok(), "{name}");
         let refused = model.logits(&text(longest + 1), &ForwardContext::inference());
         assert!(matches!(refused, Err(Error::Range { what: "position", .. })), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn positions_begin_after_the_padding_token_or_mpnets() -> Outcome {
+    // A padding token other than 1, as in Japanese RoBERTa, takes positions from the longest text; MPNet ignores it.
+    for (family, longest) in [("roberta", 510), ("xlm-roberta", 510), ("camembert", 510), ("mpnet", 512)] {
+        let config = format!(
+            r#"{{"model_type": "{family}", "vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 514, "pad_token_id": 3}}"#
+        );
+        assert_eq!(BertConfig::from_json("config.json", config.as_bytes())?.longest_text(), longest, "{family}");
     }
     Ok(())
 }
@@ -166,7 +189,7 @@ fn types_of_tokens_matter_where_the_family_has_them() -> Outcome {
             |batch| model.logits(batch, &ForwardContext::inference()).and_then(|logits| Ok(logits.to_vec2::<f32>()?));
         match family {
             Family::Bert => assert_ne!(logits(&second)?, logits(&batch)?),
-            Family::DistilBert => assert_eq!(logits(&second)?, logits(&batch)?),
+            Family::DistilBert | Family::MpNet => assert_eq!(logits(&second)?, logits(&batch)?),
             // It has one type only.
             _ => assert!(matches!(logits(&second), Err(Error::Range { what: "token type", .. }))),
         }
@@ -184,9 +207,51 @@ fn a_bad_configuration_is_rejected_by_its_familys_field_names() {
     let odd = read(&format!(r#"{{"model_type": "distilbert", {sizes}}}"#));
     assert!(matches!(odd, Err(Error::Config { field: "dim", .. })), "{odd:?}");
     let none = read(r#"{"model_type": "gpt2"}"#);
-    assert!(none.is_err_and(|error| error.to_string().contains(r#"one of "bert", "distilbert", "roberta""#)));
+    assert!(
+        none.is_err_and(|error| error.to_string().contains(r#"one of "bert", "distilbert", "roberta", "xlm-roberta""#))
+    );
     let sizes = r#""vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
                    "intermediate_size": 16, "max_position_embeddings": 2"#;
-    let short = read(&format!(r#"{{"model_type": "roberta", {sizes}}}"#));
-    assert!(matches!(short, Err(Error::Config { field: "max_position_embeddings", .. })), "{short:?}");
+    for family in ["roberta", "xlm-roberta", "camembert", "mpnet"] {
+        let short = read(&format!(r#"{{"model_type": "{family}", {sizes}}}"#));
+        assert!(matches!(short, Err(Error::Config { field: "max_position_embeddings", .. })), "{short:?}");
+    }
+    let buckets = read(&format!(r#"{{"model_type": "mpnet", "relative_attention_num_buckets": 64, {sizes}}}"#));
+    assert!(matches!(buckets, Err(Error::Config { field: "relative_attention_num_buckets", .. })), "{buckets:?}");
+}
+
+#[derive(Deserialize)]
+struct RealTexts {
+    texts: Vec<RealText>,
+}
+
+/// Tokens of a text, and numbers of its last hidden states: the first of their mean, and their norm.
+#[derive(Deserialize)]
+struct RealText {
+    text: String,
+    ids: Vec<u32>,
+    mean: Vec<f32>,
+    norm: f32,
+}
+
+#[test]
+fn a_real_mpnet_of_12_by_768_matches_transformers() -> Outcome {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let fetched = root.join("../../target/models/all-mpnet-base-v2");
+    let found = if fetched.exists() { Some(fetched) } else { outside("DHT_MODELS", "all-mpnet-base-v2") };
+    let Some(folder) = found else { return Ok(()) };
+    let expected: RealTexts = serde_json::from_slice(&std::fs::read(root.join("tests/golden/mpnet.json"))?)?;
+    let (tokenizer, encoder) = (TextTokenizer::from_dir(&folder)?, Encoder::from_pretrained(&folder, &Device::Cpu)?);
+    assert_eq!(tokenizer.model_max_length(), Some(384), "of sentence_bert_config.json");
+    for RealText { text, ids, mean, norm } in expected.texts {
+        assert_eq!(tokenizer.encode(&text, None, 384)?.ids, ids, "{text}");
+        let hidden = run(&encoder, &batch(&[ids], &[0]), &ForwardContext::inference())?;
+        let found: Vec<f32> = hidden.tensor().mean(0)?.narrow(0, 0, mean.len())?.to_vec1()?;
+        for (found, expected) in found.iter().zip(&mean) {
+            assert!((found - expected).abs() < 2e-4, "{text}: {found}, expected {expected}");
+        }
+        let found = hidden.tensor().sqr()?.sum_all()?.to_scalar::<f32>()?.sqrt();
+        assert!((found - norm).abs() < 1e-4 * norm, "{text}: {found}, expected {norm}");
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use dht_toys::{Outcome, config, rng, sample};
 use dht_transformer::{
     BertConfig, Encoder, Error, ForwardContext, HeadPlan, Hidden, PackedBatch, Pooling, Result, TextClassifier,
-    config::KeptDimensions,
+    config::{Family, KeptDimensions},
     flops::Load,
     model::{Gate, LayerGates},
     pretrained::PretrainedWeights,
@@ -21,7 +21,8 @@ const HIDDEN: usize = HEADS * DIM;
 const NEURONS: usize = 4 * HIDDEN;
 
 fn model() -> TextClassifier {
-    dht_toys::classifier(&config([LAYERS, HEADS, HIDDEN, 50], 0.4), 3, Pooling::Mean, &mut rng(5))
+    let config = BertConfig { family: Family::MpNet, ..config([LAYERS, HEADS, HIDDEN, 50], 0.4) };
+    dht_toys::classifier(&config, 3, Pooling::Mean, &mut rng(5))
 }
 
 fn batch() -> Result<PackedBatch> {
@@ -266,7 +267,8 @@ fn pruned_dimensions_equal_zero_gates_and_survive_a_save() -> Outcome {
 
     // The matrices are the small ones: the parameters are as many as the sizes say.
     let config = small.encoder().config();
-    let tables = (config.vocab_size + config.max_position_embeddings + config.type_vocab_size + 2) * HIDDEN;
+    let biases = 32 * HEADS;
+    let tables = (config.vocab_size + config.max_position_embeddings + 2) * HIDDEN + biases;
     let layers: u64 = (0..LAYERS).map(|layer| small.encoder().layer_sizes(layer).parameters()).sum();
     let classifier = 3 * HIDDEN + 3;
     assert_eq!(small.encoder().parameters().elements() as u64, tables as u64 + layers + classifier as u64);

@@ -3,13 +3,15 @@
 
 use candle_core::Device;
 use dht_toys::{config, head_set, indexed, rng};
+use dht_transformer::config::Family;
 use dht_transformer::{BertConfig, Encoder, ForwardContext, Hidden, PackedBatch, Precision, Sample, SampleGroup};
 
 const LAYERS: usize = 3;
 
 fn encoder() -> Encoder {
     // Heads of 10 dimensions and 130 neurons: no multiples of what the products take at once.
-    let config = BertConfig { intermediate_size: 130, ..config([LAYERS, 4, 40, 60], None) };
+    let family = Family::MpNet;
+    let config = BertConfig { family, intermediate_size: 130, ..config([LAYERS, 4, 40, 60], None) };
     dht_toys::encoder(&config, &mut rng(1))
 }
 

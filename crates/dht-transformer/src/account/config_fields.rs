@@ -3,40 +3,63 @@
 use serde_json::{Map, Value};
 
 use super::entry::Entry;
-use super::rule::{Check, Rule, entries, refusals};
+use super::rule::{Check, Rule, entries, find, refusals};
 use crate::error::Error;
 
-const BERT_AND_ROBERTA: &[&str] = &["bert", "roberta"];
-const DISTILBERT: &[&str] = &["distilbert"];
+/// Fields of a family's `config.json` that differ from BERT's.
+pub(crate) struct FamilyFields {
+    /// Pairs of BERT's name of a field and the family's.
+    pub(crate) renamed: &'static [(&'static str, &'static str)],
+    /// Fields of BERT that the family does not have.
+    pub(crate) absent: &'static [&'static str],
+    /// Rules that precede BERT's.
+    pub(crate) rules: &'static [Rule],
+}
+
+/// BERT's names of sizes that `transformers` takes for a family's own names.
+pub(crate) const ALIASES: &[&str] = &["hidden_size", "num_hidden_layers", "num_attention_heads"];
+
+/// Rule of the aliases.
+const ALIAS: Rule = Rule::new(Check::Obeyed, "the shape, by another name", ALIASES);
+
+impl FamilyFields {
+    /// Finds the rule for a field. Also returns the family's name of the field.
+    fn find(&self, field: &str) -> Option<(&'static Rule, &'static str)> {
+        if let Some(found) = find(self.rules, field) {
+            return Some(found);
+        }
+        if let Some((ours, theirs)) = self.renamed.iter().find(|(_, theirs)| *theirs == field) {
+            return find(FIELDS, ours).map(|(rule, _)| (rule, *theirs));
+        }
+        if self.renamed.iter().any(|(ours, _)| *ours == field) {
+            return find(std::slice::from_ref(&ALIAS), field);
+        }
+        find(FIELDS, field).filter(|(_, name)| !self.absent.contains(name))
+    }
+}
 
 /// Fields that `transformers` 5 reads from `config.json`, and fields that earlier releases and other programs write to
 /// this file.
 const FIELDS: &[Rule] = &[
     Rule::new(Check::Obeyed, "the family", &["model_type"]),
     Rule::new(Check::Obeyed, "the class: only sequence classifiers are used as classifiers", &["architectures"]),
-    Rule::new(Check::Obeyed, "the shape", &["vocab_size", "max_position_embeddings"]),
     Rule::new(
         Check::Obeyed,
         "the shape",
-        &["hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "type_vocab_size"],
-    )
-    .for_families(BERT_AND_ROBERTA),
-    Rule::new(Check::Obeyed, "the shape", &["dim", "n_layers", "n_heads", "hidden_dim"]).for_families(DISTILBERT),
-    Rule::new(
-        Check::Obeyed,
-        "the shape, by another name",
-        &["hidden_size", "num_hidden_layers", "num_attention_heads"],
-    )
-    .for_families(DISTILBERT),
-    Rule::new(Check::Obeyed, "the non-linearity", &["hidden_act"]).for_families(BERT_AND_ROBERTA),
-    Rule::new(Check::Obeyed, "the non-linearity", &["activation"]).for_families(DISTILBERT),
-    Rule::new(Check::Obeyed, "ε of the layer norms", &["layer_norm_eps"]).for_families(BERT_AND_ROBERTA),
-    Rule::new(Check::Obeyed, "training alone", &["hidden_dropout_prob", "attention_probs_dropout_prob"])
-        .for_families(BERT_AND_ROBERTA),
-    Rule::new(Check::Obeyed, "training alone", &["dropout", "attention_dropout"]).for_families(DISTILBERT),
+        &[
+            "vocab_size",
+            "max_position_embeddings",
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "intermediate_size",
+            "type_vocab_size",
+        ],
+    ),
+    Rule::new(Check::Obeyed, "the non-linearity", &["hidden_act"]),
+    Rule::new(Check::Obeyed, "ε of the layer norms", &["layer_norm_eps"]),
+    Rule::new(Check::Obeyed, "training alone", &["hidden_dropout_prob", "attention_probs_dropout_prob"]),
     Rule::new(Check::Obeyed, "training alone: fresh weights", &["initializer_range"]),
-    Rule::new(Check::Obeyed, "the positions are counted from the number after it", &["pad_token_id"])
-        .for_families(&["roberta"]),
     Rule::new(Check::Harmless, "no padding is computed", &["pad_token_id"]),
     Rule::new(Check::Obeyed, "the classes", &["id2label", "label2id", "num_labels"]),
     Rule::new(
@@ -80,8 +103,6 @@ const FIELDS: &[Rule] = &[
     Rule::new(Check::Empty, "code in a directory is never run, and may compute another model", &["auto_map"]),
     // Known to have no effect on outputs.
     Rule::new(Check::Harmless, "training alone", &["classifier_dropout", "gradient_checkpointing", "head_dropout"]),
-    Rule::new(Check::Harmless, "training alone", &["qa_dropout", "seq_classif_dropout"]).for_families(DISTILBERT),
-    Rule::new(Check::Harmless, "the positions are stored", &["sinusoidal_pos_embds"]).for_families(DISTILBERT),
     Rule::new(
         Check::Harmless,
         "the weights may be of any floating-point type and products are in float32, where transformers 5 computes in this type",
@@ -172,11 +193,11 @@ const FIELDS: &[Rule] = &[
 ];
 
 /// Entries of the fields of a `config.json`.
-pub(crate) fn config_entries(model_type: &str, fields: &Map<String, Value>) -> Vec<Entry> {
-    entries(FIELDS, model_type, "config.json", fields)
+pub(crate) fn config_entries(family: &FamilyFields, fields: &Map<String, Value>) -> Vec<Entry> {
+    entries(|field| family.find(field), "config.json", fields)
 }
 
 /// Errors of the refused fields of a `config.json`, as [`Error::Argument`].
-pub(crate) fn config_refusals(model_type: &str, fields: &Map<String, Value>) -> Vec<Error> {
-    refusals(FIELDS, model_type, fields)
+pub(crate) fn config_refusals(family: &FamilyFields, fields: &Map<String, Value>) -> Vec<Error> {
+    refusals(|field| family.find(field), fields)
 }

@@ -19,8 +19,9 @@ mod tokenizer_fields;
 
 pub use account::Account;
 pub(crate) use architecture::Architecture;
-pub(crate) use config_fields::{config_entries, config_refusals};
+pub(crate) use config_fields::{ALIASES, FamilyFields, config_entries, config_refusals};
 pub use entry::{Entry, Treatment};
 pub(crate) use files::file_entry;
+pub(crate) use rule::{Check, Rule};
 pub(crate) use tensors::unused_tensor;
-pub(crate) use tokenizer_fields::{TOKENS, TokenizerClass, tokenizer_entries, tokenizer_refusals};
+pub(crate) use tokenizer_fields::{TOKENS, TokenizerClass, VocabularyKind, tokenizer_entries, tokenizer_refusals};

@@ -7,7 +7,7 @@ use crate::error::Error;
 
 /// The condition under which a known field is refused.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Check {
+pub(crate) enum Check {
     /// Never: the field is obeyed.
     Obeyed,
     /// Never: the field has no effect on outputs.
@@ -16,24 +16,20 @@ pub(super) enum Check {
     Empty,
     /// Unless the value is null or one of these texts.
     Only(&'static [&'static str]),
+    /// Unless the value is null or this number.
+    Number(u64),
 }
 
 /// Known fields with the same treatment.
-pub(super) struct Rule {
-    pub(super) names: &'static [&'static str],
-    /// The model types that have these fields; empty for all.
-    pub(super) families: &'static [&'static str],
-    pub(super) check: Check,
-    pub(super) reason: &'static str,
+pub(crate) struct Rule {
+    names: &'static [&'static str],
+    check: Check,
+    reason: &'static str,
 }
 
 impl Rule {
-    pub(super) const fn new(check: Check, reason: &'static str, names: &'static [&'static str]) -> Self {
-        Self { names, families: &[], check, reason }
-    }
-
-    pub(super) const fn for_families(self, families: &'static [&'static str]) -> Self {
-        Self { families, ..self }
+    pub(crate) const fn new(check: Check, reason: &'static str, names: &'static [&'static str]) -> Self {
+        Self { names, check, reason }
     }
 
     fn treatment(&self, value: &Value) -> Treatment {
@@ -42,7 +38,8 @@ impl Rule {
             Check::Harmless => Treatment::Harmless,
             Check::Empty if is_empty(value) => Treatment::Harmless,
             Check::Only(texts) if value.is_null() || texts.iter().any(|text| value == text) => Treatment::Obeyed,
-            Check::Empty | Check::Only(_) => Treatment::Refused,
+            Check::Number(number) if value.is_null() || value == number => Treatment::Obeyed,
+            Check::Empty | Check::Only(_) | Check::Number(_) => Treatment::Refused,
         }
     }
 }
@@ -59,19 +56,23 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Finds the rule for a field of a model type. Also returns the field's name in the table.
-pub(super) fn find(table: &'static [Rule], model_type: &str, field: &str) -> Option<(&'static Rule, &'static str)> {
-    table.iter().filter(|rule| rule.families.is_empty() || rule.families.contains(&model_type)).find_map(|rule| {
+/// Finds the rule for a field. Also returns the field's name in the table.
+pub(super) fn find(table: &'static [Rule], field: &str) -> Option<(&'static Rule, &'static str)> {
+    table.iter().find_map(|rule| {
         let name = rule.names.iter().find(|name| **name == field)?;
         Some((rule, *name))
     })
 }
 
-/// Entries of the fields of a file, by a table.
-pub(super) fn entries(table: &'static [Rule], model_type: &str, file: &str, fields: &Map<String, Value>) -> Vec<Entry> {
+/// Entries of the fields of a file. `find` returns the rule for a field, and the field's name.
+pub(super) fn entries(
+    find: impl Fn(&str) -> Option<(&'static Rule, &'static str)>,
+    file: &str,
+    fields: &Map<String, Value>,
+) -> Vec<Entry> {
     let entry = |(field, value): (&String, &Value)| {
-        let (treatment, reason) = match find(table, model_type, field) {
-            Some((Rule { check: Check::Empty | Check::Only(_), .. }, _)) if is_empty(value) => {
+        let (treatment, reason) = match find(field) {
+            Some((Rule { check: Check::Empty | Check::Only(_) | Check::Number(_), .. }, _)) if is_empty(value) => {
                 (Treatment::Harmless, "not set")
             }
             Some((rule, _)) => (rule.treatment(value), rule.reason),
@@ -82,15 +83,19 @@ pub(super) fn entries(table: &'static [Rule], model_type: &str, file: &str, fiel
     fields.iter().map(entry).collect()
 }
 
-/// The errors of refused fields.
-pub(super) fn refusals(table: &'static [Rule], model_type: &str, fields: &Map<String, Value>) -> Vec<Error> {
+/// The errors of refused fields. `find` is that of [`entries`].
+pub(super) fn refusals(
+    find: impl Fn(&str) -> Option<(&'static Rule, &'static str)>,
+    fields: &Map<String, Value>,
+) -> Vec<Error> {
     let refusal = |(field, value): (&String, &Value)| {
-        let (rule, name) = find(table, model_type, field)?;
+        let (rule, name) = find(field)?;
         let expected = match rule.check {
             Check::Only(texts) => {
                 let texts: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
                 format!("{}: {}", texts.join(" or "), rule.reason)
             }
+            Check::Number(number) => format!("{number}: {}", rule.reason),
             _ if value.is_boolean() => format!("false: {}", rule.reason),
             _ => format!("none: {}", rule.reason),
         };

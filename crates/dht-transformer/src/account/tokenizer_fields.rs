@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::entry::{Entry, Treatment};
-use super::rule::{Check, Rule, entries, refusals};
+use super::rule::{Check, Rule, entries, find, refusals};
 use crate::error::Error;
 
 /// Supported tokenizer classes of `transformers` 5.
@@ -13,11 +13,23 @@ pub(crate) enum TokenizerClass {
     Bert,
     /// WordPiece as in BERT, without token types.
     DistilBert,
+    /// WordPiece as in BERT, with RoBERTa's special tokens around a text.
+    MpNet,
     /// Byte-level BPE, rebuilt from the vocabulary, the merges and the settings alone.
     Roberta,
+    /// Unigram, rebuilt from the pieces, the table of characters and the settings alone.
+    XlmRoberta,
+    /// Unigram as in XLM-RoBERTa, whose unknown piece is found by its name.
+    Camembert,
     /// `tokenizer.json` unchanged.
     AsWritten,
-    /// Unigram as in XLM-RoBERTa, rebuilt from the pieces, the table of characters and the settings alone.
+}
+
+/// Kind of a tokenizer's vocabulary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum VocabularyKind {
+    WordPiece,
+    ByteLevelBpe,
     Unigram,
 }
 
@@ -36,7 +48,9 @@ const CLASSES: &[(TokenizerClass, &[&str])] = &[
     (TokenizerClass::DistilBert, &["DistilBertTokenizer"]),
     (TokenizerClass::Roberta, &["RobertaTokenizer", "LongformerTokenizer", "BartTokenizer"]),
     (TokenizerClass::AsWritten, &["PreTrainedTokenizer", "TokenizersBackend", "PythonBackend"]),
-    (TokenizerClass::Unigram, &["XLMRobertaTokenizer"]),
+    (TokenizerClass::XlmRoberta, &["XLMRobertaTokenizer"]),
+    (TokenizerClass::Camembert, &["CamembertTokenizer"]),
+    (TokenizerClass::MpNet, &["MPNetTokenizer"]),
 ];
 
 impl TokenizerClass {
@@ -46,19 +60,25 @@ impl TokenizerClass {
         CLASSES.iter().find(|(_, names)| names.contains(&name)).map(|(class, _)| *class)
     }
 
-    /// Tokenizer class of a model type, for a directory without a class.
-    pub(crate) fn from_model_type(model_type: &str) -> Self {
-        match model_type {
-            "bert" => Self::Bert,
-            "distilbert" => Self::DistilBert,
-            "roberta" => Self::Roberta,
-            _ => Self::AsWritten,
+    /// Kind of the vocabulary that the tokenizer is rebuilt from; `None` if `tokenizer.json` is used unchanged.
+    pub(crate) fn vocabulary(self) -> Option<VocabularyKind> {
+        match self {
+            Self::Bert | Self::DistilBert | Self::MpNet => Some(VocabularyKind::WordPiece),
+            Self::Roberta => Some(VocabularyKind::ByteLevelBpe),
+            Self::XlmRoberta | Self::Camembert => Some(VocabularyKind::Unigram),
+            Self::AsWritten => None,
         }
     }
 
     /// Returns whether only the vocabulary of `tokenizer.json` is used.
     pub(crate) fn is_rebuilt(self) -> bool {
-        self != Self::AsWritten
+        self.vocabulary().is_some()
+    }
+
+    /// First name of the class in `transformers`.
+    pub(crate) fn name(self) -> &'static str {
+        let named = CLASSES.iter().find(|(class, _)| *class == self);
+        named.and_then(|(_, names)| names.first()).copied().unwrap_or_default()
     }
 
     /// All names, for errors.
@@ -169,14 +189,15 @@ const FIELDS: &[Rule] = &[
 
 /// Entries of the fields of one of a tokenizer's files.
 pub(crate) fn tokenizer_entries(class: TokenizerClass, file: &str, fields: &Map<String, Value>) -> Vec<Entry> {
-    let mut entries = entries(FIELDS, "", file, fields);
+    let mut entries = entries(|field| find(FIELDS, field), file, fields);
     for entry in &mut entries {
         let Some(field) = entry.item.as_deref() else { continue };
-        let obeyed = match class {
-            TokenizerClass::Bert | TokenizerClass::DistilBert => !ROBERTA_SETTINGS.contains(&field),
-            TokenizerClass::Roberta | TokenizerClass::Unigram => !BERT_SETTINGS.contains(&field),
-            TokenizerClass::AsWritten => !BERT_SETTINGS.contains(&field) && !ROBERTA_SETTINGS.contains(&field),
+        let without: &[&[&str]] = match class.vocabulary() {
+            Some(VocabularyKind::WordPiece) => &[ROBERTA_SETTINGS],
+            Some(VocabularyKind::ByteLevelBpe | VocabularyKind::Unigram) => &[BERT_SETTINGS],
+            None => &[BERT_SETTINGS, ROBERTA_SETTINGS],
         };
+        let obeyed = !without.iter().any(|settings| settings.contains(&field));
         if !obeyed {
             entry.treatment = Treatment::Harmless;
             entry.reason = "no effect on a tokenizer of this class".into();
@@ -191,5 +212,5 @@ pub(crate) fn tokenizer_entries(class: TokenizerClass, file: &str, fields: &Map<
 
 /// Errors of the refused fields, as [`Error::Argument`].
 pub(crate) fn tokenizer_refusals(fields: &Map<String, Value>) -> Vec<Error> {
-    refusals(FIELDS, "", fields)
+    refusals(|field| find(FIELDS, field), fields)
 }

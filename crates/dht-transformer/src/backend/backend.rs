@@ -43,7 +43,7 @@ pub(crate) trait Backend: Sync {
         layers.iter().try_fold(hidden.clone(), |hidden, layer| self.operations().layer(&hidden, layer, ctx))
     }
 
-    /// Computes attention scores before the softmax: (samples, heads, longest, longest), undefined at positions without
+    /// Computes attention scores, with their bias, before the softmax: (samples, heads, longest, longest), undefined at positions without
     /// a token. For attention with removed dimensions, the scores are those of all remaining heads.
     fn scores(
         &self,

@@ -12,6 +12,7 @@ mod gates;
 mod layer;
 mod parameters;
 mod precision;
+mod relative_bias;
 mod select;
 
 pub(crate) use adamw::{Coefficients, Moments};
@@ -25,4 +26,5 @@ pub(crate) use parameters::{
     AttentionParameters, EmbeddingParameters, FeedForwardParameters, LinearParameters, RaggedHead, RaggedParameters,
     TokenIds,
 };
+pub(crate) use relative_bias::RelativeBias;
 pub(crate) use select::select;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use super::relative_bias::RelativeBias;
 use crate::config::Activation;
 use crate::error::Result;
 use crate::tensors::Parameter;
@@ -14,7 +15,7 @@ use crate::tensors::Parameter;
 pub(crate) struct EmbeddingParameters {
     pub(crate) word: Parameter,
     pub(crate) position: Parameter,
-    /// Table of token types; DistilBERT has none.
+    /// Table of token types, in families that have it.
     pub(crate) token_type: Option<Parameter>,
     pub(crate) scale: Parameter,
     pub(crate) shift: Parameter,
@@ -66,6 +67,8 @@ pub(crate) struct AttentionParameters {
     pub(crate) epsilon: f64,
     pub(crate) heads: usize,
     pub(crate) head_dim: usize,
+    /// Bias of the scores, which all layers share.
+    pub(crate) bias: Option<RelativeBias>,
 }
 
 impl AttentionParameters {
@@ -117,6 +120,8 @@ pub(crate) struct RaggedParameters {
     pub(crate) head_dim: usize,
     /// Number of heads of the whole layer.
     pub(crate) all_heads: usize,
+    /// Bias of the scores, which all layers share.
+    pub(crate) bias: Option<RelativeBias>,
 }
 
 /// Remaining head.

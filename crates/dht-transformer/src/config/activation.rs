@@ -17,3 +17,10 @@ pub enum Activation {
     #[serde(rename = "relu")]
     Relu,
 }
+
+/// Activation function between the two linear layers of a classifier's head.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum HeadActivation {
+    Tanh,
+    Relu,
+}

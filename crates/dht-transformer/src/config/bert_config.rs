@@ -136,14 +136,13 @@ impl BertConfig {
         let failed = |source| Error::Json { what: "config.json".into(), source };
         let mut fields: Map<String, Value> =
             serde_json::to_value(self).and_then(serde_json::from_value).map_err(failed)?;
-        for (ours, theirs) in self.family.fields() {
+        for (ours, theirs) in self.family.fields().renamed {
             if let Some(value) = fields.remove(*ours) {
                 fields.insert((*theirs).to_owned(), value);
             }
         }
-        if !self.family.has_token_types() {
-            fields.remove("type_vocab_size");
-            fields.remove("layer_norm_eps");
+        for field in self.family.fields().absent {
+            fields.remove(*field);
         }
         Ok(fields)
     }
@@ -173,7 +172,7 @@ impl BertConfig {
     /// position for a first token; a refused field, such as `quantization_config` ([`account`](crate::account) has the
     /// tables of these).
     pub fn check(&self) -> Result<()> {
-        if let Some(refusal) = config_refusals(self.family.model_type(), &self.other).into_iter().next() {
+        if let Some(refusal) = config_refusals(self.family.fields(), &self.other).into_iter().next() {
             return Err(refusal);
         }
         self.check_sizes()

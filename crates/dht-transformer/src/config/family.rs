@@ -1,21 +1,24 @@
-//! Model families BERT, DistilBERT and RoBERTa. One encoder computes all of them; tables hold their names in files and
-//! their differences.
+//! Model families of one encoder: a table of the traits in which each differs from BERT.
 
 use serde::{Deserialize, Serialize};
 
+use super::activation::HeadActivation;
+use crate::account::{Check, FamilyFields, Rule, TokenizerClass};
+
 /// Model family of an encoder: `model_type` in its `config.json`.
 ///
-/// | | BERT | DistilBERT | RoBERTa |
-/// |---|---|---|---|
-/// | token types | yes | none | one (usually) |
-/// | first position | 0 | 0 | `pad_token_id` + 1 |
-/// | pooler of a classifier | tanh | relu | tanh |
+/// | | BERT | DistilBERT | RoBERTa, XLM-RoBERTa, CamemBERT | MPNet |
+/// |---|---|---|---|---|
+/// | token types | yes | none | one (usually) | none |
+/// | first position | 0 | 0 | `pad_token_id` + 1 | 2 |
+/// | pooler of a classifier | tanh | relu | tanh | tanh |
+/// | added to attention scores | – | – | – | a bias of the distance of two tokens |
 ///
-/// Devlin et al. 2019; Sanh et al. 2019; Liu et al. 2019. The families differ in the table below, and otherwise only in
-/// names of fields and tensors. In memory every encoder has BERT's names; a directory is read and written with the
-/// names of its family.
+/// Devlin et al. 2019; Sanh et al. 2019; Liu et al. 2019; Conneau et al. 2020; Martin et al. 2020; Song et al. 2020.
+/// The families differ in the table below, and otherwise only in names of fields and tensors. In memory every encoder
+/// has BERT's names; a directory is read and written with the names of its family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(into = "&'static str", try_from = "String")]
 #[non_exhaustive]
 pub enum Family {
     /// BERT (Devlin et al. 2019).
@@ -25,17 +28,23 @@ pub enum Family {
     DistilBert,
     /// RoBERTa (Liu et al. 2019).
     Roberta,
+    /// XLM-RoBERTa (Conneau et al. 2020): RoBERTa with a multilingual vocabulary.
+    XlmRoberta,
+    /// CamemBERT (Martin et al. 2020): RoBERTa with a French vocabulary.
+    Camembert,
+    /// MPNet (Song et al. 2020).
+    MpNet,
 }
 
-/// Names in a family's files: pairs of BERT's name and the family's.
-struct Naming {
+/// Traits of a family. Pairs of names are BERT's name and the family's.
+struct Traits {
     model_type: &'static str,
     /// Prefix of the family's class names in `transformers`.
     class: &'static str,
     /// Prefix of the encoder's tensors in a file that also has a head.
     prefix: &'static str,
     /// Fields of `config.json`.
-    fields: &'static [(&'static str, &'static str)],
+    fields: FamilyFields,
     /// Prefix of a layer number.
     layers: &'static str,
     /// Parts of a layer.
@@ -44,6 +53,25 @@ struct Naming {
     heads: &'static [(&'static str, &'static str)],
     /// Parts of a classifier head that have these names only in a file with a classifier.
     beside_classifier: &'static [(&'static str, &'static str)],
+    /// Activation between the two layers of a classifier's head.
+    head_activation: HeadActivation,
+    positions: Positions,
+    /// Rows in the table of relative-position biases, which all layers add to their attention scores.
+    relative_buckets: Option<usize>,
+    /// Tokenizer class of a directory that names none.
+    tokenizer: TokenizerClass,
+    /// Returns whether the encoder's class in `transformers` has a pooler, unless an argument removes it.
+    class_has_pooler: bool,
+}
+
+/// Positions of tokens in the position table.
+enum Positions {
+    /// The first token of a text has position 0.
+    FromZero,
+    /// The first token of a text has the position after `pad_token_id`. A padding token has its own id as position.
+    AfterPadding,
+    /// As [`AfterPadding`](Self::AfterPadding), with this id of the padding token whatever the configuration says.
+    After(u32),
 }
 
 /// Naming scheme of a head's tensors in a file.
@@ -62,30 +90,42 @@ const OWN: &str = "dht-";
 
 const BERT_LAYERS: &str = "encoder.layer.";
 
-const BERT: Naming = Naming {
+const BERT: Traits = Traits {
     model_type: "bert",
     class: "Bert",
     prefix: "bert.",
-    fields: &[],
+    fields: FamilyFields { renamed: &[], absent: &[], rules: &[] },
     layers: BERT_LAYERS,
     layer: &[],
     heads: &[],
     beside_classifier: &[],
+    head_activation: HeadActivation::Tanh,
+    positions: Positions::FromZero,
+    relative_buckets: None,
+    tokenizer: TokenizerClass::Bert,
+    class_has_pooler: true,
 };
 
-const DISTILBERT: Naming = Naming {
+const DISTILBERT: Traits = Traits {
     model_type: "distilbert",
     class: "DistilBert",
     prefix: "distilbert.",
-    fields: &[
-        ("hidden_size", "dim"),
-        ("num_hidden_layers", "n_layers"),
-        ("num_attention_heads", "n_heads"),
-        ("intermediate_size", "hidden_dim"),
-        ("hidden_dropout_prob", "dropout"),
-        ("attention_probs_dropout_prob", "attention_dropout"),
-        ("hidden_act", "activation"),
-    ],
+    fields: FamilyFields {
+        renamed: &[
+            ("hidden_size", "dim"),
+            ("num_hidden_layers", "n_layers"),
+            ("num_attention_heads", "n_heads"),
+            ("intermediate_size", "hidden_dim"),
+            ("hidden_dropout_prob", "dropout"),
+            ("attention_probs_dropout_prob", "attention_dropout"),
+            ("hidden_act", "activation"),
+        ],
+        absent: &["type_vocab_size", "layer_norm_eps"],
+        rules: &[
+            Rule::new(Check::Harmless, "training alone", &["qa_dropout", "seq_classif_dropout"]),
+            Rule::new(Check::Harmless, "the positions are stored", &["sinusoidal_pos_embds"]),
+        ],
+    },
     layers: "transformer.layer.",
     layer: &[
         ("attention.self.query", "attention.q_lin"),
@@ -103,38 +143,84 @@ const DISTILBERT: Naming = Naming {
         ("cls.predictions.transform.LayerNorm", "vocab_layer_norm"),
         ("cls.predictions", "vocab_projector"),
     ],
-    beside_classifier: &[],
+    head_activation: HeadActivation::Relu,
+    tokenizer: TokenizerClass::DistilBert,
+    class_has_pooler: false,
+    ..BERT
 };
 
-const ROBERTA: Naming = Naming {
+const ROBERTA: Traits = Traits {
     model_type: "roberta",
     class: "Roberta",
     prefix: "roberta.",
-    fields: &[],
-    layers: BERT_LAYERS,
-    layer: &[],
+    fields: FamilyFields {
+        rules: &[Rule::new(Check::Obeyed, "the positions are counted from the number after it", &["pad_token_id"])],
+        ..BERT.fields
+    },
     heads: &[
         ("cls.predictions.transform.dense", "lm_head.dense"),
         ("cls.predictions.transform.LayerNorm", "lm_head.layer_norm"),
         ("cls.predictions", "lm_head"),
     ],
     beside_classifier: &[("pooler.dense", "classifier.dense"), ("classifier", "classifier.out_proj")],
+    positions: Positions::AfterPadding,
+    tokenizer: TokenizerClass::Roberta,
+    ..BERT
+};
+
+const XLM_ROBERTA: Traits =
+    Traits { model_type: "xlm-roberta", class: "XLMRoberta", tokenizer: TokenizerClass::XlmRoberta, ..ROBERTA };
+
+const CAMEMBERT: Traits =
+    Traits { model_type: "camembert", class: "Camembert", tokenizer: TokenizerClass::Camembert, ..ROBERTA };
+
+const MPNET: Traits = Traits {
+    model_type: "mpnet",
+    class: "MPNet",
+    prefix: "mpnet.",
+    fields: FamilyFields {
+        absent: &["type_vocab_size"],
+        rules: &[Rule::new(
+            Check::Number(32),
+            "transformers computes 32 buckets, whatever this field says",
+            &["relative_attention_num_buckets"],
+        )],
+        ..BERT.fields
+    },
+    layer: &[
+        ("attention.self.query", "attention.attn.q"),
+        ("attention.self.key", "attention.attn.k"),
+        ("attention.self.value", "attention.attn.v"),
+        ("attention.output.dense", "attention.attn.o"),
+        ("attention.output.LayerNorm", "attention.LayerNorm"),
+        ("intermediate.dense", "intermediate.dense"),
+        ("output.dense", "output.dense"),
+        ("output.LayerNorm", "output.LayerNorm"),
+    ],
+    positions: Positions::After(1),
+    relative_buckets: Some(32),
+    tokenizer: TokenizerClass::MpNet,
+    ..ROBERTA
 };
 
 impl Family {
-    const ALL: [Self; 3] = [Self::Bert, Self::DistilBert, Self::Roberta];
+    const ALL: [Self; 6] =
+        [Self::Bert, Self::DistilBert, Self::Roberta, Self::XlmRoberta, Self::Camembert, Self::MpNet];
 
-    fn naming(self) -> &'static Naming {
+    fn traits(self) -> &'static Traits {
         match self {
             Self::Bert => &BERT,
             Self::DistilBert => &DISTILBERT,
             Self::Roberta => &ROBERTA,
+            Self::XlmRoberta => &XLM_ROBERTA,
+            Self::Camembert => &CAMEMBERT,
+            Self::MpNet => &MPNET,
         }
     }
 
     /// `model_type` in `config.json`.
     pub fn model_type(self) -> &'static str {
-        self.naming().model_type
+        self.traits().model_type
     }
 
     /// `model_type` of the classifiers without a class in `transformers`.
@@ -156,67 +242,96 @@ impl Family {
 
     /// Prefix of the family's class names in `transformers`, such as `Bert`.
     pub(crate) fn class(self) -> &'static str {
-        self.naming().class
+        self.traits().class
     }
 
     /// Name of a class of `transformers`, such as `BertForMaskedLM`.
     pub(crate) fn architecture(self, what: &str) -> String {
-        format!("{}{what}", self.naming().class)
+        format!("{}{what}", self.traits().class)
+    }
+
+    /// Activation between the two layers of a classifier's head.
+    pub(crate) fn head_activation(self) -> HeadActivation {
+        self.traits().head_activation
+    }
+
+    /// Tokenizer class of a directory that names none.
+    pub(crate) fn tokenizer(self) -> TokenizerClass {
+        self.traits().tokenizer
+    }
+
+    /// Returns whether the encoder's class in `transformers` has a pooler, unless an argument removes it.
+    pub(crate) fn class_has_pooler(self) -> bool {
+        self.traits().class_has_pooler
+    }
+
+    /// Rows of the table of relative-position biases; `None` if attention scores have none.
+    pub(crate) fn relative_buckets(self) -> Option<usize> {
+        self.traits().relative_buckets
     }
 
     /// Returns whether tokens have embedded types (first or second text).
     pub fn has_token_types(self) -> bool {
-        self != Self::DistilBert
+        !self.fields().absent.contains(&"type_vocab_size")
+    }
+
+    /// Position of a padding token, if positions are counted from it.
+    pub(crate) fn padding_position(self, pad_token_id: u32) -> Option<u32> {
+        match self.traits().positions {
+            Positions::FromZero => None,
+            Positions::AfterPadding => Some(pad_token_id),
+            Positions::After(id) => Some(id),
+        }
     }
 
     /// Row of the position table for the first token of a text.
     pub fn first_position(self, pad_token_id: u32) -> u32 {
-        if self == Self::Roberta { pad_token_id + 1 } else { 0 }
+        self.padding_position(pad_token_id).map_or(0, |padding| padding + 1)
     }
 
-    /// Row of the position table for each token. `tokens` are the positions of the tokens in their texts. In RoBERTa, a
-    /// padding token that occurs within a text has the position of padding, and does not increase the positions of
-    /// later tokens.
+    /// Row of the position table for each token. `tokens` are the positions of the tokens in their texts. In families
+    /// that count from the padding token, a padding token that occurs within a text has the position of padding, and
+    /// does not increase the positions of later tokens.
     pub(crate) fn positions(self, pad_token_id: u32, ids: &[u32], tokens: &[u32]) -> Vec<u32> {
         let first = self.first_position(pad_token_id);
-        if self != Self::Roberta || !ids.contains(&pad_token_id) {
+        let Some(pad) = self.padding_position(pad_token_id).filter(|pad| ids.contains(pad)) else {
             return tokens.iter().map(|token| first + token).collect();
-        }
+        };
         let mut padding = 0;
         let position = |(id, token): (&u32, &u32)| {
             padding = if *token == 0 { 0 } else { padding };
-            if *id == pad_token_id {
+            if *id == pad {
                 padding += 1;
-                return pad_token_id;
+                return pad;
             }
             first + token - padding
         };
         ids.iter().zip(tokens).map(position).collect()
     }
 
-    /// Pairs of names of a field of `config.json`: the name in this crate, and the family's name.
-    pub(crate) fn fields(self) -> &'static [(&'static str, &'static str)] {
-        self.naming().fields
+    /// Fields of `config.json` that differ from BERT's.
+    pub(crate) fn fields(self) -> &'static FamilyFields {
+        &self.traits().fields
     }
 
     /// Family's name of a field.
     pub(crate) fn field(self, ours: &'static str) -> &'static str {
-        self.fields().iter().find(|(name, _)| *name == ours).map_or(ours, |(_, theirs)| theirs)
+        self.fields().renamed.iter().find(|(name, _)| *name == ours).map_or(ours, |(_, theirs)| theirs)
     }
 
     /// Prefix of an encoder's tensor names in a file of a model with a head.
     pub(crate) fn prefix(self) -> &'static str {
-        self.naming().prefix
+        self.traits().prefix
     }
 
     /// Name without the prefix of the family.
     pub(crate) fn bare(self, name: &str) -> &str {
-        name.strip_prefix(self.naming().prefix).unwrap_or(name)
+        name.strip_prefix(self.traits().prefix).unwrap_or(name)
     }
 
     /// Naming scheme of the head in a file with tensors of these names.
     pub(crate) fn head_names<'a>(self, own: bool, names: impl IntoIterator<Item = &'a str>) -> HeadNames {
-        let beside = self.naming().beside_classifier;
+        let beside = self.traits().beside_classifier;
         let is_head = |name: &str| {
             let module = self.bare(name).rsplit_once('.').map_or("", |(module, _)| module);
             beside.iter().any(|(_, theirs)| *theirs == module)
@@ -233,27 +348,27 @@ impl Family {
     /// BERT's name, without prefix, of a tensor in one of the family's files. Old names of layer norms (`gamma`,
     /// `beta`) are replaced. `None` for a name that no model of the family has in such a file.
     pub(crate) fn ours(self, name: &str, head: HeadNames) -> Option<String> {
-        let naming = self.naming();
+        let traits = self.traits();
         let (module, number) = self.bare(name).rsplit_once('.')?;
         let number = match number {
             "gamma" => "weight",
             "beta" => "bias",
             number => number,
         };
-        if let Some((layer, part)) = in_layer(module, naming.layers) {
+        if let Some((layer, part)) = in_layer(module, traits.layers) {
             // A family with its own names for parts has no other parts.
-            let part = if naming.layer.is_empty() { part } else { ours_of(naming.layer, part)? };
+            let part = if traits.layer.is_empty() { part } else { ours_of(traits.layer, part)? };
             return Some(format!("{BERT_LAYERS}{layer}.{part}.{number}"));
         }
-        let beside = if head == HeadNames::Classifier { naming.beside_classifier } else { &[] };
-        if let Some(module) = ours_of(naming.heads, module).or_else(|| ours_of(beside, module)) {
+        let beside = if head == HeadNames::Classifier { traits.beside_classifier } else { &[] };
+        if let Some(module) = ours_of(traits.heads, module).or_else(|| ours_of(beside, module)) {
             return Some(format!("{module}.{number}"));
         }
         // If a head has the family's own names, BERT's names are those of another model's head.
         let renamed = |(ours, _): &&(&str, &str)| *ours == module;
         let token_classifier =
-            head == HeadNames::Other && module == "classifier" && !naming.beside_classifier.is_empty();
-        if token_classifier || naming.heads.iter().chain(beside).any(|pair| renamed(&pair)) {
+            head == HeadNames::Other && module == "classifier" && !traits.beside_classifier.is_empty();
+        if token_classifier || traits.heads.iter().chain(beside).any(|pair| renamed(&pair)) {
             return None;
         }
         Some(format!("{module}.{number}"))
@@ -266,22 +381,39 @@ impl Family {
 
     /// Family's name of one of BERT's tensors, in a file with or without a head, which may be a classifier.
     pub(crate) fn theirs(self, name: &str, head: bool, classifier: bool) -> String {
-        let naming = self.naming();
+        let traits = self.traits();
         let Some((module, number)) = name.rsplit_once('.') else { return name.to_owned() };
         let theirs = |table: &[(&'static str, &'static str)], module: &str| {
             table.iter().find(|(ours, _)| *ours == module).map(|(_, theirs)| *theirs)
         };
-        let prefix = if head { naming.prefix } else { "" };
+        let prefix = if head { traits.prefix } else { "" };
         if let Some((layer, part)) = in_layer(module, BERT_LAYERS) {
-            let part = theirs(naming.layer, part).unwrap_or(part);
-            return format!("{prefix}{}{layer}.{part}.{number}", naming.layers);
+            let part = theirs(traits.layer, part).unwrap_or(part);
+            return format!("{prefix}{}{layer}.{part}.{number}", traits.layers);
         }
-        let beside = || theirs(naming.beside_classifier, module).filter(|_| classifier);
-        match theirs(naming.heads, module).or_else(beside) {
+        let beside = || theirs(traits.beside_classifier, module).filter(|_| classifier);
+        match theirs(traits.heads, module).or_else(beside) {
             Some(module) => format!("{module}.{number}"),
-            None if ["embeddings.", "pooler."].iter().any(|part| name.starts_with(part)) => format!("{prefix}{name}"),
+            None if ["embeddings.", "encoder.", "pooler."].iter().any(|part| name.starts_with(part)) => {
+                format!("{prefix}{name}")
+            }
             None => name.to_owned(),
         }
+    }
+}
+
+impl From<Family> for &'static str {
+    fn from(family: Family) -> Self {
+        family.model_type()
+    }
+}
+
+impl TryFrom<String> for Family {
+    type Error = String;
+
+    fn try_from(model_type: String) -> Result<Self, String> {
+        let family = Self::ALL.into_iter().find(|family| family.model_type() == model_type);
+        family.ok_or_else(|| format!("model_type is {model_type:?}, expected one of {}", Self::model_types()))
     }
 }
 

@@ -10,6 +10,7 @@ mod read;
 mod size;
 
 pub use activation::Activation;
+pub(crate) use activation::HeadActivation;
 pub(crate) use bert_config::{BertConfig, pretty};
 pub use family::Family;
 pub use kept::KeptDimensions;

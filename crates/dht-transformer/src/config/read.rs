@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::bert_config::{BertConfig, usual};
 use super::family::Family;
-use crate::account::config_refusals;
+use crate::account::{ALIASES, config_refusals};
 use crate::error::{Error, Result};
 use crate::storage::{FileKind, GIT_LFS, read_file};
 
@@ -94,7 +94,7 @@ impl BertConfig {
                 fields.remove("auto_map");
             }
         }
-        let mut problems = config_refusals(family.model_type(), &fields);
+        let mut problems = config_refusals(family.fields(), &fields);
         translate(family, &mut fields, &mut problems);
         for (field, values) in FIELDS {
             let named = family.field(field);
@@ -153,10 +153,9 @@ fn is_own_code(auto_map: &Value) -> bool {
 
 /// Renames the fields of another family to BERT's names.
 fn translate(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec<Error>) {
-    for (ours, theirs) in family.fields() {
+    for (ours, theirs) in family.fields().renamed {
         let (own, value) = (fields.remove(*ours), fields.remove(*theirs));
-        // `transformers` takes BERT's names of the sizes for these.
-        let alias = own.filter(|_| ["hidden_size", "num_hidden_layers", "num_attention_heads"].contains(ours));
+        let alias = own.filter(|_| ALIASES.contains(ours));
         let value = match (value, alias) {
             (Some(value), Some(alias)) if value != alias => {
                 let expected = format!("{alias}, as `{ours}` says");
@@ -169,23 +168,23 @@ fn translate(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec
             fields.insert((*ours).to_owned(), value);
         }
     }
-    if family == Family::DistilBert {
-        // DistilBERT has no types, and a fixed ε.
-        fields.insert("type_vocab_size".into(), 1.into());
-        fields.insert("layer_norm_eps".into(), usual::layer_norm_eps().into());
+    for field in family.fields().absent {
+        let fixed = if *field == "type_vocab_size" { 1.into() } else { usual::layer_norm_eps().into() };
+        fields.insert((*field).into(), fixed);
     }
 }
 
-/// `pad_token_id` as a number. Only RoBERTa uses it in computations. In other families, null and negative numbers mean
-/// no padding.
+/// `pad_token_id` as a number. Families that count positions from it use it in computations. In other families, null
+/// and negative numbers mean no padding.
 fn padding(family: Family, fields: &mut Map<String, Value>, problems: &mut Vec<Error>) {
     const FIELD: &str = "pad_token_id";
-    let counted = family == Family::Roberta;
+    let default = family.padding_position(1).unwrap_or(0);
+    let counted = family.padding_position(0) != family.padding_position(1);
     match fields.get(FIELD) {
-        None => drop(fields.insert(FIELD.into(), u32::from(counted).into())),
+        None => drop(fields.insert(FIELD.into(), default.into())),
         Some(value) if value.as_u64().is_some_and(|id| u32::try_from(id).is_ok()) => {}
         Some(value) if !counted && (value.is_null() || value.as_i64().is_some_and(|id| id < 0)) => {
-            fields.insert(FIELD.into(), 0.into());
+            fields.insert(FIELD.into(), default.into());
         }
         Some(value) => {
             let expected = match counted {

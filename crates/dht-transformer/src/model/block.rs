@@ -5,7 +5,8 @@ use candle_core::Tensor;
 use super::names;
 use super::ragged::RaggedAttention;
 use crate::backend::{
-    AttentionParameters, Dropout, DropoutSite, FeedForwardParameters, ForwardContext, Layer, LayerAttention, LayerGates,
+    AttentionParameters, Dropout, DropoutSite, FeedForwardParameters, ForwardContext, Layer, LayerAttention,
+    LayerGates, RelativeBias,
 };
 use crate::config::{BertConfig, KeptDimensions};
 use crate::error::{Error, Result};
@@ -76,6 +77,7 @@ impl Block {
         config: &BertConfig,
         layer: usize,
         (kept, width): (HeadSet, usize),
+        bias: Option<&RelativeBias>,
         insert: &mut impl FnMut(String) -> Result<Parameter>,
     ) -> Result<Self> {
         let mut insert = |tensor: &str| insert(names::of_layer(layer, tensor));
@@ -89,6 +91,7 @@ impl Block {
             epsilon: config.layer_norm_eps,
             heads: config.num_attention_heads,
             head_dim: config.hidden_size / config.num_attention_heads,
+            bias: bias.cloned(),
         };
         let feed_forward = FeedForwardParameters {
             up: insert(names::UP)?,
@@ -117,11 +120,11 @@ impl Block {
     pub(super) fn ragged(
         config: &BertConfig,
         layer: usize,
-        (kept, neurons): (&KeptDimensions, usize),
+        (kept, neurons, bias): (&KeptDimensions, usize, Option<&RelativeBias>),
         fetch: &dyn Fn(&str) -> Result<Tensor>,
         parameters: &mut Parameters,
     ) -> Result<Self> {
-        let attention = RaggedAttention::build(config, layer, kept, fetch, parameters)?;
+        let attention = RaggedAttention::build(config, layer, (kept, bias), fetch, parameters)?;
         let mut first = |tensor: &str, axis: Option<usize>| {
             let (name, whole) = (names::of_layer(layer, tensor), fetch(&names::of_layer(layer, tensor))?);
             let part = axis.map_or(Ok(whole.clone()), |axis| whole.narrow(axis, 0, neurons))?;

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 
 use super::linear::{LinearTensors, linear};
 use crate::backend::{ForwardContext, LinearParameters};
-use crate::config::{Family, Pooling};
+use crate::config::{HeadActivation, Pooling};
 use crate::error::{Error, Result};
 use crate::flops::ClassifierShape;
 use crate::tensors::{Hidden, Parameters};
@@ -19,7 +19,7 @@ pub struct Classifier {
     pooling: Pooling,
     pooler: Option<LinearParameters>,
     dense: LinearParameters,
-    family: Family,
+    activation: HeadActivation,
 }
 
 impl Classifier {
@@ -33,7 +33,7 @@ impl Classifier {
         classes: LinearTensors,
         pooling: Pooling,
         pooler: Option<LinearTensors>,
-        family: Family,
+        activation: HeadActivation,
     ) -> Result<Self> {
         for name in ["weight", "bias", "pooler.weight", "pooler.bias"].map(|part| format!("{name}.{part}")) {
             if parameters.id(&name).is_ok() {
@@ -41,7 +41,7 @@ impl Classifier {
             }
         }
         let pooler = pooler.map(|pooler| pooler.insert(parameters, &format!("{name}.pooler"))).transpose()?;
-        Ok(Self { pooling, pooler, dense: classes.insert(parameters, name)?, family })
+        Ok(Self { pooling, pooler, dense: classes.insert(parameters, name)?, activation })
     }
 
     /// Pooling of a sample's rows.
@@ -89,9 +89,13 @@ impl Classifier {
             Pooling::Mean => hidden.mean_rows()?,
         };
         let pooled = match &self.pooler {
-            // DistilBERT's `pre_classifier` is followed by a relu.
-            Some(pooler) if self.family == Family::DistilBert => linear(&pooled, pooler, ctx)?.relu()?,
-            Some(pooler) => linear(&pooled, pooler, ctx)?.tanh()?,
+            Some(pooler) => {
+                let dense = linear(&pooled, pooler, ctx)?;
+                match self.activation {
+                    HeadActivation::Tanh => dense.tanh()?,
+                    HeadActivation::Relu => dense.relu()?,
+                }
+            }
             None => pooled,
         };
         linear(&pooled, &self.dense, ctx)

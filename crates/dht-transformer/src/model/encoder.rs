@@ -15,7 +15,7 @@ use super::language_head::{LanguageHead, LanguageHeadTensors};
 use super::linear::{Linear, LinearTensors};
 use super::var_source::VarSource;
 use super::{init, local_attention, names, pruned};
-use crate::backend::{DropoutSite, EmbeddingParameters, ForwardContext, Layer, TokenIds};
+use crate::backend::{DropoutSite, EmbeddingParameters, ForwardContext, Layer, RelativeBias, TokenIds};
 use crate::config::{BertConfig, Pooling};
 use crate::data::{EncodedDataset, PackedBatch, TextTokenizer};
 use crate::error::{Error, Result};
@@ -42,6 +42,8 @@ pub struct Encoder {
     config: BertConfig,
     parameters: Parameters,
     pub(super) embeddings: EmbeddingParameters,
+    /// Bias of the attention scores of all layers.
+    pub(super) relative_bias: Option<RelativeBias>,
     blocks: Vec<Block>,
     /// Pooler of the loaded tensors, unchanged. It initialises new classifiers with a pooler.
     pooler: Option<LinearTensors>,
@@ -186,17 +188,26 @@ impl Encoder {
             epsilon: config.layer_norm_eps,
             hidden: config.hidden_size,
         };
+        let buckets = config.family.relative_buckets();
+        let relative_bias = buckets.map(|buckets| {
+            let table = insert(names::RELATIVE_BIAS.into())?;
+            Ok::<_, Error>(RelativeBias { table, buckets, heads: config.num_attention_heads })
+        });
+        let relative_bias = relative_bias.transpose()?;
+        let bias = relative_bias.as_ref();
         let left = pruned::left(config)?.into_iter().enumerate();
         let blocks = match pruned::dimensions(config)? {
-            None => left.map(|(layer, left)| Block::build(config, layer, left, &mut insert)).collect::<Result<_>>()?,
+            None => {
+                left.map(|(layer, left)| Block::build(config, layer, left, bias, &mut insert)).collect::<Result<_>>()?
+            }
             Some(kept) => left
                 .zip(&kept)
                 .map(|((layer, (_, neurons)), kept)| {
-                    Block::ragged(config, layer, (kept, neurons), fetch, &mut parameters)
+                    Block::ragged(config, layer, (kept, neurons, bias), fetch, &mut parameters)
                 })
                 .collect::<Result<_>>()?,
         };
-        Ok(Self { config: config.clone(), parameters, embeddings, blocks, pooler: None })
+        Ok(Self { config: config.clone(), parameters, embeddings, relative_bias, blocks, pooler: None })
     }
 
     /// Copies of the encoder's tensors under Hugging Face's bare names.
@@ -334,7 +345,7 @@ impl Encoder {
         pooling: Pooling,
         pooler: Option<LinearTensors>,
     ) -> Result<Classifier> {
-        Classifier::new(&mut self.parameters, name, classes, pooling, pooler, self.config.family)
+        Classifier::new(&mut self.parameters, name, classes, pooling, pooler, self.config.family.head_activation())
     }
 
     /// Adds a linear layer with the given number of inputs and outputs, whose parameters `{name}.weight` and

@@ -7,10 +7,11 @@ use crate::tensors::Parameter;
 impl Encoder {
     fn embedding_parameters(&self) -> impl Iterator<Item = &Parameter> {
         let e = &self.embeddings;
-        [&e.word, &e.position, &e.scale, &e.shift].into_iter().chain(&e.token_type)
+        let bias = self.relative_bias.as_ref().map(|bias| &bias.table);
+        [&e.word, &e.position, &e.scale, &e.shift].into_iter().chain(&e.token_type).chain(bias)
     }
 
-    /// Freezes or thaws the embeddings.
+    /// Freezes or thaws the embeddings, which include a table of relative-position biases.
     pub fn freeze_embeddings(&self, frozen: bool) {
         self.embedding_parameters().for_each(|parameter| self.parameters().set_frozen(parameter.id(), frozen));
     }

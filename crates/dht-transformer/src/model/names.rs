@@ -13,6 +13,9 @@ pub(crate) const TOKEN_TYPE: &str = "embeddings.token_type_embeddings.weight";
 pub(crate) const EMBEDDING_SCALE: &str = "embeddings.LayerNorm.weight";
 pub(crate) const EMBEDDING_SHIFT: &str = "embeddings.LayerNorm.bias";
 
+/// Table of relative-position biases, in families that have it.
+pub(crate) const RELATIVE_BIAS: &str = "encoder.relative_attention_bias.weight";
+
 /// Tensors of a layer, after `encoder.layer.{i}.`.
 pub(crate) const QKV: &str = "attention.self.qkv.weight";
 pub(crate) const QKV_BIAS: &str = "attention.self.qkv.bias";
@@ -58,7 +61,8 @@ pub(crate) fn all(config: &BertConfig) -> Vec<String> {
     let token_type = config.family.has_token_types().then_some(TOKEN_TYPE);
     let embeddings = [WORD, POSITION].into_iter().chain(token_type).chain([EMBEDDING_SCALE, EMBEDDING_SHIFT]);
     let layers = (0..config.num_hidden_layers).flat_map(|layer| LAYER_TENSORS.map(|tensor| of_layer(layer, tensor)));
-    embeddings.map(String::from).chain(layers).collect()
+    let relative_bias = config.family.relative_buckets().map(|_| RELATIVE_BIAS);
+    embeddings.chain(relative_bias).map(String::from).chain(layers).collect()
 }
 
 /// Shape of a tensor under this crate's name.
@@ -69,6 +73,9 @@ pub(crate) fn shape(config: &BertConfig, name: &str) -> Vec<usize> {
         POSITION => return vec![config.max_position_embeddings, hidden],
         TOKEN_TYPE => return vec![config.type_vocab_size, hidden],
         EMBEDDING_SCALE | EMBEDDING_SHIFT => return vec![hidden],
+        RELATIVE_BIAS => {
+            return config.family.relative_buckets().into_iter().chain([config.num_attention_heads]).collect();
+        }
         _ => {}
     }
     let tensor = name.splitn(4, '.').nth(3).unwrap_or(name);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::names;
-use crate::backend::{LinearParameters, RaggedHead, RaggedParameters};
+use crate::backend::{LinearParameters, RaggedHead, RaggedParameters, RelativeBias};
 use crate::config::{BertConfig, KeptDimensions};
 use crate::error::Result;
 use crate::flops::LayerSizes;
@@ -30,7 +30,7 @@ impl RaggedAttention {
     pub(super) fn build(
         config: &BertConfig,
         layer: usize,
-        kept: &KeptDimensions,
+        (kept, relative_bias): (&KeptDimensions, Option<&RelativeBias>),
         fetch: &dyn Fn(&str) -> Result<Tensor>,
         parameters: &mut Parameters,
     ) -> Result<Self> {
@@ -85,6 +85,7 @@ impl RaggedAttention {
             heads: kept.heads().into_iter().map(head).collect(),
             head_dim: config.head_size(),
             all_heads: config.num_attention_heads,
+            bias: relative_bias.cloned(),
         };
         Ok(Self { parameters: Arc::new(parameters), kept: kept.clone() })
     }

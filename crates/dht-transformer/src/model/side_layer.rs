@@ -67,7 +67,9 @@ impl Encoder {
             let value = init::tensor(&config, &of_first, init::of_inputs(&config, &of_first), rng)?;
             self.add_parameter(format!("{name}.{tensor}"), &value)
         };
-        let block = Block::build(&config, layer, (HeadSet::full(heads)?, config.intermediate_size), &mut insert)?;
+        let all = (HeadSet::full(heads)?, config.intermediate_size);
+        // Its heads are not the encoder's, and neither is a table of relative-position biases.
+        let block = Block::build(&config, layer, all, None, &mut insert)?;
         let shape = BlockShape { hidden: width, heads, head_dim: width / heads, ffn: config.intermediate_size };
         Ok(SideLayer { narrow, block, shape })
     }

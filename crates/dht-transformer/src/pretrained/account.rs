@@ -85,16 +85,15 @@ fn configuration(folder: &Path, account: &mut Account) -> Option<BertConfig> {
         account.entries.push(Entry::new(CONFIG, Some("model_type"), Treatment::Unknown, reason));
     }
     let model_type = fields.get("model_type").and_then(Value::as_str).unwrap_or("bert");
-    let (stock, own) = (model_type.strip_prefix("dht-"), model_type.starts_with("dht-"));
-    if Family::of_model_type(model_type).is_none() {
+    let Some((family, own)) = Family::of_model_type(model_type) else {
         // The tables do not apply to fields of other families.
         account.entries.push(Entry::new(CONFIG, Some("model_type"), Treatment::Refused, "another family of models"));
         let problems = BertConfig::from_fields(fields).err().into_iter().flatten();
         account.problems.extend(problems.map(|error| in_config(folder, error)));
         return None;
-    }
+    };
     let unnamed = fields.get("id2label").is_none_or(Value::is_null);
-    for mut entry in config_entries(stock.unwrap_or(model_type), &fields) {
+    for mut entry in config_entries(family.fields(), &fields) {
         if unnamed && entry.item.as_deref() == Some("label2id") {
             entry.reason =
                 "the names of the classes; transformers calls them LABEL_0 and so on where id2label is missing".into();

@@ -24,6 +24,9 @@ fn expected(config: &BertConfig) -> Vec<Expected> {
     }
     add("embeddings.LayerNorm.weight".into(), &[hidden]);
     add("embeddings.LayerNorm.bias".into(), &[hidden]);
+    if let Some(buckets) = config.family.relative_buckets() {
+        add("encoder.relative_attention_bias.weight".into(), &[buckets, config.num_attention_heads]);
+    }
     for layer in 0..config.num_hidden_layers {
         for (part, output, input) in [
             ("attention.self.query", hidden, Some(hidden)),

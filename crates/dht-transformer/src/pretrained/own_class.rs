@@ -10,12 +10,11 @@ pub(crate) const CODE_FILE: &str = "modeling_dht.py";
 
 /// Code of a family's class.
 pub(crate) fn code(family: Family) -> String {
-    // The pooler of BERT and RoBERTa is a part of their encoders, which is not requested here; DistilBERT's has none.
-    let arguments = if family == Family::DistilBert { "" } else { ", add_pooling_layer=False" };
+    let arguments = if family.class_has_pooler() { ", add_pooling_layer=False" } else { "" };
     include_str!("modeling_dht.py")
         .replace("{class}", &family.architecture(""))
         .replace("{model_type}", &family.own_model_type())
-        .replace("{encoder}", family.model_type())
+        .replace("{encoder}", family.prefix().trim_end_matches('.'))
         .replace("{arguments}", arguments)
 }
 

@@ -13,8 +13,14 @@ use dht_transformer::{
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-pub const FAMILIES: [(&str, Family); 3] =
-    [("Bert", Family::Bert), ("DistilBert", Family::DistilBert), ("Roberta", Family::Roberta)];
+pub const FAMILIES: [(&str, Family); 6] = [
+    ("Bert", Family::Bert),
+    ("DistilBert", Family::DistilBert),
+    ("Roberta", Family::Roberta),
+    ("XLMRoberta", Family::XlmRoberta),
+    ("Camembert", Family::Camembert),
+    ("MPNet", Family::MpNet),
+];
 
 /// A directory of a classifier of `classes` classes.
 pub struct Directory(TempDir);

@@ -18,7 +18,10 @@ fn a_tensor_that_is_not_used_never_conflicts() {
     };
     for (_, family) in FAMILIES {
         let unused: &[&str] = match family {
-            Family::Roberta => &["roberta.pooler.dense", "pooler.dense", "lm_head.dense", "qa_outputs"],
+            Family::Roberta | Family::XlmRoberta | Family::Camembert => {
+                &["roberta.pooler.dense", "pooler.dense", "lm_head.dense", "qa_outputs"]
+            }
+            Family::MpNet => &["mpnet.pooler.dense", "pooler.dense", "lm_head.dense", "qa_outputs"],
             Family::DistilBert => {
                 &["distilbert.pooler.dense", "pooler.dense", "vocab_transform", "cls.seq_relationship"]
             }
@@ -82,7 +85,10 @@ fn tensors_that_change_answers_are_refused() {
     for (_, family) in FAMILIES {
         let (start, attention) = match family {
             Family::Bert => ("bert.encoder.layer.0.", "attention.self.query"),
-            Family::Roberta => ("roberta.encoder.layer.0.", "attention.self.query"),
+            Family::Roberta | Family::XlmRoberta | Family::Camembert => {
+                ("roberta.encoder.layer.0.", "attention.self.query")
+            }
+            Family::MpNet => ("mpnet.encoder.layer.0.", "attention.attn.q"),
             _ => ("distilbert.transformer.layer.0.", "attention.q_lin"),
         };
         for part in [
@@ -104,6 +110,19 @@ fn tensors_that_change_answers_are_refused() {
         directory.logits();
         assert_eq!(directory.treatment("score.weight"), Treatment::Unknown);
     }
+}
+
+#[test]
+fn a_table_of_relative_biases_must_be_there_and_fit() {
+    const TABLE: &str = "mpnet.encoder.relative_attention_bias.weight";
+    let directory = Directory::new(Family::MpNet, 2);
+    directory.tensors(|tensors| drop(tensors.insert(TABLE.into(), full(0.0, &[16, 2]))));
+    assert!(matches!(
+        directory.load(),
+        Err(Error::Weights { tensor: Some(name), problem: WeightsProblem::Shape { .. }, .. }) if name == TABLE
+    ));
+    directory.tensors(|tensors| drop(tensors.remove(TABLE)));
+    assert!(directory.refused(false).contains("encoder.relative_attention_bias.weight"));
 }
 
 #[test]

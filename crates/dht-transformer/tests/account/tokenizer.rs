@@ -409,3 +409,49 @@ fn flags_and_lists_of_tokens_are_read_as_by_transformers() {
     assert_eq!(padded("PreTrainedTokenizerFast"), ["[PAD]"]);
     assert_ne!(padded("BertTokenizer"), ["[PAD]"]);
 }
+
+/// A directory with this class, and a `tokenizer.json` of which only the vocabulary is read.
+fn of_class(class: &str, model: &Value) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), "config.json", &json!({"model_type": "roberta", "vocab_size": 20}));
+    write(folder.path(), "tokenizer_config.json", &json!({"tokenizer_class": class}));
+    write(folder.path(), "tokenizer.json", &json!({"version": "1.0", "added_tokens": [], "model": model}));
+    folder
+}
+
+#[test]
+fn tokenizers_of_mpnet_and_camembert_match_transformers() {
+    let words = ["<s>", "<pad>", "</s>", "<unk>", "[UNK]", "cat", "##s", "<mask>"];
+    let vocabulary: serde_json::Map<String, Value> =
+        words.iter().enumerate().map(|(id, word)| ((*word).to_owned(), id.into())).collect();
+    let mpnet = of_class("MPNetTokenizer", &json!({"type": "WordPiece", "vocab": vocabulary}));
+    let pieces = [
+        ("<s>NOTUSED", 0.0),
+        ("<pad>", 0.0),
+        ("</s>NOTUSED", 0.0),
+        ("\u{2581}", -3.0),
+        ("\u{2581}chat", -2.0),
+        ("s", -2.5),
+        ("<unk>", 0.0),
+        ("<s>", 0.0),
+        ("</s>", 0.0),
+        ("<mask>", 0.0),
+    ];
+    let camembert = of_class("CamembertTokenizerFast", &json!({"type": "Unigram", "unk_id": 3, "vocab": pieces}));
+    let texts: [(&TempDir, &str, Option<&str>, &[u32]); 4] = [
+        (&mpnet, "Cats dog  <mask> cat", None, &[0, 5, 6, 4, 7, 5, 2]),
+        (&mpnet, "cat", Some("cats <unk>"), &[0, 5, 2, 2, 5, 6, 4, 4, 4, 2]),
+        (&camembert, "chats xx  <mask> chat", None, &[7, 4, 5, 3, 6, 9, 4, 8]),
+        (&camembert, "chat", Some("chats <s>NOTUSED <unk>NOTUSED"), &[7, 4, 8, 8, 4, 5, 0, 10, 8]),
+    ];
+    for (folder, text, pair, expected) in texts {
+        let encoding = TextTokenizer::from_dir(folder.path()).unwrap().encode(text, pair, 64).unwrap();
+        assert_eq!((&*encoding.ids, &*encoding.type_ids), (expected, &[][..]), "{text}");
+    }
+    let pieces = tempfile::tempdir().unwrap();
+    write(pieces.path(), "config.json", &json!({"model_type": "camembert", "vocab_size": 20}));
+    std::fs::write(pieces.path().join("sentencepiece.bpe.model"), "pieces").unwrap();
+    let refused = TextTokenizer::from_dir(pieces.path()).unwrap_err().to_string();
+    assert!(refused.contains("sentencepiece.bpe.model is not read"), "{refused}");
+    assert!(refused.contains("from transformers import CamembertTokenizer as T"), "{refused}");
+}

@@ -59,8 +59,9 @@ impl Operations {
         let k = Gate::apply(compared.filter(|gate| matches!(gate, Gate::Mix(_))), &project(1, &gates.key_inputs)?)?;
         let v = Gate::apply(gates.value_outputs.as_ref(), &project(2, &gates.value_inputs)?)?;
         let rectangles = Rectangles::new(packing, x.device())?;
-        let scores = rectangles.scores(&q, &k, 1.0 / (dim as f64).sqrt())?;
         let numbers: Vec<usize> = (0..heads).collect();
+        let bias = parameters.bias.as_ref().map(|bias| (bias, &numbers[..]));
+        let scores = rectangles.scores(&q, &k, 1.0 / (dim as f64).sqrt(), bias)?;
         let dropout = probability_dropout.map(|dropout| (dropout, &numbers[..]));
         let context = Gate::apply_to_heads(gates.heads.as_ref(), &rectangles.context(&scores, &v, dropout, None)?)?;
         let context = context.reshape((tokens, hidden))?;

@@ -16,3 +16,4 @@ pub(crate) use backend::Composed;
 #[cfg(feature = "cuda")]
 pub(crate) use kernels::Kernels;
 pub(crate) use operations::Operations;
+pub(crate) use rectangles::add_bias;

@@ -28,7 +28,8 @@ impl Operations {
             let of_head = |rows: &Tensor| rows.narrow(1, first, head.query_key)?.unsqueeze(1);
             let (q, k) = (of_head(&q)?, of_head(&k)?);
             first += head.query_key;
-            rectangles.scores(&q, &k, 1.0 / (p.head_dim as f64).sqrt())
+            let bias = p.bias.as_ref().map(|bias| (bias, std::slice::from_ref(&head.number)));
+            rectangles.scores(&q, &k, 1.0 / (p.head_dim as f64).sqrt(), bias)
         });
         scores.collect()
     }

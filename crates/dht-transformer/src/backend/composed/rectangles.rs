@@ -2,7 +2,9 @@
 
 use candle_core::{D, Device, Tensor};
 
+use super::operations::{indices, weight};
 use crate::backend::cpu::Dropout;
+use crate::backend::relative_bias::RelativeBias;
 use crate::error::Result;
 use crate::tensors::{Packing, wide};
 
@@ -20,6 +22,23 @@ pub(crate) struct Rectangles<'a> {
 
 /// Dropout of attention probabilities, and the head numbers by which its masks are keyed.
 pub(crate) type HeadDropout<'a> = Option<(Dropout, &'a [usize])>;
+
+/// Relative-position bias of attention scores, and the numbers of the heads.
+pub(crate) type HeadBias<'a> = Option<(&'a RelativeBias, &'a [usize])>;
+
+/// Adds a bias to scores, (samples, heads, longest, longest).
+pub(crate) fn add_bias(scores: Tensor, bias: HeadBias<'_>) -> Result<Tensor> {
+    let Some((bias, heads)) = bias else { return Ok(scores) };
+    let (longest, device) = (scores.dims()[2], scores.device());
+    let by_distance = bias.rows(longest);
+    let rows = (0..longest).flat_map(|query| &by_distance[longest - 1 - query..][..longest]);
+    let rows = rows.map(|row| *row as u32).collect();
+    let heads = indices(heads.iter().map(|head| *head as u32).collect(), device)?;
+    let table = weight(&bias.table).to_dtype(scores.dtype())?;
+    let biases = table.t()?.contiguous()?.index_select(&heads, 0)?; // (heads, buckets)
+    let biases = biases.index_select(&indices(rows, device)?, 1)?; // (heads, longest·longest)
+    Ok(scores.broadcast_add(&biases.reshape(((), longest, longest))?)?)
+}
 
 impl<'a> Rectangles<'a> {
     pub(crate) fn new(packing: &'a Packing, device: &Device) -> Result<Self> {
@@ -58,10 +77,11 @@ impl<'a> Rectangles<'a> {
         Ok(x.transpose(1, 2)?.contiguous()?)
     }
 
-    /// Computes scale·Q·Kᵀ in at least single precision, undefined at positions without a token: (tokens, heads, width)
-    /// → (samples, heads, longest, longest).
-    pub(crate) fn scores(&self, q: &Tensor, k: &Tensor, scale: f64) -> Result<Tensor> {
-        Ok((wide(&self.padded(q)?.matmul(&self.padded(k)?.t()?)?)? * scale)?)
+    /// Computes scale·Q·Kᵀ + bias in at least single precision, undefined at positions without a token: (tokens, heads,
+    /// width) → (samples, heads, longest, longest).
+    pub(crate) fn scores(&self, q: &Tensor, k: &Tensor, scale: f64, bias: HeadBias<'_>) -> Result<Tensor> {
+        let scores = (wide(&self.padded(q)?.matmul(&self.padded(k)?.t()?)?)? * scale)?;
+        add_bias(scores, bias)
     }
 
     /// gates ∘ dropout(softmax(scores))·V: values (tokens, heads, width) → (tokens, heads, width). Gates are (samples,

@@ -1,4 +1,4 @@
-//! Attention scores before the softmax, Q·Kᵀ/√dim.
+//! Attention scores before the softmax, Q·Kᵀ/√dim + bias.
 
 use candle_core::Tensor;
 
@@ -19,7 +19,9 @@ impl Operations {
                 let (tokens, dim) = (x.dims()[0], whole.head_dim);
                 let of_heads = |rows: &Tensor| rows.reshape((tokens, heads.len(), dim));
                 let scale = 1.0 / (dim as f64).sqrt();
-                Rectangles::new(packing, x.device())?.scores(&of_heads(&q)?, &of_heads(&k)?, scale)
+                let numbers: Vec<usize> = heads.iter().collect();
+                let bias = whole.bias.as_ref().map(|bias| (bias, &numbers[..]));
+                Rectangles::new(packing, x.device())?.scores(&of_heads(&q)?, &of_heads(&k)?, scale, bias)
             }
             LayerAttention::Ragged(ragged) => {
                 let scores = self.ragged_scores(x, ragged, &Rectangles::new(packing, x.device())?)?;

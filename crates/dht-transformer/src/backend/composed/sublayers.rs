@@ -9,6 +9,7 @@ use super::rectangles::Rectangles;
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::Dropout;
 use crate::backend::parameters::{AttentionParameters, EmbeddingParameters, FeedForwardParameters, TokenIds};
+use crate::backend::relative_bias::RelativeBias;
 use crate::config::Activation;
 use crate::error::Result;
 use crate::tensors::{HeadSet, Packing, Parameter, wide};
@@ -59,7 +60,8 @@ impl Operations {
         }
         let qkv = self.product_and_bias(x, &qkv, &bias)?; // (tokens, 3·heads·dim)
         let gates = gates.as_ref().map(Var::as_tensor);
-        let context = contexts(&qkv, packing, (&heads, parameters.head_dim), probability_dropout, gates)?;
+        let shape = (&heads[..], parameters.head_dim, parameters.bias.as_ref());
+        let context = contexts(&qkv, packing, shape, probability_dropout, gates)?;
         let norm = OutputNorm {
             bias: &parameters.output_bias,
             scale: &parameters.scale,
@@ -118,12 +120,12 @@ struct OutputNorm<'a> {
     epsilon: f64,
 }
 
-/// gates ∘ dropout(softmax(Q·Kᵀ/√dim))·V of these heads: (tokens, 3·heads·dim) → (tokens, heads·dim). Gates are
+/// gates ∘ dropout(softmax(Q·Kᵀ/√dim + bias))·V of these heads: (tokens, 3·heads·dim) → (tokens, heads·dim). Gates are
 /// (samples, heads).
 fn contexts(
     qkv: &Tensor,
     packing: &Packing,
-    (heads, dim): (&[usize], usize),
+    (heads, dim, bias): (&[usize], usize, Option<&RelativeBias>),
     dropout: Option<Dropout>,
     gates: Option<&Tensor>,
 ) -> Result<Tensor> {
@@ -131,7 +133,8 @@ fn contexts(
     let qkv = qkv.reshape((tokens, 3, heads.len(), dim))?;
     let part = |index: usize| -> Result<Tensor> { Ok(qkv.narrow(1, index, 1)?.squeeze(1)?) }; // (tokens, heads, dim)
     let rectangles = Rectangles::new(packing, qkv.device())?;
-    let scores = rectangles.scores(&part(0)?, &part(1)?, 1.0 / (dim as f64).sqrt())?;
+    let bias = bias.map(|bias| (bias, heads));
+    let scores = rectangles.scores(&part(0)?, &part(1)?, 1.0 / (dim as f64).sqrt(), bias)?;
     let context = rectangles.context(&scores, &part(2)?, dropout.map(|dropout| (dropout, heads)), gates)?;
     Ok(context.reshape((tokens, inner))?)
 }

@@ -11,6 +11,7 @@ use super::fused::{
 use super::kernels::Dropout;
 use crate::backend::adamw::Moments;
 use crate::backend::backend::Backend;
+use crate::backend::composed::add_bias;
 use crate::backend::context::ForwardContext;
 use crate::backend::layer::{Layer, LayerAttention};
 use crate::backend::parameters::{EmbeddingParameters, LinearParameters, TokenIds};
@@ -53,7 +54,9 @@ impl Backend for Cpu {
         match attention {
             LayerAttention::Whole(whole) => {
                 let (q, k) = self.operations().queries_and_keys(x, whole, heads)?;
-                HeadScoresOp::run(&q, &k, packing, vec![whole.head_dim; heads.len()], whole.head_dim)
+                let scores = HeadScoresOp::run(&q, &k, packing, vec![whole.head_dim; heads.len()], whole.head_dim)?;
+                let numbers: Vec<usize> = heads.iter().collect();
+                add_bias(scores, whole.bias.as_ref().map(|bias| (bias, &numbers[..])))
             }
             LayerAttention::Ragged(ragged) => {
                 let project = |part: usize| {
@@ -62,7 +65,9 @@ impl Backend for Cpu {
                 };
                 let (q, k) = (project(0)?, project(1)?);
                 let widths = ragged.heads.iter().map(|head| head.query_key).collect();
-                HeadScoresOp::run(&q, &k, packing, widths, ragged.head_dim)
+                let scores = HeadScoresOp::run(&q, &k, packing, widths, ragged.head_dim)?;
+                let numbers: Vec<usize> = ragged.heads.iter().map(|head| head.number).collect();
+                add_bias(scores, ragged.bias.as_ref().map(|bias| (bias, &numbers[..])))
             }
         }
     }

@@ -8,5 +8,5 @@ mod packed_weights;
 mod variants;
 
 pub(crate) use backend::Cpu;
-pub(crate) use kernels::{Dropout, DropoutSite, has_int8_products};
+pub(crate) use kernels::{DistanceBias, Dropout, DropoutSite, has_int8_products};
 pub(crate) use packed_weights::PackedWeights;

@@ -116,7 +116,8 @@ impl Kernels for Cuda {
         dropouts: (Option<Dropout>, Option<Dropout>),
         ctx: &ForwardContext,
     ) -> Result<Option<Tensor>> {
-        if !(self.sublayers && norms(x) && parameters.head_dim <= attention::WIDEST) {
+        let has_kernel = parameters.bias.is_none() && parameters.head_dim <= attention::WIDEST;
+        if !(self.sublayers && norms(x) && has_kernel) {
             return Ok(None);
         }
         Ok(Some(sublayer::attention((layer, x, packing), parameters, heads, dropouts, ctx)?))

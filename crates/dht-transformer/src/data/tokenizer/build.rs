@@ -1,4 +1,4 @@
-//! The tokenizers of BERT, RoBERTa and XLM-RoBERTa, built from a vocabulary and settings.
+//! Tokenizers of the classes that are rebuilt from a vocabulary and settings.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use tokenizers::{PostProcessor, PostProcessorWrapper, Tokenizer};
 use super::description::{Cleaning, normalizer};
 use super::tokens::DeclaredTokens;
 use super::word_piece::MOST_LETTERS_OF_A_WORD;
-use crate::account::TokenizerClass;
+use crate::account::{TokenizerClass, VocabularyKind};
 use crate::error::{Error, Result};
 use crate::storage::{FileKind, read_file};
 
@@ -41,8 +41,8 @@ impl Settings {
             }
         };
         let mut settings = Self { cleaning: Cleaning::default(), add_prefix_space: false, types };
-        match class {
-            TokenizerClass::Bert | TokenizerClass::DistilBert => {
+        match class.vocabulary() {
+            Some(VocabularyKind::WordPiece) => {
                 settings.cleaning.lowercase = flag("do_lower_case", true)?;
                 settings.cleaning.chinese = flag("tokenize_chinese_chars", true)?;
                 settings.cleaning.strip_accents = match fields.get("strip_accents") {
@@ -50,9 +50,9 @@ impl Settings {
                     Some(_) => Some(flag("strip_accents", false)?),
                 };
             }
-            TokenizerClass::Roberta => settings.add_prefix_space = flag("add_prefix_space", false)?,
-            TokenizerClass::Unigram => settings.add_prefix_space = flag("add_prefix_space", true)?,
-            TokenizerClass::AsWritten => {}
+            Some(VocabularyKind::ByteLevelBpe) => settings.add_prefix_space = flag("add_prefix_space", false)?,
+            Some(VocabularyKind::Unigram) => settings.add_prefix_space = flag("add_prefix_space", true)?,
+            None => {}
         }
         Ok(settings)
     }
@@ -76,14 +76,16 @@ impl Vocabulary {
         let model = file.get("model").unwrap_or(&Value::Null);
         let kind = model["type"].as_str();
         let tokens = &model["vocab"];
-        let kinds: &[&str] = match class {
-            TokenizerClass::Roberta => &["BPE"],
-            TokenizerClass::Unigram => &["Unigram"],
+        let vocabulary = class.vocabulary();
+        let kinds: &[&str] = match vocabulary {
+            Some(VocabularyKind::ByteLevelBpe) => &["BPE"],
+            Some(VocabularyKind::Unigram) => &["Unigram"],
             _ => &["WordPiece", "WordLevel"],
         };
         let is_bpe = model.get("merges").is_some();
-        let has_form = if class == TokenizerClass::Unigram { tokens.is_array() } else { tokens.is_object() };
-        let is_kind = kind.map_or(is_bpe == (class == TokenizerClass::Roberta), |kind| kinds.contains(&kind));
+        let has_form = if vocabulary == Some(VocabularyKind::Unigram) { tokens.is_array() } else { tokens.is_object() };
+        let needs_merges = vocabulary == Some(VocabularyKind::ByteLevelBpe);
+        let is_kind = kind.map_or(is_bpe == needs_merges, |kind| kinds.contains(&kind));
         if !has_form || !is_kind {
             return Err(wrong_kind(what, kind, &kinds.join(" or ")));
         }
@@ -104,7 +106,7 @@ impl Vocabulary {
             let not_text = |error| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, error));
             Ok((path.display().to_string(), String::from_utf8(bytes).map_err(not_text)?))
         };
-        if class != TokenizerClass::Roberta {
+        if class.vocabulary() != Some(VocabularyKind::ByteLevelBpe) {
             let (path, text) = read("vocab.txt")?;
             // An empty line at the end has an id too: the first added token follows it.
             let tokens = text.lines().enumerate().map(|(id, token)| (token.trim_end().to_owned(), id.into()));
@@ -140,24 +142,29 @@ pub(super) fn rebuilt(
     tokens: &DeclaredTokens,
 ) -> Result<Tokenizer> {
     let named = |name: &str| tokens.get(name).unwrap_or_default();
-    if class == TokenizerClass::Unigram {
+    if class.vocabulary() == Some(VocabularyKind::Unigram) {
         let (begin, end) = (named("bos_token"), named("eos_token"));
         let ids = (vocabulary.id(begin)?, vocabulary.id(end)?);
-        return parsed(what, &unigram(vocabulary, settings, (begin, end), ids));
+        let unknown = match class {
+            TokenizerClass::Camembert => vocabulary.id(named("unk_token")).unwrap_or(0.into()),
+            _ => UNKNOWN_PIECE.into(),
+        };
+        return parsed(what, &unigram(vocabulary, settings, unknown, (begin, end), ids));
     }
     let (unknown, class_token, separator) = (named("unk_token"), named("cls_token"), named("sep_token"));
     let (class_id, separator_id) = (vocabulary.id(class_token)?, vocabulary.id(separator)?);
-    let description = if class == TokenizerClass::Roberta {
-        let space = settings.add_prefix_space;
+    let space = settings.add_prefix_space;
+    let roberta_processing = json!({
+        "type": "RobertaProcessing", "sep": [separator, separator_id], "cls": [class_token, class_id],
+        "trim_offsets": true, "add_prefix_space": space
+    });
+    let description = if class.vocabulary() == Some(VocabularyKind::ByteLevelBpe) {
         json!({
             "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
             "pre_tokenizer": {
                 "type": "ByteLevel", "add_prefix_space": space, "trim_offsets": true, "use_regex": true
             },
-            "post_processor": {
-                "type": "RobertaProcessing", "sep": [separator, separator_id], "cls": [class_token, class_id],
-                "trim_offsets": true, "add_prefix_space": space
-            },
+            "post_processor": roberta_processing,
             "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
             "model": {
                 "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": "",
@@ -167,13 +174,14 @@ pub(super) fn rebuilt(
         })
     } else {
         vocabulary.id(unknown)?;
+        let bert_processing = json!({
+            "type": "BertProcessing", "sep": [separator, separator_id], "cls": [class_token, class_id]
+        });
         json!({
             "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
             "normalizer": normalizer(&settings.cleaning),
             "pre_tokenizer": {"type": "BertPreTokenizer"},
-            "post_processor": {
-                "type": "BertProcessing", "sep": [separator, separator_id], "cls": [class_token, class_id]
-            },
+            "post_processor": if class == TokenizerClass::MpNet { roberta_processing } else { bert_processing },
             "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
             "model": {
                 "type": "WordPiece", "unk_token": unknown, "continuing_subword_prefix": "##",
@@ -184,10 +192,11 @@ pub(super) fn rebuilt(
     parsed(what, &description)
 }
 
-/// XLM-RoBERTa's tokenizer: words at spaces, `<s> text </s>` and `<s> text </s></s> pair </s>`.
+/// Unigram tokenizer of XLM-RoBERTa and CamemBERT: words at spaces, `<s> text </s>` and `<s> text </s></s> pair </s>`.
 fn unigram(
     vocabulary: Vocabulary,
     settings: &Settings,
+    unknown: Value,
     (begin, end): (&str, &str),
     (begin_id, end_id): (Value, Value),
 ) -> Value {
@@ -206,7 +215,7 @@ fn unigram(
             "special_tokens": {begin: declared(begin, &begin_id), end: declared(end, &end_id)}
         },
         "decoder": space,
-        "model": {"type": "Unigram", "unk_id": UNKNOWN_PIECE, "byte_fallback": false, "vocab": vocabulary.tokens},
+        "model": {"type": "Unigram", "unk_id": unknown, "byte_fallback": false, "vocab": vocabulary.tokens},
     })
 }
 
@@ -224,17 +233,17 @@ fn table(normalizer: &Value) -> Option<&Value> {
 pub(super) fn missing(folder: &Path, class: TokenizerClass) -> std::io::Error {
     let pieces = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let pieces = pieces.filter_map(|name| name.into_string().ok()).find(|name| name.ends_with(".model"));
-    let how = match (pieces, class) {
-        (Some(pieces), TokenizerClass::Unigram) => format!(
+    let how = match (pieces, class.vocabulary()) {
+        (Some(pieces), Some(VocabularyKind::Unigram)) => format!(
             "is missing, and {pieces} is not read: write it once, in this directory, by `pip install transformers sentencepiece \
-             protobuf` and `python -c \"from transformers import XLMRobertaTokenizer as T; \
-             T.from_pretrained('.').save_pretrained('.')\"`"
+             protobuf` and `python -c \"from transformers import {} as T; T.from_pretrained('.').save_pretrained('.')\"`",
+            class.name()
         ),
         (Some(pieces), _) => format!(
             "is missing, and {pieces} is not read: name the class in tokenizer_config.json, such as \
              {{\"tokenizer_class\": \"XLMRobertaTokenizer\"}}; the next error then says how tokenizer.json is written"
         ),
-        (None, TokenizerClass::Bert | TokenizerClass::DistilBert | TokenizerClass::Roberta) => {
+        (None, Some(VocabularyKind::WordPiece | VocabularyKind::ByteLevelBpe)) => {
             "is missing, and there is no tokenizer.json: copy the tokenizer's files of the model that this one was trained from"
                 .into()
         }

@@ -1,8 +1,8 @@
 //! Tokenizer of a Hugging Face directory, in the order of precedence of `transformers` 5.
 //!
-//! `BertTokenizer`, `DistilBertTokenizer`, `RobertaTokenizer` and `XLMRobertaTokenizer` take only the vocabulary, the
-//! merges, the table of characters and the added tokens from `tokenizer.json`; everything else follows from
-//! `tokenizer_config.json` and the defaults of the class. `PreTrainedTokenizerFast` takes `tokenizer.json` unchanged.
+//! The tokenizer classes of the model families take only the vocabulary, the merges, the table of characters and the
+//! added tokens from `tokenizer.json`; everything else follows from `tokenizer_config.json` and the defaults of the
+//! class. `PreTrainedTokenizerFast` takes `tokenizer.json` unchanged.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,8 @@ use super::build::{self, Settings};
 use super::prompt::PROMPTS;
 use super::text_tokenizer::TextTokenizer;
 use super::tokens::{DeclaredTokens, TokenFiles};
-use crate::account::{Entry, TokenizerClass, Treatment, tokenizer_entries, tokenizer_refusals};
-use crate::config::json_object;
+use crate::account::{Entry, TokenizerClass, Treatment, VocabularyKind, tokenizer_entries, tokenizer_refusals};
+use crate::config::{Family, json_object};
 use crate::error::{Error, Result};
 use crate::storage::{FileKind, model_directory, read_file};
 
@@ -93,7 +93,10 @@ impl TokenizerDirectory {
         let named = config.as_ref().and_then(|fields| fields.get("tokenizer_class")).filter(|value| !value.is_null());
         let at = if named.is_some() { CONFIG } else { "config.json" };
         let named = named.or(model.tokenizer_class.as_ref().filter(|value| !value.is_null()));
-        let mut class = TokenizerClass::from_model_type(&model.model_type);
+        let mut class = match Family::of_model_type(&model.model_type) {
+            Some((family, false)) => family.tokenizer(),
+            _ => TokenizerClass::AsWritten,
+        };
         if let Some(value) = named {
             match value.as_str().and_then(TokenizerClass::from_name) {
                 Some(named) => class = named,
@@ -136,7 +139,7 @@ impl TokenizerDirectory {
         let Some(lower) = sentence.get("do_lower_case") else { return };
         // Without the field, these classes lower the case.
         let lowers = |fields: &Map<String, Value>| fields.get("do_lower_case") != Some(&Value::Bool(false));
-        let can = matches!(self.class, TokenizerClass::Bert | TokenizerClass::DistilBert);
+        let can = self.class.vocabulary() == Some(VocabularyKind::WordPiece);
         match lower {
             Value::Bool(false) | Value::Null => {}
             Value::Bool(true) if can => {
@@ -179,7 +182,7 @@ impl TokenizerDirectory {
         for field in self.file.iter().flat_map(Map::keys) {
             let (treatment, reason) = match field.as_str() {
                 "model" | "added_tokens" => (Treatment::Obeyed, "the vocabulary"),
-                "normalizer" if rebuilt && self.class == TokenizerClass::Unigram => {
+                "normalizer" if rebuilt && self.class.vocabulary() == Some(VocabularyKind::Unigram) => {
                     (Treatment::Obeyed, "its table of characters (Precompiled) alone; the rest follows from the class")
                 }
                 "normalizer" | "pre_tokenizer" | "post_processor" if rebuilt => {
@@ -251,18 +254,19 @@ impl TokenizerDirectory {
 
     /// Tokenizer of a vocabulary, to which the declared tokens are not yet added. `what` names `tokenizer.json`.
     fn vocabulary_tokenizer(&self, what: &str, settings: &Settings, tokens: &DeclaredTokens) -> Result<Tokenizer> {
-        match (&self.file, self.class) {
-            (Some(file), class) if !class.is_rebuilt() => build::as_written(what, file),
-            (Some(file), class) => {
+        let class = self.class;
+        match (&self.file, class.vocabulary()) {
+            (Some(file), None) => build::as_written(what, file),
+            (Some(file), Some(_)) => {
                 let vocabulary = build::Vocabulary::from_file(what, class, file)?;
                 let rebuilt = build::rebuilt(what, class, vocabulary, settings, tokens)?;
                 self.check_defaults(what, file, &rebuilt)?;
                 Ok(rebuilt)
             }
-            (None, class @ (TokenizerClass::AsWritten | TokenizerClass::Unigram)) => {
+            (None, None | Some(VocabularyKind::Unigram)) => {
                 Err(Error::io(self.folder.join(FILE), build::missing(&self.folder, class)))
             }
-            (None, class) => {
+            (None, Some(_)) => {
                 let vocabulary = build::Vocabulary::from_folder(&self.folder, class)?;
                 let what = vocabulary.path.clone();
                 build::rebuilt(&what, class, vocabulary, settings, tokens)
@@ -311,9 +315,8 @@ impl TextTokenizer {
     /// Reads a directory's tokenizer as `transformers` 5 does. It reads `tokenizer.json`; otherwise `vocab.txt` (BERT's
     /// WordPiece), or `vocab.json` and `merges.txt` (RoBERTa's BPE). It also reads `tokenizer_config.json`,
     /// `special_tokens_map.json` and `added_tokens.json`. Settings of `tokenizer_config.json` override
-    /// `tokenizer.json`. The classes `BertTokenizer`, `DistilBertTokenizer` and `RobertaTokenizer` (each the default
-    /// for its model type) and `XLMRobertaTokenizer` use only the vocabulary and the added tokens of `tokenizer.json`;
-    /// `PreTrainedTokenizerFast` uses the file as it is. The default prompt of
+    /// `tokenizer.json`. The classes of the families, such as `BertTokenizer`, use only the vocabulary and the added
+    /// tokens of `tokenizer.json`; `PreTrainedTokenizerFast` uses the file as it is. The default prompt of
     /// sentence-transformers is the [prefix](Self::with_prefix_of).
     /// [`account`](crate::account) lists the fields that are read, and the fields that are refused.
     ///

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use tokenizers::{AddedToken, Tokenizer};
 
-use crate::account::{TOKENS, TokenizerClass};
+use crate::account::{TOKENS, TokenizerClass, VocabularyKind};
 use crate::error::{Error, Result};
 
 const DECODER: &str = "added_tokens_decoder";
 /// Names of the lists of additional special tokens.
 const LISTS: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
+/// Additional special tokens of `CamembertTokenizer`, unless a directory lists others.
+const UNUSED_PIECES: [&str; 3] = ["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"];
 
 /// Tokens that a directory declares.
 #[derive(Debug, Default)]
@@ -185,6 +187,9 @@ impl DeclaredTokens {
         tokens.named.extend(extra.named);
         tokens.extra = extra.extra;
         tokens.extra.extend(extra.additional);
+        if class == TokenizerClass::Camembert && files.config.get(LISTS[1]).is_none_or(Value::is_null) {
+            tokens.extra.extend(UNUSED_PIECES.map(|piece| Declared::plain(piece, true)));
+        }
         Ok(tokens)
     }
 
@@ -204,7 +209,8 @@ impl DeclaredTokens {
                 Some(value) => Some(token(field, value, true)?),
                 None => default(class, name).map(|content| Declared::plain(content, true)),
             };
-            if let Some(given) = given {
+            if let Some(mut given) = given {
+                given.token.lstrip |= !given.has_flags && strips_left(class, name);
                 // A token that is declared with its id keeps the flags of that declaration.
                 let known = self.numbered.values().find(|token| token.content() == given.content()).cloned();
                 self.named.push((name.to_owned(), known.unwrap_or(given)));
@@ -274,37 +280,36 @@ impl DeclaredTokens {
 
 /// Returns whether a class requires a special token.
 fn needed(class: TokenizerClass, name: &str) -> bool {
-    match class {
-        TokenizerClass::Bert | TokenizerClass::DistilBert | TokenizerClass::Roberta => {
-            ["unk_token", "cls_token", "sep_token"].contains(&name)
-        }
-        TokenizerClass::Unigram => ["bos_token", "eos_token"].contains(&name),
-        TokenizerClass::AsWritten => false,
-    }
+    let required: &[&str] = match class.vocabulary() {
+        Some(VocabularyKind::WordPiece | VocabularyKind::ByteLevelBpe) => &["unk_token", "cls_token", "sep_token"],
+        Some(VocabularyKind::Unigram) => &["bos_token", "eos_token"],
+        None => &[],
+    };
+    required.contains(&name)
 }
 
 /// Default special token of a class that no file names.
 fn default(class: TokenizerClass, name: &str) -> Option<&'static str> {
-    let bert = match name {
-        "unk_token" => Some("[UNK]"),
-        "sep_token" => Some("[SEP]"),
-        "pad_token" => Some("[PAD]"),
-        "cls_token" => Some("[CLS]"),
-        "mask_token" => Some("[MASK]"),
+    let is_bert = matches!(class, TokenizerClass::Bert | TokenizerClass::DistilBert);
+    match (name, is_bert) {
+        _ if !class.is_rebuilt() => None,
+        ("unk_token", _) if class.vocabulary() == Some(VocabularyKind::WordPiece) => Some("[UNK]"),
+        ("sep_token", true) => Some("[SEP]"),
+        ("pad_token", true) => Some("[PAD]"),
+        ("cls_token", true) => Some("[CLS]"),
+        ("mask_token", true) => Some("[MASK]"),
+        ("bos_token" | "cls_token", false) => Some("<s>"),
+        ("eos_token" | "sep_token", false) => Some("</s>"),
+        ("unk_token", false) => Some("<unk>"),
+        ("pad_token", false) => Some("<pad>"),
+        ("mask_token", false) => Some("<mask>"),
         _ => None,
-    };
-    match class {
-        TokenizerClass::Bert | TokenizerClass::DistilBert => bert,
-        TokenizerClass::Roberta | TokenizerClass::Unigram => match name {
-            "bos_token" | "cls_token" => Some("<s>"),
-            "eos_token" | "sep_token" => Some("</s>"),
-            "unk_token" => Some("<unk>"),
-            "pad_token" => Some("<pad>"),
-            "mask_token" => Some("<mask>"),
-            _ => None,
-        },
-        TokenizerClass::AsWritten => None,
     }
+}
+
+/// Returns whether a special token includes the space before it, unless its flags say otherwise.
+fn strips_left(class: TokenizerClass, name: &str) -> bool {
+    name == "mask_token" && matches!(class, TokenizerClass::MpNet | TokenizerClass::Camembert)
 }
 
 fn is_nothing(value: &Value) -> bool {

@@ -52,11 +52,12 @@ impl ParameterGroups {
         Self { names, multipliers }
     }
 
-    /// Assigns no weight decay to biases (`bias`, `….bias`) and layer norms (names with `LayerNorm`), as in the
+    /// Assigns no weight decay to biases (`bias`, `….bias`, `…_bias.weight`) and layer norms (names with `LayerNorm`), as in the
     /// training of BERT (Devlin et al. 2019); other parameters use the settings unchanged.
     pub fn standard(parameters: &Parameters) -> Self {
         Self::by_name(parameters, |name| {
-            let spared = name == "bias" || name.ends_with(".bias") || name.contains("LayerNorm");
+            let is_bias = name == "bias" || name.ends_with(".bias") || name.ends_with("_bias.weight");
+            let spared = is_bias || name.contains("LayerNorm");
             Multipliers { decay: if spared { 0.0 } else { 1.0 }, ..Multipliers::ONE }
         })
     }

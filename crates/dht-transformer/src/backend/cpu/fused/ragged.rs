@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Result;
 
-use super::sublayer::{Output, PackedSublayer, PackedVariant, Sublayer};
+use super::sublayer::{Output, PackedSublayer, PackedVariant, Sublayer, accumulate_bias};
 use super::weight_slices::WeightSlice;
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{
@@ -14,6 +14,7 @@ use crate::backend::cpu::kernels::{
 use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
 use crate::backend::cpu::variants::Choice;
 use crate::backend::parameters::{LinearParameters, RaggedParameters};
+use crate::backend::relative_bias::RelativeBias;
 use crate::tensors::{Gradient, Packing, Parameter, RowBlock, with_slices};
 
 /// Attention of a layer with removed dimensions, the same for all samples.
@@ -44,9 +45,10 @@ impl RaggedSublayer {
         self.parameters.output.outputs
     }
 
-    fn shape(&self) -> HeadShape {
+    fn shape(&self, numbers: &[f32], longest: usize) -> HeadShape<f32> {
+        let bias = self.parameters.bias.as_ref().map(|bias| bias.by_distance(numbers, &self.heads, longest));
         let widths = self.parameters.heads.iter().map(|head| (head.query_key, head.value));
-        HeadShape::ragged(widths, self.parameters.head_dim)
+        HeadShape::ragged(widths, self.parameters.head_dim).with_bias(bias)
     }
 }
 
@@ -64,7 +66,8 @@ fn packed(linear: &LinearParameters, numbers: &[f32], direction: Direction, know
 
 impl Sublayer for RaggedSublayer {
     fn trains(&self) -> bool {
-        self.parameters.all().into_iter().any(|parameter| !parameter.is_frozen())
+        let bias = self.parameters.bias.as_ref().map(|bias| &bias.table);
+        self.parameters.all().into_iter().chain(bias).any(|parameter| !parameter.is_frozen())
     }
 
     fn multiply_adds_of_a_row(&self) -> usize {
@@ -74,6 +77,7 @@ impl Sublayer for RaggedSublayer {
 
     fn packed(&self, direction: Direction, _: &Packing, packed_weights: &PackedWeights) -> Result<PackedSublayer> {
         let p = &*self.parameters;
+        let relative_bias = p.bias.as_ref().map(RelativeBias::numbers).transpose()?.unwrap_or_default();
         with_slices(&p.all().map(|parameter| parameter.var().as_tensor()), |slices| {
             let linears = p.projections.iter().chain([&p.output]).zip(slices.chunks(2));
             let mut inward: Vec<_> =
@@ -85,6 +89,7 @@ impl Sublayer for RaggedSublayer {
                 outward_bias: slices[7].to_vec(),
                 scale: slices[8].to_vec(),
                 shift: slices[9].to_vec(),
+                relative_bias,
             })
         })
     }
@@ -108,7 +113,7 @@ impl Sublayer for RaggedSublayer {
                     outward: variant.outward.part(),
                     function: InnerFunction::Attention {
                         spans: block.spans.clone(),
-                        shape: self.shape(),
+                        shape: self.shape(&packed.relative_bias, block.spans.longest()),
                         dropout: self.probability_dropout.map(|dropout| ProbabilityDropout {
                             dropout,
                             sample_ids: &packing.sample_ids()[block.samples.clone()],
@@ -148,5 +153,6 @@ impl Sublayer for RaggedSublayer {
         add(&p.output.bias, gradients.outward_bias);
         add(&p.scale, gradients.scale);
         add(&p.shift, gradients.shift);
+        accumulate_bias(p.bias.as_ref(), blocks, ctx);
     }
 }

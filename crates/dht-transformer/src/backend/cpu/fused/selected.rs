@@ -2,7 +2,7 @@
 
 use candle_core::Result;
 
-use super::sublayer::{Output, PackedSublayer, PackedVariant, Sublayer};
+use super::sublayer::{Output, PackedSublayer, PackedVariant, Sublayer, accumulate_bias};
 use super::weight_slices::{Selection, Side};
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{
@@ -12,13 +12,14 @@ use crate::backend::cpu::kernels::{
 use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
 use crate::backend::cpu::variants::{CHUNK, Choice, Variants};
 use crate::backend::parameters::{AttentionParameters, FeedForwardParameters};
+use crate::backend::relative_bias::RelativeBias;
 use crate::config::Activation;
 use crate::tensors::{Gradient, HeadSet, Packing, Parameter, RowBlock, with_slices};
 
 /// Function between the two products of a sublayer.
 #[derive(Debug)]
 enum Inner {
-    Attention { layer: usize, head_dim: usize, dropout: Option<Dropout> },
+    Attention { layer: usize, head_dim: usize, dropout: Option<Dropout>, bias: Option<RelativeBias> },
     Activation(Activation),
 }
 
@@ -52,7 +53,7 @@ impl SelectedSublayer {
                 chunks: GradientChunks { inward: 3 * p.head_dim, outward: p.head_dim, wide: 3 * hidden, inner: hidden },
                 variants: Variants::new(sets.into_iter().map(|(samples, set)| (samples, Choice::Heads(set))), p.heads),
             },
-            inner: Inner::Attention { layer, head_dim: p.head_dim, dropout: probability_dropout },
+            inner: Inner::Attention { layer, head_dim: p.head_dim, dropout: probability_dropout, bias: p.bias.clone() },
             dropout,
         }
     }
@@ -80,6 +81,13 @@ impl SelectedSublayer {
         }
     }
 
+    fn relative_bias(&self) -> Option<&RelativeBias> {
+        match &self.inner {
+            Inner::Attention { bias, .. } => bias.as_ref(),
+            Inner::Activation(_) => None,
+        }
+    }
+
     /// Mean number of tokens in consecutive samples of a variant.
     fn run_tokens(&self, number: usize, packing: &Packing) -> usize {
         let runs = || self.selection.variants.runs.iter().filter(|(_, variant)| *variant == number);
@@ -100,7 +108,7 @@ impl SelectedSublayer {
 
 impl Sublayer for SelectedSublayer {
     fn trains(&self) -> bool {
-        !self.parameters.iter().all(Parameter::is_frozen)
+        !self.parameters.iter().chain(self.relative_bias().map(|bias| &bias.table)).all(Parameter::is_frozen)
     }
 
     fn multiply_adds_of_a_row(&self) -> usize {
@@ -113,6 +121,7 @@ impl Sublayer for SelectedSublayer {
         packing: &Packing,
         packed_weights: &PackedWeights,
     ) -> Result<PackedSublayer> {
+        let relative_bias = self.relative_bias().map(RelativeBias::numbers).transpose()?.unwrap_or_default();
         with_slices(&self.parameters.each_ref().map(|parameter| parameter.var().as_tensor()), |slices| {
             let variants = self.selection.variants.different.iter().enumerate().map(|(number, variant)| {
                 let run_tokens = self.run_tokens(number, packing);
@@ -129,6 +138,7 @@ impl Sublayer for SelectedSublayer {
                 outward_bias: slices[3].to_vec(),
                 scale: slices[4].to_vec(),
                 shift: slices[5].to_vec(),
+                relative_bias,
             })
         })
     }
@@ -146,15 +156,19 @@ impl Sublayer for SelectedSublayer {
             let rows = block.spans.range(inside.start).start..block.spans.range(inside.end - 1).end;
             let PackedVariant { inward, inward_bias, outward } = &packed.variants[number];
             let function = match &self.inner {
-                Inner::Attention { head_dim, dropout, .. } => InnerFunction::Attention {
-                    spans: block.spans.part(inside),
-                    shape: HeadShape::alike(variant.heads.len(), *head_dim),
-                    dropout: dropout.map(|dropout| ProbabilityDropout {
+                Inner::Attention { head_dim, dropout, bias, .. } => {
+                    let spans = block.spans.part(inside);
+                    let of_heads =
+                        |bias: &RelativeBias| bias.by_distance(&packed.relative_bias, &variant.heads, spans.longest());
+                    let bias = bias.as_ref().map(of_heads);
+                    let shape = HeadShape::alike(variant.heads.len(), *head_dim).with_bias(bias);
+                    let dropout = dropout.map(|dropout| ProbabilityDropout {
                         dropout,
                         sample_ids: &packing.sample_ids()[samples],
                         kept: &variant.heads,
-                    }),
-                },
+                    });
+                    InnerFunction::Attention { spans, shape, dropout }
+                }
                 Inner::Activation(activation) => InnerFunction::Activation(*activation),
             };
             let inward = inward.iter().map(|weight| Projection {
@@ -193,5 +207,6 @@ impl Sublayer for SelectedSublayer {
         for (parameter, gradient) in self.parameters.iter().zip(all) {
             ctx.accumulate(parameter.id(), Gradient::Dense(gradient));
         }
+        accumulate_bias(self.relative_bias(), blocks, ctx);
     }
 }

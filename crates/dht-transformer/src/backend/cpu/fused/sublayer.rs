@@ -9,7 +9,8 @@ use crate::backend::cpu::kernels::{
     sublayer_backward,
 };
 use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
-use crate::tensors::{Packing, RowBlock};
+use crate::backend::relative_bias::RelativeBias;
+use crate::tensors::{Gradient, Packing, RowBlock};
 
 /// Sublayer y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)). Samples of a batch may run different parts of the
 /// weights.
@@ -55,6 +56,8 @@ pub(crate) struct PackedSublayer {
     pub(super) outward_bias: Vec<f32>,
     pub(super) scale: Vec<f32>,
     pub(super) shift: Vec<f32>,
+    /// Table of relative-position biases; empty if there is none.
+    pub(super) relative_bias: Vec<f32>,
 }
 
 /// Packed weights of one variant.
@@ -127,4 +130,16 @@ impl dyn Sublayer {
 pub(crate) fn keys<'a>(packing: &'a Packing, block: &RowBlock) -> RowKeys<'a> {
     let rows = block.rows.clone();
     RowKeys { samples: &packing.row_samples()[rows.clone()], tokens: &packing.row_tokens()[rows] }
+}
+
+/// Adds the gradient of a table of relative-position biases, if there is one, to the context.
+pub(super) fn accumulate_bias(
+    bias: Option<&RelativeBias>,
+    blocks: &[(Vec<f32>, RowGradients<f32>)],
+    ctx: &ForwardContext,
+) {
+    let Some(bias) = bias else { return };
+    let segments = blocks.iter().flat_map(|(_, rows)| &rows.segments);
+    let gradients = segments.filter_map(|segment| Some((&*segment.positions, segment.bias.as_ref()?)));
+    ctx.accumulate(bias.table.id(), Gradient::Dense(bias.table_gradient(gradients)));
 }

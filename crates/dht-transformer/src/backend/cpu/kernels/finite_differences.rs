@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::attention::{ComparedHeads, HeadShape, ProbabilityDropout, head_scores, head_scores_backward};
+use super::attention::{ComparedHeads, DistanceBias, HeadShape, ProbabilityDropout, head_scores, head_scores_backward};
 use super::dropout::{Dropout, DropoutSite};
 use super::norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
 use super::product::{Matrix, Packed};
 use super::projection::Projection;
-use super::rows::transposed;
-use super::sublayer::{InnerFunction, OutputNorm, Scratch, Segment, Wanted, sublayer, sublayer_backward};
+use super::rows::{add_assign, transposed};
+use super::sublayer::{InnerFunction, OutputNorm, RowGradients, Scratch, Segment, Wanted, sublayer, sublayer_backward};
 use super::sublayer_gradients::{GradientChunks, SublayerGradients, projection_gradients, sublayer_gradients};
 use super::test_support::wave;
 use crate::config::Activation;
@@ -90,7 +90,27 @@ fn residual_norm_agrees_with_finite_differences() {
     compare("shift", &g.dshift, &expected(4));
 }
 
-/// Arguments x, W₁, b₁, W₂, b₂, scale and shift of a sublayer for `tokens` rows.
+/// Biases of attention scores in texts of up to four tokens.
+fn distance_bias(numbers: &[f64]) -> DistanceBias<f64> {
+    let mut bias = DistanceBias::zeros(numbers.len() / 7, 4);
+    bias.heads_mut().zip(numbers.chunks_exact(7)).for_each(|(row, numbers)| row.copy_from_slice(numbers));
+    bias
+}
+
+/// Gradients of the biases of a layer's heads.
+fn bias_gradient(rows: &RowGradients<f64>, heads: usize) -> Vec<f64> {
+    let mut sum = vec![0.0; heads * 7];
+    for segment in &rows.segments {
+        let Some(bias) = &segment.bias else { continue };
+        for (sum, position) in sum.chunks_exact_mut(7).zip(&*segment.positions) {
+            let row = position.and_then(|position| bias.heads().nth(position));
+            row.into_iter().for_each(|row| add_assign(sum, row));
+        }
+    }
+    sum
+}
+
+/// Arguments x, W₁, b₁, W₂, b₂, scale and shift of a sublayer for `tokens` rows, and biases of two heads by distance.
 fn sublayer_arguments(tokens: usize, wide: usize, inner: usize) -> Vec<Vec<f64>> {
     vec![
         wave(tokens * HIDDEN, 0.7),
@@ -100,6 +120,7 @@ fn sublayer_arguments(tokens: usize, wide: usize, inner: usize) -> Vec<Vec<f64>>
         wave(HIDDEN, 0.9),
         wave(HIDDEN, 0.2),
         wave(HIDDEN, 0.15),
+        wave(2 * 7, 0.83),
     ]
 }
 
@@ -116,7 +137,7 @@ struct Part<'a> {
     rows: Range<usize>,
     wide: Range<usize>,
     inner: Range<usize>,
-    function: &'a dyn Fn() -> InnerFunction<'a>,
+    function: &'a dyn Fn(&[f64]) -> InnerFunction<'a, f64>,
     positions: Vec<Option<usize>>,
 }
 
@@ -149,7 +170,7 @@ fn check_sublayer(
                 inward: vec![Projection { inputs: None, outputs: 0..part.wide.len(), weight: inward }],
                 inward_bias: &a[2][part.wide.clone()],
                 outward,
-                function: (part.function)(),
+                function: (part.function)(&a[7]),
                 positions: part.positions.clone().into(),
             }
         });
@@ -170,12 +191,13 @@ fn check_sublayer(
         done = Some(sublayer_backward(&dy, saved.take().unwrap(), segments, output_norm, wanted));
     });
     let (dx, rows) = done.unwrap();
+    let bias = bias_gradient(&rows, parts[0].positions.len());
     let got = sublayer_gradients(&[(arguments[0].clone(), rows)], HIDDEN, chunks);
-    compare_all(&dx.unwrap(), &got, &|which| numeric(arguments, which, &dy, &|a| forward(a).0));
+    compare_all(&dx.unwrap(), &got, &bias, &|which| numeric(arguments, which, &dy, &|a| forward(a).0));
 }
 
 /// Compares the gradients of a sublayer's arguments with numeric ones.
-fn compare_all(dx: &[f64], got: &SublayerGradients<f64>, expected: &dyn Fn(usize) -> Vec<f64>) {
+fn compare_all(dx: &[f64], got: &SublayerGradients<f64>, bias: &[f64], expected: &dyn Fn(usize) -> Vec<f64>) {
     compare("x", dx, &expected(0));
     compare("inward", &got.inward, &expected(1));
     compare("inward bias", &got.inward_bias, &expected(2));
@@ -183,6 +205,9 @@ fn compare_all(dx: &[f64], got: &SublayerGradients<f64>, expected: &dyn Fn(usize
     compare("outward bias", &got.outward_bias, &expected(4));
     compare("scale", &got.scale, &expected(5));
     compare("shift", &got.shift, &expected(6));
+    if bias.iter().any(|number| *number != 0.0) {
+        compare("bias of scores", bias, &expected(7));
+    }
 }
 
 #[test]
@@ -190,9 +215,9 @@ fn the_attention_sublayer_agrees_with_finite_differences() {
     let fixture = Fixture::new();
     // Two samples run both heads, the third one only the first.
     let dropout = Dropout::new(0.2, 3, 9, DropoutSite::AttentionProbabilities { layer: 2 });
-    let function = |samples: Range<usize>, kept: &'static [usize]| InnerFunction::Attention {
+    let function = |samples: Range<usize>, kept: &'static [usize], bias: &[f64]| InnerFunction::Attention {
         spans: fixture.spans.part(samples.clone()),
-        shape: HeadShape::alike(kept.len(), 3),
+        shape: HeadShape::alike(kept.len(), 3).with_bias(Some(distance_bias(&bias[..kept.len() * 7]))),
         dropout: dropout.map(|dropout| ProbabilityDropout { dropout, sample_ids: &fixture.sample_ids[samples], kept }),
     };
     let parts = [
@@ -200,14 +225,14 @@ fn the_attention_sublayer_agrees_with_finite_differences() {
             rows: 0..4,
             wide: 0..18,
             inner: 0..6,
-            function: &|| function(0..2, &[1, 4]),
+            function: &|bias| function(0..2, &[1, 4], bias),
             positions: vec![Some(0), Some(1)],
         },
         Part {
             rows: 4..8,
             wide: 0..9,
             inner: 0..3,
-            function: &|| function(2..3, &[1]),
+            function: &|bias| function(2..3, &[1], bias),
             positions: vec![Some(0), None],
         },
     ];
@@ -252,7 +277,7 @@ fn attention_of_fewer_dimensions_agrees_with_finite_differences() {
             outward: outward.whole(),
             function: InnerFunction::Attention {
                 spans: fixture.spans.clone(),
-                shape: HeadShape::ragged([(2, 3), (1, 2)].into_iter(), 3),
+                shape: HeadShape::ragged([(2, 3), (1, 2)].into_iter(), 3).with_bias(Some(distance_bias(&a[7]))),
                 dropout: probabilities.map(|dropout| ProbabilityDropout {
                     dropout,
                     sample_ids: &fixture.sample_ids,
@@ -279,8 +304,9 @@ fn attention_of_fewer_dimensions_agrees_with_finite_differences() {
     });
     let (dx, rows) = done.unwrap();
     assert_eq!(rows.gate_gradients().map(|(_, gates)| gates.len()).collect::<Vec<_>>(), [2, 2, 2]);
+    let bias = bias_gradient(&rows, kept.len());
     let got = projection_gradients(&[(arguments[0].clone(), rows)], HIDDEN, &projections, inner);
-    compare_all(&dx.unwrap(), &got, &|which| numeric(&arguments, which, &dy, &|a| forward(a).0));
+    compare_all(&dx.unwrap(), &got, &bias, &|which| numeric(&arguments, which, &dy, &|a| forward(a).0));
 }
 
 #[test]
@@ -289,7 +315,7 @@ fn every_feed_forward_activation_agrees_with_finite_differences() {
     let dropout = Dropout::new(0.2, 3, 9, DropoutSite::FeedForwardOutput { layer: 2 });
     for activation in [Activation::Gelu, Activation::GeluNew, Activation::Relu] {
         let arguments = sublayer_arguments(fixture.spans.tokens(), 10, 10);
-        let function = || InnerFunction::Activation(activation);
+        let function = |_: &[f64]| InnerFunction::Activation(activation);
         let part =
             |rows, width, positions| Part { rows, wide: 0..width, inner: 0..width, function: &function, positions };
         // The middle sample runs seven of ten neurons, in chunks of four.

@@ -17,7 +17,9 @@ mod sublayer;
 mod sublayer_gradients;
 mod vocabulary_loss;
 
-pub(crate) use attention::{ComparedHeads, HeadShape, ProbabilityDropout, head_scores, head_scores_backward};
+pub(crate) use attention::{
+    ComparedHeads, DistanceBias, HeadShape, ProbabilityDropout, head_scores, head_scores_backward,
+};
 pub(crate) use dropout::{Dropout, DropoutSite};
 pub(crate) use embedding::{embed, table_gradient};
 pub(crate) use norm::{Norm, RowKeys, residual_norm, residual_norm_backward};

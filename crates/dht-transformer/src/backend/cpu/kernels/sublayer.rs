@@ -16,7 +16,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::activation::{bias_activation, bias_activation_backward};
-use super::attention::{HeadShape, ProbabilityDropout, attention, attention_backward, gate_gradients};
+use super::attention::{DistanceBias, HeadShape, ProbabilityDropout, attention, attention_backward, gate_gradients};
 use super::dropout::Dropout;
 use super::norm::{Norm, ResidualNormGradients, RowKeys, residual_norm, residual_norm_backward};
 use super::product::{Destination, Matrix, Part, product};
@@ -44,20 +44,20 @@ pub(crate) struct Segment<'a, T> {
     pub(crate) inward_bias: &'a [T],
     /// Part of W₂.
     pub(crate) outward: Part<'a, T>,
-    pub(crate) function: InnerFunction<'a>,
+    pub(crate) function: InnerFunction<'a, T>,
     /// Position of each head of the layer, or of each chunk of neurons, among the heads or chunks that run.
     pub(crate) positions: Arc<[Option<usize>]>,
 }
 
 /// Function between the two products: (tokens, wide) → (tokens, inner).
-pub(crate) enum InnerFunction<'a> {
+pub(crate) enum InnerFunction<'a, T> {
     /// Attention within the segment's own spans.
-    Attention { spans: Spans, shape: HeadShape, dropout: Option<ProbabilityDropout<'a>> },
+    Attention { spans: Spans, shape: HeadShape<T>, dropout: Option<ProbabilityDropout<'a>> },
     /// Activation; wide = inner.
     Activation(Activation),
 }
 
-impl<T> Segment<'_, T> {
+impl<T: Real> Segment<'_, T> {
     fn wide(&self) -> usize {
         self.inward_bias.len()
     }
@@ -112,6 +112,8 @@ pub(crate) struct SegmentGradients<T> {
     pub(crate) du: Vec<T>,
     pub(crate) inner: Vec<T>,
     pub(crate) inward_bias: Vec<T>,
+    /// Gradients of the biases of attention scores, if they have biases.
+    pub(crate) bias: Option<DistanceBias<T>>,
     /// Gate gradient of each (sample, head), if requested.
     gates: Vec<T>,
 }
@@ -243,15 +245,16 @@ pub(crate) fn sublayer_backward<T: Real>(
             let dh = Matrix::new(dh, dh.len() / hidden, hidden);
             product(d_inner_rows, inner, Destination::Overwrite, T::ONE, dh, segment.outward);
         });
-        let mut gates = Vec::new();
+        let (mut gates, mut bias) = (Vec::new(), None);
         let (inner, du, inward_bias) = match &segment.function {
             InnerFunction::Attention { spans, shape, dropout } => {
                 if wanted.gates {
                     gates = gate_gradients(&context, &d_inner_rows, spans, shape);
                 }
-                let du = attention_backward(&u, &d_inner_rows, spans, shape, *dropout);
-                let bias = tracing::trace_span!("bias of QKV").in_scope(|| column_sums(&du, wide));
-                (context, du, bias)
+                let du;
+                (du, bias) = attention_backward(&u, &d_inner_rows, spans, shape, *dropout);
+                let inward_bias = tracing::trace_span!("bias of QKV").in_scope(|| column_sums(&du, wide));
+                (context, du, inward_bias)
             }
             InnerFunction::Activation(activation) => {
                 let chunks = u.par_chunks_mut(CHUNK_ROWS * wide).zip(d_inner_rows.par_chunks_mut(CHUNK_ROWS * wide));
@@ -274,6 +277,7 @@ pub(crate) fn sublayer_backward<T: Real>(
             du,
             inner,
             inward_bias,
+            bias,
             gates,
         }
     });

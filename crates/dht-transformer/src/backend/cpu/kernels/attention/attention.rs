@@ -1,4 +1,4 @@
-//! Attention softmax(Q·Kᵀ/√d)·V for each (sample, head) of packed rows, and its backward pass with recomputed
+//! Attention softmax(Q·Kᵀ/√d + bias)·V for each (sample, head) of packed rows, and its backward pass with recomputed
 //! probabilities.
 
 use std::ops::Range;
@@ -6,10 +6,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::scores::Scores;
-use super::shape::{HeadShape, ProbabilityDropout};
+use super::shape::{DistanceBias, HeadShape, ProbabilityDropout};
 use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
 use crate::backend::cpu::kernels::real::Real;
-use crate::backend::cpu::kernels::rows::{CHUNK_ROWS, sum2};
+use crate::backend::cpu::kernels::rows::{CHUNK_ROWS, add_assign, sum2};
 use crate::tensors::Spans;
 
 /// Computes some of the context rows: dropout(P)·V of each head, concatenated, with the attention probabilities P.
@@ -17,7 +17,7 @@ use crate::tensors::Spans;
 pub(crate) fn attention<T: Real>(
     qkv: &[T],
     spans: &Spans,
-    shape: &HeadShape,
+    shape: &HeadShape<T>,
     dropout: Option<ProbabilityDropout<'_>>,
     rows: Range<usize>,
     context: &mut [T],
@@ -37,7 +37,7 @@ pub(crate) fn attention<T: Real>(
         let context = &mut context[(wanted.start - rows.start) * inner..(wanted.end - rows.start) * inner];
         scores.resize(queries.len(), length);
         for (number, head) in shape.heads.iter().enumerate() {
-            scores.set_probabilities(qkv, queries.clone(), *head, shape);
+            scores.set_probabilities(qkv, queries.clone(), number, shape);
             if let Some(dropout) = dropout {
                 scores.drop(dropout, sample, number, queries.start);
             }
@@ -49,17 +49,17 @@ pub(crate) fn attention<T: Real>(
     }
 }
 
-/// Backward pass of [`attention`]: the gradient of `qkv` from the gradient of the context.
+/// Backward pass of [`attention`]: the gradients of `qkv` and of the shape's biases from the gradient of the context.
 ///
 /// With A = dropout(P): dV = Aᵀ·dC, dA = dC·Vᵀ, dP = dropout(dA), dS = P∘(dP − rowsum(dP∘P)), dQ = scale·dS·K,
-/// dK = scale·dSᵀ·Q.
+/// dK = scale·dSᵀ·Q. The gradient of a bias is the sum of the elements of dS with its distance.
 pub(crate) fn attention_backward<T: Real>(
     qkv: &[T],
     dcontext: &[T],
     spans: &Spans,
-    shape: &HeadShape,
+    shape: &HeadShape<T>,
     dropout: Option<ProbabilityDropout<'_>>,
-) -> Vec<T> {
+) -> (Vec<T>, Option<DistanceBias<T>>) {
     let stride = shape.wide;
     let mut dqkv = tracing::trace_span!("allocation").in_scope(|| vec![T::ZERO; spans.tokens() * stride]);
     let mut rest = &mut dqkv[..];
@@ -70,11 +70,16 @@ pub(crate) fn attention_backward<T: Real>(
         (samples, chunk)
     });
     let chunks: Vec<_> = chunks.collect();
-    chunks.into_par_iter().with_max_len(1).for_each(|(samples, dqkv)| {
+    let biases = chunks.into_par_iter().with_max_len(1).map(|(samples, dqkv)| {
         let _span = tracing::trace_span!("attention, backward").entered();
-        backward_of_samples(qkv, dcontext, spans, samples, shape, dropout, dqkv);
+        backward_of_samples(qkv, dcontext, spans, samples, shape, dropout, dqkv)
     });
-    dqkv
+    let biases: Vec<_> = biases.collect();
+    let bias = biases.into_iter().flatten().reduce(|mut sum, bias| {
+        sum.heads_mut().zip(bias.heads()).for_each(|(sum, bias)| add_assign(sum, bias));
+        sum
+    });
+    (dqkv, bias)
 }
 
 /// Part of [`attention_backward`] for some samples. `dqkv` has the rows of the gradient that belong to these samples.
@@ -83,10 +88,11 @@ fn backward_of_samples<T: Real>(
     dcontext: &[T],
     spans: &Spans,
     samples: Range<usize>,
-    shape: &HeadShape,
+    shape: &HeadShape<T>,
     dropout: Option<ProbabilityDropout<'_>>,
     dqkv: &mut [T],
-) {
+) -> Option<DistanceBias<T>> {
+    let mut dbias = shape.bias.as_ref().map(|bias| DistanceBias::zeros(shape.heads.len(), bias.longest()));
     let (inner, stride, beginning) = (shape.inner, shape.wide, spans.range(samples.start).start);
     let (mut p, mut dropped, mut ds) = (Scores::default(), Scores::default(), Scores::default());
     for sample in samples {
@@ -99,7 +105,7 @@ fn backward_of_samples<T: Real>(
         ds.resize(length, length);
         for (number, head) in shape.heads.iter().enumerate() {
             let [at_q, at_k, at_v] = head.qkv;
-            p.set_probabilities(qkv, 0..length, *head, shape);
+            p.set_probabilities(qkv, 0..length, number, shape);
             let a = match dropout {
                 Some(dropout) => {
                     dropped.clone_from(&p);
@@ -117,6 +123,9 @@ fn backward_of_samples<T: Real>(
                 ds.drop(dropout, sample, number, 0);
             }
             ds.softmax_backward(&p);
+            if let Some(dbias) = &mut dbias {
+                ds.add_diagonals_to(dbias, number);
+            }
             let ds = ds.matrix();
             let q = Matrix::strided(&qkv[at_q..], length, head.query_key, stride);
             let k = Matrix::strided(&qkv[at_k..], length, head.query_key, stride);
@@ -126,13 +135,14 @@ fn backward_of_samples<T: Real>(
             product(dk, stride, Destination::Overwrite, scale, ds.transposed(), q);
         }
     }
+    dbias
 }
 
 /// Gradient of the loss with respect to a gate ξ = 1 on each head of each sample, (samples, heads).
 ///
 /// The gradient is ∂L/∂ξ = Σ c·dc over the rows of the sample, for the context c with gradient dc, both (tokens,
 /// inner).
-pub(crate) fn gate_gradients<T: Real>(context: &[T], dcontext: &[T], spans: &Spans, shape: &HeadShape) -> Vec<T> {
+pub(crate) fn gate_gradients<T: Real>(context: &[T], dcontext: &[T], spans: &Spans, shape: &HeadShape<T>) -> Vec<T> {
     let inner = shape.inner;
     let mut gradients = vec![T::ZERO; spans.samples() * shape.heads.len()];
     for (sample, gradients) in gradients.chunks_exact_mut(shape.heads.len()).enumerate() {
@@ -154,7 +164,10 @@ mod tests {
     #[test]
     fn attention_equals_its_definition() {
         let spans = Spans::from_lengths([3, 1, 5]).unwrap();
-        let shape = HeadShape::alike(2, 4);
+        let mut bias = DistanceBias::zeros(2, 5);
+        bias.heads_mut().zip([0.3, 0.7]).for_each(|(row, phase)| row.copy_from_slice(&wave(9, phase)));
+        let bias_of: Vec<Vec<f64>> = bias.heads().map(<[f64]>::to_vec).collect();
+        let shape = HeadShape::alike(2, 4).with_bias(Some(bias));
         let (inner, stride) = (8, 24);
         let qkv: Vec<f64> = wave(spans.tokens() * stride, 0.61);
         let mut context = vec![0.0; spans.tokens() * inner];
@@ -171,7 +184,7 @@ mod tests {
                             let dot: f64 = (0..4)
                                 .map(|c| qkv[query * stride + head * 12 + c] * qkv[key * stride + head * 12 + 4 + c])
                                 .sum();
-                            (dot / 2.0).exp()
+                            (dot / 2.0 + bias_of[head][key + 4 - query]).exp()
                         })
                         .collect();
                     for c in 0..4 {
@@ -198,7 +211,7 @@ mod tests {
             let spans = Spans::from_lengths(lengths.iter().copied()).unwrap();
             let mut context = vec![T::ZERO; spans.tokens() * inner];
             attention(qkv, &spans, &shape, None, 0..spans.tokens(), &mut context);
-            let dqkv = attention_backward(qkv, &wave(spans.tokens() * inner, 0.3)[..], &spans, &shape, None);
+            let (dqkv, _) = attention_backward(qkv, &wave(spans.tokens() * inner, 0.3)[..], &spans, &shape, None);
             (context, dqkv)
         };
         let mut qkv: Vec<T> = wave((3 + 3 + 17) * stride, 0.61);

@@ -8,4 +8,4 @@ mod shape;
 
 pub(crate) use attention::{attention, attention_backward, gate_gradients};
 pub(crate) use head_scores::{ComparedHeads, head_scores, head_scores_backward};
-pub(crate) use shape::{HeadShape, ProbabilityDropout};
+pub(crate) use shape::{DistanceBias, HeadShape, ProbabilityDropout};

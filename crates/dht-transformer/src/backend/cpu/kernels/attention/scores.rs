@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::shape::{HeadColumns, HeadShape, ProbabilityDropout};
+use super::shape::{DistanceBias, HeadShape, ProbabilityDropout};
 use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
 use crate::backend::cpu::kernels::real::Real;
-use crate::backend::cpu::kernels::rows::{LANES, array, vectorised};
+use crate::backend::cpu::kernels::rows::{LANES, add_assign, array, vectorised};
 
 /// Scores of some queries, one row for each query. Rows are padded to whole vectors, so that loops over a row have no
 /// remainder. Values after the last key are undefined.
@@ -42,14 +42,38 @@ impl<T: Real> Scores<T> {
         product(&mut self.numbers, stride, Destination::OverwriteVectors, scale, a, b.transposed());
     }
 
-    /// Sets the scores to softmax(scale·Q·Kᵀ) of one head of one sample for some of its rows.
-    pub(crate) fn set_probabilities(&mut self, qkv: &[T], queries: Range<usize>, head: HeadColumns, shape: &HeadShape) {
-        let (width, stride, [q, k, _]) = (head.query_key, shape.wide, head.qkv);
+    /// Sets the scores to softmax(scale·Q·Kᵀ + bias) of one head of one sample for some of its rows.
+    pub(crate) fn set_probabilities(&mut self, qkv: &[T], queries: Range<usize>, head: usize, shape: &HeadShape<T>) {
+        let (width, stride, [q, k, _]) = (shape.heads[head].query_key, shape.wide, shape.heads[head].qkv);
         let q = Matrix::strided(&qkv[queries.start * stride + q..], queries.len(), width, stride);
         let k = Matrix::strided(&qkv[k..], self.keys, width, stride);
         self.set_product(shape.scale(), q, k);
         let (stride, keys, numbers) = (self.stride(), self.keys, &mut self.numbers[..]);
+        if let Some(bias) = &shape.bias {
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (query, row) in queries.zip(numbers.chunks_exact_mut(stride)) {
+                        add_assign(row, bias.of_query(head, query, stride));
+                    }
+                },
+            );
+        }
         pulp::Arch::new().dispatch(Softmax { numbers, stride, keys });
+    }
+
+    /// Adds the scores, which are gradients here, to the gradients of a head's biases: sums along diagonals. Values
+    /// after the last key must be zeros.
+    pub(crate) fn add_diagonals_to(&self, gradient: &mut DistanceBias<T>, head: usize) {
+        let (stride, numbers) = (self.stride(), &self.numbers[..]);
+        vectorised(
+            #[inline(always)]
+            || {
+                for (query, row) in numbers.chunks_exact(stride).enumerate() {
+                    add_assign(gradient.of_query_mut(head, query, stride), row);
+                }
+            },
+        );
     }
 
     /// Applies dropout. The first row belongs to query `first`.

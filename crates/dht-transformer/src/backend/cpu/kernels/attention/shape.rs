@@ -2,6 +2,7 @@
 
 use crate::backend::cpu::kernels::dropout::Dropout;
 use crate::backend::cpu::kernels::real::Real;
+use crate::backend::cpu::kernels::rows::LANES;
 
 /// Column offsets and widths of a head.
 #[derive(Debug, Clone, Copy)]
@@ -23,9 +24,61 @@ impl HeadColumns {
     }
 }
 
+/// Numbers that are added to the score of a query and a key by their distance: a row for each head, from the key
+/// farthest before the query to the farthest after it. Also the gradients of these numbers.
+#[derive(Debug, Clone)]
+pub(crate) struct DistanceBias<T> {
+    /// Rows of the heads, each followed by zeros, so that the scores of a query are whole vectors.
+    numbers: Vec<T>,
+    longest: usize,
+}
+
+impl<T: Real> DistanceBias<T> {
+    /// Zeros for texts of up to `longest` tokens.
+    pub(crate) fn zeros(heads: usize, longest: usize) -> Self {
+        Self { numbers: vec![T::ZERO; heads * Self::stride(longest)], longest }
+    }
+
+    fn stride(longest: usize) -> usize {
+        2 * longest - 1 + LANES
+    }
+
+    /// Maximum length of a text in tokens.
+    pub(crate) fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Numbers of each head by distance, from −(longest − 1) to longest − 1.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = &[T]> {
+        self.numbers.chunks_exact(Self::stride(self.longest)).map(|row| &row[..2 * self.longest - 1])
+    }
+
+    /// Mutable [`heads`](Self::heads).
+    pub(crate) fn heads_mut(&mut self) -> impl Iterator<Item = &mut [T]> {
+        let longest = self.longest;
+        self.numbers.chunks_exact_mut(Self::stride(longest)).map(move |row| &mut row[..2 * longest - 1])
+    }
+
+    /// Index of the number of a query and its text's first key.
+    fn first(&self, head: usize, query: usize) -> usize {
+        head * Self::stride(self.longest) + self.longest - 1 - query
+    }
+
+    /// Numbers of a query and each key; after the keys, undefined values up to `width`.
+    pub(super) fn of_query(&self, head: usize, query: usize, width: usize) -> &[T] {
+        &self.numbers[self.first(head, query)..][..width]
+    }
+
+    /// Mutable [`of_query`](Self::of_query).
+    pub(super) fn of_query_mut(&mut self, head: usize, query: usize, width: usize) -> &mut [T] {
+        let first = self.first(head, query);
+        &mut self.numbers[first..][..width]
+    }
+}
+
 /// Division of the columns of packed Q, K and V, and of the context, among heads.
 #[derive(Debug, Clone)]
-pub(crate) struct HeadShape {
+pub(crate) struct HeadShape<T> {
     pub(crate) heads: Vec<HeadColumns>,
     /// Number of columns of Q, K and V of all heads.
     pub(crate) wide: usize,
@@ -33,9 +86,11 @@ pub(crate) struct HeadShape {
     pub(crate) inner: usize,
     /// Scores are divided by the square root of this dimension.
     head_dim: usize,
+    /// Biases of the scores; `None` for zeros.
+    pub(crate) bias: Option<DistanceBias<T>>,
 }
 
-impl HeadShape {
+impl<T: Real> HeadShape<T> {
     /// `heads` equal heads. Each has `head_dim` columns of Q, of K and of V, which are stored together for each head.
     pub(crate) fn alike(heads: usize, head_dim: usize) -> Self {
         let columns = |head| HeadColumns {
@@ -45,7 +100,7 @@ impl HeadShape {
             value: head_dim,
         };
         let inner = heads * head_dim;
-        Self { heads: (0..heads).map(columns).collect(), wide: 3 * inner, inner, head_dim }
+        Self { heads: (0..heads).map(columns).collect(), wide: 3 * inner, inner, head_dim, bias: None }
     }
 
     /// Ragged heads with these numbers of columns (of Q and K, of V). The rows hold the Q of all heads, then their K,
@@ -60,10 +115,15 @@ impl HeadShape {
             columns
         });
         let heads = heads.collect();
-        Self { heads, wide: 2 * all_queries + values, inner: values, head_dim }
+        Self { heads, wide: 2 * all_queries + values, inner: values, head_dim, bias: None }
     }
 
-    pub(crate) fn scale<T: Real>(&self) -> T {
+    /// Sets the biases of the scores.
+    pub(crate) fn with_bias(self, bias: Option<DistanceBias<T>>) -> Self {
+        Self { bias, ..self }
+    }
+
+    pub(crate) fn scale(&self) -> T {
         T::from_f64(1.0 / (self.head_dim as f64).sqrt())
     }
 }

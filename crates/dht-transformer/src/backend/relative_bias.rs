@@ -1,0 +1,91 @@
+//! Relative-position bias of attention scores: one table, which all layers share.
+
+use candle_core::Result;
+
+use super::cpu::DistanceBias;
+use crate::tensors::{Parameter, with_slices};
+
+/// Distance from which the farthest bucket holds all keys.
+const FARTHEST: f64 = 128.0;
+
+/// Table of numbers that are added to the scores of a query and a key by their distance (Raffel et al. 2020; Song et
+/// al. 2020).
+#[derive(Debug, Clone)]
+pub(crate) struct RelativeBias {
+    /// Table, (buckets, heads of a whole layer).
+    pub(crate) table: Parameter,
+    pub(crate) buckets: usize,
+    pub(crate) heads: usize,
+}
+
+impl RelativeBias {
+    /// Row of the table for each distance in texts of up to `longest` tokens, from −(longest − 1) to longest − 1.
+    pub(crate) fn rows(&self, longest: usize) -> Vec<usize> {
+        (1 - longest as isize..longest as isize).map(|distance| bucket(distance, self.buckets)).collect()
+    }
+
+    /// Copies the table from its memory on the CPU.
+    pub(crate) fn numbers(&self) -> Result<Vec<f32>> {
+        with_slices(&[self.table.var().as_tensor()], |slices| Ok(slices[0].to_vec()))
+    }
+
+    /// Biases of these heads, for texts of up to `longest` tokens. `numbers` are the table's [`numbers`](Self::numbers).
+    pub(crate) fn by_distance(&self, numbers: &[f32], heads: &[usize], longest: usize) -> DistanceBias<f32> {
+        let (rows, mut biases) = (self.rows(longest), DistanceBias::zeros(heads.len(), longest));
+        for (head, biases) in heads.iter().zip(biases.heads_mut()) {
+            for (row, bias) in rows.iter().zip(biases) {
+                *bias = numbers[row * self.heads + head];
+            }
+        }
+        biases
+    }
+
+    /// Gradient of the table, from gradients of the biases by distance. `positions` are the positions of the layer's
+    /// heads among those that have a gradient.
+    pub(crate) fn table_gradient<'a>(
+        &self,
+        gradients: impl Iterator<Item = (&'a [Option<usize>], &'a DistanceBias<f32>)>,
+    ) -> Vec<f32> {
+        let mut table = vec![0.0; self.buckets * self.heads];
+        for (positions, gradient) in gradients {
+            let rows = self.rows(gradient.longest());
+            for (head, position) in positions.iter().enumerate() {
+                let Some(numbers) = position.and_then(|position| gradient.heads().nth(position)) else { continue };
+                for (row, number) in rows.iter().zip(numbers) {
+                    table[row * self.heads + head] += number;
+                }
+            }
+        }
+        table
+    }
+}
+
+/// Bucket of a key `distance` tokens after its query. Half of the buckets hold the keys after the query. In each half,
+/// the first half of the buckets hold one distance each, and the others ranges of logarithmic width.
+fn bucket(distance: isize, buckets: usize) -> usize {
+    let (half, tokens) = (buckets / 2, distance.unsigned_abs());
+    let (exact, first) = (half / 2, if distance > 0 { half } else { 0 });
+    if tokens < exact {
+        return first + tokens;
+    }
+    // In f32, as in `transformers`: the last bits decide at some distances.
+    let ratio = (tokens as f32 / exact as f32).ln() / (FARTHEST / exact as f64).ln() as f32;
+    first + (exact + (ratio * (half - exact) as f32) as usize).min(half - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bucket;
+
+    #[test]
+    fn buckets_are_those_of_transformers() {
+        // `MPNetEncoder.relative_position_bucket`: the first distance of each bucket after the query.
+        let first = [1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 23, 32, 46, 64, 91, 600];
+        for (number, range) in first.windows(2).enumerate() {
+            for distance in range[0]..range[1] {
+                assert_eq!((bucket(distance, 32), bucket(-distance, 32)), (17 + number, 1 + number), "{distance}");
+            }
+        }
+        assert_eq!(bucket(0, 32), 0);
+    }
+}
