@@ -141,7 +141,7 @@ impl TrainArguments {
         }
         let mut classifier = run.untrained.create()?;
         let how = match self.fits_head(run.start) {
-            true => self.from_fitted_head(run, &settings, &mut classifier, learned, held_out)?,
+            true => self.fit_head_and_tune(run, &settings, &mut classifier, learned, held_out)?,
             false => {
                 let history = self.fit(run, &settings, &mut classifier, learned, held_out)?;
                 self.how(run.start, &settings, &history)
@@ -169,7 +169,7 @@ impl TrainArguments {
 
     /// Fits the last layer on the states of the encoder as it is, and fine-tunes from there. Keeps the fine-tuned model
     /// if its validation loss is at least 1 % lower. Returns how the model was made.
-    fn from_fitted_head(
+    fn fit_head_and_tune(
         &self,
         run: &Run<'_>,
         settings: &TrainSettings,
