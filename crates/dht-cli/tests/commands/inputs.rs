@@ -52,7 +52,7 @@ fn several_labels_and_numbers_begin_with_a_fitted_last_layer() {
         let row = |(at, (label, text)): (usize, &(String, String))| format!("{},\"{text}\"\n", of(at, label));
         format!("label,text\n{}", reviews(count, first).iter().enumerate().map(row).collect::<String>())
     };
-    let labels = |at: usize, label: &str| format!("{label};{}", if at % 2 == 0 { "even" } else { "odd" });
+    let labels = |at: usize, label: &str| format!("{label};{}", if at.is_multiple_of(2) { "even" } else { "odd" });
     write(at, "several/train.csv", &rows(labels, 300, 0));
     write(at, "several/test.csv", &rows(labels, 100, 5000));
     let train = ["train", "--model", "plain", "--epochs", "1", "--max-length", "24"];
