@@ -109,6 +109,9 @@ fn what_cannot_be_reviewed_is_refused() {
     (0..30).step_by(2).for_each(|row| spelled[row].0 = "prai-sed".into());
     write(at, "spelled.csv", &csv(&spelled));
     printed(&train(at, "data", &[]));
-    let told = said(&review("spelled.csv", "m", &["--quiet"]));
+    let shallow = refused(&review("spelled.csv", "m", &[]), 2);
+    assert!(shallow.contains("--model is m, expected an encoder of at least 2 layers"), "{shallow}");
+    printed(&dht(at, &["export", "model", "--out", "plain"]));
+    let told = said(&review("spelled.csv", "plain", &["--quiet"]));
     assert!(told.contains("one label in 2 spellings? \"prai-sed\", \"praised\""), "{told}");
 }

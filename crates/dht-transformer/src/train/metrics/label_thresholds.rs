@@ -127,7 +127,7 @@ mod tests {
     /// Texts with two labels, the first of which is given with probabilities that are too low.
     fn texts(rows: usize) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
         let row = |row: usize| {
-            let (has, noise) = (row % 4 == 0, (row * 37 % 100) as f32 / 1000.0);
+            let (has, noise) = (row.is_multiple_of(4), (row * 37 % 100) as f32 / 1000.0);
             let low = if has { 0.2 + noise } else { 0.02 + noise };
             (vec![f32::from(u8::from(has)), f32::from(u8::from(!has))], vec![low, if has { 0.1 } else { 0.9 }])
         };
