@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dht_dynamic::serving::{ServedModel, TextModel};
-use dht_dynamic::transformer::storage::write_atomically;
+use dht_dynamic::transformer::storage::{writable_file, write_atomically};
 use dht_dynamic::transformer::train::metrics::LabelThresholds;
 use dht_dynamic::transformer::{Dataset, EncodedDataset, Task};
 use dht_dynamic::{Predictor, evaluate};
@@ -42,7 +42,7 @@ pub struct CompareArguments {
     #[arg(long, value_name = "SPEED")]
     second_speed: Option<f64>,
     /// Write the rows whose answers differ to this csv file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = writable_file)]
     changed: Option<PathBuf>,
     /// End with exit code 3 unless the lower end of the interval shows that B loses at most N points
     #[arg(long, value_name = "N")]
@@ -330,7 +330,7 @@ fn write_changed(path: &PathBuf, texts: &Dataset, model: &TextModel, [a, b]: [&S
         for row in rows {
             let cells =
                 [&truth(row), &a.answers[row], &b.answers[row], &texts.examples[row].text].map(|cell| quoted(cell));
-            writeln!(file, "{row},{}", cells.join(","))?;
+            writeln!(file, "{},{}", row + 1, cells.join(","))?;
         }
         Ok(())
     })?;

@@ -7,7 +7,7 @@ use clap::Args;
 use dht_dynamic::accelerate::AccelerateSettings;
 use dht_dynamic::exit::NgramSettings;
 use dht_dynamic::ladder::{LadderSettings, LadderTexts, Rung, UnlessStill, climb};
-use dht_dynamic::transformer::storage::write_atomically;
+use dht_dynamic::transformer::storage::{writable_file, write_atomically};
 use dht_dynamic::transformer::{Dataset, EncodedDataset, Pooling, Task, TextClassifier, TextTokenizer};
 
 use super::output::print;
@@ -44,7 +44,7 @@ pub struct ReviewArguments {
     #[arg(long, value_name = "N")]
     most: Option<usize>,
     /// File for the rows, as csv [default: standard output]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = writable_file)]
     out: Option<PathBuf>,
     /// Seed of the folds
     #[arg(long, default_value_t = 1)]
