@@ -16,7 +16,7 @@ use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::results::{Difference, Table};
-use crate::texts::{TextArguments, mapping_note};
+use crate::texts::{TextArguments, left_out_note, mapping_note};
 use crate::training::saved_directory;
 
 /// Arguments of `dht compare`.
@@ -91,7 +91,7 @@ pub fn compare(arguments: &CompareArguments) -> Result<()> {
     if !arguments.quiet {
         notes.iter().for_each(|note| report(note));
     }
-    mapping_note(&texts).iter().for_each(|note| report(note));
+    left_out_note(&texts).iter().chain(&mapping_note(&texts)).for_each(|note| report(note));
     let own: Vec<usize> = (0..first.labels.len()).collect();
     let (a, b) = (Side::of(&first, &texts, &own)?, Side::of(&second, &texts, &order)?);
     let difference = match task {

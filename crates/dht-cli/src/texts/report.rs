@@ -49,6 +49,26 @@ pub fn mapping_note(data: &Dataset) -> Option<String> {
     })
 }
 
+/// Note on rows that were left out, since they have no label or one that the model does not have.
+pub fn left_out_note(data: &Dataset) -> Option<String> {
+    let reading = data.reading.as_ref()?;
+    let (unlabelled, unknown) = (reading.unlabelled_rows, &reading.unknown_labels);
+    let unknown_rows: usize = unknown.iter().map(|(_, rows)| rows).sum();
+    let all = data.len() + unlabelled + unknown_rows;
+    let mut reasons = Vec::new();
+    if unlabelled > 0 {
+        reasons.push(format!("{unlabelled} have no label"));
+    }
+    if unknown_rows > 0 {
+        let listed: Vec<String> =
+            unknown.iter().take(LISTED).map(|(label, rows)| format!("{label:?}: {rows}")).collect();
+        let more = if unknown.len() > LISTED { ", …" } else { "" };
+        reasons.push(format!("{unknown_rows} have a label that the model does not have ({}{more})", listed.join(", ")));
+    }
+    (!reasons.is_empty())
+        .then(|| format!("beware: {} of {all} rows are not scored: {}", unlabelled + unknown_rows, reasons.join(", ")))
+}
+
 /// Number of scored rows with the text of a training row, where the model knows its texts; all rows of the file that it
 /// was trained on.
 pub fn trained_rows(model: &TextModel, texts: &Dataset, encoded: &EncodedDataset) -> usize {

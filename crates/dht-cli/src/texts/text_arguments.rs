@@ -249,10 +249,11 @@ impl TextArguments {
 
     /// Reads texts to score: the test rows of a directory or a data set, otherwise its validation rows, or the only
     /// file. The columns are given by the flags or the known data set, otherwise by the model's training, and the task is
-    /// the model's. Also returns notes, one of them if the scored rows are not the test rows.
+    /// the model's. Rows without a label of the model are left out. Also returns notes, one of them if the scored rows are not the
+    /// test rows.
     ///
     /// # Errors
-    /// As [`read_training`](Self::read_training); a label that the model does not have; pairs for a model of single
+    /// As [`read_training`](Self::read_training); labels most of which the model does not have; pairs for a model of single
     /// texts.
     pub fn read_scored(
         &self,
@@ -264,7 +265,7 @@ impl TextArguments {
         let source = self.source()?;
         let mut notes = source.notes();
         let found = scored(source, None, &mut notes, |files| {
-            let reader = self.reader(source).labels(labels.iter().cloned());
+            let reader = self.reader(source).labels(labels.iter().cloned()).skip_unlabelled();
             let reader = self.source.table.asked(self.of_training(reader, origin, files));
             files.read(&match task {
                 Task::Labels => {

@@ -256,9 +256,20 @@ pub struct Reading {
     /// Number of rows whose class is a word that programs write for a missing value, and the first such class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_labels: Option<(usize, String)>,
+    /// Number of rows without a label that the reader [left out](crate::DatasetReader::skip_unlabelled).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unlabelled_rows: usize,
+    /// Labels that are not known, whose rows were left out, too, with their numbers of rows, the largest first. A row with
+    /// several such labels counts for the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown_labels: Vec<(String, usize)>,
     /// Line and class of a first or last row whose class no other row has: it may be a second header or a total.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lone_class: Option<(u64, String)>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Text column that determines the label or nearly determines it, such as a written-out label or a source.

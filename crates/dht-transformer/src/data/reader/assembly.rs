@@ -7,6 +7,7 @@ use super::cells::is_missing;
 use super::columns::{Places, find_columns};
 use super::file_name::name_of;
 use super::labels::Labels;
+use super::left_out::leave_out;
 use super::lines::Problem;
 use super::lists::{join_columns, unpack};
 use super::request::TableRequest;
@@ -46,6 +47,8 @@ pub(super) fn assemble(mut table: Table, request: &TableRequest, file: TableFile
     let drawn_from = table.end_draw(places.header_row);
     let lists = unpack(&mut table, places.label, usize::from(places.header_row), asked).map_err(at)?;
     places.check(&table, request.pair).map_err(at)?;
+    let kind = lists.or(request.kind).unwrap_or_default();
+    let left_out = leave_out(&mut table, places.label, usize::from(places.header_row), request, kind);
     let labels = Labels::read(&table, &places, request, lists).map_err(at)?;
     let mut reading = interpretation(&table, &places, &labels, request, file.format);
     if let Some(kind) = lists {
@@ -53,6 +56,7 @@ pub(super) fn assemble(mut table: Table, request: &TableRequest, file: TableFile
         (reading.kind, reading.lists) = (if several { asked.unwrap_or(JOINED) } else { kind }, true);
     }
 
+    (reading.unlabelled_rows, reading.unknown_labels) = (left_out.unlabelled, left_out.unknown);
     reading.drawn_from = drawn_from;
     let first = usize::from(places.header_row);
     let rows = std::mem::take(&mut table.rows);
@@ -116,6 +120,8 @@ fn interpretation(
         leaks: places.leaks.clone(),
         missing_texts: None,
         missing_labels: None,
+        unlabelled_rows: 0,
+        unknown_labels: Vec::new(),
         lone_class: None,
     }
 }

@@ -199,6 +199,14 @@ impl DatasetReader {
         self
     }
 
+    /// Leaves out rows without a label, and rows with a label that none of the [`labels`](Self::labels) is, and counts them
+    /// in the [reading](Dataset::reading). A file most of whose rows have other labels is still refused.
+    #[must_use]
+    pub fn skip_unlabelled(mut self) -> Self {
+        self.request.skips_unlabelled = true;
+        self
+    }
+
     /// Draws at most this many rows by a seed, each row with the same probability, and keeps their order. One file takes
     /// no more memory than these rows, of several files also the largest one.
     #[must_use]

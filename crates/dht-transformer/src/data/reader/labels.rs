@@ -16,7 +16,7 @@ use crate::error::{DataProblem, Result};
 /// Maximum number of known labels in an error.
 const LABELS_IN_ERRORS: usize = 20;
 /// Label of rows whose class is secret, by convention of the Hugging Face hub.
-const HIDDEN: &str = "-1";
+pub(super) const HIDDEN: &str = "-1";
 /// Characters that may separate labels in place of the expected one.
 const SEPARATORS: [char; 7] = [',', ';', '|', '#', '/', '+', '&'];
 /// A separator is reported as wrong if another separator occurs in this fraction of the filled cells, or wherever it
@@ -204,7 +204,7 @@ impl Labels {
 }
 
 /// Labels of a cell.
-fn several(cell: &str, separator: char) -> impl Iterator<Item = &str> {
+pub(super) fn several(cell: &str, separator: char) -> impl Iterator<Item = &str> {
     cell.split(separator).map(str::trim).filter(|label| !label.is_empty())
 }
 
@@ -328,6 +328,6 @@ fn are_fractions(labels: &[String]) -> bool {
     })
 }
 
-fn is_nan(cell: &str) -> bool {
+pub(super) fn is_nan(cell: &str) -> bool {
     cell.eq_ignore_ascii_case("nan")
 }

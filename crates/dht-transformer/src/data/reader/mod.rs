@@ -14,6 +14,7 @@
 //! | header | `header.rs` |
 //! | label column and text columns | `columns.rs`, by `names.rs` and `cells.rs` |
 //! | labels of cells that are lists | `lists.rs` |
+//! | rows without a known label, for scores | `left_out.rs` |
 //! | classes of the labels | `labels.rs`, and `label_mapping.rs` one folder up |
 //! | examples, and the report of all decisions | `assembly.rs` |
 //!
@@ -35,6 +36,7 @@ mod folders;
 mod header;
 mod json;
 mod labels;
+mod left_out;
 mod lines;
 mod lists;
 mod names;

@@ -30,6 +30,8 @@ pub(super) struct TableRequest {
     pub(super) labels: Option<Vec<String>>,
     /// Number of rows to draw, and the seed.
     pub(super) most_rows: Option<(usize, u64)>,
+    /// `true` if rows without a label, or with one that `labels` lack, are left out.
+    pub(super) skips_unlabelled: bool,
     /// Explicit mapping of labels to classes.
     pub(super) mapping: Vec<(String, String)>,
 }

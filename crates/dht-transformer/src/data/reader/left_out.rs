@@ -1,0 +1,118 @@
+//! Rows that cannot be scored: without a label, or with one that the model does not have.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cells::NULL;
+use super::labels::{HIDDEN, is_nan, several};
+use super::request::TableRequest;
+use super::table::Table;
+use crate::data::reading::LabelKind;
+
+/// Rows that were left out.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct LeftOutRows {
+    /// Number of rows without a label.
+    pub(super) unlabelled: usize,
+    /// Labels that are not known, with their numbers of rows, the largest first.
+    pub(super) unknown: Vec<(String, usize)>,
+}
+
+/// Least share of the labelled rows that have known labels: with fewer, the file has another set of labels, and is refused
+/// as a whole.
+const LEAST_KNOWN: f64 = 0.5;
+
+/// Removes the rows after the first `header` rows that have no label, and those with a label that is neither a known class
+/// nor mapped to one.
+pub(super) fn leave_out(
+    table: &mut Table,
+    place: usize,
+    header: usize,
+    request: &TableRequest,
+    kind: LabelKind,
+) -> LeftOutRows {
+    let mut found = LeftOutRows::default();
+    let (true, Some(classes), Some(rows)) = (request.skips_unlabelled, &request.labels, table.rows.get(header..))
+    else {
+        return found;
+    };
+    let spelled = |label: &str| label.trim().to_lowercase();
+    let known: BTreeSet<String> =
+        classes.iter().chain(request.mapping.iter().map(|(own, _)| own)).map(|label| spelled(label)).collect();
+    let is_unlabelled = |cell: &str| {
+        let hides = cell == HIDDEN && kind == LabelKind::Class && !known.contains(HIDDEN);
+        let is_empty = cell.is_empty() && !matches!(kind, LabelKind::Several { .. });
+        is_empty || hides || is_nan(cell) || cell == NULL
+    };
+    // Numbers of a column whose classes have names are no labels that a model could lack.
+    let is_named = table.classes.contains_key(&place) && !table.lists.contains(&place);
+    let unknown_of = |cell: &str| -> Option<String> {
+        let labels: Vec<&str> = match kind {
+            LabelKind::Number => return None,
+            LabelKind::Class => vec![cell],
+            LabelKind::Several { separator } => several(cell, separator).collect(),
+        };
+        labels.into_iter().find(|label| !known.contains(&spelled(label))).map(str::to_owned)
+    };
+    let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
+    for cell in rows.iter().map(|row| row.cell(place)) {
+        if is_unlabelled(cell) {
+            found.unlabelled += 1;
+        } else if let Some(label) = unknown_of(cell) {
+            *unknown.entry(label).or_default() += 1;
+        }
+    }
+    let labelled = rows.len() - found.unlabelled;
+    let known_rows = labelled - unknown.values().sum::<usize>();
+    let leaves_unknown = !is_named && known_rows as f64 >= LEAST_KNOWN * labelled as f64 && known_rows > 0;
+    if leaves_unknown {
+        found.unknown = unknown.into_iter().collect();
+        found.unknown.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+    }
+    if labelled == 0 {
+        // The reader refuses the rows, with the reason.
+        return LeftOutRows::default();
+    }
+    if found == LeftOutRows::default() {
+        return found;
+    }
+    let mut index = 0;
+    table.rows.retain(|row| {
+        index += 1;
+        let cell = row.cell(place);
+        index <= header || !(is_unlabelled(cell) || leaves_unknown && unknown_of(cell).is_some())
+    });
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::data::dataset::Dataset;
+    use crate::data::reader::DatasetReader;
+    use crate::error::Result;
+
+    fn read(file: &str) -> Result<Dataset> {
+        DatasetReader::new().labels(["bad", "good"]).skip_unlabelled().read_from("rows.csv", file.as_bytes())
+    }
+
+    #[test]
+    fn rows_without_a_known_label_are_counted() -> Result<()> {
+        let file =
+            "label,text\ngood,a b\nGood,a c\nodd,a d\nbad,a e\n,a f\nodd,a g\n<b>,a h\nnan,a i\nbad,a j\n-1,a k\n";
+        let data = read(file)?;
+        let texts: Vec<&str> = data.examples.iter().map(|row| &*row.text).collect();
+        assert_eq!(texts, ["a b", "a c", "a e", "a j"]);
+        let reading = data.reading.expect("a reading");
+        assert_eq!((reading.unlabelled_rows, reading.rows), (3, 4));
+        assert_eq!(reading.unknown_labels, [("odd".into(), 2), ("<b>".into(), 1)]);
+        Ok(())
+    }
+
+    #[test]
+    fn other_labels_and_no_labels_are_refused_as_before() {
+        for file in ["label,text\nyes,a b\nno,a c\ngood,a d\n", "label,text\n,a b\n,a c\n", "label,text\nodd,a b\n"] {
+            let strict = DatasetReader::new().labels(["bad", "good"]).read_from("rows.csv", file.as_bytes());
+            let (found, strict) = (read(file).map_err(|e| e.to_string()), strict.map_err(|e| e.to_string()));
+            assert!(found.is_err() && found == strict, "{found:?} and {strict:?}");
+        }
+    }
+}
