@@ -83,6 +83,21 @@ pub enum Error {
         /// The smallest limit that these texts prove.
         least: f64,
     },
+    /// An accuracy of answers that the held-out texts support at no least probability.
+    #[error(
+        "an accuracy of {accuracy} of the answers cannot be shown from {rows} texts at any probability: they show at most \
+         {most:.4}; expected a lower accuracy, or more texts ({needed} or more sure ones, if all of their answers are right)"
+    )]
+    Accuracy {
+        /// The accuracy.
+        accuracy: f64,
+        /// The held-out texts.
+        rows: usize,
+        /// The highest accuracy that they show at one of the probabilities at which the tests start.
+        most: f64,
+        /// The least number of answers that would show the accuracy, if all are right.
+        needed: usize,
+    },
     /// Texts that a model was fitted on, where unseen texts are required.
     #[error(
         "{rows} of {of} {what}, the first in row {first}, are texts that the model was fitted on: expected texts that neither it nor a \
@@ -269,9 +284,11 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Transformer(error) => error.kind(),
-            Self::Argument { .. } | Self::Promise { .. } | Self::SeenTexts { .. } | Self::Budget { .. } => {
-                ErrorKind::Argument
-            }
+            Self::Argument { .. }
+            | Self::Promise { .. }
+            | Self::Accuracy { .. }
+            | Self::SeenTexts { .. }
+            | Self::Budget { .. } => ErrorKind::Argument,
             Self::Notation { .. }
             | Self::NoLayers { .. }
             | Self::GroupOrder { .. }

@@ -73,6 +73,7 @@
 //! | make a fine-tuned classifier cheaper without changing its weights | [`accelerate()`](fn@accelerate::accelerate) |
 //! | trade quality for cost at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
 //! | bound the accuracy that a speed may lose | [`DynamicModel::with_promise`], [`Promise::control`](evaluation::Promise::control) |
+//! | give only answers that keep an accuracy | [`evaluation::AbstentionThreshold`], [`Engine::with_least_probability`] |
 //! | predict and score | [`DynamicModel::predict_batch`], [`evaluate`](fn@evaluate), [`Evaluation`]; [`Predictor`] for a custom model |
 //! | read every exit's answers in one pass | [`ExitModel::exit_log_probabilities`], [`evaluation::Stages`] |
 //! | compare wall-clock times | [`evaluation::time_in_turns`] |

@@ -18,6 +18,8 @@ pub struct Evaluation {
     pub confusion: Confusion,
     /// The predicted class of each row.
     pub labels: Vec<u32>,
+    /// The probability of the predicted class of each row.
+    pub probabilities: Vec<f32>,
     /// The loss of each row: −ln of the probability of its label, in nats; at most 87, the value for the smallest f32.
     pub losses: Vec<f64>,
     /// The route of each row.
@@ -64,6 +66,8 @@ pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize)
     let seconds = start.elapsed().as_secs_f64();
     let BatchPredictions { predictions, deciding } = found;
     let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
+    let probability = |found: &Prediction| found.probabilities[found.label as usize];
+    let probabilities = predictions.iter().map(probability).collect();
     let confusion = Confusion::from_predictions(data, &labels)?;
     // `check` has verified that every label is one of the model's classes.
     let loss = |(prediction, sample): (&Prediction, &Sample)| {
@@ -84,6 +88,7 @@ pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize)
     Ok(Evaluation {
         confusion,
         labels,
+        probabilities,
         losses,
         flops,
         routing_flops,

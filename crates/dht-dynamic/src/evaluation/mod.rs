@@ -10,7 +10,7 @@ mod timing;
 
 pub(crate) use evaluation::evaluate;
 pub use in_precision::InPrecision;
-pub use risk_control::{Calibration, Guarantee, Promise, Promised, Risk};
+pub use risk_control::{AbstentionThreshold, Calibration, Guarantee, Promise, Promised, Risk};
 pub use speed::{Speed, SpeedPoint, calibrate};
 pub use stages::{Staged, Stages};
 pub use timing::{PassTimes, time_in_turns};

@@ -7,12 +7,16 @@
 //!   the limit with a probability of at most 1 − confidence.
 //! - *In expectation*, the selected threshold is the cheapest at which (n·R̂ + 1)/(n + 1) is not above the limit
 //!   (conformal risk control, Angelopoulos et al. 2022). R̂ is the mean loss of the n calibration texts.
+//!
+//! [`AbstentionThreshold`] bounds the errors of the answers that are given, by a least probability.
 
+mod abstention;
 mod control;
 mod of_model;
 mod p_value;
 mod risk;
 
+pub use abstention::AbstentionThreshold;
 pub use control::{Calibration, Guarantee, Promise, Promised};
 pub use risk::Risk;
 

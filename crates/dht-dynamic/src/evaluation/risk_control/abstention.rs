@@ -1,0 +1,168 @@
+//! Abstention: the least probability above which answers keep an accuracy.
+
+use super::p_value::Losses;
+use super::risk::Risk;
+use crate::error::{Error, Result};
+
+/// Number of tested probabilities: k / 200 for each k below it.
+const STEPS: u16 = 200;
+/// Steps at which a sequence of tests starts, each at an equal part of the error probability. A sequence goes on to lower
+/// probabilities.
+const STARTS: [u16; 9] = [198, 196, 190, 180, 160, 140, 100, 60, 20];
+
+/// A least probability of answers, with the accuracy of these answers on held-out texts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct AbstentionThreshold {
+    /// The least probability, for [`Engine::with_least_probability`](crate::Engine::with_least_probability).
+    pub probability: f32,
+    /// The number of held-out texts that are answered.
+    pub answered: usize,
+    /// The number of these answers that are right.
+    pub right: usize,
+    /// The number of held-out texts.
+    pub rows: usize,
+}
+
+impl AbstentionThreshold {
+    /// Selects the lowest least probability whose answers have at least this accuracy on texts like the held-out ones. Over
+    /// the draw of the held-out texts, the promise holds with a probability of at least `confidence`. Each answer is the
+    /// probability of its class, and whether it is right. Neither the model nor a choice may have seen the texts.
+    ///
+    /// The tested probabilities are fixed. At each, the p-value is the binomial tail of the wrong answers among the answers
+    /// of at least this probability. Tests go in fixed sequences from high to low probabilities, until one fails (Learn then
+    /// Test, Angelopoulos et al. 2021). Several sequences share the error probability, since few answers have the
+    /// highest probabilities.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for an accuracy or a confidence that is not between 0 and 1; [`Error::Accuracy`] if no tested
+    /// probability supports the accuracy.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_dynamic::evaluation::AbstentionThreshold;
+    ///
+    /// // 1,000 texts, answered with probabilities up to 1; those below .4 are wrong half of the time.
+    /// let answer = |row: u16| (f32::from(row) / 1000.0, row >= 400 || row % 2 == 0);
+    /// let answers: Vec<(f32, bool)> = (0..1000).map(answer).collect();
+    /// let threshold = AbstentionThreshold::select(&answers, 0.95, 0.95)?;
+    /// assert!(threshold.probability > 0.3 && threshold.probability <= 0.4);
+    /// assert!(AbstentionThreshold::select(&answers[..300], 0.95, 0.95).is_err());
+    /// # Ok::<(), dht_dynamic::Error>(())
+    /// ```
+    pub fn select(answers: &[(f32, bool)], accuracy: f64, confidence: f64) -> Result<Self> {
+        for (field, value) in [("accuracy", accuracy), ("confidence", confidence)] {
+            if !(value > 0.0 && value < 1.0) {
+                return Err(Error::argument(field, "above 0 and below 1", value));
+            }
+        }
+        let delta = (1.0 - confidence) / STARTS.len() as f64;
+        let supports = |losses: &[f64]| Losses::new(losses).p_value(Risk::Disagreement, 1.0 - accuracy, delta) <= delta;
+        let mut lowest = None;
+        for start in STARTS {
+            // A sequence that reaches the start of the next one contains it.
+            for step in (0..=start.min(lowest.unwrap_or(STEPS))).rev() {
+                if !supports(&losses(answers, step)) {
+                    break;
+                }
+                lowest = Some(step);
+            }
+        }
+        let Some(step) = lowest else {
+            let most =
+                STARTS.map(|step| 1.0 - Losses::new(&losses(answers, step)).upper_bound(Risk::Disagreement, delta));
+            let most = most.into_iter().fold(0.0, f64::max);
+            let needed = (delta.ln() / accuracy.ln()).ceil() as usize;
+            return Err(Error::Accuracy { accuracy, rows: answers.len(), most, needed });
+        };
+        let losses = losses(answers, step);
+        let right = losses.iter().filter(|loss| **loss == 0.0).count();
+        Ok(Self { probability: probability(step), answered: losses.len(), right, rows: answers.len() })
+    }
+
+    /// The share of texts that are answered, with an interval that holds with a probability of at least `confidence` over
+    /// the draw of the held-out texts. It holds at all probabilities together, and so at the selected one
+    /// (Dvoretzky, Kiefer and Wolfowitz, with the constant of Massart 1990).
+    pub fn coverage(&self, confidence: f64) -> (f64, [f64; 2]) {
+        let rows = self.rows.max(1) as f64;
+        let share = self.answered as f64 / rows;
+        let half = ((2.0 / (1.0 - confidence)).ln() / (2.0 * rows)).sqrt();
+        (share, [(share - half).max(0.0), (share + half).min(1.0)])
+    }
+}
+
+fn probability(step: u16) -> f32 {
+    f32::from(step) / f32::from(STEPS)
+}
+
+/// 1 for each wrong answer of at least the probability of a step, and 0 for each right one.
+fn losses(answers: &[(f32, bool)], step: u16) -> Vec<f64> {
+    let least = probability(step);
+    answers.iter().filter(|answer| answer.0 >= least).map(|answer| f64::from(u8::from(!answer.1))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// Held-out texts with probabilities from .4 to 1, which are right with .9 of them, and always above .9.
+    fn draw(rows: usize, rng: &mut ChaCha8Rng) -> Vec<(f32, bool)> {
+        let answer = |rng: &mut ChaCha8Rng| {
+            let p = 0.4 + 0.6 * rng.random::<f32>();
+            (p, f64::from(rng.random::<f32>()) < chance(p.into()))
+        };
+        (0..rows).map(|_| answer(rng)).collect()
+    }
+
+    fn chance(p: f64) -> f64 {
+        if p > 0.9 { 0.995 } else { 0.9 * p }
+    }
+
+    /// Accuracy on all texts of answers of at least this probability.
+    fn accuracy(least: f64) -> f64 {
+        let steps = (0..10_000).map(|step| 0.4 + 0.6 * (f64::from(step) + 0.5) / 10_000.0).filter(|p| *p >= least);
+        let (sum, count) = steps.fold((0.0, 0.0), |(sum, count), p| (sum + chance(p), count + 1.0));
+        sum / count
+    }
+
+    #[test]
+    fn the_promised_accuracy_is_kept_in_redraws() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for (rows, target, least_found) in [(500, 0.9, 190), (2000, 0.95, 190), (2000, 0.98, 180)] {
+            let (mut found, mut broken, mut covered) = (0, 0, 0);
+            for _ in 0..200 {
+                let Ok(threshold) = AbstentionThreshold::select(&draw(rows, &mut rng), target, 0.95) else { continue };
+                found += 1;
+                broken += u32::from(accuracy(threshold.probability.into()) < target);
+                let share = ((1.0 - f64::from(threshold.probability)) / 0.6).min(1.0);
+                let [low, high] = threshold.coverage(0.95).1;
+                covered += u32::from((low..=high).contains(&share));
+            }
+            assert!(found >= least_found && broken <= 10, "{broken} of {found} broken with {rows} texts");
+            assert!(covered >= found * 95 / 100, "{covered} of {found} coverages with {rows} texts");
+        }
+    }
+
+    #[test]
+    fn what_no_probability_supports_is_refused() {
+        let wrong: Vec<(f32, bool)> = (0..1000).map(|row| (0.999, row % 10 > 0)).collect();
+        let refused = |answers: &[(f32, bool)], accuracy| AbstentionThreshold::select(answers, accuracy, 0.95);
+        let Err(Error::Accuracy { most, needed, rows: 1000, .. }) = refused(&wrong, 0.95) else {
+            panic!("{:?}", refused(&wrong, 0.95));
+        };
+        // A tenth is wrong; without an error 102 answers prove .95 at a level of .05 / 9.
+        assert!((0.85..0.9).contains(&most) && needed == 102, "{most}, {needed}");
+        assert_eq!(refused(&wrong, 0.85).map(|found| (found.probability, found.answered)).ok(), Some((0.0, 1000)));
+        assert!(matches!(refused(&[], 0.5), Err(Error::Accuracy { rows: 0, .. })));
+        for bad in [0.0, 1.0, f64::NAN, -1.0] {
+            assert!(matches!(refused(&wrong, bad), Err(Error::Argument { .. })));
+        }
+        let exactly = |rows: usize| refused(&vec![(1.0, true); rows], 0.95).is_ok();
+        assert!(!exactly(101) && exactly(102));
+        // A probability that is not a number is never answered.
+        assert!(refused(&vec![(f32::NAN, true); 1000], 0.5).is_err());
+    }
+}
