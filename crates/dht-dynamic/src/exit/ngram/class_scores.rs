@@ -51,6 +51,11 @@ impl ClassScores {
         self.classes
     }
 
+    /// Returns whether a class has training rows, among several.
+    pub(super) fn has_rows(&self, class: u32) -> bool {
+        self.regression.is_some() && self.present.binary_search(&class).is_ok()
+    }
+
     /// FLOPs of the log-probabilities of a matrix's rows.
     pub(super) fn flops_of(&self, features: &FeatureMatrix) -> u64 {
         if self.regression.is_some() { features.flops(self.present.len()) } else { 0 }

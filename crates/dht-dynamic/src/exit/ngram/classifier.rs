@@ -1,5 +1,7 @@
 //! A linear classifier on uni- and bigrams: no layers, almost no cost.
 
+mod contributions;
+
 use std::path::Path;
 
 use dht_transformer::storage::{FileKind, read_file, write_atomically};

@@ -101,6 +101,36 @@ impl EmbeddingHead {
         self.stacker.stack_row(ngrams, &self.scores.log_probabilities(&features))
     }
 
+    /// Weights of both regressions.
+    pub(super) fn stacker(&self) -> Stacker {
+        self.stacker
+    }
+
+    /// The part of this head in a linear function of the log-probabilities, `odds`: that of a text without features, and
+    /// that of each token.
+    pub(super) fn contributions(
+        &self,
+        values: &[f32],
+        tokens: &[u32],
+        odds: impl Fn(&ClassScores, &[(u32, f32)]) -> f64,
+    ) -> (f64, Vec<(u32, f64)>) {
+        let columns = self.mean.len();
+        let row_of = |token: u32| values.get(token as usize * columns..(token as usize + 1) * columns);
+        let known: Vec<(u32, &[f32])> = tokens.iter().filter_map(|token| Some((*token, row_of(*token)?))).collect();
+        let odds = |features: &[(u32, f32)]| self.stacker.exit * odds(&self.scores, features);
+        let constant = odds(&[]);
+        if known.is_empty() {
+            let mean: Vec<(u32, f32)> = (0..).zip(self.mean.iter().copied()).collect();
+            return (odds(&mean), Vec::new());
+        }
+        let share = 1.0 / known.len() as f32;
+        let weight = |(token, row): (u32, &[f32])| {
+            let features: Vec<(u32, f32)> = (0..).zip(row.iter().map(|value| share * value)).collect();
+            (token, odds(&features) - constant)
+        };
+        (constant, known.into_iter().map(weight).collect())
+    }
+
     /// FLOPs of a text: one for each known token and column, two for each column and class, and those of the stacking.
     pub(super) fn flops(&self, tokens: impl Iterator<Item = u32>) -> u64 {
         let (columns, classes) = (self.mean.len(), self.scores.classes());

@@ -208,6 +208,12 @@ impl Vocabulary {
         self.ngrams.len()
     }
 
+    /// The tokens of an n-gram.
+    pub(super) fn tokens_of(&self, column: u32) -> Vec<u32> {
+        let Ngram(_, first, second) = self.ngrams[column as usize];
+        std::iter::once(first).chain(second).collect()
+    }
+
     /// Returns whether each n-gram occurs once and has a weight. A stored vocabulary may violate this.
     pub(super) fn is_sound(&self) -> bool {
         let known = self.column_of.len() == self.ngrams.len() && self.idf.len() == self.ngrams.len();

@@ -379,6 +379,31 @@ fn with_embeddings(training: &EncodedDataset, encoder: &Encoder) -> NgramFit {
 }
 
 #[test]
+fn contributions_add_up_to_the_log_odds() -> Result<()> {
+    let (mut training, test) = (texts(90, 21), texts(20, 22));
+    training.labels.push("never".into());
+    for classifier in [fit(&training)?.classifier, with_embeddings(&training, &encoder(3)).classifier] {
+        let logs =
+            classifier.log_probabilities_of_all(&EncodedDataset { labels: training.labels.clone(), ..test.clone() })?;
+        for (sample, row) in test.samples.iter().zip(logs.rows()) {
+            for (class, against) in [(0, 1), (2, 0)] {
+                let (constant, weights) = classifier.contributions(sample, class, against)?.expect("both have rows");
+                let sum = constant + weights.iter().map(|(_, weight)| weight).sum::<f64>();
+                let odds = row[class as usize] - row[against as usize];
+                assert!((sum - odds).abs() < 1e-5, "{sum} is not {odds}");
+            }
+        }
+        // The marker of the class speaks for it most.
+        let marker = sample(0, 2, &[0, 30, 12, 40, 1]);
+        let (_, mut weights) = classifier.contributions(&marker, 2, 0)?.expect("both have rows");
+        weights.sort_by(|a, b| b.1.total_cmp(&a.1));
+        assert_eq!(weights[0].0, [12], "{weights:?}");
+        assert_eq!(classifier.contributions(&marker, 2, 3)?, None);
+    }
+    Ok(())
+}
+
+#[test]
 fn mean_embeddings_separate_texts_where_ngrams_cannot() {
     let (training, test) = (even_or_odd(120, 20), even_or_odd(100, 600));
     let alone = fit(&training).unwrap().classifier.log_probabilities_of_all(&test).unwrap();
