@@ -14,7 +14,7 @@ use dht_dynamic::{Engine, serving::ServiceSettings};
 
 use self::configuration::{with_environment, with_file};
 use super::loaded::{Loaded, load};
-use super::predict::{check_speed, speed_within};
+use super::predict::{abstaining, check_speed, speed_within};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::progress::report;
@@ -73,6 +73,11 @@ pub struct ServeArguments {
     /// The speed is selected by its cost on held-out texts.
     #[arg(long, value_name = "SHARE", conflicts_with = "speed")]
     pub budget: Option<f64>,
+    /// Answer with a null label where the likeliest class has a lower probability, from 0 to 1
+    ///
+    /// /v1/classify, its lines and /classify give these labels; /predict has the scores of all classes.
+    #[arg(long, value_name = "P")]
+    pub min_probability: Option<f32>,
     /// Run on this device: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     pub device: DeviceChoice,
@@ -207,6 +212,7 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
         rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global().map_err(failed)?;
     }
     let (path, speed, budget) = (saved_directory(&arguments.model)?, arguments.speed, arguments.budget);
+    let least = arguments.min_probability;
     let (precision, device) = (arguments.precision, arguments.device.open_in(arguments.precision)?);
     let settings = arguments.settings(&device)?;
     let load_model = move || {
@@ -215,6 +221,10 @@ pub fn serve(arguments: &ServeArguments) -> Result<()> {
         let engine = Engine::from_model(model).with_precision(precision);
         let engine = match speed {
             Some(speed) => engine.with_speed(speed)?,
+            None => engine,
+        };
+        let engine = match least {
+            Some(least) => abstaining(engine, least)?,
             None => engine,
         };
         Ok::<_, Error>(LoadedModel { engine, sha256 })

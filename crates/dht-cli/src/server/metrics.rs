@@ -20,6 +20,7 @@ pub(super) struct Metrics {
     latency: Histogram,
     stages: HistogramVec,
     labels: IntCounterVec,
+    abstained: IntCounter,
     truncated: IntCounter,
 }
 
@@ -54,6 +55,13 @@ impl Metrics {
                 &registry,
                 IntCounterVec::new(Opts::new("dht_labels_total", "Answered texts by label."), &["label"]),
             )?,
+            abstained: registered(
+                &registry,
+                IntCounter::new(
+                    "dht_abstained_texts_total",
+                    "Answered texts without a label: the likeliest class is less probable than --min-probability.",
+                ),
+            )?,
             truncated: registered(
                 &registry,
                 IntCounter::new("dht_truncated_texts_total", "Answered texts that were longer than the model reads."),
@@ -84,6 +92,7 @@ impl Metrics {
     pub(super) fn text(&self, answer: &Answer) {
         self.truncated.inc_by(u64::from(answer.truncated));
         match answer.task {
+            Task::Class if answer.abstains => self.abstained.inc(),
             Task::Class => self.labels.with_label_values(&[&*answer.label]).inc(),
             Task::Labels => answer.applying().iter().for_each(|label| self.labels.with_label_values(&[*label]).inc()),
             Task::Number => {}

@@ -183,7 +183,7 @@ impl VllmForm {
     fn classification(&self, app: &App, answers: &[Answer]) -> Classification {
         let data = answers.iter().enumerate().map(|(index, answer)| TextClassification {
             index,
-            label: (answer.task != Task::Number).then(|| answer.label.to_string()),
+            label: (answer.task != Task::Number && !answer.abstains).then(|| answer.label.to_string()),
             probs: scores(answer, self.function),
             num_classes: answer.probabilities.len(),
         });

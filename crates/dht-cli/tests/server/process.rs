@@ -59,6 +59,31 @@ fn signal(child: &Child, name: &str) {
 }
 
 #[test]
+fn a_text_without_a_sure_answer_has_no_label() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("reviews");
+    save(&model);
+    let (mut child, address, _) = start(&[model.to_str().unwrap(), "--min-probability", "1"]);
+    let found = post(address, "/v1/classify", json!({ "texts": texts(20, 3) })).json();
+    let answers = found["answers"].as_array().expect("answers").clone();
+    for answer in &answers {
+        let likeliest = answer["probabilities"].as_object().expect("classes").values().filter_map(Value::as_f64);
+        let is_sure = likeliest.fold(0.0, f64::max) >= 1.0;
+        assert_eq!((answer["label"].is_null(), answer["abstained"] == json!(true)), (!is_sure, !is_sure), "{answer}");
+    }
+    let abstained = answers.iter().filter(|answer| answer["label"].is_null()).count();
+    assert!(abstained > 0, "{found}");
+    let metrics = String::from_utf8_lossy(&get(address, "/metrics").body).into_owned();
+    assert!(metrics.contains(&format!("dht_abstained_texts_total {abstained}\n")), "{metrics}");
+    assert!(metrics.lines().filter(|line| line.starts_with("dht_labels_total")).count() <= 20 - abstained, "{metrics}");
+    let classified = post(address, "/classify", json!({ "input": texts(20, 3), "model": "reviews" })).json();
+    let labels = classified["data"].as_array().expect("answers").iter().filter(|answer| answer["label"].is_null());
+    assert_eq!(labels.count(), abstained, "{classified}");
+    signal(&child, "TERM");
+    assert!(child.wait().expect("an end").success());
+}
+
+#[test]
 fn a_served_model_reloads_and_stops_by_signals_logging_no_text() {
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("reviews");
