@@ -11,6 +11,7 @@
 //! | `training` | the encoder to start from, the learning rate, a directory to resume from, signals |
 //! | `acceleration` | exits, budgets and verified promises |
 //! | `results` | rows, tables and diagrams of scores and costs; the card of a model |
+//! | `analysis` | classes, errors, coverage and calibration of a model's answers, as JSON and as an HTML page |
 //! | `review` | rows of a table that a person should look at |
 //! | `server` | HTTP around a `Service` of `dht-dynamic` |
 //! | `partitions` | inputs, outputs, claims and records of workers |
@@ -19,6 +20,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod acceleration;
+mod analysis;
 mod commands;
 mod device;
 mod error;

@@ -4,17 +4,20 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dht_dynamic::serving::TextModel;
-use dht_dynamic::transformer::Precision;
+use dht_dynamic::transformer::storage::{writable_file, write_atomically};
+use dht_dynamic::transformer::{Dataset, Precision};
 use serde_json::json;
 
 use super::output::{print, print_text};
+use super::target::TargetArguments;
+use crate::analysis::{Analysis, PageFacts, page};
 use crate::device::DeviceChoice;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::results::{SureAnswers, majority_note, own_row, results, results_table};
+use crate::results::{Results, SureAnswers, majority_note, own_row, promise, results, results_table};
 use crate::texts::{
-    TextArguments, classes_without_rows, cut_note, mapping_note, missing_classes_note, other_columns_note,
-    trained_rows, trained_rows_note,
+    TextArguments, classes_without_rows, cut_note, left_out_note, mapping_note, missing_classes_note,
+    other_columns_note, trained_rows, trained_rows_note,
 };
 use crate::training::saved_directory;
 
@@ -24,6 +27,7 @@ use crate::training::saved_directory;
 Examples:
   dht evaluate news --data ag_news
   dht evaluate news --data asked.csv --label-column topic --json
+  dht evaluate news --data ag_news --report news.html
   dht evaluate linguist --data glue/cola")]
 pub struct EvaluateArguments {
     /// Directory of a model of dht or of a Hugging Face classifier, or hf:NAME or hf:NAME@REVISION for a model on the hub
@@ -34,6 +38,13 @@ pub struct EvaluateArguments {
     /// Also score the answers whose probability is at least P, from 0 to 1: the others would be left to a person
     #[arg(long, value_name = "P")]
     min_probability: Option<f32>,
+    #[command(flatten)]
+    target: TargetArguments,
+    /// Write an HTML page to FILE: scores of each class, confused classes, surest errors, coverage, calibration
+    ///
+    /// It is one file that loads nothing. `--json` has the same numbers under `analysis`.
+    #[arg(long, value_name = "FILE", value_parser = writable_file)]
+    report: Option<PathBuf>,
     /// Run on this device: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
@@ -54,9 +65,11 @@ pub struct EvaluateArguments {
 /// Scores a model on labelled texts: at its default speed (the default threshold of its exits), with all layers, and at
 /// several costs.
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
+    arguments.check_report()?;
     let model = TextModel::load(saved_directory(&arguments.model)?, &arguments.device.open_in(arguments.precision)?)?;
-    arguments.texts.check_task(model.model.task())?;
-    let (texts, notes) = arguments.texts.read_scored(&model.labels, model.model.task(), model.origin.as_ref())?;
+    let task = model.model.task();
+    arguments.texts.check_task(task)?;
+    let (texts, notes) = arguments.texts.read_scored(&model.labels, task, model.origin.as_ref())?;
     let say = |note: &str| {
         if !arguments.quiet {
             report(note);
@@ -64,19 +77,41 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
     };
     notes.iter().for_each(|note| say(note));
     let read = texts.reading.as_ref().map_or(&[][..], |reading| &reading.text);
-    other_columns_note(read, model.origin.as_ref()).iter().for_each(|note| report(note));
     let encoded = model.tokenizer.encode_all(&texts, model.max_length)?;
     let trained = trained_rows(&model, &texts, &encoded);
-    trained_rows_note(trained, encoded.len()).iter().for_each(|note| report(note));
-    mapping_note(&texts).iter().for_each(|note| report(note));
-    let rows = results(&model, arguments.precision, &encoded, arguments.texts.metric(), None)?;
-    let sure = match arguments.min_probability {
-        Some(least) => Some(SureAnswers::of(&model, &encoded, least)?),
-        None => None,
+    let mut warnings: Vec<String> = other_columns_note(read, model.origin.as_ref()).into_iter().collect();
+    warnings.extend(trained_rows_note(trained, encoded.len()));
+    warnings.extend(left_out_note(&texts));
+    warnings.extend(mapping_note(&texts));
+    warnings.iter().for_each(|note| report(note));
+    let target = arguments.target.select(&model, arguments.precision, &arguments.texts.source.table.rows)?;
+    target.iter().for_each(|target| report(&target.text()));
+    let Results { rows, answers } = results(&model, arguments.precision, &encoded, arguments.texts.metric(), None)?;
+    let least = target.as_ref().map(|target| target.min_probability).or(arguments.min_probability);
+    let sure = least.map(|least| SureAnswers::new(&answers, &encoded, least)).transpose()?;
+    let later = [majority_note(own_row(&rows), &encoded), missing_classes_note(&encoded, task, "scored")];
+    later.iter().flatten().for_each(|note| report(note));
+    warnings.extend(later.into_iter().flatten());
+    let cut = cut_note([&encoded], model.max_length);
+    cut.iter().for_each(|note| say(note));
+    let analysis = match arguments.json || arguments.report.is_some() {
+        true => Some(Analysis::new(&model, &texts, &encoded, &answers)?),
+        false => None,
     };
-    majority_note(own_row(&rows), &encoded).iter().for_each(|note| report(note));
-    missing_classes_note(&encoded, model.model.task(), "scored").iter().for_each(|note| report(note));
-    cut_note([&encoded], model.max_length).iter().for_each(|note| say(note));
+    if let (Some(path), Some(analysis)) = (&arguments.report, &analysis) {
+        let notes: Vec<String> = notes.iter().map(|note| note.trim().to_owned()).chain(warnings).chain(cut).collect();
+        let facts = PageFacts {
+            model: &arguments.model.display().to_string(),
+            of_model: &model_facts(&model, arguments.precision),
+            data: &texts.name,
+            of_data: &data_facts(&texts),
+            notes: &notes,
+            rows: &rows,
+            task,
+        };
+        let page = page(analysis, facts)?;
+        write_atomically(path, |file| file.write_all(page.as_bytes()))?;
+    }
     if arguments.json {
         let value = json!({
             "data": {
@@ -84,13 +119,15 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
                 "name": texts.name,
                 "rows": texts.len(),
                 "trained_rows": trained,
-                "classes_without_rows": classes_without_rows(&encoded, model.model.task()),
+                "classes_without_rows": classes_without_rows(&encoded, task),
                 "sha256": texts.sha256,
                 "reading": texts.reading
             },
             "precision": arguments.precision.to_string(),
             "results": rows,
-            "sure": sure
+            "target": target,
+            "sure": sure,
+            "analysis": analysis
         });
         return print(&format!("{value:#}\n"));
     }
@@ -103,7 +140,46 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
         "{}: {} rows{columns}{precision}\n\n{}",
         texts.name,
         texts.len(),
-        results_table(&rows, model.model.task()).text()
+        results_table(&rows, task).text()
     ))?;
     sure.map_or(Ok(()), |sure| print_text(&format!("\n{}\n", sure.text())))
+}
+
+impl EvaluateArguments {
+    /// Rejects a report that would replace the texts.
+    fn check_report(&self) -> Result<()> {
+        let same = |report: &PathBuf| {
+            let texts = self.texts.source.data.canonicalize();
+            report.canonicalize().is_ok_and(|report| texts.is_ok_and(|texts| texts == report))
+        };
+        match self.report.as_ref().filter(|report| same(report)) {
+            Some(report) => Err(Error::argument("report", "another file than the texts", report.display())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Facts on a model, for a report.
+fn model_facts(model: &TextModel, precision: Precision) -> Vec<(String, String)> {
+    let shape = model.model.shape();
+    let mut facts = vec![
+        ("layers, heads, width", format!("{}, {}, {}", shape.layers, shape.heads, model.model.config().hidden_size)),
+        ("longest text", format!("{} tokens", model.max_length)),
+        ("layers computed in", precision.to_string()),
+    ];
+    facts.extend(model.model.speed().map(|speed| ("default speed", speed.to_string())));
+    facts.extend(model.promise.iter().map(|own| ("promise", promise(own))));
+    if let Some(origin) = &model.origin {
+        facts.push(("trained on", format!("{} rows of {}", origin.rows, origin.data)));
+        facts.push(("SHA-256 of these texts", origin.sha256.clone()));
+    }
+    facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Facts on the scored texts, for a report.
+fn data_facts(texts: &Dataset) -> Vec<(String, String)> {
+    let mut facts = vec![("name".to_owned(), texts.name.clone()), ("rows".to_owned(), texts.len().to_string())];
+    facts.extend(texts.reading.as_ref().map(|reading| ("read as".to_owned(), reading.to_string())));
+    facts.push(("SHA-256".to_owned(), texts.sha256.clone()));
+    facts
 }

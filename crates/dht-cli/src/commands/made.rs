@@ -204,7 +204,7 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     };
     say(&format!("scoring {description}"));
     let start = Instant::now();
-    let rows = results(model, Precision::F32, scored, made.metric, *out_of_fold)?;
+    let rows = results(model, Precision::F32, scored, made.metric, *out_of_fold)?.rows;
     say(&format!("scored in {:.0} s", start.elapsed().as_secs_f64()));
     // Exits and word counts have learned from the labels as they are mapped; a given classifier has not.
     let judged = if made.is_given { rows.first() } else { own_row(&rows) };

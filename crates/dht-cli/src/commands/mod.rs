@@ -28,6 +28,7 @@ mod predict;
 mod review;
 #[cfg(feature = "server")]
 mod serve;
+mod target;
 mod train;
 
 pub use arguments::Arguments;

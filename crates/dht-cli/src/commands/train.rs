@@ -201,7 +201,7 @@ fn compare(before: &TextModel, after: &TextModel, texts: &EncodedSplits) -> Resu
     let rows = rows.select(own)?;
     let score = |model: &TextModel| -> Result<f64> {
         let rows = EncodedDataset { labels: model.labels.clone(), ..rows.clone() };
-        let scored = results(model, Precision::F32, &rows, None, None)?;
+        let scored = results(model, Precision::F32, &rows, None, None)?.rows;
         Ok(own_row(&scored).map_or(f64::NAN, |row| row.accuracy.unwrap_or(row.score)))
     };
     let (was, is) = (score(before)?, score(after)?);

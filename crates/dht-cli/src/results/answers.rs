@@ -3,7 +3,7 @@
 use dht_dynamic::evaluation::Stages;
 use dht_dynamic::ladder::OutOfFold;
 use dht_dynamic::transformer::EncodedDataset;
-use dht_dynamic::{DynamicModel, LogProbabilities, Predictor, Route, evaluate};
+use dht_dynamic::{DynamicModel, Evaluation, LogProbabilities, Predictor, Route, evaluate};
 
 use crate::acceleration::BATCH;
 use crate::error::Result;
@@ -11,12 +11,17 @@ use crate::error::Result;
 /// Maximum number of texts whose answers at all exits are in memory together.
 pub(super) const ROWS_TOGETHER: usize = 1 << 14;
 
-/// Answers of a model to some texts: the predicted class, the FLOPs and the layers of each text.
+/// Answers of a model to some texts: the predicted class with its probability, the FLOPs and the layers of each text.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Answers {
-    pub(super) labels: Vec<u32>,
-    pub(super) flops: Vec<u64>,
-    pub(super) depths: Vec<usize>,
+pub struct Answers {
+    /// Predicted classes.
+    pub labels: Vec<u32>,
+    /// Probability of each predicted class.
+    pub probabilities: Vec<f32>,
+    /// FLOPs.
+    pub flops: Vec<u64>,
+    /// Numbers of layers.
+    pub depths: Vec<usize>,
 }
 
 impl Answers {
@@ -24,7 +29,8 @@ impl Answers {
     pub(super) fn of_pass(model: &dyn Predictor, texts: &EncodedDataset) -> Result<(Self, f64)> {
         let found = evaluate(model, texts, BATCH)?;
         let depths = found.routes.iter().map(Route::depth).collect();
-        Ok((Self { labels: found.labels, flops: found.row_flops, depths }, found.seconds))
+        let Evaluation { labels, probabilities, row_flops: flops, .. } = found;
+        Ok((Self { labels, probabilities, flops, depths }, found.seconds))
     }
 
     /// FLOPs of all texts.
@@ -70,6 +76,7 @@ impl Answers {
     /// Adds the answers to further texts.
     fn append(&mut self, other: Self) {
         self.labels.extend(other.labels);
+        self.probabilities.extend(other.probabilities);
         self.flops.extend(other.flops);
         self.depths.extend(other.depths);
     }
@@ -88,6 +95,8 @@ impl StageAnswers<'_> {
     fn at_speeds(&self, model: &DynamicModel, speeds: &[Option<f64>]) -> Result<Vec<Answers>> {
         let depths: Vec<usize> = model.depths().collect();
         let stages = Stages::of_answers(model, self.texts, self.stages)?;
+        let probability =
+            |table: &LogProbabilities, row: usize, class: u32| table.row(row)[class as usize].exp() as f32;
         let answers = |speed: &Option<f64>| match speed {
             Some(speed) => {
                 let at = stages.at(*speed);
@@ -96,11 +105,18 @@ impl StageAnswers<'_> {
                 Answers {
                     flops: flops.collect(),
                     depths: at.stages.iter().map(|stage| depths[*stage]).collect(),
+                    probabilities: (0..at.labels.len())
+                        .map(|row| probability(&self.stages[at.stages[row]], row, at.labels[row]))
+                        .collect(),
                     labels: at.labels,
                 }
             }
             None => Answers {
                 labels: self.alone.labels(),
+                probabilities: (0..)
+                    .zip(self.alone.labels())
+                    .map(|(row, class)| probability(self.alone, row, class))
+                    .collect(),
                 flops: self.texts.lengths().into_iter().map(|tokens| model.full_flops(tokens)).collect(),
                 depths: vec![depths.last().copied().unwrap_or_default(); self.texts.len()],
             },
@@ -139,7 +155,10 @@ mod tests {
                     Some(speed) => Answers::of_pass(&model.with_speed(*speed)?, &test)?,
                     None => Answers::of_pass(&model.classifier_at(classifier.encoder().layers())?, &test)?,
                 };
-                assert_eq!(found, expected.0, "at {speed:?}, {:?}", settings.rule);
+                let pairs = found.probabilities.iter().zip(&expected.0.probabilities);
+                assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-5), "at {speed:?}, {:?}", settings.rule);
+                let expected = Answers { probabilities: found.probabilities.clone(), ..expected.0 };
+                assert_eq!(found, expected, "at {speed:?}, {:?}", settings.rule);
             }
         }
         Ok(())

@@ -7,14 +7,18 @@ use plotters::prelude::*;
 use super::rows::ResultRow;
 use crate::error::{Error, Result};
 
-type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
+/// Canvas of an SVG.
+pub type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// Result of drawing.
+pub type Drawn = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
 const SIZE: (u32, u32) = (640, 360);
-const INK: RGBColor = RGBColor(34, 40, 49);
-const PALE: RGBColor = RGBColor(226, 230, 235);
+/// Colour of text and axes.
+pub const INK: RGBColor = RGBColor(34, 40, 49);
+/// Colour of the lines of a grid.
+pub const PALE: RGBColor = RGBColor(226, 230, 235);
 /// Blue of Okabe and Ito (2008), which colour-blind readers can distinguish from the dark text.
-const BLUE: RGBColor = RGBColor(0, 114, 178);
+pub const BLUE: RGBColor = RGBColor(0, 114, 178);
 
 /// Draws the scores as SVG: the first row as a horizontal line, and each other row as a point at its share of the full
 /// model's FLOPs. `None` for a model without speeds.
@@ -22,6 +26,14 @@ const BLUE: RGBColor = RGBColor(0, 114, 178);
 /// # Errors
 /// [`Error::Curve`].
 pub fn curve(rows: &[ResultRow]) -> Result<Option<String>> {
+    curve_of(rows, SIZE)
+}
+
+/// Draws the diagram of [`curve`] in another size.
+///
+/// # Errors
+/// [`Error::Curve`].
+pub fn curve_of(rows: &[ResultRow], size: (u32, u32)) -> Result<Option<String>> {
     let [full, others @ ..] = rows else { return Ok(None) };
     if others.len() < 2 {
         return Ok(None);
@@ -37,7 +49,7 @@ pub fn curve(rows: &[ResultRow]) -> Result<Option<String>> {
         x: "FLOPs of inference, as a share of the full model's",
         y: "accuracy",
     };
-    draw(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(), of)
+    draw(&SVGBackend::with_string(&mut svg, size).into_drawing_area(), of)
         .map_err(|error| Error::Curve { message: error.to_string() })?;
     Ok(Some(svg))
 }
@@ -80,6 +92,12 @@ fn value(row: &ResultRow) -> f64 {
     row.accuracy.unwrap_or(row.score)
 }
 
+/// Font of labels, of a size in pixels.
+pub fn label_font(pixels: f64) -> TextStyle<'static> {
+    // The SVG backend divides sizes by 1.24.
+    ("sans-serif", 1.24 * pixels).into_font().color(&INK)
+}
+
 fn draw(canvas: &Canvas<'_>, diagram: Diagram<'_>) -> Drawn {
     let Diagram { line: (name, full), points, least_width, in_percent, x, y } = diagram;
     canvas.fill(&WHITE)?;
@@ -87,19 +105,21 @@ fn draw(canvas: &Canvas<'_>, diagram: Diagram<'_>) -> Drawn {
     let (low, high) = (scores().fold(f64::MAX, f64::min), scores().fold(f64::MIN, f64::max));
     let margin = (0.2 * (high - low)).max(0.01);
     let right = points.iter().map(|point| point.0).fold(least_width, f64::max);
-    // The SVG backend divides sizes by 1.24.
-    let text = |pixels: f64| ("sans-serif", 1.24 * pixels).into_font().color(&INK);
+    let text = label_font;
     let mut chart = ChartBuilder::on(canvas)
         .margin(14)
         .x_label_area_size(44)
         .y_label_area_size(62)
         .build_cartesian_2d(0.0..1.04 * right, low - margin..high + margin)?;
+    // Labels of a narrow diagram would touch.
+    let labels = if canvas.dim_in_pixel().0 < SIZE.0 { 5 } else { 10 };
     chart
         .configure_mesh()
         .disable_x_mesh()
         .bold_line_style(PALE)
         .light_line_style(TRANSPARENT)
         .axis_style(INK)
+        .x_labels(labels)
         .y_labels(6)
         .x_label_formatter(&|share| if in_percent { format!("{:.0} %", 100.0 * share) } else { format!("{share:.1}") })
         .y_label_formatter(&|score| format!("{score:.3}"))

@@ -19,9 +19,10 @@ mod speed;
 mod sure;
 mod table;
 
+pub use answers::Answers;
 pub use card::{CardFacts, card, promise};
 pub use comparison::Difference;
-pub use curve::{curve, training_curve};
-pub use rows::{majority_note, own_row, results, results_table};
+pub use curve::{BLUE, Canvas, Drawn, INK, PALE, curve, curve_of, label_font, training_curve};
+pub use rows::{OwnAnswers, ResultRow, Results, majority_note, own_row, results, results_table};
 pub use sure::SureAnswers;
 pub use table::Table;

@@ -45,12 +45,12 @@ pub struct ResultRow {
 }
 
 impl ResultRow {
-    /// Row of predicted labels or numbers, without a name.
+    /// Row of predicted labels or numbers, without a name, and the probabilities of all labels or the numbers.
     fn of_values(
         classifier: &TextClassifier,
         thresholds: Option<&LabelThresholds>,
         texts: &EncodedDataset,
-    ) -> Result<Self> {
+    ) -> Result<(Self, Vec<Vec<f32>>)> {
         let start = Instant::now();
         let answers = classifier.probabilities_of_all(texts, BATCH)?;
         let seconds = start.elapsed().as_secs_f64();
@@ -59,7 +59,7 @@ impl ResultRow {
             Task::Number => MetricValue::of_numbers(&truth, &answers)?,
             _ => MetricValue::of_labels(&truth, &answers, thresholds)?,
         };
-        Ok(Self {
+        let row = Self {
             name: String::new(),
             accuracy: None,
             score,
@@ -67,8 +67,27 @@ impl ResultRow {
             cost: 1.0,
             mean_layers: classifier.encoder().layers() as f64,
             texts_per_second: rate(texts.len(), seconds),
-        })
+        };
+        Ok((row, answers))
     }
+}
+
+/// Rows of a table of results, and the model's answers at its default speed.
+#[derive(Debug, Clone)]
+pub struct Results {
+    /// Rows of the table.
+    pub rows: Vec<ResultRow>,
+    /// Answers behind [`own_row`].
+    pub answers: OwnAnswers,
+}
+
+/// Answers of a model at its default speed.
+#[derive(Debug, Clone)]
+pub enum OwnAnswers {
+    /// One class for each text.
+    Classes(Answers),
+    /// For each text the probabilities of all labels, or its number.
+    Values(Vec<Vec<f32>>),
 }
 
 /// Metric with its value.
@@ -166,15 +185,17 @@ pub fn results(
     texts: &EncodedDataset,
     metric: Option<Metric>,
     out_of_fold: Option<&OutOfFold>,
-) -> Result<Vec<ResultRow>> {
+) -> Result<Results> {
     if precision != Precision::F32 && model.model.task() != Task::Class {
         return Err(Error::argument("precision", "f32 for a model of labels or values", precision));
     }
     let full: u64 = texts.lengths().into_iter().map(|tokens| model.model.full_flops(tokens)).sum();
     let TableModels { names, models } = TableModels::of(model)?;
-    let rows = match &model.model {
+    let (rates, mut answers) = match &model.model {
         ServedModel::Classifier(classifier) if classifier.task() != Task::Class => {
-            vec![ResultRow::of_values(classifier, model.thresholds.as_ref(), texts)?]
+            let (row, values) = ResultRow::of_values(classifier, model.thresholds.as_ref(), texts)?;
+            let name = names.into_iter().map(|(name, _)| name).next().unwrap_or_default();
+            return Ok(Results { rows: vec![ResultRow { name, ..row }], answers: OwnAnswers::Values(values) });
         }
         ServedModel::Dynamic(dynamic)
             if precision == Precision::F32 && dynamic.router().rule().is_some() && dynamic.speed().is_some() =>
@@ -190,7 +211,7 @@ pub fn results(
                 }
                 None => texts_per_second(&models, &answers, texts, full)?,
             };
-            class_rows(&answers, &rates, texts, metric, full)?
+            (rates, answers)
         }
         _ => {
             let (mut answers, mut rates) = (Vec::new(), Vec::new());
@@ -200,10 +221,13 @@ pub fn results(
                 answers.push(own);
                 rates.push(rate(texts.len(), seconds));
             }
-            class_rows(&answers, &rates, texts, metric, full)?
+            (rates, answers)
         }
     };
-    Ok(names.into_iter().map(|(name, at)| ResultRow { name, ..rows[at].clone() }).collect())
+    let rows = class_rows(&answers, &rates, texts, metric, full)?;
+    let own = names.iter().find(|(name, _)| name == AT_ITS_SPEED).or(names.first()).map_or(0, |(_, at)| *at);
+    let rows = names.into_iter().map(|(name, at)| ResultRow { name, ..rows[at].clone() }).collect();
+    Ok(Results { rows, answers: OwnAnswers::Classes(answers.swap_remove(own)) })
 }
 
 /// Answers of each model to the texts, from one pass through all layers, or out of fold.

@@ -1,11 +1,9 @@
 //! Answers of at least some probability: how many there are, and how many of them are right.
 
-use dht_dynamic::Predictor;
-use dht_dynamic::serving::TextModel;
-use dht_dynamic::transformer::{EncodedDataset, ForwardContext, Task};
+use dht_dynamic::transformer::EncodedDataset;
 use serde::Serialize;
 
-use crate::acceleration::BATCH;
+use super::rows::OwnAnswers;
 use crate::error::{Error, Result};
 
 /// Answers whose probability is at least a limit.
@@ -20,22 +18,21 @@ pub struct SureAnswers {
 }
 
 impl SureAnswers {
-    /// Answers of a model at its default speed.
+    /// Answers of a model of one class for each text.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a limit out of range, and for a model of several labels or of numbers; errors of the model.
-    pub fn of(model: &TextModel, texts: &EncodedDataset, least: f32) -> Result<Self> {
+    /// [`Error::Argument`] for a limit out of range, and for answers of several labels or of numbers.
+    pub fn new(answers: &OwnAnswers, texts: &EncodedDataset, least: f32) -> Result<Self> {
         let refused = |expected| Error::argument("min-probability", expected, least);
-        if model.model.task() != Task::Class {
+        let OwnAnswers::Classes(answers) = answers else {
             return Err(refused("this flag left out: the model does not give one class for each text"));
-        }
+        };
         if !(0.0..=1.0).contains(&least) {
             return Err(refused("a number from 0 to 1"));
         }
-        let found = model.model.predict_all(&texts.samples, BATCH, &ForwardContext::inference())?.predictions;
-        let answers = found.iter().map(|answer| (answer.label, answer.probabilities[answer.label as usize]));
+        let found = answers.labels.iter().copied().zip(answers.probabilities.iter().copied());
         let labels = texts.samples.iter().map(|sample| sample.label);
-        Ok(Self::count(least, answers.zip(labels)))
+        Ok(Self::count(least, found.zip(labels)))
     }
 
     /// Counts answers, each a class with its probability, beside the true class.

@@ -18,6 +18,11 @@ impl Table {
         self.rows.push(row.into());
     }
 
+    /// Titles and rows.
+    pub fn into_parts(self) -> (Vec<String>, Vec<Vec<String>>) {
+        (self.titles, self.rows)
+    }
+
     /// Formats the table in columns of equal width.
     pub fn text(&self) -> String {
         let all = || std::iter::once(&self.titles).chain(&self.rows);

@@ -78,7 +78,7 @@ impl RowArguments {
 }
 
 /// Labels of a table.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct LabelArguments {
     /// Read the label from this column.
     ///
@@ -179,6 +179,11 @@ pub struct TableArguments {
 }
 
 impl TableArguments {
+    /// Flags of all rows of a file.
+    pub fn new(rows: RowArguments, labels: LabelArguments) -> Self {
+        Self { rows, labels, max_rows: None, seed: 0 }
+    }
+
     /// Rejects columns that contradict each other.
     pub(super) fn check(&self) -> Result<()> {
         let RowArguments { text_column, pair, .. } = &self.rows;

@@ -1,0 +1,41 @@
+//! Analysis of the answers to all rows.
+
+use dht_dynamic::serving::TextModel;
+use dht_dynamic::transformer::{Dataset, EncodedDataset, Task};
+use serde::Serialize;
+
+use super::classes::ClassAnalysis;
+use super::labels::LabelAnalysis;
+use super::numbers::NumberAnalysis;
+use crate::error::Result;
+use crate::results::OwnAnswers;
+
+/// Analysis of a model's answers at its default speed.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum Analysis {
+    /// One class for each text.
+    Classes(ClassAnalysis),
+    /// Several labels for each text.
+    Labels(LabelAnalysis),
+    /// A number for each text.
+    Numbers(NumberAnalysis),
+}
+
+impl Analysis {
+    /// Analyses answers to some texts. `encoded` are these texts.
+    ///
+    /// # Errors
+    /// Errors of the metrics.
+    pub fn new(model: &TextModel, texts: &Dataset, encoded: &EncodedDataset, answers: &OwnAnswers) -> Result<Self> {
+        Ok(match answers {
+            OwnAnswers::Classes(answers) => Self::Classes(ClassAnalysis::new(texts, encoded, answers)),
+            OwnAnswers::Values(values) if model.model.task() == Task::Number => {
+                Self::Numbers(NumberAnalysis::new(texts, encoded, values)?)
+            }
+            OwnAnswers::Values(values) => {
+                Self::Labels(LabelAnalysis::new(texts, encoded, values, model.thresholds.as_ref()))
+            }
+        })
+    }
+}

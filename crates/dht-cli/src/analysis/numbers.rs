@@ -1,0 +1,129 @@
+//! Analysis of a number for each text.
+
+use dht_dynamic::transformer::train::metrics::Correlation;
+use dht_dynamic::transformer::{Dataset, EncodedDataset};
+use serde::Serialize;
+
+use super::classes::ERRORS;
+use super::estimate::Estimate;
+use super::parts::{Part, Scores, groups};
+use super::row_text::RowText;
+use crate::error::Result;
+
+/// Number of groups of predictions.
+const GROUPS: usize = 10;
+
+/// Number that is far from the truth.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WrongNumber {
+    /// The row.
+    #[serde(flatten)]
+    pub text: RowText,
+    /// The true number.
+    pub value: f64,
+    /// The predicted number.
+    pub predicted: f64,
+}
+
+/// Rows of similar predictions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PredictionGroup {
+    /// Number of rows.
+    pub rows: usize,
+    /// Mean prediction.
+    pub predicted: f64,
+    /// Mean of the true numbers.
+    pub value: Estimate,
+}
+
+/// Analysis of a number for each text.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NumberAnalysis {
+    /// Pearson correlation of predictions and true numbers.
+    pub pearson: Estimate,
+    /// Spearman correlation.
+    pub spearman: f64,
+    /// Mean absolute error.
+    pub mean_absolute_error: Option<Estimate>,
+    /// Root of the mean squared error.
+    pub root_mean_squared_error: Option<Estimate>,
+    /// Mean of prediction − true number.
+    pub bias: Option<Estimate>,
+    /// True numbers by predictions, in groups of nearly equal size.
+    pub by_prediction: Vec<PredictionGroup>,
+    /// Mean absolute error by the true number.
+    pub by_value: Vec<Part>,
+    /// Mean absolute error by the number of tokens.
+    pub by_length: Vec<Part>,
+    /// Rows of the largest errors.
+    pub largest_errors: Vec<WrongNumber>,
+}
+
+impl NumberAnalysis {
+    /// Analyses predicted numbers.
+    ///
+    /// # Errors
+    /// Errors of the correlation.
+    pub fn new(texts: &Dataset, encoded: &EncodedDataset, predictions: &[Vec<f32>]) -> Result<Self> {
+        let truth: Vec<f64> =
+            encoded.samples.iter().map(|sample| sample.targets.first().copied().unwrap_or_default().into()).collect();
+        let predicted: Vec<f64> = predictions.iter().flatten().copied().map(f64::from).collect();
+        let correlation = Correlation::from_values(&truth, &predicted)?;
+        let differences: Vec<f64> = predicted.iter().zip(&truth).map(|(predicted, truth)| predicted - truth).collect();
+        let absolute: Vec<f64> = differences.iter().map(|difference| difference.abs()).collect();
+        let squares: Vec<f64> = differences.iter().map(|difference| difference * difference).collect();
+        let group = |rows: Vec<usize>| {
+            let values: Vec<f64> = rows.iter().map(|row| truth[*row]).collect();
+            let mean = rows.iter().map(|row| predicted[*row]).sum::<f64>() / rows.len() as f64;
+            Some(PredictionGroup { rows: rows.len(), predicted: mean, value: Estimate::mean(&values)? })
+        };
+        let mut order: Vec<usize> = (0..truth.len()).collect();
+        order.sort_by(|a, b| absolute[*b].total_cmp(&absolute[*a]));
+        order.truncate(ERRORS);
+        let error =
+            |row: usize| WrongNumber { text: RowText::new(texts, row), value: truth[row], predicted: predicted[row] };
+        let scores = Scores::Values(&absolute);
+        Ok(Self {
+            pearson: Estimate::correlation(correlation.pearson, truth.len()),
+            spearman: correlation.spearman,
+            mean_absolute_error: Estimate::mean(&absolute),
+            root_mean_squared_error: Estimate::mean(&squares).map(|mean| mean.map(|square| square.max(0.0).sqrt())),
+            bias: Estimate::mean(&differences),
+            by_prediction: groups(&predicted, GROUPS, f64::total_cmp).into_iter().filter_map(group).collect(),
+            by_value: scores.by_value(&truth),
+            by_length: scores.by_length(&encoded.lengths()),
+            largest_errors: order.into_iter().map(error).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dht_dynamic::transformer::{Encoding, Example, Sample};
+
+    use super::*;
+
+    #[test]
+    fn scores_of_numbers_are_those_of_scikit_learn() -> Result<()> {
+        // mean_absolute_error, root_mean_squared_error and scipy's pearsonr of these rows.
+        let truth = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0_f32];
+        let predicted = [1.2, 1.9, 3.3, 3.7, 5.2, 5.5, 7.4, 8.1_f32];
+        let example = |target: &f32| Example { targets: vec![*target], ..Example::new("a text", 0) };
+        let texts = Dataset::from_examples("rows", vec!["stars".into()], truth.iter().map(example).collect())?;
+        let sample = |target: &f32| {
+            let encoding =
+                Encoding { ids: vec![1; 4], type_ids: Vec::new(), truncated: false, rest: Default::default() };
+            Sample { id: 0, label: 0, targets: vec![*target], encoding }
+        };
+        let samples = truth.iter().map(sample).collect();
+        let encoded = EncodedDataset { samples, labels: texts.labels.clone(), truncated_rows: 0 };
+        let found = NumberAnalysis::new(&texts, &encoded, &predicted.map(|number| vec![number]))?;
+        let value = |estimate: Option<Estimate>| estimate.map_or(f64::NAN, |found| found.value);
+        assert!((value(found.mean_absolute_error) - 0.2625).abs() < 1e-6, "{found:?}");
+        assert!((value(found.root_mean_squared_error) - 0.2936835031117682).abs() < 1e-6, "{found:?}");
+        assert!((found.pearson.value - 0.9919981590523586).abs() < 1e-6 && found.spearman > 1.0 - 1e-12, "{found:?}");
+        assert_eq!(found.largest_errors[0].text.row, 6);
+        assert_eq!(found.by_prediction.iter().map(|group| group.rows).sum::<usize>(), 8);
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! Reports of `dht evaluate`.
+
+use std::path::Path;
+
+use super::tables::{train, write};
+use super::{csv, dht, json, printed, refused, reviews, trained};
+
+fn page(at: &Path, model: &str, data: &str) -> String {
+    printed(&dht(at, &["evaluate", model, "--data", data, "--report", "page.html"]));
+    std::fs::read_to_string(at.join("page.html")).expect("a page")
+}
+
+/// Asserts that a page is complete, loads nothing, and has no markup of a text.
+fn assert_whole(page: &str) {
+    assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
+    for name in ["<script", "<img", "<link rel=\"style", "url(", "@import", "NaN", "{{", "{%"] {
+        assert!(!page.contains(name), "{name}");
+    }
+    let links = page.matches("href=\"").count();
+    assert_eq!(links, page.matches("href=\"#").count() + page.matches("href=\"data:,\"").count());
+    for tag in ["section", "table", "svg", "tr", "figure"] {
+        assert_eq!(page.matches(&format!("<{tag}")).count(), page.matches(&format!("</{tag}>")).count(), "{tag}");
+    }
+    assert_eq!(page.matches("<svg").count(), page.matches("<svg role=\"img\" aria-label=\"").count());
+}
+
+#[test]
+fn a_report_has_the_numbers_of_the_json() {
+    let place = trained();
+    let at = place.path();
+    // A text with markup, one of 10⁶ letters, and a class without rows; the labels are wrong on purpose.
+    let mut rows = reviews(40, 2000);
+    rows.retain(|(label, _)| label == "praised");
+    let markup = "<script>alert(1)</script> & \u{202e}<img src=x onerror=alert(2)> the soup was rude and stale";
+    rows.push(("praised".into(), markup.into()));
+    rows.push(("praised".into(), format!("the waiter was rude and cold {}", "x".repeat(1_000_000))));
+    write(at, "odd<b>.csv", &csv(&rows));
+    let found = json(&printed(&dht(at, &["evaluate", "model", "--data", "odd<b>.csv", "--json"])));
+    let text = page(at, "model", "odd<b>.csv");
+    assert_whole(&text);
+    assert!(text.len() < 200_000, "{} bytes", text.len());
+    assert!(text.contains("&#60;script&#62;") && text.contains("odd&#60;b&#62;"), "markup is escaped");
+    assert!(text.contains("1000029 characters") && text.contains("no rows") && text.contains("no scored row has"));
+    let analysis = &found["analysis"];
+    let number = |pointer: &str| analysis.pointer(pointer).and_then(|value| value.as_f64()).expect("a number");
+    assert_eq!(number("/accuracy/value"), found["results"][2]["accuracy"].as_f64().expect("a number"), "{found}");
+    assert!((number("/macro_f1/value") - found["results"][2]["score"].as_f64().expect("a number")).abs() < 1e-12);
+    for pointer in ["/accuracy/low", "/calibration/error", "/macro_f1/high", "/classes/1/recall/value"] {
+        assert!(text.contains(&format!("{:.4}", number(pointer))), "{pointer}");
+    }
+    let sum = |list: &str, of: &str| {
+        let list = analysis[list].as_array().expect("a list");
+        list.iter().filter_map(|own| own[of].as_u64()).sum::<u64>()
+    };
+    for list in ["classes", "confusion", "by_depth", "by_length", "by_class_size"] {
+        assert_eq!(sum(list, "rows"), rows.len() as u64, "{list}");
+    }
+    assert!(analysis["surest_errors"][0]["probability"].as_f64() > Some(0.5), "{analysis}");
+}
+
+#[test]
+fn labels_and_numbers_have_reports() {
+    let place = trained();
+    let at = place.path();
+    let several: Vec<(String, String)> =
+        reviews(90, 0).into_iter().map(|(label, text)| (format!("{label};said"), text)).collect();
+    write(at, "several.csv", &csv(&several));
+    printed(&train(at, "several.csv", &["--task", "labels", "--label-separator", ";"]));
+    let text = page(at, "m", "several.csv");
+    assert_whole(&text);
+    assert!(text.contains("micro F1") && text.contains("rows with the label"), "{text}");
+    let found = json(&printed(&dht(at, &["evaluate", "m", "--data", "several.csv", "--json"])));
+    let analysis = &found["analysis"];
+    assert_eq!(analysis["macro_f1"]["value"].as_f64(), found["results"][0]["score"].as_f64(), "{found}");
+    let numbers: Vec<(String, String)> = reviews(90, 0)
+        .into_iter()
+        .map(|(label, text)| (if label == "praised" { "4.5" } else { "1" }.to_owned(), text))
+        .collect();
+    write(at, "numbers.csv", &csv(&numbers));
+    printed(&train(at, "numbers.csv", &["--task", "number", "--replace"]));
+    let text = page(at, "m", "numbers.csv");
+    assert_whole(&text);
+    assert!(text.contains("mean absolute error") && text.contains("mean true number"), "{text}");
+    let found = json(&printed(&dht(at, &["evaluate", "m", "--data", "numbers.csv", "--json"])));
+    let rmse = found["results"][0]["metrics"][0]["value"].as_f64().expect("a number");
+    let own = found["analysis"]["root_mean_squared_error"]["value"].as_f64().expect("a number");
+    assert!((rmse - own).abs() < 1e-9, "{found}");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_refused_first() {
+    let place = trained();
+    let at = place.path();
+    let evaluate = |report: &str| {
+        let said = refused(&dht(at, &["evaluate", "model", "--data", "data/test.csv", "--report", report]), 2);
+        assert!(!said.contains("no test file"), "{said}");
+        said
+    };
+    assert!(evaluate("no/such/page.html").contains("--report"), "{}", evaluate("no/such/page.html"));
+    assert!(evaluate("data").contains("--report"), "a folder");
+    assert!(evaluate("data/test.csv").contains("--report is data/test.csv, expected another file than the texts"));
+}
