@@ -1,5 +1,6 @@
 //! `dht predict`: reads a stream of texts and writes a stream of answers, in order and in bounded memory.
 
+mod explanation;
 mod partitions;
 mod rows;
 mod written;
@@ -13,21 +14,23 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use dht_dynamic::transformer::data::{Given, LabelKind, TextFormat, TextRow};
 use dht_dynamic::transformer::storage::writable_file;
-use dht_dynamic::transformer::{Precision, Task};
+use dht_dynamic::transformer::{ErrorKind, Precision, Task, TextTokenizer};
 use dht_dynamic::{
-    Answer, Engine, Query,
+    Answer, Engine, Error as DynamicError, Query,
     serving::{Origin, TextModel},
 };
 
 use super::loaded::{Loaded, load};
+use super::target::TargetArguments;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::partitions::{Totals, url, write_file};
 use crate::progress::report;
 use crate::texts::{RowArguments, check_pair, other_columns_note};
 use crate::training::{Interruption, saved_directory};
-use rows::{RowReader, Source};
-use written::{AnswerWriter, OutputFormat};
+use explanation::explain;
+use rows::{InputRow, RowReader, Source};
+use written::{AnswerWriter, Extra, Outcome, OutputFormat};
 
 /// Maximum number of texts in one call of the engine, and the limit of their bytes.
 const ROWS: usize = 2048;
@@ -103,6 +106,8 @@ pub struct PredictArguments {
     /// `dht evaluate --min-probability` shows how many texts are answered then, and how many of them right.
     #[arg(long, value_name = "P")]
     min_probability: Option<f32>,
+    #[command(flatten)]
+    target: TargetArguments,
     /// Run on this device: auto, cpu, cuda, cuda:N or metal
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
@@ -112,12 +117,39 @@ pub struct PredictArguments {
     /// Answers change slightly.
     #[arg(long, value_name = "PRECISION", default_value_t)]
     precision: Precision,
+    /// Treat rows that cannot be read, and rows without a text: stop with an error, leave them out, or write the reason.
+    ///
+    /// The reason is in the column or member error. An undecodable line of csv, and a problem of a file, always stop.
+    /// With fail, rows without a text are answered, and counted at the end.
+    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    on_error: OnError,
+    /// Write the K likeliest classes: in JSON as the only probabilities, in cells as predicted_2, probability_2 and so on
+    #[arg(long, value_name = "K")]
+    top_k: Option<usize>,
+    /// Add to each answer the parts of the text that speak for it; requires answers as JSON lines
+    ///
+    /// An answer of the n-gram exit is the exact sum of the weights of its tokens. For deeper exits, each word is left out
+    /// in turn (occlusion), which costs one answer more for each word, at most 128 for a text.
+    #[arg(long)]
+    explain: bool,
     /// Print a summary of throughput and costs to standard error
     #[arg(long)]
     summary: bool,
     /// Print no notes on columns, on texts that are cut and on rows without a text
     #[arg(long, conflicts_with = "summary")]
     quiet: bool,
+}
+
+/// Treatment of rows without an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum OnError {
+    /// Stop with an error at the first row that cannot be read
+    #[default]
+    Fail,
+    /// Leave the rows out, and count them
+    Skip,
+    /// Write the rows with the reason, and count them
+    Report,
 }
 
 /// Format of the input texts.
@@ -179,21 +211,27 @@ pub fn predict(arguments: &PredictArguments) -> Result<()> {
     let device = arguments.device.open_in(arguments.precision)?;
     let Loaded { model, sha256 } = load(&saved_directory(&arguments.model)?, &device)?;
     check_pair(arguments.rows.pair, model.origin.as_ref())?;
+    arguments.check_top_k(&model)?;
+    arguments.check_explain(&model)?;
     let speed = arguments.speed_of(&model)?;
     let origin = model.origin.clone();
     arguments.check_files()?;
-    let engine = Engine::from_model(model).with_precision(arguments.precision);
-    let engine = match speed {
-        Some(speed) => engine.with_speed(speed)?,
-        None => engine,
+    let model = match speed {
+        Some(speed) => TextModel { model: model.model.with_speed(speed)?, ..model },
+        None => model,
     };
-    let engine = match arguments.min_probability {
+    let target = arguments.target.select(&model, arguments.precision, &arguments.rows)?;
+    target.iter().for_each(|target| report(&target.text()));
+    let least = target.map(|target| target.min_probability).or(arguments.min_probability);
+    let tokenizer = model.tokenizer.clone();
+    let engine = Engine::from_model(model).with_precision(arguments.precision);
+    let engine = match least {
         Some(least) => abstaining(engine, least)?,
         None => engine,
     };
     let kind = origin.as_ref().and_then(|origin| Some(origin.columns.as_ref()?.kind));
     let separator = if let Some(LabelKind::Several { separator }) = kind { separator } else { ',' };
-    let predictor = Predictor { arguments, engine, origin, separator };
+    let predictor = Predictor { arguments, engine, tokenizer, least, origin, separator };
     if !arguments.partitions.is_empty() {
         return predictor.answer_partitions(output, sha256, &device);
     }
@@ -235,6 +273,14 @@ fn text_of(path: &Path) -> Option<&str> {
     (!path.exists() && !is_name(text)).then_some(text)
 }
 
+/// Rows with a text, which may be empty.
+fn texts(rows: &[InputRow]) -> impl Iterator<Item = &TextRow> {
+    rows.iter().filter_map(|row| match row {
+        InputRow::Text(row) => Some(row),
+        InputRow::Unreadable { .. } => None,
+    })
+}
+
 /// Prints a summary to standard error.
 fn summarise(totals: &Totals, time: Duration) {
     let seconds = time.as_secs_f64();
@@ -246,22 +292,43 @@ fn summarise(totals: &Totals, time: Duration) {
     ));
 }
 
-fn answer(engine: &Engine, rows: &[TextRow], out: &mut AnswerWriter<impl Write>, totals: &mut Totals) -> Result<()> {
-    let queries: Vec<Query<'_>> = rows.iter().map(|row| Query { text: &row.text, pair: row.pair.as_deref() }).collect();
-    let answers: Vec<Answer> = engine.predict(&queries)?;
-    for (row, answer) in rows.iter().zip(&answers) {
-        totals.rows += 1;
-        if row.is_missing() {
-            totals.without_text += 1;
-            totals.first_without = if totals.without_text == 1 { row.line } else { totals.first_without };
+fn query_of(row: &TextRow) -> Query<'_> {
+    Query { text: &row.text, pair: row.pair.as_deref() }
+}
+
+/// Answers of some rows, or the reasons why they have none.
+fn outcomes(engine: &Engine, rows: &[&TextRow], on_error: OnError) -> Result<Vec<std::result::Result<Answer, String>>> {
+    if on_error != OnError::Fail {
+        let has_text: Vec<&TextRow> = rows.iter().copied().filter(|row| !row.is_missing()).collect();
+        if has_text.len() < rows.len() {
+            let mut found = outcomes(engine, &has_text, on_error)?.into_iter();
+            let outcome = |row: &&TextRow| match row.is_missing() {
+                true => Some(Err("the row has no text".to_owned())),
+                false => found.next(),
+            };
+            return Ok(rows.iter().filter_map(outcome).collect());
         }
-        totals.cut += u64::from(answer.truncated);
-        totals.abstained += u64::from(answer.abstains);
-        totals.flops += u128::from(answer.flops);
-        totals.full_flops += u128::from(answer.full_flops);
-        out.row(row, answer)?;
     }
-    Ok(())
+    let queries: Vec<Query<'_>> = rows.iter().map(|row| query_of(row)).collect();
+    match engine.predict(&queries) {
+        Ok(answers) => Ok(answers.into_iter().map(Ok).collect()),
+        Err(error) if on_error == OnError::Fail || !is_of_text(&error) => Err(error.into()),
+        // A text of the batch is the reason.
+        Err(_) => {
+            let alone = |query: &Query<'_>| match engine.predict(std::slice::from_ref(query)) {
+                Ok(answers) => Ok(answers.into_iter().map(Ok).collect::<Vec<_>>()),
+                Err(error) if is_of_text(&error) => Ok(vec![Err(error.to_string())]),
+                Err(error) => Err(error),
+            };
+            let found = queries.iter().map(alone).collect::<dht_dynamic::Result<Vec<_>>>()?;
+            Ok(found.into_iter().flatten().collect())
+        }
+    }
+}
+
+/// Returns whether a text is the reason of an error.
+fn is_of_text(error: &DynamicError) -> bool {
+    matches!(error.kind(), ErrorKind::Argument | ErrorKind::Data | ErrorKind::Limit)
 }
 
 /// Rejects a speed that is not a finite number of at least 0.
@@ -294,6 +361,10 @@ pub(super) fn speed_within(model: &TextModel, budget: f64) -> Result<f64> {
 struct Predictor<'a> {
     arguments: &'a PredictArguments,
     engine: Engine,
+    /// Names of the tokens in explanations.
+    tokenizer: TextTokenizer,
+    /// Least probability of an answer.
+    least: Option<f32>,
     origin: Option<Origin>,
     /// Separator between several labels in a cell.
     separator: char,
@@ -304,6 +375,7 @@ impl Predictor<'_> {
     fn answer_files(&self, out: &mut dyn Write, path: &Path) -> Result<Totals> {
         let files = &self.arguments.files;
         let inputs = if files.is_empty() { vec![PathBuf::from("-")] } else { files.clone() };
+        self.check_headers(&inputs, path)?;
         let (mut out, mut totals) = (self.writer(out, path), Totals::default());
         for path in &inputs {
             let source = match text_of(path) {
@@ -315,13 +387,90 @@ impl Predictor<'_> {
         Ok(totals)
     }
 
+    /// Rejects files whose first rows cannot be read, or whose answers do not fit into one output, before the first file is
+    /// answered. A pipe can be read only once, and is checked when its turn comes.
+    fn check_headers(&self, inputs: &[PathBuf], path: &Path) -> Result<()> {
+        if inputs.len() < 2 {
+            return Ok(());
+        }
+        let mut out = self.writer(std::io::sink(), path);
+        let files = inputs.iter().filter(|path| text_of(path).is_none() && path.is_file());
+        files
+            .map(|path| self.begin(Source::open(path, self.input_format())?, path, &mut out))
+            .try_for_each(|begun| begun.map(drop))
+    }
+
+    /// Starts to read an input, and begins its rows in the output.
+    fn begin(&self, source: Source, path: &Path, out: &mut AnswerWriter<impl Write>) -> Result<RowReader> {
+        if source.format() == TextFormat::Lines {
+            let expected = "a table: csv, tsv or jsonl (`--input-format`)";
+            self.arguments.rows.check_lines(&source.name(), expected)?;
+        }
+        let columns = self.arguments.rows.columns(source.format(), source.is_file(), self.origin.as_ref());
+        let expected = columns.expected;
+        let reader = RowReader::start(source, columns, self.arguments.on_error != OnError::Fail)
+            .map_err(|error| if expected { error.of_other_columns("--text-column") } else { error })?;
+        out.begin(path, reader.format(), reader.layout())?;
+        Ok(reader)
+    }
+
+    /// Answers some rows.
+    fn answer(&self, rows: &[InputRow], out: &mut AnswerWriter<impl Write>, totals: &mut Totals) -> Result<()> {
+        let on_error = self.arguments.on_error;
+        let texts: Vec<&TextRow> = texts(rows).collect();
+        let mut found = outcomes(&self.engine, &texts, on_error)?.into_iter();
+        for row in rows {
+            let (line, outcome) = match row {
+                InputRow::Text(row) => match found.next() {
+                    Some(outcome) => (row.line, outcome),
+                    None => break,
+                },
+                InputRow::Unreadable { line, reason } => (*line, Err(reason.clone())),
+            };
+            totals.rows += 1;
+            match (&outcome, row) {
+                (Ok(answer), InputRow::Text(row)) => {
+                    if row.is_missing() {
+                        totals.without_text += 1;
+                        totals.first_without = if totals.without_text == 1 { row.line } else { totals.first_without };
+                    }
+                    totals.cut += u64::from(answer.truncated);
+                    totals.abstained += u64::from(answer.abstains);
+                    totals.flops += u128::from(answer.flops);
+                    totals.full_flops += u128::from(answer.full_flops);
+                    let explanation = match self.arguments.explain {
+                        true => Some(explain(&self.engine, &self.tokenizer, query_of(row), answer)?),
+                        false => None,
+                    };
+                    out.row(row, Outcome::Answer(answer, explanation.as_ref()))?;
+                }
+                (Err(reason), _) => {
+                    totals.failed += 1;
+                    totals.first_failed = if totals.failed == 1 { line } else { totals.first_failed };
+                    match row {
+                        _ if on_error != OnError::Report => {}
+                        InputRow::Text(row) => out.row(row, Outcome::Error(reason))?,
+                        InputRow::Unreadable { .. } => out.unreadable(line, reason)?,
+                    }
+                }
+                (Ok(_), InputRow::Unreadable { .. }) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Prints the summary, and the number of texts that were cut.
     fn end(&self, totals: &Totals, time: Duration) {
         if self.arguments.summary {
             summarise(totals, time);
         }
-        if self.arguments.min_probability.is_some() && !self.arguments.quiet {
+        if self.least.is_some() && !self.arguments.quiet {
             report(&format!("{} of {} texts have no answer of that probability", totals.abstained, totals.rows));
+        }
+        if totals.failed > 0 && !self.arguments.quiet {
+            let (count, all, line) = (totals.failed, totals.rows, totals.first_failed);
+            let first = if line > 0 { format!(", the first in line {line}") } else { String::new() };
+            report(&format!("{count} of {all} rows have no answer{first}"));
         }
         if totals.cut > 0 && !self.arguments.quiet {
             let most = self.engine.max_length();
@@ -330,7 +479,12 @@ impl Predictor<'_> {
     }
 
     fn writer<W: Write>(&self, out: W, path: &Path) -> AnswerWriter<W> {
-        AnswerWriter::new(out, path, self.arguments.format(), &self.arguments.prefix, self.separator)
+        let extra = Extra {
+            top_k: self.arguments.top_k,
+            has_errors: self.arguments.on_error == OnError::Report,
+            has_explanations: self.arguments.explain,
+        };
+        AnswerWriter::new(out, path, self.arguments.format(), (&self.arguments.prefix, extra), self.separator)
     }
 
     fn input_format(&self) -> Option<TextFormat> {
@@ -338,10 +492,10 @@ impl Predictor<'_> {
     }
 
     /// Note on the first rows of a table, if none of them has more for a text than a number or the name of a class.
-    fn no_texts_note(&self, rows: &[TextRow]) -> Option<String> {
+    fn no_texts_note(&self, rows: &[&TextRow]) -> Option<String> {
         let labels = self.engine.labels();
         let is_none =
-            |row: &TextRow| row.text.parse::<f64>().is_ok() || labels.iter().any(|label| **label == *row.text);
+            |row: &&TextRow| row.text.parse::<f64>().is_ok() || labels.iter().any(|label| **label == *row.text);
         let is_table = rows.first().is_some_and(|row| !matches!(row.given, Given::Line(_)));
         (is_table && rows.iter().all(is_none)).then(|| {
             format!(
@@ -360,30 +514,25 @@ impl Predictor<'_> {
         out: &mut AnswerWriter<impl Write>,
         totals: &mut Totals,
     ) -> Result<()> {
-        if source.format() == TextFormat::Lines {
-            let expected = "a table: csv, tsv or jsonl (`--input-format`)";
-            self.arguments.rows.check_lines(&source.name(), expected)?;
-        }
-        let columns = self.arguments.rows.columns(source.format(), source.is_file(), self.origin.as_ref());
-        let expected = columns.expected;
-        let hint = |error: Error| if expected { error.of_other_columns("--text-column") } else { error };
-        let reader = RowReader::start(source, columns).map_err(hint)?;
+        let has_own = self.arguments.rows.columns(source.format(), source.is_file(), self.origin.as_ref()).expected;
+        let hint = |error: Error| if has_own { error.of_other_columns("--text-column") } else { error };
+        let reader = self.begin(source, path, out)?;
         other_columns_note(reader.text(), self.origin.as_ref()).iter().for_each(|note| report(note));
         if !self.arguments.quiet {
             reader.doubt().into_iter().for_each(report);
         }
-        out.begin(path, reader.format(), reader.layout())?;
         let (mut is_first, before) = (true, totals.rows);
         // What was read before an error is answered.
         let failed = loop {
             let (rows, end) = reader.rows(ROWS, BYTES, WAIT);
             if std::mem::take(&mut is_first) {
-                self.no_texts_note(&rows).iter().for_each(|note| report(note));
-                if !self.arguments.quiet && rows.iter().any(TextRow::has_labels) {
+                let texts: Vec<&TextRow> = texts(&rows).collect();
+                self.no_texts_note(&texts).iter().for_each(|note| report(note));
+                if !self.arguments.quiet && texts.iter().any(|row| row.has_labels()) {
                     report("note: labels in front of texts (__label__…) are left out");
                 }
             }
-            answer(&self.engine, &rows, out, totals)?;
+            self.answer(&rows, out, totals)?;
             out.flush()?;
             if let Some(end) = end {
                 break end;
@@ -397,6 +546,31 @@ impl Predictor<'_> {
 }
 
 impl PredictArguments {
+    /// Rejects a number of classes that the answers do not have.
+    fn check_top_k(&self, model: &TextModel) -> Result<()> {
+        let Some(most) = self.top_k else { return Ok(()) };
+        let refused = |expected: String| Err(Error::argument("top-k", expected, most));
+        match model.labels.len() {
+            _ if model.model.task() != Task::Class => {
+                refused("this flag left out: the model does not give one class for each text".into())
+            }
+            classes if !(1..=classes).contains(&most) => refused(format!("1 to {classes}, the classes of the model")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Rejects explanations of labels and numbers.
+    fn check_explain(&self, model: &TextModel) -> Result<()> {
+        match self.explain && model.model.task() != Task::Class {
+            true => Err(Error::argument(
+                "explain",
+                "this flag left out: the model does not give one class for each text",
+                "set",
+            )),
+            false => Ok(()),
+        }
+    }
+
     fn speed_of(&self, model: &TextModel) -> Result<Option<f64>> {
         check_speed(self.speed)?;
         self.budget.map_or(Ok(self.speed), |budget| speed_within(model, budget).map(Some))

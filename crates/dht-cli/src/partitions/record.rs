@@ -44,6 +44,12 @@ pub struct Totals {
     /// Number of rows without an answer of the asked probability.
     #[serde(default)]
     pub abstained: u64,
+    /// Number of rows without an answer, with `--on-error skip` or `report`.
+    #[serde(default)]
+    pub failed: u64,
+    /// Line of the first such row.
+    #[serde(skip)]
+    pub first_failed: u64,
     /// FLOPs of the routes.
     pub flops: u128,
     /// FLOPs of the full model for the same texts.
@@ -59,6 +65,7 @@ impl Totals {
         self.cut += other.cut;
         self.without_text += other.without_text;
         self.abstained += other.abstained;
+        self.failed += other.failed;
         self.flops += other.flops;
         self.full_flops += other.full_flops;
         self.seconds += other.seconds;

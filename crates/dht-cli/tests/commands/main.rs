@@ -1,5 +1,6 @@
 //! The command as a user runs it: from a file of labelled texts to a model, its answers, and what is refused.
 
+mod abstaining;
 mod advice;
 mod comparing;
 mod continuing;
@@ -9,6 +10,7 @@ mod missing_classes;
 #[cfg(unix)]
 mod partitions;
 mod predicting;
+mod reporting;
 mod reviewing;
 mod stopping;
 #[cfg(all(unix, feature = "s3"))]

@@ -8,10 +8,14 @@ use std::time::Duration;
 
 use super::written::Layout;
 use crate::error::{Error, Result};
+use dht_dynamic::transformer::Error as TransformerError;
 use dht_dynamic::transformer::data::{Column, Compression, Given, TextColumns, TextFormat, TextRow, TextStream};
+use dht_dynamic::transformer::error::DataProblem;
 
 /// Maximum number of rows that wait for the receiver.
 const WAITING: usize = 64;
+/// Number of rows one after another that cannot be read, after which the input is refused.
+const MOST_UNREADABLE: usize = 1000;
 
 /// Returns whether a file's name stands for lines of text: it ends with `.txt` or `.text` (also `.gz`), or has no ending.
 /// A table under another name would be read line by line, header and all.
@@ -95,6 +99,36 @@ struct Found {
     doubt: Option<String>,
 }
 
+/// Row of an input.
+#[derive(Debug)]
+pub enum InputRow {
+    /// Row with a text, which may be empty.
+    Text(TextRow),
+    /// Row that cannot be read, where such rows do not end the input.
+    Unreadable {
+        /// Its line.
+        line: u64,
+        /// The problem.
+        reason: String,
+    },
+}
+
+/// Problem of one row after which the next row can be read, with its line.
+fn of_one_row(error: &TransformerError, format: TextFormat) -> Option<(u64, String)> {
+    use DataProblem::{
+        Binary, ColumnCount, DuplicateColumn, HeaderAgain, MissingKey, NestedValue, NotJson, NotUtf8, OtherEncoding,
+    };
+    let TransformerError::Data { line: Some(line), problem, .. } = error else { return None };
+    // A line of csv may be inside of a quoted cell.
+    let is_line = matches!(format, TextFormat::Lines | TextFormat::JsonLines);
+    let is_of_row = match problem {
+        ColumnCount { .. } | HeaderAgain { .. } | MissingKey { .. } | NestedValue { .. } => true,
+        Binary | NotUtf8 { .. } | OtherEncoding { .. } | NotJson { .. } | DuplicateColumn { .. } => is_line,
+        _ => false,
+    };
+    is_of_row.then(|| (*line, problem.to_string()))
+}
+
 /// Receiver of an input's rows.
 pub struct RowReader {
     path: PathBuf,
@@ -105,19 +139,19 @@ pub struct RowReader {
     text: Vec<Column>,
     doubt: Option<String>,
     /// Rows, followed by `None`. A reader thread that fails does not send `None`.
-    rows: Receiver<Result<Option<TextRow>>>,
+    rows: Receiver<Result<Option<InputRow>>>,
 }
 
 impl RowReader {
-    /// Starts the thread that reads.
+    /// Starts the thread that reads. With `skips_rows`, rows that cannot be read do not end the input.
     ///
     /// # Errors
     /// Errors of the first row's columns.
-    pub fn start(source: Source, columns: TextColumns) -> Result<Self> {
+    pub fn start(source: Source, columns: TextColumns, skips_rows: bool) -> Result<Self> {
         let (path, format) = (source.path.clone(), source.format);
         let (send, rows) = sync_channel(WAITING);
         let (send_found, found) = sync_channel(1);
-        std::thread::spawn(move || read(source, columns, &send_found, &send));
+        std::thread::spawn(move || read(source, columns, skips_rows, &send_found, &send));
         let Found { names, width, separator, text, doubt } = found.recv().unwrap_or_else(|_| Err(broken_off(&path)))?;
         Ok(Self { path, format, names, width, separator, text, doubt, rows })
     }
@@ -151,7 +185,7 @@ impl RowReader {
     /// Receives the next rows. Waits for the first row, and then adds rows until the next row takes longer than `wait`,
     /// the number of rows reaches `most`, or their size reaches `most_bytes`. At the end of the input or after an
     /// error, also returns why the rows ended.
-    pub fn rows(&self, most: usize, most_bytes: usize, wait: Duration) -> (Vec<TextRow>, Option<Result<()>>) {
+    pub fn rows(&self, most: usize, most_bytes: usize, wait: Duration) -> (Vec<InputRow>, Option<Result<()>>) {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while rows.len() < most && bytes < most_bytes {
             let next = match rows.is_empty() {
@@ -179,7 +213,8 @@ fn broken_off(path: &Path) -> Error {
 }
 
 /// Approximate size of a row in bytes.
-fn bytes_of(row: &TextRow) -> usize {
+fn bytes_of(row: &InputRow) -> usize {
+    let InputRow::Text(row) = row else { return 0 };
     let given: usize = match &row.given {
         Given::Line(line) => line.len(),
         Given::Cells(cells) => cells.iter().map(String::len).sum(),
@@ -206,8 +241,9 @@ fn of_table(name: &str, format: TextFormat) -> Error {
 fn read(
     source: Source,
     columns: TextColumns,
+    skips_rows: bool,
     found: &SyncSender<Result<Found>>,
-    rows: &SyncSender<Result<Option<TextRow>>>,
+    rows: &SyncSender<Result<Option<InputRow>>>,
 ) {
     let Source { path, input, format, compression, is_guess, .. } = source;
     let name = path.display().to_string();
@@ -226,11 +262,18 @@ fn read(
     let (names, width, separator) = (stream.names().to_vec(), stream.width(), stream.separator());
     let text = stream.reading().map_or_else(Vec::new, |reading| reading.text.clone());
     let _ = found.send(Ok(Found { names, width, separator, text, doubt }));
+    let mut unreadable = 0;
     loop {
-        let next = match stream.next_row() {
+        let next = stream.next_row();
+        let problem = next.as_ref().err().filter(|_| skips_rows).and_then(|error| of_one_row(error, format));
+        unreadable = if problem.is_some() { unreadable + 1 } else { 0 };
+        let next = match next {
+            Err(_) if problem.is_some() && unreadable < MOST_UNREADABLE => {
+                Ok(problem.map(|(line, reason)| InputRow::Unreadable { line, reason }))
+            }
             Ok(Some(row)) => match row.is_of_table().filter(|_| is_guess && row.line == 1) {
                 Some(format) => Err(of_table(&name, format)),
-                None => Ok(Some(row)),
+                None => Ok(Some(InputRow::Text(row))),
             },
             Ok(None) => Ok(None),
             Err(error) => Err(error.into()),

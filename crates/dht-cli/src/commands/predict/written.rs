@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::ValueEnum;
 use dht_dynamic::Answer;
@@ -10,10 +11,13 @@ use dht_dynamic::transformer::data::{Given, TextFormat, TextRow};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::explanation::Explanation;
 use crate::error::{Error, Result};
 
 /// Names of the added columns.
 const ADDED: [&str; 4] = ["predicted", "probability", "route", "cost"];
+/// Name of the column or member with the reason of a row without an answer.
+const ERROR: &str = "error";
 
 /// Exit code after the reader of standard output has closed it: 128 + SIGPIPE.
 const CLOSED: i32 = 141;
@@ -78,6 +82,38 @@ fn probability(answer: &Answer) -> String {
     }
 }
 
+/// Name of the member with the explanation of an answer.
+const EXPLANATION: &str = "explanation";
+
+/// Columns beside those of every answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extra {
+    /// Number of the likeliest classes of each text; `None` for the probabilities of all classes in JSON, and for the
+    /// likeliest one in cells.
+    pub top_k: Option<usize>,
+    /// True for a column or member with the reason of a row without an answer.
+    pub has_errors: bool,
+    /// True for a member with the explanation of an answer.
+    pub has_explanations: bool,
+}
+
+/// Answer to a row, or the reason why it has none.
+#[derive(Debug, Clone, Copy)]
+pub enum Outcome<'a> {
+    /// The answer, and its explanation.
+    Answer(&'a Answer, Option<&'a Explanation>),
+    /// The reason why there is none.
+    Error(&'a str),
+}
+
+/// Classes of an answer with their probabilities, the likeliest first.
+fn likeliest(answer: &Answer, most: usize) -> Vec<(&str, f32)> {
+    let mut classes: Vec<usize> = (0..answer.probabilities.len()).collect();
+    classes.sort_by(|a, b| answer.probabilities[*b].total_cmp(&answer.probabilities[*a]));
+    classes.truncate(most);
+    classes.into_iter().map(|class| (&*answer.labels[class], answer.probabilities[class])).collect()
+}
+
 /// Layout of an input's rows. The inputs of one output of cells have one layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layout {
@@ -102,8 +138,13 @@ pub struct AnswerWriter<W: Write> {
     /// Path of the output, for errors; `-` is standard output.
     path: PathBuf,
     asked: Option<OutputFormat>,
+    extra: Extra,
     /// Names of the added columns.
-    added: [String; 4],
+    added: Vec<String>,
+    /// Name of the column of reasons.
+    error: String,
+    /// Name of the member of explanations.
+    explanation: String,
     format: OutputFormat,
     names: Vec<String>,
     /// Layout of the inputs, once one has begun.
@@ -117,22 +158,49 @@ pub struct AnswerWriter<W: Write> {
 impl<W: Write> AnswerWriter<W> {
     /// Writes to `out`, which is the file `path`, in the format `asked`, by default in the format of the texts. The
     /// names of the added columns begin with `prefix`; `separator` is between several labels in a cell.
-    pub fn new(out: W, path: &Path, asked: Option<OutputFormat>, prefix: &str, separator: char) -> Self {
-        let added = ADDED.map(|name| format!("{prefix}{name}"));
+    pub fn new(
+        out: W,
+        path: &Path,
+        asked: Option<OutputFormat>,
+        (prefix, extra): (&str, Extra),
+        separator: char,
+    ) -> Self {
+        let further =
+            (2..=extra.top_k.unwrap_or(1)).flat_map(|k| [format!("predicted_{k}"), format!("probability_{k}")]);
+        let names = ADDED.map(String::from).into_iter().chain(further).chain(extra.has_errors.then(|| ERROR.into()));
+        let added = names.map(|name| format!("{prefix}{name}")).collect();
+        let [error, explanation] = [ERROR, EXPLANATION].map(|name| format!("{prefix}{name}"));
         let format = OutputFormat::Jsonl;
         let path = path.into();
-        Self { out, path, asked, added, format, names: Vec::new(), layout: None, of_objects: false, separator }
+        Self {
+            out,
+            path,
+            asked,
+            extra,
+            added,
+            error,
+            explanation,
+            format,
+            names: Vec::new(),
+            layout: None,
+            of_objects: false,
+            separator,
+        }
     }
 
     /// Begins the rows of an input. The first one with column names, or of lines, gives an output of cells its titles.
     ///
     /// # Errors
     /// [`Error::OtherTable`] if the answers cannot be in one output with those of earlier inputs;
-    /// [`Error::AnswerColumn`] for a column with the name of an added column.
+    /// [`Error::AnswerColumn`] for a column with the name of an added column; [`Error::Argument`] for explanations in an
+    /// output of cells.
     pub fn begin(&mut self, path: &Path, input: TextFormat, layout: Layout) -> Result<()> {
         let format = self.asked.unwrap_or_else(|| OutputFormat::of_texts(input));
         if matches!(&layout, Layout::Cells { width: 0, .. }) {
             return Ok(());
+        }
+        if self.extra.has_explanations && format != OutputFormat::Jsonl {
+            return Err(Error::argument("explain", "answers as JSON lines (`--output-format jsonl`)", "set"));
         }
         let is_first = self.layout.is_none();
         let others = format != OutputFormat::Jsonl && self.layout.as_ref() != Some(&layout);
@@ -158,35 +226,79 @@ impl<W: Write> AnswerWriter<W> {
 
     /// Rejects a column or member with the name of an added column.
     fn check_names<'a>(&self, place: &str, mut names: impl Iterator<Item = &'a String>) -> Result<()> {
-        let added = if self.format == OutputFormat::Jsonl { &self.added[..1] } else { &self.added[..] };
-        match names.find(|name| added.contains(name)) {
+        let is_added = |name: &&String| match self.format {
+            OutputFormat::Jsonl => {
+                **name == self.added[0]
+                    || self.extra.has_errors && **name == self.error
+                    || self.extra.has_explanations && **name == self.explanation
+            }
+            _ => self.added.contains(name),
+        };
+        match names.find(is_added) {
             Some(name) => Err(Error::AnswerColumn { place: place.into(), name: name.clone() }),
             None => Ok(()),
         }
     }
 
-    /// Writes a row with its answer.
+    /// Writes a row with its answer, or with the reason why there is none.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::OtherMember`] if cells are written and an object has members that the first object
     /// lacks; [`Error::AnswerColumn`] for a member with the name of an added column.
-    pub fn row(&mut self, row: &TextRow, answer: &Answer) -> Result<()> {
+    pub fn row(&mut self, row: &TextRow, outcome: Outcome<'_>) -> Result<()> {
         if let Given::Members(members) = &row.given {
             self.check_names(&format!("line {}", row.line), members.iter().map(|(name, _)| name))?;
         }
         if self.format == OutputFormat::Jsonl {
-            return self.object(row, answer);
+            return self.object(row, outcome);
         }
         let own: Vec<String> = match &row.given {
             Given::Members(members) => self.of_members(row.line, members)?,
             Given::Cells(cells) => cells.clone(),
             Given::Line(line) => vec![line.clone()],
         };
-        let (route, cost) = (answer.route.to_string(), format!("{:.4}", answer.cost()));
-        let (predicted, probability) = (predicted(answer, self.separator), probability(answer));
-        let added = [&*predicted, &*probability, &*route, &*cost];
-        let cells: Vec<&str> = own.iter().map(String::as_str).chain(added).collect();
+        let added = self.added_cells(outcome);
+        let cells: Vec<&str> = own.iter().chain(&added).map(String::as_str).collect();
         self.cells(&cells, row.line)
+    }
+
+    /// Writes that a row could not be read.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn unreadable(&mut self, line: u64, reason: &str) -> Result<()> {
+        if self.format == OutputFormat::Jsonl {
+            let object = format!("{{\"line\": {line}, {}: {}}}\n", Value::from(&*self.error), Value::from(reason));
+            return self.write(&object);
+        }
+        let width = match &self.layout {
+            Some(Layout::Cells { width, .. }) => *width,
+            Some(Layout::Lines) => 1,
+            _ => self.names.len(),
+        };
+        let added = self.added_cells(Outcome::Error(reason));
+        let cells: Vec<&str> = std::iter::repeat_n("", width).chain(added.iter().map(String::as_str)).collect();
+        self.cells(&cells, line)
+    }
+
+    /// Cells of the added columns.
+    fn added_cells(&self, outcome: Outcome<'_>) -> Vec<String> {
+        let mut cells = match outcome {
+            Outcome::Answer(answer, _) => {
+                let cost = format!("{:.4}", answer.cost());
+                vec![predicted(answer, self.separator), probability(answer), answer.route.to_string(), cost]
+            }
+            Outcome::Error(_) => Vec::new(),
+        };
+        if let (Outcome::Answer(answer, _), Some(most)) = (outcome, self.extra.top_k) {
+            let further = likeliest(answer, most).into_iter().skip(1);
+            cells.extend(further.flat_map(|(label, probability)| [label.to_owned(), probability.to_string()]));
+        }
+        cells.resize(self.added.len(), String::new());
+        if let (Outcome::Error(reason), Some(last)) = (outcome, cells.last_mut()) {
+            *last = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+        }
+        cells
     }
 
     /// Converts the members of a JSON object to cells, in the order of the output's titles. The titles are the member
@@ -208,7 +320,7 @@ impl<W: Write> AnswerWriter<W> {
         Ok(self.names.iter().map(cell).collect())
     }
 
-    fn object(&mut self, row: &TextRow, answer: &Answer) -> Result<()> {
+    fn object(&mut self, row: &TextRow, outcome: Outcome<'_>) -> Result<()> {
         // Members keep their order and their text, which a map of values would not.
         let mut line = String::from("{");
         let mut member = |name: &str, value: &dyn std::fmt::Display| {
@@ -226,9 +338,23 @@ impl<W: Write> AnswerWriter<W> {
                 member(&name.cloned().unwrap_or_else(|| place.to_string()), &Value::from(cell.as_str()));
             }),
         }
-        let json =
-            serde_json::to_string(answer).map_err(|error| Error::Io { path: "-".into(), source: error.into() })?;
-        member(&self.added[0], &json);
+        let failed = |error: serde_json::Error| Error::Io { path: "-".into(), source: error.into() };
+        match (outcome, self.extra.top_k) {
+            (Outcome::Error(reason), _) => member(&self.error, &Value::from(reason)),
+            (Outcome::Answer(answer, _), None) => {
+                member(&self.added[0], &serde_json::to_string(answer).map_err(failed)?)
+            }
+            (Outcome::Answer(answer, _), Some(most)) => {
+                let mut own = answer.clone();
+                let (labels, probabilities): (Vec<Arc<str>>, Vec<f32>) =
+                    likeliest(answer, most).into_iter().map(|(label, p)| (Arc::from(label), p)).unzip();
+                (own.labels, own.probabilities) = (labels.into(), probabilities);
+                member(&self.added[0], &serde_json::to_string(&own).map_err(failed)?);
+            }
+        }
+        if let Outcome::Answer(_, Some(explanation)) = outcome {
+            member(&self.explanation, &serde_json::to_string(explanation).map_err(failed)?);
+        }
         line.push_str("}\n");
         self.write(&line)
     }

@@ -1,0 +1,161 @@
+//! `--explain`: which parts of a text speak for its answer.
+
+use dht_dynamic::serving::ServedModel;
+use dht_dynamic::transformer::TextTokenizer;
+use dht_dynamic::{Answer, Engine, Query};
+use serde::Serialize;
+
+use crate::error::Result;
+
+/// Most parts that are listed.
+const PARTS: usize = 30;
+/// Most parts of a text that are left out one after the other. Words of a longer text are left out together.
+const OCCLUSIONS: usize = 128;
+/// Beginning of the ids of words that the tokenizer does not know.
+const FIRST_WORD: u32 = 1 << 31;
+
+/// Part of a text with its weight.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Part {
+    text: String,
+    weight: f64,
+}
+
+/// Explanation of one answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "method", rename_all = "lowercase")]
+pub enum Explanation {
+    /// An answer of the n-gram exit: its log-odds against the second likeliest class are exactly the sum of `constant`, the
+    /// weights of the parts, and `rest`.
+    Contributions {
+        /// The second likeliest class.
+        against: String,
+        /// The constant of the sum.
+        constant: f64,
+        /// Tokens and pairs of tokens, the largest weights first.
+        parts: Vec<Part>,
+        /// Sum of the weights that are not listed.
+        rest: f64,
+    },
+    /// An answer of a deeper exit: each weight is the probability of the class minus that of the text without the part.
+    Occlusion {
+        /// Words, the largest weights first.
+        parts: Vec<Part>,
+        /// Number of further answers that were computed.
+        texts: usize,
+        /// Their FLOPs.
+        flops: u64,
+    },
+}
+
+/// Explains an answer to a query.
+///
+/// # Errors
+/// Errors of the model.
+pub fn explain(engine: &Engine, tokenizer: &TextTokenizer, query: Query<'_>, answer: &Answer) -> Result<Explanation> {
+    match contributions(engine, tokenizer, query, answer)? {
+        Some(explanation) => Ok(explanation),
+        None => occlusion(engine, query, answer),
+    }
+}
+
+fn contributions(
+    engine: &Engine,
+    tokenizer: &TextTokenizer,
+    query: Query<'_>,
+    answer: &Answer,
+) -> Result<Option<Explanation>> {
+    let ServedModel::Dynamic(model) = engine.model() else { return Ok(None) };
+    let Some(front) = model.front().filter(|_| answer.route.depth() == 0) else { return Ok(None) };
+    let sample = engine.encode(query, 0)?;
+    let mut others: Vec<usize> = (0..answer.probabilities.len()).filter(|class| *class != answer.class).collect();
+    others.sort_by(|a, b| answer.probabilities[*b].total_cmp(&answer.probabilities[*a]));
+    for against in others {
+        let found = front.ngram().contributions(&sample, answer.class as u32, against as u32)?;
+        let Some((constant, weights)) = found else { continue };
+        let name = |id: &u32| match id {
+            FIRST_WORD.. => Some("(an unknown word)".into()),
+            id => tokenizer.token(*id),
+        };
+        let part = |(tokens, weight): (Vec<u32>, f64)| {
+            let names: Vec<String> = tokens.iter().filter_map(name).collect();
+            Part { text: names.join(" "), weight }
+        };
+        let all = weights.into_iter().map(part).collect();
+        let (parts, rest) = largest(all);
+        return Ok(Some(Explanation::Contributions {
+            against: answer.labels[against].to_string(),
+            constant,
+            parts,
+            rest,
+        }));
+    }
+    Ok(None)
+}
+
+/// The largest parts, and the sum of the others' weights.
+fn largest(mut parts: Vec<Part>) -> (Vec<Part>, f64) {
+    parts.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
+    let rest = parts.iter().skip(PARTS).map(|part| part.weight).sum();
+    parts.truncate(PARTS);
+    (parts, rest)
+}
+
+fn occlusion(engine: &Engine, query: Query<'_>, answer: &Answer) -> Result<Explanation> {
+    let mut without: Vec<(String, String, Option<String>)> = Vec::new();
+    for (part, rest) in occluded(query.text) {
+        without.push((part, rest, query.pair.map(str::to_owned)));
+    }
+    for (part, rest) in query.pair.map(occluded).into_iter().flatten() {
+        without.push((part, query.text.to_owned(), Some(rest)));
+    }
+    let queries: Vec<Query<'_>> = without.iter().map(|(_, text, pair)| Query { text, pair: pair.as_deref() }).collect();
+    let answers = engine.predict(&queries)?;
+    let own = answer.probabilities[answer.class];
+    let part = |((part, ..), other): (&(String, String, Option<String>), &Answer)| Part {
+        text: part.clone(),
+        weight: f64::from(own - other.probabilities[answer.class]),
+    };
+    let (texts, flops) = (answers.len(), answers.iter().map(|answer| answer.flops).sum());
+    let (parts, _) = largest(without.iter().zip(&answers).map(part).collect());
+    Ok(Explanation::Occlusion { parts, texts, flops })
+}
+
+/// Each word, or each run of words of a long text, with the text without it.
+fn occluded(text: &str) -> Vec<(String, String)> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if words.len() < 2 {
+        return Vec::new();
+    }
+    let together = words.len().div_ceil(OCCLUSIONS);
+    let part = |(at, part): (usize, &[&str])| {
+        let rest = [&words[..at * together], &words[(at * together + part.len()).min(words.len())..]].concat();
+        (part.join(" "), rest.join(" "))
+    };
+    words.chunks(together).enumerate().map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_word_is_left_out_once() {
+        let found = occluded("the  soup\nwas rude");
+        assert_eq!(found[1], ("soup".into(), "the was rude".into()));
+        assert_eq!(found.len(), 4);
+        assert!(occluded("one").is_empty() && occluded("").is_empty());
+        let long: Vec<String> = (0..1000).map(|word| format!("w{word}")).collect();
+        let found = occluded(&long.join(" "));
+        assert_eq!(found.len(), 125);
+        assert_eq!(found.iter().map(|(part, _)| part.split(' ').count()).sum::<usize>(), 1000);
+        assert!(found.iter().all(|(part, rest)| part.split(' ').count() + rest.split(' ').count() == 1000));
+    }
+
+    #[test]
+    fn parts_that_are_not_listed_are_summed() {
+        let part = |at: u32| Part { text: at.to_string(), weight: f64::from(at) };
+        let (parts, rest) = largest((0..40).map(part).collect());
+        assert_eq!((parts.len(), parts[0].weight, rest), (PARTS, 39.0, 45.0));
+    }
+}
