@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dht_dynamic::accelerate::FitStep;
-use dht_dynamic::ladder::{LadderEvent, LadderReport, LengthTrial, Measurement, Rung, Stop};
+use dht_dynamic::ladder::{LadderEvent, LadderReport, LearningCurve, LengthTrial, Measurement, Rung, Stop};
 use dht_dynamic::transformer::train::{Event, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -252,6 +252,25 @@ pub fn length_trial(trial: &LengthTrial) -> String {
     let LengthTrial { max_length, accuracy, loss, seconds, .. } = trial;
     let loss = rounded(*loss);
     format!("length of {max_length} tokens: accuracy {accuracy:.3}, loss {loss}; {seconds:.0} s")
+}
+
+/// Lines on the learning curve of rung 1.
+pub fn learning_lines(curve: &LearningCurve) -> Vec<String> {
+    let percent = |share: f64| format!("{:.1}", 100.0 * share);
+    let mut lines =
+        vec![format!("learning curve of rung 1, on {} validation rows; {:.0} s", curve.validation_rows, curve.seconds)];
+    lines.extend(curve.points.iter().map(|point| {
+        let draws = if point.draws == 1 { String::new() } else { format!(" (mean of {} draws)", point.draws) };
+        format!("  {} rows: accuracy {:.4}{draws}", point.rows, point.accuracy)
+    }));
+    let ([low, high], [least, most]) = (curve.doubled_interval, curve.gain_interval.map(percent));
+    let rows = 2 * curve.points.last().map_or(0, |point| point.rows);
+    lines.push(format!("  {rows} rows, by a power law: {:.4} (95 % interval {low:.4} to {high:.4})", curve.doubled));
+    lines.push(format!(
+        "  twice the rows would give rung 1 {} points ({least} to {most}); fine-tuning may gain more or less",
+        percent(curve.gain)
+    ));
+    lines
 }
 
 /// Displays training in rungs: a line for each rung and each validation, and a bar for fine-tuning.

@@ -85,6 +85,7 @@
 //! | name the layers and heads that a text ran | [`route::RouteSpec`] |
 //! | write a custom exit | [`LayerExit`], [`ExitModel::with_exits`], [`OwnParts`] to load it |
 //! | fine-tune an encoder only while it pays, as `dht train` does | [`ladder::climb`], [`ladder::NextStep`] for a custom stopping rule |
+//! | see whether more labelled rows would help | [`ladder::learning_curve`] |
 //! | train exits on a frozen encoder | [`training::FrozenExits`] |
 //! | put an n-gram model before an encoder | [`exit::FrontExit`], [`exit::NgramClassifier`], [`exit::Stacker`] |
 //! | use the encoder alone | [`transformer`] |

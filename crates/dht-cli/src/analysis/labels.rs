@@ -142,7 +142,7 @@ mod tests {
         };
         let encoded = EncodedDataset { samples: truth.iter().map(sample).collect(), labels: names, truncated_rows: 0 };
         let probabilities: Vec<Vec<f32>> =
-            given.iter().map(|row| row.map(|given: u8| 0.1 + 0.8 * f32::from(given)).to_vec()).collect();
+            given.iter().map(|row| row.map(|given: u8| 0.05 + 0.8 * f32::from(given)).to_vec()).collect();
         let found = LabelAnalysis::new(&texts, &encoded, &probabilities, None);
         let value = |estimate: Option<Estimate>| estimate.map_or(0.0, |found| found.value);
         for (label, expected) in found.labels.iter().zip([2.0 / 3.0, 2.0 / 3.0, 0.0]) {

@@ -73,6 +73,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         replaced: replaced.as_ref(),
         is_given: true,
         training: None,
+        learning: None,
         quiet: arguments.quiet,
         json: arguments.json,
     };

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use dht_dynamic::ladder::{LadderReport, OutOfFold};
+use dht_dynamic::ladder::{LadderReport, LearningCurve, OutOfFold};
 use dht_dynamic::serving::{ModelCard, TextModel};
 use dht_dynamic::transformer::data::Metric;
 use dht_dynamic::transformer::storage::{FileKind, read_file};
@@ -58,6 +58,8 @@ pub struct MadeModel<'a> {
     pub is_given: bool,
     /// Report of a training in rungs.
     pub training: Option<&'a LadderReport>,
+    /// Learning curve of rung 1, if it was asked for.
+    pub learning: Option<&'a LearningCurve>,
     /// True to report no progress.
     pub quiet: bool,
     /// True to print the results as JSON.
@@ -239,6 +241,7 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
             "promise": model.promise,
             "not_kept": misses,
             "training": made.training,
+            "learning_curve": made.learning,
         });
         return print(&format!("{value:#}\n"));
     }

@@ -74,6 +74,10 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         report_cut(arguments, &encoded.train, max_length);
     }
     texts.forget_texts();
+    let learning = match arguments.learning_curve {
+        true => Some(arguments.learning_curve(&untrained, &encoded, &tokenizer)?),
+        false => None,
+    };
     let run = Run {
         start: &start,
         texts: &texts,
@@ -99,6 +103,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         replaced: replaced.as_ref(),
         is_given: false,
         training: trained.ladder.as_ref(),
+        learning: learning.as_ref(),
         quiet: arguments.quiet,
         json: arguments.json,
     };

@@ -100,3 +100,36 @@ fn a_report_that_cannot_be_written_is_refused_first() {
     assert!(evaluate("data").contains("--report"), "a folder");
     assert!(evaluate("data/test.csv").contains("--report is data/test.csv, expected another file than the texts"));
 }
+
+#[test]
+fn a_learning_curve_says_what_more_rows_would_give() {
+    let place = trained();
+    let at = place.path();
+    printed(&dht(at, &["export", "model", "--out", "plain"]));
+    let mut rows = reviews(400, 4000);
+    // A fifth of the labels is wrong, so that accuracy stays below 1.
+    for row in (0..rows.len()).step_by(5) {
+        rows[row].0 = if row % 2 == 0 { "praised" } else { "panned" }.into();
+    }
+    write(at, "rows.csv", &csv(&rows));
+    let learn = |more: &[&'static str]| {
+        let common = ["train", "--data", "rows.csv", "--model", "plain", "--rungs", "1", "--max-length", "24"];
+        dht(at, &[&common[..], more].concat())
+    };
+    let run = learn(&["--learning-curve", "--out", "with", "--json"]);
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(said.contains("learning curve of rung 1") && said.contains("twice the rows would give rung 1"), "{said}");
+    let curve = json(&printed(&run))["learning_curve"].clone();
+    let points = curve["points"].as_array().expect("points");
+    let sizes: Vec<u64> = points.iter().filter_map(|point| point["rows"].as_u64()).collect();
+    assert!(sizes.len() == 4 && sizes[3] == 360 && (sizes[0] as f64 - 45.0).abs() < 3.0, "{curve}");
+    let number = |pointer: &str| curve.pointer(pointer).and_then(|value| value.as_f64()).expect("a number");
+    assert!(number("/doubled_interval/0") <= number("/doubled") + 0.02, "{curve}");
+    assert!(number("/gain_interval/0") <= number("/gain_interval/1"), "{curve}");
+    // The model is the same as without it.
+    printed(&learn(&["--out", "without"]));
+    let weights = |name: &str| std::fs::read(at.join(name).join("model/dynamic.checkpoint")).expect("a file");
+    assert!(weights("with") == weights("without"));
+    let few = dht(at, &[&super::TRAIN[..11], &["--out", "x", "--learning-curve"]].concat());
+    assert!(refused(&few, 2).contains("--learning-curve is set, expected this flag left out"), "{few:?}");
+}

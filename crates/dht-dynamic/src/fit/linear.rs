@@ -85,6 +85,27 @@ pub(crate) fn fit_last_exit(
     Ok(fitted.flops)
 }
 
+/// Log-probabilities of the held-out texts by the last exit, fitted on some of the training rows (ascending), and the
+/// FLOPs. The exit of the model does not change.
+pub(crate) fn judged_by_rows(
+    classes: usize,
+    texts: &FitTexts,
+    states: &ExitStates,
+    rows: &[usize],
+    settings: &AccelerateSettings,
+) -> Result<(LogProbabilities, u64)> {
+    let held_out = states.held_out.as_ref().and_then(|states| states.exits.last());
+    let (Some(pooled), Some(held_out)) = (states.training.exits.last(), held_out) else {
+        return Err(Error::argument("held-out texts", "at least one", "none"));
+    };
+    let (all, judged) = (texts.labels(), texts.judged_labels());
+    let labels: Vec<u32> = rows.iter().map(|row| all[*row]).collect();
+    let judge = HeldOut { states: StateRows::all(held_out), labels: &judged };
+    let training = StateRows { states: pooled, rows: Some(rows) };
+    let fitted = Fits::new(classes, &settings.c).with_held_out(training, RowTargets::Classes(&labels), judge)?;
+    Ok((fitted.judged, fitted.flops))
+}
+
 /// A fitted exit.
 struct FittedExit {
     /// Weights W for unscaled states, (hidden, classes).

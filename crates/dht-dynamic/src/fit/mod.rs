@@ -30,7 +30,7 @@ mod texts;
 mod threshold;
 
 pub(crate) use exits::FittedExits;
-pub(crate) use linear::{LinearExits, SmoothedTargets, fit_last_exit};
+pub(crate) use linear::{LinearExits, SmoothedTargets, fit_last_exit, judged_by_rows};
 pub(crate) use ngram::{JudgedFront, fit_ngrams};
 pub(crate) use report::Lap;
 pub use report::{Report, ScoredOn, StageReport};

@@ -136,21 +136,30 @@ impl Trials<'_> {
     fn answers(&self, texts: &EncodedDataset) -> Result<(LogProbabilities, u64)> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let settings = AccelerateSettings { side: None, least_held_out: usize::MAX, ..self.settings.clone() };
-        let (encoder, last) = (self.classifier.encoder(), self.classifier.classifier());
-        let exit = ExitSettings {
-            depths: vec![encoder.layers()],
-            kind: ExitKind::Linear,
-            pooling: settings.pooling,
-            last_pooling: Some(last.pooling()),
-            shared: false,
-        };
-        let model = ExitModel::new(encoder.truncated(encoder.layers())?, exit, last.classes(), &mut rng)?;
+        let model = last_exit(self.classifier, &settings, &mut rng)?;
         let texts = FitTexts::new(Texts::new(texts), &settings, &mut rng)?;
         let states = ExitStates::read(&model, &texts, LastExit::Regression, &settings, &mut |_| {})?;
         let LinearExits { mut answers, flops, .. } = LinearExits::fit(&model, &texts, &states, &settings, &mut |_| {})?;
         let answers = answers.pop().ok_or_else(|| crate::error::Error::argument("exits", "at least one", 0))?;
         Ok((answers, flops + states.flops))
     }
+}
+
+/// The encoder with an exit after its last layer alone.
+pub(super) fn last_exit(
+    classifier: &TextClassifier,
+    settings: &AccelerateSettings,
+    rng: &mut ChaCha8Rng,
+) -> Result<ExitModel> {
+    let (encoder, last) = (classifier.encoder(), classifier.classifier());
+    let exit = ExitSettings {
+        depths: vec![encoder.layers()],
+        kind: ExitKind::Linear,
+        pooling: settings.pooling,
+        last_pooling: Some(last.pooling()),
+        shared: false,
+    };
+    ExitModel::new(encoder.truncated(encoder.layers())?, exit, last.classes(), rng)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@
 //!
 //! Texts with several labels, and numbers, have no exits. Their rung 1 is [`fit_head`], from which they are fine-tuned.
 
-// `length.rs` selects the length of the texts before the training.
+// `length.rs` selects the length of the texts before the training, `learning_curve.rs` measures what more rows would give.
 // The walk is `ladder.rs`: `rung_texts.rs` decides which rows are fitted on and which judge, `rungs.rs` builds the model of
 // each rung from the steps in `fit/`, `fine_tuning.rs` plans rung 2, `tuning_run.rs` runs it, `next_step.rs` decides what pays.
 
@@ -29,6 +29,7 @@ mod fine_tuning;
 mod head;
 #[expect(clippy::module_inception, reason = "the function is in the file of its module")]
 mod ladder;
+mod learning_curve;
 mod length;
 mod length_choice;
 mod next_step;
@@ -41,6 +42,7 @@ mod tuning_run;
 
 pub use head::{HeadFit, fit_head, mean_loss};
 pub use ladder::{Climbed, climb};
+pub use learning_curve::{LearningCurve, LearningPoint, learning_curve};
 pub use length::choose_length;
 pub use length_choice::{LengthChoice, LengthTrial};
 pub use next_step::{NextStep, UnlessStill};

@@ -121,16 +121,26 @@ fn occlusion(engine: &Engine, query: Query<'_>, answer: &Answer) -> Result<Expla
     Ok(Explanation::Occlusion { parts, texts, flops })
 }
 
-/// Each word, or each run of words of a long text, with the text without it.
+/// Each word, or each run of words of a long text, with the text without it. A script without spaces has its characters in
+/// place of words.
 fn occluded(text: &str) -> Vec<(String, String)> {
     let words: Vec<&str> = text.split_whitespace().collect();
+    match words[..] {
+        [] => Vec::new(),
+        [word] if word.is_ascii() => Vec::new(),
+        [word] => without_each(&word.split("").filter(|character| !character.is_empty()).collect::<Vec<_>>(), ""),
+        _ => without_each(&words, " "),
+    }
+}
+
+fn without_each(words: &[&str], space: &str) -> Vec<(String, String)> {
     if words.len() < 2 {
         return Vec::new();
     }
     let together = words.len().div_ceil(OCCLUSIONS);
     let part = |(at, part): (usize, &[&str])| {
         let rest = [&words[..at * together], &words[(at * together + part.len()).min(words.len())..]].concat();
-        (part.join(" "), rest.join(" "))
+        (part.join(space), rest.join(space))
     };
     words.chunks(together).enumerate().map(part).collect()
 }
@@ -144,7 +154,8 @@ mod tests {
         let found = occluded("the  soup\nwas rude");
         assert_eq!(found[1], ("soup".into(), "the was rude".into()));
         assert_eq!(found.len(), 4);
-        assert!(occluded("one").is_empty() && occluded("").is_empty());
+        assert!(occluded("one").is_empty() && occluded(" \n").is_empty() && occluded("中").is_empty());
+        assert_eq!(occluded("好吃的")[1], ("吃".into(), "好的".into()));
         let long: Vec<String> = (0..1000).map(|word| format!("w{word}")).collect();
         let found = occluded(&long.join(" "));
         assert_eq!(found.len(), 125);

@@ -100,6 +100,10 @@ pub struct TrainArguments {
     /// Weight each class by the reciprocal of its number of rows
     #[arg(long)]
     pub(super) balanced: bool,
+    /// Show what more labelled rows would give: the accuracy of rung 1 with an eighth, a fourth, half and all of the rows,
+    /// and an extrapolation to twice the rows. It costs one more pass of the encoder as it is
+    #[arg(long)]
+    pub(super) learning_curve: bool,
     /// Seed of all random choices
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(super) seed: u64,
@@ -201,6 +205,11 @@ impl TrainArguments {
         let config = start.config()?;
         self.check_kind(self.kind(start), config.num_hidden_layers)?;
         self.check_task(self.kind(start))?;
+        let is_frozen = matches!(start, Start::Pretrained(_)) && self.texts.task() == Task::Class;
+        if self.learning_curve && !is_frozen {
+            let expected = "this flag left out: it is for a pre-trained encoder and one class for each text";
+            return Err(Error::argument("learning-curve", expected, "set"));
+        }
         let (least, most) = (if self.texts.is_pair() { 5 } else { 3 }, config.longest_text());
         let own = start.saved().map(|model| model.max_length);
         let max_length = self.max_length.or(own).unwrap_or(MAX_LENGTH.min(most));

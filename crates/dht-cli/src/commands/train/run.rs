@@ -5,8 +5,8 @@ use std::time::Duration;
 use dht_dynamic::Error as DynamicError;
 use dht_dynamic::accelerate::{AccelerateSettings, Targets};
 use dht_dynamic::ladder::{
-    LadderEvent, LadderReport, LadderSettings, LadderTexts, LengthChoice, OutOfFold, Rung, UnlessStill, climb,
-    fit_head, mean_loss,
+    LadderEvent, LadderReport, LadderSettings, LadderTexts, LearningCurve, LengthChoice, OutOfFold, Rung, UnlessStill,
+    climb, fit_head, learning_curve, mean_loss,
 };
 use dht_dynamic::serving::{Origin, TextModel};
 use dht_dynamic::transformer::Error as TransformerError;
@@ -20,7 +20,7 @@ use super::arguments::{ModelKind, TrainArguments};
 use super::untrained::UntrainedClassifier;
 use crate::acceleration::{BATCH, MadeDynamic, at_speed, exit_generator, exit_settings, make_dynamic};
 use crate::error::{Error, Result};
-use crate::progress::{LadderProgress, TrainingProgress, ladder_end, report};
+use crate::progress::{LadderProgress, TrainingProgress, ladder_end, learning_lines, report};
 use crate::texts::{EncodedSplits, TextSplits};
 use crate::training::{Interruption, LearningRate, LearningRateTrials, Start, TargetScale, TrainingDir};
 
@@ -222,6 +222,19 @@ impl TrainArguments {
             time: self.rungs.time(),
             ..LadderSettings::default()
         })
+    }
+
+    /// Measures the learning curve of rung 1, and reports it.
+    pub(super) fn learning_curve(
+        &self,
+        untrained: &UntrainedClassifier<'_>,
+        encoded: &EncodedSplits,
+        tokenizer: &TextTokenizer,
+    ) -> Result<LearningCurve> {
+        let (exits, classifier) = (exit_settings(tokenizer, &self.speed)?, untrained.create()?);
+        let curve = learning_curve(&classifier, &encoded.train, &encoded.validation, &exits, self.seed)?;
+        learning_lines(&curve).iter().for_each(|line| self.say(line));
+        Ok(curve)
     }
 
     /// Trains in rungs.

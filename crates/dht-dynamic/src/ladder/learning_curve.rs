@@ -1,0 +1,268 @@
+//! Learning curve of rung 1: its accuracy by the number of labelled rows, and what twice the rows would give.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use dht_transformer::{EncodedDataset, TextClassifier};
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+
+use super::length::last_exit;
+use crate::error::{Error, Result};
+use crate::exit::Stacker;
+use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, Texts, fit_ngrams, judged_by_rows, labels_of};
+
+/// Divisors of the number of rows, each with the number of draws.
+const SHARES: [(usize, usize); 4] = [(8, 4), (4, 4), (2, 2), (1, 1)];
+/// Minimum number of training rows, so that an eighth is more than a few.
+const LEAST: usize = 80;
+/// Minimum number of validation rows.
+const LEAST_VALIDATION: usize = 20;
+/// Number of resamples for the interval.
+const RESAMPLES: usize = 1000;
+
+/// Accuracy of rung 1 on the validation rows, fitted on some of the training rows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct LearningPoint {
+    /// The number of training rows.
+    pub rows: usize,
+    /// The number of draws of these rows.
+    pub draws: usize,
+    /// The mean accuracy of the draws.
+    pub accuracy: f64,
+}
+
+/// Learning curve of rung 1, with its extrapolation to twice the rows.
+///
+/// The errors follow a power law of the number of rows, fitted by least squares on logarithms. It has no floor, so that
+/// its gain is rather too large than too small. It says nothing about fine-tuned models.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct LearningCurve {
+    /// Accuracies, fewest rows first.
+    pub points: Vec<LearningPoint>,
+    /// Predicted accuracy with twice the rows.
+    pub doubled: f64,
+    /// 95 % interval of `doubled` by the percentile bootstrap: validation rows and training rows are drawn again. It does
+    /// not cover an error of the power law.
+    pub doubled_interval: [f64; 2],
+    /// Predicted gain of accuracy by twice the rows.
+    pub gain: f64,
+    /// Interval of the gain.
+    pub gain_interval: [f64; 2],
+    /// The number of validation rows.
+    pub validation_rows: usize,
+    /// FLOPs: one pass of the encoder, and all fits.
+    pub flops: u64,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// Measures the learning curve of rung 1: the last exit on the frozen encoder, stacked with exit 0, is fitted on an eighth,
+/// a fourth, half and all of the training rows, drawn by class. The encoder runs once over all texts.
+///
+/// # Errors
+/// [`Error::Argument`] for fewer than 80 training or 20 validation rows; errors of the encoder and the fits.
+pub fn learning_curve(
+    classifier: &TextClassifier,
+    training: &EncodedDataset,
+    validation: &EncodedDataset,
+    settings: &AccelerateSettings,
+    seed: u64,
+) -> Result<LearningCurve> {
+    for (what, least, got) in
+        [("training rows", LEAST, training.len()), ("validation rows", LEAST_VALIDATION, validation.len())]
+    {
+        if got < least {
+            return Err(Error::argument(what, format!("at least {least} for a learning curve"), got));
+        }
+    }
+    let start = Instant::now();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let settings = AccelerateSettings { side: None, ..settings.clone() };
+    let model = last_exit(classifier, &settings, &mut rng)?;
+    let texts = FitTexts::new(Texts::new(training).with_held_out(validation), &settings, &mut rng)?;
+    let states = ExitStates::read(&model, &texts, LastExit::Regression, &settings, &mut |_| {})?;
+    let (labels, mut flops) = (labels_of(validation), states.flops);
+    let order = by_class(training, &mut rng);
+    let mut right: Vec<(usize, Vec<Vec<bool>>)> = Vec::new();
+    for (divisor, draws) in SHARES {
+        let (mut size, mut of_share) = (0, Vec::new());
+        for draw in 0..draws {
+            let rows = part_of(&order, divisor, draw);
+            size = rows.len();
+            let (mut answers, of_fit) = judged_by_rows(model.classes(), &texts, &states, &rows, &settings)?;
+            flops += of_fit;
+            if let Some(ngrams) = fit_ngrams(classifier, &training.select(rows.iter().copied())?, &settings, &mut rng)?
+            {
+                flops += ngrams.flops;
+                let front = ngrams.classifier.log_probabilities_of_all(validation)?;
+                answers = Stacker::fit(&front, &answers, &labels)?.stack(&front, &answers)?;
+            }
+            of_share.push(answers.labels().iter().zip(&labels).map(|(answer, label)| answer == label).collect());
+        }
+        right.push((size, of_share));
+    }
+    let point = |(rows, draws): &(usize, Vec<Vec<bool>>)| LearningPoint {
+        rows: *rows,
+        draws: draws.len(),
+        accuracy: 1.0 - draws.iter().map(|right| error(right, None)).sum::<f64>() / draws.len() as f64,
+    };
+    let points = right.iter().map(point).collect();
+    let [doubled, gain] = extrapolated(&right, None);
+    let (doubled_interval, gain_interval) = intervals(&right, &mut rng);
+    Ok(LearningCurve {
+        points,
+        doubled,
+        doubled_interval,
+        gain,
+        gain_interval,
+        validation_rows: validation.len(),
+        flops,
+        seconds: start.elapsed().as_secs_f64(),
+    })
+}
+
+/// The rows of each class, in random order.
+fn by_class(data: &EncodedDataset, rng: &mut ChaCha8Rng) -> Vec<Vec<usize>> {
+    let mut classes: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for (row, sample) in data.samples.iter().enumerate() {
+        classes.entry(sample.label).or_default().push(row);
+    }
+    classes.values_mut().for_each(|rows| rows.shuffle(rng));
+    classes.into_values().collect()
+}
+
+/// Rows of one part, ascending. Each class is cut into `divisor` parts of at least one row.
+fn part_of(classes: &[Vec<usize>], divisor: usize, part: usize) -> Vec<usize> {
+    let of_class = |rows: &Vec<usize>| {
+        let start = (part * rows.len() / divisor).min(rows.len() - 1);
+        let end = ((part + 1) * rows.len() / divisor).max(start + 1);
+        rows[start..end].to_vec()
+    };
+    let mut rows: Vec<usize> = classes.iter().flat_map(of_class).collect();
+    rows.sort_unstable();
+    rows
+}
+
+/// Share of wrong answers among some rows, by default all.
+fn error(right: &[bool], rows: Option<&[usize]>) -> f64 {
+    match rows {
+        None => right.iter().filter(|right| !**right).count() as f64 / right.len() as f64,
+        Some(rows) => rows.iter().filter(|row| !right[**row]).count() as f64 / rows.len() as f64,
+    }
+}
+
+/// Resampled validation rows, and resampled draws for each share.
+struct Resample {
+    rows: Vec<usize>,
+    draws: Vec<Vec<usize>>,
+}
+
+/// Predicted accuracy with twice the largest number of rows, and the gain over the fitted accuracy with that number.
+fn extrapolated(shares: &[(usize, Vec<Vec<bool>>)], resample: Option<&Resample>) -> [f64; 2] {
+    let (mut logs, mut weights) = (Vec::new(), 0.0);
+    for (share, (rows, draws)) in shares.iter().enumerate() {
+        let all: Vec<usize> = (0..draws.len()).collect();
+        let picked = resample.map_or(&all, |resample| &resample.draws[share]);
+        let errors = picked.iter().map(|draw| error(&draws[*draw], resample.map(|resample| &*resample.rows)));
+        // Half an error more, so that none has a logarithm.
+        let validation = draws[0].len() as f64;
+        let mean = (errors.sum::<f64>() / picked.len() as f64 * validation + 0.5) / (validation + 1.0);
+        logs.push(((*rows as f64).ln(), mean.ln()));
+        weights += 1.0;
+    }
+    let mean = |of: fn(&(f64, f64)) -> f64| logs.iter().map(of).sum::<f64>() / weights;
+    let (x, y) = (mean(|log| log.0), mean(|log| log.1));
+    let covariance: f64 = logs.iter().map(|log| (log.0 - x) * (log.1 - y)).sum();
+    let variance: f64 = logs.iter().map(|log| (log.0 - x).powi(2)).sum();
+    // Equal sizes have no slope.
+    let slope = if variance > 0.0 { covariance / variance } else { 0.0 };
+    let largest = logs.iter().map(|log| log.0).fold(f64::NEG_INFINITY, f64::max);
+    let at = |log: f64| (y + slope * (log - x)).exp().min(1.0);
+    let (now, doubled) = (at(largest), at(largest + 2.0_f64.ln()));
+    [1.0 - doubled, now - doubled]
+}
+
+/// Percentile intervals of 95 %.
+fn intervals(shares: &[(usize, Vec<Vec<bool>>)], rng: &mut ChaCha8Rng) -> ([f64; 2], [f64; 2]) {
+    let count = shares[0].1[0].len();
+    let mut draw = |below: usize, count: usize| (0..count).map(|_| rng.random_range(0..below)).collect::<Vec<usize>>();
+    let mut found: Vec<[f64; 2]> = Vec::with_capacity(RESAMPLES);
+    for _ in 0..RESAMPLES {
+        let rows = draw(count, count);
+        let draws = shares.iter().map(|(_, draws)| draw(draws.len(), draws.len())).collect();
+        found.push(extrapolated(shares, Some(&Resample { rows, draws })));
+    }
+    let mut of = |which: usize| {
+        found.sort_by(|a, b| a[which].total_cmp(&b[which]));
+        [0.025, 0.975].map(|share| found[(share * (RESAMPLES - 1) as f64).round() as usize][which])
+    };
+    (of(0), of(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Right answers of draws to validation rows, where rows are wrong with a probability of `error(rows)`.
+    fn planted(validation: usize, error: impl Fn(f64) -> f64, rng: &mut ChaCha8Rng) -> Vec<(usize, Vec<Vec<bool>>)> {
+        SHARES
+            .map(|(divisor, draws)| {
+                let rows = 800 / divisor;
+                let wrong = error(rows as f64);
+                (rows, (0..draws).map(|_| (0..validation).map(|_| rng.random::<f64>() >= wrong).collect()).collect())
+            })
+            .to_vec()
+    }
+
+    #[test]
+    fn a_power_law_is_extrapolated_within_the_interval() {
+        let law = |rows: f64| 1.5 * rows.powf(-0.3);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let exact = planted(200_000, law, &mut rng);
+        let [doubled, gain] = extrapolated(&exact, None);
+        assert!((doubled - (1.0 - law(1600.0))).abs() < 3e-3, "{doubled}");
+        assert!((gain - (law(800.0) - law(1600.0))).abs() < 3e-3, "{gain}");
+        let (mut covered, mut width) = (0, 0.0);
+        for _ in 0..60 {
+            let shares = planted(300, law, &mut rng);
+            let ([low, high], [least, most]) = intervals(&shares, &mut rng);
+            covered += u32::from((low..=high).contains(&(1.0 - law(1600.0))));
+            width += (most - least) / 60.0;
+        }
+        assert!(covered >= 52, "{covered} of 60");
+        assert!(width < 0.06, "{width}");
+    }
+
+    #[test]
+    fn a_flat_curve_has_no_gain() {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let shares = planted(2000, |_| 0.2, &mut rng);
+        let (_, [low, high]) = intervals(&shares, &mut rng);
+        assert!(low < 0.0 && high > 0.0, "{low} to {high}");
+        // Without any error, nothing can be gained.
+        let [doubled, gain] = extrapolated(&planted(100, |_| 0.0, &mut rng), None);
+        assert!((doubled - 1.0).abs() < 0.01 && gain.abs() < 1e-12, "{doubled} {gain}");
+    }
+
+    #[test]
+    fn parts_have_each_class_and_are_disjoint() {
+        let classes = vec![(0..40).collect::<Vec<usize>>(), vec![40, 41, 42]];
+        for (divisor, draws) in SHARES {
+            let parts: Vec<Vec<usize>> = (0..draws).map(|draw| part_of(&classes, divisor, draw)).collect();
+            for part in &parts {
+                assert!(part.is_sorted() && part.iter().any(|row| *row >= 40), "{part:?}");
+                assert_eq!(part.iter().filter(|row| **row < 40).count(), 40 / divisor);
+            }
+            let mut first: Vec<usize> = parts.concat().into_iter().filter(|row| *row < 40).collect();
+            let all = first.len();
+            first.sort_unstable();
+            first.dedup();
+            assert_eq!(first.len(), all);
+        }
+    }
+}
