@@ -302,7 +302,11 @@ impl ServeArguments {
             }
             None => match std::env::var(TOKEN) {
                 Ok(token) => (token, TOKEN.to_owned()),
-                Err(_) => return Ok(None),
+                Err(std::env::VarError::NotPresent) => return Ok(None),
+                Err(std::env::VarError::NotUnicode(_)) => {
+                    let expected = format!("visible ASCII characters in {TOKEN}");
+                    return Err(Error::Argument { flag: "token-file", expected, got: "other bytes".into() });
+                }
             },
         };
         let token = token.trim().to_owned();

@@ -13,6 +13,9 @@ const BYTES_PER_TOKEN: usize = 4;
 /// Share of the deadline after which the answer may be expected at most. Texts differ, machines stall, a client that was
 /// refused has less time left, and a late answer is useless.
 const SHARE: f64 = 0.25;
+/// Share of the time that an answer may take, above which the latest answers show that requests wait. Below it the pace is
+/// that of the requests, not of the server, which could answer more.
+const WAITING: f64 = 0.25;
 /// Minimum time of a measurement of the pace, unless the server becomes idle before.
 const WINDOW: Duration = Duration::from_millis(200);
 /// Weight of the latest measurement in the exponential mean.
@@ -28,6 +31,8 @@ struct State {
     pending: usize,
     /// Seconds for each estimated token.
     pace: Option<f64>,
+    /// Mean time of the latest answers.
+    taken: Duration,
     /// Start of the present measurement, and estimated tokens that were answered since.
     window: Option<(Instant, usize)>,
 }
@@ -37,6 +42,7 @@ struct State {
 pub(super) struct Admitted {
     admission: Arc<Admission>,
     tokens: usize,
+    arrived: Instant,
     is_answered: bool,
 }
 
@@ -46,12 +52,13 @@ impl Admission {
     }
 
     /// Admits a body of this size, unless its answer is expected too late. A request is always admitted if no other is
-    /// in progress.
+    /// in progress, or if the latest answers came soon.
     pub(super) fn admit(self: &Arc<Self>, bytes: usize, deadline: Duration) -> Result<Admitted, Refusal> {
         let tokens = bytes / BYTES_PER_TOKEN + 1;
         let mut state = self.state();
         let expected = state.pace.unwrap_or(0.0) * (state.pending + tokens) as f64;
-        if state.pending > 0 && expected > SHARE * deadline.as_secs_f64() {
+        let limit = SHARE * deadline.as_secs_f64();
+        if state.pending > 0 && expected > limit && state.taken.as_secs_f64() > WAITING * limit {
             let pending = state.pending;
             return Err(Refusal::overloaded(format!(
                 "requests of about {pending} tokens are in progress, and the answer would come too late: try again later"
@@ -59,7 +66,7 @@ impl Admission {
         }
         state.pending += tokens;
         state.window.get_or_insert_with(|| (Instant::now(), 0));
-        Ok(Admitted { admission: self.clone(), tokens, is_answered: false })
+        Ok(Admitted { admission: self.clone(), tokens, arrived: Instant::now(), is_answered: false })
     }
 }
 
@@ -72,7 +79,14 @@ impl Admitted {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.admission.state().end(self.tokens, self.is_answered, Instant::now());
+        let (mut state, now) = (self.admission.state(), Instant::now());
+        let taken = now.saturating_duration_since(self.arrived);
+        state.taken = match self.is_answered {
+            true => state.taken.mul_f64(1.0 - LATEST) + taken.mul_f64(LATEST),
+            // It was too late, or refused at once.
+            false => state.taken.max(taken),
+        };
+        state.end(self.tokens, self.is_answered, now);
     }
 }
 
@@ -97,7 +111,8 @@ mod tests {
     use super::*;
 
     fn admission(pending: usize, pace: f64) -> Arc<Admission> {
-        Arc::new(Admission(Mutex::new(State { pending, pace: Some(pace), window: Some((Instant::now(), 0)) })))
+        let (taken, window) = (Duration::from_secs(2), Some((Instant::now(), 0)));
+        Arc::new(Admission(Mutex::new(State { pending, pace: Some(pace), taken, window })))
     }
 
     #[test]
@@ -107,6 +122,15 @@ mod tests {
         assert!(admission(4, 0.5).admit(0, deadline).is_ok(), "expected after 2.5 s, a quarter of the deadline");
         assert!(admission(5, 0.5).admit(0, deadline).is_err());
         assert!(admission(5, 0.1).admit(0, deadline).is_ok());
+    }
+
+    #[test]
+    fn few_small_requests_do_not_keep_a_batch_out() {
+        // Each alone takes 6 ms for 9 tokens: a pace of .6 ms, by which a batch of 1,600 tokens would take a second.
+        let (admission, deadline) = (admission(9, 0.006 / 9.0), Duration::from_secs(2));
+        assert!(admission.admit(6400, deadline).is_err(), "the latest answers took two seconds");
+        admission.state().taken = Duration::from_millis(6);
+        assert!(admission.admit(6400, deadline).is_ok());
     }
 
     #[test]

@@ -83,6 +83,8 @@ pub(super) struct App {
     pub(super) most_layers: AtomicU64,
     /// Lock that is held while a model is loaded.
     pub(super) reloading: Arc<tokio::sync::Mutex<()>>,
+    /// Room for requests to reload: one that runs and one that waits.
+    pub(super) reload_requests: Arc<Semaphore>,
     token: Option<[u8; 32]>,
 }
 
@@ -112,6 +114,7 @@ impl App {
             version: Mutex::new(version),
             most_layers: AtomicU64::new(0),
             reloading: Arc::default(),
+            reload_requests: Arc::new(Semaphore::new(2)),
             token,
             settings,
         }

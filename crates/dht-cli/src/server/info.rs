@@ -20,7 +20,7 @@ pub(super) const OPENAPI: &str = include_str!("assets/openapi.json");
 /// test computes both.
 const PAGE_POLICY: &str = "default-src 'none'; \
     style-src 'sha256-CbKMNlCA5zH8nP/NRLTHq2rxAxSh3xIILbjOLhEmwpo='; \
-    script-src 'sha256-3RaOjpt2FYQEKnjgrxOOIkyK0qfQYEN690A+6GLWoaM='; \
+    script-src 'sha256-ApQ7KPu3XIVC0ctMzCco1NhbGlQcDiIlKylOCDcq3m0='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `GET /`: the page.

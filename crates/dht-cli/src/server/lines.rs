@@ -179,9 +179,14 @@ async fn read(app: Arc<App>, mut body: Body, sender: mpsc::Sender<Pending>) {
     let limits = &app.settings.limits;
     let mut cutter = Cutter { rest: Vec::new(), most: limits.body_bytes, dropping: false, line: 0 };
     let mut stopping = app.stopping.clone();
+    // The limit is for a line: a client that sends a byte now and then does not keep its connection.
+    let (mut line, mut since) = (0, tokio::time::Instant::now());
     loop {
+        if cutter.line > line {
+            (line, since) = (cutter.line, tokio::time::Instant::now());
+        }
         let frame = tokio::select! {
-            frame = tokio::time::timeout(limits.reading, body.frame()) => Some(frame),
+            frame = tokio::time::timeout_at(since + limits.reading, body.frame()) => Some(frame),
             () = stopped(&mut stopping) => None,
         };
         let Some(frame) = frame else {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::progress::report;
+use crate::progress::{is_hidden, report};
 
 /// Maximum number of lines that wait to be written. Further lines are dropped, so that a slow reader does not delay
 /// requests.
@@ -15,6 +15,18 @@ const WAITING: usize = 1024;
 
 /// Time limit for the last lines.
 const CLOSING: Duration = Duration::from_secs(2);
+
+/// JSON in which signs that a terminal would obey are JSON's own escapes.
+fn escaped(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for sign in json.chars() {
+        match is_hidden(sign) {
+            true => shown.push_str(&format!("\\u{:04x}", u32::from(sign))),
+            false => shown.push(sign),
+        }
+    }
+    shown
+}
 
 /// Log that a separate thread writes.
 #[derive(Debug)]
@@ -60,7 +72,7 @@ impl Log {
                 line.insert("lines_dropped_before".into(), dropped.into());
             }
         }
-        if lines.try_send(Some(line.to_string())).is_err() {
+        if lines.try_send(Some(escaped(&line.to_string()))).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -62,7 +62,30 @@ enum Direction {
 #[derive(Debug)]
 enum Inputs {
     One(Text),
+    /// A text or a pair for text-embeddings-inference, a batch for Hugging Face.
+    Strings(Vec<String>),
     Batch(Vec<Text>),
+}
+
+impl Inputs {
+    /// The texts, and whether they are a single one or a pair. `of_hugging_face` is true for a request with `parameters`.
+    fn texts(self, of_hugging_face: bool) -> Result<(Vec<Text>, bool), String> {
+        match self {
+            Self::One(text) => Ok((vec![text], true)),
+            Self::Batch(texts) => Ok((texts, false)),
+            Self::Strings(texts) if of_hugging_face => {
+                Ok((texts.into_iter().map(|text| (text, None)).collect(), false))
+            }
+            Self::Strings(texts) if texts.len() > 2 => Err(format!(
+                "{} strings are neither a text nor a pair: a batch is [[string], [string], …]",
+                texts.len()
+            )),
+            Self::Strings(texts) => {
+                let mut texts = texts.into_iter();
+                Ok((vec![(texts.next().unwrap_or_default(), texts.next())], true))
+            }
+        }
+    }
 }
 
 /// String, or list of one or two strings.
@@ -111,10 +134,7 @@ pub(super) fn parse(app: &App, json: &[u8]) -> Result<Question, Refusal> {
     if top_k == Some(0) {
         return Err(Refusal::unprocessable("top_k is 0, expected the number of labels in an answer, at least 1"));
     }
-    let (texts, is_single) = match request.inputs {
-        Inputs::One(text) => (vec![text], true),
-        Inputs::Batch(texts) => (texts, false),
-    };
+    let (texts, is_single) = request.inputs.texts(is_nested).map_err(Refusal::unprocessable)?;
     let form = PredictForm {
         is_single,
         is_pair: is_single && texts.iter().any(|(_, pair)| pair.is_some()),
@@ -199,13 +219,11 @@ impl<'de> Visitor<'de> for InputsVisitor {
         match list.next_element::<Item>()? {
             None => Err(A::Error::invalid_length(0, &self)),
             Some(Item::String(text)) => {
-                let pair = list.next_element::<String>()?;
-                if list.next_element::<String>()?.is_some() {
-                    return Err(A::Error::custom(
-                        "three strings are neither a text nor a pair: a batch is [[string], [string], …]",
-                    ));
+                let mut texts = vec![text];
+                while let Some(text) = list.next_element::<String>()? {
+                    texts.push(text);
                 }
-                Ok(Inputs::One((text, pair)))
+                Ok(Inputs::Strings(texts))
             }
             Some(Item::List(first)) => {
                 let mut texts = vec![first];
@@ -256,10 +274,7 @@ mod tests {
 
     fn parse(json: &str) -> Result<Vec<Text>, String> {
         let request: PredictRequest = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        Ok(match request.inputs {
-            Inputs::One(text) => vec![text],
-            Inputs::Batch(texts) => texts,
-        })
+        Ok(request.inputs.texts(request.parameters.is_some())?.0)
     }
 
     #[test]

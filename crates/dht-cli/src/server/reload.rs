@@ -22,7 +22,19 @@ pub(super) async fn reload(State(app): State<Arc<App>>) -> Result<Json<Value>, R
             "a reload takes a token, and this server was started without one: send SIGHUP, or start it with --token-file",
         ));
     }
-    load(app).await.map(|labels| Json(labels.in_object(json!({ "status": "reloaded" }))))
+    // One that runs and one that waits: the latter loads what is there now.
+    let Ok(permit) = app.reload_requests.clone().try_acquire_owned() else {
+        let reason = "a reload is in progress, and another one waits: it will load what is in the directory then";
+        return Err(Refusal::new(StatusCode::CONFLICT, ErrorType::Overloaded, reason));
+    };
+    // On a task of its own, since who asked for it may be gone before it is done.
+    let loaded = tokio::spawn(async move {
+        let loaded = load(app).await;
+        drop(permit);
+        loaded
+    });
+    let labels = loaded.await.unwrap_or_else(|error| Err(failed(error.to_string())))?;
+    Ok(Json(labels.in_object(json!({ "status": "reloaded" }))))
 }
 
 /// Labels that a reload added and removed.
@@ -79,7 +91,12 @@ async fn load_within_the_time(app: Arc<App>) -> Result<ChangedLabels, Refusal> {
         Err(error) => return Err(app.reload_failed(&error.to_string())),
     };
     let replaced = match loaded {
-        Ok(Ok(Ok(Ok(model)))) => app.replace(model),
+        Ok(Ok(Ok(Ok(model)))) => {
+            // It packs the weights and runs two batches, which would keep a thread of requests.
+            let own = app.clone();
+            let replaced = tokio::task::spawn_blocking(move || own.replace(model)).await;
+            replaced.unwrap_or_else(|error| Err(error.to_string()))
+        }
         Ok(Ok(Ok(Err(error)))) => Err(error.to_string()),
         Ok(Ok(Err(_)) | Err(_)) => Err("loading it panicked".into()),
         Err(_) => Err(format!("loading it took longer than {:?}", app.settings.limits.reload)),

@@ -61,6 +61,10 @@ impl Server {
             return Err(Error::Argument { flag: "token-file", expected, got: "something else".into() });
         }
         settings.limits.check()?;
+        let port = settings.address.port();
+        if port != 0 && settings.metrics_port == Some(port) {
+            return Err(Error::argument("metrics-port", "another port than --port", port));
+        }
         let load = move || load().map(Into::into).map_err(Into::into);
         let wanted = settings.address;
         let at_address = |source| Error::Io { path: wanted.to_string().into(), source };

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use dht_dynamic::serving::ServiceSettings;
+use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
 
@@ -89,14 +90,14 @@ impl Limits {
     /// [`Error::Argument`] with the flag of the limit.
     pub(super) fn check(&self) -> Result<()> {
         let counts = [
-            ("max-body-bytes", self.body_bytes, usize::MAX),
+            ("max-body-bytes", self.body_bytes, Semaphore::MAX_PERMITS),
             ("max-texts", self.texts, MOST),
             ("max-requests", self.requests, MOST),
             ("max-connections", self.connections, MOST),
         ];
         for (flag, count, most) in counts {
             if !(1..=most).contains(&count) {
-                let expected = if most == MOST { format!("1 to {MOST}") } else { "at least 1".into() };
+                let expected = format!("1 to {most}");
                 return Err(Error::argument(flag, expected, count));
             }
         }

@@ -159,7 +159,7 @@ fn invalid_limits_and_origins_are_rejected_at_the_start() {
     let error = Server::start(engine, ServerSettings { service, ..settings() }).unwrap_err();
     assert!(error.to_string().contains("batch_tokens is 0"), "{error}");
     for (limits, flag) in [
-        (Limits { body_bytes: 0, ..Limits::default() }, "--max-body-bytes is 0, expected at least 1"),
+        (Limits { body_bytes: 0, ..Limits::default() }, "--max-body-bytes is 0, expected 1 to "),
         (Limits { deadline: Duration::ZERO, ..Limits::default() }, "--deadline-ms is 0, expected at least 1"),
         (Limits { requests: usize::MAX, ..Limits::default() }, "expected 1 to 1048576"),
     ] {
