@@ -99,7 +99,9 @@ pub fn compare(arguments: &CompareArguments) -> Result<()> {
             let right = |side: &Side| side.scores.iter().map(|score| *score == 1.0).collect::<Vec<bool>>();
             Difference::of_answers(&right(&a), &right(&b))
         }
-        Task::Labels | Task::Number => Difference::of_scores(&a.scores, &b.scores),
+        // A text's F1 is between 0 and 1.
+        Task::Labels => Difference::of_scores(&a.scores, &b.scores, 1.0),
+        Task::Number => Difference::of_scores(&a.scores, &b.scores, 0.0),
     };
     if let Some(path) = &arguments.changed {
         write_changed(path, &texts, &first, [&a, &b])?;
@@ -134,6 +136,13 @@ fn order_of(arguments: &CompareArguments, first: &TextModel, second: &TextModel)
         };
         return different(name(a).into(), name(b).into());
     }
+    let of_pairs = |model: &TextModel| model.origin.as_ref().map(|origin| origin.pair);
+    if let (Some(a), Some(b)) = (of_pairs(first), of_pairs(second))
+        && a != b
+    {
+        let name = |pairs| if pairs { "was trained on pairs of texts" } else { "was trained on single texts" };
+        return different(name(a).into(), name(b).into());
+    }
     if a == Task::Number {
         return Ok(vec![0]);
     }
@@ -160,11 +169,12 @@ impl Side {
         let encoded = model.tokenizer.encode_all(texts, model.max_length)?;
         let full = || model.model.full_flops_of(&encoded);
         match (&model.model, model.model.task()) {
-            (ServedModel::Classifier(classifier), Task::Labels) => {
+            (_, Task::Labels) => {
                 let even = LabelThresholds::even(order.len());
                 let thresholds = model.thresholds.as_ref().unwrap_or(&even);
-                let found = classifier.probabilities_of_all(&encoded, BATCH)?;
+                let found = evaluate(&model.model, &encoded, BATCH)?;
                 let (answers, scores) = found
+                    .probabilities
                     .iter()
                     .zip(&encoded.samples)
                     .map(|(probabilities, row)| {
@@ -183,7 +193,7 @@ impl Side {
                         (names.join("|"), f1)
                     })
                     .unzip();
-                Ok(Self { answers, scores, classes: Vec::new(), flops: full() })
+                Ok(Self { answers, scores, classes: Vec::new(), flops: found.flops + found.routing_flops })
             }
             (ServedModel::Classifier(classifier), Task::Number) => {
                 let found = classifier.probabilities_of_all(&encoded, BATCH)?;
@@ -312,7 +322,8 @@ impl Facts<'_> {
 /// Writes the rows whose answers differ, those of the largest difference first.
 fn write_changed(path: &PathBuf, texts: &Dataset, model: &TextModel, [a, b]: [&Side; 2]) -> Result<()> {
     let mut rows: Vec<usize> = (0..texts.len()).filter(|row| a.answers[*row] != b.answers[*row]).collect();
-    rows.sort_by(|x, y| (b.scores[*x] - a.scores[*x]).total_cmp(&(b.scores[*y] - a.scores[*y])));
+    let difference = |row: &usize| (b.scores[*row] - a.scores[*row]).abs();
+    rows.sort_by(|x, y| difference(y).total_cmp(&difference(x)));
     let truth = |row: usize| -> String {
         let example = &texts.examples[row];
         match model.model.task() {
@@ -328,8 +339,11 @@ fn write_changed(path: &PathBuf, texts: &Dataset, model: &TextModel, [a, b]: [&S
     write_atomically(path, |file| {
         writeln!(file, "row,label,a,b,text")?;
         for row in rows {
-            let cells =
-                [&truth(row), &a.answers[row], &b.answers[row], &texts.examples[row].text].map(|cell| quoted(cell));
+            let example = &texts.examples[row];
+            // The texts of a pair are two lines.
+            let text =
+                example.pair.as_ref().map_or_else(|| example.text.clone(), |pair| format!("{}\n{pair}", example.text));
+            let cells = [&truth(row), &a.answers[row], &b.answers[row], &text].map(|cell| quoted(cell));
             writeln!(file, "{},{}", row + 1, cells.join(","))?;
         }
         Ok(())

@@ -8,13 +8,13 @@ use dht_dynamic::accelerate::AccelerateSettings;
 use dht_dynamic::exit::NgramSettings;
 use dht_dynamic::ladder::{LadderSettings, LadderTexts, Rung, UnlessStill, climb};
 use dht_dynamic::transformer::storage::{writable_file, write_atomically};
-use dht_dynamic::transformer::{Dataset, EncodedDataset, Pooling, Task, TextClassifier, TextTokenizer};
+use dht_dynamic::transformer::{Dataset, EncodedDataset, Example, Pooling, Task, TextClassifier, TextTokenizer};
 
 use super::output::print;
 use crate::acceleration::{BATCH, exit_generator};
 use crate::error::{Error, Result};
 use crate::progress::{LadderProgress, report};
-use crate::review::{Finding, Problem, doubts, duplicates, findings, spellings};
+use crate::review::{Finding, PAIR, Problem, doubts, duplicates, findings, spellings};
 use crate::texts::TextArguments;
 use crate::training::{ModelChoice, Start};
 
@@ -68,8 +68,10 @@ pub fn review(arguments: &ReviewArguments) -> Result<()> {
     if matches!(start, Start::Scratch(_)) {
         return Err(Error::argument("model", "a pre-trained encoder", &arguments.model));
     }
-    let data = arguments.texts.read_training()?;
-    if arguments.texts.task() != Task::Class {
+    let mut texts = arguments.texts.clone();
+    texts.source.table.seed = arguments.seed;
+    let data = texts.read_training()?;
+    if texts.task() != Task::Class {
         let got = format!("several labels or numbers in {}", arguments.texts.source.data.display());
         return Err(Error::argument("data", "one class for each text", got));
     }
@@ -96,9 +98,8 @@ pub fn review(arguments: &ReviewArguments) -> Result<()> {
     let labels: Vec<u32> = encoded.samples.iter().map(|sample| sample.label).collect();
     let answers = out_of_fold(arguments, &start, &tokenizer, &encoded)?;
     let doubts = doubts(&labels, answers.rows());
-    let texts: Vec<&str> = data.examples.iter().map(|row| &*row.text).collect();
-    let tokens: Vec<&[u32]> = encoded.samples.iter().map(|sample| &*sample.encoding.ids).collect();
-    let duplicates = duplicates(&texts, &tokens);
+    let texts: Vec<String> = data.examples.iter().map(|row| whole_text(row, PAIR)).collect();
+    let duplicates = duplicates(&texts);
     let mut found = findings(&labels, &duplicates, &doubts);
     let count = |of: fn(&Problem) -> bool| found.iter().filter(|finding| of(&finding.problem)).count();
     say(&format!(
@@ -145,11 +146,16 @@ fn out_of_fold(
     let first = encoded.len() - encoded.len() / 10 - 1;
     let (training, validation) = (encoded.select(0..first)?, encoded.select(first..encoded.len())?);
     let texts = LadderTexts { training: &training, validation: &validation, joins: true };
-    let mut progress = LadderProgress::new(arguments.quiet);
+    let mut progress = LadderProgress::new(arguments.quiet, Task::Class);
     let mut watch = |event: dht_dynamic::ladder::LadderEvent<'_>| progress.observe(event);
     let climbed = climb(&classifier, texts, &settings, &mut UnlessStill::default(), &mut watch, &mut rng)?;
     let missing = || Error::argument("data", "rows that are cross-fitted", "none");
     climbed.out_of_fold.and_then(|mut answers| answers.stages.pop()).ok_or_else(missing)
+}
+
+/// The text of a row; of a pair, both texts with a sign between them.
+fn whole_text(row: &Example, between: char) -> String {
+    row.pair.as_ref().map_or_else(|| row.text.clone(), |pair| format!("{}{between}{pair}", row.text))
 }
 
 /// The rows as csv.
@@ -179,7 +185,7 @@ fn table(data: &Dataset, found: &[Finding]) -> String {
             &p_label,
             &p_suggested,
             &other,
-            &quoted(&example.text),
+            &quoted(&whole_text(example, '\n')),
         ];
         table += &(cells.join(",") + "\n");
     }

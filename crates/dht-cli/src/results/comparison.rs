@@ -29,14 +29,18 @@ impl Difference {
         Self { mean: (only_b - only_a) / texts, low: ends[0], high: ends[1] }
     }
 
-    /// Difference of two scores of the same texts, with a normal interval.
-    pub fn of_scores(a: &[f64], b: &[f64]) -> Self {
+    /// Difference of two scores of the same texts. As for answers, one text more is counted for each side, here with the
+    /// largest difference there is and at least `least`, so that a few texts that all differ alike prove little. For scores
+    /// of 0 and 1, with a `least` of 1, the interval is that of [`of_answers`](Self::of_answers).
+    pub fn of_scores(a: &[f64], b: &[f64], least: f64) -> Self {
         let texts = a.len().max(1) as f64;
         let differences = || a.iter().zip(b).map(|(a, b)| b - a);
-        let mean = differences().sum::<f64>() / texts;
-        let squares = differences().map(|difference| (difference - mean).powi(2)).sum::<f64>();
-        let error = (squares / (texts - 1.0).max(1.0) / texts).sqrt();
-        Self { mean, low: mean - Z * error, high: mean + Z * error }
+        let largest = differences().map(f64::abs).fold(least, f64::max);
+        let sum = differences().sum::<f64>();
+        let squares = differences().map(|difference| difference * difference).sum::<f64>() + 2.0 * largest * largest;
+        let middle = sum / (texts + 2.0);
+        let error = ((squares / (texts + 2.0) - middle * middle).max(0.0) / (texts + 2.0)).sqrt();
+        Self { mean: sum / texts, low: middle - Z * error, high: middle + Z * error }
     }
 }
 
@@ -61,6 +65,11 @@ mod tests {
         );
         assert_eq!(Difference::of_answers(&[true; 5], &[true; 5]).mean, 0.0);
         assert!(Difference::of_answers(&[true; 5], &[true; 5]).low < -0.2, "five texts say little");
+        let numbers = |rows: &[bool]| rows.iter().map(|right| f64::from(u8::from(*right))).collect::<Vec<f64>>();
+        let of_scores = Difference::of_scores(&numbers(&a), &numbers(&b), 1.0);
+        assert!((of_scores.low - found.low).abs() < 1e-12 && (of_scores.high - found.high).abs() < 1e-12);
+        let one = Difference::of_scores(&[1.0], &[1.2], 0.0);
+        assert!(one.low < 0.0 && one.high > 0.2, "{one:?}");
     }
 
     #[test]
@@ -80,7 +89,7 @@ mod tests {
                 answers += covers(Difference::of_answers(&a, &b));
                 let numbers =
                     |answers: &[bool]| answers.iter().map(|right| f64::from(u8::from(*right))).collect::<Vec<_>>();
-                scores += covers(Difference::of_scores(&numbers(&a), &numbers(&b)));
+                scores += covers(Difference::of_scores(&numbers(&a), &numbers(&b), 1.0));
             }
             assert!(answers >= 935 && scores >= 900, "{answers} and {scores} of 1,000 with {texts} texts");
         }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Tokens in a shingle.
+/// Sign between the texts of a pair.
+pub const PAIR: char = '\u{1f}';
+/// Words in a shingle.
 const SHINGLE: usize = 3;
 /// Bands of minimal hashes, and hashes in a band: pairs of a Jaccard similarity of .8 share a band with a probability of
 /// 1 − (1 − .8⁴)¹² > .998.
@@ -24,16 +26,17 @@ pub struct Duplicate {
     pub equal: bool,
 }
 
-/// Rows whose text equals that of an earlier row, or has nearly the same shingles of tokens. Jaccard similarity; source of
+/// Rows whose text equals that of an earlier row, or has nearly the same shingles of words. Jaccard similarity; source of
 /// the hashes: Broder 1997.
-pub fn duplicates(texts: &[&str], tokens: &[&[u32]]) -> Vec<Duplicate> {
+pub fn duplicates(texts: &[String]) -> Vec<Duplicate> {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     let mut found = Vec::new();
     let mut distinct = Vec::new();
     for (row, text) in texts.iter().enumerate() {
-        let letters: String = text.chars().filter(|sign| sign.is_alphanumeric()).flat_map(char::to_lowercase).collect();
         // Signs alone are compared as they are.
-        let key = if letters.is_empty() { text.trim().to_owned() } else { letters };
+        let is_part = |sign: &char| sign.is_alphanumeric() || *sign == PAIR;
+        let letters: String = text.chars().filter(is_part).flat_map(char::to_lowercase).collect();
+        let key = if letters.trim().is_empty() { text.trim().to_owned() } else { letters };
         match first.get(&key) {
             Some(of) => found.push(Duplicate { row, of: *of, equal: true }),
             None => {
@@ -42,7 +45,7 @@ pub fn duplicates(texts: &[&str], tokens: &[&[u32]]) -> Vec<Duplicate> {
             }
         }
     }
-    let shingles: Vec<BTreeSet<u64>> = distinct.iter().map(|row| shingles(tokens[*row])).collect();
+    let shingles: Vec<BTreeSet<u64>> = distinct.iter().map(|row| shingles(&words(&texts[*row]))).collect();
     let mut buckets: BTreeMap<(usize, Vec<u64>), Vec<usize>> = BTreeMap::new();
     for (at, shingles) in shingles.iter().enumerate().filter(|(_, shingles)| !shingles.is_empty()) {
         for band in 0..BANDS {
@@ -71,10 +74,42 @@ pub fn duplicates(texts: &[&str], tokens: &[&[u32]]) -> Vec<Duplicate> {
     found
 }
 
-/// Hashes of the shingles of a text; of a short text, of all of its tokens.
-fn shingles(tokens: &[u32]) -> BTreeSet<u64> {
-    let hash = |tokens: &[u32]| tokens.iter().fold(0, |hash, token| mix(hash ^ u64::from(*token), 1));
-    if tokens.len() < SHINGLE { [hash(tokens)].into() } else { tokens.windows(SHINGLE).map(hash).collect() }
+/// Returns whether a letter is of a script without spaces: from Thai to Myanmar, Khmer, Chinese and Japanese.
+fn is_without_spaces(letter: char) -> bool {
+    matches!(letter, '\u{e00}'..='\u{109f}' | '\u{1780}'..='\u{17ff}' | '\u{2e80}'..='\u{a4cf}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..)
+}
+
+/// Hashes of the words of a text, ignoring case: runs of letters and digits. In scripts without spaces each letter is a
+/// word; so is each symbol, such as an emoji, but no punctuation.
+fn words(text: &str) -> Vec<u64> {
+    /// First sign that is a symbol, behind the punctuation.
+    const SYMBOLS: char = '\u{2190}';
+    let (mut words, mut word) = (Vec::new(), None);
+    for sign in text.chars() {
+        let joins = sign.is_alphanumeric() && !is_without_spaces(sign);
+        if joins {
+            let hash =
+                sign.to_lowercase().fold(word.unwrap_or(0), |hash, letter| mix(hash, u64::from(u32::from(letter))));
+            word = Some(hash);
+            continue;
+        }
+        words.extend(word.take());
+        if sign >= SYMBOLS && !sign.is_whitespace() || is_without_spaces(sign) {
+            words.push(mix(0, u64::from(u32::from(sign))));
+        }
+    }
+    words.extend(word);
+    words
+}
+
+/// Hashes of the shingles of a text; of a short text, of all of its words.
+fn shingles(words: &[u64]) -> BTreeSet<u64> {
+    let hash = |words: &[u64]| words.iter().fold(0, |hash, word| mix(hash ^ word, 1));
+    match words.len() {
+        0 => BTreeSet::new(),
+        1..SHINGLE => [hash(words)].into(),
+        _ => words.windows(SHINGLE).map(hash).collect(),
+    }
 }
 
 fn similarity(a: &BTreeSet<u64>, b: &BTreeSet<u64>) -> f64 {
@@ -96,36 +131,58 @@ mod tests {
 
     use super::*;
 
+    fn strings(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
     #[test]
     fn equal_and_nearly_equal_texts_are_found() {
-        let texts = ["A fine day!", "rain", "a  fine day", "!!", "!!", "???"];
-        let tokens: Vec<Vec<u32>> = vec![vec![1, 2, 3], vec![4], vec![1, 2, 3], vec![5, 5], vec![5, 5], vec![6, 6, 6]];
-        let tokens: Vec<&[u32]> = tokens.iter().map(Vec::as_slice).collect();
+        let texts = strings(&["A fine day!", "rain", "a  fine day", "!!", "!!", "???"]);
         let equal = |row, of| Duplicate { row, of, equal: true };
-        assert_eq!(duplicates(&texts, &tokens), [equal(2, 0), equal(4, 3)]);
+        assert_eq!(duplicates(&texts), [equal(2, 0), equal(4, 3)]);
+        // Other emoji are other words, and letters of a script without spaces, too.
+        let texts = strings(&[
+            "😀 😀 😀 😀",
+            "😡 😡 😡 😡",
+            "今天天气很好我们去公园",
+            "明日は雨が降るでしょう",
+            "今天天气很好我们去公园！",
+        ]);
+        assert_eq!(duplicates(&texts), [equal(4, 2)]);
+        // Pairs with one first text, and long texts with one beginning.
+        let long = |end: &str| format!("{} {end}", "the same words at the beginning of each text ".repeat(20));
+        let pairs = strings(&[
+            "a man eats\u{1f}someone eats",
+            "a man eats\u{1f}nobody is here",
+            "a man eats\u{1f}Someone eats.",
+        ]);
+        assert_eq!(duplicates(&pairs), [equal(2, 0)]);
+        let ends = ["one two three four five", "six seven eight nine ten"].map(|end| {
+            let words: Vec<String> = end.split(' ').map(str::to_owned).collect();
+            (0..200).map(|at| format!("{}{} ", words[at % 5], at)).collect::<String>()
+        });
+        assert!(duplicates(&[long(&ends[0]), long(&ends[1])]).is_empty());
     }
 
     #[test]
     fn pairs_are_those_of_comparing_every_pair() {
-        // 200 texts of 60 tokens; every fourth repeats an earlier one with one to six tokens changed.
+        // 200 texts of 60 words; every fourth repeats an earlier one with one to six words changed.
         let mut rng = dht_toys::rng(3);
-        let mut tokens: Vec<Vec<u32>> = Vec::new();
+        let mut numbers: Vec<Vec<u32>> = Vec::new();
         for row in 0..200 {
             let mut text: Vec<u32> = (0..60).map(|_| rng.random_range(0..3000)).collect();
             if row % 4 == 3 {
-                text.clone_from(&tokens[rng.random_range(0..row)]);
+                text.clone_from(&numbers[rng.random_range(0..row)]);
                 for _ in 0..rng.random_range(1..=6) {
                     let at = rng.random_range(0..60);
                     text[at] = rng.random_range(0..3000);
                 }
             }
-            tokens.push(text);
+            numbers.push(text);
         }
-        let texts: Vec<String> = tokens.iter().map(|tokens| format!("{tokens:?}")).collect();
-        let (texts, slices): (Vec<&str>, Vec<&[u32]>) =
-            texts.iter().map(String::as_str).zip(tokens.iter().map(Vec::as_slice)).unzip();
-        let found: BTreeSet<usize> = duplicates(&texts, &slices).iter().map(|duplicate| duplicate.row).collect();
-        let all: Vec<BTreeSet<u64>> = slices.iter().map(|tokens| shingles(tokens)).collect();
+        let texts: Vec<String> = numbers.iter().map(|numbers| format!("{numbers:?}")).collect();
+        let found: BTreeSet<usize> = duplicates(&texts).iter().map(|duplicate| duplicate.row).collect();
+        let all: Vec<BTreeSet<u64>> = texts.iter().map(|text| shingles(&words(text))).collect();
         let repeats = |row: &usize| (0..*row).any(|other| similarity(&all[other], &all[*row]) >= LEAST_SIMILARITY);
         let expected: BTreeSet<usize> = (0..200).filter(repeats).collect();
         assert!(expected.len() > 15, "{expected:?}");

@@ -10,6 +10,6 @@ mod duplicates;
 mod findings;
 mod labels;
 
-pub use duplicates::duplicates;
+pub use duplicates::{PAIR, duplicates};
 pub use findings::{Finding, Problem, findings};
 pub use labels::{doubts, spellings};
