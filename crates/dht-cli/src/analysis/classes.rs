@@ -173,7 +173,7 @@ mod tests {
         let samples = (0..).zip(&truth).map(sample).collect();
         let encoded = EncodedDataset { samples, labels: names, truncated_rows: 0 };
         let probabilities = (0..20).map(|row| 0.5 + row as f32 / 50.0).collect();
-        let answers = Answers { labels, probabilities, flops: vec![1; 20], depths: vec![1; 20] };
+        let answers = Answers { labels, probabilities, flops: vec![1; 20], depths: vec![1; 20], ..Answers::default() };
         let found = ClassAnalysis::new(&texts, &encoded, &answers);
         let expected = [
             (0.7777777777777778, 0.875, 0.8235294117647058, 8),

@@ -57,6 +57,20 @@ impl Estimate {
         Self { value, low: (value - half).max(0.0), high: (value + half).min(1.0) }
     }
 
+    /// Micro F1, F1 of all labels counted together, with the interval of the delta method as for macro F1: the labels of a
+    /// row depend on each other, so that rows are the sample. `rows` are the events of each row.
+    pub fn micro_f1<'a>(all: &Counts, rows: impl Iterator<Item = &'a [Event]>) -> Self {
+        let value = all.f1();
+        let influence = |event: &Event| match event {
+            Event::Both(_) => 2.0 - 2.0 * value,
+            Event::PredictedOnly(_) | Event::TrueOnly(_) => -value,
+        };
+        let of_row =
+            |events: &[Event]| (events.iter().map(influence).sum::<f64>() / all.events().max(1) as f64).powi(2);
+        let half = Z * rows.map(of_row).sum::<f64>().sqrt();
+        Self { value, low: (value - half).max(0.0), high: (value + half).min(1.0) }
+    }
+
     /// Mean of some values, with a normal interval. `None` without values.
     pub fn mean(values: &[f64]) -> Option<Self> {
         if values.is_empty() {

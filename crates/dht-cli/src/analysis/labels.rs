@@ -93,7 +93,7 @@ impl LabelAnalysis {
         let scores = Scores::Right(&exact);
         Self {
             macro_f1: Estimate::macro_f1(&counts, counts.len(), rows()),
-            micro_f1: Estimate::f1(&all),
+            micro_f1: (all.events() > 0).then(|| Estimate::micro_f1(&all, rows())),
             subset_accuracy: Estimate::share(exact.iter().filter(|exact| **exact).count(), exact.len()),
             rows_without_labels: of_rows.iter().filter(|labels| **labels == 0).count(),
             answers_without_labels: empty_answers,

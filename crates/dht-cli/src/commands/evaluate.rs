@@ -1,6 +1,6 @@
 //! `dht evaluate`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dht_dynamic::serving::TextModel;
@@ -148,9 +148,11 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
 impl EvaluateArguments {
     /// Rejects a report that would replace the texts.
     fn check_report(&self) -> Result<()> {
+        // A file in a directory of texts is one of them.
+        let holds = |texts: &Path, report: &Path| texts.canonicalize().is_ok_and(|texts| report.starts_with(texts));
+        let read = [Some(&self.texts.source.data), self.target.held_out()];
         let same = |report: &PathBuf| {
-            let texts = self.texts.source.data.canonicalize();
-            report.canonicalize().is_ok_and(|report| texts.is_ok_and(|texts| texts == report))
+            report.canonicalize().is_ok_and(|report| read.iter().flatten().any(|texts| holds(texts, &report)))
         };
         match self.report.as_ref().filter(|report| same(report)) {
             Some(report) => Err(Error::argument("report", "another file than the texts", report.display())),
@@ -168,7 +170,7 @@ fn model_facts(model: &TextModel, precision: Precision) -> Vec<(String, String)>
         ("layers computed in", precision.to_string()),
     ];
     facts.extend(model.model.speed().map(|speed| ("default speed", speed.to_string())));
-    facts.extend(model.promise.iter().map(|own| ("promise", promise(own))));
+    facts.extend(model.promise.iter().map(|own| ("promise", promise(own, model.model.task()))));
     if let Some(origin) = &model.origin {
         facts.push(("trained on", format!("{} rows of {}", origin.rows, origin.data)));
         facts.push(("SHA-256 of these texts", origin.sha256.clone()));

@@ -612,7 +612,7 @@ impl PredictArguments {
         let is_input = |path: &PathBuf| {
             path.metadata().is_ok_and(|facts| facts.is_file()) && path.canonicalize().is_ok_and(|path| path == output)
         };
-        match self.files.iter().find(|path| is_input(path)) {
+        match self.files.iter().chain(self.target.held_out()).find(|path| is_input(path)) {
             Some(path) => Err(Error::argument("output", "another file than the texts", path.display())),
             None => Ok(()),
         }

@@ -11,7 +11,10 @@ use serde::Serialize;
 
 use crate::acceleration::BATCH;
 use crate::error::{Error, Result};
-use crate::texts::{DataArguments, LabelArguments, RowArguments, TableArguments, TextArguments, trained_rows};
+use crate::progress::report;
+use crate::texts::{
+    DataArguments, LabelArguments, RowArguments, TableArguments, TextArguments, mapping_note, trained_rows,
+};
 
 /// Flags for an accuracy of the answers that are given.
 #[derive(Debug, Clone, Args)]
@@ -23,6 +26,8 @@ pub struct TargetArguments {
     #[arg(long, value_name = "SHARE", requires = "held_out", conflicts_with = "min_probability")]
     target_accuracy: Option<f64>,
     /// Labelled texts for --target-accuracy that neither the training nor a choice has seen
+    ///
+    /// A model without exits does not know the texts of its training, and cannot refuse them.
     #[arg(long, value_name = "DIR|FILE", requires = "target_accuracy")]
     held_out: Option<PathBuf>,
     /// Probability that the accuracy of --target-accuracy is kept, above 0 and below 1
@@ -46,6 +51,11 @@ pub struct Target {
 }
 
 impl TargetArguments {
+    /// The held-out texts, where there are some.
+    pub fn held_out(&self) -> Option<&PathBuf> {
+        self.held_out.as_ref()
+    }
+
     /// Selects the least probability for a model at its speed. `None` without the flag.
     ///
     /// # Errors
@@ -67,7 +77,8 @@ impl TargetArguments {
         }
         let table = TableArguments::new(rows.clone(), LabelArguments::default());
         let texts = TextArguments::new(DataArguments { data: held_out.clone(), table });
-        let (texts, _) = texts.read_scored(&model.labels, task, model.origin.as_ref())?;
+        let (texts, notes) = texts.read_scored(&model.labels, task, model.origin.as_ref())?;
+        notes.iter().chain(&mapping_note(&texts)).for_each(|note| report(note));
         let encoded = model.tokenizer.encode_all(&texts, model.max_length)?;
         let seen = trained_rows(model, &texts, &encoded);
         if seen > 0 {
@@ -81,7 +92,8 @@ impl TargetArguments {
         let packed = InPrecision::new(&model.model, precision);
         let found = evaluate(&packed.with_model(&model.model), &encoded, BATCH)?;
         let right = found.labels.iter().zip(&encoded.samples).map(|(class, sample)| *class == sample.label);
-        let answers: Vec<(f32, bool)> = found.probabilities.iter().copied().zip(right).collect();
+        let of_answers = found.labels.iter().zip(&found.probabilities).map(|(class, p)| p[*class as usize]);
+        let answers: Vec<(f32, bool)> = of_answers.zip(right).collect();
         let threshold = AbstentionThreshold::select(&answers, accuracy, self.confidence)?;
         let (coverage, coverage_interval) = threshold.coverage(self.confidence);
         Ok(Some(Target {

@@ -35,6 +35,11 @@ pub(super) fn leave_out(
     else {
         return found;
     };
+    // The values -1 and 1 alone are two classes, as in training.
+    let signs = BTreeSet::from([HIDDEN, "1"]);
+    if kind == LabelKind::Class && rows.iter().map(|row| row.cell(place)).collect::<BTreeSet<_>>() == signs {
+        return found;
+    }
     let spelled = |label: &str| label.trim().to_lowercase();
     let known: BTreeSet<String> =
         classes.iter().chain(request.mapping.iter().map(|(own, _)| own)).map(|label| spelled(label)).collect();
@@ -97,7 +102,7 @@ mod tests {
     #[test]
     fn rows_without_a_known_label_are_counted() -> Result<()> {
         let file =
-            "label,text\ngood,a b\nGood,a c\nodd,a d\nbad,a e\n,a f\nodd,a g\n<b>,a h\nnan,a i\nbad,a j\n-1,a k\n";
+            "label,text\ngood,a b\ngood,a c\nodd,a d\nbad,a e\n,a f\nodd,a g\n<b>,a h\nnan,a i\nbad,a j\n-1,a k\n";
         let data = read(file)?;
         let texts: Vec<&str> = data.examples.iter().map(|row| &*row.text).collect();
         assert_eq!(texts, ["a b", "a c", "a e", "a j"]);
