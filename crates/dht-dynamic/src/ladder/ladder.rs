@@ -7,7 +7,7 @@ use dht_transformer::{AdamWSettings, EncodedDataset, Pooling, TextClassifier};
 use rand::{Rng, RngExt};
 
 use super::length_choice::LengthChoice;
-use super::next_step::{LEAST_CHANGE, NextStep};
+use super::next_step::NextStep;
 use super::report::{LadderEvent, LadderReport, Measurement, Rung, Stop};
 use super::rung_model::{FrozenFit, OutOfFold, RungModel};
 use super::rung_texts::{LEAST_JUDGES, RungTexts};
@@ -15,10 +15,13 @@ use super::settings::{LadderSettings, LadderTexts};
 use super::tuning_run::Validation;
 use crate::error::{Error, Result};
 use crate::exit::{NgramFit, WORD_EMBEDDINGS};
-use crate::fit::{FitStep, Report, fit_ngrams, labels_of, side_flops};
+use crate::fit::{FitStep, Report, fit_ngrams, side_flops};
 use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
+use crate::outputs::truth_of;
 
+/// The relative fall of the validation loss from which on rung 2 is kept.
+const LEAST_FALL: f64 = 0.01;
 /// Passes that the budget is a share of.
 pub(super) const BUDGET_PASSES: f64 = 3.0;
 /// A forward and a backward pass, in the time of a forward pass.
@@ -188,7 +191,7 @@ impl<'a> Ladder<'a> {
             Some(_) => front.out_of_fold.select(&texts.validation_rows()),
             None => front.classifier.log_probabilities_of_all(data)?,
         };
-        Ok(Validation { texts: data, flops: cost(self.classifier, data, |_| 0), front, labels: labels_of(data) })
+        Ok(Validation { texts: data, flops: cost(self.classifier, data, |_| 0), front, labels: truth_of(data) })
     }
 
     /// Estimates the time of a fine-tuning pass by the time that rung 1 took.
@@ -216,7 +219,7 @@ impl<'a> Ladder<'a> {
 
     /// Returns whether a loss of rung 2 is a reason to prefer it to rung 1.
     fn pays(&self, loss: f64, rung_1: &RungModel) -> bool {
-        loss <= (1.0 - LEAST_CHANGE) * rung_1.loss || self.settings.least == Rung::FineTuned
+        loss <= (1.0 - LEAST_FALL) * rung_1.loss || self.settings.least == Rung::FineTuned
     }
 
     /// Records score and cost of a rung.
@@ -225,7 +228,7 @@ impl<'a> Ladder<'a> {
             rung,
             passes: if rung == Rung::FineTuned { self.passes } else { 0.0 },
             planned_passes: if rung == Rung::FineTuned { self.planned_passes } else { 0.0 },
-            accuracy: Some(answers.accuracy(labels)),
+            accuracy: Some(answers.score(labels)),
             loss: answers.mean_loss(labels),
             flops: self.flops,
             cost: self.flops as f64 / self.pass_flops.max(1) as f64,

@@ -32,7 +32,7 @@ pub trait NextStep: Debug {
 }
 
 /// The relative change of the validation loss that counts as one.
-pub(super) const LEAST_CHANGE: f64 = 0.01;
+const LEAST_CHANGE: f64 = 0.005;
 
 /// Goes on, unless fine-tuning leaves the validation loss where it was.
 ///
@@ -56,9 +56,9 @@ const LEAST_PASSES: f64 = 0.75;
 
 impl Default for UnlessStill {
     fn default() -> Self {
-        // In the first three quarters of a pass, encoders that gained in three passes moved the loss by 2 % (IMDB), 3 %
-        // (BANKING77), 4 % (StackOverflow) and 10 % or more (AG News, SST-2). A small encoder that did not gain moved it by
-        // at most 0.9 % on three sets.
+        // In the first three quarters of a pass, encoders that gained in three passes moved the loss by .8 % and 2 % (IMDB),
+        // .9 % (Yelp polarity) and 3 % or more (other sets). A small encoder that did not gain moved it by 0 to 1.0 %. No
+        // limit separates them. This one costs the small encoder some passes, and the others no accuracy.
         Self { least_change: LEAST_CHANGE }
     }
 }
@@ -108,9 +108,9 @@ mod tests {
             |planned, losses: &[f64]| UnlessStill::default().goes_on(&quarters(planned, losses), Rung::FineTuned);
         assert!(goes_on(3.0, &[]), "a trial");
         assert!(goes_on(3.0, &[1.0, 1.0]), "too early");
-        assert!(!goes_on(3.0, &[1.009, 0.995, 0.991]));
+        assert!(!goes_on(3.0, &[1.004, 0.998, 0.996]));
         // A rise is a movement, and what has moved goes on.
-        for moved in [[1.011, 1.0, 1.0], [1.0, 0.989, 0.999]] {
+        for moved in [[1.006, 1.0, 1.0], [1.0, 0.994, 0.999]] {
             assert!(goes_on(3.0, &moved) && goes_on(3.0, &[moved[0], moved[1], 1.0, 1.0, 1.0, 1.0]));
         }
         // Few rows are repeated in more passes, and a short budget ends before the question.
