@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Names of each crate. Lower a number with every name that goes; whoever raises one says why in the commit.
 const LIMITS: [(&str, usize); 6] =
-    [("bandits", 114), ("transformer", 134), ("dynamic", 116), ("search", 74), ("nas", 35), ("cli", 14)];
+    [("bandits", 114), ("transformer", 136), ("dynamic", 117), ("search", 74), ("nas", 35), ("cli", 14)];
 
 /// The names that a module's source exports by `pub use` and by items of its own, and its public modules.
 fn exported(source: &str) -> (BTreeSet<String>, Vec<String>) {

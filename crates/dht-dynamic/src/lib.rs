@@ -123,14 +123,15 @@
 //! Matrix products use as many threads as rayon has (`RAYON_NUM_THREADS`); their number changes no result. A program
 //! that trains on a CPU gains from an allocator that keeps memory, such as mimalloc.
 //!
-//! # Single-label classification only
+//! # Classes, several labels, and numbers
 //!
-//! Every step from an exit to an answer needs a distribution over classes. Stacking multiplies the probabilities of two
-//! models, a text continues while max p is low, and thresholds and risk bounds count wrong classes. In multi-label data
-//! an exit may be confident about some labels and not about others, and a regression value has no probability. A rule
-//! for either task would be another method that needs its own evaluation. Multi-label and regression texts are rejected
-//! ([`Error::Argument`], `targets`). Full, truncated and pruned encoders handle them ([`transformer::Task`],
-//! [`transformer::pruning`]), and an [`Engine`] serves such encoders as well.
+//! A classifier of several labels becomes dynamic like one of classes ([`Outputs`]). Each label is a decision between
+//! "no" and "yes" with a probability of its own. Stacking adds log-odds, with the same two weights for all labels. The
+//! probability of a set of labels is the product over the labels, so that a text leaves when every label is sure. Curves
+//! have micro F1 in place of accuracy, and a promise bounds the mean F1 of a text's labels.
+//!
+//! A number has no probability: [`accelerate()`](fn@accelerate::accelerate) rejects a regression. Full, truncated and
+//! pruned encoders handle numbers ([`transformer::Task`], [`transformer::pruning`]), and an [`Engine`] serves them.
 
 #![doc(html_root_url = "https://docs.rs/dht-dynamic/latest")]
 
@@ -145,6 +146,7 @@ pub mod ladder;
 mod log_probabilities;
 mod logistic;
 mod model;
+mod outputs;
 pub mod passage;
 mod prediction;
 pub mod route;
@@ -163,6 +165,7 @@ pub use exit_model::{ExitModel, ExitSettings};
 pub use full_model::FullModel;
 pub use log_probabilities::LogProbabilities;
 pub use model::{DynamicModel, OwnParts, SavedParts, SeenTexts};
+pub use outputs::Outputs;
 pub use prediction::{BatchPredictions, Prediction, Predictor};
 pub use route::route::Route;
 pub use router::router::Router;

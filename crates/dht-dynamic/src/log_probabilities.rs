@@ -1,63 +1,74 @@
-//! Log-probabilities of classes for many texts.
+//! Log-probabilities of the answers to many texts.
 
-use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier, tensors::log_softmax};
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier};
 
 use crate::error::{Error, Result};
+use crate::outputs::Outputs;
 
-/// Log-probabilities of each class for each row, in nats. Shape: (rows, classes).
+/// Log-probabilities of the answers to each text, in nats: of each class, or for each of several labels of "no" and
+/// "yes". Shape: (rows, decisions × alternatives), see [`Outputs`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogProbabilities {
-    classes: usize,
+    outputs: Outputs,
     values: Vec<f64>,
 }
 
 impl LogProbabilities {
-    /// Builds a table from values in row-major order.
+    /// Builds a table of classes from values in row-major order.
     ///
     /// # Errors
     /// [`Error::Argument`] for no class, for values that do not fill whole rows, and for values that are not finite or
     /// above 0.
     pub fn new(classes: usize, values: Vec<f64>) -> Result<Self> {
+        Self::of(Outputs::Classes(classes), values)
+    }
+
+    /// Builds a table from values in row-major order.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of(outputs: Outputs, values: Vec<f64>) -> Result<Self> {
+        let (classes, width) = (outputs.count(), outputs.width());
         if classes == 0 {
             return Err(Error::argument("classes", "at least 1", classes));
         }
-        if !values.len().is_multiple_of(classes) {
-            return Err(Error::shape("log-probabilities", format!("whole rows of {classes}"), values.len()));
+        if !values.len().is_multiple_of(width) {
+            return Err(Error::shape("log-probabilities", format!("whole rows of {width}"), values.len()));
         }
         // A rounding error above 0 is accepted.
         match values.iter().find(|value| !(value.is_finite() && **value <= 1e-6)) {
             Some(value) => Err(Error::argument("log-probabilities", "finite numbers, at most 0", value)),
-            None => Ok(Self { classes, values }),
+            None => Ok(Self { outputs, values }),
         }
     }
 
     /// Computes a classifier's log-probabilities for every row of a data set.
     ///
     /// # Errors
-    /// Errors of the encoder, including the error for a batch size of 0.
+    /// [`Error::Argument`] for a regression; errors of the encoder, including the error for a batch size of 0.
     pub fn of_classifier(classifier: &TextClassifier, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
-        let classes = classifier.classifier().classes();
-        let (mut values, ctx) = (vec![0.0; data.len() * classes], ForwardContext::inference());
+        let outputs = Outputs::new(classifier.task(), classifier.classifier().classes())?;
+        let (mut found, ctx) = (Collected::new(outputs, data.len()), ForwardContext::inference());
         for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
-            let batch: Vec<Vec<f32>> = log_softmax(&classifier.logits(&data.batch(&rows)?, &ctx)?)?.to_vec2()?;
-            for (row, logs) in rows.iter().zip(batch) {
-                values[row * classes..(row + 1) * classes]
-                    .iter_mut()
-                    .zip(logs)
-                    .for_each(|(value, log)| *value = f64::from(log));
-            }
+            let batch = data.batch(&rows)?;
+            found.set(&rows, outputs.of_logits(&classifier.logits(&batch, &ctx)?, &batch.sample_ids)?);
         }
-        Self::new(classes, values)
+        found.table()
     }
 
-    /// The number of classes.
+    /// The decisions that make up an answer.
+    pub fn outputs(&self) -> Outputs {
+        self.outputs
+    }
+
+    /// The number of classes or labels.
     pub fn classes(&self) -> usize {
-        self.classes
+        self.outputs.count()
     }
 
     /// The number of rows.
     pub fn len(&self) -> usize {
-        self.values.len() / self.classes
+        self.values.len() / self.outputs.width()
     }
 
     /// Returns whether the table has no rows.
@@ -65,17 +76,23 @@ impl LogProbabilities {
         self.values.is_empty()
     }
 
-    /// The log-probabilities of each row. Shape of each: (classes).
+    /// The log-probabilities of each row. Shape of each: (decisions × alternatives).
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f64]> {
-        self.values.chunks_exact(self.classes)
+        self.values.chunks_exact(self.outputs.width())
     }
 
-    /// The log-probabilities of a row. Shape: (classes).
+    /// The log-probabilities of each decision, row after row. Shape of each: (alternatives).
+    pub fn decisions(&self) -> impl ExactSizeIterator<Item = &[f64]> {
+        self.values.chunks_exact(self.outputs.alternatives())
+    }
+
+    /// The log-probabilities of a row. Shape: (decisions × alternatives).
     ///
     /// # Panics
     /// When the row does not exist.
     pub fn row(&self, row: usize) -> &[f64] {
-        &self.values[row * self.classes..(row + 1) * self.classes]
+        let width = self.outputs.width();
+        &self.values[row * width..(row + 1) * width]
     }
 
     /// Returns the given rows, in this order.
@@ -84,50 +101,76 @@ impl LogProbabilities {
     /// When a row does not exist.
     #[must_use]
     pub fn select(&self, rows: &[usize]) -> Self {
-        let of_row = |row: &usize| self.values[row * self.classes..(row + 1) * self.classes].iter().copied();
-        Self { classes: self.classes, values: rows.iter().flat_map(of_row).collect() }
+        Self { outputs: self.outputs, values: rows.iter().flat_map(|row| self.row(*row)).copied().collect() }
     }
 
-    /// The most probable class of each row, the first in a tie.
+    /// The most probable answer of each decision: the class of each row, or 0 or 1 for each label of each row. In a tie it
+    /// is the first class, and the label applies.
     pub fn labels(&self) -> Vec<u32> {
-        self.rows().map(|row| best_class(row).0).collect()
+        match self.outputs {
+            Outputs::Classes(_) => self.decisions().map(|logs| best_class(logs).0).collect(),
+            Outputs::Labels(_) => self.decisions().map(|logs| u32::from(logs[1] >= logs[0])).collect(),
+        }
     }
 
-    /// For each row, the probability of its most probable class minus that of another answer.
+    /// For each row, the score that the answers of another model are expected to lose against the most probable ones: the
+    /// probability of the most probable class minus that of the answered class. For labels, the sum over the labels of
+    /// the same difference, divided by the mean number of labels of a row in both lists, given and expected. Summed over
+    /// the rows, that is the loss of micro F1 to first order, since F1 = 1 − errors / (labels given + labels there).
     pub(crate) fn regrets(&self, answers: &[u32]) -> Vec<f64> {
-        let regret = |(row, answer): (&[f64], &u32)| best_class(row).1.exp() - row[*answer as usize].exp();
-        self.rows().zip(answers).map(regret).collect()
+        let regret = |(logs, answer): (&[f64], &u32)| best_class(logs).1.exp() - logs[*answer as usize].exp();
+        let of_decisions = self.decisions().zip(answers).map(regret);
+        if let Outputs::Classes(_) = self.outputs {
+            return of_decisions.collect();
+        }
+        let expected: f64 = self.decisions().map(|logs| f64::from(best_class(logs).0) + logs[1].exp()).sum();
+        let of_row = expected.max(1.0) / self.len().max(1) as f64;
+        let of_decisions: Vec<f64> = of_decisions.collect();
+        let rows = of_decisions.chunks_exact(self.outputs.decisions());
+        rows.map(|row| (row.iter().sum::<f64>() / of_row).min(1.0)).collect()
     }
 
-    /// Mean negative log-likelihood of the labels, in nats; 0 without rows.
+    /// Mean negative log-likelihood of the right answers of the decisions, in nats; 0 without rows.
     ///
     /// # Panics
-    /// When a label is not a class.
+    /// When an answer is not an alternative of its decision.
     pub fn mean_loss(&self, labels: &[u32]) -> f64 {
-        let losses = self.rows().zip(labels).map(|(row, label)| -row[*label as usize]);
-        losses.sum::<f64>() / self.len().max(1) as f64
+        let losses = self.decisions().zip(labels).map(|(logs, label)| -logs[*label as usize]);
+        losses.sum::<f64>() / self.decisions().len().max(1) as f64
     }
 
-    /// The fraction of rows whose most probable class is their label; 0 without rows.
+    /// Negative log-likelihood of the right answers to each row, in nats, as a mean over its decisions.
+    pub(crate) fn losses(&self, labels: &[u32]) -> Vec<f64> {
+        let losses: Vec<f64> = self.decisions().zip(labels).map(|(logs, label)| -logs[*label as usize]).collect();
+        let decisions = self.outputs.decisions();
+        losses.chunks_exact(decisions).map(|row| row.iter().sum::<f64>() / decisions as f64).collect()
+    }
+
+    /// The fraction of decisions whose most probable answer is the right one; 0 without rows.
     pub fn accuracy(&self, labels: &[u32]) -> f64 {
-        let right = self.labels().iter().zip(labels).filter(|(found, label)| found == label).count();
-        right as f64 / self.len().max(1) as f64
+        Outputs::Classes(self.outputs.alternatives()).score(&self.labels(), labels)
     }
 
-    /// Expected calibration error (Guo et al. 2017). Rows fall into `bins` equal intervals of the largest probability;
-    /// the error is Σ over bins of (rows in the bin / rows)·|accuracy − mean largest probability|. 0 without rows.
+    /// The accuracy; for several labels the micro F1, where a label applies from a probability of one half on.
+    pub fn score(&self, labels: &[u32]) -> f64 {
+        self.outputs.score(&self.labels(), labels)
+    }
+
+    /// Expected calibration error (Guo et al. 2017). Decisions fall into `bins` equal intervals of the largest
+    /// probability; the error is Σ over bins of (decisions in the bin / decisions)·|accuracy − mean largest probability|.
+    /// 0 without rows.
     ///
     /// # Panics
     /// When `bins` is 0.
     pub fn calibration_error(&self, labels: &[u32], bins: usize) -> f64 {
         let mut sums = vec![0.0; bins];
-        for (row, label) in self.rows().zip(labels) {
-            let (class, log) = best_class(row);
+        for (logs, label) in self.decisions().zip(labels) {
+            let (class, log) = best_class(logs);
             let probability = log.exp();
             let bin = ((probability * bins as f64) as usize).min(bins - 1);
             sums[bin] += if class == *label { 1.0 } else { 0.0 } - probability;
         }
-        sums.into_iter().map(f64::abs).sum::<f64>() / self.len().max(1) as f64
+        sums.into_iter().map(f64::abs).sum::<f64>() / self.decisions().len().max(1) as f64
     }
 
     /// The values of the table, row after row.
@@ -135,9 +178,41 @@ impl LogProbabilities {
         &self.values
     }
 
-    /// The probabilities of each row.
+    /// The probabilities of the classes or labels of each row.
     pub fn probabilities(&self) -> Vec<Vec<f32>> {
-        self.rows().map(|row| row.iter().map(|log| log.exp() as f32).collect()).collect()
+        (0..self.len()).map(|row| self.probabilities_of(row)).collect()
+    }
+
+    /// The probabilities of the classes or labels of a row.
+    ///
+    /// # Panics
+    /// When the row does not exist.
+    pub fn probabilities_of(&self, row: usize) -> Vec<f32> {
+        self.outputs.probabilities(self.row(row)).map(|p| p as f32).collect()
+    }
+}
+
+/// Log-probabilities of rows that come in any order.
+pub(crate) struct Collected {
+    outputs: Outputs,
+    values: Vec<f64>,
+}
+
+impl Collected {
+    pub(crate) fn new(outputs: Outputs, rows: usize) -> Self {
+        Self { outputs, values: vec![0.0; rows * outputs.width()] }
+    }
+
+    /// Sets the log-probabilities of these rows.
+    pub(crate) fn set(&mut self, rows: &[usize], logs: Vec<Vec<f64>>) {
+        let width = self.outputs.width();
+        for (row, logs) in rows.iter().zip(logs) {
+            self.values[row * width..(row + 1) * width].copy_from_slice(&logs);
+        }
+    }
+
+    pub(crate) fn table(self) -> Result<LogProbabilities> {
+        LogProbabilities::of(self.outputs, self.values)
     }
 }
 
@@ -167,5 +242,23 @@ mod tests {
         // Nine of ten rows of .9 are right.
         let error = table(&[0.9; 10]).calibration_error(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 10);
         assert!(error.abs() < 1e-12, "{error}");
+    }
+
+    #[test]
+    fn the_regret_of_labels_is_the_expected_loss_of_micro_f1() {
+        // Two texts with two labels: .9 and .2, .6 and .3.
+        let p: [f64; 4] = [0.9, 0.2, 0.6, 0.3];
+        let values = p.iter().flat_map(|p| [(1.0 - p).ln(), p.ln()]).collect();
+        let table = LogProbabilities::of(Outputs::Labels(2), values).unwrap();
+        assert_eq!(table.labels(), [1, 0, 1, 0]);
+        assert_eq!(table.regrets(&table.labels()), [0.0, 0.0]);
+        // Two labels are given and two expected, on two texts. Leaving out the label of .6 loses .6 − .4.
+        let regrets = table.regrets(&[1, 0, 0, 0]);
+        assert!(regrets[0] == 0.0 && (regrets[1] - 0.2 / 2.0).abs() < 1e-12, "{regrets:?}");
+        let loss = table.mean_loss(&[1, 1, 0, 0]);
+        let expected = -(0.9_f64.ln() + 0.2_f64.ln() + 0.4_f64.ln() + 0.7_f64.ln()) / 4.0;
+        assert!((loss - expected).abs() < 1e-12);
+        assert_eq!(table.probabilities()[1].len(), 2);
+        assert!((table.losses(&[1, 1, 0, 0]).iter().sum::<f64>() / 2.0 - expected).abs() < 1e-12);
     }
 }

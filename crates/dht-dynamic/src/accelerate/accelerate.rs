@@ -9,11 +9,11 @@ use crate::fit::{
     AccelerateSettings, Built, FitStep, FitTexts, FittedExits, JudgedFront, Lap, Report, Texts, fit_ngrams,
 };
 
-/// Builds a dynamic model from a fine-tuned single-label classifier: fits the exits, the n-gram exit and the stacking
-/// weights, and selects a speed. The classifier does not change.
+/// Builds a dynamic model from a fine-tuned classifier, which gives each text one class or several labels: fits the exits,
+/// the n-gram exit and the stacking weights, and selects a speed. The classifier does not change.
 ///
 /// # Errors
-/// * [`Error::Argument`] for settings out of range, for fewer than 20 texts, for multi-label texts, for classes other
+/// * [`Error::Argument`] for settings out of range, for fewer than 20 texts, for a regression, for classes or labels other
 ///   than the classifier's, for unlabelled texts without held-out texts, for held-out texts more than half of which are
 ///   also training texts, and for hidden states that are not finite.
 /// * As [`ExitModel::of_classifier`](crate::ExitModel::of_classifier) and

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::evaluation::{SpeedPoint, evaluate};
 use crate::fit::{DEFAULT_SPEED, Report};
 use crate::model::DynamicModel;
+use crate::outputs::truth_of;
 use crate::router::Router;
 
 /// A dynamic model with the report of its acceleration.
@@ -41,8 +42,8 @@ impl Accelerated {
             }
         }
         let exits = model.model().exit_log_probabilities(held_out, batch_size)?;
-        let labels: Vec<u32> = held_out.samples.iter().map(|sample| sample.label).collect();
-        report.own_accuracy = exits.last().map_or(0.0, |own| own.accuracy(&labels));
+        let labels = truth_of(held_out);
+        report.own_accuracy = exits.last().map_or(0.0, |own| own.score(&labels));
         let all_layers = model.stacked(held_out, exits)?.pop();
         let model = model.with_router(router);
         let full_flops = model.full_flops_of_each(held_out);
@@ -50,7 +51,7 @@ impl Accelerated {
         let mut keeps = true;
         for &speed in speeds {
             let found = evaluate(&model.with_speed(speed)?, held_out, batch_size)?;
-            let accuracy = found.confusion.accuracy();
+            let accuracy = model.model().outputs().score(&found.labels, &labels);
             report.curve.push(SpeedPoint::of_texts(speed, accuracy, &found.row_flops, &full_flops));
             keeps =
                 keeps && all_layers.as_ref().is_none_or(|last| DEFAULT_SPEED.holds_for(&last.regrets(&found.labels)));

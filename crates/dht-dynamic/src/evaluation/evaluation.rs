@@ -7,6 +7,7 @@ use dht_transformer::train::metrics::Confusion;
 use dht_transformer::{EncodedDataset, ForwardContext, HeadSet, Sample};
 
 use crate::error::Result;
+use crate::outputs::{Outputs, truth_of};
 use crate::prediction::{BatchPredictions, Prediction, Predictor, in_pool};
 use crate::route::Route;
 
@@ -14,13 +15,15 @@ use crate::route::Route;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Evaluation {
-    /// Counts of true and predicted classes.
+    /// Counts of true and predicted classes. For several labels, of all labels of all rows together: 0 for one that does not
+    /// apply, 1 for one that does, from a probability of one half on. The F1 of 1 is then the micro F1.
     pub confusion: Confusion,
-    /// The predicted class of each row.
+    /// The predicted class of each row. For several labels, 0 or 1 for each label of the first row, then of the second.
     pub labels: Vec<u32>,
-    /// The probability of the predicted class of each row.
-    pub probabilities: Vec<f32>,
-    /// The loss of each row: −ln of the probability of its label, in nats; at most 87, the value for the smallest f32.
+    /// The probabilities of the classes or labels, by row.
+    pub probabilities: Vec<Vec<f32>>,
+    /// The loss of each row: −ln of the probability of its label, in nats; at most 87, the value for the smallest f32. For
+    /// several labels, the mean over the labels.
     pub losses: Vec<f64>,
     /// The route of each row.
     pub routes: Vec<Route>,
@@ -57,7 +60,7 @@ impl Evaluation {
 ///
 /// # Errors
 /// Errors of the model, including the error for a batch size of 0; [`Error::Argument`](crate::Error::Argument) for
-/// classes that differ from the model's, and for multi-label or regression texts.
+/// classes or labels that differ from the model's, and for numbers.
 pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     model.check(data)?;
     let start = Instant::now();
@@ -65,14 +68,29 @@ pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize)
     let found = in_pool(|| model.predict_all(&data.samples, batch_size, &ctx))?;
     let seconds = start.elapsed().as_secs_f64();
     let BatchPredictions { predictions, deciding } = found;
-    let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
-    let probability = |found: &Prediction| found.probabilities[found.label as usize];
-    let probabilities = predictions.iter().map(probability).collect();
-    let confusion = Confusion::from_predictions(data, &labels)?;
-    // `check` has verified that every label is one of the model's classes.
-    let loss = |(prediction, sample): (&Prediction, &Sample)| {
-        let probability = prediction.probabilities[sample.label as usize];
-        -f64::from(probability.max(f32::MIN_POSITIVE)).ln()
+    let outputs = Outputs::of_texts(data);
+    let labels: Vec<u32> = match outputs {
+        Outputs::Classes(_) => predictions.iter().map(|prediction| prediction.label).collect(),
+        Outputs::Labels(_) => {
+            predictions.iter().flat_map(|found| &found.probabilities).map(|p| u32::from(*p >= 0.5)).collect()
+        }
+    };
+    let confusion = match outputs {
+        Outputs::Classes(_) => Confusion::from_predictions(data, &labels)?,
+        Outputs::Labels(_) => {
+            let index = |labels: &[u32]| labels.iter().map(|label| *label as usize).collect::<Vec<_>>();
+            Confusion::from_labels(2, &index(&truth_of(data)), &index(&labels))?
+        }
+    };
+    let log = |probability: f32| f64::from(probability.max(f32::MIN_POSITIVE)).ln();
+    // `check` has verified that every label is one of the model's.
+    let loss = |(prediction, sample): (&Prediction, &Sample)| match sample.targets.is_empty() {
+        true => -log(prediction.probabilities[sample.label as usize]),
+        false => {
+            let of_label = |(p, target): (&f32, &f32)| -log(if *target >= 0.5 { *p } else { 1.0 - p });
+            let labels = prediction.probabilities.iter().zip(&sample.targets);
+            labels.map(of_label).sum::<f64>() / sample.targets.len() as f64
+        }
     };
     let losses = predictions.iter().zip(&data.samples).map(loss).collect();
     let row_flops = predictions.iter().map(|prediction| prediction.flops + prediction.routing_flops).collect();
@@ -83,8 +101,8 @@ pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize)
     let flops = predictions.iter().map(|prediction| prediction.flops).sum();
     let routing_flops = predictions.iter().map(|prediction| prediction.routing_flops).sum();
     let layer_head_ratio = layer_head / predictions.len().max(1) as f64;
-    let choices = predictions.into_iter().map(|prediction| (prediction.route, prediction.head_sets));
-    let (routes, head_sets) = choices.unzip();
+    let choices = predictions.into_iter().map(|found| (found.probabilities, (found.route, found.head_sets)));
+    let (probabilities, (routes, head_sets)) = choices.unzip();
     Ok(Evaluation {
         confusion,
         labels,

@@ -34,11 +34,12 @@ impl ExitReads {
     }
 }
 
-/// A classifier where texts may leave after a layer: hidden rows → logits. Its answer is ln softmax of them.
+/// A classifier where texts may leave after a layer: hidden rows → logits. Its answer is ln softmax of the logits, and for
+/// several labels ln sigmoid of each.
 ///
 /// The parameters of the exit belong to the encoder, so that one optimiser trains both.
 pub trait LayerExit: Debug + Send + Sync {
-    /// The logits. Shape: (samples, classes).
+    /// The logits. Shape: (samples, classes or labels).
     ///
     /// # Errors
     /// Errors of candle.

@@ -3,6 +3,7 @@
 use super::ngram::NgramClassifier;
 use super::stacker::Stacker;
 use crate::error::{Error, Result};
+use crate::outputs::Outputs;
 
 /// The exit at depth 0, with route `0L`: an n-gram classifier of the text's tokens, computed before any layer. Texts
 /// with a confident answer leave at this exit. At each later exit the score of a class is a·ln p(n-gram) + b·ln
@@ -32,9 +33,10 @@ impl FrontExit {
     }
 
     /// Rejects an n-gram exit whose number of weights is not this number of exits, or whose classes differ.
-    pub(crate) fn check(&self, exits: usize, classes: usize) -> Result<()> {
-        if self.ngram.classes() != classes {
-            return Err(Error::shape("classes of the front exit", classes.to_string(), self.ngram.classes()));
+    pub(crate) fn check(&self, exits: usize, outputs: Outputs) -> Result<()> {
+        let own = self.ngram.outputs();
+        if own != outputs {
+            return Err(Error::shape("outputs of the front exit", outputs.to_string(), own));
         }
         if self.stackers.len() != exits {
             return Err(Error::shape("stackers", format!("{exits}, one an exit"), self.stackers.len()));

@@ -4,11 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
-use crate::logistic::{self, Function, minimize};
+use crate::logistic::{Function, minimize};
+use crate::outputs::{Outputs, log_softmax};
 
 /// Weights for the sum of the log-probabilities of an n-gram classifier and of an exit. The score of a class is a·ln
 /// p(n-gram) + b·ln p(exit), and the softmax of the scores gives probabilities. There is no bias for each class, so
-/// that the weights stay valid for other class frequencies. Fitted weights are not negative.
+/// that the weights stay valid for other class frequencies. For several labels, the same two weights add the log-odds of
+/// each label. Fitted weights are not negative.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stacker {
@@ -40,10 +42,10 @@ impl Function for StackedLoss<'_> {
     fn value_and_gradient(&self, at: &[f64]) -> Result<(f64, Vec<f64>)> {
         let [ngram, exit] = self.tables;
         let (mut value, mut gradient) = (0.0, vec![0.0; 2]);
-        for ((ngram, exit), label) in ngram.rows().zip(exit.rows()).zip(self.labels) {
+        for ((ngram, exit), label) in ngram.decisions().zip(exit.decisions()).zip(self.labels) {
             let mut scores: Vec<f64> =
                 ngram.iter().zip(exit).map(|(ngram, exit)| at[0] * ngram + at[1] * exit).collect();
-            logistic::log_softmax(&mut scores);
+            log_softmax(&mut scores);
             value -= scores[*label as usize];
             for (class, log) in scores.iter().enumerate() {
                 let residual = log.exp() - if class == *label as usize { 1.0 } else { 0.0 };
@@ -85,11 +87,11 @@ impl Stacker {
     /// As [`fit`](Self::fit).
     pub fn fit_counted(ngram: &LogProbabilities, exit: &LogProbabilities, labels: &[u32]) -> Result<(Self, u64)> {
         check_alike(ngram, exit)?;
-        if labels.len() != ngram.len() {
-            return Err(Error::shape("labels", format!("{}, one a row", ngram.len()), labels.len()));
+        if labels.len() != ngram.decisions().len() {
+            return Err(Error::shape("labels", format!("{}, one a row", ngram.decisions().len()), labels.len()));
         }
-        if let Some(label) = labels.iter().find(|label| **label as usize >= ngram.classes()) {
-            return Err(Error::Range { what: "label", got: *label as usize, below: ngram.classes() });
+        if let Some(label) = labels.iter().find(|label| **label as usize >= ngram.outputs().alternatives()) {
+            return Err(Error::Range { what: "label", got: *label as usize, below: ngram.outputs().alternatives() });
         }
         let halves = Self::halves();
         if labels.is_empty() {
@@ -126,29 +128,29 @@ impl Stacker {
     /// [`Error::Argument`] for tables of different shapes, and for weights that are not finite.
     pub fn stack(&self, ngram: &LogProbabilities, exit: &LogProbabilities) -> Result<LogProbabilities> {
         check_alike(ngram, exit)?;
-        let mut values = Vec::with_capacity(ngram.len() * ngram.classes());
+        let (outputs, mut values) = (ngram.outputs(), Vec::with_capacity(ngram.values().len()));
         for (ngram, exit) in ngram.rows().zip(exit.rows()) {
-            values.append(&mut self.stack_row(ngram, exit));
+            values.append(&mut self.stack_row(outputs, ngram, exit));
         }
-        LogProbabilities::new(ngram.classes(), values)
+        LogProbabilities::of(outputs, values)
     }
 
     /// The log-probabilities of the two models for one text, combined by the weights.
-    pub(crate) fn stack_row(&self, ngram: &[f64], exit: &[f64]) -> Vec<f64> {
+    pub(crate) fn stack_row(&self, outputs: Outputs, ngram: &[f64], exit: &[f64]) -> Vec<f64> {
         let mut scores: Vec<f64> =
             ngram.iter().zip(exit).map(|(ngram, exit)| self.ngram * ngram + self.exit * exit).collect();
-        logistic::log_softmax(&mut scores);
+        scores.chunks_exact_mut(outputs.alternatives()).for_each(log_softmax);
         scores
     }
 
-    /// FLOPs of the products for one text: two multiply-adds for each class.
+    /// FLOPs of the products for one text: two multiply-adds for each class or label.
     pub fn flops(classes: usize) -> u64 {
         4 * classes as u64
     }
 }
 
 fn check_alike(ngram: &LogProbabilities, exit: &LogProbabilities) -> Result<()> {
-    let shapes = [ngram, exit].map(|table| format!("{} rows of {} classes", table.len(), table.classes()));
+    let shapes = [ngram, exit].map(|table| format!("{} rows of {}", table.len(), table.outputs()));
     let [expected, got] = shapes;
     if expected == got { Ok(()) } else { Err(Error::shape("log-probabilities of the exit", expected, got)) }
 }

@@ -1,12 +1,13 @@
 //! An encoder with exits, without a router.
 
-use dht_transformer::{EncodedDataset, Encoder, HeadSet, Pooling, SampleGroup};
+use dht_transformer::{EncodedDataset, Encoder, HeadSet, Pooling, SampleGroup, Task};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::exit::{ExitBuilder, ExitKind, ExitPlace, LayerExit};
+use crate::outputs::Outputs;
 use crate::route::{Layout, ModelShape, WidthCoupling};
 
 /// Depths, kind and pooling of the exits of a model.
@@ -77,7 +78,7 @@ pub struct ExitModel {
     layout: Layout,
     coupling: WidthCoupling,
     settings: ExitSettings,
-    classes: usize,
+    outputs: Outputs,
     /// The builder of custom exits; `None` for built-in exits.
     own: Option<ExitBuilder>,
 }
@@ -87,10 +88,15 @@ impl ExitModel {
     ///
     /// # Errors
     /// As [`ExitSettings::check`]; [`Error::Argument`] for fewer than two classes.
-    pub fn new<R: Rng + ?Sized>(encoder: Encoder, settings: ExitSettings, classes: usize, rng: &mut R) -> Result<Self> {
+    pub fn new<R: Rng + ?Sized>(
+        encoder: Encoder,
+        settings: ExitSettings,
+        outputs: impl Into<Outputs>,
+        rng: &mut R,
+    ) -> Result<Self> {
         settings.check(encoder.layers())?;
         let layout = Layout::early_exits(shape_of(&encoder), &settings.depths)?;
-        Self::in_layout(encoder, (layout, WidthCoupling::Heads), settings, classes, rng)
+        Self::in_layout(encoder, (layout, WidthCoupling::Heads), settings, outputs, rng)
     }
 
     /// Adds new exits at the depths of a layout, whose groups of layers may keep fewer heads. The layers of its tail
@@ -103,11 +109,12 @@ impl ExitModel {
         encoder: Encoder,
         (layout, coupling): (Layout, WidthCoupling),
         settings: ExitSettings,
-        classes: usize,
+        outputs: impl Into<Outputs>,
         rng: &mut R,
     ) -> Result<Self> {
         settings.kind.check(settings.pooling)?;
-        let empty = Self { encoder, exits: Vec::new(), layout, coupling, settings, classes, own: None };
+        let outputs = outputs.into();
+        let empty = Self { encoder, exits: Vec::new(), layout, coupling, settings, outputs, own: None };
         let mut model = empty.checked()?;
         model.exits = model.new_exits(&model.layout.clone(), &[], rng)?;
         model.freeze_tail(true);
@@ -180,27 +187,25 @@ impl ExitModel {
     pub fn with_exits(
         encoder: Encoder,
         depths: Vec<usize>,
-        classes: usize,
+        outputs: impl Into<Outputs>,
         build: impl Fn(&mut Encoder, ExitPlace<'_>) -> Result<Box<dyn LayerExit>> + Send + Sync + 'static,
     ) -> Result<Self> {
         let settings = ExitSettings { kind: ExitKind::Own, ..ExitSettings::linear(depths) };
-        Self::of_builder(encoder, settings, classes, ExitBuilder::new(build))
+        Self::of_builder(encoder, settings, outputs.into(), ExitBuilder::new(build))
     }
 
     /// Adds the exits that a builder creates.
     pub(crate) fn of_builder(
         encoder: Encoder,
         settings: ExitSettings,
-        classes: usize,
+        outputs: Outputs,
         own: ExitBuilder,
     ) -> Result<Self> {
         settings.check(encoder.layers())?;
-        if classes < 2 {
-            return Err(Error::argument("classes", "at least 2", classes));
-        }
+        outputs.task().check(outputs.count())?;
         let layout = Layout::early_exits(shape_of(&encoder), &settings.depths)?;
         let (exits, coupling) = (Vec::new(), WidthCoupling::Heads);
-        let mut model = Self { encoder, exits, layout, coupling, settings, classes, own: Some(own) };
+        let mut model = Self { encoder, exits, layout, coupling, settings, outputs, own: Some(own) };
         // Builders draw their own numbers.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         model.exits = model.new_exits(&model.layout.clone(), &[], &mut nothing)?;
@@ -231,7 +236,7 @@ impl ExitModel {
         let mut exits: Vec<Box<dyn LayerExit>> = Vec::with_capacity(layout.exits().len());
         for (exit, name) in names(layout, self.settings.shared).into_iter().enumerate() {
             let depth = layout.depth(exit);
-            let place = ExitPlace::new(&name, depth, self.classes);
+            let place = ExitPlace::new(&name, depth, self.outputs.count());
             let known = known.iter().find(|(own, _)| *own == depth).map(|(_, exit)| exit);
             let shared = exits.first().filter(|_| self.settings.shared);
             exits.push(match (shared.or(known), &self.own) {
@@ -339,9 +344,14 @@ impl ExitModel {
         names(&self.layout, self.settings.shared)
     }
 
-    /// The number of classes.
+    /// The decisions that make up the answer of an exit.
+    pub fn outputs(&self) -> Outputs {
+        self.outputs
+    }
+
+    /// The number of classes or labels.
     pub fn classes(&self) -> usize {
-        self.classes
+        self.outputs.count()
     }
 
     /// The number of layers and heads of the encoder.
@@ -358,18 +368,17 @@ impl ExitModel {
     /// Rejects texts on which this model cannot be trained or scored.
     ///
     /// # Errors
-    /// [`Error::Shape`] for multi-label or regression texts, and for another number of classes;
-    /// [`Error::Transformer`] for texts longer than the encoder's positions, and for labels that do not exist.
+    /// [`Error::Shape`] for another number of classes or labels. [`Error::Transformer`] for texts that are longer than the
+    /// encoder's positions, that have labels beyond the model's, or that are of another task than the model.
     pub fn check_texts(&self, texts: &EncodedDataset) -> Result<()> {
-        if let Some(sample) = texts.samples.iter().find(|sample| !sample.targets.is_empty()) {
-            let expected = "none: early exits take texts of one class each, not of several labels or of a number";
-            return Err(Error::shape("targets", expected, format!("{} in row {}", sample.targets.len(), sample.id)));
-        }
         self.encoder.check_samples(texts)?;
-        texts.check_classes(self.classes)?;
+        self.outputs.task().check_targets(texts, self.classes())?;
         match texts.labels.len() {
-            same if same == self.classes => Ok(()),
-            other => Err(Error::shape("labels", format!("the model's {} classes", self.classes), other)),
+            same if same == self.classes() => Ok(()),
+            other => {
+                let what = if self.outputs.task() == Task::Class { "classes" } else { "labels" };
+                Err(Error::shape("labels", format!("the model's {} {what}", self.classes()), other))
+            }
         }
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use dht_transformer::storage::StoredTensor;
-use dht_transformer::{Pooling, Task, TextClassifier};
+use dht_transformer::{Pooling, TextClassifier};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::exit_model::{ExitModel, ExitSettings};
 use crate::error::{Error, Result};
 use crate::exit::ExitKind;
+use crate::outputs::Outputs;
 
 impl ExitModel {
     /// Adds exits to a fine-tuned classifier. The model has copies of the classifier's weights. Its last exit equals
@@ -18,8 +19,7 @@ impl ExitModel {
     /// `exits` are the depths of the exits, ascending to the last layer; `None` for every layer.
     ///
     /// # Errors
-    /// * [`Error::Argument`] for a classifier with a single layer, of another task than classes, or with pruned heads or
-    ///   neurons.
+    /// * [`Error::Argument`] for a classifier with a single layer, for a regression, and for pruned heads or neurons.
     /// * [`Error::Argument`] for exits that do not end at the last layer; [`Error::Exit`] for depths that do not ascend.
     pub fn of_classifier<R: Rng + ?Sized>(
         classifier: &TextClassifier,
@@ -28,10 +28,7 @@ impl ExitModel {
         pooling: Pooling,
         rng: &mut R,
     ) -> Result<Self> {
-        if classifier.task() != Task::Class {
-            let got = format!("one for {:?}", classifier.task());
-            return Err(Error::argument("classifier", "one of classes", got));
-        }
+        let outputs = Outputs::new(classifier.task(), classifier.classifier().classes())?;
         let (encoder, last) = (classifier.encoder(), classifier.classifier());
         let (layers, block) = (encoder.layers(), encoder.block_shape());
         if let Some(layer) = (0..layers).find(|layer| encoder.width(*layer) != block.full()) {
@@ -44,7 +41,7 @@ impl ExitModel {
         if settings.depths.len() < 2 {
             return Err(Error::argument("exits", "at least two", settings.depths.len()));
         }
-        let model = Self::new(encoder.truncated(layers)?, settings, last.classes(), rng)?;
+        let model = Self::new(encoder.truncated(layers)?, settings, outputs, rng)?;
         model.take_classifier(classifier)?;
         Ok(model)
     }
@@ -67,7 +64,8 @@ impl ExitModel {
         // All random values are replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let encoder = self.encoder().truncated(depth)?;
-        let classifier = TextClassifier::new(encoder, self.classes(), pooling, &mut nothing)?;
+        let classifier =
+            TextClassifier::for_task(self.outputs().task(), encoder, self.classes(), pooling, &mut nothing)?;
         let prefix = self.exit_names().swap_remove(exit);
         let own = self.encoder().parameters().values_where(|name| name.starts_with(&format!("{prefix}.")))?;
         let mut values = BTreeMap::new();

@@ -8,8 +8,9 @@ use crate::error::{Error, Result};
 use crate::exit_model::ExitModel;
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{
-    FeatureMatrix, FitSettings, LinearModel, Minimum, RowTargets, Rows, Standardisation, best_penalty,
+    FeatureMatrix, FitSettings, LinearModel, Minimum, RowTargets, Rows, SmoothedTargets, Standardisation, best_penalty,
 };
+use crate::outputs::Outputs;
 
 /// Gradient tolerance of a fit. The fit is then about as near to the minimum as
 /// scikit-learn's at its default tolerance.
@@ -34,10 +35,17 @@ impl LinearExits {
         settings: &AccelerateSettings,
         watch: WatchFit<'_>,
     ) -> Result<Self> {
-        let (labels, judged) = (texts.labels(), texts.judged_labels());
+        let (labels, judged, outputs) = (texts.labels(), texts.judged_labels(), model.outputs());
+        let mut of_labels = float(&labels);
         let targets = match (settings.targets, &states.training.classifier) {
-            (Targets::Labels | Targets::Predictions, _) => RowTargets::Classes(&labels),
-            (Targets::SoftLabels, Some(classifier)) => RowTargets::Soft(classifier.values()),
+            (Targets::Labels | Targets::Predictions, _) => row_targets(outputs, &labels, &of_labels),
+            (Targets::SoftLabels, Some(classifier)) => match outputs {
+                Outputs::Classes(_) => RowTargets::Soft(classifier.values()),
+                Outputs::Labels(_) => {
+                    of_labels = classifier.probabilities().concat();
+                    RowTargets::Labels(&of_labels)
+                }
+            },
             (Targets::SoftLabels, None) => {
                 return Err(Error::argument("targets", "labels, where the classifier is fitted too", "soft labels"));
             }
@@ -45,7 +53,7 @@ impl LinearExits {
         let exits = states.training.exits.len();
         let fit = |(exit, pooled): (usize, &Rows)| {
             watch(FitStep::Exit { number: exit + 1, exits });
-            let fits = Fits::new(model.classes(), &settings.c);
+            let fits = Fits::new(outputs, &settings.c);
             match &states.held_out {
                 Some(held_out) => {
                     let judge = HeldOut { states: StateRows::all(&held_out.exits[exit]), labels: &judged };
@@ -75,20 +83,36 @@ pub(crate) fn fit_last_exit(
 ) -> Result<u64> {
     let Some(pooled) = states.training.exits.last() else { return Err(Error::argument("exits", "at least one", 0)) };
     let labels = texts.labels();
-    let rows: Vec<usize> = (0..labels.len()).collect();
+    let rows: Vec<usize> = (0..texts.training.len()).collect();
     let part = |rows| StateRows { states: pooled, rows: Some(rows) };
-    let (targets, others) = (RowTargets::Classes(&labels[..training]), &labels[training..]);
+    let outputs = model.outputs();
+    let (own, others) = labels.split_at(training * outputs.decisions());
+    let of_labels = float(own);
+    let targets = row_targets(outputs, own, &of_labels);
     let judge = HeldOut { states: part(&rows[training..]), labels: others };
-    let fits = Fits::new(model.classes(), &settings.c);
+    let fits = Fits::new(outputs, &settings.c);
     let fitted = fits.with_held_out(part(&rows[..training]), targets, judge)?;
     model.set_last_linear_part(&fitted.weights, &fitted.bias)?;
     Ok(fitted.flops)
 }
 
+/// The labels as numbers.
+fn float(labels: &[u32]) -> Vec<f32> {
+    labels.iter().map(|label| *label as f32).collect()
+}
+
+/// The targets of a fit: the classes of the rows, or their labels, which are also given as numbers.
+fn row_targets<'a>(outputs: Outputs, labels: &'a [u32], of_labels: &'a [f32]) -> RowTargets<'a> {
+    match outputs {
+        Outputs::Classes(_) => RowTargets::Classes(labels),
+        Outputs::Labels(_) => RowTargets::Labels(of_labels),
+    }
+}
+
 /// Log-probabilities of the held-out texts by the last exit, fitted on some of the training rows (ascending), and the
 /// FLOPs. The exit of the model does not change.
 pub(crate) fn judged_by_rows(
-    classes: usize,
+    outputs: Outputs,
     texts: &FitTexts,
     states: &ExitStates,
     rows: &[usize],
@@ -99,10 +123,13 @@ pub(crate) fn judged_by_rows(
         return Err(Error::argument("held-out texts", "at least one", "none"));
     };
     let (all, judged) = (texts.labels(), texts.judged_labels());
-    let labels: Vec<u32> = rows.iter().map(|row| all[*row]).collect();
+    let decisions = outputs.decisions();
+    let labels: Vec<u32> = rows.iter().flat_map(|row| &all[row * decisions..(row + 1) * decisions]).copied().collect();
+    let of_labels = float(&labels);
     let judge = HeldOut { states: StateRows::all(held_out), labels: &judged };
     let training = StateRows { states: pooled, rows: Some(rows) };
-    let fitted = Fits::new(classes, &settings.c).with_held_out(training, RowTargets::Classes(&labels), judge)?;
+    let targets = row_targets(outputs, &labels, &of_labels);
+    let fitted = Fits::new(outputs, &settings.c).with_held_out(training, targets, judge)?;
     Ok((fitted.judged, fitted.flops))
 }
 
@@ -155,14 +182,14 @@ struct Folds<'a> {
 
 /// The regressions of one exit, for each value of C that is tried.
 struct Fits<'a> {
-    classes: usize,
+    outputs: Outputs,
     c: &'a [f64],
     flops: u64,
 }
 
 impl<'a> Fits<'a> {
-    fn new(classes: usize, c: &'a [f64]) -> Self {
-        Self { classes, c, flops: 0 }
+    fn new(outputs: Outputs, c: &'a [f64]) -> Self {
+        Self { outputs, c, flops: 0 }
     }
 
     /// Fits the exit on training rows. Selects the C with the smallest mean loss on the held-out rows, from the
@@ -174,12 +201,12 @@ impl<'a> Fits<'a> {
         judge: HeldOut<'_>,
     ) -> Result<FittedExit> {
         let scaling = Standardisation::new(training.states, training.rows)?;
-        let all = SmoothedTargets::new(targets, &(0..training.len()).collect::<Vec<_>>(), self.classes);
+        let all = SmoothedTargets::new(targets, &(0..training.len()).collect::<Vec<_>>(), self.outputs.count());
         let (features, others) = (training.features(&scaling), judge.states.features(&scaling));
         let mut start = None;
         let (best, (regression, judged)) = best_penalty(self.c.len(), |at| {
             let regression = self.fit(at, &features, all.as_targets(), &mut start)?;
-            let judged = LogProbabilities::new(self.classes, self.judge(&regression, &others)?)?;
+            let judged = LogProbabilities::of(self.outputs, self.judge(&regression, &others)?)?;
             Ok((judged.mean_loss(judge.labels), (regression, judged)))
         })?;
         Ok(self.exit(best, &regression, &scaling, judged))
@@ -193,7 +220,8 @@ impl<'a> Fits<'a> {
         targets: RowTargets<'_>,
         Folds { fold_of, labels }: Folds<'_>,
     ) -> Result<FittedExit> {
-        let (classes, scaling) = (self.classes, Standardisation::new(states, None)?);
+        let (outputs, scaling) = (self.outputs, Standardisation::new(states, None)?);
+        let (classes, width) = (outputs.count(), outputs.width());
         let features = |rows: &[usize]| StateRows { states, rows: Some(rows) }.features(&scaling);
         let folds = fold_of.iter().copied().max().map_or(0, |last| last + 1);
         let data = |fold: usize| {
@@ -202,14 +230,14 @@ impl<'a> Fits<'a> {
         };
         let mut folds: Vec<_> = (0..folds).map(data).collect();
         let (best, judged) = best_penalty(self.c.len(), |at| {
-            let mut table = vec![0.0; fold_of.len() * classes];
+            let mut table = vec![0.0; fold_of.len() * width];
             for (features, targets, others, held, start) in &mut folds {
                 let regression = self.fit(at, features, targets.as_targets(), start)?;
-                for (row, logs) in held.iter().zip(self.judge(&regression, others)?.chunks_exact(classes)) {
-                    table[*row * classes..(*row + 1) * classes].copy_from_slice(logs);
+                for (row, logs) in held.iter().zip(self.judge(&regression, others)?.chunks_exact(width)) {
+                    table[*row * width..(*row + 1) * width].copy_from_slice(logs);
                 }
             }
-            let table = LogProbabilities::new(classes, table)?;
+            let table = LogProbabilities::of(outputs, table)?;
             Ok((table.mean_loss(labels), table))
         })?;
         // The folds' features are as large as all states times their number.
@@ -229,16 +257,16 @@ impl<'a> Fits<'a> {
         start: &mut Option<Minimum>,
     ) -> Result<LinearModel> {
         let settings = FitSettings { c: self.c[at], tolerance: TOLERANCE };
-        let (regression, minimum) = LinearModel::fit(features, targets, self.classes, settings, start.take())?;
+        let (regression, minimum) = LinearModel::fit(features, targets, self.outputs.count(), settings, start.take())?;
         self.flops += minimum.flops;
         *start = Some(minimum);
         Ok(regression)
     }
 
-    /// The regression's log-probabilities of other rows, (rows, classes).
+    /// The regression's log-probabilities of other rows, row after row.
     fn judge(&mut self, regression: &LinearModel, others: &FeatureMatrix) -> Result<Vec<f64>> {
-        self.flops += others.flops(self.classes);
-        regression.log_probabilities_of(others)
+        self.flops += others.flops(self.outputs.count());
+        Ok(self.outputs.of_scores(regression.scores_of(others)?))
     }
 
     fn exit(
@@ -250,70 +278,6 @@ impl<'a> Fits<'a> {
     ) -> FittedExit {
         let (weights, bias) = regression.unscaled(scaling).into_parameters();
         FittedExit { weights, bias, c: self.c[best], judged, flops: self.flops }
-    }
-}
-
-/// Targets of some training rows. Class labels are smoothed so that classes without rows get a positive probability, and
-/// so are labels that no row or every row has; soft labels and numbers are used as they are.
-pub(crate) enum SmoothedTargets {
-    Classes(Vec<u32>),
-    Soft(Vec<f64>),
-    Labels(Vec<f32>),
-    Numbers(Vec<f32>),
-}
-
-/// ln of a probability that underflows to 0 in f64.
-const NEVER: f64 = -1e3;
-
-impl SmoothedTargets {
-    /// Gives each class without any row the probability 1/(rows + classes), as in the n-gram classifier; otherwise the
-    /// bias of that class would decrease without limit. One of several labels that no row or every row has gets a chance
-    /// of 1/(rows + 2).
-    pub(crate) fn new(targets: RowTargets<'_>, rows: &[usize], classes: usize) -> Self {
-        let labels: Vec<u32> = match targets {
-            RowTargets::Classes(labels) => rows.iter().map(|row| labels[*row]).collect(),
-            RowTargets::Soft(logs) => {
-                let row = |row: &usize| logs[row * classes..(row + 1) * classes].iter().copied();
-                return Self::Soft(rows.iter().flat_map(row).collect());
-            }
-            RowTargets::Numbers(numbers) => return Self::Numbers(rows.iter().map(|row| numbers[*row]).collect()),
-            RowTargets::Labels(targets) => {
-                let row = |row: &usize| targets[row * classes..(row + 1) * classes].iter().copied();
-                let mut targets: Vec<f32> = rows.iter().flat_map(row).collect();
-                let chance = 1.0 / (rows.len() + 2) as f32;
-                for label in 0..classes {
-                    let column = || targets.iter().skip(label).step_by(classes);
-                    if column().all(|target| *target == 0.0) || column().all(|target| *target == 1.0) {
-                        let own = targets.iter_mut().skip(label).step_by(classes);
-                        own.for_each(|target| *target = target.clamp(chance, 1.0 - chance));
-                    }
-                }
-                return Self::Labels(targets);
-            }
-        };
-        let mut present = vec![false; classes];
-        labels.iter().for_each(|label| present[*label as usize] = true);
-        let absent = present.iter().filter(|present| !**present).count();
-        if absent == 0 {
-            return Self::Classes(labels);
-        }
-        let share = 1.0 / (labels.len() + classes) as f64;
-        let rest = (1.0 - share * absent as f64).ln();
-        let of_class = |label: u32, class: usize| match present[class] {
-            false => share.ln(),
-            true if class == label as usize => rest,
-            true => NEVER,
-        };
-        Self::Soft(labels.iter().flat_map(|label| (0..classes).map(|class| of_class(*label, class))).collect())
-    }
-
-    pub(crate) fn as_targets(&self) -> RowTargets<'_> {
-        match self {
-            Self::Classes(labels) => RowTargets::Classes(labels),
-            Self::Soft(logs) => RowTargets::Soft(logs),
-            Self::Labels(targets) => RowTargets::Labels(targets),
-            Self::Numbers(targets) => RowTargets::Numbers(targets),
-        }
     }
 }
 
@@ -350,7 +314,7 @@ mod tests {
         c: &[f64],
     ) -> FittedExit {
         let judge = HeldOut { states: StateRows::all(others), labels: judged };
-        Fits::new(classes, c).with_held_out(StateRows::all(states), RowTargets::Classes(labels), judge).unwrap()
+        Fits::new(classes.into(), c).with_held_out(StateRows::all(states), RowTargets::Classes(labels), judge).unwrap()
     }
 
     #[test]
@@ -366,7 +330,7 @@ mod tests {
                 for (value, weights) in state.iter().zip(exit.weights.chunks_exact(3)) {
                     scores.iter_mut().zip(weights).for_each(|(score, weight)| *score += f64::from(value * weight));
                 }
-                crate::logistic::log_softmax(&mut scores);
+                crate::outputs::log_softmax(&mut scores);
                 for (score, judged) in scores.iter().zip(rows.next().unwrap()) {
                     assert!((score - judged).abs() < 1e-4, "{score} and {judged}");
                 }
@@ -419,7 +383,7 @@ mod tests {
         let fold_of: Vec<usize> = (0..count).map(|row| row % 5).collect();
         let own = held_out(&states, &labels, (&states, &labels), 2, &[10.0]).judged.accuracy(&labels);
         let folds = Folds { fold_of: &fold_of, labels: &labels };
-        let crossed = Fits::new(2, &[10.0]).crossed(&states, RowTargets::Classes(&labels), folds).unwrap();
+        let crossed = Fits::new(2.into(), &[10.0]).crossed(&states, RowTargets::Classes(&labels), folds).unwrap();
         let crossed = crossed.judged.accuracy(&labels);
         assert!(own > 0.95 && crossed < 0.75, "{own}, {crossed}");
     }
@@ -432,7 +396,7 @@ mod tests {
         let fits: [&(dyn Fn() -> FittedExit + Sync); 2] =
             [&|| held_out(&states, &labels, (&others, &other_labels), 3, &c), &|| {
                 let folds = Folds { fold_of: &fold_of, labels: &labels };
-                Fits::new(3, &c).crossed(&states, RowTargets::Classes(&labels), folds).unwrap()
+                Fits::new(3.into(), &c).crossed(&states, RowTargets::Classes(&labels), folds).unwrap()
             }];
         // On one thread, which counts what it does.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
@@ -459,7 +423,7 @@ mod tests {
         for joined in [Rows::in_memory(WIDTH, values), in_file] {
             let part = |rows| StateRows { states: &joined, rows: Some(rows) };
             let judge = HeldOut { states: part(&rows[200..]), labels: &other_labels };
-            let fits = Fits::new(3, &[1e-3, 1.0, 10.0]);
+            let fits = Fits::new(3.into(), &[1e-3, 1.0, 10.0]);
             let exit = fits.with_held_out(part(&rows[..200]), RowTargets::Classes(&labels), judge).unwrap();
             assert_eq!((&exit.weights, &exit.bias, exit.c), (&alone.weights, &alone.bias, alone.c));
             assert_eq!((exit.judged, exit.flops), (alone.judged.clone(), alone.flops));

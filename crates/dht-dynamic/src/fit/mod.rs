@@ -30,7 +30,7 @@ mod texts;
 mod threshold;
 
 pub(crate) use exits::FittedExits;
-pub(crate) use linear::{LinearExits, SmoothedTargets, fit_last_exit, judged_by_rows};
+pub(crate) use linear::{LinearExits, fit_last_exit, judged_by_rows};
 pub(crate) use ngram::{JudgedFront, fit_ngrams};
 pub(crate) use report::Lap;
 pub use report::{Report, ScoredOn, StageReport};
@@ -39,5 +39,5 @@ pub(crate) use side::{exit_model, side_flops};
 pub(crate) use states::{ExitStates, LastExit};
 pub use step::FitStep;
 pub use texts::Texts;
-pub(crate) use texts::{FitTexts, append, labels_of};
+pub(crate) use texts::{FitTexts, append};
 pub(crate) use threshold::{Built, DEFAULT_SPEED};

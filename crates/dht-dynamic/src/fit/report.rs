@@ -14,7 +14,8 @@ const BINS: usize = 15;
 /// The maximum number of points of the curve.
 const POINTS: usize = 200;
 
-/// Report of an acceleration. Accuracies are measured on the rows on which C, stacking and speeds were chosen.
+/// Report of an acceleration. Accuracies are measured on the rows on which C, stacking and speeds were chosen. For several
+/// labels they are micro F1.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Report {
@@ -105,7 +106,7 @@ impl Report {
     pub(crate) fn of_front(fit: &NgramFit, judged: &LogProbabilities, labels: &[u32], point: SpeedPoint) -> Self {
         let mut own = Self {
             rows: fit.out_of_fold.len(),
-            judged_on: ScoredOn::HeldOut(labels.len()),
+            judged_on: ScoredOn::HeldOut(judged.len()),
             own_accuracy: point.accuracy,
             curve: vec![point],
             speed: point.speed,
@@ -126,9 +127,8 @@ impl Report {
     pub(super) fn of_thresholds(&mut self, stages: &Stages, labels: &[u32], full_flops: &[u64]) {
         let point = |speed: f64| {
             let at = stages.at(speed);
-            let right = at.labels.iter().zip(labels).filter(|(found, label)| found == label).count();
-            let accuracy = right as f64 / labels.len().max(1) as f64;
-            SpeedPoint::of_texts(speed, accuracy, &stages.row_flops(speed, &at), full_flops)
+            let score = stages.outputs().score(&at.labels, labels);
+            SpeedPoint::of_texts(speed, score, &stages.row_flops(speed, &at), full_flops)
         };
         self.curve = stages.thresholds(POINTS).into_iter().map(point).collect();
     }
@@ -146,9 +146,9 @@ impl StageReport {
         Self {
             depth,
             c: None,
-            accuracy: alone.accuracy(labels),
+            accuracy: alone.score(labels),
             stacker: None,
-            stacked_accuracy: stacked.accuracy(labels),
+            stacked_accuracy: stacked.score(labels),
             calibration_error: stacked.calibration_error(labels, BINS),
         }
     }

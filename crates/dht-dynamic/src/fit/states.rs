@@ -1,14 +1,15 @@
 //! Step 1, the pass of the frozen encoder: pooled states at each exit, and the classifier's log-probabilities.
 
-use dht_transformer::{EncodedDataset, Hidden, PackedBatch, Pooling, Sample, tensors::log_softmax};
+use dht_transformer::{EncodedDataset, Hidden, PackedBatch, Pooling, Sample};
 
 use super::settings::{AccelerateSettings, Targets};
 use super::step::{FitStep, WatchFit};
 use super::texts::FitTexts;
 use crate::error::{Error, Result};
 use crate::exit_model::ExitModel;
-use crate::log_probabilities::LogProbabilities;
+use crate::log_probabilities::{Collected, LogProbabilities};
 use crate::logistic::Rows;
+use crate::outputs::Outputs;
 use crate::training::{FrozenStates, states_at_exits};
 
 /// Purpose of the last exit.
@@ -78,11 +79,17 @@ impl ExitStates {
     /// the last exit is a regression, there are no such predictions, and all labels stay.
     pub(super) fn relabel(&self, texts: &mut FitTexts, targets: Targets) {
         let Some(predicted) = &self.training.classifier else { return };
+        let (outputs, decisions) = (predicted.outputs(), predicted.outputs().decisions());
         let set = |samples: &mut [Sample], labels: &[u32]| {
-            samples.iter_mut().zip(labels).for_each(|(sample, label)| sample.label = *label);
+            for (sample, labels) in samples.iter_mut().zip(labels.chunks_exact(decisions)) {
+                match outputs {
+                    Outputs::Classes(_) => sample.label = labels[0],
+                    Outputs::Labels(_) => sample.targets = labels.iter().map(|label| *label as f32).collect(),
+                }
+            }
         };
         let first = if targets == Targets::Predictions { 0 } else { texts.labelled };
-        set(&mut texts.training.samples[first..], &predicted.labels()[first..]);
+        set(&mut texts.training.samples[first..], &predicted.labels()[first * decisions..]);
         let predicted = self.held_out.as_ref().and_then(|states| states.classifier.as_ref());
         if let (Targets::Predictions, Some(data), Some(predicted)) = (targets, &mut texts.held_out, predicted) {
             set(&mut data.samples, &predicted.labels());
@@ -106,13 +113,13 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// Calls `ran` with the number of texts of each batch. Also returns the FLOPs.
     fn run(&self, mut last: LastExit<'_>, ran: &mut dyn FnMut(usize)) -> Result<(PooledStates, u64)> {
-        let (model, data, classes, mut flops) = (self.model, self.data, self.model.classes(), 0);
+        let (model, data, mut flops) = (self.model, self.data, 0);
         let is_classifier = matches!(last, LastExit::Classifier(_));
         let fitted = model.exits().len() - usize::from(is_classifier);
         let width = model.encoder().block_shape().hidden;
         let mut exits =
             (0..fitted).map(|_| Rows::zeros(data.len(), width, self.in_file)).collect::<Result<Vec<_>>>()?;
-        let mut logs = vec![0.0; if is_classifier { data.len() * classes } else { 0 }];
+        let mut logs = Collected::new(model.outputs(), if is_classifier { data.len() } else { 0 });
         for rows in PackedBatch::longest_first(&data.lengths(), self.settings.batch_size)? {
             let batch = data.batch(&rows)?;
             let hidden = match &mut last {
@@ -126,11 +133,7 @@ impl Pass<'_> {
                     let tokens = states.ran.iter().map(|sample| batch.spans.range(*sample).len());
                     flops += tokens.map(|tokens| model.full_flops(tokens)).sum::<u64>();
                     if let Some(logits) = &states.own {
-                        let of_batch: Vec<Vec<f32>> = log_softmax(logits)?.to_vec2()?;
-                        for (row, of_row) in rows.iter().zip(of_batch) {
-                            let place = &mut logs[row * classes..(row + 1) * classes];
-                            place.iter_mut().zip(of_row).for_each(|(log, value)| *log = f64::from(value));
-                        }
+                        logs.set(&rows, model.outputs().of_logits(logits, &batch.sample_ids)?);
                     }
                     states.exits
                 }
@@ -140,7 +143,7 @@ impl Pass<'_> {
             }
             ran(rows.len());
         }
-        let classifier = if is_classifier { Some(LogProbabilities::new(classes, logs)?) } else { None };
+        let classifier = if is_classifier { Some(logs.table()?) } else { None };
         Ok((PooledStates { exits, classifier }, flops))
     }
 

@@ -7,6 +7,7 @@ use super::settings::AccelerateSettings;
 use crate::error::{Error, Result};
 use crate::logistic::stratified_folds;
 use crate::model::SeenTexts;
+use crate::outputs::truth_of;
 
 /// The texts of an acceleration.
 ///
@@ -92,7 +93,9 @@ impl FitTexts {
             if split.held_out.is_none() {
                 return Err(Error::argument("unlabelled texts", "none without held-out texts", unlabelled.len()));
             }
-            let samples = unlabelled.samples.iter().map(|sample| Sample { label: 0, ..sample.clone() });
+            let targets = split.training.samples.first().map_or(0, |sample| sample.targets.len());
+            let unlabelled = unlabelled.samples.iter();
+            let samples = unlabelled.map(|sample| Sample { label: 0, targets: vec![0.0; targets], ..sample.clone() });
             append(&mut split.training, samples);
         }
         Ok(split)
@@ -122,8 +125,9 @@ impl FitTexts {
         [Some(&self.training), self.held_out.as_ref()].into_iter().flatten()
     }
 
+    /// The right answer of each decision, text after text.
     pub(super) fn labels(&self) -> Vec<u32> {
-        labels_of(&self.training)
+        truth_of(&self.training)
     }
 
     /// The texts on which C, stacking and speeds are selected: the held-out texts, or all texts if they are
@@ -132,15 +136,10 @@ impl FitTexts {
         self.held_out.as_ref().unwrap_or(&self.training)
     }
 
-    /// The labels of the [judged](Self::judged) texts.
+    /// The right answer of each decision, for the [judged](Self::judged) texts.
     pub(crate) fn judged_labels(&self) -> Vec<u32> {
-        labels_of(self.judged())
+        truth_of(self.judged())
     }
-}
-
-/// The labels of a data set.
-pub(crate) fn labels_of(data: &EncodedDataset) -> Vec<u32> {
-    data.samples.iter().map(|sample| sample.label).collect()
 }
 
 /// Appends samples to a data set, under ids that it does not have.

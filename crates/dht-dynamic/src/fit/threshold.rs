@@ -35,7 +35,7 @@ impl StackedModel {
     pub(crate) fn at_default_speed(self, texts: &FitTexts, mut report: Report) -> Result<Built> {
         let Self { model, stages, alone } = self;
         let (judged, labels) = (texts.judged(), texts.judged_labels());
-        report.own_accuracy = alone.accuracy(&labels);
+        report.own_accuracy = alone.score(&labels);
         let table = Stages::of_answers(&model, judged, &stages)?;
         report.of_thresholds(&table, &labels, &model.full_flops_of_each(judged));
         let thresholds: Vec<f64> = report.curve.iter().map(|point| point.speed).collect();

@@ -1,4 +1,4 @@
-//! Rung 1 of several labels and of numbers: the last layer, fitted on the states of the encoder as it is.
+//! Rung 1 without exits, of numbers for example: the last layer, fitted on the states of the encoder as it is.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,10 @@ use dht_transformer::storage::StoredTensor;
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Task, TextClassifier};
 
 use crate::error::{Error, Result};
-use crate::fit::{AccelerateSettings, SmoothedTargets, labels_of};
-use crate::logistic::{FeatureMatrix, FitSettings, LinearModel, RowTargets, Rows, Standardisation, best_penalty};
+use crate::fit::AccelerateSettings;
+use crate::logistic::{
+    FeatureMatrix, FitSettings, LinearModel, RowTargets, Rows, SmoothedTargets, Standardisation, best_penalty,
+};
 use crate::prediction::Predictor;
 
 /// Gradient tolerance of a fit, as that of the exits.
@@ -108,7 +110,7 @@ struct Targets {
 impl Targets {
     fn new(data: &EncodedDataset) -> Self {
         let values = data.samples.iter().flat_map(|sample| sample.targets.iter().copied()).collect();
-        Self { classes: labels_of(data), values }
+        Self { classes: data.samples.iter().map(|sample| sample.label).collect(), values }
     }
 
     fn of(&self, task: Task) -> RowTargets<'_> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use dht_transformer::{EncodedDataset, TextClassifier};
+use dht_transformer::{EncodedDataset, Task, TextClassifier};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::length::last_exit;
 use crate::error::{Error, Result};
 use crate::exit::Stacker;
-use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, Texts, fit_ngrams, judged_by_rows, labels_of};
+use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, Texts, fit_ngrams, judged_by_rows};
+use crate::outputs::truth_of;
 
 /// Divisors of the number of rows, each with the number of draws.
 const SHARES: [(usize, usize); 4] = [(8, 4), (4, 4), (2, 2), (1, 1)];
@@ -65,7 +66,7 @@ pub struct LearningCurve {
 /// a fourth, half and all of the training rows, drawn by class. The encoder runs once over all texts.
 ///
 /// # Errors
-/// [`Error::Argument`] for fewer than 80 training or 20 validation rows; errors of the encoder and the fits.
+/// [`Error::Argument`] for fewer than 80 training or 20 validation rows, and for a classifier of another task than classes; errors of the encoder and the fits.
 pub fn learning_curve(
     classifier: &TextClassifier,
     training: &EncodedDataset,
@@ -80,13 +81,17 @@ pub fn learning_curve(
             return Err(Error::argument(what, format!("at least {least} for a learning curve"), got));
         }
     }
+    if classifier.task() != Task::Class {
+        let got = format!("one for {:?}", classifier.task());
+        return Err(Error::argument("classifier", "one of classes for a learning curve", got));
+    }
     let start = Instant::now();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let settings = AccelerateSettings { side: None, ..settings.clone() };
     let model = last_exit(classifier, &settings, &mut rng)?;
     let texts = FitTexts::new(Texts::new(training).with_held_out(validation), &settings, &mut rng)?;
     let states = ExitStates::read(&model, &texts, LastExit::Regression, &settings, &mut |_| {})?;
-    let (labels, mut flops) = (labels_of(validation), states.flops);
+    let (labels, mut flops) = (truth_of(validation), states.flops);
     let order = by_class(training, &mut rng);
     let mut right: Vec<(usize, Vec<Vec<bool>>)> = Vec::new();
     for (divisor, draws) in SHARES {
@@ -94,7 +99,7 @@ pub fn learning_curve(
         for draw in 0..draws {
             let rows = part_of(&order, divisor, draw);
             size = rows.len();
-            let (mut answers, of_fit) = judged_by_rows(model.classes(), &texts, &states, &rows, &settings)?;
+            let (mut answers, of_fit) = judged_by_rows(model.outputs(), &texts, &states, &rows, &settings)?;
             flops += of_fit;
             if let Some(ngrams) = fit_ngrams(classifier, &training.select(rows.iter().copied())?, &settings, &mut rng)?
             {

@@ -13,8 +13,9 @@ use super::settings::LadderSettings;
 use crate::error::Result;
 use crate::exit::ExitKind;
 use crate::exit_model::{ExitModel, ExitSettings};
-use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, LinearExits, Texts, labels_of};
+use crate::fit::{AccelerateSettings, ExitStates, FitTexts, LastExit, LinearExits, Texts};
 use crate::log_probabilities::LogProbabilities;
+use crate::outputs::{Outputs, truth_of};
 
 /// Number of standard errors by which a longer text must lower the mean loss: the one-sided test of 5 %.
 const EVIDENCE: f64 = 1.64;
@@ -120,11 +121,11 @@ impl Trials<'_> {
     fn run(&self, max_length: usize, texts: &EncodedDataset) -> Result<(LengthTrial, Vec<f64>)> {
         let start = Instant::now();
         let (answers, flops) = self.answers(texts)?;
-        let labels = labels_of(texts);
-        let losses = answers.rows().zip(&labels).map(|(logs, label)| -logs[*label as usize]).collect();
+        let labels = truth_of(texts);
+        let losses = answers.losses(&labels);
         let trial = LengthTrial {
             max_length,
-            accuracy: answers.accuracy(&labels),
+            accuracy: answers.score(&labels),
             loss: answers.mean_loss(&labels),
             flops,
             seconds: start.elapsed().as_secs_f64(),
@@ -152,6 +153,7 @@ pub(super) fn last_exit(
     rng: &mut ChaCha8Rng,
 ) -> Result<ExitModel> {
     let (encoder, last) = (classifier.encoder(), classifier.classifier());
+    let outputs = Outputs::new(classifier.task(), last.classes())?;
     let exit = ExitSettings {
         depths: vec![encoder.layers()],
         kind: ExitKind::Linear,
@@ -159,7 +161,7 @@ pub(super) fn last_exit(
         last_pooling: Some(last.pooling()),
         shared: false,
     };
-    ExitModel::new(encoder.truncated(encoder.layers())?, exit, last.classes(), rng)
+    ExitModel::new(encoder.truncated(encoder.layers())?, exit, outputs, rng)
 }
 
 #[cfg(test)]

@@ -15,11 +15,11 @@
 //! Otherwise a [`NextStep`] decides after each rung and, in rung 2, at each validation. The default, [`UnlessStill`],
 //! fine-tunes for three passes, in which the learning rate rises to its peak and falls to 0; few rows are repeated for
 //! 300 steps, in up to seven passes. It ends early only where the first quarter moves the validation loss by less than
-//! 1 %: such an encoder does not learn from these rows at this rate. The parameters of the least validation loss are
+//! 0.5 %: such an encoder does not learn from these rows at this rate. The parameters of the least validation loss are
 //! kept. The result is rung 2 where the validation loss of the finished model is at least 1 % below that of rung 1, else
 //! rung 1.
 //!
-//! Texts with several labels, and numbers, have no exits. Their rung 1 is [`fit_head`], from which they are fine-tuned.
+//! Numbers have no exits. Their rung 1 is [`fit_head`], from which they are fine-tuned.
 
 // `length.rs` selects the length of the texts before the training, `learning_curve.rs` measures what more rows would give.
 // The walk is `ladder.rs`: `rung_texts.rs` decides which rows are fitted on and which judge, `rungs.rs` builds the model of

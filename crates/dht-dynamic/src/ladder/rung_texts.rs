@@ -8,8 +8,9 @@ use super::settings::LadderTexts;
 use super::tuning_run::Validation;
 use crate::error::Result;
 use crate::exit::NgramFit;
-use crate::fit::{AccelerateSettings, Texts, append, labels_of};
+use crate::fit::{AccelerateSettings, Texts, append};
 use crate::log_probabilities::LogProbabilities;
+use crate::outputs::{Outputs, truth_of};
 
 /// Validation rows without which rung 2 is not climbed: fewer cannot tell whether it helps.
 pub(super) const LEAST_JUDGES: usize = 20;
@@ -29,14 +30,14 @@ impl<'a> RungTexts<'a> {
         let LadderTexts { training, validation, joins } = texts;
         if !joins || validation.len() >= settings.least_held_out {
             Texts::new(training).with_held_out(validation).check_held_out()?;
-            return Ok(Self { training, joined: None, judges: Vec::new(), judged_labels: labels_of(validation) });
+            return Ok(Self { training, joined: None, judges: Vec::new(), judged_labels: truth_of(validation) });
         }
         let mut joined = training.clone();
         append(&mut joined, validation.samples.iter().cloned());
         joined.truncated_rows += validation.truncated_rows;
         // A handful of validation rows says too little: then all rows judge.
         let first = if validation.len() < LEAST_JUDGES { 0 } else { training.len() };
-        let judged_labels = labels_of(&joined).split_off(first);
+        let judged_labels = truth_of(&joined).split_off(first * Outputs::of_texts(&joined).decisions());
         Ok(Self { training, judges: (first..joined.len()).collect(), joined: Some(joined), judged_labels })
     }
 

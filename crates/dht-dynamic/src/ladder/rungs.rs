@@ -39,14 +39,15 @@ impl Ladder<'_> {
         let (flops, full) =
             (front.classifier.flops_of_all(self.texts.validation), self.texts.validation.lengths().into_iter());
         let full: Vec<u64> = full.map(|tokens| model.full_flops(tokens)).collect();
-        let accuracy = validation.front.accuracy(&validation.labels);
+        let accuracy = validation.front.score(&validation.labels);
         let point = SpeedPoint::of_texts(1.0, accuracy, &flops, &full);
         let report = Report::of_front(&front, &validation.front, &validation.labels, point);
         let out_of_fold = match texts.into_joined() {
             Some(texts) => {
-                let uniform = vec![-(classes as f64).ln(); texts.len() * classes];
+                let outputs = model.outputs();
+                let uniform = vec![-(outputs.alternatives() as f64).ln(); texts.len() * outputs.width()];
                 let stages = vec![front.out_of_fold; 1 + count];
-                Some(OutOfFold { texts, stages, alone: LogProbabilities::new(classes, uniform)? })
+                Some(OutOfFold { texts, stages, alone: LogProbabilities::of(outputs, uniform)? })
             }
             None => None,
         };

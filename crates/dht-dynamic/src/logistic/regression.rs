@@ -8,6 +8,7 @@ use super::minimize::{Function, Minimum, minimize};
 use super::scaling::Scaling;
 use super::standardisation::Standardisation;
 use crate::error::{Error, Result};
+use crate::outputs::log_softmax;
 
 /// The maximum gradient norm of the mean objective at an accepted minimum.
 const LONGEST_GRADIENT: f64 = 1e-1;
@@ -222,14 +223,6 @@ impl Function for PenalisedLoss<'_> {
     }
 }
 
-/// Converts scores to log-probabilities, in place.
-pub(crate) fn log_softmax(scores: &mut [f64]) {
-    let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = scores.iter().map(|score| (score - most).exp()).sum();
-    let shift = most + sum.ln();
-    scores.iter_mut().for_each(|score| *score -= shift);
-}
-
 impl LinearModel {
     /// Fits rows of features to their targets. The fit starts at zero, or at the minimum of an earlier fit of the same
     /// shape. Returns the regression, and the minimum as the start of a next fit.
@@ -311,22 +304,12 @@ impl LinearModel {
     ///
     /// # Errors
     /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read.
-    fn scores_of(&self, features: &FeatureMatrix) -> Result<Vec<f64>> {
+    pub(crate) fn scores_of(&self, features: &FeatureMatrix) -> Result<Vec<f64>> {
         let weights: Vec<f64> = self.weights.iter().copied().map(f64::from).collect();
         let mut scores = features.times(&weights, self.classes())?;
         for row in scores.chunks_exact_mut(self.classes()) {
             row.iter_mut().zip(&self.bias).for_each(|(score, bias)| *score += f64::from(*bias));
         }
-        Ok(scores)
-    }
-
-    /// The log-probabilities of the classes for each row of a matrix, row after row.
-    ///
-    /// # Errors
-    /// [`Io`](dht_transformer::Error::Io) if the rows are in a file that cannot be read.
-    pub(crate) fn log_probabilities_of(&self, features: &FeatureMatrix) -> Result<Vec<f64>> {
-        let mut scores = self.scores_of(features)?;
-        scores.chunks_exact_mut(self.classes()).for_each(log_softmax);
         Ok(scores)
     }
 
@@ -340,8 +323,8 @@ impl LinearModel {
         Ok(rows.map(|(row, scores)| targets.loss(row, scores)).sum::<f64>() / features.rows().max(1) as f64)
     }
 
-    /// The log-probabilities of the classes for a row with these non-zero values.
-    pub(crate) fn log_probabilities(&self, row: &[(u32, f32)]) -> Vec<f64> {
+    /// The scores of a row with these non-zero values.
+    pub(crate) fn scores(&self, row: &[(u32, f32)]) -> Vec<f64> {
         let classes = self.classes();
         let mut scores: Vec<f64> = self.bias.iter().copied().map(f64::from).collect();
         for (feature, value) in row {
@@ -350,7 +333,6 @@ impl LinearModel {
             super::matrix::count(classes);
             scores.iter_mut().zip(weights).for_each(|(score, weight)| *score += value * f64::from(*weight));
         }
-        log_softmax(&mut scores);
         scores
     }
 }

@@ -3,6 +3,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::logistic::{Rows, Standardisation};
+use crate::outputs::Outputs;
 
 const TIGHT: FitSettings = FitSettings { c: 2.0, tolerance: 1e-9 };
 const CLASSES: usize = 3;
@@ -157,7 +158,7 @@ fn without_features_probabilities_are_the_class_frequencies() {
     let labels = [0, 0, 0, 1, 1, 2];
     let features = FeatureMatrix::sparse(0, labels.iter().map(|_| &[][..]));
     let (model, _) = LinearModel::fit(&features, RowTargets::Classes(&labels), CLASSES, TIGHT, None).unwrap();
-    let logs = model.log_probabilities(&[]);
+    let logs = Outputs::Classes(CLASSES).of_scores(model.scores(&[]));
     assert_close(&logs, &[0.5_f64.ln(), (1.0_f64 / 3.0).ln(), (1.0_f64 / 6.0).ln()], 1e-6);
 }
 
@@ -175,7 +176,7 @@ fn two_opposite_rows_give_the_weight_of_the_scalar_equation() {
             LinearModel::fit(&features, RowTargets::Classes(&[0, 1]), 2, FitSettings { c, ..TIGHT }, None).unwrap();
         assert_close(&minimum.at, &[-low, low, 0.0, 0.0], 1e-7);
         let expected = [-low, low].map(|score| score - ((-low).exp() + low.exp()).ln());
-        assert_close(&model.log_probabilities(&[(0, 1.0)]), &expected, 1e-6);
+        assert_close(&Outputs::Classes(2).of_scores(model.scores(&[(0, 1.0)])), &expected, 1e-6);
     }
 }
 

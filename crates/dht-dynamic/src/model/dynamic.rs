@@ -86,7 +86,7 @@ impl DynamicModel {
     /// [`Error::Argument`](crate::Error::Argument) for an n-gram exit with a different number of classes, without
     /// weights for each exit, or with weights that are not finite.
     pub fn with_front(self, front: FrontExit) -> Result<Self> {
-        front.check(self.model.depths().len(), self.model.classes())?;
+        front.check(self.model.depths().len(), self.model.outputs())?;
         Ok(Self { front: Some(Arc::new(front)), ..self })
     }
 

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use dht_transformer::{
-    BertConfig, TextTokenizer,
+    BertConfig, Task, TextTokenizer,
     storage::{
         FileKind, StoredTensor, file_sha256, read_file, restore_replaced, write_atomically, write_directory_atomically,
     },
@@ -35,6 +35,7 @@ use super::seen_texts::SeenTexts;
 use crate::error::{Error, Result};
 use crate::exit::{ExitKind, FrontExit, NgramClassifier, Stacker};
 use crate::exit_model::{ExitModel, ExitSettings};
+use crate::outputs::Outputs;
 use crate::router::LeavingRule;
 use crate::saved_encoder::{SavedEncoder, check_file};
 
@@ -56,6 +57,9 @@ struct Stored {
     release: Option<String>,
     exits: ExitSettings,
     labels: Vec<String>,
+    /// The task of the exits.
+    #[serde(default, skip_serializing_if = "is_class")]
+    task: Task,
     encoder: SavedEncoder,
     router: StoredRouter,
     /// The state of a second router, which decides heads.
@@ -67,6 +71,10 @@ struct Stored {
     front: Option<StoredFront>,
     /// SHA-256 checksum of the [digests](SeenTexts) of the seen texts.
     seen_texts: Option<String>,
+}
+
+fn is_class(task: &Task) -> bool {
+    *task == Task::Class
 }
 
 #[derive(Serialize, Deserialize)]
@@ -150,6 +158,7 @@ impl DynamicModel {
                 release: Some(env!("CARGO_PKG_VERSION").into()),
                 exits: self.model().settings().clone(),
                 labels: labels.to_vec(),
+                task: self.model().outputs().task(),
                 encoder,
                 router,
                 heads,
@@ -195,6 +204,7 @@ impl DynamicModel {
         // All random values are replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let classes = stored.labels.len();
+        let outputs = Outputs::new(stored.task, classes)?;
         let missing = |field, kind: &str| Error::Model {
             path: path.clone(),
             field,
@@ -212,9 +222,9 @@ impl DynamicModel {
             return Ok((build(parts)?, stored.labels, tokenizer));
         }
         let parts = match (stored.exits.kind, own.exits) {
-            (ExitKind::Own, Some(build)) => ExitModel::of_builder(encoder, stored.exits, classes, build)?,
+            (ExitKind::Own, Some(build)) => ExitModel::of_builder(encoder, stored.exits, outputs, build)?,
             (ExitKind::Own, None) => return Err(missing("exits", "exits")),
-            _ => ExitModel::new(encoder, stored.exits, classes, &mut nothing)?,
+            _ => ExitModel::new(encoder, stored.exits, outputs, &mut nothing)?,
         };
         let exits: Vec<String> = parts.exit_names();
         SavedEncoder::set_exit_tensors(parts.encoder(), &exits, tensors, &path)?;

@@ -6,7 +6,7 @@ use crate::router::Notes;
 /// State of a text between exits. Before the first layer it is empty, or has the answer of the n-gram exit.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Passage {
-    /// ln p of each class at the n-gram exit; empty without an n-gram exit.
+    /// The log-probabilities of the n-gram exit; empty without an n-gram exit.
     pub(super) front: Vec<f64>,
     /// The notes of the router.
     pub(super) notes: Notes,

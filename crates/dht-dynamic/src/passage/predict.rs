@@ -9,6 +9,7 @@ use super::trace::Trace;
 use super::walk::{PassedExits, Walk};
 use crate::error::Result;
 use crate::exit::{ExitReads, FrontExit, Stacker};
+use crate::outputs::Outputs;
 use crate::prediction::{BatchPredictions, Collected, Prediction, in_pool, lengths_of, pack};
 use crate::route::Route;
 use crate::router::{Decisions, ExitView, Mode};
@@ -133,9 +134,13 @@ impl Walk<'_> {
 
     /// The probabilities of an answer. Answers without stacking were computed in f32.
     fn probabilities(&self, logs: &[f64]) -> Vec<f32> {
+        let outputs = self.model.outputs();
         match self.front {
-            Some(_) => logs.iter().map(|log| log.exp() as f32).collect(),
-            None => logs.iter().map(|log| (*log as f32).exp()).collect(),
+            Some(_) => outputs.probabilities(logs).map(|p| p as f32).collect(),
+            None => match outputs {
+                Outputs::Classes(_) => logs.iter().map(|log| (*log as f32).exp()).collect(),
+                Outputs::Labels(_) => outputs.probabilities(logs).map(|p| p as f32).collect(),
+            },
         }
     }
 

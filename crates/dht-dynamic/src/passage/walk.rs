@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use candle_core::Tensor;
-use dht_transformer::{ForwardContext, HeadPlan, Hidden, PackedBatch, SampleGroup, Task};
+use dht_transformer::{ForwardContext, HeadPlan, Hidden, PackedBatch, SampleGroup};
 
 use super::passage::Passage;
 use super::trace::{Deciding, ExitOutput, GroupTrace, Trace};
@@ -309,12 +309,11 @@ impl<'a> Walk<'a> {
         passages: &[Passage],
     ) -> Result<LogProbabilities> {
         let ids: Vec<u64> = members.iter().map(|member| batch.sample_ids[*member]).collect();
-        let rows = Task::log_probabilities(&logits.detach(), &ids)?;
-        let classes = self.model.classes();
-        let answers = LogProbabilities::new(classes, rows.into_iter().flatten().map(f64::from).collect())?;
+        let outputs = self.model.outputs();
+        let answers = LogProbabilities::of(outputs, outputs.of_logits(logits, &ids)?.concat())?;
         let Some(front) = self.front else { return Ok(answers) };
         let ngram = members.iter().flat_map(|member| passages[*member].front.iter().copied()).collect();
-        front.stackers()[exit].stack(&LogProbabilities::new(classes, ngram)?, &answers)
+        front.stackers()[exit].stack(&LogProbabilities::of(outputs, ngram)?, &answers)
     }
 
     /// Runs a batch from the point where routes begin to differ. `read` has the first exit's logits, if it was

@@ -11,9 +11,9 @@ use crate::route::Route;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Prediction {
-    /// The most probable class.
+    /// The most probable class or label.
     pub label: u32,
-    /// The probability of each class.
+    /// The probability of each class or label.
     pub probabilities: Vec<f32>,
     /// The route of the text: the layers that it ran, and the number of heads in each.
     pub route: Route,
@@ -24,7 +24,7 @@ pub struct Prediction {
     pub flops: u64,
     /// FLOPs of the routers, by formula; not included in `flops`.
     pub routing_flops: u64,
-    /// ln p of each class at every stage that the text passed. The n-gram exit is first, the exit that answered last.
+    /// The log-probabilities at every stage that the text passed. The n-gram exit is first, the exit that answered last.
     /// Empty unless [requested](crate::DynamicModel::predict_with_stages).
     pub stages: Vec<Vec<f64>>,
 }

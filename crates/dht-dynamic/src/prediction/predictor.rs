@@ -1,9 +1,10 @@
 //! The trait of models that predict.
 
-use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, Task, TextClassifier};
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier};
 
 use super::prediction::BatchPredictions;
 use crate::error::Result;
+use crate::outputs::Outputs;
 use crate::route::{ModelShape, Route};
 
 /// Predicts batches: a dynamic model, a full classifier, a baseline.
@@ -45,7 +46,7 @@ pub trait Predictor: Sync {
 
 impl Predictor for TextClassifier {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
-        let probabilities = Task::Class.probabilities(&self.logits(batch, ctx)?, &batch.sample_ids)?;
+        let probabilities = self.task().probabilities(&self.logits(batch, ctx)?, &batch.sample_ids)?;
         let (layers, heads) = (self.encoder().layers(), self.encoder().block_shape().heads);
         let route = Route::truncated(ModelShape { layers, heads }, layers)?;
         let flops = batch.spans.lengths().map(|tokens| self.full_flops(tokens));
@@ -53,8 +54,9 @@ impl Predictor for TextClassifier {
     }
 
     fn check(&self, texts: &EncodedDataset) -> Result<()> {
+        let outputs = Outputs::new(self.task(), self.classifier().classes())?;
         self.encoder().check_samples(texts)?;
-        Ok(texts.check_classes(self.classifier().classes())?)
+        Ok(self.task().check_targets(texts, outputs.count())?)
     }
 
     fn full_flops(&self, tokens: usize) -> u64 {

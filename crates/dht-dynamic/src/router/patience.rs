@@ -6,9 +6,8 @@ use std::sync::Arc;
 use super::decisions::Notes;
 use super::exit_rule::ExitRule;
 use super::router::{ExitView, Router};
-use super::rule::{Agreeing, LeavingRule};
+use super::rule::{Agreeing, LeavingRule, answer_code};
 use crate::error::{Error, Result};
-use crate::log_probabilities::best_class;
 
 /// Router that stops a text at the first exit where its counter reaches the patience. The counter is 0 at the first
 /// exit. At each later exit it increases by 1 if the exit predicts the same class as the exit before it, and otherwise
@@ -52,10 +51,10 @@ impl Patience {
     }
 }
 
-/// Decodes the notes of a text: \[class, count\], empty before the first exit.
+/// Decodes the notes of a text: \[answer, count\], empty before the first exit.
 fn agreeing(notes: &Notes) -> Agreeing {
     match notes[..] {
-        [class, exits] => Agreeing { class: Some(class as u32), exits: exits as u32 },
+        [answer, exits] => Agreeing { answer: Some(answer as u64), exits: exits as u32 },
         _ => Agreeing::default(),
     }
 }
@@ -69,12 +68,13 @@ impl ExitRule for Patience {
         if self.patience == u32::MAX {
             return Ok(vec![false; view.members.len()]);
         }
-        let texts = view.members.iter().zip(view.needed_answers()?.rows());
+        let answers = view.needed_answers()?;
+        let texts = view.members.iter().zip(answers.rows());
         Ok(texts
             .map(|(member, logs)| {
-                let class = best_class(logs).0;
-                let Agreeing { exits, .. } = agreeing(&notes[*member]).then(class);
-                notes[*member] = vec![f64::from(class), f64::from(exits)];
+                let answer = answer_code(answers.outputs(), logs);
+                let Agreeing { exits, .. } = agreeing(&notes[*member]).then(answer);
+                notes[*member] = vec![answer as f64, f64::from(exits)];
                 exits >= self.patience
             })
             .collect())
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn the_counter_counts_agreeing_exits_and_restarts_at_a_change() {
         let counter =
-            |classes: &[u32]| classes.iter().fold(Agreeing::default(), |before, class| before.then(*class)).exits;
+            |classes: &[u64]| classes.iter().fold(Agreeing::default(), |before, class| before.then(*class)).exits;
         assert_eq!([counter(&[2]), counter(&[2, 2]), counter(&[2, 2, 2])], [0, 1, 2]);
         assert_eq!([counter(&[2, 2, 1]), counter(&[2, 2, 1, 1]), counter(&[0, 1, 0, 1])], [0, 1, 0]);
     }

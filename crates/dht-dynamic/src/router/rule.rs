@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::log_probabilities::{LogProbabilities, best_class};
+use crate::outputs::Outputs;
 
 /// Uncertainty measure of an exit's answer. A text leaves at the first exit where the uncertainty is below the
 /// threshold, which is the [speed](crate::DynamicModel::set_speed) of the model.
@@ -10,49 +11,72 @@ use crate::log_probabilities::{LogProbabilities, best_class};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LeavingRule {
-    /// 1 − max p, the "least confidence" of Lewis and Gale (1994): 0 to 1 − 1/C.
+    /// 1 − max p, the "least confidence" of Lewis and Gale (1994): 0 to 1 − 1/C. For several labels, p is the probability
+    /// of a set of labels, Πₗ pₗ or (1 − pₗ), so that a text leaves when every label is sure.
     #[default]
     Confidence,
-    /// −Σ p·ln p / ln C of the C probabilities, as in FastBERT (Liu et al. 2020): 0 to 1.
+    /// −Σ p·ln p / ln C of the C probabilities, as in FastBERT (Liu et al. 2020): 0 to 1. For several labels, the mean over
+    /// the labels with C = 2.
     Entropy,
-    /// 1/(1 + a), where a is the number of exits directly before this one that predict the same class, as in PABEE
-    /// (Zhou et al. 2020). It is ∞ if the previous exit predicts another class. A [`Patience`](super::Patience) of p
+    /// 1/(1 + a), where a is the number of exits directly before this one that give the same answer, as in PABEE
+    /// (Zhou et al. 2020). It is ∞ if the previous exit gives another answer. A [`Patience`](super::Patience) of p
     /// equals any threshold above 1/(1 + p) and not above 1/p; a patience of 1 equals any threshold above ½.
     Patience,
 }
 
-/// Number of consecutive exits, up to the current one, that predict the same class.
+/// The largest number below 1.
+const BELOW_ONE: f64 = 1.0 - f64::EPSILON / 2.0;
+
+/// Number of consecutive exits, up to the current one, that give the same answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Agreeing {
-    /// The class of the last exit; `None` before the first exit.
-    pub(super) class: Option<u32>,
+    /// The [code](answer_code) of the last exit's answer; `None` before the first exit.
+    pub(super) answer: Option<u64>,
     pub(super) exits: u32,
 }
 
+/// The number of an answer: the class, or a digest of the set of labels that a float can hold.
+pub(super) fn answer_code(outputs: Outputs, logs: &[f64]) -> u64 {
+    const EXACT: u64 = (1 << 53) - 1;
+    let decisions = logs.chunks_exact(outputs.alternatives());
+    let add = |code: u64, logs| code.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(best_class(logs).0.into());
+    decisions.fold(0, add) & EXACT
+}
+
 impl Agreeing {
-    /// Updates the count with a further exit, which predicts `class`.
-    pub(super) fn then(self, class: u32) -> Self {
-        let exits = if self.class == Some(class) { self.exits + 1 } else { 0 };
-        Self { class: Some(class), exits }
+    /// Updates the count with a further exit, which gives the answer of this code.
+    pub(super) fn then(self, answer: u64) -> Self {
+        let exits = if self.answer == Some(answer) { self.exits + 1 } else { 0 };
+        Self { answer: Some(answer), exits }
     }
 }
 
 impl LeavingRule {
-    /// The uncertainty of one text, from the ln p of its classes, for a rule that depends on one exit only.
-    pub(super) fn uncertainty(self, logs: &[f64]) -> f64 {
+    /// The uncertainty of one text, from its log-probabilities, for a rule that depends on one exit only.
+    pub(super) fn uncertainty(self, outputs: Outputs, logs: &[f64]) -> f64 {
+        let decisions = logs.chunks_exact(outputs.alternatives());
         match self {
-            Self::Entropy => logs.iter().map(|log| -log.exp() * log).sum::<f64>() / (logs.len() as f64).ln(),
-            Self::Confidence | Self::Patience => 1.0 - best_class(logs).1.exp(),
+            Self::Entropy => {
+                let most = outputs.decisions() as f64 * (outputs.alternatives() as f64).ln();
+                decisions.flatten().map(|log| -log.exp() * log).sum::<f64>() / most
+            }
+            Self::Confidence | Self::Patience => {
+                let sure = decisions.map(|logs| best_class(logs).1).sum::<f64>().exp();
+                // A set of many labels may be so unlikely that its probability is lost in rounding. At a threshold of 1 each
+                // text leaves.
+                (1.0 - sure).min(BELOW_ONE)
+            }
         }
     }
 
     /// The uncertainty of each row, by stage.
     pub(crate) fn uncertainties(self, stages: &[LogProbabilities]) -> Vec<Vec<f64>> {
         let mut agreeing = vec![Agreeing::default(); stages[0].len()];
+        let outputs = stages[0].outputs();
         let mut of_row = |(row, logs): (usize, &[f64])| match self {
-            Self::Confidence | Self::Entropy => self.uncertainty(logs),
+            Self::Confidence | Self::Entropy => self.uncertainty(outputs, logs),
             Self::Patience => {
-                agreeing[row] = agreeing[row].then(best_class(logs).0);
+                agreeing[row] = agreeing[row].then(answer_code(outputs, logs));
                 match agreeing[row].exits {
                     0 => f64::INFINITY,
                     exits => 1.0 / f64::from(1 + exits),

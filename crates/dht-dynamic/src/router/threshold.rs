@@ -49,7 +49,9 @@ impl ExitRule for Threshold {
         if self.threshold == 0.0 {
             return Ok(vec![false; view.members.len()]);
         }
-        Ok(view.needed_answers()?.rows().map(|logs| self.rule.uncertainty(logs) < self.threshold).collect())
+        let answers = view.needed_answers()?;
+        let uncertainty = |logs| self.rule.uncertainty(answers.outputs(), logs);
+        Ok(answers.rows().map(|logs| uncertainty(logs) < self.threshold).collect())
     }
 
     fn speed(&self) -> Option<f64> {
@@ -71,16 +73,24 @@ impl ExitRule for Threshold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outputs::Outputs;
 
     #[test]
     fn the_measures_of_known_probabilities() {
         let logs = [0.5_f64, 0.25, 0.25].map(f64::ln);
-        let entropy = LeavingRule::Entropy.uncertainty(&logs);
+        let entropy = LeavingRule::Entropy.uncertainty(3.into(), &logs);
         assert!((entropy - 1.5 * 2_f64.ln() / 3_f64.ln()).abs() < 1e-12, "{entropy}");
-        assert!((LeavingRule::Confidence.uncertainty(&logs) - 0.5).abs() < 1e-12);
+        assert!((LeavingRule::Confidence.uncertainty(3.into(), &logs) - 0.5).abs() < 1e-12);
         for rule in [LeavingRule::Entropy, LeavingRule::Confidence] {
-            let sure = rule.uncertainty(&[0.0, -1e3]);
+            let sure = rule.uncertainty(2.into(), &[0.0, -1e3]);
             assert!((0.0..1e-12).contains(&sure), "nothing is below a threshold of 0: {sure}");
         }
+        // Two labels of .9 and .2: the likeliest set has .9·.8.
+        let (labels, logs) = (Outputs::Labels(2), [0.1_f64, 0.9, 0.8, 0.2].map(f64::ln));
+        let confidence = LeavingRule::Confidence.uncertainty(labels, &logs);
+        assert!((confidence - (1.0 - 0.72)).abs() < 1e-12, "{confidence}");
+        let of = |p: f64| -(p * p.ln() + (1.0 - p) * (1.0 - p).ln()) / 2_f64.ln();
+        let entropy = LeavingRule::Entropy.uncertainty(labels, &logs);
+        assert!((entropy - f64::midpoint(of(0.9), of(0.2))).abs() < 1e-12, "{entropy}");
     }
 }

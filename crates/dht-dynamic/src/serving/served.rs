@@ -5,7 +5,7 @@ use dht_transformer::{BertConfig, EncodedDataset, ForwardContext, PackedBatch, S
 use crate::error::{Error, Result};
 use crate::model::DynamicModel;
 use crate::prediction::{BatchPredictions, Predictor};
-use crate::route::{ModelShape, Route};
+use crate::route::ModelShape;
 
 /// A model that answers texts. A clone is another handle on the same weights.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ use crate::route::{ModelShape, Route};
 pub enum ServedModel {
     /// A classifier of any [`Task`] that runs all layers for every text.
     Classifier(Box<TextClassifier>),
-    /// A single-label model whose depth varies by text.
+    /// A model of classes or of several labels whose depth varies by text.
     Dynamic(Box<DynamicModel>),
 }
 
@@ -52,7 +52,7 @@ impl ServedModel {
     pub fn task(&self) -> Task {
         match self {
             Self::Classifier(model) => model.task(),
-            Self::Dynamic(_) => Task::Class,
+            Self::Dynamic(model) => model.model().outputs().task(),
         }
     }
 
@@ -111,22 +111,16 @@ impl ServedModel {
 impl Predictor for ServedModel {
     /// Predicts probabilities of classes or labels, or values.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
-        let model = match self {
-            Self::Dynamic(model) => return model.predict(batch, ctx),
-            Self::Classifier(model) => model,
-        };
-        let logits = model.logits(batch, ctx)?;
-        let probabilities = model.task().probabilities(&logits, &batch.sample_ids)?;
-        let shape = self.shape();
-        let route = Route::truncated(shape, shape.layers)?;
-        let flops = batch.spans.lengths().map(|tokens| model.full_flops(tokens));
-        Ok(BatchPredictions::of_fixed_route(probabilities, &route, flops))
+        match self {
+            Self::Dynamic(model) => model.predict(batch, ctx),
+            Self::Classifier(model) => model.predict(batch, ctx),
+        }
     }
 
     fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {
         match self {
             Self::Dynamic(model) => model.predict_all(samples, batch_size, ctx),
-            Self::Classifier(_) => BatchPredictions::in_batches(samples, batch_size, |batch| self.predict(batch, ctx)),
+            Self::Classifier(model) => model.predict_all(samples, batch_size, ctx),
         }
     }
 

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use dht_transformer::{
     EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, StepLoss,
     error::SettingMismatch,
-    tensors::{Parameters, cross_entropy, soft_cross_entropy},
+    tensors::{Parameters, binary_cross_entropy, soft_cross_entropy},
     train::metrics::Confusion,
 };
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use super::state_cache::{BatchStates, FrozenStates};
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
+use crate::outputs::{Outputs, truth_of};
 
 /// Targets of the exits' training.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -23,7 +24,7 @@ pub enum ExitTargets {
     /// The cross-entropy with the texts' own labels.
     Labels,
     /// The loss τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) (Hinton et al. 2015) with t the logits of the last exit and z those
-    /// of the trained exit.
+    /// of the trained exit. For several labels it is the cross-entropy of σ(t/τ) and σ(z/τ), which differs by a constant.
     SoftLabels {
         /// The temperature τ, above 0.
         temperature: f64,
@@ -50,7 +51,7 @@ impl ExitTargets {
 
 /// Trains the exits before the last. The layers and the last exit do not change, to the bit. The loss is the sum of the
 /// mean losses of the trained exits, which do not influence each other. The [score](Objective::score) is their mean
-/// macro F1.
+/// macro F1; for several labels the mean micro F1.
 #[derive(Debug)]
 pub struct FrozenExits {
     model: DynamicModel,
@@ -136,17 +137,26 @@ impl FrozenExits {
     /// layers.
     fn loss(&mut self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<(Tensor, Vec<usize>)> {
         let (model, reads_teacher) = (self.model.model(), self.reads_teacher());
+        let outputs = model.outputs();
         let BatchStates { exits, own: teacher, ran } = self.states.states(model, batch, reads_teacher)?;
         let logits = model.exits().iter().zip(&exits).map(|(exit, hidden)| exit.logits(hidden, ctx));
         let logits = logits.collect::<Result<Vec<Tensor>>>()?;
         let of_exit = |logits: &Tensor| -> Result<Tensor> {
-            let labels = || cross_entropy(logits, &batch.labels);
+            let labels = || outputs.task().losses(logits, batch);
+            let soft = |teacher: &Tensor, temperature: f64| -> Result<Tensor> {
+                Ok(match outputs {
+                    Outputs::Classes(_) => soft_cross_entropy(logits, teacher, temperature)?,
+                    Outputs::Labels(_) => {
+                        let teacher = ((teacher.detach() / -temperature)?.exp()? + 1.0)?.recip()?;
+                        let loss = binary_cross_entropy(&(logits / temperature)?, &teacher)?;
+                        (loss * (temperature * temperature))?
+                    }
+                })
+            };
             Ok(match (self.targets, &teacher) {
-                (ExitTargets::SoftLabels { temperature }, Some(teacher)) => {
-                    soft_cross_entropy(logits, teacher, temperature)?
-                }
+                (ExitTargets::SoftLabels { temperature }, Some(teacher)) => soft(teacher, temperature)?,
                 (ExitTargets::Both { temperature }, Some(teacher)) => {
-                    ((labels()? + soft_cross_entropy(logits, teacher, temperature)?)? * 0.5)?
+                    ((labels()? + soft(teacher, temperature)?)? * 0.5)?
                 }
                 _ => labels()?,
             })
@@ -193,12 +203,18 @@ impl Objective for FrozenExits {
         self.model.model().check_texts(data)?;
         let by_exit = self.model.model().exit_log_probabilities(data, batch_size)?;
         let students = &by_exit[..by_exit.len() - 1];
-        let macro_f1 = |exit: &LogProbabilities| Ok(Confusion::from_predictions(data, &exit.labels())?.macro_f1());
+        let macro_f1 = |exit: &LogProbabilities| match exit.outputs() {
+            Outputs::Classes(_) => Ok(Confusion::from_predictions(data, &exit.labels())?.macro_f1()),
+            Outputs::Labels(_) => Ok(exit.score(&truth_of(data))),
+        };
         Ok(students.iter().map(macro_f1).sum::<Result<f64>>()? / students.len() as f64)
     }
 
     fn metric(&self) -> &'static str {
-        "mean macro F1 of the exits"
+        match self.model.model().outputs() {
+            Outputs::Classes(_) => "mean macro F1 of the exits",
+            Outputs::Labels(_) => "mean micro F1 of the exits",
+        }
     }
 
     fn state(&self) -> Result<Value> {

@@ -256,7 +256,7 @@ fn bad_texts_settings_and_classifiers_are_refused_by_name() -> Result<()> {
     other.labels.push("another".into());
     assert_eq!(refused(accelerate(classifier, Texts::new(&other), &defaults(), &mut generator())), "labels");
     let labels = TextClassifier::for_task(Task::Labels, encoder(2, 1), CLASSES, Pooling::Mean, &mut generator())?;
-    assert_eq!(refused(accelerate(&labels, Texts::new(&task(60, 1)), &defaults(), &mut generator())), "classifier");
+    assert_eq!(refused(accelerate(&labels, Texts::new(&task(60, 1)), &defaults(), &mut generator())), "targets");
     // A class that only the held-out texts have, and one that they do not have, are no errors.
     let (mut texts, mut held_out) = (task(200, 1), task(80, 7));
     texts.samples.retain(|sample| sample.label != 0);

@@ -283,8 +283,8 @@ fn invalid_backbones_and_settings_are_rejected_by_name() -> Result<()> {
     let mut rng = rng(1);
     let shallow = TextClassifier::new(encoder(1, 1), CLASSES, Pooling::Mean, &mut rng)?;
     assert_eq!(refused(fastbert::fastbert(&shallow, &defaults(), &mut rng)), "exits");
-    let labels = TextClassifier::for_task(Task::Labels, encoder(2, 1), CLASSES, Pooling::Mean, &mut rng)?;
-    assert_eq!(refused(fastbert::fastbert(&labels, &defaults(), &mut rng)), "classifier");
+    let numbers = TextClassifier::for_task(Task::Number, encoder(2, 1), 1, Pooling::Mean, &mut rng)?;
+    assert_eq!(refused(fastbert::fastbert(&numbers, &defaults(), &mut rng)), "classifier");
     let whole = full_model(Pooling::Mean);
     let mut plan = PrunePlan::first_layers(whole.encoder(), LAYERS)?;
     plan.heads[1] = HeadSet::from_indices([0], HEADS)?;

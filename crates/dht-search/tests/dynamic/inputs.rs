@@ -136,7 +136,7 @@ fn multi_label_and_numeric_targets_are_rejected_by_a_search() -> Result<()> {
     let mut untrained = model(SearchSettings::default(), 1)?;
     let before = weights_and_state(&untrained)?;
     let error = Trainer::new(train_settings()).fit(&mut untrained, &numeric, &nothing(), &mut ()).unwrap_err();
-    assert!(error.to_string().starts_with("targets is 1 in row 0, expected none: early exits take texts of one"));
+    assert!(error.to_string().starts_with("targets is 1 in row 0, expected none, for a model of classes"));
     assert!(weights_and_state(&untrained)? == before);
     assert_eq!(refused(evaluate(untrained.model(), &numeric, 2)), "targets");
     // Validation rows alone, and a training that is resumed.

@@ -75,14 +75,6 @@ impl Task {
         finite_rows(&self.answers(outputs)?.to_dtype(DType::F32)?, samples)
     }
 
-    /// Log-probabilities of classes, log softmax of logits (samples, classes), as [`probabilities`](Self::probabilities).
-    ///
-    /// # Errors
-    /// As [`probabilities`](Self::probabilities).
-    pub fn log_probabilities(logits: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f32>>> {
-        finite_rows(&log_softmax(logits)?, samples)
-    }
-
     /// First class with the highest probability or logit.
     pub fn most_probable(row: &[f32]) -> u32 {
         let best = |best: usize, class: usize| if row[class] > row[best] { class } else { best };
@@ -91,12 +83,19 @@ impl Task {
 
     /// Mean loss of a batch's outputs (samples, outputs), a scalar.
     pub(crate) fn loss(self, outputs: &Tensor, batch: &PackedBatch) -> Result<Tensor> {
-        let losses = match self {
-            Self::Class => cross_entropy(outputs, &batch.labels)?,
-            Self::Labels => binary_cross_entropy(outputs, &targets(outputs, batch)?)?,
-            Self::Number => squared_error(outputs, &targets(outputs, batch)?)?,
-        };
-        Ok(losses.mean_all()?)
+        Ok(self.losses(outputs, batch)?.mean_all()?)
+    }
+
+    /// Loss of each sample of a batch's outputs (samples, outputs). Shape: (samples).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for labels or targets of another shape; the errors of candle.
+    pub fn losses(self, outputs: &Tensor, batch: &PackedBatch) -> Result<Tensor> {
+        match self {
+            Self::Class => cross_entropy(outputs, &batch.labels),
+            Self::Labels => binary_cross_entropy(outputs, &targets(outputs, batch)?),
+            Self::Number => squared_error(outputs, &targets(outputs, batch)?),
+        }
     }
 
     /// Converts outputs to probabilities of classes or labels, or to numbers. Shape: (samples, outputs).

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::NotFinite`] with the first sample that has a NaN or infinite value; the errors of candle.
-pub(crate) fn finite_rows(outputs: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f32>>> {
+pub fn finite_rows(outputs: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f32>>> {
     let rows: Vec<Vec<f32>> = outputs.to_vec2()?;
     for (row, sample) in rows.iter().zip(samples) {
         if let Some(got) = row.iter().find(|value| !value.is_finite()) {

@@ -60,7 +60,7 @@ pub(crate) fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor>
 ///
 /// # Errors
 /// [`Error::Shape`] if the shapes differ; the errors of candle.
-pub(crate) fn binary_cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+pub fn binary_cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     same_shape(logits, targets)?;
     let unlikely = ((logits.abs()?.neg()?.exp()? + 1.0)?).log()?;
     Ok(((logits.relu()? - (logits * targets)?)? + unlikely)?.mean(D::Minus1)?)

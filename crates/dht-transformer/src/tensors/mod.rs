@@ -12,15 +12,15 @@ mod parameters;
 pub(crate) mod precision;
 mod slices;
 
-pub(crate) use answers::finite_rows;
+pub use answers::finite_rows;
 pub use gradients::{Gradient, Gradients};
 pub(crate) use head_plan::{HeadPlan, SampleGroup};
 pub(crate) use heads::HeadSet;
 #[doc(hidden)]
 pub use heads::HeadSetIter;
 pub(crate) use hidden::Hidden;
-pub(crate) use losses::{binary_cross_entropy, cosine_distance, squared_error};
-pub use losses::{cross_entropy, log_softmax, soft_cross_entropy};
+pub use losses::{binary_cross_entropy, cross_entropy, log_softmax, soft_cross_entropy};
+pub(crate) use losses::{cosine_distance, squared_error};
 pub(crate) use packing::RowBlock;
 pub use packing::{Packing, Spans};
 pub use parameters::{Parameter, ParameterId, Parameters};

@@ -4,6 +4,7 @@ use super::p_value::Losses;
 use super::risk::Risk;
 use crate::error::{Error, Result};
 use crate::evaluation::stages::Stages;
+use crate::outputs::{Outputs, f1};
 
 /// Type of the guarantee.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,9 +37,9 @@ pub struct Promise {
 pub struct Calibration<'a> {
     /// The stages of the dynamic model.
     pub stages: &'a Stages,
-    /// The class that the full model predicts for each text.
+    /// The class that the full model predicts for each text; for several labels 0 or 1 for each label, text after text.
     pub full: &'a [u32],
-    /// The labels of the texts, where the risk needs them.
+    /// The labels of the texts, where the risk needs them, in the same form.
     pub labels: Option<&'a [u32]>,
 }
 
@@ -78,7 +79,7 @@ impl Promise {
             let at = stages.at(threshold);
             let losses = match self.risk {
                 Risk::Regret => stages.regrets(&at.stages),
-                risk => (0..rows).map(|row| loss(risk, row, &at.labels, full, labels)).collect(),
+                risk => losses_of(risk, stages.outputs(), &at.labels, full, labels),
             };
             let observed = Losses::new(&losses).mean();
             worst.iter_mut().zip(&losses).for_each(|(worst, loss)| *worst = worst.max(*loss));
@@ -107,13 +108,21 @@ impl Promise {
     }
 }
 
-/// The loss of a text that is counted by its class.
-fn loss(risk: Risk, row: usize, found: &[u32], full: &[u32], labels: Option<&[u32]>) -> f64 {
-    let loss = match (risk, labels) {
-        (Risk::AccuracyLoss, Some(labels)) => i8::from(full[row] == labels[row]) - i8::from(found[row] == labels[row]),
-        _ => i8::from(found[row] != full[row]),
+/// The loss of each text that is counted by its answers.
+fn losses_of(risk: Risk, outputs: Outputs, found: &[u32], full: &[u32], labels: Option<&[u32]>) -> Vec<f64> {
+    let texts = |answers: &'_ [u32]| answers.chunks_exact(outputs.decisions()).map(<[u32]>::to_vec).collect::<Vec<_>>();
+    let score = |found: &[u32], truth: &[u32]| match outputs {
+        Outputs::Classes(_) => f64::from(u8::from(found == truth)),
+        Outputs::Labels(_) => f1(found, truth).unwrap_or(1.0),
     };
-    loss.into()
+    let (found, full) = (texts(found), texts(full));
+    match (risk, labels) {
+        (Risk::AccuracyLoss, Some(labels)) => {
+            let rows = found.iter().zip(&full).zip(texts(labels));
+            rows.map(|((found, full), truth)| score(full, &truth) - score(found, &truth)).collect()
+        }
+        _ => found.iter().zip(&full).map(|(found, full)| f64::from(u8::from(found != full))).collect(),
+    }
 }
 
 /// Returns whether the losses prove a promise.
@@ -174,7 +183,7 @@ fn check(promise: Promise, calibration: &Calibration<'_>, thresholds: &[f64]) ->
         let got = if thresholds.is_empty() { "none" } else { "in another order" };
         return Err(Error::argument("thresholds", "at least one, ascending", got));
     }
-    let rows = calibration.stages.rows();
+    let rows = calibration.stages.rows() * calibration.stages.outputs().decisions();
     let lengths = [("full", Some(calibration.full.len())), ("labels", calibration.labels.map(<[u32]>::len))];
     for (field, got) in lengths {
         match got {

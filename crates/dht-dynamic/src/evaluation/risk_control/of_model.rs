@@ -1,11 +1,17 @@
 //! Risk control of a dynamic model.
 
 use dht_transformer::EncodedDataset;
+use dht_transformer::train::metrics::LabelThresholds;
 
 use super::control::{Calibration, Promise, Promised};
 use crate::error::{Error, Result};
 use crate::evaluation::stages::Stages;
+use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
+use crate::outputs::truth_of;
+
+/// The answers that a table stands for.
+type Decide<'a> = &'a dyn Fn(&LogProbabilities) -> Vec<u32>;
 
 impl DynamicModel {
     /// Returns the model at the cheapest of `speeds` (ascending) that keeps a [promise](Promise) against its own
@@ -23,6 +29,41 @@ impl DynamicModel {
         speeds: &[f64],
         batch_size: usize,
     ) -> Result<(DynamicModel, Promised)> {
+        self.promised(promise, calibration, (speeds, batch_size), &LogProbabilities::labels)
+    }
+
+    /// As [`with_promise`](Self::with_promise), for a model of several labels whose labels apply from these thresholds on.
+    ///
+    /// # Errors
+    /// As [`with_promise`](Self::with_promise); [`Error::Transformer`] for thresholds of another number of labels.
+    pub fn with_promise_for(
+        &self,
+        promise: Promise,
+        calibration: &EncodedDataset,
+        speeds: &[f64],
+        batch_size: usize,
+        thresholds: &LabelThresholds,
+    ) -> Result<(DynamicModel, Promised)> {
+        let labels = self.model().classes();
+        thresholds.check(labels)?;
+        let decide = |table: &LogProbabilities| {
+            let of_row = |p: Vec<f32>| {
+                let mut row = vec![0; labels];
+                thresholds.applying(&p).into_iter().for_each(|label| row[label] = 1);
+                row
+            };
+            table.probabilities().into_iter().flat_map(of_row).collect()
+        };
+        self.promised(promise, calibration, (speeds, batch_size), &decide)
+    }
+
+    fn promised(
+        &self,
+        promise: Promise,
+        calibration: &EncodedDataset,
+        (speeds, batch_size): (&[f64], usize),
+        decide: Decide<'_>,
+    ) -> Result<(DynamicModel, Promised)> {
         let seen = self.seen_texts().rows_of(calibration);
         if let Some(&first) = seen.first() {
             return Err(Error::SeenTexts { what: "calibration texts", rows: seen.len(), first, of: calibration.len() });
@@ -32,10 +73,10 @@ impl DynamicModel {
             return Err(Error::argument("router", "one that follows a rule", "another"));
         }
         let exits = self.model().exit_log_probabilities(calibration, batch_size)?;
-        let full = exits.last().map_or_else(Vec::new, |last| last.labels());
+        let full = exits.last().map_or_else(Vec::new, decide);
         let tables = self.stacked(calibration, exits)?;
-        let stages = Stages::of_answers(self, calibration, &tables)?;
-        let labels: Vec<u32> = calibration.samples.iter().map(|sample| sample.label).collect();
+        let stages = Stages::of_answers(self, calibration, &tables)?.decided(&tables, decide);
+        let labels = truth_of(calibration);
         let calibration = Calibration { stages: &stages, full: &full, labels: Some(&labels) };
         let promised = promise.control(calibration, speeds)?;
         Ok((self.with_speed(promised.threshold)?, promised))

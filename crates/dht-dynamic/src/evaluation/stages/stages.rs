@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::exit::Stacker;
 use crate::log_probabilities::LogProbabilities;
 use crate::model::DynamicModel;
+use crate::outputs::Outputs;
 use crate::router::LeavingRule;
 
 /// The answers of several stages to the same rows, and the cost of each row for each stage where it may stop.
@@ -15,10 +16,11 @@ use crate::router::LeavingRule;
 /// whole curve of accuracy against cost therefore needs no further pass through a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stages {
-    /// The predicted class of each row, by stage.
+    /// The decisions that make up an answer.
+    outputs: Outputs,
+    /// The answer to each decision, row after row, by stage: the predicted class, or 0 or 1 for each label.
     labels: Vec<Vec<u32>>,
-    /// The last stage's probability of the class that it predicts minus that of the class that a stage predicts, by
-    /// stage.
+    /// The score that a stage's answers are expected to lose by the last stage's probabilities, by stage and row.
     regrets: Vec<Vec<f64>>,
     /// The uncertainty by stage and row.
     uncertainties: Vec<Vec<f64>>,
@@ -32,7 +34,8 @@ pub struct Stages {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Staged {
-    /// The predicted class of each row, at the stage where it left.
+    /// The predicted class of each row, at the stage where it left. For several labels, 0 or 1 for each label of the first
+    /// row, then of the second.
     pub labels: Vec<u32>,
     /// The stage where each row left.
     pub stages: Vec<usize>,
@@ -48,12 +51,11 @@ impl Stages {
     /// [`Error::Argument`] for no stages, and for stages that differ in the number of rows or classes.
     pub fn new(stages: &[LogProbabilities], flops: Vec<Vec<u64>>, rule: LeavingRule) -> Result<Self> {
         let Some(first) = stages.first() else { return Err(Error::argument("stages", "at least 1", 0)) };
-        let shape = |rows: usize, classes: usize| format!("{rows} rows of {classes} classes");
+        let shape = |stage: &LogProbabilities| format!("{} rows of {}", stage.len(), stage.outputs());
         if let Some(other) =
-            stages.iter().find(|stage| (stage.len(), stage.classes()) != (first.len(), first.classes()))
+            stages.iter().find(|stage| (stage.len(), stage.outputs()) != (first.len(), first.outputs()))
         {
-            let expected = shape(first.len(), first.classes());
-            return Err(Error::shape("a stage", expected, shape(other.len(), other.classes())));
+            return Err(Error::shape("a stage", shape(first), shape(other)));
         }
         if flops.len() != stages.len() || flops.iter().any(|flops| flops.len() != first.len()) {
             let expected = format!("{} lists of {}, one a stage", stages.len(), first.len());
@@ -64,7 +66,8 @@ impl Stages {
         let last = &stages[stages.len() - 1];
         let regrets = labels.iter().map(|labels| last.regrets(labels)).collect();
         let full_flops = flops[flops.len() - 1].clone();
-        Ok(Self { labels, regrets, uncertainties: rule.uncertainties(stages), flops, full_flops })
+        let uncertainties = rule.uncertainties(stages);
+        Ok(Self { outputs: first.outputs(), labels, regrets, uncertainties, flops, full_flops })
     }
 
     /// The stages of a model, as [`DynamicModel::stage_log_probabilities`] reads them, with the [rule](crate::Router::rule) of its
@@ -86,14 +89,30 @@ impl Stages {
         Ok(Self { full_flops, ..Self::new(stages, model.stage_flops(data), rule)? })
     }
 
+    /// Replaces the answers of the stages by those that `decide` reads from their tables.
+    pub(crate) fn decided(self, stages: &[LogProbabilities], decide: &dyn Fn(&LogProbabilities) -> Vec<u32>) -> Self {
+        Self { labels: stages.iter().map(decide).collect(), ..self }
+    }
+
     /// The number of stages.
     pub fn count(&self) -> usize {
         self.labels.len()
     }
 
+    /// The decisions that make up the answer to a row.
+    pub fn outputs(&self) -> Outputs {
+        self.outputs
+    }
+
     /// The number of rows.
     pub fn rows(&self) -> usize {
-        self.labels[0].len()
+        self.full_flops.len()
+    }
+
+    /// The answers of a stage to a row.
+    fn answers(&self, stage: usize, row: usize) -> &[u32] {
+        let decisions = self.outputs.decisions();
+        &self.labels[stage][row * decisions..(row + 1) * decisions]
     }
 
     /// Selects some of the rows, in this order; a row may occur several times.
@@ -105,8 +124,11 @@ impl Stages {
         fn pick<T: Copy>(table: &[Vec<T>], rows: &[usize]) -> Vec<Vec<T>> {
             table.iter().map(|values| rows.iter().map(|row| values[*row]).collect()).collect()
         }
+        let stages = 0..self.count();
+        let labels = |stage| rows.iter().flat_map(|row| self.answers(stage, *row)).copied().collect();
         Self {
-            labels: pick(&self.labels, rows),
+            outputs: self.outputs,
+            labels: stages.map(labels).collect(),
             regrets: pick(&self.regrets, rows),
             uncertainties: pick(&self.uncertainties, rows),
             flops: pick(&self.flops, rows),
@@ -119,10 +141,10 @@ impl Stages {
     /// # Errors
     /// [`Error::Argument`] for another number of rows.
     pub fn with_last_answers(mut self, labels: Vec<u32>) -> Result<Self> {
-        let rows = self.rows();
+        let expected = self.rows() * self.outputs.decisions();
         match self.labels.last_mut() {
-            Some(last) if labels.len() == rows => *last = labels,
-            _ => return Err(Error::shape("answers", format!("{rows}, one a row"), labels.len())),
+            Some(last) if labels.len() == expected => *last = labels,
+            _ => return Err(Error::shape("answers", format!("{expected}, one a row"), labels.len())),
         }
         Ok(self)
     }
@@ -148,7 +170,7 @@ impl Stages {
         assert_eq!(stages.len(), self.rows(), "a stage for each row");
         let rows = || stages.iter().enumerate();
         Staged {
-            labels: rows().map(|(row, stage)| self.labels[*stage][row]).collect(),
+            labels: rows().flat_map(|(row, stage)| self.answers(*stage, row)).copied().collect(),
             flops: rows().map(|(row, stage)| self.flops[*stage][row]).sum(),
             stages,
         }

@@ -1,45 +1,66 @@
-//! The regressions of an n-gram classifier: features → ln p of each class.
+//! The regressions of an n-gram classifier: features → log-probabilities of its answer.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::logistic::{FeatureMatrix, FitSettings, LinearModel, Minimum, RowTargets, Standardisation};
+use crate::logistic::{FeatureMatrix, FitSettings, LinearModel, Minimum, RowTargets, SmoothedTargets, Standardisation};
+use crate::outputs::Outputs;
 
-/// Class scores of an n-gram classifier: log-probabilities of all classes, including classes without training rows.
+/// Scores of an n-gram classifier: log-probabilities of all classes, including classes without training rows, or of each
+/// label.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClassScores {
     classes: usize,
-    /// The classes with training rows, ascending. The regression has these classes only.
+    /// The classes with training rows, ascending. The regression has these classes only. Labels are all present: one that
+    /// no row or every row has gets a small chance of the other answer.
     present: Vec<u32>,
     /// The number of training rows.
     rows: usize,
     /// The regression; `None` where only one class has training rows.
     regression: Option<LinearModel>,
+    /// True for several labels.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    labels: bool,
 }
 
 impl ClassScores {
-    /// Fits rows of features to their labels. The fit starts at zero, or at the minimum of another C. Also returns the
-    /// minimum; `None` where only one class has rows.
+    /// Fits rows of features to their labels, one for each decision. The fit starts at zero, or at the minimum of another
+    /// C. Also returns the minimum; `None` where only one class has rows.
     pub(super) fn fit(
         features: &FeatureMatrix,
         labels: &[u32],
-        classes: usize,
+        outputs: Outputs,
         settings: FitSettings,
         start: Option<Minimum>,
     ) -> Result<(Self, Option<Minimum>)> {
+        let classes = match outputs {
+            Outputs::Classes(classes) => classes,
+            Outputs::Labels(classes) => {
+                let rows = features.rows();
+                let targets: Vec<f32> = labels.iter().map(|label| *label as f32).collect();
+                let all: Vec<usize> = (0..rows).collect();
+                let targets = SmoothedTargets::new(RowTargets::Labels(&targets), &all, classes);
+                let (regression, minimum) = LinearModel::fit(features, targets.as_targets(), classes, settings, start)?;
+                let present = (0..classes as u32).collect();
+                return Ok((
+                    Self { classes, present, rows, regression: Some(regression), labels: true },
+                    Some(minimum),
+                ));
+            }
+        };
         let mut present = labels.to_vec();
         present.sort_unstable();
         present.dedup();
         let rows = labels.len();
         if present.len() < 2 {
-            return Ok((Self { classes, present, rows, regression: None }, None));
+            return Ok((Self { classes, present, rows, regression: None, labels: false }, None));
         }
         let index = |label: &u32| present.partition_point(|class| class < label) as u32;
         let labels: Vec<u32> = labels.iter().map(index).collect();
         let (regression, minimum) =
             LinearModel::fit(features, RowTargets::Classes(&labels), present.len(), settings, start)?;
-        Ok((Self { classes, present, rows, regression: Some(regression) }, Some(minimum)))
+        Ok((Self { classes, present, rows, regression: Some(regression), labels: false }, Some(minimum)))
     }
 
     /// Scores for features that are not standardised, with equal results.
@@ -47,8 +68,13 @@ impl ClassScores {
         Self { regression: self.regression.map(|regression| regression.unscaled(standardisation)), ..self }
     }
 
-    pub(super) fn classes(&self) -> usize {
-        self.classes
+    pub(super) fn outputs(&self) -> Outputs {
+        if self.labels { Outputs::Labels(self.classes) } else { Outputs::Classes(self.classes) }
+    }
+
+    /// The outputs of the regression: the classes that are present, or all labels.
+    fn of_regression(&self) -> Outputs {
+        if self.labels { Outputs::Labels(self.classes) } else { Outputs::Classes(self.present.len()) }
     }
 
     /// Returns whether a class has training rows, among several.
@@ -64,21 +90,24 @@ impl ClassScores {
     /// The log-probabilities of a row of features. Each class without training rows has the probability 1/(rows +
     /// classes).
     pub(super) fn log_probabilities(&self, features: &[(u32, f32)]) -> Vec<f64> {
-        let of_present =
-            self.regression.as_ref().map_or_else(|| vec![0.0], |fitted| fitted.log_probabilities(features));
-        self.of_all_classes(&of_present)
+        let of_present = self.regression.as_ref().map_or_else(|| vec![0.0], |fitted| fitted.scores(features));
+        self.of_all_classes(&self.of_regression().of_scores(of_present))
     }
 
     /// The log-probabilities of each row of a matrix, row after row.
     pub(super) fn log_probabilities_of(&self, features: &FeatureMatrix) -> Result<Vec<f64>> {
         let of_present = match &self.regression {
-            Some(fitted) => fitted.log_probabilities_of(features)?,
+            Some(fitted) => self.of_regression().of_scores(fitted.scores_of(features)?),
             None => vec![0.0; features.rows()],
         };
-        Ok(of_present.chunks_exact(self.present.len()).flat_map(|row| self.of_all_classes(row)).collect())
+        let rows = of_present.chunks_exact(self.of_regression().width());
+        Ok(rows.flat_map(|row| self.of_all_classes(row)).collect())
     }
 
     fn of_all_classes(&self, of_present: &[f64]) -> Vec<f64> {
+        if self.labels {
+            return of_present.to_vec();
+        }
         let absent = 1.0 / (self.rows + self.classes) as f64;
         let present = (1.0 - absent * (self.classes - self.present.len()) as f64).ln();
         let mut logs = vec![absent.ln(); self.classes];
@@ -93,10 +122,11 @@ impl ClassScores {
         let ascending = self.present.is_sorted_by(|before, after| before < after);
         let classes = self.present.last().is_some_and(|last| (*last as usize) < self.classes);
         let fits = match &self.regression {
-            None => self.present.len() == 1,
+            None => self.present.len() == 1 && !self.labels,
             Some(regression) => regression.fits(self.present.len(), features),
         };
-        if ascending && classes && fits {
+        let all = !self.labels || self.present.len() == self.classes;
+        if ascending && classes && fits && all {
             return Ok(());
         }
         let expected = format!("weights of {} classes and {features} features", self.classes);

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::full_model::FullModel;
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, MEMORY, stratified_folds};
+use crate::outputs::{Outputs, truth_of};
 
 /// Logistic regression on the tf-idf weights of a text's uni- and bigrams of token ids.
 ///
@@ -38,7 +39,7 @@ use crate::logistic::{FeatureMatrix, FitSettings, MEMORY, stratified_folds};
 /// probability 1/(n + classes) for every text.
 ///
 /// # Cost
-/// 2 FLOPs for each class and each n-gram of the text that is in the vocabulary. Lookup and weighting of n-grams are
+/// 2 FLOPs for each class or label and each n-gram of the text that is in the vocabulary. Lookup and weighting of n-grams are
 /// not counted.
 ///
 /// # Embeddings
@@ -79,14 +80,14 @@ pub struct NgramFit {
 }
 
 impl NgramClassifier {
-    /// Fits the classifier on single-label texts. The selected C minimises the mean loss in a cross-validation with
+    /// Fits the classifier on texts of one class or of several labels each. The selected C minimises the mean loss in a cross-validation with
     /// random folds, stratified by class. Vocabulary and n-gram weights are recomputed for each fold. With fewer rows
     /// than folds, each row is a fold. The values of C are tried from the middle one in the direction in which the loss
     /// falls. With an encoder, the classifier also
     /// [reads](Self#embeddings) its input embeddings.
     ///
     /// # Errors
-    /// [`Error::Argument`] for fewer than two rows or classes, for multi-label or regression targets, for a full model
+    /// [`Error::Argument`] for fewer than two rows or classes, for numbers, for a full model
     /// whose number of classes differs, and as [`NgramSettings::check`]; [`Error::Transformer`] for a label that is not
     /// a class. With an encoder, [`Error::Argument`] for embeddings that are not finite.
     pub fn fit<R: Rng + ?Sized>(
@@ -114,22 +115,21 @@ impl NgramClassifier {
         let table = encoder.map(EmbeddingTable::new).transpose()?;
         let texts: Vec<Tokens<'_>> = tokens_of(training).collect();
         let corpus = Corpus::new(&texts, &settings.left_out);
-        let labels: Vec<u32> = training.samples.iter().map(|sample| sample.label).collect();
-        let classes = training.labels.len();
-        let fold_of = stratified_folds(training, settings.folds.min(labels.len()), rng);
+        let (labels, outputs) = (truth_of(training), Outputs::of_texts(training));
+        let fold_of = stratified_folds(training, settings.folds.min(training.len()), rng);
         let matrix = |rows: &[usize], columns: &Columns| {
             let features: Vec<Vec<(u32, f32)>> = rows.par_iter().map(|row| corpus.features(*row, columns)).collect();
             FeatureMatrix::sparse(columns.len(), features.iter().map(Vec::as_slice))
         };
         let CrossValidation { out_of_fold, c, losses, flops: of_folds } =
-            cross_validate(&labels, classes, &fold_of, &settings.c, |rows, held_out| {
+            cross_validate(&labels, outputs, &fold_of, &settings.c, |rows, held_out| {
                 let columns = corpus.columns(rows, settings.min_rows);
                 Ok((matrix(rows, &columns), matrix(held_out, &columns)))
             })?;
         let rows: Vec<usize> = (0..training.len()).collect();
         let columns = corpus.columns(&rows, settings.min_rows);
         let settings_of_fit = FitSettings { c, tolerance: FINAL_TOLERANCE };
-        let (scores, minimum) = ClassScores::fit(&matrix(&rows, &columns), &labels, classes, settings_of_fit, None)?;
+        let (scores, minimum) = ClassScores::fit(&matrix(&rows, &columns), &labels, outputs, settings_of_fit, None)?;
         let vocabulary = corpus.vocabulary(columns);
         let mut flops = of_folds + minimum.map_or(0, |minimum| minimum.flops);
         let (embedding, out_of_fold) = match &table {
@@ -215,7 +215,6 @@ impl NgramClassifier {
         texts: &[Tokens<'_>],
         add: impl Fn(Vec<f64>, &Tokens<'_>) -> Vec<f64> + Sync,
     ) -> Result<(LogProbabilities, Vec<u64>)> {
-        let classes = self.classes();
         let read = |text: &Tokens<'_>| {
             let features = self.vocabulary.features(*text, &self.settings.left_out);
             (add(self.scores.log_probabilities(&features), text), self.flops(&features, *text))
@@ -225,12 +224,17 @@ impl NgramClassifier {
             0..=READ_TOGETHER => texts.iter().map(read).unzip(),
             _ => texts.par_iter().with_min_len(READ_TOGETHER).map(read).unzip(),
         };
-        Ok((LogProbabilities::new(classes, rows.concat())?, flops))
+        Ok((LogProbabilities::of(self.outputs(), rows.concat())?, flops))
     }
 
-    /// The number of classes.
+    /// The decisions that make up an answer.
+    pub fn outputs(&self) -> Outputs {
+        self.scores.outputs()
+    }
+
+    /// The number of classes or labels.
     pub fn classes(&self) -> usize {
-        self.scores.classes()
+        self.outputs().count()
     }
 
     /// The number of n-grams in the vocabulary.
@@ -279,7 +283,7 @@ impl NgramClassifier {
             return Err(Error::state("vocabulary", "each n-gram once, with a finite weight", "another one"));
         }
         found.scores.check(found.vocabulary.len())?;
-        found.embedding.as_ref().map_or(Ok(()), |head| head.check(found.classes()))?;
+        found.embedding.as_ref().map_or(Ok(()), |head| head.check(found.outputs()))?;
         Ok(found)
     }
 }

@@ -7,6 +7,7 @@ use super::class_scores::ClassScores;
 use crate::error::{Error, Result};
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, Minimum, best_penalty};
+use crate::outputs::Outputs;
 
 /// Gradient tolerance of the cross-validation. Objectives are then within 5·10⁻⁵ nats of their minima, which suffices
 /// to rank values of C.
@@ -14,16 +15,12 @@ const CROSS_VALIDATION_TOLERANCE: f64 = 1e-2;
 
 /// Rejects texts on which no classifier can be fitted.
 pub(super) fn check_texts(training: &EncodedDataset) -> Result<()> {
-    for (field, got) in [("training rows", training.len()), ("classes", training.labels.len())] {
-        if got < 2 {
-            return Err(Error::argument(field, "at least 2", got));
-        }
+    if training.len() < 2 {
+        return Err(Error::argument("training rows", "at least 2", training.len()));
     }
-    training.check_classes(training.labels.len())?;
-    match training.samples.iter().find(|sample| !sample.targets.is_empty()) {
-        Some(sample) => Err(Error::argument("targets", "none: single classes", format!("{:?}", sample.targets))),
-        None => Ok(()),
-    }
+    let outputs = Outputs::of_texts(training);
+    outputs.task().check(outputs.count())?;
+    Ok(outputs.task().check_targets(training, outputs.count())?)
 }
 
 /// Result of a cross-validation.
@@ -40,6 +37,7 @@ pub(super) struct CrossValidation {
 /// The data and the last minimum of a fold.
 struct Fold {
     features: FeatureMatrix,
+    /// The right answer of each decision, row after row.
     labels: Vec<u32>,
     /// Rows of the fold, and their features.
     held_out: (Vec<usize>, FeatureMatrix),
@@ -51,16 +49,17 @@ struct Fold {
 /// Each fit starts at the last minimum.
 pub(super) fn cross_validate(
     labels: &[u32],
-    classes: usize,
+    outputs: Outputs,
     fold_of: &[usize],
     c: &[f64],
     split: impl Fn(&[usize], &[usize]) -> Result<(FeatureMatrix, FeatureMatrix)> + Sync,
 ) -> Result<CrossValidation> {
+    let (decisions, width) = (outputs.decisions(), outputs.width());
     let folds = fold_of.iter().max().map_or(0, |last| last + 1);
     let data = |fold: usize| {
-        let (held_out, rows): (Vec<usize>, Vec<usize>) = (0..labels.len()).partition(|row| fold_of[*row] == fold);
+        let (held_out, rows): (Vec<usize>, Vec<usize>) = (0..fold_of.len()).partition(|row| fold_of[*row] == fold);
         let (features, of_held_out) = split(&rows, &held_out)?;
-        let labels = rows.iter().map(|row| labels[*row]).collect();
+        let labels = rows.iter().flat_map(|row| &labels[row * decisions..(row + 1) * decisions]).copied().collect();
         Ok(Fold { features, labels, held_out: (held_out, of_held_out), start: None })
     };
     let mut folds: Vec<Fold> = (0..folds).into_par_iter().map(data).collect::<Result<_>>()?;
@@ -69,20 +68,20 @@ pub(super) fn cross_validate(
         let settings = FitSettings { c: c[at], tolerance: CROSS_VALIDATION_TOLERANCE };
         let of_fold = |fold: &mut Fold| {
             let (scores, minimum) =
-                ClassScores::fit(&fold.features, &fold.labels, classes, settings, fold.start.take())?;
+                ClassScores::fit(&fold.features, &fold.labels, outputs, settings, fold.start.take())?;
             let (held_out, features) = &fold.held_out;
             let of_fit = minimum.as_ref().map_or(0, |minimum| minimum.flops) + scores.flops_of(features);
             fold.start = minimum;
             Ok((held_out.clone(), scores.log_probabilities_of(features)?, of_fit))
         };
-        let mut table = vec![0.0; labels.len() * classes];
+        let mut table = vec![0.0; fold_of.len() * width];
         for (held_out, logs, of_fit) in folds.par_iter_mut().map(of_fold).collect::<Result<Vec<_>>>()? {
             flops += of_fit;
-            for (row, logs) in held_out.iter().zip(logs.chunks_exact(classes)) {
-                table[row * classes..(row + 1) * classes].copy_from_slice(logs);
+            for (row, logs) in held_out.iter().zip(logs.chunks_exact(width)) {
+                table[row * width..(row + 1) * width].copy_from_slice(logs);
             }
         }
-        let table = LogProbabilities::new(classes, table)?;
+        let table = LogProbabilities::of(outputs, table)?;
         let loss = table.mean_loss(labels);
         losses.push((c[at], loss));
         Ok((loss, table))

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::exit::Stacker;
 use crate::log_probabilities::LogProbabilities;
 use crate::logistic::{FeatureMatrix, FitSettings, Rows, Standardisation};
+use crate::outputs::Outputs;
 
 /// The values of C to select from, on standardised means.
 const C: [f64; 7] = [1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0];
@@ -53,7 +54,7 @@ impl EmbeddingHead {
         ngrams: &LogProbabilities,
         most_bytes: usize,
     ) -> Result<(Self, LogProbabilities, u64)> {
-        let (columns, classes) = (table.columns(), ngrams.classes());
+        let (columns, outputs) = (table.columns(), ngrams.outputs());
         // The matrices of all folds, and of all texts.
         let in_memory =
             size_of::<f32>() * texts.len() * columns * (1 + fold_of.iter().max().map_or(0, |last| last + 1));
@@ -75,7 +76,7 @@ impl EmbeddingHead {
             means.set(row, &mean)?;
         }
         let CrossValidation { out_of_fold, c, flops: of_folds, .. } =
-            cross_validate(labels, classes, fold_of, &C, |rows, held_out| {
+            cross_validate(labels, outputs, fold_of, &C, |rows, held_out| {
                 let scaling = Standardisation::new(&means, Some(rows))?;
                 Ok((
                     FeatureMatrix::of_rows(&means, Some(rows), &scaling),
@@ -87,7 +88,7 @@ impl EmbeddingHead {
         let scaling = Standardisation::new(&means, None)?;
         let features = FeatureMatrix::of_rows(&means, None, &scaling);
         let settings = FitSettings { c, tolerance: TOLERANCE };
-        let (scores, minimum) = ClassScores::fit(&features, labels, classes, settings, None)?;
+        let (scores, minimum) = ClassScores::fit(&features, labels, outputs, settings, None)?;
         let flops = additions as u64 + of_folds + of_stacker + minimum.map_or(0, |minimum| minimum.flops);
         let (scores, table) = (scores.folded(&scaling), table.clone());
         let head = Self { tokens: table.tokens(), mean, scores, stacker, digest: table.digest(), table: Some(table) };
@@ -98,7 +99,7 @@ impl EmbeddingHead {
     pub(super) fn stack(&self, ngrams: &[f64], values: &[f32], tokens: impl Iterator<Item = u32>) -> Vec<f64> {
         let (mean, _) = mean(values, self.mean.len(), &self.mean, tokens);
         let features: Vec<(u32, f32)> = (0..).zip(mean).collect();
-        self.stacker.stack_row(ngrams, &self.scores.log_probabilities(&features))
+        self.stacker.stack_row(self.scores.outputs(), ngrams, &self.scores.log_probabilities(&features))
     }
 
     /// Weights of both regressions.
@@ -133,7 +134,7 @@ impl EmbeddingHead {
 
     /// FLOPs of a text: one for each known token and column, two for each column and class, and those of the stacking.
     pub(super) fn flops(&self, tokens: impl Iterator<Item = u32>) -> u64 {
-        let (columns, classes) = (self.mean.len(), self.scores.classes());
+        let (columns, classes) = (self.mean.len(), self.scores.outputs().count());
         let known = tokens.filter(|token| (*token as usize) < self.tokens).count();
         (known * columns + 2 * columns * classes) as u64 + Stacker::flops(classes)
     }
@@ -166,9 +167,10 @@ impl EmbeddingHead {
     }
 
     /// Rejects stored parts that do not fit together.
-    pub(super) fn check(&self, classes: usize) -> Result<()> {
-        if self.scores.classes() != classes {
-            return Err(Error::shape("classes of the embedding head", classes.to_string(), self.scores.classes()));
+    pub(super) fn check(&self, outputs: Outputs) -> Result<()> {
+        let own = self.scores.outputs();
+        if own != outputs {
+            return Err(Error::shape("outputs of the embedding head", outputs.to_string(), own));
         }
         let finite = self.mean.iter().all(|value| value.is_finite());
         if !(finite && self.stacker.ngram.is_finite() && self.stacker.exit.is_finite()) {

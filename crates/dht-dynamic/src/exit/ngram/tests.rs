@@ -294,7 +294,7 @@ fn what_cannot_be_fitted_is_refused_with_what_would_be_right() {
     assert_eq!(refused(&data(two.samples.clone(), 1)), "classes is 1, expected at least 2");
     let mut numbers = two.clone();
     numbers.samples[1].targets = vec![0.5];
-    assert_eq!(refused(&numbers), "targets is [0.5], expected none: single classes");
+    assert_eq!(refused(&numbers), "targets is 0 in row 0, expected a number from 0 to 1 for each label");
     let mut beyond = two.clone();
     beyond.samples[1].label = 3;
     assert!(refused(&beyond).contains("below 3"));
@@ -444,11 +444,11 @@ fn answers_are_the_naive_stack_of_ngrams_and_mean() {
         let mut scores: Vec<f64> = (0..3)
             .map(|class| bias[class] + (0..12).map(|at| mean[at] * weights[3 * at + class]).sum::<f64>())
             .collect();
-        crate::logistic::log_softmax(&mut scores);
+        crate::outputs::log_softmax(&mut scores);
         let [a, b] = ["ngram", "exit"].map(|name| head["stacker"][name].as_f64().unwrap());
         let ngrams = alone.rows().nth(row).unwrap();
         let mut stacked: Vec<f64> = scores.iter().zip(ngrams).map(|(score, ngram)| a * ngram + b * score).collect();
-        crate::logistic::log_softmax(&mut stacked);
+        crate::outputs::log_softmax(&mut stacked);
         for (found, expected) in found.rows().nth(row).unwrap().iter().zip(&stacked) {
             assert!((found - expected).abs() < 1e-5, "row {row}: {found} and {expected}");
         }

@@ -9,7 +9,7 @@ fn table(labels: &[u32], knowledge: f64, seed: u64) -> LogProbabilities {
     let row = |label: &u32| {
         let mut scores: Vec<f64> = (0..3).map(|_| rng.random_range(-1.0..1.0)).collect();
         scores[*label as usize] += knowledge;
-        logistic::log_softmax(&mut scores);
+        log_softmax(&mut scores);
         scores
     };
     LogProbabilities::new(3, labels.iter().flat_map(row).collect()).unwrap()

@@ -1,0 +1,195 @@
+//! The decisions that make up an answer, and how logits become log-probabilities.
+
+use std::fmt;
+
+use candle_core::{DType, Tensor};
+use dht_transformer::{EncodedDataset, Sample, Task, tensors};
+
+use crate::error::{Error, Result};
+
+/// The answer of a model: one of some classes, or for each of some labels whether it applies.
+///
+/// The answer to a text consists of *decisions*, one distribution each. Classes are a single decision among all of them.
+/// Each label is a decision between "no" (0) and "yes" (1), independent of the other labels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outputs {
+    /// One of this number of classes.
+    Classes(usize),
+    /// Any of this number of labels.
+    Labels(usize),
+}
+
+impl fmt::Display for Outputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Classes(count) => write!(f, "{count} classes"),
+            Self::Labels(count) => write!(f, "{count} labels"),
+        }
+    }
+}
+
+impl From<usize> for Outputs {
+    fn from(classes: usize) -> Self {
+        Self::Classes(classes)
+    }
+}
+
+impl Outputs {
+    /// The outputs of a classifier of this task.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a regression, and for a number of outputs that the task cannot have.
+    pub fn new(task: Task, count: usize) -> Result<Self> {
+        task.check(count)?;
+        match task {
+            Task::Class => Ok(Self::Classes(count)),
+            Task::Labels => Ok(Self::Labels(count)),
+            Task::Number => Err(Error::argument("classifier", "one of classes or of several labels", "a regression")),
+        }
+    }
+
+    /// The outputs that texts are labelled for: several labels if they have targets.
+    pub(crate) fn of_texts(texts: &EncodedDataset) -> Self {
+        let has_targets = texts.samples.iter().any(|sample| !sample.targets.is_empty());
+        if has_targets { Self::Labels(texts.labels.len()) } else { Self::Classes(texts.labels.len()) }
+    }
+
+    /// The task.
+    pub fn task(self) -> Task {
+        match self {
+            Self::Classes(_) => Task::Class,
+            Self::Labels(_) => Task::Labels,
+        }
+    }
+
+    /// The number of classes or labels, which is that of the logits.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Classes(count) | Self::Labels(count) => count,
+        }
+    }
+
+    /// The number of decisions for a text.
+    pub fn decisions(self) -> usize {
+        match self {
+            Self::Classes(_) => 1,
+            Self::Labels(count) => count,
+        }
+    }
+
+    /// The number of alternatives of a decision.
+    pub fn alternatives(self) -> usize {
+        match self {
+            Self::Classes(count) => count,
+            Self::Labels(_) => 2,
+        }
+    }
+
+    /// The number of log-probabilities of a text.
+    pub fn width(self) -> usize {
+        self.decisions() * self.alternatives()
+    }
+
+    /// The logits (samples, outputs) of a batch, as log-probabilities by sample. `samples` are their numbers for errors.
+    pub(crate) fn of_logits(self, logits: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f64>>> {
+        let rows = match self {
+            Self::Classes(_) => tensors::finite_rows(&tensors::log_softmax(&logits.detach())?, samples)?,
+            Self::Labels(_) => tensors::finite_rows(&logits.detach().to_dtype(DType::F32)?, samples)?,
+        };
+        let wide = |row: Vec<f32>| row.into_iter().map(f64::from).collect();
+        let of_row = |row| match self {
+            Self::Classes(_) => wide(row),
+            Self::Labels(_) => self.of_scores(wide(row)),
+        };
+        Ok(rows.into_iter().map(of_row).collect())
+    }
+
+    /// Scores, row after row, as log-probabilities.
+    pub(crate) fn of_scores(self, mut scores: Vec<f64>) -> Vec<f64> {
+        match self {
+            Self::Classes(count) => {
+                scores.chunks_exact_mut(count).for_each(log_softmax);
+                scores
+            }
+            // ln σ(−s) and ln σ(s).
+            Self::Labels(_) => scores.into_iter().flat_map(|score| [-softplus(score), -softplus(-score)]).collect(),
+        }
+    }
+
+    /// The probability of each class or label, from the log-probabilities of a text.
+    pub(crate) fn probabilities(self, logs: &[f64]) -> impl Iterator<Item = f64> {
+        let (first, step) = match self {
+            Self::Classes(_) => (0, 1),
+            Self::Labels(_) => (1, 2),
+        };
+        logs.iter().skip(first).step_by(step).map(|log| log.exp())
+    }
+
+    /// The share of right answers; for labels the micro F1, 2·TP / (2·TP + FP + FN). Both lists have one number for each
+    /// decision. 0 without decisions.
+    pub(crate) fn score(self, found: &[u32], truth: &[u32]) -> f64 {
+        let right = found.iter().zip(truth).filter(|(found, truth)| found == truth).count();
+        match self {
+            Self::Classes(_) => right as f64 / truth.len().max(1) as f64,
+            Self::Labels(_) => f1(found, truth).unwrap_or(0.0),
+        }
+    }
+}
+
+/// Converts scores to log-probabilities, in place.
+pub(crate) fn log_softmax(scores: &mut [f64]) {
+    let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let sum: f64 = scores.iter().map(|score| (score - most).exp()).sum();
+    let shift = most + sum.ln();
+    scores.iter_mut().for_each(|score| *score -= shift);
+}
+
+/// ln(1 + eˣ).
+fn softplus(x: f64) -> f64 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+/// 2·TP / (2·TP + FP + FN) of decisions between 0 and 1; `None` if all are 0.
+pub(crate) fn f1(found: &[u32], truth: &[u32]) -> Option<f64> {
+    let (mut both, mut given) = (0, 0);
+    for (found, truth) in found.iter().zip(truth) {
+        both += found * truth;
+        given += found + truth;
+    }
+    (given > 0).then(|| 2.0 * f64::from(both) / f64::from(given))
+}
+
+/// The right answer of each decision, text after text: the class of a text, or 0 or 1 for each of its labels.
+pub(crate) fn truth_of(texts: &EncodedDataset) -> Vec<u32> {
+    let of_text = |sample: &Sample| match sample.targets.is_empty() {
+        true => vec![sample.label],
+        false => sample.targets.iter().map(|target| u32::from(*target >= 0.5)).collect(),
+    };
+    texts.samples.iter().flat_map(of_text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_have_a_sigmoid_each_that_keeps_small_chances() {
+        let logs = Outputs::Labels(3).of_scores(vec![0.0, 40.0, -800.0]);
+        assert_eq!(logs.len(), 6);
+        assert!((logs[0] - 0.5_f64.ln()).abs() < 1e-15 && logs[0] == logs[1]);
+        assert!((logs[2] + 40.0).abs() < 1e-12 && (logs[3] + (-40.0_f64).exp()).abs() < 1e-30);
+        assert_eq!([logs[4], logs[5]], [0.0, -800.0]);
+        let found: Vec<f64> = Outputs::Labels(3).probabilities(&logs).collect();
+        assert!(found[0] == 0.5 && found[1] == 1.0 && found[2] == 0.0, "{found:?}");
+    }
+
+    #[test]
+    fn the_score_of_labels_is_the_micro_f1() {
+        // Two texts with two labels: one right, one too many, one missing.
+        let (found, truth) = ([1, 1, 0, 0], [1, 0, 0, 1]);
+        assert_eq!(Outputs::Labels(2).score(&found, &truth), 0.5);
+        assert_eq!(Outputs::Classes(2).score(&found, &truth), 0.5);
+        assert_eq!(Outputs::Labels(2).score(&[0, 0], &[0, 0]), 0.0);
+        assert_eq!(f1(&[0, 0], &[0, 0]), None);
+    }
+}
