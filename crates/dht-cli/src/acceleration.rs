@@ -8,7 +8,8 @@ use dht_dynamic::accelerate::{AccelerateSettings, Report, Targets, Texts, accele
 use dht_dynamic::evaluation::{Guarantee, Promise, Risk, SpeedPoint};
 use dht_dynamic::exit::NgramSettings;
 use dht_dynamic::serving::KeptPromise;
-use dht_dynamic::transformer::{EncodedDataset, TextClassifier, TextTokenizer};
+use dht_dynamic::transformer::train::metrics::LabelThresholds;
+use dht_dynamic::transformer::{EncodedDataset, Sample, Task, TextClassifier, TextTokenizer};
 use dht_dynamic::{DynamicModel, Error as DynamicError, SeenTexts};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -132,7 +133,7 @@ pub fn make_dynamic(
     classifier: &TextClassifier,
     texts: &EncodedSplits,
     settings: &AccelerateSettings,
-    speed: &SpeedArguments,
+    speed: (&SpeedArguments, Option<&LabelThresholds>),
     seed: u64,
     quiet: bool,
 ) -> Result<MadeDynamic> {
@@ -144,7 +145,8 @@ pub fn make_dynamic(
     at_speed(made.model, made.report, texts, settings.targets, speed)
 }
 
-/// Sets the speed of a model that meets the budget or keeps the promise.
+/// Sets the speed of a model that meets the budget or keeps the promise. The thresholds are those of a model of several
+/// labels.
 ///
 /// # Errors
 /// Errors of the model. A promise that cannot be verified is not an error: the model has its default speed, and `misses`
@@ -154,7 +156,7 @@ pub fn at_speed(
     report: Report,
     texts: &EncodedSplits,
     targets: Targets,
-    speed: &SpeedArguments,
+    (speed, thresholds): (&SpeedArguments, Option<&LabelThresholds>),
 ) -> Result<MadeDynamic> {
     let mut made = MadeDynamic { model, report, promise: None, misses: Vec::new() };
     if let Some(budget) = speed.budget {
@@ -163,7 +165,7 @@ pub fn at_speed(
     if let (Some(points), Some(calibration)) = (speed.points, &texts.calibration) {
         // Without labels, the full model's answers are the standard.
         let risk = if targets == Targets::Predictions { Risk::Disagreement } else { Risk::AccuracyLoss };
-        made.show_promise(risk, points, speed.confidence, calibration)?;
+        made.show_promise(risk, points, speed.confidence, (calibration, thresholds))?;
     }
     Ok(made)
 }
@@ -185,12 +187,23 @@ impl MadeDynamic {
     }
 
     /// Sets the cheapest speed at which the calibration texts show that the risk is at most `points` of a hundred.
-    fn show_promise(&mut self, risk: Risk, points: f64, confidence: f64, calibration: &EncodedDataset) -> Result<()> {
+    fn show_promise(
+        &mut self,
+        risk: Risk,
+        points: f64,
+        confidence: f64,
+        (calibration, thresholds): (&EncodedDataset, Option<&LabelThresholds>),
+    ) -> Result<()> {
         let calibration = unseen(calibration, self.model.seen_texts())?;
         let asked = Promise { risk, most: points / 100.0, guarantee: Guarantee::Confidence(confidence) };
         let mut speeds: Vec<f64> = self.report.curve.iter().map(|point| point.speed).collect();
         speeds.dedup();
-        match self.model.with_promise(asked, &calibration, &speeds, BATCH) {
+        let shown = match thresholds {
+            // The promise is about the answers that are given.
+            Some(thresholds) => self.model.with_promise_for(asked, &calibration, &speeds, BATCH, thresholds),
+            None => self.model.with_promise(asked, &calibration, &speeds, BATCH),
+        };
+        match shown {
             Ok((model, shown)) => {
                 self.model = model;
                 self.promise = KeptPromise::new(asked, &shown);
@@ -222,6 +235,13 @@ fn unseen(calibration: &EncodedDataset, learned: &SeenTexts) -> Result<EncodedDa
     report(&format!("{} of {all} calibration rows have the text of a training row: they prove nothing", seen.len()));
     let seen: BTreeSet<usize> = seen.into_iter().collect();
     Ok(calibration.select((0..all).filter(|row| !seen.contains(row)))?)
+}
+
+/// Thresholds of a model of several labels: a half for each label, and no empty answer if each training text has a label.
+pub fn label_thresholds(task: Task, train: &EncodedDataset) -> Option<LabelThresholds> {
+    let has_label = |sample: &Sample| sample.targets.iter().any(|target| *target >= 0.5);
+    let never_empty = !train.is_empty() && train.samples.iter().all(has_label);
+    (task == Task::Labels).then(|| LabelThresholds { never_empty, ..LabelThresholds::even(train.labels.len()) })
 }
 
 /// Points of a model's curve, with the name of the cost that answers have.

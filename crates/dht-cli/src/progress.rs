@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use dht_dynamic::accelerate::FitStep;
 use dht_dynamic::ladder::{LadderEvent, LadderReport, LearningCurve, LengthTrial, Measurement, Rung, Stop};
+use dht_dynamic::transformer::Task;
 use dht_dynamic::transformer::train::{Event, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -26,11 +27,16 @@ pub fn report(line: &str) {
     let _ = writeln!(std::io::stderr(), "{}", visible(line));
 }
 
+/// Returns whether a terminal would obey this sign: control characters except line feeds and tabs, and those that reverse
+/// letters.
+pub fn is_hidden(sign: char) -> bool {
+    let turns = matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    sign.is_control() && !matches!(sign, '\n' | '\t') || turns
+}
+
 /// Text in which control characters are escaped, except line feeds and tabs. In the labels of somebody's file or model
 /// they could write over what a terminal shows, or reverse its letters.
 pub fn visible(text: &str) -> Cow<'_, str> {
-    let turns = |sign: char| matches!(sign, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let is_hidden = |sign: char| sign.is_control() && !matches!(sign, '\n' | '\t') || turns(sign);
     if !text.contains(is_hidden) {
         return text.into();
     }
@@ -247,11 +253,21 @@ impl FitProgress {
     }
 }
 
+/// Name of the score by which speeds and rungs are selected.
+pub fn score_of(task: Task) -> &'static str {
+    match task {
+        Task::Class => "accuracy",
+        Task::Labels => "micro F1",
+        Task::Number => "Pearson's correlation",
+    }
+}
+
 /// Line on a trial of a length.
-pub fn length_trial(trial: &LengthTrial) -> String {
+pub fn length_trial(trial: &LengthTrial, task: Task) -> String {
     let LengthTrial { max_length, accuracy, loss, seconds, .. } = trial;
+    let score = score_of(task);
     let loss = rounded(*loss);
-    format!("length of {max_length} tokens: accuracy {accuracy:.3}, loss {loss}; {seconds:.0} s")
+    format!("length of {max_length} tokens: {score} {accuracy:.3}, loss {loss}; {seconds:.0} s")
 }
 
 /// Lines on the learning curve of rung 1.
@@ -277,6 +293,8 @@ pub fn learning_lines(curve: &LearningCurve) -> Vec<String> {
 #[derive(Debug)]
 pub struct LadderProgress {
     quiet: bool,
+    /// Name of the validation score.
+    score: &'static str,
     fit: FitProgress,
     tuning: Option<TrainingProgress>,
     /// Passes at the end of fine-tuning, until the exits are fitted on its encoder.
@@ -287,8 +305,9 @@ pub struct LadderProgress {
 
 impl LadderProgress {
     /// Displays nothing if `quiet`.
-    pub fn new(quiet: bool) -> Self {
-        Self { quiet, fit: FitProgress::new(quiet), tuning: None, passes: None, rate: None }
+    pub fn new(quiet: bool, task: Task) -> Self {
+        let score = score_of(task);
+        Self { quiet, score, fit: FitProgress::new(quiet), tuning: None, passes: None, rate: None }
     }
 
     /// Reports the seconds of each stage.
@@ -310,7 +329,7 @@ impl LadderProgress {
                 let ended = found.accuracy.map(|_| found.passes).filter(|_| found.rung == Rung::FineTuned);
                 let again = ended.is_some() && self.passes == ended;
                 self.passes = ended;
-                return Some(measurement(found, again));
+                return Some(measurement(found, again, self.score));
             }
             LadderEvent::Rate { rate, loss } => {
                 self.rate = self.rate.filter(|(_, least)| *least <= loss).or(Some((rate, loss)));
@@ -332,7 +351,7 @@ impl LadderProgress {
 }
 
 /// Line of a measurement: of exits on the fine-tuned encoder, where it is the second after fine-tuning.
-fn measurement(found: &Measurement, of_exits: bool) -> String {
+fn measurement(found: &Measurement, of_exits: bool, score: &str) -> String {
     let rung = match found.rung {
         Rung::FineTuned if of_exits => "rung 2, exits fitted on the fine-tuned encoder".to_owned(),
         Rung::Ngrams => "rung 0, n-grams".to_owned(),
@@ -341,7 +360,7 @@ fn measurement(found: &Measurement, of_exits: bool) -> String {
         Rung::FineTuned if found.accuracy.is_some() => format!("rung 2, the best of {}", counted(found.passes)),
         Rung::FineTuned => format!("rung 2, fine-tuned for {}", counted(found.passes)),
     };
-    let accuracy = found.accuracy.map_or_else(String::new, |accuracy| format!("accuracy {accuracy:.3}, "));
+    let accuracy = found.accuracy.map_or_else(String::new, |value| format!("{score} {value:.3}, "));
     let (loss, cost) = (rounded(found.loss), counted(found.cost));
     format!("{rung}: validation {accuracy}loss {loss}; cost {cost}, {:.0} s", found.seconds)
 }
@@ -461,7 +480,7 @@ mod tests {
 
     #[test]
     fn fine_tuning_names_the_best_of_the_rates_that_were_tried() {
-        let mut progress = LadderProgress::new(true);
+        let mut progress = LadderProgress::new(true, Task::Class);
         let mut line = |event| progress.line(event).expect("a line");
         let time = (Duration::from_secs(30), Duration::from_secs(90));
         assert_eq!(

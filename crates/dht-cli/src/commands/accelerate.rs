@@ -13,7 +13,7 @@ use dht_dynamic::transformer::{EncodedDataset, Task, TextClassifier};
 pub use self::arguments::AccelerateArguments;
 use self::arguments::GivenClassifier;
 use super::made::{MadeModel, ScoredRows, check_target, finish};
-use crate::acceleration::{BATCH, REST, exit_settings, make_dynamic};
+use crate::acceleration::{BATCH, REST, exit_settings, label_thresholds, make_dynamic};
 use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::texts::{
@@ -32,17 +32,18 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let given = arguments.load(&folder)?;
     check_classifier(&given.classifier, &folder)?;
     let max_length = arguments.max_length(&given)?;
-    let GivenClassifier { classifier, tokenizer, labels, origin: trained, .. } = given;
-    let texts = arguments.texts.of_model(Task::Class, trained.as_ref())?;
+    let GivenClassifier { classifier, tokenizer, labels, origin: trained, thresholds, .. } = given;
+    let task = classifier.task();
+    let texts = arguments.texts.of_model(task, trained.as_ref())?;
     let arguments = &AccelerateArguments { texts, ..arguments.clone() };
     let tokenizer = tokenizer.with_rest(REST);
     if let Some(held) = &replaced {
-        held.check(&labels, Task::Class, arguments.replace)?;
+        held.check(&labels, task, arguments.replace)?;
         arguments.say(&held.note());
     }
     let mut texts = arguments.read_texts(&labels, trained.as_ref())?;
     let encoded = texts.encode(&tokenizer, max_length)?;
-    report_rows(arguments, &texts, &encoded, max_length);
+    report_rows(arguments, task, &texts, &encoded, max_length);
     let read = texts.train.reading.as_ref().map_or(&[][..], |reading| &reading.text);
     other_columns_note(read, trained.as_ref()).iter().for_each(|note| report(note));
     prefix_line(&tokenizer).iter().for_each(|line| arguments.say(line));
@@ -54,7 +55,9 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
 
     let targets = if arguments.unlabelled { Targets::Predictions } else { Targets::Labels };
     let settings = AccelerateSettings { targets, ..exit_settings(&tokenizer, &arguments.speed)? };
-    let made = make_dynamic(&classifier, &encoded, &settings, &arguments.speed, arguments.seed, arguments.quiet)?;
+    let thresholds = thresholds.or_else(|| label_thresholds(task, &encoded.train));
+    let (speed, seed, quiet) = (&arguments.speed, arguments.seed, arguments.quiet);
+    let made = make_dynamic(&classifier, &encoded, &settings, (speed, thresholds.as_ref()), seed, quiet)?;
     let how = format!(
         "It is {} with exits fitted in {:.0} seconds; its weights are as they were.",
         name_of(&folder),
@@ -62,7 +65,8 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     );
     let origin = arguments.texts.origin(&texts.train, encoded.train.len());
     let model = TextModel::new(made.model, tokenizer, &labels, max_length)?;
-    let model = TextModel { curve: made.report.curve, promise: made.promise, origin: Some(origin), ..model };
+    let (curve, promise) = (made.report.curve, made.promise);
+    let model = TextModel { curve, promise, thresholds, origin: Some(origin), ..model };
     let facts = MadeModel {
         out: &arguments.out,
         how,
@@ -84,15 +88,20 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
 fn check_classifier(classifier: &TextClassifier, folder: &Path) -> Result<()> {
     let refuse = |expected| Err(Error::NoModel { path: folder.into(), expected });
     match (classifier.task(), classifier.encoder().layers()) {
-        (Task::Class, 2..) => Ok(()),
-        (Task::Class, _) => refuse("at least 2 layers: one layer leaves nothing to choose"),
-        (Task::Labels, _) => refuse("one class for each text: several labels leave no exit to choose"),
-        (Task::Number, _) => refuse("one class for each text: numbers leave no exit to choose"),
+        (Task::Number, _) => refuse("one class or several labels for each text: numbers leave no exit to choose"),
+        (Task::Class | Task::Labels, 2..) => Ok(()),
+        (Task::Class | Task::Labels, _) => refuse("at least 2 layers: one layer leaves nothing to choose"),
     }
 }
 
 /// Reports the texts. With `--quiet`, only warnings and the number of cut texts.
-fn report_rows(arguments: &AccelerateArguments, texts: &TextSplits, encoded: &EncodedSplits, max_length: usize) {
+fn report_rows(
+    arguments: &AccelerateArguments,
+    task: Task,
+    texts: &TextSplits,
+    encoded: &EncodedSplits,
+    max_length: usize,
+) {
     let EncodedSplits { train, validation, calibration, test } = encoded;
     arguments.say(&format!("{}: {} texts, {} held out", texts.train.name, train.len(), validation.len()));
     texts.notes.iter().for_each(|note| arguments.say(note));
@@ -110,7 +119,7 @@ fn report_rows(arguments: &AccelerateArguments, texts: &TextSplits, encoded: &En
         );
     }
     let parts = [Some(train), Some(validation), calibration.as_ref(), test.as_ref()];
-    let missing = missing_classes_note(validation, Task::Class, "held-out").filter(|_| !arguments.unlabelled);
+    let missing = missing_classes_note(validation, task, "held-out").filter(|_| !arguments.unlabelled);
     let warnings = texts.warnings.iter().cloned().chain(reading.flat_map(|reading| reading.notes())).chain(missing);
     warnings.chain(cut_note(parts.into_iter().flatten(), max_length)).for_each(|line| report(&line));
 }
@@ -138,8 +147,10 @@ fn own_labels(classifier: &TextClassifier, texts: &EncodedDataset) -> Result<Enc
     let answers = classifier.probabilities_of_all(texts, BATCH)?;
     let mut texts = texts.clone();
     for (sample, answer) in texts.samples.iter_mut().zip(answers) {
-        let best = |best: usize, class: usize| if answer[class] > answer[best] { class } else { best };
-        sample.label = (1..answer.len()).fold(0, best) as u32;
+        match classifier.task() {
+            Task::Labels => sample.targets = answer.iter().map(|p| if *p >= 0.5 { 1.0 } else { 0.0 }).collect(),
+            Task::Class | Task::Number => sample.label = Task::most_probable(&answer),
+        }
     }
     Ok(texts)
 }

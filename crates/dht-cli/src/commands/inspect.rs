@@ -13,6 +13,7 @@ use serde_json::json;
 use super::output::{print, print_text};
 use crate::acceleration::curve_points;
 use crate::error::Result;
+use crate::progress::score_of;
 use crate::results::{Table, promise};
 use crate::training::{on_the_hub, saved_directory};
 
@@ -133,7 +134,7 @@ fn text(model: &TextModel, source: Option<String>) -> String {
         let pairs = if origin.pair { ", pairs" } else { "" };
         lines.push(format!("trained on  {} rows of {}{pairs}{columns}", origin.rows, origin.data));
     }
-    lines.extend(model.promise.iter().map(promise));
+    lines.extend(model.promise.iter().map(|kept| promise(kept, model.model.task())));
     if let Some(speed) = model.model.speed() {
         lines.push(format!("speed       {speed}\n\n{}", speeds(model).text()));
         return lines.join("\n") + "on held-out texts, which the speeds were chosen on\n";
@@ -143,7 +144,7 @@ fn text(model: &TextModel, source: Option<String>) -> String {
 
 /// Speeds of the model at each tenth of the full model's cost.
 fn speeds(model: &TextModel) -> Table {
-    let mut curve = Table::new(["cost up to", "speed", "FLOPs", "accuracy"]);
+    let mut curve = Table::new(["cost up to", "speed", "FLOPs", score_of(model.model.task())]);
     for tenths in 1..=10 {
         let cost = f64::from(tenths) / 10.0;
         if let Some(point) = model.speed_within(cost) {

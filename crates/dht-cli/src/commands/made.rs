@@ -138,6 +138,8 @@ impl Replaced {
         let task = match read("model/config.json").as_ref().and_then(|config| config["problem_type"].as_str()) {
             Some("multi_label_classification") => Task::Labels,
             Some("regression") => Task::Number,
+            // A dynamic model's encoder has no task. Models of several labels alone have thresholds.
+            _ if json["thresholds"].is_object() => Task::Labels,
             _ => Task::Class,
         };
         let rows = || Some(format!("{} rows of {}", json["origin"]["rows"], json["origin"]["data"].as_str()?));
@@ -225,7 +227,7 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
     let training = made.training.map(|ladder| -> Result<_> {
         let json =
             serde_json::to_string_pretty(ladder).map_err(|source| Error::Curve { message: source.to_string() })?;
-        Ok((json + "\n", training_curve(ladder)?))
+        Ok((json + "\n", training_curve(ladder, model.model.task())?))
     });
     let training = training.transpose()?;
     let training = training.as_ref().map(|(json, svg)| (json.as_str(), svg.as_str()));
@@ -245,7 +247,7 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
         });
         return print(&format!("{value:#}\n"));
     }
-    let promises = model.promise.as_ref().map_or_else(String::new, |kept| promise(kept) + "\n");
+    let promises = model.promise.as_ref().map_or_else(String::new, |kept| promise(kept, model.model.task()) + "\n");
     let table = results_table(&rows, model.model.task()).text();
     let missing = missing.map_or_else(String::new, |note| note + "\n");
     let replaced = made.replaced.map_or_else(String::new, |held| format!(", in place of {}", held.description()));

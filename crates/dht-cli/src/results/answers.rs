@@ -2,7 +2,7 @@
 
 use dht_dynamic::evaluation::Stages;
 use dht_dynamic::ladder::OutOfFold;
-use dht_dynamic::transformer::EncodedDataset;
+use dht_dynamic::transformer::{EncodedDataset, Task};
 use dht_dynamic::{DynamicModel, Evaluation, LogProbabilities, Predictor, Route, evaluate};
 
 use crate::acceleration::BATCH;
@@ -11,13 +11,16 @@ use crate::error::Result;
 /// Maximum number of texts whose answers at all exits are in memory together.
 pub(super) const ROWS_TOGETHER: usize = 1 << 14;
 
-/// Answers of a model to some texts: the predicted class with its probability, the FLOPs and the layers of each text.
+/// Answers of a model to some texts: the predicted class with its probability or the probabilities of labels, the FLOPs and
+/// the layers of each text.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answers {
-    /// Predicted classes.
+    /// Predicted classes; for a model of several labels 0 or 1 for each label, text after text.
     pub labels: Vec<u32>,
-    /// Probability of each predicted class.
+    /// Probability of each predicted class; empty for a model of several labels.
     pub probabilities: Vec<f32>,
+    /// Probability of each label, by text; empty for a model of classes.
+    pub of_labels: Vec<Vec<f32>>,
     /// FLOPs.
     pub flops: Vec<u64>,
     /// Numbers of layers.
@@ -30,7 +33,11 @@ impl Answers {
         let found = evaluate(model, texts, BATCH)?;
         let depths = found.routes.iter().map(Route::depth).collect();
         let Evaluation { labels, probabilities, row_flops: flops, .. } = found;
-        Ok((Self { labels, probabilities, flops, depths }, found.seconds))
+        let (probabilities, of_labels) = match texts.samples.iter().any(|sample| !sample.targets.is_empty()) {
+            true => (Vec::new(), probabilities),
+            false => (labels.iter().zip(probabilities).map(|(class, p)| p[*class as usize]).collect(), Vec::new()),
+        };
+        Ok((Self { labels, probabilities, of_labels, flops, depths }, found.seconds))
     }
 
     /// FLOPs of all texts.
@@ -77,6 +84,7 @@ impl Answers {
     fn append(&mut self, other: Self) {
         self.labels.extend(other.labels);
         self.probabilities.extend(other.probabilities);
+        self.of_labels.extend(other.of_labels);
         self.flops.extend(other.flops);
         self.depths.extend(other.depths);
     }
@@ -95,17 +103,22 @@ impl StageAnswers<'_> {
     fn at_speeds(&self, model: &DynamicModel, speeds: &[Option<f64>]) -> Result<Vec<Answers>> {
         let depths: Vec<usize> = model.depths().collect();
         let stages = Stages::of_answers(model, self.texts, self.stages)?;
+        let is_of_labels = model.model().outputs().task() == Task::Labels;
         let probability =
             |table: &LogProbabilities, row: usize, class: u32| table.row(row)[class as usize].exp() as f32;
+        let none = |_: &usize| !is_of_labels;
         let answers = |speed: &Option<f64>| match speed {
             Some(speed) => {
                 let at = stages.at(*speed);
                 let routing = at.stages.iter().map(|stage| model.router().flops(*stage));
                 let flops = stages.row_flops(*speed, &at).into_iter().zip(routing).map(|(own, routing)| own + routing);
+                let rows = at.stages.iter().enumerate().filter(|_| is_of_labels);
                 Answers {
+                    of_labels: rows.map(|(row, stage)| self.stages[*stage].probabilities_of(row)).collect(),
                     flops: flops.collect(),
                     depths: at.stages.iter().map(|stage| depths[*stage]).collect(),
-                    probabilities: (0..at.labels.len())
+                    probabilities: (0..self.texts.len())
+                        .filter(none)
                         .map(|row| probability(&self.stages[at.stages[row]], row, at.labels[row]))
                         .collect(),
                     labels: at.labels,
@@ -113,7 +126,9 @@ impl StageAnswers<'_> {
             }
             None => Answers {
                 labels: self.alone.labels(),
-                probabilities: (0..)
+                of_labels: if is_of_labels { self.alone.probabilities() } else { Vec::new() },
+                probabilities: (0..self.texts.len())
+                    .filter(none)
                     .zip(self.alone.labels())
                     .map(|(row, class)| probability(self.alone, row, class))
                     .collect(),

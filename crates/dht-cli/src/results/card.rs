@@ -1,6 +1,7 @@
 //! Model card: the model, its training data, and the scores and costs measured when it was built.
 
 use dht_dynamic::serving::{KeptPromise, ServedModel, TextModel};
+use dht_dynamic::transformer::Task;
 
 use super::rows::{ResultRow, results_table};
 
@@ -71,7 +72,7 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
         lines.push(format!("![Score against FLOPs of inference]({curve})"));
         lines.push(String::new());
     }
-    lines.extend(model.promise.iter().map(promise));
+    lines.extend(model.promise.iter().map(|kept| promise(kept, model.model.task())));
     lines.push(String::new());
     lines.push("```sh".into());
     lines.push(format!("dht predict {name} texts.csv      # or: dht serve {name}"));
@@ -80,11 +81,11 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
 }
 
 /// Formats a promise, the verified limit on a risk, as a sentence.
-pub fn promise(promise: &KeptPromise) -> String {
-    let of = if promise.disagreement {
-        "answers that differ from the full model's"
-    } else {
-        "accuracy lost against the full model"
+pub fn promise(promise: &KeptPromise, task: Task) -> String {
+    let of = match task {
+        _ if promise.disagreement => "answers that differ from the full model's",
+        Task::Labels => "the mean F1 of a text's labels lost against the full model",
+        Task::Class | Task::Number => "accuracy lost against the full model",
     };
     let observed = match promise.observed < 0.0 {
         true => format!("none, {:.2} points gained", -100.0 * promise.observed),

@@ -1,11 +1,13 @@
 //! Diagram of a model card: scores against costs.
 
 use dht_dynamic::ladder::LadderReport;
+use dht_dynamic::transformer::Task;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::rows::ResultRow;
 use crate::error::{Error, Result};
+use crate::progress::score_of;
 
 /// Canvas of an SVG.
 pub type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -47,18 +49,18 @@ pub fn curve_of(rows: &[ResultRow], size: (u32, u32)) -> Result<Option<String>> 
         least_width: 1.0,
         in_percent: true,
         x: "FLOPs of inference, as a share of the full model's",
-        y: "accuracy",
+        y: if full.accuracy.is_some() { "accuracy" } else { "macro F1" },
     };
     draw(&SVGBackend::with_string(&mut svg, size).into_drawing_area(), of)
         .map_err(|error| Error::Curve { message: error.to_string() })?;
     Ok(Some(svg))
 }
 
-/// Draws the validation accuracy of each rung against the FLOPs of the training so far, as SVG.
+/// Draws the validation score of each rung against the FLOPs of the training so far, as SVG.
 ///
 /// # Errors
 /// [`Error::Curve`].
-pub fn training_curve(ladder: &LadderReport) -> Result<String> {
+pub fn training_curve(ladder: &LadderReport, task: Task) -> Result<String> {
     let found = ladder.measurements.iter();
     let points: Vec<(f64, f64)> = found.filter_map(|found| Some((found.cost, found.accuracy?))).collect();
     let best = ladder.accuracy(ladder.rung).unwrap_or_default();
@@ -68,7 +70,7 @@ pub fn training_curve(ladder: &LadderReport) -> Result<String> {
         least_width: 0.1,
         in_percent: false,
         x: "FLOPs of training, in passes of fine-tuning",
-        y: "validation accuracy",
+        y: &format!("validation {}", score_of(task)),
     };
     let mut svg = String::new();
     draw(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(), of)

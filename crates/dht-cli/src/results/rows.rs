@@ -45,20 +45,12 @@ pub struct ResultRow {
 }
 
 impl ResultRow {
-    /// Row of predicted labels or numbers, without a name, and the probabilities of all labels or the numbers.
-    fn of_values(
-        classifier: &TextClassifier,
-        thresholds: Option<&LabelThresholds>,
-        texts: &EncodedDataset,
-    ) -> Result<(Self, Vec<Vec<f32>>)> {
+    /// Row of predicted numbers, without a name, and the numbers.
+    fn of_numbers(classifier: &TextClassifier, texts: &EncodedDataset) -> Result<(Self, Vec<Vec<f32>>)> {
         let start = Instant::now();
         let answers = classifier.probabilities_of_all(texts, BATCH)?;
         let seconds = start.elapsed().as_secs_f64();
-        let truth: Vec<Vec<f32>> = texts.samples.iter().map(|sample| sample.targets.clone()).collect();
-        let (score, metrics) = match classifier.task() {
-            Task::Number => MetricValue::of_numbers(&truth, &answers)?,
-            _ => MetricValue::of_labels(&truth, &answers, thresholds)?,
-        };
+        let (score, metrics) = MetricValue::of_numbers(&targets(texts), &answers)?;
         let row = Self {
             name: String::new(),
             accuracy: None,
@@ -70,6 +62,11 @@ impl ResultRow {
         };
         Ok((row, answers))
     }
+}
+
+/// The labels or the number of each text.
+fn targets(texts: &EncodedDataset) -> Vec<Vec<f32>> {
+    texts.samples.iter().map(|sample| sample.targets.clone()).collect()
 }
 
 /// Rows of a table of results, and the model's answers at its default speed.
@@ -178,7 +175,7 @@ const COST_UP_TO: &str = "cost up to ";
 /// of the layers. `out_of_fold` are the answers to score for a dynamic model that has learned from these texts.
 ///
 /// # Errors
-/// Errors of the model; [`Error::Argument`] for a precision other than f32 and a multi-label or regression model.
+/// Errors of the model; [`Error::Argument`] for a precision other than f32 and a regression model.
 pub fn results(
     model: &TextModel,
     precision: Precision,
@@ -186,14 +183,14 @@ pub fn results(
     metric: Option<Metric>,
     out_of_fold: Option<&OutOfFold>,
 ) -> Result<Results> {
-    if precision != Precision::F32 && model.model.task() != Task::Class {
-        return Err(Error::argument("precision", "f32 for a model of labels or values", precision));
+    if precision != Precision::F32 && model.model.task() == Task::Number {
+        return Err(Error::argument("precision", "f32 for a model of numbers", precision));
     }
     let full: u64 = texts.lengths().into_iter().map(|tokens| model.model.full_flops(tokens)).sum();
     let TableModels { names, models } = TableModels::of(model)?;
     let (rates, mut answers) = match &model.model {
-        ServedModel::Classifier(classifier) if classifier.task() != Task::Class => {
-            let (row, values) = ResultRow::of_values(classifier, model.thresholds.as_ref(), texts)?;
+        ServedModel::Classifier(classifier) if classifier.task() == Task::Number => {
+            let (row, values) = ResultRow::of_numbers(classifier, texts)?;
             let name = names.into_iter().map(|(name, _)| name).next().unwrap_or_default();
             return Ok(Results { rows: vec![ResultRow { name, ..row }], answers: OwnAnswers::Values(values) });
         }
@@ -216,18 +213,23 @@ pub fn results(
         _ => {
             let (mut answers, mut rates) = (Vec::new(), Vec::new());
             let packed = InPrecision::new(&model.model, precision);
-            for model in &models {
-                let (own, seconds) = Answers::of_pass(&packed.with_model(model), texts)?;
+            for own in &models {
+                let (own, seconds) = Answers::of_pass(&packed.with_model(own), texts)?;
                 answers.push(own);
                 rates.push(rate(texts.len(), seconds));
             }
             (rates, answers)
         }
     };
-    let rows = class_rows(&answers, &rates, texts, metric, full)?;
+    let rows = rows_of(model, &answers, &rates, texts, metric, full)?;
     let own = names.iter().find(|(name, _)| name == AT_ITS_SPEED).or(names.first()).map_or(0, |(_, at)| *at);
     let rows = names.into_iter().map(|(name, at)| ResultRow { name, ..rows[at].clone() }).collect();
-    Ok(Results { rows, answers: OwnAnswers::Classes(answers.swap_remove(own)) })
+    let own = answers.swap_remove(own);
+    let answers = match model.model.task() {
+        Task::Labels => OwnAnswers::Values(own.of_labels),
+        Task::Class | Task::Number => OwnAnswers::Classes(own),
+    };
+    Ok(Results { rows, answers })
 }
 
 /// Answers of each model to the texts, from one pass through all layers, or out of fold.
@@ -281,8 +283,9 @@ impl TableModels {
     }
 }
 
-/// Rows of predicted classes, without names. `full` are the FLOPs of the texts in all layers.
-fn class_rows(
+/// Rows of predicted classes or labels, without names. `full` are the FLOPs of the texts in all layers.
+fn rows_of(
+    model: &TextModel,
     answers: &[Answers],
     rates: &[f64],
     texts: &EncodedDataset,
@@ -290,12 +293,23 @@ fn class_rows(
     full: u64,
 ) -> Result<Vec<ResultRow>> {
     let row = |(answers, rate): (&Answers, &f64)| {
-        let confusion = Confusion::from_predictions(texts, &answers.labels)?;
+        let (accuracy, score, metrics) = match model.model.task() {
+            Task::Labels => {
+                let found = &answers.of_labels;
+                let (score, metrics) = MetricValue::of_labels(&targets(texts), found, model.thresholds.as_ref())?;
+                (None, score, metrics)
+            }
+            Task::Class | Task::Number => {
+                let confusion = Confusion::from_predictions(texts, &answers.labels)?;
+                let metrics = MetricValue::of_classes(metric, &confusion, &texts.labels).into_iter().collect();
+                (Some(confusion.accuracy()), confusion.macro_f1(), metrics)
+            }
+        };
         Ok(ResultRow {
             name: String::new(),
-            accuracy: Some(confusion.accuracy()),
-            score: confusion.macro_f1(),
-            metrics: MetricValue::of_classes(metric, &confusion, &texts.labels).into_iter().collect(),
+            accuracy,
+            score,
+            metrics,
             cost: answers.total_flops() as f64 / full.max(1) as f64,
             mean_layers: answers.mean_layers(),
             texts_per_second: *rate,

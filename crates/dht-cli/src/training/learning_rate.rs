@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
+use dht_dynamic::ladder::mean_loss;
 use dht_dynamic::transformer::{AdamWSettings, EncodedDataset, TextClassifier, TrainSettings, Trainer};
-use dht_dynamic::{Evaluation, evaluate};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -92,7 +92,7 @@ impl LearningRateTrials<'_> {
             let mut model = create()?;
             let trained = Trainer::new(trial).fit(&mut model, &part, None, &mut ());
             let loss = match trained {
-                Ok(_) => mean_loss(&evaluate(&model, validation, 2 * settings.batch_size)?),
+                Ok(_) => mean_loss(&model, validation, 2 * settings.batch_size)?,
                 Err(dht_dynamic::transformer::Error::Diverged { .. }) => f64::INFINITY,
                 Err(error) => return Err(error.into()),
             };
@@ -105,8 +105,4 @@ impl LearningRateTrials<'_> {
         say(&format!("learning rate {rate} is used: its loss is the least"));
         Ok(rate)
     }
-}
-
-fn mean_loss(evaluation: &Evaluation) -> f64 {
-    evaluation.losses.iter().sum::<f64>() / evaluation.losses.len().max(1) as f64
 }

@@ -256,7 +256,9 @@ fn numbered_classes_and_several_labels_get_new_ones() {
     write(at, "several.csv", &format!("label,text\n{}{}", rows("a;b"), rows("b")));
     write(at, "more.csv", &format!("label,text\n{}{}", rows("a;c"), rows("b")));
     let labels = ["--task", "labels", "--label-separator", ";"];
-    printed(&train(&[&["--data", "several.csv", "--model", "2x2x16", "--out", "several"], &labels[..]].concat()));
+    printed(&train(
+        &[&["--data", "several.csv", "--model", "2x2x16", "--kind", "full", "--out", "several"], &labels[..]].concat(),
+    ));
     let said = reported(&train(&["--data", "more.csv", "--model", "several", "--out", "more"]));
     assert!(said.contains("the model keeps its 2 labels and gets 1: c\n"), "{said}");
     assert!(said.contains("what was forgotten is not measured"), "{said}");

@@ -59,11 +59,16 @@ fn several_labels_and_numbers_begin_with_a_fitted_last_layer() {
     let several = ["--data", "several", "--task", "labels", "--label-separator", ";", "--out", "several-model"];
     let train_several = |more: &[&'static str]| dht(at, &[&train[..], &several, more].concat());
     let told = said(&train_several(&["--rungs", "1"]));
-    assert!(told.contains("rung 1: macro F1 ") && !told.contains("rung 2: macro F1"), "{told}");
+    assert!(told.contains("rung 1, the encoder as it is: validation micro F1 ") && !told.contains("rung 2"), "{told}");
     let shown = printed(&dht(at, &["inspect", "several-model"]));
     assert!(shown.contains("applies at  even 0.") && shown.contains("at least one label for each text"), "{shown}");
     let thresholds = json(&printed(&dht(at, &["inspect", "several-model", "--json"])))["thresholds"].clone();
-    assert_eq!(thresholds["least"].as_array().map(Vec::len), Some(4), "{thresholds}");
+    assert_eq!(thresholds["least"], serde_json::json!([0.5, 0.5, 0.5, 0.5]), "{thresholds}");
+    printed(&train_several(&["--rungs", "1", "--label-thresholds", "f1"]));
+    let shown = json(&printed(&dht(at, &["inspect", "several-model", "--json"])))["thresholds"].clone();
+    let least: Vec<f64> =
+        shown["least"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_f64).collect();
+    assert!(least.len() == 4 && least.iter().all(|least| (0.0..1.0).contains(least)), "{shown}");
     let scored = json(&printed(&dht(at, &["evaluate", "several-model", "--data", "several", "--json"])));
     let metrics: Vec<&str> = scored["results"][0]["metrics"]
         .as_array()
@@ -78,9 +83,9 @@ fn several_labels_and_numbers_begin_with_a_fitted_last_layer() {
             .lines()
             .all(|line| json(line)["predicted"]["labels"].as_array().is_some_and(|labels| !labels.is_empty()))
     );
-    let told = said(&train_several(&[]));
+    let told = said(&train_several(&["--kind", "full"]));
     assert!(told.contains("rung 1: macro F1 ") && told.contains("rung 2: macro F1 "), "{told}");
-    let both = refused(&train_several(&["--rungs", "1", "--minutes", "5"]), 2);
+    let both = refused(&train_several(&["--kind", "full", "--rungs", "1", "--minutes", "5"]), 2);
     assert!(both.contains("expected this flag left out"), "{both}");
 
     let stars = |at: usize, label: &str| format!("{}", usize::from(label == "praised") * 3 + at % 2);

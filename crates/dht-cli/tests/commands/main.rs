@@ -217,11 +217,9 @@ fn multi_label_and_numeric_targets_train_score_and_predict() {
         [&words[..], &["--lr", "3e-3", "--json"]].concat()
     };
     let topics = [&train("topics.csv", "labels", "topics")[..], &["--label-separator", ";"]].concat();
-    let said = refused(&dht(place.path(), &[&topics[..], &["--kind", "dynamic"]].concat()), 1);
-    assert!(
-        said.contains("--kind is dynamic, expected full: the labels of topics.csv are several for each text"),
-        "{said}"
-    );
+    let stars = train("stars.csv", "number", "stars");
+    let said = refused(&dht(place.path(), &[&stars[..], &["--kind", "dynamic"]].concat()), 1);
+    assert!(said.contains("--kind is dynamic, expected full: the labels of stars.csv are numbers"), "{said}");
     let output = dht(place.path(), &topics);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("2 labels: food (") && said.contains("rows have none"), "{said}");
@@ -231,7 +229,7 @@ fn multi_label_and_numeric_targets_train_score_and_predict() {
     let scored = json(&printed(&dht(place.path(), &["evaluate", "topics", "--data", "topics.csv", "--json"])));
     assert!(scored["results"][0]["score"].as_f64().expect("a number") > 0.9, "{scored}");
 
-    let output = dht(place.path(), &[&train("stars.csv", "number", "stars")[..], &["--kind", "full"]].concat());
+    let output = dht(place.path(), &[&stars[..], &["--kind", "full"]].concat());
     let made = json(&printed(&output));
     assert!(made["results"][0]["score"].as_f64().expect("a number") > 0.9, "{made}");
 
@@ -241,14 +239,19 @@ fn multi_label_and_numeric_targets_train_score_and_predict() {
     assert_eq!(topics["predicted"]["labels"], serde_json::json!(["food"]), "{topics}");
     let value = stars["predicted"]["value"].as_f64().expect("a number");
     assert!((value - 1.0).abs() < 0.5, "{stars}");
-    let said = refused(
-        &dht(
-            place.path(),
-            &["accelerate", "topics/model", "--data", "topics.csv", "--task", "labels", "--out", "fast"],
-        ),
-        1,
-    );
-    assert!(said.contains("expected texts of one class each"), "{said}");
+    // Exits on a classifier of labels, at a lower cost than that of all layers.
+    let export = ["export", "topics", "--out", "plain"];
+    printed(&dht(place.path(), &export));
+    let labels = ["--data", "topics.csv", "--task", "labels", "--label-separator", ";", "--json"];
+    let fast = [&["accelerate", "plain", "--out", "fast"][..], &labels].concat();
+    let rows = json(&printed(&dht(place.path(), &fast)))["results"].clone();
+    let row = |name: &str| rows.as_array().into_iter().flatten().find(|row| row["name"] == name).cloned();
+    let (all, own) = (row("all layers").expect("a row"), row("at its speed").expect("a row"));
+    assert!(own["score"].as_f64() > Some(0.9) && own["cost"].as_f64() <= all["cost"].as_f64(), "{rows}");
+    let answers = printed(&dht(place.path(), &["predict", "fast", "asked.txt", "--speed", "1"]));
+    assert!(answers.contains("\"route\":\"0L\"") && answers.contains("\"labels\""), "{answers}");
+    let said = refused(&dht(place.path(), &["accelerate", "stars", "--data", "stars.csv", "--out", "slow"]), 2);
+    assert!(said.contains("numbers leave no exit to choose"), "{said}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dht_dynamic::serving::{Origin, TextModel};
+use dht_dynamic::transformer::train::metrics::LabelThresholds;
 use dht_dynamic::transformer::{Task, TextClassifier, TextTokenizer};
 
 use crate::acceleration::SpeedArguments;
@@ -81,6 +82,8 @@ pub(super) struct GivenClassifier {
     declared: Option<usize>,
     /// Its training data, where they are known.
     pub(super) origin: Option<Origin>,
+    /// Its thresholds of labels, where it has some.
+    pub(super) thresholds: Option<LabelThresholds>,
 }
 
 impl AccelerateArguments {
@@ -97,8 +100,8 @@ impl AccelerateArguments {
             let expected = "the directory of a fine-tuned classifier";
             return Err(Error::NoModel { path: self.classifier.to_string().into(), expected });
         };
-        if self.texts.task() != Task::Class {
-            let expected = "texts of one class each: labels and numbers leave no exit to choose";
+        if self.texts.task() == Task::Number {
+            let expected = "texts of one class or of several labels each: numbers leave no exit to choose";
             return Err(Error::argument("data", expected, self.texts.source.data.display()));
         }
         Ok(folder)
@@ -119,11 +122,12 @@ impl AccelerateArguments {
             let classifier = TextClassifier::load(folder, &device)?;
             let (tokenizer, labels) = (TextTokenizer::from_dir(folder)?, classifier.class_names()?);
             let declared = tokenizer.model_max_length();
-            return Ok(GivenClassifier { classifier, tokenizer, labels, declared, origin: None });
+            return Ok(GivenClassifier { classifier, tokenizer, labels, declared, origin: None, thresholds: None });
         }
-        let TextModel { model, tokenizer, labels, max_length, origin, .. } = TextModel::load(folder, &device)?;
+        let TextModel { model, tokenizer, labels, max_length, origin, thresholds, .. } =
+            TextModel::load(folder, &device)?;
         let classifier = classifier_of(model)?;
-        Ok(GivenClassifier { classifier, tokenizer, labels, declared: Some(max_length), origin })
+        Ok(GivenClassifier { classifier, tokenizer, labels, declared: Some(max_length), origin, thresholds })
     }
 
     /// Number of tokens at which texts are cut.

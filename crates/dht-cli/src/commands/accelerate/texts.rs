@@ -5,7 +5,7 @@ use std::fs::File;
 use dht_dynamic::accelerate::Texts;
 use dht_dynamic::serving::Origin;
 use dht_dynamic::transformer::data::{TextFormat, TextRow, TextStream};
-use dht_dynamic::transformer::{Dataset, Example};
+use dht_dynamic::transformer::{Dataset, Example, Task};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -75,18 +75,20 @@ impl AccelerateArguments {
         })
     }
 
-    /// Reads texts of a file, or of a data set of splits, whose labels are left aside. All have the first class.
+    /// Reads texts of a file, or of a data set of splits, whose labels are left aside. All have the first class, or no label.
     fn read_unlabelled(&self, labels: &[String], origin: Option<&Origin>, rng: &mut ChaCha8Rng) -> Result<Dataset> {
         let most = self.train_rows.unwrap_or(MOST_UNLABELLED);
+        let targets = vec![0.0; if self.texts.task() == Task::Labels { labels.len() } else { 0 }];
         let is_parquet = self.texts.source.data.extension().is_some_and(|name| name == "parquet");
         let (name, examples, reading) = if self.texts.has_splits()? || is_parquet {
             let data = self.texts.read_training()?.sample(most, rng);
-            let unlabelled = |row| Example { label: 0, targets: Vec::new(), ..row };
+            let unlabelled = |row| Example { label: 0, targets: targets.clone(), ..row };
             (data.name, data.examples.into_iter().map(unlabelled).collect(), data.reading)
         } else {
             let (name, mut stream) = self.open_lines_or_table(origin)?;
             let (rows, read) = sample_rows(&mut stream, &name, most, rng)?;
-            let example = |row: TextRow| Example { pair: row.pair, ..Example::new(row.text, 0) };
+            let example =
+                |row: TextRow| Example { pair: row.pair, targets: targets.clone(), ..Example::new(row.text, 0) };
             let mut reading = stream.reading().cloned();
             reading.iter_mut().for_each(|reading| reading.rows = read);
             (name, rows.into_iter().map(example).collect(), reading)

@@ -27,7 +27,7 @@ pub fn inspect(folder: &Path, as_json: bool) -> Result<()> {
     let mut accelerates = false;
     let read = match (account.is_classifier(), account.is_start()) {
         (true, _) => TextClassifier::load(folder, &Device::Cpu).map(|classifier| {
-            accelerates = classifier.task() == Task::Class && classifier.encoder().layers() > 1;
+            accelerates = classifier.task() != Task::Number && classifier.encoder().layers() > 1;
         }),
         (false, true) => Encoder::from_pretrained(folder, &Device::Cpu).map(drop),
         (false, false) => Ok(()),

@@ -58,8 +58,8 @@ pub struct TrainArguments {
     /// Write the model to this directory
     #[arg(long, value_name = "DIR")]
     pub(super) out: PathBuf,
-    /// Kind of model to build from the trained classifier [default: dynamic; full for several labels, for numbers, and
-    /// for a full model that is trained on]
+    /// Kind of model to build from the trained classifier [default: dynamic; full for numbers, and for a full
+    /// model that is trained on]
     #[arg(long, value_enum)]
     pub(super) kind: Option<ModelKind>,
     #[command(flatten)]
@@ -100,6 +100,9 @@ pub struct TrainArguments {
     /// Weight each class by the reciprocal of its number of rows
     #[arg(long)]
     pub(super) balanced: bool,
+    /// Probability from which a label applies, for texts with several labels
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) label_thresholds: ThresholdChoice,
     /// Show what more labelled rows would give: the accuracy of rung 1 with an eighth, a fourth, half and all of the rows,
     /// and an extrapolation to twice the rows. It costs one more pass of the encoder as it is
     #[arg(long)]
@@ -130,6 +133,16 @@ pub struct TrainArguments {
     pub(super) json: bool,
 }
 
+/// Thresholds of labels.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ThresholdChoice {
+    /// One half for each label
+    #[default]
+    Half,
+    /// One for each label, by its F1 on held-out rows; a label that fewer than ten of them have or lack keeps a half
+    F1,
+}
+
 /// Kind of model to build from the trained classifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ModelKind {
@@ -143,7 +156,7 @@ impl TrainArguments {
     /// Kind of the model: by the flag, otherwise by the task and the model that is trained on.
     pub(super) fn kind(&self, start: &Start) -> ModelKind {
         let is_full = || {
-            self.texts.task() != Task::Class
+            self.texts.task() == Task::Number
                 || start.saved().is_some_and(|model| matches!(model.model, ServedModel::Classifier(_)))
         };
         self.kind.unwrap_or_else(|| if is_full() { ModelKind::Full } else { ModelKind::Dynamic })
@@ -160,9 +173,10 @@ impl TrainArguments {
     }
 
     /// Returns whether the last layer is fitted on the states of the encoder as it is, before fine-tuning at once:
-    /// rung 1 of several labels and of numbers.
+    /// rung 1 of numbers, and of several labels without exits.
     pub(super) fn fits_head(&self, start: &Start) -> bool {
-        self.texts.task() != Task::Class && matches!(start, Start::Pretrained(_))
+        let is_full = self.kind(start) == ModelKind::Full;
+        is_full && self.texts.task() != Task::Class && matches!(start, Start::Pretrained(_))
     }
 
     /// Returns whether this training makes a dynamic model without rungs.
@@ -265,13 +279,21 @@ impl TrainArguments {
 
     /// Rejects flags that are only for one class of a text.
     fn check_task(&self, kind: ModelKind) -> Result<()> {
+        if self.label_thresholds != ThresholdChoice::Half && self.texts.task() != Task::Labels {
+            let expected = "this flag left out: only models of several labels have thresholds";
+            return Err(Error::argument("label-thresholds", expected, "f1"));
+        }
+        if self.label_thresholds != ThresholdChoice::Half && self.speed.points.is_some() {
+            let expected = "half: with --points the thresholds must not depend on held-out rows";
+            return Err(Error::argument("label-thresholds", expected, "f1"));
+        }
         let of = match self.texts.task() {
             Task::Class => return Ok(()),
             Task::Labels => "several for each text",
             Task::Number => "numbers",
         };
         let data = self.texts.source.data.display();
-        if kind == ModelKind::Dynamic {
+        if kind == ModelKind::Dynamic && self.texts.task() == Task::Number {
             return Err(Error::argument("kind", format!("full: the labels of {data} are {of}"), "dynamic"));
         }
         if self.balanced {

@@ -41,7 +41,7 @@ impl LengthTrials<'_> {
         }
         arguments.say(&format!("trying lengths on {} training texts, with the encoder as it is", sample.len()));
         let settings = arguments.ladder_settings(self.tokenizer)?;
-        let mut watch = |trial: &_| arguments.say(&length_trial(trial));
+        let mut watch = |trial: &_| arguments.say(&length_trial(trial, arguments.texts.task()));
         let choice = choose_length(classifier, self.encoded, &texts, &settings, arguments.seed, &mut watch)?;
         if choice.trials.is_empty() {
             arguments.say("no trials of lengths: they would cost more than a quarter of this training (--max-length sets a length)");

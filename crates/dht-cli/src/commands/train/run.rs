@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use dht_dynamic::Error as DynamicError;
 use dht_dynamic::accelerate::{AccelerateSettings, Targets};
 use dht_dynamic::ladder::{
     LadderEvent, LadderReport, LadderSettings, LadderTexts, LearningCurve, LengthChoice, OutOfFold, Rung, UnlessStill,
@@ -15,10 +14,13 @@ use dht_dynamic::transformer::train::{Event, History, Observer};
 use dht_dynamic::transformer::{
     CheckpointSettings, EncodedDataset, Objective, Task, TextClassifier, TextTokenizer, TrainSettings, Trainer,
 };
+use dht_dynamic::{Error as DynamicError, evaluate};
 
-use super::arguments::{ModelKind, TrainArguments};
+use super::arguments::{ModelKind, ThresholdChoice, TrainArguments};
 use super::untrained::UntrainedClassifier;
-use crate::acceleration::{BATCH, MadeDynamic, at_speed, exit_generator, exit_settings, make_dynamic};
+use crate::acceleration::{
+    BATCH, MadeDynamic, at_speed, exit_generator, exit_settings, label_thresholds, make_dynamic,
+};
 use crate::error::{Error, Result};
 use crate::progress::{LadderProgress, TrainingProgress, ladder_end, learning_lines, report};
 use crate::texts::{EncodedSplits, TextSplits};
@@ -150,21 +152,17 @@ impl TrainArguments {
         scale.map_or(Ok(()), |scale| scale.fold_into(&classifier))?;
         let labels = &run.texts.train.labels;
         if self.kind(run.start) == ModelKind::Full {
-            let thresholds = match self.texts.task() {
-                Task::Labels => {
-                    let answers = classifier.probabilities_of_all(validation, BATCH)?;
-                    let truth: Vec<Vec<f32>> = validation.samples.iter().map(|row| row.targets.clone()).collect();
-                    Some(LabelThresholds::fit(&truth, &answers)?)
-                }
-                Task::Class | Task::Number => None,
-            };
+            let thresholds =
+                self.thresholds(train, || Ok((validation, classifier.probabilities_of_all(validation, BATCH)?)))?;
             let model = TextModel::new(classifier, tokenizer.with_rest(0), labels, run.max_length)?;
             let model = TextModel { origin: Some(self.origin(run)), thresholds, ..model };
             return Ok(Trained { model, misses: Vec::new(), how, ladder: None, out_of_fold: None });
         }
         let exits = exit_settings(&tokenizer, &self.speed)?;
-        let made = make_dynamic(&classifier, run.encoded, &exits, &self.speed, self.seed, self.quiet)?;
-        self.trained(run, tokenizer, made, how)
+        let halves = label_thresholds(self.texts.task(), train);
+        let made =
+            make_dynamic(&classifier, run.encoded, &exits, (&self.speed, halves.as_ref()), self.seed, self.quiet)?;
+        self.trained(run, tokenizer, made, None, how)
     }
 
     /// Fits the last layer on the states of the encoder as it is, and fine-tunes from there. Keeps the fine-tuned model
@@ -260,7 +258,7 @@ impl TrainArguments {
         };
         let EncodedSplits { train: training, validation, .. } = run.encoded;
         let texts = LadderTexts { training, validation, joins: run.texts.is_validation_split_off };
-        let mut progress = LadderProgress::new(self.quiet);
+        let mut progress = LadderProgress::new(self.quiet, self.texts.task());
         let mut watch = |event: LadderEvent<'_>| {
             match event {
                 LadderEvent::FineTuningStarted { .. } => run.interruption.obeyed(true),
@@ -281,9 +279,11 @@ impl TrainArguments {
         progress.report_seconds();
         self.say(&ladder_end(&climbed.ladder));
         let how = self.how_in_rungs(run.start, &climbed.ladder);
-        let made = at_speed(climbed.model, climbed.exits, run.encoded, Targets::Labels, &self.speed)?;
+        let halves = label_thresholds(self.texts.task(), training);
+        let made =
+            at_speed(climbed.model, climbed.exits, run.encoded, Targets::Labels, (&self.speed, halves.as_ref()))?;
         let out_of_fold = climbed.out_of_fold;
-        let mut trained = self.trained(run, tokenizer, made, how)?;
+        let mut trained = self.trained(run, tokenizer, made, out_of_fold.as_ref(), how)?;
         if let (Some(origin), Some(answers)) = (&mut trained.model.origin, &out_of_fold) {
             // Exits of few rows have learned from the validation rows, too.
             origin.rows = answers.texts.len();
@@ -291,11 +291,39 @@ impl TrainArguments {
         Ok(Trained { ladder: Some(climbed.ladder), out_of_fold, ..trained })
     }
 
-    fn trained(&self, run: &Run<'_>, tokenizer: TextTokenizer, made: MadeDynamic, how: String) -> Result<Trained> {
+    fn trained(
+        &self,
+        run: &Run<'_>,
+        tokenizer: TextTokenizer,
+        made: MadeDynamic,
+        out_of_fold: Option<&OutOfFold>,
+        how: String,
+    ) -> Result<Trained> {
         let model = TextModel::new(made.model, tokenizer, &run.texts.train.labels, run.max_length)?;
         let (curve, promise, origin) = (made.report.curve, made.promise, Some(self.origin(run)));
-        let model = TextModel { curve, promise, origin, ..model };
+        let (train, validation) = (&run.encoded.train, &run.encoded.validation);
+        let judged = || match out_of_fold {
+            // The exits have learned from the validation rows, too.
+            Some(OutOfFold { texts, stages, alone, .. }) => Ok((texts, stages.last().unwrap_or(alone).probabilities())),
+            None => Ok((validation, evaluate(&model.model, validation, BATCH)?.probabilities)),
+        };
+        let thresholds = self.thresholds(train, judged)?;
+        let model = TextModel { curve, promise, origin, thresholds, ..model };
         Ok(Trained { model, misses: made.misses, how, ladder: None, out_of_fold: None })
+    }
+
+    /// Thresholds of a model of several labels. `judged` gives held-out rows with the probabilities of their labels.
+    fn thresholds<'a>(
+        &self,
+        train: &EncodedDataset,
+        judged: impl FnOnce() -> Result<(&'a EncodedDataset, Vec<Vec<f32>>)>,
+    ) -> Result<Option<LabelThresholds>> {
+        let halves = label_thresholds(self.texts.task(), train);
+        let (Some(halves), ThresholdChoice::F1) = (&halves, self.label_thresholds) else { return Ok(halves) };
+        let (rows, probabilities) = judged()?;
+        let truth: Vec<Vec<f32>> = rows.samples.iter().map(|sample| sample.targets.clone()).collect();
+        let LabelThresholds { least, .. } = LabelThresholds::fit(&truth, &probabilities)?;
+        Ok(Some(LabelThresholds { least, ..halves.clone() }))
     }
 
     fn origin(&self, run: &Run<'_>) -> Origin {
