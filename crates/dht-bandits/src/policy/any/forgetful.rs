@@ -139,7 +139,7 @@ impl<P: Kind> Forgetful<P> {
         let logistic = self.policy.is_logistic();
         let Memory::Reset { detector, resets } = &mut self.memory else { return };
         let error = if logistic { sigmoid(mean) - reward } else { (reward - mean).abs() };
-        // An error too large to be tested is no less learned from.
+        // An error that is too large for the test is ignored by it; the policy has still learned the reward.
         if detector.push(error).unwrap_or(None) == Some(Ordering::Greater) {
             detector.reset();
             *resets += 1;

@@ -9,11 +9,11 @@ use rand::Rng;
 use rand_distr::{Beta, Distribution};
 use serde::{Deserialize, Serialize};
 
-/// Beta-Thompson sampling (Thompson 1933; Chapelle & Li 2011, Algorithm 2): the highest draw from
-/// Beta(a + Σ w·r, b + Σ w·(1 − r)).
+/// Beta-Thompson sampling (Thompson 1933; Chapelle & Li 2011, Algorithm 2) for rewards in [0, 1]. It chooses the arm
+/// with the highest draw from Beta(a + Σ w·r, b + Σ w·(1 − r)).
 ///
-/// Rewards in [0, 1] count partly as a success and partly as a failure. Propensities are integrals of Beta densities
-/// and incomplete Beta functions; from 10¹⁵ rewards on the distribution of an arm is its mean.
+/// A reward between 0 and 1 counts partly as a success and partly as a failure. Propensities are integrals of Beta
+/// densities and incomplete Beta functions. From 10¹⁵ rewards on, the distribution of an arm is a point at its mean.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BetaThompson {
@@ -31,7 +31,7 @@ impl Default for BetaThompson {
 
 impl BetaThompson {
     fn posterior(&self, arm: &ArmStatistics) -> (f64, f64) {
-        // Rounding may leave a failure a little below 0.
+        // Rounding may leave the number of failures a little below 0.
         (self.successes + arm.sum, self.failures + (arm.weight - arm.sum).max(0.0))
     }
 }

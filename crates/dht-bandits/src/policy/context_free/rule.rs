@@ -1,4 +1,4 @@
-//! Rules of policies without contexts, and the statistics of an arm.
+//! Rules of policies without contexts, and the learned statistics of an arm.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -14,17 +14,17 @@ pub struct ArmStatistics {
 }
 
 impl ArmStatistics {
-    /// Mean reward, 0 before the first.
+    /// Mean reward; 0 before the first reward.
     pub fn mean(&self) -> f64 {
         if self.weight > 0.0 { self.sum / self.weight } else { 0.0 }
     }
 }
 
-/// Rule of a [`ContextFree`] policy: [`Ucb1`] or [`BetaThompson`].
+/// Rule by which a [`ContextFree`] policy chooses: [`Ucb1`] or [`BetaThompson`].
 pub trait ContextFreeRule:
     Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + sealed::Rule + 'static
 {
-    /// Name in saved states.
+    /// Name of the rule in saved states.
     const NAME: &'static str;
 }
 
@@ -34,7 +34,7 @@ pub(super) mod sealed {
     use crate::policy::propensity::Law;
     use rand::Rng;
 
-    /// Operations of this crate's rules; `total` is the weight of all arms' rewards.
+    /// Operations of the rules; `total` is the weight of the rewards of all arms.
     pub trait Rule {
         fn check(&self) -> Result<()>;
         fn check_reward(&self, reward: f64) -> Result<()>;

@@ -1,4 +1,4 @@
-//! Deltas: evidence learned by one worker, to be merged elsewhere.
+//! Deltas: evidence that one worker learned, for merging into the policies of others.
 
 mod alike;
 mod hybrid;

@@ -1,4 +1,4 @@
-//! Policy that learns only from the last observations.
+//! Policy that learns only from the latest observations.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
@@ -11,15 +11,16 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::VecDeque;
 
-/// Ridge regressions over a sliding window (SW-LinUCB; Cheung, Simchi-Levi & Zhu 2019). The last n observations, of all
-/// arms together, have full weight, and earlier ones none. An arm that is not chosen falls back on the prior.
+/// Policy of ridge regressions over a sliding window (SW-LinUCB; Cheung, Simchi-Levi & Zhu 2019). The last n
+/// observations of all arms together have full weight, and earlier ones have none. An arm that is no longer chosen
+/// falls back on the prior.
 ///
-/// Each update learns an observation and unlearns the oldest, in O(d²). The window is learned anew after every n
-/// updates, and whenever unlearning would lose digits, so that rounding errors do not accumulate. An observation whose
-/// variance under the prior is beyond the range of the numbers is refused. The policy holds n contexts in memory and
-/// allocates until the window is full.
+/// Each update learns one observation and unlearns the oldest, in O(d²). To keep rounding errors from accumulating, the
+/// whole window is learned anew after every n updates, and whenever unlearning would lose digits. An observation whose
+/// variance under the prior is too large for that is refused. The policy holds n contexts in memory, and allocates
+/// until the window is full.
 ///
-/// Serialised, it contains the policy and its window.
+/// The serialised form contains the policy and its window.
 #[derive(Debug, Clone, Serialize)]
 #[serde(bound(serialize = ""))]
 pub struct SlidingWindow<E: Exploration> {
@@ -29,7 +30,7 @@ pub struct SlidingWindow<E: Exploration> {
     since_relearned: usize,
 }
 
-/// Serialised form, unchecked.
+/// Serialised form, before its values are checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, bound(deserialize = ""))]
 struct Saved<E: Exploration> {
@@ -58,11 +59,11 @@ struct Seen {
 }
 
 impl<E: Exploration> SlidingWindow<E> {
-    /// Creates a window of this length over a policy. Evidence that the policy has before is forgotten when the window
-    /// is first full.
+    /// Creates a policy that learns from a window of `length` observations. Evidence that `policy` already has is
+    /// forgotten when the window is first learned anew.
     ///
     /// # Errors
-    /// A length of zero or above 16,777,216; a policy that forgets at each update.
+    /// Fails if the length is zero or above 16,777,216, or if the policy forgets at each update.
     pub fn new(policy: Disjoint<Ridge, E>, length: usize) -> Result<Self> {
         check_length("window", length)?;
         let decay = policy.options().decay;
@@ -91,12 +92,13 @@ impl<E: Exploration> SlidingWindow<E> {
         self.length
     }
 
-    /// Policy, with the evidence of the window.
+    /// Policy that has learned the observations of the window.
     pub fn policy(&self) -> &Disjoint<Ridge, E> {
         &self.policy
     }
 
-    /// Policy, to add and remove arms. Evidence added to it directly is forgotten when the window is learned anew.
+    /// Policy that has learned the window, with mutable access for adding and removing arms. Evidence added to it
+    /// directly is forgotten when the window is learned anew.
     pub fn policy_mut(&mut self) -> &mut Disjoint<Ridge, E> {
         &mut self.policy
     }
@@ -111,8 +113,8 @@ impl<E: Exploration> SlidingWindow<E> {
         self.window.is_empty()
     }
 
-    /// Refuses an observation that could not be learned first. The window is learned anew in its order, and variances
-    /// are smaller after other observations.
+    /// Refuses an observation that could not be learned as the first of the window. When the window is learned anew,
+    /// any observation may come first, and variances are largest then.
     fn check_first(&self, context: &[f64], weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_context(context)?;
@@ -145,7 +147,7 @@ impl<E: Exploration> SlidingWindow<E> {
         if !forgotten || self.since_relearned >= self.length && full {
             self.policy.reset();
             let policy = &mut self.policy;
-            // One that is beyond all bounds without what came before it goes as that did.
+            // An observation that cannot be learned without those before it is forgotten with them.
             self.window.retain(|seen| policy.relearn(seen.arm, &seen.context, seen.reward, seen.weight).is_ok());
             self.since_relearned = 0;
         }

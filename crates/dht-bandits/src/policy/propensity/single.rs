@@ -41,7 +41,7 @@ pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore])
 /// Probability of each of some independently scored arms.
 ///
 /// # Errors
-/// Scores that are not finite.
+/// Fails if a score is not finite.
 pub(crate) fn independent_propensities<E: Exploration>(
     rule: &E,
     learned: u64,
@@ -59,7 +59,7 @@ pub(crate) fn independent_propensities<E: Exploration>(
 /// Probability of the arm at a position among independently scored arms.
 ///
 /// # Errors
-/// Scores that are not finite.
+/// Fails if a score is not finite.
 pub(crate) fn independent_propensity<E: Exploration>(
     rule: &E,
     learned: u64,

@@ -134,7 +134,7 @@ impl SoftmaxPolicy {
     /// Learns by the doubly robust gradient, with a regression of the rewards of each arm.
     ///
     /// # Errors
-    /// [`Error::Memory`].
+    /// [`Error::Memory`] if the memory cannot be allocated.
     pub fn doubly_robust(mut self) -> Result<Self> {
         self.rewards = Some(Table::new(self.input.size(), self.arms.len())?);
         Ok(self)
@@ -335,7 +335,7 @@ header_reader!("softmax-policy");
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SoftmaxState {
-    /// Kind and format of the state.
+    /// Header of the state: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     input: Input,
@@ -350,7 +350,7 @@ pub struct SoftmaxState {
 }
 
 impl SoftmaxPolicy {
-    /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
+    /// Returns the state of this policy for saving. A policy loaded from this state is identical, bit for bit.
     pub fn state(&self) -> SoftmaxState {
         SoftmaxState {
             header: StateHeader::new("softmax-policy"),
@@ -365,7 +365,7 @@ impl SoftmaxPolicy {
         }
     }
 
-    /// Creates the policy of a saved state.
+    /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
     /// A state of another kind or a newer version; weights that are out of range, out of order, or not finite.

@@ -17,7 +17,7 @@ header_reader!("sparse/");
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SparseState<M, E> {
-    /// Kind and format of the state.
+    /// Header of the state: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     space: FeatureSpace,
@@ -36,7 +36,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         format!("sparse/{}/{}", M::NAME, E::name())
     }
 
-    /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
+    /// Returns the state of this policy for saving. A policy loaded from this state is identical, bit for bit.
     pub fn state(&self) -> SparseState<M, E> {
         SparseState {
             header: StateHeader::new(Self::kind()),
@@ -51,7 +51,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         }
     }
 
-    /// Creates the policy of a saved state.
+    /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
     /// A state of another kind or a newer version; weights that are out of range, out of order, or not finite; evidence

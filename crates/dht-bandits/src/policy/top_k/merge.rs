@@ -78,7 +78,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
                     // Shared weights cannot be removed.
                     return Err(Error::RemovedArm { arm: ArmId::new(0) });
                 }
-                // Nothing below can be refused.
+                // From here on no step can fail.
                 self.arms = arms;
             }
         }
@@ -109,7 +109,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Forgets once: the evidence is multiplied by the decay γ; the prior keeps its weight.
     ///
     /// # Errors
-    /// A decay outside [1e-100, 1]; precisions that overflow. The policy is unchanged then.
+    /// Fails if the decay is outside [1e-100, 1] or a precision overflows. The policy is unchanged then.
     pub fn forget(&mut self, decay: f64) -> Result<()> {
         let mut learned = self.disjoint()?;
         learned.forget(decay)?;

@@ -223,20 +223,20 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.sharing == Sharing::Shared
     }
 
-    /// Settings of the posterior.
+    /// Settings of the posterior, such as the prior precision.
     pub fn options(&self) -> &P {
         self.posterior.options()
     }
 
-    /// Exploration rule.
+    /// Exploration rule of the policy.
     pub fn exploration(&self) -> &E {
         &self.exploration
     }
 
-    /// Replaces the exploration rule: α and ε are settings, not learned state.
+    /// Replaces the exploration rule. Its parameters, such as α and ε, are settings, so the learned state stays.
     ///
     /// # Errors
-    /// A setting out of its range.
+    /// Fails if a setting is out of its range.
     pub fn set_exploration(&mut self, exploration: E) -> Result<()> {
         exploration.check()?;
         self.exploration = exploration;

@@ -18,7 +18,7 @@ header_reader!("top-k/");
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopKState<O, S, E> {
-    /// Kind and format of the state.
+    /// Header of the state: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     dimension: usize,
@@ -49,7 +49,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         if self.sharing == Sharing::Shared { 1 } else { self.arms.len() }
     }
 
-    /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
+    /// Returns the state of this policy for saving. A policy loaded from this state is identical, bit for bit.
     pub fn state(&self) -> TopKState<P, ArmState<P>, E> {
         TopKState {
             header: StateHeader::new(Self::kind()),
@@ -68,7 +68,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Creates the policy of a saved state.
+    /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
     /// A state of another kind or a newer version; lengths that disagree; values that are not finite; precisions that
