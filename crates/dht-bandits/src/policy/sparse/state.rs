@@ -1,4 +1,4 @@
-//! Saving and loading of sparse policies: the weights that have learned, and no others.
+//! Saving and loading of sparse policies. Only the weights that have learned are saved.
 
 use super::model::SparseModel;
 use super::policy::SparsePolicy;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("sparse/");
 
-/// Saved [`SparsePolicy`], checked when it is loaded.
+/// Saved state of a [`SparsePolicy`], which is checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SparseState<M, E> {
@@ -27,7 +27,7 @@ pub struct SparseState<M, E> {
     shared: bool,
     version: u64,
     epoch: u64,
-    /// Index, slot, difference from the prior weight, evidence; ascending.
+    /// Weights as (index, slot, difference from the prior weight, evidence), in ascending order.
     learned: Vec<(u32, u32, f64, f64)>,
 }
 
@@ -54,8 +54,8 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
     /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
-    /// A state of another kind or a newer version; weights that are out of range, out of order, or not finite; evidence
-    /// that is negative.
+    /// Fails if the state is of another kind of policy or has a newer format version, if weights are out of range, out
+    /// of order, or not finite, or if evidence is negative.
     pub fn from_state(state: &SparseState<M, E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         state.space.check()?;
