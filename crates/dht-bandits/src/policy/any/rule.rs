@@ -1,4 +1,4 @@
-//! Exploration rules in settings.
+//! Exploration rules that settings can name.
 
 use crate::error::{Error, Result};
 use crate::exploration::{EpsilonGreedy, Exploration, GrowingUcb, Selection, Softmax, SquareCb, Thompson, Ucb};
@@ -8,8 +8,8 @@ use crate::saved_state::serde_tagged_in_texts;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// Exploration rule in settings: `{ rule = "ucb", alpha = 0.5 }` in text formats. Binary formats store the name of the
-/// rule instead of a tag.
+/// Exploration rule of any type, as settings name it: `{ rule = "ucb", alpha = 0.5 }` in text formats. Binary formats
+/// store the name of the rule instead of a tag.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum AnyRule {
@@ -42,7 +42,7 @@ serde_tagged_in_texts!(AnyRule as "AnyRule", tag "rule": {
     GrowingUcb(GrowingUcb),
 });
 
-/// Evaluates an expression for every rule with contexts; the others are refused when a policy is created.
+/// Evaluates an expression for every rule that uses contexts. The other rules are refused when a policy is created.
 macro_rules! each {
     ($self:expr, $rule:ident => $then:expr, $otherwise:expr) => {
         match $self {
@@ -68,7 +68,7 @@ impl Exploration for AnyRule {
     #[inline]
     fn after(&self, learned: u64) -> Self {
         match self {
-            // The only rule whose values change.
+            // This is the only rule whose values depend on the number of rewards.
             Self::GrowingUcb(rule) => Self::GrowingUcb(rule.after(learned)),
             _ => *self,
         }
@@ -92,7 +92,7 @@ impl Exploration for AnyRule {
     }
 }
 
-/// Exploration rule with its floor, which is saved only in the settings.
+/// Exploration rule with a floor on the probability of each arm. The floor is saved only in the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct FlooredRule {

@@ -83,7 +83,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         } else if stored >= warm_up || (frozen && stored > 0) {
             format!("{stored} rewards wait for a scaling that is due after {warm_up}")
         } else if self.scaling.rewards.as_ref().is_some_and(|rewards| {
-            // That of rewards may wait, as long as they do not vary.
+            // The scaling of rewards may be unset as long as the rewards do not vary.
             rewards.is_frozen() != frozen && (varies(rewards) || !frozen)
         }) {
             "one of the scalings of contexts and rewards is frozen, the other is not".to_owned()
@@ -98,7 +98,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         Err(Error::InvalidState { what: "rewards of the warm-up", index: 0, problem })
     }
 
-    /// First copied arm that no warm-up has: of unknown arms, or out of order.
+    /// First copied arm that cannot come from a warm-up: its arms are unknown, or it is out of order.
     fn wrong_copy(&self) -> Option<CopiedArm> {
         let unknown = |arm| matches!(self.inner.arms().slot(arm), Err(Error::UnknownArm { .. }));
         let mut before = 0;
@@ -117,8 +117,8 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
             check_weight(waiting.weight)?;
         }
         let (mut learned, mut checked) = (self.inner.clone(), Ok(()));
-        // Rewards of arms that were removed since are left out when the scaling is frozen, and so are those that the
-        // final scaling does not allow.
+        // Rewards of removed arms are left out when the scaling is frozen, and so are rewards that the final scaling
+        // does not allow.
         teach_all(&self.waiting, &self.copies, &self.scaling, &mut learned, |error| {
             if let (Ok(()), Error::Dimension { .. } | Error::UnknownArm { .. } | Error::Reward { .. }) =
                 (&checked, &error)

@@ -1,4 +1,4 @@
-//! Stored rewards of a warm-up.
+//! Rewards of a warm-up, which are stored until the scaling is final.
 
 use super::scaling::Scaling;
 use crate::arm::ArmId;
@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::policy::Policy;
 use serde::{Deserialize, Serialize};
 
-/// Reward that waits for the scaling.
+/// Reward that is stored until the scaling is final.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Waiting {
