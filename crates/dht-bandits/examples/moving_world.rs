@@ -1,5 +1,5 @@
-//! The world moves. What was learned is worth less every day, or nothing from one day to the next: which policy follows?
-//! Regret in a world that changes at once, in one that wanders, and in one that stands still.
+//! Compares policies in non-stationary environments: which policy recovers after changes, and at what cost? Prints the
+//! regret in an environment that changes abruptly, in one that drifts steadily, and in a stationary one.
 //!
 //! cargo run --release -p dht-bandits --example moving_world
 

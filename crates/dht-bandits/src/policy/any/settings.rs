@@ -186,7 +186,7 @@ pub struct NormaliserSettings {
     /// ([`Normalised`](crate::policy::Normalised)).
     #[serde(default = "warm_up")]
     pub warm_up: u64,
-    /// Whether a constant 1 is appended to the normalised context.
+    /// Appends a constant 1 to the normalised context.
     #[serde(default)]
     pub bias: bool,
     /// Largest standard deviation that counts as zero. Deviations of at most 1e-12 of the mean's magnitude count as
@@ -196,8 +196,8 @@ pub struct NormaliserSettings {
     /// Bound on normalised values, which are clipped to [−clip, clip]; `None` does not clip.
     #[serde(default)]
     pub clip: Option<f64>,
-    /// Whether rewards are scaled too, so that exploration does not depend on their unit and offset. Only linear kinds
-    /// allow it. If all rewards of the warm-up are equal, the first reward that differs sets the scale.
+    /// Scales rewards too, so that exploration does not depend on their unit and offset. Only linear kinds allow it. If
+    /// all rewards of the warm-up are equal, the first reward that differs sets the scale.
     #[serde(default)]
     pub rewards: bool,
 }

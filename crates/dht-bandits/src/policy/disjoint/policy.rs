@@ -7,7 +7,7 @@ use crate::decision::{Actions, Choice, Decision, Propensity, QUADRATURE_ERROR, R
 use crate::error::Result;
 use crate::exploration::{Exploration, Thompson, Ucb};
 use crate::gaussian::Score;
-use crate::policy::choose::{Chosen, ScoredArms, choose, drawn_value};
+use crate::policy::choose::{ScoredArms, ScoredChoice, choose, drawn_value};
 use crate::policy::forward::manages_arms;
 use crate::policy::propensity::independent_propensities;
 use crate::policy::{Explanation, Observation, Policy, Term};
@@ -175,8 +175,8 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     }
 
     #[inline(always)]
-    pub(super) fn choice(&self, chosen: Chosen) -> Choice {
-        let Chosen { index, value, score: Score { mean, width }, propensity } = chosen;
+    pub(super) fn choice(&self, choice: ScoredChoice) -> Choice {
+        let ScoredChoice { index, value, score: Score { mean, width }, propensity } = choice;
         let Clock { version, epoch } = self.clock;
         let arm = self.arms.id(index);
         Choice { arm, version, score: value, mean, width, propensity, epoch, propensity_error: 0.0 }

@@ -71,7 +71,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
             for scores in batch.scores.chunks_exact(width) {
                 let arms = ComputedScores { posterior: &self.posterior, slots, scores };
                 match choose::<false, _, _, _>(&arms, self.exploration(), self.version(), rng)
-                    .map(|chosen| self.choice(chosen))
+                    .map(|choice| self.choice(choice))
                 {
                     Ok(choice) => batch.choices.push(choice),
                     Err(error) => {

@@ -82,7 +82,7 @@ const LARGEST: f64 = 1e60;
 /// Largest accepted number of values in one bucket of a loaded state; `MOST_BUCKETS` limits the number of buckets.
 const MOST_VALUES: f64 = 9_007_199_254_740_992.0;
 const MOST_BUCKETS: usize = 64 * (BUCKETS + 1);
-/// Smallest number of values in each of the two compared parts of the window.
+/// Smallest length of either part of the window that is compared.
 const LEAST_PART: f64 = 8.0;
 
 impl Adwin {

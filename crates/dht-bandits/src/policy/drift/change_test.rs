@@ -7,8 +7,8 @@ use crate::saved_state::serde_tagged_in_texts;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
-/// Test for changes of the mean of a stream of values. [`PageHinkley`](Self::PageHinkley) is fast and needs little
-/// memory; [`Adwin`](Self::Adwin) needs no threshold in the unit of the values.
+/// Change test: detects that the mean of a stream of values has changed. [`PageHinkley`](Self::PageHinkley) is fast and
+/// needs little memory; [`Adwin`](Self::Adwin) needs no threshold in the unit of the values.
 ///
 /// In text formats a test is written as `{ test = "adwin", delta = 0.002, range = 1.0 }`. Binary formats store the name
 /// of the test instead of a tag.

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::gaussian::{Factors, Score, check_dimension};
 use crate::policy::Policy;
-use crate::policy::choose::{Chosen, ScoredArms, choose};
+use crate::policy::choose::{ScoredArms, ScoredChoice, choose};
 use crate::policy::propensity::{FreeScore, independent_propensity};
 use crate::validate::{
     check_bounded, check_context, check_finite, check_parameter, check_precision, check_scalar, check_weight, reserve,
@@ -258,7 +258,7 @@ impl<E: Exploration> Hybrid<E> {
     ) -> Result<(usize, Choice)> {
         let candidates = self.candidates(request)?;
         let chosen = choose::<PROPENSITY, _, _, _>(&candidates, &self.exploration, self.clock.version, rng)?;
-        let Chosen { index, value, score: Score { mean, width }, propensity } = chosen;
+        let ScoredChoice { index, value, score: Score { mean, width }, propensity } = chosen;
         let (arm, Clock { version, epoch }) = (candidates.featured.ids()[index], self.clock);
         let choice = Choice { arm, version, score: value, mean, width, propensity, epoch, propensity_error: 0.0 };
         Ok((index, choice))

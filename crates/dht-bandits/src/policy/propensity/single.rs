@@ -11,7 +11,7 @@ use crate::exploration::{Exploration, Partition, Selection, drawn_uniformly, inv
 use crate::gaussian::Score;
 use crate::validate::check_scalar;
 
-/// Score of an arm, paired with the degrees of freedom of draws around it. These are infinite for a Gaussian.
+/// Score of an arm, paired with the degrees of freedom with which its value is drawn. They are infinite for a Gaussian.
 pub(crate) type FreeScore = (Score, f64);
 
 /// Distribution of each arm's value, for rules that draw values independently or not at all.

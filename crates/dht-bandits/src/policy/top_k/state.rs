@@ -71,8 +71,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
-    /// Fails if the state is of another kind of policy or has a newer format version, if its lengths disagree, if a
-    /// value is not finite, if a precision is not positive, or if a pinned arm does not exist.
+    /// Fails if the state is of another kind of policy or has a newer format version, or if its lengths disagree. Also
+    /// fails if a value is not finite, if a precision is not positive, or if a pinned arm does not exist.
     pub fn from_state(state: &TopKState<P, ArmState<P>, E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         state.exploration.check()?;

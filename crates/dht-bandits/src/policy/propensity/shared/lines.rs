@@ -3,7 +3,7 @@
 
 use super::crossings::Direction;
 
-/// Distribution of the values of arms under one draw of shared weights.
+/// Joint distribution of the arms' values under one draw of shared weights.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedDraw {
     /// Means m, one for each arm.
