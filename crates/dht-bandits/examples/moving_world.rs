@@ -49,7 +49,7 @@ fn main() -> Result<()> {
     }
     println!(
         "\nA change test pays if changes are rare and large, and a clock if the environment drifts all the time.
-In a stationary environment a test costs nothing, and forgetting adds at least half of the regret."
+In a stationary environment a test costs nothing, and forgetting increases the regret by at least a half."
     );
     Ok(())
 }

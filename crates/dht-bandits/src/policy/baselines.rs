@@ -13,6 +13,16 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 /// Baseline that chooses uniformly among the available arms.
+///
+/// ```
+/// use dht_bandits::policy::Uniform;
+/// use dht_bandits::{Policy, Request};
+///
+/// let policy = Uniform::new(2, 4)?;
+/// let propensities = policy.propensities(&Request::new(&[1.0, 0.2]))?;
+/// assert!(propensities.iter().all(|entry| entry.probability == 0.25));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Uniform {
     dimension: usize,
@@ -21,6 +31,17 @@ pub struct Uniform {
 }
 
 /// Baseline that always chooses one arm; if it is not available, it chooses uniformly among the available arms.
+///
+/// ```
+/// use dht_bandits::policy::Fixed;
+/// use dht_bandits::{ArmId, Policy, Request};
+///
+/// let policy = Fixed::new(2, 3, ArmId::new(1))?;
+/// let propensities = policy.propensities(&Request::new(&[1.0, 0.2]))?;
+/// let probabilities: Vec<f64> = propensities.iter().map(|entry| entry.probability).collect();
+/// assert_eq!(probabilities, [0.0, 1.0, 0.0]);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fixed {
     inner: Uniform,

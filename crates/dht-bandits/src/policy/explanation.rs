@@ -17,6 +17,22 @@ pub enum Term {
 }
 
 /// Explanation of an arm's score: its mean, its width, and the contribution of each term to the mean.
+///
+/// ```
+/// use dht_bandits::policy::Term;
+/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut policy = LinUcb::new(2, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+/// let decision = policy.decide(&Request::new(&[1.0, 2.0]), &mut ChaCha8Rng::seed_from_u64(7))?;
+/// policy.learn(&decision, 1.0)?;
+/// let explanation = policy.explain(&decision)?;
+/// // The second value contributes most, and the contributions sum to the mean.
+/// assert_eq!(explanation.contributions[0].0, Term::Column(1));
+/// let sum: f64 = explanation.contributions.iter().map(|(_, part)| part).sum();
+/// assert!((sum - explanation.mean).abs() < 1e-12);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Explanation {

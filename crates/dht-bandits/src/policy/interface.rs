@@ -184,6 +184,20 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// The result equals calling [`update`](Self::update) for each row. A change test
     /// ([`ResetOnChange`](crate::policy::ResetOnChange)) does not see the rows.
     ///
+    /// ```
+    /// use dht_bandits::log::LoggedDecision;
+    /// use dht_bandits::{ArmId, LinUcb, Policy, Request, Ridge, Ucb};
+    /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+    ///
+    /// // A context, the chosen arm, its propensity, and its reward.
+    /// let log = [LoggedDecision::new(vec![1.0], ArmId::new(1), 0.5, 1.0)];
+    /// let mut policy = LinUcb::new(1, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+    /// policy.fit(&log)?;
+    /// let choice = policy.select(&Request::new(&[1.0]), &mut ChaCha8Rng::seed_from_u64(7))?;
+    /// assert_eq!(choice.arm, ArmId::new(1));
+    /// # Ok::<(), dht_bandits::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::InRound`] if [`LoggedDecision::check`] or the policy refuses a row, for example a row with an arm that
     /// the policy lacks. The policy is unchanged then.
@@ -245,6 +259,17 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// Later rewards of its decisions are refused with [`Error::RemovedArm`], and so is a whole
     /// [`learn_batch`](Self::learn_batch) that contains one of them. Filter such rewards out with [`ArmSet::contains`].
     ///
+    /// ```
+    /// use dht_bandits::{Error, LinUcb, Policy, Request, Ridge, Ucb};
+    /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+    ///
+    /// let mut policy = LinUcb::new(1, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+    /// let decision = policy.decide(&Request::new(&[1.0]), &mut ChaCha8Rng::seed_from_u64(7))?;
+    /// policy.remove_arm(decision.arm())?;
+    /// assert_eq!(policy.learn(&decision, 1.0), Err(Error::RemovedArm { arm: decision.arm() }));
+    /// # Ok::<(), dht_bandits::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Unsupported`] if the arms of the policy are fixed, which is the default. Also fails if the arm is
     /// unknown or already removed.
@@ -265,6 +290,22 @@ pub trait Policy: Send + Sync + ClonePolicy {
 const SLATES: &str = "slates of several arms";
 
 /// Reward of one decision, for learning several at once with [`Policy::learn_batch`].
+///
+/// ```
+/// use dht_bandits::{LinUcb, Observation, Policy, Request, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut policy = LinUcb::new(1, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+/// let mut batch = Vec::new();
+/// for value in [1.0, 0.5] {
+///     let decision = policy.decide(&Request::new(&[value]), &mut rng)?;
+///     batch.push(Observation::new(decision, 1.0));
+/// }
+/// policy.learn_batch(&batch)?;
+/// assert_eq!(policy.version(), 2);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     /// Decision that earned the reward.

@@ -25,6 +25,7 @@ struct Published<T> {
 /// });
 /// writer.change(|policy| policy.update(dht_bandits::ArmId::new(0), &[1.0, 0.0], 1.0, 1.0))?;
 /// writer.publish();
+/// assert_eq!(writer.learner().version(), 1);
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 #[derive(Debug)]
@@ -36,6 +37,18 @@ pub struct Publisher<T> {
 }
 
 /// Reader of snapshots: gets the newest snapshot without waiting for the writer.
+///
+/// ```
+/// use dht_bandits::policy::Publisher;
+///
+/// // The learner is a counter here, published after every two changes.
+/// let mut writer = Publisher::new(0, 2);
+/// let mut reader = writer.reader();
+/// writer.change(|count| *count += 1);
+/// assert_eq!(*reader.latest(), 0);
+/// writer.change(|count| *count += 1);
+/// assert_eq!(*reader.latest(), 2);
+/// ```
 #[derive(Debug, Clone)]
 pub struct SnapshotReader<T> {
     version: u64,

@@ -34,6 +34,7 @@ use super::wrapped::Wrapped;
 /// let mut policy = AnyPolicy::new(settings)?;
 /// let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
 /// policy.learn(&decision, 1.0)?;
+/// assert_eq!(policy.version(), 1);
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -73,6 +73,13 @@ impl PolicySettings {
     /// Recommended settings for short-lived items, each described by `features` features. One model serves all items,
     /// as in [`recommended`](Self::recommended), with the products of context and features. Features are not
     /// normalised: scale them to about 1.
+    ///
+    /// ```
+    /// use dht_bandits::policy::{PolicyKind, PolicySettings, RewardType};
+    ///
+    /// let settings = PolicySettings::recommended_for_items(3, 5, RewardType::Binary);
+    /// assert_eq!((settings.kind, settings.features), (PolicyKind::SharedLogistic, 5));
+    /// ```
     pub fn recommended_for_items(dimension: usize, features: usize, reward: RewardType) -> Self {
         let kind = match reward {
             RewardType::Binary => PolicyKind::SharedLogistic,
@@ -152,6 +159,7 @@ impl AnyPolicy {
     /// let mut policy = AnyPolicy::recommended(2, 3, RewardType::Real)?;
     /// let decision = policy.decide(&Request::new(&[1e6, 0.002]), &mut rng)?; // any scale
     /// policy.learn(&decision, -350.0)?;
+    /// assert_eq!(policy.version(), 1);
     /// # Ok::<(), dht_bandits::Error>(())
     /// ```
     ///

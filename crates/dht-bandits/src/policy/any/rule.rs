@@ -10,6 +10,14 @@ use serde::{Deserialize, Serialize};
 
 /// Exploration rule of any type, as settings name it: `{ rule = "ucb", alpha = 0.5 }` in text formats. Binary formats
 /// store the name of the rule instead of a tag.
+///
+/// ```
+/// use dht_bandits::{Ucb, policy::AnyRule};
+///
+/// let rule: AnyRule = serde_json::from_str(r#"{"rule": "ucb", "alpha": 0.5}"#)?;
+/// assert_eq!(rule, AnyRule::Ucb(Ucb { alpha: 0.5 }));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum AnyRule {

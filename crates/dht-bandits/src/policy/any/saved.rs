@@ -44,6 +44,18 @@ impl AnyPolicy {
     /// The policy is first written to a file in the same folder, whose name has the process id, a number and `.partial`
     /// appended. If the process is killed meanwhile, this file remains. It is never read, and can be deleted.
     ///
+    /// ```
+    /// use dht_bandits::policy::{AnyPolicy, RewardType};
+    /// use dht_bandits::Policy;
+    ///
+    /// # let file = std::env::temp_dir().join(format!("any-policy-{}.json", std::process::id()));
+    /// let policy = AnyPolicy::recommended(2, 3, RewardType::Binary)?;
+    /// policy.save(&file)?;
+    /// assert_eq!(AnyPolicy::load(&file)?.arms().len(), 3);
+    /// # std::fs::remove_file(&file).ok();
+    /// # Ok::<(), dht_bandits::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// - [`Error::File`] if the file or the partial file cannot be written, or if the path is a folder, a device or a
     ///   pipe.

@@ -178,6 +178,13 @@ pub(super) fn all_pairs() -> Vec<(String, String)> {
 }
 
 /// Settings of a [`Normalised`](crate::policy::Normalised) policy.
+///
+/// ```
+/// use dht_bandits::policy::NormaliserSettings;
+///
+/// let settings = NormaliserSettings::default().with_bias(true).with_clip(Some(3.0));
+/// assert_eq!((settings.warm_up, settings.clip), (200, Some(3.0)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -246,6 +253,16 @@ impl PolicySettings {
     }
 
     /// Parses settings in TOML.
+    ///
+    /// ```
+    /// use dht_bandits::policy::{AnyPolicy, PolicySettings};
+    /// use dht_bandits::Policy;
+    ///
+    /// let text = "kind = 'auto'\nreward = 'binary'\ndimension = 8\narms = 4";
+    /// let policy = AnyPolicy::new(PolicySettings::from_toml(text)?)?;
+    /// assert_eq!((policy.dimension(), policy.arms().len()), (8, 4));
+    /// # Ok::<(), dht_bandits::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Settings`], with the line, if the text is not TOML, if a key is unknown or missing, or if a value has

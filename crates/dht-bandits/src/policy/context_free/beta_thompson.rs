@@ -14,6 +14,20 @@ use serde::{Deserialize, Serialize};
 ///
 /// A reward between 0 and 1 counts partly as a success and partly as a failure. Propensities are integrals of Beta
 /// densities and incomplete Beta functions. From 10¹⁵ rewards on, the distribution of an arm is a point at its mean.
+///
+/// ```
+/// use dht_bandits::policy::{BetaThompson, ContextFree};
+/// use dht_bandits::{ArmId, Policy, Request};
+///
+/// let mut policy = ContextFree::new(2, BetaThompson::default())?;
+/// for _ in 0..8 {
+///     policy.update(ArmId::new(0), &[], 1.0, 1.0)?;
+/// }
+/// // A draw from Beta(9, 1) exceeds one from Beta(1, 1) with probability .9.
+/// let propensities = policy.propensities(&Request::new(&[]))?;
+/// assert!((propensities[0].probability - 0.9).abs() < 1e-8);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BetaThompson {

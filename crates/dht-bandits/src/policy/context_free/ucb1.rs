@@ -11,6 +11,19 @@ use serde::{Deserialize, Serialize};
 /// UCB1 rule (Auer, Cesa-Bianchi & Fischer 2002, Figure 1), which chooses the arm with the highest mean + α·√(2 ln
 /// n/n_a). Here n counts all rewards, and n_a those of the arm. Arms without a reward come first. Ties are broken
 /// uniformly.
+///
+/// ```
+/// use dht_bandits::policy::{ContextFree, Ucb1};
+/// use dht_bandits::{ArmId, Policy, Request};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut policy = ContextFree::new(2, Ucb1::default())?;
+/// policy.update(ArmId::new(0), &[], 1.0, 1.0)?;
+/// // The arm without a reward comes first.
+/// let choice = policy.select(&Request::new(&[]), &mut ChaCha8Rng::seed_from_u64(7))?;
+/// assert_eq!(choice.arm, ArmId::new(1));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ucb1 {

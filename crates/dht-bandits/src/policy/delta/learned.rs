@@ -15,6 +15,21 @@ use serde::{Deserialize, Serialize};
 /// Deltas can be added ([`combine`](Self::combine)) in any order and grouping, up to rounding. An arm that one of them
 /// has removed is removed in the sum, whatever others have learned about it. All contents are checked when a delta is
 /// combined or applied.
+///
+/// ```
+/// use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Ucb};
+///
+/// let start = LinUcb::new(1, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+/// let (mut first, mut second) = (start.clone(), start.clone());
+/// first.update(ArmId::new(0), &[1.0], 1.0, 1.0)?;
+/// second.update(ArmId::new(1), &[1.0], 0.0, 1.0)?;
+/// let mut delta = first.diff(&start)?;
+/// delta.combine(&second.diff(&start)?)?;
+/// let mut merged = start.clone();
+/// merged.apply(&delta)?;
+/// assert_eq!((delta.updates(), merged.version()), (2, 2));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delta {

@@ -129,6 +129,19 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// count twice. Merging is associative and commutative up to rounding. It is exact for [`Ridge`] and approximate
     /// for Laplace posteriors.
     ///
+    /// ```
+    /// use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Ucb};
+    ///
+    /// let mut policy = LinUcb::new(1, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+    /// let mut other = policy.clone();
+    /// policy.update(ArmId::new(0), &[1.0], 1.0, 1.0)?;
+    /// other.update(ArmId::new(0), &[1.0], 1.0, 1.0)?;
+    /// policy.merge(&other)?;
+    /// // Two rewards of 1 and the prior precision of 1: the mean is 2/3.
+    /// assert!((policy.score(ArmId::new(0), &[1.0])?.mean - 2.0 / 3.0).abs() < 1e-12);
+    /// # Ok::<(), dht_bandits::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Fails as [`diff`](Self::diff) and [`apply`](Self::apply) do. The policy is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
@@ -169,6 +182,16 @@ impl<E: Exploration> Disjoint<Ridge, E> {
     /// One call leaves the fraction 1 − wx'A⁻¹x of the precision along x. A call that would leave less than √ε = 1.5e-8
     /// of it, and so fewer than half the digits, is refused. With λ = 1, that happens to a single observation with
     /// w|x|² above 6.7e7.
+    ///
+    /// ```
+    /// use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Ucb};
+    ///
+    /// let mut policy = LinUcb::new(1, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+    /// policy.update(ArmId::new(0), &[1.0], 3.0, 1.0)?;
+    /// policy.unlearn(ArmId::new(0), &[1.0], 3.0, 1.0)?;
+    /// assert!(policy.score(ArmId::new(0), &[1.0])?.mean.abs() < 1e-12);
+    /// # Ok::<(), dht_bandits::Error>(())
+    /// ```
     ///
     /// # Errors
     /// - The errors of [`update`](Self::update).

@@ -206,8 +206,31 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 }
 
 /// LinUCB with disjoint arms (Li et al. 2010, Algorithm 1).
+///
+/// ```
+/// use dht_bandits::{ArmId, LinUcb, Policy, Request, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut policy = LinUcb::new(1, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+/// policy.update(ArmId::new(1), &[1.0], 1.0, 1.0)?;
+/// let choice = policy.select(&Request::new(&[1.0]), &mut ChaCha8Rng::seed_from_u64(7))?;
+/// assert_eq!(choice.arm, ArmId::new(1));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 pub type LinUcb = Disjoint<Ridge, Ucb>;
 /// Linear Thompson sampling with disjoint arms (Agrawal & Goyal 2013).
+///
+/// ```
+/// use dht_bandits::{LinTs, Request, Ridge, Thompson};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let policy = LinTs::new(2, 4, Ridge::default(), Thompson { alpha: 0.5 })?;
+/// let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut ChaCha8Rng::seed_from_u64(7))?;
+/// // The arms of an untrained policy are equally likely.
+/// let propensity = decision.choice.propensity.unwrap_or_default();
+/// assert!((propensity - 0.25).abs() < 1e-8);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 pub type LinTs = Disjoint<Ridge, Thompson>;
 
 /// Available arms of a policy, which are scored in a context one by one.

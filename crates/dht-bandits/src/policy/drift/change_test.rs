@@ -12,6 +12,14 @@ use std::cmp::Ordering;
 ///
 /// In text formats a test is written as `{ test = "adwin", delta = 0.002, range = 1.0 }`. Binary formats store the name
 /// of the test instead of a tag.
+///
+/// ```
+/// use dht_bandits::policy::ChangeTest;
+///
+/// let test: ChangeTest = serde_json::from_str(r#"{"test": "adwin", "delta": 0.002, "range": 1.0}"#)?;
+/// assert_eq!(test, ChangeTest::Adwin { delta: 0.002, range: 1.0 });
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum ChangeTest {

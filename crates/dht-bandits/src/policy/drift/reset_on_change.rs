@@ -18,6 +18,23 @@ use std::cmp::Ordering;
 ///
 /// The prediction is known only if a reward is learned with its decision ([`learn`](Policy::learn)); bare updates are
 /// not tested. The mean of the posterior must be on the scale of the rewards, as with ridge regression.
+///
+/// ```
+/// use dht_bandits::policy::{ChangeTest, ResetOnChange};
+/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let inner = LinUcb::new(1, 1, Ridge::default(), Ucb { alpha: 0.5 })?;
+/// let test = ChangeTest::PageHinkley { tolerance: 0.1, threshold: 1.0 };
+/// let mut policy = ResetOnChange::new(inner, test)?;
+/// for round in 0..100 {
+///     let decision = policy.decide(&Request::new(&[1.0]), &mut rng)?;
+///     policy.learn(&decision, if round < 80 { 1.0 } else { 0.0 })?;
+/// }
+/// assert_eq!(policy.resets(), 1);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound(serialize = "", deserialize = ""))]
 pub struct ResetOnChange<P: Posterior, E: Exploration> {

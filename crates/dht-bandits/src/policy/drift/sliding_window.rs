@@ -21,6 +21,21 @@ use std::collections::VecDeque;
 /// until the window is full.
 ///
 /// The serialised form contains the policy and its window.
+///
+/// ```
+/// use dht_bandits::policy::SlidingWindow;
+/// use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Ucb};
+///
+/// let inner = LinUcb::new(1, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+/// let mut policy = SlidingWindow::new(inner, 10)?;
+/// for round in 0..20 {
+///     let reward = if round < 10 { 1.0 } else { 0.0 };
+///     policy.update(ArmId::new(0), &[1.0], reward, 1.0)?;
+/// }
+/// // The ten rewards of 1 have left the window.
+/// assert!(policy.policy().score(ArmId::new(0), &[1.0])?.mean.abs() < 1e-9);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Serialize)]
 #[serde(bound(serialize = ""))]
 pub struct SlidingWindow<E: Exploration> {

@@ -40,6 +40,21 @@ pub struct HybridOptions {
 /// costs O(d² + k² + dk), where Algorithm 2 inverts three matrices. Evidence about β from one arm serves all arms, so
 /// that new arms start warm. With [`Thompson`](crate::Thompson), each arm's score is drawn independently, from its
 /// exact marginal distribution.
+///
+/// ```
+/// use dht_bandits::policy::Hybrid;
+/// use dht_bandits::{ArmId, Request, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut policy = Hybrid::new(1, 2, 2, 1.0, Ucb { alpha: 0.1 })?;
+/// let arms = [0, 1].map(ArmId::new);
+/// policy.update(arms[1], &[1.0], &[0.0, 1.0], 1.0, 1.0)?;
+/// let features = [1.0, 0.0, 0.0, 1.0]; // one row for each arm
+/// let request = Request::new(&[1.0]).featured(&arms, &features, 2)?;
+/// let choice = policy.select(&request, &mut ChaCha8Rng::seed_from_u64(7))?;
+/// assert_eq!(choice.arm, arms[1]);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Hybrid<E: Exploration> {
     pub(super) options: HybridOptions,

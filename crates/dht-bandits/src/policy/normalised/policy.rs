@@ -118,6 +118,23 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
     /// Scores, means and widths of choices stay in units of raw rewards. While all rewards are equal, the deviation is
     /// 1.
     ///
+    /// ```
+    /// use dht_bandits::{LinUcb, Normalizer, Policy, Request, Ridge, Ucb, policy::Normalised};
+    /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+    ///
+    /// let mut rng = ChaCha8Rng::seed_from_u64(7);
+    /// let inner = LinUcb::new(2, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+    /// let mut policy = Normalised::new(inner, Normalizer::new(1)?, 10, true)?.with_scaled_rewards()?;
+    /// for round in 0..20 {
+    ///     let decision = policy.decide(&Request::new(&[f64::from(round % 3)]), &mut rng)?;
+    ///     policy.learn(&decision, 1e6 + f64::from(round % 2))?;
+    /// }
+    /// // Means of choices are in units of raw rewards.
+    /// let choice = policy.select(&Request::new(&[1.0]), &mut rng)?;
+    /// assert!((choice.mean - 1e6).abs() < 10.0);
+    /// # Ok::<(), dht_bandits::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Fails if the policy has already learned rewards.
     pub fn with_scaled_rewards(mut self) -> Result<Self> {

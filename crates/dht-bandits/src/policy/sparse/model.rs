@@ -106,6 +106,24 @@ impl SparseModel for DiagonalLaplace {
 /// The width of a score is √Σx²η/√(1 + Σg²), the root of the change of the mean that one unit of residual causes. It is
 /// a heuristic, unlike the variance of [`DiagonalLaplace`]. Use an exploration rule that ignores widths, such as
 /// [`SquareCb`](crate::exploration::SquareCb).
+///
+/// ```
+/// use dht_bandits::exploration::SquareCb;
+/// use dht_bandits::features::FeatureHasher;
+/// use dht_bandits::policy::{AdaGrad, RewardType, SparsePolicy};
+/// use dht_bandits::Policy;
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut hasher = FeatureHasher::new(10)?;
+/// let model = AdaGrad::new(RewardType::Real).with_learning_rate(0.5);
+/// let mut policy = SparsePolicy::new(hasher.space(), 2, model, SquareCb::new(10.0))?;
+/// hasher.category("user", "country", "DE");
+/// let context = hasher.context()?;
+/// let decision = policy.decide(&(&context).into(), &mut ChaCha8Rng::seed_from_u64(7))?;
+/// policy.learn(&decision, 2.0)?;
+/// assert!(policy.score(decision.arm(), &decision.context)?.mean > 0.0);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -35,6 +35,21 @@ pub enum Draw {
 
 /// Method by which a propensity is computed if one draw of shared weights scores every candidate. There is no closed
 /// form.
+///
+/// ```
+/// use dht_bandits::policy::{SharedPropensity, TopK};
+/// use dht_bandits::{ArmId, Request, Ridge, Thompson};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let policy = TopK::shared(2, Ridge::default(), Thompson { alpha: 0.5 })?;
+/// let policy = policy.with_shared_propensity(SharedPropensity::Integral)?;
+/// let (items, features) = ([4, 9].map(ArmId::new), [1.0, 0.0, 0.0, 1.0]);
+/// let request = Request::new(&[]).featured(&items, &features, 2)?;
+/// let slate = policy.decide_slate(1, &request, &mut ChaCha8Rng::seed_from_u64(7))?;
+/// let propensity = slate.choices()[0].propensity.unwrap_or_default();
+/// assert!((propensity - 0.5).abs() < 1e-9);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SharedPropensity {
@@ -73,6 +88,19 @@ impl SharedPropensity {
 ///
 /// The algorithm is Thompson sampling for combinatorial semi-bandits (Wang & Chen 2018), with contexts as in Chapelle &
 /// Li (2011). Because σ is monotone, ranking by σ(p'x) equals ranking by p'x.
+///
+/// ```
+/// use dht_bandits::policy::{Feedback, TopK};
+/// use dht_bandits::{Request, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut policy = TopK::per_arm(1, 3, Ridge::default(), Ucb { alpha: 0.5 })?;
+/// let slate = policy.decide_slate(2, &Request::new(&[1.0]), &mut ChaCha8Rng::seed_from_u64(7))?;
+/// // The first arm was clicked, and the second was not observed.
+/// policy.learn_slate(&slate, &[Feedback::Observed(1.0), Feedback::Unobserved])?;
+/// assert!(policy.score(slate.choices()[0].arm, &[1.0])?.mean > 0.0);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TopK<P: Posterior, E: Exploration> {
     pub(super) arms: ArmSet,
@@ -160,6 +188,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// let (items, features) = ([4, 9].map(ArmId::new), [0.1, 0.2, 1.0, 0.7, 0.3, 1.0]);
     /// let request = Request::new(&[1.0, -0.5]).featured(&items, &features, 3)?;
     /// let slate = policy.decide_slate(1, &request, &mut ChaCha8Rng::seed_from_u64(7))?;
+    /// assert!(items.contains(&slate.choices()[0].arm));
     /// # Ok::<(), dht_bandits::Error>(())
     /// ```
     ///
