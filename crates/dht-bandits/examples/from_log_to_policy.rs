@@ -51,7 +51,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     // 1. Read the log. A bad row would end the program, with its line number.
     let rows: Vec<LoggedDecision> = CsvRows::new(File::open(&path)?, &path)?.collect::<std::result::Result<_, _>>()?;
     let (train, test) = rows.split_at(rows.len() / 2);
-    // 2. Learn candidates from one half, and judge them by the other.
+    // 2. Learn candidates from one half, and evaluate them on the other.
     let mut candidates = Vec::new();
     for prior_precision in [1.0, 1000.0] {
         let options = Ridge::new(prior_precision);

@@ -34,7 +34,7 @@ fn clicks(policy: &mut dyn Policy, with_context: bool) -> dht_bandits::Result<f6
 }
 
 fn main() -> dht_bandits::Result<()> {
-    // `kind = "auto"` with features takes all products of context and features.
+    // With features, `kind = "auto"` uses all products of context and features.
     let settings = PolicySettings::recommended_for_items(3, 3, RewardType::Binary);
     let with = clicks(&mut AnyPolicy::new(settings.clone())?, true)?;
     let without = clicks(&mut AnyPolicy::new(PolicySettings::recommended_for_items(0, 3, RewardType::Binary))?, false)?;

@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for round in 0..8000 {
         let person = reader(&mut rng);
         let context = [normalizer.normalise(&person)?, vec![1.0]].concat();
-        // Article 3 may not be shown before noon.
+        // Article 3 must not be shown before noon.
         let closed = [embargoed];
         let request = Request::new(&context).except(if round % 2 == 0 { &closed } else { &[] });
         let decision = policy.decide(&request, &mut rng)?;

@@ -57,7 +57,7 @@ fn main() -> Result<()> {
         }
         if round == 4000 {
             println!("page: {:?}", slate.arms().map(ArmId::number).collect::<Vec<_>>());
-            // For a log: the probability with which each item is shown.
+            // Probability that each item is shown, for a log.
             let shown = policy.slate_propensities(4, &request)?;
             let sum: f64 = shown.iter().map(|item| item.probability).sum();
             assert!((sum - 4.0).abs() < 1e-9, "four places");

@@ -41,7 +41,7 @@ use std::path::Path;
 pub struct Checkpoint<P> {
     #[serde(deserialize_with = "read_header")]
     header: StateHeader,
-    /// The policy.
+    /// Policy of the checkpoint.
     pub policy: P,
     /// Position in the log: number of the file, and byte within that file. The policy has learned all rewards before
     /// it.
@@ -56,7 +56,7 @@ header_reader!("checkpoint");
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct CatchUp {
-    /// Number of decisions and slates learned.
+    /// Number of decisions and slates that the policy has learned from the log.
     pub learned: usize,
     /// Ids of the decisions and slates that the policy refused, each with the reason. Those of removed arms are an
     /// example.
@@ -90,7 +90,7 @@ impl<P: Serialize> Checkpoint<P> {
 }
 
 impl<P: DeserializeOwned> Checkpoint<P> {
-    /// Reads a checkpoint from a file.
+    /// Reads a checkpoint from a file, and checks it.
     ///
     /// # Errors
     /// - [`Error::File`] if the file cannot be read.

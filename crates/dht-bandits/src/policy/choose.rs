@@ -13,8 +13,8 @@ pub(crate) trait ScoredArms {
     /// Number of arms; at least one.
     fn count(&self) -> usize;
 
-    /// Folds over index and score of each arm, in a fixed order. The accumulator is passed by value, so that it stays
-    /// in registers.
+    /// Folds over the index and the score of each arm, in a fixed order. The accumulator is passed by value, so that it
+    /// stays in registers.
     fn fold<T>(&self, first: T, gather: impl FnMut(T, usize, Score) -> T) -> T;
 
     /// Value of an arm under an exploration rule, after a number of learned rewards.
@@ -90,14 +90,14 @@ impl Best {
         } else if self.value.is_nan() {
             self
         } else {
-            // A NaN wins and stays the best, so that the caller sees it.
+            // A NaN replaces the best value and stays, so that the caller detects it.
             Self { slot, value, score, ties: 1 }
         }
     }
 }
 
-/// Returns whether the last of `ties` equal values is selected, with probability 1/`ties`. Kept out of line: a
-/// generator in the loop over arms would use its registers.
+/// Returns whether the last of `ties` equal values is selected, which has the probability 1/`ties`. The function is not
+/// inlined: a generator in the loop over arms would use its registers.
 #[cold]
 #[inline(never)]
 fn wins_tie<R: Rng + ?Sized>(ties: u32, rng: &mut R) -> bool {

@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 
 /// Contextual bandit: chooses one of its arms in a context, and learns from the reward.
 ///
-/// Choosing takes `&self`: many readers may choose from one policy simultaneously. The learned state does not depend on
-/// the generator; the same state, request and generator give the same choice, bit for bit.
+/// Choosing takes `&self`, so that many threads can choose from one policy at once. The learned state does not depend
+/// on the random generator. The same state, request and generator give the same choice, bit for bit.
 ///
-/// `Box<dyn Policy>` is also a policy: it is cloned with its learned state, sent between threads, and its arms can be
-/// added and removed. A custom policy needs `Clone`, and the methods without a default.
+/// `Box<dyn Policy>` is also a policy: it can be cloned with its learned state and sent to other threads, and its arms
+/// can be added and removed. A policy of your own needs `Clone`, and the methods without a default.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb, policy::Uniform};
@@ -76,7 +76,7 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// and the context. If arms have features, the features of the chosen arm follow the context.
     ///
     /// # Errors
-    /// Errors of [`select`](Self::select).
+    /// Fails as [`select`](Self::select) does.
     fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
         let mut choice = self.select(request, rng)?;
         if choice.propensity.is_none() {
@@ -92,7 +92,7 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// generator.
     ///
     /// # Errors
-    /// Errors of [`select`](Self::select).
+    /// Fails as [`select`](Self::select) does.
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>>;
 
     /// Explains the score of a decision's arm: the contribution of each feature of the decision, largest first. The
@@ -118,7 +118,7 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// Chooses `k` arms at once, and computes for each the probability that a slate shows it.
     ///
     /// # Errors
-    /// Errors of [`select_slate`](Self::select_slate).
+    /// Fails as [`select_slate`](Self::select_slate) does.
     fn decide_slate(&self, _k: usize, _: &Request<'_>, _: &mut dyn Rng) -> Result<Slate> {
         Err(Error::Unsupported { what: SLATES })
     }
@@ -126,7 +126,7 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// Probability that each available arm is in a slate of `k` arms; the probabilities sum to `k`.
     ///
     /// # Errors
-    /// Errors of [`select_slate`](Self::select_slate).
+    /// Fails as [`select_slate`](Self::select_slate) does.
     fn slate_propensities(&self, _k: usize, _: &Request<'_>) -> Result<Vec<Propensity>> {
         Err(Error::Unsupported { what: SLATES })
     }
@@ -153,7 +153,7 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// method, and after `Ok(false)` tries the update on a copy.
     ///
     /// # Errors
-    /// Errors of [`update`](Self::update).
+    /// Fails as [`update`](Self::update) does.
     fn check_update(&self, _arm: ArmId, _context: &[f64], _reward: f64, _weight: f64) -> Result<bool> {
         Ok(false)
     }
@@ -205,7 +205,7 @@ pub trait Policy: Send + Sync + ClonePolicy {
         self.fit_in_order(log)
     }
 
-    /// Learns one row of a log.
+    /// Learns one row of a log, with the row's weight.
     ///
     /// # Errors
     /// Fails as [`update`](Self::update) does, and if the row lacks features that the policy needs. The policy is
@@ -337,7 +337,7 @@ pub trait ClonePolicy {
     /// Learns rows of a log one by one on a copy of the policy: all of them, or none if one is refused.
     ///
     /// # Errors
-    /// Errors of [`Policy::fit`].
+    /// Fails as [`Policy::fit`] does.
     fn fit_in_order(&mut self, log: &[LoggedDecision]) -> Result<()>;
 }
 

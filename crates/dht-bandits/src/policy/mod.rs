@@ -1,11 +1,12 @@
 //! Contextual-bandit policies, which choose one of several arms in a context and learn from its reward. Most combine a
 //! posterior with an exploration rule; arms can be added and removed.
 //!
-//! * [`Request`](crate::Request): a context, and the available arms.
+//! * [`Request`](crate::Request): a context, with the arms that are available.
 //! * [`Policy`]: the trait. A policy returns a [`Choice`](crate::Choice) or a [`Decision`](crate::Decision) now, and
 //!   learns its reward later, alone or in a batch of [`Observation`]s. [`Explanation`]: the contribution of each
 //!   feature to the score of a choice. [`Slate`] and [`Feedback`]: several items chosen at once.
-//! * [`Disjoint`]: arms with separate weights. [`Hybrid`]: shared weights in addition. [`TopK`]: slates of K arms.
+//! * [`Disjoint`]: separate weights for each arm. [`Hybrid`]: additional weights that all arms share. [`TopK`]: slates
+//!   of K arms.
 //! * [`LinUcb`](crate::LinUcb), [`LinTs`](crate::LinTs): pairs of a posterior and a rule that have names in the
 //!   literature.
 //! * [`SparsePolicy`]: sparse or hashed contexts, with [`DiagonalLaplace`](crate::posterior::DiagonalLaplace) or

@@ -35,10 +35,10 @@ pub trait Oracle: Clone + std::fmt::Debug + Send + Sync + 'static {
     /// Fails for any reason of the model's own.
     fn learn(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
 
-    /// Prepares for an added arm.
+    /// Prepares the model for an added arm; does nothing by default.
     fn add_arm(&mut self, _arm: ArmId) {}
 
-    /// Forgets a removed arm.
+    /// Forgets an arm that was removed; does nothing by default.
     fn remove_arm(&mut self, _arm: ArmId) {}
 }
 

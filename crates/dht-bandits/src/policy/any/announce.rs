@@ -62,7 +62,7 @@ impl AnyPolicy {
         learned
     }
 
-    /// Number of announced decisions whose rewards have not been learned.
+    /// Number of announced decisions whose rewards have not been learned yet.
     pub fn announced(&self) -> usize {
         self.in_flight.as_ref().map_or(0, |flight| flight.waiting.len())
     }

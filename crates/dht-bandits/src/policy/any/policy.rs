@@ -185,7 +185,7 @@ impl Policy for AnyPolicy {
     /// weight 1.
     ///
     /// # Errors
-    /// Errors of [`learn`](Policy::learn), for the first observation that is refused.
+    /// Returns the error of [`learn`](Policy::learn) for the first observation that is refused.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         match &mut self.policy {
             Wrapped::Plain(kind) => kind.learn_batch(observations)?,

@@ -25,17 +25,17 @@ pub enum AnyRule {
     Ucb(Ucb),
     /// Thompson sampling.
     Thompson(Thompson),
-    /// ε-greedy, with constant or decreasing ε, or exploration first.
+    /// ε-greedy with a constant or decreasing ε, or with pure exploration first.
     EpsilonGreedy(EpsilonGreedy),
     /// Softmax exploration.
     Softmax(Softmax),
     /// Inverse-gap weighting.
     SquareCb(SquareCb),
-    /// UCB1, without contexts.
+    /// UCB1, for policies without contexts.
     Ucb1(Ucb1),
-    /// Beta-Thompson sampling, without contexts.
+    /// Beta-Thompson sampling, for policies without contexts.
     BetaThompson(BetaThompson),
-    /// Upper confidence bounds with a growing factor.
+    /// Upper confidence bounds whose factor α grows with the number of rewards.
     GrowingUcb(GrowingUcb),
 }
 

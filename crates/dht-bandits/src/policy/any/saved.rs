@@ -64,7 +64,7 @@ impl AnyPolicy {
         replace_file(path.as_ref(), self.to_json()?.as_bytes())
     }
 
-    /// Reads a policy from a file.
+    /// Reads a policy from a JSON file, and checks it.
     ///
     /// # Errors
     /// - [`Error::File`] if the file cannot be read; the error's `kind` shows whether the file is missing.

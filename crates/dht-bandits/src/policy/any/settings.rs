@@ -82,7 +82,7 @@ pub struct PolicySettings {
     /// Number of features of each arm in a request, for hybrid and shared kinds.
     #[serde(default)]
     pub features: usize,
-    /// Prior precision λ of each weight.
+    /// Prior precision λ of each weight; of hybrid policies, only of each arm's own weights.
     #[serde(default = "one")]
     pub prior_precision: f64,
     /// Prior precision of the shared weights of a hybrid policy.
@@ -177,7 +177,7 @@ pub(super) fn all_pairs() -> Vec<(String, String)> {
     vec![("context".to_owned(), "features".to_owned())]
 }
 
-/// Settings of a [`Normalised`](crate::policy::Normalised) policy.
+/// Settings for the scaling of contexts and rewards by a [`Normalised`](crate::policy::Normalised) policy.
 ///
 /// ```
 /// use dht_bandits::policy::NormaliserSettings;

@@ -1,4 +1,4 @@
-//! Thompson sampling for rewards of 0 or 1.
+//! Beta-Thompson sampling for policies without contexts, with rewards from 0 to 1.
 
 use super::rule::sealed::Rule;
 use super::rule::{ArmStatistics, ContextFreeRule};
@@ -31,9 +31,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BetaThompson {
-    /// Prior parameter a, at least ½; 1 with b = 1 is uniform, ½ is Jeffreys's prior.
+    /// Prior parameter a ≥ ½ of the Beta distribution. The values a = b = 1 give a uniform prior, and a = b = ½ gives
+    /// Jeffreys's prior.
     pub successes: f64,
-    /// Prior parameter b, at least ½.
+    /// Prior parameter b ≥ ½ of the Beta distribution.
     pub failures: f64,
 }
 

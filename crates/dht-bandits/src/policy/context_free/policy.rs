@@ -117,7 +117,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
         Ok((slot, after, total))
     }
 
-    /// Distribution of the value of every available slot.
+    /// Distributions of the values of the available arms.
     fn laws(&self, slots: Slots<'_>) -> Vec<Law> {
         slots.iter().map(|slot| self.rule.law(&self.learned[slot], self.total)).collect()
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArmStatistics {
-    /// Total weight Σ w of the rewards.
+    /// Total weight of the rewards, Σ w.
     pub weight: f64,
     /// Weighted sum of rewards, Σ w·r.
     pub sum: f64,
@@ -38,7 +38,7 @@ pub(super) mod sealed {
     pub trait Rule {
         fn check(&self) -> Result<()>;
         fn check_reward(&self, reward: f64) -> Result<()>;
-        /// Mean and width of an arm.
+        /// Mean and width of an arm's reward.
         fn moments(&self, arm: &ArmStatistics, total: f64) -> (f64, f64);
         fn value(&self, arm: &ArmStatistics, total: f64, rng: &mut dyn Rng) -> f64;
         fn law(&self, arm: &ArmStatistics, total: f64) -> Law;

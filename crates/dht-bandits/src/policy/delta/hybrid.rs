@@ -45,7 +45,7 @@ pub(in crate::policy) fn zero(dimension: usize) -> NaturalParameters {
 /// removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HybridDelta {
-    /// Kind and format of the delta.
+    /// Header of the delta: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub(crate) header: StateHeader,
     pub(in crate::policy) dimension: usize,

@@ -18,7 +18,7 @@ const SHARED: &str = "shared/";
 /// Evidence of each arm since an earlier snapshot, and the arms that were removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WeightsDelta {
-    /// Kind and format of the delta.
+    /// Header of the delta: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub(crate) header: StateHeader,
     pub(in crate::policy) dimension: usize,
@@ -37,7 +37,7 @@ pub(crate) struct WeightsDelta {
 }
 
 impl WeightsDelta {
-    /// Arms with new evidence.
+    /// Arms with evidence in the delta.
     pub(crate) fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
         self.arms.iter().map(|(arm, _)| *arm)
     }

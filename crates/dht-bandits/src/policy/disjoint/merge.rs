@@ -1,4 +1,4 @@
-//! Merging of independently trained policies by their differences; forgetting and unlearning.
+//! Merging of independently trained policies by the evidence that each has learned; forgetting and unlearning.
 
 use super::Disjoint;
 use crate::arm::ArmId;
@@ -36,8 +36,8 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// The cost is O(K·d²). If posteriors do not store the precision A
     /// ([`Ridge::keep_information`](crate::Ridge::keep_information)), each arm with new evidence costs O(d³).
     ///
-    /// The difference is exact for [`Ridge`], where evidence is a sum. For Laplace posteriors the difference of two
-    /// Gaussians represents the evidence in between, which is an approximation.
+    /// The delta is exact for [`Ridge`], whose evidence is a sum. For Laplace posteriors it is the difference of two
+    /// Gaussians, which approximates the evidence learned in between.
     ///
     /// # Errors
     /// Fails if the policies differ in dimension or prior, if the posterior forgets at each update, so that its

@@ -122,7 +122,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// error `out` is unchanged.
     ///
     /// # Errors
-    /// Errors of [`select`](Self::select).
+    /// Fails as [`select`](Self::select) does.
     pub fn scores(&self, request: &Request<'_>, out: &mut Vec<(ArmId, Score)>) -> Result<()> {
         let context = request.context;
         check_finite("context", context, self.dimension())?;
@@ -187,7 +187,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// [`propensities`](Self::propensities).
     ///
     /// # Errors
-    /// Errors of [`select`](Self::select).
+    /// Fails as [`select`](Self::select) does.
     pub fn decide<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Decision> {
         let mut choice = self.choose::<true, R>(request, rng)?;
         if choice.propensity.is_none() {
@@ -205,7 +205,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     }
 }
 
-/// LinUCB with disjoint arms (Li et al. 2010, Algorithm 1).
+/// LinUCB policy with disjoint arms (Li et al. 2010, Algorithm 1): upper confidence bounds over ridge regressions.
 ///
 /// ```
 /// use dht_bandits::{ArmId, LinUcb, Policy, Request, Ridge, Ucb};
@@ -218,7 +218,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 pub type LinUcb = Disjoint<Ridge, Ucb>;
-/// Linear Thompson sampling with disjoint arms (Agrawal & Goyal 2013).
+/// Linear Thompson sampling with disjoint arms (Agrawal & Goyal 2013): draws from the posteriors of ridge regressions.
 ///
 /// ```
 /// use dht_bandits::{LinTs, Request, Ridge, Thompson};
@@ -284,7 +284,7 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
     /// the chosen arm.
     ///
     /// # Errors
-    /// Errors of [`select`](Self::select).
+    /// Fails as [`select`](Self::select) does.
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
         let (arms, scores) = self.arms_and_scores(request)?;
         independent_propensities(self.exploration(), self.version(), &arms, &scores)

@@ -73,9 +73,9 @@ impl Bucket {
     }
 }
 
-/// Largest number of buckets of one size.
+/// Largest number of buckets of one size, before the two oldest are merged.
 const BUCKETS: usize = 5;
-/// Number of values from one test to the next.
+/// Number of values between two tests.
 const STRIDE: u32 = 8;
 /// Largest accepted magnitude of a value.
 const LARGEST: f64 = 1e60;

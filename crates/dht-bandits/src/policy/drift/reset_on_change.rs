@@ -47,7 +47,7 @@ impl<P: Posterior, E: Exploration> ResetOnChange<P, E> {
     /// Creates a policy that is reset when `test` detects a change.
     ///
     /// # Errors
-    /// A setting of the test out of its range.
+    /// Fails if a setting of the test is out of its range.
     pub fn new(policy: Disjoint<P, E>, test: ChangeTest) -> Result<Self> {
         Ok(Self { policy, detector: ChangeDetector::new(test)?, resets: 0 })
     }

@@ -86,7 +86,7 @@ impl<E: Exploration> SlidingWindow<E> {
         Ok(Self { policy, length, window: VecDeque::new(), since_relearned: 0 })
     }
 
-    /// Refuses a window that cannot result from a stream of observations.
+    /// Refuses a loaded window that no stream of observations can produce.
     fn check(&self) -> Result<()> {
         let what = "observations of the window";
         if self.window.len() > self.length || self.since_relearned > self.length {

@@ -36,7 +36,7 @@ impl<E: Exploration> Hybrid<E> {
         let arm = |slot: usize| {
             let mut own = natural(&self.own, slot);
             let weights = &self.cross[slot * d * k..][..d * k];
-            // B = AC; R gains C'B, and q C'b.
+            // Computes B = AC, and adds C'B to R and C'b to q.
             let mut cross = vec![0.0; d * k];
             for row in 0..d {
                 for column in 0..d {

@@ -73,9 +73,10 @@ pub struct Hybrid<E: Exploration> {
 const STACK_FEATURES: usize = 128;
 
 impl<E: Exploration> Hybrid<E> {
-    /// Creates a policy with contexts of length `dimension`, features of length `shared_dimension`, and the arms 0 to
-    /// `arms` − 1. All weights have the prior precision λ = `prior_precision`;
-    /// [`with_shared_prior_precision`](Self::with_shared_prior_precision) sets another one for the shared weights.
+    /// Creates a policy with the arms 0 to `arms` − 1, contexts of length `dimension`, and features of length
+    /// `shared_dimension`. All weights have the prior precision λ = `prior_precision`;
+    /// [`with_shared_prior_precision`](Self::with_shared_prior_precision) sets another precision for the shared
+    /// weights.
     ///
     /// # Errors
     /// Fails if a dimension is zero or above 65,536, if there are more than 16,777,216 arms, or if a setting is out of
@@ -133,7 +134,7 @@ impl<E: Exploration> Hybrid<E> {
         Ok(policy)
     }
 
-    /// Reserves memory for `arms` more arms, so that adding them cannot fail.
+    /// Reserves memory for a number of further arms, so that adding them cannot fail.
     pub(super) fn reserve(&mut self, arms: usize) -> Result<()> {
         self.own.reserve(arms)?;
         let size = self.dimension() * self.shared_dimension();
@@ -283,7 +284,7 @@ impl<E: Exploration> Hybrid<E> {
     /// reward can be learned later. The choice contains its exact propensity.
     ///
     /// # Errors
-    /// Errors of [`select`](Self::select).
+    /// Fails as [`select`](Self::select) does.
     pub fn decide<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Decision> {
         let (position, mut choice) = self.choose::<true, R>(request, rng)?;
         let featured = request.actions.features(self.shared_dimension())?;

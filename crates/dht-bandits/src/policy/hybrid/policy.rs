@@ -23,7 +23,7 @@ impl<E: Exploration> Policy for Hybrid<E> {
     /// error that [`Propensity`] states. An arm that is listed twice has two entries.
     ///
     /// # Errors
-    /// Errors of [`select`](Self::select).
+    /// Fails as [`select`](Self::select) does.
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
         let candidates = self.candidates(request)?;
         let scores = candidates.scores();

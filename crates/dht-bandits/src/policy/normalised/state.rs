@@ -74,7 +74,7 @@ impl<'de, P: Policy + Clone + Deserialize<'de> + 'static> Deserialize<'de> for N
 }
 
 impl<P: Policy + Clone + 'static> Normalised<P> {
-    /// Refuses a warm-up that contradicts its scaling, or rewards that no scaling accepts.
+    /// Refuses a loaded warm-up that contradicts its scaling, or contains rewards that no scaling accepts.
     fn check_warm_up(&self) -> Result<()> {
         let Self { warm_up, left_out, .. } = *self;
         let (frozen, stored) = (self.is_warm(), self.waiting.len() as u64);

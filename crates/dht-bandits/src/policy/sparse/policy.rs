@@ -101,7 +101,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         Ok(Self { space, model, exploration, arms: set, shared, table, clock: Clock::default() })
     }
 
-    /// Settings of the model.
+    /// Settings of the policy's model.
     pub fn options(&self) -> &M {
         &self.model
     }

@@ -110,7 +110,7 @@ impl SoftmaxPolicy {
         Self::make(Input::Dense(dimension), arms)
     }
 
-    /// Creates a policy for sparse contexts.
+    /// Creates a policy for sparse contexts, with the arms 0 to `arms` − 1; an untrained policy draws uniformly.
     ///
     /// # Errors
     /// Fails if there are more than 16,777,216 arms. [`Error::Memory`] if memory cannot be allocated.

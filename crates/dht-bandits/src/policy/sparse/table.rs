@@ -173,7 +173,7 @@ impl Table {
         scores.iter_mut().for_each(|score| score.width = score.width.sqrt());
     }
 
-    /// Mean and width of the slots of a set, in ascending order.
+    /// Computes the mean and the width of each slot in a set, in ascending order.
     pub(super) fn score_slots<M: SparseModel>(
         &self,
         model: &M,

@@ -21,7 +21,7 @@ use rand_distr::{Distribution, StandardNormal};
 pub(super) struct Candidates<'a> {
     pub(super) arms: &'a [ArmId],
     contexts: &'a [f64],
-    /// Distance from one arm's row to the next; 0 if all arms share one row.
+    /// Offset between the rows of neighbouring arms; 0 if all arms share one row.
     stride: usize,
     dimension: usize,
     /// Length of a row without products.
@@ -137,7 +137,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// After an error the slate is empty.
     ///
     /// # Errors
-    /// Errors of [`select_slate`](Self::select_slate).
+    /// Fails as [`select_slate`](Self::select_slate) does.
     pub fn select_slate_into<R: Rng + ?Sized>(
         &self,
         k: usize,
@@ -192,7 +192,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             let Score { mean, width } = score.checked()?;
             let choice =
                 Choice { arm, version, score: value, mean, width, propensity: None, epoch, propensity_error: 0.0 };
-            // Equal scores are ordered at random.
+            // The random number orders equal scores.
             slate.ranked.push((choice, position, rng.next_u32()));
         }
         let explores = drawn_uniformly(&self.exploration, version, slate.ranked.len())?;

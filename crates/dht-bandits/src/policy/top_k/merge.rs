@@ -91,7 +91,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// pinned.
     ///
     /// # Errors
-    /// Errors of [`diff`](Self::diff) and [`apply`](Self::apply). The policy is unchanged then.
+    /// Fails as [`diff`](Self::diff) and [`apply`](Self::apply) do. The policy is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         self.check_sharing(other)?;
         let (options, exploration) = (other.posterior.options().clone(), other.exploration.clone());

@@ -24,7 +24,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// arms, the cost depends on [`SharedPropensity`].
     ///
     /// # Errors
-    /// Errors of [`select_slate`](Self::select_slate).
+    /// Fails as [`select_slate`](Self::select_slate) does.
     pub fn decide_slate<R: Rng + ?Sized>(&self, k: usize, request: &Request<'_>, rng: &mut R) -> Result<Slate> {
         let mut slate = self.select_slate(k, request, rng)?;
         if let Some(shown) = self.softmax_propensities(k, &slate)? {
@@ -125,7 +125,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     ///   most about 2e-3 (50 arms of 16 features), and no arm gets less than 1e-12.
     ///
     /// # Errors
-    /// Errors of [`select_slate`](Self::select_slate).
+    /// Fails as [`select_slate`](Self::select_slate) does.
     pub fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>> {
         let mut gathered = Gathered::default();
         let candidates = self.candidates(request, &mut gathered)?;

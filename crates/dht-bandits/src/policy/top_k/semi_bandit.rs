@@ -282,7 +282,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         if self.sharing == Sharing::PerArm { self.posterior.reserve(1) } else { Ok(()) }
     }
 
-    /// Adds the weights of an arm; with shared weights an arm is only an id.
+    /// Adds the weights of an arm. With shared weights nothing is added, since an arm is only an id.
     pub(super) fn push_arm(&mut self, _arm: ArmId, like: Option<usize>) {
         match like {
             _ if self.sharing == Sharing::Shared => {}
@@ -319,7 +319,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Posterior mean and width of an arm's score in a context. For a logistic model both are log-odds.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite; an unknown or removed arm; a score that overflows.
+    /// Fails if the context has the wrong length or is not finite, if the arm is unknown or removed, or if the score
+    /// overflows.
     pub fn score(&self, arm: ArmId, context: &[f64]) -> Result<Score> {
         check_finite("context", context, self.dimension())?;
         let slot = self.slot(arm)?;

@@ -180,7 +180,7 @@ mod tests {
         for shown in 1..7 {
             let weights = vec![1.0; shown];
             let fast = direction.shown_along(&values, 0, 0.3, &weights, &mut Vec::new());
-            // A last weight a little off goes through the sweep.
+            // A further weight that is nearly 0 makes the function use the sweep.
             let mut other = weights.clone();
             other.push(1e-300);
             let sweep = direction.shown_along(&values, 0, 0.3, &other, &mut Vec::new());
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_best_between_two_crossings_is_what_the_sweep_finds() {
-        // Arms that rise more, less and as much, with equal values among the last.
+        // The arms rise more, less and equally fast; two of the latter have equal values.
         let slopes = [1.0, 5.0, -2.0, 1.0, 0.5, 1.0, 3.0, -1.0, 0.0, 1.5];
         for arm in 0..slopes.len() {
             let direction = Direction::new(arm, slopes.to_vec(), vec![1.0]);

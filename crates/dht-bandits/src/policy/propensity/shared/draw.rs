@@ -151,8 +151,8 @@ mod tests {
 
     #[test]
     fn three_arms_in_the_plane_have_the_angles_of_their_cones() {
-        // With θ = 0 the probability of a vertex is the angle of its normal cone over 2π: for a triangle π less the
-        // angle at the vertex.
+        // With θ = 0, the probability of a vertex is the angle of its normal cone divided by 2π. For a triangle, the
+        // cone's angle is π minus the angle at the vertex.
         let rows: [f64; 6] = [0.0, 0.0, 4.0, 0.0, 0.0, 3.0];
         let got = inclusion_of_shared(&linear(&[0.0, 0.0], &rows), &[1.0]);
         let angles = [std::f64::consts::FRAC_PI_2, 3f64.atan2(4.0), 4f64.atan2(3.0)];
@@ -176,19 +176,20 @@ mod tests {
     fn a_vertex_far_from_the_mean_is_rare_but_never_impossible() {
         let rows = [1.0, 0.0, 0.0, 1.0, -1.0, -1.0];
         let got = inclusion_of_shared(&linear(&[6.0, 0.0], &rows), &[1.0]);
-        // Arm 2 needs z₀ < −6 − z₁ − … : θ̃ in the cone of −1, −1.
+        // Arm 2 is best only if θ̃ is in the cone of (−1, −1), for example if z₀ < −6 − z₁ − ….
         assert!(got[2].0 > 1e-12 && got[2].0 < 1e-4, "{got:?}");
     }
 
     #[test]
     fn scaling_takes_no_probability_beyond_one() {
-        // Two arms are shown in every draw, four take turns, by lattices that do not quite agree.
+        // Two arms are shown in every draw and four share the third position, with estimates that differ between
+        // shifts.
         let means = vec![vec![1.0, 1.0, 0.4, 0.3, 0.2, 0.05], vec![1.0, 0.999, 0.41, 0.28, 0.2, 0.07]];
         let got = normalise(&means, 3.0);
         assert!(got.iter().all(|(probability, _)| *probability <= 1.0), "{got:?}");
         assert!((got.iter().map(|(probability, _)| probability).sum::<f64>() - 3.0).abs() < 1e-12, "{got:?}");
         assert!(got[0].0 == 1.0 && got[2].0 > got[3].0 && got[4].0 > got[5].0, "{got:?}");
-        // The second arm goes beyond 1 with what the first one leaves.
+        // The excess of the first arm makes the probability of the second exceed 1.
         let got = normalise(&[vec![1.5, 0.9, 0.2, 0.1]], 2.4);
         let expected = [1.0, 1.0, 0.8 / 3.0, 0.4 / 3.0];
         assert!(got.iter().zip(expected).all(|((got, _), expected)| (got - expected).abs() < 1e-12), "{got:?}");
