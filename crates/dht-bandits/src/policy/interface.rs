@@ -252,7 +252,7 @@ pub trait Policy: Send + Sync + ClonePolicy {
     /// [`Error::Unsupported`] if the policy cannot copy arms, which is the default. Also fails if either arm is unknown
     /// or removed. The policy is unchanged then.
     fn warm_start(&mut self, _to: ArmId, _from: ArmId) -> Result<()> {
-        Err(Error::Unsupported { what: "copying what was learned of an arm" })
+        Err(Error::Unsupported { what: "copying the learned state of an arm" })
     }
 
     /// Removes an arm for good: its id is never reused, and policies that are merged with this one lose the arm too.

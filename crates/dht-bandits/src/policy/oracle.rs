@@ -135,7 +135,7 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
 
     fn reserve_arm(&mut self, like: Option<usize>) -> Result<()> {
         if like.is_some() {
-            Err(Error::Unsupported { what: "arms like another: an oracle is not copied" })
+            Err(Error::Unsupported { what: "copying the learned state of an arm: it is inside the oracle" })
         } else {
             Ok(())
         }

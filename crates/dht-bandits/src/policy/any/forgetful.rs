@@ -65,7 +65,7 @@ impl<P: CloneablePolicy> Forgetful<P> {
             }
             (.., Some(test)) => Memory::Reset { detector: ChangeDetector::new(test)?, resets: 0 },
             _ => {
-                let problem = "clock, window or reset: expected one of them, for a policy that forgets".to_owned();
+                let problem = "clock, window or reset: expected one of them for a policy that forgets".to_owned();
                 return Err(Error::Settings { problem });
             }
         };
@@ -89,7 +89,7 @@ impl<P: CloneablePolicy> Forgetful<P> {
     /// then.
     pub(super) fn elapse(&mut self, time: f64) -> Result<()> {
         let Memory::Clock { clock: DecayClock::Time, due, .. } = &mut self.memory else {
-            return Err(Error::Settings { problem: "clock: expected \"time\", for time to pass".to_owned() });
+            return Err(Error::Settings { problem: "clock: expected \"time\" to let time elapse".to_owned() });
         };
         check_parameter("elapsed time", time, time >= 0.0, "at least 0: a clock does not go back")?;
         check_parameter("elapsed time", *due + time, true, "of a finite sum")?;

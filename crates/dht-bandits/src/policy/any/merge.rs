@@ -13,8 +13,8 @@ fn refused(problem: &str) -> Error {
 
 fn no_merging() -> Error {
     refused(
-        "kind: expected linear without clock, window and reset, a logistic, hybrid, top-k or shared one to merge: what \
-         others learn does not add",
+        "kind: only linear without clock, window and reset, logistic, hybrid, top-k and shared kinds can be merged: the \
+         evidence of other kinds does not add up",
     )
 }
 
@@ -56,10 +56,13 @@ impl AnyPolicy {
         match &self.policy {
             Wrapped::Plain(_) => Ok(None),
             Wrapped::Normalised(policy) if policy.is_settled() => Ok(Some(policy.scaling())),
-            Wrapped::Normalised(policy) if policy.normalizer().is_frozen() => {
-                Err(refused("normaliser: expected a frozen scaling to merge, that of rewards waits until they vary"))
+            Wrapped::Normalised(policy) if policy.normalizer().is_frozen() => Err(refused(
+                "normaliser: expected a frozen scaling to merge, but all rewards so far are equal, so that their scale is \
+                 not set",
+            )),
+            Wrapped::Normalised(_) => {
+                Err(refused("normaliser: expected a frozen scaling to merge, but this policy is still in its warm-up"))
             }
-            Wrapped::Normalised(_) => Err(refused("normaliser: expected a frozen scaling to merge, this one warms up")),
         }
     }
 
@@ -108,7 +111,8 @@ impl AnyPolicy {
         check_alike(&self.settings, &other.settings)?;
         if self.settings.normaliser.is_some() {
             return Err(refused(
-                "normaliser: expected none, or what was learned since the scaling was frozen (diff, apply)",
+                "normaliser: policies with a scaling cannot be merged: use diff and apply, from a snapshot after the \
+                 scaling was frozen",
             ));
         }
         adding!(self.kind_mut(), other.kind(), (ours, theirs) => ours.merge(theirs))?;

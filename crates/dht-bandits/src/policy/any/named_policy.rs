@@ -56,7 +56,7 @@ macro_rules! each_kind {
 }
 
 fn no_epochs() -> Error {
-    Error::Settings { problem: "kind: uniform draws learn nothing, so that no decision expires".to_owned() }
+    Error::Settings { problem: "kind: uniform draws learn nothing, so their decisions do not expire".to_owned() }
 }
 
 impl NamedPolicy {
@@ -168,7 +168,9 @@ impl NamedPolicy {
     fn check_arms_change(&self) -> Result<()> {
         match self {
             Self::SharedLinear(_) | Self::SharedLogistic(_) | Self::SharedDiagonalLogistic(_) => {
-                let problem = "kind: arms of shared kinds come and go with the features of a request".to_owned();
+                let problem =
+                    "kind: arms of shared kinds cannot be added or removed, since each request brings its own"
+                        .to_owned();
                 Err(Error::Settings { problem })
             }
             Self::Forgetful(policy) => policy.policy().check_arms_change(),
@@ -206,7 +208,7 @@ impl NamedPolicy {
         match self {
             Self::LinearClock(policy) if policy.options().clock == DecayClock::Time => policy.elapse(time),
             Self::Forgetful(policy) => policy.elapse(time),
-            _ => Err(Error::Settings { problem: "clock: expected \"time\", for time to pass".to_owned() }),
+            _ => Err(Error::Settings { problem: "clock: expected \"time\" to let time elapse".to_owned() }),
         }
     }
 

@@ -117,7 +117,7 @@ impl PolicySettings {
             return if reward.is_none() {
                 Ok(Self { clock, ..self })
             } else {
-                refuse("reward: expected with kind = \"auto\" alone")
+                refuse("reward: expected only with kind = \"auto\"")
             };
         }
         let Some(reward) = reward else {

@@ -94,7 +94,7 @@ impl Exploration for AnyRule {
 
     fn check(&self) -> Result<()> {
         let refused = || Error::Settings {
-            problem: "exploration: rules without contexts go with kind = \"context-free\" alone".to_owned(),
+            problem: "exploration: rules without contexts need kind = \"context-free\"".to_owned(),
         };
         each!(self, rule => rule.check(), Err(refused()))
     }

@@ -323,7 +323,7 @@ impl PolicySettings {
         )?;
         refuse(
             self.shared_prior_precision == 1.0 || kind == Hybrid,
-            "shared_prior_precision: hybrid alone has it".into(),
+            "shared_prior_precision: only kind = \"hybrid\" has one".into(),
         )?;
         refuse(self.prior_precision == 1.0 || !free, "prior_precision: this kind has no prior precision".into())?;
         let (clock, window, reset) = (self.clock.is_some(), self.window.is_some(), self.reset.is_some());
@@ -336,9 +336,9 @@ impl PolicySettings {
         for (field, set) in [("clock", clock), ("window", window), ("reset", reset)] {
             refuse(!(free && set), format!("{field}: this kind does not forget"))?;
         }
-        refuse(!clock || self.decay != 1.0, "clock: expected a decay below 1 beside it".to_owned())?;
-        refuse(!window || self.decay == 1.0, "window: expected no decay beside it".to_owned())?;
-        refuse(!reset || !(clock || window), "reset: expected no clock and no window beside it".to_owned())?;
+        refuse(!clock || self.decay != 1.0, "clock: expected together with a decay below 1".to_owned())?;
+        refuse(!window || self.decay == 1.0, "window: cannot be combined with a decay".to_owned())?;
+        refuse(!reset || !(clock || window), "reset: cannot be combined with a clock or a window".to_owned())?;
         refuse(
             self.exploration.is_some() == (kind != Uniform),
             "exploration: expected with every kind but uniform".to_owned(),
@@ -354,15 +354,15 @@ impl PolicySettings {
         )?;
         let scales_rewards = self.normaliser.is_some_and(|normaliser| normaliser.rewards);
         let linear = matches!(kind, Linear | PolicyKind::LinearNoise | Hybrid | TopKLinear | SharedLinear);
-        refuse(!scales_rewards || linear, "normaliser.rewards: expected with linear kinds alone".to_owned())?;
+        refuse(!scales_rewards || linear, "normaliser.rewards: expected only with linear kinds".to_owned())?;
         let joins = shared || matches!(kind, TopKLinear | TopKDiagonalLogistic);
         refuse(
             self.interactions.is_none() || (joins && self.features > 0 && self.dimension > 0),
-            "interactions: expected with a shared or top-k kind, a context and features of arms alone".to_owned(),
+            "interactions: expected with a shared or top-k kind, a context, and features of arms".to_owned(),
         )?;
         refuse(
             self.groups.is_empty() || self.interactions.is_some(),
-            "groups: expected with interactions alone, whose pairs name them".to_owned(),
+            "groups: expected only with interactions, whose pairs name them".to_owned(),
         )?;
         if shared && self.dimension > 0 && self.interactions.is_none() {
             return Err(Error::NeedsInteractions { context: self.dimension });

@@ -38,6 +38,7 @@ pub(in crate::policy) fn check_scaling(ours: Option<&Scaling>, theirs: Option<&S
     if ours == theirs {
         return Ok(());
     }
-    let problem = "normaliser: the scalings differ, expected policies that parted after theirs was frozen".to_owned();
+    let problem =
+        "normaliser: the scalings differ, expected copies of one policy made after its scaling was frozen".to_owned();
     Err(Error::Settings { problem })
 }

@@ -39,7 +39,7 @@ impl TryFrom<Saved> for Adwin {
         };
         let falling = buckets.iter().zip(buckets.iter().skip(1)).all(|(old, new)| old.count >= new.count);
         if !falling || buckets.len() > MOST_BUCKETS || since_test >= STRIDE || !buckets.iter().all(sound) {
-            let problem = "buckets that no stream of values has".to_owned();
+            let problem = "the buckets cannot result from a stream of values".to_owned();
             return Err(Error::InvalidState { what: "change test", index: 0, problem });
         }
         Ok(Self { buckets, since_test, ..Self::new(delta, range)? })

@@ -41,7 +41,7 @@ impl TryFrom<Saved> for PageHinkley {
         let bounded = mean.abs() <= LARGEST && sum.abs() <= LARGEST_SUM && least.abs() <= LARGEST_SUM;
         let sound = (0.0..=MOST_VALUES).contains(&count) && least <= sum && bounded;
         if !sound {
-            let problem = "sums that no stream of values has".to_owned();
+            let problem = "the sums cannot result from a stream of values".to_owned();
             return Err(Error::InvalidState { what: "change test", index: 0, problem });
         }
         Ok(Self { count, mean, sum, least, ..Self::new(tolerance, threshold)? })
