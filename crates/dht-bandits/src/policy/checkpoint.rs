@@ -64,7 +64,7 @@ pub struct CatchUp {
 }
 
 /// Logged reward or feedback that the policy has not learned yet.
-enum Missed {
+enum LoggedOutcome {
     Reward(Decision, f64),
     Feedback(Slate, Vec<Feedback>),
 }
@@ -132,13 +132,13 @@ impl<P: Policy + Clone> Checkpoint<P> {
         for joined in LogReader::open(folder, settings)?.filter(of_this_reader) {
             let joined = joined?;
             if let Some(position) = joined.answered_at.filter(|position| *position >= self.position) {
-                missed.push((position, joined.id, Missed::Reward(joined.decision, joined.reward)));
+                missed.push((position, joined.id, LoggedOutcome::Reward(joined.decision, joined.reward)));
             }
         }
         for joined in LogReader::open_slates(folder, settings)?.filter(of_this_reader) {
             let joined = joined?;
             if let Some(position) = joined.answered_at.filter(|position| *position >= self.position) {
-                missed.push((position, joined.id, Missed::Feedback(joined.slate, joined.feedback)));
+                missed.push((position, joined.id, LoggedOutcome::Feedback(joined.slate, joined.feedback)));
             }
         }
         missed.sort_by_key(|(position, ..)| *position);
@@ -150,8 +150,8 @@ impl<P: Policy + Clone> Checkpoint<P> {
         };
         for (_, id, answer) in missed {
             let outcome = match answer {
-                Missed::Reward(decision, reward) => policy.learn(&decision, reward),
-                Missed::Feedback(slate, feedback) => policy.learn_slate(&slate, &feedback),
+                LoggedOutcome::Reward(decision, reward) => policy.learn(&decision, reward),
+                LoggedOutcome::Feedback(slate, feedback) => policy.learn_slate(&slate, &feedback),
             };
             match outcome {
                 Ok(()) => caught_up.learned += 1,

@@ -13,8 +13,8 @@ fn refused(problem: &str) -> Error {
 
 fn no_merging() -> Error {
     refused(
-        "kind: only linear without clock, window and reset, logistic, hybrid, top-k and shared kinds can be merged: the \
-         evidence of other kinds does not add up",
+        "kind: only linear without clock, window and reset, logistic, hybrid, top-k and shared kinds can be merged: \
+         the evidence of other kinds does not add up",
     )
 }
 
@@ -57,8 +57,8 @@ impl AnyPolicy {
             Wrapped::Plain(_) => Ok(None),
             Wrapped::Normalised(policy) if policy.is_settled() => Ok(Some(policy.scaling())),
             Wrapped::Normalised(policy) if policy.normalizer().is_frozen() => Err(refused(
-                "normaliser: expected a frozen scaling to merge, but all rewards so far are equal, so that their scale is \
-                 not set",
+                "normaliser: expected a frozen scaling to merge, but all rewards so far are equal, so that their scale \
+                 is not set",
             )),
             Wrapped::Normalised(_) => {
                 Err(refused("normaliser: expected a frozen scaling to merge, but this policy is still in its warm-up"))

@@ -18,8 +18,8 @@ use rand::Rng;
 /// Purpose of the memory, named in errors.
 const REWARDS: &str = "rewards of the arms";
 
-/// Policy that ignores contexts and features, and stores only the weight and the sum of each arm's rewards. A choice costs O(1)
-/// per arm and does not allocate.
+/// Policy that ignores contexts and features, and stores only the weight and the sum of each arm's rewards. A choice
+/// costs O(1) per arm and does not allocate.
 ///
 /// Decisions store an empty context. If contexts carry information about rewards, a contextual policy that does not
 /// beat this one is not worth its cost.

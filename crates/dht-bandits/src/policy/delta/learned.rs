@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delta {
-    pub(in crate::policy) learned: Learned,
+    pub(in crate::policy) learned: DeltaEvidence,
     /// Settings of an [`AnyPolicy`](crate::policy::AnyPolicy); `None` for other policies.
     pub(in crate::policy) settings: Option<PolicySettings>,
     /// Scaling of contexts in which the evidence was learned.
@@ -43,13 +43,13 @@ pub struct Delta {
 /// Evidence of a policy, separately for policies with and without a hybrid of shared and own weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Learned {
+pub(crate) enum DeltaEvidence {
     Weights(WeightsDelta),
     Hybrid(HybridDelta),
 }
 
-impl From<Learned> for Delta {
-    fn from(learned: Learned) -> Self {
+impl From<DeltaEvidence> for Delta {
+    fn from(learned: DeltaEvidence) -> Self {
         Self { learned, settings: None, scaling: None }
     }
 }
@@ -58,8 +58,8 @@ impl Delta {
     /// Arms with evidence in the delta, in ascending order. If all arms share their weights, this is the single arm 0.
     pub fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
         let (weights, hybrid) = match &self.learned {
-            Learned::Weights(delta) => (Some(delta), None),
-            Learned::Hybrid(delta) => (None, Some(delta)),
+            DeltaEvidence::Weights(delta) => (Some(delta), None),
+            DeltaEvidence::Hybrid(delta) => (None, Some(delta)),
         };
         weights.into_iter().flat_map(WeightsDelta::arms).chain(hybrid.into_iter().flat_map(HybridDelta::arms))
     }
@@ -67,8 +67,8 @@ impl Delta {
     /// Number of updates that the delta contains.
     pub fn updates(&self) -> u64 {
         match &self.learned {
-            Learned::Weights(delta) => delta.updates(),
-            Learned::Hybrid(delta) => delta.updates(),
+            DeltaEvidence::Weights(delta) => delta.updates(),
+            DeltaEvidence::Hybrid(delta) => delta.updates(),
         }
     }
 
@@ -89,8 +89,8 @@ impl Delta {
         check_scaling(self.scaling.as_ref(), other.scaling.as_ref())?;
         let foreign = self.foreign(other.name());
         match (&mut self.learned, &other.learned) {
-            (Learned::Weights(ours), Learned::Weights(theirs)) => ours.combine(theirs),
-            (Learned::Hybrid(ours), Learned::Hybrid(theirs)) => ours.combine(theirs),
+            (DeltaEvidence::Weights(ours), DeltaEvidence::Weights(theirs)) => ours.combine(theirs),
+            (DeltaEvidence::Hybrid(ours), DeltaEvidence::Hybrid(theirs)) => ours.combine(theirs),
             _ => Err(foreign),
         }
     }
@@ -99,7 +99,7 @@ impl Delta {
     ///
     /// # Errors
     /// Fails if the delta is of an `AnyPolicy`.
-    pub(in crate::policy) fn plain(&self) -> Result<&Learned> {
+    pub(in crate::policy) fn plain(&self) -> Result<&DeltaEvidence> {
         match self.settings {
             None => Ok(&self.learned),
             Some(_) => Err(Error::ForeignState { expected: "delta".to_owned(), found: self.name().to_owned() }),
@@ -118,7 +118,7 @@ impl Delta {
     }
 }
 
-impl Learned {
+impl DeltaEvidence {
     fn name(&self) -> &str {
         match self {
             Self::Weights(delta) => &delta.header.kind,

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::gaussian::NaturalParameters;
 use crate::policy::Policy;
-use crate::policy::delta::{Delta, Learned, WeightsDelta};
+use crate::policy::delta::{Delta, DeltaEvidence, WeightsDelta};
 use crate::posterior::{Beliefs, Posterior, Ridge};
 use crate::saved_state::{StateHeader, check_header};
 use crate::validate::{check_finite, check_memory, check_scalar, check_weight};
@@ -43,7 +43,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Fails if the policies differ in dimension or prior, if the posterior forgets at each update, so that its
     /// evidence does not add up, if a precision overflows, or if memory cannot be allocated.
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
-        Ok(Learned::Weights(self.evidence_since(earlier)?).into())
+        Ok(DeltaEvidence::Weights(self.evidence_since(earlier)?).into())
     }
 
     pub(crate) fn evidence_since(&self, earlier: &Self) -> Result<WeightsDelta> {
@@ -84,7 +84,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         self.apply_evidence(delta.plain()?)
     }
 
-    pub(crate) fn apply_evidence(&mut self, learned: &Learned) -> Result<()> {
+    pub(crate) fn apply_evidence(&mut self, learned: &DeltaEvidence) -> Result<()> {
         self.add_evidence(learned.weights()?)
     }
 

@@ -46,6 +46,7 @@ impl TryFrom<Saved> for Adwin {
     }
 }
 
+/// Statistics of adjacent values in the window.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Bucket {

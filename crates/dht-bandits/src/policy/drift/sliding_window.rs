@@ -41,7 +41,7 @@ use std::collections::VecDeque;
 pub struct SlidingWindow<E: Exploration> {
     policy: Disjoint<Ridge, E>,
     length: usize,
-    window: VecDeque<Seen>,
+    window: VecDeque<WindowEntry>,
     since_relearned: usize,
 }
 
@@ -51,7 +51,7 @@ pub struct SlidingWindow<E: Exploration> {
 struct Saved<E: Exploration> {
     policy: Disjoint<Ridge, E>,
     length: usize,
-    window: VecDeque<Seen>,
+    window: VecDeque<WindowEntry>,
     since_relearned: usize,
 }
 
@@ -64,9 +64,10 @@ impl<'de, E: Exploration> Deserialize<'de> for SlidingWindow<E> {
     }
 }
 
+/// Observation in the window.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Seen {
+struct WindowEntry {
     arm: ArmId,
     context: Vec<f64>,
     reward: f64,
@@ -93,7 +94,7 @@ impl<E: Exploration> SlidingWindow<E> {
             let problem = format!("there are {}, expected at most {}", self.window.len(), self.length);
             return Err(Error::InvalidState { what, index: self.length, problem });
         }
-        for (index, Seen { context, reward, weight, .. }) in self.window.iter().enumerate() {
+        for (index, WindowEntry { context, reward, weight, .. }) in self.window.iter().enumerate() {
             let checked = check_finite("context", context, self.policy.dimension())
                 .and_then(|()| check_scalar("reward", *reward))
                 .and_then(|()| check_weight(*weight));
@@ -154,9 +155,9 @@ impl<E: Exploration> SlidingWindow<E> {
             Some(mut reused) => {
                 reused.context.clear();
                 reused.context.extend_from_slice(context);
-                Seen { arm, reward, weight, ..reused }
+                WindowEntry { arm, reward, weight, ..reused }
             }
-            None => Seen { arm, context: context.to_vec(), reward, weight },
+            None => WindowEntry { arm, context: context.to_vec(), reward, weight },
         };
         self.window.push_back(seen);
         if !forgotten || self.since_relearned >= self.length && full {

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::{Factors, NaturalParameters, Parts, information_of, parts_of};
 use crate::policy::Policy;
-use crate::policy::delta::{Delta, HybridDelta, Learned, OwnEvidence, zero};
+use crate::policy::delta::{Delta, DeltaEvidence, HybridDelta, OwnEvidence, zero};
 use crate::saved_state::StateHeader;
 use crate::validate::{check_factor, check_memory, check_part};
 
@@ -99,7 +99,7 @@ impl<E: Exploration> Hybrid<E> {
     /// Fails if the policies differ in lengths or priors, if an arm that exists here was removed in `earlier`, if a
     /// precision overflows, or if memory cannot be allocated.
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
-        Ok(Learned::Hybrid(self.evidence_since(earlier)?).into())
+        Ok(DeltaEvidence::Hybrid(self.evidence_since(earlier)?).into())
     }
 
     fn evidence_since(&self, earlier: &Self) -> Result<HybridDelta> {
@@ -150,7 +150,7 @@ impl<E: Exploration> Hybrid<E> {
         self.apply_evidence(delta.plain()?)
     }
 
-    pub(crate) fn apply_evidence(&mut self, learned: &Learned) -> Result<()> {
+    pub(crate) fn apply_evidence(&mut self, learned: &DeltaEvidence) -> Result<()> {
         self.add_evidence(learned.hybrid()?)
     }
 

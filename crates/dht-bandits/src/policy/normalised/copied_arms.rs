@@ -4,7 +4,7 @@
 //! with its position among the stored rewards, and the copy is made there when the rewards are learned.
 
 use super::scaling::Scaling;
-use super::waiting::Waiting;
+use super::waiting::StoredReward;
 use crate::arm::ArmId;
 use crate::error::Error;
 use crate::policy::Policy;
@@ -23,7 +23,7 @@ pub(super) struct CopiedArm {
 /// Makes a policy learn stored rewards in their order, and copies arms at the positions where they were added.
 /// `refused` gets the error of each reward that the policy refuses.
 pub(super) fn teach_all(
-    waiting: &[Waiting],
+    waiting: &[StoredReward],
     copies: &[CopiedArm],
     scaling: &Scaling,
     policy: &mut impl Policy,
@@ -51,7 +51,7 @@ impl CopiedArm {
 /// Passes the stored rewards of a removed arm on to the arms that were added as copies of it, which would otherwise
 /// lose them. The first copy inherits the rewards before its addition. Each later copy becomes a copy of the one
 /// before, and inherits the rewards in between.
-pub(super) fn inherit(waiting: &mut [Waiting], copies: &mut Vec<CopiedArm>, removed: ArmId) {
+pub(super) fn inherit(waiting: &mut [StoredReward], copies: &mut Vec<CopiedArm>, removed: ArmId) {
     let (mut first, mut last) = (None, None);
     let mut left = Vec::with_capacity(copies.len());
     for copied in copies.drain(..) {

@@ -2,7 +2,7 @@
 
 use super::copied_arms::{CopiedArm, inherit, teach_all};
 use super::scaling::Scaling;
-use super::waiting::Waiting;
+use super::waiting::StoredReward;
 
 use crate::arm::ArmId;
 use crate::clock::{add_counts, check_epoch};
@@ -58,7 +58,7 @@ pub struct Normalised<P> {
     pub(super) features: usize,
     pub(super) warm_up: u64,
     // Rewards that arrived before the scaling was frozen.
-    pub(super) waiting: Vec<Waiting>,
+    pub(super) waiting: Vec<StoredReward>,
     // Arms that were added as copies of another arm during the warm-up, in the order of their additions.
     pub(super) copies: Vec<CopiedArm>,
     // Number of rewards of the warm-up that the inner policy never learned: their arms were removed before the warm-up
@@ -198,7 +198,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
     /// saving and loading do not change decisions.
     fn rebuild(&self) -> Box<Provisional<P>> {
         let mut scaling = self.scaling.blank();
-        for Waiting { context, reward, .. } in &self.waiting[..last_rebuild(self.waiting.len())] {
+        for StoredReward { context, reward, .. } in &self.waiting[..last_rebuild(self.waiting.len())] {
             // The reward was accepted when it arrived, after the same rewards.
             let _ = scaling.observe(context, *reward);
         }
@@ -226,7 +226,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
     ///
     /// Each stored reward was accepted in the scaling at its time. If the policy refuses it in the final scaling, or
     /// after the others, it is left out. No earlier reward can therefore keep the policy from learning.
-    fn freeze(&mut self, mut scaling: Scaling, last: &Waiting) -> Result<()> {
+    fn freeze(&mut self, mut scaling: Scaling, last: &StoredReward) -> Result<()> {
         scaling.freeze();
         let blank = || Self {
             scaling: scaling.clone(),
@@ -275,7 +275,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
 
 impl<P: Policy> Provisional<P> {
     /// Learns a stored reward. The policy may refuse it in this scaling and learn it in a later one.
-    fn learn(&mut self, waiting: &Waiting) {
+    fn learn(&mut self, waiting: &StoredReward) {
         let _ = waiting.teach(&self.scaling, &mut self.policy);
     }
 }
@@ -456,7 +456,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         add_counts("version", self.version(), 1)?;
         let mut scaling = self.scaling.clone();
         scaling.observe(context, reward)?;
-        let last = Waiting { arm, context: context.to_vec(), reward, weight };
+        let last = StoredReward { arm, context: context.to_vec(), reward, weight };
         let count = self.waiting.len() + 1;
         if count as u64 >= self.warm_up {
             return self.freeze(scaling, &last);

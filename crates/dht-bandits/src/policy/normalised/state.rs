@@ -3,7 +3,7 @@
 use super::copied_arms::{CopiedArm, teach_all};
 use super::policy::Normalised;
 use super::scaling::{Scaling, varies};
-use super::waiting::Waiting;
+use super::waiting::StoredReward;
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
 use crate::policy::Policy;
@@ -18,7 +18,7 @@ struct Saved<'a, P> {
     bias: bool,
     features: usize,
     warm_up: u64,
-    waiting: &'a [Waiting],
+    waiting: &'a [StoredReward],
     left_out: u64,
     rewards: Option<&'a Normalizer>,
     inner: &'a P,
@@ -51,7 +51,7 @@ struct Loaded<P> {
     bias: bool,
     features: usize,
     warm_up: u64,
-    waiting: Vec<Waiting>,
+    waiting: Vec<StoredReward>,
     #[serde(default)]
     left_out: u64,
     #[serde(default)]

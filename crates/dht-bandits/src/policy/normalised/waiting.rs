@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 /// Reward that is stored until the scaling is final.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Waiting {
+pub(super) struct StoredReward {
     pub(super) arm: ArmId,
     pub(super) context: Vec<f64>,
     pub(super) reward: f64,
     pub(super) weight: f64,
 }
 
-impl Waiting {
+impl StoredReward {
     pub(super) fn teach(&self, scaling: &Scaling, policy: &mut impl Policy) -> Result<()> {
         let context = scaling.context(&self.context)?;
         policy.update(self.arm, &context, scaling.reward(self.reward)?, self.weight)

@@ -198,7 +198,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         let explores = drawn_uniformly(&self.exploration, version, slate.ranked.len())?;
         if matches!(self.exploration.selection(version), Selection::InverseGap { .. }) {
             if k == 1 {
-                let chosen = choose::<false, _, _, _>(&Ranked(&slate.ranked), &self.exploration, version, rng)?;
+                let chosen =
+                    choose::<false, _, _, _>(&RankedCandidates(&slate.ranked), &self.exploration, version, rng)?;
                 slate.ranked.swap(0, chosen.index);
             }
         } else if explores > 0.0 {
@@ -229,9 +230,9 @@ fn explore_positions<R: Rng + ?Sized>(k: usize, epsilon: f64, rng: &mut R, slate
 }
 
 /// Candidates of a slate, with precomputed scores.
-struct Ranked<'a>(&'a [(Choice, usize, u32)]);
+struct RankedCandidates<'a>(&'a [(Choice, usize, u32)]);
 
-impl ScoredArms for Ranked<'_> {
+impl ScoredArms for RankedCandidates<'_> {
     fn count(&self) -> usize {
         self.0.len()
     }

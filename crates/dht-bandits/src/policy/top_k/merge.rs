@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::policy::Disjoint;
 use crate::policy::Policy;
-use crate::policy::delta::{Delta, Learned};
+use crate::policy::delta::{Delta, DeltaEvidence};
 use crate::posterior::{Beliefs, Posterior};
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
@@ -51,7 +51,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         let delta = self.disjoint()?.evidence_since(&earlier.disjoint()?)?;
         let shared = self.sharing == Sharing::Shared;
         let removed = self.arms.removed();
-        Ok(Learned::Weights(if shared { delta.into_shared(removed.clone()) } else { delta }).into())
+        Ok(DeltaEvidence::Weights(if shared { delta.into_shared(removed.clone()) } else { delta }).into())
     }
 
     /// Adds the evidence that another worker learned, as [`Disjoint::apply`] does.
@@ -62,7 +62,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.apply_evidence(delta.plain()?)
     }
 
-    pub(crate) fn apply_evidence(&mut self, delta: &Learned) -> Result<()> {
+    pub(crate) fn apply_evidence(&mut self, delta: &DeltaEvidence) -> Result<()> {
         let delta = delta.weights()?;
         let (mut learned, mut arms) = (self.disjoint()?, self.arms.clone());
         match self.sharing {
