@@ -39,9 +39,9 @@ pub enum ChangeTest {
     /// The older part is dropped when the two means differ by more than ε = √(2σ² ln(2/δ′)/m) + 2R ln(2/δ′)/(3m). Here
     /// 1/m = 1/n₀ + 1/n₁, δ′ = δ/ln n, and R is the range of the values.
     ///
-    /// The window is stored as O(log n) buckets of 1, 2, 4, … values, at most five of each size. The cuts tested are
-    /// the boundaries between buckets, at every 8th value. Memory and time are O(log n). Values may exceed the range,
-    /// up to ±1e60, but false alarms are then more frequent than δ.
+    /// The window is stored as O(log n) buckets of 1, 2, 4, … values, at most five of each size. Their boundaries are
+    /// the possible cuts, which are tested after every 8th value. Memory and time are O(log n). Values may exceed the
+    /// range, up to ±1e60, but false alarms are then more frequent than δ.
     Adwin {
         /// Approximate false-alarm probability δ, in (0, 1).
         delta: f64,
