@@ -1,5 +1,5 @@
-//! Bias, spread and coverage of each estimator over 2,000 logs of a
-//! world whose truth is known, with light and with heavy importance weights; written to `docs/estimators.md`.
+//! Measures bias, spread and coverage of each off-policy estimator over 2,000 simulated logs whose truth is known, with
+//! light and with heavy importance weights. Writes the tables of `docs/estimators.md`.
 //!
 //! cargo run --release -p dht-bandits --example estimator_table
 
@@ -17,14 +17,15 @@ const LOGS: usize = 2000;
 const ROUNDS: usize = 500;
 const ARMS: usize = 5;
 
-/// P(r = 1): a logistic function that no linear model is right about.
+/// Probability of a reward of 1: a logistic function that no linear model fits.
 fn expected(context: &[f64], arm: usize) -> f64 {
     let slope = [1.0, -1.0, 0.5, -0.5, 0.0][arm];
     let score = slope * context[0] + 0.8 * (context[1] * (arm as f64 - 2.0)).cos() - 0.4 + 0.1 * arm as f64;
     1.0 / (1.0 + (-score).exp())
 }
 
-/// Softmax of a score times a sharpness; the evaluated policy is sharper, or prefers what the log avoids.
+/// Softmax of the expected rewards times a sharpness. The evaluated policy has a higher sharpness than the log, or
+/// prefers the arms that the log avoids.
 fn softmax(context: &[f64], sharpness: f64) -> Vec<(ArmId, f64)> {
     let scores: Vec<f64> = (0..ARMS).map(|arm| (sharpness * expected(context, arm)).exp()).collect();
     let sum: f64 = scores.iter().sum();
@@ -37,22 +38,22 @@ fn context(rng: &mut ChaCha8Rng) -> Vec<f64> {
 
 fn pick(probabilities: &[(ArmId, f64)], rng: &mut dyn Rng) -> (ArmId, f64) {
     let mut left: f64 = rng.random();
-    let found = probabilities.iter().find(|(_, probability)| {
+    let drawn = probabilities.iter().find(|(_, probability)| {
         left -= probability;
         left < 0.0
     });
-    found.or(probabilities.last()).copied().unwrap_or_default()
+    drawn.or(probabilities.last()).copied().unwrap_or_default()
 }
 
-/// Estimates of one estimator over all logs.
+/// Estimates of one estimator, over all logs.
 #[derive(Default)]
 struct Runs {
     values: Vec<f64>,
-    /// Logs with an interval, and those that it covers.
+    /// Logs with an interval, and logs whose interval covers the truth.
     stated: usize,
     covered: usize,
     bootstrapped: Option<usize>,
-    /// Sum of the widths of intervals.
+    /// Sum of the widths of the intervals.
     widths: f64,
     effective: f64,
 }
@@ -74,7 +75,7 @@ impl Runs {
 
 fn run(logging: f64, target: f64, bound: f64, out: &mut String) -> Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    // The truth, from as many contexts as it takes for four digits.
+    // The truth, from enough contexts for four digits.
     let mean = |context: Vec<f64>| -> f64 {
         softmax(&context, target).iter().map(|(arm, share)| share * expected(&context, arm.number() as usize)).sum()
     };
@@ -120,7 +121,7 @@ fn run(logging: f64, target: f64, bound: f64, out: &mut String) -> Result<()> {
         let entry = runs.entry(rows.len()).or_insert_with(|| ("MRDR".to_owned(), Runs::default()));
         entry.1.add(truth, &OffPolicy::new(&more_robust)?.doubly_robust()?, None);
         let mut sequence = ConfidenceSequence::new((0.0, 1.0), 0.05)?;
-        // A model that is fitted to the past alone: here the constant ½.
+        // A confidence sequence needs predictions from the past alone: here the constant ½.
         let mut robust = ConfidenceSequence::doubly_robust((0.0, 1.0), 0.05, bound)?;
         let (mut holds, mut robust_holds) = (true, true);
         for round in &rounds {
@@ -180,7 +181,7 @@ fn run(logging: f64, target: f64, bound: f64, out: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// File that `scripts/golden_off_policy.py` wrote: a log, and the Open Bandit Pipeline's estimates from it.
+/// Reference file of `scripts/golden_off_policy.py`: a log, and the estimates of the Open Bandit Pipeline from it.
 #[derive(serde::Deserialize)]
 struct Golden {
     obp: String,
@@ -188,7 +189,7 @@ struct Golden {
     rounds: Vec<LoggedRound>,
 }
 
-/// Our estimates beside the Open Bandit Pipeline's, from the same log.
+/// Compares our estimates with those of the Open Bandit Pipeline, from the same log.
 fn beside_obp(out: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let golden: Golden = serde_json::from_str(include_str!("../tests/judging/obp.json"))?;
     let judge = OffPolicy::new(&golden.rounds)?;

@@ -1,6 +1,7 @@
-//! The whole circle. An old system showed one of four offers and logged what it did (examples/data/offers.csv). Which new
-//! policy would have earned more? Take the best one into service, log what it does, through a crash, and judge it from that
-//! log: did it keep its promise?
+//! Goes from a log to a policy in service, and back to a log. An old system showed one of four offers and logged its
+//! decisions (examples/data/offers.csv). The example finds the new policy that would have earned the most and puts it
+//! into service. The service logs its decisions, even through a crash, and this log shows whether the policy earns what
+//! its evaluation promised.
 //!
 //! cargo run --release -p dht-bandits --features log --example from_log_to_policy
 
@@ -23,12 +24,12 @@ fn probabilities(policy: &Disjoint<Ridge, EpsilonGreedy>, request: &Request<'_>)
     Ok(policy.propensities(request)?.into_iter().map(|entry| (entry.arm, entry.probability)).collect())
 }
 
-/// The world the log is from; nobody in this story looks into it.
+/// Simulated environment that produced the log; the policies do not know it.
 fn world() -> Result<GlmEnvironment> {
     GlmEnvironment::logistic(3, 4, &mut ChaCha8Rng::seed_from_u64(5))
 }
 
-/// The logging policy: two offers are shown more often than the others.
+/// Writes the log of the old system, which shows two of the offers more often than the others.
 fn record(path: &Path) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let (mut rng, mut world) = (ChaCha8Rng::seed_from_u64(1), world()?);
     let rows = (0..1200).map(|_| {
@@ -47,10 +48,10 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         return record(&path);
     }
     let mut rng = ChaCha8Rng::seed_from_u64(11);
-    // 1. Read the log; a bad row would stop here, with its line.
+    // 1. Read the log. A bad row would end the program, with its line number.
     let rows: Vec<LoggedDecision> = CsvRows::new(File::open(&path)?, &path)?.collect::<std::result::Result<_, _>>()?;
     let (train, test) = rows.split_at(rows.len() / 2);
-    // 2. Learn candidates from one half, and judge them by the other.
+    // 2. Learn candidates from one half, and evaluate them on the other.
     let mut candidates = Vec::new();
     for prior_precision in [1.0, 1000.0] {
         let options = Ridge::new(prior_precision);
@@ -68,12 +69,12 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         EvaluationSettings::default().with_model(Some(model)).with_resamples(1000).with_reward_range(Some(RANGE));
     let table = Evaluation::run(test, &targets, &settings, &mut rng)?;
     println!("{}", table.to_markdown());
-    // 3. How would one learn that starts from nothing? Replay tells the first rounds.
+    // 3. How would a policy learn that starts from nothing? Replay estimates its first rounds.
     let mut beginner = LinUcb::new(3, 4, Ridge::default(), Ucb { alpha: 0.5 })?;
     let replayed = Replay::run(&mut beginner, &rows, Some(0.1), &mut rng)?;
     let (curve, share) = (replayed.learning_curve(3), replayed.acceptance);
     println!("from nothing, by thirds of {:.0} % of the log: {curve:.2?}", 100.0 * share);
-    // 4. The best lower bound goes into service; it stays as it is, so that it can be judged.
+    // 4. The policy with the best lower bound goes into service. It does not learn there, so that it can be evaluated.
     let lower = |policy: &Disjoint<Ridge, EpsilonGreedy>| {
         let name = format!("ridge, λ = {}", policy.options().prior_precision);
         table.row(&name, "SNDR").map_or(f64::NEG_INFINITY, |row| row.estimate.low)
@@ -82,9 +83,9 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         return Ok(());
     };
     println!("\nλ = {} goes into service: at least {:.3} a round", policy.options().prior_precision, lower(&policy));
-    // 5. Rewards arrive up to fifty rounds late, a third never: no click. Halfway the process dies.
+    // 5. Clicks arrive up to fifty rounds late, and no reward means no click. Halfway through, the process dies.
     let (folder, mut world, mut pending) = (std::env::temp_dir().join("dht-bandits-offers"), world()?, Vec::new());
-    // What a run that was killed has left.
+    // Remove the log of an earlier run that was killed.
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
@@ -106,7 +107,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             log.reward(id, 1.0, f64::from(round))?;
         }
     }
-    // 6. Its own log: what was promised, by what came; and is it worth learning from the first half of it?
+    // 6. Evaluate the service from its own log: does it earn what was promised, and is it worth learning from the first
+    //   half of the log?
     let mut reader =
         LogReader::open(&folder, LogSettings::default().with_horizon(Some(100.0)).with_default_reward(Some(0.0)))?;
     let (mut served, mut learner) = (Vec::new(), policy.clone());

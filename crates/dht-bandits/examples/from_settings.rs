@@ -1,5 +1,5 @@
-//! A service reads which policy it runs from a settings file, keeps the policy in another file, and goes on after a restart
-//! where it stopped. Contexts are raw: the policy keeps their scaling.
+//! Runs a policy that a settings file defines, saves it to another file, and resumes after a restart. Contexts are raw,
+//! since the policy scales them.
 //!
 //! cargo run --release -p dht-bandits --features settings --example from_settings
 
@@ -21,7 +21,7 @@ normaliser = { warm_up = 200, bias = true }
 seed = 7
 "#;
 
-/// Young readers like article 1, rich ones article 2, the others article 0.
+/// Probability of a click: young readers like article 1, rich readers article 2, and the others article 0.
 fn likes(article: ArmId, age: f64, income: f64) -> f64 {
     match article.number() {
         0 => 0.4,
@@ -31,7 +31,7 @@ fn likes(article: ArmId, age: f64, income: f64) -> f64 {
     }
 }
 
-/// Serves so many readers; the share of them that clicked.
+/// Serves a number of readers; returns the fraction that clicked.
 fn serve(policy: &mut dyn Policy, readers: u32, rng: &mut ChaCha8Rng) -> dht_bandits::Result<f64> {
     let mut clicks = 0;
     for _ in 0..readers {
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("next 3,000 readers: {later:.3} clicks");
     assert!(later > 0.5, "the best articles are clicked by .59, one at random by .37");
 
-    // The exact propensity of every article, for a log that another policy will be judged on.
+    // Exact propensity of every article, for a log on which another policy will be evaluated.
     for entry in policy.propensities(&Request::new(&[25.0, 20_000.0]))? {
         println!("a poor reader of 25 gets {} with probability {:.3}", entry.arm, entry.probability);
     }

@@ -1,8 +1,9 @@
-//! Speed and reward of a sparse policy on labelled text in Vowpal Wabbit's format, as bandit feedback: the program of
-//! scripts/compare_hashed.py.
+//! Measures speed and reward of a sparse policy on labelled text in Vowpal Wabbit's format, used as bandit feedback.
+//! `scripts/compare_hashed.py` runs it.
 //!
-//! Usage: `hashed_words FILE ARMS [BITS] [NGRAMS] [laplace|adagrad|adagrad-binary] [PARAMETER] [GAMMA] [SEED]`. It prints
-//! rows, mean reward, processor seconds of parsing, choosing and learning together, and seconds without parsing.
+//! Usage: `hashed_words FILE ARMS [BITS] [NGRAMS] [laplace|adagrad|adagrad-binary] [PARAMETER] [GAMMA] [SEED]`. It
+//! prints the number of rows, the mean reward, the CPU seconds of parsing, choosing and learning together, and the
+//! seconds without parsing.
 
 use cpu_time::ProcessTime;
 use dht_bandits::exploration::SquareCb;
@@ -35,7 +36,7 @@ fn policy(
     })
 }
 
-/// One round: the reward is 1 if the chosen arm is the label.
+/// Plays one round, in which the reward is 1 if the chosen arm is the label. Returns the reward.
 fn round(policy: &mut dyn Policy, row: &LoggedDecision, rng: &mut ChaCha8Rng) -> Result<f64, dht_bandits::Error> {
     let choice = policy.select(&Request::new(&row.context), rng)?;
     let reward = f64::from(u8::from(choice.arm == row.arm));

@@ -1,5 +1,5 @@
-//! Measures how often the intervals of `Evaluation::run` cover the truth, over five kinds of logs; two kinds have a wrong
-//! reward model. Writes `docs/records/intervals.json` and the tables of `docs/estimators.md`.
+//! Measures how often the intervals of `Evaluation::run` cover the truth, over five kinds of simulated logs, two of
+//! them with a wrong reward model. Writes `docs/records/intervals.json` and the tables of `docs/estimators.md`.
 //!
 //! cargo run --release -p dht-bandits --example interval_coverage [-- LOGS]
 
@@ -15,14 +15,15 @@ use std::{collections::BTreeMap, fmt::Write, path::Path};
 
 const ROUNDS: usize = 1000;
 const ARMS: usize = 4;
-/// Resamples of the bootstrap that refits the model, and logs on which it runs: it takes a thousand times longer.
+/// Number of resamples of the bootstrap that refits the model, and number of logs on which it runs. It takes a thousand
+/// times longer than the other bootstrap.
 const REFITS: usize = 100;
 const REFITTED_LOGS: usize = 100;
 
-/// World, logging policy, evaluated policy and model of one kind of logs.
-struct Kind {
+/// Simulated setting of one kind of logs: rewards, logging policy, evaluated policy and reward model.
+struct Scenario {
     name: &'static str,
-    /// P(r = 1) in a segment and at x, by arm.
+    /// Probability of a reward of 1, by segment, x and arm.
     reward: fn(usize, f64, usize) -> f64,
     logging: fn(usize, f64) -> [f64; ARMS],
     target: fn(usize, f64) -> [f64; ARMS],
@@ -33,18 +34,18 @@ fn sigmoid(score: f64) -> f64 {
     1.0 / (1.0 + (-score).exp())
 }
 
-/// A logistic function of segment and x.
+/// Reward probability that is a logistic function of segment and x.
 fn logistic(segment: usize, x: f64, arm: usize) -> f64 {
     let sign = if arm.is_multiple_of(2) { 1.0 } else { -1.0 };
     sigmoid(-2.0 + if arm == segment { 1.5 } else { 0.0 } + 0.8 * x * sign)
 }
 
-/// A wave of x, different for each arm, which no model that is linear in x can follow.
+/// Reward probability that is a wave of x, different for each arm. No model that is linear in x can fit it.
 fn wave(segment: usize, x: f64, arm: usize) -> f64 {
     0.5 + 0.4 * (5.0 * x + 1.6 * arm as f64 + segment as f64).cos()
 }
 
-/// Clicks of 1 to 8 %.
+/// Reward probability of rare clicks, from 1 to 8 %.
 fn rare(segment: usize, x: f64, arm: usize) -> f64 {
     0.02 + if arm == segment { 0.05 } else { 0.0 } + 0.01 * x
 }
@@ -53,43 +54,43 @@ fn own_segment(segment: usize, _: f64) -> [f64; ARMS] {
     std::array::from_fn(|arm| if arm == segment { 0.91 } else { 0.03 })
 }
 
-/// Softmax of the wave times a sharpness.
+/// Probability of each arm: the softmax of the wave times a sharpness.
 fn softmax(segment: usize, x: f64, sharpness: f64) -> [f64; ARMS] {
     let scores: [f64; ARMS] = std::array::from_fn(|arm| (sharpness * wave(segment, x, arm)).exp());
     let sum: f64 = scores.iter().sum();
     scores.map(|score| score / sum)
 }
 
-const KINDS: [Kind; 5] = [
-    Kind {
+const SCENARIOS: [Scenario; 5] = [
+    Scenario {
         name: "right model, uniform log",
         reward: logistic,
         logging: |_, _| [0.25; ARMS],
         target: own_segment,
         model: OutcomeModel::Logistic { prior_precision: 1.0 },
     },
-    Kind {
+    Scenario {
         name: "right model, one arm at .85",
         reward: logistic,
         logging: |_, _| [0.05, 0.05, 0.05, 0.85],
         target: own_segment,
         model: OutcomeModel::Logistic { prior_precision: 1.0 },
     },
-    Kind {
+    Scenario {
         name: "wrong model, light weights",
         reward: wave,
         logging: |segment, x| softmax(segment, x, 1.0),
         target: |segment, x| softmax(segment, x, 6.0),
         model: OutcomeModel::Ridge { prior_precision: 1.0 },
     },
-    Kind {
+    Scenario {
         name: "wrong model, heavy weights",
         reward: wave,
         logging: |segment, x| softmax(segment, x, -4.0),
         target: |segment, x| softmax(segment, x, 4.0),
         model: OutcomeModel::Logistic { prior_precision: 1.0 },
     },
-    Kind {
+    Scenario {
         name: "rare clicks",
         reward: rare,
         logging: |_, _| [0.1, 0.2, 0.1, 0.6],
@@ -104,14 +105,14 @@ fn context(rng: &mut ChaCha8Rng) -> (usize, f64) {
 
 fn pick(probabilities: &[f64], rng: &mut ChaCha8Rng) -> usize {
     let mut left: f64 = rng.random();
-    let found = probabilities.iter().position(|probability| {
+    let drawn = probabilities.iter().position(|probability| {
         left -= probability;
         left < 0.0
     });
-    found.unwrap_or(probabilities.len() - 1)
+    drawn.unwrap_or(probabilities.len() - 1)
 }
 
-impl Kind {
+impl Scenario {
     fn log(&self, rng: &mut ChaCha8Rng) -> Vec<LoggedDecision> {
         let mut row = || {
             let (segment, x) = context(rng);
@@ -131,7 +132,7 @@ impl Kind {
         all.into_iter().enumerate().map(|(arm, probability)| (ArmId::new(arm as u64), probability)).collect()
     }
 
-    /// Values of the evaluated and of the logging policy, by the midpoint rule over x.
+    /// Values of the evaluated and the logging policy, by the midpoint rule over x.
     fn truth(&self) -> (f64, f64) {
         let (mut target, mut logging) = (0.0, 0.0);
         let cells = 20_000;
@@ -150,36 +151,37 @@ impl Kind {
     }
 }
 
-/// Counts behind one row of a table.
+/// Counts from which one row of a table is computed.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 struct Counts {
     logs: u32,
-    /// Logs with an interval of the value, and those whose interval covers it.
+    /// Logs whose result states an interval of the value, and logs whose interval covers it.
     stated: u32,
     covered: u32,
-    /// Logs with a bootstrap interval of the model as fitted, and those that it covers.
+    /// Logs with a bootstrap interval without refitting, and logs whose interval covers the value.
     bootstrapped: u32,
     bootstrap_covered: u32,
-    /// Logs with an interval of the gain over the log, and those that it covers.
+    /// Logs whose result states an interval of the gain over the log, and logs whose interval covers it.
     gain_stated: u32,
     gain_covered: u32,
-    /// Logs whose normal interval would cover the value, stated or not.
+    /// Logs whose normal interval would cover the value, whether or not it is stated.
     would_cover: u32,
-    /// Logs with a bootstrap that refits the model and selects the parameter anew, and those that cover.
+    /// Logs with a bootstrap that refits the model and selects the parameter anew, and logs whose interval covers the
+    /// value.
     refitted: u32,
     refit_covered: u32,
     sum: f64,
     squares: f64,
 }
 
-/// Counts of one kind.
+/// Results of one simulated setting.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 struct KindRecord {
     name: String,
     truth: f64,
     gain: f64,
     rows: Vec<(String, Counts)>,
-    /// Logs whose anytime-valid intervals cover value and gain after every round.
+    /// Logs whose anytime-valid intervals cover the value and the gain after every round.
     value_sequence: u32,
     gain_sequence: u32,
     verdicts: BTreeMap<String, u32>,
@@ -189,7 +191,7 @@ fn inside(low: f64, high: f64, truth: f64) -> u32 {
     u32::from(low <= truth && truth <= high)
 }
 
-/// Estimator of a row by its name; `None` for the rows that need no refit.
+/// Estimator of a row, by its name; `None` for the rows that need no refitting.
 fn tuned(name: &str, judge: &OffPolicy<'_>) -> Result<Option<Estimator>> {
     Ok(match name {
         "DM" => Some(Estimator::Direct),
@@ -205,8 +207,9 @@ fn tuned(name: &str, judge: &OffPolicy<'_>) -> Result<Option<Estimator>> {
 
 const BIASED: [&str; 4] = ["DM", "clipped IPS", "switch-DR", "DRos"];
 
-/// Quantiles of each biased estimator over resampled logs, with the model fitted and the parameter selected anew.
-fn refit(kind: &Kind, log: &[LoggedDecision], rng: &mut ChaCha8Rng) -> Result<Vec<(f64, f64)>> {
+/// Quantiles of each biased estimator over resampled logs. In each resample the model is fitted and the parameter
+/// selected anew.
+fn refit(kind: &Scenario, log: &[LoggedDecision], rng: &mut ChaCha8Rng) -> Result<Vec<(f64, f64)>> {
     let mut values = vec![Vec::new(); BIASED.len()];
     for _ in 0..REFITS {
         let sample: Vec<_> = (0..log.len()).map(|_| log[rng.random_range(0..log.len())].clone()).collect();
@@ -227,7 +230,7 @@ fn refit(kind: &Kind, log: &[LoggedDecision], rng: &mut ChaCha8Rng) -> Result<Ve
     Ok(values.into_iter().map(quantiles).collect())
 }
 
-fn run(kind: &Kind, logs: usize, seed: u64) -> Result<KindRecord> {
+fn run(kind: &Scenario, logs: usize, seed: u64) -> Result<KindRecord> {
     let (truth, logging) = kind.truth();
     let gain = truth - logging;
     let mut record = KindRecord { name: kind.name.to_owned(), truth, gain, ..KindRecord::default() };
@@ -269,7 +272,7 @@ fn run(kind: &Kind, logs: usize, seed: u64) -> Result<KindRecord> {
                 counts.refitted += 1;
                 counts.refit_covered += inside(all[position].0, all[position].1, truth);
             }
-            // Ends only tighten, so that the last interval covers only if all before it do.
+            // The ends of the interval only tighten: the last interval covers the truth only if all before it do.
             record.value_sequence += row.sequence.as_ref().map_or(0, |interval| u32::from(interval.contains(&truth)));
             record.gain_sequence +=
                 row.gain_sequence.as_ref().map_or(0, |interval| u32::from(interval.contains(&gain)));
@@ -335,14 +338,14 @@ fn tables(records: &[KindRecord]) -> String {
 const START: &str = "<!-- intervals: cargo run --release -p dht-bandits --example interval_coverage -->";
 const END: &str = "<!-- end of intervals -->";
 
-/// Everything that the tables are made of.
+/// Record of the results from which the tables are written.
 #[derive(Serialize, Deserialize)]
 struct Record {
     seed: u64,
     kinds: Vec<KindRecord>,
 }
 
-/// With the argument `table` the tables are written from the record.
+/// With the argument `table`, the tables are written from the saved record, without new measurements.
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (file, page) = (here.join("../../docs/records/intervals.json"), here.join("docs/estimators.md"));
@@ -352,7 +355,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     } else {
         let logs = first.map_or(Ok(1000), |text| text.parse())?;
         let seed = std::env::args().nth(2).map_or(Ok(1_000_000), |text| text.parse())?;
-        let kinds = KINDS.iter().map(|kind| run(kind, logs, seed)).collect::<Result<_>>()?;
+        let kinds = SCENARIOS.iter().map(|kind| run(kind, logs, seed)).collect::<Result<_>>()?;
         let record = Record { seed, kinds };
         std::fs::write(&file, serde_json::to_string_pretty(&record)? + "\n")?;
         record

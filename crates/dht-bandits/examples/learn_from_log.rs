@@ -1,8 +1,9 @@
-//! Policies learned from a log, judged on labelled rows: the program of scripts/compare_offline.py.
+//! Learns policies from a log by several methods, and evaluates them on labelled rows. `scripts/compare_offline.py`
+//! runs it.
 //!
-//! Usage: `learn_from_log LOG.csv TEST.csv [PASSES] [RATE]`. The log has the columns `arm,propensity,reward` and features;
-//! the test rows hold the right arm in the place of the chosen one. It prints the accuracy of each learner, and that of
-//! the log.
+//! Usage: `learn_from_log LOG.csv TEST.csv [PASSES] [RATE]`. The log has the columns `arm,propensity,reward` and
+//! features; in the test rows, the column `arm` contains the right arm. It prints the accuracy of each learner, and
+//! that of the log.
 
 use dht_bandits::evaluation::OutcomeModel;
 use dht_bandits::features::FeatureHasher;
@@ -19,7 +20,7 @@ const GREEDY: Ucb = Ucb { alpha: 0.0 };
 
 type Booster = XGRegressor<f64, f64, DenseMatrix<f64>, Vec<f64>>;
 
-/// Gradient-boosted trees of one arm, with the rows that they learn from.
+/// Gradient-boosted trees that predict the reward of one arm, and the rows that they learn from.
 #[derive(Debug, Clone, Default)]
 struct BoostedArm {
     contexts: Vec<Vec<f64>>,
@@ -38,7 +39,7 @@ impl BoostedArm {
     }
 }
 
-/// Gradient-boosted trees as the reward model of a policy: the direct method.
+/// Reward model of gradient-boosted trees for each arm: the direct method.
 #[derive(Debug, Clone, Default)]
 struct BoostedTrees(Vec<BoostedArm>);
 
@@ -64,7 +65,7 @@ impl Oracle for BoostedTrees {
         predicted.map_or(0.0, |values| values[0])
     }
 
-    /// Trees are fitted again when an arm has a quarter more rows. They have no weights.
+    /// Trees are fitted again when an arm has a quarter more rows. They do not support weights.
     fn learn(&mut self, arm: ArmId, context: &[f64], reward: f64, _: f64) -> dht_bandits::Result<()> {
         let trees = &mut self.0[arm.number() as usize];
         trees.contexts.push(context.to_vec());
@@ -77,7 +78,7 @@ impl Oracle for BoostedTrees {
     }
 }
 
-/// Rows with all products of two features, hashed.
+/// Returns the rows with all products of two features, hashed.
 fn with_products(hasher: &mut FeatureHasher, rows: &[LoggedDecision]) -> dht_bandits::Result<Vec<LoggedDecision>> {
     let product = |row: &LoggedDecision| {
         hasher.clear();
@@ -93,7 +94,8 @@ fn read(path: &str) -> Result<Vec<LoggedDecision>, Box<dyn Error>> {
     Ok(CsvRows::new(File::open(path)?, path)?.collect::<Result<_, _>>()?)
 }
 
-/// Fraction of rows in which the arm of the highest probability is right; ties count by their number.
+/// Fraction of rows in which the most probable arm is the right one. If n arms tie and one of them is right, the row
+/// counts 1/n.
 fn accuracy(policy: &dyn Policy, rows: &[LoggedDecision]) -> Result<f64, dht_bandits::Error> {
     let mut right = 0.0;
     for row in rows {

@@ -1,5 +1,6 @@
-//! A router between three language models: a small one is cheap and fast, a large one is right more often. The utility of an
-//! answer is its quality minus prices for money and time; the policy learns which model a prompt is worth.
+//! Routes prompts to one of three language models. A small model is cheap and fast; a large one is right more often.
+//! The utility of an answer is its quality minus prices for money and time, and the policy learns which model each
+//! prompt is worth.
 //!
 //! cargo run --release -p dht-bandits --example llm_router
 
@@ -10,7 +11,8 @@ use dht_bandits::{
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Price in dollars and seconds per 1,000 tokens, and skill: the log-odds of a good answer to a prompt of average difficulty.
+/// Language model: its price in dollars and its seconds per 1,000 tokens, and its skill. The skill is the log-odds of a
+/// good answer to a prompt of difficulty 0.
 struct Model {
     name: &'static str,
     dollars: f64,
@@ -23,12 +25,13 @@ const MODELS: [Model; 3] = [
     Model { name: "medium", dollars: 0.002, seconds: 3.0, skill: 2.0 },
     Model { name: "large", dollars: 0.02, seconds: 8.0, skill: 4.5 },
 ];
-/// A good answer is worth 10 cents; a second of waiting costs a tenth of a cent.
+/// Value of a good answer in dollars.
 const WORTH: f64 = 0.1;
+/// Cost in dollars of a second of waiting.
 const SECOND: f64 = 0.001;
 const PROMPTS: usize = 5000;
 
-/// Features of a prompt that the router sees, each on a scale of its own, and the hidden difficulty.
+/// Prompt: the features that the router sees, each on a scale of its own, and the hidden difficulty.
 struct Prompt {
     context: [f64; 4],
     tokens: f64,
@@ -38,7 +41,7 @@ struct Prompt {
 fn prompt(rng: &mut impl Rng) -> Prompt {
     let tokens = rng.random_range(50.0..2000.0);
     let (code, math) = (f64::from(rng.random::<f64>() < 0.3), f64::from(rng.random::<f64>() < 0.2));
-    // Perplexity under a tiny model tells something about the difficulty.
+    // The perplexity under a tiny model is informative about the difficulty.
     let perplexity = rng.random_range(5.0..60.0);
     let difficulty = -2.0 + 1.5 * code + 3.0 * math + 0.05 * perplexity;
     Prompt { context: [tokens, code, math, perplexity], tokens, difficulty }
@@ -55,10 +58,10 @@ fn utility(model: &Model, prompt: &Prompt, quality: f64) -> f64 {
 
 fn main() -> dht_bandits::Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
-    // Utilities are fractions of a dollar, contexts raw: the policy scales both.
+    // Utilities are fractions of a dollar, and contexts are raw: the policy scales both.
     let mut router = AnyPolicy::recommended(4, MODELS.len(), RewardType::Real)?;
-    // Expected utility of the router, of fixed rules (each model alone, and one by the kind of the prompt), and of the best
-    // model for each prompt.
+    // Expected utility of the router, of fixed rules (each model alone, and one that depends on the type of the
+    // prompt), and of the best model for each prompt.
     let (mut routed, mut alone, mut by_kind, mut best, mut counts) = (0.0, [0.0; 3], 0.0, 0.0, [0; 3]);
     for _ in 0..PROMPTS {
         let prompt = prompt(&mut rng);

@@ -1,5 +1,5 @@
-//! A log of ten million rows, read once and judged in constant memory: time, rows a second, and peak memory, for csv and for
-//! a decision log.
+//! Evaluates a policy on a log of millions of rows in constant memory. Prints time, rows per second and peak memory,
+//! for CSV and for a decision log.
 //!
 //! cargo run --release -p dht-bandits --features log --example long_log -- [ROWS] [FOLDER]
 
@@ -17,7 +17,7 @@ use std::io::{BufReader, BufWriter};
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Peak memory in MiB, where the system tells it.
+/// Peak memory in MiB; NaN if the system does not report it.
 fn peak() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -25,7 +25,7 @@ fn peak() -> f64 {
     kilobytes.unwrap_or(f64::NAN) / 1024.0
 }
 
-/// The evaluated policy plays arm 1 where the first feature is above one half, else arm 0.
+/// Converts a row for a policy that plays arm 1 if the first feature is above one half, else arm 0.
 fn judged(row: &LoggedDecision) -> LoggedRound {
     let plays = ArmId::new(u64::from(row.context[0] > 0.5));
     LoggedRound::new(row.reward, row.propensity, if row.arm == plays { 1.0 } else { 0.0 })
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = arguments.next().map_or_else(|| std::env::temp_dir().join("long_log"), PathBuf::from);
     std::fs::create_dir_all(&folder)?;
     let (path, folder_of_log) = (folder.join("long.csv"), folder.join("decisions"));
-    // What a run that was killed has left: a log would go on with its ids and its time.
+    // Removes the log of an earlier run that was killed: a new log would continue its ids and times.
     if folder_of_log.exists() {
         std::fs::remove_dir_all(&folder_of_log)?;
     }
@@ -86,7 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let context: Vec<f64> = (0..4).map(|_| rng.random()).collect();
         let decision = policy.decide(&Request::new(&context), &mut rng)?;
         let id = log.append(&decision, None, round as f64)?;
-        // Half of the rewards come, and those a hundred rounds late.
+        // Half of the rewards arrive, a hundred rounds late.
         if id >= 100 && id % 2 == 0 {
             log.reward(id - 100, 1.0, round as f64)?;
         }
@@ -105,7 +105,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     report("decision log, judged", rows, start);
     print(&estimates)?;
     eprintln!("{:?}", reader.counts());
-    // The folder may be the user's, and hold more than this.
+    // The folder may be the user's, and contain other files.
     std::fs::remove_file(&path)?;
     std::fs::remove_dir_all(&folder_of_log)?;
     Ok(())

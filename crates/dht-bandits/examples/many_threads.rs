@@ -1,6 +1,7 @@
-//! Two servers with four threads each. Threads choose from snapshots, without a lock, and send what they decided and what came
-//! of it to the one that learns; four times a day the servers exchange what they have learned since the last time. In the
-//! end both know what one server that learned everything would know.
+//! Serves requests from several threads and two servers that learn together. Each server has four threads, which choose
+//! from snapshots without a lock, and send decisions and rewards to a learner. Four times a day, the servers exchange
+//! the evidence that they have learned since the last exchange. In the end both know what a single server would have
+//! learned from everything.
 //!
 //! cargo run --release -p dht-bandits --example many_threads
 
@@ -16,7 +17,7 @@ use std::sync::mpsc::Sender;
 const THREADS: u64 = 4;
 const REQUESTS: usize = 250;
 
-/// One thread: serves requests and hands on what it observed. Returns its regret.
+/// Serves requests in one thread, and sends decisions with their rewards to the learner. Returns the regret.
 fn answer(
     mut policy: SnapshotReader<LinUcb>,
     mut world: GlmEnvironment,
@@ -30,13 +31,14 @@ fn answer(
         let decision = policy.latest().decide(&Request::new(world.context()), &mut rng)?;
         regret += world.best() - world.expected(decision.arm());
         let reward = world.reward(decision.arm(), &mut rng);
-        // The learner lives as long as its threads.
+        // The learner lives at least as long as its threads.
         learner.send(Observation::new(decision, reward)).ok();
     }
     Ok(regret)
 }
 
-/// One server until the next exchange: what it has learned, what it observed, and its regret a request.
+/// Runs one server until the next exchange. Returns the evidence that it learned, its observations, and its regret per
+/// request.
 fn serve(start: &LinUcb, world: &GlmEnvironment, seed: u64) -> Result<(Delta, Vec<Observation>, f64)> {
     let mut publisher = Publisher::new(start.clone(), 10); // a new snapshot after ten rewards
     let (sender, arriving) = std::sync::mpsc::channel();
@@ -70,14 +72,14 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     for exchange in 0..4 {
         let (first, seen, one) = serve(&shared, &world, 2 * exchange)?;
         let (second, others, two) = serve(&shared, &world, 2 * exchange + 1)?;
-        // The difference goes over the wire, as JSON here; both servers apply the sum.
+        // The evidence travels as JSON; both servers apply the sum.
         let mut delta: Delta = serde_json::from_str(&serde_json::to_string(&first)?)?;
         delta.combine(&second)?;
         shared.apply(&delta)?;
         for observation in seen.iter().chain(&others) {
             alone.learn(&observation.decision, observation.reward)?;
         }
-        println!("exchange {}: regret a request {one:.4} and {two:.4}", exchange + 1);
+        println!("exchange {}: regret per request {one:.4} and {two:.4}", exchange + 1);
         regrets.push(one + two);
     }
     assert!(regrets[3] < 0.5 * regrets[0], "what is exchanged is worth having");

@@ -1,8 +1,9 @@
-//! A policy learned from a log of millions of rows, saved on the way: after a kill it continues where it was saved.
+//! Learns a policy from a log of millions of rows, and saves it on the way. After a kill it resumes from the last saved
+//! state.
 //!
-//! Usage: `millions LOG.vw STATE [EVERY]`, where the lines of the log are in Vowpal Wabbit's text format, with costs and
-//! probabilities. If there is no log, ten million rows are drawn and written first. It prints rows a second of processor
-//! time, peak memory, and a checksum of the learned state.
+//! Usage: `millions LOG.vw STATE [EVERY]`. The lines of the log are in Vowpal Wabbit's text format, with costs and
+//! probabilities. If the log does not exist, ten million rows are drawn and written first. It prints rows per second of
+//! CPU time, peak memory, and a checksum of the learned state.
 
 use cpu_time::ProcessTime;
 use dht_bandits::Policy;
@@ -19,7 +20,7 @@ use std::path::Path;
 
 const ARMS: usize = 10;
 
-/// Writes uniform draws: in each of fifty segments one arm is clicked three times as often as the others.
+/// Writes a log of uniform draws. In each of fifty segments, one arm is clicked three times as often as the others.
 fn draw(path: &str, rows: u64) -> std::io::Result<()> {
     let (mut rng, mut file) = (ChaCha8Rng::seed_from_u64(1), BufWriter::new(File::create(path)?));
     for _ in 0..rows {
@@ -32,7 +33,7 @@ fn draw(path: &str, rows: u64) -> std::io::Result<()> {
     file.flush()
 }
 
-/// Peak memory in MiB, where the system tells it.
+/// Peak memory in MiB; NaN if the system does not report it.
 fn peak() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -48,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         draw(log, 10_000_000)?;
     }
     let hasher = FeatureHasher::new(18)?;
-    // The policy counts the rows that it has learned, so that its state is also the position in the log.
+    // The policy counts the rows that it has learned, so its state also contains the position in the log.
     let mut policy = match load_binary::<SoftmaxPolicy>(state) {
         Ok(policy) => policy,
         Err(dht_bandits::Error::File { kind: std::io::ErrorKind::NotFound, .. }) => {

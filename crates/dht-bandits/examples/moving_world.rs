@@ -1,5 +1,5 @@
-//! The world moves. What was learned is worth less every day, or nothing from one day to the next: which policy follows?
-//! Regret in a world that changes at once, in one that wanders, and in one that stands still.
+//! Compares policies in non-stationary environments: which policy recovers after changes, and at what cost? Prints the
+//! regret in an environment that changes abruptly, in one that drifts steadily, and in a stationary one.
 //!
 //! cargo run --release -p dht-bandits --example moving_world
 
@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     let changing = Comparison::run(&policies, |rng: &mut ChaCha8Rng| still(rng)?.drifting(500), 3000, &seeds)?;
     let wandering = Comparison::run(&policies, |rng: &mut ChaCha8Rng| still(rng)?.wandering(0.9995), 3000, &seeds)?;
     let standing = Comparison::run(&policies, still, 3000, &seeds)?;
-    println!("| regret of 3,000 rounds, 20 seeds | changes at once | wanders | stands still |\n|---|---|---|---|");
+    println!("| regret of 3,000 rounds, 20 seeds | abrupt changes | steady drift | stationary |\n|---|---|---|---|");
     for ((name, changing), ((_, wandering), (_, standing))) in
         changing.runs.iter().zip(wandering.runs.iter().zip(&standing.runs))
     {
@@ -48,8 +48,8 @@ fn main() -> Result<()> {
         println!("| {name} | {changing} | {wandering} | {standing} |");
     }
     println!(
-        "\nA test pays where changes are rare and large, a clock where the world never rests; in a world that
-stands still, a test costs nothing, and forgetting at least half as much regret again."
+        "\nA change test pays if changes are rare and large, and a clock if the environment drifts all the time.
+In a stationary environment a test costs nothing, and forgetting increases the regret by at least a half."
     );
     Ok(())
 }

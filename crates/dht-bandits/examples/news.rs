@@ -1,5 +1,5 @@
-//! A front page shows one of five articles to each reader. Clicks arrive minutes later, in bursts, in any order; an
-//! article is withdrawn and a new one comes; the policy survives a restart.
+//! Shows one of five articles to each reader of a front page. Clicks arrive minutes later, in bursts and in any order.
+//! During the run an article is withdrawn, a new one is added, and the service restarts.
 //!
 //! cargo run --release -p dht-bandits --example news
 
@@ -7,12 +7,13 @@ use dht_bandits::{ArmId, Decision, LinUcb, Normalizer, Observation, Policy, Requ
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// Age and hours online, as they come: on scales of their own.
+/// Draws a reader's raw features, age and hours online, which have different scales.
 fn reader(rng: &mut impl Rng) -> [f64; 2] {
     [rng.random_range(18.0..70.0), rng.random_range(0.0..3.0)]
 }
 
-/// The truth, hidden from the policy: each article has its age group, and the new one pleases all.
+/// Draws a click from the truth, which the policy does not know: each article has its age group, and the new one
+/// pleases all.
 fn clicks(article: ArmId, [age, hours]: [f64; 2], rng: &mut impl Rng) -> bool {
     let taste = match article.number() {
         0 => (30.0 - age) / 10.0,
@@ -26,7 +27,7 @@ fn clicks(article: ArmId, [age, hours]: [f64; 2], rng: &mut impl Rng) -> bool {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
-    // One posterior, one scaling: warm the normalizer up, freeze it, then learn.
+    // A posterior needs one scaling: warm the normalizer up, freeze it, then learn.
     let mut normalizer = Normalizer::new(2)?;
     for _ in 0..300 {
         normalizer.observe(&reader(&mut rng))?;
@@ -39,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for round in 0..8000 {
         let person = reader(&mut rng);
         let context = [normalizer.normalise(&person)?, vec![1.0]].concat();
-        // Article 3 may not be shown before noon.
+        // Article 3 must not be shown before noon.
         let closed = [embargoed];
         let request = Request::new(&context).except(if round % 2 == 0 { &closed } else { &[] });
         let decision = policy.decide(&request, &mut rng)?;
@@ -51,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if waiting.len() == 50 {
             let swap = rng.random_range(0..50);
             waiting.swap(0, swap);
-            // A click on what has been withdrawn in the meantime teaches nothing.
+            // A click on an article that was withdrawn meanwhile cannot be learned.
             let arrived = waiting.drain(..).filter(|(decision, _)| policy.arms().contains(decision.arm()));
             let batch: Vec<_> =
                 arrived.map(|(decision, clicked)| Observation::new(decision, f64::from(u8::from(clicked)))).collect();

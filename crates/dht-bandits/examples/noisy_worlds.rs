@@ -1,9 +1,11 @@
-//! Measures exploration on noisy rewards whose best arm is known: one JSON line for each policy, world and seed.
+//! Measures exploration in simulated environments with noisy rewards and a known best arm. Prints one JSON line for
+//! each policy, environment and seed.
 //!
-//! Run with `cargo run --release -p dht-bandits --example noisy_worlds -- POLICY …`, where a policy is `recommended`,
-//! `ucb:ALPHA`, `growing-ucb:ALPHA:REWARDS A WEIGHT:LIMIT`, `thompson:ALPHA` or `square-cb:GAMMA`; all but the first
-//! replace the rule of the recommended settings. `select` as the first argument measures the worlds on which settings
-//! are selected, in place of those that confirm them. `export DIRECTORY` writes the rounds for other programs.
+//! Run it with `cargo run --release -p dht-bandits --example noisy_worlds -- POLICY …`. A policy is `recommended`,
+//! `ucb:ALPHA`, `growing-ucb:ALPHA:REWARDS PER WEIGHT:LIMIT`, `thompson:ALPHA` or `square-cb:GAMMA`; all but the first
+//! replace the rule of the recommended settings. With `select` as the first argument, it measures the environments on
+//! which settings are selected, instead of those that confirm them. `export DIRECTORY` writes the rounds for other
+//! programs.
 
 #[path = "../tests/statistical/noisy_worlds.rs"]
 mod noisy_worlds;
@@ -19,7 +21,7 @@ use std::io::Write;
 
 const SEEDS: u64 = 10;
 
-/// Recommended settings for a column, with the rule that a name selects.
+/// Recommended settings for an environment, with the exploration rule that a name selects.
 fn settings(column: &Column, name: &str) -> PolicySettings {
     let (Contexts::Segments(d) | Contexts::Normal(d)) = column.contexts;
     let reward = if column.noise.is_some() { RewardType::Real } else { RewardType::Binary };
@@ -43,7 +45,7 @@ fn settings(column: &Column, name: &str) -> PolicySettings {
     settings.with_exploration(Some(rule))
 }
 
-/// Runs a policy through a world; rewards are learned `delay` rounds after their choices.
+/// Runs a policy in an environment. Rewards are learned `delay` rounds after their choices.
 fn run(column: &Column, seed: u64, mut policy: AnyPolicy) -> Result<Outcome> {
     let (mut world, mut rng) = (World::new(*column, seed), ChaCha8Rng::seed_from_u64(seed));
     let ids: Vec<ArmId> = (0..column.arms as u64).map(ArmId::new).collect();
@@ -61,7 +63,7 @@ fn run(column: &Column, seed: u64, mut policy: AnyPolicy) -> Result<Outcome> {
             policy.learn_slate(&slate, &feedback)?;
             continue;
         }
-        // Without the propensity, which nobody reads here.
+        // `select` suffices: the propensity is not used here.
         let arm = policy.select(&request, &mut rng)?.arm;
         let index = arm.number() as usize;
         outcome.count(&world, round, &[index]);
@@ -77,8 +79,8 @@ fn run(column: &Column, seed: u64, mut policy: AnyPolicy) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Writes each world as little-endian numbers: counts, features of the arms, and for each round the context, the
-/// expected rewards, and the two draws behind the rewards.
+/// Writes each environment to a file of little-endian numbers: the counts, the features of the arms and, for each
+/// round, the context, the expected rewards, and the two draws behind the rewards.
 fn export(directory: &str) -> std::io::Result<()> {
     for (place, column) in CONFIRMATION.iter().enumerate() {
         for seed in 0..SEEDS {
@@ -115,7 +117,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         false => (CONFIRMATION, &arguments[..]),
     };
     for name in policies {
-        // Rules that choose one arm choose no slates.
+        // Rules that choose one arm cannot choose slates.
         let columns = columns.iter().filter(|column| column.positions == 1 || !name.starts_with("square-cb"));
         for column in columns {
             for seed in 0..SEEDS {

@@ -1,5 +1,6 @@
-//! From a log to a policy in service. A rule has shown one of four offers, mostly the same one, and logged what it did. A
-//! policy learns from that log, is deployed as a challenger if the log's other half lets it, and must win in service.
+//! Learns a policy from a log and puts it into service. An old rule has shown one of four offers, mostly the same one,
+//! and logged its decisions. A policy learns from one half of that log. If the other half shows a gain, it is deployed
+//! as a challenger, and must win in service.
 //!
 //! cargo run --release -p dht-bandits --features log --example offline
 
@@ -12,12 +13,12 @@ use rand_chacha::ChaCha8Rng;
 
 type Service = ChampionChallenger<SoftmaxPolicy, SoftmaxPolicy>;
 
-/// A visitor: age and spending, scaled.
+/// Draws a visitor: age and spending, both scaled.
 fn visitor(rng: &mut impl Rng) -> Vec<f64> {
     vec![rng.random_range(-1.0..1.0), rng.random_range(-1.0..1.0)]
 }
 
-/// The truth, which nobody in this story knows: each offer is right for a quarter of the visitors.
+/// Probability of a click, unknown to the policies: each offer is right for a quarter of the visitors.
 fn rate(visitor: &[f64], arm: ArmId) -> f64 {
     let right = u64::from(visitor[0] > 0.0) * 2 + u64::from(visitor[1] > 0.0);
     if arm.number() == right { 0.5 } else { 0.1 }
@@ -40,13 +41,13 @@ fn main() -> dht_bandits::Result<()> {
         .collect();
     let (train, test) = log.split_at(4000);
     let logged = log.iter().map(|row| row.reward).sum::<f64>() / log.len() as f64;
-    // 2. Learn from one half, by several passes of the doubly robust gradient. No propensity is below .1, so that a higher
-    // learning rate than the default is safe.
+    // 2. Learn from one half, by several passes of the doubly robust gradient. No propensity is below .1, so a higher
+    //   learning rate than the default is safe.
     let mut learned = SoftmaxPolicy::new(2, 4)?.with_learning_rate(0.5)?.doubly_robust()?;
     for _ in 0..10 {
         learned.fit(train)?;
     }
-    // 3. Judge by the other half: is the whole interval of the gain above 0?
+    // 3. Evaluate on the other half: is the whole interval of the gain above 0?
     let targets = [Target::from_policy("learned", &learned).trained_on(train)];
     let evaluation = Evaluation::run(test, &targets, &EvaluationSettings::default(), &mut rng)?;
     let verdict = evaluation.verdict("learned");
@@ -54,7 +55,7 @@ fn main() -> dht_bandits::Result<()> {
     if verdict != Some(Verdict::Deploy) {
         return Ok(());
     }
-    // 4. In service beside the old rule, here one that is learned from all that it did.
+    // 4. Serve beside the old rule, which is represented here by a policy that imitates its log.
     let mut champion = SoftmaxPolicy::new(2, 4)?.with_learning_rate(0.5)?;
     let old: Vec<LoggedDecision> =
         train.iter().map(|row| LoggedDecision { reward: f64::from(row.arm == ArmId::new(0)), ..row.clone() }).collect();
@@ -66,7 +67,7 @@ fn main() -> dht_bandits::Result<()> {
         let pair = service.decide(&Request::new(&context), &mut rng)?;
         service.learn(&pair, click(&context, pair.decision.arm(), &mut rng))?;
         if service.rounds() == 100 {
-            // The process ends; the next one finds both policies and the comparison in one file.
+            // The process ends. The next one loads both policies and their comparison from one file.
             save_binary(&file, &service)?;
             service = load_binary(&file)?;
         }

@@ -1,4 +1,4 @@
-//! A small neural network under SquareCB, where no linear policy can find which arm is better.
+//! Explores around a small neural network by SquareCB, on a task in which no linear policy can find the better arm.
 //!
 //! `cargo run --release -p dht-bandits --example own_model`
 
@@ -13,7 +13,8 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 const HIDDEN: usize = 12;
 const RATE: f64 = 0.1;
 
-/// For each arm a layer of tanh units over two features and a bias, and a linear one; trained by a gradient step a reward.
+/// Neural network for each arm: a layer of tanh units over two features and a bias, and a linear layer. Each reward is
+/// one gradient step.
 #[derive(Debug, Clone)]
 struct Network {
     arms: Vec<([[f64; 3]; HIDDEN], [f64; HIDDEN])>,
@@ -52,7 +53,8 @@ impl Oracle for Network {
     }
 }
 
-/// The mean reward of the last quarter of the rounds: arm 1 pays where the signs of the two features differ, arm 0 else.
+/// Mean reward in the last quarter of the rounds. Arm 1 pays if the signs of the two features differ, and arm 0
+/// otherwise.
 fn play(policy: &mut dyn Policy, rng: &mut dyn Rng) -> Result<f64> {
     const ROUNDS: u32 = 8_000;
     let mut earned = 0.0;

@@ -1,4 +1,4 @@
-//! An exploration rule and a policy of your own, compared with LinUCB in one environment.
+//! Compares a custom exploration rule and a custom policy with LinUCB in one environment.
 //!
 //! `cargo run --release -p dht-bandits --example own_policy`
 
@@ -13,8 +13,8 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// A lower confidence bound, mean − α·width: it plays what it is sure of. With [`Disjoint`], `TopK` and `Hybrid` it is a
-/// policy at once.
+/// Exploration rule by lower confidence bounds, mean − α·width: it plays arms that it is sure of. [`Disjoint`], `TopK`
+/// and `Hybrid` turn it into a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct LowerBound {
     alpha: f64,
@@ -34,7 +34,8 @@ impl Exploration for LowerBound {
     }
 }
 
-/// Plays one arm until the policy inside has learned from so many rewards, and that policy from then on.
+/// Policy that plays one arm until the inner policy has learned from `rewards` rewards, and then follows the inner
+/// policy.
 #[derive(Clone)]
 struct After<P> {
     rewards: u64,
@@ -61,7 +62,7 @@ impl<P: Policy + Clone + 'static> Policy for After<P> {
 
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
         match self.version() < self.rewards {
-            // The inner policy checks context and arms; among one arm it has no choice.
+            // The inner policy checks context and arms, and has only one arm to choose from.
             true => self.inner.select(&request.only(&[self.first]), rng),
             false => self.inner.select(request, rng),
         }

@@ -1,5 +1,5 @@
-//! A shop's front page: three of thirty articles for each visitor, whose clicks come minutes later. Products of visitor and
-//! article decide who likes what, and no article is chosen by its number.
+//! Chooses three of thirty articles for a shop's front page, for each visitor. Clicks arrive minutes later. Products of
+//! visitor and article decide who likes what, so the policy does not learn articles by their ids.
 //!
 //! cargo run --release -p dht-bandits --example recommender
 
@@ -15,10 +15,10 @@ const GENRES: usize = 4;
 const ARTICLES: usize = 30;
 const SHOWN: usize = 3;
 const VISITORS: usize = 6000;
-/// Clicks arrive this many visitors later.
+/// Number of visitors after which clicks arrive.
 const DELAY: usize = 50;
 
-/// One-hot genre, and a constant.
+/// One-hot encoding of a genre, followed by a constant.
 fn one_hot(genre: usize) -> [f64; GENRES + 1] {
     std::array::from_fn(|index| f64::from(u8::from(index == genre || index == GENRES)))
 }
@@ -36,7 +36,7 @@ fn main() -> dht_bandits::Result<()> {
     let posterior = FullLaplace::default();
     let mut policy = TopK::shared(products.dimension(), posterior, Ucb { alpha: 1.0 })?.with_interactions(products)?;
     let mut waiting: VecDeque<(Slate, Vec<Feedback>)> = VecDeque::new();
-    // Expected clicks of the last third: of the policy, of random articles, and of the best three.
+    // Expected clicks in the last third of the rounds: of the policy, of random articles, and of the best three.
     let (mut clicks, mut random, mut best) = (0.0, 0.0, 0.0);
     for visitor in 0..VISITORS {
         let taste = rng.random_range(0..GENRES);

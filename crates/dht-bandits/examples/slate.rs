@@ -1,5 +1,6 @@
-//! A results page of four out of thirty items that change every round. The reader stops at the first click: the items
-//! below are unobserved, and nothing is learned from them. One item is an advertisement, pinned.
+//! Chooses four of thirty items for a results page; the items change every round. The reader stops at the first click:
+//! the items below it are unobserved, and the policy learns nothing from them. One further item, an advertisement, is
+//! pinned.
 //!
 //! cargo run --release -p dht-bandits --example slate
 
@@ -14,10 +15,10 @@ use rand_distr::{Distribution, StandardNormal};
 
 const ITEMS: u64 = 30;
 const FEATURES: usize = 6;
-/// Preferences of readers, which the policy does not know; the last feature is constant.
+/// Preferences of readers, unknown to the policy; the last feature is constant.
 const TASTE: [f64; FEATURES] = [1.5, -1.0, 0.5, 0.0, 0.0, -2.0];
 
-/// The probability of a click.
+/// Probability that a reader clicks an item.
 fn pleases(features: &[f64]) -> f64 {
     let log_odds: f64 = features.iter().zip(TASTE).map(|(feature, taste)| feature * taste).sum();
     1.0 / (1.0 + (-log_odds).exp())
@@ -29,7 +30,7 @@ fn main() -> Result<()> {
     let mut policy =
         TopK::shared(FEATURES, DiagonalLaplace::default(), Thompson { alpha: 0.3 })?.with_pinned(&[advertisement])?;
     let mut slate = Slate::default();
-    let (mut found, mut best_found) = (0.0, 0.0);
+    let (mut clicks, mut best_clicks) = (0.0, 0.0);
     for round in 1..=4000u64 {
         // New items every round, under new ids: a shared model knows items by their features.
         let names: Vec<_> =
@@ -49,19 +50,19 @@ fn main() -> Result<()> {
         let mut possible: Vec<f64> = rows.chunks(FEATURES).skip(1).map(pleases).collect();
         possible.sort_by(|left, right| right.total_cmp(left));
         let any = |chances: &[f64]| 1.0 - chances.iter().map(|chance| 1.0 - chance).product::<f64>();
-        (found, best_found) = (found + any(&chances), best_found + any(&possible[..4]));
+        (clicks, best_clicks) = (clicks + any(&chances), best_clicks + any(&possible[..4]));
         if round.is_power_of_two() || round == 4000 {
-            let (found, best) = (found / round as f64, best_found / round as f64);
-            println!("round {round:>4}: {found:.3} of readers find something; on the best pages {best:.3}");
+            let (clicking, best) = (clicks / round as f64, best_clicks / round as f64);
+            println!("round {round:>4}: {clicking:.3} of readers click an item; on the best pages {best:.3}");
         }
         if round == 4000 {
             println!("page: {:?}", slate.arms().map(ArmId::number).collect::<Vec<_>>());
-            // For a log: the probability with which each item is shown.
+            // Probability that each item is shown, for a log.
             let shown = policy.slate_propensities(4, &request)?;
             let sum: f64 = shown.iter().map(|item| item.probability).sum();
             assert!((sum - 4.0).abs() < 1e-9, "four places");
         }
     }
-    assert!(found > 0.95 * best_found, "close to the best pages, though every item is new");
+    assert!(clicks > 0.95 * best_clicks, "close to the best pages, though every item is new");
     Ok(())
 }

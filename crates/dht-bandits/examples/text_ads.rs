@@ -1,5 +1,5 @@
-//! Ads with titles and visitors with searches, as words: which of five ads is shown? New words and new ads come every day,
-//! nothing is enumerated, and every weight can be explained.
+//! Chooses one of five ads from words: the ads have titles, and the visitors have searches. New words and new ads
+//! appear every day, nothing is enumerated, and every weight can be explained.
 //!
 //! cargo run --release -p dht-bandits --example text_ads
 
@@ -25,7 +25,8 @@ fn main() -> dht_bandits::Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let mut hasher = FeatureHasher::new(18)?.with_interactions([("search", "title")])?.with_names();
     let mut policy = SparsePolicy::shared(hasher.space(), DiagonalLaplace::default(), SquareCb::new(100.0))?;
-    // Expected clicks of the last quarter: of the policy, of a random ad, and of the best ad for each visitor.
+    // Expected clicks in the last quarter of the rounds: of the policy, of a random ad, and of the best ad for each
+    // visitor.
     let (mut clicks, mut random, mut best) = (0.0, 0.0, 0.0);
     for round in 0..ROUNDS {
         let (_, words) = TOPICS[rng.random_range(0..TOPICS.len())];
@@ -33,7 +34,7 @@ fn main() -> dht_bandits::Result<()> {
         hasher.clear();
         hasher.text("search", &search);
         let of_visitor = hasher.len();
-        // Five ads of today, each with a title; the truth: visitors click on their own topic.
+        // The five ads of a round, each with a title. Visitors click on ads of their own topic.
         let (mut actions, mut rates) = (Vec::new(), Vec::new());
         for _ in 0..5 {
             let (topic, titles) = TOPICS.choose(&mut rng).unwrap_or(&TOPICS[0]);

@@ -1,4 +1,4 @@
-//! Baselines: policies that do not learn. A learner that does not beat them has learned nothing.
+//! Baseline policies, which do not learn. A learning policy that does not beat them has learned nothing.
 
 use super::Policy;
 use crate::arm::ArmId;
@@ -13,6 +13,16 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 /// Baseline that chooses uniformly among the available arms.
+///
+/// ```
+/// use dht_bandits::policy::Uniform;
+/// use dht_bandits::{Policy, Request};
+///
+/// let policy = Uniform::new(2, 4)?;
+/// let propensities = policy.propensities(&Request::new(&[1.0, 0.2]))?;
+/// assert!(propensities.iter().all(|entry| entry.probability == 0.25));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Uniform {
     dimension: usize,
@@ -21,6 +31,17 @@ pub struct Uniform {
 }
 
 /// Baseline that always chooses one arm; if it is not available, it chooses uniformly among the available arms.
+///
+/// ```
+/// use dht_bandits::policy::Fixed;
+/// use dht_bandits::{ArmId, Policy, Request};
+///
+/// let policy = Fixed::new(2, 3, ArmId::new(1))?;
+/// let propensities = policy.propensities(&Request::new(&[1.0, 0.2]))?;
+/// let probabilities: Vec<f64> = propensities.iter().map(|entry| entry.probability).collect();
+/// assert_eq!(probabilities, [0.0, 1.0, 0.0]);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fixed {
     inner: Uniform,
@@ -28,11 +49,11 @@ pub struct Fixed {
 }
 
 impl Uniform {
-    /// Creates a baseline over the arms 0 to `arms` − 1. The dimension is used only to check contexts; with 0 they may
-    /// have any length.
+    /// Creates a baseline over the arms 0 to `arms` − 1. The dimension serves only to check contexts; with a dimension
+    /// of 0, contexts may have any length.
     ///
     /// # Errors
-    /// A dimension above 16,777,216, or more arms.
+    /// Fails if the dimension or the number of arms exceeds 16,777,216.
     pub fn new(dimension: usize, arms: usize) -> Result<Self> {
         check_length("dimension", dimension.max(1))?;
         Ok(Self { dimension, arms: ArmSet::new(arms)?, clock: Clock::default() })
@@ -50,7 +71,7 @@ impl Uniform {
 
     fn remove_slot(&mut self, _arm: ArmId, _slot: usize) {}
 
-    /// Refuses a context of another length, or with a value that is not finite.
+    /// Refuses a context that has another length or contains a value that is not finite.
     fn check_context(&self, context: &[f64]) -> Result<()> {
         if context.first() == Some(&SPARSE) {
             return check_sparse(context).map(drop);
@@ -59,7 +80,7 @@ impl Uniform {
         check_finite("context", context, expected)
     }
 
-    /// Returns the clock after a reward.
+    /// Returns the policy's clock after one more reward.
     fn after(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<Clock> {
         self.check_context(context)?;
         check_scalar("reward", reward)?;
@@ -115,10 +136,10 @@ impl Policy for Uniform {
 }
 
 impl Fixed {
-    /// Creates a baseline that plays `arm`, with the arms 0 to `arms` − 1.
+    /// Creates a baseline over the arms 0 to `arms` − 1 that always plays `arm`.
     ///
     /// # Errors
-    /// Errors of [`Uniform::new`]; an arm that is not among them.
+    /// Fails as [`Uniform::new`] does, and if `arm` is not below `arms`.
     pub fn new(dimension: usize, arms: usize, arm: ArmId) -> Result<Self> {
         let inner = Uniform::new(dimension, arms)?;
         inner.arms.slot(arm)?;
@@ -199,11 +220,11 @@ impl Policy for Fixed {
 
 header_reader!("");
 
-/// Saved baseline.
+/// Saved state of a [`Uniform`] or [`Fixed`] baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BaselineState {
-    /// Kind and format of the state.
+    /// Header of the state: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     dimension: usize,
@@ -215,16 +236,16 @@ pub struct BaselineState {
 }
 
 impl Uniform {
-    /// Returns the state of this baseline, to be saved.
+    /// Returns the state of this baseline for saving.
     pub fn state(&self) -> BaselineState {
         let (header, arms, Clock { version, epoch }) = (StateHeader::new("uniform"), self.arms.state(), self.clock);
         BaselineState { header, dimension: self.dimension, arms, version, arm: None, epoch }
     }
 
-    /// Creates the baseline of a saved state.
+    /// Creates a baseline from a saved state, after checking the state.
     ///
     /// # Errors
-    /// A state of another kind or a newer version, or one that contradicts itself.
+    /// Fails if the state is of another kind of policy, has a newer format version, or contradicts itself.
     pub fn from_state(state: &BaselineState) -> Result<Self> {
         check_header(&state.header, "uniform")?;
         Self::load(state)
@@ -238,15 +259,15 @@ impl Uniform {
 }
 
 impl Fixed {
-    /// Returns the state of this baseline, to be saved.
+    /// Returns the state of this baseline for saving.
     pub fn state(&self) -> BaselineState {
         BaselineState { header: StateHeader::new("fixed"), arm: Some(self.arm), ..self.inner.state() }
     }
 
-    /// Creates the baseline of a saved state.
+    /// Creates a baseline from a saved state, after checking the state.
     ///
     /// # Errors
-    /// A state of another kind or a newer version, or one that contradicts itself.
+    /// Fails if the state is of another kind of policy, has a newer format version, or contradicts itself.
     pub fn from_state(state: &BaselineState) -> Result<Self> {
         check_header(&state.header, "fixed")?;
         let inner = Uniform::load(state)?;

@@ -1,4 +1,4 @@
-//! Saved states in a binary format: a header, the state, and a checksum.
+//! Binary files of saved states: a header, the state, and a checksum.
 
 use crate::error::{Error, Result};
 use crate::files::replace_file;
@@ -7,24 +7,24 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
-/// First bytes of a file; the last two are a line end that text modes change.
+/// Magic bytes at the start of a file. The last two are a line end, which a transfer in text mode would change.
 const MAGIC: &[u8; 8] = b"bandit\r\n";
 
 /// Version of the header and the encoding. The state itself has a format version of its own.
 const VERSION: u32 = 1;
 
-/// Number of bytes before the state.
+/// Number of bytes in the header, which precedes the state.
 const HEADER: usize = 8 + 4 + 8;
 
-/// Length of the checksum.
+/// Number of bytes in the checksum.
 const CHECKSUM: usize = 32;
 
-/// Writes a policy, a [`Checkpoint`](super::Checkpoint) or any other saved state to a file, completely or not at all, in a
-/// binary format: about 9 bytes a number, where JSON takes some 20.
+/// Writes a policy, a [`Checkpoint`](super::Checkpoint) or any other state to a binary file with a checksum. The file
+/// is written completely or not at all. A number takes about 9 bytes, where JSON takes about 20.
 ///
-/// The file has eight bytes of magic, the version of the format (4 bytes, little-endian), the number of bytes of the
-/// state (8 bytes), the state as MessagePack, and the SHA-256 of all before it. Saved states are read in the format
-/// version of this release alone; JSON is read in all earlier ones.
+/// The file consists of eight magic bytes, the version of the format (4 bytes, little-endian), the number of bytes of
+/// the state (8 bytes), the state as MessagePack, and the SHA-256 of everything before it. This release reads only
+/// states of its own format version from binary files; from JSON it reads all earlier versions.
 ///
 /// ```
 /// use dht_bandits::policy::{load_binary, save_binary};
@@ -40,8 +40,8 @@ const CHECKSUM: usize = 32;
 /// ```
 ///
 /// # Errors
-/// [`Error::File`]: a file that cannot be written, or is not a regular file. [`Error::Settings`]: a state that cannot be
-/// encoded.
+/// - [`Error::File`] if the file cannot be written or is not a regular file.
+/// - [`Error::Settings`] if the state cannot be encoded.
 pub fn save_binary(path: impl AsRef<Path>, state: &impl Serialize) -> Result<()> {
     let mut bytes = Vec::new();
     bytes.extend_from_slice(MAGIC);
@@ -55,11 +55,12 @@ pub fn save_binary(path: impl AsRef<Path>, state: &impl Serialize) -> Result<()>
     replace_file(path.as_ref(), &bytes)
 }
 
-/// Reads a state that [`save_binary`] wrote, and checks it like every saved state.
+/// Reads and checks a state that [`save_binary`] wrote.
 ///
 /// # Errors
-/// [`Error::File`]: the file cannot be read. [`Error::Settings`], with the file's name: a file that is not in this format,
-/// is torn or damaged, has a newer version, or holds another state.
+/// - [`Error::File`] if the file cannot be read.
+/// - [`Error::Settings`], with the file's name, if the file is not in this format, is cut off or damaged, has a newer
+///   version, or holds another kind of state.
 pub fn load_binary<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|error| Error::file(path, &error))?;
@@ -68,7 +69,7 @@ pub fn load_binary<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T> {
     rmp_serde::from_slice(state).map_err(|error| refuse(error.to_string()))
 }
 
-/// Bytes of the state in a file, whose header and checksum are right.
+/// Returns the bytes of the state in a file, after checking the header and the checksum.
 fn state_of(bytes: &[u8]) -> Result<&[u8], String> {
     let start = &bytes[..bytes.len().min(MAGIC.len())];
     if start.is_empty() || !MAGIC.starts_with(start) {

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Policy and the position in its log up to which it has learned, as one JSON file. After a crash it learns what it has
-/// missed.
+/// Policy with the position in its log up to which it has learned, saved as one JSON file. After a crash the policy
+/// learns the later rewards from the log ([`catch_up`](Self::catch_up)).
 ///
 /// ```
 /// use dht_bandits::log::{DecisionLog, LogSettings};
@@ -41,34 +41,36 @@ use std::path::Path;
 pub struct Checkpoint<P> {
     #[serde(deserialize_with = "read_header")]
     header: StateHeader,
-    /// The policy.
+    /// Policy of the checkpoint.
     pub policy: P,
-    /// Position in the log: number of the file, and byte in it. The policy has learned the rewards before it.
+    /// Position in the log: number of the file, and byte within that file. The policy has learned all rewards before
+    /// it.
     pub position: (u64, u64),
-    /// Digest of the log's bytes before the position.
+    /// Digest of the bytes of the log before the position.
     digest: u64,
 }
 
 header_reader!("checkpoint");
 
-/// Result of [`Checkpoint::catch_up`].
+/// Result of [`Checkpoint::catch_up`]: how much the policy learned from the log, and what it refused.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct CatchUp {
-    /// Number of decisions and slates learned.
+    /// Number of decisions and slates that the policy has learned from the log.
     pub learned: usize,
-    /// Ids of decisions and slates that the policy refused, such as those of removed arms, each with the reason.
+    /// Ids of the decisions and slates that the policy refused, each with the reason. Those of removed arms are an
+    /// example.
     pub refused: Vec<(u64, Error)>,
 }
 
-/// Logged answer that a policy has not learned.
-enum Missed {
+/// Logged reward or feedback that the policy has not learned yet.
+enum LoggedOutcome {
     Reward(Decision, f64),
     Feedback(Slate, Vec<Feedback>),
 }
 
 impl<P> Checkpoint<P> {
-    /// Combines a policy, or a reference to one, with the position of its log.
+    /// Creates a checkpoint of a policy, or of a reference to one, at the current position of its log.
     pub fn new(policy: P, log: &DecisionLog) -> Self {
         let header = StateHeader::new("checkpoint");
         Self { header, policy, position: log.position(), digest: log.tail_digest() }
@@ -76,11 +78,11 @@ impl<P> Checkpoint<P> {
 }
 
 impl<P: Serialize> Checkpoint<P> {
-    /// Writes the checkpoint to a file, completely or not at all: a reader gets the former file or this one.
+    /// Writes the checkpoint to a file, completely or not at all: a reader gets either the former file or the new one.
     ///
     /// # Errors
-    /// [`Error::File`]: a file that cannot be written, or is not a regular file. [`Error::Settings`]: values that JSON
-    /// cannot hold.
+    /// - [`Error::File`] if the file cannot be written or is not a regular file.
+    /// - [`Error::Settings`] if JSON cannot represent a value.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         let text = serde_json::to_vec(self).map_err(|error| Error::Settings { problem: error.to_string() })?;
         replace_file(path.as_ref(), &text)
@@ -88,11 +90,12 @@ impl<P: Serialize> Checkpoint<P> {
 }
 
 impl<P: DeserializeOwned> Checkpoint<P> {
-    /// Reads a checkpoint from a file.
+    /// Reads a checkpoint from a file, and checks it.
     ///
     /// # Errors
-    /// [`Error::File`]: the file cannot be read. [`Error::Settings`], with the file's name: a file that is torn, holds no
-    /// checkpoint of this kind of policy, or has a newer version.
+    /// - [`Error::File`] if the file cannot be read.
+    /// - [`Error::Settings`], with the file's name, if the file is cut off, holds no checkpoint of this kind of policy,
+    ///   or has a newer version.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let text = std::fs::read(path).map_err(|error| Error::file(path, &error))?;
@@ -102,17 +105,21 @@ impl<P: DeserializeOwned> Checkpoint<P> {
 }
 
 impl<P: Policy + Clone> Checkpoint<P> {
-    /// Learns the rewards and the feedback after the position, in the order of the log, and advances the position. A
-    /// second call learns nothing twice. Memory holds what is learned.
+    /// Learns the rewards and the feedback that the log contains after the position, in the order of the log, and
+    /// advances the position. A second call learns nothing twice. All rewards to be learned are held in memory.
     ///
-    /// The policy has to learn the first reward of each decision: sums and later rewards are refused. Announcements of
-    /// [`AnyPolicy`](crate::policy::AnyPolicy::announce) are not saved. Defaults are not in the log, and so are not learned. A last line that was cut off is ignored, as by [`LogReader`].
+    /// The policy must learn the first reward of each decision: settings that add up rewards or take later ones are
+    /// refused. Announcements of [`AnyPolicy`](crate::policy::AnyPolicy::announce) are not saved. Default rewards are
+    /// not in the log, and so are not learned. A last line that was cut off is ignored, as by [`LogReader`].
     ///
     /// # Errors
-    /// [`LogProblem::EndsBefore`]: the position is not in this log. [`LogProblem::OtherBytes`]: the log has another line
-    /// before the position than when the policy was saved. Lines that cannot be read. Another
-    /// [rule](LogSettings::reward_rule) than the first reward: part of a sum may have been learned. The checkpoint is
-    /// unchanged then.
+    /// - [`LogProblem::EndsBefore`] if the position is not in this log.
+    /// - [`LogProblem::OtherBytes`] if the line before the position is not the one at the time of saving.
+    /// - The error of [`LogReader`] for a line that cannot be read.
+    /// - [`Error::Settings`] if the [rule](LogSettings::reward_rule) is not the first reward: the policy may have
+    ///   learned a part of a sum.
+    ///
+    /// The checkpoint is unchanged then.
     pub fn catch_up(&mut self, folder: impl AsRef<Path>, settings: LogSettings) -> Result<CatchUp, LogError> {
         let folder = folder.as_ref();
         if settings.reward_rule != RewardRule::First {
@@ -125,13 +132,13 @@ impl<P: Policy + Clone> Checkpoint<P> {
         for joined in LogReader::open(folder, settings)?.filter(of_this_reader) {
             let joined = joined?;
             if let Some(position) = joined.answered_at.filter(|position| *position >= self.position) {
-                missed.push((position, joined.id, Missed::Reward(joined.decision, joined.reward)));
+                missed.push((position, joined.id, LoggedOutcome::Reward(joined.decision, joined.reward)));
             }
         }
         for joined in LogReader::open_slates(folder, settings)?.filter(of_this_reader) {
             let joined = joined?;
             if let Some(position) = joined.answered_at.filter(|position| *position >= self.position) {
-                missed.push((position, joined.id, Missed::Feedback(joined.slate, joined.feedback)));
+                missed.push((position, joined.id, LoggedOutcome::Feedback(joined.slate, joined.feedback)));
             }
         }
         missed.sort_by_key(|(position, ..)| *position);
@@ -143,8 +150,8 @@ impl<P: Policy + Clone> Checkpoint<P> {
         };
         for (_, id, answer) in missed {
             let outcome = match answer {
-                Missed::Reward(decision, reward) => policy.learn(&decision, reward),
-                Missed::Feedback(slate, feedback) => policy.learn_slate(&slate, &feedback),
+                LoggedOutcome::Reward(decision, reward) => policy.learn(&decision, reward),
+                LoggedOutcome::Feedback(slate, feedback) => policy.learn_slate(&slate, &feedback),
             };
             match outcome {
                 Ok(()) => caught_up.learned += 1,
@@ -156,7 +163,8 @@ impl<P: Policy + Clone> Checkpoint<P> {
     }
 }
 
-/// Returns whether a line is for this reader: decisions and slates may share a folder.
+/// Returns whether a line is for this reader. Decisions and slates may share a folder, and each reader skips the lines
+/// of the other.
 fn of_this_reader<T>(joined: &Result<T, LogError>) -> bool {
     !matches!(joined, Err(LogError::Line { problem: LogProblem::OtherReader { .. }, .. }))
 }

@@ -1,4 +1,4 @@
-//! Choice of one among scored arms, shared by all policies.
+//! Selection of one arm by its score, shared by all policies.
 
 use crate::arm::ArmId;
 use crate::error::Result;
@@ -8,26 +8,26 @@ use crate::posterior::Beliefs;
 use crate::validate::check_scalar;
 use rand::{Rng, RngExt};
 
-/// Arms of a request, scored one after the other.
+/// Arms of a request whose scores are computed one after the other.
 pub(crate) trait ScoredArms {
     /// Number of arms; at least one.
     fn count(&self) -> usize;
 
-    /// Folds over index and score of each arm, in a fixed order. The accumulator is passed by value, so that it stays
-    /// in registers.
+    /// Folds over the index and the score of each arm, in a fixed order. The accumulator is passed by value, so that it
+    /// stays in registers.
     fn fold<T>(&self, first: T, gather: impl FnMut(T, usize, Score) -> T) -> T;
 
-    /// Value of an arm under a rule after a number of learned rewards.
+    /// Value of an arm under an exploration rule, after a number of learned rewards.
     #[inline(always)]
     fn value<E: Exploration, R: Rng + ?Sized>(&self, rule: &E, _: u64, _: usize, score: Score, rng: &mut R) -> f64 {
         rule.value(score, rng)
     }
 
-    /// Index and score of the arm at a position of that order.
+    /// Index and score of the arm at a position of the order in which [`fold`](Self::fold) visits the arms.
     fn at(&self, position: usize) -> (usize, Score);
 }
 
-/// Arms with scores that were computed before.
+/// Arms whose scores are already computed.
 pub(crate) struct ScoredArmsOf<'a>(pub(crate) &'a [(ArmId, Score)]);
 
 impl ScoredArms for ScoredArmsOf<'_> {
@@ -44,12 +44,13 @@ impl ScoredArms for ScoredArmsOf<'_> {
     }
 }
 
-/// Adds the degrees of freedom of Gaussian draws to scores.
+/// Pairs each score with the degrees of freedom of a Gaussian draw, which are infinite.
 pub(crate) fn with_freedom(scored: &[(ArmId, Score)]) -> Vec<(Score, f64)> {
     scored.iter().map(|(_, score)| (*score, f64::INFINITY)).collect()
 }
 
-/// Value of a posterior's arm; its noise is drawn if the noise is learned and the rule draws.
+/// Value of one arm under an exploration rule. If the posterior learns the noise and the rule draws, the noise is drawn
+/// as well.
 #[inline(always)]
 pub(crate) fn drawn_value<B: Beliefs, E: Exploration, R: Rng + ?Sized>(
     posterior: &B,
@@ -64,7 +65,7 @@ pub(crate) fn drawn_value<B: Beliefs, E: Exploration, R: Rng + ?Sized>(
     rule.value(score, rng)
 }
 
-/// Highest value so far; among equal values, each is selected with equal probability.
+/// Arm with the highest value so far. Among equal values, each arm is selected with equal probability.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Best {
     pub(crate) slot: usize,
@@ -78,7 +79,7 @@ impl Best {
         Self { slot: 0, value: f64::NEG_INFINITY, score: Score { mean: 0.0, width: 0.0 }, ties: 0 }
     }
 
-    /// Returns the better of the best so far and this arm.
+    /// Returns the better of two arms: the best so far and the arm of these arguments.
     #[inline(always)]
     pub(crate) fn or<R: Rng + ?Sized>(self, slot: usize, value: f64, score: Score, rng: &mut R) -> Self {
         if value < self.value {
@@ -89,43 +90,44 @@ impl Best {
         } else if self.value.is_nan() {
             self
         } else {
-            // A NaN wins and stays the best, so that the caller sees it.
+            // A NaN replaces the best value and stays, so that the caller detects it.
             Self { slot, value, score, ties: 1 }
         }
     }
 }
 
-/// Returns whether the last of `ties` equal values is selected, with probability 1/`ties`. Kept out of line: a
-/// generator in the loop over arms would use its registers.
+/// Returns whether the last of `ties` equal values is selected, which has the probability 1/`ties`. The function is not
+/// inlined: a generator in the loop over arms would use its registers.
 #[cold]
 #[inline(never)]
 fn wins_tie<R: Rng + ?Sized>(ties: u32, rng: &mut R) -> bool {
     rng.random_range(0..ties) == 0
 }
 
-/// Chosen arm.
+/// Arm that an exploration rule chose, with its score.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Chosen {
+pub(crate) struct ScoredChoice {
     /// Index of the arm, as in [`ScoredArms::fold`].
     pub(crate) index: usize,
     pub(crate) value: f64,
     pub(crate) score: Score,
-    /// Propensity of the arm, if it follows from the values computed for the choice.
+    /// Propensity of the arm, if it follows from the values that the choice computed anyway.
     pub(crate) propensity: Option<f64>,
 }
 
-/// Chooses by a rule after `learned` learned rewards; ties are broken uniformly by the generator. With `PROPENSITY` the
-/// propensity is computed if one pass over the scores suffices, that is, by every rule except Thompson sampling.
+/// Chooses one of the scored arms by an exploration rule, after `learned` rewards. Ties are broken uniformly by the
+/// generator. With `PROPENSITY`, the propensity is computed if one pass over the scores suffices. That is so for every
+/// rule except Thompson sampling.
 ///
 /// # Errors
-/// Scores that overflow; a floor that not all arms can have.
+/// Fails if a score overflows, or if the floor is too high for the number of arms.
 #[inline(always)]
 pub(crate) fn choose<const PROPENSITY: bool, A: ScoredArms, E: Exploration, R: Rng + ?Sized>(
     arms: &A,
     rule: &E,
     learned: u64,
     rng: &mut R,
-) -> Result<Chosen> {
+) -> Result<ScoredChoice> {
     let (count, rule) = (arms.count(), &rule.after(learned));
     let share = drawn_uniformly(rule, learned, count)?;
     let explored = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
@@ -162,21 +164,22 @@ pub(crate) fn choose<const PROPENSITY: bool, A: ScoredArms, E: Exploration, R: R
         _ => None,
     };
     let propensity = own.map(|own| share / count as f64 + own);
-    Ok(Chosen { index, value, score: score.checked()?, propensity })
+    Ok(ScoredChoice { index, value, score: score.checked()?, propensity })
 }
 
-/// Chooses by inverse gaps: a second pass, since every probability depends on the best mean.
+/// Chooses by inverse-gap weighting. It needs a second pass over the arms, since every probability depends on the best
+/// mean.
 fn choose_by_gap<A: ScoredArms, R: Rng + ?Sized>(
     arms: &A,
     gamma: f64,
     best: Best,
     (share, explored): (f64, Option<usize>),
     rng: &mut R,
-) -> Result<Chosen> {
+) -> Result<ScoredChoice> {
     let count = arms.count();
     let first = InverseGap::new(gamma, count, (best.slot, best.value), rng.random());
     let draw = arms.fold(first, InverseGap::or);
-    // The arms that tie with the best share what is left, whichever of them is taken for the best.
+    // The arms that tie for the best mean share the remaining probability, whichever of them counts as the best.
     let of_best = (1.0 - draw.below) / f64::from(best.ties);
     let of = |score: Score| {
         let gap = best.value - score.mean;
@@ -189,5 +192,5 @@ fn choose_by_gap<A: ScoredArms, R: Rng + ?Sized>(
     };
     let score = score.checked()?;
     let propensity = Some(share / count as f64 + (1.0 - share) * of(score));
-    Ok(Chosen { index, value: score.mean, score, propensity })
+    Ok(ScoredChoice { index, value: score.mean, score, propensity })
 }

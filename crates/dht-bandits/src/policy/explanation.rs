@@ -1,37 +1,53 @@
-//! Explanations of choices: the part of each feature in the mean of an arm.
+//! Explanations of choices: the contribution of each feature to the mean of an arm.
 
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 
-/// Value that a weight is multiplied with.
+/// Term of a linear score: the value that one weight is multiplied with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Term {
-    /// A column of the decision's context, which the features of the arm follow.
+    /// Column of the decision's context. The columns of an arm's features follow those of the context.
     Column(usize),
-    /// The product of two of these columns.
+    /// Product of two columns.
     Product(usize, usize),
-    /// The constant of a normaliser, and the mean of scaled rewards.
+    /// Constant: the bias that a normaliser appends, and the mean of rewards if a normaliser scales them.
     Constant,
 }
 
-/// Mean and width of the chosen arm, and the contribution of each term to the mean.
+/// Explanation of an arm's score: its mean, its width, and the contribution of each term to the mean.
+///
+/// ```
+/// use dht_bandits::policy::Term;
+/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut policy = LinUcb::new(2, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+/// let decision = policy.decide(&Request::new(&[1.0, 2.0]), &mut ChaCha8Rng::seed_from_u64(7))?;
+/// policy.learn(&decision, 1.0)?;
+/// let explanation = policy.explain(&decision)?;
+/// // The second value contributes most, and the contributions sum to the mean.
+/// assert_eq!(explanation.contributions[0].0, Term::Column(1));
+/// let sum: f64 = explanation.contributions.iter().map(|(_, part)| part).sum();
+/// assert!((sum - explanation.mean).abs() < 1e-12);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Explanation {
     /// Posterior mean: the expected reward, or its log-odds under a logistic model.
     pub mean: f64,
-    /// Posterior width.
+    /// Posterior width: the standard deviation of the mean.
     pub width: f64,
-    /// Terms with their parts of the mean, which sum to it; the largest in absolute value first. Columns are those of
-    /// raw contexts, and parts those of normalised values if the policy has a normaliser: they say by how much a value
-    /// differs from the usual.
+    /// Contribution of each term to the mean, the largest in absolute value first. The contributions sum to the mean.
+    /// Columns are those of the raw context. If the policy has a normaliser, contributions are computed from normalised
+    /// values: they measure the effect of a value's difference from its mean.
     pub contributions: Vec<(Term, f64)>,
 }
 
 impl Explanation {
-    /// Explains a mean that is linear in the values of a row: `score` returns mean and width of a row.
+    /// Explains a score whose mean is linear in the values of a row; `score` returns the mean and width of a row.
     pub(crate) fn linear(
         row: &[f64],
         terms: impl Fn(usize) -> Term,
@@ -50,7 +66,7 @@ impl Explanation {
         Ok(explanation)
     }
 
-    /// Sorts contributions by absolute value, largest first; equal ones stay in the order of columns.
+    /// Sorts contributions by absolute value, largest first. Equal contributions stay in the order of columns.
     pub(crate) fn sort(&mut self) {
         self.contributions.sort_by(|left, right| right.1.abs().total_cmp(&left.1.abs()));
     }

@@ -1,4 +1,4 @@
-//! Shared implementations of [`Policy`] methods: arm management, and delegation to an inner policy.
+//! Shared implementations of [`Policy`] methods: management of arms, and delegation to an inner policy.
 
 use super::{Observation, Policy};
 use crate::arm::ArmId;
@@ -131,10 +131,10 @@ macro_rules! changes_arms_as {
 }
 pub(crate) use changes_arms_as;
 
-/// Generates the methods of a [`Policy`](super::Policy) that manage arms and expire decisions. It requires the fields
-/// `arms` and `clock` and four private methods. `reserve_arm` reserves memory for a copy of a slot or, without one,
-/// for an untrained arm. `push_arm` adds that arm, which cannot fail. `copy_slot` copies the learned state of a slot to
-/// another. `remove_slot` removes the learned state of a slot, and moves the last one there.
+/// Generates the methods of a [`Policy`](super::Policy) that manage arms and expire decisions. The type must have the
+/// fields `arms` and `clock`, and four private methods. `reserve_arm` reserves memory for a new arm: a copy of a slot
+/// if it gets one, else an untrained arm. `push_arm` adds that arm, which cannot fail. `copy_slot` copies the learned
+/// state of one slot to another. `remove_slot` removes the learned state of a slot, and moves the last slot there.
 macro_rules! manages_arms {
     ($self:ident) => {
         fn arms(&$self) -> &$crate::policy::ArmSet {

@@ -1,23 +1,28 @@
-//! Policies: a posterior and an exploration rule over arms that are added and removed.
+//! Contextual-bandit policies, which choose one of several arms in a context and learn from its reward. Most combine a
+//! posterior with an exploration rule; arms can be added and removed.
 //!
-//! * [`Request`](crate::Request): a context, and the available arms.
-//! * [`Policy`], the trait, with [`Choice`](crate::Choice), [`Decision`](crate::Decision) and [`Observation`]: a
-//!   choice now, its reward later. [`Explanation`]: the parts of the features in the score of a choice.
-//!   [`Slate`] and [`Feedback`]: several items at once.
-//! * [`Disjoint`]: arms with separate weights. [`Hybrid`]: shared weights in addition. [`TopK`]: slates of K arms.
-//! * [`LinUcb`](crate::LinUcb), [`LinTs`](crate::LinTs): pairs of a posterior and a rule under the names of the literature.
-//! * [`SparsePolicy`]: arms with sparse or hashed features, by [`DiagonalLaplace`](crate::posterior::DiagonalLaplace) or
-//!   [`AdaGrad`]. [`SoftmaxPolicy`]: a policy learned from another policy's log by its gradient.
+//! * [`Request`](crate::Request): a context, with the arms that are available.
+//! * [`Policy`]: the trait. A policy returns a [`Choice`](crate::Choice) or a [`Decision`](crate::Decision) now, and
+//!   learns its reward later, alone or in a batch of [`Observation`]s. [`Explanation`]: the contribution of each
+//!   feature to the score of a choice. [`Slate`] and [`Feedback`]: several items chosen at once.
+//! * [`Disjoint`]: separate weights for each arm. [`Hybrid`]: additional weights that all arms share. [`TopK`]: slates
+//!   of K arms.
+//! * [`LinUcb`](crate::LinUcb), [`LinTs`](crate::LinTs): pairs of a posterior and a rule that have names in the
+//!   literature.
+//! * [`SparsePolicy`]: sparse or hashed contexts, with [`DiagonalLaplace`](crate::posterior::DiagonalLaplace) or
+//!   [`AdaGrad`] as the model. [`SoftmaxPolicy`]: a policy that learns from another policy's log by policy gradients.
 //! * [`ContextFree`]: UCB1 and Beta-Thompson sampling, which ignore contexts.
 //! * [`SlidingWindow`] and [`ResetOnChange`]: policies for non-stationary environments, in addition to
 //!   [forgetting](crate::posterior::DiscountedRidge).
-//! * [`AnyPolicy`]: a policy defined by settings. [`Normalised`]: a policy with the scaling of its contexts.
-//!   [`OraclePolicy`]: a policy around a reward model of the user's.
-//! * [`Publisher`] and [`SnapshotReader`]: one thread learns, many choose.
-//! * With the cargo feature `log`, `Checkpoint`: a policy and its position in a log as one file.
-//! * With the cargo feature `log` or `settings`, `save_binary` and `load_binary`: any saved state as a checked binary file.
+//! * [`AnyPolicy`]: a policy defined by settings. [`Normalised`]: a policy that scales its contexts. [`OraclePolicy`]:
+//!   a policy around the user's own reward model.
+//! * [`Publisher`] and [`SnapshotReader`]: one thread learns while many threads choose.
+//! * `Checkpoint`, with the cargo feature `log`: a policy and its position in a log, in one file.
+//! * `save_binary` and `load_binary`, with the cargo feature `log` or `settings`: any state as a binary file with a
+//!   checksum.
 //! * [`Uniform`] and [`Fixed`]: baselines that do not learn.
-//! * [`Delta`]: learned evidence, to be merged elsewhere. [`Propensity`]: the probability of a choice.
+//! * [`Delta`]: evidence that one worker learned, for merging into another. [`Propensity`]: the probability of a
+//!   choice.
 
 mod any;
 mod baselines;

@@ -1,4 +1,4 @@
-//! Policies around the caller's reward model.
+//! Policies around a reward model that the caller implements.
 
 use super::Policy;
 use super::choose::{ScoredArmsOf, choose, with_freedom};
@@ -14,13 +14,13 @@ use crate::policy::forward::manages_arms;
 use crate::validate::{check_context, check_finite, check_length, check_scalar, check_weight};
 use rand::Rng;
 
-/// Model of the reward of an arm in a context: a tree, a neural network, a call to another library.
+/// Reward model of the caller's own: a tree, a neural network, a call to another library.
 ///
-/// The context is that of the request, followed by the arm's features if [`OraclePolicy::with_features`] was called.
-/// Rules that use widths ([`Ucb`](crate::Ucb), [`Thompson`](crate::Thompson)) need [`width`](Self::width);
+/// `context` is the context of the request. If [`OraclePolicy::with_features`] was called, the arm's features follow
+/// it. Rules that use widths ([`Ucb`](crate::Ucb), [`Thompson`](crate::Thompson)) need [`width`](Self::width);
 /// [`SquareCb`](crate::exploration::SquareCb), [`Softmax`](crate::exploration::Softmax) and the greedy rules do not.
 pub trait Oracle: Clone + std::fmt::Debug + Send + Sync + 'static {
-    /// Predicts the reward.
+    /// Predicts the reward of an arm in a context.
     fn predict(&self, arm: ArmId, context: &[f64]) -> f64;
 
     /// Uncertainty of the prediction, as a standard deviation; 0 by default.
@@ -28,25 +28,25 @@ pub trait Oracle: Clone + std::fmt::Debug + Send + Sync + 'static {
         0.0
     }
 
-    /// Learns a reward; a weight of 2 counts it twice. After an error the model may be in any state: the policy drops
-    /// it.
+    /// Learns a reward; a weight of 2 counts it twice. After an error the model may be in any state, since the policy
+    /// drops it.
     ///
     /// # Errors
-    /// Reason for which the model cannot learn.
+    /// Fails for any reason of the model's own.
     fn learn(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
 
-    /// Prepares for an added arm.
+    /// Prepares the model for an added arm; does nothing by default.
     fn add_arm(&mut self, _arm: ArmId) {}
 
-    /// Forgets a removed arm.
+    /// Forgets an arm that was removed; does nothing by default.
     fn remove_arm(&mut self, _arm: ArmId) {}
 }
 
-/// Policy that explores by any rule around an [`Oracle`].
+/// Policy that combines the caller's reward model, an [`Oracle`], with any exploration rule.
 ///
-/// Predictions are checked: a prediction that is not finite, or a negative width, refuses the choice
-/// ([`Error::Oracle`]). Learning uses a copy of the model, which replaces the original if it learned and still predicts
-/// a finite reward. A model with large parameters should store them behind an `Arc`, or learn from batches.
+/// Predictions are checked: if one is not finite or a width is negative, the choice fails with [`Error::Oracle`].
+/// Learning takes place on a copy of the model, which replaces the original if it still predicts a finite reward. A
+/// model with large parameters should store them behind an `Arc`, or learn from batches.
 ///
 /// ```
 /// use dht_bandits::exploration::SquareCb;
@@ -83,7 +83,7 @@ pub struct OraclePolicy<O: Oracle, E: Exploration> {
     oracle: O,
     exploration: E,
     dimension: usize,
-    // The number of features of an arm; 0 where arms are known by their ids alone.
+    // Number of features of an arm; 0 if arms are known only by their ids.
     features: usize,
     arms: ArmSet,
     clock: Clock,
@@ -93,7 +93,7 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
     /// Creates a policy with the arms 0 to `arms` − 1 and contexts of length `dimension`, which may be 0.
     ///
     /// # Errors
-    /// A dimension or a number of arms above 16,777,216; a setting out of its range.
+    /// Fails if the dimension or the number of arms exceeds 16,777,216, or if a setting is out of its range.
     pub fn new(oracle: O, dimension: usize, arms: usize, exploration: E) -> Result<Self> {
         exploration.check()?;
         check_length("dimension", dimension.max(1))?;
@@ -103,30 +103,30 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
         Ok(policy)
     }
 
-    /// Sets the number of features of each arm, which follow the context; requests then name arms by any ids.
+    /// Sets the number of features of each arm. They follow the context, and requests may name arms by any ids.
     ///
     /// # Errors
-    /// No features, or more than 16,777,216.
+    /// Fails if the number is zero or exceeds 16,777,216.
     pub fn with_features(mut self, features: usize) -> Result<Self> {
         check_length("features", features)?;
         self.features = features;
         Ok(self)
     }
 
-    /// Reward model.
+    /// Reward model of the policy.
     pub fn oracle(&self) -> &O {
         &self.oracle
     }
 
-    /// Exploration rule.
+    /// Exploration rule of the policy.
     pub fn exploration(&self) -> &E {
         &self.exploration
     }
 
-    /// Replaces the exploration rule.
+    /// Replaces the exploration rule; the learned state stays.
     ///
     /// # Errors
-    /// A setting out of its range.
+    /// Fails if a setting is out of its range.
     pub fn set_exploration(&mut self, exploration: E) -> Result<()> {
         exploration.check()?;
         self.exploration = exploration;
@@ -135,7 +135,7 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
 
     fn reserve_arm(&mut self, like: Option<usize>) -> Result<()> {
         if like.is_some() {
-            Err(Error::Unsupported { what: "arms like another: an oracle is not copied" })
+            Err(Error::Unsupported { what: "copying the learned state of an arm: it is inside the oracle" })
         } else {
             Ok(())
         }
@@ -178,7 +178,7 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
         Ok((arm, check_score(&self.oracle, arm, context)?))
     }
 
-    fn chosen(&self, scored: &[(ArmId, Score)], rng: &mut dyn Rng) -> Result<(usize, Choice)> {
+    fn choose_scored(&self, scored: &[(ArmId, Score)], rng: &mut dyn Rng) -> Result<(usize, Choice)> {
         let Clock { version, epoch } = self.clock;
         let chosen = choose::<true, _, _, _>(&ScoredArmsOf(scored), &self.exploration, version, rng)?;
         let Score { mean, width } = chosen.score;
@@ -187,10 +187,10 @@ impl<O: Oracle, E: Exploration> OraclePolicy<O, E> {
     }
 }
 
-/// Prediction and width of a model, checked.
+/// Returns a model's prediction and width for an arm, after checking them.
 ///
 /// # Errors
-/// [`Error::Oracle`].
+/// [`Error::Oracle`] if the prediction is not finite, or the width is negative or not finite.
 fn check_score<O: Oracle>(oracle: &O, arm: ArmId, context: &[f64]) -> Result<Score> {
     let (mean, width) = (oracle.predict(arm, context), oracle.width(arm, context));
     if !mean.is_finite() {
@@ -214,12 +214,12 @@ impl<O: Oracle, E: Exploration> Policy for OraclePolicy<O, E> {
     }
 
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
-        Ok(self.chosen(&self.scored(request)?, rng)?.1)
+        Ok(self.choose_scored(&self.scored(request)?, rng)?.1)
     }
 
     fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
         let scored = self.scored(request)?;
-        let (position, mut choice) = self.chosen(&scored, rng)?;
+        let (position, mut choice) = self.choose_scored(&scored, rng)?;
         if choice.propensity.is_none() {
             let scores = with_freedom(&scored);
             choice.propensity = Some(independent_propensity(&self.exploration, self.clock.version, &scores, position)?);

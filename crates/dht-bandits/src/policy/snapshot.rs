@@ -1,5 +1,5 @@
-//! Snapshots: one [`Publisher`] learns, many [`SnapshotReader`]s choose from immutable copies, without locks in
-//! `select`.
+//! Snapshots of policies: one [`Publisher`] learns, and many [`SnapshotReader`]s choose from immutable copies without
+//! taking a lock in `select`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ struct Published<T> {
     latest: Mutex<Arc<T>>,
 }
 
-/// Writer of snapshots: owns the learner and publishes clones of it.
+/// Writer of snapshots: owns a learner, such as a policy, and publishes clones of it to readers in other threads.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb, policy::Publisher};
@@ -25,6 +25,7 @@ struct Published<T> {
 /// });
 /// writer.change(|policy| policy.update(dht_bandits::ArmId::new(0), &[1.0, 0.0], 1.0, 1.0))?;
 /// writer.publish();
+/// assert_eq!(writer.learner().version(), 1);
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 #[derive(Debug)]
@@ -36,6 +37,18 @@ pub struct Publisher<T> {
 }
 
 /// Reader of snapshots: gets the newest snapshot without waiting for the writer.
+///
+/// ```
+/// use dht_bandits::policy::Publisher;
+///
+/// // The learner is a counter here, published after every two changes.
+/// let mut writer = Publisher::new(0, 2);
+/// let mut reader = writer.reader();
+/// writer.change(|count| *count += 1);
+/// assert_eq!(*reader.latest(), 0);
+/// writer.change(|count| *count += 1);
+/// assert_eq!(*reader.latest(), 2);
+/// ```
 #[derive(Debug, Clone)]
 pub struct SnapshotReader<T> {
     version: u64,
@@ -44,18 +57,19 @@ pub struct SnapshotReader<T> {
 }
 
 impl<T: Clone> Publisher<T> {
-    /// Publishes `learner` now, and again after every `every` changes (0: only by [`publish`](Self::publish)).
+    /// Creates a publisher, and publishes `learner` at once. It is published again after every `every` changes; with 0,
+    /// only [`publish`](Self::publish) does so.
     pub fn new(learner: T, every: u64) -> Self {
         let latest = Mutex::new(Arc::new(learner.clone()));
         Self { learner, every, changes: 0, published: Arc::new(Published { version: AtomicU64::new(0), latest }) }
     }
 
-    /// Learner.
+    /// Learner, in its current state.
     pub fn learner(&self) -> &T {
         &self.learner
     }
 
-    /// Changes the learner, and publishes it if due.
+    /// Changes the learner, and publishes it if the number of changes since the last time is reached.
     pub fn change<O>(&mut self, change: impl FnOnce(&mut T) -> O) -> O {
         let outcome = change(&mut self.learner);
         self.changes += 1;
@@ -65,14 +79,14 @@ impl<T: Clone> Publisher<T> {
         outcome
     }
 
-    /// Publishes the current learner. Costs one clone.
+    /// Publishes a clone of the current learner.
     pub fn publish(&mut self) {
         let next = Arc::new(self.learner.clone());
         *self.published.latest.lock().unwrap_or_else(PoisonError::into_inner) = next;
         self.published.version.fetch_add(1, Ordering::Release);
     }
 
-    /// Creates a reader of the published snapshots.
+    /// Creates a reader of the published snapshots. Each thread needs one.
     pub fn reader(&self) -> SnapshotReader<T> {
         let version = self.published.version.load(Ordering::Acquire);
         let snapshot = self.published.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -81,7 +95,8 @@ impl<T: Clone> Publisher<T> {
 }
 
 impl<T> SnapshotReader<T> {
-    /// Newest snapshot. Costs one atomic load; if there is a new snapshot, also a lock while a pointer is copied.
+    /// Newest snapshot. The call costs one atomic load and, if there is a new snapshot, a lock while one pointer is
+    /// copied.
     pub fn latest(&mut self) -> &T {
         let version = self.published.version.load(Ordering::Acquire);
         if version != self.version {
@@ -91,7 +106,7 @@ impl<T> SnapshotReader<T> {
         &self.snapshot
     }
 
-    /// Snapshot that this reader read last, for longer use.
+    /// Snapshot that this reader loaded last, as a shared pointer for longer use.
     pub fn snapshot(&self) -> Arc<T> {
         Arc::clone(&self.snapshot)
     }

@@ -1,6 +1,6 @@
-//! Announcements of decisions whose rewards have not come, and their effect on further choices.
+//! Announcements of decisions whose rewards have not arrived, and their effect on further choices.
 
-use super::configured::Kind;
+use super::configured::CloneablePolicy;
 use super::in_flight::InFlight;
 use super::policy::AnyPolicy;
 use crate::arm::ArmId;
@@ -11,19 +11,22 @@ use crate::policy::Policy;
 use crate::posterior::sigmoid;
 
 impl AnyPolicy {
-    /// Announces a decision whose reward has not come yet. Until it is learned, the policy chooses as if the decision
-    /// had earned the lower end of what is plausible, mean − width.
+    /// Announces a decision whose reward has not arrived yet. Until its reward is learned, the policy chooses as if the
+    /// decision had earned mean − width, the lower end of its plausible rewards.
     ///
-    /// Without announcements, a policy repeats its most uncertain choice until the first reward is back. An arm that is
-    /// added while 1,000 rewards are in flight is then given to the next 1,000 visitors. Each announced decision lowers
-    /// the bound of its arm until others are chosen as well. The price: a good new arm is found later,
-    /// by two delays or more. Decisions from [`decide`](Policy::decide), and their propensities, are those of the policy
-    /// that counts on these rewards. Slates do not. Each announcement counts: one that is announced twice, or after its
-    /// reward was learned, waits until it is forgotten.
+    /// Without announcements, a policy repeats its most uncertain choice until the first reward arrives. For example,
+    /// an arm that is added while 1,000 rewards are outstanding is shown to the next 1,000 visitors. Each announced
+    /// decision lowers the bound of its arm, so that other arms are chosen as well. The disadvantage is that a good new
+    /// arm is recognised later, by two delays or more.
     ///
-    /// [`learn`](Policy::learn) ends the wait of its decision, [`forget_announced`](Self::forget_announced) that of a
-    /// reward that will never come. Announced decisions are not saved: announce those in flight again after a load. The
-    /// cost is a second policy in memory, about four updates for each reward, and a search of the waiting decisions.
+    /// [`decide`](Policy::decide) and the propensities take announcements into account; slates do not. Every
+    /// announcement counts: a decision that is announced twice, or after its reward was learned, stays announced until
+    /// it is forgotten.
+    ///
+    /// [`learn`](Policy::learn) ends the announcement of its decision. [`forget_announced`](Self::forget_announced)
+    /// ends it if the reward will never arrive. Announced decisions are not saved: announce outstanding ones again
+    /// after loading. The cost is a second policy in memory, about four updates for each reward, and a search of the
+    /// announced decisions.
     ///
     /// ```
     /// use dht_bandits::policy::{AnyPolicy, RewardType};
@@ -42,8 +45,8 @@ impl AnyPolicy {
     /// ```
     ///
     /// # Errors
-    /// A decision of another epoch; an arm that is unknown or removed; a context that does not fit; values that overflow.
-    /// The policy is unchanged then.
+    /// Fails if the decision is of another epoch, if its arm is unknown or removed, if the context does not fit, or if
+    /// a value overflows. The policy is unchanged then.
     pub fn announce(&mut self, decision: &Decision) -> Result<()> {
         check_epoch(decision.choice.epoch, self.epoch())?;
         let mut flight = match self.in_flight.take() {
@@ -59,19 +62,19 @@ impl AnyPolicy {
         learned
     }
 
-    /// Number of announced decisions whose rewards have not been learned.
+    /// Number of announced decisions whose rewards have not been learned yet.
     pub fn announced(&self) -> usize {
         self.in_flight.as_ref().map_or(0, |flight| flight.waiting.len())
     }
 
-    /// Ends the wait for the reward of a decision that was announced; returns whether it was.
+    /// Ends the announcement of a decision whose reward will not arrive. Returns whether the decision was announced.
     pub fn forget_announced(&mut self, decision: &Decision) -> bool {
-        let found = self.end_wait(decision);
-        self.refresh(usize::from(found));
-        found
+        let was_announced = self.end_wait(decision);
+        self.refresh(usize::from(was_announced));
+        was_announced
     }
 
-    /// Reward at the lower end of what is plausible for a decision: mean − width.
+    /// Lower end of the plausible rewards of a decision: mean − width.
     fn cautious(&self, decision: &Decision) -> f64 {
         let low = decision.choice.mean - decision.choice.width;
         if self.kind().is_logistic() { sigmoid(low) } else { low }
@@ -88,14 +91,14 @@ impl AnyPolicy {
         }
     }
 
-    /// Makes the chooser anew after `changes` rewards or other changes, if they are many: usize::MAX for changes that
-    /// it must not miss.
+    /// Rebuilds the policy that chooses, if many rewards or other changes have occurred since it was built. `changes`
+    /// is their number; `usize::MAX` stands for a change that it must not miss.
     pub(super) fn refresh(&mut self, changes: usize) {
         let Some(mut flight) = self.in_flight.take() else { return };
         flight.stale = flight.stale.saturating_add(changes);
         if flight.stale.saturating_mul(4) >= flight.waiting.len().max(16) {
             let mut chooser = self.policy.clone();
-            // The reward of an arm that was removed is never learned.
+            // A decision of a removed arm is dropped, since its reward is never learned.
             flight.waiting.retain(|decision| {
                 let reward = self.cautious(decision);
                 chooser.as_policy_mut().update(decision.arm(), &decision.context, reward, 1.0).is_ok()
@@ -105,7 +108,7 @@ impl AnyPolicy {
         self.in_flight = Some(flight).filter(|flight| !flight.waiting.is_empty());
     }
 
-    /// Learns a reward in the chooser, too; one that it refuses makes it stale.
+    /// Learns a reward in the policy that chooses, too. If it refuses the reward, it is rebuilt.
     pub(super) fn refresh_after(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) {
         let Some(flight) = &mut self.in_flight else { return };
         let learned = flight.chooser.as_policy_mut().update(arm, context, reward, weight);

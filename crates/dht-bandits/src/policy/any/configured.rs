@@ -1,4 +1,4 @@
-//! Operations that settings need in addition to [`Policy`]: one implementation for each family of policies.
+//! Operations that policies from settings need in addition to [`Policy`], implemented for each family of policies.
 
 use super::AnyRule;
 use super::rule::FlooredRule;
@@ -9,37 +9,37 @@ use crate::policy::{ResetOnChange, SlidingWindow};
 use crate::posterior::{Posterior, Ridge};
 use std::any::Any;
 
-/// Policy that settings can name.
+/// Policy of a kind that settings can name.
 pub(super) trait Configured: Policy + Any {
-    /// Exploration rule; `None` for uniform draws.
+    /// Exploration rule of the policy; `None` for uniform draws.
     fn rule(&self) -> Option<AnyRule>;
 
     /// Replaces the exploration rule and its floor.
     fn set_rule(&mut self, rule: FlooredRule) -> Result<()>;
 
-    /// Returns whether the other policy has this type and the same settings, whatever their exploration rules.
+    /// Returns whether the other policy has the same type and the same settings, apart from the exploration rule.
     fn has_settings_of(&self, other: &dyn Any) -> bool;
 
-    /// Forgets everything that was learned; arms, version and epoch stay.
+    /// Forgets everything that the policy has learned; arms, version and epoch stay.
     fn reset(&mut self);
 
-    /// Multiplies all evidence by a decay; the prior keeps its weight.
+    /// Multiplies all evidence by a decay factor; the prior keeps its weight.
     ///
     /// # Errors
-    /// A kind without evidence that decays; precisions that overflow. The policy is unchanged then.
+    /// Fails if the kind has no evidence that decays, or if a precision overflows. The policy is unchanged then.
     fn forget(&mut self, _decay: f64) -> Result<()> {
         Err(Error::Unsupported { what: "forgetting by a clock" })
     }
 
-    /// Products of context and features, if there are any.
+    /// Products of context and features; `None` if the policy has none.
     fn interactions(&self) -> Option<&Interactions> {
         None
     }
 }
 
-/// Policy of any kind.
-pub(super) trait Kind: Configured + Clone {
-    /// Returns whether means are log-odds.
+/// Policy of a kind that settings can name, with its concrete type, so that it can be cloned.
+pub(super) trait CloneablePolicy: Configured + Clone {
+    /// Returns whether the model is logistic, so that means are log-odds.
     fn is_logistic(&self) -> bool;
 }
 
@@ -173,7 +173,7 @@ impl Configured for ContextFree<Ucb1> {
         other.is::<Self>()
     }
 
-    /// Kinds without contexts do not forget: their settings refuse it.
+    /// Does nothing: settings do not allow kinds without contexts to forget.
     fn reset(&mut self) {}
 }
 
@@ -194,7 +194,7 @@ impl Configured for ContextFree<BetaThompson> {
         other.is::<Self>()
     }
 
-    /// Kinds without contexts do not forget: their settings refuse it.
+    /// Does nothing: settings do not allow kinds without contexts to forget.
     fn reset(&mut self) {}
 }
 
@@ -211,6 +211,6 @@ impl Configured for Uniform {
         other.is::<Self>()
     }
 
-    /// Kinds without contexts do not forget: their settings refuse it.
+    /// Does nothing: settings do not allow kinds without contexts to forget.
     fn reset(&mut self) {}
 }

@@ -1,7 +1,7 @@
-//! Forgetting for kinds without a clock, a window or a change test of their own.
+//! Forgetting by a clock, a window or a change test, for kinds of policies that do not have their own.
 
 use super::AnyRule;
-use super::configured::{Configured, Kind};
+use super::configured::{CloneablePolicy, Configured};
 use super::rule::FlooredRule;
 use super::settings::PolicySettings;
 use crate::arm::ArmId;
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::cmp::Ordering;
 
-/// Policy of any kind that forgets by a clock, a window or a change test.
+/// Wrapper that makes a policy of any kind forget by a clock, a window or a change test.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Forgetful<P> {
@@ -30,31 +30,32 @@ pub(super) struct Forgetful<P> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Memory<P> {
-    /// Evidence decays by one clock for all arms. The decay of `due` steps is applied at once, before they multiply
-    /// evidence by less than [`LEAST_DUE`].
+    /// Evidence of all arms decays by one clock. The decay of `due` steps is delayed, and applied at once before it
+    /// would multiply evidence by less than [`LEAST_DUE`].
     Clock { decay: f64, clock: DecayClock, due: f64 },
-    /// The policy has learned the last n/2 to n observations. After each n/2, `younger`, which has learned those alone,
-    /// takes its place.
+    /// The policy has learned the last n/2 to n observations. A second policy, `younger`, learns only the observations
+    /// since the last exchange. After each n/2 observations it replaces the first.
     Window { length: usize, since: usize, younger: Box<P> },
-    /// The policy starts again when its predictions become worse.
+    /// The policy is reset when its predictions become worse.
     Reset { detector: ChangeDetector, resets: u64 },
 }
 
-/// Factor on evidence that is due at most. Weights of observations are wrong by this factor at most.
+/// Smallest factor on evidence whose application may be delayed. The weights of observations are wrong by at most this
+/// factor.
 const LEAST_DUE: f64 = 0.95;
 
-/// Copy of a policy that has forgotten everything; its arms, version and epoch stay.
-fn blank<P: Kind>(policy: &P) -> Box<P> {
+/// Returns a copy of a policy that has forgotten everything. Its arms, version and epoch stay.
+fn blank<P: CloneablePolicy>(policy: &P) -> Box<P> {
     let mut blank = policy.clone();
     blank.reset();
     Box::new(blank)
 }
 
-impl<P: Kind> Forgetful<P> {
-    /// Wraps an untrained policy; the settings name a clock, a window or a test.
+impl<P: CloneablePolicy> Forgetful<P> {
+    /// Wraps an untrained policy, by the clock, window or change test in the settings.
     ///
     /// # Errors
-    /// None of them; a setting out of its range.
+    /// Fails if the settings have no clock, window or change test, or if one of them is out of its range.
     pub(super) fn new(policy: P, settings: &PolicySettings) -> Result<Self> {
         let memory = match (settings.clock, settings.window, settings.reset) {
             (Some(clock), ..) => Memory::Clock { decay: settings.decay, clock, due: 0.0 },
@@ -64,14 +65,14 @@ impl<P: Kind> Forgetful<P> {
             }
             (.., Some(test)) => Memory::Reset { detector: ChangeDetector::new(test)?, resets: 0 },
             _ => {
-                let problem = "clock, window or reset: expected one of them, for a policy that forgets".to_owned();
+                let problem = "clock, window or reset: expected one of them for a policy that forgets".to_owned();
                 return Err(Error::Settings { problem });
             }
         };
         Ok(Self { policy: Box::new(policy), memory })
     }
 
-    /// Policy that decides.
+    /// Wrapped policy, which makes the decisions.
     pub(super) fn policy(&self) -> &P {
         &self.policy
     }
@@ -81,13 +82,14 @@ impl<P: Kind> Forgetful<P> {
         if let Memory::Reset { resets, .. } = self.memory { Some(resets) } else { None }
     }
 
-    /// Lets time elapse for a clock of time.
+    /// Advances a clock that measures time.
     ///
     /// # Errors
-    /// Another clock; a time that is negative or not finite. The policy is unchanged then.
+    /// Fails if the policy has no clock of time, or if the time is negative or not finite. The policy is unchanged
+    /// then.
     pub(super) fn elapse(&mut self, time: f64) -> Result<()> {
         let Memory::Clock { clock: DecayClock::Time, due, .. } = &mut self.memory else {
-            return Err(Error::Settings { problem: "clock: expected \"time\", for time to pass".to_owned() });
+            return Err(Error::Settings { problem: "clock: expected \"time\" to let time elapse".to_owned() });
         };
         check_parameter("elapsed time", time, time >= 0.0, "at least 0: a clock does not go back")?;
         check_parameter("elapsed time", *due + time, true, "of a finite sum")?;
@@ -96,17 +98,18 @@ impl<P: Kind> Forgetful<P> {
         Ok(())
     }
 
-    /// Applies the decay that is due, if it is worth its cost. What cannot be computed now stays due.
+    /// Applies the delayed decay once it is large enough to be worth its cost. If it cannot be computed now, it stays
+    /// due.
     fn forget_due(&mut self) {
         let Memory::Clock { decay, due, .. } = &mut self.memory else { return };
         let factor = decay.powf(*due);
-        // Also when a single further step would go beyond it.
+        // The decay is applied before the next step would exceed the limit.
         if factor * *decay < LEAST_DUE && self.policy.forget(factor.max(1e-100)).is_ok() {
             *due = 0.0;
         }
     }
 
-    /// Counts observations that the policy has learned; `teach` teaches them to another one.
+    /// Advances the memory after the policy has learned observations; `teach` makes another policy learn them too.
     fn after(&mut self, count: usize, teach: impl Fn(&mut P) -> Result<()>) {
         match &mut self.memory {
             Memory::Clock { clock, due, .. } => {
@@ -117,7 +120,8 @@ impl<P: Kind> Forgetful<P> {
             }
             Memory::Window { length, since, younger } => {
                 if teach(younger).is_err() {
-                    // What the prior alone cannot learn is forgotten, with what came before it.
+                    // If the younger policy cannot learn the observation, it starts again without it and without those
+                    // before.
                     *younger = blank(&self.policy);
                 }
                 *since += count;
@@ -131,15 +135,15 @@ impl<P: Kind> Forgetful<P> {
         }
     }
 
-    /// Tests the error of a prediction, and forgets everything after a change for the worse.
+    /// Tests the error of a prediction, and resets the policy if errors have increased.
     ///
-    /// A logistic kind is tested by prediction − reward: its |reward − prediction| falls when a rate below one half
-    /// falls.
+    /// For a logistic kind the tested error is prediction − reward. Its |reward − prediction| would fall if a rate
+    /// below one half falls.
     fn test(&mut self, mean: f64, reward: f64) {
         let logistic = self.policy.is_logistic();
         let Memory::Reset { detector, resets } = &mut self.memory else { return };
         let error = if logistic { sigmoid(mean) - reward } else { (reward - mean).abs() };
-        // An error too large to be tested is no less learned from.
+        // An error that is too large for the test is ignored by it; the policy has still learned the reward.
         if detector.push(error).unwrap_or(None) == Some(Ordering::Greater) {
             detector.reset();
             *resets += 1;
@@ -147,7 +151,7 @@ impl<P: Kind> Forgetful<P> {
         }
     }
 
-    /// Changes arms in all policies: in all, or in none.
+    /// Changes the arms of all policies of the wrapper: in all of them, or in none.
     fn change<T>(&mut self, change: impl Fn(&mut P) -> Result<T>) -> Result<T> {
         if let Memory::Window { younger, .. } = &mut self.memory {
             let mut copy = younger.clone();
@@ -159,7 +163,7 @@ impl<P: Kind> Forgetful<P> {
         change(&mut self.policy)
     }
 
-    /// Returns whether the younger policy of a window can have learned the same stream.
+    /// Returns whether the memory is consistent: the younger policy of a window must have learned from the same stream.
     fn is_consistent(&self) -> bool {
         match &self.memory {
             Memory::Clock { due, .. } => due.is_finite() && *due >= 0.0,
@@ -176,7 +180,7 @@ impl<P: Kind> Forgetful<P> {
     }
 }
 
-impl<P: Kind> Policy for Forgetful<P> {
+impl<P: CloneablePolicy> Policy for Forgetful<P> {
     fn dimension(&self) -> usize {
         self.policy.dimension()
     }
@@ -193,7 +197,7 @@ impl<P: Kind> Policy for Forgetful<P> {
         self.policy.check_update(arm, context, reward, weight)
     }
 
-    /// Learns the reward of a decision, and forgets everything if predictions have become worse with it.
+    /// Learns the reward of a decision, and forgets everything if predictions have become worse.
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         check_epoch(decision.choice.epoch, self.epoch())?;
         self.update(decision.arm(), &decision.context, reward, 1.0)?;
@@ -239,7 +243,7 @@ impl<P: Kind> Policy for Forgetful<P> {
     }
 }
 
-impl<P: Kind> Configured for Forgetful<P> {
+impl<P: CloneablePolicy> Configured for Forgetful<P> {
     fn rule(&self) -> Option<AnyRule> {
         self.policy.rule()
     }

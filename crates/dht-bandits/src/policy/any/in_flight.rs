@@ -1,14 +1,14 @@
-//! Decisions whose rewards have not come.
+//! Announced decisions, whose rewards have not arrived.
 
 use super::wrapped::Wrapped;
 use crate::decision::Decision;
 
-/// Decisions that wait for their rewards, and the policy that chooses meanwhile.
+/// Announced decisions without rewards, and the policy that chooses until they arrive.
 #[derive(Debug, Clone)]
 pub(super) struct InFlight {
     pub(super) waiting: Vec<Decision>,
-    /// Copy of the policy that has learned a cautious reward for each waiting decision.
+    /// Copy of the policy that has learned a cautious reward for each announced decision.
     pub(super) chooser: Wrapped,
-    /// Rewards that the policy has learned since the copy was made.
+    /// Number of rewards and other changes since the copy was made.
     pub(super) stale: usize,
 }

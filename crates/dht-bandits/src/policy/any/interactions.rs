@@ -1,4 +1,4 @@
-//! Interactions in settings.
+//! Products of context and features that settings name.
 
 use super::PolicySettings;
 use super::rule::FlooredRule;
@@ -9,7 +9,8 @@ use crate::posterior::Posterior;
 use crate::validate::check_length;
 
 impl PolicySettings {
-    /// Products for contexts as the posterior sees them, with a bias between context and features if there is one.
+    /// Products of context and features that the settings name, for scaled contexts. If the normaliser appends a bias,
+    /// it lies between context and features.
     pub(super) fn products(&self) -> Result<Option<Interactions>> {
         let Some(pairs) = &self.interactions else { return Ok(None) };
         check_length("dimension", self.dimension)?;
@@ -21,7 +22,7 @@ impl PolicySettings {
     }
 }
 
-/// Adds the products of settings to a policy.
+/// Adds products to a policy, if there are any.
 pub(super) fn multiplied<P: Posterior>(
     policy: TopK<P, FlooredRule>,
     products: Option<Interactions>,

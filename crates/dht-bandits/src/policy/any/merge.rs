@@ -1,4 +1,4 @@
-//! Merging of workers with the same policy settings.
+//! Merging of policies that different workers trained under the same settings.
 
 use super::named_policy::NamedPolicy;
 use super::policy::AnyPolicy;
@@ -13,12 +13,13 @@ fn refused(problem: &str) -> Error {
 
 fn no_merging() -> Error {
     refused(
-        "kind: expected linear without clock, window and reset, a logistic, hybrid, top-k or shared one to merge: what \
-         others learn does not add",
+        "kind: only linear without clock, window and reset, logistic, hybrid, top-k and shared kinds can be merged: \
+         the evidence of other kinds does not add up",
     )
 }
 
-/// Matches the kinds with additive evidence: with another policy of the same kind, or alone.
+/// Evaluates an expression for the kinds whose evidence can be added: for two policies of the same kind, or for one
+/// policy.
 macro_rules! adding {
     ($left:expr, $right:expr, ($ours:ident, $theirs:ident) => $then:expr) => {
         adding!(@ ($left, $right), $ours $theirs $then, Linear Logistic DiagonalLogistic Hybrid TopKLinear
@@ -50,24 +51,28 @@ impl AnyPolicy {
         }
     }
 
-    /// Returns the scaling, which must be frozen.
+    /// Returns the scaling of contexts and rewards. Fails if it is not final.
     fn scaling(&self) -> Result<Option<&Scaling>> {
         match &self.policy {
             Wrapped::Plain(_) => Ok(None),
             Wrapped::Normalised(policy) if policy.is_settled() => Ok(Some(policy.scaling())),
-            Wrapped::Normalised(policy) if policy.normalizer().is_frozen() => {
-                Err(refused("normaliser: expected a frozen scaling to merge, that of rewards waits until they vary"))
+            Wrapped::Normalised(policy) if policy.normalizer().is_frozen() => Err(refused(
+                "normaliser: expected a frozen scaling to merge, but all rewards so far are equal, so that their scale \
+                 is not set",
+            )),
+            Wrapped::Normalised(_) => {
+                Err(refused("normaliser: expected a frozen scaling to merge, but this policy is still in its warm-up"))
             }
-            Wrapped::Normalised(_) => Err(refused("normaliser: expected a frozen scaling to merge, this one warms up")),
         }
     }
 
-    /// Difference to `earlier`, a snapshot (clone) of this policy, as in
-    /// [`Disjoint::diff`](crate::policy::Disjoint::diff).
+    /// Computes the evidence that this policy has learned since `earlier`, a clone of it at an earlier time, as
+    /// [`Disjoint::diff`](crate::policy::Disjoint::diff) does.
     ///
     /// # Errors
-    /// [`Error::Settings`]: a kind without additive evidence; other settings (except arms, exploration and seed); a
-    /// scaling that differs or is not frozen. Errors of the `diff` of the kind, such as evidence that decays.
+    /// [`Error::Settings`] if the evidence of the kind cannot be added, if the settings differ in more than arms,
+    /// exploration and seed, or if the scalings differ or are not frozen. Also fails as the `diff` of the kind does,
+    /// for example if evidence decays.
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
         check_alike(&self.settings, &earlier.settings)?;
         self.kind().check_copy()?;
@@ -77,12 +82,12 @@ impl AnyPolicy {
         Ok(Delta { settings: Some(self.settings.clone()), scaling: scaling.cloned(), ..delta })
     }
 
-    /// Adds the evidence of another worker since their common ancestor, as
+    /// Adds the evidence that another worker has learned since a common ancestor, as
     /// [`Disjoint::apply`](crate::policy::Disjoint::apply) does.
     ///
     /// # Errors
-    /// [`Error::Settings`]: a delta of other settings or another scaling; errors of the `apply` of the kind. The policy
-    /// is unchanged then.
+    /// [`Error::Settings`] if the delta has other settings or another scaling. Also fails as the `apply` of the kind
+    /// does. The policy is unchanged then.
     pub fn apply(&mut self, delta: &Delta) -> Result<()> {
         let Some(settings) = &delta.settings else {
             return Err(refused("settings: expected a delta of an AnyPolicy"));
@@ -94,17 +99,20 @@ impl AnyPolicy {
         Ok(())
     }
 
-    /// Learns the evidence of `other`, as if this policy had seen it: the prior is counted once. Both must have started
-    /// from the prior; workers that started from a common ancestor merge [`diff`](Self::diff)s since it.
+    /// Learns the evidence of `other`, as if this policy had observed it: the prior counts once. Both policies must
+    /// have started from the prior. Workers that started from a common ancestor must merge their [`diff`](Self::diff)s
+    /// since that ancestor instead.
     ///
     /// # Errors
-    /// [`Error::Settings`]: as in [`diff`](Self::diff); policies with a scaling, since its common ancestor had learned
-    /// the warm-up. Errors of the `merge` of the kind. The policy is unchanged then.
+    /// [`Error::Settings`] in the cases of [`diff`](Self::diff), and if the policies scale their contexts: such
+    /// policies share a scaling only through a common ancestor that has learned the warm-up. Also fails as the `merge`
+    /// of the kind does. The policy is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         check_alike(&self.settings, &other.settings)?;
         if self.settings.normaliser.is_some() {
             return Err(refused(
-                "normaliser: expected none, or what was learned since the scaling was frozen (diff, apply)",
+                "normaliser: policies with a scaling cannot be merged: use diff and apply, from a snapshot after the \
+                 scaling was frozen",
             ));
         }
         adding!(self.kind_mut(), other.kind(), (ours, theirs) => ours.merge(theirs))?;

@@ -1,6 +1,6 @@
-//! Policies that settings can name.
+//! Policies of every kind that settings can name.
 
-use super::configured::{Configured, Kind};
+use super::configured::{CloneablePolicy, Configured};
 use super::forgetful::Forgetful;
 use super::interactions::multiplied;
 use super::rule::FlooredRule;
@@ -17,7 +17,7 @@ use crate::validate::check_memory;
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 
-/// Policy that settings can name, one variant for each kind.
+/// Policy of any kind that settings can name, one variant for each kind.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum NamedPolicy {
@@ -37,11 +37,11 @@ pub(super) enum NamedPolicy {
     Ucb1(ContextFree<Ucb1>),
     BetaThompson(ContextFree<BetaThompson>),
     Uniform(Uniform),
-    /// One of the others without forgetting of its own.
+    /// Policy of a kind that does not forget by itself, in a wrapper that makes it forget.
     Forgetful(Forgetful<NamedPolicy>),
 }
 
-/// Evaluates an expression for the policy of any kind: the one table of kinds.
+/// Evaluates an expression for the policy of any kind. This is the only table of kinds.
 macro_rules! each_kind {
     ($self:expr, $policy:ident => $then:expr) => {
         each_kind!(@ $self, $policy, $then, Linear LinearClock LinearWindow LinearReset LinearNoise Logistic
@@ -56,13 +56,13 @@ macro_rules! each_kind {
 }
 
 fn no_epochs() -> Error {
-    Error::Settings { problem: "kind: uniform draws learn nothing, so that no decision expires".to_owned() }
+    Error::Settings { problem: "kind: uniform draws learn nothing, so their decisions do not expire".to_owned() }
 }
 
 impl NamedPolicy {
     pub(super) fn new(settings: &PolicySettings) -> Result<Self> {
         let PolicySettings { kind, arms, prior_precision, .. } = *settings;
-        // A clock multiplies the evidence of all arms itself.
+        // With a clock, the evidence decays by the clock and not in the posterior.
         let decay = if settings.clock.is_some() { 1.0 } else { settings.decay };
         let (d, features) = (settings.scaled_dimension(), settings.features);
         let products = settings.products()?;
@@ -114,10 +114,10 @@ impl NamedPolicy {
                 }
             },
             PolicyKind::Uniform => Self::Uniform(Uniform::new(d, arms)?),
-            // Stands for one of the others where a policy is made.
+            // `auto` must be resolved to another kind before.
             PolicyKind::Auto => return Err(Error::Settings { problem: "kind: \"auto\" is not resolved".to_owned() }),
         };
-        // A ridge for each arm has a clock, a window and a test of its own.
+        // The kind `linear` has its own clock, window and change test.
         let forgets = settings.clock.is_some() || settings.window.is_some() || settings.reset.is_some();
         if kind == PolicyKind::Linear || !forgets {
             return Ok(policy);
@@ -125,7 +125,7 @@ impl NamedPolicy {
         Ok(Self::Forgetful(Forgetful::new(policy, settings)?))
     }
 
-    /// Returns whether the other policy is of this kind, with these settings and lengths, and under this rule.
+    /// Returns whether the other policy has the same kind, settings, lengths and exploration rule.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.inside(), other.inside());
         std::mem::discriminant(self) == std::mem::discriminant(other)
@@ -134,7 +134,7 @@ impl NamedPolicy {
             && ours.has_settings_of(theirs)
     }
 
-    /// Number of resets after a detected change; `None` without a test.
+    /// Number of resets after a detected change; `None` without a change test.
     pub(super) fn resets(&self) -> Option<u64> {
         match self {
             Self::LinearReset(policy) => Some(policy.resets()),
@@ -143,7 +143,7 @@ impl NamedPolicy {
         }
     }
 
-    /// Returns whether the features are part of the row that weights are multiplied with.
+    /// Returns whether the features of an arm are part of the row that its weights are multiplied with.
     pub(super) fn joins_features(&self) -> bool {
         match self {
             Self::TopKLinear(_)
@@ -164,11 +164,13 @@ impl NamedPolicy {
         each_kind!(self, policy => policy)
     }
 
-    /// Refuses to change the arms of shared kinds.
+    /// Refuses to change the arms of shared kinds, which come with each request.
     fn check_arms_change(&self) -> Result<()> {
         match self {
             Self::SharedLinear(_) | Self::SharedLogistic(_) | Self::SharedDiagonalLogistic(_) => {
-                let problem = "kind: arms of shared kinds come and go with the features of a request".to_owned();
+                let problem =
+                    "kind: arms of shared kinds cannot be added or removed, since each request brings its own"
+                        .to_owned();
                 Err(Error::Settings { problem })
             }
             Self::Forgetful(policy) => policy.policy().check_arms_change(),
@@ -176,8 +178,8 @@ impl NamedPolicy {
         }
     }
 
-    /// Refuses to copy a policy if memory for the copy cannot be allocated. The size is approximate: d²/2 values per
-    /// arm and its cross terms, or d with a diagonal precision.
+    /// Refuses to copy a policy if memory for the copy cannot be allocated. The size is approximate: d²/2 values for
+    /// each arm (d with a diagonal precision), and its cross terms.
     pub(super) fn check_copy(&self) -> Result<()> {
         let d = self.interactions().map_or(Policy::dimension(self), Interactions::dimension);
         let full = d.saturating_add(16).checked_mul(d.saturating_add(16)).map(|square| square / 2);
@@ -190,7 +192,7 @@ impl NamedPolicy {
                 check_memory("copy of the window", policy.len().checked_mul(d.saturating_add(8)))?;
                 (self.arms().len(), full)
             }
-            // A window has a copy already.
+            // A window holds a copy of the policy already.
             Self::Forgetful(policy) => return policy.policy().check_copy(),
             Self::Hybrid(policy) => {
                 let cross = d.checked_mul(policy.shared_dimension());
@@ -201,16 +203,16 @@ impl NamedPolicy {
         check_memory("copy of the policy", numbers.and_then(|numbers| numbers.checked_mul(arms)))
     }
 
-    /// Lets time elapse, for policies whose evidence decays with time.
+    /// Advances the clock of policies whose evidence decays with time.
     pub(super) fn elapse(&mut self, time: f64) -> Result<()> {
         match self {
             Self::LinearClock(policy) if policy.options().clock == DecayClock::Time => policy.elapse(time),
             Self::Forgetful(policy) => policy.elapse(time),
-            _ => Err(Error::Settings { problem: "clock: expected \"time\", for time to pass".to_owned() }),
+            _ => Err(Error::Settings { problem: "clock: expected \"time\" to let time elapse".to_owned() }),
         }
     }
 
-    /// Returns whether the policy has the lengths of these settings.
+    /// Returns whether the dimensions of the policy fit the settings.
     fn lengths_fit(&self, settings: &PolicySettings) -> bool {
         let (d, features, length) = (settings.scaled_dimension(), settings.features, Policy::dimension(self));
         match self {
@@ -222,9 +224,10 @@ impl NamedPolicy {
         }
     }
 
-    /// Returns whether this is a policy of these settings, whatever its learned state and its current arms.
+    /// Returns whether the policy can have been created with these settings, whatever it has learned and whatever arms
+    /// it has now.
     pub(super) fn fits(&self, settings: &PolicySettings) -> bool {
-        // Before a policy of these lengths is made: they may be damaged, and large.
+        // The lengths are checked before a policy is created from them, since they may be damaged, and large.
         if !self.lengths_fit(settings) || !Policy::arms(self).began_with(settings.arms) {
             return false;
         }
@@ -259,7 +262,7 @@ impl Configured for NamedPolicy {
     }
 }
 
-impl Kind for NamedPolicy {
+impl CloneablePolicy for NamedPolicy {
     fn is_logistic(&self) -> bool {
         match self {
             Self::Logistic(_)

@@ -1,4 +1,4 @@
-//! Policy whose kind comes from settings.
+//! Policy whose kind, exploration and scaling come from settings.
 
 use super::configured::Configured;
 use super::in_flight::InFlight;
@@ -20,8 +20,8 @@ use super::wrapped::Wrapped;
 
 /// Policy whose kind, exploration and scaling come from [`PolicySettings`].
 ///
-/// Serialised, it is one file: a header with the format's version, the settings, and the learned state. With the
-/// feature `settings` policies are read and written as JSON, and settings are read from TOML and JSON.
+/// The serialised form contains a header with the version of the format, the settings, and the learned state. With the
+/// cargo feature `settings`, policies are saved and loaded as JSON files, and settings are read from TOML and JSON.
 ///
 /// ```
 /// use dht_bandits::policy::{AnyPolicy, AnyRule, PolicyKind, PolicySettings};
@@ -34,21 +34,22 @@ use super::wrapped::Wrapped;
 /// let mut policy = AnyPolicy::new(settings)?;
 /// let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
 /// policy.learn(&decision, 1.0)?;
+/// assert_eq!(policy.version(), 1);
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct AnyPolicy {
     pub(super) settings: PolicySettings,
     pub(super) policy: Wrapped,
-    // Not saved.
+    // Announced decisions, which are not saved.
     pub(super) in_flight: Option<Box<InFlight>>,
 }
 
 impl AnyPolicy {
-    /// Creates an untrained policy.
+    /// Creates an untrained policy from its settings.
     ///
     /// # Errors
-    /// [`Error::Settings`]: settings that the kind lacks or does not use; a value out of its range.
+    /// [`Error::Settings`] if the kind lacks a setting or does not use one. Also fails if a value is out of its range.
     pub fn new(settings: PolicySettings) -> Result<Self> {
         let settings = settings.resolved()?;
         settings.check()?;
@@ -66,18 +67,18 @@ impl AnyPolicy {
         Ok(Self { settings, policy, in_flight: None })
     }
 
-    /// Settings of the policy; for `kind = "auto"`, the settings that it was resolved to.
+    /// Settings of the policy. For `kind = "auto"`, these are the settings that it stands for.
     pub fn settings(&self) -> &PolicySettings {
         &self.settings
     }
 
-    /// Replaces the exploration of a policy in service by another α or ε, or another rule; its learned state stays.
-    /// [`settings`](Self::settings) returns the new rule from now on.
+    /// Replaces the exploration rule of a policy in service, for example by another α or ε; its learned state stays.
+    /// [`settings`](Self::settings) then returns the new rule.
     ///
     /// # Errors
-    /// [`Error::Settings`]: uniform draws, which have no rule; a rule without contexts for a policy with contexts and
-    /// the reverse; UCB1 for Beta-Thompson sampling and the reverse. A setting out of its range. The policy is
-    /// unchanged then.
+    /// [`Error::Settings`] if the policy draws uniformly, if a rule without contexts meets a policy with contexts or
+    /// the reverse, or if UCB1 meets Beta-Thompson sampling or the reverse. Also fails if a setting is out of its
+    /// range. The policy is unchanged then.
     pub fn set_exploration(&mut self, exploration: AnyRule) -> Result<()> {
         let floor = self.settings.floor;
         self.kind_mut().set_rule(FlooredRule { rule: exploration, floor })?;
@@ -86,23 +87,24 @@ impl AnyPolicy {
         Ok(())
     }
 
-    /// Number of resets after a detected change; `None` without `reset` in the settings.
+    /// Number of resets after a detected change; `None` if the settings have no `reset`.
     pub fn resets(&self) -> Option<u64> {
         self.kind().resets()
     }
 
-    /// Lets time elapse for all arms if `clock = "time"`: the weight of evidence is multiplied by γ^`time`. O(1).
-    /// Rewards that wait for a scaling count as new when it is frozen.
+    /// Advances the clock of all arms, for `clock = "time"`: the weight of evidence is multiplied by γ^`time`. O(1).
+    /// Rewards of a warm-up count as new when the scaling is frozen.
     ///
     /// # Errors
-    /// [`Error::Settings`]: other settings. A time that is negative or not finite; a clock beyond 2⁵².
+    /// [`Error::Settings`] if the settings have no clock of time. Also fails if the time is negative or not finite, or
+    /// if the clock would exceed 2⁵².
     pub fn elapse(&mut self, time: f64) -> Result<()> {
         self.kind_mut().elapse(time)?;
         self.refresh(usize::MAX);
         Ok(())
     }
 
-    /// Checks the lengths of context and features separately: weights over both would otherwise multiply a feature as a
+    /// Checks the lengths of context and features separately. Weights over both would otherwise multiply a feature as a
     /// part of the context, or the reverse.
     fn check_lengths(&self, request: &Request<'_>) -> Result<()> {
         let PolicySettings { dimension, features, .. } = self.settings;
@@ -121,12 +123,12 @@ impl AnyPolicy {
         if got == expected { Ok(()) } else { Err(Error::Dimension { what: "context", expected, got }) }
     }
 
-    /// Policy that has learned, without the rewards that are in flight.
+    /// Policy that has learned all rewards that arrived, without the assumed rewards of announced decisions.
     pub(super) fn learned(&self) -> &dyn Policy {
         self.policy.as_policy()
     }
 
-    /// Changes the arms or the epoch, also of the policy that chooses.
+    /// Changes the arms or the epoch of the policy, and rebuilds the policy that chooses.
     fn change<T>(&mut self, change: impl Fn(&mut dyn Policy) -> Result<T>) -> Result<T> {
         let changed = change(self.policy.as_policy_mut())?;
         self.refresh(usize::MAX);
@@ -164,7 +166,7 @@ impl Policy for AnyPolicy {
         self.change(|policy| policy.remove_arm(arm))
     }
 
-    /// Begins the next epoch; no decision is in flight any more.
+    /// Begins the next epoch, and ends all announcements.
     fn expire_decisions(&mut self) -> Result<()> {
         self.policy.as_policy_mut().expire_decisions()?;
         self.in_flight = None;
@@ -177,12 +179,13 @@ impl Policy for AnyPolicy {
 
     /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
     ///
-    /// Linear and logistic kinds, top-k and shared ones learn them as
-    /// [`Disjoint::learn_batch`](crate::policy::Disjoint::learn_batch) does. The others, and all until their scaling is
-    /// frozen, learn them one by one on a copy of the policy. A test of `reset` uses those of weight 1.
+    /// Linear, logistic, top-k and shared kinds learn them as
+    /// [`Disjoint::learn_batch`](crate::policy::Disjoint::learn_batch) does. Other kinds, and all kinds until their
+    /// scaling is final, learn them one by one on a copy of the policy. The change test of `reset` uses the rewards of
+    /// weight 1.
     ///
     /// # Errors
-    /// Errors of [`learn`](Policy::learn), for the first observation that is refused.
+    /// Returns the error of [`learn`](Policy::learn) for the first observation that is refused.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         match &mut self.policy {
             Wrapped::Plain(kind) => kind.learn_batch(observations)?,
@@ -286,7 +289,8 @@ impl Policy for AnyPolicy {
     }
 }
 
-/// Refuses a warm-up whose end, which is learned on a copy, needs memory that cannot be allocated.
+/// Refuses to learn during a warm-up if the memory for a copy of the policy cannot be allocated. The end of the warm-up
+/// is learned on such a copy.
 fn check_copy_of_warm_up(policy: &Normalised<NamedPolicy>) -> Result<()> {
     if policy.is_settled() { Ok(()) } else { policy.inner().check_copy() }
 }

@@ -1,4 +1,5 @@
-//! Recommended settings, based on measurements: for a length of context, a number of arms and a range of rewards.
+//! Recommended settings, which were selected by measurements. They depend on the length of contexts, the number of arms
+//! and the range of rewards.
 
 use super::settings::all_pairs;
 use super::{AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings, RewardType};
@@ -8,9 +9,9 @@ use crate::policy::BetaThompson;
 use crate::posterior::DecayClock;
 
 impl RewardType {
-    /// Prior precision λ = d/4 for d weights of normalised features, x'x ≈ d. The prior variance x'x/λ of a score is 4
-    /// for any d, so that a first reward moves the prediction in its own context by four fifths. A 0/1 reward adds at
-    /// most ¼ as much precision, so λ is d/16.
+    /// Recommended prior precision for d weights: λ = d/4 for real rewards of normalised features, for which x'x ≈ d.
+    /// The prior variance x'x/λ of a score is then 4 for any d, so that a first reward moves the prediction in its own
+    /// context by four fifths. A binary reward adds at most ¼ as much precision, so λ is d/16.
     fn prior_precision(self, weights: usize) -> f64 {
         let share = match self {
             Self::Binary => 16.0,
@@ -22,27 +23,30 @@ impl RewardType {
 
 const CLIP: f64 = 3.0;
 
-/// Upper confidence bounds for a number of weights: α grows from ¼ by a quarter for each two rewards a weight, up to
-/// 3/2.
+/// Recommended exploration rule for a number of weights: upper confidence bounds whose α grows from ¼ to 3/2, by a
+/// quarter for each two rewards per weight.
 fn exploration(weights: usize) -> AnyRule {
     AnyRule::GrowingUcb(GrowingUcb { alpha: 0.25, rounds: 2.0 * weights.max(1) as f64, limit: 1.5 })
 }
 
 impl PolicySettings {
-    /// Recommended settings for arms with separate weights: upper confidence bounds over logistic regressions with λ =
-    /// d/16 ([`RewardType::Binary`]) or ridge regressions with λ = d/4 ([`RewardType::Real`]). Their α grows from ¼ to
-    /// 3/2 ([`GrowingUcb`]), by a quarter for each two rewards a weight; there are (d + 1)·`arms` weights. Contexts (and
-    /// real rewards) are normalised over the first 200 rewards without uniform draws, values are clipped at ±3, and a
-    /// bias is added.
+    /// Recommended settings for arms with separate weights. They are upper confidence bounds over logistic regressions
+    /// with λ = d/16 ([`RewardType::Binary`]) or ridge regressions with λ = d/4 ([`RewardType::Real`]).
     ///
-    /// The constants were selected on data sets and simulated worlds, and measured on others: see the
+    /// Their α grows from ¼ to 3/2 ([`GrowingUcb`]), by a quarter for each two rewards per weight; there are (d +
+    /// 1)·`arms` weights. Contexts (and real rewards) are normalised over the first 200 rewards without uniform draws,
+    /// values are clipped at ±3, and a bias is added. Without contexts (`dimension` 0), binary rewards get
+    /// Beta-Thompson sampling.
+    ///
+    /// The constants were selected on some data sets and simulated environments, and measured on others: see the
     /// [README](https://docs.rs/crate/dht-bandits/latest/source/README.md). They do not depend on the scale of features
-    /// or rewards. With few rewards for each weight, noise can hide the best arm for a while: a policy with six segments
-    /// and three arms has had hardly any exploration after 300 rounds. Memory is O(arms·d²): from about 1,000 features on, use `kind =
-    /// "diagonal-logistic"`. Without contexts (`dimension` 0) binary rewards get Beta-Thompson sampling. Upper
-    /// confidence bounds choose the same arm each time: for a log on which other policies will be evaluated, replace
-    /// `exploration` by [`SquareCb::new(100.0)`](crate::exploration::SquareCb::new), which is `{ rule = "square-cb",
-    /// gamma = 100.0 }` in a settings file: γ_t = 100·√(1 + t) after t rewards.
+    /// or rewards. With few rewards for each weight, noise can hide the best arm for a while: with six segments and
+    /// three arms, a policy has hardly explored after 300 rounds. Memory is O(arms·d²): from about 1,000 features on,
+    /// use `kind = "diagonal-logistic"`.
+    ///
+    /// Upper confidence bounds choose the same arm in the same context, which makes a log useless for evaluating other
+    /// policies. For such a log, replace `exploration` by [`SquareCb::new(100.0)`](crate::exploration::SquareCb::new).
+    /// In a settings file this is `{ rule = "square-cb", gamma = 100.0 }`; γ_t is then 100·√(1 + t) after t rewards.
     ///
     /// ```
     /// use dht_bandits::policy::{PolicyKind, PolicySettings, RewardType};
@@ -66,9 +70,16 @@ impl PolicySettings {
         }
     }
 
-    /// Recommended settings for short-lived items, each described by `features` features: one model for all, as in
-    /// [`recommended`](Self::recommended), with the products of context and features. Features are not normalised:
-    /// scale them to about 1.
+    /// Recommended settings for short-lived items, each described by `features` features. One model serves all items,
+    /// as in [`recommended`](Self::recommended), with the products of context and features. Features are not
+    /// normalised: scale them to about 1.
+    ///
+    /// ```
+    /// use dht_bandits::policy::{PolicyKind, PolicySettings, RewardType};
+    ///
+    /// let settings = PolicySettings::recommended_for_items(3, 5, RewardType::Binary);
+    /// assert_eq!((settings.kind, settings.features), (PolicyKind::SharedLogistic, 5));
+    /// ```
     pub fn recommended_for_items(dimension: usize, features: usize, reward: RewardType) -> Self {
         let kind = match reward {
             RewardType::Binary => PolicyKind::SharedLogistic,
@@ -90,21 +101,23 @@ impl PolicySettings {
         }
     }
 
-    /// Resolves `kind = "auto"` to its settings; returns others unchanged.
+    /// Resolves `kind = "auto"` to the settings that it stands for. Settings of other kinds are returned unchanged,
+    /// except that a decay gets its default clock.
     ///
     /// # Errors
-    /// [`Error::Settings`]: with `auto`, a key that it sets itself, or no `reward`; `reward` with another kind.
+    /// [`Error::Settings`] if `auto` comes with a key that it sets itself or without `reward`, or if `reward` comes
+    /// with another kind.
     pub(super) fn resolved(self) -> Result<Self> {
         let refuse = |problem: &str| Err(Error::Settings { problem: problem.to_owned() });
         let Self { kind, dimension, arms, features, seed, reward, floor, decay, clock, window, reset, .. } = self;
-        // One set of weights for all arms fades with every update.
+        // Weights that all arms share decay with every update anyway.
         let shared = matches!(kind, PolicyKind::SharedLinear | PolicyKind::SharedDiagonalLogistic);
         let clock = if decay == 1.0 || shared { clock } else { clock.or(Some(DecayClock::Updates)) };
         if kind != PolicyKind::Auto {
             return if reward.is_none() {
                 Ok(Self { clock, ..self })
             } else {
-                refuse("reward: expected with kind = \"auto\" alone")
+                refuse("reward: expected only with kind = \"auto\"")
             };
         }
         let Some(reward) = reward else {
@@ -135,7 +148,7 @@ impl NormaliserSettings {
 }
 
 impl AnyPolicy {
-    /// Creates a policy with the [recommended settings](PolicySettings::recommended).
+    /// Creates an untrained policy with the [recommended settings](PolicySettings::recommended).
     ///
     /// ```
     /// use dht_bandits::policy::{AnyPolicy, RewardType};
@@ -146,12 +159,13 @@ impl AnyPolicy {
     /// let mut policy = AnyPolicy::recommended(2, 3, RewardType::Real)?;
     /// let decision = policy.decide(&Request::new(&[1e6, 0.002]), &mut rng)?; // any scale
     /// policy.learn(&decision, -350.0)?;
+    /// assert_eq!(policy.version(), 1);
     /// # Ok::<(), dht_bandits::Error>(())
     /// ```
     ///
     /// # Errors
-    /// A dimension of zero with real rewards or above 65,536; more than 16,777,216 arms; memory that cannot be
-    /// allocated.
+    /// Fails if the dimension is zero with real rewards or above 65,536, if there are more than 16,777,216 arms, or if
+    /// memory cannot be allocated.
     pub fn recommended(dimension: usize, arms: usize, reward: RewardType) -> Result<Self> {
         Self::new(PolicySettings::recommended(dimension, arms, reward))
     }

@@ -1,4 +1,4 @@
-//! Exploration rules in settings.
+//! Exploration rules that settings can name.
 
 use crate::error::{Error, Result};
 use crate::exploration::{EpsilonGreedy, Exploration, GrowingUcb, Selection, Softmax, SquareCb, Thompson, Ucb};
@@ -8,8 +8,16 @@ use crate::saved_state::serde_tagged_in_texts;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// Exploration rule in settings: `{ rule = "ucb", alpha = 0.5 }` in text formats. Binary formats store the name of the
-/// rule instead of a tag.
+/// Exploration rule of any type, as settings name it: `{ rule = "ucb", alpha = 0.5 }` in text formats. Binary formats
+/// store the name of the rule instead of a tag.
+///
+/// ```
+/// use dht_bandits::{Ucb, policy::AnyRule};
+///
+/// let rule: AnyRule = serde_json::from_str(r#"{"rule": "ucb", "alpha": 0.5}"#)?;
+/// assert_eq!(rule, AnyRule::Ucb(Ucb { alpha: 0.5 }));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum AnyRule {
@@ -17,17 +25,17 @@ pub enum AnyRule {
     Ucb(Ucb),
     /// Thompson sampling.
     Thompson(Thompson),
-    /// ε-greedy, with constant or decreasing ε, or exploration first.
+    /// ε-greedy with a constant or decreasing ε, or with pure exploration first.
     EpsilonGreedy(EpsilonGreedy),
     /// Softmax exploration.
     Softmax(Softmax),
     /// Inverse-gap weighting.
     SquareCb(SquareCb),
-    /// UCB1, without contexts.
+    /// UCB1, for policies without contexts.
     Ucb1(Ucb1),
-    /// Beta-Thompson sampling, without contexts.
+    /// Beta-Thompson sampling, for policies without contexts.
     BetaThompson(BetaThompson),
-    /// Upper confidence bounds with a growing factor.
+    /// Upper confidence bounds whose factor α grows with the number of rewards.
     GrowingUcb(GrowingUcb),
 }
 
@@ -42,7 +50,7 @@ serde_tagged_in_texts!(AnyRule as "AnyRule", tag "rule": {
     GrowingUcb(GrowingUcb),
 });
 
-/// Evaluates an expression for every rule with contexts; the others are refused when a policy is created.
+/// Evaluates an expression for every rule that uses contexts. The other rules are refused when a policy is created.
 macro_rules! each {
     ($self:expr, $rule:ident => $then:expr, $otherwise:expr) => {
         match $self {
@@ -68,7 +76,7 @@ impl Exploration for AnyRule {
     #[inline]
     fn after(&self, learned: u64) -> Self {
         match self {
-            // The only rule whose values change.
+            // This is the only rule whose values depend on the number of rewards.
             Self::GrowingUcb(rule) => Self::GrowingUcb(rule.after(learned)),
             _ => *self,
         }
@@ -86,13 +94,13 @@ impl Exploration for AnyRule {
 
     fn check(&self) -> Result<()> {
         let refused = || Error::Settings {
-            problem: "exploration: rules without contexts go with kind = \"context-free\" alone".to_owned(),
+            problem: "exploration: rules without contexts need kind = \"context-free\"".to_owned(),
         };
         each!(self, rule => rule.check(), Err(refused()))
     }
 }
 
-/// Exploration rule with its floor, which is saved only in the settings.
+/// Exploration rule with a floor on the probability of each arm. The floor is saved only in the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct FlooredRule {

@@ -1,4 +1,4 @@
-//! Saving and loading of policies from settings.
+//! Saving and loading of policies whose kind comes from settings.
 
 use super::PolicySettings;
 use super::configured::Configured;
@@ -18,9 +18,10 @@ impl AnyPolicy {
     /// Serialises the policy as JSON.
     ///
     /// # Errors
-    /// [`Error::Memory`]: memory that cannot be allocated. [`Error::Settings`]: values that JSON cannot hold.
+    /// - [`Error::Memory`] if memory cannot be allocated.
+    /// - [`Error::Settings`] if JSON cannot represent a value.
     pub fn to_json(&self) -> Result<String> {
-        // What is written is a copy of what was learned.
+        // Serialisation copies the learned state.
         self.kind().check_copy()?;
         let mut text = Text::default();
         serde_json::to_writer(&mut text, self)
@@ -28,33 +29,46 @@ impl AnyPolicy {
         String::from_utf8(text.bytes).map_err(|error| Error::Settings { problem: error.to_string() })
     }
 
-    /// Parses and checks a policy in JSON.
+    /// Parses a policy in JSON, and checks it.
     ///
     /// # Errors
-    /// [`Error::Settings`]: text that is not a policy, has a newer version or contradicts itself.
+    /// [`Error::Settings`] if the text is not a policy, has a newer version or contradicts itself.
     pub fn from_json(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| Error::Settings { problem: error.to_string() })
     }
 
     /// Writes the policy to a file, completely or not at all; after a failure no partial file is left. Several threads
-    /// and processes may save to one path at once: each writes a file of its own, and the last to finish is read. If the
-    /// path is a symbolic link, the file it leads to is written, and the link stays.
+    /// and processes may save to one path at once: each writes a file of its own, and a reader gets that of the last to
+    /// finish. If the path is a symbolic link, the file that it points to is written, and the link stays.
     ///
-    /// The policy is first written to a file beside it, whose name has the process id, a number and `.partial` appended.
-    /// A process that is killed meanwhile leaves it there; it is never read, and can be deleted.
+    /// The policy is first written to a file in the same folder, whose name has the process id, a number and `.partial`
+    /// appended. If the process is killed meanwhile, this file remains. It is never read, and can be deleted.
+    ///
+    /// ```
+    /// use dht_bandits::policy::{AnyPolicy, RewardType};
+    /// use dht_bandits::Policy;
+    ///
+    /// # let file = std::env::temp_dir().join(format!("any-policy-{}.json", std::process::id()));
+    /// let policy = AnyPolicy::recommended(2, 3, RewardType::Binary)?;
+    /// policy.save(&file)?;
+    /// assert_eq!(AnyPolicy::load(&file)?.arms().len(), 3);
+    /// # std::fs::remove_file(&file).ok();
+    /// # Ok::<(), dht_bandits::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::File`]: the file, or the partial file beside it, cannot be written; the path is not a regular file, but
-    /// a folder, a device or a pipe. [`Error::Settings`]: as in [`to_json`](Self::to_json).
+    /// - [`Error::File`] if the file or the partial file cannot be written, or if the path is a folder, a device or a
+    ///   pipe.
+    /// - The errors of [`to_json`](Self::to_json).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         replace_file(path.as_ref(), self.to_json()?.as_bytes())
     }
 
-    /// Reads a policy from a file.
+    /// Reads a policy from a JSON file, and checks it.
     ///
     /// # Errors
-    /// [`Error::File`]: the file cannot be read; its kind shows whether the file is missing. [`Error::Settings`], with
-    /// the file's name: as in [`from_json`](Self::from_json).
+    /// - [`Error::File`] if the file cannot be read; the error's `kind` shows whether the file is missing.
+    /// - [`Error::Settings`], with the file's name, in the cases of [`from_json`](Self::from_json).
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read(path).map_err(|error| Error::file(path, &error))?;
@@ -63,7 +77,7 @@ impl AnyPolicy {
     }
 }
 
-/// Text that requests its memory before it grows.
+/// Buffer for text that reserves memory before it grows, so that a lack of memory is an error.
 #[cfg(feature = "settings")]
 #[derive(Default)]
 struct Text {

@@ -11,25 +11,25 @@ use crate::posterior::DecayClock;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Model of an arm's reward.
+/// Kind of policy that settings select: the model of an arm's reward, and whether arms share weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PolicyKind {
-    /// A ridge regression for each arm ([`Disjoint`](crate::policy::Disjoint) of [`Ridge`](crate::posterior::Ridge)).
+    /// Ridge regression for each arm ([`Disjoint`](crate::policy::Disjoint) over [`Ridge`](crate::posterior::Ridge)).
     Linear,
-    /// A ridge regression with learned noise for each arm
+    /// Ridge regression for each arm that also learns the variance of the noise
     /// ([`NormalInverseGamma`](crate::posterior::NormalInverseGamma)).
     LinearNoise,
-    /// A logistic regression for each arm, with a full covariance.
+    /// Logistic regression for each arm, with a full covariance.
     Logistic,
-    /// A logistic regression for each arm, with a diagonal precision.
+    /// Logistic regression for each arm, with a diagonal precision.
     DiagonalLogistic,
-    /// Ridge regressions with separate weights of each arm and shared weights ([`Hybrid`](crate::policy::Hybrid)).
+    /// Ridge regressions with weights of each arm and shared weights ([`Hybrid`](crate::policy::Hybrid)).
     Hybrid,
-    /// A ridge regression for each arm, for slates ([`TopK::per_arm`](crate::policy::TopK::per_arm)).
+    /// Ridge regression for each arm, for slates ([`TopK::per_arm`](crate::policy::TopK::per_arm)).
     TopKLinear,
-    /// A logistic regression for each arm with a diagonal precision, for slates.
+    /// Logistic regression for each arm with a diagonal precision, for slates.
     TopKDiagonalLogistic,
     /// One ridge regression for all arms, over context and features.
     SharedLinear,
@@ -37,17 +37,17 @@ pub enum PolicyKind {
     SharedLogistic,
     /// One logistic regression for all arms, with a diagonal precision.
     SharedDiagonalLogistic,
-    /// The mean reward of each arm ([`ContextFree`](crate::policy::ContextFree)).
+    /// Mean reward of each arm ([`ContextFree`](crate::policy::ContextFree)).
     ContextFree,
     /// No model: arms are drawn uniformly.
     Uniform,
-    /// One of the above with its other settings, selected by the length of contexts, the features of arms and `reward`:
-    /// [`PolicySettings::recommended`].
+    /// Recommended kind with its other settings. The length of contexts, the features of arms and `reward` select it
+    /// ([`PolicySettings::recommended`]).
     Auto,
 }
 
-/// Settings of an [`AnyPolicy`](super::AnyPolicy), from a file in TOML, JSON or another format of serde. Unknown keys
-/// are refused.
+/// Settings of an [`AnyPolicy`](super::AnyPolicy), which can be read from TOML, JSON or another format of serde.
+/// Unknown keys are refused.
 ///
 /// ```toml
 /// kind = "auto"
@@ -70,19 +70,19 @@ pub enum PolicyKind {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PolicySettings {
-    /// Model of an arm's reward.
+    /// Kind of policy: the model of an arm's reward.
     pub kind: PolicyKind,
-    /// Length of a context in requests; 0 without contexts, and for shared kinds whose arms are described only by
-    /// features.
+    /// Length of the context of a request. It is 0 without contexts, and for shared kinds whose arms are described only
+    /// by features.
     #[serde(default)]
     pub dimension: usize,
-    /// Number of initial arms, 0 to `arms` − 1; arms of shared kinds come with each request.
+    /// Number of initial arms, which are 0 to `arms` − 1. Arms of shared kinds come with each request.
     #[serde(default)]
     pub arms: usize,
-    /// Number of features of each arm in a request: hybrid and shared kinds.
+    /// Number of features of each arm in a request, for hybrid and shared kinds.
     #[serde(default)]
     pub features: usize,
-    /// Prior precision λ of each weight.
+    /// Prior precision λ of each weight; of hybrid policies, only of each arm's own weights.
     #[serde(default = "one")]
     pub prior_precision: f64,
     /// Prior precision of the shared weights of a hybrid policy.
@@ -91,23 +91,25 @@ pub struct PolicySettings {
     /// Exploration rule; `None` for uniform draws.
     #[serde(default)]
     pub exploration: Option<AnyRule>,
-    /// Factor on all evidence in each step of the `clock`; 1 forgets nothing.
+    /// Factor by which each step of the `clock` multiplies all evidence; 1 forgets nothing.
     #[serde(default = "one", alias = "discount", deserialize_with = "read_decay")]
     pub decay: f64,
-    /// Clock by which all arms forget, chosen or not, so that an idle arm goes back to its prior. `"updates"` of any
-    /// arm is the default with a decay; `"time"` is advanced by [`AnyPolicy::elapse`](super::AnyPolicy::elapse). For
-    /// every kind with contexts. `linear` decays at each step
-    /// ([`DiscountedRidge`](crate::posterior::DiscountedRidge)), others once 5 % are due, in O(d³) for each arm.
+    /// Clock by which all arms forget, whether or not they are chosen, so that an unused arm returns to its prior. The
+    /// default with a decay is `"updates"`, which counts the updates of all arms; `"time"` is advanced by
+    /// [`AnyPolicy::elapse`](super::AnyPolicy::elapse). Every kind with contexts can have a clock. `linear` decays at
+    /// each step ([`DiscountedRidge`](crate::posterior::DiscountedRidge)). Other kinds decay once 5 % are due, in O(d³)
+    /// for each arm.
     #[serde(default)]
     pub clock: Option<DecayClock>,
-    /// Number of latest rewards that the policy learns from, n, for every kind with contexts, without a decay. `linear`
-    /// has learned exactly those ([`SlidingWindow`](crate::policy::SlidingWindow)). Others have learned the last n/2 to
-    /// n: two copies learn each reward, and start again in turn.
+    /// Number n of latest rewards that the policy learns from, for every kind with contexts, without a decay. `linear`
+    /// learns from exactly n rewards ([`SlidingWindow`](crate::policy::SlidingWindow)). Other kinds learn from the last
+    /// n/2 to n: two copies learn each reward, and are reset in turn.
     #[serde(default)]
     pub window: Option<usize>,
-    /// Test of the policy's predictions: when it detects a change for the worse, the policy starts again
-    /// ([`ResetOnChange`](crate::policy::ResetOnChange)). For every kind with contexts, without clock and window. The
-    /// test uses rewards that are learned with their decisions: of logistic kinds prediction − reward, of others
+    /// Change test of the policy's predictions: when it detects that they have become worse, the policy is reset
+    /// ([`ResetOnChange`](crate::policy::ResetOnChange)). Every kind with contexts can have a test, without clock and
+    /// window. The test uses rewards that are learned with their decisions. It tests prediction − reward for logistic
+    /// kinds and |reward − prediction| for others, in standard deviations if the normaliser scales rewards.
     /// |reward − prediction|, in deviations if the normaliser scales rewards.
     #[serde(default)]
     pub reset: Option<ChangeTest>,
@@ -117,20 +119,21 @@ pub struct PolicySettings {
     /// Seed for the caller's generator: `ChaCha8Rng::seed_from_u64(settings.seed)`.
     #[serde(default)]
     pub seed: u64,
-    /// Range of rewards, only for `kind = "auto"`.
+    /// Range of the rewards, only for `kind = "auto"`.
     #[serde(default)]
     pub reward: Option<RewardType>,
-    /// Pairs of groups whose columns are multiplied ([`Interactions`](crate::features::Interactions)); `[["context",
-    /// "features"]]` multiplies every value of the context with every feature. Shared kinds need products to use a
-    /// context.
+    /// Pairs of groups of columns that are multiplied with each other
+    /// ([`Interactions`](crate::features::Interactions)). `[["context", "features"]]` multiplies every value of the
+    /// context with every feature. Shared kinds need products to use a context.
     #[serde(default)]
     pub interactions: Option<Vec<(String, String)>>,
-    /// Named groups for `interactions`: first column and end, counted from the start of the raw context, without a bias
-    /// of the normaliser, through the features of an arm. The groups `context` and `features` are predefined.
+    /// Named groups of columns for `interactions`, each as first column and end. Columns are counted from the start of
+    /// the raw context through the features of an arm, without a bias of the normaliser. The groups `context` and
+    /// `features` are predefined.
     #[serde(default)]
     pub groups: BTreeMap<String, (usize, usize)>,
-    /// Minimum probability of each arm under any rule ([`Floor`](crate::exploration::Floor)): at most 1/K among K arms;
-    /// 0 for none. For rules that use contexts.
+    /// Minimum probability of each arm under any rule that uses contexts ([`Floor`](crate::exploration::Floor)). It is
+    /// at most 1/K among K arms; 0 means no minimum.
     #[serde(default)]
     pub floor: f64,
 }
@@ -159,41 +162,49 @@ fn one() -> f64 {
     1.0
 }
 
-/// Range of rewards, which decides between a logistic and a linear model.
+/// Range of rewards, which selects a logistic or a linear model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RewardType {
-    /// From 0 to 1: clicks, successes, or fractions between.
+    /// Rewards from 0 to 1: clicks, successes, or fractions between.
     Binary,
-    /// Real numbers of any unit and offset.
+    /// Real rewards of any unit and offset.
     Real,
 }
 
-/// Pairs of groups in which every value of the context is multiplied with every feature.
+/// Default pairs of groups: every value of the context is multiplied with every feature.
 pub(super) fn all_pairs() -> Vec<(String, String)> {
     vec![("context".to_owned(), "features".to_owned())]
 }
 
-/// Settings of a [`Normalised`](crate::policy::Normalised) policy.
+/// Settings for the scaling of contexts and rewards by a [`Normalised`](crate::policy::Normalised) policy.
+///
+/// ```
+/// use dht_bandits::policy::NormaliserSettings;
+///
+/// let settings = NormaliserSettings::default().with_bias(true).with_clip(Some(3.0));
+/// assert_eq!((settings.warm_up, settings.clip), (200, Some(3.0)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NormaliserSettings {
-    /// Number of rewards after which the scaling is frozen; until then it is provisional
+    /// Number of rewards after which the scaling is frozen. Until then it is provisional
     /// ([`Normalised`](crate::policy::Normalised)).
     #[serde(default = "warm_up")]
     pub warm_up: u64,
-    /// Append a constant 1 to the normalised context.
+    /// Appends a constant 1 to the normalised context.
     #[serde(default)]
     pub bias: bool,
-    /// Largest standard deviation that counts as zero, in addition to those of at most 1e-12 of the mean's magnitude.
+    /// Largest standard deviation that counts as zero. Deviations of at most 1e-12 of the mean's magnitude count as
+    /// zero in any case.
     #[serde(default)]
     pub floor: f64,
-    /// Bound of normalised values, [−clip, clip].
+    /// Bound on normalised values, which are clipped to [−clip, clip]; `None` does not clip.
     #[serde(default)]
     pub clip: Option<f64>,
-    /// Scale rewards too, so that exploration does not depend on their unit and offset: linear kinds.
-    /// If all rewards of the warm-up are equal, the first that differs sets the scale.
+    /// Scales rewards too, so that exploration does not depend on their unit and offset. Only linear kinds allow it. If
+    /// all rewards of the warm-up are equal, the first reward that differs sets the scale.
     #[serde(default)]
     pub rewards: bool,
 }
@@ -243,9 +254,19 @@ impl PolicySettings {
 
     /// Parses settings in TOML.
     ///
+    /// ```
+    /// use dht_bandits::policy::{AnyPolicy, PolicySettings};
+    /// use dht_bandits::Policy;
+    ///
+    /// let text = "kind = 'auto'\nreward = 'binary'\ndimension = 8\narms = 4";
+    /// let policy = AnyPolicy::new(PolicySettings::from_toml(text)?)?;
+    /// assert_eq!((policy.dimension(), policy.arms().len()), (8, 4));
+    /// # Ok::<(), dht_bandits::Error>(())
+    /// ```
+    ///
     /// # Errors
-    /// [`Error::Settings`], with the line: text that is not TOML; keys that are unknown or missing; values of another
-    /// type.
+    /// [`Error::Settings`], with the line, if the text is not TOML, if a key is unknown or missing, or if a value has
+    /// another type.
     #[cfg(feature = "settings")]
     pub fn from_toml(text: &str) -> Result<Self> {
         toml::from_str(text).map_err(|error| Error::Settings { problem: error.to_string().trim_end().to_owned() })
@@ -254,27 +275,27 @@ impl PolicySettings {
     /// Parses settings in JSON.
     ///
     /// # Errors
-    /// Errors of [`from_toml`](Self::from_toml).
+    /// Fails as [`from_toml`](Self::from_toml) does, if the text is not JSON.
     #[cfg(feature = "settings")]
     pub fn from_json(text: &str) -> Result<Self> {
         serde_json::from_str(text).map_err(|error| Error::Settings { problem: error.to_string() })
     }
 
-    /// Length of the context that the posterior sees, without features.
+    /// Length of the context after scaling, without features.
     pub(super) fn scaled_dimension(&self) -> usize {
         self.dimension.saturating_add(usize::from(self.normaliser.is_some_and(|normaliser| normaliser.bias)))
     }
 
-    /// Exploration rule with the floor.
+    /// Exploration rule with its floor.
     ///
     /// # Errors
-    /// Missing exploration rule.
+    /// Fails if the settings have no exploration rule.
     pub(super) fn floored_rule(&self) -> Result<FlooredRule> {
         let missing = || Error::Settings { problem: "exploration: missing".to_owned() };
         Ok(FlooredRule { rule: self.exploration.ok_or_else(missing)?, floor: self.floor })
     }
 
-    /// Refuses settings that the kind does not use, so that they are not mistaken for effective ones.
+    /// Refuses settings that the kind does not use, so that nobody takes them to be effective.
     pub(super) fn check(&self) -> Result<()> {
         use PolicyKind::{
             ContextFree, DiagonalLogistic, Hybrid, Linear, SharedDiagonalLogistic, SharedLinear, TopKDiagonalLogistic,
@@ -302,7 +323,7 @@ impl PolicySettings {
         )?;
         refuse(
             self.shared_prior_precision == 1.0 || kind == Hybrid,
-            "shared_prior_precision: hybrid alone has it".into(),
+            "shared_prior_precision: only kind = \"hybrid\" has one".into(),
         )?;
         refuse(self.prior_precision == 1.0 || !free, "prior_precision: this kind has no prior precision".into())?;
         let (clock, window, reset) = (self.clock.is_some(), self.window.is_some(), self.reset.is_some());
@@ -315,9 +336,9 @@ impl PolicySettings {
         for (field, set) in [("clock", clock), ("window", window), ("reset", reset)] {
             refuse(!(free && set), format!("{field}: this kind does not forget"))?;
         }
-        refuse(!clock || self.decay != 1.0, "clock: expected a decay below 1 beside it".to_owned())?;
-        refuse(!window || self.decay == 1.0, "window: expected no decay beside it".to_owned())?;
-        refuse(!reset || !(clock || window), "reset: expected no clock and no window beside it".to_owned())?;
+        refuse(!clock || self.decay != 1.0, "clock: expected together with a decay below 1".to_owned())?;
+        refuse(!window || self.decay == 1.0, "window: cannot be combined with a decay".to_owned())?;
+        refuse(!reset || !(clock || window), "reset: cannot be combined with a clock or a window".to_owned())?;
         refuse(
             self.exploration.is_some() == (kind != Uniform),
             "exploration: expected with every kind but uniform".to_owned(),
@@ -333,15 +354,15 @@ impl PolicySettings {
         )?;
         let scales_rewards = self.normaliser.is_some_and(|normaliser| normaliser.rewards);
         let linear = matches!(kind, Linear | PolicyKind::LinearNoise | Hybrid | TopKLinear | SharedLinear);
-        refuse(!scales_rewards || linear, "normaliser.rewards: expected with linear kinds alone".to_owned())?;
+        refuse(!scales_rewards || linear, "normaliser.rewards: expected only with linear kinds".to_owned())?;
         let joins = shared || matches!(kind, TopKLinear | TopKDiagonalLogistic);
         refuse(
             self.interactions.is_none() || (joins && self.features > 0 && self.dimension > 0),
-            "interactions: expected with a shared or top-k kind, a context and features of arms alone".to_owned(),
+            "interactions: expected with a shared or top-k kind, a context, and features of arms".to_owned(),
         )?;
         refuse(
             self.groups.is_empty() || self.interactions.is_some(),
-            "groups: expected with interactions alone, whose pairs name them".to_owned(),
+            "groups: expected only with interactions, whose pairs name them".to_owned(),
         )?;
         if shared && self.dimension > 0 && self.interactions.is_none() {
             return Err(Error::NeedsInteractions { context: self.dimension });

@@ -1,10 +1,10 @@
-//! Policy of any kind, with or without a scaling.
+//! Policy of any kind, with or without scaling of contexts.
 
 use super::named_policy::NamedPolicy;
 use crate::policy::{Normalised, Policy};
 use serde::{Deserialize, Serialize};
 
-/// Policy with or without a scaling.
+/// Policy of any kind, with or without scaling of contexts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Wrapped {

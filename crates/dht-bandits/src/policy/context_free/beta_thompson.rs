@@ -1,4 +1,4 @@
-//! Thompson sampling for rewards of 0 or 1.
+//! Beta-Thompson sampling for policies without contexts, with rewards from 0 to 1.
 
 use super::rule::sealed::Rule;
 use super::rule::{ArmStatistics, ContextFreeRule};
@@ -9,17 +9,32 @@ use rand::Rng;
 use rand_distr::{Beta, Distribution};
 use serde::{Deserialize, Serialize};
 
-/// Beta-Thompson sampling (Thompson 1933; Chapelle & Li 2011, Algorithm 2): the highest draw from
-/// Beta(a + Σ w·r, b + Σ w·(1 − r)).
+/// Beta-Thompson sampling (Thompson 1933; Chapelle & Li 2011, Algorithm 2) for rewards in [0, 1]. It chooses the arm
+/// with the highest draw from Beta(a + Σ w·r, b + Σ w·(1 − r)).
 ///
-/// Rewards in [0, 1] count partly as a success and partly as a failure. Propensities are integrals of Beta densities
-/// and incomplete Beta functions; from 10¹⁵ rewards on the distribution of an arm is its mean.
+/// A reward between 0 and 1 counts partly as a success and partly as a failure. Propensities are integrals of Beta
+/// densities and incomplete Beta functions. From 10¹⁵ rewards on, the distribution of an arm is a point at its mean.
+///
+/// ```
+/// use dht_bandits::policy::{BetaThompson, ContextFree};
+/// use dht_bandits::{ArmId, Policy, Request};
+///
+/// let mut policy = ContextFree::new(2, BetaThompson::default())?;
+/// for _ in 0..8 {
+///     policy.update(ArmId::new(0), &[], 1.0, 1.0)?;
+/// }
+/// // A draw from Beta(9, 1) exceeds one from Beta(1, 1) with probability .9.
+/// let propensities = policy.propensities(&Request::new(&[]))?;
+/// assert!((propensities[0].probability - 0.9).abs() < 1e-8);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BetaThompson {
-    /// Prior parameter a, at least ½; 1 with b = 1 is uniform, ½ is Jeffreys's prior.
+    /// Prior parameter a ≥ ½ of the Beta distribution. The values a = b = 1 give a uniform prior, and a = b = ½ gives
+    /// Jeffreys's prior.
     pub successes: f64,
-    /// Prior parameter b, at least ½.
+    /// Prior parameter b ≥ ½ of the Beta distribution.
     pub failures: f64,
 }
 
@@ -31,7 +46,7 @@ impl Default for BetaThompson {
 
 impl BetaThompson {
     fn posterior(&self, arm: &ArmStatistics) -> (f64, f64) {
-        // Rounding may leave a failure a little below 0.
+        // Rounding may leave the number of failures a little below 0.
         (self.successes + arm.sum, self.failures + (arm.weight - arm.sum).max(0.0))
     }
 }

@@ -7,12 +7,14 @@ use crate::policy::Policy;
 use crate::validate::check_sum;
 
 impl<R: ContextFreeRule> ContextFree<R> {
-    /// Learns the evidence of `other`, as if this policy had seen it: Σw and Σwr of each arm, and the weight of all
-    /// rewards, are added. Arms that do not exist here are added; an arm that either has removed is removed. The rule
-    /// of this policy is unchanged. The evidence of a common ancestor of workers counts once for each of them.
+    /// Learns the evidence of `other`, as if this policy had observed it: for each arm Σw and Σwr are added, and so is
+    /// the weight of all rewards. Arms that exist only in `other` are added. An arm that either policy has removed is
+    /// removed. The rule of this policy is unchanged. If both started from a common ancestor, its evidence counts
+    /// twice.
     ///
     /// # Errors
-    /// Sums that overflow; more than 2⁶³ − 1 updates; memory that cannot be allocated. The policy is unchanged then.
+    /// Fails if a sum overflows, if there are more than 2⁶³ − 1 updates, or if memory cannot be allocated. The policy
+    /// is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         let mut merged = self.clone();
         for (arm, theirs) in other.arms.iter().zip(&other.learned) {

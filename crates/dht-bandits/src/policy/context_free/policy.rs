@@ -1,4 +1,4 @@
-//! Policy without contexts.
+//! Policy that ignores contexts and estimates only the mean reward of each arm.
 
 use super::rule::ArmStatistics;
 use super::rule::ContextFreeRule;
@@ -15,11 +15,11 @@ use crate::policy::propensity::{Law, inclusion, inclusion_of};
 use crate::validate::{check_scalar, check_sum, check_weight, reserve};
 use rand::Rng;
 
-/// Purpose of the memory, for errors.
+/// Purpose of the memory, named in errors.
 const REWARDS: &str = "rewards of the arms";
 
-/// Policy that ignores contexts and features and stores only the rewards of each arm. It costs O(1) per arm and does
-/// not allocate.
+/// Policy that ignores contexts and features, and stores only the weight and the sum of each arm's rewards. A choice
+/// costs O(1) per arm and does not allocate.
 ///
 /// Decisions store an empty context. If contexts carry information about rewards, a contextual policy that does not
 /// beat this one is not worth its cost.
@@ -42,9 +42,9 @@ const REWARDS: &str = "rewards of the arms";
 pub struct ContextFree<R: ContextFreeRule> {
     pub(super) rule: R,
     pub(super) arms: ArmSet,
-    // By slot.
+    // Statistics of each arm, by slot.
     pub(super) learned: Vec<ArmStatistics>,
-    // The weight of all rewards, those of removed arms too.
+    // Weight of all rewards, including those of removed arms.
     pub(super) total: f64,
     pub(super) clock: Clock,
 }
@@ -53,7 +53,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
     /// Creates a policy with the arms 0 to `arms` − 1.
     ///
     /// # Errors
-    /// More than 16,777,216 arms; a setting out of its range; memory that cannot be allocated
+    /// Fails if there are more than 16,777,216 arms, if a setting is out of its range, or if memory cannot be allocated
     /// ([`Error::Memory`](crate::Error::Memory)).
     pub fn new(arms: usize, rule: R) -> Result<Self> {
         rule.check()?;
@@ -63,25 +63,25 @@ impl<R: ContextFreeRule> ContextFree<R> {
         Ok(Self { rule, arms: set, learned, total: 0.0, clock: Clock::default() })
     }
 
-    /// Rule of the policy.
+    /// Rule by which the policy chooses: [`Ucb1`](super::Ucb1) or [`BetaThompson`](super::BetaThompson).
     pub fn rule(&self) -> &R {
         &self.rule
     }
 
-    /// Replaces the settings of the rule, which are not learned state.
+    /// Replaces the settings of the rule; the learned state stays.
     ///
     /// # Errors
-    /// A setting out of its range.
+    /// Fails if a setting is out of its range.
     pub fn set_rule(&mut self, rule: R) -> Result<()> {
         rule.check()?;
         self.rule = rule;
         Ok(())
     }
 
-    /// Mean reward and width of an arm, as the rule sees them.
+    /// Mean and width of an arm's reward, as the rule computes them.
     ///
     /// # Errors
-    /// The arm is unknown or removed.
+    /// Fails if the arm is unknown or removed.
     pub fn score(&self, arm: ArmId) -> Result<Score> {
         let (mean, width) = self.rule.moments(&self.learned[self.arms.slot(arm)?], self.total);
         Ok(Score { mean, width })
@@ -104,7 +104,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
         self.learned.swap_remove(slot);
     }
 
-    /// Slot of an arm, its statistics after a reward, and the weight of all rewards after it.
+    /// Checks a reward; returns the slot of its arm, and the arm's statistics and the total weight after the reward.
     fn after(&self, arm: ArmId, reward: f64, weight: f64) -> Result<(usize, ArmStatistics, f64)> {
         self.rule.check_reward(reward)?;
         check_weight(weight)?;
@@ -117,7 +117,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
         Ok((slot, after, total))
     }
 
-    /// Distribution of the value of every available slot.
+    /// Distributions of the values of the available arms.
     fn laws(&self, slots: Slots<'_>) -> Vec<Law> {
         slots.iter().map(|slot| self.rule.law(&self.learned[slot], self.total)).collect()
     }
@@ -143,7 +143,7 @@ impl<R: ContextFreeRule> Policy for ContextFree<R> {
             let (mean, width) = self.rule.moments(arm, self.total);
             let value = self.rule.value(arm, self.total, rng);
             best = best.or(slot, value, Score { mean, width }, rng);
-            // One arm whose value is drawn suffices for a choice by chance, whichever arm wins.
+            // If the value of one arm is drawn, the choice is random, whichever arm wins.
             certain &= matches!(self.rule.law(arm, self.total), Law::Point(_));
         }
         check_scalar("score", best.value)?;

@@ -1,4 +1,4 @@
-//! Rules of policies without contexts, and the statistics of an arm.
+//! Rules of policies without contexts, and the learned statistics of an arm.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -7,24 +7,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArmStatistics {
-    /// Total weight Σ w of the rewards.
+    /// Total weight of the rewards, Σ w.
     pub weight: f64,
     /// Weighted sum of rewards, Σ w·r.
     pub sum: f64,
 }
 
 impl ArmStatistics {
-    /// Mean reward, 0 before the first.
+    /// Mean reward; 0 before the first reward.
     pub fn mean(&self) -> f64 {
         if self.weight > 0.0 { self.sum / self.weight } else { 0.0 }
     }
 }
 
-/// Rule of a [`ContextFree`] policy: [`Ucb1`] or [`BetaThompson`].
+/// Rule by which a [`ContextFree`] policy chooses: [`Ucb1`] or [`BetaThompson`].
 pub trait ContextFreeRule:
     Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + sealed::Rule + 'static
 {
-    /// Name in saved states.
+    /// Name of the rule in saved states.
     const NAME: &'static str;
 }
 
@@ -34,11 +34,11 @@ pub(super) mod sealed {
     use crate::policy::propensity::Law;
     use rand::Rng;
 
-    /// Operations of this crate's rules; `total` is the weight of all arms' rewards.
+    /// Operations of the rules; `total` is the weight of the rewards of all arms.
     pub trait Rule {
         fn check(&self) -> Result<()>;
         fn check_reward(&self, reward: f64) -> Result<()>;
-        /// Mean and width of an arm.
+        /// Mean and width of an arm's reward.
         fn moments(&self, arm: &ArmStatistics, total: f64) -> (f64, f64);
         fn value(&self, arm: &ArmStatistics, total: f64, rng: &mut dyn Rng) -> f64;
         fn law(&self, arm: &ArmStatistics, total: f64) -> Law;

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("context-free/");
 
-/// Saved [`ContextFree`] policy, checked when it is loaded.
+/// Saved state of a [`ContextFree`] policy, which is checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContextFreeState<R> {
-    /// Kind and format of the state.
+    /// Header of the state: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     rule: R,
@@ -31,7 +31,7 @@ impl<R: ContextFreeRule> ContextFree<R> {
         format!("context-free/{}", R::NAME)
     }
 
-    /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
+    /// Returns the state of this policy for saving. A policy loaded from this state is identical, bit for bit.
     pub fn state(&self) -> ContextFreeState<R> {
         ContextFreeState {
             header: StateHeader::new(Self::kind()),
@@ -44,10 +44,10 @@ impl<R: ContextFreeRule> ContextFree<R> {
         }
     }
 
-    /// Creates the policy of a saved state.
+    /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
-    /// A state of another kind or a newer version, or one that contradicts itself.
+    /// Fails if the state is of another kind of policy, has a newer format version, or contradicts itself.
     pub fn from_state(state: &ContextFreeState<R>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         let blank = Self::new(0, state.rule.clone())?;

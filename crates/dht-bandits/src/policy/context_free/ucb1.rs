@@ -8,12 +8,26 @@ use crate::validate::{check_parameter, check_scalar};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// UCB1 (Auer, Cesa-Bianchi & Fischer 2002, Figure 1): the highest mean + α·√(2 ln n/n_a), with n rewards in total and
-/// n_a of the arm; arms without a reward come first. Ties are broken uniformly.
+/// UCB1 rule (Auer, Cesa-Bianchi & Fischer 2002, Figure 1), which chooses the arm with the highest mean + α·√(2 ln
+/// n/n_a). Here n counts all rewards, and n_a those of the arm. Arms without a reward come first. Ties are broken
+/// uniformly.
+///
+/// ```
+/// use dht_bandits::policy::{ContextFree, Ucb1};
+/// use dht_bandits::{ArmId, Policy, Request};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut policy = ContextFree::new(2, Ucb1::default())?;
+/// policy.update(ArmId::new(0), &[], 1.0, 1.0)?;
+/// // The arm without a reward comes first.
+/// let choice = policy.select(&Request::new(&[]), &mut ChaCha8Rng::seed_from_u64(7))?;
+/// assert_eq!(choice.arm, ArmId::new(1));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ucb1 {
-    /// Factor α ≥ 0: the range of rewards, 1 (the default) for rewards in [0, 1].
+    /// Factor α ≥ 0. It should be the range of the rewards: 1, the default, for rewards in [0, 1].
     pub alpha: f64,
 }
 
@@ -23,7 +37,7 @@ impl Default for Ucb1 {
     }
 }
 
-/// Value of an arm without a reward: higher than every other, and finite, so that a choice can be saved.
+/// Value of an arm without a reward. It is higher than every other value, and finite, so that a choice can be saved.
 const UNTRIED: f64 = f64::MAX;
 
 impl ContextFreeRule for Ucb1 {

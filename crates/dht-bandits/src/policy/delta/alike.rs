@@ -1,10 +1,11 @@
-//! Settings and scalings under which evidence has the same meaning.
+//! Checks that two policies have settings and scalings under which their evidence can be merged.
 
 use crate::error::{Error, Result};
 use crate::policy::PolicySettings;
 use crate::policy::normalised::Scaling;
 
-/// Refuses settings under which evidence has another meaning. Arms, exploration and seed may differ between workers.
+/// Refuses to merge policies whose settings give evidence different meanings. Arms, exploration and seed may differ
+/// between workers.
 pub(in crate::policy) fn check_alike(ours: &PolicySettings, theirs: &PolicySettings) -> Result<()> {
     macro_rules! same {
         ($($key:ident),*) => {
@@ -32,11 +33,12 @@ pub(in crate::policy) fn check_alike(ours: &PolicySettings, theirs: &PolicySetti
     Ok(())
 }
 
-/// Refuses contexts in another scaling.
+/// Refuses to merge evidence that was learned in different scalings of contexts.
 pub(in crate::policy) fn check_scaling(ours: Option<&Scaling>, theirs: Option<&Scaling>) -> Result<()> {
     if ours == theirs {
         return Ok(());
     }
-    let problem = "normaliser: the scalings differ, expected policies that parted after theirs was frozen".to_owned();
+    let problem =
+        "normaliser: the scalings differ, expected copies of one policy made after its scaling was frozen".to_owned();
     Err(Error::Settings { problem })
 }

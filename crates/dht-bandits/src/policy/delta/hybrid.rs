@@ -1,4 +1,4 @@
-//! Evidence of hybrid policies.
+//! Evidence that a hybrid policy has learned since an earlier snapshot.
 
 use crate::arm::ArmId;
 use crate::arm_set::{ArmRanges, check_number, check_removed};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("hybrid-delta");
 
-/// Evidence of one arm: A_a − λI and b_a, and B_a, row-major.
+/// Evidence of one arm of a hybrid policy: A_a − λI, b_a, and B_a, row-major.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::policy) struct OwnEvidence {
@@ -36,21 +36,22 @@ impl OwnEvidence {
     }
 }
 
-/// Zero evidence for weights of this dimension.
+/// Returns the natural parameters of zero evidence for weights of a dimension.
 pub(in crate::policy) fn zero(dimension: usize) -> NaturalParameters {
     NaturalParameters::zero(dimension * (dimension + 1) / 2, dimension)
 }
 
-/// Evidence of a hybrid policy since an earlier snapshot, without the prior, and the removed arms.
+/// Evidence that a hybrid policy has learned since an earlier snapshot, without the prior, and the arms that were
+/// removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct HybridDelta {
-    /// Kind and format of the delta.
+    /// Header of the delta: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub(crate) header: StateHeader,
     pub(in crate::policy) dimension: usize,
     pub(in crate::policy) shared_dimension: usize,
     pub(in crate::policy) prior: (f64, f64),
-    // Each arm once, in ascending order.
+    // Evidence of each arm, in ascending order of arms; each arm occurs once.
     pub(in crate::policy) arms: Vec<(ArmId, OwnEvidence)>,
     pub(in crate::policy) shared: NaturalParameters,
     pub(in crate::policy) updates: u64,
@@ -63,17 +64,17 @@ impl HybridDelta {
         self.arms.iter().map(|(arm, _)| *arm)
     }
 
-    /// Number of updates in the delta.
+    /// Number of updates that the delta contains.
     pub(crate) fn updates(&self) -> u64 {
         self.updates
     }
 
-    /// Adds the evidence of another worker, and removes the arms that it has removed.
+    /// Adds the evidence that another worker learned, and removes the arms that the worker has removed.
     ///
     /// # Errors
-    /// A delta of other lengths or priors; contents that cannot come from `Hybrid::diff`; sums that overflow;
-    /// an arm that one has removed and for which the other has evidence ([`Error::RemovedArm`]): apply the delta with
-    /// the evidence first. The delta is unchanged then. Without such evidence, a removed arm is dropped.
+    /// Fails if the delta has other lengths or priors, cannot come from `Hybrid::diff`, or if a sum overflows.
+    /// [`Error::RemovedArm`] if one delta has removed an arm for which the other has evidence: apply the delta with the
+    /// evidence first. The delta is unchanged then. Without such evidence, a removed arm is dropped.
     pub(crate) fn combine(&mut self, other: &Self) -> Result<()> {
         self.check_compatible(other)?;
         self.check()?;
@@ -113,7 +114,7 @@ impl HybridDelta {
         Ok(())
     }
 
-    /// Refuses contents that cannot come from `Hybrid::diff`.
+    /// Refuses a delta that cannot come from `Hybrid::diff`.
     pub(in crate::policy) fn check(&self) -> Result<()> {
         let triangle = |d: usize| d.checked_add(1).and_then(|above| d.checked_mul(above)).map_or(usize::MAX, |s| s / 2);
         let (d, k) = (self.dimension, self.shared_dimension);

@@ -1,4 +1,4 @@
-//! Deltas: evidence learned by one worker, to be merged elsewhere.
+//! Public type of deltas: evidence that one worker learned, for merging into the policies of others.
 
 use super::alike::{check_alike, check_scaling};
 use super::hybrid::HybridDelta;
@@ -9,61 +9,77 @@ use crate::policy::PolicySettings;
 use crate::policy::normalised::Scaling;
 use serde::{Deserialize, Serialize};
 
-/// Difference between a policy and an earlier snapshot of it, from its `diff`: the evidence of each arm, without the
-/// prior, and the removed arms. It can be sent to another machine.
+/// Difference between a policy and an earlier snapshot of it, as its `diff` returns it. It contains the evidence of
+/// each arm, without the prior, and the removed arms. It can be serialised and sent to another machine.
 ///
-/// Deltas add ([`combine`](Self::combine)) in any order and grouping, up to rounding. An arm that one of them has
-/// removed is removed in the sum, whatever others have learned about it. All contents are checked when the delta is
+/// Deltas can be added ([`combine`](Self::combine)) in any order and grouping, up to rounding. An arm that one of them
+/// has removed is removed in the sum, whatever others have learned about it. All contents are checked when a delta is
 /// combined or applied.
+///
+/// ```
+/// use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Ucb};
+///
+/// let start = LinUcb::new(1, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+/// let (mut first, mut second) = (start.clone(), start.clone());
+/// first.update(ArmId::new(0), &[1.0], 1.0, 1.0)?;
+/// second.update(ArmId::new(1), &[1.0], 0.0, 1.0)?;
+/// let mut delta = first.diff(&start)?;
+/// delta.combine(&second.diff(&start)?)?;
+/// let mut merged = start.clone();
+/// merged.apply(&delta)?;
+/// assert_eq!((delta.updates(), merged.version()), (2, 2));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delta {
-    pub(in crate::policy) learned: Learned,
+    pub(in crate::policy) learned: DeltaEvidence,
     /// Settings of an [`AnyPolicy`](crate::policy::AnyPolicy); `None` for other policies.
     pub(in crate::policy) settings: Option<PolicySettings>,
-    /// Scaling in which the evidence was learned.
+    /// Scaling of contexts in which the evidence was learned.
     pub(in crate::policy) scaling: Option<Scaling>,
 }
 
-/// Evidence, by the way in which arms share weights.
+/// Evidence of a policy, separately for policies with and without a hybrid of shared and own weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Learned {
+pub(crate) enum DeltaEvidence {
     Weights(WeightsDelta),
     Hybrid(HybridDelta),
 }
 
-impl From<Learned> for Delta {
-    fn from(learned: Learned) -> Self {
+impl From<DeltaEvidence> for Delta {
+    fn from(learned: DeltaEvidence) -> Self {
         Self { learned, settings: None, scaling: None }
     }
 }
 
 impl Delta {
-    /// Arms with evidence in the delta, in ascending order; for shared weights, the single arm 0.
+    /// Arms with evidence in the delta, in ascending order. If all arms share their weights, this is the single arm 0.
     pub fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
         let (weights, hybrid) = match &self.learned {
-            Learned::Weights(delta) => (Some(delta), None),
-            Learned::Hybrid(delta) => (None, Some(delta)),
+            DeltaEvidence::Weights(delta) => (Some(delta), None),
+            DeltaEvidence::Hybrid(delta) => (None, Some(delta)),
         };
         weights.into_iter().flat_map(WeightsDelta::arms).chain(hybrid.into_iter().flat_map(HybridDelta::arms))
     }
 
-    /// Number of updates in the delta.
+    /// Number of updates that the delta contains.
     pub fn updates(&self) -> u64 {
         match &self.learned {
-            Learned::Weights(delta) => delta.updates(),
-            Learned::Hybrid(delta) => delta.updates(),
+            DeltaEvidence::Weights(delta) => delta.updates(),
+            DeltaEvidence::Hybrid(delta) => delta.updates(),
         }
     }
 
-    /// Adds the evidence of another worker, and removes the arms that it has removed.
+    /// Adds the evidence that another worker learned, and removes the arms that the worker has removed.
     ///
     /// # Errors
-    /// A delta of another kind of policy, of other lengths, priors, settings or scaling; contents that cannot come from
-    /// a `diff`, such as an arm listed twice or a precision of the wrong length; sums that overflow. For
-    /// [`Hybrid`](crate::policy::Hybrid) policies, an arm that one has removed and for which the other has evidence
-    /// ([`Error::RemovedArm`]): apply the delta with the evidence first. The delta is unchanged then.
+    /// Fails if the other delta is of another kind of policy, or of other lengths, priors, settings or scaling. Also
+    /// fails if contents cannot come from a `diff`, such as an arm listed twice or a precision of the wrong length, or
+    /// if a sum overflows. For [`Hybrid`](crate::policy::Hybrid) policies, [`Error::RemovedArm`] if one delta has
+    /// removed an arm for which the other has evidence: apply the delta with the evidence first. The delta is unchanged
+    /// then.
     pub fn combine(&mut self, other: &Self) -> Result<()> {
         match (&self.settings, &other.settings) {
             (Some(ours), Some(theirs)) => check_alike(ours, theirs)?,
@@ -73,17 +89,17 @@ impl Delta {
         check_scaling(self.scaling.as_ref(), other.scaling.as_ref())?;
         let foreign = self.foreign(other.name());
         match (&mut self.learned, &other.learned) {
-            (Learned::Weights(ours), Learned::Weights(theirs)) => ours.combine(theirs),
-            (Learned::Hybrid(ours), Learned::Hybrid(theirs)) => ours.combine(theirs),
+            (DeltaEvidence::Weights(ours), DeltaEvidence::Weights(theirs)) => ours.combine(theirs),
+            (DeltaEvidence::Hybrid(ours), DeltaEvidence::Hybrid(theirs)) => ours.combine(theirs),
             _ => Err(foreign),
         }
     }
 
-    /// Evidence for a policy that is not an `AnyPolicy`.
+    /// Evidence of the delta, for policies other than `AnyPolicy`.
     ///
     /// # Errors
-    /// A delta of an `AnyPolicy`.
-    pub(in crate::policy) fn plain(&self) -> Result<&Learned> {
+    /// Fails if the delta is of an `AnyPolicy`.
+    pub(in crate::policy) fn plain(&self) -> Result<&DeltaEvidence> {
         match self.settings {
             None => Ok(&self.learned),
             Some(_) => Err(Error::ForeignState { expected: "delta".to_owned(), found: self.name().to_owned() }),
@@ -102,7 +118,7 @@ impl Delta {
     }
 }
 
-impl Learned {
+impl DeltaEvidence {
     fn name(&self) -> &str {
         match self {
             Self::Weights(delta) => &delta.header.kind,
@@ -110,10 +126,10 @@ impl Learned {
         }
     }
 
-    /// Evidence of weights that are separate for each arm, or shared by all.
+    /// Evidence of a policy whose weights are separate for each arm, or shared by all.
     ///
     /// # Errors
-    /// The delta of a hybrid policy.
+    /// Fails if the delta is of a hybrid policy.
     pub(crate) fn weights(&self) -> Result<&WeightsDelta> {
         match self {
             Self::Weights(delta) => Ok(delta),
@@ -124,7 +140,7 @@ impl Learned {
     /// Evidence of a hybrid policy.
     ///
     /// # Errors
-    /// The delta of another policy.
+    /// Fails if the delta is of another kind of policy.
     pub(crate) fn hybrid(&self) -> Result<&HybridDelta> {
         match self {
             Self::Hybrid(delta) => Ok(delta),

@@ -1,4 +1,4 @@
-//! Deltas: evidence learned by one worker, to be merged elsewhere.
+//! Deltas: evidence that one worker learned, for merging into the policies of others.
 
 mod alike;
 mod hybrid;
@@ -8,5 +8,5 @@ mod weights;
 pub(super) use alike::{check_alike, check_scaling};
 pub(super) use hybrid::{HybridDelta, OwnEvidence, zero};
 pub use learned::Delta;
-pub(crate) use learned::Learned;
+pub(crate) use learned::DeltaEvidence;
 pub(super) use weights::WeightsDelta;

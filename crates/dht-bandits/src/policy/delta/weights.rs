@@ -1,4 +1,4 @@
-//! Evidence of weights that are separate for each arm, or shared by all.
+//! Evidence of policies whose weights are separate for each arm, or shared by all.
 
 use crate::arm::ArmId;
 use crate::arm_set::{ArmRanges, check_number, check_removed};
@@ -12,46 +12,47 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("delta/");
 
-/// Prefix of the posterior's name in the kind of a delta whose weights all arms share.
+/// Prefix of the posterior's name in the kind of a delta if all arms share the weights.
 const SHARED: &str = "shared/";
 
-/// Evidence of each arm since an earlier snapshot, and the removed arms.
+/// Evidence of each arm since an earlier snapshot, and the arms that were removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WeightsDelta {
-    /// Kind and format of the delta.
+    /// Header of the delta: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub(crate) header: StateHeader,
     pub(in crate::policy) dimension: usize,
     pub(in crate::policy) prior: f64,
-    // Each arm once, in ascending order.
+    // Evidence of each arm, in ascending order of arms; each arm occurs once.
     pub(in crate::policy) arms: Vec<(ArmId, NaturalParameters)>,
     pub(in crate::policy) updates: u64,
     #[serde(default)]
     pub(in crate::policy) prior_mean: f64,
     #[serde(default)]
     pub(in crate::policy) removed: ArmRanges,
-    // With weights that all arms share, the arms that may no longer be candidates: the single arm 0 above stands for
-    // the weights.
+    // Arms that may no longer be candidates, if all arms share the weights. The weights themselves are then stored as
+    // those of the single arm 0.
     #[serde(default)]
     pub(in crate::policy) removed_candidates: ArmRanges,
 }
 
 impl WeightsDelta {
-    /// Arms with new evidence.
+    /// Arms with evidence in the delta.
     pub(crate) fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
         self.arms.iter().map(|(arm, _)| *arm)
     }
 
-    /// Number of updates in the delta.
+    /// Number of updates that the delta contains.
     pub(crate) fn updates(&self) -> u64 {
         self.updates
     }
 
-    /// Adds the evidence of another worker, and removes the arms that it has removed.
+    /// Adds the evidence that another worker learned, and removes the arms that the worker has removed.
     ///
     /// # Errors
-    /// A delta of another kind of policy, dimension or prior; contents that cannot come from `Disjoint::diff`,
-    /// such as an arm listed twice or a precision of the wrong length; sums that overflow. The delta is unchanged then.
+    /// Fails if the delta is of another kind of policy, dimension or prior. Also fails if its contents cannot come from
+    /// `Disjoint::diff`, such as an arm listed twice or a precision of the wrong length, or if a sum overflows. The
+    /// delta is unchanged then.
     pub(crate) fn combine(&mut self, other: &Self) -> Result<()> {
         check_header(&other.header, &self.header.kind)?;
         self.check_compatible(other)?;
@@ -79,13 +80,13 @@ impl WeightsDelta {
         check_equal("prior mean", self.prior_mean, other.prior_mean)
     }
 
-    /// Length of an arm's precision.
+    /// Number of values in the stored precision of an arm.
     fn precision_length(&self) -> Result<usize> {
         let d = self.dimension;
         let posterior = self.header.kind.strip_prefix("delta/");
         match posterior.map(|posterior| posterior.strip_prefix(SHARED).unwrap_or(posterior)) {
             Some(<Ridge as Posterior>::NAME | <FullLaplace as Posterior>::NAME) => {
-                // The triangle of no dimension that fits into memory overflows.
+                // No dimension that fits into memory has a triangle that overflows.
                 Ok(d.checked_add(1).and_then(|above| d.checked_mul(above)).map_or(usize::MAX, |square| square / 2))
             }
             Some(<DiagonalLaplace as Posterior>::NAME) => Ok(d),
@@ -93,7 +94,7 @@ impl WeightsDelta {
         }
     }
 
-    /// Refuses contents that cannot come from `Disjoint::diff`.
+    /// Refuses a delta that cannot come from `Disjoint::diff`.
     pub(in crate::policy) fn check(&self) -> Result<()> {
         let length = self.precision_length()?;
         check_removed(&self.removed)?;
@@ -117,7 +118,7 @@ impl WeightsDelta {
         Ok(())
     }
 
-    /// Converts to the delta of weights that all arms share, without these arms.
+    /// Converts to a delta of weights that all arms share, with the arms that may no longer be candidates.
     pub(crate) fn into_shared(mut self, removed_candidates: ArmRanges) -> Self {
         self.removed_candidates = removed_candidates;
         let posterior = self.header.kind.strip_prefix("delta/").unwrap_or_default();
@@ -125,10 +126,10 @@ impl WeightsDelta {
         self
     }
 
-    /// Converts a delta of weights that all arms share to the delta of a policy with one arm.
+    /// Converts a delta of weights that all arms share to the delta of a policy with a single arm.
     ///
     /// # Errors
-    /// A delta of a policy whose arms have separate weights.
+    /// Fails if the delta is of a policy whose arms have separate weights.
     pub(crate) fn to_single_arm(&self, posterior: &str) -> Result<Self> {
         check_header(&self.header, &format!("delta/{SHARED}{posterior}"))?;
         Ok(Self { header: StateHeader::new(format!("delta/{posterior}")), ..self.clone() })

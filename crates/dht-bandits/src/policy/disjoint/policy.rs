@@ -1,4 +1,4 @@
-//! Policy whose arms share nothing.
+//! Disjoint policy, with separate weights for each arm.
 
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace, Slots};
@@ -7,7 +7,7 @@ use crate::decision::{Actions, Choice, Decision, Propensity, QUADRATURE_ERROR, R
 use crate::error::Result;
 use crate::exploration::{Exploration, Thompson, Ucb};
 use crate::gaussian::Score;
-use crate::policy::choose::{Chosen, ScoredArms, choose, drawn_value};
+use crate::policy::choose::{ScoredArms, ScoredChoice, choose, drawn_value};
 use crate::policy::forward::manages_arms;
 use crate::policy::propensity::independent_propensities;
 use crate::policy::{Explanation, Observation, Policy, Term};
@@ -15,11 +15,11 @@ use crate::posterior::{Beliefs, Posterior, Ridge, Sample, UpdateBatch, copy_of_s
 use crate::validate::{check_finite, check_weight};
 use rand::Rng;
 
-/// Policy whose arms share nothing: a [`Posterior`] of each arm's weights, and an [`Exploration`] rule.
+/// Disjoint policy: each arm has weights of its own, described by a [`Posterior`], and an [`Exploration`] rule chooses.
 ///
-/// `select` computes one score per available arm in O(d²), or O(d) with a diagonal precision, and does not allocate (up
-/// to 1,024 arms, or with every arm available). `update` costs O(d²), or O(d), for one arm and does not allocate,
-/// except over a [`DiscountedRidge`](crate::posterior::DiscountedRidge).
+/// [`select`](Self::select) computes one score per available arm in O(d²), or O(d) with a diagonal precision. It does
+/// not allocate if all arms are available, or at most 1,024. [`update`](Policy::update) costs O(d²) or O(d) for its
+/// arm, and does not allocate except over a [`DiscountedRidge`](crate::posterior::DiscountedRidge).
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
@@ -43,11 +43,12 @@ pub struct Disjoint<P: Posterior, E: Exploration> {
 }
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
-    /// Creates a policy with the arms 0 to `arms` − 1, each with the prior.
+    /// Creates an untrained policy with the arms 0 to `arms` − 1.
     ///
     /// # Errors
-    /// A dimension of zero or above 65,536 (16,777,216 with a diagonal precision); more than 16,777,216 arms; a setting
-    /// out of its range; [`Error::Memory`](crate::Error::Memory): more memory than there is, or than 1 TiB.
+    /// Fails if the dimension is zero or above 65,536 (16,777,216 with a diagonal precision), if there are more than
+    /// 16,777,216 arms, or if a setting is out of its range. [`Error::Memory`](crate::Error::Memory) if the policy
+    /// needs more memory than is available, or more than 1 TiB.
     pub fn new(dimension: usize, arms: usize, options: P, exploration: E) -> Result<Self> {
         exploration.check()?;
         let mut posterior = P::Beliefs::empty(dimension, &options)?;
@@ -57,30 +58,30 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Ok(Self { arms: set, posterior, exploration, clock: Clock::default(), update_batch })
     }
 
-    /// Assembles a policy from its arms, their learned state and the clock.
+    /// Creates a policy from its arms, their learned state and the clock.
     pub(crate) fn from_parts(arms: ArmSet, posterior: P::Beliefs, exploration: E, clock: Clock) -> Self {
         Self { arms, posterior, exploration, clock, update_batch: UpdateBatch::default() }
     }
 
-    /// Returns the arms, their learned state, and the clock.
+    /// Splits the policy into its arms, their learned state, and the clock.
     pub(crate) fn into_parts(self) -> (ArmSet, P::Beliefs, Clock) {
         (self.arms, self.posterior, self.clock)
     }
 
-    /// Settings of the posterior.
+    /// Settings of the posterior, such as the prior precision.
     pub fn options(&self) -> &P {
         self.posterior.options()
     }
 
-    /// Exploration rule.
+    /// Exploration rule of the policy.
     pub fn exploration(&self) -> &E {
         &self.exploration
     }
 
-    /// Replaces the exploration rule: α and ε are settings, not learned state.
+    /// Replaces the exploration rule. Its parameters, such as α and ε, are settings, so the learned state stays.
     ///
     /// # Errors
-    /// A setting out of its range.
+    /// Fails if a setting is out of its range.
     pub fn set_exploration(&mut self, exploration: E) -> Result<()> {
         exploration.check()?;
         self.exploration = exploration;
@@ -107,20 +108,21 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         self.posterior.swap_remove(slot);
     }
 
-    /// Mean and width of one arm.
+    /// Posterior mean and width of an arm's score in a context.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite; an unknown or removed arm; a score that overflows.
+    /// Fails if the context has the wrong length or is not finite, if the arm is unknown or removed, or if the score
+    /// overflows.
     pub fn score(&self, arm: ArmId, context: &[f64]) -> Result<Score> {
         check_finite("context", context, self.dimension())?;
         self.posterior.score(self.arms.slot(arm)?, context).checked()
     }
 
-    /// Appends mean and width of each available arm to `out`, in the order of [`ArmSet::iter`]; after an error `out` is
-    /// unchanged.
+    /// Appends the score of each available arm, its mean and width, to `out` in the order of [`ArmSet::iter`]. After an
+    /// error `out` is unchanged.
     ///
     /// # Errors
-    /// Errors of [`select`](Self::select).
+    /// Fails as [`select`](Self::select) does.
     pub fn scores(&self, request: &Request<'_>, out: &mut Vec<(ArmId, Score)>) -> Result<()> {
         let context = request.context;
         check_finite("context", context, self.dimension())?;
@@ -135,14 +137,14 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         outcome
     }
 
-    /// Chooses one of the arms of a request; ties are broken uniformly by the generator. Features of actions are
-    /// ignored.
+    /// Chooses one of the arms of a request. Ties are broken uniformly by the generator. Features of arms are ignored.
     ///
-    /// The choice contains its [`propensity`](Choice::propensity) if it costs nothing; [`decide`](Self::decide) always
-    /// computes it.
+    /// The choice contains its [`propensity`](Choice::propensity) if that takes no further pass over the arms;
+    /// [`decide`](Self::decide) always computes it.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite; an unknown or removed arm; no available arm; scores that overflow.
+    /// Fails if the context has the wrong length or is not finite, if an arm is unknown or removed, if no arm is
+    /// available, or if a score overflows.
     pub fn select<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
         self.choose::<false, R>(request, rng)
     }
@@ -151,7 +153,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     fn choose<const PROPENSITY: bool, R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
         check_finite("context", request.context, self.dimension())?;
         match (request.actions, self.arms.every_slot()) {
-            // The common case, without the memory of a set of slots.
+            // The common case needs no memory for a set of slots.
             (Actions::All, Some(slots)) => self.choose_among::<PROPENSITY, R>(request.context, slots, rng),
             (actions, _) => {
                 let mut space = SlotSpace::default();
@@ -173,18 +175,19 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     }
 
     #[inline(always)]
-    pub(super) fn choice(&self, chosen: Chosen) -> Choice {
-        let Chosen { index, value, score: Score { mean, width }, propensity } = chosen;
+    pub(super) fn choice(&self, choice: ScoredChoice) -> Choice {
+        let ScoredChoice { index, value, score: Score { mean, width }, propensity } = choice;
         let Clock { version, epoch } = self.clock;
         let arm = self.arms.id(index);
         Choice { arm, version, score: value, mean, width, propensity, epoch, propensity_error: 0.0 }
     }
 
-    /// Chooses, and stores the context with the choice for later feedback. The choice contains its exact propensity,
-    /// for which Thompson sampling integrates: see [`propensities`](Self::propensities).
+    /// Chooses one of the arms of a request, and stores the context with the choice so that its reward can be learned
+    /// later. The choice contains its exact propensity, for which Thompson sampling computes an integral: see
+    /// [`propensities`](Self::propensities).
     ///
     /// # Errors
-    /// Errors of [`select`](Self::select).
+    /// Fails as [`select`](Self::select) does.
     pub fn decide<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Decision> {
         let mut choice = self.choose::<true, R>(request, rng)?;
         if choice.propensity.is_none() {
@@ -202,12 +205,35 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     }
 }
 
-/// LinUCB with disjoint arms (Li et al. 2010, Algorithm 1).
+/// LinUCB policy with disjoint arms (Li et al. 2010, Algorithm 1): upper confidence bounds over ridge regressions.
+///
+/// ```
+/// use dht_bandits::{ArmId, LinUcb, Policy, Request, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut policy = LinUcb::new(1, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+/// policy.update(ArmId::new(1), &[1.0], 1.0, 1.0)?;
+/// let choice = policy.select(&Request::new(&[1.0]), &mut ChaCha8Rng::seed_from_u64(7))?;
+/// assert_eq!(choice.arm, ArmId::new(1));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 pub type LinUcb = Disjoint<Ridge, Ucb>;
-/// Linear Thompson sampling with disjoint arms (Agrawal & Goyal 2013).
+/// Linear Thompson sampling with disjoint arms (Agrawal & Goyal 2013): draws from the posteriors of ridge regressions.
+///
+/// ```
+/// use dht_bandits::{LinTs, Request, Ridge, Thompson};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let policy = LinTs::new(2, 4, Ridge::default(), Thompson { alpha: 0.5 })?;
+/// let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut ChaCha8Rng::seed_from_u64(7))?;
+/// // The arms of an untrained policy are equally likely.
+/// let propensity = decision.choice.propensity.unwrap_or_default();
+/// assert!((propensity - 0.25).abs() < 1e-8);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 pub type LinTs = Disjoint<Ridge, Thompson>;
 
-/// Arms in a set of slots, scored in a context.
+/// Available arms of a policy, which are scored in a context one by one.
 struct SlotScores<'a, B> {
     posterior: &'a B,
     slots: Slots<'a>,
@@ -252,13 +278,13 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
 
     /// Probability of choosing each available arm, in the order of [`ArmSet::iter`](crate::policy::ArmSet::iter).
     ///
-    /// Probabilities are exact for UCB, the greedy rules, softmax and SquareCB. Thompson sampling's P(a) = ∫ φ_a(v) Π_b
-    /// Φ_b(v) dv is computed by quadrature in one dimension, with an error of at most 1e-9. The
-    /// cost is O(K²) normal distribution functions times about 300 points for all arms; [`decide`](Self::decide)
-    /// integrates only for the chosen arm.
+    /// Probabilities are exact for UCB, the greedy rules, softmax and SquareCB. For Thompson sampling, P(a) = ∫ φ_a(v)
+    /// Π_b Φ_b(v) dv is computed by quadrature in one dimension, with an error of at most 1e-9. Its cost for all K arms
+    /// is O(K²) normal distribution functions at each of about 300 points. [`decide`](Self::decide) integrates only for
+    /// the chosen arm.
     ///
     /// # Errors
-    /// Errors of [`select`](Self::select).
+    /// Fails as [`select`](Self::select) does.
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
         let (arms, scores) = self.arms_and_scores(request)?;
         independent_propensities(self.exploration(), self.version(), &arms, &scores)
@@ -267,9 +293,9 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
     /// Learns that `arm` gave `reward` in `context`; a weight of 2 counts it twice.
     ///
     /// # Errors
-    /// A context of the wrong length, not finite or beyond ±1e100; an unknown or removed arm; a reward that is not
-    /// finite or outside the model's range; a weight that is not positive; values that overflow; more than 2⁶³ − 1
-    /// updates. The policy is unchanged then.
+    /// Fails if the context has the wrong length, is not finite or exceeds ±1e100, or if the arm is unknown or removed.
+    /// Also fails if the reward is not finite or outside the model's range, if the weight is not positive, if a value
+    /// overflows, or beyond 2⁶³ − 1 updates. The policy is unchanged then.
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         let slot = self.check(arm, context, reward, weight)?;
         let clock = self.clock.after(1)?;
@@ -280,13 +306,13 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
 
     /// Learns rewards that arrived together: all of them, or none if one is refused.
     ///
-    /// A ridge learns them one by one, which is exact. If updates move a clock
-    /// ([`DecayClock::Updates`](crate::posterior::DecayClock)), they are learned in the given order: the result equals
-    /// calling [`learn`](Self::learn) for each in turn, bit for bit. A logistic posterior learns the rewards of one arm
-    /// jointly.
+    /// A ridge learns the rewards one by one, which is exact. If updates advance a clock
+    /// ([`DecayClock::Updates`](crate::posterior::DecayClock)), they are learned in the order of the slice: the result
+    /// equals calling [`learn`](Self::learn) for each in turn, bit for bit. A logistic posterior learns the rewards of
+    /// one arm jointly.
     ///
     /// # Errors
-    /// Errors of [`learn`](Self::learn), for the first observation that is refused.
+    /// Returns the error of [`learn`](Self::learn) for the first observation that is refused.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         self.update_batch.clear();
         for observation in observations {
@@ -314,7 +340,7 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
         Explanation::linear(&decision.context, Term::Column, |row| self.score(decision.arm(), row))
     }
 
-    /// Checks the update on a copy of this one arm.
+    /// Checks the update on a copy of the arm.
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
         let slot = self.check(arm, context, reward, weight)?;
         self.clock.after(1)?;

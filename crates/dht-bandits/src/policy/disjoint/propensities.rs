@@ -10,14 +10,14 @@ use crate::policy::propensity::{FreeScore, independent_propensity};
 use crate::posterior::{Beliefs, Posterior};
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
-    /// Probability of choosing one of the available arms.
+    /// Probability of choosing `arm` among the available arms.
     pub(super) fn propensity_of(&self, request: &Request<'_>, arm: ArmId) -> Result<f64> {
         let (arms, scores) = self.arms_and_scores(request)?;
         let position = arms.iter().position(|other| *other == arm).ok_or(Error::UnknownArm { arm })?;
         independent_propensity(self.exploration(), self.version(), &scores, position)
     }
 
-    /// Available arms, with their scores and degrees of freedom.
+    /// Available arms, with their scores and the degrees of freedom of their draws.
     pub(super) fn arms_and_scores(&self, request: &Request<'_>) -> Result<(Vec<ArmId>, Vec<FreeScore>)> {
         let mut scores = Vec::new();
         self.scores(request, &mut scores)?;

@@ -1,4 +1,4 @@
-//! Choices for a batch of contexts.
+//! Choices for several contexts at once.
 
 use super::Disjoint;
 use crate::arm_set::{SlotSpace, Slots};
@@ -12,7 +12,7 @@ use crate::posterior::{Beliefs, Posterior};
 use crate::validate::check_finite;
 use rand::Rng;
 
-/// Choices for a batch of contexts, with reused memory.
+/// Buffer for the choices of [`Disjoint::select_batch`], whose memory is reused from call to call.
 #[derive(Debug, Clone, Default)]
 pub struct ChoiceBatch {
     choices: Vec<Choice>,
@@ -20,25 +20,25 @@ pub struct ChoiceBatch {
 }
 
 impl ChoiceBatch {
-    /// Choices, one per context, in order.
+    /// Choices, one for each context, in the order of the contexts.
     pub fn choices(&self) -> &[Choice] {
         &self.choices
     }
 }
 
-/// Number of contexts scored together, before the choices for them.
+/// Number of contexts that are scored together before the choices for them are made.
 const CONTEXTS: usize = 96;
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
-    /// Chooses for each context of a request that holds several (row-major, n × d): the same choices as
-    /// [`select`](Self::select) row by row with the same generator, bit for bit.
+    /// Chooses an arm for each context of a request that holds n contexts (row-major, shape (n, d)). The choices equal
+    /// those of [`select`](Self::select) called row by row with the same generator, bit for bit.
     ///
-    /// Each arm is multiplied with all contexts in one matrix product, so that its factor is read once for many
-    /// contexts. This is worthwhile from a few contexts on, and more so the less of the policy fits into the cache. It
-    /// does not allocate once `batch` has grown.
+    /// Each arm's factor is multiplied with all contexts in one matrix product, so that it is read once for many
+    /// contexts. This pays from a few contexts on, and most if the policy does not fit into the cache. A call does not
+    /// allocate once `batch` has grown.
     ///
     /// # Errors
-    /// Errors of [`select`](Self::select); `batch` is empty then.
+    /// Fails as [`select`](Self::select) does; `batch` is empty then.
     ///
     /// # Examples
     /// ```
@@ -71,7 +71,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
             for scores in batch.scores.chunks_exact(width) {
                 let arms = ComputedScores { posterior: &self.posterior, slots, scores };
                 match choose::<false, _, _, _>(&arms, self.exploration(), self.version(), rng)
-                    .map(|chosen| self.choice(chosen))
+                    .map(|choice| self.choice(choice))
                 {
                     Ok(choice) => batch.choices.push(choice),
                     Err(error) => {
@@ -85,7 +85,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     }
 }
 
-/// Precomputed scores, one for each slot.
+/// Available arms of a policy with precomputed scores, one for each slot.
 struct ComputedScores<'a, B> {
     posterior: &'a B,
     slots: Slots<'a>,

@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("disjoint/");
 
-/// Saved [`Disjoint`] policy: independent of the memory layout, checked when it is loaded.
+/// Saved state of a [`Disjoint`] policy. It does not depend on the memory layout, and is checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DisjointState<O, S, E> {
-    /// Kind and format of the state.
+    /// Header of the state: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     dimension: usize,
@@ -35,7 +35,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         format!("disjoint/{}/{}", P::NAME, E::name())
     }
 
-    /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
+    /// Returns the state of this policy for saving. A policy loaded from this state is identical, bit for bit.
     pub fn state(&self) -> DisjointState<P, ArmState<P>, E> {
         DisjointState {
             header: StateHeader::new(Self::kind()),
@@ -49,11 +49,11 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         }
     }
 
-    /// Creates the policy of a saved state.
+    /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
-    /// A state of another kind or a newer version; lengths that disagree, values that are not finite, precisions that
-    /// are not positive.
+    /// Fails if the state is of another kind of policy or has a newer format version, if its lengths disagree, if a
+    /// value is not finite, or if a precision is not positive.
     pub fn from_state(state: &DisjointState<P, ArmState<P>, E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         state.exploration.check()?;

@@ -1,4 +1,4 @@
-//! ADWIN, the adaptive-window change test.
+//! ADWIN, a change test that compares the two parts of an adaptive window.
 
 use crate::error::{Error, Result};
 use crate::validate::{check_parameter, check_scalar, check_within};
@@ -12,12 +12,12 @@ use std::collections::VecDeque;
 pub(super) struct Adwin {
     delta: f64,
     range: f64,
-    /// Buckets from the oldest, which is the largest.
+    /// Buckets of values, the oldest and largest first.
     buckets: VecDeque<Bucket>,
     since_test: u32,
 }
 
-/// Serialised form, unchecked.
+/// Serialised form, before its values are checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Saved {
@@ -39,13 +39,14 @@ impl TryFrom<Saved> for Adwin {
         };
         let falling = buckets.iter().zip(buckets.iter().skip(1)).all(|(old, new)| old.count >= new.count);
         if !falling || buckets.len() > MOST_BUCKETS || since_test >= STRIDE || !buckets.iter().all(sound) {
-            let problem = "buckets that no stream of values has".to_owned();
+            let problem = "the buckets cannot result from a stream of values".to_owned();
             return Err(Error::InvalidState { what: "change test", index: 0, problem });
         }
         Ok(Self { buckets, since_test, ..Self::new(delta, range)? })
     }
 }
 
+/// Statistics of adjacent values in the window.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Bucket {
@@ -73,24 +74,24 @@ impl Bucket {
     }
 }
 
-/// Largest number of buckets of one size.
+/// Largest number of buckets of one size, before the two oldest are merged.
 const BUCKETS: usize = 5;
-/// Number of values from one test to the next.
+/// Number of values between two tests.
 const STRIDE: u32 = 8;
 /// Largest accepted magnitude of a value.
 const LARGEST: f64 = 1e60;
-/// Largest number of values of a bucket in a loaded state; `MOST_BUCKETS` limits the buckets.
+/// Largest accepted number of values in one bucket of a loaded state; `MOST_BUCKETS` limits the number of buckets.
 const MOST_VALUES: f64 = 9_007_199_254_740_992.0;
 const MOST_BUCKETS: usize = 64 * (BUCKETS + 1);
-/// Smallest part of the window that is compared.
+/// Smallest length of either part of the window that is compared.
 const LEAST_PART: f64 = 8.0;
 
 impl Adwin {
-    /// Creates a test with δ, the approximate false-alarm probability, for values whose largest and smallest differ by
-    /// at most `range`.
+    /// Creates a test with δ, the approximate probability of a false alarm. `range` is the largest possible difference
+    /// of two values.
     ///
     /// # Errors
-    /// A δ outside (0, 1); a range that is not positive or beyond 1e50.
+    /// Fails if δ is outside (0, 1), or if the range is not positive or exceeds 1e50.
     pub(super) fn new(delta: f64, range: f64) -> Result<Self> {
         check_parameter("delta", delta, delta > 0.0 && delta < 1.0, "in (0, 1)")?;
         check_parameter("range", range, range > 0.0 && range <= 1e50, "positive, at most 1e50")?;
@@ -112,7 +113,7 @@ impl Adwin {
         if total.count > 0.0 { total.mean() } else { 0.0 }
     }
 
-    /// Merges the two oldest buckets of each size that has too many.
+    /// Merges the two oldest buckets of each size that has more than [`BUCKETS`].
     fn compress(&mut self) {
         let mut end = self.buckets.len();
         while end > 0 {
@@ -128,7 +129,8 @@ impl Adwin {
         }
     }
 
-    /// Direction in which the window's newer part differs from its older one, if they differ.
+    /// Direction in which the newer part of the window differs from the older part; `None` if no difference is
+    /// significant.
     fn cut(&self) -> Option<Ordering> {
         let total = self.total();
         let spread = total.squares / total.count;

@@ -1,4 +1,4 @@
-//! Change tests: settings and state.
+//! Change tests for the mean of a stream of values: settings and state.
 
 use super::adwin::Adwin;
 use super::page_hinkley::PageHinkley;
@@ -7,31 +7,41 @@ use crate::saved_state::serde_tagged_in_texts;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
-/// Test for changes of the mean of a stream. [`PageHinkley`](Self::PageHinkley) is quick and small;
-/// [`Adwin`](Self::Adwin) needs no threshold in units of the values.
+/// Change test: detects that the mean of a stream of values has changed. [`PageHinkley`](Self::PageHinkley) is fast and
+/// needs little memory; [`Adwin`](Self::Adwin) needs no threshold in the unit of the values.
 ///
-/// In settings: `{ test = "adwin", delta = 0.002, range = 1.0 }` in text formats. Binary formats store the name of the
-/// test instead of a tag.
+/// In text formats a test is written as `{ test = "adwin", delta = 0.002, range = 1.0 }`. Binary formats store the name
+/// of the test instead of a tag.
+///
+/// ```
+/// use dht_bandits::policy::ChangeTest;
+///
+/// let test: ChangeTest = serde_json::from_str(r#"{"test": "adwin", "delta": 0.002, "range": 1.0}"#)?;
+/// assert_eq!(test, ChangeTest::Adwin { delta: 0.002, range: 1.0 });
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum ChangeTest {
-    /// Page–Hinkley test (Page 1954, "Continuous inspection schemes"; Hinkley 1971). With x̄_t the mean so far and m_t =
-    /// Σ_{i≤t} (x_i − x̄_i − δ), the mean has increased when m_t − min_i m_i > λ. Decreases are not detected. O(1).
+    /// Page–Hinkley test (Page 1954, "Continuous inspection schemes"; Hinkley 1971). Let x̄_t be the mean so far and
+    /// m_t = Σ_{i≤t} (x_i − x̄_i − δ). The test detects an increase of the mean when m_t − min_i m_i > λ. It does not
+    /// detect decreases. Memory and time are O(1).
     ///
-    /// δ is the tolerated change, and λ the threshold that limits false alarms, both in units of the values.
+    /// δ is the tolerated change, and λ is the threshold that limits false alarms. Both have the unit of the values.
     PageHinkley {
         /// Tolerance δ, at least 0.
         tolerance: f64,
         /// Threshold λ, positive.
         threshold: f64,
     },
-    /// ADWIN (Bifet & Gavaldà 2007, "Learning from time-changing data with adaptive windowing"). Its window grows while its
-    /// mean stays the same. The older part is dropped when the means of two parts, of n₀ and n₁ values, differ by more than
-    /// ε = √(2σ² ln(2/δ′)/m) + 2R ln(2/δ′)/(3m) with 1/m = 1/n₀ + 1/n₁, δ′ = δ/ln n and R the range of the values.
+    /// ADWIN test (Bifet & Gavaldà 2007, "Learning from time-changing data with adaptive windowing"). Its window grows
+    /// while the mean stays the same. The window is cut into an older part of n₀ values and a newer part of n₁ values.
+    /// The older part is dropped when the two means differ by more than ε = √(2σ² ln(2/δ′)/m) + 2R ln(2/δ′)/(3m). Here
+    /// 1/m = 1/n₀ + 1/n₁, δ′ = δ/ln n, and R is the range of the values.
     ///
-    /// The window is stored as O(log n) buckets of 1, 2, 4 … values, at most five of each size. Their boundaries are the
-    /// possible cuts, which are tested at every 8th value. Memory and time are O(log n).
-    /// Values may exceed the range, up to ±1e60, but false alarms are then more frequent than δ.
+    /// The window is stored as O(log n) buckets of 1, 2, 4, … values, at most five of each size. Their boundaries are
+    /// the possible cuts, which are tested after every 8th value. Memory and time are O(log n). Values may exceed the
+    /// range, up to ±1e60, but false alarms are then more frequent than δ.
     Adwin {
         /// Approximate false-alarm probability δ, in (0, 1).
         delta: f64,
@@ -60,7 +70,7 @@ impl ChangeDetector {
     /// Creates a detector that has seen no values.
     ///
     /// # Errors
-    /// A setting of the test out of its range.
+    /// Fails if a setting of the test is out of its range.
     pub(crate) fn new(test: ChangeTest) -> Result<Self> {
         Ok(Self(match test {
             ChangeTest::PageHinkley { tolerance, threshold } => {
@@ -70,11 +80,12 @@ impl ChangeDetector {
         }))
     }
 
-    /// Adds a value, and returns the detected change of the mean: `Greater` if it has increased. After a change the test
-    /// continues with later values.
+    /// Adds a value, and returns the direction of a detected change of the mean: `Greater` if the mean has increased.
+    /// After a change the test continues with later values.
     ///
     /// # Errors
-    /// A value that is not finite or beyond the detector's range. The detector is unchanged then.
+    /// Fails if the value is not finite or exceeds the largest magnitude that the test accepts. The detector is
+    /// unchanged then.
     pub(crate) fn push(&mut self, value: f64) -> Result<Option<Ordering>> {
         match &mut self.0 {
             Test::PageHinkley(test) => test.push(value),
@@ -90,7 +101,7 @@ impl ChangeDetector {
         }
     }
 
-    /// Mean of these values; 0 if there are none.
+    /// Mean of the values since the last detected change; 0 if there are none.
     pub(crate) fn mean(&self) -> f64 {
         match &self.0 {
             Test::PageHinkley(test) => test.mean(),
@@ -106,7 +117,7 @@ impl ChangeDetector {
         }
     }
 
-    /// Returns whether both are the same test, whatever values they have seen.
+    /// Returns whether both detectors have the same test and settings, whatever values they have seen.
     pub(crate) fn tests_as(&self, other: &Self) -> bool {
         let [mut ours, mut theirs] = [self, other].map(Self::clone);
         ours.reset();

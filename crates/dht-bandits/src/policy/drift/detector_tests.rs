@@ -1,4 +1,4 @@
-//! Change tests: by hand, false alarms, delays.
+//! Tests of the change tests: results computed by hand, false alarms, and delays.
 
 use super::{ChangeDetector, ChangeTest};
 use rand::RngExt;
@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::cmp::Ordering::{self, Greater, Less};
 
-/// A detector that has seen no values.
+/// Creates a detector that has seen no values.
 fn detector(test: ChangeTest) -> ChangeDetector {
     ChangeDetector::new(test).unwrap_or_else(|error| unreachable!("{error}"))
 }
@@ -15,25 +15,26 @@ fn detector(test: ChangeTest) -> ChangeDetector {
 fn page_hinkley_is_what_it_is_by_hand() {
     // Values 0, 0, 1, 1: means 0, 0, ⅓, ½; m = −.1, −.2, ⅔ − .3, ⅔ + ½ − .4; above the least, −.2, by .5667 and .9667.
     let mut test = detector(ChangeTest::PageHinkley { tolerance: 0.1, threshold: 0.9 });
-    let found: Vec<_> = [0.0, 0.0, 1.0, 1.0].iter().map(|&value| test.push(value).unwrap()).collect();
-    assert_eq!(found, [None, None, None, Some(Greater)]);
+    let detected: Vec<_> = [0.0, 0.0, 1.0, 1.0].iter().map(|&value| test.push(value).unwrap()).collect();
+    assert_eq!(detected, [None, None, None, Some(Greater)]);
     let mut test = detector(ChangeTest::PageHinkley { tolerance: 0.1, threshold: 0.97 });
     assert!([0.0, 0.0, 1.0, 1.0].iter().all(|&value| test.push(value).unwrap().is_none()));
 }
 
-/// The rounds at which a test finds a change, in values that are uniform in [0, 1] and after `at` in [shift, 1 + shift].
+/// Returns the rounds in which a test detects a change, with the direction. Values are uniform in [0, 1], and from
+/// round `at` on in [shift, 1 + shift].
 fn alarms(test: &mut ChangeDetector, rounds: usize, at: usize, shift: f64, seed: u64) -> Vec<(usize, Ordering)> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut found = Vec::new();
+    let mut detected = Vec::new();
     for round in 0..rounds {
         let value = rng.random::<f64>() + if round >= at { shift } else { 0.0 };
         match test.push(value) {
             Ok(None) => {}
-            Ok(Some(change)) => found.push((round, change)),
+            Ok(Some(change)) => detected.push((round, change)),
             Err(error) => unreachable!("{error}"),
         }
     }
-    found
+    detected
 }
 
 #[test]
@@ -45,9 +46,9 @@ fn changes_are_found_soon_and_seldom_imagined() {
             detector(ChangeTest::Adwin { delta: 0.002, range: 1.0 }),
         ];
         for (position, test) in tests.iter_mut().enumerate() {
-            let found = alarms(test, 4000, 3000, 0.5, seed);
-            false_alarms[position] += i32::from(found.iter().any(|(round, _)| *round < 3000));
-            let after = found.iter().find(|(round, _)| *round >= 3000).unwrap();
+            let detected = alarms(test, 4000, 3000, 0.5, seed);
+            false_alarms[position] += i32::from(detected.iter().any(|(round, _)| *round < 3000));
+            let after = detected.iter().find(|(round, _)| *round >= 3000).unwrap();
             assert_eq!(after.1, Greater);
             delays[position].push(after.0 - 3000);
         }
@@ -66,8 +67,8 @@ fn adwin_drops_data_before_a_change_and_reports_its_direction() {
     assert!(alarms(&mut test, 2000, 2000, 0.0, 1).is_empty());
     assert_eq!(test.window(), 2000);
     assert!((test.mean() - 0.5).abs() < 0.03);
-    let found = alarms(&mut test, 1000, 0, -0.4, 2);
-    assert_eq!(found[0].1, Less);
+    let detected = alarms(&mut test, 1000, 0, -0.4, 2);
+    assert_eq!(detected[0].1, Less);
     assert!(test.window() <= 1100 && (test.mean() - 0.1).abs() < 0.05, "{} {}", test.window(), test.mean());
     test.reset();
     assert_eq!((test.window(), test.mean()), (0, 0.0));

@@ -1,12 +1,12 @@
-//! Policies for non-stationary environments: windows and change tests, in addition to
+//! Policies for non-stationary environments, with sliding windows and change tests. Another method is
 //! [forgetting](crate::posterior::DiscountedRidge).
 //!
-//! * [`SlidingWindow`]: learns only from the last n observations of all arms.
-//! * [`ResetOnChange`]: learns as in a stationary environment until a [`ChangeTest`] detects that predictions have become
-//!   worse, and then forgets everything.
+//! * [`SlidingWindow`]: policy that learns only from the last n observations of all arms.
+//! * [`ResetOnChange`]: policy that learns as in a stationary environment until a [`ChangeTest`] detects that its
+//!   predictions have become worse, and then forgets everything.
 //!
-//! Use forgetting for constant drift, a window if the useful age of observations is known, and a test for long
-//! stationary periods with abrupt changes.
+//! Use forgetting if the environment drifts all the time, a window if the useful age of observations is known, and a
+//! change test if abrupt changes follow long stationary periods.
 
 mod adwin;
 mod change_test;

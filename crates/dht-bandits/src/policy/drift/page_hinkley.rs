@@ -1,4 +1,4 @@
-//! Page–Hinkley change test.
+//! Page–Hinkley test for an increase of the mean.
 
 use crate::error::{Error, Result};
 use crate::validate::{LARGEST, LARGEST_SUM, check_bounded, check_parameter};
@@ -17,7 +17,7 @@ pub(super) struct PageHinkley {
     least: f64,
 }
 
-/// Serialised form, unchecked.
+/// Serialised form, before its values are checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Saved {
@@ -41,7 +41,7 @@ impl TryFrom<Saved> for PageHinkley {
         let bounded = mean.abs() <= LARGEST && sum.abs() <= LARGEST_SUM && least.abs() <= LARGEST_SUM;
         let sound = (0.0..=MOST_VALUES).contains(&count) && least <= sum && bounded;
         if !sound {
-            let problem = "sums that no stream of values has".to_owned();
+            let problem = "the sums cannot result from a stream of values".to_owned();
             return Err(Error::InvalidState { what: "change test", index: 0, problem });
         }
         Ok(Self { count, mean, sum, least, ..Self::new(tolerance, threshold)? })
@@ -52,7 +52,7 @@ impl PageHinkley {
     /// Creates a test with δ = `tolerance` and λ = `threshold`.
     ///
     /// # Errors
-    /// A tolerance that is negative; a threshold that is not positive; one of them beyond 1e100.
+    /// Fails if the tolerance is negative, if the threshold is not positive, or if one of them exceeds 1e100.
     pub(super) fn new(tolerance: f64, threshold: f64) -> Result<Self> {
         check_parameter("tolerance", tolerance, (0.0..=LARGEST).contains(&tolerance), "from 0 to 1e100")?;
         check_parameter("threshold", threshold, threshold > 0.0 && threshold <= LARGEST, "positive, at most 1e100")?;
@@ -66,7 +66,7 @@ impl PageHinkley {
         self.count as usize
     }
 
-    /// Mean of these values; 0 if there are none.
+    /// Mean of the values since the last detected change; 0 if there are none.
     pub(super) fn mean(&self) -> f64 {
         self.mean
     }

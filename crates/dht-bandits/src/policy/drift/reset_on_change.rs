@@ -1,4 +1,4 @@
-//! Policy that starts again when its predictions become worse.
+//! Policy that forgets everything when its predictions become worse.
 
 use super::{ChangeDetector, ChangeTest};
 use crate::arm::ArmId;
@@ -12,12 +12,29 @@ use crate::posterior::Posterior;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 
-/// Policy with a change test of |reward − mean|, the error of its prediction for the decision. When the error
-/// increases, the policy is [reset](Disjoint::reset) and learns again. A decrease, as is normal while it learns, has no
-/// effect.
+/// Policy that starts learning again when a [`ChangeTest`] detects that its prediction error |reward − mean| has
+/// increased. It is then [reset](Disjoint::reset) to the prior. A decrease of the error, which is normal while the
+/// policy learns, has no effect.
 ///
-/// The error is known if a reward is learned with its decision ([`learn`](Policy::learn)); bare updates are not tested.
-/// Use it with posteriors whose mean is on the scale of the rewards, such as ridges.
+/// The prediction is known only if a reward is learned with its decision ([`learn`](Policy::learn)); bare updates are
+/// not tested. The mean of the posterior must be on the scale of the rewards, as with ridge regression.
+///
+/// ```
+/// use dht_bandits::policy::{ChangeTest, ResetOnChange};
+/// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let inner = LinUcb::new(1, 1, Ridge::default(), Ucb { alpha: 0.5 })?;
+/// let test = ChangeTest::PageHinkley { tolerance: 0.1, threshold: 1.0 };
+/// let mut policy = ResetOnChange::new(inner, test)?;
+/// for round in 0..100 {
+///     let decision = policy.decide(&Request::new(&[1.0]), &mut rng)?;
+///     policy.learn(&decision, if round < 80 { 1.0 } else { 0.0 })?;
+/// }
+/// assert_eq!(policy.resets(), 1);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound(serialize = "", deserialize = ""))]
 pub struct ResetOnChange<P: Posterior, E: Exploration> {
@@ -27,25 +44,25 @@ pub struct ResetOnChange<P: Posterior, E: Exploration> {
 }
 
 impl<P: Posterior, E: Exploration> ResetOnChange<P, E> {
-    /// Creates a policy with a test.
+    /// Creates a policy that is reset when `test` detects a change.
     ///
     /// # Errors
-    /// A setting of the test out of its range.
+    /// Fails if a setting of the test is out of its range.
     pub fn new(policy: Disjoint<P, E>, test: ChangeTest) -> Result<Self> {
         Ok(Self { policy, detector: ChangeDetector::new(test)?, resets: 0 })
     }
 
-    /// Number of resets.
+    /// Number of resets so far.
     pub fn resets(&self) -> u64 {
         self.resets
     }
 
-    /// Policy under the test.
+    /// Policy whose predictions are tested.
     pub fn policy(&self) -> &Disjoint<P, E> {
         &self.policy
     }
 
-    /// Policy under the test, to add and remove arms.
+    /// Policy whose predictions are tested, with mutable access for adding and removing arms.
     pub fn policy_mut(&mut self) -> &mut Disjoint<P, E> {
         &mut self.policy
     }
@@ -55,7 +72,7 @@ impl<P: Posterior, E: Exploration> ResetOnChange<P, E> {
         self.detector.window()
     }
 
-    /// Mean prediction error |reward − mean| of these decisions; 0 if there are none.
+    /// Mean prediction error |reward − mean| of the decisions since the last detected change; 0 if there are none.
     pub fn error(&self) -> f64 {
         self.detector.mean()
     }
@@ -81,17 +98,19 @@ impl<P: Posterior, E: Exploration> Policy for ResetOnChange<P, E> {
         self.policy.check_update(arm, context, reward, weight)
     }
 
-    /// Learns the reward of a decision, after a reset if predictions have become worse with it.
+    /// Learns the reward of a decision. If the test then detects that predictions have become worse, the policy is
+    /// reset and learns this reward alone.
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         check_epoch(decision.choice.epoch, self.epoch())?;
         self.policy.update(decision.arm(), &decision.context, reward, 1.0)?;
-        // An error too large to be tested is no less learned from.
+        // An error that is too large for the test is ignored by it; the policy has still learned the reward.
         let change = self.detector.push((reward - decision.choice.mean).abs()).unwrap_or(None);
         if change == Some(Ordering::Greater) {
             self.detector.reset();
             self.resets += 1;
             self.policy.reset();
-            // One reward is one update, whatever is forgotten with it. What the prior alone cannot learn is forgotten too.
+            // The reward counts as one update, even though it is learned twice. A reward that the prior alone cannot
+            // learn is forgotten too.
             let _ = self.policy.relearn(decision.arm(), &decision.context, reward, 1.0);
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Policy that learns only from the last observations.
+//! Policy that learns only from the latest observations.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
@@ -11,31 +11,47 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::VecDeque;
 
-/// Ridge regressions over a sliding window (SW-LinUCB; Cheung, Simchi-Levi & Zhu 2019). The last n observations, of all
-/// arms together, have full weight, and earlier ones none. An arm that is not chosen falls back on the prior.
+/// Policy of ridge regressions over a sliding window (SW-LinUCB; Cheung, Simchi-Levi & Zhu 2019). The last n
+/// observations of all arms together have full weight, and earlier ones have none. An arm that is no longer chosen
+/// falls back on the prior.
 ///
-/// Each update learns an observation and unlearns the oldest, in O(d²). The window is learned anew after every n
-/// updates, and whenever unlearning would lose digits, so that rounding errors do not accumulate. An observation whose
-/// variance under the prior is beyond the range of the numbers is refused. The policy holds n contexts in memory and
-/// allocates until the window is full.
+/// Each update learns one observation and unlearns the oldest, in O(d²). To keep rounding errors from accumulating, the
+/// whole window is learned anew after every n updates, and whenever unlearning would lose digits. An observation whose
+/// variance under the prior is too large for that is refused. The policy holds n contexts in memory, and allocates
+/// until the window is full.
 ///
-/// Serialised, it contains the policy and its window.
+/// The serialised form contains the policy and its window.
+///
+/// ```
+/// use dht_bandits::policy::SlidingWindow;
+/// use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Ucb};
+///
+/// let inner = LinUcb::new(1, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+/// let mut policy = SlidingWindow::new(inner, 10)?;
+/// for round in 0..20 {
+///     let reward = if round < 10 { 1.0 } else { 0.0 };
+///     policy.update(ArmId::new(0), &[1.0], reward, 1.0)?;
+/// }
+/// // The ten rewards of 1 have left the window.
+/// assert!(policy.policy().score(ArmId::new(0), &[1.0])?.mean.abs() < 1e-9);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Serialize)]
 #[serde(bound(serialize = ""))]
 pub struct SlidingWindow<E: Exploration> {
     policy: Disjoint<Ridge, E>,
     length: usize,
-    window: VecDeque<Seen>,
+    window: VecDeque<WindowEntry>,
     since_relearned: usize,
 }
 
-/// Serialised form, unchecked.
+/// Serialised form, before its values are checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, bound(deserialize = ""))]
 struct Saved<E: Exploration> {
     policy: Disjoint<Ridge, E>,
     length: usize,
-    window: VecDeque<Seen>,
+    window: VecDeque<WindowEntry>,
     since_relearned: usize,
 }
 
@@ -48,9 +64,10 @@ impl<'de, E: Exploration> Deserialize<'de> for SlidingWindow<E> {
     }
 }
 
+/// Observation in the window.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Seen {
+struct WindowEntry {
     arm: ArmId,
     context: Vec<f64>,
     reward: f64,
@@ -58,11 +75,11 @@ struct Seen {
 }
 
 impl<E: Exploration> SlidingWindow<E> {
-    /// Creates a window of this length over a policy. Evidence that the policy has before is forgotten when the window
-    /// is first full.
+    /// Creates a policy that learns from a window of `length` observations. Evidence that `policy` already has is
+    /// forgotten when the window is first learned anew.
     ///
     /// # Errors
-    /// A length of zero or above 16,777,216; a policy that forgets at each update.
+    /// Fails if the length is zero or above 16,777,216, or if the policy forgets at each update.
     pub fn new(policy: Disjoint<Ridge, E>, length: usize) -> Result<Self> {
         check_length("window", length)?;
         let decay = policy.options().decay;
@@ -70,14 +87,14 @@ impl<E: Exploration> SlidingWindow<E> {
         Ok(Self { policy, length, window: VecDeque::new(), since_relearned: 0 })
     }
 
-    /// Refuses a window that cannot result from a stream of observations.
+    /// Refuses a loaded window that no stream of observations can produce.
     fn check(&self) -> Result<()> {
         let what = "observations of the window";
         if self.window.len() > self.length || self.since_relearned > self.length {
             let problem = format!("there are {}, expected at most {}", self.window.len(), self.length);
             return Err(Error::InvalidState { what, index: self.length, problem });
         }
-        for (index, Seen { context, reward, weight, .. }) in self.window.iter().enumerate() {
+        for (index, WindowEntry { context, reward, weight, .. }) in self.window.iter().enumerate() {
             let checked = check_finite("context", context, self.policy.dimension())
                 .and_then(|()| check_scalar("reward", *reward))
                 .and_then(|()| check_weight(*weight));
@@ -91,12 +108,13 @@ impl<E: Exploration> SlidingWindow<E> {
         self.length
     }
 
-    /// Policy, with the evidence of the window.
+    /// Policy that has learned the observations of the window.
     pub fn policy(&self) -> &Disjoint<Ridge, E> {
         &self.policy
     }
 
-    /// Policy, to add and remove arms. Evidence added to it directly is forgotten when the window is learned anew.
+    /// Policy that has learned the window, with mutable access for adding and removing arms. Evidence added to it
+    /// directly is forgotten when the window is learned anew.
     pub fn policy_mut(&mut self) -> &mut Disjoint<Ridge, E> {
         &mut self.policy
     }
@@ -111,8 +129,8 @@ impl<E: Exploration> SlidingWindow<E> {
         self.window.is_empty()
     }
 
-    /// Refuses an observation that could not be learned first. The window is learned anew in its order, and variances
-    /// are smaller after other observations.
+    /// Refuses an observation that could not be learned as the first of the window. When the window is learned anew,
+    /// any observation may come first, and variances are largest then.
     fn check_first(&self, context: &[f64], weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_context(context)?;
@@ -137,15 +155,15 @@ impl<E: Exploration> SlidingWindow<E> {
             Some(mut reused) => {
                 reused.context.clear();
                 reused.context.extend_from_slice(context);
-                Seen { arm, reward, weight, ..reused }
+                WindowEntry { arm, reward, weight, ..reused }
             }
-            None => Seen { arm, context: context.to_vec(), reward, weight },
+            None => WindowEntry { arm, context: context.to_vec(), reward, weight },
         };
         self.window.push_back(seen);
         if !forgotten || self.since_relearned >= self.length && full {
             self.policy.reset();
             let policy = &mut self.policy;
-            // One that is beyond all bounds without what came before it goes as that did.
+            // An observation that cannot be learned without those before it is forgotten with them.
             self.window.retain(|seen| policy.relearn(seen.arm, &seen.context, seen.reward, seen.weight).is_ok());
             self.since_relearned = 0;
         }

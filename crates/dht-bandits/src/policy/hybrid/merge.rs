@@ -1,9 +1,9 @@
 //! Merging of independently trained hybrid policies; forgetting.
 //!
-//! With A_a, b_a and B_a = A_aC_a of each arm, and A₀, b₀ of the shared weights, all as in Li et al. (2010), Algorithm
-//! 2, the evidence is a sum. For each arm it is A_a − λI, b_a and B_a. For the shared weights it is R = A₀ − λ₀I + Σ_a
-//! B_a'A_a⁻¹B_a and q = b₀ + Σ_a B_a'A_a⁻¹b_a over the arms that exist. For a removed arm, A₀ and b₀ keep its evidence
-//! with the arm's own weights integrated out; R and q then contain exactly that.
+//! Notation is that of Li et al. (2010), Algorithm 2: A_a, b_a and B_a = A_aC_a for each arm, and A₀, b₀ for the shared
+//! weights. The evidence is a sum. For each arm it is A_a − λI, b_a and B_a. For the shared weights it is R = A₀ − λ₀I
+//! + Σ_a B_a'A_a⁻¹B_a and q = b₀ + Σ_a B_a'A_a⁻¹b_a, summed over the arms that exist. The evidence of a removed arm
+//! stays in A₀ and b₀, with the arm's own weights integrated out; R and q contain exactly that.
 
 use super::Hybrid;
 use crate::arm_set::{ArmRanges, ArmSet};
@@ -12,11 +12,11 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::{Factors, NaturalParameters, Parts, information_of, parts_of};
 use crate::policy::Policy;
-use crate::policy::delta::{Delta, HybridDelta, Learned, OwnEvidence, zero};
+use crate::policy::delta::{Delta, DeltaEvidence, HybridDelta, OwnEvidence, zero};
 use crate::saved_state::StateHeader;
 use crate::validate::{check_factor, check_memory, check_part};
 
-/// Evidence of a hybrid policy as sums: of each arm by slot, and of the shared weights.
+/// Evidence of a hybrid policy: the sums for each arm, by slot, and for the shared weights.
 struct Evidence {
     arms: Vec<OwnEvidence>,
     shared: NaturalParameters,
@@ -36,7 +36,7 @@ impl<E: Exploration> Hybrid<E> {
         let arm = |slot: usize| {
             let mut own = natural(&self.own, slot);
             let weights = &self.cross[slot * d * k..][..d * k];
-            // B = AC; R gains C'B, and q C'b.
+            // Computes B = AC, and adds C'B to R and C'b to q.
             let mut cross = vec![0.0; d * k];
             for row in 0..d {
                 for column in 0..d {
@@ -53,10 +53,10 @@ impl<E: Exploration> Hybrid<E> {
         Evidence { arms, shared }
     }
 
-    /// Creates the policy with these arms and this evidence.
+    /// Creates a policy from its arms and their evidence, with the settings of this policy.
     ///
     /// # Errors
-    /// Precisions that are not positive definite, or too large to be loaded.
+    /// Fails if a precision is not positive definite, or too large to be loaded.
     fn with_evidence(&self, arms: ArmSet, evidence: &Evidence) -> Result<Self> {
         let (d, k) = self.lengths();
         let mut policy = Self::with_options(d, k, 0, self.options, self.exploration.clone())?;
@@ -82,7 +82,7 @@ impl<E: Exploration> Hybrid<E> {
         Ok(policy)
     }
 
-    /// Returns this policy without the arms that were removed elsewhere.
+    /// Returns a copy of this policy without the arms that were removed elsewhere.
     fn without(&self, removed: &ArmRanges) -> Result<Self> {
         let mut policy = self.clone();
         let here: Vec<_> = policy.arms.iter().filter(|arm| removed.contains(*arm)).collect();
@@ -91,14 +91,15 @@ impl<E: Exploration> Hybrid<E> {
         Ok(policy)
     }
 
-    /// Exact difference to `earlier`, a snapshot (clone) of this policy: the evidence learned since. Arms added since
-    /// are compared with the prior. The shared weights keep the evidence from removed arms. O(K·d²·(d + k)).
+    /// Computes exactly the evidence that this policy has learned since `earlier`, which is a clone of it at an earlier
+    /// time. Arms added since then are compared with the prior. The shared weights keep the evidence from removed arms.
+    /// O(K·d²·(d + k)).
     ///
     /// # Errors
-    /// Policies of other lengths or priors; an arm that exists here and was removed in `earlier`; precisions that
-    /// overflow; memory that cannot be allocated.
+    /// Fails if the policies differ in lengths or priors, if an arm that exists here was removed in `earlier`, if a
+    /// precision overflows, or if memory cannot be allocated.
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
-        Ok(Learned::Hybrid(self.evidence_since(earlier)?).into())
+        Ok(DeltaEvidence::Hybrid(self.evidence_since(earlier)?).into())
     }
 
     fn evidence_since(&self, earlier: &Self) -> Result<HybridDelta> {
@@ -138,18 +139,18 @@ impl<E: Exploration> Hybrid<E> {
         }
     }
 
-    /// Adds the evidence of another worker. Arms that do not exist here are added; arms that were removed there are
-    /// removed.
+    /// Adds the evidence that another worker learned. Arms that exist only in the delta are added; arms that the worker
+    /// has removed are removed.
     ///
     /// # Errors
-    /// A delta of other lengths or priors, or with contents that cannot come from [`diff`](Self::diff). A delta with
-    /// evidence of an arm that was removed here ([`Error::RemovedArm`]), since the arm's part in the shared weights
-    /// cannot be separated. A precision that is not positive definite afterwards. The policy is unchanged then.
+    /// Fails if the delta has other lengths or priors, if it cannot come from [`diff`](Self::diff), or if a precision
+    /// is not positive definite afterwards. [`Error::RemovedArm`] if the delta has evidence of an arm that was removed
+    /// here, since the arm's part in the shared weights cannot be separated. The policy is unchanged then.
     pub fn apply(&mut self, delta: &Delta) -> Result<()> {
         self.apply_evidence(delta.plain()?)
     }
 
-    pub(crate) fn apply_evidence(&mut self, learned: &Learned) -> Result<()> {
+    pub(crate) fn apply_evidence(&mut self, learned: &DeltaEvidence) -> Result<()> {
         self.add_evidence(learned.hybrid()?)
     }
 
@@ -161,7 +162,7 @@ impl<E: Exploration> Hybrid<E> {
         let mut arms = base.arms.clone();
         let (d, k) = self.lengths();
         for (arm, theirs) in &delta.arms {
-            // It was there, and nothing of it came in.
+            // The arm exists at the other worker, but the delta has no evidence about it.
             if arms.removed().contains(*arm) && theirs.is_zero() {
                 continue;
             }
@@ -179,11 +180,11 @@ impl<E: Exploration> Hybrid<E> {
         Ok(())
     }
 
-    /// Learns the evidence of `other`, as if this policy had seen it: the priors are counted once. The result is exact
-    /// if both started from the prior. An arm that either has removed is removed.
+    /// Learns the evidence of `other`, as if this policy had observed it: the priors count once. The result is exact if
+    /// both policies started from the prior. An arm that either policy has removed is removed.
     ///
     /// # Errors
-    /// Policies of other lengths or priors; sums that overflow. The policy is unchanged then.
+    /// Fails if the policies differ in lengths or priors, or if a sum overflows. The policy is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         let other = other.without(self.arms.removed())?;
         let (d, k) = other.lengths();
@@ -191,19 +192,19 @@ impl<E: Exploration> Hybrid<E> {
         self.add_evidence(&other.evidence_since(&blank)?)
     }
 
-    /// Forgets everything: the weights of all arms and the shared ones are reset to the prior. Arms, version and epoch
-    /// stay, so that decisions in flight are still learned from.
+    /// Forgets everything: the weights of each arm and the shared weights are reset to the prior. Arms, version and
+    /// epoch stay, so the policy still learns from decisions whose rewards have not arrived.
     pub fn reset(&mut self) {
         (0..self.arms.len()).for_each(|slot| self.own.reset(slot, 1.0 / self.options.prior_precision));
         self.shared.reset(0, 1.0 / self.options.shared_prior_precision);
         self.cross.fill(0.0);
     }
 
-    /// Forgets once: the evidence of each arm and of the shared weights is multiplied by the decay γ; the priors keep
-    /// their weight.
+    /// Multiplies the evidence of each arm and of the shared weights by the decay γ, once; the priors keep their
+    /// weight.
     ///
     /// # Errors
-    /// A decay outside [1e-100, 1]; precisions that overflow. The policy is unchanged then.
+    /// Fails if the decay is outside [1e-100, 1] or a precision overflows. The policy is unchanged then.
     pub fn forget(&mut self, decay: f64) -> Result<()> {
         check_decay(decay)?;
         let mut evidence = self.evidence();
@@ -234,7 +235,7 @@ fn add_product(shared: &mut NaturalParameters, weights: &[f64], cross: &[f64], m
     for ((left, right), moment) in weights.chunks_exact(k).zip(cross.chunks_exact(k)).zip(moment) {
         for column in 0..k {
             for row in 0..=column {
-                // Symmetric but for rounding: both halves go in.
+                // The product is symmetric except for rounding: the mean of both halves is added.
                 let product = 0.5 * (left[row] * right[column] + left[column] * right[row]);
                 shared.precision[packed(row, column)] += sign * product;
             }

@@ -1,4 +1,4 @@
-//! LinUCB with hybrid arms: weights shared by all arms, and weights of each arm.
+//! Hybrid LinUCB, with weights shared by all arms and further weights for each arm.
 
 mod merge;
 mod model;

@@ -1,4 +1,4 @@
-//! Shared weights and weights of each arm: state, scores, choices, updates.
+//! Hybrid policy, with shared weights and weights of each arm: state, scores, choices and updates.
 
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::gaussian::{Factors, Score, check_dimension};
 use crate::policy::Policy;
-use crate::policy::choose::{Chosen, ScoredArms, choose};
+use crate::policy::choose::{ScoredArms, ScoredChoice, choose};
 use crate::policy::propensity::{FreeScore, independent_propensity};
 use crate::validate::{
     check_bounded, check_context, check_finite, check_parameter, check_precision, check_scalar, check_weight, reserve,
@@ -28,17 +28,33 @@ pub struct HybridOptions {
     pub shared_prior_precision: f64,
 }
 
-/// Hybrid policy: the expected reward is z_a'β + x'θ_a. The features z_a of the arm (or of arm and context) have shared
-/// weights β, and the context x has the weights θ_a of each arm.
+/// Hybrid policy, in which some weights are shared by all arms and others belong to one arm. The expected reward is
+/// z_a'β + x'θ_a. The features z_a of the arm (or of arm and context) have the shared weights β; the context x has the
+/// weights θ_a of the arm.
 ///
-/// This is exactly Li et al. (2010), Algorithm 2, but factored: with C_a = A_a⁻¹B_a and y = z − C_a'x,
+/// The algorithm is exactly Li et al. (2010), Algorithm 2, but factored: with C_a = A_a⁻¹B_a and y = z − C_a'x,
 ///
 /// mean = y'β + x'A_a⁻¹b_a,  width² = x'A_a⁻¹x + y'A₀⁻¹y,
 ///
-/// and an observation is one rank-one update of A_a (weight w) and one of A₀ (regressor y, weight w/(1 + w·x'A_a⁻¹x)).
-/// This costs O(d² + k² + dk) instead of three inversions. Evidence about β from one arm serves all arms, so that new
-/// arms start warm. With [`Thompson`](crate::Thompson) each arm's score is drawn independently, from its exact
-/// marginal.
+/// An observation is one rank-one update of A_a (weight w) and one of A₀ (regressor y, weight w/(1 + w·x'A_a⁻¹x)). It
+/// costs O(d² + k² + dk), where Algorithm 2 inverts three matrices. Evidence about β from one arm serves all arms, so
+/// that new arms start warm. With [`Thompson`](crate::Thompson), each arm's score is drawn independently, from its
+/// exact marginal distribution.
+///
+/// ```
+/// use dht_bandits::policy::Hybrid;
+/// use dht_bandits::{ArmId, Request, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut policy = Hybrid::new(1, 2, 2, 1.0, Ucb { alpha: 0.1 })?;
+/// let arms = [0, 1].map(ArmId::new);
+/// policy.update(arms[1], &[1.0], &[0.0, 1.0], 1.0, 1.0)?;
+/// let features = [1.0, 0.0, 0.0, 1.0]; // one row for each arm
+/// let request = Request::new(&[1.0]).featured(&arms, &features, 2)?;
+/// let choice = policy.select(&request, &mut ChaCha8Rng::seed_from_u64(7))?;
+/// assert_eq!(choice.arm, arms[1]);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Hybrid<E: Exploration> {
     pub(super) options: HybridOptions,
@@ -46,24 +62,26 @@ pub struct Hybrid<E: Exploration> {
     pub(super) arms: ArmSet,
     pub(super) shared: Factors,
     pub(super) own: Factors,
-    // C_a of each arm, d × k, row-major.
+    // Matrix C_a of each arm, shape (d, k), row-major.
     pub(super) cross: Vec<f64>,
     pub(super) clock: Clock,
-    // y of the observation that is being learned.
+    // Residual features y of the observation that is being learned, in reused memory.
     pub(super) residual_features: Vec<f64>,
 }
 
-/// Largest number of features for which y is on the stack.
+/// Largest number of features for which the residual features y are computed on the stack.
 const STACK_FEATURES: usize = 128;
 
 impl<E: Exploration> Hybrid<E> {
-    /// Creates a policy with contexts of length `dimension`, features of length `shared_dimension`, and the arms 0 to
-    /// `arms` − 1. All weights have the prior precision λ = `prior_precision`;
-    /// [`with_shared_prior_precision`](Self::with_shared_prior_precision) sets another one for the shared weights.
+    /// Creates a policy with the arms 0 to `arms` − 1, contexts of length `dimension`, and features of length
+    /// `shared_dimension`. All weights have the prior precision λ = `prior_precision`;
+    /// [`with_shared_prior_precision`](Self::with_shared_prior_precision) sets another precision for the shared
+    /// weights.
     ///
     /// # Errors
-    /// A dimension of zero or above 65,536; more than 16,777,216 arms; a setting out of its range;
-    /// [`Error::Memory`](crate::Error::Memory): more memory than there is, or than 1 TiB.
+    /// Fails if a dimension is zero or above 65,536, if there are more than 16,777,216 arms, or if a setting is out of
+    /// its range. [`Error::Memory`](crate::Error::Memory) if the policy needs more memory than is available, or more
+    /// than 1 TiB.
     pub fn new(
         dimension: usize,
         shared_dimension: usize,
@@ -78,7 +96,7 @@ impl<E: Exploration> Hybrid<E> {
     /// Sets the prior precision of the shared weights β.
     ///
     /// # Errors
-    /// A precision out of its range; rewards that were learned already.
+    /// Fails if the precision is out of its range, or if the policy has already learned rewards.
     pub fn with_shared_prior_precision(self, shared_prior_precision: f64) -> Result<Self> {
         let learned = self.clock.version as f64;
         check_parameter("rewards learned", learned, learned == 0.0, "0 to set a prior precision")?;
@@ -89,7 +107,7 @@ impl<E: Exploration> Hybrid<E> {
         Ok(policy)
     }
 
-    /// Creates a policy with these prior precisions.
+    /// Creates a policy with separate prior precisions for the arms' own weights and the shared weights.
     pub(crate) fn with_options(
         dimension: usize,
         shared_dimension: usize,
@@ -108,7 +126,7 @@ impl<E: Exploration> Hybrid<E> {
         let (own, cross) = (Factors::new(dimension), Vec::new());
         let (clock, residual_features) = (Clock::default(), Vec::with_capacity(shared_dimension));
         let mut policy = Self { options, exploration, arms: set, shared, own, cross, clock, residual_features };
-        // All of it, before any is written to.
+        // All memory is reserved before any of it is written to.
         policy.reserve(arms)?;
         policy.shared.push(1.0 / options.shared_prior_precision);
         (0..arms).for_each(|_| policy.own.push(1.0 / options.prior_precision));
@@ -116,14 +134,14 @@ impl<E: Exploration> Hybrid<E> {
         Ok(policy)
     }
 
-    /// Reserves memory for `arms` more arms, so that adding them cannot fail.
+    /// Reserves memory for a number of further arms, so that adding them cannot fail.
     pub(super) fn reserve(&mut self, arms: usize) -> Result<()> {
         self.own.reserve(arms)?;
         let size = self.dimension() * self.shared_dimension();
         reserve("arms × dimension × shared dimension", &mut self.cross, arms.checked_mul(size))
     }
 
-    /// Creates a policy with one arm, a copy of a slot, and the shared weights.
+    /// Creates a policy with the shared weights and one arm, which is a copy of a slot.
     pub(super) fn with_one_arm(&self, slot: usize) -> Result<Self> {
         let (d, k) = (self.dimension(), self.shared_dimension());
         let mut copy = Self::with_options(d, k, 1, self.options, self.exploration.clone())?;
@@ -140,20 +158,20 @@ impl<E: Exploration> Hybrid<E> {
         self.shared.dimension()
     }
 
-    /// Prior precision of each arm's own weights θ_a, and of the shared weights β.
+    /// Prior precisions: that of each arm's own weights θ_a, and that of the shared weights β.
     pub fn prior_precisions(&self) -> (f64, f64) {
         (self.options.prior_precision, self.options.shared_prior_precision)
     }
 
-    /// Exploration rule.
+    /// Exploration rule of the policy.
     pub fn exploration(&self) -> &E {
         &self.exploration
     }
 
-    /// Replaces the exploration rule: α and ε are settings, not learned state.
+    /// Replaces the exploration rule. Its parameters, such as α and ε, are settings, so the learned state stays.
     ///
     /// # Errors
-    /// A setting out of its range.
+    /// Fails if a setting is out of its range.
     pub fn set_exploration(&mut self, exploration: E) -> Result<()> {
         exploration.check()?;
         self.exploration = exploration;
@@ -211,35 +229,36 @@ impl<E: Exploration> Hybrid<E> {
         self.score_in(slot, context, y)
     }
 
-    /// Score of a slot; `y` contains the features and is overwritten.
+    /// Score of a slot. `y` must contain the features, and is overwritten.
     fn score_in(&self, slot: usize, context: &[f64], y: &mut [f64]) -> Score {
         self.subtract(slot, context, y);
         let (own, shared) = (self.own.score(slot, context), self.shared.score(0, y));
         Score { mean: own.mean + shared.mean, width: own.width.hypot(shared.width) }
     }
 
-    /// Mean and width of one arm.
+    /// Posterior mean and width of an arm's score, for a context and the arm's features.
     ///
     /// # Errors
-    /// A context or features of the wrong length or not finite; an unknown or removed arm; a score that overflows.
+    /// Fails if the context or the features have the wrong length or are not finite, if the arm is unknown or removed,
+    /// or if the score overflows.
     pub fn score(&self, arm: ArmId, context: &[f64], features: &[f64]) -> Result<Score> {
         check_finite("context", context, self.dimension())?;
         check_finite("features", features, self.shared_dimension())?;
         self.score_slot(self.arms.slot(arm)?, context, features).checked()
     }
 
-    /// Chooses one of the arms of a request, which must have features z ([`Request::featured`]). It
-    /// does not allocate for up to 128 features. The choice contains its propensity if it costs nothing;
+    /// Chooses one of the arms of a request, which must have features z ([`Request::featured`]). The call does not
+    /// allocate for up to 128 features. The choice contains its propensity if that takes no further pass over the arms;
     /// [`decide`](Self::decide) always computes it.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite; features of another width or none; an unknown or removed arm;
-    /// scores that overflow.
+    /// Fails if the context has the wrong length or is not finite, if features are missing or of another width, if an
+    /// arm is unknown or removed, or if a score overflows.
     pub fn select<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
         Ok(self.choose::<false, R>(request, rng)?.1)
     }
 
-    /// Checked arms of a request.
+    /// Arms of a request with their features, after checking both.
     pub(super) fn candidates<'a>(&'a self, request: &Request<'a>) -> Result<Candidates<'a, E>> {
         check_finite("context", request.context, self.dimension())?;
         let featured = request.actions.features(self.shared_dimension())?;
@@ -247,7 +266,7 @@ impl<E: Exploration> Hybrid<E> {
         Ok(Candidates { policy: self, context: request.context, featured })
     }
 
-    /// Returns the position among the arms, and the choice.
+    /// Chooses an arm; returns its position in the request, and the choice.
     fn choose<const PROPENSITY: bool, R: Rng + ?Sized>(
         &self,
         request: &Request<'_>,
@@ -255,17 +274,17 @@ impl<E: Exploration> Hybrid<E> {
     ) -> Result<(usize, Choice)> {
         let candidates = self.candidates(request)?;
         let chosen = choose::<PROPENSITY, _, _, _>(&candidates, &self.exploration, self.clock.version, rng)?;
-        let Chosen { index, value, score: Score { mean, width }, propensity } = chosen;
+        let ScoredChoice { index, value, score: Score { mean, width }, propensity } = chosen;
         let (arm, Clock { version, epoch }) = (candidates.featured.ids()[index], self.clock);
         let choice = Choice { arm, version, score: value, mean, width, propensity, epoch, propensity_error: 0.0 };
         Ok((index, choice))
     }
 
-    /// Chooses, and stores context and features with the choice, the features after the context, for later feedback.
-    /// The choice contains its exact propensity.
+    /// Chooses one of the arms of a request, and stores the context, followed by the features of the arm, so that its
+    /// reward can be learned later. The choice contains its exact propensity.
     ///
     /// # Errors
-    /// Errors of [`select`](Self::select).
+    /// Fails as [`select`](Self::select) does.
     pub fn decide<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Decision> {
         let (position, mut choice) = self.choose::<true, R>(request, rng)?;
         let featured = request.actions.features(self.shared_dimension())?;
@@ -277,18 +296,18 @@ impl<E: Exploration> Hybrid<E> {
         Ok(Decision { choice, context: [request.context, featured.at(position)].concat() })
     }
 
-    /// Learns that `arm` gave `reward` in `context` with these features.
+    /// Learns that `arm`, with these features, gave `reward` in `context`.
     ///
     /// # Errors
-    /// Errors of [`score`](Self::score); a reward that is not finite; a weight that is not positive; values that
-    /// overflow; more than 2⁶³ − 1 updates. The policy is unchanged then.
+    /// Fails as [`score`](Self::score) does, if the reward is not finite, if the weight is not positive, if a value
+    /// overflows, or beyond 2⁶³ − 1 updates. The policy is unchanged then.
     pub fn update(&mut self, arm: ArmId, context: &[f64], features: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_finite("features", features, self.shared_dimension())?;
         check_scalar("reward", reward)?;
         check_weight(weight)?;
         let slot = self.arms.slot(arm)?;
-        // Taken out of self, so that it can be written to while self is read.
+        // Taken out of `self`, so that it can be written to while `self` is read.
         let mut y = std::mem::take(&mut self.residual_features);
         y.clear();
         y.extend_from_slice(features);
@@ -330,7 +349,7 @@ impl<E: Exploration> Hybrid<E> {
     }
 }
 
-/// Arms with features, scored in a context. The arms must exist.
+/// Arms of a request with their features, which are scored in a context one by one. The arms must exist.
 pub(super) struct Candidates<'a, E: Exploration> {
     pub(super) policy: &'a Hybrid<E>,
     pub(super) context: &'a [f64],

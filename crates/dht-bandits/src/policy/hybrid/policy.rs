@@ -1,4 +1,4 @@
-//! `Policy` for hybrid policies.
+//! Implementation of `Policy` for hybrid policies.
 
 use super::Hybrid;
 use crate::arm::ArmId;
@@ -10,8 +10,7 @@ use crate::policy::propensity::independent_propensities;
 use crate::policy::{Explanation, Policy, Term};
 use rand::Rng;
 
-/// Policy interface: a decision stores the context followed by the features of the chosen arm, and `update` takes both
-/// in one slice.
+/// A decision stores the context, followed by the features of the chosen arm; `update` takes both in one slice.
 impl<E: Exploration> Policy for Hybrid<E> {
     manages_arms!(self);
 
@@ -20,11 +19,11 @@ impl<E: Exploration> Policy for Hybrid<E> {
         self.own.dimension()
     }
 
-    /// Probability of choosing each of the arms of a request, in their order: exact up to the quadrature error stated
-    /// by [`Propensity`]. An arm that is listed twice has two entries.
+    /// Probability of choosing each arm, in the order of the request. Probabilities are exact up to the quadrature
+    /// error that [`Propensity`] states. An arm that is listed twice has two entries.
     ///
     /// # Errors
-    /// Errors of [`select`](Self::select).
+    /// Fails as [`select`](Self::select) does.
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
         let candidates = self.candidates(request)?;
         let scores = candidates.scores();
@@ -60,7 +59,7 @@ impl<E: Exploration> Policy for Hybrid<E> {
         Explanation::linear(&decision.context, Term::Column, |row| self.score(decision.arm(), &row[..d], &row[d..]))
     }
 
-    /// Checks the update on a copy of this arm and the shared weights.
+    /// Checks the update on a copy of the arm and the shared weights.
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
         let mut copy = self.with_one_arm(self.arms.slot(arm)?)?;
         Policy::update(&mut copy, ArmId::new(0), context, reward, weight)?;

@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("hybrid/");
 
-/// Saved [`Hybrid`]: independent of the memory layout, checked when it is loaded.
+/// Saved state of a [`Hybrid`] policy. It does not depend on the memory layout, and is checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HybridState<E> {
-    /// Kind and format of the state.
+    /// Header of the state: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     dimension: usize,
@@ -45,7 +45,7 @@ impl<E: Exploration> Hybrid<E> {
         format!("hybrid/{}", E::name())
     }
 
-    /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
+    /// Returns the state of this policy for saving. A policy loaded from this state is identical, bit for bit.
     pub fn state(&self) -> HybridState<E> {
         HybridState {
             header: StateHeader::new(Self::kind()),
@@ -62,14 +62,14 @@ impl<E: Exploration> Hybrid<E> {
         }
     }
 
-    /// Creates the policy of a saved state.
+    /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
-    /// A state of another kind or a newer version, or one that contradicts itself.
+    /// Fails if the state is of another kind of policy, has a newer format version, or contradicts itself.
     pub fn from_state(state: &HybridState<E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         let (d, k) = (state.dimension, state.shared_dimension);
-        // Lengths first: nothing is made that the state does not hold.
+        // Lengths are checked first, so that no memory is allocated that the state does not fill.
         let saved = &state.shared;
         check_dimension(k)?;
         check(k, 0, &saved.mean, &saved.diagonal, &saved.upper)?;

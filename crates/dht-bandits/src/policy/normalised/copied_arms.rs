@@ -1,29 +1,29 @@
-//! Arms that were added like another during a warm-up.
+//! Arms that were added as copies of another arm during a warm-up.
 //!
-//! The inner policy has learned nothing of the warm-up, so that there is no state to copy yet. Each addition is stored
-//! with its position among the stored rewards, and repeated there when these are learned.
+//! During a warm-up the inner policy has learned nothing, so there is no state to copy yet. Each addition is stored
+//! with its position among the stored rewards, and the copy is made there when the rewards are learned.
 
 use super::scaling::Scaling;
-use super::waiting::Waiting;
+use super::waiting::StoredReward;
 use crate::arm::ArmId;
 use crate::error::Error;
 use crate::policy::Policy;
 use serde::{Deserialize, Serialize};
 
-/// Arm that was added like another.
+/// Arm that was added as a copy of another arm.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CopiedArm {
     pub(super) arm: ArmId,
     pub(super) like: ArmId,
-    /// Number of rewards that were stored before.
+    /// Number of rewards that were stored before the arm was added.
     pub(super) at: usize,
 }
 
-/// Teaches stored rewards to a policy, in their order, and copies arms where they were added. Passes the error of each
-/// reward that the policy refuses to `refused`.
+/// Makes a policy learn stored rewards in their order, and copies arms at the positions where they were added.
+/// `refused` gets the error of each reward that the policy refuses.
 pub(super) fn teach_all(
-    waiting: &[Waiting],
+    waiting: &[StoredReward],
     copies: &[CopiedArm],
     scaling: &Scaling,
     policy: &mut impl Policy,
@@ -42,16 +42,16 @@ pub(super) fn teach_all(
 }
 
 impl CopiedArm {
-    /// Copies the state; an arm that the inner policy has removed by itself has none.
+    /// Copies the state of the arm; does nothing if the inner policy has removed one of the two arms by itself.
     fn copy(&self, policy: &mut impl Policy) {
         let _ = policy.warm_start(self.arm, self.like);
     }
 }
 
-/// Gives the stored rewards of a removed arm to the arms that were added like it, which would otherwise lose them. The
-/// first inherits the rewards before it was added. Each later one is added like the one before, and inherits the rewards
-/// in between.
-pub(super) fn inherit(waiting: &mut [Waiting], copies: &mut Vec<CopiedArm>, removed: ArmId) {
+/// Passes the stored rewards of a removed arm on to the arms that were added as copies of it, which would otherwise
+/// lose them. The first copy inherits the rewards before its addition. Each later copy becomes a copy of the one
+/// before, and inherits the rewards in between.
+pub(super) fn inherit(waiting: &mut [StoredReward], copies: &mut Vec<CopiedArm>, removed: ArmId) {
     let (mut first, mut last) = (None, None);
     let mut left = Vec::with_capacity(copies.len());
     for copied in copies.drain(..) {
@@ -68,7 +68,7 @@ pub(super) fn inherit(waiting: &mut [Waiting], copies: &mut Vec<CopiedArm>, remo
         }
         last = Some(copied);
     }
-    // The removed arm may itself have been added like another.
+    // The removed arm may itself be a copy of another arm.
     match first {
         Some(first) => left.iter_mut().filter(|copied| copied.arm == removed).for_each(|copied| copied.arm = first),
         None => left.retain(|copied| copied.arm != removed),

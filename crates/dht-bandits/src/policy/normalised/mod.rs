@@ -1,4 +1,4 @@
-//! Policies with a scaling of their contexts and rewards.
+//! Policies that scale their contexts and rewards.
 
 mod copied_arms;
 mod policy;

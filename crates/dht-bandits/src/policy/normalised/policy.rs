@@ -1,8 +1,8 @@
-//! Policy with a scaling of its contexts and rewards.
+//! Policy that scales its contexts and, optionally, its rewards.
 
 use super::copied_arms::{CopiedArm, inherit, teach_all};
 use super::scaling::Scaling;
-use super::waiting::Waiting;
+use super::waiting::StoredReward;
 
 use crate::arm::ArmId;
 use crate::clock::{add_counts, check_epoch};
@@ -15,24 +15,24 @@ use crate::validate::{check_context, check_finite, check_parameter, check_scalar
 use rand::Rng;
 use std::sync::OnceLock;
 
-/// Policy with one scaling of its contexts: requests and decisions hold raw contexts, and the inner policy sees them
-/// normalised.
+/// Policy that normalises its contexts: requests and decisions contain raw contexts, and the inner policy gets
+/// normalised ones.
 ///
-/// Until `warm_up` rewards have arrived, the rewards are stored and the scaling is provisional: it is recomputed from
-/// all stored contexts after 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, … rewards (a quarter more each time). A copy of the
-/// inner policy learns all stored rewards in it and makes the decisions, so that a warm-up costs no uniform draws.
-/// After `warm_up` rewards the scaling is frozen, and the inner policy learns the stored rewards, except those that it
-/// refuses in the final scaling. No posterior ever sees two scalings, as the contract of [`Normalizer`] requires.
+/// The first `warm_up` rewards are stored, and the scaling is provisional. It is recomputed from all stored contexts
+/// after 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, … rewards (a quarter more each time). A copy of the inner policy learns
+/// all stored rewards in this scaling and makes the decisions, so that a warm-up costs no uniform draws. After
+/// `warm_up` rewards the scaling is frozen. The inner policy then learns the stored rewards, except those that it
+/// refuses in the final scaling. No posterior ever learns in two scalings, as the contract of [`Normalizer`] requires.
 ///
 /// [`with_scaled_rewards`](Self::with_scaled_rewards) normalises rewards in the same way, so that α, γ and τ of
-/// exploration rules have the same effect for rewards of any scale and offset. If all rewards of the warm-up are equal,
-/// as those of rare events are, their mean is frozen, and the scale waits. The first reward that differs sets it: σ² is
-/// then the mean of (reward − mean)² over all rewards so far. Until then the inner policy has learned (reward − mean)/σ
-/// = 0, which is the same for any σ.
+/// exploration rules have the same effect for rewards of any scale and offset. All rewards of the warm-up may be equal,
+/// as those of rare events often are. Their mean is then frozen, and the scale is set by the first reward that differs:
+/// σ² is the mean of (reward − mean)² over all rewards so far. Until then the inner policy has learned (reward −
+/// mean)/σ = 0, which is the same for any σ.
 ///
-/// Decisions hold the raw context, and [`learn`](Policy::learn) scales it: a policy with another scaling can read the
-/// log again. Features of actions are not scaled. Choosing allocates a context. A warm-up of n rewards costs about 6n
-/// updates in total.
+/// Decisions contain the raw context, which [`learn`](Policy::learn) scales; a policy with another scaling can
+/// therefore read the log again. Features of arms are not scaled. A choice allocates the scaled context. A warm-up of n
+/// rewards costs about 6n updates in total.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Normalizer, Policy, Request, Ridge, Ucb, policy::Normalised};
@@ -54,19 +54,19 @@ use std::sync::OnceLock;
 #[derive(Debug, Clone)]
 pub struct Normalised<P> {
     pub(super) scaling: Scaling,
-    // Features of an arm that the length of the inner policy's contexts counts.
+    // Number of an arm's features that are part of the inner policy's contexts.
     pub(super) features: usize,
     pub(super) warm_up: u64,
-    // Rewards that came before the scaling was frozen.
-    pub(super) waiting: Vec<Waiting>,
-    // Arms that were added like another meanwhile, in the order of their additions.
+    // Rewards that arrived before the scaling was frozen.
+    pub(super) waiting: Vec<StoredReward>,
+    // Arms that were added as copies of another arm during the warm-up, in the order of their additions.
     pub(super) copies: Vec<CopiedArm>,
-    // Rewards of the warm-up that the policy inside never learned: their arms were removed before it was over, or it refused
-    // them in the final scaling.
+    // Number of rewards of the warm-up that the inner policy never learned: their arms were removed before the warm-up
+    // ended, or the policy refused them in the final scaling.
     pub(super) left_out: u64,
-    // Has learned nothing of the warm-up until the scaling is frozen.
+    // The inner policy learns the rewards of the warm-up only when the scaling is frozen.
     pub(super) inner: P,
-    // Computed from `inner` and `waiting` when it is needed, and not saved.
+    // Computed from `inner` and `waiting` on demand, and not saved.
     pub(super) provisional: OnceLock<Box<Provisional<P>>>,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Provisional<P> {
     policy: P,
 }
 
-/// Largest of 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, … that is not above `count`.
+/// Returns the largest of 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, … that is not above `count`.
 fn last_rebuild(count: usize) -> usize {
     let next = |at: usize| at + (at / 4).max(1);
     let mut at = 1;
@@ -88,21 +88,22 @@ fn last_rebuild(count: usize) -> usize {
 }
 
 impl<P: Policy + Clone + 'static> Normalised<P> {
-    /// Creates a policy behind the scaling of a normalizer, which is frozen after `warm_up` rewards. Of the normalizer
-    /// the dimension and the settings are used. With `bias` a constant 1 is appended to the normalised context.
+    /// Creates a policy whose contexts are scaled by a normalizer, which is frozen after `warm_up` rewards. Only the
+    /// dimension and the settings of `normalizer` are used. With `bias`, a constant 1 is appended to the normalised
+    /// context.
     ///
     /// # Errors
-    /// A policy whose contexts do not have the length of the normalised ones; a warm-up of zero or more than 16,777,216
-    /// rewards; a normalizer that has observed contexts.
+    /// Fails if the contexts of `inner` do not have the length of the normalised ones, if the warm-up is zero or more
+    /// than 16,777,216 rewards, or if the normalizer has already observed contexts.
     pub fn new(inner: P, normalizer: Normalizer, warm_up: u64, bias: bool) -> Result<Self> {
         Self::with_features(inner, 0, normalizer, warm_up, bias)
     }
 
     /// Creates a policy as [`new`](Self::new) does, for an inner policy with shared weights. The length of its contexts
-    /// includes `features` features of an arm, which follow the context and are not scaled.
+    /// includes `features` features of an arm. They follow the context and are not scaled.
     ///
     /// # Errors
-    /// Errors of [`new`](Self::new).
+    /// Fails as [`new`](Self::new) does.
     pub fn with_features(inner: P, features: usize, normalizer: Normalizer, warm_up: u64, bias: bool) -> Result<Self> {
         let observed = normalizer.weight();
         check_parameter("contexts observed", observed, observed == 0.0, "0: the warm-up observes its own")?;
@@ -113,11 +114,29 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         Ok(policy)
     }
 
-    /// Enables scaling of rewards: the inner policy learns (reward − mean)/deviation. It must accept any real reward.
-    /// Scores, means and widths of choices stay in units of raw rewards; the deviation is 1 while all rewards are equal.
+    /// Enables scaling of rewards: the inner policy learns (reward − mean)/deviation, and must accept any real reward.
+    /// Scores, means and widths of choices stay in units of raw rewards. While all rewards are equal, the deviation is
+    /// 1.
+    ///
+    /// ```
+    /// use dht_bandits::{LinUcb, Normalizer, Policy, Request, Ridge, Ucb, policy::Normalised};
+    /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+    ///
+    /// let mut rng = ChaCha8Rng::seed_from_u64(7);
+    /// let inner = LinUcb::new(2, 2, Ridge::default(), Ucb { alpha: 0.5 })?;
+    /// let mut policy = Normalised::new(inner, Normalizer::new(1)?, 10, true)?.with_scaled_rewards()?;
+    /// for round in 0..20 {
+    ///     let decision = policy.decide(&Request::new(&[f64::from(round % 3)]), &mut rng)?;
+    ///     policy.learn(&decision, 1e6 + f64::from(round % 2))?;
+    /// }
+    /// // Means of choices are in units of raw rewards.
+    /// let choice = policy.select(&Request::new(&[1.0]), &mut rng)?;
+    /// assert!((choice.mean - 1e6).abs() < 10.0);
+    /// # Ok::<(), dht_bandits::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// Rewards have arrived already.
+    /// Fails if the policy has already learned rewards.
     pub fn with_scaled_rewards(mut self) -> Result<Self> {
         let version = self.version() as f64;
         check_parameter("rewards learned", version, version == 0.0, "0 to scale rewards")?;
@@ -135,7 +154,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         Ok(())
     }
 
-    /// Scaling of contexts, computed from all contexts whose rewards have arrived, until it is frozen.
+    /// Normalizer of the contexts. Until it is frozen, it observes every context whose reward arrives.
     pub fn normalizer(&self) -> &Normalizer {
         &self.scaling.contexts
     }
@@ -144,14 +163,14 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         &self.scaling
     }
 
-    /// Inner policy, which sees normalised contexts. It is untrained until the scaling is frozen.
+    /// Inner policy, which gets normalised contexts. It is untrained until the scaling is frozen.
     pub fn inner(&self) -> &P {
         &self.inner
     }
 
-    /// Inner policy. Observations given to it directly must be normalised. Add and remove arms by the methods of this
-    /// policy: during the warm-up the inner policy cannot copy what was learned of an arm, and an arm that was added like
-    /// one that the inner policy removes is untrained.
+    /// Inner policy, with mutable access. Observations that it learns directly must be normalised. Add and remove arms
+    /// by the methods of this policy instead. During the warm-up the inner policy cannot copy the learned state of an
+    /// arm, and a copy of an arm that it removes is untrained.
     pub fn inner_mut(&mut self) -> &mut P {
         self.provisional.take();
         &mut self.inner
@@ -161,12 +180,12 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         self.scaling.contexts.is_frozen()
     }
 
-    /// Returns whether the scaling of contexts and rewards will not change any more.
+    /// Returns whether the scalings of contexts and rewards are final.
     pub(in crate::policy) fn is_settled(&self) -> bool {
         self.is_warm() && !self.scaling.waits_for_rewards()
     }
 
-    /// Scaling and policy that currently decide.
+    /// Scaling and policy that currently make the decisions.
     fn current(&self) -> (&Scaling, &P) {
         if self.is_warm() || self.waiting.is_empty() {
             return (&self.scaling, &self.inner);
@@ -176,17 +195,17 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
     }
 
     /// Builds the provisional scaling and policy. They depend only on the stored rewards and the inner policy, so that
-    /// a policy decides as before after it was saved and loaded.
+    /// saving and loading do not change decisions.
     fn rebuild(&self) -> Box<Provisional<P>> {
         let mut scaling = self.scaling.blank();
-        for Waiting { context, reward, .. } in &self.waiting[..last_rebuild(self.waiting.len())] {
-            // It was accepted when it arrived, after the same ones.
+        for StoredReward { context, reward, .. } in &self.waiting[..last_rebuild(self.waiting.len())] {
+            // The reward was accepted when it arrived, after the same rewards.
             let _ = scaling.observe(context, *reward);
         }
         scaling.freeze();
         let mut provisional = Box::new(Provisional { scaling, policy: self.inner.clone() });
         let Provisional { scaling, policy } = &mut *provisional;
-        // What the policy refuses in this scaling it may learn in a later one.
+        // A reward that the policy refuses in this scaling may be learned in a later one.
         teach_all(&self.waiting, &self.copies, scaling, policy, drop);
         provisional
     }
@@ -203,11 +222,11 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         decision.choice.version < self.warm_up
     }
 
-    /// Freezes the scaling and learns the stored rewards and the last one in it.
+    /// Freezes the scaling, and learns the stored rewards and the last one in it.
     ///
-    /// A stored reward was accepted in the scaling at its time. If the policy refuses it in the final scaling, or after
-    /// the others, it is left out: no earlier reward can keep the policy from learning.
-    fn freeze(&mut self, mut scaling: Scaling, last: &Waiting) -> Result<()> {
+    /// Each stored reward was accepted in the scaling at its time. If the policy refuses it in the final scaling, or
+    /// after the others, it is left out. No earlier reward can therefore keep the policy from learning.
+    fn freeze(&mut self, mut scaling: Scaling, last: &StoredReward) -> Result<()> {
         scaling.freeze();
         let blank = || Self {
             scaling: scaling.clone(),
@@ -220,7 +239,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         let mut warm = blank();
         warm.learn_waiting();
         if last.teach(&warm.scaling, &mut warm.inner).is_err() {
-            // Its own fault, or that of the stored ones?
+            // The last reward was refused: is it invalid itself, or only after the stored ones?
             warm = blank();
             last.teach(&warm.scaling, &mut warm.inner)?;
             warm.learn_waiting();
@@ -229,7 +248,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         Ok(())
     }
 
-    /// Learns the stored rewards. Refused ones, such as those of removed arms, are left out, but still count in the
+    /// Learns the stored rewards. Refused rewards, such as those of removed arms, are left out. They still count in the
     /// version, which never decreases.
     fn learn_waiting(&mut self) {
         let (waiting, copies) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.copies));
@@ -237,7 +256,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         teach_all(&waiting, &copies, scaling, inner, |_| *left_out = left_out.saturating_add(1));
     }
 
-    /// Learns a reward while the scale of rewards waits for one that differs from the others.
+    /// Learns a reward while the scale of rewards is not set, because all rewards so far are equal.
     fn update_waiting(&mut self, arm: ArmId, scaled: &[f64], reward: f64, weight: f64) -> Result<()> {
         let rewards = self.scaling.rewards_after(reward)?;
         let before = std::mem::replace(&mut self.scaling.rewards, rewards);
@@ -248,15 +267,15 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         learned
     }
 
-    /// Choice of the current policy, in raw units and with the version of this policy.
+    /// Converts a choice of the current policy to raw units and to the version of this policy.
     fn raw_choice(&self, scaling: &Scaling, choice: Choice) -> Choice {
         Choice { version: self.version(), ..scaling.raw_choice(choice) }
     }
 }
 
 impl<P: Policy> Provisional<P> {
-    /// Learns a stored reward; the policy may refuse it in this scaling and learn it in a later one.
-    fn learn(&mut self, waiting: &Waiting) {
+    /// Learns a stored reward. The policy may refuse it in this scaling and learn it in a later one.
+    fn learn(&mut self, waiting: &StoredReward) {
         let _ = waiting.teach(&self.scaling, &mut self.policy);
     }
 }
@@ -270,15 +289,16 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         self.inner_mut().insert_arm(arm)
     }
 
-    /// Adds an arm with a copy of what was learned of `like`, also during the warm-up.
+    /// Adds an arm with a copy of the learned state of `like`, also during the warm-up.
     ///
     /// # Errors
-    /// Errors of [`Policy::add_arm_like`]; during the warm-up also those of [`Policy::warm_start`] of the inner policy.
+    /// Fails as [`Policy::add_arm_like`] does; during the warm-up also as [`Policy::warm_start`] of the inner policy
+    /// does.
     fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
         let (in_warm_up, at) = (!self.is_warm(), self.waiting.len());
         let inner = self.inner_mut();
         if in_warm_up {
-            // Refused now, not when the copy is made.
+            // A copy that cannot be made is refused now, and not at the end of the warm-up.
             inner.warm_start(like, like)?;
         }
         let arm = inner.add_arm_like(like)?;
@@ -288,10 +308,10 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         Ok(arm)
     }
 
-    /// Replaces what was learned of an arm by a copy of what was learned of another.
+    /// Replaces the learned state of the arm `to` by a copy of that of the arm `from`.
     ///
     /// # Errors
-    /// Errors of [`Policy::warm_start`]; [`Error::Unsupported`] during the warm-up.
+    /// Fails as [`Policy::warm_start`] does. [`Error::Unsupported`] during the warm-up.
     fn warm_start(&mut self, to: ArmId, from: ArmId) -> Result<()> {
         if self.is_warm() {
             self.inner_mut().warm_start(to, from)
@@ -300,7 +320,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         }
     }
 
-    /// Removes an arm for good. During the warm-up its rewards are left out, except where an arm that was added like it
+    /// Removes an arm for good. Its rewards of the warm-up are left out, unless an arm that was added as a copy of it
     /// has learned them.
     fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
         self.inner_mut().remove_arm(arm)?;
@@ -312,8 +332,8 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         self.inner_mut().expire_decisions()
     }
 
-    /// Learns rewards as the inner policy learns a batch. Until the scaling is settled, and for decisions of a warm-up,
-    /// they are learned in order: decisions of the warm-up are learned as bare updates.
+    /// Learns rewards as a batch of the inner policy. Until the scaling is final, and if a decision is of the warm-up,
+    /// the rewards are learned one by one, those of the warm-up as bare updates.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         let of_warm_up = |observation: &Observation| self.is_of_warm_up(&observation.decision);
         if !self.is_settled() || observations.iter().any(of_warm_up) {
@@ -333,7 +353,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         self.inner.arms()
     }
 
-    /// Number of rewards that arrived, including those of the warm-up, whether or not they could be learned.
+    /// Number of rewards that arrived, including those of the warm-up, whether or not they were learned.
     fn version(&self) -> u64 {
         self.inner.version().saturating_add(self.waiting.len() as u64).saturating_add(self.left_out)
     }
@@ -360,7 +380,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         let scaled = scaling.context(request.context)?;
         let mut decision = policy.decide(&request.with_context(&scaled), rng)?;
         decision.choice = self.raw_choice(scaling, decision.choice);
-        // What follows the context, such as features of the arm, stays.
+        // Values after the context, such as features of the arm, stay.
         decision.context.splice(..scaled.len().min(decision.context.len()), request.context.iter().copied());
         Ok(decision)
     }
@@ -406,12 +426,13 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         policy.slate_propensities(k, &request.with_context(&scaled))
     }
 
-    /// Learns the feedback on a slate as the inner policy does. Until the scaling is settled, and for slates of a
+    /// Learns the feedback on a slate as the inner policy does. Until the scaling is final, and for slates of the
     /// warm-up, each observed reward is learned as a bare update.
     ///
     /// # Errors
-    /// A slate of another epoch, or whose contexts are missing or of another length; a number of feedbacks that differs
-    /// from the number of chosen arms; errors of [`update`](Policy::update). The policy is unchanged then.
+    /// Fails if the slate is of another epoch, if its contexts are missing or of another length, or if the number of
+    /// feedbacks differs from the number of chosen arms. Also fails as [`update`](Policy::update) does. The policy is
+    /// unchanged then.
     fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         self.learn_slate_raw(slate, feedback)
     }
@@ -425,7 +446,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         if self.is_warm() {
             return self.inner.update(arm, &scaled, scaled_reward, weight);
         }
-        // What the policy inside would refuse is refused now, while the caller can see which reward it was.
+        // A reward that the inner policy would refuse is refused now, while the caller knows which reward it is.
         if !self.inner.check_update(arm, &scaled, scaled_reward, weight)? {
             self.inner.clone().update(arm, &scaled, scaled_reward, weight)?;
         }
@@ -435,7 +456,7 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
         add_counts("version", self.version(), 1)?;
         let mut scaling = self.scaling.clone();
         scaling.observe(context, reward)?;
-        let last = Waiting { arm, context: context.to_vec(), reward, weight };
+        let last = StoredReward { arm, context: context.to_vec(), reward, weight };
         let count = self.waiting.len() + 1;
         if count as u64 >= self.warm_up {
             return self.freeze(scaling, &last);
@@ -455,11 +476,11 @@ impl<P: Policy + Clone + 'static> Policy for Normalised<P> {
 
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         if !self.is_settled() || self.is_of_warm_up(decision) {
-            // A prediction in another scaling is no evidence for a change test: the bare reward is learned.
+            // A prediction in another scaling is not evidence for a change test: only the reward is learned.
             check_epoch(decision.choice.epoch, self.epoch())?;
             return self.update(decision.arm(), &decision.context, reward, 1.0);
         }
-        // The policy inside may learn more from a decision than from a bare update.
+        // The inner policy may learn more from a decision than from a bare update.
         let Observation { decision, reward, .. } =
             self.scaled_observation(&Observation::new(decision.clone(), reward))?;
         self.inner.learn(&decision, reward)

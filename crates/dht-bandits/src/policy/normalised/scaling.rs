@@ -1,4 +1,4 @@
-//! Affine maps of contexts and rewards.
+//! Scaling of contexts and rewards: affine maps that a normalizer computes.
 
 use crate::decision::{Choice, Slate};
 use crate::error::{Error, Result};
@@ -7,7 +7,7 @@ use crate::policy::{Explanation, Term};
 use crate::validate::{check_bounded, check_scalar};
 use serde::{Deserialize, Serialize};
 
-/// Returns whether the observed rewards vary.
+/// Returns whether the observed rewards differ from each other.
 pub(super) fn varies(rewards: &Normalizer) -> bool {
     rewards.deviation(0).is_some_and(|deviation| deviation > 0.0)
 }
@@ -23,7 +23,7 @@ pub(in crate::policy) struct Scaling {
 }
 
 impl Scaling {
-    /// Returns a scaling with the same options and no observations.
+    /// Returns a scaling with the same settings and no observations.
     pub(super) fn blank(&self) -> Self {
         let rewards = self.rewards.as_ref().map(|rewards| Box::new(rewards.blank()));
         Self { contexts: self.contexts.blank(), bias: self.bias, rewards }
@@ -39,7 +39,7 @@ impl Scaling {
         Ok(())
     }
 
-    /// Freezes the scaling; that of rewards only if they vary.
+    /// Freezes the scaling of contexts, and that of rewards if they vary.
     pub(super) fn freeze(&mut self) {
         self.contexts.freeze();
         if let Some(rewards) = self.rewards.as_mut().filter(|rewards| varies(rewards)) {
@@ -47,13 +47,14 @@ impl Scaling {
         }
     }
 
-    /// Returns whether contexts are scaled, but the scale of rewards waits for the first that differs from the others.
+    /// Returns whether the scaling of contexts is frozen while that of rewards is not, because all rewards so far are
+    /// equal.
     pub(super) fn waits_for_rewards(&self) -> bool {
         self.contexts.is_frozen() && self.rewards.as_ref().is_some_and(|rewards| !rewards.is_frozen())
     }
 
-    /// Scaling of rewards after one more, for a scale that waits: the mean stays, and the deviation is set and frozen by
-    /// the first reward that differs from it by more than rounding.
+    /// Scaling of rewards after one more reward, while all earlier ones are equal. The mean stays. The first reward
+    /// that differs from it by more than rounding sets and freezes the deviation.
     pub(super) fn rewards_after(&self, reward: f64) -> Result<Option<Box<Normalizer>>> {
         check_bounded("reward", reward)?;
         let mut rewards = self.rewards.clone();
@@ -66,7 +67,7 @@ impl Scaling {
         Ok(rewards)
     }
 
-    /// Normalised context, followed by the values after the raw context in a decision.
+    /// Normalises a context; the values that follow it in a decision are appended unchanged.
     pub(super) fn context(&self, context: &[f64]) -> Result<Vec<f64>> {
         let raw = self.contexts.dimension();
         if context.len() < raw {
@@ -81,7 +82,8 @@ impl Scaling {
         Ok(scaled)
     }
 
-    /// Mean and standard deviation of rewards; 0 and 1 if rewards are not scaled, a deviation of 1 while they do not vary.
+    /// Mean and standard deviation of rewards: 0 and 1 if rewards are not scaled. The deviation is 1 while the rewards
+    /// do not vary.
     fn reward_units(&self) -> (f64, f64) {
         self.rewards.as_ref().map_or((0.0, 1.0), |rewards| {
             let deviation = rewards.deviation(0).unwrap_or(0.0);
@@ -95,7 +97,8 @@ impl Scaling {
         Ok((reward - mean) / deviation)
     }
 
-    /// Replaces the normalised contexts of a slate by the raw one; features of arms, which follow them, stay.
+    /// Replaces the normalised contexts of a slate by the raw context. The features of arms, which follow each context,
+    /// stay.
     pub(super) fn restore_raw(&self, slate: &mut Slate, raw: &[f64], version: u64) {
         let scaled = raw.len() + usize::from(self.bias);
         let row = slate.contexts.len() / slate.choices.len().max(1);
@@ -118,7 +121,7 @@ impl Scaling {
         Choice { score: raw(choice.score), mean: raw(choice.mean), width: choice.width * deviation, ..choice }
     }
 
-    /// Converts an explanation of the inner policy to raw columns and units of raw rewards.
+    /// Converts an explanation of the inner policy to columns of raw contexts and units of raw rewards.
     pub(super) fn raw_explanation(&self, explanation: Explanation) -> Explanation {
         let ((mean, deviation), raw) = (self.reward_units(), self.contexts.dimension());
         let bias = usize::from(self.bias);
@@ -151,7 +154,7 @@ impl Scaling {
         raw
     }
 
-    /// Converts a choice to units of the inner policy.
+    /// Converts a choice from units of raw rewards to those of the inner policy.
     pub(super) fn scaled_choice(&self, choice: Choice) -> Choice {
         let (mean, deviation) = self.reward_units();
         let scaled = |value: f64| (value - mean) / deviation;

@@ -1,4 +1,4 @@
-//! Slates of policies behind a scaling: requests, slates and decisions hold raw contexts.
+//! Slates of policies that scale their contexts: requests, slates and decisions contain raw contexts.
 
 use super::Normalised;
 use crate::clock::check_epoch;
@@ -7,10 +7,11 @@ use crate::error::{Error, Result};
 use crate::policy::Policy;
 
 impl<P: Policy + Clone + 'static> Normalised<P> {
-    /// Learns the feedback on a slate: jointly once the scaling is settled, before that reward by reward on a copy.
+    /// Learns the feedback on a slate. Once the scaling is final, it is learned jointly; before, reward by reward on a
+    /// copy.
     pub(super) fn learn_slate_raw(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         check_epoch(slate.epoch, self.epoch())?;
-        // Refused by policies of single choices; others learn nothing from an empty slate.
+        // This call fails for policies of single choices; others learn nothing from an empty slate.
         self.inner.learn_slate(&Slate { epoch: slate.epoch, ..Slate::default() }, &[])?;
         let chosen = slate.choices.len();
         for (what, expected, got) in [
@@ -33,7 +34,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
             }
             let choices = slate.choices.iter().map(|&choice| self.scaling.scaled_choice(choice)).collect();
             let (pinned, version, epoch) = (slate.pinned.clone(), slate.version, slate.epoch);
-            // A scaled reward of 0 is not 0: rewards that are scaled count fully at every position.
+            // A raw reward of 0 is not 0 after scaling, so scaled rewards count fully at every position.
             let examination = slate.examination.clone();
             let scaled = Slate { choices, pinned, contexts, version, epoch, examination, ..Slate::default() };
             return self.inner.learn_slate(&scaled, &scaled_feedback);

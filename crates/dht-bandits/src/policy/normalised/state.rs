@@ -3,7 +3,7 @@
 use super::copied_arms::{CopiedArm, teach_all};
 use super::policy::Normalised;
 use super::scaling::{Scaling, varies};
-use super::waiting::Waiting;
+use super::waiting::StoredReward;
 use crate::error::{Error, Result};
 use crate::features::Normalizer;
 use crate::policy::Policy;
@@ -18,7 +18,7 @@ struct Saved<'a, P> {
     bias: bool,
     features: usize,
     warm_up: u64,
-    waiting: &'a [Waiting],
+    waiting: &'a [StoredReward],
     left_out: u64,
     rewards: Option<&'a Normalizer>,
     inner: &'a P,
@@ -51,7 +51,7 @@ struct Loaded<P> {
     bias: bool,
     features: usize,
     warm_up: u64,
-    waiting: Vec<Waiting>,
+    waiting: Vec<StoredReward>,
     #[serde(default)]
     left_out: u64,
     #[serde(default)]
@@ -74,7 +74,7 @@ impl<'de, P: Policy + Clone + Deserialize<'de> + 'static> Deserialize<'de> for N
 }
 
 impl<P: Policy + Clone + 'static> Normalised<P> {
-    /// Refuses a warm-up that contradicts its scaling, or rewards that no scaling accepts.
+    /// Refuses a loaded warm-up that contradicts its scaling, or contains rewards that no scaling accepts.
     fn check_warm_up(&self) -> Result<()> {
         let Self { warm_up, left_out, .. } = *self;
         let (frozen, stored) = (self.is_warm(), self.waiting.len() as u64);
@@ -83,7 +83,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         } else if stored >= warm_up || (frozen && stored > 0) {
             format!("{stored} rewards wait for a scaling that is due after {warm_up}")
         } else if self.scaling.rewards.as_ref().is_some_and(|rewards| {
-            // That of rewards may wait, as long as they do not vary.
+            // The scaling of rewards may be unset as long as the rewards do not vary.
             rewards.is_frozen() != frozen && (varies(rewards) || !frozen)
         }) {
             "one of the scalings of contexts and rewards is frozen, the other is not".to_owned()
@@ -98,7 +98,7 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
         Err(Error::InvalidState { what: "rewards of the warm-up", index: 0, problem })
     }
 
-    /// First copied arm that no warm-up has: of unknown arms, or out of order.
+    /// First copied arm that cannot come from a warm-up: its arms are unknown, or it is out of order.
     fn wrong_copy(&self) -> Option<CopiedArm> {
         let unknown = |arm| matches!(self.inner.arms().slot(arm), Err(Error::UnknownArm { .. }));
         let mut before = 0;
@@ -117,8 +117,8 @@ impl<P: Policy + Clone + 'static> Normalised<P> {
             check_weight(waiting.weight)?;
         }
         let (mut learned, mut checked) = (self.inner.clone(), Ok(()));
-        // Rewards of arms that were removed since are left out when the scaling is frozen, and so are those that the
-        // final scaling does not allow.
+        // Rewards of removed arms are left out when the scaling is frozen, and so are rewards that the final scaling
+        // does not allow.
         teach_all(&self.waiting, &self.copies, &self.scaling, &mut learned, |error| {
             if let (Ok(()), Error::Dimension { .. } | Error::UnknownArm { .. } | Error::Reward { .. }) =
                 (&checked, &error)

@@ -1,4 +1,4 @@
-//! Stored rewards of a warm-up.
+//! Rewards of a warm-up, which are stored until the scaling is final.
 
 use super::scaling::Scaling;
 use crate::arm::ArmId;
@@ -6,17 +6,17 @@ use crate::error::Result;
 use crate::policy::Policy;
 use serde::{Deserialize, Serialize};
 
-/// Reward that waits for the scaling.
+/// Reward that is stored until the scaling is final.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Waiting {
+pub(super) struct StoredReward {
     pub(super) arm: ArmId,
     pub(super) context: Vec<f64>,
     pub(super) reward: f64,
     pub(super) weight: f64,
 }
 
-impl Waiting {
+impl StoredReward {
     pub(super) fn teach(&self, scaling: &Scaling, policy: &mut impl Policy) -> Result<()> {
         let context = scaling.context(&self.context)?;
         policy.update(self.arm, &context, scaling.reward(self.reward)?, self.weight)

@@ -1,10 +1,10 @@
-//! Beta distribution, with ½ to 10¹⁵ successes and failures.
+//! Beta distribution function and density, for ½ to 10¹⁵ successes and failures.
 //!
-//! Values come with their complement, v and 1 − v, so that neither end loses digits.
+//! Every value v comes with its complement 1 − v, so that neither end loses digits.
 
 use std::f64::consts::PI;
 
-/// Number of successes and of failures above which the error of the expansion is below 1e-10.
+/// Number of successes and of failures above which the uniform expansion has an error below 1e-10.
 const LARGE: f64 = 1e7;
 
 /// Largest number of terms of the continued fraction; about √max(a, b) are needed.
@@ -25,24 +25,26 @@ pub(super) fn distribution(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     if v < (a + 1.0) / (a + b + 2.0) { front * fraction(a, b, v) / a } else { 1.0 - front * fraction(b, a, rest) / b }
 }
 
-/// Density at v.
+/// Density of the beta distribution at v.
 pub(super) fn density(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     front(a, b, v, rest) / (v * rest)
 }
 
-/// Front factor v^a (1 − v)^b / B(a, b) in the form of Loader (2000): around the mean, where no large numbers cancel.
+/// Front factor v^a (1 − v)^b / B(a, b) in the form of Loader (2000), relative to the mean, where no large numbers
+/// cancel.
 fn front(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     let shape = (a / (a + b) * b / (2.0 * PI)).sqrt();
     shape * (deviance(a, b, v, rest) + stirling_error(a + b) - stirling_error(a) - stirling_error(b)).exp()
 }
 
-/// Deviance a·ln(v/m) + b·ln((1 − v)/(1 − m)), m = a/(a + b): at most 0.
+/// Deviance a·ln(v/m) + b·ln((1 − v)/(1 − m)) with m = a/(a + b). It is at most 0.
 fn deviance(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     let (above, mean, other) = about_mean(a, b, v, rest);
     a * log_ratio_less(v, mean, above) + b * log_ratio_less(rest, other, -above)
 }
 
-/// Computes ln(v/m) − (v − m)/m: far below m from the quotient, since 1 + (v − m)/m has no digits of v there.
+/// Computes ln(v/m) − (v − m)/m. Far below m it is computed from the quotient, since 1 + (v − m)/m has no digits of v
+/// there.
 fn log_ratio_less(v: f64, mean: f64, above: f64) -> f64 {
     if v < 0.1 * mean { (v / mean).ln() - above / mean } else { log1p_less(above / mean) }
 }
@@ -53,8 +55,8 @@ fn about_mean(a: f64, b: f64, v: f64, rest: f64) -> (f64, f64, f64) {
     (if mean > 0.5 { other - rest } else { v - mean }, mean, other)
 }
 
-/// Temme's uniform expansion to its first term (1982): Φ(η√ν) − φ(η√ν)/√ν·(g − 1)/η. Here ν = a + b, νη²/2 is the
-/// negative [`deviance`], η has the sign of v − m, and g = η√(m(1 − m))/(v − m).
+/// Temme's uniform expansion of the distribution function, to its first term (1982): Φ(η√ν) − φ(η√ν)/√ν·(g − 1)/η. Here
+/// ν = a + b, νη²/2 is the negative [`deviance`], η has the sign of v − m, and g = η√(m(1 − m))/(v − m).
 fn expansion(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     let (above, mean, other) = about_mean(a, b, v, rest);
     let (total, spread) = (a + b, (mean * other).sqrt());
@@ -70,7 +72,7 @@ fn expansion(a: f64, b: f64, v: f64, rest: f64) -> f64 {
     (normal - correction).clamp(0.0, 1.0)
 }
 
-/// Stirling error ln Γ(z) − (z − ½)·ln z + z − ½·ln 2π.
+/// Stirling error: ln Γ(z) − (z − ½)·ln z + z − ½·ln 2π.
 fn stirling_error(z: f64) -> f64 {
     if z < 15.0 {
         return libm::lgamma(z) - (z - 0.5) * z.ln() + z - 0.5 * (2.0 * PI).ln();
@@ -80,7 +82,7 @@ fn stirling_error(z: f64) -> f64 {
         / z
 }
 
-/// Computes ln(1 + u) − u; near 0 from the series of 2·artanh(u/(2 + u)).
+/// Computes ln(1 + u) − u. Near 0 it uses the series of 2·artanh(u/(2 + u)).
 fn log1p_less(u: f64) -> f64 {
     let r = u / (2.0 + u);
     if r.abs() > 0.3 {
@@ -94,7 +96,7 @@ fn log1p_less(u: f64) -> f64 {
     2.0 * r * square * sum - 2.0 * square / (1.0 - r)
 }
 
-/// Lentz's continued fraction (Press et al. 2007, section 6.4).
+/// Continued fraction of the incomplete beta function, by Lentz's method (Press et al. 2007, section 6.4).
 fn fraction(a: f64, b: f64, x: f64) -> f64 {
     let away_from_zero = |value: f64| if value.abs() < 1e-300 { 1e-300 } else { value };
     let mut c = 1.0;

@@ -1,21 +1,22 @@
-//! Propensities of arms whose values are drawn independently: quadrature in one dimension.
+//! Propensities of arms whose values are drawn independently, by quadrature in one dimension.
 //!
 //! P(arm a is shown) = ∫ f_a(v) Σ_r P(r others are above v) g(r) dv, where g(r) is the probability that the arm of rank
-//! r is shown; for a single choice Σ is Π_b F_b(v). The number of others above v is a sum of independent indicators.
-//! Its distribution takes O(K·R), where R is the last rank that is shown. The integral is computed by adaptive
-//! Gauss–Kronrod quadrature (7, 15) over panels whose ends follow the distributions (Piessens et al. 1983).
+//! r is shown. For a single choice, the sum is Π_b F_b(v). The number of others above v is a sum of independent
+//! indicators. Computing its distribution takes O(K·R), where R is the last rank that is shown. The integral is
+//! computed by adaptive Gauss–Kronrod quadrature (7, 15) over panels whose ends follow the distributions (Piessens et
+//! al. 1983).
 
 use super::law::Law;
 use super::ranks::{point_inclusion, points, tied};
 
-/// Largest accepted difference of the two rules on a panel. The error of the finer rule is far smaller.
+/// Largest accepted difference between the two rules on a panel. The error of the finer rule is far smaller.
 const TOLERANCE: f64 = 2e-11;
 
-/// Largest number of panels of an integral. About fifty are usual; a difference that remains after this number is
-/// rounding.
+/// Largest number of panels of an integral. About fifty are usual; a difference that remains after this number is due
+/// to rounding.
 const PANELS: u32 = 3000;
 
-/// Probability that each arm is shown.
+/// Probability that each arm is shown, if values are drawn independently; `weights` by rank.
 pub(crate) fn inclusion(laws: &[Law], weights: &[f64]) -> Vec<f64> {
     match points(laws) {
         Some(values) => point_inclusion(&values, weights),
@@ -23,7 +24,7 @@ pub(crate) fn inclusion(laws: &[Law], weights: &[f64]) -> Vec<f64> {
     }
 }
 
-/// Probability that one arm is shown; `weights` by rank.
+/// Probability that one arm is shown, if values are drawn independently; `weights` by rank.
 pub(crate) fn inclusion_of(laws: &[Law], arm: usize, weights: &[f64]) -> f64 {
     let law = laws[arm];
     let others = || laws.iter().enumerate().filter(|(other, _)| *other != arm).map(|(_, law)| law);
@@ -38,14 +39,15 @@ pub(crate) fn inclusion_of(laws: &[Law], arm: usize, weights: &[f64]) -> f64 {
         }
         return ranks.expected(weights, ties);
     }
-    // From where the law is centred, so that a narrow one far from 0 keeps its digits. Beta variates stay where they are, and so
-    // does what is beside them.
+    // Values are shifted so that the arm's distribution is centred at 0: a narrow distribution far from 0 then keeps
+    // its digits. If any distribution is a beta distribution, nothing is shifted.
     let moves = !laws.iter().any(|law| matches!(law, Law::Beta { .. }));
     let centre = if moves { law.location() } else { 0.0 };
     let others: Vec<Law> = others().map(|other| other.less(centre)).collect();
     let law = law.less(centre);
     let (low, high) = domain(law, others.iter(), weights);
-    // The others that lie above the domain's lower end with any probability; all else is below for certain.
+    // Other arms whose values may lie above the lower end of the domain. All remaining arms are below it with
+    // certainty.
     let relevant: Vec<Law> = others.into_iter().filter(|other| other.range().1 > low).collect();
     let mut integrand = |v: f64, rest: f64| {
         let density = law.density_at(v, rest);
@@ -59,11 +61,11 @@ pub(crate) fn inclusion_of(laws: &[Law], arm: usize, weights: &[f64]) -> f64 {
     let breaks = breaks(law, &relevant, low, high);
     let mut left = PANELS;
     let sum: f64 = breaks.windows(2).map(|ends| integrate(law, ends[0], ends[1], &mut left, &mut integrand)).sum();
-    // Every arm with a density can be drawn.
+    // Every arm with a density can be the best, so its probability is positive.
     sum.clamp(f64::MIN_POSITIVE, 1.0)
 }
 
-/// Distribution of the number of arms above, up to the last rank that is shown.
+/// Distribution of the number of arms above a value, up to the last rank that is shown.
 struct Ranks {
     probabilities: Vec<f64>,
 }
@@ -81,7 +83,7 @@ impl Ranks {
         self.probabilities[0] = 1.0;
     }
 
-    /// Adds an arm that is below with this probability.
+    /// Adds an arm that is below the value with this probability.
     fn add(&mut self, below: f64) {
         for rank in (1..self.probabilities.len()).rev() {
             self.probabilities[rank] = self.probabilities[rank] * below + self.probabilities[rank - 1] * (1.0 - below);
@@ -98,7 +100,7 @@ impl Ranks {
 /// Interval outside which the integrand is negligible.
 fn domain<'a>(law: Law, others: impl Iterator<Item = &'a Law>, weights: &[f64]) -> (f64, f64) {
     let (low, high, far) = law.range();
-    // Below the lower ends of as many others as there are weights, so many are above for certain.
+    // Let n be the number of weights. Below the n-th largest lower end of the others, n arms are above with certainty.
     let mut lows: Vec<f64> = others.map(|other| other.range().0).collect();
     let shown = weights.len();
     if lows.len() < shown {
@@ -106,24 +108,24 @@ fn domain<'a>(law: Law, others: impl Iterator<Item = &'a Law>, weights: &[f64]) 
     }
     lows.select_nth_unstable_by(shown - 1, |left, right| right.total_cmp(left));
     let from = lows[shown - 1];
-    // An arm far below all others: what is left of its tail.
+    // If the arm is far below all others, only its tail counts.
     if from >= high { (low, far) } else { (low.max(from), high) }
 }
 
-/// Ends of panels, in ascending order: around this distribution, and around narrower ones.
+/// Ends of panels, in ascending order. They lie around the arm's distribution, and around narrower ones.
 fn breaks(law: Law, relevant: &[Law], low: f64, high: f64) -> Vec<f64> {
     let mut breaks = vec![low, high];
     let mut around = |law: &Law, steps: &[f64]| {
         let inside = steps.iter().map(|step| law.location() + step * law.scale()).filter(|v| *v > low && *v < high);
         breaks.extend(inside);
     };
-    // Close to 0 or 1 a beta variate is a gamma variate, with a tail that a panel from one end to the other would not see.
+    // Close to 0 or 1, a beta variate is a gamma variate, with a tail that one panel over the whole range would miss.
     const TAILS: [f64; 8] = [-80.0, -50.0, -25.0, -12.0, 12.0, 25.0, 50.0, 80.0];
     around(&law, &[-5.0, -2.5, 0.0, 2.5, 5.0, 12.0, 25.0]);
     if matches!(law, Law::Beta { .. }) {
         around(&law, &TAILS);
     }
-    // Heavy tails are integrated whole: there the steps of all others are features.
+    // A heavy tail is integrated completely, and the steps of all other distributions lie in it.
     let heavy = matches!(law, Law::Student { .. });
     for other in relevant.iter().filter(|other| heavy || other.scale() < 0.5 * law.scale()) {
         around(other, &[-8.8, -4.0, -2.0, 0.0, 2.0, 4.0, 8.8]);
@@ -148,7 +150,7 @@ fn integrate(law: Law, low: f64, high: f64, left: &mut u32, integrand: &mut impl
         };
         let mut turned_integrand = |u: f64| {
             let rest = (1.0 - u) * (1.0 + u);
-            // At the very ends the density is 0 and the rest infinite.
+            // At either end the density is 0 and the factor infinite.
             if rest <= 0.0 {
                 return 0.0;
             }
@@ -188,7 +190,7 @@ fn adaptive(low: f64, high: f64, left: &mut u32, integrand: &mut impl FnMut(f64)
     adaptive(low, middle, left, integrand) + adaptive(middle, high, left, integrand)
 }
 
-/// Positive nodes of Kronrod's rule of 15 points; every second is one of Gauss's 7.
+/// Positive nodes of Kronrod's rule of 15 points. Every second one is a node of Gauss's rule of 7 points.
 const NODES: [f64; 7] = [
     0.991_455_371_120_812_6,
     0.949_107_912_342_758_5,
@@ -198,7 +200,7 @@ const NODES: [f64; 7] = [
     0.405_845_151_377_397_2,
     0.207_784_955_007_898_47,
 ];
-/// Weights of Kronrod's rule; the last belongs to the centre.
+/// Weights of Kronrod's rule; the last weight belongs to the centre.
 const KRONROD: [f64; 8] = [
     0.022_935_322_010_529_224,
     0.063_092_092_629_978_55,
@@ -209,7 +211,7 @@ const KRONROD: [f64; 8] = [
     0.204_432_940_075_298_9,
     0.209_482_141_084_727_83,
 ];
-/// Weights of Gauss's rule; the last belongs to the centre.
+/// Weights of Gauss's rule; the last weight belongs to the centre.
 const GAUSS: [f64; 4] =
     [0.129_484_966_168_869_7, 0.279_705_391_489_276_67, 0.381_830_050_505_118_9, 0.417_959_183_673_469_4];
 

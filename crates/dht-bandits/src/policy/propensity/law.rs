@@ -1,21 +1,21 @@
-//! Distributions of values: distribution function, density and range.
+//! Distributions of an arm's value: distribution function, density and range.
 
 use super::beta;
 use std::f64::consts::{PI, SQRT_2};
 
-/// Number of successes and failures above which a draw equals their ratio.
+/// Number of successes and failures above which every draw equals the mean, up to rounding.
 const CERTAIN: f64 = 1e15;
 
-/// Distribution of an arm's value.
+/// Distribution of an arm's value under an exploration rule.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Law {
-    /// Point mass at this number.
+    /// Point mass: the value is this number.
     Point(f64),
     /// Normal distribution N(mean, deviation²).
     Normal { mean: f64, deviation: f64 },
-    /// Gumbel distribution of location + scale·G, P(G ≤ g) = exp(−exp(−g)).
+    /// Gumbel distribution: location + scale·G with P(G ≤ g) = exp(−exp(−g)).
     Gumbel { location: f64, scale: f64 },
-    /// Student's t of location + scale·T with at least two degrees of freedom; `norm` is ln B(freedom/2, ½).
+    /// Student's t distribution: location + scale·T with at least two degrees of freedom; `norm` is ln B(freedom/2, ½).
     Student { location: f64, scale: f64, freedom: f64, norm: f64 },
     /// Beta distribution with both parameters at least ½.
     Beta { successes: f64, failures: f64 },
@@ -27,13 +27,14 @@ pub(crate) fn normal_distribution(x: f64) -> f64 {
 }
 
 impl Law {
-    /// Creates Beta(successes, failures), or its mean if draws differ from it only by rounding.
+    /// Creates Beta(successes, failures), or a point at its mean if draws differ from it only by rounding.
     pub(crate) fn beta(successes: f64, failures: f64) -> Self {
         let total = successes + failures;
         if total > CERTAIN { Self::Point(successes / total) } else { Self::Beta { successes, failures } }
     }
 
-    /// Creates Student's t, shifted and scaled, or a normal distribution if that is within 1e-8 of it.
+    /// Creates a shifted and scaled Student's t distribution, or a normal distribution if the two differ by less than
+    /// 1e-8.
     pub(crate) fn student(location: f64, scale: f64, freedom: f64) -> Self {
         if freedom > 2e7 {
             return Self::Normal { mean: location, deviation: scale };
@@ -48,13 +49,13 @@ impl Law {
         Self::Student { location, scale, freedom, norm: 0.5 * PI.ln() - ratio }
     }
 
-    /// Creates N(mean, deviation²), or its mean if no draw would differ from it.
+    /// Creates N(mean, deviation²), or a point at its mean if every draw equals it up to rounding.
     pub(crate) fn normal(mean: f64, deviation: f64) -> Self {
         let reach = 8.8 * deviation;
         if mean + reach == mean && mean - reach == mean { Self::Point(mean) } else { Self::Normal { mean, deviation } }
     }
 
-    /// Distribution of the value minus a number; a beta distribution is unchanged.
+    /// Returns the distribution of the value minus a number. A beta distribution is returned unchanged.
     pub(super) fn less(self, number: f64) -> Self {
         match self {
             Self::Point(value) => Self::Point(value - number),
@@ -67,7 +68,7 @@ impl Law {
         }
     }
 
-    /// Location of the distribution.
+    /// Location of the distribution: the mean, or the parameter of that name.
     pub(crate) fn location(&self) -> f64 {
         match *self {
             Self::Point(value) => value,
@@ -77,7 +78,7 @@ impl Law {
         }
     }
 
-    /// Scale of the distribution.
+    /// Scale of the distribution: the standard deviation, or the parameter of that name.
     pub(super) fn scale(&self) -> f64 {
         match *self {
             Self::Point(_) => 0.0,
@@ -90,8 +91,8 @@ impl Law {
         }
     }
 
-    /// Range (low, high, far): less than 1e-17 of the mass is below `low` and above `high` each; `far` is the largest
-    /// value with a density.
+    /// Range of the distribution as (low, high, far). The mass below `low` is less than 1e-17, and so is that above
+    /// `high`; `far` is the largest value with a density.
     pub(super) fn range(&self) -> (f64, f64, f64) {
         match *self {
             Self::Point(value) => (value, value, value),
@@ -111,7 +112,7 @@ impl Law {
         self.distribution_at(v, 1.0 - v)
     }
 
-    /// Distribution function P(value ≤ v), where 1 − v is known to more digits than v has.
+    /// Distribution function P(value ≤ v), for a v whose complement `rest` = 1 − v is known to more digits.
     pub(super) fn distribution_at(&self, v: f64, rest: f64) -> f64 {
         match *self {
             Self::Point(value) => f64::from(u8::from(value <= v)),
@@ -121,7 +122,7 @@ impl Law {
                 let t = (v - location) / scale;
                 let square = t * t / freedom;
                 if square < 1.0 {
-                    // From the middle, where 1 − t²/ν would lose digits.
+                    // Computed from the middle of the distribution, where 1 − t²/ν would lose digits.
                     let middle = beta::distribution(0.5, 0.5 * freedom, square / (1.0 + square), 1.0 / (1.0 + square));
                     return 0.5 + 0.5 * middle.copysign(t);
                 }
@@ -132,7 +133,7 @@ impl Law {
         }
     }
 
-    /// Density at v, where 1 − v is also known.
+    /// Density at v, whose complement `rest` = 1 − v is also known.
     pub(super) fn density_at(&self, v: f64, rest: f64) -> f64 {
         match *self {
             Self::Point(_) => 0.0,

@@ -1,4 +1,4 @@
-//! Propensities: the probability with which a policy chooses each arm.
+//! Propensities: the probability with which a policy chooses each arm, and how it is computed.
 //!
 //! | values of arms | method | error |
 //! |---|---|---|
@@ -7,8 +7,8 @@
 //! | independent draws (Thompson sampling, softmax in slates) | quadrature in one dimension | at most 1e-9 |
 //! | one draw of shared weights | exact along lines, averaged over lines | a standard error for each arm |
 //!
-//! With shared weights, directions in which arms differ by less than 1e-13 of the largest difference between two are
-//! ignored.
+//! With shared weights, a direction is ignored if the arms differ in it by less than 1e-13 of the largest difference
+//! between two arms.
 
 mod beta;
 mod independent;

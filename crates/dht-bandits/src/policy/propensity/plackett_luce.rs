@@ -1,24 +1,24 @@
-//! Slates of the softmax rule: the probability that an arm is among the first k of a Plackett–Luce order.
+//! Propensities of softmax slates: the probability that an arm is among the first k of a Plackett–Luce order.
 //!
 //! With wₐ = exp(mean/τ) and W their sum, the order is that of independent exponential arrival times with rates wₐ. Arm
 //! a is shown with probability ∫ wₐ e^(−wₐt) P(fewer than k others arrive before t) dt. For k > 1 the only closed form
-//! is a sum over all slates. If the others arrived as a Poisson process of rate W, the integral would be
-//! 1 − (W/(W + wₐ))^k. The difference of both integrands vanishes at either end like an exponential of ln t, so that the
-//! trapezoidal rule in ln t converges exponentially: about thirty points give an error of 1e-10.
+//! is a sum over all slates. If the others arrived as a Poisson process of rate W, the integral would be 1 − (W/(W +
+//! wₐ))^k. The difference of the two integrands vanishes at either end like an exponential of ln t. The trapezoidal
+//! rule in ln t therefore converges exponentially: about thirty points give an error of 1e-10.
 //!
-//! Eight points are computed together, from T to 8T. All exponentials of the next eight are eighth powers. One
-//! distribution of the number of arrivals serves all arms of a slate. Arms that are still unlikely to have arrived enter
-//! it by the power sums of their rates, once for all points. The cost is O(N + k³) for each eight points, plus O(k) for
-//! each arm that is not unlikely.
+//! Eight points are computed together, from T to 8T. All exponentials of the next eight points are eighth powers of
+//! these. One distribution of the number of arrivals serves all arms of a slate. Arms that are unlikely to have arrived
+//! yet enter it through the power sums of their rates, once for all points. The cost of eight points is O(N + k³), plus
+//! O(k) for each arm that is not unlikely.
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// One value for each of eight points.
+/// Values at eight points of the integral.
 type Points = [f64; 8];
 
-/// Distance of two points in ln t: ln 8/8.
+/// Distance between neighbouring points in ln t: ln 8/8.
 const STEP: f64 = 0.259_930_192_709_979_47;
-/// Times of eight points, 8^(j/8).
+/// Relative times of eight points: 8^(j/8).
 const GRID: Points = [
     1.0,
     1.296_839_554_651_009_6,
@@ -29,20 +29,21 @@ const GRID: Points = [
     4.756_828_460_010_884,
     6.168_843_301_631_763,
 ];
-/// Largest neglected integrand.
+/// Largest value of the integrand that is neglected.
 const NEGLIGIBLE: f64 = 1e-12;
-/// Largest number of times eight points: time spans 8^32 = 8e28.
+/// Largest number of groups of eight points; time spans 8^32 = 8e28.
 const GROUPS: usize = 32;
-/// Largest rate times time of an arm that enters by power sums, and for which the exponential is a short series.
+/// Largest product of rate and time for which an arm enters by power sums, and its exponential is a short series.
 const UNLIKELY: f64 = 1.0 / 16.0;
-/// Largest number of other arms of which each is always computed by itself.
+/// Largest number of other arms that are always computed one by one.
 const FEW: usize = 8;
 /// Largest power of rates that is summed.
 const ORDER: usize = 9;
-/// Largest slate: for more positions the distribution of arrivals is too steep for this distance of points.
+/// Largest slate. With more positions, the distribution of arrivals is too steep for this distance of points.
 pub(crate) const LARGEST_SLATE: usize = 8;
 
-/// Time W·t of the first point, by k: where (W·t)^(k + 1)/k! is negligible, and at most ½ for the last of eight points.
+/// Time W·t of the first point, by k. There (W·t)^(k + 1)/k! is negligible, and W·t is at most ½ at the last of eight
+/// points.
 const FIRST: [f64; LARGEST_SLATE + 1] = [
     0.0,
     0.0,
@@ -55,8 +56,9 @@ const FIRST: [f64; LARGEST_SLATE + 1] = [
     8.105_247_216_568_81e-2,
 ];
 
-/// Probability that each of the first `k` arms is among the `k` of a slate. `None` for one position, for all arms,
-/// for more than [`LARGEST_SLATE`], and for weights whose orders of magnitude exceed the range of the points.
+/// Probability that each of the first `k` arms is in a softmax slate of `k` arms. `None` for one position, for all
+/// arms, for more than [`LARGEST_SLATE`] positions, and for weights whose orders of magnitude exceed the range of the
+/// points.
 pub(crate) fn inclusion_of_first(
     means: impl ExactSizeIterator<Item = f64> + Clone,
     temperature: f64,
@@ -75,7 +77,7 @@ pub(crate) fn inclusion_of_first(
     }
 }
 
-/// Arm with the probability, at each point, that it has not arrived.
+/// Arm with its rate, and the probability that it has not arrived at each point.
 #[derive(Clone, Copy)]
 struct Arm {
     rate: f64,
@@ -83,14 +85,15 @@ struct Arm {
 }
 
 impl Arm {
-    /// Creates the arm at an eighth of these times: it is advanced first.
+    /// Creates the arm at an eighth of the times: [`advance`](Self::advance) comes first.
     #[inline(always)]
     fn new(rate: f64, times: &Points) -> Self {
         let unlikely = rate * times[7] <= UNLIKELY;
         Self { rate, remaining: if unlikely { [1.0; 8] } else { series(rate / 8.0, times) } }
     }
 
-    /// Advances from an eighth of these times to them. Powers of a number near 1 would lose its digits.
+    /// Advances the arm from an eighth of the times to the times themselves. An unlikely arm is computed anew, since
+    /// powers of a number near 1 would lose its digits.
     #[inline(always)]
     fn advance(&mut self, times: &Points) {
         let unlikely = self.rate * times[7] <= UNLIKELY;
@@ -119,10 +122,10 @@ fn inclusion<const K: usize>(
     Arch::new().dispatch(integral)
 }
 
-/// Integral for the chosen arms. The other arms that are no longer unlikely move to `others`.
+/// Integral for the arms of the slate. Other arms that are no longer unlikely move from `unlikely` to `others`.
 ///
-/// A type instead of a closure: a closure's call is not compiled for the machine's features, nor are those of closures
-/// that library functions take.
+/// This is a type and not a closure: calls of closures, also of those that library functions take, are not compiled for
+/// the machine's vector instructions.
 struct Integral<'a, const K: usize> {
     rates: [f64; K],
     total: f64,
@@ -203,8 +206,8 @@ fn integrate<const K: usize>(
     None
 }
 
-/// Adds the integrands of the chosen arms, without their rates, at eight points; returns the largest part that is left
-/// after the last one.
+/// Adds the integrands of the arms of the slate at eight points, without their rates. Returns the largest integrand
+/// after the last point, which bounds the rest of the integral.
 #[expect(clippy::needless_range_loop, reason = "loops over eight points are compiled to vectors")]
 #[inline(always)]
 fn add_points<const K: usize>(
@@ -214,7 +217,7 @@ fn add_points<const K: usize>(
     times: &Points,
     sums: &mut [Points; K],
 ) -> f64 {
-    // Probability that at most j of the chosen arms after this one have arrived: 1 from their number on.
+    // Probability that at most j of the slate's arms after this one have arrived. It is 1 if there are at most j.
     let mut later = [[[1.0; 8]; K]; K];
     for arm in (1..K).rev() {
         for most in 0..K - arm {
@@ -259,7 +262,7 @@ fn add_points<const K: usize>(
     left
 }
 
-/// Coefficients of uⁿ in (eᵘ − 1)^m, by m and n.
+/// Coefficients of uⁿ in (eᵘ − 1)^m, indexed by m and n.
 const COEFFICIENTS: [[f64; ORDER + 1]; LARGEST_SLATE] = {
     let mut table = [[0.0; ORDER + 1]; LARGEST_SLATE];
     table[0][0] = 1.0;
@@ -280,8 +283,8 @@ const COEFFICIENTS: [[f64; ORDER + 1]; LARGEST_SLATE] = {
     table
 };
 
-/// Distribution of the number of unlikely arms that have arrived, from the power sums p_m of their odds e^(wt) − 1, by
-/// Newton's identities: P(0) = Π e^(−wt) and j·P(j) = Σ_m (−1)^(m+1) p_m P(j − m).
+/// Distribution of the number of unlikely arms that have arrived. It follows from the power sums p_m of their odds
+/// e^(wt) − 1 by Newton's identities: P(0) = Π e^(−wt) and j·P(j) = Σ_m (−1)^(m+1) p_m P(j − m).
 #[inline(always)]
 fn law_of_unlikely<const K: usize>(rates: &[f64], times: &Points) -> [Points; K] {
     let mut law = [[0.0; 8]; K];
@@ -317,7 +320,7 @@ fn law_of_unlikely<const K: usize>(rates: &[f64], times: &Points) -> [Points; K]
     law
 }
 
-/// Sums of the powers of rates.
+/// Power sums of rates, up to [`ORDER`].
 #[inline(always)]
 fn power_sums(rates: &[f64]) -> [f64; ORDER + 1] {
     let mut lanes = [[0.0; 8]; ORDER + 1];
@@ -341,7 +344,7 @@ fn power_sums(rates: &[f64]) -> [f64; ORDER + 1] {
     sums
 }
 
-/// exp(−rate·time) at each point, for rate·time up to [`UNLIKELY`].
+/// Computes exp(−rate·time) at each point, for rate·time up to [`UNLIKELY`].
 #[inline(always)]
 fn series(rate: f64, times: &Points) -> Points {
     let mut value = [1.0; 8];
@@ -363,7 +366,8 @@ fn eighth_power(mut values: Points) -> Points {
     values
 }
 
-/// Adds an arm to the distribution of the number of arrivals, or to its sums, shape (counts below K, points).
+/// Adds an arm to the distribution of the number of arrivals, or to its cumulative sums, shape (counts below K,
+/// points).
 #[inline(always)]
 fn add_arm<const K: usize>(law: &mut [Points; K], remaining: &Points) {
     for count in (1..K).rev() {
@@ -382,7 +386,7 @@ mod tests {
     use super::*;
     use crate::policy::propensity::{Law, inclusion_of};
 
-    /// Σ over all ordered slates of `k` that hold the arm, by their definition.
+    /// Adds up, for each arm, the probabilities of all ordered slates of `k` arms that contain it, by definition.
     fn enumerate(weights: &[f64], left: &mut Vec<usize>, k: usize, probability: f64, shown: &mut [f64]) {
         if k == 0 {
             return;
@@ -428,7 +432,7 @@ mod tests {
                 assert!((shown[arm] - expected).abs() < 1e-9, "{count} {k} {arm}: {} {expected}", shown[arm]);
             }
         }
-        // Long slates, and rates that no panel spans, are left to quadrature.
+        // Long slates, and rates that the points do not span, are left to quadrature.
         assert!(inclusion_of_first(means(40, 1.0).into_iter(), 0.5, 39).is_none());
         assert!(inclusion_of_first([0.0, -300.0, -300.0].into_iter(), 1.0, 2).is_none());
     }

@@ -1,19 +1,20 @@
-//! From ranks to slates: the probability that the arm of each rank is shown.
+//! Probability that a slate shows the arm of each rank.
 
 use super::law::Law;
 
-/// Probability that the arm of each rank (0 is the best) is among the first `shown` of `count`. Each position goes to
-/// an arm drawn uniformly from the remaining ones with probability `share`, else to the best of the remaining ones.
-/// Ranks after the last entry are never shown.
+/// Probability that the arm of each rank (0 is the best) is among the first `shown` of `count` arms. With probability
+/// `share`, each position goes to an arm drawn uniformly from the remaining ones, and otherwise to the best of the
+/// remaining ones. Ranks after the last entry are never shown.
 pub(crate) fn rank_weights(count: usize, shown: usize, share: f64) -> Vec<f64> {
     if share <= 0.0 {
         return vec![1.0; shown];
     }
-    // From the last position to the first: `weights[r]` is the probability of the arm of rank r among those left.
+    // The loop runs from the last position to the first. `weights[r]` is the probability that the arm of rank r among
+    // those left is shown.
     let mut weights = vec![0.0; count];
     for position in (0..shown).rev() {
         let left = (count - position) as f64;
-        // In place from the last rank on: what is written depends on this rank and the one before.
+        // In place, from the last rank on: each entry depends only on itself and the entry before.
         for rank in (0..count - position).rev() {
             let better = if rank > 0 { weights[rank - 1] } else { 0.0 };
             let drawn = (1.0 + rank as f64 * better + (left - 1.0 - rank as f64) * weights[rank]) / left;
@@ -24,17 +25,17 @@ pub(crate) fn rank_weights(count: usize, shown: usize, share: f64) -> Vec<f64> {
     weights
 }
 
-/// Weight of a rank that is drawn uniformly among `ties` + 1 ranks from `rank` on.
+/// Mean weight of the ranks from `rank` to `rank` + `ties`, over which equal values are spread uniformly.
 pub(super) fn tied(weights: &[f64], rank: usize, ties: usize) -> f64 {
     let end = (rank + ties + 1).min(weights.len());
-    // The sum of no values is −0, which is no probability to be shown.
+    // The sum of no values is −0; adding it to 0 gives +0, as a probability should be.
     weights.get(rank..end).map_or(0.0, |weights| 0.0 + weights.iter().sum::<f64>() / (ties + 1) as f64)
 }
 
-/// Probability that each arm is shown, for values that are not drawn; equal values are ordered uniformly.
+/// Probability that each arm is shown, if values are not drawn. Equal values are ordered uniformly.
 pub(crate) fn point_inclusion(values: &[f64], weights: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
-    // Positive and negative zeros are equal, and stand side by side.
+    // Positive and negative zeros are equal, and adjacent in this order.
     sorted.sort_unstable_by(|left, right| right.total_cmp(left));
     let of = |value: &f64| {
         let above = sorted.partition_point(|other| other > value);
@@ -44,14 +45,14 @@ pub(crate) fn point_inclusion(values: &[f64], weights: &[f64]) -> Vec<f64> {
     values.iter().map(of).collect()
 }
 
-/// Probability that the arm of one of these values is shown: [`point_inclusion`] for one arm, without allocation.
+/// Probability that the arm with this value is shown: [`point_inclusion`] for one arm, without allocation.
 pub(crate) fn point_inclusion_of(value: f64, values: impl Iterator<Item = f64>, weights: &[f64]) -> f64 {
     let (above, same) = values
         .fold((0, 0), |(above, same), other| (above + usize::from(other > value), same + usize::from(other == value)));
     tied(weights, above, same - 1)
 }
 
-/// Values of distributions that are points, if all are.
+/// Values of the distributions if all of them are points; else `None`.
 pub(super) fn points(laws: &[Law]) -> Option<Vec<f64>> {
     laws.iter().map(|law| if let Law::Point(value) = law { Some(*value) } else { None }).collect()
 }
@@ -62,7 +63,7 @@ mod tests {
 
     #[test]
     fn ties_share_the_positions_that_are_left() {
-        // Two of four are shown: the best, and one of three equals.
+        // Two of four arms are shown: the best, and one of the three equal ones.
         let shown = point_inclusion(&[0.1, 0.9, 0.1, 0.1], &rank_weights(4, 2, 0.0));
         assert_eq!(shown, [1.0 / 3.0, 1.0, 1.0 / 3.0, 1.0 / 3.0]);
         assert_eq!(point_inclusion(&[0.5, 0.5], &[1.0]), [0.5, 0.5]);
@@ -70,7 +71,7 @@ mod tests {
 
     #[test]
     fn weights_of_ranks_are_what_enumeration_gives() {
-        // Every sequence of coin flips and draws for two of four arms, by hand: share e.
+        // Enumerates every sequence of coin flips and draws for the shown positions.
         fn enumerate(left: &[usize], shown: usize, share: f64, probability: f64, out: &mut [f64]) {
             if shown == 0 {
                 return;

@@ -1,4 +1,4 @@
-//! Propensities of single choices.
+//! Propensities of choices of a single arm.
 
 use super::independent::inclusion;
 use super::independent::inclusion_of;
@@ -11,11 +11,10 @@ use crate::exploration::{Exploration, Partition, Selection, drawn_uniformly, inv
 use crate::gaussian::Score;
 use crate::validate::check_scalar;
 
-/// Score of an arm, and the degrees of freedom of a draw around it: infinite for a Gaussian.
+/// Score of an arm, paired with the degrees of freedom with which its value is drawn. They are infinite for a Gaussian.
 pub(crate) type FreeScore = (Score, f64);
 
-/// Distribution of the value of each arm, if arms are drawn independently or not at all; scores with their degrees of
-/// freedom.
+/// Distribution of each arm's value, for rules that draw values independently or not at all.
 pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore]) -> Result<Vec<Law>> {
     let (rule, selection) = (rule.after(learned), rule.selection(learned));
     let law = |(score, freedom): &FreeScore| {
@@ -27,7 +26,7 @@ pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore])
             Selection::Sampled { scale } if scale * width > 0.0 => Law::normal(mean, scale * width),
             Selection::Sampled { .. } => Law::Point(mean),
             Selection::Softmax { temperature } => Law::Gumbel { location: mean, scale: temperature },
-            // The value is a function of the score: the generator is not asked.
+            // The value is a function of the score, so no draw of the generator is used.
             Selection::Index | Selection::InverseGap { .. } => {
                 let value = rule.value(*score, &mut UnreadDraws::default());
                 check_scalar("score", value)?;
@@ -38,10 +37,10 @@ pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore])
     scores.iter().map(law).collect()
 }
 
-/// Probability of each of some independently scored arms.
+/// Probability of choosing each arm, if the arms are scored independently.
 ///
 /// # Errors
-/// Scores that are not finite.
+/// Fails if a score is not finite.
 pub(crate) fn independent_propensities<E: Exploration>(
     rule: &E,
     learned: u64,
@@ -56,10 +55,10 @@ pub(crate) fn independent_propensities<E: Exploration>(
     Ok(arms.iter().zip(probabilities).map(entry).collect())
 }
 
-/// Probability of the arm at a position among independently scored arms.
+/// Probability of choosing the arm at a position, if the arms are scored independently.
 ///
 /// # Errors
-/// Scores that are not finite.
+/// Fails if a score is not finite.
 pub(crate) fn independent_propensity<E: Exploration>(
     rule: &E,
     learned: u64,
@@ -70,7 +69,7 @@ pub(crate) fn independent_propensity<E: Exploration>(
     single(rule, learned, &laws, Some(position))?.pop().ok_or(Error::NoArms { arms: 0 })
 }
 
-/// Probabilities of all arms, or of the arm at a position, in a single choice.
+/// Probabilities of choosing each arm or, with a position, of the arm there.
 fn single<E: Exploration>(rule: &E, learned: u64, laws: &[Law], position: Option<usize>) -> Result<Vec<f64>> {
     let count = laws.len();
     let share = drawn_uniformly(rule, learned, count)?;
@@ -83,20 +82,20 @@ fn single<E: Exploration>(rule: &E, learned: u64, laws: &[Law], position: Option
     })
 }
 
-/// Probabilities of a rule that chooses one arm based only on means.
+/// Probabilities, in closed form, of a rule that chooses one arm only by the means.
 pub(crate) enum ClosedForm {
     Softmax(Partition),
     InverseGap {
         gamma: f64,
         arms: usize,
         best: f64,
-        /// Probability of each arm with the best mean.
+        /// Probability of each arm that has the best mean.
         of_best: f64,
     },
 }
 
 impl ClosedForm {
-    /// Creates the closed form; `None` for rules that compare values.
+    /// Creates the closed form from the means; `None` for rules that compare values.
     pub(crate) fn new(selection: Selection, means: impl Iterator<Item = f64> + Clone) -> Option<Self> {
         match selection {
             Selection::Softmax { temperature } => {
@@ -114,7 +113,7 @@ impl ClosedForm {
         }
     }
 
-    /// Probability of an arm with this mean.
+    /// Probability of choosing an arm that has this mean.
     pub(crate) fn probability(&self, mean: f64) -> f64 {
         match *self {
             Self::Softmax(partition) => partition.probability(mean),
@@ -124,7 +123,7 @@ impl ClosedForm {
     }
 }
 
-/// Generator for calls whose draws are not used: SplitMix64 with a fixed seed.
+/// Random generator for calls whose draws are not used: SplitMix64 with a fixed seed.
 #[derive(Default)]
 pub(crate) struct UnreadDraws(u64);
 

@@ -1,4 +1,4 @@
-//! Policies over sparse contexts.
+//! Policies over sparse contexts, such as hashed words and categories.
 
 mod model;
 mod policy;

@@ -1,4 +1,5 @@
-//! Models with one weight and one number of evidence for each feature, for updates in O(non-zeros).
+//! Models for sparse policies. Each feature has one weight and one number that measures its evidence, so that an update
+//! costs O(non-zeros).
 
 use crate::error::Result;
 use crate::options::options;
@@ -8,15 +9,15 @@ use crate::validate::{LARGEST_PRECISION, check_bounded, check_parameter, check_p
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// Model of [`SparsePolicy`](super::SparsePolicy), named and set by one value: [`DiagonalLaplace`] or [`AdaGrad`]. The
-/// trait is sealed.
+/// Model of a [`SparsePolicy`](super::SparsePolicy), selected by a value with its settings: [`DiagonalLaplace`] or
+/// [`AdaGrad`]. The trait is sealed.
 ///
-/// A feature without evidence has the weight [`prior_mean`](Self::prior_mean); what is stored are a difference from
-/// it and the evidence, so that a table of zeros is the prior.
+/// A feature without evidence has the weight [`prior_mean`](Self::prior_mean). A table stores for each weight the
+/// difference from it, and the evidence; a table of zeros is therefore the prior.
 pub trait SparseModel:
     Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + sealed::Sealed + 'static
 {
-    /// Name in saved states.
+    /// Name of the model in saved states.
     #[doc(hidden)]
     const NAME: &'static str;
 
@@ -29,30 +30,30 @@ pub trait SparseModel:
     #[doc(hidden)]
     fn prior_mean(&self) -> f64;
 
-    /// Variance of a weight, which is also how far one observation moves it.
+    /// Variance of a weight. An observation moves the weight in proportion to it.
     #[doc(hidden)]
     fn variance(&self, evidence: f64) -> f64;
 
-    /// Evidence, before the step, that an observation adds for a feature of value 1.
+    /// Evidence that an observation adds before the weights move, for a feature of value 1.
     #[doc(hidden)]
     fn evidence_before(&self, mean: f64, reward: f64, weight: f64) -> f64;
 
-    /// Step c of the weights: each moves by c·x·variance.
+    /// Step c of an observation: each weight moves by c·x·variance, where x is the value of its feature.
     #[doc(hidden)]
     fn step(&self, mean: f64, variance: f64, reward: f64, weight: f64) -> f64;
 
-    /// Evidence, after the step, that an observation adds for a feature of value 1.
+    /// Evidence that an observation adds after the weights have moved, for a feature of value 1.
     #[doc(hidden)]
     fn evidence_after(&self, mean: f64, weight: f64) -> f64;
 
-    /// Expected reward at a mean of the score.
+    /// Expected reward of an arm whose score has this mean.
     #[doc(hidden)]
     fn expected_reward(&self, mean: f64) -> f64;
 }
 
 impl sealed::Sealed for DiagonalLaplace {}
 
-/// Prior precision and sums of σ(1 − σ)x²: the updates of the dense posterior, for the features that are not zero.
+/// Evidence is the sum of σ(1 − σ)x². Updates equal those of the dense posterior, for the features that are not zero.
 impl SparseModel for DiagonalLaplace {
     const NAME: &'static str = "diagonal-laplace";
 
@@ -95,21 +96,39 @@ impl SparseModel for DiagonalLaplace {
     }
 }
 
-/// AdaGrad (Duchi, Hazan & Singer 2011): each weight has a learning rate that falls with its squared gradients,
-/// η/√(1 + Σg²).
+/// AdaGrad model for sparse policies (Duchi, Hazan & Singer 2011): each weight has a learning rate η/√(1 + Σg²), which
+/// falls with its squared gradients g².
 ///
-/// An update goes to the minimum of the loss plus the distance in units of these rates: in closed form for real rewards,
-/// by Newton's method for binary ones. So no learning rate overshoots. The loss is half the squared error, or the log
-/// loss of a reward in [0, 1].
+/// An update minimises the loss plus the distance of the weights, measured in units of their learning rates. For real
+/// rewards this has a closed form; for binary rewards Newton's method solves it. No learning rate can therefore
+/// overshoot. The loss is half the squared error for real rewards, and the log loss for rewards in [0, 1].
 ///
-/// The width of a score is √Σx²η/√(1 + Σg²), the root of the change of the mean by one unit of residual: a heuristic,
-/// unlike the variance of [`DiagonalLaplace`]. Take a rule that ignores widths, such as
+/// The width of a score is √Σx²η/√(1 + Σg²), the root of the change of the mean that one unit of residual causes. It is
+/// a heuristic, unlike the variance of [`DiagonalLaplace`]. Use an exploration rule that ignores widths, such as
 /// [`SquareCb`](crate::exploration::SquareCb).
+///
+/// ```
+/// use dht_bandits::exploration::SquareCb;
+/// use dht_bandits::features::FeatureHasher;
+/// use dht_bandits::policy::{AdaGrad, RewardType, SparsePolicy};
+/// use dht_bandits::Policy;
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut hasher = FeatureHasher::new(10)?;
+/// let model = AdaGrad::new(RewardType::Real).with_learning_rate(0.5);
+/// let mut policy = SparsePolicy::new(hasher.space(), 2, model, SquareCb::new(10.0))?;
+/// hasher.category("user", "country", "DE");
+/// let context = hasher.context()?;
+/// let decision = policy.decide(&(&context).into(), &mut ChaCha8Rng::seed_from_u64(7))?;
+/// policy.learn(&decision, 2.0)?;
+/// assert!(policy.score(decision.arm(), &decision.context)?.mean > 0.0);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AdaGrad {
-    /// Type of the rewards: real (squared error) or binary (log loss, from 0 to 1).
+    /// Type of the rewards: real (squared error), or binary (log loss, rewards from 0 to 1).
     pub reward: RewardType,
     /// Learning rate η > 0 of a feature without evidence; ½ by default.
     pub learning_rate: f64,

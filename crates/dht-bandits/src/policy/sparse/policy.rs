@@ -1,4 +1,4 @@
-//! Policies over sparse contexts, for arms with weights of their own and for arms described by features.
+//! Policy over sparse contexts, with weights for each arm or shared weights for arms that are described by features.
 
 use super::model::SparseModel;
 use super::table::{Table, Undo};
@@ -18,8 +18,8 @@ use crate::policy::propensity::{independent_propensities, independent_propensity
 use crate::validate::{check_scalar, check_weight};
 use rand::Rng;
 
-/// Policy over sparse contexts: choices and updates take time and memory for the values that are not zero, whatever the
-/// size of the feature space.
+/// Policy over sparse contexts. Choices and updates take time for the values that are not zero, and memory for the
+/// weights that have learned, whatever the size of the feature space.
 ///
 /// With [`new`](Self::new), each arm has weights of its own. With [`shared`](Self::shared), arms are described by the
 /// sparse features of each request, and all arms share the weights.
@@ -70,24 +70,25 @@ pub struct SparsePolicy<M: SparseModel, E: Exploration> {
 }
 
 impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
-    /// Creates a policy with the arms 0 to `arms` − 1, each with weights of its own. A weight takes 16 bytes once it has
-    /// learned.
+    /// Creates a policy with the arms 0 to `arms` − 1, each with weights of its own. A weight takes 16 bytes of memory
+    /// once it has learned.
     ///
     /// # Errors
-    /// A setting out of its range; more than 16,777,216 arms; [`Error::Memory`].
+    /// Fails if a setting is out of its range or if there are more than 16,777,216 arms. [`Error::Memory`] if memory
+    /// cannot be allocated.
     pub fn new(space: FeatureSpace, arms: usize, model: M, exploration: E) -> Result<Self> {
         Self::make(space, (arms, false), model, exploration)
     }
 
-    /// Creates a policy for arms that each request describes by sparse features ([`SparseContext::rows`]); the context
-    /// of the request is empty. To let a context matter, multiply it with the features of the arms
+    /// Creates a policy for arms that each request describes by sparse features ([`SparseContext::rows`]). The context
+    /// of the request must be empty. To let a context have an effect, multiply it with the features of the arms
     /// ([`FeatureHasher::with_interactions`]).
     ///
     /// [`SparseContext::rows`]: crate::features::SparseContext::rows
     /// [`FeatureHasher::with_interactions`]: crate::features::FeatureHasher::with_interactions
     ///
     /// # Errors
-    /// A setting out of its range; [`Error::Memory`].
+    /// Fails if a setting is out of its range. [`Error::Memory`] if memory cannot be allocated.
     pub fn shared(space: FeatureSpace, model: M, exploration: E) -> Result<Self> {
         Self::make(space, (0, true), model, exploration)
     }
@@ -100,34 +101,34 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         Ok(Self { space, model, exploration, arms: set, shared, table, clock: Clock::default() })
     }
 
-    /// Settings of the model.
+    /// Settings of the policy's model.
     pub fn options(&self) -> &M {
         &self.model
     }
 
-    /// Space of the contexts.
+    /// Feature space of the contexts.
     pub fn space(&self) -> FeatureSpace {
         self.space
     }
 
-    /// Exploration rule.
+    /// Exploration rule of the policy.
     pub fn exploration(&self) -> &E {
         &self.exploration
     }
 
-    /// Replaces the exploration rule.
+    /// Replaces the exploration rule; the learned state stays.
     ///
     /// # Errors
-    /// A setting out of its range.
+    /// Fails if a setting is out of its range.
     pub fn set_exploration(&mut self, exploration: E) -> Result<()> {
         exploration.check()?;
         self.exploration = exploration;
         Ok(())
     }
 
-    /// Weights of an arm that differ most from the prior, as index and weight, the largest in absolute value first; arm
-    /// `None` for shared weights. [`FeatureHasher::names`](crate::features::FeatureHasher::names) has the names of an
-    /// index. Empty for an unknown arm.
+    /// Weights of an arm that differ most from the prior, as pairs of index and weight, the largest difference first;
+    /// `None` as the arm means the shared weights. [`FeatureHasher::names`](crate::features::FeatureHasher::names)
+    /// translates an index to the names of its features. The result is empty for an unknown arm.
     pub fn largest_weights(&self, arm: Option<ArmId>, count: usize) -> Vec<(u32, f64)> {
         let slot = match arm {
             Some(arm) => self.arms.slot(arm).ok(),
@@ -141,7 +142,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         weights
     }
 
-    /// Expected reward of an arm with this mean of its score: σ(mean) for logistic models.
+    /// Expected reward of an arm whose score has this mean: σ(mean) for logistic models.
     pub fn expected_reward(&self, mean: f64) -> f64 {
         self.model.expected_reward(mean)
     }
@@ -169,7 +170,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         }
     }
 
-    /// Pairs of a context of this policy's space.
+    /// Pairs of index and value in a context, after checking that it is of this policy's feature space.
     fn pairs<'v>(&self, values: &'v [f64]) -> Result<&'v [f64]> {
         let (space, pairs) = check_sparse(values)?;
         if space == self.space {
@@ -178,7 +179,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         Err(Error::OtherFeatureSpace { expected: self.space.to_string(), found: space.to_string() })
     }
 
-    /// Available arms with their scores.
+    /// Scores of the available arms.
     fn scored(&self, request: &Request<'_>) -> Result<Vec<(ArmId, Score)>> {
         let scored: Vec<(ArmId, Score)> = if self.shared {
             let featured = request.actions.any_features()?;
@@ -199,10 +200,11 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         Ok(scored)
     }
 
-    /// Mean and width of an arm in a context, or with shared weights of an arm with these features.
+    /// Mean and width of an arm's score. With shared weights, `context` contains the features of the arm.
     ///
     /// # Errors
-    /// Numbers that are not a sparse context of this space; an unknown or removed arm; a score that overflows.
+    /// Fails if `context` is not a sparse context of this feature space, if the arm is unknown or removed, or if the
+    /// score overflows.
     pub fn score(&self, arm: ArmId, context: &[f64]) -> Result<Score> {
         let slot = self.slot(arm)?;
         self.table.score(&self.model, self.pairs(context)?, slot).checked()
@@ -216,7 +218,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         }
     }
 
-    fn chosen(&self, scored: &[(ArmId, Score)], rng: &mut dyn Rng) -> Result<(usize, Choice)> {
+    fn choose_scored(&self, scored: &[(ArmId, Score)], rng: &mut dyn Rng) -> Result<(usize, Choice)> {
         let Clock { version, epoch } = self.clock;
         let chosen = choose::<true, _, _, _>(&ScoredArmsOf(scored), &self.exploration, version, rng)?;
         let Score { mean, width } = chosen.score;
@@ -224,7 +226,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         Ok((chosen.index, Choice { arm, version, score, mean, width, propensity, epoch, propensity_error: 0.0 }))
     }
 
-    /// Checks an observation; returns its slot and pairs.
+    /// Checks an observation; returns the slot of its arm and the pairs of its context.
     fn check<'v>(&self, arm: ArmId, context: &'v [f64], reward: f64, weight: f64) -> Result<(usize, &'v [f64])> {
         let pairs = self.pairs(context)?;
         check_scalar("reward", reward)?;
@@ -247,7 +249,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         Ok(())
     }
 
-    /// Learns several rewards, or none of them.
+    /// Learns several rewards: all of them, or none if one is refused.
     fn learn_all(&mut self, mut learn: impl FnMut(&mut Self, &mut Option<Undo>) -> Result<()>) -> Result<()> {
         let (clock, mut undo) = (self.clock, Some(Undo::new()));
         let outcome = learn(self, &mut undo);
@@ -262,7 +264,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
 impl<M: SparseModel, E: Exploration> Policy for SparsePolicy<M, E> {
     manages_arms!(self);
 
-    /// Number of indices of the feature space.
+    /// Number of indices in the feature space.
     fn dimension(&self) -> usize {
         self.space.size()
     }
@@ -276,12 +278,12 @@ impl<M: SparseModel, E: Exploration> Policy for SparsePolicy<M, E> {
     }
 
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
-        Ok(self.chosen(&self.scored(request)?, rng)?.1)
+        Ok(self.choose_scored(&self.scored(request)?, rng)?.1)
     }
 
     fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
         let scored = self.scored(request)?;
-        let (position, mut choice) = self.chosen(&scored, rng)?;
+        let (position, mut choice) = self.choose_scored(&scored, rng)?;
         if choice.propensity.is_none() {
             let scores = with_freedom(&scored);
             choice.propensity = Some(independent_propensity(&self.exploration, self.clock.version, &scores, position)?);
@@ -292,18 +294,18 @@ impl<M: SparseModel, E: Exploration> Policy for SparsePolicy<M, E> {
     }
 
     /// Probability of choosing each available arm. With shared weights and Thompson sampling, scores are drawn
-    /// independently, from the posterior of each arm's score.
+    /// independently, each from the posterior of its arm's score.
     ///
     /// # Errors
-    /// Errors of `select`.
+    /// Fails as [`select`](Policy::select) does.
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
         let scored = self.scored(request)?;
         let arms: Vec<ArmId> = scored.iter().map(|(arm, _)| *arm).collect();
         independent_propensities(&self.exploration, self.clock.version, &arms, &with_freedom(&scored))
     }
 
-    /// Explains a score: a column is an index of the feature space, whose names
-    /// [`FeatureHasher::names`](crate::features::FeatureHasher::names) has.
+    /// Explains a score. A column of the explanation is an index of the feature space;
+    /// [`FeatureHasher::names`](crate::features::FeatureHasher::names) translates it to names.
     fn explain(&self, decision: &Decision) -> Result<Explanation> {
         let Score { mean, width } = self.score(decision.arm(), &decision.context)?;
         let (slot, pairs) = (self.slot(decision.arm())?, self.pairs(&decision.context)?);
@@ -320,7 +322,7 @@ impl<M: SparseModel, E: Exploration> Policy for SparsePolicy<M, E> {
         self.learn_one(arm, context, (reward, weight), &mut None)
     }
 
-    /// Learns rewards in their order: all of them, or none.
+    /// Learns rewards in their order: all of them, or none if one is refused.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         self.learn_all(|policy, undo| {
             observations.iter().try_for_each(|Observation { decision, reward, weight }| {

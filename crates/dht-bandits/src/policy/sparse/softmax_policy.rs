@@ -1,4 +1,4 @@
-//! Linear softmax policies, learned from logs by policy gradients.
+//! Linear softmax policy, which learns from logs by policy gradients.
 
 use super::model::{AdaGrad, SparseModel};
 use super::table::Table;
@@ -19,23 +19,25 @@ use crate::validate::{check_bounded, check_context, check_finite, check_length, 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// Policy that draws an arm with probability π(a|x) ∝ exp(θ_a'x), and learns θ from the log of another policy by the
-/// gradient of its estimated value.
+/// Linear softmax policy, which learns from the log of another policy by gradients of its estimated value. It draws an
+/// arm a with probability π(a|x) ∝ exp(θ_a'x), and learns the weights θ.
 ///
-/// A row with reward r, logged with probability p for the arm a, changes θ along the gradient of
+/// A row with reward r, in which the log chose arm a with probability p, changes θ along the gradient of one of two
+/// estimates:
 ///
-/// - (r − b)·π(a|x)/p: inverse propensity scoring with the baseline b, the mean reward so far, which reduces the variance
-///   and has no effect on average;
-/// - Σ_c π(c|x)q(x, c) + (r − q(x, a))·π(a|x)/p after [`doubly_robust`](Self::doubly_robust), where q is m plus
-///   a linear regression of r − m that is learned from the rows before, m = min(b, 0).
+/// - (r − b)·π(a|x)/p, inverse propensity scoring. The baseline b is the mean reward so far; it reduces the variance
+///   and has no effect on average.
+/// - Σ_c π(c|x)q(x, c) + (r − q(x, a))·π(a|x)/p, the doubly robust estimate ([`doubly_robust`](Self::doubly_robust)).
+///   Here q is m plus a linear regression of r − m on the rows before, with m = min(b, 0).
 ///
-/// Rates fall for each weight by [`AdaGrad`]. Contexts are dense, with a constant that the policy adds, or
-/// [sparse](Self::sparse). Unlike policies that regress rewards, the log's propensities decide what is learned: rows and
-/// decisions without one are refused, and a bare [`update`](Policy::update) is not supported. Several passes over a log
-/// are several calls of [`fit`](Policy::fit).
+/// Learning rates fall for each weight as in [`AdaGrad`]. Contexts are dense, with a constant that the policy appends,
+/// or [sparse](Self::sparse). Policies that regress rewards ignore the log's propensities, but this policy depends on
+/// them. It refuses rows and decisions without a propensity, and does not support a bare [`update`](Policy::update).
+/// For several passes over a log, call [`fit`](Policy::fit) several times.
 ///
-/// Deploy a learned policy only if [`Evaluation::verdict`](crate::evaluation::Evaluation::verdict) on rows that it did
-/// not learn from puts the whole interval of its gain above the logging policy.
+/// Before you deploy a learned policy, evaluate it on rows that it did not learn from.
+/// [`Evaluation::verdict`](crate::evaluation::Evaluation::verdict) says whether the whole interval of its gain over the
+/// logging policy is above 0.
 ///
 /// ```
 /// use dht_bandits::log::LoggedDecision;
@@ -64,18 +66,19 @@ pub struct SoftmaxPolicy {
     learning_rate: f64,
     arms: ArmSet,
     logits: Table,
-    /// Regression of the doubly robust gradient, of reward minus min(b, 0): arms without rows are not better than average.
+    /// Reward model of the doubly robust gradient: a regression of the reward minus min(b, 0), so that arms without
+    /// rows are not predicted to be better than average.
     rewards: Option<Table>,
-    /// Weight and mean of the rewards so far.
+    /// Total weight and mean of the rewards so far.
     baseline: (f64, f64),
     clock: Clock,
 }
 
-/// Kind of the contexts.
+/// Type of the contexts, with their length or feature space.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Input {
-    /// All values; the constant follows them.
+    /// Dense contexts of this length; a constant is appended.
     Dense(usize),
     Sparse(FeatureSpace),
 }
@@ -89,27 +92,28 @@ impl Input {
     }
 }
 
-/// Probabilities are those of the logits themselves.
+/// Exploration rule: softmax of the logits at temperature 1.
 const RULE: Softmax = Softmax { temperature: 1.0 };
 
-/// Model of the rewards.
+/// Model of the regression that predicts rewards.
 const MODEL: AdaGrad = AdaGrad::new(crate::policy::RewardType::Real);
 
 impl SoftmaxPolicy {
-    /// Creates a policy with the arms 0 to `arms` − 1 and contexts of length `dimension`, on comparable scales; it draws
-    /// uniformly.
+    /// Creates a policy with the arms 0 to `arms` − 1 and dense contexts of length `dimension`, whose values should be
+    /// on comparable scales. An untrained policy draws uniformly.
     ///
     /// # Errors
-    /// A dimension of zero or above 16,777,216; more arms; [`Error::Memory`].
+    /// Fails if the dimension is zero, or if the dimension or the number of arms exceeds 16,777,216. [`Error::Memory`]
+    /// if memory cannot be allocated.
     pub fn new(dimension: usize, arms: usize) -> Result<Self> {
         check_length("dimension", dimension)?;
         Self::make(Input::Dense(dimension), arms)
     }
 
-    /// Creates a policy for sparse contexts.
+    /// Creates a policy for sparse contexts, with the arms 0 to `arms` − 1; an untrained policy draws uniformly.
     ///
     /// # Errors
-    /// More than 16,777,216 arms; [`Error::Memory`].
+    /// Fails if there are more than 16,777,216 arms. [`Error::Memory`] if memory cannot be allocated.
     pub fn sparse(space: FeatureSpace, arms: usize) -> Result<Self> {
         Self::make(Input::Sparse(space), arms)
     }
@@ -120,21 +124,22 @@ impl SoftmaxPolicy {
         Ok(Self { input, learning_rate: 0.05, arms: set, logits, rewards: None, baseline, clock })
     }
 
-    /// Sets the learning rate of a weight without gradients so far; .05 by default. With ½, rows of small propensities
-    /// saturate probabilities early, and inverse propensities found a third fewer of the right arms on digits.
+    /// Sets the learning rate of a weight that has no gradients so far; .05 by default. A rate of ½ let rows with small
+    /// propensities saturate the probabilities early: on digits, inverse propensity scoring then found a third fewer of
+    /// the right arms.
     ///
     /// # Errors
-    /// A rate that is not from 1e-100 to 1e100.
+    /// Fails if the rate is not from 1e-100 to 1e100.
     pub fn with_learning_rate(mut self, learning_rate: f64) -> Result<Self> {
         check_precision("learning_rate", learning_rate)?;
         self.learning_rate = learning_rate;
         Ok(self)
     }
 
-    /// Learns by the doubly robust gradient, with a regression of the rewards of each arm.
+    /// Enables the doubly robust gradient, with a regression of the rewards of each arm.
     ///
     /// # Errors
-    /// [`Error::Memory`].
+    /// [`Error::Memory`] if the memory cannot be allocated.
     pub fn doubly_robust(mut self) -> Result<Self> {
         self.rewards = Some(Table::new(self.input.size(), self.arms.len())?);
         Ok(self)
@@ -162,7 +167,7 @@ impl SoftmaxPolicy {
         std::iter::once(&mut self.logits).chain(&mut self.rewards)
     }
 
-    /// Pairs of index and value of a context.
+    /// Pairs of index and value in a context, after checking it.
     fn pairs(&self, context: &[f64]) -> Result<Vec<f64>> {
         match self.input {
             Input::Dense(dimension) => {
@@ -172,11 +177,11 @@ impl SoftmaxPolicy {
                 Ok(with_constant.flat_map(|(index, value)| [index as f64, value]).collect())
             }
             Input::Sparse(expected) => {
-                let (found, pairs) = check_sparse(context)?;
-                if found == expected {
+                let (space, pairs) = check_sparse(context)?;
+                if space == expected {
                     return Ok(pairs.to_vec());
                 }
-                Err(Error::OtherFeatureSpace { expected: expected.to_string(), found: found.to_string() })
+                Err(Error::OtherFeatureSpace { expected: expected.to_string(), found: space.to_string() })
             }
         }
     }
@@ -195,7 +200,7 @@ impl SoftmaxPolicy {
         scores.into_iter().map(|(slot, score)| check_scalar("logit", score.mean).map(|()| (slot, score.mean))).collect()
     }
 
-    /// Takes one gradient step; nothing changes if it is refused.
+    /// Takes one gradient step. Nothing changes if the row is refused.
     fn step(&mut self, request: &Request<'_>, arm: ArmId, propensity: f64, reward: f64, weight: f64) -> Result<()> {
         let pairs = self.pairs(request.context)?;
         let (chosen, mut space) = (self.arms.slot(arm)?, SlotSpace::default());
@@ -218,7 +223,7 @@ impl SoftmaxPolicy {
         let total = self.baseline.0 + weight;
         let mean = self.baseline.1 + weight / total * (reward - self.baseline.1);
         if let Some(table) = &mut self.rewards {
-            // The only part that may refuse: before it nothing is written.
+            // This update is the last step that can fail; nothing is written before it.
             table.update(&MODEL, &pairs, chosen, (reward - mean.min(0.0), weight), &mut None)?;
         }
         for (slot, slope) in gradient {
@@ -230,7 +235,7 @@ impl SoftmaxPolicy {
     }
 }
 
-/// Slots with their probabilities.
+/// Converts the logits of slots to probabilities.
 fn softmax(mut logits: Vec<(usize, f64)>) -> Vec<(usize, f64)> {
     let largest = logits.iter().fold(f64::NEG_INFINITY, |largest, (_, logit)| largest.max(*logit));
     logits.iter_mut().for_each(|(_, logit)| *logit = (*logit - largest).exp());
@@ -239,9 +244,9 @@ fn softmax(mut logits: Vec<(usize, f64)>) -> Vec<(usize, f64)> {
     logits
 }
 
-/// Gradient of Σ_c π_c q_c + (r − q_a)π_a/p with respect to the logits; a is the chosen slot.
+/// Gradient of Σ_c π_c q_c + (r − q_a)π_a/p with respect to the logits, where a is the slot of the logged arm.
 ///
-/// With equal predictions b the first term is constant, and what is left is (r − b)π_a/p.
+/// If all predictions equal b, the first term is constant, and (r − b)π_a/p remains.
 fn logit_gradient(
     probabilities: &[(usize, f64)],
     predictions: &[f64],
@@ -260,7 +265,7 @@ fn logit_gradient(
     probabilities.iter().zip(predictions).map(slope).collect()
 }
 
-/// Largest propensity of a log that explores.
+/// Propensity above which a logged choice counts as certain.
 const CERTAIN: f64 = 1.0 - 1e-9;
 
 impl Policy for SoftmaxPolicy {
@@ -292,10 +297,10 @@ impl Policy for SoftmaxPolicy {
         independent_propensities(&RULE, self.clock.version, &arms, &with_freedom(&scored))
     }
 
-    /// Is not supported: a gradient needs the propensity.
+    /// Always fails: a gradient needs the propensity of the choice.
     ///
     /// # Errors
-    /// [`Error::Unsupported`].
+    /// [`Error::Unsupported`] in every case.
     fn update(&mut self, _: ArmId, _: &[f64], _: f64, _: f64) -> Result<()> {
         Err(Error::Unsupported { what: "updates without a propensity: learn decisions, or rows of a log" })
     }
@@ -309,11 +314,11 @@ impl Policy for SoftmaxPolicy {
         self.step(&request, decision.arm(), propensity, reward, 1.0)
     }
 
-    /// Learns the rows of a log in their order: all of them, or none.
+    /// Learns the rows of a log in their order: all of them, or none if one is refused.
     ///
     /// # Errors
-    /// [`Error::NeverExplored`]: every row has the propensity 1. [`Error::InRound`]: a row without a propensity, or one
-    /// that [`LoggedDecision::check`] or the policy refuses.
+    /// - [`Error::NeverExplored`] if every row has the propensity 1.
+    /// - [`Error::InRound`] if a row has no propensity, or if [`LoggedDecision::check`] or the policy refuses it.
     fn fit(&mut self, log: &[LoggedDecision]) -> Result<()> {
         let certain = |row: &LoggedDecision| row.propensity.is_some_and(|propensity| propensity >= CERTAIN);
         if !log.is_empty() && log.iter().all(certain) {
@@ -331,11 +336,11 @@ impl Policy for SoftmaxPolicy {
 
 header_reader!("softmax-policy");
 
-/// Saved [`SoftmaxPolicy`], checked when it is loaded.
+/// Saved state of a [`SoftmaxPolicy`], which is checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SoftmaxState {
-    /// Kind and format of the state.
+    /// Header of the state: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     input: Input,
@@ -344,13 +349,13 @@ pub struct SoftmaxState {
     version: u64,
     epoch: u64,
     baseline: (f64, f64),
-    /// Index, slot, logit, sum of squared gradients; ascending.
+    /// Weights as (index, slot, weight of the logit, sum of squared gradients), in ascending order.
     logits: Vec<(u32, u32, f64, f64)>,
     rewards: Option<Vec<(u32, u32, f64, f64)>>,
 }
 
 impl SoftmaxPolicy {
-    /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
+    /// Returns the state of this policy for saving. A policy loaded from this state is identical, bit for bit.
     pub fn state(&self) -> SoftmaxState {
         SoftmaxState {
             header: StateHeader::new("softmax-policy"),
@@ -365,10 +370,11 @@ impl SoftmaxPolicy {
         }
     }
 
-    /// Creates the policy of a saved state.
+    /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
-    /// A state of another kind or a newer version; weights that are out of range, out of order, or not finite.
+    /// Fails if the state is of another kind of policy or has a newer format version, or if weights are out of range,
+    /// out of order, or not finite.
     pub fn from_state(state: &SoftmaxState) -> Result<Self> {
         check_header(&state.header, "softmax-policy")?;
         match state.input {
@@ -401,7 +407,7 @@ serde_by_state!([] SoftmaxPolicy as SoftmaxState);
 mod tests {
     use super::*;
 
-    /// Value of a row: Σ π q + (r − q_a)π_a/p.
+    /// Estimated value of one row: Σ π q + (r − q_a)π_a/p.
     fn value(logits: &[f64], predictions: &[f64], chosen: usize, reward: f64, propensity: f64) -> f64 {
         let probabilities = softmax(logits.iter().copied().enumerate().collect());
         let expected: f64 = probabilities.iter().zip(predictions).map(|((_, p), q)| p * q).sum();

@@ -1,4 +1,4 @@
-//! Saving and loading of sparse policies: the weights that have learned, and no others.
+//! Saving and loading of sparse policies. Only the weights that have learned are saved.
 
 use super::model::SparseModel;
 use super::policy::SparsePolicy;
@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("sparse/");
 
-/// Saved [`SparsePolicy`], checked when it is loaded.
+/// Saved state of a [`SparsePolicy`], which is checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SparseState<M, E> {
-    /// Kind and format of the state.
+    /// Header of the state: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     space: FeatureSpace,
@@ -27,7 +27,7 @@ pub struct SparseState<M, E> {
     shared: bool,
     version: u64,
     epoch: u64,
-    /// Index, slot, difference from the prior weight, evidence; ascending.
+    /// Weights as (index, slot, difference from the prior weight, evidence), in ascending order.
     learned: Vec<(u32, u32, f64, f64)>,
 }
 
@@ -36,7 +36,7 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         format!("sparse/{}/{}", M::NAME, E::name())
     }
 
-    /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
+    /// Returns the state of this policy for saving. A policy loaded from this state is identical, bit for bit.
     pub fn state(&self) -> SparseState<M, E> {
         SparseState {
             header: StateHeader::new(Self::kind()),
@@ -51,11 +51,11 @@ impl<M: SparseModel, E: Exploration> SparsePolicy<M, E> {
         }
     }
 
-    /// Creates the policy of a saved state.
+    /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
-    /// A state of another kind or a newer version; weights that are out of range, out of order, or not finite; evidence
-    /// that is negative.
+    /// Fails if the state is of another kind of policy or has a newer format version, if weights are out of range, out
+    /// of order, or not finite, or if evidence is negative.
     pub fn from_state(state: &SparseState<M, E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         state.space.check()?;

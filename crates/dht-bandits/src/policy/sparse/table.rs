@@ -1,4 +1,4 @@
-//! Weights of all features and arms, in memory that is zero until it is learned.
+//! Table of the weights of all features and arms. Its memory stays untouched until a weight is learned.
 
 use super::model::SparseModel;
 use crate::arm_set::Slots;
@@ -7,25 +7,27 @@ use crate::gaussian::Score;
 use crate::validate::{LARGEST_PRECISION, check_bounded, check_memory};
 use std::hint::black_box;
 
-/// Numbers of one weight: the difference from the prior weight, and the evidence.
+/// Number of values stored for one weight: the difference from the prior weight, and the evidence.
 const NUMBERS: usize = 2;
 
-/// Bytes of a line of the cache, and the numbers in it.
+/// Number of bytes in a cache line, and number of values in it.
 const LINE: usize = 64;
 const NUMBERS_OF_LINE: usize = LINE / size_of::<f64>();
 
-/// Pairs whose weights are read before the first of them is used: so many loads from memory are under way at once.
+/// Number of pairs whose weights are loaded before the first of them is used, so that this many loads from memory run
+/// at once.
 const READ_AHEAD: usize = 16;
 
-/// Weights and evidence, shape (features, room for arms, 2). The arms of a feature lie side by side, so that a feature
-/// costs one line of the cache and not one for each arm.
+/// Weights and evidence, shape (features, capacity of arms, 2). The arms of a feature are adjacent, so that a feature
+/// costs one cache line, and not one for each arm.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     numbers: Vec<f64>,
-    /// Position of the first weight, at the start of a line: an allocator's header would leave each row in two lines.
+    /// Position of the first weight, at the start of a cache line. Without this alignment, an allocator's header would
+    /// spread each row over two lines.
     start: usize,
     size: usize,
-    /// Number of arms that there is room for.
+    /// Number of arms that fit into the table.
     room: usize,
     arms: usize,
 }
@@ -36,17 +38,18 @@ impl PartialEq for Table {
     }
 }
 
-/// Former numbers of a weight, by position in the table.
+/// Previous values of changed weights, with their positions in the table.
 pub(super) type Undo = Vec<(usize, [f64; NUMBERS])>;
 
 impl Table {
-    /// Creates the prior of some arms.
+    /// Creates a table without evidence for a number of arms.
     pub(super) fn new(size: usize, arms: usize) -> Result<Self> {
         let (numbers, start) = Self::zeros(size, arms)?;
         Ok(Self { numbers, start, size, room: arms, arms })
     }
 
-    /// Zeros that take no memory before they are written to, and the position of the first.
+    /// Allocates zeros, which take no memory before they are written to; returns them and the position of the first
+    /// weight.
     fn zeros(size: usize, room: usize) -> Result<(Vec<f64>, usize)> {
         let count = size.checked_mul(room).and_then(|weights| weights.checked_mul(NUMBERS));
         check_memory("arms × features", count)?;
@@ -59,7 +62,7 @@ impl Table {
         self.start + (index * self.room + slot) * NUMBERS
     }
 
-    /// Numbers of all weights.
+    /// Stored values of all weights.
     fn rows(&self) -> &[f64] {
         &self.numbers[self.start..][..self.size * self.room * NUMBERS]
     }
@@ -74,7 +77,7 @@ impl Table {
         self.numbers[at..at + NUMBERS].copy_from_slice(&numbers);
     }
 
-    /// Adds room for one more arm, by half.
+    /// Makes room for at least one more arm: a full table grows by half.
     pub(super) fn reserve(&mut self) -> Result<()> {
         if self.arms < self.room {
             return Ok(());
@@ -84,7 +87,7 @@ impl Table {
         let (old, new) = (self.room * NUMBERS, room * NUMBERS);
         if old > 0 {
             for (from, to) in self.rows().chunks_exact(old).zip(numbers[start..].chunks_exact_mut(new)) {
-                // Reading leaves pages that were never written to unwritten.
+                // Reading a page that was never written to does not allocate it.
                 if from.iter().any(|number| *number != 0.0) {
                     to[..old].copy_from_slice(from);
                 }
@@ -94,7 +97,7 @@ impl Table {
         Ok(())
     }
 
-    /// Adds an arm, with a copy of another's weights if there is one.
+    /// Adds an arm, with a copy of the weights of the slot `like` if there is one.
     pub(super) fn push(&mut self, like: Option<usize>) {
         self.arms += 1;
         if let Some(like) = like {
@@ -111,7 +114,7 @@ impl Table {
         }
     }
 
-    /// Removes an arm; the last one takes its slot.
+    /// Removes an arm; the last arm takes its slot.
     pub(super) fn swap_remove(&mut self, slot: usize) {
         let last = self.arms - 1;
         for index in 0..self.size {
@@ -126,13 +129,13 @@ impl Table {
         self.arms = last;
     }
 
-    /// Weights that have learned something: index, slot, difference from the prior weight, and evidence.
+    /// Weights that have learned something, as (index, slot, difference from the prior weight and evidence).
     pub(super) fn learned(&self) -> impl Iterator<Item = (usize, usize, [f64; NUMBERS])> + '_ {
         let all = self.rows().chunks_exact(NUMBERS).enumerate().filter(|(_, numbers)| **numbers != [0.0; NUMBERS]);
         all.map(|(at, numbers)| (at / self.room, at % self.room, [numbers[0], numbers[1]]))
     }
 
-    /// Mean and width of one arm; pairs of index and value.
+    /// Mean and width of one arm's score, for pairs of index and value.
     pub(super) fn score<M: SparseModel>(&self, model: &M, pairs: &[f64], slot: usize) -> Score {
         let (mean, variance) = self.moments(model, pairs, slot);
         Score { mean, width: variance.sqrt() }
@@ -149,7 +152,7 @@ impl Table {
         (mean, variance)
     }
 
-    /// Mean and width of every slot: one pass over the pairs, in the order of [`score`](Self::score).
+    /// Mean and width of every slot, in one pass over the pairs. Sums have the order of [`score`](Self::score).
     fn score_all<M: SparseModel>(&self, model: &M, pairs: &[f64], scores: &mut Vec<Score>) {
         scores.clear();
         scores.resize(self.arms, Score { mean: 0.0, width: 0.0 });
@@ -170,7 +173,7 @@ impl Table {
         scores.iter_mut().for_each(|score| score.width = score.width.sqrt());
     }
 
-    /// Mean and width of the slots of a set, in ascending order.
+    /// Computes the mean and the width of each slot in a set, in ascending order.
     pub(super) fn score_slots<M: SparseModel>(
         &self,
         model: &M,
@@ -185,7 +188,7 @@ impl Table {
         slots.iter().map(|slot| (slot, self.score(model, pairs, slot))).collect()
     }
 
-    /// Learns one reward, or nothing if it is refused; former numbers go to `undo`.
+    /// Learns one reward, or nothing if it is refused. The previous values of changed weights are added to `undo`.
     pub(super) fn update<M: SparseModel>(
         &mut self,
         model: &M,
@@ -222,7 +225,7 @@ impl Table {
         Ok(())
     }
 
-    /// Moves the weights of a slot along a gradient; AdaGrad's rates.
+    /// Moves the weights of a slot along a gradient, with AdaGrad's learning rates.
     pub(super) fn ascend(&mut self, rate: f64, pairs: &[f64], slot: usize, slope: f64) {
         for pair in pairs.chunks_exact(2) {
             let (at, gradient) = (self.at(pair[0] as u32 as usize, slot), slope * pair[1]);
@@ -232,7 +235,8 @@ impl Table {
         }
     }
 
-    /// Weights that have learned something: index, slot, difference from the prior weight, and evidence; ascending.
+    /// Weights that have learned something, as (index, slot, difference from the prior weight, evidence), in ascending
+    /// order.
     pub(super) fn state(&self) -> Vec<(u32, u32, f64, f64)> {
         let entry = |(index, slot, [weight, evidence]): (usize, usize, [f64; NUMBERS])| {
             (index as u32, slot as u32, weight, evidence)
@@ -240,10 +244,10 @@ impl Table {
         self.learned().map(entry).collect()
     }
 
-    /// Creates a table of saved weights.
+    /// Creates a table from saved weights.
     ///
     /// # Errors
-    /// Weights that are out of range, out of order, or not finite; evidence that is negative.
+    /// Fails if weights are out of range, out of order, or not finite, or if evidence is negative.
     pub(super) fn from_state(size: usize, slots: usize, state: &[(u32, u32, f64, f64)]) -> Result<Self> {
         let (mut table, mut last) = (Self::new(size, slots)?, None);
         for (position, &(index, slot, weight, evidence)) in state.iter().enumerate() {
@@ -265,7 +269,7 @@ impl Table {
         Ok(table)
     }
 
-    /// Restores former numbers, the last first.
+    /// Restores the previous values of changed weights, the last change first.
     pub(super) fn restore(&mut self, undo: Undo) {
         for (at, numbers) in undo.into_iter().rev() {
             self.numbers[at..at + NUMBERS].copy_from_slice(&numbers);

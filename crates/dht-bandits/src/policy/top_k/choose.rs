@@ -1,4 +1,4 @@
-//! Selection of slates.
+//! Selection of the arms of a slate.
 
 use super::semi_bandit::{Draw, Sharing, TopK};
 use crate::arm::ArmId;
@@ -15,13 +15,13 @@ use crate::validate::{check_finite, check_parameter, check_scalar};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
-/// Arms of a request, each with the row x that its weights are multiplied with: the context, followed by the arm's
-/// features if it has any, followed by products.
+/// Arms of a request, each with the row x that its weights are multiplied with. A row is the context, followed by the
+/// arm's features if it has any, followed by their products.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidates<'a> {
     pub(super) arms: &'a [ArmId],
     contexts: &'a [f64],
-    /// Distance from one arm's row to the next; 0 if all arms share one row.
+    /// Offset between the rows of neighbouring arms; 0 if all arms share one row.
     stride: usize,
     dimension: usize,
     /// Length of a row without products.
@@ -40,7 +40,7 @@ impl<'a> Candidates<'a> {
 }
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
-    /// Checked arms of a request, with their rows.
+    /// Returns the arms of a request with their rows, after checking both.
     pub(super) fn candidates<'a>(&self, request: &Request<'a>, space: &'a mut Gathered) -> Result<Candidates<'a>> {
         let (context, raw, dimension) = (request.context, self.dimension(), self.posterior.dimension());
         if let Some(interactions) = &self.interactions {
@@ -95,7 +95,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(Candidates { arms, contexts, stride, dimension, raw })
     }
 
-    /// Factor on the deviation if weights are drawn once for all candidates, else `None`.
+    /// Scale of the draw if weights are drawn once for the whole slate; `None` otherwise.
     pub(super) fn slate_draw(&self) -> Option<f64> {
         match self.exploration.selection(self.clock.version) {
             Selection::Sampled { scale } if self.sharing == Sharing::Shared && self.draw == Draw::PerSlate => {
@@ -105,7 +105,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Refuses more positions than free arms, and more than one position for rules that choose one arm.
+    /// Refuses more positions than there are arms that are not pinned, and more than one position for rules that choose
+    /// one arm.
     pub(super) fn check_positions(&self, k: usize, arms: &[ArmId]) -> Result<()> {
         let free = arms.iter().filter(|arm| !self.pinned.contains(arm)).count();
         if k > free {
@@ -115,27 +116,28 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         check_parameter("positions", k as f64, !one || k <= 1, "1 with a rule that chooses one arm")
     }
 
-    /// Chooses `k` of the arms of a request, best first, in addition to the pinned ones.
+    /// Chooses a slate of `k` arms, best first, in addition to the pinned ones.
     ///
-    /// An arm's weights are multiplied with the context of the request, followed by the arm's features if it has any;
-    /// together they have the length [`dimension`](Self::dimension). Shared weights need features, and take a context
-    /// only with [interactions](Self::with_interactions).
+    /// An arm's weights are multiplied with the context of the request, followed by the arm's features if it has any.
+    /// Together they must have the length [`dimension`](Self::dimension). Shared weights need features, and accept a
+    /// context only with [interactions](Self::with_interactions).
     ///
     /// # Errors
-    /// A context, or a context and features, of the wrong length or not finite; missing features; an unknown, removed
-    /// or repeated arm; a context with shared weights but without interactions; a `k` above the number of arms that are
-    /// not pinned (or above one with [`SquareCb`](crate::exploration::SquareCb)); scores that overflow.
+    /// Fails if the context (with the features, if there are any) has the wrong length or is not finite, or if features
+    /// are missing. Also fails if an arm is unknown, removed or repeated, or if shared weights get a context without
+    /// interactions. `k` must not exceed the number of arms that are not pinned, nor 1 with
+    /// [`SquareCb`](crate::exploration::SquareCb). Scores must not overflow.
     pub fn select_slate<R: Rng + ?Sized>(&self, k: usize, request: &Request<'_>, rng: &mut R) -> Result<Slate> {
         let mut slate = Slate::default();
         self.select_slate_into(k, request, rng, &mut slate)?;
         Ok(slate)
     }
 
-    /// Chooses a slate as [`select_slate`](Self::select_slate) does, in the reused memory of `slate`. After an error
-    /// the slate is empty.
+    /// Chooses a slate as [`select_slate`](Self::select_slate) does, and writes it to `slate`, whose memory is reused.
+    /// After an error the slate is empty.
     ///
     /// # Errors
-    /// Errors of [`select_slate`](Self::select_slate).
+    /// Fails as [`select_slate`](Self::select_slate) does.
     pub fn select_slate_into<R: Rng + ?Sized>(
         &self,
         k: usize,
@@ -144,7 +146,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         slate: &mut Slate,
     ) -> Result<()> {
         slate.clear();
-        // Taken out of the slate, so that it can be written to while they are read.
+        // Taken out of the slate, so that the slate can be written to while the rows are read.
         let mut gathered = std::mem::take(&mut slate.gathered);
         let outcome =
             self.candidates(request, &mut gathered).and_then(|candidates| self.fill(k, candidates, rng, slate));
@@ -190,17 +192,18 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             let Score { mean, width } = score.checked()?;
             let choice =
                 Choice { arm, version, score: value, mean, width, propensity: None, epoch, propensity_error: 0.0 };
-            // Equal scores are ordered at random.
+            // The random number orders equal scores.
             slate.ranked.push((choice, position, rng.next_u32()));
         }
         let explores = drawn_uniformly(&self.exploration, version, slate.ranked.len())?;
         if matches!(self.exploration.selection(version), Selection::InverseGap { .. }) {
             if k == 1 {
-                let chosen = choose::<false, _, _, _>(&Ranked(&slate.ranked), &self.exploration, version, rng)?;
+                let chosen =
+                    choose::<false, _, _, _>(&RankedCandidates(&slate.ranked), &self.exploration, version, rng)?;
                 slate.ranked.swap(0, chosen.index);
             }
         } else if explores > 0.0 {
-            // ε-greedy at each position: with probability ε it goes to a candidate drawn from those left.
+            // Each position is ε-greedy: with probability ε it goes to a candidate drawn from the remaining ones.
             explore_positions(k, explores, rng, slate);
         } else {
             slate.rank(k);
@@ -226,10 +229,10 @@ fn explore_positions<R: Rng + ?Sized>(k: usize, epsilon: f64, rng: &mut R, slate
     }
 }
 
-/// Candidates with precomputed scores.
-struct Ranked<'a>(&'a [(Choice, usize, u32)]);
+/// Candidates of a slate, with precomputed scores.
+struct RankedCandidates<'a>(&'a [(Choice, usize, u32)]);
 
-impl ScoredArms for Ranked<'_> {
+impl ScoredArms for RankedCandidates<'_> {
     fn count(&self) -> usize {
         self.0.len()
     }

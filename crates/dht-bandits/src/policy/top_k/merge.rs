@@ -7,17 +7,17 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::policy::Disjoint;
 use crate::policy::Policy;
-use crate::policy::delta::{Delta, Learned};
+use crate::policy::delta::{Delta, DeltaEvidence};
 use crate::posterior::{Beliefs, Posterior};
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
-    /// Weights as those of disjoint arms; shared weights as those of a single arm 0.
+    /// Returns a disjoint policy with these weights. Shared weights become those of a single arm 0.
     fn disjoint(&self) -> Result<Disjoint<P, E>> {
         let arms = if self.sharing == Sharing::Shared { ArmSet::new(1)? } else { self.arms.clone() };
         Ok(Disjoint::from_parts(arms, self.posterior.clone(), self.exploration.clone(), self.clock))
     }
 
-    /// Replaces the weights. Removed arms are also unpinned.
+    /// Replaces the weights by those of a disjoint policy. Arms that it has removed are also unpinned.
     fn take(&mut self, learned: Disjoint<P, E>) {
         let (arms, posterior, clock) = learned.into_parts();
         (self.posterior, self.clock) = (posterior, clock);
@@ -27,7 +27,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.pinned.retain(|arm| !self.arms.removed().contains(*arm));
     }
 
-    /// Refuses a policy with other interactions or another sharing of weights.
+    /// Refuses a policy that has other interactions, or that shares weights where this one does not, or the reverse.
     fn check_sharing(&self, other: &Self) -> Result<()> {
         if self.interactions != other.interactions {
             let problem = "interactions: expected the same products in both policies to merge".to_owned();
@@ -40,29 +40,29 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Err(Error::Unlike { what: "sharing of weights (1 is yes)", ours: shared(self), theirs: shared(other) })
     }
 
-    /// Difference to `earlier`, a snapshot (clone) of this policy, as in [`Disjoint::diff`]. Deltas of shared weights
-    /// have a separate kind, and list the removed arms apart from the weights; with weights per arm they equal those of
-    /// disjoint policies.
+    /// Computes the evidence that this policy has learned since `earlier`, a clone of it at an earlier time, as
+    /// [`Disjoint::diff`] does. With weights per arm, deltas equal those of disjoint policies. Deltas of shared weights
+    /// have a kind of their own, and list the removed arms apart from the weights.
     ///
     /// # Errors
-    /// Errors of [`Disjoint::diff`]; weights that are shared on one side only.
+    /// Fails as [`Disjoint::diff`] does, and if the weights are shared on one side only.
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
         self.check_sharing(earlier)?;
         let delta = self.disjoint()?.evidence_since(&earlier.disjoint()?)?;
         let shared = self.sharing == Sharing::Shared;
         let removed = self.arms.removed();
-        Ok(Learned::Weights(if shared { delta.into_shared(removed.clone()) } else { delta }).into())
+        Ok(DeltaEvidence::Weights(if shared { delta.into_shared(removed.clone()) } else { delta }).into())
     }
 
-    /// Adds the evidence of another worker, as [`Disjoint::apply`] does.
+    /// Adds the evidence that another worker learned, as [`Disjoint::apply`] does.
     ///
     /// # Errors
-    /// Errors of [`Disjoint::apply`]. The policy is unchanged then.
+    /// Fails as [`Disjoint::apply`] does. The policy is unchanged then.
     pub fn apply(&mut self, delta: &Delta) -> Result<()> {
         self.apply_evidence(delta.plain()?)
     }
 
-    pub(crate) fn apply_evidence(&mut self, delta: &Learned) -> Result<()> {
+    pub(crate) fn apply_evidence(&mut self, delta: &DeltaEvidence) -> Result<()> {
         let delta = delta.weights()?;
         let (mut learned, mut arms) = (self.disjoint()?, self.arms.clone());
         match self.sharing {
@@ -78,7 +78,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
                     // Shared weights cannot be removed.
                     return Err(Error::RemovedArm { arm: ArmId::new(0) });
                 }
-                // Nothing below can be refused.
+                // From here on no step can fail.
                 self.arms = arms;
             }
         }
@@ -86,12 +86,12 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(())
     }
 
-    /// Learns the evidence of `other`, as if this policy had seen it: the prior is counted once, as in
-    /// [`Disjoint::merge`]. The pinned arms of this policy are unchanged, except that an arm that either has removed is
-    /// removed.
+    /// Learns the evidence of `other`, as if this policy had observed it: the prior counts once, as in
+    /// [`Disjoint::merge`]. An arm that either policy has removed is removed; the other pinned arms of this policy stay
+    /// pinned.
     ///
     /// # Errors
-    /// Errors of [`diff`](Self::diff) and [`apply`](Self::apply). The policy is unchanged then.
+    /// Fails as [`diff`](Self::diff) and [`apply`](Self::apply) do. The policy is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         self.check_sharing(other)?;
         let (options, exploration) = (other.posterior.options().clone(), other.exploration.clone());
@@ -100,16 +100,16 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.apply(&other.diff(&blank)?)
     }
 
-    /// Forgets everything: all weights are reset to the prior. Arms, version and epoch stay, so that slates in flight are
-    /// still learned from.
+    /// Forgets everything: all weights are reset to the prior. Arms, version and epoch stay, so the policy still learns
+    /// from slates whose feedback has not arrived.
     pub fn reset(&mut self) {
         (0..self.slots()).for_each(|slot| self.posterior.reset(slot));
     }
 
-    /// Forgets once: the evidence is multiplied by the decay γ; the prior keeps its weight.
+    /// Multiplies the evidence by the decay γ, once; the prior keeps its weight.
     ///
     /// # Errors
-    /// A decay outside [1e-100, 1]; precisions that overflow. The policy is unchanged then.
+    /// Fails if the decay is outside [1e-100, 1] or a precision overflows. The policy is unchanged then.
     pub fn forget(&mut self, decay: f64) -> Result<()> {
         let mut learned = self.disjoint()?;
         learned.forget(decay)?;

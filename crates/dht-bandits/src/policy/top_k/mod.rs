@@ -1,4 +1,4 @@
-//! Top-K semi-bandits: a slate of K arms, with feedback on the observed ones.
+//! Top-K semi-bandits, which choose a slate of K arms and learn from feedback on those that were observed.
 
 mod choose;
 mod merge;

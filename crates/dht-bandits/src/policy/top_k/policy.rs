@@ -1,4 +1,4 @@
-//! `Policy` for semi-bandits: slates, and single choices as slates of one.
+//! Implementation of `Policy` for semi-bandits: slates, and single choices as slates of one arm.
 
 use super::TopK;
 use crate::arm::ArmId;
@@ -17,12 +17,12 @@ fn only<T>(mut slate: Vec<T>) -> Result<T> {
     slate.pop().ok_or(Error::NoArms { arms: 0 })
 }
 
-/// Single choices are slates of one. Choosing them allocates: in a hot loop, reuse a slate with
+/// Single choices are slates of one arm, and allocate memory. In a hot loop, reuse a slate with
 /// [`TopK::select_slate_into`].
 impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
     manages_arms!(self);
 
-    /// Length of a candidate's context: the request's context and the arm's features, without their products.
+    /// Length of the request's context and the arm's features together, without their products.
     fn dimension(&self) -> usize {
         let length = |interactions: &Interactions| interactions.context() + interactions.features();
         self.interactions.as_ref().map_or(self.posterior.dimension(), length)
@@ -31,7 +31,7 @@ impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
     /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
     ///
     /// # Errors
-    /// A decision of another epoch; errors of [`update_batch`](Self::update_batch).
+    /// Fails as [`update_batch`](Self::update_batch) does, and if a decision is of another epoch.
     fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         observations.iter().try_for_each(|seen| check_epoch(seen.decision.choice.epoch, self.clock.epoch))?;
         self.update_observed(observations.iter().map(|Observation { decision, reward, weight }| {
@@ -89,12 +89,13 @@ impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
         Explanation::linear(&row, term, |row| self.posterior.score(slot, row).checked())
     }
 
-    /// Checks the update on a copy of these weights.
+    /// Checks the update on a copy of the weights that it would change.
     fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
         let slot = self.check(arm, context, weight)?;
         self.posterior.check_reward(reward)?;
         self.clock.after(1)?;
-        // As a batch of one, which a logistic posterior may learn otherwise than a single reward.
+        // The reward is learned as a batch of one, since a logistic posterior may learn a batch differently from a
+        // single reward.
         let row = self.expand(context, Vec::new());
         copy_of_slot(&self.posterior, slot)?.update_batch(0, &row, &[reward], &[weight])?;
         Ok(true)

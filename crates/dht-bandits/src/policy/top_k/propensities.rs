@@ -1,4 +1,4 @@
-//! Propensities of slates: the probability that each arm is shown.
+//! Propensities of slates: the probability that a slate shows each arm.
 
 use super::choose::Candidates;
 use super::{SharedPropensity, TopK};
@@ -16,15 +16,15 @@ use crate::validate::first_double;
 use rand::Rng;
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
-    /// Chooses a slate as [`select_slate`](Self::select_slate) does, with the propensity of each chosen arm: the
-    /// probability that it is in the slate, at any position.
+    /// Chooses a slate as [`select_slate`](Self::select_slate) does, and computes the propensity of each chosen arm:
+    /// the probability that it is in the slate, at any position.
     ///
-    /// The additional cost is O(N·k) for rules whose values are not drawn, and for all rules that choose one arm by
-    /// means. If arms are drawn independently, it is a quadrature for each chosen arm. If one draw of shared weights
-    /// scores all arms, it depends on [`SharedPropensity`].
+    /// The additional cost is O(N·k) for rules that draw no values, and for all rules that choose one arm by its mean.
+    /// If arms are drawn independently, each chosen arm costs a quadrature. If one draw of shared weights scores all
+    /// arms, the cost depends on [`SharedPropensity`].
     ///
     /// # Errors
-    /// Errors of [`select_slate`](Self::select_slate).
+    /// Fails as [`select_slate`](Self::select_slate) does.
     pub fn decide_slate<R: Rng + ?Sized>(&self, k: usize, request: &Request<'_>, rng: &mut R) -> Result<Slate> {
         let mut slate = self.select_slate(k, request, rng)?;
         if let Some(shown) = self.softmax_propensities(k, &slate)? {
@@ -40,7 +40,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(slate)
     }
 
-    /// Propensities of the chosen arms under the softmax rule, if one integral gives all of them.
+    /// Propensities of the chosen arms under the softmax rule, if one integral gives them all; else `None`.
     fn softmax_propensities(&self, k: usize, slate: &Slate) -> Result<Option<[f64; LARGEST_SLATE]>> {
         let (learned, ranked) = (self.clock.version, &slate.ranked);
         match self.exploration.selection(learned) {
@@ -51,8 +51,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Propensities of the chosen arms, with their errors, from the scores by which the slate was chosen; none if they
-    /// are omitted.
+    /// Propensities of the chosen arms, with their errors, from the scores by which the slate was chosen. The result is
+    /// empty if propensities are omitted.
     fn propensities_of_chosen(&self, k: usize, request: &Request<'_>, slate: &Slate) -> Result<Vec<(f64, f64)>> {
         let (learned, ranked) = (self.clock.version, &slate.ranked);
         let share = drawn_uniformly(&self.exploration, learned, ranked.len())?;
@@ -84,7 +84,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok((0..k).map(|chosen| (inclusion_of(&laws, chosen, &weights), QUADRATURE_ERROR)).collect())
     }
 
-    /// Propensities of the chosen arms if one draw of shared weights, times the scale, scored all candidates.
+    /// Propensities of the chosen arms if all candidates were scored by one draw of the shared weights, scaled by
+    /// `scale`.
     fn propensities_of_shared(
         &self,
         k: usize,
@@ -111,17 +112,20 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         })
     }
 
-    /// Probability that each of the arms of a request is in a slate of `k`, in their order, without the pinned ones.
-    /// The probabilities sum to `k`.
+    /// Probability that each arm of a request is in a slate of `k` arms, in the order of the request and without the
+    /// pinned arms. The probabilities sum to `k`.
     ///
-    /// The probabilities are exact up to rounding if values are not drawn. If arms are drawn independently, their error
-    /// is at most 1e-9, by a quadrature over the value of the arm and the distribution of the number of others above
-    /// it, O(K²·k). If one draw of shared weights scores all arms, they are averaged over 2,048 lines along which they
-    /// are exact, O(K²) each. [`Propensity::standard_error`] is then the standard error of the average, at most about
-    /// 2e-3 (50 arms of 16 features), and no arm gets less than 1e-12.
+    /// The accuracy depends on how values are drawn:
+    ///
+    /// - If no values are drawn, the probabilities are exact up to rounding.
+    /// - If arms are drawn independently, the error is at most 1e-9. A quadrature over the value of the arm uses the
+    ///   distribution of the number of other arms above it, in O(K²·k).
+    /// - If one draw of shared weights scores all arms, the probabilities are averages over 2,048 lines. Along each
+    ///   line they are exact, in O(K²). [`Propensity::standard_error`] is then the standard error of the average, at
+    ///   most about 2e-3 (50 arms of 16 features), and no arm gets less than 1e-12.
     ///
     /// # Errors
-    /// Errors of [`select_slate`](Self::select_slate).
+    /// Fails as [`select_slate`](Self::select_slate) does.
     pub fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>> {
         let mut gathered = Gathered::default();
         let candidates = self.candidates(request, &mut gathered)?;
@@ -157,7 +161,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(entries.map(|(arm, probability)| Propensity { arm, probability, standard_error }).collect())
     }
 
-    /// Means of the candidates' values, and their coefficients in a draw of the shared weights; `rows` by position.
+    /// Means of the candidates' values, and their coefficients in a draw of the shared weights; `rows` contains the
+    /// positions of the candidates.
     fn shared_draw(&self, candidates: &Candidates<'_>, rows: &[usize], means: Vec<f64>, scale: f64) -> SharedDraw {
         let dimension = self.posterior.dimension();
         let mut deviations = vec![0.0; rows.len() * dimension];

@@ -1,4 +1,4 @@
-//! Semi-bandit: state, settings, learning.
+//! State, settings and learning of semi-bandits.
 
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
@@ -13,38 +13,57 @@ use crate::posterior::{Beliefs, Posterior, Sample, UpdateBatch};
 use crate::validate::{check_finite, check_length, check_parameter, check_weight};
 use serde::{Deserialize, Serialize};
 
-/// Sharing of weights between candidates.
+/// Sharing of weights between the candidates of a slate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sharing {
-    /// Each arm has separate weights; arms are fixed and few, and each learns only from its own feedback.
+    /// Each arm has separate weights. Arms are fixed and few, and each learns only from its own feedback.
     PerArm,
-    /// All candidates share one vector of weights and differ by their features: they may change freely.
+    /// All candidates share one vector of weights and differ by their features. The candidates may change from request
+    /// to request.
     Shared,
 }
 
-/// Draw of a shared model for a slate.
+/// Scope of one draw of shared weights in Thompson sampling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Draw {
-    /// One draw of the weights scores every candidate: Thompson sampling proper.
+    /// One draw of the weights scores every candidate, as Thompson sampling is defined.
     PerSlate,
-    /// Each candidate's score is drawn independently, as if their errors were uncorrelated: more diverse slates.
+    /// Each candidate's score is drawn independently, as if their errors were uncorrelated. Slates are then more
+    /// diverse.
     PerCandidate,
 }
 
-/// Computation of a propensity if one draw of shared weights scores every candidate, since there is no closed form.
+/// Method by which a propensity is computed if one draw of shared weights scores every candidate. There is no closed
+/// form.
+///
+/// ```
+/// use dht_bandits::policy::{SharedPropensity, TopK};
+/// use dht_bandits::{ArmId, Request, Ridge, Thompson};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let policy = TopK::shared(2, Ridge::default(), Thompson { alpha: 0.5 })?;
+/// let policy = policy.with_shared_propensity(SharedPropensity::Integral)?;
+/// let (items, features) = ([4, 9].map(ArmId::new), [1.0, 0.0, 0.0, 1.0]);
+/// let request = Request::new(&[]).featured(&items, &features, 2)?;
+/// let slate = policy.decide_slate(1, &request, &mut ChaCha8Rng::seed_from_u64(7))?;
+/// let propensity = slate.choices()[0].propensity.unwrap_or_default();
+/// assert!((propensity - 0.5).abs() < 1e-9);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SharedPropensity {
-    /// Integral for all candidates together, scaled so that they sum to the number of positions: O(N²) for each of
-    /// 2,048 lines. For up to about fifty candidates.
+    /// Integral for all candidates together, scaled so that the probabilities sum to the number of positions. It costs
+    /// O(N²) for each of 2,048 lines, and suits up to about fifty candidates.
     Integral,
-    /// Estimate for the chosen candidates only: O(N·d) for each line. Its standard error
+    /// Estimate for the chosen candidates only, at a cost of O(N·d) for each line. Its standard error
     /// ([`Choice::propensity_error`](crate::Choice::propensity_error)) decreases with the number of lines.
     Estimated {
-        /// Number of lines, from 64 to 65,536, in multiples of 32.
+        /// Number of lines, from 64 to 65,536; it is rounded up to a multiple of 32.
         lines: u32,
     },
-    /// No propensity: for decisions that are only learned from. Estimators that need propensities refuse them by name.
+    /// No propensity, for decisions that serve only for learning. Estimators that need propensities refuse such
+    /// decisions with an error.
     Omitted,
 }
 
@@ -65,10 +84,23 @@ impl SharedPropensity {
     }
 }
 
-/// Combinatorial semi-bandit: selects the K candidates of the highest value, in addition to the pinned ones.
+/// Combinatorial semi-bandit: selects the K candidates with the highest values, in addition to pinned ones.
 ///
-/// The algorithm is that of Wang & Chen (2018), "Thompson sampling for combinatorial semi-bandits", with contexts as in
-/// Chapelle & Li (2011). Because σ is monotone, ranking by σ(p'x) equals ranking by p'x.
+/// The algorithm is Thompson sampling for combinatorial semi-bandits (Wang & Chen 2018), with contexts as in Chapelle &
+/// Li (2011). Because σ is monotone, ranking by σ(p'x) equals ranking by p'x.
+///
+/// ```
+/// use dht_bandits::policy::{Feedback, TopK};
+/// use dht_bandits::{Request, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut policy = TopK::per_arm(1, 3, Ridge::default(), Ucb { alpha: 0.5 })?;
+/// let slate = policy.decide_slate(2, &Request::new(&[1.0]), &mut ChaCha8Rng::seed_from_u64(7))?;
+/// // The first arm was clicked, and the second was not observed.
+/// policy.learn_slate(&slate, &[Feedback::Observed(1.0), Feedback::Unobserved])?;
+/// assert!(policy.score(slate.choices()[0].arm, &[1.0])?.mean > 0.0);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TopK<P: Posterior, E: Exploration> {
     pub(super) arms: ArmSet,
@@ -81,7 +113,7 @@ pub struct TopK<P: Posterior, E: Exploration> {
     pub(super) pinned: Vec<ArmId>,
     pub(super) clock: Clock,
     pub(super) update_batch: UpdateBatch,
-    // Of the observation that is being learned: context, features and their products.
+    // Context, features and products of the observation that is being learned, in reused memory.
     pub(super) expanded: Vec<f64>,
 }
 
@@ -89,8 +121,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Creates a semi-bandit over the arms 0 to `arms` − 1, each with separate weights.
     ///
     /// # Errors
-    /// A dimension of zero or too large; more than 16,777,216 arms; a setting out of its range; [`Error::Memory`]: more
-    /// memory than there is, or than 1 TiB.
+    /// Fails if the dimension is zero or too large, if there are more than 16,777,216 arms, or if a setting is out of
+    /// its range. [`Error::Memory`] if the policy needs more memory than is available, or more than 1 TiB.
     pub fn per_arm(dimension: usize, arms: usize, options: P, exploration: E) -> Result<Self> {
         Self::make(dimension, arms, options, exploration, Sharing::PerArm)
     }
@@ -98,11 +130,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Creates a semi-bandit whose candidates share their weights and differ by their features. A context has an effect
     /// only through its products with the features: [`with_interactions`](Self::with_interactions).
     ///
-    /// Any arm may be a candidate, whether or not it was added, unless it was removed. What was learned from a removed
-    /// arm stays in the shared weights.
+    /// Any arm may be a candidate, added or not, unless it was removed. What the policy learned from a removed arm
+    /// stays in the shared weights.
     ///
     /// # Errors
-    /// A dimension of zero or too large; a setting out of its range; memory that cannot be allocated.
+    /// Fails if the dimension is zero or too large, if a setting is out of its range, or if memory cannot be allocated.
     pub fn shared(dimension: usize, options: P, exploration: E) -> Result<Self> {
         Self::make(dimension, 0, options, exploration, Sharing::Shared)
     }
@@ -133,17 +165,18 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         })
     }
 
-    /// Draws each candidate's score independently, as if their errors were uncorrelated, instead of one draw of the
-    /// shared weights for the whole slate: slates are more diverse. With weights per arm both are equivalent.
+    /// Draws each candidate's score independently, as if their errors were uncorrelated, instead of drawing the shared
+    /// weights once for the whole slate. Slates are then more diverse. With weights per arm, both methods are
+    /// equivalent.
     #[must_use]
     pub fn with_independent_draws(mut self) -> Self {
         self.draw = Draw::PerCandidate;
         self
     }
 
-    /// Appends products of context and features to the row that the weights are multiplied with. The policy must have
-    /// been created for rows of length [`Interactions::dimension`]; requests, decisions and slates hold only context
-    /// and features.
+    /// Adds products of context and features to the row that the weights are multiplied with. The policy must have been
+    /// created for rows of length [`Interactions::dimension`]. Requests, decisions and slates contain only context and
+    /// features.
     ///
     /// ```
     /// use dht_bandits::{ArmId, Policy, Request, Ridge, Ucb, features::Interactions, policy::TopK};
@@ -155,11 +188,13 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// let (items, features) = ([4, 9].map(ArmId::new), [0.1, 0.2, 1.0, 0.7, 0.3, 1.0]);
     /// let request = Request::new(&[1.0, -0.5]).featured(&items, &features, 3)?;
     /// let slate = policy.decide_slate(1, &request, &mut ChaCha8Rng::seed_from_u64(7))?;
+    /// assert!(items.contains(&slate.choices()[0].arm));
     /// # Ok::<(), dht_bandits::Error>(())
     /// ```
     ///
     /// # Errors
-    /// A policy of another dimension; interactions without features; rewards that were learned already.
+    /// Fails if the policy has another dimension, if the interactions have no features, or if the policy has already
+    /// learned rewards.
     pub fn with_interactions(mut self, interactions: Interactions) -> Result<Self> {
         check_length("features of an arm", interactions.features())?;
         let (expected, got) = (interactions.dimension(), self.posterior.dimension());
@@ -172,36 +207,36 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(self)
     }
 
-    /// Products of context and features, if there are any.
+    /// Products of context and features; `None` if the policy has none.
     pub fn interactions(&self) -> Option<&Interactions> {
         self.interactions.as_ref()
     }
 
-    /// Sets the computation of propensities if one draw of shared weights scores every candidate. With weights per arm,
-    /// and with rules that draw no weights, propensities are exact in any case.
+    /// Sets the method by which propensities are computed if one draw of shared weights scores every candidate. With
+    /// weights per arm, and with rules that draw no weights, propensities do not depend on it.
     ///
     /// # Errors
-    /// A number of lines out of its range.
+    /// Fails if the number of lines is out of its range.
     pub fn with_shared_propensity(mut self, method: SharedPropensity) -> Result<Self> {
         method.check()?;
         self.shared_propensity = method;
         Ok(self)
     }
 
-    /// Pins arms: they are in every slate for which they are candidates, in addition to the K chosen ones, and take no
-    /// feedback. To keep the policy after an error, use [`set_pinned`](Self::set_pinned).
+    /// Pins arms: they appear in every slate for which they are candidates, in addition to the K chosen ones, and take
+    /// no feedback. To keep the policy after an error, use [`set_pinned`](Self::set_pinned).
     ///
     /// # Errors
-    /// A removed arm; with weights per arm, an unknown one; an arm listed twice.
+    /// Fails if an arm is removed or listed twice or, with weights per arm, unknown.
     pub fn with_pinned(mut self, pinned: &[ArmId]) -> Result<Self> {
         self.set_pinned(pinned)?;
         Ok(self)
     }
 
-    /// Pins arms as [`with_pinned`](Self::with_pinned) does, for a policy that is kept after an error.
+    /// Pins arms as [`with_pinned`](Self::with_pinned) does, by reference, so that the policy remains after an error.
     ///
     /// # Errors
-    /// Errors of [`with_pinned`](Self::with_pinned). The policy is unchanged then.
+    /// Fails as [`with_pinned`](Self::with_pinned) does. The policy is unchanged then.
     pub fn set_pinned(&mut self, pinned: &[ArmId]) -> Result<()> {
         for (position, &arm) in pinned.iter().enumerate() {
             self.slot(arm)?;
@@ -213,7 +248,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(())
     }
 
-    /// Pinned arms, which are always chosen.
+    /// Pinned arms, which appear in every slate for which they are candidates.
     pub fn pinned(&self) -> &[ArmId] {
         &self.pinned
     }
@@ -223,20 +258,20 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.sharing == Sharing::Shared
     }
 
-    /// Settings of the posterior.
+    /// Settings of the posterior, such as the prior precision.
     pub fn options(&self) -> &P {
         self.posterior.options()
     }
 
-    /// Exploration rule.
+    /// Exploration rule of the policy.
     pub fn exploration(&self) -> &E {
         &self.exploration
     }
 
-    /// Replaces the exploration rule: α and ε are settings, not learned state.
+    /// Replaces the exploration rule. Its parameters, such as α and ε, are settings, so the learned state stays.
     ///
     /// # Errors
-    /// A setting out of its range.
+    /// Fails if a setting is out of its range.
     pub fn set_exploration(&mut self, exploration: E) -> Result<()> {
         exploration.check()?;
         self.exploration = exploration;
@@ -247,7 +282,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         if self.sharing == Sharing::PerArm { self.posterior.reserve(1) } else { Ok(()) }
     }
 
-    /// Adds the weights of an arm; with shared weights an arm is only an id.
+    /// Adds the weights of an arm. With shared weights nothing is added, since an arm is only an id.
     pub(super) fn push_arm(&mut self, _arm: ArmId, like: Option<usize>) {
         match like {
             _ if self.sharing == Sharing::Shared => {}
@@ -256,7 +291,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Copies the weights of an arm; shared weights are those of both.
+    /// Copies the weights of an arm to another; with shared weights there is nothing to copy.
     pub(super) fn copy_slot(&mut self, from: usize, to: usize) -> Result<()> {
         if self.sharing == Sharing::PerArm {
             self.posterior.copy(from, to);
@@ -275,16 +310,17 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     pub(super) fn slot(&self, arm: ArmId) -> Result<usize> {
         match self.sharing {
             Sharing::PerArm => self.arms.slot(arm),
-            // Any arm may be a candidate, unless it was removed.
+            // With shared weights, any arm may be a candidate unless it was removed.
             Sharing::Shared if self.arms.removed().contains(arm) => Err(Error::RemovedArm { arm }),
             Sharing::Shared => Ok(0),
         }
     }
 
-    /// Mean (log-odds for a logistic model) and width of an arm with this context.
+    /// Posterior mean and width of an arm's score in a context. For a logistic model both are log-odds.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite; an unknown or removed arm; a score that overflows.
+    /// Fails if the context has the wrong length or is not finite, if the arm is unknown or removed, or if the score
+    /// overflows.
     pub fn score(&self, arm: ArmId, context: &[f64]) -> Result<Score> {
         check_finite("context", context, self.dimension())?;
         let slot = self.slot(arm)?;
@@ -294,12 +330,12 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Learns the feedback on a slate: one for each of its chosen arms, in order. Rewards of 0 count less at positions that
-    /// are [rarely examined](Slate::with_examination).
+    /// Learns the feedback on a slate: one feedback for each of its chosen arms, in their order. Rewards of 0 count
+    /// less at positions that are [rarely examined](Slate::with_examination).
     ///
     /// # Errors
-    /// A slate of another epoch, or whose contexts are missing or of another length; a number of feedbacks that differs
-    /// from the number of chosen arms; errors of [`update_batch`](Self::update_batch).
+    /// Fails if the slate is of another epoch, if its contexts are missing or of another length, or if the number of
+    /// feedbacks differs from the number of chosen arms. Also fails as [`update_batch`](Self::update_batch) does.
     pub fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         check_epoch(slate.epoch, self.clock.epoch)?;
         let chosen = slate.choices.len();
@@ -328,27 +364,29 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         )
     }
 
-    /// Probability that a position was examined, given that it was not clicked; 1 for an arm that an update refuses.
+    /// Probability that a position was examined although it was not clicked; 1 for an arm that an update refuses.
     fn probability_of_examination(&self, arm: ArmId, context: &[f64], examination: f64) -> f64 {
         let Ok(Score { mean, .. }) = self.score(arm, context) else { return 1.0 };
-        // Something is left of every reward of 0, whatever the policy expected.
+        // The bound of 0.999 keeps a part of every reward of 0, whatever reward the policy expected.
         let expected = self.posterior.expected_reward(mean).clamp(0.0, 0.999);
         examination * (1.0 - expected) / (1.0 - examination * expected)
     }
 
-    /// Learns a batch of feedback: all of it, or none if one is refused. [`Feedback::Unobserved`] changes nothing.
+    /// Learns a batch of feedback: all of it, or none if one entry is refused. [`Feedback::Unobserved`] changes
+    /// nothing.
     ///
-    /// The observations of one arm (with shared weights: all of them) are learned jointly. It does not allocate after a
-    /// batch of at least this size was learned.
+    /// The observations of one arm are learned jointly; with shared weights, those of all arms are. The call does not
+    /// allocate after a batch of at least this size was learned.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite; an unknown, removed or pinned arm; a reward that is not finite or
-    /// outside the model's range; a weight that is not positive; values that overflow; more than 2⁶³ − 1 updates.
+    /// Fails if a context has the wrong length or is not finite, or if an arm is unknown, removed or pinned. Also fails
+    /// if a reward is not finite or outside the model's range, if a weight is not positive, if a value overflows, or
+    /// beyond 2⁶³ − 1 updates.
     pub fn update_batch(&mut self, batch: &[ArmFeedback<'_>]) -> Result<()> {
         self.update_observed(batch.iter().copied())
     }
 
-    /// Row that the weights are multiplied with, in reused memory.
+    /// Row that the weights are multiplied with: context, features and products. `row` provides the memory.
     pub(super) fn expand(&self, context: &[f64], mut row: Vec<f64>) -> Vec<f64> {
         row.clear();
         row.extend_from_slice(context);
@@ -358,7 +396,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         row
     }
 
-    /// Slot whose weights learn from an arm. Refuses a removed arm.
+    /// Checks an observation of an arm; returns the slot whose weights learn from it.
     pub(super) fn check(&self, arm: ArmId, context: &[f64], weight: f64) -> Result<usize> {
         check_finite("context", context, self.dimension())?;
         check_weight(weight)?;
@@ -370,7 +408,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.update_batch.clear();
         for ArmFeedback { arm, context, feedback, weight } in batch {
             let slot = match self.check(arm, context, weight) {
-                // Nothing is learned of it, so that it may have been removed since.
+                // An unobserved arm teaches nothing, so it may have been removed since.
                 Err(Error::RemovedArm { .. }) if feedback == Feedback::Unobserved => continue,
                 checked => checked?,
             };

@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("top-k/");
 
-/// Saved [`TopK`]: independent of the memory layout, checked when it is loaded.
+/// Saved state of a [`TopK`] policy. It does not depend on the memory layout, and is checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopKState<O, S, E> {
-    /// Kind and format of the state.
+    /// Header of the state: the kind of policy and the version of the format.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     dimension: usize,
@@ -44,12 +44,12 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         format!("top-k/{}/{}", P::NAME, E::name())
     }
 
-    /// Number of weight vectors.
+    /// Number of weight vectors: 1 if they are shared, else one for each arm.
     pub(super) fn slots(&self) -> usize {
         if self.sharing == Sharing::Shared { 1 } else { self.arms.len() }
     }
 
-    /// Returns the state of this policy, to be saved. Loading it gives the same policy, bit for bit.
+    /// Returns the state of this policy for saving. A policy loaded from this state is identical, bit for bit.
     pub fn state(&self) -> TopKState<P, ArmState<P>, E> {
         TopKState {
             header: StateHeader::new(Self::kind()),
@@ -68,11 +68,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
     }
 
-    /// Creates the policy of a saved state.
+    /// Creates a policy from a saved state, after checking the state.
     ///
     /// # Errors
-    /// A state of another kind or a newer version; lengths that disagree; values that are not finite; precisions that
-    /// are not positive; a pinned arm that does not exist.
+    /// Fails if the state is of another kind of policy or has a newer format version, or if its lengths disagree. Also
+    /// fails if a value is not finite, if a precision is not positive, or if a pinned arm does not exist.
     pub fn from_state(state: &TopKState<P, ArmState<P>, E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         state.exploration.check()?;
@@ -85,7 +85,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         for (index, learned) in state.learned.iter().enumerate() {
             posterior.push_state(index, learned)?;
         }
-        // Refused without the weights that the products need.
+        // A state is refused if it lacks the weights for the products.
         if let Some(interactions) = &state.interactions {
             check_count("weights of a policy with interactions", state.dimension, interactions.dimension())?;
             check_length("features of an arm", interactions.features())?;

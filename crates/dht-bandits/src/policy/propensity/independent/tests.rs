@@ -10,7 +10,7 @@ fn normals(arms: &[(f64, f64)]) -> Vec<Law> {
 #[test]
 fn narrow_laws_far_from_zero_keep_their_digits() {
     for (mean, width) in [(1.0, 1e-9), (1.0, 1e-13), (-1e6, 1e-6), (1e100, 1e88), (1e-3, 1e-14), (0.0, 1e-300)] {
-        // Gaps that are there to the bit.
+        // The gap is the one between the rounded means.
         let other = mean + 2.0 * width;
         let gap = (other - mean) / width;
         let laws = [Law::normal(mean, width), Law::normal(other, width)];
@@ -19,7 +19,7 @@ fn narrow_laws_far_from_zero_keep_their_digits() {
         assert!((got[0] - expected).abs() < 1e-10, "{mean} {width}: {got:?} {expected}");
         assert!((got[0] + got[1] - 1.0).abs() < 1e-10, "{mean} {width}: {got:?}");
     }
-    // Where no draw differs from the mean, what has the higher mean is chosen, and the same means share.
+    // If no draw differs from the mean, the arm with the higher mean is chosen, and equal means share the choice.
     let laws = [Law::normal(0.5, 1e-300), Law::normal(0.0, 1e-300), Law::normal(0.5, 1e-200)];
     assert_eq!(inclusion(&laws, &[1.0]), [0.5, f64::MIN_POSITIVE, 0.5]);
 }
@@ -51,7 +51,7 @@ fn betas_have_the_sums_of_binomials() {
     // P(X > Y), X ~ Beta(a, b), Y ~ Beta(c, d) with whole numbers: Σ_i B(a + i, ...) (Evan Miller's formula).
     let log_beta = |a: f64, b: f64| libm::lgamma(a) + libm::lgamma(b) - libm::lgamma(a + b);
     for (a, b, c, d) in [(1.0, 1.0, 1.0, 1.0), (3.0, 2.0, 5.0, 9.0), (40.0, 60.0, 2.0, 2.0), (1.0, 9.0, 7.0, 1.0)] {
-        // P(Beta(c, d) > Beta(a, b)) = Σ_{i<c}: with the roles of the two turned round.
+        // P(Beta(c, d) > Beta(a, b)) is the sum over i < c, with the roles of the two distributions exchanged.
         let of = |(a, b): (f64, f64), (c, d): (f64, f64)| -> f64 {
             let terms = 0..c as u32;
             terms
@@ -66,12 +66,12 @@ fn betas_have_the_sums_of_binomials() {
         assert!((got[1] - expected).abs() < 1e-10, "{a} {b} {c} {d}: {got:?} {expected}");
         assert!((got[0] + got[1] - 1.0).abs() < 1e-10);
     }
-    // Of a uniform arm and one of Beta(a, 1) the first is best with probability 1/(a + 1).
+    // If one arm is uniform and the other is Beta(a, 1), the uniform arm is best with probability 1/(a + 1).
     for a in [1e4, 1e6 + 1.0, 1e9, 1e12] {
         let got = inclusion(&[Law::beta(a, 1.0), Law::beta(1.0, 1.0)], &[1.0]);
         assert!((got[1] - 1.0 / (a + 1.0)).abs() < 1e-10 && (got[0] + got[1] - 1.0).abs() < 1e-9, "{a}: {got:?}");
     }
-    // A narrow one is best where both uniform ones are below its mean.
+    // A narrow arm is best if both uniform arms are below its mean.
     for a in [1e5, 1e8, 5e14, 1e30] {
         let got = inclusion(&[Law::beta(a, a), Law::beta(1.0, 1.0), Law::beta(1.0, 1.0)], &[1.0]);
         let expected = 0.25 + 0.25 / (2.0 * a + 1.0);
@@ -104,7 +104,7 @@ fn gumbels_have_the_softmax_and_plackett_and_luces_model() {
 
 #[test]
 fn students_with_few_and_many_degrees_sum_to_one() {
-    // Two equal ones share; one of ν = 2 against a point has its closed form.
+    // Two equal arms share the choice. An arm with ν = 2 against a point has a closed form.
     let pair = [Law::student(0.3, 2.0, 2.0), Law::student(0.3, 2.0, 2.0)];
     assert!(inclusion(&pair, &[1.0]).iter().all(|probability| (probability - 0.5).abs() < 1e-10));
     let laws = [Law::student(0.0, 1.0, 2.0), Law::Point(1.5)];
@@ -121,7 +121,8 @@ fn students_with_few_and_many_degrees_sum_to_one() {
 
 #[test]
 fn students_of_very_different_widths_keep_their_probabilities() {
-    // Two that are narrow beside a third are as good as points at 0: with ν = 3, F(t) = ½ + (s/(1 + s²) + atan s)/π, s = t/√3.
+    // Two arms that are narrow relative to a third act as points at 0: with ν = 3, F(t) = ½ + (s/(1 + s²) + atan s)/π,
+    // s = t/√3.
     let below = |t: f64| {
         let s = t / 3f64.sqrt();
         0.5 + (s / (1.0 + s * s) + s.atan()) / std::f64::consts::PI
@@ -180,7 +181,7 @@ fn an_arm_far_below_is_rare_but_never_impossible() {
     let expected = normal_distribution(-20.0 / 2f64.sqrt());
     assert!(got[1] > 0.0 && (got[1] / expected - 1.0).abs() < 1e-3, "{got:?} {expected}");
     assert!(got[2] > 0.0 && got[2] < 1e-300);
-    // A point is compared with a normal; two equal points share.
+    // A point competes with a normal distribution; two equal points share the choice.
     let laws = [Law::Point(0.5), Law::Normal { mean: 0.0, deviation: 1.0 }, Law::Point(0.5), Law::Point(-1.0)];
     let got = inclusion(&laws, &[1.0]);
     let below = normal_distribution(0.5);

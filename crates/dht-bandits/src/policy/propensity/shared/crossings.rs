@@ -1,12 +1,12 @@
-//! Crossings of values along a line, and the probability that an arm is the best, or shown, on it.
+//! Crossings of arms' values along a line, and the probability on it that an arm is the best, or shown.
 
 use crate::policy::propensity::law::normal_distribution;
 use crate::policy::propensity::ranks::tied;
 
-/// Number of values processed together.
+/// Number of values that are processed together.
 pub(super) const LANES: usize = 8;
 
-/// Transposes rows of vectors to one row per coordinate, padded with zeros.
+/// Transposes vectors, stored in rows, to one row for each coordinate, padded with zeros.
 pub(super) fn by_coordinate(rows: &[f64], rank: usize) -> Vec<f64> {
     let count = (rows.len() / rank).next_multiple_of(LANES);
     let mut columns = vec![0.0; count * rank];
@@ -16,28 +16,29 @@ pub(super) fn by_coordinate(rows: &[f64], rank: usize) -> Vec<f64> {
     columns
 }
 
-/// Adds the product of each vector with z to `out`.
+/// Adds the dot product of each vector with z to `out`.
 pub(super) fn add_products(columns: &[f64], z: &[f64], out: &mut [f64]) {
     for (column, factor) in columns.chunks_exact(out.len()).zip(z) {
         out.iter_mut().zip(column).for_each(|(value, part)| *value += factor * part);
     }
 }
 
-/// Direction of the lines for one arm, and the slope of each value along them.
+/// Direction of the lines for one arm, and the slope of each arm's value along them.
 pub(super) struct Direction {
     pub(super) u: Vec<f64>,
     slopes: Vec<f64>,
-    /// Crossings with arms whose values rise less; `above` has those whose values rise more.
+    /// Crossings with the arms whose values rise less; `above` has those whose values rise more.
     below: Crossings,
     above: Option<Crossings>,
-    /// Other arms whose values rise equally.
+    /// Other arms whose values have the same slope.
     level: Vec<usize>,
 }
 
-/// Crossings of values with the value of an arm, relative to the point: (v − mine)·inverse, for a subset of arms.
+/// Crossings of other arms' values with the value of one arm, relative to the point: (v − own)·inverse, for a subset of
+/// arms.
 struct Crossings {
     inverse: Vec<f64>,
-    /// Offset of a crossing: 0, or `NOWHERE` for arms that are left out.
+    /// Offset of a crossing: 0, or `NOWHERE` for arms outside the subset.
     offset: Vec<f64>,
 }
 
@@ -45,7 +46,7 @@ struct Crossings {
 const NOWHERE: f64 = -1e300;
 
 impl Crossings {
-    /// Creates the crossings of arms with positive slopes; the others are left out.
+    /// Creates the crossings of the arms with positive slopes; the other arms are left out.
     fn from_slopes(slopes: impl ExactSizeIterator<Item = f64>) -> Self {
         let padded = slopes.len().next_multiple_of(LANES);
         let (mut inverse, mut offset) = (vec![0.0; padded], vec![NOWHERE; padded]);
@@ -77,8 +78,8 @@ impl Direction {
         Self { u, slopes, below, above, level }
     }
 
-    /// Probability that the arm is the best along the line through a point with these values; `along` is the coordinate
-    /// of that point on the line. The arm is the best between two crossings, or nowhere.
+    /// Probability that the arm is the best on the line through a point, where the arms have these values. `along` is
+    /// the coordinate of the point on the line. The arm is the best between two crossings, or nowhere.
     pub(super) fn best_along(&self, values: &[f64], arm: usize, along: f64) -> f64 {
         let mine = values[arm];
         if self.level.iter().any(|&other| values[other] > mine) {
@@ -90,7 +91,8 @@ impl Direction {
         if low < high { between(low, high) / (ties + 1) as f64 } else { 0.0 }
     }
 
-    /// Probability that the arm is shown along such a line, by weights of ranks.
+    /// Probability that the arm is shown on the line through a point, by weights of ranks. Other arguments are as in
+    /// [`best_along`](Self::best_along).
     pub(super) fn shown_along(
         &self,
         values: &[f64],
@@ -100,7 +102,7 @@ impl Direction {
         events: &mut Vec<(f64, bool)>,
     ) -> f64 {
         events.clear();
-        // How many are above at the lower end of the line, and how many are equal everywhere.
+        // Number of arms that are above at the lower end of the line, and number of arms that are equal everywhere.
         let (mut above, mut ties) = (0, 0);
         for (other, value) in values.iter().enumerate() {
             if other == arm {
@@ -108,7 +110,7 @@ impl Direction {
             }
             let slope = self.slopes[arm] - self.slopes[other];
             let gap = values[arm] - value;
-            // The values cross at c = along − gap/slope.
+            // The two values cross at c = along − gap/slope.
             if slope > 0.0 {
                 above += 1;
                 events.push((along - gap / slope, true));
@@ -139,13 +141,13 @@ impl Direction {
     }
 }
 
-/// Probability that fewer than `shown` others are above the arm: `always` of them are above it everywhere, and the
+/// Probability that fewer than `shown` others are above the arm. `always` of them are above it everywhere, and the
 /// others fall below it one by one at their crossings. This is the common case, and needs no sorting.
 fn shown_in_the_end(crossings: &mut [(f64, bool)], always: usize, shown: usize) -> f64 {
     if always >= shown {
         return 0.0;
     }
-    // The arm is shown once so many others at most are left above.
+    // The arm is shown once at most this many of the crossing arms are still above.
     let left = shown - always - 1;
     if crossings.len() <= left {
         return 1.0;
@@ -158,7 +160,7 @@ fn shown_in_the_end(crossings: &mut [(f64, bool)], always: usize, shown: usize) 
     normal_distribution(-from)
 }
 
-/// Computes Φ(high) − Φ(low), from the nearer tail.
+/// Computes Φ(high) − Φ(low) from the nearer tail, to keep digits.
 fn between(low: f64, high: f64) -> f64 {
     if low > 0.0 {
         normal_distribution(-low) - normal_distribution(-high)
@@ -178,7 +180,7 @@ mod tests {
         for shown in 1..7 {
             let weights = vec![1.0; shown];
             let fast = direction.shown_along(&values, 0, 0.3, &weights, &mut Vec::new());
-            // A last weight a little off goes through the sweep.
+            // A further weight that is nearly 0 makes the function use the sweep.
             let mut other = weights.clone();
             other.push(1e-300);
             let sweep = direction.shown_along(&values, 0, 0.3, &other, &mut Vec::new());
@@ -188,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_best_between_two_crossings_is_what_the_sweep_finds() {
-        // Arms that rise more, less and as much, with equal values among the last.
+        // The arms rise more, less and equally fast; two of the latter have equal values.
         let slopes = [1.0, 5.0, -2.0, 1.0, 0.5, 1.0, 3.0, -1.0, 0.0, 1.5];
         for arm in 0..slopes.len() {
             let direction = Direction::new(arm, slopes.to_vec(), vec![1.0]);

@@ -1,20 +1,20 @@
-//! Inclusion probabilities if one draw of shared weights scores all arms.
+//! Probabilities that a slate shows an arm, if one draw of shared weights scores all arms.
 
 use super::crossings::{Direction, LANES, add_products, by_coordinate};
 use super::lattice::Lattice;
 use super::lines::{Lines, SharedDraw, dot};
 use crate::policy::propensity::ranks::point_inclusion;
 
-/// Number of random shifts of the lattice.
+/// Number of random shifts of the lattice for an integral.
 const SHIFTS: usize = 8;
-/// Number of random shifts of the lattice of an estimate.
+/// Number of random lattice shifts for an estimate.
 const SHIFTS_OF_ESTIMATE: usize = 32;
-/// Number of points of a lattice; there are `SHIFTS` times as many lines.
+/// Number of lattice points for an integral; there are `SHIFTS` times as many lines.
 const POINTS: usize = 256;
-/// Smallest probability of an arm.
+/// Smallest probability that an arm gets.
 const LEAST: f64 = 1e-12;
 
-/// Probability that each of `arms` is shown, and its standard error, estimated over a number of lines: O(lines·N·(d +
+/// Estimated probability that each of `arms` is shown, and its standard error, over a number of lines: O(lines·N·(d +
 /// arms)). The probabilities are not scaled to a sum, since those of the other arms are not computed.
 pub(crate) fn inclusion_of_shared_arms(
     draw: &SharedDraw,
@@ -30,7 +30,7 @@ pub(crate) fn inclusion_of_shared_arms(
     }
     let directions: Vec<Direction> = arms.iter().map(|&arm| lines.direction(arm)).collect();
     let rows = by_coordinate(&lines.rows, lines.rank);
-    // Many shifts of few points: with few, the standard error would itself be uncertain.
+    // Many shifts of few points are used: with few shifts, the standard error would itself be uncertain.
     let points = (count_of_lines as usize).div_ceil(SHIFTS_OF_ESTIMATE);
     let (shifts, points) = if lines.rank == 1 { (1, 1) } else { (SHIFTS_OF_ESTIMATE, points) };
     let mut lattice = Lattice::new(lines.rank);
@@ -60,7 +60,7 @@ pub(crate) fn inclusion_of_shared_arms(
     (0..arms.len()).map(|arm| mean_and_error(&means, arm)).map(|(mean, error)| (mean.min(1.0), error)).collect()
 }
 
-/// Mean over shifts of the probability of an arm, with its standard error; `means` has the shape (shifts, arms).
+/// Mean of an arm's probability over the shifts, and its standard error; `means` has the shape (shifts, arms).
 fn mean_and_error(means: &[Vec<f64>], arm: usize) -> (f64, f64) {
     let count = means.len() as f64;
     let mean = means.iter().map(|shift| shift[arm]).sum::<f64>() / count;
@@ -68,12 +68,12 @@ fn mean_and_error(means: &[Vec<f64>], arm: usize) -> (f64, f64) {
     (mean.max(LEAST), (squares / (count * (count - 1.0).max(1.0))).sqrt())
 }
 
-/// Probability that each arm is shown, and its standard error; `weights` by rank.
+/// Probability that each arm is shown, and its standard error, by integration; `weights` by rank.
 pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f64, f64)> {
     let count = draw.means.len();
     let lines = Lines::new(draw);
     if lines.rank == 0 {
-        // Every draw moves all values alike.
+        // Every draw changes all values equally.
         return point_inclusion(&draw.means, weights).into_iter().map(|probability| (probability, 0.0)).collect();
     }
     let directions: Vec<Direction> = (0..count).map(|arm| lines.direction(arm)).collect();
@@ -110,13 +110,14 @@ pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f6
     normalise(&means, positions)
 }
 
-/// Means and standard errors over shifts, of shape (shifts, arms), scaled so that the probabilities sum to the number
-/// of positions. None exceeds 1: the excess of an arm that is nearly certain to be shown goes to the others.
+/// Computes means and standard errors over shifts, from values of shape (shifts, arms), and scales them so that the
+/// probabilities sum to the number of positions. No probability exceeds 1: the excess of an arm that is nearly certain
+/// to be shown goes to the other arms.
 fn normalise(means: &[Vec<f64>], positions: f64) -> Vec<(f64, f64)> {
     let entries: Vec<_> = (0..means.first().map_or(0, Vec::len)).map(|arm| mean_and_error(means, arm)).collect();
     let (mut certain, mut factor) = (0, positions / entries.iter().map(|(mean, _)| mean).sum::<f64>());
     loop {
-        // A larger factor only adds to those that it takes to 1.
+        // A larger factor only increases the number of arms that reach 1.
         let beyond = entries.iter().filter(|(mean, _)| mean * factor > 1.0).count();
         if beyond == certain || beyond == entries.len() {
             break;
@@ -150,8 +151,8 @@ mod tests {
 
     #[test]
     fn three_arms_in_the_plane_have_the_angles_of_their_cones() {
-        // With θ = 0 the probability of a vertex is the angle of its normal cone over 2π: for a triangle π less the
-        // angle at the vertex.
+        // With θ = 0, the probability of a vertex is the angle of its normal cone divided by 2π. For a triangle, the
+        // cone's angle is π minus the angle at the vertex.
         let rows: [f64; 6] = [0.0, 0.0, 4.0, 0.0, 0.0, 3.0];
         let got = inclusion_of_shared(&linear(&[0.0, 0.0], &rows), &[1.0]);
         let angles = [std::f64::consts::FRAC_PI_2, 3f64.atan2(4.0), 4f64.atan2(3.0)];
@@ -175,19 +176,20 @@ mod tests {
     fn a_vertex_far_from_the_mean_is_rare_but_never_impossible() {
         let rows = [1.0, 0.0, 0.0, 1.0, -1.0, -1.0];
         let got = inclusion_of_shared(&linear(&[6.0, 0.0], &rows), &[1.0]);
-        // Arm 2 needs z₀ < −6 − z₁ − … : θ̃ in the cone of −1, −1.
+        // Arm 2 is best only if θ̃ is in the cone of (−1, −1), for example if z₀ < −6 − z₁ − ….
         assert!(got[2].0 > 1e-12 && got[2].0 < 1e-4, "{got:?}");
     }
 
     #[test]
     fn scaling_takes_no_probability_beyond_one() {
-        // Two arms are shown in every draw, four take turns, by lattices that do not quite agree.
+        // Two arms are shown in every draw and four share the third position, with estimates that differ between
+        // shifts.
         let means = vec![vec![1.0, 1.0, 0.4, 0.3, 0.2, 0.05], vec![1.0, 0.999, 0.41, 0.28, 0.2, 0.07]];
         let got = normalise(&means, 3.0);
         assert!(got.iter().all(|(probability, _)| *probability <= 1.0), "{got:?}");
         assert!((got.iter().map(|(probability, _)| probability).sum::<f64>() - 3.0).abs() < 1e-12, "{got:?}");
         assert!(got[0].0 == 1.0 && got[2].0 > got[3].0 && got[4].0 > got[5].0, "{got:?}");
-        // The second arm goes beyond 1 with what the first one leaves.
+        // The excess of the first arm makes the probability of the second exceed 1.
         let got = normalise(&[vec![1.5, 0.9, 0.2, 0.1]], 2.4);
         let expected = [1.0, 1.0, 0.8 / 3.0, 0.4 / 3.0];
         assert!(got.iter().zip(expected).all(|((got, _), expected)| (got - expected).abs() < 1e-12), "{got:?}");

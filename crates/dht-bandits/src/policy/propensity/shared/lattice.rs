@@ -1,6 +1,6 @@
-//! Quasi-random points, which cover a cube more evenly than random ones.
+//! Quasi-random points, which cover a cube more evenly than random points do.
 
-/// Richtmyer's lattice, the multiples of square roots of primes, shifted and folded.
+/// Richtmyer's lattice: the multiples of square roots of primes, shifted and folded.
 pub(super) struct Lattice {
     roots: Vec<f64>,
     shifts: Vec<f64>,
@@ -8,7 +8,8 @@ pub(super) struct Lattice {
 }
 
 impl Lattice {
-    /// Creates a lattice for normals in `dimension` dimensions; uniform numbers are needed in pairs.
+    /// Creates a lattice for normal variates in `dimension` dimensions. Uniform numbers are needed in pairs, so the
+    /// dimension is rounded up to an even number.
     pub(super) fn new(dimension: usize) -> Self {
         let count = dimension.next_multiple_of(2);
         let mut primes: Vec<u32> = Vec::with_capacity(count);
@@ -23,7 +24,7 @@ impl Lattice {
         Self { roots, shifts: vec![0.0; count], state: 0x5EED }
     }
 
-    /// Advances to the next shift, in a fixed sequence (SplitMix64), so that a propensity is a function of the policy
+    /// Advances to the next shift. The sequence is fixed (SplitMix64), so that a propensity is a function of the policy
     /// alone.
     pub(super) fn shift(&mut self) {
         for shift in &mut self.shifts {
@@ -35,7 +36,7 @@ impl Lattice {
         }
     }
 
-    /// Standard normals at a point, by the Box-Muller method.
+    /// Standard normal variates at a lattice point, by the Box–Muller method.
     pub(super) fn normals(&self, point: usize, out: &mut [f64]) {
         let uniform = |index: usize| {
             let place = (point as f64 * self.roots[index] + self.shifts[index]).fract();

@@ -1,20 +1,21 @@
-//! Arms of a shared model in the smallest number of coordinates, and the direction of the lines for each.
+//! Lines along which values are compared: the arms of a shared model in as few coordinates as possible, and a direction
+//! for each arm.
 
 use super::crossings::Direction;
 
-/// Arms of a shared model.
+/// Joint distribution of the arms' values under one draw of shared weights.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedDraw {
-    /// Means m, one per arm.
+    /// Means m, one for each arm.
     pub(crate) means: Vec<f64>,
-    /// Rows g, shape (arms, d), row-major: a draw's deviation from m is g·z.
+    /// Rows g, shape (arms, d), row-major. In a draw z, the deviation of an arm from its mean is g·z.
     pub(crate) rows: Vec<f64>,
 }
 
 /// Largest number of steps in the search for a direction.
 const STEPS: usize = 400;
 
-/// Rows in a minimal number of coordinates: their differences span at most arms − 1 dimensions.
+/// Rows of the arms in as few coordinates as possible. Their differences span at most arms − 1 dimensions.
 pub(super) struct Lines {
     pub(super) means: Vec<f64>,
     pub(super) rows: Vec<f64>,
@@ -22,7 +23,8 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Applies Gram–Schmidt with pivoting to the centred rows: a part shared by all values has no effect.
+    /// Creates the coordinates by Gram–Schmidt orthogonalisation with pivoting of the centred rows. A part that all
+    /// values share has no effect.
     pub(super) fn new(draw: &SharedDraw) -> Self {
         let count = draw.means.len();
         let dimension = draw.rows.len() / count.max(1);
@@ -48,7 +50,7 @@ impl Lines {
             }
             basis.push(unit);
         }
-        // Equal rows get equal coordinates, to the bit.
+        // Equal rows get equal coordinates, bit for bit.
         let rows = centred.chunks_exact(dimension.max(1)).flat_map(|row| basis.iter().map(move |unit| dot(row, unit)));
         Self { means: draw.means.clone(), rows: rows.collect(), rank: basis.len() }
     }
@@ -57,8 +59,9 @@ impl Lines {
         &self.rows[arm * self.rank..][..self.rank]
     }
 
-    /// Direction along which the value of this arm rises relative to all others, at the largest angle, if there is one.
-    /// It is the point of least norm in the convex hull of the unit differences (Gilbert 1966).
+    /// Direction along which the value of this arm rises relative to all others, at the largest angle, if such a
+    /// direction exists. It points to the point of least norm in the convex hull of the unit differences (Gilbert
+    /// 1966).
     pub(super) fn direction(&self, arm: usize) -> Direction {
         let count = self.means.len();
         let differences: Vec<Vec<f64>> = (0..count)
@@ -73,8 +76,8 @@ impl Lines {
         for difference in &differences {
             point.iter_mut().zip(difference).for_each(|(value, part)| *value += part / differences.len() as f64);
         }
-        // The point moves towards few of the differences: their products with all others are kept, so that a step takes
-        // one number a difference.
+        // The point moves towards only a few of the differences. Their products with all others are stored, so that a
+        // step costs one operation for each difference.
         let mut gram: Vec<Option<Vec<f64>>> = vec![None; differences.len()];
         let mut products: Vec<f64> = differences.iter().map(|difference| dot(&point, difference)).collect();
         let mut square = dot(&point, &point);

@@ -1,13 +1,13 @@
-//! Propensities of arms scored by one draw of shared weights: correlated Gaussian values.
+//! Propensities of arms that are scored by one draw of shared weights, so that their values are correlated Gaussians.
 //!
-//! The values are m_a + g_a'z with z ~ N(0, I) and one row g_a per arm. No closed form exists for more than two arms:
-//! the probability of the best is that of an orthant. Along a line z = w + c·u, with c ~ N(0, 1) and w ⟂ u, the values
-//! are linear in c, their crossings are known, and the probability is exact. The mean over w is taken over a lattice
-//! with random shifts (Genz & Bretz 2009, chapter 4), whose spread gives the standard error.
+//! The values are m_a + g_a'z with z ~ N(0, I) and one row g_a for each arm. For more than two arms there is no closed
+//! form: the probability that an arm is the best is that of an orthant. Along a line z = w + c·u, with c ~ N(0, 1) and
+//! w ⟂ u, the values are linear in c and their crossings are known, so the probability is exact. The mean over w is
+//! taken over a lattice with random shifts (Genz & Bretz 2009, chapter 4), whose spread gives the standard error.
 //!
-//! For each arm, u is selected so that its value rises relative to all others, if such a u exists. It exists for every
-//! arm that one draw can make the best, since the best arm of a linear model is a vertex of the convex hull of the
-//! arms' features. The arm is then the best from some c on along every line, and its probability is positive on each.
+//! For each arm, u is selected so that the arm's value rises relative to all others, if such a u exists. It exists for
+//! every arm that some draw makes the best, since the best arm of a linear model is a vertex of the convex hull of the
+//! arms' features. On every line, the arm is then the best from some c on, and its probability is positive.
 
 mod crossings;
 mod draw;
