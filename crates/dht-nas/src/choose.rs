@@ -12,7 +12,7 @@ pub(crate) fn check_target(target: f64) -> Result<()> {
     }
 }
 
-/// Rejects scores that are not finite, or not one for each unit of each group.
+/// Rejects scores that are not finite, and lists whose lengths differ from the numbers of units of the groups.
 fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
     if scores.len() != groups.len() {
         let (expected, got) = (format!("one for each of {} groups", groups.len()), format!("{} lists", scores.len()));
@@ -31,9 +31,9 @@ fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
     Ok(())
 }
 
-/// Selects the minimum number of units in each block of a [group](Group): the units with the highest scores, and the
-/// first ones among equal scores. For outputs of heads, each head is a block; otherwise the block has all units of one
-/// part of a layer.
+/// Selects the minimum number of units in each block of a [group](Group). These are the units with the highest scores,
+/// and the first ones among equal scores. For outputs of heads, each head is a block. For other parts, all units of a
+/// layer are one block.
 fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
     let of_group = |(group, scores): (&Group, &Vec<f64>)| {
         let mut kept = vec![false; group.units()];
@@ -60,14 +60,15 @@ pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut kept: Vec<
     kept
 }
 
-/// Selects the units whose scores lie above one threshold for all groups. Bisection finds the threshold at which the
-/// cost of the selected units is closest to the target. Each block of a [group](Group) keeps at least its
+/// Selects the units whose scores lie above a threshold that is the same for all groups. Bisection finds the threshold
+/// at which the cost of the selected units is closest to the target. Each block of a [group](Group) keeps at least its
 /// [minimum](Group::minimum) number of units. Units of equal score are taken from all groups evenly. `scores` has one
 /// list for each of the cost's groups, with one number for each unit.
 ///
 /// # Errors
-/// [`Error::Argument`] for a target outside (0, 1], and for scores that are not finite or do not match the units of the
-/// groups; [`Error::Target`] for a target below the cost of the minimum sizes.
+/// * [`Error::Argument`] if the target is outside (0, 1].
+/// * [`Error::Argument`] if a score is not finite, or if the scores do not match the units of the groups.
+/// * [`Error::Target`] if the target is below the cost of the minimum sizes.
 pub fn choose(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<Vec<Vec<bool>>> {
     check_target(target)?;
     let groups = cost.groups();

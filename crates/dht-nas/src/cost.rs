@@ -8,15 +8,15 @@ use crate::error::{Error, Result};
 use crate::latency::Latency;
 use crate::space::{Group, NasSpace, Part};
 
-/// Measure of the cost.
+/// Measure of an architecture's cost.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostMeasure {
     /// Number of units in the searched parts, as in the report's tables. Outputs of removed heads do not count.
     Dimensions,
-    /// FLOPs of the whole model for a text of this number of tokens.
+    /// FLOPs of the whole model for one text of `tokens` tokens.
     Flops {
-        /// The number of tokens of the text.
+        /// Number of tokens of the text.
         tokens: usize,
     },
     /// Parameters of all layers.
@@ -29,7 +29,8 @@ impl CostMeasure {
     /// Checks that the measure can compute costs.
     ///
     /// # Errors
-    /// [`Error::Argument`] for texts without tokens; as [`Latency::check`].
+    /// * [`Error::Argument`] if the number of tokens of a text is 0.
+    /// * Errors of [`Latency::check`].
     pub fn check(&self) -> Result<()> {
         match self {
             Self::Flops { tokens: 0 } => Err(Error::argument("measure.tokens", "at least 1", 0)),
@@ -39,10 +40,10 @@ impl CostMeasure {
     }
 }
 
-/// The cost of an encoder whose units have gates, as a share of the whole encoder's.
+/// Cost of an encoder whose units have gates, as a share of the whole encoder's cost.
 ///
-/// With gates p in [0, 1], e = Σ p over the inputs of Q, K or V, a_h and b_h = Σ p over the query and value dimensions
-/// of head h, and g_h the gate on head h, a layer costs
+/// The gates p are in [0, 1]. e is Σ p over the inputs of Q, K or V. a_h and b_h are Σ p over the query and value
+/// dimensions of head h, and g_h is the gate on head h. A layer then costs
 ///
 /// ```text
 /// C = x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ      A = Σ g_h·a_h,  B = Σ g_h·b_h,  f = Σ p over the neurons
@@ -60,11 +61,11 @@ pub struct NasCost {
     shape: BlockShape,
     layers: usize,
     groups: Vec<Group>,
-    /// The cost outside the layers, equal for all architectures.
+    /// Cost outside the layers, equal for all architectures.
     fixed: f64,
 }
 
-/// The gates of a layer, 1 for parts that are not searched.
+/// Gates of a layer. Parts that are not searched have gates of 1.
 struct LayerGates {
     gates: [Vec<f64>; 7],
 }
@@ -82,12 +83,14 @@ fn at(part: Part) -> usize {
 }
 
 impl NasCost {
-    /// The cost of an encoder whose units form these groups. `fixed` is the cost outside the layers in the measure's
-    /// unit, for example the FLOPs of a classifier.
+    /// Builds the cost of an encoder whose units form `groups`. `fixed` is the cost outside the layers in the unit of
+    /// the measure, for example the FLOPs of the classifier's head.
     ///
     /// # Errors
-    /// As [`CostMeasure::check`]; [`Error::Argument`] for a fixed cost that is below 0 or not finite, and for a whole
-    /// encoder whose cost is 0 or not finite, since shares of that cost are undefined.
+    /// * Errors of [`CostMeasure::check`].
+    /// * [`Error::Argument`] if the fixed cost is below 0 or not finite.
+    /// * [`Error::Argument`] if the cost of the whole encoder is 0 or not finite, since shares of that cost are
+    ///   undefined.
     pub fn new(measure: CostMeasure, shape: BlockShape, layers: usize, groups: Vec<Group>, fixed: f64) -> Result<Self> {
         measure.check()?;
         if !(fixed >= 0.0 && fixed.is_finite()) {
@@ -100,10 +103,11 @@ impl NasCost {
         }
     }
 
-    /// The cost for a search in this space of a classifier's encoder. FLOPs include the whole classifier.
+    /// Builds the cost for a search in a classifier's encoder. FLOPs include the whole classifier.
     ///
     /// # Errors
-    /// As [`new`](Self::new) and [`NasSpace::groups`]; [`Error::Argument`] for a model with removed parts.
+    /// * Errors of [`new`](Self::new) and [`NasSpace::groups`].
+    /// * [`Error::Argument`] if parts of the model were removed before.
     pub fn of_model(model: &TextClassifier, measure: CostMeasure, space: &NasSpace) -> Result<Self> {
         let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
         if let Some(layer) = (0..layers).find(|layer| model.encoder().width(*layer) != shape.full()) {
@@ -118,7 +122,7 @@ impl NasCost {
         Self::new(measure, shape, layers, space.groups(shape, layers)?, fixed)
     }
 
-    /// The groups of units.
+    /// Groups of units that the cost distinguishes.
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
@@ -154,7 +158,7 @@ impl NasCost {
         }
     }
 
-    /// The cost at these gates, and its derivative with respect to each gate.
+    /// Cost at these gates in the unit of the measure, and its derivative with respect to each gate.
     fn counted(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         match self.measure {
             CostMeasure::Dimensions => self.dimensions(gates),
@@ -162,17 +166,17 @@ impl NasCost {
         }
     }
 
-    /// The cost of the whole encoder.
+    /// Cost of the whole encoder.
     fn whole(&self) -> f64 {
         let ones: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![1.0; group.units()]).collect();
         self.counted(&ones).0
     }
 
-    /// The share of the whole encoder's cost at these gates, one list for each group, and its derivative with respect
-    /// to each gate.
+    /// Share of the whole encoder's cost at these gates, and its derivative with respect to each gate. Both `gates` and
+    /// the derivative have one list for each group.
     ///
     /// # Panics
-    /// When the length of a list differs from the number of units of its group.
+    /// If the length of a list differs from the number of units of its group.
     pub fn share(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         let whole = self.whole();
         let (cost, mut gradients) = self.counted(gates);
@@ -180,8 +184,8 @@ impl NasCost {
         (cost / whole, gradients)
     }
 
-    /// The number of units of the groups, and its derivative with respect to each gate. Outputs of a removed head do
-    /// not count.
+    /// Number of units of the groups, and its derivative with respect to each gate. Outputs of a removed head do not
+    /// count.
     fn dimensions(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         let dim = self.shape.head_dim.max(1);
         let mut gradients: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![0.0; group.units()]).collect();
@@ -261,7 +265,7 @@ impl NasCost {
     }
 }
 
-/// Converts a selection of units to gates of 0 and 1.
+/// Converts a selection of units to gates: 1 for selected units, 0 for all others.
 pub(crate) fn hard(kept: &[Vec<bool>]) -> Vec<Vec<f64>> {
     kept.iter().map(|group| group.iter().map(|kept| f64::from(u8::from(*kept))).collect()).collect()
 }

@@ -1,4 +1,4 @@
-//! Measurement of a model's latency by narrower copies of the model.
+//! Measurement of a model's latency with narrower copies of the model.
 
 use std::time::Instant;
 
@@ -13,20 +13,21 @@ use crate::extract::extract;
 use crate::latency::Latency;
 use crate::space::{NasSpace, Part};
 
-/// The number of timed narrower copies, in addition to the whole model and the model without layers.
+/// Number of narrower copies that are timed, in addition to the whole model and the model without layers.
 const COPIES: usize = 24;
-/// The number of passes of each copy, in turns; the first pass is a warm-up.
+/// Number of passes of each copy. Copies take turns, and the first pass is a warm-up.
 const PASSES: usize = 9;
-/// The smallest share of a part that a copy keeps.
+/// Smallest share of a part that a copy keeps.
 const LEAST_SHARE: f64 = 0.1;
 
 impl Latency {
-    /// Measures the latency of narrower copies of a classifier on `texts` texts of `tokens` tokens. The result depends
-    /// on this machine and its current load: measure once, and use the stored result for all comparisons.
+    /// Measures the latency of narrower copies of a classifier on `texts` texts of `tokens` tokens, and fits the
+    /// coefficients. The result depends on this machine and its current load: measure once, and use the stored result
+    /// for all comparisons.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no texts, or for more tokens than the model reads; as [`extract`] for a model with
-    /// removed parts.
+    /// * [`Error::Argument`] if the number of texts is 0, or if a text has more tokens than the model reads.
+    /// * Errors of [`extract`], if parts of the model were removed before.
     pub fn measure<R: Rng + ?Sized>(model: &TextClassifier, texts: usize, tokens: usize, rng: &mut R) -> Result<Self> {
         let longest = model.encoder().config().longest_text();
         if texts == 0 || !(1..=longest).contains(&tokens) {
@@ -58,7 +59,7 @@ impl Latency {
     }
 }
 
-/// A random architecture: a random share of each part, with random units.
+/// Draws a random architecture: a random share of each part, with random units.
 fn drawn<R: Rng + ?Sized>(model: &TextClassifier, rng: &mut R) -> Result<Architecture> {
     let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
     let groups = NasSpace::default().groups(shape, layers)?;
@@ -77,7 +78,7 @@ fn drawn<R: Rng + ?Sized>(model: &TextClassifier, rng: &mut R) -> Result<Archite
     Ok(Architecture::of_groups(shape, layers, &groups, &kept))
 }
 
-/// A model and its smallest time so far.
+/// Model with its smallest time so far.
 struct Timed {
     model: TextClassifier,
     layers: usize,

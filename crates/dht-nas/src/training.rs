@@ -1,4 +1,4 @@
-//! The search as an objective of the training loop.
+//! Architecture search as an objective of the training loop.
 
 use std::collections::BTreeSet;
 
@@ -20,11 +20,12 @@ use crate::extract::assigned;
 use crate::search::{ArchitectureSearch, Pending, Trained};
 use crate::settings::{Count, GateLoss, Update};
 
-/// Streams of random numbers: for gates, by step, and for halves.
+/// Streams of random numbers: for the gates of each step, and for the halves of the rows.
 const GATES: u64 = 0x6e61_7301_0000_0000;
 const HALVES: u64 = 0x6e61_7302_0000_0000;
 
-/// A scalar tensor of this value whose gradient with respect to each tensor is the tensor paired with it.
+/// Builds a scalar tensor with this value. Its gradient with respect to each tensor is the tensor that is paired with
+/// it.
 fn with_gradients<'a>(value: f64, along: impl Iterator<Item = (&'a Tensor, &'a Tensor)>) -> Result<Tensor> {
     let parts = along.map(|(along, gradients)| (along * gradients.detach())?.sum_all());
     let sum = parts.reduce(|sum, part| sum? + part?);
@@ -57,7 +58,7 @@ impl ArchitectureSearch {
         Ok(())
     }
 
-    /// The cost term as a tensor whose gradient reaches α, and the expected cost.
+    /// Cost term as a tensor whose gradient reaches α, with the expected cost.
     fn cost_term(&self, target: f64) -> Result<(Tensor, f64)> {
         let (alphas, groups) = (self.alphas()?, self.cost.groups());
         let open = self.relaxations.iter().zip(&self.alphas).zip(groups);
@@ -83,7 +84,7 @@ impl ArchitectureSearch {
         Ok((with_gradients(value, open.iter().zip(&gradients))?, expected))
     }
 
-    /// The loss on a batch through the gates of this step. If only gates are trained, it is the loss of the gates,
+    /// Loss on a batch through the gates of this step. If a step trains only gates, it is the loss of the gates,
     /// otherwise the loss of the weights.
     pub(crate) fn task_loss(
         &self,
@@ -108,7 +109,7 @@ impl ArchitectureSearch {
         loss.loss(&self.run(batch, &gates, ctx)?, batch, ctx)
     }
 
-    /// The gates' loss on a batch and its gradients with respect to α. Weights are frozen during this pass, so that
+    /// Loss of the gates on a batch, with its gradients with respect to α. Weights are frozen during this pass, so that
     /// their gradients are not computed.
     fn gate_gradients(&mut self, batch: &PackedBatch, progress: Progress) -> Result<(Vec<Tensor>, f64)> {
         self.freeze_weights();
@@ -123,7 +124,7 @@ impl ArchitectureSearch {
         found
     }
 
-    /// The gradients with respect to α.
+    /// Gradients with respect to the α of each group.
     pub(crate) fn of_gates(&self, gradients: &Gradients) -> Result<Vec<Tensor>> {
         let of = |alpha: &Parameter| match gradients.get(alpha.id()) {
             Some(gradient) => Ok(gradient.to_tensor(alpha.var())?),
@@ -140,7 +141,7 @@ impl ArchitectureSearch {
             }
             _ => None,
         };
-        // A separate loss of the gates comes first: a context has one backward pass.
+        // A separate loss of the gates is computed first, since a context has one backward pass.
         let own = match (*trained, self.settings.gate_loss) {
             (Trained::Both, GateLoss::Labels) => Some(self.gate_gradients(batch, progress)?),
             _ => None,

@@ -8,12 +8,12 @@ use dht_transformer::{ForwardContext, Objective, PackedBatch};
 use crate::error::Result;
 use crate::search::{ArchitectureSearch, Trained};
 
-/// The total distance that weights move for the finite difference of two gradients (the value of DARTS).
+/// Total distance by which weights move for the finite difference of two gradients (the value of DARTS).
 const DISTANCE: f64 = 0.01;
 
 impl ArchitectureSearch {
-    /// The gates' loss L₂ on `validation`, after a step of the weights on their loss L₁ on `training`, and the gradient
-    /// of L₂ with respect to α (Liu, Simonyan and Yang 2019, equations 7 and 8):
+    /// Loss L₂ of the gates on `validation` after a step of the weights, and its gradient with respect to α. The step
+    /// reduces the weights' loss L₁ on `training` (Liu, Simonyan and Yang 2019, equations 7 and 8):
     ///
     /// ```text
     /// ∇α L₂(w − ξ·∇w L₁(w, α), α) ≈ ∇α L₂(w′, α) − ξ·(∇α L₁(w⁺, α) − ∇α L₁(w⁻, α)) / 2ε
@@ -76,8 +76,8 @@ impl Moves<'_> {
         Ok((gradients.collect::<candle_core::Result<_>>()?, value))
     }
 
-    /// The loss of the weights or the gates on a batch, always with the same gates and dropout masks, and the gradients
-    /// of this loss.
+    /// Loss of the weights or the gates on a batch, with its gradients. Gates and dropout masks are the same in each
+    /// call.
     fn loss(&self, batch: &PackedBatch, of: Trained) -> Result<(f64, Gradients)> {
         let parameters = self.search.parameters();
         let ctx = ForwardContext::training(parameters, self.progress.seed, self.progress.step as u32);
@@ -117,7 +117,7 @@ mod tests {
 
     const RATE: f64 = 2.0;
 
-    /// A search whose weights and gates learn from the labels, or whose weights learn from another model's logits.
+    /// Search whose weights and gates learn from the labels, or whose weights learn from another model's logits.
     fn search(gate_loss: GateLoss) -> ArchitectureSearch {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let small = BertConfig::small(1, 2, 8, 20).unwrap();
@@ -155,7 +155,7 @@ mod tests {
         PackedBatch::from_samples(&samples).unwrap()
     }
 
-    /// The loss on `validation` after a step on `training`, from the definition.
+    /// Loss on `validation` after a step on `training`, from the definition.
     fn after_a_step(search: &ArchitectureSearch, training: &PackedBatch, validation: &PackedBatch) -> f64 {
         let progress = Progress { seed: 1, step: 0, epoch: 0, share: 0.0 };
         let parameters = search.parameters();
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(format!("{before:?}"), format!("{:?}", weights(search)), "weights are where they were");
         assert!((value - after_a_step(search, &training, &validation)).abs() < 1e-5);
 
-        // Of first order, where the weights are now.
+        // First-order gradient, at the current weights.
         let ctx = ForwardContext::training_without_dropout(search.parameters());
         let loss = search.task_loss(&validation, Trained::Gates, progress, &ctx).unwrap();
         let first_order = ctx.backward(&loss, search.parameters()).unwrap();

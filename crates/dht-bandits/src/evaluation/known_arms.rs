@@ -4,10 +4,12 @@ use crate::arm::ArmId;
 use crate::decision::Request;
 use crate::error::{Error, Result};
 
-/// Asks a policy about the arms of a request that it has: it never chooses an arm that it removed or never had.
+/// Asks a policy about those arms of a request that it has. The policy never chooses an arm that it removed or never
+/// had.
 ///
 /// # Errors
-/// Errors of the policy; a request that names none of its arms, as an unknown or removed arm.
+/// * Errors of the policy.
+/// * Fails as for an unknown or removed arm if the request lists none of the policy's arms.
 pub(super) fn ask_of_known<T>(request: &Request<'_>, mut ask: impl FnMut(&Request<'_>) -> Result<T>) -> Result<T> {
     let outcome = ask(request);
     let (Err(Error::UnknownArm { .. } | Error::RemovedArm { .. }), Some(arms)) = (&outcome, request.ids()) else {

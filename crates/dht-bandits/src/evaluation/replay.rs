@@ -1,4 +1,4 @@
-//! Replay: evaluation of a learning policy on the log of another, by rejection sampling.
+//! Replay: evaluation of a learning policy on the log of another policy, by rejection sampling.
 
 use super::estimate::{Estimate, Support, check_logged, estimate};
 use super::known_arms::ask_of_known;
@@ -9,26 +9,26 @@ use crate::validate::check_parameter;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// Result of a replay: the reward of a learning policy, round by round.
+/// Result of a replay: the rewards of a learning policy, round by round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Replay {
     /// Mean reward of the accepted rounds.
     pub estimate: Estimate,
-    /// Counterfactual learning curve: Σ rewards up to each accepted round.
+    /// Counterfactual learning curve: the sum of the rewards up to each accepted round.
     pub rewards: Vec<f64>,
-    /// Fraction of logged rounds that were accepted, about (number of arms)⁻¹ for uniform logs. A log of n rounds shows
-    /// the learning of the policy in its first n × acceptance rounds.
+    /// Fraction of logged rounds that were accepted, about 1/(number of arms) for uniform logs. A log of n rounds shows
+    /// how the policy learns in its first n × acceptance rounds.
     pub acceptance: f64,
-    /// Number of rounds whose logged arm the policy does not have, because it was removed or never added; they are not
-    /// accepted.
+    /// Number of rounds whose logged arm the policy does not have, because it was removed or never added. These rounds
+    /// are not accepted.
     #[serde(default)]
     pub lacking: usize,
 }
 
 impl Replay {
-    /// Runs a learning policy through a log by rejection sampling. The policy chooses in each logged context. If it chooses
-    /// the logged arm, the round is accepted with probability p_min/p, where p is the logged propensity; the policy learns
-    /// from accepted rounds.
+    /// Runs a learning policy through a log by rejection sampling. The policy chooses in each logged context. If it
+    /// chooses the logged arm, the round is accepted with probability p_min/p, where p is the logged propensity. The
+    /// policy learns from accepted rounds.
     ///
     /// Accepted rounds are distributed as if the policy had run by itself. The curve is therefore unbiased at each accepted
     /// round if contexts are independent of each other (Li et al. 2011 for uniform logs, where p_min/p = 1; Mandel, Liu,
@@ -42,9 +42,15 @@ impl Replay {
     /// ([`lacking`](Self::lacking)). In each round it is asked about the available arms that it has.
     ///
     /// # Errors
-    /// Before the policy learns anything: rows that [`LoggedDecision::check`] refuses; a row without a propensity; a reward
-    /// beyond ±1e50; a propensity below `least_propensity`. Later: errors of the policy, after it has learned from the
-    /// rounds before. Fewer than two accepted rounds.
+    /// Before the policy learns anything:
+    ///
+    /// * Fails if [`LoggedDecision::check`] refuses a row, or if a row has no propensity.
+    /// * Fails if a reward is beyond ±1e50, or if a propensity is below `least_propensity`.
+    ///
+    /// After the policy has learned from earlier rounds:
+    ///
+    /// * Errors of the policy.
+    /// * Fails if fewer than two rounds were accepted.
     pub fn run(
         policy: &mut dyn Policy,
         log: &[LoggedDecision],
@@ -71,14 +77,15 @@ impl Replay {
                     Some(arms) => arms.contains(&entry.arm),
                     None => policy.arms().contains(entry.arm),
                 };
-                // Features of the chosen arm belong to what is learned; without them the propensity need not be computed.
+                // The policy learns the features of the chosen arm, so that it must decide. Without features, `select`
+                // suffices and the propensity need not be computed.
                 match asked.features(0) {
                     Some(_) => policy.decide(asked, rng),
                     None => Ok(policy.select(asked, rng)?.with_context(&entry.context)),
                 }
             });
             let decision = match outcome {
-                // It has none of the arms that could be chosen.
+                // The policy has none of the arms that could be chosen.
                 Err(Error::UnknownArm { .. } | Error::RemovedArm { .. }) => {
                     lacking += 1;
                     continue;

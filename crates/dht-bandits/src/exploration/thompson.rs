@@ -8,15 +8,15 @@ use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-/// Thompson sampling: mean + α·width·z with z ~ N(0, 1), drawn anew for each arm.
+/// Thompson sampling: mean + α·width·z with z ~ N(0, 1), drawn separately for each arm.
 ///
 /// With disjoint arms this equals the score θ̃'x of a draw θ̃ ~ N(θ, α²P). A linear form of a Gaussian is Gaussian with
-/// mean θ'x and variance α²x'Px, and the arms' draws are independent. So no vector is drawn (Agrawal & Goyal 2013,
+/// mean θ'x and variance α²x'Px, and the arms' draws are independent. No vector need be drawn (Agrawal & Goyal 2013,
 /// Algorithm 1, where v is α).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Thompson {
-    /// Scale α ≥ 0 of the posterior's standard deviation; 1 is the Bayes posterior for unit noise.
+    /// Scale α ≥ 0 of the posterior's standard deviation; 1 is the Bayesian posterior for unit noise.
     pub alpha: f64,
 }
 

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 
 /// Upper confidence bound: mean + α·width (Li et al. 2010, Algorithm 1, line 9).
 ///
-/// α = 0 is greedy. The proof's α is 1 + √(ln(2/δ)/2); in practice 0.1 to 1 with rewards of unit scale.
+/// α = 0 is greedy. The regret bound is proved for α = 1 + √(ln(2/δ)/2). In practice α is .1 to 1 for rewards of unit
+/// scale.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ucb {
-    /// The exploration factor α ≥ 0.
+    /// Exploration factor α ≥ 0.
     pub alpha: f64,
 }
 

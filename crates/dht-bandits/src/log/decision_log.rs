@@ -24,7 +24,7 @@ pub enum RewardRule {
     First,
     /// The last within the horizon counts.
     Last,
-    /// The sum of those within the horizon counts.
+    /// Sum of those within the horizon counts.
     Sum,
 }
 

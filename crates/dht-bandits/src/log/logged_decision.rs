@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoggedDecision {
-    /// The context.
+    /// Context.
     pub context: Vec<f64>,
     /// Chosen arm.
     pub arm: ArmId,
     /// Probability with which the logging policy chose the arm, in (0, 1]; `None` if unknown. Estimators that need it
     /// refuse the row by its number ([`Error::NoPropensity`]); the direct method does not.
     pub propensity: Option<f64>,
-    /// The reward.
+    /// Reward.
     pub reward: f64,
     /// Available arms; `None` for every arm of the evaluated policy.
     #[serde(default)]

@@ -27,7 +27,7 @@ pub struct LoggedSlate {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShownArm {
-    /// The arm.
+    /// Arm.
     pub arm: ArmId,
     /// Probability with which the logging policy shows the arm, at any position, in (0, 1]; `None` if unknown.
     pub propensity: Option<f64>,

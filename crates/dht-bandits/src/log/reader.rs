@@ -28,7 +28,7 @@ pub struct JoinedDecision {
     pub probabilities: Option<Vec<(ArmId, f64)>>,
     /// Request of the policy, if it was logged.
     pub(super) request: Option<LoggedRequest>,
-    /// The reward.
+    /// Reward.
     pub reward: f64,
     /// `true` if the reward is the default.
     pub defaulted: bool,

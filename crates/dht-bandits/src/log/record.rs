@@ -22,11 +22,11 @@ pub(super) enum Record {
 /// Role of a line in joining rewards to decisions.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Role {
-    /// A decision, or a slate of `shown` chosen arms.
+    /// Decision, or a slate of `shown` chosen arms.
     Subject { id: u64, time: f64, shown: Option<usize> },
-    /// The answer to it: a reward or feedback.
+    /// Answer to it: a reward or feedback.
     Answer { id: u64, time: f64 },
-    /// The first line of a file.
+    /// First line of a file.
     Segment(SegmentRecord),
 }
 

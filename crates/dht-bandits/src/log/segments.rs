@@ -99,7 +99,7 @@ pub(super) fn read_if_there(folder: &Path, number: u64) -> Result<Option<Lines<B
 /// Number of bytes before a position that identify it.
 pub(super) const TAIL: usize = 256;
 
-/// The last bytes before a position of a file, at most [`TAIL`]. The file is at that position afterwards.
+/// Last bytes before a position of a file, at most [`TAIL`]. The file is at that position afterwards.
 pub(super) fn bytes_before(file: &mut File, byte: u64) -> std::io::Result<Vec<u8>> {
     let length = byte.min(TAIL as u64);
     file.seek(SeekFrom::Start(byte - length))?;

@@ -40,10 +40,10 @@ pub(super) use posterior;
 /// Arms are slots here; policies map their ids to slots. Methods trust that slots exist and that contexts are finite and
 /// of the right length.
 pub trait Beliefs: Clone + std::fmt::Debug + Send + Sync + 'static {
-    /// The settings.
+    /// Settings.
     type Options: Posterior<Beliefs = Self>;
 
-    /// The learned state of one arm, independent of the memory layout.
+    /// Learned state of one arm, independent of the memory layout.
     type ArmState: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned;
 
     /// `true` if the variance of the noise is learned, so that draws are Student's t.

@@ -40,9 +40,9 @@ pub enum DecayClock {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DiscountedRidge {
-    /// The prior precision λ > 0.
+    /// Prior precision λ > 0.
     pub prior_precision: f64,
-    /// The decay γ of all evidence in one step of the clock, including that of arms that are not chosen.
+    /// Decay γ of all evidence in one step of the clock, including that of arms that are not chosen.
     #[serde(deserialize_with = "read_decay")]
     pub decay: f64,
     /// Event that advances the clock by one step.
@@ -91,7 +91,7 @@ pub struct DiscountedArmState {
     pub updated: f64,
     /// Reading of the clock when the arm's prior was last whole.
     pub restored: f64,
-    /// The number of updates.
+    /// Number of updates.
     pub updates: u64,
 }
 
@@ -128,7 +128,7 @@ impl DiscountedRidgeBeliefs {
         (context.iter().map(|value| value * value).sum::<f64>() / self.options.prior_precision).sqrt()
     }
 
-    /// A and b at a step of the clock, with the whole prior.
+    /// And b at a step of the clock, with the whole prior.
     fn information_at(&self, slot: usize, step: f64) -> NaturalParameters {
         let times = self.arms[slot];
         let mut parameters = information_of(&self.factors.parts(slot)).natural_parameters(times.updates);

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FullLaplace {
-    /// The prior precision λ > 0: each weight is N(0, 1/λ).
+    /// Prior precision λ > 0: each weight is N(0, 1/λ).
     #[serde(alias = "precision")]
     pub prior_precision: f64,
 }

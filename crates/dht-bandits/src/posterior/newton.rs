@@ -16,7 +16,7 @@ pub(super) struct Problem<'a> {
 /// Memory of the solver; reused, so that only the first batch allocates.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Workspace {
-    /// The mode after [`Problem::solve`]; until then its distance from the prior mean.
+    /// Mode after [`Problem::solve`]; until then its distance from the prior mean.
     pub(super) point: Vec<f64>,
     next: Vec<f64>,
     /// Log-odds of each row at the prior mean.

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Ridge {
-    /// The prior precision λ > 0: A starts at λI, its inverse at I/λ.
+    /// Prior precision λ > 0: A starts at λI, its inverse at I/λ.
     #[serde(alias = "lambda")]
     pub prior_precision: f64,
     /// Decay γ of an arm's evidence at each of its updates.
@@ -66,7 +66,7 @@ pub struct RidgeArmState {
     pub upper: Vec<f64>,
     /// Number of updates of the arm.
     pub updates: u64,
-    /// A and b, if they are stored.
+    /// And b, if they are stored.
     pub information: Option<InformationState>,
 }
 

@@ -7,35 +7,35 @@ use crate::validate::{check_length, check_parameter};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
-/// A source of contexts and rewards whose expected rewards are known.
+/// Source of contexts and rewards whose expected rewards are known.
 pub trait Environment {
-    /// The length of a context.
+    /// Length of a context.
     fn dimension(&self) -> usize;
 
-    /// The number of arms, whose ids are 0 to K − 1.
+    /// Number of arms, whose ids are 0 to K − 1.
     fn arms(&self) -> usize;
 
     /// Advances to the next round and draws its context.
     fn advance(&mut self, rng: &mut dyn Rng);
 
-    /// The context of this round.
+    /// Context of this round.
     fn context(&self) -> &[f64];
 
-    /// The expected reward of an arm in this round.
+    /// Expected reward of an arm in this round.
     fn expected(&self, arm: ArmId) -> f64;
 
     /// Draws the reward of an arm in this round. To keep the curves of a [`Comparison`](super::Comparison) paired, the
     /// number of draws must not depend on the arm.
     fn reward(&self, arm: ArmId, rng: &mut dyn Rng) -> f64;
 
-    /// The expected reward of the best arm in this round.
+    /// Expected reward of the best arm in this round.
     fn best(&self) -> f64 {
         let arms = 0..self.arms() as u64;
         arms.map(|arm| self.expected(ArmId::new(arm))).fold(f64::NEG_INFINITY, f64::max)
     }
 }
 
-/// The link from a linear predictor to a reward.
+/// Link from a linear predictor to a reward.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Link {
     /// w'x plus normal noise of this deviation.

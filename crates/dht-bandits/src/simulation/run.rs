@@ -51,12 +51,12 @@ impl Curve {
         self.push(environment.best() - environment.expected(decision.arm()), reward)
     }
 
-    /// The regret of the whole run.
+    /// Regret of the whole run.
     pub fn total_regret(&self) -> f64 {
         self.regret.last().copied().unwrap_or(0.0)
     }
 
-    /// The reward of the whole run.
+    /// Reward of the whole run.
     pub fn total_reward(&self) -> f64 {
         self.reward.last().copied().unwrap_or(0.0)
     }
@@ -95,7 +95,7 @@ const OF_POLICY: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Runs of several policies in one type of environment. The JSON form contains every curve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// The seeds of the runs.
+    /// Seeds of the runs.
     pub seeds: Vec<u64>,
     /// Name of each policy with its curves, one per seed, in the order given.
     pub runs: Vec<(String, Vec<Curve>)>,

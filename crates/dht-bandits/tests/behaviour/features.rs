@@ -268,7 +268,7 @@ fn normalizers_of_other_settings_are_not_merged() {
     assert_eq!(ours, before);
 }
 
-/// An event of a normalizer: it observes a value, or merges one of these statistics.
+/// Event of a normalizer: it observes a value, or merges one of these statistics.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Observe(f64),

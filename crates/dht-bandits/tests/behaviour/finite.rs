@@ -131,7 +131,7 @@ fn replay_refuses_a_log_before_the_policy_learns_from_it() {
     assert!(is_finite(&Replay::run(&mut policy, &[row(1.0), row(3.0)], None, &mut rng(1)).unwrap().estimate));
 }
 
-/// An environment in which every arm has the same reward.
+/// Environment in which every arm has the same reward.
 struct Flat(f64);
 
 impl Environment for Flat {

@@ -1,4 +1,4 @@
-//! A floor under the probability of every arm.
+//! Floor under the probability of every arm.
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{

@@ -146,7 +146,7 @@ fn the_simulator_gives_every_entry_the_same_environments() {
     assert!(Comparison::run(&policies, environment, 10, &[]).is_err());
 }
 
-/// An environment that records its contexts.
+/// Environment that records its contexts.
 struct Recorded<'a> {
     inner: GlmEnvironment,
     contexts: &'a RefCell<Vec<Vec<f64>>>,

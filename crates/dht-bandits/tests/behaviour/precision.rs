@@ -7,7 +7,7 @@ use dht_bandits::{
     posterior::{DiagonalLaplace, DiscountedRidge},
 };
 
-/// A value held as the sum of two, some 32 digits.
+/// Value held as the sum of two, some 32 digits.
 #[derive(Debug, Clone, Copy)]
 struct Double(f64, f64);
 

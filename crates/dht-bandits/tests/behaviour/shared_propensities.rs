@@ -1,4 +1,4 @@
-//! The choices of a propensity where one draw of shared weights scores all candidates.
+//! Choices of a propensity where one draw of shared weights scores all candidates.
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{

@@ -18,7 +18,7 @@ fn space() -> FeatureSpace {
     FeatureSpace::new(BITS).unwrap()
 }
 
-/// A sparse context with some of 64 values, and the list of all values.
+/// Sparse context with some of 64 values, and the list of all values.
 fn both(rng: &mut ChaCha8Rng) -> (SparseContext, Vec<f64>) {
     let mut dense = vec![0.0; 1 << BITS];
     for value in &mut dense {

@@ -16,7 +16,7 @@ fn policy() -> LinUcb {
     policy
 }
 
-/// A copy of the bytes with another number of the format, which follows the name of the kind.
+/// Copy of the bytes with another number of the format, which follows the name of the kind.
 fn with_format(bytes: &[u8], kind: &str, format: u8) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let at = bytes.windows(kind.len()).position(|part| part == kind.as_bytes()).unwrap() + kind.len();

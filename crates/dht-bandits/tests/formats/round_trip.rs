@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::Path;
 
-/// The formats: JSON and CBOR and MessagePack with the names of fields, MessagePack and postcard by position.
+/// Formats: JSON and CBOR and MessagePack with the names of fields, MessagePack and postcard by position.
 const FORMATS: [&str; 5] = ["JSON", "CBOR", "MessagePack named", "MessagePack", "postcard"];
 
 /// Values are written and read as `dyn`, so that each format is compiled once and not for each of a hundred types.
@@ -46,7 +46,7 @@ thread_local! {
     static READ: Cell<ReadAny> = const { Cell::new(|_| Err(serde::de::Error::custom("nothing was asked for"))) };
 }
 
-/// A value of the type that was asked for.
+/// Value of the type that was asked for.
 struct Read(Box<dyn Any>);
 
 impl<'de> Deserialize<'de> for Read {
@@ -72,7 +72,7 @@ impl Visit {
         }
     }
 
-    /// A value that is compared by its JSON.
+    /// Value that is compared by its JSON.
     pub fn policy<T: Serialize + DeserializeOwned + 'static>(&mut self, value: &T) {
         self.note::<T>();
         let text = String::from_utf8(write("JSON", value).unwrap()).unwrap();
@@ -90,7 +90,7 @@ impl Visit {
     }
 }
 
-/// The public types of the sources that implement serde.
+/// Public types of the sources that implement serde.
 fn types_with_serde(folder: &Path, names: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

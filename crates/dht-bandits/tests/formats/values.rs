@@ -24,7 +24,7 @@ const ARMS: [ArmId; 3] = [ArmId::new(0), ArmId::new(1), ArmId::new(2)];
 const CONTEXT: [f64; 2] = [0.1, -1.5];
 const FEATURES: [f64; 6] = [0.1, 0.2, 0.3, -0.4, 0.5, 0.6];
 
-/// A request without a context, whose items have features.
+/// Request without a context, whose items have features.
 fn items() -> Request<'static> {
     Request::new(&[]).featured(&ARMS, &FEATURES, 2).unwrap()
 }
@@ -33,7 +33,7 @@ fn request() -> Request<'static> {
     Request::new(&CONTEXT).featured(&ARMS, &FEATURES, 2).unwrap()
 }
 
-/// A policy that has decided and learned.
+/// Policy that has decided and learned.
 fn learned<P: Policy>(mut policy: P, request: &Request<'_>) -> P {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     for round in 0..7 {

@@ -43,7 +43,7 @@ fn trained<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E>) -> Disjoint
 
 pub type DiscountedLinUcb = Disjoint<DiscountedRidge, Ucb>;
 
-/// A posterior of dimension 3 that learned something, and the same before.
+/// Posterior of dimension 3 that learned something, and the same before.
 pub trait Healthy: Posterior {
     fn settings() -> Self;
 
@@ -74,7 +74,7 @@ impl Healthy for DiagonalLaplace {
     }
 }
 
-/// The policy, what it learned, and what it decides.
+/// Policy, what it learned, and what it decides.
 fn disjoint<P: Healthy>() -> [String; 4] {
     let policy = P::policy();
     let decision = policy.decide(&Request::new(&context(3)), &mut rng()).unwrap();

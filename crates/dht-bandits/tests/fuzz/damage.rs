@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// A value in a place where a number or a word belongs.
+/// Value in a place where a number or a word belongs.
 const WILD: [&str; 16] = [
     "0",
     "-1",
@@ -34,7 +34,7 @@ pub enum Edit {
     Tree(usize, Change),
 }
 
-/// An edit of a value; the text around it stays well-formed.
+/// Edit of a value; the text around it stays well-formed.
 #[derive(Debug, Clone, Copy)]
 pub enum Change {
     Replace(usize),
@@ -147,7 +147,7 @@ fn alter(tree: &mut Value, position: &mut usize, change: Change) {
     }
 }
 
-/// The child in which the value at `place` is, counted from that child afterwards.
+/// Child in which the value at `place` is, counted from that child afterwards.
 fn child<'a>(values: impl Iterator<Item = &'a Value>, position: &mut usize) -> Option<usize> {
     for (index, value) in values.enumerate() {
         let size = count(value);

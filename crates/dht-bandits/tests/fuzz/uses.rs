@@ -49,7 +49,7 @@ fn whole<T: Serialize + DeserializeOwned, O>(value: &mut T, act: impl FnOnce(&mu
     if act(value).is_err() { text(value) == before } else { again(value) }
 }
 
-/// A damaged policy that chooses single arms.
+/// Damaged policy that chooses single arms.
 fn single<T: Policy + Serialize + DeserializeOwned>(file: &[u8]) -> bool {
     read::<T>(file).is_none_or(|mut policy| chooses_and_learns(&mut policy))
 }
@@ -98,7 +98,7 @@ fn disjoint<P: Healthy>(file: &[u8]) -> bool {
     fits
 }
 
-/// A damaged semi-bandit, or a damaged slate that meets a healthy one.
+/// Damaged semi-bandit, or a damaged slate that meets a healthy one.
 fn slates<T>(file: &[u8], healthy: fn() -> T) -> bool
 where
     T: Slates + Serialize + DeserializeOwned,
@@ -140,7 +140,7 @@ impl<P: Posterior, E: Exploration> Slates for TopK<P, E> {
     }
 }
 
-/// A damaged hybrid, or a damaged decision that meets a healthy one.
+/// Damaged hybrid, or a damaged decision that meets a healthy one.
 fn mixed(file: &[u8]) -> bool {
     let damaged = read::<Hybrid<Ucb>>(file).is_none_or(|mut policy| {
         let arms: Vec<_> = policy.arms().iter().take(2).collect();

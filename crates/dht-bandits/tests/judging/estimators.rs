@@ -67,7 +67,7 @@ fn extreme_parameters_give_the_direct_or_unbiased_estimator() {
     assert_eq!(value(Estimator::Clipped { largest: 4.0 }), value(Estimator::InversePropensity));
 }
 
-/// The mean of an estimator's terms, and their variance, over all rounds that can happen.
+/// Mean of an estimator's terms, and their variance, over all rounds that can happen.
 fn exact(term: impl Fn(&LoggedRound, Prediction, f64) -> f64) -> (f64, f64) {
     let all = every_round();
     let of = |round: &LoggedRound| term(round, round.prediction.unwrap(), round.weight().unwrap());

@@ -1,4 +1,4 @@
-//! The table of all estimates, support, and replay.
+//! Table of all estimates, support, and replay.
 
 use crate::world::{VALUE, arm, log, moments, rng, target};
 use dht_bandits::{
@@ -97,7 +97,7 @@ fn a_refusal_of_a_policy_names_the_round() {
     assert!(matches!(refused, Err(Error::InRound { round: 0, .. })), "{refused:?}");
 }
 
-/// A log of a linear world, drawn with propensities that depend on the context, or uniformly.
+/// Log of a linear world, drawn with propensities that depend on the context, or uniformly.
 fn linear_log(
     rows: usize,
     uniform: bool,

@@ -11,7 +11,7 @@ use dht_bandits::{
 };
 use rand::{Rng, RngExt};
 
-/// The chance of a click on each of six items, by context, at whichever position.
+/// Chance of a click on each of six items, by context, at whichever position.
 const CLICKS: [[f64; 6]; 2] = [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.7, 0.1, 0.5, 0.1, 0.3, 0.1]];
 const THOMPSON: Thompson = Thompson { alpha: 0.3 };
 const CONTEXTS: [[f64; 2]; 2] = [[1.0, 0.0], [1.0, 1.0]];
@@ -20,7 +20,7 @@ fn clicks<R: Rng + ?Sized>(context: usize, shown: impl Iterator<Item = ArmId>, r
     shown.map(|arm| Feedback::from(rng.random::<f64>() < CLICKS[context][arm.number() as usize])).collect()
 }
 
-/// A policy that has learned for so long.
+/// Policy that has learned for so long.
 fn learned<E: Exploration>(rule: E, rounds: usize, seed: u64) -> TopK<Ridge, E> {
     let mut policy = TopK::per_arm(2, 6, Ridge::default(), rule).unwrap();
     let mut rng = rng(seed);
@@ -42,7 +42,7 @@ fn value(policy: &dyn Policy, arms: &[ArmId]) -> f64 {
     0.5 * (of_context(0) + of_context(1))
 }
 
-/// A log of a policy that learns as it goes and explores half of its positions.
+/// Log of a policy that learns as it goes and explores half of its positions.
 fn logged(count: usize, seed: u64) -> Vec<LoggedSlate> {
     let mut rng = rng(seed);
     let mut policy = TopK::<Ridge, _>::per_arm(2, 6, Ridge::default(), EpsilonGreedy::new(0.5)).unwrap();

@@ -1,4 +1,4 @@
-//! The Open Bandit Pipeline's estimates from the same log: `scripts/golden_off_policy.py` made them.
+//! Open Bandit Pipeline's estimates from the same log: `scripts/golden_off_policy.py` made them.
 
 use dht_bandits::evaluation::{Estimator, LoggedRound, OffPolicy};
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! The pseudo-inverse estimator, by enumeration.
+//! Pseudo-inverse estimator, by enumeration.
 
 use crate::world::{arm, moments, rng};
 use dht_bandits::{
@@ -24,7 +24,7 @@ fn rankings(tilt: f64) -> Slates {
     all.into_iter().map(|(slate, share)| (slate, share / sum)).collect()
 }
 
-/// A reward that is a sum of effects of arm and position.
+/// Reward that is a sum of effects of arm and position.
 fn reward(slate: &[ArmId]) -> f64 {
     let effect = |(position, arm): (usize, &ArmId)| {
         [[0.3, 1.0, -0.5, 0.2], [0.1, 0.4, 0.9, -0.7]][position][arm.number() as usize]

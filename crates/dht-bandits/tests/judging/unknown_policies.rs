@@ -15,7 +15,7 @@ fn better() -> Target<'static> {
     Target::new("better", |request| Ok(target(request.context)))
 }
 
-/// A log whose policy is unknown.
+/// Log whose policy is unknown.
 fn unknown(rows: usize, seed: u64) -> Vec<LoggedDecision> {
     let mut rows = log(&mut rng(seed), rows);
     rows.iter_mut().for_each(|row| row.propensity = None);

@@ -11,7 +11,7 @@ use dht_bandits::{
     policy::{Feedback, TopK, Uniform},
 };
 
-/// A log whose row 7 has no propensity.
+/// Log whose row 7 has no propensity.
 fn rows() -> Vec<LoggedDecision> {
     let mut rows = log(&mut rng(1), 300);
     rows[7].propensity = None;

@@ -91,7 +91,7 @@ fn rewards_that_the_policy_refuses_are_reported_by_id() {
     assert_eq!(caught_up.learned + removed.len(), 10);
 }
 
-/// A saved policy and the log beside it.
+/// Saved policy and the log beside it.
 fn saved() -> (tempfile::TempDir, PathBuf, PathBuf, LinUcb) {
     let folder = tempfile::tempdir().unwrap();
     let (rewards, file) = (folder.path().join("log"), folder.path().join("policy.json"));

@@ -122,7 +122,7 @@ fn dsjson_comes_back_as_it_was_written() {
     assert!(bare.write_dsjson(&mut text, "1").is_err());
 }
 
-/// An event as Wabbit's documentation has it.
+/// Event as Wabbit's documentation has it.
 const EVENT: &str = r#"{"_label_cost":-1,"_label_probability":0.8,"_label_Action":2,"_labelIndex":1,"o":[{"v":1.0,"EventId":"13118d9b"}],"Timestamp":"2021-02-04T16:31:29.2460000Z","Version":"1","EventId":"13118d9b","a":[2,1,3],"c":{"User":{"age":30,"member":true,"country":"DE"},"_multi":[{"Article":{"topic":"a","id":"17"}},{"Article":{"topic":"b","id":"4"}},{"Article":{"topic":"c","id":5}}]},"p":[0.8,0.1,0.1],"VWState":{"m":"ff0744c1"}}"#;
 
 fn user_rows<'a>(text: &'a str, name: &str) -> DsjsonRows<&'a [u8]> {

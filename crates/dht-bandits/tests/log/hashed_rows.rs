@@ -106,7 +106,7 @@ fn an_event_with_a_bad_line_does_not_spoil_the_next() {
     }
 }
 
-/// A class label with trailing letters, several classes in one line, and class 0.
+/// Class label with trailing letters, several classes in one line, and class 0.
 #[test]
 fn a_line_that_is_too_long_costs_one_line_or_event() {
     let long = "x".repeat(1 << 26);
@@ -133,7 +133,7 @@ fn class_labels_are_whole_numbers_from_one() {
     }
 }
 
-/// A space after the bar: what follows are features of the namespace without a name, as Wabbit reads it.
+/// Space after the bar: what follows are features of the namespace without a name, as Wabbit reads it.
 #[test]
 fn a_space_after_the_bar_is_no_namespace() {
     let mut rows = VowpalRows::new(&b"1:0:1 | text red | text\n"[..], "log.vw", hasher());

@@ -28,7 +28,7 @@ fn write(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The ids of the decisions in a file, and of the rewards.
+/// Ids of the decisions in a file, and of the rewards.
 fn ids(path: &Path) -> [Vec<u64>; 2] {
     let text = fs::read_to_string(path).unwrap_or_default();
     ["decision", "reward"].map(|kind| {

@@ -8,7 +8,7 @@ fn settings(rule: RewardRule) -> LogSettings {
     LogSettings::default().with_horizon(Some(100.0)).with_reward_rule(rule)
 }
 
-/// A click at 5, a purchase at 60, and another decision once the horizon has passed.
+/// Click at 5, a purchase at 60, and another decision once the horizon has passed.
 fn click_and_purchase(rule: RewardRule, folder: &std::path::Path) -> Result<(), LogError> {
     let mut log = DecisionLog::open(folder, settings(rule)).unwrap();
     let id = log.append(&decision(0), None, 0.0).unwrap();

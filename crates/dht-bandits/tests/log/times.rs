@@ -1,4 +1,4 @@
-//! The log's clock: times that go backwards, and those that are none.
+//! Log's clock: times that go backwards, and those that are none.
 
 use crate::support::{decision, read};
 use dht_bandits::log::{DecisionLog, LogError, LogProblem, LogSettings};

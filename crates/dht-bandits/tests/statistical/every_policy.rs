@@ -1,4 +1,4 @@
-//! The propensities of the policies that wrap, forget, ignore contexts or come from settings, against what is drawn.
+//! Propensities of the policies that wrap, forget, ignore contexts or come from settings, against what is drawn.
 
 use crate::support::{check, normals};
 use dht_bandits::{

@@ -16,7 +16,7 @@ pub enum Contexts {
     Normal(usize),
 }
 
-/// A distribution of worlds, which seeds draw from.
+/// Distribution of worlds, which seeds draw from.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
     pub name: &'static str,
@@ -172,7 +172,7 @@ impl World {
         }
     }
 
-    /// The draws behind [`reward`](Self::reward): uniform and standard normal.
+    /// Draws behind [`reward`](Self::reward): uniform and standard normal.
     pub fn draws(&self) -> (f64, f64) {
         (self.uniform, self.normal)
     }

@@ -14,7 +14,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 const ARMS: usize = 6;
 
-/// A policy with something learned, so that widths differ.
+/// Policy with something learned, so that widths differ.
 fn trained<E: Exploration>(rule: E, rng: &mut ChaCha8Rng) -> Disjoint<Ridge, E> {
     let mut policy = Disjoint::new(3, ARMS, Ridge::default(), rule).unwrap();
     for round in 0..30 {

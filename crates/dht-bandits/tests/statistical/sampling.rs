@@ -11,7 +11,7 @@ fn normals<R: Rng + ?Sized>(rng: &mut R, count: usize) -> Vec<f64> {
     (0..count).map(|_| StandardNormal.sample(rng)).collect()
 }
 
-/// A ridge posterior kept apart from the crate: vectors of weights are drawn from it through a Cholesky factor.
+/// Ridge posterior kept apart from the crate: vectors of weights are drawn from it through a Cholesky factor.
 struct Oracle {
     a: DMatrix<f64>,
     b: DVector<f64>,

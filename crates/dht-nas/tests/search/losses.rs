@@ -37,7 +37,7 @@ fn soft(teacher: u64) -> Result<Box<dyn TaskLoss>> {
     Ok(Box::new(SoftLabelLoss::new(&classifier(teacher)?, 1.0)?))
 }
 
-/// The gradients of one batch, over the steps that it makes.
+/// Gradients of one batch, over the steps that it makes.
 fn gradients(mut search: ArchitectureSearch, data: &EncodedDataset) -> Result<Split> {
     search.prepare(data, PROGRESS)?;
     search.offer(whole_batch(data), PROGRESS)?;

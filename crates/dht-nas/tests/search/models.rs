@@ -1,4 +1,4 @@
-//! The models that a search trains and gives: extracted, saved, resumed, refused.
+//! Models that a search trains and gives: extracted, saved, resumed, refused.
 
 use std::error::Error as StdError;
 

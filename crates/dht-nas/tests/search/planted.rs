@@ -52,7 +52,7 @@ pub(crate) fn data(rows: usize, seed: u64) -> EncodedDataset {
 /// Which units are useful: for each layer and searched part, in the order of the groups.
 pub(crate) type Truth = Vec<(usize, Part, Vec<bool>)>;
 
-/// A model with useless units, half of each group, and which are useful.
+/// Model with useless units, half of each group, and which are useful.
 pub(crate) fn planted(space: NasSpace, seed: u64) -> Result<(TextClassifier, Truth)> {
     let model = classifier(seed)?;
     let mut rng = rng(100 + seed);
@@ -100,13 +100,13 @@ pub(crate) fn precision_and_recall_of(architecture: &Architecture, truth: &Truth
     (both / kept, both / useful)
 }
 
-/// A copy of the weights.
+/// Copy of the weights.
 pub(crate) fn copy(model: &TextClassifier) -> Result<TextClassifier> {
     let (config, tensors) = (model.encoder().config(), model.encoder().to_tensors()?);
     Ok(model.with_encoder(Encoder::from_tensors(config, &tensors, &Device::Cpu)?)?)
 }
 
-/// The search in a model that is to answer as it does before the search.
+/// Search in a model that is to answer as it does before the search.
 pub(crate) fn search(
     model: &TextClassifier,
     settings: NasSettings,
@@ -117,7 +117,7 @@ pub(crate) fn search(
     search_for(model, model, settings, rows, epochs, seed)
 }
 
-/// The search in a model that is to answer as a teacher does.
+/// Search in a model that is to answer as a teacher does.
 pub(crate) fn search_for(
     teacher: &TextClassifier,
     student: &TextClassifier,

@@ -21,7 +21,7 @@ fn decisions(policy: &AnyPolicy, count: usize, seed: u64) -> Vec<(Decision, f64)
     (0..count).map(one).collect()
 }
 
-/// A policy that has learned for some rounds: a scaling is frozen by then.
+/// Policy that has learned for some rounds: a scaling is frozen by then.
 fn learned(settings: PolicySettings) -> AnyPolicy {
     let mut policy = AnyPolicy::new(settings).unwrap();
     let mut rng = rng(7);

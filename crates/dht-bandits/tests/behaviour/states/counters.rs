@@ -16,7 +16,7 @@ fn learner() -> LinUcb {
     LinUcb::new(2, 2, Ridge::default(), Ucb { alpha: 1.0 }).unwrap()
 }
 
-/// A policy after this number of updates.
+/// Policy after this number of updates.
 fn aged<T: Serialize + DeserializeOwned>(policy: &T, version: u64) -> T {
     let mut value = serde_json::to_value(policy).unwrap();
     value["version"] = version.into();

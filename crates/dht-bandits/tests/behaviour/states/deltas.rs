@@ -21,7 +21,7 @@ fn trained(seed: u64) -> LinUcb {
     policy
 }
 
-/// A healthy delta with something spoiled.
+/// Healthy delta with something spoiled.
 fn spoiled(spoil: impl FnOnce(&mut Value)) -> Delta {
     let mut value = serde_json::to_value(trained(1).diff(&blank()).unwrap()).unwrap();
     let before = value.clone();

@@ -9,7 +9,7 @@ use dht_bandits::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The saved state with these names instead of the former ones.
+/// Saved state with these names instead of the former ones.
 fn renamed<T: Serialize + DeserializeOwned>(saved: &str, names: &[(&str, &str)]) {
     let loaded: T = serde_json::from_str(saved).unwrap();
     let mut today = names.iter().fold(saved.to_owned(), |text, (former, name)| {
@@ -37,7 +37,7 @@ fn renamed<T: Serialize + DeserializeOwned>(saved: &str, names: &[(&str, &str)])
     assert_eq!(serde_json::to_string(&again).unwrap(), today);
 }
 
-/// The options of a diagonal posterior with the factor of its prior, which states did not have.
+/// Options of a diagonal posterior with the factor of its prior, which states did not have.
 fn with_prior_weight(state: &str) -> String {
     let decay = state.find(r#""decay":"#).expect("a decay");
     let end = decay + state[decay..].find('}').expect("its end");

@@ -47,7 +47,7 @@ fn removing_an_arm_of_the_warm_up_never_lowers_the_version() {
     assert_eq!(policy.learn(&decisions[1], 0.5), Err(Error::RemovedArm { arm: ArmId::new(1) }));
 }
 
-/// A policy that counts how often it is copied.
+/// Policy that counts how often it is copied.
 #[derive(Debug)]
 struct Counting {
     inner: Uniform,
