@@ -68,8 +68,8 @@ fn disjoint(criterion: &mut Criterion) -> Result<()> {
         time(criterion, "LinUcb", LinUcb::new(d, k, ridge, Ucb { alpha: 1.0 })?)?;
         time(criterion, "LinTs", LinTs::new(d, k, ridge, Thompson { alpha: 1.0 })?)?;
     }
-    let kept = ridge.with_keep_information(true);
-    time(criterion, "LinUcb keeping A and b", LinUcb::new(64, 100, kept, Ucb { alpha: 1.0 })?)?;
+    let storing = ridge.with_keep_information(true);
+    time(criterion, "LinUcb keeping A and b", LinUcb::new(64, 100, storing, Ucb { alpha: 1.0 })?)?;
     time(criterion, "LogisticTs", Disjoint::new(64, 100, FullLaplace::default(), Thompson { alpha: 1.0 })?)
 }
 

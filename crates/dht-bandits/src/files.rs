@@ -51,12 +51,12 @@ fn target_of(path: &Path) -> std::io::Result<PathBuf> {
     // Linux follows the same number of links.
     for _ in 0..40 {
         match std::fs::symlink_metadata(&target) {
-            Ok(found) if found.is_symlink() => {
+            Ok(metadata) if metadata.is_symlink() => {
                 let next = std::fs::read_link(&target)?;
                 target = target.parent().unwrap_or(Path::new("")).join(next);
             }
-            Ok(found) if found.is_file() => return Ok(target),
-            Ok(found) if found.is_dir() => return Err(ErrorKind::IsADirectory.into()),
+            Ok(metadata) if metadata.is_file() => return Ok(target),
+            Ok(metadata) if metadata.is_dir() => return Err(ErrorKind::IsADirectory.into()),
             Ok(_) => return Err(std::io::Error::new(ErrorKind::InvalidInput, "this is no regular file")),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(target),
             Err(error) => return Err(error),

@@ -49,12 +49,12 @@ fn fading() -> DiagonalLaplace {
 fn single_choices() {
     let mut rng = rng();
     for dimension in [12, 40] {
-        let kept = Ridge::default().with_decay(0.99).with_keep_information(true);
+        let storing = Ridge::default().with_decay(0.99).with_keep_information(true);
         let (ridge, full, diagonal) = (Ridge::default(), FullLaplace::default(), DiagonalLaplace::default());
         let noise = NormalInverseGamma::default();
         let policies: Vec<Box<dyn Policy>> = vec![
             Box::new(LinUcb::new(dimension, 20, ridge, UCB).unwrap()),
-            Box::new(LinUcb::new(dimension, 20, kept, UCB).unwrap()),
+            Box::new(LinUcb::new(dimension, 20, storing, UCB).unwrap()),
             Box::new(LinTs::new(dimension, 20, ridge, THOMPSON).unwrap()),
             Box::new(Disjoint::new(dimension, 20, ridge, EpsilonGreedy::new(0.5)).unwrap()),
             Box::new(Disjoint::new(dimension, 20, full, THOMPSON).unwrap()),

@@ -79,11 +79,11 @@ impl Architecture {
 
     /// Architecture without the units that a search removed. `selected` has one list for each group, true for each unit
     /// that remains.
-    pub(crate) fn of_groups(shape: BlockShape, layers: usize, groups: &[Group], kept: &[Vec<bool>]) -> Self {
+    pub(crate) fn of_groups(shape: BlockShape, layers: usize, groups: &[Group], selected: &[Vec<bool>]) -> Self {
         let mut this = Self::whole(shape, layers);
-        for (group, kept) in groups.iter().zip(kept) {
+        for (group, selected) in groups.iter().zip(selected) {
             for layer in &mut this.layers[group.layers.clone()] {
-                layer.part_mut(group.part).clone_from(kept);
+                layer.part_mut(group.part).clone_from(selected);
             }
         }
         this
@@ -95,9 +95,9 @@ impl Architecture {
     /// # Errors
     /// Errors of [`choose`](crate::choose()).
     pub fn chosen(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<(Self, f64)> {
-        let kept = choose(cost, scores, target)?;
-        let share = cost.share(&hard(&kept)).0;
-        Ok((Self::of_groups(cost.shape(), cost.layers(), cost.groups(), &kept), share))
+        let selected = choose(cost, scores, target)?;
+        let share = cost.share(&hard(&selected)).0;
+        Ok((Self::of_groups(cost.shape(), cost.layers(), cost.groups(), &selected), share))
     }
 
     /// Random architecture that keeps the same number of units in each part of each layer as this architecture. Heads
@@ -163,7 +163,7 @@ impl Architecture {
     pub fn count(&self, layer: usize, part: Part) -> (usize, usize) {
         let (units, heads) = (self.units(layer, part), self.units(layer, Part::Heads));
         let head_stays = |unit: usize| !part.is_by_head() || heads[unit / self.shape.head_dim.max(1)];
-        let stays = units.iter().enumerate().filter(|(unit, kept)| **kept && head_stays(*unit));
+        let stays = units.iter().enumerate().filter(|(unit, selected)| **selected && head_stays(*unit));
         (stays.count(), units.len())
     }
 
@@ -213,8 +213,8 @@ impl Architecture {
     }
 }
 
-fn places(kept: &[bool]) -> Vec<usize> {
-    kept.iter().enumerate().filter_map(|(place, kept)| kept.then_some(place)).collect()
+fn places(selected: &[bool]) -> Vec<usize> {
+    selected.iter().enumerate().filter_map(|(place, selected)| selected.then_some(place)).collect()
 }
 
 #[cfg(test)]
@@ -235,12 +235,12 @@ mod tests {
         for tied in [false, true] {
             for measure in MEASURES {
                 let cost = cost(measure, NasSpace { tied, ..NasSpace::default() });
-                let kept: Vec<Vec<bool>> = cost
+                let selected: Vec<Vec<bool>> = cost
                     .groups()
                     .iter()
                     .map(|group| (0..group.units()).map(|_| rng.random_bool(0.6)).collect())
                     .collect();
-                let architecture = Architecture::of_groups(SHAPE, 2, cost.groups(), &kept);
+                let architecture = Architecture::of_groups(SHAPE, 2, cost.groups(), &selected);
                 let of = |architecture: &Architecture| match measure {
                     CostMeasure::Dimensions => (0..2)
                         .map(|layer| {
@@ -249,8 +249,8 @@ mod tests {
                                 !part.is_by_head() || heads.contains(&(unit / SHAPE.head_dim))
                             };
                             let of_part = |part: Part| {
-                                let kept = architecture.kept(layer, part);
-                                kept.into_iter().filter(|unit| stays(part, *unit)).count()
+                                let selected = architecture.kept(layer, part);
+                                selected.into_iter().filter(|unit| stays(part, *unit)).count()
                             };
                             Part::ALL.into_iter().map(of_part).sum::<usize>()
                         })
@@ -267,7 +267,7 @@ mod tests {
                     }
                 };
                 let expected = of(&architecture) / of(&Architecture::whole(SHAPE, 2));
-                assert_relative_eq!(cost.share(&hard(&kept)).0, expected, max_relative = 1e-14);
+                assert_relative_eq!(cost.share(&hard(&selected)).0, expected, max_relative = 1e-14);
                 assert!(expected < 0.9);
             }
         }
@@ -281,14 +281,14 @@ mod tests {
         let cost = NasCost::new(CostMeasure::Flops { tokens: 9 }, shape, 2, groups, 0.0).unwrap();
         let scores: Vec<Vec<f64>> =
             cost.groups().iter().map(|group| (0..group.units()).map(|_| rng.random()).collect()).collect();
-        let (found, _) = Architecture::chosen(&cost, &scores, 0.5).unwrap();
-        let other = found.shuffled(&mut rng);
+        let (selected, _) = Architecture::chosen(&cost, &scores, 0.5).unwrap();
+        let other = selected.shuffled(&mut rng);
         for layer in 0..2 {
-            assert_eq!(found.sizes(layer), other.sizes(layer));
+            assert_eq!(selected.sizes(layer), other.sizes(layer));
             for part in Part::ALL {
-                assert_eq!(found.kept(layer, part).len(), other.kept(layer, part).len());
+                assert_eq!(selected.kept(layer, part).len(), other.kept(layer, part).len());
             }
-            assert_ne!(found.kept(layer, Part::Neurons), other.kept(layer, Part::Neurons));
+            assert_ne!(selected.kept(layer, Part::Neurons), other.kept(layer, Part::Neurons));
         }
     }
 
@@ -303,8 +303,8 @@ mod tests {
             Part::ValueOutputs => vec![true, true, true, true, false, true],
             _ => vec![true, false, true],
         };
-        let kept: Vec<Vec<bool>> = groups.iter().map(|group| chosen(group.part)).collect();
-        let architecture = Architecture::of_groups(shape, 1, &groups, &kept);
+        let selected: Vec<Vec<bool>> = groups.iter().map(|group| chosen(group.part)).collect();
+        let architecture = Architecture::of_groups(shape, 1, &groups, &selected);
         assert_eq!(
             Part::ALL.map(|part| architecture.count(0, part)),
             [

@@ -196,7 +196,7 @@ mod tests {
             (Control::Lagrangian { rate: 1.0, penalty: 1.0, warm_up: 1.1 }, "lagrangian.warm_up"),
         ] {
             let error = control.check().unwrap_err();
-            assert!(matches!(&error, Error::Argument { name: found, .. } if *found == field), "{error}");
+            assert!(matches!(&error, Error::Argument { name: rejected, .. } if *rejected == field), "{error}");
         }
     }
 }

@@ -266,8 +266,8 @@ impl NasCost {
 }
 
 /// Converts a selection of units to gates: 1 for selected units, 0 for all others.
-pub(crate) fn hard(kept: &[Vec<bool>]) -> Vec<Vec<f64>> {
-    kept.iter().map(|group| group.iter().map(|kept| f64::from(u8::from(*kept))).collect()).collect()
+pub(crate) fn hard(selected: &[Vec<bool>]) -> Vec<Vec<f64>> {
+    selected.iter().map(|group| group.iter().map(|selected| f64::from(u8::from(*selected))).collect()).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Latency of a classifier in seconds, for a fixed number of texts of a fixed length, as a function of its layer sizes.
+/// Latency of a classifier in seconds, as a function of its layer sizes. Number and length of the texts are fixed.
 ///
 /// A layer takes x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ seconds. e_q, e_k and e_v are the numbers of inputs of
 /// Q, K and V. A is the number of columns of the queries and B that of the values, in all heads together. f is the

@@ -51,7 +51,7 @@ impl TaskLoss for LabelLoss {
 pub struct SoftLabelLoss {
     teacher: TextClassifier,
     temperature: f64,
-    kept: Option<Arc<TeacherLogits>>,
+    cached: Option<Arc<TeacherLogits>>,
     ctx: ForwardContext,
 }
 
@@ -64,7 +64,7 @@ impl SoftLabelLoss {
         match temperature > 0.0 && temperature.is_finite() {
             true => {
                 let (teacher, ctx) = (teacher.clone(), ForwardContext::inference());
-                Ok(Self { teacher, temperature, kept: None, ctx })
+                Ok(Self { teacher, temperature, cached: None, ctx })
             }
             false => Err(Error::argument("temperature", "a finite number above 0", temperature)),
         }
@@ -73,14 +73,14 @@ impl SoftLabelLoss {
     /// Adds cached logits. The teacher does not run on texts whose logits are cached.
     #[must_use]
     pub fn with_logits(self, logits: Arc<TeacherLogits>) -> Self {
-        Self { kept: Some(logits), ..self }
+        Self { cached: Some(logits), ..self }
     }
 }
 
 impl TaskLoss for SoftLabelLoss {
     fn loss(&self, run: &GatedRun, batch: &PackedBatch, _: &ForwardContext) -> Result<Tensor> {
-        let kept = self.kept.as_ref().map(|kept| kept.of_batch(batch)).transpose()?.flatten();
-        let teacher = kept.map_or_else(|| self.teacher.logits(batch, &self.ctx), Ok)?;
+        let stored = self.cached.as_ref().map(|cached| cached.of_batch(batch)).transpose()?.flatten();
+        let teacher = stored.map_or_else(|| self.teacher.logits(batch, &self.ctx), Ok)?;
         Ok(soft_cross_entropy(&run.logits, &teacher, self.temperature)?.mean_all()?)
     }
 }

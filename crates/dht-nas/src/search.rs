@@ -225,9 +225,9 @@ impl ArchitectureSearch {
     pub(crate) fn thresholded(&self, alphas: &[Vec<f32>]) -> Vec<Vec<bool>> {
         let groups = self.cost.groups();
         let scores = self.of_groups(alphas, |relaxation, alpha, group| relaxation.score(alpha, &groups[group]));
-        let kept = self
+        let selected = self
             .of_groups(alphas, |relaxation, alpha, group| relaxation.kept(alpha, &groups[group], self.settings.target));
-        with_minimum(groups, &scores, kept)
+        with_minimum(groups, &scores, selected)
     }
 
     /// Architecture that the current gates select, with its cost and gates.
@@ -237,20 +237,20 @@ impl ArchitectureSearch {
     /// * Errors of [`choose`](crate::choose()), if a gate is infinite or not a number.
     pub fn found(&self) -> Result<Found> {
         let (alphas, groups) = (self.alphas()?, self.cost.groups());
-        let kept = match self.settings.selection {
+        let selected = match self.settings.selection {
             Selection::Threshold => self.thresholded(&alphas),
             Selection::Target => choose(&self.cost, &self.scores()?, self.settings.target)?,
         };
         let mut values = self.of_groups(&alphas, |relaxation, alpha, group| relaxation.value(alpha, &groups[group]));
-        for (value, kept) in values.iter_mut().flatten().zip(kept.iter().flatten()) {
-            if !kept {
+        for (value, selected) in values.iter_mut().flatten().zip(selected.iter().flatten()) {
+            if !selected {
                 *value = 0.0;
             }
         }
         let (shape, layers) = (self.cost.shape(), self.cost.layers());
         Ok(Found {
-            architecture: Architecture::of_groups(shape, layers, groups, &kept),
-            reached: self.cost.share(&hard(&kept)).0,
+            architecture: Architecture::of_groups(shape, layers, groups, &selected),
+            reached: self.cost.share(&hard(&selected)).0,
             gates: layer_gates(groups, layers, &values, self.model.encoder().parameters().device())?,
         })
     }
@@ -260,8 +260,8 @@ impl ArchitectureSearch {
     /// # Errors
     /// Errors of [`extract_folded`].
     pub fn extracted(&self) -> Result<TextClassifier> {
-        let found = self.found()?;
-        extract_folded(&self.model, &found.architecture, &found.gates)
+        let result = self.found()?;
+        extract_folded(&self.model, &result.architecture, &result.gates)
     }
 
     /// Loss that trains the gates.

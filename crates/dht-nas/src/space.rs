@@ -73,7 +73,7 @@ impl Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Minimum {
-    /// Minimum number of inputs of Q, of K and of V.
+    /// Minimum number of inputs that Q, K and V each have.
     pub inputs: usize,
     /// Minimum number of dimensions that a head's queries and keys have, and of its values.
     pub outputs: usize,
@@ -251,7 +251,7 @@ mod tests {
             (Minimum { neurons: 21, ..Minimum::default() }, "minimum.neurons"),
         ] {
             let error = NasSpace { minimum, ..NasSpace::default() }.groups(SHAPE, 2).unwrap_err();
-            assert!(matches!(&error, Error::Argument { name: found, .. } if *found == field), "{error}");
+            assert!(matches!(&error, Error::Argument { name: rejected, .. } if *rejected == field), "{error}");
         }
     }
 }

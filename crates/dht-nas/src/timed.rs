@@ -64,18 +64,18 @@ fn drawn<R: Rng + ?Sized>(model: &TextClassifier, rng: &mut R) -> Result<Archite
     let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
     let groups = NasSpace::default().groups(shape, layers)?;
     let shares = Part::ALL.map(|_| rng.random_range(LEAST_SHARE..1.0));
-    let kept = groups.iter().map(|group| {
+    let selected = groups.iter().map(|group| {
         let share = Part::ALL.iter().zip(shares).find(|(part, _)| **part == group.part).map_or(1.0, |(_, share)| share);
-        let mut kept = vec![false; group.units()];
+        let mut selected = vec![false; group.units()];
         // All heads keep the same number of outputs.
-        for block in kept.chunks_mut(group.width) {
+        for block in selected.chunks_mut(group.width) {
             let count = ((block.len() as f64 * share).round() as usize).clamp(1, block.len());
             index::sample(rng, block.len(), count).into_iter().for_each(|unit| block[unit] = true);
         }
-        kept
+        selected
     });
-    let kept: Vec<Vec<bool>> = kept.collect();
-    Ok(Architecture::of_groups(shape, layers, &groups, &kept))
+    let selected: Vec<Vec<bool>> = selected.collect();
+    Ok(Architecture::of_groups(shape, layers, &groups, &selected))
 }
 
 /// Model with its smallest time so far.

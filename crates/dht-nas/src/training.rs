@@ -113,15 +113,15 @@ impl ArchitectureSearch {
     /// their gradients are not computed.
     fn gate_gradients(&mut self, batch: &PackedBatch, progress: Progress) -> Result<(Vec<Tensor>, f64)> {
         self.freeze_weights();
-        let found = || -> Result<(Vec<Tensor>, f64)> {
+        let compute = || -> Result<(Vec<Tensor>, f64)> {
             let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
             let loss = self.task_loss(batch, Trained::Gates, progress, &ctx)?;
             let gradients = self.of_gates(&ctx.backward(&loss, self.parameters())?)?;
             Ok((gradients, f64::from(loss.to_scalar::<f32>()?)))
         };
-        let found = found();
+        let outcome = compute();
         self.thaw();
-        found
+        outcome
     }
 
     /// Gradients with respect to the α of each group.

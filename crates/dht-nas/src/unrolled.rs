@@ -172,9 +172,9 @@ mod tests {
                 var.set(&moved).unwrap_or_else(|error| panic!("{name}: {error}"));
             }
         }
-        let found = loss(validation, Trained::Gates).0.to_scalar::<f32>().unwrap();
+        let gate_loss = loss(validation, Trained::Gates).0.to_scalar::<f32>().unwrap();
         parameters.set_values(before).unwrap();
-        f64::from(found)
+        f64::from(gate_loss)
     }
 
     #[test]

@@ -16,22 +16,25 @@ pub(super) fn ask_of_known<T>(request: &Request<'_>, mut ask: impl FnMut(&Reques
         return outcome;
     };
     let width = request.features(0).map_or(0, <[f64]>::len);
-    let mut kept: Vec<usize> = (0..arms.len()).collect();
+    let mut positions: Vec<usize> = (0..arms.len()).collect();
     let (mut ids, mut features): (Vec<ArmId>, Vec<f64>) = (arms.to_vec(), Vec::new());
     let mut again = None;
     loop {
         let Err(Error::UnknownArm { arm } | Error::RemovedArm { arm }) = again.as_ref().unwrap_or(&outcome) else {
             return again.unwrap_or(outcome);
         };
-        let (arm, before) = (*arm, kept.len());
-        kept.retain(|position| arms[*position] != arm);
-        if kept.is_empty() || kept.len() == before {
+        let (arm, before) = (*arm, positions.len());
+        positions.retain(|position| arms[*position] != arm);
+        if positions.is_empty() || positions.len() == before {
             return outcome;
         }
         ids.clear();
-        ids.extend(kept.iter().map(|position| arms[*position]));
+        ids.extend(positions.iter().map(|position| arms[*position]));
         features.clear();
-        kept.iter().filter_map(|position| request.features(*position)).for_each(|row| features.extend_from_slice(row));
+        positions
+            .iter()
+            .filter_map(|position| request.features(*position))
+            .for_each(|row| features.extend_from_slice(row));
         again = Some(match width {
             0 => ask(&request.only(&ids)),
             _ => ask(&request.featured(&ids, &features, width)?),

@@ -166,7 +166,7 @@ impl<'a> OffPolicy<'a> {
     }
 
     /// Estimates of k quantities, and Σ(d_i − d_j)² of their influences d for each j < i, at i·k + j. The rounds are
-    /// larger than caches: there are two passes over them for all estimators, and no memory by round.
+    /// larger than CPU caches. All estimators therefore share two passes over them, without memory for each round.
     pub(super) fn estimates(&self, quantities: &[Quantity]) -> Result<(Vec<Estimate>, Vec<f64>)> {
         let k = quantities.len();
         quantities.iter().try_for_each(|quantity| self.check(quantity.estimator))?;

@@ -306,13 +306,16 @@ impl OutcomeModel {
         Ok(rows)
     }
 
-    /// Creates the rounds as [`cross_fit`](Self::cross_fit) does, with a model that is fitted to the variance of the
-    /// doubly robust estimate instead of the squared error (MRDR; Farajtabar, Chow & Ghavamzadeh 2018): row i has the
-    /// weight π²(1 − p)/p². This is the diagonal of their quadratic form, and the whole form if the evaluated policy is
+    /// Creates the rounds of a log with predictions of a model that minimises the variance of the doubly robust estimate
+    /// (MRDR; Farajtabar, Chow & Ghavamzadeh 2018).
+    ///
+    /// It is otherwise like [`cross_fit`](Self::cross_fit), whose model minimises the squared error. Row i has the weight
+    /// π²(1 − p)/p². This is the diagonal of the authors' quadratic form, and the whole form if the evaluated policy is
     /// deterministic.
     ///
     /// # Errors
-    /// Errors of [`cross_fit`](Self::cross_fit); [`Error::NoPropensity`].
+    /// * Errors of [`cross_fit`](Self::cross_fit).
+    /// * [`Error::NoPropensity`] if a row has no propensity.
     pub fn cross_fit_mrdr(
         self,
         folds: usize,

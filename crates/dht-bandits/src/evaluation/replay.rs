@@ -63,12 +63,12 @@ impl Replay {
             check_logged(round, "reward", entry.reward)?;
             least = least.min(rate(round, entry)?);
         }
-        if let Some(given) = least_propensity {
-            let fits = given > 0.0 && given <= least * (1.0 + 1e-9);
-            check_parameter("least propensity", given, fits, "positive, and no more than any propensity of the log")?;
-            least = given;
+        if let Some(bound) = least_propensity {
+            let fits = bound > 0.0 && bound <= least * (1.0 + 1e-9);
+            check_parameter("least propensity", bound, fits, "positive, and no more than any propensity of the log")?;
+            least = bound;
         }
-        let (mut rewards, mut kept, mut sum, mut lacking) = (Vec::new(), Vec::new(), 0.0, 0);
+        let (mut rewards, mut accepted, mut sum, mut lacking) = (Vec::new(), Vec::new(), 0.0, 0);
         for (round, entry) in log.iter().enumerate() {
             let request = entry.request()?;
             let mut has_logged = true;
@@ -102,16 +102,16 @@ impl Replay {
             }
             policy.learn(&decision, entry.reward)?;
             sum += entry.reward;
-            kept.push(entry.reward);
+            accepted.push(entry.reward);
             rewards.push(sum);
         }
-        let count = kept.len();
+        let count = accepted.len();
         if count < 2 {
             return Err(Error::TooFewObservations { what: "replay", needed: 2, got: count });
         }
         let value = sum / count as f64;
-        let support = Support::from_weights(kept.iter().map(|_| 1.0));
-        let estimate = estimate(value, kept.iter().map(|reward| reward - value), count, support)?;
+        let support = Support::from_weights(accepted.iter().map(|_| 1.0));
+        let estimate = estimate(value, accepted.iter().map(|reward| reward - value), count, support)?;
         Ok(Self { estimate, rewards, acceptance: count as f64 / log.len() as f64, lacking })
     }
 

@@ -56,7 +56,7 @@ struct Namespace {
     name: String,
     bytes: Vec<u8>,
     hash: u32,
-    /// Interactions of which this is the second namespace, as numbers of the first namespace.
+    /// Numbers of the second namespaces in the interactions whose first namespace is this one.
     second_of: Vec<usize>,
 }
 

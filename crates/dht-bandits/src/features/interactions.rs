@@ -88,13 +88,13 @@ impl Interactions {
                 return refused(format!("the group {name:?} is {from} to {to}, expected columns from 0 to {columns}"));
             }
         }
-        let find = |wanted: &S| {
-            let wanted = wanted.as_ref();
-            match all.iter().find(|(name, _)| *name == wanted) {
+        let find = |group: &S| {
+            let group = group.as_ref();
+            match all.iter().find(|(name, _)| *name == group) {
                 Some((_, range)) => Ok((*range).clone()),
                 None => {
                     let names = all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-                    refused(format!("the group {wanted:?} is unknown, expected one of {names}"))
+                    refused(format!("the group {group:?} is unknown, expected one of {names}"))
                 }
             }
         };

@@ -165,7 +165,7 @@ impl Normalizer {
     /// * Fails if the context has the wrong length, or a value that is not finite or beyond ±1e100.
     /// * Fails if the statistics could not be loaded again.
     pub fn observe(&mut self, context: &[f64]) -> Result<()> {
-        self.observe_by(context, |mean, gap, kept, weight| (mean + gap / weight, gap * gap * (kept / weight)))
+        self.observe_by(context, |mean, gap, earlier, weight| (mean + gap / weight, gap * gap * (earlier / weight)))
     }
 
     /// Adds a context to the variance about the current mean, which does not change. It suits a scaling whose mean a
@@ -188,10 +188,10 @@ impl Normalizer {
             return Ok(());
         }
         let decay = self.options.decay;
-        let kept = self.weight * decay;
-        let weight = kept + 1.0;
+        let earlier = self.weight * decay;
+        let weight = earlier + 1.0;
         let moved = |mean: f64, squares: f64, value: f64| {
-            let (mean, added) = moved(mean, value - mean, kept, weight);
+            let (mean, added) = moved(mean, value - mean, earlier, weight);
             (mean, squares * decay + added)
         };
         let dimensions = self.mean.iter().zip(&self.squares).zip(context);

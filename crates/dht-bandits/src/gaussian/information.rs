@@ -1,6 +1,6 @@
 //! Gaussians in information form, whose precision and moment are additive, and conversion from and to a factor.
 
-use super::parts::Parts;
+use super::parts::FactoredGaussian;
 use crate::clock::add_counts;
 use crate::error::{Error, Result};
 use crate::validate::{LARGEST_SUM, check_finite, check_part, check_sum};
@@ -179,7 +179,7 @@ const TOGETHER: usize = 8;
 
 /// Computes A = (UDUᵀ)⁻¹ = U⁻ᵀD⁻¹U⁻¹, packed, and b = Aθ in O(d³). It computes whole columns, which are contiguous in
 /// memory.
-pub(crate) fn information_of(parts: &Parts) -> Information {
+pub(crate) fn information_of(parts: &FactoredGaussian) -> Information {
     let dimension = parts.mean.len();
     let inverse = inverse_of(parts);
     // A_ij = Σ_{k≤i} W_ki W_kj/D_k for i ≤ j, W = U⁻¹.
@@ -214,7 +214,7 @@ pub(crate) fn information_of(parts: &Parts) -> Information {
 
 /// Computes U⁻¹, packed with its unit diagonal. In each column w, from the last row to the first, w −= w_k·(column k of
 /// U).
-fn inverse_of(parts: &Parts) -> Vec<f64> {
+fn inverse_of(parts: &FactoredGaussian) -> Vec<f64> {
     let dimension = parts.mean.len();
     // The packed strict triangle of U starts at j(j−1)/2.
     let upper = |column: usize| &parts.upper[column * column.saturating_sub(1) / 2..][..column];
@@ -256,7 +256,7 @@ fn dot(left: &[f64], right: &[f64]) -> f64 {
 ///
 /// # Errors
 /// Fails if the matrix A is not positive definite.
-pub(crate) fn parts_of(gram: &[f64], moment: &[f64]) -> Result<Parts> {
+pub(crate) fn parts_of(gram: &[f64], moment: &[f64]) -> Result<FactoredGaussian> {
     let dimension = moment.len();
     // The part of L below its unit diagonal is stored as its transpose, packed by columns: column i holds L_i0 …
     // L_i,i−1.
@@ -306,7 +306,7 @@ pub(crate) fn parts_of(gram: &[f64], moment: &[f64]) -> Result<Parts> {
     if let Some(index) = mean.iter().position(|value| !value.is_finite()) {
         return Err(Error::NotFinite { what: "mean", index, value: mean[index] });
     }
-    Ok(Parts { mean, diagonal, upper })
+    Ok(FactoredGaussian { mean, diagonal, upper })
 }
 
 #[cfg(test)]

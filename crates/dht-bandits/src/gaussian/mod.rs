@@ -14,4 +14,4 @@ pub use information::{InformationState, NaturalParameters};
 pub(crate) use layout::{LANES, Lanes, PanelLayout};
 pub(crate) use layout::{load, multiply, multiply_add, splat, sum, with_registers};
 pub use moments::Score;
-pub(crate) use parts::{Parts, check};
+pub(crate) use parts::{FactoredGaussian, check};

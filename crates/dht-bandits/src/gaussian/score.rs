@@ -92,15 +92,15 @@ fn many_arms<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: ManyAr
         let mut done = 0;
         if count == TOGETHER {
             let blocks = [block(0), block(1), block(2), block(3), block(4)];
-            let [found] = moments::<S, N, PANELS, TOGETHER, 1>(simd, blocks, [query], |_, _, _| ());
-            *scores = found.map(Moments::score);
+            let [by_arm] = moments::<S, N, PANELS, TOGETHER, 1>(simd, blocks, [query], |_, _, _| ());
+            *scores = by_arm.map(Moments::score);
             done = TOGETHER;
         }
         // The last arms are not padded to a full group: the extra computations would cost more than they save.
         while done + 2 <= count {
             let blocks = [block(done), block(done + 1)];
-            let [found] = moments::<S, N, PANELS, 2, 1>(simd, blocks, [query], |_, _, _| ());
-            (scores[done], scores[done + 1]) = (found[0].score(), found[1].score());
+            let [by_arm] = moments::<S, N, PANELS, 2, 1>(simd, blocks, [query], |_, _, _| ());
+            (scores[done], scores[done + 1]) = (by_arm[0].score(), by_arm[1].score());
             done += 2;
         }
         if done < count {

@@ -84,8 +84,8 @@ fn rank_one_update<S: Simd, const N: usize>(simd: S, work: RankOneUpdate<'_>) {
         }
         let old = load::<S, N>(simd, &before[panel].0);
         let diagonal = &mut block[first + rows];
-        let (after, kept) = (load::<S, N>(simd, &after.0), load::<S, N>(simd, &diagonal.0));
-        store(simd, diagonal, multiply(simd, kept, divide(simd, old, after)));
+        let (after, entries) = (load::<S, N>(simd, &after.0), load::<S, N>(simd, &diagonal.0));
+        store(simd, diagonal, multiply(simd, entries, divide(simd, old, after)));
         let f = load::<S, N>(simd, &f[panel].0);
         let multipliers = multiply(simd, splat(simd, -1.0), divide(simd, f, old));
         let mut prefix = [multipliers; LANES];

@@ -16,10 +16,10 @@ impl ArmNames {
 
     /// Finds the arm with a name, or with a number if arms have no names.
     pub(super) fn find(&self, text: &str) -> Result<ArmId, LogProblem> {
-        let found = match &self.0 {
+        let arm = match &self.0 {
             Some(names) => names.get(text).copied(),
             None => text.parse().ok().map(ArmId::new),
         };
-        found.ok_or_else(|| LogProblem::UnknownAction(format!("{text:?}")))
+        arm.ok_or_else(|| LogProblem::UnknownAction(format!("{text:?}")))
     }
 }

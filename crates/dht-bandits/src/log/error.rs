@@ -1,4 +1,4 @@
-//! Errors of logs: the problem and its location.
+//! Errors of logs: each names the problem and its location.
 
 use crate::decision::{Choice, check_sparse};
 use crate::error::{Error, Number};
@@ -6,8 +6,8 @@ use crate::validate::SPARSE;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Refused line, reward or file. A writer that returned it is unchanged; a reader is unchanged or continues at the next
-/// line.
+/// Error of a refused line, reward or file. A writer that returned it is unchanged. A reader is unchanged or continues
+/// at the next line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
@@ -46,7 +46,7 @@ pub enum LogError {
     /// A file is missing between existing files: its content is lost.
     #[error("{path} is missing: the log goes on with {next}")]
     MissingFile {
-        /// Path of the missing file; others after it may be missing as well.
+        /// Path of the missing file. Files after it may be missing as well.
         path: PathBuf,
         /// Path of the next existing file.
         next: PathBuf,
@@ -54,7 +54,7 @@ pub enum LogError {
     /// A reward, or the feedback on a slate, cannot be written.
     #[error("reward or feedback for id {id}: {problem}")]
     Reward {
-        /// Id of its decision or slate.
+        /// Id of the decision or slate.
         id: u64,
         /// Description of the problem.
         problem: LogProblem,
@@ -88,7 +88,7 @@ pub enum LogProblem {
     NotFinite {
         /// Name of the value.
         what: String,
-        /// Value found.
+        /// Value that was read or passed.
         value: f64,
     },
     /// The policy, or the line itself, does not have this action.
@@ -100,7 +100,7 @@ pub enum LogProblem {
     /// A reward, or feedback, belongs to no decision or slate.
     #[error("reward or feedback for id {id}: {problem}")]
     Reward {
-        /// Id of the decision or slate that it names.
+        /// Id of the decision or slate to which the line refers.
         id: u64,
         /// Description of the problem.
         problem: Box<LogProblem>,
@@ -135,7 +135,8 @@ pub enum LogProblem {
     /// The file has the last possible number.
     #[error("no number is left for the file that would follow this one: the log did not write it, move it elsewhere")]
     LastNumber,
-    /// The log ends before the position of a saved policy: the policy belongs to another log, or lines were lost.
+    /// The log ends before the position at which a policy was saved: the policy belongs to another log, or lines were
+    /// lost.
     #[error("{length} bytes are there, the policy was saved at byte {byte}: it is not of this log, or lines were lost")]
     EndsBefore {
         /// Length of the file; 0 for a missing one.
@@ -143,7 +144,8 @@ pub enum LogProblem {
         /// Position in the file at which the policy was saved.
         byte: u64,
     },
-    /// The bytes before the position of a saved policy changed: the policy belongs to another log, or lines were replaced.
+    /// The bytes before the position at which a policy was saved have changed: the policy belongs to another log, or
+    /// lines were replaced.
     #[error(
         "the line before byte {byte} is not the one after which the policy was saved: the policy belongs to another log, or \
          lines were replaced. Catch up with the log that it was saved with"
@@ -152,19 +154,19 @@ pub enum LogProblem {
         /// Position in the file at which the policy was saved.
         byte: u64,
     },
-    /// The file is the newest, is empty, and so are all files before it.
+    /// The newest file and all files before it are empty.
     #[error(
         "nothing is left that tells with which id the log goes on: bring back the file before this one, or begin in \
          another folder"
     )]
     NoIds,
-    /// The log holds no such decision or slate.
+    /// The log holds no decision or slate with this id.
     #[error("the log holds no decision or slate of this id")]
     Unknown,
-    /// The decision has its reward already, or the slate its feedback.
+    /// The decision already has its reward, or the slate its feedback.
     #[error("it has its reward or feedback already")]
     Twice,
-    /// The horizon has passed: the decision was joined with the default, or it has its reward already.
+    /// The horizon has passed: the decision was joined with the default, or already has its reward.
     #[error("the horizon has passed")]
     Late,
     /// The file that held the decision or slate was deleted.
@@ -176,10 +178,10 @@ pub enum LogProblem {
     /// Feedback was given to a decision.
     #[error("this is a single decision, which takes a reward: `DecisionLog::reward`")]
     TakesReward,
-    /// The number of feedbacks differs from the number of chosen arms of the slate.
+    /// The number of feedbacks differs from the number of arms that the slate chose.
     #[error("there is feedback on {got} arms, expected {expected}: one for each chosen arm of the slate")]
     Count {
-        /// Number of chosen arms.
+        /// Number of arms that the slate chose.
         expected: usize,
         /// Number of feedbacks.
         got: usize,
@@ -187,7 +189,7 @@ pub enum LogProblem {
 }
 
 impl LogProblem {
-    /// Converts the error of a row that was checked alone.
+    /// Converts the error of a row that was checked by itself.
     pub(super) fn of_row(error: Error) -> Self {
         let text = if let Error::InRound { source, .. } = &error { source.to_string() } else { error.to_string() };
         Self::Malformed(text)
@@ -219,7 +221,7 @@ pub(super) fn check_value(what: &str, value: f64) -> Result<(), LogProblem> {
     if value.abs() <= 1e100 { Ok(()) } else { Err(LogProblem::NotFinite { what: what.to_owned(), value }) }
 }
 
-/// Refuses a context of all values with one beyond ±1e100, and a damaged sparse context.
+/// Refuses a dense context with a value beyond ±1e100, and a damaged sparse context.
 pub(super) fn check_stored(what: &str, values: &[f64]) -> Result<(), LogProblem> {
     if values.first() == Some(&SPARSE) {
         return check_sparse(values).map(drop).map_err(|error| LogProblem::Malformed(error.to_string()));
@@ -227,15 +229,15 @@ pub(super) fn check_stored(what: &str, values: &[f64]) -> Result<(), LogProblem>
     values.iter().try_for_each(|&value| check_value(what, value))
 }
 
-/// Refuses a choice with a score that JSON cannot represent. The largest `f64` is accepted: it is UCB1's score of an
-/// arm without rewards.
+/// Refuses a choice with a score that JSON cannot represent. The largest `f64` is accepted, since it is UCB1's score
+/// for an arm without rewards.
 pub(super) fn check_choice(choice: &Choice) -> Result<(), LogProblem> {
     let Choice { score, mean, width, propensity_error, .. } = *choice;
     let values = [("score", score), ("mean", mean), ("width", width), ("propensity_error", propensity_error)];
     values.into_iter().filter(|(_, value)| *value != f64::MAX).try_for_each(|(what, value)| check_value(what, value))
 }
 
-/// Refuses the largest number as an id, since no id could follow.
+/// Refuses the largest possible id, since no id could follow.
 pub(super) fn check_id(id: u64) -> Result<(), LogProblem> {
     if id < u64::MAX { Ok(()) } else { Err(LogProblem::Malformed(format!("{id} is no id"))) }
 }

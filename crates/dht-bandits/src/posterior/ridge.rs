@@ -1,4 +1,4 @@
-//! Ridge regression, one per arm: the Gaussian posterior of LinUCB and linear Thompson sampling.
+//! Ridge regression for each arm: the Gaussian posterior of LinUCB and linear Thompson sampling.
 
 use super::beliefs::{Beliefs, posterior, scored_by_factors};
 use crate::arm_set::Slots;
@@ -6,7 +6,8 @@ use crate::clock::{add_counts, check_saved_count};
 use crate::clock::{check_decay, read_decay};
 use crate::error::{Error, Result};
 use crate::gaussian::{
-    Factors, Information, InformationState, NaturalParameters, Parts, Score, check_dimension, information_of, parts_of,
+    FactoredGaussian, Factors, Information, InformationState, NaturalParameters, Score, check_dimension,
+    information_of, parts_of,
 };
 use crate::options::options;
 use crate::validate::{
@@ -17,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 /// Ridge regressions: A = λI + Σ w xx', b = Σ w r x, θ = A⁻¹b, width² = x'A⁻¹x, one per arm.
 ///
-/// A⁻¹ is stored as U·D·Uᵀ, so scores and updates cost O(d²) and the width is never imaginary. The rewards' noise is
-/// assumed to be of unit scale: scale α or the rewards if it is not.
+/// A⁻¹ is stored as U·D·Uᵀ, so that scores and updates cost O(d²) and the width is never imaginary. The rewards' noise
+/// is assumed to be of unit scale. If it is not, scale α or the rewards.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -28,14 +29,14 @@ pub struct Ridge {
     pub prior_precision: f64,
     /// Decay γ of an arm's evidence at each of its updates.
     ///
-    /// A ← γA + (1 − γ)λI and b ← γb: the prior is not forgotten. The prior's part is restored one coordinate per
-    /// update, in turn, (1 − γ^d)λ each time, which keeps the update O(d²). Its minimum in between, λγ^d, must be at
-    /// least 1e-100, or widths would overflow.
+    /// A ← γA + (1 − γ)λI and b ← γb: the prior is not forgotten. One coordinate of the prior is restored in each
+    /// update, in turn, by (1 − γ^d)λ, which keeps the update O(d²). The smallest part of the prior in between, λγ^d,
+    /// must be at least 1e-100, or widths would overflow.
     #[serde(alias = "discount", alias = "forgetting", deserialize_with = "read_decay")]
     pub decay: f64,
     /// Store A and b in addition to the factor, d(d+1)/2 + d more values per arm. Merging, comparing and
-    /// [`forget`](crate::policy::Disjoint::forget) then lose no digits by recomputing them. Each update costs more
-    /// memory traffic.
+    /// [`forget`](crate::policy::Disjoint::forget) then need not recompute them, which would lose digits. Each update
+    /// costs more memory traffic.
     pub keep_information: bool,
 }
 
@@ -44,7 +45,7 @@ options!(Ridge::new(prior_precision / with_prior_precision: f64 = 1.0) {
     keep_information / with_keep_information: bool = false,
 });
 
-/// Beliefs of [`Ridge`].
+/// Learned beliefs of [`Ridge`].
 #[derive(Debug, Clone)]
 pub struct RidgeBeliefs {
     options: Ridge,
@@ -66,19 +67,19 @@ pub struct RidgeArmState {
     pub upper: Vec<f64>,
     /// Number of updates of the arm.
     pub updates: u64,
-    /// And b, if they are stored.
+    /// A and b, if they are stored.
     pub information: Option<InformationState>,
 }
 
 impl RidgeBeliefs {
-    /// Unlearns an observation. If the result could not be loaded, nothing changes.
+    /// Removes an observation from an arm's evidence. If the result could not be loaded, nothing changes.
     pub(crate) fn unlearn(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
-        // Widths grow, and by how much takes the whole factor to tell: a copy after the last arm is updated first.
+        // Widths grow, and only the whole factor shows by how much. A copy after the last arm is therefore updated first.
         let copy = self.updates.len();
         self.reserve(1)?;
         self.push_copy(slot);
         let outcome = self.learn_weighted(copy, context, reward, -weight).and_then(|()| {
-            let Parts { mean, diagonal, upper } = self.factors.parts(copy);
+            let FactoredGaussian { mean, diagonal, upper } = self.factors.parts(copy);
             check_grown(&mean, &diagonal, &upper)
         });
         if outcome.is_ok() {
@@ -247,19 +248,19 @@ impl Beliefs for RidgeBeliefs {
     }
 
     fn state_with(&self, parameters: &NaturalParameters) -> Result<RidgeArmState> {
-        let Parts { mean, diagonal, upper } = parts_of(&parameters.precision, &parameters.moment)?;
+        let FactoredGaussian { mean, diagonal, upper } = parts_of(&parameters.precision, &parameters.moment)?;
         check_factor(0, &mean, &diagonal, &upper)?;
         let information = || InformationState { gram: parameters.precision.clone(), moment: parameters.moment.clone() };
         let information = self.options.keep_information.then(information);
-        information.iter().try_for_each(|kept| kept.check(self.dimension(), 0))?;
+        information.iter().try_for_each(|saved| saved.check(self.dimension(), 0))?;
         Ok(RidgeArmState { mean, diagonal, upper, updates: parameters.updates, information })
     }
 
     fn replace(&mut self, slot: usize, state: &RidgeArmState) {
         self.factors.set(slot, &state.mean, &state.diagonal, &state.upper);
         self.updates[slot] = state.updates;
-        if let (Some(information), Some(kept)) = (&mut self.information, &state.information) {
-            information[slot] = Information::new(kept.gram.clone(), kept.moment.clone());
+        if let (Some(information), Some(saved)) = (&mut self.information, &state.information) {
+            information[slot] = Information::new(saved.gram.clone(), saved.moment.clone());
         }
     }
 

@@ -78,7 +78,7 @@ fn a_normalizer_is_as_long_as_the_longest_context_of_any_policy() {
 fn too_many_arms_times_dimensions_is_a_memory_error() {
     let (ucb, draw) = (Ucb { alpha: 1.0 }, Thompson { alpha: 1.0 });
     let (ridge, diagonal) = (Ridge::default(), DiagonalLaplace::default());
-    let kept = ridge.with_keep_information(true);
+    let storing = ridge.with_keep_information(true);
     let fading = DiscountedRidge::new(1.0).with_clock(DecayClock::Time);
     let noise = NormalInverseGamma::default();
     let hybrid = 1.0;
@@ -87,7 +87,7 @@ fn too_many_arms_times_dimensions_is_a_memory_error() {
     let attempts: Vec<Result<()>> = vec![
         Disjoint::new(longest, arms, diagonal, draw).map(drop),
         LinUcb::new(full, arms, ridge, ucb).map(drop),
-        LinUcb::new(full, arms, kept, ucb).map(drop),
+        LinUcb::new(full, arms, storing, ucb).map(drop),
         Disjoint::new(full, arms, FullLaplace::default(), ucb).map(drop),
         Disjoint::<NormalInverseGamma, _>::new(full, arms, noise, draw).map(drop),
         Disjoint::<DiscountedRidge, _>::new(full, arms, fading, ucb).map(drop),

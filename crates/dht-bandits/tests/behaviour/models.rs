@@ -185,8 +185,8 @@ fn propensities_sum_to_one_and_match_the_two_arm_closed_form() {
     let mut policy = LinTs::new(2, 2, Ridge::default(), Thompson { alpha: 0.7 }).unwrap();
     policy.update(ArmId::new(0), &[1.0, 0.5], 1.0, 1.0).unwrap();
     let context = [0.8, 0.3];
-    let found = policy.propensities(&Request::new(&context)).unwrap();
-    assert!((found.iter().map(|arm| arm.probability).sum::<f64>() - 1.0).abs() < 1e-12);
+    let propensities = policy.propensities(&Request::new(&context)).unwrap();
+    assert!((propensities.iter().map(|arm| arm.probability).sum::<f64>() - 1.0).abs() < 1e-12);
     // P(s₀ > s₁) = Φ((m₀ − m₁)/√(v₀ + v₁)); Φ by Simpson's rule.
     let scores = [0, 1].map(|arm| policy.score(ArmId::new(arm), &context).unwrap());
     let z = (scores[0].mean - scores[1].mean) / (0.7 * scores[0].width.hypot(scores[1].width));
@@ -199,10 +199,10 @@ fn propensities_sum_to_one_and_match_the_two_arm_closed_form() {
             h / 6.0 * (density(t) + 4.0 * density(t + 0.5 * h) + density(t + h))
         })
         .sum();
-    assert!((found[0].probability - 0.5 - simpson).abs() < 1e-10);
+    assert!((propensities[0].probability - 0.5 - simpson).abs() < 1e-10);
     // The decision carries the same number.
     let decision = policy.decide(&Request::new(&context), &mut rng(5)).unwrap();
-    let chosen = found.iter().find(|entry| entry.arm == decision.arm()).unwrap();
+    let chosen = propensities.iter().find(|entry| entry.arm == decision.arm()).unwrap();
     assert_eq!(decision.choice.propensity, Some(chosen.probability));
 }
 
@@ -215,10 +215,10 @@ fn readers_see_what_was_published_and_nothing_in_between() {
         writer.change(|policy| policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0)).unwrap();
         assert_eq!(reader.latest().version(), round / 3 * 3);
     }
-    let kept = reader.snapshot();
+    let snapshot = reader.snapshot();
     writer.publish();
     assert_eq!(reader.latest().version(), 7);
-    assert_eq!(kept.version(), 6);
+    assert_eq!(snapshot.version(), 6);
     let threads: Vec<_> = (0..4)
         .map(|seed| {
             let mut reader = writer.reader();

@@ -129,8 +129,8 @@ fn propensities_of_rules_are_those_computed_by_hand() {
     assert_all_close(&probabilities(SquareCb { gamma: 0.0, power: 0.5 }, &means, all), &[0.25; 4]);
     // Thompson sampling between two equal widths: Φ(gap/(√2·α·width)), width² = ½; Φ(.6) is in every table.
     let thompson = Thompson { alpha: 0.5 };
-    let found = probabilities(thompson, &[0.8, 0.5], all);
-    assert!((found[0] - 0.725_746_882_249_927).abs() < 1e-9, "{found:?}");
+    let propensities = probabilities(thompson, &[0.8, 0.5], all);
+    assert!((propensities[0] - 0.725_746_882_249_927).abs() < 1e-9, "{propensities:?}");
 }
 
 #[test]

@@ -42,15 +42,15 @@ fn equals_the_dense_policy<E: Exploration>(rule: &E, options: DiagonalLaplace) {
         let decision = sparse.decide(&request, &mut ours).unwrap();
         let expected = dense.decide(&Request::new(&all), &mut theirs).unwrap();
         assert_eq!(decision.arm(), expected.arm(), "round {round}");
-        let (got, wanted) = (decision.choice.propensity.unwrap(), expected.choice.propensity.unwrap());
-        assert!((got - wanted).abs() < 1e-8, "{got} {wanted}");
+        let (got, reference) = (decision.choice.propensity.unwrap(), expected.choice.propensity.unwrap());
+        assert!((got - reference).abs() < 1e-8, "{got} {reference}");
         let reward = f64::from(u8::from(world.random::<f64>() < sigmoid(all[3] - all[9])));
         sparse.update(decision.arm(), &decision.context, reward, 1.5).unwrap();
         dense.update(expected.arm(), &all, reward, 1.5).unwrap();
         for arm in (0..4).map(ArmId::new) {
-            let (got, wanted) = (sparse.score(arm, context.values()).unwrap(), dense.score(arm, &all).unwrap());
-            assert!((got.mean - wanted.mean).abs() < 1e-12 * (1.0 + wanted.mean.abs()), "{got:?} {wanted:?}");
-            assert!((got.width - wanted.width).abs() < 1e-12 * (1.0 + wanted.width), "{got:?} {wanted:?}");
+            let (got, reference) = (sparse.score(arm, context.values()).unwrap(), dense.score(arm, &all).unwrap());
+            assert!((got.mean - reference.mean).abs() < 1e-12 * (1.0 + reference.mean.abs()), "{got:?} {reference:?}");
+            assert!((got.width - reference.width).abs() < 1e-12 * (1.0 + reference.width), "{got:?} {reference:?}");
         }
         if round == 200 {
             let (added, also) = (sparse.add_arm_like(ArmId::new(1)), dense.add_arm_like(ArmId::new(1)));
@@ -93,9 +93,9 @@ fn arms_are_removed_with_their_weights() {
     assert_eq!((sparse.add_arm(), dense.add_arm()), (Ok(ArmId::new(3)), Ok(ArmId::new(3))));
     for (context, all) in contexts {
         for arm in [1, 2, 3].map(ArmId::new) {
-            let (got, wanted) = (sparse.score(arm, context.values()).unwrap(), dense.score(arm, &all).unwrap());
-            assert_close(got.mean, wanted.mean, 1e-12, "mean");
-            assert_close(got.width, wanted.width, 1e-12, "width");
+            let (got, reference) = (sparse.score(arm, context.values()).unwrap(), dense.score(arm, &all).unwrap());
+            assert_close(got.mean, reference.mean, 1e-12, "mean");
+            assert_close(got.width, reference.width, 1e-12, "width");
         }
         assert_eq!(sparse.score(ArmId::new(0), context.values()), Err(Error::RemovedArm { arm: ArmId::new(0) }));
     }

@@ -15,7 +15,7 @@ pub fn normals<R: Rng + ?Sized>(rng: &mut R, count: usize) -> Vec<f64> {
     (0..count).map(|_| StandardNormal.sample(rng)).collect()
 }
 
-/// And b of a ridge regression, solved by an LU decomposition that shares nothing with the crate.
+/// A and b of a ridge regression, solved by an LU decomposition that shares nothing with the crate.
 #[derive(Debug, Clone)]
 pub struct Dense {
     pub a: DMatrix<f64>,

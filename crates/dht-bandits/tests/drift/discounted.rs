@@ -22,7 +22,7 @@ fn context<R: Rng + ?Sized>(rng: &mut R) -> [f64; 3] {
     [1.0, rng.random::<f64>() - 0.5, rng.random::<f64>() * 2.0]
 }
 
-/// And b without the prior, which is added whole.
+/// A and b without the prior, which is added whole.
 #[derive(Clone)]
 struct Dense {
     a: DMatrix<f64>,

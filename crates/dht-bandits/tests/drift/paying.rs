@@ -37,8 +37,8 @@ fn policies() -> Result<Vec<(&'static str, Box<dyn Policy>)>> {
 /// By how many standard errors an entry's regret is below another's, over the same seeds.
 fn gain(comparison: &Comparison, entry: &str, other: &str) -> f64 {
     let regrets = |name: &str| -> Vec<f64> {
-        let found = comparison.runs.iter().find(|runs| runs.0 == name);
-        found.map(|runs| runs.1.iter().map(|curve| curve.total_regret()).collect()).unwrap_or_default()
+        let entry = comparison.runs.iter().find(|runs| runs.0 == name);
+        entry.map(|runs| runs.1.iter().map(|curve| curve.total_regret()).collect()).unwrap_or_default()
     };
     let gains: Vec<_> = regrets(other).iter().zip(regrets(entry)).map(|(left, right)| left - right).collect();
     let count = gains.len() as f64;

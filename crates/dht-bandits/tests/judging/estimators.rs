@@ -96,17 +96,17 @@ fn bias_and_variance_are_those_of_the_enumerated_world() {
         (Estimator::Direct, exact(|_, model, _| model.expected), false),
     ];
     let mut rng = rng(1);
-    let mut found = vec![(Vec::new(), Vec::new()); cases.len()];
+    let mut results = vec![(Vec::new(), Vec::new()); cases.len()];
     for _ in 0..logs {
         let rounds = rounds(&mut rng, count);
         let log = OffPolicy::new(&rounds).unwrap();
-        for ((estimator, ..), (values, errors)) in cases.iter().zip(&mut found) {
+        for ((estimator, ..), (values, errors)) in cases.iter().zip(&mut results) {
             let estimate = log.estimate(*estimator).unwrap();
             values.push(estimate.value);
             errors.push(estimate.standard_error);
         }
     }
-    for ((estimator, (mean, variance), unbiased), (values, errors)) in cases.iter().zip(&found) {
+    for ((estimator, (mean, variance), unbiased), (values, errors)) in cases.iter().zip(&results) {
         assert_eq!((mean - VALUE).abs() < 1e-12, *unbiased, "{estimator}: {mean}");
         let deviation = (variance / f64::from(count as u32)).sqrt();
         let (got, spread) = moments(values);

@@ -195,19 +195,19 @@ fn only_the_closed_form_is_biased_on_slates_without_repetition() {
 
 #[test]
 fn the_closed_form_is_unbiased_for_independent_positions() {
-    let (shares, wanted) = ([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]], [[0.2, 0.2, 0.6], [0.8, 0.1, 0.1]]);
+    let (shares, targets) = ([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]], [[0.2, 0.2, 0.6], [0.8, 0.1, 0.1]]);
     let effects = [[0.3, 1.0, -0.5], [0.1, 0.4, 0.9]];
     let mut rng = rng(5);
     let mut drawn = |position: usize| {
         let draw: f64 = rng.random();
         let item = if draw < shares[position][0] { 0 } else { 1 + usize::from(draw >= 1.0 - shares[position][2]) };
         let noise = rng.random::<f64>() - 0.5;
-        LoggedRound::new(effects[position][item] + noise, shares[position][item], wanted[position][item])
+        LoggedRound::new(effects[position][item] + noise, shares[position][item], targets[position][item])
     };
     let slates: Vec<_> = (0..20_000).map(|_| vec![drawn(0), drawn(1)]).collect();
     let truth: f64 = (0..2)
         .flat_map(|at| (0..3).map(move |item| (at, item)))
-        .map(|(at, item)| wanted[at][item] * effects[at][item])
+        .map(|(at, item)| targets[at][item] * effects[at][item])
         .sum();
     let judge = OffPolicy::from_slates(&slates).unwrap();
     for estimate in [judge.pseudo_inverse().unwrap(), judge.independent().unwrap()] {

@@ -36,8 +36,8 @@ fn rewards_that_come_late_or_never_are_joined() {
     // Decision 1 waited 11.5 and gets the default; 3 waits since 9.5 and may still be rewarded.
     let (joined, errors, reader) = read(folder.path(), CLICKS);
     assert!(errors.is_empty());
-    let found: Vec<_> = joined.iter().map(|entry| (entry.id, entry.reward, entry.defaulted)).collect();
-    assert_eq!(found, [(0, 1.0, false), (1, 0.0, true), (2, 0.5, false)]);
+    let outcomes: Vec<_> = joined.iter().map(|entry| (entry.id, entry.reward, entry.defaulted)).collect();
+    assert_eq!(outcomes, [(0, 1.0, false), (1, 0.0, true), (2, 0.5, false)]);
     assert_eq!(joined[2].decision, decision(2));
     let counts = reader.counts();
     assert_eq!((counts.rewarded, counts.defaulted, counts.waiting, counts.torn), (2, 1, 2, 0));

@@ -65,12 +65,12 @@ fn ids_never_begin_anew() {
     let [old, new] = ["00000000.jsonl", "00000001.jsonl"].map(|name| folder.path().join(name));
     // What a kill after the creation of a file left, and the file before it deleted.
     fs::write(&new, "").unwrap();
-    let kept = fs::read(&old).unwrap();
+    let content = fs::read(&old).unwrap();
     fs::remove_file(&old).unwrap();
     let refused = problem(DecisionLog::open(folder.path(), SMALL));
     assert_eq!(refused, ("00000001.jsonl".to_owned(), LogProblem::NoIds));
     // With the file before it, the empty one learns where ids go on, before anything is written.
-    fs::write(&old, kept).unwrap();
+    fs::write(&old, content).unwrap();
     assert_eq!(DecisionLog::open(folder.path(), SMALL).unwrap().next_id(), 2);
     fs::remove_file(&old).unwrap();
     assert_eq!(DecisionLog::open(folder.path(), SMALL).unwrap().next_id(), 2);

@@ -176,7 +176,7 @@ fn what_waits_over_a_gap_gets_no_default() {
 fn files_that_cannot_be_read_are_gaps_as_well() {
     let folder = tempfile::tempdir().unwrap();
     let files = write(folder.path());
-    let kept = fs::read(&files[3]).unwrap();
+    let content = fs::read(&files[3]).unwrap();
     fs::remove_file(&files[3]).unwrap();
     let (missing, _, reader) = read(folder.path(), DEFAULTS);
     let counts = reader.counts();
@@ -189,7 +189,7 @@ fn files_that_cannot_be_read_are_gaps_as_well() {
     assert_eq!((reader.counts().orphaned, reader.counts().unrewarded), (counts.orphaned, counts.unrewarded));
     // One that was cut off in its first line.
     fs::remove_dir(&files[3]).unwrap();
-    fs::write(&files[3], &kept[..10]).unwrap();
+    fs::write(&files[3], &content[..10]).unwrap();
     let (joined, errors, reader) = read(folder.path(), DEFAULTS);
     assert!(matches!(&errors[..], [LogError::Line { line: 1, .. }]), "{errors:?}");
     assert_eq!(joined, missing);

@@ -59,21 +59,21 @@ fn feedback_that_comes_late_or_never_is_joined() {
     // Slate 1 waited 11.5 and is left out; 3 waits since 9.5 and may still get its feedback.
     let (joined, errors, reader) = slates(folder.path(), LEFT_OUT);
     assert!(errors.is_empty(), "{errors:?}");
-    let found: Vec<_> = joined.iter().map(|entry| (entry.id, entry.feedback.clone(), entry.defaulted)).collect();
+    let outcomes: Vec<_> = joined.iter().map(|entry| (entry.id, entry.feedback.clone(), entry.defaulted)).collect();
     let (first, third) = (vec![Observed(1.0), Unobserved], vec![Observed(0.0), Observed(1.0)]);
-    assert_eq!(found, [(0, first.clone(), false), (2, third.clone(), false)]);
+    assert_eq!(outcomes, [(0, first.clone(), false), (2, third.clone(), false)]);
     assert_eq!((&joined[1].slate, joined[1].time), (&slate(2), 2.0));
     let counts = reader.counts();
     assert_eq!((counts.rewarded, counts.unrewarded, counts.waiting, counts.torn), (2, 1, 2, 0));
     // It counts as unobserved where the settings say so; without a horizon all wait for the end.
     let nothing = vec![Unobserved; 2];
     let (joined, _, reader) = slates(folder.path(), LEFT_OUT.with_unobserved(true));
-    let found: Vec<_> = joined.iter().map(|entry| (entry.feedback.clone(), entry.defaulted)).collect();
-    assert_eq!(found, [(first.clone(), false), (nothing.clone(), true), (third.clone(), false)]);
+    let outcomes: Vec<_> = joined.iter().map(|entry| (entry.feedback.clone(), entry.defaulted)).collect();
+    assert_eq!(outcomes, [(first.clone(), false), (nothing.clone(), true), (third.clone(), false)]);
     assert_eq!(reader.counts().defaulted, 1);
     let (joined, ..) = slates(folder.path(), LogSettings::default().with_unobserved(true));
-    let found: Vec<_> = joined.into_iter().map(|entry| entry.feedback).collect();
-    assert_eq!(found, [first, nothing.clone(), third, nothing.clone(), nothing]);
+    let outcomes: Vec<_> = joined.into_iter().map(|entry| entry.feedback).collect();
+    assert_eq!(outcomes, [first, nothing.clone(), third, nothing.clone(), nothing]);
     let (joined, _, reader) = slates(folder.path(), LogSettings::default());
     assert_eq!((joined.len(), reader.counts().waiting), (2, 3));
 }

@@ -45,10 +45,10 @@ fn writer_and_reader_agree_on_late_rewards_if_time_goes_back() {
     // What the writer took, the reader takes.
     let (joined, errors, reader) = read(folder.path(), READ);
     assert!(errors.is_empty(), "{errors:?}");
-    let found: Vec<_> = joined.iter().map(|entry| (entry.id, entry.reward, entry.defaulted)).collect();
+    let outcomes: Vec<_> = joined.iter().map(|entry| (entry.id, entry.reward, entry.defaulted)).collect();
     let lost = |id| (id, 0.0, true);
     assert_eq!(
-        found,
+        outcomes,
         [(0, 2.0, false), (1, 1.0, false), lost(2), lost(3), lost(4), lost(5), lost(6), lost(7)],
         "{:?}",
         reader.counts()

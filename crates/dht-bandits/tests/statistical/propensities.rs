@@ -133,7 +133,7 @@ fn two_thompson_arms_keep_their_closed_form_while_learning() {
         let scores = [0, 1].map(|arm| policy.score(ArmId::new(arm), &context).unwrap());
         let z = (scores[0].mean - scores[1].mean) / (0.9 * scores[0].width.hypot(scores[1].width));
         let expected = 0.5 * libm::erfc(-z / std::f64::consts::SQRT_2);
-        let found = policy.propensities(&Request::new(&context)).unwrap()[0].probability;
-        assert!((found - expected).abs() < 1e-10, "{found} {expected}");
+        let probability = policy.propensities(&Request::new(&context)).unwrap()[0].probability;
+        assert!((probability - expected).abs() < 1e-10, "{probability} {expected}");
     }
 }

@@ -109,20 +109,20 @@ fn every_target_of_every_space_is_reached_after_a_short_search() -> Outcome {
         for target in targets {
             let settings = NasSettings { space, measure, target, ..strong() };
             let search = search(&model, settings, 48, 1, 2)?;
-            let found = search.found()?;
-            assert!((found.reached - target).abs() <= 0.03, "{space:?}: {} for {target}", found.reached);
+            let result = search.found()?;
+            assert!((result.reached - target).abs() <= 0.03, "{space:?}: {} for {target}", result.reached);
             let small = search.extracted()?;
             if let CostMeasure::Latency(latency) = measure {
                 let sizes = |model: &TextClassifier| -> Vec<LayerSizes> {
                     (0..model.encoder().layers()).map(|layer| model.encoder().layer_sizes(layer)).collect()
                 };
                 let share = latency.seconds(&sizes(&small)) / latency.seconds(&sizes(&model));
-                assert!((share - found.reached).abs() < 1e-9, "{share}, said {}", found.reached);
+                assert!((share - result.reached).abs() < 1e-9, "{share}, said {}", result.reached);
             }
             if let CostMeasure::Flops { tokens } = measure {
                 // What is reached is the share of the whole model's FLOPs, as the models themselves count them.
                 let flops = |model: &TextClassifier| model.forward_flops(Load::of_text(tokens)).as_f64();
-                assert!((flops(&small) / flops(&model) - found.reached).abs() < 1e-9);
+                assert!((flops(&small) / flops(&model) - result.reached).abs() < 1e-9);
             }
         }
     }

@@ -58,12 +58,12 @@ fn the_report_s_settings_run_and_cut_at_their_threshold() -> Outcome {
     let settings = NasSettings::report(NasSpace::inputs(), 0.5);
     assert_eq!((settings.selection, settings.count), (Selection::Threshold, Count::Expected));
     let search = search(&model, settings, 64, 6, 3)?;
-    let (found, scores) = (search.found()?, search.scores()?);
+    let (result, scores) = (search.found()?, search.scores()?);
     for (group, scores) in search.cost().groups().iter().zip(scores) {
-        let kept = found.architecture.units(group.layers.start, group.part);
+        let selected = result.architecture.units(group.layers.start, group.part);
         // σ(α) > .01 is α > −4.595; one unit stays in any case.
         let above = scores.iter().filter(|alpha| **alpha > -4.595_12).count();
-        assert_eq!(kept.iter().filter(|kept| **kept).count(), above.max(1));
+        assert_eq!(selected.iter().filter(|unit| **unit).count(), above.max(1));
     }
     Ok(())
 }

@@ -89,15 +89,15 @@ pub(crate) fn precision_and_recall(search: &ArchitectureSearch, truth: &Truth) -
 }
 
 pub(crate) fn precision_and_recall_of(architecture: &Architecture, truth: &Truth) -> (f64, f64) {
-    let (mut both, mut kept, mut useful) = (0.0, 0.0, 0.0);
+    let (mut both, mut selected, mut useful) = (0.0, 0.0, 0.0);
     for (layer, part, units) in truth {
         for (kept_unit, useful_unit) in architecture.units(*layer, *part).iter().zip(units) {
             both += f64::from(u8::from(*kept_unit && *useful_unit));
-            kept += f64::from(u8::from(*kept_unit));
+            selected += f64::from(u8::from(*kept_unit));
             useful += f64::from(u8::from(*useful_unit));
         }
     }
-    (both / kept, both / useful)
+    (both / selected, both / useful)
 }
 
 /// Copy of the weights.

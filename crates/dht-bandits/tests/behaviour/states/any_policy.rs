@@ -416,8 +416,11 @@ fn beta_thompson_has_exact_propensities_and_rejects_bad_rewards() {
         policy.update(ArmId::new(0), &[], reward, 1.0).unwrap();
     }
     // Beta(3, 2) against Beta(1, 1): the mean, 3/5.
-    let found = policy.propensities(&request).unwrap();
-    assert!((found[0].probability - 0.6).abs() < 1e-9 && (found[1].probability - 0.4).abs() < 1e-9, "{found:?}");
+    let propensities = policy.propensities(&request).unwrap();
+    assert!(
+        (propensities[0].probability - 0.6).abs() < 1e-9 && (propensities[1].probability - 0.4).abs() < 1e-9,
+        "{propensities:?}"
+    );
     let mut draws = rng(6);
     let wins = (0..20_000).filter(|_| policy.select(&request, &mut draws).unwrap().arm.number() == 0).count();
     // Deviation 69: five of them.

@@ -66,9 +66,9 @@ fn merging_beyond_what_can_be_counted_is_refused() {
     assert!(is_limit(&old.merge(&young).unwrap_err()));
     assert_eq!(old.state(), before);
     let mut sum = old.diff(&learner()).unwrap();
-    let kept = sum.clone();
+    let unchanged = sum.clone();
     assert!(matches!(sum.combine(&young.diff(&learner()).unwrap()), Err(Error::CountLimit { .. })));
-    assert_eq!(sum, kept);
+    assert_eq!(sum, unchanged);
 }
 
 #[test]
@@ -147,8 +147,8 @@ fn a_ridge_that_forgets_its_prior_before_restoring_is_rejected() {
 
 #[test]
 fn information_that_would_overflow_is_refused() {
-    let kept = Ridge::default().with_keep_information(true);
-    let mut value = serde_json::to_value(LinUcb::new(1, 1, kept, Ucb { alpha: 1.0 }).unwrap()).unwrap();
+    let storing = Ridge::default().with_keep_information(true);
+    let mut value = serde_json::to_value(LinUcb::new(1, 1, storing, Ucb { alpha: 1.0 }).unwrap()).unwrap();
     value["learned"][0]["information"]["moment"][0] = 9.5e249.into();
     let mut policy: LinUcb = serde_json::from_value(value.clone()).unwrap();
     let before = policy.state();

@@ -37,11 +37,11 @@ fn refused(delta: &Delta) -> Error {
     let error = policy.apply(delta).unwrap_err();
     assert_eq!(policy.state(), before);
     let mut healthy = trained(3).diff(&blank()).unwrap();
-    let kept = healthy.clone();
+    let unchanged = healthy.clone();
     assert_eq!(healthy.combine(delta).unwrap_err(), error);
-    assert_eq!(healthy, kept);
+    assert_eq!(healthy, unchanged);
     let mut receiver = delta.clone();
-    assert_eq!(receiver.combine(&kept).unwrap_err(), error);
+    assert_eq!(receiver.combine(&unchanged).unwrap_err(), error);
     assert_eq!(&receiver, delta);
     error
 }

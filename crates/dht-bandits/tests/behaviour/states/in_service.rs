@@ -141,8 +141,8 @@ fn what_a_policy_would_refuse_it_tells_without_learning() {
         let mut policy = AnyPolicy::new(settings.clone().with_normaliser(None)).unwrap();
         let mut draws = rng(4);
         (0..9).for_each(|number| _ = round(&mut policy, number, &mut draws));
-        let kept = policy.decide(&featured(&[0.1, 0.2, 0.3], &[ArmId::new(2)], &[0.5, -0.5]), &mut draws).unwrap();
-        let (context, saved) = (kept.context, serde_json::to_string(&policy).unwrap());
+        let decision = policy.decide(&featured(&[0.1, 0.2, 0.3], &[ArmId::new(2)], &[0.5, -0.5]), &mut draws).unwrap();
+        let (context, saved) = (decision.context, serde_json::to_string(&policy).unwrap());
         let huge = vec![1e99; context.len()];
         let attempts = [
             (2, &context[..], 1.0, 1.0),

@@ -265,9 +265,12 @@ fn the_first_reward_that_differs_sets_the_scale() {
     expected.update(ArmId::new(1), &row(&last), 31f64.sqrt(), 1.0).unwrap();
     expected.update(ArmId::new(0), &row(&last), 31f64.sqrt() / 2.0, 1.0).unwrap();
     for arm in [0, 1].map(ArmId::new) {
-        let (found, wanted) = (policy.inner().score(arm, &row(&last)), expected.score(arm, &row(&last)));
-        let (found, wanted) = (found.unwrap(), wanted.unwrap());
-        assert!((found.mean - wanted.mean).abs() < 1e-12 && (found.width - wanted.width).abs() < 1e-12, "{found:?}");
+        let (score, reference) = (policy.inner().score(arm, &row(&last)), expected.score(arm, &row(&last)));
+        let (score, reference) = (score.unwrap(), reference.unwrap());
+        assert!(
+            (score.mean - reference.mean).abs() < 1e-12 && (score.width - reference.width).abs() < 1e-12,
+            "{score:?}"
+        );
     }
     assert_eq!(policy.version(), 32);
 }
@@ -388,9 +391,12 @@ fn arms_added_like_a_removed_one_inherit_its_rewards() {
         let row = [policy.normalizer().normalise(&[1e6 + 2.0, 3e-6]).unwrap(), vec![1.0]].concat();
         [copies[0], copies[2], copies[3]].map(|arm| policy.inner().score(arm, &row).unwrap())
     };
-    let (kept, removed) = (run(false), run(true));
-    for (kept, removed) in kept.iter().zip(&removed) {
-        assert!((kept.mean - removed.mean).abs() < 1e-12 && (kept.width - removed.width).abs() < 1e-12, "{removed:?}");
+    let (complete, removed) = (run(false), run(true));
+    for (complete, removed) in complete.iter().zip(&removed) {
+        assert!(
+            (complete.mean - removed.mean).abs() < 1e-12 && (complete.width - removed.width).abs() < 1e-12,
+            "{removed:?}"
+        );
     }
     assert!(removed[0].width > removed[1].width && removed[1] != removed[2], "{removed:?}");
 }
