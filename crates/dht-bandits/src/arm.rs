@@ -8,6 +8,17 @@ use std::fmt;
 ///
 /// A removed arm stays removed: after saving and loading, and in every policy that is merged with a policy that removed
 /// it.
+///
+/// ```
+/// use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Ucb};
+///
+/// let mut policy = LinUcb::new(1, 2, Ridge::new(1.0), Ucb { alpha: 0.5 })?;
+/// policy.remove_arm(ArmId::new(1))?;
+/// // The id 1 is not reused.
+/// assert_eq!(policy.add_arm()?, ArmId::new(2));
+/// assert!(!policy.arms().contains(ArmId::new(1)));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ArmId(u64);

@@ -65,6 +65,18 @@ pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut selected: 
 /// [minimum](Group::minimum) number of units. Units of equal score are taken from all groups evenly. `scores` has one
 /// list for each of the cost's groups, with one number for each unit.
 ///
+/// ```
+/// use dht_nas::transformer::flops::BlockShape;
+/// use dht_nas::{CostMeasure, NasCost, NasSpace, choose};
+///
+/// let shape = BlockShape { hidden: 4, heads: 2, head_dim: 2, ffn: 4 };
+/// let groups = NasSpace::neurons().groups(shape, 1)?;
+/// let cost = NasCost::new(CostMeasure::Dimensions, shape, 1, groups, 0.0)?;
+/// let selected = choose(&cost, &[vec![0.1, 0.9, 0.2, 0.8]], 0.5)?;
+/// assert_eq!(selected, [[false, true, false, true]]);
+/// # Ok::<(), dht_nas::Error>(())
+/// ```
+///
 /// # Errors
 /// * [`Error::Argument`] if the target is outside (0, 1].
 /// * [`Error::Argument`] if a score is not finite, or if the scores do not match the units of the groups.

@@ -6,6 +6,17 @@ use crate::error::{Error, Result};
 
 /// Cost term that moves the cost E of the gates to a target R. E and R are shares of the whole encoder's cost.
 /// [`Count`](crate::Count) selects the gates at which E is computed: the relaxed or the thresholded ones.
+///
+/// ```
+/// use dht_nas::Control;
+///
+/// // The gates cost .8 of the encoder, and the target is .5: the multiplier and the term grow.
+/// let control = Control::Lagrangian { rate: 0.1, penalty: 1.0, warm_up: 0.0 };
+/// let multiplier = control.adapted(0.8, 0.5, 0.0);
+/// assert!((multiplier - 0.03).abs() < 1e-12);
+/// let (term, slope) = control.term(0.8, 0.8, 0.5, multiplier);
+/// assert!((term - (0.03 * 0.3 + 0.045)).abs() < 1e-12 && slope > 0.0);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Control {

@@ -55,6 +55,21 @@ impl CostMeasure {
 ///
 /// At gates of 0 and 1 the cost equals [`LayerSizes`](dht_transformer::flops::LayerSizes) exactly. C is linear in each
 /// gate, so that C(p) is the expected cost E_cost of units that are kept independently with probabilities p.
+///
+/// Half-open gates on all neurons cost half, and each gate has the same slope:
+///
+/// ```
+/// use dht_nas::transformer::flops::BlockShape;
+/// use dht_nas::{CostMeasure, NasCost, NasSpace};
+///
+/// let shape = BlockShape { hidden: 12, heads: 3, head_dim: 4, ffn: 20 };
+/// let groups = NasSpace::neurons().groups(shape, 1)?;
+/// let cost = NasCost::new(CostMeasure::Dimensions, shape, 1, groups, 0.0)?;
+/// let (share, slopes) = cost.share(&[vec![0.5; 20]]);
+/// assert!((share - 0.5).abs() < 1e-12);
+/// assert!((slopes[0][0] - 1.0 / 20.0).abs() < 1e-12);
+/// # Ok::<(), dht_nas::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct NasCost {
     measure: CostMeasure,

@@ -21,6 +21,19 @@ use crate::extract::{assigned, layer_of};
 use crate::space::Part;
 
 /// Random scores: a uniform number for each unit.
+///
+/// ```
+/// use dht_nas::transformer::flops::BlockShape;
+/// use dht_nas::{Architecture, CostMeasure, NasCost, NasSpace, Part, random_scores};
+/// use rand::SeedableRng;
+///
+/// let shape = BlockShape { hidden: 12, heads: 3, head_dim: 4, ffn: 20 };
+/// let cost = NasCost::new(CostMeasure::Parameters, shape, 1, NasSpace::neurons().groups(shape, 1)?, 0.0)?;
+/// let scores = random_scores(&cost, &mut rand_chacha::ChaCha8Rng::seed_from_u64(1));
+/// let (architecture, share) = Architecture::chosen(&cost, &scores, 0.7)?;
+/// assert!(share <= 0.7 + 0.05 && architecture.count(0, Part::Neurons).0 < 20);
+/// # Ok::<(), dht_nas::Error>(())
+/// ```
 pub fn random_scores<R: Rng + ?Sized>(cost: &NasCost, rng: &mut R) -> Vec<Vec<f64>> {
     cost.groups().iter().map(|group| (0..group.units()).map(|_| rng.random()).collect()).collect()
 }

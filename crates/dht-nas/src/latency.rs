@@ -10,6 +10,20 @@ use crate::error::{Error, Result};
 /// A layer takes x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ seconds. e_q, e_k and e_v are the numbers of inputs of
 /// Q, K and V. A is the number of columns of the queries and B that of the values, in all heads together. f is the
 /// number of neurons. FLOPs have the same form, so that differences between the two costs are due to the machine.
+///
+/// ```
+/// use dht_nas::transformer::flops::LayerSizes;
+/// use dht_nas::Latency;
+///
+/// let latency = Latency {
+///     product: 1e-9, query_key: 0.0, value: 0.0, neuron: 1e-6, layer: 1e-4, fixed: 1e-3, error: 0.0,
+/// };
+/// let layer = LayerSizes {
+///     hidden: 8, query_inputs: 8, key_inputs: 8, value_inputs: 8, query_key: 8, value: 8, ffn: 100,
+/// };
+/// // 10⁻⁹·(16·8 + 8·8) + 10⁻⁶·100 + 10⁻⁴ for the layer, and 10⁻³ outside.
+/// assert!((latency.seconds(&[layer]) - (1.92e-7 + 1e-4 + 1e-4 + 1e-3)).abs() < 1e-12);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {

@@ -76,6 +76,17 @@ pub enum Selection {
 }
 
 /// Settings of an architecture search.
+///
+/// ```
+/// use dht_nas::{CostMeasure, NasSettings, NasSpace};
+///
+/// let space = NasSpace { inputs: true, neurons: true, ..NasSpace::NONE };
+/// let measure = CostMeasure::Flops { tokens: 128 };
+/// let settings = NasSettings { space, target: 0.4, measure, ..NasSettings::default() };
+/// settings.check()?;
+/// assert!(NasSettings { target: 1.5, ..settings }.check().is_err());
+/// # Ok::<(), dht_nas::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NasSettings {

@@ -91,6 +91,18 @@ impl Default for Minimum {
 }
 
 /// Search space: any combination of the report's spaces. Hidden size and depth are not searched.
+///
+/// ```
+/// use dht_nas::transformer::flops::BlockShape;
+/// use dht_nas::{Minimum, NasSpace, Part};
+///
+/// let shape = BlockShape { hidden: 12, heads: 3, head_dim: 4, ffn: 20 };
+/// let minimum = Minimum { neurons: 5, ..Minimum::default() };
+/// let groups = NasSpace { minimum, ..NasSpace::neurons() }.groups(shape, 2)?;
+/// assert_eq!(groups.len(), 2); // one for each layer
+/// assert_eq!((groups[0].part, groups[0].units(), groups[0].minimum), (Part::Neurons, 20, 5));
+/// # Ok::<(), dht_nas::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NasSpace {

@@ -46,6 +46,21 @@ impl Choice {
 /// decisions. A policy restored from its last save also accepts decisions made after that save, because the epoch is
 /// checked and not the version. The epoch changes only when decisions are expired. Save a policy after each expiry: a
 /// policy restored from an older save refuses decisions made after that expiry.
+///
+/// ```
+/// use dht_bandits::{Decision, LinUcb, Policy, Request, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut policy = LinUcb::new(2, 3, Ridge::new(1.0), Ucb { alpha: 0.5 })?;
+/// let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
+/// let stored = serde_json::to_string(&decision)?;
+/// // … the reward arrives later, perhaps in another process
+/// let decision: Decision = serde_json::from_str(&stored)?;
+/// policy.learn(&decision, 1.0)?;
+/// assert_eq!(policy.version(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// Choice of the policy.

@@ -23,6 +23,18 @@ use std::fmt;
 ///
 /// `Display` writes the name, with the value of the parameter. The parameter of an estimator ranges from 0 (the direct
 /// method) to ∞ or `f64::MAX` (the unbiased estimator). [`OffPolicy::slope`](super::OffPolicy::slope) selects it.
+///
+/// ```
+/// use dht_bandits::evaluation::{Estimator, LoggedRound, OffPolicy};
+///
+/// let rounds = [LoggedRound::new(1.0, 0.5, 1.0), LoggedRound::new(0.0, 0.5, 0.0)];
+/// let log = OffPolicy::new(&rounds)?;
+/// assert_eq!(log.estimate(Estimator::InversePropensity)?.value, 1.0); // (2·1 + 0·0)/2
+/// let clipped = Estimator::Clipped { largest: 1.5 };
+/// assert_eq!(log.estimate(clipped)?.value, 0.75);
+/// assert!(!clipped.has_interval()); // it has a bias
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Estimator {

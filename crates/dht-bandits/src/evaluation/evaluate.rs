@@ -146,6 +146,30 @@ impl std::fmt::Display for EvaluationWarning {
 }
 
 /// All estimates of several policies from one log.
+///
+/// ```
+/// use dht_bandits::ArmId;
+/// use dht_bandits::evaluation::{Evaluation, EvaluationSettings, Target, Verdict};
+/// use dht_bandits::log::LoggedDecision;
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// // The log chose each of two arms with probability 1/2. Arm 1 earns .8 on average, arm 0 .2.
+/// let log: Vec<_> = (0..400)
+///     .map(|round| {
+///         let (arm, hit) = (round % 2, (round / 2) % 5 == 0);
+///         let reward = if hit == (arm == 0) { 1.0 } else { 0.0 };
+///         LoggedDecision::new(vec![1.0], ArmId::new(arm), 0.5, reward)
+///     })
+///     .collect();
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let targets = [Target::always(ArmId::new(1))];
+/// let evaluation = Evaluation::run(&log, &targets, &EvaluationSettings::default(), &mut rng)?;
+/// let name = targets[0].name();
+/// let estimate = evaluation.row(name, "SNIPS").ok_or("no row")?.estimate;
+/// assert!((estimate.value - 0.8).abs() < 1e-9 && estimate.low > 0.7);
+/// assert_eq!(evaluation.verdict(name), Some(Verdict::Deploy));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Evaluation {

@@ -14,6 +14,24 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Model of the reward given context and arm, with an intercept. Ridge regression fits the reward minus the mean
 /// reward. Logistic regression, for rewards in [0, 1], takes one pass: each reward is learned exactly under a Gaussian
 /// approximation of the current posterior ([`FullLaplace`]). λ > 0 is the prior precision.
+///
+/// ```
+/// use dht_bandits::ArmId;
+/// use dht_bandits::evaluation::OutcomeModel;
+/// use dht_bandits::log::LoggedDecision;
+///
+/// // The reward of arm 0 is its context.
+/// let log: Vec<_> = (0..100)
+///     .map(|round| {
+///         let x = f64::from(round) / 100.0;
+///         LoggedDecision::new(vec![x], ArmId::new(0), 1.0, x)
+///     })
+///     .collect();
+/// let model = OutcomeModel::Ridge { prior_precision: 1e-6 };
+/// let fitted = model.fit(log.iter().map(|row| (row, 1.0)))?;
+/// assert!((fitted.predict(&log[40], ArmId::new(0))? - 0.4).abs() < 1e-3);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeModel {

@@ -16,6 +16,21 @@ use std::collections::BTreeSet;
 /// Off-policy estimates from these propensities are only as good as the model. They are useless if the logging policy
 /// chooses by information that the context does not hold, such as a person's judgement. The same is true if it always
 /// chooses the same arm in a context.
+///
+/// ```
+/// use dht_bandits::ArmId;
+/// use dht_bandits::evaluation::PropensityModel;
+/// use dht_bandits::log::LoggedDecision;
+///
+/// // Three of four decisions chose arm 0, and nobody logged the propensities.
+/// let mut log: Vec<_> = (0..200)
+///     .map(|round| LoggedDecision::new(vec![1.0], ArmId::new(u64::from(round % 4 == 3)), None, 1.0))
+///     .collect();
+/// assert_eq!(PropensityModel::default().fill(&mut log, 5)?, 200);
+/// let propensity = log[0].propensity.unwrap_or(0.0);
+/// assert!((propensity - 0.75).abs() < 0.05);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PropensityModel {

@@ -10,6 +10,24 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 /// Result of a replay: the rewards of a learning policy, round by round.
+///
+/// ```
+/// use dht_bandits::evaluation::Replay;
+/// use dht_bandits::log::LoggedDecision;
+/// use dht_bandits::{ArmId, LinUcb, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// // A uniform log of two arms, of which arm 1 always pays.
+/// let log: Vec<_> = (0..200)
+///     .map(|round| LoggedDecision::new(vec![1.0], ArmId::new(round % 2), 0.5, (round % 2) as f64))
+///     .collect();
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut policy = LinUcb::new(1, 2, Ridge::new(1.0), Ucb { alpha: 0.5 })?;
+/// let replay = Replay::run(&mut policy, &log, None, &mut rng)?;
+/// assert!(replay.estimate.value > 0.9); // the policy finds arm 1 soon
+/// assert!((replay.acceptance - 0.5).abs() < 0.1);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Replay {
     /// Mean reward of the accepted rounds.

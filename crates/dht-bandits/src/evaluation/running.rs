@@ -8,6 +8,20 @@ use std::ops::RangeInclusive;
 /// Running estimates, updated round by round: inverse propensity scoring, self-normalised, doubly robust if rounds have
 /// predictions, and a confidence sequence. The values agree with [`OffPolicy`](super::OffPolicy) over the same rounds
 /// up to rounding.
+///
+/// ```
+/// use dht_bandits::evaluation::{LoggedRound, RunningEstimates};
+///
+/// let mut estimates = RunningEstimates::new(None);
+/// for round in 0..100 {
+///     // Two arms at one half each. The evaluated policy plays arm 1, which always pays.
+///     let one = if round % 2 == 0 { 1.0 } else { 0.0 };
+///     estimates.push(&LoggedRound::new(one, 0.5, one))?;
+/// }
+/// assert!((estimates.inverse_propensity()?.value - 1.0).abs() < 1e-12);
+/// assert_eq!(estimates.rounds(), 100);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct RunningEstimates {
     rounds: usize,

@@ -18,6 +18,17 @@ type Probabilities<'a> = dyn Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a;
 /// A policy must not have learned from the rows that judge it, since its value on them is too high.
 /// [`trained_on`](Self::trained_on) names the rows from which it learned; an evaluation on one of these rows is
 /// refused. [`cross_fitted`](Self::cross_fitted) learns and judges on one log.
+///
+/// ```
+/// use dht_bandits::evaluation::Target;
+/// use dht_bandits::log::LoggedDecision;
+/// use dht_bandits::{ArmId, Request};
+///
+/// let log = [LoggedDecision::new(vec![1.0], ArmId::new(0), 0.5, 1.0)];
+/// let target = Target::new("mostly arm 1", |_: &Request<'_>| Ok(vec![(ArmId::new(0), 0.1), (ArmId::new(1), 0.9)]));
+/// assert_eq!(target.probabilities(&log)?[0][1], (ArmId::new(1), 0.9));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 pub struct Target<'a> {
     name: String,
     source: Source<'a>,

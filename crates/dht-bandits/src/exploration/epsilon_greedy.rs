@@ -21,6 +21,18 @@ use serde::{Deserialize, Serialize};
 ///   every policy. Afterwards propensities are 1 and 0.
 ///
 /// t counts learned rewards, not choices: without feedback, ε_t does not change.
+///
+/// ```
+/// use dht_bandits::exploration::EpsilonGreedy;
+/// use dht_bandits::{ArmId, Policy, Request, Ridge, policy::Disjoint};
+///
+/// let mut policy = Disjoint::<Ridge, _>::new(1, 4, Ridge::new(1.0), EpsilonGreedy::new(0.1))?;
+/// policy.update(ArmId::new(2), &[1.0], 1.0, 1.0)?;
+/// let propensities = policy.propensities(&Request::new(&[1.0]))?;
+/// assert!((propensities[2].probability - 0.925).abs() < 1e-12); // .1/4 + .9
+/// assert!((propensities[0].probability - 0.025).abs() < 1e-12);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpsilonGreedy {

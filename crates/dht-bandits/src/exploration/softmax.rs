@@ -13,6 +13,18 @@ use serde::{Deserialize, Serialize};
 /// A draw selects the highest mean + τ·G, with G a standard Gumbel variable −ln(−ln u). It has the same distribution
 /// (Gumbel 1954), and needs one pass and no memory. In slates, the K highest values are a draw from the Plackett-Luce
 /// model. A constant τ never stops exploring. Widths are ignored.
+///
+/// ```
+/// use dht_bandits::exploration::Softmax;
+/// use dht_bandits::{ArmId, Policy, Request, Ridge, policy::Disjoint};
+///
+/// let mut policy = Disjoint::<Ridge, _>::new(1, 2, Ridge::new(1.0), Softmax { temperature: 0.5 })?;
+/// policy.update(ArmId::new(0), &[1.0], 1.0, 1.0)?; // the mean of arm 0 is now 1/2
+/// let propensities = policy.propensities(&Request::new(&[1.0]))?;
+/// let expected = 1.0_f64.exp() / (1.0_f64.exp() + 1.0);
+/// assert!((propensities[0].probability - expected).abs() < 1e-12);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Softmax {

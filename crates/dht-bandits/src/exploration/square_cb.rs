@@ -14,6 +14,18 @@ use serde::{Deserialize, Serialize};
 /// γ_t = γ·(1 + t)^p after t learned rewards. p = ½ is the schedule of the paper and of Vowpal Wabbit (`--gamma_scale`,
 /// `--gamma_exponent`). Widths are ignored, so that the rule works with any regression. The rule scores each arm twice.
 /// Arms that tie for the highest mean share the remaining probability. It chooses one arm: larger slates are refused.
+///
+/// ```
+/// use dht_bandits::exploration::SquareCb;
+/// use dht_bandits::{ArmId, Policy, Request, Ridge, policy::Disjoint};
+///
+/// let mut policy = Disjoint::<Ridge, _>::new(1, 2, Ridge::new(1.0), SquareCb::new(10.0))?;
+/// policy.update(ArmId::new(0), &[1.0], 1.0, 1.0)?; // the mean of arm 0 is now 1/2
+/// let propensities = policy.propensities(&Request::new(&[1.0]))?;
+/// let gamma = 10.0 * 2.0_f64.sqrt(); // after one reward
+/// assert!((propensities[1].probability - 1.0 / (2.0 + gamma * 0.5)).abs() < 1e-12);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SquareCb {

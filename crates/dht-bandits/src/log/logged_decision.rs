@@ -7,6 +7,17 @@ use crate::validate::{SPARSE, check_bounded, check_context, check_parameter, fir
 use serde::{Deserialize, Serialize};
 
 /// Row of a log: a decision with its propensity and its reward.
+///
+/// ```
+/// use dht_bandits::log::LoggedDecision;
+/// use dht_bandits::{ArmId, Error};
+///
+/// let row = LoggedDecision::new(vec![1.0, 0.2], ArmId::new(3), 0.25, 1.0);
+/// row.check(0)?;
+/// let impossible = LoggedDecision { propensity: Some(1.5), ..row };
+/// assert!(matches!(impossible.check(7), Err(Error::Propensity { round: 7, .. })));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoggedDecision {

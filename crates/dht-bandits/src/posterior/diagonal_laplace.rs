@@ -29,6 +29,21 @@ use serde::{Deserialize, Serialize};
 /// A score and an update cost O(d). The diagonal ignores correlations of features. Normalise contexts first
 /// ([`Normalizer`](crate::Normalizer)), or use [`FullLaplace`](crate::posterior::FullLaplace). Means and widths are
 /// log-odds.
+///
+/// ```
+/// use dht_bandits::posterior::DiagonalLaplace;
+/// use dht_bandits::{ArmId, Policy, Thompson, policy::Disjoint};
+///
+/// let (options, rule) = (DiagonalLaplace::default().with_prior_precision(0.5), Thompson { alpha: 1.0 });
+/// let mut policy = Disjoint::<DiagonalLaplace, _>::new(2, 1, options, rule)?;
+/// let before = policy.score(ArmId::new(0), &[1.0, 0.0])?;
+/// policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0)?;
+/// let after = policy.score(ArmId::new(0), &[1.0, 0.0])?;
+/// assert!(after.mean > before.mean && after.width < before.width);
+/// // The other feature has learned nothing.
+/// assert_eq!(policy.score(ArmId::new(0), &[0.0, 1.0])?.mean, 0.0);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -37,6 +37,23 @@ pub enum DecayClock {
 /// The prior decays with the evidence, by half at most, until an update restores it in full in O(d³). This happens once
 /// in ln 2/−ln γ steps for each arm that is still chosen, and allocates.
 /// [`Disjoint::forget`](crate::policy::Disjoint::forget) with a decay of 1 restores the prior in all arms.
+///
+/// ```
+/// use dht_bandits::posterior::DiscountedRidge;
+/// use dht_bandits::{ArmId, Policy, Ucb, policy::Disjoint};
+///
+/// let rule = Ucb { alpha: 1.0 };
+/// let mut policy = Disjoint::<DiscountedRidge, _>::new(1, 2, DiscountedRidge::new(0.9), rule)?;
+/// policy.update(ArmId::new(0), &[1.0], 1.0, 1.0)?;
+/// let certain = policy.score(ArmId::new(0), &[1.0])?;
+/// for _ in 0..5 {
+///     policy.update(ArmId::new(1), &[1.0], 0.0, 1.0)?;
+/// }
+/// // Arm 0 was idle: it is less certain, with the same mean.
+/// let idle = policy.score(ArmId::new(0), &[1.0])?;
+/// assert!(idle.width > certain.width && (idle.mean - certain.mean).abs() < 1e-12);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -20,6 +20,20 @@ use serde::{Deserialize, Serialize};
 ///
 /// The cost of O(d²) is worthwhile for correlated features. For many independent features,
 /// [`DiagonalLaplace`](crate::posterior::DiagonalLaplace) costs O(d).
+///
+/// ```
+/// use dht_bandits::posterior::{FullLaplace, sigmoid};
+/// use dht_bandits::{ArmId, Policy, Ucb, policy::Disjoint};
+///
+/// let mut policy = Disjoint::<FullLaplace, _>::new(2, 2, FullLaplace::new(1.0), Ucb { alpha: 0.25 })?;
+/// for _ in 0..20 {
+///     policy.update(ArmId::new(0), &[1.0, 1.0], 1.0, 1.0)?; // clicks
+/// }
+/// let probability = |arm, context: &[f64]| Ok::<_, dht_bandits::Error>(sigmoid(policy.score(arm, context)?.mean));
+/// assert!(probability(ArmId::new(0), &[1.0, 1.0])? > 0.8);
+/// assert_eq!(probability(ArmId::new(1), &[1.0, 1.0])?, 0.5); // without rewards
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -19,6 +19,24 @@ use serde::{Deserialize, Serialize};
 /// [`Thompson`](crate::Thompson) each arm draws σ² first, so that its value is Student's t with 2a degrees of freedom.
 /// The cost is O(d²). Shared weights, merging and forgetting are refused, since the sum of squares for them is not
 /// stored.
+///
+/// ```
+/// use dht_bandits::posterior::NormalInverseGamma;
+/// use dht_bandits::{ArmId, Policy, Thompson, policy::Disjoint};
+///
+/// // Width of an arm after 100 rewards of ±noise.
+/// let width = |noise: f64| -> dht_bandits::Result<f64> {
+///     let options = NormalInverseGamma::default();
+///     let mut policy = Disjoint::<NormalInverseGamma, _>::new(1, 1, options, Thompson { alpha: 1.0 })?;
+///     for round in 0..100 {
+///         let reward = if round % 2 == 0 { noise } else { -noise };
+///         policy.update(ArmId::new(0), &[1.0], reward, 1.0)?;
+///     }
+///     Ok(policy.score(ArmId::new(0), &[1.0])?.width)
+/// };
+/// assert!(width(10.0)? > 5.0 * width(1.0)?);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

@@ -20,6 +20,18 @@ use serde::{Deserialize, Serialize};
 ///
 /// A⁻¹ is stored as U·D·Uᵀ, so that scores and updates cost O(d²) and the width is never imaginary. The rewards' noise
 /// is assumed to be of unit scale. If it is not, scale α or the rewards.
+///
+/// ```
+/// use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Ucb};
+///
+/// let mut policy = LinUcb::new(2, 2, Ridge::new(1.0), Ucb { alpha: 1.0 })?;
+/// policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0)?;
+/// // A = λI + xx' has the entry 2 for the first feature: θ'x = 1/2 and x'A⁻¹x = 1/2.
+/// let score = policy.score(ArmId::new(0), &[1.0, 0.0])?;
+/// assert!((score.mean - 0.5).abs() < 1e-12);
+/// assert!((score.width - 0.5_f64.sqrt()).abs() < 1e-12);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]

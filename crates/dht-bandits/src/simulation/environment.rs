@@ -46,6 +46,20 @@ enum Link {
 
 /// Generalised linear environment with random weights. Contexts are standard normal with a 1 appended. Weights are N(0,
 /// 1/d), and rewards are linear or logistic. A drifting environment draws new weights after a fixed number of rounds.
+///
+/// ```
+/// use dht_bandits::ArmId;
+/// use dht_bandits::simulation::{Environment, GlmEnvironment};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut environment = GlmEnvironment::linear(3, 4, 0.1, &mut rng)?;
+/// environment.advance(&mut rng);
+/// assert_eq!(environment.context().len(), 3);
+/// let expected: Vec<f64> = (0..4).map(|arm| environment.expected(ArmId::new(arm))).collect();
+/// assert!(expected.contains(&environment.best()));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct GlmEnvironment {
     dimension: usize,

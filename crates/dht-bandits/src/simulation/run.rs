@@ -10,6 +10,20 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
 /// Cumulative regret and reward of one run, round by round.
+///
+/// ```
+/// use dht_bandits::simulation::{Curve, GlmEnvironment};
+/// use dht_bandits::{LinUcb, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut environment = GlmEnvironment::linear(3, 4, 0.1, &mut rng)?;
+/// let mut policy = LinUcb::new(3, 4, Ridge::new(1.0), Ucb { alpha: 0.5 })?;
+/// let curve = Curve::run(&mut policy, &mut environment, 200, &mut rng)?;
+/// // Most regret is paid early.
+/// assert!(curve.total_regret() - curve.regret[99] < curve.regret[99]);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
     /// Cumulative regret: Σ (best expected reward − expected reward of the choice) up to each round.
@@ -94,6 +108,23 @@ fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
 const OF_POLICY: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Runs of several policies in one type of environment. The JSON form contains every curve.
+///
+/// ```
+/// use dht_bandits::policy::{Policy, Uniform};
+/// use dht_bandits::simulation::{Comparison, Curve, GlmEnvironment};
+/// use dht_bandits::{LinUcb, Ridge, Ucb};
+/// use rand_chacha::ChaCha8Rng;
+///
+/// let policies: [(&str, Box<dyn Policy>); 2] = [
+///     ("LinUCB", Box::new(LinUcb::new(3, 4, Ridge::new(1.0), Ucb { alpha: 0.5 })?)),
+///     ("uniform", Box::new(Uniform::new(3, 4)?)),
+/// ];
+/// let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(3, 4, 0.1, rng);
+/// let comparison = Comparison::run(&policies, environment, 200, &[1, 2, 3])?;
+/// let regret = |policy: usize| Curve::mean_regret(&comparison.runs[policy].1).0;
+/// assert!(regret(0) < regret(1) / 2.0);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Seeds of the runs.

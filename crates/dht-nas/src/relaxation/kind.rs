@@ -6,6 +6,18 @@ use super::{GumbelSoftmax, HardConcrete, Relaxation, Sigmoid, WeightedSoftmax, W
 use crate::error::Result;
 
 /// Built-in relaxations with their settings.
+///
+/// ```
+/// use dht_nas::transformer::flops::BlockShape;
+/// use dht_nas::{NasSpace, RelaxationKind, Sigmoid};
+///
+/// let shape = BlockShape { hidden: 4, heads: 2, head_dim: 2, ffn: 2 };
+/// let group = &NasSpace::neurons().groups(shape, 1)?[0];
+/// let relaxation = RelaxationKind::Sigmoid(Sigmoid::default()).build()?;
+/// // σ(α) is compared with the threshold .01.
+/// assert_eq!(relaxation.kept(&[0.0, -5.0], group, 0.5), [true, false]);
+/// # Ok::<(), dht_nas::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RelaxationKind {
