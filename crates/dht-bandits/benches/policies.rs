@@ -1,4 +1,4 @@
-//! Microseconds per select and update. `cargo bench -p dht-bandits`; as a smoke test, `-- --test`.
+//! Microseconds per `select` and `update`. `cargo bench -p dht-bandits`; as a smoke test, `-- --test`.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dht_bandits::{
@@ -39,7 +39,7 @@ fn time<P: Posterior, E: Exploration>(criterion: &mut Criterion, name: &str, mut
             black_box(policy.select(&Request::new(row(turn)), &mut rng))
         });
     });
-    // A matrix product an arm, beside the same contexts one by one.
+    // One matrix product per arm, compared with scoring the same contexts one by one.
     let mut batch = ChoiceBatch::default();
     for count in [32, 128] {
         criterion.bench_function(&format!("{name}/select batch of {count}/{d}x{k}"), |bencher| {

@@ -21,7 +21,7 @@ fn policy(dimension: usize, arms: usize) -> dht_bandits::Result<LinUcb> {
     Ok(policy)
 }
 
-/// Median seconds to save and to load a file in some format, over five turns, and the length of the file.
+/// Median seconds to save and to load a file in one format over five turns, and the length of the file.
 fn measure(
     file: &Path,
     save: impl Fn() -> Result<(), Box<dyn Error>>,

@@ -14,7 +14,7 @@ fn the_hybrid_model_is_one_ridge_regression_over_all_weights() {
         let (arms, lambda, shared_prior_precision) = (3, 0.5, 2.0);
         let hybrid = Hybrid::new(d, k, arms, lambda, Ucb { alpha: 1.0 }).unwrap();
         let mut hybrid = hybrid.with_shared_prior_precision(shared_prior_precision).unwrap();
-        // One long vector: shared weights, then those of each arm.
+        // Reference: one long vector of weights, first the shared weights, then those of each arm.
         let mut dense = Dense::new(k + arms * d, lambda);
         (0..k).for_each(|position| dense.a[(position, position)] = shared_prior_precision);
         let long = |arm: usize, context: &[f64], features: &[f64]| {
@@ -96,7 +96,7 @@ fn an_epsilon_greedy_hybrid_explores_as_often_as_it_says() {
         assert!((choice.propensity.unwrap() - if best { 0.85 } else { 0.05 }).abs() < 1e-12);
         greedy += u32::from(best);
     }
-    // Deviation 36: five of them.
+    // The standard deviation is 36: the tolerance is five deviations.
     assert!(greedy.abs_diff(8500) < 180, "{greedy}");
 }
 
@@ -151,7 +151,7 @@ fn one_logistic_update_gives_the_mode_and_its_curvature() {
         let mut rng = rng(4);
         let context = normals(&mut rng, dimension);
         policy.update(ArmId::new(0), &context, 1.0, 1.0).unwrap();
-        // From the prior, the mode is c·x/λ with c = 1 − σ(c·|x|²/λ): found here by bisection.
+        // From the prior, the mode is c·x/λ with c = 1 − σ(c·|x|²/λ), solved here by bisection.
         let square: f64 = context.iter().map(|value| value * value).sum::<f64>() / 0.5;
         let (mut low, mut high) = (0.0, 1.0);
         for _ in 0..200 {
@@ -200,7 +200,7 @@ fn propensities_sum_to_one_and_match_the_two_arm_closed_form() {
         })
         .sum();
     assert!((propensities[0].probability - 0.5 - simpson).abs() < 1e-10);
-    // The decision carries the same number.
+    // The decision has the same propensity.
     let decision = policy.decide(&Request::new(&context), &mut rng(5)).unwrap();
     let chosen = propensities.iter().find(|entry| entry.arm == decision.arm()).unwrap();
     assert_eq!(decision.choice.propensity, Some(chosen.probability));

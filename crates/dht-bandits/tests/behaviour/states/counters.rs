@@ -1,4 +1,4 @@
-//! Counts at their limits: a typed error, never an overflow, and whatever is accepted loads again.
+//! Counts at their limits: a typed error, never an overflow. Every accepted state can be loaded again.
 
 use crate::support::featured;
 use dht_bandits::{
@@ -9,7 +9,7 @@ use dht_bandits::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The most updates that a policy counts.
+/// Largest number of updates that a policy counts.
 const MOST: u64 = u64::MAX / 2;
 
 fn learner() -> LinUcb {
@@ -111,7 +111,7 @@ fn the_last_arm_number_can_be_given_and_none_after_it() {
     assert!(matches!(refused, Error::CountLimit { what: "number of the next arm", .. }), "{refused}");
     assert!(policy.add_arm_like(ArmId::new(0)).is_err());
     assert_eq!(again(&policy).state(), before);
-    // Lower names are still free.
+    // Lower ids are still free.
     policy.insert_arm(ArmId::new(77)).unwrap();
     assert_eq!(again(&policy).state(), policy.state());
 }
