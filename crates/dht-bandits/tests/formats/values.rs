@@ -247,7 +247,7 @@ fn decisions_and_logs(visit: &mut Visit) {
     let (available, features) = (Some(ARMS.to_vec()), Some(FEATURES.to_vec()));
     let bare = LoggedDecision::new(CONTEXT.to_vec(), ARMS[0], 0.5, 1.0);
     visit.value(&bare);
-    // An optional field that is there after one that is not.
+    // An optional field that is present after an optional field that is absent.
     visit.value(&LoggedDecision { features: features.clone(), drop_probability: 0.5, ..bare.clone() });
     let probabilities = Some(vec![(ARMS[0], 0.5), (ARMS[1], 0.5)]);
     visit.value(&LoggedDecision { propensity_error: 0.25, ..bare.clone() });

@@ -1,4 +1,4 @@
-//! Rows without a propensity: for the direct method alone, and refused by name elsewhere.
+//! Rows without a propensity: only the direct method accepts them, and other estimators name them in an error.
 
 use crate::world::{arm, log, rng, targets};
 use dht_bandits::{

@@ -1,4 +1,4 @@
-//! Searches during distillation, and choices without a search.
+//! Searches during distillation, and selections without a search.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ fn magnitude_and_gradient_find_weak_units_and_chance_does_not() -> Outcome {
         for scores in [magnitude_scores(&model, &cost)?, gradient_scores(&model, &cost, &data(24, 8), &rows)?] {
             let (precision, recall) = quality(&scores)?;
             assert!(precision.min(recall) >= 0.9, "{name}: precision {precision}, recall {recall}");
-            // The mean of each group is 1, so that one threshold is for all.
+            // The mean of each group is 1, so that one threshold applies to all groups.
             assert!(scores.iter().all(|group| (group.iter().sum::<f64>() / group.len() as f64 - 1.0).abs() < 1e-9));
         }
         let (precision, _) = quality(&random_scores(&cost, &mut rng))?;
