@@ -32,8 +32,8 @@ pub struct JoinedDecision {
     pub reward: f64,
     /// `true` if the reward is the default.
     pub defaulted: bool,
-    /// Position of the reward in the log, or of the last of several rewards: number of the file, and byte in it. `None`
-    /// for the default.
+    /// Position of the reward in the log: number of the file, and byte in it. Several rewards have the position of the
+    /// last one. `None` for the default.
     pub answered_at: Option<(u64, u64)>,
 }
 

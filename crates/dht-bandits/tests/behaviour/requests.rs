@@ -16,8 +16,8 @@ fn products() -> Interactions {
     Interactions::new(2, 3).unwrap()
 }
 
-/// One policy of every type, with 4 arms, contexts of length 2 and features of length 3. Policies without a context
-/// first receive context and features as one vector.
+/// One policy per type, with 4 arms, contexts of length 2 and 3 features. Policies without a context first receive context
+/// and features as one vector.
 fn policies() -> Vec<Box<dyn Policy>> {
     let laplace = DiagonalLaplace::default();
     vec![

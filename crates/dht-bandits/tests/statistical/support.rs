@@ -12,7 +12,7 @@ pub fn normals(rng: &mut ChaCha8Rng, count: usize) -> Vec<f64> {
     (0..count).map(|_| StandardNormal.sample(rng)).collect()
 }
 
-/// Quantile 1 − 1e-4 of χ² with this number of degrees of freedom, by Wilson and Hilferty (1931).
+/// Quantile 1 − 1e-4 of χ² for `freedom` degrees of freedom, by Wilson and Hilferty (1931).
 fn quantile(freedom: f64) -> f64 {
     let spread = 2.0 / (9.0 * freedom);
     freedom * (1.0 - spread + 3.719_016_5 * spread.sqrt()).powi(3)
