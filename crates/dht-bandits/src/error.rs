@@ -211,7 +211,7 @@ pub enum Error {
     },
     /// The decision belongs to an epoch that this policy has not reached. The policy was saved before that epoch began,
     /// or another policy made the decision.
-    #[error("decision of epoch {made_in} is foreign: this policy has not gone beyond epoch {epoch}")]
+    #[error("decision of epoch {made_in} is foreign: this policy has only reached epoch {epoch}")]
     ForeignDecision {
         /// Epoch of the decision.
         made_in: u64,
@@ -295,7 +295,7 @@ pub enum Error {
     },
     /// Removing an observation would leave too few correct digits in a precision matrix.
     #[error(
-        "{what} loses its digits: pivot {pivot} would be {value:e} of what it is, at least {least:e} of it must be left"
+        "{what} would lose too many digits: pivot {pivot} would keep {value:e} of its value, expected at least {least:e}"
     )]
     LostDigits {
         /// Name of the matrix.
@@ -337,7 +337,7 @@ pub enum Error {
     },
     /// No overlap: the evaluated policy never takes a logged action, so that the log cannot estimate its value.
     #[error(
-        "no overlap at position {position}: importance weights sum up to {}, the log says nothing of this policy",
+        "no overlap at position {position}: importance weights sum up to {}, the log says nothing about this policy",
         Number(*weights)
     )]
     NoOverlap {
@@ -366,7 +366,7 @@ pub enum Error {
         round: usize,
     },
     /// An estimator with a bias was asked for an interval. Such an interval would not include the bias.
-    #[error("{estimator} has a bias that no interval shows: use IPS, SNIPS, DR or SNDR")]
+    #[error("{estimator} has a bias that an interval would not include: use IPS, SNIPS, DR or SNDR")]
     NoInterval {
         /// Name of the estimator.
         estimator: &'static str,
@@ -405,7 +405,7 @@ pub enum Error {
         problem: String,
     },
     /// Two objects have the same name where names must be unique.
-    #[error("each {what} needs a name of its own: two are named {name:?}")]
+    #[error("each {what} needs a unique name: two are named {name:?}")]
     DuplicateName {
         /// Kind of the objects.
         what: &'static str,

@@ -57,7 +57,7 @@ fn target_of(path: &Path) -> std::io::Result<PathBuf> {
             }
             Ok(metadata) if metadata.is_file() => return Ok(target),
             Ok(metadata) if metadata.is_dir() => return Err(ErrorKind::IsADirectory.into()),
-            Ok(_) => return Err(std::io::Error::new(ErrorKind::InvalidInput, "this is no regular file")),
+            Ok(_) => return Err(std::io::Error::new(ErrorKind::InvalidInput, "this is not a regular file")),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(target),
             Err(error) => return Err(error),
         }

@@ -126,7 +126,7 @@ impl NasCost {
     pub fn of_model(model: &TextClassifier, measure: CostMeasure, space: &NasSpace) -> Result<Self> {
         let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
         if let Some(layer) = (0..layers).find(|layer| model.encoder().width(*layer) != shape.full()) {
-            let got = format!("layer {layer}, of which parts are taken out");
+            let got = format!("layer {layer}, without some of its parts");
             return Err(Error::argument("model", "whole layers", got));
         }
         let fixed = match measure {

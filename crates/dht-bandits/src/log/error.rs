@@ -44,7 +44,7 @@ pub enum LogError {
         problem: LogProblem,
     },
     /// A file is missing between existing files: its content is lost.
-    #[error("{path} is missing: the log goes on with {next}")]
+    #[error("{path} is missing: the log continues with {next}")]
     MissingFile {
         /// Path of the missing file. Files after it may be missing as well.
         path: PathBuf,
@@ -116,7 +116,7 @@ pub enum LogProblem {
         reader: &'static str,
     },
     /// A slate does not belong to the request with which it is logged.
-    #[error("the slate is not of this request: {0}")]
+    #[error("the slate was not chosen for this request: {0}")]
     Contradiction(String),
     /// The ids of decisions and slates do not ascend.
     #[error("id {id} comes after id {last}, expected ids that ascend")]
@@ -127,17 +127,19 @@ pub enum LogProblem {
         last: u64,
     },
     /// The file is a folder, a device or a pipe, or a symbolic link to one.
-    #[error("this is no regular file, as those of a log are")]
+    #[error("this is not a regular file, and a log has only regular files")]
     NotRegular,
     /// The file exists where the log would create its next file.
-    #[error("this file, which the log was to begin, is there already, and the log did not write it: move it elsewhere")]
+    #[error("the log cannot create this file, which exists already and was not written by the log: move it elsewhere")]
     Exists,
     /// The file has the last possible number.
-    #[error("no number is left for the file that would follow this one: the log did not write it, move it elsewhere")]
+    #[error("this file has the last possible number, and was not written by the log: move it elsewhere")]
     LastNumber,
     /// The log ends before the position at which a policy was saved: the policy belongs to another log, or lines were
     /// lost.
-    #[error("{length} bytes are there, the policy was saved at byte {byte}: it is not of this log, or lines were lost")]
+    #[error(
+        "the file has {length} bytes, the policy was saved at byte {byte}: it belongs to another log, or lines were lost"
+    )]
     EndsBefore {
         /// Length of the file; 0 for a missing one.
         length: u64,
@@ -154,10 +156,10 @@ pub enum LogProblem {
         /// Position in the file at which the policy was saved.
         byte: u64,
     },
-    /// The newest file and all files before it are empty.
+    /// The newest file and all files before it are empty or missing.
     #[error(
-        "nothing is left that tells with which id the log goes on: bring back the file before this one, or begin in \
-         another folder"
+        "the next id is unknown, because this file and all files before it are empty or missing: restore the file before \
+         this one, or use another folder"
     )]
     NoIds,
     /// The log holds no decision or slate with this id.
@@ -170,7 +172,7 @@ pub enum LogProblem {
     #[error("the horizon has passed")]
     Late,
     /// The file that held the decision or slate was deleted.
-    #[error("the file that held its decision or slate is gone")]
+    #[error("the file that held its decision or slate was deleted")]
     Gone,
     /// A reward was given to a slate.
     #[error("this is a slate, which takes feedback: `DecisionLog::feedback`")]

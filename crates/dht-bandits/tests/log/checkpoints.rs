@@ -185,7 +185,7 @@ fn a_log_that_ends_before_the_position_is_refused() {
     let refused = restored.catch_up(&rewards, LogSettings::default()).unwrap_err();
     assert!(matches!(refused, LogError::File { problem: LogProblem::EndsBefore { .. }, .. }), "{refused}");
     let (length, byte) = (whole.len() - 1, whole.len());
-    assert!(refused.to_string().contains(&format!("{length} bytes are there, the policy was saved at byte {byte}")));
+    assert!(refused.to_string().contains(&format!("the file has {length} bytes, the policy was saved at byte {byte}")));
     fs::remove_file(&path).unwrap();
     assert!(restored.catch_up(&rewards, LogSettings::default()).is_err());
     // A line after the position that is cut off is ignored. A damaged line is refused, and nothing is learned.

@@ -81,7 +81,7 @@ fn a_missing_file_between_others_is_named_and_the_rest_is_read() {
         })
         .collect();
     assert_eq!(named, [(files[2].clone(), files[4].clone()), (files[5].clone(), files[6].clone())]);
-    assert!(errors[0].to_string().contains("00000002.jsonl is missing: the log goes on with"), "{}", errors[0]);
+    assert!(errors[0].to_string().contains("00000002.jsonl is missing: the log continues with"), "{}", errors[0]);
     let made: Vec<u64> = lost.iter().flat_map(|[made, _]| made.clone()).collect();
     let rewarded: Vec<u64> = lost.iter().flat_map(|[_, rewards]| rewards.clone()).collect();
     let expected = (0..12u64).filter(|id| !made.contains(id) && !rewarded.contains(id)).collect::<Vec<_>>();

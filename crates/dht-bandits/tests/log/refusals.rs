@@ -52,7 +52,7 @@ fn a_reward_for_a_deleted_decision_is_no_late_one() {
         assert_eq!(problem(&mut log, 0), expected[0], "{horizon:?}");
     }
     let told = LogProblem::Gone.to_string();
-    assert_eq!(told, "the file that held its decision or slate is gone");
+    assert_eq!(told, "the file that held its decision or slate was deleted");
 }
 
 #[test]
