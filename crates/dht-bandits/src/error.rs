@@ -236,12 +236,12 @@ pub enum Error {
         /// Id of the arm.
         arm: ArmId,
     },
-    /// The saved state is of another kind.
+    /// The saved state is of another type.
     #[error("saved state is a {found:?}, expected a {expected:?}")]
     ForeignState {
-        /// Expected kind.
+        /// Expected type.
         expected: String,
-        /// Kind of the state.
+        /// Type of the state.
         found: String,
     },
     /// The saved state has an older version and a binary format, in which fields may be at other positions.
@@ -268,7 +268,7 @@ pub enum Error {
     InvalidState {
         /// Name of the invalid part.
         what: &'static str,
-        /// Index among parts of the same kind (0 if there is one).
+        /// Index among parts of the same name (0 if there is only one).
         index: usize,
         /// Description of the problem.
         problem: String,
@@ -407,7 +407,7 @@ pub enum Error {
     /// Two objects have the same name where names must be unique.
     #[error("each {what} needs a unique name: two are named {name:?}")]
     DuplicateName {
-        /// Kind of the objects.
+        /// Type of the objects.
         what: &'static str,
         /// Duplicate name.
         name: String,

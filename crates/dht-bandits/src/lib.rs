@@ -39,8 +39,8 @@
 //!
 //! | you have | take | because |
 //! |---|---|---|
-//! | no opinion yet | [`AnyPolicy::recommended`](policy::AnyPolicy::recommended), `kind = "auto"` | more reward than each measured peer on noisy clicks, and than the best tuned peer on average over four data sets ([README](https://docs.rs/crate/dht-bandits/latest/source/README.md)); scales contexts and rewards itself |
-//! | a few lasting arms, real-valued rewards | [`LinUcb`] with λ = d/4 on normalised features; α = .25 without noise or with few rewards, 1 to 1.5 with noise; [`GrowingUcb`](exploration::GrowingUcb) increases α from .25 to 1.5 | random only in ties, propensities known |
+//! | no preference | [`AnyPolicy::recommended`](policy::AnyPolicy::recommended), `kind = "auto"` | more reward than each measured peer on noisy clicks, and than the best tuned peer on average over four data sets ([README](https://docs.rs/crate/dht-bandits/latest/source/README.md)); scales contexts and rewards itself |
+//! | a few lasting arms, real-valued rewards | [`LinUcb`] with λ = d/4 on normalised features; α = .25 without noise or with few rewards, 1 to 1.5 with noise; [`GrowingUcb`](exploration::GrowingUcb) increases α with the number of rewards | random only in ties, propensities known |
 //! | a few lasting arms, rewards that come late or in batches | [`LinTs`] | a batch of equal contexts is spread over arms |
 //! | rewards whose scale and noise are unknown | `Disjoint<`[`NormalInverseGamma`](posterior::NormalInverseGamma)`, Thompson>` | learns the variance of the noise |
 //! | clicks: rewards 0 or 1, rare or near-certain | `Disjoint<`[`FullLaplace`](posterior::FullLaplace)`, `[`GrowingUcb`](exploration::GrowingUcb)`>`, λ = d/16; `Thompson` in its place, α from .5 to 1 with noise, ≤ .25 without | the right noise model; needs normalised contexts |
@@ -52,7 +52,7 @@
 //! | shared features, and arms with separate weights | [`Hybrid`](policy::Hybrid) with [`Ucb`] | new arms start with the shared weights |
 //! | K of N arms at once, with feedback on the observed ones | [`TopK`](policy::TopK) over [`DiagonalLaplace`](posterior::DiagonalLaplace) with [`Thompson`] | semi-bandit feedback, cascades, pinned arms |
 //! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`SquareCb::new(100.0)`](exploration::SquareCb::new), which is γ_t = 100·√(1 + t) after t rewards, over a logistic or linear model; [`EpsilonGreedy`](exploration::EpsilonGreedy), [`Softmax`](exploration::Softmax) | every arm has a positive probability, and every `decide` returns its exact propensity. [`Floor`](exploration::Floor) does the same for any rule |
-//! | no contexts | [`ContextFree`](policy::ContextFree): UCB1, Beta-Thompson sampling | O(1) an arm |
+//! | no contexts | [`ContextFree`](policy::ContextFree): UCB1, Beta-Thompson sampling | O(1) per arm |
 //! | a custom reward model: a tree, a network | [`OraclePolicy`](policy::OraclePolicy) with [`SquareCb`](exploration::SquareCb) | explores around any [`Oracle`](policy::Oracle) |
 //! | a policy that a settings file names | [`AnyPolicy`](policy::AnyPolicy) | one file holds the settings and the learned state |
 //! | an environment that drifts, any policy | [`AnyPolicy`](policy::AnyPolicy) with `decay`, `window` or `reset` in its settings, also `auto` | recovers after preferences change; otherwise an arm that became better is tried again late or never |

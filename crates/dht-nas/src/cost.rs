@@ -50,7 +50,7 @@ impl CostMeasure {
 /// FLOPs:      x = 2T   α = 2Σℓ²   β = 2Σℓ² + 2T·d   φ = 4T·d      κ = 0
 /// parameters: x = 1    α = 2      β = 1 + d         φ = 2d + 1    κ = 6d
 /// seconds:    as measured
-/// dimensions: C = e_q + e_k + e_v + A + B + Σ g_h + f, of what is searched
+/// dimensions: C = e_q + e_k + e_v + A + B + Σ g_h + f, over the searched parts
 /// ```
 ///
 /// At gates of 0 and 1 the cost equals [`LayerSizes`](dht_transformer::flops::LayerSizes) exactly. C is linear in each

@@ -11,15 +11,15 @@ use std::fmt;
 ///
 /// | | name | formula | bias | variance | source |
 /// |---|---|---|---|---|---|
-/// | `Direct` | DM | mean V̂ | the model's | least | |
+/// | `Direct` | DM | mean V̂ | that of the model | smallest | |
 /// | `InversePropensity` | IPS | mean wr | none | large where policies differ | Horvitz & Thompson 1952 |
-/// | `Clipped` | clipped IPS(M) | mean min(w, M) r | of what is clipped | less | Ionides 2008; Bottou et al. 2013 |
+/// | `Clipped` | clipped IPS(M) | mean min(w, M) r | that of clipping | less | Ionides 2008; Bottou et al. 2013 |
 /// | `SelfNormalised` | SNIPS | Σwr/Σw | O(1/n) | less | Swaminathan & Joachims 2015 |
 /// | `DoublyRobust` | DR | mean V̂ + w(r − q̂) | none, if either is right | less, with a good model | Dudík, Langford & Li 2011 |
 /// | `SelfNormalisedDoublyRobust` | SNDR | mean V̂ + Σw(r − q̂)/Σw | O(1/n) | less | Thomas & Brunskill 2016 |
-/// | `SwitchDoublyRobust` | switch-DR(τ) | mean V̂ + w·1[w ≤ τ](r − q̂) | the model's, where w > τ | less | Wang, Agarwal & Dudík 2017 |
-/// | `PessimisticDoublyRobust` | DRps(M) | mean V̂ + min(w, M)(r − q̂) | of what is clipped | less | Su et al. 2020 |
-/// | `OptimisticDoublyRobust` | DRos(λ) | mean V̂ + λw/(w² + λ)·(r − q̂) | of what is shrunk | less | Su et al. 2020 (DRos) |
+/// | `SwitchDoublyRobust` | switch-DR(τ) | mean V̂ + w·1[w ≤ τ](r − q̂) | that of the model where w > τ | less | Wang, Agarwal & Dudík 2017 |
+/// | `PessimisticDoublyRobust` | DRps(M) | mean V̂ + min(w, M)(r − q̂) | that of clipping | less | Su et al. 2020 |
+/// | `OptimisticDoublyRobust` | DRos(λ) | mean V̂ + λw/(w² + λ)·(r − q̂) | that of shrinkage | less | Su et al. 2020 (DRos) |
 ///
 /// `Display` writes the name, with the value of the parameter. The parameter of an estimator ranges from 0 (the direct
 /// method) to ∞ or `f64::MAX` (the unbiased estimator). [`OffPolicy::slope`](super::OffPolicy::slope) selects it.

@@ -361,7 +361,7 @@ impl CrossFit {
         self.predict(&models, log, rounds, &target)
     }
 
-    /// Fits one model per fold, on the rows of the other folds; `rounds` has the target's probabilities for MRDR.
+    /// Fits one model per fold, on the rows of the other folds. `rounds` holds the target's probabilities for MRDR.
     pub(super) fn fit(&self, log: &[LoggedDecision], rounds: &[LoggedRound]) -> Result<Vec<FittedOutcome>> {
         let folds = self.folds;
         check_parameter("folds", folds as f64, (2..=log.len()).contains(&folds), "from 2 to the number of rows")?;
@@ -378,7 +378,7 @@ impl CrossFit {
         let fit = |fold: usize| {
             let train = (0..log.len()).filter(|position| position % folds != fold);
             match self.model.fit(train.clone().map(|position| (&log[position], weights[position]))) {
-                // Where the logging policy leaves no choice nothing weighs anything: any model is as good.
+                // If the logging policy has no choice, all weights of MRDR are 0 and every model is equally good.
                 Err(Error::TooFewObservations { .. }) if self.more_robust => {
                     self.model.fit(train.map(|position| (&log[position], log[position].row_weight())))
                 }
@@ -388,7 +388,7 @@ impl CrossFit {
         (0..folds).map(fit).collect()
     }
 
-    /// Adds predictions to rounds, each by the model that was not fitted on it.
+    /// Adds predictions to rounds. Each round is predicted by the model that was not fitted on it.
     pub(super) fn predict<'a>(
         &self,
         models: &[FittedOutcome],
@@ -412,7 +412,7 @@ impl CrossFit {
     }
 }
 
-/// Probabilities of the evaluated policy in one row; only one row at a time is in memory.
+/// Probabilities of the evaluated policy in one row. Only one row at a time is in memory.
 pub(super) type Probabilities<'a> = Cow<'a, [(ArmId, f64)]>;
 
 pub(super) fn in_round(round: usize, source: Error) -> Error {
@@ -427,8 +427,8 @@ fn check_targets(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Resul
     if got == expected { Ok(()) } else { Err(Error::Dimension { what: "targets", expected, got }) }
 }
 
-/// Expected number of choices by a uniform policy from which an arm that is never chosen counts as unsupported. A
-/// uniform policy omits such an arm with a probability of at most e⁻³ = .05.
+/// Smallest number of times that a uniform policy would choose an arm, so that an arm that was never chosen counts as
+/// unsupported. A uniform policy omits such an arm with a probability of at most e⁻³ = .05.
 const EXPECTED_CHOICES: f64 = 3.0;
 
 /// Arms that were often available and never chosen, in ascending order.
@@ -452,15 +452,15 @@ impl LoggedRound {
     /// policy would have chosen it three times on average. For items with new ids in each row, support is unknown.
     ///
     /// # Errors
-    /// A number of targets that differs from the number of rows; rows that [`LoggedDecision::check`] refuses; targets that
-    /// are not distributions.
+    /// * Fails if the number of targets differs from the number of rows.
+    /// * Fails if [`LoggedDecision::check`] refuses a row, or if a target is not a distribution.
     pub fn from_log(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<Vec<Self>> {
         check_targets(log, targets)?;
         rounds_for(log, &|position: usize| Ok(Cow::Borrowed(&targets[position][..])))
     }
 }
 
-/// Creates the rounds as [`LoggedRound::from_log`] does, for a policy that is asked row by row.
+/// Creates the rounds as [`LoggedRound::from_log`] does, with probabilities that are computed row by row.
 pub(super) fn rounds_for<'a>(
     log: &[LoggedDecision],
     target: &impl Fn(usize) -> Result<Probabilities<'a>>,

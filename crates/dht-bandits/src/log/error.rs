@@ -94,7 +94,7 @@ pub enum LogProblem {
     /// The policy, or the line itself, does not have this action.
     #[error("unknown action {0}")]
     UnknownAction(String),
-    /// The line is of a kind that no reader of this crate reads.
+    /// No reader of this crate reads lines of this type.
     #[error("{0} are not supported")]
     Unsupported(&'static str),
     /// A reward, or feedback, belongs to no decision or slate.
@@ -108,7 +108,7 @@ pub enum LogProblem {
     /// The reader of decisions met a slate, or the reader of slates a decision.
     #[error("{what} {id} is read by {reader}")]
     OtherReader {
-        /// Kind of the line: `slate` or `decision`.
+        /// Type of the line: `slate` or `decision`.
         what: &'static str,
         /// Id in the line.
         id: u64,

@@ -101,7 +101,7 @@ impl RidgeBeliefs {
         outcome
     }
 
-    /// Learns with a positive weight, or unlearns with a negative one.
+    /// Learns an observation with a positive weight, or removes it with a negative weight.
     fn learn_weighted(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_context(context)?;
         let projected = self.factors.project(slot, context);
