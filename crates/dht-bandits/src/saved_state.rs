@@ -6,10 +6,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// Format version that this release writes, and the newest version that it reads.
 ///
-/// 1: only versions. 2: epochs of decisions instead of the oldest accepted version, and removed arms; a reader of
-/// format 1 would reuse their ids. 3: every field is written, whatever its value, so that binary formats can be read by
-/// position. 4: the epoch of baselines, removed arms in deltas of shared weights, relative floors of normalizers, and
-/// arms that a warm-up has copied.
+/// * 1: only versions.
+/// * 2: epochs of decisions instead of the oldest accepted version, and removed arms. A reader of format 1 would reuse
+///   the ids of removed arms.
+/// * 3: every field is written, whatever its value, so that binary formats can be read by position.
+/// * 4: the epoch of baselines, removed arms in deltas of shared weights, relative floors of normalizers, and arms that a
+///   warm-up has copied.
 ///
 /// Text formats (JSON, TOML) name their fields, so that older versions can be read. Binary formats may write fields by
 /// position, and positions differ between versions. Only this version is therefore read from binary formats.

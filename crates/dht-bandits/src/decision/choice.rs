@@ -27,8 +27,8 @@ pub struct Choice {
     /// epoch.
     #[serde(default)]
     pub epoch: u64,
-    /// Error of the propensity: 0 if it is exact up to rounding, a bound of 1e-9 if it is an integral, and a standard
-    /// error if it is an estimate ([`SharedPropensity`](crate::policy::SharedPropensity)).
+    /// Error of the propensity. It is 0 if the propensity is exact up to rounding, and a bound of 1e-9 if it is an
+    /// integral. If it is an estimate ([`SharedPropensity`](crate::policy::SharedPropensity)), it is a standard error.
     #[serde(default)]
     pub propensity_error: f64,
 }

@@ -57,8 +57,9 @@ fn weight_of(entry: &LoggedRound) -> f64 {
 /// position. Entries of [`LoggedRound::from_slates`] refer to the arm at any position.
 ///
 /// The independent estimators assume that the positions of a slate are chosen and rewarded independently. They are
-/// biased if the reward at one position depends on the arm at another, but their weights do not multiply along the
-/// slate (Li et al. 2018, "Offline evaluation of ranking policies with click models", the item-position estimator).
+/// biased if the reward at one position depends on the arm at another. In return, their weights do not multiply along
+/// the slate. Li et al. (2018, "Offline evaluation of ranking policies with click models") call them item-position
+/// estimators.
 impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
     /// Checks a log of slates and creates its estimators.
     ///
