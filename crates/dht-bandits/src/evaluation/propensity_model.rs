@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 ///
 /// // Three of four decisions chose arm 0, and nobody logged the propensities.
 /// let mut log: Vec<_> = (0..200)
-///     .map(|round| LoggedDecision::new(vec![1.0], ArmId::new(u64::from(round % 4 == 3)), None, 1.0))
+///     .map(|round| LoggedDecision::new(vec![1.0], ArmId::new(u64::from(round % 4 == 3)), None::<f64>, 1.0))
 ///     .collect();
 /// assert_eq!(PropensityModel::default().fill(&mut log, 5)?, 200);
 /// let propensity = log[0].propensity.unwrap_or(0.0);

@@ -15,8 +15,7 @@ use serde::{Deserialize, Serialize};
 /// Algorithm 1, where v is α).
 ///
 /// ```
-/// use dht_bandits::policy::LinTs;
-/// use dht_bandits::{ArmId, Policy, Request, Ridge, Thompson};
+/// use dht_bandits::{ArmId, LinTs, Policy, Request, Ridge, Thompson};
 ///
 /// let mut policy = LinTs::new(1, 2, Ridge::new(1.0), Thompson { alpha: 1.0 })?;
 /// let before = policy.propensities(&Request::new(&[1.0]))?;
