@@ -110,9 +110,9 @@ const OF_POLICY: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Runs of several policies in one type of environment. The JSON form contains every curve.
 ///
 /// ```
-/// use dht_bandits::policy::{Policy, Uniform};
+/// use dht_bandits::policy::Uniform;
 /// use dht_bandits::simulation::{Comparison, Curve, GlmEnvironment};
-/// use dht_bandits::{LinUcb, Ridge, Ucb};
+/// use dht_bandits::{LinUcb, Policy, Ridge, Ucb};
 /// use rand_chacha::ChaCha8Rng;
 ///
 /// let policies: [(&str, Box<dyn Policy>); 2] = [
