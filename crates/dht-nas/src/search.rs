@@ -22,7 +22,7 @@ use crate::space::Part;
 
 /// Selects which parameters a step trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trained {
+pub(crate) enum StepParameters {
     Both,
     Weights,
     Gates,
@@ -30,9 +30,9 @@ pub(crate) enum Trained {
 
 /// Batch of the next step, with the parameters that the step trains.
 #[derive(Debug)]
-pub(crate) struct Pending {
+pub(crate) struct PendingStep {
     pub(crate) batch: PackedBatch,
-    pub(crate) trained: Trained,
+    pub(crate) trained: StepParameters,
     /// Next batch that trains the weights, for the second-order gradient.
     pub(crate) weights_batch: Option<PackedBatch>,
 }
@@ -75,7 +75,7 @@ pub struct ArchitectureSearch {
     pub(crate) settled: bool,
     /// Rows that train the gates, if weights and gates train on different halves of the rows.
     pub(crate) second_half: BTreeSet<u64>,
-    pub(crate) pending: VecDeque<Pending>,
+    pub(crate) pending: VecDeque<PendingStep>,
     /// Parameters that are frozen during a step that trains gates.
     pub(crate) frozen: Vec<ParameterId>,
     pub(crate) last_step: Option<u64>,

@@ -42,9 +42,10 @@ impl Latency {
             Encoding { ids: vec![0; tokens], type_ids: vec![0; tokens], truncated: false, rest: Default::default() };
         let sample = |id| Sample { id, label: 0, targets: Vec::new(), encoding: encoding.clone() };
         let batch = PackedBatch::from_samples(&(0..texts as u64).map(sample).collect::<Vec<_>>())?;
-        let mut models = vec![Timed::new(model.clone(), 0), Timed::new(model.clone(), model.encoder().layers())];
+        let mut models =
+            vec![TimedModel::new(model.clone(), 0), TimedModel::new(model.clone(), model.encoder().layers())];
         for _ in 0..COPIES {
-            models.push(Timed::new(extract(model, &drawn(model, rng)?)?, model.encoder().layers()));
+            models.push(TimedModel::new(extract(model, &drawn(model, rng)?)?, model.encoder().layers()));
         }
         for pass in 0..=PASSES {
             for model in &mut models {
@@ -79,14 +80,14 @@ fn drawn<R: Rng + ?Sized>(model: &TextClassifier, rng: &mut R) -> Result<Archite
 }
 
 /// Model with its smallest time so far.
-struct Timed {
+struct TimedModel {
     model: TextClassifier,
     layers: usize,
     ctx: ForwardContext,
     least: f64,
 }
 
-impl Timed {
+impl TimedModel {
     fn new(model: TextClassifier, layers: usize) -> Self {
         Self { model, layers, ctx: ForwardContext::inference(), least: f64::INFINITY }
     }

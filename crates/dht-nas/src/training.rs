@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::cost::hard;
 use crate::error::{Error, Result};
 use crate::extract::assigned;
-use crate::search::{ArchitectureSearch, Pending, Trained};
+use crate::search::{ArchitectureSearch, PendingStep, StepParameters};
 use crate::settings::{Count, GateLoss, Update};
 
 /// Streams of random numbers: for the gates of each step, and for the halves of the rows.
@@ -89,7 +89,7 @@ impl ArchitectureSearch {
     pub(crate) fn task_loss(
         &self,
         batch: &PackedBatch,
-        trained: Trained,
+        trained: StepParameters,
         progress: Progress,
         ctx: &ForwardContext,
     ) -> Result<Tensor> {
@@ -98,14 +98,14 @@ impl ArchitectureSearch {
         let groups = self.cost.groups();
         let gates = self.relaxations.iter().zip(&self.alphas).zip(groups).map(|((relaxation, alpha), group)| {
             let alpha = match trained {
-                Trained::Weights => alpha.var().as_detached_tensor(),
+                StepParameters::Weights => alpha.var().as_detached_tensor(),
                 _ => alpha.var().as_tensor().clone(),
             };
             relaxation.sample(&alpha, group, progress.share, &mut rng)
         });
         let gates: Vec<Gate> = gates.collect::<Result<_>>()?;
         let gates = assigned(groups, self.cost.layers(), gates);
-        let loss = if trained == Trained::Gates { self.gate_loss() } else { &*self.loss };
+        let loss = if trained == StepParameters::Gates { self.gate_loss() } else { &*self.loss };
         loss.loss(&self.run(batch, &gates, ctx)?, batch, ctx)
     }
 
@@ -115,7 +115,7 @@ impl ArchitectureSearch {
         self.freeze_weights();
         let compute = || -> Result<(Vec<Tensor>, f64)> {
             let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
-            let loss = self.task_loss(batch, Trained::Gates, progress, &ctx)?;
+            let loss = self.task_loss(batch, StepParameters::Gates, progress, &ctx)?;
             let gradients = self.of_gates(&ctx.backward(&loss, self.parameters())?)?;
             Ok((gradients, f64::from(loss.to_scalar::<f32>()?)))
         };
@@ -133,7 +133,11 @@ impl ArchitectureSearch {
         self.alphas.iter().map(of).collect()
     }
 
-    fn step(&mut self, Pending { batch, trained, weights_batch }: &Pending, progress: Progress) -> Result<StepLoss> {
+    fn step(
+        &mut self,
+        PendingStep { batch, trained, weights_batch }: &PendingStep,
+        progress: Progress,
+    ) -> Result<StepLoss> {
         self.bring_back()?;
         let unrolled = match (self.settings.update, weights_batch) {
             (Update::Unrolled { rate }, Some(weights_batch)) => {
@@ -143,10 +147,10 @@ impl ArchitectureSearch {
         };
         // A separate loss of the gates is computed first, since a context has one backward pass.
         let own = match (*trained, self.settings.gate_loss) {
-            (Trained::Both, GateLoss::Labels) => Some(self.gate_gradients(batch, progress)?),
+            (StepParameters::Both, GateLoss::Labels) => Some(self.gate_gradients(batch, progress)?),
             _ => None,
         };
-        if *trained == Trained::Gates {
+        if *trained == StepParameters::Gates {
             self.freeze_weights();
         }
         let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
@@ -155,12 +159,12 @@ impl ArchitectureSearch {
         };
         let mut loss = match (unrolled, own) {
             (Some(unrolled), _) => along_gates(unrolled)?,
-            (None, Some(own)) => (self.task_loss(batch, Trained::Weights, progress, &ctx)? + along_gates(own)?)?,
+            (None, Some(own)) => (self.task_loss(batch, StepParameters::Weights, progress, &ctx)? + along_gates(own)?)?,
             (None, None) => self.task_loss(batch, *trained, progress, &ctx)?,
         };
         let target = self.settings.control.target(self.settings.target, progress.share);
         self.settled = target <= self.settings.target;
-        if *trained != Trained::Weights {
+        if *trained != StepParameters::Weights {
             let (term, expected) = self.cost_term(target)?;
             loss = (loss + term)?;
             self.multiplier = self.settings.control.adapted(expected, target, self.multiplier);
@@ -204,7 +208,7 @@ impl Objective for ArchitectureSearch {
 
     fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<Option<StepLoss>> {
         if self.settings.update == Update::Joint {
-            self.pending.push_back(Pending { batch, trained: Trained::Both, weights_batch: None });
+            self.pending.push_back(PendingStep { batch, trained: StepParameters::Both, weights_batch: None });
             return Ok(None);
         }
         let half = |second: bool| {
@@ -216,11 +220,11 @@ impl Objective for ArchitectureSearch {
         // If a batch contains only gate rows, the unrolled step reuses them.
         let ahead = || weights.clone().or_else(|| gates.clone());
         let weights_batch = matches!(self.settings.update, Update::Unrolled { .. }).then(ahead).flatten();
-        let steps = [(weights, Trained::Weights, None), (gates, Trained::Gates, weights_batch)];
+        let steps = [(weights, StepParameters::Weights, None), (gates, StepParameters::Gates, weights_batch)];
         self.pending.extend(
-            steps
-                .into_iter()
-                .filter_map(|(batch, trained, weights_batch)| Some(Pending { batch: batch?, trained, weights_batch })),
+            steps.into_iter().filter_map(|(batch, trained, weights_batch)| {
+                Some(PendingStep { batch: batch?, trained, weights_batch })
+            }),
         );
         Ok(None)
     }
@@ -228,7 +232,7 @@ impl Objective for ArchitectureSearch {
     fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
         self.thaw();
         let Some(pending) = self.pending.pop_front() else { return Ok(None) };
-        if pending.trained != Trained::Both && self.last_step.replace(progress.step) == Some(progress.step) {
+        if pending.trained != StepParameters::Both && self.last_step.replace(progress.step) == Some(progress.step) {
             return Err(Error::argument("accumulate", "1 where weights and gates are trained in turns", "more"));
         }
         self.step(&pending, progress).map(Some)

@@ -6,7 +6,7 @@ use dht_transformer::tensors::{Gradients, ParameterId};
 use dht_transformer::{ForwardContext, Objective, PackedBatch};
 
 use crate::error::Result;
-use crate::search::{ArchitectureSearch, Trained};
+use crate::search::{ArchitectureSearch, StepParameters};
 
 /// Total distance by which weights move for the finite difference of two gradients (the value of DARTS).
 const DISTANCE: f64 = 0.01;
@@ -50,9 +50,9 @@ struct Moves<'a> {
 
 impl Moves<'_> {
     fn gradients(&self, (training, validation): (&PackedBatch, &PackedBatch), rate: f64) -> Result<(Vec<Tensor>, f64)> {
-        let (_, step) = self.loss(training, Trained::Both)?;
+        let (_, step) = self.loss(training, StepParameters::Both)?;
         self.along(&step, -rate)?;
-        let (value, then) = self.loss(validation, Trained::Gates)?;
+        let (value, then) = self.loss(validation, StepParameters::Gates)?;
         let own = self.search.of_gates(&then)?;
         let mut squares = 0.0;
         for (id, var) in &self.weights {
@@ -66,7 +66,7 @@ impl Moves<'_> {
         let epsilon = DISTANCE / squares.sqrt();
         let at = |length: f64| -> Result<Vec<Tensor>> {
             self.along(&then, length)?;
-            self.search.of_gates(&self.loss(training, Trained::Both)?.1)
+            self.search.of_gates(&self.loss(training, StepParameters::Both)?.1)
         };
         let (up, down) = (at(epsilon)?, at(-epsilon)?);
         let gradients = own.iter().zip(up.iter().zip(&down)).map(|(own, (up, down))| {
@@ -78,7 +78,7 @@ impl Moves<'_> {
 
     /// Loss of the weights or the gates on a batch, with its gradients. Gates and dropout masks are the same in each
     /// call.
-    fn loss(&self, batch: &PackedBatch, of: Trained) -> Result<(f64, Gradients)> {
+    fn loss(&self, batch: &PackedBatch, of: StepParameters) -> Result<(f64, Gradients)> {
         let parameters = self.search.parameters();
         let ctx = ForwardContext::training(parameters, self.progress.seed, self.progress.step as u32);
         let loss = self.search.task_loss(batch, of, self.progress, &ctx)?;
@@ -159,11 +159,11 @@ mod tests {
     fn after_a_step(search: &ArchitectureSearch, training: &PackedBatch, validation: &PackedBatch) -> f64 {
         let progress = Progress { seed: 1, step: 0, epoch: 0, share: 0.0 };
         let parameters = search.parameters();
-        let loss = |batch: &PackedBatch, of: Trained| {
+        let loss = |batch: &PackedBatch, of: StepParameters| {
             let ctx = ForwardContext::training_without_dropout(parameters);
             (search.task_loss(batch, of, progress, &ctx).unwrap(), ctx)
         };
-        let (value, ctx) = loss(training, Trained::Weights);
+        let (value, ctx) = loss(training, StepParameters::Weights);
         let gradients = ctx.backward(&value, parameters).unwrap();
         let before = parameters.values().unwrap();
         for (id, name, var) in parameters.iter().filter(|(_, name, _)| !name.starts_with("nas.")) {
@@ -172,7 +172,7 @@ mod tests {
                 var.set(&moved).unwrap_or_else(|error| panic!("{name}: {error}"));
             }
         }
-        let gate_loss = loss(validation, Trained::Gates).0.to_scalar::<f32>().unwrap();
+        let gate_loss = loss(validation, StepParameters::Gates).0.to_scalar::<f32>().unwrap();
         parameters.set_values(before).unwrap();
         f64::from(gate_loss)
     }
@@ -195,7 +195,7 @@ mod tests {
 
         // First-order gradient, at the current weights.
         let ctx = ForwardContext::training_without_dropout(search.parameters());
-        let loss = search.task_loss(&validation, Trained::Gates, progress, &ctx).unwrap();
+        let loss = search.task_loss(&validation, StepParameters::Gates, progress, &ctx).unwrap();
         let first_order = ctx.backward(&loss, search.parameters()).unwrap();
         let (mut rng, mut worst, mut first_orders_worst) = (ChaCha8Rng::seed_from_u64(7), 0.0_f64, 0.0_f64);
         for (alpha, gradients) in search.alphas.iter().zip(&gradients) {

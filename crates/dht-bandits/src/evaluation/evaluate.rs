@@ -31,8 +31,8 @@ pub struct EvaluationSettings {
     pub folds: usize,
     /// Level of each single interval, in (0, 1); .95 by default.
     pub level: f64,
-    /// Model that estimates the propensities that rows lack. The default `None` estimates none. Without a model, a log
-    /// that has no propensities is judged by the direct method alone. In both cases the result has a
+    /// Model that estimates the propensities that rows lack. By default it is `None`, and a log that has no propensities
+    /// is judged by the direct method alone. With and without this model, the result of such a log has a
     /// [warning](Evaluation::warnings).
     pub propensity_model: Option<PropensityModel>,
     /// Number of bootstrap resamples, at least 40 and 2/(1 − level). The default 0 computes no bootstrap intervals.
