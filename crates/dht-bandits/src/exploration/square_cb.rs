@@ -7,9 +7,9 @@ use crate::validate::check_parameter;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// SquareCB (Foster & Rakhlin 2020, Algorithm 1): of K arms, each is chosen with probability
-///
-/// p_a = 1/(K + γ_t·(m* − m_a)). The arm with the highest mean m* has the remaining probability, 1 − Σ p_a.
+/// SquareCB rule: exploration by inverse-gap weighting (Foster & Rakhlin 2020, Algorithm 1). Of K arms, each is chosen
+/// with probability p_a = 1/(K + γ_t·(m* − m_a)). The arm with the highest mean m* has the remaining probability,
+/// 1 − Σ p_a.
 ///
 /// γ_t = γ·(1 + t)^p after t learned rewards. p = ½ is the schedule of the paper and of Vowpal Wabbit (`--gamma_scale`,
 /// `--gamma_exponent`). Widths are ignored, so that the rule works with any regression. The rule scores each arm twice.
