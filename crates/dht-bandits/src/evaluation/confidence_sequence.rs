@@ -16,10 +16,11 @@ const GRID: usize = 1000;
 /// the value after every round simultaneously, for any stopping rule, number of rounds and weights (Waudby-Smith, Wu,
 /// Ramdas, Karampatziakis & Mineiro 2022, "Anytime-valid off-policy inference for contextual bandits", theorem 1).
 ///
-/// The sequence bets against each value ν of a grid over the rewards' range, which is scaled to [0, 1]. The capital ∏_t
-/// (1 + λ_t(ν)(φ_t − ν)) with φ_t = V̂_t + w_t(r_t − q̂_t) ≥ −k is a supermartingale if the value is ν or less. By
-/// Ville's inequality, ν is ruled out once the capital reaches 2/α. The bet λ_t(ν) = min(√(2 ln(2/α)/(σ̂²_{t−1} t ln(1
-/// + t))), ½/(k + ν)) depends only on earlier rounds. Betting on 1 − r gives the upper end.
+/// The sequence bets against each value ν of a grid over the rewards' range, which is scaled to [0, 1]. The capital
+/// ∏_t (1 + λ_t(ν)(φ_t − ν)) with φ_t = V̂_t + w_t(r_t − q̂_t) ≥ −k is a supermartingale if the value is ν or less. By
+/// Ville's inequality, ν is ruled out once the capital reaches 2/α. The bet
+/// λ_t(ν) = min(√(2 ln(2/α)/(σ̂²_{t−1} t ln(1 + t))), ½/(k + ν)) depends only on earlier rounds. Betting on 1 − r gives
+/// the upper end.
 ///
 /// Without a bound on the weights, the reward model is not used and k = 0. This is plain importance weighting, whose
 /// terms cannot be negative. With a bound, k is that bound. It must be known beforehand (such as K/ε for ε-greedy
