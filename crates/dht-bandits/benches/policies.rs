@@ -1,4 +1,4 @@
-//! Microseconds per select and update. `cargo bench -p dht-bandits`; as a smoke test, `-- --test`.
+//! Microseconds per `select` and `update`. `cargo bench -p dht-bandits`; as a smoke test, `-- --test`.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dht_bandits::{
@@ -39,7 +39,7 @@ fn time<P: Posterior, E: Exploration>(criterion: &mut Criterion, name: &str, mut
             black_box(policy.select(&Request::new(row(turn)), &mut rng))
         });
     });
-    // A matrix product an arm, beside the same contexts one by one.
+    // One matrix product per arm, compared with scoring the same contexts one by one.
     let mut batch = ChoiceBatch::default();
     for count in [32, 128] {
         criterion.bench_function(&format!("{name}/select batch of {count}/{d}x{k}"), |bencher| {
@@ -68,8 +68,8 @@ fn disjoint(criterion: &mut Criterion) -> Result<()> {
         time(criterion, "LinUcb", LinUcb::new(d, k, ridge, Ucb { alpha: 1.0 })?)?;
         time(criterion, "LinTs", LinTs::new(d, k, ridge, Thompson { alpha: 1.0 })?)?;
     }
-    let kept = ridge.with_keep_information(true);
-    time(criterion, "LinUcb keeping A and b", LinUcb::new(64, 100, kept, Ucb { alpha: 1.0 })?)?;
+    let storing = ridge.with_keep_information(true);
+    time(criterion, "LinUcb keeping A and b", LinUcb::new(64, 100, storing, Ucb { alpha: 1.0 })?)?;
     time(criterion, "LogisticTs", Disjoint::new(64, 100, FullLaplace::default(), Thompson { alpha: 1.0 })?)
 }
 

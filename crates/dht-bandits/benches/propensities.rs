@@ -1,4 +1,4 @@
-//! Cost of a propensity: `decide` over `select`, in CPU time of the process.
+//! Cost of a propensity: `decide` compared with `select`, in CPU time of the process.
 //!
 //! `cargo bench -p dht-bandits --bench propensities`; as a smoke test, `-- --test`.
 
@@ -20,7 +20,7 @@ fn normals(count: usize, seed: u64) -> Vec<f64> {
     (0..count).map(|_| 0.2 * <StandardNormal as Distribution<f64>>::sample(&StandardNormal, &mut rng)).collect()
 }
 
-/// Microseconds of two things a call, the medians of turns that take each about `seconds`.
+/// Median microseconds per call of two functions, measured in turns that take about `seconds` each.
 fn compare(seconds: f64, mut left: impl FnMut(), mut right: impl FnMut()) -> (f64, f64) {
     let turns = if seconds > 0.0 { 15 } else { 1 };
     let time = |act: &mut dyn FnMut(), calls: u32| {
@@ -91,7 +91,7 @@ fn rows_of<E: Exploration>(name: &str, rule: E, arms: usize, seconds: f64, slate
     Ok(())
 }
 
-/// Thompson sampling with shared weights, by the method of its propensity.
+/// Times Thompson sampling with shared weights, for each method by which its propensity is computed.
 fn thompson(method: SharedPropensity, name: &str, arms: usize, seconds: f64) -> Result<()> {
     let rows = normals(DIMENSION * arms, 2);
     let ids: Vec<_> = (0..arms as u64).map(ArmId::new).collect();

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use std::error::Error;
 use std::path::Path;
 
-/// A policy whose arms have learned three rewards each, so that no weight of a factor is zero.
+/// Policy whose arms have learned three rewards each, so that no weight of a factor is zero.
 fn policy(dimension: usize, arms: usize) -> dht_bandits::Result<LinUcb> {
     let (mut rng, ridge) = (ChaCha8Rng::seed_from_u64(1), Ridge::new(1.0));
     let mut policy = LinUcb::new(dimension, arms, ridge, Ucb { alpha: 0.5 })?;
@@ -21,7 +21,7 @@ fn policy(dimension: usize, arms: usize) -> dht_bandits::Result<LinUcb> {
     Ok(policy)
 }
 
-/// Median seconds to save and to load a file in some format, over five turns, and the length of the file.
+/// Median seconds to save and to load a file in one format over five turns, and the length of the file.
 fn measure(
     file: &Path,
     save: impl Fn() -> Result<(), Box<dyn Error>>,

@@ -3,20 +3,33 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Id of an arm: given once, never reused, unchanged when other arms are added or removed. Its number is below 2⁶³.
+/// Id of an arm. An id is assigned once, is never reused, and does not change when other arms are added or removed. Its
+/// number is below 2⁶³.
 ///
-/// A removed arm stays removed: when saved and loaded, and in every policy that is merged with one that removed it.
+/// A removed arm stays removed: after saving and loading, and in every policy that is merged with a policy that removed
+/// it.
+///
+/// ```
+/// use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Ucb};
+///
+/// let mut policy = LinUcb::new(1, 2, Ridge::new(1.0), Ucb { alpha: 0.5 })?;
+/// policy.remove_arm(ArmId::new(1))?;
+/// // The id 1 is not reused.
+/// assert_eq!(policy.add_arm()?, ArmId::new(2));
+/// assert!(!policy.arms().contains(ArmId::new(1)));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ArmId(u64);
 
 impl ArmId {
-    /// Creates the id with this number. The arms of a policy made with K arms are 0 to K − 1.
+    /// Creates the id with this number. The arms of a policy created with K arms are 0 to K − 1.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// Number of this arm.
+    /// Number of the arm.
     pub const fn number(self) -> u64 {
         self.0
     }
@@ -31,10 +44,10 @@ impl fmt::Display for ArmId {
 /// Arms available in a call. This is a set: order and repetition do not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Available<'a> {
-    /// Every arm.
+    /// Every arm of the policy.
     All,
-    /// These arms and no other.
+    /// Only the arms of this list.
     Only(&'a [ArmId]),
-    /// Every arm except these.
+    /// Every arm except those of this list.
     Except(&'a [ArmId]),
 }

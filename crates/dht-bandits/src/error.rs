@@ -4,9 +4,9 @@ use crate::arm::ArmId;
 use std::io;
 use std::path::PathBuf;
 
-/// Refused call: what was wrong, where, and what would be right.
+/// Error of a refused call: what was wrong, where, and what was expected.
 ///
-/// The object that returned it is unchanged, bit for bit.
+/// The object that refused the call is unchanged, bit for bit.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -17,7 +17,7 @@ pub enum Error {
         what: &'static str,
         /// Expected length.
         expected: usize,
-        /// Length given.
+        /// Actual length.
         got: usize,
     },
     /// A value is NaN or infinite.
@@ -27,7 +27,7 @@ pub enum Error {
         what: &'static str,
         /// Index in the input (0 for a scalar).
         index: usize,
-        /// Value given.
+        /// Rejected value.
         value: f64,
     },
     /// A value is so large that the learned state could overflow, now or later.
@@ -35,7 +35,7 @@ pub enum Error {
     TooLarge {
         /// Name of the input or quantity.
         what: &'static str,
-        /// Value given.
+        /// Rejected value.
         value: f64,
         /// Largest accepted magnitude.
         limit: f64,
@@ -43,30 +43,30 @@ pub enum Error {
     /// An index of a sparse context is outside its feature space, or not a whole number.
     #[error("index {} at position {position} is outside the feature space: expected 0 to {}", Number(*index), size - 1)]
     SparseIndex {
-        /// Position among the pairs.
+        /// Position of the pair in the context.
         position: usize,
-        /// Index given.
+        /// Rejected index.
         index: f64,
-        /// Number of indices of the space.
+        /// Number of indices in the space.
         size: usize,
     },
     /// The indices of a sparse context do not ascend, or one occurs twice.
     #[error("index {index} at position {position} follows {before}: sort the indices, and add values of one index")]
     SparseOrder {
-        /// Position among the pairs.
+        /// Position of the pair in the context.
         position: usize,
-        /// Index given.
+        /// Rejected index.
         index: u64,
-        /// Index before it.
+        /// Index of the pair before it.
         before: u64,
     },
-    /// A policy needs a sparse context and got other numbers.
+    /// A policy needs a sparse context and received other numbers.
     #[error("this is not a sparse context: {problem} (`features::SparseContext`)")]
     NotSparse {
         /// Description of the problem.
         problem: String,
     },
-    /// A sparse context of another feature space: another number of bits, or a hasher with other settings.
+    /// A sparse context belongs to another feature space: its number of bits or the settings of its hasher differ.
     #[error("the context has {found}, this policy has {expected}: hash both with the same settings")]
     OtherFeatureSpace {
         /// Space of the policy.
@@ -74,7 +74,7 @@ pub enum Error {
         /// Space of the context.
         found: String,
     },
-    /// Settings or a policy file that cannot be parsed, or whose parts contradict each other.
+    /// Settings or a policy file cannot be parsed, or contradict each other.
     #[error("settings: {problem}")]
     Settings {
         /// Description of the problem, with the key or the position.
@@ -90,12 +90,12 @@ pub enum Error {
         /// Message of the operating system.
         problem: String,
     },
-    /// Memory that cannot be allocated, or more than 1 TiB, which no choice could read in time.
+    /// Memory cannot be allocated, or more than 1 TiB is needed, which no choice could read in time.
     #[error("{what} would need {bytes} bytes of memory: more than there is, or than the limit of 1 TiB")]
     Memory {
         /// Purpose of the memory.
         what: &'static str,
-        /// Bytes needed; `u64::MAX` if the number does not fit.
+        /// Number of bytes needed; `u64::MAX` if the number does not fit.
         bytes: u64,
     },
     /// A setting is out of its range.
@@ -103,7 +103,7 @@ pub enum Error {
     Parameter {
         /// Name of the setting.
         name: &'static str,
-        /// Value given.
+        /// Rejected value.
         value: f64,
         /// Accepted range.
         requirement: &'static str,
@@ -111,25 +111,25 @@ pub enum Error {
     /// No arm with this id has ever existed here.
     #[error("{arm} is unknown")]
     UnknownArm {
-        /// Id given.
+        /// Id of the arm.
         arm: ArmId,
     },
     /// The arm existed and was removed.
     #[error("{arm} has been removed")]
     RemovedArm {
-        /// Id given.
+        /// Id of the arm.
         arm: ArmId,
     },
-    /// An arm with this id exists already.
+    /// An arm with this id already exists.
     #[error("{arm} exists already")]
     ArmExists {
-        /// Id given.
+        /// Id of the arm.
         arm: ArmId,
     },
     /// An arm is listed twice where each may be listed once.
     #[error("{arm} is listed twice")]
     DuplicateArm {
-        /// Id given twice.
+        /// Id that is listed twice.
         arm: ArmId,
     },
     /// No arm is available.
@@ -141,7 +141,7 @@ pub enum Error {
     /// The policy does not support this operation.
     #[error("this policy does not support {what}")]
     Unsupported {
-        /// The operation.
+        /// Operation that is not supported.
         what: &'static str,
     },
     /// The caller's model predicted a value that is not finite, or a negative width.
@@ -151,28 +151,28 @@ pub enum Error {
         arm: ArmId,
         /// `prediction` or `width`.
         what: &'static str,
-        /// Value predicted.
+        /// Predicted value.
         value: f64,
     },
-    /// The policy knows arms by their features, and the request has none.
+    /// The policy distinguishes arms by their features, and the request has no features.
     #[error("the actions have no features: this policy needs {width} of each arm (`Request::featured`)")]
     NeedsFeatures {
         /// Number of features that each arm must have.
         width: usize,
     },
-    /// A context is combined with shared weights without products of context and features.
+    /// A context is combined with shared weights, without products of context and features.
     #[error(
         "a context of length {context} cannot change which arm shared weights prefer: it adds the same to every score. Add \
          products of context and features (`TopK::with_interactions`, in settings `interactions`), or leave the context out"
     )]
     NeedsInteractions {
-        /// The length of the context.
+        /// Length of the context.
         context: usize,
     },
     /// The floor exceeds 1/K: not all K available arms can have this probability.
     #[error("floor {} is above 1/{arms}: {arms} arms cannot all have it, lower it or offer fewer arms", Number(*floor))]
     Floor {
-        /// Floor given.
+        /// Rejected floor.
         floor: f64,
         /// Number of available arms.
         arms: usize,
@@ -188,13 +188,13 @@ pub enum Error {
     /// The weight of an observation is not positive and finite, or beyond 1e±100.
     #[error("weight {} is not allowed: it must be positive, from 1e-100 to 1e100", Number(*weight))]
     Weight {
-        /// Weight given.
+        /// Rejected weight.
         weight: f64,
     },
     /// The reward is outside the range of the policy's model.
     #[error("reward {} is outside [{}, {}]", Number(*reward), Number(*low), Number(*high))]
     Reward {
-        /// Reward given.
+        /// Rejected reward.
         reward: f64,
         /// Smallest accepted reward.
         low: f64,
@@ -209,9 +209,9 @@ pub enum Error {
         /// Epoch of this policy.
         epoch: u64,
     },
-    /// The decision belongs to an epoch that this policy has not reached: the policy was saved before that expiry, or
-    /// is another policy.
-    #[error("decision of epoch {made_in} is foreign: this policy has not gone beyond epoch {epoch}")]
+    /// The decision belongs to an epoch that this policy has not reached. The policy was saved before that epoch began,
+    /// or another policy made the decision.
+    #[error("decision of epoch {made_in} is foreign: this policy has only reached epoch {epoch}")]
     ForeignDecision {
         /// Epoch of the decision.
         made_in: u64,
@@ -221,9 +221,9 @@ pub enum Error {
     /// A count would exceed its limit.
     #[error("{what} is {count}: {added} more would exceed {limit}")]
     CountLimit {
-        /// Quantity counted.
+        /// Name of the count.
         what: &'static str,
-        /// Count so far.
+        /// Current count.
         count: u64,
         /// Number to add.
         added: u64,
@@ -233,15 +233,15 @@ pub enum Error {
     /// Feedback was given for a pinned arm, which takes none.
     #[error("{arm} is pinned and takes no feedback")]
     PinnedArm {
-        /// Id given.
+        /// Id of the arm.
         arm: ArmId,
     },
-    /// The saved state is of another kind.
+    /// The saved state is of another type.
     #[error("saved state is a {found:?}, expected a {expected:?}")]
     ForeignState {
-        /// Expected kind.
+        /// Expected type.
         expected: String,
-        /// Kind found.
+        /// Type of the state.
         found: String,
     },
     /// The saved state has an older version and a binary format, in which fields may be at other positions.
@@ -252,7 +252,7 @@ pub enum Error {
     OlderState {
         /// Only version that is read from binary formats.
         required: u32,
-        /// Version found.
+        /// Version of the state.
         found: u32,
     },
     /// The saved state was written by a newer version of this crate.
@@ -260,7 +260,7 @@ pub enum Error {
     NewerState {
         /// Newest version that can be read.
         supported: u32,
-        /// Version found.
+        /// Version of the state.
         found: u32,
     },
     /// The saved state contradicts itself.
@@ -268,7 +268,7 @@ pub enum Error {
     InvalidState {
         /// Name of the invalid part.
         what: &'static str,
-        /// Index among parts of the same kind (0 if there is one).
+        /// Index among parts of the same name (0 if there is only one).
         index: usize,
         /// Description of the problem.
         problem: String,
@@ -278,9 +278,9 @@ pub enum Error {
     Unlike {
         /// Name of the quantity that differs.
         what: &'static str,
-        /// Value here.
+        /// Value in the object that was called.
         ours: f64,
-        /// Value there.
+        /// Value in the argument.
         theirs: f64,
     },
     /// A matrix that must be positive definite is not.
@@ -293,16 +293,16 @@ pub enum Error {
         /// Value of that pivot.
         value: f64,
     },
-    /// Unlearning an observation would leave too few digits of a precision matrix.
+    /// Removing an observation would leave too few correct digits in a precision matrix.
     #[error(
-        "{what} loses its digits: pivot {pivot} would be {value:e} of what it is, at least {least:e} of it must be left"
+        "{what} would lose too many digits: pivot {pivot} would keep {value:e} of its value, expected at least {least:e}"
     )]
     LostDigits {
         /// Name of the matrix.
         what: &'static str,
         /// Index of the first pivot that would lose too much.
         pivot: usize,
-        /// Fraction of the pivot that would be left.
+        /// Fraction of the pivot that would remain.
         value: f64,
         /// Smallest accepted fraction.
         least: f64,
@@ -320,7 +320,7 @@ pub enum Error {
     Propensity {
         /// Round of the log.
         round: usize,
-        /// Propensity found.
+        /// Logged propensity.
         propensity: f64,
     },
     /// A value of the log is so large that estimates from it could overflow.
@@ -330,14 +330,14 @@ pub enum Error {
         round: usize,
         /// Name of the value; `weight` is the importance weight, target over propensity.
         what: &'static str,
-        /// Value found.
+        /// Logged value.
         value: f64,
         /// Largest accepted magnitude.
         limit: f64,
     },
-    /// No overlap: the evaluated policy never takes a logged action, so the log cannot estimate its value.
+    /// No overlap: the evaluated policy never takes a logged action, so that the log cannot estimate its value.
     #[error(
-        "no overlap at position {position}: importance weights sum up to {}, the log says nothing of this policy",
+        "no overlap at position {position}: importance weights sum up to {}, the log says nothing about this policy",
         Number(*weights)
     )]
     NoOverlap {
@@ -346,7 +346,7 @@ pub enum Error {
         /// Sum of the importance weights.
         weights: f64,
     },
-    /// A policy gradient was to be learned from a log whose policy never explored.
+    /// A policy gradient cannot be learned from this log, because its policy never explored.
     #[error(
         "the logging policy never explored: each of the {rows} rows has the propensity 1, so that the log does not say what \
          another arm would have earned"
@@ -355,7 +355,7 @@ pub enum Error {
         /// Number of rows.
         rows: usize,
     },
-    /// An estimator that needs propensities met a logged round without one.
+    /// An estimator needs propensities, and a logged round has none.
     #[error(
         "{estimator} needs a propensity in every logged round: round {round} has none; the direct method needs none"
     )]
@@ -365,13 +365,13 @@ pub enum Error {
         /// First round without a propensity.
         round: usize,
     },
-    /// An estimator with a bias was asked for an interval, which would leave the bias out.
-    #[error("{estimator} has a bias that no interval shows: use IPS, SNIPS, DR or SNDR")]
+    /// An estimator with a bias was asked for an interval. Such an interval would not include the bias.
+    #[error("{estimator} has a bias that an interval would not include: use IPS, SNIPS, DR or SNDR")]
     NoInterval {
         /// Name of the estimator.
         estimator: &'static str,
     },
-    /// A policy was to be judged on rows from which it learned.
+    /// A policy cannot be judged on rows from which it learned.
     #[error(
         "policy {policy:?} learned from logged round {round}, on which it is to be judged: judge it on other rows, or learn \
          it fold by fold (`Target::cross_fitted`)"
@@ -379,10 +379,10 @@ pub enum Error {
     LearnedFromLog {
         /// Name of the policy.
         policy: String,
-        /// First round of the log that is among the rows of its training.
+        /// First round of the log from which the policy learned.
         round: usize,
     },
-    /// An estimator that needs a reward model's predictions met a logged round without one.
+    /// An estimator needs a reward model's predictions, and a logged round has none.
     #[error("{estimator} needs a model's prediction in every logged round: round {round} has none")]
     NoModel {
         /// Name of the estimator.
@@ -396,18 +396,18 @@ pub enum Error {
         /// Id of the slate in the log.
         id: u64,
     },
-    /// The given probabilities of arms are not a distribution.
+    /// The probabilities of the arms are not a distribution.
     #[error("the probabilities of {what} are not a distribution: {problem}")]
     NotADistribution {
-        /// Owner of the probabilities.
+        /// Name of what has the probabilities.
         what: &'static str,
         /// Description of the problem.
         problem: String,
     },
     /// Two objects have the same name where names must be unique.
-    #[error("each {what} needs a name of its own: two are named {name:?}")]
+    #[error("each {what} needs a unique name: two are named {name:?}")]
     DuplicateName {
-        /// Kind of the objects.
+        /// Type of the objects.
         what: &'static str,
         /// Duplicate name.
         name: String,
@@ -425,9 +425,9 @@ pub enum Error {
     TooFewObservations {
         /// Quantity to compute.
         what: &'static str,
-        /// Number of observations needed.
+        /// Smallest number of observations.
         needed: usize,
-        /// Number of observations given.
+        /// Actual number of observations.
         got: usize,
     },
 }
@@ -440,10 +440,10 @@ impl Error {
     }
 }
 
-/// Result of a call that may be refused.
+/// Result of a call that can be refused.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Number formatted for messages: with an exponent where it would have many zeros.
+/// Number as error messages show it: with an exponent if it would have many zeros.
 pub(crate) struct Number(pub(crate) f64);
 
 impl std::fmt::Display for Number {

@@ -5,27 +5,28 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Writes a file completely or not at all: first to a file beside it, which then takes its place.
+/// Replaces a file completely or not at all. The content is first written to a second file in the same folder, which
+/// then takes the place of the first.
 ///
 /// # Errors
-/// [`Error::File`]: the file, or the one beside it, cannot be written; the path is not a regular file.
+/// [`Error::File`] if one of the files cannot be written, or if the path is not a regular file.
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
     let target = target_of(path).map_err(|error| Error::file(path, &error))?;
     let written = create_beside(&target).and_then(|(partial, mut file)| {
         let written = file.write_all(content).and_then(|()| file.sync_all());
         written.and_then(|()| std::fs::rename(&partial, &target)).inspect_err(|_| {
-            // What cannot be removed either is no other failure.
+            // A failure to remove the second file is not reported in place of the first failure.
             let _ = std::fs::remove_file(&partial);
         })
     });
     written.map_err(|error| Error::file(path, &error))
 }
 
-/// Creates a file beside another, under a name that no other save uses: overlapping saves to one path must not write to
-/// one file. Files of killed saves are left alone, since another process may be writing to them.
+/// Creates a file in the folder of another, under a name that no other save uses: overlapping saves to one path must
+/// not write to one file. Files of interrupted saves are not touched, since another process may be writing to them.
 ///
 /// # Errors
-/// A file that cannot be created.
+/// Fails if the file cannot be created.
 fn create_beside(target: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
     static SAVES: AtomicU64 = AtomicU64::new(0);
     loop {
@@ -34,7 +35,7 @@ fn create_beside(target: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
         partial.push(format!(".{}-{number}.partial", std::process::id()));
         let partial = PathBuf::from(partial);
         match std::fs::File::create_new(&partial) {
-            // Of a killed save by a process of this id, also in another container.
+            // Another save with the same process id left this file, perhaps in another container.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             created => return created.map(|file| (partial, file)),
         }
@@ -44,19 +45,19 @@ fn create_beside(target: &Path) -> std::io::Result<(PathBuf, std::fs::File)> {
 /// Resolves a path to its file, which need not exist.
 ///
 /// # Errors
-/// An existing path that is not a regular file; links in a cycle.
+/// Fails if the path exists and is not a regular file, or if links form a cycle.
 fn target_of(path: &Path) -> std::io::Result<PathBuf> {
     let mut target = path.to_owned();
-    // As many as Linux follows.
+    // Linux follows the same number of links.
     for _ in 0..40 {
         match std::fs::symlink_metadata(&target) {
-            Ok(found) if found.is_symlink() => {
+            Ok(metadata) if metadata.is_symlink() => {
                 let next = std::fs::read_link(&target)?;
                 target = target.parent().unwrap_or(Path::new("")).join(next);
             }
-            Ok(found) if found.is_file() => return Ok(target),
-            Ok(found) if found.is_dir() => return Err(ErrorKind::IsADirectory.into()),
-            Ok(_) => return Err(std::io::Error::new(ErrorKind::InvalidInput, "this is no regular file")),
+            Ok(metadata) if metadata.is_file() => return Ok(target),
+            Ok(metadata) if metadata.is_dir() => return Err(ErrorKind::IsADirectory.into()),
+            Ok(_) => return Err(std::io::Error::new(ErrorKind::InvalidInput, "this is not a regular file")),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(target),
             Err(error) => return Err(error),
         }

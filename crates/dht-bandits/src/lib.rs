@@ -1,7 +1,7 @@
 //! Contextual bandits: choose an arm now, learn from its reward later.
 //!
 //! A policy observes a context, chooses one of its arms, and learns the reward of that choice some time later. Its task
-//! is to find the best arm for each context at little cost in reward.
+//! is to find the best arm for each context while it loses little reward.
 //!
 //! ```text
 //! raw values ──▶ Normalizer, PyramidPool ──▶ context
@@ -39,49 +39,48 @@
 //!
 //! | you have | take | because |
 //! |---|---|---|
-//! | no opinion yet | [`AnyPolicy::recommended`](policy::AnyPolicy::recommended), `kind = "auto"` | more reward than each measured peer on noisy clicks, and than the best tuned peer on average over four data sets ([README](https://docs.rs/crate/dht-bandits/latest/source/README.md)); scales contexts and rewards itself |
-//! | a few lasting arms, real-valued rewards | [`LinUcb`], λ = d/4 on normalised features, α = .25 without noise or with few rewards, 1 to 1.5 with noise; [`GrowingUcb`](exploration::GrowingUcb) goes from one to the other | random only in ties, propensities known |
-//! | the same, with rewards that come late or in batches | [`LinTs`] | a batch of equal contexts is spread over arms |
+//! | no preference | [`AnyPolicy::recommended`](policy::AnyPolicy::recommended), `kind = "auto"` | more reward than each measured peer on noisy clicks, and than the best tuned peer on average over four data sets ([README](https://docs.rs/crate/dht-bandits/latest/source/README.md)); scales contexts and rewards itself |
+//! | a few lasting arms, real-valued rewards | [`LinUcb`] with λ = d/4 on normalised features; α = .25 without noise or with few rewards, 1 to 1.5 with noise; [`GrowingUcb`](exploration::GrowingUcb) increases α with the number of rewards | random only in ties, propensities known |
+//! | a few lasting arms, rewards that come late or in batches | [`LinTs`] | a batch of equal contexts is spread over arms |
 //! | rewards whose scale and noise are unknown | `Disjoint<`[`NormalInverseGamma`](posterior::NormalInverseGamma)`, Thompson>` | learns the variance of the noise |
 //! | clicks: rewards 0 or 1, rare or near-certain | `Disjoint<`[`FullLaplace`](posterior::FullLaplace)`, `[`GrowingUcb`](exploration::GrowingUcb)`>`, λ = d/16; `Thompson` in its place, α from .5 to 1 with noise, ≤ .25 without | the right noise model; needs normalised contexts |
-//! | the same with many features, or little time | `Disjoint<`[`DiagonalLaplace`](posterior::DiagonalLaplace)`, Thompson>` | O(d), but ignores correlations: normalise first |
+//! | clicks with many features, or little time | `Disjoint<`[`DiagonalLaplace`](posterior::DiagonalLaplace)`, Thompson>` | O(d), but ignores correlations: normalise first |
 //! | text, names or categories, thousands of features and more | [`SparsePolicy`](policy::SparsePolicy) over contexts of a [`FeatureHasher`](features::FeatureHasher), with [`DiagonalLaplace`](posterior::DiagonalLaplace) and [`SquareCb::new(100.0)`](exploration::SquareCb::new) | time and memory of the features that occur; [`AdaGrad`](policy::AdaGrad) for real rewards |
 //! | another policy's log, and no traffic of your own yet | [`SoftmaxPolicy`](policy::SoftmaxPolicy); [`Policy::fit`] of any other policy; [`ChampionChallenger`](evaluation::ChampionChallenger) for the start in service | gradients of the estimated value use the log's propensities |
-//! | many short-lived items, described by features | [`TopK::shared`](policy::TopK::shared) over [`Ridge`] with [`Ucb`] or [`Thompson`] | what is learned from one item serves all |
-//! | such items, and a context | the same with [`Interactions`](features::Interactions) | without products the context cancels |
-//! | both: shared features, and arms with weights of their own | [`Hybrid`](policy::Hybrid) with [`Ucb`] | new arms start warm |
-//! | K of N at once, with feedback on those observed | [`TopK`](policy::TopK) over [`DiagonalLaplace`](posterior::DiagonalLaplace) with [`Thompson`] | semi-bandit feedback, cascades, pinned arms |
-//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`SquareCb::new(100.0)`](exploration::SquareCb::new), which is γ_t = 100·√(1 + t) after t rewards, over a logistic or linear model; [`EpsilonGreedy`](exploration::EpsilonGreedy), [`Softmax`](exploration::Softmax) | every arm keeps a chance; every `decide` gives its exact propensity. [`Floor`](exploration::Floor) does it under any rule |
-//! | no contexts | [`ContextFree`](policy::ContextFree): UCB1, Beta-Thompson sampling | O(1) an arm |
-//! | a reward model of your own: a tree, a network | [`OraclePolicy`](policy::OraclePolicy) with [`SquareCb`](exploration::SquareCb) | explores around any [`Oracle`](policy::Oracle) |
-//! | a policy that a settings file names | [`AnyPolicy`](policy::AnyPolicy) | one file of settings and of what was learned |
-//! | an environment that drifts, any kind of policy | [`AnyPolicy`](policy::AnyPolicy) with `decay`, `window` or `reset` in its settings, also `auto` | recovers after preferences change; without, an arm that became better is tried again late or never |
-//! | an environment that drifts all the time | [`DiscountedRidge`](posterior::DiscountedRidge) in the place of a ridge, [`SlidingWindow`](policy::SlidingWindow) | old evidence fades in all arms, the prior stays |
+//! | many short-lived items, described by features | [`TopK::shared`](policy::TopK::shared) over [`Ridge`] with [`Ucb`] or [`Thompson`] | a reward of one item improves the estimates of all items |
+//! | short-lived items, and a context | [`TopK::shared`](policy::TopK::shared) with [`Interactions`](features::Interactions) | without products the context cancels |
+//! | shared features, and arms with separate weights | [`Hybrid`](policy::Hybrid) with [`Ucb`] | new arms start with the shared weights |
+//! | K of N arms at once, with feedback on the observed ones | [`TopK`](policy::TopK) over [`DiagonalLaplace`](posterior::DiagonalLaplace) with [`Thompson`] | semi-bandit feedback, cascades, pinned arms |
+//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`SquareCb::new(100.0)`](exploration::SquareCb::new), which is γ_t = 100·√(1 + t) after t rewards, over a logistic or linear model; [`EpsilonGreedy`](exploration::EpsilonGreedy), [`Softmax`](exploration::Softmax) | every arm has a positive probability, and every `decide` returns its exact propensity. [`Floor`](exploration::Floor) does the same for any rule |
+//! | no contexts | [`ContextFree`](policy::ContextFree): UCB1, Beta-Thompson sampling | O(1) per arm |
+//! | a custom reward model: a tree, a network | [`OraclePolicy`](policy::OraclePolicy) with [`SquareCb`](exploration::SquareCb) | explores around any [`Oracle`](policy::Oracle) |
+//! | a policy that a settings file names | [`AnyPolicy`](policy::AnyPolicy) | one file holds the settings and the learned state |
+//! | an environment that drifts, any policy | [`AnyPolicy`](policy::AnyPolicy) with `decay`, `window` or `reset` in its settings, also `auto` | recovers after preferences change; otherwise an arm that became better is tried again late or never |
+//! | an environment that drifts all the time | [`DiscountedRidge`](posterior::DiscountedRidge) instead of [`Ridge`], or [`SlidingWindow`](policy::SlidingWindow) | old evidence decays in all arms, and the prior stays |
 //! | an environment that changes abruptly, and seldom | [`ResetOnChange`](policy::ResetOnChange) | nothing is forgotten without a detected change |
-//! | a doubt whether any of it helps | [`Uniform`](policy::Uniform), [`Fixed`](policy::Fixed) | baselines: a learner that does not beat them has learned nothing |
+//! | doubts whether a bandit helps | [`Uniform`](policy::Uniform), [`Fixed`](policy::Fixed) | baselines: a learner that does not beat them has learned nothing |
 //!
-//! Sparse contexts are taken by [`SparsePolicy`](policy::SparsePolicy), by a sparse
-//! [`SoftmaxPolicy`](policy::SoftmaxPolicy) and by policies that read no context; all others refuse them, and
-//! [`Policy::takes_sparse_contexts`] tells which.
+//! [`SparsePolicy`](policy::SparsePolicy), a sparse [`SoftmaxPolicy`](policy::SoftmaxPolicy) and policies that read no
+//! context take sparse contexts. All others refuse them; see [`Policy::takes_sparse_contexts`].
 //!
-//! Linear and logistic models need features in which the reward is nearly linear. No policy here fits a problem in
-//! which a choice changes later contexts; that is reinforcement learning.
+//! Linear and logistic models need features in which the reward is nearly linear. No policy of this crate fits a problem
+//! in which a choice changes later contexts. Such problems need reinforcement learning.
 //!
 //! # Catalogue
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`policy`] | the [`Policy`] trait and its [`Request`]; [`Disjoint`](policy::Disjoint), [`Hybrid`](policy::Hybrid) and [`TopK`](policy::TopK) policies under their names; baselines; slates; merging; propensities; sliding windows and change tests for drift; snapshots for threads |
-//! | [`posterior`] | beliefs about the weights of each arm: ridge regression, with learned noise, full and diagonal Laplace; priors and forgetting |
+//! | [`posterior`] | beliefs about the weights of each arm: ridge regression, also with learned noise; logistic regression by full and diagonal Laplace approximations; priors and forgetting |
 //! | [`exploration`] | rules that map means and widths to a choice: [`Ucb`], [`Thompson`], ε-greedy, explore-first, softmax, SquareCB |
 //! | [`features`] | contexts from raw values: [`Normalizer`], [`Interactions`](features::Interactions), [`PyramidPool`](features::PyramidPool); sparse contexts from names: [`FeatureHasher`](features::FeatureHasher) |
-//! | [`log`] | rows of decisions and slates, propensities and rewards; logs of Vowpal Wabbit and Personalizer |
-//! | [`evaluation`] | off-policy evaluation: a policy's value from another policy's log; estimators, intervals, tables, replay |
+//! | [`log`] | logged decisions and slates with propensities and rewards; logs of Vowpal Wabbit and Personalizer |
+//! | [`evaluation`] | off-policy evaluation: estimates of a policy's value from another policy's log; intervals, tables, replay |
 //! | [`simulation`] | environments with a known optimum, regret curves, comparisons of policies |
 //!
-//! A [`Disjoint`](policy::Disjoint) policy is any [`Posterior`](posterior::Posterior) with any
-//! [`Exploration`](exploration::Exploration): [`LinUcb`] is `Disjoint<Ridge, Ucb>`. [`TopK`](policy::TopK) takes both
-//! as well, [`Hybrid`](policy::Hybrid) an exploration rule.
+//! A [`Disjoint`](policy::Disjoint) policy combines any [`Posterior`](posterior::Posterior) with any
+//! [`Exploration`](exploration::Exploration): [`LinUcb`] is `Disjoint<Ridge, Ucb>`. [`TopK`](policy::TopK) also combines
+//! both, and [`Hybrid`](policy::Hybrid) takes an exploration rule.
 //!
 //! # Adding it
 //!
@@ -93,8 +92,8 @@
 //! serde_json = { version = "1", features = ["float_roundtrip"] } # to save policies and decisions
 //! ```
 //!
-//! Any `Rng` of rand 0.10, which this crate re-exports as [`rand`], is a generator; rand_chacha has generators that can
-//! be seeded and saved.
+//! Any `Rng` of rand 0.10, which this crate re-exports as [`rand`], can be used as generator. The generators of
+//! rand_chacha can be seeded and saved.
 //!
 //! | feature | default | adds |
 //! |---|---|---|
@@ -106,24 +105,32 @@
 //!
 //! * **Calls are atomic.** A refused call reports what was wrong and leaves the object unchanged, bit for bit.
 //! * **The caller owns the randomness.** The same state, context and generator give the same choice. The order of sums
-//!   does not depend on the width of the machine's vectors, so that this also holds between CPUs with fused
+//!   does not depend on the width of the machine's vectors, so that choices also agree between CPUs with fused
 //!   multiply-add.
 //! * **Choosing takes `&self`**, learning `&mut self`; policies are `Send + Sync`.
-//! * **Decisions in flight survive a restore**: a policy learns from the decisions of its epoch, including those made
-//!   after the save that it was restored from ([`Decision`]).
-//! * **A removed arm stays removed**: saved, loaded and merged ([`ArmId`]).
-//! * **States are checked when loaded** and independent of the memory layout. Use a format that keeps every bit of an
-//!   `f64` (for serde_json: its feature `float_roundtrip`).
-//! * **No allocation** in `select`, `update` and `learn` of [`Disjoint`](policy::Disjoint) over any posterior except
-//!   [`DiscountedRidge`](posterior::DiscountedRidge), of [`Hybrid`](policy::Hybrid) with up to 128 features, and of
-//!   [`ContextFree`](policy::ContextFree), [`Uniform`](policy::Uniform) and [`Fixed`](policy::Fixed), with up to 1,024
-//!   arms where a request names some of them. After a first call of the same size, also in
-//!   [`TopK::select_slate_into`](policy::TopK::select_slate_into), its `learn_slate` and `update_batch`, in
-//!   [`Disjoint::select_batch`](policy::Disjoint::select_batch) and its `learn_batch`. A test counts allocations. Other
-//!   policies allocate: [`Normalised`](policy::Normalised), and so the recommended settings, the scaled context of each
-//!   call; a [`SlidingWindow`](policy::SlidingWindow) its rewards; an [`OraclePolicy`](policy::OraclePolicy) a copy of
-//!   the oracle; single choices of a `TopK` a slate. A [`SparsePolicy`](policy::SparsePolicy) allocates the
-//!   scores of a call.
+//! * **Decisions in flight survive a restore**: a policy learns from the decisions of its epoch. These include decisions
+//!   made after the save from which it was restored ([`Decision`]).
+//! * **A removed arm stays removed** when the policy is saved, loaded and merged ([`ArmId`]).
+//! * **States are checked when loaded** and independent of the memory layout. Use a format that preserves every bit of
+//!   an `f64` (for serde_json: its feature `float_roundtrip`).
+//! * **The common policies do not allocate.** A test counts allocations; the next section lists the policies.
+//!
+//! # Allocation
+//!
+//! `select`, `update` and `learn` of these policies do not allocate, if requests that name arms name up to 1,024:
+//!
+//! * [`Disjoint`](policy::Disjoint) with any posterior except [`DiscountedRidge`](posterior::DiscountedRidge);
+//! * [`Hybrid`](policy::Hybrid) with up to 128 features;
+//! * [`ContextFree`](policy::ContextFree), [`Uniform`](policy::Uniform) and [`Fixed`](policy::Fixed).
+//!
+//! The following methods do not allocate after a first call of the same size:
+//! [`TopK::select_slate_into`](policy::TopK::select_slate_into), `TopK::learn_slate`, `TopK::update_batch`,
+//! [`Disjoint::select_batch`](policy::Disjoint::select_batch) and `Disjoint::learn_batch`.
+//!
+//! Other policies allocate. [`Normalised`](policy::Normalised), and therefore a policy with recommended settings,
+//! allocates the scaled context of each call. A [`SlidingWindow`](policy::SlidingWindow) allocates its rewards, and an
+//! [`OraclePolicy`](policy::OraclePolicy) a copy of the oracle. A single choice of a `TopK` allocates a slate. A
+//! [`SparsePolicy`](policy::SparsePolicy) allocates the scores of a call.
 #![doc(html_root_url = "https://docs.rs/dht-bandits/latest")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]

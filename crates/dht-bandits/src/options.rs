@@ -1,34 +1,34 @@
-//! Constructors and `with_…` methods of option structs, to which fields may be added later.
+//! Constructors and `with_…` methods of option structs, whose fields may become more in later versions.
 
-/// Generates a constructor, `Default` and a `with_…` method for each field: `new` takes the fields before the
+/// Generates a constructor, `Default`, and a `with_…` method for each field. `new` takes the fields before the
 /// semicolon.
 macro_rules! options {
     ($type:ident::new() { $($fields:tt)* }) => {
         $crate::options::options!(@ "Creates the default options.", $type::new() { $($fields)* });
     };
-    ($type:ident::new($($given:tt)+) { $($fields:tt)* }) => {
-        $crate::options::options!(@ "Creates options with this value, and the defaults of other fields.", $type::new($($given)+) { $($fields)* });
+    ($type:ident::new($($required:tt)+) { $($fields:tt)* }) => {
+        $crate::options::options!(@ "Creates options with this value, and the defaults of other fields.", $type::new($($required)+) { $($fields)* });
     };
     (@ $doc:literal, $type:ident::new(
-        $($given:ident / $set_given:ident: $given_type:ty = $given_default:expr),*
+        $($required:ident / $set_required:ident: $required_type:ty = $required_default:expr),*
     ) {
         $($field:ident / $set:ident: $field_type:ty = $default:expr),* $(,)?
     }) => {
         impl $type {
             #[doc = $doc]
-            pub const fn new($($given: $given_type),*) -> Self {
-                Self { $($given,)* $($field: $default),* }
+            pub const fn new($($required: $required_type),*) -> Self {
+                Self { $($required,)* $($field: $default),* }
             }
         }
 
         impl Default for $type {
             fn default() -> Self {
-                Self::new($($given_default),*)
+                Self::new($($required_default),*)
             }
         }
 
         $crate::options::setters!(const fn, $type {
-            $($given / $set_given: $given_type,)* $($field / $set: $field_type,)*
+            $($required / $set_required: $required_type,)* $($field / $set: $field_type,)*
         });
     };
 }

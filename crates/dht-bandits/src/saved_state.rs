@@ -1,24 +1,26 @@
-//! Common parts of saved states: the header at their start, and serde implementations based on the state type.
+//! Common parts of saved states: the header at their start, and serde implementations that use the state type.
 
 use crate::error::{Error, Result};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Format version that this release writes, and the newest that it reads.
+/// Format version that this release writes, and the newest version that it reads.
 ///
-/// 1: versions alone. 2: epochs of decisions instead of the oldest accepted version, and removed arms; a reader of
-/// format 1 would reuse their ids. 3: every field is written, whatever its value, so that binary formats can be read by
-/// position. 4: the epoch of baselines, removed arms in deltas of shared
-/// weights, relative floors of normalizers, and arms that a warm-up has copied.
+/// * 1: only versions.
+/// * 2: epochs of decisions instead of the oldest accepted version, and removed arms. A reader of format 1 would reuse
+///   the ids of removed arms.
+/// * 3: every field is written, whatever its value, so that binary formats can be read by position.
+/// * 4: the epoch of baselines, removed arms in deltas of shared weights, relative floors of normalizers, and arms that a
+///   warm-up has copied.
 ///
-/// Text formats (JSON, TOML) name their fields, so older versions can be read. Binary formats may write fields by
-/// position, and positions differ between versions: only this version is read.
+/// Text formats (JSON, TOML) name their fields, so that older versions can be read. Binary formats may write fields by
+/// position, and positions differ between versions. Only this version is therefore read from binary formats.
 const FORMAT: u32 = 4;
 
-/// Kind and version of a saved state. The header comes first, so that it can be read alone.
+/// Type and format version of a saved state. The header comes first, so that it can be read by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateHeader {
-    /// Kind of the saved object, such as `disjoint/ridge/ucb`.
+    /// Type of the saved object, such as `disjoint/ridge/ucb`.
     pub kind: String,
     /// Version of the format.
     pub format: u32,
@@ -30,7 +32,7 @@ impl StateHeader {
     }
 }
 
-/// Reads a header before the rest of the state, and refuses other families of states and versions with other fields.
+/// Reads a header before the rest of the state. Refuses other families of states, and versions that have other fields.
 pub(crate) fn read_header<'de, D: Deserializer<'de>>(family: &str, deserializer: D) -> Result<StateHeader, D::Error> {
     let is_text = deserializer.is_human_readable();
     let header = StateHeader::deserialize(deserializer)?;
@@ -42,7 +44,7 @@ pub(crate) fn read_header<'de, D: Deserializer<'de>>(family: &str, deserializer:
     Ok(header)
 }
 
-/// Generates the header reader of one family of states.
+/// Generates the header reader for one family of states.
 macro_rules! header_reader {
     ($family:literal) => {
         fn read_header<'de, D: serde::Deserializer<'de>>(
@@ -73,7 +75,7 @@ macro_rules! serde_by_state {
 pub(crate) use serde_by_state;
 
 /// Serialises an enum by tag or by variant name. Text formats write the tag among the fields, as people write settings.
-/// Binary formats, not all of which can read such a tag back, write the variant name.
+/// Binary formats write the variant name, since not all of them can read such a tag back.
 macro_rules! serde_tagged_in_texts {
     ($type:ident as $name:literal, tag $tag:literal: $variants:tt) => {
         #[derive(Serialize, Deserialize)]

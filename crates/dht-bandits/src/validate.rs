@@ -2,13 +2,13 @@
 //! later.
 //!
 //! Each update keeps x'Px, step and f within 1e100, and each state keeps P_ii within 1e150. In the factor's update then
-//! |b_i| ≤ √(P_ii·x'Px) ≤ 1e125, U changes by at most w·|f|·|b| ≤ 1e225, and the mean by |step|·|b|. These values, and
-//! all that they are computed from, are far from the largest f64, 1.8e308.
+//! |b_i| ≤ √(P_ii·x'Px) ≤ 1e125, U changes by at most w·|f|·|b| ≤ 1e225, and the mean by |step|·|b|. Such values, and
+//! the values from which they are computed, are far below the largest f64, 1.8e308.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Number, Result};
 
-/// First number of a sparse context among the numbers of a decision: no context of all values may hold it.
+/// First number of a sparse context among the numbers of a decision. No dense context may contain it.
 pub(crate) const SPARSE: f64 = f64::MIN;
 
 pub(crate) const LARGEST: f64 = 1e100;
@@ -18,7 +18,7 @@ pub(crate) const LARGEST_PRECISION: f64 = 1e250;
 /// Largest sum over observations, such as an entry of XᵀX or a sum of squares.
 pub(crate) const LARGEST_SUM: f64 = 1e250;
 
-/// Largest accepted vector length and number of arms: more is a typing error or a damaged state.
+/// Largest accepted vector length and number of arms. A larger one is a typing error or a damaged state.
 const LONGEST: usize = 1 << 24;
 
 /// Refuses a sparse context, for policies that need every value.
@@ -30,7 +30,7 @@ pub(crate) fn check_not_sparse(values: &[f64]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a slice of the wrong length, with a value that is not finite, or that is a sparse context.
+/// Refuses a slice of the wrong length, a slice with a value that is not finite, and a sparse context.
 #[inline]
 pub(crate) fn check_finite(what: &'static str, values: &[f64], expected: usize) -> Result<()> {
     check_not_sparse(values)?;
@@ -43,7 +43,8 @@ pub(crate) fn check_finite_numbers(what: &'static str, values: &[f64], expected:
     if values.len() != expected {
         return Err(Error::Dimension { what, expected, got: values.len() });
     }
-    // One pass without a branch, which vectorises; the value at fault is looked for only when there is one.
+    // All values are checked in one pass without a branch, which vectorises. The fault is searched for only if there is
+    // one.
     if values.iter().fold(true, |finite, value| finite & value.is_finite()) {
         return Ok(());
     }
@@ -58,7 +59,7 @@ pub(crate) fn check_scalar(what: &'static str, value: f64) -> Result<()> {
     if value.is_finite() { Ok(()) } else { Err(Error::NotFinite { what, index: 0, value }) }
 }
 
-/// Refuses a setting that fails its test.
+/// Refuses a setting that does not meet its requirement.
 pub(crate) fn check_parameter(name: &'static str, value: f64, fits: bool, requirement: &'static str) -> Result<()> {
     if fits && value.is_finite() { Ok(()) } else { Err(Error::Parameter { name, value, requirement }) }
 }
@@ -68,7 +69,7 @@ pub(crate) fn check_weight(weight: f64) -> Result<()> {
     if (1e-100..=1e100).contains(&weight) { Ok(()) } else { Err(Error::Weight { weight }) }
 }
 
-/// Refuses a length of zero or above 16,777,216.
+/// Refuses a length that is zero or above 16,777,216.
 pub(crate) fn check_length(name: &'static str, length: usize) -> Result<()> {
     check_parameter(name, length as f64, (1..=LONGEST).contains(&length), "from 1 to 16777216")
 }
@@ -96,14 +97,15 @@ pub(crate) fn check_sum(what: &'static str, value: f64) -> Result<()> {
 
 /// Refuses a context with a value beyond ±1e100.
 pub(crate) fn check_context(context: &[f64]) -> Result<()> {
-    // One pass without a branch, which vectorises; the value at fault is looked for only when there is one.
+    // All values are checked in one pass without a branch, which vectorises. The fault is searched for only if there is
+    // one.
     if context.iter().fold(true, |fits, value| fits & (value.abs() <= LARGEST)) {
         return Ok(());
     }
     context.iter().try_for_each(|&value| check_bounded("context", value))
 }
 
-/// Refuses a setting that is not from 1e-100 to 1e100.
+/// Refuses a setting outside [1e-100, 1e100].
 pub(crate) fn check_precision(name: &'static str, value: f64) -> Result<()> {
     if (1.0 / LARGEST..=LARGEST).contains(&value) {
         return Ok(());
@@ -111,11 +113,11 @@ pub(crate) fn check_precision(name: &'static str, value: f64) -> Result<()> {
     Err(Error::Parameter { name, value, requirement: "positive, from 1e-100 to 1e100" })
 }
 
-/// Largest memory of one kind, 1 TiB: every choice reads the arms' learned state, which would take minutes. The limit
-/// is explicit because a system that overcommits memory refuses nothing and ends the process later.
+/// Largest memory for one purpose, 1 TiB. Every choice reads the learned state of the arms, which would take minutes.
+/// The limit is explicit because a system that overcommits memory refuses nothing and ends the process later.
 const LARGEST_MEMORY: u64 = 1 << 40;
 
-/// Creates the error for `count` values of `size` bytes each.
+/// Creates the error for memory of `count` values of `size` bytes each.
 fn no_memory(what: &'static str, count: Option<usize>, size: usize) -> Error {
     let bytes = count.and_then(|count| count.checked_mul(size)).map_or(u64::MAX, |bytes| bytes as u64);
     Error::Memory { what, bytes }
@@ -133,10 +135,10 @@ fn checked_total<T>(what: &'static str, count: usize, more: Option<usize>) -> Re
 
 /// Reserves memory for `more` values; `None` means more than can be counted. If fewer values are added than exist, the
 /// capacity grows by at least half, so that adding one value is O(1) on average. If that much cannot be allocated, it
-/// grows by just `more`.
+/// grows by only `more`. After an error the values are unchanged.
 ///
 /// # Errors
-/// [`Error::Memory`]: beyond the limit, or more than the system grants. The values are unchanged.
+/// [`Error::Memory`] if the memory is beyond the limit, or more than the system grants.
 pub(crate) fn reserve<T>(what: &'static str, values: &mut Vec<T>, more: Option<usize>) -> Result<()> {
     let total = checked_total::<T>(what, values.len(), more)?;
     if total <= values.capacity() {
@@ -151,7 +153,7 @@ pub(crate) fn reserve<T>(what: &'static str, values: &mut Vec<T>, more: Option<u
     }
 }
 
-/// Checks that this many numbers can be allocated, without keeping the memory.
+/// Checks that memory for this many numbers can be allocated, and releases it.
 pub(crate) fn check_memory(what: &'static str, numbers: Option<usize>) -> Result<()> {
     reserve(what, &mut Vec::<f64>::new(), numbers)
 }
@@ -161,7 +163,7 @@ fn invalid(what: &'static str, index: usize, name: &str, position: usize, value:
     Error::InvalidState { what, index, problem }
 }
 
-/// Refuses a factor's state beyond the bounds that updates keep.
+/// Refuses the state of a factor if it is beyond the bounds that updates keep.
 pub(crate) fn check_factor(index: usize, mean: &[f64], diagonal: &[f64], upper: &[f64]) -> Result<()> {
     check_mean(index, mean)?;
     match excessive_variance(diagonal, upper) {
@@ -179,7 +181,7 @@ fn excessive_variance(diagonal: &[f64], upper: &[f64]) -> Option<(usize, f64)> {
     (0..diagonal.len()).map(|row| (row, variance(row))).find(|(_, value)| value.is_nan() || *value > LARGEST_COVARIANCE)
 }
 
-/// Refuses a factor that has grown beyond the bounds for loading.
+/// Refuses a factor that has grown beyond the bounds within which it could be loaded.
 pub(crate) fn check_grown(mean: &[f64], diagonal: &[f64], upper: &[f64]) -> Result<()> {
     mean.iter().try_for_each(|value| check_within("mean", *value, LARGEST_MEAN))?;
     match excessive_variance(diagonal, upper) {
@@ -195,7 +197,7 @@ pub(crate) fn check_mean(index: usize, mean: &[f64]) -> Result<()> {
     }
 }
 
-/// Refuses a diagonal precision so small that its inverse, or so large that its growth, overflows.
+/// Refuses a diagonal precision that is so small that its inverse overflows, or so large that its growth overflows.
 pub(crate) fn check_precisions(index: usize, precision: &[f64]) -> Result<()> {
     let fits = |value: f64| (1.0 / LARGEST_COVARIANCE..=LARGEST_PRECISION).contains(&value);
     match precision.iter().position(|value| !fits(*value)) {
@@ -206,7 +208,7 @@ pub(crate) fn check_precisions(index: usize, precision: &[f64]) -> Result<()> {
     }
 }
 
-/// Refuses a saved vector of the wrong length, not finite, or not positive where it must be.
+/// Refuses a saved vector that has the wrong length, is not finite, or is not positive where it must be.
 pub(crate) fn check_part(
     what: &'static str,
     index: usize,
@@ -217,15 +219,15 @@ pub(crate) fn check_part(
     let problem = if values.len() != expected {
         format!("has length {}, expected {expected}", values.len())
     } else if let Some(position) = values.iter().position(|value| !value.is_finite() || (positive && *value <= 0.0)) {
-        let wanted = if positive { "positive and finite" } else { "finite" };
-        format!("entry {position} is {}, expected {wanted}", Number(values[position]))
+        let requirement = if positive { "positive and finite" } else { "finite" };
+        format!("entry {position} is {}, expected {requirement}", Number(values[position]))
     } else {
         return Ok(());
     };
     Err(Error::InvalidState { what, index, problem })
 }
 
-/// First arm that occurs twice; allocates only for more than 32 items.
+/// First arm that occurs twice. Allocates only for more than 32 items.
 pub(crate) fn first_double<T>(items: &[T], arm: impl Fn(&T) -> ArmId) -> Option<ArmId> {
     if items.len() <= 32 {
         let twice = |(position, item): &(usize, &T)| items[..*position].iter().any(|other| arm(other) == arm(item));

@@ -1,5 +1,5 @@
-//! `select`, `update` and `learn` of the policies that the crate's guarantee names do not allocate, and evaluation
-//! allocates little: counted by an instrumented allocator, in a binary of its own.
+//! `select`, `update` and `learn` of the policies that the crate's documentation lists do not allocate, and evaluation
+//! allocates little. An instrumented allocator counts, so that these tests are a separate binary.
 
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
@@ -22,7 +22,7 @@ use std::alloc::System;
 #[global_allocator]
 static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Allocations and reallocations while it runs.
+/// Number of allocations and reallocations while a function runs.
 fn allocations(work: impl FnOnce()) -> usize {
     let region = Region::new(COUNTED);
     work();
@@ -30,7 +30,7 @@ fn allocations(work: impl FnOnce()) -> usize {
     change.allocations + change.reallocations
 }
 
-/// Arms with a row of features each.
+/// Request with arms that have one row of features each.
 fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
     Request::new(context).featured(arms, features, features.len() / arms.len()).unwrap()
 }
@@ -49,12 +49,12 @@ fn fading() -> DiagonalLaplace {
 fn single_choices() {
     let mut rng = rng();
     for dimension in [12, 40] {
-        let kept = Ridge::default().with_decay(0.99).with_keep_information(true);
+        let storing = Ridge::default().with_decay(0.99).with_keep_information(true);
         let (ridge, full, diagonal) = (Ridge::default(), FullLaplace::default(), DiagonalLaplace::default());
         let noise = NormalInverseGamma::default();
         let policies: Vec<Box<dyn Policy>> = vec![
             Box::new(LinUcb::new(dimension, 20, ridge, UCB).unwrap()),
-            Box::new(LinUcb::new(dimension, 20, kept, UCB).unwrap()),
+            Box::new(LinUcb::new(dimension, 20, storing, UCB).unwrap()),
             Box::new(LinTs::new(dimension, 20, ridge, THOMPSON).unwrap()),
             Box::new(Disjoint::new(dimension, 20, ridge, EpsilonGreedy::new(0.5)).unwrap()),
             Box::new(Disjoint::new(dimension, 20, full, THOMPSON).unwrap()),
@@ -128,7 +128,7 @@ fn hybrid() {
     assert_eq!(count, 0);
 }
 
-/// `evaluate` holds the probabilities of one row at a time.
+/// `Evaluation::run` holds the probabilities of one row at a time.
 fn evaluation() {
     const ROWS: usize = 2000;
     const ARMS: usize = 200;
@@ -151,7 +151,7 @@ fn evaluation() {
     assert!(most.get() > 0 && most.get() < all_rows / 2, "{} of {all_rows} bytes", most.get());
 }
 
-/// One test, because the count is the process's.
+/// All cases are one test, because the process has one count.
 #[test]
 fn selecting_and_learning_allocate_nothing() {
     // The thread of the test harness allocates while it starts a test.

@@ -1,4 +1,4 @@
-//! Settings in TOML and JSON, and policies in files: the feature `settings`.
+//! Settings in TOML and JSON, and policies in files (cargo feature `settings`).
 
 use dht_bandits::{
     Error, Policy, Request,
@@ -53,16 +53,16 @@ fn a_policy_goes_through_a_file() {
     policy.save(&path).unwrap();
     let loaded = AnyPolicy::load(&path).unwrap();
     assert_eq!(loaded.to_json().unwrap(), policy.to_json().unwrap());
-    // Nothing but the file is left.
+    // No other file remains.
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
     std::fs::write(&path, &policy.to_json().unwrap()[..100]).unwrap();
     let text = problem(AnyPolicy::load(&path));
     assert!(text.contains("policy.json"), "{text}");
-    // What is no text is damage as well.
+    // A file that is not text is damaged as well.
     std::fs::write(&path, [0xff, 0xfe, 0x00]).unwrap();
     let text = problem(AnyPolicy::load(&path));
     assert!(text.contains("policy.json"), "{text}");
-    // A file that is not there, or cannot be, is another matter.
+    // A file that does not exist, or cannot be read, is a different error.
     let (nothing, nowhere) = (folder.join("nothing.json"), folder.join("no/such/folder.json"));
     for (refused, file) in [(AnyPolicy::load(&nothing).map(drop), &nothing), (policy.save(&nowhere), &nowhere)] {
         let Err(Error::File { path, kind, problem }) = &refused else { panic!("{refused:?}") };
@@ -144,8 +144,8 @@ fn a_save_keeps_links_and_replaces_no_device() {
     let at = |name: &str| folder.path().join(name);
     let policy = AnyPolicy::new(PolicySettings::from_toml(TOML).unwrap()).unwrap();
     let is_link = |name: &str| std::fs::symlink_metadata(at(name)).unwrap().is_symlink();
-    // A link to a link to a file in another folder, and to nothing, as before the first save. What a killed save left
-    // is neither written to nor removed, since its writer may be alive.
+    // A link to a link to a file in another folder, and a link to a missing file, as before the first save. A file that
+    // an interrupted save left is neither written nor removed, since its writer may still be running.
     std::fs::create_dir(at("data")).unwrap();
     symlink("data/inner.json", at("outer.json")).unwrap();
     symlink("policy.json", at("data/inner.json")).unwrap();
@@ -160,7 +160,7 @@ fn a_save_keeps_links_and_replaces_no_device() {
     assert_eq!(std::fs::read_to_string(at("bystander")).unwrap(), "kept");
     assert!(is_link(&left));
     assert_eq!(std::fs::read_dir(at("data")).unwrap().count(), 3);
-    // A socket stands for a device, a pipe; then a folder, and links in a circle.
+    // Not regular files: a socket, as an example of devices and pipes; a folder; and links in a circle.
     let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
     symlink("socket", at("to-socket")).unwrap();
     symlink("circle", at("circle")).unwrap();
@@ -182,7 +182,7 @@ fn a_save_keeps_links_and_replaces_no_device() {
 fn overlapping_saves_to_one_path_never_publish_half_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("policy.json");
-    // Large enough for a write to be interrupted: two arms of 80 values, 90 kB.
+    // The file is large enough for a write to be interrupted: two arms of 80 values, 90 kB.
     let settings = |arms| PolicySettings::from_toml(&TOML.replace("dimension = 2\narms = 3", arms)).unwrap();
     let policies: Vec<_> = ["dimension = 80\narms = 2", "dimension = 60\narms = 3", "dimension = 9\narms = 4"]
         .map(|arms| AnyPolicy::new(settings(arms)).unwrap())
@@ -228,7 +228,7 @@ fn auto_stands_for_the_recommended_settings() {
     assert_eq!((items.kind, items.interactions), (PolicyKind::SharedLogistic, None));
     let free = read("kind = \"auto\"\nreward = \"binary\"\narms = 3").unwrap();
     assert_eq!(free.kind, PolicyKind::ContextFree);
-    // A saved policy names what it stands for, so that later recommendations do not change it.
+    // A saved policy stores the settings that `auto` selected, so that later recommendations do not change it.
     let policy = AnyPolicy::recommended(8, 4, RewardType::Binary).unwrap();
     let loaded = AnyPolicy::from_json(&policy.to_json().unwrap()).unwrap();
     assert_eq!(loaded.settings().kind, PolicyKind::Logistic);

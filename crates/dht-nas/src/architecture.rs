@@ -1,4 +1,4 @@
-//! Architectures: the units (input dimensions, output dimensions, neurons, heads) that each layer keeps.
+//! Architectures: the units (input dimensions, output dimensions, neurons, heads) that each layer of an encoder keeps.
 
 use dht_transformer::config::KeptDimensions;
 use dht_transformer::flops::{BlockShape, LayerSizes};
@@ -11,7 +11,7 @@ use crate::cost::{NasCost, hard};
 use crate::error::Result;
 use crate::space::{Group, Part};
 
-/// A narrower encoder, described by the units of each [part](Part) that remain in each layer.
+/// Narrower encoder, described by the units of each [part](Part) that remain in each layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
@@ -19,7 +19,7 @@ pub struct Architecture {
     layers: Vec<LayerUnits>,
 }
 
-/// The units that remain in a layer.
+/// Units that remain in one layer, one flag for each unit of a part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LayerUnits {
@@ -59,7 +59,7 @@ impl LayerUnits {
 }
 
 impl Architecture {
-    /// The architecture of the whole encoder.
+    /// Architecture that keeps every unit of the encoder.
     pub fn whole(shape: BlockShape, layers: usize) -> Self {
         let all = |part: Part| {
             let (blocks, width) = part.size(shape);
@@ -77,30 +77,30 @@ impl Architecture {
         Self { shape, layers: vec![layer; layers] }
     }
 
-    /// The architecture of the whole encoder without the units that a search removed. `kept` has one list for each
-    /// group, true for each kept unit.
-    pub(crate) fn of_groups(shape: BlockShape, layers: usize, groups: &[Group], kept: &[Vec<bool>]) -> Self {
+    /// Architecture without the units that a search removed. `selected` has one list for each group, true for each unit
+    /// that remains.
+    pub(crate) fn of_groups(shape: BlockShape, layers: usize, groups: &[Group], selected: &[Vec<bool>]) -> Self {
         let mut this = Self::whole(shape, layers);
-        for (group, kept) in groups.iter().zip(kept) {
+        for (group, selected) in groups.iter().zip(selected) {
             for layer in &mut this.layers[group.layers.clone()] {
-                layer.part_mut(group.part).clone_from(kept);
+                layer.part_mut(group.part).clone_from(selected);
             }
         }
         this
     }
 
-    /// The architecture of the units with the highest scores, selected by [`choose`](crate::choose()), and its share of
-    /// the whole cost. `scores` has one list for each of the cost's groups.
+    /// Selects the units with the highest scores by [`choose`](crate::choose()). Returns the architecture of these
+    /// units and its share of the whole encoder's cost. `scores` has one list for each of the cost's groups.
     ///
     /// # Errors
-    /// As [`choose`](crate::choose()).
+    /// Errors of [`choose`](crate::choose()).
     pub fn chosen(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<(Self, f64)> {
-        let kept = choose(cost, scores, target)?;
-        let share = cost.share(&hard(&kept)).0;
-        Ok((Self::of_groups(cost.shape(), cost.layers(), cost.groups(), &kept), share))
+        let selected = choose(cost, scores, target)?;
+        let share = cost.share(&hard(&selected)).0;
+        Ok((Self::of_groups(cost.shape(), cost.layers(), cost.groups(), &selected), share))
     }
 
-    /// A random architecture that keeps the same number of units in each part of each layer as this architecture. Heads
+    /// Random architecture that keeps the same number of units in each part of each layer as this architecture. Heads
     /// are permuted together with their outputs. All other units are permuted within their part. The random
     /// architecture is a control: it costs the same, so that its lower quality shows the value of selecting units.
     #[must_use]
@@ -123,7 +123,7 @@ impl Architecture {
         this
     }
 
-    /// The number of layers.
+    /// Number of layers.
     pub fn layers(&self) -> usize {
         self.layers.len()
     }
@@ -132,18 +132,17 @@ impl Architecture {
         self.shape
     }
 
-    /// The selection of a part's units, true for each selected unit; outputs are ordered head by head. Outputs of a
-    /// removed head may be marked as selected, although they are removed with the head. [`count`](Self::count) does not
-    /// count such outputs.
+    /// Selection of a part's units in one layer: true for each selected unit. Outputs are ordered head by head. Outputs
+    /// of a removed head may be marked as selected, although they are removed with the head. [`count`](Self::count)
+    /// does not count such outputs.
     ///
     /// # Panics
-    /// When the layer does not exist.
+    /// If the layer does not exist.
     pub fn units(&self, layer: usize, part: Part) -> &[bool] {
         self.layers[layer].part(part)
     }
 
-    /// The number of units of a part in the extracted model, and in the whole model. Outputs of removed heads do not
-    /// count.
+    /// Number of units of a part in the extracted model, and in the whole model. Outputs of removed heads do not count.
     ///
     /// ```
     /// use dht_nas::{Architecture, CostMeasure, NasCost, NasSpace, Part};
@@ -160,27 +159,26 @@ impl Architecture {
     /// ```
     ///
     /// # Panics
-    /// When the layer does not exist.
+    /// If the layer does not exist.
     pub fn count(&self, layer: usize, part: Part) -> (usize, usize) {
         let (units, heads) = (self.units(layer, part), self.units(layer, Part::Heads));
         let head_stays = |unit: usize| !part.is_by_head() || heads[unit / self.shape.head_dim.max(1)];
-        let stays = units.iter().enumerate().filter(|(unit, kept)| **kept && head_stays(*unit));
+        let stays = units.iter().enumerate().filter(|(unit, selected)| **selected && head_stays(*unit));
         (stays.count(), units.len())
     }
 
-    /// The indices of the selected units of a part, ascending. For outputs of removed heads, see
-    /// [`units`](Self::units).
+    /// Indices of the selected units of a part, ascending. For outputs of removed heads, see [`units`](Self::units).
     ///
     /// # Panics
-    /// When the layer does not exist.
+    /// If the layer does not exist.
     pub fn kept(&self, layer: usize, part: Part) -> Vec<usize> {
         places(self.units(layer, part))
     }
 
-    /// The sizes of a layer; outputs of removed heads do not count.
+    /// Sizes of a layer in the extracted model. Outputs of removed heads do not count.
     ///
     /// # Panics
-    /// When the layer does not exist.
+    /// If the layer does not exist.
     pub fn sizes(&self, layer: usize) -> LayerSizes {
         let count = |part| self.count(layer, part).0;
         LayerSizes {
@@ -207,7 +205,7 @@ impl Architecture {
         .without_heads(|head| heads[head])
     }
 
-    /// Dimensions and neurons of each layer, for
+    /// Dimensions and neurons to keep in each layer, for
     /// [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions).
     pub fn plans(&self) -> Vec<(KeptDimensions, Vec<usize>)> {
         let plan = |layer| (self.dimensions(layer), self.kept(layer, Part::Neurons));
@@ -215,8 +213,8 @@ impl Architecture {
     }
 }
 
-fn places(kept: &[bool]) -> Vec<usize> {
-    kept.iter().enumerate().filter_map(|(place, kept)| kept.then_some(place)).collect()
+fn places(selected: &[bool]) -> Vec<usize> {
+    selected.iter().enumerate().filter_map(|(place, selected)| selected.then_some(place)).collect()
 }
 
 #[cfg(test)]
@@ -237,12 +235,12 @@ mod tests {
         for tied in [false, true] {
             for measure in MEASURES {
                 let cost = cost(measure, NasSpace { tied, ..NasSpace::default() });
-                let kept: Vec<Vec<bool>> = cost
+                let selected: Vec<Vec<bool>> = cost
                     .groups()
                     .iter()
                     .map(|group| (0..group.units()).map(|_| rng.random_bool(0.6)).collect())
                     .collect();
-                let architecture = Architecture::of_groups(SHAPE, 2, cost.groups(), &kept);
+                let architecture = Architecture::of_groups(SHAPE, 2, cost.groups(), &selected);
                 let of = |architecture: &Architecture| match measure {
                     CostMeasure::Dimensions => (0..2)
                         .map(|layer| {
@@ -251,8 +249,8 @@ mod tests {
                                 !part.is_by_head() || heads.contains(&(unit / SHAPE.head_dim))
                             };
                             let of_part = |part: Part| {
-                                let kept = architecture.kept(layer, part);
-                                kept.into_iter().filter(|unit| stays(part, *unit)).count()
+                                let selected = architecture.kept(layer, part);
+                                selected.into_iter().filter(|unit| stays(part, *unit)).count()
                             };
                             Part::ALL.into_iter().map(of_part).sum::<usize>()
                         })
@@ -269,7 +267,7 @@ mod tests {
                     }
                 };
                 let expected = of(&architecture) / of(&Architecture::whole(SHAPE, 2));
-                assert_relative_eq!(cost.share(&hard(&kept)).0, expected, max_relative = 1e-14);
+                assert_relative_eq!(cost.share(&hard(&selected)).0, expected, max_relative = 1e-14);
                 assert!(expected < 0.9);
             }
         }
@@ -283,14 +281,14 @@ mod tests {
         let cost = NasCost::new(CostMeasure::Flops { tokens: 9 }, shape, 2, groups, 0.0).unwrap();
         let scores: Vec<Vec<f64>> =
             cost.groups().iter().map(|group| (0..group.units()).map(|_| rng.random()).collect()).collect();
-        let (found, _) = Architecture::chosen(&cost, &scores, 0.5).unwrap();
-        let other = found.shuffled(&mut rng);
+        let (selected, _) = Architecture::chosen(&cost, &scores, 0.5).unwrap();
+        let other = selected.shuffled(&mut rng);
         for layer in 0..2 {
-            assert_eq!(found.sizes(layer), other.sizes(layer));
+            assert_eq!(selected.sizes(layer), other.sizes(layer));
             for part in Part::ALL {
-                assert_eq!(found.kept(layer, part).len(), other.kept(layer, part).len());
+                assert_eq!(selected.kept(layer, part).len(), other.kept(layer, part).len());
             }
-            assert_ne!(found.kept(layer, Part::Neurons), other.kept(layer, Part::Neurons));
+            assert_ne!(selected.kept(layer, Part::Neurons), other.kept(layer, Part::Neurons));
         }
     }
 
@@ -305,8 +303,8 @@ mod tests {
             Part::ValueOutputs => vec![true, true, true, true, false, true],
             _ => vec![true, false, true],
         };
-        let kept: Vec<Vec<bool>> = groups.iter().map(|group| chosen(group.part)).collect();
-        let architecture = Architecture::of_groups(shape, 1, &groups, &kept);
+        let selected: Vec<Vec<bool>> = groups.iter().map(|group| chosen(group.part)).collect();
+        let architecture = Architecture::of_groups(shape, 1, &groups, &selected);
         assert_eq!(
             Part::ALL.map(|part| architecture.count(0, part)),
             [

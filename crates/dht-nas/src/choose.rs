@@ -12,7 +12,7 @@ pub(crate) fn check_target(target: f64) -> Result<()> {
     }
 }
 
-/// Rejects scores that are not finite, or not one for each unit of each group.
+/// Rejects scores that are not finite, and lists whose lengths differ from the numbers of units of the groups.
 fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
     if scores.len() != groups.len() {
         let (expected, got) = (format!("one for each of {} groups", groups.len()), format!("{} lists", scores.len()));
@@ -31,56 +31,69 @@ fn check_scores(groups: &[Group], scores: &[Vec<f64>]) -> Result<()> {
     Ok(())
 }
 
-/// Selects the minimum number of units in each block of a [group](Group): the units with the highest scores, and the
-/// first ones among equal scores. For outputs of heads, each head is a block; otherwise the block has all units of one
-/// part of a layer.
+/// Selects the minimum number of units in each block of a [group](Group). These are the units with the highest scores,
+/// and the first ones among equal scores. For outputs of heads, each head is a block. For other parts, all units of a
+/// layer are one block.
 fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
     let of_group = |(group, scores): (&Group, &Vec<f64>)| {
-        let mut kept = vec![false; group.units()];
-        for (kept, scores) in kept.chunks_mut(group.width).zip(scores.chunks(group.width)) {
+        let mut selected = vec![false; group.units()];
+        for (selected, scores) in selected.chunks_mut(group.width).zip(scores.chunks(group.width)) {
             let mut order: Vec<usize> = (0..scores.len()).collect();
             order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
-            order.into_iter().take(group.minimum).for_each(|unit| kept[unit] = true);
+            order.into_iter().take(group.minimum).for_each(|unit| selected[unit] = true);
         }
-        kept
+        selected
     };
     groups.iter().zip(scores).map(of_group).collect()
 }
 
 /// Adds the units with the highest scores to a selection until each block has its minimum number of units.
-pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut kept: Vec<Vec<bool>>) -> Vec<Vec<bool>> {
-    for (group, (kept, scores)) in groups.iter().zip(kept.iter_mut().zip(scores)) {
-        let blocks = kept.chunks_mut(group.width).zip(scores.chunks(group.width));
-        for (kept, scores) in blocks {
+pub(crate) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut selected: Vec<Vec<bool>>) -> Vec<Vec<bool>> {
+    for (group, (selected, scores)) in groups.iter().zip(selected.iter_mut().zip(scores)) {
+        let blocks = selected.chunks_mut(group.width).zip(scores.chunks(group.width));
+        for (selected, scores) in blocks {
             let mut order: Vec<usize> = (0..scores.len()).collect();
-            order.sort_by(|a, b| kept[*b].cmp(&kept[*a]).then(scores[*b].total_cmp(&scores[*a])));
-            order.into_iter().take(group.minimum).for_each(|unit| kept[unit] = true);
+            order.sort_by(|a, b| selected[*b].cmp(&selected[*a]).then(scores[*b].total_cmp(&scores[*a])));
+            order.into_iter().take(group.minimum).for_each(|unit| selected[unit] = true);
         }
     }
-    kept
+    selected
 }
 
-/// Selects the units whose scores lie above one threshold for all groups. Bisection finds the threshold at which the
-/// cost of the selected units is closest to the target. Each block of a [group](Group) keeps at least its
+/// Selects the units whose scores lie above a threshold that is the same for all groups. Bisection finds the threshold
+/// at which the cost of the selected units is closest to the target. Each block of a [group](Group) keeps at least its
 /// [minimum](Group::minimum) number of units. Units of equal score are taken from all groups evenly. `scores` has one
 /// list for each of the cost's groups, with one number for each unit.
 ///
+/// ```
+/// use dht_nas::transformer::flops::BlockShape;
+/// use dht_nas::{CostMeasure, NasCost, NasSpace, choose};
+///
+/// let shape = BlockShape { hidden: 4, heads: 2, head_dim: 2, ffn: 4 };
+/// let groups = NasSpace::neurons().groups(shape, 1)?;
+/// let cost = NasCost::new(CostMeasure::Dimensions, shape, 1, groups, 0.0)?;
+/// let selected = choose(&cost, &[vec![0.1, 0.9, 0.2, 0.8]], 0.5)?;
+/// assert_eq!(selected, [[false, true, false, true]]);
+/// # Ok::<(), dht_nas::Error>(())
+/// ```
+///
 /// # Errors
-/// [`Error::Argument`] for a target outside (0, 1], and for scores that are not finite or do not match the units of the
-/// groups; [`Error::Target`] for a target below the cost of the minimum sizes.
+/// * [`Error::Argument`] if the target is outside (0, 1].
+/// * [`Error::Argument`] if a score is not finite, or if the scores do not match the units of the groups.
+/// * [`Error::Target`] if the target is below the cost of the minimum sizes.
 pub fn choose(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<Vec<Vec<bool>>> {
     check_target(target)?;
     let groups = cost.groups();
     check_scores(groups, scores)?;
     let base = least(groups, scores);
-    let share = |kept: &[Vec<bool>]| cost.share(&hard(kept)).0;
+    let share = |selected: &[Vec<bool>]| cost.share(&hard(selected)).0;
     let bottom = share(&base);
     if target < bottom {
         return Err(Error::Target { target, least: bottom, most: 1.0 });
     }
     let mut order: Vec<(usize, usize)> = Vec::new();
-    for (group, kept) in base.iter().enumerate() {
-        order.extend((0..kept.len()).filter(|unit| !kept[*unit]).map(|unit| (group, unit)));
+    for (group, selected) in base.iter().enumerate() {
+        order.extend((0..selected.len()).filter(|unit| !selected[*unit]).map(|unit| (group, unit)));
     }
     let place = |(group, unit): &(usize, usize)| *unit as f64 / groups[*group].units() as f64;
     order.sort_by(|a, b| {
@@ -88,9 +101,9 @@ pub fn choose(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<Vec<Ve
         scores.then(place(a).total_cmp(&place(b)))
     });
     let first = |count: usize| {
-        let mut kept = base.clone();
-        order[..count].iter().for_each(|(group, unit)| kept[*group][*unit] = true);
-        kept
+        let mut selected = base.clone();
+        order[..count].iter().for_each(|(group, unit)| selected[*group][*unit] = true);
+        selected
     };
     // The greatest count whose cost is at most the target.
     let (mut low, mut high) = (0, order.len() + 1);
@@ -155,24 +168,24 @@ mod tests {
         let cost = cost(CostMeasure::Dimensions, space);
         let mut scores = scores(&cost, 3);
         scores[0].iter_mut().for_each(|score| *score -= 10.0);
-        let kept = choose(&cost, &scores, 0.4).unwrap();
-        assert_eq!(kept[0].iter().filter(|kept| **kept).count(), 7);
-        let of = |wanted: bool| {
-            let units = kept.iter().zip(&scores).skip(1);
-            units.flat_map(move |(kept, scores)| {
-                kept.iter().zip(scores).filter(move |(kept, _)| **kept == wanted).map(|(_, score)| *score)
+        let selected = choose(&cost, &scores, 0.4).unwrap();
+        assert_eq!(selected[0].iter().filter(|selected| **selected).count(), 7);
+        let of = |state: bool| {
+            let units = selected.iter().zip(&scores).skip(1);
+            units.flat_map(move |(selected, scores)| {
+                selected.iter().zip(scores).filter(move |(selected, _)| **selected == state).map(|(_, score)| *score)
             })
         };
         let (lowest, highest) = (of(true).fold(f64::MAX, f64::min), of(false).fold(f64::MIN, f64::max));
-        assert!(lowest > highest, "{lowest} is kept and {highest} is not");
+        assert!(lowest > highest, "{lowest} is selected and {highest} is not");
     }
 
     #[test]
     fn units_of_equal_score_are_taken_from_all_layers_evenly() {
         let cost = cost(CostMeasure::Dimensions, NasSpace::neurons());
         let equal: Vec<Vec<f64>> = cost.groups().iter().map(|group| vec![5.0; group.units()]).collect();
-        for kept in choose(&cost, &equal, 0.5).unwrap() {
-            assert_eq!(kept.iter().filter(|kept| **kept).count(), 48);
+        for selected in choose(&cost, &equal, 0.5).unwrap() {
+            assert_eq!(selected.iter().filter(|selected| **selected).count(), 48);
         }
     }
 
@@ -198,8 +211,8 @@ mod tests {
         let cost = cost(CostMeasure::Dimensions, space);
         let scores = vec![vec![0.1, 0.9, 0.5, 0.2]; 3];
         let one = vec![false, false, false, true];
-        let kept = with_minimum(cost.groups(), &scores, vec![one, vec![false; 4], vec![true; 4]]);
-        assert_eq!(kept, [vec![false, true, false, true], vec![false, true, true, false], vec![true; 4]]);
+        let selected = with_minimum(cost.groups(), &scores, vec![one, vec![false; 4], vec![true; 4]]);
+        assert_eq!(selected, [vec![false, true, false, true], vec![false, true, true, false], vec![true; 4]]);
     }
 
     #[test]

@@ -1,27 +1,38 @@
-//! Cost term of the objective, which brings the cost to its target.
+//! Cost term of the objective, which moves the cost of the gates to its target.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Cost term that brings the cost E to a target R. E and R are shares of the whole encoder's cost.
-/// [`Count`](crate::Count) defines the gates, the factors of the units, at which E is computed.
+/// Cost term that moves the cost E of the gates to a target R. E and R are shares of the whole encoder's cost.
+/// [`Count`](crate::Count) selects the gates at which E is computed: the relaxed or the thresholded ones.
+///
+/// ```
+/// use dht_nas::Control;
+///
+/// // The gates cost .8 of the encoder, and the target is .5: the multiplier and the term grow.
+/// let control = Control::Lagrangian { rate: 0.1, penalty: 1.0, warm_up: 0.0 };
+/// let multiplier = control.adapted(0.8, 0.5, 0.0);
+/// assert!((multiplier - 0.03).abs() < 1e-12);
+/// let (term, slope) = control.term(0.8, 0.8, 0.5, multiplier);
+/// assert!((term - (0.03 * 0.3 + 0.045)).abs() < 1e-12 && slope > 0.0);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Control {
     /// No cost term: only the task loss trains the gates. The target applies when units are selected.
     Free,
-    /// The cost term of TAS, transformable architecture search (Dong and Yang 2019, equations 7 and 8). It is also the
-    /// cost term of the [report](crate#source) on differentiable search for BERT (equations 3 and 4). Let F be the cost
-    /// of the units that currently lie above the [threshold](crate::Relaxation::kept) of the relaxation. The term is
-    /// λ·ln E if F > (1 + t)·R, −λ·ln E if F < (1 − t)·R, and otherwise 0.
+    /// Cost term of TAS, transformable architecture search (Dong and Yang 2019, equations 7 and 8). The
+    /// [report](crate#source) on differentiable search for BERT uses the same term (equations 3 and 4). Let F be the
+    /// cost of the units that currently lie above the [threshold](crate::Relaxation::kept) of the relaxation. The term
+    /// is λ·ln E if F > (1 + t)·R, −λ·ln E if F < (1 − t)·R, and otherwise 0.
     Tas {
         /// λ, at least 0.
         weight: f64,
         /// t, between 0 and 1.
         tolerance: f64,
     },
-    /// The augmented Lagrangian of the constraint E = R that Wang, Wohlwend and Lei (2020) use for pruning: μ·(E − R) +
+    /// Augmented Lagrangian of the constraint E = R that Wang, Wohlwend and Lei (2020) use for pruning: μ·(E − R) +
     /// ρ/2·(E − R)², with μ ← μ + η·(E − R) after each step. The multiplier μ grows until the cost meets the target. A
     /// fixed weight would let the search end with all units or with none.
     Lagrangian {
@@ -29,30 +40,31 @@ pub enum Control {
         rate: f64,
         /// ρ, at least 0.
         penalty: f64,
-        /// The share of the training over which R falls from 1 to the target, in [0, 1].
+        /// Share of the training steps over which R falls from 1 to the target, in [0, 1].
         warm_up: f64,
     },
 }
 
-/// The smallest expected cost whose logarithm is taken. When all gates are 0, E is 0, and without this limit the
-/// derivative would not be a number. Not in the report.
+/// Smallest expected cost whose logarithm is taken. When all gates are 0, E is 0, and without this limit the derivative
+/// would not be a number. The report has no such limit.
 const LEAST_EXPECTED: f64 = 1e-6;
 
 impl Control {
-    /// The report's cost term, with this crate's λ and t, since the report gives neither.
+    /// Cost term of TAS with this crate's λ and t, since the report gives neither.
     pub fn tas() -> Self {
         Self::Tas { weight: 1.0, tolerance: 0.05 }
     }
 
-    /// This crate's cost term. At the end of a search, E is within some thousandths of the target.
+    /// Augmented Lagrangian with this crate's defaults. At the end of a search, E is within some thousandths of the
+    /// target.
     pub fn lagrangian() -> Self {
         Self::Lagrangian { rate: 0.1, penalty: 2.0, warm_up: 0.5 }
     }
 
-    /// Checks the ranges of the settings.
+    /// Checks that each setting is in its range.
     ///
     /// # Errors
-    /// [`Error::Argument`] for the first setting that is out of range.
+    /// [`Error::Argument`] if a setting is out of range, with the first such setting.
     pub fn check(&self) -> Result<()> {
         let not_negative = |field, value: f64| match value >= 0.0 && value.is_finite() {
             true => Ok(()),
@@ -78,7 +90,7 @@ impl Control {
         }
     }
 
-    /// The target R after this share of the training.
+    /// Target R after a share of the training steps, between 0 and 1, is complete.
     pub fn target(&self, target: f64, share: f64) -> f64 {
         match *self {
             Self::Lagrangian { warm_up, .. } if share < warm_up => 1.0 - (1.0 - target) * share / warm_up,
@@ -86,8 +98,8 @@ impl Control {
         }
     }
 
-    /// The cost term and its derivative with respect to E, given the expected cost E, the cost F of the selected
-    /// architecture, the target R, and the multiplier μ.
+    /// Cost term and its derivative with respect to E. The arguments are the expected cost E, the cost F of the
+    /// selected architecture, the target R, and the multiplier μ.
     pub fn term(&self, expected: f64, chosen: f64, target: f64, multiplier: f64) -> (f64, f64) {
         match *self {
             Self::Free => (0.0, 0.0),
@@ -108,7 +120,7 @@ impl Control {
         }
     }
 
-    /// The multiplier after a step.
+    /// Multiplier μ after a step with this expected cost and target.
     pub fn adapted(&self, expected: f64, target: f64, multiplier: f64) -> f64 {
         match *self {
             Self::Lagrangian { rate, .. } => multiplier + rate * (expected - target),
@@ -195,7 +207,7 @@ mod tests {
             (Control::Lagrangian { rate: 1.0, penalty: 1.0, warm_up: 1.1 }, "lagrangian.warm_up"),
         ] {
             let error = control.check().unwrap_err();
-            assert!(matches!(&error, Error::Argument { name: found, .. } if *found == field), "{error}");
+            assert!(matches!(&error, Error::Argument { name: rejected, .. } if *rejected == field), "{error}");
         }
     }
 }

@@ -8,15 +8,15 @@ use crate::error::{Error, Result};
 use crate::latency::Latency;
 use crate::space::{Group, NasSpace, Part};
 
-/// Measure of the cost.
+/// Measure of an architecture's cost.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostMeasure {
     /// Number of units in the searched parts, as in the report's tables. Outputs of removed heads do not count.
     Dimensions,
-    /// FLOPs of the whole model for a text of this number of tokens.
+    /// FLOPs of the whole model for one text of `tokens` tokens.
     Flops {
-        /// The number of tokens of the text.
+        /// Number of tokens of the text.
         tokens: usize,
     },
     /// Parameters of all layers.
@@ -29,7 +29,8 @@ impl CostMeasure {
     /// Checks that the measure can compute costs.
     ///
     /// # Errors
-    /// [`Error::Argument`] for texts without tokens; as [`Latency::check`].
+    /// * [`Error::Argument`] if the number of tokens of a text is 0.
+    /// * Errors of [`Latency::check`].
     pub fn check(&self) -> Result<()> {
         match self {
             Self::Flops { tokens: 0 } => Err(Error::argument("measure.tokens", "at least 1", 0)),
@@ -39,32 +40,47 @@ impl CostMeasure {
     }
 }
 
-/// The cost of an encoder whose units have gates, as a share of the whole encoder's.
+/// Cost of an encoder whose units have gates, as a share of the whole encoder's cost.
 ///
-/// With gates p in [0, 1], e = Σ p over the inputs of Q, K or V, a_h and b_h = Σ p over the query and value dimensions
-/// of head h, and g_h the gate on head h, a layer costs
+/// The gates p are in [0, 1]. e is Σ p over the inputs of Q, K or V. a_h and b_h are Σ p over the query and value
+/// dimensions of head h, and g_h is the gate on head h. A layer then costs
 ///
 /// ```text
 /// C = x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ      A = Σ g_h·a_h,  B = Σ g_h·b_h,  f = Σ p over the neurons
 /// FLOPs:      x = 2T   α = 2Σℓ²   β = 2Σℓ² + 2T·d   φ = 4T·d      κ = 0
 /// parameters: x = 1    α = 2      β = 1 + d         φ = 2d + 1    κ = 6d
 /// seconds:    as measured
-/// dimensions: C = e_q + e_k + e_v + A + B + Σ g_h + f, of what is searched
+/// dimensions: C = e_q + e_k + e_v + A + B + Σ g_h + f, over the searched parts
 /// ```
 ///
 /// At gates of 0 and 1 the cost equals [`LayerSizes`](dht_transformer::flops::LayerSizes) exactly. C is linear in each
 /// gate, so that C(p) is the expected cost E_cost of units that are kept independently with probabilities p.
+///
+/// Half-open gates on all neurons cost half, and each gate has the same slope:
+///
+/// ```
+/// use dht_nas::transformer::flops::BlockShape;
+/// use dht_nas::{CostMeasure, NasCost, NasSpace};
+///
+/// let shape = BlockShape { hidden: 12, heads: 3, head_dim: 4, ffn: 20 };
+/// let groups = NasSpace::neurons().groups(shape, 1)?;
+/// let cost = NasCost::new(CostMeasure::Dimensions, shape, 1, groups, 0.0)?;
+/// let (share, slopes) = cost.share(&[vec![0.5; 20]]);
+/// assert!((share - 0.5).abs() < 1e-12);
+/// assert!((slopes[0][0] - 1.0 / 20.0).abs() < 1e-12);
+/// # Ok::<(), dht_nas::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct NasCost {
     measure: CostMeasure,
     shape: BlockShape,
     layers: usize,
     groups: Vec<Group>,
-    /// The cost outside the layers, equal for all architectures.
+    /// Cost outside the layers, equal for all architectures.
     fixed: f64,
 }
 
-/// The gates of a layer, 1 for parts that are not searched.
+/// Gates of a layer. Parts that are not searched have gates of 1.
 struct LayerGates {
     gates: [Vec<f64>; 7],
 }
@@ -82,12 +98,14 @@ fn at(part: Part) -> usize {
 }
 
 impl NasCost {
-    /// The cost of an encoder whose units form these groups. `fixed` is the cost outside the layers in the measure's
-    /// unit, for example the FLOPs of a classifier.
+    /// Builds the cost of an encoder whose units form `groups`. `fixed` is the cost outside the layers in the unit of
+    /// the measure, for example the FLOPs of the classifier's head.
     ///
     /// # Errors
-    /// As [`CostMeasure::check`]; [`Error::Argument`] for a fixed cost that is below 0 or not finite, and for a whole
-    /// encoder whose cost is 0 or not finite, since shares of that cost are undefined.
+    /// * Errors of [`CostMeasure::check`].
+    /// * [`Error::Argument`] if the fixed cost is below 0 or not finite.
+    /// * [`Error::Argument`] if the cost of the whole encoder is 0 or not finite, since shares of that cost are
+    ///   undefined.
     pub fn new(measure: CostMeasure, shape: BlockShape, layers: usize, groups: Vec<Group>, fixed: f64) -> Result<Self> {
         measure.check()?;
         if !(fixed >= 0.0 && fixed.is_finite()) {
@@ -100,14 +118,15 @@ impl NasCost {
         }
     }
 
-    /// The cost for a search in this space of a classifier's encoder. FLOPs include the whole classifier.
+    /// Builds the cost for a search in a classifier's encoder. FLOPs include the whole classifier.
     ///
     /// # Errors
-    /// As [`new`](Self::new) and [`NasSpace::groups`]; [`Error::Argument`] for a model with removed parts.
+    /// * Errors of [`new`](Self::new) and [`NasSpace::groups`].
+    /// * [`Error::Argument`] if parts of the model were removed before.
     pub fn of_model(model: &TextClassifier, measure: CostMeasure, space: &NasSpace) -> Result<Self> {
         let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
         if let Some(layer) = (0..layers).find(|layer| model.encoder().width(*layer) != shape.full()) {
-            let got = format!("layer {layer}, of which parts are taken out");
+            let got = format!("layer {layer}, without some of its parts");
             return Err(Error::argument("model", "whole layers", got));
         }
         let fixed = match measure {
@@ -118,7 +137,7 @@ impl NasCost {
         Self::new(measure, shape, layers, space.groups(shape, layers)?, fixed)
     }
 
-    /// The groups of units.
+    /// Groups of units that the cost distinguishes.
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
@@ -154,7 +173,7 @@ impl NasCost {
         }
     }
 
-    /// The cost at these gates, and its derivative with respect to each gate.
+    /// Cost at these gates in the unit of the measure, and its derivative with respect to each gate.
     fn counted(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         match self.measure {
             CostMeasure::Dimensions => self.dimensions(gates),
@@ -162,17 +181,17 @@ impl NasCost {
         }
     }
 
-    /// The cost of the whole encoder.
+    /// Cost of the whole encoder.
     fn whole(&self) -> f64 {
         let ones: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![1.0; group.units()]).collect();
         self.counted(&ones).0
     }
 
-    /// The share of the whole encoder's cost at these gates, one list for each group, and its derivative with respect
-    /// to each gate.
+    /// Share of the whole encoder's cost at these gates, and its derivative with respect to each gate. Both `gates` and
+    /// the derivative have one list for each group.
     ///
     /// # Panics
-    /// When the length of a list differs from the number of units of its group.
+    /// If the length of a list differs from the number of units of its group.
     pub fn share(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         let whole = self.whole();
         let (cost, mut gradients) = self.counted(gates);
@@ -180,8 +199,8 @@ impl NasCost {
         (cost / whole, gradients)
     }
 
-    /// The number of units of the groups, and its derivative with respect to each gate. Outputs of a removed head do
-    /// not count.
+    /// Number of units of the groups, and its derivative with respect to each gate. Outputs of a removed head do not
+    /// count.
     fn dimensions(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
         let dim = self.shape.head_dim.max(1);
         let mut gradients: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![0.0; group.units()]).collect();
@@ -261,9 +280,9 @@ impl NasCost {
     }
 }
 
-/// Converts a selection of units to gates of 0 and 1.
-pub(crate) fn hard(kept: &[Vec<bool>]) -> Vec<Vec<f64>> {
-    kept.iter().map(|group| group.iter().map(|kept| f64::from(u8::from(*kept))).collect()).collect()
+/// Converts a selection of units to gates: 1 for selected units, 0 for all others.
+pub(crate) fn hard(selected: &[Vec<bool>]) -> Vec<Vec<f64>> {
+    selected.iter().map(|group| group.iter().map(|selected| f64::from(u8::from(*selected))).collect()).collect()
 }
 
 #[cfg(test)]

@@ -1,68 +1,68 @@
-//! The error type of this crate.
+//! Error type of this crate.
 
 use dht_transformer::ErrorKind;
 
-/// The errors of this crate. Messages name the fault, its place and the expected value.
+/// Errors of this crate. A message names the fault, its place and the expected value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error of the transformer crate.
+    /// Error of the transformer crate.
     #[error(transparent)]
     Transformer(#[from] dht_transformer::Error),
-    /// An error of candle.
+    /// Error of candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
-    /// A saved state that is not JSON of the expected form.
+    /// A saved state is not JSON of the expected form.
     #[error("{what}: {source}")]
     Json {
-        /// The state, or its file.
+        /// State that was read, or its file.
         what: String,
-        /// The parser's message, with line and column.
+        /// Message of the JSON parser, with line and column.
         source: serde_json::Error,
     },
-    /// An argument or a setting with a value that is not allowed.
+    /// An argument or a setting has a value that is not allowed.
     #[error("{name} is {got}, expected {expected}")]
     Argument {
-        /// The name of the argument.
+        /// Name of the argument or setting.
         name: &'static str,
-        /// The allowed values.
+        /// Values that are allowed.
         expected: String,
-        /// Its value.
+        /// Value that was passed.
         got: String,
     },
-    /// A list or matrix with other sizes than are required.
+    /// A list or matrix has other sizes than required.
     #[error("{what} is {got}, expected {expected}")]
     Shape {
-        /// The list or matrix.
+        /// List or matrix with the wrong sizes.
         what: &'static str,
-        /// The required sizes.
+        /// Sizes that are required.
         expected: String,
-        /// Its sizes.
+        /// Sizes that were passed.
         got: String,
     },
-    /// A target cost that no architecture of a search space has.
+    /// No architecture of the search space has the target cost.
     #[error(
         "a target of {target} cannot be reached: with the minimum sizes, costs are {least:.4} to {most:.4} of the whole"
     )]
     Target {
-        /// The target, as a share of the whole encoder's cost.
+        /// Target cost, as a share of the whole encoder's cost.
         target: f64,
-        /// The cost share of the smallest architecture.
+        /// Share of the cost that the smallest architecture has.
         least: f64,
-        /// The cost share of the largest architecture.
+        /// Share of the cost that the largest architecture has.
         most: f64,
     },
-    /// Rows that cannot be divided into two halves.
+    /// The data have too few rows to be divided into two halves.
     #[error("{rows} rows, expected at least {least}: one half trains weights, the other gates")]
     TooFewRows {
-        /// The number of rows.
+        /// Number of rows in the data.
         rows: usize,
-        /// The required number of rows.
+        /// Number of rows that is required.
         least: usize,
     },
 }
 
-/// The result type of this crate.
+/// Result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {

@@ -9,22 +9,24 @@ use crate::architecture::Architecture;
 use crate::error::{Error, Result};
 use crate::space::{Group, Part};
 
-/// A classifier with only the units of an architecture, in matrices of the reduced sizes. Its weights are the model's
-/// current weights; gates of a searched model are ignored.
+/// Builds a classifier with only the units of an architecture, in matrices of the reduced sizes. Its weights are the
+/// model's current weights; gates of a searched model are ignored.
 ///
 /// # Errors
-/// [`Error::Argument`] for an architecture whose sizes differ from the encoder's, with the first such layer and part;
-/// as [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions).
+/// * [`Error::Argument`] if the sizes of the architecture differ from the encoder's, with the first such layer and
+///   part.
+/// * Errors of [`Encoder::prune_dimensions`](dht_transformer::Encoder::prune_dimensions).
 pub fn extract(model: &TextClassifier, architecture: &Architecture) -> Result<TextClassifier> {
     check(model.encoder(), architecture)?;
     Ok(model.with_encoder(model.encoder().prune_dimensions(&architecture.plans())?)?)
 }
 
-/// Extracts the architecture after multiplying the gates into the weights. The extracted model has the same output as
-/// the model with these gates, if the gates of removed units are 0.
+/// Multiplies gates into the weights, then extracts the architecture. The extracted model has the same output as the
+/// model with these gates, if the gates of removed units are 0.
 ///
 /// # Errors
-/// As [`extract`], and as [`Encoder::fold_gates`](dht_transformer::Encoder::fold_gates).
+/// * Errors of [`extract`].
+/// * Errors of [`Encoder::fold_gates`](dht_transformer::Encoder::fold_gates).
 pub fn extract_folded(
     model: &TextClassifier,
     architecture: &Architecture,
@@ -62,12 +64,12 @@ fn check(encoder: &Encoder, architecture: &Architecture) -> Result<()> {
     }
 }
 
-/// A textual description of a layer's sizes.
+/// Description of a layer's sizes for error messages.
 pub(crate) fn layer_of(BlockShape { hidden, heads, head_dim, ffn }: BlockShape) -> String {
     format!("{hidden} hidden dimensions, {heads} heads of {head_dim} and {ffn} neurons")
 }
 
-/// Converts numbers, one for each unit of each group, to the gates of the layers.
+/// Converts lists of numbers, one number for each unit of each group, to the gates of the layers.
 pub(crate) fn layer_gates(
     groups: &[Group],
     layers: usize,

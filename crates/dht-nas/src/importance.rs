@@ -1,8 +1,9 @@
-//! Scores of units without a search: baselines for a searched architecture at an equal cost.
+//! Importance scores of units without a search: baselines for a searched architecture at an equal cost.
 //!
-//! Scores are one list for each group of a cost, for [`Architecture::chosen`](crate::Architecture::chosen). The scores
-//! of a group are divided by their mean. Raw scores of different parts are not comparable, and deeper layers have
-//! smaller gradients although their units are not less important (Michel, Levy and Neubig 2019).
+//! Each function returns one list of scores for each group of a cost, as
+//! [`Architecture::chosen`](crate::Architecture::chosen) expects. The scores of a group are divided by their mean. Raw
+//! scores of different parts are not comparable, and deeper layers have smaller gradients although their units are not
+//! less important (Michel, Levy and Neubig 2019).
 
 use std::collections::BTreeMap;
 
@@ -20,15 +21,29 @@ use crate::extract::{assigned, layer_of};
 use crate::space::Part;
 
 /// Random scores: a uniform number for each unit.
+///
+/// ```
+/// use dht_nas::transformer::flops::BlockShape;
+/// use dht_nas::{Architecture, CostMeasure, NasCost, NasSpace, Part, random_scores};
+/// use rand::SeedableRng;
+///
+/// let shape = BlockShape { hidden: 12, heads: 3, head_dim: 4, ffn: 20 };
+/// let cost = NasCost::new(CostMeasure::Parameters, shape, 1, NasSpace::neurons().groups(shape, 1)?, 0.0)?;
+/// let scores = random_scores(&cost, &mut rand_chacha::ChaCha8Rng::seed_from_u64(1));
+/// let (architecture, share) = Architecture::chosen(&cost, &scores, 0.7)?;
+/// assert!(share <= 0.7 + 0.05 && architecture.count(0, Part::Neurons).0 < 20);
+/// # Ok::<(), dht_nas::Error>(())
+/// ```
 pub fn random_scores<R: Rng + ?Sized>(cost: &NasCost, rng: &mut R) -> Vec<Vec<f64>> {
     cost.groups().iter().map(|group| (0..group.units()).map(|_| rng.random()).collect()).collect()
 }
 
-/// Magnitude scores: the size of a unit's weights. For an input it is the norm of the input's column. For an output,
-/// head or neuron it is the norm of the weights that produce the unit, times the norm of the weights that read it.
+/// Magnitude scores: the size of a unit's weights. For an input, it is the norm of the input's column. For an output,
+/// head or neuron, it is the norm of the weights that produce the unit, times the norm of the weights that read it.
 ///
 /// # Errors
-/// Errors of candle; [`Error::Argument`] for layers with removed parts.
+/// * Errors of candle.
+/// * [`Error::Argument`] if units of a layer were removed before.
 pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Vec<f64>>> {
     let tensors = model.encoder().to_tensors()?;
     let dim = cost.shape().head_dim.max(1);
@@ -70,8 +85,9 @@ pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Ve
 /// label (Michel, Levy and Neubig 2019, equation 2).
 ///
 /// # Errors
-/// [`Error::Argument`] without rows, for a row that the data do not have, and for a model whose sizes differ from the
-/// cost's; errors of the model.
+/// * [`Error::Argument`] if there are no rows, if the data do not have a row, or if the model's sizes differ from the
+///   cost's.
+/// * Errors of the model.
 pub fn gradient_scores(
     model: &TextClassifier,
     cost: &NasCost,
@@ -118,7 +134,7 @@ pub fn gradient_scores(
     Ok(sums.into_iter().map(scaled).collect())
 }
 
-/// The weight matrices of a layer.
+/// Weight matrices of a layer.
 struct LayerWeights<'a> {
     tensors: &'a BTreeMap<String, Tensor>,
     layer: usize,
@@ -155,7 +171,7 @@ fn add(sums: &mut Vec<f64>, more: Vec<f64>) {
     sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
 }
 
-/// The scores divided by their mean.
+/// Scores divided by their mean.
 fn scaled(scores: Vec<f64>) -> Vec<f64> {
     let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
     scores.into_iter().map(|score| if mean > 0.0 { score / mean } else { score }).collect()

@@ -1,40 +1,55 @@
-//! Latency of a model in seconds, by the sizes of its layers.
+//! Latency of a model in seconds, as a function of the sizes of its layers.
 
 use dht_transformer::flops::LayerSizes;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Model of a classifier's latency in seconds, on a fixed number of texts of a fixed length.
+/// Latency of a classifier in seconds, as a function of its layer sizes. Number and length of the texts are fixed.
 ///
-/// A layer takes x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ seconds. e_q, e_k and e_v are the inputs of Q, K and
-/// V, A the columns of queries and B of values in all heads together, and f the neurons. FLOPs have the same form, so
-/// that differences between the two costs are due to the machine.
+/// A layer takes x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ seconds. e_q, e_k and e_v are the numbers of inputs of
+/// Q, K and V. A is the number of columns of the queries and B that of the values, in all heads together. f is the
+/// number of neurons. FLOPs have the same form, so that differences between the two costs are due to the machine.
+///
+/// ```
+/// use dht_nas::transformer::flops::LayerSizes;
+/// use dht_nas::Latency;
+///
+/// let latency = Latency {
+///     product: 1e-9, query_key: 0.0, value: 0.0, neuron: 1e-6, layer: 1e-4, fixed: 1e-3, error: 0.0,
+/// };
+/// let layer = LayerSizes {
+///     hidden: 8, query_inputs: 8, key_inputs: 8, value_inputs: 8, query_key: 8, value: 8, ffn: 100,
+/// };
+/// // 10⁻⁹·(16·8 + 8·8) + 10⁻⁶·100 + 10⁻⁴ for the layer, and 10⁻³ outside.
+/// assert!((latency.seconds(&[layer]) - (1.92e-7 + 1e-4 + 1e-4 + 1e-3)).abs() < 1e-12);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
-    /// x: seconds for a pair of an input and an output of Q, K or V.
+    /// x: seconds for each pair of an input and an output of Q, K or V.
     pub product: f64,
-    /// α: seconds for a dimension of queries and keys.
+    /// α: seconds for each dimension of queries and keys.
     pub query_key: f64,
-    /// β: seconds for a dimension of values.
+    /// β: seconds for each dimension of values.
     pub value: f64,
-    /// φ: seconds for a neuron.
+    /// φ: seconds for each neuron.
     pub neuron: f64,
-    /// κ: seconds for a layer.
+    /// κ: seconds for each layer.
     pub layer: f64,
     /// Seconds outside the layers.
     pub fixed: f64,
-    /// The mean of |fitted − measured| / measured.
+    /// Mean relative error of the fit, |fitted − measured| / measured.
     pub error: f64,
 }
 
 impl Latency {
-    /// Fits non-negative coefficients to the measured seconds of models with the given layer sizes, with the least
-    /// squared relative error.
+    /// Fits non-negative coefficients to the measured seconds of models whose layer sizes are known. The fit minimises
+    /// the squared relative error.
     ///
     /// # Errors
-    /// [`Error::Argument`] for fewer measurements than coefficients, and for seconds that are not above 0.
+    /// * [`Error::Argument`] if there are fewer measurements than coefficients.
+    /// * [`Error::Argument`] if a measurement is not above 0 seconds.
     pub fn fit(measured: &[(Vec<LayerSizes>, f64)]) -> Result<Self> {
         let rows: Vec<[f64; TERMS]> = measured.iter().map(|(layers, _)| terms(layers)).collect();
         if measured.len() < TERMS {
@@ -55,7 +70,7 @@ impl Latency {
     /// Checks that the coefficients are valid.
     ///
     /// # Errors
-    /// [`Error::Argument`] for the first number that is below 0 or not finite, and if no coefficient is above 0.
+    /// [`Error::Argument`] if a coefficient is below 0 or not finite, or if no coefficient is above 0.
     pub fn check(&self) -> Result<()> {
         let coefficients = [
             ("latency.product", self.product),
@@ -75,16 +90,16 @@ impl Latency {
         }
     }
 
-    /// The seconds of a model with layers of these sizes.
+    /// Predicted seconds of a model with layers of these sizes.
     pub fn seconds(&self, layers: &[LayerSizes]) -> f64 {
         dot(&terms(layers), &[self.product, self.query_key, self.value, self.neuron, self.layer, self.fixed])
     }
 }
 
-/// The number of coefficients of a fit.
+/// Number of coefficients that a fit estimates.
 const TERMS: usize = 6;
 
-/// The factor of each coefficient in the seconds of a model with these layers.
+/// Factor by which each coefficient is multiplied in the seconds of a model with these layers.
 fn terms(layers: &[LayerSizes]) -> [f64; TERMS] {
     let sum = |of: &dyn Fn(&LayerSizes) -> usize| layers.iter().map(of).sum::<usize>() as f64;
     [
@@ -101,7 +116,7 @@ fn dot(a: &[f64; TERMS], b: &[f64; TERMS]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Non-negative least squares: β ≥ 0 with the least ‖X·β − 1‖², by coordinate descent.
+/// Solves non-negative least squares: the β ≥ 0 with the least ‖X·β − 1‖², by coordinate descent.
 fn non_negative_least_squares(rows: &[[f64; TERMS]]) -> [f64; TERMS] {
     const SWEEPS: usize = 20_000;
     let (mut fitted, mut left) = ([0.0; TERMS], vec![1.0; rows.len()]);

@@ -1,6 +1,7 @@
-//! Differentiable architecture search: the dimensions, neurons and heads of an encoder that a task needs.
+//! Differentiable architecture search: selects the dimensions, neurons and heads of an encoder that a task needs.
 //!
-//! A search trains a classifier together with gates on its units, towards a target cost, and extracts a smaller model.
+//! A search trains a classifier together with gates on its units until the gates reach a target cost. The selected units
+//! are then extracted as a smaller model.
 //!
 //! ```text
 //!  NasSpace ──▶ Groups of units ──Relaxation──▶ gates z(α) ──▶ gated model ──▶ task loss ─┐
@@ -8,21 +9,21 @@
 //!  scores of α ──choose──▶ Architecture ──extract──▶ smaller TextClassifier
 //! ```
 //!
-//! | to | take |
+//! | task | items |
 //! |---|---|
 //! | define the search space | [`NasSpace`], [`Minimum`] |
 //! | relax the selection of units | [`RelaxationKind`]: σ(α) masks, softmax weights, Gumbel-softmax, hard-concrete, sampled widths; [`Relaxation`] for a custom one |
 //! | reach a cost | [`Control`]: the cost term of TAS, or a Lagrangian; [`CostMeasure`], [`Latency`] |
 //! | search | [`ArchitectureSearch`] with [`Trainer`](dht_transformer::Trainer) |
-//! | train α by the labels alone | [`GateLoss`] |
+//! | train the architecture variables α on the labels alone | [`GateLoss`] |
 //! | distil during the search | [`SoftLabelLoss`], [`IntermediateLoss`](dht_transformer::tasks::IntermediateLoss), [`ArchitectureSearch::next_stage`] |
 //! | build the model | [`ArchitectureSearch::extracted`], [`extract()`] |
 //! | select without a search | [`magnitude_scores`], [`gradient_scores`], [`random_scores`], with [`Architecture::chosen`] |
 //!
 //! # A complete program
 //!
-//! The program selects the half of the inputs of Q, K and V that a small classifier needs. Gates have a separate
-//! learning rate: the trainer needs the search's [`parameter_groups`](ArchitectureSearch::parameter_groups).
+//! This program selects half of the inputs of Q, K and V of a small classifier. Gates have a separate
+//! learning rate, so that the trainer needs the search's [`parameter_groups`](ArchitectureSearch::parameter_groups).
 //!
 //! ```
 //! use candle_core::Device;
@@ -46,7 +47,7 @@
 //! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
 //! let config = BertConfig::small(2, 4, 24, tokenizer.vocabulary_size())?;
 //! let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
-//! // Or a fine-tuned one, loaded.
+//! // A real program loads a fine-tuned model instead.
 //! let model = TextClassifier::new(encoder, data.labels.len(), Pooling::Mean, &mut rng)?;
 //! let parameters = model.encoder().parameters().elements();
 //!
@@ -62,13 +63,13 @@
 //! // and a test set for the score.
 //! trainer.fit(&mut search, &encoded, &encoded, &mut ())?;
 //!
-//! let found = search.found()?;
-//! assert!((found.reached - 0.5).abs() < 0.02);
-//! for layer in 0..found.architecture.layers() {
-//!     let (kept, all) = found.architecture.count(layer, Part::ValueInputs);
-//!     println!("layer {layer}: V reads {kept} of {all} dimensions");
+//! let result = search.found()?;
+//! assert!((result.reached - 0.5).abs() < 0.02);
+//! for layer in 0..result.architecture.layers() {
+//!     let (selected, all) = result.architecture.count(layer, Part::ValueInputs);
+//!     println!("layer {layer}: V reads {selected} of {all} dimensions");
 //! }
-//! // To be trained on, saved and served like any other classifier.
+//! // The extracted model can be trained, saved and served like any other classifier.
 //! let small = search.extracted()?;
 //! assert!(small.encoder().parameters().elements() < parameters);
 //! # Ok::<(), dht_nas::Error>(())
@@ -78,9 +79,9 @@
 //!
 //! | I have | I want | take |
 //! |---|---|---|
-//! | a fine-tuned classifier and a target cost | the sizes of its layers, searched | [`ArchitectureSearch`] |
-//! | importance scores | the sizes of its layers, chosen at once | [`Architecture::chosen`], [`gradient_scores`], [`magnitude_scores`] |
-//! | sizes of layers | a classifier of these sizes | [`extract`] |
+//! | a fine-tuned classifier and a target cost | layer sizes found by a search | [`ArchitectureSearch`] |
+//! | importance scores | layer sizes without a search | [`Architecture::chosen`], [`gradient_scores`], [`magnitude_scores`] |
+//! | an architecture | a classifier of its sizes | [`extract`] |
 //!
 //! # Adding it
 //!
@@ -95,21 +96,21 @@
 //! opt-level = 3
 //! ```
 //!
-//! Versions of candle, rand and rand_chacha must be the ones of this crate, since their types are in its functions.
+//! Use the same versions of candle, rand and rand_chacha as this crate, since their types are arguments of its functions.
 //! Matrix products use as many threads as rayon has (`RAYON_NUM_THREADS`); their number changes no result. A program
-//! that trains on a CPU gains from an allocator that keeps memory, such as mimalloc.
+//! that trains on a CPU becomes faster with an allocator that reuses memory, such as mimalloc.
 //!
 //! # When not to use it
 //!
-//! If pruning by magnitude or gradient importance ([`dht_transformer::pruning`]) gives an equally good model: it needs
-//! no training of gates.
+//! If pruning by magnitude or gradient importance ([`dht_transformer::pruning`]) gives an equally good model, use
+//! pruning: it needs no training of gates.
 //!
 //! # Source
 //!
 //! The source, called *the report* on all pages of this crate, is a report on differentiable search for BERT ("Study
-//! Neural Architecture Search"). Its only finished search is that of input dimensions, and it observed that a search
-//! tends to keep all units or none. [`NasSettings::report`] returns its settings. The defaults differ where the
-//! report's own results fall short: the multiplier of the cost adapts, and bisection finds the threshold that meets the
+//! Neural Architecture Search"). Its only finished search is that of input dimensions. It observed that a search tends
+//! to keep all units or none. [`NasSettings::report`] returns its settings. The defaults of this crate differ where the
+//! report's results fall short: the multiplier of the cost adapts, and bisection finds the threshold that meets the
 //! target.
 
 mod architecture;

@@ -1,4 +1,4 @@
-//! Losses for the training of a searched model.
+//! Losses for training a searched model.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -14,27 +14,27 @@ use dht_transformer::{
 
 use crate::error::{Error, Result};
 
-/// Record of a forward pass of a batch through gates.
+/// Record of the forward pass of one batch through gates.
 #[derive(Debug, Clone)]
 pub struct GatedRun {
-    /// The rows of the embeddings.
+    /// Hidden states after the embeddings.
     pub embedded: Hidden,
-    /// The rows and scores of each layer.
+    /// Hidden states and attention scores of each layer.
     pub layers: Vec<LayerRecord>,
-    /// The logits, (samples, classes).
+    /// Logits of the batch, shape (samples, classes).
     pub logits: Tensor,
 }
 
-/// The task loss, to which the cost term is added.
+/// Task loss of a search, to which the cost term is added.
 pub trait TaskLoss: Debug {
-    /// The mean loss over a batch.
+    /// Mean loss over a batch.
     ///
     /// # Errors
     /// Errors of the implementation.
     fn loss(&self, run: &GatedRun, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor>;
 }
 
-/// Cross-entropy −log softmax(z)ₗ of the labels. The report trains the gates' variables α with it
+/// Cross-entropy −log softmax(z)ₗ of the labels. The report trains the architecture variables α with this loss
 /// ([`GateLoss::Labels`](crate::GateLoss::Labels)).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LabelLoss;
@@ -45,26 +45,26 @@ impl TaskLoss for LabelLoss {
     }
 }
 
-/// Soft-label loss τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) of a teacher's logits t: TinyBERT's prediction distillation (Jiao
-/// et al. 2020).
+/// Soft-label loss τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) between a teacher's logits t and the model's logits z. It is
+/// TinyBERT's prediction distillation (Jiao et al. 2020).
 #[derive(Debug)]
 pub struct SoftLabelLoss {
     teacher: TextClassifier,
     temperature: f64,
-    kept: Option<Arc<TeacherLogits>>,
+    cached: Option<Arc<TeacherLogits>>,
     ctx: ForwardContext,
 }
 
 impl SoftLabelLoss {
-    /// Builds the loss for a teacher, and stores a handle on it. The teacher runs without gradient and dropout.
+    /// Builds the loss with a handle on the teacher. The teacher runs without gradient and dropout.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a temperature that is not above 0.
+    /// [`Error::Argument`] if the temperature is not above 0.
     pub fn new(teacher: &TextClassifier, temperature: f64) -> Result<Self> {
         match temperature > 0.0 && temperature.is_finite() {
             true => {
                 let (teacher, ctx) = (teacher.clone(), ForwardContext::inference());
-                Ok(Self { teacher, temperature, kept: None, ctx })
+                Ok(Self { teacher, temperature, cached: None, ctx })
             }
             false => Err(Error::argument("temperature", "a finite number above 0", temperature)),
         }
@@ -73,14 +73,14 @@ impl SoftLabelLoss {
     /// Adds cached logits. The teacher does not run on texts whose logits are cached.
     #[must_use]
     pub fn with_logits(self, logits: Arc<TeacherLogits>) -> Self {
-        Self { kept: Some(logits), ..self }
+        Self { cached: Some(logits), ..self }
     }
 }
 
 impl TaskLoss for SoftLabelLoss {
     fn loss(&self, run: &GatedRun, batch: &PackedBatch, _: &ForwardContext) -> Result<Tensor> {
-        let kept = self.kept.as_ref().map(|kept| kept.of_batch(batch)).transpose()?.flatten();
-        let teacher = kept.map_or_else(|| self.teacher.logits(batch, &self.ctx), Ok)?;
+        let stored = self.cached.as_ref().map(|cached| cached.of_batch(batch)).transpose()?.flatten();
+        let teacher = stored.map_or_else(|| self.teacher.logits(batch, &self.ctx), Ok)?;
         Ok(soft_cross_entropy(&run.logits, &teacher, self.temperature)?.mean_all()?)
     }
 }

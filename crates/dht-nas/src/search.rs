@@ -1,4 +1,4 @@
-//! State of a search and its result.
+//! Architecture search of a classifier, and its result.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -20,35 +20,36 @@ use crate::relaxation::Relaxation;
 use crate::settings::{GateLoss, NasSettings, Selection};
 use crate::space::Part;
 
-/// The parameters that a step trains.
+/// Selects which parameters a step trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trained {
+pub(crate) enum StepParameters {
     Both,
     Weights,
     Gates,
 }
 
-/// A batch of the next step.
+/// Batch of the next step, with the parameters that the step trains.
 #[derive(Debug)]
-pub(crate) struct Pending {
+pub(crate) struct PendingStep {
     pub(crate) batch: PackedBatch,
-    pub(crate) trained: Trained,
-    /// The next batch of the weights, for a gradient of second order.
+    pub(crate) trained: StepParameters,
+    /// Next batch that trains the weights, for the second-order gradient.
     pub(crate) weights_batch: Option<PackedBatch>,
 }
 
-/// Trains a classifier through gates, together with the gates:
+/// Trains a classifier together with gates on its units, and selects a smaller architecture by the gates:
 ///
 /// ```text
 /// L(w, α) = task(w, z(α)) + cost term of E(α)          E: the expected share of the whole cost, at the gates' degrees
 /// ```
 ///
-/// With [`GateLoss::Labels`] there are two objectives: the weights w learn from task(w, z(α)), and α learn from the
-/// cross-entropy on the labels plus the cost term. The loss of a step is then the sum of the three terms.
+/// With [`GateLoss::Labels`] there are two objectives: the weights w learn from task(w, z(α)). The architecture
+/// variables α learn from the cross-entropy on the labels plus the cost term. The loss of a step is then the sum of the
+/// three terms.
 ///
 /// The variables α are parameters of the classifier's encoder (`nas.…`), so that the common training loop trains, saves
-/// and resumes them. The score is the macro F1 of the architecture that would be selected now. No epoch counts as the
-/// best before the target has stopped falling.
+/// and resumes them. The validation score is the macro F1 of the architecture that the current gates select. An epoch
+/// can be the best epoch only after the target has stopped falling.
 ///
 /// **Give the trainer the search's [`parameter_groups`](Self::parameter_groups)** for its learning rate, as the
 /// [module's example](crate#a-complete-program) does. With these groups, α move at the
@@ -57,8 +58,9 @@ pub(crate) struct Pending {
 /// and the selection of units is almost arbitrary.
 ///
 /// With [`Update::Alternating`](crate::Update::Alternating) and [`Update::Unrolled`](crate::Update::Unrolled), the
-/// training texts form two halves. A batch gives two steps: one trains the weights alone on the batch's texts of the
-/// first half, the other the gates alone on its texts of the second half. Gradients cannot be accumulated then.
+/// training texts form two halves. A batch gives two steps: one trains only the weights, on the batch's texts of the
+/// first half. The other trains only the gates, on its texts of the second half. Gradients cannot be accumulated in
+/// this case.
 #[derive(Debug)]
 pub struct ArchitectureSearch {
     pub(crate) model: TextClassifier,
@@ -67,45 +69,45 @@ pub struct ArchitectureSearch {
     pub(crate) relaxations: Vec<Box<dyn Relaxation>>,
     pub(crate) alphas: Vec<Parameter>,
     pub(crate) loss: Box<dyn TaskLoss>,
-    /// The multiplier μ.
+    /// Multiplier μ of the cost term.
     pub(crate) multiplier: f64,
-    /// True once the target has stopped falling.
+    /// True after the target has stopped falling.
     pub(crate) settled: bool,
-    /// The rows that train gates, if weights and gates train on different halves.
+    /// Rows that train the gates, if weights and gates train on different halves of the rows.
     pub(crate) second_half: BTreeSet<u64>,
-    pub(crate) pending: VecDeque<Pending>,
-    /// The parameters that are frozen during a step on gates.
+    pub(crate) pending: VecDeque<PendingStep>,
+    /// Parameters that are frozen during a step that trains gates.
     pub(crate) frozen: Vec<ParameterId>,
     pub(crate) last_step: Option<u64>,
 }
 
-/// Result of a search.
+/// Result of a search: the selected architecture, its cost and its gates.
 #[derive(Debug)]
 pub struct Found {
-    /// The selected architecture.
+    /// Selected architecture.
     pub architecture: Architecture,
-    /// The architecture's share of the whole cost, by the search's measure.
+    /// Share of the whole encoder's cost that the architecture has, by the search's measure.
     pub reached: f64,
-    /// The gates of kept units, and 0 for all others.
+    /// Final gates of the units: 0 for removed units.
     pub gates: Vec<LayerGates>,
 }
 
 impl ArchitectureSearch {
-    /// Searches an architecture for a classifier's task, on its labels.
+    /// Starts a search for a single-label classifier, with the cross-entropy of its labels as loss.
     ///
     /// # Errors
-    /// * [`Error::Argument`] for settings out of range, or a model that is not a single-label classifier.
-    /// * [`Error::Target`] for a target that is below the cost of the minimum sizes.
-    /// * As [`Encoder::add_parameter`](dht_transformer::Encoder::add_parameter) for an encoder that is already
-    ///   searched.
+    /// * [`Error::Argument`] if a setting is out of range, or if the model is not a single-label classifier.
+    /// * [`Error::Target`] if the target is below the cost of the minimum sizes.
+    /// * Errors of [`Encoder::add_parameter`](dht_transformer::Encoder::add_parameter), which refuses an encoder that
+    ///   already has gates.
     pub fn new<R: Rng>(model: TextClassifier, settings: NasSettings, rng: &mut R) -> Result<Self> {
         Self::with_loss(model, settings, Box::new(LabelLoss), rng)
     }
 
-    /// Searches an architecture as [`new`](Self::new), with another loss.
+    /// Starts a search with a custom task loss, otherwise like [`new`](Self::new).
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Errors of [`new`](Self::new).
     pub fn with_loss<R: Rng>(
         mut model: TextClassifier,
         settings: NasSettings,
@@ -147,50 +149,50 @@ impl ArchitectureSearch {
     }
 
     /// Continues the search with another loss and another control, as in the report's second step. Weights, gates and
-    /// the multiplier are kept.
+    /// the multiplier stay as they are.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a control out of range.
+    /// [`Error::Argument`] if a setting of the control is out of range.
     pub fn next_stage(self, loss: Box<dyn TaskLoss>, control: Control) -> Result<Self> {
         control.check()?;
         let settings = NasSettings { control, ..self.settings };
         Ok(Self { settings, loss, settled: false, pending: VecDeque::new(), last_step: None, ..self })
     }
 
-    /// The classifier whose weights are trained.
+    /// Classifier that the search trains, with all its units.
     pub fn model(&self) -> &TextClassifier {
         &self.model
     }
 
-    /// The settings.
+    /// Settings of the search.
     pub fn settings(&self) -> &NasSettings {
         &self.settings
     }
 
-    /// The cost of the search.
+    /// Cost by which the search measures architectures.
     pub fn cost(&self) -> &NasCost {
         &self.cost
     }
 
-    /// The multiplier μ of [`Control::Lagrangian`](crate::Control::Lagrangian).
+    /// Multiplier μ of [`Control::Lagrangian`](crate::Control::Lagrangian).
     pub fn multiplier(&self) -> f64 {
         self.multiplier
     }
 
-    /// The parameter groups for a training with this peak learning rate: the standard groups, and a group for α. α
+    /// Parameter groups for a training run with this peak learning rate: the standard groups, and a group for α. The α
     /// train without decay at the [`gate_rate`](NasSettings::gate_rate), and without clipping if they have a [separate
     /// loss](GateLoss::Labels). Pass the result to the trainer's [`groups`](dht_transformer::Trainer::groups). It is
     /// valid for this learning rate only: at twice the rate, gates would move twice as fast.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a rate that is not above 0.
+    /// [`Error::Argument`] if the learning rate is not above 0.
     pub fn parameter_groups(&self, learning_rate: f64) -> Result<ParameterGroups> {
         if !(learning_rate > 0.0 && learning_rate.is_finite()) {
             return Err(Error::argument("learning_rate", "a finite number above 0", learning_rate));
         }
         let standard = ParameterGroups::standard(self.model.encoder().parameters());
         let rate = self.settings.gate_rate / learning_rate;
-        // With one norm over both, a separate loss of the gates would affect the weights.
+        // Clipping by one norm over weights and gates would let a separate loss of the gates affect the weights.
         let clipped = self.settings.gate_loss == GateLoss::Task;
         Ok(ParameterGroups::by_name(self.model.encoder().parameters(), |name| {
             match self.model.encoder().parameters().id(name) {
@@ -205,13 +207,13 @@ impl ArchitectureSearch {
         Ok(self.alphas.iter().map(|alpha| alpha.var().to_vec1()).collect::<candle_core::Result<_>>()?)
     }
 
-    /// Computes a value for each group from its relaxation and α.
+    /// Computes a value for each group from the group's relaxation and α.
     fn of_groups<T>(&self, alphas: &[Vec<f32>], of: impl Fn(&dyn Relaxation, &[f32], usize) -> T) -> Vec<T> {
         let groups = self.relaxations.iter().zip(alphas).enumerate();
         groups.map(|(group, (relaxation, alpha))| of(&**relaxation, alpha, group)).collect()
     }
 
-    /// The scores that rank the units, in the order of the cost's groups.
+    /// Scores that rank the units, one list for each of the cost's groups.
     ///
     /// # Errors
     /// Errors of candle.
@@ -223,45 +225,46 @@ impl ArchitectureSearch {
     pub(crate) fn thresholded(&self, alphas: &[Vec<f32>]) -> Vec<Vec<bool>> {
         let groups = self.cost.groups();
         let scores = self.of_groups(alphas, |relaxation, alpha, group| relaxation.score(alpha, &groups[group]));
-        let kept = self
+        let selected = self
             .of_groups(alphas, |relaxation, alpha, group| relaxation.kept(alpha, &groups[group], self.settings.target));
-        with_minimum(groups, &scores, kept)
+        with_minimum(groups, &scores, selected)
     }
 
-    /// The architecture that the current gates select.
+    /// Architecture that the current gates select, with its cost and gates.
     ///
     /// # Errors
-    /// Errors of candle; as [`choose`](crate::choose()), for gates that are infinite or not a number.
+    /// * Errors of candle.
+    /// * Errors of [`choose`](crate::choose()), if a gate is infinite or not a number.
     pub fn found(&self) -> Result<Found> {
         let (alphas, groups) = (self.alphas()?, self.cost.groups());
-        let kept = match self.settings.selection {
+        let selected = match self.settings.selection {
             Selection::Threshold => self.thresholded(&alphas),
             Selection::Target => choose(&self.cost, &self.scores()?, self.settings.target)?,
         };
         let mut values = self.of_groups(&alphas, |relaxation, alpha, group| relaxation.value(alpha, &groups[group]));
-        for (value, kept) in values.iter_mut().flatten().zip(kept.iter().flatten()) {
-            if !kept {
+        for (value, selected) in values.iter_mut().flatten().zip(selected.iter().flatten()) {
+            if !selected {
                 *value = 0.0;
             }
         }
         let (shape, layers) = (self.cost.shape(), self.cost.layers());
         Ok(Found {
-            architecture: Architecture::of_groups(shape, layers, groups, &kept),
-            reached: self.cost.share(&hard(&kept)).0,
+            architecture: Architecture::of_groups(shape, layers, groups, &selected),
+            reached: self.cost.share(&hard(&selected)).0,
             gates: layer_gates(groups, layers, &values, self.model.encoder().parameters().device())?,
         })
     }
 
-    /// The searched architecture as a separate model, with the trained weights, multiplied by the gates.
+    /// Extracts the selected architecture as a separate model, with the trained weights multiplied by the gates.
     ///
     /// # Errors
-    /// As [`extract_folded`].
+    /// Errors of [`extract_folded`].
     pub fn extracted(&self) -> Result<TextClassifier> {
-        let found = self.found()?;
-        extract_folded(&self.model, &found.architecture, &found.gates)
+        let result = self.found()?;
+        extract_folded(&self.model, &result.architecture, &result.gates)
     }
 
-    /// The loss that trains the gates.
+    /// Loss that trains the gates.
     pub(crate) fn gate_loss(&self) -> &dyn TaskLoss {
         match self.settings.gate_loss {
             GateLoss::Task => &*self.loss,
@@ -269,7 +272,7 @@ impl ArchitectureSearch {
         }
     }
 
-    /// Runs a batch through gates.
+    /// Runs a batch through the model with gates on its units.
     pub(crate) fn run(&self, batch: &PackedBatch, gates: &[LayerGates], ctx: &ForwardContext) -> Result<GatedRun> {
         let encoder = self.model.encoder();
         let embedded = encoder.embed(batch, ctx)?;
@@ -279,10 +282,10 @@ impl ArchitectureSearch {
         Ok(GatedRun { embedded, layers, logits })
     }
 
-    /// The logits of the current architecture, where kept units have their final gates and all others 0.
+    /// Logits of the model in which kept units have their final gates, and all other units have a gate of 0.
     ///
     /// # Errors
-    /// As [`Encoder::embed`](dht_transformer::Encoder::embed).
+    /// Errors of [`Encoder::embed`](dht_transformer::Encoder::embed).
     pub fn masked_logits(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         Ok(self.run(batch, &self.found()?.gates, ctx)?.logits)
     }

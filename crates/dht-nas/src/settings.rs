@@ -1,4 +1,4 @@
-//! The settings of a search.
+//! Settings of a search.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,61 +9,62 @@ use crate::error::{Error, Result};
 use crate::relaxation::{HardConcrete, RelaxationKind, Sigmoid, WeightedSoftmax};
 use crate::space::NasSpace;
 
-/// Schedule of the updates of weights and gates, with the texts that each uses.
+/// Schedule by which weights and gates are updated, and the texts that each update uses.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Update {
-    /// Weights and gates together on all texts, as in the report's algorithms.
+    /// Updates weights and gates together on all texts, as in the report's algorithms.
     #[default]
     Joint,
-    /// Weights on one half of the texts and gates on the other half, in turns. This is first-order DARTS (Liu, Simonyan
-    /// and Yang 2019) with the split of TAS (Dong and Yang 2019).
+    /// Updates weights on one half of the texts and gates on the other half, in turns. This is first-order DARTS (Liu,
+    /// Simonyan and Yang 2019) with the split of TAS (Dong and Yang 2019).
     Alternating,
-    /// Second-order DARTS, with the halves of `Alternating`. Gates learn from the loss after the next step of the
-    /// weights, approximated by a step of gradient descent. A step of gates takes four passes instead of one.
+    /// Updates by second-order DARTS, with the halves of `Alternating`. Gates learn from the loss after the next step
+    /// of the weights, approximated by a step of gradient descent. A step of gates takes four passes instead of one.
     Unrolled {
-        /// ξ, the length of the approximated step as a multiple of the gradient, above 0; DARTS uses the weights'
-        /// learning rate.
+        /// Length ξ of the approximated step as a multiple of the gradient, above 0. DARTS uses the learning rate of
+        /// the weights.
         rate: f64,
     },
 }
 
-/// The gates at which the cost E of the cost term is computed. In both variants, the gradient flows through the degrees
-/// to which the relaxation keeps units, and the cases of [`Control::Tas`] are distinguished by the thresholded
-/// architecture.
+/// Gates at which the cost E in the cost term is computed: relaxed or thresholded.
+///
+/// In both variants, the gradient flows through the degrees to which the relaxation keeps units. The thresholded
+/// architecture decides which case of [`Control::Tas`] applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Count {
-    /// The degrees, read as probabilities: E is the expected cost, as in the report's equation 4.
+    /// Computes the expected cost, with the degrees as probabilities, as in the report's equation 4.
     #[default]
     Expected,
-    /// Gates of 0 and 1, from the relaxation's current threshold (straight-through): E is the cost of exactly the units
-    /// that the threshold keeps.
+    /// Computes the cost at gates of 0 and 1, which the relaxation's current threshold gives (straight-through). E is
+    /// then the cost of exactly the units that the threshold keeps.
     Thresholded,
 }
 
-/// The loss that trains α, in addition to the cost.
+/// Loss that trains the architecture variables α, in addition to the cost term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GateLoss {
-    /// The loss of the weights, so that one backward pass trains weights and α.
+    /// Task loss, which trains the weights as well: one backward pass trains weights and α.
     #[default]
     Task,
-    /// Cross-entropy on the labels, for any loss of the weights (report, equation 3: L_arch "is used to train the
-    /// architecture variables only"; the weights learn by distillation). This loss gives no gradient to the weights,
-    /// and a teacher's loss gives none to α.
+    /// Cross-entropy on the labels, for any task loss of the weights (report, equation 3: L_arch "is used to train the
+    /// architecture variables only"; the weights learn by distillation). The cross-entropy gives no gradient to the
+    /// weights, and a teacher's loss gives none to α.
     ///
     /// In the report's first step the weights learn from a teacher's hidden states, and nothing trains the classifier
     /// through which this loss reaches α. Since the classifier is untrained, this loss is of little use until the
     /// second step.
     ///
     /// If weights and gates learn together ([`Update::Joint`]), this loss costs a second forward pass with the same
-    /// gates and dropout, and a backward pass without gradients of weights. A step then takes the FLOPs of five forward
-    /// passes instead of three.
+    /// gates and dropout, and a backward pass without gradients of the weights. A step then takes the FLOPs of five
+    /// forward passes instead of three.
     Labels,
 }
 
-/// Selection of units at the end.
+/// Selection of units at the end of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Selection {
@@ -75,36 +76,48 @@ pub enum Selection {
 }
 
 /// Settings of an architecture search.
+///
+/// ```
+/// use dht_nas::{CostMeasure, NasSettings, NasSpace};
+///
+/// let space = NasSpace { inputs: true, neurons: true, ..NasSpace::NONE };
+/// let measure = CostMeasure::Flops { tokens: 128 };
+/// let settings = NasSettings { space, target: 0.4, measure, ..NasSettings::default() };
+/// settings.check()?;
+/// assert!(NasSettings { target: 1.5, ..settings }.check().is_err());
+/// # Ok::<(), dht_nas::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NasSettings {
-    /// The search space.
+    /// Search space: the parts of the encoder that can become narrower.
     pub space: NasSpace,
-    /// The target R: the cost of the architecture as a share of the whole, in (0, 1].
+    /// Target R: the cost of the architecture as a share of the whole encoder's cost, in (0, 1].
     pub target: f64,
-    /// The measure of the cost.
+    /// Measure of the cost.
     pub measure: CostMeasure,
-    /// The relaxation of dimensions and neurons.
+    /// Relaxation of dimensions and neurons.
     pub relaxation: RelaxationKind,
-    /// The relaxation of heads. It must have the same kind if one threshold selects all units ([`Selection::Target`]).
+    /// Relaxation of heads. It must be the same variant as `relaxation` if one threshold selects all units
+    /// ([`Selection::Target`]).
     pub head_relaxation: RelaxationKind,
-    /// The cost term that drives the cost to the target.
+    /// Cost term that drives the cost to the target.
     pub control: Control,
-    /// The gates at which the cost is computed.
+    /// Gates at which the cost is computed.
     pub count: Count,
-    /// The loss that trains α, in addition to the cost.
+    /// Loss that trains α, in addition to the cost.
     pub gate_loss: GateLoss,
-    /// The schedule of the updates of weights and gates.
+    /// Schedule of the updates of weights and gates.
     pub update: Update,
-    /// The selection of units at the end.
+    /// Selection of units at the end.
     pub selection: Selection,
-    /// The peak learning rate of α, above 0: about the distance that Adam moves α in a step. At 10, one step can move α
-    /// from 5 to −5, as the report intends.
+    /// Peak learning rate of α, above 0: approximately the distance by which Adam moves α in one step. At 10, one step
+    /// can move α from 5 to −5, as the report intends.
     pub gate_rate: f64,
 }
 
 impl Default for NasSettings {
-    /// A search of all four parts, to half of their dimensions, by hard-concrete gates with a Lagrangian.
+    /// Search of all four parts for half of their cost, with hard-concrete gates and a Lagrangian.
     fn default() -> Self {
         Self {
             space: NasSpace::default(),
@@ -123,7 +136,7 @@ impl Default for NasSettings {
 }
 
 impl NasSettings {
-    /// The report's settings: σ(α) masks with a threshold of .01, softmax-weighted heads, and α trained by the labels
+    /// Settings of the report: σ(α) masks with a threshold of .01 and softmax-weighted heads. α learn from the labels
     /// and the cost term of TAS with a fixed weight, at a rate of 10. The values λ = 1, t = .05 and the rate are this
     /// crate's: the report gives no numbers, but states that one step may move α from 5 to −5.
     pub fn report(space: NasSpace, target: f64) -> Self {
@@ -141,10 +154,10 @@ impl NasSettings {
         }
     }
 
-    /// Checks the ranges of the settings.
+    /// Checks that each setting is in its range.
     ///
     /// # Errors
-    /// [`Error::Argument`] for the first setting that is out of range.
+    /// [`Error::Argument`] if a setting is out of range, with the first such setting.
     pub fn check(&self) -> Result<()> {
         check_target(self.target)?;
         self.measure.check()?;
@@ -182,7 +195,7 @@ mod tests {
         let mixed = NasSettings { head_relaxation: weighted.clone(), ..NasSettings::default() };
         let error = mixed.check().unwrap_err();
         assert!(matches!(&error, Error::Argument { name: "head_relaxation", .. }), "{error}");
-        // Where one kind is all that is ranked, or each has its own threshold, both may differ.
+        // Both relaxations may differ if only one of them is ranked, or if each has its own threshold.
         NasSettings { space: NasSpace::heads(), ..mixed.clone() }.check().unwrap();
         NasSettings { relaxation: weighted, ..mixed.clone() }.check().unwrap();
         NasSettings { selection: Selection::Threshold, ..mixed }.check().unwrap();

@@ -1,4 +1,4 @@
-//! Search spaces: the searched parts of an encoder, and their units.
+//! Search spaces: the parts of an encoder that are searched, and their units.
 
 use std::ops::Range;
 
@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// A part of a layer that can be narrower.
+/// Part of a layer that can become narrower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// The hidden dimensions that Q reads, e_q.
+    /// Hidden dimensions that Q reads; their number is e_q.
     QueryInputs,
-    /// The hidden dimensions that K reads, e_k.
+    /// Hidden dimensions that K reads; their number is e_k.
     KeyInputs,
-    /// The hidden dimensions that V reads, e_v.
+    /// Hidden dimensions that V reads; their number is e_v.
     ValueInputs,
-    /// The dimensions of each head's queries and keys, h_q = h_k.
+    /// Dimensions of each head's queries and keys; their number is h_q = h_k.
     QueryKeyOutputs,
-    /// The dimensions of each head's values, h_v.
+    /// Dimensions of each head's values; their number is h_v.
     ValueOutputs,
-    /// The neurons of the feed-forward.
+    /// Neurons of the feed-forward network.
     Neurons,
-    /// The heads.
+    /// Attention heads.
     Heads,
 }
 
@@ -39,7 +39,7 @@ impl Part {
         Self::Neurons,
     ];
 
-    /// The name in parameters and reports.
+    /// Name of the part in parameter names and reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::QueryInputs => "query_inputs",
@@ -57,8 +57,8 @@ impl Part {
         matches!(self, Self::QueryKeyOutputs | Self::ValueOutputs)
     }
 
-    /// The number of blocks of the part in a layer, and the number of units of a block. For outputs, each head is a
-    /// block.
+    /// Number of blocks in a layer, and number of units in a block. For outputs, each head is a block; other parts are
+    /// one block.
     pub fn size(self, shape: BlockShape) -> (usize, usize) {
         match self {
             Self::QueryInputs | Self::KeyInputs | Self::ValueInputs => (1, shape.hidden),
@@ -69,17 +69,17 @@ impl Part {
     }
 }
 
-/// The minimum size of each part, in each layer; for outputs, in each head.
+/// Minimum size of each part in each layer; for outputs, in each head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Minimum {
-    /// The number of inputs of each of Q, K and V.
+    /// Minimum number of inputs that Q, K and V each have.
     pub inputs: usize,
-    /// The number of dimensions of a head's queries and keys, and of its values.
+    /// Minimum number of dimensions that a head's queries and keys have, and of its values.
     pub outputs: usize,
-    /// The number of neurons.
+    /// Minimum number of neurons.
     pub neurons: usize,
-    /// The number of heads.
+    /// Minimum number of heads.
     pub heads: usize,
 }
 
@@ -90,26 +90,38 @@ impl Default for Minimum {
     }
 }
 
-/// The search spaces of the report, in any combination. Hidden size and depth are not searched.
+/// Search space: any combination of the report's spaces. Hidden size and depth are not searched.
+///
+/// ```
+/// use dht_nas::transformer::flops::BlockShape;
+/// use dht_nas::{Minimum, NasSpace, Part};
+///
+/// let shape = BlockShape { hidden: 12, heads: 3, head_dim: 4, ffn: 20 };
+/// let minimum = Minimum { neurons: 5, ..Minimum::default() };
+/// let groups = NasSpace { minimum, ..NasSpace::neurons() }.groups(shape, 2)?;
+/// assert_eq!(groups.len(), 2); // one for each layer
+/// assert_eq!((groups[0].part, groups[0].units(), groups[0].minimum), (Part::Neurons, 20, 5));
+/// # Ok::<(), dht_nas::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NasSpace {
-    /// Inputs of Q, K and V: (e_q, e_k, e_v), independently (report, 5.4.1).
+    /// True if the inputs of Q, K and V are searched: (e_q, e_k, e_v), independently (report, 5.4.1).
     pub inputs: bool,
-    /// Outputs of Q, K and V for each head: h_q = h_k and h_v (report, 5.4.2).
+    /// True if the outputs of Q, K and V are searched for each head: h_q = h_k and h_v (report, 5.4.2).
     pub outputs: bool,
-    /// Neurons of the feed-forward (report, 5.4.3).
+    /// True if the neurons of the feed-forward network are searched (report, 5.4.3).
     pub neurons: bool,
-    /// Heads (report, 5.4.4).
+    /// True if the heads are searched (report, 5.4.4).
     pub heads: bool,
     /// True if all layers keep the same units; otherwise each layer has a separate selection.
     pub tied: bool,
-    /// The minimum sizes.
+    /// Minimum sizes of the searched parts.
     pub minimum: Minimum,
 }
 
 impl Default for NasSpace {
-    /// All four parts, independently for each layer.
+    /// Search of all four parts, independently for each layer.
     fn default() -> Self {
         Self { inputs: true, outputs: true, neurons: true, heads: true, tied: false, minimum: Minimum::default() }
     }
@@ -118,25 +130,25 @@ impl Default for NasSpace {
 /// Units that are searched together: one part of one layer, or of all layers jointly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// The part of the layers.
+    /// Part of the layers to which the units belong.
     pub part: Part,
-    /// The layers that share the group's selection.
+    /// Layers that share the group's selection.
     pub layers: Range<usize>,
-    /// The number of blocks of units: the number of heads for outputs, otherwise 1. Units are numbered block by block.
+    /// Number of blocks of units: the number of heads for outputs, otherwise 1. Units are numbered block by block.
     pub blocks: usize,
-    /// The number of units of a block.
+    /// Number of units in a block.
     pub width: usize,
-    /// The minimum number of units of a block.
+    /// Minimum number of units in a block.
     pub minimum: usize,
 }
 
 impl Group {
-    /// The total number of units.
+    /// Total number of units in the group.
     pub fn units(&self) -> usize {
         self.blocks * self.width
     }
 
-    /// The name of the group's parameter.
+    /// Name of the encoder parameter that holds the group's α.
     pub fn name(&self) -> String {
         let Range { start, end } = self.layers;
         match end - start {
@@ -147,7 +159,7 @@ impl Group {
 }
 
 impl NasSpace {
-    /// A space without parts, the base for struct update syntax.
+    /// Space without parts, the base for struct update syntax.
     pub const NONE: Self = Self {
         inputs: false,
         outputs: false,
@@ -157,27 +169,27 @@ impl NasSpace {
         minimum: Minimum { inputs: 1, outputs: 1, neurons: 1, heads: 1 },
     };
 
-    /// The input dimensions alone, the only search that the report finished.
+    /// Space of the input dimensions alone, the only search that the report finished.
     pub fn inputs() -> Self {
         Self { inputs: true, ..Self::NONE }
     }
 
-    /// The output dimensions alone.
+    /// Space of the output dimensions alone.
     pub fn outputs() -> Self {
         Self { outputs: true, ..Self::NONE }
     }
 
-    /// The neurons alone.
+    /// Space of the neurons alone.
     pub fn neurons() -> Self {
         Self { neurons: true, ..Self::NONE }
     }
 
-    /// The heads alone.
+    /// Space of the heads alone.
     pub fn heads() -> Self {
         Self { heads: true, ..Self::NONE }
     }
 
-    /// The minimum of a part; `None` if the part is not searched.
+    /// Minimum number of units of a part; `None` if the part is not searched.
     fn searched(&self, part: Part) -> Option<usize> {
         let (searched, minimum) = match part {
             Part::QueryInputs | Part::KeyInputs | Part::ValueInputs => (self.inputs, self.minimum.inputs),
@@ -188,10 +200,10 @@ impl NasSpace {
         searched.then_some(minimum)
     }
 
-    /// The groups of units of an encoder, layer by layer.
+    /// Groups of units of an encoder, layer by layer.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a space without parts, or for a minimum of 0 or above the size of a layer.
+    /// [`Error::Argument`] if the space has no parts, or if a minimum is 0 or above the size of a layer.
     pub fn groups(&self, shape: BlockShape, layers: usize) -> Result<Vec<Group>> {
         let ranges: Vec<Range<usize>> = match self.tied {
             true => std::iter::once(0..layers).collect(),
@@ -251,7 +263,7 @@ mod tests {
             (Minimum { neurons: 21, ..Minimum::default() }, "minimum.neurons"),
         ] {
             let error = NasSpace { minimum, ..NasSpace::default() }.groups(SHAPE, 2).unwrap_err();
-            assert!(matches!(&error, Error::Argument { name: found, .. } if *found == field), "{error}");
+            assert!(matches!(&error, Error::Argument { name: rejected, .. } if *rejected == field), "{error}");
         }
     }
 }

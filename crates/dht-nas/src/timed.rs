@@ -1,4 +1,4 @@
-//! Measurement of a model's latency by narrower copies of the model.
+//! Measurement of a model's latency with narrower copies of the model.
 
 use std::time::Instant;
 
@@ -13,20 +13,21 @@ use crate::extract::extract;
 use crate::latency::Latency;
 use crate::space::{NasSpace, Part};
 
-/// The number of timed narrower copies, in addition to the whole model and the model without layers.
+/// Number of narrower copies that are timed, in addition to the whole model and the model without layers.
 const COPIES: usize = 24;
-/// The number of passes of each copy, in turns; the first pass is a warm-up.
+/// Number of passes of each copy. Copies take turns, and the first pass is a warm-up.
 const PASSES: usize = 9;
-/// The smallest share of a part that a copy keeps.
+/// Smallest share of a part that a copy keeps.
 const LEAST_SHARE: f64 = 0.1;
 
 impl Latency {
-    /// Measures the latency of narrower copies of a classifier on `texts` texts of `tokens` tokens. The result depends
-    /// on this machine and its current load: measure once, and use the stored result for all comparisons.
+    /// Measures the latency of narrower copies of a classifier on `texts` texts of `tokens` tokens, and fits the
+    /// coefficients. The result depends on this machine and its current load: measure once, and use the stored result
+    /// for all comparisons.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no texts, or for more tokens than the model reads; as [`extract`] for a model with
-    /// removed parts.
+    /// * [`Error::Argument`] if the number of texts is 0, or if a text has more tokens than the model reads.
+    /// * Errors of [`extract`], if parts of the model were removed before.
     pub fn measure<R: Rng + ?Sized>(model: &TextClassifier, texts: usize, tokens: usize, rng: &mut R) -> Result<Self> {
         let longest = model.encoder().config().longest_text();
         if texts == 0 || !(1..=longest).contains(&tokens) {
@@ -41,9 +42,10 @@ impl Latency {
             Encoding { ids: vec![0; tokens], type_ids: vec![0; tokens], truncated: false, rest: Default::default() };
         let sample = |id| Sample { id, label: 0, targets: Vec::new(), encoding: encoding.clone() };
         let batch = PackedBatch::from_samples(&(0..texts as u64).map(sample).collect::<Vec<_>>())?;
-        let mut models = vec![Timed::new(model.clone(), 0), Timed::new(model.clone(), model.encoder().layers())];
+        let mut models =
+            vec![TimedModel::new(model.clone(), 0), TimedModel::new(model.clone(), model.encoder().layers())];
         for _ in 0..COPIES {
-            models.push(Timed::new(extract(model, &drawn(model, rng)?)?, model.encoder().layers()));
+            models.push(TimedModel::new(extract(model, &drawn(model, rng)?)?, model.encoder().layers()));
         }
         for pass in 0..=PASSES {
             for model in &mut models {
@@ -58,34 +60,34 @@ impl Latency {
     }
 }
 
-/// A random architecture: a random share of each part, with random units.
+/// Draws a random architecture: a random share of each part, with random units.
 fn drawn<R: Rng + ?Sized>(model: &TextClassifier, rng: &mut R) -> Result<Architecture> {
     let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
     let groups = NasSpace::default().groups(shape, layers)?;
     let shares = Part::ALL.map(|_| rng.random_range(LEAST_SHARE..1.0));
-    let kept = groups.iter().map(|group| {
+    let selected = groups.iter().map(|group| {
         let share = Part::ALL.iter().zip(shares).find(|(part, _)| **part == group.part).map_or(1.0, |(_, share)| share);
-        let mut kept = vec![false; group.units()];
+        let mut selected = vec![false; group.units()];
         // All heads keep the same number of outputs.
-        for block in kept.chunks_mut(group.width) {
+        for block in selected.chunks_mut(group.width) {
             let count = ((block.len() as f64 * share).round() as usize).clamp(1, block.len());
             index::sample(rng, block.len(), count).into_iter().for_each(|unit| block[unit] = true);
         }
-        kept
+        selected
     });
-    let kept: Vec<Vec<bool>> = kept.collect();
-    Ok(Architecture::of_groups(shape, layers, &groups, &kept))
+    let selected: Vec<Vec<bool>> = selected.collect();
+    Ok(Architecture::of_groups(shape, layers, &groups, &selected))
 }
 
-/// A model and its smallest time so far.
-struct Timed {
+/// Model with its smallest time so far.
+struct TimedModel {
     model: TextClassifier,
     layers: usize,
     ctx: ForwardContext,
     least: f64,
 }
 
-impl Timed {
+impl TimedModel {
     fn new(model: TextClassifier, layers: usize) -> Self {
         Self { model, layers, ctx: ForwardContext::inference(), least: f64::INFINITY }
     }

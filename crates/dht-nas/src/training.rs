@@ -1,4 +1,4 @@
-//! The search as an objective of the training loop.
+//! Architecture search as an objective of the training loop.
 
 use std::collections::BTreeSet;
 
@@ -17,14 +17,15 @@ use serde_json::{Value, json};
 use crate::cost::hard;
 use crate::error::{Error, Result};
 use crate::extract::assigned;
-use crate::search::{ArchitectureSearch, Pending, Trained};
+use crate::search::{ArchitectureSearch, PendingStep, StepParameters};
 use crate::settings::{Count, GateLoss, Update};
 
-/// Streams of random numbers: for gates, by step, and for halves.
+/// Streams of random numbers: for the gates of each step, and for the halves of the rows.
 const GATES: u64 = 0x6e61_7301_0000_0000;
 const HALVES: u64 = 0x6e61_7302_0000_0000;
 
-/// A scalar tensor of this value whose gradient with respect to each tensor is the tensor paired with it.
+/// Builds a scalar tensor with this value. Its gradient with respect to each tensor is the tensor that is paired with
+/// it.
 fn with_gradients<'a>(value: f64, along: impl Iterator<Item = (&'a Tensor, &'a Tensor)>) -> Result<Tensor> {
     let parts = along.map(|(along, gradients)| (along * gradients.detach())?.sum_all());
     let sum = parts.reduce(|sum, part| sum? + part?);
@@ -57,7 +58,7 @@ impl ArchitectureSearch {
         Ok(())
     }
 
-    /// The cost term as a tensor whose gradient reaches α, and the expected cost.
+    /// Cost term as a tensor whose gradient reaches α, with the expected cost.
     fn cost_term(&self, target: f64) -> Result<(Tensor, f64)> {
         let (alphas, groups) = (self.alphas()?, self.cost.groups());
         let open = self.relaxations.iter().zip(&self.alphas).zip(groups);
@@ -83,12 +84,12 @@ impl ArchitectureSearch {
         Ok((with_gradients(value, open.iter().zip(&gradients))?, expected))
     }
 
-    /// The loss on a batch through the gates of this step. If only gates are trained, it is the loss of the gates,
+    /// Loss on a batch through the gates of this step. If a step trains only gates, it is the loss of the gates,
     /// otherwise the loss of the weights.
     pub(crate) fn task_loss(
         &self,
         batch: &PackedBatch,
-        trained: Trained,
+        trained: StepParameters,
         progress: Progress,
         ctx: &ForwardContext,
     ) -> Result<Tensor> {
@@ -97,33 +98,33 @@ impl ArchitectureSearch {
         let groups = self.cost.groups();
         let gates = self.relaxations.iter().zip(&self.alphas).zip(groups).map(|((relaxation, alpha), group)| {
             let alpha = match trained {
-                Trained::Weights => alpha.var().as_detached_tensor(),
+                StepParameters::Weights => alpha.var().as_detached_tensor(),
                 _ => alpha.var().as_tensor().clone(),
             };
             relaxation.sample(&alpha, group, progress.share, &mut rng)
         });
         let gates: Vec<Gate> = gates.collect::<Result<_>>()?;
         let gates = assigned(groups, self.cost.layers(), gates);
-        let loss = if trained == Trained::Gates { self.gate_loss() } else { &*self.loss };
+        let loss = if trained == StepParameters::Gates { self.gate_loss() } else { &*self.loss };
         loss.loss(&self.run(batch, &gates, ctx)?, batch, ctx)
     }
 
-    /// The gates' loss on a batch and its gradients with respect to α. Weights are frozen during this pass, so that
+    /// Loss of the gates on a batch, with its gradients with respect to α. Weights are frozen during this pass, so that
     /// their gradients are not computed.
     fn gate_gradients(&mut self, batch: &PackedBatch, progress: Progress) -> Result<(Vec<Tensor>, f64)> {
         self.freeze_weights();
-        let found = || -> Result<(Vec<Tensor>, f64)> {
+        let compute = || -> Result<(Vec<Tensor>, f64)> {
             let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
-            let loss = self.task_loss(batch, Trained::Gates, progress, &ctx)?;
+            let loss = self.task_loss(batch, StepParameters::Gates, progress, &ctx)?;
             let gradients = self.of_gates(&ctx.backward(&loss, self.parameters())?)?;
             Ok((gradients, f64::from(loss.to_scalar::<f32>()?)))
         };
-        let found = found();
+        let outcome = compute();
         self.thaw();
-        found
+        outcome
     }
 
-    /// The gradients with respect to α.
+    /// Gradients with respect to the α of each group.
     pub(crate) fn of_gates(&self, gradients: &Gradients) -> Result<Vec<Tensor>> {
         let of = |alpha: &Parameter| match gradients.get(alpha.id()) {
             Some(gradient) => Ok(gradient.to_tensor(alpha.var())?),
@@ -132,7 +133,11 @@ impl ArchitectureSearch {
         self.alphas.iter().map(of).collect()
     }
 
-    fn step(&mut self, Pending { batch, trained, weights_batch }: &Pending, progress: Progress) -> Result<StepLoss> {
+    fn step(
+        &mut self,
+        PendingStep { batch, trained, weights_batch }: &PendingStep,
+        progress: Progress,
+    ) -> Result<StepLoss> {
         self.bring_back()?;
         let unrolled = match (self.settings.update, weights_batch) {
             (Update::Unrolled { rate }, Some(weights_batch)) => {
@@ -140,12 +145,12 @@ impl ArchitectureSearch {
             }
             _ => None,
         };
-        // A separate loss of the gates comes first: a context has one backward pass.
+        // A separate loss of the gates is computed first, since a context has one backward pass.
         let own = match (*trained, self.settings.gate_loss) {
-            (Trained::Both, GateLoss::Labels) => Some(self.gate_gradients(batch, progress)?),
+            (StepParameters::Both, GateLoss::Labels) => Some(self.gate_gradients(batch, progress)?),
             _ => None,
         };
-        if *trained == Trained::Gates {
+        if *trained == StepParameters::Gates {
             self.freeze_weights();
         }
         let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
@@ -154,12 +159,12 @@ impl ArchitectureSearch {
         };
         let mut loss = match (unrolled, own) {
             (Some(unrolled), _) => along_gates(unrolled)?,
-            (None, Some(own)) => (self.task_loss(batch, Trained::Weights, progress, &ctx)? + along_gates(own)?)?,
+            (None, Some(own)) => (self.task_loss(batch, StepParameters::Weights, progress, &ctx)? + along_gates(own)?)?,
             (None, None) => self.task_loss(batch, *trained, progress, &ctx)?,
         };
         let target = self.settings.control.target(self.settings.target, progress.share);
         self.settled = target <= self.settings.target;
-        if *trained != Trained::Weights {
+        if *trained != StepParameters::Weights {
             let (term, expected) = self.cost_term(target)?;
             loss = (loss + term)?;
             self.multiplier = self.settings.control.adapted(expected, target, self.multiplier);
@@ -203,7 +208,7 @@ impl Objective for ArchitectureSearch {
 
     fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<Option<StepLoss>> {
         if self.settings.update == Update::Joint {
-            self.pending.push_back(Pending { batch, trained: Trained::Both, weights_batch: None });
+            self.pending.push_back(PendingStep { batch, trained: StepParameters::Both, weights_batch: None });
             return Ok(None);
         }
         let half = |second: bool| {
@@ -215,11 +220,11 @@ impl Objective for ArchitectureSearch {
         // If a batch contains only gate rows, the unrolled step reuses them.
         let ahead = || weights.clone().or_else(|| gates.clone());
         let weights_batch = matches!(self.settings.update, Update::Unrolled { .. }).then(ahead).flatten();
-        let steps = [(weights, Trained::Weights, None), (gates, Trained::Gates, weights_batch)];
+        let steps = [(weights, StepParameters::Weights, None), (gates, StepParameters::Gates, weights_batch)];
         self.pending.extend(
-            steps
-                .into_iter()
-                .filter_map(|(batch, trained, weights_batch)| Some(Pending { batch: batch?, trained, weights_batch })),
+            steps.into_iter().filter_map(|(batch, trained, weights_batch)| {
+                Some(PendingStep { batch: batch?, trained, weights_batch })
+            }),
         );
         Ok(None)
     }
@@ -227,7 +232,7 @@ impl Objective for ArchitectureSearch {
     fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
         self.thaw();
         let Some(pending) = self.pending.pop_front() else { return Ok(None) };
-        if pending.trained != Trained::Both && self.last_step.replace(progress.step) == Some(progress.step) {
+        if pending.trained != StepParameters::Both && self.last_step.replace(progress.step) == Some(progress.step) {
             return Err(Error::argument("accumulate", "1 where weights and gates are trained in turns", "more"));
         }
         self.step(&pending, progress).map(Some)

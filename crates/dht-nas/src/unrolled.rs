@@ -6,14 +6,14 @@ use dht_transformer::tensors::{Gradients, ParameterId};
 use dht_transformer::{ForwardContext, Objective, PackedBatch};
 
 use crate::error::Result;
-use crate::search::{ArchitectureSearch, Trained};
+use crate::search::{ArchitectureSearch, StepParameters};
 
-/// The total distance that weights move for the finite difference of two gradients (the value of DARTS).
+/// Total distance by which weights move for the finite difference of two gradients (the value of DARTS).
 const DISTANCE: f64 = 0.01;
 
 impl ArchitectureSearch {
-    /// The gates' loss L₂ on `validation`, after a step of the weights on their loss L₁ on `training`, and the gradient
-    /// of L₂ with respect to α (Liu, Simonyan and Yang 2019, equations 7 and 8):
+    /// Loss L₂ of the gates on `validation` after a step of the weights, and its gradient with respect to α. The step
+    /// reduces the weights' loss L₁ on `training` (Liu, Simonyan and Yang 2019, equations 7 and 8):
     ///
     /// ```text
     /// ∇α L₂(w − ξ·∇w L₁(w, α), α) ≈ ∇α L₂(w′, α) − ξ·(∇α L₁(w⁺, α) − ∇α L₁(w⁻, α)) / 2ε
@@ -50,9 +50,9 @@ struct Moves<'a> {
 
 impl Moves<'_> {
     fn gradients(&self, (training, validation): (&PackedBatch, &PackedBatch), rate: f64) -> Result<(Vec<Tensor>, f64)> {
-        let (_, step) = self.loss(training, Trained::Both)?;
+        let (_, step) = self.loss(training, StepParameters::Both)?;
         self.along(&step, -rate)?;
-        let (value, then) = self.loss(validation, Trained::Gates)?;
+        let (value, then) = self.loss(validation, StepParameters::Gates)?;
         let own = self.search.of_gates(&then)?;
         let mut squares = 0.0;
         for (id, var) in &self.weights {
@@ -66,7 +66,7 @@ impl Moves<'_> {
         let epsilon = DISTANCE / squares.sqrt();
         let at = |length: f64| -> Result<Vec<Tensor>> {
             self.along(&then, length)?;
-            self.search.of_gates(&self.loss(training, Trained::Both)?.1)
+            self.search.of_gates(&self.loss(training, StepParameters::Both)?.1)
         };
         let (up, down) = (at(epsilon)?, at(-epsilon)?);
         let gradients = own.iter().zip(up.iter().zip(&down)).map(|(own, (up, down))| {
@@ -76,9 +76,9 @@ impl Moves<'_> {
         Ok((gradients.collect::<candle_core::Result<_>>()?, value))
     }
 
-    /// The loss of the weights or the gates on a batch, always with the same gates and dropout masks, and the gradients
-    /// of this loss.
-    fn loss(&self, batch: &PackedBatch, of: Trained) -> Result<(f64, Gradients)> {
+    /// Loss of the weights or the gates on a batch, with its gradients. Gates and dropout masks are the same in each
+    /// call.
+    fn loss(&self, batch: &PackedBatch, of: StepParameters) -> Result<(f64, Gradients)> {
         let parameters = self.search.parameters();
         let ctx = ForwardContext::training(parameters, self.progress.seed, self.progress.step as u32);
         let loss = self.search.task_loss(batch, of, self.progress, &ctx)?;
@@ -117,7 +117,7 @@ mod tests {
 
     const RATE: f64 = 2.0;
 
-    /// A search whose weights and gates learn from the labels, or whose weights learn from another model's logits.
+    /// Search whose weights and gates learn from the labels, or whose weights learn from another model's logits.
     fn search(gate_loss: GateLoss) -> ArchitectureSearch {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let small = BertConfig::small(1, 2, 8, 20).unwrap();
@@ -155,15 +155,15 @@ mod tests {
         PackedBatch::from_samples(&samples).unwrap()
     }
 
-    /// The loss on `validation` after a step on `training`, from the definition.
+    /// Loss on `validation` after a step on `training`, from the definition.
     fn after_a_step(search: &ArchitectureSearch, training: &PackedBatch, validation: &PackedBatch) -> f64 {
         let progress = Progress { seed: 1, step: 0, epoch: 0, share: 0.0 };
         let parameters = search.parameters();
-        let loss = |batch: &PackedBatch, of: Trained| {
+        let loss = |batch: &PackedBatch, of: StepParameters| {
             let ctx = ForwardContext::training_without_dropout(parameters);
             (search.task_loss(batch, of, progress, &ctx).unwrap(), ctx)
         };
-        let (value, ctx) = loss(training, Trained::Weights);
+        let (value, ctx) = loss(training, StepParameters::Weights);
         let gradients = ctx.backward(&value, parameters).unwrap();
         let before = parameters.values().unwrap();
         for (id, name, var) in parameters.iter().filter(|(_, name, _)| !name.starts_with("nas.")) {
@@ -172,9 +172,9 @@ mod tests {
                 var.set(&moved).unwrap_or_else(|error| panic!("{name}: {error}"));
             }
         }
-        let found = loss(validation, Trained::Gates).0.to_scalar::<f32>().unwrap();
+        let gate_loss = loss(validation, StepParameters::Gates).0.to_scalar::<f32>().unwrap();
         parameters.set_values(before).unwrap();
-        f64::from(found)
+        f64::from(gate_loss)
     }
 
     #[test]
@@ -193,9 +193,9 @@ mod tests {
         assert_eq!(format!("{before:?}"), format!("{:?}", weights(search)), "weights are where they were");
         assert!((value - after_a_step(search, &training, &validation)).abs() < 1e-5);
 
-        // Of first order, where the weights are now.
+        // First-order gradient, at the current weights.
         let ctx = ForwardContext::training_without_dropout(search.parameters());
-        let loss = search.task_loss(&validation, Trained::Gates, progress, &ctx).unwrap();
+        let loss = search.task_loss(&validation, StepParameters::Gates, progress, &ctx).unwrap();
         let first_order = ctx.backward(&loss, search.parameters()).unwrap();
         let (mut rng, mut worst, mut first_orders_worst) = (ChaCha8Rng::seed_from_u64(7), 0.0_f64, 0.0_f64);
         for (alpha, gradients) in search.alphas.iter().zip(&gradients) {

@@ -1,4 +1,4 @@
-//! Sets of arms that can be added and removed: their ids, and the slots of their learned state in memory.
+//! Sets of arms that can be added and removed: ids of arms, and the slots in memory that hold their learned state.
 
 mod ranges;
 mod set;

@@ -1,10 +1,10 @@
-//! Sets of arm numbers as ranges: a run of consecutive numbers takes two numbers, however long it is.
+//! Sets of arm numbers, stored as ranges: a run of consecutive numbers takes two numbers, however long it is.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// Set of arms. Ranges hold their first and last number; they ascend and do not touch.
+/// Set of arms as ranges, each a first and a last number. Ranges ascend and do not touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct ArmRanges {
@@ -12,7 +12,7 @@ pub(crate) struct ArmRanges {
 }
 
 impl ArmRanges {
-    /// Numbers below `end` that are not among `arms`, which ascend.
+    /// Creates the set of numbers below `end` that are not in `arms`, which must ascend.
     pub(super) fn gaps(arms: impl Iterator<Item = ArmId>, end: u64) -> Self {
         let (mut ranges, mut next) = (Vec::new(), 0);
         for arm in arms.map(ArmId::number).chain([end]) {
@@ -68,7 +68,7 @@ impl ArmRanges {
                 let problem = format!("{first} to {last}: expected from at least {next}, ascending, to below {end}");
                 return Err(Error::InvalidState { what: "range of removed arms", index, problem });
             }
-            // A gap of one number at least, or it would be one range.
+            // Ranges that touch would be one range, so a gap has at least one number.
             next = last.saturating_add(2);
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Sets of arms: ids, and their slots in memory.
+//! Sets of arms: their ids, and their slots in memory.
 
 use super::ranges::ArmRanges;
 
@@ -23,15 +23,15 @@ pub(crate) fn check_removed(removed: &ArmRanges) -> Result<()> {
     removed.check(END)
 }
 
-/// The arms of a policy, in the order of their learned state in memory.
+/// Arms of a policy, in the order in which their learned states lie in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArmSet {
     by_slot: Vec<ArmId>,
-    // Sorted by id; ids are given in ascending order, so adding appends.
+    // Sorted by id. New ids are higher than all earlier ones, so that adding an arm appends.
     by_id: Vec<(ArmId, usize)>,
-    // Never given again.
+    // Removed ids are never assigned again.
     removed: ArmRanges,
-    // Above all ids that are there or removed.
+    // Above all existing and removed ids.
     next: u64,
 }
 
@@ -39,7 +39,7 @@ impl ArmSet {
     /// Creates the set of the arms 0 to `arms` − 1.
     ///
     /// # Errors
-    /// More than 16,777,216 arms; memory that cannot be allocated.
+    /// Fails if there are more than 16,777,216 arms, or if memory cannot be allocated.
     pub(crate) fn new(arms: usize) -> Result<Self> {
         check_arms(arms)?;
         let mut set = Self { by_slot: Vec::new(), by_id: Vec::new(), removed: ArmRanges::default(), next: arms as u64 };
@@ -70,7 +70,7 @@ impl ArmSet {
         self.by_slot.iter().copied()
     }
 
-    /// Returns whether this arm exists now.
+    /// Returns whether the arm exists now.
     pub fn contains(&self, arm: ArmId) -> bool {
         self.slot(arm).is_ok()
     }
@@ -79,13 +79,13 @@ impl ArmSet {
         self.by_slot[slot]
     }
 
-    /// Index of an arm among the sorted ids, or the index at which it would be inserted.
+    /// Index of an arm in the sorted ids, or the index at which it would be inserted.
     fn position(&self, arm: ArmId) -> Result<usize, usize> {
         self.by_id.binary_search_by_key(&arm, |&(id, _)| id)
     }
 
     pub(crate) fn slot(&self, arm: ArmId) -> Result<usize> {
-        // Until an arm is removed, arm k lies in slot k.
+        // Until an arm is removed, arm k has slot k.
         if let Ok(slot) = usize::try_from(arm.number())
             && self.by_slot.get(slot) == Some(&arm)
         {
@@ -133,7 +133,7 @@ impl ArmSet {
         }
     }
 
-    /// Removes an arm for good. The arm of the last slot moves into the returned slot.
+    /// Removes an arm permanently. The arm of the last slot moves into the returned slot.
     pub(crate) fn remove(&mut self, arm: ArmId) -> Result<usize> {
         let slot = self.slot(arm)?;
         self.by_slot.swap_remove(slot);
@@ -149,8 +149,8 @@ impl ArmSet {
         Ok(slot)
     }
 
-    /// Removes arms that were removed elsewhere, whether or not they exist here. Returns the slots returned by
-    /// [`remove`](Self::remove), in order.
+    /// Removes arms that another policy removed, whether or not they exist here. Returns the slots that
+    /// [`remove`](Self::remove) returns, in order.
     pub(crate) fn remove_all(&mut self, removed: &ArmRanges) -> Result<Vec<usize>> {
         check_removed(removed)?;
         let here: Vec<_> = self.iter().filter(|arm| removed.contains(*arm)).collect();
@@ -166,10 +166,10 @@ impl ArmSet {
         (!self.is_empty()).then_some(Slots { arms: self.len(), words: &[] })
     }
 
-    /// Slots of the available arms; written to `space` unless all are available.
+    /// Slots of the available arms. They are written to `space` unless all arms are available.
     ///
     /// # Errors
-    /// An unknown arm; a removed arm that is requested; no available arm.
+    /// Fails if an arm is unknown, if a requested arm was removed, or if no arm is available.
     pub(crate) fn resolve<'a>(&self, available: Available<'_>, space: &'a mut SlotSpace) -> Result<Slots<'a>> {
         let slots = match available {
             Available::All => Slots { arms: self.len(), words: &[] },
@@ -187,7 +187,7 @@ impl ArmSet {
                 for &arm in arms {
                     match self.slot(arm) {
                         Ok(slot) => words[slot / 64] &= !(1 << (slot % 64)),
-                        // It is excluded for good.
+                        // A removed arm is excluded permanently.
                         Err(Error::RemovedArm { .. }) => {}
                         Err(error) => return Err(error),
                     }
@@ -238,14 +238,14 @@ impl ArmSet {
 pub struct ArmSetState {
     ids: Vec<ArmId>,
     next: u64,
-    // Absent in format 1: every number below the next that is not there counts as removed.
+    // Absent in format 1, where every missing number below `next` counts as removed.
     #[serde(default)]
     removed: Option<ArmRanges>,
 }
 
 const WORDS: usize = 16;
 
-/// Memory of a set of slots: on the stack for up to 1,024 arms.
+/// Memory of a set of slots, on the stack for up to 1,024 arms.
 #[derive(Debug, Default)]
 pub(crate) struct SlotSpace {
     few: [u64; WORDS],
@@ -264,12 +264,12 @@ impl SlotSpace {
     }
 }
 
-/// Set of slots, visited in ascending order.
+/// Set of slots that is visited in ascending order.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 pub struct Slots<'a> {
     arms: usize,
-    // A bit a slot; none at all if every slot is in the set.
+    // One bit for each slot; empty if every slot is in the set.
     words: &'a [u64],
 }
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 /// Largest count of updates, 2⁶³ − 1.
 const LARGEST_COUNT: u64 = u64::MAX / 2;
 
-/// Adds two counts; refuses a sum above the largest count.
+/// Adds two counts. Refuses a sum above the largest count.
 pub(crate) fn add_counts(what: &'static str, count: u64, added: u64) -> Result<u64> {
     match count.checked_add(added) {
         Some(sum) if sum <= LARGEST_COUNT => Ok(sum),
@@ -21,9 +21,9 @@ pub(crate) fn check_saved_count(what: &'static str, index: usize, count: u64) ->
     Err(Error::InvalidState { what, index, problem: format!("is {count}, expected at most {LARGEST_COUNT}") })
 }
 
-/// Logical clock of a policy. The version counts updates. The epoch counts how often decisions were expired. A decision
-/// belongs to the epoch in which it was made, whatever the version, so that decisions outlive a restore to an older
-/// version of the same epoch.
+/// Logical clock of a policy, with a version and an epoch. The version counts updates. The epoch counts how often
+/// decisions were expired. A decision belongs to the epoch in which it was made, whatever the version. Decisions
+/// therefore remain valid when an older version of the same epoch is restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Clock {
     pub(crate) version: u64,
@@ -31,7 +31,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Creates the clock of a saved state.
+    /// Creates the clock from the version and epoch of a saved state.
     pub(crate) fn load(version: u64, epoch: u64) -> Result<Self> {
         check_saved_count("version", 0, version)?;
         Ok(Self { version, epoch })
@@ -42,7 +42,7 @@ impl Clock {
         Ok(Self { version: add_counts("version", self.version, updates)?, ..self })
     }
 
-    /// Begins the next epoch. Only equality of epochs matters, so the count may wrap around.
+    /// Begins the next epoch. Only the equality of epochs matters, so that the count may wrap around.
     pub(crate) fn expire(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
     }

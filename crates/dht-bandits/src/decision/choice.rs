@@ -9,25 +9,26 @@ use crate::arm::ArmId;
 pub struct Choice {
     /// Chosen arm.
     pub arm: ArmId,
-    /// Number of updates before the choice. The policy's version now minus this one is the number of updates since,
-    /// unless the policy was restored from an older save.
+    /// Number of updates that the policy had before the choice. The difference to the policy's current version is the
+    /// number of updates since the choice, unless the policy was restored from an older save.
     pub version: u64,
-    /// Winning value of the exploration rule: mean + α·width for an upper confidence bound, a draw for Thompson
-    /// sampling.
+    /// Value of the exploration rule for the chosen arm: mean + α·width for an upper confidence bound, a random draw
+    /// for Thompson sampling.
     pub score: f64,
     /// Posterior mean of the arm.
     pub mean: f64,
     /// Posterior width of the arm.
     pub width: f64,
-    /// Probability of this choice; in a slate, of showing this arm. `decide` returns it, unless the policy omits it by
-    /// setting ([`SharedPropensity::Omitted`](crate::policy::SharedPropensity::Omitted)). `select` returns it if it
-    /// costs nothing.
+    /// Probability of this choice; in a slate, the probability of showing this arm. `decide` returns it, unless the
+    /// setting [`SharedPropensity::Omitted`](crate::policy::SharedPropensity::Omitted) omits it. `select` returns it if
+    /// it needs no extra computation.
     pub propensity: Option<f64>,
-    /// Number of times that the policy had expired decisions: it learns only from decisions of its current epoch.
+    /// Epoch of the policy: how often it had expired decisions. A policy learns only from decisions of its current
+    /// epoch.
     #[serde(default)]
     pub epoch: u64,
-    /// Error of the propensity: 0 if it is exact up to rounding, a bound of 1e-9 if it is an integral, and a standard
-    /// error if it is an estimate ([`SharedPropensity`](crate::policy::SharedPropensity)).
+    /// Error of the propensity. It is 0 if the propensity is exact up to rounding, and a bound of 1e-9 if it is an
+    /// integral. If it is an estimate ([`SharedPropensity`](crate::policy::SharedPropensity)), it is a standard error.
     #[serde(default)]
     pub propensity_error: f64,
 }
@@ -41,10 +42,25 @@ impl Choice {
 
 /// Choice with its context, to be stored until the reward arrives.
 ///
-/// A decision may wait in memory, in a queue or in a database (it implements serde), while the policy learns from
-/// others. A policy restored from its last save also accepts decisions made after that save: the epoch is checked, not
-/// the version, and it changes only when decisions are expired. Save a policy after each expiry: a policy restored from
-/// an older save refuses decisions made after that expiry.
+/// A decision may wait in memory, in a queue or in a database (it implements serde), while the policy learns from other
+/// decisions. A policy restored from its last save also accepts decisions made after that save, because the epoch is
+/// checked and not the version. The epoch changes only when decisions are expired. Save a policy after each expiry: a
+/// policy restored from an older save refuses decisions made after that expiry.
+///
+/// ```
+/// use dht_bandits::{Decision, LinUcb, Policy, Request, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut policy = LinUcb::new(2, 3, Ridge::new(1.0), Ucb { alpha: 0.5 })?;
+/// let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
+/// let stored = serde_json::to_string(&decision)?;
+/// // … the reward arrives later, perhaps in another process
+/// let decision: Decision = serde_json::from_str(&stored)?;
+/// policy.learn(&decision, 1.0)?;
+/// assert_eq!(policy.version(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// Choice of the policy.

@@ -1,4 +1,4 @@
-//! Decisions as data: requests, choices, slates with their feedback, and propensities. Nothing here learns.
+//! Data types of decisions: requests, choices, slates with their feedback, and propensities. Nothing here learns.
 
 mod choice;
 mod propensity;

@@ -1,4 +1,4 @@
-//! Probabilities of choices.
+//! Probabilities with which policies choose arms.
 
 use crate::arm::ArmId;
 use serde::{Deserialize, Serialize};
@@ -9,13 +9,13 @@ pub(crate) const QUADRATURE_ERROR: f64 = 1e-9;
 /// Probability that a policy chooses an arm.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Propensity {
-    /// The arm.
+    /// Arm whose probability it is.
     pub arm: ArmId,
-    /// Probability of choosing the arm; in a slate, of showing it.
+    /// Probability of choosing the arm; in a slate, the probability of showing it.
     pub probability: f64,
     /// Error of the probability: 0 if it is exact up to rounding, a bound of 1e-9 if it comes from quadrature, and a
-    /// standard error if one draw of shared weights scores all arms. The standard error holds for features that differ
-    /// on scales within 13 orders of magnitude, since smaller differences are lost in rounding.
+    /// standard error if one draw of shared weights scores all arms. The standard error is valid if features differ on
+    /// scales within 13 orders of magnitude, since smaller differences are lost in rounding.
     pub standard_error: f64,
 }
 

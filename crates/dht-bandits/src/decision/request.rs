@@ -24,7 +24,7 @@ use nalgebra::{Dim, IsContiguous, Storage, Vector};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Request<'a> {
-    /// Context of this round, independent of the choice.
+    /// Context of the round, which does not depend on the choice.
     pub context: &'a [f64],
     pub(crate) actions: Actions<'a>,
 }
@@ -32,17 +32,17 @@ pub struct Request<'a> {
 /// Available arms, and their features if they have any.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Actions<'a> {
-    /// Every arm.
+    /// Every arm of the policy.
     All,
-    /// These arms and no other.
+    /// Only the arms of this list.
     Only(&'a [ArmId]),
-    /// Every arm except these.
+    /// Every arm except those of this list.
     Except(&'a [ArmId]),
-    /// These arms, with the features of each.
+    /// Only the listed arms, each with its features.
     Featured(Featured<'a>),
 }
 
-/// Arms with features, a row of equal length for each, checked at construction.
+/// Arms with one row of features each. Rows have equal length, which is checked at construction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Featured<'a> {
     ids: &'a [ArmId],
@@ -61,7 +61,7 @@ impl<'a> Featured<'a> {
         Ok(Self { ids, features, width })
     }
 
-    /// The arms.
+    /// Ids of the arms.
     pub(crate) fn ids(&self) -> &'a [ArmId] {
         self.ids
     }
@@ -71,7 +71,7 @@ impl<'a> Featured<'a> {
         self.width
     }
 
-    /// Features of the arm at this position.
+    /// Features of the arm at this position of the ids.
     pub(crate) fn row(&self, position: usize) -> Option<&'a [f64]> {
         self.features.chunks_exact(self.width).nth(position)
     }
@@ -81,7 +81,7 @@ impl<'a> Featured<'a> {
         self.features
     }
 
-    /// Features of the arm at a position below the number of arms.
+    /// Features of the arm at a position, which must be below the number of arms.
     pub(crate) fn at(&self, position: usize) -> &'a [f64] {
         &self.features[position * self.width..][..self.width]
     }
@@ -102,29 +102,31 @@ impl<'a> Request<'a> {
         Request { context, actions: self.actions }
     }
 
-    /// Restricts the request to these arms, as a set: order and repetition do not matter (slates refuse repetition).
+    /// Restricts the request to these arms. They form a set: order and repetition do not matter (slates refuse
+    /// repetition).
     pub const fn only(self, ids: &'a [ArmId]) -> Self {
         Self { actions: Actions::Only(ids), ..self }
     }
 
-    /// Restricts the request to every arm except these. Removed arms may be listed: they are excluded for good, and a
-    /// caller cannot know which ones a merge has removed. An arm that never existed is refused: it is a wrong id, and
-    /// the intended arm could then be chosen.
+    /// Restricts the request to every arm except these. Removed arms may be listed, since they are excluded permanently
+    /// and a caller cannot know which arms a merge has removed. An arm that never existed is refused: the id is wrong,
+    /// and the policy could choose the arm that the caller meant to exclude.
     pub const fn except(self, ids: &'a [ArmId]) -> Self {
         Self { actions: Actions::Except(ids), ..self }
     }
 
-    /// Restricts the request to these arms, with the features of each: `features` is row-major, shape (arms, `width`).
-    /// [`Disjoint`](crate::policy::Disjoint) policies ignore the features; [`Hybrid`](crate::policy::Hybrid) policies and
-    /// those with shared weights need them.
+    /// Restricts the request to these arms, and adds the features of each arm. `features` is row-major, shape (arms,
+    /// `width`). [`Disjoint`](crate::policy::Disjoint) policies ignore the features. [`Hybrid`](crate::policy::Hybrid)
+    /// policies and policies with shared weights need them.
     ///
     /// # Errors
-    /// No arm; a width of zero; a number of features that differs from arms × width; a feature that is not finite.
+    /// * Fails if there are no arms, or if the width is zero.
+    /// * Fails if the number of features is not arms × width, or if a feature is not finite.
     pub fn featured(self, ids: &'a [ArmId], features: &'a [f64], width: usize) -> Result<Self> {
         Ok(Self { actions: Actions::Featured(Featured::new(ids, features, width)?), ..self })
     }
 
-    /// Arms that the request names; `None` if every arm, or every arm except some, is available.
+    /// Arms that the request lists. `None` if every arm, or every arm except some, is available.
     pub fn ids(&self) -> Option<&'a [ArmId]> {
         match self.actions {
             Actions::Only(ids) => Some(ids),
@@ -141,7 +143,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Returns whether the request leaves this arm available, whether or not the policy has it.
+    /// Returns whether the request makes this arm available. The policy need not have the arm.
     pub fn allows(&self, arm: ArmId) -> bool {
         match self.actions {
             Actions::Except(ids) => !ids.contains(&arm),
@@ -168,7 +170,7 @@ impl<'a, const N: usize> From<&'a [f64; N]> for Request<'a> {
     }
 }
 
-/// Conversion from contiguous nalgebra vectors: of any length, fixed or dynamic, owned or columns of a matrix.
+/// Converts contiguous nalgebra vectors: of any length, fixed or dynamic, owned or columns of a matrix.
 #[cfg(feature = "nalgebra")]
 impl<'a, D: Dim, S: Storage<f64, D> + IsContiguous> From<&'a Vector<f64, D, S>> for Request<'a> {
     fn from(context: &'a Vector<f64, D, S>) -> Self {
@@ -187,10 +189,10 @@ impl<'a> Actions<'a> {
         }
     }
 
-    /// Features of any width.
+    /// Features of the arms, of any width.
     ///
     /// # Errors
-    /// No features.
+    /// Fails if the request has no features.
     pub(crate) fn any_features(&self) -> Result<Featured<'a>> {
         match self {
             Self::Featured(featured) => Ok(*featured),
@@ -198,10 +200,10 @@ impl<'a> Actions<'a> {
         }
     }
 
-    /// Features, if they have this width.
+    /// Features of the arms, if they have this width.
     ///
     /// # Errors
-    /// No features, features of another width, or sparse ones.
+    /// Fails if the request has no features, features of another width, or sparse features.
     pub(crate) fn features(&self, width: usize) -> Result<Featured<'a>> {
         if let Self::Featured(featured) = self {
             check_not_sparse(featured.features)?;

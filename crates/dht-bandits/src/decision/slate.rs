@@ -1,4 +1,4 @@
-//! Slates, and the feedback on them.
+//! Slates of several chosen arms, and the feedback on them.
 
 use super::choice::Choice;
 use crate::arm::ArmId;
@@ -16,8 +16,8 @@ pub enum Feedback {
 }
 
 impl Feedback {
-    /// Feedback of a cascade. A user who examines `shown` arms in order and stops at the first click has observed that
-    /// arm and those before it; a user who clicks none has observed all.
+    /// Feedback of the cascade model. A user examines `shown` arms in order and stops at the first click. The clicked
+    /// arm and the arms before it are observed; without a click, all arms are observed.
     ///
     /// ```
     /// use dht_bandits::policy::Feedback::{self, Observed, Unobserved};
@@ -34,7 +34,7 @@ impl Feedback {
 }
 
 impl From<bool> for Feedback {
-    /// Creates the feedback on an observed arm: a reward of 1 if it was good, else of 0.
+    /// Creates the feedback on an observed arm: reward 1 for `true`, reward 0 for `false`.
     fn from(good: bool) -> Self {
         Self::Observed(f64::from(u8::from(good)))
     }
@@ -43,13 +43,13 @@ impl From<bool> for Feedback {
 /// Feedback on one arm in one context.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ArmFeedback<'a> {
-    /// The arm.
+    /// Arm that the feedback is about.
     pub arm: ArmId,
     /// Context in which the arm was chosen.
     pub context: &'a [f64],
-    /// The feedback.
+    /// Reward of the arm, if it was observed.
     pub feedback: Feedback,
-    /// Weight of the feedback; 1 counts it once.
+    /// Weight of the feedback. A weight of 1 counts it once.
     pub weight: f64,
 }
 
@@ -60,7 +60,8 @@ impl<'a> ArmFeedback<'a> {
     }
 }
 
-/// Slate of K chosen arms, best first, and the pinned arms. It stores the contexts with which the feedback is learned.
+/// Slate of K chosen arms, best first, with the pinned arms. It stores the contexts in which the feedback will be
+/// learned.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Slate {
     pub(crate) choices: Vec<Choice>,
@@ -69,10 +70,10 @@ pub struct Slate {
     pub(crate) version: u64,
     #[serde(default)]
     pub(crate) epoch: u64,
-    /// Probability that each position is examined; empty if every position is.
+    /// Probability that each position is examined; empty if every position is examined.
     #[serde(default)]
     pub(crate) examination: Vec<f64>,
-    // Scratch memory of the choice.
+    // Scratch memory for making the choice.
     #[serde(skip)]
     pub(crate) ranked: Vec<(Choice, usize, u32)>,
     #[serde(skip)]
@@ -83,7 +84,7 @@ pub struct Slate {
     pub(crate) gathered: Gathered,
 }
 
-/// Memory for gathered parts of a request: the ids of a set of arms, and contexts joined with features.
+/// Memory for parts of a request that are copied together: ids of available arms, and contexts joined with features.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Gathered {
     pub(crate) ids: Vec<ArmId>,
@@ -99,7 +100,7 @@ impl PartialEq for Slate {
     }
 }
 
-/// Refuses a probability of examination that is not from 1e-6 to 1.
+/// Refuses a probability of examination outside [1e-6, 1].
 pub(crate) fn check_examination(probabilities: &[f64]) -> Result<()> {
     probabilities.iter().try_for_each(|&probability| {
         check_parameter("examination", probability, (1e-6..=1.0).contains(&probability), "from 1e-6 to 1")
@@ -112,7 +113,7 @@ impl Slate {
         &self.choices
     }
 
-    /// Pinned arms that were candidates.
+    /// Pinned arms that were available in the request.
     pub fn pinned(&self) -> &[ArmId] {
         &self.pinned
     }
@@ -122,19 +123,21 @@ impl Slate {
         self.pinned.iter().copied().chain(self.choices.iter().map(|choice| choice.arm))
     }
 
-    /// Number of updates that the policy had learned from.
+    /// Number of updates that the policy had learned before the slate.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// States with which probability each position is examined, in the order of [`choices`](Self::choices), such as from
-    /// an eye-tracking study or from shuffled slates. The slate stores them, also in logs.
+    /// Sets the probability that each position is examined, in the order of [`choices`](Self::choices). Such
+    /// probabilities come from an eye-tracking study or from shuffled slates, for example. The slate stores them, also
+    /// in logs.
     ///
-    /// A click proves that a position was examined; without one, nobody knows. A reward of 0 then counts e(1 − p)/(1 − e·p)
-    /// times: the probability that the position was examined although it was not clicked. e is the examination, p the
-    /// policy's expected reward (the E-step of a position-based click model). So items are not blamed for low positions.
-    /// `learn_slate` does this for rewards from 0 to 1. Rewards that a [`Normalised`](crate::policy::Normalised) policy
-    /// scales, and those of its warm-up, count fully.
+    /// A click proves that a position was examined. Without a click, nobody knows whether it was. A reward of 0 then
+    /// counts e(1 − p)/(1 − e·p) times: the probability that the position was examined although it was not clicked. e
+    /// is the probability of examination, and p is the policy's expected reward (the E-step of a position-based click
+    /// model). An item is therefore not penalised for a low position. `learn_slate` applies this weight for rewards
+    /// from 0 to 1. Rewards that a [`Normalised`](crate::policy::Normalised) policy scales, and those of its warm-up,
+    /// count fully.
     ///
     /// ```
     /// use dht_bandits::{Policy, Ridge, Request, Ucb, policy::{Feedback, TopK}};
@@ -148,7 +151,8 @@ impl Slate {
     /// ```
     ///
     /// # Errors
-    /// A number of probabilities that differs from the number of chosen arms; a probability that is not from 1e-6 to 1.
+    /// Fails if the number of probabilities differs from the number of chosen arms, or if a probability is outside
+    /// [1e-6, 1].
     pub fn with_examination(self, probabilities: &[f64]) -> Result<Self> {
         let (expected, got) = (self.choices.len(), probabilities.len());
         if got != expected {
@@ -158,13 +162,13 @@ impl Slate {
         Ok(Self { examination: probabilities.to_vec(), ..self })
     }
 
-    /// Probability that each position is examined; empty if every position is.
+    /// Probability that each position is examined; empty if every position is examined.
     pub fn examination(&self) -> &[f64] {
         &self.examination
     }
 
-    /// Feedback for each chosen arm in the context in which it was chosen; the context is empty if the slate has lost
-    /// its contexts.
+    /// Feedback for each chosen arm in the context in which it was chosen. The context is empty if the slate was stored
+    /// without its contexts.
     pub fn feedback<'a>(&'a self, feedback: &'a [Feedback]) -> impl Iterator<Item = ArmFeedback<'a>> + 'a {
         let dimension = self.contexts.len() / self.choices.len().max(1);
         let row = move |position: usize| &self.contexts[position * dimension..][..dimension];
@@ -172,13 +176,13 @@ impl Slate {
             .map(move |(position, (choice, &feedback))| ArmFeedback::new(choice.arm, row(position), feedback))
     }
 
-    /// Rows that the weights of the chosen arms are multiplied with, one per arm.
+    /// Inputs of the chosen arms' models, one row for each arm.
     #[cfg(feature = "log")]
     pub(crate) fn contexts(&self) -> &[f64] {
         &self.contexts
     }
 
-    /// Returns a copy without the memory for further selections.
+    /// Returns a copy without scratch memory.
     #[cfg(feature = "log")]
     pub(crate) fn without_scratch(&self) -> Self {
         let Self { choices, pinned, contexts, version, epoch, examination, .. } = self;
@@ -198,7 +202,7 @@ impl Slate {
         self.epoch = 0;
     }
 
-    /// Moves the best `k` to the front, in order.
+    /// Moves the best `k` choices to the front, in order.
     pub(crate) fn rank(&mut self, k: usize) {
         let order = |left: &(Choice, usize, u32), right: &(Choice, usize, u32)| {
             right.0.score.total_cmp(&left.0.score).then(left.2.cmp(&right.2)).then(left.1.cmp(&right.1))

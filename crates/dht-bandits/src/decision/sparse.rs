@@ -1,4 +1,4 @@
-//! Sparse contexts: the values that are not zero, with their indices.
+//! Sparse contexts: values that are not zero, with their indices.
 
 use super::Request;
 use crate::error::{Error, Result};
@@ -9,11 +9,11 @@ use std::fmt;
 /// Largest number of bits of an index.
 const MOST_BITS: u32 = 28;
 
-/// Values before the first pair of a sparse context: the mark, the feature space, and the number of pairs.
+/// Number of values before the first pair of a sparse context: the mark, the feature space, and the number of pairs.
 const HEADER: usize = 3;
 
-/// Indices that a sparse context may have, 0 to 2^bits − 1, and their meaning: contexts of hashers with other settings
-/// belong to other spaces, and a policy of one space refuses contexts of another.
+/// Indices that a sparse context may have, 0 to 2^bits − 1, and their meaning. Hashers with different settings have
+/// different spaces. A policy of one space refuses contexts of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureSpace {
@@ -22,21 +22,21 @@ pub struct FeatureSpace {
 }
 
 impl FeatureSpace {
-    /// Creates the space of the caller's own indices, 0 to 2^`bits` − 1.
+    /// Creates a space of indices that the caller assigns, 0 to 2^`bits` − 1.
     ///
     /// # Errors
-    /// Bits that are not from 1 to 28.
+    /// Fails if `bits` is not from 1 to 28.
     pub fn new(bits: u32) -> Result<Self> {
         Self::with_fingerprint(bits, 0)
     }
 
-    /// Creates the space of a hasher, whose settings have this fingerprint of 24 bits.
+    /// Creates the space of a hasher from the fingerprint of its settings, which has 24 bits.
     pub(crate) fn with_fingerprint(bits: u32, fingerprint: u32) -> Result<Self> {
         check_parameter("bits", f64::from(bits), (1..=MOST_BITS).contains(&bits), "from 1 to 28")?;
         Ok(Self { bits, fingerprint: fingerprint & 0x00ff_ffff })
     }
 
-    /// Number of indices, 2^bits.
+    /// Number of indices in the space, 2^bits.
     pub fn size(self) -> usize {
         1 << self.bits
     }
@@ -46,7 +46,7 @@ impl FeatureSpace {
         self.bits
     }
 
-    /// Refuses a space read from a file whose number of bits is out of range.
+    /// Refuses a space from a file if its number of bits is out of range.
     pub(crate) fn check(self) -> Result<()> {
         Self::with_fingerprint(self.bits, self.fingerprint).map(drop)
     }
@@ -76,9 +76,10 @@ impl fmt::Display for FeatureSpace {
 
 /// Sparse context: values by ascending index; all other values are zero.
 ///
-/// It becomes a [`Request`] by `into`. Decisions and logs store it among their numbers: behind the smallest `f64`, which
-/// no other context can have, stand the space, the number of pairs, and the pairs of index and value. So everything that
-/// stores, sends or evaluates decisions also takes sparse ones, and a policy that needs every value refuses them.
+/// It becomes a [`Request`] by `into`. Decisions and logs store it among their numbers. The first number is the
+/// smallest `f64`, which no other context can have. The space, the number of pairs, and the pairs of index and value
+/// follow. Everything that stores, sends or evaluates decisions therefore also takes sparse contexts. A policy that
+/// needs every value refuses them.
 ///
 /// ```
 /// use dht_bandits::exploration::SquareCb;
@@ -104,8 +105,9 @@ impl SparseContext {
     /// Creates a context from pairs of index and value.
     ///
     /// # Errors
-    /// [`Error::SparseIndex`]: an index that is not below the size of the space. [`Error::SparseOrder`]: indices that do
-    /// not ascend, or one that occurs twice. A value that is not finite or beyond ±1e100.
+    /// * [`Error::SparseIndex`] if an index is not below the size of the space.
+    /// * [`Error::SparseOrder`] if indices do not ascend, or if an index occurs twice.
+    /// * [`Error::NotFinite`] or [`Error::TooLarge`] if a value is not finite or beyond ±1e100.
     pub fn new(space: FeatureSpace, pairs: impl IntoIterator<Item = (u32, f64)>) -> Result<Self> {
         let pairs = pairs.into_iter();
         let mut values = Vec::with_capacity(HEADER + 2 * pairs.size_hint().0);
@@ -118,13 +120,14 @@ impl SparseContext {
         Ok(Self { values })
     }
 
-    /// Creates a context from pairs that are sorted by index and in range; values of one index are added.
+    /// Creates a context from pairs that are sorted by index and in range. Values of the same index are added.
     ///
     /// # Errors
-    /// A sum that is beyond ±1e100.
+    /// Fails if a sum is beyond ±1e100.
     pub(crate) fn from_sorted(space: FeatureSpace, pairs: &[(u32, f64)]) -> Result<Self> {
         let mut values = vec![0.0; HEADER + 2 * pairs.len()];
-        // Without a branch, which repeated words would mispredict: a pair is written over the last one, or behind it.
+        // A branch would be mispredicted for repeated words. Without one, each pair is written over the previous pair
+        // or after it.
         let (mut count, mut last) = (0, u32::MAX);
         for &(index, value) in pairs {
             let is_new = index != last;
@@ -143,10 +146,11 @@ impl SparseContext {
         Ok(Self { values })
     }
 
-    /// Reads a context from the numbers of a decision or of a row of a log.
+    /// Reads a context from the numbers that a decision or a row of a log stores.
     ///
     /// # Errors
-    /// Numbers that are not those of a sparse context; errors of [`new`](Self::new).
+    /// * Fails if the numbers are not a sparse context.
+    /// * Errors of [`new`](Self::new).
     pub fn from_values(values: &[f64]) -> Result<Self> {
         check_sparse(values)?;
         Ok(Self { values: values.to_vec() })
@@ -154,7 +158,7 @@ impl SparseContext {
 
     /// Space of the indices.
     pub fn space(&self) -> FeatureSpace {
-        // Checked in every constructor.
+        // Each constructor checks the code.
         FeatureSpace::from_code(self.values[1]).unwrap_or(FeatureSpace { bits: 1, fingerprint: 0 })
     }
 
@@ -164,20 +168,21 @@ impl SparseContext {
         self.values[HEADER..HEADER + 2 * count].chunks_exact(2).map(|pair| (pair[0] as u32, pair[1]))
     }
 
-    /// Numbers that decisions and logs store.
+    /// Numbers by which decisions and logs store the context.
     pub fn values(&self) -> &[f64] {
         &self.values
     }
 
-    /// Numbers that decisions and logs store, without a copy.
+    /// Numbers by which decisions and logs store the context, without a copy.
     pub fn into_values(self) -> Vec<f64> {
         self.values
     }
 
-    /// Features of several actions as one table for [`Request::featured`]: rows of equal length, and that length.
+    /// Builds a table of the features of several actions for [`Request::featured`]. Returns the rows, which have equal
+    /// length, and this length.
     ///
     /// # Errors
-    /// Memory that cannot be allocated.
+    /// Fails if memory cannot be allocated.
     pub fn rows<'c>(actions: impl IntoIterator<Item = &'c Self> + Clone) -> Result<(Vec<f64>, usize)> {
         let lengths = actions.clone().into_iter().map(|context| context.values.len());
         let (count, width) = lengths.fold((0usize, 0), |(count, width), length| (count + 1, width.max(length)));
@@ -197,7 +202,7 @@ impl<'a> From<&'a SparseContext> for Request<'a> {
     }
 }
 
-/// Refuses numbers that are not those of a sparse context; returns its space and its pairs.
+/// Refuses numbers that are not a sparse context. Returns the space and the pairs of a sparse context.
 ///
 /// # Errors
 /// Errors of [`SparseContext::from_values`].
@@ -218,7 +223,7 @@ pub(crate) fn check_sparse(values: &[f64]) -> Result<(FeatureSpace, &[f64])> {
     if padding.iter().any(|value| *value != 0.0) {
         return malformed("values follow its last pair");
     }
-    // One pass without a branch; the pair at fault is looked for only when there is one.
+    // All pairs are checked in one pass without a branch. The invalid pair is searched for only if there is one.
     let (size, mut least, mut fits) = (space.size() as u32, 0, true);
     for pair in pairs.chunks_exact(2) {
         let index = pair[0] as u32;
@@ -228,7 +233,7 @@ pub(crate) fn check_sparse(values: &[f64]) -> Result<(FeatureSpace, &[f64])> {
     if fits { Ok((space, pairs)) } else { Err(fault(space, pairs)) }
 }
 
-/// Error of the first pair at fault.
+/// Error that describes the first invalid pair.
 fn fault(space: FeatureSpace, pairs: &[f64]) -> Error {
     let mut before = None;
     for (position, pair) in pairs.chunks_exact(2).enumerate() {

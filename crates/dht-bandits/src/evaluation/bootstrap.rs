@@ -1,4 +1,4 @@
-//! Bootstrap intervals.
+//! Bootstrap confidence intervals of off-policy estimates.
 
 use super::estimator::Term;
 use super::level::{normal_distribution, normal_quantile, two_sided_quantile};
@@ -9,8 +9,8 @@ use std::ops::RangeInclusive;
 /// Smallest number of resamples at any level.
 const LEAST_RESAMPLES: usize = 40;
 
-/// Estimate from sums over terms, and the influence of a term on it, times the number of terms: for a mean its deviation,
-/// and by the delta method for a ratio.
+/// Estimate from sums over terms, with the influence function of a term. The influence is multiplied by the number of
+/// terms. For a mean it is the deviation of the term; for a ratio the delta method gives it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Influence {
     offset: f64,
@@ -20,7 +20,7 @@ pub(super) struct Influence {
 }
 
 impl Influence {
-    /// Creates it from the means of the terms: a mean has scale 1 and value 0, a ratio has centre 0.
+    /// Creates the influence from the means of the terms. A mean has scale 1 and value 0, and a ratio has centre 0.
     pub(super) fn new(offset: f64, numerator: f64, weight: f64, ratio: bool) -> Self {
         if ratio {
             Self { offset, centre: 0.0, value: numerator / weight, scale: weight }
@@ -29,19 +29,19 @@ impl Influence {
         }
     }
 
-    /// Estimate.
+    /// Value of the estimate.
     pub(super) fn estimate(&self) -> f64 {
         self.offset + self.centre + self.value
     }
 
     pub(super) fn of(&self, term: Term) -> f64 {
         let Self { offset, centre, value, scale } = *self;
-        // Sums of a term first: a term without effect leaves no rounding.
+        // The sums of a term are computed first, so that a term without effect leaves no rounding error.
         (term.numerator - term.weight * value) / scale + term.offset - (centre + offset) * term.row_weight
     }
 }
 
-/// Influences from the sums of terms.
+/// Computes the influence function from the sums of the terms.
 fn influence(terms: impl Iterator<Item = Term>, ratio: bool) -> Influence {
     let (mut offset, mut numerator, mut weight, mut rows) = (0.0, 0.0, 0.0, 0.0);
     for term in terms {
@@ -53,9 +53,9 @@ fn influence(terms: impl Iterator<Item = Term>, ratio: bool) -> Influence {
     Influence::new(offset / rows, numerator / rows, weight / rows, ratio)
 }
 
-/// Computes the BCa interval of an estimate over resampled terms (Efron 1987, "Better bootstrap confidence intervals"):
-/// quantiles that are shifted by the bias of the median and by the skewness. A resample whose weights are all zero has no
-/// ratio and is left out.
+/// Computes the BCa interval of an estimate from resampled terms (Efron 1987, "Better bootstrap confidence intervals").
+/// Its ends are quantiles of the resampled estimates, shifted for the bias of the median and for the skewness. A
+/// resample whose weights are all zero has no ratio and is left out.
 pub(super) fn bootstrap<R: Rng + ?Sized>(
     terms: &[Term],
     ratio: bool,
@@ -64,7 +64,7 @@ pub(super) fn bootstrap<R: Rng + ?Sized>(
     rng: &mut R,
 ) -> Result<RangeInclusive<f64>> {
     let normal = two_sided_quantile(level)?;
-    // With fewer resamples there is no such quantile.
+    // Fewer resamples do not have such a quantile.
     let needed = LEAST_RESAMPLES.max((2.0 / (1.0 - level) - 1e-6).ceil() as usize);
     let refuse = |got| Err(Error::TooFewObservations { what: "a bootstrap interval", needed, got });
     if resamples < needed {
@@ -105,8 +105,8 @@ pub(super) fn bootstrap<R: Rng + ?Sized>(
     Ok(end(-normal)..=end(normal))
 }
 
-/// Quantile of sorted values, interpolated linearly (type 6 of Hyndman & Fan 1996: between the i-th and the next of n
-/// values lies a share of 1/(n + 1) of the distribution, on average).
+/// Quantile of sorted values with linear interpolation (type 6 of Hyndman & Fan 1996): on average, a share of 1/(n + 1)
+/// of the distribution lies between two neighbours of n values.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let last = (sorted.len() - 1) as f64;
     let position = (share * (sorted.len() + 1) as f64 - 1.0).clamp(0.0, last);

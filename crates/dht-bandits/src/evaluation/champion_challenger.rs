@@ -1,4 +1,4 @@
-//! Two policies in service: one acts, both decide and learn, and a confidence sequence compares them.
+//! Comparison of two policies in service: one acts, both learn, and a confidence sequence compares them.
 
 use super::confidence_sequence::ConfidenceSequence;
 use super::estimate::LoggedRound;
@@ -12,18 +12,18 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
-/// Champion and challenger in service: for each request both policies decide, one acts, and both learn from the reward. A
-/// [`ConfidenceSequence`] of the challenger's gain holds at all times, so that [`verdict`](Self::verdict) may be asked
-/// after every reward.
+/// Champion and challenger in service. For each request both policies decide, one acts, and both learn from the reward.
+/// A [`ConfidenceSequence`] of the challenger's gain is valid at all times, so that [`verdict`](Self::verdict) may be
+/// asked for after every reward.
 ///
-/// The champion acts, except in a [share](Self::with_share) of the requests, 0 by default. The propensity of a decision is
-/// that of the mixture. Without a share the champion must choose every arm that the challenger would, or the rewards say
-/// nothing of it: a decision is then refused with [`Error::NoOverlap`]. A share of .05 to .1 is right for a champion that
-/// does not explore.
+/// The champion acts, except in a [share](Self::with_share) of the requests, 0 by default. The propensity of a decision
+/// is that of the mixture of both policies. If the share is 0, the champion must be able to choose every arm that the
+/// challenger chooses. Otherwise the rewards say nothing of the challenger, and the decision is refused with
+/// [`Error::NoOverlap`]. For a champion that does not explore, use a share of .05 to .1.
 ///
-/// Both policies and the sequence are one saved state, for `policy::save_binary` or JSON. The
-/// sequence compares policies whose values do not change. The value of a policy that still learns is its mean over the
-/// rounds: a lower end above 0 says that the challenger was better at some time.
+/// Both policies and the sequence are one saved state, for `policy::save_binary` or JSON. The sequence is meant for
+/// policies whose values do not change. If a policy still learns, its value is its mean over the rounds. A lower end
+/// above 0 then says that the challenger was better at some time.
 ///
 /// ```
 /// use dht_bandits::evaluation::{ChampionChallenger, Verdict};
@@ -71,27 +71,27 @@ fn check_share(share: f64) -> Result<()> {
     check_parameter("share", share, (0.0..1.0).contains(&share), "from 0 to below 1")
 }
 
-/// Decision of a [`ChampionChallenger`]: what was done, and how likely the challenger would have done it.
+/// Decision of a [`ChampionChallenger`], with the probability that the challenger chooses the same arm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PairedDecision {
-    /// Decision of the policy that acted; its propensity is that of the mixture of both.
+    /// Decision of the policy that acted. Its propensity is that of the mixture of both policies.
     pub decision: Decision,
-    /// Choice of the challenger; equal to that of the decision if it acted.
+    /// Choice of the challenger. It equals the choice of the decision if the challenger acted.
     pub challenger: Choice,
     /// Probability with which the challenger chooses the arm of the decision.
     pub target: f64,
-    /// Epochs of champion and challenger.
+    /// Epochs of the champion and the challenger.
     epochs: (u64, u64),
 }
 
 impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
-    /// Creates a comparison for rewards in `range`, whose verdict is wrong with a probability of at most `alpha`.
+    /// Creates a comparison for rewards in `range`. Its verdict is wrong with a probability of at most `alpha`.
     ///
     /// # Errors
-    /// Errors of [`ConfidenceSequence::gain`]; two policies of which one stores the features of arms in its decisions, and
-    /// the other does not.
+    /// * Errors of [`ConfidenceSequence::gain`].
+    /// * Fails if one policy stores the features of arms in its decisions, and the other does not.
     pub fn new(champion: A, challenger: B, range: (f64, f64), alpha: f64) -> Result<Self> {
         if champion.keeps_features() != challenger.keeps_features() {
             return Err(Error::Unsupported { what: "a challenger that reads other parts of a request" });
@@ -103,17 +103,17 @@ impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
     /// Sets the share of requests in which the challenger acts.
     ///
     /// # Errors
-    /// A share that is not from 0 to below 1.
+    /// Fails if the share is not in [0, 1).
     pub fn with_share(self, share: f64) -> Result<Self> {
         check_share(share)?;
         Ok(Self { share, ..self })
     }
 
-    /// Lets both policies decide, and returns the decision of the one that acts.
+    /// Lets both policies decide, and returns the decision of the policy that acts.
     ///
     /// # Errors
-    /// Errors of either policy's `decide`. [`Error::NoOverlap`]: the challenger chooses an arm that the champion never
-    /// does, and has no share of the requests.
+    /// * Errors of either policy's `decide`.
+    /// * [`Error::NoOverlap`] if the challenger acts in no requests and chooses an arm that the champion never chooses.
     pub fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<PairedDecision> {
         let (first, second) = (self.champion.propensities(request)?, self.challenger.propensities(request)?);
         let of = |all: &[Propensity], arm| {
@@ -139,16 +139,17 @@ impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
         Ok(PairedDecision { decision, challenger: choice, target, epochs })
     }
 
-    /// Learns a reward with both policies, and adds it to the comparison.
+    /// Learns a reward with both policies, and adds it to the comparison. After an error nothing has changed.
     ///
     /// # Errors
-    /// A reward outside the range; errors of either policy's `learn`. Nothing changes then.
+    /// * Fails if the reward is outside the range.
+    /// * Errors of either policy's `learn`.
     pub fn learn(&mut self, pair: &PairedDecision, reward: f64) -> Result<()> {
         let mut sequence = self.sequence.clone();
         sequence.push(&LoggedRound::new(reward, pair.decision.choice.propensity, pair.target))?;
         let of_epoch = |epoch| Decision { choice: Choice { epoch, ..pair.decision.choice }, ..pair.decision.clone() };
         let (for_champion, for_challenger) = (of_epoch(pair.epochs.0), of_epoch(pair.epochs.1));
-        // Copies, so that a refusal of the second policy leaves the first as it was.
+        // Both policies are copied, so that an error of the second leaves the first unchanged.
         let mut champion = self.champion.clone();
         champion.learn(&for_champion, reward)?;
         self.challenger.learn(&for_challenger, reward)?;
@@ -156,19 +157,19 @@ impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
         Ok(())
     }
 
-    /// Policy that acts.
+    /// Current policy, which acts in most requests.
     pub fn champion(&self) -> &A {
         &self.champion
     }
 
-    /// Policy that is compared with it.
+    /// Policy that is compared with the champion.
     pub fn challenger(&self) -> &B {
         &self.challenger
     }
 
     /// Anytime-valid interval of the challenger's gain over the champion, in units of the reward.
     pub fn gain(&self) -> RangeInclusive<f64> {
-        // The sequence compares with the mixture, which has a part of the gain already.
+        // The sequence compares with the mixture, which already contains a part of the gain.
         let interval = self.sequence.interval();
         let whole = 1.0 - self.share;
         interval.start() / whole..=interval.end() / whole
@@ -179,7 +180,8 @@ impl<A: Policy + Clone, B: Policy + Clone> ChampionChallenger<A, B> {
         self.sequence.rounds()
     }
 
-    /// Answer so far: [`Verdict::Deploy`] once the challenger's gain is above 0, [`Verdict::Reject`] once it is below.
+    /// Verdict so far: [`Verdict::Deploy`] once the challenger's gain is above 0, [`Verdict::Reject`] once it is below
+    /// 0.
     pub fn verdict(&self) -> Verdict {
         let gain = self.gain();
         Verdict::new(*gain.start(), *gain.end())

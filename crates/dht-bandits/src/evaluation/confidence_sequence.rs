@@ -1,4 +1,4 @@
-//! Confidence sequences: intervals that hold at all times simultaneously.
+//! Confidence sequences: intervals that are valid at all times simultaneously.
 
 use super::estimate::LoggedRound;
 use crate::error::{Error, Result};
@@ -6,30 +6,31 @@ use crate::validate::{check_parameter, check_scalar};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
-/// Largest fraction of its capital that a bet may lose.
+/// Largest fraction of its capital that a bet can lose.
 const LARGEST_BET: f64 = 0.5;
 
 /// Number of tested values between the ends of the range.
 const GRID: usize = 1000;
 
-/// Anytime-valid interval for the value of a policy, from the log of another. With probability 1 − α it covers the
-/// value after every round simultaneously, for any stopping rule, number of rounds and weights (Waudby-Smith, Wu,
+/// Anytime-valid interval for the value of a policy, from the log of another policy. With probability 1 − α it covers
+/// the value after every round simultaneously, for any stopping rule, number of rounds and weights (Waudby-Smith, Wu,
 /// Ramdas, Karampatziakis & Mineiro 2022, "Anytime-valid off-policy inference for contextual bandits", theorem 1).
 ///
-/// For each value ν on a grid of the rewards' range, scaled to [0, 1], it bets against ν. The capital ∏_t (1 +
-/// λ_t(ν)(φ_t − ν)) with φ_t = V̂_t + w_t(r_t − q̂_t) ≥ −k is a supermartingale if the value is ν or less, and ν is
-/// ruled out once the capital reaches 2/α (Ville). λ_t(ν) = min(√(2 ln(2/α)/(σ̂²_{t−1} t ln(1 + t))), ½/(k + ν))
-/// depends only on earlier rounds. Betting on 1 − r gives the upper end.
+/// The sequence bets against each value ν of a grid over the rewards' range, which is scaled to [0, 1]. The capital
+/// ∏_t (1 + λ_t(ν)(φ_t − ν)) with φ_t = V̂_t + w_t(r_t − q̂_t) ≥ −k is a supermartingale if the value is ν or less. By
+/// Ville's inequality, ν is ruled out once the capital reaches 2/α. The bet
+/// λ_t(ν) = min(√(2 ln(2/α)/(σ̂²_{t−1} t ln(1 + t))), ½/(k + ν)) depends only on earlier rounds. Betting on 1 − r gives
+/// the upper end.
 ///
-/// Without a bound on the weights the model is not used and k = 0: plain importance weighting, whose terms cannot be
-/// negative. With a bound, which must be known beforehand (such as K/ε for ε-greedy logs), k is that bound, and a good
-/// model shortens the interval where the bound is small. Predictions must come from earlier rounds or from other data:
-/// a model that was [cross-fitted](super::OutcomeModel::cross_fit) on the log uses later rounds.
+/// Without a bound on the weights, the reward model is not used and k = 0. This is plain importance weighting, whose
+/// terms cannot be negative. With a bound, k is that bound. It must be known beforehand (such as K/ε for ε-greedy
+/// logs). If the bound is small, a good model shortens the interval. Predictions must come from earlier rounds or from
+/// other data: a model that was [cross-fitted](super::OutcomeModel::cross_fit) on the log uses later rounds.
 ///
 /// The logging policy may learn, as long as its propensities are known. The evaluated policy must not learn, and the
 /// environment must be stationary: the sequence estimates one fixed value. If that value drifts, no value may be
-/// compatible with all rounds, and the interval is then [empty](RangeInclusive::is_empty). Memory and time per round are
-/// constant, the grid's 1,000 values.
+/// compatible with all rounds, and the interval is then [empty](RangeInclusive::is_empty). Memory and time per round
+/// are constant: they depend on the 1,000 values of the grid.
 ///
 /// ```
 /// use dht_bandits::evaluation::{ConfidenceSequence, LoggedRound};
@@ -57,7 +58,7 @@ pub struct ConfidenceSequence {
     rounds: u64,
 }
 
-/// Saved sequence, checked when it is loaded.
+/// Saved confidence sequence, which is checked when it is loaded.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SavedSequence {
@@ -101,27 +102,28 @@ impl TryFrom<SavedSequence> for ConfidenceSequence {
     }
 }
 
-/// Quantity that a sequence covers.
+/// Quantity that a sequence covers, with the terms by which it is estimated.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Subject {
     /// Value of the evaluated policy, by importance weighting.
     Value,
-    /// The same, with a model and weights of at most this number.
+    /// Value of the evaluated policy, by doubly robust terms with weights of at most this number.
     Robust(f64),
     /// Value of the evaluated policy minus that of the logging policy.
     Gain,
 }
 
-/// Bets against the values of a grid; values are excluded from the lower end upwards.
+/// Bets against the values of a grid. Values are excluded from the lower end upwards.
 #[derive(Debug, Clone)]
 struct Bets {
     threshold: f64,
-    /// Values of the grid, (g + 1)/GRID; `largest` holds the largest bet against each, `capital` the capital.
+    /// `values` holds the grid, (g + 1)/GRID. `largest` holds the largest bet against each value, `capital` the
+    /// capital.
     values: Vec<f64>,
     largest: Vec<f64>,
     capital: Vec<f64>,
-    /// Number of excluded values of the grid.
+    /// Number of values of the grid that are excluded.
     excluded: usize,
     sum: f64,
     squares: f64,
@@ -144,7 +146,7 @@ impl Bets {
         for (capital, (value, largest)) in self.capital[from..].iter_mut().zip(bets) {
             let bet = if plug_in < *largest { plug_in } else { *largest };
             let after = *capital * (1.0 + bet * (term - value));
-            // Capital that is lost stays lost: sums near the smallest number would be slow.
+            // Lost capital does not come back. Sums near the smallest number would be slow, so that it is set to 0.
             *capital = if after < 1e-300 {
                 0.0
             } else if after < 1e300 {
@@ -153,7 +155,7 @@ impl Bets {
                 1e300
             };
         }
-        // The capital falls with the value, so that what is ruled out is an interval.
+        // The capital falls as the value rises, so that the excluded values are an interval.
         while self.capital.get(self.excluded).is_some_and(|capital| *capital >= self.threshold) {
             self.excluded += 1;
         }
@@ -168,7 +170,7 @@ impl Bets {
         SavedBets { capital, excluded, sum, squares, count }
     }
 
-    /// Bets with the learned part of saved ones.
+    /// Restores the learned part from saved bets.
     fn restored(self, index: usize, saved: SavedBets) -> Result<Self> {
         let SavedBets { capital, excluded, sum, squares, count } = saved;
         let fits = capital.len() == GRID && capital.iter().all(|capital| (0.0..=1e300).contains(capital));
@@ -186,25 +188,25 @@ impl Bets {
 }
 
 impl ConfidenceSequence {
-    /// Creates a sequence for rewards from `range.0` to `range.1` by importance weighting; its error probability is at
-    /// most α.
+    /// Creates a sequence for rewards from `range.0` to `range.1` by importance weighting. Its probability of error is
+    /// at most α.
     ///
     /// # Errors
-    /// A range that is empty or not finite; an α outside (0, 1).
+    /// Fails if the range is empty or not finite, or if α is outside (0, 1).
     pub fn new(range: (f64, f64), alpha: f64) -> Result<Self> {
         Self::make(range, alpha, Subject::Value)
     }
 
-    /// Creates a sequence for the gain of the evaluated policy over the logging policy, for rewards in `range`. Rounds are
-    /// paired.
+    /// Creates a sequence for the gain of the evaluated policy over the logging policy, for rewards in `range`. The two
+    /// policies are compared in each round.
     ///
-    /// With rewards scaled to [0, 1], wr − r ≥ −1 and (1 − r)(w − 1) ≥ −1 have the gain and its negative as expectations.
-    /// Neither needs a bound on the weights, so that the bets are those of [`new`](Self::new) on terms that are shifted
-    /// by 1 and halved. The grid has steps of .002 of the range.
+    /// With rewards scaled to [0, 1], wr − r ≥ −1 and (1 − r)(w − 1) ≥ −1 have the gain and its negative as
+    /// expectations. Neither needs a bound on the weights. The bets are therefore those of [`new`](Self::new), on terms
+    /// that are shifted by 1 and halved. The grid has steps of .002 of the range.
     ///
-    /// With probability 1 − α the interval contains the gain after every round, if the logging policy does not learn. If
-    /// it learns, its gain changes: a lower end above 0 then shows that the evaluated policy was better than the logging
-    /// policy at some time, not that it is better than the latest one.
+    /// With probability 1 − α the interval contains the gain after every round, if the logging policy does not learn.
+    /// If it learns, its gain changes. A lower end above 0 then shows that the evaluated policy was better than the
+    /// logging policy at some time, not that it is better than the latest version of it.
     ///
     /// # Errors
     /// Errors of [`new`](Self::new).
@@ -212,10 +214,11 @@ impl ConfidenceSequence {
         Self::make(range, alpha, Subject::Gain)
     }
 
-    /// Creates a doubly robust sequence, which uses a model, for weights with a known bound.
+    /// Creates a doubly robust sequence, which uses a reward model, for weights with a known bound.
     ///
     /// # Errors
-    /// Errors of [`new`](Self::new); a bound that is not from 1 to 1e6.
+    /// * Errors of [`new`](Self::new).
+    /// * Fails if the bound is not from 1 to 1e6.
     pub fn doubly_robust(range: (f64, f64), alpha: f64, largest_weight: f64) -> Result<Self> {
         let fits = (1.0..=1e6).contains(&largest_weight);
         check_parameter("largest weight", largest_weight, fits, "from 1 to 1e6")?;
@@ -232,12 +235,14 @@ impl ConfidenceSequence {
         Ok(Self { range, alpha, subject, lower: bets.clone(), upper: bets, rounds: 0 })
     }
 
-    /// Adds a round and returns the interval after it.
+    /// Adds a round and returns the interval after it. After an error the sequence is unchanged.
     ///
     /// # Errors
-    /// [`Error::NoPropensity`]: a round without one. A reward or a prediction outside the range; a propensity outside
-    /// (0, 1] or a target outside [0, 1]; with a bound, a weight above it or a round without prediction; a round with a [drop
-    /// probability](LoggedRound::drop_probability), whose weight is not bounded. The sequence is unchanged then.
+    /// * [`Error::NoPropensity`] if the round has no propensity.
+    /// * Fails if the reward or the prediction is outside the range.
+    /// * Fails if the propensity is outside (0, 1], or the target outside [0, 1].
+    /// * With a bound, fails if the weight is above it, or if the round has no prediction.
+    /// * Fails if the round has a [drop probability](LoggedRound::drop_probability), because its weight is not bounded.
     pub fn push(&mut self, round: &LoggedRound) -> Result<RangeInclusive<f64>> {
         let position = usize::try_from(self.rounds).unwrap_or(usize::MAX);
         super::estimate::check_round(position, round)?;
@@ -285,7 +290,7 @@ impl ConfidenceSequence {
         }
     }
 
-    /// Number of rounds added.
+    /// Number of rounds in the sequence.
     pub fn rounds(&self) -> u64 {
         self.rounds
     }

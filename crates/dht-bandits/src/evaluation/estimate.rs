@@ -13,36 +13,36 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Prediction {
     /// Predicted reward q̂(x, a) of the logged arm a.
     pub logged: f64,
-    /// Model's value of the evaluated policy in this round, Σ_a π(a|x) q̂(x, a).
+    /// Predicted value of the evaluated policy in this round, Σ_a π(a|x) q̂(x, a).
     pub expected: f64,
 }
 
-/// Logged round with the probability that the evaluated policy repeats its choice.
+/// Logged round, with the probability that the evaluated policy chooses the logged arm.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LoggedRound {
     /// Reward of the logged arm.
     pub reward: f64,
-    /// Probability with which the logging policy chose that arm, in (0, 1]; `None` if unknown, which suffices only for
-    /// the direct method.
+    /// Probability with which the logging policy chose that arm, in (0, 1]. `None` if it is unknown; then only the
+    /// direct method can be used.
     pub propensity: Option<f64>,
     /// Probability with which the evaluated policy would choose that arm, in [0, 1].
     pub target: f64,
     /// Prediction of a reward model, if there is one.
     #[serde(default)]
     pub prediction: Option<Prediction>,
-    /// Probability that the evaluated policy gives to arms that the logging policy never chooses in this context, as
-    /// far as known; 0 if unknown.
+    /// Probability that the evaluated policy gives to arms that the logging policy never chooses in this context. Only
+    /// the known part is counted; it is 0 if nothing is known.
     #[serde(default)]
     pub unsupported: f64,
-    /// Probability with which the log leaves out a round like this one
-    /// ([`LoggedDecision::drop_probability`](crate::log::LoggedDecision::drop_probability)): the round counts 1/(1 − p)
+    /// Probability p with which the log leaves out a round like this one
+    /// ([`LoggedDecision::drop_probability`](crate::log::LoggedDecision::drop_probability)). The round counts 1/(1 − p)
     /// times.
     #[serde(default)]
     pub drop_probability: f64,
 }
 
 impl LoggedRound {
-    /// Creates a round without a reward model: enough for inverse propensities, not for the direct method.
+    /// Creates a round without a reward model. It suffices for inverse propensity scoring, not for the direct method.
     pub fn new(reward: f64, propensity: impl Into<Option<f64>>, target: f64) -> Self {
         let propensity = propensity.into();
         Self { reward, propensity, target, prediction: None, unsupported: 0.0, drop_probability: 0.0 }
@@ -62,7 +62,7 @@ impl LoggedRound {
         Self { prediction, ..Self::new(reward, propensity, of_arm) }
     }
 
-    /// Number of times that the round counts.
+    /// Number of times that the round counts, because of its drop probability.
     pub(super) fn row_weight(&self) -> f64 {
         1.0 / (1.0 - self.drop_probability)
     }
@@ -72,40 +72,39 @@ impl LoggedRound {
         self.propensity.map(|propensity| self.target / propensity)
     }
 
-    /// Importance weight for an estimator that requires it.
+    /// Importance weight of the round, for an estimator that requires it.
     ///
     /// # Errors
-    /// [`Error::NoPropensity`].
+    /// [`Error::NoPropensity`] if the round has no propensity.
     pub(super) fn weight_for(&self, estimator: &'static str, round: usize) -> Result<f64> {
         self.weight().ok_or(Error::NoPropensity { estimator, round })
     }
 }
 
-/// Estimated value of a policy, its expected reward per round, or the difference of two values.
+/// Estimated value of a policy (its expected reward per round), or the difference of two values.
 ///
-/// The interval from [`low`](Self::low) to [`high`](Self::high) covers the truth in about 95 % of logs, or at the level
-/// of [`at_level`](Self::at_level). It reaches from −∞ to ∞ where the rounds do not show the whole error:
-///
+/// The interval from [`low`](Self::low) to [`high`](Self::high) covers the true value in about 95 % of logs, or at the
+/// level of [`at_level`](Self::at_level). It reaches from −∞ to ∞ if the rounds do not show the whole error:
 /// * An estimator with a bias ([`Estimator::has_interval`](super::Estimator::has_interval)): the direct method, and
 ///   weights that are clipped, switched or shrunk.
-/// * A few rounds decide, as with large weights and rare rewards: fewer than 50
+/// * A few rounds dominate, as with large weights and rare rewards: fewer than 50
 ///   [`effective_samples`](Self::effective_samples), or a [`skewness`](Self::skewness) beyond ±.6. A
-///   [`ConfidenceSequence`](super::ConfidenceSequence) holds there.
-/// * No spread at all: a hundred rewards of 0 do not prove a rate of 0.
+///   [`ConfidenceSequence`](super::ConfidenceSequence) is valid for such logs.
+/// * The rounds have no spread at all: a hundred rewards of 0 do not prove a rate of 0.
 ///
 /// A test such as `estimate.low > 0.0` is then false.
 ///
 /// The ends are value − T(±t)·standard error. t is the quantile of Student's distribution with ESS − 1 degrees of
-/// freedom, and T(x) = (3/s)·(∛(1 + s·(x − s/6)) − 1) is Hall's correction for skewness (1992, "On the removal of
-/// skewness by transformation"). s is half of the skewness, since the whole correction covers too much with rare clicks;
-/// `docs/estimators.md` has the coverage.
+/// freedom. T(x) = (3/s)·(∛(1 + s·(x − s/6)) − 1) is Hall's correction for skewness (1992, "On the removal of skewness
+/// by transformation"). s is half of the skewness, since the whole correction covers too much with rare clicks.
+/// `docs/estimators.md` lists the coverage.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Estimate {
-    /// The estimate.
+    /// Value of the estimate.
     pub value: f64,
-    /// Standard error over the rounds (for self-normalised estimates by the delta method). The errors of a fitted model
-    /// and of a selected parameter are not part of it: see [`has_interval`](super::Estimator::has_interval).
+    /// Standard error over the rounds (for self-normalised estimates by the delta method). It does not include the
+    /// errors of a fitted model and of a selected parameter: see [`has_interval`](super::Estimator::has_interval).
     pub standard_error: f64,
     /// Lower end of the confidence interval; −∞ without an interval (`null` in JSON).
     #[serde(serialize_with = "write_end", deserialize_with = "read_low")]
@@ -113,11 +112,11 @@ pub struct Estimate {
     /// Upper end of the confidence interval; ∞ without an interval (`null` in JSON).
     #[serde(serialize_with = "write_end", deserialize_with = "read_high")]
     pub high: f64,
-    /// Skewness of the estimate: Σd³/(Σd²)^1.5 of the rounds' deviations d, 0 for a normal distribution and 0 without
-    /// deviations.
+    /// Skewness of the estimate, Σd³/(Σd²)^1.5 of the rounds' deviations d. It is 0 for a normal distribution, and 0 if
+    /// there are no deviations.
     pub skewness: f64,
-    /// Effective sample size (Σw)²/Σw², in rounds of the evaluated policy itself. An estimate with a small effective
-    /// sample size is unreliable.
+    /// Effective sample size (Σw)²/Σw²: the number of rounds of the evaluated policy itself that would be as
+    /// informative. An estimate with a small effective sample size is unreliable.
     pub effective_samples: f64,
     /// Number of logged rounds.
     pub rounds: usize,
@@ -131,7 +130,7 @@ pub struct Estimate {
     pub unsupported: f64,
 }
 
-/// Writes an end of an interval; an infinite one as nothing, since JSON has no infinity.
+/// Writes an end of an interval. An infinite end is written as null, since JSON has no infinity.
 fn write_end<S: Serializer>(end: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     Some(*end).filter(|end| end.is_finite()).serialize(serializer)
 }
@@ -153,16 +152,17 @@ impl Estimate {
     /// Returns the estimate with its interval at another level.
     ///
     /// # Errors
-    /// A level outside (0, 1).
+    /// Fails if the level is outside (0, 1).
     pub fn at_level(self, level: f64) -> Result<Self> {
         let normal = two_sided_quantile(level)?;
         Ok(if self.has_interval() { self.with_interval(normal) } else { self })
     }
 
-    /// Returns the estimate with the interval of a quantile of the normal distribution.
+    /// Returns the estimate with the interval that a quantile of the normal distribution defines.
     fn with_interval(self, normal: f64) -> Self {
         let Self { value, standard_error, skewness, effective_samples, .. } = self;
-        // Student's quantile by the first terms of its expansion, which are exact to 1e-5 from 49 degrees on.
+        // Student's quantile by the first terms of its expansion, which are exact to 1e-5 for 49 or more degrees of
+        // freedom.
         let (z, freedom) = (normal, effective_samples - 1.0);
         let second = (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / 96.0;
         let quantile = z + (z.powi(3) + z) / (4.0 * freedom) + second / (freedom * freedom);
@@ -181,7 +181,7 @@ impl Estimate {
     }
 }
 
-/// Largest skewness of an estimate with an interval: beyond it the skewness itself is hardly known.
+/// Largest skewness of an estimate with an interval. Beyond it, the skewness itself is hardly known.
 const LARGEST_SKEWNESS: f64 = 0.6;
 
 /// Smallest effective sample size of an estimate with an interval.
@@ -194,10 +194,10 @@ pub(super) const NORMAL_975: f64 = 1.959_963_984_540_054;
 /// overflow.
 const LARGEST_LOGGED: f64 = 1e50;
 
-/// Smallest sum of importance weights: below it there is no overlap.
+/// Smallest sum of importance weights. Below it there is no overlap.
 const LEAST_WEIGHTS: f64 = 1e-6;
 
-/// Refuses a round with a drop probability, for estimators in which each round must count once.
+/// Refuses a round with a drop probability, for estimators that count each round once.
 pub(super) fn check_counts_once(entry: &LoggedRound) -> Result<()> {
     check_parameter(
         "drop probability",
@@ -207,7 +207,7 @@ pub(super) fn check_counts_once(entry: &LoggedRound) -> Result<()> {
     )
 }
 
-/// Support of an estimate by a log.
+/// Support that a log gives to an estimate.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Support {
     pub(super) effective_samples: f64,
@@ -217,7 +217,7 @@ pub(super) struct Support {
 }
 
 impl Support {
-    /// Computes the support from the weights as they are used.
+    /// Computes the support from the weights that the estimator uses.
     pub(super) fn from_weights(weights: impl Iterator<Item = f64> + Clone) -> Self {
         let (mut sum, mut squares, mut largest, mut count) = (0.0, 0.0, 0.0f64, 0.0);
         for weight in weights {
@@ -234,7 +234,7 @@ impl Support {
 /// Computes an estimate from a value and the independent deviations of its terms.
 ///
 /// # Errors
-/// A value or a standard error that is not finite.
+/// Fails if the value or the standard error is not finite.
 pub(super) fn estimate(
     value: f64,
     deviations: impl Iterator<Item = f64>,
@@ -252,13 +252,13 @@ pub(super) fn estimate(
 /// Creates an estimate with its interval, from the sums of squares and cubes of its terms' deviations.
 ///
 /// # Errors
-/// A value or a standard error that is not finite.
+/// Fails if the value or the standard error is not finite.
 pub(super) fn from_moments(value: f64, squares: f64, cubes: f64, rounds: usize, support: Support) -> Result<Estimate> {
     let count = rounds as f64;
     let standard_error = (squares / (count * (count - 1.0))).sqrt();
     check_scalar("estimate", value)?;
     check_scalar("standard error", standard_error)?;
-    // Without deviations there is none, and no interval.
+    // Without deviations, there is no skewness and no interval.
     let skewness = Some(cubes / squares / squares.sqrt()).filter(|skewness| skewness.is_finite());
     let Support { effective_samples, largest_weight, mean_weight, unsupported } = support;
     let estimate = Estimate {

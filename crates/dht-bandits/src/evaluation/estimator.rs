@@ -6,28 +6,39 @@ use crate::validate::check_parameter;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Off-policy estimator. w is the importance weight π(a|x)/p, r the reward, q̂ the model's prediction for the logged
-/// arm, and V̂ = Σ_a π(a|x) q̂(x, a) the model's value of the evaluated policy.
+/// Off-policy estimator. w is the importance weight π(a|x)/p, and r is the reward. q̂ is the model's prediction for the
+/// logged arm, and V̂ = Σ_a π(a|x) q̂(x, a) is the model's value of the evaluated policy.
 ///
 /// | | name | formula | bias | variance | source |
 /// |---|---|---|---|---|---|
-/// | `Direct` | DM | mean V̂ | the model's | least | |
+/// | `Direct` | DM | mean V̂ | that of the model | smallest | |
 /// | `InversePropensity` | IPS | mean wr | none | large where policies differ | Horvitz & Thompson 1952 |
-/// | `Clipped` | clipped IPS(M) | mean min(w, M) r | of what is clipped | less | Ionides 2008; Bottou et al. 2013 |
+/// | `Clipped` | clipped IPS(M) | mean min(w, M) r | that of clipping | less | Ionides 2008; Bottou et al. 2013 |
 /// | `SelfNormalised` | SNIPS | Σwr/Σw | O(1/n) | less | Swaminathan & Joachims 2015 |
 /// | `DoublyRobust` | DR | mean V̂ + w(r − q̂) | none, if either is right | less, with a good model | Dudík, Langford & Li 2011 |
 /// | `SelfNormalisedDoublyRobust` | SNDR | mean V̂ + Σw(r − q̂)/Σw | O(1/n) | less | Thomas & Brunskill 2016 |
-/// | `SwitchDoublyRobust` | switch-DR(τ) | mean V̂ + w·1[w ≤ τ](r − q̂) | the model's, where w > τ | less | Wang, Agarwal & Dudík 2017 |
-/// | `PessimisticDoublyRobust` | DRps(M) | mean V̂ + min(w, M)(r − q̂) | of what is clipped | less | Su et al. 2020 |
-/// | `OptimisticDoublyRobust` | DRos(λ) | mean V̂ + λw/(w² + λ)·(r − q̂) | of what is shrunk | less | Su et al. 2020 (DRos) |
+/// | `SwitchDoublyRobust` | switch-DR(τ) | mean V̂ + w·1[w ≤ τ](r − q̂) | that of the model where w > τ | less | Wang, Agarwal & Dudík 2017 |
+/// | `PessimisticDoublyRobust` | DRps(M) | mean V̂ + min(w, M)(r − q̂) | that of clipping | less | Su et al. 2020 |
+/// | `OptimisticDoublyRobust` | DRos(λ) | mean V̂ + λw/(w² + λ)·(r − q̂) | that of shrinkage | less | Su et al. 2020 (DRos) |
 ///
-/// The name is the estimator's text (`Display`), with the value of its parameter. Estimators with a parameter range
-/// from the direct method (0) to the unbiased one (∞, or `f64::MAX`): [`OffPolicy::slope`](super::OffPolicy::slope)
-/// selects it.
+/// `Display` writes the name, with the value of the parameter. The parameter of an estimator ranges from 0 (the direct
+/// method) to ∞ or `f64::MAX` (the unbiased estimator). [`OffPolicy::slope`](super::OffPolicy::slope) selects it.
+///
+/// ```
+/// use dht_bandits::evaluation::{Estimator, LoggedRound, OffPolicy};
+///
+/// let rounds = [LoggedRound::new(1.0, 0.5, 1.0), LoggedRound::new(0.0, 0.5, 0.0)];
+/// let log = OffPolicy::new(&rounds)?;
+/// assert_eq!(log.estimate(Estimator::InversePropensity)?.value, 1.0); // (2·1 + 0·0)/2
+/// let clipped = Estimator::Clipped { largest: 1.5 };
+/// assert_eq!(log.estimate(clipped)?.value, 0.75);
+/// assert!(!clipped.has_interval()); // it has a bias
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Estimator {
-    /// The direct method: the model alone.
+    /// Direct method: the reward model alone.
     Direct,
     /// Inverse propensity scoring.
     InversePropensity,
@@ -38,36 +49,36 @@ pub enum Estimator {
     },
     /// Self-normalised inverse propensity scoring.
     SelfNormalised,
-    /// Doubly robust.
+    /// Doubly robust estimator.
     DoublyRobust,
-    /// Doubly robust with self-normalised weights.
+    /// Doubly robust estimator with self-normalised weights.
     SelfNormalisedDoublyRobust,
-    /// Doubly robust where the weight is at most a threshold, and the model alone elsewhere.
+    /// Doubly robust estimator where the weight is at most a threshold, and the model alone elsewhere.
     SwitchDoublyRobust {
-        /// Largest used weight τ.
+        /// Largest weight τ that is used.
         threshold: f64,
     },
-    /// Doubly robust with clipped weights.
+    /// Doubly robust estimator with clipped weights.
     PessimisticDoublyRobust {
         /// Largest weight M.
         largest: f64,
     },
-    /// Doubly robust with optimistic shrinkage of the weights.
+    /// Doubly robust estimator with optimistic shrinkage of the weights.
     OptimisticDoublyRobust {
-        /// Shrinkage λ: the weights stay below √λ/2.
+        /// Shrinkage λ, which limits the weights to √λ/2.
         shrinkage: f64,
     },
 }
 
-/// Contribution of one round, times its row weight. The estimate is the mean offset + the mean numerator, or the mean
-/// offset + Σ numerator/Σ weight for ratios.
+/// Contribution of one round to an estimate, times its row weight. The estimate is the mean offset plus the mean
+/// numerator. For ratios it is the mean offset plus Σ numerator/Σ weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Term {
     pub(super) offset: f64,
     pub(super) numerator: f64,
-    /// Importance weight as the estimator uses it.
+    /// Importance weight that the estimator uses.
     pub(super) weight: f64,
-    /// Number of times that the round counts; the mean over rounds is 1.
+    /// Number of times that the round counts. Its mean over the rounds is 1.
     pub(super) row_weight: f64,
 }
 
@@ -80,7 +91,7 @@ impl Term {
 }
 
 impl Estimator {
-    /// Returns whether weights are divided by their sum.
+    /// Returns whether the estimator divides by the sum of the weights.
     pub(super) fn is_ratio(self) -> bool {
         matches!(self, Self::SelfNormalised | Self::SelfNormalisedDoublyRobust)
     }
@@ -90,11 +101,11 @@ impl Estimator {
         !matches!(self, Self::InversePropensity | Self::Clipped { .. } | Self::SelfNormalised)
     }
 
-    /// Returns whether a sample of rounds shows the whole error, so that an interval covers the value: IPS and DR, plain
-    /// and self-normalised.
+    /// Returns whether a sample of rounds shows the whole error, so that an interval covers the value. This is the case
+    /// for IPS and DR, plain and self-normalised.
     ///
-    /// The other estimators have a bias. It is that of the fitted model or of the clipped weights, and a wrong model
-    /// cannot be told from a right one: no interval around them is stated.
+    /// The other estimators have a bias: that of the fitted model or of the clipped weights. Data cannot distinguish a
+    /// wrong model from a right one, so that no interval is stated for these estimators.
     pub fn has_interval(self) -> bool {
         matches!(
             self,
@@ -107,7 +118,7 @@ impl Estimator {
         self != Self::Direct
     }
 
-    /// Name without the parameter.
+    /// Name of the estimator without its parameter.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Direct => "DM",
@@ -131,7 +142,7 @@ impl Estimator {
         }
     }
 
-    /// Refuses a parameter out of its range.
+    /// Refuses a parameter that is out of its range.
     pub(super) fn check(self) -> Result<()> {
         match self {
             Self::Clipped { largest } => check_parameter("largest weight", largest, largest > 0.0, "positive"),
@@ -148,7 +159,7 @@ impl Estimator {
         }
     }
 
-    /// Weight as this estimator uses it.
+    /// Importance weight that this estimator uses in place of `weight`.
     fn weight(self, weight: f64) -> f64 {
         match self {
             Self::Direct => 0.0,
@@ -160,7 +171,7 @@ impl Estimator {
                     0.0
                 }
             }
-            // λw/(w² + λ), divided by w so that neither end overflows: λ = 0 gives 0, also where w = 0.
+            // λw/(w² + λ) is divided by w so that neither end overflows. λ = 0 gives 0, also where w = 0.
             Self::OptimisticDoublyRobust { shrinkage } => {
                 if weight > 0.0 && shrinkage > 0.0 {
                     1.0 / (weight / shrinkage + 1.0 / weight)
@@ -172,7 +183,7 @@ impl Estimator {
         }
     }
 
-    /// Computes the term of a round; a missing weight or prediction counts as 0.
+    /// Computes the term of a round. A missing weight or prediction counts as 0.
     pub(super) fn term(self, round: &LoggedRound) -> Term {
         let weight = self.weight(round.weight().unwrap_or(0.0));
         if !self.needs_model() {

@@ -1,4 +1,4 @@
-//! Off-policy evaluation of several policies from one log, with all estimators, as one table.
+//! Off-policy evaluation of several policies from one log, with all estimators in one table.
 
 use super::confidence_sequence::ConfidenceSequence;
 use super::estimate::Estimate;
@@ -24,19 +24,20 @@ use std::ops::RangeInclusive;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct EvaluationSettings {
-    /// Reward model of the direct and the doubly robust estimators; `None` leaves them out. By default a
-    /// [ridge regression](OutcomeModel::Ridge) for each arm, with a prior precision of 1.
+    /// Reward model of the direct and the doubly robust estimators. `None` leaves these estimators out. The default is
+    /// a [ridge regression](OutcomeModel::Ridge) for each arm, with a prior precision of 1.
     pub model: Option<OutcomeModel>,
     /// Number of folds of the reward model's [cross-fitting](OutcomeModel::cross_fit), at least 2. 5 by default.
     pub folds: usize,
-    /// Level of all intervals, in (0, 1); .95 by default. It is that of each interval on its own.
+    /// Level of each single interval, in (0, 1); .95 by default.
     pub level: f64,
-    /// Model of the propensities that rows lack; `None`, the default, for no estimates. A log without any propensities
-    /// is then judged by the direct method alone. Either way the result has a [warning](Evaluation::warnings).
+    /// Model that estimates the propensities that rows lack. By default it is `None`, and a log that has no propensities
+    /// is judged by the direct method alone. With and without this model, the result of such a log has a
+    /// [warning](Evaluation::warnings).
     pub propensity_model: Option<PropensityModel>,
-    /// Number of bootstrap resamples, at least 40 and 2/(1 − level); 0, the default, for no bootstrap intervals.
+    /// Number of bootstrap resamples, at least 40 and 2/(1 − level). The default 0 computes no bootstrap intervals.
     pub resamples: usize,
-    /// Smallest and largest possible reward, for confidence sequences; `None`, the default, leaves those out.
+    /// Smallest and largest possible reward, for confidence sequences. The default `None` computes no sequences.
     pub reward_range: Option<(f64, f64)>,
 }
 
@@ -55,17 +56,17 @@ pub struct EvaluationRow {
     /// Name of the policy.
     pub policy: String,
     /// Name of the estimator, from the table of [`Estimator`], with its parameter if it has one: `SNIPS`,
-    /// `switch-DR(4.2)`. Two more names are `MRDR` (see [`Evaluation::run`]), and `mean` for the logging policy.
+    /// `switch-DR(4.2)`. There are two more names: `MRDR` (see [`Evaluation::run`]), and `mean` for the logging policy.
     pub estimator: String,
     /// Estimate with its asymptotic interval and its support. Estimators with a bias have no interval.
     pub estimate: Estimate,
-    /// Bootstrap interval, where the estimate has an interval.
+    /// Bootstrap interval; `None` without resamples, or if the estimate has no interval.
     pub bootstrap: Option<RangeInclusive<f64>>,
     /// Anytime-valid interval by importance weighting; `None` for the logging policy, which may have learned.
     pub sequence: Option<RangeInclusive<f64>>,
     /// [Gain](OffPolicy::gain) over the logging policy, with a paired interval; `None` for the logging policy.
     pub gain: Option<Estimate>,
-    /// Anytime-valid interval of the [gain](ConfidenceSequence::gain), beside [`sequence`](Self::sequence).
+    /// Anytime-valid interval of the [gain](ConfidenceSequence::gain); `None` without [`sequence`](Self::sequence).
     pub gain_sequence: Option<RangeInclusive<f64>>,
 }
 
@@ -83,7 +84,7 @@ pub enum Verdict {
 
 impl Verdict {
     pub(super) fn new(low: f64, high: f64) -> Self {
-        // An empty interval decides nothing.
+        // An empty interval supports no verdict.
         match low <= high {
             true if low > 0.0 => Self::Deploy,
             true if high < 0.0 => Self::Reject,
@@ -109,12 +110,13 @@ impl std::fmt::Display for Verdict {
 pub enum EvaluationWarning {
     /// No row has a propensity: only the direct method judges, and its error is unknown.
     NoPropensities,
-    /// Some propensities are estimates; the estimates of policies do not include their errors.
+    /// Some propensities are estimates. The standard errors of policies' values do not include the errors of
+    /// propensities.
     EstimatedPropensities {
         /// Number of rows with an estimated propensity.
         rows: usize,
     },
-    /// A policy has learned, and nobody said from which rows ([`Target::trained_on`]).
+    /// A policy has learned, and the caller did not state from which rows ([`Target::trained_on`]).
     UnknownTraining {
         /// Name of the policy.
         policy: String,
@@ -144,10 +146,34 @@ impl std::fmt::Display for EvaluationWarning {
 }
 
 /// All estimates of several policies from one log.
+///
+/// ```
+/// use dht_bandits::ArmId;
+/// use dht_bandits::evaluation::{Evaluation, EvaluationSettings, Target, Verdict};
+/// use dht_bandits::log::LoggedDecision;
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// // The log chose each of two arms with probability 1/2. Arm 1 earns .8 on average, arm 0 .2.
+/// let log: Vec<_> = (0..400)
+///     .map(|round| {
+///         let (arm, hit) = (round % 2, (round / 2) % 5 == 0);
+///         let reward = if hit == (arm == 0) { 1.0 } else { 0.0 };
+///         LoggedDecision::new(vec![1.0], ArmId::new(arm), 0.5, reward)
+///     })
+///     .collect();
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let targets = [Target::always(ArmId::new(1))];
+/// let evaluation = Evaluation::run(&log, &targets, &EvaluationSettings::default(), &mut rng)?;
+/// let name = targets[0].name();
+/// let estimate = evaluation.row(name, "SNIPS").ok_or("no row")?.estimate;
+/// assert!((estimate.value - 0.8).abs() < 1e-9 && estimate.low > 0.7);
+/// assert_eq!(evaluation.verdict(name), Some(Verdict::Deploy));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Evaluation {
-    /// Rows, policy by policy; the first is the logging policy's own mean reward.
+    /// Rows of the table, policy by policy. The first row is the logging policy's own mean reward.
     pub rows: Vec<EvaluationRow>,
     /// Level of the intervals.
     pub level: f64,
@@ -158,8 +184,8 @@ pub struct Evaluation {
 /// Name of the logging policy in tables.
 const THE_LOG: &str = "(the log)";
 
-/// Name of the doubly robust estimate with a model that is fitted to few rows of large weight. Its interval covers too
-/// seldom, .92 of .95, and is not stated.
+/// Name of the doubly robust estimate whose model is fitted to few rows of large weight. Its interval covers too
+/// seldom, .92 instead of .95, and is not stated.
 const MRDR: &str = "MRDR";
 
 struct Table<'a> {
@@ -168,7 +194,7 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Adds the rows of one policy: without propensities, that of the direct method alone.
+    /// Adds the rows of one policy. Without propensities, that is only the row of the direct method.
     fn add_target<R: Rng + ?Sized>(
         &mut self,
         target: &Target<'_>,
@@ -227,7 +253,7 @@ impl Table<'_> {
             resamples => Some(judge.bootstrap(estimator, resamples, level, rng)?),
         };
         let (sequence, gain_sequence) = match reward_range {
-            // What a policy earns that learns is no fixed value, which sequences are about.
+            // Sequences estimate a fixed value, and a policy that learns has none.
             Some(range) if estimator == Estimator::InversePropensity && !of_log => {
                 let alpha = 1.0 - level;
                 let mut sequence = ConfidenceSequence::new(range, alpha)?;
@@ -247,22 +273,26 @@ impl Table<'_> {
 }
 
 impl Evaluation {
-    /// Evaluates policies from a log: IPS, SNIPS and clipped IPS; with a model also DM, DR, SNDR, switch-DR, DRos and
-    /// MRDR. [SLOPE](OffPolicy::slope) selects the parameters of clipped IPS, switch-DR and DRos. MRDR is DR with a
-    /// model that is [fitted for it](OutcomeModel::cross_fit_mrdr). Intervals are stated for IPS, SNIPS, DR and SNDR.
+    /// Evaluates policies from a log with several estimators. Without a reward model these are IPS, SNIPS and clipped
+    /// IPS. With a model DM, DR, SNDR, switch-DR, DRos and MRDR are added. [SLOPE](OffPolicy::slope) selects the
+    /// parameters of clipped IPS, switch-DR and DRos. MRDR is DR with a model that is [fitted for
+    /// it](OutcomeModel::cross_fit_mrdr). Intervals are stated for IPS, SNIPS, DR and SNDR.
     ///
     /// A log without any propensity is judged by DM alone, or by estimated propensities
-    /// ([`propensity_model`](EvaluationSettings::propensity_model)); both add a [warning](Self::warnings).
+    /// ([`propensity_model`](EvaluationSettings::propensity_model)). Both add a [warning](Self::warnings).
     ///
-    /// Time grows with rows times arms, by less for more arms. In addition to the log, memory holds a few hundred bytes per row. Each target
-    /// is asked for its probabilities row by row, once without a model and three times with one.
+    /// Time grows with the number of rows times the number of arms, and less than linearly in the arms. In addition to
+    /// the log, memory holds a few hundred bytes per row. Each target is asked for its probabilities row by row, once
+    /// without a model and three times with one.
     ///
     /// # Errors
-    /// Fewer than two rows, or fewer rows than folds; rows that are refused; errors of a policy, with the round; a
-    /// policy that never takes a logged action ([`Error::NoOverlap`]); a reward outside the given range;
-    /// [`Error::DuplicateName`]: two policies with the same name, or one with the log's name, whose rows could not be
-    /// distinguished. [`Error::LearnedFromLog`]: a policy that learned from one of the rows. [`Error::NoPropensity`]: some
-    /// rows without a propensity, or all of them without a model. A level outside (0, 1).
+    /// * Fails if there are fewer than two rows, or fewer rows than folds, or if a row is invalid.
+    /// * Fails if a reward is outside the reward range of the settings, or if the level is outside (0, 1).
+    /// * Errors of a policy, with the number of the round.
+    /// * [`Error::NoOverlap`] if a policy never takes a logged action.
+    /// * [`Error::DuplicateName`] if two policies have the same name, or if one has the name of the log.
+    /// * [`Error::LearnedFromLog`] if a policy learned from one of the rows.
+    /// * [`Error::NoPropensity`] if only some rows have a propensity, or if none has one and there is no model.
     pub fn run<R: Rng + ?Sized>(
         log: &[LoggedDecision],
         targets: &[Target<'_>],
@@ -289,7 +319,8 @@ impl Evaluation {
             }
             _ => log,
         };
-        // Without a single propensity the direct method is left; with some, the first row without one is refused.
+        // If no row has a propensity, only the direct method remains. If some have one, the first row without one is
+        // refused.
         let unknown = settings.model.is_some() && log.iter().all(|row| row.propensity.is_none());
         if unknown && !log.is_empty() {
             warnings.push(EvaluationWarning::NoPropensities);
@@ -309,7 +340,7 @@ impl Evaluation {
         let own: Vec<_> = log.iter().map(own).collect();
         let mut table = Table { settings, rows: Vec::new() };
         table.add(THE_LOG, "mean", Estimator::InversePropensity, &OffPolicy::new(&own)?, rng)?;
-        // Weighted by rows alone, and so the same for every target.
+        // Only the rows determine the weights, so that the fit is the same for every target.
         let fit = |more_robust| settings.model.map(|model| CrossFit { model, folds: settings.folds, more_robust });
         let plain = fit(false).filter(|_| !targets.is_empty());
         let models = plain.map(|fit| Ok((fit, fit.fit(log, &own)?))).transpose()?;
@@ -321,39 +352,39 @@ impl Evaluation {
     }
 
     /// Verdict on a policy by the paired interval of its gain over the logging policy, at the level of the table.
-    /// [`Verdict::Deploy`] requires a lower end above 0. The interval is that of `DR`, or of `SNIPS` in a table without a
-    /// model. `None` for a policy that the table does not have.
+    /// [`Verdict::Deploy`] requires a lower end above 0. The interval is that of `DR`, or of `SNIPS` in a table without
+    /// a model. `None` if the table does not have the policy.
     ///
-    /// The level holds for one look at one policy, planned before the log. For repeated looks at a growing log use
-    /// [`anytime_verdict`](Self::anytime_verdict); for the best of k policies, the level 1 − (1 − level)/k.
+    /// The level is valid for one look at one policy, planned before the log. For repeated looks at a growing log use
+    /// [`anytime_verdict`](Self::anytime_verdict). For the best of k policies use the level 1 − (1 − level)/k.
     pub fn verdict(&self, policy: &str) -> Option<Verdict> {
         let named = |name: &str| self.rows.iter().find(|row| row.policy == policy && row.estimator == name);
         let row = named("DR").or_else(|| named("SNIPS")).or_else(|| named("DM"))?;
         row.gain.map(|gain| Verdict::new(gain.low, gain.high))
     }
 
-    /// Verdict on a policy by the anytime-valid interval of its gain, which also holds if it is computed again and again
-    /// on a growing log until it decides. `None` without a [reward range](EvaluationSettings::reward_range), or for a
-    /// policy that the table does not have.
+    /// Verdict on a policy by the anytime-valid interval of its gain. It remains valid if it is computed again and
+    /// again on a growing log until it decides. `None` without a [reward range](EvaluationSettings::reward_range), or
+    /// if the table does not have the policy.
     pub fn anytime_verdict(&self, policy: &str) -> Option<Verdict> {
         let row = self.rows.iter().find(|row| row.policy == policy && row.gain_sequence.is_some())?;
         row.gain_sequence.as_ref().map(|interval| Verdict::new(*interval.start(), *interval.end()))
     }
 
     /// Finds the first row of a policy whose estimator's name begins with `estimator`: `"switch-DR"` finds
-    /// `switch-DR(4.2)`. The names, in the order of the rows:
+    /// `switch-DR(4.2)`. The estimators of each policy, in the order of the rows:
     ///
-    /// * of the logging policy, `"(the log)"`: `mean`;
-    /// * of every other policy: `IPS`, `SNIPS`, `clipped IPS(…)`;
-    /// * with a [model](EvaluationSettings::model) also: `DM`, `DR`, `SNDR`, `switch-DR(…)`, `DRos(…)`, `MRDR`.
+    /// * `mean` for the logging policy, whose name is `"(the log)"`;
+    /// * `IPS`, `SNIPS`, `clipped IPS(…)` for every other policy;
+    /// * `DM`, `DR`, `SNDR`, `switch-DR(…)`, `DRos(…)`, `MRDR` as well, with a [model](EvaluationSettings::model).
     ///
     /// `"DR"` finds `DR`, because `DRos(…)` comes later. The table has no row for `DRps`.
     pub fn row(&self, policy: &str, estimator: &str) -> Option<&EvaluationRow> {
         self.rows.iter().find(|row| row.policy == policy && row.estimator.starts_with(estimator))
     }
 
-    /// Formats the table in Markdown: "–" for what is not stated, such as an interval of an estimator with a bias. The
-    /// verdict on the row `IPS` is the anytime-valid one. Warnings follow the table.
+    /// Formats the table in Markdown, with "–" for missing values such as an interval of an estimator with a bias. The
+    /// verdict in the row `IPS` is the anytime-valid one. Warnings follow the table.
     pub fn to_markdown(&self) -> String {
         let percent = format!("{} %", (self.level * 1e4).round() / 1e2);
         let mut table = format!(
@@ -376,7 +407,7 @@ impl Evaluation {
                 Some(gain) => (format!("{:.3}", gain.value), of_estimate(gain)),
                 None => ("–".to_owned(), "–".to_owned()),
             };
-            // On the row that it is from.
+            // Each verdict is shown in the row of the interval that it is based on.
             let verdict = match (estimator.as_str(), gain) {
                 ("DR", Some(_)) => self.verdict(policy),
                 ("SNIPS", Some(_)) if self.row(policy, "DM").is_none() => self.verdict(policy),

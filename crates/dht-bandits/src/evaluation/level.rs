@@ -1,10 +1,10 @@
-//! Confidence levels, and the quantiles of the normal distribution that belong to them.
+//! Confidence levels, and the corresponding quantiles of the normal distribution.
 
 use crate::error::Result;
 use crate::validate::check_parameter;
 use std::f64::consts::SQRT_2;
 
-/// Level of intervals unless the caller sets another.
+/// Level of intervals if the caller sets none.
 pub(super) const DEFAULT_LEVEL: f64 = 0.95;
 
 /// Refuses a level outside (0, 1).
@@ -15,11 +15,11 @@ pub(super) fn check_level(level: f64) -> Result<()> {
 /// Number z with P(|Z| ≤ z) = level for a standard normal Z, by bisection of erfc(z/√2) = 1 − level.
 ///
 /// # Errors
-/// A level outside (0, 1).
+/// Fails if the level is outside (0, 1).
 pub(super) fn two_sided_quantile(level: f64) -> Result<f64> {
     check_level(level)?;
     let (mut low, mut high) = (0.0, 40.0);
-    // Halved until the ends are neighbours: 2⁻⁶⁰ of 40.
+    // An interval of length 40 is halved until its ends are neighbours, at 2⁻⁶⁰ of its length.
     for _ in 0..60 {
         let middle = 0.5 * (low + high);
         if libm::erfc(middle / SQRT_2) > 1.0 - level {
@@ -45,7 +45,7 @@ pub(super) fn normal_quantile(share: f64) -> f64 {
     0.5 * (low + high)
 }
 
-/// Normal distribution function.
+/// Distribution function of the standard normal distribution.
 pub(super) fn normal_distribution(z: f64) -> f64 {
     0.5 * libm::erfc(-z / SQRT_2)
 }

@@ -1,23 +1,23 @@
-//! Off-policy evaluation: the value of a policy, estimated from the log of another.
+//! Off-policy evaluation: estimates the value of a policy from the log of another policy.
 //!
 //! * [`Evaluation::run`] evaluates several policies from a log of [`LoggedDecision`](crate::log::LoggedDecision)s and
 //!   returns one table with all estimators below.
-//! * [`OffPolicy`] has the [`Estimator`]s over [`LoggedRound`]s, SLOPE to select their parameters, and bootstrap
-//!   intervals; [`RunningEstimates`] has those that need one pass in constant memory.
-//! * [`OutcomeModel::cross_fit`] adds predictions of a model fitted on other rounds, by squared error or by the variance
-//!   of the doubly robust estimate (MRDR).
-//! * [`ConfidenceSequence`]: intervals that hold at all times simultaneously, for any weights.
+//! * [`OffPolicy`] computes the [`Estimator`]s over [`LoggedRound`]s, selects their parameters by SLOPE, and computes
+//!   bootstrap intervals. [`RunningEstimates`] computes the estimators that need one pass, in constant memory.
+//! * [`OutcomeModel::cross_fit`] adds predictions of a model that was fitted on other rounds. The fit minimises the
+//!   squared error or the variance of the doubly robust estimate (MRDR).
+//! * [`ConfidenceSequence`] computes intervals that are valid at all times simultaneously, for any weights.
 //! * [`OffPolicy::from_slates`] and [`PseudoInverse`] estimate the value of slates; [`LoggedRound::from_slates`] creates the
 //!   input of the first from a log of [`LoggedSlate`](crate::log::LoggedSlate)s and a policy.
 //! * [`Replay::run`] runs a learning policy through a log, and returns its counterfactual learning curve.
 //!
 //! # Choice of interval
 //!
-//! An interval is stated only where it covers: by the estimators without bias ([`Estimator::has_interval`]), and where
-//! enough rounds carry the weight ([`Estimate`]). Where a few rounds carry most of it, use a [`ConfidenceSequence`], which
-//! is longer and holds for any weights, and at all times. The page
+//! An interval is stated only if it covers the true value at its level. This requires an estimator without bias
+//! ([`Estimator::has_interval`]) and enough rounds that carry the weight ([`Estimate`]). Where a few rounds carry most
+//! of the weight, use a [`ConfidenceSequence`]. It is longer, and valid for any weights and at all times. The page
 //! [docs/estimators.md](https://docs.rs/crate/dht-bandits/latest/source/docs/estimators.md) lists bias, variance and
-//! coverage of each against a known truth.
+//! coverage of each estimator against a known true value.
 //!
 //! # Replacing the logging policy
 //!
@@ -27,9 +27,9 @@
 //!
 //! # What is not known
 //!
-//! A log without propensities is judged by the direct method, or by estimated propensities ([`PropensityModel`]). A policy
-//! must not have learned from the rows that judge it ([`Target::trained_on`], [`Target::cross_fitted`]). Where either is in
-//! doubt, the result says so ([`Evaluation::warnings`]).
+//! A log without propensities is judged by the direct method, or by estimated propensities ([`PropensityModel`]). A
+//! policy must not have learned from the rows that judge it ([`Target::trained_on`], [`Target::cross_fitted`]). If
+//! either is in doubt, the result has a warning ([`Evaluation::warnings`]).
 //!
 //! [`Estimate`] also has its support: effective sample size, largest and mean weight, and the fraction of choices that
 //! the log does not support.

@@ -1,4 +1,4 @@
-//! Off-policy estimators: the value of one policy from the log of another.
+//! Off-policy estimators: they estimate the value of one policy from the log of another.
 
 use super::bootstrap::{Influence, bootstrap};
 use super::estimate::{Estimate, LoggedRound, Support, check_overlap, check_round, from_moments};
@@ -11,8 +11,8 @@ use std::ops::RangeInclusive;
 /// ([`from_slates`](OffPolicy::from_slates)).
 ///
 /// Estimates are finite: a log whose values could overflow is refused. All estimators except the direct method also
-/// refuse a log in which the evaluated policy never takes a logged action, since it gives no evidence of the policy's
-/// value. [`Estimator`] has the formulas.
+/// refuse a log in which the evaluated policy never takes a logged action, since such a log gives no evidence of the
+/// policy's value. [`Estimator`] lists the formulas.
 ///
 /// ```
 /// use dht_bandits::evaluation::{LoggedRound, OffPolicy};
@@ -34,22 +34,22 @@ pub struct OffPolicy<'a, T = LoggedRound> {
     pub(super) totals: Totals,
 }
 
-/// Sums over the rounds of a log that do not depend on the estimator; none for slates.
+/// Sums over the rounds of a log that do not depend on the estimator. Slates do not use them.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Totals {
-    /// Σ of importance weights.
+    /// Sum of the importance weights.
     weights: f64,
-    /// Σ of row weights.
+    /// Sum of the row weights.
     row_weights: f64,
-    /// Σ of importance weight × row weight.
+    /// Sum of importance weight × row weight.
     weighted: f64,
-    /// Σ of unsupported × row weight.
+    /// Sum of unsupported × row weight.
     unsupported: f64,
-    /// First rounds without a propensity and without a prediction.
+    /// First round without a propensity, and first round without a prediction.
     without: (Option<usize>, Option<usize>),
 }
 
-/// Quantity to be estimated: the value of the evaluated policy, or its gain over the log.
+/// Quantity that is estimated: the value of the evaluated policy, or its gain over the log.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Quantity {
     pub(super) estimator: Estimator,
@@ -66,7 +66,7 @@ struct Sums {
     largest: f64,
     row_weight: f64,
     row_squares: f64,
-    /// Σ of |offset| + |numerator|.
+    /// Sum of |offset| + |numerator|.
     size: f64,
 }
 
@@ -87,8 +87,9 @@ impl<'a> OffPolicy<'a> {
     /// Checks a log and creates its estimators.
     ///
     /// # Errors
-    /// Fewer than two rounds; a propensity outside (0, 1]; a target outside [0, 1]; a value that is not finite; a
-    /// reward, a prediction or a weight beyond ±1e50.
+    /// * Fails if there are fewer than two rounds.
+    /// * Fails if a propensity is outside (0, 1], or a target outside [0, 1].
+    /// * Fails if a value is not finite, or if a reward, a prediction or a weight is beyond ±1e50.
     pub fn new(rounds: &'a [LoggedRound]) -> Result<Self> {
         if rounds.len() < 2 {
             return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: rounds.len() });
@@ -115,7 +116,7 @@ impl<'a> OffPolicy<'a> {
         self.rounds
     }
 
-    /// Refuses an estimator that this log does not support.
+    /// Refuses an estimator that needs values which this log does not have.
     fn check(&self, estimator: Estimator) -> Result<()> {
         estimator.check()?;
         if estimator.needs_overlap() {
@@ -140,19 +141,23 @@ impl<'a> OffPolicy<'a> {
         term.times(round.row_weight() / mean)
     }
 
-    /// Estimate of an estimator, with its standard error: the error of a mean, or by the delta method of a ratio.
+    /// Estimates the value with one estimator. The standard error is that of a mean, or that of a ratio by the delta
+    /// method.
     ///
     /// # Errors
-    /// [`Error::NoPropensity`], except for the direct method; [`Error::NoModel`]; [`Error::NoOverlap`]: all weights are
-    /// zero; a parameter out of its range; values that overflow.
+    /// * [`Error::NoPropensity`] if a round has no propensity, except for the direct method.
+    /// * [`Error::NoModel`] if the estimator needs a model and a round has no prediction.
+    /// * [`Error::NoOverlap`] if all weights are zero.
+    /// * Fails if a parameter is out of its range, or if values overflow.
     pub fn estimate(&self, estimator: Estimator) -> Result<Estimate> {
         Ok(self.estimates(&[Quantity { estimator, minus_log: false }])?.0[0])
     }
 
-    /// Gain of the evaluated policy over the logging policy: the estimate minus the mean reward of the log. Rounds are
-    /// paired, so that what both have in common cancels and the interval is shorter than those of the two values.
+    /// Gain of the evaluated policy over the logging policy: the estimate minus the mean reward of the log. Both are
+    /// computed from the same rounds, so that common parts cancel and the interval is shorter than those of the two
+    /// values.
     ///
-    /// If the logging policy learned, its value is the mean over the log.
+    /// If the logging policy learned, its value is its mean over the log.
     ///
     /// # Errors
     /// Errors of [`estimate`](Self::estimate).
@@ -161,7 +166,7 @@ impl<'a> OffPolicy<'a> {
     }
 
     /// Estimates of k quantities, and Σ(d_i − d_j)² of their influences d for each j < i, at i·k + j. The rounds are
-    /// larger than caches: there are two passes over them for all estimators, and no memory by round.
+    /// larger than CPU caches. All estimators therefore share two passes over them, without memory for each round.
     pub(super) fn estimates(&self, quantities: &[Quantity]) -> Result<(Vec<Estimate>, Vec<f64>)> {
         let k = quantities.len();
         quantities.iter().try_for_each(|quantity| self.check(quantity.estimator))?;
@@ -204,7 +209,7 @@ impl<'a> OffPolicy<'a> {
             let (squares, cubes) = (squares[position], cubes[position]);
             let value = influences[position].estimate();
             let estimate = from_moments(value, squares, cubes, self.rounds.len(), support)?;
-            // Deviations that are rounding errors of their terms are no spread.
+            // Deviations that are rounding errors of their terms are not a spread.
             let spreads = (squares / count).sqrt() > 1e-10 * size / count;
             let stated = spreads && quantities[position].estimator.has_interval();
             Ok(if stated { estimate } else { estimate.without_interval() })
@@ -212,16 +217,17 @@ impl<'a> OffPolicy<'a> {
         Ok(((0..k).map(estimate).collect::<Result<_>>()?, differences))
     }
 
-    /// Computes the bootstrap interval at a level: quantiles of the estimate over logs drawn from this one with
-    /// replacement, corrected for bias and skewness (BCa; Efron 1987). A resample takes O(n) draws; a thousand resamples
-    /// suffice for two digits.
+    /// Computes the bootstrap interval at a level: quantiles of the estimate over logs that are drawn from this one
+    /// with replacement, corrected for bias and skewness (BCa; Efron 1987). A resample takes O(n) draws. A thousand
+    /// resamples suffice for two digits.
     ///
-    /// The bootstrap is no better than [`Estimate`]'s interval where few rounds carry most of the weight, since these
+    /// The bootstrap is no better than [`Estimate`]'s interval if few rounds carry most of the weight, since these
     /// rounds are rare in every resample too.
     ///
     /// # Errors
-    /// Errors of [`estimate`](Self::estimate); an estimator with a bias ([`Error::NoInterval`]); a level outside (0, 1);
-    /// fewer resamples than 40 or 2/(1 − level).
+    /// * Errors of [`estimate`](Self::estimate).
+    /// * [`Error::NoInterval`] if the estimator has a bias.
+    /// * Fails if the level is outside (0, 1), or if there are fewer resamples than 40 or 2/(1 − level).
     pub fn bootstrap<R: Rng + ?Sized>(
         &self,
         estimator: Estimator,
@@ -238,32 +244,34 @@ impl<'a> OffPolicy<'a> {
         bootstrap(&terms, estimator.is_ratio(), resamples, level, rng)
     }
 
-    /// [`Estimator::Direct`]: the mean of the model's expectation. Its standard error reflects only the spread of
-    /// contexts, not the error of the model, and it has no interval.
+    /// Estimate of [`Estimator::Direct`]: the mean of the model's expectation. Its standard error reflects only the
+    /// spread of contexts, not the error of the model, and it has no interval.
     ///
     /// # Errors
-    /// [`Error::NoModel`].
+    /// [`Error::NoModel`] if a round has no prediction.
     pub fn direct(&self) -> Result<Estimate> {
         self.estimate(Estimator::Direct)
     }
 
-    /// [`Estimator::InversePropensity`].
+    /// Estimate of [`Estimator::InversePropensity`].
     ///
     /// # Errors
-    /// [`Error::NoOverlap`]: all weights are zero.
+    /// * [`Error::NoPropensity`] if a round has no propensity.
+    /// * [`Error::NoOverlap`] if all weights are zero.
     pub fn inverse_propensity(&self) -> Result<Estimate> {
         self.estimate(Estimator::InversePropensity)
     }
 
-    /// [`Estimator::Clipped`]: weights of at most `largest`.
+    /// Estimate of [`Estimator::Clipped`], with weights of at most `largest`.
     ///
     /// # Errors
-    /// A bound that is not positive; as [`inverse_propensity`](Self::inverse_propensity).
+    /// * Fails if the bound is not positive.
+    /// * Errors of [`inverse_propensity`](Self::inverse_propensity).
     pub fn clipped(&self, largest: f64) -> Result<Estimate> {
         self.estimate(Estimator::Clipped { largest })
     }
 
-    /// [`Estimator::SelfNormalised`].
+    /// Estimate of [`Estimator::SelfNormalised`].
     ///
     /// # Errors
     /// Errors of [`inverse_propensity`](Self::inverse_propensity).
@@ -271,7 +279,7 @@ impl<'a> OffPolicy<'a> {
         self.estimate(Estimator::SelfNormalised)
     }
 
-    /// [`Estimator::DoublyRobust`].
+    /// Estimate of [`Estimator::DoublyRobust`].
     ///
     /// # Errors
     /// Errors of [`estimate`](Self::estimate).
@@ -279,7 +287,7 @@ impl<'a> OffPolicy<'a> {
         self.estimate(Estimator::DoublyRobust)
     }
 
-    /// [`Estimator::SelfNormalisedDoublyRobust`].
+    /// Estimate of [`Estimator::SelfNormalisedDoublyRobust`].
     ///
     /// # Errors
     /// Errors of [`estimate`](Self::estimate).
@@ -287,7 +295,7 @@ impl<'a> OffPolicy<'a> {
         self.estimate(Estimator::SelfNormalisedDoublyRobust)
     }
 
-    /// [`Estimator::SwitchDoublyRobust`].
+    /// Estimate of [`Estimator::SwitchDoublyRobust`] with this threshold.
     ///
     /// # Errors
     /// Errors of [`estimate`](Self::estimate).
@@ -295,7 +303,7 @@ impl<'a> OffPolicy<'a> {
         self.estimate(Estimator::SwitchDoublyRobust { threshold })
     }
 
-    /// [`Estimator::OptimisticDoublyRobust`].
+    /// Estimate of [`Estimator::OptimisticDoublyRobust`] with this shrinkage.
     ///
     /// # Errors
     /// Errors of [`estimate`](Self::estimate).

@@ -12,23 +12,41 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Model of the reward given context and arm, with an intercept. Ridge regression fits the reward minus the mean
-/// reward. Logistic regression, for rewards in [0, 1], takes one pass; each reward is learned exactly under a Gaussian
-/// approximation of the posterior so far ([`FullLaplace`]). λ > 0 is the prior precision.
+/// reward. Logistic regression, for rewards in [0, 1], takes one pass: each reward is learned exactly under a Gaussian
+/// approximation of the current posterior ([`FullLaplace`]). λ > 0 is the prior precision.
+///
+/// ```
+/// use dht_bandits::ArmId;
+/// use dht_bandits::evaluation::OutcomeModel;
+/// use dht_bandits::log::LoggedDecision;
+///
+/// // The reward of arm 0 is its context.
+/// let log: Vec<_> = (0..100)
+///     .map(|round| {
+///         let x = f64::from(round) / 100.0;
+///         LoggedDecision::new(vec![x], ArmId::new(0), 1.0, x)
+///     })
+///     .collect();
+/// let model = OutcomeModel::Ridge { prior_precision: 1e-6 };
+/// let fitted = model.fit(log.iter().map(|row| (row, 1.0)))?;
+/// assert!((fitted.predict(&log[40], ArmId::new(0))? - 0.4).abs() < 1e-3);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeModel {
-    /// A ridge regression on the context for each arm.
+    /// One ridge regression for each arm, on the context.
     Ridge {
         /// Prior precision λ.
         prior_precision: f64,
     },
-    /// A logistic regression on the context for each arm.
+    /// One logistic regression for each arm, on the context.
     Logistic {
         /// Prior precision λ.
         prior_precision: f64,
     },
-    /// One ridge regression for all arms, on the context followed by the arm's features: for short-lived arms with few
-    /// rows each. Products of both, if relevant, must be part of the features.
+    /// One ridge regression for all arms, on the context followed by the arm's features. It suits short-lived arms with
+    /// few rows each. Products of context and features, if relevant, must be part of the features.
     SharedRidge {
         /// Prior precision λ.
         prior_precision: f64,
@@ -46,20 +64,20 @@ enum Regressions {
     Logistic(FullLaplaceBeliefs),
 }
 
-/// Assignment of arms to regressions.
+/// Maps arms to regressions.
 #[derive(Debug, Clone)]
 enum Slots {
     PerArm(BTreeMap<ArmId, usize>),
     Shared,
 }
 
-/// Fitted [`OutcomeModel`].
+/// Fitted [`OutcomeModel`], which predicts rewards.
 #[derive(Debug, Clone)]
 pub struct FittedOutcome {
     slots: Slots,
     regressions: Regressions,
     mean: f64,
-    /// Lengths of a context and of an arm's features; 0 features if each arm has its own regression.
+    /// Lengths of a context and of an arm's features. The second is 0 if each arm has its own regression.
     lengths: (usize, usize),
 }
 
@@ -68,12 +86,14 @@ impl OutcomeModel {
         matches!(self, Self::SharedRidge { .. } | Self::SharedLogistic { .. })
     }
 
-    /// Fits the model to weighted rows. Weights are first divided by their mean, so that the prior keeps its strength;
-    /// rows of weight 0 are left out.
+    /// Fits the model to weighted rows. Weights are first divided by their mean, so that the prior keeps its strength.
+    /// Rows of weight 0 are left out.
     ///
     /// # Errors
-    /// No row of positive weight; contexts or features of different lengths; rows without features for a shared model;
-    /// values that the regression refuses, such as rewards outside [0, 1] for a logistic one.
+    /// * Fails if no row has a positive weight.
+    /// * Fails if contexts or features have different lengths, or if a row lacks the features that a shared model
+    ///   needs.
+    /// * Fails if the regression refuses a value, such as a reward outside [0, 1] for a logistic regression.
     pub fn fit<'a>(&self, rows: impl Iterator<Item = (&'a LoggedDecision, f64)> + Clone) -> Result<FittedOutcome> {
         let (mut total, mut weighted, mut count, mut lengths) = (0.0, 0.0, 0.0, None);
         for (row, weight) in rows.clone().filter(|(_, weight)| *weight > 0.0) {
@@ -92,7 +112,7 @@ impl OutcomeModel {
         let mut input = Vec::with_capacity(lengths.0 + lengths.1 + 1);
         for (row, weight) in rows {
             let weight = weight * count / total;
-            // A weight so small leaves no trace beside the others.
+            // A smaller weight has no effect beside the others.
             if weight > 1e-90 {
                 fitted.input(&row.context, fitted.features(row, row.arm)?, &mut input)?;
                 fitted.learn(row.arm, &input, row.reward, weight)?;
@@ -125,10 +145,10 @@ impl Regressions {
 }
 
 impl FittedOutcome {
-    /// Creates a model without data: it predicts `mean`.
+    /// Creates a model without data, which predicts `mean`.
     ///
     /// # Errors
-    /// A setting of the model out of its range; memory that cannot be allocated.
+    /// Fails if a setting of the model is out of its range, or if memory cannot be allocated.
     pub(super) fn empty(model: &OutcomeModel, lengths: (usize, usize), mean: f64) -> Result<Self> {
         let length = lengths.0 + lengths.1 + 1;
         let mut regressions = match *model {
@@ -148,7 +168,7 @@ impl FittedOutcome {
         Ok(Self { slots, regressions, mean, lengths })
     }
 
-    /// Features of an arm that the model reads: none if each arm has its own regression.
+    /// Features of an arm that the model reads; empty if each arm has its own regression.
     fn features<'a>(&self, row: &'a LoggedDecision, arm: ArmId) -> Result<&'a [f64]> {
         match self.slots {
             Slots::PerArm(_) => Ok(&[]),
@@ -156,7 +176,7 @@ impl FittedOutcome {
         }
     }
 
-    /// Writes context, features and a 1 to `out`.
+    /// Writes the input of a regression to `out`: context, features and a 1 for the intercept.
     pub(super) fn input(&self, context: &[f64], features: &[f64], out: &mut Vec<f64>) -> Result<()> {
         if context.first() == Some(&SPARSE) || features.first() == Some(&SPARSE) {
             let problem =
@@ -205,8 +225,8 @@ impl FittedOutcome {
         }
     }
 
-    /// Predicted probability of a logistic regression, with its standard error by the delta method; ½ for an arm without
-    /// data.
+    /// Predicted probability of a logistic regression, with its standard error by the delta method. It is ½ for an arm
+    /// without data.
     pub(super) fn probability(&self, arm: ArmId, input: &[f64]) -> (f64, f64) {
         match (self.slot(arm), &self.regressions) {
             (Some(slot), Regressions::Logistic(logistic)) => {
@@ -226,10 +246,11 @@ impl FittedOutcome {
         }
     }
 
-    /// Predicts the reward of an arm that could be chosen in a row; the mean reward for an arm without data.
+    /// Predicts the reward of an arm that could be chosen in a row. An arm without data has the mean reward.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite; for a shared model, missing features of this arm.
+    /// * Fails if the context has the wrong length or is not finite.
+    /// * Fails if the model is shared and the row lacks the features of the arm.
     pub fn predict(&self, row: &LoggedDecision, arm: ArmId) -> Result<f64> {
         let mut input = Vec::with_capacity(self.lengths.0 + self.lengths.1 + 1);
         self.predict_with(row, arm, &mut input)
@@ -242,7 +263,7 @@ impl FittedOutcome {
 }
 
 impl Default for OutcomeModel {
-    /// A ridge regression on the context for each arm, with λ = 1.
+    /// Ridge regression on the context for each arm, with λ = 1.
     fn default() -> Self {
         Self::Ridge { prior_precision: 1.0 }
     }
@@ -251,13 +272,14 @@ impl Default for OutcomeModel {
 impl OutcomeModel {
     /// Creates the rounds of a log with predictions, for a policy whose probabilities in row i are `targets[i]`.
     ///
-    /// Cross-fitting: each fold of the log is predicted by a model fitted on the other folds (Chernozhukov et al. 2018,
-    /// "Double/debiased machine learning"); row i belongs to fold i mod `folds`. Without folds, rounds that the model
-    /// has memorised would bias a doubly robust estimate.
+    /// The model is cross-fitted: each fold of the log is predicted by a model that was fitted on the other folds
+    /// (Chernozhukov et al. 2018, "Double/debiased machine learning"). Row i belongs to fold i mod `folds`. Without
+    /// folds, rounds that the model has memorised would bias a doubly robust estimate.
     ///
     /// # Errors
-    /// Fewer than two folds; fewer rows than folds; a number of targets that differs from the number of rows; rows and
-    /// targets that [`LoggedDecision::check`] or the model refuse.
+    /// * Fails if there are fewer than two folds, or fewer rows than folds.
+    /// * Fails if the number of targets differs from the number of rows.
+    /// * Fails if [`LoggedDecision::check`] or the model refuses a row or its target.
     pub fn cross_fit(
         self,
         folds: usize,
@@ -267,17 +289,18 @@ impl OutcomeModel {
         CrossFit { model: self, folds, more_robust: false }.rounds(log, targets)
     }
 
-    /// Reduces learning from a log to regression (Dudík, Langford & Li 2011). Each row becomes one row for each of the
-    /// `arms` that could have been chosen, with an estimate of its reward: q(x, a) + (r − q(x, a))/p for the logged arm,
-    /// q(x, a) for the others.
+    /// Reduces learning from a log to regression (Dudík, Langford & Li 2011). Each logged row becomes one row for each
+    /// of the `arms` that could have been chosen. Its reward is estimated: q(x, a) + (r − q(x, a))/p for the logged
+    /// arm, and q(x, a) for the others.
     ///
-    /// Any policy, or an [`Oracle`](crate::policy::Oracle) around a regression of the caller's, learns these rows by
-    /// [`fit`](crate::policy::Policy::fit). Estimates may be outside the range of the rewards: take a model of real rewards.
-    /// q is cross-fitted, as in [`cross_fit`](Self::cross_fit).
+    /// Any policy, or an [`Oracle`](crate::policy::Oracle) around a regression of the caller, learns the new rows by
+    /// [`fit`](crate::policy::Policy::fit). Estimates may be outside the range of the rewards, so that the policy needs
+    /// a model of real-valued rewards. q is cross-fitted, as in [`cross_fit`](Self::cross_fit).
     ///
     /// # Errors
-    /// Errors of [`cross_fit`](Self::cross_fit); [`Error::NoPropensity`]; [`Error::NeverExplored`]: every row has the
-    /// propensity 1.
+    /// * Errors of [`cross_fit`](Self::cross_fit).
+    /// * [`Error::NoPropensity`] if a row has no propensity.
+    /// * [`Error::NeverExplored`] if every row has the propensity 1.
     pub fn estimate_rewards(self, folds: usize, log: &[LoggedDecision], arms: &[ArmId]) -> Result<Vec<LoggedDecision>> {
         let estimator = "an estimate of every arm's reward";
         let propensity = |round: usize| log[round].propensity.ok_or(Error::NoPropensity { estimator, round });
@@ -301,13 +324,16 @@ impl OutcomeModel {
         Ok(rows)
     }
 
-    /// Creates the rounds as [`cross_fit`](Self::cross_fit) does, with a model that is fitted to the variance of the
-    /// doubly robust estimate instead of the squared error (MRDR; Farajtabar, Chow & Ghavamzadeh 2018): row i has the
-    /// weight π²(1 − p)/p². This is the diagonal of their quadratic form, and the whole form if the evaluated policy is
+    /// Creates the rounds of a log with predictions of a model that minimises the variance of the doubly robust estimate
+    /// (MRDR; Farajtabar, Chow & Ghavamzadeh 2018).
+    ///
+    /// It is otherwise like [`cross_fit`](Self::cross_fit), whose model minimises the squared error. Row i has the weight
+    /// π²(1 − p)/p². This is the diagonal of the authors' quadratic form, and the whole form if the evaluated policy is
     /// deterministic.
     ///
     /// # Errors
-    /// Errors of [`cross_fit`](Self::cross_fit); [`Error::NoPropensity`].
+    /// * Errors of [`cross_fit`](Self::cross_fit).
+    /// * [`Error::NoPropensity`] if a row has no propensity.
     pub fn cross_fit_mrdr(
         self,
         folds: usize,
@@ -335,7 +361,7 @@ impl CrossFit {
         self.predict(&models, log, rounds, &target)
     }
 
-    /// Fits one model per fold, on the rows of the other folds; `rounds` has the target's probabilities for MRDR.
+    /// Fits one model per fold, on the rows of the other folds. `rounds` holds the target's probabilities for MRDR.
     pub(super) fn fit(&self, log: &[LoggedDecision], rounds: &[LoggedRound]) -> Result<Vec<FittedOutcome>> {
         let folds = self.folds;
         check_parameter("folds", folds as f64, (2..=log.len()).contains(&folds), "from 2 to the number of rows")?;
@@ -352,7 +378,7 @@ impl CrossFit {
         let fit = |fold: usize| {
             let train = (0..log.len()).filter(|position| position % folds != fold);
             match self.model.fit(train.clone().map(|position| (&log[position], weights[position]))) {
-                // Where the logging policy leaves no choice nothing weighs anything: any model is as good.
+                // If the logging policy has no choice, all weights of MRDR are 0 and every model is equally good.
                 Err(Error::TooFewObservations { .. }) if self.more_robust => {
                     self.model.fit(train.map(|position| (&log[position], log[position].row_weight())))
                 }
@@ -362,7 +388,7 @@ impl CrossFit {
         (0..folds).map(fit).collect()
     }
 
-    /// Adds predictions to rounds, each by the model that was not fitted on it.
+    /// Adds predictions to rounds. Each round is predicted by the model that was not fitted on it.
     pub(super) fn predict<'a>(
         &self,
         models: &[FittedOutcome],
@@ -386,7 +412,7 @@ impl CrossFit {
     }
 }
 
-/// Probabilities of the evaluated policy in one row; only one row at a time is in memory.
+/// Probabilities of the evaluated policy in one row. Only one row at a time is in memory.
 pub(super) type Probabilities<'a> = Cow<'a, [(ArmId, f64)]>;
 
 pub(super) fn in_round(round: usize, source: Error) -> Error {
@@ -401,8 +427,8 @@ fn check_targets(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Resul
     if got == expected { Ok(()) } else { Err(Error::Dimension { what: "targets", expected, got }) }
 }
 
-/// Expected number of choices by a uniform policy from which an arm that is never chosen counts as unsupported. A
-/// uniform policy omits such an arm with a probability of at most e⁻³ = .05.
+/// Smallest number of times that a uniform policy would choose an arm, so that an arm that was never chosen counts as
+/// unsupported. A uniform policy omits such an arm with a probability of at most e⁻³ = .05.
 const EXPECTED_CHOICES: f64 = 3.0;
 
 /// Arms that were often available and never chosen, in ascending order.
@@ -426,15 +452,15 @@ impl LoggedRound {
     /// policy would have chosen it three times on average. For items with new ids in each row, support is unknown.
     ///
     /// # Errors
-    /// A number of targets that differs from the number of rows; rows that [`LoggedDecision::check`] refuses; targets that
-    /// are not distributions.
+    /// * Fails if the number of targets differs from the number of rows.
+    /// * Fails if [`LoggedDecision::check`] refuses a row, or if a target is not a distribution.
     pub fn from_log(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<Vec<Self>> {
         check_targets(log, targets)?;
         rounds_for(log, &|position: usize| Ok(Cow::Borrowed(&targets[position][..])))
     }
 }
 
-/// Creates the rounds as [`LoggedRound::from_log`] does, for a policy that is asked row by row.
+/// Creates the rounds as [`LoggedRound::from_log`] does, with probabilities that are computed row by row.
 pub(super) fn rounds_for<'a>(
     log: &[LoggedDecision],
     target: &impl Fn(usize) -> Result<Probabilities<'a>>,

@@ -1,4 +1,4 @@
-//! Estimates of propensities that a log lacks.
+//! Estimation of propensities that a log does not have.
 
 use super::outcome_model::{FittedOutcome, OutcomeModel};
 use crate::arm::ArmId;
@@ -9,12 +9,28 @@ use crate::validate::check_parameter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Model of the logging policy: the probability of each arm in a context, from the log's own choices. It is a logistic
-/// regression for each arm with an intercept; in each row the probabilities of the available arms are divided by their
-/// sum.
+/// Model of the logging policy, which estimates the probability of each arm in a context from the log's own choices. It
+/// is one logistic regression with an intercept for each arm. In each row, the probabilities of the available arms are
+/// divided by their sum.
 ///
-/// Estimates from these propensities are as good as the model. They say nothing of a policy that chooses by what the
-/// context does not hold, such as a person's judgement, or that always chooses the same arm in a context.
+/// Off-policy estimates from these propensities are only as good as the model. They are useless if the logging policy
+/// chooses by information that the context does not hold, such as a person's judgement. The same is true if it always
+/// chooses the same arm in a context.
+///
+/// ```
+/// use dht_bandits::ArmId;
+/// use dht_bandits::evaluation::PropensityModel;
+/// use dht_bandits::log::LoggedDecision;
+///
+/// // Three of four decisions chose arm 0, and nobody logged the propensities.
+/// let mut log: Vec<_> = (0..200)
+///     .map(|round| LoggedDecision::new(vec![1.0], ArmId::new(u64::from(round % 4 == 3)), None::<f64>, 1.0))
+///     .collect();
+/// assert_eq!(PropensityModel::default().fill(&mut log, 5)?, 200);
+/// let propensity = log[0].propensity.unwrap_or(0.0);
+/// assert!((propensity - 0.75).abs() < 0.05);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PropensityModel {
@@ -23,23 +39,24 @@ pub struct PropensityModel {
 }
 
 impl Default for PropensityModel {
-    /// λ = 1.
+    /// Prior precision λ = 1.
     fn default() -> Self {
         Self { prior_precision: 1.0 }
     }
 }
 
 impl PropensityModel {
-    /// Fills in the propensities that the rows lack, with their standard errors
-    /// ([`LoggedDecision::propensity_error`]). Each row's model was fitted on the other folds. Returns the number of rows
-    /// filled in. Known propensities stay.
+    /// Fills in the propensities that the rows lack, with their standard errors ([`LoggedDecision::propensity_error`]).
+    /// Each row's model was fitted on the other folds. Returns the number of rows that were filled in. Known
+    /// propensities do not change. After an error the log is unchanged.
     ///
     /// The regressions take O(n·K·d²) for n rows, K arms and d values of a context.
     ///
     /// # Errors
-    /// Fewer than two folds, or fewer rows than folds; rows that [`LoggedDecision::check`] refuses; contexts of different
-    /// lengths; a prior precision that is not positive; arms with features, whose choice depends on more than the
-    /// context. The log is unchanged then.
+    /// * Fails if there are fewer than two folds, or fewer rows than folds.
+    /// * Fails if [`LoggedDecision::check`] refuses a row, or if contexts have different lengths.
+    /// * Fails if the prior precision is not positive.
+    /// * Fails if arms have features, since the choice then depends on more than the context.
     pub fn fill(&self, log: &mut [LoggedDecision], folds: usize) -> Result<usize> {
         check_parameter("folds", folds as f64, (2..=log.len()).contains(&folds), "from 2 to the number of rows")?;
         for (round, row) in log.iter().enumerate() {

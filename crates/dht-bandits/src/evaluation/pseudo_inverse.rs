@@ -1,4 +1,4 @@
-//! Pseudo-inverse estimator: slates whose reward is a sum of unobserved effects of the positions.
+//! Pseudo-inverse estimator for slates whose total reward is a sum of unobserved effects of the positions.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
@@ -6,16 +6,17 @@ use crate::log::check_distribution;
 use nalgebra::{DMatrix, DVector};
 use std::collections::BTreeMap;
 
-/// Pseudo-inverse Γ† of one context: the weights of the pseudo-inverse estimator (Swaminathan et al. 2017, "Off-policy
-/// evaluation for slate recommendation").
+/// Pseudo-inverse Γ† of one context, which gives the weights of the pseudo-inverse estimator (Swaminathan et al. 2017,
+/// "Off-policy evaluation for slate recommendation").
 ///
-/// Let 1_s be the indicator of which arm is at which position of slate s, Γ = E_μ(1_s 1_sᵀ) under the logging policy μ,
-/// and q = E_π(1_s) under the evaluated policy π. The weight of the shown slate is qᵀΓ†1_s. It is unbiased for the
-/// reward of whole slates if that is a sum of unknown effects of arm and position. Its variance grows with positions ×
-/// arms; the variance of importance weights grows with the number of possible slates. Weights may be negative.
+/// Let 1_s be the indicator of which arm is at which position of slate s. Let Γ = E_μ(1_s 1_sᵀ) under the logging
+/// policy μ, and q = E_π(1_s) under the evaluated policy π. The weight of the shown slate is qᵀΓ†1_s. The estimate is
+/// unbiased for the reward of whole slates if that reward is a sum of unknown effects of arm and position. Its variance
+/// grows with positions × arms; the variance of importance weights grows with the number of possible slates. Weights
+/// may be negative.
 ///
-/// Construction costs O((positions × arms)³); reuse one for all rounds with the same logging policy. If positions are
-/// chosen independently, [`OffPolicy::pseudo_inverse`](super::OffPolicy::pseudo_inverse) needs no matrix.
+/// Construction costs O((positions × arms)³). Reuse one pseudo-inverse for all rounds with the same logging policy. If
+/// positions are chosen independently, [`OffPolicy::pseudo_inverse`](super::OffPolicy::pseudo_inverse) needs no matrix.
 ///
 /// ```
 /// use dht_bandits::{ArmId, evaluation::PseudoInverse};
@@ -35,24 +36,25 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone)]
 pub struct PseudoInverse {
     positions: usize,
-    /// Coordinate of each arm at each position that the logging policy shows.
+    /// Coordinates of the pairs of position and arm that the logging policy shows.
     coordinates: BTreeMap<(usize, ArmId), usize>,
     gamma: DMatrix<f64>,
     inverse: DMatrix<f64>,
 }
 
-/// Singular value below which a value counts as zero: rounding of probabilities causes such values.
+/// Singular values below this count as zero, since rounding of probabilities causes them.
 const LEAST_SINGULAR_VALUE: f64 = 1e-10;
 
 /// Largest accepted distance of q from the span of the logging policy's slates.
 const LARGEST_OUTSIDE: f64 = 1e-6;
 
 impl PseudoInverse {
-    /// Computes Γ† of a logging policy, given as its slates with their probabilities.
+    /// Computes Γ† of a logging policy from its possible slates and their probabilities.
     ///
     /// # Errors
-    /// Slates that are empty or of different lengths; probabilities that are not a distribution; a decomposition that
-    /// fails.
+    /// * Fails if a slate is empty, or if slates have different lengths.
+    /// * Fails if the probabilities are not a distribution.
+    /// * Fails if the decomposition of the matrix does not converge.
     pub fn new(logging: &[(Vec<ArmId>, f64)]) -> Result<Self> {
         let positions = logging.first().map_or(0, |(slate, _)| slate.len());
         check_slates("the logging policy", logging, positions)?;
@@ -79,11 +81,13 @@ impl PseudoInverse {
         Ok(Self { positions, coordinates, gamma, inverse })
     }
 
-    /// Computes qᵀΓ†1_s of the shown slate, for an evaluated policy given as its slates with their probabilities.
+    /// Computes the weight qᵀΓ†1_s of the shown slate. `target` holds the possible slates of the evaluated policy with
+    /// their probabilities.
     ///
     /// # Errors
-    /// [`Error::NoOverlap`]: the evaluated policy shows an arm that the logging policy never shows at that position, or
-    /// combinations of which the log gives no evidence; a shown slate that the logging policy never shows.
+    /// * [`Error::NoOverlap`] if the evaluated policy shows an arm that the logging policy never shows at that
+    ///   position, or combinations for which the log gives no evidence.
+    /// * Fails if the logging policy never shows the shown slate.
     pub fn weight(&self, target: &[(Vec<ArmId>, f64)], shown: &[ArmId]) -> Result<f64> {
         check_slates("the evaluated policy", target, self.positions)?;
         let mut expected = DVector::zeros(self.coordinates.len());
@@ -115,7 +119,7 @@ fn check_slates(what: &'static str, slates: &[(Vec<ArmId>, f64)], positions: usi
             return Err(Error::Dimension { what: "slate", expected: positions.max(1), got: slate.len() });
         }
     }
-    // Slates as arms: the check of probabilities is the same.
+    // Slates are numbered like arms, so that the same check of probabilities applies.
     let probabilities: Vec<_> =
         slates.iter().enumerate().map(|(index, entry)| (ArmId::new(index as u64), entry.1)).collect();
     check_distribution(what, &probabilities)

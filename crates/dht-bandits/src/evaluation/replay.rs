@@ -1,4 +1,4 @@
-//! Replay: evaluation of a learning policy on the log of another, by rejection sampling.
+//! Replay: evaluation of a learning policy on the log of another policy, by rejection sampling.
 
 use super::estimate::{Estimate, Support, check_logged, estimate};
 use super::known_arms::ask_of_known;
@@ -9,26 +9,44 @@ use crate::validate::check_parameter;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// Result of a replay: the reward of a learning policy, round by round.
+/// Result of a replay: the rewards of a learning policy, round by round.
+///
+/// ```
+/// use dht_bandits::evaluation::Replay;
+/// use dht_bandits::log::LoggedDecision;
+/// use dht_bandits::{ArmId, LinUcb, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// // A uniform log of two arms, of which arm 1 always pays.
+/// let log: Vec<_> = (0..200)
+///     .map(|round| LoggedDecision::new(vec![1.0], ArmId::new(round % 2), 0.5, (round % 2) as f64))
+///     .collect();
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut policy = LinUcb::new(1, 2, Ridge::new(1.0), Ucb { alpha: 0.5 })?;
+/// let replay = Replay::run(&mut policy, &log, None, &mut rng)?;
+/// assert!(replay.estimate.value > 0.9); // the policy finds arm 1 soon
+/// assert!((replay.acceptance - 0.5).abs() < 0.1);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Replay {
     /// Mean reward of the accepted rounds.
     pub estimate: Estimate,
-    /// Counterfactual learning curve: Σ rewards up to each accepted round.
+    /// Counterfactual learning curve: the sum of the rewards up to each accepted round.
     pub rewards: Vec<f64>,
-    /// Fraction of logged rounds that were accepted, about (number of arms)⁻¹ for uniform logs. A log of n rounds shows
-    /// the learning of the policy in its first n × acceptance rounds.
+    /// Fraction of logged rounds that were accepted, about 1/(number of arms) for uniform logs. A log of n rounds shows
+    /// how the policy learns in its first n × acceptance rounds.
     pub acceptance: f64,
-    /// Number of rounds whose logged arm the policy does not have, because it was removed or never added; they are not
-    /// accepted.
+    /// Number of rounds whose logged arm the policy does not have, because it was removed or never added. These rounds
+    /// are not accepted.
     #[serde(default)]
     pub lacking: usize,
 }
 
 impl Replay {
-    /// Runs a learning policy through a log by rejection sampling. The policy chooses in each logged context. If it chooses
-    /// the logged arm, the round is accepted with probability p_min/p, where p is the logged propensity; the policy learns
-    /// from accepted rounds.
+    /// Runs a learning policy through a log by rejection sampling. The policy chooses in each logged context. If it
+    /// chooses the logged arm, the round is accepted with probability p_min/p, where p is the logged propensity. The
+    /// policy learns from accepted rounds.
     ///
     /// Accepted rounds are distributed as if the policy had run by itself. The curve is therefore unbiased at each accepted
     /// round if contexts are independent of each other (Li et al. 2011 for uniform logs, where p_min/p = 1; Mandel, Liu,
@@ -42,9 +60,15 @@ impl Replay {
     /// ([`lacking`](Self::lacking)). In each round it is asked about the available arms that it has.
     ///
     /// # Errors
-    /// Before the policy learns anything: rows that [`LoggedDecision::check`] refuses; a row without a propensity; a reward
-    /// beyond ±1e50; a propensity below `least_propensity`. Later: errors of the policy, after it has learned from the
-    /// rounds before. Fewer than two accepted rounds.
+    /// Before the policy learns anything:
+    ///
+    /// * Fails if [`LoggedDecision::check`] refuses a row, or if a row has no propensity.
+    /// * Fails if a reward is beyond ±1e50, or if a propensity is below `least_propensity`.
+    ///
+    /// After the policy has learned from earlier rounds:
+    ///
+    /// * Errors of the policy.
+    /// * Fails if fewer than two rounds were accepted.
     pub fn run(
         policy: &mut dyn Policy,
         log: &[LoggedDecision],
@@ -57,12 +81,12 @@ impl Replay {
             check_logged(round, "reward", entry.reward)?;
             least = least.min(rate(round, entry)?);
         }
-        if let Some(given) = least_propensity {
-            let fits = given > 0.0 && given <= least * (1.0 + 1e-9);
-            check_parameter("least propensity", given, fits, "positive, and no more than any propensity of the log")?;
-            least = given;
+        if let Some(bound) = least_propensity {
+            let fits = bound > 0.0 && bound <= least * (1.0 + 1e-9);
+            check_parameter("least propensity", bound, fits, "positive, and no more than any propensity of the log")?;
+            least = bound;
         }
-        let (mut rewards, mut kept, mut sum, mut lacking) = (Vec::new(), Vec::new(), 0.0, 0);
+        let (mut rewards, mut accepted, mut sum, mut lacking) = (Vec::new(), Vec::new(), 0.0, 0);
         for (round, entry) in log.iter().enumerate() {
             let request = entry.request()?;
             let mut has_logged = true;
@@ -71,14 +95,15 @@ impl Replay {
                     Some(arms) => arms.contains(&entry.arm),
                     None => policy.arms().contains(entry.arm),
                 };
-                // Features of the chosen arm belong to what is learned; without them the propensity need not be computed.
+                // The policy learns the features of the chosen arm, so that it must decide. Without features, `select`
+                // suffices and the propensity need not be computed.
                 match asked.features(0) {
                     Some(_) => policy.decide(asked, rng),
                     None => Ok(policy.select(asked, rng)?.with_context(&entry.context)),
                 }
             });
             let decision = match outcome {
-                // It has none of the arms that could be chosen.
+                // The policy has none of the arms that could be chosen.
                 Err(Error::UnknownArm { .. } | Error::RemovedArm { .. }) => {
                     lacking += 1;
                     continue;
@@ -95,16 +120,16 @@ impl Replay {
             }
             policy.learn(&decision, entry.reward)?;
             sum += entry.reward;
-            kept.push(entry.reward);
+            accepted.push(entry.reward);
             rewards.push(sum);
         }
-        let count = kept.len();
+        let count = accepted.len();
         if count < 2 {
             return Err(Error::TooFewObservations { what: "replay", needed: 2, got: count });
         }
         let value = sum / count as f64;
-        let support = Support::from_weights(kept.iter().map(|_| 1.0));
-        let estimate = estimate(value, kept.iter().map(|reward| reward - value), count, support)?;
+        let support = Support::from_weights(accepted.iter().map(|_| 1.0));
+        let estimate = estimate(value, accepted.iter().map(|reward| reward - value), count, support)?;
         Ok(Self { estimate, rewards, acceptance: count as f64 / log.len() as f64, lacking })
     }
 

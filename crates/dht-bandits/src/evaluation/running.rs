@@ -5,18 +5,32 @@ use super::estimate::{Estimate, LoggedRound, Support, check_counts_once, check_o
 use crate::error::{Error, Result};
 use std::ops::RangeInclusive;
 
-/// Running estimates, updated round by round: inverse propensities, self-normalised, doubly robust if rounds have
-/// predictions, and a confidence sequence. Values agree with [`OffPolicy`](super::OffPolicy) over the same rounds up to
-/// rounding.
+/// Running estimates, updated round by round: inverse propensity scoring, self-normalised, doubly robust if rounds have
+/// predictions, and a confidence sequence. The values agree with [`OffPolicy`](super::OffPolicy) over the same rounds
+/// up to rounding.
+///
+/// ```
+/// use dht_bandits::evaluation::{LoggedRound, RunningEstimates};
+///
+/// let mut estimates = RunningEstimates::new(None);
+/// for round in 0..100 {
+///     // Two arms at one half each. The evaluated policy plays arm 1, which always pays.
+///     let one = if round % 2 == 0 { 1.0 } else { 0.0 };
+///     estimates.push(&LoggedRound::new(one, 0.5, one))?;
+/// }
+/// assert!((estimates.inverse_propensity()?.value - 1.0).abs() < 1e-12);
+/// assert_eq!(estimates.rounds(), 100);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct RunningEstimates {
     rounds: usize,
     largest_weight: f64,
     unsupported: f64,
-    /// Moments of w·r, and of the terms of the doubly robust estimate.
+    /// Moments of the product w·r, and of the doubly robust terms.
     weighted: Moments,
     robust: Moments,
-    /// Moments of the rewards weighted by w, whose mean is Σwr/Σw, and by w² and w³, for the delta method.
+    /// Moments of the rewards with weights w, whose mean is Σwr/Σw, and with weights w² and w³ for the delta method.
     rewards: Moments,
     spread: Moments,
     skew: Moments,
@@ -25,8 +39,8 @@ pub struct RunningEstimates {
     sequence: Option<ConfidenceSequence>,
 }
 
-/// Weighted mean and sums of squared and cubed deviations (Welford 1962; with weights, West 1979; cubes, Pébay 2008). No
-/// difference of large sums loses the digits of a small spread.
+/// Weighted mean, and sums of squared and cubed deviations (Welford 1962; with weights, West 1979; cubes, Pébay 2008).
+/// The recurrences do not subtract large sums, which would lose the digits of a small spread.
 #[derive(Debug, Clone, Copy, Default)]
 struct Moments {
     /// Sum of the weights.
@@ -63,7 +77,7 @@ impl Moments {
 }
 
 impl RunningEstimates {
-    /// Creates estimates without rounds; with a sequence, rewards must stay in its range.
+    /// Creates estimates without rounds. With a sequence, rewards must stay in the range of the sequence.
     pub fn new(sequence: Option<ConfidenceSequence>) -> Self {
         Self {
             rounds: 0,
@@ -79,11 +93,11 @@ impl RunningEstimates {
         }
     }
 
-    /// Adds a round.
+    /// Adds a round. After an error nothing has changed.
     ///
     /// # Errors
-    /// Errors of [`OffPolicy::new`](super::OffPolicy::new) and [`ConfidenceSequence::push`]; a round with a
-    /// [drop probability](LoggedRound::drop_probability). Nothing changes then.
+    /// * Errors of [`OffPolicy::new`](super::OffPolicy::new) and [`ConfidenceSequence::push`].
+    /// * Fails if the round has a [drop probability](LoggedRound::drop_probability).
     pub fn push(&mut self, round: &LoggedRound) -> Result<()> {
         check_round(self.rounds, round)?;
         check_counts_once(round)?;
@@ -121,37 +135,39 @@ impl RunningEstimates {
         })
     }
 
-    /// Number of rounds added.
+    /// Number of rounds that were added.
     pub fn rounds(&self) -> usize {
         self.rounds
     }
 
-    /// [`Estimator::InversePropensity`](super::Estimator::InversePropensity).
+    /// Estimate of [`Estimator::InversePropensity`](super::Estimator::InversePropensity).
     ///
     /// # Errors
-    /// Fewer than two rounds; [`Error::NoOverlap`]; values that overflow.
+    /// * Fails if there are fewer than two rounds, or if values overflow.
+    /// * [`Error::NoOverlap`] if all weights are zero.
     pub fn inverse_propensity(&self) -> Result<Estimate> {
         let Moments { mean, squares, cubes, .. } = self.weighted;
         from_moments(mean, squares, cubes, self.rounds, self.support()?)
     }
 
-    /// [`Estimator::SelfNormalised`](super::Estimator::SelfNormalised).
+    /// Estimate of [`Estimator::SelfNormalised`](super::Estimator::SelfNormalised).
     ///
     /// # Errors
     /// Errors of [`inverse_propensity`](Self::inverse_propensity).
     pub fn self_normalised(&self) -> Result<Estimate> {
         let support = self.support()?;
         let (value, scale) = (self.rewards.mean, support.mean_weight);
-        // Σ(w(r − value)/w̄)², by the delta method, and the same cubed.
+        // Sum of (w(r − value)/w̄)² by the delta method, and the same sum of cubes.
         let squares = self.spread.squares_about(value) / (scale * scale);
         let cubes = self.skew.cubes_about(value) / (scale * scale * scale);
         from_moments(value, squares, cubes, self.rounds, support)
     }
 
-    /// [`Estimator::DoublyRobust`](super::Estimator::DoublyRobust).
+    /// Estimate of [`Estimator::DoublyRobust`](super::Estimator::DoublyRobust).
     ///
     /// # Errors
-    /// Errors of [`inverse_propensity`](Self::inverse_propensity); [`Error::NoModel`].
+    /// * Errors of [`inverse_propensity`](Self::inverse_propensity).
+    /// * [`Error::NoModel`] if a round has no prediction.
     pub fn doubly_robust(&self) -> Result<Estimate> {
         let support = self.support()?;
         match self.without_model {

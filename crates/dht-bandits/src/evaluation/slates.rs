@@ -13,20 +13,20 @@ impl LoggedRound {
     /// Creates the rounds of logged slates for a policy, for [`OffPolicy::independent`] and
     /// [`pooled_self_normalised`](OffPolicy::pooled_self_normalised).
     ///
-    /// Let the logging policy show arm a in slate s at any position with probability μ(a ∈ s|x), and this policy with π(a ∈
-    /// s|x) ([`slate_propensities`](Policy::slate_propensities), for the number of arms shown). The weight of the arm
-    /// is π/μ. The mean over slates of Σ_a π/μ·r is then an unbiased estimate of the reward of a slate. This requires that
-    /// an arm's reward depends on the context and the arm, but not on its position or the other arms, as a semi-bandit
-    /// assumes when it learns. In a cascade, where a click ends the search, lower arms earn less, and the bias grows with
-    /// the difference between the two policies' rankings. An arm that was not observed earned 0. Pinned arms take no
-    /// feedback and are left out.
+    /// Let the logging policy show arm a in slate s at any position with probability μ(a ∈ s|x), and the evaluated
+    /// policy with π(a ∈ s|x) ([`slate_propensities`](Policy::slate_propensities), for the number of arms shown). The
+    /// weight of the arm is π/μ. The mean over slates of Σ_a π/μ·r is then an unbiased estimate of the reward of a
+    /// slate. This requires that an arm's reward depends on the context and the arm, but not on its position or the
+    /// other arms. A semi-bandit makes the same assumption when it learns. In a cascade, where a click ends the search,
+    /// lower arms earn less, and the bias grows with the difference between the two policies' rankings. An arm that was
+    /// not observed counts as a reward of 0. Pinned arms take no feedback and are left out.
     ///
-    /// The policy never shows arms of a row that it lacks: it is asked about those that it has. If arms have no features,
-    /// those that it would show and no slate of the log shows count as unsupported. With features, support is unknown.
+    /// The policy is asked only about arms that it has, and never shows others. If arms have no features, an arm that
+    /// the policy would show and no slate of the log shows counts as unsupported. With features, support is unknown.
     ///
     /// # Errors
-    /// Errors of [`LoggedSlate::check`] and of the policy, with the round: fewer arms than were shown; no arm that the
-    /// policy has.
+    /// * Errors of [`LoggedSlate::check`] and of the policy, with the number of the round.
+    /// * Fails if the policy has fewer arms of a row than were shown, or none of them.
     pub fn from_slates(log: &[LoggedSlate], policy: &dyn Policy) -> Result<Vec<Vec<Self>>> {
         let seen: BTreeSet<ArmId> = log.iter().flat_map(|slate| slate.shown.iter().map(|entry| entry.arm)).collect();
         let of_slate = |(round, slate): (usize, &LoggedSlate)| -> Result<Vec<Self>> {
@@ -48,22 +48,24 @@ impl LoggedRound {
     }
 }
 
-/// Importance weight; slates without one were refused.
+/// Importance weight of a round. Slates without one were refused before.
 fn weight_of(entry: &LoggedRound) -> f64 {
     entry.weight().unwrap_or(0.0)
 }
 
 /// Estimators over logged slates. Each slate holds one entry per position, with propensity, target and reward of that
-/// position; from [`LoggedRound::from_slates`], of the arm at any position.
+/// position. Entries of [`LoggedRound::from_slates`] refer to the arm at any position.
 ///
 /// The independent estimators assume that the positions of a slate are chosen and rewarded independently. They are
-/// biased if the reward at one position depends on the arm at another, but their weights do not multiply along the
-/// slate (Li et al. 2018, "Offline evaluation of ranking policies with click models", the item-position estimator).
+/// biased if the reward at one position depends on the arm at another. In return, their weights do not multiply along
+/// the slate. Li et al. (2018, "Offline evaluation of ranking policies with click models") call them item-position
+/// estimators.
 impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
     /// Checks a log of slates and creates its estimators.
     ///
     /// # Errors
-    /// Errors of [`OffPolicy::new`]; an arm without a propensity ([`Error::NoPropensity`]).
+    /// * Errors of [`OffPolicy::new`].
+    /// * [`Error::NoPropensity`] if an arm has no propensity.
     pub fn from_slates(slates: &'a [Vec<LoggedRound>]) -> Result<Self> {
         if slates.len() < 2 {
             return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: slates.len() });
@@ -80,7 +82,7 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
     /// Support over all positions.
     ///
     /// # Errors
-    /// No overlap at any position.
+    /// Fails if no position has overlap.
     fn support(&self) -> Result<Support> {
         let entries = || self.rounds.iter().flatten();
         check_overlap(0, entries().map(weight_of).sum())?;
@@ -89,25 +91,26 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
         Ok(Support { unsupported, ..Support::from_weights(entries().map(weight_of)) })
     }
 
-    /// Pseudo-inverse estimate (Swaminathan et al. 2017) of the slates' total reward over positions, for a logging
+    /// Pseudo-inverse estimate of the slates' total reward over positions (Swaminathan et al. 2017), for a logging
     /// policy that chooses positions independently. The weight of a slate is then 1 + Σ_positions (w − 1). Unlike
-    /// [`independent`](Self::independent), it does not use which position earned the reward.
+    /// [`independent`](Self::independent), it does not use the information at which position a reward was earned.
     ///
     /// It is unbiased under three conditions:
     ///
-    /// * The total reward of a slate is a sum of effects, each of the context, a position and the arm there; they need
-    ///   not be observed.
+    /// * The total reward of a slate is a sum of effects. Each effect depends on the context, a position and the arm
+    ///   there, and need not be observed.
     /// * The logging policy draws the arm of each position independently of the other positions, so that an arm may be
     ///   shown twice.
     /// * Propensity and target of an entry are those of the arm *at its position*.
     ///
-    /// Entries of [`LoggedRound::from_slates`] refer to arms at any position, in slates without repetition, and bias this estimate.
-    /// If two of four items are shown at random, differences between policies are a third too small. Use
-    /// [`independent`](Self::independent) or [`pooled_self_normalised`](Self::pooled_self_normalised) for them. For
-    /// rankings without repetition with only the total reward, use [`PseudoInverse`](super::PseudoInverse).
+    /// Entries of [`LoggedRound::from_slates`] refer to arms at any position, in slates without repetition, and bias
+    /// this estimate. If two of four items are shown at random, differences between policies are a third too small. Use
+    /// [`independent`](Self::independent) or [`pooled_self_normalised`](Self::pooled_self_normalised) for such entries.
+    /// For rankings without repetition whose total reward alone is known, use [`PseudoInverse`](super::PseudoInverse).
     ///
     /// # Errors
-    /// [`Error::NoOverlap`]: all weights are zero; values that overflow.
+    /// * [`Error::NoOverlap`] if all weights are zero.
+    /// * Fails if values overflow.
     pub fn pseudo_inverse(&self) -> Result<Estimate> {
         let unsupported = self.support()?.unsupported;
         let of_slate = |slate: &Vec<LoggedRound>| {
@@ -121,7 +124,7 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
     /// Computes the mean over slates of Σ_positions w·r.
     ///
     /// # Errors
-    /// [`Error::NoOverlap`]: all weights are zero.
+    /// [`Error::NoOverlap`] if all weights are zero.
     pub fn independent(&self) -> Result<Estimate> {
         let total = |slate: &Vec<LoggedRound>| slate.iter().map(|entry| weight_of(entry) * entry.reward).sum::<f64>();
         let (count, support) = (self.rounds.len(), self.support()?);
@@ -129,13 +132,13 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
         estimate(value, self.rounds.iter().map(|slate| total(slate) - value), count, support)
     }
 
-    /// Computes Σwr/Σw over all positions of all slates, times the mean number of positions. It requires weights whose
-    /// sum over a slate has the number of positions as its expectation, as those of [`LoggedRound::from_slates`] have; the weight
-    /// of a single position is not restricted. It is biased by O(1/n), with less variance than
+    /// Computes Σwr/Σw over all positions of all slates, times the mean number of positions. The expected sum of the
+    /// weights in a slate must be the number of positions, as for entries of [`LoggedRound::from_slates`]. The weight
+    /// of a single position is not restricted. The estimate has a bias of O(1/n), and less variance than
     /// [`independent`](Self::independent).
     ///
     /// # Errors
-    /// [`Error::NoOverlap`]: all weights are zero.
+    /// [`Error::NoOverlap`] if all weights are zero.
     pub fn pooled_self_normalised(&self) -> Result<Estimate> {
         let (count, support) = (self.rounds.len() as f64, self.support()?);
         let sums = |slate: &Vec<LoggedRound>| {
@@ -154,12 +157,13 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
         estimate(length * ratio, self.rounds.iter().map(deviation), self.rounds.len(), support)
     }
 
-    /// Computes the sum over positions of Σwr/Σw at that position, times the share of slates that have it. Shorter
-    /// slates count only at the positions they have; the standard error includes the sampling error of the slates'
-    /// lengths. The propensities must be those of an arm at its position; those of [`LoggedRound::from_slates`] are not.
+    /// Computes the sum over positions of Σwr/Σw at that position, times the share of slates that have the position.
+    /// Shorter slates count only at the positions that they have. The standard error includes the sampling error of the
+    /// slates' lengths. The propensities must be those of an arm at its position, unlike those of
+    /// [`LoggedRound::from_slates`].
     ///
     /// # Errors
-    /// [`Error::NoOverlap`]: all weights of a position are zero.
+    /// [`Error::NoOverlap`] if all weights of a position are zero.
     pub fn independent_self_normalised(&self) -> Result<Estimate> {
         let positions = self.rounds.iter().map(Vec::len).max().unwrap_or(0);
         let (count, support) = (self.rounds.len(), self.support()?);
@@ -170,13 +174,13 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
             let shown = entries().flatten().count() as f64;
             let weights: f64 = entries().flatten().map(weight_of).sum();
             check_overlap(position, weights)?;
-            // A position that only some slates have counts by the share of slates that have it.
+            // A position that only some slates have is weighted by the share of slates that have it.
             let share = shown / count as f64;
             let ratio = entries().flatten().map(|entry| weight_of(entry) * entry.reward).sum::<f64>() / weights;
             value += share * ratio;
             let scale = share * count as f64 / weights;
             for (deviation, entry) in deviations.iter_mut().zip(entries()) {
-                // The ratio and the share are both estimated.
+                // Both the ratio and the share are estimates.
                 *deviation += entry.map_or(-share * ratio, |entry| {
                     weight_of(entry) * (entry.reward - ratio) * scale + (1.0 - share) * ratio
                 });
@@ -187,12 +191,13 @@ impl<'a> OffPolicy<'a, Vec<LoggedRound>> {
 }
 
 impl Estimate {
-    /// Computes the mean of w·r over slates of this weight and reward, or Σwr/Σw if self-normalised, which is biased by
-    /// O(1/n) and has less variance.
+    /// Estimates the mean reward from pairs of weight and reward, one pair per slate. The estimate is the mean of w·r,
+    /// or Σwr/Σw if `self_normalised`, which has a bias of O(1/n) and less variance.
     ///
     /// # Errors
-    /// Fewer than two rounds; values that are not finite or beyond ±1e50; if self-normalised, weights whose sum is not
-    /// positive.
+    /// * Fails if there are fewer than two slates.
+    /// * Fails if a value is not finite or beyond ±1e50.
+    /// * If `self_normalised`, fails if the sum of the weights is not positive.
     pub fn from_weights(rounds: &[(f64, f64)], self_normalised: bool) -> Result<Self> {
         if rounds.len() < 2 {
             return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: rounds.len() });

@@ -5,29 +5,30 @@ use super::estimator::Estimator;
 use super::off_policy::{OffPolicy, Quantity};
 use crate::error::{Error, Result};
 
-/// Factor √6 − 1 on the half width of the wider interval, which bounds the error of the selected estimator relative to
-/// the best (Tucker & Lee 2021, SLOPE++).
+/// Factor √6 − 1 on the half width of the wider interval in a comparison. It bounds the error of the selected estimator
+/// relative to the best one (Tucker & Lee 2021, SLOPE++).
 const COMPARISON: f64 = 1.449_489_742_783_178;
 
-/// Multiple of the largest weight from which no weight changes any more: with λ = w² the shrinkage is 1e-12.
+/// Multiple of the largest weight above which a threshold changes no weight. With λ = w² the shrinkage is then 1e-12.
 const UNBIASED: f64 = 1e6;
 
 impl OffPolicy<'_> {
     /// Selects an estimator by SLOPE: the candidate with the smallest interval that agrees with all wider intervals
     /// (Su, Srinath & Krishnamurthy 2020, "Adaptive estimator selection for off-policy evaluation"; Tucker & Lee 2021).
     ///
-    /// In descending order of their half widths c, candidate i is accepted while |θ_i − θ_j| ≤ c_i + (√6 − 1)·c_j for
-    /// all j before it; the last accepted one is returned. This implementation adds a condition: the errors of
-    /// estimates from one log are correlated, so that their difference is known far better than either. The difference
-    /// must also stay within 1.96 of its own standard errors. Without this condition SLOPE accepts a bias of more than
-    /// a whole interval.
+    /// Candidates are visited in descending order of their half widths c. Candidate i is accepted while |θ_i − θ_j| ≤
+    /// c_i + (√6 − 1)·c_j for all j before it, and the last accepted one is returned. This implementation adds a
+    /// condition. The errors of estimates from one log are correlated, so that their difference is known far better
+    /// than either estimate. The difference must therefore also stay within 1.96 of its own standard errors. Without
+    /// this condition SLOPE accepts a bias of more than a whole interval.
     ///
     /// Candidates should be one family of decreasing variance and increasing bias, such as switch-DR with decreasing
-    /// thresholds: [`candidates`](Self::candidates) creates one. The bias of the selected estimate is
-    /// unknown: it has no interval, unless it is the unbiased one's.
+    /// thresholds: [`candidates`](Self::candidates) creates one. The bias of the selected estimate is unknown, so that
+    /// it has no interval unless the unbiased candidate is selected.
     ///
     /// # Errors
-    /// No candidate; as [`estimate`](Self::estimate).
+    /// * Fails if there are no candidates.
+    /// * Errors of [`estimate`](Self::estimate).
     pub fn slope(&self, candidates: &[Estimator]) -> Result<(Estimator, Estimate)> {
         let value = |estimator: &Estimator| Quantity { estimator: *estimator, minus_log: false };
         let (estimates, differences) = self.estimates(&candidates.iter().map(value).collect::<Vec<_>>())?;
@@ -52,9 +53,9 @@ impl OffPolicy<'_> {
         }
     }
 
-    /// Creates ten members of one family for [`slope`](Self::slope): `make` receives weights. The first weight is so
-    /// large that it, and its square, leave the estimate unbiased. The others range from the log's largest weight down
-    /// to 1, evenly spaced by their logarithms.
+    /// Creates ten estimators of one family for [`slope`](Self::slope). `make` creates an estimator from a weight. The
+    /// first weight is so large that it, and its square, leave the estimate unbiased. The others range from the log's
+    /// largest weight down to 1, with evenly spaced logarithms.
     pub fn candidates(&self, make: impl Fn(f64) -> Estimator) -> Vec<Estimator> {
         let largest = self.rounds().iter().filter_map(|round| round.weight()).fold(1.0, f64::max);
         let grid = (0..9).map(|step| largest.powf(1.0 - f64::from(step) / 8.0));

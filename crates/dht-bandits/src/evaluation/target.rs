@@ -1,4 +1,4 @@
-//! Policies to be evaluated: their probabilities in each row of a log, and what they learned from.
+//! Policies that are evaluated: their probabilities in each row of a log, and the rows from which they learned.
 
 use super::known_arms::ask_of_known;
 use super::outcome_model::in_round;
@@ -13,29 +13,40 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 type Probabilities<'a> = dyn Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a;
 
-/// Policy to be evaluated: its name, and its probability of each arm in a context.
+/// Policy that is evaluated: its name, and its probability of each arm in a context.
 ///
-/// A policy must not have learned from the rows that judge it: its value on them is too high.
-/// [`trained_on`](Self::trained_on) names the rows of its training, and an evaluation on one of them is refused.
-/// [`cross_fitted`](Self::cross_fitted) learns and judges on one log.
+/// A policy must not have learned from the rows that judge it, since its value on them is too high.
+/// [`trained_on`](Self::trained_on) names the rows from which it learned; an evaluation on one of these rows is
+/// refused. [`cross_fitted`](Self::cross_fitted) learns and judges on one log.
+///
+/// ```
+/// use dht_bandits::evaluation::Target;
+/// use dht_bandits::log::LoggedDecision;
+/// use dht_bandits::{ArmId, Request};
+///
+/// let log = [LoggedDecision::new(vec![1.0], ArmId::new(0), 0.5, 1.0)];
+/// let target = Target::new("mostly arm 1", |_: &Request<'_>| Ok(vec![(ArmId::new(0), 0.1), (ArmId::new(1), 0.9)]));
+/// assert_eq!(target.probabilities(&log)?[0][1], (ArmId::new(1), 0.9));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 pub struct Target<'a> {
     name: String,
     source: Source<'a>,
-    /// Rows of its training, if known.
+    /// Rows from which the policy learned, if known.
     trained_on: Option<&'a [LoggedDecision]>,
     /// Number of rewards that it has learned.
     updates: u64,
 }
 
-/// Origin of the probabilities.
+/// Source of the probabilities.
 enum Source<'a> {
     Function(Box<Probabilities<'a>>),
-    /// A policy that learns each row's probabilities from the other folds.
+    /// Policy that learns each row's probabilities from the other folds.
     Learner(Box<dyn Policy>, usize),
 }
 
 impl<'a> Target<'a> {
-    /// Creates a target from its probabilities; omitted arms have probability 0.
+    /// Creates a target from a function that returns its probabilities. Omitted arms have probability 0.
     pub fn new(
         name: impl Into<String>,
         probabilities: impl Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a,
@@ -46,10 +57,10 @@ impl<'a> Target<'a> {
 
     /// Creates a target from a policy's [propensities](Policy::propensities), without learning.
     ///
-    /// The policy never chooses arms that a row names and the policy lacks, because it removed them or never had them.
-    /// It is asked about the arms that it has, and the others have probability 0. This is unbiased for its reward in
-    /// these contexts with its arms, and gives no weight to arms that the log does not support. A row with none of the
-    /// policy's arms is refused: the policy could not have answered.
+    /// A policy never chooses arms that a row lists and the policy lacks, because it removed them or never had them. It
+    /// is asked about the arms that it has, and the others have probability 0. The estimate is unbiased for the
+    /// policy's reward in these contexts with its arms, and gives no weight to arms that the log does not support. A
+    /// row with none of the policy's arms is refused, since the policy could not have answered.
     pub fn from_policy(name: impl Into<String>, policy: &'a dyn Policy) -> Self {
         let target = Self::new(name, |request| propensities(policy, request));
         Self { updates: policy.version(), ..target }
@@ -61,11 +72,12 @@ impl<'a> Target<'a> {
     }
 
     /// Creates a target that learns from the log that judges it, fold by fold. Row i is in fold i mod `folds`. Its
-    /// probabilities are those of a copy of `policy` that has [learned](Policy::fit) the other folds. The estimate is the
-    /// value of a policy that learns from (`folds` − 1)/`folds` of the log.
+    /// probabilities are those of a copy of `policy` that has [learned](Policy::fit) the other folds. The estimate is
+    /// the value of a policy that learns from (`folds` − 1)/`folds` of the log.
     ///
     /// # Errors
-    /// A policy that has learned already, since it may know the log; fewer than two folds.
+    /// * Fails if the policy has already learned, since it may know the log.
+    /// * Fails if there are fewer than two folds.
     pub fn cross_fitted(name: impl Into<String>, policy: &dyn Policy, folds: usize) -> Result<Self> {
         let updates = policy.version();
         check_parameter("number of rewards already learned", updates as f64, updates == 0, "0: begin untrained")?;
@@ -74,11 +86,11 @@ impl<'a> Target<'a> {
         Ok(Self { name: name.into(), source, trained_on: None, updates: 0 })
     }
 
-    /// States from which rows the policy learned: none, for a policy that learned elsewhere. An evaluation on one of
-    /// these rows is refused ([`Error::LearnedFromLog`]).
+    /// States from which rows the policy learned. The list is empty for a policy that learned elsewhere. An evaluation
+    /// on one of these rows is refused ([`Error::LearnedFromLog`]).
     ///
-    /// Rows are recognised if they are the same memory, or as copies by their content: 32 consecutive rows that are also
-    /// consecutive in the log. Shuffled copies are not recognised.
+    /// Rows are recognised if they lie in the same memory. Copies are recognised by their content: 32 consecutive rows
+    /// that are also consecutive in the log. Shuffled copies are not recognised.
     #[must_use]
     pub fn trained_on(self, rows: &'a [LoggedDecision]) -> Self {
         Self { trained_on: Some(rows), ..self }
@@ -89,7 +101,7 @@ impl<'a> Target<'a> {
         &self.name
     }
 
-    /// Number of rewards that the policy learned from rows that nobody named.
+    /// Number of rewards that the policy learned from unknown rows.
     pub(super) fn unknown_updates(&self) -> u64 {
         if self.trained_on.is_some() { 0 } else { self.updates }
     }
@@ -102,7 +114,7 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// Learns what the target learns from a log, and returns the probabilities by row.
+    /// Prepares the target for a log, which a learner learns fold by fold. The result returns the probabilities by row.
     pub(super) fn prepare(&self, log: &[LoggedDecision]) -> Result<Prepared<'_, 'a>> {
         match &self.source {
             Source::Function(function) => Ok(Prepared::Function(function)),
@@ -126,7 +138,8 @@ impl<'a> Target<'a> {
     /// [`Evaluation::run`](super::Evaluation::run) asks row by row instead.
     ///
     /// # Errors
-    /// Errors of the policy, with the round; [`Error::LearnedFromLog`].
+    /// * Errors of the policy, with the number of the round.
+    /// * [`Error::LearnedFromLog`] if the policy learned from a row of the log.
     pub fn probabilities(&self, log: &[LoggedDecision]) -> Result<Vec<Vec<(ArmId, f64)>>> {
         self.check_unseen(log)?;
         let prepared = self.prepare(log)?;
@@ -135,14 +148,14 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Target, ready for the rows of one log.
+/// Target that is ready for the rows of one log.
 pub(super) enum Prepared<'t, 'a> {
     Function(&'t Probabilities<'a>),
     Folds(Vec<Box<dyn Policy>>),
 }
 
 impl Prepared<'_, '_> {
-    /// Probabilities in the row at this position.
+    /// Probabilities in the row at this position of the log.
     pub(super) fn probabilities(&self, position: usize, row: &LoggedDecision) -> Result<Vec<(ArmId, f64)>> {
         let request = row.request()?;
         match self {
@@ -163,8 +176,8 @@ impl std::fmt::Debug for Target<'_> {
     }
 }
 
-/// Number of consecutive rows that identify a place in a log. Rows with few different contexts repeat, runs of them do
-/// not: at two bits a row, 32 of them agree by chance once in 10¹⁹.
+/// Number of consecutive rows that identify a position in a log. Single rows with few different contexts repeat, but
+/// long runs of them do not: at two bits per row, runs of 32 rows agree by chance once in 10¹⁹.
 const WINDOW: usize = 32;
 
 /// Position in `log` of the first row that is also among `rows`.
@@ -179,14 +192,14 @@ fn first_shared(rows: &[LoggedDecision], log: &[LoggedDecision]) -> Option<usize
     let width = WINDOW.min(rows.len()).min(log.len());
     let (rows, log): (Vec<u64>, Vec<u64>) = (rows.iter().map(hash).collect(), log.iter().map(hash).collect());
     let mut windows: HashSet<&[u64]> = HashSet::new();
-    // A run that occurs twice in the training is no place.
+    // A run that occurs twice in the rows identifies no position.
     let mut repeated: HashSet<&[u64]> = HashSet::new();
     for window in rows.windows(width) {
         if !windows.insert(window) {
             repeated.insert(window);
         }
     }
-    // A short run is a place only where its rows differ.
+    // A short run identifies a position only if its rows differ.
     let is_place = |window: &[u64]| {
         let different: HashSet<&u64> = window.iter().collect();
         windows.contains(window) && !repeated.contains(window) && different.len() * 2 > window.len().min(8)

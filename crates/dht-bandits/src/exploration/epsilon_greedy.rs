@@ -7,29 +7,41 @@ use crate::validate::check_parameter;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// ε-greedy: the highest mean, and with probability ε_t an arm drawn uniformly. An arm is chosen with probability ε_t/K
-/// + (1 − ε_t)·\[best\]; ties share the second term.
+/// ε-greedy rule: selects the arm with the highest mean, and with probability ε_t an arm drawn uniformly. An arm is
+/// chosen with probability ε_t/K + (1 − ε_t)·\[best\]. Arms that tie for the highest mean share the second term.
 ///
 /// After t learned rewards, ε_t is 1 if t < `first`, and min(1, ε·(1 + t)^−`power`) otherwise:
 ///
-/// * [`new`](Self::new): ε stays; 0 never explores.
-/// * [`with_decay`](Self::with_decay): with power 1 and ε = cK/d² it is ε_n-GREEDY of Auer, Cesa-Bianchi & Fischer
-///   (2002), Figure 3, whose regret is logarithmic where the gap between the best arms is at least d. With power 1/3 it
-///   is the epoch-free form whose regret is O(T^⅔) without a known gap.
-/// * [`with_first`](Self::with_first): explore first. With ε = 0 it is the epoch-greedy algorithm of Langford & Zhang
-///   (2007) with a single epoch; its regret is O(T^⅔) with `first` ~ T^⅔. Every policy can be evaluated on the log of
-///   the first rounds. Afterwards propensities are 1 and 0.
+/// * [`new`](Self::new) keeps ε constant; 0 never explores.
+/// * [`with_decay`](Self::with_decay) lets ε decrease. With power 1 and ε = cK/d² it is ε_n-GREEDY of Auer,
+///   Cesa-Bianchi & Fischer (2002), Figure 3, whose regret is logarithmic if the gap between the best arms is at least
+///   d. With power 1/3 it is the epoch-free form whose regret is O(T^⅔) without a known gap.
+/// * [`with_first`](Self::with_first) explores first. With ε = 0 it is the epoch-greedy algorithm of Langford & Zhang
+///   (2007) with a single epoch. Its regret is O(T^⅔) with `first` ~ T^⅔. The log of the first rounds can evaluate
+///   every policy. Afterwards propensities are 1 and 0.
 ///
-/// t counts learned rewards, not choices: without feedback ε_t stays.
+/// t counts learned rewards, not choices: without feedback, ε_t does not change.
+///
+/// ```
+/// use dht_bandits::exploration::EpsilonGreedy;
+/// use dht_bandits::{ArmId, Policy, Request, Ridge, policy::Disjoint};
+///
+/// let mut policy = Disjoint::<Ridge, _>::new(1, 4, Ridge::new(1.0), EpsilonGreedy::new(0.1))?;
+/// policy.update(ArmId::new(2), &[1.0], 1.0, 1.0)?;
+/// let propensities = policy.propensities(&Request::new(&[1.0]))?;
+/// assert!((propensities[2].probability - 0.925).abs() < 1e-12); // .1/4 + .9
+/// assert!((propensities[0].probability - 0.025).abs() < 1e-12);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpsilonGreedy {
-    /// Fraction ε of rounds that draw uniformly, in [0, 1]; with a decay, its start, at least 0.
+    /// Fraction ε of rounds that draw uniformly, in [0, 1]. With a decay, it is the initial factor, at least 0.
     pub epsilon: f64,
-    /// Exponent of the decay, in [0, 1]; 0 for none.
+    /// Exponent of the decay, in [0, 1]; 0 for a constant ε.
     #[serde(default)]
     pub power: f64,
-    /// Number of rewards to learn from arms drawn uniformly.
+    /// Number of rewards that are learned from uniformly drawn arms before the rule applies.
     #[serde(default)]
     pub first: u64,
 }

@@ -1,4 +1,4 @@
-//! Minimum probability of every arm, under any rule.
+//! Minimum probability of every arm under any exploration rule.
 
 use super::rule::{Exploration, Selection};
 use crate::error::Result;
@@ -7,12 +7,13 @@ use crate::validate::check_parameter;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// Rule with a floor p: each of K arms is chosen with probability p + (1 − Kp)·π ≥ p, where π is the probability under
-/// the inner rule. A log of its decisions supports every policy, with importance weights of at most 1/p.
+/// Rule with a floor p under the probability of each arm. Each of K arms is chosen with probability p + (1 − Kp)·π ≥ p,
+/// where π is the probability under the inner rule. A log of its decisions supports every policy, with importance
+/// weights of at most 1/p.
 ///
-/// A draw is uniform with probability Kp, and follows the inner rule otherwise. In slates this holds for each position,
-/// so that each arm is shown with at least that probability. If the floor is above 1/K, K arms cannot all have it, and
-/// choosing is refused ([`Error::Floor`](crate::Error::Floor)).
+/// A draw is uniform with probability Kp, and follows the inner rule otherwise. In slates this applies to each
+/// position, so that each arm is shown with at least probability p. If the floor is above 1/K, K arms cannot all have
+/// it, and choosing is refused ([`Error::Floor`](crate::Error::Floor)).
 ///
 /// ```
 /// use dht_bandits::exploration::Floor;
@@ -27,17 +28,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Floor<E> {
-    /// Inner rule.
+    /// Inner exploration rule.
     pub rule: E,
-    /// Floor p in [0, 1]: at most 1/K when one of K arms is chosen.
+    /// Floor p in [0, 1]. It must be at most 1/K when one of K arms is chosen.
     pub probability: f64,
 }
 
 impl<E: Exploration> Floor<E> {
-    /// Adds a floor to a rule.
+    /// Adds a floor to an exploration rule.
     ///
     /// # Errors
-    /// A floor outside [0, 1]; a setting of the rule out of its range.
+    /// Fails if the floor is outside [0, 1], or if a setting of the rule is out of its range.
     pub fn new(rule: E, probability: f64) -> Result<Self> {
         let floor = Self { rule, probability };
         floor.check()?;
@@ -74,7 +75,7 @@ impl<E: Exploration> Exploration for Floor<E> {
 
     #[inline]
     fn floor(&self) -> f64 {
-        // Of two floors the higher one holds.
+        // Of two nested floors, the higher one applies.
         self.probability.max(self.rule.floor())
     }
 

@@ -7,13 +7,14 @@ use crate::validate::check_parameter;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// Upper confidence bound with a growing factor: mean + α_n·width, where α_n = min(limit, α·(1 + n/rounds)) after n
-/// learned rewards.
+/// Upper confidence bound with a growing exploration factor: mean + α_n·width, where α_n = min(limit, α·(1 + n/rounds))
+/// after n learned rewards.
 ///
-/// Two facts pull α apart. Rewards with noise need α of 1 and more: with α = ¼ the bound of an unlucky arm falls below
-/// the best one after a few rewards, and it is never tried again. With few rewards for each weight, such an α spends
-/// most rounds on exploration that the remaining rounds cannot repay. So `rounds` is proportional to the number of
-/// weights: exploration is cheap once there are many rewards for each, because all widths are small then.
+/// The best α depends on how much has been learned. Rewards with noise need an α of 1 or more: with α = ¼, the bound of
+/// an unlucky arm can fall below that of the best arm after a few rewards, and the arm is never tried again. With few
+/// rewards for each weight, such a large α spends most rounds on exploration that the remaining rounds cannot repay.
+/// `rounds` should therefore be proportional to the number of weights. Once there are many rewards for each weight, all
+/// widths are small and exploration is cheap.
 ///
 /// The recommended settings use α = ¼, a limit of 3/2, and two rewards for each weight as `rounds`
 /// ([`PolicySettings::recommended`](crate::policy::PolicySettings::recommended)).
@@ -34,7 +35,7 @@ use serde::{Deserialize, Serialize};
 pub struct GrowingUcb {
     /// Exploration factor α ≥ 0 before the first reward.
     pub alpha: f64,
-    /// Number of learned rewards, above 0, that adds α once more.
+    /// Number of learned rewards, above 0, after which the factor has grown by α.
     pub rounds: f64,
     /// Largest factor, at least α.
     pub limit: f64,

@@ -1,4 +1,4 @@
-//! Exploration rules: choices from the means and widths of arms.
+//! Exploration rules: choose an arm from the means and widths of the arms' scores.
 //!
 //! | rule | chooses | source |
 //! |---|---|---|
@@ -9,7 +9,7 @@
 //! | [`Softmax`] | with probability ∝ exp(mean/τ) | Sutton & Barto (2018), section 2.8 |
 //! | [`SquareCb`] | with probability 1/(K + γ_t·gap), the rest to the best; by default γ_t = γ·√(1 + t) after t rewards | Foster & Rakhlin (2020) |
 //!
-//! Each combines with every [`Posterior`](crate::posterior::Posterior); all but the first three ignore
+//! Each rule can be combined with every [`Posterior`](crate::posterior::Posterior). All but the first three ignore
 //! widths. [`Floor`] gives every arm a minimum probability under any rule.
 
 mod epsilon_greedy;

@@ -7,20 +7,32 @@ use crate::validate::check_parameter;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// Softmax: an arm is chosen with probability exp(mean_a/τ)/Σ_b exp(mean_b/τ) (Sutton & Barto 2018, section 2.8;
+/// Softmax rule: an arm is chosen with probability exp(mean_a/τ)/Σ_b exp(mean_b/τ) (Sutton & Barto 2018, section 2.8;
 /// Boltzmann exploration).
 ///
-/// The draw is the highest of mean + τ·G, with G a standard Gumbel variable −ln(−ln u). Its distribution is the same
-/// (Gumbel 1954), in one pass and without memory. In slates, the K highest are a draw from the Plackett-Luce model. A
-/// constant τ never stops exploring; widths are ignored.
+/// A draw selects the highest mean + τ·G, with G a standard Gumbel variable −ln(−ln u). It has the same distribution
+/// (Gumbel 1954), and needs one pass and no memory. In slates, the K highest values are a draw from the Plackett-Luce
+/// model. A constant τ never stops exploring. Widths are ignored.
+///
+/// ```
+/// use dht_bandits::exploration::Softmax;
+/// use dht_bandits::{ArmId, Policy, Request, Ridge, policy::Disjoint};
+///
+/// let mut policy = Disjoint::<Ridge, _>::new(1, 2, Ridge::new(1.0), Softmax { temperature: 0.5 })?;
+/// policy.update(ArmId::new(0), &[1.0], 1.0, 1.0)?; // the mean of arm 0 is now 1/2
+/// let propensities = policy.propensities(&Request::new(&[1.0]))?;
+/// let expected = 1.0_f64.exp() / (1.0_f64.exp() + 1.0);
+/// assert!((propensities[0].probability - expected).abs() < 1e-12);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Softmax {
-    /// Temperature τ > 0, in units of the reward: low is greedy, high is uniform.
+    /// Temperature τ > 0, in units of the reward. A low temperature is nearly greedy, a high one nearly uniform.
     pub temperature: f64,
 }
 
-/// Sum Σ exp(mean/τ) over the arms so far, relative to the largest term.
+/// Running sum Σ exp(mean/τ) over arms, relative to the largest term.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Partition {
     temperature: f64,
@@ -33,7 +45,7 @@ impl Partition {
         Self { temperature, largest: f64::NEG_INFINITY, sum: 0.0 }
     }
 
-    /// Adds one arm.
+    /// Adds the term of one arm.
     #[inline(always)]
     pub(crate) fn plus(self, mean: f64) -> Self {
         let Self { temperature, largest, sum } = self;
@@ -44,7 +56,7 @@ impl Partition {
         }
     }
 
-    /// Probability of an arm with this mean; never 0 for an arm that can be drawn.
+    /// Probability of an arm with this mean. It is never 0 for an arm that can be drawn.
     pub(crate) fn probability(self, mean: f64) -> f64 {
         (((mean - self.largest) / self.temperature).exp() / self.sum).max(f64::MIN_POSITIVE)
     }
@@ -55,7 +67,7 @@ impl Exploration for Softmax {
 
     #[inline]
     fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64 {
-        // u in (0, 1): both logarithms are finite.
+        // u lies in (0, 1), so that both logarithms are finite.
         let u = (rng.random::<f64>() + 2f64.powi(-54)).min(1.0 - f64::EPSILON / 2.0);
         score.mean + 0.0 * score.width - self.temperature * (-u.ln()).ln()
     }

@@ -1,4 +1,4 @@
-//! SquareCB: inverse-gap weighting.
+//! SquareCB: exploration by inverse-gap weighting.
 
 use super::rule::{Exploration, Selection, mean_if_finite};
 use crate::error::Result;
@@ -7,20 +7,32 @@ use crate::validate::check_parameter;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// SquareCB (Foster & Rakhlin 2020, Algorithm 1): of K arms, each is chosen with probability
+/// SquareCB rule: exploration by inverse-gap weighting (Foster & Rakhlin 2020, Algorithm 1). Of K arms, each is chosen
+/// with probability p_a = 1/(K + γ_t·(m* − m_a)). The arm with the highest mean m* has the remaining probability,
+/// 1 − Σ p_a.
 ///
-/// p_a = 1/(K + γ_t·(m* − m_a)), and the arm of the highest mean m* with the rest, 1 − Σ p_a.
+/// γ_t = γ·(1 + t)^p after t learned rewards. p = ½ is the schedule of the paper and of Vowpal Wabbit (`--gamma_scale`,
+/// `--gamma_exponent`). Widths are ignored, so that the rule works with any regression. The rule scores each arm twice.
+/// Arms that tie for the highest mean share the remaining probability. It chooses one arm: larger slates are refused.
 ///
-/// γ_t = γ·(1 + t)^p after t learned rewards; p = ½ is the schedule of the paper and of Vowpal Wabbit (`--gamma_scale`,
-/// `--gamma_exponent`). Widths are ignored, so that the rule works with any regression. It scores each arm twice. Arms
-/// that tie for the highest mean share the rest. It chooses one arm: larger slates are refused.
+/// ```
+/// use dht_bandits::exploration::SquareCb;
+/// use dht_bandits::{ArmId, Policy, Request, Ridge, policy::Disjoint};
+///
+/// let mut policy = Disjoint::<Ridge, _>::new(1, 2, Ridge::new(1.0), SquareCb::new(10.0))?;
+/// policy.update(ArmId::new(0), &[1.0], 1.0, 1.0)?; // the mean of arm 0 is now 1/2
+/// let propensities = policy.propensities(&Request::new(&[1.0]))?;
+/// let gamma = 10.0 * 2.0_f64.sqrt(); // after one reward
+/// assert!((propensities[1].probability - 1.0 / (2.0 + gamma * 0.5)).abs() < 1e-12);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SquareCb {
-    /// γ ≥ 0 before the first reward, in arms per unit of reward; 0 is uniform.
+    /// Factor γ ≥ 0 before the first reward, in arms per unit of reward. 0 draws uniformly.
     pub gamma: f64,
-    /// Exponent p of the growth, in [0, 1]: ½ in [`new`](Self::new), and in settings without this key; 0 for a constant
-    /// γ.
+    /// Exponent p of the growth of γ, in [0, 1]. [`new`](Self::new), and settings without this key, have ½; 0 keeps γ
+    /// constant.
     #[serde(default = "half")]
     pub power: f64,
 }
@@ -54,13 +66,13 @@ impl Exploration for SquareCb {
     }
 }
 
-/// 1/(K + γ·gap), the probability of an arm that is not the best.
+/// Probability 1/(K + γ·gap) of an arm that is not the best.
 pub(crate) fn inverse_gap(arms: usize, gamma: f64, gap: f64) -> f64 {
     1.0 / (arms as f64 + gamma * gap)
 }
 
-/// Draw by inverse gaps, arm by arm. It selects the first arm at which the sum of probabilities exceeds `point`, a
-/// number drawn from [0, 1); if there is none, the best arm.
+/// Draw by inverse gaps, in one pass over the arms. It selects the first arm at which the sum of probabilities exceeds
+/// `point`, a number drawn from [0, 1). If no sum exceeds it, the draw selects the best arm.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InverseGap {
     pub(crate) gamma: f64,
@@ -68,9 +80,9 @@ pub(crate) struct InverseGap {
     /// Index and mean of the best arm.
     pub(crate) best: (usize, f64),
     pub(crate) point: f64,
-    /// Sum of the probabilities of all arms so far except the best.
+    /// Running sum of the probabilities of all arms except the best.
     pub(crate) sum: f64,
-    /// Sum of the probabilities without the arms that tie with the best.
+    /// Running sum of the probabilities, without the arms that tie with the best.
     pub(crate) below: f64,
     pub(crate) chosen: Option<(usize, Score, f64)>,
 }
@@ -80,7 +92,7 @@ impl InverseGap {
         Self { gamma, arms, best, point, sum: 0.0, below: 0.0, chosen: None }
     }
 
-    /// Adds one arm.
+    /// Adds one arm to the draw.
     pub(crate) fn or(mut self, index: usize, score: Score) -> Self {
         if index == self.best.0 {
             return self;

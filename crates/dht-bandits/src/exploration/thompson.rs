@@ -8,15 +8,27 @@ use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-/// Thompson sampling: mean + α·width·z with z ~ N(0, 1), drawn anew for each arm.
+/// Thompson sampling: mean + α·width·z with z ~ N(0, 1), drawn separately for each arm.
 ///
 /// With disjoint arms this equals the score θ̃'x of a draw θ̃ ~ N(θ, α²P). A linear form of a Gaussian is Gaussian with
-/// mean θ'x and variance α²x'Px, and the arms' draws are independent. So no vector is drawn (Agrawal & Goyal 2013,
+/// mean θ'x and variance α²x'Px, and the arms' draws are independent. No vector need be drawn (Agrawal & Goyal 2013,
 /// Algorithm 1, where v is α).
+///
+/// ```
+/// use dht_bandits::{ArmId, LinTs, Policy, Request, Ridge, Thompson};
+///
+/// let mut policy = LinTs::new(1, 2, Ridge::new(1.0), Thompson { alpha: 1.0 })?;
+/// let before = policy.propensities(&Request::new(&[1.0]))?;
+/// assert!((before[0].probability - 0.5).abs() < 1e-6);
+/// policy.update(ArmId::new(0), &[1.0], 1.0, 1.0)?;
+/// let after = policy.propensities(&Request::new(&[1.0]))?;
+/// assert!(after[0].probability > 0.6 && after[0].probability < 0.7);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Thompson {
-    /// Scale α ≥ 0 of the posterior's standard deviation; 1 is the Bayes posterior for unit noise.
+    /// Scale α ≥ 0 of the posterior's standard deviation; 1 is the Bayesian posterior for unit noise.
     pub alpha: f64,
 }
 

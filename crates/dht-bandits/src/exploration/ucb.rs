@@ -9,11 +9,29 @@ use serde::{Deserialize, Serialize};
 
 /// Upper confidence bound: mean + α·width (Li et al. 2010, Algorithm 1, line 9).
 ///
-/// α = 0 is greedy. The proof's α is 1 + √(ln(2/δ)/2); in practice 0.1 to 1 with rewards of unit scale.
+/// α = 0 is greedy. The regret bound is proved for α = 1 + √(ln(2/δ)/2). In practice α is .1 to 1 for rewards of unit
+/// scale.
+///
+/// ```
+/// use dht_bandits::{ArmId, LinUcb, Policy, Request, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut policy = LinUcb::new(1, 2, Ridge::new(1.0), Ucb { alpha: 1.0 })?;
+/// for _ in 0..10 {
+///     policy.update(ArmId::new(0), &[1.0], 0.5, 1.0)?;
+/// }
+/// // Arm 1 is unknown: its bound is 0 + 1, that of arm 0 about .45 + .30.
+/// assert_eq!(policy.select(&Request::new(&[1.0]), &mut rng)?.arm, ArmId::new(1));
+/// // Without the width, the better mean counts.
+/// policy.set_exploration(Ucb { alpha: 0.0 })?;
+/// assert_eq!(policy.select(&Request::new(&[1.0]), &mut rng)?.arm, ArmId::new(0));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ucb {
-    /// The exploration factor α ≥ 0.
+    /// Exploration factor α ≥ 0.
     pub alpha: f64,
 }
 

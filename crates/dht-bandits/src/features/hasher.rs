@@ -1,4 +1,4 @@
-//! Feature hashing: named values → sparse contexts, without a list of names.
+//! Feature hashing: turns named values into sparse contexts without a list of names.
 
 use super::murmur::{combine, murmur3};
 use crate::decision::{FeatureSpace, SparseContext};
@@ -6,9 +6,9 @@ use crate::error::{Error, Result};
 use crate::validate::{check_bounded, check_parameter};
 use std::collections::BTreeMap;
 
-/// Signed feature hashing (Weinberger et al. 2009): the index of a feature is a hash of its namespace and its name, and
-/// another bit of the hash is the sign of its value. Two features with one index then add or cancel with equal
-/// probability.
+/// Signed feature hashing (Weinberger et al. 2009). The index of a feature is a hash of its namespace and its name, and
+/// another bit of the hash is the sign of its value. If two features have the same index, their values add or cancel
+/// with equal probability.
 ///
 /// Features are added one by one, and [`context`](Self::context) returns their sparse context:
 ///
@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 ///
-/// The hash is MurmurHash3 of 32 bits. Settings (bits, seed, n-grams, interactions, the constant) belong to the
+/// The hash is MurmurHash3 of 32 bits. The settings (bits, seed, n-grams, interactions, the constant) identify the
 /// [space](Self::space) of the contexts, and a policy refuses contexts of another space.
 #[derive(Debug, Clone)]
 pub struct FeatureHasher {
@@ -50,27 +50,27 @@ pub struct FeatureHasher {
     names: Option<Names>,
 }
 
-/// Name of a group of features, and its hash.
+/// Named group of features, with the hash of its name.
 #[derive(Debug, Clone)]
 struct Namespace {
     name: String,
     bytes: Vec<u8>,
     hash: u32,
-    /// Interactions in which it is the first or the second group, as numbers of the other namespace.
+    /// Numbers of the second namespaces in the interactions whose first namespace is this one.
     second_of: Vec<usize>,
 }
 
-/// Feature of the current context.
+/// Hashed feature of the current context.
 #[derive(Debug, Clone, Copy)]
 struct Feature {
     value: f64,
     hash: u32,
     namespace: u32,
-    /// Number of its name, if names are stored.
+    /// Number of the feature's name, if names are stored.
     name: u32,
 }
 
-/// Names of the features met so far, by index.
+/// Names of all features so far, by index.
 #[derive(Debug, Clone, Default)]
 struct Names {
     by_index: BTreeMap<u32, Vec<String>>,
@@ -95,11 +95,11 @@ impl Names {
 /// Largest number of words in an n-gram.
 const LONGEST_NGRAM: usize = 8;
 
-/// Namespace of the constant.
+/// Namespace of the constant feature.
 const CONSTANT: &str = "constant";
 
-/// Sorts pairs by their index of some bits; pairs of one index keep their order. Radix sort by halves or thirds of the
-/// index where there are enough pairs for its counts.
+/// Sorts pairs by the low bits of their index. Pairs of one index keep their order. If there are enough pairs, a radix
+/// sort by halves or thirds of the index is used.
 fn sort_by_index(pairs: &mut Vec<(u32, f64)>, other: &mut Vec<(u32, f64)>, counts: &mut Vec<u32>, bits: u32) {
     let passes = if bits > 22 || pairs.len() < 256 { 3 } else { 2 };
     let digit = bits.div_ceil(passes);
@@ -133,7 +133,7 @@ impl FeatureHasher {
     /// Creates a hasher to 2^`bits` indices, with single words and a constant feature of value 1.
     ///
     /// # Errors
-    /// Bits that are not from 1 to 28.
+    /// Fails if `bits` is not from 1 to 28.
     pub fn new(bits: u32) -> Result<Self> {
         let hasher = Self {
             bits,
@@ -158,7 +158,7 @@ impl FeatureHasher {
         Self { seed, ..self }.refreshed()
     }
 
-    /// Leaves the constant feature out.
+    /// Omits the constant feature.
     #[must_use]
     pub fn without_constant(self) -> Self {
         Self { constant: false, ..self }.refreshed()
@@ -167,17 +167,17 @@ impl FeatureHasher {
     /// Adds runs of 2 to `longest` words of each [text](Self::text) as features.
     ///
     /// # Errors
-    /// A length that is not from 1 to 8.
+    /// Fails if `longest` is not from 1 to 8.
     pub fn with_ngrams(self, longest: usize) -> Result<Self> {
         check_parameter("ngrams", longest as f64, (1..=LONGEST_NGRAM).contains(&longest), "from 1 to 8")?;
         Ok(Self { ngrams: longest, ..self }.refreshed())
     }
 
-    /// Adds the products of each feature of one namespace with each of another; a namespace with itself gives each pair
-    /// once, and squares.
+    /// Adds the products of each feature of one namespace with each feature of another. A namespace paired with itself
+    /// gives each pair of its features once, squares included.
     ///
     /// # Errors
-    /// [`Error::DuplicateName`]: a pair that is listed twice.
+    /// [`Error::DuplicateName`] if a pair of namespaces is listed twice.
     pub fn with_interactions<S: Into<String>>(self, pairs: impl IntoIterator<Item = (S, S)>) -> Result<Self> {
         let interactions: Vec<(String, String)> = pairs.into_iter().map(|(a, b)| (a.into(), b.into())).collect();
         for (position, (first, second)) in interactions.iter().enumerate() {
@@ -196,7 +196,7 @@ impl FeatureHasher {
         Self { names: Some(Names::default()), ..self }.refreshed()
     }
 
-    /// Drops what depends on the settings, and computes their fingerprint.
+    /// Resets the state that depends on the settings, and computes the fingerprint of the settings.
     fn refreshed(mut self) -> Self {
         self.namespaces.clear();
         self.clear();
@@ -204,7 +204,7 @@ impl FeatureHasher {
         for (first, second) in &self.interactions {
             print = combine(murmur3(first.as_bytes(), print), murmur3(second.as_bytes(), 0));
         }
-        // 0 is the fingerprint of the caller's own indices.
+        // The fingerprint 0 is reserved for indices that the caller assigns.
         let print = (print & 0x00ff_ffff).max(1);
         if let Ok(space) = FeatureSpace::with_fingerprint(self.bits, print) {
             self.space = space;
@@ -212,22 +212,22 @@ impl FeatureHasher {
         self
     }
 
-    /// Space of the contexts.
+    /// Feature space of the contexts.
     pub fn space(&self) -> FeatureSpace {
         self.space
     }
 
-    /// Number of features that were added since [`clear`](Self::clear), without products and the constant.
+    /// Number of features since the last [`clear`](Self::clear), without products and the constant.
     pub fn len(&self) -> usize {
         self.features.len()
     }
 
-    /// Returns whether no feature was added since [`clear`](Self::clear).
+    /// Returns whether there are no features since the last [`clear`](Self::clear).
     pub fn is_empty(&self) -> bool {
         self.features.is_empty()
     }
 
-    /// Drops the features after the first `length`, such as those of the last action.
+    /// Removes the features after the first `length`, for example those of the last action.
     pub fn truncate(&mut self, length: usize) {
         self.features.truncate(length);
         if let Some(names) = &mut self.names {
@@ -235,15 +235,15 @@ impl FeatureHasher {
         }
     }
 
-    /// Drops all features, for the next context.
+    /// Removes all features, before those of the next context.
     pub fn clear(&mut self) {
         self.truncate(0);
     }
 
-    /// Adds a number under its name.
+    /// Adds a numeric feature by its name.
     ///
     /// # Errors
-    /// A value that is not finite or beyond ±1e100.
+    /// Fails if the value is not finite or beyond ±1e100.
     pub fn number(&mut self, namespace: &str, name: &str, value: f64) -> Result<()> {
         check_bounded("feature", value)?;
         let namespace = self.namespace(namespace);
@@ -251,14 +251,14 @@ impl FeatureHasher {
         Ok(())
     }
 
-    /// Adds a category: 1 for this value of this name, such as `country` `DE`.
+    /// Adds a categorical feature: it is 1 for this value of this name, such as `country` `DE`.
     pub fn category(&mut self, namespace: &str, name: &str, value: &str) {
         let namespace = self.namespace(namespace);
         let hash = combine(self.hash(namespace, name.as_bytes()), murmur3(value.as_bytes(), self.seed));
         self.add(namespace, hash, 1.0, || format!("{name}={value}"));
     }
 
-    /// Adds the words of a text, which are its runs of letters and digits in lower case, and their n-grams.
+    /// Adds the words of a text, and their n-grams. Words are runs of letters and digits in lower case.
     pub fn text(&mut self, namespace: &str, text: &str) {
         let namespace = self.namespace(namespace);
         let first = self.features.len();
@@ -271,12 +271,12 @@ impl FeatureHasher {
         self.add_ngrams(namespace, first);
     }
 
-    /// Number of a namespace, which is added if it is new.
+    /// Number of a namespace. A new namespace is added.
     fn namespace(&mut self, name: &str) -> usize {
         self.namespace_of_bytes(name.as_bytes())
     }
 
-    /// Number of a namespace, whose name may be text of any encoding.
+    /// Number of a namespace whose name may be text of any encoding.
     pub(crate) fn namespace_of_bytes(&mut self, name: &[u8]) -> usize {
         if let Some(position) = self.namespaces.iter().position(|known| known.bytes == name) {
             return position;
@@ -301,7 +301,7 @@ impl FeatureHasher {
         murmur3(name, self.namespaces[namespace].hash)
     }
 
-    /// Adds a feature of a namespace by its name, whose text may be of any encoding.
+    /// Adds a feature of a namespace by its name, which may be text of any encoding.
     #[inline]
     pub(crate) fn add_bytes(&mut self, namespace: usize, name: &[u8], value: f64) {
         let hash = self.hash(namespace, name);
@@ -318,7 +318,7 @@ impl FeatureHasher {
         self.features.push(Feature { value, hash, namespace: namespace as u32, name: number });
     }
 
-    /// Adds the n-grams of the words from position `first` on.
+    /// Adds the n-grams of the words that begin at position `first`.
     pub(crate) fn add_ngrams(&mut self, namespace: usize, first: usize) {
         let words = first..self.features.len();
         for length in 2..=self.ngrams {
@@ -343,20 +343,20 @@ impl FeatureHasher {
         }
     }
 
-    /// Adds a hashed value to the pairs.
+    /// Adds a hashed value to the pairs, and returns its index.
     #[inline]
     fn push(pairs: &mut Vec<(u32, f64)>, mask: u32, hash: u32, value: f64) -> u32 {
         let index = hash & mask;
-        // The highest bit is not part of any index.
+        // The highest bit of the hash is not part of an index.
         pairs.push((index, f64::from_bits(value.to_bits() ^ u64::from(hash >> 31) << 63)));
         index
     }
 
-    /// Sparse context of the features that were added, with their products and the constant. The features stay: `clear`
-    /// or `truncate` drops them. Values of one index are added.
+    /// Builds the sparse context of the added features, with their products and the constant. The features remain until
+    /// `clear` or `truncate` removes them. Values of one index are added.
     ///
     /// # Errors
-    /// A product or a sum that is beyond ±1e100.
+    /// Fails if a product or a sum is beyond ±1e100.
     pub fn context(&mut self) -> Result<SparseContext> {
         let mask = (self.space.size() - 1) as u32;
         let (pairs, features) = (&mut self.pairs, &self.features);
@@ -393,13 +393,13 @@ impl FeatureHasher {
         SparseContext::from_sorted(self.space, pairs)
     }
 
-    /// Names of the features met so far that have this index, the first one first; empty without
+    /// Names of all features so far that have this index, the first one first. The list is empty without
     /// [`with_names`](Self::with_names).
     pub fn names(&self, index: u32) -> &[String] {
         self.names.as_ref().and_then(|names| names.by_index.get(&index)).map_or(&[], Vec::as_slice)
     }
 
-    /// Number of different features met so far, and of those whose index an earlier one had; `None` without
+    /// Number of different features so far, and number of those whose index an earlier feature had. `None` without
     /// [`with_names`](Self::with_names).
     pub fn collisions(&self) -> Option<(u64, u64)> {
         self.names.as_ref().map(|names| (names.features, names.collisions))

@@ -1,21 +1,21 @@
-//! Products of columns: of a context and the features of an arm, or of named groups of both.
+//! Products of columns: of a context and the features of an arm, or of named groups of their columns.
 
 use crate::error::{Error, Result};
 use crate::validate::{check_finite, check_length};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Interactions: a context and the features of an arm, followed by products of their columns.
+/// Interactions: expands a context and the features of an arm by products of their columns.
 ///
-/// With shared weights every arm has the same context, so the context's own weights add the same to each score and
-/// cancel in every comparison. Only its products with arm features change the order of arms (Vowpal Wabbit's `-q`). The
-/// expanded row is
+/// With shared weights every arm has the same context. The context's own weights therefore add the same to each score
+/// and cancel in every comparison. Only products of the context with arm features change the order of arms (Vowpal
+/// Wabbit's `-q`). The expanded row is
 ///
 /// x = (row, row_i·row_j for each pair of groups, i of the first and j of the second),  row = (context, features).
 ///
-/// A group paired with itself gives each product once, squares included. The expansion is dense: Σ n_a·n_b more values,
-/// and O(d²) entries in a full covariance. Scale columns to about 1 first, since products of large values dominate. A
-/// constant 1 among the context's columns gives the policy an intercept.
+/// A group paired with itself gives each product once, squares included. The expansion is dense: it adds Σ n_a·n_b
+/// values, and a full covariance has O(d²) entries. Scale columns to about 1 first, since products of large values
+/// dominate. A constant 1 among the context's columns gives the policy an intercept.
 ///
 /// ```
 /// use dht_bandits::features::Interactions;
@@ -50,10 +50,11 @@ fn refused<T>(problem: String) -> Result<T> {
 }
 
 impl Interactions {
-    /// Creates the products of every value of a context of length `context` with each of an arm's `features` features.
+    /// Creates the products of every value of a context with every feature of an arm. `context` and `features` are
+    /// their lengths.
     ///
     /// # Errors
-    /// A length of zero, or more than 16,777,216 values in an expanded row.
+    /// Fails if a length is zero, or if an expanded row has more than 16,777,216 values.
     pub fn new(context: usize, features: usize) -> Result<Self> {
         check_length("context", context)?;
         check_length("features of an arm", features)?;
@@ -64,9 +65,10 @@ impl Interactions {
     /// context through the features. The names `context` and `features` are predefined.
     ///
     /// # Errors
-    /// [`Error::Settings`]: a name that is unknown or defined twice; a group that is empty or beyond the last column;
-    /// no pair; a pair given twice; a pair of groups that overlap without being equal. More than 16,777,216 values in
-    /// an expanded row.
+    /// * [`Error::Settings`] if a name is unknown or defined twice, or if a group is empty or beyond the last column.
+    /// * [`Error::Settings`] if there are no pairs, or if a pair is listed twice.
+    /// * [`Error::Settings`] if the two groups of a pair overlap without being equal.
+    /// * Fails if an expanded row has more than 16,777,216 values.
     pub fn with_groups<S: AsRef<str>>(
         context: usize,
         features: usize,
@@ -86,13 +88,13 @@ impl Interactions {
                 return refused(format!("the group {name:?} is {from} to {to}, expected columns from 0 to {columns}"));
             }
         }
-        let find = |wanted: &S| {
-            let wanted = wanted.as_ref();
-            match all.iter().find(|(name, _)| *name == wanted) {
+        let find = |group: &S| {
+            let group = group.as_ref();
+            match all.iter().find(|(name, _)| *name == group) {
                 Some((_, range)) => Ok((*range).clone()),
                 None => {
                     let names = all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-                    refused(format!("the group {wanted:?} is unknown, expected one of {names}"))
+                    refused(format!("the group {group:?} is unknown, expected one of {names}"))
                 }
             }
         };
@@ -129,7 +131,8 @@ impl Interactions {
     /// Returns the same products for a context with `columns` more columns at its end.
     ///
     /// # Errors
-    /// A group that holds both the last column of the context and the first feature; an expanded row that is too long.
+    /// Fails if a group holds both the last column of the context and the first feature, or if an expanded row is too
+    /// long.
     pub(crate) fn with_columns_inserted(&self, columns: usize) -> Result<Self> {
         let moved = |group: &Range<usize>| match () {
             () if group.end <= self.context || columns == 0 => Ok(group.clone()),
@@ -163,7 +166,7 @@ impl Interactions {
     /// Expands a context and an arm's features to a row with the products.
     ///
     /// # Errors
-    /// A context or features of another length, or with values that are not finite.
+    /// Fails if the context or the features have the wrong length or a value that is not finite.
     pub fn expand(&self, context: &[f64], features: &[f64]) -> Result<Vec<f64>> {
         check_finite("context", context, self.context)?;
         check_finite("features of an arm", features, self.features)?;
@@ -184,11 +187,11 @@ impl Interactions {
         products
     }
 
-    /// Appends the products of the row (context, features) that begins at `start` and ends `row`.
+    /// Appends products to a row whose last part, from `start` on, is (context, features).
     pub(crate) fn append_products(&self, row: &mut Vec<f64>, start: usize) {
         for (left, right) in &self.pairs {
             for i in left.clone() {
-                // Of a group with itself, the products with this and later columns.
+                // A group paired with itself multiplies each column with itself and later columns.
                 let others = if left == right { i..right.end } else { right.clone() };
                 for j in others {
                     row.push(row[start + i] * row[start + j]);

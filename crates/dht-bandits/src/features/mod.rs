@@ -1,6 +1,5 @@
-//! Features: from raw values to contexts. [`Normalizer`] scales, [`PyramidPool`] pools tensors,
-//! [`Interactions`] multiplies columns. [`FeatureHasher`] turns
-//! named strings and numbers into a [`SparseContext`].
+//! Features: turn raw values into contexts. [`Normalizer`] scales values, [`PyramidPool`] pools tensors, and
+//! [`Interactions`] multiplies columns. [`FeatureHasher`] turns named strings and numbers into a [`SparseContext`].
 
 mod hasher;
 mod interactions;

@@ -1,6 +1,6 @@
-//! MurmurHash3 (Appleby 2011), the variant of 32 bits.
+//! MurmurHash3 (Appleby 2011) in its 32-bit variant.
 
-/// Returns MurmurHash3_x86_32 of some bytes.
+/// Returns MurmurHash3_x86_32 of a byte string.
 #[inline]
 pub(super) fn murmur3(bytes: &[u8], seed: u32) -> u32 {
     let mut hash = seed;
@@ -8,7 +8,7 @@ pub(super) fn murmur3(bytes: &[u8], seed: u32) -> u32 {
         hash = (hash ^ scramble(u32::from_le_bytes(*block))).rotate_left(13);
         hash = hash.wrapping_mul(5).wrapping_add(0xe654_6b64);
     }
-    // The last 0 to 3 bytes without a branch on their number, which lengths of words would mispredict.
+    // The last 0 to 3 bytes are read without a branch on their number, which the lengths of words would mispredict.
     let length = bytes.len();
     let tail = match (bytes.last_chunk(), bytes.first(), bytes.last()) {
         (Some(last), ..) => (u64::from(u32::from_le_bytes(*last)) >> (32 - 8 * (length % 4))) as u32,
@@ -21,7 +21,7 @@ pub(super) fn murmur3(bytes: &[u8], seed: u32) -> u32 {
     finish(hash ^ scramble(tail) ^ length as u32)
 }
 
-/// Combines the hashes of two features that are multiplied, or of two successive words; their order matters.
+/// Combines the hashes of two multiplied features, or of two successive words. The order matters.
 #[inline]
 pub(super) fn combine(first: u32, second: u32) -> u32 {
     let hash = (first.rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64) ^ scramble(second)).rotate_left(13);
@@ -42,7 +42,7 @@ fn finish(mut hash: u32) -> u32 {
 mod tests {
     use super::*;
 
-    /// Published vectors, which several implementations share.
+    /// Published test vectors, on which several implementations agree.
     #[test]
     fn hashes_are_those_of_the_published_vectors() {
         for (bytes, seed, expected) in [

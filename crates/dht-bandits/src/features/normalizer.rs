@@ -1,4 +1,4 @@
-//! Running mean and variance of contexts, and the resulting affine map.
+//! Normalisation of contexts by their running mean and variance.
 
 use crate::clock::{check_decay, read_decay};
 use crate::error::{Error, Result};
@@ -17,12 +17,12 @@ struct NormalizerOptions {
     clip: Option<f64>,
     #[serde(alias = "forget", deserialize_with = "read_decay")]
     decay: f64,
-    // Absent, and so 0, in states of formats 1 to 3, whose scaling stays as it was.
+    // Absent in states of formats 1 to 3, and then 0, so that their scaling does not change.
     #[serde(default)]
     relative_floor: f64,
 }
 
-/// Largest standard deviation, as a fraction of the magnitude of the mean, that counts as zero: rounding errors of a
+/// Largest standard deviation, as a fraction of the magnitude of the mean, that counts as zero. Rounding errors of a
 /// constant are a thousandth of it.
 const RELATIVE_FLOOR: f64 = 1e-12;
 
@@ -34,16 +34,16 @@ const RELATIVE_FLOOR: f64 = 1e-12;
 /// # Contract
 /// A posterior that has learned under one scaling is meaningless under another:
 ///
-/// 1. Update a policy with the context that it selected with. A [`Decision`](crate::Decision) stores it.
+/// 1. Update a policy with the context with which it chose. A [`Decision`](crate::Decision) stores this context.
 /// 2. Never mix scalings in one posterior: observe some contexts, [`freeze`](Self::freeze), then let the policy learn.
-///    If the scaling must change, start the policies anew and call `expire_decisions`.
-/// 3. A normalizer that is never frozen violates (2) a little each round, less as it settles. This works, but less
-///    well.
+///    If the scaling must change, create new policies and call `expire_decisions`.
+/// 3. A normalizer that is never frozen violates (2) a little in each round, and less as its statistics settle. This
+///    works, but less well.
 ///
-/// A frozen normalizer ignores what it observes. A dimension that does not vary maps to 0, so append a bias
-/// column, a constant 1, after normalising, not before. Variation counts relative to the mean, so that the unit of a
-/// dimension has no effect: a standard deviation of at most 1e-12·|μ| is rounding, and counts as zero. So does one below
-/// 1e-162, whose square underflows.
+/// A frozen normalizer ignores new observations. A dimension that does not vary maps to 0, so append a bias column, a
+/// constant 1, after normalising, not before. Variation is measured relative to the mean, so that the unit of a
+/// dimension has no effect. A standard deviation of at most 1e-12·|μ| is rounding, and counts as zero. A standard
+/// deviation below 1e-162, whose square underflows, also counts as zero.
 ///
 /// ```
 /// use dht_bandits::Normalizer;
@@ -66,11 +66,11 @@ pub struct Normalizer {
 }
 
 impl Normalizer {
-    /// Creates a normalizer without observations: it maps everything to 0. No absolute threshold of standard deviations
-    /// applies, normalised values are not bounded, and nothing is forgotten.
+    /// Creates a normalizer without observations, which maps everything to 0. It has no absolute threshold of standard
+    /// deviations, does not bound normalised values, and forgets nothing.
     ///
     /// # Errors
-    /// A dimension of zero or above 16,777,216.
+    /// Fails if the dimension is zero or above 16,777,216.
     pub fn new(dimension: usize) -> Result<Self> {
         Self::with_options(
             dimension,
@@ -89,11 +89,11 @@ impl Normalizer {
         Ok(Self { options, weight: 0.0, mean: vec![0.0; dimension], squares: vec![0.0; dimension], frozen: false })
     }
 
-    /// Sets an absolute threshold of standard deviations, 0 by default: at or below it they count as zero, as those of
-    /// at most 1e-12·|μ| do, and the dimension maps to 0.
+    /// Sets an absolute threshold of standard deviations, 0 by default. A dimension whose standard deviation is at or
+    /// below the threshold maps to 0, as one of at most 1e-12·|μ| does.
     ///
     /// # Errors
-    /// A threshold below 0.
+    /// Fails if the threshold is below 0.
     pub fn with_floor(self, floor: f64) -> Result<Self> {
         check_parameter("floor", floor, floor >= 0.0, "at least 0")?;
         Ok(Self { options: NormalizerOptions { floor, ..self.options }, ..self })
@@ -102,16 +102,16 @@ impl Normalizer {
     /// Bounds normalised values to [−clip, clip].
     ///
     /// # Errors
-    /// A bound that is not positive.
+    /// Fails if the bound is not positive.
     pub fn with_clip(self, clip: f64) -> Result<Self> {
         check_parameter("clip", clip, clip > 0.0, "positive")?;
         Ok(Self { options: NormalizerOptions { clip: Some(clip), ..self.options }, ..self })
     }
 
-    /// Sets the decay γ: earlier contexts have γ times their weight at each new one.
+    /// Sets the decay γ: each new context multiplies the weights of earlier contexts by γ.
     ///
     /// # Errors
-    /// A decay outside [1e-100, 1].
+    /// Fails if the decay is outside [1e-100, 1].
     pub fn with_decay(self, decay: f64) -> Result<Self> {
         check_decay(decay)?;
         Ok(Self { options: NormalizerOptions { decay, ..self.options }, ..self })
@@ -128,7 +128,7 @@ impl Normalizer {
         self.mean.len()
     }
 
-    /// Number of contexts observed; with forgetting, the sum of their weights.
+    /// Number of observed contexts; with a decay, the sum of their weights.
     pub fn weight(&self) -> f64 {
         self.weight
     }
@@ -138,7 +138,7 @@ impl Normalizer {
         &self.mean
     }
 
-    /// Running standard deviation of a dimension, 0 where it counts as zero; `None` beyond the last dimension.
+    /// Running standard deviation of a dimension. It is 0 if it counts as zero, and `None` beyond the last dimension.
     pub fn deviation(&self, dimension: usize) -> Option<f64> {
         (dimension < self.dimension()).then(|| self.deviation_of(dimension))
     }
@@ -149,7 +149,7 @@ impl Normalizer {
         if deviation > floor.max(relative_floor * self.mean[dimension].abs()) { deviation } else { 0.0 }
     }
 
-    /// Freezes the statistics: every later context is scaled alike.
+    /// Freezes the statistics, so that every later context is scaled alike.
     pub fn freeze(&mut self) {
         self.frozen = true;
     }
@@ -159,17 +159,17 @@ impl Normalizer {
         self.frozen
     }
 
-    /// Adds a context to the statistics, unless frozen.
+    /// Adds a context to the statistics, unless they are frozen. After an error the normalizer is unchanged.
     ///
     /// # Errors
-    /// A context of the wrong length, not finite or beyond ±1e100; statistics that could not be loaded again. The
-    /// normalizer is unchanged then.
+    /// * Fails if the context has the wrong length, or a value that is not finite or beyond ±1e100.
+    /// * Fails if the statistics could not be loaded again.
     pub fn observe(&mut self, context: &[f64]) -> Result<()> {
-        self.observe_by(context, |mean, gap, kept, weight| (mean + gap / weight, gap * gap * (kept / weight)))
+        self.observe_by(context, |mean, gap, earlier, weight| (mean + gap / weight, gap * gap * (earlier / weight)))
     }
 
-    /// Adds a context to the variance about the present mean, which stays: for a scaling in whose mean something was
-    /// learned already.
+    /// Adds a context to the variance about the current mean, which does not change. It suits a scaling whose mean a
+    /// policy has already learned with.
     ///
     /// # Errors
     /// Errors of [`observe`](Self::observe).
@@ -177,8 +177,9 @@ impl Normalizer {
         self.observe_by(context, |mean, gap, _, _| (mean, gap * gap))
     }
 
-    /// Adds a context, unless frozen. `moved` returns the mean after it and the square to add, from the mean before, the
-    /// gap to it, and the weights of the earlier contexts and of all.
+    /// Adds a context to the statistics, unless they are frozen. `moved` returns the new mean and the square to add.
+    /// Its arguments are the old mean, the gap of the value to it, the weight of the earlier contexts and the weight of
+    /// all contexts.
     #[inline]
     fn observe_by(&mut self, context: &[f64], moved: impl Fn(f64, f64, f64, f64) -> (f64, f64)) -> Result<()> {
         check_finite("context", context, self.dimension())?;
@@ -187,10 +188,10 @@ impl Normalizer {
             return Ok(());
         }
         let decay = self.options.decay;
-        let kept = self.weight * decay;
-        let weight = kept + 1.0;
+        let earlier = self.weight * decay;
+        let weight = earlier + 1.0;
         let moved = |mean: f64, squares: f64, value: f64| {
-            let (mean, added) = moved(mean, value - mean, kept, weight);
+            let (mean, added) = moved(mean, value - mean, earlier, weight);
             (mean, squares * decay + added)
         };
         let dimensions = self.mean.iter().zip(&self.squares).zip(context);
@@ -202,13 +203,14 @@ impl Normalizer {
         Ok(())
     }
 
-    /// Merges the statistics of another normalizer: Chan, Golub & LeVeque (1979), equation 2.1. The other may be
-    /// frozen; this has no effect.
+    /// Merges the statistics of another normalizer (Chan, Golub & LeVeque 1979, equation 2.1). The other may be frozen;
+    /// this has no effect. After an error the normalizer is unchanged.
     ///
     /// # Errors
-    /// Another dimension; another `decay`, `floor` or `clip` (which is infinite for none); a normalizer whose state was
-    /// saved in format 1 to 3, which had no threshold relative to the mean, and a later one; statistics that could not
-    /// be loaded again; this normalizer is frozen. The normalizer is unchanged then.
+    /// * Fails if the dimensions differ, or if `decay`, `floor` or `clip` differ (no clip counts as an infinite one).
+    /// * Fails if only one of the states was saved in format 1 to 3, which had no threshold relative to the mean.
+    /// * Fails if the statistics could not be loaded again.
+    /// * Fails if this normalizer is frozen.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         let clip = |normalizer: &Self| normalizer.options.clip.unwrap_or(f64::INFINITY);
         for (what, ours, theirs) in [
@@ -242,7 +244,7 @@ impl Normalizer {
         Ok(())
     }
 
-    /// Refuses statistics that could not be loaded.
+    /// Refuses statistics that could not be loaded again.
     fn check(&self) -> Result<()> {
         check_statistics(self.weight, self.mean.iter().copied().zip(self.squares.iter().copied()))
     }
@@ -250,17 +252,17 @@ impl Normalizer {
     /// Returns the normalised context.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite.
+    /// Fails if the context has the wrong length or is not finite.
     pub fn normalise(&self, context: &[f64]) -> Result<Vec<f64>> {
         let mut normalised = context.to_vec();
         self.normalise_in_place(&mut normalised)?;
         Ok(normalised)
     }
 
-    /// Normalises a context in place.
+    /// Normalises a context in place. After an error the context is unchanged.
     ///
     /// # Errors
-    /// A context of the wrong length or with a value that is not finite. The context is unchanged then.
+    /// Fails if the context has the wrong length, or a value that is not finite.
     pub fn normalise_in_place(&self, context: &mut [f64]) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         let clip = self.options.clip.unwrap_or(f64::MAX);
@@ -276,14 +278,15 @@ impl Normalizer {
 /// Largest accepted mean: rounding may move a mean slightly beyond the range of its values.
 const LARGEST_MEAN: f64 = 10.0 * LARGEST;
 
-/// Refuses a weight, or a mean and sum of squares of a dimension, that no contexts within ±1e100 have, or whose
+/// Refuses a weight, or a mean and sum of squares of a dimension, if no contexts within ±1e100 have it or if its
 /// variance overflows. A normalizer holds only accepted values, so that every saved normalizer can be loaded.
 fn check_statistics(weight: f64, dimensions: impl Iterator<Item = (f64, f64)> + Clone) -> Result<()> {
     check_bounded("weight", weight)?;
     let fits = |(mean, squares): (f64, f64)| {
         (mean.abs() <= LARGEST_MEAN) & (squares <= LARGEST_SUM) & (squares <= LARGEST_SUM * weight)
     };
-    // One pass without a branch, which vectorises; the value at fault is looked for only when there is one.
+    // All values are checked in one pass without a branch, which vectorises. The fault is searched for only if there is
+    // one.
     if dimensions.clone().fold(true, |all, dimension| all & fits(dimension)) {
         return Ok(());
     }
@@ -296,11 +299,11 @@ fn check_statistics(weight: f64, dimensions: impl Iterator<Item = (f64, f64)> + 
 
 header_reader!("running-norm");
 
-/// Saved [`Normalizer`].
+/// Saved state of a [`Normalizer`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NormalizerState {
-    /// Kind and format of the state.
+    /// Type and format version of the state.
     #[serde(deserialize_with = "read_header")]
     pub header: StateHeader,
     options: NormalizerOptions,
@@ -326,7 +329,7 @@ impl Normalizer {
     /// Creates the normalizer of a saved state.
     ///
     /// # Errors
-    /// A state of another kind or a newer version, or one that contradicts itself.
+    /// Fails if the state is of another type, has a newer version, or contradicts itself.
     pub fn from_state(state: &NormalizerState) -> Result<Self> {
         check_header(&state.header, "running-norm")?;
         let empty = Self::with_options(state.mean.len(), state.options)?;

@@ -5,12 +5,12 @@ use crate::validate::{check_length, check_parameter};
 use serde::{Deserialize, Serialize};
 use std::ops::{Range, RangeInclusive};
 
-/// Mean pooling over pyramids of grids.
+/// Mean pooling of a tensor over pyramids of grids.
 ///
 /// An axis with the exponents m..=n is cut into 2^m parts, then 2^(m+1), …, 2^n, each level as evenly as possible. The
 /// context holds the mean of every combination of one part of each axis. "1 + 2 of the sequence × 4 + 8 + 16 of the
-/// embedding" is 3 × 28 = 84 values. Part i of P over n positions is ⌊in/P⌋ .. ⌊(i+1)n/P⌋; an axis that is shorter than
-/// P repeats its nearest position, ⌊(2i+1)n/2P⌋.
+/// embedding" is 3 × 28 = 84 values. Part i of P over n positions is ⌊in/P⌋ .. ⌊(i+1)n/P⌋. If an axis is shorter than
+/// P, part i is the nearest position, ⌊(2i+1)n/2P⌋.
 ///
 /// ```
 /// use dht_bandits::features::PyramidPool;
@@ -34,14 +34,15 @@ struct PoolState {
     axes: Vec<(u32, u32)>,
 }
 
-/// Largest accepted exponent of an axis: more parts are a typing error.
+/// Largest accepted exponent of an axis. A larger one is a typing error.
 const LARGEST_EXPONENT: u32 = 20;
 
 impl PyramidPool {
     /// Creates a pool with one axis for each range of exponents.
     ///
     /// # Errors
-    /// No axis; an empty range or an exponent above 20; more than 16,777,216 values in a pooled tensor.
+    /// * Fails if there is no axis, if a range is empty, or if an exponent is above 20.
+    /// * Fails if a pooled tensor would have more than 16,777,216 values.
     pub fn new(axes: &[RangeInclusive<u32>]) -> Result<Self> {
         check_parameter("axes", axes.len() as f64, !axes.is_empty(), "at least 1")?;
         for axis in axes {
@@ -54,7 +55,7 @@ impl PyramidPool {
         Ok(Self { axes: axes.to_vec() })
     }
 
-    /// Creates a pool over the rows and columns of a matrix, such as the tokens and the embedding of a text.
+    /// Creates a pool over the rows and columns of a matrix, such as the tokens and the embedding dimensions of a text.
     ///
     /// # Errors
     /// Errors of [`new`](Self::new).
@@ -68,10 +69,10 @@ impl PyramidPool {
     }
 
     /// Parts of one axis over `length` positions: all levels, coarse before fine. A program that pools on another
-    /// device, such as a graphics card, averages over each combination of them.
+    /// device, such as a graphics card, averages over each combination of parts.
     ///
     /// # Errors
-    /// An axis that the pool does not have; a length of zero.
+    /// Fails if the pool does not have the axis, or if the length is zero.
     pub fn parts(&self, axis: usize, length: usize) -> Result<Vec<Range<usize>>> {
         let levels =
             self.axes.get(axis).ok_or(Error::Dimension { what: "axis", expected: self.axes.len(), got: axis })?;
@@ -80,15 +81,15 @@ impl PyramidPool {
         Ok(levels.clone().flat_map(level).map(|(from, to)| from..to).collect())
     }
 
-    /// Returns the pooled context of a tensor given as a slice in row-major order.
+    /// Returns the pooled context of a tensor, whose `values` are in row-major order.
     ///
     /// # Shapes
-    /// `values`: the product of `shape`; the result: [`dimension`](Self::dimension), the first axis outermost, coarse
-    /// before fine.
+    /// The length of `values` is the product of `shape`. The result has length [`dimension`](Self::dimension), with the
+    /// first axis outermost and coarse parts before fine ones.
     ///
     /// # Errors
-    /// A shape with another number of axes or with an empty axis; a slice of another length; a value that is not
-    /// finite.
+    /// * Fails if the shape has another number of axes, or an empty axis.
+    /// * Fails if the slice has another length, or a value that is not finite.
     pub fn pool<T: Copy + Into<f64>>(&self, values: &[T], shape: &[usize]) -> Result<Vec<f64>> {
         let mut context = Vec::with_capacity(self.dimension());
         self.pool_into(values, shape, &mut context)?;
@@ -111,7 +112,8 @@ impl PyramidPool {
         if values.len() != expected {
             return Err(Error::Dimension { what: "values", expected, got: values.len() });
         }
-        // The first axis is reduced first: the values at each of its positions are contiguous, and added as one row.
+        // The first axis is reduced first. The values at each of its positions are contiguous, and are added as one
+        // row.
         let mut current = reduce(values, &self.axes[0], shape[0], shape[1..].iter().product());
         if !current.iter().all(|mean| mean.is_finite()) {
             let values = values.iter().map(|&value| value.into()).enumerate();
@@ -127,12 +129,12 @@ impl PyramidPool {
     }
 }
 
-/// Number of parts of all levels of an axis: 2^m + … + 2^n.
+/// Number of parts that an axis has in all its levels: 2^m + … + 2^n.
 fn parts(axis: &RangeInclusive<u32>) -> usize {
     axis.clone().map(|exponent| 1usize << exponent).sum()
 }
 
-/// Averages over an axis of this length; `inner` values are contiguous at each of its positions.
+/// Averages over an axis of this length. At each position of the axis, `inner` values are contiguous.
 fn reduce<T: Copy + Into<f64>>(values: &[T], axis: &RangeInclusive<u32>, length: usize, inner: usize) -> Vec<f64> {
     let mut out = Vec::with_capacity(values.len() / length * parts(axis));
     for outer in values.chunks_exact(length * inner) {

@@ -1,8 +1,8 @@
-//! Gaussian posteriors N(θ, U·D·Uᵀ), one per arm: scores and rank-one updates in O(d²).
+//! Gaussian posteriors N(θ, U·D·Uᵀ), one per arm, with scores and rank-one updates in O(d²).
 //!
 //! The factorisation follows Bierman (1977), "Factorization Methods for Discrete Sequential Estimation", chapter V, and
-//! Agee & Turner (1972). The covariance is never formed: its variance x'U·D·Uᵀx = Σ D_j f_j² with f = Uᵀx is a sum of
-//! squares with positive weights and cannot become negative, whatever the rounding.
+//! Agee & Turner (1972). The covariance matrix is never formed. The variance x'U·D·Uᵀx = Σ D_j f_j² with f = Uᵀx is a
+//! sum of squares with positive weights, so that rounding cannot make it negative.
 
 use super::layout::{LANES, Lanes, PanelLayout};
 use super::moments::{Moments, Score};
@@ -13,10 +13,11 @@ use crate::error::{Error, Result};
 use crate::validate::{check_parameter, reserve};
 use pulp::Arch;
 
-/// Largest accepted dimension: such a factor takes 17 GB, and a larger one is a typing error or a damaged state.
+/// Largest accepted dimension. The factor of such a dimension takes 17 GB, and a larger one is a typing error or a
+/// damaged state.
 const LARGEST_DIMENSION: usize = 1 << 16;
 
-/// Smallest fraction of a pivot that may be left when an observation is unlearned: √ε, half the digits.
+/// Smallest fraction of a pivot that may remain when an observation is removed: √ε, half the digits.
 const LEAST_LEFT: f64 = 1.490_116_119_384_765_6e-8;
 
 pub(crate) fn check_dimension(dimension: usize) -> Result<()> {
@@ -24,10 +25,11 @@ pub(crate) fn check_dimension(dimension: usize) -> Result<()> {
     check_parameter("dimension", dimension as f64, fits, "from 1 to 65536")
 }
 
-/// Gaussian posteriors of many arms, arm by arm in panels of eight columns, and the scratch memory of their updates.
+/// Gaussian posteriors of many arms, with the scratch memory of their updates. The factor of each arm is stored in
+/// panels of eight columns.
 ///
-/// An update takes two steps: [`project`](Self::project) computes f = Uᵀx and v = D·f of an observation, on which the
-/// caller decides, and [`rank_one_update`](Self::rank_one_update) writes.
+/// An update takes two steps. [`project`](Self::project) computes f = Uᵀx and v = D·f of an observation, so that the
+/// caller can accept or refuse it. [`rank_one_update`](Self::rank_one_update) then changes the factor.
 #[derive(Debug, Clone)]
 pub(crate) struct Factors {
     layout: PanelLayout,
@@ -55,7 +57,7 @@ impl Factors {
     /// Reserves memory for `arms` more arms, so that adding them cannot fail.
     ///
     /// # Errors
-    /// Memory that cannot be allocated.
+    /// Fails if memory cannot be allocated.
     pub(crate) fn reserve(&mut self, arms: usize) -> Result<()> {
         reserve("arms × dimension²", &mut self.arms, arms.checked_mul(self.layout.stride()))
     }
@@ -84,7 +86,7 @@ impl Factors {
         }
     }
 
-    /// Adds an arm with the posterior of an existing one.
+    /// Adds an arm with a copy of an existing arm's posterior.
     pub(crate) fn push_copy(&mut self, slot: usize) {
         self.push_zeros();
         self.copy(slot, self.len() - 1);
@@ -95,7 +97,7 @@ impl Factors {
         self.arms.copy_within(from * stride..(from + 1) * stride, to * stride);
     }
 
-    /// Removes an arm; the last one takes its slot.
+    /// Removes an arm. The last arm takes its slot.
     pub(crate) fn swap_remove(&mut self, slot: usize) {
         self.copy(self.len() - 1, slot);
         self.arms.truncate(self.arms.len() - self.layout.stride());
@@ -142,12 +144,12 @@ impl Factors {
         self.at_mut(slot, panel, self.layout.row(row), lane)
     }
 
-    /// Mean and width of one arm.
+    /// Mean and width of one arm in a context.
     pub(crate) fn score(&self, slot: usize, context: &[f64]) -> Score {
         Arch::new().dispatch(OneArm { layout: self.layout, block: self.block(slot), context })
     }
 
-    /// Folds over the scores of the slots, in ascending order.
+    /// Folds a function over the scores of the slots, in ascending order.
     #[inline]
     pub(crate) fn fold<T>(
         &self,
@@ -169,7 +171,7 @@ impl Factors {
         folded
     }
 
-    /// Scores slots from `from` on, until `scores` is full. Returns their number.
+    /// Scores slots from `from` on, until `scores` is full. Returns the number of scores.
     #[inline(never)]
     fn score_from(&self, slots: Slots<'_>, from: usize, context: &[f64], scores: &mut [Score; CHUNK]) -> usize {
         let (layout, arms) = (self.layout, &self.arms[..]);
@@ -195,7 +197,7 @@ impl Factors {
 
     /// Learns the last projected observation: P ← (P⁻¹ + weight·xx')⁻¹ and θ ← θ + step·Px, with the old P.
     ///
-    /// `weight` may be negative, which unlearns an observation, if [`check_left`](Self::check_left) accepts it.
+    /// A negative `weight` removes an observation. [`check_left`](Self::check_left) must have accepted it.
     pub(crate) fn rank_one_update(&mut self, slot: usize, weight: f64, step: f64) {
         let layout = self.layout;
         let block = &mut self.arms[slot * layout.stride()..][..layout.stride()];
@@ -213,11 +215,12 @@ impl Factors {
         })
     }
 
-    /// Refuses to unlearn the last projected observation with this negative weight if too few digits would be left.
+    /// Refuses to remove the last projected observation with this negative weight if too few correct digits would
+    /// remain.
     ///
-    /// D_j is divided by α_j/α_{j−1}, so every 1 + weight·Σ_{i≤j} D_i f_i² = α_j/α_{−1} must be positive. These ratios
-    /// descend, and each is computed from rounded sums of positive terms with an error of about d·ε. At [`LEAST_LEFT`],
-    /// half the digits of a ratio are correct.
+    /// D_j is divided by α_j/α_{j−1}, so that every 1 + weight·Σ_{i≤j} D_i f_i² = α_j/α_{−1} must be positive. These
+    /// ratios descend, and each is computed from rounded sums of positive terms with an error of about d·ε. At
+    /// [`LEAST_LEFT`], half the digits of a ratio are correct.
     pub(crate) fn check_left(&self, weight: f64) -> Result<()> {
         let what = "A without the observation";
         let below = |least: f64| self.pivots(weight).enumerate().find(|(_, value)| *value < least);
@@ -230,7 +233,7 @@ impl Factors {
         }
     }
 
-    /// Largest |f| of the last projected observation; its product with the weight must stay finite.
+    /// Largest |f| of the last projected observation. Its product with the weight must stay finite.
     pub(crate) fn largest_projected(&self) -> f64 {
         let mut largest = [0.0f64; LANES];
         for row in &self.scratch.f {
@@ -242,7 +245,7 @@ impl Factors {
         largest.into_iter().fold(0.0, f64::max)
     }
 
-    /// Coordinate of Px, with the P before the last [`rank_one_update`](Self::rank_one_update).
+    /// Coordinate of Px, with P from before the last [`rank_one_update`](Self::rank_one_update).
     pub(crate) fn gain(&self, coordinate: usize) -> f64 {
         self.scratch.gain[coordinate + self.layout.pad]
     }
@@ -281,8 +284,8 @@ impl Factors {
         }
     }
 
-    /// Writes scale·√D·Uᵀx of one arm to `out`: the coefficients of [`draw`](Self::draw)'s normals in the score of a
-    /// context.
+    /// Writes scale·√D·Uᵀx of one arm to `out`. These are the coefficients that the normals of [`draw`](Self::draw)
+    /// have in the score of a context.
     pub(crate) fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]) {
         for (column, value) in out.iter_mut().enumerate() {
             let above = context[..column].iter().enumerate().map(|(row, x)| self.upper(slot, row, column) * x);

@@ -1,28 +1,28 @@
-//! Gaussians in information form: precision and moment, which are additive; conversion from and to a factor.
+//! Gaussians in information form, whose precision and moment are additive, and conversion from and to a factor.
 
-use super::parts::Parts;
+use super::parts::FactoredGaussian;
 use crate::clock::add_counts;
 use crate::error::{Error, Result};
 use crate::validate::{LARGEST_SUM, check_finite, check_part, check_sum};
 use serde::{Deserialize, Serialize};
 
-/// Natural parameters of a Gaussian (precision, and precision × mean) and the number of updates. They add when
+/// Natural parameters of a Gaussian (precision, and precision × mean) with the number of updates. They are added when
 /// independent evidence about the same weights is merged.
 ///
 /// For a full covariance, `precision` is its upper triangle, column by column; for a diagonal one, its diagonal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NaturalParameters {
-    /// The precision.
+    /// Precision of the weights.
     pub precision: Vec<f64>,
-    /// The precision times the mean.
+    /// Precision times the mean.
     pub moment: Vec<f64>,
-    /// The number of updates included.
+    /// Number of updates that the parameters include.
     pub updates: u64,
 }
 
 impl NaturalParameters {
-    /// Returns zero evidence, with `precision` and `moment` values.
+    /// Returns zero evidence. `precision` and `moment` are the numbers of values.
     pub(crate) fn zero(precision: usize, moment: usize) -> Self {
         Self { precision: vec![0.0; precision], moment: vec![0.0; moment], updates: 0 }
     }
@@ -30,7 +30,7 @@ impl NaturalParameters {
     /// Returns self + factor·other, element by element.
     ///
     /// # Errors
-    /// Sums that overflow.
+    /// Fails if a sum overflows.
     pub(crate) fn plus(&self, factor: f64, other: &Self) -> Result<Self> {
         let sum = |what, left: &[f64], right: &[f64]| -> Result<Vec<f64>> {
             let sum: Vec<_> = left.iter().zip(right).map(|(a, b)| a + factor * b).collect();
@@ -48,7 +48,7 @@ impl NaturalParameters {
         })
     }
 
-    /// Returns decay·self + (1 − decay)·prior: the learned evidence loses weight, the prior does not.
+    /// Returns decay·self + (1 − decay)·prior: the learned evidence loses weight, and the prior does not.
     pub(crate) fn decayed(&self, decay: f64, prior: &Self) -> Self {
         let mix =
             |left: &[f64], right: &[f64]| left.iter().zip(right).map(|(a, b)| decay * a + (1.0 - decay) * b).collect();
@@ -65,7 +65,7 @@ impl NaturalParameters {
 pub(crate) struct Information {
     pub(crate) gram: Vec<f64>,
     pub(crate) moment: Vec<f64>,
-    /// Upper bound of A's diagonal and of |b|, so that most updates need not read them to check their range.
+    /// Upper bound of A's diagonal and of |b|. Because of it, most updates need not read A and b to check their range.
     bound: f64,
 }
 
@@ -73,9 +73,9 @@ pub(crate) struct Information {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InformationState {
-    /// The upper triangle of A = λI + Σ w xx', with its diagonal, column by column.
+    /// Upper triangle of A = λI + Σ w xx', with its diagonal, column by column.
     pub gram: Vec<f64>,
-    /// The moment b = Σ w r x.
+    /// Moment b = Σ w r x.
     pub moment: Vec<f64>,
 }
 
@@ -103,11 +103,11 @@ impl Information {
         }
     }
 
-    /// Refuses an observation after which A or b, first decayed by `decay`, would be too large; the diagonal bounds the
-    /// rest of A. Returns the new bound.
+    /// Refuses an observation after which A or b, first decayed by `decay`, would be too large. The diagonal of A
+    /// bounds its other entries. Returns the new bound.
     pub(crate) fn check_added(&self, context: &[f64], reward: f64, weight: f64, decay: f64) -> Result<f64> {
         let largest = context.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-        // Rounding adds less than the factor of 2 that is left.
+        // Rounding adds less than the factor of 2 that remains.
         let bound = decay * self.bound + (weight * largest).abs() * largest.max(reward.abs());
         if bound <= 0.5 * LARGEST_SUM {
             return Ok(bound);
@@ -124,7 +124,7 @@ impl Information {
         Ok(bound)
     }
 
-    /// Adds a checked observation, after which A and b are within `bound`.
+    /// Adds an observation that was checked. A and b are within `bound` afterwards.
     pub(crate) fn add(&mut self, context: &[f64], reward: f64, weight: f64, bound: f64) {
         let mut rest = &mut self.gram[..];
         for (column, &value) in context.iter().enumerate() {
@@ -174,11 +174,12 @@ fn packed(column: usize) -> usize {
     column * (column + 1) / 2
 }
 
-/// Number of columns of U⁻¹ and of A computed together, so that their inputs are read once for all of them.
+/// Number of columns of U⁻¹ and A that are computed together, so that their inputs are read only once.
 const TOGETHER: usize = 8;
 
-/// Computes A = (UDUᵀ)⁻¹ = U⁻ᵀD⁻¹U⁻¹, packed, and b = Aθ in O(d³), by whole columns, which are contiguous in memory.
-pub(crate) fn information_of(parts: &Parts) -> Information {
+/// Computes A = (UDUᵀ)⁻¹ = U⁻ᵀD⁻¹U⁻¹, packed, and b = Aθ in O(d³). It computes whole columns, which are contiguous in
+/// memory.
+pub(crate) fn information_of(parts: &FactoredGaussian) -> Information {
     let dimension = parts.mean.len();
     let inverse = inverse_of(parts);
     // A_ij = Σ_{k≤i} W_ki W_kj/D_k for i ≤ j, W = U⁻¹.
@@ -211,9 +212,9 @@ pub(crate) fn information_of(parts: &Parts) -> Information {
     Information::new(gram, moment)
 }
 
-/// Computes U⁻¹, packed with its unit diagonal: in each column w, from the last row to the first, w −= w_k·(column k of
+/// Computes U⁻¹, packed with its unit diagonal. In each column w, from the last row to the first, w −= w_k·(column k of
 /// U).
-fn inverse_of(parts: &Parts) -> Vec<f64> {
+fn inverse_of(parts: &FactoredGaussian) -> Vec<f64> {
     let dimension = parts.mean.len();
     // The packed strict triangle of U starts at j(j−1)/2.
     let upper = |column: usize| &parts.upper[column * column.saturating_sub(1) / 2..][..column];
@@ -239,7 +240,7 @@ fn inverse_of(parts: &Parts) -> Vec<f64> {
     inverse
 }
 
-/// Computes Σ left·right in eight independent sums.
+/// Computes the dot product Σ left·right in eight independent sums.
 fn dot(left: &[f64], right: &[f64]) -> f64 {
     let (mut sums, ends) = ([0.0; 8], left.len() - left.len() % 8);
     for (left, right) in left.chunks_exact(8).zip(right.chunks_exact(8)) {
@@ -254,17 +255,18 @@ fn dot(left: &[f64], right: &[f64]) -> f64 {
 /// Computes U, D and θ of the covariance A⁻¹ and the mean A⁻¹b: A = LELᵀ, U = L⁻ᵀ, D = E⁻¹, in O(d³).
 ///
 /// # Errors
-/// A matrix A that is not positive definite.
-pub(crate) fn parts_of(gram: &[f64], moment: &[f64]) -> Result<Parts> {
+/// Fails if the matrix A is not positive definite.
+pub(crate) fn parts_of(gram: &[f64], moment: &[f64]) -> Result<FactoredGaussian> {
     let dimension = moment.len();
-    // L below its unit diagonal is kept as its transpose, packed by columns: column i holds L_i0 … L_i,i−1.
+    // The part of L below its unit diagonal is stored as its transpose, packed by columns: column i holds L_i0 …
+    // L_i,i−1.
     let mut lower = gram.to_vec();
     let mut pivots = vec![0.0; dimension];
     for column in 0..dimension {
         for row in 0..column {
             let (before, current) = lower.split_at_mut(packed(column));
             let other = &before[packed(row)..][..row];
-            // So far current[k] holds L_ck·E_k for k < row.
+            // At this point current[k] holds L_ck·E_k for k < row.
             let sum: f64 = current[..row].iter().zip(other).map(|(a, b)| a * b).sum();
             current[row] -= sum;
         }
@@ -304,7 +306,7 @@ pub(crate) fn parts_of(gram: &[f64], moment: &[f64]) -> Result<Parts> {
     if let Some(index) = mean.iter().position(|value| !value.is_finite()) {
         return Err(Error::NotFinite { what: "mean", index, value: mean[index] });
     }
-    Ok(Parts { mean, diagonal, upper })
+    Ok(FactoredGaussian { mean, diagonal, upper })
 }
 
 #[cfg(test)]
@@ -337,7 +339,7 @@ mod tests {
     #[test]
     fn a_bound_that_is_reached_is_taken_anew() {
         let mut information = Information::prior(2, 1.0);
-        // Squares of 1e125 add up to four tenths of the largest sum; then evidence counts a half each time.
+        // Squares of 1e125 add up to four tenths of the largest sum. After that, a decay of ½ applies in each update.
         let add = |information: &mut Information, weight: f64, decay: f64| {
             let context = [1e75, 1e-3];
             let bound = information.check_added(&context, 0.0, weight, decay)?;

@@ -13,10 +13,10 @@
 //! ```
 //!
 //! Layouts of up to [`WHOLE`] panels also store the rows of the phantom columns, as zeros. Every size is then a
-//! constant, and loops over so short ranges cost less than computing where they end.
+//! constant: loops over such short ranges cost less than computing their ends.
 //!
-//! f = Uᵀx then needs no sum across lanes (a lane is a column), and an arm is one contiguous stream. The order of every
-//! sum does not depend on the width of the machine's vectors.
+//! f = Uᵀx then needs no sum across lanes (a lane is a column), and an arm is one contiguous block of memory. The order
+//! of every sum does not depend on the width of the machine's vectors.
 //!
 //! Loops here and in other `simd` code are written out. Inside a closure called by a library function (such as
 //! `array::from_fn`), an instruction stays a function call, because that function is not compiled for the machine's
@@ -24,10 +24,10 @@
 
 use pulp::Simd;
 
-/// Number of columns in a panel; f64 values in a 64-byte cache line.
+/// Number of columns in a panel, which is the number of f64 values in a 64-byte cache line.
 pub(crate) const LANES: usize = 8;
 
-/// Row of a panel: one cache line.
+/// Row of a panel, which is one cache line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
 pub(crate) struct Lanes(pub(crate) [f64; LANES]);
@@ -57,7 +57,8 @@ impl PanelLayout {
         Self { dimension, pad, skipped: if panels <= WHOLE { 0 } else { pad }, panels }
     }
 
-    /// Returns the layout with a constant number of panels in which every column has a row; `PANELS` = 0 returns `any`.
+    /// Returns the layout with a constant number of panels, in which every column has a row. `PANELS` = 0 returns
+    /// `any`.
     #[inline(always)]
     pub(super) const fn of<const PANELS: usize>(any: Self) -> Self {
         if PANELS == 0 { any } else { Self { skipped: 0, panels: PANELS, ..any } }
@@ -72,7 +73,7 @@ impl PanelLayout {
     /// First row of a panel in its arm's block.
     #[inline(always)]
     pub(super) fn start(&self, panel: usize) -> usize {
-        // The sum of rows(q) + 2 over the panels before: Σ 8q + 9 − skipped.
+        // Sum of rows(q) + 2 over the panels before: Σ 8q + 9 − skipped.
         (4 * panel * panel + 5 * panel) - self.skipped * panel
     }
 
@@ -94,7 +95,7 @@ impl PanelLayout {
         coordinate + self.pad - self.skipped
     }
 
-    /// Eight coordinates of a vector, aligned with the panel's columns; zero in phantom columns.
+    /// Eight coordinates of a vector, aligned with the panel's columns. Phantom columns have zero.
     #[inline(always)]
     pub(crate) fn columns(&self, vector: &[f64], panel: usize) -> Lanes {
         let mut lanes = Lanes::ZERO;
@@ -108,10 +109,10 @@ impl PanelLayout {
     }
 }
 
-/// Row of eight lanes in N registers, N = 8 / the machine's lanes.
+/// Row of eight lanes in N registers, where N = 8 / (number of the machine's lanes).
 pub(super) type Row<S, const N: usize> = [<S as Simd>::f64s; N];
 
-/// Calls a function that is generic over the number of registers of a row with the number on this machine.
+/// Calls a function that is generic over the number of registers of a row, with the number on this machine.
 macro_rules! with_registers {
     ($simd:ty, $function:ident $(::<$($parameter:tt),*>)? ($($argument:expr),* $(,)?)) => {
         match <$simd as pulp::Simd>::F64_LANES {

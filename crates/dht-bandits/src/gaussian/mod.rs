@@ -1,4 +1,4 @@
-//! Gaussians N(θ, U·D·Uᵀ) of many arms: storage, scores, updates, draws, conversion to information form.
+//! Gaussians N(θ, U·D·Uᵀ) of many arms: storage, scores, updates, draws, and conversion to information form.
 
 mod factors;
 mod information;
@@ -14,4 +14,4 @@ pub use information::{InformationState, NaturalParameters};
 pub(crate) use layout::{LANES, Lanes, PanelLayout};
 pub(crate) use layout::{load, multiply, multiply_add, splat, sum, with_registers};
 pub use moments::Score;
-pub(crate) use parts::{Parts, check};
+pub(crate) use parts::{FactoredGaussian, check};

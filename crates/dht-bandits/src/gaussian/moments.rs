@@ -1,15 +1,15 @@
-//! Mean, and variance or standard deviation, of one arm in one context.
+//! Mean and variance, or mean and standard deviation, of one arm in one context.
 
 use crate::error::Result;
 use crate::validate::check_scalar;
 use serde::{Deserialize, Serialize};
 
-/// Mean and width of one arm's reward in one context.
+/// Mean and width of one arm's expected reward in one context.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// The expected reward (for a logistic model: its log-odds).
+    /// Expected reward; for a logistic model, its log-odds.
     pub mean: f64,
-    /// The standard deviation of that expectation, before the exploration factor α.
+    /// Standard deviation of the expected reward, before it is multiplied by the exploration factor α.
     pub width: f64,
 }
 
@@ -23,7 +23,7 @@ impl Score {
     }
 }
 
-/// The mean θ'x and the variance x'Px of one arm in one context.
+/// Mean θ'x and the variance x'Px of one arm in one context.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Moments {
     pub(crate) mean: f64,

@@ -6,7 +6,7 @@ use crate::validate::{check_factor, check_part};
 
 /// θ, D and U of one arm in plain order.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Parts {
+pub(crate) struct FactoredGaussian {
     pub(crate) mean: Vec<f64>,
     pub(crate) diagonal: Vec<f64>,
     /// U above its unit diagonal, column by column.
@@ -14,9 +14,9 @@ pub(crate) struct Parts {
 }
 
 impl Factors {
-    pub(crate) fn parts(&self, slot: usize) -> Parts {
+    pub(crate) fn parts(&self, slot: usize) -> FactoredGaussian {
         let dimension = self.dimension();
-        Parts {
+        FactoredGaussian {
             mean: (0..dimension).map(|coordinate| self.mean(slot, coordinate)).collect(),
             diagonal: (0..dimension).map(|coordinate| self.diagonal(slot, coordinate)).collect(),
             upper: (0..dimension)

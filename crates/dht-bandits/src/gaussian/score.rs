@@ -1,4 +1,4 @@
-//! Scoring panels: mean and variance of arms in a context.
+//! Scoring of panels: mean and variance of arms in a context.
 
 use super::layout::{
     LANES, Lanes, PanelLayout, Row, WHOLE, add, load, multiply, multiply_add, splat, store, sum, with_registers,
@@ -44,8 +44,8 @@ fn one_arm<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: OneArm<'
 /// Number of arms that one call scores, a multiple of [`TOGETHER`].
 pub(super) const CHUNK: usize = 4 * TOGETHER;
 
-/// Scores slots in ascending order, the first of them `from`, until `scores` is full or no slot is left. Returns their
-/// number.
+/// Scores slots in ascending order, beginning at `from`, until `scores` is full or no slot is left. Returns the number
+/// of scores.
 ///
 /// The kernel takes no closure for the scores, because each closure would compile it again.
 pub(super) struct ManyArms<'a> {
@@ -66,7 +66,7 @@ impl WithSimd for ManyArms<'_> {
     }
 }
 
-/// Number of arms scored together: they share loops and broadcasts, and hide each other's latency.
+/// Number of arms that are scored together. They share loops and broadcasts, and hide each other's latency.
 const TOGETHER: usize = 5;
 
 #[inline(always)]
@@ -92,15 +92,15 @@ fn many_arms<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: ManyAr
         let mut done = 0;
         if count == TOGETHER {
             let blocks = [block(0), block(1), block(2), block(3), block(4)];
-            let [found] = moments::<S, N, PANELS, TOGETHER, 1>(simd, blocks, [query], |_, _, _| ());
-            *scores = found.map(Moments::score);
+            let [by_arm] = moments::<S, N, PANELS, TOGETHER, 1>(simd, blocks, [query], |_, _, _| ());
+            *scores = by_arm.map(Moments::score);
             done = TOGETHER;
         }
-        // The last few are not padded: what would be computed twice costs more than it saves.
+        // The last arms are not padded to a full group: the extra computations would cost more than they save.
         while done + 2 <= count {
             let blocks = [block(done), block(done + 1)];
-            let [found] = moments::<S, N, PANELS, 2, 1>(simd, blocks, [query], |_, _, _| ());
-            (scores[done], scores[done + 1]) = (found[0].score(), found[1].score());
+            let [by_arm] = moments::<S, N, PANELS, 2, 1>(simd, blocks, [query], |_, _, _| ());
+            (scores[done], scores[done + 1]) = (by_arm[0].score(), by_arm[1].score());
             done += 2;
         }
         if done < count {
@@ -112,7 +112,7 @@ fn many_arms<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: ManyAr
     filled
 }
 
-/// Number of contexts of a batch scored at once, limited so that the arm stays in the cache.
+/// Number of contexts of a batch that are scored together, limited so that the arm stays in the cache.
 pub(super) const ROUND: usize = 30;
 
 /// Scores every slot in every context as a matrix product, by tiles of arms × contexts.
@@ -137,7 +137,7 @@ impl WithSimd for ScoreBatch<'_> {
 
 #[inline(always)]
 fn batch<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: ScoreBatch<'_>) {
-    // As many chains as registers hold: four an arm and context, or two in each of the whole panels.
+    // The number of chains fits the registers: four for each arm and context, or two in each of the whole panels.
     if PANELS == 0 {
         tiles::<S, N, PANELS, 2, 3>(simd, work);
     } else {
@@ -222,10 +222,10 @@ fn project<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: Project<
     moments
 }
 
-/// Values of the first columns, after the phantom ones.
+/// Values of a vector's first columns, after the phantom columns.
 pub(super) type First = [f64; WHOLE * LANES];
 
-/// Context, aligned with the columns of the panels.
+/// Context that is aligned with the columns of the panels.
 #[derive(Clone, Copy)]
 pub(super) struct Query<'a> {
     pub(super) layout: PanelLayout,
@@ -267,8 +267,8 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Scans the panels of `ARMS` arms with `CONTEXTS` contexts together. `keep` receives f and D·f of each panel, with f_j
-/// = x_j + Σ_{i<j} U_ij x_i.
+/// Scans the panels of `ARMS` arms with `CONTEXTS` contexts together. `keep` receives f and D·f of each panel, where
+/// f_j = x_j + Σ_{i<j} U_ij x_i.
 ///
 /// The chains of sums do not depend on `ARMS` and `CONTEXTS`: a single arm, an arm among others and a context of a
 /// batch give the same bits.
@@ -319,7 +319,7 @@ impl<S: Simd, K: FnMut(usize, Row<S, N>, Row<S, N>), const N: usize, const ARMS:
     #[inline(always)]
     fn panel<const PANELS: usize>(&mut self, panel: usize) {
         let simd = self.simd;
-        // As many as hide the latency; fewer where all panels are in flight at once, or registers would not suffice.
+        // Four chains hide the latency. Two suffice where all panels are in flight, or if registers are scarce.
         let chains = if PANELS == 0 { 4 } else { 2 };
         let zero = splat::<S, N>(simd, 0.0);
         let head_rows = self.layout.rows(0);

@@ -4,7 +4,7 @@ use super::layout::{LANES, Lanes, PanelLayout};
 use super::layout::{Row, add, divide, load, multiply, multiply_add, splat, store, with_registers};
 use pulp::{Simd, WithSimd};
 
-/// Values stored between the projection of an observation and its rank-one update.
+/// Values that are stored between the projection of an observation and its rank-one update.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scratch {
     pub(super) f: Vec<Lanes>,
@@ -21,8 +21,8 @@ pub(super) struct RankOneUpdate<'a> {
     pub(super) step: f64,
 }
 
-/// Masks of a prefix sum: `PREFIX[l]` sends v_l to the lanes after l, and to lane 0, which collects the sum over all
-/// eight.
+/// Masks of a prefix sum. `PREFIX[l]` sends v_l to the lanes after l, and to lane 0, which collects the sum over all
+/// eight lanes.
 const PREFIX: [Lanes; LANES] = {
     let mut masks = [Lanes::ZERO; LANES];
     let mut column = 0;
@@ -38,7 +38,7 @@ const PREFIX: [Lanes; LANES] = {
     masks
 };
 
-/// Masks of a diagonal tile: `ABOVE[l]` keeps the lanes after l, the part of row l strictly above the diagonal.
+/// Masks of a diagonal tile. `ABOVE[l]` selects the lanes after l, the part of row l strictly above the diagonal.
 const ABOVE: [Lanes; LANES] = {
     let mut masks = PREFIX;
     let mut row = 0;
@@ -62,8 +62,8 @@ impl WithSimd for RankOneUpdate<'_> {
 ///
 /// For j ascending: α_j = α_{j−1} + f_j v_j; D_j ← D_j α_{j−1}/α_j; U_ij ← U_ij − (f_j/α_{j−1}) b_i; b_i ← b_i + U_ij
 /// v_j with the old U_ij. Initially α_{−1} = 1/weight and b_j = v_j. A row's eight columns depend on each other only
-/// through the running b_i. It is b_i before the panel plus a prefix sum over its lanes: eight multiply-adds with a
-/// mask.
+/// through the running b_i, which is b_i before the panel plus a prefix sum over the lanes. The prefix sum is eight
+/// multiply-adds with a mask.
 #[inline(always)]
 fn rank_one_update<S: Simd, const N: usize>(simd: S, work: RankOneUpdate<'_>) {
     let RankOneUpdate { layout, block, scratch, weight, step } = work;
@@ -71,7 +71,7 @@ fn rank_one_update<S: Simd, const N: usize>(simd: S, work: RankOneUpdate<'_>) {
     for (gains, values) in gain.chunks_exact_mut(LANES).zip(&*v) {
         gains.copy_from_slice(&values.0);
     }
-    // A weight so small that its inverse overflows changes nothing, as it should.
+    // If a weight is so small that its inverse overflows, the update changes nothing, as it should.
     let mut alpha = (1.0 / weight).clamp(-f64::MAX, f64::MAX);
     for panel in 0..layout.panels {
         let first = layout.start(panel);
@@ -84,8 +84,8 @@ fn rank_one_update<S: Simd, const N: usize>(simd: S, work: RankOneUpdate<'_>) {
         }
         let old = load::<S, N>(simd, &before[panel].0);
         let diagonal = &mut block[first + rows];
-        let (after, kept) = (load::<S, N>(simd, &after.0), load::<S, N>(simd, &diagonal.0));
-        store(simd, diagonal, multiply(simd, kept, divide(simd, old, after)));
+        let (after, entries) = (load::<S, N>(simd, &after.0), load::<S, N>(simd, &diagonal.0));
+        store(simd, diagonal, multiply(simd, entries, divide(simd, old, after)));
         let f = load::<S, N>(simd, &f[panel].0);
         let multipliers = multiply(simd, splat(simd, -1.0), divide(simd, f, old));
         let mut prefix = [multipliers; LANES];
@@ -113,7 +113,7 @@ fn rank_one_update<S: Simd, const N: usize>(simd: S, work: RankOneUpdate<'_>) {
     }
 }
 
-/// Multipliers −f_j/α_{j−1} of eight columns: for all of them, and with lane 0 set to zero.
+/// Multipliers −f_j/α_{j−1} of eight columns: all eight, and a copy in which lane 0 is zero.
 struct Multipliers<S: Simd, const N: usize> {
     every: Row<S, N>,
     but_first: Row<S, N>,

@@ -4,7 +4,7 @@ use super::error::LogProblem;
 use crate::arm::ArmId;
 use std::collections::HashMap;
 
-/// Names of the arms 0, 1, …; without names, arms are numbers.
+/// Names of the arms 0, 1, …. Without names, arms are numbers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ArmNames(Option<HashMap<String, ArmId>>);
 
@@ -14,12 +14,12 @@ impl ArmNames {
         Self(Some(numbered.collect()))
     }
 
-    /// Arm of a name, or of a number if arms have no names.
+    /// Finds the arm with a name, or with a number if arms have no names.
     pub(super) fn find(&self, text: &str) -> Result<ArmId, LogProblem> {
-        let found = match &self.0 {
+        let arm = match &self.0 {
             Some(names) => names.get(text).copied(),
             None => text.parse().ok().map(ArmId::new),
         };
-        found.ok_or_else(|| LogProblem::UnknownAction(format!("{text:?}")))
+        arm.ok_or_else(|| LogProblem::UnknownAction(format!("{text:?}")))
     }
 }

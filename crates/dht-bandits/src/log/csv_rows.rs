@@ -1,4 +1,4 @@
-//! Rows as CSV: `arm,propensity,reward` and a column for each feature; a log may lack the propensities.
+//! Rows as CSV: the columns `arm,propensity,reward` and one column for each feature. A log may lack the propensities.
 
 use super::LoggedDecision;
 use super::arm_names::ArmNames;
@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Reads rows from CSV with a header. The columns `arm`, `propensity` and `reward` may be at any position; every other
-/// column is a feature, in the order of the file.
+/// Reads rows from CSV with a header. The columns `arm`, `propensity` and `reward` may be at any position. Every other
+/// column is a feature; features have the order of the file.
 ///
 /// ```
 /// use dht_bandits::log::CsvRows;
@@ -28,11 +28,11 @@ use std::path::{Path, PathBuf};
 /// ```
 #[derive(Debug)]
 pub struct CsvRows<R> {
-    reader: Reader<Kept<R>>,
+    reader: Reader<RecentBytes<R>>,
     path: PathBuf,
     arm: usize,
     reward: usize,
-    /// `None` for a log without propensities.
+    /// Position of the column; `None` for a log without propensities.
     propensity: Option<usize>,
     features: Vec<(usize, String)>,
     known: Option<BTreeSet<ArmId>>,
@@ -41,7 +41,7 @@ pub struct CsvRows<R> {
     record: ByteRecord,
 }
 
-/// Hasher of the features, and whether each column is a category even where it is a number.
+/// Hasher of the features. It also holds which columns are categories even if their values are numbers.
 #[derive(Debug)]
 struct Hashed {
     hasher: FeatureHasher,
@@ -54,25 +54,28 @@ impl<R: Read> CsvRows<R> {
     /// Reads the header. Errors contain `name`.
     ///
     /// # Errors
-    /// A header that cannot be read, lacks a column or names one twice.
+    /// Fails if the header cannot be read, lacks a column, or lists a column twice.
     pub fn new(reader: R, name: impl AsRef<Path>) -> Result<Self, LogError> {
         Self::open(reader, name.as_ref(), true)
     }
 
-    /// Reads the header of a log whose policy is unknown: it has no column `propensity`, and its rows have no
-    /// propensities. [`Evaluation::run`](crate::evaluation::Evaluation::run) judges from them by the direct method or by
-    /// estimated propensities.
+    /// Reads the header of a log whose policy is unknown. The log has no column `propensity`, and its rows have no
+    /// propensities. [`Evaluation::run`](crate::evaluation::Evaluation::run) then uses the direct method or estimated
+    /// propensities.
     ///
     /// # Errors
-    /// A header that cannot be read, lacks the column `arm` or `reward`, names one twice, or has a column `propensity`.
+    /// Fails if the header cannot be read, lacks the column `arm` or `reward`, lists a column twice, or has a column
+    /// `propensity`.
     pub fn without_propensities(reader: R, name: impl AsRef<Path>) -> Result<Self, LogError> {
         Self::open(reader, name.as_ref(), false)
     }
 
     fn open(reader: R, path: &Path, has_propensities: bool) -> Result<Self, LogError> {
         let path = path.to_owned();
-        let mut reader =
-            csv::ReaderBuilder::new().trim(csv::Trim::Headers).buffer_capacity(1 << 16).from_reader(Kept::new(reader));
+        let mut reader = csv::ReaderBuilder::new()
+            .trim(csv::Trim::Headers)
+            .buffer_capacity(1 << 16)
+            .from_reader(RecentBytes::new(reader));
         let header = reader.headers().map_err(|error| refuse(&path, &error))?.clone();
         let line = line_of(&reader, header.position(), header.as_slice().as_bytes());
         let column = |name: &str| {
@@ -102,24 +105,24 @@ impl<R: Read> CsvRows<R> {
         Ok(Self { reader, path, arm, reward, propensity, features, known, names, hashed, record: ByteRecord::new() })
     }
 
-    /// Refuses rows with other arms.
+    /// Refuses rows whose arm is not in this list.
     #[must_use]
     pub fn with_arms(self, arms: impl IntoIterator<Item = ArmId>) -> Self {
         Self { known: Some(arms.into_iter().collect()), ..self }
     }
 
-    /// Names the arms 0, 1, …; rows with other names are refused.
+    /// Names the arms 0, 1, …. Rows with other names are refused.
     #[must_use]
     pub fn with_arm_names(self, names: impl IntoIterator<Item: Into<String>>) -> Self {
         Self { names: ArmNames::new(names), ..self }
     }
 
-    /// Hashes the features into sparse contexts. A column is a namespace of its own; a number is a value, and any other
-    /// text a category. `categories` names columns whose numbers are categories too, such as postcodes. An empty field is
-    /// no feature.
+    /// Hashes the features into sparse contexts. The name of a column is its namespace. A field with a number is a
+    /// value, and any other text a category. `categories` lists columns whose numbers are also categories, such as
+    /// postcodes. An empty field is no feature.
     ///
     /// # Errors
-    /// [`LogProblem::Missing`]: a category that is not a column.
+    /// [`LogProblem::Missing`] if a category is not a column.
     pub fn with_hasher<'n>(
         mut self,
         hasher: FeatureHasher,
@@ -140,16 +143,16 @@ impl<R: Read> CsvRows<R> {
         self.hashed.as_ref().map(|hashed| &hashed.hasher)
     }
 
-    /// Names of the features.
+    /// Names of the features, in the order of the file.
     pub fn features(&self) -> impl Iterator<Item = &str> {
         self.features.iter().map(|(_, name)| name.as_str())
     }
 
-    /// Reads the next row into the memory of `row`, and resets the fields that CSV has no column for; returns `false`
+    /// Reads the next row into the memory of `row`, and resets the fields that CSV has no column for. Returns `false`
     /// at the end. After an error the content of `row` is unspecified, and the next call continues with the next line.
     ///
     /// # Errors
-    /// A row that cannot be used, with its line number.
+    /// Fails if the row is invalid, with its line number.
     pub fn read(&mut self, row: &mut LoggedDecision) -> Result<bool, LogError> {
         let problem = match self.reader.read_byte_record(&mut self.record).map_err(csv::Error::into_kind) {
             Ok(false) => return Ok(false),
@@ -168,7 +171,7 @@ impl<R: Read> CsvRows<R> {
     }
 
     fn parse(&mut self, row: &mut LoggedDecision) -> Result<(), LogProblem> {
-        // Taken out, so that it can be written to while the record is read.
+        // The hasher is moved out of `self`, so that it can be written to while the record is read.
         let mut hashed = self.hashed.take();
         let parsed = self.parse_with(hashed.as_mut(), row);
         self.hashed = hashed;
@@ -227,7 +230,7 @@ impl<R: Read> CsvRows<R> {
     }
 }
 
-/// Resets the fields that CSV has no column for: a reused row holds those of another log.
+/// Resets the fields that CSV has no column for, since a reused row may hold values of another log.
 fn reset(row: &mut LoggedDecision) {
     let LoggedDecision {
         context: _,
@@ -264,38 +267,38 @@ impl<R: Read> Iterator for CsvRows<R> {
 }
 
 /// Line number at which the last record begins. The CSV reader reports where the previous record ended. That is one
-/// line less if lines end in "\r\n", and more if lines in between are blank. So the line is counted back from the end
-/// of this record.
-fn line_of<R: Read>(reader: &Reader<Kept<R>>, begun: Option<&Position>, text: &[u8]) -> u64 {
+/// line less if lines end in "\r\n", and more if there are blank lines in between. The line is therefore counted back
+/// from the end of this record.
+fn line_of<R: Read>(reader: &Reader<RecentBytes<R>>, begun: Option<&Position>, text: &[u8]) -> u64 {
     let end = reader.position();
     let newline = reader.get_ref().byte_before(end.byte()) == Some(b'\n');
     let inside = text.iter().filter(|byte| **byte == b'\n').count() as u64;
     let line = end.line().saturating_sub(u64::from(newline) + inside);
-    // A quote that is never closed may end in a newline that is both.
+    // A quote that is never closed may end in a newline that is the end of the record as well.
     line.max(begun.map_or(1, Position::line))
 }
 
-/// Reader that passes bytes through and keeps the last ones.
+/// Reader that passes bytes through and stores the most recent ones.
 #[derive(Debug)]
-struct Kept<R> {
+struct RecentBytes<R> {
     reader: R,
     last: Vec<u8>,
     passed: u64,
 }
 
-impl<R> Kept<R> {
+impl<R> RecentBytes<R> {
     fn new(reader: R) -> Self {
         Self { reader, last: Vec::new(), passed: 0 }
     }
 
-    /// Byte before a recent position.
+    /// Byte before a recent position in the file.
     fn byte_before(&self, position: u64) -> Option<u8> {
         let behind = usize::try_from(self.passed.checked_sub(position)?).ok()?;
         self.last.len().checked_sub(behind + 1).map(|index| self.last[index])
     }
 }
 
-impl<R: Read> Read for Kept<R> {
+impl<R: Read> Read for RecentBytes<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let length = self.reader.read(buffer)?;
         if length > 0 {
@@ -316,13 +319,13 @@ fn refuse(path: &Path, error: &csv::Error) -> LogError {
 }
 
 impl LoggedDecision {
-    /// Writes rows as CSV, with all digits of each number and features named x0, x1 and so on; [`CsvRows`] reads them
+    /// Writes rows as CSV, with all digits of each number and features named x0, x1 and so on. [`CsvRows`] reads them
     /// back. The first row defines the number of features. Rows come from any iterator, one at a time, and the output
-    /// should be buffered.
+    /// should be buffered. After an error, the rows before it have been written.
     ///
     /// # Errors
-    /// A row that could not be read again, or of another number of features; errors of the operating system. The rows
-    /// before it are written then.
+    /// * Fails if a row could not be read back, or has another number of features.
+    /// * Errors of the operating system.
     pub fn write_csv(out: impl Write, rows: impl IntoIterator<Item: Borrow<Self>>) -> Result<(), LogError> {
         let mut rows = rows.into_iter().peekable();
         let dimension = rows.peek().map_or(0, |row| row.borrow().context.len());
@@ -343,7 +346,7 @@ impl LoggedDecision {
         writer.flush().map_err(|source| LogError::io(Path::new("csv"), source))
     }
 
-    /// Propensity of a row that can be written as CSV.
+    /// Propensity of the row, if the row can be written as CSV.
     fn csv_propensity(&self, dimension: usize) -> Result<f64, LogError> {
         let propensity = self.propensity.ok_or_else(|| LogProblem::Missing("propensity".to_owned()));
         let propensity = propensity.map_err(|problem| LogError::Value { problem })?;

@@ -1,4 +1,4 @@
-//! Writer of decisions and rewards.
+//! Writer of decisions and rewards to a log.
 
 use super::error::{LogError, LogProblem, check_value};
 use super::logged_request::LoggedRequest;
@@ -18,43 +18,45 @@ use std::path::Path;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RewardRule {
-    /// The first counts: later ones are refused ([`LogProblem::Twice`]). A decision is joined as soon as its reward is
-    /// read.
+    /// The first reward counts, and later ones are refused ([`LogProblem::Twice`]). A decision is joined as soon as its
+    /// reward is read.
     #[default]
     First,
-    /// The last within the horizon counts.
+    /// The last reward within the horizon counts.
     Last,
-    /// The sum of those within the horizon counts.
+    /// The sum of the rewards within the horizon counts.
     Sum,
 }
 
-/// Settings of a decision log: for its writer, and for readers that join rewards to decisions, or feedback to slates.
+/// Settings of a decision log, for its writer and for readers that join rewards to decisions or feedback to slates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct LogSettings {
-    /// Longest time between a decision and its reward, or a slate and its feedback, in the caller's unit of time;
-    /// `None` for no limit, the default. It is measured by the log's clock, the largest time so far, which continues
-    /// over the whole log, also after a restart: seconds since the start of the process would be long past. A writer
-    /// holds younger decisions in memory, about 50 bytes each; a reader joins no later reward.
+    /// Longest time between a decision and its reward, or a slate and its feedback, in the caller's unit of time. The
+    /// default `None` sets no limit.
+    ///
+    /// Time is measured by the log's clock, the largest time so far. The clock continues over the whole log, also after
+    /// a restart, so that seconds since the start of the process are not suitable times. A writer holds younger
+    /// decisions in memory, about 50 bytes each. A reader joins no later reward.
     pub horizon: Option<f64>,
-    /// When writing, the largest size of a file in bytes; beyond it, the log continues in the next file. 256 MiB by
-    /// default.
+    /// Largest size of a file in bytes, for writers. Beyond it, the log continues in the next file. The default is 256
+    /// MiB.
     pub rotate_bytes: u64,
-    /// When writing, wait for the disk after each line, so that it also survives a power failure; this is slow. The
-    /// entries of new files, and of folders that the log creates, are on the disk before their first line. Without it
-    /// a line survives the process, but not the machine. Off by default.
+    /// Wait for the disk after each written line, so that it also survives a power failure. This is slow. The entries
+    /// of new files, and of folders that the log creates, are then on the disk before their first line. Without it, a
+    /// line survives the process, but not a failure of the machine. Off by default.
     pub sync: bool,
-    /// When reading decisions, the reward of a decision that got none within the horizon, such as 0 for no click;
-    /// `None`, the default, leaves the decision out.
+    /// Reward of a decision that got none within the horizon, for readers of decisions. An example is 0 for no click.
+    /// The default `None` leaves the decision out.
     pub default_reward: Option<f64>,
-    /// When reading slates, treat a slate without feedback within the horizon as unobserved: nothing is learned from
-    /// it, and it earned 0. Otherwise, by default, such a slate is left out. This is right if feedback is lost at
-    /// random, and biases a policy's value upwards if feedback is missing because nobody clicked.
+    /// Treat a slate without feedback within the horizon as unobserved, for readers of slates. Nothing is learned from
+    /// the slate, and its reward is 0. By default, such a slate is left out. Leaving slates out is right if feedback is
+    /// lost at random. It biases a policy's value upwards if feedback is missing because nobody clicked.
     pub unobserved: bool,
-    /// Rule for several rewards of one decision; [`RewardRule::First`] by default. By the other rules a decision waits for
-    /// its horizon, or without a horizon for the end of the log. Writer and readers need the same rule. Slates have one
-    /// feedback.
+    /// Rule for several rewards of one decision; [`RewardRule::First`] by default. By the other rules a decision waits
+    /// for its horizon, or without a horizon for the end of the log. Writer and readers need the same rule. Slates take
+    /// one feedback.
     pub reward_rule: RewardRule,
 }
 
@@ -67,20 +69,20 @@ options!(LogSettings::new() {
     reward_rule / with_reward_rule: RewardRule = RewardRule::First,
 });
 
-/// Writes decisions, and later their rewards, as JSON lines into numbered files of a folder.
+/// Writes decisions, and later their rewards, as JSON lines into numbered files of one folder.
 ///
-/// Decisions come from [`append_request`](Self::append_request), which stores what is needed to evaluate any other
-/// policy later, or [`append`](Self::append), which omits the request. Slates come from
-/// [`append_slate_request`](Self::append_slate_request) and [`append_slate`](Self::append_slate). Their outcomes go to
-/// [`reward`](Self::reward) and [`feedback`](Self::feedback).
+/// Decisions are written by [`append_request`](Self::append_request), which stores what is needed to evaluate any other
+/// policy later, or by [`append`](Self::append), which omits the request. Slates are written by
+/// [`append_slate_request`](Self::append_slate_request) and [`append_slate`](Self::append_slate). Later,
+/// [`reward`](Self::reward) and [`feedback`](Self::feedback) write the outcomes.
 ///
-/// Each line is one write: a killed process loses at most the line it was writing, and a partial line is cut off when
-/// the log is opened again ([`torn_bytes`](Self::torn_bytes)). A folder has one writer: it is locked. Rewards refer to
-/// decisions by the returned id, also after the log was closed and opened again. Slates go to the same folder or to a
-/// separate one. A new file is created under the name `next.partial`, and never overwritten.
+/// Each line is one write: a killed process loses at most the line that it was writing. A partial line is cut off when
+/// the log is opened again ([`torn_bytes`](Self::torn_bytes)). A folder has one writer, which locks it. Rewards refer
+/// to decisions by the returned id, also after the log was closed and opened again. Slates go to the same folder or to
+/// a separate one. A new file is created under the name `next.partial`, and never overwritten.
 ///
 /// Times are the caller's, in one unit, and finite. They may go backwards, as those of several threads do. The log's
-/// clock is its largest time, and a reward is late if the clock, not its own time, is beyond the horizon.
+/// clock is its largest time. A reward is late if the clock, not its own time, is beyond the horizon.
 ///
 /// ```
 /// use dht_bandits::{LinUcb, Policy, Request, Ridge, Ucb};
@@ -109,16 +111,16 @@ options!(LogSettings::new() {
 ///
 /// The log contains what a policy has learned since it was last saved. [`Checkpoint`](crate::policy::Checkpoint) saves
 /// the policy with the log's [`position`](Self::position) as one file, and learns the rewards after that position. Log
-/// each reward before it is learned, and save when both are done. Anything learned without a reward in the log, such as 0
-/// for no click, cannot be recovered: log it as a reward. If the machine itself may fail, set `sync`; otherwise the
-/// policy's file may outlive the log's lines.
+/// each reward before it is learned, and save when both are done. Anything learned without a reward in the log, such as
+/// 0 for no click, cannot be recovered: log it as a reward. If the machine itself may fail, set `sync`. Otherwise the
+/// policy's file may survive although lines of the log are lost.
 #[derive(Debug)]
 pub struct DecisionLog {
     settings: LogSettings,
     files: SegmentWriter,
     next_id: u64,
     now: f64,
-    /// Decisions and slates within the horizon.
+    /// Decisions and slates whose horizon has not passed.
     open: BTreeMap<u64, Waiting>,
     /// Exclusive upper bound of the ids whose horizon has passed.
     late_below: u64,
@@ -126,25 +128,27 @@ pub struct DecisionLog {
     _lock: File,
 }
 
-/// Decision or slate within the horizon.
+/// Decision or slate whose horizon has not passed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {
     time: f64,
     /// Number of chosen arms of a slate.
     pub(super) shown: Option<usize>,
-    /// `true` once its reward was written.
+    /// `true` once the reward or feedback was written.
     answered: bool,
 }
 
 impl DecisionLog {
-    /// Opens or creates a log: creates the folder, cuts off a torn last line, and reads which decisions still wait.
-    ///
-    /// Files are read as far back as the horizon; without one, all are read.
+    /// Opens or creates a log. It creates the folder, cuts off a torn last line, and reads which decisions still wait
+    /// for rewards. Files are read as far back as the horizon; without a horizon, all are read.
     ///
     /// # Errors
-    /// A folder that cannot be used or is in use; lines that are not records, since a damaged log is not written to. A
-    /// horizon that is not positive. [`LogError::File`]: a log file that is not a regular file, or has the last
-    /// possible number; an empty newest file after deleted files, since ids would start again.
+    /// * Fails if the folder cannot be used or is in use.
+    /// * Fails if a line is not a record, since a damaged log is not written to.
+    /// * Fails if the horizon is not positive.
+    /// * [`LogError::File`] if a log file is not a regular file or has the last possible number.
+    /// * [`LogError::File`] if the newest file is empty and all earlier files were deleted, since ids would start
+    ///   again.
     pub fn open(folder: impl AsRef<Path>, settings: LogSettings) -> Result<Self, LogError> {
         let folder = folder.as_ref();
         if let Some(horizon) = settings.horizon {
@@ -167,7 +171,7 @@ impl DecisionLog {
 
     /// Reads which decisions wait for rewards.
     fn recover(&mut self, folder: &Path, numbers: &[u64]) -> Result<(), LogError> {
-        // The clock tells how far back decisions may still wait.
+        // The clock determines how far back decisions may still wait.
         let newest = numbers.iter().rev().find_map(|&number| clock_of(folder, number, true).transpose());
         let oldest = match (newest.transpose()?, self.settings.horizon) {
             (Some(newest), Some(horizon)) => newest - horizon,
@@ -213,7 +217,7 @@ impl DecisionLog {
         }
     }
 
-    /// Advances the clock, and forgets decisions whose horizon has passed.
+    /// Advances the clock, and removes decisions whose horizon has passed from memory.
     fn pass(&mut self, time: f64) {
         self.now = self.now.max(time);
         let Some(horizon) = self.settings.horizon else { return };
@@ -226,7 +230,7 @@ impl DecisionLog {
         }
     }
 
-    /// Number of bytes of a torn line that were cut off when the log was opened; 0 after an orderly end.
+    /// Number of bytes of a torn line that were cut off when the log was opened; 0 if the last line was complete.
     pub fn torn_bytes(&self) -> u64 {
         self.torn_bytes
     }
@@ -236,13 +240,13 @@ impl DecisionLog {
         self.open.values().filter(|entry| !entry.answered).count()
     }
 
-    /// Position of the next line: later lines are at this position or beyond. It is used [after a
+    /// Position of the next line: later lines are at this position or beyond. It is used to recover [after a
     /// crash](Self#after-a-crash).
     pub fn position(&self) -> (u64, u64) {
         self.files.position()
     }
 
-    /// Digest of the last bytes before the position, by which another log is recognised.
+    /// Digest of the last bytes before the position, which distinguishes this log from others.
     pub(crate) fn tail_digest(&self) -> u64 {
         self.files.tail_digest()
     }
@@ -253,13 +257,13 @@ impl DecisionLog {
     }
 
     /// Writes a decision, with the policy's probability of each arm if known, and returns its id. The propensity is
-    /// that of the decision, or else that of the probabilities. A decision without either is also written: policies can
-    /// learn from it, but only the direct method can evaluate with it.
+    /// that of the decision, or else that of the probabilities. A decision without either is also written. Policies can
+    /// learn from it, but only the direct method can evaluate with it. After an error the log is unchanged.
     ///
     /// # Errors
-    /// A propensity outside (0, 1]; probabilities that are not a distribution; values that are not finite, such as the
-    /// time; a line that cannot be written, also because the next file exists already ([`LogError::File`]). The log is
-    /// unchanged then.
+    /// * Fails if the propensity is outside (0, 1], or if the probabilities are not a distribution.
+    /// * Fails if a value is not finite, such as the time.
+    /// * Fails if the line cannot be written. One reason is that the next file already exists ([`LogError::File`]).
     pub fn append(
         &mut self,
         decision: &Decision,
@@ -274,8 +278,10 @@ impl DecisionLog {
     /// evaluation of other policies.
     ///
     /// # Errors
-    /// Errors of `append`; a chosen arm that is not in the request; all arms except some
-    /// ([`Request::except`](crate::Request::except)) without probabilities, since the log does not know all arms.
+    /// * Errors of [`append`](Self::append).
+    /// * Fails if the chosen arm is not in the request.
+    /// * Fails if the request excludes arms ([`Request::except`](crate::Request::except)) and there are no
+    ///   probabilities, since the log does not know all arms.
     pub fn append_request(
         &mut self,
         request: &Request<'_>,
@@ -297,14 +303,14 @@ impl DecisionLog {
     ) -> Result<u64, LogError> {
         let id = self.next_id;
         let arm = decision.arm();
-        let found = || probabilities.and_then(|all| all.iter().find(|(other, _)| *other == arm)).map(|entry| entry.1);
-        let propensity = decision.choice.propensity.or_else(found);
+        let listed = || probabilities.and_then(|all| all.iter().find(|(other, _)| *other == arm)).map(|entry| entry.1);
+        let propensity = decision.choice.propensity.or_else(listed);
         let probabilities = probabilities.map(<[_]>::to_vec);
         let record = DecisionRecord { id, time, propensity, decision: decision.clone(), probabilities, request };
         self.write_made(&Record::Decision(record), time, None)
     }
 
-    /// Checks and writes a record that waits for an answer.
+    /// Checks and writes a record that waits for an answer: a decision or a slate.
     pub(super) fn write_made(&mut self, record: &Record, time: f64, shown: Option<usize>) -> Result<u64, LogError> {
         record.check().map_err(|problem| LogError::Value { problem })?;
         self.files.write(record, self.first_line())?;
@@ -315,12 +321,13 @@ impl DecisionLog {
         Ok(id)
     }
 
-    /// Writes the reward of a decision.
+    /// Writes the reward of a decision. After an error the log is unchanged.
     ///
     /// # Errors
-    /// [`LogError::Reward`]: the log does not hold the decision, or not any more; it has its reward already, unless the
-    /// [rule](LogSettings::reward_rule) admits several; the horizon has passed; it is a slate. Values that are not finite; a line that cannot be written. The log is
-    /// unchanged then.
+    /// * [`LogError::Reward`] if the log does not hold the decision, or no longer holds it.
+    /// * [`LogError::Reward`] if it already has its reward and the [rule](LogSettings::reward_rule) allows only one.
+    /// * [`LogError::Reward`] if the horizon has passed, or if the id belongs to a slate.
+    /// * Fails if a value is not finite, or if the line cannot be written.
     pub fn reward(&mut self, id: u64, reward: f64, time: f64) -> Result<(), LogError> {
         let waiting = self.waiting_for(id, time)?;
         if waiting.shown.is_some() {
@@ -329,7 +336,7 @@ impl DecisionLog {
         self.write_answer(&Record::Reward(RewardRecord { id, time, reward }), id, time)
     }
 
-    /// Waiting decision or slate with this id, for an answer at this time.
+    /// Finds the waiting decision or slate with this id, for an answer at this time.
     pub(super) fn waiting_for(&self, id: u64, time: f64) -> Result<Waiting, LogError> {
         check_value("time", time).map_err(|problem| LogError::Value { problem })?;
         let now = self.now.max(time);
@@ -365,16 +372,16 @@ impl DecisionLog {
         self.files.sync()
     }
 
-    /// First line of a new file. Earlier files may be deleted, so each later file stores the next id.
+    /// First line of a new file. It stores the next id, since earlier files may be deleted.
     fn first_line(&self) -> SegmentRecord {
         SegmentRecord { next_id: self.next_id, clock: self.now.is_finite().then_some(self.now) }
     }
 }
 
-/// Clock of a segment: the time of its first record, or the newest time in it.
+/// Clock of a segment: the time of its first record, or the largest time in it if `newest`.
 fn clock_of(folder: &Path, number: u64, newest: bool) -> Result<Option<f64>, LogError> {
     let Some(mut lines) = read_if_there(folder, number)? else { return Ok(None) };
-    let mut found: Option<f64> = None;
+    let mut clock: Option<f64> = None;
     while lines.advance()? {
         let time = match parse(lines.line()).map_err(|problem| lines.refuse(problem))?.role() {
             Role::Subject { time, .. } | Role::Answer { time, .. } => time,
@@ -384,7 +391,7 @@ fn clock_of(folder: &Path, number: u64, newest: bool) -> Result<Option<f64>, Log
         if !newest {
             return Ok(Some(time));
         }
-        found = Some(found.map_or(time, |before| before.max(time)));
+        clock = Some(clock.map_or(time, |before| before.max(time)));
     }
-    Ok(found)
+    Ok(clock)
 }

@@ -15,7 +15,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, Write};
 use std::path::Path;
 
-/// Event in Wabbit's format; other fields are ignored.
+/// Event in Vowpal Wabbit's format. Other fields are ignored.
 #[derive(Debug, Deserialize)]
 struct Event {
     #[serde(rename = "_label_cost")]
@@ -46,31 +46,31 @@ struct Event {
     outcomes: Option<Value>,
 }
 
-/// Reads rows from dsjson: the reward is −`_label_cost`, the propensity `_label_probability` or the first of `p`, and
-/// the arms with their features are the entries of `_multi`. The probabilities of all arms are read if `p` holds them.
-/// The chosen action is `_label_Action`, counted from 1, or `_labelIndex`, counted from 0; a line in which both are
-/// present and differ is refused.
+/// Reads rows from dsjson. The reward is −`_label_cost`, and the propensity is `_label_probability` or the first entry
+/// of `p`. The arms with their features are the entries of `_multi`. The probabilities of all arms are read if `p`
+/// holds them. The chosen action is `_label_Action`, counted from 1, or `_labelIndex`, counted from 0. A line in which
+/// both are present and differ is refused.
 ///
 /// `pdrop`, the probability with which the service dropped events like this one, becomes the row's
 /// [drop probability](LoggedDecision::drop_probability).
 ///
-/// A column is a JSON pointer into the event's context `c`, or into an action, such as `/User/age`. A number is used as
-/// it is, true as 1 and false as 0. A list contributes all of its numbers. `/User/country=DE` is 1 if that text or
-/// number is there, else 0. A missing scalar is 0, as in Wabbit. Without columns contexts are empty and actions have no
-/// features; set them before the first row is read.
+/// A column is a JSON pointer into the event's context `c`, or into an action, such as `/User/age`. A number is used
+/// unchanged, true as 1 and false as 0. A list contributes all of its numbers. `/User/country=DE` is 1 if the value is
+/// this text or number, else 0. A missing scalar is 0, as in Wabbit. Without columns, contexts are empty and actions
+/// have no features. Set columns before the first row is read.
 ///
-/// The reader counts and leaves out:
+/// The reader leaves out some lines, and counts them:
 ///
 /// * rewards without an event (`RewardValue`; [`dangling_rewards`](Self::dangling_rewards));
 /// * events whose action was never shown (`_skipLearn` or `_deferred`; [`skipped`](Self::skipped));
 /// * events whose `EventId` an earlier row had, since queues deliver some twice ([`repeated`](Self::repeated));
 /// * a last line that was cut off ([`torn`](Self::torn)).
 ///
-/// Events of several slots (`_outcomes`, `_slots`: `--ccb_explore_adf` and `--slates`) are refused as not supported, and
-/// so are events of continuous actions.
+/// Events of several slots (`_outcomes`, `_slots`: `--ccb_explore_adf` and `--slates`) and events of continuous actions
+/// are refused as not supported.
 ///
-/// With a hasher ([`with_hasher`](Self::with_hasher)) no columns are named: everything in the context and in the actions
-/// becomes a sparse feature.
+/// With a hasher ([`with_hasher`](Self::with_hasher)), no columns need be listed: everything in the context and in the
+/// actions becomes a sparse feature.
 ///
 /// To detect repeated events, the reader stores 16 bytes per `EventId`.
 #[derive(Debug)]
@@ -84,12 +84,12 @@ pub struct DsjsonRows<R> {
     repeated: u64,
     // Hashes of the ids of all rows.
     seen: HashSet<u128>,
-    // Whether a column was ever there: those of the context, then those of actions.
+    // Whether each column has ever occurred: columns of the context, then those of actions.
     met: Vec<bool>,
     hasher: Option<FeatureHasher>,
 }
 
-/// Columns of the context, those of the features of each action, and the one with the arm number of an action.
+/// Columns that are read: for the context, for the features of each action, and for the number of its arm.
 #[derive(Debug, Default)]
 struct Columns {
     context: Vec<String>,
@@ -114,10 +114,10 @@ impl<R: BufRead> DsjsonRows<R> {
         }
     }
 
-    /// Hashes all keys of the context and of each action, in place of named columns. Each action has the sparse features
-    /// of the context and its own, with the hasher's interactions, and contexts are empty: rows for
+    /// Hashes all keys of the context and of each action, in place of listed columns. Each action has the sparse
+    /// features of the context and its own, with the hasher's interactions, and contexts are empty. Such rows suit
     /// [`SparsePolicy::shared`](crate::policy::SparsePolicy::shared). A key of the context is a namespace, as for
-    /// [`JsonRows`](super::JsonRows); keys that begin with an underscore are left out, except `_text`.
+    /// [`JsonRows`](super::JsonRows). Keys that begin with an underscore are left out, except `_text`.
     #[must_use]
     pub fn with_hasher(self, hasher: FeatureHasher) -> Self {
         Self { hasher: Some(hasher), ..self }
@@ -128,7 +128,7 @@ impl<R: BufRead> DsjsonRows<R> {
         self.hasher.as_ref()
     }
 
-    /// Sets the columns of the context.
+    /// Sets the columns that form the context.
     #[must_use]
     pub fn with_context(mut self, columns: impl IntoIterator<Item: Into<String>>) -> Self {
         self.columns.context = columns.into_iter().map(Into::into).collect();
@@ -136,7 +136,7 @@ impl<R: BufRead> DsjsonRows<R> {
         self
     }
 
-    /// Sets the columns of the features of each action (an entry of `_multi`).
+    /// Sets the columns that form the features of each action (an entry of `_multi`).
     #[must_use]
     pub fn with_actions(mut self, columns: impl IntoIterator<Item: Into<String>>) -> Self {
         self.columns.actions = columns.into_iter().map(Into::into).collect();
@@ -144,14 +144,14 @@ impl<R: BufRead> DsjsonRows<R> {
         self
     }
 
-    /// Sets the column with the arm number of an action (an entry of `_multi`); without it the first action is arm 0.
+    /// Sets the column with the arm number of an action (an entry of `_multi`). Without it, the first action is arm 0.
     #[must_use]
     pub fn with_arm(mut self, column: impl Into<String>) -> Self {
         self.columns.arm = Some(column.into());
         self
     }
 
-    /// Number of lines that held a reward without an event.
+    /// Number of lines with a reward that belongs to no event.
     pub fn dangling_rewards(&self) -> u64 {
         self.dangling
     }
@@ -161,12 +161,13 @@ impl<R: BufRead> DsjsonRows<R> {
         self.skipped
     }
 
-    /// Number of events that an earlier row had already.
+    /// Number of events whose `EventId` an earlier row had.
     pub fn repeated(&self) -> u64 {
         self.repeated
     }
 
-    /// Columns that no event has had so far: all their values are 0. Misspelt columns are among them.
+    /// Columns that have not occurred in any event so far, so that all their values are 0. Misspelt columns are among
+    /// them.
     pub fn never_met(&self) -> impl Iterator<Item = &str> {
         let columns = self.columns.context.iter().chain(&self.columns.actions);
         columns.zip(&self.met).filter(|(_, met)| !**met).map(|(column, _)| column.as_str())
@@ -190,7 +191,7 @@ impl<R: BufRead> DsjsonRows<R> {
             let position = number.checked_sub(1).and_then(|position| arms.get(position));
             position.copied().ok_or_else(|| LogProblem::UnknownAction(format!("{number} of {}", arms.len())))
         };
-        // No list is so long that the largest number could be one of its positions.
+        // No list is long enough for the largest number to be one of its positions.
         let from_index = event.index.map(|index| index.saturating_add(1));
         let chosen = event.action.or(from_index).or(event.actions.first().copied()).ok_or_else(|| missing("action"))?;
         let chosen_arm = arm(chosen)?;
@@ -233,7 +234,8 @@ impl<R: BufRead> DsjsonRows<R> {
             drop_probability: event.drop_probability.unwrap_or(0.0),
             propensity_error: 0.0,
         };
-        // What no estimate could use, such as probabilities that contradict the propensity, is refused with its line.
+        // A row that no estimate could use is refused with its line, for example if probabilities contradict the
+        // propensity.
         row.check(0).map_err(LogProblem::of_row)?;
         Ok(row)
     }
@@ -267,7 +269,7 @@ impl<R: BufRead> DsjsonRows<R> {
     }
 }
 
-/// Sparse features of all actions, each with those of the context.
+/// Sparse features of all actions. Each action has the features of the context as well.
 fn hash_actions(hasher: &mut FeatureHasher, context: &Value, actions: &[Value]) -> Result<Vec<f64>, LogProblem> {
     hasher.clear();
     let is_feature = |key: &str| !key.starts_with('_') || key == "_text";
@@ -286,7 +288,7 @@ fn hash_actions(hasher: &mut FeatureHasher, context: &Value, actions: &[Value]) 
     Ok(SparseContext::rows(&hashed).map_err(LogProblem::of_row)?.0)
 }
 
-/// Appends the values of a column; returns whether the column is present.
+/// Appends the values of a column. Returns whether the column is present.
 fn feature(context: &Value, column: &str, out: &mut Vec<f64>) -> Result<bool, LogProblem> {
     if !column.starts_with('/') {
         return Err(LogProblem::Malformed(format!("the column {column:?} is no JSON pointer: those begin with /")));
@@ -298,19 +300,19 @@ fn feature(context: &Value, column: &str, out: &mut Vec<f64>) -> Result<bool, Lo
     };
     let refuse = |value: &Value| LogProblem::Malformed(format!("{column} is {value}, expected numbers"));
     if let Some((pointer, text)) = column.split_once('=') {
-        let found = context.pointer(pointer);
-        // A number or a truth value is compared as it is written.
-        let same = match found {
-            Some(Value::String(found)) => found == text,
+        let value = context.pointer(pointer);
+        // A number or a truth value is compared as JSON writes it.
+        let same = match value {
+            Some(Value::String(string)) => string == text,
             Some(Value::Number(number)) => number.to_string() == text,
             Some(Value::Bool(flag)) => flag.to_string() == text,
             _ => false,
         };
         add(f64::from(u8::from(same)))?;
-        return Ok(found.is_some());
+        return Ok(value.is_some());
     }
-    let found = context.pointer(column);
-    match found {
+    let value = context.pointer(column);
+    match value {
         None => add(0.0)?,
         Some(Value::Bool(flag)) => add(f64::from(u8::from(*flag)))?,
         Some(Value::Array(values)) => {
@@ -318,7 +320,7 @@ fn feature(context: &Value, column: &str, out: &mut Vec<f64>) -> Result<bool, Lo
         }
         Some(value) => add(value.as_f64().ok_or_else(|| refuse(value))?)?,
     }
-    Ok(found.is_some())
+    Ok(value.is_some())
 }
 
 impl<R: BufRead> RowReader for DsjsonRows<R> {
@@ -384,7 +386,7 @@ impl<R: BufRead> Iterator for DsjsonRows<R> {
     }
 }
 
-/// Hash of an id, 128 bits: two of 10⁹ ids share one with a probability of 1e-21.
+/// Hash of an id with 128 bits: among 10⁹ ids, two have the same hash with a probability of 1e-21.
 fn hash_of(id: &str) -> u128 {
     let half = |first: u8| {
         let mut hasher = DefaultHasher::new();
@@ -396,14 +398,16 @@ fn hash_of(id: &str) -> u128 {
 
 impl LoggedDecision {
     /// Writes a row as one line of dsjson. [`DsjsonRows`] reads it back with the context column `/x`, the action column
-    /// `/f` and the arm column `/i/id`. The context is the list `x` of the shared features. Each arm has its number as a
-    /// feature, and the list `f` of its features if it has some. Arms without an entry in the probabilities are written
-    /// with 0. Probabilities need not sum to 1 with an estimated propensity, so only the chosen arm's is then written.
+    /// `/f` and the arm column `/i/id`. The context is the list `x` of the shared features. Each arm has its number as
+    /// a feature, and the list `f` of its features if it has some. Arms without an entry in the probabilities are
+    /// written with 0. With an estimated propensity, the probabilities need not sum to 1, and only that of the chosen
+    /// arm is written.
     ///
     /// # Errors
-    /// A row that could not be read again: without a propensity or available arms, with a chosen arm that is not available,
-    /// with a propensity outside (0, 1] or values that are not finite, with probabilities and a duplicate available arm.
-    /// Errors of the operating system.
+    /// * Fails if the row has no propensity or no available arms, or if the chosen arm is not available.
+    /// * Fails if the propensity is outside (0, 1], or if a value is not finite.
+    /// * Fails if the row has probabilities and an available arm is listed twice.
+    /// * Errors of the operating system.
     pub fn write_dsjson(&self, out: &mut impl Write, event_id: &str) -> Result<(), LogError> {
         let refuse = |problem| Err(LogError::Value { problem });
         if let Err(error) = self.check(0) {
@@ -424,7 +428,7 @@ impl LoggedDecision {
                     None => return refuse(LogProblem::UnknownAction(arm.to_string())),
                 }
             }
-            // Readers take the probabilities where all are there: those that were left out are 0.
+            // Readers expect the probabilities of all arms, so that missing ones are written as 0.
             let mut left_out = vec![true; arms.len()];
             all.iter().for_each(|(number, _)| left_out[number - 1] = false);
             all.extend((1..).zip(&left_out).filter(|(_, left_out)| **left_out).map(|(number, _)| (number, 0.0)));

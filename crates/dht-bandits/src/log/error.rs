@@ -1,4 +1,4 @@
-//! Errors of logs: the problem and its location.
+//! Errors of logs: each names the problem and its location.
 
 use crate::decision::{Choice, check_sparse};
 use crate::error::{Error, Number};
@@ -6,8 +6,8 @@ use crate::validate::SPARSE;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Refused line, reward or file. A writer that returned it is unchanged; a reader is unchanged or continues at the next
-/// line.
+/// Error of a refused line, reward or file. A writer that returned it is unchanged. A reader is unchanged or continues
+/// at the next line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
@@ -44,9 +44,9 @@ pub enum LogError {
         problem: LogProblem,
     },
     /// A file is missing between existing files: its content is lost.
-    #[error("{path} is missing: the log goes on with {next}")]
+    #[error("{path} is missing: the log continues with {next}")]
     MissingFile {
-        /// Path of the missing file; others after it may be missing as well.
+        /// Path of the missing file. Files after it may be missing as well.
         path: PathBuf,
         /// Path of the next existing file.
         next: PathBuf,
@@ -54,7 +54,7 @@ pub enum LogError {
     /// A reward, or the feedback on a slate, cannot be written.
     #[error("reward or feedback for id {id}: {problem}")]
     Reward {
-        /// Id of its decision or slate.
+        /// Id of the decision or slate.
         id: u64,
         /// Description of the problem.
         problem: LogProblem,
@@ -88,19 +88,19 @@ pub enum LogProblem {
     NotFinite {
         /// Name of the value.
         what: String,
-        /// Value found.
+        /// Value that was read or passed.
         value: f64,
     },
     /// The policy, or the line itself, does not have this action.
     #[error("unknown action {0}")]
     UnknownAction(String),
-    /// The line is of a kind that no reader of this crate reads.
+    /// No reader of this crate reads lines of this type.
     #[error("{0} are not supported")]
     Unsupported(&'static str),
     /// A reward, or feedback, belongs to no decision or slate.
     #[error("reward or feedback for id {id}: {problem}")]
     Reward {
-        /// Id of the decision or slate that it names.
+        /// Id of the decision or slate to which the line refers.
         id: u64,
         /// Description of the problem.
         problem: Box<LogProblem>,
@@ -108,7 +108,7 @@ pub enum LogProblem {
     /// The reader of decisions met a slate, or the reader of slates a decision.
     #[error("{what} {id} is read by {reader}")]
     OtherReader {
-        /// Kind of the line: `slate` or `decision`.
+        /// Type of the line: `slate` or `decision`.
         what: &'static str,
         /// Id in the line.
         id: u64,
@@ -116,7 +116,7 @@ pub enum LogProblem {
         reader: &'static str,
     },
     /// A slate does not belong to the request with which it is logged.
-    #[error("the slate is not of this request: {0}")]
+    #[error("the slate was not chosen for this request: {0}")]
     Contradiction(String),
     /// The ids of decisions and slates do not ascend.
     #[error("id {id} comes after id {last}, expected ids that ascend")]
@@ -127,23 +127,27 @@ pub enum LogProblem {
         last: u64,
     },
     /// The file is a folder, a device or a pipe, or a symbolic link to one.
-    #[error("this is no regular file, as those of a log are")]
+    #[error("this is not a regular file, and a log has only regular files")]
     NotRegular,
     /// The file exists where the log would create its next file.
-    #[error("this file, which the log was to begin, is there already, and the log did not write it: move it elsewhere")]
+    #[error("the log cannot create this file, which exists already and was not written by the log: move it elsewhere")]
     Exists,
     /// The file has the last possible number.
-    #[error("no number is left for the file that would follow this one: the log did not write it, move it elsewhere")]
+    #[error("this file has the last possible number, and was not written by the log: move it elsewhere")]
     LastNumber,
-    /// The log ends before the position of a saved policy: the policy belongs to another log, or lines were lost.
-    #[error("{length} bytes are there, the policy was saved at byte {byte}: it is not of this log, or lines were lost")]
+    /// The log ends before the position at which a policy was saved: the policy belongs to another log, or lines were
+    /// lost.
+    #[error(
+        "the file has {length} bytes, the policy was saved at byte {byte}: it belongs to another log, or lines were lost"
+    )]
     EndsBefore {
         /// Length of the file; 0 for a missing one.
         length: u64,
         /// Position in the file at which the policy was saved.
         byte: u64,
     },
-    /// The bytes before the position of a saved policy changed: the policy belongs to another log, or lines were replaced.
+    /// The bytes before the position at which a policy was saved have changed: the policy belongs to another log, or
+    /// lines were replaced.
     #[error(
         "the line before byte {byte} is not the one after which the policy was saved: the policy belongs to another log, or \
          lines were replaced. Catch up with the log that it was saved with"
@@ -152,23 +156,23 @@ pub enum LogProblem {
         /// Position in the file at which the policy was saved.
         byte: u64,
     },
-    /// The file is the newest, is empty, and so are all files before it.
+    /// The newest file and all files before it are empty or missing.
     #[error(
-        "nothing is left that tells with which id the log goes on: bring back the file before this one, or begin in \
-         another folder"
+        "the next id is unknown, because this file and all files before it are empty or missing: restore the file before \
+         this one, or use another folder"
     )]
     NoIds,
-    /// The log holds no such decision or slate.
+    /// The log holds no decision or slate with this id.
     #[error("the log holds no decision or slate of this id")]
     Unknown,
-    /// The decision has its reward already, or the slate its feedback.
+    /// The decision already has its reward, or the slate its feedback.
     #[error("it has its reward or feedback already")]
     Twice,
-    /// The horizon has passed: the decision was joined with the default, or it has its reward already.
+    /// The horizon has passed: the decision was joined with the default, or already has its reward.
     #[error("the horizon has passed")]
     Late,
     /// The file that held the decision or slate was deleted.
-    #[error("the file that held its decision or slate is gone")]
+    #[error("the file that held its decision or slate was deleted")]
     Gone,
     /// A reward was given to a slate.
     #[error("this is a slate, which takes feedback: `DecisionLog::feedback`")]
@@ -176,10 +180,10 @@ pub enum LogProblem {
     /// Feedback was given to a decision.
     #[error("this is a single decision, which takes a reward: `DecisionLog::reward`")]
     TakesReward,
-    /// The number of feedbacks differs from the number of chosen arms of the slate.
+    /// The number of feedbacks differs from the number of arms that the slate chose.
     #[error("there is feedback on {got} arms, expected {expected}: one for each chosen arm of the slate")]
     Count {
-        /// Number of chosen arms.
+        /// Number of arms that the slate chose.
         expected: usize,
         /// Number of feedbacks.
         got: usize,
@@ -187,7 +191,7 @@ pub enum LogProblem {
 }
 
 impl LogProblem {
-    /// Converts the error of a row that was checked alone.
+    /// Converts the error of a row that was checked by itself.
     pub(super) fn of_row(error: Error) -> Self {
         let text = if let Error::InRound { source, .. } = &error { source.to_string() } else { error.to_string() };
         Self::Malformed(text)
@@ -219,7 +223,7 @@ pub(super) fn check_value(what: &str, value: f64) -> Result<(), LogProblem> {
     if value.abs() <= 1e100 { Ok(()) } else { Err(LogProblem::NotFinite { what: what.to_owned(), value }) }
 }
 
-/// Refuses a context of all values with one beyond ±1e100, and a damaged sparse context.
+/// Refuses a dense context with a value beyond ±1e100, and a damaged sparse context.
 pub(super) fn check_stored(what: &str, values: &[f64]) -> Result<(), LogProblem> {
     if values.first() == Some(&SPARSE) {
         return check_sparse(values).map(drop).map_err(|error| LogProblem::Malformed(error.to_string()));
@@ -227,15 +231,15 @@ pub(super) fn check_stored(what: &str, values: &[f64]) -> Result<(), LogProblem>
     values.iter().try_for_each(|&value| check_value(what, value))
 }
 
-/// Refuses a choice with a score that JSON cannot represent. The largest `f64` is accepted: it is UCB1's score of an
-/// arm without rewards.
+/// Refuses a choice with a score that JSON cannot represent. The largest `f64` is accepted, since it is UCB1's score
+/// for an arm without rewards.
 pub(super) fn check_choice(choice: &Choice) -> Result<(), LogProblem> {
     let Choice { score, mean, width, propensity_error, .. } = *choice;
     let values = [("score", score), ("mean", mean), ("width", width), ("propensity_error", propensity_error)];
     values.into_iter().filter(|(_, value)| *value != f64::MAX).try_for_each(|(what, value)| check_value(what, value))
 }
 
-/// Refuses the largest number as an id, since no id could follow.
+/// Refuses the largest possible id, since no id could follow.
 pub(super) fn check_id(id: u64) -> Result<(), LogProblem> {
     if id < u64::MAX { Ok(()) } else { Err(LogProblem::Malformed(format!("{id} is no id"))) }
 }

@@ -1,4 +1,4 @@
-//! Joining of rewards to decisions, and of feedback to slates, while a log is read.
+//! Joins rewards to decisions, and feedback to slates, while a log is read.
 
 use super::error::{LogError, LogProblem};
 use super::lines::Lines;
@@ -12,26 +12,26 @@ use std::io::BufReader;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Counts of a reader so far.
+/// Counts of what a reader has read so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct LogCounts {
     /// Decisions with their rewards, or slates with their feedback.
     pub rewarded: u64,
-    /// Decisions or slates that got the default.
+    /// Decisions or slates that got the default answer.
     pub defaulted: u64,
-    /// Decisions or slates whose horizon passed without an answer or a default. There is also no default if the answer
-    /// may have been among lines that could not be read.
+    /// Decisions or slates whose horizon passed without an answer or a default. There is no default if the answer may
+    /// have been among lines that could not be read.
     pub unrewarded: u64,
-    /// Decisions or slates whose horizon had not passed at the end of the log: their answers may still come.
+    /// Decisions or slates that had no answer at the end of the log, with time left: their answers may still come.
     pub waiting: u64,
     /// Refused lines, except those counted in [`other`](Self::other).
     pub refused: u64,
     /// Files that could not be read, or not to their end.
     pub unreadable: u64,
-    /// Slates met by the reader of decisions, or decisions met by the reader of slates.
+    /// Slates in a reader of decisions, or decisions in a reader of slates.
     pub other: u64,
-    /// Rewards, or feedback, whose decision or slate was in a file that is missing.
+    /// Rewards, or feedback, whose decision or slate was in a missing file.
     pub orphaned: u64,
     /// Gaps between files: one missing file, or several in a row.
     pub gaps: u64,
@@ -39,13 +39,13 @@ pub struct LogCounts {
     pub torn: u64,
 }
 
-/// Kind of joined records: decisions with rewards, or slates with feedback.
+/// Type of records that a reader joins: decisions with rewards, or slates with feedback.
 pub(super) trait Joinable: Debug + Send + Sync {
     /// Record that waits for an answer: a decision or a slate.
     type Subject: Debug + Send + Sync;
     /// Answer: a reward or feedback.
     type Answer: Debug + Send + Sync;
-    /// Record joined with its answer.
+    /// Record that was joined with its answer.
     type Joined;
 
     /// Classifies a record for this reader.
@@ -54,10 +54,10 @@ pub(super) trait Joinable: Debug + Send + Sync {
     /// Refuses an answer that does not fit the record.
     fn check(made: &Self::Subject, answer: &Self::Answer) -> Result<(), LogProblem>;
 
-    /// Default answer of a record without an answer.
+    /// Default answer of a record that got none.
     fn default(&self, made: &Self::Subject) -> Option<Self::Answer>;
 
-    /// Returns whether the first answer is the only one, so that its record waits no longer.
+    /// Returns whether the first answer is final, so that its record waits no longer.
     fn first_is_final(&self) -> bool {
         true
     }
@@ -67,16 +67,16 @@ pub(super) trait Joinable: Debug + Send + Sync {
         Err(LogProblem::Twice)
     }
 
-    /// Joins a record with its answer; `answered_at` is the position of the answer, `None` for the default.
+    /// Joins a record with its answer. `answered_at` is the position of the answer, `None` for the default.
     fn join(made: Self::Subject, answer: Self::Answer, answered_at: Option<(u64, u64)>) -> Self::Joined;
 }
 
-/// Records of a log with their answers, whatever their kind.
+/// Records of a log with their answers, for any type of record.
 pub(super) trait JoinedRecords<T>: Debug + Send + Sync {
     /// Next record with its answer, or an unusable line; `None` at the end of the log.
     fn next_joined(&mut self) -> Option<Result<T, LogError>>;
 
-    /// Counts so far.
+    /// Counts of what was read so far.
     fn counts(&self) -> LogCounts;
 }
 
@@ -90,12 +90,12 @@ impl<K: Joinable> JoinedRecords<K::Joined> for Joining<K> {
     }
 }
 
-/// Record, classified for a reader.
+/// Record as a reader classifies it.
 pub(super) enum ReaderRecord<M, A> {
     Subject(u64, f64, M),
     Answer(u64, f64, A),
     Segment(SegmentRecord),
-    /// Record of the other reader that waits for an answer, with the error to report.
+    /// Record that belongs to the other reader and waits for an answer, with the error to report.
     OtherSubject(u64, f64, LogProblem),
     OtherAnswer(f64),
 }
@@ -106,29 +106,29 @@ struct Waiting<M, A> {
     time: f64,
     made: M,
     answer: Option<(A, (u64, u64))>,
-    /// `true` if its answer may be among lines that could not be read.
+    /// `true` if the answer may be among lines that could not be read.
     answer_lost: bool,
 }
 
-/// Reader of a log, for one kind of records.
+/// Reader of a log for one type of records.
 #[derive(Debug)]
 pub(super) struct Joining<K: Joinable> {
     kind: K,
     horizon: Option<f64>,
     folder: PathBuf,
     segments: VecDeque<u64>,
-    /// Expected number of the next file, once one was read.
+    /// Expected number of the next file, after one was read.
     next_segment: Option<u64>,
     /// Ids of decisions and slates in missing files.
     missing: Vec<Range<u64>>,
     /// `true` after lines that were not read, until the next id is known.
     after_gap: bool,
-    /// Open file; `file` is its number.
+    /// Open file, whose number is `file`.
     lines: Option<Lines<BufReader<File>>>,
     file: u64,
     waiting: VecDeque<Waiting<K::Subject, K::Answer>>,
     last: Option<u64>,
-    /// Largest time so far.
+    /// Largest time that was read so far.
     now: f64,
     ended: bool,
     pub(super) counts: LogCounts,
@@ -159,7 +159,7 @@ impl<K: Joinable> Joining<K> {
         })
     }
 
-    /// Reads one line and adds it to the waiting records; returns `false` at the end of the log.
+    /// Reads one line and adds it to the waiting records. Returns `false` at the end of the log.
     fn advance(&mut self) -> Result<bool, LogError> {
         loop {
             let Some(lines) = &mut self.lines else {
@@ -186,15 +186,15 @@ impl<K: Joinable> Joining<K> {
         let position = (self.file, lines.start());
         let parsed = parse(lines.line()).and_then(|record| record.check().map(|()| record));
         let outcome = parsed.and_then(|record| self.take(K::classify(record), position));
-        // Taken anew, since `self` was written to meanwhile.
+        // `self` was written to, so that the reference is taken again.
         match (&self.lines, outcome) {
             (Some(lines), Err(problem)) => Err(lines.refuse(problem)),
             _ => Ok(true),
         }
     }
 
-    /// Opens the next existing file; returns `false` at the end of the log. Files deleted since the log was opened
-    /// count as missing, as if they had been deleted before.
+    /// Opens the next existing file. Returns `false` at the end of the log. Files that were deleted since the log was
+    /// opened count as missing, as if they had been deleted before.
     fn open_next(&mut self) -> Result<bool, LogError> {
         loop {
             let Some(&number) = self.segments.front() else { return Ok(false) };
@@ -215,7 +215,7 @@ impl<K: Joinable> Joining<K> {
         }
     }
 
-    /// Records that lines could not be read: they may have held decisions, and answers to all waiting records.
+    /// Records that lines could not be read. They may have held decisions, and answers to all waiting records.
     fn lose(&mut self) {
         self.after_gap = true;
         self.waiting.iter_mut().for_each(|waiting| waiting.answer_lost = true);
@@ -246,13 +246,13 @@ impl<K: Joinable> Joining<K> {
         Ok(())
     }
 
-    /// First id that was not read so far.
+    /// Smallest id that was not read so far.
     fn next_id(&self) -> u64 {
         let read = self.last.map_or(0, |last| last.saturating_add(1));
         self.missing.last().map_or(read, |missing| missing.end.max(read))
     }
 
-    /// Ends a gap with the next known id: the ids in between were in missing files.
+    /// Ends a gap with the next known id. The ids in between were in missing files.
     fn end_gap(&mut self, begins: u64) {
         if std::mem::take(&mut self.after_gap) && self.next_id() < begins {
             self.missing.push(self.next_id()..begins);
@@ -280,19 +280,19 @@ impl<K: Joinable> Joining<K> {
         let first = self.waiting.front().map_or(u64::MAX, |first| first.id);
         match self.waiting.binary_search_by_key(&id, |waiting| waiting.id) {
             Ok(index) => {
-                let found = &mut self.waiting[index];
-                if found.answer.is_some() && self.kind.first_is_final() {
+                let entry = &mut self.waiting[index];
+                if entry.answer.is_some() && self.kind.first_is_final() {
                     return Err(LogProblem::Twice);
                 }
-                if self.horizon.is_some_and(|horizon| self.now - found.time > horizon) {
+                if self.horizon.is_some_and(|horizon| self.now - entry.time > horizon) {
                     return Err(LogProblem::Late);
                 }
-                K::check(&found.made, &answer)?;
-                let answer = match &found.answer {
+                K::check(&entry.made, &answer)?;
+                let answer = match &entry.answer {
                     Some((earlier, _)) => self.kind.combine(earlier, answer)?,
                     None => answer,
                 };
-                found.answer = Some((answer, position));
+                entry.answer = Some((answer, position));
                 Ok(())
             }
             Err(_) if self.is_missing(id) => {
@@ -300,20 +300,21 @@ impl<K: Joinable> Joining<K> {
                 Ok(())
             }
             Err(_) if id < first && self.last.is_some_and(|last| id <= last) => {
-                // Without a horizon what waits no longer was answered.
+                // Without a horizon, a record that no longer waits was answered.
                 Err(if self.horizon.is_some() { LogProblem::Late } else { LogProblem::Twice })
             }
             Err(_) => Err(LogProblem::Unknown),
         }
     }
 
-    /// Returns the first waiting record once it needs to wait no longer.
+    /// Returns the first waiting record once it need not wait any longer.
     fn due(&mut self) -> Option<K::Joined> {
         loop {
             let first = self.waiting.front()?;
             let passed = match self.horizon {
                 Some(horizon) => self.now - first.time > horizon,
-                // For ever: at the end it gets the default, or its answer may still come.
+                // Without a horizon, a record waits until the end of the log. Then it gets the default, or its answer
+                // may still come.
                 None => self.ended && (first.answer.is_some() || self.kind.default(&first.made).is_some()),
             };
             let answered = first.answer.is_some() && self.kind.first_is_final();

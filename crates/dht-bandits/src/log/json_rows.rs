@@ -1,4 +1,4 @@
-//! Rows as JSON lines, hashed: every key but those of the decision is a feature.
+//! Rows as JSON lines with hashed features: every key except those of the decision is a feature.
 
 use super::LoggedDecision;
 use super::arm_names::ArmNames;
@@ -10,10 +10,12 @@ use serde_json::{Map, Value};
 use std::io::BufRead;
 use std::path::Path;
 
-/// Reads rows from JSON lines into sparse contexts of a [`FeatureHasher`]. The keys `arm`, `propensity` and `reward` are
-/// those of the decision; a missing or null propensity is unknown. Every other key is a feature: a number under its name,
-/// a text or a truth value as a category, a list as one feature for each entry, an object as a namespace. Null is no
-/// feature. A feature outside of an object has a namespace of its own, named by its key. `_text` in an object holds words.
+/// Reads rows from JSON lines into sparse contexts of a [`FeatureHasher`].
+///
+/// The keys `arm`, `propensity` and `reward` describe the decision. A missing or null propensity is unknown. Every
+/// other key is a feature: a number is a value under its name, and a text or a truth value a category. A list is one
+/// feature for each entry, and an object is a namespace. Null is no feature. A feature outside of an object has its key
+/// as namespace. `_text` in an object holds words.
 ///
 /// ```
 /// use dht_bandits::ArmId;
@@ -43,7 +45,7 @@ impl<R: BufRead> JsonRows<R> {
         Self { lines: Lines::new(reader, name.as_ref()), hasher, arms: ArmNames::default() }
     }
 
-    /// Names the arms 0, 1, …; rows with other names are refused.
+    /// Names the arms 0, 1, …. Rows with other names are refused.
     #[must_use]
     pub fn with_arm_names(self, names: impl IntoIterator<Item: Into<String>>) -> Self {
         Self { arms: ArmNames::new(names), ..self }
@@ -99,10 +101,10 @@ impl<R: BufRead> RowReader for JsonRows<R> {
     }
 }
 
-/// Adds the features of a value under a key: of an object in a namespace of this name.
+/// Adds the features of a value under a key. The features of an object have the key as namespace.
 ///
 /// # Errors
-/// A number that is out of range; objects that are nested deeper than Vowpal Wabbit reads them, 32 levels.
+/// Fails if a number is out of range, or if objects are nested deeper than Vowpal Wabbit reads them, 32 levels.
 pub(super) fn add_json(hasher: &mut FeatureHasher, key: &str, value: &Value) -> Result<(), LogProblem> {
     add_value(hasher, key, key, value, 0)
 }
@@ -129,7 +131,7 @@ fn add_value(
         Value::Array(values) => {
             for (position, value) in values.iter().enumerate() {
                 match value {
-                    // A list of texts is a set of categories, a list of numbers a vector.
+                    // A list of texts is a set of categories, and a list of numbers is a vector.
                     Value::Number(_) => add_value(hasher, namespace, &format!("{name}[{position}]"), value, depth + 1)?,
                     _ => add_value(hasher, namespace, name, value, depth + 1)?,
                 }
@@ -137,7 +139,7 @@ fn add_value(
         }
         Value::Object(fields) => {
             for (key, value) in fields {
-                // The namespace of nested objects is the outermost one.
+                // Nested objects have the namespace of the outermost object.
                 if depth == 0 || key == "_text" {
                     add_value(hasher, namespace, key, value, depth + 1)?;
                 } else {

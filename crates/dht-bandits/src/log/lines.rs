@@ -1,4 +1,4 @@
-//! Lines of a file with their numbers, in one reused buffer; an end of the file that was cut off is not a line.
+//! Lines of a file with their numbers, read into one buffer. A last line that was cut off is not a line.
 
 use super::error::{LogError, LogProblem};
 use std::io::{BufRead, Read};
@@ -11,7 +11,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(super) const LONGEST_LINE: u64 = 1 << 26;
 pub(super) const TOO_LONG: &str = "longer than 64 MiB";
 
-/// Returns whether the end of a file without a newline is a whole line: one JSON value with its closing brace.
+/// Returns whether a last line without a newline is complete: one JSON value with its closing brace.
 pub(super) fn is_whole(line: &[u8]) -> bool {
     line.ends_with(b"}") && serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok()
 }
@@ -23,7 +23,7 @@ pub(super) struct Lines<R> {
     path: PathBuf,
     buffer: Vec<u8>,
     number: u64,
-    /// Start of the current line in bytes; `end` is its end.
+    /// Byte at which the current line starts; `end` is the byte after it.
     start: u64,
     end: u64,
     torn: u64,
@@ -35,8 +35,8 @@ impl<R: BufRead> Lines<R> {
         Self { reader, path: path.to_owned(), buffer: Vec::new(), number: 0, start: 0, end: 0, torn: 0, failed: false }
     }
 
-    /// Reads the next line that is not blank; returns `false` at the end, and after a read error. An end without a newline
-    /// counts if it is a whole JSON value.
+    /// Reads the next line that is not blank. Returns `false` at the end, and after a read error. A last line without a
+    /// newline counts if it is a complete JSON value.
     pub(super) fn advance(&mut self) -> Result<bool, LogError> {
         while let Some(has_newline) = self.read()? {
             if !has_newline && !is_whole(&self.buffer) {
@@ -50,11 +50,11 @@ impl<R: BufRead> Lines<R> {
         Ok(false)
     }
 
-    /// Reads the next line, without its end. Returns whether it has a newline; `None` at the end of the file, and after a
-    /// read error.
+    /// Reads the next line, without its newline. Returns whether it has a newline, and `None` at the end of the file
+    /// and after a read error.
     ///
     /// # Errors
-    /// A failed read; a line that is too long, whose rest is skipped.
+    /// Fails if reading fails, or if the line is too long; the rest of a long line is skipped.
     pub(super) fn read(&mut self) -> Result<Option<bool>, LogError> {
         self.buffer.clear();
         if self.failed {
@@ -111,17 +111,17 @@ impl<R: BufRead> Lines<R> {
         &self.buffer
     }
 
-    /// Start of the current line, in bytes from the start of the file.
+    /// Byte at which the current line starts, from the start of the file.
     pub(super) fn start(&self) -> u64 {
         self.start
     }
 
-    /// Number of ends without a newline: 0 or 1.
+    /// Number of last lines that were cut off: 0 or 1.
     pub(super) fn torn(&self) -> u64 {
         self.torn
     }
 
-    /// Creates the error for the current line.
+    /// Creates an error that names the current line.
     pub(super) fn refuse(&self, problem: LogProblem) -> LogError {
         LogError::line(&self.path, self.number, problem)
     }

@@ -6,45 +6,57 @@ use crate::error::{Error, Number, Result};
 use crate::validate::{SPARSE, check_bounded, check_context, check_parameter, first_double};
 use serde::{Deserialize, Serialize};
 
-/// Row of a log: a decision, its propensity, and its reward.
+/// Row of a log: a decision with its propensity and its reward.
+///
+/// ```
+/// use dht_bandits::log::LoggedDecision;
+/// use dht_bandits::{ArmId, Error};
+///
+/// let row = LoggedDecision::new(vec![1.0, 0.2], ArmId::new(3), 0.25, 1.0);
+/// row.check(0)?;
+/// let impossible = LoggedDecision { propensity: Some(1.5), ..row };
+/// assert!(matches!(impossible.check(7), Err(Error::Propensity { round: 7, .. })));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoggedDecision {
-    /// The context.
+    /// Context of the decision.
     pub context: Vec<f64>,
     /// Chosen arm.
     pub arm: ArmId,
     /// Probability with which the logging policy chose the arm, in (0, 1]; `None` if unknown. Estimators that need it
-    /// refuse the row by its number ([`Error::NoPropensity`]); the direct method does not.
+    /// refuse the row by its number ([`Error::NoPropensity`]). The direct method does not need it.
     pub propensity: Option<f64>,
-    /// The reward.
+    /// Reward of the chosen arm.
     pub reward: f64,
-    /// Available arms; `None` for every arm of the evaluated policy.
+    /// Available arms; `None` if every arm of the evaluated policy was available.
     #[serde(default)]
     pub available: Option<Vec<ArmId>>,
     /// Logging policy's probability of each arm, if the log holds all of them.
     #[serde(default)]
     pub probabilities: Option<Vec<(ArmId, f64)>>,
-    /// Features of the available arms, a row of equal length for each, in their order; `None` if arms have no features.
+    /// Features of the available arms, one row of equal length for each arm, in their order. `None` if arms have no
+    /// features.
     #[serde(default)]
     pub features: Option<Vec<f64>>,
-    /// Probability with which the log leaves out a row like this one, in [0, 1). A service that stores every tenth
-    /// event without a reward writes .9 for these, and 0 for events with rewards. The row counts 1/(1 − p) times.
+    /// Probability p with which the log leaves out a row like this one, in [0, 1). A service that stores every tenth
+    /// event without a reward writes .9 for such events, and 0 for events with rewards. The row counts 1/(1 − p) times.
     #[serde(default)]
     pub drop_probability: f64,
     /// Standard error of an estimated propensity ([`Choice::propensity_error`](crate::Choice::propensity_error)); 0 if
-    /// it is exact. Estimates of policies do not include it.
+    /// it is exact. The standard errors of policies' values do not include it.
     #[serde(default)]
     pub propensity_error: f64,
 }
 
 impl LoggedDecision {
-    /// Creates a row without the probabilities of the other arms; the propensity of the chosen arm may also be unknown.
+    /// Creates a row without the probabilities of other arms. The propensity of the chosen arm may also be unknown.
     pub fn new(context: Vec<f64>, arm: ArmId, propensity: impl Into<Option<f64>>, reward: f64) -> Self {
         Self { context, arm, propensity: propensity.into(), reward, ..Self::default() }
     }
 
-    /// Number of times that the row counts: 1/(1 − p), p its [drop probability](Self::drop_probability).
+    /// Number of times that the row counts: 1/(1 − p), where p is its [drop probability](Self::drop_probability).
     pub fn row_weight(&self) -> f64 {
         1.0 / (1.0 - self.drop_probability)
     }
@@ -52,8 +64,8 @@ impl LoggedDecision {
     /// Request of this row: the context, and the available arms with their features.
     ///
     /// # Errors
-    /// Features without available arms; a number of features that is not a multiple of the number of arms; a feature
-    /// that is not finite.
+    /// * Fails if there are features without available arms.
+    /// * Fails if the number of features is not a multiple of the number of arms, or if a feature is not finite.
     pub fn request(&self) -> Result<Request<'_>> {
         request_of(&self.context, self.available.as_deref(), self.features.as_deref())
     }
@@ -75,10 +87,12 @@ impl LoggedDecision {
     /// Refuses rows from which no estimate can be computed.
     ///
     /// # Errors
-    /// A propensity outside (0, 1]; a drop probability outside [0, 1); a reward or context that is not finite or beyond
-    /// ±1e100. Probabilities that are negative, do not sum to 1 within 1e-6 per arm, or contradict the available arms
-    /// or the propensity (by more than 1e-6; for an estimate, by six standard errors of both). Features that
-    /// [`request`](Self::request) refuses, or beyond ±1e100.
+    /// * Fails if the propensity is outside (0, 1], or the drop probability outside [0, 1).
+    /// * Fails if the reward or the context is not finite or beyond ±1e100.
+    /// * Fails if a probability is negative, or if the probabilities do not sum to 1 within 1e-6 per arm.
+    /// * Fails if the probabilities contradict the available arms or the propensity. The tolerance is 1e-6, or for an
+    ///   estimated propensity six standard errors of both.
+    /// * Fails if features are beyond ±1e100, or if [`request`](Self::request) refuses them.
     pub fn check(&self, round: usize) -> Result<()> {
         check_logged_propensity(round, self.propensity)?;
         let inside = |source| Error::InRound { round, source: Box::new(source) };
@@ -117,7 +131,7 @@ impl LoggedDecision {
     }
 }
 
-/// Refuses a context, or the features of an arm, that no policy could use: all values, or a sparse context.
+/// Refuses a dense or sparse context, or features of an arm, that no policy could use.
 pub(crate) fn check_stored(values: &[f64]) -> Result<()> {
     if values.first() == Some(&SPARSE) { check_sparse(values).map(drop) } else { check_context(values) }
 }
@@ -151,7 +165,7 @@ pub(crate) fn check_logged_propensity(round: usize, propensity: Option<f64>) -> 
 }
 
 /// Tolerance between a propensity and the same arm's entry among all probabilities. If the propensity is an estimate
-/// with a stated standard error, the entry is an average over 2,048 lines, with a standard error of at most about .002.
+/// with a stated standard error, the entry is an average over 2,048 lines. Its standard error is at most about .002.
 fn propensity_tolerance(error: f64) -> f64 {
     if error > QUADRATURE_ERROR { 1e-6 + 6.0 * (error + 0.002) } else { 1e-6 }
 }
@@ -164,7 +178,7 @@ fn unavailable<'a>(arms: &[ArmId], probabilities: &'a [(ArmId, f64)]) -> Option<
         sorted.sort_unstable();
     }
     let available = |position: usize, arm: &ArmId| {
-        // Most logs list both in the same order.
+        // Most logs list the arms in the same order in both places.
         arms.get(position) == Some(arm)
             || if sorted.is_empty() { arms.contains(arm) } else { sorted.binary_search(arm).is_ok() }
     };
@@ -172,14 +186,14 @@ fn unavailable<'a>(arms: &[ArmId], probabilities: &'a [(ArmId, f64)]) -> Option<
     positive.filter(|(position, (arm, _))| !available(*position, arm)).map(|(_, entry)| entry).next()
 }
 
-/// Refuses a probability outside [0, 1), or so close to 1 that a row would count for more than 1e12.
+/// Refuses a drop probability outside [0, 1), or so close to 1 that a row would count for more than 1e12 rows.
 pub(crate) fn check_drop_probability(probability: f64) -> Result<()> {
     let fits = (0.0..=1.0 - 1e-12).contains(&probability);
     check_parameter("drop probability", probability, fits, "from 0 to 1 - 1e-12")
 }
 
-/// Refuses probabilities that are negative, do not sum to 1 within 1e-6 per arm, or hold an arm twice. Logs round each
-/// probability separately, so the error of the sum grows with their number.
+/// Refuses probabilities that are negative, do not sum to 1 within 1e-6 per arm, or list an arm twice. Logs round each
+/// probability separately, so that the error of the sum grows with their number.
 pub(crate) fn check_distribution(what: &'static str, probabilities: &[(ArmId, f64)]) -> Result<()> {
     let refuse = |problem| Err(Error::NotADistribution { what, problem });
     if probabilities.is_empty() {

@@ -1,23 +1,23 @@
-//! Requests in a log.
+//! Requests of decisions and slates as a log stores them.
 
 use super::error::LogProblem;
 use crate::arm::ArmId;
 use crate::decision::{Actions, Request};
 use serde::{Deserialize, Serialize};
 
-/// Request of a policy at the time of its decision, as written by
-/// `DecisionLog::append_request` and `append_slate_request`.
+/// Request of a policy at the time of its decision. `DecisionLog::append_request` and `append_slate_request` write it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LoggedRequest {
-    /// Context, if it differs from the decision's: policies with arm features learn from the context followed by the
-    /// features of the chosen arm. Always present for a slate.
+    /// Context of the request, if it differs from that of the decision: policies with arm features learn from the
+    /// context followed by the features of the chosen arm. Always present for a slate.
     #[serde(default)]
     pub(super) context: Option<Vec<f64>>,
-    /// Available arms; `None` for all.
+    /// Available arms; `None` if all arms were available.
     #[serde(default)]
     pub(super) available: Option<Vec<ArmId>>,
-    /// Features of the available arms, a row of equal length for each, in their order; `None` if arms have no features.
+    /// Features of the available arms, one row of equal length for each arm, in their order. `None` if arms have no
+    /// features.
     #[serde(default)]
     pub(super) features: Option<Vec<f64>>,
 }
@@ -26,7 +26,7 @@ impl LoggedRequest {
     /// Creates the logged form. `kept` is the context of the decision, which is not written twice.
     pub(super) fn new(
         request: &Request<'_>,
-        kept: Option<&[f64]>,
+        decision_context: Option<&[f64]>,
         probabilities: Option<&[(ArmId, f64)]>,
     ) -> Result<Self, LogProblem> {
         let (available, features) = match request.actions {
@@ -34,7 +34,7 @@ impl LoggedRequest {
             Actions::Only(arms) => (Some(arms.to_vec()), None),
             Actions::Featured(featured) => (Some(featured.ids().to_vec()), Some(featured.rows().to_vec())),
             Actions::Except([]) => (None, None),
-            // All but some: which those are the policy's probabilities tell.
+            // The request excludes some arms. The policy's probabilities list the others.
             Actions::Except(without) => match probabilities {
                 Some(all) => {
                     let arms = all.iter().map(|(arm, _)| *arm).filter(|arm| !without.contains(arm));
@@ -47,7 +47,7 @@ impl LoggedRequest {
                 }
             },
         };
-        let context = (Some(request.context) != kept).then(|| request.context.to_vec());
+        let context = (Some(request.context) != decision_context).then(|| request.context.to_vec());
         Ok(Self { context, available, features })
     }
 }

@@ -15,19 +15,20 @@ pub struct LoggedSlate {
     pub context: Vec<f64>,
     /// Chosen arms, best first, without the pinned ones.
     pub shown: Vec<ShownArm>,
-    /// Available arms, including pinned ones; `None` for every arm of the evaluated policy.
+    /// Available arms, including pinned ones; `None` if every arm of the evaluated policy was available.
     #[serde(default)]
     pub available: Option<Vec<ArmId>>,
-    /// Features of the available arms, a row of equal length for each, in their order; `None` if arms have no features.
+    /// Features of the available arms, one row of equal length for each arm, in their order. `None` if arms have no
+    /// features.
     #[serde(default)]
     pub features: Option<Vec<f64>>,
 }
 
-/// Arm of a logged slate.
+/// Arm of a logged slate, with its propensity and its feedback.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShownArm {
-    /// The arm.
+    /// Arm that was shown.
     pub arm: ArmId,
     /// Probability with which the logging policy shows the arm, at any position, in (0, 1]; `None` if unknown.
     pub propensity: Option<f64>,
@@ -36,7 +37,7 @@ pub struct ShownArm {
 }
 
 impl ShownArm {
-    /// Reward of the arm: 0 if it was not observed, since nobody clicks an arm that nobody saw.
+    /// Reward of the arm. It is 0 if the arm was not observed, since nobody clicks an arm that nobody saw.
     pub fn reward(&self) -> f64 {
         match self.feedback {
             Feedback::Observed(reward) => reward,
@@ -57,8 +58,10 @@ impl LoggedSlate {
     /// Refuses rows from which no estimate can be computed.
     ///
     /// # Errors
-    /// No shown arm; an arm that is shown twice or was not available; a propensity outside (0, 1]; rewards, contexts or
-    /// features that are not finite or beyond ±1e100; features that [`request`](Self::request) refuses.
+    /// * Fails if no arm is shown, or if an arm is shown twice or was not available.
+    /// * Fails if a propensity is outside (0, 1].
+    /// * Fails if a reward, the context or a feature is not finite or beyond ±1e100.
+    /// * Fails if [`request`](Self::request) refuses the features.
     pub fn check(&self, round: usize) -> Result<()> {
         let inside = |source| Error::InRound { round, source: Box::new(source) };
         if self.shown.is_empty() {

@@ -1,20 +1,23 @@
 //! Logs of decisions: chosen arms, their propensities and their rewards.
 //!
-//! [`LoggedDecision`] is one row, and [`LoggedSlate`] one row of a log of slates, in the form that
-//! [`evaluation`](crate::evaluation) reads. With the cargo feature `log`:
+//! [`LoggedDecision`] is one row of a log, and [`LoggedSlate`] one row of a log of slates. The module
+//! [`evaluation`](crate::evaluation) reads both. With the cargo feature `log` there are also writers and readers:
 //!
 //! * `DecisionLog` writes decisions (`append_request`) and rewards (`reward`), slates (`append_slate_request`) and
 //!   feedback (`feedback`), as JSON lines. Each line is one write, so that a killed process loses at most the line it
 //!   was writing.
-//! * `LogReader` reads decisions back and joins their rewards, which may be late or missing; `LogReader::open_slates` does
-//!   so for slates and feedback.
-//! * `CsvRows` and `LoggedDecision::write_csv`: rows as CSV, columns `arm`, `propensity`, `reward`, then the context.
-//! * `DsjsonRows` and `LoggedDecision::write_dsjson`: Vowpal Wabbit's dsjson, which Personalizer logged.
-//! * `VowpalRows`: Vowpal Wabbit's text format. `JsonRows`: JSON lines. Both, and the two above with a hasher, read names and
-//!   categories into sparse contexts. `LogSummary` counts what was read, left out and refused.
+//! * `LogReader` reads decisions back and joins their rewards, which may be late or missing. `LogReader::open_slates`
+//!   does the same for slates and feedback.
+//! * `CsvRows` and `LoggedDecision::write_csv` read and write CSV with the columns `arm`, `propensity`, `reward`,
+//!   followed by the context.
+//! * `DsjsonRows` and `LoggedDecision::write_dsjson` read and write Vowpal Wabbit's dsjson, the format of
+//!   Personalizer's logs.
+//! * `VowpalRows` reads Vowpal Wabbit's text format, and `JsonRows` reads JSON lines. Both turn names and categories
+//!   into sparse contexts, as `CsvRows` and `DsjsonRows` do with a hasher.
+//! * `LogSummary` counts the rows that were read, left out and refused.
 //!
-//! All readers stream: memory does not grow with the log. All are iterators of results that continue after an error,
-//! which names file and line: stop at the first one with `?`, or count it and use the rest.
+//! All readers stream: memory does not grow with the log. All are iterators of results, and continue after an error. An
+//! error names file and line. Stop at the first error with `?`, or count errors and use the other rows.
 
 #[cfg(feature = "log")]
 mod arm_names;

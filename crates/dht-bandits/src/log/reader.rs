@@ -13,31 +13,32 @@ use crate::error::Error;
 use crate::validate::check_bounded;
 use std::path::Path;
 
-/// Decision with its reward.
+/// Decision that was joined with its reward.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JoinedDecision {
-    /// Id in the log.
+    /// Id of the decision in the log.
     pub id: u64,
     /// Time of the decision.
     pub time: f64,
-    /// Decision, to [learn](crate::Policy::learn) from.
+    /// Decision, from which a policy can [learn](crate::Policy::learn).
     pub decision: Decision,
-    /// Propensity, if it was logged.
+    /// Propensity of the decision, if it was logged.
     pub propensity: Option<f64>,
-    /// Policy's probability of each arm, if logged.
+    /// Policy's probability of each arm, if it was logged.
     pub probabilities: Option<Vec<(ArmId, f64)>>,
     /// Request of the policy, if it was logged.
     pub(super) request: Option<LoggedRequest>,
-    /// The reward.
+    /// Reward of the decision.
     pub reward: f64,
     /// `true` if the reward is the default.
     pub defaulted: bool,
-    /// Position of the reward in the log, the last of several: number of the file, and byte in it; `None` for the default.
+    /// Position of the reward in the log: number of the file, and byte in it. Several rewards have the position of the
+    /// last one. `None` for the default.
     pub answered_at: Option<(u64, u64)>,
 }
 
 impl JoinedDecision {
-    /// Converts to a row for [evaluation](crate::evaluation).
+    /// Converts the decision to a row for [evaluation](crate::evaluation).
     pub fn into_row(self) -> LoggedDecision {
         let record = DecisionRecord {
             id: self.id,
@@ -51,7 +52,7 @@ impl JoinedDecision {
     }
 }
 
-/// Decisions with rewards, as a kind of joined records.
+/// Decisions with rewards, as a type of joined records.
 #[derive(Debug)]
 struct Decisions {
     default_reward: Option<f64>,
@@ -105,35 +106,39 @@ impl Joinable for Decisions {
     }
 }
 
-/// Reads the decisions of a log ([`open`](Self::open)), or its slates ([`open_slates`](LogReader::open_slates)), in the
-/// order in which they were made, each once its reward or feedback has come or its horizon has passed. Memory holds the
-/// records of one horizon; without a horizon, all records from the first without an answer on.
+/// Reads the decisions of a log ([`open`](Self::open)), or its slates ([`open_slates`](LogReader::open_slates)), joined
+/// with their rewards or feedback.
+///
+/// Records are returned in the order in which they were written, each once its answer was read or its horizon has
+/// passed. Memory holds the records of one horizon. Without a horizon, it holds all records from the first unanswered
+/// one.
 ///
 /// An unusable line is an error, and the next call continues after it. A last line that was cut off by a crash is not
-/// an error: it is [counted](Self::counts). A slate is an error for a reader of decisions, and a decision for a reader of
-/// slates ([`LogProblem::OtherReader`]), since a log read by the wrong reader would otherwise appear to be empty. If one
-/// folder holds both, continue after the error. The other kind's answers are skipped.
+/// an error: it is [counted](Self::counts). A slate is an error for a reader of decisions, and a decision for a reader
+/// of slates ([`LogProblem::OtherReader`]). Otherwise a log that is read by the wrong reader would seem to be empty. If
+/// one folder holds both, continue after the error. Answers to records of the other type are skipped.
 ///
-/// Old files may be deleted, the oldest first, also after the reader was opened. Rewards of decisions in them are
-/// counted ([`LogCounts::orphaned`]), and are not errors. A file that is missing after one that was read is an error,
-/// [`LogError::MissingFile`], once per gap. The next call continues after it, and rewards of decisions in it are also
-/// counted. The reader also continues after a file that cannot be read ([`LogError::Io`], [`LogError::File`]), and
-/// after one before the last that is cut off.
+/// Old files may be deleted, the oldest first, also after the reader was opened. Rewards of decisions in deleted files
+/// are counted ([`LogCounts::orphaned`]), and are not errors. A file that is missing after one that was read is an
+/// error, [`LogError::MissingFile`], once per gap. The next call continues after the gap, and rewards of decisions in
+/// it are also counted. The reader also continues after a file that cannot be read ([`LogError::Io`],
+/// [`LogError::File`]), and after a file that is cut off and is not the last.
 ///
 /// A decision that waits at such a gap gets no default, since its reward may be in the gap. It is joined with a reward
 /// that comes later, or else counted as [unrewarded](LogCounts::unrewarded). If a reward is a click, the decisions that
-/// are left are biased upwards, so set a horizon: it limits this effect to the decisions of one horizon before the gap.
-/// A single refused line changes no default: at most one default is wrong.
+/// remain are biased upwards. Set a horizon: it limits this effect to the decisions of one horizon before the gap. A
+/// single refused line changes no default: at most one default is wrong.
 #[derive(Debug)]
 pub struct LogReader<T = JoinedDecision>(pub(super) Box<dyn JoinedRecords<T>>);
 
 impl LogReader {
-    /// Creates a reader of decisions at the first line. The log may be written to meanwhile: lines written after the
-    /// reader reached the end are not read.
+    /// Creates a reader of decisions at the first line. The log may be written to at the same time. Lines that are
+    /// written after the reader reached the end are not read.
     ///
     /// # Errors
-    /// A folder that cannot be read; a horizon that is not positive; a default that is not finite or beyond ±1e100, the
-    /// limit for rewards of a log; `unobserved`, which decisions do not have.
+    /// * Fails if the folder cannot be read, or if the horizon is not positive.
+    /// * Fails if the default is not finite or beyond ±1e100, the limit for rewards of a log.
+    /// * Fails if `unobserved` is set, which applies only to slates.
     pub fn open(folder: impl AsRef<Path>, settings: LogSettings) -> Result<Self, LogError> {
         let LogSettings { horizon, default_reward, unobserved, reward_rule: rule, .. } = settings;
         check_bounded("default reward", default_reward.unwrap_or(0.0))?;
@@ -146,7 +151,7 @@ impl LogReader {
 }
 
 impl<T> LogReader<T> {
-    /// Counts so far.
+    /// Counts of what was read so far.
     pub fn counts(&self) -> LogCounts {
         self.0.counts()
     }

@@ -1,4 +1,4 @@
-//! Lines of a decision log.
+//! Lines of a decision log as records.
 
 use super::LoggedDecision;
 use super::error::{LogProblem, check_choice, check_id, check_propensity, check_stored, check_value};
@@ -22,11 +22,11 @@ pub(super) enum Record {
 /// Role of a line in joining rewards to decisions.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Role {
-    /// A decision, or a slate of `shown` chosen arms.
+    /// Decision, or slate of `shown` chosen arms.
     Subject { id: u64, time: f64, shown: Option<usize> },
-    /// The answer to it: a reward or feedback.
+    /// Answer to a decision or slate: a reward or feedback.
     Answer { id: u64, time: f64 },
-    /// The first line of a file.
+    /// First line of a file.
     Segment(SegmentRecord),
 }
 
@@ -61,7 +61,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Record, LogProblem> {
     serde_json::from_slice(line).map_err(|error| LogProblem::Malformed(error.to_string()))
 }
 
-/// First line of every file except the first: information about earlier files, which may be deleted.
+/// First line of every file except the first. It holds information about earlier files, which may be deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SegmentRecord {
@@ -72,7 +72,7 @@ pub(super) struct SegmentRecord {
     pub(super) clock: Option<f64>,
 }
 
-/// Decision, as written to the log.
+/// Decision as the log stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DecisionRecord {
@@ -86,7 +86,7 @@ pub(super) struct DecisionRecord {
     pub(super) request: Option<LoggedRequest>,
 }
 
-/// Reward of a decision that was written before.
+/// Reward of a decision that an earlier line holds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RewardRecord {
@@ -111,14 +111,14 @@ impl DecisionRecord {
                 return Err(LogProblem::Missing(format!("probability of {arm}, which was chosen")));
             }
         }
-        // What no estimate could be computed from.
+        // A row from which no estimate can be computed is refused.
         if self.request.is_some() || self.probabilities.is_some() {
             self.clone().row(0.0).check(0).map_err(LogProblem::of_row)?;
         }
         Ok(())
     }
 
-    /// Creates the row with this reward.
+    /// Creates a row from the decision and its reward.
     pub(super) fn row(self, reward: f64) -> LoggedDecision {
         let arm = self.decision.arm();
         let from_policy = self.probabilities.as_ref().map(|all| all.iter().map(|(arm, _)| *arm).collect());

@@ -8,10 +8,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Error, ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Name of a new file until its first line is written.
+/// Name of a new file until its first line was written.
 const PARTIAL: &str = "next.partial";
 
-/// Appends lines, each in one write, and starts the next file when one is full.
+/// Appends lines, each in one write, and starts the next file when the current one is full.
 #[derive(Debug)]
 pub(super) struct SegmentWriter {
     folder: PathBuf,
@@ -28,8 +28,8 @@ pub(super) struct SegmentWriter {
 }
 
 impl SegmentWriter {
-    /// Opens the newest file after its last whole line, or creates the first file. Also returns the number of bytes of
-    /// a torn line that were cut off. With `sync`, the file's entry in the folder is on the disk afterwards.
+    /// Opens the newest file after its last complete line, or creates the first file. Also returns the number of bytes
+    /// of a torn line that were cut off. With `sync`, the file's entry in the folder is on the disk afterwards.
     pub(super) fn open(
         folder: &Path,
         newest: Option<u64>,
@@ -48,7 +48,7 @@ impl SegmentWriter {
         let (length, torn) = cut_torn_line(&mut file).map_err(|source| LogError::io(&path, source))?;
         discard(&folder.join(PARTIAL));
         if sync {
-            // Also of a file that exists: the process that created it may have been killed before its entry was stored.
+            // An existing file may lack its entry on the disk, if the process that created it was killed.
             sync_folder(folder)?;
         }
         let tail = bytes_before(&mut file, length).map_err(|source| LogError::io(&path, source))?;
@@ -80,8 +80,8 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Writes a whole line, or cuts off a partial write. If it starts a new file, `first` becomes that file's first
-    /// line.
+    /// Writes a whole line, and cuts off a partial write after an error. If the line starts a new file, `first` becomes
+    /// that file's first line.
     pub(super) fn write(&mut self, record: &Record, first: SegmentRecord) -> Result<(), LogError> {
         self.line.clear();
         add_line(&mut self.line, record).map_err(|source| LogError::io(&self.path(), source))?;
@@ -101,7 +101,7 @@ impl SegmentWriter {
         let outcome =
             self.file.write_all(&self.line).and_then(|()| if self.sync { self.file.sync_data() } else { Ok(()) });
         if let Err(source) = outcome {
-            // If this fails, too, the next opening cuts it off.
+            // If this also fails, the line is cut off when the log is opened again.
             let _ = self.file.set_len(self.length);
             let _ = self.file.seek(SeekFrom::Start(self.length));
             return Err(LogError::io(&self.path(), source));
@@ -149,19 +149,19 @@ impl SegmentWriter {
     }
 }
 
-/// Removes the partial file of a killed run. If it cannot be removed, because it is a folder for example, starting the
-/// next file fails with an error that names it.
+/// Removes the partial file of a killed process. It cannot be removed if it is a folder, for example. Starting the next
+/// file then fails with an error that names it.
 fn discard(partial: &Path) {
-    if fs::symlink_metadata(partial).is_ok_and(|found| found.is_file() || found.is_symlink()) {
+    if fs::symlink_metadata(partial).is_ok_and(|metadata| metadata.is_file() || metadata.is_symlink()) {
         let _ = fs::remove_file(partial);
     }
 }
 
-/// Gives a file its final name, unless that name is taken: unlike a rename, a link replaces nothing.
+/// Gives a file its final name, unless that name exists: unlike a rename, a link replaces nothing.
 fn publish(partial: &Path, path: &Path) -> Result<(), LogError> {
     match fs::hard_link(partial, path) {
         Ok(()) => Ok(()),
-        // A file system without links.
+        // This file system does not support links.
         Err(error) if error.kind() != ErrorKind::AlreadyExists && fs::symlink_metadata(path).is_err() => {
             fs::rename(partial, path).map_err(|source| LogError::io(path, source))
         }
@@ -169,13 +169,13 @@ fn publish(partial: &Path, path: &Path) -> Result<(), LogError> {
     }
 }
 
-/// Creates a folder and those above it that do not exist. With `sync`, waits until the entries of the new folders are
+/// Creates a folder and its parents, if they do not exist. With `sync`, waits until the entries of the new folders are
 /// on the disk.
 pub(super) fn create_folder(folder: &Path, sync: bool) -> Result<(), LogError> {
     let missing = folder.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists()).count();
     fs::create_dir_all(folder).map_err(|source| LogError::io(folder, source))?;
     let above = folder.ancestors().skip(1).take(if sync { missing } else { 0 });
-    // The folder above a relative path of one part is the current one.
+    // The parent of a relative path with one component is the current folder.
     above.map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above }).try_for_each(sync_folder)
 }
 
@@ -234,7 +234,7 @@ mod tests {
         let temporary = above.parent().unwrap().to_owned();
         let new = vec![above.join("inner"), above.clone(), temporary, folder.clone()];
         assert_eq!(synced_by_opening(&folder, true), new);
-        // The next process cannot know whether the entry of the file is stored.
+        // Opening syncs the entry again, since a process cannot know whether it is on the disk.
         assert_eq!(synced_by_opening(&folder, true), std::slice::from_ref(&folder));
         assert!(synced_by_opening(&above.join("other"), false).is_empty());
         fs::remove_dir_all(&above).unwrap();

@@ -7,27 +7,27 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Path of a segment.
+/// Path of the segment with this number.
 pub(super) fn path_of(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:08}.jsonl"))
 }
 
-/// Numbers of the segments of a folder, in ascending order.
+/// Numbers of the segments in a folder, in ascending order.
 pub(super) fn segments(folder: &Path) -> Result<Vec<u64>, LogError> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder).map_err(|source| LogError::io(folder, source))? {
         let name = entry.map_err(|source| LogError::io(folder, source))?.file_name();
         let number: Option<u64> =
             name.to_str().and_then(|name| name.strip_suffix(".jsonl")).and_then(|stem| stem.parse().ok());
-        // Files of other names are somebody else's.
+        // Files with other names do not belong to the log.
         numbers.extend(number.filter(|number| path_of(folder, *number).file_name() == Some(&name)));
     }
     numbers.sort_unstable();
     Ok(numbers)
 }
 
-/// Cuts off a torn last line, or ends the last line if it is whole, and seeks to the end. Returns the new length and
-/// the number of bytes cut off.
+/// Cuts off a torn last line, or adds the newline that a complete last line lacks, and seeks to the end. Returns the
+/// new length and the number of bytes that were cut off.
 pub(super) fn cut_torn_line(file: &mut File) -> std::io::Result<(u64, u64)> {
     let length = file.metadata()?.len();
     let mut end = length;
@@ -59,8 +59,8 @@ pub(super) fn cut_torn_line(file: &mut File) -> std::io::Result<(u64, u64)> {
     Ok((end, length - end))
 }
 
-/// Locks a folder. A process being spawned elsewhere in this program briefly holds its files and their locks: the
-/// function waits for it.
+/// Locks a folder. A process that this program is starting elsewhere briefly holds this program's files and locks; the
+/// function waits until it releases them.
 pub(super) fn lock_folder(lock: &File, folder: &Path) -> Result<(), LogError> {
     for _ in 0..20 {
         match lock.try_lock() {
@@ -72,10 +72,12 @@ pub(super) fn lock_folder(lock: &File, folder: &Path) -> Result<(), LogError> {
     Err(LogError::InUse { path: folder.to_owned() })
 }
 
-/// Refuses an existing path that is not a regular file: a device may never end, a pipe never begin.
+/// Refuses an existing path that is not a regular file: a device may never end, and a pipe may never begin.
 pub(super) fn check_regular(path: &Path) -> Result<(), LogError> {
     match fs::metadata(path) {
-        Ok(found) if !found.is_file() => Err(LogError::File { path: path.to_owned(), problem: LogProblem::NotRegular }),
+        Ok(metadata) if !metadata.is_file() => {
+            Err(LogError::File { path: path.to_owned(), problem: LogProblem::NotRegular })
+        }
         _ => Ok(()),
     }
 }
@@ -96,10 +98,10 @@ pub(super) fn read_if_there(folder: &Path, number: u64) -> Result<Option<Lines<B
     }
 }
 
-/// Number of bytes before a position that identify it.
+/// Number of bytes before a position that identify the position.
 pub(super) const TAIL: usize = 256;
 
-/// The last bytes before a position of a file, at most [`TAIL`]. The file is at that position afterwards.
+/// Last bytes before a position of a file, at most [`TAIL`]. The file is at that position afterwards.
 pub(super) fn bytes_before(file: &mut File, byte: u64) -> std::io::Result<Vec<u8>> {
     let length = byte.min(TAIL as u64);
     file.seek(SeekFrom::Start(byte - length))?;
@@ -108,13 +110,13 @@ pub(super) fn bytes_before(file: &mut File, byte: u64) -> std::io::Result<Vec<u8
     Ok(bytes)
 }
 
-/// FNV-1a, of 64 bits the upper 63: formats such as TOML have signed integers.
+/// FNV-1a hash, of whose 64 bits the upper 63 are used: formats such as TOML have signed integers.
 pub(super) fn digest(bytes: &[u8]) -> u64 {
     let fnv = |digest: u64, byte: &u8| (digest ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, fnv) >> 1
 }
 
-/// Position at the end of the line that begins at this byte, with the digest of the bytes before that position.
+/// Position after the line that begins at this byte, with the digest of the bytes before that position.
 pub(crate) fn after_line(folder: &Path, (number, byte): (u64, u64)) -> Result<((u64, u64), u64), LogError> {
     let path = path_of(folder, number);
     let end = || -> std::io::Result<((u64, u64), u64)> {
@@ -126,12 +128,12 @@ pub(crate) fn after_line(folder: &Path, (number, byte): (u64, u64)) -> Result<((
     end().map_err(|source| LogError::io(&path, source))
 }
 
-/// Checks that a saved position belongs to the log in a folder: the log reaches it, and the bytes before it have this
-/// digest.
+/// Checks that a saved position belongs to the log in a folder. The log must reach the position, and the bytes before
+/// it must have this digest.
 pub(crate) fn check_position(folder: &Path, (file, byte): (u64, u64), expected: u64) -> Result<(), LogError> {
     let path = path_of(folder, file);
     let length = match fs::metadata(&path) {
-        Ok(found) => found.len(),
+        Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
         Err(source) => return Err(LogError::io(&path, source)),
     };

@@ -1,4 +1,4 @@
-//! Slates and feedback in a decision log.
+//! Writing of slates and feedback to a decision log.
 
 use super::decision_log::DecisionLog;
 use super::error::{LogError, LogProblem};
@@ -8,20 +8,20 @@ use super::slate_record::{FeedbackRecord, SlateRecord};
 use crate::decision::{Feedback, Request, Slate};
 
 impl DecisionLog {
-    /// Writes a slate, and returns its id. Its feedback is written later ([`feedback`](Self::feedback)); a
+    /// Writes a slate, and returns its id. [`feedback`](Self::feedback) later writes its feedback, and
     /// [`LogReader::open_slates`](super::LogReader::open_slates) joins both. A policy can learn from the joined slates
     /// ([`learn_slate`](crate::policy::Policy::learn_slate)), but cannot be evaluated on them:
     /// [`append_slate_request`](Self::append_slate_request) writes what evaluation needs.
     ///
     /// A slate may lack its propensities, as after `select_slate` or with
     /// [`SharedPropensity::Omitted`](crate::policy::SharedPropensity::Omitted). A policy learns from it, but every
-    /// estimator of slates refuses it:
-    /// [`OffPolicy::from_slates`](crate::evaluation::OffPolicy::from_slates) returns
-    /// [`Error::NoPropensity`](crate::Error::NoPropensity).
+    /// estimator of slates refuses it: [`OffPolicy::from_slates`](crate::evaluation::OffPolicy::from_slates) returns
+    /// [`Error::NoPropensity`](crate::Error::NoPropensity). After an error the log is unchanged.
     ///
     /// # Errors
-    /// [`LogError::Value`]: no chosen arm; an arm that is shown twice; a propensity outside (0, 1]; values that are not
-    /// finite, such as the time. A line that cannot be written. The log is unchanged then.
+    /// * [`LogError::Value`] if the slate has no chosen arm, or shows an arm twice.
+    /// * [`LogError::Value`] if a propensity is outside (0, 1], or if a value is not finite, such as the time.
+    /// * Fails if the line cannot be written.
     pub fn append_slate(&mut self, slate: &Slate, time: f64) -> Result<u64, LogError> {
         self.append_slate_record(slate, None, time)
     }
@@ -62,10 +62,12 @@ impl DecisionLog {
     /// ```
     ///
     /// # Errors
-    /// Errors of `append_slate`; a slate that was not chosen for this request ([`LogProblem::Contradiction`]): a shown
-    /// or pinned arm that is not among its arms, or a row of the slate other than its context, followed by the arm's
-    /// features. All arms except some ([`Request::except`](crate::Request::except)), since the log does not know all
-    /// arms.
+    /// * Errors of [`append_slate`](Self::append_slate).
+    /// * [`LogProblem::Contradiction`] if a shown or pinned arm is not among the arms of the request.
+    /// * [`LogProblem::Contradiction`] if a row of the slate is not the context of the request, followed by the
+    ///   features of the arm.
+    /// * Fails if the request excludes arms ([`Request::except`](crate::Request::except)), since the log does not know
+    ///   all arms.
     pub fn append_slate_request(&mut self, request: &Request<'_>, slate: &Slate, time: f64) -> Result<u64, LogError> {
         let request = LoggedRequest::new(request, None, None)
             .and_then(|logged| check_of_request(slate, request).map(|()| logged))
@@ -83,13 +85,15 @@ impl DecisionLog {
         self.write_made(&Record::Slate(record), time, Some(slate.choices().len()))
     }
 
-    /// Writes the feedback on a slate: one for each of its chosen arms, in order.
+    /// Writes the feedback on a slate: one feedback for each of its chosen arms, in order. After an error the log is
+    /// unchanged.
     ///
     /// # Errors
-    /// [`LogError::Reward`]: the log does not hold the slate; the slate has its feedback already; the horizon has
-    /// passed; it is a single decision; the number of feedbacks differs from the number of chosen arms.
-    /// [`LogError::Value`]: a reward or the time is not finite. A line that cannot be written. The log is unchanged
-    /// then.
+    /// * [`LogError::Reward`] if the log does not hold the slate, or if the id belongs to a single decision.
+    /// * [`LogError::Reward`] if the slate already has its feedback, or if the horizon has passed.
+    /// * [`LogError::Reward`] if the number of feedbacks differs from the number of chosen arms.
+    /// * [`LogError::Value`] if a reward or the time is not finite.
+    /// * Fails if the line cannot be written.
     pub fn feedback(&mut self, id: u64, feedback: &[Feedback], time: f64) -> Result<(), LogError> {
         let refuse = |problem| Err(LogError::Reward { id, problem });
         match self.waiting_for(id, time)?.shown {
@@ -104,7 +108,7 @@ impl DecisionLog {
     }
 }
 
-/// Refuses a slate that was not chosen for a request.
+/// Refuses a slate that was not chosen for this request.
 fn check_of_request(slate: &Slate, request: &Request<'_>) -> Result<(), LogProblem> {
     let refuse = |problem| Err(LogProblem::Contradiction(problem));
     let arms = request.ids();
@@ -113,7 +117,7 @@ fn check_of_request(slate: &Slate, request: &Request<'_>) -> Result<(), LogProbl
         return refuse(format!("{arm} is shown, and is none of the arms that could be chosen"));
     }
     let features = |arm| position(arm).and_then(|position| request.features(position)).unwrap_or_default();
-    // Without its rows a slate teaches nothing, and says nothing of contexts.
+    // A slate without its rows has no contexts that could contradict the request, and nothing is learned from it.
     if slate.contexts().is_empty() {
         return Ok(());
     }

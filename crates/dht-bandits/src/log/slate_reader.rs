@@ -12,18 +12,18 @@ use crate::decision::{Feedback, Slate};
 use crate::error::Error;
 use std::path::Path;
 
-/// Slate with its feedback.
+/// Slate that was joined with its feedback.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JoinedSlate {
-    /// Id in the log.
+    /// Id of the slate in the log.
     pub id: u64,
     /// Time of the slate.
     pub time: f64,
-    /// Slate, to [learn](crate::policy::Policy::learn_slate) from.
+    /// Slate, from which a policy can [learn](crate::policy::Policy::learn_slate).
     pub slate: Slate,
     /// Request of the policy, if it was logged.
     pub(super) request: Option<LoggedRequest>,
-    /// Feedback on each chosen arm, in order.
+    /// Feedback on each chosen arm, in the order of the slate.
     pub feedback: Vec<Feedback>,
     /// `true` if the feedback is the default.
     pub defaulted: bool,
@@ -32,17 +32,17 @@ pub struct JoinedSlate {
 }
 
 impl JoinedSlate {
-    /// Converts to a row for [evaluation](crate::evaluation::LoggedRound::from_slates).
+    /// Converts the slate to a row for [evaluation](crate::evaluation::LoggedRound::from_slates).
     ///
     /// # Errors
-    /// [`Error::NoRequest`]: the slate was logged without its request.
+    /// [`Error::NoRequest`] if the slate was logged without its request.
     pub fn into_row(self) -> Result<LoggedSlate, Error> {
         let Self { id, time, slate, request, feedback, .. } = self;
         SlateRecord { id, time, slate, request }.row(feedback)
     }
 }
 
-/// Slates with feedback, as a kind of joined records.
+/// Slates with feedback, as a type of joined records.
 #[derive(Debug)]
 struct Slates {
     unobserved: bool,
@@ -87,7 +87,8 @@ impl LogReader<JoinedSlate> {
     /// Creates a reader of slates at the first line, as [`open`](LogReader::open) does for decisions.
     ///
     /// # Errors
-    /// A folder that cannot be read; a horizon that is not positive; a default reward, which slates do not have.
+    /// * Fails if the folder cannot be read, or if the horizon is not positive.
+    /// * Fails if a default reward is set, which applies only to decisions.
     pub fn open_slates(folder: impl AsRef<Path>, settings: LogSettings) -> Result<Self, LogError> {
         let LogSettings { horizon, default_reward, unobserved, .. } = settings;
         if default_reward.is_some() {

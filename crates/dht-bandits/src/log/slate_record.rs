@@ -1,4 +1,4 @@
-//! Lines of slates and of their feedback.
+//! Lines of slates and of their feedback as records.
 
 use super::error::{LogProblem, check_choice, check_id, check_value};
 use super::logged_request::LoggedRequest;
@@ -8,7 +8,7 @@ use crate::decision::{Feedback, Slate, check_examination};
 use crate::error::Error;
 use serde::{Deserialize, Serialize};
 
-/// Slate, as written to the log.
+/// Slate as the log stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SlateRecord {
@@ -19,7 +19,7 @@ pub(super) struct SlateRecord {
     pub(super) request: Option<LoggedRequest>,
 }
 
-/// Feedback on a slate that was written before.
+/// Feedback on a slate that an earlier line holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FeedbackRecord {
@@ -28,8 +28,8 @@ pub(super) struct FeedbackRecord {
     pub(super) feedback: Vec<Feedback>,
 }
 
-/// Largest excess over 1 of a probability of being in a slate: these are scaled to sum to the slate's length, with
-/// rounding.
+/// Largest excess over 1 of the probability that an arm is in a slate. The probabilities of all arms are scaled to sum
+/// to the slate's length, with rounding.
 const ROUNDING: f64 = 1e-9;
 
 impl SlateRecord {
@@ -66,7 +66,7 @@ impl SlateRecord {
         if let Some(arm) = crate::validate::first_double(&arms, |arm| *arm) {
             return Err(LogProblem::Malformed(format!("{arm} is shown twice")));
         }
-        // What no estimate could be computed from.
+        // A row from which no estimate can be computed is refused.
         match self.clone().row(vec![Feedback::Unobserved; choices.len()]) {
             Ok(row) => row.check(0).map_err(|error| {
                 let inner =
@@ -77,10 +77,10 @@ impl SlateRecord {
         }
     }
 
-    /// Creates the row with this feedback.
+    /// Creates a row from the slate and its feedback.
     ///
     /// # Errors
-    /// A slate without its request.
+    /// Fails if the slate has no request.
     pub(super) fn row(self, feedback: Vec<Feedback>) -> Result<LoggedSlate, Error> {
         let Some(LoggedRequest { context, available, features }) = self.request else {
             return Err(Error::NoRequest { id: self.id });

@@ -1,17 +1,17 @@
-//! Summaries of what a reader of rows read, left out, and refused.
+//! Counts of the rows that a reader read, left out, and refused.
 
 use super::LoggedDecision;
 use super::error::{LogError, LogProblem};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Reader of rows that counts what it leaves out.
+/// Reader of rows that counts the lines that it leaves out.
 pub trait RowReader: Iterator<Item = Result<LoggedDecision, LogError>> {
-    /// Kinds of lines that are no rows, with their numbers so far.
+    /// Types of lines that are not rows, with their numbers so far.
     fn left_out(&self) -> Vec<(&'static str, u64)>;
 }
 
-/// Summary of a log: what was read, what was left out, and why.
+/// Summary of a log: how many rows were read, left out and refused, and why.
 ///
 /// ```
 /// use dht_bandits::features::FeatureHasher;
@@ -30,24 +30,24 @@ pub trait RowReader: Iterator<Item = Result<LoggedDecision, LogError>> {
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct LogSummary {
-    /// Number of rows read.
+    /// Number of rows that were read.
     pub rows: u64,
-    /// Kinds of lines that are no rows, each with its number: examples without a cost, rewards without an event.
+    /// Types of lines that are not rows, each with its number: examples without a cost, rewards without an event.
     pub left_out: Vec<(&'static str, u64)>,
-    /// Reasons of refused lines, each with its number and its first message.
+    /// Reasons for refused lines, each with its number of lines and its first message.
     pub reasons: BTreeMap<&'static str, (u64, String)>,
 }
 
 impl LogSummary {
-    /// Reads all rows of a reader, and counts what is not a row. A failure of the operating system ends the reading and is
-    /// a reason.
+    /// Reads all rows of a reader, and counts the lines that are not rows. A failure of the operating system ends the
+    /// reading and is counted as a reason.
     pub fn read(reader: impl RowReader) -> (Vec<LoggedDecision>, Self) {
         let mut rows = Vec::new();
         let summary = Self::each(reader, |row| rows.push(row));
         (rows, summary)
     }
 
-    /// Passes each row to a function, without storing it.
+    /// Passes each row to a function without storing it, and counts as [`read`](Self::read) does.
     pub fn each(mut reader: impl RowReader, mut take: impl FnMut(LoggedDecision)) -> Self {
         let mut summary = Self::default();
         for row in &mut reader {
@@ -72,7 +72,7 @@ impl LogSummary {
     }
 }
 
-/// Name of the reason of an error.
+/// Name under which an error is counted.
 fn reason(error: &LogError) -> &'static str {
     match error {
         LogError::Line { problem, .. } | LogError::File { problem, .. } => match problem {

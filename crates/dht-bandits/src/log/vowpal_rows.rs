@@ -1,4 +1,4 @@
-//! Vowpal Wabbit's text format: one example a line, or one action a line.
+//! Vowpal Wabbit's text format: one example per line, or one action per line.
 
 use super::LoggedDecision;
 use super::error::{LogError, LogProblem, check_propensity, check_value};
@@ -20,9 +20,9 @@ use std::path::Path;
 /// | [`with_classes`](Self::with_classes) | `class` or `class weight` | the arm `class` − 1 with reward 1 and no propensity: a label says which arm would have been right |
 /// | [`with_actions`](Self::with_actions) | `shared` on the first line; `0:cost:probability` on the line of the chosen action; a blank line ends the event | actions are the arms 0, 1, …, each with the sparse features of its line and of the shared line |
 ///
-/// Namespaces, words and values have the meaning that they have in Vowpal Wabbit; namespaces are distinguished by their
-/// whole name, not by its first letter. N-grams and interactions are those of the hasher. Examples without a cost are
-/// left out and counted ([`unlabelled`](Self::unlabelled)).
+/// Namespaces, words and values have the same meaning as in Vowpal Wabbit. Namespaces are distinguished by their whole
+/// name, not by its first letter. The hasher defines n-grams and interactions. Examples without a cost are left out and
+/// counted ([`unlabelled`](Self::unlabelled)).
 ///
 /// ```
 /// use dht_bandits::ArmId;
@@ -58,25 +58,25 @@ enum Labels {
 #[derive(Debug, Default)]
 struct Label {
     shared: bool,
-    /// Action numbers, and of one of them the cost and probability.
+    /// Numbers of the actions. One of them has a cost and a probability.
     actions: Vec<u64>,
     cost: Option<(u64, f64, Option<f64>)>,
     weight: f64,
 }
 
 impl<R: BufRead> VowpalRows<R> {
-    /// Creates a reader of single lines with costs. Errors contain `name`.
+    /// Creates a reader of single-line examples with costs. Errors contain `name`.
     pub fn new(reader: R, name: impl AsRef<Path>, hasher: FeatureHasher) -> Self {
         Self { lines: Lines::new(reader, name.as_ref()), hasher, labels: Labels::Costs, unlabelled: 0 }
     }
 
-    /// Reads labels as classes, from 1.
+    /// Reads labels as class numbers, from 1.
     #[must_use]
     pub fn with_classes(self) -> Self {
         Self { labels: Labels::Classes, ..self }
     }
 
-    /// Reads events of several lines: a shared line, and a line for each action.
+    /// Reads events of several lines: a shared line, and one line for each action.
     #[must_use]
     pub fn with_actions(self) -> Self {
         Self { labels: Labels::Actions, ..self }
@@ -87,12 +87,12 @@ impl<R: BufRead> VowpalRows<R> {
         &self.hasher
     }
 
-    /// Number of examples and events without a cost.
+    /// Number of examples and events that have no cost.
     pub fn unlabelled(&self) -> u64 {
         self.unlabelled
     }
 
-    /// Row of a single line; `None` for an example without a cost.
+    /// Row of a single-line example; `None` for an example without a cost.
     fn row(&mut self) -> Result<Option<LoggedDecision>, LogProblem> {
         let (label, features) = split(self.lines.line())?;
         let label = parse_label(label, self.labels)?;
@@ -115,7 +115,7 @@ impl<R: BufRead> VowpalRows<R> {
         Ok(Some(row))
     }
 
-    /// Parses an event of several lines; `None` for an event without a cost. `line` is the outcome of reading its first
+    /// Parses an event of several lines; `None` for an event without a cost. `line` is the result of reading its first
     /// line.
     fn event(&mut self, mut line: Result<(), LogError>) -> Result<Option<LoggedDecision>, LogError> {
         let (mut actions, mut chosen, mut problem) = (Vec::new(), None, None);
@@ -126,7 +126,7 @@ impl<R: BufRead> VowpalRows<R> {
                 let added = self.line_of_event(is_first, &mut shared, &mut actions, &mut chosen);
                 added.map_err(|problem| self.lines.refuse(problem))
             });
-            // The rest of an event with a problem is read, so that the next one begins at its start.
+            // The rest of an event with a problem is read, so that the next event begins at its first line.
             problem = problem.or(added.err());
             is_first = false;
             line = match self.lines.read() {
@@ -168,7 +168,7 @@ impl<R: BufRead> VowpalRows<R> {
         }
         if let Some((number, cost, propensity)) = label.cost {
             if number != 0 {
-                // Wabbit ignores it; another number hints at a log of single lines.
+                // Wabbit ignores this number. A number other than 0 suggests a log of single-line examples.
                 let problem = format!("{number}: the action of a line is 0, its number is that of its line");
                 return Err(LogProblem::UnknownAction(problem));
             }
@@ -185,7 +185,7 @@ impl<R: BufRead> VowpalRows<R> {
     }
 }
 
-/// Label and features of a line, at the first bar.
+/// Splits a line at its first bar into label and features.
 fn split(line: &[u8]) -> Result<(&[u8], &[u8]), LogProblem> {
     match line.iter().position(|byte| *byte == b'|') {
         Some(bar) => Ok((&line[..bar], &line[bar..])),
@@ -201,11 +201,11 @@ fn number(bytes: &[u8]) -> Option<f64> {
     std::str::from_utf8(bytes).ok()?.parse().ok()
 }
 
-/// Parses a label, with its tag.
+/// Parses a label and its tag.
 fn parse_label(label: &[u8], labels: Labels) -> Result<Label, LogProblem> {
     let mut parsed = Label { weight: 1.0, ..Label::default() };
     let mut words = label.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty()).peekable();
-    // A word that ends at the bar is a tag.
+    // A word that touches the bar is a tag.
     let has_tag = label.last().is_some_and(|byte| !byte.is_ascii_whitespace());
     let mut position = 0;
     while let Some(word) = words.next() {
@@ -265,11 +265,11 @@ fn unknown(word: &[u8], expected: &str) -> LogProblem {
     LogProblem::Malformed(format!("the label {:?}, expected {expected}", text(word)))
 }
 
-/// Adds the features behind each bar.
+/// Adds the features after each bar.
 fn add_features(hasher: &mut FeatureHasher, features: &[u8]) -> Result<(), LogProblem> {
     let mut rest = features;
     while let Some((_, behind)) = rest.split_first() {
-        // A name follows its bar without a space.
+        // A namespace's name touches its bar, without a space.
         let named = behind.first().is_some_and(|byte| !byte.is_ascii_whitespace() && *byte != b'|');
         let (name, scale);
         (name, rest) = if named { word(behind) } else { (Word { text: b" ", colon: None }, behind) };
@@ -298,17 +298,17 @@ fn add_features(hasher: &mut FeatureHasher, features: &[u8]) -> Result<(), LogPr
     Ok(())
 }
 
-/// Text up to the next space or bar, and its first colon.
+/// Text up to the next space or bar, with the position of its first colon.
 struct Word<'a> {
     text: &'a [u8],
     colon: Option<usize>,
 }
 
-/// Splits off a word, in one pass of eight bytes at a time.
+/// Splits off the first word, eight bytes at a time.
 #[inline]
 fn word(text: &[u8]) -> (Word<'_>, &[u8]) {
     const LOW: u64 = 0x0101_0101_0101_0101;
-    // High bit of the first byte that is `byte`; bits above it mean nothing.
+    // The high bit of the first matching byte is set. Bits above it mean nothing.
     let first = |block: u64, byte: u8| {
         let zeros = block ^ (LOW * u64::from(byte));
         zeros.wrapping_sub(LOW) & !zeros & (LOW << 7)
@@ -343,7 +343,7 @@ impl<'a> Word<'a> {
         &self.text[..self.colon.unwrap_or(self.text.len())]
     }
 
-    /// Value of a feature or a namespace: 1 where there is none.
+    /// Value of a feature or a namespace: the number after its colon, or 1 without one.
     #[inline(always)]
     fn value(&self) -> Result<f64, LogProblem> {
         match self.colon {
@@ -353,7 +353,7 @@ impl<'a> Word<'a> {
     }
 }
 
-/// Value behind a colon.
+/// Number after a colon.
 #[inline(never)]
 fn value_of(word: &[u8], colon: usize) -> Result<f64, LogProblem> {
     let value = number(&word[colon + 1..])

@@ -1,9 +1,9 @@
-//! Batches of observations, learned arm by arm; a failed batch changes nothing.
+//! Batches of observations that are learned arm by arm. A failed batch changes nothing.
 
 use super::beliefs::Beliefs;
 use crate::error::Result;
 
-/// Checked observation.
+/// Observation that was checked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample<'a> {
     pub(crate) slot: usize,
@@ -12,11 +12,11 @@ pub(crate) struct Sample<'a> {
     pub(crate) weight: f64,
 }
 
-/// Observations to learn together, sorted by arm. The memory is reused: only a batch larger than all earlier ones
-/// allocates.
+/// Observations that are learned together, sorted by arm. The memory is reused, so that only a batch that is larger
+/// than all earlier ones allocates.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct UpdateBatch {
-    /// Slot and position of each sample, sorted: samples of one arm stay in order.
+    /// Slot and position of each sample, sorted. Samples of one arm keep their order.
     order: Vec<(usize, usize)>,
     /// Contexts, shape (samples, d), row-major, in the order of arrival.
     contexts: Vec<f64>,
@@ -44,10 +44,10 @@ impl UpdateBatch {
         self.order.len()
     }
 
-    /// Learns all samples or none; `slots` arms exist. Samples are learned arm by arm, or in the order of arrival if
-    /// updates move a clock.
+    /// Learns all samples or none. `slots` arms exist. Samples are learned arm by arm, or in the order of arrival if
+    /// updates advance a clock.
     ///
-    /// The remaining possible failures are memory and an overflow. Each touched arm is first copied after the last one,
+    /// Only a lack of memory and an overflow can still fail. Each arm in the batch is first copied after the last arm,
     /// and restored from that copy after an error.
     pub(crate) fn learn<P: Beliefs>(&mut self, posterior: &mut P, slots: usize) -> Result<()> {
         let in_order = posterior.counts_updates();
@@ -70,7 +70,7 @@ impl UpdateBatch {
         outcome
     }
 
-    /// Slot and position of the samples, grouped by arm; requires sorted samples.
+    /// Slot and position of the samples, grouped by arm. Samples must be sorted.
     fn groups(&self) -> impl Iterator<Item = &[(usize, usize)]> {
         self.order.chunk_by(|left, right| left.0 == right.0)
     }
@@ -92,7 +92,7 @@ impl UpdateBatch {
         let dimension = posterior.dimension();
         let Self { order, contexts, rewards, weights, sorted } = self;
         for group in order.chunk_by(|left, right| left.0 == right.0) {
-            // Contexts, then rewards, then weights of this arm.
+            // The buffer holds the contexts, then the rewards, then the weights of this arm.
             sorted.clear();
             for &(_, position) in group {
                 sorted.extend_from_slice(&contexts[position * dimension..][..dimension]);

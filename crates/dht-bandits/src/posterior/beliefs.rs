@@ -1,4 +1,4 @@
-//! Posteriors: their settings as types, and the learned beliefs of many arms behind them.
+//! Posteriors: types that hold their settings, and the learned beliefs about many arms.
 
 use crate::arm_set::Slots;
 use crate::error::Result;
@@ -7,16 +7,16 @@ use rand::Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Model of an arm's reward with a Gaussian posterior over its weights, named and set by one value:
-/// `Disjoint::new(dimension, arms, Ridge::new(1.0), rule)`. The trait is sealed.
+/// Model of an arm's reward with a Gaussian posterior over its weights. A value of the type selects the model and holds
+/// its settings: `Disjoint::new(dimension, arms, Ridge::new(1.0), rule)`. The trait is sealed.
 pub trait Posterior:
     Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + sealed::Sealed + 'static
 {
-    /// Learned beliefs about the arms.
+    /// Type of the learned beliefs about the arms.
     #[doc(hidden)]
     type Beliefs: Beliefs<Options = Self>;
 
-    /// Name in saved states.
+    /// Name of the posterior in saved states.
     const NAME: &'static str;
 }
 
@@ -34,16 +34,16 @@ macro_rules! posterior {
 }
 pub(super) use posterior;
 
-/// Gaussian beliefs about the weights of many arms, scored in a context and updated by rewards: the learned state of a
-/// [`Posterior`].
+/// Gaussian beliefs about the weights of many arms, scored in a context and updated by rewards. They are the learned
+/// state of a [`Posterior`].
 ///
-/// Arms are slots here; policies map their ids to slots. Methods trust that slots exist and that contexts are finite and
-/// of the right length.
+/// Arms are slots here; policies map arm ids to slots. Methods do not check that slots exist, and that contexts are
+/// finite and have the right length.
 pub trait Beliefs: Clone + std::fmt::Debug + Send + Sync + 'static {
-    /// The settings.
+    /// Type of the settings.
     type Options: Posterior<Beliefs = Self>;
 
-    /// The learned state of one arm, independent of the memory layout.
+    /// Learned state of one arm, independent of the memory layout.
     type ArmState: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned;
 
     /// `true` if the variance of the noise is learned, so that draws are Student's t.
@@ -55,7 +55,7 @@ pub trait Beliefs: Clone + std::fmt::Debug + Send + Sync + 'static {
 
     fn dimension(&self) -> usize;
 
-    /// Reserves memory for `arms` more arms, so that adding them cannot fail; refuses memory that cannot be allocated.
+    /// Reserves memory for `arms` more arms, so that adding them cannot fail. Refuses memory that cannot be allocated.
     fn reserve(&mut self, arms: usize) -> Result<()>;
 
     fn push_prior(&mut self);
@@ -71,12 +71,12 @@ pub trait Beliefs: Clone + std::fmt::Debug + Send + Sync + 'static {
 
     fn score(&self, slot: usize, context: &[f64]) -> Score;
 
-    /// Folds over the scores of slots in ascending order. The accumulator is passed by value, so that it stays in
-    /// registers; a reference would cost a read and a write per arm.
+    /// Folds a function over the scores of slots in ascending order. The accumulator is passed by value, so that it
+    /// stays in registers. A reference would cost a read and a write per arm.
     fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T;
 
-    /// Computes mean and width of each slot in each context; contexts and scores, shape (contexts, slots), are
-    /// row-major.
+    /// Computes mean and width of each slot in each context. Contexts are row-major, and so are scores, whose shape is
+    /// (contexts, slots).
     fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
         for (context, row) in contexts.chunks_exact(self.dimension()).zip(scores.chunks_exact_mut(slots.count())) {
             self.fold(slots, context, 0, |position, _, score| {
@@ -86,18 +86,18 @@ pub trait Beliefs: Clone + std::fmt::Debug + Send + Sync + 'static {
         }
     }
 
-    /// Expected reward at a mean of the score, up to the width: σ(mean) for logistic models.
+    /// Expected reward at this mean of a score, without regard to the width: σ(mean) for logistic models.
     fn expected_reward(&self, mean: f64) -> f64 {
         mean
     }
 
-    /// Score with a width from drawn noise, if the noise is learned.
+    /// Score whose width comes from a draw of the noise, if the noise is learned.
     #[inline(always)]
     fn drawn<R: Rng + ?Sized>(&self, _slot: usize, score: Score, _rng: &mut R) -> Score {
         score
     }
 
-    /// Degrees of freedom of a drawn score: infinite for a Gaussian.
+    /// Degrees of freedom of a drawn score; infinite for a Gaussian.
     fn freedom(&self, _slot: usize) -> f64 {
         f64::INFINITY
     }
@@ -106,7 +106,7 @@ pub trait Beliefs: Clone + std::fmt::Debug + Send + Sync + 'static {
 
     fn update(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()>;
 
-    /// Learns several rewards of one arm; after an error the caller restores it. `contexts` is row-major.
+    /// Learns several rewards of one arm. After an error, the caller restores the arm. `contexts` is row-major.
     fn update_batch(&mut self, slot: usize, contexts: &[f64], rewards: &[f64], weights: &[f64]) -> Result<()> {
         let rows = contexts.chunks_exact(self.dimension());
         for ((context, &reward), &weight) in rows.zip(rewards).zip(weights) {
@@ -115,47 +115,47 @@ pub trait Beliefs: Clone + std::fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// Returns whether updates move a clock shared by all arms, so that a batch is learned in the order of arrival.
+    /// Returns whether updates advance a clock that all arms share, so that a batch is learned in the order of arrival.
     fn counts_updates(&self) -> bool {
         false
     }
 
-    /// Reading of a clock shared by all arms, to be restored after a failed batch.
+    /// Reading of the clock that all arms share, which is restored after a failed batch.
     fn now(&self) -> f64 {
         0.0
     }
 
     fn set_now(&mut self, _now: f64) {}
 
-    /// Draws θ̃ ~ N(θ, scale²·P) of one slot into `out`.
+    /// Draws θ̃ ~ N(θ, scale²·P) for one slot into `out`.
     fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]);
 
-    /// Writes to `out` the coefficients g of a draw's normals in the score of a context: score = mean + g'z with z ~
-    /// N(0, I), where [`draw`](Self::draw) draws with this scale.
+    /// Writes the coefficients g that a draw's normals have in the score of a context to `out`: score = mean + g'z with
+    /// z ~ N(0, I), where [`draw`](Self::draw) draws with this scale.
     fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]);
 
     fn arm_state(&self, slot: usize) -> Self::ArmState;
 
-    /// Refuses to add evidence that decays, since it is not a sum.
+    /// Refuses to add evidence if it decays, since decayed evidence is not a sum.
     fn check_sums(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Natural parameters of one slot, which add when independent evidence is merged.
+    /// Natural parameters of one slot, which are added when independent evidence is merged.
     fn natural_parameters(&self, slot: usize) -> NaturalParameters;
 
     /// Natural parameters of the prior.
     fn prior_parameters(&self) -> NaturalParameters;
 
-    /// Learned state with these natural parameters.
+    /// Learned state of an arm with these natural parameters.
     fn state_with(&self, parameters: &NaturalParameters) -> Result<Self::ArmState>;
 
-    /// Learned state of a slot whose evidence is multiplied by a decay; the prior keeps its weight.
+    /// Learned state of a slot whose evidence is multiplied by a decay. The prior keeps its weight.
     fn decayed_state(&self, slot: usize, decay: f64) -> Result<Self::ArmState> {
         self.state_with(&self.natural_parameters(slot).decayed(decay, &self.prior_parameters()))
     }
 
-    /// Replaces the posterior of a slot by a state that was checked to fit.
+    /// Replaces the posterior of a slot by a state that was checked before.
     fn replace(&mut self, slot: usize, state: &Self::ArmState);
 
     fn push_state(&mut self, index: usize, state: &Self::ArmState) -> Result<()>;
@@ -164,10 +164,10 @@ pub trait Beliefs: Clone + std::fmt::Debug + Send + Sync + 'static {
 /// Learned state of one arm under the posterior `P`.
 pub type ArmState<P> = <<P as Posterior>::Beliefs as Beliefs>::ArmState;
 
-/// Copies the posterior of one slot, to try operations that may be refused.
+/// Copies the posterior of one slot, so that an operation that may fail can be tried on the copy.
 ///
 /// # Errors
-/// Memory that cannot be allocated.
+/// Fails if memory cannot be allocated.
 pub(crate) fn copy_of_slot<B: Beliefs>(posterior: &B, slot: usize) -> Result<B> {
     let mut copy = B::empty(posterior.dimension(), posterior.options())?;
     copy.reserve(1)?;

@@ -26,23 +26,38 @@ use serde::{Deserialize, Serialize};
 ///
 /// λ is the [prior weight](DiagonalLaplace::prior_weight), 1 unless it is set.
 ///
-/// A score and an update cost O(d). The diagonal ignores correlations of features: normalise contexts first
+/// A score and an update cost O(d). The diagonal ignores correlations of features. Normalise contexts first
 /// ([`Normalizer`](crate::Normalizer)), or use [`FullLaplace`](crate::posterior::FullLaplace). Means and widths are
 /// log-odds.
+///
+/// ```
+/// use dht_bandits::posterior::DiagonalLaplace;
+/// use dht_bandits::{ArmId, Policy, Thompson, policy::Disjoint};
+///
+/// let (options, rule) = (DiagonalLaplace::default().with_prior_precision(0.5), Thompson { alpha: 1.0 });
+/// let mut policy = Disjoint::<DiagonalLaplace, _>::new(2, 1, options, rule)?;
+/// let before = policy.score(ArmId::new(0), &[1.0, 0.0])?;
+/// policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0)?;
+/// let after = policy.score(ArmId::new(0), &[1.0, 0.0])?;
+/// assert!(after.mean > before.mean && after.width < before.width);
+/// // The other feature has learned nothing.
+/// assert_eq!(policy.score(ArmId::new(0), &[0.0, 1.0])?.mean, 0.0);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DiagonalLaplace {
-    /// Prior mean of each weight. The mean of 1 that the paper's algorithm has prefers arms with large features.
+    /// Prior mean of each weight. The paper's algorithm uses a mean of 1, which prefers arms with large features.
     pub prior_mean: f64,
-    /// Prior precision of each weight, positive. The paper's 0 is improper (an infinite variance).
+    /// Prior precision of each weight, positive. The paper's precision of 0 is improper (an infinite variance).
     pub prior_precision: f64,
-    /// Decay γ of an arm's evidence, applied at each of its batches: the posterior decays toward the prior, s ← γs + (1
-    /// − γ)s₀ and the mean accordingly, where s₀ is the precision of the prior.
+    /// Decay γ of an arm's evidence, applied at each batch of the arm. The posterior decays toward the prior, s ← γs +
+    /// (1 − γ)s₀ and the mean accordingly, where s₀ is the precision of the prior.
     #[serde(alias = "strength", deserialize_with = "read_decay")]
     pub decay: f64,
     /// Factor λ > 0 on the prior term of an update's objective, (λ/2) Σ_j s_j (p_j − g_j)². It does not change the
-    /// precisions. 1 is Bayes' rule; above 1 a batch moves the mean less, below 1 more.
+    /// precisions. A factor of 1 is Bayes' rule. Above 1, a batch moves the mean less, and below 1 more.
     #[serde(default = "one")]
     pub prior_weight: f64,
 }
@@ -58,17 +73,17 @@ options!(DiagonalLaplace::new() {
     prior_weight / with_prior_weight: f64 = 1.0,
 });
 
-/// Beliefs of [`DiagonalLaplace`].
+/// Learned beliefs of [`DiagonalLaplace`].
 #[derive(Debug, Clone)]
 pub struct DiagonalLaplaceBeliefs {
     options: DiagonalLaplace,
     layout: PanelLayout,
-    // For each arm `panels` rows of means, then of precisions, then of their inverses.
+    // Each arm has `panels` rows of means, then of precisions, then of their inverses.
     arms: Vec<Lanes>,
     workspace: BatchWorkspace,
 }
 
-/// Reused memory for learning a batch.
+/// Memory that is reused when batches are learned.
 #[derive(Debug, Clone, Default)]
 struct BatchWorkspace {
     means: Vec<f64>,
@@ -102,7 +117,7 @@ impl DiagonalLaplaceBeliefs {
         &self.arms[slot * self.stride()..][..self.stride()]
     }
 
-    /// Means (part 0) or precisions (part 1) of an arm.
+    /// Means (`part` 0) or precisions (`part` 1) of an arm.
     fn part(&self, slot: usize, part: usize) -> impl Iterator<Item = f64> + '_ {
         let block = &self.block(slot)[part * self.layout.panels..];
         (0..self.layout.dimension).map(move |coordinate| {
@@ -165,7 +180,7 @@ impl DiagonalLaplaceBeliefs {
         block[2 * panels + panel].0[lane] = 1.0 / precision;
     }
 
-    /// Posterior as the prior of the next batch: decayed toward the original prior.
+    /// Posterior that is the prior of the next batch: decayed toward the original prior.
     fn decayed(&self, mean: f64, precision: f64) -> (f64, f64) {
         let DiagonalLaplace { decay, prior_mean, prior_precision, .. } = self.options;
         if decay == 1.0 {
@@ -176,7 +191,7 @@ impl DiagonalLaplaceBeliefs {
         (moment / total, total)
     }
 
-    /// Returns whether one update has the closed form: no decay, and a prior weight of 1.
+    /// Returns whether an update has a closed form: no decay, and a prior weight of 1.
     fn is_plain(&self) -> bool {
         self.options.decay == 1.0 && self.options.prior_weight == 1.0
     }
@@ -275,12 +290,12 @@ impl Beliefs for DiagonalLaplaceBeliefs {
         let (precisions, inverses) = rest.split_at_mut(panels);
         for panel in 0..panels {
             let columns = layout.columns(context, panel);
-            // Phantom columns hold a precision of zero; they are left as they are.
+            // Phantom columns have a precision of zero, and do not change.
             let from = if panel == 0 { layout.pad } else { 0 };
             for lane in from..LANES {
                 let value = columns.0[lane];
                 means[panel].0[lane] += step * value * inverses[panel].0[lane];
-                // Larger precisions would not load again.
+                // Larger precisions could not be loaded again.
                 precisions[panel].0[lane] = (precisions[panel].0[lane] + added * value * value).min(LARGEST_PRECISION);
                 inverses[panel].0[lane] = 1.0 / precisions[panel].0[lane];
             }
@@ -292,7 +307,7 @@ impl Beliefs for DiagonalLaplaceBeliefs {
         if let ([reward], [weight], true) = (rewards, weights, self.is_plain()) {
             return self.update(slot, contexts, *reward, *weight);
         }
-        // Taken out of self, so that it can be written to while self is read.
+        // The workspace is moved out of `self`, so that it can be written to while `self` is read.
         let mut workspace = std::mem::take(&mut self.workspace);
         let outcome = self.learn_batch(slot, contexts, rewards, weights, &mut workspace);
         self.workspace = workspace;

@@ -1,4 +1,4 @@
-//! Ridge regressions whose evidence decays by a shared clock: the uncertainty of idle arms grows, too.
+//! Ridge regressions whose evidence decays by a shared clock, so that the uncertainty of idle arms grows as well.
 
 use super::beliefs::{Beliefs, posterior};
 use crate::arm_set::Slots;
@@ -12,14 +12,14 @@ use crate::validate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Clock of a [`DiscountedRidge`]: the event that advances it.
+/// Event that advances the clock of a [`DiscountedRidge`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecayClock {
-    /// Each update of any arm is one step.
+    /// Each update of any arm advances the clock by one step.
     #[default]
     Updates,
-    /// [`Disjoint::elapse`](crate::policy::Disjoint::elapse) adds the elapsed time, in any unit; updates take none.
+    /// Only [`Disjoint::elapse`](crate::policy::Disjoint::elapse) advances the clock, by the elapsed time in any unit.
     Time,
 }
 
@@ -28,21 +28,39 @@ pub enum DecayClock {
 ///
 /// A = λI + Σ_i w_i γ^(t − t_i) x_i x_i', b = Σ_i w_i γ^(t − t_i) r_i x_i, θ = A⁻¹b, width² = x'A⁻¹x.
 ///
-/// With [`Ridge::decay`](crate::Ridge::decay), by contrast, the evidence of an arm decays only
-/// at its own updates. An arm that is not chosen stays as certain as it was.
+/// [`Ridge::decay`](crate::Ridge::decay) differs: there the evidence of an arm decays only at the arm's own updates. An
+/// arm that is not chosen stays as certain as it was.
 ///
 /// Only the updated arm is written to, in O(d²). After n idle steps, an arm's width is its width at the last update
-/// divided by γ^(n/2), but at most the prior's, |x|/√λ. Its mean is the mean at the last update. The prior decays with
-/// the evidence, by half at most, until an update restores it in full in O(d³). This happens once in ln 2/−ln γ steps
-/// for each arm that is still chosen, and allocates. [`Disjoint::forget`](crate::policy::Disjoint::forget) with
-/// a decay of 1 restores it in all arms.
+/// divided by γ^(n/2), but at most the prior's width |x|/√λ. Its mean is the mean at the last update.
+///
+/// The prior decays with the evidence, by half at most, until an update restores it in full in O(d³). This happens once
+/// in ln 2/−ln γ steps for each arm that is still chosen, and allocates.
+/// [`Disjoint::forget`](crate::policy::Disjoint::forget) with a decay of 1 restores the prior in all arms.
+///
+/// ```
+/// use dht_bandits::posterior::DiscountedRidge;
+/// use dht_bandits::{ArmId, Policy, Ucb, policy::Disjoint};
+///
+/// let rule = Ucb { alpha: 1.0 };
+/// let mut policy = Disjoint::<DiscountedRidge, _>::new(1, 2, DiscountedRidge::new(0.9), rule)?;
+/// policy.update(ArmId::new(0), &[1.0], 1.0, 1.0)?;
+/// let certain = policy.score(ArmId::new(0), &[1.0])?;
+/// for _ in 0..5 {
+///     policy.update(ArmId::new(1), &[1.0], 0.0, 1.0)?;
+/// }
+/// // Arm 0 was idle: it is less certain, with the same mean.
+/// let idle = policy.score(ArmId::new(0), &[1.0])?;
+/// assert!(idle.width > certain.width && (idle.mean - certain.mean).abs() < 1e-12);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DiscountedRidge {
-    /// The prior precision λ > 0.
+    /// Prior precision λ > 0 of each weight.
     pub prior_precision: f64,
-    /// The decay γ of all evidence in one step of the clock, including that of arms that are not chosen.
+    /// Decay γ in one step of the clock. It applies to the evidence of all arms, also of those that are not chosen.
     #[serde(deserialize_with = "read_decay")]
     pub decay: f64,
     /// Event that advances the clock by one step.
@@ -55,7 +73,7 @@ options!(DiscountedRidge::new(decay / with_decay: f64 = 1.0) {
     clock / with_clock: DecayClock = DecayClock::Updates,
 });
 
-/// Beliefs of [`DiscountedRidge`].
+/// Learned beliefs of [`DiscountedRidge`].
 #[derive(Debug, Clone)]
 pub struct DiscountedRidgeBeliefs {
     options: DiscountedRidge,
@@ -68,9 +86,9 @@ pub struct DiscountedRidgeBeliefs {
 /// Clock readings of an arm.
 #[derive(Debug, Clone, Copy, Default)]
 struct Times {
-    /// Step to which the arm's factor is discounted.
+    /// Step up to which the arm's factor is discounted.
     updated: f64,
-    /// Step at which the arm's prior was last whole.
+    /// Step at which the arm's prior was last complete.
     restored: f64,
     updates: u64,
 }
@@ -83,37 +101,37 @@ pub struct DiscountedArmState {
     pub mean: Vec<f64>,
     /// Diagonal D of A⁻¹ = U·D·Uᵀ.
     pub diagonal: Vec<f64>,
-    /// U above its unit diagonal, column by column.
+    /// Part of U above its unit diagonal, column by column.
     pub upper: Vec<f64>,
-    /// Reading of the clock, the same in all arms.
+    /// Reading of the clock, which is the same in all arms.
     pub now: f64,
     /// Reading of the clock at the arm's last update.
     pub updated: f64,
-    /// Reading of the clock when the arm's prior was last whole.
+    /// Reading of the clock when the arm's prior was last complete.
     pub restored: f64,
-    /// The number of updates.
+    /// Number of updates of the arm.
     pub updates: u64,
 }
 
-/// Smallest fraction of the prior that is left.
+/// Smallest fraction of the prior that may remain.
 const LEAST_PRIOR: f64 = 0.5;
 
-/// Smallest fraction of evidence that is kept: below it, the arm is reset to the prior.
+/// Smallest fraction of evidence that is stored. Below it, the arm is reset to the prior.
 const LEAST_LEFT: f64 = 1e-100;
 
-/// Largest variance of a weight, relative to the variance under the remaining prior: 1 and some rounding.
+/// Largest variance of a weight, relative to the variance under the remaining prior: 1, with a tolerance for rounding.
 const LARGEST_VARIANCE: f64 = 1.005;
 
-/// Largest reading of the clock: beyond it, single steps would be lost to rounding.
+/// Largest reading of the clock. Beyond it, rounding would lose single steps.
 const LATEST: f64 = 4_503_599_627_370_496.0;
 
 impl DiscountedRidgeBeliefs {
-    /// Factor on evidence after `steps` steps.
+    /// Factor by which evidence decays in `steps` steps.
     fn decay_over(&self, steps: f64) -> f64 {
         self.options.decay.powf(steps)
     }
 
-    /// Current score, from a score of the stored factor. `prior` is |x|/√λ.
+    /// Current score of an arm, computed from the score of the stored factor. `prior` is |x|/√λ.
     #[inline]
     fn faded(&self, slot: usize, score: Score, prior: f64) -> Score {
         let steps = self.now - self.arms[slot].updated;
@@ -128,7 +146,7 @@ impl DiscountedRidgeBeliefs {
         (context.iter().map(|value| value * value).sum::<f64>() / self.options.prior_precision).sqrt()
     }
 
-    /// A and b at a step of the clock, with the whole prior.
+    /// A and b at a step of the clock, with the complete prior.
     fn information_at(&self, slot: usize, step: f64) -> NaturalParameters {
         let times = self.arms[slot];
         let mut parameters = information_of(&self.factors.parts(slot)).natural_parameters(times.updates);
@@ -141,10 +159,11 @@ impl DiscountedRidgeBeliefs {
         parameters
     }
 
-    /// Advances the clock by a time.
+    /// Advances the clock by an elapsed time.
     ///
     /// # Errors
-    /// A time that is negative or not finite; a clock that counts updates; a reading beyond 2⁵².
+    /// * Fails if the time is negative or not finite.
+    /// * Fails if the clock counts updates, or if its reading would exceed 2⁵².
     pub(crate) fn elapse(&mut self, time: f64) -> Result<()> {
         check_parameter("elapsed time", time, time >= 0.0, "at least 0")?;
         let by_time = self.options.clock == DecayClock::Time;
@@ -159,8 +178,8 @@ impl DiscountedRidgeBeliefs {
         Ok(now)
     }
 
-    /// Discounts an arm to a step and makes its prior whole. One rank-one update per coordinate loses no digits,
-    /// however badly conditioned A is.
+    /// Discounts an arm to a step and restores its prior. One rank-one update per coordinate loses no digits, however
+    /// badly conditioned A is.
     fn restore_prior(&mut self, slot: usize, step: f64) {
         let (times, prior_precision) = (self.arms[slot], self.options.prior_precision);
         let decay = self.decay_over(step - times.updated);
@@ -179,13 +198,13 @@ impl DiscountedRidgeBeliefs {
         }
     }
 
-    /// Growth factor of the standard deviations of an arm's weights since its last update.
+    /// Factor by which the standard deviations of an arm's weights have grown since its last update.
     fn growth(&self, slot: usize) -> f64 {
         let steps = self.now - self.arms[slot].updated;
         if steps <= 0.0 {
             return 1.0;
         }
-        // No weight may vary more than under the prior.
+        // A weight's variance must not exceed its variance under the prior.
         let most = self.factors.largest_variance(slot) * self.options.prior_precision;
         (1.0 / self.decay_over(0.5 * steps)).min(most.sqrt().recip().max(1.0))
     }
@@ -370,7 +389,7 @@ impl Beliefs for DiscountedRidgeBeliefs {
         self.now = now;
         self.push_prior();
         self.replace(slot, state);
-        // One that grew beyond this could be saved when it has faded further, but not loaded again.
+        // A larger variance could still be saved once it has decayed further, but not loaded again.
         let variance = self.factors.largest_variance(slot) * self.options.prior_precision;
         if variance * left > LARGEST_VARIANCE {
             self.swap_remove(slot);

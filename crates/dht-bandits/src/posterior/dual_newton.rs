@@ -1,5 +1,5 @@
-//! Mode of a logistic regression under a Gaussian prior with a diagonal precision, for a batch with fewer observations
-//! than weights: Newton's method in the space of the observations.
+//! Mode of a logistic regression for a batch with fewer observations than weights, by Newton's method in the space of
+//! the observations. The prior is Gaussian with a diagonal precision.
 //!
 //! With X the contexts, (n, d), the mode is g + S⁻¹X'a, a ∈ ℝⁿ, since the gradient of the loss lies in the span of the
 //! contexts. With K = XS⁻¹X' and f = Xg + Ka, a Newton step solves for
@@ -7,24 +7,24 @@
 //! B = I + W^½KW^½,  b = W(f − Xg) + w(r − σ(f)),  a ← b − W^½B⁻¹W^½Kb,
 //!
 //! with W = diag(wσ(1 − σ)) (Rasmussen & Williams 2006, Algorithm 3.1, with a prior mean). The eigenvalues of B are at
-//! least 1, so its Cholesky factorisation cannot fail. The cost is O(n²d + n³), instead of O(nd² + d³) for the Hessian
-//! over all weights.
+//! least 1, so that its Cholesky factorisation cannot fail. The cost is O(n²d + n³), instead of O(nd² + d³) for the
+//! Hessian over all weights.
 
 use super::logistic::{curvature, loss, residual};
 use super::newton::{self, dot};
 use crate::error::{Error, Result};
 
-/// Smallest number of weights for which batches of at most half as many observations are solved here.
+/// Smallest number of weights at which this method is used. Batches must have at most half as many observations.
 const LEAST_DIMENSION: usize = 32;
-// In the tail of the logistic function a step adds about 1 to the log-odds: 230 for a prior variance of 1e100.
+// In the tail of the logistic function, a step adds about 1 to the log-odds: 230 steps for a prior variance of 1e100.
 const STEPS: usize = 500;
 
-/// Returns whether the batch is solved by this method.
+/// Returns whether a batch is solved by this method.
 pub(super) fn is_worth_it(observations: usize, dimension: usize) -> bool {
     dimension >= LEAST_DIMENSION && 2 * observations <= dimension
 }
 
-/// Batch under its prior: g, the diagonal of S, contexts of shape (n, d) row-major, rewards and weights.
+/// Batch with its prior: g, the diagonal of S, contexts of shape (n, d) row-major, rewards and weights.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DualProblem<'a> {
     pub(super) mean: &'a [f64],
@@ -34,7 +34,7 @@ pub(super) struct DualProblem<'a> {
     pub(super) weights: &'a [f64],
 }
 
-/// Memory of the solver; reused, so that only the largest batch allocates.
+/// Memory of the solver, which is reused so that only the largest batch allocates.
 #[derive(Debug, Clone, Default)]
 pub(super) struct DualWorkspace {
     /// K, shape (n, n).
@@ -43,12 +43,12 @@ pub(super) struct DualWorkspace {
     factor: Vec<f64>,
     /// Xg, the log-odds at the prior mean.
     prior: Vec<f64>,
-    /// f of the best point so far, and of the tried one.
+    /// Log-odds f of the best point so far, and of the point that is tried.
     log_odds: Vec<f64>,
     tried: Vec<f64>,
     a: Vec<f64>,
     next: Vec<f64>,
-    /// W^½, the roots of the curvatures.
+    /// Square roots W^½ of the curvatures.
     roots: Vec<f64>,
     right: Vec<f64>,
 }
@@ -57,7 +57,7 @@ impl DualProblem<'_> {
     /// Writes the mode to `point`.
     ///
     /// # Errors
-    /// Values so large that the objective overflows; more than the allowed number of steps.
+    /// Fails if values are so large that the objective overflows, or after the largest allowed number of steps.
     pub(super) fn solve(&self, space: &mut DualWorkspace, point: &mut Vec<f64>) -> Result<()> {
         self.prepare(space);
         let count = self.rewards.len();
@@ -69,12 +69,13 @@ impl DualProblem<'_> {
         finite(value)?;
         for _ in 0..STEPS {
             self.newton_point(space)?;
-            // Near the mode rounding hides the descent: what it may hide is forgiven, so that the full step is taken. All terms
-            // of the value are positive and keep their digits, so that this holds however small it is.
+            // Near the mode, rounding hides the descent. An increase within rounding is therefore accepted, so that the
+            // full step is taken. All terms of the value are positive and keep their digits, so that this works for any
+            // size of the value.
             let highest = value * (1.0 + 1e-12);
             let mut length = 1.0;
             loop {
-                // a + length·(next − a), and f there.
+                // Computes a + length·(next − a), and f at that point.
                 for index in 0..count {
                     space.right[index] = space.a[index] + length * (space.next[index] - space.a[index]);
                 }
@@ -93,7 +94,7 @@ impl DualProblem<'_> {
             let size = space.tried.iter().map(|value| value.abs()).fold(1.0, f64::max);
             std::mem::swap(&mut space.a, &mut space.right);
             std::mem::swap(&mut space.log_odds, &mut space.tried);
-            // Steps are quadratic at the end: after one of 1e-9 the next would be lost in rounding.
+            // Steps converge quadratically: after a step of 1e-9, the next one would be lost in rounding.
             if moved <= 1e-9 * size {
                 self.weights_at(space, point);
                 return Ok(());
@@ -102,7 +103,7 @@ impl DualProblem<'_> {
         Err(Error::NoConvergence { what: "Newton's method", iterations: STEPS })
     }
 
-    /// Computes K and Xg; the first point is the prior mean, a = 0.
+    /// Computes K and Xg. The first point is the prior mean, a = 0.
     fn prepare(&self, space: &mut DualWorkspace) {
         let (count, dimension) = (self.rewards.len(), self.mean.len());
         let row = |index: usize| &self.contexts[index * dimension..][..dimension];
@@ -199,7 +200,7 @@ mod tests {
             Problem { mean, precision, contexts, rewards, weights }.solve(&mut dense).unwrap();
             let gap = point.iter().zip(&dense.point).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(gap < 1e-9, "{count} {dimension}: {gap}");
-            // The gradient of the objective over all weights is zero there.
+            // At the mode, the gradient of the objective over all weights is zero.
             for column in 0..dimension {
                 let mut slope = precision[column] * (point[column] - mean[column]);
                 for index in 0..count {

@@ -5,7 +5,7 @@ use super::logistic::{check_unit_reward, curvature, mode_step, sigmoid};
 use crate::arm_set::Slots;
 use crate::error::Result;
 use crate::gaussian::{
-    Factors, Information, NaturalParameters, Parts, Score, check_dimension, information_of, parts_of,
+    FactoredGaussian, Factors, Information, NaturalParameters, Score, check_dimension, information_of, parts_of,
 };
 use crate::options::options;
 use crate::validate::{check_bounded, check_context, check_factor, check_precision};
@@ -13,25 +13,39 @@ use serde::{Deserialize, Serialize};
 
 /// Logistic regressions P(r = 1) = σ(p'x) with p ~ N(θ, P), one per arm, with a full covariance P.
 ///
-/// Each observation moves θ to the exact mode under the posterior so far, which is on the line θ + c·Px, and adds the
-/// curvature there: P⁻¹ ← P⁻¹ + w·σ(1 − σ)·xx'. A score and an update cost O(d²). The observations of a batch are
-/// learned one by one. Means and widths are log-odds; UCB and Thompson sampling on log-odds rank arms as their
+/// Each observation moves θ to the exact mode under the current posterior, which is on the line θ + c·Px, and adds the
+/// curvature at the mode: P⁻¹ ← P⁻¹ + w·σ(1 − σ)·xx'. A score and an update cost O(d²). The observations of a batch are
+/// learned one by one. Means and widths are log-odds. UCB and Thompson sampling on log-odds rank arms as their
 /// probabilities do.
 ///
-/// The cost of d² is worthwhile for correlated features. For many independent features,
-/// [`DiagonalLaplace`](crate::posterior::DiagonalLaplace) costs d.
+/// The cost of O(d²) is worthwhile for correlated features. For many independent features,
+/// [`DiagonalLaplace`](crate::posterior::DiagonalLaplace) costs O(d).
+///
+/// ```
+/// use dht_bandits::posterior::{FullLaplace, sigmoid};
+/// use dht_bandits::{ArmId, Policy, Ucb, policy::Disjoint};
+///
+/// let mut policy = Disjoint::<FullLaplace, _>::new(2, 2, FullLaplace::new(1.0), Ucb { alpha: 0.25 })?;
+/// for _ in 0..20 {
+///     policy.update(ArmId::new(0), &[1.0, 1.0], 1.0, 1.0)?; // clicks
+/// }
+/// let probability = |arm, context: &[f64]| Ok::<_, dht_bandits::Error>(sigmoid(policy.score(arm, context)?.mean));
+/// assert!(probability(ArmId::new(0), &[1.0, 1.0])? > 0.8);
+/// assert_eq!(probability(ArmId::new(1), &[1.0, 1.0])?, 0.5); // without rewards
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct FullLaplace {
-    /// The prior precision λ > 0: each weight is N(0, 1/λ).
+    /// Prior precision λ > 0: each weight is N(0, 1/λ).
     #[serde(alias = "precision")]
     pub prior_precision: f64,
 }
 
 options!(FullLaplace::new(prior_precision / with_prior_precision: f64 = 1.0) {});
 
-/// Beliefs of [`FullLaplace`].
+/// Learned beliefs of [`FullLaplace`].
 #[derive(Debug, Clone)]
 pub struct FullLaplaceBeliefs {
     options: FullLaplace,
@@ -46,11 +60,11 @@ pub struct FullArmState {
     pub mean: Vec<f64>,
     /// Diagonal D of P = U·D·Uᵀ.
     pub diagonal: Vec<f64>,
-    /// U above its unit diagonal, column by column.
+    /// Part of U above its unit diagonal, column by column.
     pub upper: Vec<f64>,
 }
 
-/// Smallest added curvature: its inverse is finite.
+/// Smallest curvature that an update adds, so that its inverse is finite.
 const LEAST_CURVATURE: f64 = 1e-300;
 
 posterior!(FullLaplace, "full-laplace", FullLaplaceBeliefs);
@@ -119,7 +133,7 @@ impl Beliefs for FullLaplaceBeliefs {
     }
 
     fn arm_state(&self, slot: usize) -> FullArmState {
-        let Parts { mean, diagonal, upper } = self.factors.parts(slot);
+        let FactoredGaussian { mean, diagonal, upper } = self.factors.parts(slot);
         FullArmState { mean, diagonal, upper }
     }
 
@@ -132,7 +146,7 @@ impl Beliefs for FullLaplaceBeliefs {
     }
 
     fn state_with(&self, parameters: &NaturalParameters) -> Result<FullArmState> {
-        let Parts { mean, diagonal, upper } = parts_of(&parameters.precision, &parameters.moment)?;
+        let FactoredGaussian { mean, diagonal, upper } = parts_of(&parameters.precision, &parameters.moment)?;
         check_factor(0, &mean, &diagonal, &upper)?;
         Ok(FullArmState { mean, diagonal, upper })
     }

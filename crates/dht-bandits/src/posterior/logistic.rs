@@ -1,4 +1,4 @@
-//! Bayesian logistic regression in one dimension: the logistic function, its curvature, and the step to the mode.
+//! Logistic regression in one dimension: the logistic function, its curvature, and the step to the posterior mode.
 
 use crate::error::{Error, Result};
 use crate::validate::check_scalar;
@@ -18,12 +18,12 @@ fn softplus(log_odds: f64) -> f64 {
     log_odds.max(0.0) + (-log_odds.abs()).exp().ln_1p()
 }
 
-/// Log loss ln(1 + e^z) − y·z, without cancellation where it is small.
+/// Log loss ln(1 + e^z) − y·z, without cancellation where the loss is small.
 pub(super) fn loss(log_odds: f64, reward: f64) -> f64 {
     reward * softplus(-log_odds) + (1.0 - reward) * softplus(log_odds)
 }
 
-/// Residual y − σ(z), without cancellation where it is small.
+/// Residual y − σ(z), without cancellation where the residual is small.
 pub(crate) fn residual(log_odds: f64, reward: f64) -> f64 {
     let odds = (-log_odds.abs()).exp();
     let (larger, smaller) = (1.0 / (1.0 + odds), odds / (1.0 + odds));
@@ -31,16 +31,16 @@ pub(crate) fn residual(log_odds: f64, reward: f64) -> f64 {
     reward * zero - (1.0 - reward) * one
 }
 
-/// Step c to the mode after one observation: θ* = θ + c·Px with c = w(y − σ(m + c·q)), m = θ'x, q = x'Px.
+/// Step c to the posterior mode after one observation: θ* = θ + c·Px with c = w(y − σ(m + c·q)), m = θ'x, q = x'Px.
 ///
-/// The mode of ½(p − θ)'P⁻¹(p − θ) + w(ln(1 + e^{p'x}) − y·p'x) is on that line, because its gradient is zero only
+/// The mode of ½(p − θ)'P⁻¹(p − θ) + w(ln(1 + e^{p'x}) − y·p'x) is on that line, because the gradient is zero only
 /// there. c − w(y − σ(m + cq)) increases with c and changes sign in [w(y − 1), wy]. Newton's method, safeguarded by
 /// bisection, runs until both c and the log-odds m + cq are stationary. With a wide prior c is tiny, and only the
 /// log-odds show convergence.
 pub(crate) fn mode_step(mean: f64, variance: f64, reward: f64, weight: f64) -> f64 {
     let (mut low, mut high) = (weight * (reward - 1.0), weight * reward);
     let mut step = 0.0;
-    // In the tail a step adds about 1 to the log-odds, of which there are 230 for q = 1e100; halving takes 340 to 1e-100.
+    // In the tail, a step adds about 1 to the log-odds, which are 230 for q = 1e100. Halving takes 340 steps to 1e-100.
     for _ in 0..1000 {
         let log_odds = mean + step * variance;
         let excess = step - weight * residual(log_odds, reward);
@@ -86,7 +86,7 @@ mod tests {
                     for weight in [0.1, 1.0, 50.0] {
                         let step = mode_step(mean, variance, reward, weight);
                         let residual = step - weight * (reward - sigmoid(mean + step * variance));
-                        // The sigmoid's slope magnifies rounding of the argument where the prior is very wide.
+                        // If the prior is very wide, the slope of the sigmoid magnifies the rounding of its argument.
                         let slack = 1e-13 * weight.max(1.0) * (1.0 + variance * 1e-3);
                         assert!(residual.abs() <= slack, "{mean} {variance} {reward} {weight}: {residual}");
                     }

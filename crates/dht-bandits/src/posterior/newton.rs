@@ -1,9 +1,9 @@
-//! Mode of a logistic regression under a Gaussian prior with a diagonal precision, for a batch.
+//! Mode of a logistic regression for a batch, under a Gaussian prior with a diagonal precision.
 
 use super::logistic::{curvature, loss, residual};
 use crate::error::{Error, Result};
 
-/// Objective ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i), to be minimised over p.
+/// Objective ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i), which is minimised over p.
 pub(super) struct Problem<'a> {
     pub(crate) mean: &'a [f64],
     pub(super) precision: &'a [f64],
@@ -13,10 +13,10 @@ pub(super) struct Problem<'a> {
     pub(super) weights: &'a [f64],
 }
 
-/// Memory of the solver; reused, so that only the first batch allocates.
+/// Memory of the solver, which is reused so that only the first batch allocates.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Workspace {
-    /// The mode after [`Problem::solve`]; until then its distance from the prior mean.
+    /// Mode, after [`Problem::solve`]. During the iterations it is the distance from the prior mean.
     pub(super) point: Vec<f64>,
     next: Vec<f64>,
     /// Log-odds of each row at the prior mean.
@@ -27,12 +27,12 @@ pub(super) struct Workspace {
     hessian: Vec<f64>,
 }
 
-// In the tail of the logistic function a step adds about 1 to the log-odds: 230 for a prior variance of 1e100.
+// In the tail of the logistic function, a step adds about 1 to the log-odds: 230 steps for a prior variance of 1e100.
 const STEPS: usize = 500;
 
 impl Problem<'_> {
-    /// Each row with its log-odds at a distance from the prior mean (`odds` at the mean itself), its reward and its
-    /// weight.
+    /// Rows of the batch, each with its log-odds at a distance from the prior mean, its reward and its weight. `odds`
+    /// are the log-odds at the mean itself.
     fn rows<'a>(&'a self, odds: &'a [f64], distance: &'a [f64]) -> impl Iterator<Item = (&'a [f64], f64, f64, f64)> {
         let rows = self.contexts.chunks_exact(self.mean.len()).zip(odds);
         rows.zip(self.rewards)
@@ -66,12 +66,12 @@ impl Problem<'_> {
         }
     }
 
-    /// Runs damped Newton steps from the prior mean: the objective is strictly convex, so each step is halved until it
-    /// descends. The iterate is the distance from the mean, which keeps its digits where the mean is large and its
-    /// precision high.
+    /// Runs damped Newton steps from the prior mean. The objective is strictly convex, so that each step is halved
+    /// until it descends. The iterate is the distance from the mean, which keeps its digits if the mean is large and
+    /// its precision high.
     ///
     /// # Errors
-    /// Values so large that the objective overflows.
+    /// Fails if values are so large that the objective overflows.
     pub(super) fn solve(&self, space: &mut Workspace) -> Result<()> {
         let dimension = self.mean.len();
         for vector in [&mut space.point, &mut space.next, &mut space.direction] {
@@ -94,8 +94,8 @@ impl Problem<'_> {
             }
             let mut length = 1.0;
             step_along(point, direction, length, next);
-            // Near the mode rounding hides the descent: the full step is taken, and is the last. All terms of the value
-            // are positive and keep their digits, so that this holds however small it is.
+            // Near the mode, rounding hides the descent, so that the full step is taken and is the last. All terms of
+            // the value are positive and keep their digits, so that this works for any size of the value.
             if decrement <= 1e-14 * value {
                 point.iter_mut().zip(&*next).zip(self.mean).for_each(|((point, next), mean)| *point = mean + next);
                 return Ok(());
@@ -156,7 +156,7 @@ pub(super) fn solve_factored(lower: &[f64], solution: &mut [f64]) {
     }
 }
 
-/// Sum of products over the length of the shorter vector.
+/// Dot product over the length of the shorter vector.
 pub(super) fn dot(left: &[f64], right: &[f64]) -> f64 {
     left.iter().zip(right).map(|(a, b)| a * b).sum()
 }
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(refused, Error::NotPositiveDefinite { what: "Hessian", pivot: 1, value: -3.0 });
     }
 
-    /// Linear congruential: numbers in (−1, 1).
+    /// Linear congruential generator of numbers in (−1, 1).
     fn numbers(state: &mut u64) -> f64 {
         *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (*state >> 11) as f64 * 2f64.powi(-52) - 1.0
@@ -193,7 +193,8 @@ mod tests {
         let state = &mut 7;
         for case in 0..300 {
             let (dimension, count) = (17, 5);
-            // Scales of features over three decades, weights of the inverse scale, and all but certain rewards.
+            // Scales of features span three decades, weights have the inverse scale, and all rewards but a few are
+            // certain.
             let scales: Vec<f64> = (0..dimension).map(|_| 10f64.powf(1.5 * numbers(state))).collect();
             let mean: Vec<f64> = scales.iter().map(|scale| 30.0 * numbers(state) / scale).collect();
             let precision: Vec<f64> =
@@ -219,7 +220,7 @@ mod tests {
                 let rows = contexts.chunks(dimension).zip(&rewards);
                 let slope: f64 =
                     rows.map(|(row, reward)| -residual(dot(row, &space.point), *reward) * row[column]).sum();
-                // What the mean's own digits allow.
+                // Rounding of the mean itself limits the accuracy.
                 let rounding = 1e-15 * precision[column] * mean[column].abs();
                 assert!((prior + slope).abs() <= 1e-9 * scale + rounding, "case {case}: {prior} {slope}");
             }

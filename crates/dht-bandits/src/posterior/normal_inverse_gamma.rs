@@ -15,16 +15,35 @@ use serde::{Deserialize, Serialize};
 ///
 /// An observation updates the [`Ridge`], and a ← a + w/2, b ← b + ½w(r − θ'x)²/(1 + w·x'A⁻¹x) with the previous θ and
 /// A. This is exact (Bishop 2006, section 2.3.6; Riquelme, Tucker & Snoek 2018, section 3.1, "linear methods"). The
-/// width is √(b/a · x'A⁻¹x): no α needs to be matched to the scale of rewards. Under [`Thompson`](crate::Thompson) each
-/// arm draws σ² first, so that its value is Student's t with 2a degrees of freedom. The cost is O(d²). Shared weights
-/// are refused, and so are merging and forgetting, for which the sum of squares is missing.
+/// width is √(b/a · x'A⁻¹x), so that no α needs to be matched to the scale of rewards. Under
+/// [`Thompson`](crate::Thompson) each arm draws σ² first, so that its value is Student's t with 2a degrees of freedom.
+/// The cost is O(d²). Shared weights, merging and forgetting are refused, since the sum of squares for them is not
+/// stored.
+///
+/// ```
+/// use dht_bandits::posterior::NormalInverseGamma;
+/// use dht_bandits::{ArmId, Policy, Thompson, policy::Disjoint};
+///
+/// // Width of an arm after 100 rewards of ±noise.
+/// let width = |noise: f64| -> dht_bandits::Result<f64> {
+///     let options = NormalInverseGamma::default();
+///     let mut policy = Disjoint::<NormalInverseGamma, _>::new(1, 1, options, Thompson { alpha: 1.0 })?;
+///     for round in 0..100 {
+///         let reward = if round % 2 == 0 { noise } else { -noise };
+///         policy.update(ArmId::new(0), &[1.0], reward, 1.0)?;
+///     }
+///     Ok(policy.score(ArmId::new(0), &[1.0])?.width)
+/// };
+/// assert!(width(10.0)? > 5.0 * width(1.0)?);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NormalInverseGamma {
     /// Prior precision λ > 0 of the weights, relative to the precision of the noise: θ ~ N(0, σ²/λ).
     pub prior_precision: f64,
-    /// Shape a₀ ≥ 1 of the noise's prior: σ² ~ IG(a₀, b₀), worth 2a₀ observations.
+    /// Shape a₀ ≥ 1 of the noise's prior: σ² ~ IG(a₀, b₀). It counts as much as 2a₀ observations.
     pub shape: f64,
     /// Rate b₀ > 0 of the noise's prior; b₀/a₀ is the initial estimate of the variance.
     pub rate: f64,
@@ -35,12 +54,12 @@ options!(NormalInverseGamma::new(prior_precision / with_prior_precision: f64 = 1
     rate / with_rate: f64 = 1.0,
 });
 
-/// Beliefs of [`NormalInverseGamma`].
+/// Learned beliefs of [`NormalInverseGamma`].
 #[derive(Debug, Clone)]
 pub struct NormalInverseGammaBeliefs {
     options: NormalInverseGamma,
     ridge: RidgeBeliefs,
-    // By slot: a and b.
+    // Shape a and rate b by slot.
     noise: Vec<(f64, f64)>,
 }
 
@@ -50,9 +69,9 @@ pub struct NormalInverseGammaBeliefs {
 pub struct NormalInverseGammaArmState {
     /// State of the regression.
     pub ridge: RidgeArmState,
-    /// Shape a.
+    /// Shape a of the noise's posterior.
     pub shape: f64,
-    /// Rate b.
+    /// Rate b of the noise's posterior.
     pub rate: f64,
 }
 
@@ -131,7 +150,7 @@ impl Beliefs for NormalInverseGammaBeliefs {
     }
 
     fn drawn<R: Rng + ?Sized>(&self, slot: usize, score: Score, rng: &mut R) -> Score {
-        // σ² = b/G with G ~ Gamma(a, 1), against the b/a in the width.
+        // σ² is b/G with G ~ Gamma(a, 1), relative to the b/a in the width.
         let shape = self.noise[slot].0;
         let gamma = Gamma::new(shape, 1.0).map_or(f64::NAN, |gamma| gamma.sample(rng));
         Score { mean: score.mean, width: score.width * (shape / gamma).sqrt() }

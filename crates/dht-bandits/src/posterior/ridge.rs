@@ -1,4 +1,4 @@
-//! Ridge regression, one per arm: the Gaussian posterior of LinUCB and linear Thompson sampling.
+//! Ridge regression for each arm: the Gaussian posterior of LinUCB and linear Thompson sampling.
 
 use super::beliefs::{Beliefs, posterior, scored_by_factors};
 use crate::arm_set::Slots;
@@ -6,7 +6,8 @@ use crate::clock::{add_counts, check_saved_count};
 use crate::clock::{check_decay, read_decay};
 use crate::error::{Error, Result};
 use crate::gaussian::{
-    Factors, Information, InformationState, NaturalParameters, Parts, Score, check_dimension, information_of, parts_of,
+    FactoredGaussian, Factors, Information, InformationState, NaturalParameters, Score, check_dimension,
+    information_of, parts_of,
 };
 use crate::options::options;
 use crate::validate::{
@@ -17,25 +18,37 @@ use serde::{Deserialize, Serialize};
 
 /// Ridge regressions: A = λI + Σ w xx', b = Σ w r x, θ = A⁻¹b, width² = x'A⁻¹x, one per arm.
 ///
-/// A⁻¹ is stored as U·D·Uᵀ, so scores and updates cost O(d²) and the width is never imaginary. The rewards' noise is
-/// assumed to be of unit scale: scale α or the rewards if it is not.
+/// A⁻¹ is stored as U·D·Uᵀ, so that scores and updates cost O(d²) and the width is never imaginary. The rewards' noise
+/// is assumed to be of unit scale. If it is not, scale α or the rewards.
+///
+/// ```
+/// use dht_bandits::{ArmId, LinUcb, Policy, Ridge, Ucb};
+///
+/// let mut policy = LinUcb::new(2, 2, Ridge::new(1.0), Ucb { alpha: 1.0 })?;
+/// policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0)?;
+/// // A = λI + xx' has the entry 2 for the first feature: θ'x = 1/2 and x'A⁻¹x = 1/2.
+/// let score = policy.score(ArmId::new(0), &[1.0, 0.0])?;
+/// assert!((score.mean - 0.5).abs() < 1e-12);
+/// assert!((score.width - 0.5_f64.sqrt()).abs() < 1e-12);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Ridge {
-    /// The prior precision λ > 0: A starts at λI, its inverse at I/λ.
+    /// Prior precision λ > 0: A starts at λI, its inverse at I/λ.
     #[serde(alias = "lambda")]
     pub prior_precision: f64,
     /// Decay γ of an arm's evidence at each of its updates.
     ///
-    /// A ← γA + (1 − γ)λI and b ← γb: the prior is not forgotten. The prior's part is restored one coordinate per
-    /// update, in turn, (1 − γ^d)λ each time, which keeps the update O(d²). Its minimum in between, λγ^d, must be at
-    /// least 1e-100, or widths would overflow.
+    /// A ← γA + (1 − γ)λI and b ← γb: the prior is not forgotten. One coordinate of the prior is restored in each
+    /// update, in turn, by (1 − γ^d)λ, which keeps the update O(d²). The smallest part of the prior in between, λγ^d,
+    /// must be at least 1e-100, or widths would overflow.
     #[serde(alias = "discount", alias = "forgetting", deserialize_with = "read_decay")]
     pub decay: f64,
     /// Store A and b in addition to the factor, d(d+1)/2 + d more values per arm. Merging, comparing and
-    /// [`forget`](crate::policy::Disjoint::forget) then lose no digits by recomputing them. Each update costs more
-    /// memory traffic.
+    /// [`forget`](crate::policy::Disjoint::forget) then need not recompute them, which would lose digits. Each update
+    /// costs more memory traffic.
     pub keep_information: bool,
 }
 
@@ -44,7 +57,7 @@ options!(Ridge::new(prior_precision / with_prior_precision: f64 = 1.0) {
     keep_information / with_keep_information: bool = false,
 });
 
-/// Beliefs of [`Ridge`].
+/// Learned beliefs of [`Ridge`].
 #[derive(Debug, Clone)]
 pub struct RidgeBeliefs {
     options: Ridge,
@@ -71,14 +84,14 @@ pub struct RidgeArmState {
 }
 
 impl RidgeBeliefs {
-    /// Unlearns an observation. If the result could not be loaded, nothing changes.
+    /// Removes an observation from an arm's evidence. If the result could not be loaded, nothing changes.
     pub(crate) fn unlearn(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
-        // Widths grow, and by how much takes the whole factor to tell: a copy after the last arm is updated first.
+        // Widths grow, and only the whole factor shows by how much. A copy after the last arm is therefore updated first.
         let copy = self.updates.len();
         self.reserve(1)?;
         self.push_copy(slot);
         let outcome = self.learn_weighted(copy, context, reward, -weight).and_then(|()| {
-            let Parts { mean, diagonal, upper } = self.factors.parts(copy);
+            let FactoredGaussian { mean, diagonal, upper } = self.factors.parts(copy);
             check_grown(&mean, &diagonal, &upper)
         });
         if outcome.is_ok() {
@@ -88,7 +101,7 @@ impl RidgeBeliefs {
         outcome
     }
 
-    /// Learns with a positive weight, or unlearns with a negative one.
+    /// Learns an observation with a positive weight, or removes it with a negative weight.
     fn learn_weighted(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_context(context)?;
         let projected = self.factors.project(slot, context);
@@ -247,19 +260,19 @@ impl Beliefs for RidgeBeliefs {
     }
 
     fn state_with(&self, parameters: &NaturalParameters) -> Result<RidgeArmState> {
-        let Parts { mean, diagonal, upper } = parts_of(&parameters.precision, &parameters.moment)?;
+        let FactoredGaussian { mean, diagonal, upper } = parts_of(&parameters.precision, &parameters.moment)?;
         check_factor(0, &mean, &diagonal, &upper)?;
         let information = || InformationState { gram: parameters.precision.clone(), moment: parameters.moment.clone() };
         let information = self.options.keep_information.then(information);
-        information.iter().try_for_each(|kept| kept.check(self.dimension(), 0))?;
+        information.iter().try_for_each(|saved| saved.check(self.dimension(), 0))?;
         Ok(RidgeArmState { mean, diagonal, upper, updates: parameters.updates, information })
     }
 
     fn replace(&mut self, slot: usize, state: &RidgeArmState) {
         self.factors.set(slot, &state.mean, &state.diagonal, &state.upper);
         self.updates[slot] = state.updates;
-        if let (Some(information), Some(kept)) = (&mut self.information, &state.information) {
-            information[slot] = Information::new(kept.gram.clone(), kept.moment.clone());
+        if let (Some(information), Some(saved)) = (&mut self.information, &state.information) {
+            information[slot] = Information::new(saved.gram.clone(), saved.moment.clone());
         }
     }
 

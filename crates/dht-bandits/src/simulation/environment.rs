@@ -1,4 +1,4 @@
-//! Environments with a known best arm.
+//! Simulated environments with a known best arm.
 
 use crate::arm::ArmId;
 use crate::error::Result;
@@ -7,45 +7,59 @@ use crate::validate::{check_length, check_parameter};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
-/// A source of contexts and rewards whose expected rewards are known.
+/// Source of contexts and rewards whose expected rewards are known.
 pub trait Environment {
-    /// The length of a context.
+    /// Length of a context.
     fn dimension(&self) -> usize;
 
-    /// The number of arms, whose ids are 0 to K − 1.
+    /// Number of arms. Their ids are 0 to K − 1.
     fn arms(&self) -> usize;
 
     /// Advances to the next round and draws its context.
     fn advance(&mut self, rng: &mut dyn Rng);
 
-    /// The context of this round.
+    /// Context of the current round.
     fn context(&self) -> &[f64];
 
-    /// The expected reward of an arm in this round.
+    /// Expected reward of an arm in the current round.
     fn expected(&self, arm: ArmId) -> f64;
 
-    /// Draws the reward of an arm in this round. To keep the curves of a [`Comparison`](super::Comparison) paired, the
-    /// number of draws must not depend on the arm.
+    /// Draws the reward of an arm in the current round. To keep the curves of a [`Comparison`](super::Comparison)
+    /// paired, the number of draws must not depend on the arm.
     fn reward(&self, arm: ArmId, rng: &mut dyn Rng) -> f64;
 
-    /// The expected reward of the best arm in this round.
+    /// Expected reward of the best arm in the current round.
     fn best(&self) -> f64 {
         let arms = 0..self.arms() as u64;
         arms.map(|arm| self.expected(ArmId::new(arm))).fold(f64::NEG_INFINITY, f64::max)
     }
 }
 
-/// The link from a linear predictor to a reward.
+/// Link from a linear predictor to a reward.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Link {
-    /// w'x plus normal noise of this deviation.
+    /// Reward w'x plus normal noise of this standard deviation.
     Noise(f64),
-    /// 1 with probability σ(w'x), else 0.
+    /// Reward of 1 with probability σ(w'x), else 0.
     Bernoulli,
 }
 
-/// Generalised linear environment with random weights. Contexts are standard normal with a 1 appended, weights are N(0,
-/// 1/d), and rewards linear or logistic. A drifting environment draws new weights after a fixed number of rounds.
+/// Generalised linear environment with random weights. Contexts are standard normal with a 1 appended. Weights are N(0,
+/// 1/d), and rewards are linear or logistic. A drifting environment draws new weights after a fixed number of rounds.
+///
+/// ```
+/// use dht_bandits::ArmId;
+/// use dht_bandits::simulation::{Environment, GlmEnvironment};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut environment = GlmEnvironment::linear(3, 4, 0.1, &mut rng)?;
+/// environment.advance(&mut rng);
+/// assert_eq!(environment.context().len(), 3);
+/// let expected: Vec<f64> = (0..4).map(|arm| environment.expected(ArmId::new(arm))).collect();
+/// assert!(expected.contains(&environment.best()));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct GlmEnvironment {
     dimension: usize,
@@ -74,7 +88,8 @@ impl GlmEnvironment {
     /// Creates an environment with rewards w_a'x plus normal noise.
     ///
     /// # Errors
-    /// Fewer than two dimensions or one arm; more than 16,777,216 weights; negative noise.
+    /// * Fails if there are fewer than two dimensions, no arms, or more than 16,777,216 weights.
+    /// * Fails if the noise is negative.
     pub fn linear(dimension: usize, arms: usize, noise: f64, rng: &mut dyn Rng) -> Result<Self> {
         check_parameter("noise", noise, noise >= 0.0, "at least 0")?;
         Self::new(dimension, arms, Link::Noise(noise), rng)
@@ -83,7 +98,7 @@ impl GlmEnvironment {
     /// Creates an environment with rewards of 1 with probability σ(3·w_a'x), else 0.
     ///
     /// # Errors
-    /// Fewer than two dimensions or one arm; more than 16,777,216 weights.
+    /// Fails if there are fewer than two dimensions, no arms, or more than 16,777,216 weights.
     pub fn logistic(dimension: usize, arms: usize, rng: &mut dyn Rng) -> Result<Self> {
         Self::new(dimension, arms, Link::Bernoulli, rng)
     }
@@ -91,7 +106,7 @@ impl GlmEnvironment {
     /// Draws new weights every `period` rounds.
     ///
     /// # Errors
-    /// A period of zero.
+    /// Fails if the period is zero.
     pub fn drifting(mut self, period: u64) -> Result<Self> {
         check_parameter("period", period as f64, period > 0, "at least 1")?;
         self.period = Some(period);
@@ -99,11 +114,11 @@ impl GlmEnvironment {
     }
 
     /// Lets each weight drift gradually: w ← ρw + √(1 − ρ²)·z in each round, where ρ is the retention and z is drawn
-    /// like the first weights. The distribution of the weights stays the same; after 1/(1 − ρ) rounds most of them have
-    /// changed.
+    /// like the first weights. The distribution of the weights stays the same. After 1/(1 − ρ) rounds most of each
+    /// weight has changed.
     ///
     /// # Errors
-    /// A retention outside (0, 1].
+    /// Fails if the retention is outside (0, 1].
     pub fn wandering(mut self, retention: f64) -> Result<Self> {
         check_parameter("retention", retention, retention > 0.0 && retention <= 1.0, "in (0, 1]")?;
         self.retention = retention;

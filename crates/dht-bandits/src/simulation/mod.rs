@@ -1,7 +1,7 @@
 //! Simulation: environments with a known optimum, and the regret of policies in them.
 //!
-//! [`Curve::run`] runs a policy in an [`Environment`]; [`Comparison::run`] runs several over the
-//! same seeds, in the same contexts.
+//! [`Curve::run`] runs one policy in an [`Environment`]. [`Comparison::run`] runs several policies with the same seeds,
+//! in the same contexts.
 
 mod environment;
 mod run;

@@ -1,4 +1,4 @@
-//! Policies in environments: regret curves over seeds, for comparison.
+//! Runs of policies in environments: regret curves over seeds, for comparison.
 
 use super::environment::Environment;
 use crate::decision::{Decision, Request};
@@ -10,19 +10,34 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
 /// Cumulative regret and reward of one run, round by round.
+///
+/// ```
+/// use dht_bandits::simulation::{Curve, GlmEnvironment};
+/// use dht_bandits::{LinUcb, Ridge, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut environment = GlmEnvironment::linear(3, 4, 0.1, &mut rng)?;
+/// let mut policy = LinUcb::new(3, 4, Ridge::new(1.0), Ucb { alpha: 0.5 })?;
+/// let curve = Curve::run(&mut policy, &mut environment, 200, &mut rng)?;
+/// // Most regret is paid early.
+/// assert!(curve.total_regret() - curve.regret[99] < curve.regret[99]);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
-    /// Σ (best expected reward − expected reward of the choice) up to each round.
+    /// Cumulative regret: Σ (best expected reward − expected reward of the choice) up to each round.
     pub regret: Vec<f64>,
-    /// Σ rewards up to each round.
+    /// Cumulative reward: the sum of the rewards up to each round.
     pub reward: Vec<f64>,
 }
 
 impl Curve {
-    /// Runs a policy in an environment; it learns after each round.
+    /// Runs a policy in an environment. The policy learns after each round.
     ///
     /// # Errors
-    /// Errors of the policy; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
+    /// * Errors of the policy.
+    /// * Fails if regrets or rewards are not finite, or if their sum is beyond ±1e100.
     pub fn run(
         policy: &mut dyn Policy,
         environment: &mut dyn Environment,
@@ -38,7 +53,7 @@ impl Curve {
         Ok(curve)
     }
 
-    /// Draws the reward of a decision, which the policy learns.
+    /// Draws the reward of a decision, and lets the policy learn it.
     fn learn(
         &mut self,
         policy: &mut dyn Policy,
@@ -51,22 +66,22 @@ impl Curve {
         self.push(environment.best() - environment.expected(decision.arm()), reward)
     }
 
-    /// The regret of the whole run.
+    /// Total regret of the run.
     pub fn total_regret(&self) -> f64 {
         self.regret.last().copied().unwrap_or(0.0)
     }
 
-    /// The reward of the whole run.
+    /// Total reward of the run.
     pub fn total_reward(&self) -> f64 {
         self.reward.last().copied().unwrap_or(0.0)
     }
 
-    /// Mean and standard error over runs of the regret of the whole run.
+    /// Mean of the total regret over runs, with its standard error.
     pub fn mean_regret(runs: &[Self]) -> (f64, f64) {
         mean_and_error(runs.iter().map(Self::total_regret))
     }
 
-    /// Mean and standard error over runs of the reward of the whole run.
+    /// Mean of the total reward over runs, with its standard error.
     pub fn mean_reward(runs: &[Self]) -> (f64, f64) {
         mean_and_error(runs.iter().map(Self::total_reward))
     }
@@ -81,7 +96,7 @@ impl Curve {
     }
 }
 
-/// Mean and standard error; the error of a single value is 0.
+/// Mean and standard error of some values. The standard error of a single value is 0.
 fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     let count = values.clone().count().max(1) as f64;
     let mean = values.clone().sum::<f64>() / count;
@@ -89,25 +104,43 @@ fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (mean, (squares / (count * (count - 1.0).max(1.0))).sqrt())
 }
 
-/// Difference between the seeds of an environment and of the policy in it, in bits (2⁶⁴ over the golden ratio).
+/// Bits in which the seed of a policy differs from the seed of its environment (2⁶⁴ over the golden ratio).
 const OF_POLICY: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// Runs of several policies in one type of environment. The JSON form contains every curve.
+///
+/// ```
+/// use dht_bandits::policy::Uniform;
+/// use dht_bandits::simulation::{Comparison, Curve, GlmEnvironment};
+/// use dht_bandits::{LinUcb, Policy, Ridge, Ucb};
+/// use rand_chacha::ChaCha8Rng;
+///
+/// let policies: [(&str, Box<dyn Policy>); 2] = [
+///     ("LinUCB", Box::new(LinUcb::new(3, 4, Ridge::new(1.0), Ucb { alpha: 0.5 })?)),
+///     ("uniform", Box::new(Uniform::new(3, 4)?)),
+/// ];
+/// let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(3, 4, 0.1, rng);
+/// let comparison = Comparison::run(&policies, environment, 200, &[1, 2, 3])?;
+/// let regret = |policy: usize| Curve::mean_regret(&comparison.runs[policy].1).0;
+/// assert!(regret(0) < regret(1) / 2.0);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// The seeds of the runs.
+    /// Seeds of the runs.
     pub seeds: Vec<u64>,
-    /// Name of each policy with its curves, one per seed, in the order given.
+    /// Name of each policy with its curves, one curve per seed.
     pub runs: Vec<(String, Vec<Curve>)>,
 }
 
 impl Comparison {
-    /// Runs a copy of every policy in the same environments: a generator of each seed creates the environment, and draws
-    /// contexts and rewards. Policies draw from a second generator, derived from the seed, so that curves of one seed
-    /// are paired: all policies see the same contexts.
+    /// Runs a copy of every policy in the same environments. A generator with each seed creates the environment, and
+    /// draws contexts and rewards. Policies draw from a second generator, derived from the seed. Curves of one seed are
+    /// therefore paired: all policies see the same contexts.
     ///
     /// # Errors
-    /// No seed; errors of a policy or an environment.
+    /// * Fails if there are no seeds.
+    /// * Errors of a policy or an environment.
     pub fn run<R: Rng + SeedableRng, W: Environment>(
         policies: &[(&str, Box<dyn Policy>)],
         environment: impl Fn(&mut R) -> Result<W>,
@@ -136,7 +169,8 @@ impl Comparison {
     }
 
     /// CSV with the columns `round,policy,regret,regret_error,reward,reward_error`: means and standard errors over
-    /// seeds, every `step` rounds and at the last. If curves differ in length, only those that reach the round count.
+    /// seeds, every `step` rounds and at the last round. If curves differ in length, a round counts only the curves
+    /// that reach it.
     pub fn to_csv(&self, step: usize) -> String {
         let mut csv = "round,policy,regret,regret_error,reward,reward_error\n".to_owned();
         for (name, curves) in &self.runs {

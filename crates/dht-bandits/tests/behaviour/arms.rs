@@ -1,4 +1,4 @@
-//! Arms that are added and removed, availability, ties, late decisions.
+//! Arms that are added and removed, availability, ties, and late decisions.
 
 use crate::support::{normals, rng};
 use dht_bandits::{
@@ -59,11 +59,11 @@ fn removed_arms_may_be_excluded_but_unknown_arms_may_not() {
         assert_eq!(arms, [2, 3]);
         let choice = policy.select(&Request::new(&[1.0, 0.5]).except(&without), &mut rng).unwrap();
         assert!(arms.contains(&choice.arm.number()));
-        // A wrong name: the arm that was meant could be chosen.
+        // A wrong id is refused, since the intended arm could otherwise be chosen.
         let wrong = [gone, ArmId::new(5)];
         let refused = policy.select(&Request::new(&[1.0, 0.5]).except(&wrong), &mut rng).unwrap_err();
         assert_eq!(refused, Error::UnknownArm { arm: ArmId::new(5) });
-        // What is to be chosen must be there.
+        // An arm that is requested must exist.
         let refused = policy.select(&Request::new(&[1.0, 0.5]).only(&wrong), &mut rng).unwrap_err();
         assert_eq!(refused, Error::RemovedArm { arm: gone });
     }
@@ -91,7 +91,7 @@ fn ties_are_broken_evenly_by_the_generator() {
         assert_eq!(choice.propensity, Some(0.25));
         counts[choice.arm.number() as usize] += 1;
     }
-    // Mean 1,000, deviation 27: five deviations.
+    // The mean is 1,000 and the standard deviation 27: the tolerance is five deviations.
     assert!(counts.iter().all(|count| count.abs_diff(1000) < 137), "{counts:?}");
 }
 
@@ -101,7 +101,7 @@ fn equal_arms_draw_unequal_noise() {
     let mut rng = rng(6);
     let first =
         (0..2000).filter(|_| policy.select(&Request::new(&[1.0, 1.0]), &mut rng).unwrap().arm == ArmId::new(0)).count();
-    // One generator copied into both arms would tie always, or choose one arm always. Deviation 22.
+    // One generator that is copied into both arms would always tie, or always choose one arm. The deviation is 22.
     assert!(first.abs_diff(1000) < 112, "{first}");
 }
 
@@ -185,7 +185,7 @@ fn a_batch_is_learned_whole_or_not_at_all() {
         one_by_one.update(item.decision.arm(), &item.decision.context, item.reward, 1.0).unwrap();
     }
     let before = policy.state();
-    // The last one is too large, which shows only when its turn comes, after others of the batch have been learned.
+    // The last observation is too large. It is rejected in its turn, after others of the batch have been learned.
     let (good_context, good_reward) = (batch[8].decision.context.clone(), batch[8].reward);
     batch[8].decision.context = vec![1e200, 1e200];
     assert!(matches!(policy.learn_batch(&batch), Err(Error::TooLarge { what: "context", .. })));
@@ -274,7 +274,7 @@ fn a_new_rule_keeps_the_posterior_and_a_bad_one_is_rejected() {
     policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0).unwrap();
     (0..50).for_each(|_| policy.update(ArmId::new(1), &[1.0, 0.0], 0.6, 1.0).unwrap());
     let chosen = |policy: &LinUcb| policy.select(&Request::new(&[1.0, 0.0]), &mut rng(1)).unwrap().arm;
-    // One reward of 1 is shrunk to .5 and hardly known; the other arm is known to be worth .6.
+    // One reward of 1 is shrunk to .5 and uncertain. The other arm is known to be worth .6.
     assert_eq!(chosen(&policy), ArmId::new(0));
     policy.set_exploration(Ucb { alpha: 0.0 }).unwrap();
     assert_eq!(chosen(&policy), ArmId::new(1));

@@ -1,4 +1,4 @@
-//! Explanations: the parts of a mean sum to it, under the name of their columns.
+//! Explanations: the parts of a mean sum to it, and have the names of their columns.
 
 use crate::states::any_policy::every_kind;
 use crate::support::{featured, normals, rng};

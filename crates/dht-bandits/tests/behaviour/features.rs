@@ -69,7 +69,7 @@ fn a_dimension_that_does_not_vary_maps_to_zero() {
 
 #[test]
 fn contexts_of_any_unit_are_scaled_and_rounding_is_not() {
-    // 1 to 9 in units down to 1e-150 have the same normalised values.
+    // The numbers 1 to 9 have the same normalised values in units down to 1e-150.
     let normalised = |unit: f64| {
         let mut running = norm(1);
         (1..10).for_each(|value| running.observe(&[unit * f64::from(value)]).unwrap());
@@ -78,7 +78,7 @@ fn contexts_of_any_unit_are_scaled_and_rounding_is_not() {
     for exponent in [-150, -12, -3, 0, 12, 90] {
         assert_close(normalised(10f64.powi(exponent)), 4.0 / (20f64 / 3.0).sqrt(), 1e-12, "normalised");
     }
-    // A constant that is computed in two ways, in any unit, beside its neighbours.
+    // A constant that is computed in two ways and varies by rounding, in any unit, beside neighbouring dimensions.
     for unit in [1e-30, 1.0, 1e12] {
         let mut running = norm(1);
         for round in 0..50 {
@@ -88,7 +88,7 @@ fn contexts_of_any_unit_are_scaled_and_rounding_is_not() {
         assert_eq!(running.deviation(0), Some(0.0));
         assert_eq!(running.normalise(&[unit * 0.4]).unwrap(), [0.0]);
     }
-    // A time in seconds that varies by minutes is no constant.
+    // A time in seconds that varies by minutes is not a constant.
     let mut seconds = norm(1);
     [0.0, 60.0].iter().for_each(|later| seconds.observe(&[1.7e9 + later]).unwrap());
     assert_eq!(seconds.deviation(0), Some(30.0));
@@ -96,7 +96,7 @@ fn contexts_of_any_unit_are_scaled_and_rounding_is_not() {
 
 #[test]
 fn a_saved_scaling_without_a_relative_floor_is_unchanged() {
-    // Of format 3: absolute deviations above 1e-9 alone counted, however large the mean.
+    // In format 3, only absolute deviations above 1e-9 counted, however large the mean.
     let saved = r#"{"header":{"kind":"running-norm","format":3},"options":{"floor":1e-9,"clip":null,"decay":1.0},
         "weight":2.0,"mean":[1e12,1e-10],"squares":[0.5,2e-22],"frozen":true}"#;
     let loaded: Normalizer = serde_json::from_str(saved).unwrap();
@@ -176,7 +176,7 @@ fn three_axes_pool_like_one_after_the_other() {
     let pool = PyramidPool::new(&axes).unwrap();
     let pooled = pool.pool(&values, &shape).unwrap();
     assert_eq!(pooled.len(), 3 * 7 * 6);
-    // The oracle averages each cell directly.
+    // The reference averages each cell directly.
     let cells = |axis: &std::ops::RangeInclusive<u32>, length: usize| -> Vec<std::ops::Range<usize>> {
         (axis.clone())
             .flat_map(|level| {
@@ -268,7 +268,7 @@ fn normalizers_of_other_settings_are_not_merged() {
     assert_eq!(ours, before);
 }
 
-/// An event of a normalizer: it observes a value, or merges one of these statistics.
+/// Event of a normalizer: it observes a value, or merges one of these statistics.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Observe(f64),

@@ -1,4 +1,4 @@
-//! Estimates, scores and curves are finite, or there is a typed error.
+//! Estimates, scores and curves are finite, or the call returns a typed error.
 
 use crate::support::{featured, rng};
 use dht_bandits::{
@@ -15,7 +15,7 @@ use rand::Rng;
 fn is_finite(estimate: &Estimate) -> bool {
     let Estimate { value, standard_error, low, high, skewness, effective_samples, .. } = *estimate;
     [value, standard_error, skewness, effective_samples].iter().all(|number| number.is_finite())
-        // Without an interval its ends are infinite.
+        // The ends of an estimate without an interval are infinite.
         && [low, high].iter().all(|end| end.is_finite() == estimate.has_interval())
         && low <= value
         && value <= high
@@ -131,7 +131,7 @@ fn replay_refuses_a_log_before_the_policy_learns_from_it() {
     assert!(is_finite(&Replay::run(&mut policy, &[row(1.0), row(3.0)], None, &mut rng(1)).unwrap().estimate));
 }
 
-/// An environment in which every arm has the same reward.
+/// Environment in which every arm has the same reward.
 struct Flat(f64);
 
 impl Environment for Flat {
@@ -190,7 +190,7 @@ fn scores_that_overflow_are_refused_by_every_policy() {
     assert_refused(policy.scores(&Request::new(&huge), &mut scores).unwrap_err());
     assert_eq!(scores.len(), 1);
     assert_refused(policy.select(&Request::new(&huge), &mut rng(3)).unwrap_err());
-    // The mean is finite where the width is not.
+    // The mean is finite although the width is not.
     let greedy = Disjoint::new(2, 2, Ridge::default(), EpsilonGreedy::new(0.0)).unwrap();
     assert_refused(greedy.select(&Request::new(&huge), &mut rng(3)).unwrap_err());
     let epsilon = EpsilonGreedy::new(0.0);

@@ -1,4 +1,4 @@
-//! A floor under the probability of every arm.
+//! Floor under the probability of every arm.
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
@@ -42,7 +42,7 @@ fn every_arm_has_the_floor_under_every_rule() {
         let features_alone = featured(&[], &ARMS, &rows);
         check(&TopK::<Ridge, _>::shared(3, Ridge::default(), rule(0.3)).unwrap(), &features_alone, floor);
     }
-    // A floor of 1/K leaves nothing to the rule.
+    // A floor of 1/K leaves no probability to the rule.
     let uniform = disjoint(Ucb { alpha: 0.5 }, 0.2).propensities(&request).unwrap();
     assert!(uniform.iter().all(|entry| (entry.probability - 0.2).abs() < 1e-12), "{uniform:?}");
 }
@@ -74,7 +74,7 @@ fn a_floor_that_not_all_arms_can_have_is_refused() {
     assert_eq!(policy.propensities(&request), Err(refused.clone()));
     assert!(refused.to_string().contains("above 1/5"), "{refused}");
     assert_eq!(policy.state(), before);
-    // Among four of the arms it holds.
+    // The floor also holds among four of the arms.
     policy.select(&request.only(&ARMS[..4]), &mut rng(1)).unwrap();
     policy.remove_arm(ARMS[4]).unwrap();
     policy.select(&request, &mut rng(1)).unwrap();
@@ -98,7 +98,7 @@ fn floors_out_of_range_are_refused_and_saved_ones_kept() {
         assert_eq!(policy.state(), before);
     }
     assert!(Floor::new(Ucb { alpha: -1.0 }, 0.1).is_err());
-    // Both rules have the one setting α: the kind of the state tells them apart.
+    // Both rules have the single setting α. The type of the state distinguishes them.
     let saved = serde_json::to_string(&disjoint(Ucb { alpha: 0.5 }, 0.1)).unwrap();
     assert!(serde_json::from_str::<Disjoint<Ridge, Floor<Ucb>>>(&saved).is_ok());
     let other = serde_json::from_str::<Disjoint<Ridge, Floor<Thompson>>>(&saved).unwrap_err();

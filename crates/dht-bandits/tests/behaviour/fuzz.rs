@@ -1,4 +1,4 @@
-//! Whatever is passed in: an error, or learned whole; never a panic. Damaged files have a binary of their own.
+//! Any input is either refused or learned completely, and never causes a panic. Damaged files have a separate binary.
 
 use dht_bandits::{
     ArmId, LinUcb, Normalizer, Policy, Ridge, Thompson, Ucb, features::PyramidPool, policy::Disjoint,

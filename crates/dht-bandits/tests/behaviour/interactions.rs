@@ -14,8 +14,9 @@ const UCB: Ucb = Ucb { alpha: 0.25 };
 
 const OPTIONS: Ridge = Ridge::new(1.0).with_decay(1.0);
 
-/// Readers of three segments; each round a new item of each of three topics. A reader clicks .8 of the items of the own
-/// segment's topic and .1 of the others: .33 at random, .8 at best. The mean of clicks, and the policy.
+/// Environment of three segments of readers, where each round has a new item of each of three topics. A reader clicks
+/// .8 of the items of the own segment's topic and .1 of the others: .33 at random, .8 at best. Returns the mean of
+/// clicks, and the policy.
 fn clicks(mut policy: impl Policy, with_context: bool) -> f64 {
     let (mut draws, mut total, rounds) = (rng(5), 0.0, 4000);
     for round in 0..rounds {
@@ -57,7 +58,7 @@ fn a_context_next_to_shared_weights_needs_products() {
     assert_eq!(policy.slate_propensities(1, &request), Err(refused.clone()));
     assert_eq!(Policy::decide(&policy, &request, &mut rng(1)), Err(refused.clone()));
     assert!(refused.to_string().contains("TopK::with_interactions") && refused.to_string().contains("`interactions`"));
-    // Weights of each arm's own use a context as it is.
+    // Policies with separate weights for each arm do not expand the context.
     assert!(TopK::<Ridge, _>::per_arm(4, 2, OPTIONS, UCB).unwrap().select_slate(1, &request, &mut rng(1)).is_ok());
     for kind in [PolicyKind::SharedLinear, PolicyKind::SharedLogistic, PolicyKind::SharedDiagonalLogistic] {
         let rule = dht_bandits::policy::AnyRule::Ucb(UCB);
@@ -99,7 +100,7 @@ fn products_equal_features_multiplied_by_hand() {
         let decision = Policy::decide(&policy, &request, &mut draws.clone()).unwrap();
         let expected = Policy::decide(&naive, &expanded, &mut draws).unwrap();
         assert_eq!(decision.choice, expected.choice);
-        // What is kept is the context and the features alone.
+        // The policy stores only the context and the features.
         let place = decision.arm().number() as usize;
         assert_eq!(decision.context, [&context[..], &features[3 * place..][..3]].concat());
         assert_eq!(policy.score(decision.arm(), &decision.context), naive.score(decision.arm(), &expected.context));
@@ -136,10 +137,10 @@ fn lengths_that_do_not_fit_products_change_nothing() {
     assert_eq!(policy.propensities(&Request::new(&[1.0; 3]).only(&arms)), Err(none));
     let not_finite = featured(&[1.0, f64::NAN, 0.0], &arms, &features);
     assert!(matches!(policy.propensities(&not_finite), Err(Error::NotFinite { what: "context", index: 1, .. })));
-    // Products of accepted values that are too large to learn from.
+    // Products of accepted values can be too large to learn from.
     assert!(Policy::update(&mut policy, arms[0], &[1e99; 6], 1.0, 1.0).is_err());
     assert_eq!(serde_json::to_string(&policy).unwrap(), before);
-    // A policy of another dimension, one that has learned, products of a context alone.
+    // A policy of another dimension, one that has learned, and products of a context alone are refused.
     let products = Interactions::new(3, 3).unwrap();
     assert!(TopK::shared(6, OPTIONS, UCB).unwrap().with_interactions(products.clone()).is_err());
     assert!(policy.with_interactions(products).is_err());
@@ -172,7 +173,7 @@ fn products_are_saved_and_must_agree_to_merge() {
         let mut state = saved.clone();
         state["interactions"] = damaged.clone();
         let outcome = serde_json::from_value::<TopK<Ridge, Thompson>>(state);
-        // Without products it is a policy of expanded rows.
+        // Without products, the policy takes expanded rows.
         assert_eq!(outcome.is_err(), !damaged.is_null(), "{damaged}");
     }
     let blank = with_products(&[("user", "topic")]);
@@ -206,7 +207,7 @@ fn groups_that_do_not_fit_are_refused_by_name() {
 
 #[test]
 fn groups_of_settings_count_raw_columns() {
-    // A bias of the normaliser stands between the context and the features.
+    // A bias of the normaliser is inserted between the context and the features.
     let settings = |bias| {
         PolicySettings::new(
             PolicyKind::SharedLinear,
@@ -231,7 +232,7 @@ fn groups_of_settings_count_raw_columns() {
             policy = serde_json::from_str(&saved).unwrap();
             assert_eq!(serde_json::to_string(&policy).unwrap(), saved);
         }
-        // The bias takes no part in the products.
+        // The bias is not multiplied.
         let state = serde_json::to_value(&policy).unwrap();
         let columns = &state["policy"]["normalised"]["inner"]["shared-linear"]["interactions"];
         let bias = usize::from(bias);

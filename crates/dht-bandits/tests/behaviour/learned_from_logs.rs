@@ -8,7 +8,7 @@ use dht_bandits::policy::SoftmaxPolicy;
 use dht_bandits::{ArmId, Error, LinUcb, Policy, Request, Ridge, Ucb};
 use rand::RngExt;
 
-/// Rows of a policy that prefers arm 0: the truth is arm 2 where x > ½, arm 1 where x < −½, and arm 0 between.
+/// Rows of a policy that prefers arm 0. The best arm is 2 where x > ½, 1 where x < −½, and 0 in between.
 fn log(seed: u64, rows: usize) -> Vec<LoggedDecision> {
     let mut rng = rng(seed);
     let probabilities = [0.7, 0.2, 0.1];
@@ -40,7 +40,7 @@ fn best(x: f64) -> usize {
     }
 }
 
-/// Expected reward of the policy on contexts of its own.
+/// Expected reward of the policy on newly drawn contexts.
 fn value(policy: &dyn Policy) -> f64 {
     let contexts: Vec<f64> = (0..400).map(|step| f64::from(step) / 100.0 - 1.995).collect();
     let of = |x: &f64| {
@@ -61,15 +61,15 @@ fn gradients_from_a_poor_log_find_the_planted_arms() {
             for _ in 0..10 {
                 policy.fit(&log).unwrap();
             }
-            // The best policy earns .8, the log .4 or so.
+            // The best policy earns .8, and the log about .4.
             assert!(value(&policy) > 0.7 && value(&policy) > logged + 0.2, "seed {seed}: {}", value(&policy));
             assert_eq!(policy.version(), 40_000);
         }
     }
 }
 
-/// Open Bandit Pipeline #129 (negative rewards) and #150 (arms without rows): costs from −1 to 0, and a third arm that was
-/// never logged, which a reward model around 0 prefers.
+/// Open Bandit Pipeline #129 (negative rewards) and #150 (arms without rows): costs are from −1 to 0. A third arm was
+/// never logged, and a reward model around 0 prefers it.
 #[test]
 fn arms_without_rows_do_not_win_by_negative_rewards() {
     for (shift, scale) in [(0.0, 1.0), (-1.0, 1.0), (-10.0, 1.0), (5.0, 1.0), (0.0, 100.0)] {
@@ -185,7 +185,7 @@ fn estimated_rewards_are_right_on_average() {
         let mean = of_arm.iter().map(|row| row.reward).sum::<f64>() / of_arm.len() as f64;
         let truth = of_arm.iter().map(|row| if best(row.context[0]) == arm.number() as usize { 0.8 } else { 0.2 });
         let truth = truth.sum::<f64>() / of_arm.len() as f64;
-        // The deviation of a mean of 6,000 terms of at most 1/.1 is below .03.
+        // The standard deviation of a mean of 6,000 terms of at most 1/.1 is below .03.
         assert!((mean - truth).abs() < 0.1, "{arm}: {mean} {truth}");
     }
     let mut learned = LinUcb::new(2, 3, Ridge::default(), Ucb { alpha: 0.0 }).unwrap();

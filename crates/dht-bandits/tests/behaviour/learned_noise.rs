@@ -45,7 +45,8 @@ fn the_width_learns_the_noise_whatever_the_scale_of_rewards() {
             let reward = scale * (0.7 - context[1] + 0.25 * normals(&mut rng, 1)[0]);
             policy.update(ArmId::new(0), &context, reward, 1.0).unwrap();
         }
-        // The deviation of a mean of 4,000: .25·scale/√4000, to five of its own deviations of 1.1 %.
+        // The deviation of a mean of 4,000 draws is .25·scale/√4000; the tolerance is five of its own deviations of 1.1
+        // %.
         let width = policy.score(ArmId::new(0), &[1.0, 0.0]).unwrap().width;
         assert_close(width, 0.25 * scale / 4000f64.sqrt(), 0.06, "width");
     }
@@ -71,7 +72,7 @@ fn draws_are_students_t_and_propensities_say_so() {
         let gap = (f64::from(count) - n * p).abs();
         assert!(gap < 5.0 * (n * p * (1.0 - p)).sqrt(), "{entry:?} {count}");
     }
-    // A batch of contexts draws the same, and a load goes on as before.
+    // A batch of contexts draws the same values, and a loaded policy continues with the same values.
     let mut batch = dht_bandits::policy::ChoiceBatch::default();
     let (mut left, mut right) = (rng.clone(), rng.clone());
     let rows = [1.0, -0.2].repeat(5);
@@ -112,7 +113,7 @@ fn learned_noise_forgets_toward_its_prior() {
     }
     let learned = policy.score(arm, &context).unwrap();
     assert!(learned.width < 0.1 * prior.width);
-    // The evidence of 400 rewards, then of 4, then nothing.
+    // Evidence of 400 rewards, of 4 rewards, and of none.
     policy.forget(0.01).unwrap();
     let faded = policy.score(arm, &context).unwrap();
     assert!(faded.width > 2.0 * learned.width && faded.width < prior.width, "{faded:?}");

@@ -1,4 +1,4 @@
-//! Sizes that no memory holds are refused, by every constructor that takes one.
+//! Sizes that exceed any memory are refused by every constructor that takes a size.
 
 use crate::support::rng;
 use dht_bandits::{
@@ -11,7 +11,7 @@ use dht_bandits::{
     simulation::GlmEnvironment,
 };
 
-/// Every size as large as `size`, one at a time, with the name that the refusal must have.
+/// Calls each constructor with one size as large as `size`, with the name that the refusal must contain.
 fn attempts(size: usize) -> Vec<(&'static str, Result<()>)> {
     let (ucb, draw) = (Ucb { alpha: 1.0 }, Thompson { alpha: 1.0 });
     let (ridge, hybrid) = (Ridge::default(), 1.0);
@@ -78,16 +78,16 @@ fn a_normalizer_is_as_long_as_the_longest_context_of_any_policy() {
 fn too_many_arms_times_dimensions_is_a_memory_error() {
     let (ucb, draw) = (Ucb { alpha: 1.0 }, Thompson { alpha: 1.0 });
     let (ridge, diagonal) = (Ridge::default(), DiagonalLaplace::default());
-    let kept = ridge.with_keep_information(true);
+    let storing = ridge.with_keep_information(true);
     let fading = DiscountedRidge::new(1.0).with_clock(DecayClock::Time);
     let noise = NormalInverseGamma::default();
     let hybrid = 1.0;
-    // Each size for itself is allowed.
+    // Each size by itself is allowed.
     let (arms, longest, full) = (1 << 16, 1 << 24, 1 << 16);
     let attempts: Vec<Result<()>> = vec![
         Disjoint::new(longest, arms, diagonal, draw).map(drop),
         LinUcb::new(full, arms, ridge, ucb).map(drop),
-        LinUcb::new(full, arms, kept, ucb).map(drop),
+        LinUcb::new(full, arms, storing, ucb).map(drop),
         Disjoint::new(full, arms, FullLaplace::default(), ucb).map(drop),
         Disjoint::<NormalInverseGamma, _>::new(full, arms, noise, draw).map(drop),
         Disjoint::<DiscountedRidge, _>::new(full, arms, fading, ucb).map(drop),
@@ -106,14 +106,14 @@ fn too_many_arms_times_dimensions_is_a_memory_error() {
 
 const LITTLE_MEMORY: &str = "DHT_BANDITS_LITTLE_MEMORY";
 
-/// Not a test of its own: what runs where memory ends.
+/// Part of another test, which runs in a process with limited memory.
 #[test]
 #[ignore = "run by the test below in a process of its own"]
 fn arms_are_added_until_memory_ends() {
     if std::env::var_os(LITTLE_MEMORY).is_none() {
         return;
     }
-    // 25 MB an arm.
+    // Each arm takes 25 MB.
     let dimension = 1 << 20;
     let (options, draw) = (DiagonalLaplace::default(), Thompson { alpha: 1.0 });
     let context = vec![1e-3; dimension];
@@ -131,7 +131,7 @@ fn arms_are_added_until_memory_ends() {
     assert!(arms > 3, "{arms}");
     assert_eq!(policy.add_arm_like(ArmId::new(0)), Err(refused.clone()));
     assert_eq!(policy.insert_arm(ArmId::new(5000)), Err(refused));
-    // Nothing has changed, and the policy goes on.
+    // Nothing has changed, and the policy continues to work.
     assert_eq!((policy.arms().len() as u64, policy.score(ArmId::new(0), &context).unwrap()), (arms, before));
     policy.update(ArmId::new(arms - 1), &context, 1.0, 1.0).unwrap();
     policy.remove_arm(ArmId::new(1)).unwrap();
@@ -141,7 +141,7 @@ fn arms_are_added_until_memory_ends() {
     assert!(matches!(refused, Err(Error::Memory { bytes: 25_165_824_000, .. })), "{refused:?}");
 }
 
-/// Not a test of its own: what runs where there is no room for a second policy of this size.
+/// Part of another test, which runs in a process without memory for a second policy of this size.
 #[test]
 #[ignore = "run by the test below in a process of its own"]
 fn policies_are_copied_where_memory_ends() {
@@ -152,10 +152,10 @@ fn policies_are_copied_where_memory_ends() {
         let error = outcome.map(drop).unwrap_err();
         assert!(matches!(error, Error::Memory { .. }), "{error}");
     }
-    // Ids of 24 bytes an arm, and rewards of 16.
+    // Ids take 24 bytes per arm, and rewards 16.
     refused(ContextFree::new(1 << 24, Ucb1::default()));
     drop(Uniform::new(1, 1 << 23).unwrap());
-    // 4 MB an arm: 340 MB.
+    // Each arm takes 4 MB: 340 MB in total.
     let of = |kind, arms, features| {
         let settings = PolicySettings::new(kind, 1024, arms, Some(AnyRule::Ucb(Ucb { alpha: 1.0 })));
         AnyPolicy::new(settings.with_features(features)).unwrap()
@@ -174,13 +174,13 @@ fn policies_are_copied_where_memory_ends() {
             let decision = policy.decide(&request, &mut rng(1)).unwrap();
             refused(policy.learn_batch(&[Observation::new(decision, 1.0)]));
         }
-        // It goes on as it was.
+        // The policy continues as before.
         assert_eq!(policy.version(), 1);
         policy.update(ArmId::new(1), &context, 1.0, 1.0).unwrap();
     }
 }
 
-/// Runs a test of this file where there are 500 MB.
+/// Runs a test of this file in a process that is limited to 500 MB.
 #[cfg(target_os = "linux")]
 fn with_little_memory(test: &str) {
     let outcome = std::process::Command::new("sh")

@@ -14,7 +14,7 @@ fn the_hybrid_model_is_one_ridge_regression_over_all_weights() {
         let (arms, lambda, shared_prior_precision) = (3, 0.5, 2.0);
         let hybrid = Hybrid::new(d, k, arms, lambda, Ucb { alpha: 1.0 }).unwrap();
         let mut hybrid = hybrid.with_shared_prior_precision(shared_prior_precision).unwrap();
-        // One long vector: shared weights, then those of each arm.
+        // Reference: one long vector of weights, first the shared weights, then those of each arm.
         let mut dense = Dense::new(k + arms * d, lambda);
         (0..k).for_each(|position| dense.a[(position, position)] = shared_prior_precision);
         let long = |arm: usize, context: &[f64], features: &[f64]| {
@@ -96,7 +96,7 @@ fn an_epsilon_greedy_hybrid_explores_as_often_as_it_says() {
         assert!((choice.propensity.unwrap() - if best { 0.85 } else { 0.05 }).abs() < 1e-12);
         greedy += u32::from(best);
     }
-    // Deviation 36: five of them.
+    // The standard deviation is 36: the tolerance is five deviations.
     assert!(greedy.abs_diff(8500) < 180, "{greedy}");
 }
 
@@ -151,7 +151,7 @@ fn one_logistic_update_gives_the_mode_and_its_curvature() {
         let mut rng = rng(4);
         let context = normals(&mut rng, dimension);
         policy.update(ArmId::new(0), &context, 1.0, 1.0).unwrap();
-        // From the prior, the mode is c·x/λ with c = 1 − σ(c·|x|²/λ): found here by bisection.
+        // From the prior, the mode is c·x/λ with c = 1 − σ(c·|x|²/λ), solved here by bisection.
         let square: f64 = context.iter().map(|value| value * value).sum::<f64>() / 0.5;
         let (mut low, mut high) = (0.0, 1.0);
         for _ in 0..200 {
@@ -185,8 +185,8 @@ fn propensities_sum_to_one_and_match_the_two_arm_closed_form() {
     let mut policy = LinTs::new(2, 2, Ridge::default(), Thompson { alpha: 0.7 }).unwrap();
     policy.update(ArmId::new(0), &[1.0, 0.5], 1.0, 1.0).unwrap();
     let context = [0.8, 0.3];
-    let found = policy.propensities(&Request::new(&context)).unwrap();
-    assert!((found.iter().map(|arm| arm.probability).sum::<f64>() - 1.0).abs() < 1e-12);
+    let propensities = policy.propensities(&Request::new(&context)).unwrap();
+    assert!((propensities.iter().map(|arm| arm.probability).sum::<f64>() - 1.0).abs() < 1e-12);
     // P(s₀ > s₁) = Φ((m₀ − m₁)/√(v₀ + v₁)); Φ by Simpson's rule.
     let scores = [0, 1].map(|arm| policy.score(ArmId::new(arm), &context).unwrap());
     let z = (scores[0].mean - scores[1].mean) / (0.7 * scores[0].width.hypot(scores[1].width));
@@ -199,10 +199,10 @@ fn propensities_sum_to_one_and_match_the_two_arm_closed_form() {
             h / 6.0 * (density(t) + 4.0 * density(t + 0.5 * h) + density(t + h))
         })
         .sum();
-    assert!((found[0].probability - 0.5 - simpson).abs() < 1e-10);
-    // The decision carries the same number.
+    assert!((propensities[0].probability - 0.5 - simpson).abs() < 1e-10);
+    // The decision has the same propensity.
     let decision = policy.decide(&Request::new(&context), &mut rng(5)).unwrap();
-    let chosen = found.iter().find(|entry| entry.arm == decision.arm()).unwrap();
+    let chosen = propensities.iter().find(|entry| entry.arm == decision.arm()).unwrap();
     assert_eq!(decision.choice.propensity, Some(chosen.probability));
 }
 
@@ -215,10 +215,10 @@ fn readers_see_what_was_published_and_nothing_in_between() {
         writer.change(|policy| policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0)).unwrap();
         assert_eq!(reader.latest().version(), round / 3 * 3);
     }
-    let kept = reader.snapshot();
+    let snapshot = reader.snapshot();
     writer.publish();
     assert_eq!(reader.latest().version(), 7);
-    assert_eq!(kept.version(), 6);
+    assert_eq!(snapshot.version(), 6);
     let threads: Vec<_> = (0..4)
         .map(|seed| {
             let mut reader = writer.reader();

@@ -1,4 +1,4 @@
-//! Off-policy evaluation and the simulator.
+//! Off-policy evaluation and simulation.
 
 use crate::support::rng;
 use dht_bandits::{
@@ -11,8 +11,9 @@ use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use std::cell::RefCell;
 
-/// Two contexts, two arms: rewards .2 .8 in context 0 and .6 .4 in context 1. Logged with P(arm 1) = .3; the evaluated
-/// policy plays arm 1 with .9 and .1, so its value is ½(.1·.2 + .9·.8) + ½(.9·.6 + .1·.4) = .66.
+/// Environment with two contexts and two arms: rewards are .2 and .8 in context 0, and .6 and .4 in context 1. The log
+/// has P(arm 1) = .3. The evaluated policy plays arm 1 with .9 and .1, so that its value is ½(.1·.2 + .9·.8) + ½(.9·.6
+/// + .1·.4) = .66.
 const REWARDS: [[f64; 2]; 2] = [[0.2, 0.8], [0.6, 0.4]];
 const TARGET: [[f64; 2]; 2] = [[0.1, 0.9], [0.9, 0.1]];
 const VALUE: f64 = 0.66;
@@ -48,7 +49,7 @@ fn each_honest_estimator_finds_the_value_and_covers_it() {
             *count += i32::from(estimate.low <= VALUE && VALUE <= estimate.high);
         }
     }
-    // Binomial(200, .95): mean 190, deviation 3.1; delta-method intervals are a little short.
+    // Binomial(200, .95) has mean 190 and deviation 3.1. Delta-method intervals are a little short.
     assert!(covered.iter().all(|count| *count >= 178), "{covered:?}");
 }
 
@@ -93,7 +94,8 @@ fn logs_with_impossible_values_are_refused() {
 #[test]
 fn slates_of_independent_positions_are_evaluated_by_position() {
     let mut rng = rng(3);
-    // Position 0 shows arm 1 with .5, position 1 with .2; arm 1 is clicked with .9, arm 0 with .1. Target: always arm 1.
+    // Position 0 shows arm 1 with .5, position 1 with .2. Arm 1 is clicked with .9, arm 0 with .1. The target is always
+    // arm 1.
     let slates: Vec<Vec<_>> = (0..8000)
         .map(|_| {
             [0.5, 0.2]
@@ -146,7 +148,7 @@ fn the_simulator_gives_every_entry_the_same_environments() {
     assert!(Comparison::run(&policies, environment, 10, &[]).is_err());
 }
 
-/// An environment that records its contexts.
+/// Environment that records its contexts.
 struct Recorded<'a> {
     inner: GlmEnvironment,
     contexts: &'a RefCell<Vec<Vec<f64>>>,
@@ -181,7 +183,8 @@ impl Environment for Recorded<'_> {
 
 #[test]
 fn policies_that_draw_differently_see_the_same_contexts() {
-    // The fixed policy draws nothing, the uniform one a number a round, and Thompson sampling three normal ones.
+    // The fixed policy draws nothing, the uniform one draws one number per round, and Thompson sampling three normal
+    // numbers.
     let policies: [(&str, Box<dyn Policy>); 3] = [
         ("fixed", Box::new(Fixed::new(4, 3, ArmId::new(1)).unwrap())),
         ("uniform", Box::new(Uniform::new(4, 3).unwrap())),

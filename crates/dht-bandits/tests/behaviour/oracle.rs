@@ -1,4 +1,4 @@
-//! Models of the caller's, and policies in boxes.
+//! Custom reward models of the caller, and policies in boxes.
 
 use crate::support::{featured, rng};
 use dht_bandits::{
@@ -12,7 +12,7 @@ use dht_bandits::{
 
 const ARMS: [ArmId; 3] = [ArmId::new(0), ArmId::new(1), ArmId::new(2)];
 
-/// Predicts the last reward of each arm; what it is told to predict instead breaks it.
+/// Model that predicts the last reward of each arm. Another prediction can be set, which breaks it.
 #[derive(Debug, Clone, PartialEq)]
 struct Last {
     rewards: Vec<f64>,
@@ -35,7 +35,7 @@ impl Oracle for Last {
     }
 
     fn learn(&mut self, arm: ArmId, _: &[f64], reward: f64, _: f64) -> Result<()> {
-        // Changes itself before it refuses, and answers NaN to a reward of 13.
+        // The model changes before it refuses, and predicts NaN for a reward of 13.
         self.rewards[arm.number() as usize] = if reward == 13.0 { f64::NAN } else { reward };
         if reward > self.limit { Err(Error::Reward { reward, low: 0.0, high: self.limit }) } else { Ok(()) }
     }
@@ -54,7 +54,7 @@ fn check<E: Exploration>(rule: E) {
     let entry = all.iter().find(|entry| entry.arm == decision.arm()).unwrap();
     assert!((decision.choice.propensity.unwrap() - entry.probability).abs() < 1e-9, "{decision:?} {all:?}");
     assert!((all.iter().map(|entry| entry.probability).sum::<f64>() - 1.0).abs() < 1e-9);
-    // What the model refuses, and what would make it predict NaN, is not learned.
+    // Rewards that the model refuses, or that would make it predict NaN, are not learned.
     for (reward, limit) in [(2e9, 1e9), (13.0, 1e9)] {
         let refused = policy.learn(&decision, reward).unwrap_err();
         assert!(
@@ -117,7 +117,7 @@ fn an_oracle_sees_the_features_of_arms_after_the_context() {
     assert!(matches!(other, Err(Error::Dimension { .. })), "{other:?}");
 }
 
-/// One policy of each kind that has arms of its own.
+/// One policy of each type that has separate arms.
 fn boxes() -> Vec<Box<dyn Policy>> {
     let (ridge, ucb) = (Ridge::default(), Ucb { alpha: 0.5 });
     let linear = || LinUcb::new(2, 3, ridge, ucb).unwrap();
@@ -151,7 +151,7 @@ fn policies_in_boxes_are_copied_sent_and_managed() {
             [Observation::new(decision.clone(), 1.0), Observation { weight: 2.0, ..Observation::new(decision, 0.5) }];
         policy.learn_batch(&batch).unwrap();
         assert_eq!((policy.version(), copy.version()), (2, 0));
-        // All of a batch, or none of it.
+        // A batch is learned completely or not at all.
         let mut bad = batch.clone();
         bad[1].decision.choice.arm = ArmId::new(99);
         assert!(policy.learn_batch(&bad).is_err());

@@ -7,7 +7,7 @@ use dht_bandits::{
     posterior::{DiagonalLaplace, DiscountedRidge},
 };
 
-/// A value held as the sum of two, some 32 digits.
+/// Number that is stored as the sum of two `f64`, with about 32 digits.
 #[derive(Debug, Clone, Copy)]
 struct Double(f64, f64);
 
@@ -47,7 +47,7 @@ impl Double {
     }
 }
 
-/// x'A⁻¹x by Cholesky without square roots, in double-double arithmetic.
+/// Computes x'A⁻¹x by Cholesky without square roots, in double-double arithmetic.
 fn variance(a: &[Vec<Double>], x: &[f64]) -> f64 {
     let n = x.len();
     let mut lower = vec![vec![Double::new(0.0); n]; n];
@@ -79,7 +79,8 @@ fn variance(a: &[Vec<Double>], x: &[f64]) -> f64 {
 
 #[test]
 fn ill_conditioned_updates_keep_nine_digits_of_the_variance() {
-    // Features over four and a half decades (A's condition is 10⁹ and more), correlated in pairs; both memory layouts.
+    // Features span four and a half decades (the condition of A is 10⁹ and more), and are correlated in pairs. Both
+    // memory layouts are tested.
     for dimension in [10, 34] {
         let mut rng = rng(dimension as u64);
         let options = Ridge::new(1e-3);
@@ -95,7 +96,7 @@ fn ill_conditioned_updates_keep_nine_digits_of_the_variance() {
             x.iter_mut().enumerate().for_each(|(position, value)| *value *= scale(position));
             x
         };
-        // Double-double sums are slow at d = 34: the same 100,000 updates, of which only 500 contexts are distinct.
+        // Double-double sums are slow at d = 34, so that only 500 contexts of the 100,000 updates are distinct.
         let contexts: Vec<_> = (0..500).map(|_| draw(&mut rng)).collect();
         for context in &contexts {
             for i in 0..dimension {
@@ -132,7 +133,7 @@ fn a_variance_is_never_negative() {
         let nearly: Vec<_> = context.iter().map(|value| value * (1.0 + 1e-15 * f64::from(round % 3))).collect();
         policy.update(ArmId::new(0), &nearly, 1.0, 1.0).unwrap();
         let width = policy.score(ArmId::new(0), &context).unwrap().width;
-        // Rounding of a condition of 10²² may show in the tenth digit, never in the sign.
+        // At a condition of 10²², rounding may change the tenth digit, but never the sign.
         assert!(width > 0.0 && width < 1.000_001, "{round}: {width}");
     }
 }
@@ -177,7 +178,7 @@ fn a_decay_whose_inverse_overflows_is_refused_where_it_is_made() {
         let saved = format!(r#"{{"prior_precision":1.0,"decay":{decay},"keep_information":false}}"#);
         assert!(serde_json::from_str::<Ridge>(&saved).is_err(), "{decay}");
     }
-    // The smallest one forgets, and nothing overflows.
+    // The smallest decay forgets everything, and nothing overflows.
     let smallest = 1e-100;
     let options = DiagonalLaplace::default().with_decay(smallest);
     let mut fading = Disjoint::new(1, 1, options, Thompson { alpha: 0.0 }).unwrap();

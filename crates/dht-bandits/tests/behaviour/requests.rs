@@ -1,4 +1,4 @@
-//! One way to choose: every policy takes the same request, behind a box or a reference too.
+//! Every policy takes the same request, also in a box or behind a reference.
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
@@ -16,8 +16,8 @@ fn products() -> Interactions {
     Interactions::new(2, 3).unwrap()
 }
 
-/// Every kind of policy, over 4 arms, contexts of length 2 and features of length 3; those without a context first take
-/// context and features as one.
+/// One policy per type, with 4 arms, contexts of length 2 and 3 features. Policies without a context first receive context
+/// and features as one vector.
 fn policies() -> Vec<Box<dyn Policy>> {
     let laplace = DiagonalLaplace::default();
     vec![
@@ -40,7 +40,7 @@ fn policies() -> Vec<Box<dyn Policy>> {
     ]
 }
 
-/// Rounds in which a policy learns; the choices.
+/// Rounds in which a policy learns. Returns the choices.
 fn play(policy: &mut dyn Policy, rounds: usize, rng: &mut ChaCha8Rng) -> Result<Vec<(ArmId, f64)>> {
     let arms = [0, 1, 2, 3].map(ArmId::new);
     let mut chosen = Vec::new();
@@ -53,7 +53,7 @@ fn play(policy: &mut dyn Policy, rounds: usize, rng: &mut ChaCha8Rng) -> Result<
         let decision = policy.decide(&request, rng)?;
         let propensity = decision.choice.propensity.unwrap();
         let entry = propensities.iter().find(|entry| entry.arm == decision.arm()).unwrap();
-        // Estimates, by shared weights that are drawn once, agree within their errors.
+        // Estimated propensities of policies that draw shared weights once agree within their errors.
         let error = decision.choice.propensity_error;
         let tolerance = if error > 1e-9 { 6.0 * error.hypot(entry.standard_error) } else { 1e-12 };
         assert!((propensity - entry.probability).abs() < tolerance && propensity > 0.0, "{propensity} {entry:?}");
@@ -67,7 +67,7 @@ fn play(policy: &mut dyn Policy, rounds: usize, rng: &mut ChaCha8Rng) -> Result<
 #[test]
 fn every_policy_decides_with_its_propensity_and_then_learns() {
     for mut policy in policies() {
-        // A copy, as a policy in a box, is the same policy.
+        // A copy of a boxed policy is the same policy.
         let mut copy = policy.clone();
         let left = play(policy.as_mut(), 12, &mut rng(4)).unwrap();
         assert_eq!(left, play(&mut copy, 12, &mut rng(4)).unwrap());
@@ -107,7 +107,7 @@ fn propensities_of_rules_are_those_computed_by_hand() {
     let all = None;
     assert_all_close(&probabilities(Ucb { alpha: 1.0 }, &means, all), &[0.0, 0.5, 0.5, 0.0]);
     assert_all_close(&probabilities(EpsilonGreedy::new(0.2), &means, all), &[0.05, 0.45, 0.45, 0.05]);
-    // Four rewards learned: ε = .5/√5.
+    // After four learned rewards ε is .5/√5.
     let epsilon = 0.5 / 5f64.sqrt();
     let expected = [epsilon / 4.0, epsilon / 4.0 + (1.0 - epsilon) / 2.0];
     let expected = [expected[0], expected[1], expected[1], expected[0]];
@@ -117,20 +117,20 @@ fn propensities_of_rules_are_those_computed_by_hand() {
     let weights = means.map(|mean: f64| (mean / 0.3).exp());
     let sum: f64 = weights.iter().sum();
     assert_all_close(&probabilities(Softmax { temperature: 0.3 }, &means, all), &weights.map(|weight| weight / sum));
-    // γ = 10·√5: gaps .6 and .3; the two best share the rest.
+    // γ is 10·√5, the gaps are .6 and .3, and the two best arms share the remaining probability.
     let gamma = 10.0 * 5f64.sqrt();
     let (far, near) = (1.0 / (4.0 + 0.6 * gamma), 1.0 / (4.0 + 0.3 * gamma));
     let best = (1.0 - far - near) / 2.0;
     assert_all_close(&probabilities(SquareCb::new(10.0), &means, all), &[far, best, best, near]);
-    // Among two of them, K is 2.
+    // With two available arms, K is 2.
     let two = [0, 3].map(ArmId::new);
     let far = 1.0 / (2.0 + 0.3 * gamma);
     assert_all_close(&probabilities(SquareCb::new(10.0), &means, Some(&two)), &[far, 1.0 - far]);
     assert_all_close(&probabilities(SquareCb { gamma: 0.0, power: 0.5 }, &means, all), &[0.25; 4]);
     // Thompson sampling between two equal widths: Φ(gap/(√2·α·width)), width² = ½; Φ(.6) is in every table.
     let thompson = Thompson { alpha: 0.5 };
-    let found = probabilities(thompson, &[0.8, 0.5], all);
-    assert!((found[0] - 0.725_746_882_249_927).abs() < 1e-9, "{found:?}");
+    let propensities = probabilities(thompson, &[0.8, 0.5], all);
+    assert!((propensities[0] - 0.725_746_882_249_927).abs() < 1e-9, "{propensities:?}");
 }
 
 #[test]

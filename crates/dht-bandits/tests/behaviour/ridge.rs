@@ -10,7 +10,7 @@ fn learner(dimension: usize, arms: usize, lambda: f64) -> LinUcb {
 #[test]
 fn ridge_mean_and_width_equal_the_closed_form() {
     for lambda in [0.01, 1.0, 100.0] {
-        // Every shape of the last and the first panel.
+        // The dimensions cover every shape of the last and the first panel.
         for dimension in [1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 31, 33, 64, 65] {
             let mut rng = rng(dimension as u64);
             let mut policy = learner(dimension, 2, lambda);
@@ -98,7 +98,8 @@ fn forgetting_keeps_the_prior() {
     let (mean, width) = dense.mean_and_width(&context);
     assert_close(score.mean, mean, 1e-10, "mean");
     assert_close(score.width, width, 1e-10, "width");
-    // A direction never seen again keeps the prior: its width stays bounded by it, within one round of the turns.
+    // A direction that never occurs again keeps the prior. Its width stays within the prior's, except during one cycle
+    // of the coordinates.
     for _ in 0..400 {
         policy.update(ArmId::new(0), &[1.0, 0.0, 0.0, 0.0, 0.0], 0.5, 1.0).unwrap();
     }

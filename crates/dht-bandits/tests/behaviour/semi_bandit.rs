@@ -1,4 +1,4 @@
-//! Slates of K arms: choosing, pinning, partial feedback.
+//! Slates of K arms: choices, pinned arms, and partial feedback.
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
@@ -69,7 +69,7 @@ fn a_batch_finds_the_mode_that_gradient_descent_finds() {
         .map(|(row, &click)| ArmFeedback::new(ArmId::new(0), row, Feedback::from(click)))
         .collect();
     policy.update_batch(&batch).unwrap();
-    // The oracle: plain gradient descent, 20,000 steps, on the objective as it is written.
+    // The reference is plain gradient descent with 20,000 steps on the objective.
     let mut point = [0.0; 3];
     for _ in 0..20_000 {
         let mut gradient = point.map(|value| 0.5 * value);
@@ -101,7 +101,7 @@ fn a_batch_finds_the_mode_that_gradient_descent_finds() {
 
 #[test]
 fn a_batch_of_one_equals_a_single_update() {
-    // The single update goes along a line, the batch by Newton in all dimensions.
+    // A single update searches along a line, and a batch uses Newton's method in all dimensions.
     let mut rng = rng(4);
     let options = DiagonalLaplace::default();
     let mut single = dht_bandits::policy::Disjoint::new(5, 1, options, Thompson { alpha: 1.0 }).unwrap();
@@ -153,7 +153,7 @@ fn the_prior_weight_scales_the_prior_term_and_no_precision() {
         let mut policy = TopK::per_arm(1, 1, options, Thompson { alpha: 1.0 }).unwrap();
         for (x, good) in [(1.5, true), (-0.5, true), (2.0, false), (1.0, true)] {
             policy.update_batch(&[ArmFeedback::new(ArmId::new(0), &[x], Feedback::from(good))]).unwrap();
-            // The root of λs(p − g) + (σ(px) − r)x, by bisection.
+            // Root of λs(p − g) + (σ(px) − r)x, by bisection.
             let slope = |p: f64| weight * precision * (p - mean) + (sigmoid(p * x) - f64::from(u8::from(good))) * x;
             let (mut low, mut high) = (-50.0, 50.0);
             for _ in 0..200 {
@@ -224,7 +224,7 @@ fn the_shape_of_features_is_never_guessed() {
     let hybrid = Hybrid::new(1, 2, 2, 1.0, Ucb { alpha: 1.0 }).unwrap();
     let (arms, mut rng) = (ids(0..2), rng(7));
     let (row, rows) = ([0.5, 1.0], [0.5, 1.0, 0.5, 1.0]);
-    // A row that is missing, or too much, is refused where the features are made.
+    // Missing or superfluous features are refused when the request is created.
     for (features, got) in [(&row[..], 2), (&[0.5; 5][..], 5)] {
         let refused = Error::Dimension { what: "features", expected: 4, got };
         assert_eq!(Request::new(&[]).featured(&arms, features, 2).unwrap_err(), refused);
@@ -232,7 +232,7 @@ fn the_shape_of_features_is_never_guessed() {
     assert_eq!(Request::new(&[]).featured(&[], &[], 2).unwrap_err(), Error::NoArms { arms: 0 });
     assert!(matches!(Request::new(&[]).featured(&arms, &[0.5, f64::NAN], 1), Err(Error::NotFinite { index: 1, .. })));
     assert!(matches!(Request::new(&[]).featured(&arms, &[], 0), Err(Error::Parameter { .. })));
-    // Features of another width are refused by the policy; so is a context of another length.
+    // The policy refuses features of another width, and a context of another length.
     let narrow = featured(&[1.0], &arms, &row);
     let refused = Error::Dimension { what: "features of an arm", expected: 2, got: 1 };
     assert_eq!(hybrid.select(&narrow, &mut rng).unwrap_err(), refused);
@@ -241,12 +241,12 @@ fn the_shape_of_features_is_never_guessed() {
     assert_eq!(policy.select_slate(1, &featured(&[1.0], &arms, &rows), &mut rng).unwrap_err(), refused);
     let refused = Error::Dimension { what: "context", expected: 2, got: 4 };
     assert_eq!(policy.select_slate(1, &Request::new(&rows).only(&arms), &mut rng).unwrap_err(), refused);
-    // Who needs features says so.
+    // A policy that needs features says so in its error.
     let refused = Error::NeedsFeatures { width: 2 };
     assert_eq!(hybrid.select(&Request::new(&[1.0]), &mut rng).unwrap_err(), refused);
     let shared = TopK::shared(3, DiagonalLaplace::default(), Thompson { alpha: 1.0 }).unwrap();
     assert_eq!(shared.select_slate(1, &Request::new(&[1.0]).only(&arms), &mut rng).unwrap_err(), refused);
-    // Said in three ways, a request is the same.
+    // The same request can be created in three ways.
     let select = |request: &Request<'_>| policy.select_slate(1, request, &mut crate::support::rng(8)).unwrap();
     let whole = select(&featured(&[], &arms, &rows));
     assert_eq!(whole, select(&Request::new(&row).only(&arms)));
@@ -314,15 +314,15 @@ fn a_slate_with_a_removed_arm_still_teaches_its_other_arms() {
     assert_eq!(policy.version(), version + 2);
 }
 
-/// Rates of three equally good items after each was shown at its own position only, and examined there with this
-/// probability.
+/// Click rates of three equally good items, each of which was shown only at its own position. The position is examined
+/// with this probability.
 fn rates_by_position<P: Posterior>(posterior: P, known: bool) -> Vec<f64> {
     let examination = [0.9, 0.5, 0.2];
     let mut rng = rng(5);
     let mut policy = TopK::per_arm(1, 3, posterior, Ucb { alpha: 0.0 }).unwrap();
     for _ in 0..6000 {
         let slate = policy.decide_slate(3, &Request::new(&[1.0]), &mut rng).unwrap();
-        // Ranks change with the estimates: the position of an item is its number.
+        // Ranks change with the estimates. The position of an item is its number.
         let by_item: Vec<f64> =
             slate.choices().iter().map(|choice| examination[choice.arm.number() as usize]).collect();
         let clicked = |examined: &f64| rng.random::<f64>() < *examined && rng.random::<f64>() < 0.4;
@@ -335,7 +335,8 @@ fn rates_by_position<P: Posterior>(posterior: P, known: bool) -> Vec<f64> {
 
 #[test]
 fn examination_of_positions_takes_out_their_bias() {
-    // 6,000 views, of which a fifth are examined: deviations up to .014. Without, rates are .36, .20 and .08.
+    // A fifth of 6,000 views are examined: deviations are up to .014. Without examination the rates are .36, .20 and
+    // .08.
     let known = rates_by_position(FullLaplace::new(1.0), true);
     assert!(known.iter().all(|mean| (sigmoid(*mean) - 0.4).abs() < 0.06), "{known:?}");
     let unknown = rates_by_position(FullLaplace::new(1.0), false);
@@ -353,14 +354,14 @@ fn examination_outside_its_range_is_refused() {
     for probability in [0.0, -0.1, 1.1, f64::NAN] {
         assert!(slate.clone().with_examination(&[0.5, probability]).is_err(), "{probability}");
     }
-    // Saved and read back, and of a slate of before, which has none.
+    // A slate is saved and read back, also in the former format without examination.
     let examined = slate.clone().with_examination(&[1.0, 0.5]).unwrap();
     let text = serde_json::to_string(&examined).unwrap();
     assert_eq!(serde_json::from_str::<Slate>(&text).unwrap(), examined);
     assert_ne!(examined, slate);
     let before = serde_json::to_string(&slate).unwrap().replace(",\"examination\":[]", "");
     assert_eq!(serde_json::from_str::<Slate>(&before).unwrap(), slate);
-    // Examined for certain, it is learned as without.
+    // A position that is certainly examined is learned as without examination.
     let (mut plain, mut certain) = (policy.clone(), policy);
     let feedback = [Feedback::from(false), Feedback::from(true)];
     plain.learn_slate(&slate, &feedback).unwrap();

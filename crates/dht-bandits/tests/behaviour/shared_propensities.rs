@@ -1,4 +1,4 @@
-//! The choices of a propensity where one draw of shared weights scores all candidates.
+//! Setting of how propensities are computed when one draw of shared weights scores all candidates.
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
@@ -56,14 +56,14 @@ fn propensities_may_be_left_out() {
     let mut without = policy(SharedPropensity::Omitted);
     let decision = without.decide(&request, &mut rng(3)).unwrap();
     assert_eq!((decision.choice.propensity, decision.choice.propensity_error), (None, 0.0));
-    // The same choice as with one.
+    // The choice is the same as with a propensity.
     let with = policy(SharedPropensity::default()).decide(&request, &mut rng(3)).unwrap();
     assert_eq!((decision.arm(), &decision.context), (with.arm(), &with.context));
     without.learn(&decision, 1.0).unwrap();
     let saved = serde_json::to_string(&without).unwrap();
     let again: TopK<Ridge, Thompson> = serde_json::from_str(&saved).unwrap();
     assert_eq!(again.decide(&request, &mut rng(3)).unwrap().choice.propensity, None);
-    // What is asked for is computed.
+    // A propensity is computed if it is requested.
     assert!(without.propensities(&request).is_ok());
 }
 

@@ -18,7 +18,7 @@ fn space() -> FeatureSpace {
     FeatureSpace::new(BITS).unwrap()
 }
 
-/// A sparse context with some of 64 values, and the list of all values.
+/// Sparse context with some of 64 values, and the same context as a list of all values.
 fn both(rng: &mut ChaCha8Rng) -> (SparseContext, Vec<f64>) {
     let mut dense = vec![0.0; 1 << BITS];
     for value in &mut dense {
@@ -42,15 +42,15 @@ fn equals_the_dense_policy<E: Exploration>(rule: &E, options: DiagonalLaplace) {
         let decision = sparse.decide(&request, &mut ours).unwrap();
         let expected = dense.decide(&Request::new(&all), &mut theirs).unwrap();
         assert_eq!(decision.arm(), expected.arm(), "round {round}");
-        let (got, wanted) = (decision.choice.propensity.unwrap(), expected.choice.propensity.unwrap());
-        assert!((got - wanted).abs() < 1e-8, "{got} {wanted}");
+        let (got, reference) = (decision.choice.propensity.unwrap(), expected.choice.propensity.unwrap());
+        assert!((got - reference).abs() < 1e-8, "{got} {reference}");
         let reward = f64::from(u8::from(world.random::<f64>() < sigmoid(all[3] - all[9])));
         sparse.update(decision.arm(), &decision.context, reward, 1.5).unwrap();
         dense.update(expected.arm(), &all, reward, 1.5).unwrap();
         for arm in (0..4).map(ArmId::new) {
-            let (got, wanted) = (sparse.score(arm, context.values()).unwrap(), dense.score(arm, &all).unwrap());
-            assert!((got.mean - wanted.mean).abs() < 1e-12 * (1.0 + wanted.mean.abs()), "{got:?} {wanted:?}");
-            assert!((got.width - wanted.width).abs() < 1e-12 * (1.0 + wanted.width), "{got:?} {wanted:?}");
+            let (got, reference) = (sparse.score(arm, context.values()).unwrap(), dense.score(arm, &all).unwrap());
+            assert!((got.mean - reference.mean).abs() < 1e-12 * (1.0 + reference.mean.abs()), "{got:?} {reference:?}");
+            assert!((got.width - reference.width).abs() < 1e-12 * (1.0 + reference.width), "{got:?} {reference:?}");
         }
         if round == 200 {
             let (added, also) = (sparse.add_arm_like(ArmId::new(1)), dense.add_arm_like(ArmId::new(1)));
@@ -93,9 +93,9 @@ fn arms_are_removed_with_their_weights() {
     assert_eq!((sparse.add_arm(), dense.add_arm()), (Ok(ArmId::new(3)), Ok(ArmId::new(3))));
     for (context, all) in contexts {
         for arm in [1, 2, 3].map(ArmId::new) {
-            let (got, wanted) = (sparse.score(arm, context.values()).unwrap(), dense.score(arm, &all).unwrap());
-            assert_close(got.mean, wanted.mean, 1e-12, "mean");
-            assert_close(got.width, wanted.width, 1e-12, "width");
+            let (got, reference) = (sparse.score(arm, context.values()).unwrap(), dense.score(arm, &all).unwrap());
+            assert_close(got.mean, reference.mean, 1e-12, "mean");
+            assert_close(got.width, reference.width, 1e-12, "width");
         }
         assert_eq!(sparse.score(ArmId::new(0), context.values()), Err(Error::RemovedArm { arm: ArmId::new(0) }));
     }
@@ -196,7 +196,7 @@ fn damaged_numbers_of_a_context_are_refused() {
                 continue;
             }
             if let Ok(read) = SparseContext::from_values(&damaged) {
-                // Another valid context, of another value.
+                // Another valid context, with another value.
                 assert!(read.pairs().all(|(index, value)| index < 64 && value.abs() <= 1e100));
                 assert!(position == 4 || position == 6, "{position} {value}");
             }
@@ -286,7 +286,7 @@ fn a_loaded_sparse_policy_continues_with_the_same_bits() {
 
 #[test]
 fn policies_that_need_all_values_refuse_sparse_ones() {
-    // As many numbers as the policies expect, so that a length does not tell.
+    // The context has the length that the policies expect, so that the length alone cannot reveal the error.
     let context = SparseContext::new(space(), [(3, 1.0)]).unwrap();
     let values = context.values();
     let (dimension, mut draws) = (values.len(), rng(1));
@@ -343,7 +343,7 @@ fn a_hasher_is_a_function_of_its_features_as_a_set() {
     other.category("user", "country", "DE");
     let context = one.context().unwrap();
     assert_eq!(context, other.context().unwrap());
-    // Twice the same word is one feature of value 2.
+    // A word that occurs twice is one feature with value 2.
     assert_eq!(context.pairs().len(), 1 + 2 + 2 + 4);
     assert_eq!(context.pairs().filter(|(_, value)| value.abs() == 2.0).count(), 2);
     one.truncate(2);
@@ -379,7 +379,8 @@ fn collisions_are_as_many_as_chance_expects() {
         positive += hasher.context().unwrap().pairs().filter(|(_, value)| *value > 0.0).count();
     }
     let (features, collisions) = hasher.collisions().unwrap();
-    // 2,000 balls in 4,096 cells leave 2,000 − 4,096(1 − e^(−2000/4096)) = 417 in cells that are taken, ± 5 deviations.
+    // 2,000 balls in 4,096 cells leave 2,000 − 4,096(1 − e^(−2000/4096)) = 417 balls in cells that are already taken.
+    // The tolerance is 5 deviations.
     assert_eq!(features, 2000);
     assert!(collisions.abs_diff(417) < 80, "{collisions}");
     assert!(positive.abs_diff(1000) < 112, "{positive}");

@@ -1,6 +1,6 @@
-//! Values that must not change from one version to the next: a replayed seed gives the same choices.
+//! Values that must not change between versions: a replayed seed gives the same choices.
 //!
-//! A change of these values breaks replays and belongs in the changelog as such.
+//! A change of these values breaks replays and must be listed in the changelog.
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
@@ -10,7 +10,7 @@ use dht_bandits::{
     posterior::{DiagonalLaplace, FullLaplace},
 };
 
-// Twenty-four rounds in three dimensions with four arms: the arms as digits, and the mean of arm 2 at the end.
+// Twenty-four rounds in three dimensions with four arms: the chosen arms as digits, and the final mean of arm 2.
 macro_rules! golden {
     ($($name:ident: $policy:expr => $arms:literal, $mean:literal;)*) => {$(
         #[test]

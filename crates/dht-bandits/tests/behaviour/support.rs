@@ -1,4 +1,4 @@
-//! Shared parts of the test files: a generator, contexts, and ridge regression by dense inversion.
+//! Shared parts of the tests: a generator, contexts, and ridge regression by dense inversion.
 
 use dht_bandits::{ArmId, Request};
 use nalgebra::{DMatrix, DVector};
@@ -15,7 +15,7 @@ pub fn normals<R: Rng + ?Sized>(rng: &mut R, count: usize) -> Vec<f64> {
     (0..count).map(|_| StandardNormal.sample(rng)).collect()
 }
 
-/// A and b of a ridge regression, solved by an LU decomposition that shares nothing with the crate.
+/// A and b of a ridge regression, solved by an LU decomposition that shares no code with the crate.
 #[derive(Debug, Clone)]
 pub struct Dense {
     pub a: DMatrix<f64>,
@@ -40,7 +40,7 @@ impl Dense {
     }
 }
 
-/// Arms with a row of features each.
+/// Request with arms that have one row of features each.
 pub fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
     Request::new(context).featured(arms, features, features.len() / arms.len()).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Policies that a change test resets.
+//! Policies that are reset by a change test.
 
 use dht_bandits::{
     LinUcb, Normalizer, Policy, Request, Ridge, Ucb,
@@ -42,7 +42,7 @@ fn late_rewards_of_a_warm_up_say_nothing_of_a_change() {
         let decision = decide(&policy).unwrap();
         rewarded(&mut policy, &decision);
     }
-    // Nothing was predicted for them: as errors, their rewards would be a change.
+    // No reward was predicted for these observations. If their rewards counted as errors, they would be a change.
     let version = policy.version();
     late.iter().for_each(|decision| policy.learn(decision, 50.0).unwrap());
     assert_eq!((policy.inner().resets(), policy.version()), (0, version + 10));

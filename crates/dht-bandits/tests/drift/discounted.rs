@@ -1,4 +1,4 @@
-//! Ridges with one clock, against a dense ridge with discounted sums.
+//! Ridge regressions with a shared clock, compared with a dense ridge regression with discounted sums.
 
 use dht_bandits::{
     ArmId, Error, Observation, Policy as _, Request, Thompson, Ucb,
@@ -22,7 +22,7 @@ fn context<R: Rng + ?Sized>(rng: &mut R) -> [f64; 3] {
     [1.0, rng.random::<f64>() - 0.5, rng.random::<f64>() * 2.0]
 }
 
-/// A and b without the prior, which is added whole.
+/// A and b without the prior, which is added in full.
 #[derive(Clone)]
 struct Dense {
     a: DMatrix<f64>,
@@ -67,7 +67,7 @@ fn with_its_prior_restored_every_arm_is_the_discounted_ridge() {
         let mut dense = vec![Dense::new(); 4];
         for round in 0..300 {
             let x = context(&mut rng);
-            // Arms are left alone for long.
+            // Some arms are not updated for a long time.
             let arm = if round < 150 { round % 2 } else { 2 + usize::from(round % 10 == 0) };
             let reward = x[1] * arm as f64 + 0.1;
             policy.update(ArmId::new(arm as u64), &x, reward, 1.0).unwrap();
@@ -87,7 +87,7 @@ fn with_its_prior_restored_every_arm_is_the_discounted_ridge() {
 
 #[test]
 fn between_restorations_at_least_half_of_the_prior_is_left() {
-    // Half a prior: widths are at most √2 times those of the whole one, and at least as large.
+    // With half of the prior, widths are at least those with the whole prior, and at most √2 times as large.
     let (decay, mut rng) = (0.95, ChaCha8Rng::seed_from_u64(2));
     let mut policy = policy(decay, DecayClock::Updates);
     let mut dense = vec![Dense::new(); 4];
@@ -125,7 +125,7 @@ fn an_arm_that_nobody_chooses_grows_uncertain_up_to_the_prior() {
         before = now;
     }
     assert!((before.width - prior).abs() < 1e-12);
-    // The score of a batch and of a choice are the same.
+    // The score of a batch equals that of a choice.
     let choice = policy.select(&Request::new(&x).only(&[ArmId::new(0)]), &mut rng).unwrap();
     assert_eq!((choice.mean, choice.width), (before.mean, before.width));
 }
@@ -155,7 +155,7 @@ fn time_passes_by_itself_and_only_where_it_is_the_clock() {
     }
     assert_eq!(split.state(), before);
     assert!(policy(0.8, DecayClock::Updates).elapse(1.0).is_err());
-    // So long that nothing is left: the prior.
+    // After a very long time no evidence remains, only the prior.
     split.elapse(1e12).unwrap();
     split.update(ArmId::new(0), &x, 2.0, 1.0).unwrap();
     let mut fresh = Dense::new();
@@ -231,7 +231,7 @@ fn idle_arms_draw_no_wilder_than_the_prior() {
         policy.update(ArmId::new(u64::from(round > 20)), &context(&mut rng), 0.0, 1.0).unwrap();
     }
     let x = [1.0, 0.0, 0.0];
-    // N(0, 1/λ): deviation 1.41; the mean of |draws| is 1.13.
+    // N(0, 1/λ) has deviation 1.41, and the mean of |draws| is 1.13.
     let mean = (0..4000)
         .map(|_| policy.select(&Request::new(&x).only(&[ArmId::new(0)]), &mut rng).unwrap().score.abs())
         .sum::<f64>()
@@ -295,15 +295,15 @@ fn a_variance_that_no_decay_explains_is_rejected_on_load() {
         policy.update(ArmId::new(round % 3), &[1.0, 0.5, 0.2], 1.0, 1.0).unwrap();
     }
     let mut state = serde_json::to_value(&policy).unwrap();
-    // Twice the prior's variance of an arm whose prior is said to be whole: it could fade further, until what is saved of it
-    // is beyond what half a prior explains, and is not loaded again.
+    // The arm's variance is twice that of the prior, although its prior is said to be whole. It could grow further
+    // until its saved state exceeds what half of a prior explains, and could not be loaded again.
     assert_eq!(state["learned"][3]["restored"], state["learned"][3]["updated"]);
     state["learned"][3]["diagonal"] = serde_json::json!([4.0, 4.0, 4.0]);
     let refused = serde_json::from_value::<Policy>(state.clone()).unwrap_err().to_string();
     assert!(refused.contains("covariance of arm 3") && refused.contains("2 times the prior's"), "{refused}");
     state["learned"][3]["diagonal"] = serde_json::json!([2.0, 2.0, 2.0]);
     let mut loaded: Policy = serde_json::from_value(state).unwrap();
-    // Whatever it learns from then on is loaded again.
+    // A policy that continues from here can always be loaded again.
     for round in 0..60 {
         let arm = if round % 6 == 0 { 3 } else { round % 3 };
         loaded.update(ArmId::new(arm), &[1e-3, 0.0, 0.0], 1.0, 1e-3).unwrap();

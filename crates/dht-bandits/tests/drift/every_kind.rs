@@ -1,4 +1,4 @@
-//! Preferences that change, under every kind of settings that forgets.
+//! Preferences that change, for every type of settings that forgets.
 
 use dht_bandits::policy::{AnyPolicy, AnyRule, ChangeTest, NormaliserSettings, PolicyKind, PolicySettings, RewardType};
 use dht_bandits::posterior::DecayClock;
@@ -9,8 +9,8 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 const ROUNDS: usize = 12_000;
 const ADWIN: ChangeTest = ChangeTest::Adwin { delta: 0.002, range: 1.0 };
 
-/// Clicks of four segments and four arms: .6 for the best arm of a segment, .152 for others, so that uniform draws earn
-/// .264. From half of the rounds on the next arm is the best.
+/// Simulates clicks of four segments on four arms: .6 for the best arm of a segment and .152 for others, so that
+/// uniform draws earn .264. In the second half of the rounds, the next arm is the best.
 ///
 /// Returns the mean reward in the last 1,000 rounds before the change, the 1,000 after it, and the last 1,000 of all.
 fn earned(settings: &PolicySettings, seeds: u64) -> Result<[f64; 3]> {
@@ -121,7 +121,7 @@ fn idle_arms_go_back_to_the_prior_by_either_clock() {
                 policy.update(ArmId::new(0), &[1.0], 1.0, 1.0).unwrap();
             }
             assert!(width(&policy, 0) < 0.9 * prior, "{kind:?}");
-            // Arm 0 idles: 200 updates of the other, or 200 units of time.
+            // Arm 0 is idle for 200 updates of the other arm, or for 200 units of time.
             for _ in 0..200 {
                 policy.update(ArmId::new(1), &[1.0], 1.0, 1.0).unwrap();
             }
@@ -162,7 +162,7 @@ fn a_window_has_learned_the_last_half_to_whole_of_its_length() {
         let (arm, reward) = (ArmId::new(rng.random_range(0..2)), f64::from(rng.random_range(0..2u8)));
         seen.push((arm, reward));
         windowed.update(arm, &[1.0], reward, 1.0).unwrap();
-        // After each four rewards, what came before the last four is forgotten.
+        // After every four rewards, all evidence before the last four is forgotten.
         let from = (round.saturating_sub(3) / 4) * 4;
         let mut exact = AnyPolicy::new(settings.clone()).unwrap();
         seen[from..].iter().for_each(|(arm, reward)| exact.update(*arm, &[1.0], *reward, 1.0).unwrap());

@@ -1,4 +1,4 @@
-//! Worlds that move: exactness of what follows them, and that it pays.
+//! Non-stationary environments: policies that forget compute exact posteriors, and earn more.
 
 mod changes;
 mod discounted;

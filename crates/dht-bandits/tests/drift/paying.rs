@@ -1,4 +1,4 @@
-//! Environments that move, in which following pays by more than three standard errors.
+//! Non-stationary environments in which forgetting earns more by over three standard errors.
 
 use dht_bandits::{
     LinUcb, Policy, Request, Result, Ridge, Ucb,
@@ -34,11 +34,11 @@ fn policies() -> Result<Vec<(&'static str, Box<dyn Policy>)>> {
     Ok(policies)
 }
 
-/// By how many standard errors an entry's regret is below another's, over the same seeds.
+/// Difference between the regrets of two entries over the same seeds, in standard errors.
 fn gain(comparison: &Comparison, entry: &str, other: &str) -> f64 {
     let regrets = |name: &str| -> Vec<f64> {
-        let found = comparison.runs.iter().find(|runs| runs.0 == name);
-        found.map(|runs| runs.1.iter().map(|curve| curve.total_regret()).collect()).unwrap_or_default()
+        let entry = comparison.runs.iter().find(|runs| runs.0 == name);
+        entry.map(|runs| runs.1.iter().map(|curve| curve.total_regret()).collect()).unwrap_or_default()
     };
     let gains: Vec<_> = regrets(other).iter().zip(regrets(entry)).map(|(left, right)| left - right).collect();
     let count = gains.len() as f64;
@@ -89,7 +89,7 @@ fn in_a_world_that_stands_still_tests_cost_nothing() {
     }
 }
 
-/// An arm was bad for long, then it is the best: only who grows uncertain of it finds out.
+/// An arm is bad for a long time and then becomes the best. Only policies that grow uncertain of it notice.
 #[derive(Debug)]
 struct LateBloomer(u64);
 
@@ -140,7 +140,7 @@ fn a_shared_clock_finds_an_arm_that_per_arm_decay_gives_up() {
 
 #[test]
 fn discount_by_time_beats_stationary_if_rewards_drift_by_time() {
-    // Rounds come in bursts, with long pauses; the world changes with time, not with rounds.
+    // Rounds come in bursts, with long pauses. The environment changes with time, not with rounds.
     let run = |seed: u64, follow: bool| -> f64 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut world = GlmEnvironment::linear(4, 5, 0.1, &mut rng).unwrap();

@@ -1,4 +1,4 @@
-//! A sliding window is the policy that learned the window alone.
+//! A sliding window equals a policy that learned only the observations of the window.
 
 use dht_bandits::{ArmId, LinUcb, Policy, Request, Ridge, Ucb, policy::SlidingWindow};
 use rand::{Rng, RngExt};
@@ -10,7 +10,7 @@ fn ridge() -> LinUcb {
 }
 
 fn observation<R: Rng + ?Sized>(rng: &mut R) -> (ArmId, Vec<f64>, f64) {
-    // One in thirty outweighs all else by far, so that it cannot be unlearned with digits left.
+    // One observation in thirty outweighs all others by far, so that removing it would leave no correct digits.
     let scale = if rng.random::<f64>() < 0.03 { 1e5 } else { 1.0 };
     let context = (0..3).map(|_| scale * (rng.random::<f64>() - 0.5)).collect();
     (ArmId::new(rng.random_range(0..3)), context, rng.random())
@@ -75,7 +75,7 @@ fn observations_out_of_bounds_are_rejected_and_change_nothing() {
     let linear = || LinUcb::new(1, 1, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
     let mut window = SlidingWindow::new(linear(), 2).unwrap();
     let first = ArmId::new(0);
-    // x² is 1e98: within the range even where nothing came before.
+    // x² is 1e98, which is in the range even without earlier observations.
     window.update(first, &[1e49], 1.0, 1.0).unwrap();
     let before = serde_json::to_string(&window).unwrap();
     for (x, weight) in [(1e60, 1.0), (1e49, 1e10)] {

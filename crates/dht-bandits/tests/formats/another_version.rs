@@ -1,4 +1,4 @@
-//! Bytes of another version: the right value or a typed error.
+//! Bytes of another format version give the right value or a typed error.
 
 use crate::round_trip::{read, write};
 use crate::values::every_setting;
@@ -16,7 +16,7 @@ fn policy() -> LinUcb {
     policy
 }
 
-/// A copy of the bytes with another number of the format, which follows the name of the kind.
+/// Copy of the bytes with another format version, whose position is after the name of the type.
 fn with_format(bytes: &[u8], kind: &str, format: u8) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let at = bytes.windows(kind.len()).position(|part| part == kind.as_bytes()).unwrap() + kind.len();
@@ -33,7 +33,7 @@ fn positional_states_of_other_versions_are_refused() {
         let saved = write(format, &policy()).unwrap();
         for (other, problem) in [(3, "format version 3, expected 4"), (5, "format version 5")] {
             let refused = read::<LinUcb>(format, &with_format(&saved, "disjoint/ridge/ucb", other)).unwrap_err();
-            // postcard leaves out what is wrong.
+            // The error of postcard does not say what is wrong.
             assert!(format == "postcard" || refused.contains(problem), "{format}: {refused}");
         }
         let saved = write(format, &any).unwrap();
@@ -41,11 +41,11 @@ fn positional_states_of_other_versions_are_refused() {
         let delta = write(format, &policy().diff(&policy()).unwrap()).unwrap();
         let refused = read::<dht_bandits::policy::Delta>(format, &with_format(&delta, "delta/ridge", 3));
         assert!(refused.is_err(), "{format}");
-        // Nothing that was refused reached the policy.
+        // The policy is unchanged by all refused states.
         assert!(refused.and_then(|delta| waiting.apply(&delta).map_err(|error| error.to_string())).is_err());
     }
     assert_eq!(waiting.state(), policy().state());
-    // Texts name their fields.
+    // Text formats name their fields.
     let text = serde_json::to_string(&policy()).unwrap().replace("\"format\":4", "\"format\":3");
     assert_eq!(serde_json::from_str::<LinUcb>(&text).unwrap().state(), policy().state());
 }
@@ -112,7 +112,7 @@ fn cut_bytes_are_refused() {
 fn rules_have_a_tag_in_texts_and_a_name_in_binary_formats() {
     let rule = AnyRule::Ucb(Ucb { alpha: 0.5 });
     assert_eq!(serde_json::to_string(&rule).unwrap(), r#"{"rule":"ucb","alpha":0.5}"#);
-    // An unknown rule, and a known one with a field of another.
+    // An unknown rule, and a known rule with a field of another rule.
     assert!(serde_json::from_str::<AnyRule>(r#"{"rule":"ucb2","alpha":0.5}"#).is_err());
     assert!(serde_json::from_str::<AnyRule>(r#"{"rule":"ucb","epsilon":0.5}"#).is_err());
     assert!(read::<AnyRule>("postcard", &[99, 0, 0, 0, 0, 0, 0, 0, 0]).is_err());

@@ -1,4 +1,4 @@
-//! One value through every format.
+//! Writes and reads one value in every format.
 
 use crate::values::every_value;
 use serde::de::DeserializeOwned;
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::path::Path;
 
-/// The formats: JSON and CBOR and MessagePack with the names of fields, MessagePack and postcard by position.
+/// Formats with field names (JSON, CBOR, MessagePack) and formats by position (MessagePack, postcard).
 const FORMATS: [&str; 5] = ["JSON", "CBOR", "MessagePack named", "MessagePack", "postcard"];
 
 /// Values are written and read as `dyn`, so that each format is compiled once and not for each of a hundred types.
@@ -42,11 +42,11 @@ fn read_any(format: &str, bytes: &[u8]) -> Result<Read, String> {
 type ReadAny = fn(&mut dyn erased_serde::Deserializer<'_>) -> Result<Box<dyn Any>, erased_serde::Error>;
 
 thread_local! {
-    /// Reader of the next value, of a fixed type.
+    /// Reader of the next value of a fixed type.
     static READ: Cell<ReadAny> = const { Cell::new(|_| Err(serde::de::Error::custom("nothing was asked for"))) };
 }
 
-/// A value of the type that was asked for.
+/// Value of the requested type.
 struct Read(Box<dyn Any>);
 
 impl<'de> Deserialize<'de> for Read {
@@ -56,7 +56,7 @@ impl<'de> Deserialize<'de> for Read {
     }
 }
 
-/// Visitor of every value.
+/// Visitor that is called with each value.
 #[derive(Default)]
 pub struct Visit {
     names: BTreeSet<String>,
@@ -72,7 +72,7 @@ impl Visit {
         }
     }
 
-    /// A value that is compared by its JSON.
+    /// Value that is compared by its JSON text.
     pub fn policy<T: Serialize + DeserializeOwned + 'static>(&mut self, value: &T) {
         self.note::<T>();
         let text = String::from_utf8(write("JSON", value).unwrap()).unwrap();
@@ -83,14 +83,14 @@ impl Visit {
         }
     }
 
-    /// Remembers the names of a type and of its parameters.
+    /// Records the names of a type and of its type parameters.
     fn note<T>(&mut self) {
         let names = type_name::<T>().split(|c: char| !(c.is_alphanumeric() || c == '_'));
         self.names.extend(names.map(str::to_owned));
     }
 }
 
-/// The public types of the sources that implement serde.
+/// Names of the public types that implement serde, found in the sources.
 fn types_with_serde(folder: &Path, names: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -125,7 +125,7 @@ fn every_public_type_survives_every_format() {
     every_value(&mut visit);
     let mut expected = BTreeSet::new();
     types_with_serde(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut expected);
-    // Inside of states and headers alone.
+    // Types that occur only inside of states and headers.
     let of_arms = ["ArmSetState", "ArmStatistics", "InformationState", "NaturalParameters"];
     for inner in of_arms.into_iter().chain(["StateHeader", "Draw", "HybridOptions", "Sharing"]) {
         expected.remove(inner);

@@ -24,7 +24,7 @@ const ARMS: [ArmId; 3] = [ArmId::new(0), ArmId::new(1), ArmId::new(2)];
 const CONTEXT: [f64; 2] = [0.1, -1.5];
 const FEATURES: [f64; 6] = [0.1, 0.2, 0.3, -0.4, 0.5, 0.6];
 
-/// A request without a context, whose items have features.
+/// Request without a context, whose items have features.
 fn items() -> Request<'static> {
     Request::new(&[]).featured(&ARMS, &FEATURES, 2).unwrap()
 }
@@ -33,7 +33,7 @@ fn request() -> Request<'static> {
     Request::new(&CONTEXT).featured(&ARMS, &FEATURES, 2).unwrap()
 }
 
-/// A policy that has decided and learned.
+/// Policy that has decided and learned.
 fn learned<P: Policy>(mut policy: P, request: &Request<'_>) -> P {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     for round in 0..7 {
@@ -247,7 +247,7 @@ fn decisions_and_logs(visit: &mut Visit) {
     let (available, features) = (Some(ARMS.to_vec()), Some(FEATURES.to_vec()));
     let bare = LoggedDecision::new(CONTEXT.to_vec(), ARMS[0], 0.5, 1.0);
     visit.value(&bare);
-    // An optional field that is there after one that is not.
+    // An optional field that is present after an optional field that is absent.
     visit.value(&LoggedDecision { features: features.clone(), drop_probability: 0.5, ..bare.clone() });
     let probabilities = Some(vec![(ARMS[0], 0.5), (ARMS[1], 0.5)]);
     visit.value(&LoggedDecision { propensity_error: 0.25, ..bare.clone() });

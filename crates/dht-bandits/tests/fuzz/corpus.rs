@@ -1,4 +1,4 @@
-//! Each kind of thing that is saved or sent, in full health.
+//! Valid examples of everything that is saved or sent.
 
 use dht_bandits::{
     ArmId, LinTs, LinUcb, Normalizer, Observation, Policy, Request, Ridge, Thompson, Ucb,
@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
 
-/// Arms with a row of features each.
+/// Request with arms that have one row of features each.
 pub fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
     Request::new(context).featured(arms, features, features.len() / arms.len()).unwrap()
 }
@@ -43,7 +43,7 @@ fn trained<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E>) -> Disjoint
 
 pub type DiscountedLinUcb = Disjoint<DiscountedRidge, Ucb>;
 
-/// A posterior of dimension 3 that learned something, and the same before.
+/// Posterior of dimension 3 that learned some rewards, and the same posterior before.
 pub trait Healthy: Posterior {
     fn settings() -> Self;
 
@@ -74,7 +74,7 @@ impl Healthy for DiagonalLaplace {
     }
 }
 
-/// The policy, what it learned, and what it decides.
+/// Policy, a delta that it learned, and its decisions.
 fn disjoint<P: Healthy>() -> [String; 4] {
     let policy = P::policy();
     let decision = policy.decide(&Request::new(&context(3)), &mut rng()).unwrap();
@@ -87,7 +87,7 @@ fn rewarded<P: Policy>(mut policy: P) -> P {
     policy
 }
 
-/// With a scaling, in its warm-up before so many rewards.
+/// Policy with a scaling, after a number of rewards within its warm-up.
 fn chosen_by_settings(warm_up: u64) -> AnyPolicy {
     let rule = AnyRule::Thompson(Thompson { alpha: 0.5 });
     let normaliser = Some(NormaliserSettings::default().with_warm_up(warm_up).with_bias(true).with_floor(1e-9));
@@ -117,7 +117,7 @@ pub fn hybrid() -> Hybrid<Ucb> {
     hybrid
 }
 
-/// Choices of the semi-bandits and the hybrid.
+/// Choices of the semi-bandits and the hybrid policy.
 fn choices() -> [String; 3] {
     let (mut rng, arms) = (rng(), [0, 1, 3].map(ArmId::new));
     let mut slate = |select: &dyn Fn(&Request<'_>, &mut ChaCha8Rng) -> Slate| {

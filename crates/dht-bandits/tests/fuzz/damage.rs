@@ -1,9 +1,9 @@
-//! Damage to files: byte by byte, and in the tree of their values.
+//! Damage to files: in their bytes, and in the tree of their values.
 
 use proptest::prelude::*;
 use serde_json::Value;
 
-/// A value in a place where a number or a word belongs.
+/// Value that is put where a number or a word is expected.
 const WILD: [&str; 16] = [
     "0",
     "-1",
@@ -34,7 +34,7 @@ pub enum Edit {
     Tree(usize, Change),
 }
 
-/// An edit of a value; the text around it stays well-formed.
+/// Edit of a value, after which the text is still well-formed.
 #[derive(Debug, Clone, Copy)]
 pub enum Change {
     Replace(usize),
@@ -64,7 +64,7 @@ pub fn damage(text: &mut Vec<u8>, edit: Edit, corpus: &[String]) {
     }
     match edit {
         Edit::Byte(position, byte) => text[position % length] = byte,
-        // Whole files, cut rarely: what is left of one seldom reads.
+        // Whole files are cut rarely, since a cut file can seldom be read.
         Edit::Cut(position) => text.truncate(position % (8 * length)),
         Edit::Drop(position, size) => drop(text.drain(span(position, size))),
         Edit::Repeat(position, size) => {
@@ -72,7 +72,7 @@ pub fn damage(text: &mut Vec<u8>, edit: Edit, corpus: &[String]) {
             text.splice(position % length..position % length, piece);
         }
         Edit::Wild(position, word) => {
-            // A whole number gives way, where one is near.
+            // A whole number is replaced, if there is one nearby.
             let number = |byte: &u8| byte.is_ascii_digit() || b".-+e".contains(byte);
             let start = position % length + text[position % length..].iter().position(u8::is_ascii_digit).unwrap_or(0);
             let end = start + text[start..].iter().position(|byte| !number(byte)).unwrap_or(0);
@@ -102,7 +102,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// Number of values of a tree.
+/// Number of values in a tree.
 fn count(tree: &Value) -> usize {
     1 + match tree {
         Value::Array(values) => values.iter().map(count).sum(),
@@ -111,11 +111,11 @@ fn count(tree: &Value) -> usize {
     }
 }
 
-/// Changes the value that comes `place` values after the root; in an array also by removing, repeating or swapping it.
+/// Changes the value at position `place` after the root. A value in an array may also be removed, repeated or swapped.
 fn alter(tree: &mut Value, position: &mut usize, change: Change) {
     if *position == 0 {
         if let Change::Replace(word) = change {
-            // What is no JSON becomes a string.
+            // Text that is not JSON becomes a string.
             *tree = serde_json::from_str(WILD[word]).unwrap_or_else(|_| WILD[word].into());
         }
         return;
@@ -147,7 +147,7 @@ fn alter(tree: &mut Value, position: &mut usize, change: Change) {
     }
 }
 
-/// The child in which the value at `place` is, counted from that child afterwards.
+/// Child that contains the value at `place`, with the position of the value counted from that child.
 fn child<'a>(values: impl Iterator<Item = &'a Value>, position: &mut usize) -> Option<usize> {
     for (index, value) in values.enumerate() {
         let size = count(value);

@@ -1,7 +1,8 @@
-//! Damaged files: policies, deltas, decisions and slates are refused with nothing changed, or work; never a panic, never
-//! more memory than the file can justify.
+//! Damaged files: policies, deltas, decisions and slates are refused with nothing changed, or can be used. They never
+//! cause a panic, and never take more memory than the file can justify.
 //!
-//! A few thousand of them at each run; `DHT_FUZZ_CASES=1000000 cargo test -p dht-bandits --release --test fuzz` for more.
+//! Each run tests a few thousand files. For more, run `DHT_FUZZ_CASES=1000000 cargo test -p dht-bandits --release
+//! --test fuzz`.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod corpus;
@@ -16,7 +17,7 @@ use std::sync::LazyLock;
 #[global_allocator]
 static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// All that reading a damaged file of a few kilobytes and trying out what it holds may allocate, one after the other.
+/// Bytes that reading and using a damaged file of a few kilobytes may allocate in total.
 const BYTES: usize = 8 << 20;
 
 fn cases() -> u32 {
@@ -26,7 +27,7 @@ fn cases() -> u32 {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// One test, because the count of bytes is the process's.
+    /// All cases are one test, because the process has one count of bytes.
     #[test]
     fn a_damaged_file_is_refused_or_works(which in any::<usize>(), edits in prop::collection::vec(damage::edit(), 0..5)) {
         static CORPUS: LazyLock<Vec<String>> = LazyLock::new(corpus::texts);

@@ -14,7 +14,8 @@ use dht_bandits::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Returns whether all that reads it survives being used and saved again, and is unchanged where it refuses.
+/// Checks a value: each of its uses either succeeds and leaves a value that can be saved, or refuses and changes
+/// nothing.
 pub fn works(file: &[u8]) -> bool {
     single::<LinUcb>(file)
         && single::<LinTs>(file)
@@ -43,13 +44,13 @@ fn again<T: Serialize + DeserializeOwned>(value: &T) -> bool {
     serde_json::from_str::<T>(&text(value)).is_ok_and(|same| text(&same) == text(value))
 }
 
-/// Returns whether the step is done whole, and what it leaves can be saved and loaded, or else changes no bit.
+/// Checks a step: it succeeds and leaves a state that can be saved and loaded, or it changes no bit.
 fn whole<T: Serialize + DeserializeOwned, O>(value: &mut T, act: impl FnOnce(&mut T) -> Result<O>) -> bool {
     let before = text(value);
     if act(value).is_err() { text(value) == before } else { again(value) }
 }
 
-/// A damaged policy that chooses single arms.
+/// Uses a damaged policy that chooses single arms.
 fn single<T: Policy + Serialize + DeserializeOwned>(file: &[u8]) -> bool {
     read::<T>(file).is_none_or(|mut policy| chooses_and_learns(&mut policy))
 }
@@ -65,7 +66,7 @@ fn chooses_and_learns<T: Policy + Serialize + DeserializeOwned>(policy: &mut T) 
         && whole(policy, |policy| policy.learn(&decision, 1.0))
 }
 
-/// A damaged policy, delta, decision or observation meets a healthy policy.
+/// Uses a damaged policy, delta, decision or observation together with a valid policy.
 fn disjoint<P: Healthy>(file: &[u8]) -> bool {
     let mut healthy = P::policy();
     let mut fits = true;
@@ -98,7 +99,7 @@ fn disjoint<P: Healthy>(file: &[u8]) -> bool {
     fits
 }
 
-/// A damaged semi-bandit, or a damaged slate that meets a healthy one.
+/// Uses a damaged semi-bandit, or a damaged slate together with a valid one.
 fn slates<T>(file: &[u8], healthy: fn() -> T) -> bool
 where
     T: Slates + Serialize + DeserializeOwned,
@@ -140,7 +141,7 @@ impl<P: Posterior, E: Exploration> Slates for TopK<P, E> {
     }
 }
 
-/// A damaged hybrid, or a damaged decision that meets a healthy one.
+/// Uses a damaged hybrid policy, or a damaged decision together with a valid policy.
 fn mixed(file: &[u8]) -> bool {
     let damaged = read::<Hybrid<Ucb>>(file).is_none_or(|mut policy| {
         let arms: Vec<_> = policy.arms().iter().take(2).collect();

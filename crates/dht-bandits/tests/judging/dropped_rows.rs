@@ -1,4 +1,4 @@
-//! Rows that stand for others which the log left out.
+//! Rows that represent other rows which the log left out.
 
 use crate::world::{arm, moments, rng};
 use dht_bandits::{
@@ -12,7 +12,7 @@ use dht_bandits::{
 };
 use rand::RngExt;
 
-/// Arm 0 pays with probability .2, arm 1 with .1; rows without a reward are kept with probability 1 − p.
+/// Arm 0 pays with probability .2, arm 1 with .1. Rows without a reward are logged with probability 1 − p.
 fn log(count: usize, drop_probability: f64, seed: u64) -> Vec<LoggedDecision> {
     let mut rng = rng(seed);
     let mut rows = Vec::new();
@@ -70,7 +70,7 @@ fn intervals_of_dropped_rows_cover() {
         values.push(estimate.value);
         errors.push(estimate.standard_error);
     }
-    // .95 with a deviation of .015; four of them.
+    // The coverage .95 has a deviation of .015; the tolerance is four deviations.
     assert!((178..=200).contains(&covered), "{covered}");
     let (spread, stated) = (moments(&values).1, moments(&errors).0);
     assert!((stated / spread - 1.0).abs() < 0.25, "{stated} {spread}");
@@ -117,7 +117,8 @@ fn what_needs_whole_logs_refuses_dropped_rows() {
 
 #[test]
 fn many_rounded_probabilities_are_a_distribution() {
-    // 700 arms, each probability rounded to six digits: together they miss 1 by far more than one of them may.
+    // The probabilities of 700 arms are rounded to six digits each. Their sum misses 1 by far more than one of them
+    // may.
     let rounded = (1.0f64 / 700.0 * 1e6).round() / 1e6;
     let all: Vec<_> = (0..700).map(|number| (arm(number), rounded)).collect();
     let sum: f64 = all.iter().map(|entry| entry.1).sum();
@@ -128,10 +129,10 @@ fn many_rounded_probabilities_are_a_distribution() {
         ..LoggedDecision::new(vec![1.0], arm(0), probabilities[0].1, 1.0)
     };
     row(&all).check(0).unwrap();
-    // Of two arms that would be an error.
+    // For two arms, such a sum would be an error.
     let wrong = [(arm(0), 0.5), (arm(1), 0.4999)];
     assert!(matches!(row(&wrong).check(0), Err(Error::InRound { .. })));
-    // A probability for an arm that could not be chosen is found in any order.
+    // A probability of an arm that was not available is detected in any order of the arms.
     let mut foreign = row(&all);
     foreign.available.as_mut().unwrap().reverse();
     foreign.check(0).unwrap();

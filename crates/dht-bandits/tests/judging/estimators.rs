@@ -1,4 +1,4 @@
-//! Each estimator: hand-computed numbers, expectation and variance by enumeration, SLOPE, refusals.
+//! Each estimator: numbers computed by hand, expectation and variance by enumeration, SLOPE, and refusals.
 
 use crate::world::{VALUE, every_round, moments, rng, rounds};
 use dht_bandits::{
@@ -38,7 +38,7 @@ fn four_rounds_computed_by_hand() {
         assert_eq!(estimate.mean_weight, 1.625);
     }
     let plain = log.inverse_propensity().unwrap();
-    // Deviations of ½, 0, 8, 0 from 2.125: squares sum to 46.1875; over 4·3.
+    // The deviations from 2.125 are ½, 0, 8 and 0. Their squares sum to 46.1875, which is divided by 4·3.
     assert!((plain.standard_error - (46.1875f64 / 12.0).sqrt()).abs() < 1e-14);
     assert!((plain.effective_samples - 42.25 / 20.25).abs() < 1e-14);
     assert_eq!(plain.largest_weight, 4.0);
@@ -67,7 +67,7 @@ fn extreme_parameters_give_the_direct_or_unbiased_estimator() {
     assert_eq!(value(Estimator::Clipped { largest: 4.0 }), value(Estimator::InversePropensity));
 }
 
-/// The mean of an estimator's terms, and their variance, over all rounds that can happen.
+/// Mean of an estimator's terms and their variance, over all possible rounds.
 fn exact(term: impl Fn(&LoggedRound, Prediction, f64) -> f64) -> (f64, f64) {
     let all = every_round();
     let of = |round: &LoggedRound| term(round, round.prediction.unwrap(), round.weight().unwrap());
@@ -96,21 +96,22 @@ fn bias_and_variance_are_those_of_the_enumerated_world() {
         (Estimator::Direct, exact(|_, model, _| model.expected), false),
     ];
     let mut rng = rng(1);
-    let mut found = vec![(Vec::new(), Vec::new()); cases.len()];
+    let mut results = vec![(Vec::new(), Vec::new()); cases.len()];
     for _ in 0..logs {
         let rounds = rounds(&mut rng, count);
         let log = OffPolicy::new(&rounds).unwrap();
-        for ((estimator, ..), (values, errors)) in cases.iter().zip(&mut found) {
+        for ((estimator, ..), (values, errors)) in cases.iter().zip(&mut results) {
             let estimate = log.estimate(*estimator).unwrap();
             values.push(estimate.value);
             errors.push(estimate.standard_error);
         }
     }
-    for ((estimator, (mean, variance), unbiased), (values, errors)) in cases.iter().zip(&found) {
+    for ((estimator, (mean, variance), unbiased), (values, errors)) in cases.iter().zip(&results) {
         assert_eq!((mean - VALUE).abs() < 1e-12, *unbiased, "{estimator}: {mean}");
         let deviation = (variance / f64::from(count as u32)).sqrt();
         let (got, spread) = moments(values);
-        // Five standard errors of the mean; the deviation of 3,000 values is known within 1.3 %, five of these are 6.5 %.
+        // The tolerance is five standard errors of the mean. The deviation of 3,000 values is known within 1.3 %, five
+        // of which are 6.5 %.
         assert!((got - mean).abs() < 5.0 * deviation / f64::from(logs).sqrt(), "{estimator}: {got}, not {mean}");
         assert!((spread / deviation - 1.0).abs() < 0.065, "{estimator}: spread {spread}, not {deviation}");
         assert!((moments(errors).0 / deviation - 1.0).abs() < 0.02, "{estimator}: error, not {deviation}");
@@ -133,7 +134,8 @@ fn self_normalised_estimates_converge_to_the_value() {
 #[test]
 fn slope_follows_the_better_end() {
     let mut rng = rng(3);
-    // Heavy weights and a model that is right: the direct end; a model that is wrong and a long log: the unbiased end.
+    // With heavy weights and a right model, the direct end is selected. With a wrong model and a long log, the unbiased
+    // end is.
     let heavy = |wrong: f64, count: usize, rng: &mut rand_chacha::ChaCha8Rng| -> Vec<LoggedRound> {
         use rand::RngExt;
         (0..count)
@@ -157,7 +159,7 @@ fn slope_follows_the_better_end() {
             let (_, chosen) = log.slope(&candidates).unwrap();
             let ends = [log.doubly_robust().unwrap().value, log.estimate(candidates[9]).unwrap().value];
             errors[position][0] += (chosen.value - value).powi(2);
-            // The end that is better here: the model where it is right, no model where it is wrong.
+            // The better end is the model if it is right, and no model if it is wrong.
             errors[position][1] += (ends[1 - position] - value).powi(2);
             errors[position][2] += (ends[position] - value).powi(2);
         }
@@ -172,7 +174,7 @@ fn slope_follows_the_better_end() {
 
 #[test]
 fn slope_rejects_a_bias_that_wide_intervals_hide() {
-    // Every reward is about ½ more than expected, a difference that the spread of the expectations hides.
+    // Every reward is about ½ more than expected. The spread of the expectations hides this difference.
     let round = |row: usize| {
         let expected = if row.is_multiple_of(2) { 10.0 } else { -10.0 };
         let prediction = Some(Prediction { logged: expected, expected });
@@ -247,13 +249,13 @@ fn running_errors_keep_their_digits_far_from_zero() {
     let rounds: Vec<_> = (0..1000).map(|round| LoggedRound::new(base + f64::from(round % 2), 0.5, 0.5)).collect();
     let mut running = RunningEstimates::new(None);
     rounds.iter().for_each(|round| running.push(round).unwrap());
-    // Weights of 1 and rewards B and B + 1 by turns: value B + ½, error ½/√999.
+    // All weights are 1, and rewards alternate between B and B + 1: the value is B + ½ and the error ½/√999.
     for estimate in [running.self_normalised(), running.inverse_propensity()] {
         let estimate = estimate.unwrap();
         assert!((estimate.value - base - 0.5).abs() < 1e-4, "{estimate:?}");
         assert!((estimate.standard_error - 0.5 / 999f64.sqrt()).abs() < 1e-6, "{estimate:?}");
     }
-    // With other weights, the sums are those of two passes.
+    // With other weights, the sums equal those of two passes.
     let uneven: Vec<_> =
         (0..1000).map(|round| LoggedRound::new(base + f64::from(round % 3), 0.5, f64::from(round % 5) / 4.0)).collect();
     let mut running = RunningEstimates::new(None);

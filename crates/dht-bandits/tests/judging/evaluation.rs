@@ -1,4 +1,4 @@
-//! The table of all estimates, support, and replay.
+//! Tables of all estimates, support, and replay.
 
 use crate::world::{VALUE, arm, log, moments, rng, target};
 use dht_bandits::{
@@ -25,7 +25,7 @@ fn one_table_has_every_estimate_of_every_policy() {
         for estimator in ["IPS", "SNIPS", "clipped IPS", "DM", "DR", "SNDR", "switch-DR", "DRos", "MRDR"] {
             let row = table.row(policy, estimator).unwrap();
             assert!((row.estimate.value - value).abs() < 0.06, "{policy} {estimator}: {:?}", row.estimate);
-            // The right model is as biased as a wrong one, as far as a log shows.
+            // A log cannot show whether a model is right, so that a right model counts as biased as well.
             let stated = ["IPS", "SNIPS", "DR", "SNDR"].contains(&estimator);
             assert_eq!((row.estimate.has_interval(), row.bootstrap.is_some()), (stated, stated), "{estimator}");
             assert!(row.bootstrap.as_ref().is_none_or(|interval| interval.contains(&row.estimate.value)));
@@ -37,7 +37,7 @@ fn one_table_has_every_estimate_of_every_policy() {
     let own = table.row("(the log)", "mean").unwrap();
     let mean = log.iter().map(|row| row.reward).sum::<f64>() / 4000.0;
     assert!((own.estimate.value - mean).abs() < 1e-12);
-    // What a policy earns that learns is no fixed value.
+    // The value of a policy that learns is not a fixed value.
     assert!(own.sequence.is_none());
     let text = table.to_markdown();
     assert_eq!(text.lines().count(), 2 + 1 + 2 * 9);
@@ -65,7 +65,7 @@ fn choices_that_the_log_never_makes_are_counted_as_unsupported() {
     let estimate = table.row("bold", "IPS").unwrap().estimate;
     assert_eq!(estimate.unsupported, 0.75);
     assert!((estimate.mean_weight - 0.25).abs() < 0.05);
-    // With all probabilities logged, support is known row by row.
+    // If all probabilities are logged, support is known for each row.
     for (position, row) in log.iter_mut().enumerate() {
         let other = if position % 2 == 0 { 9 } else { 8 };
         let propensity = row.propensity.unwrap();
@@ -97,7 +97,7 @@ fn a_refusal_of_a_policy_names_the_round() {
     assert!(matches!(refused, Err(Error::InRound { round: 0, .. })), "{refused:?}");
 }
 
-/// A log of a linear world, drawn with propensities that depend on the context, or uniformly.
+/// Log of a linear environment, drawn uniformly or with propensities that depend on the context.
 fn linear_log(
     rows: usize,
     uniform: bool,
@@ -162,7 +162,7 @@ fn a_replayed_learning_curve_is_the_curve_of_a_policy_that_ran() {
         let error = (spread * spread + other_spread * other_spread).sqrt() / 300f64.sqrt();
         assert!((mean - other).abs() < 4.0 * error, "{mean} {other} ± {error}");
     }
-    // It learns: the second part is better than the first.
+    // The policy learns, so that the second part is better than the first.
     assert!(moments(&replayed[1]).0 > moments(&replayed[0]).0 + 0.05);
 }
 
@@ -181,7 +181,7 @@ fn replay_refuses_a_bound_that_the_log_breaks() {
 #[test]
 fn arms_that_a_policy_lacks_it_is_judged_never_to_choose() {
     let mut rng = rng(6);
-    // Three arms are offered, the third pays nothing; the policy has arms 0 and 1, and had 2.
+    // Three arms are available, and the third pays nothing. The policy has arms 0 and 1, and removed arm 2.
     let probabilities = [0.5, 0.3, 0.2];
     let offered: Vec<_> = (0..3).chain([7]).map(arm).collect();
     let mut log = Vec::new();
@@ -196,18 +196,18 @@ fn arms_that_a_policy_lacks_it_is_judged_never_to_choose() {
     policy.remove_arm(arm(2)).unwrap();
     let bare = EvaluationSettings::default().with_model(None);
     let table = Evaluation::run(&log, &[Target::from_policy("smaller", &policy)], &bare, &mut rng).unwrap();
-    // ½·.2 + ½·.6, and all that it does the log supports.
+    // The value is ½·.2 + ½·.6, and the log supports all choices of the policy.
     let estimate = table.row("smaller", "IPS").unwrap().estimate;
     assert!((estimate.value - 0.4).abs() < 3.0 * estimate.standard_error, "{estimate:?}");
     assert!((estimate.mean_weight - 1.0).abs() < 0.06 && estimate.unsupported == 0.0, "{estimate:?}");
     let probabilities = Target::from_policy("smaller", &policy).probabilities(&log[..1]).unwrap();
     assert_eq!(probabilities, [[(arm(0), 0.5), (arm(1), 0.5)]]);
-    // The same with features, whose rows go with their arms.
+    // The result is the same with features, whose rows follow their arms.
     let shares = Target::from_policy("hybrid", &Hybrid::new(1, 1, 2, 1.0, Ucb { alpha: 0.0 }).unwrap())
         .probabilities(&[LoggedDecision { features: Some(vec![0.1, 0.2, 0.3, 0.4]), ..log[0].clone() }])
         .map(|all| all[0].iter().map(|entry| entry.0).collect::<Vec<_>>());
     assert_eq!(shares.unwrap(), [arm(0), arm(1)]);
-    // It has none of what was offered: no answer is right.
+    // The policy has none of the available arms, so that no answer is right.
     log[9].available = Some(vec![arm(2), arm(7)]);
     (log[9].arm, log[9].reward) = (arm(2), 0.0);
     match Evaluation::run(&log, &[Target::from_policy("smaller", &policy)], &bare, &mut rng).unwrap_err() {
@@ -255,7 +255,7 @@ fn replay_skips_rounds_whose_logged_arm_the_policy_lacks() {
             let chosen = draws.random_range(0..3);
             let reward = f64::from(u8::from(draws.random::<f64>() < means[chosen]));
             let row = LoggedDecision::new(vec![1.0], arm(chosen), 1.0 / 3.0, reward);
-            // Half of the rows name the arms that could be chosen.
+            // Half of the rows list the available arms.
             LoggedDecision { available: (round % 2 == 0).then(|| arms.to_vec()), ..row }
         })
         .collect();
@@ -264,10 +264,10 @@ fn replay_skips_rounds_whose_logged_arm_the_policy_lacks() {
     policy.remove_arm(arm(2)).unwrap();
     let outcome = Replay::run(&mut policy, &rows, None, &mut draws).unwrap();
     assert_eq!(outcome.lacking, logged);
-    // A half of what arms 0 and 1 earn, from about a third of the log.
+    // The value is half of what arms 0 and 1 earn, from about a third of the log.
     assert!((outcome.estimate.value - 0.35).abs() < 0.05, "{:?}", outcome.estimate);
     assert!((outcome.acceptance - 1.0 / 3.0).abs() < 0.03, "{}", outcome.acceptance);
-    // With all of its arms nothing is lacking; where it has none of a row's arms, the row is passed over.
+    // With all arms, no row is lacking. A row with none of the policy's arms is skipped.
     assert_eq!(Replay::run(&mut Uniform::new(1, 3).unwrap(), &rows, None, &mut draws).unwrap().lacking, 0);
     let foreign = LoggedDecision { available: Some(vec![arm(2)]), ..LoggedDecision::new(vec![1.0], arm(2), 0.5, 1.0) };
     let mixed = [rows, vec![foreign; 3]].concat();

@@ -22,7 +22,7 @@ fn pair(arm: u64, share: f64) -> Pair {
     ChampionChallenger::new(champion, challenger, (0.0, 1.0), 0.05).unwrap().with_share(share).unwrap()
 }
 
-/// Verdict after at most some rounds, and their number.
+/// Verdict after at most this number of rounds, with the number of rounds.
 fn run(mut service: Pair, rates: &[f64], seed: u64, rounds: u64) -> (Verdict, u64) {
     let mut rng = rng(seed);
     while service.rounds() < rounds && service.verdict() == Verdict::Undecided {
@@ -46,7 +46,7 @@ fn a_better_challenger_is_deployed_and_a_worse_one_rejected() {
 #[test]
 fn equal_policies_are_seldom_told_apart() {
     let wrong = (0..60).filter(|seed| run(pair(1, 0.1), &[0.4, 0.4], *seed, 1500).0 != Verdict::Undecided).count();
-    // The promise is 5 %: more than 9 of 60 have a probability of .001.
+    // The promised error rate is 5 %: more than 9 errors in 60 runs have a probability of .001.
     assert!(wrong <= 9, "{wrong}");
 }
 
@@ -60,7 +60,7 @@ fn the_gain_is_that_over_the_champion() {
         let reward = reward(&[0.3, 0.5], pair.decision.arm(), &mut rng);
         service.learn(&pair, reward).unwrap();
     }
-    // .5 − .4
+    // The gain is .5 − .4.
     assert!(service.gain().contains(&0.1), "{:?}", service.gain());
     assert!(*service.gain().start() > 0.0 && *service.gain().end() < 0.25, "{:?}", service.gain());
 }
@@ -71,7 +71,7 @@ fn a_champion_without_overlap_is_refused() {
     let service = ChampionChallenger::new(champion, challenger, (0.0, 1.0), 0.05).unwrap();
     let refused = service.decide(&Request::new(&[1.0]), &mut rng(1)).unwrap_err();
     assert!(matches!(refused, Error::NoOverlap { position: 0, weights } if (weights - 1.0 / 3.0).abs() < 1e-12));
-    // Where both have one arm, or the challenger has a share, it is compared.
+    // The comparison works if both policies have one arm, or if the challenger acts in a share of the requests.
     assert!(service.decide(&Request::new(&[1.0]).only(&[ArmId::new(0)]), &mut rng(1)).is_ok());
     let service = service.with_share(0.1).unwrap();
     assert!(service.decide(&Request::new(&[1.0]), &mut rng(1)).is_ok());

@@ -1,4 +1,4 @@
-//! Intervals and verdicts of a table: coverage, levels, what states no interval.
+//! Intervals and verdicts of a table: coverage, levels, and estimators without intervals.
 
 use crate::world::{LOGGING, TARGET, VALUE, arm, log, rng, target};
 use dht_bandits::{
@@ -10,7 +10,7 @@ use dht_bandits::{
     log::LoggedDecision,
 };
 
-/// ½(.7·.2 + .3·.8) + ½(.6·.6 + .4·.4).
+/// Value of the evaluated policy: ½(.7·.2 + .3·.8) + ½(.6·.6 + .4·.4).
 const LOGGED_VALUE: f64 = 0.45;
 
 fn better() -> Target<'static> {
@@ -24,9 +24,9 @@ fn half(request: &Request<'_>, table: [[f64; 2]; 2]) -> Result<Vec<(ArmId, f64)>
 
 #[test]
 fn every_stated_interval_covers_and_biased_rows_state_none() {
-    // Right model, and one that always predicts the mean. Binomial(400, .95): a coverage outside .915 to .98 happens
-    // once in 500 runs (normal tails at −3.2 and 2.8 deviations), and there are 16 of them: a false alarm once in 30
-    // changes of the seed.
+    // Two models: the right one, and one that always predicts the mean. By Binomial(400, .95), a coverage outside .915
+    // to .98 happens once in 500 runs (normal tails at −3.2 and 2.8 deviations). There are 16 coverages: one false
+    // alarm in 30 changes of the seed.
     for (prior_precision, seed) in [(1.0, 11), (1e6, 12)] {
         let settings =
             EvaluationSettings::default().with_model(Some(OutcomeModel::Ridge { prior_precision })).with_resamples(100);
@@ -76,10 +76,10 @@ fn a_level_reaches_every_interval_of_a_table() {
     for pair in widths.windows(2) {
         assert!(pair[0].0.iter().zip(&pair[1].0).all(|(narrow, wide)| 0.0 < *narrow && narrow < wide), "{pair:?}");
     }
-    // At low levels the intersection of all intervals so far is often empty.
+    // At low levels, the intersection of all intervals is often empty.
     let [_, _, (_, narrow), (_, wide)] = widths;
     assert!(narrow.iter().zip(&wide).all(|(narrow, wide)| 0.0 < *narrow && narrow < wide), "{widths:?}");
-    // .6745 and 2.5758 standard errors.
+    // The half widths are .6745 and 2.5758 standard errors.
     assert!((widths[3].0[0] / widths[0].0[0] - 2.575_83 / 0.674_49).abs() < 0.02, "{widths:?}");
 }
 
@@ -107,8 +107,8 @@ fn levels_outside_zero_and_one_are_refused() {
 
 #[test]
 fn deploying_needs_a_gain_above_zero() {
-    // Equal in value to the logging policy, .45, and different from it: ½(a + .8(1 − a)) … with .2a + .8(1 − a) and
-    // .6b + .4(1 − b).
+    // The policy has the same value as the logging policy, .45, and chooses differently: ½(a + .8(1 − a)) … with .2a +
+    // .8(1 − a) and .6b + .4(1 − b).
     let equal = [[0.5, 0.5], [0.0, 1.0]];
     let settings = EvaluationSettings::default().with_reward_range(Some((0.0, 1.0)));
     let (mut rng, mut verdicts) = (rng(3), [0; 3]);
@@ -125,7 +125,7 @@ fn deploying_needs_a_gain_above_zero() {
         verdicts[1] += i32::from(table.anytime_verdict("equal") == Some(Verdict::Deploy));
         assert_ne!(table.verdict("worse"), Some(Verdict::Deploy));
         assert_ne!(table.verdict("better"), Some(Verdict::Reject));
-        // Nothing differs in any row but the model's noise, which DR adds.
+        // The two policies differ in no row. DR adds only the noise of the model.
         for estimator in ["IPS", "SNIPS"] {
             let same = table.rows.iter().find(|row| row.policy == "the same" && row.estimator == estimator).unwrap();
             let same = same.gain.unwrap();
@@ -140,7 +140,7 @@ fn deploying_needs_a_gain_above_zero() {
         }
         assert_eq!(table.verdict("nobody"), None);
     }
-    // Binomial(200, .025): more than 13 once in 1,000 runs.
+    // By Binomial(200, .025), more than 13 failures happen once in 1,000 runs.
     assert!(verdicts.iter().all(|deployed| *deployed <= 13), "{verdicts:?}");
     let log = log(&mut rng, 4000);
     let targets = [better(), Target::new("worse", |request| half(request, [[1.0, 0.0], [0.0, 1.0]]))];
@@ -155,7 +155,7 @@ fn deploying_needs_a_gain_above_zero() {
 
 #[test]
 fn a_paired_interval_is_shorter_than_two_of_their_own() {
-    // A policy that differs from the logging policy in one context only.
+    // The policy differs from the logging policy in one context only.
     let log = log(&mut rng(4), 4000);
     let near = [LOGGING[0], TARGET[1]];
     let targets = [Target::new("near", move |request| half(request, near))];
@@ -210,7 +210,7 @@ fn rates_of_zero_and_one_state_no_interval() {
 
 #[test]
 fn few_rounds_that_decide_state_no_interval() {
-    // One round in a hundred has a weight of 100: two effective samples of every two hundred rounds.
+    // One round in a hundred has a weight of 100. Two hundred rounds have two effective samples.
     let round = |position: usize| {
         let rare = position.is_multiple_of(100);
         let reward = f64::from(u8::from(position.is_multiple_of(3)));

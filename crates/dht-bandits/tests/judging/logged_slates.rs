@@ -1,4 +1,4 @@
-//! Policies of slates judged from the log of another, against what they truly earn.
+//! Slate policies evaluated from the log of another policy, compared with their true rewards.
 
 use crate::world::{arm, rng};
 use dht_bandits::{
@@ -11,7 +11,7 @@ use dht_bandits::{
 };
 use rand::{Rng, RngExt};
 
-/// The chance of a click on each of six items, by context, at whichever position.
+/// Probability of a click on each of six items, by context. The position does not matter.
 const CLICKS: [[f64; 6]; 2] = [[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.7, 0.1, 0.5, 0.1, 0.3, 0.1]];
 const THOMPSON: Thompson = Thompson { alpha: 0.3 };
 const CONTEXTS: [[f64; 2]; 2] = [[1.0, 0.0], [1.0, 1.0]];
@@ -20,7 +20,7 @@ fn clicks<R: Rng + ?Sized>(context: usize, shown: impl Iterator<Item = ArmId>, r
     shown.map(|arm| Feedback::from(rng.random::<f64>() < CLICKS[context][arm.number() as usize])).collect()
 }
 
-/// A policy that has learned for so long.
+/// Policy that has learned for this number of rounds.
 fn learned<E: Exploration>(rule: E, rounds: usize, seed: u64) -> TopK<Ridge, E> {
     let mut policy = TopK::per_arm(2, 6, Ridge::default(), rule).unwrap();
     let mut rng = rng(seed);
@@ -33,7 +33,7 @@ fn learned<E: Exploration>(rule: E, rounds: usize, seed: u64) -> TopK<Ridge, E> 
     policy
 }
 
-/// Expected reward of a policy per slate: Σ over items of the probability that it is shown times that of a click.
+/// Expected reward of a policy per slate: the sum over items of P(item is shown) times P(click on the item).
 fn value(policy: &dyn Policy, arms: &[ArmId]) -> f64 {
     let of_context = |context: usize| {
         let shown = policy.slate_propensities(2, &Request::new(&CONTEXTS[context]).only(arms)).unwrap();
@@ -42,7 +42,7 @@ fn value(policy: &dyn Policy, arms: &[ArmId]) -> f64 {
     0.5 * (of_context(0) + of_context(1))
 }
 
-/// A log of a policy that learns as it goes and explores half of its positions.
+/// Log of a policy that learns while it is logged, and explores half of its positions.
 fn logged(count: usize, seed: u64) -> Vec<LoggedSlate> {
     let mut rng = rng(seed);
     let mut policy = TopK::<Ridge, _>::per_arm(2, 6, Ridge::default(), EpsilonGreedy::new(0.5)).unwrap();
@@ -76,12 +76,12 @@ fn intervals_from_a_log_cover_what_another_policy_earns() {
             assert!((estimate.mean_weight - 1.0).abs() < 0.3 && estimate.unsupported == 0.0, "{estimate:?}");
         }
     }
-    // Binomial(100, .95): mean 95, deviation 2.2.
+    // Binomial(100, .95) has mean 95 and deviation 2.2.
     assert!(covered.iter().all(|count| *count >= 86), "{covered:?}");
-    // Unbiased to four standard errors of the mean of a hundred.
+    // The mean of a hundred estimates is unbiased to four standard errors.
     assert!((0..2).all(|i| (means[i] - truth).abs() < 4.0 * spreads[i] / 10.0), "{means:?} {truth} {spreads:?}");
     assert!(spreads[1] < spreads[0], "{spreads:?}");
-    // And it is another value than what the log earned: the policies differ.
+    // The value differs from what the log earned, since the policies differ.
     let own: f64 = logged(400, 7).iter().flat_map(|slate| slate.shown.clone()).map(|entry| entry.reward()).sum();
     assert!((own / 400.0 - truth).abs() > 0.1, "{own} {truth}");
 }
@@ -101,7 +101,7 @@ fn judged_on_its_own_propensities_a_log_earns_its_mean() {
     let log: Vec<_> = (0..50).map(row).collect();
     let rounds = LoggedRound::from_slates(&log, &policy).unwrap();
     let judge = OffPolicy::from_slates(&rounds).unwrap();
-    // One click a slate; the item below it was not observed and earned nothing.
+    // There is one click per slate. The item below it was not observed and earned nothing.
     for estimate in [judge.independent().unwrap(), judge.pooled_self_normalised().unwrap()] {
         assert!((estimate.value - 1.0).abs() < 1e-12, "{estimate:?}");
     }
@@ -114,7 +114,7 @@ fn arms_that_a_policy_lacks_it_is_judged_never_to_show() {
     let left: Vec<_> = (0..5).map(arm).collect();
     let truth = value(&target, &left);
     let mut log = logged(3000, 5);
-    // The rows name what could be chosen, an item among it that no policy has any more.
+    // The rows list the available arms. One of them is an item that no policy has any more.
     log.iter_mut().for_each(|slate| slate.available = Some((0..6).chain([9]).map(arm).collect()));
     let rounds = LoggedRound::from_slates(&log, &target).unwrap();
     let estimate = OffPolicy::from_slates(&rounds).unwrap().independent().unwrap();
@@ -123,7 +123,7 @@ fn arms_that_a_policy_lacks_it_is_judged_never_to_show() {
         let zeros = slate.shown.iter().zip(entries).filter(|(shown, _)| shown.arm == arm(5));
         assert!(zeros.into_iter().all(|(_, entry)| entry.target == 0.0));
     }
-    // Too few of what could be chosen are left.
+    // Too few of the available arms remain.
     let position = log.iter().position(|slate| slate.shown.iter().any(|entry| entry.arm == arm(5))).unwrap();
     let mut one = log[position].clone();
     one.available = Some(one.shown.iter().map(|entry| entry.arm).collect());
@@ -136,7 +136,7 @@ fn arms_that_a_policy_lacks_it_is_judged_never_to_show() {
 #[test]
 fn arms_never_shown_are_unsupported_and_bad_rows_are_rejected() {
     let mut log = logged(300, 8);
-    // Item 4 is never shown; the target shows it whenever it can.
+    // Item 4 is never shown, and the target policy shows it whenever it can.
     log.retain(|slate| slate.shown.iter().all(|entry| entry.arm != arm(4)));
     let mut target = TopK::<Ridge, _>::per_arm(2, 6, Ridge::default(), EpsilonGreedy::new(0.0)).unwrap();
     for context in CONTEXTS {
@@ -161,7 +161,7 @@ fn arms_never_shown_are_unsupported_and_bad_rows_are_rejected() {
     assert!(refused(&|slate| slate.available = Some(vec![arm(0)])).contains("unknown"));
     assert!(refused(&|slate| slate.context.push(1.0)).contains("context"));
     assert!(refused(&|slate| slate.features = Some(vec![1.0])).contains("features"));
-    // Features go with the arms.
+    // Features follow their arms.
     let shared = TopK::<Ridge, _>::shared(5, Ridge::default(), EpsilonGreedy::new(0.2)).unwrap();
     let shared = shared.with_interactions(Interactions::new(2, 1).unwrap()).unwrap();
     let items: Vec<_> = (0..6).map(arm).collect();

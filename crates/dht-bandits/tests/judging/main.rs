@@ -1,4 +1,4 @@
-//! Off-policy evaluation against hand-computed numbers and known truths.
+//! Off-policy evaluation compared with numbers computed by hand and with known true values.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod coverage;

@@ -1,4 +1,4 @@
-//! Cross-fitted models: never fitted on what they predict; right where the truth is linear; MRDR.
+//! Cross-fitted models: never fitted on the rows that they predict, right if the reward is linear, and MRDR.
 
 use crate::world::{VALUE, arm, log, moments, rng, targets};
 use dht_bandits::{
@@ -37,8 +37,8 @@ fn a_weighted_fit_is_weighted_least_squares() {
     assert!(fitted.predict(&asked(&[1.0, 2.0]), arm(0)).is_err());
 }
 
-/// Rows in which two arms that were never there before could be chosen, the first with features `z`; the reward is
-/// 1 + 2·x − z of the chosen arm, and noise.
+/// Rows with two new arms each, the first with the feature `z`. The reward is 1 + 2·x − z of the chosen arm, with
+/// noise.
 fn short_lived(rows: usize, rng: &mut impl Rng) -> Vec<LoggedDecision> {
     (0..rows)
         .map(|row| {
@@ -58,7 +58,7 @@ fn short_lived(rows: usize, rng: &mut impl Rng) -> Vec<LoggedDecision> {
 #[test]
 fn a_shared_model_knows_arms_by_their_features() {
     let rows = short_lived(400, &mut rng(11));
-    // The policy that takes the arm with the smaller feature: its value is 1 + 2·½ − ⅓.
+    // The policy takes the arm with the smaller feature. Its value is 1 + 2·½ − ⅓.
     let targets: Targets = rows
         .iter()
         .map(|row| {
@@ -74,7 +74,7 @@ fn a_shared_model_knows_arms_by_their_features() {
     };
     let shared = direct(OutcomeModel::SharedRidge { prior_precision: 1e-6 });
     assert!((shared - value).abs() < 0.06, "{shared} for {value}");
-    // A model of each arm has never met the arms of another fold: it knows the mean reward alone.
+    // A model for each arm has never seen the arms of another fold, and predicts the mean reward.
     let (per_arm, mean) = (direct(RIDGE), rows.iter().map(|row| row.reward).sum::<f64>() / rows.len() as f64);
     assert!((per_arm - mean).abs() < 1e-9 && value - per_arm > 0.1, "{per_arm} for {mean}");
 
@@ -113,7 +113,7 @@ fn a_shared_model_rejects_missing_features_and_unknown_arms() {
 
 #[test]
 fn no_row_is_predicted_by_a_model_that_saw_it() {
-    // One row has an outrageous reward: predictions of its own fold know nothing of it, those of the others do.
+    // One row has an extreme reward. Predictions of its own fold are not affected, those of the other folds are.
     let mut rows: Vec<_> = (0..20).map(|_| LoggedDecision::new(vec![1.0], arm(0), 0.5, 1.0)).collect();
     rows[3].reward = 1000.0;
     let targets = vec![vec![(arm(0), 1.0)]; 20];
@@ -153,14 +153,14 @@ fn cross_fitted_doubly_robust_is_unbiased_with_less_variance() {
         assert!((mean - VALUE).abs() < 5.0 * spread / 20.0, "{mean}");
         assert!(spread < 0.9 * plain_spread, "{spread} {plain_spread}");
     }
-    // The truth is linear in the context for each arm, so that the direct method is right too.
+    // The reward is linear in the context for each arm, so that the direct method is right as well.
     assert!((moments(&direct).0 - VALUE).abs() < 0.01);
 }
 
 #[test]
 fn more_robust_fits_lower_the_variance_where_the_model_is_wrong() {
-    // One arm's reward is a parabola; the evaluated policy plays it where the logging policy hardly does. Fitted where the
-    // log is dense, the line is wrong where it counts.
+    // The reward of one arm is a parabola. The evaluated policy plays this arm where the logging policy hardly does. A
+    // line that is fitted where the log is dense is wrong where the policy plays.
     use rand::RngExt;
     let mut rng = rng(6);
     let mut values = [Vec::new(), Vec::new()];
@@ -180,7 +180,7 @@ fn more_robust_fits_lower_the_variance_where_the_model_is_wrong() {
             values.push(OffPolicy::new(&rounds).unwrap().doubly_robust().unwrap().value);
         }
     }
-    // Arm 1 from x > ½: E 4x² there is ∫_{.5}^1 4x²/2 = 7/12.
+    // Arm 1 is played from x > ½. E 4x² there is ∫_{.5}^1 4x²/2 = 7/12.
     let spreads = values.each_ref().map(|values| {
         let (mean, spread) = moments(values);
         assert!((mean - 7.0 / 12.0).abs() < 5.0 * spread / 600f64.sqrt(), "{mean}");
@@ -223,7 +223,7 @@ fn logs_that_cannot_be_judged_are_refused_with_the_round() {
 
 #[test]
 fn items_with_fresh_ids_are_not_unsupported() {
-    // Two items with ids of their own in each row; the log takes the first, the policy the second.
+    // Each row has two items with new ids. The log takes the first, the policy the second.
     let mut rng = rng(14);
     let mut rows = short_lived(300, &mut rng);
     let judge = |rows: &[LoggedDecision]| {
@@ -237,12 +237,12 @@ fn items_with_fresh_ids_are_not_unsupported() {
         (row.arm, row.available, row.features) = (items[0], Some(items.to_vec()), Some(vec![1.0, 2.0]));
     }
     assert_eq!(judge(&rows), 0.0);
-    // The same two items in each row: the second could have been chosen often, and never was.
+    // Each row has the same two items. The second was often available, and never chosen.
     for row in &mut rows {
         (row.arm, row.available) = (arm(0), Some(vec![arm(0), arm(1)]));
     }
     assert_eq!(judge(&rows), 0.75);
-    // In four rows a uniform policy may well leave it out.
+    // In four rows, a uniform policy may well omit it.
     assert_eq!(judge(&rows[..4]), 0.0);
 }
 
@@ -250,7 +250,7 @@ fn items_with_fresh_ids_are_not_unsupported() {
 fn arms_that_could_not_be_chosen_are_unsupported() {
     let mut rng = rng(13);
     let mut rows = short_lived(30, &mut rng);
-    // One arm is everywhere in the log, but not in each row.
+    // One arm occurs throughout the log, but not in each row.
     for (number, row) in rows.iter_mut().enumerate() {
         row.features = None;
         row.arm = arm(number % 3);
@@ -261,7 +261,7 @@ fn arms_that_could_not_be_chosen_are_unsupported() {
     for (number, round) in judged.iter().enumerate() {
         assert_eq!(round.unsupported, if number % 3 == 0 { 0.0 } else { 0.25 }, "{number}");
     }
-    // A policy that all but never does what was logged has no estimate.
+    // A policy that almost never takes the logged action has no estimate.
     let never: Targets = vec![vec![(arm(0), 1e-60), (arm(1), 1e-60), (arm(2), 1e-60), (arm(9), 1.0)]; 30];
     let refused =
         OffPolicy::new(&LoggedRound::from_log(&rows, &never).unwrap()).unwrap().estimate(Estimator::SelfNormalised);

@@ -1,4 +1,4 @@
-//! The Open Bandit Pipeline's estimates from the same log: `scripts/golden_off_policy.py` made them.
+//! Estimates of the Open Bandit Pipeline from the same log, computed by `scripts/golden_off_policy.py`.
 
 use dht_bandits::evaluation::{Estimator, LoggedRound, OffPolicy};
 use serde::Deserialize;

@@ -13,7 +13,7 @@ fn one_bet_is_the_bet_computed_by_hand() {
     let mut sequence = ConfidenceSequence::new((0.0, 1.0), 0.5).unwrap();
     let interval = sequence.push(&LoggedRound::new(1.0, 0.001, 1.0)).unwrap();
     assert_eq!(interval, 1.0..=1.0);
-    // w = 6, r = 1: ½/ν·(6 − ν) ≥ 3 up to ν = 6/7, and λ = √(8 ln 4/ln 2) = 4 does not bind from ν = ⅛.
+    // With w = 6 and r = 1: ½/ν·(6 − ν) ≥ 3 up to ν = 6/7, and λ = √(8 ln 4/ln 2) = 4 does not bind from ν = ⅛.
     let mut sequence = ConfidenceSequence::new((0.0, 1.0), 0.5).unwrap();
     let interval = sequence.push(&LoggedRound::new(1.0, 1.0 / 6.0, 1.0)).unwrap();
     assert!((interval.start() - 0.857).abs() < 1e-9, "{interval:?}");
@@ -46,7 +46,7 @@ fn sequences_cover_the_value_at_all_times_and_close_in_on_it() {
             widths[position] += (interval.end() - interval.start()) / 300.0;
         }
     }
-    // Binomial(300, .05): mean 15, deviation 3.8.
+    // Binomial(300, .05) has mean 15 and deviation 3.8.
     assert!(missed.iter().all(|missed| *missed <= 15), "{missed:?}");
     assert!(widths.iter().all(|width| *width < 0.25), "{widths:?}");
 }

@@ -1,4 +1,4 @@
-//! The pseudo-inverse estimator, by enumeration.
+//! Pseudo-inverse estimator, checked by enumeration.
 
 use crate::world::{arm, moments, rng};
 use dht_bandits::{
@@ -24,7 +24,7 @@ fn rankings(tilt: f64) -> Slates {
     all.into_iter().map(|(slate, share)| (slate, share / sum)).collect()
 }
 
-/// A reward that is a sum of effects of arm and position.
+/// Reward that is a sum of effects, each of an arm at a position.
 fn reward(slate: &[ArmId]) -> f64 {
     let effect = |(position, arm): (usize, &ArmId)| {
         [[0.3, 1.0, -0.5, 0.2], [0.1, 0.4, 0.9, -0.7]][position][arm.number() as usize]
@@ -43,7 +43,7 @@ fn it_is_unbiased_for_rewards_that_are_sums_over_positions() {
     assert!((expected - value).abs() < 1e-10, "{expected} {value}");
     let mean: f64 = logging.iter().zip(&weights).map(|((_, share), weight)| share * weight).sum();
     assert!((mean - 1.0).abs() < 1e-10, "{mean}");
-    // Judged on itself, every slate weighs 1.
+    // If the logging policy is evaluated on its own log, every slate has weight 1.
     for (slate, _) in &logging {
         assert!((pseudo_inverse.weight(&logging, slate).unwrap() - 1.0).abs() < 1e-10);
     }
@@ -112,7 +112,7 @@ fn what_the_logging_policy_says_nothing_of_is_refused() {
     let unseen = [(vec![arm(1), arm(9)], 1.0)];
     let refused = pseudo_inverse.weight(&unseen, &logging[0].0).unwrap_err();
     assert_eq!(refused, Error::NoOverlap { position: 1, weights: 0.0 });
-    // Two slates only: nothing is known of their mixtures.
+    // With only two possible slates, the log gives no evidence about mixtures of them.
     let two: Slates = vec![(vec![arm(0), arm(1)], 0.5), (vec![arm(2), arm(3)], 0.5)];
     let pseudo_inverse = PseudoInverse::new(&two).unwrap();
     let mixed = [(vec![arm(0), arm(3)], 1.0)];
@@ -125,7 +125,7 @@ fn what_the_logging_policy_says_nothing_of_is_refused() {
     assert!(Estimate::from_weights(&[(1.0, 1.0), (-1.0, 1.0)], true).is_err());
 }
 
-/// Two of four items at random, in either order; what they earn is a sum over items.
+/// Shows two of four items at random, in either order. The reward is a sum over items.
 fn logged_pairs(count: usize, seed: u64) -> Vec<LoggedSlate> {
     let mut rng = rng(seed);
     (0..count)
@@ -161,17 +161,17 @@ fn only_the_closed_form_is_biased_on_slates_without_repetition() {
     };
     near(judge.independent().unwrap(), truth);
     near(judge.pooled_self_normalised().unwrap(), truth);
-    // With (n − k)/(n − 1) = 2/3 of the covariance that independent positions would have.
+    // The estimate has (n − k)/(n − 1) = 2/3 of the covariance that independent positions would have.
     let closed = judge.pseudo_inverse().unwrap();
     near(closed, logging + 2.0 / 3.0 * (truth - logging));
     assert!((closed.value - truth).abs() > 8.0 * closed.standard_error, "{closed:?} {truth}");
-    // The matrix knows that no item stands twice: with whole rewards alone it gives the truth.
+    // The matrix accounts for slates without repeated items. From the total rewards alone, it gives the true value.
     let pairs = |of: &dyn Fn(usize, usize) -> f64| -> Slates {
         let all = (0..16).map(|pair| (pair / 4, pair % 4)).filter(|(first, second)| first != second);
         all.map(|(first, second)| (vec![arm(first), arm(second)], of(first, second))).collect()
     };
     let pseudo_inverse = PseudoInverse::new(&pairs(&|_, _| 1.0 / 12.0)).unwrap();
-    // Item 2, then 1, then 0 and 3 alike: each position explores with .2.
+    // The ranking is item 2, then 1, then 0 and 3 tied. Each position explores with .2.
     let best = |left: &[usize]| {
         let top = [2, 1].into_iter().find(|item| left.contains(item));
         let count = left.len() as f64;
@@ -195,19 +195,19 @@ fn only_the_closed_form_is_biased_on_slates_without_repetition() {
 
 #[test]
 fn the_closed_form_is_unbiased_for_independent_positions() {
-    let (shares, wanted) = ([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]], [[0.2, 0.2, 0.6], [0.8, 0.1, 0.1]]);
+    let (shares, targets) = ([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]], [[0.2, 0.2, 0.6], [0.8, 0.1, 0.1]]);
     let effects = [[0.3, 1.0, -0.5], [0.1, 0.4, 0.9]];
     let mut rng = rng(5);
     let mut drawn = |position: usize| {
         let draw: f64 = rng.random();
         let item = if draw < shares[position][0] { 0 } else { 1 + usize::from(draw >= 1.0 - shares[position][2]) };
         let noise = rng.random::<f64>() - 0.5;
-        LoggedRound::new(effects[position][item] + noise, shares[position][item], wanted[position][item])
+        LoggedRound::new(effects[position][item] + noise, shares[position][item], targets[position][item])
     };
     let slates: Vec<_> = (0..20_000).map(|_| vec![drawn(0), drawn(1)]).collect();
     let truth: f64 = (0..2)
         .flat_map(|at| (0..3).map(move |item| (at, item)))
-        .map(|(at, item)| wanted[at][item] * effects[at][item])
+        .map(|(at, item)| targets[at][item] * effects[at][item])
         .sum();
     let judge = OffPolicy::from_slates(&slates).unwrap();
     for estimate in [judge.pseudo_inverse().unwrap(), judge.independent().unwrap()] {
@@ -217,7 +217,7 @@ fn the_closed_form_is_unbiased_for_independent_positions() {
 
 #[test]
 fn standard_errors_include_that_of_slate_lengths() {
-    // Every position earns 1, so that only the lengths 1 and 2 vary: the error of their mean is ½/√999.
+    // Every position earns 1, so that only the lengths 1 and 2 vary. The error of their mean is ½/√999.
     let round = LoggedRound::new(1.0, 0.5, 0.5);
     let slates: Vec<_> = (0..1000).map(|slate| vec![round; 1 + slate % 2]).collect();
     let judge = OffPolicy::from_slates(&slates).unwrap();

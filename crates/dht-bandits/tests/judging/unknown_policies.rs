@@ -1,4 +1,4 @@
-//! Logs whose policy is unknown, and policies that learned from the log that judges them.
+//! Logs of unknown policies, and policies that learned from the log that judges them.
 
 use crate::world::{VALUE, arm, log, rng, target};
 use dht_bandits::{
@@ -15,7 +15,7 @@ fn better() -> Target<'static> {
     Target::new("better", |request| Ok(target(request.context)))
 }
 
-/// A log whose policy is unknown.
+/// Log whose policy is unknown.
 fn unknown(rows: usize, seed: u64) -> Vec<LoggedDecision> {
     let mut rows = log(&mut rng(seed), rows);
     rows.iter_mut().for_each(|row| row.propensity = None);
@@ -54,7 +54,7 @@ fn estimated_propensities_judge_as_known_ones_do() {
             difference += (ours.value - VALUE) / 60.0;
         }
     }
-    // Twenty logs: a deviation of .007.
+    // The mean over twenty logs has a deviation of .007.
     assert!(difference.abs() < 0.025, "{difference}");
 }
 
@@ -73,7 +73,7 @@ fn known_propensities_stay_and_missing_ones_are_filled_in() {
         }
         assert!(row.check(position).is_ok() && (row.propensity_error > 0.0) == (position % 5 == 0));
     }
-    // Refused, and nothing is written.
+    // The log is refused, and no row is changed.
     for (broken, folds) in [(f64::NAN, 5), (-1.0, 5), (1.0, 1), (1.0, 501)] {
         let before = rows.clone();
         assert!(PropensityModel { prior_precision: broken }.fill(&mut rows, folds).is_err());
@@ -95,7 +95,7 @@ fn a_policy_is_refused_on_the_rows_that_it_learned() {
         let target = Target::from_policy("new", &policy);
         let targets = [match trained_on {
             None => target,
-            // The slice lives as long as the call.
+            // The slice need only live as long as the call.
             Some(rows) => target.trained_on(rows),
         }];
         Evaluation::run(on, &targets, &EvaluationSettings::default(), &mut rng(5)).map(|table| table.warnings)
@@ -103,28 +103,28 @@ fn a_policy_is_refused_on_the_rows_that_it_learned() {
     let learned = |round| Err(Error::LearnedFromLog { policy: "new".to_owned(), round });
     assert_eq!(run(Some(train), test), Ok(vec![]));
     assert_eq!(run(Some(train), train), learned(0));
-    // Slices that overlap, and copies of them.
+    // Overlapping slices, and copies of them.
     assert_eq!(run(Some(&rows[..250]), test), learned(0));
     assert_eq!(run(Some(train), &rows[150..]), learned(0));
     let (later, middle) = (rows[100..].to_vec(), rows[250..300].to_vec());
     assert_eq!(run(Some(train), &later), learned(0));
     assert_eq!(run(Some(&middle), test), learned(50));
     assert_eq!(run(Some(&[]), train), Ok(vec![]));
-    // Unknown: the result says so.
+    // The rows are unknown, and the result warns about it.
     let unknown = EvaluationWarning::UnknownTraining { policy: "new".to_owned(), updates: 200 };
     assert_eq!(run(None, test), Ok(vec![unknown]));
 }
 
 #[test]
 fn rows_that_only_look_alike_are_not_taken_for_the_same() {
-    // Two contexts, two arms, two rewards: every row occurs hundreds of times.
+    // With two contexts, two arms and two rewards, every row occurs hundreds of times.
     for seed in 0..20 {
         let rows = log(&mut rng(1000 + seed), 4000);
         let (train, test) = (rows[..2000].to_vec(), &rows[2000..]);
         let targets = [Target::always(arm(0)).trained_on(&train)];
         Evaluation::run(test, &targets, &EvaluationSettings::default(), &mut rng(5)).unwrap();
     }
-    // Rows that are all equal have no place.
+    // A run of equal rows identifies no position.
     let row = LoggedDecision::new(vec![1.0], arm(0), 1.0, 0.0);
     let (train, test) = (vec![row.clone(); 100], vec![row; 100]);
     let targets = [Target::always(arm(0)).trained_on(&train)];
@@ -133,7 +133,7 @@ fn rows_that_only_look_alike_are_not_taken_for_the_same() {
 
 #[test]
 fn cross_fitting_takes_the_optimism_out_of_learning() {
-    // Rewards are coins whatever the policy does, and contexts long enough to be learned by heart.
+    // Rewards are random, whatever the policy does. Contexts are long enough to be memorised.
     let (mut by_heart, mut crossed) = (0.0, 0.0);
     for seed in 0..30 {
         let mut rng = rng(2000 + seed);
@@ -158,13 +158,13 @@ fn cross_fitting_takes_the_optimism_out_of_learning() {
         let all = targets[1].probabilities(&rows).unwrap();
         assert_eq!((all.len(), all[0].len()), (150, 3));
     }
-    // 30 logs of about 50 matches: an error of .013.
+    // The mean over 30 logs of about 50 matches has an error of .013.
     assert!(by_heart > 0.6 && (crossed - 0.5).abs() < 0.05, "{by_heart} {crossed}");
 }
 
 #[test]
 fn an_arm_served_always_gives_no_verdict_on_others() {
-    // A model served the variant that it thought best in each context; nobody logged why.
+    // A model served the variant that it predicted to be best in each context, and no propensity was logged.
     let mut draws = rng(6);
     let rows: Vec<_> = (0..1000)
         .map(|_| {
@@ -175,7 +175,7 @@ fn an_arm_served_always_gives_no_verdict_on_others() {
         .collect();
     let other = Target::new("the other", |request| Ok(vec![(arm(usize::from(request.context[0] < 0.0)), 1.0)]));
     let settings = EvaluationSettings::default().with_propensity_model(Some(PropensityModel::default()));
-    // It never takes a logged action.
+    // The policy never takes a logged action.
     let refused = Evaluation::run(&rows, &[other], &settings, &mut rng(7)).unwrap_err();
     assert!(matches!(refused, Error::NoOverlap { .. }), "{refused}");
     let third = Target::new("mostly other", |request| {
@@ -191,7 +191,7 @@ fn an_arm_served_always_gives_no_verdict_on_others() {
 
 #[test]
 fn a_fit_without_contexts_finds_the_best_arm() {
-    // Ten rows of a log with four arms, in which arm 2 costs .1 and the others 1.
+    // Ten rows of a log with four arms, where arm 2 costs .1 and the others 1.
     let rows = [0, 3, 3, 2, 2, 2, 2, 1, 3, 0].map(|number| {
         let reward = if number == 2 { -0.1 } else { -1.0 };
         LoggedDecision::new(vec![], arm(number), 0.25, reward)
@@ -201,7 +201,7 @@ fn a_fit_without_contexts_finds_the_best_arm() {
     policy.fit(&with_constant).unwrap();
     let all = policy.propensities(&dht_bandits::Request::new(&[1.0])).unwrap();
     assert_eq!(all[2].probability, 1.0, "{all:?}");
-    // A context of another length is refused with its row.
+    // A context of another length is refused with the number of its row.
     let before = policy.state();
     let refused = policy.fit(&rows).unwrap_err();
     assert!(matches!(refused, Error::InRound { round: 0, .. }), "{refused}");
@@ -239,7 +239,7 @@ fn a_fit_equals_learning_row_by_row_or_changes_nothing() {
 
 #[test]
 fn a_fixed_model_gives_the_value_of_dr_for_a_policy_never_taken() {
-    // Two events, in which another action was taken: the doubly robust value is the model's, not its noise.
+    // In two events, another action was taken. The doubly robust value is the model's, without noise.
     let rows: Vec<_> = (0..100).map(|_| LoggedDecision::new(vec![1.0], arm(3), 0.85, 1.0)).collect();
     let rounds = OutcomeModel::default().cross_fit(2, &rows, &vec![vec![(arm(0), 1.0)]; 100]).unwrap();
     let judge = OffPolicy::new(&rounds).unwrap();

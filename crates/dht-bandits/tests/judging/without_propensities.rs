@@ -1,4 +1,4 @@
-//! Rows without a propensity: for the direct method alone, and refused by name elsewhere.
+//! Rows without a propensity: only the direct method accepts them, and other estimators name them in an error.
 
 use crate::world::{arm, log, rng, targets};
 use dht_bandits::{
@@ -11,7 +11,7 @@ use dht_bandits::{
     policy::{Feedback, TopK, Uniform},
 };
 
-/// A log whose row 7 has no propensity.
+/// Log whose row 7 has no propensity.
 fn rows() -> Vec<LoggedDecision> {
     let mut rows = log(&mut rng(1), 300);
     rows[7].propensity = None;

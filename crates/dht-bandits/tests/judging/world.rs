@@ -1,4 +1,4 @@
-//! A world small enough that expectations are sums: two contexts, two arms, rewards 0 or 1.
+//! Environment that is small enough for exact expectations: two contexts, two arms, rewards 0 or 1.
 
 use dht_bandits::{
     ArmId,
@@ -9,15 +9,15 @@ use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-/// P(r = 1), by context and arm.
+/// Probability of a reward of 1, by context and arm.
 pub const REWARDS: [[f64; 2]; 2] = [[0.2, 0.8], [0.6, 0.4]];
-/// The logging policy.
+/// Logging policy: probability of each arm, by context.
 pub const LOGGING: [[f64; 2]; 2] = [[0.7, 0.3], [0.6, 0.4]];
-/// The evaluated policy.
+/// Evaluated policy: probability of each arm, by context.
 pub const TARGET: [[f64; 2]; 2] = [[0.1, 0.9], [0.9, 0.1]];
-/// ½(.1·.2 + .9·.8) + ½(.9·.6 + .1·.4).
+/// Value of the evaluated policy: ½(.1·.2 + .9·.8) + ½(.9·.6 + .1·.4).
 pub const VALUE: f64 = 0.66;
-/// A model that is wrong.
+/// Reward model with wrong predictions.
 pub const MODEL: [[f64; 2]; 2] = [[0.4, 0.5], [0.3, 0.6]];
 
 pub fn rng(seed: u64) -> ChaCha8Rng {
@@ -28,7 +28,7 @@ pub fn arm(number: usize) -> ArmId {
     ArmId::new(number as u64)
 }
 
-/// A round of this context, arm and reward, with the wrong model.
+/// Round with this context, arm and reward, and the wrong model's predictions.
 pub fn round(context: usize, arm: usize, reward: f64) -> LoggedRound {
     let expected = (0..2).map(|other| TARGET[context][other] * MODEL[context][other]).sum();
     LoggedRound {
@@ -37,7 +37,7 @@ pub fn round(context: usize, arm: usize, reward: f64) -> LoggedRound {
     }
 }
 
-/// Every round that can happen, with its probability.
+/// Every possible round, with its probability.
 pub fn every_round() -> Vec<(f64, LoggedRound)> {
     let mut all = Vec::new();
     for context in 0..2 {
@@ -60,7 +60,7 @@ pub fn rounds<R: Rng + ?Sized>(rng: &mut R, count: usize) -> Vec<LoggedRound> {
     (0..count).map(|_| draw(rng)).map(|(context, arm, reward)| round(context, arm, reward)).collect()
 }
 
-/// The log with its contexts, −1 or 1, and the evaluated policy's probabilities.
+/// Log with its contexts, −1 or 1, and the evaluated policy's probabilities.
 pub fn log<R: Rng + ?Sized>(rng: &mut R, count: usize) -> Vec<LoggedDecision> {
     let row = |(context, chosen, reward): (usize, usize, f64)| {
         LoggedDecision::new(vec![2.0 * context as f64 - 1.0], arm(chosen), LOGGING[context][chosen], reward)

@@ -1,4 +1,4 @@
-//! Recovery: rewards since the last save are learned again from the log.
+//! Recovery after a crash: rewards since the last save are learned again from the log.
 
 use crate::support::{decision, read, rng};
 use dht_bandits::{
@@ -25,7 +25,7 @@ fn a_policy_goes_on_from_its_last_save_to_the_bit() {
             let context = [1.0, f64::from(round % 7) - 3.0];
             let made = served.decide(&Request::new(&context), &mut rng).unwrap();
             in_flight.push_back((log.append(&made, None, time).unwrap(), made));
-            // Rewards come late, out of order, and for two in three.
+            // Rewards arrive late, out of order, and for two of three decisions.
             if in_flight.len() > 9 {
                 let (id, made) = in_flight.remove(round as usize % 9).unwrap();
                 if round % 3 != 0 {
@@ -41,7 +41,7 @@ fn a_policy_goes_on_from_its_last_save_to_the_bit() {
         drop(log);
         assert_eq!(DecisionLog::open(folder.path(), settings).unwrap().position(), end);
         assert!(end.0 > 5);
-        // The next process.
+        // The next process continues here.
         let (mut policy, position): (LinTs, (u64, u64)) = serde_json::from_str(&saved).unwrap();
         let reader = LogReader::open(folder.path(), LogSettings::default().with_horizon(Some(50.0))).unwrap();
         let mut missed: Vec<_> =
@@ -71,7 +71,7 @@ fn each_reward_tells_where_it_stands_and_defaults_stand_nowhere() {
     let at = joined[0].answered_at.unwrap();
     assert!(before <= at && at < after, "{before:?} {at:?} {after:?}");
     assert_eq!((joined[1].answered_at, joined[1].defaulted), (None, true));
-    // The line itself, to the byte.
+    // The line is the same, to the byte.
     let text = std::fs::read(folder.path().join(format!("{:08}.jsonl", at.0))).unwrap();
     assert!(text[at.1 as usize..].starts_with(b"{\"reward\":{\"id\":0,"));
     let mut slates = LogReader::open_slates(folder.path(), LogSettings::default()).unwrap();

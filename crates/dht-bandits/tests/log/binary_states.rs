@@ -1,4 +1,4 @@
-//! Binary states: whole, torn, damaged, of another kind.
+//! Binary states: complete, torn, damaged, and of another type.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use crate::support::rng;
@@ -43,7 +43,7 @@ fn binary_states_of_all_kinds_come_back_bit_for_bit() {
     save_binary(&file, &Checkpoint::new(&sparse, &log)).unwrap();
     let loaded: Checkpoint<SparsePolicy<DiagonalLaplace, SquareCb>> = load_binary(&file).unwrap();
     assert_eq!((loaded.policy.state(), loaded.position), (sparse.state(), log.position()));
-    // Two weights of two million have learned, and no others are saved.
+    // Two of two million weights have learned, and only these are saved.
     assert!(fs::metadata(&file).unwrap().len() < 1000);
 }
 

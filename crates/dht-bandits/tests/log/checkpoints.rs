@@ -1,4 +1,4 @@
-//! Policies saved with their position in the log: restored to the bit, torn, foreign.
+//! Policies that are saved with their position in the log: restored exactly, torn, and from another log.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use crate::support::{decision, rng};
@@ -42,7 +42,7 @@ fn a_restored_policy_catches_up_to_the_bit_and_only_once() {
         assert_eq!((caught_up.learned, caught_up.refused), (200 - saved_after as usize, vec![]));
         assert_eq!(restored.policy.state(), served.state(), "saved after {saved_after}");
         assert_eq!(restored.catch_up(&rewards, settings).unwrap().learned, 0);
-        // It is saved again, and nothing is learned twice.
+        // The policy is saved again, and nothing is learned twice.
         restored.save(&file).unwrap();
         let mut again = Checkpoint::<LinTs>::load(&file).unwrap();
         assert_eq!(again.catch_up(&rewards, settings).unwrap().learned, 0);
@@ -61,7 +61,7 @@ fn feedback_on_slates_is_caught_up_beside_decisions() {
         let slate = served.decide_slate(2, &Request::new(&request), &mut rng(u64::from(number))).unwrap();
         let slate = slate.with_examination(&[0.9, 0.3]).unwrap();
         let id = log.append_slate(&slate, 0.0).unwrap();
-        // Of another policy in the same folder, without a reward.
+        // A decision of another policy in the same folder, without a reward.
         log.append(&decision(1), None, 0.0).unwrap();
         let feedback = [Feedback::from(number % 3 == 0), Feedback::from(number % 5 == 0)];
         log.feedback(id, &feedback, 0.0).unwrap();
@@ -91,7 +91,7 @@ fn rewards_that_the_policy_refuses_are_reported_by_id() {
     assert_eq!(caught_up.learned + removed.len(), 10);
 }
 
-/// A saved policy and the log beside it.
+/// Saved policy, and the log in the same folder.
 fn saved() -> (tempfile::TempDir, PathBuf, PathBuf, LinUcb) {
     let folder = tempfile::tempdir().unwrap();
     let (rewards, file) = (folder.path().join("log"), folder.path().join("policy.json"));
@@ -116,7 +116,8 @@ fn torn_and_foreign_checkpoints_are_refused() {
         let refused = Checkpoint::<LinUcb>::load(&file).unwrap_err().to_string();
         assert!(refused.contains("policy.json"), "{refused}");
     }
-    // The end of another file, zeros after a power failure, another kind of policy, a bare policy.
+    // Damaged files: the end of another file, zeros after a power failure, another type of policy, and a policy without
+    // a position.
     let mut longer = whole.clone();
     longer.extend_from_slice(b"}");
     let zeros = vec![0; whole.len()];
@@ -129,7 +130,7 @@ fn torn_and_foreign_checkpoints_are_refused() {
     assert!(matches!(Checkpoint::<LinTs>::load(&file), Err(Error::Settings { .. })));
     let missing = Checkpoint::<LinUcb>::load(folder.path().join("none.json")).unwrap_err();
     assert!(matches!(missing, Error::File { kind: std::io::ErrorKind::NotFound, .. }), "{missing}");
-    // A path that cannot be written: the former file stays, and no partial one.
+    // If the path cannot be written, the former file stays, and no partial file remains.
     let log = DecisionLog::open(folder.path().join("log"), LogSettings::default()).unwrap();
     assert!(Checkpoint::new(&policy, &log).save(folder.path()).is_err());
     let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -154,7 +155,7 @@ fn another_log_and_replaced_lines_are_refused() {
         log.reward(id, 0.5, 0.0).unwrap();
     }
     foreign(&mut checkpoint, other.path());
-    // The last line before the position was lost, and others were written in its place.
+    // The last line before the position was lost, and other lines were written in its place.
     let path = rewards.join("00000000.jsonl");
     let whole = fs::read(&path).unwrap();
     let cut = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
@@ -165,7 +166,7 @@ fn another_log_and_replaced_lines_are_refused() {
     }
     drop(log);
     foreign(&mut checkpoint, &rewards);
-    // A position inside a line.
+    // The position is inside a line.
     fs::write(&path, &whole).unwrap();
     let mut inside = before.clone();
     inside.position.1 -= 1;
@@ -184,10 +185,10 @@ fn a_log_that_ends_before_the_position_is_refused() {
     let refused = restored.catch_up(&rewards, LogSettings::default()).unwrap_err();
     assert!(matches!(refused, LogError::File { problem: LogProblem::EndsBefore { .. }, .. }), "{refused}");
     let (length, byte) = (whole.len() - 1, whole.len());
-    assert!(refused.to_string().contains(&format!("{length} bytes are there, the policy was saved at byte {byte}")));
+    assert!(refused.to_string().contains(&format!("the file has {length} bytes, the policy was saved at byte {byte}")));
     fs::remove_file(&path).unwrap();
     assert!(restored.catch_up(&rewards, LogSettings::default()).is_err());
-    // A line after the position that is cut off is none; one that is damaged is refused, and nothing is learned.
+    // A line after the position that is cut off is ignored. A damaged line is refused, and nothing is learned.
     let reward = "{\"decision\":{\"id\":3,";
     fs::write(&path, [&whole[..], reward.as_bytes()].concat()).unwrap();
     assert_eq!(restored.catch_up(&rewards, LogSettings::default()).unwrap().learned, 0);

@@ -33,15 +33,15 @@ fn rewards_that_come_late_or_never_are_joined() {
     log.reward(2, 0.5, 4.0).unwrap();
     log.reward(0, 1.0, 9.5).unwrap();
     log.append(&decision(4), None, 12.5).unwrap();
-    // Decision 1 waited 11.5 and gets the default; 3 waits since 9.5 and may still be rewarded.
+    // Decision 1 waited 11.5 and gets the default. Decision 3 has waited since 9.5 and may still get its reward.
     let (joined, errors, reader) = read(folder.path(), CLICKS);
     assert!(errors.is_empty());
-    let found: Vec<_> = joined.iter().map(|entry| (entry.id, entry.reward, entry.defaulted)).collect();
-    assert_eq!(found, [(0, 1.0, false), (1, 0.0, true), (2, 0.5, false)]);
+    let outcomes: Vec<_> = joined.iter().map(|entry| (entry.id, entry.reward, entry.defaulted)).collect();
+    assert_eq!(outcomes, [(0, 1.0, false), (1, 0.0, true), (2, 0.5, false)]);
     assert_eq!(joined[2].decision, decision(2));
     let counts = reader.counts();
     assert_eq!((counts.rewarded, counts.defaulted, counts.waiting, counts.torn), (2, 1, 2, 0));
-    // Without a default they are left out; without a horizon they wait for the end.
+    // Without a default they are left out. Without a horizon they wait until the end of the log.
     let (joined, _, reader) = read(folder.path(), CLICKS.with_default_reward(None));
     assert_eq!((joined.len(), reader.counts().unrewarded), (2, 1));
     let (joined, ..) = read(folder.path(), LogSettings::default().with_default_reward(Some(-1.0)));
@@ -73,7 +73,7 @@ fn a_reward_without_its_decision_is_refused_and_changes_nothing() {
     assert_eq!(refused(&mut log, 1, f64::NAN, 2.0), None);
     assert!(matches!(log.reward(1, f64::NAN, 2.0), Err(LogError::Value { .. })));
     assert_eq!(fs::read(folder.path().join("00000000.jsonl")).unwrap(), before);
-    // The same after the log was closed and opened again.
+    // The result is the same after the log was closed and opened again.
     drop(log);
     let mut log = open(folder.path(), Some(10.0));
     assert_eq!((log.next_id(), log.waiting(), log.torn_bytes()), (2, 1, 0));
@@ -106,7 +106,7 @@ fn unusable_decisions_are_rejected_and_change_nothing() {
     assert!(matches!(log.append(&good, Some(&half), 0.0), Err(LogError::Value { .. })));
     assert_eq!((log.next_id(), log.waiting()), (0, 0));
     assert_eq!(fs::metadata(folder.path().join("00000000.jsonl")).unwrap().len(), 0);
-    // A decision whose own propensity is not known takes it from the probabilities.
+    // A decision without a propensity takes it from the probabilities.
     let mut unknown = good.clone();
     unknown.choice.propensity = None;
     let all: Vec<_> = [0.2, 0.3, 0.5].iter().zip(0..).map(|(share, arm)| (ArmId::new(arm), *share)).collect();
@@ -139,7 +139,7 @@ fn files_are_rotated_by_size_and_read_as_one_log() {
     let (joined, errors, _) = read(folder.path(), LogSettings::default());
     assert!(errors.is_empty());
     assert_eq!(joined.iter().map(|entry| entry.id).collect::<Vec<_>>(), (0..30).collect::<Vec<_>>());
-    // With a horizon only the last files need to be read to go on.
+    // With a horizon, only the last files need be read when the log is opened.
     drop(log);
     fs::write(folder.path().join("00000000.jsonl"), "not a record\n").unwrap();
     assert!(DecisionLog::open(folder.path(), settings).is_err());
@@ -160,11 +160,11 @@ fn a_torn_last_line_is_skipped_counted_and_cut_off() {
     let whole = fs::read(folder.path().join("00000000.jsonl")).unwrap();
     let lines = whole.iter().filter(|byte| **byte == b'\n').count();
     assert_eq!(lines, 6);
-    // Cut anywhere, all lines that are whole are read.
+    // If the log is cut anywhere, all complete lines are read.
     for length in 0..=whole.len() {
         fs::write(folder.path().join("00000000.jsonl"), &whole[..length]).unwrap();
         let lines = whole[..length].iter().filter(|byte| **byte == b'\n').count();
-        // A line to its last brace is whole.
+        // A line is complete at its last brace.
         let braced = whole.get(length) == Some(&b'\n');
         let torn = length > 0 && whole[length - 1] != b'\n' && !braced;
         let whole_lines = lines + usize::from(braced);
@@ -219,10 +219,10 @@ fn damaged_lines_are_named_and_the_rest_is_read() {
     assert_eq!(problem(4), LogProblem::Reward { id: 9, problem: Box::new(LogProblem::Unknown) });
     assert_eq!(problem(6), LogProblem::Reward { id: 1, problem: Box::new(LogProblem::Twice) });
     assert_eq!(reader.counts().refused, 8);
-    // A reader that stops at the first error is one question mark.
+    // A reader that stops at the first error needs one question mark.
     let strict: Result<Vec<_>, _> = LogReader::open(folder.path(), LogSettings::default()).unwrap().collect();
     assert!(strict.is_err());
-    // A log with damaged lines is not written to.
+    // A log with damaged lines cannot be opened for writing.
     assert!(matches!(DecisionLog::open(folder.path(), LogSettings::default()), Err(LogError::Line { line: 4, .. })));
 }
 
@@ -236,7 +236,7 @@ fn decisions_without_a_propensity_are_logged_and_learned_from() {
     assert_eq!(decision.choice.propensity, None);
     let id = log.append_request(&request, &decision, None, 0.0).unwrap();
     log.reward(id, 1.0, 1.0).unwrap();
-    // An estimate keeps its standard error.
+    // An estimated propensity keeps its standard error.
     let mut estimated = decision.clone();
     (estimated.choice.propensity, estimated.choice.propensity_error) = (Some(0.25), 0.01);
     let id = log.append(&estimated, None, 2.0).unwrap();
@@ -302,12 +302,12 @@ fn ids_go_on_where_files_hold_rewards_alone_or_are_gone() {
         log.reward(id, 1.0, time).unwrap();
     }
     drop(log);
-    // The files that a horizon of 20 reaches hold rewards alone.
+    // The files that a horizon of 20 reaches hold only rewards.
     let late = settings.with_horizon(Some(20.0));
     let log = DecisionLog::open(folder.path(), late).unwrap();
     assert_eq!(log.next_id(), 5);
     drop(log);
-    // Old files are deleted, all but the last.
+    // All files except the last are deleted.
     let mut files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
     files.sort_unstable();
@@ -316,7 +316,7 @@ fn ids_go_on_where_files_hold_rewards_alone_or_are_gone() {
     assert_eq!(log.append(&decision(9), None, 300.0).unwrap(), 5);
     assert!(matches!(log.reward(4, 1.0, 301.0), Err(LogError::Reward { id: 4, .. })));
     let (_, errors, _) = read(folder.path(), CLICKS);
-    // The reward whose decision is gone is named, nothing else.
+    // Only the reward of the missing decision causes an error.
     assert!(errors.iter().all(|error| matches!(error, LogError::Line { problem: LogProblem::Reward { .. }, .. })));
 }
 
@@ -338,7 +338,7 @@ fn a_complete_last_line_without_newline_is_read() {
     add_line(folder.path(), "{\"reward\":{\"id\":18446744073709551615,\"time\":1.0,\"reward\":0.5}}\n");
     let (_, errors, _) = read(folder.path(), LogSettings::default());
     assert_eq!(errors.len(), 1);
-    // Files of other names are somebody else's.
+    // Files with other names do not belong to the log.
     fs::write(folder.path().join("7.jsonl"), "notes").unwrap();
     assert_eq!(read(folder.path(), LogSettings::default()).1.len(), 1);
 }
@@ -351,7 +351,7 @@ fn a_file_that_a_crash_left_empty_still_tells_where_ids_go_on() {
         log.append(&decision(number), None, number as f64).unwrap();
     }
     drop(log);
-    // The next file was made, and nothing was written to it; or a first line that was torn.
+    // The next file was created without a line, or with a torn first line.
     for (segment, torn) in [(1, ""), (2, "{\"segm")] {
         let path = folder.path().join(format!("{segment:08}.jsonl"));
         fs::write(&path, torn).unwrap();

@@ -1,4 +1,4 @@
-//! Events of dsjson that are no row, or stand for several.
+//! Events of dsjson that are not rows, or that represent several rows.
 
 use dht_bandits::{
     ArmId,
@@ -36,14 +36,14 @@ fn actions_that_were_never_shown_are_counted() {
 #[test]
 fn an_event_that_comes_twice_counts_once() {
     let twice = [event("a", -1.0, ""), event("a", -1.0, ""), event("b", 0.0, ""), event("a", -1.0, "")].join("\n");
-    // Events without an id are all different.
+    // Events without an id all count as different.
     let bare = event("", -1.0, "");
     let absent = bare.replace(r#""EventId":"","#, "");
     let text = format!("{twice}\n{bare}\n{bare}\n{absent}\n{absent}\n");
     let mut reader = rows(&text);
     assert_eq!(reader.by_ref().map(Result::unwrap).count(), 6);
     assert_eq!(reader.repeated(), 2);
-    // A line that was refused does not hide the whole one.
+    // A refused line does not hide a valid line with the same id.
     let text = format!("{}\n{}\n", event("a", -1.0, "").replace("0.5,0.5", "0.5,0.1"), event("a", -1.0, ""));
     let mut reader = rows(&text);
     let read: Vec<_> = reader.by_ref().collect();
@@ -69,7 +69,7 @@ fn rows_keep_the_probability_with_which_others_were_dropped() {
     let mut again = Vec::new();
     read[0].write_dsjson(&mut again, "a").unwrap();
     assert_eq!(rows(std::str::from_utf8(&again).unwrap()).next().unwrap().unwrap(), read[0]);
-    // Csv has no place for it.
+    // CSV has no column for it.
     let refused = LoggedDecision::write_csv(Vec::new(), &read[..1]);
     assert!(matches!(refused, Err(LogError::Value { problem: LogProblem::Malformed(_) })));
     for bad in ["1", "1.5", "-0.1", "\"half\""] {

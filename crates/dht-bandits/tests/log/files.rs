@@ -1,4 +1,4 @@
-//! Files that are not the log's, or that a crash or a full disk left.
+//! Files that do not belong to the log, and files that a crash or a full disk left.
 
 use crate::support::{decision, read};
 use dht_bandits::log::{DecisionLog, LogError, LogProblem, LogReader, LogSettings};
@@ -7,7 +7,7 @@ use std::path::Path;
 
 const SMALL: LogSettings = LogSettings::new().with_rotate_bytes(560);
 
-/// So many decisions, two or three a file.
+/// Writes this number of decisions, two or three per file.
 fn write(folder: &Path, count: u64) -> DecisionLog {
     let mut log = DecisionLog::open(folder, SMALL).unwrap_or_else(|error| unreachable!("{error}"));
     for number in 0..count {
@@ -39,11 +39,11 @@ fn a_file_is_there_with_its_first_line_or_not_at_all() {
     drop(write(folder.path(), 9));
     let files = names(folder.path());
     assert!(files.len() > 4 && files.iter().all(|name| name == "lock" || name.ends_with(".jsonl")), "{files:?}");
-    // A run that was killed while it began a file leaves what the next one takes away.
+    // A process that was killed while it began a file leaves a partial file, which the next process removes.
     fs::write(folder.path().join("next.partial"), "{\"segm").unwrap();
     let mut log = DecisionLog::open(folder.path(), SMALL).unwrap();
     assert!(!names(folder.path()).contains(&"next.partial".to_owned()));
-    // The next file cannot be made: the decision is refused, and nothing stands under its name.
+    // The next file cannot be created: the decision is refused, and no file has its name.
     fs::create_dir(folder.path().join("next.partial")).unwrap();
     let before = names(folder.path());
     let refused = (9..12).find_map(|number| log.append(&decision(number), None, 9.0).err());
@@ -63,14 +63,14 @@ fn ids_never_begin_anew() {
     let folder = tempfile::tempdir().unwrap();
     drop(write(folder.path(), 2));
     let [old, new] = ["00000000.jsonl", "00000001.jsonl"].map(|name| folder.path().join(name));
-    // What a kill after the creation of a file left, and the file before it deleted.
+    // A process was killed after it created a file, and the file before that one was deleted.
     fs::write(&new, "").unwrap();
-    let kept = fs::read(&old).unwrap();
+    let content = fs::read(&old).unwrap();
     fs::remove_file(&old).unwrap();
     let refused = problem(DecisionLog::open(folder.path(), SMALL));
     assert_eq!(refused, ("00000001.jsonl".to_owned(), LogProblem::NoIds));
-    // With the file before it, the empty one learns where ids go on, before anything is written.
-    fs::write(&old, kept).unwrap();
+    // If the file before it is restored, the next id is known before anything is written.
+    fs::write(&old, content).unwrap();
     assert_eq!(DecisionLog::open(folder.path(), SMALL).unwrap().next_id(), 2);
     fs::remove_file(&old).unwrap();
     assert_eq!(DecisionLog::open(folder.path(), SMALL).unwrap().next_id(), 2);
@@ -125,14 +125,14 @@ fn what_is_no_regular_file_is_refused_and_never_waited_for() {
         assert!(reader.next().is_none());
         assert_eq!(reader.counts().unreadable, 1);
     };
-    // It gives zeros without end.
+    // The device returns zeros without end.
     std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
     both(&(name.clone(), LogProblem::NotRegular));
     fs::remove_file(&file).unwrap();
     fs::create_dir(&file).unwrap();
     both(&(name, LogProblem::NotRegular));
     fs::remove_dir(&file).unwrap();
-    // A link to nothing makes no file elsewhere; one to a file of a log is that file.
+    // A link to a missing file creates no file elsewhere. A link to a file of the log is that file.
     let elsewhere = folder.path().join("elsewhere");
     std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
     assert!(matches!(DecisionLog::open(folder.path(), SMALL), Err(LogError::Io { .. })));

@@ -1,4 +1,4 @@
-//! Csv and dsjson, whole and damaged.
+//! CSV and dsjson, valid and damaged.
 
 use dht_bandits::{
     ArmId, Policy,
@@ -122,7 +122,7 @@ fn dsjson_comes_back_as_it_was_written() {
     assert!(bare.write_dsjson(&mut text, "1").is_err());
 }
 
-/// An event as Wabbit's documentation has it.
+/// Event from the documentation of Vowpal Wabbit.
 const EVENT: &str = r#"{"_label_cost":-1,"_label_probability":0.8,"_label_Action":2,"_labelIndex":1,"o":[{"v":1.0,"EventId":"13118d9b"}],"Timestamp":"2021-02-04T16:31:29.2460000Z","Version":"1","EventId":"13118d9b","a":[2,1,3],"c":{"User":{"age":30,"member":true,"country":"DE"},"_multi":[{"Article":{"topic":"a","id":"17"}},{"Article":{"topic":"b","id":"4"}},{"Article":{"topic":"c","id":5}}]},"p":[0.8,0.1,0.1],"VWState":{"m":"ff0744c1"}}"#;
 
 fn user_rows<'a>(text: &'a str, name: &str) -> DsjsonRows<&'a [u8]> {
@@ -162,7 +162,7 @@ fn unusable_dsjson_lines_are_named_and_the_rest_is_read() {
         EVENT.replace("[0.8,0.1,0.1]", "[0.6,0.3,0.1]"),                         // 16: not the label's
         EVENT.to_owned(),
     ];
-    // Events of one id would count once.
+    // Events with the same id would count once.
     let own_id = |(number, line): (usize, &String)| {
         line.replace("\"EventId\":\"13118d9b\",\"a\"", &format!("\"EventId\":\"{number}\",\"a\""))
     };
@@ -186,7 +186,7 @@ fn unusable_dsjson_lines_are_named_and_the_rest_is_read() {
     assert!(matches!(problems[10].1, LogProblem::NotFinite { .. }));
     assert!(matches!(problems[12].1, LogProblem::UnknownAction(_)));
     assert!(matches!(&problems[13].1, LogProblem::Malformed(problem) if problem.contains("its propensity is 0.8")));
-    // A list of another length than before is no context of the same policy.
+    // A list of another length than before does not fit the same policy.
     let lists = r#"{"_label_cost":0,"_label_probability":1,"_label_Action":1,"a":[1],"p":[1],"c":{"x":[1,2],"_multi":[{"i":{"id":"0"}}]}}"#;
     let text = format!("{lists}\n{}\n{lists}\n", lists.replace("[1,2]", "[1,2,3]"));
     let read: Vec<_> = x_rows(text.as_bytes(), "log").collect();
@@ -206,7 +206,7 @@ fn features_of_actions_are_read_and_written() {
     let mut text = Vec::new();
     row.write_dsjson(&mut text, "1").unwrap();
     assert_eq!(x_rows(&text[..], "log").with_actions(["/f"]).next().unwrap().unwrap(), row);
-    // Without columns for them they are left out, as before.
+    // Without columns, features are left out, as before.
     assert_eq!(x_rows(&text[..], "log").next().unwrap().unwrap().features, None);
 }
 
@@ -246,7 +246,7 @@ fn rows_with_features_are_evaluated_and_replayed() {
     use dht_bandits::{Error, Ridge, Thompson, policy::TopK};
     use rand::{RngExt, SeedableRng};
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
-    // Three arms with new names in each round; what pays is their first feature.
+    // Each round has three arms with new ids, and their first feature determines the reward.
     let log: Vec<_> = (0..600)
         .map(|round| {
             let arms: Vec<_> = (0..3).map(|arm| ArmId::new(3 * round + arm)).collect();
@@ -266,7 +266,7 @@ fn rows_with_features_are_evaluated_and_replayed() {
     let targets = [Target::from_policy("shared", &policy)];
     let table = Evaluation::run(&judge[..50], &targets, &settings, &mut rng).unwrap();
     let (own, value) = (table.row("(the log)", "mean").unwrap(), table.row("shared", "SNIPS").unwrap());
-    // The best of three numbers from −1 to 1 is ½ on average.
+    // The largest of three numbers from −1 to 1 is ½ on average.
     assert!(value.estimate.value > own.estimate.value + 0.25, "{value:?}");
     let mut broken = judge[0].clone();
     broken.features.as_mut().unwrap().pop();
@@ -292,13 +292,13 @@ fn a_file_that_cannot_be_read_ends_the_rows() {
 fn columns_that_are_nowhere_are_named() {
     let mut text = Vec::new();
     rows().iter().enumerate().for_each(|(id, row)| row.write_dsjson(&mut text, &id.to_string()).unwrap());
-    // The last line has no newline, and is whole.
+    // The last line has no newline, and is complete.
     text.pop();
     let mut reader = x_rows(&text[..], "events.json").with_context(["/x", "/y", "/z=3"]);
     let read: Vec<_> = reader.by_ref().map(Result::unwrap).collect();
     assert_eq!((read.len(), reader.torn()), (rows().len(), 0));
     assert_eq!(reader.never_met().collect::<Vec<_>>(), ["/y", "/z=3"]);
-    // What begins without a slash points nowhere.
+    // A pointer without a leading slash points nowhere.
     let (line, problem) = line_of(&x_rows(&text[..], "events.json").with_context(["User/age"]).next().unwrap());
     assert!(line == 1 && problem.to_string().contains("User/age"), "{problem}");
     // A number is compared as it is written.
@@ -326,7 +326,7 @@ fn csv_rows_are_named_by_line_under_any_line_ending() {
     // A field of several lines, and a quote that is never closed.
     assert_eq!(bad("arm,propensity,reward\r\n1,0.5,\"a\r\nb\"\r\n\r\n1,0.5,x\r\n"), [2, 5]);
     assert_eq!(bad("arm,propensity,reward\n1,0.5,1\n1,0.5,\"a\nb\n"), [3]);
-    // Beyond any buffer: rows of 17 bytes.
+    // The file is larger than any buffer, with rows of 17 bytes.
     for end in ["\n", "\r\n", "\n\n"] {
         let rows: String =
             (0..30_000).map(|row| format!("1,0.5,{}{end}", if row % 999 == 7 { "x" } else { "1" })).collect();
@@ -352,11 +352,11 @@ fn csv_without_propensities_is_read_where_asked_for() {
     );
     let mut reader = CsvRows::without_propensities(text.as_bytes(), "l.csv").unwrap();
     assert_eq!(reader.features().collect::<Vec<_>>(), ["x"]);
-    // A row that was used for another log.
+    // The row held values of another log.
     let mut row = LoggedDecision::new(vec![], ArmId::new(7), 0.5, 0.0);
     assert!(reader.read(&mut row).unwrap());
     assert_eq!((row.propensity, row.reward, &row.context[..]), (None, 1.0, &[2.0][..]));
-    // A log that ends inside a line, and one line before it.
+    // A log that ends inside a line, and a log that ends one line earlier.
     let rest: Vec<_> = reader.map(|row| row.map(|row| row.arm.number()).map_err(|error| error.to_string())).collect();
     assert_eq!(rest[0], Ok(1));
     assert!(rest[1].as_ref().unwrap_err().contains("line 4"), "{rest:?}");
@@ -384,7 +384,8 @@ fn arms_that_the_probabilities_leave_out_are_written_with_0() {
         read(&LoggedDecision { probabilities: None, ..row.clone() }).unwrap().unwrap().unwrap().probabilities,
         None
     );
-    // What could not be read again is refused: an arm twice, and one arm alone that was chosen half the time.
+    // Rows that could not be read back are refused: an arm that is listed twice, and a single arm that was chosen half
+    // of the time.
     let twice = LoggedDecision { available: Some(vec![first, second, second, third]), ..row.clone() };
     let alone = LoggedDecision { available: Some(vec![second]), probabilities: None, ..row };
     for bad in [twice, alone] {

@@ -1,4 +1,4 @@
-//! Logs of other programs, hashed: Vowpal Wabbit's text format and dsjson, JSON lines and csv.
+//! Logs of other programs with hashed features: Vowpal Wabbit's text format, dsjson, JSON lines and CSV.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use crate::support::rng;
@@ -106,7 +106,7 @@ fn an_event_with_a_bad_line_does_not_spoil_the_next() {
     }
 }
 
-/// A class label with trailing letters, several classes in one line, and class 0.
+/// Class labels with trailing letters, several classes in one line, and class 0.
 #[test]
 fn a_line_that_is_too_long_costs_one_line_or_event() {
     let long = "x".repeat(1 << 26);
@@ -133,7 +133,7 @@ fn class_labels_are_whole_numbers_from_one() {
     }
 }
 
-/// A space after the bar: what follows are features of the namespace without a name, as Wabbit reads it.
+/// After a bar and a space, features belong to the namespace without a name, as in Vowpal Wabbit.
 #[test]
 fn a_space_after_the_bar_is_no_namespace() {
     let mut rows = VowpalRows::new(&b"1:0:1 | text red | text\n"[..], "log.vw", hasher());
@@ -141,7 +141,7 @@ fn a_space_after_the_bar_is_no_namespace() {
     assert_eq!(names(rows.hasher(), &row.context), ["^red:1", "^text:2", "constant:1"]);
 }
 
-/// Text with a line break in it leaves a line without a bar: the line is named, and the next one is read.
+/// A text with a line break leaves a line without a bar. That line is refused by its number, and the next one is read.
 #[test]
 fn a_line_break_inside_text_costs_one_line() {
     let rows = single("1:0:1 |a red\nshoes and coats\n2:0:1 |a x");
@@ -149,18 +149,18 @@ fn a_line_break_inside_text_costs_one_line() {
     assert!(rows[1].as_ref().unwrap_err().to_string().starts_with("log.vw, line 2: there is no bar"));
 }
 
-/// Files from Windows, with a byte-order mark, tabs, and without an end of the last line.
+/// Files from Windows: with a byte-order mark, with tabs, and without a newline at the end.
 #[test]
 fn line_ends_and_marks_are_no_features() {
     let mut rows = VowpalRows::new("\u{feff}1:0:1 |a red\tx:2\r\n\r\n1:0:1 |a red\tx:2".as_bytes(), "log.vw", hasher());
     let (one, two) = (rows.next().unwrap().unwrap(), rows.next().unwrap().unwrap());
     assert_eq!(one, two);
     assert_eq!(names(rows.hasher(), &one.context), ["a^red:1", "a^x:2", "constant:1"]);
-    // Bytes that are no UTF-8 are features too.
+    // Bytes that are not UTF-8 are features too.
     assert!(VowpalRows::new(&b"1:0:1 |a \xff\xfe\n"[..], "log.vw", hasher()).next().unwrap().is_ok());
 }
 
-/// Two features of one index: with both signs they cancel to 0, which is a value like others.
+/// If two features of opposite sign have one index, they cancel to 0, which is an ordinary value.
 #[test]
 fn features_that_cancel_leave_a_valid_context() {
     let mut hasher = FeatureHasher::new(1).unwrap().without_constant();
@@ -199,7 +199,7 @@ fn products_do_not_inherit_collisions() {
     assert!(products.len() > same.len(), "{products:?}");
 }
 
-/// A feature has one sign, whatever stands beside it.
+/// The sign of a feature does not depend on other features.
 #[test]
 fn the_sign_of_a_feature_is_its_own() {
     let mut signs = std::collections::BTreeMap::new();
@@ -323,7 +323,7 @@ fn sparse_decisions_are_logged_judged_and_caught_up() {
         policy.learn(&decision, reward).unwrap();
         rows.push(LoggedDecision::new(decision.context, decision.choice.arm, decision.choice.propensity, reward));
     }
-    // Formats that could not be read again are refused.
+    // Rows that could not be read back are refused.
     let csv = LoggedDecision::write_csv(Vec::new(), &rows[..1]).unwrap_err();
     assert!(csv.to_string().contains("sparse contexts in csv"), "{csv}");
     let dsjson = rows[0].write_dsjson(&mut Vec::new(), "e").unwrap_err();
@@ -343,7 +343,7 @@ fn sparse_decisions_are_logged_judged_and_caught_up() {
     assert!(refused.to_string().contains("with_model"), "{refused}");
 }
 
-/// Classes that the policy does not have are refused when they are learned, and nothing changes.
+/// Rows whose class is not an arm of the policy are refused when they are learned, and nothing changes.
 #[test]
 fn an_arm_that_the_policy_lacks_is_named() {
     let text = "1:0:1 |a x\n4:0:1 |a y\n";

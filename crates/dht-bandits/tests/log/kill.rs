@@ -1,4 +1,4 @@
-//! A process that is killed while it logs loses at most the line it was writing.
+//! A process that is killed while it logs loses at most the line that it was writing.
 
 use crate::support::{decision, read};
 use dht_bandits::log::{DecisionLog, LogSettings};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const FOLDER: &str = "DHT_BANDITS_KILLED_LOG";
 
-/// Not a test of its own: what the killed process runs. It tells each decision and each reward once they are logged.
+/// Part of the other test, run by the killed process. It prints each decision and each reward after it is logged.
 #[test]
 #[ignore = "run by the test below in a process of its own"]
 fn a_process_that_logs_until_it_is_killed() {
@@ -37,7 +37,7 @@ fn fifty_kills_lose_no_line_that_was_acknowledged() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // What it tells is read while it runs, so that it never waits for the pipe.
+        // Its output is read while it runs, so that it never waits for the pipe.
         let out = BufReader::new(child.stdout.take().unwrap());
         let told = std::thread::spawn(move || {
             let mut told = (0u64, 0u64);
@@ -58,10 +58,10 @@ fn fifty_kills_lose_no_line_that_was_acknowledged() {
         assert!(errors.is_empty(), "{errors:?}");
         let counts = reader.counts();
         let held = counts.rewarded + counts.waiting;
-        // All that was told is held; and no more than one line that was not told yet.
+        // The log holds every line that was printed, and at most one more.
         assert!(held >= decisions && held <= decisions + 1, "{held} of {decisions}");
         assert!(joined.iter().enumerate().all(|(id, entry)| entry.reward == entry.id as f64 && entry.id >= id as u64));
-        // Each kill can leave one decision without its reward, that whose reward was about to be written.
+        // Each kill can leave one decision without its reward, if the reward was about to be written.
         assert!(counts.waiting <= round + 1 && counts.torn <= 1, "{counts:?}");
         decisions = held;
     }

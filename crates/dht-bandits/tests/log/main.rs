@@ -1,4 +1,4 @@
-//! Logs of decisions: written, killed, damaged, read back, judged.
+//! Logs of decisions: writing, killed writers, damage, reading, and evaluation.
 
 mod after_a_crash;
 mod binary_states;

@@ -1,4 +1,4 @@
-//! Logs some of whose files are gone.
+//! Logs in which some files are missing.
 
 use crate::support::{decision, read};
 use dht_bandits::log::{DecisionLog, LogError, LogReader, LogSettings};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 const READ: LogSettings = LogSettings::new().with_horizon(Some(1000.0));
 
-/// Twelve decisions, two lines a file, each rewarded four lines later.
+/// Writes twelve decisions, two lines per file. Each gets its reward four lines later.
 fn write(folder: &Path) -> Vec<PathBuf> {
     let mut log = DecisionLog::open(folder, LogSettings::default().with_rotate_bytes(500))
         .unwrap_or_else(|error| unreachable!("{error}"));
@@ -28,7 +28,7 @@ fn write(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The ids of the decisions in a file, and of the rewards.
+/// Ids of the decisions in a file, and ids of the rewards.
 fn ids(path: &Path) -> [Vec<u64>; 2] {
     let text = fs::read_to_string(path).unwrap_or_default();
     ["decision", "reward"].map(|kind| {
@@ -45,7 +45,7 @@ fn rewards_of_decisions_in_deleted_files_are_counted_as_orphans() {
         assert!(files.len() > 6);
         files[..deleted].iter().for_each(|path| fs::remove_file(path).unwrap());
         if headless {
-            // As files were before each began with where ids go on.
+            // Former files did not begin with the next id.
             let text = fs::read_to_string(&files[deleted]).unwrap();
             let (first, rest) = text.split_once('\n').unwrap();
             assert!(first.contains("segment"));
@@ -68,7 +68,7 @@ fn rewards_of_decisions_in_deleted_files_are_counted_as_orphans() {
 fn a_missing_file_between_others_is_named_and_the_rest_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let files = write(folder.path());
-    // Two in a row, and another one.
+    // Two files in a row are missing, and another one.
     let gone = [2, 3, 5];
     let lost: Vec<_> = gone.iter().map(|&file| ids(&files[file])).collect();
     gone.iter().for_each(|&file| fs::remove_file(&files[file]).unwrap());
@@ -81,7 +81,7 @@ fn a_missing_file_between_others_is_named_and_the_rest_is_read() {
         })
         .collect();
     assert_eq!(named, [(files[2].clone(), files[4].clone()), (files[5].clone(), files[6].clone())]);
-    assert!(errors[0].to_string().contains("00000002.jsonl is missing: the log goes on with"), "{}", errors[0]);
+    assert!(errors[0].to_string().contains("00000002.jsonl is missing: the log continues with"), "{}", errors[0]);
     let made: Vec<u64> = lost.iter().flat_map(|[made, _]| made.clone()).collect();
     let rewarded: Vec<u64> = lost.iter().flat_map(|[_, rewards]| rewards.clone()).collect();
     let expected = (0..12u64).filter(|id| !made.contains(id) && !rewarded.contains(id)).collect::<Vec<_>>();
@@ -116,12 +116,12 @@ fn a_default_that_no_log_could_hold_as_a_reward_is_refused() {
     assert!(LogReader::open(folder.path(), READ.with_default_reward(Some(-1e100))).is_ok());
 }
 
-/// Decisions that wait when the reader meets a gap get no default, whatever its length.
+/// Decisions that wait when the reader meets a gap get no default, however long the gap is.
 const DEFAULTS: LogSettings = LogSettings::new().with_default_reward(Some(-1.0));
 
 #[test]
 fn a_file_deleted_while_reading_counts_as_missing_from_start() {
-    // Which files go, after how many decisions, and how many gaps there are.
+    // Each case: which files are missing, after how many decisions, and the number of gaps.
     for (gone, after, gaps) in [
         (vec![0], 0, 0),
         (vec![0, 1, 2], 0, 0),
@@ -143,7 +143,7 @@ fn a_file_deleted_while_reading_counts_as_missing_from_start() {
         let errors: Vec<_> = errors.into_iter().map(|error| error.unwrap_err().to_string()).collect();
         assert_eq!(errors, told.iter().map(ToString::to_string).collect::<Vec<_>>(), "{gone:?}");
         assert!(errors.len() == gaps && errors.iter().all(|error| error.contains("is missing")), "{errors:?}");
-        // All rewards are true ones.
+        // All rewards that are read are true.
         assert!(expected.iter().all(|entry| entry.reward == (entry.id + 2) as f64), "{gone:?}");
     }
 }
@@ -155,14 +155,14 @@ fn what_waits_over_a_gap_gets_no_default() {
         let files = write(folder.path());
         let [made, rewarded] = ids(&files[3]);
         fs::remove_file(&files[3]).unwrap();
-        // A decision after the gap that is never rewarded, and one that ends all horizons.
+        // A decision after the gap that never gets a reward, and a decision that ends all horizons.
         let mut log = DecisionLog::open(folder.path(), LogSettings::default()).unwrap();
         log.append(&decision(12), None, 14.0).unwrap();
         log.append(&decision(13), None, 100.0).unwrap();
         drop(log);
         let (joined, errors, reader) = read(folder.path(), DEFAULTS.with_horizon(horizon));
         assert_eq!(errors.len(), 1);
-        // Their rewards stood in the file.
+        // Their rewards were in the missing file.
         let lost: Vec<_> = rewarded.iter().filter(|id| !made.contains(id)).collect();
         assert!(!lost.is_empty() && joined.iter().all(|entry| !lost.contains(&&entry.id)));
         assert_eq!(reader.counts().unrewarded as usize, lost.len());
@@ -176,25 +176,25 @@ fn what_waits_over_a_gap_gets_no_default() {
 fn files_that_cannot_be_read_are_gaps_as_well() {
     let folder = tempfile::tempdir().unwrap();
     let files = write(folder.path());
-    let kept = fs::read(&files[3]).unwrap();
+    let content = fs::read(&files[3]).unwrap();
     fs::remove_file(&files[3]).unwrap();
     let (missing, _, reader) = read(folder.path(), DEFAULTS);
     let counts = reader.counts();
-    // A folder in the place of a file is no file.
+    // A folder in the place of a file counts as a missing file.
     fs::create_dir(&files[3]).unwrap();
     let (joined, errors, reader) = read(folder.path(), DEFAULTS);
     assert!(matches!(&errors[..], [LogError::File { path, .. }] if *path == files[3]), "{errors:?}");
     assert_eq!(joined, missing);
     assert_eq!((reader.counts().unreadable, reader.counts().gaps), (1, 0));
     assert_eq!((reader.counts().orphaned, reader.counts().unrewarded), (counts.orphaned, counts.unrewarded));
-    // One that was cut off in its first line.
+    // A file that is cut off in its first line.
     fs::remove_dir(&files[3]).unwrap();
-    fs::write(&files[3], &kept[..10]).unwrap();
+    fs::write(&files[3], &content[..10]).unwrap();
     let (joined, errors, reader) = read(folder.path(), DEFAULTS);
     assert!(matches!(&errors[..], [LogError::Line { line: 1, .. }]), "{errors:?}");
     assert_eq!(joined, missing);
     assert_eq!((reader.counts().orphaned, reader.counts().unrewarded), (counts.orphaned, counts.unrewarded));
-    // The last of all vanishes: an error, and no defaults for what waited.
+    // The last file disappears: an error, and no defaults for waiting decisions.
     let mut reader = LogReader::open(folder.path(), DEFAULTS).unwrap();
     let last = files.len() - 1;
     fs::remove_file(&files[last]).unwrap();

@@ -37,7 +37,7 @@ fn a_reward_for_a_deleted_decision_is_no_late_one() {
         drop(log);
         (0..3).for_each(|number| fs::remove_file(folder.path().join(format!("{number:08}.jsonl"))).unwrap());
         let mut log = DecisionLog::open(folder.path(), settings).unwrap();
-        // With 2.5 the horizon of decision 0 has passed at 3, that of 2 has not; no file tells which decision is which.
+        // With a horizon of 2.5, decision 0 is late at time 3, and decision 2 is not. No file shows which is which.
         let problem = |log: &mut DecisionLog, id| match log.reward(id, 1.0, 3.0) {
             Err(LogError::Reward { problem, .. }) => problem,
             other => unreachable!("{other:?}"),
@@ -47,12 +47,12 @@ fn a_reward_for_a_deleted_decision_is_no_late_one() {
         if horizon != Some(2.5) {
             assert_eq!(problem(&mut log, 0), expected[0], "{horizon:?}");
         }
-        // Once the clock is beyond the horizon of a later decision, all before it are late.
+        // Once the clock is beyond the horizon of a later decision, all earlier decisions are late.
         log.append(&decision(4), None, 6.0).unwrap();
         assert_eq!(problem(&mut log, 0), expected[0], "{horizon:?}");
     }
     let told = LogProblem::Gone.to_string();
-    assert_eq!(told, "the file that held its decision or slate is gone");
+    assert_eq!(told, "the file that held its decision or slate was deleted");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn probabilities_that_do_not_sum_to_one_are_refused() {
     let refused = log.append(&made, Some(&probabilities), 0.0).unwrap_err().to_string();
     assert!(refused.ends_with("not a distribution: they sum to 0.75"), "{refused}");
     assert_eq!(log.next_id(), 0);
-    // Of a row, and of a policy that is evaluated.
+    // Errors of a row, and of a policy that is evaluated.
     let row = LoggedDecision::new(vec![1.0], made.arm(), 0.5, 1.0);
     let problem = "they sum to 0.75".to_owned();
     let of = |what| Error::NotADistribution { what, problem: problem.clone() };

@@ -1,4 +1,4 @@
-//! Requests in the log: a policy with features of arms in service, judged from its own log.
+//! Requests in the log: a policy with features of arms is evaluated from its own log.
 
 use crate::support::{decision, read, rng};
 use dht_bandits::{
@@ -21,7 +21,7 @@ fn the_log_of_a_policy_with_features_of_arms_judges_others() {
     let mut rng = rng(3);
     let mut expected = Vec::new();
     for round in 0..600_u64 {
-        // Three arms with two features each, anew in each round; the first of them is what counts.
+        // Each round has three new arms with two features. The first feature determines the reward.
         let features: [f64; 6] = std::array::from_fn(|_| rng.random());
         let context = [rng.random::<f64>()];
         let request = Request::new(&context).featured(&arms, &features, 2).unwrap();
@@ -45,7 +45,7 @@ fn the_log_of_a_policy_with_features_of_arms_judges_others() {
     let rows: Vec<_> = joined.into_iter().map(|entry| entry.into_row()).collect();
     assert_eq!(rows, expected);
 
-    // The policy that always takes the largest first feature earns the mean of the largest of three: ¾.
+    // The policy that always takes the largest first feature earns the mean of the largest of three numbers: ¾.
     let best = Target::new("the best", |request| {
         let first = |position: &usize| request.features(*position).unwrap()[0];
         let position = (0..3).max_by(|left, right| first(left).total_cmp(&first(right))).unwrap();
@@ -71,11 +71,11 @@ fn arms_are_logged_where_the_request_names_them() {
         Err(LogError::Value { problem }) => problem,
         other => unreachable!("{other:?}"),
     };
-    // All arms but some: nothing here knows all of them.
+    // The request excludes some arms, and the log does not know all arms.
     let others = [second];
     let except = Request::new(&context).except(&others);
     assert!(matches!(problem(log.append_request(&except, &made, None, 0.0)), LogProblem::Missing(_)));
-    // The chosen arm must be one of those that could be chosen.
+    // The chosen arm must be one of the available arms.
     let without = Request::new(&context).only(&others);
     assert!(matches!(problem(log.append_request(&without, &made, None, 0.0)), LogProblem::Malformed(_)));
     assert_eq!((log.next_id(), log.waiting()), (0, 0));
@@ -99,7 +99,7 @@ fn what_could_not_be_read_or_judged_again_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut log = DecisionLog::open(folder.path(), LogSettings::default()).unwrap();
     let good = decision(0);
-    // A value that JSON has no number for.
+    // A value that JSON cannot represent.
     for change in [
         (|bad| bad.choice.width = f64::INFINITY) as fn(&mut dht_bandits::Decision),
         |bad| bad.choice.score = f64::NAN,
@@ -113,7 +113,7 @@ fn what_could_not_be_read_or_judged_again_is_not_written() {
     // Probabilities that contradict the propensity.
     let others = [(ArmId::new(0), 0.0), (ArmId::new(1), 0.0), (ArmId::new(2), 0.0), (ArmId::new(7), 1.0)];
     assert!(matches!(log.append(&good, Some(&others), 0.0), Err(LogError::Value { .. })));
-    // An arm that is there twice.
+    // An arm that is listed twice.
     let arms = [good.arm(), ArmId::new(50), ArmId::new(50)];
     let request = Request::new(&good.context).featured(&arms, &[0.0; 3], 1).unwrap();
     assert!(matches!(log.append_request(&request, &good, None, 0.0), Err(LogError::Value { .. })));
@@ -131,7 +131,7 @@ fn excluded_arms_were_not_available() {
     let probability = made.choice.propensity.unwrap();
     let all = [(made.arm(), probability), (ArmId::new(78), 1.0 - probability), (ArmId::new(77), 0.0)];
     log.append_request(&Request::new(&made.context).except(&without), &made, Some(&all), 0.0).unwrap();
-    // Nothing is excluded.
+    // The request excludes no arm.
     log.append_request(&Request::new(&made.context).except(&[]), &made, None, 1.0).unwrap();
     (0..2).for_each(|id| log.reward(id, 1.0, 2.0).unwrap());
     let (joined, errors, _) = read(folder.path(), CLICKS);

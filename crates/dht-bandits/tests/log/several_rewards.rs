@@ -8,13 +8,13 @@ fn settings(rule: RewardRule) -> LogSettings {
     LogSettings::default().with_horizon(Some(100.0)).with_reward_rule(rule)
 }
 
-/// A click at 5, a purchase at 60, and another decision once the horizon has passed.
+/// A click at 5, a purchase at 60, and another decision after the horizon has passed.
 fn click_and_purchase(rule: RewardRule, folder: &std::path::Path) -> Result<(), LogError> {
     let mut log = DecisionLog::open(folder, settings(rule)).unwrap();
     let id = log.append(&decision(0), None, 0.0).unwrap();
     log.append(&decision(1), None, 1.0).unwrap();
     log.reward(id, 1.0, 5.0).unwrap();
-    // Opened again, as after a crash.
+    // The log is opened again, as after a crash.
     drop(log);
     let mut log = DecisionLog::open(folder, settings(rule)).unwrap();
     assert_eq!(log.waiting(), 1);
@@ -50,7 +50,7 @@ fn a_reader_of_first_rewards_refuses_lines_of_another_rule() {
     let (joined, errors, _) = read(folder.path(), settings(RewardRule::First));
     assert_eq!(joined[0].reward, 1.0);
     assert_eq!(errors.len(), 1);
-    // The decision was joined with its first reward, and is waited for no longer.
+    // The decision was joined with its first reward, and no longer waits.
     assert!(errors[0].to_string().contains("line 4: reward or feedback for id 0"), "{}", errors[0]);
 }
 
@@ -62,7 +62,7 @@ fn sums_wait_for_their_horizon_or_for_the_end_of_the_log() {
     for (reward, time) in [(1.0, 1.0), (-3.0, 2.0), (0.5, 90.0)] {
         log.reward(id, reward, time).unwrap();
     }
-    // More may come.
+    // More rewards may follow.
     let (joined, _, reader) = read(folder.path(), settings(RewardRule::Sum));
     assert_eq!((joined.len(), reader.counts().waiting), (0, 1));
     let for_ever = settings(RewardRule::Sum).with_horizon(None);
@@ -73,7 +73,7 @@ fn sums_wait_for_their_horizon_or_for_the_end_of_the_log() {
     log.append(&decision(1), None, 100.5).unwrap();
     let (joined, ..) = read(folder.path(), settings(RewardRule::Sum));
     assert_eq!((joined.len(), joined[0].reward), (1, -1.5));
-    // The position of the last line that counts.
+    // The position is that of the last line that counts.
     let last = joined[0].answered_at.unwrap();
     let text = std::fs::read(folder.path().join("00000000.jsonl")).unwrap();
     assert!(text[last.1 as usize..].starts_with(b"{\"reward\":{\"id\":0,\"time\":90"));

@@ -1,4 +1,4 @@
-//! Slates and the feedback on them: joined, refused, rotated, torn, learned from.
+//! Slates and the feedback on them: joining, refusals, rotation, torn lines, and learning.
 
 use crate::support::{decision, read, rng};
 use dht_bandits::{
@@ -25,7 +25,7 @@ fn open(folder: &Path, horizon: Option<f64>) -> DecisionLog {
         .unwrap_or_else(|error| unreachable!("{error}"))
 }
 
-/// Two of five arms in a context that tells the slate from others.
+/// Slate of two of five arms, in a context that identifies the slate.
 fn slate(number: u64) -> Slate {
     let policy = TopK::<Ridge, _>::per_arm(2, 5, Ridge::default(), EpsilonGreedy::new(0.5))
         .unwrap_or_else(|error| unreachable!("{error}"));
@@ -56,24 +56,24 @@ fn feedback_that_comes_late_or_never_is_joined() {
     log.feedback(2, &[Observed(0.0), Observed(1.0)], 4.0).unwrap();
     log.feedback(0, &[Observed(1.0), Unobserved], 9.5).unwrap();
     log.append_slate(&slate(4), 12.5).unwrap();
-    // Slate 1 waited 11.5 and is left out; 3 waits since 9.5 and may still get its feedback.
+    // Slate 1 waited 11.5 and is left out. Slate 3 has waited since 9.5 and may still get its feedback.
     let (joined, errors, reader) = slates(folder.path(), LEFT_OUT);
     assert!(errors.is_empty(), "{errors:?}");
-    let found: Vec<_> = joined.iter().map(|entry| (entry.id, entry.feedback.clone(), entry.defaulted)).collect();
+    let outcomes: Vec<_> = joined.iter().map(|entry| (entry.id, entry.feedback.clone(), entry.defaulted)).collect();
     let (first, third) = (vec![Observed(1.0), Unobserved], vec![Observed(0.0), Observed(1.0)]);
-    assert_eq!(found, [(0, first.clone(), false), (2, third.clone(), false)]);
+    assert_eq!(outcomes, [(0, first.clone(), false), (2, third.clone(), false)]);
     assert_eq!((&joined[1].slate, joined[1].time), (&slate(2), 2.0));
     let counts = reader.counts();
     assert_eq!((counts.rewarded, counts.unrewarded, counts.waiting, counts.torn), (2, 1, 2, 0));
-    // It counts as unobserved where the settings say so; without a horizon all wait for the end.
+    // It counts as unobserved if the settings say so. Without a horizon, all slates wait until the end of the log.
     let nothing = vec![Unobserved; 2];
     let (joined, _, reader) = slates(folder.path(), LEFT_OUT.with_unobserved(true));
-    let found: Vec<_> = joined.iter().map(|entry| (entry.feedback.clone(), entry.defaulted)).collect();
-    assert_eq!(found, [(first.clone(), false), (nothing.clone(), true), (third.clone(), false)]);
+    let outcomes: Vec<_> = joined.iter().map(|entry| (entry.feedback.clone(), entry.defaulted)).collect();
+    assert_eq!(outcomes, [(first.clone(), false), (nothing.clone(), true), (third.clone(), false)]);
     assert_eq!(reader.counts().defaulted, 1);
     let (joined, ..) = slates(folder.path(), LogSettings::default().with_unobserved(true));
-    let found: Vec<_> = joined.into_iter().map(|entry| entry.feedback).collect();
-    assert_eq!(found, [first, nothing.clone(), third, nothing.clone(), nothing]);
+    let outcomes: Vec<_> = joined.into_iter().map(|entry| entry.feedback).collect();
+    assert_eq!(outcomes, [first, nothing.clone(), third, nothing.clone(), nothing]);
     let (joined, _, reader) = slates(folder.path(), LogSettings::default());
     assert_eq!((joined.len(), reader.counts().waiting), (2, 3));
 }
@@ -111,7 +111,7 @@ fn feedback_without_its_slate_is_refused_and_changes_nothing() {
     }
     assert_eq!(fs::read(folder.path().join(FIRST)).unwrap(), before);
     assert_eq!((log.next_id(), log.waiting()), (3, 2));
-    // The same after the log was closed and opened again.
+    // The result is the same after the log was closed and opened again.
     drop(log);
     let mut log = open(folder.path(), Some(10.0));
     assert_eq!((log.next_id(), log.waiting(), log.torn_bytes()), (3, 2, 0));
@@ -132,17 +132,17 @@ fn unusable_slates_are_rejected_and_change_nothing() {
     };
     let policy = TopK::<Ridge, _>::per_arm(1, 4, Ridge::default(), EpsilonGreedy::new(0.5)).unwrap();
     let request = Request::new(&[1.0]);
-    // Nothing at all was chosen.
+    // The slate has no chosen arm.
     let none = policy.decide_slate(0, &request, &mut rng(1)).unwrap();
     assert!(matches!(problem(log.append_slate(&none, 0.0)), LogProblem::Missing(_)));
-    // What was shown was not among what was asked; all but some.
+    // The slate shows an arm that was not available; the request excludes some arms.
     let good = policy.decide_slate(2, &request, &mut rng(1)).unwrap();
     let other = [ArmId::new(9)];
     let refused = problem(log.append_slate_request(&request.only(&other), &good, 0.0));
     assert!(matches!(refused, LogProblem::Contradiction(_)), "{refused}");
     let refused = problem(log.append_slate_request(&request.except(&other), &good, 0.0));
     assert!(matches!(refused, LogProblem::Missing(_)), "{refused}");
-    // Damaged, as states from elsewhere may be.
+    // Damaged slates, as states from elsewhere may be.
     let json = serde_json::to_value(&good).unwrap();
     let damaged = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut value = json.clone();
@@ -160,7 +160,7 @@ fn unusable_slates_are_rejected_and_change_nothing() {
     }
     assert_eq!((log.next_id(), log.waiting()), (0, 0));
     assert_eq!(fs::metadata(folder.path().join(FIRST)).unwrap().len(), 0);
-    // A slate without its request teaches, but judges nobody.
+    // A policy can learn from a slate without its request, but not be evaluated on it.
     log.append_slate(&good, 0.0).unwrap();
     log.feedback(0, &[Unobserved; 2], 0.0).unwrap();
     let (joined, ..) = slates(folder.path(), LogSettings::default());
@@ -189,13 +189,13 @@ fn files_of_slates_are_rotated_and_a_torn_last_line_is_cut_off() {
     assert!(errors.is_empty(), "{errors:?}");
     assert_eq!(joined.iter().map(|entry| entry.id).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
     assert!(joined.iter().all(|entry| entry.feedback[0] == Observed(entry.id as f64 + 20.0)));
-    // Only the last files need to be read to go on.
+    // Only the last files need be read when the log is opened.
     fs::write(folder.path().join(FIRST), "not a record\n").unwrap();
     assert!(DecisionLog::open(folder.path(), settings).is_err());
     let recent = settings.with_horizon(Some(5.0));
     assert_eq!(DecisionLog::open(folder.path(), recent).unwrap().next_id(), 40);
 
-    // Cut anywhere, all lines that are whole are read.
+    // If the log is cut anywhere, all complete lines are read.
     let folder = tempfile::tempdir().unwrap();
     let mut log = open(folder.path(), None);
     for number in 0..2 {
@@ -207,7 +207,7 @@ fn files_of_slates_are_rotated_and_a_torn_last_line_is_cut_off() {
     for length in 0..=whole.len() {
         fs::write(folder.path().join(FIRST), &whole[..length]).unwrap();
         let lines = whole[..length].iter().filter(|byte| **byte == b'\n').count();
-        // A line to its last brace is whole.
+        // A line is complete at its last brace.
         let braced = whole.get(length) == Some(&b'\n');
         let torn = length > 0 && whole[length - 1] != b'\n' && !braced;
         let (joined, errors, reader) = slates(folder.path(), LogSettings::default());
@@ -244,7 +244,7 @@ fn each_reader_names_what_the_other_reads_and_goes_on() {
     let (joined, errors, _) = slates(folder.path(), LogSettings::default());
     assert_eq!(joined.iter().map(|entry| entry.id).collect::<Vec<_>>(), [1]);
     assert_eq!(places(&errors), [(1, "decision", 0, "LogReader::open")]);
-    // Ids ascend over both: a damaged one is found by either.
+    // Ids ascend over decisions and slates. Either reader detects a damaged id.
     drop(log);
     let text = fs::read_to_string(folder.path().join(FIRST)).unwrap();
     fs::write(folder.path().join(FIRST), text.replace("{\"decision\":{\"id\":0", "{\"decision\":{\"id\":7")).unwrap();
@@ -275,7 +275,7 @@ fn a_slate_that_was_not_chosen_for_the_request_is_not_written() {
         assert_eq!((log.next_id(), log.waiting()), (0, 0));
         assert_eq!(fs::metadata(folder.path().join(FIRST)).unwrap().len(), 0);
     };
-    // Another context, one of another length, other features, features of another length, none.
+    // Another context, a context of another length, other features, features of another length, and no features.
     let (mut other, wide) = (features.clone(), vec![0.5; 12]);
     other.iter_mut().for_each(|value| *value += 1.0);
     refuse(&request.with_context(&[1.0, 3.0]), "is not the context");
@@ -283,7 +283,7 @@ fn a_slate_that_was_not_chosen_for_the_request_is_not_written() {
     refuse(&request.featured(&arms, &other, 2).unwrap(), "is not the context");
     refuse(&request.featured(&arms, &wide, 3).unwrap(), "has length 4, expected 5");
     refuse(&request.only(&arms), "has length 4, expected 2");
-    // Not the pinned arm, fewer arms than were shown.
+    // The pinned arm is not available, or fewer arms are available than were shown.
     refuse(&request.featured(&arms[1..], &features[2..], 2).unwrap(), "arm 0 is shown");
     refuse(&request.featured(&arms[..1], &features[..2], 2).unwrap(), "could be chosen");
     assert_eq!(log.append_slate_request(&request, &slate, 0.0).unwrap(), 0);
@@ -305,7 +305,7 @@ fn a_slate_policy_learns_from_its_log_what_it_learned_online() {
         let features: Vec<f64> = (0..12).map(|_| rng.random::<f64>() - 0.5).collect();
         let context = [rng.random::<f64>()];
         let request = Request::new(&context).featured(&items, &features, 2).unwrap();
-        // The memory of a slate that was used before is not written.
+        // Scratch memory of a reused slate is not written.
         Policy::select_slate(&served, 2, &request, &mut rng, &mut reused).unwrap();
         let slate = served.decide_slate(2, &request, &mut rng).unwrap();
         let clicked = (rng.random::<f64>() < 0.5).then_some((round % 2) as usize);

@@ -1,4 +1,4 @@
-//! Decisions and folders.
+//! Decisions and folders for the tests.
 
 use dht_bandits::{
     Decision, Policy, Request,
@@ -13,7 +13,7 @@ pub fn rng(seed: u64) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(seed)
 }
 
-/// A decision among three arms in a context that tells it from others.
+/// Decision among three arms, in a context that identifies it.
 pub fn decision(number: u64) -> Decision {
     let policy = Uniform::new(2, 3).unwrap_or_else(|error| unreachable!("{error}"));
     let context = [number as f64, 0.1 + number as f64 / 3.0];

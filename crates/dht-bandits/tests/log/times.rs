@@ -1,4 +1,4 @@
-//! The log's clock: times that go backwards, and those that are none.
+//! Clock of the log: times that go backwards, and invalid times.
 
 use crate::support::{decision, read};
 use dht_bandits::log::{DecisionLog, LogError, LogProblem, LogSettings};
@@ -29,10 +29,10 @@ fn writer_and_reader_agree_on_late_rewards_if_time_goes_back() {
     log.append(&decision(0), None, 100.0).unwrap();
     log.append(&decision(1), None, 95.0).unwrap();
     log.append(&decision(2), None, 80.0).unwrap();
-    // By the log's clock, 100, decision 2 is 20 old, whatever the time of its reward.
+    // By the log's clock of 100, the age of decision 2 is 20, whatever the time of its reward.
     late(log.reward(2, 1.0, 85.0));
     log.reward(1, 1.0, 96.0).unwrap();
-    // The clock does not go back where the log is opened again, though the last files hold old times alone.
+    // The clock does not go back when the log is opened again, although the last files hold only old times.
     for number in 3..8 {
         log.append(&decision(number), None, 91.0).unwrap();
     }
@@ -42,13 +42,13 @@ fn writer_and_reader_agree_on_late_rewards_if_time_goes_back() {
     log.append(&decision(8), None, 103.0).unwrap();
     late(log.reward(7, 1.0, 92.0));
     log.reward(0, 2.0, 92.0).unwrap();
-    // What the writer took, the reader takes.
+    // The reader accepts every time that the writer accepts.
     let (joined, errors, reader) = read(folder.path(), READ);
     assert!(errors.is_empty(), "{errors:?}");
-    let found: Vec<_> = joined.iter().map(|entry| (entry.id, entry.reward, entry.defaulted)).collect();
+    let outcomes: Vec<_> = joined.iter().map(|entry| (entry.id, entry.reward, entry.defaulted)).collect();
     let lost = |id| (id, 0.0, true);
     assert_eq!(
-        found,
+        outcomes,
         [(0, 2.0, false), (1, 1.0, false), lost(2), lost(3), lost(4), lost(5), lost(6), lost(7)],
         "{:?}",
         reader.counts()

@@ -1,6 +1,6 @@
-//! Frequencies of choices against the propensities that `decide` gives, among 100 arms.
+//! Frequencies of choices among 100 arms, compared with the propensities that `decide` returns.
 //!
-//! `DHT_DRAWS=1000000 cargo test -p dht-bandits --release --test statistical` for a million draws each.
+//! For a million draws each, run `DHT_DRAWS=1000000 cargo test -p dht-bandits --release --test statistical`.
 
 use crate::support::{draws, normals};
 use dht_bandits::{
@@ -15,11 +15,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const ARMS: u64 = 100;
 const FEATURES: usize = 4;
-/// Decisions that are asked for their propensities.
+/// Number of decisions whose propensities are compared.
 const ASKED: usize = 60;
 
-/// Asserts that each arm that a decision has named was drawn as often as its propensity says, to four standard errors.
-/// Prints the largest deviation, and the probability that the largest of as many independent ones exceeds it.
+/// Asserts that each arm that a decision chose was drawn as often as its propensity says, to four standard errors.
+/// Prints the largest deviation, and the probability that the largest of as many independent deviations exceeds it.
 fn compare(name: &str, counts: &BTreeMap<ArmId, u32>, asked: &[Choice]) {
     let draws = f64::from(draws());
     let (mut worst, mut arms) = (0.0f64, BTreeSet::new());
@@ -28,7 +28,7 @@ fn compare(name: &str, counts: &BTreeMap<ArmId, u32>, asked: &[Choice]) {
         assert!(propensity > 0.0 && propensity <= 1.0 + 1e-12, "{name}: {choice:?}");
         let frequency = f64::from(counts.get(&choice.arm).copied().unwrap_or(0)) / draws;
         let variance = propensity * (1.0 - propensity).max(0.0) / draws + choice.propensity_error.powi(2);
-        // One draw more or less is rounding where hardly any are expected.
+        // If hardly any draws are expected, one draw more or less is rounding.
         let gap = ((frequency - propensity).abs() - 1.0 / draws).max(0.0);
         worst = worst.max(gap / variance.sqrt().max(1e-12));
         arms.insert(choice.arm);
@@ -81,7 +81,7 @@ impl World {
 
     fn disjoint<E: Exploration>(&self, name: &str, rule: E) {
         let mut policy = Disjoint::<Ridge, E>::new(3, ARMS as usize, Ridge::default(), rule).unwrap();
-        // The first ten arms have learned something, the others tie.
+        // The first ten arms have learned rewards, and the others tie.
         for round in 0..60u64 {
             let context = normals(&mut ChaCha8Rng::seed_from_u64(round), 3);
             policy.update(ArmId::new(round % 10), &context, 0.1 * (round % 7) as f64, 1.0).unwrap();

@@ -1,4 +1,5 @@
-//! The propensities of the policies that wrap, forget, ignore contexts or come from settings, against what is drawn.
+//! Propensities compared with frequencies of draws, for policies that wrap others, forget, ignore contexts or come from
+//! settings.
 
 use crate::support::{check, normals};
 use dht_bandits::{
@@ -17,7 +18,7 @@ use rand_chacha::rand_core::SeedableRng;
 const ARMS: usize = 6;
 const THOMPSON: Thompson = Thompson { alpha: 0.8 };
 
-/// Rewards of 0 or 1 for all arms but two, so that means and widths differ.
+/// Rewards of 0 or 1 for all arms except two, so that means and widths differ.
 fn teach(policy: &mut dyn Policy, length: usize, rng: &mut ChaCha8Rng) {
     for round in 0..30 {
         let context = normals(rng, length);
@@ -26,7 +27,7 @@ fn teach(policy: &mut dyn Policy, length: usize, rng: &mut ChaCha8Rng) {
     }
 }
 
-/// All arms, and some in an order of their own.
+/// Requests for all arms, and for some arms in another order.
 fn check_both(name: &str, policy: &dyn Policy, context: &[f64], rng: &mut ChaCha8Rng) {
     let some = [5, 1, 0, 2].map(ArmId::new);
     check(name, policy, &Request::new(context), rng);
@@ -103,7 +104,7 @@ fn policies_around_policies_draw_as_their_propensities_say() {
     check_both("a box", &boxed, &context, &mut rng);
 }
 
-/// Rules with something to draw, for policies whose arms have features.
+/// Exploration rules that draw randomly, for policies whose arms have features.
 fn check_featured<E: Exploration>(name: &str, rule: E, rng: &mut ChaCha8Rng) {
     let arms: Vec<_> = (0..ARMS as u64).map(ArmId::new).collect();
     let (context, rows) = (normals(rng, 2), normals(rng, 3 * ARMS));
@@ -130,7 +131,7 @@ fn rules_on_featured_arms_draw_by_their_propensities() {
     check_featured("SquareCB", SquareCb::new(5.0), &mut rng);
     check_featured("softmax", Softmax { temperature: 0.3 }, &mut rng);
     check_featured("ε-greedy", EpsilonGreedy::new(0.3), &mut rng);
-    // Nothing learned: all values are equal but for their widths.
+    // Nothing was learned, so that all values are equal except for their widths.
     let arms: Vec<_> = (0..ARMS as u64).map(ArmId::new).collect();
     let rows: Vec<f64> = (0..ARMS).flat_map(|arm| [1.0, (arm / 2) as f64]).collect();
     let request = Request::new(&[]).featured(&arms, &rows, 2).unwrap();

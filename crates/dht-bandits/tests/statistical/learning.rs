@@ -1,4 +1,4 @@
-//! Policies find the planted best arm, over seeds.
+//! Policies find the best arm of simulated environments, over several seeds.
 
 use crate::slate_environment::{CascadeEnvironment, ClickEnvironment, total_regret};
 use dht_bandits::{
@@ -15,7 +15,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 const ROUNDS: usize = 5000;
 
-/// At least 19 of 20 seeds keep the regret within a quarter of uniform's.
+/// Asserts that for at least 19 of 20 seeds, the regret is at most a quarter of that of uniform choices.
 fn assert_learns(runs: &[(String, Vec<Curve>)]) {
     let ((_, uniform), learners) = runs.split_first().unwrap();
     for (name, learner) in learners {
@@ -67,7 +67,7 @@ fn slates_of_contextual_clicks_reach_their_reference_regret() {
         assert!(regret < 130.0, "{seed}: {regret}");
         let regret = regret_of(&mut TopK::shared(17, Ridge::default(), Ucb { alpha: 0.5 }).unwrap());
         assert!(regret < 160.0, "{seed}: {regret}");
-        // Controls that explore too much: the limits tell them apart.
+        // Controls that explore too much must exceed the limits.
         let wild = regret_of(&mut TopK::shared(17, DiagonalLaplace::default(), Thompson { alpha: 2.0 }).unwrap());
         let wide = regret_of(&mut TopK::shared(17, Ridge::default(), Ucb { alpha: 4.0 }).unwrap());
         assert!(wild > 130.0 && wide > 160.0, "{seed}: {wild} {wide}");
@@ -76,7 +76,8 @@ fn slates_of_contextual_clicks_reach_their_reference_regret() {
 
 #[test]
 fn cascades_reach_their_reference_regret() {
-    // B_LB, L = 16, K = 2, Δ = .15: about 130 after 100,000 rounds; two thirds of it in the first 20,000.
+    // Cascade B_LB, L = 16, K = 2, Δ = .15: regret about 130 after 100,000 rounds, two thirds of it in the first
+    // 20,000.
     let mean_regret = |alpha: f64| {
         let regret = |seed| {
             let options = DiagonalLaplace::default().with_prior_precision(0.1);
@@ -96,9 +97,9 @@ fn cascades_reach_their_reference_regret() {
 
 #[test]
 fn ten_classes_as_arms_reach_their_reference_reward() {
-    // A stand-in for classified images: 10 prototypes in 30 dimensions, noise of deviation 1.1, a bias column; the arm that names the
-    // class pays 1. Reference: the linear classifier of all labels seen at once is right .95 of the time; LinUCB, which
-    // sees one bit a round, earns .75 to .85 a round over 2,000 rounds.
+    // Environment like the classification of images: 10 prototypes in 30 dimensions, noise of deviation 1.1, and a bias
+    // column. The arm that names the class pays 1. Reference: a linear classifier that sees all labels at once is right
+    // .95 of the time. LinUCB, which sees one bit per round, earns .75 to .85 per round over 2,000 rounds.
     for seed in 0..3 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut normal = |scale: f64| -> f64 {

@@ -1,4 +1,4 @@
-//! Properties that hold in the long run. Each states its chance of a false alarm; seeds are fixed, so none alarms by luck.
+//! Properties of long runs. Each test states its probability of a false alarm; seeds are fixed, so that none is raised.
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod decided;

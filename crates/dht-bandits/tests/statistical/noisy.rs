@@ -23,8 +23,8 @@ fn run(column: Column, seed: u64) -> Outcome {
     outcome
 }
 
-/// Over ten worlds of each column, three quarters of the possible gain, and at most one segment in twenty that stays
-/// on an arm more than 20 % worse. With a constant α of ¼ these are .55 to .65, and one in five.
+/// Over ten environments of each column: three quarters of the possible gain, and at most one segment in twenty that
+/// stays on an arm more than 20 % worse. With a constant α of ¼ these are .55 to .65, and one in five.
 #[test]
 fn recommended_policies_leave_worse_arms_of_noisy_rewards() {
     for column in [SELECTION[0], SELECTION[1], SELECTION[3], SELECTION[9]] {
@@ -41,7 +41,7 @@ fn recommended_policies_leave_worse_arms_of_noisy_rewards() {
     }
 }
 
-/// Rates of 0 and 1 leave a logistic model finite, and the certain arm is chosen.
+/// With rates of 0 and 1, a logistic model stays finite, and the certain arm is chosen.
 #[test]
 fn rates_of_zero_and_one_are_learned() {
     let mut policy = AnyPolicy::recommended(1, 2, RewardType::Binary).unwrap();
@@ -57,7 +57,7 @@ fn rates_of_zero_and_one_are_learned() {
     assert_eq!(good, 1_000);
 }
 
-/// Contexts that never repeat: every score stays finite, and the policy beats uniform draws.
+/// Contexts never repeat: every score stays finite, and the policy is better than uniform draws.
 #[test]
 fn contexts_that_never_repeat_are_learned_from() {
     let mut policy = AnyPolicy::recommended(3, 2, RewardType::Binary).unwrap();

@@ -1,13 +1,14 @@
-//! Worlds of noisy rewards whose best arm is known: repeated, constant and continuous contexts, and items with features.
+//! Environments with noisy rewards and a known best arm: repeated, constant and continuous contexts, and items with
+//! features.
 //!
-//! Defaults are selected on [`SELECTION`] and confirmed unchanged on [`CONFIRMATION`]: other numbers of segments, arms
-//! and rounds, other rates, and other seeds.
+//! Default settings are selected on [`SELECTION`] and confirmed unchanged on [`CONFIRMATION`], which has other numbers
+//! of segments, arms and rounds, other rates, and other seeds.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-/// Contexts of a world.
+/// Contexts of an environment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Contexts {
     /// One-hot vectors of this many segments; one segment is a constant context.
@@ -16,13 +17,13 @@ pub enum Contexts {
     Normal(usize),
 }
 
-/// A distribution of worlds, which seeds draw from.
+/// Distribution of environments, from which seeds draw.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
     pub name: &'static str,
     pub contexts: Contexts,
     pub arms: usize,
-    /// Features of each arm, which then has no weights of its own; 0 for none.
+    /// Number of features of each arm, which then has no separate weights; 0 for none.
     pub features: usize,
     /// Range of the expected rewards.
     pub rates: (f64, f64),
@@ -41,7 +42,7 @@ const fn clicks(name: &'static str, contexts: Contexts, arms: usize, rates: (f64
 
 use Contexts::{Normal, Segments};
 
-/// Worlds on which settings are selected.
+/// Environments on which settings are selected.
 pub const SELECTION: [Column; 14] = [
     clicks("3 segments, 3 arms", Segments(3), 3, (0.02, 0.10), 10_000),
     clicks("5 segments, 4 arms", Segments(5), 4, (0.1, 0.6), 10_000),
@@ -59,7 +60,7 @@ pub const SELECTION: [Column; 14] = [
     Column { features: 4, positions: 3, ..clicks("12 items, slates", Segments(5), 12, (0.05, 0.4), 5_000) },
 ];
 
-/// Worlds on which the selected settings are confirmed.
+/// Environments on which the selected settings are confirmed.
 pub const CONFIRMATION: [Column; 14] = [
     clicks("2 segments, 3 arms, .01–.05", Segments(2), 3, (0.01, 0.05), 100_000),
     clicks("4 segments, 6 arms, .02–.12", Segments(4), 6, (0.02, 0.12), 10_000),
@@ -77,13 +78,13 @@ pub const CONFIRMATION: [Column; 14] = [
     Column { features: 5, positions: 4, ..clicks("4 of 20 items", Segments(4), 20, (0.02, 0.3), 5_000) },
 ];
 
-/// One world of a column, round by round.
+/// One environment of a column, round by round.
 #[derive(Debug, Clone)]
 pub struct World {
     pub column: Column,
     rng: ChaCha8Rng,
-    /// Weights that turn a context into the log-odds of each arm, shape (arms or features, contexts); for segments
-    /// without features the expected rewards, shape (segments, arms).
+    /// Weights that turn a context into the log-odds of each arm, shape (arms or features, contexts). For segments
+    /// without features they are the expected rewards, shape (segments, arms).
     weights: Vec<f64>,
     /// Features of all arms, shape (arms, features).
     pub features: Vec<f64>,
@@ -101,7 +102,7 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
 }
 
 impl World {
-    /// Draws the world of a seed; columns of one seed differ.
+    /// Draws the environment of a seed. Columns of one seed differ.
     pub fn new(column: Column, seed: u64) -> Self {
         let name = column.name.bytes().fold(0u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)));
         let mut rng = ChaCha8Rng::seed_from_u64(name ^ (seed << 32));
@@ -113,7 +114,7 @@ impl World {
             (0, Segments(segments)) => {
                 (0..segments * column.arms).map(|_| low + (high - low) * rng.random::<f64>()).collect()
             }
-            // Rows of length 2 in log-odds.
+            // The rows have length 2 in log-odds.
             (0, Normal(_)) => (0..column.arms * d).map(|_| 2.0 * normal(&mut rng) / (d as f64).sqrt()).collect(),
             (features, _) => (0..features * d).map(|_| 2.0 * normal(&mut rng) / (features as f64).sqrt()).collect(),
         };
@@ -138,7 +139,7 @@ impl World {
         self.normal = normal(&mut self.rng);
     }
 
-    /// Moves to a segment, without a draw.
+    /// Moves to a segment without a random draw.
     fn enter(&mut self, segment: usize) {
         self.segment = segment;
         self.context.fill(0.0);
@@ -172,12 +173,12 @@ impl World {
         }
     }
 
-    /// The draws behind [`reward`](Self::reward): uniform and standard normal.
+    /// Random numbers behind [`reward`](Self::reward): uniform and standard normal.
     pub fn draws(&self) -> (f64, f64) {
         (self.uniform, self.normal)
     }
 
-    /// Expected rewards: the best slate, and a slate drawn uniformly.
+    /// Expected rewards of the best slate and of a uniformly drawn slate.
     pub fn best_and_uniform(&self) -> (f64, f64) {
         let mut sorted = self.expected.clone();
         sorted.sort_by(|left, right| right.total_cmp(left));
@@ -187,21 +188,22 @@ impl World {
     }
 }
 
-/// Outcome of one policy in one world.
+/// Outcome of one policy in one environment.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
-    /// Sums of expected rewards: of the choices, of the best arms, of uniform draws.
+    /// Sums of expected rewards: of the choices, of the best arms, and of uniform draws.
     pub earned: f64,
     pub best: f64,
     pub uniform: f64,
-    /// Segments that end on an arm more than 20 % worse than the best, which the last fifth never chose.
+    /// Number of segments that end on an arm more than 20 % worse than the best, which was never chosen in the last
+    /// fifth.
     pub stuck: usize,
     pub segments: usize,
     ends: Vec<u32>,
 }
 
 impl Outcome {
-    /// Counts one round, in which `shown` was chosen.
+    /// Counts one round in which `shown` was chosen.
     pub fn count(&mut self, world: &World, round: usize, shown: &[usize]) {
         let (best, uniform) = world.best_and_uniform();
         self.earned += shown.iter().map(|&arm| world.expected[arm]).sum::<f64>();
@@ -216,7 +218,7 @@ impl Outcome {
         }
     }
 
-    /// Counts the segments that are stuck, after the last round.
+    /// Counts the segments that stay on a bad arm, after the last round.
     pub fn finish(&mut self, world: &mut World) {
         for segment in 0..self.segments {
             world.enter(segment);

@@ -1,6 +1,6 @@
-//! Propensities against what is drawn: χ² over many choices, for every kind of policy.
+//! Propensities compared with frequencies of draws: χ² over many choices, for every type of policy.
 //!
-//! `DHT_DRAWS=1000000 cargo test -p dht-bandits --release --test statistical` for a million draws each.
+//! For a million draws each, run `DHT_DRAWS=1000000 cargo test -p dht-bandits --release --test statistical`.
 
 use crate::support::{check, draws, normals};
 use dht_bandits::{
@@ -14,7 +14,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 const ARMS: usize = 6;
 
-/// A policy with something learned, so that widths differ.
+/// Policy that has learned rewards, so that widths differ.
 fn trained<E: Exploration>(rule: E, rng: &mut ChaCha8Rng) -> Disjoint<Ridge, E> {
     let mut policy = Disjoint::new(3, ARMS, Ridge::default(), rule).unwrap();
     for round in 0..30 {
@@ -89,7 +89,7 @@ fn check_slates(name: &str, policy: &dyn Policy, shown: usize, request: &Request
             counts[propensities.iter().position(|entry| entry.arm == choice.arm).unwrap()] += 1;
         }
     }
-    // Each item alone is binomial: five deviations, and those of the stated error.
+    // Each item by itself is binomial: the tolerance is five deviations, including those of the stated error.
     let draws = f64::from(draws());
     for (entry, count) in propensities.iter().zip(counts) {
         let deviation =
@@ -133,7 +133,7 @@ fn two_thompson_arms_keep_their_closed_form_while_learning() {
         let scores = [0, 1].map(|arm| policy.score(ArmId::new(arm), &context).unwrap());
         let z = (scores[0].mean - scores[1].mean) / (0.9 * scores[0].width.hypot(scores[1].width));
         let expected = 0.5 * libm::erfc(-z / std::f64::consts::SQRT_2);
-        let found = policy.propensities(&Request::new(&context)).unwrap()[0].probability;
-        assert!((found - expected).abs() < 1e-10, "{found} {expected}");
+        let probability = policy.propensities(&Request::new(&context)).unwrap()[0].probability;
+        assert!((probability - expected).abs() < 1e-10, "{probability} {expected}");
     }
 }

@@ -1,4 +1,4 @@
-//! Draws come from the posterior.
+//! Draws follow the posterior.
 
 use dht_bandits::{ArmId, LinTs, Policy, Request, Ridge, Thompson, policy::TopK};
 use nalgebra::{DMatrix, DVector};
@@ -11,7 +11,7 @@ fn normals<R: Rng + ?Sized>(rng: &mut R, count: usize) -> Vec<f64> {
     (0..count).map(|_| StandardNormal.sample(rng)).collect()
 }
 
-/// A ridge posterior kept apart from the crate: vectors of weights are drawn from it through a Cholesky factor.
+/// Ridge posterior that shares no code with the crate: it draws vectors of weights through a Cholesky factor.
 struct Oracle {
     a: DMatrix<f64>,
     b: DVector<f64>,
@@ -36,8 +36,8 @@ impl Oracle {
     }
 }
 
-/// Two frequencies of the same event, each over `draws` draws, differ by less than five standard deviations of their
-/// difference: one false alarm in 1.7 million.
+/// Asserts that two frequencies of the same event, each over `draws` draws, differ by less than five standard
+/// deviations of their difference. A false alarm happens once in 1.7 million tests.
 fn assert_same_frequency(left: u32, right: u32, draws: u32) {
     let pooled = f64::from(left + right) / f64::from(2 * draws);
     let deviation = (2.0 * f64::from(draws) * pooled * (1.0 - pooled)).sqrt();
@@ -45,7 +45,7 @@ fn assert_same_frequency(left: u32, right: u32, draws: u32) {
     assert!(gap.abs() <= 5.0 * deviation.max(1.0), "{left} and {right} of {draws}");
 }
 
-/// Arms with a row of features each.
+/// Request with arms that have one row of features each.
 fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
     Request::new(context).featured(arms, features, features.len() / arms.len()).unwrap()
 }
@@ -82,7 +82,7 @@ fn scalar_thompson_draws_match_draws_of_weight_vectors() {
 
 #[test]
 fn one_draw_of_shared_weights_scores_all_candidates_together() {
-    // The candidates' scores are correlated through the shared weights: independent draws would choose otherwise.
+    // Shared weights correlate the candidates' scores: independent draws would choose differently.
     for dimension in [4, 36] {
         let draws = 8_000;
         let mut rng = ChaCha8Rng::seed_from_u64(2);
@@ -96,7 +96,7 @@ fn one_draw_of_shared_weights_scores_all_candidates_together() {
             policy.learn_slate(&slate, &[dht_bandits::policy::Feedback::from(round % 3 == 0)]).unwrap();
             oracle.learn(&rows[position * dimension..][..dimension], f64::from(u8::from(round % 3 == 0)));
         }
-        // Two candidates nearly alike, and one apart.
+        // Two candidates are nearly alike, and one is different.
         let mut rows = normals(&mut rng, 3 * dimension);
         let first = rows[..dimension].to_vec();
         rows[dimension..2 * dimension].copy_from_slice(&first);
@@ -117,7 +117,8 @@ fn one_draw_of_shared_weights_scores_all_candidates_together() {
 
 #[test]
 fn the_noise_of_equal_arms_is_uncorrelated() {
-    // Three equal arms: with noise of its own each wins a third, and who wins says nothing of who wins next.
+    // Three equal arms with independent noise: each wins a third of the draws, and the winner says nothing about the
+    // next draw.
     let policy = LinTs::new(2, 3, Ridge::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let draws = 30_000;
@@ -126,6 +127,6 @@ fn the_noise_of_equal_arms_is_uncorrelated() {
         .collect();
     let mut pairs = [[0i64; 3]; 3];
     wins.windows(2).for_each(|pair| pairs[pair[0]][pair[1]] += 1);
-    // Each pair: mean 3,333, deviation 54; five deviations.
+    // Each pair has mean 3,333 and deviation 54: the tolerance is five deviations.
     assert!(pairs.as_flattened().iter().all(|count| (count - 3333).abs() < 272), "{pairs:?}");
 }

@@ -8,7 +8,7 @@ use dht_bandits::{
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
-/// Source of candidates and feedback with a known best slate.
+/// Source of candidates and feedback whose best slate is known.
 pub trait SlateEnvironment {
     /// Number of arms in a slate.
     fn positions(&self) -> usize;
@@ -19,15 +19,15 @@ pub trait SlateEnvironment {
     /// Request of this round: its candidates.
     fn request(&self) -> Result<Request<'_>>;
 
-    /// Expected regret of a slate: the value of the best slate less its own.
+    /// Expected regret of a slate: the value of the best slate minus its own value.
     fn regret(&self, slate: &Slate) -> f64;
 
     /// Draws the feedback on each chosen arm, in order, into `out`.
     fn feedback(&self, slate: &Slate, rng: &mut dyn Rng, out: &mut Vec<Feedback>);
 }
 
-/// Cascade without contexts: of L items, the first K attract with probability p and the others with p − Δ. The user
-/// looks from the top and stops at the first that attracts. This is B_LB of Kveton et al. (2015), section 5.1.
+/// Cascade without contexts: of L items, the first K attract with probability p, and the others with p − Δ. The user
+/// looks from the top and stops at the first attractive item. This is B_LB of Kveton et al. (2015), section 5.1.
 #[derive(Debug, Clone)]
 pub struct CascadeEnvironment {
     items: Vec<ArmId>,
@@ -71,8 +71,9 @@ impl SlateEnvironment for CascadeEnvironment {
     }
 }
 
-/// Contextual clicks: N items with an embedding each, features z = user × embedding, and a click with probability σ(θ'z
-/// − 1.5), independently at each position. The features may be shifted and badly scaled; a bias column is appended.
+/// Contextual clicks on N items with an embedding each. The features are z = user × embedding, and a click has
+/// probability σ(θ'z − 1.5), independently at each position. The features may be shifted and badly scaled; a bias
+/// column is appended.
 #[derive(Debug, Clone)]
 pub struct ClickEnvironment {
     items: Vec<ArmId>,
@@ -81,7 +82,8 @@ pub struct ClickEnvironment {
     embeddings: Vec<f64>,
     scale: Vec<f64>,
     shift: f64,
-    /// Features of this round, row-major, items × (dimension + 1), the last column 1. They may be normalised in place.
+    /// Features of this round, row-major, items × (dimension + 1), whose last column is 1. They may be normalised in
+    /// place.
     pub features: Vec<f64>,
     clicks: Vec<f64>,
     best: f64,
@@ -89,8 +91,8 @@ pub struct ClickEnvironment {
 
 impl ClickEnvironment {
     /// Creates an environment of `items` items with embeddings of length `dimension`, and `positions` positions.
-    /// `spread` is the ratio of the largest feature's scale to the smallest's. At 1 features are clean; above 1 each is
-    /// also shifted by three of its scales.
+    /// `spread` is the ratio of the largest feature's scale to the smallest's. At 1, features are neither scaled nor
+    /// shifted. Above 1, each feature is also shifted by three of its scales.
     pub fn new(items: usize, positions: usize, dimension: usize, spread: f64, rng: &mut dyn Rng) -> Self {
         let mut normals = |count: usize| -> Vec<f64> { (0..count).map(|_| StandardNormal.sample(rng)).collect() };
         let mut theta = normals(dimension);

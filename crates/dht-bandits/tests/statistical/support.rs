@@ -1,4 +1,4 @@
-//! Counts of choices against probabilities, by χ².
+//! Comparison of counts with probabilities, by χ².
 
 use dht_bandits::{Policy, Request, policy::Propensity};
 use rand_chacha::ChaCha8Rng;
@@ -12,14 +12,14 @@ pub fn normals(rng: &mut ChaCha8Rng, count: usize) -> Vec<f64> {
     (0..count).map(|_| StandardNormal.sample(rng)).collect()
 }
 
-/// The 1 − 1e-4 quantile of χ² with so many degrees of freedom, by Wilson and Hilferty (1931).
+/// Quantile 1 − 1e-4 of χ² for `freedom` degrees of freedom, by Wilson and Hilferty (1931).
 fn quantile(freedom: f64) -> f64 {
     let spread = 2.0 / (9.0 * freedom);
     freedom * (1.0 - spread + 3.719_016_5 * spread.sqrt()).powi(3)
 }
 
-/// Holds counts against probabilities; cells that expect fewer than five are pooled. The standard error of a probability
-/// widens its cell.
+/// Compares counts of choices with probabilities. Cells that expect fewer than five choices are pooled. The standard
+/// error of a probability widens its cell.
 fn assert_drawn(name: &str, propensities: &[Propensity], counts: &[u32], total: u32) {
     let draws = f64::from(total);
     let (mut rare, mut statistic, mut cells) = ((0.0, 0.0), 0.0, 0.0);

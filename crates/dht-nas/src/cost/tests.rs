@@ -43,7 +43,8 @@ fn derivatives_equal_differences() {
 fn the_cost_at_probabilities_is_the_mean_over_all_architectures() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     for measure in MEASURES {
-        // 2 · (2 heads + 2 · 4 outputs of one layer) are too many; one layer with heads and outputs has 2¹⁰ architectures.
+        // The whole model has too many architectures to enumerate, 2 · (2 heads + 2 · 4 outputs of one layer) gates.
+        // One layer with heads and outputs has 2¹⁰ architectures.
         let space = NasSpace { outputs: true, heads: true, ..NasSpace::NONE };
         let cost = NasCost::new(measure, SHAPE, 1, space.groups(SHAPE, 1).unwrap(), 17.0).unwrap();
         let p = draw(&cost, &mut rng, |rng| rng.random_range(0.0..1.0));

@@ -7,8 +7,8 @@ use rand::{Rng, RngExt};
 use crate::error::Result;
 use crate::space::Group;
 
-/// Builds the gate of a [group](Group), the units that are searched together, from one factor for each unit. Shape:
-/// (heads, head_dim) for outputs of heads, otherwise (units).
+/// Builds the gate of a [group](Group) of units from one factor for each unit. Shape: (heads, head_dim) for outputs of
+/// heads, otherwise (units).
 pub(super) fn shaped(units: &Tensor, group: &Group) -> Result<Gate> {
     Ok(Gate::Scale(match group.part.is_by_head() {
         true => units.reshape((group.blocks, group.width))?,
@@ -16,7 +16,7 @@ pub(super) fn shaped(units: &Tensor, group: &Group) -> Result<Gate> {
     }))
 }
 
-/// The logistic function σ(x).
+/// Logistic function σ(x).
 pub(super) fn sigmoid_tensor(x: &Tensor) -> Result<Tensor> {
     Ok((x.neg()?.exp()? + 1.0)?.recip()?)
 }
@@ -25,12 +25,12 @@ pub(super) fn sigmoid_of(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// A uniform number u for which ln u and ln(1 − u) are finite.
+/// Draws a uniform number u for which ln u and ln(1 − u) are finite.
 pub(super) fn uniform(rng: &mut dyn Rng) -> f64 {
     rng.random_range(1e-7..1.0 - 1e-7)
 }
 
-/// Logistic noise ln u − ln(1 − u), distributed as the difference of two Gumbel draws. Shape: (units).
+/// Draws logistic noise ln u − ln(1 − u), distributed as the difference of two Gumbel draws. Shape: (units).
 pub(super) fn logistic(alpha: &Tensor, rng: &mut dyn Rng) -> Result<Tensor> {
     let draw = |_| {
         let u = uniform(rng);
@@ -40,7 +40,7 @@ pub(super) fn logistic(alpha: &Tensor, rng: &mut dyn Rng) -> Result<Tensor> {
     Ok(Tensor::from_vec(noise, alpha.dims(), alpha.device())?)
 }
 
-/// The annealed temperature τ₀·(τ₁/τ₀)^share, at a share of the training between 0 and 1.
+/// Annealed temperature τ₀·(τ₁/τ₀)^share, where `share` is the completed share of the training steps, between 0 and 1.
 pub(super) fn annealed(from: f64, to: f64, share: f64) -> f64 {
     from * (to / from).powf(share.clamp(0.0, 1.0))
 }

@@ -1,4 +1,4 @@
-//! Gumbel-softmax over two classes, kept and dropped.
+//! Gumbel-softmax over two classes for each unit: kept and dropped.
 
 use candle_core::Tensor;
 use dht_transformer::model::Gate;
@@ -11,23 +11,25 @@ use super::gate_math::{annealed, logistic, shaped, sigmoid_of, sigmoid_tensor};
 use crate::error::Result;
 use crate::space::Group;
 
-/// Gumbel-softmax with straight-through gradient (Jang et al. 2017, equation 2): y = exp((ln π₁ + g₁)/τ) / Σᵢ exp((ln
-/// πᵢ + gᵢ)/τ) with π₁ = σ(α), π₀ = 1 − σ(α) and gᵢ ~ Gumbel(0, 1). This equals σ((α + g₁ − g₀)/τ). A unit is kept if
-/// y > ½, and the gradient is that of y: `z = y + (1[y > ½] − y).detach()`. τ decreases geometrically over each
-/// training, so that a search in two stages anneals twice.
+/// Gumbel-softmax relaxation with straight-through gradient (Jang et al. 2017, equation 2).
+///
+/// The two classes of a unit are kept and dropped: y = exp((ln π₁ + g₁)/τ) / Σᵢ exp((ln πᵢ + gᵢ)/τ) with π₁ = σ(α), π₀
+/// = 1 − σ(α) and gᵢ ~ Gumbel(0, 1). This equals σ((α + g₁ − g₀)/τ). A unit is kept if y > ½, and the gradient is that
+/// of y: `z = y + (1[y > ½] − y).detach()`. τ decreases geometrically over each training run, so that a search in two
+/// stages anneals twice.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GumbelSoftmax {
-    /// The initial α.
+    /// Initial α of every unit.
     pub start: f64,
-    /// The initial τ; above 0.
+    /// Initial temperature τ, above 0.
     pub first_temperature: f64,
-    /// The final τ; above 0.
+    /// Final temperature τ, above 0.
     pub last_temperature: f64,
 }
 
 impl Default for GumbelSoftmax {
-    /// An initial probability of .88, and τ from 1 to .2; these numbers are this crate's.
+    /// Initial probability of .88, and τ from 1 to .2. Both are choices of this crate.
     fn default() -> Self {
         Self { start: 2.0, first_temperature: 1.0, last_temperature: 0.2 }
     }
@@ -61,7 +63,7 @@ impl Relaxation for GumbelSoftmax {
         alpha.iter().map(|alpha| f64::from(*alpha)).collect()
     }
 
-    /// The units that are more likely kept than dropped.
+    /// Selects the units that are more likely kept than dropped.
     fn kept(&self, alpha: &[f32], _: &Group, _: f64) -> Vec<bool> {
         alpha.iter().map(|alpha| sigmoid_of(f64::from(*alpha)) > 0.5).collect()
     }

@@ -11,25 +11,27 @@ use super::gate_math::{logistic, shaped, sigmoid_of, sigmoid_tensor};
 use crate::error::{Error, Result};
 use crate::space::Group;
 
-/// Hard-concrete gate z = min(1, max(0, s·(ζ − γ) + γ)) with s = σ((ln u − ln(1 − u) + α)/β), for u uniform in (0, 1)
-/// (Louizos, Welling and Kingma 2018, equations 10 and 11). In the expected cost of the search, a unit counts with
-/// P(z > 0) = σ(α − β·ln(−γ/ζ)) (equation 12). Without noise the gate is min(1, max(0, σ(α)·(ζ − γ) + γ)) (equation
-/// 13).
+/// Hard-concrete relaxation: gates that are exactly 0 or 1 with positive probability (Louizos, Welling and Kingma
+/// 2018).
+///
+/// A gate is z = min(1, max(0, s·(ζ − γ) + γ)) with s = σ((ln u − ln(1 − u) + α)/β), for u uniform in (0, 1) (equations
+/// 10 and 11). In the expected cost of the search, a unit counts with P(z > 0) = σ(α − β·ln(−γ/ζ)) (equation 12).
+/// Without noise the gate is min(1, max(0, σ(α)·(ζ − γ) + γ)) (equation 13).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HardConcrete {
-    /// The initial α.
+    /// Initial α of every unit.
     pub start: f64,
-    /// β, above 0.
+    /// Temperature β, above 0.
     pub temperature: f64,
-    /// γ, below 0.
+    /// Lower end γ of the stretched interval, below 0.
     pub low: f64,
-    /// ζ, above 1.
+    /// Upper end ζ of the stretched interval, above 1.
     pub high: f64,
 }
 
 impl Default for HardConcrete {
-    /// The paper's β = 2/3, γ = −.1, ζ = 1.1. The start, P(z > 0) = .97, is this crate's.
+    /// The paper's β = 2/3, γ = −.1 and ζ = 1.1. The initial P(z > 0) = .97 is this crate's choice.
     fn default() -> Self {
         Self { start: 2.0, temperature: 2.0 / 3.0, low: -0.1, high: 1.1 }
     }
@@ -48,7 +50,7 @@ impl HardConcrete {
         Ok(())
     }
 
-    /// The shift β·ln(−γ/ζ).
+    /// Shift β·ln(−γ/ζ).
     fn shift(&self) -> f64 {
         self.temperature * (-self.low / self.high).ln()
     }
@@ -74,7 +76,7 @@ impl Relaxation for HardConcrete {
         alpha.iter().map(|alpha| f64::from(*alpha)).collect()
     }
 
-    /// The units whose gate without noise is above 0.
+    /// Selects the units whose gate without noise is above 0.
     fn kept(&self, alpha: &[f32], group: &Group, _: f64) -> Vec<bool> {
         self.value(alpha, group).into_iter().map(|value| value > 0.0).collect()
     }

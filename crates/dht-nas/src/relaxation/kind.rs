@@ -5,7 +5,19 @@ use serde::{Deserialize, Serialize};
 use super::{GumbelSoftmax, HardConcrete, Relaxation, Sigmoid, WeightedSoftmax, WidthSampling};
 use crate::error::Result;
 
-/// The relaxations, with their settings.
+/// Built-in relaxations with their settings.
+///
+/// ```
+/// use dht_nas::transformer::flops::BlockShape;
+/// use dht_nas::{NasSpace, RelaxationKind, Sigmoid};
+///
+/// let shape = BlockShape { hidden: 4, heads: 2, head_dim: 2, ffn: 2 };
+/// let group = &NasSpace::neurons().groups(shape, 1)?[0];
+/// let relaxation = RelaxationKind::Sigmoid(Sigmoid::default()).build()?;
+/// // σ(α) is compared with the threshold .01.
+/// assert_eq!(relaxation.kept(&[0.0, -5.0], group, 0.5), [true, false]);
+/// # Ok::<(), dht_nas::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RelaxationKind {
@@ -13,21 +25,21 @@ pub enum RelaxationKind {
     /// BERT.
     Sigmoid(Sigmoid),
     /// Softmax weights of the units of each [block](crate::Group::blocks), the report's relaxation of heads. For
-    /// outputs of heads, each head is a block; otherwise the block has all units of the group.
+    /// outputs of heads, each head is a block. For other parts, all units of the group are one block.
     WeightedSoftmax(WeightedSoftmax),
-    /// Two classes for each unit, kept and dropped, with straight-through gradient.
+    /// Gumbel-softmax over two classes for each unit, kept and dropped, with straight-through gradient.
     GumbelSoftmax(GumbelSoftmax),
-    /// Gates that are 0 or 1 with positive probability.
+    /// Hard-concrete gates, which are 0 or 1 with positive probability.
     HardConcrete(HardConcrete),
-    /// A distribution over a few widths of the whole group, instead of a gate for each unit.
+    /// Distribution over a few widths of the whole group, instead of a gate for each unit.
     WidthSampling(WidthSampling),
 }
 
 impl RelaxationKind {
-    /// Builds the relaxation.
+    /// Builds the relaxation that the settings describe.
     ///
     /// # Errors
-    /// [`Error::Argument`](crate::Error::Argument) for settings out of range.
+    /// [`Error::Argument`](crate::Error::Argument) if a setting is out of range.
     pub fn build(&self) -> Result<Box<dyn Relaxation>> {
         Ok(match self {
             Self::Sigmoid(it) => {

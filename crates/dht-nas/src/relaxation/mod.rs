@@ -1,4 +1,4 @@
-//! Relaxations: make the selection of units trainable by gradients.
+//! Relaxations: they make the selection of units trainable by gradients.
 
 mod check;
 mod gate_math;

@@ -1,4 +1,4 @@
-//! The trait of relaxations.
+//! Trait of relaxations.
 
 use std::fmt::Debug;
 
@@ -9,8 +9,8 @@ use rand::Rng;
 use crate::error::Result;
 use crate::space::Group;
 
-/// Continuous relaxation of the selection of a group's units, which gradients can train. A [group](Group) is one part
-/// of a layer, or of several layers jointly.
+/// Continuous relaxation of the selection of units, which gradients can train. The units of one [group](Group) are
+/// relaxed together: one part of a layer, or of several layers jointly.
 ///
 /// A group has architecture variables α; [`start`](Self::start) gives their number and initial values. A training step
 /// multiplies the units by the gates that [`sample`](Self::sample) draws. The cost weights each unit by the degree to
@@ -18,35 +18,35 @@ use crate::space::Group;
 /// [`score`](Self::score), or with the units above the relaxation's own [threshold](Self::kept). [`value`](Self::value)
 /// gives the final gates of these units.
 pub trait Relaxation: Debug + Send + Sync {
-    /// The initial α.
+    /// Initial architecture variables α of a group.
     fn start(&self, group: &Group, rng: &mut dyn Rng) -> Vec<f32>;
 
     /// Samples the gates of one training step, differentiable in α. The gates are factors of the units, of shape
     /// (heads, head_dim) for outputs of heads and (units) otherwise. Relaxations that mix units return a matrix (width,
-    /// width) for a block of `width` units. `share` is the completed share of the training.
+    /// width) for a block of `width` units. `share` is the completed share of the training steps.
     ///
     /// # Errors
     /// Errors of candle.
     fn sample(&self, alpha: &Tensor, group: &Group, share: f64, rng: &mut dyn Rng) -> Result<Gate>;
 
-    /// The probability or degree to which each unit is kept, differentiable in α. Shape: (units).
+    /// Probability or degree to which each unit is kept, differentiable in α. Shape: (units).
     ///
     /// # Errors
     /// Errors of candle.
     fn open(&self, alpha: &Tensor, group: &Group) -> Result<Tensor>;
 
-    /// Scores that rank units over all groups: units with higher scores are kept first. Shape: (units).
+    /// Scores that rank units over all groups. Units with higher scores are kept first. Shape: (units).
     fn score(&self, alpha: &[f32], group: &Group) -> Vec<f64>;
 
     /// Returns for each unit whether it lies above the relaxation's own threshold. A relaxation without a threshold
-    /// keeps the share `share` of each block, its best units. Shape: (units).
+    /// keeps the best units of each block, a share `share` of its units. Shape: (units).
     fn kept(&self, alpha: &[f32], group: &Group, share: f64) -> Vec<bool>;
 
-    /// The largest |α| at the start of a training step.
+    /// Largest |α| to which α is clamped at the start of a training step; `None` for no limit.
     fn bound(&self) -> Option<f64> {
         None
     }
 
-    /// The gate without noise of each unit, if that unit is kept. Shape: (units).
+    /// Gate without noise that each unit has if it is kept. Shape: (units).
     fn value(&self, alpha: &[f32], group: &Group) -> Vec<f64>;
 }

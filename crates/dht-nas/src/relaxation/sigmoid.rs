@@ -11,7 +11,7 @@ use super::gate_math::{shaped, sigmoid_of, sigmoid_tensor};
 use crate::error::{Error, Result};
 use crate::space::Group;
 
-/// Sigmoid mask z = σ(α). A unit is kept if σ(α) > threshold (report, 5.5.1).
+/// Sigmoid mask z = σ(α) on each unit. A unit is kept if σ(α) > threshold (report, 5.5.1).
 ///
 /// The report multiplies the gradient by a factor that it does not give, so that one step can move α from 5 to −5.
 /// Under Adam such a factor cancels out. Here [`gate_rate`](crate::NasSettings::gate_rate) scales the step: at a rate
@@ -20,17 +20,17 @@ use crate::space::Group;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sigmoid {
-    /// The initial α.
+    /// Initial α of every unit.
     pub start: f64,
-    /// The smallest σ(α) of a kept unit.
+    /// Smallest σ(α) of a kept unit.
     pub threshold: f64,
-    /// The largest |α| at the start of each step; at least |start|. `None` for no bound.
+    /// Largest |α| at the start of each step; at least |start|. `None` for no bound.
     pub bound: Option<f64>,
 }
 
 impl Default for Sigmoid {
-    /// The report's start and threshold, 5 and .01. The report states no bound. The default bound is 5, since a step of
-    /// the report can move α from 5 to −5.
+    /// The report's start and threshold, 5 and .01, with a bound of 5. The report states no bound. It is 5 here because
+    /// a step of the report can move α from 5 to −5.
     fn default() -> Self {
         Self { start: 5.0, threshold: 0.01, bound: Some(5.0) }
     }

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::space::Group;
 
 /// Softmax weights z = n·softmax(α) over the n units of a block, or z = softmax(α) as printed in the report (5.5.2,
-/// equation 5). Without the factor n, a layer's initial attention output is n times smaller; with the factor, all
+/// equation 5). Without the factor n, a layer's initial attention output is n times smaller. With the factor, all
 /// weights start near 1.
 ///
 /// The weights always add up to n (or 1), so that a cost cannot determine the number of kept units. The target
@@ -21,22 +21,22 @@ use crate::space::Group;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WeightedSoftmax {
-    /// The variance of the initial α, around 0; above 0. The report's "Normal(0, 0.01)" is .01 if its second number is
-    /// the variance, and .0001 if it is the standard deviation.
+    /// Variance of the initial α, whose mean is 0; above 0. The report's "Normal(0, 0.01)" means .01 if its second
+    /// number is the variance, and .0001 if it is the standard deviation.
     pub variance: f64,
-    /// True if weights are multiplied by n.
+    /// True if the weights of a block are multiplied by its number of units n.
     pub times_n: bool,
 }
 
 impl Default for WeightedSoftmax {
-    /// The report's N(0, .01), of variance .01, and weights near 1.
+    /// Initial α from the report's N(0, .01), read as a variance of .01, and weights near 1.
     fn default() -> Self {
         Self { variance: 0.01, times_n: true }
     }
 }
 
 impl WeightedSoftmax {
-    /// Equation 5 as printed, without the factor n.
+    /// Softmax weights as the report prints them in equation 5, without the factor n.
     pub fn printed() -> Self {
         Self { times_n: false, ..Self::default() }
     }
@@ -49,7 +49,7 @@ impl WeightedSoftmax {
         if self.times_n { group.width as f64 } else { 1.0 }
     }
 
-    /// The softmax of α in each block.
+    /// Softmax of α in each block.
     fn softmax(alpha: &Tensor, group: &Group) -> Result<Tensor> {
         let rows = alpha.reshape((group.blocks, group.width))?;
         let exp = rows.broadcast_sub(&rows.max_keepdim(D::Minus1)?.detach())?.exp()?;
@@ -71,7 +71,7 @@ impl Relaxation for WeightedSoftmax {
         shaped(&(Self::softmax(alpha, group)? * self.factor(group))?, group)
     }
 
-    /// The weight of each unit in the cost, min(1, n·softmax(α)).
+    /// Weight of each unit in the cost, min(1, n·softmax(α)).
     fn open(&self, alpha: &Tensor, group: &Group) -> Result<Tensor> {
         let weights = (Self::softmax(alpha, group)? * group.width as f64)?;
         Ok((1.0 - (1.0 - weights)?.relu()?)?)
@@ -81,7 +81,7 @@ impl Relaxation for WeightedSoftmax {
         self.value(alpha, group)
     }
 
-    /// The report's selection: the top n units of each block.
+    /// Selects the best units of each block, a share `share` of them, as the report does.
     fn kept(&self, alpha: &[f32], group: &Group, share: f64) -> Vec<bool> {
         let most = (share * group.width as f64).ceil() as usize;
         let best = |block: &[f32]| {

@@ -267,6 +267,6 @@ fn settings_out_of_range_are_refused() {
         ),
     ] {
         let error = kind.build().unwrap_err();
-        assert!(matches!(&error, Error::Argument { name: found, .. } if *found == field), "{error}");
+        assert!(matches!(&error, Error::Argument { name: rejected, .. } if *rejected == field), "{error}");
     }
 }

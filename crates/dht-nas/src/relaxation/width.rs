@@ -11,8 +11,9 @@ use super::gate_math::{annealed, uniform};
 use crate::error::{Error, Result};
 use crate::space::Group;
 
-/// Each group selects one of several widths c₁ < … < c_k with probabilities p = softmax(α). A step draws two of them by
-/// Gumbel-softmax, I ⊂ {1, …, k}, and mixes their outputs (Dong and Yang 2019, TAS, equations 3 to 5):
+/// Width sampling of TAS: each group selects one of several widths c₁ < … < c_k with probabilities p = softmax(α). A
+/// step draws two of them by Gumbel-softmax, I ⊂ {1, …, k}, and mixes their outputs (Dong and Yang 2019, equations 3 to
+/// 5):
 ///
 /// ```text
 /// p̂ᵢ = softmax((ln pᵢ + oᵢ)/τ),  oᵢ ~ Gumbel(0, 1);   I: the two greatest p̂ᵢ
@@ -27,16 +28,16 @@ use crate::space::Group;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WidthSampling {
-    /// The candidates as shares of the whole width, ascending, in (0, 1].
+    /// Candidate widths as shares of the whole width, ascending, in (0, 1].
     pub widths: Vec<f64>,
-    /// The initial τ; above 0.
+    /// Initial temperature τ, above 0.
     pub first_temperature: f64,
-    /// The final τ; above 0.
+    /// Final temperature τ, above 0.
     pub last_temperature: f64,
 }
 
 impl Default for WidthSampling {
-    /// Eighths, and TAS's τ from 10 to .1.
+    /// Widths in steps of an eighth, and TAS's τ from 10 to .1.
     fn default() -> Self {
         let widths = (1..=8).map(|eighth| f64::from(eighth) / 8.0).collect();
         Self { widths, first_temperature: 10.0, last_temperature: 0.1 }
@@ -59,13 +60,13 @@ impl WidthSampling {
         }
     }
 
-    /// The candidate widths of a group in units, possibly with repetitions.
+    /// Candidate widths of a group in units, possibly with repetitions.
     fn candidates(&self, group: &Group) -> Vec<usize> {
         let units = |share: &f64| ((share * group.width as f64).round() as usize).clamp(group.minimum, group.width);
         self.widths.iter().map(units).collect()
     }
 
-    /// The probability that each unit is within the selected width.
+    /// Probability that each unit is within the selected width.
     fn within(&self, probabilities: &[f64], group: &Group) -> Vec<f64> {
         let candidates = self.candidates(group);
         let of_unit = |unit: usize| {
@@ -83,8 +84,8 @@ impl WidthSampling {
     }
 }
 
-/// The matrix (width, width) of the channel-wise interpolation of the first `from` units to `to` units; its other
-/// entries are 0.
+/// Matrix (width, width) that interpolates the first `from` units to `to` units channel by channel. Its other entries
+/// are 0.
 pub(super) fn interpolation(from: usize, to: usize, width: usize) -> Vec<f32> {
     let mut matrix = vec![0.0; width * width];
     for row in 0..to {
@@ -144,7 +145,7 @@ impl Relaxation for WidthSampling {
         self.within(&Self::probabilities(alpha), group)
     }
 
-    /// The units within the most probable width.
+    /// Selects the units within the most probable width.
     fn kept(&self, alpha: &[f32], group: &Group, _: f64) -> Vec<bool> {
         let mut best = 0;
         for (place, value) in alpha.iter().enumerate() {

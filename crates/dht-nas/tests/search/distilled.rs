@@ -1,4 +1,4 @@
-//! Searches during distillation, and choices without a search.
+//! Searches during distillation, and selections without a search.
 
 use std::sync::Arc;
 
@@ -21,18 +21,18 @@ fn magnitude_and_gradient_find_weak_units_and_chance_does_not() -> Outcome {
         let cost = NasCost::of_model(&model, CostMeasure::Dimensions, &space)?;
         let rows: Vec<usize> = (0..24).collect();
         let mut rng = rng(3);
-        let found = |scores: &[Vec<f64>]| -> Result<(f64, f64)> {
+        let quality = |scores: &[Vec<f64>]| -> Result<(f64, f64)> {
             let (architecture, reached) = Architecture::chosen(&cost, scores, 0.5)?;
             assert!((reached - 0.5).abs() < 0.03, "{name}: {reached}");
             Ok(precision_and_recall_of(&architecture, &truth))
         };
         for scores in [magnitude_scores(&model, &cost)?, gradient_scores(&model, &cost, &data(24, 8), &rows)?] {
-            let (precision, recall) = found(&scores)?;
+            let (precision, recall) = quality(&scores)?;
             assert!(precision.min(recall) >= 0.9, "{name}: precision {precision}, recall {recall}");
-            // The mean of each group is 1, so that one threshold is for all.
+            // The mean of each group is 1, so that one threshold applies to all groups.
             assert!(scores.iter().all(|group| (group.iter().sum::<f64>() / group.len() as f64 - 1.0).abs() < 1e-9));
         }
-        let (precision, _) = found(&random_scores(&cost, &mut rng))?;
+        let (precision, _) = quality(&random_scores(&cost, &mut rng))?;
         assert!(precision < 0.85, "{name}: {precision} by chance");
     }
     let (model, _) = planted(NasSpace::heads(), 1)?;
@@ -89,7 +89,7 @@ fn a_search_runs_through_both_stages_of_distillation() -> Outcome {
     let logits = Arc::new(TeacherLogits::of_teacher(&teacher, &texts, 16)?);
     let soft = SoftLabelLoss::new(&teacher, 1.0)?.with_logits(logits);
     let mut search = search.next_stage(Box::new(soft), control)?;
-    assert_eq!((search.scores()?, search.multiplier()), (gates.clone(), multiplier), "what was found goes on");
+    assert_eq!((search.scores()?, search.multiplier()), (gates.clone(), multiplier), "gates and multiplier stay");
     let agrees = |search: &ArchitectureSearch| -> Result<f64> {
         let ctx = ForwardContext::inference();
         let [own, others] = [search.masked_logits(&batch, &ctx)?, teacher.logits(&batch, &ctx)?];
@@ -100,8 +100,8 @@ fn a_search_runs_through_both_stages_of_distillation() -> Outcome {
     fit(&mut search)?;
     assert!(search.scores()? != gates);
     assert!(agrees(&search)? >= 0.75, "{}", agrees(&search)?);
-    let found = search.found()?;
-    assert!((found.reached - 0.5).abs() <= 0.03, "{}", found.reached);
+    let result = search.found()?;
+    assert!((result.reached - 0.5).abs() <= 0.03, "{}", result.reached);
     let refused =
         search.next_stage(Box::new(SoftLabelLoss::new(&teacher, 1.0)?), Control::Tas { weight: -1.0, tolerance: 0.1 });
     assert!(refused.is_err());

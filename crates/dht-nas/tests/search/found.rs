@@ -1,4 +1,4 @@
-//! Architectures that searches find, and their distance from the targets.
+//! Architectures that searches select, and the distance of their costs from the targets.
 
 use dht_nas::Result;
 use dht_nas::transformer::TextClassifier;
@@ -10,10 +10,10 @@ use dht_toys::Outcome;
 
 use crate::planted::{classifier, planted, precision_and_recall, search, search_for, spaces, strong};
 
-/// Models with useless units that a search is tried on.
+/// Models with useless units on which searches are tested.
 const SEEDS: u64 = 5;
 
-/// Mean precision and recall over five models of half useless units are at least .9, and the target is reached.
+/// Asserts mean precision and recall of at least .9 over five models with half useless units, and the target cost.
 fn finds_the_useful(space: NasSpace, gate_rate: f64, epochs: usize) -> Outcome {
     let (mut lines, mut sums) = (Vec::new(), [0.0, 0.0]);
     for seed in 0..SEEDS {
@@ -73,8 +73,8 @@ fn every_relaxation_finds_useless_heads() -> Outcome {
 
 #[test]
 fn softmax_weights_find_heads_that_disturb() -> Outcome {
-    // Weights of a softmax compete: heads that do nothing are as good at any weight. Here the teacher lacks half of the heads,
-    // and its student has them at full strength.
+    // The weights of a softmax compete: useless heads are harmless at any weight. Here the teacher lacks half of the
+    // heads, and the student has them at full strength.
     let (seed, space) = (3, NasSpace::heads());
     let (teacher, truth) = planted(space, seed)?;
     let head_relaxation = RelaxationKind::WeightedSoftmax(WeightedSoftmax::default());
@@ -85,7 +85,7 @@ fn softmax_weights_find_heads_that_disturb() -> Outcome {
     Ok(())
 }
 
-/// Seconds of no machine there is, a third of which come beside the layers.
+/// Fictitious latency in seconds, a third of which is outside the layers.
 fn latency(model: &TextClassifier) -> Result<Latency> {
     let encoder = model.encoder();
     let whole: Vec<LayerSizes> = (0..encoder.layers()).map(|layer| encoder.layer_sizes(layer)).collect();
@@ -109,20 +109,20 @@ fn every_target_of_every_space_is_reached_after_a_short_search() -> Outcome {
         for target in targets {
             let settings = NasSettings { space, measure, target, ..strong() };
             let search = search(&model, settings, 48, 1, 2)?;
-            let found = search.found()?;
-            assert!((found.reached - target).abs() <= 0.03, "{space:?}: {} for {target}", found.reached);
+            let result = search.found()?;
+            assert!((result.reached - target).abs() <= 0.03, "{space:?}: {} for {target}", result.reached);
             let small = search.extracted()?;
             if let CostMeasure::Latency(latency) = measure {
                 let sizes = |model: &TextClassifier| -> Vec<LayerSizes> {
                     (0..model.encoder().layers()).map(|layer| model.encoder().layer_sizes(layer)).collect()
                 };
                 let share = latency.seconds(&sizes(&small)) / latency.seconds(&sizes(&model));
-                assert!((share - found.reached).abs() < 1e-9, "{share}, said {}", found.reached);
+                assert!((share - result.reached).abs() < 1e-9, "{share}, said {}", result.reached);
             }
             if let CostMeasure::Flops { tokens } = measure {
-                // What is reached is the share of the whole model's FLOPs, as the models themselves count them.
+                // The reached cost is the share of the whole model's FLOPs, as the models themselves count them.
                 let flops = |model: &TextClassifier| model.forward_flops(Load::of_text(tokens)).as_f64();
-                assert!((flops(&small) / flops(&model) - found.reached).abs() < 1e-9);
+                assert!((flops(&small) / flops(&model) - result.reached).abs() < 1e-9);
             }
         }
     }

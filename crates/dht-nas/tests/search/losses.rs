@@ -1,4 +1,4 @@
-//! Which loss trains weights and which trains gates.
+//! Which loss trains the weights, and which trains the gates.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::planted::{CLASSES, classifier, data};
 
 const PROGRESS: Progress = Progress { seed: 5, step: 0, epoch: 0, share: 0.1 };
 
-/// Gradients by name: of weights, and of gates.
+/// Gradients by name, of the weights and of the gates.
 type Split = [BTreeMap<String, Vec<f32>>; 2];
 
 fn other_labels() -> EncodedDataset {
@@ -27,7 +27,7 @@ fn other_labels() -> EncodedDataset {
 
 fn search(gate_loss: GateLoss, update: Update, loss: Box<dyn TaskLoss>) -> Result<ArchitectureSearch> {
     let space = NasSpace { inputs: true, neurons: true, ..NasSpace::NONE };
-    // Gates in the middle of σ, where a gradient is large, and a target that the cost term is above.
+    // Gates are in the middle of σ, where the gradient is large, and the cost is above its target.
     let relaxation = RelaxationKind::Sigmoid(Sigmoid { start: 0.5, ..Sigmoid::default() });
     let settings = NasSettings { relaxation, gate_loss, update, ..NasSettings::report(space, 0.5) };
     ArchitectureSearch::with_loss(classifier(2)?, settings, loss, &mut rng(1))
@@ -37,7 +37,7 @@ fn soft(teacher: u64) -> Result<Box<dyn TaskLoss>> {
     Ok(Box::new(SoftLabelLoss::new(&classifier(teacher)?, 1.0)?))
 }
 
-/// The gradients of one batch, over the steps that it makes.
+/// Gradients of one batch, over the steps that it gives.
 fn gradients(mut search: ArchitectureSearch, data: &EncodedDataset) -> Result<Split> {
     search.prepare(data, PROGRESS)?;
     search.offer(whole_batch(data), PROGRESS)?;
@@ -67,20 +67,20 @@ fn labels_train_the_gates_and_the_teacher_trains_the_weights() -> Outcome {
         let [others, same] = of(GateLoss::Labels, 6, &data(12, 3))?;
         assert!(others != weights && same == gates, "{update:?}: another teacher");
 
-        // By the common loss, labels reach neither, and a teacher both.
+        // If the task loss distils, labels reach neither weights nor gates, and a teacher reaches both.
         let [weights, gates] = of(GateLoss::Task, 4, &data(12, 3))?;
         assert!(of(GateLoss::Task, 4, &other_labels())? == [weights.clone(), gates.clone()], "{update:?}");
         let [other_weights, other_gates] = of(GateLoss::Task, 6, &data(12, 3))?;
         assert!(other_weights != weights && other_gates != gates, "{update:?}");
     }
-    // With labels for the common loss, other labels change both.
+    // If the task loss uses labels, other labels change both.
     let of = |data: &EncodedDataset| gradients(search(GateLoss::Task, Update::Joint, Box::new(LabelLoss))?, data);
     let ([weights, gates], [other_weights, other_gates]) = (of(&data(12, 3))?, of(&other_labels())?);
     assert!(weights != other_weights && gates != other_gates);
     Ok(())
 }
 
-/// Trains in steps of all rows, at a rate that stays as it is.
+/// Trains in steps over all rows, with a constant learning rate.
 fn fit(search: &mut ArchitectureSearch, data: &EncodedDataset, optimizer: AdamWSettings, epochs: usize) -> Result<()> {
     let groups = Some(search.parameter_groups(optimizer.learning_rate)?);
     let schedule = Schedule::Constant { warm_up: WarmUp::Steps(0) };
@@ -111,7 +111,7 @@ fn labels_move_no_weight_although_gradients_are_clipped() -> Outcome {
 
 #[test]
 fn one_step_of_the_reports_rate_crosses_from_five_to_minus_five() -> Outcome {
-    // From 5, where the search begins: each unit whose gate the labels or the cost push down is cut after one step.
+    // From 5, where the search begins, each unit whose gate the labels or the cost push down is removed after one step.
     let mut search =
         ArchitectureSearch::new(classifier(2)?, NasSettings::report(NasSpace::inputs(), 0.5), &mut rng(1))?;
     assert!(search.scores()?.iter().flatten().all(|alpha| *alpha == 5.0));
@@ -128,7 +128,8 @@ fn a_step_begins_with_masks_that_can_come_back() -> Outcome {
     let settings = NasSettings { gate_rate: 100.0, ..NasSettings::report(NasSpace::inputs(), 0.5) };
     let mut search = ArchitectureSearch::new(classifier(2)?, settings, &mut rng(1))?;
     fit(&mut search, &data(12, 3), AdamWSettings::default(), 2)?;
-    // The second step of at most 100 begins at ±5; without a bound it begins at −95, and by momentum alone ends at −162.
+    // The second of at most 100 steps begins at ±5. Without a bound it begins at −95, and momentum alone moves α to
+    // −162.
     let farthest = search.scores()?.into_iter().flatten().fold(0.0, |most: f64, alpha| most.max(alpha.abs()));
     assert!((5.1..=106.0).contains(&farthest), "{farthest}");
     Ok(())
@@ -168,7 +169,7 @@ fn labels_reach_the_gates_during_intermediate_distillation() -> Outcome {
 
 #[test]
 fn the_cost_is_expected_and_its_case_is_thresholded() -> Outcome {
-    // σ(0) = .5 of every unit is expected, and every unit is above the threshold of .01: the case is that of F = 1 > (1 + t)·R.
+    // σ(0) = .5 is expected of every unit, and every unit is above the threshold of .01. The case is F = 1 > (1 + t)·R.
     let of = |count, start, target| -> Result<f64> {
         let relaxation = RelaxationKind::Sigmoid(Sigmoid { start, ..Sigmoid::default() });
         let control = Control::Tas { weight: 2.0, tolerance: 0.1 };
@@ -187,9 +188,9 @@ fn the_cost_is_expected_and_its_case_is_thresholded() -> Outcome {
     let close = |got: f64, expected: f64| assert!((got - expected).abs() < 1e-4, "{got} and {expected}");
     close(of(Count::Expected, 0.0, 0.6)?, 2.0 * 0.5_f64.ln());
     close(of(Count::Thresholded, 0.0, 0.6)?, 0.0);
-    // Within the band, for F = 1 and R = 1.
+    // With F = 1 and R = 1, the cost is within the tolerance.
     close(of(Count::Expected, 0.0, 1.0)?, 0.0);
-    // σ(−5) = .0067 is below the threshold, so that one unit of 32 is left of each block: below the band.
+    // σ(−5) = .0067 is below the threshold, so that each block keeps one of 32 units: the cost is below the tolerance.
     close(of(Count::Expected, -5.0, 0.6)?, -2.0 * (1.0 / (1.0 + 5.0_f64.exp())).ln());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Searches for architectures on tasks whose useless parts are known.
+//! Searches for architectures on tasks whose useless units are known.
 
 mod distilled;
 mod found;

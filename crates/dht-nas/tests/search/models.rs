@@ -1,4 +1,4 @@
-//! The models that a search trains and gives: extracted, saved, resumed, refused.
+//! Models that a search trains and extracts: saved, resumed, and refused.
 
 use std::error::Error as StdError;
 
@@ -45,7 +45,7 @@ fn the_extracted_model_equals_its_masks_and_survives_a_save() -> Outcome {
         small.save(folder.path().join("small"), None, &["a", "b", "c", "d"].map(String::from))?;
         let again = TextClassifier::load(folder.path().join("small"), &Device::Cpu)?;
         assert_close("loaded", &masked, &again.logits(&batch, &ForwardContext::inference())?, 1e-4);
-        // Another student takes the architecture with its own weights.
+        // Another student extracts the architecture with its own weights.
         let other = extract(&classifier(4)?, &search.found()?.architecture)?;
         assert_eq!(other.encoder().layer_sizes(1), small.encoder().layer_sizes(1));
     }
@@ -58,12 +58,12 @@ fn the_report_s_settings_run_and_cut_at_their_threshold() -> Outcome {
     let settings = NasSettings::report(NasSpace::inputs(), 0.5);
     assert_eq!((settings.selection, settings.count), (Selection::Threshold, Count::Expected));
     let search = search(&model, settings, 64, 6, 3)?;
-    let (found, scores) = (search.found()?, search.scores()?);
+    let (result, scores) = (search.found()?, search.scores()?);
     for (group, scores) in search.cost().groups().iter().zip(scores) {
-        let kept = found.architecture.units(group.layers.start, group.part);
-        // σ(α) > .01 is α > −4.595; one unit stays in any case.
+        let selected = result.architecture.units(group.layers.start, group.part);
+        // σ(α) > .01 means α > −4.595. At least one unit remains.
         let above = scores.iter().filter(|alpha| **alpha > -4.595_12).count();
-        assert_eq!(kept.iter().filter(|kept| **kept).count(), above.max(1));
+        assert_eq!(selected.iter().filter(|unit| **unit).count(), above.max(1));
     }
     Ok(())
 }
@@ -97,7 +97,7 @@ fn in_turns(update: Update) -> Outcome {
     assert_eq!(trained(&mut search, 1)?, Some((6, false, true)));
     assert_eq!(trained(&mut search, 2)?, None);
     assert!(search.parameters().iter().all(|(id, ..)| !search.parameters().is_frozen(id)));
-    // Two losses for one step would be accumulated.
+    // Two losses per step would have to be accumulated.
     search.offer(whole_batch(&data), progress(2))?;
     trained(&mut search, 3)?;
     let error = trained(&mut search, 3).err().ok_or("is refused")?;
@@ -177,7 +177,7 @@ fn an_architecture_of_other_sizes_is_refused_by_what_differs() -> Outcome {
         let error = extract(&encoder, &architecture).err().ok_or("is refused")?;
         assert_eq!(error.to_string(), message);
     }
-    // One that a file has of other lists in one layer, or of other heads than its lists.
+    // A file has other lists in one layer, or heads that do not match its lists.
     let written = serde_json::to_value(&architecture)?;
     let read = |change: &dyn Fn(&mut serde_json::Value)| -> Result<String, Box<dyn StdError>> {
         let mut written = written.clone();

@@ -1,7 +1,7 @@
-//! Tasks whose useless parts are known.
+//! Tasks whose useless units are known.
 //!
-//! The planted model: a random classifier in which half of the units of a space, drawn, is multiplied by nearly 0. The task is to
-//! answer as it does. So those units are useless, and all others are not.
+//! The planted model is a random classifier. A random half of the units of a space is multiplied by nearly 0. The task
+//! is to reproduce its answers. Those units are therefore useless, and all others are useful.
 
 use candle_core::{Device, Tensor};
 use dht_nas::Result;
@@ -30,7 +30,8 @@ pub(crate) fn classifier(seed: u64) -> Result<TextClassifier> {
         ..config([LAYERS, HEADS, HIDDEN, VOCABULARY], 0.4)
     };
     let mut tensors = dht_toys::encoder(&config, rng).to_tensors()?;
-    // Random residual branches are small beside the residual stream: larger ones, so that every unit matters.
+    // Random residual branches are small compared with the residual stream. They are enlarged so that every unit
+    // matters.
     for layer in 0..LAYERS {
         for (part, factor) in [("attention.output.dense", 2.0), ("output.dense", 6.0)] {
             let name = format!("encoder.layer.{layer}.{part}.weight");
@@ -49,10 +50,10 @@ pub(crate) fn data(rows: usize, seed: u64) -> EncodedDataset {
     dht_toys::data([""; CLASSES], (0..rows as u64).map(|id| sample(id, id as u32 % CLASSES as u32, ids())))
 }
 
-/// Which units are useful: for each layer and searched part, in the order of the groups.
+/// Flags of the useful units, for each layer and searched part, in the order of the groups.
 pub(crate) type Truth = Vec<(usize, Part, Vec<bool>)>;
 
-/// A model with useless units, half of each group, and which are useful.
+/// Model in which half of each group of units is useless, with the flags of the useful units.
 pub(crate) fn planted(space: NasSpace, seed: u64) -> Result<(TextClassifier, Truth)> {
     let model = classifier(seed)?;
     let mut rng = rng(100 + seed);
@@ -83,30 +84,30 @@ pub(crate) fn planted(space: NasSpace, seed: u64) -> Result<(TextClassifier, Tru
     Ok((model.with_encoder(model.encoder().fold_gates(&gates)?)?, truth))
 }
 
-/// Precision and recall of the kept units.
+/// Precision and recall of the selected units.
 pub(crate) fn precision_and_recall(search: &ArchitectureSearch, truth: &Truth) -> Result<(f64, f64)> {
     Ok(precision_and_recall_of(&search.found()?.architecture, truth))
 }
 
 pub(crate) fn precision_and_recall_of(architecture: &Architecture, truth: &Truth) -> (f64, f64) {
-    let (mut both, mut kept, mut useful) = (0.0, 0.0, 0.0);
+    let (mut both, mut selected, mut useful) = (0.0, 0.0, 0.0);
     for (layer, part, units) in truth {
         for (kept_unit, useful_unit) in architecture.units(*layer, *part).iter().zip(units) {
             both += f64::from(u8::from(*kept_unit && *useful_unit));
-            kept += f64::from(u8::from(*kept_unit));
+            selected += f64::from(u8::from(*kept_unit));
             useful += f64::from(u8::from(*useful_unit));
         }
     }
-    (both / kept, both / useful)
+    (both / selected, both / useful)
 }
 
-/// A copy of the weights.
+/// Copy of all weights.
 pub(crate) fn copy(model: &TextClassifier) -> Result<TextClassifier> {
     let (config, tensors) = (model.encoder().config(), model.encoder().to_tensors()?);
     Ok(model.with_encoder(Encoder::from_tensors(config, &tensors, &Device::Cpu)?)?)
 }
 
-/// The search in a model that is to answer as it does before the search.
+/// Search in a model that must reproduce its own answers before the search.
 pub(crate) fn search(
     model: &TextClassifier,
     settings: NasSettings,
@@ -117,7 +118,7 @@ pub(crate) fn search(
     search_for(model, model, settings, rows, epochs, seed)
 }
 
-/// The search in a model that is to answer as a teacher does.
+/// Search in a model that must reproduce the answers of a teacher.
 pub(crate) fn search_for(
     teacher: &TextClassifier,
     student: &TextClassifier,

@@ -10,7 +10,7 @@ use crate::arm_set::{ArmRanges, ArmSet};
 use crate::clock::check_decay;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
-use crate::gaussian::{Factors, NaturalParameters, Parts, information_of, parts_of};
+use crate::gaussian::{FactoredGaussian, Factors, NaturalParameters, information_of, parts_of};
 use crate::policy::Policy;
 use crate::policy::delta::{Delta, DeltaEvidence, HybridDelta, OwnEvidence, zero};
 use crate::saved_state::StateHeader;
@@ -245,7 +245,7 @@ fn add_product(shared: &mut NaturalParameters, weights: &[f64], cross: &[f64], m
 }
 
 /// Computes U·D·Uᵀ·B.
-fn times_covariance(parts: &Parts, cross: &[f64], k: usize) -> Vec<f64> {
+fn times_covariance(parts: &FactoredGaussian, cross: &[f64], k: usize) -> Vec<f64> {
     let d = parts.mean.len();
     let upper = |row: usize, column: usize| parts.upper[column * (column - 1) / 2 + row];
     let mut projected = vec![0.0; d * k];

@@ -1,4 +1,4 @@
-//! Announced decisions: choices while rewards are in flight.
+//! Announced decisions: choices while rewards have not arrived.
 
 use crate::support::rng;
 use dht_bandits::policy::{AnyPolicy, PolicySettings, RewardType};
@@ -15,7 +15,7 @@ fn rate(arm: u64, x: f64) -> f64 {
     }
 }
 
-/// Share of the 1,000 visitors after a bad arm was added that it gets, with rewards 1,000 rounds late.
+/// Share of 1,000 visitors who get a bad arm after it was added, if rewards arrive 1,000 rounds late.
 fn share_of_new_arm(reward: RewardType, announces: bool, seed: u64) -> f64 {
     let mut policy = AnyPolicy::recommended(2, 3, reward).unwrap();
     let (mut rng, mut queue, mut bad) = (rng(seed), VecDeque::new(), 0);

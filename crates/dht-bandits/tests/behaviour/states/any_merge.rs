@@ -1,4 +1,4 @@
-//! Expiry, batches and merging of policies from settings, as of their kinds.
+//! Policies from settings expire decisions, learn batches and merge like the policies that they contain.
 
 use super::any_policy::{every_kind, round};
 use crate::support::{assert_close, featured, normals, rng};
@@ -11,7 +11,7 @@ fn json(policy: &AnyPolicy) -> String {
     serde_json::to_string(policy).unwrap()
 }
 
-/// Decisions of a policy among four arms with two features each, and rewards of 0 and 1.
+/// Decisions of a policy among four arms with two features each, with rewards of 0 and 1.
 fn decisions(policy: &AnyPolicy, count: usize, seed: u64) -> Vec<(Decision, f64)> {
     let (arms, mut rng) = ([0, 1, 2, 3].map(ArmId::new), rng(seed));
     let one = |number: usize| {
@@ -21,7 +21,7 @@ fn decisions(policy: &AnyPolicy, count: usize, seed: u64) -> Vec<(Decision, f64)
     (0..count).map(one).collect()
 }
 
-/// A policy that has learned for some rounds: a scaling is frozen by then.
+/// Policy that has learned in several rounds, after which its scaling is frozen.
 fn learned(settings: PolicySettings) -> AnyPolicy {
     let mut policy = AnyPolicy::new(settings).unwrap();
     let mut rng = rng(7);
@@ -80,7 +80,8 @@ fn every_kind_learns_a_batch_whole_or_not_at_all() {
             batch.pop();
             policy.learn_batch(&batch).unwrap();
             assert_eq!(policy.version(), rounds + 8);
-            // One after the other, where nothing is learned jointly: ridges, and what has no batches of its own.
+            // Policies that learn nothing jointly learn a batch one by one: ridges, and policies without a batch
+            // method.
             let own_order =
                 settings.clock.is_none() && settings.normaliser.is_none() && settings.kind != PolicyKind::LinearNoise;
             let alike = matches!(
@@ -116,7 +117,7 @@ fn merging_adds_evidence_and_kinds_that_cannot_merge_say_so() {
             assert!(left.merge(&right).is_err());
             continue;
         }
-        // By deltas since the common ancestor, sent as JSON and combined.
+        // Deltas since the common ancestor, sent as JSON and combined.
         let wire = serde_json::to_string(&right.diff(&base).unwrap()).unwrap();
         let mut delta: Delta = serde_json::from_str(&wire).unwrap();
         delta.combine(&left.diff(&base).unwrap()).unwrap();
@@ -136,7 +137,8 @@ fn merging_adds_evidence_and_kinds_that_cannot_merge_say_so() {
             let request = featured(&context, &ids, &features);
             let [merged, left, whole] =
                 [&merged, &left, &whole].map(|policy| policy.select(&request, &mut crate::support::rng(1)).unwrap());
-            // Deltas add in any order; the sum is what one policy learned, or, under Laplace's approximation, about that.
+            // Deltas can be added in any order. The sum is what one policy learned, approximately so under Laplace's
+            // approximation.
             assert_close(merged.mean, left.mean, 1e-8, "mean");
             assert_close(merged.width, left.width, 1e-8, "width");
             assert_close(merged.width, whole.width, if exact { 1e-8 } else { 0.3 }, "width");
@@ -191,7 +193,7 @@ fn what_means_something_else_is_not_merged_and_changes_nothing() {
     refused(&ours, &learned(settings(&|other| other.prior_precision = 2.0)), "prior_precision: 1.0 here and 2.0 there");
     let longer = AnyPolicy::new(settings(&|other| other.dimension = 4)).unwrap();
     refused(&ours, &longer, "dimension");
-    // The same sum of lengths, split otherwise.
+    // The lengths have the same sum and are split differently.
     let shared = |dimension, features| {
         let rule = Some(AnyRule::Ucb(Ucb { alpha: 0.5 }));
         let settings = PolicySettings::new(PolicyKind::SharedLinear, dimension, 0, rule);
@@ -203,14 +205,14 @@ fn what_means_something_else_is_not_merged_and_changes_nothing() {
         .unwrap()
     };
     refused(&shared(3, 2), &shared(2, 3), "dimension");
-    // How arms are explored, which there are, and the seed may differ.
+    // The exploration, the set of arms and the seed may differ.
     let other = learned(settings(&|other| {
         (other.seed, other.arms) = (9, 6);
         other.exploration = Some(AnyRule::Thompson(Thompson { alpha: 1.0 }));
     }));
     ours.clone().merge(&other).unwrap();
 
-    // Scalings: frozen, and the same.
+    // Scalings must be frozen and equal.
     let normaliser = Some(NormaliserSettings::default().with_warm_up(5).with_bias(true).with_floor(1e-9));
     let scaled = |seed| {
         let mut policy = AnyPolicy::new(settings(&|other| other.normaliser = normaliser)).unwrap();
@@ -225,7 +227,7 @@ fn what_means_something_else_is_not_merged_and_changes_nothing() {
     assert!(warm.diff(&cold).unwrap_err().to_string().contains("expected a frozen scaling"));
     let refused = warm.clone().merge(&warm).unwrap_err();
     assert!(refused.to_string().contains("diff, apply"), "{refused}");
-    // Equal rewards leave the scale of rewards open.
+    // With equal rewards, the scale of rewards is undetermined.
     let normaliser = normaliser.map(|normaliser| normaliser.with_rewards(true));
     let mut waiting = AnyPolicy::new(settings(&|other| other.normaliser = normaliser)).unwrap();
     let made = decisions(&waiting, 9, 1);

@@ -1,4 +1,4 @@
-//! Policies from settings, saved and loaded; scalings kept with their policy; policies without contexts.
+//! Policies from settings: saving and loading, stored scalings, and policies without contexts.
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
@@ -12,7 +12,7 @@ use dht_bandits::{
 };
 use rand_chacha::ChaCha8Rng;
 
-/// Settings of every kind, with contexts of length 3 and 2 features.
+/// Settings of every type, with contexts of length 3 and 2 features.
 pub fn every_kind() -> Vec<PolicySettings> {
     use PolicyKind::{
         ContextFree, DiagonalLogistic, Hybrid, Linear, LinearNoise, Logistic, SharedDiagonalLogistic, SharedLinear,
@@ -171,7 +171,7 @@ fn a_window_or_change_test_in_settings_equals_its_type() {
     for number in 0..120 {
         let context = normals(&mut draws, 3);
         let request = Request::new(&context);
-        // The world changes in the middle.
+        // The environment changes in the middle.
         let reward = |arm: ArmId| if number < 60 { arm.number() as f64 } else { 3.0 - arm.number() as f64 };
         let pairs: [(&mut dyn Policy, &mut dyn Policy); 2] =
             [(&mut windowed, &mut window), (&mut tested, &mut resetting)];
@@ -268,7 +268,7 @@ fn a_clock_in_the_settings_is_that_of_a_discounted_ridge() {
                 policy.elapse(0.5).unwrap();
                 same.elapse(0.5).unwrap();
             }
-            // Saved and loaded, the clock goes on.
+            // After saving and loading, the clock continues.
             policy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
         }
         let request = Request::new(&[0.3, 1.0]);
@@ -400,7 +400,7 @@ fn ucb1_tries_every_arm_and_then_takes_the_highest_bound() {
     assert!((choice.score - (2.0 * 5f64.ln()).sqrt()).abs() < 1e-15);
     policy.update(ArmId::new(1), &[], 0.0, 1.0).unwrap();
     assert_eq!(propensities(&policy), [0.5, 0.0, 0.5]);
-    // Contexts are ignored, actions are not.
+    // The policy ignores contexts, but not the available actions.
     let two = [1, 2].map(ArmId::new);
     let request = Request::new(&[4.0; 7]).only(&two);
     assert_eq!(policy.decide(&request, &mut draws).unwrap().arm(), two[1]);
@@ -415,12 +415,15 @@ fn beta_thompson_has_exact_propensities_and_rejects_bad_rewards() {
     for reward in [1.0, 1.0, 0.0] {
         policy.update(ArmId::new(0), &[], reward, 1.0).unwrap();
     }
-    // Beta(3, 2) against Beta(1, 1): the mean, 3/5.
-    let found = policy.propensities(&request).unwrap();
-    assert!((found[0].probability - 0.6).abs() < 1e-9 && (found[1].probability - 0.4).abs() < 1e-9, "{found:?}");
+    // Beta(3, 2) against Beta(1, 1): the probability is the mean of the first, 3/5.
+    let propensities = policy.propensities(&request).unwrap();
+    assert!(
+        (propensities[0].probability - 0.6).abs() < 1e-9 && (propensities[1].probability - 0.4).abs() < 1e-9,
+        "{propensities:?}"
+    );
     let mut draws = rng(6);
     let wins = (0..20_000).filter(|_| policy.select(&request, &mut draws).unwrap().arm.number() == 0).count();
-    // Deviation 69: five of them.
+    // The standard deviation is 69: the tolerance is five deviations.
     assert!(wins.abs_diff(12_000) < 346, "{wins}");
     let refused = policy.update(ArmId::new(0), &[], 1.5, 1.0);
     assert_eq!(refused, Err(Error::Reward { reward: 1.5, low: 0.0, high: 1.0 }));
@@ -437,7 +440,7 @@ fn beta_thompson_has_exact_propensities_and_rejects_bad_rewards() {
 #[test]
 fn a_certain_arm_beside_a_drawn_one_is_chosen_by_chance() {
     let mut policy = ContextFree::new(2, BetaThompson::default()).unwrap();
-    // After so many rewards arm 0 has the value ½, and a draw from Beta(1, 1) is above it with probability ½.
+    // After this many rewards arm 0 has the value ½, and a draw from Beta(1, 1) exceeds it with probability ½.
     policy.update(ArmId::new(0), &[], 0.5, 2e15).unwrap();
     let (request, mut draws, mut chosen) = (Request::new(&[]), rng(7), [0; 2]);
     for _ in 0..20 {
@@ -447,7 +450,7 @@ fn a_certain_arm_beside_a_drawn_one_is_chosen_by_chance() {
         chosen[choice.arm.number() as usize] += 1;
     }
     assert!(chosen.iter().all(|count| *count > 0), "{chosen:?}");
-    // With both certain, so is the choice.
+    // If both values are certain, so is the choice.
     policy.update(ArmId::new(1), &[], 0.75, 2e15).unwrap();
     let choice = policy.select(&request, &mut draws).unwrap();
     assert_eq!((choice.arm, choice.propensity), (ArmId::new(1), Some(1.0)));

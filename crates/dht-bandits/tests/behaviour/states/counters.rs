@@ -1,4 +1,4 @@
-//! Counts at their limits: a typed error, never an overflow, and whatever is accepted loads again.
+//! Counts at their limits: a typed error, never an overflow. Every accepted state can be loaded again.
 
 use crate::support::featured;
 use dht_bandits::{
@@ -9,14 +9,14 @@ use dht_bandits::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The most updates that a policy counts.
+/// Largest number of updates that a policy counts.
 const MOST: u64 = u64::MAX / 2;
 
 fn learner() -> LinUcb {
     LinUcb::new(2, 2, Ridge::default(), Ucb { alpha: 1.0 }).unwrap()
 }
 
-/// A policy after this number of updates.
+/// Policy after this number of updates.
 fn aged<T: Serialize + DeserializeOwned>(policy: &T, version: u64) -> T {
     let mut value = serde_json::to_value(policy).unwrap();
     value["version"] = version.into();
@@ -66,9 +66,9 @@ fn merging_beyond_what_can_be_counted_is_refused() {
     assert!(is_limit(&old.merge(&young).unwrap_err()));
     assert_eq!(old.state(), before);
     let mut sum = old.diff(&learner()).unwrap();
-    let kept = sum.clone();
+    let unchanged = sum.clone();
     assert!(matches!(sum.combine(&young.diff(&learner()).unwrap()), Err(Error::CountLimit { .. })));
-    assert_eq!(sum, kept);
+    assert_eq!(sum, unchanged);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn the_last_arm_number_can_be_given_and_none_after_it() {
     assert!(matches!(refused, Error::CountLimit { what: "number of the next arm", .. }), "{refused}");
     assert!(policy.add_arm_like(ArmId::new(0)).is_err());
     assert_eq!(again(&policy).state(), before);
-    // Lower names are still free.
+    // Lower ids are still free.
     policy.insert_arm(ArmId::new(77)).unwrap();
     assert_eq!(again(&policy).state(), policy.state());
 }
@@ -147,8 +147,8 @@ fn a_ridge_that_forgets_its_prior_before_restoring_is_rejected() {
 
 #[test]
 fn information_that_would_overflow_is_refused() {
-    let kept = Ridge::default().with_keep_information(true);
-    let mut value = serde_json::to_value(LinUcb::new(1, 1, kept, Ucb { alpha: 1.0 }).unwrap()).unwrap();
+    let storing = Ridge::default().with_keep_information(true);
+    let mut value = serde_json::to_value(LinUcb::new(1, 1, storing, Ucb { alpha: 1.0 }).unwrap()).unwrap();
     value["learned"][0]["information"]["moment"][0] = 9.5e249.into();
     let mut policy: LinUcb = serde_json::from_value(value.clone()).unwrap();
     let before = policy.state();

@@ -1,4 +1,4 @@
-//! Deltas as they come over the wire: learned whole, or refused with nothing changed.
+//! Deltas from elsewhere are learned completely, or refused with nothing changed.
 
 use crate::support::{normals, rng};
 use dht_bandits::{
@@ -21,7 +21,7 @@ fn trained(seed: u64) -> LinUcb {
     policy
 }
 
-/// A healthy delta with something spoiled.
+/// Valid delta with one invalid value.
 fn spoiled(spoil: impl FnOnce(&mut Value)) -> Delta {
     let mut value = serde_json::to_value(trained(1).diff(&blank()).unwrap()).unwrap();
     let before = value.clone();
@@ -30,18 +30,18 @@ fn spoiled(spoil: impl FnOnce(&mut Value)) -> Delta {
     serde_json::from_value(value).unwrap()
 }
 
-/// Why a policy, and a healthy delta, refuse it; neither may change.
+/// Error with which a policy, and a valid delta, refuse a delta. Neither may change.
 fn refused(delta: &Delta) -> Error {
     let mut policy = trained(2);
     let before = policy.state();
     let error = policy.apply(delta).unwrap_err();
     assert_eq!(policy.state(), before);
     let mut healthy = trained(3).diff(&blank()).unwrap();
-    let kept = healthy.clone();
+    let unchanged = healthy.clone();
     assert_eq!(healthy.combine(delta).unwrap_err(), error);
-    assert_eq!(healthy, kept);
+    assert_eq!(healthy, unchanged);
     let mut receiver = delta.clone();
-    assert_eq!(receiver.combine(&kept).unwrap_err(), error);
+    assert_eq!(receiver.combine(&unchanged).unwrap_err(), error);
     assert_eq!(&receiver, delta);
     error
 }

@@ -33,7 +33,7 @@ fn decisions_in_flight_survive_a_restore_from_the_last_save() {
             parked.push(again(&decision));
         }
     }
-    // The process ends here; what was learned since the save is lost, but not what comes back later.
+    // The process ends here. Rewards since the save are lost, but not the rewards that arrive later.
     let mut restored = saved;
     assert_eq!(restored.version(), 50);
     assert!(parked.iter().any(|decision| decision.choice.version > restored.version()));
@@ -74,7 +74,7 @@ fn decisions_from_before_an_expiry_stay_expired_after_a_restore() {
         policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0).unwrap();
     }
     let old = policy.decide(&Request::new(&[1.0, 0.0]), &mut rng).unwrap();
-    // Restored to version 0, and expired there: a decision of version 5 was made before that all the same.
+    // The policy is restored to version 0 and then expires decisions. A decision of version 5 is older than the expiry.
     let mut restored = saved;
     restored.expire_decisions().unwrap();
     let before = restored.state();
@@ -121,11 +121,11 @@ fn what_was_saved_before_epochs_were_counted_is_read() {
         serde_json::from_value(value).unwrap()
     };
     load(0).learn(&old, 1.0).unwrap();
-    // Decisions had been expired at version 4: those without an epoch are not known to be later.
+    // Decisions had been expired at version 4. Decisions without an epoch are not known to be later.
     assert!(matches!(load(4).learn(&old, 1.0), Err(Error::StaleDecision { .. })));
 }
 
-/// Refuses a decision of the epoch before, also after the policy was saved and loaded.
+/// Refuses a decision of the previous epoch, also after the policy was saved and loaded.
 fn assert_saves_its_epoch<P: Policy + Serialize + DeserializeOwned>(mut policy: P, request: &Request<'_>) {
     let old = policy.decide(request, &mut rng(7)).unwrap();
     policy.expire_decisions().unwrap();
@@ -146,7 +146,7 @@ fn every_policy_saves_its_epoch() {
     assert_saves_its_epoch(Hybrid::new(2, 1, 2, 1.0, Ucb { alpha: 1.0 }).unwrap(), &featured(&context, &arms, &rows));
     let per_arm = TopK::<Ridge, _>::per_arm(2, 2, Ridge::default(), Ucb { alpha: 1.0 }).unwrap();
     assert_saves_its_epoch(per_arm, &request);
-    // States of baselines had no epoch before.
+    // Former states of baselines had no epoch.
     let mut old = serde_json::to_value(Uniform::new(2, 2).unwrap()).unwrap();
     old.as_object_mut().unwrap().remove("epoch").unwrap();
     assert_eq!(serde_json::from_value::<Uniform>(old).unwrap().epoch(), 0);

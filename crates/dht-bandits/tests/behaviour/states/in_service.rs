@@ -1,4 +1,5 @@
-//! Policies of settings in service: arms under ids of the caller's, another exploration, what a request must be, files.
+//! Policies from settings in service: arms with ids of the caller, changed exploration, requirements of requests, and
+//! files.
 
 use super::any_policy::{every_kind, round};
 use crate::support::{featured, normals, rng};
@@ -29,7 +30,7 @@ fn kinds_with_their_own_arms_insert_one_under_an_unused_id() {
         policy.insert_arm(arm).unwrap();
         assert_eq!(policy.insert_arm(arm), Err(Error::ArmExists { arm }));
         assert_eq!(policy.add_arm(), Ok(ArmId::new(41)));
-        // It is chosen and learned from like the others.
+        // The new arm is chosen and learned like the others.
         let (context, features) = (normals(&mut rng(1), 3), normals(&mut rng(2), 2));
         let decision = policy.decide(&featured(&context, &[arm], &features), &mut rng(3)).unwrap();
         policy.learn(&decision, 1.0).unwrap();
@@ -62,10 +63,10 @@ fn a_new_exploration_is_saved_and_keeps_what_was_learned() {
         let decided = round(&mut policy, 8, &mut draws);
         assert_eq!(round(&mut loaded, 8, &mut same), decided);
         if matches!(rule, AnyRule::EpsilonGreedy(_)) {
-            // With ε = 1 every one of four arms is as likely as the others.
+            // With ε = 1 each of four arms has the same probability.
             assert!((decided.1.unwrap() - 0.25).abs() < 1e-12, "{settings:?}: {decided:?}");
         }
-        // What does not fit is refused, and nothing changes.
+        // A setting that does not fit is refused, and nothing changes.
         let saved = serde_json::to_string(&policy).unwrap();
         let contextual = !matches!(rule, AnyRule::Ucb1(_) | AnyRule::BetaThompson(_));
         let foreign = if contextual { AnyRule::Ucb1(Ucb1::default()) } else { UCB };
@@ -119,14 +120,14 @@ fn kinds_that_join_context_and_features_check_both_lengths() {
     };
     let (with, without) = (of(3, 2), of(5, 0));
     let context = [0.5; 5];
-    // A context as long as context and features together is no context with features.
+    // A context of the combined length of context and features is not accepted in place of features.
     let refused = Error::NeedsFeatures { width: 2 };
     assert_eq!(with.decide(&Request::new(&context), &mut rng(1)).unwrap_err(), refused);
     assert_eq!(with.propensities(&Request::new(&context)).unwrap_err(), refused);
     assert_eq!(with.slate_propensities(1, &Request::new(&context)).unwrap_err(), refused);
     let arms = [ArmId::new(0), ArmId::new(1)];
     assert!(with.decide(&featured(&context[..3], &arms, &[0.25; 4]), &mut rng(1)).is_ok());
-    // And where arms have no features, a request may not have any.
+    // A request must not have features if arms have none.
     assert!(without.decide(&Request::new(&context), &mut rng(1)).is_ok());
     for (length, width) in [(3, 2), (0, 5)] {
         let features = vec![0.25; 2 * width];
@@ -141,8 +142,8 @@ fn what_a_policy_would_refuse_it_tells_without_learning() {
         let mut policy = AnyPolicy::new(settings.clone().with_normaliser(None)).unwrap();
         let mut draws = rng(4);
         (0..9).for_each(|number| _ = round(&mut policy, number, &mut draws));
-        let kept = policy.decide(&featured(&[0.1, 0.2, 0.3], &[ArmId::new(2)], &[0.5, -0.5]), &mut draws).unwrap();
-        let (context, saved) = (kept.context, serde_json::to_string(&policy).unwrap());
+        let decision = policy.decide(&featured(&[0.1, 0.2, 0.3], &[ArmId::new(2)], &[0.5, -0.5]), &mut draws).unwrap();
+        let (context, saved) = (decision.context, serde_json::to_string(&policy).unwrap());
         let huge = vec![1e99; context.len()];
         let attempts = [
             (2, &context[..], 1.0, 1.0),
@@ -159,7 +160,7 @@ fn what_a_policy_would_refuse_it_tells_without_learning() {
             assert_ne!(told, Ok(false));
             assert_eq!(serde_json::to_string(&policy).unwrap(), saved);
             let outcome = policy.clone().update(arm, context, reward, weight);
-            // As texts, since no NaN is another.
+            // Compared as texts, since NaN does not equal itself.
             let [told, outcome] = [told.map(drop), outcome].map(|outcome| outcome.map_err(|error| error.to_string()));
             assert_eq!(told, outcome, "{settings:?} {arm} {context:?} {reward} {weight}");
         }
@@ -214,7 +215,7 @@ fn merged_policies_without_contexts_know_what_all_have_seen() {
             assert!((merged.mean - expected.mean).abs() + (merged.width - expected.width).abs() < 1e-12, "{arm}");
         }
     }
-    // An arm that either has removed is removed.
+    // An arm that either policy has removed is removed.
     left.remove_arm(ArmId::new(1)).unwrap();
     right.remove_arm(ArmId::new(7)).unwrap();
     for (mut first, second) in [(left.clone(), &right), (right.clone(), &left)] {
@@ -223,7 +224,7 @@ fn merged_policies_without_contexts_know_what_all_have_seen() {
         arms.sort_unstable();
         assert_eq!(arms, [0, 2]);
     }
-    // Sums that overflow are refused, and change nothing.
+    // Sums that overflow are refused, and nothing changes.
     let mut state = serde_json::to_value(blank()).unwrap();
     (state["learned"][0]["weight"], state["learned"][0]["sum"]) = (1e250.into(), 1e250.into());
     let mut huge: ContextFree<BetaThompson> = serde_json::from_value(state).unwrap();
@@ -257,7 +258,7 @@ fn a_save_that_fails_leaves_nothing() {
     let settings =
         PolicySettings::new(PolicyKind::Linear, 2, 2, Some(AnyRule::Thompson(dht_bandits::Thompson { alpha: 1.0 })));
     let policy = AnyPolicy::new(settings).unwrap();
-    // No file takes the place of a folder that is not empty.
+    // A file never replaces a folder that is not empty.
     let path = folder.path().join("policy.json");
     std::fs::create_dir_all(path.join("inside")).unwrap();
     assert!(matches!(policy.save(&path), Err(Error::File { .. })));

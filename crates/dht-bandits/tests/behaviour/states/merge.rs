@@ -1,4 +1,4 @@
-//! Merging, differences, forgetting, unlearning.
+//! Merging, differences, forgetting, and removal of observations.
 
 use crate::support::{Dense, assert_close, normals, rng};
 use dht_bandits::{
@@ -201,7 +201,7 @@ fn laplace_posteriors_merge_to_something_near_the_whole() {
     }
 }
 
-/// One thing that can happen to a worker; contexts come from a seed.
+/// Event in the history of a worker. Contexts are drawn from a seed.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Learn(u64, f64),
@@ -258,7 +258,7 @@ proptest! {
                     policy.merge(&other).unwrap();
                 }
                 Event::Window(seed) => {
-                    // In and out again: as if it had never been.
+                    // An observation that is learned and removed leaves the policy as it was.
                     let row = normals(&mut rng(seed), dimension);
                     policy.update(arm, &row, 5.0, 1.0).unwrap();
                     policy.unlearn(arm, &row, 5.0, 1.0).unwrap();

@@ -1,4 +1,4 @@
-//! Hybrid policies merged and forgetting, against one policy that has seen everything.
+//! Merging and forgetting of hybrid policies, compared with one policy that has seen everything.
 
 use crate::support::{assert_close, normals, rng};
 use dht_bandits::{
@@ -48,7 +48,7 @@ fn merged_hybrids_know_what_all_have_seen() {
     let (first, second, third) = (rounds(20, 3, 1), rounds(30, 3, 2), rounds(40, 2, 3));
     let mut whole = blank();
     [&first, &second, &third].into_iter().for_each(|seen| learn(&mut whole, seen, 1.0));
-    // Whole policies from the prior, in either order.
+    // Whole policies that start from the prior are merged in either order.
     for order in [[&first, &second, &third], [&third, &first, &second]] {
         let mut merged = blank();
         for seen in order {
@@ -58,7 +58,7 @@ fn merged_hybrids_know_what_all_have_seen() {
         }
         assert_alike(&merged, &whole);
         assert_eq!(merged.version(), 90);
-        // And it goes on learning as one.
+        // The merged policy continues to learn like the single one.
         let (mut left, mut right) = (merged, whole.clone());
         learn(&mut left, &rounds(10, 3, 4), 1.0);
         learn(&mut right, &rounds(10, 3, 4), 1.0);
@@ -91,11 +91,11 @@ fn arms_that_one_worker_added_or_removed_are_added_or_removed() {
     let delta = worker.diff(&base).unwrap();
     let mut merged = base.clone();
     merged.apply(&delta).unwrap();
-    // What was learned of the shared weights from the removed arm stays, as after a removal.
+    // What the removed arm contributed to the shared weights stays, as after a removal.
     learn(&mut whole, &second, 1.0);
     whole.remove_arm(ArmId::new(1)).unwrap();
     assert_alike(&merged, &whole);
-    // What was learned of an arm that has been removed here cannot be told apart.
+    // The contribution of an arm that was removed here cannot be separated.
     let mut later = base.clone();
     learn(&mut later, &first, 1.0);
     let of_all = later.diff(&base).unwrap();
@@ -103,7 +103,7 @@ fn arms_that_one_worker_added_or_removed_are_added_or_removed() {
     assert_eq!(merged.apply(&of_all), Err(Error::RemovedArm { arm: ArmId::new(1) }));
     assert_eq!(merged.state(), before);
     assert_eq!(delta.clone().combine(&of_all), Err(Error::RemovedArm { arm: ArmId::new(1) }));
-    // Whole policies take it out first.
+    // Merging of whole policies removes it first.
     merged
         .merge(&{
             let mut worker = blank();
@@ -152,7 +152,7 @@ fn deltas_of_other_policies_are_refused_and_change_nothing() {
 fn a_delta_without_evidence_of_a_removed_arm_applies() {
     let mut ancestor = blank();
     learn(&mut ancestor, &rounds(12, 3, 7), 1.0);
-    // A worker learns of arms 0 and 1 alone, and arm 2 is removed here.
+    // A worker learns only about arms 0 and 1, and arm 2 is removed here.
     let (mut worker, mut here) = (ancestor.clone(), ancestor.clone());
     learn(&mut worker, &rounds(10, 2, 8), 1.0);
     here.remove_arm(ArmId::new(2)).unwrap();
@@ -163,7 +163,7 @@ fn a_delta_without_evidence_of_a_removed_arm_applies() {
     applied.apply(&delta).unwrap();
     assert_alike(&applied, &expected);
     assert_eq!(applied.insert_arm(ArmId::new(2)), Err(Error::RemovedArm { arm: ArmId::new(2) }));
-    // The same where the deltas are added before, in either order.
+    // The result is the same if deltas are added before, in either order.
     let removal = here.diff(&ancestor).unwrap();
     for (mut first, second) in [(delta.clone(), &removal), (removal.clone(), &delta)] {
         first.combine(second).unwrap();
@@ -171,7 +171,7 @@ fn a_delta_without_evidence_of_a_removed_arm_applies() {
         combined.apply(&first).unwrap();
         assert_alike(&combined, &expected);
     }
-    // One observation of it, and it cannot be told apart.
+    // After one observation of it, its contribution cannot be separated.
     worker.update(ArmId::new(2), &[1.0, 0.0, 0.0], &[0.0, 1.0], 1.0, 1.0).unwrap();
     let refused = Error::RemovedArm { arm: ArmId::new(2) };
     let delta = worker.diff(&ancestor).unwrap();

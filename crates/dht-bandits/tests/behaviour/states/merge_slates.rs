@@ -1,4 +1,4 @@
-//! Semi-bandits merged, forgetting, and with pinned arms that are refused.
+//! Semi-bandits: merging, forgetting, and pinned arms that are refused.
 
 use crate::support::{assert_close, featured, normals, rng};
 use dht_bandits::{
@@ -15,7 +15,7 @@ fn shared() -> TopK<Ridge, Ucb> {
     TopK::shared(3, Ridge::default(), Ucb { alpha: 0.5 }).unwrap()
 }
 
-/// Rounds of slates of two of four arms.
+/// Rounds in which a slate shows two arms out of four.
 fn train(policy: &mut TopK<Ridge, Ucb>, rounds: u64, seed: u64, seen: &mut Vec<(ArmId, Vec<f64>, f64)>) {
     let (mut rng, arms) = (rng(seed), [0, 1, 2, 3].map(ArmId::new));
     for _ in 0..rounds {
@@ -54,7 +54,7 @@ fn merged_semi_bandits_know_what_both_have_seen() {
         for (arm, context, reward) in &seen {
             Policy::update(&mut whole, *arm, context, *reward, 1.0).unwrap();
         }
-        // By deltas since a common ancestor, sent as JSON and combined.
+        // Deltas since a common ancestor, sent as JSON and combined.
         let wire = serde_json::to_string(&right.diff(&base).unwrap()).unwrap();
         let mut delta: Delta = serde_json::from_str(&wire).unwrap();
         delta.combine(&left.diff(&base).unwrap()).unwrap();
@@ -62,7 +62,7 @@ fn merged_semi_bandits_know_what_both_have_seen() {
         merged.apply(&delta).unwrap();
         assert_alike(&merged, &whole);
         assert_eq!(Policy::version(&merged), Policy::version(&whole));
-        // Whole, where both started from the prior.
+        // Whole policies are merged if both started from the prior.
         let (mut first, mut second, mut both, mut seen) = (make(), make(), make(), Vec::new());
         train(&mut first, 10, 4, &mut seen);
         train(&mut second, 10, 5, &mut seen);
@@ -138,7 +138,7 @@ fn shared_weights_refuse_removed_arms_also_when_merged() {
         assert_eq!(learning.update(gone, &rows[..3], 1.0, 1.0), Err(refused()));
         assert_eq!(learning.set_pinned(&[gone]), Err(refused()));
         assert_eq!(learning.insert_arm(gone), Err(refused()));
-        // The others may still be chosen, whether they were added or not.
+        // The other arms may still be chosen, whether or not they were added.
         policy.decide(&featured(&[], &arms[1..], &rows[3..]), &mut rng(1)).unwrap();
     };
     let (mut base, mut seen) = (shared(), Vec::new());
@@ -160,6 +160,6 @@ fn shared_weights_refuse_removed_arms_also_when_merged() {
     both.combine(&base.diff(&base).unwrap()).unwrap();
     again.apply(&both).unwrap();
     [&other, &never, &again].into_iter().for_each(refuses);
-    // What was learned from the arm stays.
+    // Evidence that was learned from the arm stays.
     assert_alike(&other, &worker);
 }

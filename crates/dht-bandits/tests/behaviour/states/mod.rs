@@ -1,4 +1,4 @@
-//! States of policies: saved and loaded, merged, unlearned, made from settings, with arms that come and go.
+//! States of policies: saving, loading, merging, removal of observations, settings, and arms that come and go.
 
 mod announced;
 mod any_merge;

@@ -1,4 +1,4 @@
-//! States that were saved under former names of fields load, and are saved under the names of today.
+//! States with former field names can be loaded, and are saved with the current names.
 
 use dht_bandits::{
     LinUcb, Normalizer, Ridge, Thompson, Ucb,
@@ -9,7 +9,7 @@ use dht_bandits::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The saved state with these names instead of the former ones.
+/// Saved state with the former field names replaced by current ones.
 fn renamed<T: Serialize + DeserializeOwned>(saved: &str, names: &[(&str, &str)]) {
     let loaded: T = serde_json::from_str(saved).unwrap();
     let mut today = names.iter().fold(saved.to_owned(), |text, (former, name)| {
@@ -19,7 +19,7 @@ fn renamed<T: Serialize + DeserializeOwned>(saved: &str, names: &[(&str, &str)])
     });
     today = today.replace(r#""format":3"#, r#""format":4"#);
     if saved.contains("top-k/") {
-        // Fields that came later.
+        // Fields that were added later.
         let later = r#","interactions":null,"shared_propensity":{"estimated":{"lines":2048}}"#;
         today.insert_str(today.len() - 1, later);
     }
@@ -37,7 +37,7 @@ fn renamed<T: Serialize + DeserializeOwned>(saved: &str, names: &[(&str, &str)])
     assert_eq!(serde_json::to_string(&again).unwrap(), today);
 }
 
-/// The options of a diagonal posterior with the factor of its prior, which states did not have.
+/// Options of a diagonal posterior with the prior weight, which former states do not have.
 fn with_prior_weight(state: &str) -> String {
     let decay = state.find(r#""decay":"#).expect("a decay");
     let end = decay + state[decay..].find('}').expect("its end");

@@ -1,4 +1,4 @@
-//! Removed arms stay removed: in the policy, in what is saved of it, and in what it is merged with.
+//! Removed arms stay removed: in the policy, in its saved states, and in policies with which it is merged.
 
 use dht_bandits::{
     ArmId, Error, LinUcb, Policy, Ridge, Ucb,

@@ -73,7 +73,7 @@ fn a_state_of_another_kind_or_a_newer_version_is_refused() {
     assert!(matches!(LinUcb::from_state(&state), Err(Error::ForeignState { .. })));
     let text = serde_json::to_string(&learned()).unwrap();
     assert!(serde_json::from_str::<LinTs>(&text).is_err());
-    // Whatever else a newer version or another family writes: the header is read first, and says it.
+    // The header is read first and reports a newer version or another family, whatever the rest of the state contains.
     let newer = text.replacen("\"format\":4", "\"format\":5", 1).replacen(
         "\"prior_precision\"",
         "\"something_new\":1,\"prior_precision\"",

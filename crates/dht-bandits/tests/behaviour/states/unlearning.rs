@@ -1,4 +1,5 @@
-//! Observations unlearned: the policy still saves, loads and scores, or the call is refused and changes no bit.
+//! Removal of observations: the policy can still be saved, loaded and scored, or the call is refused and changes no
+//! bit.
 
 use crate::support::{Dense, assert_close, normals, rng};
 use dht_bandits::{ArmId, Error, LinUcb, Policy, Result, Ridge, Ucb};
@@ -14,8 +15,8 @@ fn text(policy: &LinUcb) -> String {
     serde_json::to_string(policy).unwrap()
 }
 
-/// Does it, and asks whether what it leaves is sound: after a refusal every bit as before, otherwise fit to be saved,
-/// loaded and scored.
+/// Runs an operation and checks its result. After a refusal every bit must be as before. Otherwise the policy must be
+/// fit to be saved, loaded and scored.
 fn sound(policy: &mut LinUcb, act: impl FnOnce(&mut LinUcb) -> Result<()>) -> Result<(), String> {
     let before = text(policy);
     let outcome = act(policy);
@@ -103,7 +104,7 @@ fn unlearning_stops_before_the_covariance_cannot_be_loaded() {
     let mut policy = blank(2, 1e-100, true);
     let mut refused = None;
     for _ in 0..60 {
-        // Removes 1 − 1e-7 of the precision each time.
+        // Each removal takes away 1 − 1e-7 of the precision.
         let width = policy.score(ARM, &[1.0, 0.0]).unwrap().width;
         let length = (1.0 - 1e-7f64).sqrt() / width;
         let outcome = policy.unlearn(ARM, &[length, 0.0], 0.0, 1.0);
@@ -140,9 +141,9 @@ fn a_window_that_slides_for_long_stays_close() {
 #[derive(Debug, Clone)]
 enum Event {
     Learn(Vec<f64>, f64, f64),
-    /// Unlearns what was learned so many observations ago, its weight times so much.
+    /// Removes the observation that was learned this number of observations ago, with its weight times a factor.
     Unlearn(usize, f64),
-    /// Unlearns what was most likely never learned.
+    /// Removes an observation that was most likely never learned.
     Stranger(Vec<f64>, f64, f64),
     Forget(f64),
 }

@@ -1,4 +1,4 @@
-//! Warm-ups of scalings whose arms come and go.
+//! Warm-ups of scalings while arms are added and removed.
 
 use crate::support::{normals, rng};
 use dht_bandits::{
@@ -31,7 +31,7 @@ fn removing_an_arm_of_the_warm_up_never_lowers_the_version() {
         policy.learn(&decision, 1.0).unwrap();
         assert_eq!(policy.version(), before + 1, "{number}");
         before = policy.version();
-        // What is saved goes on from there.
+        // A saved policy continues from the same state.
         let loaded: Normalised<Disjoint<Ridge, EpsilonGreedy>> =
             serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
         assert_eq!(loaded.version(), before);
@@ -42,12 +42,12 @@ fn removing_an_arm_of_the_warm_up_never_lowers_the_version() {
     let mut damaged = serde_json::to_value(&policy).unwrap();
     damaged["left_out"] = 11.into();
     assert!(serde_json::from_value::<Normalised<Disjoint<Ridge, EpsilonGreedy>>>(damaged).is_err());
-    // Late rewards of the warm-up are learned still.
+    // Late rewards of the warm-up are still learned.
     policy.learn(&decisions[8], 0.5).unwrap();
     assert_eq!(policy.learn(&decisions[1], 0.5), Err(Error::RemovedArm { arm: ArmId::new(1) }));
 }
 
-/// A policy that counts how often it is copied.
+/// Policy that counts how often it is copied.
 #[derive(Debug)]
 struct Counting {
     inner: Uniform,
@@ -94,7 +94,7 @@ impl Policy for Counting {
 
 #[test]
 fn a_warm_up_copies_its_policy_at_each_rebuild_alone() {
-    // Rebuilds after 1 to 8, 10, 12, 15, 18, 22, 27, 33 and 41 rewards; at the end the policy is copied once.
+    // The policy is rebuilt after 1 to 8, 10, 12, 15, 18, 22, 27, 33 and 41 rewards. At the end it is copied once.
     for (can_check, tried) in [(true, 0), (false, 100)] {
         let copies = Arc::new(AtomicUsize::new(0));
         let inner = Counting { inner: Uniform::new(2, 2).unwrap(), tells: can_check, copies: Arc::clone(&copies) };
@@ -102,7 +102,7 @@ fn a_warm_up_copies_its_policy_at_each_rebuild_alone() {
         for number in 0..60u64 {
             let context = [number as f64, 1.0];
             let decision = policy.decide(&Request::new(&context), &mut rng(number)).unwrap();
-            // Refused by the one as by the other.
+            // Both policies refuse it.
             assert!(policy.update(ArmId::new(9), &context, 1.0, 1.0).is_err());
             policy.learn(&decision, 1.0).unwrap();
         }
@@ -111,7 +111,8 @@ fn a_warm_up_copies_its_policy_at_each_rebuild_alone() {
     }
 }
 
-/// Two arms on raw features of different scales: arm 1 is right where the first is above its mean.
+/// Environment with two arms on raw features of different scales. Arm 1 is best where the first feature is above its
+/// mean.
 fn serve(policy: &mut dyn Policy, rounds: std::ops::Range<u64>) -> (f64, Vec<Choice>) {
     let (mut total, mut choices) = (0.0, Vec::new());
     for number in rounds {
@@ -177,7 +178,8 @@ fn scaled_rewards_make_choices_independent_of_their_unit() {
         assert!((choice.mean - offset - scale).abs() < 0.3 * scale, "{choice:?} in units of the reward");
         arms
     };
-    // Powers of two and no offset: the same bits. Otherwise rounding may move a choice between near ties.
+    // Scales that are powers of two without offset give the same bits. For others, rounding may change a choice between
+    // near ties.
     assert_eq!(run(1.0, 0.0), run(1024.0, 0.0));
     let moved = run(1.0, 0.0).iter().zip(&run(1e-3, 50.0)).filter(|(left, right)| left != right).count();
     assert!(moved <= 4, "{moved} of 200");
@@ -210,7 +212,7 @@ fn a_reward_that_the_final_scaling_rejects_blocks_no_other() {
             refused += u64::from(policy.learn(&decision, 1.0).is_err());
             assert_eq!(policy.version(), 2 + number - refused);
         }
-        // What is refused later is refused for a mean of its own that overflows.
+        // A later reward is refused because its own mean overflows.
         assert!(policy.normalizer().is_frozen() && refused < 5, "{reward} {weight}: {refused}");
     }
 }
@@ -237,7 +239,7 @@ fn malformed_pending_rewards_in_a_saved_state_are_rejected() {
     }
 }
 
-/// Rewards of 3 in a warm-up of 10 and after it, and their contexts.
+/// Rewards of 3 in a warm-up of 10 and after it, with their contexts.
 fn equal_rewards(rounds: u32) -> (Normalised<LinUcb>, Vec<[f64; 2]>) {
     let (mut policy, mut contexts) = (scaled(10).with_scaled_rewards().unwrap(), Vec::new());
     for number in 0..rounds {
@@ -254,7 +256,7 @@ fn the_first_reward_that_differs_sets_the_scale() {
     assert!(policy.normalizer().is_frozen());
     let last = [4.0, 2e-6];
     policy.update(ArmId::new(1), &last, 5.0, 1.0).unwrap();
-    // σ² = (5 − 3)²/31: the policy inside has learned 30 zeros, then √31, and later (4 − 3)/σ.
+    // σ² = (5 − 3)²/31: the inner policy has learned 30 zeros, then √31, and later (4 − 3)/σ.
     policy.update(ArmId::new(0), &last, 4.0, 1.0).unwrap();
     let scaling = policy.normalizer().clone();
     let row = |context: &[f64]| [scaling.normalise(context).unwrap(), vec![1.0]].concat();
@@ -265,9 +267,12 @@ fn the_first_reward_that_differs_sets_the_scale() {
     expected.update(ArmId::new(1), &row(&last), 31f64.sqrt(), 1.0).unwrap();
     expected.update(ArmId::new(0), &row(&last), 31f64.sqrt() / 2.0, 1.0).unwrap();
     for arm in [0, 1].map(ArmId::new) {
-        let (found, wanted) = (policy.inner().score(arm, &row(&last)), expected.score(arm, &row(&last)));
-        let (found, wanted) = (found.unwrap(), wanted.unwrap());
-        assert!((found.mean - wanted.mean).abs() < 1e-12 && (found.width - wanted.width).abs() < 1e-12, "{found:?}");
+        let (score, reference) = (policy.inner().score(arm, &row(&last)), expected.score(arm, &row(&last)));
+        let (score, reference) = (score.unwrap(), reference.unwrap());
+        assert!(
+            (score.mean - reference.mean).abs() < 1e-12 && (score.width - reference.width).abs() < 1e-12,
+            "{score:?}"
+        );
     }
     assert_eq!(policy.version(), 32);
 }
@@ -279,13 +284,13 @@ fn rare_rewards_are_scaled_in_any_unit() {
         for number in 0..600u64 {
             let context = [((number * 7919) % 101) as f64, ((number * 31) % 17) as f64];
             let decision = policy.decide(&Request::new(&context), &mut rng(number)).unwrap();
-            // One purchase in 50 rounds, none in the warm-up.
+            // There is one purchase in 50 rounds, and none in the warm-up.
             policy.learn(&decision, if number % 50 == 49 { unit } else { 0.0 }).unwrap();
             arms.push(decision.arm());
         }
         arms
     };
-    // Powers of two: the same bits.
+    // Scales that are powers of two give the same bits.
     assert_eq!(run(1.0), run(1024.0));
     assert_eq!(run(1.0), run(1.0 / 1024.0));
 }
@@ -315,18 +320,18 @@ fn a_scale_of_rewards_that_waits_is_saved_and_left_by_errors() {
     for other in [&loaded, &single, &again(&policy)] {
         assert_eq!(serde_json::to_string(other).unwrap(), settled);
     }
-    // No policy has a scale that waits while rewards vary, or before the scale of contexts is frozen.
+    // A policy's scale of rewards cannot be open while rewards vary, or before the scale of contexts is frozen.
     let mut damaged: serde_json::Value = serde_json::from_str(&settled).unwrap();
     damaged["rewards"]["frozen"] = false.into();
     assert!(serde_json::from_value::<Normalised<LinUcb>>(damaged).is_err());
 }
 
-/// Context and reward of a round.
+/// Context and reward of one round.
 fn round(number: u32) -> ([f64; 2], f64) {
     ([1e6 + f64::from(number % 7), 1e-6 * f64::from(number % 5)], f64::from(number % 3))
 }
 
-/// Rewards of these rounds, for these arms in turn.
+/// Rewards of some rounds, for these arms in turn.
 fn teach(policy: &mut impl Policy, rounds: std::ops::Range<u32>, arms: &[u64]) {
     for number in rounds {
         let (context, reward) = round(number);
@@ -339,7 +344,7 @@ fn an_arm_added_like_another_in_a_warm_up_has_its_state() {
     let mut policy = scaled(40);
     teach(&mut policy, 0..20, &[0, 1]);
     let twin = policy.add_arm_like(ArmId::new(1)).unwrap();
-    // At once, by the provisional scaling.
+    // The arm is copied immediately, with the provisional scaling.
     let mean = |policy: &Normalised<LinUcb>, arm| {
         let choice = policy.select(&Request::new(&[1e6 + 2.0, 3e-6]).only(&[arm]), &mut rng(1)).unwrap();
         (choice.mean, choice.width)
@@ -347,7 +352,7 @@ fn an_arm_added_like_another_in_a_warm_up_has_its_state() {
     assert_eq!(mean(&policy, twin), mean(&policy, ArmId::new(1)));
     assert_ne!(mean(&policy, twin), mean(&policy, ArmId::new(0)));
     assert_eq!(policy.version(), 20);
-    // After a save, and in the final scaling: as long as neither learns anything else.
+    // The copies agree after a save, and in the final scaling, as long as neither learns anything else.
     let mut policy: Normalised<LinUcb> = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
     teach(&mut policy, 20..45, &[0]);
     assert!(policy.normalizer().is_frozen());
@@ -356,7 +361,7 @@ fn an_arm_added_like_another_in_a_warm_up_has_its_state() {
     assert_eq!((policy.version(), policy.inner().version()), (45, 45));
     teach(&mut policy, 45..46, &[twin.number()]);
     assert_ne!(mean(&policy, twin), mean(&policy, ArmId::new(1)));
-    // An arm can start from a copied arm.
+    // An arm can start as a copy of a copied arm.
     let mut later = policy.clone();
     later.warm_start(ArmId::new(0), twin).unwrap();
     assert_eq!(mean(&later, ArmId::new(0)), mean(&policy, twin));
@@ -364,7 +369,8 @@ fn an_arm_added_like_another_in_a_warm_up_has_its_state() {
 
 #[test]
 fn arms_added_like_a_removed_one_inherit_its_rewards() {
-    // Copies after 8, 16 and 24 rewards of arm 1, and one of the second copy; then arm 1 is removed, or not.
+    // Arm 1 is copied after 8, 16 and 24 of its rewards, and the second copy is copied as well. Arm 1 is then removed,
+    // or not.
     let run = |removes: bool| {
         let mut policy = scaled(60);
         teach(&mut policy, 0..8, &[0, 1]);
@@ -378,7 +384,7 @@ fn arms_added_like_a_removed_one_inherit_its_rewards() {
         if removes {
             policy.remove_arm(ArmId::new(1)).unwrap();
             assert_eq!(policy.add_arm_like(ArmId::new(1)), Err(Error::RemovedArm { arm: ArmId::new(1) }));
-            // One that was itself added like another.
+            // The copied arm was itself added as a copy.
             policy.remove_arm(copies[1]).unwrap();
             policy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
         }
@@ -388,9 +394,12 @@ fn arms_added_like_a_removed_one_inherit_its_rewards() {
         let row = [policy.normalizer().normalise(&[1e6 + 2.0, 3e-6]).unwrap(), vec![1.0]].concat();
         [copies[0], copies[2], copies[3]].map(|arm| policy.inner().score(arm, &row).unwrap())
     };
-    let (kept, removed) = (run(false), run(true));
-    for (kept, removed) in kept.iter().zip(&removed) {
-        assert!((kept.mean - removed.mean).abs() < 1e-12 && (kept.width - removed.width).abs() < 1e-12, "{removed:?}");
+    let (complete, removed) = (run(false), run(true));
+    for (complete, removed) in complete.iter().zip(&removed) {
+        assert!(
+            (complete.mean - removed.mean).abs() < 1e-12 && (complete.width - removed.width).abs() < 1e-12,
+            "{removed:?}"
+        );
     }
     assert!(removed[0].width > removed[1].width && removed[1] != removed[2], "{removed:?}");
 }
@@ -462,11 +471,11 @@ fn copied_arms_that_contradict_a_warm_up_are_refused() {
         damaged["copies"][0][field] = value.into();
         assert!(load(damaged).is_err(), "{field}");
     }
-    // States from before had none.
+    // Former states had no copies.
     let mut old = saved;
     old.as_object_mut().unwrap().remove("copies").unwrap();
     assert_eq!(load(old).unwrap().version(), 10);
-    // A policy that cannot copy an arm refuses at once.
+    // A policy that cannot copy an arm refuses immediately.
     let inner = Counting { inner: Uniform::new(2, 2).unwrap(), tells: true, copies: Arc::default() };
     let mut counting = Normalised::new(inner, Normalizer::new(2).unwrap(), 9, false).unwrap();
     assert!(matches!(counting.add_arm_like(ArmId::new(0)), Err(Error::Unsupported { .. })));
