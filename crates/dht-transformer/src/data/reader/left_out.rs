@@ -1,4 +1,4 @@
-//! Rows that cannot be scored: without a label, or with one that the model does not have.
+//! Removal of rows that cannot be scored: rows without a label, or with a label that the model does not have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,21 +8,21 @@ use super::request::TableRequest;
 use super::table::Table;
 use crate::data::reading::LabelKind;
 
-/// Rows that were left out.
+/// Counts of the rows that were left out.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct LeftOutRows {
     /// Number of rows without a label.
     pub(super) unlabelled: usize,
-    /// Labels that are not known, with their numbers of rows, the largest first.
+    /// Unknown labels with their numbers of rows, the largest number first.
     pub(super) unknown: Vec<(String, usize)>,
 }
 
-/// Least share of the labelled rows that have known labels: with fewer, the file has another set of labels, and is refused
-/// as a whole.
+/// Least share of the labelled rows that must have known labels. Below it, the file has another set of labels, and is
+/// refused as a whole.
 const LEAST_KNOWN: f64 = 0.5;
 
-/// Removes the rows after the first `header` rows that have no label, and those with a label that is neither a known class
-/// nor mapped to one.
+/// Removes rows without a label, and rows with a label that is neither a known class nor mapped to one. The first
+/// `header` rows stay.
 pub(super) fn leave_out(
     table: &mut Table,
     place: usize,
@@ -35,7 +35,7 @@ pub(super) fn leave_out(
     else {
         return found;
     };
-    // The values -1 and 1 alone are two classes, as in training.
+    // A column that holds only -1 and 1 has two classes, as in training.
     let signs = BTreeSet::from([HIDDEN, "1"]);
     if kind == LabelKind::Class && rows.iter().map(|row| row.cell(place)).collect::<BTreeSet<_>>() == signs {
         return found;
@@ -48,7 +48,7 @@ pub(super) fn leave_out(
         let is_empty = cell.is_empty() && !matches!(kind, LabelKind::Several { .. });
         is_empty || hides || is_nan(cell) || cell == NULL
     };
-    // Numbers of a column whose classes have names are no labels that a model could lack.
+    // In a column whose class numbers have names, an unknown number is not a label that a model could lack.
     let is_named = table.classes.contains_key(&place) && !table.lists.contains(&place);
     let unknown_of = |cell: &str| -> Option<String> {
         let labels: Vec<&str> = match kind {
@@ -74,7 +74,7 @@ pub(super) fn leave_out(
         found.unknown.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
     }
     if labelled == 0 {
-        // The reader refuses the rows, with the reason.
+        // The reader refuses the file later, and states the reason.
         return LeftOutRows::default();
     }
     if found == LeftOutRows::default() {
