@@ -24,9 +24,9 @@ pub struct TextColumns {
     pub separator: Option<char>,
     /// Encoding of a file without a byte-order mark; `None` is UTF-8.
     pub encoding: Option<TextEncoding>,
-    /// `true` if `text` holds the columns of the training run. A file may then differ from the training file in two
-    /// ways if there is one text column: it may have a single unnamed column, or a column with a text name where a
-    /// number is expected. No other column is read instead.
+    /// `true` if `text` holds the columns of the training run. If there is one text column, a file may differ from the
+    /// training file in two ways. It may have a single column without a name. It may have a column with a text name,
+    /// which replaces a column that is identified by number. No other column is read instead.
     pub expected: bool,
     /// Number of columns of the training file, if the columns are identified by number.
     pub expected_width: Option<usize>,
@@ -92,8 +92,8 @@ impl FileColumns {
     }
 }
 
-/// Decides whether the first row is a header. If the rows do not decide, the first row must contain the column names of
-/// the training run.
+/// Decides whether the first row is a header. If the rows do not decide, columns requested by number imply that there is
+/// no header, and columns requested by name imply a header. Names of a training run must be in the first row.
 fn find_header(table: &Table, asked: &TextColumns) -> Result<(bool, HeaderSource), DataProblem> {
     let columns: Vec<&Column> = asked.text.iter().collect();
     match decide(table, asked.header, None, &columns) {
