@@ -1,8 +1,8 @@
 //! Division of long texts into parts that can be tokenised separately.
 //!
-//! A text is divided such that the concatenated tokens of the parts are the tokens of the text. This is certain at
-//! positions where the pre-tokenizer always splits, and which no normaliser or added token spans. If no position is
-//! certain, as with an unsupported pre-tokenizer, a text is one part.
+//! The tokens of the parts, concatenated, must be the tokens of the whole text. This is certain at positions where the
+//! pre-tokenizer always splits, unless a normaliser or an added token spans the position. If no position is certain, as
+//! with an unsupported pre-tokenizer, the whole text is one part.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,39 +13,40 @@ use tokenizers::{
     PreTokenizedString, PreTokenizer, PreTokenizerWrapper, Result, Tokenizer,
 };
 
-/// Minimum length in bytes of parts that are searched for overlong words, which can be shortened.
+/// Minimum length in bytes of a part in which overlong words are searched and shortened.
 const LONG_PART: usize = 4096;
-/// Number of ASCII characters, whose kinds are precomputed.
+/// Number of ASCII characters. Their classes are precomputed.
 const ASCII: usize = 128;
 
 /// Positions at which the texts of a tokenizer may be divided.
 #[derive(Debug, Clone)]
 pub(crate) enum Parts {
-    /// No known position.
+    /// No position is known to be safe.
     None,
-    /// Before a space that follows a letter or digit, since spaces are parts of the tokens after them.
+    /// Splits before a space that follows a letter or digit: in these vocabularies a space belongs to the token after
+    /// it.
     BeforeSpaces,
-    /// Before and after characters that separate words.
+    /// Splits before and after characters that separate words.
     BetweenWords(Words),
 }
 
-/// Effect of a character on the adjacent words, independent of its position.
+/// Effect of a character on the words next to it, independent of its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Part of a word; adds to the length of the word.
+    /// Part of a word; it counts towards the length of the word.
     InWord,
-    /// End of a word; the next word starts after it: whitespace, punctuation, an ideograph.
+    /// Whitespace, punctuation or an ideograph: it ends a word, and the next word starts after it.
     Separator,
     Other,
 }
 
-/// Tokenizer that splits only by the kinds of characters.
+/// Word boundaries of a tokenizer that splits texts only by the classes of characters.
 #[derive(Debug, Clone)]
 pub(crate) struct Words {
     ascii: [Kind; ASCII],
-    /// Pairs of adjacent characters within added tokens, which are matched before a text is split.
+    /// Pairs of adjacent characters in added tokens. Added tokens are matched before a text is split.
     inside_added: Vec<(char, char)>,
-    /// Maximum number of characters of a word; longer words are unknown.
+    /// Maximum number of characters of a known word; longer words are unknown.
     longest: Option<usize>,
 }
 
@@ -76,11 +77,12 @@ impl Parts {
     }
 
     fn before_spaces(added: &[AddedToken]) -> Self {
-        // A token that takes the spaces behind it would change the tokens after them.
+        // A token that takes the spaces after it would change the tokens that follow.
         if added.iter().any(|token| token.rstrip) { Self::None } else { Self::BeforeSpaces }
     }
 
-    /// Splits off the first part of a text: at least `least` bytes, or all of it. Returns the part and the remainder.
+    /// Splits off the first part of a text. The part has at least `least` bytes, unless the text ends before. Returns
+    /// the part and the remainder.
     pub(crate) fn split_first<'a>(
         &self,
         tokenizer: &Tokenizer,
@@ -109,7 +111,7 @@ impl Parts {
         Ok((text, ""))
     }
 
-    /// Number of characters of the longest known word, if longer words are [shortened](Self::shortened).
+    /// Number of characters of the longest known word; `None` if overlong words are not [shortened](Self::shortened).
     pub(crate) fn longest_word(&self) -> Option<usize> {
         match self {
             Self::BetweenWords(words) => words.longest,
@@ -117,7 +119,7 @@ impl Parts {
         }
     }
 
-    /// Text with the same tokens, in which overlong words are shorter.
+    /// Shortens overlong words in a part of a text, without a change of its tokens.
     pub(crate) fn shortened<'a>(&self, tokenizer: &Tokenizer, part: &'a str) -> Result<Cow<'a, str>> {
         match self {
             Self::BetweenWords(Words { longest: Some(longest), .. }) if part.len() >= LONG_PART => {
@@ -128,8 +130,9 @@ impl Parts {
     }
 }
 
-/// Returns whether a normaliser works character by character, up to the order of marks on one character. The result for
-/// a text is then the concatenation of the results for its characters. A composing normaliser does not work this way.
+/// Returns whether a normaliser works character by character, apart from the order of marks on one character. Its
+/// result for a text is then the concatenation of its results for the characters. A composing normaliser does not work
+/// in this way.
 fn is_by_character(normalizer: &NormalizerWrapper) -> bool {
     match normalizer {
         NormalizerWrapper::BertNormalizer(_)
@@ -149,7 +152,7 @@ impl Words {
             *kind = Kind::new(tokenizer, code.into())?;
         }
         let has = |token: &AddedToken, kind| token.content.bytes().any(|byte| ascii[usize::from(byte)] == kind);
-        // A match in the normalised text must not span a separator.
+        // An added token is matched in the normalised text, and the match must not span a separator.
         if added.iter().any(|token| token.normalized && has(token, Kind::Separator)) {
             return Ok(Parts::None);
         }
@@ -160,7 +163,7 @@ impl Words {
             ModelWrapper::WordLevel(model) => model.get_vocab().keys().map(|word| word.chars().count()).max(),
             _ => None,
         };
-        // No added token may lie inside of a word, or span the removed part of a word.
+        // Words are shortened only if no added token can lie inside a word, or span the removed middle of a word.
         let longest = longest
             .filter(|_| added.iter().all(|token| has(token, Kind::Separator) || has(token, Kind::Other)))
             .map(|longest| added.iter().map(|token| token.content.len()).fold(longest, usize::max));
@@ -169,7 +172,7 @@ impl Words {
 }
 
 impl Kind {
-    /// Kind of a character, determined by tokenising it between two letters and between two dots.
+    /// Determines the class of a character: tokenises it between two letters and between two dots.
     fn new(tokenizer: &Tokenizer, character: char) -> Result<Self> {
         let among_letters = words(tokenizer, &format!("x{character}x"))?;
         let separates = |words: &[String], neighbour| match words {
@@ -185,7 +188,7 @@ impl Kind {
     }
 }
 
-/// Kinds of characters; those beyond ASCII are computed on demand.
+/// Cache of character classes. Those beyond ASCII are computed on demand.
 struct Kinds<'a> {
     tokenizer: &'a Tokenizer,
     ascii: [Kind; ASCII],
@@ -214,14 +217,14 @@ impl<'a> Kinds<'a> {
     }
 }
 
-/// Removes the middle of runs that are longer than any known word.
+/// Removes the middle of words that are longer than any known word.
 fn shortened<'a>(mut kinds: Kinds<'_>, longest: usize, text: &'a str) -> Result<Cow<'a, str>> {
     let kept = longest + 1;
     let mut shorter = String::new();
-    // Processed length; length of the run; end of its first `kept` characters.
+    // Number of processed bytes; length of the current word; end of its first `ends` characters.
     let (mut done, mut run, mut head) = (0, 0, 0);
     let characters = text.char_indices().map(|(index, character)| (index, Some(character)));
-    // The end of a text ends a run too.
+    // The end of the text also ends a word.
     for (index, character) in characters.chain([(text.len(), None)]) {
         if let Some(character) = character
             && kinds.get(character)? == Kind::InWord
@@ -247,7 +250,7 @@ fn shortened<'a>(mut kinds: Kinds<'_>, longest: usize, text: &'a str) -> Result<
     Ok(shorter.into())
 }
 
-/// Normalised words of a text.
+/// Words of a text after normalisation.
 pub(crate) fn words(tokenizer: &Tokenizer, text: &str) -> Result<Vec<String>> {
     let mut text = NormalizedString::from(text);
     if let Some(normalizer) = tokenizer.get_normalizer() {
