@@ -1,4 +1,4 @@
-//! Knowledge distillation of a classifier.
+//! Knowledge distillation: training of a classifier on the predictions of a larger one.
 
 use std::sync::Arc;
 
@@ -17,11 +17,12 @@ use crate::flops::Load;
 use crate::tensors::{Hidden, Parameters, cosine_distance, cross_entropy, soft_cross_entropy, wide};
 use crate::train::{Objective, Predict, Progress, StepLoss};
 
-/// Weights of the terms of a distillation's loss.
+/// Temperature and weights of the terms in a distillation loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DistillationSettings {
-    /// Temperature τ of the soft labels, above 0. A higher temperature gives more weight to classes of low probability.
+    /// Temperature τ of the soft labels, above 0. A higher temperature increases the influence of classes with a low
+    /// probability.
     pub temperature: f64,
     /// Weight of the teacher's soft labels, above 0.
     pub soft_label_weight: f64,
@@ -32,17 +33,16 @@ pub struct DistillationSettings {
 }
 
 impl Default for DistillationSettings {
-    /// DistilBERT's temperature and weights: τ = 2, and weights of 5 for soft labels, 1 for hidden states, and 2 for
-    /// the labels, which replace DistilBERT's masked-language modelling (Sanh et al. 2019, and the commands of their
-    /// repository).
+    /// DistilBERT's settings: τ = 2, and weights of 5 for soft labels, 1 for hidden states and 2 for labels. The labels
+    /// replace DistilBERT's masked language modelling (Sanh et al. 2019, and the commands of their repository).
     fn default() -> Self {
         Self { temperature: 2.0, soft_label_weight: 5.0, cosine_weight: 1.0, label_weight: 2.0 }
     }
 }
 
 impl DistillationSettings {
-    /// Soft labels and labels with equal weights at τ = 2, and no hidden states (Hinton et al. 2015; the numbers are
-    /// this crate's).
+    /// Settings without hidden states: soft labels and labels have equal weights, and τ = 2. The method is that of
+    /// Hinton et al. 2015; the numbers are this crate's.
     pub fn soft_labels() -> Self {
         Self { temperature: 2.0, soft_label_weight: 0.5, cosine_weight: 0.0, label_weight: 0.5 }
     }
@@ -50,7 +50,7 @@ impl DistillationSettings {
     /// Checks that all values are in their range.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the first value that is not.
+    /// [`Error::Argument`] with the name of the first value that is out of range.
     pub fn check(&self) -> Result<()> {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let not_negative = |value: f64| value >= 0.0 && value.is_finite();
@@ -69,8 +69,8 @@ impl DistillationSettings {
     }
 }
 
-/// Distils a teacher into a student. The loss is the weighted mean of the following terms, each of which is a mean over
-/// samples:
+/// Knowledge distillation: trains a student classifier on the outputs of a trained teacher. The loss is the weighted
+/// mean of three terms, each of which is a mean over samples:
 ///
 /// ```text
 /// soft labels   τ²·KL(softmax(t/τ) ‖ softmax(z/τ))                  logits t of the teacher, z of the student (Hinton et al. 2015)
@@ -78,30 +78,33 @@ impl DistillationSettings {
 /// labels        −log softmax(z)ₗ
 /// ```
 ///
-/// The weights are divided by their sum, so that gradients have the scale of a single loss when they are clipped.
-/// DistilBERT averages the cosine over all tokens of a batch; here all texts have equal weight, as in the other terms.
+/// The weights are divided by their sum, so that gradients keep the scale of a single loss when they are clipped.
+/// DistilBERT averages the cosine over all tokens of a batch. Here, all texts have equal weight, as in the other terms.
 ///
-/// The teacher runs without gradient and without dropout. It is neither changed nor stored in checkpoints: a resumed
-/// training requires the same teacher again, but only its configuration is checked.
+/// The teacher runs without gradients and dropout. It is not changed, and not stored in checkpoints. A resumed training
+/// run requires the same teacher again, but only the configuration of the teacher is checked.
 #[derive(Debug)]
 pub struct Distillation {
     student: TextClassifier,
     teacher: TextClassifier,
     settings: DistillationSettings,
     kept: Option<Arc<TeacherLogits>>,
-    /// Context that caches the teacher's packed weights from batch to batch.
+    /// Context that caches the teacher's packed weights between batches.
     teacher_ctx: ForwardContext,
     flops: u64,
     teacher_flops: u64,
 }
 
 impl Distillation {
-    /// Creates the training of a student from a trained teacher. It stores a handle on the teacher.
+    /// Creates the distillation of a trained teacher into a student. It stores a handle on the teacher.
     ///
     /// # Errors
-    /// [`Error::Argument`] for settings out of range; if the student or the teacher is not a single-label classifier;
-    /// if the teacher has other classes, another vocabulary, fewer positions or fewer layers than the student, or, with
-    /// a cosine term, another hidden size.
+    /// [`Error::Argument`] in these cases:
+    ///
+    /// - A setting is out of range.
+    /// - The student or the teacher is not a single-label classifier.
+    /// - The teacher has other classes, another vocabulary, fewer positions or fewer layers than the student.
+    /// - The loss has a cosine term, and the hidden sizes differ.
     pub fn new(student: TextClassifier, teacher: &TextClassifier, settings: DistillationSettings) -> Result<Self> {
         settings.check()?;
         check_teacher(&student, teacher, settings)?;
@@ -116,10 +119,11 @@ impl Distillation {
         })
     }
 
-    /// Skips the teacher for texts with stored logits. The FLOPs of computing these logits are not counted.
+    /// Uses stored logits of the teacher. The teacher does not run for a batch whose texts all have stored logits. The
+    /// FLOPs of computing the stored logits are not counted.
     ///
     /// # Errors
-    /// [`Error::Argument`] if hidden states are compared, too.
+    /// [`Error::Argument`] if the loss has a cosine term, which needs hidden states of the teacher.
     pub fn with_logits(self, logits: Arc<TeacherLogits>) -> Result<Self> {
         if self.settings.cosine_weight > 0.0 {
             let got = self.settings.cosine_weight.to_string();
@@ -128,36 +132,36 @@ impl Distillation {
         Ok(Self { kept: Some(logits), ..self })
     }
 
-    /// Current student.
+    /// Student in its current state.
     pub fn model(&self) -> &TextClassifier {
         &self.student
     }
 
-    /// Trained student.
+    /// Returns the trained student.
     pub fn into_model(self) -> TextClassifier {
         self.student
     }
 
-    /// Loss settings.
+    /// Temperature and weights of the loss.
     pub fn settings(&self) -> DistillationSettings {
         self.settings
     }
 
-    /// FLOPs of all matrix products of the training so far, without validation: the teacher's forward pass, and the
-    /// student's forward and backward passes. The teacher's own training is not included.
+    /// FLOPs of all matrix products in the distillation so far, without validation: the teacher's forward passes, and
+    /// the student's forward and backward passes. The training of the teacher is not included.
     pub fn flops(&self) -> u64 {
         self.flops
     }
 
-    /// Part of [`flops`](Self::flops) spent by the teacher.
+    /// FLOPs of the teacher's forward passes, which are a part of [`flops`](Self::flops).
     pub fn teacher_flops(&self) -> u64 {
         self.teacher_flops
     }
 
-    /// Loss of a batch, a scalar.
+    /// Distillation loss of a batch, a scalar.
     ///
     /// # Errors
-    /// As [`Encoder::embed`](crate::Encoder::embed); [`Error::Argument`] for a label that is not a class.
+    /// Errors of [`Encoder::embed`](crate::Encoder::embed); [`Error::Argument`] if a label is not a class.
     pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         let hidden = self.student.hidden(batch, ctx)?;
         let logits = self.student.classifier().forward(&hidden, ctx)?;
@@ -181,7 +185,7 @@ impl Distillation {
         Ok((losses.mean_all()? / (soft_label_weight + cosine_weight + label_weight))?)
     }
 
-    /// Stored logits (samples, classes); `None` if the teacher must run.
+    /// Stored logits of a batch, shape (samples, classes); `None` if the teacher must run.
     fn kept_logits(&self, batch: &PackedBatch) -> Result<Option<Tensor>> {
         Ok(self.kept.as_ref().map(|kept| kept.of_batch(batch)).transpose()?.flatten())
     }
@@ -193,7 +197,7 @@ fn hidden_distance(hidden: &Hidden, target: &Hidden) -> Result<Tensor> {
     Ok(Hidden::new(of_tokens, hidden.packing().clone())?.mean_rows()?.squeeze(1)?)
 }
 
-/// Refuses a teacher from which this student cannot learn.
+/// Refuses a teacher from which the student cannot learn.
 fn check_teacher(student: &TextClassifier, teacher: &TextClassifier, settings: DistillationSettings) -> Result<()> {
     for (field, model) in [("student", student), ("teacher", teacher)] {
         if model.task() != Task::Class {
@@ -284,7 +288,7 @@ impl Objective for Distillation {
     }
 }
 
-/// Delegates predictions to the student.
+/// Predicts with the student.
 impl Predict for Distillation {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>> {
         self.student.predict(batch, ctx)

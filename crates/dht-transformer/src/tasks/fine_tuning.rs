@@ -9,8 +9,8 @@ use crate::flops::Load;
 use crate::tensors::Parameters;
 use crate::train::{Objective, Progress, StepLoss};
 
-/// Trains a [`TextClassifier`] with bit-identical results to the classifier's own training, and counts the FLOPs of its
-/// steps.
+/// Fine-tuning of a [`TextClassifier`] that also counts the FLOPs of its training steps. The trained weights are
+/// bit-identical to those of the classifier's own training.
 #[derive(Debug)]
 pub struct FineTuning {
     model: TextClassifier,
@@ -18,28 +18,28 @@ pub struct FineTuning {
 }
 
 impl FineTuning {
-    /// Creates the training of a classifier.
+    /// Creates the fine-tuning of a classifier.
     pub fn new(model: TextClassifier) -> Self {
         Self { model, flops: 0 }
     }
 
-    /// Current classifier.
+    /// Classifier in its current state.
     pub fn model(&self) -> &TextClassifier {
         &self.model
     }
 
-    /// The trained classifier.
+    /// Returns the trained classifier.
     pub fn into_model(self) -> TextClassifier {
         self.model
     }
 
-    /// FLOPs of all matrix products of the training so far, forward and backward, without validation.
+    /// FLOPs of all matrix products in the training run so far: forward and backward passes, without validation.
     pub fn flops(&self) -> u64 {
         self.flops
     }
 }
 
-/// FLOPs in a stored state.
+/// Reads the number of FLOPs in a stored training state.
 pub(super) fn stored_flops(state: &Value, field: &'static str) -> Result<u64> {
     let found = &state[field];
     found.as_u64().ok_or_else(|| Error::argument(field, "a number of FLOPs in the training state", found.to_string()))

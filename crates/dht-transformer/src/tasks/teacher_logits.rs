@@ -1,4 +1,4 @@
-//! Stored logits of a teacher, which then runs only once.
+//! Stored logits of a teacher. The teacher runs once for each text, and not in every epoch.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::Result;
 
-/// Logits of a teacher, looked up by the tokens of a text.
+/// Stored logits of a teacher for the texts of a data set. They are looked up by the token ids of a text.
 #[derive(Debug, Clone)]
 pub struct TeacherLogits {
     classes: usize,
@@ -18,10 +18,11 @@ pub struct TeacherLogits {
 }
 
 impl TeacherLogits {
-    /// Runs the teacher once over texts, without gradient and dropout.
+    /// Runs the teacher once over all texts, without gradients and dropout, and stores its logits.
     ///
     /// # Errors
-    /// As [`Encoder::embed`](crate::Encoder::embed); [`Error::Argument`](crate::Error::Argument) for a batch size of 0.
+    /// Errors of [`Encoder::embed`](crate::Encoder::embed); [`Error::Argument`](crate::Error::Argument) if the batch
+    /// size is 0.
     pub fn of_teacher(teacher: &TextClassifier, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let (mut rows, ctx) = (HashMap::with_capacity(data.len()), ForwardContext::inference());
         for places in PackedBatch::longest_first(&data.lengths(), batch_size)? {
@@ -32,7 +33,7 @@ impl TeacherLogits {
         Ok(Self { classes: teacher.classifier().classes(), rows, device })
     }
 
-    /// Logits (samples, classes) of a batch; `None` if a text of the batch is not stored.
+    /// Stored logits of a batch, shape (samples, classes); `None` if a text of the batch is not stored.
     ///
     /// # Errors
     /// The errors of candle.

@@ -1,4 +1,4 @@
-//! Tokenisation of long texts up to a maximum number of tokens, without the cost of the remainder.
+//! Tokenisation that stops after the first tokens of a long text.
 
 use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{Encoding, Result, Tokenizer};

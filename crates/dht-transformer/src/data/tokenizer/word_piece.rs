@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 /// Maximum number of distinct letters in a vocabulary; a letter at the start of a word and within a word counts twice.
 /// Words with rarer letters are unknown.
 const MOST_LETTERS: usize = 1000;
-/// Minimum number of occurrences of a pair of adjacent subwords that is merged.
+/// Minimum frequency of a pair of subwords that is merged.
 const LEAST_COUNT: i64 = 2;
 /// Maximum number of letters of a word that is split into subwords; longer words are unknown as a whole.
 pub(super) const MOST_LETTERS_OF_A_WORD: usize = 100;

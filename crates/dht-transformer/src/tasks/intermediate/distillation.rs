@@ -1,4 +1,4 @@
-//! Training of a student by the intermediate loss alone.
+//! Distillation of a student by the intermediate loss alone.
 
 use std::sync::Arc;
 
@@ -16,10 +16,8 @@ use crate::tasks::text_classifier::TextClassifier;
 use crate::tensors::Parameters;
 use crate::train::{Objective, Progress, StepLoss};
 
-/// TinyBERT's intermediate distillation: trains a student by [`IntermediateLoss`] to match a teacher's intermediate
-/// results.
-///
-/// Labels are not used.
+/// TinyBERT's intermediate distillation: trains a student to match the intermediate results of a teacher, with the
+/// [`IntermediateLoss`]. Labels are not used.
 #[derive(Debug)]
 pub struct IntermediateDistillation {
     student: TextClassifier,
@@ -27,11 +25,12 @@ pub struct IntermediateDistillation {
 }
 
 impl IntermediateDistillation {
-    /// Creates the training of a student from a teacher. It stores a handle on the teacher. Student and teacher must
-    /// have the same number of heads; other sizes may differ.
+    /// Creates the distillation of a teacher into a student. It stores a handle on the teacher. Student and teacher
+    /// must have the same number of heads in a layer; other sizes may differ.
     ///
     /// # Errors
-    /// As [`IntermediateLoss::new`], also for a student that already has the projections of an earlier distillation.
+    /// Same errors as [`IntermediateLoss::new`], also if the student already has the projections of an earlier
+    /// distillation.
     pub fn new<R: Rng + ?Sized>(
         mut student: TextClassifier,
         teacher: &TextClassifier,
@@ -42,28 +41,28 @@ impl IntermediateDistillation {
         Ok(Self { student, loss })
     }
 
-    /// Skips the teacher for rows with stored states.
+    /// Uses stored states of the teacher. The teacher does not run for a batch whose texts all have stored states.
     ///
     /// # Errors
-    /// As [`IntermediateLoss::with_states`].
+    /// Same errors as [`IntermediateLoss::with_states`].
     pub fn with_states(self, states: Arc<TeacherStates>) -> Result<Self> {
         Ok(Self { loss: self.loss.with_states(states)?, ..self })
     }
 
-    /// Current student.
+    /// Student in its current state.
     pub fn model(&self) -> &TextClassifier {
         &self.student
     }
 
-    /// Trained student.
+    /// Returns the trained student.
     pub fn into_model(self) -> TextClassifier {
         self.student
     }
 
-    /// Loss of a batch, a scalar.
+    /// Intermediate loss of a batch, a scalar.
     ///
     /// # Errors
-    /// As [`Encoder::embed`](crate::Encoder::embed).
+    /// Same errors as [`Encoder::embed`](crate::Encoder::embed).
     pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         let (embedded, records) = self.student.encoder().run_recorded(batch, ctx)?;
         self.loss.of_records(&embedded, &records, batch, ctx)
@@ -87,7 +86,7 @@ impl Objective for IntermediateDistillation {
         Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))
     }
 
-    /// Negative mean loss.
+    /// Negative mean loss of the data set.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         let (mut sum, ctx) = (0.0, ForwardContext::inference());
         for rows in (0..data.len()).collect::<Vec<_>>().chunks(batch_size.max(1)) {

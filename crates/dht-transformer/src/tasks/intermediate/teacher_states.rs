@@ -1,4 +1,4 @@
-//! Stored intermediate results of a teacher, which then runs only once.
+//! Stored intermediate results of a teacher. The teacher runs once for each text, and not in every epoch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,29 +12,29 @@ use crate::model::LayerRecord;
 use crate::tasks::TextClassifier;
 use crate::tensors::{Hidden, Packing, wide};
 
-/// Embeddings, rows and attention scores of a teacher's layers, looked up by the tokens of a text.
-/// [`IntermediateLoss`](super::IntermediateLoss) compares a student with them.
+/// Stored intermediate results of a teacher: embeddings, hidden states and attention scores. They are looked up by the
+/// token ids of a text. [`IntermediateLoss`](super::IntermediateLoss) compares a student with them.
 ///
-/// A text of t tokens takes 4·t·((L + 1)·d + L·h·t) bytes, if the student has L layers, and the teacher d columns and h
-/// heads.
+/// A text of t tokens takes 4·t·((L + 1)·d + L·h·t) bytes if the student has L layers, and the teacher has d columns
+/// and h heads.
 #[derive(Debug)]
 pub struct TeacherStates {
     layers: Vec<usize>,
     hidden: usize,
-    /// Unpruned heads of each layer.
+    /// Heads of each layer that are not pruned.
     heads: Vec<Vec<usize>>,
     rows: HashMap<Vec<u32>, TextStates>,
     bytes: usize,
     device: Device,
 }
 
-/// States of one text.
+/// Stored states of one text.
 #[derive(Debug)]
 struct TextStates {
     tokens: usize,
-    /// (tokens, hidden)
+    /// Embeddings, shape (tokens, hidden).
     embedded: Vec<f32>,
-    /// (tokens, hidden) and (heads, tokens, tokens) of each layer.
+    /// Hidden states, shape (tokens, hidden), and attention scores, shape (heads, tokens, tokens), of each layer.
     layers: Vec<(Vec<f32>, Vec<f32>)>,
 }
 
@@ -46,12 +46,12 @@ impl TextStates {
 }
 
 impl TeacherStates {
-    /// Runs the teacher once over texts, the shortest first, until their states take `most_bytes`. For the other texts
-    /// the teacher runs on demand. `layers` are the teacher's layers, one for each of the student's, as
-    /// [`LayerMap::teacher_layers`](super::LayerMap::teacher_layers) returns them.
+    /// Runs the teacher once over texts and stores its states. Short texts come first, until the states take
+    /// `most_bytes`. For the other texts, the teacher runs on demand. `layers` holds the teacher's layer for each layer
+    /// of the student, as [`LayerMap::teacher_layers`](super::LayerMap::teacher_layers) returns them.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a layer that the teacher does not have, or a batch size of 0; as
+    /// [`Error::Argument`] if the teacher lacks one of the layers, or the batch size is 0. Errors of
     /// [`Encoder::embed`](crate::Encoder::embed).
     pub fn of_teacher(
         teacher: &TextClassifier,
@@ -82,7 +82,7 @@ impl TeacherStates {
         Ok(states)
     }
 
-    /// Teacher layers, one for each of the student's.
+    /// Layers of the teacher, one for each layer of the student.
     pub fn layers(&self) -> &[usize] {
         &self.layers
     }
@@ -97,7 +97,7 @@ impl TeacherStates {
         self.rows.is_empty()
     }
 
-    /// Size of the states in bytes.
+    /// Size of the stored states in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -131,7 +131,7 @@ impl TeacherStates {
                 layers: of_layers.map(|((hidden, all), heads)| (rows(hidden), scores(all, heads.len()))).collect(),
             };
             let bytes = states.bytes();
-            // The same text may occur twice.
+            // The same text may occur in several rows.
             if self.rows.insert(text, states).is_none() {
                 self.bytes += bytes;
             }
@@ -139,7 +139,7 @@ impl TeacherStates {
         Ok(())
     }
 
-    /// Embeddings' rows and each layer's record of a batch, packed like the student's; `None` if a text of the batch is
+    /// Embeddings and layer records of a batch, in the packing of the student's batch. `None` if a text of the batch is
     /// not stored.
     ///
     /// # Errors
