@@ -58,7 +58,7 @@ impl HoldOut {
         let mut order: Vec<usize> = (0..rows).collect();
         order.sort_by_key(|&row| (self.texts[row], self.classes[row]));
         let mut texts: Vec<&[usize]> = order.chunk_by(|left, right| self.texts[*left] == self.texts[*right]).collect();
-        let found = texts.len();
+        let different = texts.len();
         texts.shuffle(rng);
         let held = self.hold_texts(&texts, count, rng);
         if held.is_empty() {
@@ -66,7 +66,7 @@ impl HoldOut {
                 "data to split",
                 "rows of which a text can be held out: equal texts stay together, and each class keeps a text (add \
                  different texts, or hold out rows of another file)",
-                format!("{rows} rows of {found} different texts"),
+                format!("{rows} rows of {different} different texts"),
             ));
         }
         let mut is_held = vec![false; rows];

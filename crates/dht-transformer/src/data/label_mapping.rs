@@ -58,7 +58,7 @@ impl LabelMapping {
     /// # Errors
     /// [`DataProblem::OtherLabels`] if a label has no class; [`DataProblem::NoSuchClass`] if a pair names an unknown
     /// class; [`DataProblem::TwoClasses`] if a label has two classes.
-    pub fn given(
+    pub fn from_pairs(
         pairs: &[(String, String)],
         labels: &[String],
         classes: &[String],
@@ -73,8 +73,8 @@ impl LabelMapping {
             return Err(DataProblem::NoSuchClass { class: escaped(class), classes: listed(classes) });
         }
         let class = |label: &String| {
-            let given = pairs.iter().find(|(own, _)| own == label).map(|(_, class)| class.clone());
-            given.or_else(|| classes.contains(label).then(|| label.clone()))
+            let explicit = pairs.iter().find(|(own, _)| own == label).map(|(_, class)| class.clone());
+            explicit.or_else(|| classes.contains(label).then(|| label.clone()))
         };
         let mapped: Vec<(String, String)> =
             labels.iter().filter_map(|label| Some((label.clone(), class(label)?))).collect();
@@ -87,8 +87,8 @@ impl LabelMapping {
     }
 
     /// Returns whether the mapping agrees with all explicit `pairs` of a label and its class.
-    pub(super) fn agrees(&self, given: &[(String, String)]) -> bool {
-        self.pairs.iter().all(|(label, class)| given.iter().all(|(own, other)| own != label || other == class))
+    pub(super) fn agrees(&self, pairs: &[(String, String)]) -> bool {
+        self.pairs.iter().all(|(label, class)| pairs.iter().all(|(own, other)| own != label || other == class))
     }
 
     /// Pairs of a label and its class.
@@ -111,8 +111,8 @@ fn by_name(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>, 
     for label in labels {
         let exact = classes.iter().position(|class| class == label);
         let alike = |same: &dyn Fn(&str, &str) -> bool| {
-            let mut found = (0..classes.len()).filter(|place| same(&classes[*place], label));
-            found.next().filter(|_| found.next().is_none())
+            let mut matches = (0..classes.len()).filter(|place| same(&classes[*place], label));
+            matches.next().filter(|_| matches.next().is_none())
         };
         let place = exact
             .or_else(|| alike(&|class, label| class.trim().to_lowercase() == label.trim().to_lowercase()))

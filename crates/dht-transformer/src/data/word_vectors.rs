@@ -160,12 +160,12 @@ mod tests {
             own.into_iter().map(|number| number / length).collect()
         };
         let cosine = |other: usize| vector(4).iter().zip(vector(other)).map(|(own, other)| own * other).sum::<f64>();
-        let found = vectors.nearest("w4", 6);
-        let found: Vec<f64> = found.iter().map(|word| cosine(word[1..].parse().unwrap())).collect();
+        let nearest = vectors.nearest("w4", 6);
+        let nearest: Vec<f64> = nearest.iter().map(|word| cosine(word[1..].parse().unwrap())).collect();
         let mut expected: Vec<f64> = (0..50).filter(|other| *other != 4).map(cosine).collect();
         expected.sort_by(|left, right| right.total_cmp(left));
-        for (found, expected) in found.iter().zip(expected) {
-            assert!((found - expected).abs() < 1e-6, "{found}, expected {expected}");
+        for (similarity, expected) in nearest.iter().zip(expected) {
+            assert!((similarity - expected).abs() < 1e-6, "{similarity}, expected {expected}");
         }
         assert_eq!(vectors.nearest("w4", 100).len(), 49);
         assert!(vectors.nearest("w4", 0).is_empty() && vectors.nearest("other", 5).is_empty());

@@ -88,7 +88,7 @@ pub struct Distillation {
     student: TextClassifier,
     teacher: TextClassifier,
     settings: DistillationSettings,
-    kept: Option<Arc<TeacherLogits>>,
+    logits: Option<Arc<TeacherLogits>>,
     /// Context that caches the teacher's packed weights between batches.
     teacher_ctx: ForwardContext,
     flops: u64,
@@ -112,7 +112,7 @@ impl Distillation {
             student,
             teacher: teacher.clone(),
             settings,
-            kept: None,
+            logits: None,
             teacher_ctx: ForwardContext::inference(),
             flops: 0,
             teacher_flops: 0,
@@ -129,7 +129,7 @@ impl Distillation {
             let got = self.settings.cosine_weight.to_string();
             return Err(Error::argument("cosine_weight", "0 where the teacher's logits alone are kept", got));
         }
-        Ok(Self { kept: Some(logits), ..self })
+        Ok(Self { logits: Some(logits), ..self })
     }
 
     /// Student in its current state.
@@ -165,7 +165,7 @@ impl Distillation {
     pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         let hidden = self.student.hidden(batch, ctx)?;
         let logits = self.student.classifier().forward(&hidden, ctx)?;
-        let (teacher_hidden, teacher_logits) = match self.kept_logits(batch)? {
+        let (teacher_hidden, teacher_logits) = match self.stored_logits(batch)? {
             Some(logits) => (None, logits),
             None => {
                 let hidden = self.teacher.hidden(batch, &self.teacher_ctx)?;
@@ -186,8 +186,8 @@ impl Distillation {
     }
 
     /// Stored logits of a batch, shape (samples, classes); `None` if the teacher must run.
-    fn kept_logits(&self, batch: &PackedBatch) -> Result<Option<Tensor>> {
-        Ok(self.kept.as_ref().map(|kept| kept.of_batch(batch)).transpose()?.flatten())
+    fn stored_logits(&self, batch: &PackedBatch) -> Result<Option<Tensor>> {
+        Ok(self.logits.as_ref().map(|logits| logits.of_batch(batch)).transpose()?.flatten())
     }
 }
 
@@ -208,16 +208,20 @@ fn check_teacher(student: &TextClassifier, teacher: &TextClassifier, settings: D
         let (encoder, config) = (model.encoder(), model.encoder().config());
         [model.classifier().classes(), config.vocab_size, config.longest_text(), encoder.layers(), config.hidden_size]
     };
-    let ([classes, vocabulary, positions, layers, hidden], found) = (sizes(student), sizes(teacher));
+    let ([classes, vocabulary, positions, layers, hidden], teacher_sizes) = (sizes(student), sizes(teacher));
     let cases = [
-        (found[0] == classes, format!("one of {classes} classes, as the student"), found[0]),
-        (found[1] == vocabulary, format!("one over {vocabulary} tokens, as the student"), found[1]),
-        (found[2] >= positions, format!("one with {positions} positions or more, as the student"), found[2]),
-        (found[3] >= layers, format!("one of {layers} layers or more, as the student"), found[3]),
+        (teacher_sizes[0] == classes, format!("one of {classes} classes, as the student"), teacher_sizes[0]),
+        (teacher_sizes[1] == vocabulary, format!("one over {vocabulary} tokens, as the student"), teacher_sizes[1]),
         (
-            found[4] == hidden || settings.cosine_weight == 0.0,
+            teacher_sizes[2] >= positions,
+            format!("one with {positions} positions or more, as the student"),
+            teacher_sizes[2],
+        ),
+        (teacher_sizes[3] >= layers, format!("one of {layers} layers or more, as the student"), teacher_sizes[3]),
+        (
+            teacher_sizes[4] == hidden || settings.cosine_weight == 0.0,
             format!("one of hidden size {hidden}, as the student, where hidden states are compared"),
-            found[4],
+            teacher_sizes[4],
         ),
     ];
     match cases.into_iter().find(|(right, ..)| !right) {
@@ -245,8 +249,8 @@ impl Objective for Distillation {
         let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
         let loss = self.loss(&batch, &ctx)?;
         let load = Load::from(&batch.spans);
-        let kept = self.kept_logits(&batch)?.is_some();
-        let teacher = if kept { 0 } else { self.teacher.forward_flops(load).0 };
+        let is_stored = self.stored_logits(&batch)?.is_some();
+        let teacher = if is_stored { 0 } else { self.teacher.forward_flops(load).0 };
         self.teacher_flops += teacher;
         self.flops += teacher + (self.student.forward_flops(load) + self.student.backward_flops(load)).0;
         Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))

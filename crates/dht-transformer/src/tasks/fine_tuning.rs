@@ -41,8 +41,8 @@ impl FineTuning {
 
 /// Reads the number of FLOPs in a stored training state.
 pub(super) fn stored_flops(state: &Value, field: &'static str) -> Result<u64> {
-    let found = &state[field];
-    found.as_u64().ok_or_else(|| Error::argument(field, "a number of FLOPs in the training state", found.to_string()))
+    let flops = &state[field];
+    flops.as_u64().ok_or_else(|| Error::argument(field, "a number of FLOPs in the training state", flops.to_string()))
 }
 
 impl Objective for FineTuning {

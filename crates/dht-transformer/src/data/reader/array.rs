@@ -113,15 +113,15 @@ impl Read for Elements<'_> {
         let failed = |problem| io::Error::new(io::ErrorKind::InvalidData, problem);
         while self.at == self.lines.len() {
             (self.at, self.lines) = (0, Vec::new());
-            let found = self.raw.fill_buf()?.to_vec();
-            if found.is_empty() {
+            let input = self.raw.fill_buf()?.to_vec();
+            if input.is_empty() {
                 return match self.place {
                     Place::End => Ok(0),
                     _ => Err(failed(NotAnArray("the array has no end"))),
                 };
             }
-            self.raw.consume(found.len());
-            found.into_iter().try_for_each(|byte| self.add(byte)).map_err(failed)?;
+            self.raw.consume(input.len());
+            input.into_iter().try_for_each(|byte| self.add(byte)).map_err(failed)?;
         }
         let count = (&self.lines[self.at..]).read(bytes)?;
         self.at += count;

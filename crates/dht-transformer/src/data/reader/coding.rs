@@ -108,8 +108,8 @@ impl FromStr for TextEncoding {
             "utf-8-sig" => "utf-8",
             other => other.strip_prefix("cp125").map_or(other, |_| other),
         };
-        let found = Encoding::for_label(standard.as_bytes()).or_else(|| Encoding::for_label(name.as_bytes()));
-        found.map(Self).ok_or_else(|| {
+        let encoding = Encoding::for_label(standard.as_bytes()).or_else(|| Encoding::for_label(name.as_bytes()));
+        encoding.map(Self).ok_or_else(|| {
             Error::argument("encoding", "a name such as utf-8, windows-1252, latin1, utf-16le or shift_jis", name)
         })
     }

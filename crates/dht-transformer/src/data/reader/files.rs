@@ -66,8 +66,8 @@ impl DatasetReader {
     /// Same errors as [`find`](Self::find).
     pub fn find_test(folder: impl AsRef<Path>) -> Result<PathBuf> {
         let folder = folder.as_ref();
-        let missing = |found: &Result<PathBuf>| {
-            matches!(found, Err(Error::Data { problem: DataProblem::NoSuchSplit { .. }, .. }))
+        let missing = |result: &Result<PathBuf>| {
+            matches!(result, Err(Error::Data { problem: DataProblem::NoSuchSplit { .. }, .. }))
         };
         let test = Self::find(folder, Split::Test);
         if !missing(&test) {

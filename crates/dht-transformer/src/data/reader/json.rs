@@ -114,9 +114,9 @@ fn foreign_word(line: &str) -> Option<(usize, (&'static str, &'static str))> {
         if sign == '"' {
             inside = true;
         }
-        let found = FOREIGN.into_iter().find(|(word, _)| line[at..].starts_with(word));
-        if let Some(found) = found {
-            return Some((at + 1, found));
+        let foreign = FOREIGN.into_iter().find(|(word, _)| line[at..].starts_with(word));
+        if let Some(foreign) = foreign {
+            return Some((at + 1, foreign));
         }
     }
     None
@@ -189,7 +189,7 @@ mod tests {
         ] {
             let refused = parse_object(json);
             assert!(
-                matches!(&refused, Err(DataProblem::ForeignJson { word: found, .. }) if *found == word),
+                matches!(&refused, Err(DataProblem::ForeignJson { word: reported, .. }) if *reported == word),
                 "{refused:?}"
             );
         }

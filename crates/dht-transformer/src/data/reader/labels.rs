@@ -51,7 +51,7 @@ impl Labels {
         lists: Option<LabelKind>,
     ) -> Result<Self, Problem> {
         let kind = lists.or(request.kind).unwrap_or_default();
-        let (place, given) = (places.label, &*request.mapping);
+        let (place, explicit) = (places.label, &*request.mapping);
         let rows = &table.rows[usize::from(places.header_row)..];
         let declared = table.classes.get(&place).cloned();
         // Cells of a list already contain the class names.
@@ -83,16 +83,16 @@ impl Labels {
         let in_file = |problem| (None, problem);
         check_types(table, place).map_err(in_file)?;
         // An explicit mapping may map two spellings to one class, so they are checked after it.
-        let mapped = empty.mapped(&own, given);
+        let mapped = empty.mapped(&own, explicit);
         check_spellings(&mapped).map_err(in_file)?;
         let (classes, mapping) = match &request.labels {
             None => {
                 check_new_classes(&own, rows.len(), name, request.kind).map_err(in_file)?;
-                let mapping = LabelMapping::given(given, &own, &mapped).map_err(in_file)?;
+                let mapping = LabelMapping::from_pairs(explicit, &own, &mapped).map_err(in_file)?;
                 (mapped, mapping)
             }
             Some(classes) => {
-                let mapping = to_known(&own, classes, given, empty.names.is_some());
+                let mapping = to_known(&own, classes, explicit, empty.names.is_some());
                 (classes.clone(), mapping.map_err(|problem| (empty.line_of_unknown(rows, classes), problem))?)
             }
         };
@@ -145,10 +145,10 @@ impl Labels {
     }
 
     /// Distinct labels after the explicit mapping, in the order of [`own`](Self::own).
-    fn mapped(&self, own: &[String], given: &[(String, String)]) -> Vec<String> {
-        let class_of: BTreeMap<&str, &str> = given.iter().map(|(label, class)| (&**label, &**class)).collect();
+    fn mapped(&self, own: &[String], explicit: &[(String, String)]) -> Vec<String> {
+        let class_of: BTreeMap<&str, &str> = explicit.iter().map(|(label, class)| (&**label, &**class)).collect();
         let mapped = own.iter().map(|label| class_of.get(&**label).copied().unwrap_or(label.as_str()));
-        if self.names.is_none() && !given.is_empty() {
+        if self.names.is_none() && !explicit.is_empty() {
             return sorted(mapped.collect());
         }
         let mut seen = BTreeSet::new();
@@ -306,16 +306,16 @@ fn check_new_classes(
 fn to_known(
     own: &[String],
     classes: &[String],
-    given: &[(String, String)],
+    explicit: &[(String, String)],
     numbered: bool,
 ) -> Result<Option<LabelMapping>, DataProblem> {
-    if given.is_empty() {
+    if explicit.is_empty() {
         return LabelMapping::new(own, classes, numbered);
     }
     // Labels without an explicit pair may match by name, if the match contradicts no explicit pair.
-    LabelMapping::given(given, own, classes).or_else(|problem| {
+    LabelMapping::from_pairs(explicit, own, classes).or_else(|problem| {
         match (&problem, LabelMapping::new(own, classes, false)) {
-            (DataProblem::OtherLabels { .. }, Ok(Some(mapping))) if mapping.agrees(given) => Ok(Some(mapping)),
+            (DataProblem::OtherLabels { .. }, Ok(Some(mapping))) if mapping.agrees(explicit) => Ok(Some(mapping)),
             _ => Err(problem),
         }
     })

@@ -62,10 +62,10 @@ impl Table {
             let mut rows = usize::try_from(rows)
                 .map_err(|_| (None, DataProblem::BadParquet { message: format!("a group of {rows} rows") }))?;
             while rows > 0 {
-                let wanted = rows.min(BATCH);
-                let mut batch: Vec<Row> = (0..wanted as u64).map(|row| Row::at(number + row + 1)).collect();
+                let count = rows.min(BATCH);
+                let mut batch: Vec<Row> = (0..count as u64).map(|row| Row::at(number + row + 1)).collect();
                 for (&column, reader) in columns.iter().zip(&mut readers) {
-                    let mut cells = cells(reader, group.metadata().column(column).column_descr(), wanted)
+                    let mut cells = cells(reader, group.metadata().column(column).column_descr(), count)
                         .map_err(|problem| (Some(number + 1), problem))?;
                     if let Some(names) = names.get(&column).filter(|_| self.lists.contains(&column)) {
                         cells.iter_mut().flatten().for_each(|cell| *cell = named(cell, names));
@@ -82,8 +82,8 @@ impl Table {
                     }
                 }
                 batch.into_iter().for_each(|row| self.add(row));
-                number += wanted as u64;
-                rows -= wanted;
+                number += count as u64;
+                rows -= count;
             }
         }
         if number == 0 { Err((None, DataProblem::NoRows)) } else { Ok(()) }

@@ -225,10 +225,10 @@ impl<'a> TextStream<'a> {
 
     fn next_line(&mut self) -> Result<Option<TextRow>> {
         let Some(line) = self.lines.next_line()? else { return Ok(None) };
-        let given = line.strip_suffix('\r').unwrap_or(&line).to_owned();
-        let text = if given.starts_with(FAST_TEXT) { split_labels(&given).1 } else { given.as_str().into() };
+        let content = line.strip_suffix('\r').unwrap_or(&line).to_owned();
+        let text = if content.starts_with(FAST_TEXT) { split_labels(&content).1 } else { content.as_str().into() };
         let (text, line) = (Example::clean_text(&text).into_owned(), self.lines.number());
-        Ok(Some(TextRow { line, text, pair: None, given: Given::Line(given) }))
+        Ok(Some(TextRow { line, text, pair: None, given: Given::Line(content) }))
     }
 
     fn next_cells(&mut self) -> Result<Option<TextRow>> {

@@ -184,7 +184,7 @@ impl Table {
         let signs = [(';', "cells separated by ;"), ('\t', "cells separated by tabs"), ('|', "cells separated by |")];
         let alike =
             |sign: char| count(row, sign) > 0 && self.rows.iter().all(|own| count(own, sign) == count(row, sign));
-        signs.into_iter().find(|(sign, _)| alike(*sign)).map(|(_, found)| found)
+        signs.into_iter().find(|(sign, _)| alike(*sign)).map(|(_, separated)| separated)
     }
 
     /// Reads lines in fastText's format. The labels become one column, and the texts another.

@@ -3,7 +3,7 @@
 use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{Encoding, Result, Tokenizer};
 
-use super::parts::Parts;
+use super::parts::SplitPoints;
 use super::unknown::UnknownToken;
 
 /// Upper estimate of the number of bytes per token. The first part of a text has the estimated length, so that one part
@@ -13,9 +13,9 @@ const BYTES_A_TOKEN: usize = 8;
 const PART_BYTES: [usize; 2] = [64, 1 << 16];
 
 /// Text that is tokenised part by part, until it has enough tokens.
-struct Growing<'a> {
+struct PartialEncoding<'a> {
     tokenizer: &'a Tokenizer,
-    parts: &'a Parts,
+    split_points: &'a SplitPoints,
     unknown: Option<&'a UnknownToken>,
     rest: &'a str,
     /// Length of the next part in bytes.
@@ -30,20 +30,21 @@ struct Growing<'a> {
     words: Vec<(usize, u32)>,
 }
 
-impl<'a> Growing<'a> {
+impl<'a> PartialEncoding<'a> {
     /// Tokenises a text until more than `most` tokens are known, or all of them.
     fn new(splitter: Splitter<'a>, text: &'a str, most: usize) -> Result<Self> {
-        let Splitter { tokenizer, parts, unknown } = splitter;
+        let Splitter { tokenizer, split_points, unknown } = splitter;
         let [least, _] = PART_BYTES;
         let bytes = most.saturating_add(1).saturating_mul(BYTES_A_TOKEN).max(least);
         let (encoding, words) = (Encoding::default(), Vec::new());
-        let mut growing = Self { tokenizer, parts, unknown, rest: text, bytes, most, encoding, tokens: 0, words };
+        let mut partial =
+            Self { tokenizer, split_points, unknown, rest: text, bytes, most, encoding, tokens: 0, words };
         // Tokenises at least one part: a tokenizer may return tokens even for an empty text.
-        growing.grow()?;
-        while growing.tokens <= most && !growing.is_whole() {
-            growing.grow()?;
+        partial.grow()?;
+        while partial.tokens <= most && !partial.is_whole() {
+            partial.grow()?;
         }
-        Ok(growing)
+        Ok(partial)
     }
 
     fn is_whole(&self) -> bool {
@@ -51,10 +52,10 @@ impl<'a> Growing<'a> {
     }
 
     fn grow(&mut self) -> Result<()> {
-        let (part, rest) = self.parts.split_first(self.tokenizer, self.rest, self.bytes)?;
+        let (part, rest) = self.split_points.split_first(self.tokenizer, self.rest, self.bytes)?;
         self.rest = rest;
         self.bytes = self.bytes.max((2 * self.bytes).min(PART_BYTES[1]));
-        let part = self.parts.shortened(self.tokenizer, part)?;
+        let part = self.split_points.shortened(self.tokenizer, part)?;
         let encoding = self.tokenizer.encode_fast(&*part, false)?;
         self.tokens += encoding.len();
         if self.encoding.len() <= self.most {
@@ -69,7 +70,7 @@ impl<'a> Growing<'a> {
     }
 
     /// Returns the first `length` tokens, and up to `rest` ids that follow them.
-    fn cut(mut self, length: usize, rest: usize) -> Cut {
+    fn cut(mut self, length: usize, rest: usize) -> EncodedStart {
         let after: Vec<u32> = self.encoding.get_ids().iter().skip(length).take(rest).copied().collect();
         let most = length.saturating_add(rest);
         let words = self.words.into_iter().take_while(|(token, _)| *token < most).collect();
@@ -78,12 +79,12 @@ impl<'a> Growing<'a> {
             // Otherwise the remainder would pass through the post-processor needlessly.
             self.encoding.take_overflowing();
         }
-        Cut { encoding: self.encoding, after, words }
+        EncodedStart { encoding: self.encoding, after, words }
     }
 }
 
 /// First tokens of a text, and the ids that follow them.
-pub(crate) struct Cut {
+pub(crate) struct EncodedStart {
     pub(crate) encoding: Encoding,
     pub(crate) after: Vec<u32>,
     /// Words behind the unknown tokens, each with the index of its token in the text.
@@ -94,14 +95,14 @@ pub(crate) struct Cut {
 #[derive(Clone, Copy)]
 pub(crate) struct Splitter<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
-    pub(crate) parts: &'a Parts,
+    pub(crate) split_points: &'a SplitPoints,
     pub(crate) unknown: Option<&'a UnknownToken>,
 }
 
 /// First tokens of a text or of a pair.
 pub(crate) struct FirstTokens {
-    pub(crate) first: Cut,
-    pub(crate) second: Option<Cut>,
+    pub(crate) first: EncodedStart,
+    pub(crate) second: Option<EncodedStart>,
     /// `true` if tokens were truncated.
     pub(crate) truncated: bool,
 }
@@ -114,20 +115,24 @@ pub(crate) fn first_tokens(
     capacity: usize,
     rest: usize,
 ) -> Result<FirstTokens> {
-    let grow = |text| Growing::new(splitter, text, capacity.saturating_add(rest));
+    let grow = |text| PartialEncoding::new(splitter, text, capacity.saturating_add(rest));
     let (mut first, mut second) = (grow(text)?, pair.map(grow).transpose()?);
     if let Some(second) = &mut second {
         grow_until_compared(&mut first, second, capacity)?;
     }
     let lengths = (first.tokens, second.as_ref().map_or(0, |second| second.tokens));
-    let kept = longest_first(lengths, capacity);
-    let second = second.map(|second| second.cut(kept.1, rest));
-    Ok(FirstTokens { first: first.cut(kept.0, rest), second, truncated: kept != lengths })
+    let limits = longest_first(lengths, capacity);
+    let second = second.map(|second| second.cut(limits.1, rest));
+    Ok(FirstTokens { first: first.cut(limits.0, rest), second, truncated: limits != lengths })
 }
 
 /// Tokenises two texts until it is known which of them is longer. If both fill an odd `capacity`, the longer text
 /// receives the extra token.
-fn grow_until_compared<'a>(first: &mut Growing<'a>, second: &mut Growing<'a>, capacity: usize) -> Result<()> {
+fn grow_until_compared<'a>(
+    first: &mut PartialEncoding<'a>,
+    second: &mut PartialEncoding<'a>,
+    capacity: usize,
+) -> Result<()> {
     if capacity.is_multiple_of(2) || first.tokens.min(second.tokens) <= capacity / 2 {
         return Ok(());
     }

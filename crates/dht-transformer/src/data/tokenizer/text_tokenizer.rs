@@ -8,9 +8,9 @@ use rayon::prelude::*;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{PostProcessor, Tokenizer};
 
-use super::cut::{Cut, FirstTokens, Splitter, first_tokens};
+use super::cut::{EncodedStart, FirstTokens, Splitter, first_tokens};
 use super::description::{Cleaning, SPECIAL, description, special_tokens};
-use super::parts::{Parts, words};
+use super::parts::{SplitPoints, words};
 use super::unknown::UnknownToken;
 use super::word_piece::{MOST_LETTERS_OF_A_WORD, is_split, train_word_piece};
 use crate::config::BertConfig;
@@ -35,7 +35,7 @@ use crate::storage::{FileKind, GIT_LFS, read_file, write_atomically};
 #[derive(Debug, Clone)]
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
-    parts: Parts,
+    split_points: SplitPoints,
     /// Unknown token; `None` for a vocabulary that covers every text.
     unknown: Option<UnknownToken>,
     vocabulary_size: usize,
@@ -71,7 +71,7 @@ impl TextTokenizer {
     /// [`Error::Argument`] if a word is empty, or if the tokenizer would split it, so that it could never match.
     pub fn from_vocabulary(words: &[String]) -> Result<Self> {
         let cleaning = Cleaning::default();
-        let splitter = Self::made("WordLevel", &special_tokens(), &cleaning)?;
+        let splitter = Self::from_subwords("WordLevel", &special_tokens(), &cleaning)?;
         let mut subwords = special_tokens();
         let mut seen: BTreeSet<String> = subwords.iter().cloned().collect();
         for word in words {
@@ -89,7 +89,7 @@ impl TextTokenizer {
                 subwords.push(clean);
             }
         }
-        Self::made("WordLevel", &subwords, &cleaning)
+        Self::from_subwords("WordLevel", &subwords, &cleaning)
     }
 
     /// Trains a lower-casing WordPiece tokenizer on texts. The same texts give the same tokenizer.
@@ -107,7 +107,7 @@ impl TextTokenizer {
             return Err(Error::argument("vocabulary_size", "at least 32", vocabulary_size.to_string()));
         }
         let cleaning = Cleaning::default();
-        let splitter = Self::made("WordLevel", &special_tokens(), &cleaning)?;
+        let splitter = Self::from_subwords("WordLevel", &special_tokens(), &cleaning)?;
         let texts: Vec<&str> = texts.into_iter().collect();
         let counts = texts
             .par_chunks(256)
@@ -132,7 +132,7 @@ impl TextTokenizer {
         }
         let mut subwords = special_tokens();
         subwords.extend(train_word_piece(&words, vocabulary_size - SPECIAL.len()));
-        Self::made("WordPiece", &subwords, &cleaning)
+        Self::from_subwords("WordPiece", &subwords, &cleaning)
     }
 
     /// Number of rows that an embedding table needs: the largest token id plus one.
@@ -307,12 +307,13 @@ impl TextTokenizer {
             prefix => Cow::Owned([prefix, text].concat()),
         };
         let texts = (&*text, pair);
-        let splitter = Splitter { tokenizer: &self.tokenizer, parts: &self.parts, unknown: self.unknown.as_ref() };
+        let splitter =
+            Splitter { tokenizer: &self.tokenizer, split_points: &self.split_points, unknown: self.unknown.as_ref() };
         let FirstTokens { first, second, truncated } =
             first_tokens(splitter, texts, max_length - special, self.rest).map_err(failed)?;
         let lengths = [first.encoding.len(), second.as_ref().map_or(0, |second| second.encoding.len())];
         let (second, after_second, words_of_second) = match second {
-            Some(Cut { encoding, after, words }) => (Some(encoding), after, words),
+            Some(EncodedStart { encoding, after, words }) => (Some(encoding), after, words),
             None => Default::default(),
         };
         let encoding = self.tokenizer.post_process(first.encoding, second, true).map_err(failed)?;
@@ -429,7 +430,7 @@ impl TextTokenizer {
         words(&self.tokenizer, text).map_err(|source| Error::Tokenizer { what: "splitting".into(), source })
     }
 
-    fn made(model: &str, subwords: &[String], cleaning: &Cleaning) -> Result<Self> {
+    fn from_subwords(model: &str, subwords: &[String], cleaning: &Cleaning) -> Result<Self> {
         let what = "vocabulary";
         Self::from_json(what, description(model, subwords, &SPECIAL, cleaning, what)?.to_string().as_bytes())
     }
@@ -465,12 +466,12 @@ impl TextTokenizer {
         match empty.get_ids().iter().chain(empty_pair.get_ids()).find(|&&id| id > greatest) {
             Some(id) => Err(failed(format!("adds the token {id}, which is not in its vocabulary").into())),
             None => {
-                let parts = Parts::new(&tokenizer).map_err(failed)?;
-                let unknown = UnknownToken::new(&tokenizer, parts.longest_word());
+                let split_points = SplitPoints::new(&tokenizer).map_err(failed)?;
+                let unknown = UnknownToken::new(&tokenizer, split_points.longest_word());
                 Ok(Self {
                     tokenizer,
                     unknown,
-                    parts,
+                    split_points,
                     vocabulary_size: greatest as usize + 1,
                     max_bytes: LONGEST_ROW,
                     rest: 0,

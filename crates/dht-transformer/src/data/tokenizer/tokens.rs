@@ -18,15 +18,15 @@ const UNUSED_PIECES: [&str; 3] = ["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"];
 #[derive(Debug, Default)]
 pub(super) struct DeclaredTokens {
     /// Tokens with a declared id, ascending.
-    numbered: BTreeMap<i64, Declared>,
+    numbered: BTreeMap<i64, DeclaredToken>,
     /// Special tokens, each with the name of its field.
-    named: Vec<(String, Declared)>,
-    extra: Vec<Declared>,
+    named: Vec<(String, DeclaredToken)>,
+    extra: Vec<DeclaredToken>,
 }
 
 /// Declared token with its flags.
 #[derive(Debug, Clone, PartialEq)]
-struct Declared {
+struct DeclaredToken {
     token: AddedToken,
     /// `true` if a file declares the token as an object with flags, and not as a string.
     has_flags: bool,
@@ -34,7 +34,7 @@ struct Declared {
     sets_normalized: bool,
 }
 
-impl Declared {
+impl DeclaredToken {
     /// Creates a token that a file declares as a string, without flags.
     fn plain(content: &str, is_special: bool) -> Self {
         Self { token: AddedToken::from(content, is_special), has_flags: false, sets_normalized: false }
@@ -80,15 +80,15 @@ impl TokenFiles<'_> {
     }
 
     /// Tokens of `added_tokens.json` and of `tokenizer.json` by id. `tokenizer.json` has flags and takes precedence.
-    fn numbered(&self, fields: &Fields, extra: &Extra) -> Result<BTreeMap<i64, Declared>> {
+    fn numbered(&self, fields: &Fields, extra: &Extra) -> Result<BTreeMap<i64, DeclaredToken>> {
         let mut numbered = BTreeMap::new();
         for (content, number) in self.added.into_iter().flatten() {
             let refuse = || Error::argument("added_tokens", "a number for each token", number.to_string());
             let named = TOKENS.iter().filter_map(|name| content_of(fields.get(*name)?));
-            let listed = extra.extra.iter().map(Declared::content);
+            let listed = extra.extra.iter().map(DeclaredToken::content);
             let is_special = named.chain(listed).any(|token| token == *content);
             let token = AddedToken::from(content, is_special);
-            let token = Declared { token, has_flags: true, sets_normalized: true };
+            let token = DeclaredToken { token, has_flags: true, sets_normalized: true };
             numbered.insert(number.as_i64().ok_or_else(refuse)?, token);
         }
         for value in self.file_tokens.and_then(Value::as_array).into_iter().flatten() {
@@ -100,7 +100,7 @@ impl TokenFiles<'_> {
 }
 
 /// Tokens of the field `added_tokens_decoder` by id.
-fn of_decoder(tokens: &Value) -> Result<BTreeMap<i64, Declared>> {
+fn of_decoder(tokens: &Value) -> Result<BTreeMap<i64, DeclaredToken>> {
     let refuse = || Error::argument(DECODER, "an object of tokens by their numbers", tokens.to_string());
     let mut numbered = BTreeMap::new();
     for (number, value) in tokens.as_object().ok_or_else(refuse)? {
@@ -114,10 +114,10 @@ fn of_decoder(tokens: &Value) -> Result<BTreeMap<i64, Declared>> {
 #[derive(Default)]
 struct Extra {
     /// Tokens of `extra_special_tokens`. If `added_tokens.json` declares them again, they are special there, too.
-    extra: Vec<Declared>,
+    extra: Vec<DeclaredToken>,
     /// Tokens of `additional_special_tokens`. Empty if a file has a list `extra_special_tokens`.
-    additional: Vec<Declared>,
-    named: Vec<(String, Declared)>,
+    additional: Vec<DeclaredToken>,
+    named: Vec<(String, DeclaredToken)>,
 }
 
 impl Extra {
@@ -151,7 +151,7 @@ impl Extra {
     }
 
     /// Reads the tokens of a list. If the value is an object, its tokens are stored by name instead.
-    fn read(&mut self, field: &'static str, value: &Value) -> Result<Vec<Declared>> {
+    fn read(&mut self, field: &'static str, value: &Value) -> Result<Vec<DeclaredToken>> {
         match value {
             Value::Null => Ok(Vec::new()),
             Value::Array(list) => list.iter().map(|value| token(field, value, true)).collect(),
@@ -190,7 +190,7 @@ impl DeclaredTokens {
         tokens.extra = extra.extra;
         tokens.extra.extend(extra.additional);
         if class == TokenizerClass::Camembert && files.config.get(LISTS[1]).is_none_or(Value::is_null) {
-            tokens.extra.extend(UNUSED_PIECES.map(|piece| Declared::plain(piece, true)));
+            tokens.extra.extend(UNUSED_PIECES.map(|piece| DeclaredToken::plain(piece, true)));
         }
         Ok(tokens)
     }
@@ -203,19 +203,19 @@ impl DeclaredTokens {
             .filter(|field| field.ends_with("_token") && !TOKENS.contains(field) && fields[*field].is_string());
         for name in TOKENS.iter().copied().chain(others) {
             let field: &'static str = TOKENS.iter().find(|field| **field == name).copied().unwrap_or("special token");
-            let given = match fields.get(name) {
+            let declared = match fields.get(name) {
                 Some(Value::Null) if needed(class, name) => {
                     return Err(Error::argument(field, "a token, which this class of tokenizers needs", "null"));
                 }
                 Some(Value::Null) => None,
                 Some(value) => Some(token(field, value, true)?),
-                None => default(class, name).map(|content| Declared::plain(content, true)),
+                None => default(class, name).map(|content| DeclaredToken::plain(content, true)),
             };
-            if let Some(mut given) = given {
-                given.token.lstrip |= !given.has_flags && strips_left(class, name);
+            if let Some(mut declared) = declared {
+                declared.token.lstrip |= !declared.has_flags && strips_left(class, name);
                 // A token that is also declared with an id has the flags of that declaration.
-                let known = self.numbered.values().find(|token| token.content() == given.content()).cloned();
-                self.named.push((name.to_owned(), known.unwrap_or(given)));
+                let known = self.numbered.values().find(|token| token.content() == declared.content()).cloned();
+                self.named.push((name.to_owned(), known.unwrap_or(declared)));
             }
         }
         Ok(())
@@ -238,8 +238,8 @@ impl DeclaredTokens {
     /// [`Error::Argument`] if a token outside the vocabulary has a declared id that is not the next free one.
     pub(super) fn add_to(&self, tokenizer: &mut Tokenizer, rows: u64) -> Result<()> {
         let special: BTreeSet<&str> = self.named.iter().map(|(_, token)| token.content()).collect();
-        let known = |tokenizer: &Tokenizer, token: &Declared| tokenizer.token_to_id(token.content()).is_some();
-        let add = |tokenizer: &mut Tokenizer, token: Declared| {
+        let known = |tokenizer: &Tokenizer, token: &DeclaredToken| tokenizer.token_to_id(token.content()).is_some();
+        let add = |tokenizer: &mut Tokenizer, token: DeclaredToken| {
             let got = token.content().to_owned();
             let token = token.added(special.contains(got.as_str()));
             tokenizer.add_tokens([token]).map(drop).map_err(|error| {
@@ -267,7 +267,7 @@ impl DeclaredTokens {
         let added: BTreeSet<String> =
             tokenizer.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
         // If a token is declared twice with different flags, the last flags count. An equal declaration is skipped.
-        let mut done: Vec<&Declared> = Vec::new();
+        let mut done: Vec<&DeclaredToken> = Vec::new();
         for token in self.named.iter().map(|(_, token)| token).chain(&self.extra) {
             let next = tokenizer.get_vocab_size(true) as u64;
             let is_new = !added.contains(token.content()) && !done.contains(&token);
@@ -334,10 +334,10 @@ fn content_of(value: &Value) -> Option<&str> {
 }
 
 /// Parses a declared token with its flags. `special` is the flag of a token that is a plain string.
-fn token(field: &'static str, value: &Value, special: bool) -> Result<Declared> {
+fn token(field: &'static str, value: &Value, special: bool) -> Result<DeclaredToken> {
     let refuse = || Error::argument(field, "a text, or an object with the text as its content", value.to_string());
     let content = content_of(value).filter(|content| !content.is_empty()).ok_or_else(refuse)?;
-    let Some(flags) = value.as_object() else { return Ok(Declared::plain(content, special)) };
+    let Some(flags) = value.as_object() else { return Ok(DeclaredToken::plain(content, special)) };
     let flag = |name: &str, default: bool| match flags.get(name) {
         None => Ok(default),
         Some(value) => value.as_bool().ok_or_else(refuse),
@@ -348,5 +348,5 @@ fn token(field: &'static str, value: &Value, special: bool) -> Result<Declared> 
         .lstrip(flag("lstrip", false)?)
         .rstrip(flag("rstrip", false)?)
         .normalized(flag("normalized", !is_special)?);
-    Ok(Declared { token, has_flags: true, sets_normalized: flags.contains_key("normalized") })
+    Ok(DeclaredToken { token, has_flags: true, sets_normalized: flags.contains_key("normalized") })
 }

@@ -123,14 +123,14 @@ fn neighbours(word: &[u32]) -> impl Iterator<Item = Pair> + '_ {
 
 /// Replaces each occurrence of `pair` by `id`, from the left.
 fn merge(word: &mut Vec<u32>, pair: Pair, id: u32) {
-    let mut kept = 0;
+    let mut end = 0;
     let mut place = 0;
     while place < word.len() {
         let here = word[place];
         let matches = here == pair.0 && word.get(place + 1) == Some(&pair.1);
-        word[kept] = if matches { id } else { here };
-        kept += 1;
+        word[end] = if matches { id } else { here };
+        end += 1;
         place += if matches { 2 } else { 1 };
     }
-    word.truncate(kept);
+    word.truncate(end);
 }

@@ -186,9 +186,9 @@ mod tests {
         let some = TeacherStates::of_teacher(&teacher, &layers, &data, 1, 2 * bytes(2)).unwrap();
         assert_eq!(some.len(), 2);
         for states in [all, some].map(Arc::new) {
-            let kept = distillation().with_states(states).unwrap();
+            let stored = distillation().with_states(states).unwrap();
             for rows in [&[0_usize, 1, 2, 3][..], &[0, 4], &[7]] {
-                let (expected, got) = (loss(&distillation(), rows), loss(&kept, rows));
+                let (expected, got) = (loss(&distillation(), rows), loss(&stored, rows));
                 assert!((expected - got).abs() < 1e-6, "{rows:?}: {got}, {expected} by running the teacher");
             }
         }

@@ -78,7 +78,7 @@ pub struct IntermediateLoss {
     teacher_layers: Vec<usize>,
     of_embeddings: Linear,
     of_hidden: Linear,
-    kept: Option<Arc<TeacherStates>>,
+    states: Option<Arc<TeacherStates>>,
     teacher_ctx: ForwardContext,
 }
 
@@ -117,7 +117,7 @@ impl IntermediateLoss {
         let mut project = |name: &str| student.encoder_mut().add_linear(name, own.hidden_size, other.hidden_size, rng);
         let (of_embeddings, of_hidden) = (project("distillation.embeddings")?, project("distillation.hidden")?);
         let (teacher, teacher_ctx) = (teacher.clone(), ForwardContext::inference());
-        Ok(Self { teacher, map, teacher_layers, of_embeddings, of_hidden, kept: None, teacher_ctx })
+        Ok(Self { teacher, map, teacher_layers, of_embeddings, of_hidden, states: None, teacher_ctx })
     }
 
     /// Uses stored states of the teacher. The teacher does not run for a batch whose texts all have stored states.
@@ -129,7 +129,7 @@ impl IntermediateLoss {
             let (expected, got) = (format!("of layers {:?}", self.teacher_layers), format!("{:?}", states.layers()));
             return Err(Error::argument("states", expected, got));
         }
-        Ok(Self { kept: Some(states), ..self })
+        Ok(Self { states: Some(states), ..self })
     }
 
     /// Teacher of the loss.
@@ -153,9 +153,10 @@ impl IntermediateLoss {
         batch: &PackedBatch,
         ctx: &ForwardContext,
     ) -> Result<Tensor> {
-        let kept = self.kept.as_ref().map(|kept| kept.of_batch(batch, embedded.packing())).transpose()?.flatten();
-        let (target, targets) = match kept {
-            Some(kept) => kept,
+        let stored =
+            self.states.as_ref().map(|states| states.of_batch(batch, embedded.packing())).transpose()?.flatten();
+        let (target, targets) = match stored {
+            Some(stored) => stored,
             None => self.teacher.encoder().run_recorded(batch, &self.teacher_ctx).map(|(embedded, records)| {
                 (embedded, self.teacher_layers.iter().map(|layer| records[*layer].clone()).collect())
             })?,

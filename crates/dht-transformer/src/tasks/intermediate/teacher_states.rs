@@ -162,10 +162,10 @@ impl TeacherStates {
             let mut scores = vec![0f32; texts.len() * heads.len() * longest * longest];
             let of_heads = texts.iter().zip(scores.chunks_exact_mut(heads.len() * longest * longest));
             for (text, scores) in of_heads {
-                let kept = text.layers[layer].1.chunks_exact(text.tokens * text.tokens);
-                for (kept, scores) in kept.zip(scores.chunks_exact_mut(longest * longest)) {
-                    let keys = kept.chunks_exact(text.tokens).zip(scores.chunks_exact_mut(longest));
-                    keys.for_each(|(kept, scores)| scores[..text.tokens].copy_from_slice(kept));
+                let stored = text.layers[layer].1.chunks_exact(text.tokens * text.tokens);
+                for (stored, scores) in stored.zip(scores.chunks_exact_mut(longest * longest)) {
+                    let keys = stored.chunks_exact(text.tokens).zip(scores.chunks_exact_mut(longest));
+                    keys.for_each(|(stored, scores)| scores[..text.tokens].copy_from_slice(stored));
                 }
             }
             let shape = (texts.len(), heads.len(), longest, longest);

@@ -157,17 +157,17 @@ impl Search<'_> {
         if asked.is_empty() {
             return Ok(vec![self.only()?]);
         }
-        let found = asked.iter().map(|column| self.place(column)).collect::<Result<Vec<usize>, _>>();
+        let places = asked.iter().map(|column| self.place(column)).collect::<Result<Vec<usize>, _>>();
         if !(self.asked.may_be_others() && asked.len() == 1) {
-            return found;
+            return places;
         }
         if self.asked.has_names() {
-            return found.or_else(|problem| if self.is_bare() { Ok(vec![0]) } else { Err(problem) });
+            return places.or_else(|problem| if self.is_bare() { Ok(vec![0]) } else { Err(problem) });
         }
         // A number fits any table, so a column with a text name takes precedence.
         let is_text = |name: &String| is_one_of(name, &TEXT);
-        match found {
-            Ok(found) if !self.names.iter().any(is_text) => Ok(found),
+        match places {
+            Ok(places) if !self.names.iter().any(is_text) => Ok(places),
             Err(problem) if !self.is_bare() && !self.names.iter().any(is_text) => Err(problem),
             _ => Ok(vec![self.only()?]),
         }
