@@ -12,6 +12,18 @@ use crate::tensors::Spans;
 /// - `labels` and `sample_ids`: (samples).
 /// - `targets`: (samples, outputs), or empty.
 /// - `rest`: (samples), or empty.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::TextTokenizer;
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "food"].map(String::from))?;
+/// let texts = tokenizer.encode_texts(&["fine food", "food"], 16)?;
+/// let batch = texts.batch(&[0, 1])?;
+/// assert_eq!(batch.ids, [2, 5, 6, 3, 2, 6, 3]); // [CLS] fine food [SEP] [CLS] food [SEP]
+/// assert_eq!(batch.positions(), [0, 1, 2, 3, 0, 1, 2]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackedBatch {
     /// Token ids of all samples.
@@ -211,6 +223,14 @@ impl PackedBatch {
     ///
     /// # Errors
     /// [`Error::Argument`] if `batch_size` is 0.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::PackedBatch;
+    ///
+    /// assert_eq!(PackedBatch::longest_first(&[3, 9, 5], 2)?, [vec![1, 2], vec![0]]);
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     pub fn longest_first(lengths: &[usize], batch_size: usize) -> Result<Vec<Vec<usize>>> {
         check("batch_size", batch_size)?;
         let mut rows: Vec<usize> = (0..lengths.len()).collect();

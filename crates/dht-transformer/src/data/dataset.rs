@@ -36,6 +36,13 @@ impl Example {
 
     /// Normalises a text for a model: removes the spaces around it, and ends lines with `\n`. All readers and services
     /// call this function, so that training and inference see the same text.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::Example;
+    ///
+    /// assert_eq!(Example::clean_text("  fine\r\nfood "), "fine\nfood");
+    /// ```
     pub fn clean_text(text: &str) -> Cow<'_, str> {
         let text = text.trim_matches(|sign: char| sign.is_whitespace() || sign == '\u{feff}');
         if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() }
@@ -43,6 +50,16 @@ impl Example {
 }
 
 /// Labelled texts, with the names of their classes.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::{Dataset, Example};
+///
+/// let examples = vec![Example::new("Fine food", 1), Example::new("Bad food", 0), Example::new("Fine staff", 1)];
+/// let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// assert_eq!(data.class_counts(), [1, 2]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     /// Name of the data set in reports.
@@ -250,6 +267,18 @@ impl Dataset {
     /// # Errors
     /// [`Error::Argument`] if the fraction is not between 0 and 1, if there are fewer than two rows, or if no text can
     /// be split off because each is the only text of a class.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::{Dataset, Example};
+    /// # use rand::SeedableRng;
+    ///
+    /// let examples = (0..16).map(|row| Example::new(format!("text {row}"), row % 2)).collect();
+    /// let data = Dataset::from_examples("numbers", vec!["even".into(), "odd".into()], examples)?;
+    /// let (rest, validation) = data.split_validation(0.25, &mut rand_chacha::ChaCha8Rng::seed_from_u64(1))?;
+    /// assert_eq!((rest.len(), validation.class_counts()), (12, vec![2, 2]));
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     pub fn split_validation<R: Rng + ?Sized>(self, fraction: f64, rng: &mut R) -> Result<(Self, Self)> {
         self.split(fraction, true, "validation", rng)
     }

@@ -105,6 +105,18 @@ pub struct Sample {
 }
 
 /// Data set as token ids.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::{Dataset, Example, TextTokenizer};
+///
+/// let examples = vec![Example::new("Fine food", 1), Example::new("Bad", 0)];
+/// let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "bad", "food"].map(String::from))?;
+/// let encoded = tokenizer.encode_all(&data, 16)?;
+/// assert_eq!(encoded.lengths(), [4, 3]); // with [CLS] and [SEP]
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncodedDataset {
     /// Rows in the order of the data set.
@@ -251,9 +263,9 @@ mod tests {
         };
         let data =
             EncodedDataset { samples: (0..3).map(sample).collect(), labels: vec!["a".into()], truncated_rows: 1 };
-        let chosen = data.select([2, 0])?;
-        assert_eq!(chosen.samples.iter().map(|sample| sample.id).collect::<Vec<_>>(), [2, 0]);
-        assert_eq!((chosen.truncated_rows, data.select([1])?.truncated_rows), (0, 1));
+        let selected = data.select([2, 0])?;
+        assert_eq!(selected.samples.iter().map(|sample| sample.id).collect::<Vec<_>>(), [2, 0]);
+        assert_eq!((selected.truncated_rows, data.select([1])?.truncated_rows), (0, 1));
         assert!(matches!(data.select([3]), Err(Error::Range { what: "row", got: 3, .. })));
         assert!(data.without_rows().is_empty() && data.without_rows().labels == data.labels);
         Ok(())

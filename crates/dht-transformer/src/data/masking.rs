@@ -62,6 +62,26 @@ pub(crate) struct Masking {
 }
 
 /// A batch with masked tokens.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::data::MaskSettings;
+/// use dht_transformer::{BertConfig, Encoder, MaskedLanguageModel, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "food"].map(String::from))?;
+/// let config = BertConfig::small(1, 2, 8, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &candle_core::Device::Cpu, &mut rng)?;
+/// let settings = MaskSettings { masked: 1.0, random: 0.0, ..MaskSettings::default() };
+/// let model = MaskedLanguageModel::new(encoder, &tokenizer, settings, &mut rng)?;
+///
+/// let texts = tokenizer.encode_texts(&["fine"], 16)?; // [CLS] fine [SEP]
+/// let masked = model.mask(texts.batch(&[0])?, 1, 0);
+/// assert_eq!((masked.rows, masked.targets), (vec![1], vec![5]));
+/// assert_eq!(masked.batch.ids, [2, 4, 3]); // [CLS] [MASK] [SEP]
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct MaskedBatch {
     /// Batch in which the masks replace tokens.

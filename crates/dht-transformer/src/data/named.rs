@@ -24,6 +24,14 @@ pub enum Metric {
 
 /// Well-known data set on the Hugging Face hub, with a short name. The names on the hub are copied from its public
 /// pages.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::data::{Metric, NamedDataset};
+///
+/// let data = NamedDataset::find("glue/cola").expect("a known data set");
+/// assert_eq!((data.hub, data.scored, data.metric), ("nyu-mll/glue/cola", "validation", Metric::Matthews));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NamedDataset {
     /// Short name.

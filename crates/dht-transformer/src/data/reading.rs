@@ -9,6 +9,14 @@ use serde::{Deserialize, Serialize};
 use super::label_mapping::LabelMapping;
 
 /// Column of a table, identified by its name or by its number.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::data::Column;
+///
+/// assert_eq!(Column::from("review"), Column::Name("review".into()));
+/// assert_eq!(Column::from("2"), Column::Number(2));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Column {
@@ -191,6 +199,19 @@ pub(crate) enum TextSource {
 /// Interpretation of a table: its header, columns, kind of labels and label mapping, with the reason for each decision.
 ///
 /// `Display` writes a sentence about the columns; [`lines`](Self::lines) reports everything.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::DatasetReader;
+/// use dht_transformer::data::Column;
+///
+/// let file = "text,label\nfine food,good\nbad food,bad\n";
+/// let data = DatasetReader::new().read_from("reviews.csv", file.as_bytes())?;
+/// let reading = data.reading.expect("a reading of the file");
+/// assert_eq!((reading.header, reading.rows), (true, 2));
+/// assert_eq!(reading.text, [Column::from("text")]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Reading {
     /// Format of the rows; `None` in records of earlier releases.

@@ -83,6 +83,30 @@ impl DistillationSettings {
 ///
 /// The teacher runs without gradients and dropout. It is not changed, and not stored in checkpoints. A resumed training
 /// run requires the same teacher again, but only the configuration of the teacher is checked.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::data::generated::GeneratedText;
+/// use dht_transformer::tasks::{Distillation, DistillationSettings};
+/// use dht_transformer::{BertConfig, Dataset, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings, Trainer};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&GeneratedText::vocabulary())?;
+/// let texts = tokenizer.encode_all(&Dataset::generated(8, 1)?, 64)?;
+/// let config = BertConfig::small(2, 2, 8, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// let teacher = TextClassifier::new(encoder, 4, Pooling::Mean, &mut rng)?;
+/// let student = teacher.with_encoder(teacher.encoder().truncated(1)?)?;
+///
+/// // A real teacher is trained first.
+/// let mut distillation = Distillation::new(student, &teacher, DistillationSettings::soft_labels())?;
+/// let settings = TrainSettings { epochs: 1, batch_size: 4, ..TrainSettings::default() };
+/// Trainer::new(settings).fit(&mut distillation, &texts, None, &mut ())?;
+/// assert_eq!(distillation.into_model().encoder().layers(), 1);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Distillation {
     student: TextClassifier,

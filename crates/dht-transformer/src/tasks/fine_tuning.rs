@@ -11,6 +11,29 @@ use crate::train::{Objective, Progress, StepLoss};
 
 /// Fine-tuning of a [`TextClassifier`] that also counts the FLOPs of its training steps. The trained weights are
 /// bit-identical to those of the classifier's own training.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::data::generated::GeneratedText;
+/// use dht_transformer::tasks::FineTuning;
+/// use dht_transformer::{BertConfig, Dataset, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings, Trainer};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&GeneratedText::vocabulary())?;
+/// let texts = tokenizer.encode_all(&Dataset::generated(8, 1)?, 64)?;
+/// let config = BertConfig::small(2, 2, 8, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+///
+/// let mut fine_tuning = FineTuning::new(TextClassifier::new(encoder, 4, Pooling::Mean, &mut rng)?);
+/// let settings = TrainSettings { epochs: 1, batch_size: 4, ..TrainSettings::default() };
+/// Trainer::new(settings).fit(&mut fine_tuning, &texts, None, &mut ())?;
+/// assert!(fine_tuning.flops() > 0);
+/// let classifier = fine_tuning.into_model();
+/// # assert_eq!(classifier.classifier().classes(), 4);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct FineTuning {
     model: TextClassifier,

@@ -24,6 +24,25 @@ use crate::train::{Objective, Progress, StepLoss};
 /// # Files
 /// [`save`](Self::save) writes a `BertForMaskedLM`. [`Encoder::from_pretrained`] and
 /// [`TextClassifier::from_pretrained`](crate::TextClassifier::from_pretrained) load its encoder.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::data::MaskSettings;
+/// use dht_transformer::{BertConfig, Encoder, ForwardContext, MaskedLanguageModel, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "food"].map(String::from))?;
+/// let config = BertConfig::small(1, 2, 8, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &candle_core::Device::Cpu, &mut rng)?;
+/// let model = MaskedLanguageModel::new(encoder, &tokenizer, MaskSettings::default(), &mut rng)?;
+///
+/// let texts = tokenizer.encode_texts(&["fine food", "food"], 16)?;
+/// let masked = model.mask(texts.batch(&[0, 1])?, 1, 0);
+/// assert_eq!(masked.targets.len(), 2); // at least one token of each text
+/// assert!(model.loss(&masked, &ForwardContext::inference())?.is_some());
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct MaskedLanguageModel {
     encoder: Encoder,

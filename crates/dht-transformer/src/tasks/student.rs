@@ -20,6 +20,20 @@ impl Encoder {
     /// # Errors
     /// [`Error::Argument`] if `layers` does not have one entry for each layer in `config`, or names a layer that this
     /// encoder does not have. Errors of [`BertConfig::check`].
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::{BertConfig, Encoder};
+    /// # use rand::SeedableRng;
+    /// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    ///
+    /// let config = BertConfig::small(4, 2, 8, 50)?;
+    /// let teacher = Encoder::random(&config, &candle_core::Device::Cpu, &mut rng)?;
+    /// let config = BertConfig { num_hidden_layers: 2, ..config };
+    /// let (student, copied) = teacher.student(&config, &[1, 3], &mut rng)?;
+    /// assert_eq!((student.layers(), copied), (2, student.to_tensors()?.len()));
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     pub fn student<R: Rng + ?Sized>(
         &self,
         config: &BertConfig,

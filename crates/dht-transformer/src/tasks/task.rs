@@ -9,6 +9,18 @@ use crate::tensors::{binary_cross_entropy, cross_entropy, finite_rows, log_softm
 
 /// Task of a classifier, which determines its loss and the meaning of its outputs. It is the field `problem_type` in a
 /// Hugging Face `config.json`.
+///
+/// # Examples
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use dht_transformer::Task;
+///
+/// let outputs = Tensor::new(&[[0f32, 100.0]], &Device::Cpu)?; // one sample, two labels
+/// assert_eq!(Task::Labels.probabilities(&outputs, &[0])?, [[0.5, 1.0]]);
+/// assert_eq!(Task::Number.probabilities(&outputs, &[0])?, [[0.0, 100.0]]);
+/// assert_eq!(Task::most_probable(&[0.2, 0.5, 0.3]), 1);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Task {
     /// Single-label classification: softmax and cross-entropy.

@@ -10,6 +10,27 @@ use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::Result;
 
 /// Stored logits of a teacher for the texts of a data set. They are looked up by the token ids of a text.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::data::generated::GeneratedText;
+/// use dht_transformer::tasks::TeacherLogits;
+/// use dht_transformer::{BertConfig, Dataset, Encoder, Pooling, TextClassifier, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&GeneratedText::vocabulary())?;
+/// let texts = tokenizer.encode_all(&Dataset::generated(8, 1)?, 64)?;
+/// let config = BertConfig::small(2, 2, 8, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// let teacher = TextClassifier::new(encoder, 4, Pooling::Mean, &mut rng)?;
+///
+/// let logits = TeacherLogits::of_teacher(&teacher, &texts, 4)?;
+/// let batch = logits.of_batch(&texts.batch(&[0, 1, 2])?)?.expect("stored logits");
+/// assert_eq!(batch.dims(), [3, 4]); // samples, classes
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TeacherLogits {
     classes: usize,

@@ -50,6 +50,25 @@ const NAME: &str = "classifier";
 /// # Clones
 /// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone)
 /// copies the weights.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::{BertConfig, Encoder, Pooling, TextClassifier, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "bad", "food"].map(String::from))?;
+/// let config = BertConfig::small(2, 2, 8, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+///
+/// let texts = tokenizer.encode_texts(&["fine food", "bad food"], 16)?;
+/// let probabilities = classifier.probabilities_of_all(&texts, 32)?;
+/// assert_eq!(probabilities.len(), 2);
+/// assert!((probabilities[0].iter().sum::<f32>() - 1.0).abs() < 1e-5);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TextClassifier {
     encoder: Encoder,

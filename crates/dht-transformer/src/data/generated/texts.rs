@@ -52,6 +52,15 @@ impl GeneratedText {
     /// A row depends only on `(seed, row)`, so a longer corpus begins with a shorter one. Every block of eight rows has
     /// each class twice, once as an easy text. Two seeds share about one text in a hundred, nearly all of them easy.
     /// Use different seeds for training and test texts.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::data::generated::GeneratedText;
+    ///
+    /// let texts = GeneratedText::generate(16, 1);
+    /// assert_eq!(texts[..8], GeneratedText::generate(8, 1)[..]);
+    /// assert!(texts.iter().all(|text| text.label < GeneratedText::LABELS.len()));
+    /// ```
     pub fn generate(rows: usize, seed: u64) -> Vec<Self> {
         Self::generate_noisy(rows, seed, 0)
     }

@@ -22,6 +22,14 @@ pub enum Compression {
 
 impl Compression {
     /// Compression that the extension of a file's name implies, and the name without this extension.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::data::Compression;
+    ///
+    /// assert_eq!(Compression::of_name("train.csv.gz"), (Some(Compression::Gzip), "train.csv"));
+    /// assert_eq!(Compression::of_name("train.csv"), (None, "train.csv"));
+    /// ```
     pub fn of_name(name: &str) -> (Option<Self>, &str) {
         for (ending, compression) in [(".gz", Self::Gzip), (".zst", Self::Zstd)] {
             let at = name.len().saturating_sub(ending.len());

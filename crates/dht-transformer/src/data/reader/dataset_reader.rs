@@ -121,6 +121,18 @@ impl DatasetReader {
 
     /// Sets the label columns of multi-label data: one column for each label. A cell is 1 if the label applies,
     /// otherwise 0 or empty. Each label has the name of its column.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::DatasetReader;
+    ///
+    /// let file = "text,food,staff\nfine soup,1,0\nrude waiter and bad soup,1,1\n";
+    /// let reader = DatasetReader::new().label_columns(["food", "staff"]).text_columns(["text"]);
+    /// let data = reader.read_from("reviews.csv", file.as_bytes())?;
+    /// assert_eq!(data.examples[0].targets, [1.0, 0.0]);
+    /// assert_eq!(data.examples[1].targets, [1.0, 1.0]);
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     #[must_use]
     pub fn label_columns(mut self, columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
         self.request.label_columns = columns.into_iter().map(Into::into).collect();
@@ -163,6 +175,18 @@ impl DatasetReader {
     ///
     /// All other labels are [refused](DataProblem::OtherLabels). Numbers that may be counted from 0 or from 1 are
     /// refused, too.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::DatasetReader;
+    ///
+    /// let file = "text,label\nfine food,1\nbad food,0\n";
+    /// let data = DatasetReader::new().labels(["bad", "good"]).read_from("test.csv", file.as_bytes())?;
+    /// assert_eq!((data.examples[0].label, data.examples[1].label), (1, 0));
+    /// let reading = data.reading.expect("a reading of the file");
+    /// assert_eq!(reading.label_mapping().as_deref(), Some("0 is bad, 1 is good"));
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     #[must_use]
     pub fn labels(mut self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.request.labels = Some(labels.into_iter().map(Into::into).collect());

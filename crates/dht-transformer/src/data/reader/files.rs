@@ -52,6 +52,20 @@ impl DatasetReader {
     ///
     /// # Errors
     /// Errors of [`find`](Self::find) and [`read`](Self::read).
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::DatasetReader;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let folder = folder.path();
+    /// # std::fs::write(folder.join("train.csv"), "text,label\nfine food,good\nbad food,bad\n").unwrap();
+    /// # std::fs::write(folder.join("test.csv"), "text,label\nbad staff,bad\n").unwrap();
+    /// let (training, test) = DatasetReader::new().read_directory(folder)?; // train.csv and test.csv
+    /// assert_eq!((training.len(), test.len()), (2, 1));
+    /// assert_eq!(test.labels, training.labels);
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     pub fn read_directory(&self, folder: impl AsRef<Path>) -> Result<(Dataset, Dataset)> {
         let folder = folder.as_ref();
         let training = self.read(Self::find(folder, Split::Train)?)?;

@@ -102,6 +102,17 @@ impl TextTokenizer {
     /// # Errors
     /// [`Error::Argument`] if `vocabulary_size` is below 32, which is too small for the special tokens and some
     /// letters, or if the texts contain no word.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::TextTokenizer;
+    ///
+    /// let tokenizer = TextTokenizer::train(["low lower", "lowest low"], 40)?;
+    /// assert!(tokenizer.token_id("low").is_some() && tokenizer.vocabulary_size() <= 40);
+    /// let encoding = tokenizer.encode("low", None, 8)?;
+    /// assert_eq!(encoding.ids.len(), 3); // [CLS] low [SEP]
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     pub fn train<'a>(texts: impl IntoIterator<Item = &'a str>, vocabulary_size: usize) -> Result<Self> {
         if vocabulary_size < 32 {
             return Err(Error::argument("vocabulary_size", "at least 32", vocabulary_size.to_string()));
@@ -247,6 +258,17 @@ impl TextTokenizer {
     /// Sets how many truncated ids of each text are stored as the [rest](Encoding::rest) of its encoding; default none.
     /// An n-gram model reads these ids, an encoder does not. 4,096 ids cover nearly any text. Storing them costs the
     /// time to tokenise them.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::TextTokenizer;
+    ///
+    /// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "food"].map(String::from))?.with_rest(4096);
+    /// let encoding = tokenizer.encode("fine food fine", None, 4)?;
+    /// assert_eq!(encoding.ids, [2, 5, 6, 3]); // [CLS] fine food [SEP]
+    /// assert_eq!(encoding.rest.first, [5]); // fine
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     #[must_use]
     pub fn with_rest(self, tokens: usize) -> Self {
         Self { rest: tokens, ..self }

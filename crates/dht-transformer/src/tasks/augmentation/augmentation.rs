@@ -37,6 +37,25 @@ const BATCH: usize = 64;
 ///
 /// # Cost
 /// Each word needs one forward pass of the model. Each distinct word that is looked up needs one pass over all vectors.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::TextTokenizer;
+/// use dht_transformer::data::WordVectors;
+/// use dht_transformer::tasks::{Augmentation, AugmentationSettings};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "good", "food"].map(String::from))?;
+/// let vectors = WordVectors::read_from("vectors.txt", &b"fine 1 0.1\ngood 1 0.2\n"[..])?;
+/// let settings = AugmentationSettings { copies: 1, candidates: 1, replaced: 1.0, max_length: 16 };
+/// let augmentation = Augmentation::new(&tokenizer, settings)?.with_vectors(&vectors);
+///
+/// let texts = augmentation.augment(&tokenizer.encode_texts(&["fine food"], 16)?, &mut rng)?;
+/// assert_eq!(texts.len(), 2); // the text and its copy
+/// assert_eq!(texts.samples[1].encoding, tokenizer.encode("good food", None, 16)?);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Augmentation<'a> {
     settings: AugmentationSettings,
@@ -121,16 +140,16 @@ impl<'a> Augmentation<'a> {
             if rng.random::<f64>() >= self.settings.replaced {
                 continue;
             }
-            let chosen = &candidates[rng.random_range(0..candidates.len())];
-            let replaced = length - tokens.len() + chosen.len();
+            let replacement = &candidates[rng.random_range(0..candidates.len())];
+            let replaced = length - tokens.len() + replacement.len();
             if replaced > self.settings.max_length.max(length) {
                 continue;
             }
             length = replaced;
             keep(&mut ids, &mut type_ids, done..tokens.start);
-            ids.extend_from_slice(chosen);
+            ids.extend_from_slice(replacement);
             if let Some(kind) = text.type_ids.get(tokens.start) {
-                type_ids.extend(std::iter::repeat_n(*kind, chosen.len()));
+                type_ids.extend(std::iter::repeat_n(*kind, replacement.len()));
             }
             done = tokens.end;
         }

@@ -5,6 +5,15 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// Mapping from each layer of a student to the teacher's layer that it learns from.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::tasks::LayerMap;
+///
+/// assert_eq!(LayerMap::Uniform.teacher_layers(2, 4)?, [1, 3]);
+/// assert_eq!(LayerMap::Last.teacher_layers(2, 4)?, [2, 3]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerMap {

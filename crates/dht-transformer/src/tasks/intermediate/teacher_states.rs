@@ -17,6 +17,26 @@ use crate::tensors::{Hidden, Packing, wide};
 ///
 /// A text of t tokens takes 4·t·((L + 1)·d + L·h·t) bytes if the student has L layers, and the teacher has d columns
 /// and h heads.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::tasks::{LayerMap, TeacherStates};
+/// use dht_transformer::{BertConfig, Encoder, Pooling, TextClassifier, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "food"].map(String::from))?;
+/// let texts = tokenizer.encode_texts(&["fine food"], 16)?; // four tokens
+/// let config = BertConfig::small(2, 2, 8, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// let teacher = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+///
+/// let layers = LayerMap::Last.teacher_layers(1, 2)?;
+/// let states = TeacherStates::of_teacher(&teacher, &layers, &texts, 4, 1 << 20)?;
+/// assert_eq!((states.len(), states.bytes()), (1, 4 * 4 * ((1 + 1) * 8 + 1 * 2 * 4)));
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct TeacherStates {
     layers: Vec<usize>,

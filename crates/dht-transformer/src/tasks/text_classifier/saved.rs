@@ -82,6 +82,23 @@ impl TextClassifier {
     /// # Errors
     /// [`Error::Shape`] if the number of labels is not the number of classes; [`Error::Argument`] if two labels are
     /// equal or one is empty. Errors of [`PretrainedWeights::write`].
+    ///
+    /// # Examples
+    /// ```
+    /// use candle_core::Device;
+    /// use dht_transformer::{BertConfig, Encoder, Pooling, TextClassifier};
+    /// # use rand::SeedableRng;
+    /// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("model");
+    /// let encoder = Encoder::random(&BertConfig::small(1, 2, 8, 50)?, &Device::Cpu, &mut rng)?;
+    /// let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+    /// classifier.save(&path, None, &["bad".into(), "good".into()])?;
+    ///
+    /// let loaded = TextClassifier::load(&path, &Device::Cpu)?;
+    /// assert_eq!(loaded.class_names()?, ["bad", "good"]);
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
         let classes = self.classifier.classes();
         if labels.len() != classes {

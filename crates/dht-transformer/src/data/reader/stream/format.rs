@@ -29,6 +29,14 @@ impl TextFormat {
 
     /// Format and compression that the name of a file implies: csv, tsv, or jsonl (also for ndjson and json). Any other
     /// name means lines.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::data::{Compression, TextFormat};
+    ///
+    /// assert_eq!(TextFormat::of_name("texts.jsonl.zst"), (TextFormat::JsonLines, Some(Compression::Zstd)));
+    /// assert_eq!(TextFormat::of_name("texts.txt"), (TextFormat::Lines, None));
+    /// ```
     pub fn of_name(name: &str) -> (Self, Option<Compression>) {
         match format_of(name) {
             Some((TableFormat::Csv, compression)) => (Self::Csv, compression),
