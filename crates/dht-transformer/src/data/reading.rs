@@ -310,7 +310,7 @@ pub(crate) struct LabelLeak {
 impl fmt::Display for LabelLeak {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { column, percent, values } = self;
-        write!(formatter, "beware: column {column} tells the label in {percent} of 100 rows by {values} values")
+        write!(formatter, "beware: column {column} predicts the label in {percent} of 100 rows by {values} values")
     }
 }
 

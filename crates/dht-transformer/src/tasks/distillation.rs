@@ -151,7 +151,7 @@ impl Distillation {
     pub fn with_logits(self, logits: Arc<TeacherLogits>) -> Result<Self> {
         if self.settings.cosine_weight > 0.0 {
             let got = self.settings.cosine_weight.to_string();
-            return Err(Error::argument("cosine_weight", "0 where the teacher's logits alone are kept", got));
+            return Err(Error::argument("cosine_weight", "0 if only the teacher's logits are stored", got));
         }
         Ok(Self { logits: Some(logits), ..self })
     }

@@ -260,8 +260,8 @@ impl DeclaredTokens {
             self.named.iter().filter(|(name, token)| !TOKENS.contains(&name.as_str()) && !known(tokenizer, token));
         let others: BTreeSet<&str> = others.map(|(_, token)| token.content()).collect();
         if others.len() > 1 {
-            let expected = "at most one new token by name, as their ids follow an order of names that is not kept: declare \
-                            their ids in added_tokens_decoder";
+            let expected = "at most one new token without an id, as no file states the order of such tokens: declare their \
+                            ids in added_tokens_decoder";
             return Err(Error::argument(LISTS[0], expected, format!("{others:?}")));
         }
         let added: BTreeSet<String> =
