@@ -61,7 +61,7 @@ pub(crate) struct Masking {
     vocabulary: u32,
 }
 
-/// A batch with masked tokens.
+/// Batch with masked tokens.
 ///
 /// # Examples
 /// ```

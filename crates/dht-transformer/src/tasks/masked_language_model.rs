@@ -99,7 +99,7 @@ impl MaskedLanguageModel {
         PretrainedWeights::write(folder, self.encoder.config(), &tensors, Some(tokenizer))
     }
 
-    /// The encoder.
+    /// Encoder below the language-model head.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }

@@ -14,12 +14,12 @@ use crate::error::DataProblem;
 
 /// Maximum number of distinct values in a column that is detected as the label without a label name.
 const MOST_LABELS: usize = 1000;
-/// A text column leaks the label if the cells predict it, by three conditions. First, the most frequent label among
-/// rows with the same cell is correct in at least this fraction of the rows.
+/// Least fraction of rows in which the cells of a text column predict the label, if the column leaks the label. The
+/// prediction is the most frequent label among rows with the same cell.
 const TELLING_SHARE: f64 = 0.9;
-/// Second, the prediction makes at most this fraction of the errors that the most frequent label of all rows makes.
+/// Largest number of errors of this prediction, as a fraction of the errors of the most frequent label of all rows.
 const ERRORS_LEFT: f64 = 0.2;
-/// Third, the probability of such a result by chance is at most this value.
+/// Largest probability of such a prediction by chance.
 const TELLING_BY_CHANCE: f64 = 0.001;
 
 /// Columns that were detected or requested, by index, and the presence of a header.

@@ -8,7 +8,7 @@ use crate::data::generated::lexicon::{ADJECTIVES, ASPECTS, EFFECT_VERBS, OPINION
 
 const ROWS: usize = 16_000;
 
-/// The tokens of a word-level tokenizer.
+/// Tokens of a word-level tokenizer.
 fn words(text: &str) -> Vec<String> {
     let mut spaced = String::new();
     for letter in text.to_lowercase().chars() {
