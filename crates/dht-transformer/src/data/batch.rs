@@ -209,7 +209,7 @@ impl PackedBatch {
         Ok(batches)
     }
 
-    /// Divides the rows 0 to `rows` into batches for evaluation, in order.
+    /// Divides a data set with `rows` rows into batches for evaluation, in order.
     ///
     /// # Errors
     /// [`Error::Argument`] if `batch_size` is 0.
