@@ -8,33 +8,47 @@ use crate::tensors::Spans;
 /// Tokens of several samples, concatenated without padding.
 ///
 /// # Shapes
-/// `ids`, `type_ids`: (tokens); `labels`, `sample_ids`: (samples); `targets`: (samples, outputs), or empty; `rest`:
-/// (samples), or empty.
+/// - `ids` and `type_ids`: (tokens).
+/// - `labels` and `sample_ids`: (samples).
+/// - `targets`: (samples, outputs), or empty.
+/// - `rest`: (samples), or empty.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::TextTokenizer;
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "food"].map(String::from))?;
+/// let texts = tokenizer.encode_texts(&["fine food", "food"], 16)?;
+/// let batch = texts.batch(&[0, 1])?;
+/// assert_eq!(batch.ids, [2, 5, 6, 3, 2, 6, 3]); // [CLS] fine food [SEP] [CLS] food [SEP]
+/// assert_eq!(batch.positions(), [0, 1, 2, 3, 0, 1, 2]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackedBatch {
-    /// The token ids.
+    /// Token ids of all samples.
     pub ids: Vec<u32>,
-    /// The tokens' types (first or second text).
+    /// Type of each token: 0 for the first text, 1 for the second text of a pair.
     pub type_ids: Vec<u32>,
     /// Token range of each sample.
     pub spans: Spans,
-    /// The samples' classes.
+    /// Class of each sample.
     pub labels: Vec<u32>,
-    /// The samples' [targets](Sample::targets), one after another.
+    /// [Targets](Sample::targets) of all samples, one sample after another.
     pub targets: Vec<f32>,
-    /// The samples' rows in their data set.
+    /// Row of each sample in its data set.
     pub sample_ids: Vec<u64>,
-    /// Truncated tokens and unknown words of each sample that were [stored](super::Encoding::rest); empty if no sample has
-    /// any.
+    /// Truncated tokens and unknown words of each sample, if the tokenizer [stored them](super::Encoding::rest). Empty
+    /// if no sample has any.
     pub rest: Vec<UnreadTokens>,
 }
 
 impl PackedBatch {
-    /// Packs samples in the given order.
+    /// Packs samples into a batch, in the order of the iterator.
     ///
     /// # Errors
-    /// [`Error::Argument`] when a sample has no tokens, [`Error::Shape`] when the number of its types differs from that
-    /// of its tokens, or the number of its targets from that of the other samples.
+    /// [`Error::Argument`] if a sample has no tokens. [`Error::Shape`] if a sample has a different number of types than
+    /// of tokens, or a different number of targets than the samples before it.
     pub fn from_samples<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Result<Self> {
         let (mut ids, mut type_ids, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
         let (mut labels, mut sample_ids) = (Vec::new(), Vec::new());
@@ -61,7 +75,7 @@ impl PackedBatch {
             }
             all_targets.extend_from_slice(targets);
             sample_ids.push(*id);
-            // Samples without stored rest take no memory until the first sample that has one.
+            // `rest` stays empty until the first sample that has truncated tokens or unknown words.
             if !rest.is_empty() || !encoding.rest.is_empty() {
                 rest.resize(labels.len() - 1, UnreadTokens::default());
                 rest.push(encoding.rest.clone());
@@ -74,7 +88,7 @@ impl PackedBatch {
     /// Checks that the batch has a sample and that its lists have consistent lengths.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a batch without samples, [`Error::Shape`] with the list of another length.
+    /// [`Error::Argument`] if the batch has no samples; [`Error::Shape`] if a list has the wrong length.
     pub fn check(&self) -> Result<()> {
         let (samples, tokens) = (self.len(), self.tokens());
         if samples == 0 {
@@ -113,13 +127,13 @@ impl PackedBatch {
         self.spans.lengths().flat_map(|length| 0..length as u32).collect()
     }
 
-    /// Token ids and types of each sample in one list. An encoder's output depends on nothing else.
+    /// Token ids and types of each sample, in one list. They determine the output of an encoder for the sample.
     pub(crate) fn contents(&self) -> impl Iterator<Item = Vec<u32>> + '_ {
         let places = self.spans.starts().iter().zip(self.spans.lengths()).map(|(start, length)| *start..start + length);
         places.map(|place| [&self.ids[place.clone()], &self.type_ids[place]].concat())
     }
 
-    /// Batch of the given samples, in the given order.
+    /// Selects samples by their index in this batch, in the order of `samples`.
     ///
     /// # Panics
     /// If an index is not below [`len`](Self::len).
@@ -149,10 +163,10 @@ impl PackedBatch {
 }
 
 impl EncodedDataset {
-    /// Packs the given rows into a batch.
+    /// Packs rows of the data set into a batch, in the order of `rows`.
     ///
     /// # Errors
-    /// As [`PackedBatch::from_samples`]; [`Error::Range`] for a row that does not exist.
+    /// Same errors as [`PackedBatch::from_samples`]; [`Error::Range`] if a row does not exist.
     pub fn batch(&self, rows: &[usize]) -> Result<PackedBatch> {
         if let Some(row) = rows.iter().find(|row| **row >= self.len()) {
             return Err(Error::Range { what: "row", got: *row, below: self.len() });
@@ -161,17 +175,18 @@ impl EncodedDataset {
     }
 }
 
-/// Orders of the rows of a data set, as the rows of each batch.
+/// Orders in which batches visit the rows of a data set.
 impl PackedBatch {
-    /// Rows of the batches of one epoch over samples of the given lengths: each row occurs exactly once.
+    /// Shuffles the rows of one training epoch into batches; each row occurs exactly once. `lengths` has the number of
+    /// tokens of each row. Returns the rows of each batch.
     ///
     /// The rows are shuffled and divided into windows of `window` batches. Each window is sorted by length and cut into
-    /// batches; then the batches are shuffled. Similar lengths make a batch cheaper if the time of a batch grows with its
-    /// longest text. A wide window makes the lengths more similar and the order less random. A window of 1 is a plain
-    /// shuffle. Only the last window has a batch of fewer than `batch_size` rows.
+    /// batches; then the batches are shuffled. Similar lengths make a batch cheaper if its time grows with its longest
+    /// text. A wide window makes the lengths in a batch more similar, and the order less random. A window of 1 is a
+    /// plain shuffle. Only the last window has a batch of fewer than `batch_size` rows.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `batch_size` or `window` is 0.
+    /// [`Error::Argument`] if `batch_size` or `window` is 0.
     pub fn epoch_order<R: Rng + ?Sized>(
         lengths: &[usize],
         batch_size: usize,
@@ -186,7 +201,7 @@ impl PackedBatch {
             return Ok(cut(&rows, batch_size));
         }
         for part in rows.chunks_mut(batch_size.saturating_mul(window)) {
-            // Stable: rows of one length stay shuffled.
+            // The sort is stable, so rows of the same length stay shuffled.
             part.sort_by_key(|&row| lengths[row]);
         }
         let mut batches = cut(&rows, batch_size);
@@ -194,20 +209,28 @@ impl PackedBatch {
         Ok(batches)
     }
 
-    /// Rows of the batches of an evaluation: rows 0 to `rows` in order.
+    /// Divides a data set with `rows` rows into batches for evaluation, in order.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `batch_size` is 0.
+    /// [`Error::Argument`] if `batch_size` is 0.
     pub fn in_order(rows: usize, batch_size: usize) -> Result<Vec<Vec<usize>>> {
         check("batch_size", batch_size)?;
         Ok(cut(&(0..rows).collect::<Vec<_>>(), batch_size))
     }
 
-    /// Rows of the batches of an evaluation, longest texts first. Each batch holds similar lengths, and the batch that needs most memory
-    /// comes first. Rows of equal length keep their order.
+    /// Divides rows into batches for evaluation, longest texts first. Each batch holds similar lengths, and the batch
+    /// that needs most memory comes first. Rows of equal length keep their order.
     ///
     /// # Errors
-    /// [`Error::Argument`] when `batch_size` is 0.
+    /// [`Error::Argument`] if `batch_size` is 0.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::PackedBatch;
+    ///
+    /// assert_eq!(PackedBatch::longest_first(&[3, 9, 5], 2)?, [vec![1, 2], vec![0]]);
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     pub fn longest_first(lengths: &[usize], batch_size: usize) -> Result<Vec<Vec<usize>>> {
         check("batch_size", batch_size)?;
         let mut rows: Vec<usize> = (0..lengths.len()).collect();

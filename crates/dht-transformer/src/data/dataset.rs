@@ -11,60 +11,80 @@ use super::reading::{LabelKind, Reading};
 use crate::error::{Error, Result};
 use crate::storage::hexadecimal;
 
-/// Labels that a description of a data set lists.
+/// Maximum number of labels in the description of a data set.
 const LISTED: usize = 5;
 
-/// A text or a pair of texts with its target.
+/// Labelled text or pair of texts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Example {
-    /// The text, or the first sentence of a pair.
+    /// Text, or the first text of a pair.
     pub text: String,
-    /// The second sentence of a pair.
+    /// Second text of a pair; `None` for a single text.
     pub pair: Option<String>,
-    /// Class: an index into [`Dataset::labels`]; 0 if `targets` is not empty.
+    /// Class, as an index into [`Dataset::labels`]; 0 if `targets` is not empty.
     pub label: usize,
-    /// Targets of a multi-label row, 1 for each of [`Dataset::labels`] that applies and otherwise 0, or the number of a
-    /// regression row. Empty for a class.
+    /// Targets of a multi-label or regression row; empty for a class. A multi-label row has one target for each entry
+    /// of [`Dataset::labels`]: 1 if the label applies, otherwise 0. A regression row has one number.
     pub targets: Vec<f32>,
 }
 
 impl Example {
-    /// Creates a single-text example with a class.
+    /// Creates an example of one text and its class.
     pub fn new(text: impl Into<String>, label: usize) -> Self {
         Self { text: text.into(), pair: None, label, targets: Vec::new() }
     }
 
-    /// Normalises a text for a model: removes spaces around it, and ends lines with `\n`. All readers and services call
-    /// it, so training and inference see the same text.
+    /// Normalises a text for a model: removes the spaces around it, and ends lines with `\n`. All readers and services
+    /// call this function, so that training and inference see the same text.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::Example;
+    ///
+    /// assert_eq!(Example::clean_text("  fine\r\nfood "), "fine\nfood");
+    /// ```
     pub fn clean_text(text: &str) -> Cow<'_, str> {
         let text = text.trim_matches(|sign: char| sign.is_whitespace() || sign == '\u{feff}');
         if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n").into() } else { text.into() }
     }
 }
 
-/// Examples and the names of their classes.
+/// Labelled texts, with the names of their classes.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::{Dataset, Example};
+///
+/// let examples = vec![Example::new("Fine food", 1), Example::new("Bad food", 0), Example::new("Fine staff", 1)];
+/// let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// assert_eq!(data.class_counts(), [1, 2]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
-    /// Name in reports.
+    /// Name of the data set in reports.
     pub name: String,
-    /// Names of the classes or labels, sorted by value if all are numbers, otherwise alphabetically. For regression,
-    /// the name of the quantity.
+    /// Names of the classes or labels. They are sorted by value if all are numbers, otherwise alphabetically. For
+    /// regression, the only entry is the name of the quantity.
     pub labels: Vec<String>,
-    /// The rows in the order of the file.
+    /// Rows in the order of the file.
     pub examples: Vec<Example>,
-    /// SHA-256, in hexadecimal, of the file on disk (in its compressed form, if it is compressed), or of the examples
-    /// if there is no file. Parts of a data set have the SHA-256 of the whole data set.
+    /// SHA-256 in hexadecimal. It covers the file on disk, in its compressed form if it is compressed; without a file,
+    /// it covers the examples. A subset of a data set has the SHA-256 of the whole data set.
     pub sha256: String,
-    /// Reading of the file, if there is one.
+    /// Interpretation of the file; `None` without a file.
     pub reading: Option<Reading>,
 }
 
 impl Dataset {
-    /// Creates a data set without a file, for generated corpora.
+    /// Creates a data set from examples in memory.
     ///
     /// # Errors
-    /// [`Error::Argument`] for no labels, duplicate labels, no examples, an example of an unknown class, an example
-    /// whose number of targets is not that of labels, or an example without text.
+    /// [`Error::Argument`] in these cases:
+    ///
+    /// - There are no labels, or two labels are equal.
+    /// - There are no examples.
+    /// - An example has an unknown class, no text, or a number of targets that differs from the number of labels.
     pub fn from_examples(name: impl Into<String>, labels: Vec<String>, examples: Vec<Example>) -> Result<Self> {
         let refuse = |field, expected: &str, got: String| Err(Error::argument(field, expected, got));
         if labels.is_empty() || labels.iter().collect::<BTreeSet<_>>().len() != labels.len() {
@@ -88,7 +108,7 @@ impl Dataset {
             if text.trim().is_empty() && pair.as_ref().is_none_or(|pair| pair.trim().is_empty()) {
                 return refuse("text", "some text", format!("none in row {row}"));
             }
-            // Lengths first, so that different sets of examples never give the same bytes.
+            // Lengths come first, so that different sets of examples never give the same bytes.
             for part in [Some(labels[*label].as_str()), Some(text), pair.as_deref()] {
                 hasher.update(part.map_or(u64::MAX, |part| part.len() as u64).to_le_bytes());
                 hasher.update(part.unwrap_or_default());
@@ -109,7 +129,7 @@ impl Dataset {
         self.examples.is_empty()
     }
 
-    /// Keeps the first `rows` rows (all, if there are fewer).
+    /// Keeps the first `rows` rows, or all if there are fewer.
     pub fn take(mut self, rows: usize) -> Self {
         self.examples.truncate(rows);
         self
@@ -121,7 +141,7 @@ impl Dataset {
         self
     }
 
-    /// Selects the given rows, in the given order.
+    /// Selects rows by their index, in the order of `rows`.
     ///
     /// # Errors
     /// [`Error::Range`] for a row that does not exist.
@@ -141,11 +161,11 @@ impl Dataset {
         })
     }
 
-    /// Appends the rows of another data set; classes are matched by name.
+    /// Appends the rows of another data set. Classes are matched by name.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a class that only the other data set has, and for rows with targets if the label names
-    /// differ.
+    /// [`Error::Argument`] if the other data set has a class that this one lacks, or if rows have targets and the label
+    /// names differ.
     pub fn concatenate(self, other: Self) -> Result<Self> {
         let place = |name: &String| self.labels.iter().position(|own| own == name);
         let places: Vec<Option<usize>> = other.labels.iter().map(place).collect();
@@ -166,7 +186,7 @@ impl Dataset {
         Self::from_examples(self.name, self.labels, examples)
     }
 
-    /// Number of rows of each class. For multi-label rows, the number of rows to which each label applies.
+    /// Number of rows of each class. For multi-label rows: the number of rows to which each label applies.
     pub fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.labels.len()];
         for example in &self.examples {
@@ -180,7 +200,7 @@ impl Dataset {
         counts
     }
 
-    /// The first class or label without a row; `None` for numbers.
+    /// Name of the first class or label that no row has; `None` if there is none, and for regression.
     pub fn class_without_rows(&self) -> Option<&str> {
         let mut counts = self.class_counts();
         if self.examples.iter().any(|example| !example.targets.is_empty()) {
@@ -197,8 +217,8 @@ impl Dataset {
         Some(&self.labels[empty])
     }
 
-    /// Draws `rows` random rows (all, if there are fewer), stratified by class, in the order of the file. Each class
-    /// has at least one row if `rows` is at least the number of classes.
+    /// Draws `rows` random rows, or all if there are fewer, stratified by class. They keep the order of the file. Each
+    /// class has at least one row if `rows` is at least the number of classes.
     pub fn sample<R: Rng + ?Sized>(mut self, rows: usize, rng: &mut R) -> Self {
         let all = self.len();
         if rows >= all {
@@ -206,8 +226,8 @@ impl Dataset {
         }
         let mut order: Vec<usize> = (0..all).collect();
         order.shuffle(rng);
-        // Each class in turn gives its next row when it is furthest behind its share: the k-th of n rows is due at (k +
-        // ½) / n.
+        // Each draw takes a row of the class that is furthest behind its share. The k-th of a class's n rows is due at
+        // (k + ½) / n.
         let counts = self.class_counts();
         let of_classes = self.examples.iter().all(|example| example.targets.is_empty());
         let mut taken = vec![0_usize; self.labels.len()];
@@ -218,7 +238,7 @@ impl Dataset {
                 true => (taken[class] as f64 + 0.5) / counts[class] as f64,
                 false => place as f64,
             };
-            // The first row of each class precedes all others.
+            // The first row of each class comes before all other rows.
             due.push((of_classes && taken[class] > 0, at, row));
             taken[class] += 1;
         }
@@ -230,32 +250,47 @@ impl Dataset {
         self
     }
 
-    /// Splits a `fraction` of the rows off as a validation set, stratified by class. Returns `(rest, validation)`, each in
-    /// the order of the file and with at least one row.
+    /// Splits a `fraction` of the rows off as a validation set, stratified by class. Returns `(rest, validation)`, each
+    /// in the order of the file and with at least one row.
     ///
-    /// Each class has its share of the validation rows, up to one row. A class of two or more different texts has a row
-    /// on both sides, also if its share is below one row. Only if that would more than double the number of validation
-    /// rows, such classes have a row by chance. A class keeps a row in the rest.
+    /// Each class has its share of the validation rows, within one row. A class with two or more different texts has a
+    /// row on both sides, even if its share is below one row. If these extra rows would more than double the validation
+    /// set, they are dropped, and such classes have a validation row by chance. Every class keeps a row in `rest`.
     ///
-    /// Rows of the same text (and the same second text of a pair) are on one side, so that no validation text is in the
-    /// rest. Fewer rows are split off where texts repeat. A text that repeats more often than the share of its class
-    /// stays in the rest. No class gives more than 1.5 times its share of different texts.
+    /// Rows with the same text are on one side, so that no validation text occurs in `rest`; for pairs, both texts must
+    /// be the same. If texts repeat, the validation set may be smaller than the fraction. A text that repeats more
+    /// often than the share of its class stays in `rest`. No class gives more than 1.5 times its share of different
+    /// texts.
     ///
-    /// Rows with targets have no classes: they are drawn at random, also with equal texts on one side.
+    /// Rows with targets have no classes. They are drawn at random, also with equal texts on one side.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the fraction is not between 0 and 1, there are fewer than two rows, or no text can be split
-    /// off, because each is the only text of a class.
+    /// [`Error::Argument`] if the fraction is not between 0 and 1, if there are fewer than two rows, or if no text can
+    /// be split off because each is the only text of a class.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::{Dataset, Example};
+    /// # use rand::SeedableRng;
+    ///
+    /// let examples = (0..16).map(|row| Example::new(format!("text {row}"), row % 2)).collect();
+    /// let data = Dataset::from_examples("numbers", vec!["even".into(), "odd".into()], examples)?;
+    /// let (rest, validation) = data.split_validation(0.25, &mut rand_chacha::ChaCha8Rng::seed_from_u64(1))?;
+    /// assert_eq!((rest.len(), validation.class_counts()), (12, vec![2, 2]));
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     pub fn split_validation<R: Rng + ?Sized>(self, fraction: f64, rng: &mut R) -> Result<(Self, Self)> {
         self.split(fraction, true, "validation", rng)
     }
 
-    /// Splits a `fraction` of the rows off as a random sample, as [`split_validation`](Self::split_validation) does, but
-    /// without a minimum for rare classes: a class whose share is below one row has a row by chance. A statement about a
-    /// rate with a confidence needs such rows, because rare classes would otherwise count too much.
+    /// Splits a `fraction` of the rows off as a random calibration set. Returns `(rest, calibration)`.
+    ///
+    /// It works as [`split_validation`](Self::split_validation), but rare classes have no minimum: a class whose share
+    /// is below one row has a row by chance. A confidence statement about a rate needs such a sample, because a minimum
+    /// would give rare classes too much weight.
     ///
     /// # Errors
-    /// As [`split_validation`](Self::split_validation).
+    /// Same errors as [`split_validation`](Self::split_validation).
     pub fn split_calibration<R: Rng + ?Sized>(self, fraction: f64, rng: &mut R) -> Result<(Self, Self)> {
         self.split(fraction, false, "calibration", rng)
     }
@@ -287,7 +322,7 @@ impl Dataset {
     }
 }
 
-/// Name, number of rows, the first labels, and how the file was read.
+/// Writes the name, the number of rows, the first labels and the interpretation of the file.
 impl fmt::Display for Dataset {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (rows, labels) = (self.len(), self.labels.len());

@@ -13,23 +13,23 @@ use crate::storage::hexadecimal;
 pub struct Encoding {
     /// Token ids, including `[CLS]` and `[SEP]`; at least one.
     pub ids: Vec<u32>,
-    /// Token types: 0 for a text or the first of a pair, 1 for the second. One per id, or empty if all are 0.
+    /// Token types: 0 for a single text or the first text of a pair, 1 for the second text. Empty if all are 0.
     pub type_ids: Vec<u32>,
     /// `true` if tokens were truncated.
     pub truncated: bool,
-    /// Truncated tokens, if the tokenizer [stores them](super::TextTokenizer::with_rest), and the words behind unknown
-    /// tokens.
+    /// Parts of the text that are not in `ids`: truncated tokens, if the tokenizer [stores
+    /// them](super::TextTokenizer::with_rest), and the words behind unknown tokens.
     pub rest: UnreadTokens,
 }
 
 impl Encoding {
-    /// Type of each token, also if all are 0 and [`type_ids`](Self::type_ids) is empty.
+    /// Type of each token. The values are 0 if [`type_ids`](Self::type_ids) is empty.
     pub fn types(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.ids.len()).map(|token| self.type_ids.get(token).copied().unwrap_or(0))
     }
 
-    /// First eight bytes of the SHA-256 of the tokens, their types, the stored truncated tokens and the unknown words. The
-    /// digest identifies an encoding.
+    /// Digest that identifies an encoding: the first eight bytes of a SHA-256. It covers the tokens, their types, the
+    /// stored truncated tokens and the unknown words.
     pub fn digest(&self) -> u64 {
         let mut sum = Sha256::new();
         add_ids(&mut sum, self.ids.iter().copied());
@@ -43,34 +43,35 @@ impl Encoding {
     }
 }
 
-/// Adds ids to a hash, preceded by their number.
+/// Adds token ids to a hash, preceded by the number of ids.
 fn add_ids(sum: &mut Sha256, ids: impl Iterator<Item = u32>) {
     let bytes: Vec<u8> = ids.flat_map(u32::to_le_bytes).collect();
     sum.update((bytes.len() as u64 / 4).to_le_bytes());
     sum.update(bytes);
 }
 
-/// Parts of a text that an encoder does not read: truncated token ids, and the words behind unknown tokens. They are for
-/// models that read more of a text, such as an n-gram model.
+/// Parts of a text that an encoder does not read: truncated token ids, and the words behind unknown tokens. Models that
+/// read more of a text use them, such as an n-gram model.
 ///
-/// The truncated ids follow the ids of the encoding and have no special tokens.
+/// The truncated ids continue the ids of the encoding and contain no special tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnreadTokens {
-    /// Ids of a text, or of the first of a pair.
+    /// Truncated ids of the text; for a pair, of its first text.
     pub first: Vec<u32>,
-    /// Ids of the second of a pair.
+    /// Truncated ids of the second text of a pair.
     pub second: Vec<u32>,
-    /// Words behind the unknown tokens, in the order of these tokens. One token may have several.
+    /// Words behind the unknown tokens, in the order of the tokens. One token may stand for several words.
     pub words: Vec<UnknownWord>,
 }
 
-/// Word that the tokenizer does not know, such as an emoji.
+/// Word that the tokenizer does not know, such as an emoji. Its token is `[UNK]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownWord {
-    /// Index of its token (`[UNK]`): among the ids of the encoding, followed by the stored truncated ids of the first and
-    /// of the second text.
+    /// Index of the unknown token. It counts the ids of the encoding, then the stored truncated ids of the first text,
+    /// then those of the second text.
     pub token: u32,
-    /// Hash of the word, at least 2³¹, so that no token has the same id. The same word has the same id in every text.
+    /// Hash of the word. It is at least 2³¹, so it differs from every token id. The same word has the same hash in
+    /// every text.
     pub id: u32,
 }
 
@@ -80,7 +81,8 @@ impl UnreadTokens {
         self.first.is_empty() && self.second.is_empty() && self.words.is_empty()
     }
 
-    /// Adds the words to a hash. Without words, the sum is that of releases that did not store any.
+    /// Adds the words to a hash. A text without unknown words keeps the hash of earlier releases, which stored no
+    /// words.
     fn add_words(&self, sum: &mut Sha256) {
         if !self.words.is_empty() {
             add_ids(sum, self.words.iter().flat_map(|word| [word.token, word.id]));
@@ -88,21 +90,33 @@ impl UnreadTokens {
     }
 }
 
-/// An encoded example.
+/// Example as token ids, with its target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// Row in the data set; it keys random choices about the sample, such as dropout.
+    /// Row in the data set. Random choices about the sample, such as dropout, depend on this number.
     pub id: u64,
-    /// Class.
+    /// Class; 0 if the sample has targets.
     pub label: u32,
-    /// Targets of a multi-label row, 1 for each label that applies and otherwise 0, or the number of a regression row.
-    /// Empty for a class.
+    /// Targets of a multi-label or regression sample; empty for a class. A multi-label sample has a 1 for each label
+    /// that applies, otherwise 0. A regression sample has one number.
     pub targets: Vec<f32>,
-    /// Tokens.
+    /// Tokens of the text.
     pub encoding: Encoding,
 }
 
-/// An encoded data set.
+/// Data set as token ids.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::{Dataset, Example, TextTokenizer};
+///
+/// let examples = vec![Example::new("Fine food", 1), Example::new("Bad", 0)];
+/// let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "bad", "food"].map(String::from))?;
+/// let encoded = tokenizer.encode_all(&data, 16)?;
+/// assert_eq!(encoded.lengths(), [4, 3]); // with [CLS] and [SEP]
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncodedDataset {
     /// Rows in the order of the data set.
@@ -124,7 +138,7 @@ impl EncodedDataset {
         self.samples.is_empty()
     }
 
-    /// Selects the given rows, in the given order; each keeps its [id](Sample::id).
+    /// Selects rows by their index, in the order of `rows`. Each sample keeps its [id](Sample::id).
     ///
     /// # Errors
     /// [`Error::Range`] for a row that does not exist.
@@ -136,7 +150,7 @@ impl EncodedDataset {
         Ok(self.with_samples(rows.into_iter().map(row).collect::<Result<_>>()?))
     }
 
-    /// Draws `rows` random rows (all, if there are fewer), in the order of the data set.
+    /// Draws `rows` random rows, or all if there are fewer. They keep the order of the data set.
     pub fn sample<R: Rng + ?Sized>(&self, rows: usize, rng: &mut R) -> Self {
         let mut drawn: Vec<usize> = (0..self.len()).collect();
         if rows < self.len() {
@@ -147,12 +161,14 @@ impl EncodedDataset {
         self.with_samples(drawn.into_iter().map(|row| self.samples[row].clone()).collect())
     }
 
-    /// Splits a `fraction` of the rows off as a validation set, stratified by class and with equal texts on one side, as
-    /// [`Dataset::split_validation`](crate::Dataset::split_validation) does. Texts are equal if their
-    /// [digests](Encoding::digest) are. Returns `(rest, validation)`, each in the order of the data set.
+    /// Splits a `fraction` of the rows off as a validation set, stratified by class. Returns `(rest, validation)`, each
+    /// in the order of the data set.
+    ///
+    /// Rows with equal texts are on one side, as in [`Dataset::split_validation`](crate::Dataset::split_validation).
+    /// Texts are equal if their [digests](Encoding::digest) are equal.
     ///
     /// # Errors
-    /// As [`Dataset::split_validation`](crate::Dataset::split_validation).
+    /// Same errors as [`Dataset::split_validation`](crate::Dataset::split_validation).
     pub fn split_validation<R: Rng + ?Sized>(&self, fraction: f64, rng: &mut R) -> Result<(Self, Self)> {
         let texts = number_equal(self.samples.iter().map(|sample| sample.encoding.digest()));
         let has_classes = self.samples.iter().all(|sample| sample.targets.is_empty());
@@ -166,7 +182,7 @@ impl EncodedDataset {
         Ok((side(false), side(true)))
     }
 
-    /// Empty data set with the same classes, for training without validation.
+    /// Returns an empty data set with the same classes, for training without validation.
     pub fn without_rows(&self) -> Self {
         self.with_samples(Vec::new())
     }
@@ -181,10 +197,10 @@ impl EncodedDataset {
         self.samples.iter().map(|sample| sample.encoding.ids.len()).collect()
     }
 
-    /// Checks that every row's class is below `classes`, the model's number of classes.
+    /// Checks that the class of every row is below `classes`, the number of classes of a model.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the first row of another class.
+    /// [`Error::Argument`] with the first row whose class is too large.
     pub fn check_classes(&self, classes: usize) -> Result<()> {
         match self.samples.iter().enumerate().find(|(_, sample)| sample.label as usize >= classes) {
             None => Ok(()),
@@ -196,10 +212,10 @@ impl EncodedDataset {
         }
     }
 
-    /// Checks that [ids](Sample::id) are unique. Ids may repeat after two data sets were joined.
+    /// Checks that sample [ids](Sample::id) are unique. Ids may repeat after two data sets were joined.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the first two rows that share an id.
+    /// [`Error::Argument`] with the first two rows that have the same id.
     pub fn check_ids(&self) -> Result<()> {
         let mut rows = HashMap::with_capacity(self.len());
         for (row, sample) in self.samples.iter().enumerate() {
@@ -220,7 +236,7 @@ impl EncodedDataset {
             add_ids(&mut sum, targets.iter().map(|target| target.to_bits()));
             add_ids(&mut sum, encoding.ids.iter().copied());
             add_ids(&mut sum, encoding.types());
-            // Without stored truncated tokens, the sum is that of releases that did not store any.
+            // Samples without unread tokens keep the digest of earlier releases, which stored none.
             if !encoding.rest.is_empty() {
                 add_ids(&mut sum, encoding.rest.first.iter().copied());
                 add_ids(&mut sum, encoding.rest.second.iter().copied());
@@ -247,9 +263,9 @@ mod tests {
         };
         let data =
             EncodedDataset { samples: (0..3).map(sample).collect(), labels: vec!["a".into()], truncated_rows: 1 };
-        let chosen = data.select([2, 0])?;
-        assert_eq!(chosen.samples.iter().map(|sample| sample.id).collect::<Vec<_>>(), [2, 0]);
-        assert_eq!((chosen.truncated_rows, data.select([1])?.truncated_rows), (0, 1));
+        let selected = data.select([2, 0])?;
+        assert_eq!(selected.samples.iter().map(|sample| sample.id).collect::<Vec<_>>(), [2, 0]);
+        assert_eq!((selected.truncated_rows, data.select([1])?.truncated_rows), (0, 1));
         assert!(matches!(data.select([3]), Err(Error::Range { what: "row", got: 3, .. })));
         assert!(data.without_rows().is_empty() && data.without_rows().labels == data.labels);
         Ok(())

@@ -1,4 +1,4 @@
-//! Selection of held-out rows: stratified by class, with equal texts on one side.
+//! Selection of held-out rows, stratified by class. Rows with equal texts are on the same side.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use rand::seq::SliceRandom;
 
 use crate::error::{Error, Result};
 
-/// Numbers values from 0 in the order in which they first occur. Equal values have one number.
+/// Numbers values from 0 in the order of their first occurrence. Equal values have the same number.
 pub(super) fn number_equal<T: Eq + Hash>(values: impl Iterator<Item = T>) -> Vec<usize> {
     let mut numbers = HashMap::new();
     let number = |value| {
@@ -19,29 +19,32 @@ pub(super) fn number_equal<T: Eq + Hash>(values: impl Iterator<Item = T>) -> Vec
     values.map(number).collect()
 }
 
-/// Rows with their texts and classes, of which some are held out.
+/// Rows of a data set from which some are held out: a text number and a class for each row.
 #[derive(Debug)]
 pub(super) struct HoldOut {
-    /// [Number](number_equal) of the text of each row.
+    /// [Number](number_equal) of each row's text. Rows with equal texts have the same number.
     pub(super) texts: Vec<usize>,
     /// Class of each row; 0 for rows without classes.
     pub(super) classes: Vec<usize>,
-    /// True if a class whose share is below one row has one row nevertheless, unless that would more than double the
-    /// number of held-out rows.
+    /// `true` to hold out one row of a class whose share is below one row. There is no such minimum if it would more
+    /// than double the number of held-out rows.
     pub(super) at_least_one: bool,
 }
 
 impl HoldOut {
-    /// Selects a `fraction` of the rows: true for each row that is held out.
+    /// Selects a `fraction` of the rows to hold out. Returns `true` for each held-out row.
     ///
-    /// Each class has its share, up to one row. All rows of a text are on one side, and each class keeps a row that is
-    /// not held out. A class holds out texts in random order, each if it fits into the class's share of rows. It stops at
-    /// 1.5 times the same share of its texts, so that a frequent text does not leave the rest without the others. Where no
-    /// text is small enough, the class holds out the text with the fewest rows.
+    /// Each class holds out its share of the rows, within one row. All rows of a text are on one side, and each class
+    /// keeps a row that is not held out.
+    ///
+    /// Texts are visited in random order. A text is held out if it fits into the share of each of its classes. A class
+    /// holds out at most 1.5 times its share of texts: where a frequent text does not fit, nearly all other texts would
+    /// be held out otherwise. If no text of a class fits into its share, the class holds out its text with the fewest
+    /// rows.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the fraction is not between 0 and 1, or if no text can be held out: each is the only one
-    /// of a class.
+    /// [`Error::Argument`] if the fraction is not between 0 and 1, or if no text can be held out because each is the
+    /// only text of a class.
     pub(super) fn select<R: Rng + ?Sized>(&self, fraction: f64, rng: &mut R) -> Result<Vec<bool>> {
         let rows = self.texts.len();
         if !(fraction > 0.0 && fraction < 1.0) || rows < 2 {
@@ -55,7 +58,7 @@ impl HoldOut {
         let mut order: Vec<usize> = (0..rows).collect();
         order.sort_by_key(|&row| (self.texts[row], self.classes[row]));
         let mut texts: Vec<&[usize]> = order.chunk_by(|left, right| self.texts[*left] == self.texts[*right]).collect();
-        let found = texts.len();
+        let different = texts.len();
         texts.shuffle(rng);
         let held = self.hold_texts(&texts, count, rng);
         if held.is_empty() {
@@ -63,7 +66,7 @@ impl HoldOut {
                 "data to split",
                 "rows of which a text can be held out: equal texts stay together, and each class keeps a text (add \
                  different texts, or hold out rows of another file)",
-                format!("{rows} rows of {found} different texts"),
+                format!("{rows} rows of {different} different texts"),
             ));
         }
         let mut is_held = vec![false; rows];
@@ -71,7 +74,7 @@ impl HoldOut {
         Ok(is_held)
     }
 
-    /// Rows of a text by class.
+    /// Classes of a text's rows, each with its number of rows.
     fn of_classes(&self, text: &[usize]) -> impl Iterator<Item = (usize, usize)> {
         text.chunk_by(|left, right| self.classes[*left] == self.classes[*right])
             .map(|rows| (self.classes[rows[0]], rows.len()))
@@ -114,7 +117,7 @@ impl HoldOut {
                 hold(place, &mut rest, &mut held_rows, &mut held_texts);
             }
         }
-        // A class whose texts all have more rows than its share.
+        // Classes in which every text has more rows than the class's share.
         for class in 0..classes {
             if shares[class] == 0 || held_rows[class] > 0 {
                 continue;
@@ -129,9 +132,8 @@ impl HoldOut {
         texts.iter().zip(is_held).filter(|(_, is_held)| *is_held).map(|(text, _)| *text).collect()
     }
 
-    /// Number of rows that each class holds out of its `rows`: its share of `count`, rounded so that the shares have
-    /// this sum (the largest remainders are rounded up, ties at random). Classes that cannot give a row are rounded
-    /// down.
+    /// Number of rows that each class holds out of its `rows`. The shares are rounded so that their sum is `count`: the
+    /// largest remainders are rounded up, ties at random. Classes that cannot hold out a row are rounded down.
     fn shares<R: Rng + ?Sized>(&self, rows: &[usize], can_give: &[bool], count: usize, rng: &mut R) -> Vec<usize> {
         let all: usize = rows.iter().sum();
         let exact = |class: usize| rows[class] as u128 * count as u128;

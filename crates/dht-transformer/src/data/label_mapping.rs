@@ -1,4 +1,4 @@
-//! Mapping of a file's labels to the classes of a model or of a training set.
+//! Mapping from the labels in a file to the classes of a model or training set.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,20 +12,20 @@ const LISTED: usize = 20;
 /// Prefix of placeholder class names, as `transformers` writes them.
 const PLACEHOLDER: &str = "LABEL_";
 
-/// Mapping of a file's labels to classes. It is displayed as its pairs.
-/// [`DatasetReader::labels`](crate::DatasetReader::labels) has the rules.
+/// Mapping from the labels in a file to classes. [`DatasetReader::labels`](crate::DatasetReader::labels) documents the
+/// matching rules. `Display` lists the pairs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LabelMapping {
-    /// Label and class name, for each of the file's labels.
+    /// Pairs of a label in the file and its class name, one for each label.
     pairs: Vec<(String, String)>,
-    /// See [`is_by_order`](Self::is_by_order).
+    /// `true` if numbers were mapped to named classes only by the order of the classes.
     #[serde(default)]
     by_order: bool,
 }
 
 impl LabelMapping {
-    /// Matches the labels of a file with classes; `None` if each label is literally a class. `ordered` is true if the
-    /// labels are in numeric order, as in parquet files.
+    /// Matches the labels of a file with classes. Returns `None` if each label is literally a class name. `ordered` is
+    /// true if the labels are in numeric order, as in parquet files.
     ///
     /// # Errors
     /// [`DataProblem::OtherLabels`] if the labels do not match, [`DataProblem::TwoSpellings`] if two labels match the
@@ -46,18 +46,19 @@ impl LabelMapping {
         Ok(Some(Self { pairs, by_order }))
     }
 
-    /// Returns whether numbers were mapped to named classes only by the order of the classes, without an explicit
+    /// Returns whether numbers were mapped to named classes only by the order of the classes, and not by an explicit
     /// mapping.
     pub fn is_by_order(&self) -> bool {
         self.by_order
     }
 
-    /// Creates an explicit mapping, completed by the labels that are literally classes.
+    /// Creates a mapping from explicit pairs of a label and its class. A label that is literally a class name needs no
+    /// pair.
     ///
     /// # Errors
-    /// [`DataProblem::OtherLabels`] for a label without a class, [`DataProblem::NoSuchClass`] for an unknown class,
-    /// [`DataProblem::TwoClasses`] for a label with two classes.
-    pub fn given(
+    /// [`DataProblem::OtherLabels`] if a label has no class; [`DataProblem::NoSuchClass`] if a pair names an unknown
+    /// class; [`DataProblem::TwoClasses`] if a label has two classes.
+    pub fn from_pairs(
         pairs: &[(String, String)],
         labels: &[String],
         classes: &[String],
@@ -72,8 +73,8 @@ impl LabelMapping {
             return Err(DataProblem::NoSuchClass { class: escaped(class), classes: listed(classes) });
         }
         let class = |label: &String| {
-            let given = pairs.iter().find(|(own, _)| own == label).map(|(_, class)| class.clone());
-            given.or_else(|| classes.contains(label).then(|| label.clone()))
+            let explicit = pairs.iter().find(|(own, _)| own == label).map(|(_, class)| class.clone());
+            explicit.or_else(|| classes.contains(label).then(|| label.clone()))
         };
         let mapped: Vec<(String, String)> =
             labels.iter().filter_map(|label| Some((label.clone(), class(label)?))).collect();
@@ -85,9 +86,9 @@ impl LabelMapping {
         Ok((!identity).then_some(Self { pairs: mapped, by_order: false }))
     }
 
-    /// Returns whether the mapping contradicts none of the given pairs.
-    pub(super) fn agrees(&self, given: &[(String, String)]) -> bool {
-        self.pairs.iter().all(|(label, class)| given.iter().all(|(own, other)| own != label || other == class))
+    /// Returns whether the mapping agrees with all explicit `pairs` of a label and its class.
+    pub(super) fn agrees(&self, pairs: &[(String, String)]) -> bool {
+        self.pairs.iter().all(|(label, class)| pairs.iter().all(|(own, other)| own != label || other == class))
     }
 
     /// Pairs of a label and its class.
@@ -110,8 +111,8 @@ fn by_name(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>, 
     for label in labels {
         let exact = classes.iter().position(|class| class == label);
         let alike = |same: &dyn Fn(&str, &str) -> bool| {
-            let mut found = (0..classes.len()).filter(|place| same(&classes[*place], label));
-            found.next().filter(|_| found.next().is_none())
+            let mut matches = (0..classes.len()).filter(|place| same(&classes[*place], label));
+            matches.next().filter(|_| matches.next().is_none())
         };
         let place = exact
             .or_else(|| alike(&|class, label| class.trim().to_lowercase() == label.trim().to_lowercase()))
@@ -126,8 +127,8 @@ fn by_name(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>, 
     Ok(Some(places))
 }
 
-/// Matches numbers and placeholders with named classes, counted from 0 or from 1. A number k and `LABEL_k` are the same
-/// class.
+/// Matches numbers and placeholders with named classes. Numbers are counted from 0 or from 1. A number k and `LABEL_k`
+/// are the same class.
 fn by_number(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>, DataProblem> {
     let count = classes.len();
     let all = |names: &[String], number: fn(&str) -> Option<usize>| names.iter().map(|name| number(name)).collect();
@@ -138,7 +139,7 @@ fn by_number(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>
     if different.len() < own.len() || different.iter().any(|number| *number > count) {
         return Ok(None);
     }
-    // The index of class k, by its own number if it has one.
+    // Index of the class with number k; named classes are numbered by their order.
     let theirs: Option<Vec<usize>> = match (&integers, &placeholders) {
         (Some(_), _) => all(classes, placeholder),
         _ => all(classes, integer),
@@ -170,7 +171,7 @@ fn by_number(labels: &[String], classes: &[String]) -> Result<Option<Vec<usize>>
     Err(other_labels(labels, classes, ": they may be counted from 0 or from 1"))
 }
 
-/// Maps words for no and yes to classes 0 and 1 of two numbered classes. Maps the names of an `ordered` file by
+/// Maps words for no and yes to classes 0 and 1 of two numbered classes. In an `ordered` file, maps the names by their
 /// position.
 fn by_place(labels: &[String], classes: &[String], ordered: bool) -> Option<Vec<usize>> {
     let count = classes.len();
@@ -189,7 +190,7 @@ fn by_place(labels: &[String], classes: &[String], ordered: bool) -> Option<Vec<
     counts.then(|| own.into_iter().map(place).collect()).flatten()
 }
 
-/// Truth value: 0 for words of no, 1 for words of yes.
+/// Truth value of a label: 0 for a word for no, 1 for a word for yes.
 fn truth(label: &str) -> Option<usize> {
     ["false", "true", "no", "yes"]
         .iter()
@@ -202,7 +203,7 @@ fn placeholder(label: &str) -> Option<usize> {
     integer(label.trim().strip_prefix(PLACEHOLDER)?)
 }
 
-/// Parses an integer, also written as `3.0`.
+/// Parses an integer, which may be written as `3.0`.
 fn integer(label: &str) -> Option<usize> {
     let label = label.trim();
     let whole = label.split_once('.').filter(|(_, rest)| !rest.is_empty() && rest.bytes().all(|byte| byte == b'0'));
@@ -218,18 +219,18 @@ fn other_labels(labels: &[String], classes: &[String], reason: &'static str) -> 
     DataProblem::OtherLabels { labels: listed(labels), classes: listed(classes), reason }
 }
 
-/// First labels, escaped, and their number.
+/// Lists the first labels, escaped, and the number of all labels.
 fn listed(names: &[String]) -> String {
     let more = if names.len() > LISTED { ", …" } else { "" };
     let first: Vec<String> = names.iter().take(LISTED).map(|name| escaped(name)).collect();
     format!("{}{more} ({})", first.join(", "), names.len())
 }
 
-/// Refuses two labels that a reader would take for the same label: they differ only in case, spaces, invisible
-/// characters, or number format.
+/// Refuses labels that a reader would take for the same label: they differ only in case, spaces, invisible characters,
+/// or number format.
 ///
 /// # Errors
-/// [`DataProblem::TwoSpellings`].
+/// [`DataProblem::TwoSpellings`] if two labels are spellings of the same label.
 pub(super) fn check_spellings(labels: &[String]) -> Result<(), DataProblem> {
     let mut seen: BTreeMap<String, &String> = BTreeMap::new();
     for label in labels {
@@ -240,14 +241,14 @@ pub(super) fn check_spellings(labels: &[String]) -> Result<(), DataProblem> {
     Ok(())
 }
 
-/// Normalises a label: case, kinds of spaces, zero-width characters, composition of accents.
+/// Normalises a label for comparison: case, kinds of spaces, zero-width characters and composed accents.
 fn folded(label: &str) -> String {
     let mut text = tokenizers::NormalizedString::from(label);
     text.nfkc();
     let seen: String = text.get().chars().filter(|sign| !is_unseen(*sign)).map(look_alike).collect();
     let seen: String = seen.to_lowercase().chars().map(look_alike).collect();
     let words = seen.split_whitespace().collect::<Vec<_>>().join(" ");
-    // A class may be a number or a word.
+    // A class may be written as a number or as a word.
     let number = number(&words).or(placeholder(&words.to_uppercase()).map(|number| number as f64));
     let truth = ["false", "true"].iter().position(|word| words == *word).map(|truth| truth as f64);
     match number.or(truth) {
@@ -263,7 +264,7 @@ fn is_unseen(sign: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Latin letter or plain character that a character looks like.
+/// Latin letter or ASCII character that looks like this character.
 fn look_alike(sign: char) -> char {
     const LETTERS: [(&str, &str); 5] = [
         ("аеорсхуіјѕһԁ", "aeopcxyijshd"),
@@ -283,7 +284,7 @@ fn look_alike(sign: char) -> char {
     }
 }
 
-/// Quotes a label, with everything but plain letters escaped.
+/// Quotes a label for a message, and escapes everything but plain letters.
 pub(super) fn escaped(label: &str) -> String {
     let plain = |sign: char| sign.is_ascii_graphic() && sign != '"' && sign != '\\' || sign == ' ';
     let signs = label.chars().map(|sign| match sign {

@@ -11,12 +11,14 @@ use super::batch::PackedBatch;
 use super::tokenizer::TextTokenizer;
 use crate::error::{Error, Result};
 
-/// Masking rates: of the selected tokens, a fraction becomes `[MASK]`, another fraction becomes a random token, and the
-/// rest does not change, so that a model cannot rely on seeing masks (Devlin et al. 2019, section 3.1).
+/// Masking rates of masked language modelling (Devlin et al. 2019, section 3.1). A fraction of the selected tokens
+/// becomes `[MASK]`, another fraction becomes a random token, and the other selected tokens do not change. Unchanged
+/// tokens prevent a model from relying on the masks.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MaskSettings {
-    /// Fraction of a text's tokens that are selected, at least one token. Special tokens are never selected.
+    /// Fraction of a text's tokens that are selected; at least one token is selected. Special tokens are never
+    /// selected.
     pub chosen: f64,
     /// Fraction of the selected tokens that become `[MASK]`.
     pub masked: f64,
@@ -25,17 +27,17 @@ pub struct MaskSettings {
 }
 
 impl Default for MaskSettings {
-    /// BERT's rates: 15 % of the tokens, of which 80 % are masked and 10 % random.
+    /// BERT's rates: 15 % of the tokens are selected; of these, 80 % become `[MASK]` and 10 % a random token.
     fn default() -> Self {
         Self { chosen: 0.15, masked: 0.8, random: 0.1 }
     }
 }
 
 impl MaskSettings {
-    /// Checks that the fractions are valid.
+    /// Checks that the rates are valid fractions.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the first that is not valid.
+    /// [`Error::Argument`] with the name of the first invalid fraction.
     pub fn check(&self) -> Result<()> {
         let refuse = |field, expected: &str, got: f64| Err(Error::argument(field, expected, got.to_string()));
         if !(self.chosen > 0.0 && self.chosen < 1.0) {
@@ -49,8 +51,8 @@ impl MaskSettings {
     }
 }
 
-/// Masks tokens of batches. The masks of a sample depend only on the seed, the epoch and the sample, not on its batch
-/// or on a restart. Each epoch has different masks.
+/// Masks tokens of batches for masked language modelling. The masks of a sample depend only on the seed, the epoch and
+/// the sample. Neither the batch nor a restart changes them. Each epoch has different masks.
 #[derive(Debug, Clone)]
 pub(crate) struct Masking {
     settings: MaskSettings,
@@ -59,14 +61,34 @@ pub(crate) struct Masking {
     vocabulary: u32,
 }
 
-/// A batch with masked tokens.
+/// Batch with masked tokens.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::data::MaskSettings;
+/// use dht_transformer::{BertConfig, Encoder, MaskedLanguageModel, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "food"].map(String::from))?;
+/// let config = BertConfig::small(1, 2, 8, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &candle_core::Device::Cpu, &mut rng)?;
+/// let settings = MaskSettings { masked: 1.0, random: 0.0, ..MaskSettings::default() };
+/// let model = MaskedLanguageModel::new(encoder, &tokenizer, settings, &mut rng)?;
+///
+/// let texts = tokenizer.encode_texts(&["fine"], 16)?; // [CLS] fine [SEP]
+/// let masked = model.mask(texts.batch(&[0])?, 1, 0);
+/// assert_eq!((masked.rows, masked.targets), (vec![1], vec![5]));
+/// assert_eq!(masked.batch.ids, [2, 4, 3]); // [CLS] [MASK] [SEP]
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct MaskedBatch {
-    /// Batch with the masks applied.
+    /// Batch in which the masks replace tokens.
     pub batch: PackedBatch,
-    /// Rows (tokens of the packed batch) to predict, ascending.
+    /// Positions of the masked tokens among the tokens of the batch, ascending. A model predicts the tokens there.
     pub rows: Vec<u32>,
-    /// Original tokens, one per entry of `rows`.
+    /// Original token at each position of `rows`.
     pub targets: Vec<u32>,
 }
 
@@ -74,7 +96,7 @@ impl Masking {
     /// Creates the masking for the vocabulary of a tokenizer.
     ///
     /// # Errors
-    /// [`Error::Argument`] for fractions out of range, or a tokenizer without a mask token.
+    /// [`Error::Argument`] if a fraction is out of range, or the tokenizer has no mask token.
     pub fn new(settings: MaskSettings, tokenizer: &TextTokenizer) -> Result<Self> {
         settings.check()?;
         let mask = tokenizer
@@ -89,7 +111,7 @@ impl Masking {
         self.settings
     }
 
-    /// Masks tokens of each sample. A text of only special tokens has nothing to mask.
+    /// Masks tokens of each sample. A text that has only special tokens is not masked.
     pub fn apply(&self, mut batch: PackedBatch, seed: u64, epoch: u64) -> MaskedBatch {
         let (mut rows, mut targets) = (Vec::new(), Vec::new());
         for (sample, id) in batch.sample_ids.iter().enumerate() {
@@ -117,7 +139,7 @@ impl Masking {
         MaskedBatch { batch, rows, targets }
     }
 
-    /// Random token that is not special, or any token if all are special.
+    /// Draws a random token that is not special, or any token if all are special.
     fn any_word<R: Rng + ?Sized>(&self, rng: &mut R) -> u32 {
         let start = rng.random_range(0..self.vocabulary);
         let word = |token: &u32| !self.special.contains(token);
@@ -125,7 +147,7 @@ impl Masking {
     }
 }
 
-/// Random generator of one (seed, epoch, sample).
+/// Random generator for the masks of one sample in one epoch.
 fn generator(seed: u64, epoch: u64, sample: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     for (part, number) in key.chunks_exact_mut(8).zip([seed, epoch, sample, 0x6d61_736b]) {

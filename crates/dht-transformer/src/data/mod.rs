@@ -1,4 +1,4 @@
-//! Data pipeline from files of labelled texts to packed batches of token ids.
+//! Data pipeline: reads labelled texts from files, encodes them as token ids, and packs them into batches.
 //!
 //! | step | file |
 //! |---|---|

@@ -1,11 +1,11 @@
-//! Well-known data sets: their location on the hub, their columns and their metric.
+//! Well-known data sets: their location on the Hugging Face hub, their columns and their metric.
 
 use std::path::Path;
 
 use super::reader::DatasetReader;
 use super::reading::{Column, LabelKind};
 
-/// Metric that a data set's literature reports.
+/// Metric that publications report for a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Metric {
@@ -13,22 +13,30 @@ pub enum Metric {
     Accuracy,
     /// Matthews correlation coefficient.
     Matthews,
-    /// F1 of the class with this name.
+    /// F1 of one class.
     F1 {
-        /// The class.
+        /// Name of the class.
         class: &'static str,
     },
     /// Pearson and Spearman correlation coefficients.
     Correlations,
 }
 
-/// Data set on the Hugging Face hub that is known by a short name. The names on the hub are copied from its public
+/// Well-known data set on the Hugging Face hub, with a short name. The names on the hub are copied from its public
 /// pages.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::data::{Metric, NamedDataset};
+///
+/// let data = NamedDataset::find("glue/cola").expect("a known data set");
+/// assert_eq!((data.hub, data.scored, data.metric), ("nyu-mll/glue/cola", "validation", Metric::Matthews));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NamedDataset {
     /// Short name.
     pub name: &'static str,
-    /// `OWNER/NAME`, or `OWNER/NAME/CONFIG`, on the hub.
+    /// Name on the hub: `OWNER/NAME`, or `OWNER/NAME/CONFIG`.
     pub hub: &'static str,
     /// Split that is scored. For GLUE it is the validation split, since the labels of the test split are secret.
     pub scored: &'static str,
@@ -36,12 +44,12 @@ pub struct NamedDataset {
     pub text: &'static [&'static str],
     /// `true` if the text columns are a pair.
     pub pair: bool,
-    /// Metric.
+    /// Metric that publications report.
     pub metric: Metric,
 }
 
 impl NamedDataset {
-    /// All known data sets.
+    /// All data sets that have a short name.
     pub const ALL: &[Self] = &[
         Self::of_classes("ag_news", "fancyzhx/ag_news", &["text"]),
         Self::of_classes("dbpedia_14", "fancyzhx/dbpedia_14", &["title", "content"]),
@@ -80,7 +88,7 @@ impl NamedDataset {
         self.metric == Metric::Correlations
     }
 
-    /// Reader of the data set's columns.
+    /// Returns a reader for the columns of the data set on the hub.
     pub fn reader(&self) -> DatasetReader {
         let column = |name: &str| Column::Name(name.into());
         let kind = if self.has_numbers() { LabelKind::Number } else { LabelKind::Class };
@@ -88,9 +96,9 @@ impl NamedDataset {
         DatasetReader::new().label_column(column("label")).label_kind(kind).text_columns(text).pair(self.pair)
     }
 
-    /// Reader of a directory with the files of a data set's authors, selected by the name of the directory. The files
-    /// of AG News, DBpedia and CoLA have no header; RTE has two texts, which are joined. For any other directory, a
-    /// default reader.
+    /// Returns a reader for the original files of a data set, as its authors distribute them. The name of the directory
+    /// identifies the data set. The files of AG News, DBpedia and CoLA have no header; RTE has two texts, which are
+    /// joined. For any other directory, the reader detects the columns.
     pub fn reader_of_files(folder: &Path) -> DatasetReader {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let columns = |label: &str, texts: [&str; 2]| {

@@ -1,4 +1,4 @@
-//! Interpretation of a table: the meaning of its rows, columns and labels, with the reason of each decision.
+//! Interpretation of a table: the meaning of its rows, columns and labels, and the reason for each decision.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -8,18 +8,26 @@ use serde::{Deserialize, Serialize};
 
 use super::label_mapping::LabelMapping;
 
-/// Column by its name or by its number.
+/// Column of a table, identified by its name or by its number.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::data::Column;
+///
+/// assert_eq!(Column::from("review"), Column::Name("review".into()));
+/// assert_eq!(Column::from("2"), Column::Number(2));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Column {
-    /// Name in the header (or key of a jsonl file).
+    /// Name in the header, or key in a jsonl file.
     Name(String),
-    /// Number from 0, or a column whose name is this number.
+    /// Number, counted from 0. A column whose name is this number takes precedence.
     Number(usize),
 }
 
 impl From<&str> for Column {
-    /// Converts digits to a number, everything else to a name.
+    /// Converts digits to a number, and any other text to a name.
     fn from(text: &str) -> Self {
         text.parse().map_or_else(|_| Self::Name(text.into()), Self::Number)
     }
@@ -46,7 +54,7 @@ impl From<usize> for Column {
 impl FromStr for Column {
     type Err = Infallible;
 
-    /// Parses digits as a number, everything else as a name.
+    /// Parses digits as a number, and any other text as a name.
     fn from_str(text: &str) -> Result<Self, Infallible> {
         Ok(text.into())
     }
@@ -61,26 +69,26 @@ impl fmt::Display for Column {
     }
 }
 
-/// Format of a table.
+/// Format of a file with a table of texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum TableFormat {
     /// Comma-separated, quoted as in RFC 4180: a field with a comma, a quote or a line end is in double quotes, and a
     /// quote inside is doubled.
     Csv,
-    /// Tab-separated without quoting, as in GLUE: a quote is an ordinary character. There are two exceptions: cells in
-    /// quotes whose inner quotes are all doubled, as pandas writes them, and quoted cells over several lines, if the
-    /// row would otherwise be too short.
+    /// Tab-separated without quoting, as in GLUE: a quote is an ordinary character. There are two exceptions. Cells in
+    /// quotes whose inner quotes are all doubled are unquoted, since pandas writes them. Quoted cells may span several
+    /// lines if the row would otherwise be too short.
     Tsv,
     /// One JSON object on each line, or an array of objects.
     #[serde(rename = "jsonl")]
     JsonLines,
-    /// A text on each line behind its labels, as fastText reads them: `__label__good fine food`.
+    /// One text on each line, after its labels, as fastText reads them: `__label__good fine food`.
     #[serde(rename = "fasttext")]
     FastText,
-    /// A folder for each class, with a file for each text.
+    /// One folder for each class, with one file for each text.
     Folders,
-    /// Columns in compressed pages (feature `parquet`).
+    /// Apache Parquet: columns in compressed pages (feature `parquet`).
     Parquet,
 }
 
@@ -105,35 +113,35 @@ pub enum LabelKind {
     /// Single label: one class per text.
     #[default]
     Class,
-    /// Multi-label: any number of labels, joined by a separator; an empty cell has none.
+    /// Multi-label: any number of labels, joined by a separator. An empty cell has no label.
     Several {
-        /// Separator.
+        /// Character between two labels.
         separator: char,
     },
     /// Regression: a number.
     Number,
 }
 
-/// Reason for reading the first row as a header, or as data.
+/// Reason why the first row is read as a header or as data.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum HeaderSource {
-    /// Requested by a flag or a caller.
+    /// A flag or a caller requested it.
     #[default]
     Asked,
-    /// As in the training file.
+    /// The training file has a header, or has none.
     Training,
     /// The format names its columns.
     Format,
-    /// The first row contains this name of a known or requested column.
+    /// The first row contains this name, which is a known or requested column.
     Name(String),
-    /// The first cell of this column is a word above numbers or dates.
+    /// The first cell of this column is a word, and the cells below it are numbers or dates.
     Words(usize),
-    /// The first row numbers the columns.
+    /// The first row contains the numbers of the columns.
     Numbers,
-    /// The first cell of this column is a value like others in the column, so the first row is data.
+    /// The first cell of this column is a value like other cells of the column, so the first row is data.
     Value(usize),
-    /// There is one column, whose first cell is not a known name, so the first row is data.
+    /// The table has one column, and its first cell is not a known name, so the first row is data.
     OneColumn,
 }
 
@@ -156,18 +164,18 @@ impl fmt::Display for HeaderSource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LabelSource {
-    /// Requested by a flag or a caller.
+    /// A flag or a caller requested the column.
     #[default]
     Asked,
-    /// The training set's label column.
+    /// The column is the label column of the training set.
     Training,
-    /// Name of a label column.
+    /// The column has the name of a label column.
     Name,
-    /// The only column that holds nothing but the training set's labels.
+    /// Only this column holds nothing but labels of the training set.
     KnownLabels,
-    /// The only column that repeats a few values in all rows.
+    /// Only this column repeats a few values in all rows.
     OnlyRepeating,
-    /// The column with the fewest distinct values. Only in records of earlier releases.
+    /// The column has the fewest distinct values. This reason occurs only in records of earlier releases.
     FewestValues,
 }
 
@@ -175,64 +183,79 @@ pub(crate) enum LabelSource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum TextSource {
-    /// Requested by a flag or a caller.
+    /// A flag or a caller requested the columns.
     Asked,
-    /// The training set's text columns.
+    /// The columns are the text columns of the training set.
     Training,
-    /// Name of a text column, or the two names of a pair.
+    /// The column has the name of a text column, or the two columns have the names of a pair.
     Name,
-    /// No other column holds words.
+    /// No other column contains words.
     OnlyWords,
-    /// All columns with words. Only in records of earlier releases.
+    /// The columns are all columns with words. This reason occurs only in records of earlier releases.
     #[default]
     Found,
 }
 
-/// Interpretation of a table: header, columns, label kind and label mapping, with the reason of each decision. It is
-/// displayed as a sentence about the columns; [`lines`](Self::lines) reports everything.
+/// Interpretation of a table: its header, columns, kind of labels and label mapping, with the reason for each decision.
+///
+/// `Display` writes a sentence about the columns; [`lines`](Self::lines) reports everything.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::DatasetReader;
+/// use dht_transformer::data::Column;
+///
+/// let file = "text,label\nfine food,good\nbad food,bad\n";
+/// let data = DatasetReader::new().read_from("reviews.csv", file.as_bytes())?;
+/// let reading = data.reading.expect("a reading of the file");
+/// assert_eq!((reading.header, reading.rows), (true, 2));
+/// assert_eq!(reading.text, [Column::from("text")]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Reading {
     /// Format of the rows; `None` in records of earlier releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) format: Option<TableFormat>,
-    /// Separator of the columns of a csv file, if it is not the comma.
+    /// Separator of the columns of a csv file; `None` for a comma.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separator: Option<char>,
-    /// Encoding of the file, if it is not UTF-8.
+    /// Encoding of the file; `None` for UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
     /// `true` if the columns have names.
     pub header: bool,
-    /// Reason for the header decision.
+    /// Reason why the first row is a header or data.
     #[serde(default)]
     pub(crate) header_source: HeaderSource,
-    /// Label column; `None` for texts that were read without labels.
+    /// Label column; `None` if the texts were read without labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Column>,
-    /// Columns of zeros and ones, each named after a label; `label` is the first of them. Empty for one label column.
+    /// Columns of zeros and ones, each named after a label. The first of them is also `label`. Empty if the table has
+    /// one label column.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub label_columns: Vec<Column>,
     /// Reason for the choice of the label column.
     #[serde(default)]
     pub(crate) label_source: LabelSource,
-    /// Other columns with the name of a label column.
+    /// Other columns that also have the name of a label column.
     #[serde(default)]
     pub label_rivals: Vec<Column>,
-    /// Meaning of the label cells.
+    /// Meaning of the cells in the label column.
     #[serde(default)]
     pub kind: LabelKind,
-    /// `true` if the label cells are lists.
+    /// `true` if the cells in the label column are lists.
     #[serde(default)]
     pub(crate) lists: bool,
-    /// Mapping of the label cells to the classes; `None` if the cells are the class names themselves.
+    /// Mapping from the cells in the label column to the classes; `None` if the cells are the class names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mapping: Option<LabelMapping>,
-    /// Text columns, in the order of concatenation; for a pair, the first and the second text.
+    /// Text columns, in the order in which they are joined. For a pair: the columns of the first and the second text.
     pub text: Vec<Column>,
     /// Reason for the choice of the text columns.
     #[serde(default)]
     pub(crate) text_source: TextSource,
-    /// `true` if two text columns are a pair instead of parts of one text.
+    /// `true` if two text columns are a pair of texts, and not parts of one text.
     #[serde(default)]
     pub pair: bool,
     /// Columns that are not read.
@@ -241,16 +264,16 @@ pub struct Reading {
     /// Number of rows read.
     #[serde(default)]
     pub rows: usize,
-    /// Number of rows that these rows were drawn from; `None` if all were read.
+    /// Number of rows in the table, if the rows were drawn from it at random; `None` if all rows were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drawn_from: Option<usize>,
     /// Number of skipped blank lines and rows of blank cells.
     #[serde(default)]
     pub blank_lines: usize,
-    /// Text columns whose repeated cells determine the label or nearly determine it.
+    /// Text columns whose repeated cells determine the label, exactly or nearly.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) leaks: Vec<LabelLeak>,
-    /// Number of texts that are written as a missing value (`nan`, `null` and similar), and the first of them.
+    /// Number of texts that are written as a missing value (`nan`, `null` and similar), and the first such text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_texts: Option<(usize, String)>,
     /// Number of rows whose class is a word that programs write for a missing value, and the first such class.
@@ -259,11 +282,12 @@ pub struct Reading {
     /// Number of rows without a label that the reader [left out](crate::DatasetReader::skip_unlabelled).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unlabelled_rows: usize,
-    /// Labels that are not known, whose rows were left out, too, with their numbers of rows, the largest first. A row with
-    /// several such labels counts for the first.
+    /// Unknown labels, whose rows the reader left out, with the number of rows of each label, the largest first. A row
+    /// with several unknown labels counts for the first one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown_labels: Vec<(String, usize)>,
-    /// Line and class of a first or last row whose class no other row has: it may be a second header or a total.
+    /// Line and class of the first or last row, if no other row has its class. The row may be a second header or a
+    /// total.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lone_class: Option<(u64, String)>,
 }
@@ -272,21 +296,21 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// Text column that determines the label or nearly determines it, such as a written-out label or a source.
+/// Text column that determines the label, exactly or nearly, such as a written-out label or a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LabelLeak {
-    /// The column.
+    /// Text column.
     pub column: Column,
-    /// Percentage of the distinct rows whose label is the most frequent label of their cell.
+    /// Percentage of the distinct rows whose label is the most frequent label among rows with the same cell.
     pub percent: usize,
-    /// Number of different cells.
+    /// Number of different cells in the column.
     pub values: usize,
 }
 
 impl fmt::Display for LabelLeak {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { column, percent, values } = self;
-        write!(formatter, "beware: column {column} tells the label in {percent} of 100 rows by {values} values")
+        write!(formatter, "beware: column {column} predicts the label in {percent} of 100 rows by {values} values")
     }
 }
 
@@ -299,7 +323,7 @@ fn plural(columns: &[Column]) -> &'static str {
 }
 
 impl Reading {
-    /// Report of the interpretation, in at most five lines, without the [warnings](Self::notes).
+    /// Reports the interpretation in at most five lines, without the [warnings](Self::notes).
     pub fn lines(&self) -> Vec<String> {
         let separator = self.separator.map_or_else(String::new, |sign| format!(" separated by {sign:?}"));
         let encoding = self.encoding.as_ref().map_or_else(String::new, |encoding| format!(" in {encoding}"));
@@ -339,7 +363,7 @@ impl Reading {
         lines
     }
 
-    /// Warnings on texts that leak the label, on missing values, and on a row that may not be data.
+    /// Warns of texts that leak the label, of missing values, and of a row that may not be data.
     pub fn notes(&self) -> Vec<String> {
         let missing = |(count, first): &(usize, String)| match count {
             1 => format!("beware: 1 text is a missing value, {first:?}"),
@@ -358,18 +382,18 @@ impl Reading {
         notes.chain(self.lone_class.iter().map(lone)).collect()
     }
 
-    /// Pairs of a label of the file and its class; empty if the labels are the class names themselves.
+    /// Pairs of a label in the file and its class. Empty if the labels are the class names.
     pub fn label_pairs(&self) -> &[(String, String)] {
         self.mapping.as_ref().map_or(&[], LabelMapping::pairs)
     }
 
-    /// Description of the mapping of labels to classes, such as "0 is bad, 1 is good"; `None` if the labels are the class
-    /// names themselves.
+    /// Describes the mapping from labels to classes, such as "0 is bad, 1 is good". `None` if the labels are the class
+    /// names.
     pub fn label_mapping(&self) -> Option<String> {
         self.mapping.as_ref().map(LabelMapping::to_string)
     }
 
-    /// Returns whether numbers were mapped to named classes only by the order of the classes, without an explicit
+    /// Returns whether numbers were mapped to named classes only by the order of the classes, and not by an explicit
     /// mapping.
     pub fn is_mapped_by_order(&self) -> bool {
         self.mapping.as_ref().is_some_and(LabelMapping::is_by_order)
@@ -417,7 +441,7 @@ impl fmt::Display for Reading {
         let texts = plural(&self.text);
         write!(formatter, "text from column{texts} {} ({})", list(&self.text), self.text_reason())?;
         if !self.header {
-            // Generated pages contain these words.
+            // Generated documentation pages contain these words.
             write!(formatter, ", no row of names")?;
         }
         self.leaks.iter().try_for_each(|leak| write!(formatter, "; {leak}"))

@@ -1,4 +1,4 @@
-//! Plain text cut into blocks of equal length, for pre-training.
+//! Plain text, cut into blocks of equal length for pre-training.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,22 +11,26 @@ use crate::data::reader::{Compression, Lines};
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::Hashing;
 
-/// Limit of decompressed bytes.
+/// Maximum number of decompressed bytes of a file.
 const MOST_BYTES: u64 = 4 << 30;
-/// Minimum length of a block, including special tokens. Fewer tokens would give no context.
+/// Minimum number of tokens of a block, including special tokens. A shorter block would give no context.
 const SHORTEST: usize = 8;
 
 impl EncodedDataset {
-    /// Reads a plain text file, optionally gzip-compressed (`.gz`), for pre-training. The file has one paragraph on
-    /// each line, and a blank line between documents.
+    /// Reads a plain text file for pre-training; `.gz` files are decompressed. The file has one paragraph on each line,
+    /// and a blank line between documents.
     ///
-    /// The tokens of a document are concatenated across paragraphs and cut into blocks of `max_length` tokens,
-    /// including special tokens. The remainder of a document is a shorter block, unless it has fewer than 8 tokens. The
+    /// The paragraphs of a document are joined, and its tokens are cut into blocks of `max_length` tokens, including
+    /// special tokens. The last block of a document may be shorter; it is dropped if it has fewer than 8 tokens. The
     /// samples have no classes.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Data`], with the line, for bytes that are not text, an overlong line, a damaged or
-    /// truncated compressed file, or a file too short for one block; [`Error::Argument`] for blocks below 8 tokens.
+    /// [`Error::Io`] if the file is missing or unreadable. [`Error::Argument`] if blocks have fewer than 8 tokens.
+    /// [`Error::Data`] with the line in these cases:
+    ///
+    /// - The bytes are not text, or a line is too long.
+    /// - A compressed file is damaged or truncated.
+    /// - The file is too short for one block.
     pub fn from_text(path: impl AsRef<Path>, tokenizer: &TextTokenizer, max_length: usize) -> Result<Self> {
         let path = path.as_ref();
         if max_length < SHORTEST {
@@ -66,23 +70,24 @@ impl EncodedDataset {
 }
 
 impl TextTokenizer {
-    /// Trains a tokenizer with [`train`](Self::train) on a file that [`EncodedDataset::from_text`] can read.
+    /// Trains a tokenizer on a plain text file, as [`train`](Self::train) does on texts. [`EncodedDataset::from_text`]
+    /// documents the format of the file.
     ///
     /// # Errors
-    /// As [`EncodedDataset::from_text`] for the file, and as [`train`](Self::train).
+    /// Errors of [`EncodedDataset::from_text`] for the file, and of [`train`](Self::train).
     pub fn train_from_text(path: impl AsRef<Path>, vocabulary_size: usize) -> Result<Self> {
         let documents = documents(path.as_ref())?;
         Self::train(documents.iter().flatten().map(String::as_str), vocabulary_size)
     }
 }
 
-/// The paragraphs of each document of a file.
+/// Paragraphs of each document in a file.
 fn documents(path: &Path) -> Result<Vec<Vec<String>>> {
     let file = File::open(path).map_err(|source| Error::io(path, source))?;
     let name = path.to_string_lossy();
     let mut raw = Hashing::new(file);
     let documents = paragraphs(&mut Lines::new(path, &mut raw, Compression::of_name(&name).0, MOST_BYTES));
-    // An empty file is not a truncated gzip file, whatever its name.
+    // An empty file is reported as empty, even if its name is that of a gzip file.
     if raw.is_unread() {
         return Err(Error::Data { path: path.into(), line: None, problem: DataProblem::Empty });
     }

@@ -1,4 +1,4 @@
-//! Word vectors from text files of GloVe and fastText.
+//! Word vectors from text files in the format of GloVe or fastText.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::reader::{Compression, Lines};
 use crate::error::{DataProblem, Error, Result};
 
-/// Words and their vectors, scaled to length 1.
+/// Words with their vectors, scaled to length 1.
 ///
 /// # Examples
 /// ```
@@ -30,23 +30,28 @@ pub struct WordVectors {
 }
 
 impl WordVectors {
-    /// Reads a file with a word and its numbers on each line, separated by spaces; `.gz` files are decompressed. A
-    /// first line of two numbers, the number of words and the width, marks a fastText file; without this line, the
-    /// first word must not contain a space. If a word occurs several times, the first vector counts.
+    /// Reads a file of word vectors: each line has a word and its numbers, separated by spaces. `.gz` files are
+    /// decompressed.
+    ///
+    /// In fastText's format, the first line has two numbers: the number of words and the width. Without this line, the
+    /// first word must not contain a space. If a word occurs several times, its first vector counts.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file is missing or unreadable; [`Error::Data`] with the line for bytes that are not text, a
-    /// number of columns that differs from the first line's, a value that is not a finite number, and for a file
-    /// without words.
+    /// [`Error::Io`] if the file is missing or unreadable. [`Error::Data`] with the line in these cases:
+    ///
+    /// - The bytes are not text.
+    /// - A line has another number of columns than the first line.
+    /// - A value is not a finite number.
+    /// - The file has no words.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::read_from(path, File::open(path).map_err(|source| Error::io(path, source))?)
     }
 
-    /// Reads from any source; `path` determines the compression, and appears in errors.
+    /// Reads word vectors from any source. `path` determines the compression and appears in errors.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// Same errors as [`read`](Self::read).
     pub fn read_from(path: impl AsRef<Path>, input: impl Read) -> Result<Self> {
         let path = path.as_ref();
         let name = path.to_string_lossy();
@@ -77,7 +82,7 @@ impl WordVectors {
         if self.width == 0 {
             self.width = cells - 1;
         }
-        // A word may contain spaces: its numbers are the last cells.
+        // A word may contain spaces, so its numbers are the last cells.
         if cells < 2 || cells < self.width + 1 {
             return Err(DataProblem::ColumnCount { expected: self.width.max(1) + 1, got: cells });
         }
@@ -116,8 +121,8 @@ impl WordVectors {
         self.width
     }
 
-    /// Words with the greatest cosine similarity to a word, nearest first, without the word itself. In a tie they keep
-    /// the order of the file. Empty for an unknown word.
+    /// Words with the highest cosine similarity to a word, most similar first. The word itself is excluded. Words with
+    /// equal similarity keep the order of the file. Empty if the word is unknown.
     pub fn nearest(&self, word: &str, count: usize) -> Vec<&str> {
         let Some(&place) = self.places.get(word) else { return Vec::new() };
         let own = &self.numbers[place * self.width..][..self.width];
@@ -155,12 +160,12 @@ mod tests {
             own.into_iter().map(|number| number / length).collect()
         };
         let cosine = |other: usize| vector(4).iter().zip(vector(other)).map(|(own, other)| own * other).sum::<f64>();
-        let found = vectors.nearest("w4", 6);
-        let found: Vec<f64> = found.iter().map(|word| cosine(word[1..].parse().unwrap())).collect();
+        let nearest = vectors.nearest("w4", 6);
+        let nearest: Vec<f64> = nearest.iter().map(|word| cosine(word[1..].parse().unwrap())).collect();
         let mut expected: Vec<f64> = (0..50).filter(|other| *other != 4).map(cosine).collect();
         expected.sort_by(|left, right| right.total_cmp(left));
-        for (found, expected) in found.iter().zip(expected) {
-            assert!((found - expected).abs() < 1e-6, "{found}, expected {expected}");
+        for (similarity, expected) in nearest.iter().zip(expected) {
+            assert!((similarity - expected).abs() < 1e-6, "{similarity}, expected {expected}");
         }
         assert_eq!(vectors.nearest("w4", 100).len(), 49);
         assert!(vectors.nearest("w4", 0).is_empty() && vectors.nearest("other", 5).is_empty());

@@ -1,4 +1,4 @@
-//! Knowledge distillation of a classifier.
+//! Knowledge distillation: training of a classifier on the predictions of a larger one.
 
 use std::sync::Arc;
 
@@ -17,11 +17,12 @@ use crate::flops::Load;
 use crate::tensors::{Hidden, Parameters, cosine_distance, cross_entropy, soft_cross_entropy, wide};
 use crate::train::{Objective, Predict, Progress, StepLoss};
 
-/// Weights of the terms of a distillation's loss.
+/// Temperature and weights of the terms in a distillation loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DistillationSettings {
-    /// Temperature τ of the soft labels, above 0. A higher temperature gives more weight to classes of low probability.
+    /// Temperature τ of the soft labels, above 0. A higher temperature increases the influence of classes with a low
+    /// probability.
     pub temperature: f64,
     /// Weight of the teacher's soft labels, above 0.
     pub soft_label_weight: f64,
@@ -32,17 +33,16 @@ pub struct DistillationSettings {
 }
 
 impl Default for DistillationSettings {
-    /// DistilBERT's temperature and weights: τ = 2, and weights of 5 for soft labels, 1 for hidden states, and 2 for
-    /// the labels, which replace DistilBERT's masked-language modelling (Sanh et al. 2019, and the commands of their
-    /// repository).
+    /// DistilBERT's settings: τ = 2, and weights of 5 for soft labels, 1 for hidden states and 2 for labels. The labels
+    /// replace DistilBERT's masked language modelling (Sanh et al. 2019, and the commands of their repository).
     fn default() -> Self {
         Self { temperature: 2.0, soft_label_weight: 5.0, cosine_weight: 1.0, label_weight: 2.0 }
     }
 }
 
 impl DistillationSettings {
-    /// Soft labels and labels with equal weights at τ = 2, and no hidden states (Hinton et al. 2015; the numbers are
-    /// this crate's).
+    /// Settings without hidden states: soft labels and labels have equal weights, and τ = 2. The method is that of
+    /// Hinton et al. 2015; the numbers are this crate's.
     pub fn soft_labels() -> Self {
         Self { temperature: 2.0, soft_label_weight: 0.5, cosine_weight: 0.0, label_weight: 0.5 }
     }
@@ -50,7 +50,7 @@ impl DistillationSettings {
     /// Checks that all values are in their range.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the first value that is not.
+    /// [`Error::Argument`] with the name of the first value that is out of range.
     pub fn check(&self) -> Result<()> {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let not_negative = |value: f64| value >= 0.0 && value.is_finite();
@@ -69,8 +69,8 @@ impl DistillationSettings {
     }
 }
 
-/// Distils a teacher into a student. The loss is the weighted mean of the following terms, each of which is a mean over
-/// samples:
+/// Knowledge distillation: trains a student classifier on the outputs of a trained teacher. The loss is the weighted
+/// mean of three terms, each of which is a mean over samples:
 ///
 /// ```text
 /// soft labels   τ²·KL(softmax(t/τ) ‖ softmax(z/τ))                  logits t of the teacher, z of the student (Hinton et al. 2015)
@@ -78,30 +78,57 @@ impl DistillationSettings {
 /// labels        −log softmax(z)ₗ
 /// ```
 ///
-/// The weights are divided by their sum, so that gradients have the scale of a single loss when they are clipped.
-/// DistilBERT averages the cosine over all tokens of a batch; here all texts have equal weight, as in the other terms.
+/// The weights are divided by their sum, so that gradients keep the scale of a single loss when they are clipped.
+/// DistilBERT averages the cosine over all tokens of a batch. Here, all texts have equal weight, as in the other terms.
 ///
-/// The teacher runs without gradient and without dropout. It is neither changed nor stored in checkpoints: a resumed
-/// training requires the same teacher again, but only its configuration is checked.
+/// The teacher runs without gradients and dropout. It is not changed, and not stored in checkpoints. A resumed training
+/// run requires the same teacher again, but only the configuration of the teacher is checked.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::data::generated::GeneratedText;
+/// use dht_transformer::tasks::{Distillation, DistillationSettings};
+/// use dht_transformer::{BertConfig, Dataset, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings, Trainer};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&GeneratedText::vocabulary())?;
+/// let texts = tokenizer.encode_all(&Dataset::generated(8, 1)?, 64)?;
+/// let config = BertConfig::small(2, 2, 8, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// let teacher = TextClassifier::new(encoder, 4, Pooling::Mean, &mut rng)?;
+/// let student = teacher.with_encoder(teacher.encoder().truncated(1)?)?;
+///
+/// // A real teacher is trained first.
+/// let mut distillation = Distillation::new(student, &teacher, DistillationSettings::soft_labels())?;
+/// let settings = TrainSettings { epochs: 1, batch_size: 4, ..TrainSettings::default() };
+/// Trainer::new(settings).fit(&mut distillation, &texts, None, &mut ())?;
+/// assert_eq!(distillation.into_model().encoder().layers(), 1);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Distillation {
     student: TextClassifier,
     teacher: TextClassifier,
     settings: DistillationSettings,
-    kept: Option<Arc<TeacherLogits>>,
-    /// Context that caches the teacher's packed weights from batch to batch.
+    logits: Option<Arc<TeacherLogits>>,
+    /// Context that caches the teacher's packed weights between batches.
     teacher_ctx: ForwardContext,
     flops: u64,
     teacher_flops: u64,
 }
 
 impl Distillation {
-    /// Creates the training of a student from a trained teacher. It stores a handle on the teacher.
+    /// Creates the distillation of a trained teacher into a student. It stores a handle on the teacher.
     ///
     /// # Errors
-    /// [`Error::Argument`] for settings out of range; if the student or the teacher is not a single-label classifier;
-    /// if the teacher has other classes, another vocabulary, fewer positions or fewer layers than the student, or, with
-    /// a cosine term, another hidden size.
+    /// [`Error::Argument`] in these cases:
+    ///
+    /// - A setting is out of range.
+    /// - The student or the teacher is not a single-label classifier.
+    /// - The teacher has other classes, another vocabulary, fewer positions or fewer layers than the student.
+    /// - The loss has a cosine term, and the hidden sizes differ.
     pub fn new(student: TextClassifier, teacher: &TextClassifier, settings: DistillationSettings) -> Result<Self> {
         settings.check()?;
         check_teacher(&student, teacher, settings)?;
@@ -109,59 +136,60 @@ impl Distillation {
             student,
             teacher: teacher.clone(),
             settings,
-            kept: None,
+            logits: None,
             teacher_ctx: ForwardContext::inference(),
             flops: 0,
             teacher_flops: 0,
         })
     }
 
-    /// Skips the teacher for texts with stored logits. The FLOPs of computing these logits are not counted.
+    /// Uses stored logits of the teacher. The teacher does not run for a batch whose texts all have stored logits. The
+    /// FLOPs of computing the stored logits are not counted.
     ///
     /// # Errors
-    /// [`Error::Argument`] if hidden states are compared, too.
+    /// [`Error::Argument`] if the loss has a cosine term, which needs hidden states of the teacher.
     pub fn with_logits(self, logits: Arc<TeacherLogits>) -> Result<Self> {
         if self.settings.cosine_weight > 0.0 {
             let got = self.settings.cosine_weight.to_string();
-            return Err(Error::argument("cosine_weight", "0 where the teacher's logits alone are kept", got));
+            return Err(Error::argument("cosine_weight", "0 if only the teacher's logits are stored", got));
         }
-        Ok(Self { kept: Some(logits), ..self })
+        Ok(Self { logits: Some(logits), ..self })
     }
 
-    /// Current student.
+    /// Student in its current state.
     pub fn model(&self) -> &TextClassifier {
         &self.student
     }
 
-    /// Trained student.
+    /// Returns the trained student.
     pub fn into_model(self) -> TextClassifier {
         self.student
     }
 
-    /// Loss settings.
+    /// Temperature and weights of the loss.
     pub fn settings(&self) -> DistillationSettings {
         self.settings
     }
 
-    /// FLOPs of all matrix products of the training so far, without validation: the teacher's forward pass, and the
-    /// student's forward and backward passes. The teacher's own training is not included.
+    /// FLOPs of all matrix products in the distillation so far, without validation: the teacher's forward passes, and
+    /// the student's forward and backward passes. The training of the teacher is not included.
     pub fn flops(&self) -> u64 {
         self.flops
     }
 
-    /// Part of [`flops`](Self::flops) spent by the teacher.
+    /// FLOPs of the teacher's forward passes, which are a part of [`flops`](Self::flops).
     pub fn teacher_flops(&self) -> u64 {
         self.teacher_flops
     }
 
-    /// Loss of a batch, a scalar.
+    /// Distillation loss of a batch, a scalar.
     ///
     /// # Errors
-    /// As [`Encoder::embed`](crate::Encoder::embed); [`Error::Argument`] for a label that is not a class.
+    /// Errors of [`Encoder::embed`](crate::Encoder::embed); [`Error::Argument`] if a label is not a class.
     pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         let hidden = self.student.hidden(batch, ctx)?;
         let logits = self.student.classifier().forward(&hidden, ctx)?;
-        let (teacher_hidden, teacher_logits) = match self.kept_logits(batch)? {
+        let (teacher_hidden, teacher_logits) = match self.stored_logits(batch)? {
             Some(logits) => (None, logits),
             None => {
                 let hidden = self.teacher.hidden(batch, &self.teacher_ctx)?;
@@ -181,9 +209,9 @@ impl Distillation {
         Ok((losses.mean_all()? / (soft_label_weight + cosine_weight + label_weight))?)
     }
 
-    /// Stored logits (samples, classes); `None` if the teacher must run.
-    fn kept_logits(&self, batch: &PackedBatch) -> Result<Option<Tensor>> {
-        Ok(self.kept.as_ref().map(|kept| kept.of_batch(batch)).transpose()?.flatten())
+    /// Stored logits of a batch, shape (samples, classes); `None` if the teacher must run.
+    fn stored_logits(&self, batch: &PackedBatch) -> Result<Option<Tensor>> {
+        Ok(self.logits.as_ref().map(|logits| logits.of_batch(batch)).transpose()?.flatten())
     }
 }
 
@@ -193,7 +221,7 @@ fn hidden_distance(hidden: &Hidden, target: &Hidden) -> Result<Tensor> {
     Ok(Hidden::new(of_tokens, hidden.packing().clone())?.mean_rows()?.squeeze(1)?)
 }
 
-/// Refuses a teacher from which this student cannot learn.
+/// Refuses a teacher from which the student cannot learn.
 fn check_teacher(student: &TextClassifier, teacher: &TextClassifier, settings: DistillationSettings) -> Result<()> {
     for (field, model) in [("student", student), ("teacher", teacher)] {
         if model.task() != Task::Class {
@@ -204,16 +232,20 @@ fn check_teacher(student: &TextClassifier, teacher: &TextClassifier, settings: D
         let (encoder, config) = (model.encoder(), model.encoder().config());
         [model.classifier().classes(), config.vocab_size, config.longest_text(), encoder.layers(), config.hidden_size]
     };
-    let ([classes, vocabulary, positions, layers, hidden], found) = (sizes(student), sizes(teacher));
+    let ([classes, vocabulary, positions, layers, hidden], teacher_sizes) = (sizes(student), sizes(teacher));
     let cases = [
-        (found[0] == classes, format!("one of {classes} classes, as the student"), found[0]),
-        (found[1] == vocabulary, format!("one over {vocabulary} tokens, as the student"), found[1]),
-        (found[2] >= positions, format!("one with {positions} positions or more, as the student"), found[2]),
-        (found[3] >= layers, format!("one of {layers} layers or more, as the student"), found[3]),
+        (teacher_sizes[0] == classes, format!("one of {classes} classes, as the student"), teacher_sizes[0]),
+        (teacher_sizes[1] == vocabulary, format!("one over {vocabulary} tokens, as the student"), teacher_sizes[1]),
         (
-            found[4] == hidden || settings.cosine_weight == 0.0,
+            teacher_sizes[2] >= positions,
+            format!("one with {positions} positions or more, as the student"),
+            teacher_sizes[2],
+        ),
+        (teacher_sizes[3] >= layers, format!("one of {layers} layers or more, as the student"), teacher_sizes[3]),
+        (
+            teacher_sizes[4] == hidden || settings.cosine_weight == 0.0,
             format!("one of hidden size {hidden}, as the student, where hidden states are compared"),
-            found[4],
+            teacher_sizes[4],
         ),
     ];
     match cases.into_iter().find(|(right, ..)| !right) {
@@ -241,8 +273,8 @@ impl Objective for Distillation {
         let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
         let loss = self.loss(&batch, &ctx)?;
         let load = Load::from(&batch.spans);
-        let kept = self.kept_logits(&batch)?.is_some();
-        let teacher = if kept { 0 } else { self.teacher.forward_flops(load).0 };
+        let is_stored = self.stored_logits(&batch)?.is_some();
+        let teacher = if is_stored { 0 } else { self.teacher.forward_flops(load).0 };
         self.teacher_flops += teacher;
         self.flops += teacher + (self.student.forward_flops(load) + self.student.backward_flops(load)).0;
         Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))
@@ -284,7 +316,7 @@ impl Objective for Distillation {
     }
 }
 
-/// Delegates predictions to the student.
+/// Predicts with the student.
 impl Predict for Distillation {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>> {
         self.student.predict(batch, ctx)

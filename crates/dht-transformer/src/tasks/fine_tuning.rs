@@ -9,8 +9,31 @@ use crate::flops::Load;
 use crate::tensors::Parameters;
 use crate::train::{Objective, Progress, StepLoss};
 
-/// Trains a [`TextClassifier`] with bit-identical results to the classifier's own training, and counts the FLOPs of its
-/// steps.
+/// Fine-tuning of a [`TextClassifier`] that also counts the FLOPs of its training steps. The trained weights are
+/// bit-identical to those of the classifier's own training.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::data::generated::GeneratedText;
+/// use dht_transformer::tasks::FineTuning;
+/// use dht_transformer::{BertConfig, Dataset, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings, Trainer};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&GeneratedText::vocabulary())?;
+/// let texts = tokenizer.encode_all(&Dataset::generated(8, 1)?, 64)?;
+/// let config = BertConfig::small(2, 2, 8, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+///
+/// let mut fine_tuning = FineTuning::new(TextClassifier::new(encoder, 4, Pooling::Mean, &mut rng)?);
+/// let settings = TrainSettings { epochs: 1, batch_size: 4, ..TrainSettings::default() };
+/// Trainer::new(settings).fit(&mut fine_tuning, &texts, None, &mut ())?;
+/// assert!(fine_tuning.flops() > 0);
+/// let classifier = fine_tuning.into_model();
+/// # assert_eq!(classifier.classifier().classes(), 4);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct FineTuning {
     model: TextClassifier,
@@ -18,31 +41,31 @@ pub struct FineTuning {
 }
 
 impl FineTuning {
-    /// Creates the training of a classifier.
+    /// Creates the fine-tuning of a classifier.
     pub fn new(model: TextClassifier) -> Self {
         Self { model, flops: 0 }
     }
 
-    /// Current classifier.
+    /// Classifier in its current state.
     pub fn model(&self) -> &TextClassifier {
         &self.model
     }
 
-    /// The trained classifier.
+    /// Returns the trained classifier.
     pub fn into_model(self) -> TextClassifier {
         self.model
     }
 
-    /// FLOPs of all matrix products of the training so far, forward and backward, without validation.
+    /// FLOPs of all matrix products in the training run so far: forward and backward passes, without validation.
     pub fn flops(&self) -> u64 {
         self.flops
     }
 }
 
-/// FLOPs in a stored state.
+/// Reads the number of FLOPs in a stored training state.
 pub(super) fn stored_flops(state: &Value, field: &'static str) -> Result<u64> {
-    let found = &state[field];
-    found.as_u64().ok_or_else(|| Error::argument(field, "a number of FLOPs in the training state", found.to_string()))
+    let flops = &state[field];
+    flops.as_u64().ok_or_else(|| Error::argument(field, "a number of FLOPs in the training state", flops.to_string()))
 }
 
 impl Objective for FineTuning {

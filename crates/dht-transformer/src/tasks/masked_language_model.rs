@@ -1,4 +1,4 @@
-//! Masked language modelling: pre-training on plain text.
+//! Masked language modelling: pre-training of an encoder on plain text.
 
 use std::path::Path;
 
@@ -13,17 +13,36 @@ use crate::pretrained::{PretrainedWeights, missing_tensors};
 use crate::tensors::{HeadPlan, Parameters};
 use crate::train::{Objective, Progress, StepLoss};
 
-/// Encoder with a language-model head, trained on masked tokens. The loss is the mean cross-entropy of the selected
-/// tokens (Devlin et al. 2019, section 3.1; without next-sentence prediction, as in Liu et al. 2019). Only the rows of
-/// these tokens pass through the head.
+/// Masked language model: an encoder with a language-model head, for pre-training on plain text. The loss is the mean
+/// cross-entropy of the selected tokens (Devlin et al. 2019, section 3.1). There is no next-sentence prediction, as in
+/// Liu et al. 2019. Only the selected tokens pass through the head.
 ///
-/// The masks of a sample are a function of the training's seed, the epoch and the sample's id. The
-/// [score](Objective::score) is the negative loss with the masks of seed 0 and epoch 0, which are the same in every
-/// call.
+/// The masks of a sample are determined by the seed of the training run, the epoch and the sample's id. The
+/// [score](Objective::score) is the negative loss with the masks of seed 0 and epoch 0, so that every call has the same
+/// masks.
 ///
 /// # Files
 /// [`save`](Self::save) writes a `BertForMaskedLM`. [`Encoder::from_pretrained`] and
 /// [`TextClassifier::from_pretrained`](crate::TextClassifier::from_pretrained) load its encoder.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::data::MaskSettings;
+/// use dht_transformer::{BertConfig, Encoder, ForwardContext, MaskedLanguageModel, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "food"].map(String::from))?;
+/// let config = BertConfig::small(1, 2, 8, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &candle_core::Device::Cpu, &mut rng)?;
+/// let model = MaskedLanguageModel::new(encoder, &tokenizer, MaskSettings::default(), &mut rng)?;
+///
+/// let texts = tokenizer.encode_texts(&["fine food", "food"], 16)?;
+/// let masked = model.mask(texts.batch(&[0, 1])?, 1, 0);
+/// assert_eq!(masked.targets.len(), 2); // at least one token of each text
+/// assert!(model.loss(&masked, &ForwardContext::inference())?.is_some());
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct MaskedLanguageModel {
     encoder: Encoder,
@@ -35,8 +54,8 @@ impl MaskedLanguageModel {
     /// Adds a new head to an encoder.
     ///
     /// # Errors
-    /// [`Error::Argument`] for fractions out of range, a tokenizer without a mask token, or one with more tokens than the
-    /// encoder's table.
+    /// [`Error::Argument`] if the masking rates are invalid, or if the tokenizer has no mask token or more tokens than
+    /// the encoder's table.
     pub fn new<R: Rng + ?Sized>(
         mut encoder: Encoder,
         tokenizer: &TextTokenizer,
@@ -48,10 +67,11 @@ impl MaskedLanguageModel {
         Ok(Self { encoder, head, masking })
     }
 
-    /// Loads a model from [`save`](Self::save), or any other `BertForMaskedLM`, to continue training.
+    /// Loads a model that [`save`](Self::save) wrote, or any other `BertForMaskedLM`, to continue training.
     ///
     /// # Errors
-    /// As [`PretrainedWeights::read`] and [`new`](Self::new); [`Error::Weights`] when the directory has no such head.
+    /// Errors of [`PretrainedWeights::read`] and [`new`](Self::new); [`Error::Weights`] if the directory has no head
+    /// for masked tokens.
     pub fn load(
         folder: impl AsRef<Path>,
         tokenizer: &TextTokenizer,
@@ -69,29 +89,29 @@ impl MaskedLanguageModel {
         Ok(Self { encoder, head, masking })
     }
 
-    /// Writes a Hugging Face directory, atomically: the encoder, the head and the tokenizer.
+    /// Writes the encoder, the head and the tokenizer as a Hugging Face directory, atomically.
     ///
     /// # Errors
-    /// As [`PretrainedWeights::write`].
+    /// Same errors as [`PretrainedWeights::write`].
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: &TextTokenizer) -> Result<()> {
         let mut tensors = self.encoder.views()?;
         tensors.extend(self.head.to_tensors()?);
         PretrainedWeights::write(folder, self.encoder.config(), &tensors, Some(tokenizer))
     }
 
-    /// The encoder.
+    /// Encoder below the language-model head.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }
 
-    /// Masks tokens of each sample, as in a training with this seed at this epoch. A text of only special tokens has
-    /// nothing to mask.
+    /// Masks tokens of each sample, as a training run with this seed does in this epoch. A text that has only special
+    /// tokens is not masked.
     pub fn mask(&self, batch: PackedBatch, seed: u64, epoch: u64) -> MaskedBatch {
         self.masking.apply(batch, seed, epoch)
     }
 
-    /// Logits over the vocabulary of rows of hidden states, (rows, hidden) → (rows, vocabulary). Pass only the rows to
-    /// predict: with 30,522 tokens in the vocabulary, the logits of a row cost more than a layer.
+    /// Computes logits over the vocabulary for rows of hidden states: (rows, hidden) → (rows, vocabulary). Pass only
+    /// the rows to predict: with 30,522 tokens in the vocabulary, the logits of one row cost more than a layer.
     ///
     /// # Errors
     /// The errors of candle.
@@ -99,10 +119,10 @@ impl MaskedLanguageModel {
         self.head.logits(rows, ctx)
     }
 
-    /// Mean loss of a batch's masked tokens, in nats; `None` if nothing is masked.
+    /// Mean loss of the masked tokens in a batch, in nats; `None` if no token is masked.
     ///
     /// # Errors
-    /// As [`Encoder::embed`].
+    /// Same errors as [`Encoder::embed`].
     pub fn loss(&self, masked: &MaskedBatch, ctx: &ForwardContext) -> Result<Option<Tensor>> {
         let MaskedBatch { batch, rows, targets } = masked;
         if rows.is_empty() {
@@ -144,7 +164,7 @@ impl Objective for MaskedLanguageModel {
         Ok(self.loss(&masked, &ctx)?.map(|loss| StepLoss { loss, ctx, samples, terms }))
     }
 
-    /// Negative mean loss of all masked tokens.
+    /// Negative mean loss of all masked tokens in the data set.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         let (mut sum, mut count, ctx) = (0.0, 0, ForwardContext::inference());
         for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
@@ -161,7 +181,7 @@ impl Objective for MaskedLanguageModel {
         "minus loss"
     }
 
-    /// The masking rates. There is no other state, since each batch returns its loss at once.
+    /// The state has only the masking rates and the configuration, since each batch returns its loss at once.
     fn state(&self) -> Result<serde_json::Value> {
         Ok(serde_json::json!({ "masks": self.masking.settings(), "encoder": self.encoder.config() }))
     }

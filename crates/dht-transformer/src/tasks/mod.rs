@@ -1,5 +1,5 @@
-//! Models that are training objectives: classifiers, masked language models, and distillations that train a classifier
-//! on more than its labels.
+//! Models that can be trained: classifiers, masked language models, and distillations, in which a classifier learns
+//! from a teacher.
 
 mod augmentation;
 mod distillation;

@@ -1,4 +1,4 @@
-//! Smaller encoder, initialised from its teacher.
+//! Creation of a smaller encoder from its teacher, for distillation.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,30 @@ use crate::error::{Error, Result};
 use crate::model::Encoder;
 
 impl Encoder {
-    /// Creates an encoder of another size, for distillation: `config` is this encoder's
-    /// [unpruned](BertConfig::unpruned) configuration with other numbers of layers, heads, columns or neurons. It copies
-    /// the tensors whose shapes agree; its other tensors are random. Layer m has the tensors of this encoder's layer
-    /// `layers[m]`. Also returns the number of tensors copied.
+    /// Creates a student of this encoder for distillation: an encoder of another size. Returns it with the number of
+    /// copied tensors.
+    ///
+    /// `config` is this encoder's [unpruned](BertConfig::unpruned) configuration with other numbers of layers, heads,
+    /// columns or neurons. Layer m of the student starts from layer `layers[m]` of this encoder. Tensors whose shapes
+    /// agree are copied, all other tensors are random.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the number of `layers` is not the configuration's, or this encoder does not have one of
-    /// them; as [`BertConfig::check`].
+    /// [`Error::Argument`] if `layers` does not have one entry for each layer in `config`, or names a layer that this
+    /// encoder does not have. Errors of [`BertConfig::check`].
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::{BertConfig, Encoder};
+    /// # use rand::SeedableRng;
+    /// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    ///
+    /// let config = BertConfig::small(4, 2, 8, 50)?;
+    /// let teacher = Encoder::random(&config, &candle_core::Device::Cpu, &mut rng)?;
+    /// let config = BertConfig { num_hidden_layers: 2, ..config };
+    /// let (student, copied) = teacher.student(&config, &[1, 3], &mut rng)?;
+    /// assert_eq!((student.layers(), copied), (2, student.to_tensors()?.len()));
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     pub fn student<R: Rng + ?Sized>(
         &self,
         config: &BertConfig,
@@ -41,7 +57,7 @@ impl Encoder {
     }
 }
 
-/// Converts a tensor name of the student, such as `encoder.layer.1.output.dense.bias`, to that of the teacher's layer.
+/// Converts the name of a student's tensor, such as `encoder.layer.1.output.dense.bias`, to the name in the teacher.
 fn of_teacher(name: &str, layers: &[usize]) -> String {
     const LAYER: &str = ".layer.";
     let parts = || {
@@ -89,7 +105,7 @@ mod tests {
         let (teacher, rng) = (teacher(), &mut ChaCha8Rng::seed_from_u64(2));
         let size = BertConfig { num_hidden_layers: 1, intermediate_size: 20, ..teacher.config().clone() };
         let (student, taken) = teacher.student(&size, &[3], rng).unwrap();
-        // Both matrices of the feed-forward and the bias between them.
+        // Random tensors are both matrices of the feed-forward network and the bias between them.
         assert_eq!(taken, student.to_tensors().unwrap().len() - 3);
         assert_eq!(student.config().intermediate_size, 20);
         let size = BertConfig { hidden_size: 6, ..size };

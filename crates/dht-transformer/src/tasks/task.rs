@@ -1,4 +1,4 @@
-//! Task of a classifier: the meaning of its outputs.
+//! Task of a classifier, which determines the meaning of its outputs.
 
 use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,20 @@ use crate::data::{EncodedDataset, PackedBatch, Sample};
 use crate::error::{Error, Result};
 use crate::tensors::{binary_cross_entropy, cross_entropy, finite_rows, log_softmax, squared_error};
 
-/// Task of a classifier: `problem_type` in a Hugging Face `config.json`.
+/// Task of a classifier, which determines its loss and the meaning of its outputs. It is the field `problem_type` in a
+/// Hugging Face `config.json`.
+///
+/// # Examples
+/// ```
+/// use candle_core::{Device, Tensor};
+/// use dht_transformer::Task;
+///
+/// let outputs = Tensor::new(&[[0f32, 100.0]], &Device::Cpu)?; // one sample, two labels
+/// assert_eq!(Task::Labels.probabilities(&outputs, &[0])?, [[0.5, 1.0]]);
+/// assert_eq!(Task::Number.probabilities(&outputs, &[0])?, [[0.0, 100.0]]);
+/// assert_eq!(Task::most_probable(&[0.2, 0.5, 0.3]), 1);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Task {
     /// Single-label classification: softmax and cross-entropy.
@@ -23,10 +36,11 @@ pub enum Task {
 }
 
 impl Task {
-    /// Checks that a model of this task can have this number of outputs.
+    /// Checks that a model for this task can have this number of outputs.
     ///
     /// # Errors
-    /// [`Error::Argument`] for fewer than 2 classes, no label, or for a regression with other than one output.
+    /// [`Error::Argument`] for fewer than 2 classes, for no label, or for a regression whose number of outputs is not
+    /// 1.
     pub fn check(self, outputs: usize) -> Result<()> {
         let (right, expected) = match self {
             Self::Class => (outputs >= 2, "at least 2"),
@@ -39,11 +53,14 @@ impl Task {
         Err(Error::argument("classes", expected, outputs.to_string()))
     }
 
-    /// Checks that rows have targets that a model with this number of outputs can learn from.
+    /// Checks the targets of all rows: a model with this number of outputs must be able to learn from them.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the first row whose class the model does not have, that has targets although the model
-    /// predicts classes, or that lacks a finite target for an output.
+    /// [`Error::Argument`] with the first row in one of these cases:
+    ///
+    /// - The model does not have the row's class.
+    /// - The row has targets, but the model predicts classes.
+    /// - The row lacks a finite target for an output.
     pub fn check_targets(self, data: &EncodedDataset, outputs: usize) -> Result<()> {
         if self == Self::Class {
             data.check_classes(outputs)?;
@@ -66,30 +83,30 @@ impl Task {
         Ok(())
     }
 
-    /// Probabilities of classes or labels, or the numbers, that outputs (samples, outputs) of a model of this task stand
-    /// for. `samples` are the rows of the samples in their data set.
+    /// Converts outputs of shape (samples, outputs) to probabilities of classes or labels, or to the predicted numbers.
+    /// `samples` holds the row of each sample in its data set, for errors.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] with the first sample that has a NaN or infinite value; the errors of candle.
+    /// [`Error::NotFinite`] with the first sample that has a NaN or infinite value. The errors of candle.
     pub fn probabilities(self, outputs: &Tensor, samples: &[u64]) -> Result<Vec<Vec<f32>>> {
         finite_rows(&self.answers(outputs)?.to_dtype(DType::F32)?, samples)
     }
 
-    /// First class with the highest probability or logit.
+    /// First class with the highest probability or logit in `row`.
     pub fn most_probable(row: &[f32]) -> u32 {
         let best = |best: usize, class: usize| if row[class] > row[best] { class } else { best };
         (1..row.len()).fold(0, best) as u32
     }
 
-    /// Mean loss of a batch's outputs (samples, outputs), a scalar.
+    /// Mean loss of the outputs for a batch, a scalar. The outputs have the shape (samples, outputs).
     pub(crate) fn loss(self, outputs: &Tensor, batch: &PackedBatch) -> Result<Tensor> {
         Ok(self.losses(outputs, batch)?.mean_all()?)
     }
 
-    /// Loss of each sample of a batch's outputs (samples, outputs). Shape: (samples).
+    /// Loss of each sample in a batch, shape (samples). The outputs have the shape (samples, outputs).
     ///
     /// # Errors
-    /// [`Error::Shape`] for labels or targets of another shape; the errors of candle.
+    /// [`Error::Shape`] if the labels or targets have another shape. The errors of candle.
     pub fn losses(self, outputs: &Tensor, batch: &PackedBatch) -> Result<Tensor> {
         match self {
             Self::Class => cross_entropy(outputs, &batch.labels),

@@ -1,4 +1,4 @@
-//! Stored logits of a teacher, which then runs only once.
+//! Stored logits of a teacher. The teacher runs once for each text, and not in every epoch.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,28 @@ use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::Result;
 
-/// Logits of a teacher, looked up by the tokens of a text.
+/// Stored logits of a teacher for the texts of a data set. They are looked up by the token ids of a text.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::data::generated::GeneratedText;
+/// use dht_transformer::tasks::TeacherLogits;
+/// use dht_transformer::{BertConfig, Dataset, Encoder, Pooling, TextClassifier, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&GeneratedText::vocabulary())?;
+/// let texts = tokenizer.encode_all(&Dataset::generated(8, 1)?, 64)?;
+/// let config = BertConfig::small(2, 2, 8, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// let teacher = TextClassifier::new(encoder, 4, Pooling::Mean, &mut rng)?;
+///
+/// let logits = TeacherLogits::of_teacher(&teacher, &texts, 4)?;
+/// let batch = logits.of_batch(&texts.batch(&[0, 1, 2])?)?.expect("stored logits");
+/// assert_eq!(batch.dims(), [3, 4]); // samples, classes
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TeacherLogits {
     classes: usize,
@@ -18,10 +39,11 @@ pub struct TeacherLogits {
 }
 
 impl TeacherLogits {
-    /// Runs the teacher once over texts, without gradient and dropout.
+    /// Runs the teacher once over all texts, without gradients and dropout, and stores its logits.
     ///
     /// # Errors
-    /// As [`Encoder::embed`](crate::Encoder::embed); [`Error::Argument`](crate::Error::Argument) for a batch size of 0.
+    /// Errors of [`Encoder::embed`](crate::Encoder::embed); [`Error::Argument`](crate::Error::Argument) if the batch
+    /// size is 0.
     pub fn of_teacher(teacher: &TextClassifier, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
         let (mut rows, ctx) = (HashMap::with_capacity(data.len()), ForwardContext::inference());
         for places in PackedBatch::longest_first(&data.lengths(), batch_size)? {
@@ -32,7 +54,7 @@ impl TeacherLogits {
         Ok(Self { classes: teacher.classifier().classes(), rows, device })
     }
 
-    /// Logits (samples, classes) of a batch; `None` if a text of the batch is not stored.
+    /// Stored logits of a batch, shape (samples, classes); `None` if a text of the batch is not stored.
     ///
     /// # Errors
     /// The errors of candle.

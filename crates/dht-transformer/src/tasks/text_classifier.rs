@@ -1,4 +1,4 @@
-//! Encoder with a classifier or another linear layer on top, the baseline of dynamic models.
+//! Encoder with a linear layer after its last layer: a classifier, or a model for another [`Task`].
 
 mod saved;
 
@@ -25,50 +25,73 @@ use crate::train::{Objective, Predict, Progress, StepLoss};
 /// Name of the classifier's parameters in the encoder's [`Parameters`].
 const NAME: &str = "classifier";
 
-/// Static classifier, which runs all layers and heads and one classifier after the last layer. Its [`Task`] determines
-/// the meaning of the outputs (classes by default), the loss and the [score](Objective::score). The score is the macro
-/// F1 for classes, the macro F1 of labels with a probability of at least one half for multi-label texts, and Pearson's
-/// correlation for regression.
+/// Classifier of texts: an encoder with a linear layer after its last layer. It runs all layers and heads, and is the
+/// baseline of dynamic models.
+///
+/// Its [`Task`] determines the meaning of the outputs (classes by default), the loss and the [score](Objective::score).
+/// The score of classes is the macro F1. The score of several labels is the macro F1 of the labels with a probability
+/// of at least one half. The score of a regression is Pearson's correlation.
 ///
 /// # Files
-/// A classifier is saved as a Hugging Face directory. [`load`](Self::load) restores a classifier with equal outputs. In
-/// Python's `transformers`:
+/// A classifier is saved as a Hugging Face directory. [`load`](Self::load) restores a classifier with equal outputs.
+/// Python's `transformers` reads the directory as follows:
 ///
 /// | pooling | `AutoModelForSequenceClassification.from_pretrained(directory)` |
 /// |---|---|
 /// | [`Pooling::Pooler`] | loads it as a `BertForSequenceClassification` (or the family's) like any other |
 /// | [`Pooling::Cls`], [`Pooling::Mean`] | refuses it; with `trust_remote_code=True` it loads it by the class in the directory's `modeling_dht.py` |
 ///
-/// `transformers` has no class without a pooler for these families, and would create a random pooler. Hence the last
-/// two rows of the table have their own `model_type`, `dht-bert`, and `"classifier_pooling": "cls"` or `"mean"`. A
-/// directory without the latter field is assumed to have a pooler. Loading such a `dht-bert` directory by the explicit
-/// class `BertForSequenceClassification` succeeds, with warnings about the model type and about a newly created pooler.
+/// `transformers` has no class without a pooler for these families, and would create a random pooler. So a directory
+/// with one of the last two poolings has its own `model_type`, `dht-bert`, and a field `"classifier_pooling": "cls"` or
+/// `"mean"`. A directory without this field is assumed to have a pooler. Loading a `dht-bert` directory with the
+/// explicit class `BertForSequenceClassification` succeeds, with warnings about the model type and about a newly
+/// created pooler.
 ///
+/// # Clones
 /// A clone is another handle on the same weights: training one trains the other. [`deep_clone`](Self::deep_clone)
 /// copies the weights.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::{BertConfig, Encoder, Pooling, TextClassifier, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "bad", "food"].map(String::from))?;
+/// let config = BertConfig::small(2, 2, 8, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+///
+/// let texts = tokenizer.encode_texts(&["fine food", "bad food"], 16)?;
+/// let probabilities = classifier.probabilities_of_all(&texts, 32)?;
+/// assert_eq!(probabilities.len(), 2);
+/// assert!((probabilities[0].iter().sum::<f32>() - 1.0).abs() < 1e-5);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TextClassifier {
     encoder: Encoder,
     classifier: Classifier,
     task: Task,
-    /// Loss of the training; `None` for the loss of the task.
+    /// Loss in training; `None` for the loss of the task.
     loss: Option<TrainingLoss>,
 }
 
 impl TextClassifier {
-    /// Adds a new classifier to an encoder.
+    /// Creates a classifier of single-label classes: adds a new linear layer to an encoder.
     ///
     /// # Errors
-    /// [`Error::Argument`] for fewer than two classes.
+    /// [`Error::Argument`] if there are fewer than two classes.
     pub fn new<R: Rng + ?Sized>(encoder: Encoder, classes: usize, pooling: Pooling, rng: &mut R) -> Result<Self> {
         Self::for_task(Task::Class, encoder, classes, pooling, rng)
     }
 
-    /// Adds a new linear layer for a task to an encoder. With [`Pooling::Pooler`], its pooler starts from the encoder's
-    /// pooler, if the encoder was loaded with a pooler.
+    /// Creates a model for any task: adds a new linear layer to an encoder. With [`Pooling::Pooler`], the pooler starts
+    /// as the pooler that was loaded with the encoder, if there is one.
     ///
     /// # Errors
-    /// As [`Task::check`].
+    /// Same errors as [`Task::check`].
     pub fn for_task<R: Rng + ?Sized>(
         task: Task,
         mut encoder: Encoder,
@@ -81,11 +104,12 @@ impl TextClassifier {
         Ok(Self { encoder, classifier, task, loss: None })
     }
 
-    /// Loads the pre-trained encoder of a Hugging Face directory and adds a new classifier, for fine-tuning. For
-    /// [`Pooling::Pooler`] the directory's pooler is used, if it has one. A classifier in the directory is ignored.
+    /// Loads the pre-trained encoder of a Hugging Face directory and adds a new classifier, for fine-tuning. With
+    /// [`Pooling::Pooler`], the pooler of the directory is used, if it has one. A classifier in the directory is
+    /// ignored.
     ///
     /// # Errors
-    /// As [`PretrainedWeights::read`]; [`Error::Argument`] for fewer than two classes.
+    /// Errors of [`PretrainedWeights::read`]; [`Error::Argument`] if there are fewer than two classes.
     pub fn from_pretrained<R: Rng + ?Sized>(
         folder: impl AsRef<Path>,
         classes: usize,
@@ -96,10 +120,10 @@ impl TextClassifier {
         Self::from_pretrained_for_task(Task::Class, folder, classes, pooling, device, rng)
     }
 
-    /// Loads an encoder as [`from_pretrained`](Self::from_pretrained), for any task.
+    /// Loads a pre-trained encoder as [`from_pretrained`](Self::from_pretrained) does, for any task.
     ///
     /// # Errors
-    /// As [`PretrainedWeights::read`] and [`Task::check`].
+    /// Errors of [`PretrainedWeights::read`] and [`Task::check`].
     pub fn from_pretrained_for_task<R: Rng + ?Sized>(
         task: Task,
         folder: impl AsRef<Path>,
@@ -113,12 +137,12 @@ impl TextClassifier {
         Self::for_task(task, Encoder::from_variables(&config, &tensors, device)?, outputs, pooling, rng)
     }
 
-    /// Creates a classifier on the tensors of a `candle_nn::VarBuilder`, at the prefix where the names of a
-    /// `BertForSequenceClassification` (or the family's equivalent) begin. [`Encoder::from_var_builder`] documents
-    /// which tensors are copied, shared and created.
+    /// Creates a classifier on the tensors of a `candle_nn::VarBuilder`. The builder's prefix is where the tensor names
+    /// of a `BertForSequenceClassification`, or of the family's equivalent, begin. [`Encoder::from_var_builder`]
+    /// documents which tensors are copied, shared and created.
     ///
     /// # Errors
-    /// As [`Encoder::from_var_builder`] and [`Task::check`].
+    /// Errors of [`Encoder::from_var_builder`] and [`Task::check`].
     pub fn from_var_builder(
         task: Task,
         config: &BertConfig,
@@ -149,12 +173,12 @@ impl TextClassifier {
         Ok(Self { encoder, classifier, task, loss: None })
     }
 
-    /// Sets class weights, by which training weighs the loss of each sample: Σ w(class)·loss / Σ w(class) over a batch,
-    /// as PyTorch's `CrossEntropyLoss(weight=…)`. Class weights only affect training and are not saved.
+    /// Sets a weight for each class in the training loss: Σ w(class)·loss / Σ w(class) over a batch, as in PyTorch's
+    /// `CrossEntropyLoss(weight=…)`. The weights only affect training and are not saved.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a task other than classes, a wrong number of weights, and weights that are not finite or
-    /// not above 0.
+    /// [`Error::Argument`] if the task does not have classes, if the number of weights is wrong, or if a weight is not
+    /// finite and above 0.
     pub fn with_class_weights(self, weights: &[f32]) -> Result<Self> {
         let classes = self.classifier.classes();
         if self.task != Task::Class || weights.len() != classes {
@@ -167,8 +191,8 @@ impl TextClassifier {
         Ok(Self { loss: Some(TrainingLoss::weighted(weights.into())), ..self })
     }
 
-    /// Sets the loss of the training. The function takes the logits (samples, outputs) and their batch, and returns the
-    /// mean loss of the batch, a scalar. Gradients pass through every operation of candle. The loss is not saved.
+    /// Sets a custom loss for training. The function takes the logits (samples, outputs) and their batch, and returns
+    /// the mean loss of the batch, a scalar. Gradients pass through every operation of candle. The loss is not saved.
     ///
     /// # Examples
     /// Focal loss (Lin et al. 2017), the mean of (1 − p)²·(−ln p) over the true classes' probabilities p:
@@ -190,8 +214,8 @@ impl TextClassifier {
         Self { loss: Some(TrainingLoss::new(loss)), ..self }
     }
 
-    /// Copies the classifier with independent weights: training one leaves the other unchanged. Added parameters are
-    /// copied too.
+    /// Copies the classifier with independent weights, so that training one leaves the other unchanged. Added
+    /// parameters are copied, too.
     ///
     /// # Errors
     /// The errors of candle.
@@ -206,19 +230,19 @@ impl TextClassifier {
         self.task
     }
 
-    /// Copy of the classifier on the pruned encoder; see [`Encoder::prune`].
+    /// Returns a copy of the classifier on a pruned encoder; see [`Encoder::prune`].
     ///
     /// # Errors
-    /// As [`Encoder::prune`].
+    /// Same errors as [`Encoder::prune`].
     pub fn prune(&self, plan: &PrunePlan) -> Result<Self> {
         self.with_encoder(self.encoder.prune(plan)?)
     }
 
-    /// Copy of the classifier on another encoder of the same hidden size.
+    /// Returns a copy of the classifier on another encoder of the same hidden size.
     ///
     /// # Errors
-    /// [`Error::Argument`] for an encoder of another hidden size; [`Error::Parameter`] for an encoder that already has
-    /// a classifier.
+    /// [`Error::Argument`] if the encoder has another hidden size; [`Error::Parameter`] if the encoder already has a
+    /// classifier.
     pub fn with_encoder(&self, encoder: Encoder) -> Result<Self> {
         let (hidden, got) = (self.encoder.config().hidden_size, encoder.config().hidden_size);
         if got != hidden {
@@ -234,7 +258,7 @@ impl TextClassifier {
     /// Adds a parameter to the encoder; see [`Encoder::add_parameter`].
     ///
     /// # Errors
-    /// As [`Encoder::add_parameter`].
+    /// Same errors as [`Encoder::add_parameter`].
     pub fn add_parameter(&mut self, name: impl Into<String>, value: &Tensor) -> Result<Parameter> {
         self.encoder.add_parameter(name, value)
     }
@@ -242,8 +266,8 @@ impl TextClassifier {
     /// Mean loss of a batch, a scalar.
     ///
     /// # Errors
-    /// As [`Encoder::embed`]; [`Error::Shape`] if the batch's targets do not fit the [`Task`]; errors of the
-    /// [loss](Self::with_loss).
+    /// Errors of [`Encoder::embed`] and of the [loss](Self::with_loss); [`Error::Shape`] if the targets of the batch do
+    /// not fit the [`Task`].
     pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         let logits = self.logits(batch, ctx)?;
         match &self.loss {
@@ -252,7 +276,7 @@ impl TextClassifier {
         }
     }
 
-    /// The encoder.
+    /// Encoder of the classifier.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }
@@ -262,19 +286,19 @@ impl TextClassifier {
         &mut self.encoder
     }
 
-    /// The classifier.
+    /// Linear layer after the encoder, with its pooling.
     pub fn classifier(&self) -> &Classifier {
         &self.classifier
     }
 
-    /// FLOPs of the [`logits`](Self::logits) of these texts.
+    /// FLOPs to compute the [`logits`](Self::logits) of texts.
     pub fn forward_flops(&self, load: Load) -> FlopCount {
         let layers = (0..self.encoder.layers()).map(|layer| self.encoder.layer_sizes(layer).forward(load));
         (layers.sum::<Breakdown>() + self.classifier.shape().forward(load.samples)).total()
     }
 
-    /// FLOPs of the backward pass of a loss on the [`logits`](Self::logits) of these texts, with the current frozen
-    /// flags. For frozen weights no gradients are computed, and below the lowest trained weights nothing runs.
+    /// FLOPs of a backward pass, for a loss on the [`logits`](Self::logits) of texts. The current frozen flags are
+    /// respected: frozen weights need no gradients, and nothing runs below the lowest trained weights.
     pub fn backward_flops(&self, load: Load) -> FlopCount {
         let (layers, input_gradient) = self.encoder.backward_needs();
         let layers = layers.into_iter().enumerate();
@@ -283,29 +307,29 @@ impl TextClassifier {
         (layers.sum::<Breakdown>() + self.classifier.shape().backward(load.samples, needs)).total()
     }
 
-    /// Computes outputs (samples, outputs), before the softmax or sigmoid.
+    /// Computes the outputs of a batch, shape (samples, outputs), before the softmax or sigmoid.
     ///
     /// # Errors
-    /// As [`Encoder::embed`].
+    /// Same errors as [`Encoder::embed`].
     pub fn logits(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         self.classifier.forward(&self.hidden(batch, ctx)?, ctx)
     }
 
-    /// Computes the hidden rows after the last layer, the classifier's input.
+    /// Computes the hidden states after the last layer, which are the input of the classifier.
     ///
     /// # Errors
-    /// As [`Encoder::embed`].
+    /// Same errors as [`Encoder::embed`].
     pub fn hidden(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Hidden> {
         let hidden = self.encoder.embed(batch, ctx)?;
         self.encoder.run(0..self.encoder.layers(), &hidden, &HeadPlan::Full, ctx)
     }
 
-    /// Probability of each class (softmax of the logits) or label (sigmoid), or the predicted number, for each sample.
-    /// Weights are packed for this batch alone; for many batches use
+    /// Computes the probability of each class (softmax of the logits) or label (sigmoid), or the predicted number, for
+    /// each sample. The weights are packed for this batch alone; for many batches use
     /// [`probabilities_of_all`](Self::probabilities_of_all).
     ///
     /// # Errors
-    /// As [`Encoder::embed`]; [`Error::NotFinite`] if weights are NaN or infinite.
+    /// Errors of [`Encoder::embed`]; [`Error::NotFinite`] if weights are NaN or infinite.
     pub fn probabilities(&self, batch: &PackedBatch) -> Result<Vec<Vec<f32>>> {
         self.answers(batch, &ForwardContext::inference())
     }
@@ -314,10 +338,10 @@ impl TextClassifier {
         self.task.probabilities(&self.logits(batch, ctx)?, &batch.sample_ids)
     }
 
-    /// Computes [`probabilities`](Self::probabilities) of every row of a data set.
+    /// Computes the [`probabilities`](Self::probabilities) of every row in a data set.
     ///
     /// # Errors
-    /// As [`probabilities`](Self::probabilities).
+    /// Same errors as [`probabilities`](Self::probabilities).
     pub fn probabilities_of_all(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<Vec<f32>>> {
         let (mut all, ctx) = (vec![Vec::new(); data.len()], ForwardContext::inference());
         for rows in PackedBatch::longest_first(&data.lengths(), batch_size)? {
@@ -372,8 +396,8 @@ impl Objective for TextClassifier {
         }
     }
 
-    /// The state contains only settings that the parameters' shapes do not determine, since each batch returns its loss
-    /// at once.
+    /// The state contains only settings that the shapes of the parameters do not determine. Each batch returns its loss
+    /// at once, so there is no other state.
     fn state(&self) -> Result<serde_json::Value> {
         let (task, pooling) = (self.task, self.classifier.pooling());
         Ok(serde_json::json!({ "encoder": self.encoder.config(), "pooling": pooling, "task": task }))

@@ -1,4 +1,4 @@
-//! Loss of a classifier's training that replaces the loss of its task.
+//! Loss that replaces the loss of a classifier's task in training.
 
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::tensors::cross_entropy;
 
 type Loss = dyn Fn(&Tensor, &PackedBatch) -> Result<Tensor> + Send + Sync;
 
-/// Function of logits, (samples, outputs), and their batch, that returns the mean loss of the batch, a scalar.
+/// Function that computes the mean loss of a batch, a scalar, from its logits of shape (samples, outputs).
 #[derive(Clone)]
 pub(super) struct TrainingLoss(Arc<Loss>);
 
@@ -20,7 +20,7 @@ impl TrainingLoss {
         Self(Arc::new(loss))
     }
 
-    /// Cross-entropy with a weight for each class: Σ w(class)·loss / Σ w(class).
+    /// Creates a cross-entropy with a weight for each class: Σ w(class)·loss / Σ w(class).
     pub(super) fn weighted(weights: Vec<f32>) -> Self {
         Self::new(move |logits, batch| {
             let losses = cross_entropy(logits, &batch.labels)?;

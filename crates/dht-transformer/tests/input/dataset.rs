@@ -427,7 +427,7 @@ fn a_column_that_tells_the_label_is_read_when_asked_and_noted() {
     assert_eq!((alone.notes(), alone.text), (vec![], vec![Column::Name("text".into())]));
     let both = ["text", "label_text"].map(|name| Column::Name(name.into()));
     let data = DatasetReader::new().text_columns(both).read_from("t.jsonl", rows.as_bytes()).unwrap();
-    let beware = "; beware: column \"label_text\" tells the label in 100 of 100 rows by 5 values";
+    let beware = "; beware: column \"label_text\" predicts the label in 100 of 100 rows by 5 values";
     assert!(data.reading.as_ref().unwrap().to_string().ends_with(beware), "{:?}", data.reading);
 }
 
@@ -451,7 +451,7 @@ fn a_column_that_nearly_tells_the_label_is_noted() {
         let data = joined().read_from("t.csv", noisy(200, wrong).as_bytes()).unwrap();
         let reading = data.reading.unwrap();
         assert_eq!(reading.notes().len(), usize::from(noted), "{reading}");
-        assert_eq!(reading.to_string().contains("; beware: column 2 tells the label in 9"), noted, "{reading}");
+        assert_eq!(reading.to_string().contains("; beware: column 2 predicts the label in 9"), noted, "{reading}");
     }
 }
 

@@ -1,13 +1,13 @@
 //! Difficulty of generated texts.
 
-/// Difficulty of a text: the structure that determines its verdict.
+/// Difficulty of a generated text: the structure that determines its verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Difficulty {
-    /// One opinion word, without a negated clause. These are half of the texts.
+    /// One opinion word and no negated clause. Half of the texts are easy.
     Easy,
-    /// One opinion and at least one negation, which inverts the opinion or belongs to another clause. These are a fifth
-    /// of the texts.
+    /// One opinion and at least one negation, which inverts the opinion or belongs to another clause. A fifth of the
+    /// texts are of this kind.
     Middle,
-    /// The majority of three or five judgements, each negated or not. These are three tenths of the texts.
+    /// Three or five judgements, each negated or not; the majority is the verdict. Three tenths of the texts are hard.
     Hard,
 }

@@ -1,7 +1,7 @@
-//! The grammar that generates a text with a given verdict.
+//! Grammar that generates a text with a requested verdict.
 //!
 //! An *opinion* is a clause with one opinion word, negated or not. A *scene* is a clause without a judgement; it may
-//! contain a negation as a decoy. A *tally* is several judgements of one thing; the majority counts.
+//! contain a negation as a decoy. A *tally* is several judgements of one thing; the majority is its verdict.
 
 use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +13,7 @@ use super::lexicon::{
     SUBJECT_ADJECTIVES, SURROUNDINGS, TURNS, Verb,
 };
 
-/// Text under construction: its phrases in order, and the row's random stream.
+/// Text under construction: the phrases so far, and the random generator of its row.
 pub(super) struct Writer<'a> {
     rng: &'a mut ChaCha8Rng,
     phrases: Vec<&'static str>,
@@ -91,7 +91,7 @@ impl<'a> Writer<'a> {
         list[self.rng.random_range(0..list.len())]
     }
 
-    /// Draws a random word; early words of a list are more frequent, as in natural text.
+    /// Draws a random word from a list. Early words are more frequent, as in natural text.
     fn pick_common<T: Copy>(&mut self, list: &[T]) -> T {
         let position: f64 = self.rng.random();
         let at = (position * position * list.len() as f64) as usize;
@@ -102,8 +102,8 @@ impl<'a> Writer<'a> {
         &list[self.rng.random_range(0..list.len())]
     }
 
-    /// Three or five judgements of one thing, each by a word or by the negation of its opposite; the majority has the
-    /// verdict `polarity`.
+    /// Writes three or five judgements of one thing. Each is a word, or the negation of its opposite; the majority has
+    /// the verdict `polarity`.
     fn tally(&mut self, subject: usize, polarity: usize) {
         let count = if self.chance(0.3) { 5 } else { 3 };
         let dissenting = self.rng.random_range(0..=count / 2);
@@ -122,7 +122,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// One clause with verdict `polarity`, by a word of that polarity, or by a negated word of the other polarity.
+    /// Writes one clause with the verdict `polarity`: a word of that polarity, or a negated word of the other polarity.
     fn opinion(&mut self, subject: usize, polarity: usize, negated: bool) {
         let word_polarity = if negated { 1 - polarity } else { polarity };
         match self.rng.random_range(0..if negated { 16 } else { 20 }) {
@@ -170,7 +170,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// "the plot was not only witty but also superb": a "not" that inverts nothing.
+    /// Writes a clause with a "not" that inverts nothing: "the plot was not only witty but also superb".
     fn not_only(&mut self, subject: usize, polarity: usize) {
         self.aspect(subject);
         self.say("was");
@@ -238,8 +238,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Writes a time and place, in a fifth of the cases with a noun of the other subject, so that a noun alone does not
-    /// reveal the subject.
+    /// Writes a time or place. In a fifth of the cases it contains a noun of the other subject, so that a noun alone
+    /// does not reveal the subject.
     fn circumstance(&mut self, subject: usize) {
         if self.chance(0.2) {
             let aside = self.pick(ASIDES);

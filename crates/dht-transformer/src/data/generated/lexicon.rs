@@ -1,9 +1,9 @@
-//! Words of generated texts, by their role in a sentence.
+//! Words of generated texts, listed by their role in a sentence.
 //!
-//! A list contains phrases: one or several lower-case words separated by single spaces. No opinion word is in two
-//! lists, so the lists determine praise or complaint, and the subject.
+//! Each list contains phrases: one or several lower-case words, separated by single spaces. No opinion word is in two
+//! lists, so the list of a word determines praise or complaint, and the subject.
 
-/// A verb in the two forms of the grammar: "(did not) enjoy" and "enjoyed".
+/// Verb in the two forms of the grammar: "(did not) enjoy" and "enjoyed".
 pub(super) struct Verb {
     pub(super) base: &'static str,
     pub(super) past: &'static str,
@@ -13,7 +13,7 @@ const fn verb(base: &'static str, past: &'static str) -> Verb {
     Verb { base, past }
 }
 
-/// Aspects of a film, and of a meal. The noun determines the subject of a text.
+/// Nouns for aspects of a film (first list) and of a meal (second list). The noun determines the subject of a text.
 pub(super) const ASPECTS: [&[&str]; 2] = [
     &[
         "film",
@@ -32,7 +32,7 @@ pub(super) const ASPECTS: [&[&str]; 2] = [
     &["meal", "food", "soup", "steak", "dessert", "menu", "pasta", "bread", "sauce", "chef", "curry", "pizza"],
 ];
 
-/// Adjectives that praise (first list) or complain (second list), for either subject.
+/// Adjectives of praise (first list) and of complaint (second list), for either subject.
 pub(super) const ADJECTIVES: [&[&str]; 2] = [
     &[
         "good",
@@ -70,19 +70,19 @@ pub(super) const SUBJECT_ADJECTIVES: [[&[&str]; 2]; 2] = [
     [&["delicious", "tasty", "tender"], &["bland", "stale", "burnt"]],
 ];
 
-/// Verbs of a person's opinion of a thing: "we enjoyed the plot".
+/// Verbs for a person's opinion of a thing: "we enjoyed the plot".
 pub(super) const OPINION_VERBS: [&[Verb]; 2] = [
     &[verb("enjoy", "enjoyed"), verb("love", "loved"), verb("admire", "admired")],
     &[verb("hate", "hated"), verb("dislike", "disliked"), verb("regret", "regretted")],
 ];
 
-/// Verbs of a thing's effect on a person: "the plot delighted us".
+/// Verbs for a thing's effect on a person: "the plot delighted us".
 pub(super) const EFFECT_VERBS: [&[Verb]; 2] = [
     &[verb("impress", "impressed"), verb("please", "pleased"), verb("delight", "delighted")],
     &[verb("bore", "bored"), verb("annoy", "annoyed"), verb("disappoint", "disappointed")],
 ];
 
-/// Persons who judge, as the subject of a clause and as its object.
+/// Persons who judge, as the subject and as the object of a clause.
 pub(super) const HOLDERS: &[&str] = &[
     "i",
     "we",
@@ -119,7 +119,7 @@ pub(super) const EXPERIENCERS: &[&str] = &[
     "the reviewers",
 ];
 
-/// Persons in scenes.
+/// Persons in scenes, who do not judge.
 pub(super) const PEOPLE: &[&str] = &[
     "i",
     "we",
@@ -183,7 +183,7 @@ pub(super) const DEEDS: &[Verb] = &[
     verb("follow the signs", "followed the signs"),
 ];
 
-/// Surroundings, and neutral statements about them.
+/// Places and circumstances in scenes, and neutral statements about them.
 pub(super) const SURROUNDINGS: &[&str] = &[
     "street",
     "queue",
@@ -264,10 +264,10 @@ pub(super) const OCCASIONS: &[&str] = &[
     "on saturday",
 ];
 
-/// Phrases with a noun of the other subject, which the text does not judge.
+/// Beginnings of asides about the other subject, which the text does not judge.
 pub(super) const ASIDES: &[&str] = &["after the", "before the", "during the", "right after the", "shortly before the"];
 
-/// Openings without an opinion, some with a word that is a negation elsewhere.
+/// Openings without an opinion. Some contain a word that is a negation elsewhere.
 pub(super) const OPENINGS: &[&str] = &[
     "without doubt",
     "no doubt",
@@ -283,7 +283,7 @@ pub(super) const OPENINGS: &[&str] = &[
     "overall",
 ];
 
-/// Degrees before an adjective, without effect on the verdict.
+/// Adverbs of degree before an adjective, without effect on the verdict.
 pub(super) const DEGREES: &[&str] =
     &["very", "really", "quite", "truly", "so", "rather", "utterly", "particularly", "simply", "genuinely"];
 
@@ -296,18 +296,18 @@ pub(super) const BASE_NEGATIONS: &[&str] = &["did not", "did not", "did not", "c
 /// Negations that precede the past form of a verb.
 pub(super) const PAST_NEGATIONS: &[&str] = &["never", "hardly"];
 
-/// Connectives that subordinate their own clause.
+/// Connectives that make their own clause subordinate.
 pub(super) const CONCESSIONS: &[&str] = &["although", "though", "even though"];
-/// Connectives that emphasise their own clause over the one before.
+/// Connectives that emphasise their own clause over the clause before it.
 pub(super) const TURNS: &[&str] = &[", but", ", but", "but", ", yet"];
-/// Neutral connectives.
+/// Connectives without emphasis.
 pub(super) const JOINTS: &[&str] = &["and", ", and", ".", ";"];
 
-/// Words that the code of the grammar writes itself, instead of drawing them from a list of this file.
+/// Words that the grammar writes directly, without drawing them from a list.
 pub(super) const GLUE: &[&str] =
     &["the", "was", "were", "and", "found", "find", "would", "call", "not only", "but also", ".", ",", "!"];
 
-/// Every phrase that the grammar can generate.
+/// All phrases that the grammar can generate.
 pub(super) fn phrases() -> Vec<&'static str> {
     let lists = [
         HOLDERS,

@@ -147,13 +147,15 @@ fn spellings_that_nobody_tells_apart_are_refused() {
 
 #[test]
 fn classes_that_are_given_have_to_be_there() {
-    let given = |pairs: &[(&str, &str)]| {
+    let mapping_from = |pairs: &[(&str, &str)]| {
         let pairs: Vec<(String, String)> = pairs.iter().map(|(own, class)| ((*own).into(), (*class).into())).collect();
-        LabelMapping::given(&pairs, &names(&["1", "2"]), &names(&["a", "b"]))
+        LabelMapping::from_pairs(&pairs, &names(&["1", "2"]), &names(&["a", "b"]))
             .map(|mapping| mapping.map(|all| all.to_string()))
     };
-    assert_eq!(given(&[("1", "b"), ("2", "a")]), Ok(Some("1 is b, 2 is a".into())));
-    assert!(matches!(given(&[("1", "c")]), Err(DataProblem::NoSuchClass { class, .. }) if class == "\"c\""));
-    assert!(matches!(given(&[("1", "a"), ("1", "b")]), Err(DataProblem::TwoClasses { .. })));
-    assert!(matches!(given(&[("1", "a")]), Err(DataProblem::OtherLabels { labels, .. }) if labels == "\"2\" (1)"));
+    assert_eq!(mapping_from(&[("1", "b"), ("2", "a")]), Ok(Some("1 is b, 2 is a".into())));
+    assert!(matches!(mapping_from(&[("1", "c")]), Err(DataProblem::NoSuchClass { class, .. }) if class == "\"c\""));
+    assert!(matches!(mapping_from(&[("1", "a"), ("1", "b")]), Err(DataProblem::TwoClasses { .. })));
+    assert!(
+        matches!(mapping_from(&[("1", "a")]), Err(DataProblem::OtherLabels { labels, .. }) if labels == "\"2\" (1)")
+    );
 }

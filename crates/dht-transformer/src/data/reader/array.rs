@@ -1,8 +1,8 @@
-//! The elements of a JSON array as lines.
+//! Reader that puts each element of a JSON array on a line of its own.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
-/// Why a file that begins like an array is none.
+/// Error in a file that begins like a JSON array.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct NotAnArray(&'static str);
@@ -10,10 +10,11 @@ pub(super) struct NotAnArray(&'static str);
 /// Byte-order mark of UTF-8.
 const MARK: &[u8] = &[0xef, 0xbb, 0xbf];
 
-/// A file whose first sign is `[`, with each element of the array on a line of its own, and `true`; any other file as it
-/// is. An element keeps the number of its first line where no other one begins on that line.
+/// Puts each element of a JSON array on a line of its own, and returns `true`. A file whose first character is not `[`
+/// is returned unchanged, with `false`. An element keeps the line number of its first line, unless another element
+/// begins on the same line.
 pub(super) fn elements<'a>(mut raw: Box<dyn BufRead + 'a>) -> io::Result<(Box<dyn BufRead + 'a>, bool)> {
-    // Byte by byte: the writer of a pipe may wait for an answer.
+    // The head is read byte by byte: the writer of a pipe may wait for an answer.
     let (mut head, mut byte) = (Vec::new(), [0]);
     let is_mark = |head: &[u8]| !head.is_empty() && MARK.starts_with(head);
     while (is_mark(&head) || head.last().is_none_or(u8::is_ascii_whitespace)) && raw.read(&mut byte)? > 0 {
@@ -38,7 +39,7 @@ enum Place {
         depth: usize,
         string: bool,
         escaped: bool,
-        /// Line ends in the element so far.
+        /// Number of line ends in the element so far.
         ends: usize,
     },
     /// After the array.
@@ -47,10 +48,10 @@ enum Place {
 
 struct Elements<'a> {
     raw: Box<dyn BufRead + 'a>,
-    /// Lines that are not read yet, from `at` on.
+    /// Output bytes; those before `at` were returned already.
     lines: Vec<u8>,
     at: usize,
-    /// Number of line ends that the file does not have at this place.
+    /// Number of line ends to skip, since an element ended its line early.
     owed: usize,
     place: Place,
 }
@@ -66,7 +67,8 @@ impl Elements<'_> {
     fn add(&mut self, byte: u8) -> Result<(), NotAnArray> {
         self.place = match (self.place, byte) {
             (Place::Inside { depth, string: true, escaped, ends }, byte) => {
-                // A control character is not allowed in a string, and a line end would hide that.
+                // JSON does not allow a control character in a string. A line end would hide this error, a tab does
+                // not.
                 self.lines.push(if byte == b'\n' { b'\t' } else { byte });
                 let string = escaped || byte != b'"';
                 Place::Inside { depth, string, escaped: byte == b'\\' && !escaped, ends }
@@ -111,15 +113,15 @@ impl Read for Elements<'_> {
         let failed = |problem| io::Error::new(io::ErrorKind::InvalidData, problem);
         while self.at == self.lines.len() {
             (self.at, self.lines) = (0, Vec::new());
-            let found = self.raw.fill_buf()?.to_vec();
-            if found.is_empty() {
+            let input = self.raw.fill_buf()?.to_vec();
+            if input.is_empty() {
                 return match self.place {
                     Place::End => Ok(0),
                     _ => Err(failed(NotAnArray("the array has no end"))),
                 };
             }
-            self.raw.consume(found.len());
-            found.into_iter().try_for_each(|byte| self.add(byte)).map_err(failed)?;
+            self.raw.consume(input.len());
+            input.into_iter().try_for_each(|byte| self.add(byte)).map_err(failed)?;
         }
         let count = (&self.lines[self.at..]).read(bytes)?;
         self.at += count;

@@ -1,4 +1,4 @@
-//! Data set of a table: the steps after its rows are in memory.
+//! Conversion of a table in memory to a data set.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -18,18 +18,18 @@ use crate::data::dataset::{Dataset, Example};
 use crate::data::reading::{Column, LabelKind, Reading, TableFormat};
 use crate::error::{DataProblem, Error, Result};
 
-/// Kind of labels that were lists.
+/// Kind of labels whose cells were lists.
 const JOINED: LabelKind = LabelKind::Several { separator: ',' };
 
-/// File that a table was read from.
+/// File that a table was read from, for names and errors.
 pub(super) struct TableFile<'a> {
     pub(super) path: &'a Path,
     pub(super) format: TableFormat,
     pub(super) sha256: String,
 }
 
-/// Selects the columns and labels of a table of one or more rows, and moves the rows into examples, so that no text is
-/// in memory twice.
+/// Converts a table with at least one row to a data set. Detects the columns and labels, and moves the rows into
+/// examples, so that no text is in memory twice.
 pub(super) fn assemble(mut table: Table, request: &TableRequest, file: TableFile<'_>) -> Result<Dataset> {
     let parts = Table { parts: table.parts.clone(), ..Table::default() };
     let at = |(line, problem): Problem| {
@@ -61,7 +61,7 @@ pub(super) fn assemble(mut table: Table, request: &TableRequest, file: TableFile
     let first = usize::from(places.header_row);
     let rows = std::mem::take(&mut table.rows);
     let ends = [rows.get(first), rows.last()].map(|row| row.map(|row| parts.origin(row.line).1));
-    // Keys that a row lacks are errors; a cell that it lacks is empty.
+    // In a jsonl file, a missing key is an error. In other files, a missing cell is empty.
     let needs_keys = file.format == TableFormat::JsonLines;
     let example = |row: Row| {
         let example = example(&row, &places, &labels, request.pair, needs_keys);
@@ -72,7 +72,7 @@ pub(super) fn assemble(mut table: Table, request: &TableRequest, file: TableFile
     if labels.classes.is_empty() {
         return Err(at((None, DataProblem::EmptyLabel)));
     }
-    // The secret placeholder of a number is -1 too, but -1 may also be a real value.
+    // -1 stands for a secret number, but it may also be a real value of some rows.
     let hides_numbers = examples.len() > 1 && examples.iter().all(|row| row.targets == [-1.0]);
     if reading.kind == LabelKind::Number && hides_numbers {
         return Err(at((ends[0], DataProblem::HiddenLabel)));
@@ -86,7 +86,7 @@ pub(super) fn assemble(mut table: Table, request: &TableRequest, file: TableFile
     Ok(Dataset { name, labels: labels.classes, examples, sha256: file.sha256, reading: Some(reading) })
 }
 
-/// Interpretation of a table, without the notes on its texts.
+/// Interpretation of a table, without the warnings on its texts.
 fn interpretation(
     table: &Table,
     places: &Places,
@@ -126,7 +126,7 @@ fn interpretation(
     }
 }
 
-/// Example of a row. With `needs_keys`, a row without the key of a text is refused.
+/// Converts a row to an example. With `needs_keys`, a row without the key of a text column is refused.
 fn example(
     row: &Row,
     places: &Places,
@@ -148,7 +148,8 @@ fn example(
     })
 }
 
-/// Number of rows of the first class that programs write for a missing value, with it. "none" is often a class.
+/// Number of rows of the first class whose name programs write for a missing value, and the name. "none" is often a
+/// real class and does not count.
 fn missing_labels(examples: &[Example], classes: &[String]) -> Option<(usize, String)> {
     let class = classes.iter().position(|class| is_missing(class) && class != "none")?;
     Some((examples.iter().filter(|example| example.label == class).count(), classes[class].clone()))
@@ -161,8 +162,8 @@ fn missing_texts(examples: &[Example]) -> Option<(usize, String)> {
     Some((1 + missing.count(), first.clone()))
 }
 
-/// Line and class of the first or last row, if no other row has its class. In a small file many classes have a single
-/// row: none is reported.
+/// Line and class of the first or last row, if no other row has its class. Small files, in which many classes have a
+/// single row, are not checked.
 fn lone_class(examples: &[Example], ends: [Option<u64>; 2], classes: &[String]) -> Option<(u64, String)> {
     if examples.len() < 4 * classes.len() {
         return None;

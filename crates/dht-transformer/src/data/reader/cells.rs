@@ -1,15 +1,15 @@
-//! Kinds of cells: words, numbers, dates, missing values.
+//! Types of cells: words, numbers, dates and missing values.
 
 /// Words that programs write for a missing value.
 const MISSING: [&str; 10] = ["nan", "null", "none", "n/a", "na", "#n/a", "<na>", "nat", "undefined", NULL];
-/// Missing value in the dumps of databases.
+/// Missing value in database dumps.
 pub(super) const NULL: &str = "\\N";
-/// Prefixes of months and days of the week, and words in times.
+/// Abbreviated names of months and weekdays, and words in times.
 const DATE_WORDS: [&str; 24] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "mon", "tue", "wed", "thu",
     "fri", "sat", "sun", "am", "pm", "utc", "gmt", "z",
 ];
-/// Names of months and days of the week in full.
+/// Full names of months and weekdays.
 const DATE_NAMES: [&str; 19] = [
     "january",
     "february",
@@ -32,12 +32,13 @@ const DATE_NAMES: [&str; 19] = [
     "sunday",
 ];
 
-/// Returns whether a cell is a number. `nan` and `inf` are words.
+/// Returns whether a cell is a number. `nan` and `inf` are not numbers here.
 pub(super) fn is_number(cell: &str) -> bool {
     cell.bytes().any(|byte| byte.is_ascii_digit()) && cell.parse::<f64>().is_ok()
 }
 
-/// Returns whether a cell is a date or a time: digits with separators, and at most names of months, days and zones.
+/// Returns whether a cell is a date or a time: digits with separators, and no words but names of months, days and
+/// zones.
 pub(super) fn is_date(cell: &str) -> bool {
     let (mut digits, mut parts) = (0, 0);
     let all = cell.split(|sign: char| !sign.is_alphanumeric()).filter(|part| !part.is_empty()).all(|part| {
@@ -48,7 +49,7 @@ pub(super) fn is_date(cell: &str) -> bool {
             return DATE_WORDS.contains(&&*word) || DATE_NAMES.contains(&&*word);
         }
         digits += 1;
-        // 2024-05-01T10:00Z, 3rd, 7pm.
+        // Numbers joined with letters: 2024-05-01T10:00Z, 3rd, 7pm.
         let mixed = part.split(['T', 't', 'Z', 'z']).all(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
         mixed
             || number.bytes().all(|byte| byte.is_ascii_digit())
@@ -57,24 +58,24 @@ pub(super) fn is_date(cell: &str) -> bool {
     all && digits > 0 && parts > 1
 }
 
-/// Returns whether a cell is a number without a fraction, such as 5 or 5.0.
+/// Returns whether a cell is a whole number, such as 5 or 5.0.
 pub(super) fn is_whole(cell: &str) -> bool {
     cell.parse::<f64>().is_ok_and(|number| number.fract() == 0.0)
 }
 
-/// Returns whether a cell is one web or mail address.
+/// Returns whether a cell is a single web address.
 fn is_address(cell: &str) -> bool {
     let lower = cell.to_lowercase();
     !cell.contains(char::is_whitespace)
         && (lower.starts_with("http://") || lower.starts_with("https://") || lower.starts_with("www."))
 }
 
-/// Returns whether a cell holds words: it is not empty, and neither a number nor a date nor an address.
+/// Returns whether a cell contains words: it is not empty, and is not a number, date, address or missing value.
 pub(super) fn is_words(cell: &str) -> bool {
     !cell.is_empty() && !is_number(cell) && !is_date(cell) && !is_address(cell) && !is_missing(cell)
 }
 
-/// Returns whether a cell is written as a missing value.
+/// Returns whether a cell is a word that programs write for a missing value.
 pub(super) fn is_missing(cell: &str) -> bool {
     MISSING.iter().any(|missing| cell.eq_ignore_ascii_case(missing))
 }

@@ -1,4 +1,4 @@
-//! Compression and encoding of a text file.
+//! Compression and character encoding of text files.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -14,14 +14,22 @@ use crate::error::Error;
 /// Compression of a whole file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Compression {
-    /// gzip, `.gz`.
+    /// gzip, with the extension `.gz`.
     Gzip,
-    /// Zstandard, `.zst`.
+    /// Zstandard, with the extension `.zst`.
     Zstd,
 }
 
 impl Compression {
-    /// Compression that the ending of a file's name implies, and the name without that ending.
+    /// Compression that the extension of a file's name implies, and the name without this extension.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::data::Compression;
+    ///
+    /// assert_eq!(Compression::of_name("train.csv.gz"), (Some(Compression::Gzip), "train.csv"));
+    /// assert_eq!(Compression::of_name("train.csv"), (None, "train.csv"));
+    /// ```
     pub fn of_name(name: &str) -> (Option<Self>, &str) {
         for (ending, compression) in [(".gz", Self::Gzip), (".zst", Self::Zstd)] {
             let at = name.len().saturating_sub(ending.len());
@@ -32,7 +40,7 @@ impl Compression {
         (None, name)
     }
 
-    /// Name of the format.
+    /// Name of the compression format.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
@@ -40,7 +48,7 @@ impl Compression {
         }
     }
 
-    /// The decompressed bytes.
+    /// Reader of the decompressed bytes.
     pub(super) fn reader<'a>(self, raw: impl Read + 'a) -> Box<dyn BufRead + 'a> {
         match self {
             Self::Gzip => Box::new(BufReader::new(MultiGzDecoder::new(raw))),
@@ -49,9 +57,9 @@ impl Compression {
     }
 }
 
-/// The frames of a Zstandard file, one after the other.
+/// Reader of the consecutive frames of a Zstandard file.
 struct Frames<R: Read> {
-    /// The input, while no frame has it.
+    /// Input; `None` while a frame reads it.
     raw: Option<R>,
     frame: Option<StreamingDecoder<R, ruzstd::decoding::FrameDecoder>>,
 }
@@ -76,8 +84,8 @@ impl<R: BufRead> Read for Frames<R> {
     }
 }
 
-/// Encoding of a text file, by its name in the [standard](https://encoding.spec.whatwg.org) of browsers, such as
-/// `windows-1252`, `latin1`, `utf-16le` or `shift_jis`.
+/// Character encoding of a text file. It is parsed from a name of the [WHATWG
+/// standard](https://encoding.spec.whatwg.org), such as `windows-1252`, `latin1`, `utf-16le` or `shift_jis`.
 ///
 /// ```
 /// use dht_transformer::data::TextEncoding;
@@ -90,7 +98,7 @@ impl<R: BufRead> Read for Frames<R> {
 pub struct TextEncoding(&'static Encoding);
 
 impl TextEncoding {
-    /// The text as UTF-8; bytes that do not belong to the encoding become U+FFFD.
+    /// Reader of the text as UTF-8. Bytes that are invalid in the encoding become U+FFFD.
     fn reader<'a>(self, raw: impl Read + 'a) -> Box<dyn BufRead + 'a> {
         let decoded = DecodeReaderBytesBuilder::new().encoding(Some(self.0)).bom_override(true).build(raw);
         Box::new(BufReader::new(decoded))
@@ -101,15 +109,15 @@ impl FromStr for TextEncoding {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        // Python's names of the same encodings.
+        // Names that Python uses for the same encodings.
         let standard = name.trim().to_ascii_lowercase().replace('_', "-");
         let standard = match &*standard {
             "latin-1" => "latin1",
             "utf-8-sig" => "utf-8",
             other => other.strip_prefix("cp125").map_or(other, |_| other),
         };
-        let found = Encoding::for_label(standard.as_bytes()).or_else(|| Encoding::for_label(name.as_bytes()));
-        found.map(Self).ok_or_else(|| {
+        let encoding = Encoding::for_label(standard.as_bytes()).or_else(|| Encoding::for_label(name.as_bytes()));
+        encoding.map(Self).ok_or_else(|| {
             Error::argument("encoding", "a name such as utf-8, windows-1252, latin1, utf-16le or shift_jis", name)
         })
     }
@@ -121,10 +129,11 @@ impl fmt::Display for TextEncoding {
     }
 }
 
-/// First bytes of a file that name its encoding.
+/// Byte-order marks, which name the encoding at the beginning of a file.
 const MARKS: [&[u8]; 3] = [&[0xef, 0xbb, 0xbf], &[0xff, 0xfe], &[0xfe, 0xff]];
 
-/// A file as UTF-8, and its encoding if it is another one: that of its byte-order mark, otherwise the one `asked` for.
+/// Decodes a file as UTF-8. The encoding is that of the byte-order mark, otherwise the requested one. It is returned if
+/// it is not UTF-8.
 pub(super) fn decoded<'a>(
     mut raw: Box<dyn BufRead + 'a>,
     asked: Option<TextEncoding>,

@@ -12,24 +12,24 @@ use super::table::Table;
 use crate::data::reading::{Column, HeaderSource, LabelLeak, LabelSource, TextSource};
 use crate::error::DataProblem;
 
-/// Maximum number of distinct values of a label column that is not selected by name.
+/// Maximum number of distinct values in a column that is detected as the label without a label name.
 const MOST_LABELS: usize = 1000;
-/// A text column leaks the label if predicting the most frequent label of each cell value is correct in this fraction
-/// of rows, ...
+/// Least fraction of rows in which the cells of a text column predict the label, if the column leaks the label. The
+/// prediction is the most frequent label among rows with the same cell.
 const TELLING_SHARE: f64 = 0.9;
-/// ... if this prediction leaves at most this fraction of the errors of the majority label, ...
+/// Largest number of errors of this prediction, as a fraction of the errors of the most frequent label of all rows.
 const ERRORS_LEFT: f64 = 0.2;
-/// ... and if the probability of such a result by chance is below this value.
+/// Largest probability of such a prediction by chance.
 const TELLING_BY_CHANCE: f64 = 0.001;
 
-/// Indices of the label and text columns, and the presence of a header.
+/// Columns that were detected or requested, by index, and the presence of a header.
 pub(crate) struct Places {
     pub(crate) header_row: bool,
     pub(crate) header_source: HeaderSource,
     pub(crate) label: usize,
     pub(crate) label_source: LabelSource,
     pub(crate) label_rivals: Vec<usize>,
-    /// Columns of zeros and ones, each named after a label; `label` is the first of them.
+    /// Columns of zeros and ones, each named after a label. The first of them is also `label`.
     pub(crate) label_columns: Vec<usize>,
     pub(crate) text: Vec<usize>,
     pub(crate) text_source: TextSource,
@@ -38,17 +38,17 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// Column by its name, or by its number if it has none.
+    /// Column at an index, identified by its name, or by its number if it has no name.
     pub(crate) fn column(&self, place: usize) -> Column {
         column(self.names.as_deref(), place)
     }
 
-    /// Columns at some places.
+    /// Columns at several indices.
     pub(super) fn columns(&self, places: &[usize]) -> Vec<Column> {
         places.iter().map(|place| self.column(*place)).collect()
     }
 
-    /// Refuses a pair that is not two columns, and columns whose cells are not texts, numbers or truth values.
+    /// Refuses a pair that is not two columns. Also refuses columns whose cells are not texts, numbers or truth values.
     pub(super) fn check(&self, table: &Table, pair: bool) -> Result<(), Problem> {
         if pair && self.text.len() != 2 {
             return Err((None, DataProblem::PairColumns { got: self.text.len() }));
@@ -70,14 +70,14 @@ fn column(names: Option<&[String]>, place: usize) -> Column {
     name.map_or(Column::Number(place), Column::Name)
 }
 
-/// Detects header, label column and text columns of a table, or looks up the requested ones.
+/// Detects the header, the label column and the text columns of a table, or looks up the requested columns.
 pub(super) fn find_columns(table: &Table, request: &TableRequest) -> Result<Places, Problem> {
     let (header_row, header_source) = find_header(table, request)?;
     let names = column_names(table, header_row)?;
     if table.rows.len() == usize::from(header_row) {
         return Err((None, DataProblem::NoRows));
     }
-    // Columns by number are others in a table of another width.
+    // Column numbers of the training set mean other columns in a table of another width.
     let expected = request.training.map(|training| training.width).filter(|expected| *expected != table.width);
     if let Some(expected) = expected
         && names.is_none()
@@ -89,7 +89,7 @@ pub(super) fn find_columns(table: &Table, request: &TableRequest) -> Result<Plac
     let search = Search { table, first, names: names.as_deref(), labels };
     let asked = request.text.as_ref().map(|columns| columns.iter().map(|column| search.place(column)).collect());
     let asked: Option<Vec<usize>> = asked.transpose()?;
-    // A label is not looked for among the texts.
+    // Text columns cannot be detected as the label.
     let texts = asked.clone().unwrap_or_else(|| search.named_texts(request.pair));
     let label_columns: Vec<usize> =
         request.label_columns.iter().map(|column| search.place(column)).collect::<Result<_, _>>()?;
@@ -108,7 +108,7 @@ pub(super) fn find_columns(table: &Table, request: &TableRequest) -> Result<Plac
         Some(places) => (TextSource::Asked, places),
         None => search.text(label, request.pair)?,
     };
-    // A single text column may repeat: it is the text, not metadata of it.
+    // Repeated cells of a single text column are repeated texts, not a leak.
     let leaks = if text.len() > 1 { search.leaks(&text, label) } else { Vec::new() };
     Ok(Places {
         header_row,
@@ -128,7 +128,8 @@ fn first_line(table: &Table) -> Option<u64> {
     table.rows.first().map(|row| row.line)
 }
 
-/// Presence of a header row, and the reason. Refuses a csv or tsv table of one column: it has no place for a label.
+/// Detects the header, with the reason for the decision. Refuses a csv or tsv table of one column, since it has no
+/// label column.
 fn find_header(table: &Table, request: &TableRequest) -> Result<Decision, Problem> {
     if table.keys.is_some() {
         return Ok((false, HeaderSource::Format));
@@ -152,7 +153,7 @@ fn column_names(table: &Table, header_row: bool) -> Result<Option<Vec<String>>, 
     Ok(Some(names))
 }
 
-/// Problem of rows of one cell, with the separator that occurs in most of them.
+/// Error for a table of one column, with the separator that occurs in most rows.
 fn one_column(table: &Table) -> DataProblem {
     let with = |sign: char| table.rows.iter().filter(|row| row.cell(0).contains(sign)).count();
     let other = [';', '\t', '|', ','].into_iter().max_by_key(|sign| with(*sign));
@@ -160,7 +161,7 @@ fn one_column(table: &Table) -> DataProblem {
     DataProblem::OneColumn { other: other.map_or_else(String::new, |sign| format!(", and most have {sign:?}")) }
 }
 
-/// Refuses duplicate column names, unless they are empty, and a repeated header among the rows.
+/// Refuses duplicate column names that are not empty, and a repetition of the header among the rows.
 fn check_header(table: &Table, names: &[String]) -> Result<(), Problem> {
     let line = table.rows[0].line;
     let mut seen = BTreeSet::new();
@@ -175,7 +176,7 @@ fn check_header(table: &Table, names: &[String]) -> Result<(), Problem> {
 
 struct Search<'a> {
     table: &'a Table,
-    /// First row after the header.
+    /// Index of the first row after the header.
     first: usize,
     names: Option<&'a [String]>,
     labels: Option<&'a [String]>,
@@ -185,7 +186,7 @@ impl Search<'_> {
     fn place(&self, column: &Column) -> Result<usize, Problem> {
         let named = |name: &str| self.names.and_then(|names| place_of(names, name));
         let place = match column {
-            // A number that is a column's name refers to that column: messages use names.
+            // A number that is the name of a column means that column, since messages identify columns by name.
             Column::Number(number) => {
                 named(&number.to_string()).or(Some(*number).filter(|&number| number < self.table.width))
             }
@@ -208,12 +209,12 @@ impl Search<'_> {
         self.names.map_or("", |names| names[place].as_str())
     }
 
-    /// Returns whether a column of a table with names has no name. Such a column is neither a label nor a text.
+    /// Returns whether a column has no name although the table has a header. Such a column is neither label nor text.
     fn is_unnamed(&self, place: usize) -> bool {
         self.names.is_some_and(|names| names[place].is_empty())
     }
 
-    /// Columns with this name.
+    /// Indices of the columns that have a name.
     fn called(&self, name: &str) -> Vec<usize> {
         (0..self.table.width).filter(|place| is_called(self.name(*place), name)).collect()
     }
@@ -223,11 +224,14 @@ impl Search<'_> {
         columns.join(", ")
     }
 
-    /// Detects the label column: by its name; otherwise the only column that holds nothing but the training set's
-    /// labels; otherwise the only column with a value in every row and 2 to [`MOST_LABELS`] distinct values that each
-    /// occur at least twice.
+    /// Detects the label column. The first of these rules that applies decides:
+    ///
+    /// 1. The column has the name of a label column.
+    /// 2. It is the only column that holds nothing but labels of the training set.
+    /// 3. It is the only column with a value in every row and 2 to [`MOST_LABELS`] distinct values, each of which
+    ///    occurs at least twice.
     fn label(&self, texts: &[usize]) -> Result<(LabelSource, usize, Vec<usize>), Problem> {
-        // A text column would leak the label to the model.
+        // A text column would leak the label to the model, so it is not a candidate.
         let others = || (0..self.table.width).filter(|place| !texts.contains(place) && !self.is_unnamed(*place));
         let is_flag = |place: &usize| self.cells(*place).all(|cell| cell == "0" || cell == "1");
         let ambiguous = |places: &[usize]| {
@@ -259,12 +263,13 @@ impl Search<'_> {
                 several => return Err(ambiguous(several)),
             }
         }
-        // A column cannot be the label if no other column is left for the text.
+        // A candidate must leave another column for the text.
         let leaves_text = |label: &usize| others().any(|place| place != *label && self.cells(place).any(is_words));
         let dates = |place: usize| self.cells(place).all(|cell| is_date(cell) && !is_whole(cell));
         let fits = |place: &usize| !dates(*place) && (!texts.is_empty() || leaves_text(place));
         let repeating: Vec<usize> = candidates().filter(|place| self.repeats(*place) && fits(place)).collect();
-        // Real labels have gaps and rare classes: another column that is complete must not take their place.
+        // Real labels have gaps and rare classes. Where a column nearly repeats, a complete column must not replace it
+        // unnoticed.
         let nearly: Vec<usize> = candidates().filter(|place| self.nearly_repeats(*place) && fits(place)).collect();
         let uncertain = |place: usize, reason| {
             let column = column(self.names, place).to_string();
@@ -281,7 +286,7 @@ impl Search<'_> {
         }
     }
 
-    /// Names of the columns with arrays or objects, after a semicolon.
+    /// Lists the columns with arrays or objects for an error message, after a semicolon.
     fn nested(&self) -> String {
         let places: Vec<usize> = self.table.nested.keys().copied().collect();
         match self.columns(&places) {
@@ -305,8 +310,9 @@ impl Search<'_> {
         counts.len() >= 2 && counts.values().all(|&count| count >= 2)
     }
 
-    /// Returns whether a column [repeats](Self::repeats) except in some rows: at least half have a value, at least two
-    /// values occur twice, and in nine of ten rows with a value, that value occurs at least twice.
+    /// Returns whether a column [repeats](Self::repeats) except in some rows. At least half of the rows must have a
+    /// value, and at least two values must occur twice. Of the rows with a value, nine in ten must have a value that
+    /// occurs at least twice.
     fn nearly_repeats(&self, place: usize) -> bool {
         if self.repeats(place) {
             return false;
@@ -320,7 +326,7 @@ impl Search<'_> {
         counts.len() <= MOST_LABELS && 2 * filled >= rows && values >= 2 && 10 * covered >= 9 * filled
     }
 
-    /// Pair of columns with the names of a text pair.
+    /// Columns whose names are those of a text pair.
     fn named_pair(&self) -> Option<[usize; 2]> {
         PAIRS.iter().find_map(|names| match names.map(|name| self.called(name)) {
             [first, second] if first.len() == 1 && second.len() == 1 => Some([first[0], second[0]]),
@@ -328,7 +334,7 @@ impl Search<'_> {
         })
     }
 
-    /// Columns that are texts by their names; none if the names do not decide.
+    /// Text columns by name; empty if the names do not decide.
     fn named_texts(&self, pair: bool) -> Vec<usize> {
         if pair {
             return self.named_pair().map_or_else(Vec::new, Vec::from);
@@ -339,19 +345,19 @@ impl Search<'_> {
         }
     }
 
-    /// Columns with a text name different from `text`.
+    /// Columns with a text name other than `text`.
     fn others_named(&self) -> Vec<usize> {
         (0..self.table.width).filter(|place| is_one_of(self.name(*place), &TEXT[1..])).collect()
     }
 
-    /// Detects the text columns: by name; otherwise the only column with words in it.
+    /// Detects the text columns: by name, otherwise the only column that contains words.
     fn text(&self, label: usize, pair: bool) -> Result<(TextSource, Vec<usize>), Problem> {
         let ambiguous = |places: &[usize]| Err((None, DataProblem::TextColumns { columns: self.columns(places) }));
         let named: Vec<usize> = self.named_texts(pair);
         if !named.is_empty() && !named.contains(&label) {
-            // A sentence next to a question is half of a pair.
+            // A column `sentence` next to a column `question` is one half of a pair.
             let half = self.named_pair().filter(|both| !pair && both.contains(&named[0]) && !self.is_text(named[0]));
-            // A column of numbers or addresses is not text, whatever its name.
+            // A column that contains only numbers or addresses is not a text, whatever its name.
             let words = |place: &usize| self.cells(*place).any(is_words);
             let sentences = |place: &usize| self.cells(*place).any(|cell| cell.contains(' ') && is_words(cell));
             let better = |place: &usize| *place != label && !self.is_index(*place) && sentences(place);
@@ -396,9 +402,10 @@ impl Search<'_> {
         is_called(self.name(place), TEXT[0])
     }
 
-    /// Text columns that leak the label, such as a written-out label or the name of a source: at least half of the
-    /// cells are repeated, and the label is nearly always the most frequent label of rows with the same cell. Rows with
-    /// identical words count once, so a file that contains each row twice is not reported.
+    /// Text columns that leak the label, such as a written-out label or the name of a source. At least half of the
+    /// cells of such a column are repeated. The label of a row is nearly always the most frequent label among rows with
+    /// the same cell. Rows with identical words count once, so that a file that contains each row twice is not
+    /// reported.
     fn leaks(&self, texts: &[usize], label: usize) -> Vec<LabelLeak> {
         let numbers = |place: usize| self.cells(place).all(|cell| cell.is_empty() || is_number(cell));
         let worded: Vec<usize> =
@@ -426,7 +433,7 @@ impl Search<'_> {
         let share = |count: usize| count as f64 / filled.max(1) as f64;
         let told = share(labels_of.values().filter_map(|labels| labels.values().max()).sum());
         let without = share(rows_of.values().copied().max().unwrap_or_default());
-        // The chance that a repetition has the label of the cell's first row is the chance that two rows have the same
+        // A repeated cell has the label of the cell's first row by chance as often as two random rows have the same
         // label.
         let by_chance: f64 = rows_of.values().map(|&count| share(count).powi(2)).sum();
         let repeated = filled - values;

@@ -1,23 +1,24 @@
-//! Parser of csv rows, as in RFC 4180, also with another separator than the comma.
+//! Parser of csv rows as in RFC 4180, for any separator.
 
 use super::lines::{LONGEST_ROW, Lines};
 use super::names::is_known;
 use super::row::{Row, next_column};
 use crate::error::{DataProblem, Result};
 
-/// Separators of columns, the most usual one first.
+/// Separators of columns, the most common first.
 const SEPARATORS: [char; 4] = [',', ';', '\t', '|'];
 
-/// Separator that a first line `sep=;` declares, as spreadsheets write it.
+/// Separator that a first line such as `sep=;` declares. Spreadsheets write such a line.
 pub(super) fn declared_separator(line: &str) -> Option<char> {
     let mut signs = line.trim_end_matches('\r').trim_matches('"').strip_prefix("sep=")?.chars();
     let sign = signs.next()?;
-    // The rest of a row of empty cells.
+    // The rest of the line may be the separators of empty cells.
     signs.all(|rest| rest == ',').then_some(sign)
 }
 
-/// Separator of the columns by the first line: the one between the most names that are known or are in `names`; a comma
-/// where no sign stands beside such a name. Of a comma and another sign beside as many, the comma is part of a name.
+/// Detects the separator in the first line: the character between the largest number of column names that are known or
+/// are in `names`. It is a comma if no character separates such names. If the comma and another character separate
+/// equally many names, it is the other character, since a name may contain a comma.
 pub(super) fn separator_of(line: &str, names: &[&str]) -> char {
     let is_name = |cell: &&str| {
         let cell = cell.trim().trim_matches('"');
@@ -25,12 +26,13 @@ pub(super) fn separator_of(line: &str, names: &[&str]) -> char {
     };
     let count = |sign: char| if line.contains(sign) { line.split(sign).filter(is_name).count() } else { 0 };
     let [comma, others @ ..] = SEPARATORS;
-    // Of equal signs, the first.
+    // Of separators with equal counts, the first is selected.
     let best = others.into_iter().rev().max_by_key(|sign| count(*sign)).filter(|sign| count(*sign) > 0);
     best.filter(|sign| count(*sign) >= count(comma)).unwrap_or(comma)
 }
 
-/// Splits at separators outside of quotes, reading more lines while a quote is open; returns the number of columns.
+/// Splits a row at separators outside of quotes. While a quote is open, it reads further lines. Returns the number of
+/// columns.
 pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row, separator: char) -> Result<usize> {
     let mut fields = Fields { line: first, start: 0, quoted: String::new(), separator };
     let mut column = 0;
@@ -55,12 +57,12 @@ pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row, separ
     }
 }
 
-/// Fields of a row that are still to be read.
+/// Remaining fields of a row.
 struct Fields {
     line: String,
-    /// Start of the next field in the line.
+    /// Start of the next field in `line`.
     start: usize,
-    /// Content of the last quoted field. It is one buffer for all of them.
+    /// Content of the last quoted field. The buffer is used for all fields.
     quoted: String,
     /// Separator of the fields.
     separator: char,
@@ -71,7 +73,7 @@ impl Fields {
         &self.line[self.start..]
     }
 
-    /// Reads a field in quotes, which may run over several lines.
+    /// Reads a quoted field, which may span several lines.
     fn read_quoted(&mut self, lines: &mut Lines<'_>) -> Result<()> {
         let begins = lines.number();
         self.quoted.clear();
@@ -100,7 +102,7 @@ impl Fields {
         }
     }
 
-    /// Field without quotes, which must not contain one.
+    /// Reads an unquoted field, which must not contain a quote.
     fn next_plain(&mut self, lines: &Lines<'_>, column: usize) -> Result<&str> {
         let length = self.rest().find(self.separator).unwrap_or(self.line.len() - self.start);
         let end = self.start + length;
@@ -117,11 +119,12 @@ impl Fields {
         Ok(field.strip_suffix('\r').filter(|_| end == self.line.len()).unwrap_or(field))
     }
 
-    /// Correction of a quoted field that text follows; `in_one_line` is false if the field has several lines.
+    /// Suggests how to correct a quoted field with text after its closing quote. `in_one_line` is false if the field
+    /// spans several lines.
     fn cause_after_quote(&self, in_one_line: bool) -> &'static str {
         let usual = match in_one_line {
             true => "double each quote inside a quoted field",
-            // The opening quote of a later row has closed it.
+            // The opening quote of a later row closed the field.
             false => "the field that opens here runs over several lines; close it, or double each quote inside",
         };
         match self.quoted.ends_with('\\') {
@@ -130,7 +133,7 @@ impl Fields {
         }
     }
 
-    /// Correction for a character beside a quote that looks like the separator of the file.
+    /// Suggests a correction if the character next to a quote looks like the true separator of the file.
     fn beside_a_quote(&self, sign: Option<char>) -> Option<&'static str> {
         match sign.filter(|sign| *sign != self.separator)? {
             ';' => Some("name the separator ';', or separate columns by commas"),

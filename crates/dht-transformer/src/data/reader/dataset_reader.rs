@@ -16,45 +16,50 @@ use crate::data::reading::{Column, LabelKind, Reading, TableFormat};
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::Hashing;
 
-/// Default limit of decompressed bytes.
+/// Default maximum number of decompressed bytes.
 const MOST_BYTES: u64 = 4 << 30;
 
-/// Reads labelled texts from csv, tsv and jsonl files, also compressed (`.gz`, `.zst`), from files of fastText (`.txt`
-/// with lines such as `__label__good fine food`), from [folders of classes](Self::read_folders), and (with the feature
-/// `parquet`) from parquet files.
+/// Reads labelled texts from files and directories. It reads csv, tsv and jsonl, also compressed (`.gz`, `.zst`),
+/// parquet (feature `parquet`), and [folders of classes](Self::read_folders). From files of fastText (`.txt`), it reads
+/// lines such as `__label__good fine food`.
 ///
-/// csv is quoted as in RFC 4180. Its columns are separated by commas, or by semicolons, tabs or bars between the names
-/// of a header without commas, or by the sign of a first line such as `sep=;`. tsv is not quoted (as in GLUE). jsonl has
-/// one object on each line; an array of objects is read, too. Blank lines are skipped; spaces around a cell are dropped.
-/// Texts are UTF-8, unless a byte-order mark or [`encoding`](Self::encoding) names another encoding. From parquet files,
-/// columns of texts, numbers and truth values are read. If a parquet file names the classes of a numbered column, as
-/// files on the Hugging Face hub do, these names are the labels, in the order of the file; -1 is then not a class.
+/// - **csv** is quoted as in RFC 4180. The separator is the one that a first line such as `sep=;` declares. Otherwise
+///   it is the comma, or the semicolon, tab or bar that separates the names in a header without commas.
+/// - **tsv** is not quoted, as in GLUE.
+/// - **jsonl** has one object on each line. An array of objects is read, too.
+/// - **parquet**: columns of texts, numbers and truth values are read. A file may contain names for the classes of a
+///   numbered column, as files on the Hugging Face hub do. These names are then the labels, in the order of the file,
+///   and -1 is not a class.
 ///
-/// Labels in a list are read from cells such as `["food", "staff"]`, `['food', 'staff']` or `{"food": 1, "staff": 0}`,
-/// in which a label applies from 0.5 on. If each row has one label, they are classes, otherwise
-/// [several labels](LabelKind::Several).
+/// Blank lines are skipped, and spaces around a cell are removed. Texts are UTF-8, unless a byte-order mark or
+/// [`encoding`](Self::encoding) names another encoding.
 ///
-/// Columns that are not specified are detected by these rules; ambiguous files are refused:
+/// A label cell may be a list, such as `["food", "staff"]`, `['food', 'staff']` or `{"food": 1, "staff": 0}`. In the
+/// last form, a label applies if its value is at least 0.5. If each row has one label, the labels are classes,
+/// otherwise [several labels](LabelKind::Several).
 ///
-///  - **Header** (csv and tsv): a first row with the name of a requested or known column, or with a word above numbers
-///    or dates, is a header; a first row with a value that is repeated in its column is data. Unnamed columns are not
-///    read.
-///  - **Label**: the column called `label`; otherwise the only column called `labels`, `class` or `category`. Without
-///    such a name, the only column that holds nothing but the training set's labels, if these are given. Otherwise the
-///    only column that has a value in every row and between 2 and 1000 distinct values, each of which occurs at least
-///    twice.
-///  - **Text**: the column called `text`; otherwise the only column called `sentence`, `review`, `comment`, `content`,
-///    `message`, `body`, `document`, `tweet` or `utterance`; otherwise the only column with words in it. Numbers, dates
-///    and addresses are not words; columns called `index`, `idx`, `id` or `guid` are never texts. Several requested
-///    columns are joined.
-///  - **Pair** (if requested): columns with the names of a pair, such as `sentence1` and `sentence2` or `premise` and
-///    `hypothesis`; otherwise the only two columns with words in them.
-///  - **Classes** of another set, if its labels are given: see [`labels`](Self::labels).
+/// # Detection of columns
+/// Columns that are not requested are detected by these rules. An ambiguous file is refused.
 ///
-/// [`Dataset::reading`] reports these decisions; print its [`lines`](Reading::lines).
+/// - **Header** (csv and tsv): the first row is a header if it contains the name of a requested or known column, or a
+///   word above numbers or dates. It is data if one of its values is repeated in the column. Columns without a name are
+///   not read.
+/// - **Label**: the column called `label`; otherwise the only column called `labels`, `class` or `category`. Without
+///   such a name, it is the only column that holds nothing but labels of the training set, if they are known. Otherwise
+///   it is the only column with a value in every row and 2 to 1000 distinct values, each of which occurs at least
+///   twice.
+/// - **Text**: the column called `text`; otherwise the only column called `sentence`, `review`, `comment`, `content`,
+///   `message`, `body`, `document`, `tweet` or `utterance`; otherwise the only column that contains words. Numbers,
+///   dates and addresses are not words. Columns called `index`, `idx`, `id` or `guid` are never texts. Several
+///   requested columns are joined.
+/// - **Pair** (if requested): two columns with the names of a pair, such as `sentence1` and `sentence2` or `premise`
+///   and `hypothesis`; otherwise the only two columns that contain words.
+/// - **Classes** of a training set or model: [`labels`](Self::labels) documents how the labels of the file are matched.
 ///
-/// Read a test file with the reader [`like`](Self::like) its training set, so that both have the same labels and
-/// columns.
+/// [`Dataset::reading`] reports these decisions as text [`lines`](Reading::lines).
+///
+/// Read a test file with the reader that is [`like`](Self::like) its training set, so that both have the same labels
+/// and columns.
 ///
 /// # Examples
 /// ```
@@ -79,12 +84,12 @@ impl Default for DatasetReader {
 }
 
 impl DatasetReader {
-    /// Creates a reader that detects header and columns.
+    /// Creates a reader that detects the header and the columns.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets whether the first row of a csv or tsv file names the columns; `None`, the default, detects it from the first
+    /// Sets whether the first row of a csv or tsv file is a header. `None`, the default, detects it from the first
     /// rows, and refuses an ambiguous first row.
     #[must_use]
     pub fn header(mut self, header: impl Into<Option<bool>>) -> Self {
@@ -92,8 +97,8 @@ impl DatasetReader {
         self
     }
 
-    /// Sets the separator of the columns of a csv file; `None`, the default, is the comma, or what stands between the
-    /// names of a first line without commas.
+    /// Sets the separator of the columns in a csv file. `None`, the default, is the comma, or the character that
+    /// separates the names of a first line without commas.
     #[must_use]
     pub fn separator(mut self, separator: impl Into<Option<char>>) -> Self {
         self.request.separator = separator.into();
@@ -107,15 +112,27 @@ impl DatasetReader {
         self
     }
 
-    /// Sets the label column, by its name or number.
+    /// Sets the label column, by its name or its number.
     #[must_use]
     pub fn label_column(mut self, column: impl Into<Column>) -> Self {
         (self.request.label, self.request.label_of_training) = (Some(column.into()), false);
         self
     }
 
-    /// Sets a column for each label, whose cells are 1 where the label applies, otherwise 0 or empty. Each label has the
-    /// name of its column.
+    /// Sets the label columns of multi-label data: one column for each label. A cell is 1 if the label applies,
+    /// otherwise 0 or empty. Each label has the name of its column.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::DatasetReader;
+    ///
+    /// let file = "text,food,staff\nfine soup,1,0\nrude waiter and bad soup,1,1\n";
+    /// let reader = DatasetReader::new().label_columns(["food", "staff"]).text_columns(["text"]);
+    /// let data = reader.read_from("reviews.csv", file.as_bytes())?;
+    /// assert_eq!(data.examples[0].targets, [1.0, 0.0]);
+    /// assert_eq!(data.examples[1].targets, [1.0, 1.0]);
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     #[must_use]
     pub fn label_columns(mut self, columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
         self.request.label_columns = columns.into_iter().map(Into::into).collect();
@@ -123,7 +140,7 @@ impl DatasetReader {
         self
     }
 
-    /// Sets the text columns, by their names or numbers, in the order of concatenation.
+    /// Sets the text columns, by name or number. Several columns are joined in this order.
     #[must_use]
     pub fn text_columns(mut self, columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
         self.request.text = Some(columns.into_iter().map(Into::into).collect());
@@ -131,22 +148,23 @@ impl DatasetReader {
         self
     }
 
-    /// Sets whether the two text columns are a sentence pair instead of parts of one text.
+    /// Sets whether the two text columns are a pair of texts, and not parts of one text.
     #[must_use]
     pub fn pair(mut self, pair: bool) -> Self {
         self.request.pair = pair;
         self
     }
 
-    /// Sets the meaning of the label column: a class (default), several labels, or a number. A column of numbers should
-    /// have the name of a label column or be set explicitly, since nothing else identifies it.
+    /// Sets the meaning of the label column: one class (default), several labels, or a number. A column of numbers is
+    /// detected only by the name of a label column; otherwise it must be set with [`label_column`](Self::label_column).
     #[must_use]
     pub fn label_kind(mut self, kind: LabelKind) -> Self {
         self.request.kind = Some(kind);
         self
     }
 
-    /// Sets the training set's labels. A class is an index into these labels. The file's labels are matched with them:
+    /// Sets the classes: the labels of the training set, in order. The labels of the file are matched with these
+    /// classes:
     ///
     /// | labels of the file | classes | a label is |
     /// |---|---|---|
@@ -155,22 +173,36 @@ impl DatasetReader {
     /// | numbers | `LABEL_k`, and the other way round | the class of its number |
     /// | no and yes, false and true | two numbers or `LABEL_k` | the lower and the higher one |
     ///
-    /// All other labels are [refused](DataProblem::OtherLabels), as are numbers that may be counted from 0 or from 1.
+    /// All other labels are [refused](DataProblem::OtherLabels). Numbers that may be counted from 0 or from 1 are
+    /// refused, too.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::DatasetReader;
+    ///
+    /// let file = "text,label\nfine food,1\nbad food,0\n";
+    /// let data = DatasetReader::new().labels(["bad", "good"]).read_from("test.csv", file.as_bytes())?;
+    /// assert_eq!((data.examples[0].label, data.examples[1].label), (1, 0));
+    /// let reading = data.reading.expect("a reading of the file");
+    /// assert_eq!(reading.label_mapping().as_deref(), Some("0 is bad, 1 is good"));
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     #[must_use]
     pub fn labels(mut self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.request.labels = Some(labels.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Sets the classes of labels that do not match by name. Each pair is a label and its class. Without known
-    /// [classes](Self::labels), the classes are the labels as they are mapped, so that two labels can become one class.
+    /// Maps labels to classes explicitly, for labels that do not match by name. Each pair is a label and its class.
+    /// Without known [classes](Self::labels), the mapped labels are the classes, so that two labels can become one
+    /// class.
     #[must_use]
     pub fn label_mapping(mut self, pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         self.request.mapping = pairs.into_iter().collect();
         self
     }
 
-    /// Uses the labels and columns of the training set.
+    /// Requests the labels and columns of the training set.
     #[must_use]
     pub fn like(self, train: &Dataset) -> Self {
         let reader = self.labels(train.labels.iter().cloned());
@@ -180,8 +212,8 @@ impl DatasetReader {
         }
     }
 
-    /// Uses the columns from the [`Reading`] of another file, with its label kind and label mapping. That of a file
-    /// without labels has text columns alone.
+    /// Requests the columns, label kind and label mapping from the [`Reading`] of another file. If that file was read
+    /// without labels, only its text columns are requested.
     #[must_use]
     pub fn with_reading(mut self, reading: &Reading) -> Self {
         let request = &mut self.request;
@@ -199,36 +231,41 @@ impl DatasetReader {
         self
     }
 
-    /// Leaves out rows without a label, and rows with a label that none of the [`labels`](Self::labels) is, and counts them
-    /// in the [reading](Dataset::reading). A file most of whose rows have other labels is still refused.
+    /// Leaves out rows that have no label, or a label that is not one of the [`labels`](Self::labels). The
+    /// [reading](Dataset::reading) counts these rows. If most rows have unknown labels, the file is still refused.
     #[must_use]
     pub fn skip_unlabelled(mut self) -> Self {
         self.request.skips_unlabelled = true;
         self
     }
 
-    /// Draws at most this many rows by a seed, each row with the same probability, and keeps their order. One file takes
-    /// no more memory than these rows, of several files also the largest one.
+    /// Draws at most `rows` rows at random, each with the same probability. They keep their order. A single file needs
+    /// no more memory than these rows; several files also need the memory of the largest one.
     #[must_use]
     pub fn most_rows(mut self, rows: usize, seed: u64) -> Self {
         self.request.most_rows = Some((rows, seed));
         self
     }
 
-    /// Sets the limit of (decompressed) bytes; default 4 GiB. A small compressed file can expand to any size.
+    /// Sets the maximum number of decompressed bytes; default 4 GiB. It is a protection, since a small compressed file
+    /// can expand to any size.
     #[must_use]
     pub fn most_bytes(mut self, bytes: u64) -> Self {
         self.most_bytes = bytes;
         self
     }
 
-    /// Reads a file, in the format that its extension names. The data set is named after the directory and the file. A
+    /// Reads a file in the format that its extension names. The data set is named after the directory and the file. A
     /// directory is read as [folders of classes](Self::read_folders).
     ///
     /// # Errors
-    /// [`Error::Io`] if the file is missing or unreadable, otherwise [`Error::Data`] with the line. Causes: an unknown
-    /// extension, an empty file, NUL bytes, bytes that are not UTF-8, damaged or truncated gzip or parquet data, bad
-    /// quotes, a wrong number of columns, bad JSON, unknown columns or labels, a row without label or text, no rows.
+    /// [`Error::Io`] if the file is missing or unreadable. [`Error::Data`] with the line in these cases:
+    ///
+    /// - The extension is unknown, or the file is empty or has no rows.
+    /// - The content is damaged: NUL bytes, bytes that are not UTF-8, truncated gzip or parquet data, stray quotes,
+    ///   invalid JSON, or a wrong number of columns.
+    /// - A requested column or a label is unknown.
+    /// - A row has no label or no text.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Dataset> {
         let path = path.as_ref();
         if path.is_dir() {
@@ -238,12 +275,12 @@ impl DatasetReader {
         assemble(table, &self.request, TableFile { path, format, sha256 })
     }
 
-    /// Reads the texts of a directory with a folder for each class and a file for each text: `pos/1.txt`, `pos/2.txt`,
-    /// `neg/1.txt`, … Read are files whose names end in `.txt` or digits, or have no ending.
+    /// Reads a directory that has a folder for each class and a file for each text: `pos/1.txt`, `pos/2.txt`,
+    /// `neg/1.txt`, … Files are read if their names end in `.txt` or in digits, or have no extension.
     ///
     /// # Errors
-    /// [`Error::Io`] for a file that cannot be read; [`Error::Data`] for fewer than two folders with texts, and for a
-    /// file that is not text.
+    /// [`Error::Io`] if a file cannot be read; [`Error::Data`] if fewer than two folders have texts, or a file is not
+    /// text.
     pub fn read_folders(&self, folder: impl AsRef<Path>) -> Result<Dataset> {
         let folder = folder.as_ref();
         if class_folders(folder)?.len() < 2 {
@@ -256,12 +293,12 @@ impl DatasetReader {
         assemble(table, &self.request, TableFile { path: folder, format: TableFormat::Folders, sha256 })
     }
 
-    /// Reads several files as one table, in order. They have the same columns; those of csv and tsv files stand in the
-    /// same order, and the first row of each may repeat the header. Errors name the file.
+    /// Reads several files as one table, in order. All files must have the same columns, in csv and tsv files in the
+    /// same order. The first row of each file may repeat the header. Errors name the file.
     ///
     /// # Errors
-    /// As [`read`](Self::read); [`Error::Data`] for a file whose columns differ from the first file's;
-    /// [`Error::Argument`] for no file, or for files of different formats.
+    /// Same errors as [`read`](Self::read); [`Error::Data`] if the columns of a file differ from those of the first
+    /// file; [`Error::Argument`] if there is no file, or the files have different formats.
     pub fn read_parts(&self, parts: &[impl AsRef<Path>]) -> Result<Dataset> {
         let first = match parts {
             [] => return Err(Error::argument("parts", "one or more files", "none")),
@@ -275,7 +312,7 @@ impl DatasetReader {
         }
         let draw = self.request.most_rows.map(Draw::new);
         let (mut table, mut bytes) = (Table { draw, ..Table::default() }, Box::new(io::empty()) as Box<dyn Read>);
-        // Rows are drawn from all files together.
+        // Rows are drawn from all files together, so no file is sampled alone.
         let all = Self { request: TableRequest { most_rows: None, ..self.request.clone() }, ..self.clone() };
         for part in parts {
             let path = part.as_ref();
@@ -289,18 +326,18 @@ impl DatasetReader {
         assemble(table, &self.request, TableFile { path: first, format, sha256 })
     }
 
-    /// Reads from any source; `path` gives the format and the name, and appears in errors. Parquet data are first
-    /// written to a temporary file.
+    /// Reads labelled texts from any source. `path` determines the format and the name of the data set, and appears in
+    /// errors. Parquet data is first written to a temporary file.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// Same errors as [`read`](Self::read).
     pub fn read_from(&self, path: impl AsRef<Path>, input: impl Read) -> Result<Dataset> {
         let path = path.as_ref();
         let (table, format, sha256) = self.table(path, input)?;
         assemble(table, &self.request, TableFile { path, format, sha256 })
     }
 
-    /// Reads the rows of a file, with its format and digest.
+    /// Reads the rows of a file. Also returns the format and the SHA-256 of the file.
     fn table_of(&self, path: &Path) -> Result<(Table, TableFormat, String)> {
         if !matches!(format_of(&file_name(path)), Some((TableFormat::Parquet, _))) {
             return self.table(path, open(path)?);
@@ -311,7 +348,7 @@ impl DatasetReader {
         Ok((table, TableFormat::Parquet, sha256))
     }
 
-    /// Reads the rows of an input, with its format and digest.
+    /// Reads the rows of an input. Also returns its format and SHA-256.
     fn table(&self, path: &Path, input: impl Read) -> Result<(Table, TableFormat, String)> {
         let at = |line, problem| data_error(path, line, problem);
         let (format, compression) = format_of(&file_name(path)).ok_or_else(|| at(None, DataProblem::UnknownFormat))?;
@@ -333,7 +370,7 @@ impl DatasetReader {
         let empty = raw.is_unread();
         let table = match read {
             Ok(table) if !table.rows.is_empty() => table,
-            // An empty file is not a truncated gzip file, whatever its name.
+            // An empty file is reported as empty, even if its name is that of a gzip file.
             _ if empty => return Err(at(None, DataProblem::Empty)),
             Ok(_) => return Err(at(None, DataProblem::NoRows)),
             Err(error) => return Err(error),

@@ -1,4 +1,4 @@
-//! Format of a file and name of its data set, from the file's name.
+//! Format of a file and name of its data set, both derived from the file's name.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Format implied by a file's name, and the compression of the whole file.
+/// Format and compression that the name of a file implies; `None` for an unknown extension.
 pub(super) fn format_of(name: &str) -> Option<(TableFormat, Option<Compression>)> {
     let name = name.to_ascii_lowercase();
     if name.ends_with(".parquet") {
@@ -27,7 +27,7 @@ pub(super) fn format_of(name: &str) -> Option<(TableFormat, Option<Compression>)
     Some((format, compression))
 }
 
-/// `FOLDER/STEM`, or `STEM` without a folder.
+/// Name of the data set in a file: `FOLDER/STEM`, or `STEM` without a folder.
 pub(super) fn name_of(path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let stem = file.split('.').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Files of a data set in a directory: the files of each split, and all other files.
+//! Files in the directory of a data set: the files of each split, and all other files.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,7 +15,7 @@ use crate::data::reading::TableFormat;
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::missing_part;
 
-/// Split of a data set.
+/// Split of a data set: training, development or test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
     /// Training split: `train.*`
@@ -27,8 +27,8 @@ pub enum Split {
 }
 
 impl Split {
-    /// Beginnings of the names of the split's files, up to the first dot (for parquet also up to the first hyphen), in
-    /// upper or lower case.
+    /// Stems that the names of the split's files have. The stem of a name ends at the first dot, for parquet also at
+    /// the first hyphen. Case is ignored.
     fn stems(self) -> &'static [&'static str] {
         match self {
             Self::Train => &["train"],
@@ -37,7 +37,7 @@ impl Split {
         }
     }
 
-    /// Returns whether a file belongs to the split by its name.
+    /// Returns whether the name of a file belongs to the split.
     fn has(self, name: &str, format: TableFormat) -> bool {
         let stem = name.split('.').next().unwrap_or_default();
         let stem = if format == TableFormat::Parquet { stem.split('-').next().unwrap_or_default() } else { stem };
@@ -46,11 +46,26 @@ impl Split {
 }
 
 impl DatasetReader {
-    /// Reads the training and the test texts of a directory: `train.csv` and `test.csv`, or `dev.tsv` if there is no
-    /// test file, and so on. The test texts are read with the labels and columns of the training texts.
+    /// Reads the training and the test texts of a directory, such as `train.csv` and `test.csv`. Without a test file,
+    /// it reads the development file, such as `dev.tsv`. The test texts are read with the labels and columns of the
+    /// training texts.
     ///
     /// # Errors
-    /// As [`find`](Self::find) and [`read`](Self::read).
+    /// Errors of [`find`](Self::find) and [`read`](Self::read).
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::DatasetReader;
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let folder = folder.path();
+    /// # std::fs::write(folder.join("train.csv"), "text,label\nfine food,good\nbad food,bad\n").unwrap();
+    /// # std::fs::write(folder.join("test.csv"), "text,label\nbad staff,bad\n").unwrap();
+    /// let (training, test) = DatasetReader::new().read_directory(folder)?; // train.csv and test.csv
+    /// assert_eq!((training.len(), test.len()), (2, 1));
+    /// assert_eq!(test.labels, training.labels);
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     pub fn read_directory(&self, folder: impl AsRef<Path>) -> Result<(Dataset, Dataset)> {
         let folder = folder.as_ref();
         let training = self.read(Self::find(folder, Split::Train)?)?;
@@ -59,14 +74,14 @@ impl DatasetReader {
         Ok((training, test))
     }
 
-    /// Finds the test file: the file of the test split, or if there is none, of the development split.
+    /// Finds the file of the test split. Without such a file, finds the file of the development split.
     ///
     /// # Errors
-    /// As [`find`](Self::find).
+    /// Same errors as [`find`](Self::find).
     pub fn find_test(folder: impl AsRef<Path>) -> Result<PathBuf> {
         let folder = folder.as_ref();
-        let missing = |found: &Result<PathBuf>| {
-            matches!(found, Err(Error::Data { problem: DataProblem::NoSuchSplit { .. }, .. }))
+        let missing = |result: &Result<PathBuf>| {
+            matches!(result, Err(Error::Data { problem: DataProblem::NoSuchSplit { .. }, .. }))
         };
         let test = Self::find(folder, Split::Test);
         if !missing(&test) {
@@ -84,11 +99,10 @@ impl DatasetReader {
         })
     }
 
-    /// Finds the file of a split in a directory, of which there must be only one: `train.csv`, `dev.tsv.gz`,
-    /// `test.parquet`, …
+    /// Finds the only file of a split in a directory, such as `train.csv`, `dev.tsv.gz` or `test.parquet`.
     ///
     /// # Errors
-    /// As [`find_parts`](Self::find_parts); [`Error::Data`] also for a split of more than one file.
+    /// Same errors as [`find_parts`](Self::find_parts); [`Error::Data`] also if the split has more than one file.
     pub fn find(folder: impl AsRef<Path>, split: Split) -> Result<PathBuf> {
         let folder = folder.as_ref();
         let mut parts = Self::find_parts(folder, split)?.into_iter();
@@ -106,10 +120,13 @@ impl DatasetReader {
         }
     }
 
-    /// Finds the files of a split in a directory, in order: the file that [`find`](Self::find) returns, or all parts of
-    /// a parquet file, `train-00000-of-00002.parquet` and `train-00001-of-00002.parquet`. Without such a file, the folder
-    /// of the split with a folder for each class; for training texts also the directory itself if it has such folders.
-    /// [`read_parts`](Self::read_parts) reads them.
+    /// Finds the files of a split in a directory, in order. [`read_parts`](Self::read_parts) reads them. The result is
+    /// the first of these that exists:
+    ///
+    /// - The file that [`find`](Self::find) returns, or all parts of a parquet file, such as
+    ///   `train-00000-of-00002.parquet` and `train-00001-of-00002.parquet`.
+    /// - The folder of the split, if it has a folder for each class.
+    /// - For training texts, the directory itself, if it has a folder for each class.
     ///
     /// # Errors
     /// [`Error::Data`] if there is no file, if there is more than one set of files, or if a part is missing;
@@ -117,7 +134,7 @@ impl DatasetReader {
     pub fn find_parts(folder: impl AsRef<Path>, split: Split) -> Result<Vec<PathBuf>> {
         let folder = folder.as_ref();
         let failed = |source| Error::io(folder, source);
-        // Files grouped by the common part of their names.
+        // Files whose names begin alike are parts of one set.
         let mut sets: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for entry in std::fs::read_dir(folder).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
@@ -155,8 +172,8 @@ impl DatasetReader {
         Err(Error::Data { path: folder.into(), line: None, problem })
     }
 
-    /// Names of the files in a directory that belong to no split, in order; without hidden files, checksums and
-    /// descriptions.
+    /// Names of the files in a directory that belong to no split, in order. Hidden files, checksums and descriptions
+    /// are not included.
     ///
     /// # Errors
     /// [`Error::Io`] if the directory cannot be listed.
@@ -182,7 +199,8 @@ impl DatasetReader {
     }
 }
 
-/// Tables and folders in a directory without the files of a split, with what to do, after a colon.
+/// Names a table or folder that the user may have meant, if a directory has no file of the split. The text follows a
+/// colon.
 fn instead(folder: &Path) -> Result<String> {
     let all = entries(folder)?;
     let is_one = |path: &&PathBuf| {
@@ -211,7 +229,7 @@ fn instead(folder: &Path) -> Result<String> {
     Ok(String::new())
 }
 
-/// Directory of a split with a folder for each class.
+/// Directory of a split that has a folder for each class.
 fn class_directory(folder: &Path, split: Split) -> Result<Option<PathBuf>> {
     let is_split = |path: &PathBuf| split.stems().iter().any(|stem| stem.eq_ignore_ascii_case(&file_name(path)));
     let own = (split == Split::Train).then(|| folder.to_owned());
@@ -223,7 +241,7 @@ fn class_directory(folder: &Path, split: Split) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Returns whether a file has labels: any table, but of plain text only a file of fastText.
+/// Returns whether a file has labels. Every table has; a plain text file has only if it is in fastText's format.
 fn is_table(path: &Path, format: TableFormat) -> bool {
     let begins = |file: File| {
         let mut lines = Lines::new(path, file, Compression::of_name(&file_name(path)).0, u64::MAX);

@@ -9,20 +9,21 @@ use super::table::Table;
 use crate::data::reading::{Column, HeaderSource};
 use crate::error::DataProblem;
 
-/// Minimum number of words of a cell that is a text rather than a name.
+/// Minimum number of words in a cell that is a text and not a name.
 const SENTENCE: usize = 5;
 
-/// Presence of a header, and the reason.
+/// Presence of a header, and the reason for the decision.
 pub(super) type Decision = (bool, HeaderSource);
 
-/// Decides by the rows of a table whether the first is a header.
+/// Decides whether the first row of a table is a header.
 ///
-/// A first row that names a known or requested column, or has a word above numbers or dates, is a header. A first row
-/// with a cell like other cells of its column is data. `expected` is the presence of a header in the training set, if
-/// known.
+/// The first row is a header if it names a known or requested column, or has a word above numbers or dates. It is data
+/// if it has a cell like other cells of the column. `expected` is the presence of a header in the training set, if it
+/// is known.
 ///
 /// # Errors
-/// [`DataProblem::FirstRow`] if the first row may be a header or data.
+/// [`DataProblem::FirstRow`] if the first row may be a header or data; [`DataProblem::OtherHeader`] if it contradicts
+/// `expected`.
 pub(super) fn decide(
     table: &Table,
     asked: Option<bool>,
@@ -35,14 +36,14 @@ pub(super) fn decide(
     }
     let rest = &table.rows[1..];
     let (name, data) = (name_of(first, table.width, rest, columns), value_of(first, table.width, rest));
-    // A known name next to a whole sentence may be a label next to its text, unless it was requested.
+    // A known name next to a sentence may be a label next to its text, unless the name was requested.
     let asked = |name: &String| columns.iter().any(|column| matches!(column, Column::Name(own) if own == name));
     let sentence = |column| first.cell(column).split_whitespace().count() >= SENTENCE;
     if name.as_ref().is_some_and(|name| !asked(name)) && data.is_none() && (0..table.width).any(sentence) {
         return expected.map_or(Err(DataProblem::FirstRow), |expected| Ok((expected, HeaderSource::Training)));
     }
     if counts(first, table.width) && !rest.is_empty() && name.is_none() {
-        // Numbers of the columns above words are names; above numbers alone they may be data.
+        // Column numbers above words are names. Above other numbers they may be data.
         let above_words =
             |column: usize| is_number(first.cell(column)) && !rest.iter().any(|row| is_number(row.cell(column)));
         return match (0..table.width).any(above_words) {
@@ -53,7 +54,7 @@ pub(super) fn decide(
     let decision = match (name, data) {
         (Some(name), None) => Some((true, HeaderSource::Name(name))),
         (None, Some(column)) => Some((false, HeaderSource::Value(column))),
-        // A name that is a value of its own column does not decide.
+        // A name that is also a value of its own column does not decide.
         (Some(_), Some(_)) => None,
         (None, None) => words_above(first, table.width, rest).map(|source| (true, source)),
     };
@@ -67,7 +68,7 @@ pub(super) fn decide(
     }
 }
 
-/// Name of a requested or known column in the first row, if it is not also a value of its column.
+/// Name of a requested or known column in the first row. A name that is also a value of its column does not count.
 fn name_of(first: &Row, width: usize, rest: &[Row], columns: &[&Column]) -> Option<String> {
     let requested = |cell: &str| columns.iter().any(|column| matches!(column, Column::Name(name) if name == cell));
     let repeats = |column: usize| rest.iter().any(|row| row.cell(column) == first.cell(column)) && !rest.is_empty();
@@ -84,8 +85,7 @@ fn name_of(first: &Row, width: usize, rest: &[Row], columns: &[&Column]) -> Opti
         .map(named)
 }
 
-/// Column whose first cell is like the others: a number in a column of numbers, a date in a column of dates, or a
-/// repeated value.
+/// Column whose first cell is like the cells below it: a number above numbers, a date above dates, or a repeated value.
 fn value_of(first: &Row, width: usize, rest: &[Row]) -> Option<usize> {
     (0..width).find(|column| {
         let cell = first.cell(*column);
@@ -98,7 +98,7 @@ fn value_of(first: &Row, width: usize, rest: &[Row]) -> Option<usize> {
     })
 }
 
-/// Column whose first cell is a word and whose other cells are numbers or dates.
+/// Column whose first cell is a word and whose other cells are all numbers or all dates.
 fn words_above(first: &Row, width: usize, rest: &[Row]) -> Option<HeaderSource> {
     let above = |column: &usize| {
         let cell = first.cell(*column);
@@ -107,8 +107,8 @@ fn words_above(first: &Row, width: usize, rest: &[Row]) -> Option<HeaderSource> 
     (0..width).find(above).map(HeaderSource::Words)
 }
 
-/// Returns whether a row numbers the columns, as pandas' `df.to_csv` does for columns without names, with or without
-/// the index column.
+/// Returns whether a row contains the numbers of the columns. pandas' `df.to_csv` writes them for columns without
+/// names, with or without the index column.
 fn counts(first: &Row, width: usize) -> bool {
     let from = usize::from(first.cell(0).is_empty());
     width > from && (from..width).all(|column| first.cell(column) == (column - from).to_string())
@@ -118,14 +118,14 @@ fn header_or_none(header: bool) -> &'static str {
     if header { "a header" } else { "no header" }
 }
 
-/// Returns whether all filled cells of a column satisfy a predicate, and some are filled.
+/// Returns whether all filled cells of a column satisfy a predicate, and at least one cell is filled.
 fn all(rest: &[Row], column: usize, kind: fn(&str) -> bool) -> bool {
     let mut filled =
         rest.iter().map(|row| row.cell(column)).filter(|cell| !cell.is_empty() && !is_missing(cell)).peekable();
     filled.peek().is_some() && filled.all(kind)
 }
 
-/// Returns whether a row repeats the header, in the same or another order, as in concatenated files.
+/// Returns whether a row repeats the header, in the same or another order. Concatenated files have such rows.
 pub(super) fn is_header_again(row: &Row, header: &Row, width: usize) -> bool {
     if width < 2 {
         return false;

@@ -1,4 +1,4 @@
-//! JSON objects on one line. Values retain their original text.
+//! Parser of one JSON object on one line. Values keep their original text.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::error::DataProblem;
 
-/// Non-JSON tokens that programs write, and their JSON equivalents.
+/// Words and signs that programs write but JSON does not allow, with their JSON equivalents.
 const FOREIGN: [(&str, &str); 8] = [
     ("'", "\""),
     ("NaN", "null"),
@@ -22,14 +22,14 @@ const FOREIGN: [(&str, &str); 8] = [
     ("False", "false"),
 ];
 
-/// Key of an object and its value, as written.
+/// Key of a JSON object, with the value as written.
 pub(crate) type Member = (String, Box<RawValue>);
 
 /// Parses the members of a JSON object, in order. Half of a surrogate pair in a key becomes U+FFFD.
 ///
 /// # Errors
-/// [`DataProblem::NotJson`], also for a duplicate key; [`DataProblem::ForeignJson`] for `NaN` and other words instead
-/// of a value.
+/// [`DataProblem::ForeignJson`] if a word such as `NaN` stands in place of a value; [`DataProblem::NotJson`] if the
+/// line is not a JSON object, or a key occurs twice.
 pub(super) fn parse_object(line: &str) -> Result<Vec<Member>, DataProblem> {
     let first = match members(line) {
         Ok(members) => return Ok(members),
@@ -53,9 +53,9 @@ pub(super) fn parse_object(line: &str) -> Result<Vec<Member>, DataProblem> {
     })
 }
 
-/// Message on a line that begins like an object.
+/// Error message for a line that begins like an object.
 fn broken(error: &serde_json::Error) -> String {
-    // The parser counts one line.
+    // The parser reports line 1 for every line of the file, so the number is removed.
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(&*message, |(message, _)| message);
     let advice = match (error.classify(), message) {
@@ -66,7 +66,7 @@ fn broken(error: &serde_json::Error) -> String {
     format!("{message} (column {}): {advice}", error.column())
 }
 
-/// Decodes a string value; half of a surrogate pair becomes U+FFFD.
+/// Decodes a JSON string. Half of a surrogate pair becomes U+FFFD.
 pub(super) fn string(value: &RawValue) -> Result<String, DataProblem> {
     let parse = |text: &str| serde_json::from_str::<String>(text);
     parse(value.get())
@@ -103,7 +103,7 @@ fn members(line: &str) -> serde_json::Result<Vec<Member>> {
     Ok(members)
 }
 
-/// Non-JSON word outside of strings, and its position in the line, from 1.
+/// Word that JSON does not allow outside of strings, with its position in the line, counted from 1.
 fn foreign_word(line: &str) -> Option<(usize, (&'static str, &'static str))> {
     let (mut inside, mut escaped) = (false, false);
     for (at, sign) in line.char_indices() {
@@ -114,16 +114,16 @@ fn foreign_word(line: &str) -> Option<(usize, (&'static str, &'static str))> {
         if sign == '"' {
             inside = true;
         }
-        let found = FOREIGN.into_iter().find(|(word, _)| line[at..].starts_with(word));
-        if let Some(found) = found {
-            return Some((at + 1, found));
+        let foreign = FOREIGN.into_iter().find(|(word, _)| line[at..].starts_with(word));
+        if let Some(foreign) = foreign {
+            return Some((at + 1, foreign));
         }
     }
     None
 }
 
-/// Replaces each escape that is half of a surrogate pair by `\ufffd`. Such halves remain if a text is cut within an
-/// emoji.
+/// Replaces each escape that is half of a surrogate pair by `\ufffd`. Such halves occur where a program cut a text
+/// inside an emoji.
 pub(super) fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
     const ESCAPE: usize = "\\ud83d".len();
     let surrogate = |at: usize, range: std::ops::Range<u32>| {
@@ -142,7 +142,7 @@ pub(super) fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
             at += ESCAPE;
             done = at;
         } else {
-            // The character after a backslash does not begin another escape.
+            // The character after a backslash does not begin another escape, so it is skipped.
             at += 1 + json[at + 1..].chars().next().map_or(0, char::len_utf8);
         }
     }
@@ -189,7 +189,7 @@ mod tests {
         ] {
             let refused = parse_object(json);
             assert!(
-                matches!(&refused, Err(DataProblem::ForeignJson { word: found, .. }) if *found == word),
+                matches!(&refused, Err(DataProblem::ForeignJson { word: reported, .. }) if *reported == word),
                 "{refused:?}"
             );
         }

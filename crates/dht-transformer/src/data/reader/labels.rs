@@ -1,4 +1,4 @@
-//! Conversion of the cells of a label column to classes.
+//! Conversion of label cells to classes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +13,17 @@ use crate::data::label_mapping::{LabelMapping, check_spellings, escaped};
 use crate::data::reading::{Column, LabelKind};
 use crate::error::{DataProblem, Result};
 
-/// Maximum number of known labels in an error.
+/// Maximum number of known labels in an error message.
 const LABELS_IN_ERRORS: usize = 20;
-/// Label of rows whose class is secret, by convention of the Hugging Face hub.
+/// Label of a row whose class is secret, by convention of the Hugging Face hub.
 pub(super) const HIDDEN: &str = "-1";
-/// Characters that may separate labels in place of the expected one.
+/// Characters that may separate labels in place of the expected separator.
 const SEPARATORS: [char; 7] = [',', ';', '|', '#', '/', '+', '&'];
-/// A separator is reported as wrong if another separator occurs in this fraction of the filled cells, or wherever it
-/// occurs between labels that also stand alone.
+/// Fraction of the filled cells in which a character must occur to be reported as the true separator. A character that
+/// joins labels which also stand alone is reported at any fraction.
 const IN_MOST: f64 = 0.5;
 
-/// Number of rows from which on labels must repeat.
+/// Number of rows from which some labels must repeat.
 const MANY: usize = 20;
 
 /// Labels of a file and their classes.
@@ -33,16 +33,17 @@ pub(super) struct Labels {
     pub(super) mapping: Option<LabelMapping>,
     kind: LabelKind,
     place: usize,
-    /// Class by cell.
+    /// Class of each label.
     index: BTreeMap<String, usize>,
-    /// Names of the classes of a numbered column.
+    /// Class names of a column of class numbers, by number.
     names: Option<Vec<String>>,
-    /// `true` if a comma may be the decimal point of a number, as where it does not separate columns.
+    /// `true` if a comma may be a decimal point, since it does not separate columns.
     has_decimal_comma: bool,
 }
 
 impl Labels {
-    /// Reads the labels of a table's label column. `lists` is their kind if the cells were [lists](super::lists).
+    /// Reads the labels in the label column of a table. `lists` is the kind of the labels if the cells were
+    /// [lists](super::lists).
     pub(super) fn read(
         table: &Table,
         places: &Places,
@@ -50,16 +51,16 @@ impl Labels {
         lists: Option<LabelKind>,
     ) -> Result<Self, Problem> {
         let kind = lists.or(request.kind).unwrap_or_default();
-        let (place, given) = (places.label, &*request.mapping);
+        let (place, explicit) = (places.label, &*request.mapping);
         let rows = &table.rows[usize::from(places.header_row)..];
         let declared = table.classes.get(&place).cloned();
-        // The cells of a list have the names already.
+        // Cells of a list already contain the class names.
         let is_list = table.lists.contains(&place);
         let names = declared.clone().filter(|_| kind == LabelKind::Class && !is_list);
         let has_decimal_comma = table.separator.is_some();
         let empty =
             Self { classes: Vec::new(), mapping: None, kind, place, index: BTreeMap::new(), names, has_decimal_comma };
-        // Name of a measured quantity.
+        // For regression, the column has the name of the measured quantity.
         let name = match places.column(place) {
             Column::Name(name) => name,
             Column::Number(_) => "number".into(),
@@ -81,17 +82,17 @@ impl Labels {
         }
         let in_file = |problem| (None, problem);
         check_types(table, place).map_err(in_file)?;
-        // Two spellings may be given one class.
-        let mapped = empty.mapped(&own, given);
+        // An explicit mapping may map two spellings to one class, so they are checked after it.
+        let mapped = empty.mapped(&own, explicit);
         check_spellings(&mapped).map_err(in_file)?;
         let (classes, mapping) = match &request.labels {
             None => {
                 check_new_classes(&own, rows.len(), name, request.kind).map_err(in_file)?;
-                let mapping = LabelMapping::given(given, &own, &mapped).map_err(in_file)?;
+                let mapping = LabelMapping::from_pairs(explicit, &own, &mapped).map_err(in_file)?;
                 (mapped, mapping)
             }
             Some(classes) => {
-                let mapping = to_known(&own, classes, given, empty.names.is_some());
+                let mapping = to_known(&own, classes, explicit, empty.names.is_some());
                 (classes.clone(), mapping.map_err(|problem| (empty.line_of_unknown(rows, classes), problem))?)
             }
         };
@@ -103,17 +104,17 @@ impl Labels {
         Ok(Self { classes, mapping, index, ..empty })
     }
 
-    /// Line of the first label that is not literally a class.
+    /// Line of the first label that is not literally a class name.
     fn line_of_unknown(&self, rows: &[Row], classes: &[String]) -> Option<u64> {
         let unknown = |row: &&Row| self.labels_of(row).any(|label| !classes.iter().any(|class| class == label));
         rows.iter().find(unknown).map(|row| row.line)
     }
 
-    /// Distinct labels of a column, ordered by value if all are finite numbers, otherwise alphabetically. For a column
-    /// of numbered classes with names, these names.
+    /// Distinct labels of the column, ordered by value if all are finite numbers, otherwise alphabetically. A column of
+    /// class numbers with names has these names as labels.
     fn own(&self, rows: &[Row], classes: Option<&[String]>) -> Result<Vec<String>, Problem> {
         if let Some(names) = &self.names {
-            // A model need not have names that occur in no row, unless it knows the numbers.
+            // Names that no row has are omitted if the model has other names: it may know only some of the classes.
             let occurs = |class: usize| rows.iter().any(|row| row.cell(self.place).parse() == Ok(class));
             let known = |name: &String| classes.is_some_and(|classes| classes.contains(name));
             let all = classes.is_none() || !names.iter().any(known);
@@ -123,7 +124,7 @@ impl Labels {
                 .map(|(_, name)| name.clone())
                 .collect());
         }
-        // The values -1 and 1 alone are two classes.
+        // A column that holds only -1 and 1 has two classes.
         let signs =
             rows.iter().flat_map(|row| self.labels_of(row)).collect::<BTreeSet<_>>() == BTreeSet::from([HIDDEN, "1"]);
         let hides = !signs
@@ -131,9 +132,9 @@ impl Labels {
             && (classes.is_some() || rows.iter().all(|row| row.cell(self.place) == HIDDEN));
         let mut labels: BTreeSet<&str> = BTreeSet::new();
         for row in rows {
-            // Empty and secret labels are refused when their row is read.
+            // Empty and secret labels are refused later, when their row is converted.
             for label in self.labels_of(row).filter(|label| !(label.is_empty() || hides && *label == HIDDEN)) {
-                // Labels with a lost character could coincide.
+                // Two labels with a lost character (U+FFFD) could become equal.
                 if is_nan(label) || label == NULL || label.contains('\u{fffd}') {
                     return Err((Some(row.line), DataProblem::MissingLabel { label: label.into() }));
                 }
@@ -143,18 +144,18 @@ impl Labels {
         Ok(sorted(labels))
     }
 
-    /// Distinct labels after an explicit mapping, in the order of [`own`](Self::own).
-    fn mapped(&self, own: &[String], given: &[(String, String)]) -> Vec<String> {
-        let class_of: BTreeMap<&str, &str> = given.iter().map(|(label, class)| (&**label, &**class)).collect();
+    /// Distinct labels after the explicit mapping, in the order of [`own`](Self::own).
+    fn mapped(&self, own: &[String], explicit: &[(String, String)]) -> Vec<String> {
+        let class_of: BTreeMap<&str, &str> = explicit.iter().map(|(label, class)| (&**label, &**class)).collect();
         let mapped = own.iter().map(|label| class_of.get(&**label).copied().unwrap_or(label.as_str()));
-        if self.names.is_none() && !given.is_empty() {
+        if self.names.is_none() && !explicit.is_empty() {
             return sorted(mapped.collect());
         }
         let mut seen = BTreeSet::new();
         mapped.filter(|label| seen.insert(*label)).map(str::to_owned).collect()
     }
 
-    /// Labels of a row, as written.
+    /// Labels in the cell of a row, as written.
     fn labels_of<'a>(&self, row: &'a Row) -> Box<dyn Iterator<Item = &'a str> + 'a> {
         let cell = row.cell(self.place);
         match self.kind {
@@ -163,14 +164,14 @@ impl Labels {
         }
     }
 
-    /// Class of a label.
+    /// Class of one label.
     fn class(&self, cell: &str) -> Result<usize, DataProblem> {
         let named = self.names.as_ref().and_then(|names| names.get(cell.parse::<usize>().ok()?));
         let label = named.map_or(cell, String::as_str);
         if let Some(&class) = self.index.get(label) {
             return Ok(class);
         }
-        // By convention of the hub; with -1 among the classes it is a class.
+        // By convention of the hub, -1 is a secret label, unless it is a class.
         if label == HIDDEN {
             return Err(DataProblem::HiddenLabel);
         }
@@ -203,7 +204,7 @@ impl Labels {
     }
 }
 
-/// Labels of a cell.
+/// Labels in a cell, split at the separator.
 pub(super) fn several(cell: &str, separator: char) -> impl Iterator<Item = &str> {
     cell.split(separator).map(str::trim).filter(|label| !label.is_empty())
 }
@@ -220,7 +221,7 @@ fn sorted(labels: BTreeSet<&str>) -> Vec<String> {
     sorted
 }
 
-/// Refuses multi-label cells with another separator, and cells that are written as lists or as vectors.
+/// Refuses multi-label cells that have another separator, or are written as lists or vectors.
 fn check_cells(rows: &[Row], place: usize, separator: char) -> Result<(), Problem> {
     let filled = || rows.iter().map(|row| (row.line, row.cell(place))).filter(|(_, cell)| !cell.is_empty());
     if let Some((line, cell)) = filled().find(|(_, cell)| is_vector(cell, separator))
@@ -250,7 +251,7 @@ fn check_cells(rows: &[Row], place: usize, separator: char) -> Result<(), Proble
     }
 }
 
-/// Refuses a column of classes whose cells are all lists or objects.
+/// Refuses a column of classes in which every cell is a list or an object.
 fn check_class_cells(rows: &[Row], place: usize) -> Result<(), Problem> {
     let is_nested = |cell: &str| inside_brackets(cell).is_some_and(|inside| inside.contains(['"', '\'']));
     let mut filled = rows.iter().map(|row| (row.line, row.cell(place))).filter(|(_, cell)| !cell.is_empty()).peekable();
@@ -261,7 +262,7 @@ fn check_class_cells(rows: &[Row], place: usize) -> Result<(), Problem> {
     }
 }
 
-/// Returns whether a cell is several zeros and ones.
+/// Returns whether a cell consists of several zeros and ones.
 fn is_vector(cell: &str, separator: char) -> bool {
     let cell = inside_brackets(cell).unwrap_or(cell);
     let mut values = 0;
@@ -269,7 +270,7 @@ fn is_vector(cell: &str, separator: char) -> bool {
     cell.split([separator, ',']).inspect(|_| values += 1).all(is_value) && values > 1
 }
 
-/// Refuses a column that mixes types: numbers, truth values and strings.
+/// Refuses a label column that mixes numbers, truth values and strings.
 fn check_types(table: &Table, place: usize) -> Result<(), DataProblem> {
     match table.values.get(&place) {
         Some(
@@ -282,8 +283,8 @@ fn check_types(table: &Table, place: usize) -> Result<(), DataProblem> {
     }
 }
 
-/// Refuses labels that become the classes but look like measured values or like texts. A requested kind accepts numbers
-/// with decimals.
+/// Refuses new classes that look like measured values or like texts. Numbers with decimals are accepted if a kind of
+/// label was requested.
 fn check_new_classes(
     own: &[String],
     rows: usize,
@@ -301,26 +302,26 @@ fn check_new_classes(
     Ok(())
 }
 
-/// Mapping of a file's labels to known classes. `numbered` is true for the class names of a numbered column.
+/// Maps the labels of a file to known classes. `numbered` is true for the class names of a column of class numbers.
 fn to_known(
     own: &[String],
     classes: &[String],
-    given: &[(String, String)],
+    explicit: &[(String, String)],
     numbered: bool,
 ) -> Result<Option<LabelMapping>, DataProblem> {
-    if given.is_empty() {
+    if explicit.is_empty() {
         return LabelMapping::new(own, classes, numbered);
     }
-    // Labels without an explicit class may match by name, if that contradicts no explicit pair.
-    LabelMapping::given(given, own, classes).or_else(|problem| {
+    // Labels without an explicit pair may match by name, if the match contradicts no explicit pair.
+    LabelMapping::from_pairs(explicit, own, classes).or_else(|problem| {
         match (&problem, LabelMapping::new(own, classes, false)) {
-            (DataProblem::OtherLabels { .. }, Ok(Some(mapping))) if mapping.agrees(given) => Ok(Some(mapping)),
+            (DataProblem::OtherLabels { .. }, Ok(Some(mapping))) if mapping.agrees(explicit) => Ok(Some(mapping)),
             _ => Err(problem),
         }
     })
 }
 
-/// Returns whether labels are numbers, some of which have decimals.
+/// Returns whether all labels are numbers, and some have decimals.
 fn are_fractions(labels: &[String]) -> bool {
     let numbers: Option<Vec<f64>> = labels.iter().map(|label| label.parse().ok()).collect();
     numbers.is_some_and(|numbers| {

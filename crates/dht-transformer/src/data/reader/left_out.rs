@@ -1,4 +1,4 @@
-//! Rows that cannot be scored: without a label, or with one that the model does not have.
+//! Removal of rows that cannot be scored: rows without a label, or with a label that the model does not have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,21 +8,21 @@ use super::request::TableRequest;
 use super::table::Table;
 use crate::data::reading::LabelKind;
 
-/// Rows that were left out.
+/// Counts of the rows that were left out.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct LeftOutRows {
     /// Number of rows without a label.
     pub(super) unlabelled: usize,
-    /// Labels that are not known, with their numbers of rows, the largest first.
+    /// Unknown labels with their numbers of rows, the largest number first.
     pub(super) unknown: Vec<(String, usize)>,
 }
 
-/// Least share of the labelled rows that have known labels: with fewer, the file has another set of labels, and is refused
-/// as a whole.
+/// Least share of the labelled rows that must have known labels. Below it, the file has another set of labels, and is
+/// refused as a whole.
 const LEAST_KNOWN: f64 = 0.5;
 
-/// Removes the rows after the first `header` rows that have no label, and those with a label that is neither a known class
-/// nor mapped to one.
+/// Removes rows without a label, and rows with a label that is neither a known class nor mapped to one. The first
+/// `header` rows stay.
 pub(super) fn leave_out(
     table: &mut Table,
     place: usize,
@@ -30,15 +30,15 @@ pub(super) fn leave_out(
     request: &TableRequest,
     kind: LabelKind,
 ) -> LeftOutRows {
-    let mut found = LeftOutRows::default();
+    let mut left_out = LeftOutRows::default();
     let (true, Some(classes), Some(rows)) = (request.skips_unlabelled, &request.labels, table.rows.get(header..))
     else {
-        return found;
+        return left_out;
     };
-    // The values -1 and 1 alone are two classes, as in training.
+    // A column that holds only -1 and 1 has two classes, as in training.
     let signs = BTreeSet::from([HIDDEN, "1"]);
     if kind == LabelKind::Class && rows.iter().map(|row| row.cell(place)).collect::<BTreeSet<_>>() == signs {
-        return found;
+        return left_out;
     }
     let spelled = |label: &str| label.trim().to_lowercase();
     let known: BTreeSet<String> =
@@ -48,7 +48,7 @@ pub(super) fn leave_out(
         let is_empty = cell.is_empty() && !matches!(kind, LabelKind::Several { .. });
         is_empty || hides || is_nan(cell) || cell == NULL
     };
-    // Numbers of a column whose classes have names are no labels that a model could lack.
+    // In a column whose class numbers have names, an unknown number is not a label that a model could lack.
     let is_named = table.classes.contains_key(&place) && !table.lists.contains(&place);
     let unknown_of = |cell: &str| -> Option<String> {
         let labels: Vec<&str> = match kind {
@@ -61,24 +61,24 @@ pub(super) fn leave_out(
     let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
     for cell in rows.iter().map(|row| row.cell(place)) {
         if is_unlabelled(cell) {
-            found.unlabelled += 1;
+            left_out.unlabelled += 1;
         } else if let Some(label) = unknown_of(cell) {
             *unknown.entry(label).or_default() += 1;
         }
     }
-    let labelled = rows.len() - found.unlabelled;
+    let labelled = rows.len() - left_out.unlabelled;
     let known_rows = labelled - unknown.values().sum::<usize>();
     let leaves_unknown = !is_named && known_rows as f64 >= LEAST_KNOWN * labelled as f64 && known_rows > 0;
     if leaves_unknown {
-        found.unknown = unknown.into_iter().collect();
-        found.unknown.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+        left_out.unknown = unknown.into_iter().collect();
+        left_out.unknown.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
     }
     if labelled == 0 {
-        // The reader refuses the rows, with the reason.
+        // The reader refuses the file later, and states the reason.
         return LeftOutRows::default();
     }
-    if found == LeftOutRows::default() {
-        return found;
+    if left_out == LeftOutRows::default() {
+        return left_out;
     }
     let mut index = 0;
     table.rows.retain(|row| {
@@ -86,7 +86,7 @@ pub(super) fn leave_out(
         let cell = row.cell(place);
         index <= header || !(is_unlabelled(cell) || leaves_unknown && unknown_of(cell).is_some())
     });
-    found
+    left_out
 }
 
 #[cfg(test)]
@@ -116,8 +116,8 @@ mod tests {
     fn other_labels_and_no_labels_are_refused_as_before() {
         for file in ["label,text\nyes,a b\nno,a c\ngood,a d\n", "label,text\n,a b\n,a c\n", "label,text\nodd,a b\n"] {
             let strict = DatasetReader::new().labels(["bad", "good"]).read_from("rows.csv", file.as_bytes());
-            let (found, strict) = (read(file).map_err(|e| e.to_string()), strict.map_err(|e| e.to_string()));
-            assert!(found.is_err() && found == strict, "{found:?} and {strict:?}");
+            let (lenient, strict) = (read(file).map_err(|e| e.to_string()), strict.map_err(|e| e.to_string()));
+            assert!(lenient.is_err() && lenient == strict, "{lenient:?} and {strict:?}");
         }
     }
 }

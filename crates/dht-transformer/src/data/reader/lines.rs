@@ -1,4 +1,4 @@
-//! Physical lines of a text file, compressed or not, in bounded memory.
+//! Physical lines of a plain or compressed text file, read in bounded memory.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -7,25 +7,25 @@ use super::array::{NotAnArray, elements};
 use super::coding::{Compression, TextEncoding, decoded};
 use crate::error::{DataProblem, Error, Result};
 
-/// Maximum length of a row in bytes. A longer row has an unclosed quote or is not text.
+/// Maximum length of a row in bytes. A longer row has an unclosed quote, or the file is not text.
 pub(crate) const LONGEST_ROW: usize = 4 << 20;
 
-/// Problem of a file and its line, if it has one.
+/// Problem of a file, with its line if it has one.
 pub(super) type Problem = (Option<u64>, DataProblem);
 
-/// Physical lines without their ends. Each line is checked to be text. Lines end in a line feed, or in a carriage return
-/// where the file has no line feed.
+/// Reader of the physical lines of a file, without their line ends. It checks that each line is text. Lines end in a
+/// line feed; if the file has none, they end in a carriage return.
 pub(crate) struct Lines<'a> {
     path: PathBuf,
     reader: Box<dyn BufRead + 'a>,
     compression: Option<Compression>,
-    /// The encoding, once the first line is read; `None` for UTF-8.
+    /// Encoding that the first line determines; `None` for UTF-8.
     encoding: Option<TextEncoding>,
-    /// Last byte of a line.
+    /// Byte that ends a line.
     end: u8,
-    /// `true` if the elements of a JSON array are lines.
+    /// `true` to return each element of a JSON array as a line.
     arrays: bool,
-    /// The number of the last line returned, counted from 1.
+    /// Number of the last line returned, counted from 1.
     line: u64,
     left: u64,
     most: u64,
@@ -35,7 +35,7 @@ pub(crate) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// Creates a reader of the lines of `raw`, at most `most` bytes as UTF-8. `path` is named in errors.
+    /// Creates a reader of the lines of `raw`, which may have at most `most` bytes as UTF-8. `path` appears in errors.
     pub(crate) fn new(path: &Path, raw: impl Read + 'a, compression: Option<Compression>, most: u64) -> Self {
         let reader = match compression {
             Some(compression) => compression.reader(raw),
@@ -57,13 +57,13 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Reads a file without a byte-order mark in this encoding; `None` is UTF-8.
+    /// Sets the encoding of a file without a byte-order mark; `None` is UTF-8.
     pub(crate) fn with_encoding(mut self, encoding: Option<TextEncoding>) -> Self {
         self.encoding = encoding;
         self
     }
 
-    /// Returns the elements of a JSON array as lines, if the file is one.
+    /// Sets whether each element of a JSON array is returned as a line.
     pub(super) fn with_arrays(mut self, arrays: bool) -> Self {
         self.arrays = arrays;
         self
@@ -79,12 +79,12 @@ impl<'a> Lines<'a> {
         self.line
     }
 
-    /// Error at a line.
+    /// Creates an error at a line.
     pub(crate) fn error_at(&self, line: u64, problem: DataProblem) -> Error {
         Error::Data { path: self.path.clone(), line: Some(line), problem }
     }
 
-    /// Reads the next line without its end (a `\r` before `\n` stays); `None` after the last line.
+    /// Reads the next line without its line end (a `\r` before `\n` stays). Returns `None` after the last line.
     pub(crate) fn next_line(&mut self) -> Result<Option<String>> {
         if let Some(error) = self.failed.take() {
             return Err(error);
@@ -126,7 +126,7 @@ impl<'a> Lines<'a> {
         Ok(Some(text))
     }
 
-    /// Reads to the end of a line, or a byte more than a line or the file may have.
+    /// Reads to the end of the line. Stops one byte after the maximum length of a line or of the file.
     fn next_bytes(&mut self) -> io::Result<Vec<u8>> {
         let most = (LONGEST_ROW as u64 + 1).min(self.left.saturating_add(1));
         let mut bytes = Vec::new();
@@ -134,7 +134,7 @@ impl<'a> Lines<'a> {
         Ok(bytes)
     }
 
-    /// Finds the encoding and the end of lines, and reads the first line.
+    /// Detects the encoding and the line end, and reads the first line.
     fn first_bytes(&mut self) -> io::Result<Vec<u8>> {
         let raw = std::mem::replace(&mut self.reader, Box::new(io::empty()));
         (self.reader, self.encoding) = decoded(raw, self.encoding)?;
@@ -163,7 +163,7 @@ impl<'a> Lines<'a> {
         Ok(None)
     }
 
-    /// Makes the next call return the error of a line that was read ahead, instead of a line.
+    /// Stores the error of a line that was read ahead. The next call returns it in place of a line.
     pub(super) fn fail(&mut self, error: Error) {
         self.failed = Some(error);
     }
@@ -188,13 +188,13 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Returns whether a carriage return stands outside of quotes, before the end.
+/// Returns whether a carriage return occurs outside of quotes, before the end of the bytes.
 fn has_returns(bytes: &[u8]) -> bool {
     let inner = bytes.strip_suffix(b"\r").unwrap_or(bytes);
     inner.split(|byte| *byte == b'"').step_by(2).any(|outside| outside.contains(&b'\r'))
 }
 
-/// Detects a file that is not plain text from its first bytes.
+/// Detects a file that is not plain text by its first bytes.
 fn other_format(bytes: &[u8]) -> Option<DataProblem> {
     let problem = |found, instead| Some(DataProblem::Encoding { found, instead });
     match bytes {

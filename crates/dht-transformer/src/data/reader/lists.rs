@@ -1,5 +1,5 @@
-//! Label cells that are lists: `["food", "staff"]` of JSON, `['food', 'staff']` of Python, and the scores of categories
-//! `{"food": 1.0, "staff": 0.0}`, as spaCy writes them.
+//! Label cells that are lists. JSON writes `["food", "staff"]`, Python writes `['food', 'staff']`, and spaCy writes the
+//! scores of categories, `{"food": 1.0, "staff": 0.0}`.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,18 @@ use super::table::Table;
 use crate::data::reading::LabelKind;
 use crate::error::DataProblem;
 
-/// Maximum number of characters of a cell in an error.
+/// Maximum number of characters of a cell in an error message.
 const IN_ERRORS: usize = 80;
-/// A category applies from this score on.
+/// Least score of a category that applies.
 const APPLIES: f64 = 0.5;
 /// Brackets of a list.
 const BRACKETS: [(char, char); 3] = [('[', ']'), ('{', '}'), ('(', ')')];
 
-/// Rewrites the cells of a column of lists, so that the labels are separated by [`BETWEEN`], or stand alone if each row
-/// has one and several labels were not requested. Returns the kind of the labels; `None` for a column without lists.
+/// Converts a label column of lists to labels that are separated by [`BETWEEN`]. Returns the kind of the labels, or
+/// `None` if the column has no lists.
 ///
-/// `place` is the label column, and `first` the first row of data.
+/// If each row has one label and several labels were not requested, the labels are classes. `place` is the label
+/// column, and `first` is the first row of data.
 pub(super) fn unpack(
     table: &mut Table,
     place: usize,
@@ -48,7 +49,7 @@ pub(super) fn unpack(
     for row in &mut table.rows[first..] {
         let line = row.line;
         let Some(cell) = row.cell_mut(place) else {
-            // A list of a parquet file is empty here; elsewhere the row has no label.
+            // In a parquet file, a missing cell is an empty list. In other files, the row has no label.
             alone &= !unpacked;
             continue;
         };
@@ -76,7 +77,8 @@ pub(super) fn unpack(
     }))
 }
 
-/// Writes the names of the columns that have a 1 into the first of them, separated by [`BETWEEN`].
+/// Converts columns of zeros and ones to one label column. The first column receives the names of the columns that have
+/// a 1 in the row, separated by [`BETWEEN`].
 ///
 /// `first` is the first row of data.
 pub(super) fn join_columns(table: &mut Table, columns: &[(usize, String)], first: usize) -> Result<(), Problem> {
@@ -102,7 +104,7 @@ pub(super) fn join_columns(table: &mut Table, columns: &[(usize, String)], first
     Ok(())
 }
 
-/// Beginning of a cell, for an error.
+/// Shortens a cell for an error message.
 pub(super) fn excerpt(cell: &str) -> String {
     match cell.char_indices().nth(IN_ERRORS) {
         Some((end, _)) => format!("{}…", &cell[..end]),
@@ -110,14 +112,14 @@ pub(super) fn excerpt(cell: &str) -> String {
     }
 }
 
-/// Content of a cell between brackets.
+/// Content of a cell between brackets; `None` if the cell is not in brackets.
 pub(super) fn inside_brackets(cell: &str) -> Option<&str> {
-    // As numpy prints it: `array(['food'], dtype=object)`.
+    // numpy prints a list as `array(['food'], dtype=object)`.
     let cell = cell.strip_prefix("array(").and_then(|rest| rest.get(..=rest.rfind(']')?)).unwrap_or(cell);
     BRACKETS.iter().find_map(|(open, close)| cell.strip_prefix(*open)?.strip_suffix(*close))
 }
 
-/// Returns whether all cells are lists of zeros and ones, of the same length: they have no names of labels.
+/// Returns whether all cells are lists of zeros and ones of the same length. Such vectors have no label names.
 fn are_vectors<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
     let length = |cell: &str| {
         let values = inside_brackets(cell)?.split([',', ' ']).filter(|value| !value.is_empty());
@@ -130,7 +132,7 @@ fn are_vectors<'a>(cells: impl Iterator<Item = &'a str>) -> bool {
     first.is_some() && lengths.all(|other| other == first)
 }
 
-/// Labels in a list, or those that apply in an object with a score for each.
+/// Parses the labels in a list. In an object with a score for each label, only labels that apply are returned.
 fn labels(cell: &str) -> Option<Vec<String>> {
     match serde_json::from_str(cell) {
         Ok(Value::Array(values)) => values.iter().map(scalar).collect(),
@@ -158,8 +160,8 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// The labels of a list as Python prints it, with commas between them, or only spaces as numpy writes it; without
-/// quotes, commas separate them.
+/// Parses the labels of a list that Python or numpy printed. Python separates labels by commas, numpy only by spaces.
+/// Labels without quotes are separated by commas.
 fn of_python(inside: &str) -> Option<Vec<String>> {
     let mut labels = Vec::new();
     let mut rest = inside.trim();
@@ -182,7 +184,7 @@ fn of_python(inside: &str) -> Option<Vec<String>> {
             None => {
                 let end = rest.find(',').unwrap_or(rest.len());
                 let label = rest[..end].trim();
-                // A quote or bracket inside belongs to something else than a list of labels.
+                // A quote or bracket inside a label shows that the cell is not a list of labels.
                 if label.is_empty() || label.contains(['"', '\'', '[', '{', '(', ':']) {
                     return None;
                 }

@@ -1,6 +1,6 @@
-//! Readers of labelled texts and of texts to predict.
+//! Readers of labelled texts, and of texts to predict.
 //!
-//! Steps of a data set, in order ([`DatasetReader::read`]):
+//! A labelled data set is read in these steps ([`DatasetReader::read`]):
 //!
 //! | step | file |
 //! |---|---|
@@ -18,10 +18,10 @@
 //! | classes of the labels | `labels.rs`, and `label_mapping.rs` one folder up |
 //! | examples, and the report of all decisions | `assembly.rs` |
 //!
-//! `request.rs` has what the caller requests of header, columns and labels.
+//! `request.rs` holds the header, columns and labels that the caller requests.
 //!
-//! Steps of texts to predict ([`TextStream`]): lines and rows as above, the text columns by the first rows
-//! (`stream/columns.rs`), then row by row (`stream.rs`).
+//! Texts to predict are read by [`TextStream`]. Lines and rows are read as above, and the first rows determine the text
+//! columns (`stream/columns.rs`). Then `stream.rs` returns row after row.
 
 mod array;
 mod assembly;

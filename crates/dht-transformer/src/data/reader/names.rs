@@ -1,8 +1,9 @@
-//! Column names that identify the content of a column, in upper or lower case.
+//! Column names that identify the content of a column. Case is ignored.
 
 /// Names of a label column. `label` takes precedence.
 pub(super) const LABEL: [&str; 4] = ["label", "labels", "class", "category"];
-/// Name of a column with the scores of categories, as spaCy writes it. Only objects and lists make it a label.
+/// Name of a column with the scores of categories, as spaCy writes it. It is a label only if its cells are objects or
+/// lists.
 pub(super) const CATEGORIES: &str = "cats";
 /// Names of a text column. `text` takes precedence.
 pub(super) const TEXT: [&str; 10] =
@@ -23,14 +24,14 @@ pub(super) const PAIRS: [[&str; 2]; 10] = [
 /// Names of columns that number the rows.
 pub(super) const INDEX: [&str; 4] = ["index", "idx", "id", "guid"];
 
-/// Names of columns that repeat a few values but are seldom the label. Such a column is not selected as the label even
+/// Names of columns that repeat a few values but are seldom the label. Such a column is not detected as the label, even
 /// if it is the only candidate.
 pub(super) const BESIDE: [&str; 24] = [
     "user", "user_id", "userid", "username", "author", "name", "year", "month", "day", "weekday", "hour", "date",
     "time", "country", "region", "city", "location", "lang", "language", "source", "split", "fold", "set", "version",
 ];
 
-/// Index of the column with this name. If no name is equal, the only column whose name differs only in case or outer
+/// Index of the column with a name. If no name is equal, the only column whose name differs only in case or outer
 /// spaces.
 pub(super) fn place_of(names: &[String], name: &str) -> Option<usize> {
     let mut called = (0..names.len()).filter(|place| is_called(&names[*place], name.trim()));
@@ -38,17 +39,17 @@ pub(super) fn place_of(names: &[String], name: &str) -> Option<usize> {
     names.iter().position(|own| own == name).or_else(only)
 }
 
-/// Returns whether a column has a name.
+/// Returns whether a column has a name, ignoring case and outer spaces.
 pub(super) fn is_called(column: &str, name: &str) -> bool {
     column.trim().eq_ignore_ascii_case(name)
 }
 
-/// Returns whether a column has one of the given names.
+/// Returns whether a column has one of several names.
 pub(super) fn is_one_of(column: &str, names: &[&str]) -> bool {
     names.iter().any(|name| is_called(column, name))
 }
 
-/// Returns whether a cell of a first row is a known column name.
+/// Returns whether a cell of the first row is a known column name.
 pub(super) fn is_known(cell: &str) -> bool {
     is_one_of(cell, &LABEL) || is_one_of(cell, &TEXT) || PAIRS.iter().any(|pair| is_one_of(cell, pair))
 }

@@ -1,4 +1,4 @@
-//! Reader of parquet files into rows of cells, in batches of rows of each column.
+//! Reader of parquet files, which decodes batches of rows into cells.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -21,12 +21,12 @@ use super::row::{BETWEEN, MOST_COLUMNS, Row};
 use super::table::{POINTER, Table, may_be_label, pointer};
 use crate::error::{DataProblem, Error, Result};
 
-/// Number of rows that are decoded together.
+/// Number of rows in a decoded batch.
 const BATCH: usize = 1024;
 
 impl Table {
-    /// Adds the rows of a file, at most `most` bytes of cells. Lists are read in columns that may be the label. `path` is
-    /// named in errors.
+    /// Adds the rows of a parquet file to the table, with cells of at most `most` bytes. Lists are read only in columns
+    /// that may be the label. `path` appears in errors.
     pub(super) fn read_parquet(&mut self, path: &Path, file: File, most: u64, request: &TableRequest) -> Result<()> {
         let at = |(line, problem)| Error::Data { path: path.into(), line, problem };
         if file.metadata().map_err(|source| Error::io(path, source))?.len() == 0 {
@@ -62,10 +62,10 @@ impl Table {
             let mut rows = usize::try_from(rows)
                 .map_err(|_| (None, DataProblem::BadParquet { message: format!("a group of {rows} rows") }))?;
             while rows > 0 {
-                let wanted = rows.min(BATCH);
-                let mut batch: Vec<Row> = (0..wanted as u64).map(|row| Row::at(number + row + 1)).collect();
+                let count = rows.min(BATCH);
+                let mut batch: Vec<Row> = (0..count as u64).map(|row| Row::at(number + row + 1)).collect();
                 for (&column, reader) in columns.iter().zip(&mut readers) {
-                    let mut cells = cells(reader, group.metadata().column(column).column_descr(), wanted)
+                    let mut cells = cells(reader, group.metadata().column(column).column_descr(), count)
                         .map_err(|problem| (Some(number + 1), problem))?;
                     if let Some(names) = names.get(&column).filter(|_| self.lists.contains(&column)) {
                         cells.iter_mut().flatten().for_each(|cell| *cell = named(cell, names));
@@ -82,22 +82,22 @@ impl Table {
                     }
                 }
                 batch.into_iter().for_each(|row| self.add(row));
-                number += wanted as u64;
-                rows -= wanted;
+                number += count as u64;
+                rows -= count;
             }
         }
         if number == 0 { Err((None, DataProblem::NoRows)) } else { Ok(()) }
     }
 
-    /// Adopts names, types and classes of the columns of the first part, or compares those of a later part with them.
-    /// Returns the indices of the readable columns.
+    /// Adopts the column names, types and classes of the first file, or checks that a later file has the same. Returns
+    /// the indices of the readable columns.
     fn add_columns(&mut self, metadata: &ParquetMetaData, request: &TableRequest) -> Result<Vec<usize>, Problem> {
         let facts = metadata.file_metadata();
         let schema = facts.schema_descr();
         if schema.num_columns() > MOST_COLUMNS {
             return Err((None, DataProblem::TooManyColumns { most: MOST_COLUMNS }));
         }
-        // A column of records has several leaves; each becomes an unreadable column here.
+        // A column of records has several leaf columns. Each becomes an unreadable column here.
         let is_list = |column: &ColumnDescriptor| {
             let parts = column.path().parts();
             (2..=3).contains(&parts.len()) && column.max_rep_level() == 1 && may_be_label(&parts[0], request)
@@ -137,7 +137,7 @@ impl Table {
     }
 }
 
-/// Refuses columns that lie outside of the file, which the decoder does not check.
+/// Refuses columns whose pages lie outside the file. The decoder does not check this.
 fn check_places(metadata: &ParquetMetaData, bytes: u64) -> Result<(), DataProblem> {
     for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
         let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
@@ -150,7 +150,7 @@ fn check_places(metadata: &ParquetMetaData, bytes: u64) -> Result<(), DataProble
     Ok(())
 }
 
-/// Description of a column that is neither a text nor a number nor a truth value.
+/// Describes the type of a column that holds neither texts nor numbers nor truth values; `None` for a readable column.
 fn unreadable(column: &ColumnDescriptor, is_list: bool) -> Option<String> {
     if !is_list && (column.path().parts().len() > 1 || column.max_rep_level() > 0) {
         return Some("list or record".into());
@@ -169,7 +169,7 @@ fn unreadable(column: &ColumnDescriptor, is_list: bool) -> Option<String> {
     }
 }
 
-/// Reads the next cells of a column, `None` for a null and for an empty list. The values of a list are separated by
+/// Reads the next cells of a column. A null or an empty list is `None`. The values of a list are separated by
 /// [`BETWEEN`].
 fn cells(
     reader: &mut ColumnReader,
@@ -186,7 +186,7 @@ fn cells(
             let text = std::str::from_utf8(bytes.data());
             text.map(str::to_owned).map_err(|error| DataProblem::NotUtf8 { byte: error.valid_up_to() })
         }),
-        // Not a readable column.
+        // Unreadable columns have no cells.
         _ => Ok(vec![None; rows]),
     }
 }
@@ -208,7 +208,7 @@ fn decoded<T: DataType>(
     if !lists {
         places = vec![0; levels.len()];
     }
-    // A row begins where the level of repetition is 0.
+    // A row begins where the repetition level is 0.
     let (begun, filled) = (count(&places, 0), count(&levels, nulls));
     if read != rows || places.len() != levels.len() || begun != rows || filled != values.len() {
         return Err(DataProblem::BadParquet { message: format!("a column ends after {read} of {rows} rows") });
@@ -234,7 +234,7 @@ fn count(levels: &[i16], level: i16) -> usize {
     levels.iter().filter(|own| **own == level).count()
 }
 
-/// The names of the numbered classes of a list.
+/// Replaces the class numbers in a list by the class names.
 fn named(cell: &str, names: &[String]) -> String {
     let name = |label: &str| {
         label.parse().ok().and_then(|class: usize| names.get(class)).map_or(label.to_owned(), String::clone)
@@ -246,8 +246,8 @@ fn cell_text<T: ToString>(value: &T) -> Result<String, DataProblem> {
     Ok(value.to_string())
 }
 
-/// Class names by column, as the library `datasets` writes them into a file's metadata:
-/// `{"info": {"features": {"label": {"_type": "ClassLabel", "names": ["bad", "good"]}}}}`. Other forms give no names.
+/// Class names of each column that the `datasets` library describes in the file's metadata:
+/// `{"info": {"features": {"label": {"_type": "ClassLabel", "names": ["bad", "good"]}}}}`. Other metadata is ignored.
 fn class_names(metadata: &ParquetMetaData, columns: &[String]) -> BTreeMap<usize, Vec<String>> {
     #[derive(Deserialize)]
     struct Written {
@@ -263,7 +263,7 @@ fn class_names(metadata: &ParquetMetaData, columns: &[String]) -> BTreeMap<usize
     let Some(Written { info }) = text.and_then(|text| serde_json::from_str(text).ok()) else { return BTreeMap::new() };
     let names = |column: &String| -> Option<Vec<String>> {
         let feature = info.features.get(column)?;
-        // Of a list, the one of its values: `{"feature": …, "_type": "Sequence"}` or `[…]`.
+        // A list describes its values in an inner feature: `{"feature": …, "_type": "Sequence"}` or `[…]`.
         let feature = feature.get("feature").or_else(|| feature.get(0)).unwrap_or(feature);
         let names: Vec<String> = serde_json::from_value(feature.get("names")?.clone()).ok()?;
         let trimmed = |name: &String| !name.is_empty() && name.trim().len() == name.len();

@@ -1,4 +1,4 @@
-//! Several files as one table.
+//! Several files with the same columns, read as one table.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use super::table::{PART, Table};
 use crate::error::DataProblem;
 
 impl Table {
-    /// Adds the rows of a further file with the same columns. With `may_repeat_header`, its first row may be the header
-    /// of the first file again.
+    /// Appends the rows of another file with the same columns. With `may_repeat_header`, the first row of that file may
+    /// repeat the header of the first file.
     pub(super) fn append(&mut self, mut other: Self, path: &Path, may_repeat_header: bool) -> Result<(), Problem> {
         let part = (self.parts.len() as u64) << PART;
         self.parts.push(path.into());
@@ -73,7 +73,7 @@ impl Table {
     }
 }
 
-/// Returns whether two first rows have a known name of a column at the same place: both are headers.
+/// Returns whether two first rows have a known column name at the same place. Both rows are headers then.
 fn shares_name(expected: &[String], got: &[String]) -> bool {
     expected.iter().zip(got).any(|(name, other)| is_known(name) && is_called(other, name))
 }

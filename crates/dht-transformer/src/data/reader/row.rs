@@ -1,4 +1,4 @@
-//! One row of cells.
+//! Row of cells.
 
 use super::lines::Lines;
 use crate::error::{DataProblem, Result};
@@ -6,35 +6,35 @@ use crate::error::{DataProblem, Result};
 /// Maximum number of columns of a table.
 pub(super) const MOST_COLUMNS: usize = 1024;
 
-/// Stands between the labels of a row that were a list. No text contains it.
+/// Separator of several labels in one cell. No text contains this character.
 pub(super) const BETWEEN: char = '\u{1f}';
 
-/// One row. Empty cells of csv and tsv rows are omitted, so a row costs no more memory than its text.
+/// Row of a table. Empty cells of csv and tsv rows are omitted, so that a row needs little more memory than its text.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
     /// First physical line of the row, counted from 1.
     pub(crate) line: u64,
-    /// Cells with their columns.
+    /// Cells that are not omitted, each with the index of its column.
     pub(super) cells: Vec<(usize, String)>,
 }
 
 impl Row {
-    /// Creates an empty row that begins on this line.
+    /// Creates an empty row that begins on a line.
     pub(super) fn at(line: u64) -> Self {
         Self { line, cells: Vec::new() }
     }
 
-    /// Cell, trimmed; empty if the row lacks it.
+    /// Trimmed cell of a column; empty if the row lacks the cell.
     pub(crate) fn cell(&self, column: usize) -> &str {
         self.raw(column).trim()
     }
 
-    /// Cell as written; empty if the row lacks it.
+    /// Cell of a column as written; empty if the row lacks the cell.
     pub(crate) fn raw(&self, column: usize) -> &str {
         self.cells.iter().find(|(index, _)| *index == column).map_or("", |(_, text)| text.as_str())
     }
 
-    /// Cell that is not empty, to be changed.
+    /// Mutable cell of a column; `None` if the cell is missing or blank.
     pub(super) fn cell_mut(&mut self, column: usize) -> Option<&mut String> {
         self.cells.iter_mut().find(|(index, text)| *index == column && !text.trim().is_empty()).map(|(_, text)| text)
     }
@@ -44,7 +44,7 @@ impl Row {
         self.cells.iter().all(|(_, text)| text.trim().is_empty())
     }
 
-    /// Returns whether a jsonl row has the key of a column.
+    /// Returns whether the row has a cell for a column. A jsonl row lacks cells whose key is missing.
     pub(super) fn has(&self, column: usize) -> bool {
         self.cells.iter().any(|(index, _)| *index == column)
     }
@@ -55,16 +55,16 @@ impl Row {
         }
     }
 
-    /// Adds a cell that may be empty.
+    /// Adds a cell, which may be empty.
     pub(super) fn put(&mut self, column: usize, text: &str) {
         self.cells.push((column, text.to_owned()));
     }
 }
 
-/// Number of the column after `column`.
+/// Returns the index after `column`.
 ///
 /// # Errors
-/// [`DataProblem::TooManyColumns`].
+/// [`DataProblem::TooManyColumns`] if a table may not have another column.
 pub(super) fn next_column(lines: &Lines<'_>, column: usize) -> Result<usize> {
     if column == MOST_COLUMNS {
         return Err(lines.error_at(lines.number(), DataProblem::TooManyColumns { most: MOST_COLUMNS }));

@@ -1,4 +1,4 @@
-//! Stream of unlabelled texts to predict, row by row.
+//! Stream of unlabelled texts to predict, read row by row.
 
 mod columns;
 mod format;
@@ -31,33 +31,33 @@ use crate::error::{DataProblem, Error, Result};
 /// Number of rows read ahead to detect a header.
 const LOOK_AHEAD: usize = 100;
 
-/// Row of texts.
+/// Row with a text to predict.
 #[derive(Debug, Clone)]
 pub struct TextRow {
-    /// First line of the row, counted from 1.
+    /// Line on which the row begins, counted from 1.
     pub line: u64,
-    /// Text, or the first of a pair, [clean](Example::clean_text). It may be empty.
+    /// Text, or the first text of a pair, [normalised](Example::clean_text). It may be empty.
     pub text: String,
-    /// Second text of a pair.
+    /// Second text of a pair; `None` for a single text.
     pub pair: Option<String>,
-    /// The original row.
+    /// Row as it was read, for output formats that repeat it.
     pub given: Given,
 }
 
 impl TextRow {
-    /// Returns whether the row has no text. It is then empty, or a word that programs write for a missing value.
+    /// Returns whether the row has no text: it is empty, or a word that programs write for a missing value.
     pub fn is_missing(&self) -> bool {
         let missing = |text: &str| text.is_empty() || is_missing(text);
         missing(&self.text) && self.pair.as_deref().is_none_or(missing)
     }
 
-    /// Returns whether labels in front of the text were left out, as fastText writes them.
+    /// Returns whether labels before the text were removed, in a line of fastText's format.
     pub fn has_labels(&self) -> bool {
         matches!(&self.given, Given::Line(line) if line.starts_with(FAST_TEXT))
     }
 
-    /// Format of the table to which this line seems to belong, if the line is a JSON object or names a text or label
-    /// column.
+    /// Table format to which a plain line seems to belong: the line is a JSON object, or contains the name of a text or
+    /// label column. `None` for any other line.
     pub fn is_of_table(&self) -> Option<TextFormat> {
         let Given::Line(line) = &self.given else { return None };
         if line.trim_start().starts_with('{') && parse_object(line).is_ok() {
@@ -73,21 +73,21 @@ impl TextRow {
     }
 }
 
-/// Original content of a row, for writing it again.
+/// Row as it was read, so that it can be written again.
 #[derive(Debug, Clone)]
 pub enum Given {
-    /// Line of text.
+    /// Line of plain text.
     Line(String),
     /// Cells of a csv or tsv row.
     Cells(Vec<String>),
-    /// Members of a jsonl row, in order.
+    /// Keys and values of a jsonl row, in order.
     Members(Vec<(String, Box<RawValue>)>),
 }
 
-/// Members of a jsonl row, with its line.
+/// Line number and members of a jsonl row.
 type Object = (u64, Vec<Member>);
 
-/// Reads rows of texts in bounded memory, in the order of the input.
+/// Reads texts to predict, row by row in bounded memory and in the order of the input.
 ///
 /// # Examples
 /// ```
@@ -105,27 +105,30 @@ pub struct TextStream<'a> {
     path: PathBuf,
     lines: Lines<'a>,
     format: TextFormat,
-    /// Header, if there is one.
+    /// Header, if the file has one.
     header: Option<Row>,
-    /// Number of columns of a csv or tsv file; else 0.
+    /// Number of columns of a csv or tsv file; 0 for other formats.
     width: usize,
     /// Separator of the columns of a csv file.
     separator: char,
     asked: TextColumns,
     columns: FileColumns,
-    /// Rows that were read ahead to detect the columns.
+    /// Rows that were read ahead to detect the header and columns.
     waiting: VecDeque<Row>,
     /// First object of a jsonl file, until it is returned.
     object: Option<Object>,
 }
 
 impl<'a> TextStream<'a> {
-    /// Creates the stream of an input; `path` appears in errors. Reads the first row of a csv, tsv or jsonl file, or
-    /// [several](TextColumns::look_ahead).
+    /// Creates a stream of an input. `path` appears in errors. The constructor reads the first row of a csv, tsv or
+    /// jsonl file, or [several rows](TextColumns::look_ahead).
     ///
     /// # Errors
-    /// [`Error::Data`] with the line for missing or unknown columns, a first row that may be a header or data, and for
-    /// bytes that are not text, as [`DatasetReader`](crate::DatasetReader).
+    /// [`Error::Data`] with the line in these cases:
+    ///
+    /// - A requested column is missing or unknown.
+    /// - The first row may be a header or data.
+    /// - The bytes are not text.
     pub fn new(
         path: impl AsRef<Path>,
         input: impl Read + 'a,
@@ -134,7 +137,7 @@ impl<'a> TextStream<'a> {
         columns: TextColumns,
     ) -> Result<Self> {
         let path = path.as_ref();
-        // Only tabs separate columns without quotes.
+        // Only columns that tabs separate may be unquoted.
         let format = match columns.separator {
             Some(sign) if format == TextFormat::Tsv && sign != '\t' => TextFormat::Csv,
             _ => format,
@@ -166,30 +169,30 @@ impl<'a> TextStream<'a> {
         Ok(stream)
     }
 
-    /// The rows of a parquet file as the content of a file of [JSON lines](TextFormat::JsonLines), read as they are
-    /// asked for.
+    /// Reads a parquet file as [JSON lines](TextFormat::JsonLines), one for each row. Rows are decoded on demand.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Data`] for another file, and in a program without the feature `parquet`.
+    /// [`Error::Io`] if the file cannot be opened; [`Error::Data`] if it is not a parquet file, or the program was
+    /// built without the feature `parquet`.
     pub fn lines_of_parquet(path: impl AsRef<Path>) -> Result<Box<dyn Read + Send>> {
         let path = path.as_ref();
         let file = std::fs::File::open(path).map_err(|source| Error::io(path, source))?;
         parquet_lines(file).map_err(|problem| Error::Data { path: path.into(), line: None, problem })
     }
 
-    /// Column names of a csv or tsv file with a header; else none.
+    /// Column names of a csv or tsv file with a header; empty for other files.
     pub fn names(&self) -> &[String] {
         if self.format == TextFormat::JsonLines { &[] } else { &self.columns.names }
     }
 
-    /// Interpretation of a csv, tsv or jsonl file, without a label column and without the number of rows; `None` for
-    /// lines and for an empty file.
+    /// Interpretation of a csv, tsv or jsonl file, without a label column and a number of rows. `None` for plain lines
+    /// and for an empty file.
     pub fn reading(&self) -> Option<&Reading> {
         self.columns.reading.as_ref()
     }
 
-    /// First text of a csv or tsv file that is read without a header, if it is one word above texts of several words: it
-    /// may name the column.
+    /// First text of a file that was read without a header, if it may be the name of the column: it is one word above
+    /// texts of several words.
     pub fn doubtful_text(&self) -> Option<&str> {
         self.columns.doubtful.as_deref()
     }
@@ -199,16 +202,19 @@ impl<'a> TextStream<'a> {
         self.separator
     }
 
-    /// Number of columns of a csv or tsv file; else 0.
+    /// Number of columns of a csv or tsv file; 0 for other formats.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Reads the next row; `None` at the end.
+    /// Reads the next row. Returns `None` at the end of the input.
     ///
     /// # Errors
-    /// [`Error::Data`] with the line, as [`new`](Self::new), for a row whose number of columns differs from the first
-    /// row's, for a repeated header, and for a jsonl row without the text.
+    /// Same errors as [`new`](Self::new). [`Error::Data`] with the line also in these cases:
+    ///
+    /// - A row has another number of columns than the first row.
+    /// - The header is repeated.
+    /// - A jsonl row lacks the text.
     pub fn next_row(&mut self) -> Result<Option<TextRow>> {
         match self.format {
             TextFormat::Lines => self.next_line(),
@@ -219,10 +225,10 @@ impl<'a> TextStream<'a> {
 
     fn next_line(&mut self) -> Result<Option<TextRow>> {
         let Some(line) = self.lines.next_line()? else { return Ok(None) };
-        let given = line.strip_suffix('\r').unwrap_or(&line).to_owned();
-        let text = if given.starts_with(FAST_TEXT) { split_labels(&given).1 } else { given.as_str().into() };
+        let content = line.strip_suffix('\r').unwrap_or(&line).to_owned();
+        let text = if content.starts_with(FAST_TEXT) { split_labels(&content).1 } else { content.as_str().into() };
         let (text, line) = (Example::clean_text(&text).into_owned(), self.lines.number());
-        Ok(Some(TextRow { line, text, pair: None, given: Given::Line(given) }))
+        Ok(Some(TextRow { line, text, pair: None, given: Given::Line(content) }))
     }
 
     fn next_cells(&mut self) -> Result<Option<TextRow>> {
@@ -271,7 +277,7 @@ impl<'a> TextStream<'a> {
         Ok(Some(TextRow { line, text, pair, given: Given::Members(members) }))
     }
 
-    /// Reads the first object of a jsonl file and finds the text keys in it.
+    /// Reads the first object of a jsonl file and selects its text keys.
     fn find_keys(&mut self) -> Result<()> {
         let Some((line, members)) = self.read_object()? else { return Ok(()) };
         let keys = members.iter().map(|(key, _)| key.clone()).collect();
@@ -288,7 +294,7 @@ impl<'a> TextStream<'a> {
         Ok(Some((line, members)))
     }
 
-    /// Reads the first rows of a csv or tsv file and finds header and text columns by them.
+    /// Reads the first rows of a csv or tsv file, and detects the header and the text columns.
     fn find_columns(&mut self) -> Result<()> {
         let table = self.read_ahead()?;
         let Some(line) = table.rows.first().map(|row| row.line) else { return Ok(()) };
@@ -303,7 +309,7 @@ impl<'a> TextStream<'a> {
         Ok(())
     }
 
-    /// Reads the first row, or [several](TextColumns::look_ahead).
+    /// Reads the first row, or [several rows](TextColumns::look_ahead).
     fn read_ahead(&mut self) -> Result<Table> {
         let mut table = Table::default();
         while table.rows.len() < if self.asked.look_ahead { LOOK_AHEAD } else { 1 } {
@@ -311,7 +317,7 @@ impl<'a> TextStream<'a> {
                 Ok(Some(row)) => table.rows.push(row),
                 Ok(None) => break,
                 Err(error) if table.rows.is_empty() => return Err(error),
-                // It is returned after the rows before it.
+                // The error is returned after the rows before it.
                 Err(error) => {
                     self.lines.fail(error);
                     break;
@@ -322,7 +328,7 @@ impl<'a> TextStream<'a> {
         Ok(table)
     }
 
-    /// Reads the next row of a csv or tsv file, which must have as many columns as the first.
+    /// Reads the next row of a csv or tsv file. It must have the same number of columns as the first row.
     fn read_row(&mut self) -> Result<Option<Row>> {
         loop {
             let row = self.read_any_row()?;
@@ -336,7 +342,7 @@ impl<'a> TextStream<'a> {
         }
     }
 
-    /// Reads the next row and its number of columns. The first row sets that of the file.
+    /// Reads the next row and its number of columns. The first row determines the number of columns of the file.
     fn read_any_row(&mut self) -> Result<Option<(Row, usize)>> {
         let Some(mut line) = self.lines.next_filled_line()? else { return Ok(None) };
         if self.width == 0 {

@@ -1,4 +1,4 @@
-//! All rows of a file in memory: csv, tsv and jsonl.
+//! Rows of a csv, tsv or jsonl file in memory.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use super::tsv::{opens_quote, other_width, read_quoted_lines, unquoted_tsv_row};
 use crate::data::reading::{Column, TableFormat};
 use crate::error::{DataProblem, Result};
 
-/// All rows of a file, including the header (if any).
+/// Rows of one or more files in memory, including the header, if any.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
@@ -25,36 +25,36 @@ pub(crate) struct Table {
     pub(crate) width: usize,
     /// Number of skipped blank lines and rows of blank cells.
     pub(crate) blank_lines: usize,
-    /// Keys of a jsonl file, in the order of their first appearance; columns of a parquet file.
+    /// Keys of a jsonl file, ordered by first occurrence, or columns of a parquet file.
     pub(crate) keys: Option<Vec<String>>,
-    /// Columns of a jsonl file that hold an array or an object, each with the first such line.
+    /// Columns of a jsonl file that hold an array or an object, each with the first line that does.
     pub(crate) nested: BTreeMap<usize, u64>,
-    /// First number, first string and first truth value of each column of a jsonl file.
+    /// First number, first string and first truth value in each column of a jsonl file.
     pub(crate) values: BTreeMap<usize, [Option<String>; 3]>,
-    /// Columns of a parquet file that are neither texts nor numbers, with their types; they are in `nested`, too.
+    /// Columns of a parquet file that are neither texts nor numbers, with their types. They are also in `nested`.
     pub(crate) types: BTreeMap<usize, String>,
-    /// Numbered class columns of a parquet file, and the class names.
+    /// Class names of the numbered class columns in a parquet file.
     pub(crate) classes: BTreeMap<usize, Vec<String>>,
-    /// Columns of labels that are separated by [`BETWEEN`](super::row::BETWEEN).
+    /// Columns with several labels in a cell, separated by [`BETWEEN`](super::row::BETWEEN).
     pub(crate) lists: BTreeSet<usize>,
-    /// Separator of the columns of a csv file, if it is not the comma.
+    /// Separator of the columns of a csv file; `None` for a comma.
     pub(crate) separator: Option<char>,
-    /// Encoding of the file, if it is not UTF-8.
+    /// Encoding of the file; `None` for UTF-8.
     pub(crate) encoding: Option<String>,
-    /// Files of a table in parts.
+    /// Paths of the files, if the table has several.
     pub(crate) parts: Vec<PathBuf>,
     /// `true` for a parquet file.
     pub(crate) is_parquet: bool,
-    /// Draw of the rows, if not all are kept.
+    /// Random selection of the rows; `None` to store all rows.
     pub(crate) draw: Option<Draw>,
 }
 
-/// Draw of some rows after the first one, each with the same probability (reservoir sampling).
+/// Random selection of rows after the first row, each with the same probability (reservoir sampling).
 #[derive(Debug)]
 pub(crate) struct Draw {
     most: usize,
     rng: ChaCha8Rng,
-    /// Number of rows so far, without the first one.
+    /// Number of rows so far, without the first row.
     pub(crate) seen: usize,
 }
 
@@ -64,7 +64,7 @@ impl Draw {
     }
 }
 
-/// Bits of a row's line below those of its file.
+/// Number of bits for the line in a line number that also encodes the file.
 pub(super) const PART: u32 = 40;
 
 impl Table {
@@ -76,7 +76,7 @@ impl Table {
             TableFormat::Tsv => table.read_separated(lines, unquoted_tsv_row, None)?,
             TableFormat::JsonLines => table.read_json_lines(lines, request)?,
             TableFormat::FastText => table.read_fast_text(lines)?,
-            // Parquet has no lines, and folders are no file.
+            // Parquet files have no lines, and a directory is not a file.
             TableFormat::Parquet | TableFormat::Folders => return Err(lines.error_at(1, DataProblem::Binary)),
         }
         table.blank_lines += lines.blank_lines();
@@ -84,7 +84,8 @@ impl Table {
         Ok(table)
     }
 
-    /// Adds a row, or draws whether it takes the place of another one. The first row, which may be a header, stays.
+    /// Adds a row. If rows are drawn at random, the new row may be dropped, or replace another row. The first row,
+    /// which may be a header, stays.
     pub(super) fn add(&mut self, row: Row) {
         let Some(draw) = self.draw.as_mut().filter(|_| !self.rows.is_empty()) else { return self.rows.push(row) };
         draw.seen += 1;
@@ -97,8 +98,9 @@ impl Table {
         }
     }
 
-    /// Puts drawn rows in the order of the file, and returns the number of rows that were drawn from; `None` if all rows
-    /// are there. A first row that is no header is drawn like the others.
+    /// Finishes the random selection: sorts the selected rows in the order of the file. Returns the number of rows that
+    /// they were drawn from, or `None` if all rows were selected. A first row that is not a header is drawn like the
+    /// others.
     pub(super) fn end_draw(&mut self, has_header: bool) -> Option<usize> {
         let mut draw = self.draw.take()?;
         let all = draw.seen + usize::from(!has_header);
@@ -116,7 +118,7 @@ impl Table {
         Some(all)
     }
 
-    /// File of a row's line in a table of several files, and its number there.
+    /// File and line within it, for the line of a row in a table of several files.
     pub(crate) fn origin(&self, line: u64) -> (Option<&Path>, u64) {
         let part = usize::try_from(line >> PART).unwrap_or(usize::MAX);
         (self.parts.get(part).map(PathBuf::as_path), line & ((1 << PART) - 1))
@@ -132,7 +134,7 @@ impl Table {
         self.read_separated(lines, |lines, line, row| csv_row(lines, line, row, separator), Some(first))
     }
 
-    /// Reads rows. Those of csv begin with a line that was read before, unless it declared the separator.
+    /// Reads the rows of a csv or tsv file. For csv, the first line was read before, unless it declared the separator.
     fn read_separated(
         &mut self,
         lines: &mut Lines<'_>,
@@ -166,7 +168,7 @@ impl Table {
                 };
                 return Err(lines.error_at(row.line, problem));
             }
-            // Spreadsheets write rows of only separators, and editors lines of tabs.
+            // Spreadsheets write rows that consist of separators, and editors write lines of tabs.
             if row.is_blank() {
                 self.blank_lines += 1;
             } else {
@@ -175,17 +177,17 @@ impl Table {
         }
     }
 
-    /// Separator other than the comma that occurs equally often in all earlier rows and in `row`. The commas are then
-    /// parts of texts.
+    /// Separator other than the comma that occurs equally often in `row` and in all earlier rows. It is probably the
+    /// true separator, and the commas are parts of texts.
     fn other_separator(&self, row: &Row) -> Option<&'static str> {
         let count = |row: &Row, sign: char| row.cells.iter().map(|(_, cell)| cell.matches(sign).count()).sum::<usize>();
         let signs = [(';', "cells separated by ;"), ('\t', "cells separated by tabs"), ('|', "cells separated by |")];
         let alike =
             |sign: char| count(row, sign) > 0 && self.rows.iter().all(|own| count(own, sign) == count(row, sign));
-        signs.into_iter().find(|(sign, _)| alike(*sign)).map(|(_, found)| found)
+        signs.into_iter().find(|(sign, _)| alike(*sign)).map(|(_, separated)| separated)
     }
 
-    /// Reads lines that begin with their labels. The labels are one column, the texts the other.
+    /// Reads lines in fastText's format. The labels become one column, and the texts another.
     fn read_fast_text(&mut self, lines: &mut Lines<'_>) -> Result<()> {
         while let Some(line) = lines.next_filled_line()? {
             if line.trim_end_matches('\r').contains('\r') {
@@ -258,7 +260,7 @@ impl Table {
     }
 }
 
-/// Returns whether a column of a jsonl file may be the label by its name.
+/// Returns whether the name of a column allows it to be the label column.
 pub(super) fn may_be_label(name: &str, request: &TableRequest) -> bool {
     match &request.label {
         Some(Column::Name(label)) => is_called(name, label.trim()),
@@ -266,31 +268,31 @@ pub(super) fn may_be_label(name: &str, request: &TableRequest) -> bool {
     }
 }
 
-/// Beginning of a file that Git LFS has in the place of the real one.
+/// First bytes of a Git LFS pointer file, which stands in place of the real file.
 pub(super) const POINTER: &[u8; 23] = b"version https://git-lfs";
 
-/// Problem of such a file.
+/// Error for a Git LFS pointer.
 pub(super) fn pointer() -> DataProblem {
     DataProblem::Encoding { found: "a pointer of Git LFS", instead: "fetch the file itself by `git lfs pull`" }
 }
 
-/// Prefix of a label in a text, by which fastText knows it.
+/// Prefix that marks a label in fastText's format.
 pub(super) const FAST_TEXT: &str = "__label__";
 
-/// Labels in a line, and its text without them.
+/// Splits a line in fastText's format into its labels and its text.
 pub(super) fn split_labels(line: &str) -> (Vec<&str>, Cow<'_, str>) {
     if !line.contains(FAST_TEXT) {
         return (Vec::new(), line.into());
     }
     let (labels, words): (Vec<&str>, Vec<&str>) =
         line.split([' ', '\t', '\r']).filter(|word| !word.is_empty()).partition(|word| word.starts_with(FAST_TEXT));
-    // Commas behind labels, and labels without a space between them, are meant as several labels.
+    // Commas after labels, and labels without a space between them, are read as several labels.
     let labels = labels.into_iter().flat_map(|word| word.split(FAST_TEXT)).map(|label| label.trim_end_matches(','));
     (labels.filter(|label| !label.is_empty()).collect(), words.join(" ").into())
 }
 
-/// Refuses a first line with carriage returns outside of quotes (all rows in one line), a JSON object, and a tsv line
-/// with quotes around several cells. Such quotes would remain around names, labels and texts.
+/// Refuses the first line of a file in three cases: it has carriage returns outside of quotes, it is a JSON object, or
+/// it is a tsv line in which all cells are quoted. These quotes would become part of names, labels and texts.
 pub(super) fn check_first_line(lines: &Lines<'_>, line: &str, is_tsv: bool) -> Result<()> {
     let line = line.trim_end_matches('\r');
     let quoted = |cell: &str| cell.len() > 1 && cell.starts_with('"') && cell.ends_with('"');

@@ -1,4 +1,4 @@
-//! Parser of tsv rows, which know no quotes, with two exceptions.
+//! Parser of tsv rows. A quote is an ordinary character, with two exceptions.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use super::lines::{LONGEST_ROW, Lines};
 use super::row::{Row, next_column};
 use crate::error::{DataProblem, Result};
 
-/// Splits at tabs; returns the number of columns.
+/// Splits a line at tabs. Returns the number of columns.
 pub(super) fn tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Result<usize> {
     let mut width = 0;
     for cell in line.strip_suffix('\r').unwrap_or(&line).split('\t') {
@@ -16,7 +16,8 @@ pub(super) fn tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Res
     Ok(width)
 }
 
-/// Splits at tabs as [`tsv_row`], and removes the quotes that programs write around cells with quotes in them.
+/// Splits a line at tabs, as [`tsv_row`] does, and removes the quotes that programs write around cells with inner
+/// quotes.
 pub(super) fn unquoted_tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Result<usize> {
     let width = tsv_row(lines, line, row)?;
     for (_, cell) in &mut row.cells {
@@ -27,8 +28,8 @@ pub(super) fn unquoted_tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Ro
     Ok(width)
 }
 
-/// Content of a tsv cell that is quoted as in csv: in quotes, with at least one inner quote, and all inner quotes
-/// doubled. Other cells do not change, since a quote is an ordinary character there.
+/// Unquotes a tsv cell that is quoted as in csv: it is in quotes, has an inner quote, and all inner quotes are doubled.
+/// Other cells do not change, since a quote is an ordinary character in tsv.
 pub(super) fn unquoted(cell: &str) -> Cow<'_, str> {
     let inner = cell.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     match inner.filter(|inner| inner.contains("\"\"") && !inner.replace("\"\"", "").contains('"')) {
@@ -37,7 +38,7 @@ pub(super) fn unquoted(cell: &str) -> Cow<'_, str> {
     }
 }
 
-/// Problem of a row with a wrong number of columns.
+/// Error for a row with a wrong number of columns.
 pub(super) fn other_width(row: &Row, expected: usize, got: usize) -> DataProblem {
     match opens_quote(row, expected, got) {
         true => DataProblem::OpenQuote { column: got - 1 },
@@ -45,18 +46,18 @@ pub(super) fn other_width(row: &Row, expected: usize, got: usize) -> DataProblem
     }
 }
 
-/// Returns whether a row is too short and its last cell opens a quote that its line does not close.
+/// Returns whether a row is too short and its last cell opens a quote that the line does not close.
 pub(super) fn opens_quote(row: &Row, expected: usize, got: usize) -> bool {
     let last = row.cell(got.saturating_sub(1));
     got < expected && last.starts_with('"') && !last[1..].replace("\"\"", "").contains('"')
 }
 
-/// Reads lines until the open quote of the last of `got` cells is closed and the row has `expected` cells. Python's csv
-/// module writes tsv cells with line ends in this form. Stores the cells in the row without that quote, and returns
-/// their number.
+/// Reads further lines of a row whose last cell opens a quote. `got` is the number of cells so far. It stops when the
+/// quote is closed and the row has `expected` cells. Python's csv module writes cells with line ends in this form.
+/// Stores the cells in the row without the quotes, and returns their number.
 ///
 /// # Errors
-/// [`DataProblem::OpenQuote`] if no later line does both; the row is then too short.
+/// [`DataProblem::OpenQuote`] if no later line closes the quote and completes the row.
 pub(super) fn read_quoted_lines(lines: &mut Lines<'_>, row: &mut Row, got: usize, expected: usize) -> Result<usize> {
     let mut joined = (0..got).map(|column| row.raw(column)).collect::<Vec<_>>().join("\t");
     let refused = |lines: &Lines<'_>| lines.error_at(row.line, DataProblem::OpenQuote { column: got - 1 });

@@ -1,4 +1,4 @@
-//! Tokenizers of the classes that are rebuilt from a vocabulary and settings.
+//! Construction of tokenizers from a vocabulary and the settings of their class.
 
 use std::path::Path;
 
@@ -14,14 +14,14 @@ use crate::storage::{FileKind, read_file};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Id of XLM-RoBERTa's unknown piece, whatever `tokenizer.json` says.
+/// Id of XLM-RoBERTa's unknown token. It overrides `tokenizer.json`.
 const UNKNOWN_PIECE: usize = 3;
 
 /// Settings of a tokenizer class in `tokenizer_config.json`.
 pub(super) struct Settings {
     cleaning: Cleaning,
     add_prefix_space: bool,
-    /// `true` if `model_input_names` includes token types.
+    /// `true` if `model_input_names` includes token types; `None` if the field is missing.
     pub(super) types: Option<bool>,
 }
 
@@ -58,15 +58,15 @@ impl Settings {
     }
 }
 
-/// Vocabulary of a tokenizer.
+/// Vocabulary of a tokenizer, with its merges or table of characters.
 pub(super) struct Vocabulary {
-    /// File, for errors.
+    /// Path of the file, for errors.
     pub(super) path: String,
-    /// Tokens by their text, or a Unigram's list of tokens with their scores.
+    /// Tokens with their ids. For a Unigram model: the list of tokens with their scores.
     tokens: Value,
-    /// Merges of a BPE.
+    /// Merges of a BPE model; null for other models.
     merges: Value,
-    /// Normalizer of a Unigram: the table of characters that it was trained with, or null.
+    /// Normalizer of a Unigram model: the table of characters from its training, or null.
     table: Value,
 }
 
@@ -108,7 +108,7 @@ impl Vocabulary {
         };
         if class.vocabulary() != Some(VocabularyKind::ByteLevelBpe) {
             let (path, text) = read("vocab.txt")?;
-            // An empty line at the end has an id too: the first added token follows it.
+            // An empty line at the end also counts as a token, so the first added token has the next id.
             let tokens = text.lines().enumerate().map(|(id, token)| (token.trim_end().to_owned(), id.into()));
             let tokens = tokens.collect::<Map<String, Value>>().into();
             return Ok(Self { path, tokens, merges: Value::Null, table: Value::Null });
@@ -120,7 +120,7 @@ impl Vocabulary {
         Ok(Self { path, tokens, merges: merges.map(Value::from).collect(), table: Value::Null })
     }
 
-    /// Id of a token that the class needs.
+    /// Id of a token that the tokenizer class requires.
     fn id(&self, token: &str) -> Result<Value> {
         let id = match &self.tokens {
             Value::Array(list) => list.iter().position(|piece| piece[0] == token).map(Value::from),
@@ -192,7 +192,8 @@ pub(super) fn rebuilt(
     parsed(what, &description)
 }
 
-/// Unigram tokenizer of XLM-RoBERTa and CamemBERT: words at spaces, `<s> text </s>` and `<s> text </s></s> pair </s>`.
+/// Builds the Unigram tokenizer of XLM-RoBERTa and CamemBERT. It splits words at spaces, and encodes `<s> text </s>` or
+/// `<s> text </s></s> pair </s>`.
 fn unigram(
     vocabulary: Vocabulary,
     settings: &Settings,
@@ -219,7 +220,7 @@ fn unigram(
     })
 }
 
-/// Table of characters in a normalizer, or in a sequence of normalizers.
+/// Finds the table of characters in a normalizer, or in a sequence of normalizers.
 fn table(normalizer: &Value) -> Option<&Value> {
     let all = match normalizer["type"].as_str() {
         Some("Sequence") => normalizer["normalizers"].as_array().map(Vec::as_slice).unwrap_or_default(),
@@ -229,7 +230,7 @@ fn table(normalizer: &Value) -> Option<&Value> {
         .find(|normalizer| normalizer["type"] == "Precompiled" && normalizer.get("precompiled_charsmap").is_some())
 }
 
-/// Error of a directory without a vocabulary that is read.
+/// Error for a directory without a readable vocabulary. It tells the user how to write one.
 pub(super) fn missing(folder: &Path, class: TokenizerClass) -> std::io::Error {
     let pieces = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let pieces = pieces.filter_map(|name| name.into_string().ok()).find(|name| name.ends_with(".model"));
@@ -252,14 +253,14 @@ pub(super) fn missing(folder: &Path, class: TokenizerClass) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::NotFound, how)
 }
 
-/// Builds the tokenizer of a `tokenizer.json` as written, without truncation and padding.
+/// Builds the tokenizer of a `tokenizer.json` unchanged, except for truncation and padding.
 pub(super) fn as_written(what: &str, file: &Map<String, Value>) -> Result<Tokenizer> {
     let mut file = file.clone();
     file.retain(|field, _| field != "truncation" && field != "padding");
     parsed(what, &Value::Object(file))
 }
 
-/// Error of a vocabulary of another model type than its class needs.
+/// Error for a vocabulary whose model type is not that of the tokenizer class.
 fn wrong_kind(what: &str, kind: Option<&str>, needed: &str) -> Error {
     let source = format!(
         "has a vocabulary of the kind {:?}, and the tokenizer's class needs {needed}: name another `tokenizer_class` in \
@@ -279,7 +280,7 @@ pub(super) fn adds_special_tokens(tokenizer: &Tokenizer) -> bool {
     tokenizer.get_post_processor().is_some_and(|processor| processor.added_tokens(false) > 0)
 }
 
-/// First part of a description that shows that two tokenizers split texts differently.
+/// Compares how two tokenizers split texts. Returns the name of the first part that differs, or `None` if they agree.
 pub(super) fn difference(left: &Tokenizer, right: &Tokenizer) -> Option<&'static str> {
     let part = |tokenizer: &Tokenizer, part: &str| {
         let mut value = match part {
@@ -295,7 +296,7 @@ pub(super) fn difference(left: &Tokenizer, right: &Tokenizer) -> Option<&'static
             tokenizer.encode_fast(("", ""), true).map(|pair| (pair.get_ids().to_vec(), pair.get_type_ids().to_vec()));
         ids.unwrap_or_default()
     };
-    // A file without special tokens leaves them to the class.
+    // A file that adds no special tokens leaves this to the class, so it does not differ.
     let template = |tokenizer| adds_special_tokens(tokenizer).then(|| around(tokenizer));
     if let Some(name) = ["normalizer", "pre_tokenizer"].into_iter().find(|name| part(left, name) != part(right, name)) {
         return Some(name);
@@ -303,7 +304,7 @@ pub(super) fn difference(left: &Tokenizer, right: &Tokenizer) -> Option<&'static
     template(right).is_some_and(|right| right != around(left)).then_some("post_processor")
 }
 
-/// Gives the second text of a pair the type of the first.
+/// Changes the token type of a pair's second text to that of the first text.
 pub(super) fn without_types(tokenizer: &mut Tokenizer) -> Result<(), Failure> {
     let Some(processor) = tokenizer.get_post_processor() else { return Ok(()) };
     let mut value = serde_json::to_value(processor)?;

@@ -1,49 +1,50 @@
-//! Tokenisation of only the first tokens of texts.
+//! Tokenisation that stops after the first tokens of a long text.
 
 use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{Encoding, Result, Tokenizer};
 
-use super::parts::Parts;
+use super::parts::SplitPoints;
 use super::unknown::UnknownToken;
 
-/// Upper estimate of the bytes per token. It determines the length of the first part of a text, so that one part
+/// Upper estimate of the number of bytes per token. The first part of a text has the estimated length, so that one part
 /// usually suffices.
 const BYTES_A_TOKEN: usize = 8;
-/// Minimum length of a part, and maximum length of later parts.
+/// Minimum length of a part, and maximum length of later parts, in bytes.
 const PART_BYTES: [usize; 2] = [64, 1 << 16];
 
-/// Text that is tokenised part by part.
-struct Growing<'a> {
+/// Text that is tokenised part by part, until it has enough tokens.
+struct PartialEncoding<'a> {
     tokenizer: &'a Tokenizer,
-    parts: &'a Parts,
+    split_points: &'a SplitPoints,
     unknown: Option<&'a UnknownToken>,
     rest: &'a str,
-    /// Length of the next part.
+    /// Length of the next part in bytes.
     bytes: usize,
-    /// Number of tokens that are needed.
+    /// Number of tokens that the caller needs.
     most: usize,
-    /// First tokens: at least `most`, if the text has as many.
+    /// First tokens: at least `most`, or all tokens of a shorter text.
     encoding: Encoding,
     /// Number of tokens so far.
     tokens: usize,
-    /// Words behind the unknown tokens of `encoding`, with the indices of the tokens.
+    /// Words behind the unknown tokens of `encoding`, each with the index of its token.
     words: Vec<(usize, u32)>,
 }
 
-impl<'a> Growing<'a> {
-    /// Tokenises a text until more than `most` tokens, or all, are known.
+impl<'a> PartialEncoding<'a> {
+    /// Tokenises a text until more than `most` tokens are known, or all of them.
     fn new(splitter: Splitter<'a>, text: &'a str, most: usize) -> Result<Self> {
-        let Splitter { tokenizer, parts, unknown } = splitter;
+        let Splitter { tokenizer, split_points, unknown } = splitter;
         let [least, _] = PART_BYTES;
         let bytes = most.saturating_add(1).saturating_mul(BYTES_A_TOKEN).max(least);
         let (encoding, words) = (Encoding::default(), Vec::new());
-        let mut growing = Self { tokenizer, parts, unknown, rest: text, bytes, most, encoding, tokens: 0, words };
-        // At least once: a tokenizer may return tokens even for an empty text.
-        growing.grow()?;
-        while growing.tokens <= most && !growing.is_whole() {
-            growing.grow()?;
+        let mut partial =
+            Self { tokenizer, split_points, unknown, rest: text, bytes, most, encoding, tokens: 0, words };
+        // Tokenises at least one part: a tokenizer may return tokens even for an empty text.
+        partial.grow()?;
+        while partial.tokens <= most && !partial.is_whole() {
+            partial.grow()?;
         }
-        Ok(growing)
+        Ok(partial)
     }
 
     fn is_whole(&self) -> bool {
@@ -51,10 +52,10 @@ impl<'a> Growing<'a> {
     }
 
     fn grow(&mut self) -> Result<()> {
-        let (part, rest) = self.parts.split_first(self.tokenizer, self.rest, self.bytes)?;
+        let (part, rest) = self.split_points.split_first(self.tokenizer, self.rest, self.bytes)?;
         self.rest = rest;
         self.bytes = self.bytes.max((2 * self.bytes).min(PART_BYTES[1]));
-        let part = self.parts.shortened(self.tokenizer, part)?;
+        let part = self.split_points.shortened(self.tokenizer, part)?;
         let encoding = self.tokenizer.encode_fast(&*part, false)?;
         self.tokens += encoding.len();
         if self.encoding.len() <= self.most {
@@ -68,66 +69,70 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
-    /// Splits off the first `length` tokens, and up to `rest` ids that follow them.
-    fn cut(mut self, length: usize, rest: usize) -> Cut {
+    /// Returns the first `length` tokens, and up to `rest` ids that follow them.
+    fn cut(mut self, length: usize, rest: usize) -> EncodedStart {
         let after: Vec<u32> = self.encoding.get_ids().iter().skip(length).take(rest).copied().collect();
         let most = length.saturating_add(rest);
         let words = self.words.into_iter().take_while(|(token, _)| *token < most).collect();
         if self.encoding.len() > length {
             self.encoding.truncate(length, 0, TruncationDirection::Right);
-            // The remainder would pass through the post-processor needlessly.
+            // Otherwise the remainder would pass through the post-processor needlessly.
             self.encoding.take_overflowing();
         }
-        Cut { encoding: self.encoding, after, words }
+        EncodedStart { encoding: self.encoding, after, words }
     }
 }
 
 /// First tokens of a text, and the ids that follow them.
-pub(crate) struct Cut {
+pub(crate) struct EncodedStart {
     pub(crate) encoding: Encoding,
     pub(crate) after: Vec<u32>,
-    /// Words behind the unknown tokens, with the index of the token in the text.
+    /// Words behind the unknown tokens, each with the index of its token in the text.
     pub(crate) words: Vec<(usize, u32)>,
 }
 
-/// Tokenizer, the positions at which it divides texts, and its unknown token.
+/// Tokenizer, with the positions at which it divides texts and its unknown token.
 #[derive(Clone, Copy)]
 pub(crate) struct Splitter<'a> {
     pub(crate) tokenizer: &'a Tokenizer,
-    pub(crate) parts: &'a Parts,
+    pub(crate) split_points: &'a SplitPoints,
     pub(crate) unknown: Option<&'a UnknownToken>,
 }
 
-/// The first tokens of a text, or of a pair.
+/// First tokens of a text or of a pair.
 pub(crate) struct FirstTokens {
-    pub(crate) first: Cut,
-    pub(crate) second: Option<Cut>,
+    pub(crate) first: EncodedStart,
+    pub(crate) second: Option<EncodedStart>,
     /// `true` if tokens were truncated.
     pub(crate) truncated: bool,
 }
 
-/// Tokenises the beginning of a text, or of a pair, without special tokens: at most `capacity` tokens in all, and up to
-/// `rest` following ids of each text.
+/// Tokenises the beginning of a text or of a pair, without special tokens. Returns at most `capacity` tokens in all,
+/// and up to `rest` further ids of each text.
 pub(crate) fn first_tokens(
     splitter: Splitter<'_>,
     (text, pair): (&str, Option<&str>),
     capacity: usize,
     rest: usize,
 ) -> Result<FirstTokens> {
-    let grow = |text| Growing::new(splitter, text, capacity.saturating_add(rest));
+    let grow = |text| PartialEncoding::new(splitter, text, capacity.saturating_add(rest));
     let (mut first, mut second) = (grow(text)?, pair.map(grow).transpose()?);
     if let Some(second) = &mut second {
         grow_until_compared(&mut first, second, capacity)?;
     }
     let lengths = (first.tokens, second.as_ref().map_or(0, |second| second.tokens));
-    let kept = longest_first(lengths, capacity);
-    let second = second.map(|second| second.cut(kept.1, rest));
-    Ok(FirstTokens { first: first.cut(kept.0, rest), second, truncated: kept != lengths })
+    let limits = longest_first(lengths, capacity);
+    let second = second.map(|second| second.cut(limits.1, rest));
+    Ok(FirstTokens { first: first.cut(limits.0, rest), second, truncated: limits != lengths })
 }
 
-/// Tokenises two texts until it is known which text is longer. If both fill an odd `capacity`, the longer text gets one
-/// more token.
-fn grow_until_compared<'a>(first: &mut Growing<'a>, second: &mut Growing<'a>, capacity: usize) -> Result<()> {
+/// Tokenises two texts until it is known which of them is longer. If both fill an odd `capacity`, the longer text
+/// receives the extra token.
+fn grow_until_compared<'a>(
+    first: &mut PartialEncoding<'a>,
+    second: &mut PartialEncoding<'a>,
+    capacity: usize,
+) -> Result<()> {
     if capacity.is_multiple_of(2) || first.tokens.min(second.tokens) <= capacity / 2 {
         return Ok(());
     }
@@ -140,12 +145,12 @@ fn grow_until_compared<'a>(first: &mut Growing<'a>, second: &mut Growing<'a>, ca
     }
 }
 
-/// Number of tokens of each text that fit into a shared `capacity`. For a single text, the second length is 0.
+/// Number of tokens of each text that fit into a shared `capacity`. For a single text, the second number is 0.
 fn longest_first((first, second): (usize, usize), capacity: usize) -> (usize, usize) {
     if first + second <= capacity {
         return (first, second);
     }
-    // The shorter one is not truncated if it fits into half.
+    // The shorter text is not truncated if it fits into half of the capacity.
     let half = capacity / 2;
     let short = first.min(second).min(half);
     let long = capacity - short;

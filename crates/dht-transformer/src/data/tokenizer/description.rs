@@ -1,4 +1,4 @@
-//! The `tokenizer.json` of a vocabulary.
+//! Content of `tokenizer.json` for a vocabulary.
 
 use serde_json::{Value, json};
 
@@ -25,8 +25,8 @@ pub(super) fn special_tokens() -> Vec<String> {
     SPECIAL.map(String::from).to_vec()
 }
 
-/// Tokenizer in Hugging Face's `tokenizer.json` form. `special` are the padding, unknown, class, separator and mask
-/// tokens.
+/// Describes a tokenizer in the format of Hugging Face's `tokenizer.json`. `special` holds the padding, unknown, class,
+/// separator and mask tokens.
 pub(super) fn description(
     model: &str,
     subwords: &[String],
@@ -67,7 +67,7 @@ pub(super) fn description(
     }))
 }
 
-/// BERT's normalizer.
+/// Describes BERT's normalizer.
 pub(super) fn normalizer(cleaning: &Cleaning) -> Value {
     json!({
         "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": cleaning.chinese,

@@ -1,8 +1,8 @@
-//! Tokenizer of a Hugging Face directory, in the order of precedence of `transformers` 5.
+//! Tokenizer of a Hugging Face directory. Its files override each other as in `transformers` 5.
 //!
-//! The tokenizer classes of the model families take only the vocabulary, the merges, the table of characters and the
-//! added tokens from `tokenizer.json`; everything else follows from `tokenizer_config.json` and the defaults of the
-//! class. `PreTrainedTokenizerFast` takes `tokenizer.json` unchanged.
+//! The tokenizer classes of the model families use only the vocabulary, the merges, the table of characters and the
+//! added tokens of `tokenizer.json`. Everything else follows from `tokenizer_config.json` and the defaults of the
+//! class. `PreTrainedTokenizerFast` uses `tokenizer.json` unchanged.
 
 use std::path::{Path, PathBuf};
 
@@ -22,34 +22,34 @@ const FILE: &str = "tokenizer.json";
 const CONFIG: &str = "tokenizer_config.json";
 const SPECIAL: &str = "special_tokens_map.json";
 const ADDED: &str = "added_tokens.json";
-/// Command that writes a fast tokenizer of any class as a `tokenizer.json` that is used as it is.
+/// Command for the user, which writes a fast tokenizer of any class as a `tokenizer.json` that is used unchanged.
 const AS_WRITTEN: &str = "python -c \"from transformers import AutoTokenizer, PreTrainedTokenizerFast as F; \
                           t = AutoTokenizer.from_pretrained('.'); F(tokenizer_object=t.backend_tokenizer, \
                           model_max_length=t.model_max_length, model_input_names=t.model_input_names, \
                           **t.special_tokens_map).save_pretrained('.')\"";
-/// Settings of sentence-transformers, and the file that its directories have.
+/// Settings of sentence-transformers. They count only if the directory, or the one above it, has `modules.json`.
 const SENTENCE: &str = "sentence_bert_config.json";
 const MODULES: &str = "modules.json";
 
-/// Files of a tokenizer.
+/// Contents of a directory's tokenizer files, and the problems that were detected in them.
 pub(crate) struct TokenizerDirectory {
     folder: PathBuf,
-    /// `tokenizer.json`.
+    /// Content of `tokenizer.json`.
     file: Option<Map<String, Value>>,
-    /// `tokenizer_config.json`.
+    /// Content of `tokenizer_config.json`.
     config: Option<Map<String, Value>>,
     special: Option<Map<String, Value>>,
     added: Option<Map<String, Value>>,
     model: ModelFields,
     class: TokenizerClass,
-    /// Maximum length of a text in tokens, as sentence-transformers sets it.
+    /// Maximum length of a text in tokens, if sentence-transformers sets it.
     sentence_length: Option<usize>,
-    /// `true` if a file names the tokenizer's class.
+    /// `true` if a file names the class of the tokenizer.
     declared: bool,
     problems: Vec<Error>,
 }
 
-/// Fields of `config.json` that a tokenizer uses.
+/// Fields of `config.json` that determine the tokenizer.
 #[derive(Default)]
 struct ModelFields {
     model_type: String,
@@ -58,7 +58,7 @@ struct ModelFields {
 }
 
 impl TokenizerDirectory {
-    /// Reads the files and collects their problems.
+    /// Reads the files of a directory and collects their problems.
     pub(crate) fn read(folder: &Path) -> Self {
         let mut problems = Vec::new();
         let mut object = |name: &str, problem: fn(PathBuf, Error) -> Error| {
@@ -82,7 +82,7 @@ impl TokenizerDirectory {
         let file = object(FILE, as_tokenizer_error);
         let [config, special, added, sentence] =
             [CONFIG, SPECIAL, ADDED, SENTENCE].map(|name| object(name, |_, error| error));
-        // Faults of the configuration are reported when the model is read.
+        // Problems of `config.json` are reported when the model is read, so they are ignored here.
         let model = read_file(folder.join("config.json"), FileKind::Description).ok();
         let model = model.and_then(|bytes| serde_json::from_slice::<Map<String, Value>>(&bytes).ok());
         let model = model.map_or_else(ModelFields::default, |mut fields| ModelFields {
@@ -133,11 +133,11 @@ impl TokenizerDirectory {
         own
     }
 
-    /// Obeys `do_lower_case` of sentence-transformers, which lowers the case of texts before they are split, and keeps
-    /// their accents.
+    /// Applies `do_lower_case` of sentence-transformers. It lower-cases texts before they are split, and keeps their
+    /// accents.
     fn lower_as_sentences(&mut self, sentence: &Map<String, Value>) {
         let Some(lower) = sentence.get("do_lower_case") else { return };
-        // Without the field, these classes lower the case.
+        // These classes lower-case by default, if the field is missing.
         let lowers = |fields: &Map<String, Value>| fields.get("do_lower_case") != Some(&Value::Bool(false));
         let can = self.class.vocabulary() == Some(VocabularyKind::WordPiece);
         match lower {
@@ -158,7 +158,7 @@ impl TokenizerDirectory {
         }
     }
 
-    /// Obeys `max_seq_length` of sentence-transformers, which takes precedence over `model_max_length`.
+    /// Applies `max_seq_length` of sentence-transformers, which overrides `model_max_length`.
     fn cut_as_sentences(&mut self, sentence: &Map<String, Value>) {
         match whole_number(sentence, "max_seq_length") {
             Ok(length) => self.sentence_length = length,
@@ -166,7 +166,7 @@ impl TokenizerDirectory {
         }
     }
 
-    /// Entries of the fields of all files.
+    /// Reports each field of the tokenizer files, with its treatment.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let mut all = Vec::new();
         for (name, fields) in [(CONFIG, &self.config), (SPECIAL, &self.special)] {
@@ -212,7 +212,7 @@ impl TokenizerDirectory {
         Err(self.problems)
     }
 
-    /// Builds the tokenizer: settings, declared tokens, vocabulary, then the tokens added to it.
+    /// Builds the tokenizer from its settings and vocabulary, and adds the declared tokens.
     fn build(&self) -> Result<TextTokenizer> {
         let none = Map::new();
         let config = self.config.as_ref().unwrap_or(&none);
@@ -247,12 +247,13 @@ impl TokenizerDirectory {
         Ok(tokenizer)
     }
 
-    /// Returns whether the class of the tokenizer is certain: a file names it, or has its settings.
+    /// Returns whether the class of the tokenizer is certain: a file names the class, or has its settings.
     fn is_explicit(&self) -> bool {
         self.declared || self.config.is_some()
     }
 
-    /// Tokenizer of a vocabulary, to which the declared tokens are not yet added. `what` names `tokenizer.json`.
+    /// Builds the tokenizer of the vocabulary, before the declared tokens are added. `what` names `tokenizer.json` in
+    /// errors.
     fn vocabulary_tokenizer(&self, what: &str, settings: &Settings, tokens: &DeclaredTokens) -> Result<Tokenizer> {
         let class = self.class;
         match (&self.file, class.vocabulary()) {
@@ -274,8 +275,8 @@ impl TokenizerDirectory {
         }
     }
 
-    /// Refuses a file that splits texts otherwise than the defaults of its class, if the class is not certain: either
-    /// could be meant.
+    /// Refuses a `tokenizer.json` that splits texts differently from the defaults of its class, if the class is not
+    /// certain. Either of them could be meant.
     fn check_defaults(&self, what: &str, file: &Map<String, Value>, rebuilt: &Tokenizer) -> Result<()> {
         if self.is_explicit() {
             return Ok(());
@@ -293,7 +294,7 @@ impl TokenizerDirectory {
         })
     }
 
-    /// Refuses a file that truncates texts at their beginning.
+    /// Refuses a `tokenizer.json` that truncates texts at their beginning.
     fn check_truncation(&self, config: &Map<String, Value>) -> Result<()> {
         let direction = self.file.as_ref().and_then(|file| file.get("truncation")?.get("direction"));
         match direction.and_then(Value::as_str) {
@@ -312,18 +313,22 @@ impl TokenizerDirectory {
 }
 
 impl TextTokenizer {
-    /// Reads a directory's tokenizer as `transformers` 5 does. It reads `tokenizer.json`; otherwise `vocab.txt` (BERT's
-    /// WordPiece), or `vocab.json` and `merges.txt` (RoBERTa's BPE). It also reads `tokenizer_config.json`,
-    /// `special_tokens_map.json` and `added_tokens.json`. Settings of `tokenizer_config.json` override
-    /// `tokenizer.json`. The classes of the families, such as `BertTokenizer`, use only the vocabulary and the added
-    /// tokens of `tokenizer.json`; `PreTrainedTokenizerFast` uses the file as it is. The default prompt of
-    /// sentence-transformers is the [prefix](Self::with_prefix_of).
-    /// [`account`](crate::account) lists the fields that are read, and the fields that are refused.
+    /// Reads the tokenizer of a Hugging Face directory, as `transformers` 5 does.
+    ///
+    /// The vocabulary comes from `tokenizer.json`. Without this file, it comes from `vocab.txt` (BERT's WordPiece), or
+    /// from `vocab.json` and `merges.txt` (RoBERTa's BPE). `tokenizer_config.json`, `special_tokens_map.json` and
+    /// `added_tokens.json` are also read. Settings of `tokenizer_config.json` override `tokenizer.json`.
+    ///
+    /// The tokenizer classes of the model families, such as `BertTokenizer`, use only the vocabulary and the added
+    /// tokens of `tokenizer.json`. `PreTrainedTokenizerFast` uses the file unchanged. The default prompt of
+    /// sentence-transformers becomes the [prefix](Self::with_prefix_of). [`account`](crate::account) lists the fields
+    /// that are read, and the fields that are refused.
     ///
     /// # Errors
-    /// As [`from_file`](Self::from_file) and [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch); [`Error::Json`] and [`Error::Config`] for the other
-    /// files, and [`Error::Unsupported`] for a `tokenizer.json` that differs from the defaults of its class, if no
-    /// other file decides which of them applies.
+    /// Errors of [`from_file`](Self::from_file) and
+    /// [`PretrainedWeights::fetch`](crate::pretrained::PretrainedWeights::fetch). [`Error::Json`] or [`Error::Config`]
+    /// if another file is invalid. [`Error::Unsupported`] if `tokenizer.json` differs from the defaults of its class,
+    /// and no other file decides between them.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = model_directory(folder)?;
         std::fs::metadata(&folder).map_err(|source| Error::io(&folder, source))?;
@@ -332,7 +337,8 @@ impl TextTokenizer {
             let none = || Error::Tokenizer { what: "reading".into(), source: "failed".into() };
             problems.into_iter().next().unwrap_or_else(none)
         })?;
-        // In the old layout of sentence-transformers, the encoder has a folder of its own.
+        // In the old layout of sentence-transformers, the encoder has its own folder, and the prompts are in the folder
+        // above.
         let above = folder.parent().filter(|above| !folder.join(PROMPTS).exists() && above.join(MODULES).exists());
         tokenizer.with_prefix_of(above.unwrap_or(&folder))
     }
@@ -340,21 +346,21 @@ impl TextTokenizer {
 
 /// Maximum number of tokens of a text: `model_max_length`, or the old name of this field.
 fn max_length(config: &Map<String, Value>) -> Result<Option<usize>> {
-    // An explicit null decides: the old name is then ignored.
+    // The new name takes precedence, even if its value is null.
     let field = ["model_max_length", "max_len"].into_iter().find(|field| config.contains_key(*field));
     field.map_or(Ok(None), |field| whole_number(config, field))
 }
 
-/// A length in tokens; `None` for a missing field and for null.
+/// Parses a length in tokens. Returns `None` if the field is missing or null.
 fn whole_number(fields: &Map<String, Value>, field: &'static str) -> Result<Option<usize>> {
     let Some(value) = fields.get(field).filter(|value| !value.is_null()) else { return Ok(None) };
     let whole = value.as_f64().filter(|length| *length >= 1.0 && length.fract() == 0.0);
     let refuse = || Error::argument(field, "a whole number of at least 1, or null", value.to_string());
-    // A length beyond all numbers of tokens means "none".
+    // `transformers` writes a huge number for "no limit"; it is larger than the length of any text.
     whole.map(|length| Some(length as usize)).ok_or_else(refuse)
 }
 
-/// An error of `tokenizer.json`.
+/// Converts an error of `tokenizer.json` to a tokenizer error.
 fn as_tokenizer_error(path: PathBuf, error: Error) -> Error {
     let source: Box<dyn std::error::Error + Send + Sync> = match error {
         Error::Json { source, .. } => source.into(),

@@ -1,8 +1,8 @@
 //! Division of long texts into parts that can be tokenised separately.
 //!
-//! A text is divided such that the concatenated tokens of the parts are the tokens of the text. This is certain at
-//! positions where the pre-tokenizer always splits, and which no normaliser or added token spans. If no position is
-//! certain, as with an unsupported pre-tokenizer, a text is one part.
+//! The tokens of the parts, concatenated, must be the tokens of the whole text. This is certain at positions where the
+//! pre-tokenizer always splits, unless a normaliser or an added token spans the position. If no position is certain, as
+//! with an unsupported pre-tokenizer, the whole text is one part.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,43 +13,44 @@ use tokenizers::{
     PreTokenizedString, PreTokenizer, PreTokenizerWrapper, Result, Tokenizer,
 };
 
-/// Minimum length in bytes of parts that are searched for overlong words, which can be shortened.
+/// Minimum length in bytes of a part in which overlong words are searched and shortened.
 const LONG_PART: usize = 4096;
-/// Number of ASCII characters, whose kinds are precomputed.
+/// Number of ASCII characters. Their classes are precomputed.
 const ASCII: usize = 128;
 
 /// Positions at which the texts of a tokenizer may be divided.
 #[derive(Debug, Clone)]
-pub(crate) enum Parts {
-    /// No known position.
+pub(crate) enum SplitPoints {
+    /// No position is known to be safe.
     None,
-    /// Before a space that follows a letter or digit, since spaces are parts of the tokens after them.
+    /// Splits before a space that follows a letter or digit: in these vocabularies a space belongs to the token after
+    /// it.
     BeforeSpaces,
-    /// Before and after characters that separate words.
-    BetweenWords(Words),
+    /// Splits before and after characters that separate words.
+    BetweenWords(WordBoundaries),
 }
 
-/// Effect of a character on the adjacent words, independent of its position.
+/// Effect of a character on the words next to it, independent of its position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Part of a word; adds to the length of the word.
+enum CharacterClass {
+    /// Part of a word; it counts towards the length of the word.
     InWord,
-    /// End of a word; the next word starts after it: whitespace, punctuation, an ideograph.
+    /// Whitespace, punctuation or an ideograph: it ends a word, and the next word starts after it.
     Separator,
     Other,
 }
 
-/// Tokenizer that splits only by the kinds of characters.
+/// Word boundaries of a tokenizer that splits texts only by the classes of characters.
 #[derive(Debug, Clone)]
-pub(crate) struct Words {
-    ascii: [Kind; ASCII],
-    /// Pairs of adjacent characters within added tokens, which are matched before a text is split.
+pub(crate) struct WordBoundaries {
+    ascii: [CharacterClass; ASCII],
+    /// Pairs of adjacent characters in added tokens. Added tokens are matched before a text is split.
     inside_added: Vec<(char, char)>,
-    /// Maximum number of characters of a word; longer words are unknown.
+    /// Maximum number of characters of a known word; longer words are unknown.
     longest: Option<usize>,
 }
 
-impl Parts {
+impl SplitPoints {
     pub(crate) fn new(tokenizer: &Tokenizer) -> Result<Self> {
         let added: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
         let plain = |token: &AddedToken| {
@@ -64,7 +65,7 @@ impl Parts {
                 PreTokenizerWrapper::BertPreTokenizer(_)
                 | PreTokenizerWrapper::Whitespace(_)
                 | PreTokenizerWrapper::WhitespaceSplit(_),
-            ) if normalizer.is_none_or(is_by_character) => Words::parts(tokenizer, &added),
+            ) if normalizer.is_none_or(is_by_character) => WordBoundaries::split_points(tokenizer, &added),
             Some(PreTokenizerWrapper::ByteLevel(ByteLevel { use_regex: true, .. })) if normalizer.is_none() => {
                 Ok(Self::before_spaces(&added))
             }
@@ -76,11 +77,12 @@ impl Parts {
     }
 
     fn before_spaces(added: &[AddedToken]) -> Self {
-        // A token that takes the spaces behind it would change the tokens after them.
+        // A token that takes the spaces after it would change the tokens that follow.
         if added.iter().any(|token| token.rstrip) { Self::None } else { Self::BeforeSpaces }
     }
 
-    /// Splits off the first part of a text: at least `least` bytes, or all of it. Returns the part and the remainder.
+    /// Splits off the first part of a text. The part has at least `least` bytes, unless the text ends before. Returns
+    /// the part and the remainder.
     pub(crate) fn split_first<'a>(
         &self,
         tokenizer: &Tokenizer,
@@ -90,14 +92,15 @@ impl Parts {
         let Some(start) = (least.max(1)..text.len()).find(|&index| text.is_char_boundary(index)) else {
             return Ok((text, ""));
         };
-        let mut kinds = Kinds::new(tokenizer, self);
+        let mut classes = CharacterClasses::new(tokenizer, self);
         let mut before = text[..start].chars().next_back().unwrap_or_default();
         for (index, next) in text[start..].char_indices() {
             let between = match self {
                 Self::None => return Ok((text, "")),
                 Self::BeforeSpaces => next == ' ' && before.is_alphanumeric(),
                 Self::BetweenWords(words) => {
-                    (kinds.get(before)? == Kind::Separator || kinds.get(next)? == Kind::Separator)
+                    (classes.get(before)? == CharacterClass::Separator
+                        || classes.get(next)? == CharacterClass::Separator)
                         && !words.inside_added.contains(&(before, next))
                 }
             };
@@ -109,7 +112,7 @@ impl Parts {
         Ok((text, ""))
     }
 
-    /// Number of characters of the longest known word, if longer words are [shortened](Self::shortened).
+    /// Number of characters of the longest known word; `None` if overlong words are not [shortened](Self::shortened).
     pub(crate) fn longest_word(&self) -> Option<usize> {
         match self {
             Self::BetweenWords(words) => words.longest,
@@ -117,19 +120,20 @@ impl Parts {
         }
     }
 
-    /// Text with the same tokens, in which overlong words are shorter.
+    /// Shortens overlong words in a part of a text, without a change of its tokens.
     pub(crate) fn shortened<'a>(&self, tokenizer: &Tokenizer, part: &'a str) -> Result<Cow<'a, str>> {
         match self {
-            Self::BetweenWords(Words { longest: Some(longest), .. }) if part.len() >= LONG_PART => {
-                shortened(Kinds::new(tokenizer, self), *longest, part)
+            Self::BetweenWords(WordBoundaries { longest: Some(longest), .. }) if part.len() >= LONG_PART => {
+                shortened(CharacterClasses::new(tokenizer, self), *longest, part)
             }
             _ => Ok(part.into()),
         }
     }
 }
 
-/// Returns whether a normaliser works character by character, up to the order of marks on one character. The result for
-/// a text is then the concatenation of the results for its characters. A composing normaliser does not work this way.
+/// Returns whether a normaliser works character by character, apart from the order of marks on one character. Its
+/// result for a text is then the concatenation of its results for the characters. A composing normaliser does not work
+/// in this way.
 fn is_by_character(normalizer: &NormalizerWrapper) -> bool {
     match normalizer {
         NormalizerWrapper::BertNormalizer(_)
@@ -142,16 +146,16 @@ fn is_by_character(normalizer: &NormalizerWrapper) -> bool {
     }
 }
 
-impl Words {
-    fn parts(tokenizer: &Tokenizer, added: &[AddedToken]) -> Result<Parts> {
-        let mut ascii = [Kind::Other; ASCII];
-        for (code, kind) in (0_u8..).zip(&mut ascii) {
-            *kind = Kind::new(tokenizer, code.into())?;
+impl WordBoundaries {
+    fn split_points(tokenizer: &Tokenizer, added: &[AddedToken]) -> Result<SplitPoints> {
+        let mut ascii = [CharacterClass::Other; ASCII];
+        for (code, class) in (0_u8..).zip(&mut ascii) {
+            *class = CharacterClass::new(tokenizer, code.into())?;
         }
-        let has = |token: &AddedToken, kind| token.content.bytes().any(|byte| ascii[usize::from(byte)] == kind);
-        // A match in the normalised text must not span a separator.
-        if added.iter().any(|token| token.normalized && has(token, Kind::Separator)) {
-            return Ok(Parts::None);
+        let has = |token: &AddedToken, class| token.content.bytes().any(|byte| ascii[usize::from(byte)] == class);
+        // An added token is matched in the normalised text, and the match must not span a separator.
+        if added.iter().any(|token| token.normalized && has(token, CharacterClass::Separator)) {
+            return Ok(SplitPoints::None);
         }
         let pairs = |token: &AddedToken| token.content.chars().zip(token.content.chars().skip(1)).collect::<Vec<_>>();
         let inside_added = added.iter().flat_map(pairs).collect();
@@ -160,16 +164,18 @@ impl Words {
             ModelWrapper::WordLevel(model) => model.get_vocab().keys().map(|word| word.chars().count()).max(),
             _ => None,
         };
-        // No added token may lie inside of a word, or span the removed part of a word.
+        // Words are shortened only if no added token can lie inside a word, or span the removed middle of a word.
         let longest = longest
-            .filter(|_| added.iter().all(|token| has(token, Kind::Separator) || has(token, Kind::Other)))
+            .filter(|_| {
+                added.iter().all(|token| has(token, CharacterClass::Separator) || has(token, CharacterClass::Other))
+            })
             .map(|longest| added.iter().map(|token| token.content.len()).fold(longest, usize::max));
-        Ok(Parts::BetweenWords(Self { ascii, inside_added, longest }))
+        Ok(SplitPoints::BetweenWords(Self { ascii, inside_added, longest }))
     }
 }
 
-impl Kind {
-    /// Kind of a character, determined by tokenising it between two letters and between two dots.
+impl CharacterClass {
+    /// Determines the class of a character: tokenises it between two letters and between two dots.
     fn new(tokenizer: &Tokenizer, character: char) -> Result<Self> {
         let among_letters = words(tokenizer, &format!("x{character}x"))?;
         let separates = |words: &[String], neighbour| match words {
@@ -185,55 +191,55 @@ impl Kind {
     }
 }
 
-/// Kinds of characters; those beyond ASCII are computed on demand.
-struct Kinds<'a> {
+/// Cache of character classes. Those beyond ASCII are computed on demand.
+struct CharacterClasses<'a> {
     tokenizer: &'a Tokenizer,
-    ascii: [Kind; ASCII],
-    others: HashMap<char, Kind>,
+    ascii: [CharacterClass; ASCII],
+    others: HashMap<char, CharacterClass>,
 }
 
-impl<'a> Kinds<'a> {
-    fn new(tokenizer: &'a Tokenizer, parts: &Parts) -> Self {
-        let ascii = match parts {
-            Parts::BetweenWords(words) => words.ascii,
-            _ => [Kind::Other; ASCII],
+impl<'a> CharacterClasses<'a> {
+    fn new(tokenizer: &'a Tokenizer, split_points: &SplitPoints) -> Self {
+        let ascii = match split_points {
+            SplitPoints::BetweenWords(words) => words.ascii,
+            _ => [CharacterClass::Other; ASCII],
         };
         Self { tokenizer, ascii, others: HashMap::new() }
     }
 
-    fn get(&mut self, character: char) -> Result<Kind> {
-        if let Some(kind) = self.ascii.get(character as usize) {
-            return Ok(*kind);
+    fn get(&mut self, character: char) -> Result<CharacterClass> {
+        if let Some(class) = self.ascii.get(character as usize) {
+            return Ok(*class);
         }
-        if let Some(kind) = self.others.get(&character) {
-            return Ok(*kind);
+        if let Some(class) = self.others.get(&character) {
+            return Ok(*class);
         }
-        let kind = Kind::new(self.tokenizer, character)?;
-        self.others.insert(character, kind);
-        Ok(kind)
+        let class = CharacterClass::new(self.tokenizer, character)?;
+        self.others.insert(character, class);
+        Ok(class)
     }
 }
 
-/// Removes the middle of runs that are longer than any known word.
-fn shortened<'a>(mut kinds: Kinds<'_>, longest: usize, text: &'a str) -> Result<Cow<'a, str>> {
-    let kept = longest + 1;
+/// Removes the middle of words that are longer than any known word.
+fn shortened<'a>(mut classes: CharacterClasses<'_>, longest: usize, text: &'a str) -> Result<Cow<'a, str>> {
+    let edge = longest + 1;
     let mut shorter = String::new();
-    // Processed length; length of the run; end of its first `kept` characters.
+    // Number of processed bytes; length of the current word; end of its first `edge` characters.
     let (mut done, mut run, mut head) = (0, 0, 0);
     let characters = text.char_indices().map(|(index, character)| (index, Some(character)));
-    // The end of a text ends a run too.
+    // The end of the text also ends a word.
     for (index, character) in characters.chain([(text.len(), None)]) {
         if let Some(character) = character
-            && kinds.get(character)? == Kind::InWord
+            && classes.get(character)? == CharacterClass::InWord
         {
             run += 1;
-            if run == kept {
+            if run == edge {
                 head = index + character.len_utf8();
             }
             continue;
         }
-        if run > 2 * kept
-            && let Some((tail, _)) = text[..index].char_indices().rev().nth(kept - 1)
+        if run > 2 * edge
+            && let Some((tail, _)) = text[..index].char_indices().rev().nth(edge - 1)
         {
             shorter.push_str(&text[done..head]);
             done = tail;
@@ -247,7 +253,7 @@ fn shortened<'a>(mut kinds: Kinds<'_>, longest: usize, text: &'a str) -> Result<
     Ok(shorter.into())
 }
 
-/// Normalised words of a text.
+/// Words of a text after normalisation.
 pub(crate) fn words(tokenizer: &Tokenizer, text: &str) -> Result<Vec<String>> {
     let mut text = NormalizedString::from(text);
     if let Some(normalizer) = tokenizer.get_normalizer() {
@@ -265,15 +271,15 @@ pub(crate) fn words(tokenizer: &Tokenizer, text: &str) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    fn tokenizer(normalizer: &str, pre_tokenizer: &str) -> (Tokenizer, Parts) {
+    fn tokenizer(normalizer: &str, pre_tokenizer: &str) -> (Tokenizer, SplitPoints) {
         let json = format!(
             r###"{{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": {normalizer},
                 "pre_tokenizer": {pre_tokenizer}, "post_processor": null, "decoder": null,
                 "model": {{"type": "WordLevel", "unk_token": "x", "vocab": {{"x": 0, "longer": 1}}}}}}"###
         );
         let tokenizer = Tokenizer::from_bytes(json).unwrap();
-        let parts = Parts::new(&tokenizer).unwrap();
-        (tokenizer, parts)
+        let split_points = SplitPoints::new(&tokenizer).unwrap();
+        (tokenizer, split_points)
     }
 
     const BERT: &str = r#"{"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
@@ -282,8 +288,8 @@ mod tests {
     #[test]
     fn texts_are_cut_only_where_their_tokenizer_always_splits() {
         let first = |normalizer, pre_tokenizer, text| {
-            let (tokenizer, parts) = tokenizer(normalizer, pre_tokenizer);
-            parts.split_first(&tokenizer, text, 2).unwrap().0.to_owned()
+            let (tokenizer, split_points) = tokenizer(normalizer, pre_tokenizer);
+            split_points.split_first(&tokenizer, text, 2).unwrap().0.to_owned()
         };
         let (split, level) = (
             r#"{"type": "BertPreTokenizer"}"#,
@@ -305,8 +311,8 @@ mod tests {
 
     #[test]
     fn endless_words_lose_their_middle_and_nothing_else() {
-        let (known, parts) = tokenizer(BERT, r#"{"type": "BertPreTokenizer"}"#);
-        let shortened = |text: &str| parts.shortened(&known, text).unwrap().into_owned();
+        let (known, split_points) = tokenizer(BERT, r#"{"type": "BertPreTokenizer"}"#);
+        let shortened = |text: &str| split_points.shortened(&known, text).unwrap().into_owned();
         // Seven letters show that a word is longer than every known word.
         let long = "é,".to_owned() + &"w".repeat(LONG_PART) + "xyz-" + &"ж".repeat(LONG_PART);
         let short = "é,".to_owned() + &"w".repeat(7 + 4) + "xyz-" + &"ж".repeat(14);

@@ -1,4 +1,4 @@
-//! Prefix of texts in the settings of sentence-transformers.
+//! Prefix of texts, as the settings of sentence-transformers define it.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -10,19 +10,20 @@ use crate::config::json_object;
 use crate::error::{Error, Result};
 use crate::storage::{FileKind, read_file};
 
-/// Settings of sentence-transformers for texts.
+/// File with the prompts of sentence-transformers.
 pub(crate) const PROMPTS: &str = "config_sentence_transformers.json";
 const DEFAULT: &str = "default_prompt_name";
-/// Name of a prefix in a file that this crate writes.
+/// Name of the prefix in a file that this crate writes.
 const NAME: &str = "text";
 
 impl TextTokenizer {
-    /// Sets the [prefix](Self::with_prefix) to the default prompt of `config_sentence_transformers.json` in a directory:
-    /// the entry of `prompts` that `default_prompt_name` names. Without this file, or without a default, there is none.
+    /// Sets the [prefix](Self::with_prefix) to the default prompt of sentence-transformers in a directory. In the file
+    /// `config_sentence_transformers.json`, it is the entry of `prompts` that `default_prompt_name` names. Without this
+    /// file, or without a default, the prefix is empty.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Json`] for a file that cannot be read; [`Error::Config`] for a default that is not
-    /// among the prompts, or is not text.
+    /// [`Error::Io`] or [`Error::Json`] if the file cannot be read; [`Error::Config`] if the default is not among the
+    /// prompts, or is not text.
     pub fn with_prefix_of(self, folder: impl AsRef<Path>) -> Result<Self> {
         let path = folder.as_ref().join(PROMPTS);
         let bytes = match read_file(&path, FileKind::Description) {
@@ -34,7 +35,7 @@ impl TextTokenizer {
         Ok(self.with_prefix(default_prompt(&file, &json_object(&file, &bytes)?)?))
     }
 
-    /// The file of the prefix; `None` if there is no prefix.
+    /// Content of the file that stores the prefix; `None` if the prefix is empty.
     pub(crate) fn prompts(&self) -> Option<Value> {
         (!self.prefix().is_empty()).then(|| json!({ "prompts": { NAME: self.prefix() }, DEFAULT: NAME }))
     }

@@ -1,4 +1,4 @@
-//! Tokenizer of texts: loading, training, encoding.
+//! Tokenizer of texts: training, settings and encoding.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -8,9 +8,9 @@ use rayon::prelude::*;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{PostProcessor, Tokenizer};
 
-use super::cut::{Cut, FirstTokens, Splitter, first_tokens};
+use super::cut::{EncodedStart, FirstTokens, Splitter, first_tokens};
 use super::description::{Cleaning, SPECIAL, description, special_tokens};
-use super::parts::{Parts, words};
+use super::parts::{SplitPoints, words};
 use super::unknown::UnknownToken;
 use super::word_piece::{MOST_LETTERS_OF_A_WORD, is_split, train_word_piece};
 use crate::config::BertConfig;
@@ -20,7 +20,7 @@ use crate::data::reader::LONGEST_ROW;
 use crate::error::{Error, Result};
 use crate::storage::{FileKind, GIT_LFS, read_file, write_atomically};
 
-/// Converts texts to token ids, as BERT does: `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`.
+/// Tokenizer that converts texts to token ids in BERT's format: `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`.
 ///
 /// # Examples
 /// ```
@@ -35,42 +35,43 @@ use crate::storage::{FileKind, GIT_LFS, read_file, write_atomically};
 #[derive(Debug, Clone)]
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
-    parts: Parts,
-    /// `None` for a vocabulary that knows every text.
+    split_points: SplitPoints,
+    /// Unknown token; `None` for a vocabulary that covers every text.
     unknown: Option<UnknownToken>,
     vocabulary_size: usize,
     max_bytes: usize,
-    /// Maximum number of stored truncated tokens of each text.
+    /// Maximum number of truncated ids that are stored for each text.
     rest: usize,
-    /// Text before each text.
+    /// Prefix of each text.
     prefix: String,
     pub(super) max_length: Option<usize>,
-    /// Special tokens by the names of their fields in `tokenizer_config.json`.
+    /// Special tokens, each with the name of its field in `tokenizer_config.json`.
     pub(super) named: Vec<(String, String)>,
 }
 
 impl TextTokenizer {
-    /// Reads a `tokenizer.json`. Truncation and padding settings of the file are ignored: the caller sets the maximum
-    /// length, and batches are not padded. A tokenizer that adds no special tokens gets BERT's.
+    /// Reads a tokenizer from a `tokenizer.json`. The file's truncation and padding settings are ignored: the caller
+    /// sets the maximum length, and batches are not padded. If the tokenizer adds no special tokens, it adds those of
+    /// BERT.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Tokenizer`] if the file is not a tokenizer, if it adds no special tokens and has none
-    /// in its vocabulary, or if it adds special tokens that are not in its vocabulary.
+    /// [`Error::Io`] if the file cannot be read. [`Error::Tokenizer`] if the file is not a tokenizer, or if the
+    /// vocabulary lacks the special tokens.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = read_file(path, FileKind::Tokenizer).map_err(|source| Error::io(path, source))?;
         Self::from_json(&path.display().to_string(), &bytes)
     }
 
-    /// Creates a tokenizer of whole words: lower-cased, split at spaces and punctuation. The ids begin with `[PAD]`,
-    /// `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`, followed by the words in their order. A repeated word, in any case, is
-    /// counted once.
+    /// Creates a tokenizer of whole words, which lower-cases texts and splits them at spaces and punctuation. The first
+    /// ids are those of `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]`, followed by the words in their order. Repeated
+    /// words, in any case, have one id.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a word that is empty, or that the tokenizer would split, so that it would never match.
+    /// [`Error::Argument`] if a word is empty, or if the tokenizer would split it, so that it could never match.
     pub fn from_vocabulary(words: &[String]) -> Result<Self> {
         let cleaning = Cleaning::default();
-        let splitter = Self::made("WordLevel", &special_tokens(), &cleaning)?;
+        let splitter = Self::from_subwords("WordLevel", &special_tokens(), &cleaning)?;
         let mut subwords = special_tokens();
         let mut seen: BTreeSet<String> = subwords.iter().cloned().collect();
         for word in words {
@@ -88,24 +89,36 @@ impl TextTokenizer {
                 subwords.push(clean);
             }
         }
-        Self::made("WordLevel", &subwords, &cleaning)
+        Self::from_subwords("WordLevel", &subwords, &cleaning)
     }
 
-    /// Trains a lower-casing WordPiece tokenizer on texts. It has at most `vocabulary_size` tokens; the special tokens
-    /// (`[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`) come first. The same texts give the same tokenizer. It has fewer
-    /// tokens if no pair of adjacent subwords occurs twice any more; see [`vocabulary_size`](Self::vocabulary_size).
-    /// Words of more than 100 letters are skipped in training: they are never split into subwords, and encoded as
-    /// `[UNK]`.
+    /// Trains a lower-casing WordPiece tokenizer on texts. The same texts give the same tokenizer.
+    ///
+    /// It has at most `vocabulary_size` tokens; the first are the special tokens `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and
+    /// `[MASK]`. It has fewer tokens if no pair of adjacent subwords occurs twice any more; see
+    /// [`vocabulary_size`](Self::vocabulary_size). Words of more than 100 letters are not used for training. They are
+    /// never split into subwords, but encoded as `[UNK]`.
     ///
     /// # Errors
-    /// [`Error::Argument`] if `vocabulary_size` is below 32, too small for the special tokens and some letters, or if
-    /// the texts contain no word.
+    /// [`Error::Argument`] if `vocabulary_size` is below 32, which is too small for the special tokens and some
+    /// letters, or if the texts contain no word.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::TextTokenizer;
+    ///
+    /// let tokenizer = TextTokenizer::train(["low lower", "lowest low"], 40)?;
+    /// assert!(tokenizer.token_id("low").is_some() && tokenizer.vocabulary_size() <= 40);
+    /// let encoding = tokenizer.encode("low", None, 8)?;
+    /// assert_eq!(encoding.ids.len(), 3); // [CLS] low [SEP]
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     pub fn train<'a>(texts: impl IntoIterator<Item = &'a str>, vocabulary_size: usize) -> Result<Self> {
         if vocabulary_size < 32 {
             return Err(Error::argument("vocabulary_size", "at least 32", vocabulary_size.to_string()));
         }
         let cleaning = Cleaning::default();
-        let splitter = Self::made("WordLevel", &special_tokens(), &cleaning)?;
+        let splitter = Self::from_subwords("WordLevel", &special_tokens(), &cleaning)?;
         let texts: Vec<&str> = texts.into_iter().collect();
         let counts = texts
             .par_chunks(256)
@@ -119,7 +132,7 @@ impl TextTokenizer {
                 Ok(counts)
             })
             .collect::<Result<Vec<_>>>()?;
-        // Sums do not depend on the order of the hash maps, and the sorted map discards it.
+        // The counts are sums in a sorted map, so the order of the hash maps does not matter.
         let mut words: BTreeMap<String, u64> = BTreeMap::new();
         for (word, count) in counts.into_iter().flatten() {
             *words.entry(word).or_default() += count;
@@ -130,18 +143,18 @@ impl TextTokenizer {
         }
         let mut subwords = special_tokens();
         subwords.extend(train_word_piece(&words, vocabulary_size - SPECIAL.len()));
-        Self::made("WordPiece", &subwords, &cleaning)
+        Self::from_subwords("WordPiece", &subwords, &cleaning)
     }
 
-    /// Number of rows that an embedding table needs: the greatest token id plus one.
+    /// Number of rows that an embedding table needs: the largest token id plus one.
     pub fn vocabulary_size(&self) -> usize {
         self.vocabulary_size
     }
 
-    /// Checks that every token has a row in the word embedding of a model; additional rows are allowed.
+    /// Checks that every token has a row in the word embedding of a model. Additional rows are allowed.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the model has fewer rows, since it then belongs to another tokenizer.
+    /// [`Error::Argument`] if the model has fewer rows: it belongs to another tokenizer.
     pub fn check_fits(&self, config: &BertConfig) -> Result<()> {
         if self.vocabulary_size <= config.vocab_size {
             return Ok(());
@@ -155,31 +168,31 @@ impl TextTokenizer {
         Err(Error::argument("vocab_size", expected, config.vocab_size.to_string()))
     }
 
-    /// Id of a token, such as `[MASK]`.
+    /// Id of a token, such as `[MASK]`; `None` if the vocabulary lacks it.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.tokenizer.token_to_id(token)
     }
 
-    /// Id of the mask token: the directory's `mask_token`, or `[MASK]`, or RoBERTa's `<mask>`.
+    /// Id of the mask token: the directory's `mask_token`, otherwise `[MASK]` or RoBERTa's `<mask>`.
     pub fn mask_token(&self) -> Option<u32> {
         let named = self.named.iter().filter(|(name, _)| name == "mask_token").map(|(_, token)| token.as_str());
         named.chain(["[MASK]", "<mask>"]).find_map(|token| self.token_id(token))
     }
 
-    /// Maximum length of a text in tokens, declared by the directory as `model_max_length`. A classifier may have fewer
-    /// positions than this maximum.
+    /// Maximum length of a text in tokens, as the directory declares it in `model_max_length`. A classifier may have
+    /// fewer positions.
     pub fn model_max_length(&self) -> Option<usize> {
         self.max_length
     }
 
-    /// Declares the maximum length of a text in tokens, which
-    /// [`PretrainedWeights::write`](crate::pretrained::PretrainedWeights::write) writes as `model_max_length`.
+    /// Declares the maximum length of a text in tokens.
+    /// [`PretrainedWeights::write`](crate::pretrained::PretrainedWeights::write) writes it as `model_max_length`.
     #[must_use]
     pub fn with_model_max_length(self, tokens: usize) -> Self {
         Self { max_length: Some(tokens), ..self }
     }
 
-    /// Special tokens that the vocabulary has, by the names of their fields in `tokenizer_config.json`.
+    /// Special tokens in the vocabulary, each with the name of its field in `tokenizer_config.json`.
     pub(crate) fn named_tokens(&self) -> Vec<(String, String)> {
         let names = ["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"];
         let usual = match self.token_id("[CLS]") {
@@ -196,7 +209,7 @@ impl TextTokenizer {
         tokens
     }
 
-    /// Ids of the tokens that are not part of a text: tokens that the file declares special, tokens around a text, and
+    /// Ids of tokens that are not part of a text's content: special tokens of the file, tokens around a text, and
     /// tokens for missing content.
     pub fn special_tokens(&self) -> BTreeSet<u32> {
         let added = self.tokenizer.get_added_tokens_decoder();
@@ -206,7 +219,7 @@ impl TextTokenizer {
     }
 
     /// Ids of the special tokens that [`encode`](Self::encode) puts around texts: `[CLS]` and `[SEP]`, or their
-    /// equivalents in the tokenizer's file.
+    /// equivalents.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] if the tokenizer cannot encode an empty text.
@@ -217,15 +230,15 @@ impl TextTokenizer {
         Ok(text.get_ids().iter().chain(pair.get_ids()).copied().collect())
     }
 
-    /// Token of an id.
+    /// Token with this id; `None` if the vocabulary lacks the id.
     pub fn token(&self, id: u32) -> Option<String> {
         self.tokenizer.id_to_token(id)
     }
 
-    /// Writes a `tokenizer.json`, atomically.
+    /// Writes the tokenizer as a `tokenizer.json`. The file is replaced atomically.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] if the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let json = self.to_json()?;
         write_atomically(path, |file| file.write_all(json.as_bytes()))
@@ -235,53 +248,68 @@ impl TextTokenizer {
         self.tokenizer.to_string(true).map_err(|source| Error::Tokenizer { what: "writing".into(), source })
     }
 
-    /// Sets the maximum size of a text in bytes; default 4 MiB, the longest row that is read from a file. It bounds the
-    /// time for an untrusted text; see [`encode`](Self::encode).
+    /// Sets the maximum size of a text in bytes; default 4 MiB, which is also the longest row that is read from a file.
+    /// The limit bounds the time that [`encode`](Self::encode) takes for an untrusted text.
     #[must_use]
     pub fn with_max_bytes(self, bytes: usize) -> Self {
         Self { max_bytes: bytes, ..self }
     }
 
-    /// Stores up to `tokens` truncated ids of each text beyond `max_length` as the [rest](Encoding::rest) of its
-    /// encoding; default none. An encoder does not read these ids, but an n-gram model does; 4,096 ids cover nearly any
-    /// text. Storing them costs the time of tokenising them.
+    /// Sets how many truncated ids of each text are stored as the [rest](Encoding::rest) of its encoding; default none.
+    /// An n-gram model reads these ids, an encoder does not. 4,096 ids cover nearly any text. Storing them costs the
+    /// time to tokenise them.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::TextTokenizer;
+    ///
+    /// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "food"].map(String::from))?.with_rest(4096);
+    /// let encoding = tokenizer.encode("fine food fine", None, 4)?;
+    /// assert_eq!(encoding.ids, [2, 5, 6, 3]); // [CLS] fine food [SEP]
+    /// assert_eq!(encoding.rest.first, [5]); // fine
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     #[must_use]
     pub fn with_rest(self, tokens: usize) -> Self {
         Self { rest: tokens, ..self }
     }
 
-    /// Maximum number of stored ids beyond the maximum length; see [`with_rest`](Self::with_rest).
+    /// Maximum number of truncated ids that are stored for each text; see [`with_rest`](Self::with_rest).
     pub fn rest(&self) -> usize {
         self.rest
     }
 
-    /// Puts a prefix before each text, the first of a pair, when it is encoded; default none. Some encoders are trained
-    /// with one, such as `"query: "` for E5. A model is saved with its prefix.
+    /// Sets a prefix that is put before each text, or before the first text of a pair, when it is encoded; default
+    /// none. Some encoders are trained with a prefix, such as `"query: "` for E5. A model is saved with its prefix.
     #[must_use]
     pub fn with_prefix(self, prefix: impl Into<String>) -> Self {
         Self { prefix: prefix.into(), ..self }
     }
 
-    /// The text before each text; see [`with_prefix`](Self::with_prefix).
+    /// Prefix of each text; see [`with_prefix`](Self::with_prefix).
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
     /// Encodes a text or a pair as at most `max_length` tokens, including special tokens. A pair is truncated at the
-    /// end of its longer text until both texts are equally long, and then at the ends of both, as in Hugging Face's
+    /// end of its longer text until both texts are equally long, and then at the ends of both. Hugging Face calls this
     /// `longest_first`.
     ///
-    /// A word that the vocabulary lacks is an unknown token, `[UNK]`. The [rest](Encoding::rest) of the encoding has a hash
-    /// of the word.
+    /// A word that the vocabulary lacks becomes the unknown token, `[UNK]`. The [rest](Encoding::rest) of the encoding
+    /// has a hash of the word.
     ///
-    /// Only the part of a text that `max_length` requires is read; the result equals full tokenisation and truncation.
-    /// Time and memory grow with the length of three kinds of text. First, text without spaces (except ideographs),
-    /// unless it consists of letters and digits and the vocabulary is WordPiece or whole words. Second, the shorter of
-    /// two long texts. Third, any text, if the tokenizer is neither of BERT's nor of RoBERTa's kind.
+    /// # Cost
+    /// Only the part of a text that `max_length` requires is read. The result is that of full tokenisation and
+    /// truncation. For three kinds of text, time and memory grow with the length of the text:
+    ///
+    /// - A text without spaces (except ideographs), unless it consists of letters and digits and the vocabulary is
+    ///   WordPiece or whole words.
+    /// - The shorter text of a pair of two long texts.
+    /// - Any text, if the tokenizer is neither of BERT's nor of RoBERTa's type.
     ///
     /// # Errors
-    /// [`Error::Argument`] if `max_length` leaves no capacity for a token of each text, [`Error::TextTooLong`] for a
-    /// text of more bytes than [`with_max_bytes`](Self::with_max_bytes) allows.
+    /// [`Error::Argument`] if `max_length` leaves no room for a token of each text; [`Error::TextTooLong`] if a text
+    /// has more bytes than [`with_max_bytes`](Self::with_max_bytes) allows.
     pub fn encode(&self, text: &str, pair: Option<&str>, max_length: usize) -> Result<Encoding> {
         let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
         let special = self.tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(pair.is_some()));
@@ -301,12 +329,13 @@ impl TextTokenizer {
             prefix => Cow::Owned([prefix, text].concat()),
         };
         let texts = (&*text, pair);
-        let splitter = Splitter { tokenizer: &self.tokenizer, parts: &self.parts, unknown: self.unknown.as_ref() };
+        let splitter =
+            Splitter { tokenizer: &self.tokenizer, split_points: &self.split_points, unknown: self.unknown.as_ref() };
         let FirstTokens { first, second, truncated } =
             first_tokens(splitter, texts, max_length - special, self.rest).map_err(failed)?;
         let lengths = [first.encoding.len(), second.as_ref().map_or(0, |second| second.encoding.len())];
         let (second, after_second, words_of_second) = match second {
-            Some(Cut { encoding, after, words }) => (Some(encoding), after, words),
+            Some(EncodedStart { encoding, after, words }) => (Some(encoding), after, words),
             None => Default::default(),
         };
         let encoding = self.tokenizer.post_process(first.encoding, second, true).map_err(failed)?;
@@ -318,8 +347,8 @@ impl TextTokenizer {
         Ok(Encoding { ids, type_ids, truncated, rest })
     }
 
-    /// Unknown words with the indices of their tokens among all ids of an encoding. The first `lengths` tokens of the
-    /// texts are among `ids`, where special tokens stand between them; the others are truncated.
+    /// Unknown words, each with the index of its token among all ids of an encoding. The first `lengths` tokens of the
+    /// texts are in `ids`, with special tokens between them. The other tokens are truncated.
     fn placed_words(
         &self,
         ids: &[u32],
@@ -331,7 +360,7 @@ impl TextTokenizer {
         let Some(unknown) = self.unknown.as_ref().filter(|_| words.iter().any(|words| !words.is_empty())) else {
             return placed;
         };
-        // Unknown tokens have the same order among the ids as in the texts.
+        // Unknown tokens have the same order in `ids` as in the texts.
         let mut places = ids.iter().enumerate().filter(|(_, id)| **id == unknown.id).map(|(place, _)| place);
         for (words, length) in words.iter().zip(lengths) {
             for words in words.chunk_by(|left, right| left.0 == right.0).take_while(|words| words[0].0 < length) {
@@ -347,11 +376,12 @@ impl TextTokenizer {
         placed
     }
 
-    /// Share of unknown tokens (`[UNK]`) among the tokens of texts that this tokenizer encoded, without the tokens around
-    /// a text. An encoder cannot tell the words behind them apart. 0 for no tokens.
+    /// Fraction of unknown tokens (`[UNK]`) among the tokens of texts that this tokenizer encoded. Tokens around a text
+    /// do not count. An encoder cannot distinguish the words behind unknown tokens. The fraction is 0 if there are no
+    /// tokens.
     ///
     /// # Errors
-    /// As [`tokens_around`](Self::tokens_around).
+    /// Same errors as [`tokens_around`](Self::tokens_around).
     pub fn unknown_share(&self, texts: &EncodedDataset) -> Result<f64> {
         let Some(unknown) = &self.unknown else { return Ok(0.0) };
         let around = self.tokens_around()?;
@@ -366,10 +396,10 @@ impl TextTokenizer {
         Ok(unknowns as f64 / tokens.max(1) as f64)
     }
 
-    /// Encodes all examples on all cores, in order.
+    /// Encodes all examples of a data set in parallel. The samples keep the order of the examples.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode), for the first example that fails.
+    /// Errors of [`encode`](Self::encode) for the first example that fails.
     pub fn encode_all(&self, data: &Dataset, max_length: usize) -> Result<EncodedDataset> {
         let samples = data
             .examples
@@ -387,10 +417,10 @@ impl TextTokenizer {
         Ok(EncodedDataset { samples, labels: data.labels.clone(), truncated_rows })
     }
 
-    /// Encodes texts without labels, as class 0, on all cores, in order.
+    /// Encodes texts without labels in parallel. The samples have class 0 and keep the order of the texts.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode), for the first text that fails.
+    /// Errors of [`encode`](Self::encode) for the first text that fails.
     pub fn encode_texts<T: AsRef<str> + Sync>(&self, texts: &[T], max_length: usize) -> Result<EncodedDataset> {
         let sample = |(row, text): (usize, &T)| {
             let encoding = self.encode(text.as_ref(), None, max_length).map_err(|error| error.in_row(row))?;
@@ -401,13 +431,13 @@ impl TextTokenizer {
         Ok(EncodedDataset { samples, labels: vec![String::new()], truncated_rows })
     }
 
-    /// Tokens of a text, without special tokens around it.
+    /// Ids of a text's tokens, without special tokens around them.
     pub(crate) fn subwords(&self, text: &str) -> Result<Vec<u32>> {
         let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
         Ok(self.tokenizer.encode_fast(text, false).map_err(failed)?.get_ids().to_vec())
     }
 
-    /// Special tokens before and after a text.
+    /// Ids of the special tokens before and after a text.
     pub(crate) fn special_token_template(&self) -> Result<(Vec<u32>, Vec<u32>)> {
         let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
         let around = |ids: &[u32]| match ids {
@@ -417,12 +447,12 @@ impl TextTokenizer {
         around(self.tokenizer.encode_fast("", true).map_err(failed)?.get_ids())
     }
 
-    /// Normalised words of a text.
+    /// Words of a text after normalisation.
     fn words(&self, text: &str) -> Result<Vec<String>> {
         words(&self.tokenizer, text).map_err(|source| Error::Tokenizer { what: "splitting".into(), source })
     }
 
-    fn made(model: &str, subwords: &[String], cleaning: &Cleaning) -> Result<Self> {
+    fn from_subwords(model: &str, subwords: &[String], cleaning: &Cleaning) -> Result<Self> {
         let what = "vocabulary";
         Self::from_json(what, description(model, subwords, &SPECIAL, cleaning, what)?.to_string().as_bytes())
     }
@@ -432,14 +462,14 @@ impl TextTokenizer {
         if json.starts_with(&GIT_LFS) {
             return Err(failed("is a Git LFS pointer and not the file: fetch it, as by `git lfs pull`".into()));
         }
-        // The crate panics on invalid JSON in some parts of the file, including an escape of half a character; so all
-        // of it is parsed first.
+        // The `tokenizers` crate panics on invalid JSON in some parts of the file, for example on half of a surrogate
+        // pair. So the whole file is parsed first.
         serde_json::from_slice::<serde_json::Value>(json).map_err(|error| failed(error.into()))?;
         Self::from_tokenizer(what, Tokenizer::from_bytes(json).map_err(failed)?)
     }
 
-    /// Wraps a tokenizer of the `tokenizers` crate, without truncation and padding, and with BERT's special tokens if
-    /// it adds none.
+    /// Wraps a tokenizer of the `tokenizers` crate, without truncation and padding. If it adds no special tokens, it
+    /// adds those of BERT.
     pub(super) fn from_tokenizer(what: &str, mut tokenizer: Tokenizer) -> Result<Self> {
         let failed = |source| Error::Tokenizer { what: what.into(), source };
         tokenizer.with_truncation(None).map_err(failed)?.with_padding(None);
@@ -450,7 +480,7 @@ impl TextTokenizer {
             };
             tokenizer.with_post_processor(Some(BertProcessing::new(separator, class)));
         }
-        // No text has the token of an empty line.
+        // The token of an empty line occurs in no text, so it does not count.
         let tokens = tokenizer.get_vocab(true).into_iter().filter(|(token, _)| !token.is_empty());
         let greatest = tokens.map(|(_, id)| id).max().unwrap_or_default();
         let empty = tokenizer.encode_fast("", true).map_err(failed)?;
@@ -458,12 +488,12 @@ impl TextTokenizer {
         match empty.get_ids().iter().chain(empty_pair.get_ids()).find(|&&id| id > greatest) {
             Some(id) => Err(failed(format!("adds the token {id}, which is not in its vocabulary").into())),
             None => {
-                let parts = Parts::new(&tokenizer).map_err(failed)?;
-                let unknown = UnknownToken::new(&tokenizer, parts.longest_word());
+                let split_points = SplitPoints::new(&tokenizer).map_err(failed)?;
+                let unknown = UnknownToken::new(&tokenizer, split_points.longest_word());
                 Ok(Self {
                     tokenizer,
                     unknown,
-                    parts,
+                    split_points,
                     vocabulary_size: greatest as usize + 1,
                     max_bytes: LONGEST_ROW,
                     rest: 0,

@@ -1,4 +1,4 @@
-//! Special and added tokens, wherever a directory declares them.
+//! Special and added tokens of a Hugging Face directory, from all files that declare them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,31 +11,31 @@ use crate::error::{Error, Result};
 const DECODER: &str = "added_tokens_decoder";
 /// Names of the lists of additional special tokens.
 const LISTS: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
-/// Additional special tokens of `CamembertTokenizer`, unless a directory lists others.
+/// Additional special tokens of `CamembertTokenizer`, unless the directory lists others.
 const UNUSED_PIECES: [&str; 3] = ["<s>NOTUSED", "</s>NOTUSED", "<unk>NOTUSED"];
 
-/// Tokens that a directory declares.
+/// Special and added tokens that a directory declares.
 #[derive(Debug, Default)]
 pub(super) struct DeclaredTokens {
-    /// Tokens by declared id, ascending.
-    numbered: BTreeMap<i64, Declared>,
-    /// Special tokens by the names of their fields.
-    named: Vec<(String, Declared)>,
-    extra: Vec<Declared>,
+    /// Tokens with a declared id, ascending.
+    numbered: BTreeMap<i64, DeclaredToken>,
+    /// Special tokens, each with the name of its field.
+    named: Vec<(String, DeclaredToken)>,
+    extra: Vec<DeclaredToken>,
 }
 
-/// A token with its flags.
+/// Declared token with its flags.
 #[derive(Debug, Clone, PartialEq)]
-struct Declared {
+struct DeclaredToken {
     token: AddedToken,
-    /// `true` if a file gives the token as an object, and not as a text.
+    /// `true` if a file declares the token as an object with flags, and not as a string.
     has_flags: bool,
-    /// `true` if a file gives the flag `normalized`. Otherwise it follows from the flag `special`.
+    /// `true` if a file sets the flag `normalized`. Otherwise the flag follows from `special`.
     sets_normalized: bool,
 }
 
-impl Declared {
-    /// A token without flags in a file.
+impl DeclaredToken {
+    /// Creates a token that a file declares as a string, without flags.
     fn plain(content: &str, is_special: bool) -> Self {
         Self { token: AddedToken::from(content, is_special), has_flags: false, sets_normalized: false }
     }
@@ -44,7 +44,7 @@ impl Declared {
         &self.token.content
     }
 
-    /// The token, special if it is so `by_name`.
+    /// Returns the token for the tokenizer. A token that is special `by_name` becomes special.
     fn added(mut self, by_name: bool) -> AddedToken {
         if by_name && !self.token.special {
             self.token.special = true;
@@ -54,7 +54,7 @@ impl Declared {
     }
 }
 
-/// Files of a directory that declare tokens.
+/// Contents of the files that declare tokens.
 pub(super) struct TokenFiles<'a> {
     /// `tokenizer_config.json`.
     pub(super) config: &'a Map<String, Value>,
@@ -68,26 +68,27 @@ pub(super) struct TokenFiles<'a> {
     pub(super) padding: Option<&'a str>,
 }
 
-/// Fields with the special tokens, by name.
+/// Fields that declare special tokens, by field name.
 type Fields = BTreeMap<String, Value>;
 
 impl TokenFiles<'_> {
-    /// Fields of `special_tokens_map.json` but for the lists. A token with flags is special there, whatever they say.
+    /// Fields of `special_tokens_map.json` without the lists. A token with flags is special in this file, whatever its
+    /// flags are.
     fn special_fields(&self) -> impl Iterator<Item = (String, Value)> {
         let fields = self.special.into_iter().flatten().filter(|(field, _)| !LISTS.contains(&field.as_str()));
         fields.map(|(field, value)| (field.clone(), specially(value)))
     }
 
-    /// Tokens of `added_tokens.json` and of `tokenizer.json` by their ids. The latter have flags, and override.
-    fn numbered(&self, fields: &Fields, extra: &Extra) -> Result<BTreeMap<i64, Declared>> {
+    /// Tokens of `added_tokens.json` and of `tokenizer.json` by id. `tokenizer.json` has flags and takes precedence.
+    fn numbered(&self, fields: &Fields, extra: &Extra) -> Result<BTreeMap<i64, DeclaredToken>> {
         let mut numbered = BTreeMap::new();
         for (content, number) in self.added.into_iter().flatten() {
             let refuse = || Error::argument("added_tokens", "a number for each token", number.to_string());
             let named = TOKENS.iter().filter_map(|name| content_of(fields.get(*name)?));
-            let listed = extra.extra.iter().map(Declared::content);
+            let listed = extra.extra.iter().map(DeclaredToken::content);
             let is_special = named.chain(listed).any(|token| token == *content);
             let token = AddedToken::from(content, is_special);
-            let token = Declared { token, has_flags: true, sets_normalized: true };
+            let token = DeclaredToken { token, has_flags: true, sets_normalized: true };
             numbered.insert(number.as_i64().ok_or_else(refuse)?, token);
         }
         for value in self.file_tokens.and_then(Value::as_array).into_iter().flatten() {
@@ -98,8 +99,8 @@ impl TokenFiles<'_> {
     }
 }
 
-/// Tokens of `added_tokens_decoder` by their ids.
-fn of_decoder(tokens: &Value) -> Result<BTreeMap<i64, Declared>> {
+/// Tokens of the field `added_tokens_decoder` by id.
+fn of_decoder(tokens: &Value) -> Result<BTreeMap<i64, DeclaredToken>> {
     let refuse = || Error::argument(DECODER, "an object of tokens by their numbers", tokens.to_string());
     let mut numbered = BTreeMap::new();
     for (number, value) in tokens.as_object().ok_or_else(refuse)? {
@@ -109,18 +110,19 @@ fn of_decoder(tokens: &Value) -> Result<BTreeMap<i64, Declared>> {
     Ok(numbered)
 }
 
-/// Additional special tokens of all files.
+/// Additional special tokens, from the lists in all files.
 #[derive(Default)]
 struct Extra {
-    /// Tokens of `extra_special_tokens`. Where `added_tokens.json` has them, they are special.
-    extra: Vec<Declared>,
-    /// Tokens of `additional_special_tokens`, if no file has a list `extra_special_tokens`.
-    additional: Vec<Declared>,
-    named: Vec<(String, Declared)>,
+    /// Tokens of `extra_special_tokens`. If `added_tokens.json` declares them again, they are special there, too.
+    extra: Vec<DeclaredToken>,
+    /// Tokens of `additional_special_tokens`. Empty if a file has a list `extra_special_tokens`.
+    additional: Vec<DeclaredToken>,
+    named: Vec<(String, DeclaredToken)>,
 }
 
 impl Extra {
-    /// Reads the lists of `tokenizer_config.json`, and of `special_tokens_map.json` if it is used. An empty list counts.
+    /// Reads the lists of `tokenizer_config.json`, and of `special_tokens_map.json` if that file is used. An empty list
+    /// also overrides the other list.
     fn new(config: &Map<String, Value>, special: Option<&Map<String, Value>>) -> Result<Self> {
         let mut tokens = Self::default();
         let [mut extra, mut additional] = LISTS.map(|list| config.get(list));
@@ -148,8 +150,8 @@ impl Extra {
         Ok(tokens)
     }
 
-    /// Tokens of a list. Those of an object are named.
-    fn read(&mut self, field: &'static str, value: &Value) -> Result<Vec<Declared>> {
+    /// Reads the tokens of a list. If the value is an object, its tokens are stored by name instead.
+    fn read(&mut self, field: &'static str, value: &Value) -> Result<Vec<DeclaredToken>> {
         match value {
             Value::Null => Ok(Vec::new()),
             Value::Array(list) => list.iter().map(|value| token(field, value, true)).collect(),
@@ -166,8 +168,8 @@ impl Extra {
 }
 
 impl DeclaredTokens {
-    /// Reads the tokens of `tokenizer_config.json`, and, if it has no `added_tokens_decoder`, of
-    /// `special_tokens_map.json`, `added_tokens.json` and `tokenizer.json`.
+    /// Reads the declared tokens of a directory: those of `tokenizer_config.json`. If this file has no field
+    /// `added_tokens_decoder`, also those of `special_tokens_map.json`, `added_tokens.json` and `tokenizer.json`.
     pub(super) fn new(class: TokenizerClass, files: &TokenFiles<'_>) -> Result<Self> {
         let mut fields: Fields = files.config.iter().map(|(field, value)| (field.clone(), value.clone())).collect();
         let decoder = files.config.get(DECODER);
@@ -188,12 +190,12 @@ impl DeclaredTokens {
         tokens.extra = extra.extra;
         tokens.extra.extend(extra.additional);
         if class == TokenizerClass::Camembert && files.config.get(LISTS[1]).is_none_or(Value::is_null) {
-            tokens.extra.extend(UNUSED_PIECES.map(|piece| Declared::plain(piece, true)));
+            tokens.extra.extend(UNUSED_PIECES.map(|piece| DeclaredToken::plain(piece, true)));
         }
         Ok(tokens)
     }
 
-    /// Names the special tokens: the defaults of the class, overridden by the fields.
+    /// Determines the named special tokens: the defaults of the class, overridden by the fields.
     fn name(&mut self, class: TokenizerClass, fields: &Fields) -> Result<()> {
         let others = fields
             .keys()
@@ -201,43 +203,43 @@ impl DeclaredTokens {
             .filter(|field| field.ends_with("_token") && !TOKENS.contains(field) && fields[*field].is_string());
         for name in TOKENS.iter().copied().chain(others) {
             let field: &'static str = TOKENS.iter().find(|field| **field == name).copied().unwrap_or("special token");
-            let given = match fields.get(name) {
+            let declared = match fields.get(name) {
                 Some(Value::Null) if needed(class, name) => {
                     return Err(Error::argument(field, "a token, which this class of tokenizers needs", "null"));
                 }
                 Some(Value::Null) => None,
                 Some(value) => Some(token(field, value, true)?),
-                None => default(class, name).map(|content| Declared::plain(content, true)),
+                None => default(class, name).map(|content| DeclaredToken::plain(content, true)),
             };
-            if let Some(mut given) = given {
-                given.token.lstrip |= !given.has_flags && strips_left(class, name);
-                // A token that is declared with its id keeps the flags of that declaration.
-                let known = self.numbered.values().find(|token| token.content() == given.content()).cloned();
-                self.named.push((name.to_owned(), known.unwrap_or(given)));
+            if let Some(mut declared) = declared {
+                declared.token.lstrip |= !declared.has_flags && strips_left(class, name);
+                // A token that is also declared with an id has the flags of that declaration.
+                let known = self.numbered.values().find(|token| token.content() == declared.content()).cloned();
+                self.named.push((name.to_owned(), known.unwrap_or(declared)));
             }
         }
         Ok(())
     }
 
-    /// Content of a named token.
+    /// Content of the special token with this field name.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.named.iter().find(|(named, _)| named == name).map(|(_, token)| token.content())
     }
 
-    /// Names and contents of the special tokens.
+    /// Field names and contents of the special tokens.
     pub(super) fn names(&self) -> Vec<(String, String)> {
         self.named.iter().map(|(name, token)| (name.clone(), token.content().to_owned())).collect()
     }
 
-    /// Adds the tokens to a tokenizer, in the order of `transformers`. A token that is named but has no declared id is
-    /// skipped if the model, which has `rows` rows, has no row for it.
+    /// Adds the tokens to a tokenizer, in the order of `transformers`. The embedding of the model has `rows` rows. A
+    /// named token without a declared id is skipped if there is no row for it.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a token outside the vocabulary whose declared id is not the next one.
+    /// [`Error::Argument`] if a token outside the vocabulary has a declared id that is not the next free one.
     pub(super) fn add_to(&self, tokenizer: &mut Tokenizer, rows: u64) -> Result<()> {
         let special: BTreeSet<&str> = self.named.iter().map(|(_, token)| token.content()).collect();
-        let known = |tokenizer: &Tokenizer, token: &Declared| tokenizer.token_to_id(token.content()).is_some();
-        let add = |tokenizer: &mut Tokenizer, token: Declared| {
+        let known = |tokenizer: &Tokenizer, token: &DeclaredToken| tokenizer.token_to_id(token.content()).is_some();
+        let add = |tokenizer: &mut Tokenizer, token: DeclaredToken| {
             let got = token.content().to_owned();
             let token = token.added(special.contains(got.as_str()));
             tokenizer.add_tokens([token]).map(drop).map_err(|error| {
@@ -258,14 +260,14 @@ impl DeclaredTokens {
             self.named.iter().filter(|(name, token)| !TOKENS.contains(&name.as_str()) && !known(tokenizer, token));
         let others: BTreeSet<&str> = others.map(|(_, token)| token.content()).collect();
         if others.len() > 1 {
-            let expected = "at most one new token by name, as their ids follow an order of names that is not kept: declare \
-                            their ids in added_tokens_decoder";
+            let expected = "at most one new token without an id, as no file states the order of such tokens: declare their \
+                            ids in added_tokens_decoder";
             return Err(Error::argument(LISTS[0], expected, format!("{others:?}")));
         }
         let added: BTreeSet<String> =
             tokenizer.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
-        // A token may be declared twice with other flags: the last ones count, but an equal declaration is skipped.
-        let mut done: Vec<&Declared> = Vec::new();
+        // If a token is declared twice with different flags, the last flags count. An equal declaration is skipped.
+        let mut done: Vec<&DeclaredToken> = Vec::new();
         for token in self.named.iter().map(|(_, token)| token).chain(&self.extra) {
             let next = tokenizer.get_vocab_size(true) as u64;
             let is_new = !added.contains(token.content()) && !done.contains(&token);
@@ -278,7 +280,7 @@ impl DeclaredTokens {
     }
 }
 
-/// Returns whether a class requires a special token.
+/// Returns whether a tokenizer class requires a special token.
 fn needed(class: TokenizerClass, name: &str) -> bool {
     let required: &[&str] = match class.vocabulary() {
         Some(VocabularyKind::WordPiece | VocabularyKind::ByteLevelBpe) => &["unk_token", "cls_token", "sep_token"],
@@ -288,7 +290,7 @@ fn needed(class: TokenizerClass, name: &str) -> bool {
     required.contains(&name)
 }
 
-/// Default special token of a class that no file names.
+/// Default special token of a class, for a field that no file sets.
 fn default(class: TokenizerClass, name: &str) -> Option<&'static str> {
     let is_bert = matches!(class, TokenizerClass::Bert | TokenizerClass::DistilBert);
     match (name, is_bert) {
@@ -307,7 +309,7 @@ fn default(class: TokenizerClass, name: &str) -> Option<&'static str> {
     }
 }
 
-/// Returns whether a special token includes the space before it, unless its flags say otherwise.
+/// Returns whether a special token includes the space before it by default.
 fn strips_left(class: TokenizerClass, name: &str) -> bool {
     name == "mask_token" && matches!(class, TokenizerClass::MpNet | TokenizerClass::Camembert)
 }
@@ -316,7 +318,8 @@ fn is_nothing(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
 }
 
-/// A token of a file in which tokens with flags are special, whatever the flags say.
+/// Copies the declaration of a token, and makes it special. Tokens with flags are special in some files, whatever their
+/// flags are.
 fn specially(value: &Value) -> Value {
     let mut value = value.clone();
     if let Some(flags) = value.as_object_mut() {
@@ -325,16 +328,16 @@ fn specially(value: &Value) -> Value {
     value
 }
 
-/// Content of a token, which is a string or an object with its content.
+/// Content of a declared token, which is a string or an object with a field `content`.
 fn content_of(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
 }
 
-/// Parses a token with its flags. `special` is the flag of a token that is a plain string.
-fn token(field: &'static str, value: &Value, special: bool) -> Result<Declared> {
+/// Parses a declared token with its flags. `special` is the flag of a token that is a plain string.
+fn token(field: &'static str, value: &Value, special: bool) -> Result<DeclaredToken> {
     let refuse = || Error::argument(field, "a text, or an object with the text as its content", value.to_string());
     let content = content_of(value).filter(|content| !content.is_empty()).ok_or_else(refuse)?;
-    let Some(flags) = value.as_object() else { return Ok(Declared::plain(content, special)) };
+    let Some(flags) = value.as_object() else { return Ok(DeclaredToken::plain(content, special)) };
     let flag = |name: &str, default: bool| match flags.get(name) {
         None => Ok(default),
         Some(value) => value.as_bool().ok_or_else(refuse),
@@ -345,5 +348,5 @@ fn token(field: &'static str, value: &Value, special: bool) -> Result<Declared> 
         .lstrip(flag("lstrip", false)?)
         .rstrip(flag("rstrip", false)?)
         .normalized(flag("normalized", !is_special)?);
-    Ok(Declared { token, has_flags: true, sets_normalized: flags.contains_key("normalized") })
+    Ok(DeclaredToken { token, has_flags: true, sets_normalized: flags.contains_key("normalized") })
 }

@@ -4,21 +4,21 @@ use tokenizers::{ModelWrapper, NormalizedString, Normalizer, Result, Tokenizer};
 
 use super::word_piece::MOST_LETTERS_OF_A_WORD;
 
-/// First id of a word that no token has. Ids of tokens are smaller.
+/// First id of an unknown word. Ids of tokens are smaller.
 const FIRST_WORD: u32 = 1 << 31;
 
-/// Unknown token of a tokenizer, and the length of the words behind it.
+/// Unknown token of a tokenizer, which stands for words outside its vocabulary.
 #[derive(Debug, Clone)]
 pub(super) struct UnknownToken {
     pub(super) id: u32,
-    /// Number of first characters of a word that identify it. Overlong words may lose characters after these before
-    /// they are tokenised.
+    /// Number of characters at the beginning of a word that identify it. Overlong words may lose later characters
+    /// before they are tokenised.
     most_characters: usize,
 }
 
 impl UnknownToken {
-    /// Unknown token of a tokenizer; `None` if it encodes every text by known tokens. `longest` is the number of
-    /// characters of its longest word, if that is limited.
+    /// Finds the unknown token of a tokenizer. Returns `None` if the tokenizer encodes every text by known tokens.
+    /// `longest` is the number of characters of the longest known word, if there is a limit.
     pub(super) fn new(tokenizer: &Tokenizer, longest: Option<usize>) -> Option<Self> {
         let token = match tokenizer.get_model() {
             ModelWrapper::WordPiece(model) => &model.unk_token,
@@ -30,8 +30,8 @@ impl UnknownToken {
         Some(Self { id, most_characters: longest.unwrap_or(MOST_LETTERS_OF_A_WORD) + 1 })
     }
 
-    /// Ids of the words behind the unknown tokens of a text that has the tokens `ids`: the index of the token, and the
-    /// id of a word. The text is tokenised a second time if it has an unknown token.
+    /// Unknown words of a text that has the tokens `ids`. Each entry has the index of the unknown token and the id of
+    /// the word. The text is tokenised a second time if it has an unknown token.
     pub(super) fn words(&self, tokenizer: &Tokenizer, text: &str, ids: &[u32]) -> Result<Vec<(usize, u32)>> {
         if !ids.contains(&self.id) {
             return Ok(Vec::new());
@@ -61,8 +61,8 @@ fn normalized(tokenizer: &Tokenizer, word: &str) -> Result<String> {
     Ok(word.get().to_owned())
 }
 
-/// Parts of an unknown word: each symbol, such as an emoji, and the letters between symbols. Signs that only change the
-/// look of a symbol are left out.
+/// Splits an unknown word into symbols, such as emoji, and the letters between them. Characters that only change the
+/// look of a symbol are removed.
 fn pieces(word: &str) -> impl Iterator<Item = &str> {
     let is_look = |sign: char| matches!(sign, '\u{200d}' | '\u{fe0e}' | '\u{fe0f}' | '\u{20e3}' | '\u{2581}');
     let is_symbol =
@@ -80,7 +80,7 @@ fn pieces(word: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Id of a word: 31 bits of its 64-bit FNV-1a hash, above all ids of tokens.
+/// Id of an unknown word: 31 bits of its 64-bit FNV-1a hash, above all token ids.
 fn word_id(word: &str) -> u32 {
     let hash = word
         .bytes()

@@ -1,30 +1,34 @@
-//! WordPiece vocabulary trained on word counts.
+//! Training of a WordPiece vocabulary on word counts.
 //!
-//! The trainer of the `tokenizers` crate numbers continuing letters in the order of a randomly seeded hash map, so two
-//! runs over the same texts give two vocabularies. This trainer uses the same method with a fixed order.
+//! The trainer of the `tokenizers` crate numbers continuing letters in the order of a randomly seeded hash map. Two
+//! training runs over the same texts can give different vocabularies. This trainer uses the same method with a fixed
+//! order.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
-/// Maximum number of distinct letters (of either kind) in a vocabulary. Words with rarer letters are unknown.
+/// Maximum number of distinct letters in a vocabulary; a letter at the start of a word and within a word counts twice.
+/// Words with rarer letters are unknown.
 const MOST_LETTERS: usize = 1000;
-/// Minimum number of occurrences of two adjacent subwords to be merged.
+/// Minimum frequency of a pair of subwords that is merged.
 const LEAST_COUNT: i64 = 2;
 /// Maximum number of letters of a word that is split into subwords; longer words are unknown as a whole.
 pub(super) const MOST_LETTERS_OF_A_WORD: usize = 100;
 /// Prefix of a subword that continues a word.
 const CONTINUING: &str = "##";
 
-/// Returns whether a word is short enough to be split into subwords, so that training counts it.
+/// Returns whether a word is short enough to be split into subwords. Longer words are not counted for training.
 pub(super) fn is_split(word: &str) -> bool {
     word.chars().nth(MOST_LETTERS_OF_A_WORD).is_none()
 }
 
 type Pair = (u32, u32);
 
-/// Trains up to `size` subwords, most general first: letters, then repeated merges of the most frequent pair of
-/// neighbours (Sennrich et al. 2016, Algorithm 1, on words split as WordPiece splits them). Among equally frequent
-/// pairs, the pair with the older subwords is merged. Merging stops early when no pair occurs twice.
+/// Trains up to `size` subwords on word counts, the most general first: letters, followed by merged subwords.
+///
+/// Each step merges the most frequent pair of adjacent subwords (Sennrich et al. 2016, Algorithm 1, on words that are
+/// split as WordPiece splits them). Of equally frequent pairs, the pair with the older subwords is merged. Training
+/// stops early if no pair occurs twice.
 ///
 /// Time: O(letters of all distinct words) at the start, and O(letters of the words that contain the pair) for each
 /// merge.
@@ -46,7 +50,7 @@ pub(crate) fn train_word_piece(words: &BTreeMap<String, u64>, size: usize) -> Ve
             places.entry(pair).or_default().insert(place);
         }
     }
-    // The heap may hold outdated counts; the newest of a pair is in it too.
+    // The heap may also contain outdated counts of a pair. They are skipped.
     let mut heap: BinaryHeap<(i64, Reverse<Pair>)> =
         counts.iter().map(|(&pair, &count)| (count, Reverse(pair))).collect();
 
@@ -89,7 +93,7 @@ pub(crate) fn train_word_piece(words: &BTreeMap<String, u64>, size: usize) -> Ve
     subwords
 }
 
-/// Most frequent letters in alphabetical order, `c` at the start of a word and `##c` within a word.
+/// Most frequent letters in alphabetical order. A letter is `c` at the start of a word and `##c` within a word.
 fn letters(words: &BTreeMap<String, u64>, most: usize) -> Vec<String> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for (word, count) in words {
@@ -117,16 +121,16 @@ fn neighbours(word: &[u32]) -> impl Iterator<Item = Pair> + '_ {
     word.windows(2).map(|pair| (pair[0], pair[1]))
 }
 
-/// Replaces each `pair` by `id`, from the left.
+/// Replaces each occurrence of `pair` by `id`, from the left.
 fn merge(word: &mut Vec<u32>, pair: Pair, id: u32) {
-    let mut kept = 0;
+    let mut end = 0;
     let mut place = 0;
     while place < word.len() {
         let here = word[place];
         let matches = here == pair.0 && word.get(place + 1) == Some(&pair.1);
-        word[kept] = if matches { id } else { here };
-        kept += 1;
+        word[end] = if matches { id } else { here };
+        end += 1;
         place += if matches { 2 } else { 1 };
     }
-    word.truncate(kept);
+    word.truncate(end);
 }

@@ -1,4 +1,4 @@
-//! Data augmentation by word replacement.
+//! Data augmentation: copies of texts in which some words are replaced.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -15,38 +15,58 @@ use crate::error::{Error, Result};
 use crate::tasks::masked_language_model::MaskedLanguageModel;
 use crate::tensors::HeadPlan;
 
-/// Number of texts whose words are looked up together.
+/// Number of texts in a group whose words are looked up together.
 const ROWS: usize = 16;
-/// Number of masked texts in a batch. Each has a row of logits over the vocabulary.
+/// Number of masked texts in a batch. Each of them has a row of logits over the vocabulary.
 const BATCH: usize = 64;
 
-/// TinyBERT's data augmentation (Jiao et al. 2020, algorithm 1): copies of a text in which each word is replaced, with
-/// a probability, by one of its K candidates at random.
+/// TinyBERT's data augmentation (Jiao et al. 2020, algorithm 1). It copies a text, and replaces each word of the copy
+/// with some probability. The new word is one of K candidates, drawn at random:
 ///
-/// - For a word of one token: the K words that a masked language model predicts in its place with the highest
-///   probability.
-/// - For other words: the K words with the nearest vectors. Without a model, this also applies to words of one token.
+/// - For a word of one token, the candidates are the K words that a masked language model predicts there with the
+///   highest probability.
+/// - For other words, the candidates are the K words with the nearest vectors. Without a model, this also applies to
+///   words of one token.
 ///
 /// A word stays unchanged if it has no candidates, or if its replacement would make the text too long. Only words with
-/// a letter are replaced; the source also excludes a list of stop words. A copy has the label of its text, which
-/// matters little if a teacher provides soft labels.
+/// a letter are replaced; the publication also excludes a list of stop words. A copy has the label of its text. A wrong
+/// label matters little if a teacher provides soft labels.
 ///
-/// Tokens are replaced, not characters, so that pairs, special tokens and lengths stay as encoded. The vocabulary must
+/// Tokens are replaced, and not characters. So pairs, special tokens and lengths stay as encoded. The vocabulary must
 /// mark where a word begins, as WordPiece and whole-word vocabularies do.
 ///
-/// The cost is one forward pass of the model for each word, and a pass over all vectors for each distinct word that is
-/// looked up.
+/// # Cost
+/// Each word needs one forward pass of the model. Each distinct word that is looked up needs one pass over all vectors.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::TextTokenizer;
+/// use dht_transformer::data::WordVectors;
+/// use dht_transformer::tasks::{Augmentation, AugmentationSettings};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "good", "food"].map(String::from))?;
+/// let vectors = WordVectors::read_from("vectors.txt", &b"fine 1 0.1\ngood 1 0.2\n"[..])?;
+/// let settings = AugmentationSettings { copies: 1, candidates: 1, replaced: 1.0, max_length: 16 };
+/// let augmentation = Augmentation::new(&tokenizer, settings)?.with_vectors(&vectors);
+///
+/// let texts = augmentation.augment(&tokenizer.encode_texts(&["fine food"], 16)?, &mut rng)?;
+/// assert_eq!(texts.len(), 2); // the text and its copy
+/// assert_eq!(texts.samples[1].encoding, tokenizer.encode("good food", None, 16)?);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Augmentation<'a> {
     settings: AugmentationSettings,
     tokenizer: &'a TextTokenizer,
     vocabulary: Vocabulary,
-    /// Masked language model, with its mask token.
+    /// Masked language model, with the id of its mask token.
     model: Option<(&'a MaskedLanguageModel, u32)>,
     vectors: Option<&'a WordVectors>,
 }
 
-/// Word of a text, and its replacement candidates.
+/// Word of a text, with the candidates for its replacement.
 #[derive(Debug)]
 struct Word {
     tokens: Range<usize>,
@@ -54,20 +74,20 @@ struct Word {
 }
 
 impl<'a> Augmentation<'a> {
-    /// Creates an augmentation for texts of this tokenizer. Call [`with_model`](Self::with_model) or
+    /// Creates an augmentation for texts that a tokenizer encoded. Call [`with_model`](Self::with_model) or
     /// [`with_vectors`](Self::with_vectors) before use.
     ///
     /// # Errors
-    /// As [`AugmentationSettings::check`]; [`Error::Argument`] for a byte-level tokenizer.
+    /// Errors of [`AugmentationSettings::check`]; [`Error::Argument`] if the tokenizer is byte-level.
     pub fn new(tokenizer: &'a TextTokenizer, settings: AugmentationSettings) -> Result<Self> {
         settings.check()?;
         Ok(Self { settings, tokenizer, vocabulary: Vocabulary::new(tokenizer)?, model: None, vectors: None })
     }
 
-    /// Takes candidates from a masked language model.
+    /// Uses a masked language model as a source of candidates.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the tokenizer has more tokens than the model, or no mask token.
+    /// [`Error::Argument`] if the tokenizer has more tokens than the model, or has no mask token.
     pub fn with_model(self, model: &'a MaskedLanguageModel) -> Result<Self> {
         self.tokenizer.check_fits(model.encoder().config())?;
         let mask = self.tokenizer.mask_token();
@@ -75,17 +95,17 @@ impl<'a> Augmentation<'a> {
         Ok(Self { model: Some((model, mask)), ..self })
     }
 
-    /// Takes candidates from word vectors.
+    /// Uses word vectors as a source of candidates.
     #[must_use]
     pub fn with_vectors(self, vectors: &'a WordVectors) -> Self {
         Self { vectors: Some(vectors), ..self }
     }
 
-    /// Returns the texts followed by their copies, each with a unique id.
+    /// Returns the texts followed by their copies. Each row has a unique id.
     ///
     /// # Errors
-    /// [`Error::Argument`] without model and vectors, and for a text with more tokens than the model reads; the errors
-    /// of the encoder.
+    /// [`Error::Argument`] if there is neither a model nor vectors, or if a text has more tokens than the model reads.
+    /// Errors of the encoder.
     pub fn augment<R: Rng + ?Sized>(&self, data: &EncodedDataset, rng: &mut R) -> Result<EncodedDataset> {
         if self.model.is_none() && self.vectors.is_none() {
             return Err(Error::argument("augmentation", "a model of masked tokens, or vectors of words", "neither"));
@@ -120,16 +140,16 @@ impl<'a> Augmentation<'a> {
             if rng.random::<f64>() >= self.settings.replaced {
                 continue;
             }
-            let chosen = &candidates[rng.random_range(0..candidates.len())];
-            let replaced = length - tokens.len() + chosen.len();
+            let replacement = &candidates[rng.random_range(0..candidates.len())];
+            let replaced = length - tokens.len() + replacement.len();
             if replaced > self.settings.max_length.max(length) {
                 continue;
             }
             length = replaced;
             keep(&mut ids, &mut type_ids, done..tokens.start);
-            ids.extend_from_slice(chosen);
+            ids.extend_from_slice(replacement);
             if let Some(kind) = text.type_ids.get(tokens.start) {
-                type_ids.extend(std::iter::repeat_n(*kind, chosen.len()));
+                type_ids.extend(std::iter::repeat_n(*kind, replacement.len()));
             }
             done = tokens.end;
         }
@@ -137,7 +157,7 @@ impl<'a> Augmentation<'a> {
         Encoding { ids, type_ids, truncated: text.truncated, rest: Default::default() }
     }
 
-    /// Words of each text with their candidates. Earlier look-ups are cached in `looked_up`.
+    /// Words of each text, with their candidates. `looked_up` caches the candidates of words.
     fn words(&self, rows: &[Sample], looked_up: &mut HashMap<String, Vec<Vec<u32>>>) -> Result<Vec<Vec<Word>>> {
         let word = |tokens| Word { tokens, candidates: Vec::new() };
         let words_of = |row: &Sample| self.vocabulary.words(&row.encoding.ids).into_iter().map(word).collect();
@@ -178,15 +198,15 @@ impl<'a> Augmentation<'a> {
         Ok(words)
     }
 
-    /// Tokens of the nearest words.
+    /// Token ids of the words with the nearest vectors.
     fn nearest(&self, word: &str, vectors: &WordVectors) -> Result<Vec<Vec<u32>>> {
         let words = vectors.nearest(word, self.settings.candidates).into_iter();
         let tokens = words.map(|word| self.tokenizer.subwords(word)).collect::<Result<Vec<_>>>()?;
         Ok(tokens.into_iter().filter(|ids| !ids.is_empty() && !self.vocabulary.has_special(ids)).collect())
     }
 
-    /// Most probable words in place of a masked token of each text, most probable first. There is one more than the
-    /// number of candidates.
+    /// Predicts words in place of one token in each text, most probable first. Returns one word more than the number of
+    /// candidates, since the original word may be among them.
     fn guesses(&self, model: &MaskedLanguageModel, texts: &[(Sample, usize)]) -> Result<Vec<Vec<u32>>> {
         let longest = model.encoder().config().longest_text();
         if let Some((sample, _)) = texts.iter().find(|(sample, _)| sample.encoding.ids.len() > longest) {

@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Settings of data augmentation.
+/// Settings of [`Augmentation`](super::Augmentation).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AugmentationSettings {
-    /// Copies of each text, N_a. Duplicates are dropped, so there may be fewer copies.
+    /// Number of copies of each text, N_a. Duplicates are dropped, so there may be fewer copies.
     pub copies: usize,
-    /// Candidates of each word, K.
+    /// Number of candidates for each word, K.
     pub candidates: usize,
     /// Probability that a word is replaced, p_t.
     pub replaced: f64,
@@ -18,7 +18,7 @@ pub struct AugmentationSettings {
     pub max_length: usize,
 }
 
-/// Defaults of the source: 20 copies, 15 candidates, 0.4; 128 tokens.
+/// Defaults of TinyBERT (20 copies, 15 candidates, probability 0.4), and at most 128 tokens.
 impl Default for AugmentationSettings {
     fn default() -> Self {
         Self { copies: 20, candidates: 15, replaced: 0.4, max_length: 128 }
@@ -29,7 +29,8 @@ impl AugmentationSettings {
     /// Checks that the settings produce copies.
     ///
     /// # Errors
-    /// [`Error::Argument`] names the first setting that is 0 or, for the probability, not above 0 and at most 1.
+    /// [`Error::Argument`] with the name of the first setting that is 0, or for a probability that is not above 0 and
+    /// at most 1.
     pub fn check(&self) -> Result<()> {
         let counts = [("copies", self.copies), ("candidates", self.candidates), ("max_length", self.max_length)];
         match counts.into_iter().find(|(_, count)| *count == 0) {

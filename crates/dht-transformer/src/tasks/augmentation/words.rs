@@ -1,4 +1,4 @@
-//! Words of encoded texts.
+//! Words in texts that are encoded as tokens.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -11,7 +11,7 @@ const CONTINUATION: &str = "##";
 /// Prefix of a token that begins a word, in byte-level vocabularies.
 const VISIBLE_SPACE: char = 'Ġ';
 
-/// Role of each token of a vocabulary in a word.
+/// Vocabulary that knows which tokens begin a word, continue a word, or are special.
 #[derive(Debug, Clone)]
 pub(super) struct Vocabulary {
     special: BTreeSet<u32>,
@@ -19,8 +19,10 @@ pub(super) struct Vocabulary {
 }
 
 impl Vocabulary {
+    /// Creates the vocabulary of a tokenizer.
+    ///
     /// # Errors
-    /// [`Error::Argument`] for a byte-level vocabulary, whose tokens do not mark where a word begins in a text.
+    /// [`Error::Argument`] if the vocabulary is byte-level: its tokens do not mark where a word begins in a text.
     pub(super) fn new(tokenizer: &TextTokenizer) -> Result<Self> {
         let tokens = (0..tokenizer.vocabulary_size() as u32).map(|id| tokenizer.token(id).unwrap_or_default());
         let own = Self { special: tokenizer.special_tokens(), tokens: tokens.collect() };
@@ -40,12 +42,12 @@ impl Vocabulary {
         self.token(id).starts_with(CONTINUATION)
     }
 
-    /// Returns whether a token alone is a word of letters.
+    /// Returns whether a token is a complete word that contains a letter.
     pub(super) fn is_word(&self, id: u32) -> bool {
         !self.special.contains(&id) && !self.continues(id) && self.token(id).contains(char::is_alphabetic)
     }
 
-    /// Token ranges of the words that have letters.
+    /// Token ranges of the words that contain a letter.
     pub(super) fn words(&self, ids: &[u32]) -> Vec<Range<usize>> {
         let mut words = Vec::new();
         let mut start = 0;
@@ -61,13 +63,13 @@ impl Vocabulary {
         words
     }
 
-    /// Letters of a word.
+    /// Text of a word, without the prefixes of its tokens.
     pub(super) fn text(&self, word: &[u32]) -> String {
         let part = |id: &u32| self.token(*id).strip_prefix(CONTINUATION).unwrap_or(self.token(*id));
         word.iter().map(part).collect()
     }
 
-    /// Returns whether any of these tokens is special, such as the unknown token.
+    /// Returns whether a word contains a special token, such as the unknown token.
     pub(super) fn has_special(&self, ids: &[u32]) -> bool {
         ids.iter().any(|id| self.special.contains(id))
     }

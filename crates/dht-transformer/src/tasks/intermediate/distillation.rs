@@ -1,4 +1,4 @@
-//! Training of a student by the intermediate loss alone.
+//! Distillation of a student by the intermediate loss alone.
 
 use std::sync::Arc;
 
@@ -16,10 +16,31 @@ use crate::tasks::text_classifier::TextClassifier;
 use crate::tensors::Parameters;
 use crate::train::{Objective, Progress, StepLoss};
 
-/// TinyBERT's intermediate distillation: trains a student by [`IntermediateLoss`] to match a teacher's intermediate
-/// results.
+/// TinyBERT's intermediate distillation: trains a student to match the intermediate results of a teacher, with the
+/// [`IntermediateLoss`]. Labels are not used.
 ///
-/// Labels are not used.
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::data::generated::GeneratedText;
+/// use dht_transformer::tasks::{IntermediateDistillation, LayerMap};
+/// use dht_transformer::{BertConfig, Dataset, Encoder, Pooling, TextClassifier, TextTokenizer, TrainSettings, Trainer};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&GeneratedText::vocabulary())?;
+/// let texts = tokenizer.encode_all(&Dataset::generated(8, 1)?, 64)?;
+/// let config = BertConfig::small(2, 2, 8, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// let teacher = TextClassifier::new(encoder, 4, Pooling::Mean, &mut rng)?;
+/// let student = teacher.with_encoder(teacher.encoder().truncated(1)?)?;
+///
+/// let mut distillation = IntermediateDistillation::new(student, &teacher, LayerMap::Last, &mut rng)?;
+/// let settings = TrainSettings { epochs: 1, batch_size: 4, ..TrainSettings::default() };
+/// Trainer::new(settings).fit(&mut distillation, &texts, None, &mut ())?;
+/// assert_eq!(distillation.into_model().encoder().layers(), 1);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct IntermediateDistillation {
     student: TextClassifier,
@@ -27,11 +48,12 @@ pub struct IntermediateDistillation {
 }
 
 impl IntermediateDistillation {
-    /// Creates the training of a student from a teacher. It stores a handle on the teacher. Student and teacher must
-    /// have the same number of heads; other sizes may differ.
+    /// Creates the distillation of a teacher into a student. It stores a handle on the teacher. Student and teacher
+    /// must have the same number of heads in a layer; other sizes may differ.
     ///
     /// # Errors
-    /// As [`IntermediateLoss::new`], also for a student that already has the projections of an earlier distillation.
+    /// Same errors as [`IntermediateLoss::new`], also if the student already has the projections of an earlier
+    /// distillation.
     pub fn new<R: Rng + ?Sized>(
         mut student: TextClassifier,
         teacher: &TextClassifier,
@@ -42,28 +64,28 @@ impl IntermediateDistillation {
         Ok(Self { student, loss })
     }
 
-    /// Skips the teacher for rows with stored states.
+    /// Uses stored states of the teacher. The teacher does not run for a batch whose texts all have stored states.
     ///
     /// # Errors
-    /// As [`IntermediateLoss::with_states`].
+    /// Same errors as [`IntermediateLoss::with_states`].
     pub fn with_states(self, states: Arc<TeacherStates>) -> Result<Self> {
         Ok(Self { loss: self.loss.with_states(states)?, ..self })
     }
 
-    /// Current student.
+    /// Student in its current state.
     pub fn model(&self) -> &TextClassifier {
         &self.student
     }
 
-    /// Trained student.
+    /// Returns the trained student.
     pub fn into_model(self) -> TextClassifier {
         self.student
     }
 
-    /// Loss of a batch, a scalar.
+    /// Intermediate loss of a batch, a scalar.
     ///
     /// # Errors
-    /// As [`Encoder::embed`](crate::Encoder::embed).
+    /// Same errors as [`Encoder::embed`](crate::Encoder::embed).
     pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         let (embedded, records) = self.student.encoder().run_recorded(batch, ctx)?;
         self.loss.of_records(&embedded, &records, batch, ctx)
@@ -87,7 +109,7 @@ impl Objective for IntermediateDistillation {
         Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))
     }
 
-    /// Negative mean loss.
+    /// Negative mean loss of the data set.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         let (mut sum, ctx) = (0.0, ForwardContext::inference());
         for rows in (0..data.len()).collect::<Vec<_>>().chunks(batch_size.max(1)) {
@@ -187,9 +209,9 @@ mod tests {
         let some = TeacherStates::of_teacher(&teacher, &layers, &data, 1, 2 * bytes(2)).unwrap();
         assert_eq!(some.len(), 2);
         for states in [all, some].map(Arc::new) {
-            let kept = distillation().with_states(states).unwrap();
+            let stored = distillation().with_states(states).unwrap();
             for rows in [&[0_usize, 1, 2, 3][..], &[0, 4], &[7]] {
-                let (expected, got) = (loss(&distillation(), rows), loss(&kept, rows));
+                let (expected, got) = (loss(&distillation(), rows), loss(&stored, rows));
                 assert!((expected - got).abs() < 1e-6, "{rows:?}: {got}, {expected} by running the teacher");
             }
         }

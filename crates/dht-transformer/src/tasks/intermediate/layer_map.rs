@@ -1,29 +1,39 @@
-//! Mapping of a student's layers to a teacher's.
+//! Mapping from the layers of a student to those of its teacher.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Teacher layer for each layer of the student.
+/// Mapping from each layer of a student to the teacher's layer that it learns from.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::tasks::LayerMap;
+///
+/// assert_eq!(LayerMap::Uniform.teacher_layers(2, 4)?, [1, 3]);
+/// assert_eq!(LayerMap::Last.teacher_layers(2, 4)?, [2, 3]);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerMap {
-    /// Evenly spread: layer m of M, counted from 1, learns from layer ⌈m·N/M⌉ of N. TinyBERT's map if M divides N (Jiao
-    /// et al. 2020).
+    /// Evenly spread layers: layer m of M, counted from 1, learns from the teacher's layer ⌈m·N/M⌉ of N. It is
+    /// TinyBERT's map if M divides N (Jiao et al. 2020).
     #[default]
     Uniform,
-    /// The teacher's last layers.
+    /// Last layers of the teacher.
     Last,
-    /// These layers of the teacher, counted from 0, one for each layer of the student, ascending.
+    /// Explicit layers of the teacher, counted from 0: one for each layer of the student, ascending.
     Given(Vec<usize>),
 }
 
 impl LayerMap {
-    /// Teacher layer of each of the student's layers, both from 0.
+    /// Returns the teacher's layer for each layer of the student, both counted from 0. `student` and `teacher` are the
+    /// numbers of layers.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the teacher has fewer layers than the student, or if the given layers do not match the
-    /// number of the student's layers, are not ascending or do not exist.
+    /// [`Error::Argument`] if the teacher has fewer layers than the student. Explicit layers must also be ascending,
+    /// exist in the teacher, and have one entry for each layer of the student.
     pub fn teacher_layers(&self, student: usize, teacher: usize) -> Result<Vec<usize>> {
         if student > teacher || student == 0 {
             let got = format!("{student} of a student and {teacher} of a teacher");

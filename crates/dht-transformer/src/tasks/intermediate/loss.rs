@@ -1,4 +1,4 @@
-//! Distance between the intermediate results of a student and of its teacher.
+//! Intermediate loss: distance between the intermediate results of a student and of its teacher.
 
 use std::sync::Arc;
 
@@ -15,9 +15,11 @@ use crate::tasks::TextClassifier;
 use crate::tensors::{Hidden, Spans, wide};
 
 impl LayerRecord {
-    /// Mean squared error of these attention scores before the softmax and those of another model: the mean over texts
-    /// of the mean over heads and pairs of tokens. `target` is (samples, heads, longest, longest), and gets no gradient;
-    /// positions without a token do not count.
+    /// Mean squared error between the attention scores of two models, before the softmax. It is the mean over texts of
+    /// the mean over heads and pairs of tokens.
+    ///
+    /// `target` has the shape (samples, heads, longest, longest), and receives no gradient. Positions without a token
+    /// do not count.
     ///
     /// # Errors
     /// [`Error::Shape`] if the shapes differ, for example in the number of heads; the errors of candle.
@@ -27,8 +29,8 @@ impl LayerRecord {
 }
 
 impl Hidden {
-    /// Mean squared error of `rows`, (tokens, width), as an approximation of these hidden states: the mean over texts of
-    /// the mean over tokens and dimensions. The hidden states get no gradient.
+    /// Mean squared error of `rows`, shape (tokens, width), as an approximation of these hidden states. It is the mean
+    /// over texts of the mean over tokens and dimensions. The hidden states receive no gradient.
     ///
     /// # Errors
     /// [`Error::Shape`] if the shapes differ; the errors of candle.
@@ -42,7 +44,7 @@ impl Hidden {
     }
 }
 
-/// Attention distance of two tensors of scores.
+/// Mean squared error between two tensors of attention scores.
 fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Result<Tensor> {
     let (expected, got) = (target.dims().to_vec(), scores.dims().to_vec());
     if expected != got {
@@ -64,10 +66,11 @@ fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Result
 /// L = MSE(E·W_e, Eᵗ) + Σ_m [ MSE(H_m·W_h, Hᵗ_g(m)) + MSE(A_m, Aᵗ_g(m)) ]
 /// ```
 ///
-/// E are the rows of the embeddings, H_m the rows after layer m, A_m the attention scores before the softmax, and g the
-/// [`LayerMap`]. W_e and W_h (with a bias) are learned with the student. They are parameters `distillation.embeddings`
-/// and `distillation.hidden` of its encoder, and are not written to directories. A head that the student lacks is not
-/// compared.
+/// E are the embeddings, H_m the hidden states after layer m, and A_m the attention scores before the softmax. g is the
+/// [`LayerMap`]. A head that the student lacks is not compared.
+///
+/// The projections W_e and W_h (with a bias) are learned with the student. They are the parameters
+/// `distillation.embeddings` and `distillation.hidden` of its encoder, and are not written to directories.
 #[derive(Debug)]
 pub struct IntermediateLoss {
     teacher: TextClassifier,
@@ -75,18 +78,17 @@ pub struct IntermediateLoss {
     teacher_layers: Vec<usize>,
     of_embeddings: Linear,
     of_hidden: Linear,
-    kept: Option<Arc<TeacherStates>>,
+    states: Option<Arc<TeacherStates>>,
     teacher_ctx: ForwardContext,
 }
 
 impl IntermediateLoss {
-    /// Creates the loss of a student and a teacher. Stores a handle on the teacher, and adds the projections to the
-    /// student's parameters.
+    /// Creates the loss of a student with respect to its teacher. It stores a handle on the teacher, and adds the
+    /// projections to the student's parameters.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a layer map that does not fit, and if the teacher has another vocabulary, fewer
-    /// positions or another number of heads than the student; [`Error::Parameter`] for a student that already has
-    /// projections.
+    /// [`Error::Argument`] if the layer map does not fit, or if the teacher has another vocabulary, fewer positions or
+    /// another number of heads than the student. [`Error::Parameter`] if the student already has projections.
     pub fn new<R: Rng + ?Sized>(
         student: &mut TextClassifier,
         teacher: &TextClassifier,
@@ -115,36 +117,35 @@ impl IntermediateLoss {
         let mut project = |name: &str| student.encoder_mut().add_linear(name, own.hidden_size, other.hidden_size, rng);
         let (of_embeddings, of_hidden) = (project("distillation.embeddings")?, project("distillation.hidden")?);
         let (teacher, teacher_ctx) = (teacher.clone(), ForwardContext::inference());
-        Ok(Self { teacher, map, teacher_layers, of_embeddings, of_hidden, kept: None, teacher_ctx })
+        Ok(Self { teacher, map, teacher_layers, of_embeddings, of_hidden, states: None, teacher_ctx })
     }
 
-    /// Skips the teacher for rows with stored states.
+    /// Uses stored states of the teacher. The teacher does not run for a batch whose texts all have stored states.
     ///
     /// # Errors
-    /// [`Error::Argument`] for states of other layers than those in the layer map.
+    /// [`Error::Argument`] if the states belong to other layers than those in the layer map.
     pub fn with_states(self, states: Arc<TeacherStates>) -> Result<Self> {
         if states.layers() != self.teacher_layers {
             let (expected, got) = (format!("of layers {:?}", self.teacher_layers), format!("{:?}", states.layers()));
             return Err(Error::argument("states", expected, got));
         }
-        Ok(Self { kept: Some(states), ..self })
+        Ok(Self { states: Some(states), ..self })
     }
 
-    /// The teacher.
+    /// Teacher of the loss.
     pub fn teacher(&self) -> &TextClassifier {
         &self.teacher
     }
 
-    /// The map of layers.
+    /// Mapping from the student's layers to the teacher's.
     pub fn map(&self) -> &LayerMap {
         &self.map
     }
 
-    /// Loss of a student's results on a batch, a scalar. It takes the rows of the embeddings and the record of each
-    /// layer.
+    /// Computes the loss of a batch, a scalar, from the student's embeddings and layer records.
     ///
     /// # Errors
-    /// As [`Encoder::embed`](crate::Encoder::embed).
+    /// Same errors as [`Encoder::embed`](crate::Encoder::embed).
     pub fn of_records(
         &self,
         embedded: &Hidden,
@@ -152,9 +153,10 @@ impl IntermediateLoss {
         batch: &PackedBatch,
         ctx: &ForwardContext,
     ) -> Result<Tensor> {
-        let kept = self.kept.as_ref().map(|kept| kept.of_batch(batch, embedded.packing())).transpose()?.flatten();
-        let (target, targets) = match kept {
-            Some(kept) => kept,
+        let stored =
+            self.states.as_ref().map(|states| states.of_batch(batch, embedded.packing())).transpose()?.flatten();
+        let (target, targets) = match stored {
+            Some(stored) => stored,
             None => self.teacher.encoder().run_recorded(batch, &self.teacher_ctx).map(|(embedded, records)| {
                 (embedded, self.teacher_layers.iter().map(|layer| records[*layer].clone()).collect())
             })?,

@@ -1,4 +1,4 @@
-//! Stored intermediate results of a teacher, which then runs only once.
+//! Stored intermediate results of a teacher. The teacher runs once for each text, and not in every epoch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,29 +12,49 @@ use crate::model::LayerRecord;
 use crate::tasks::TextClassifier;
 use crate::tensors::{Hidden, Packing, wide};
 
-/// Embeddings, rows and attention scores of a teacher's layers, looked up by the tokens of a text.
-/// [`IntermediateLoss`](super::IntermediateLoss) compares a student with them.
+/// Stored intermediate results of a teacher: embeddings, hidden states and attention scores. They are looked up by the
+/// token ids of a text. [`IntermediateLoss`](super::IntermediateLoss) compares a student with them.
 ///
-/// A text of t tokens takes 4·t·((L + 1)·d + L·h·t) bytes, if the student has L layers, and the teacher d columns and h
-/// heads.
+/// A text of t tokens takes 4·t·((L + 1)·d + L·h·t) bytes if the student has L layers, and the teacher has d columns
+/// and h heads.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_transformer::tasks::{LayerMap, TeacherStates};
+/// use dht_transformer::{BertConfig, Encoder, Pooling, TextClassifier, TextTokenizer};
+/// # use rand::SeedableRng;
+/// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+///
+/// let tokenizer = TextTokenizer::from_vocabulary(&["fine", "food"].map(String::from))?;
+/// let texts = tokenizer.encode_texts(&["fine food"], 16)?; // four tokens
+/// let config = BertConfig::small(2, 2, 8, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// let teacher = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+///
+/// let layers = LayerMap::Last.teacher_layers(1, 2)?;
+/// let states = TeacherStates::of_teacher(&teacher, &layers, &texts, 4, 1 << 20)?;
+/// assert_eq!((states.len(), states.bytes()), (1, 4 * 4 * ((1 + 1) * 8 + 1 * 2 * 4)));
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct TeacherStates {
     layers: Vec<usize>,
     hidden: usize,
-    /// Unpruned heads of each layer.
+    /// Heads of each layer that are not pruned.
     heads: Vec<Vec<usize>>,
     rows: HashMap<Vec<u32>, TextStates>,
     bytes: usize,
     device: Device,
 }
 
-/// States of one text.
+/// Stored states of one text.
 #[derive(Debug)]
 struct TextStates {
     tokens: usize,
-    /// (tokens, hidden)
+    /// Embeddings, shape (tokens, hidden).
     embedded: Vec<f32>,
-    /// (tokens, hidden) and (heads, tokens, tokens) of each layer.
+    /// Hidden states, shape (tokens, hidden), and attention scores, shape (heads, tokens, tokens), of each layer.
     layers: Vec<(Vec<f32>, Vec<f32>)>,
 }
 
@@ -46,12 +66,12 @@ impl TextStates {
 }
 
 impl TeacherStates {
-    /// Runs the teacher once over texts, the shortest first, until their states take `most_bytes`. For the other texts
-    /// the teacher runs on demand. `layers` are the teacher's layers, one for each of the student's, as
-    /// [`LayerMap::teacher_layers`](super::LayerMap::teacher_layers) returns them.
+    /// Runs the teacher once over texts and stores its states. Short texts come first, until the states take
+    /// `most_bytes`. For the other texts, the teacher runs on demand. `layers` holds the teacher's layer for each layer
+    /// of the student, as [`LayerMap::teacher_layers`](super::LayerMap::teacher_layers) returns them.
     ///
     /// # Errors
-    /// [`Error::Argument`] for a layer that the teacher does not have, or a batch size of 0; as
+    /// [`Error::Argument`] if the teacher lacks one of the layers, or the batch size is 0. Errors of
     /// [`Encoder::embed`](crate::Encoder::embed).
     pub fn of_teacher(
         teacher: &TextClassifier,
@@ -82,7 +102,7 @@ impl TeacherStates {
         Ok(states)
     }
 
-    /// Teacher layers, one for each of the student's.
+    /// Layers of the teacher, one for each layer of the student.
     pub fn layers(&self) -> &[usize] {
         &self.layers
     }
@@ -97,7 +117,7 @@ impl TeacherStates {
         self.rows.is_empty()
     }
 
-    /// Size of the states in bytes.
+    /// Size of the stored states in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -131,7 +151,7 @@ impl TeacherStates {
                 layers: of_layers.map(|((hidden, all), heads)| (rows(hidden), scores(all, heads.len()))).collect(),
             };
             let bytes = states.bytes();
-            // The same text may occur twice.
+            // The same text may occur in several rows.
             if self.rows.insert(text, states).is_none() {
                 self.bytes += bytes;
             }
@@ -139,7 +159,7 @@ impl TeacherStates {
         Ok(())
     }
 
-    /// Embeddings' rows and each layer's record of a batch, packed like the student's; `None` if a text of the batch is
+    /// Embeddings and layer records of a batch, in the packing of the student's batch. `None` if a text of the batch is
     /// not stored.
     ///
     /// # Errors
@@ -162,10 +182,10 @@ impl TeacherStates {
             let mut scores = vec![0f32; texts.len() * heads.len() * longest * longest];
             let of_heads = texts.iter().zip(scores.chunks_exact_mut(heads.len() * longest * longest));
             for (text, scores) in of_heads {
-                let kept = text.layers[layer].1.chunks_exact(text.tokens * text.tokens);
-                for (kept, scores) in kept.zip(scores.chunks_exact_mut(longest * longest)) {
-                    let keys = kept.chunks_exact(text.tokens).zip(scores.chunks_exact_mut(longest));
-                    keys.for_each(|(kept, scores)| scores[..text.tokens].copy_from_slice(kept));
+                let stored = text.layers[layer].1.chunks_exact(text.tokens * text.tokens);
+                for (stored, scores) in stored.zip(scores.chunks_exact_mut(longest * longest)) {
+                    let keys = stored.chunks_exact(text.tokens).zip(scores.chunks_exact_mut(longest));
+                    keys.for_each(|(stored, scores)| scores[..text.tokens].copy_from_slice(stored));
                 }
             }
             let shape = (texts.len(), heads.len(), longest, longest);

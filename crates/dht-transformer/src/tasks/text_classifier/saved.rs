@@ -17,14 +17,16 @@ use crate::tasks::Task;
 const PROBLEM: &str = "problem_type";
 
 impl TextClassifier {
-    /// Loads a classifier from [`save`](Self::save), or any other `BertForSequenceClassification`.
+    /// Loads a classifier that [`save`](Self::save) wrote, or any other `BertForSequenceClassification`.
     ///
     /// # Errors
-    /// As [`PretrainedWeights::read`]; [`Error::Unsupported`] for a directory that another class of `transformers` wrote,
-    /// such as `BertForTokenClassification`; [`Error::Weights`] if the directory lacks the classifier or its required
-    /// pooler; [`Error::Config`] for an unknown pooling or task, class names that are invalid
-    /// ([`BertConfig::class_names`](crate::BertConfig::class_names)), or remaining heads and neurons that the model
-    /// does not have.
+    /// Errors of [`PretrainedWeights::read`], and these:
+    ///
+    /// - [`Error::Unsupported`] if another class of `transformers` wrote the directory, such as
+    ///   `BertForTokenClassification`.
+    /// - [`Error::Weights`] if the directory lacks the classifier or the pooler that it requires.
+    /// - [`Error::Config`] if the pooling or the task is unknown, if the [class names](crate::BertConfig::class_names)
+    ///   are invalid, or if the model does not have the heads and neurons that remained after pruning.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let folder = folder.as_ref();
         Self::read(folder, device).map_err(|error| error.in_file(folder.join("config.json").display().to_string()))
@@ -57,7 +59,7 @@ impl TextClassifier {
         let classes = find("classifier")?;
         let pooler = if pooling == Pooling::Pooler { Some(find("pooler.dense")?) } else { None };
         let encoder = Encoder::from_variables(&config, &tensors, device)?;
-        // By default, `transformers` takes a single output for a number.
+        // `transformers` reads a model with a single output as a regression by default.
         let task = task.unwrap_or(if classes.outputs()? == 1 { Task::Number } else { Task::Class });
         task.check(classes.outputs()?)?;
         let model = Self::assemble(task, encoder, classes, pooling, pooler)?;
@@ -65,20 +67,38 @@ impl TextClassifier {
         Ok(model)
     }
 
-    /// Class names, by number: the names in the configuration, or else `LABEL_0` and so on.
+    /// Names of the classes, by number. They come from the configuration, or else are `LABEL_0`, `LABEL_1` and so on.
     ///
     /// # Errors
-    /// As [`BertConfig::class_names`](crate::BertConfig::class_names). For a loaded classifier there is no error.
+    /// Errors of [`BertConfig::class_names`](crate::BertConfig::class_names). They do not occur for a loaded
+    /// classifier.
     pub fn class_names(&self) -> Result<Vec<String>> {
         self.encoder.config().class_names(self.classifier.classes())
     }
 
-    /// Writes a Hugging Face directory, atomically: the encoder, the classifier, the names of its classes and, if there
-    /// is one, the tokenizer.
+    /// Writes the encoder, the classifier and the names of its classes as a Hugging Face directory, atomically. A
+    /// tokenizer is written, too, if there is one.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the numbers of labels and classes differ, [`Error::Argument`] if two labels are equal or one
-    /// is empty; as [`PretrainedWeights::write`].
+    /// [`Error::Shape`] if the number of labels is not the number of classes; [`Error::Argument`] if two labels are
+    /// equal or one is empty. Errors of [`PretrainedWeights::write`].
+    ///
+    /// # Examples
+    /// ```
+    /// use candle_core::Device;
+    /// use dht_transformer::{BertConfig, Encoder, Pooling, TextClassifier};
+    /// # use rand::SeedableRng;
+    /// # let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("model");
+    /// let encoder = Encoder::random(&BertConfig::small(1, 2, 8, 50)?, &Device::Cpu, &mut rng)?;
+    /// let classifier = TextClassifier::new(encoder, 2, Pooling::Mean, &mut rng)?;
+    /// classifier.save(&path, None, &["bad".into(), "good".into()])?;
+    ///
+    /// let loaded = TextClassifier::load(&path, &Device::Cpu)?;
+    /// assert_eq!(loaded.class_names()?, ["bad", "good"]);
+    /// # Ok::<(), dht_transformer::Error>(())
+    /// ```
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
         let classes = self.classifier.classes();
         if labels.len() != classes {

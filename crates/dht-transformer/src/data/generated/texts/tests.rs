@@ -8,7 +8,7 @@ use crate::data::generated::lexicon::{ADJECTIVES, ASPECTS, EFFECT_VERBS, OPINION
 
 const ROWS: usize = 16_000;
 
-/// The tokens of a word-level tokenizer.
+/// Tokens of a word-level tokenizer.
 fn words(text: &str) -> Vec<String> {
     let mut spaced = String::new();
     for letter in text.to_lowercase().chars() {
@@ -86,9 +86,9 @@ fn every_block_contains_each_class_once_easy_and_once_not() {
     for block in GeneratedText::generate(ROWS, 3).chunks(BLOCK) {
         for label in 0..GeneratedText::LABELS.len() {
             for easy in [true, false] {
-                let found =
+                let rows =
                     block.iter().filter(|row| row.label == label && (row.difficulty == Difficulty::Easy) == easy);
-                assert_eq!(found.count(), 1);
+                assert_eq!(rows.count(), 1);
             }
         }
     }
@@ -122,14 +122,14 @@ fn the_two_verdicts_on_a_subject_use_the_same_words() {
 #[test]
 fn counting_opinion_words_classifies_only_the_easy_texts() {
     let rows = GeneratedText::generate(ROWS, 8);
-    let share_right = |wanted: Difficulty| {
-        let of_kind: Vec<_> = rows.iter().filter(|row| row.difficulty == wanted).collect();
+    let share_right = |difficulty: Difficulty| {
+        let of_kind: Vec<_> = rows.iter().filter(|row| row.difficulty == difficulty).collect();
         let right: f64 = of_kind
             .iter()
             .map(|row| {
-                let found: Vec<usize> = words(&row.text).iter().filter_map(|word| opinion_word(word)).collect();
-                let complaints: usize = found.iter().sum();
-                let praises = found.len() - complaints;
+                let verdicts: Vec<usize> = words(&row.text).iter().filter_map(|word| opinion_word(word)).collect();
+                let complaints: usize = verdicts.iter().sum();
+                let praises = verdicts.len() - complaints;
                 // A tie counts as half a correct answer.
                 if complaints == praises { 0.5 } else { f64::from(usize::from(complaints > praises) == row.label % 2) }
             })

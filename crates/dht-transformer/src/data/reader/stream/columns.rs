@@ -1,4 +1,4 @@
-//! Text columns of a csv, tsv or jsonl file: requested, expected or detected.
+//! Text columns of an input with texts to predict: requested, expected or detected.
 
 use super::format::TextFormat;
 use crate::data::reader::coding::TextEncoding;
@@ -9,29 +9,29 @@ use crate::data::reader::table::Table;
 use crate::data::reading::{Column, HeaderSource, Reading, TableFormat, TextSource};
 use crate::error::DataProblem;
 
-/// Selection of the text columns.
+/// Selection of the text columns in an input with texts to predict.
 #[derive(Debug, Clone, Default)]
 pub struct TextColumns {
-    /// Text columns, in the order of concatenation. If empty, the column with one of the text names that
-    /// [`DatasetReader`](crate::DatasetReader) lists, or the only column.
+    /// Text columns, in the order in which they are joined. If empty, the text column is detected: a column with a text
+    /// name that [`DatasetReader`](crate::DatasetReader) lists, or the only column.
     pub text: Vec<Column>,
-    /// `true` if two columns are a sentence pair instead of parts of one text.
+    /// `true` if two text columns are a pair of texts, and not parts of one text.
     pub pair: bool,
-    /// Presence of a header in a csv or tsv file. `None` decides as [`DatasetReader`](crate::DatasetReader) does. If the
-    /// rows do not decide, a column requested by number implies
-    /// that there is no header.
+    /// Presence of a header in a csv or tsv file. `None` decides as [`DatasetReader`](crate::DatasetReader) does. If
+    /// the rows do not decide, a column requested by number implies that there is no header.
     pub header: Option<bool>,
     /// Separator of the columns of a csv file. `None` decides as [`DatasetReader`](crate::DatasetReader) does.
     pub separator: Option<char>,
     /// Encoding of a file without a byte-order mark; `None` is UTF-8.
     pub encoding: Option<TextEncoding>,
-    /// `true` if the columns are those of the model's training. If there is one, a file with a single unnamed column may
-    /// have it, and in place of a column by number a column with a text name is read. No other column is read instead.
+    /// `true` if `text` holds the columns of the training run. If there is one text column, a file may differ from the
+    /// training file in two ways. It may have a single column without a name. It may have a column with a text name,
+    /// which replaces a column that is identified by number. No other column is read instead.
     pub expected: bool,
-    /// Number of columns of the training file, if columns are expected by number.
+    /// Number of columns of the training file, if the columns are identified by number.
     pub expected_width: Option<usize>,
-    /// `true` to read some rows ahead to detect a header. Use it for files, not for a pipe whose writer waits for
-    /// answers.
+    /// `true` to read some rows ahead, which helps to detect a header. Use it for files, and not for a pipe whose
+    /// writer waits for answers.
     pub look_ahead: bool,
 }
 
@@ -55,20 +55,20 @@ impl TextColumns {
     }
 }
 
-/// Text columns of a file.
+/// Text columns that were selected in a file.
 #[derive(Debug, Default)]
 pub(super) struct FileColumns {
-    /// Names of a header, or keys of a jsonl file; else empty.
+    /// Names in the header, or keys of a jsonl file. Empty if the columns have no names.
     pub(super) names: Vec<String>,
-    /// Text columns, in the order of concatenation.
+    /// Indices of the text columns, in the order in which they are joined.
     pub(super) text: Vec<usize>,
     pub(super) reading: Option<Reading>,
-    /// First text, if it may name the column.
+    /// First text, if it may be the name of the column.
     pub(super) doubtful: Option<String>,
 }
 
 impl FileColumns {
-    /// Finds the text columns of a csv or tsv file by its first rows, of which there is at least one.
+    /// Selects the text columns of a csv or tsv file by its first rows. The table must have at least one row.
     pub(super) fn of_table(table: &Table, format: TextFormat, asked: &TextColumns) -> Result<Self, DataProblem> {
         if let Some(other) = other_separator(table) {
             return Err(DataProblem::OneColumn { other: format!(", and all have {other:?}") });
@@ -83,7 +83,7 @@ impl FileColumns {
         Ok(Self { names, text, reading, doubtful })
     }
 
-    /// Finds the text keys of a jsonl file among the keys of its first object.
+    /// Selects the text keys of a jsonl file among the keys of its first object.
     pub(super) fn of_keys(keys: Vec<String>, asked: &TextColumns) -> Result<Self, DataProblem> {
         let search = Search { asked, format: TextFormat::JsonLines, names: &keys, width: keys.len() };
         let text = search.texts()?;
@@ -92,7 +92,8 @@ impl FileColumns {
     }
 }
 
-/// Decides whether the first row is a header. Where the rows do not decide, names from a training run are required.
+/// Decides whether the first row is a header. If the rows do not decide, columns requested by number imply that there is
+/// no header, and columns requested by name imply a header. Names of a training run must be in the first row.
 fn find_header(table: &Table, asked: &TextColumns) -> Result<(bool, HeaderSource), DataProblem> {
     let columns: Vec<&Column> = asked.text.iter().collect();
     match decide(table, asked.header, None, &columns) {
@@ -102,7 +103,7 @@ fn find_header(table: &Table, asked: &TextColumns) -> Result<(bool, HeaderSource
     }
 }
 
-/// Names of the header row, which must be different.
+/// Column names in the header row. Duplicate names are refused.
 fn header_names(table: &Table) -> Result<Vec<String>, DataProblem> {
     let mut names: Vec<String> = Vec::with_capacity(table.width);
     for column in 0..table.width {
@@ -115,7 +116,7 @@ fn header_names(table: &Table) -> Result<Vec<String>, DataProblem> {
     Ok(names)
 }
 
-/// First text of a file without a header, if it is one word above texts of several words.
+/// First text of a file without a header, if it is one word above texts of several words. It may name the column.
 fn doubtful_text(table: &Table, asked: &TextColumns, text: &[usize]) -> Option<String> {
     let (None, [place], [first, rest @ ..]) = (asked.header, text, &*table.rows) else { return None };
     let is_word = |row: &Row| !row.cell(*place).contains(char::is_whitespace);
@@ -130,17 +131,18 @@ fn other_separator(table: &Table) -> Option<char> {
     [';', '\t', '|', ','].into_iter().find(all).filter(|_| table.width == 1 && table.rows.len() > 1)
 }
 
-/// Columns of a file, among which texts are looked for.
+/// Columns of a file, and the request by which the text columns are selected.
 struct Search<'a> {
     asked: &'a TextColumns,
     format: TextFormat,
-    /// Names of the columns, or none.
+    /// Names of the columns; empty if the columns have no names.
     names: &'a [String],
     width: usize,
 }
 
 impl Search<'_> {
-    /// Refuses a table without names that has another width than the training file, where columns are expected by number.
+    /// Refuses a table of unnamed columns whose width differs from the training file, if columns are expected by
+    /// number.
     fn check_width(&self) -> Result<(), DataProblem> {
         let numbered = self.asked.may_be_others() && self.names.is_empty() && !self.asked.has_names() && self.width > 1;
         match self.asked.expected_width.filter(|expected| numbered && *expected != self.width) {
@@ -149,34 +151,34 @@ impl Search<'_> {
         }
     }
 
-    /// Text columns.
+    /// Indices of the text columns.
     fn texts(&self) -> Result<Vec<usize>, DataProblem> {
         let asked = &self.asked.text;
         if asked.is_empty() {
             return Ok(vec![self.only()?]);
         }
-        let found = asked.iter().map(|column| self.place(column)).collect::<Result<Vec<usize>, _>>();
+        let places = asked.iter().map(|column| self.place(column)).collect::<Result<Vec<usize>, _>>();
         if !(self.asked.may_be_others() && asked.len() == 1) {
-            return found;
+            return places;
         }
         if self.asked.has_names() {
-            return found.or_else(|problem| if self.is_bare() { Ok(vec![0]) } else { Err(problem) });
+            return places.or_else(|problem| if self.is_bare() { Ok(vec![0]) } else { Err(problem) });
         }
-        // Numbers fit any table; a name is more specific.
+        // A number fits any table, so a column with a text name takes precedence.
         let is_text = |name: &String| is_one_of(name, &TEXT);
-        match found {
-            Ok(found) if !self.names.iter().any(is_text) => Ok(found),
+        match places {
+            Ok(places) if !self.names.iter().any(is_text) => Ok(places),
             Err(problem) if !self.is_bare() && !self.names.iter().any(is_text) => Err(problem),
             _ => Ok(vec![self.only()?]),
         }
     }
 
-    /// Returns whether the table has one column, without a name.
+    /// Returns whether the table has a single column without a name.
     fn is_bare(&self) -> bool {
         self.names.is_empty() && self.width == 1
     }
 
-    /// Column with a text name, or the only column.
+    /// Index of the column with a text name, or of the only column.
     fn only(&self) -> Result<usize, DataProblem> {
         let names = self.names;
         let called = |name: &[&str]| -> Vec<usize> {
@@ -184,7 +186,7 @@ impl Search<'_> {
         };
         match (&*called(&TEXT[..1]), &*called(&TEXT), self.width) {
             (&[column], ..) | ([], &[column], _) => Ok(column),
-            // A number of the row, or its label, is no text.
+            // A column with row numbers or labels is not a text column.
             ([], [], 1) if !names.iter().any(|name| is_one_of(name, &INDEX) || is_one_of(name, &LABEL)) => Ok(0),
             ([], [], _) => Err(DataProblem::NoTextColumn),
             (_, several, _) => {
@@ -194,14 +196,14 @@ impl Search<'_> {
         }
     }
 
-    /// Place of a requested column.
+    /// Index of a requested column.
     fn place(&self, column: &Column) -> Result<usize, DataProblem> {
         let names = self.names;
         let place = match column {
             Column::Name(name) => place_of(names, name),
             Column::Number(number) => {
                 let named = names.iter().position(|own| *own == number.to_string());
-                // Keys of an object have no order to number them by.
+                // The keys of a JSON object have no order by which they could be numbered.
                 let is_place = self.format != TextFormat::JsonLines && *number < self.width;
                 named.or(is_place.then_some(*number))
             }
@@ -216,7 +218,8 @@ impl Search<'_> {
         })
     }
 
-    /// Interpretation of the columns, of which those at `places` have the texts. Columns without names have numbers.
+    /// Interpretation of the file, in which the columns at `places` are texts. Columns without names are identified by
+    /// number.
     fn interpretation(&self, header_source: HeaderSource, places: &[usize]) -> Reading {
         let name_of = |place: usize| self.names.get(place).filter(|name| !name.is_empty());
         let column = |place: usize| name_of(place).map_or(Column::Number(place), |name| Column::Name(name.clone()));

@@ -7,34 +7,42 @@ use crate::data::reader::file_name::format_of;
 use crate::data::reader::json::replace_lone_surrogates;
 use crate::data::reading::TableFormat;
 
-/// Format of texts to predict.
+/// Format of an input with texts to predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TextFormat {
-    /// One text on each line, including blank lines; labels in front of it, as fastText reads them, are left out.
+    /// One text on each line, including blank lines. Labels of fastText before a text are removed.
     Lines,
-    /// Comma-separated, quoted as in RFC 4180.
+    /// Comma-separated columns, quoted as in RFC 4180.
     Csv,
-    /// Tab-separated, not quoted.
+    /// Tab-separated columns without quoting.
     Tsv,
     /// One JSON object on each line, or an array of objects.
     JsonLines,
 }
 
 impl TextFormat {
-    /// Replaces each escape of a JSON text that is half of a surrogate pair by `\ufffd`, as the readers of JSON lines do.
-    /// Such halves remain if a text is cut within an emoji.
+    /// Replaces each escape in a JSON text that is half of a surrogate pair by `\ufffd`, as the readers of JSON lines
+    /// do. Such halves occur where a program cut a text inside an emoji.
     pub fn replace_lone_surrogates(json: &str) -> Cow<'_, str> {
         replace_lone_surrogates(json)
     }
 
-    /// Format implied by a file's name, and its compression: csv, tsv, jsonl (also ndjson and json); any other name
-    /// means lines.
+    /// Format and compression that the name of a file implies: csv, tsv, or jsonl (also for ndjson and json). Any other
+    /// name means lines.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::data::{Compression, TextFormat};
+    ///
+    /// assert_eq!(TextFormat::of_name("texts.jsonl.zst"), (TextFormat::JsonLines, Some(Compression::Zstd)));
+    /// assert_eq!(TextFormat::of_name("texts.txt"), (TextFormat::Lines, None));
+    /// ```
     pub fn of_name(name: &str) -> (Self, Option<Compression>) {
         match format_of(name) {
             Some((TableFormat::Csv, compression)) => (Self::Csv, compression),
             Some((TableFormat::Tsv, compression)) => (Self::Tsv, compression),
             Some((TableFormat::JsonLines, compression)) => (Self::JsonLines, compression),
-            // Parquet bytes are refused: they are not text.
+            // Parquet is refused later, since its bytes are not text.
             Some((TableFormat::FastText | TableFormat::Parquet | TableFormat::Folders, _)) | None => {
                 (Self::Lines, Compression::of_name(name).0)
             }
