@@ -88,7 +88,7 @@ impl Texts {
     }
 }
 
-/// The model of the directory, or a freshly trained one.
+/// Model of the directory, or a freshly trained one.
 fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Result<SearchModel> {
     if let Some(folder) = folder.as_ref().filter(|folder| folder.is_dir()) {
         return Ok(SearchModel::load(folder, &Device::Cpu)?.0);
@@ -116,7 +116,7 @@ fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Resu
     Ok(model)
 }
 
-/// The measurement of one setting, its fastest turn.
+/// Measurement of one setting, its fastest turn.
 #[derive(Clone, Copy)]
 struct Clock {
     seconds: f64,
@@ -201,7 +201,7 @@ fn measured(model: &SearchModel, texts: &Texts) -> Result<String> {
     Ok(report)
 }
 
-/// The full model on these texts, in the batches of an evaluation and, like it, in one pass.
+/// Full model on these texts, in the batches of an evaluation and, like it, in one pass.
 fn inference_seconds(full: &TextClassifier, texts: &EncodedDataset) -> Result<f64> {
     let (start, ctx) = (Instant::now(), ForwardContext::inference());
     for rows in PackedBatch::longest_first(&texts.lengths(), BATCH)? {

@@ -1,4 +1,4 @@
-//! The n-gram classifier before, beside and on top of classifiers, as predictors.
+//! N-gram classifier before, beside and on top of classifiers, as predictors.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ fn texts(rows: u64, seed: u64) -> EncodedDataset {
     data(["a", "b", "c"], (0..rows).map(text))
 }
 
-/// A classifier that was not trained; large initial weights make its answers differ from text to text.
+/// Classifier that was not trained; large initial weights make its answers differ from text to text.
 fn classifier(layers: usize, classes: usize, seed: u64) -> TextClassifier {
     dht_toys::classifier(&config([layers, 6, 24, 50], 0.5), classes, Pooling::Mean, &mut rng(seed))
 }
@@ -91,7 +91,7 @@ fn threshold_one_is_the_last_cascade_stage_and_zero_the_first() {
     assert_eq!(found.flops, first.flops);
 }
 
-/// The arithmetic of a cascade; its costs do not matter here.
+/// Arithmetic of a cascade; its costs do not matter here.
 fn stages_of(tables: &[LogProbabilities]) -> Stages {
     Stages::new(tables, vec![vec![0; tables[0].len()]; tables.len()], LeavingRule::Confidence)
         .expect("stages of one shape")

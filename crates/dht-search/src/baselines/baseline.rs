@@ -21,16 +21,16 @@ use crate::error::Error;
 use crate::model::SearchModel;
 use crate::training::SearchObjective;
 
-/// The training of a baseline, with its cost and its model.
+/// Training of a baseline, with its cost and its model.
 pub trait Baseline: Objective<Error: Into<Error>> {
-    /// The type of the trained model.
+    /// Type of the trained model.
     type Model: Predictor;
 
     /// FLOPs of all matrix products of this training so far, without validation. The caller must add the earlier
     /// training of a teacher or backbone.
     fn flops(&self) -> u64;
 
-    /// The trained model.
+    /// Trained model.
     fn into_model(self) -> Self::Model;
 }
 

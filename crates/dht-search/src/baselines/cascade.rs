@@ -20,7 +20,7 @@ fn check_threshold(threshold: f64) -> Result<()> {
     if threshold >= 0.0 { Ok(()) } else { Err(Error::argument("threshold", "at least 0", threshold)) }
 }
 
-/// An n-gram classifier followed by classifiers, each of which runs for the remaining texts. A text leaves at the first
+/// N-gram classifier followed by classifiers, each of which runs for the remaining texts. A text leaves at the first
 /// stage where its largest probability reaches the threshold, otherwise at the last stage. At threshold 0 every text
 /// leaves at the first stage, at 1 or more at the last. A text costs the FLOPs of all stages that it ran. Its route is
 /// that of its last stage, expressed in the layers of the last classifier. [`Stages`](dht_dynamic::evaluation::Stages)
@@ -69,7 +69,7 @@ impl Cascade {
         }
     }
 
-    /// The threshold.
+    /// Threshold.
     pub fn threshold(&self) -> f64 {
         self.threshold
     }
@@ -130,7 +130,7 @@ impl Cascade {
         Ok(BatchPredictions::of_routes(probabilities, routes, flops))
     }
 
-    /// The log-probabilities of a stage for texts with the given n-gram log-probabilities.
+    /// Log-probabilities of a stage for texts with the given n-gram log-probabilities.
     fn stage(
         &self,
         stage: usize,

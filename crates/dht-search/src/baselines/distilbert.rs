@@ -31,7 +31,7 @@ pub fn distilbert(teacher: &TextClassifier, layers: usize, settings: Distillatio
     Ok(Distillation::new(teacher.prune(&plan)?, teacher, settings)?)
 }
 
-/// The layers of a teacher that a student of `student` layers starts from, counted from 0. They are evenly spaced from
+/// Layers of a teacher that a student of `student` layers starts from, counted from 0. They are evenly spaced from
 /// the first to the last: layer i is i·(L − 1)/(k − 1), rounded. A single layer is the first.
 ///
 /// For 6 of 12 layers these are 0, 2, 4, 7, 9, 11, as in DistilBERT's own script. The paper's text says one layer out

@@ -35,18 +35,18 @@ use crate::error::Result;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FastBertSettings {
-    /// The entropy threshold: a text leaves where the normalised entropy is below it. The threshold has no effect on
+    /// Entropy threshold: a text leaves where the normalised entropy is below it. The threshold has no effect on
     /// the training. [`DynamicModel::set_speed`] changes it later, and
     /// [`calibrate`](dht_dynamic::evaluation::calibrate()) selects it for a budget.
     pub speed: f64,
-    /// The depths of the exits, ascending; the last is the backbone's depth. `None` for an exit after every layer, as
+    /// Depths of the exits, ascending; the last is the backbone's depth. `None` for an exit after every layer, as
     /// in the source.
     pub exits: Option<Vec<usize>>,
-    /// The kind of the exits before the last.
+    /// Kind of the exits before the last.
     pub exit_kind: ExitKind,
-    /// The pooling of the exits before the last.
+    /// Pooling of the exits before the last.
     pub pooling: Pooling,
-    /// The temperature τ of the distillation, above 0.
+    /// Temperature τ of the distillation, above 0.
     pub temperature: f64,
 }
 

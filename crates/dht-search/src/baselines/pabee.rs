@@ -27,27 +27,27 @@ use crate::training::SearchObjective;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PabeeSettings {
-    /// The number of consecutive exits that must agree with the exit before them: at least 1. The patience has no
+    /// Number of consecutive exits that must agree with the exit before them: at least 1. The patience has no
     /// effect on the training. [`SearchModel::set_speed`] changes it later, as 1 / speed.
     pub patience: u32,
-    /// The depths of the exits, ascending; the last is the encoder's depth. `None` for an exit after every layer, as in
+    /// Depths of the exits, ascending; the last is the encoder's depth. `None` for an exit after every layer, as in
     /// the source.
     pub exits: Option<Vec<usize>>,
-    /// The kind of the exits.
+    /// Kind of the exits.
     pub exit_kind: ExitKind,
-    /// The pooling of the exits.
+    /// Pooling of the exits.
     pub pooling: Pooling,
 }
 
 impl Default for PabeeSettings {
-    /// A patience of 6, half the depth of twelve layers, and linear exits on the mean of the states after every layer.
+    /// Patience of 6, half the depth of twelve layers, and linear exits on the mean of the states after every layer.
     fn default() -> Self {
         Self { patience: 6, exits: None, exit_kind: ExitKind::Linear, pooling: Pooling::Mean }
     }
 }
 
 impl PabeeSettings {
-    /// The settings of the search that trains PABEE.
+    /// Settings of the search that trains PABEE.
     pub fn search(&self) -> SearchSettings {
         SearchSettings {
             router: RouterKind::Patience { patience: self.patience },

@@ -9,7 +9,7 @@ use dht_dynamic::{BatchPredictions, LogProbabilities, Predictor};
 use crate::error::{Error, Result};
 use dht_dynamic::{Route, route::ModelShape};
 
-/// The log-probabilities of a classifier for a batch.
+/// Log-probabilities of a classifier for a batch.
 pub(super) fn log_probabilities_of(
     classifier: &TextClassifier,
     batch: &PackedBatch,
@@ -19,7 +19,7 @@ pub(super) fn log_probabilities_of(
     Ok(LogProbabilities::new(classifier.classifier().classes(), rows.concat().into_iter().map(f64::from).collect())?)
 }
 
-/// The number of layers and heads of a classifier.
+/// Number of layers and heads of a classifier.
 pub(super) fn shape_of(classifier: &TextClassifier) -> ModelShape {
     let encoder = classifier.encoder();
     ModelShape { layers: encoder.layers(), heads: encoder.block_shape().heads }
@@ -34,7 +34,7 @@ pub(super) fn check_classes(ngram: &NgramClassifier, classifier: &TextClassifier
     if expected == got { Ok(()) } else { Err(Error::argument("classes of a stage", expected.to_string(), got)) }
 }
 
-/// An n-gram classifier and a classifier, combined by a [`Stacker`]. Every text runs both.
+/// N-gram classifier and a classifier, combined by a [`Stacker`]. Every text runs both.
 #[derive(Debug)]
 pub struct Stacked {
     ngram: NgramClassifier,

@@ -11,7 +11,7 @@ use super::own_cost::OwnCost;
 use crate::error::Result;
 use dht_dynamic::Route;
 
-/// The cost that enters the bandits' decisions through λ ([`RewardShape::Utility`](crate::reward::RewardShape::Utility)
+/// Cost that enters the bandits' decisions through λ ([`RewardShape::Utility`](crate::reward::RewardShape::Utility)
 /// and [`Gain`](crate::reward::RewardShape::Gain)). Evaluations and records report all costs, whichever is selected
 /// here.
 ///
@@ -29,12 +29,12 @@ pub enum CostModel {
     Flops,
     /// Seconds measured on this machine, layer by layer.
     Measured(MeasuredCost),
-    /// A custom cost, which the calling program defines.
+    /// Custom cost, which the calling program defines.
     Own(OwnCost),
 }
 
 impl CostModel {
-    /// The cost of a text of `tokens` tokens on a route, as a share of the full model's. `flops` has the model's sizes.
+    /// Cost of a text of `tokens` tokens on a route, as a share of the full model's. `flops` has the model's sizes.
     ///
     /// # Errors
     /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) when the cost is for a model of another size than the

@@ -28,17 +28,17 @@ impl FlopsCost {
         Ok(cost)
     }
 
-    /// The size of the model.
+    /// Size of the model.
     pub fn model_shape(&self) -> ModelShape {
         ModelShape { layers: self.layers, heads: self.block.heads }
     }
 
-    /// The shape of one block of the model.
+    /// Shape of one block of the model.
     pub fn block(&self) -> &BlockShape {
         &self.block
     }
 
-    /// The width at which a block runs when it keeps this many of its heads.
+    /// Width at which a block runs when it keeps this many of its heads.
     pub fn width(&self, heads: usize) -> Width {
         self.coupling.width(&self.block, heads)
     }

@@ -33,7 +33,7 @@ pub enum LayerHeadCount {
 }
 
 impl LayerHeadCount {
-    /// The estimated cost of a route, as a share of the full model's.
+    /// Estimated cost of a route, as a share of the full model's.
     pub fn share(self, route: &Route) -> f64 {
         match self {
             Self::AsExecuted => route.head_share(),

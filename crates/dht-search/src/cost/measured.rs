@@ -1,4 +1,4 @@
-//! The cost of a route from measured seconds.
+//! Cost of a route from measured seconds.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,15 +15,15 @@ use dht_dynamic::{Route, route::ModelShape};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerSeconds {
-    /// The number of heads that the layer keeps.
+    /// Number of heads that the layer keeps.
     pub heads: usize,
-    /// The number of tokens of the text.
+    /// Number of tokens of the text.
     pub tokens: usize,
     /// Seconds per text and layer.
     pub seconds: f64,
 }
 
-/// A table of measured seconds by number of heads and tokens.
+/// Table of measured seconds by number of heads and tokens.
 ///
 /// Seconds are interpolated linearly between two measured lengths and between two measured head counts. A text shorter
 /// or longer than all measured ones gets the cost of the nearest measured length, so measure the whole range.
@@ -32,7 +32,7 @@ pub struct LayerSeconds {
 pub struct MeasuredCost {
     shape: ModelShape,
     exit_seconds: f64,
-    /// The (tokens, seconds) of each head count, both ascending. The full head count is included.
+    /// (tokens, seconds) of each head count, both ascending. The full head count is included.
     table: Vec<(usize, Vec<(usize, f64)>)>,
 }
 
@@ -47,7 +47,7 @@ struct MeasuredData {
 }
 
 impl MeasuredCost {
-    /// A table for a model of this size. `exit_seconds` are the seconds per text outside the layers: embedding, pooler
+    /// Table for a model of this size. `exit_seconds` are the seconds per text outside the layers: embedding, pooler
     /// and classifier.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ impl MeasuredCost {
         Self::new(shape, exit_seconds, &rows)
     }
 
-    /// The size of the model.
+    /// Size of the model.
     pub fn model_shape(&self) -> ModelShape {
         self.shape
     }
@@ -164,7 +164,7 @@ impl MeasuredCost {
     }
 }
 
-/// The minimum of five runs, each timed until the device has completed its work.
+/// Minimum of five runs, each timed until the device has completed its work.
 fn minimum_seconds<T>(device: &Device, mut work: impl FnMut() -> Result<T>) -> Result<f64> {
     let mut least = f64::INFINITY;
     device.synchronize()?;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use dht_dynamic::Route;
 
-/// A custom cost of a route: energy, money, seconds on another machine.
+/// Custom cost of a route: energy, money, seconds on another machine.
 ///
 /// # Examples
 /// An example that charges each layer for each started block of eight tokens:
@@ -33,14 +33,14 @@ use dht_dynamic::Route;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait RouteCost: Debug + Send + Sync {
-    /// The cost of a text of `tokens` tokens on a route, as a share of the full model's: a finite number, at least 0.
+    /// Cost of a text of `tokens` tokens on a route, as a share of the full model's: a finite number, at least 0.
     ///
     /// # Errors
     /// Errors of the implementor.
     fn share(&self, route: &Route, tokens: usize) -> Result<f64>;
 }
 
-/// A [`RouteCost`] with a name. Settings and saved models contain only the name. A model with a custom cost is loaded
+/// [`RouteCost`] with a name. Settings and saved models contain only the name. A model with a custom cost is loaded
 /// by [`SearchModel::load_with`](crate::SearchModel::load_with). Two costs of the same name count as equal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
@@ -55,12 +55,12 @@ impl OwnCost {
         Self { name: name.into(), cost: Some(Arc::new(cost)) }
     }
 
-    /// The name of the cost.
+    /// Name of the cost.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The cost of a text of `tokens` tokens on a route, as a share of the full model's.
+    /// Cost of a text of `tokens` tokens on a route, as a share of the full model's.
     ///
     /// # Errors
     /// [`State`](dht_dynamic::Error::State) for a cost that was read from settings, which contain only its name; [`Argument`](dht_dynamic::Error::Argument) for a

@@ -23,7 +23,7 @@ use crate::space::{Preset, SearchSpace};
 struct ById;
 
 impl ById {
-    /// A set of `count` neighbouring heads. The id determines the first head.
+    /// Set of `count` neighbouring heads. The id determines the first head.
     fn set(id: u64, count: usize) -> Result<HeadSet> {
         Ok(HeadSet::from_indices((0..count).map(|head| (head + id as usize) % 12), 12)?)
     }
@@ -73,7 +73,7 @@ impl Learner for ById {
     }
 }
 
-/// The routes with their head sets, sorted and with repetitions.
+/// Routes with their head sets, sorted and with repetitions.
 fn multiset(evaluation: &Evaluation) -> Vec<(String, Vec<HeadSet>)> {
     let routes = evaluation.routes.iter().map(ToString::to_string);
     let mut pairs: Vec<_> = routes.zip(evaluation.head_sets.iter().cloned()).collect();

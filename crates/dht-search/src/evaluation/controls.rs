@@ -1,4 +1,4 @@
-//! The control *shuffled*: the router's own routes, assigned to texts at random.
+//! Control *shuffled*: the router's own routes, assigned to texts at random.
 
 use dht_dynamic::Evaluation;
 use dht_transformer::EncodedDataset;
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::model::SearchModel;
 use crate::routing::RouteChoice;
 
-/// The control *shuffled*: random assignment of the routes of an evaluation `chosen` to its rows; each route keeps its
+/// Control *shuffled*: random assignment of the routes of an evaluation `chosen` to its rows; each route keeps its
 /// head sets. Both evaluations run the same layers and heads in total, so that the difference to
 /// [`evaluate`](dht_dynamic::evaluate()) is the value of selecting by text. Both evaluations also include the cost of
 /// the routers: their own FLOPs, the exits whose answers they read, and a [pre-pass](dht_dynamic::route::BaseState::PrePass)
@@ -30,7 +30,7 @@ pub fn evaluate_shuffled<R: Rng + ?Sized>(
     evaluate_choices(model, data, choices, batch_size)
 }
 
-/// The route and the head sets of each row.
+/// Route and the head sets of each row.
 pub(super) fn choices_of(evaluation: &Evaluation) -> Vec<RouteChoice> {
     let pairs = evaluation.routes.iter().zip(&evaluation.head_sets);
     pairs.map(|(route, head_sets)| RouteChoice { route: route.clone(), head_sets: head_sets.clone() }).collect()

@@ -9,7 +9,7 @@ use dht_dynamic::Route;
 use dht_dynamic::passage::{PassedExits, Walk};
 use dht_dynamic::{BatchPredictions, Evaluation, Predictor, evaluate};
 
-/// A model whose rows run on given routes.
+/// Model whose rows run on given routes.
 struct OnRoutes<'a> {
     model: &'a SearchModel,
     routes: FixedRoutes,

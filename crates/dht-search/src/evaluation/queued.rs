@@ -27,7 +27,7 @@ pub fn evaluate_queued(model: &SearchModel, data: &EncodedDataset, batch_size: u
     Ok(evaluate(&Queued(model), data, batch_size)?)
 }
 
-/// A search model that predicts with the paper's queues.
+/// Search model that predicts with the paper's queues.
 #[derive(Debug, Clone, Copy)]
 pub struct Queued<'a>(pub &'a SearchModel);
 
@@ -60,11 +60,11 @@ struct QueuedRun<'a> {
     model: &'a SearchModel,
     samples: &'a [Sample],
     ctx: &'a ForwardContext,
-    /// The queues of rows.
+    /// Queues of rows.
     queues: Queues,
     /// FLOPs of each row before it joined its queue: the base layers, and the exit that the router read if it read one.
     before: Vec<u64>,
-    /// The prediction of each row.
+    /// Prediction of each row.
     found: Vec<Option<Prediction>>,
     deciding: Duration,
 }

@@ -12,7 +12,7 @@ use crate::model::SearchModel;
 use crate::space::RouteArms;
 use dht_dynamic::Route;
 
-/// The evaluations of the same texts on each fixed arm.
+/// Evaluations of the same texts on each fixed arm.
 ///
 /// The fixed arms of a tree search are its exits, with the largest allowed number of heads in every group before the
 /// exit; its other head counts are not included. The fixed arms of an integrated search are its arms, each of which is
@@ -20,11 +20,11 @@ use dht_dynamic::Route;
 #[derive(Debug, Clone)]
 pub struct FixedArms {
     arms: Vec<(Route, Evaluation)>,
-    /// The cost of each arm by row: the FLOPs of the arm's route divided by the full model's.
+    /// Cost of each arm by row: the FLOPs of the arm's route divided by the full model's.
     costs: Vec<Vec<f64>>,
 }
 
-/// The regret of the selected routes against the best fixed arm in hindsight.
+/// Regret of the selected routes against the best fixed arm in hindsight.
 ///
 /// The compared value is the mean over texts of loss + λ·cost in nats, where cost is FLOPs as a share of the full
 /// model's FLOPs on the same text. A selected route costs its layers, every exit that read the text, the pre-pass if
@@ -32,17 +32,17 @@ pub struct FixedArms {
 /// regret means that the selected routes are better than every single arm.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Regret {
-    /// The price of the full model's cost, λ.
+    /// Price of the full model's cost, λ.
     pub lambda: f64,
-    /// The mean loss + λ·cost of the selected routes.
+    /// Mean loss + λ·cost of the selected routes.
     pub chosen: f64,
-    /// The fixed arm with the smallest mean.
+    /// Fixed arm with the smallest mean.
     pub best_arm: String,
     /// `chosen` minus the mean of the best fixed arm.
     pub regret: f64,
-    /// The mean loss + λ·cost of each fixed arm, by its route.
+    /// Mean loss + λ·cost of each fixed arm, by its route.
     pub fixed: BTreeMap<String, f64>,
-    /// The mean loss + λ·cost when each text runs its best fixed arm, selected with knowledge of its label: a lower
+    /// Mean loss + λ·cost when each text runs its best fixed arm, selected with knowledge of its label: a lower
     /// bound.
     pub oracle: f64,
 }
@@ -85,7 +85,7 @@ fn route_flops(model: &SearchModel, route: &Route, tokens: usize) -> f64 {
     model.forward_flops(route, tokens, &model.full_reads()) as f64
 }
 
-/// The fixed arms of a space.
+/// Fixed arms of a space.
 fn fixed_routes(model: &SearchModel) -> Result<Vec<Route>> {
     let space = model.space();
     if !space.is_tree() {
@@ -113,12 +113,12 @@ impl FixedArms {
         Ok(Self { arms, costs })
     }
 
-    /// The arms with their evaluations.
+    /// Arms with their evaluations.
     pub fn arms(&self) -> &[(Route, Evaluation)] {
         &self.arms
     }
 
-    /// The arm with the smallest loss + λ·cost for each row; in a tie the first, which is the shallowest.
+    /// Arm with the smallest loss + λ·cost for each row; in a tie the first, which is the shallowest.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) for a λ that is not finite or below 0.
@@ -130,7 +130,7 @@ impl FixedArms {
         Ok((0..rows).map(|row| self.arms[self.best_for(row, lambda)].0.clone()).collect())
     }
 
-    /// The price loss + λ·cost of a row on an arm.
+    /// Price loss + λ·cost of a row on an arm.
     fn price(&self, arm: usize, row: usize, lambda: f64) -> f64 {
         self.arms[arm].1.losses[row] + lambda * self.costs[arm][row]
     }
@@ -139,7 +139,7 @@ impl FixedArms {
         least((0..self.arms.len()).map(|arm| self.price(arm, row, lambda)))
     }
 
-    /// The mean of loss + λ·cost of each arm.
+    /// Mean of loss + λ·cost of each arm.
     fn means(&self, lambda: f64) -> Vec<f64> {
         let mean = |arm: usize| {
             let rows = self.costs[arm].len();
@@ -153,7 +153,7 @@ impl FixedArms {
     }
 }
 
-/// The first index of the smallest value.
+/// First index of the smallest value.
 fn least(values: impl Iterator<Item = f64>) -> usize {
     values.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(index, _)| index)
 }

@@ -270,7 +270,7 @@ fn routes_of_another_space_are_refused() {
     assert!(matches!(wrong_count, Err(Error::Dynamic(Dynamic::Shape { what: "routes", .. }))));
 }
 
-/// A router that notes the answers of each exit, and checks that the choice of heads gets them.
+/// Router that notes the answers of each exit, and checks that the choice of heads gets them.
 #[derive(Debug, Clone)]
 struct Noting;
 

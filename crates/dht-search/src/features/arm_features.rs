@@ -10,15 +10,15 @@ use crate::space::SearchSpace;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ArmFeatures {
-    /// The mean pooled state of the full model at each exit. Features of the depth bandit's arms.
+    /// Mean pooled state of the full model at each exit. Features of the depth bandit's arms.
     pub(crate) depth: Vec<Vec<f64>>,
-    /// The mean pooled state after each group of layers when the group runs with random heads, by group and by number
+    /// Mean pooled state after each group of layers when the group runs with random heads, by group and by number
     /// of heads. Features of the head-count bandit's arms.
     pub(crate) heads: Vec<Vec<Vec<f64>>>,
-    /// The mean pooled state at the exit of each arm of the joint bandit, with as many random heads as the arm keeps.
+    /// Mean pooled state at the exit of each arm of the joint bandit, with as many random heads as the arm keeps.
     /// Features of the joint bandit's arms.
     pub(crate) arms: Vec<Vec<f64>>,
-    /// The mean of each head's part of the hidden dimensions, over the states of the full-model pass and of the
+    /// Mean of each head's part of the hidden dimensions, over the states of the full-model pass and of the
     /// random-head pass. Features of the head-set bandit's arms.
     pub(crate) head_sets: Vec<f64>,
 }

@@ -14,7 +14,7 @@ use crate::error::Result;
 pub(crate) type Rows = Vec<Vec<f64>>;
 
 impl PoolingPyramid {
-    /// The pyramid as a pool of rows of shape (tokens, hidden). The numbers of parts are powers of two.
+    /// Pyramid as a pool of rows of shape (tokens, hidden). The numbers of parts are powers of two.
     pub(crate) fn pool(&self) -> Result<PyramidPool> {
         let exponents = |parts: &[usize]| {
             let exponent = |part: Option<&usize>| part.map_or(0, |part| part.ilog2());
@@ -24,7 +24,7 @@ impl PoolingPyramid {
     }
 }
 
-/// The pooled states of each sample by N pools, shape (N, samples, context). The rows are read once. Devices other than
+/// Pooled states of each sample by N pools, shape (N, samples, context). The rows are read once. Devices other than
 /// the CPU copy only the contexts to the host, not the rows.
 pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<[Rows; N]> {
     if !hidden.tensor().device().is_cpu()
@@ -87,7 +87,7 @@ fn pooled_on_device<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -
     Ok(Some(out))
 }
 
-/// The matrix whose product with a column of `length` values is the mean over each of these ranges. Shape: (ranges,
+/// Matrix whose product with a column of `length` values is the mean over each of these ranges. Shape: (ranges,
 /// length). Only the ends of the ranges are copied to the device.
 fn averages(ranges: &[Range<usize>], length: usize, device: &Device) -> Result<Tensor> {
     let column = |number: &dyn Fn(&Range<usize>) -> f32| {
@@ -100,13 +100,13 @@ fn averages(ranges: &[Range<usize>], length: usize, device: &Device) -> Result<T
     Ok((after * before)?.broadcast_mul(&column(&|range| 1.0 / range.len() as f32)?)?)
 }
 
-/// The number of tokens at which the length signal is 1.
+/// Number of tokens at which the length signal is 1.
 const LONG_TEXT: f64 = 512.0;
 
-/// The number of [signals](signals_of) of a sample.
+/// Number of [signals](signals_of) of a sample.
 pub(crate) const SIGNALS: usize = 3;
 
-/// The signals of a sample from the ln p of its C classes: the entropy of the probabilities divided by its maximum ln C
+/// Signals of a sample from the ln p of its C classes: the entropy of the probabilities divided by its maximum ln C
 /// (FastBERT's uncertainty), the margin between the two most probable classes, and ln tokens / ln 512.
 pub(crate) fn signals_of(logs: &[f64], tokens: usize) -> Vec<f64> {
     let probabilities = || logs.iter().map(|log| log.exp());

@@ -1,4 +1,4 @@
-//! The pooling of hidden states to contexts (paper, appendix 7.1) and the sizes of contexts (7.3).
+//! Pooling of hidden states to contexts (paper, appendix 7.1) and the sizes of contexts (7.3).
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! The model of a search, which predicts, has a speed, and can be saved and loaded.
+//! Model of a search, which predicts, has a speed, and can be saved and loaded.
 
 pub(crate) mod own_parts;
 mod predict;

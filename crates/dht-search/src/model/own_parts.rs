@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 type SetRouters<'a> = dyn FnOnce(SearchModel) -> SearchModel + 'a;
 
-/// The custom parts of a saved model: routers, and a cost of routes. [`SearchModel::load_with`] takes them.
+/// Custom parts of a saved model: routers, and a cost of routes. [`SearchModel::load_with`] takes them.
 ///
 /// # Examples
 /// A model with a custom router is saved and loaded:

@@ -9,7 +9,7 @@ use super::search_model::SearchModel;
 use crate::error::Result;
 
 impl SearchModel {
-    /// The way of texts through this model.
+    /// Way of texts through this model.
     pub(crate) fn walk<'a>(&'a self, ctx: &'a ForwardContext, passed: PassedExits) -> Walk<'a> {
         Walk { heads: &*self.heads, passed, ..Walk::new(&self.model, &*self.router, ctx) }
     }
@@ -66,7 +66,7 @@ impl Predictor for SearchModel {
     }
 }
 
-/// A search model for programs that do not train it: another handle on its weights, with a copy of its routers.
+/// Search model for programs that do not train it: another handle on its weights, with a copy of its routers.
 impl From<SearchModel> for DynamicModel {
     fn from(model: SearchModel) -> Self {
         let description = model.description();

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
 
-/// The [description](DynamicModel::with_description) of a search model. The settings contain the speed.
+/// [Description](DynamicModel::with_description) of a search model. The settings contain the speed.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
@@ -37,7 +37,7 @@ impl<'a> From<OwnParts<'a>> for dht_dynamic::OwnParts<'a> {
 }
 
 impl SearchModel {
-    /// The description, which is saved with the model.
+    /// Description, which is saved with the model.
     pub(super) fn description(&self) -> Value {
         let description = Description {
             space: self.space.clone(),

@@ -1,4 +1,4 @@
-//! The model of a search, which predicts, has a speed, and can be saved and loaded.
+//! Model of a search, which predicts, has a speed, and can be saved and loaded.
 
 use dht_dynamic::passage::Trace;
 use dht_dynamic::{DynamicModel, ExitModel};
@@ -16,7 +16,7 @@ use crate::routing::{Learner, Losses, build};
 use crate::settings::{ClassifierSharing, HeadDraws, PinnedHeads, SearchSettings};
 use crate::space::SearchSpace;
 
-/// An encoder with exits and two routers: for each text, one decides the depth, and the other the heads.
+/// Encoder with exits and two routers: for each text, one decides the depth, and the other the heads.
 ///
 /// A [`SearchObjective`](crate::training::SearchObjective) trains the model. A clone is another handle on the same
 /// weights with a copy of the routers' state, so that training a clone changes the weights of the original.
@@ -91,7 +91,7 @@ impl SearchModel {
         Self { heads, own_heads: true, ..self }
     }
 
-    /// The router of depths.
+    /// Router of depths.
     pub fn router(&self) -> &dyn Learner {
         &*self.router
     }
@@ -139,32 +139,32 @@ impl SearchModel {
         self
     }
 
-    /// The encoder and its exits.
+    /// Encoder and its exits.
     pub fn model(&self) -> &ExitModel {
         &self.model
     }
 
-    /// The encoder.
+    /// Encoder.
     pub fn encoder(&self) -> &Encoder {
         self.model.encoder()
     }
 
-    /// The space of routes.
+    /// Space of routes.
     pub fn space(&self) -> &SearchSpace {
         &self.space
     }
 
-    /// The settings.
+    /// Settings.
     pub fn settings(&self) -> &SearchSettings {
         &self.settings
     }
 
-    /// The [speed](Self::set_speed) of the router; `None` for a router with a single speed.
+    /// [Speed](Self::set_speed) of the router; `None` for a router with a single speed.
     pub fn speed(&self) -> Option<f64> {
         self.router.speed()
     }
 
-    /// The price λ of the full model's cost in nats of loss; `None` if the bandits learn the cost as part of the
+    /// Price λ of the full model's cost in nats of loss; `None` if the bandits learn the cost as part of the
     /// reward.
     pub fn lambda(&self) -> Option<f64> {
         match self.settings.reward_shape {
@@ -239,7 +239,7 @@ impl SearchModel {
         self.heads.restore(heads).map_err(|error| refused("heads", error))
     }
 
-    /// The heads to pin until the importance of heads is known.
+    /// Heads to pin until the importance of heads is known.
     pub(crate) fn provisional_pins(&self) -> Result<Option<HeadSet>> {
         match &self.settings.pinned_heads {
             PinnedHeads::Given { heads } if heads.is_empty() => Ok(None),
@@ -250,7 +250,7 @@ impl SearchModel {
         }
     }
 
-    /// The heads to pin: those with the largest sum of `importance` over the layers of the dynamic groups (with a
+    /// Heads to pin: those with the largest sum of `importance` over the layers of the dynamic groups (with a
     /// choice of heads); in a tie, the lower index. `importance` gives a value for each head of a layer. `None` if the
     /// space pins no heads.
     pub(crate) fn most_important_heads(
@@ -270,7 +270,7 @@ impl SearchModel {
         Ok(Some(HeadSet::from_indices(order.into_iter().take(pinned), heads)?))
     }
 
-    /// The heads to pin by the largest norm, from [`Encoder::head_magnitudes`].
+    /// Heads to pin by the largest norm, from [`Encoder::head_magnitudes`].
     pub(crate) fn heads_of_largest_norm(&self) -> Result<Option<HeadSet>> {
         self.most_important_heads(|layer| Ok(self.encoder().head_magnitudes(layer)?))
     }

@@ -1,8 +1,8 @@
-//! The binary reward of a head.
+//! Binary reward of a head.
 
 use serde::{Deserialize, Serialize};
 
-/// The binary reward of the head-set bandit.
+/// Binary reward of the head-set bandit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadFeedback {

@@ -16,7 +16,7 @@ pub enum RewardShape {
     Log,
     /// κ·min(ρ, max).
     Clipped {
-        /// The largest ρ that counts.
+        /// Largest ρ that counts.
         max: f64,
     },
     /// −loss, without ratio and κ: the bandit learns only the loss, and the known cost is subtracted when arms are
@@ -36,7 +36,7 @@ pub enum RewardShape {
 }
 
 impl RewardShape {
-    /// The score that ranks arms: the bandit's own score, minus λ · cost for [`Utility`](Self::Utility) and
+    /// Score that ranks arms: the bandit's own score, minus λ · cost for [`Utility`](Self::Utility) and
     /// [`Gain`](Self::Gain), with the cost as a share of the full model's.
     pub fn score(self, bandit_score: f64, cost: f64) -> f64 {
         match self {
@@ -50,11 +50,11 @@ impl RewardShape {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardMemory {
-    /// The mean of the previous batch, as published. With [queues](crate::settings::Dispatch::Queue), where samples
+    /// Mean of the previous batch, as published. With [queues](crate::settings::Dispatch::Queue), where samples
     /// wait until a batch of their depth is full, all samples of a batch have the same depth. The reward then depends
     /// on the order of the batches: any batch after a deep one looks cheap.
     PreviousBatch,
-    /// A running mean over the samples of all routes; the sample that came i samples ago has weight decayⁱ.
+    /// Running mean over the samples of all routes; the sample that came i samples ago has weight decayⁱ.
     RunningMean {
         /// Above 0, at most 1; 1 does not forget, .999 has a memory of about a thousand samples.
         decay: f64,
@@ -77,12 +77,12 @@ impl Default for RewardMemory {
 #[serde(deny_unknown_fields)]
 pub struct RewardReference {
     mean: f64,
-    /// The number of samples in the mean, decayed; 0 before the first sample.
+    /// Number of samples in the mean, decayed; 0 before the first sample.
     weight: f64,
 }
 
 impl RewardReference {
-    /// The mean δ that the next batch is compared with; `None` before the first batch.
+    /// Mean δ that the next batch is compared with; `None` before the first batch.
     pub fn mean(&self) -> Option<f64> {
         (self.weight > 0.0).then_some(self.mean)
     }
@@ -103,7 +103,7 @@ impl RewardReference {
     }
 }
 
-/// The reward of one sample's route.
+/// Reward of one sample's route.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Reward {
     /// The bandit's feedback.
@@ -116,11 +116,11 @@ pub struct Reward {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardRule {
-    /// The shape of the rewards.
+    /// Shape of the rewards.
     pub shape: RewardShape,
-    /// The reference mean of δ.
+    /// Reference mean of δ.
     pub memory: RewardMemory,
-    /// The factor κ > 0: α, β₁ or β_cp in the paper.
+    /// Factor κ > 0: α, β₁ or β_cp in the paper.
     pub kappa: f64,
 }
 

@@ -1,8 +1,8 @@
-//! The cost-weighted loss δ.
+//! Cost-weighted loss δ.
 
 use crate::error::{Error, Result};
 
-/// The loss of one sample, and the cost-weighted loss δ: the loss multiplied by the route's number of layers and number
+/// Loss of one sample, and the cost-weighted loss δ: the loss multiplied by the route's number of layers and number
 /// of heads. δ is finite and positive. Also contains the gain over an earlier exit if that gain is known; the gain is
 /// the reward of [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,7 +13,7 @@ pub struct CostWeightedLoss {
 }
 
 impl CostWeightedLoss {
-    /// The smallest loss for computing δ; smaller losses are replaced by it. In f32 a cross-entropy is 0 once the
+    /// Smallest loss for computing δ; smaller losses are replaced by it. In f32 a cross-entropy is 0 once the
     /// probability rounds to 1, and otherwise at least about 1e-7. Without this limit a single text with a loss of 0 would
     /// have an infinite reward. Not in the paper.
     pub const SMALLEST_LOSS: f64 = 1e-7;
@@ -51,17 +51,17 @@ impl CostWeightedLoss {
         Self { gain: Some(gain).filter(|gain| gain.is_finite()), ..self }
     }
 
-    /// The loss, without the limit of [`Self::SMALLEST_LOSS`].
+    /// Loss, without the limit of [`Self::SMALLEST_LOSS`].
     pub fn loss(self) -> f64 {
         self.loss
     }
 
-    /// The cost-weighted loss δ.
+    /// Cost-weighted loss δ.
     pub fn value(self) -> f64 {
         self.value
     }
 
-    /// The gain, where it is known.
+    /// Gain, where it is known.
     pub fn gain(self) -> Option<f64> {
         self.gain
     }

@@ -11,7 +11,7 @@ use crate::space::{RouteArms, SearchSpace};
 use dht_dynamic::router::{Decisions, ExitView, GroupDecisions, GroupView, HeadSetGroup, Mode};
 use dht_dynamic::{Route, Router};
 
-/// A route and the heads that it keeps in each dynamic group.
+/// Route and the heads that it keeps in each dynamic group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RouteChoice {
     pub(crate) route: Route,
@@ -58,14 +58,14 @@ impl FixedRoutes {
         self.choices.get(&sample).ok_or_else(missing)
     }
 
-    /// The given heads of a sample in a group.
+    /// Given heads of a sample in a group.
     fn given(&self, sample: u64, group: usize) -> Result<HeadSet> {
         let RouteChoice { route, head_sets } = self.choice(sample)?;
         let missing = || Error::shape("head sets", format!("one for each group of {route}"), head_sets.len());
         head_sets.get(group).copied().ok_or_else(missing)
     }
 
-    /// The number of heads that a sample's route keeps in a group.
+    /// Number of heads that a sample's route keeps in a group.
     fn kept(&self, sample: u64, group: usize) -> Result<usize> {
         let layer = self.space.groups()[group].start();
         let heads = self.choice(sample)?.route.layers().find(|(at, _)| *at == layer).map(|(_, heads)| heads);

@@ -16,7 +16,7 @@ pub(super) struct FullHeads {
 }
 
 impl FullHeads {
-    /// The head router of a tree space in which every group keeps all heads; `None` for other spaces.
+    /// Head router of a tree space in which every group keeps all heads; `None` for other spaces.
     pub(super) fn of_space(space: &SearchSpace) -> Result<Option<Self>> {
         let heads = space.model_shape().heads;
         let full = space.is_tree() && (0..space.groups().len()).all(|group| space.head_options(group) == [heads]);

@@ -1,4 +1,4 @@
-//! The trait of routers in a search.
+//! Trait of routers in a search.
 
 use dht_dynamic::Error as Dynamic;
 use dht_dynamic::passage::{GroupTrace, Trace};
@@ -16,14 +16,14 @@ use crate::space::SearchSpace;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Preparation {
-    /// The heads that every head set contains; `None` if the space pins no heads. [`Learner::pin`] may replace them
+    /// Heads that every head set contains; `None` if the space pins no heads. [`Learner::pin`] may replace them
     /// when the warm-up is over.
     pub pinned: Option<HeadSet>,
     /// Features of the arms, if the contexts include them.
     pub(crate) arm_features: Option<ArmFeatures>,
 }
 
-/// A router of a search: it decides as every [`Router`] does, and may learn from losses. The default
+/// Router of a search: it decides as every [`Router`] does, and may learn from losses. The default
 /// methods describe a router that learns nothing. [`SearchModel::with_router`](crate::SearchModel::with_router) sets
 /// the one that decides depths, [`with_head_router`](crate::SearchModel::with_head_router) the one that decides heads.
 ///
@@ -143,7 +143,7 @@ pub trait Learner: Router {
         Ok(head_sets)
     }
 
-    /// The heads that every head set contains, once they are selected; `None` before, and if no heads are pinned.
+    /// Heads that every head set contains, once they are selected; `None` before, and if no heads are pinned.
     fn pinned(&self) -> Option<HeadSet> {
         None
     }
@@ -198,12 +198,12 @@ pub fn taking_arms(space: &SearchSpace, arms: &[usize]) -> Result<Decisions> {
     Ok(decisions)
 }
 
-/// The number of heads that an arm keeps in its dynamic groups; all heads if it has none.
+/// Number of heads that an arm keeps in its dynamic groups; all heads if it has none.
 pub(crate) fn kept(arm: &Route) -> usize {
     arm.uniform_heads().unwrap_or(arm.model_shape().heads)
 }
 
-/// The number of heads that a text keeps in an integrated search.
+/// Number of heads that a text keeps in an integrated search.
 ///
 /// # Errors
 /// [`Shape`](dht_dynamic::Error::Shape) for a router that takes no arms.

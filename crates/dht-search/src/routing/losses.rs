@@ -1,9 +1,9 @@
-//! The losses that routers learn from.
+//! Losses that routers learn from.
 
-/// The losses of a batch at the exits that computed them.
+/// Losses of a batch at the exits that computed them.
 #[derive(Debug, Clone)]
 pub struct Losses {
-    /// The losses by exit, then by sample; NaN where an exit did not read a sample.
+    /// Losses by exit, then by sample; NaN where an exit did not read a sample.
     pub(crate) by_exit: Vec<Vec<f64>>,
 }
 
@@ -13,17 +13,17 @@ impl Losses {
         Self { by_exit }
     }
 
-    /// The loss of a sample at an exit in nats; `None` where the exit did not read it.
+    /// Loss of a sample at an exit in nats; `None` where the exit did not read it.
     pub fn at(&self, exit: usize, sample: usize) -> Option<f64> {
         self.by_exit.get(exit)?.get(sample).copied().filter(|loss| !loss.is_nan())
     }
 
-    /// The gain of a sample: the loss at exit `over` minus the loss at `exit`.
+    /// Gain of a sample: the loss at exit `over` minus the loss at `exit`.
     pub(crate) fn gain(&self, sample: usize, over: usize, exit: usize) -> f64 {
         self.by_exit[over][sample] - self.by_exit[exit][sample]
     }
 
-    /// The gain of a group's layers: the loss at the exit before them minus the loss at the exit after them. NaN if one
+    /// Gain of a group's layers: the loss at the exit before them minus the loss at the exit after them. NaN if one
     /// of these losses is unknown or its exit does not exist.
     pub(crate) fn of_group(&self, sample: usize, group: usize) -> f64 {
         if group + 1 < self.by_exit.len() { self.gain(sample, group, group + 1) } else { f64::NAN }

@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::routing::learner::Learner;
 
-/// A queued sample: its row in the data, the decision about it, and the context of that decision.
+/// Queued sample: its row in the data, the decision about it, and the context of that decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct QueuedSample {
     pub(crate) row: usize,
-    /// The number of heads, in an integrated search.
+    /// Number of heads, in an integrated search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kept: Option<usize>,
-    /// The router's notes, such as the context of its decision.
+    /// Router's notes, such as the context of its decision.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     notes: Notes,
     /// ln p of each class at the exit that read the sample, where the choice of heads reads it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     answer: Vec<f64>,
-    /// The optimiser step at which the sample was routed.
+    /// Optimiser step at which the sample was routed.
     routed_at: u64,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct QueuedSample {
 pub(crate) struct Queues {
     size: usize,
     queues: Vec<VecDeque<QueuedSample>>,
-    /// The total number of steps that samples waited, and the number of samples that left the queues.
+    /// Total number of steps that samples waited, and the number of samples that left the queues.
     waited: (u64, u64),
 }
 
@@ -82,7 +82,7 @@ impl Queues {
         Some((rows, decisions))
     }
 
-    /// The mean number of steps between routing a sample and running it (staleness).
+    /// Mean number of steps between routing a sample and running it (staleness).
     pub(crate) fn mean_wait(&self) -> f64 {
         self.waited.0 as f64 / self.waited.1.max(1) as f64
     }
@@ -109,12 +109,12 @@ impl Queues {
         Ok(())
     }
 
-    /// The rows of the queued samples.
+    /// Rows of the queued samples.
     pub(crate) fn rows(&self) -> impl Iterator<Item = usize> + '_ {
         self.queues.iter().flatten().map(|queued| queued.row)
     }
 
-    /// The number of queues, and the number of samples in a full queue.
+    /// Number of queues, and the number of samples in a full queue.
     pub(crate) fn shape(&self) -> (usize, usize) {
         (self.queues.len(), self.size)
     }

@@ -7,7 +7,7 @@ use rand::{Rng, RngExt};
 
 use crate::error::Result;
 
-/// The indices of the samples by number of kept heads, ascending.
+/// Indices of the samples by number of kept heads, ascending.
 pub(crate) fn by_count(kept: &[usize]) -> BTreeMap<usize, Vec<usize>> {
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, count) in kept.iter().enumerate() {

@@ -9,7 +9,7 @@ use super::bandit::Setup;
 use super::learner::Learner;
 use crate::error::{Error, Result};
 
-/// The router of a rule, and what its model is trained on: with a threshold, random routes draw exits in proportion to
+/// Router of a rule, and what its model is trained on: with a threshold, random routes draw exits in proportion to
 /// a power of their depth. Patience sends every sample to the last exit in training, since PABEE trains all exits on
 /// all samples.
 #[derive(Debug, Clone)]

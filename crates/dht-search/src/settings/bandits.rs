@@ -1,4 +1,4 @@
-//! The scaling of the bandits' contexts, and the prior of the head-set bandit.
+//! Scaling of the bandits' contexts, and the prior of the head-set bandit.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub enum Normalization {
     Rolling,
 }
 
-/// The mean of the prior of the head-set bandit's weights. The prior precision is
+/// Mean of the prior of the head-set bandit's weights. The prior precision is
 /// [`head_set_prior_precision`](crate::SearchSettings::head_set_prior_precision).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -13,7 +13,7 @@ use crate::reward::{HeadFeedback, RewardMemory, RewardShape};
 use crate::space::{Preset, SearchSpace};
 
 impl SearchSettings {
-    /// The precision of the head-set bandit's published prior, chosen here instead of the printed 0. A weight starts with a
+    /// Precision of the head-set bandit's published prior, chosen here instead of the printed 0. A weight starts with a
     /// standard deviation of 32, so that the first rewards dominate.
     pub const PUBLISHED_PRIOR_FLOOR: f64 = 1e-3;
 

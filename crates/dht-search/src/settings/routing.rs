@@ -12,12 +12,12 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PerBandit {
-    /// The value for the depth bandit, and for the bandits at the exits of a [sequential
+    /// Value for the depth bandit, and for the bandits at the exits of a [sequential
     /// router](RouterKind::SequentialBandit).
     pub depth: f64,
-    /// The value for the head-count bandit.
+    /// Value for the head-count bandit.
     pub heads: f64,
-    /// The value for the joint bandit.
+    /// Value for the joint bandit.
     pub arms: f64,
 }
 
@@ -41,13 +41,13 @@ pub enum ContextDesign {
     /// the head-set bandit. Each arm has separate weights, so that z is constant for an arm and acts as a bias. The
     /// FLOPs of the passes that compute z are counted.
     Paper,
-    /// The pooled state and a constant, \[x ; 1\]; without passes before training. Not in the paper. For spaces without
+    /// Pooled state and a constant, \[x ; 1\]; without passes before training. Not in the paper. For spaces without
     /// a classifier after the base layers (P-DHT).
     State,
     /// Three signals: entropy −Σ p·ln p / ln C and margin p₁ − p₂ of the exit after the base layers, and ln tokens /
     /// ln 512. Signals are not normalised. Not in the paper. Requires that this exit is trained.
     Signals,
-    /// The pooled state and the signals.
+    /// Pooled state and the signals.
     StateAndSignals,
 }
 
@@ -73,36 +73,36 @@ impl ContextDesign {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RouterKind {
-    /// A linear bandit that decides once, after the base layers, as in the paper. In a tree search its arms are exits,
+    /// Linear bandit that decides once, after the base layers, as in the paper. In a tree search its arms are exits,
     /// in an integrated search routes.
     #[default]
     Bandit,
-    /// The sequential search, not in the paper: at every exit a linear bandit predicts the gain of each deeper exit,
+    /// Sequential search, not in the paper: at every exit a linear bandit predicts the gain of each deeper exit,
     /// and the sample continues while one gain exceeds its price. Requires a tree space, training without queues, and
     /// [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
     SequentialBandit,
-    /// A threshold on the entropy of the exit's probabilities at every exit, as in FastBERT (Liu et al. 2020). The
+    /// Threshold on the entropy of the exit's probabilities at every exit, as in FastBERT (Liu et al. 2020). The
     /// threshold does not learn. Requires a tree space and training without queues. Bandits select the heads, with the
     /// λ of the rewards; the threshold has no effect on heads.
     EntropyThreshold {
-        /// The threshold: a sample leaves where −Σ p·ln p / ln C is below it. A finite number, at least 0. The
+        /// Threshold: a sample leaves where −Σ p·ln p / ln C is below it. A finite number, at least 0. The
         /// threshold is the speed: at 0 no sample leaves early, above 1 every sample leaves at the first exit.
         threshold: f64,
     },
-    /// A threshold on 1 − max p of the exit's probabilities at every exit. The threshold does not learn. Requires a
+    /// Threshold on 1 − max p of the exit's probabilities at every exit. The threshold does not learn. Requires a
     /// tree space and training without queues. Bandits select the heads, with the λ of the rewards; the threshold has
     /// no effect on heads.
     ConfidenceThreshold {
-        /// The threshold: a sample leaves where 1 − max p is below it. A finite number, at least 0. The threshold is
+        /// Threshold: a sample leaves where 1 − max p is below it. A finite number, at least 0. The threshold is
         /// the speed: at 0 no sample leaves early, from 1 on every sample leaves at the first exit.
         threshold: f64,
     },
-    /// The number of consecutive exits that predict the same class, as in PABEE (Zhou et al. 2020). The router does not
+    /// Number of consecutive exits that predict the same class, as in PABEE (Zhou et al. 2020). The router does not
     /// learn. In training every text runs to the last exit, since PABEE trains all exits on all texts. Requires a tree
     /// space and training without queues. Bandits select the heads, with the λ of the rewards; the patience has no
     /// effect on heads.
     Patience {
-        /// The patience: a sample leaves at the first exit that predicts the same class as each of the `patience` exits
+        /// Patience: a sample leaves at the first exit that predicts the same class as each of the `patience` exits
         /// before it. 1 to [`u32::MAX`]. If the patience is at least the number of exits, no sample leaves early. The
         /// speed is 1 / patience, see [`Patience::at`](crate::dynamic::router::Patience::at).
         patience: u32,
@@ -110,7 +110,7 @@ pub enum RouterKind {
 }
 
 impl RouterKind {
-    /// The rule of a router that does not learn; `None` for bandits.
+    /// Rule of a router that does not learn; `None` for bandits.
     pub(crate) fn rule(self) -> Option<LeavingRule> {
         match self {
             Self::EntropyThreshold { .. } => Some(LeavingRule::Entropy),
@@ -138,7 +138,7 @@ impl RouterKind {
     }
 }
 
-/// The arms of the head-set bandit.
+/// Arms of the head-set bandit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadArms {
@@ -154,7 +154,7 @@ pub enum HeadArms {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PinnedHeads {
-    /// The heads of the highest importance, E |∂L/∂ξ| of a gate ξ = 1 on the head (Michel et al. 2019, equation 2). The
+    /// Heads of the highest importance, E |∂L/∂ξ| of a gate ξ = 1 on the head (Michel et al. 2019, equation 2). The
     /// mean is over the training samples, up to the end of the routers' warm-up, that kept the head; full-model steps
     /// are included. Each layer's scores are scaled to length 1, as in the source, and added up over the layers of the
     /// dynamic groups (those with a choice of heads). The heads are selected when the warm-up ends, and are then fixed.
@@ -163,12 +163,12 @@ pub enum PinnedHeads {
     /// The paper pins four heads and does not say which. The gradients come from backward passes that run anyway.
     #[default]
     GradientImportance,
-    /// The heads of the largest norm at the start of the training, ‖W_v,h‖_F · ‖W_o,h‖_F added up over the layers of
+    /// Heads of the largest norm at the start of the training, ‖W_v,h‖_F · ‖W_o,h‖_F added up over the layers of
     /// the dynamic groups.
     LargestNorm,
-    /// The given heads.
+    /// Given heads.
     Given {
-        /// The indices of different heads; their number must be the number that the space pins.
+        /// Indices of different heads; their number must be the number that the space pins.
         heads: Vec<usize>,
     },
 }

@@ -1,4 +1,4 @@
-//! The training plan: dispatch, full-model steps, soft labels, and the losses that the bandits learn from.
+//! Training plan: dispatch, full-model steps, soft labels, and the losses that the bandits learn from.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,13 +17,13 @@ pub enum Dispatch {
     /// depth. When `size` samples of that depth have arrived, they run the base layers again with gradient. Samples
     /// that are still queued at the end of an epoch are trained on then; the paper drops them.
     Queue {
-        /// The number of samples in a full queue, q.
+        /// Number of samples in a full queue, q.
         size: usize,
     },
 }
 
 impl Dispatch {
-    /// The number of samples in a full queue; `None` without queues.
+    /// Number of samples in a full queue; `None` without queues.
     pub(super) fn queue_size(self) -> Option<usize> {
         match self {
             Self::InFlight => None,
@@ -39,10 +39,10 @@ impl Dispatch {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FullModelSteps {
-    /// The share of the training, at its start, in which all steps run the full model; from 0 to below 1. Random routes
+    /// Share of the training, at its start, in which all steps run the full model; from 0 to below 1. Random routes
     /// ([`explore_share`](crate::SearchSettings::explore_share)) begin afterwards.
     pub first: f64,
-    /// The interval n of full-model steps among the later steps; 0 for no such steps. With `first` = 0, an interval of
+    /// Interval n of full-model steps among the later steps; 0 for no such steps. With `first` = 0, an interval of
     /// 2 is BERxiT's alternating training (Xin et al. 2021). With queues, a batch that arrives at such a step runs the
     /// full model at once and is not queued.
     pub every: u64,
@@ -67,7 +67,7 @@ impl FullModelSteps {
     }
 }
 
-/// The teacher of the soft labels.
+/// Teacher of the soft labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Teacher {
@@ -84,11 +84,11 @@ pub enum Teacher {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SoftLabels {
-    /// The teacher.
+    /// Teacher.
     pub teacher: Teacher,
     /// w, the weight of the teacher relative to the labels: above 0, at most 1.
     pub weight: f64,
-    /// The temperature τ, above 0. A higher temperature gives more weight to classes of low probability.
+    /// Temperature τ, above 0. A higher temperature gives more weight to classes of low probability.
     pub temperature: f64,
 }
 
@@ -110,15 +110,15 @@ impl SoftLabels {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossSource {
-    /// The losses of all epochs, as in the paper.
+    /// Losses of all epochs, as in the paper.
     #[default]
     AllEpochs,
-    /// The losses of the first epoch, before any text is repeated. Afterwards the bandits do not change.
+    /// Losses of the first epoch, before any text is repeated. Afterwards the bandits do not change.
     FirstEpoch,
-    /// The losses of held-out texts, which are never trained on. Held-out texts are routed and run forward once in each
+    /// Losses of held-out texts, which are never trained on. Held-out texts are routed and run forward once in each
     /// epoch, and this cost is counted. All other texts train only the model.
     HeldOut {
-        /// The probability of each training text to be held out, keyed by the training's seed: above 0, at most .5.
+        /// Probability of each training text to be held out, keyed by the training's seed: above 0, at most .5.
         share: f64,
     },
 }

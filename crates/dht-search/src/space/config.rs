@@ -1,4 +1,4 @@
-//! The configuration of a search space, and its check.
+//! Configuration of a search space, and its check.
 
 use dht_dynamic::Error as Dynamic;
 use serde::{Deserialize, Serialize};
@@ -17,17 +17,17 @@ pub enum Search {
     /// The depth bandit (UCB_L) selects the exit. Then the head-count bandit (UCB_H) selects the number of heads in
     /// each group of layers before that exit (paper, 4.2.1).
     Tree {
-        /// The allowed numbers of heads of each dynamic group, ascending.
+        /// Allowed numbers of heads of each dynamic group, ascending.
         heads: Vec<Vec<usize>>,
     },
     /// The joint bandit (UCB_cp) selects depth and number of heads at once (paper, 4.2.2).
     Integrated {
-        /// The arms in order. Each arm is a route that keeps the same number of heads in all its dynamic groups.
+        /// Arms in order. Each arm is a route that keeps the same number of heads in all its dynamic groups.
         arms: Vec<RouteSpec>,
     },
 }
 
-/// A search space as written in a file. [`SearchSpace::new`](crate::SearchSpace::new) checks a configuration;
+/// Search space as written in a file. [`SearchSpace::new`](crate::SearchSpace::new) checks a configuration;
 /// [`from_toml_file`](Self::from_toml_file) reads and checks a file.
 ///
 /// ```toml
@@ -47,32 +47,32 @@ pub enum Search {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpaceConfig {
-    /// The number of layers of the model, N_L.
+    /// Number of layers of the model, N_L.
     pub layers: usize,
-    /// The number of heads of each layer, N_H.
+    /// Number of heads of each layer, N_H.
     pub heads: usize,
-    /// The depths at which a route may exit, ascending. The layers between two exits form a dynamic group, whose heads
+    /// Depths at which a route may exit, ascending. The layers between two exits form a dynamic group, whose heads
     /// are selected. The layers up to the first exit are the base with [`BaseState::OnRoute`], otherwise the first
     /// dynamic group.
     pub exits: Vec<usize>,
-    /// The number of heads of each layer that every head set contains; the head-set bandit selects among the others.
+    /// Number of heads of each layer that every head set contains; the head-set bandit selects among the others.
     #[serde(default)]
     pub pinned: usize,
-    /// The number of the model's last layers that every route runs after its exit depth: the tail.
+    /// Number of the model's last layers that every route runs after its exit depth: the tail.
     #[serde(default)]
     pub tail: usize,
-    /// The origin of the contexts.
+    /// Origin of the contexts.
     #[serde(default)]
     pub base_state: BaseState,
-    /// The search method, with its arms.
+    /// Search method, with its arms.
     pub search: Search,
 }
 
-/// The parts of a checked space: its groups, the head options of each, and the arms of an integrated search.
+/// Parts of a checked space: its groups, the head options of each, and the arms of an integrated search.
 type Parts = (Layout, Vec<Vec<usize>>, Vec<Route>);
 
 impl SpaceConfig {
-    /// A tree of routes that keep all heads and differ only in depth, such as those of FastBERT and PABEE.
+    /// Tree of routes that keep all heads and differ only in depth, such as those of FastBERT and PABEE.
     pub fn of_full_heads(layers: usize, heads: usize, exits: Vec<usize>) -> Self {
         let search = Search::Tree { heads: vec![vec![heads]; exits.len().saturating_sub(1)] };
         Self { layers, heads, exits, pinned: 0, tail: 0, base_state: BaseState::OnRoute, search }
@@ -117,7 +117,7 @@ fn check_options(lists: &[Vec<usize>], layout: &Layout, pinned: usize) -> Result
     Ok(lists.to_vec())
 }
 
-/// The head options of each group, and the arms.
+/// Head options of each group, and the arms.
 type Arms = (Vec<Vec<usize>>, Vec<Route>);
 
 fn check_arms(specs: &[RouteSpec], layout: &Layout, pinned: usize) -> Result<Arms> {

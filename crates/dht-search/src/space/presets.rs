@@ -12,7 +12,7 @@ use dht_dynamic::route::BaseState;
 use dht_dynamic::route::ModelShape;
 use dht_dynamic::route::{RouteSpec, Segment};
 
-/// A configuration of the paper's section 6.1.
+/// Configuration of the paper's section 6.1.
 ///
 /// # Other sizes than 12 layers of 12 heads
 /// The descriptions below are for 12 layers of 12 heads. For other sizes, [`Preset::exits`] gives the depths instead of
@@ -36,7 +36,7 @@ pub enum Preset {
     PDht,
 }
 
-/// The head counts of P-DHT's seven-layer arms.
+/// Head counts of P-DHT's seven-layer arms.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SevenLayerHeads {
@@ -51,13 +51,13 @@ impl Preset {
     /// All four presets, in the order of the paper's section 6.1.
     pub const ALL: [Self; 4] = [Self::TDht, Self::SDht, Self::FDht, Self::PDht];
 
-    /// The number of P-DHT's last layers, which are frozen and which every route runs at its end (paper, 6.1).
+    /// Number of P-DHT's last layers, which are frozen and which every route runs at its end (paper, 6.1).
     pub const FROZEN_LAYERS: usize = 2;
 
-    /// The number of P-DHT's first epochs, which run as F-DHT (paper, 6.1).
+    /// Number of P-DHT's first epochs, which run as F-DHT (paper, 6.1).
     pub const FULL_EPOCHS_BEFORE_FREEZING: usize = 2;
 
-    /// The name in the paper.
+    /// Name in the paper.
     pub fn name(self) -> &'static str {
         match self {
             Self::TDht => "T-DHT",
@@ -67,7 +67,7 @@ impl Preset {
         }
     }
 
-    /// The search space of the preset for a model of this size. For P-DHT it is the space of the second phase, which
+    /// Search space of the preset for a model of this size. For P-DHT it is the space of the second phase, which
     /// follows [`FULL_EPOCHS_BEFORE_FREEZING`](Self::FULL_EPOCHS_BEFORE_FREEZING) epochs in F-DHT's space.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl Preset {
         SearchSpace::new(self.config(layers, heads, SevenLayerHeads::Standard)?)
     }
 
-    /// The configuration of [`space`](Self::space), for a program to modify. `seven_layers` has an effect only on
+    /// Configuration of [`space`](Self::space), for a program to modify. `seven_layers` has an effect only on
     /// P-DHT.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ impl Preset {
         Ok(config)
     }
 
-    /// The exits of a model with this many layers; the first exit ends the base.
+    /// Exits of a model with this many layers; the first exit ends the base.
     ///
     /// The base is a quarter of the layers, rounded down, at least one. The other layers form three groups of nearly equal
     /// sizes, the smaller first; empty groups are omitted. The exits are 3, 6, 9, 12 for 12 layers (paper), 1, 3, 5, 7 for
@@ -157,13 +157,13 @@ impl Preset {
         exits
     }
 
-    /// The head options of a model with this many heads: 8, 10, 12 for 12 heads (paper); otherwise 8/12, 10/12 and 12/12 of
+    /// Head options of a model with this many heads: 8, 10, 12 for 12 heads (paper); otherwise 8/12, 10/12 and 12/12 of
     /// the heads, rounded to the nearest (ties up), at least 1, without repetitions.
     pub fn head_options(heads: usize) -> Vec<usize> {
         shares_of(heads, [8, 10, 12])
     }
 
-    /// The number of pinned heads: 4 for 12 heads, which gives the paper's 70, 28 and 1 head sets; otherwise a third of the
+    /// Number of pinned heads: 4 for 12 heads, which gives the paper's 70, 28 and 1 head sets; otherwise a third of the
     /// heads, rounded to the nearest.
     pub fn pinned_heads(heads: usize) -> usize {
         share_of(heads, 4)
@@ -204,7 +204,7 @@ fn body_depths(exits: &[usize]) -> Vec<usize> {
     depths
 }
 
-/// An integrated search whose arms are these lists of (layers, heads).
+/// Integrated search whose arms are these lists of (layers, heads).
 fn integrated(arms: impl Iterator<Item = Vec<(usize, usize)>>) -> Result<Search> {
     let spec = |pairs: Vec<(usize, usize)>| {
         RouteSpec::new(pairs.into_iter().map(|(layers, heads)| Segment { layers, heads }).collect())

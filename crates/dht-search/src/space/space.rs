@@ -12,26 +12,26 @@ use super::config::{Search, SpaceConfig};
 use super::notation::{one_of, resolve};
 use crate::error::{Error, Result};
 
-/// The arms that select a route. Within a space, routes and arms correspond one to one.
+/// Arms that select a route. Within a space, routes and arms correspond one to one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum RouteArms {
-    /// The arms of a tree search.
+    /// Arms of a tree search.
     Tree {
-        /// The arm of the depth bandit: an index into [`SearchSpace::exits`].
+        /// Arm of the depth bandit: an index into [`SearchSpace::exits`].
         depth: usize,
-        /// The arm of the head-count bandit for each dynamic group before the exit: an index into
+        /// Arm of the head-count bandit for each dynamic group before the exit: an index into
         /// [`SearchSpace::head_options`].
         heads: Vec<usize>,
     },
-    /// The arms of an integrated search.
+    /// Arms of an integrated search.
     Integrated {
-        /// The arm of the joint bandit: an index into [`SearchSpace::integrated_arms`].
+        /// Arm of the joint bandit: an index into [`SearchSpace::integrated_arms`].
         arm: usize,
     },
 }
 
-/// A checked space of routes.
+/// Checked space of routes.
 ///
 /// The number of arms is small, but the number of routes can be large: for each exit, a tree search has as many routes
 /// as the product of the numbers of head options in the groups before the exit (40 routes in total for T-DHT).
@@ -40,9 +40,9 @@ pub enum RouteArms {
 pub struct SearchSpace {
     config: SpaceConfig,
     layout: Layout,
-    /// The allowed numbers of heads of each dynamic group, ascending.
+    /// Allowed numbers of heads of each dynamic group, ascending.
     options: Vec<Vec<usize>>,
-    /// The routes of an integrated search; empty for a tree search.
+    /// Routes of an integrated search; empty for a tree search.
     arms: Vec<Route>,
 }
 
@@ -59,17 +59,17 @@ impl SearchSpace {
         Ok(Self { config, layout, options, arms })
     }
 
-    /// The configuration of the space.
+    /// Configuration of the space.
     pub fn config(&self) -> &SpaceConfig {
         &self.config
     }
 
-    /// The layout: groups of layers and exits.
+    /// Layout: groups of layers and exits.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// The size of the model.
+    /// Size of the model.
     pub fn model_shape(&self) -> ModelShape {
         self.layout.shape()
     }
@@ -79,7 +79,7 @@ impl SearchSpace {
         matches!(self.config.search, Search::Tree { .. })
     }
 
-    /// The numbers of heads that some group may keep, ascending.
+    /// Numbers of heads that some group may keep, ascending.
     pub(crate) fn distinct_head_options(&self) -> Vec<usize> {
         let groups = 0..self.groups().len();
         let mut options: Vec<usize> = groups.flat_map(|group| self.head_options(group)).copied().collect();
@@ -88,12 +88,12 @@ impl SearchSpace {
         options
     }
 
-    /// The exit depths, ascending. They are the arms of the depth bandit; with queues, each exit has one queue.
+    /// Exit depths, ascending. They are the arms of the depth bandit; with queues, each exit has one queue.
     pub fn exits(&self) -> &[usize] {
         self.layout.exits()
     }
 
-    /// The total depth of the routes that leave at an exit: the exit's depth plus the tail's layers.
+    /// Total depth of the routes that leave at an exit: the exit's depth plus the tail's layers.
     ///
     /// # Panics
     /// When the exit does not exist.
@@ -101,23 +101,23 @@ impl SearchSpace {
         self.layout.depth(exit_index)
     }
 
-    /// The base: the layers that every route runs first, with all heads; `None` if contexts do not come from the route
+    /// Base: the layers that every route runs first, with all heads; `None` if contexts do not come from the route
     /// itself.
     pub fn base(&self) -> Option<LayerGroup> {
         self.layout.base()
     }
 
-    /// The number of layers below the base state, b.
+    /// Number of layers below the base state, b.
     pub fn base_layers(&self) -> usize {
         self.layout.base_layers()
     }
 
-    /// The groups of layers with a choice of heads, from the first to the deepest.
+    /// Groups of layers with a choice of heads, from the first to the deepest.
     pub fn groups(&self) -> &[LayerGroup] {
         self.layout.groups()
     }
 
-    /// The dynamic groups before an exit, a prefix of [`groups`](Self::groups).
+    /// Dynamic groups before an exit, a prefix of [`groups`](Self::groups).
     ///
     /// # Panics
     /// When the exit does not exist.
@@ -125,17 +125,17 @@ impl SearchSpace {
         self.layout.groups_before(exit_index)
     }
 
-    /// The tail: the model's last layers, with which every route ends.
+    /// Tail: the model's last layers, with which every route ends.
     pub fn tail(&self) -> Option<LayerGroup> {
         self.layout.tail()
     }
 
-    /// The number of heads that every head set contains.
+    /// Number of heads that every head set contains.
     pub fn pinned(&self) -> usize {
         self.config.pinned
     }
 
-    /// The numbers of heads that a dynamic group may keep, ascending. In a tree search they are the arms of the
+    /// Numbers of heads that a dynamic group may keep, ascending. In a tree search they are the arms of the
     /// head-count bandit.
     ///
     /// # Panics
@@ -144,12 +144,12 @@ impl SearchSpace {
         &self.options[group]
     }
 
-    /// The arms of the joint bandit; empty in a tree search.
+    /// Arms of the joint bandit; empty in a tree search.
     pub fn integrated_arms(&self) -> &[Route] {
         &self.arms
     }
 
-    /// A route drawn uniformly. In an [integrated search](Search::Integrated), which selects a whole route at once, each
+    /// Route drawn uniformly. In an [integrated search](Search::Integrated), which selects a whole route at once, each
     /// route has the same probability. In a [tree search](Search::Tree), which selects an exit and then a number of
     /// heads for each group of layers, each exit has the same probability. Then each number of heads has the same
     /// probability, in each group before the exit.
@@ -164,7 +164,7 @@ impl SearchSpace {
         self.route(&arms).expect("arms of this space")
     }
 
-    /// The route that these arms select.
+    /// Route that these arms select.
     ///
     /// # Errors
     /// [`Error::Arm`] when the space has no such arms.
@@ -180,7 +180,7 @@ impl SearchSpace {
         }
     }
 
-    /// The arms that select a route.
+    /// Arms that select a route.
     ///
     /// # Errors
     /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) when the space does not have the route.
@@ -191,7 +191,7 @@ impl SearchSpace {
         })
     }
 
-    /// The route that this notation describes.
+    /// Route that this notation describes.
     ///
     /// # Errors
     /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) when the space does not have the route.
@@ -227,7 +227,7 @@ impl SearchSpace {
         routes
     }
 
-    /// The arm of an `earlier` integrated search from which each arm of this search starts. It is the arm of the same
+    /// Arm of an `earlier` integrated search from which each arm of this search starts. It is the arm of the same
     /// total depth with the nearest number of heads (the lower in a tie). `None` if the depth is new, and for all arms
     /// if `earlier` is a tree search. P-DHT initialises its joint bandit this way when its second phase starts.
     pub fn closest_arms(&self, earlier: &Self) -> Vec<Option<usize>> {
@@ -239,13 +239,13 @@ impl SearchSpace {
         self.arms.iter().map(closest).collect()
     }
 
-    /// The route that leaves at an exit and keeps these numbers of heads, one for each group before the exit. The
+    /// Route that leaves at an exit and keeps these numbers of heads, one for each group before the exit. The
     /// numbers need not be options of the space.
     pub(crate) fn route_keeping(&self, exit_index: usize, heads: &[usize]) -> Result<Route> {
         Ok(self.layout.route(exit_index, heads)?)
     }
 
-    /// The arms of the route that runs the same layers with the same heads; its groups may be split differently.
+    /// Arms of the route that runs the same layers with the same heads; its groups may be split differently.
     pub(crate) fn arms_running(&self, route: &Route) -> Result<RouteArms> {
         let found = self.arms_of_layers(route);
         found.ok_or_else(|| {

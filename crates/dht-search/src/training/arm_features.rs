@@ -13,7 +13,7 @@ use crate::model::SearchModel;
 use crate::routing::random_heads;
 use dht_dynamic::Route;
 
-/// A running mean of vectors.
+/// Running mean of vectors.
 #[derive(Default)]
 struct Mean {
     sum: Vec<f64>,

@@ -1,4 +1,4 @@
-//! The training loss of a batch: the weighted losses at its exits.
+//! Training loss of a batch: the weighted losses at its exits.
 
 use candle_core::Tensor;
 use dht_dynamic::passage::{ExitOutput, PassedExits, Trace};
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::routing::Losses;
 use crate::settings::{ExitLosses, SoftLabels, Teacher};
 
-/// The teacher's logits of each sample of a batch, by class.
+/// Teacher's logits of each sample of a batch, by class.
 type TeacherLogits = Vec<Vec<f32>>;
 
 impl SearchObjective {
@@ -26,7 +26,7 @@ impl SearchObjective {
         }
     }
 
-    /// The mean over samples of the weighted exit losses, and the losses on the labels as plain values.
+    /// Mean over samples of the weighted exit losses, and the losses on the labels as plain values.
     pub(crate) fn losses(&self, batch: &PackedBatch, trace: &Trace) -> Result<(Tensor, Losses)> {
         let (by_output, losses) = self.label_losses(batch, trace)?;
         let soft = self.settings().soft_labels;
@@ -89,7 +89,7 @@ impl SearchObjective {
         }
     }
 
-    /// The teacher's logits; `None` without a teacher.
+    /// Teacher's logits; `None` without a teacher.
     fn teacher_logits(&self, batch: &PackedBatch, trace: &Trace) -> Result<Option<TeacherLogits>> {
         match self.settings().soft_labels.map(|soft| soft.teacher) {
             None => Ok(None),
@@ -111,20 +111,20 @@ impl SearchObjective {
 }
 
 impl SoftLabels {
-    /// The teacher's share in the loss at a sample's own exit, or at an exit that the sample passes.
+    /// Teacher's share in the loss at a sample's own exit, or at an exit that the sample passes.
     fn share(self, own: bool) -> f64 {
         // The deepest exit is the teacher, and is not distilled from itself.
         if own && self.teacher == Teacher::Deepest { 0.0 } else { self.weight }
     }
 }
 
-/// The weighted sum Σ weight · loss.
+/// Weighted sum Σ weight · loss.
 pub(crate) fn weighted(losses: &Tensor, weights: Vec<f32>) -> Result<Tensor> {
     let count = weights.len();
     Ok((losses * Tensor::from_vec(weights, count, losses.device())?)?.sum_all()?)
 }
 
-/// The teacher's logits of these samples, in the shape (samples, classes) of `logits`.
+/// Teacher's logits of these samples, in the shape (samples, classes) of `logits`.
 pub(crate) fn rows(teacher_logits: &TeacherLogits, samples: &[usize], logits: &Tensor) -> Result<Tensor> {
     let values: Vec<f32> = samples.iter().flat_map(|sample| teacher_logits[*sample].iter().copied()).collect();
     Ok(Tensor::from_vec(values, logits.dims2()?, logits.device())?)

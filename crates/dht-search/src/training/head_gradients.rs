@@ -15,7 +15,7 @@ use crate::reward::HeadFeedback;
 use crate::routing::Losses;
 use crate::settings::PinnedHeads;
 
-/// A lower bound for the gradient of a loss with respect to the label's log-odds. It avoids a division by 0 at
+/// Lower bound for the gradient of a loss with respect to the label's log-odds. It avoids a division by 0 at
 /// probability 1.
 const SMALLEST_GRADIENT: f64 = 1e-6;
 
@@ -40,7 +40,7 @@ impl SearchObjective {
         self.importance = wanted.then(|| HeadImportance::new(shape));
     }
 
-    /// A context whose backward pass stores the gate gradients, if they are needed.
+    /// Context whose backward pass stores the gate gradients, if they are needed.
     pub(super) fn with_head_gradients(&self, ctx: ForwardContext) -> ForwardContext {
         let wanted = self.settings().head_feedback == HeadFeedback::Gradient || self.importance.is_some();
         if wanted { ctx.with_head_gate_gradients() } else { ctx }
@@ -176,7 +176,7 @@ mod tests {
         search.prepare(texts, Progress { seed: 1, step: 0, epoch: 0, share: 0.0 }).unwrap();
     }
 
-    /// The importance of heads in the full model, computed from the gradients of the weights, one text at a time.
+    /// Importance of heads in the full model, computed from the gradients of the weights, one text at a time.
     fn oracle(search: &SearchObjective, texts: &EncodedDataset) -> Importance {
         let model = search.exit_model();
         let loss = |batch: &PackedBatch, ctx: &ForwardContext| {

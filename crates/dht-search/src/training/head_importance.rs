@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use dht_dynamic::route::ModelShape;
 
-/// The importance of each head of each layer, E |∂L/∂ξ| (Michel et al. 2019, equation 2). Stored as sums over the
+/// Importance of each head of each layer, E |∂L/∂ξ| (Michel et al. 2019, equation 2). Stored as sums over the
 /// samples that kept the head, with the number of these samples.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeadImportance {
-    /// The sums by layer, then by head.
+    /// Sums by layer, then by head.
     sums: Vec<Vec<f64>>,
     counts: Vec<Vec<u64>>,
 }
@@ -26,12 +26,12 @@ impl HeadImportance {
         self.counts[layer][head] += 1;
     }
 
-    /// The largest number of samples that kept the same head.
+    /// Largest number of samples that kept the same head.
     pub(super) fn samples(&self) -> u64 {
         self.counts.iter().flatten().copied().max().unwrap_or_default()
     }
 
-    /// The mean importance of each head of a layer, scaled to length 1: deeper layers have smaller gradients, but their
+    /// Mean importance of each head of a layer, scaled to length 1: deeper layers have smaller gradients, but their
     /// heads are not less important.
     pub(super) fn of_layer(&self, layer: usize) -> Vec<f64> {
         let means = self.sums[layer].iter().zip(&self.counts[layer]).map(|(sum, count)| sum / (*count).max(1) as f64);

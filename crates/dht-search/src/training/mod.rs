@@ -1,4 +1,4 @@
-//! The search as an objective of the training loop: batches are routed, the encoder and the routers learn from the
+//! Search as an objective of the training loop: batches are routed, the encoder and the routers learn from the
 //! batches' losses, and the cost is counted.
 
 pub(crate) mod accounting;

@@ -1,4 +1,4 @@
-//! The search as an objective of the training loop.
+//! Search as an objective of the training loop.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -23,7 +23,7 @@ use crate::routing::{Preparation, Queues};
 use crate::settings::{Dispatch, SearchSettings};
 use crate::space::SearchSpace;
 
-/// The random stream of [`prepare`](Objective::prepare).
+/// Random stream of [`prepare`](Objective::prepare).
 const PREPARING: u64 = 1 << 56;
 
 /// Trains a dynamic model: batches are routed, the encoder and the routers learn from the batches' losses, and the cost
@@ -38,16 +38,16 @@ const PREPARING: u64 = 1 << 56;
 pub struct SearchObjective {
     pub(super) dynamic: SearchModel,
     pub(super) next_phase: Option<NextPhase>,
-    /// The last offered batch, until its loss is computed.
+    /// Last offered batch, until its loss is computed.
     pub(super) pending: Option<Step>,
-    /// The step whose head gradients are known after its backward pass.
+    /// Step whose head gradients are known after its backward pass.
     pub(super) pending_feedback: Option<PendingHeadFeedback>,
-    /// The accumulated importance of heads, until it selects the pinned heads.
+    /// Accumulated importance of heads, until it selects the pinned heads.
     pub(super) importance: Option<HeadImportance>,
     pub(super) queues: Option<Queues>,
     /// Queued samples, by row.
     pub(super) queued: BTreeMap<usize, Sample>,
-    /// The last step whose routes were drawn, and the generator of that step, which its next batch also uses.
+    /// Last step whose routes were drawn, and the generator of that step, which its next batch also uses.
     pub(super) routing: Option<(u64, ChaCha8Rng)>,
     pub(super) accounting: CostAccounting,
     pub(super) observer: RouteObserver,
@@ -65,24 +65,24 @@ pub(super) enum Step {
     FullModel(PackedBatch),
 }
 
-/// The space of a training's next phase.
+/// Space of a training's next phase.
 #[derive(Debug, Clone)]
 pub(super) struct NextPhase {
-    /// The first epoch of the phase, counted from 0.
+    /// First epoch of the phase, counted from 0.
     pub(super) epoch: usize,
     pub(super) space: SearchSpace,
     pub(super) model: ExitModel,
 }
 
-/// A training step whose loss has been returned and whose backward pass is pending.
+/// Training step whose loss has been returned and whose backward pass is pending.
 #[derive(Debug)]
 pub(super) struct PendingHeadFeedback {
     pub(super) ctx: ForwardContext,
-    /// The ids of the batch's samples.
+    /// Ids of the batch's samples.
     pub(super) samples: Vec<u64>,
-    /// The groups whose head sets learn; empty where only the importance of heads is needed.
+    /// Groups whose head sets learn; empty where only the importance of heads is needed.
     pub(super) groups: Vec<GroupTrace>,
-    /// The factor for each sample that converts the gate gradient of the step's loss to that of the sample's log-odds;
+    /// Factor for each sample that converts the gate gradient of the step's loss to that of the sample's log-odds;
     /// empty if no head sets learn from it.
     pub(super) scales: Vec<f64>,
 }
@@ -98,7 +98,7 @@ impl std::fmt::Debug for RouteObserver {
 }
 
 impl SearchObjective {
-    /// The training of a model.
+    /// Training of a model.
     ///
     /// # Errors
     /// None for a model of this crate.
@@ -122,22 +122,22 @@ impl SearchObjective {
         })
     }
 
-    /// The model in its current state.
+    /// Model in its current state.
     pub fn model(&self) -> &SearchModel {
         &self.dynamic
     }
 
-    /// The trained model.
+    /// Trained model.
     pub fn into_model(self) -> SearchModel {
         self.dynamic
     }
 
-    /// The cost and the decisions of the training.
+    /// Cost and the decisions of the training.
     pub fn accounting(&self) -> &CostAccounting {
         &self.accounting
     }
 
-    /// The mean number of optimiser steps between routing a sample and training on it; `None` without queues.
+    /// Mean number of optimiser steps between routing a sample and training on it; `None` without queues.
     pub fn mean_wait(&self) -> Option<f64> {
         self.queues.as_ref().map(Queues::mean_wait)
     }
@@ -152,7 +152,7 @@ impl SearchObjective {
         &self.dynamic.settings
     }
 
-    /// The encoder with its exits.
+    /// Encoder with its exits.
     pub(super) fn exit_model(&self) -> &ExitModel {
         &self.dynamic.model
     }
@@ -170,7 +170,7 @@ impl SearchObjective {
     }
 }
 
-/// A separate generator for each stream, so that a resumed training draws the same numbers.
+/// Separate generator for each stream, so that a resumed training draws the same numbers.
 pub(super) fn stream(progress: Progress, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
     rng.set_stream(stream);

@@ -56,7 +56,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// The first epoch and the space of the next phase; `None` once the training has entered it.
+    /// First epoch and the space of the next phase; `None` once the training has entered it.
     pub fn next_phase(&self) -> Option<(usize, &SearchSpace)> {
         self.next_phase.as_ref().map(|next_phase| (next_phase.epoch, &next_phase.space))
     }

@@ -1,4 +1,4 @@
-//! The state of a training in a checkpoint, without the parameters.
+//! State of a training in a checkpoint, without the parameters.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::routing::Queues;
 use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
 
-/// The version of [`TrainingState`].
+/// Version of [`TrainingState`].
 const VERSION: u64 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -66,7 +66,7 @@ impl SearchObjective {
         to_value(state).map_err(of_state)
     }
 
-    /// The settings in which a stored state differs from this training.
+    /// Settings in which a stored state differs from this training.
     pub(super) fn differences_from(&self, state: &Value) -> Result<Vec<SettingMismatch>> {
         check_version(state)?;
         let space = SearchSpace::deserialize(&state["space"]).map_err(of_state)?;

@@ -1,4 +1,4 @@
-//! The steps of a training: a batch runs, the encoder and the routers learn from its losses, and its cost is counted.
+//! Steps of a training: a batch runs, the encoder and the routers learn from its losses, and its cost is counted.
 
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ impl SearchObjective {
         batch.spans.lengths().map(|tokens| model.pre_pass_flops(tokens)).sum()
     }
 
-    /// The generator of a step's routes. The batches that are accumulated into one step use the generator in turn, so
+    /// Generator of a step's routes. The batches that are accumulated into one step use the generator in turn, so
     /// that each draws different numbers.
     fn routing(&mut self, progress: Progress) -> ChaCha8Rng {
         match self.routing.take() {
@@ -124,7 +124,7 @@ impl SearchObjective {
     }
 }
 
-/// The samples of a batch, one by one.
+/// Samples of a batch, one by one.
 fn samples_of(batch: &PackedBatch) -> impl Iterator<Item = Sample> + '_ {
     (0..batch.len()).map(|sample| {
         let rows = batch.spans.range(sample);

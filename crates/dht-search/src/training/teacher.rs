@@ -49,7 +49,7 @@ impl SearchObjective {
         self.teacher.as_ref().ok_or_else(|| Error::argument("teacher", expected, "none"))
     }
 
-    /// The logits of the full teacher, by sample and class.
+    /// Logits of the full teacher, by sample and class.
     pub(crate) fn full_teacher_logits(&self, batch: &PackedBatch) -> Result<Vec<Vec<f32>>> {
         Ok(self.full_teacher()?.logits(batch, &ForwardContext::inference())?.to_vec2()?)
     }

@@ -10,7 +10,7 @@ use dht_toys::planted::{full_model, task};
 use dht_toys::rng;
 use rand::seq::SliceRandom;
 
-/// The toy's classifier, accelerated on 300 texts and 120 others, from which bandits learn.
+/// Toy's classifier, accelerated on 300 texts and 120 others, from which bandits learn.
 fn accelerated(decided: Decided) -> Result<Accelerated> {
     let (train, held_out) = (task(300, 1), task(120, 7));
     let texts = Texts::new(&train).with_held_out(&held_out);

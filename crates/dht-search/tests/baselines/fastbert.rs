@@ -184,7 +184,7 @@ impl ExitRule for LeaveAt {
     }
 }
 
-/// A FastBERT whose exits have learned.
+/// FastBERT whose exits have learned.
 fn learned() -> Result<DynamicModel> {
     Ok(trained(fastbert(Pooling::Mean, kinds()[2].clone(), 1)?, 6, &task(300, 1))?.into_model())
 }

@@ -23,7 +23,7 @@ fn full_route() -> Result<Route> {
     Ok(Route::truncated(ModelShape { layers: LAYERS, heads: HEADS }, LAYERS)?)
 }
 
-/// A model that has begun to learn the task, so that its exits disagree on some texts.
+/// Model that has begun to learn the task, so that its exits disagree on some texts.
 fn trained() -> Result<SearchObjective> {
     let mut search = training(&PabeeSettings { patience: 1, ..PabeeSettings::default() }, 1)?;
     Trainer::new(train_settings(1)).fit(&mut search, &task(150, 1), &nothing(), &mut ())?;

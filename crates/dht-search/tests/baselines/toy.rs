@@ -1,4 +1,4 @@
-//! The resumption of a baseline's training.
+//! Resumption of a baseline's training.
 
 use std::fmt::Debug;
 

@@ -23,7 +23,7 @@ fn integrated(settings: SearchSettings) -> Result<SearchObjective> {
     model_of(Preset::FDht, settings, 1)
 }
 
-/// The field by which a state is refused; the model must be unchanged.
+/// Field by which a state is refused; the model must be unchanged.
 fn refused(model: &mut SearchObjective, state: Value, training: &EncodedDataset) -> Result<&'static str> {
     let before = weights_and_state(model)?;
     let error = model.restore(state, training).expect_err("a forged state was taken");
@@ -112,7 +112,7 @@ fn a_rejected_state_of_the_next_space_keeps_the_first_space() -> Result<()> {
     Ok(())
 }
 
-/// The paths of all values in a state; of a large array only the ends.
+/// Paths of all values in a state; of a large array only the ends.
 fn paths(value: &Value, path: String, found: &mut Vec<String>) {
     match value {
         Value::Array(items) => {

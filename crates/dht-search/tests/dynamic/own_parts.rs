@@ -245,7 +245,7 @@ fn a_model_with_a_router_of_its_own_is_loaded_with_it() -> Result<()> {
     Ok(())
 }
 
-/// The square of the share of layers.
+/// Square of the share of layers.
 #[derive(Debug)]
 struct Squared;
 

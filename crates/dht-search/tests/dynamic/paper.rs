@@ -1,4 +1,4 @@
-//! The paper's settings end to end: sizes of contexts, learning from the first batch on, Algorithm 3 in training and at
+//! Paper's settings end to end: sizes of contexts, learning from the first batch on, Algorithm 3 in training and at
 //! inference, and the two phases of P-DHT.
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ const ROWS: u64 = 37;
 const SIZE: usize = 5;
 const BATCH: usize = 8;
 
-/// The paper's settings with small queues. A random route would nearly always be the deepest.
+/// Paper's settings with small queues. A random route would nearly always be the deepest.
 fn paper() -> SearchSettings {
     SearchSettings { dispatch: Dispatch::Queue { size: SIZE }, explore_power: 16.0, ..SearchSettings::paper() }
 }
@@ -52,13 +52,13 @@ fn run_epoch(model: &mut SearchObjective, data: &EncodedDataset, progress: &mut 
     Ok(())
 }
 
-/// The updates of each arm of the depth or joint bandit.
+/// Updates of each arm of the depth or joint bandit.
 fn updates(state: &Value) -> Vec<u64> {
     let arms = state["router"]["bandit"]["linear"]["policy"]["learned"].as_array().expect("the bandit's arms");
     arms.iter().map(|arm| arm["updates"].as_u64().expect("a count")).collect()
 }
 
-/// The share of the samples on routes through all layers.
+/// Share of the samples on routes through all layers.
 fn deepest(model: &SearchObjective, routes: &BTreeMap<String, u64>) -> Result<f64> {
     let mut deep = 0;
     for (route, count) in routes {
@@ -137,7 +137,7 @@ fn the_first_batch_is_chosen_for_and_learned_from() -> Result<()> {
     Ok(())
 }
 
-/// The rows in each queue, in their order.
+/// Rows in each queue, in their order.
 fn queued(model: &SearchObjective) -> Result<Vec<Vec<u64>>> {
     let state = model.state()?;
     let queues = state["queues"]["queues"].as_array().expect("queues").clone();

@@ -21,7 +21,7 @@ const ROWS: u64 = 37;
 const FULL: SoftLabels = SoftLabels { teacher: Teacher::Full, weight: 0.5, temperature: 2.0 };
 const DEEPEST: SoftLabels = SoftLabels { teacher: Teacher::Deepest, ..FULL };
 
-/// The default settings with a warm-up that ends within the first epoch.
+/// Default settings with a warm-up that ends within the first epoch.
 fn default_settings() -> SearchSettings {
     kinds()[0].1.clone()
 }
@@ -40,12 +40,12 @@ fn trained(settings: &SearchSettings, data: &EncodedDataset) -> Result<SearchObj
     toy::trained(build(settings, 1)?, data)
 }
 
-/// The states of the routers in a training's state.
+/// States of the routers in a training's state.
 fn routers(state: &serde_json::Value) -> serde_json::Value {
     serde_json::json!([state["router"], state["heads"]])
 }
 
-/// The depth of each sample in the order of training, and the samples of each step.
+/// Depth of each sample in the order of training, and the samples of each step.
 fn depths_and_steps(settings: SearchSettings) -> Result<(Vec<usize>, Vec<usize>), Stop> {
     let mut observed = Observed::new(build(&settings, 1)?);
     let depths = Arc::new(Mutex::new(Vec::new()));

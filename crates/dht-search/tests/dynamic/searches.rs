@@ -165,7 +165,7 @@ fn invalid_searches_are_rejected_by_the_name_of_the_setting() -> Result<()> {
     Ok(())
 }
 
-/// The head sets that a training chose, by group.
+/// Head sets that a training chose, by group.
 fn head_sets(model: &SearchObjective) -> usize {
     model.accounting().curves.curves(1000).heads.iter().map(|group| group.sets.len()).sum()
 }

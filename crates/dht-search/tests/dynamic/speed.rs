@@ -1,4 +1,4 @@
-//! The speed of a trained model: its cost by speed, and calibration to a budget.
+//! Speed of a trained model: its cost by speed, and calibration to a budget.
 
 use std::sync::OnceLock;
 
@@ -12,7 +12,7 @@ use dht_toys::{refused, whole_batch};
 
 use crate::toy::{self, model, nothing, task, weights_and_state_of, without_dropout};
 
-/// A model that has learned the task, with all heads in every group or with T-DHT's options.
+/// Model that has learned the task, with all heads in every group or with T-DHT's options.
 pub fn trained(all_heads: bool) -> Result<SearchModel> {
     // A short training on random routes: depth still pays for some texts, so that the speed has a range.
     let defaults = SearchSettings::default();
@@ -26,7 +26,7 @@ fn shared() -> &'static SearchModel {
     MODEL.get_or_init(|| trained(false).expect("a training"))
 }
 
-/// The shared model as a curve takes it.
+/// Shared model as a curve takes it.
 fn routed() -> DynamicModel {
     shared().clone().into()
 }

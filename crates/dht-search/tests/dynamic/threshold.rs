@@ -1,4 +1,4 @@
-//! The entropy threshold: what it does at both ends and between, and that a budget of FLOPs finds it.
+//! Entropy threshold: what it does at both ends and between, and that a budget of FLOPs finds it.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -18,7 +18,7 @@ fn settings(threshold: f64) -> SearchSettings {
     SearchSettings { router, warm_up_contexts: 64, explore_power: 1.0, explore_share: 1.0, ..SearchSettings::default() }
 }
 
-/// A model with all heads in every group, without dropout, that has begun to learn the task.
+/// Model with all heads in every group, without dropout, that has begun to learn the task.
 fn trained() -> Result<SearchModel> {
     let mut search = without_dropout(true, settings(0.5))?;
     let settings = TrainSettings { optimizer: adamw(1e-2), ..train_settings() };
@@ -31,7 +31,7 @@ fn shared() -> &'static SearchModel {
     MODEL.get_or_init(|| trained().expect("a training"))
 }
 
-/// The depth at which each text leaves.
+/// Depth at which each text leaves.
 fn depths(model: &SearchModel, threshold: f64, texts: &EncodedDataset) -> Result<Vec<usize>> {
     let evaluation = evaluate(&model.with_speed(threshold)?, texts, 16)?;
     Ok(evaluation.routes.iter().map(|route| route.depth()).collect())

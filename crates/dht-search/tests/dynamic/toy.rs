@@ -1,4 +1,4 @@
-//! A task whose answer is planted, and a model small enough to train in a second.
+//! Task whose answer is planted, and a model small enough to train in a second.
 
 use dht_dynamic::{Evaluation, Predictor};
 use dht_search::{
@@ -30,28 +30,28 @@ pub fn nothing() -> EncodedDataset {
     task(0, 0)
 }
 
-/// An encoder with dropout, so that a step depends on its seed.
+/// Encoder with dropout, so that a step depends on its seed.
 pub fn encoder(layers: usize, seed: u64) -> Encoder {
     let config = BertConfig { max_position_embeddings: 10, ..config([layers, HEADS, 24, 50], 0.1) };
     dht_toys::encoder(&config, &mut rng(seed))
 }
 
-/// A model of 6 layers of 12 heads that is not trained.
+/// Model of 6 layers of 12 heads that is not trained.
 pub fn untrained(space: SearchSpace, settings: SearchSettings, classes: usize, seed: u64) -> Result<SearchModel> {
     SearchModel::new(encoder(LAYERS, seed), space, settings, classes, &mut rng(seed))
 }
 
-/// The training of a model in the space of a preset.
+/// Training of a model in the space of a preset.
 pub fn model_of(preset: Preset, settings: SearchSettings, seed: u64) -> Result<SearchObjective> {
     SearchObjective::new(untrained(preset.space(LAYERS, HEADS)?, settings, CLASSES, seed)?)
 }
 
-/// The training of a model with exits 1, 2, 4, 6, and 8, 10 or 12 heads in each group.
+/// Training of a model with exits 1, 2, 4, 6, and 8, 10 or 12 heads in each group.
 pub fn model(settings: SearchSettings, seed: u64) -> Result<SearchObjective> {
     model_of(Preset::TDht, settings, seed)
 }
 
-/// The training of a model without dropout, with all heads in every group or with T-DHT's options.
+/// Training of a model without dropout, with all heads in every group or with T-DHT's options.
 pub fn without_dropout(all_heads: bool, settings: SearchSettings) -> Result<SearchObjective> {
     let mut space = Preset::TDht.space(LAYERS, HEADS)?.config().clone();
     if all_heads {
@@ -69,7 +69,7 @@ pub fn trained(mut model: SearchObjective, training: &EncodedDataset) -> Result<
     Ok(model)
 }
 
-/// The settings by name, each with a warm-up that ends within the first epoch: the default and the paper's, in flight
+/// Settings by name, each with a warm-up that ends within the first epoch: the default and the paper's, in flight
 /// and with queues.
 pub fn kinds() -> [(&'static str, SearchSettings); 4] {
     let defaults = SearchSettings { warm_up_contexts: 16, arm_feature_texts: Some(20), ..SearchSettings::default() };
@@ -87,12 +87,12 @@ pub fn train_settings() -> TrainSettings {
     dht_toys::train_settings(2)
 }
 
-/// A cost accounting without its seconds, which differ between runs.
+/// Cost accounting without its seconds, which differ between runs.
 pub fn accounting_without_seconds(accounting: &CostAccounting) -> CostAccounting {
     CostAccounting { bandit_seconds: 0.0, ..accounting.clone() }
 }
 
-/// The result of a training: weights, routers, queues and costs, without seconds.
+/// Result of a training: weights, routers, queues and costs, without seconds.
 pub fn weights_and_state(model: &SearchObjective) -> Result<(Bits, serde_json::Value)> {
     let mut state = model.state()?;
     state["accounting"]["bandit_seconds"] = 0.into();

@@ -17,7 +17,7 @@ use crate::toy::{
 
 const ROWS: u64 = 37;
 
-/// The values of a gradient on the CPU.
+/// Values of a gradient on the CPU.
 fn values(gradient: &Gradient) -> &[f32] {
     match gradient {
         Gradient::Dense(values) | Gradient::Rows { values, .. } => values,

@@ -1,4 +1,4 @@
-//! The raw contexts of the depth bandits.
+//! Raw contexts of the depth bandits.
 
 use dht_dynamic::router::ExitView;
 

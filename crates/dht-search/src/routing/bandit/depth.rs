@@ -21,7 +21,7 @@ use dht_dynamic::passage::Trace;
 use dht_dynamic::router::{Decisions, ExitView, Mode};
 use dht_dynamic::{Route, Router};
 
-/// The name of this router's state in errors.
+/// Name of this router's state in errors.
 const STATE: &str = "depth bandit";
 
 /// Router that decides depth once, from the state after the base layers.
@@ -31,7 +31,7 @@ pub(crate) struct DepthRouter {
     pub(super) learned: Learned,
 }
 
-/// The learned state of the bandit.
+/// Learned state of the bandit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Learned {
@@ -266,7 +266,7 @@ fn of_arms<'a>(setup: &Setup, features: Option<&'a ArmFeatures>) -> Option<&'a [
     features.map(|features| if setup.space.is_tree() { &*features.depth } else { &*features.arms })
 }
 
-/// The arm that leaves at an exit and keeps this number of heads in all its dynamic groups.
+/// Arm that leaves at an exit and keeps this number of heads in all its dynamic groups.
 fn arm_of(space: &SearchSpace, exit: usize, heads: usize) -> Option<usize> {
     let groups = space.groups_before(exit).len();
     let route = space.route_keeping(exit, &vec![heads; groups]).ok()?;

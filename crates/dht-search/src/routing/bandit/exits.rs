@@ -23,9 +23,9 @@ use crate::routing::losses::Losses;
 use crate::settings::{ContextDesign, SearchSettings};
 use crate::space::{SearchSpace, SpaceConfig};
 
-/// The name of this router's state in errors.
+/// Name of this router's state in errors.
 const STATE: &str = "exit bandits";
-/// The number of contexts that the bandits observe before they learn: signals have fixed ranges, so that no scaling is
+/// Number of contexts that the bandits observe before they learn: signals have fixed ranges, so that no scaling is
 /// needed.
 const WARM_UP: usize = 2;
 
@@ -35,7 +35,7 @@ const WARM_UP: usize = 2;
 pub enum Decided {
     /// One decision among all exits, at the first exit after a layer.
     Once,
-    /// A decision at every exit.
+    /// Decision at every exit.
     AtEveryExit,
 }
 
@@ -57,7 +57,7 @@ struct Learned {
     block: BlockShape,
     classifier: ClassifierShape,
     lambda: f64,
-    /// The bandit at an n-gram exit, if there is one.
+    /// Bandit at an n-gram exit, if there is one.
     front: Option<FrontBandit>,
     behind: Behind,
 }

@@ -1,4 +1,4 @@
-//! The bandit at an n-gram exit: it predicts the gain of each exit over the n-gram exit. Not in the paper.
+//! Bandit at an n-gram exit: it predicts the gain of each exit over the n-gram exit. Not in the paper.
 
 use serde::{Deserialize, Serialize};
 

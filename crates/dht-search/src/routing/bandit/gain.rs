@@ -22,7 +22,7 @@ use dht_dynamic::Router;
 use dht_dynamic::passage::Trace;
 use dht_dynamic::router::{Decisions, ExitView, Mode};
 
-/// The name of this router's state in errors.
+/// Name of this router's state in errors.
 const STATE: &str = "depth bandit";
 
 /// Router that decides at every exit.
@@ -32,7 +32,7 @@ pub(crate) struct GainRouter {
     learned: Learned,
 }
 
-/// The learned state of the bandit.
+/// Learned state of the bandit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
@@ -173,7 +173,7 @@ impl GainBandit {
         Ok(Self { at: at.collect::<Result<_>>()? })
     }
 
-    /// The features of an exit's arms, that is, of the deeper exits.
+    /// Features of an exit's arms, that is, of the deeper exits.
     fn features(features: Option<&ArmFeatures>, exit: usize) -> Option<&[Vec<f64>]> {
         features.map(|features| &features.depth[exit + 1..])
     }

@@ -1,4 +1,4 @@
-//! The head-count bandit (UCB_H in the paper, section 4.2.1): before a group of layers it selects the number of heads
+//! Head-count bandit (UCB_H in the paper, section 4.2.1): before a group of layers it selects the number of heads
 //! that each sample keeps in the group.
 
 use serde::{Deserialize, Serialize};

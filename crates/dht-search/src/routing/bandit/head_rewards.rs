@@ -10,7 +10,7 @@ use crate::routing::losses::Losses;
 use dht_dynamic::passage::GroupTrace;
 use dht_dynamic::router::Decisions;
 
-/// The rewards of the samples of a group: their cost-weighted losses δ_H, relative to a reference. With the paper's
+/// Rewards of the samples of a group: their cost-weighted losses δ_H, relative to a reference. With the paper's
 /// memory, the reference is the mean of the previous batch that ran the group. Otherwise it is a running mean over
 /// samples with the same exit, since the head bandits do not decide depth.
 pub(super) fn head_rewards(
@@ -39,7 +39,7 @@ pub(super) fn head_rewards(
     Ok(rewards)
 }
 
-/// The rewards r_cp of the samples of a batch, for the head sets of an integrated search with the paper's memory:
+/// Rewards r_cp of the samples of a batch, for the head sets of an integrated search with the paper's memory:
 /// δ_cp = loss · L · H of each route, relative to the mean of the previous batch. `None` with another memory, which
 /// compares a group's samples with earlier samples of the same exit.
 pub(super) fn route_rewards(

@@ -1,4 +1,4 @@
-//! The head-set bandit (TSB in the paper, section 3): a top-K Thompson semi-bandit with one logistic regression for
+//! Head-set bandit (TSB in the paper, section 3): a top-K Thompson semi-bandit with one logistic regression for
 //! each head, which selects the heads that a group of layers keeps.
 
 use std::borrow::Cow;
@@ -26,16 +26,16 @@ use dht_dynamic::router::{GroupDecisions, HeadSetGroup, Mode};
 pub(crate) struct HeadSets {
     heads: TopK<DiagonalLaplace, Thompson>,
     pub(crate) norm: Normalizer,
-    /// The heads that every set contains; `None` before they are selected, and if the space pins none.
+    /// Heads that every set contains; `None` before they are selected, and if the space pins none.
     pub(crate) pinned: Option<HeadSet>,
-    /// The running mean of head importance by group, if heads are scored by gate gradients.
+    /// Running mean of head importance by group, if heads are scored by gate gradients.
     mean_importance: Vec<Average>,
     /// FLOPs of learning that have not been collected yet; they are collected before any checkpoint is written.
     #[serde(skip)]
     learning_flops: u64,
 }
 
-/// A running mean; the value added i additions ago has weight [`RETENTION`]ⁱ.
+/// Running mean; the value added i additions ago has weight [`RETENTION`]ⁱ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Average {
@@ -90,7 +90,7 @@ impl HeadSets {
         if setup.is_rolling() { self.norm.weight() > 0.0 } else { self.norm.is_frozen() }
     }
 
-    /// The bandit with which a batch is decided, as [`LinearBandit::choosing`](super::linear::LinearBandit::choosing).
+    /// Bandit with which a batch is decided, as [`LinearBandit::choosing`](super::linear::LinearBandit::choosing).
     pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: &Mode<'_>) -> Result<Cow<'_, Self>> {
         if !setup.is_rolling() || !matches!(mode, Mode::Explore(_)) {
             return Ok(Cow::Borrowed(self));
@@ -109,7 +109,7 @@ impl HeadSets {
         }
     }
 
-    /// The head-set groups of a view, given each sample's number of heads and pooled state.
+    /// Head-set groups of a view, given each sample's number of heads and pooled state.
     pub(crate) fn draw(
         &self,
         setup: &Setup,
@@ -134,7 +134,7 @@ impl HeadSets {
         Ok(sets)
     }
 
-    /// The pinned heads, completed by the heads with the highest scores. Scores are sampled when exploring, and means
+    /// Pinned heads, completed by the heads with the highest scores. Scores are sampled when exploring, and means
     /// otherwise.
     fn set(
         &self,
@@ -174,7 +174,7 @@ impl HeadSets {
         Ok(HeadSet::from_indices(pinned.into_iter().flatten().chain(chosen), heads)?)
     }
 
-    /// The context \[x ; z\] of each head, concatenated.
+    /// Context \[x ; z\] of each head, concatenated.
     fn contexts(&self, setup: &Setup, features: Option<&ArmFeatures>, raw: &[f64]) -> Result<Vec<f64>> {
         let context = self.norm.normalise(raw)?;
         let feature = |head: usize| features.map_or(1.0, |features| features.head_sets[head]);
@@ -248,7 +248,7 @@ impl HeadSets {
         std::mem::take(&mut self.learning_flops)
     }
 
-    /// The bandit itself, which tests compare with a manually updated one.
+    /// Bandit itself, which tests compare with a manually updated one.
     #[cfg(test)]
     pub(super) fn bandit(&self) -> &TopK<DiagonalLaplace, Thompson> {
         &self.heads
@@ -297,14 +297,14 @@ impl HeadSets {
     }
 }
 
-/// A head set that was used for some samples, and the context in which it was drawn.
+/// Head set that was used for some samples, and the context in which it was drawn.
 struct Play<'a> {
     indices: &'a [usize],
     heads: HeadSet,
     context: &'a [f64],
 }
 
-/// The head sets that the bandit learns from: those with a context. The samples that keep all heads form one group with
+/// Head sets that the bandit learns from: those with a context. The samples that keep all heads form one group with
 /// any [`HeadDraws`]. If sets are drawn for single samples, this group counts as a separate set for each sample.
 fn plays<'a>(setup: &Setup, decisions: &'a GroupDecisions) -> Vec<Play<'a>> {
     let all = setup.space.model_shape().heads;
@@ -333,7 +333,7 @@ fn holds(pinned: Option<HeadSet>, head: usize) -> bool {
     pinned.is_some_and(|pinned| pinned.contains(head))
 }
 
-/// The arms of pinned heads: one for each pinned head, or one for each pinned head and group if groups have separate
+/// Arms of pinned heads: one for each pinned head, or one for each pinned head and group if groups have separate
 /// arms.
 fn pins(setup: &Setup, pinned: Option<HeadSet>) -> Vec<ArmId> {
     let groups = arms(setup) / setup.space.model_shape().heads;
@@ -341,7 +341,7 @@ fn pins(setup: &Setup, pinned: Option<HeadSet>) -> Vec<ArmId> {
     (0..groups).flat_map(of_group).collect()
 }
 
-/// The number of arms.
+/// Number of arms.
 fn arms(setup: &Setup) -> usize {
     let heads = setup.space.model_shape().heads;
     match setup.settings.head_arms {

@@ -24,7 +24,7 @@ use dht_dynamic::Router;
 use dht_dynamic::passage::{GroupTrace, Trace};
 use dht_dynamic::router::{GroupDecisions, GroupView, HeadSetGroup, Mode};
 
-/// The name of this router's state in errors.
+/// Name of this router's state in errors.
 const STATE: &str = "head bandits";
 
 /// Head router with bandits.
@@ -34,14 +34,14 @@ pub(crate) struct BanditHeads {
     learned: Learned,
 }
 
-/// The learned state of the bandits.
+/// Learned state of the bandits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
-    /// The head-count bandit of a tree search; in an integrated search the route's arm defines the number of heads.
+    /// Head-count bandit of a tree search; in an integrated search the route's arm defines the number of heads.
     counts: Option<HeadCounts>,
     sets: HeadSets,
-    /// The references of the rewards, by group and exit.
+    /// References of the rewards, by group and exit.
     references: Vec<Vec<RewardReference>>,
     arm_features: Option<ArmFeatures>,
     /// Samples observed during the warm-up.
@@ -101,7 +101,7 @@ impl BanditHeads {
         [counts.as_ref().map(|counts| counts.linear.dimension()), Some(sets.dimension())]
     }
 
-    /// The head-count bandit, if there is one, and the head-set bandit.
+    /// Head-count bandit, if there is one, and the head-set bandit.
     #[cfg(test)]
     pub(super) fn parts(&self) -> (Option<&HeadCounts>, &HeadSets) {
         (self.learned.counts.as_ref(), &self.learned.sets)

@@ -12,7 +12,7 @@ use crate::features::Rows;
 use crate::reward::{CostWeightedLoss, RewardReference, RewardRule};
 use dht_dynamic::router::Mode;
 
-/// The number of standard deviations at which contexts are clipped.
+/// Number of standard deviations at which contexts are clipped.
 pub(crate) const CLIP: f64 = 5.0;
 
 /// LinUCB over contexts \[x ; z ; e\]. x is the raw context, normalised. z is the feature of the arm, normalised in the
@@ -23,7 +23,7 @@ pub(crate) const CLIP: f64 = 5.0;
 pub(crate) struct LinearBandit {
     policy: LinUcb,
     norm: Normalizer,
-    /// The id of each arm in `policy`.
+    /// Id of each arm in `policy`.
     arms: Vec<ArmId>,
     /// FLOPs of learning that have not been collected yet; they are collected before any checkpoint is written.
     #[serde(skip)]
@@ -32,10 +32,10 @@ pub(crate) struct LinearBandit {
 
 /// Loss of a sample for the update of an arm.
 pub(crate) struct RewardSample {
-    /// The index of the sample in the batch.
+    /// Index of the sample in the batch.
     pub(crate) sample: usize,
     pub(crate) arm: usize,
-    /// The cost-weighted loss at the arm's exit, with the gain over the first exit.
+    /// Cost-weighted loss at the arm's exit, with the gain over the first exit.
     pub(crate) delta: CostWeightedLoss,
 }
 
@@ -72,7 +72,7 @@ impl LinearBandit {
         Ok(context)
     }
 
-    /// The mean and the confidence width of each arm's predicted reward.
+    /// Mean and the confidence width of each arm's predicted reward.
     pub(crate) fn scores(
         &self,
         setup: &Setup,
@@ -150,7 +150,7 @@ impl LinearBandit {
         contexts.into_iter().try_for_each(|context| Ok(self.norm.observe(context)?))
     }
 
-    /// The number of observed contexts.
+    /// Number of observed contexts.
     pub(crate) fn observed(&self) -> f64 {
         self.norm.weight()
     }
@@ -165,7 +165,7 @@ impl LinearBandit {
         if setup.is_rolling() { self.observed() > 0.0 } else { self.is_frozen() }
     }
 
-    /// The bandit with which a batch of these contexts is decided. If its scaling is rolling, the statistics already
+    /// Bandit with which a batch of these contexts is decided. If its scaling is rolling, the statistics already
     /// include these contexts.
     pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: &Mode<'_>) -> Result<Cow<'_, Self>> {
         if !setup.is_rolling() || !matches!(mode, Mode::Explore(_)) {
@@ -180,7 +180,7 @@ impl LinearBandit {
         self.norm.freeze();
     }
 
-    /// The number of values of a raw context.
+    /// Number of values of a raw context.
     pub(crate) fn raw_size(&self) -> usize {
         self.norm.dimension()
     }

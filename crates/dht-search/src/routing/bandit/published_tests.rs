@@ -28,7 +28,7 @@ fn vectors(count: usize, size: usize, rng: &mut dyn Rng) -> Rows {
     (0..count).map(|_| (0..size).map(|_| rng.random::<f64>() * 4.0 - 1.0).collect()).collect()
 }
 
-/// A context scaled by the mean and variance of all contexts so far, clipped at five standard deviations.
+/// Context scaled by the mean and variance of all contexts so far, clipped at five standard deviations.
 fn scaled(seen: &Rows, raw: &[f64]) -> Vec<f64> {
     let of = |column: usize| {
         let values = || seen.iter().map(|row| row[column]);
@@ -39,7 +39,7 @@ fn scaled(seen: &Rows, raw: &[f64]) -> Vec<f64> {
     (0..raw.len()).map(of).collect()
 }
 
-/// The trace of texts with these decisions, which ran these groups of layers.
+/// Trace of texts with these decisions, which ran these groups of layers.
 fn trace(decisions: Decisions, groups: Vec<GroupTrace>) -> Trace {
     let mut trace = Trace::default();
     (trace.decisions, trace.groups) = (decisions, groups);
@@ -146,7 +146,7 @@ fn joint_bandits_learn_mean_over_loss_times_layers_times_heads() {
     check_depth_bandit(Preset::FDht, batches, &|arm| [0, 1, 1, 1, 2, 2, 2, 3, 3, 3][arm]);
 }
 
-/// A group of layers that some samples of a batch ran: the samples' indices, the heads that each sample kept, and their
+/// Group of layers that some samples of a batch ran: the samples' indices, the heads that each sample kept, and their
 /// contexts.
 struct Group {
     group: usize,
@@ -194,7 +194,7 @@ impl Group {
     }
 }
 
-/// The head-set bandit with the published prior and this λ; heads 0, 3, 5 and 9 are pinned.
+/// Head-set bandit with the published prior and this λ; heads 0, 3, 5 and 9 are pinned.
 fn head_sets_by_hand(prior_weight: f64) -> TopK<DiagonalLaplace, Thompson> {
     let prior = DiagonalLaplace::default().with_prior_mean(1.0).with_prior_precision(1e-3);
     let laplace = prior.with_prior_weight(prior_weight);

@@ -24,9 +24,9 @@ pub(crate) struct Setup {
     block: BlockShape,
     classifier: ClassifierShape,
     flops: FlopsCost,
-    /// The route to each exit, with the largest number of heads that each of its groups may keep.
+    /// Route to each exit, with the largest number of heads that each of its groups may keep.
     exit_routes: Vec<Route>,
-    /// The route to the first exit after each group, by group and head option, with all heads in the groups before that
+    /// Route to the first exit after each group, by group and head option, with all heads in the groups before that
     /// group.
     group_routes: Vec<Vec<Route>>,
 }
@@ -87,23 +87,23 @@ impl Setup {
         self.settings.normalization == Normalization::Rolling
     }
 
-    /// The reward rule of head sets: r_H in a tree search, r_cp in an integrated one (paper, 4.3).
+    /// Reward rule of head sets: r_H in a tree search, r_cp in an integrated one (paper, 4.3).
     pub(crate) fn head_set_rewards(&self) -> RewardRule {
         if self.space.is_tree() { self.settings.heads_rewards() } else { self.settings.arm_rewards() }
     }
 
-    /// The number of signals in a raw context; they follow the pooled state.
+    /// Number of signals in a raw context; they follow the pooled state.
     pub(crate) fn signals(&self) -> usize {
         if self.settings.context.has_signals() { SIGNALS } else { 0 }
     }
 
-    /// The number of values of a raw context with a state pooled by this pyramid.
+    /// Number of values of a raw context with a state pooled by this pyramid.
     pub(crate) fn raw_size(&self, pyramid: PoolingPyramid) -> usize {
         let state = if self.settings.context.has_state() { pyramid.context_size() } else { 0 };
         state + self.signals()
     }
 
-    /// The constant at the end of a context without arm features.
+    /// Constant at the end of a context without arm features.
     pub(crate) fn constant(&self) -> &'static [f64] {
         if self.settings.context.has_arm_features() { &[] } else { &[1.0] }
     }
@@ -112,28 +112,28 @@ impl Setup {
         Ridge::new(self.settings.prior_precision).with_decay(self.settings.forgetting_decay)
     }
 
-    /// The head counts that some group may keep. They are the arms of the head-count bandit.
+    /// Head counts that some group may keep. They are the arms of the head-count bandit.
     pub(crate) fn options(&self) -> Vec<usize> {
         self.space.distinct_head_options()
     }
 
-    /// The cost of a text of this length on a route, as a share of the full model's.
+    /// Cost of a text of this length on a route, as a share of the full model's.
     fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
         self.settings.cost_model.share(route, tokens, &self.flops)
     }
 
-    /// The cost of a text of this length that leaves at each exit after keeping all heads, as a share of the full
+    /// Cost of a text of this length that leaves at each exit after keeping all heads, as a share of the full
     /// model's.
     pub(crate) fn exit_costs(&self, tokens: usize) -> Result<Vec<f64>> {
         self.exit_routes.iter().map(|route| self.share(route, tokens)).collect()
     }
 
-    /// The cost of each arm of the joint bandit, as a share of the full model's.
+    /// Cost of each arm of the joint bandit, as a share of the full model's.
     pub(crate) fn arm_costs(&self, tokens: usize) -> Result<Vec<f64>> {
         self.space.integrated_arms().iter().map(|route| self.share(route, tokens)).collect()
     }
 
-    /// The cost of a group by head count, as a share of the full model's.
+    /// Cost of a group by head count, as a share of the full model's.
     pub(crate) fn group_costs(&self, group: usize, tokens: usize) -> Result<Vec<f64>> {
         let before = match (self.space.base(), group) {
             (Some(_), _) => self.share(&self.exit_routes[group], tokens)?,
@@ -143,7 +143,7 @@ impl Setup {
         self.group_routes[group].iter().map(|route| Ok(self.share(route, tokens)? - before)).collect()
     }
 
-    /// The score that ranks arms: the upper confidence bound of the reward, less its price. Without exploration α is 0.
+    /// Score that ranks arms: the upper confidence bound of the reward, less its price. Without exploration α is 0.
     pub(crate) fn value(&self, score: Score, alpha: f64, cost: f64) -> f64 {
         self.settings.reward_shape.score(score.mean + alpha * score.width, cost)
     }
@@ -168,18 +168,18 @@ impl Setup {
         exits.iter_mut().for_each(|exit| *exit = self.random_by_depth(&depths, rng));
     }
 
-    /// The depth of each exit.
+    /// Depth of each exit.
     pub(crate) fn depths(&self) -> Vec<usize> {
         (0..self.space.exits().len()).map(|exit| self.space.depth(exit)).collect()
     }
 }
 
-/// The exploration factor in a mode: α in exploration, otherwise 0.
+/// Exploration factor in a mode: α in exploration, otherwise 0.
 pub(crate) fn exploring(alpha: f64, mode: &Mode<'_>) -> f64 {
     if matches!(mode, Mode::Explore(_)) { alpha } else { 0.0 }
 }
 
-/// The generator of random decisions: that of the random mode, or of exploration before the warm-up is over.
+/// Generator of random decisions: that of the random mode, or of exploration before the warm-up is over.
 pub(crate) fn at_random<'m>(mode: &'m mut Mode<'_>, warm: bool) -> Option<&'m mut dyn Rng> {
     match mode {
         Mode::Random(rng) => Some(&mut **rng),
@@ -188,7 +188,7 @@ pub(crate) fn at_random<'m>(mode: &'m mut Mode<'_>, warm: bool) -> Option<&'m mu
     }
 }
 
-/// The index of the highest value. In inference the first index wins a tie, so that the result is a function of the
+/// Index of the highest value. In inference the first index wins a tie, so that the result is a function of the
 /// text; otherwise ties are broken at random.
 pub(crate) fn best(values: impl IntoIterator<Item = f64>, mode: &mut Mode<'_>) -> usize {
     let (mut index, mut highest, mut ties) = (0, f64::NEG_INFINITY, 0);

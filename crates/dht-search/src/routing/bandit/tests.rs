@@ -61,19 +61,19 @@ fn planted(texts: usize, rng: &mut dyn Rng) -> (Vec<Vec<f64>>, Losses) {
     (contexts, Losses::new(by_exit))
 }
 
-/// The trace of texts that left at these exits, with their contexts.
+/// Trace of texts that left at these exits, with their contexts.
 fn trace(exits: Vec<usize>, notes: Vec<Vec<f64>>) -> Trace {
     let mut trace = Trace::default();
     trace.decisions = Decisions { exits, notes, ..Decisions::default() };
     trace
 }
 
-/// The exit that the router chooses without exploration.
+/// Exit that the router chooses without exploration.
 fn greedy(router: &DepthRouter, context: &[f64]) -> usize {
     depth::choose(&router.learned.bandit.linear, &router.setup, None, context, 16, &mut Mode::Exploit).unwrap()
 }
 
-/// A router that has learned. If `shuffled`, it learned from the contexts of other texts.
+/// Router that has learned. If `shuffled`, it learned from the contexts of other texts.
 fn trained(nested: bool, shuffled: bool, rng: &mut ChaCha8Rng) -> DepthRouter {
     let settings = SearchSettings {
         context: ContextDesign::Signals,

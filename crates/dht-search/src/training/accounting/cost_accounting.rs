@@ -9,12 +9,12 @@ use super::curve_recorder::CurveRecorder;
 use crate::error::{Error, Result};
 use dht_dynamic::passage::Deciding;
 
-/// The number of bins of the recorded curves.
+/// Number of bins of the recorded curves.
 const CURVE_BINS: usize = 100;
-/// An upper bound for stored counts: far above any training's, and far from overflow.
+/// Upper bound for stored counts: far above any training's, and far from overflow.
 const MOST: u64 = 1 << 62;
 
-/// The cost and the decisions of a dynamic model's training.
+/// Cost and the decisions of a dynamic model's training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CostAccounting {
@@ -34,24 +34,24 @@ pub struct CostAccounting {
     pub bandit_flops: u64,
     /// Wall-clock seconds of pooling, deciding and learning.
     pub bandit_seconds: f64,
-    /// The number of times that a decision waited for the device to deliver the rows for it.
+    /// Number of times that a decision waited for the device to deliver the rows for it.
     #[serde(default)]
     pub synchronisations: u64,
-    /// The number of samples on each route. A sample counts once in each epoch.
+    /// Number of samples on each route. A sample counts once in each epoch.
     pub routes: BTreeMap<String, u64>,
     /// Sum over samples of the paper's estimate of a route's cost: the heads that ran, added up over its layers and
     /// divided by the number of layers and of heads of the model, N_L·N_H.
     pub layer_head_sum: f64,
-    /// The number of samples trained on.
+    /// Number of samples trained on.
     pub samples: u64,
-    /// The number of samples from which only the bandits learned. A sample counts once in each epoch.
+    /// Number of samples from which only the bandits learned. A sample counts once in each epoch.
     pub held_out_samples: u64,
     /// Curves of the shares of depths and head counts, and of the loss, against training progress.
     pub curves: CurveRecorder,
 }
 
 impl CostAccounting {
-    /// An empty accounting for a model with this number of heads in each layer.
+    /// Empty accounting for a model with this number of heads in each layer.
     pub(crate) fn new(heads: usize) -> Result<Self> {
         Ok(Self {
             flops: 0,

@@ -43,12 +43,12 @@ struct Bin {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Group {
     layers: LayerGroup,
-    /// The head sets with their counts, sorted by head set.
+    /// Head sets with their counts, sorted by head set.
     sets: Vec<(HeadSet, u64)>,
 }
 
 impl CurveRecorder {
-    /// An empty recorder of a model with `heads` heads in each layer.
+    /// Empty recorder of a model with `heads` heads in each layer.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) when `bins` or `heads` is 0, [`Transformer`](dht_dynamic::Error::Transformer) for more heads than a layer may have.
@@ -108,7 +108,7 @@ impl CurveRecorder {
             && self.groups.iter().all(of_heads)
     }
 
-    /// The curves so far, with at most `most_sets` head sets of each group. Their map of losses has one entry,
+    /// Curves so far, with at most `most_sets` head sets of each group. Their map of losses has one entry,
     /// `dynamic`.
     pub fn curves(&self, most_sets: usize) -> Curves {
         let count = self.bins.len();

@@ -12,29 +12,29 @@ use dht_dynamic::route::LayerGroup;
 /// that every list of shares is as long as `progress`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curves {
-    /// The middle of each bin.
+    /// Middle of each bin.
     pub progress: Vec<f64>,
-    /// The number of samples trained on in each bin.
+    /// Number of samples trained on in each bin.
     pub samples: Vec<u64>,
-    /// The share of each bin's samples that ran each depth, by depth in layers. The shares of a bin add up to 1.
+    /// Share of each bin's samples that ran each depth, by depth in layers. The shares of a bin add up to 1.
     pub depth_share: BTreeMap<usize, Vec<f64>>,
-    /// The share of each bin's head decisions that kept each number of heads, by number of heads. A sample makes one
+    /// Share of each bin's head decisions that kept each number of heads, by number of heads. A sample makes one
     /// decision in each dynamic group (with a choice of heads) on its route. The shares of a bin add up to 1, or to 0
     /// if no route had a dynamic group.
     pub head_count_share: BTreeMap<usize, Vec<f64>>,
-    /// The training loss of each model: `dynamic`, `full`, `truncated.<k>`.
+    /// Training loss of each model: `dynamic`, `full`, `truncated.<k>`.
     pub loss: BTreeMap<String, LossCurve>,
-    /// The heads that each dynamic group of layers kept, over the whole training except [full-model
+    /// Heads that each dynamic group of layers kept, over the whole training except [full-model
     /// steps](crate::settings::FullModelSteps).
     pub heads: Vec<GroupHeads>,
 }
 
-/// The mean loss of each bin with samples.
+/// Mean loss of each bin with samples.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LossCurve {
-    /// The middle of each bin.
+    /// Middle of each bin.
     pub progress: Vec<f64>,
-    /// The mean loss, in nats.
+    /// Mean loss, in nats.
     pub loss: Vec<f64>,
 }
 
@@ -62,7 +62,7 @@ impl LossCurve {
         Ok(Self::from_sums(&sums))
     }
 
-    /// The means of bins with counts.
+    /// Means of bins with counts.
     pub(crate) fn from_sums(sums: &[(f64, u64)]) -> Self {
         let filled = || sums.iter().enumerate().filter(|(_, (_, count))| *count > 0);
         Self {
@@ -72,29 +72,29 @@ impl LossCurve {
     }
 }
 
-/// The heads that a dynamic group of layers kept.
+/// Heads that a dynamic group of layers kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupHeads {
-    /// The layers, counted from 0.
+    /// Layers, counted from 0.
     pub layers: LayerGroup,
-    /// The number of samples that passed the group.
+    /// Number of samples that passed the group.
     pub samples: u64,
-    /// The share of these samples that kept each head, by head index from 0.
+    /// Share of these samples that kept each head, by head index from 0.
     pub share: Vec<f64>,
-    /// The most frequent head sets, in descending order.
+    /// Most frequent head sets, in descending order.
     pub sets: Vec<SetCount>,
 }
 
-/// The number of samples with a head set.
+/// Number of samples with a head set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetCount {
-    /// The kept heads.
+    /// Kept heads.
     pub heads: HeadSet,
-    /// The number of samples that kept exactly these heads.
+    /// Number of samples that kept exactly these heads.
     pub samples: u64,
 }
 
-/// The bin of a progress value; the end of the training belongs to the last bin.
+/// Bin of a progress value; the end of the training belongs to the last bin.
 pub(crate) fn bin_of(progress: f64, bins: usize) -> Result<usize> {
     if bins == 0 {
         return Err(Error::argument("bins", "at least 1", bins));
