@@ -1,15 +1,15 @@
-//! Error type of this crate.
+//! The error type of this crate.
 
 use dht_transformer::ErrorKind;
 
-/// Errors of this crate. Messages name the fault, its place and the expected value.
+/// Error of a search. The message names the fault, its place and the expected value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Error of the crate `dht-dynamic`: of arguments, shapes, states, routes and files.
+    /// Error of the crate `dht-dynamic`: a wrong argument, shape, state or route, or a file that cannot be used.
     #[error(transparent)]
     Dynamic(dht_dynamic::Error),
-    /// Error of the bandits crate.
+    /// Error of the crate `dht-bandits`.
     #[error(transparent)]
     Bandits(#[from] dht_bandits::Error),
     /// Space that has the same arm twice.
@@ -22,7 +22,7 @@ pub enum Error {
         /// Route of both arms.
         route: String,
     },
-    /// Arm, or a list of arms, that a space does not have.
+    /// Arm or list of arms that the space does not have.
     #[error("{what} is {got}, expected {expected}")]
     Arm {
         /// Kind of arm.
@@ -51,8 +51,8 @@ pub enum Error {
         what: String,
         /// Line, counted from 1, where it is known.
         line: Option<usize>,
-        /// Reason: an [`Error`] of the space, or the parser's message on a file that is not TOML, has a missing,
-        /// unknown or wrongly typed key, or a route without valid notation.
+        /// Reason: an [`Error`] of the space, or the parser's message. The parser rejects text that is not TOML, a
+        /// missing, unknown or wrongly typed key, and a route without valid notation.
         #[source]
         problem: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -68,7 +68,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Returns the kind of the error: what a caller can do about it.
+    /// Classifies the error by what a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Dynamic(error) => error.kind(),
@@ -96,7 +96,8 @@ impl Error {
     }
 }
 
-/// State of an own router that is not JSON of the expected form, as [`Json`](dht_dynamic::Error::Json).
+/// Converts the error of a custom router whose state is not JSON of the expected form to
+/// [`Json`](dht_dynamic::Error::Json).
 impl From<serde_json::Error> for Error {
     fn from(source: serde_json::Error) -> Self {
         Self::Dynamic(dht_dynamic::Error::Json { what: "state of an own part".to_owned(), source })
@@ -115,7 +116,8 @@ impl From<candle_core::Error> for Error {
     }
 }
 
-/// An error of this crate that came back from a predictor, a router or a served model is itself again.
+/// Converts an error of a predictor, a router or a served model. An error of this crate that passed through one of them
+/// becomes itself again.
 impl From<dht_dynamic::Error> for Error {
     fn from(error: dht_dynamic::Error) -> Self {
         match error {
@@ -128,7 +130,7 @@ impl From<dht_dynamic::Error> for Error {
     }
 }
 
-/// Errors for callers of a predictor, a router or a served model.
+/// Converts an error of this crate for the callers of a predictor, a router or a served model.
 impl From<Error> for dht_dynamic::Error {
     fn from(error: Error) -> Self {
         match error {

@@ -1,4 +1,4 @@
-//! Model of a search, which predicts, has a speed, and can be saved and loaded.
+//! The search model: predicting, setting its speed, saving and loading.
 
 pub(crate) mod own_parts;
 mod predict;
