@@ -1,34 +1,35 @@
-//! Rewards from losses and costs of a route: shapes, references, rules (paper, section 4.3).
+//! Reward rules: how the loss and the cost of a route become a reward (paper, section 4.3).
 
 use serde::{Deserialize, Serialize};
 
 use super::weighted_loss::CostWeightedLoss;
 use crate::error::{Error, Result};
 
-/// Shape of a reward: the function of a ratio ρ, or of a loss.
+/// Shape of a reward: the function that maps a ratio ρ, or a loss, to the reward.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardShape {
-    /// κ·ρ, as published: unbounded as the loss approaches 0, and heavy-tailed, which disturbs the bandits' ridge
-    /// regression.
+    /// κ·ρ, as published. The reward is heavy-tailed and unbounded as the loss approaches 0, which disturbs the bandits'
+    /// ridge regression.
     Ratio,
-    /// κ·ln ρ: 0 at ρ = 1, and symmetric: ρ = ½ and ρ = 2 give rewards of equal size and opposite sign.
+    /// κ·ln ρ. The reward is 0 at ρ = 1 and symmetric: ρ = ½ and ρ = 2 give rewards of equal size and opposite sign.
     Log,
-    /// κ·min(ρ, max).
+    /// κ·min(ρ, max): the published ratio with an upper limit.
     Clipped {
         /// Largest ρ that counts.
         max: f64,
     },
-    /// −loss, without ratio and κ: the bandit learns only the loss, and the known cost is subtracted when arms are
+    /// −loss, without ratio and κ. The bandit learns only the loss, and the known cost is subtracted when arms are
     /// [scored](Self::score). λ can therefore change at run time without retraining. Not in the paper.
     Utility {
         /// λ, the loss in nats that corresponds to the cost of the full model.
         lambda: f64,
     },
-    /// (loss at the exit before) − loss: the gain of the layers in between, scored with the known cost as in
-    /// [`Utility`](Self::Utility). Most of a loss is due to the difficulty of the sample and the progress of the
-    /// training; these cancel in the difference. Requires the losses at the exits that a sample passes before the exit
-    /// where it leaves. Not in the paper.
+    /// (Loss at the exit before) − loss: the gain of the layers in between, scored with the known cost as in
+    /// [`Utility`](Self::Utility). Not in the paper.
+    ///
+    /// Most of a loss is due to the difficulty of the sample and the progress of the training run; both cancel in the
+    /// difference. The gain requires the losses at the exits that a sample passes before the exit where it leaves.
     Gain {
         /// λ, the loss in nats that corresponds to the cost of the full model.
         lambda: f64,
@@ -37,7 +38,15 @@ pub enum RewardShape {
 
 impl RewardShape {
     /// Score that ranks arms: the bandit's own score, minus λ · cost for [`Utility`](Self::Utility) and
-    /// [`Gain`](Self::Gain), with the cost as a share of the full model's.
+    /// [`Gain`](Self::Gain). The cost is a share of the full model's cost.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_search::reward::RewardShape;
+    ///
+    /// assert_eq!(RewardShape::Gain { lambda: 0.5 }.score(0.4, 0.5), 0.4 - 0.5 * 0.5);
+    /// assert_eq!(RewardShape::Ratio.score(0.4, 0.5), 0.4); // the bandit has learned the cost
+    /// ```
     pub fn score(self, bandit_score: f64, cost: f64) -> f64 {
         match self {
             Self::Utility { lambda } | Self::Gain { lambda } => bandit_score - lambda * cost,
@@ -46,7 +55,7 @@ impl RewardShape {
     }
 }
 
-/// Memory of the reference mean of δ.
+/// Samples over which the reference mean of the cost-weighted loss δ is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardMemory {
@@ -56,7 +65,8 @@ pub enum RewardMemory {
     PreviousBatch,
     /// Running mean over the samples of all routes; the sample that came i samples ago has weight decayⁱ.
     RunningMean {
-        /// Above 0, at most 1; 1 does not forget, .999 has a memory of about a thousand samples.
+        /// Decay of the weights, above 0 and at most 1. A decay of 1 does not forget; .999 has a memory of about a
+        /// thousand samples.
         decay: f64,
     },
 }
@@ -67,7 +77,7 @@ impl Default for RewardMemory {
     }
 }
 
-/// Running mean of the cost-weighted loss δ.
+/// Reference of a bandit's rewards: a running mean of the cost-weighted loss δ.
 ///
 /// The bandit that selects the depth, or depth and number of heads jointly, has one reference. The bandit that selects
 /// only the number of heads has one reference for each group of layers. A reference covers samples of all depths. If
@@ -82,7 +92,7 @@ pub struct RewardReference {
 }
 
 impl RewardReference {
-    /// Mean δ that the next batch is compared with; `None` before the first batch.
+    /// Mean δ with which the next batch is compared; `None` before the first batch.
     pub fn mean(&self) -> Option<f64> {
         (self.weight > 0.0).then_some(self.mean)
     }
@@ -112,24 +122,40 @@ pub struct Reward {
     pub ratio: f64,
 }
 
-/// Rule for the rewards of one bandit.
+/// Rule that computes the rewards of one bandit.
+///
+/// # Examples
+/// ```
+/// use dht_search::reward::{
+///     CostWeightedLoss, RewardMemory, RewardReference, RewardRule, RewardShape,
+/// };
+///
+/// let shape = RewardShape::Ratio;
+/// let rule = RewardRule { shape, memory: RewardMemory::PreviousBatch, kappa: 1.0 };
+/// let mut reference = RewardReference::default();
+/// rule.rewards(&mut reference, &[CostWeightedLoss::of_depth(0.5, 12)?])?; // δ = 6
+/// // Half the loss at half the depth: a quarter of the reference's δ.
+/// let rewards = rule.rewards(&mut reference, &[CostWeightedLoss::of_depth(0.25, 6)?])?;
+/// assert_eq!(rewards[0].value, 4.0);
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardRule {
     /// Shape of the rewards.
     pub shape: RewardShape,
-    /// Reference mean of δ.
+    /// Samples of the reference mean of δ.
     pub memory: RewardMemory,
     /// Factor κ > 0: α, β₁ or β_cp in the paper.
     pub kappa: f64,
 }
 
 impl RewardRule {
-    /// Checks the ranges of the values.
+    /// Checks the ranges of κ, the shape's parameter and the decay.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) for a κ or a [clip](RewardShape::Clipped) that is not a finite number above 0, for a λ that
-    /// is not a finite number of at least 0, and for a decay outside (0, 1].
+    /// [`Argument`](dht_dynamic::Error::Argument) if κ or the [maximum](RewardShape::Clipped) of ρ is not a finite
+    /// number above 0, if λ is not a finite number of at least 0, or if the decay is outside (0, 1].
     pub fn check(&self) -> Result<()> {
         let positive = |number: f64| number.is_finite() && number > 0.0;
         if !positive(self.kappa) {
@@ -153,15 +179,15 @@ impl RewardRule {
         }
     }
 
-    /// Computes the rewards of a batch against the reference, and then adds the batch to the reference.
+    /// Computes the rewards of a batch by comparison with the reference, and then adds the batch to the reference.
     ///
     /// The first batch is compared with its own mean. An empty batch does not change the reference. With
     /// [`RewardMemory::PreviousBatch`], the head-count bandit's reference for a group of layers therefore comes from
     /// the last batch of which some samples ran that group.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) with [`RewardShape::Gain`] if the gain of a sample is unknown; the reference then does not
-    /// change.
+    /// [`Argument`](dht_dynamic::Error::Argument) if the shape is [`RewardShape::Gain`] and the gain of a sample is
+    /// unknown; the reference then does not change.
     pub fn rewards(&self, reference: &mut RewardReference, batch: &[CostWeightedLoss]) -> Result<Vec<Reward>> {
         let mean = reference.mean().unwrap_or_else(|| {
             let mut own = RewardReference::default();
