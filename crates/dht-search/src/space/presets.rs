@@ -137,7 +137,8 @@ impl Preset {
                     return Err(impossible("12 layers, the only size for which 6, 9, 12 heads are published"));
                 }
                 let arms = config.exits.iter().flat_map(|&depth| {
-                    let counts = if as_published && depth == 7 { shares_of(heads, [6, 9, 12]) } else { options.clone() };
+                    let counts =
+                        if as_published && depth == 7 { shares_of(heads, [6, 9, 12]) } else { options.clone() };
                     counts.into_iter().map(move |count| vec![(depth, count), (Preset::FROZEN_LAYERS, heads)])
                 });
                 config.search = integrated(arms)?;

@@ -270,7 +270,7 @@ fn check_head_bandits(head_set_prior_weight: f64) {
     }
     assert!(outcomes.iter().all(|count| *count > 0), "both feedbacks occur: {outcomes:?}");
 
-    let (counts, sets) = heads.parts();
+    let (counts, sets) = heads.bandits();
     check_head_sets(sets, &sets_by_hand, &mut rng);
     let raw = vectors(1, 42, &mut rng).remove(0);
     for (group, features) in features.iter().enumerate() {
@@ -345,7 +345,7 @@ fn integrated_searches_judge_head_sets_by_the_joint_rewards() {
         }
     }
     assert!(outcomes.iter().all(|count| *count > 0), "both feedbacks occur: {outcomes:?}");
-    check_head_sets(heads.parts().1, &by_hand, &mut rng);
+    check_head_sets(heads.bandits().1, &by_hand, &mut rng);
 }
 
 #[test]
@@ -360,7 +360,7 @@ fn full_sets_teach_nothing_where_the_settings_say_so() {
         let traces = vec![Group::new(0, &[0, 1], &[12, 12], &mut rng).trace()];
         heads.learn(&trace(decisions, traces), &losses(&[3, 3], &[0.5, 1.0])).unwrap();
         let w = [1.0; 13];
-        let learned = heads.parts().1.bandit().score(ArmId::new(1), &w).unwrap();
+        let learned = heads.bandits().1.bandit().score(ArmId::new(1), &w).unwrap();
         let prior = head_sets_by_hand(1.0).score(ArmId::new(1), &w).unwrap();
         assert_eq!(learned.width < prior.width, full_set_feedback);
     }
