@@ -1,4 +1,4 @@
-//! Settings of a search, including every value and choice that the paper leaves open.
+//! The settings of a search, including every value and choice that the paper leaves open.
 
 mod bandits;
 mod check;
