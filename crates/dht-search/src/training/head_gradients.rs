@@ -20,7 +20,7 @@ use crate::settings::PinnedHeads;
 const SMALLEST_GRADIENT: f64 = 1e-6;
 
 impl SearchObjective {
-    /// Pinned heads, the heads that every head set contains, at the start of a training. A model whose head router has
+    /// Pinned heads at the start of a training run, which every head set contains. A model whose head router has
     /// completed its warm-up keeps its pinned heads.
     pub(super) fn first_pins(&self) -> Result<Option<HeadSet>> {
         let heads = &self.dynamic.heads;
@@ -36,17 +36,17 @@ impl SearchObjective {
         let shape = self.dynamic.space().model_shape();
         let heads = &self.dynamic.heads;
         let some = heads.pinned().is_some_and(|pinned| !heads.is_warm() && !pinned.is_full(shape.heads));
-        let wanted = self.settings().pinned_heads == PinnedHeads::GradientImportance && some;
-        self.importance = wanted.then(|| HeadImportance::new(shape));
+        let by_importance = self.settings().pinned_heads == PinnedHeads::GradientImportance && some;
+        self.importance = by_importance.then(|| HeadImportance::new(shape));
     }
 
-    /// Context whose backward pass stores the gate gradients, if they are needed.
+    /// Makes the backward pass of a context store the gate gradients, if they are needed.
     pub(super) fn with_head_gradients(&self, ctx: ForwardContext) -> ForwardContext {
-        let wanted = self.settings().head_feedback == HeadFeedback::Gradient || self.importance.is_some();
-        if wanted { ctx.with_head_gate_gradients() } else { ctx }
+        let needed = self.settings().head_feedback == HeadFeedback::Gradient || self.importance.is_some();
+        if needed { ctx.with_head_gate_gradients() } else { ctx }
     }
 
-    /// Stores a step until its backward pass has run.
+    /// Stores a step until its backward pass has computed the gate gradients.
     pub(super) fn await_head_gradients(
         &mut self,
         batch: &PackedBatch,
@@ -67,7 +67,7 @@ impl SearchObjective {
     }
 
     /// Stores a step until its backward pass has run, if the importance of heads is needed. Head sets do not learn from
-    /// this step.
+    /// the step.
     pub(super) fn await_importance(&mut self, batch: &PackedBatch, ctx: &ForwardContext) {
         if self.importance.is_some() {
             let (samples, groups, scales) = (batch.sample_ids.clone(), Vec::new(), Vec::new());

@@ -1,12 +1,12 @@
-//! Means of gate gradients over samples.
+//! Importance of heads: means of gate gradients over samples.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use dht_dynamic::route::ModelShape;
 
-/// Importance of each head of each layer, E |∂L/∂ξ| (Michel et al. 2019, equation 2). Stored as sums over the
-/// samples that kept the head, with the number of these samples.
+/// Importance E |∂L/∂ξ| of each head in each layer (Michel et al. 2019, equation 2). It is stored as a sum over the
+/// samples that kept the head, with their number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeadImportance {
@@ -40,7 +40,7 @@ impl HeadImportance {
         means.into_iter().map(|mean| mean / norm).collect()
     }
 
-    /// Rejects a stored importance of another model, or one that no training can produce.
+    /// Rejects a stored importance of a model of another size, or with values that no training run can produce.
     pub(super) fn check_with(&self, ModelShape { layers, heads }: ModelShape) -> Result<()> {
         let sizes = |rows: Vec<usize>| rows == vec![heads; layers];
         let like = sizes(self.sums.iter().map(Vec::len).collect()) && sizes(self.counts.iter().map(Vec::len).collect());

@@ -1,4 +1,4 @@
-//! Distillation from a teacher: a full model that was trained before.
+//! Distillation of the exits from a teacher, which is a full model that was trained before.
 
 use dht_transformer::{ForwardContext, PackedBatch, Task, TextClassifier};
 
@@ -8,11 +8,14 @@ use crate::settings::Teacher;
 
 impl SearchObjective {
     /// Sets the teacher that [`Teacher::Full`] requires: a trained classifier of any size, with the same classes and
-    /// tokens. The teacher is neither changed nor saved with the model, and must be set again for a resumed training.
+    /// tokens. The teacher is neither changed nor saved with the model. A resumed training run must set it again.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) when the settings require no such teacher, or the teacher is for another task, has other
-    /// classes, has fewer tokens in its vocabulary, or reads shorter texts than this model.
+    /// [`Argument`](dht_dynamic::Error::Argument) in these cases:
+    ///
+    /// * The settings require no teacher.
+    /// * The teacher is for another task, or has another number of classes.
+    /// * The teacher has fewer tokens in its vocabulary, or reads shorter texts, than this model.
     pub fn with_teacher(mut self, teacher: TextClassifier) -> Result<Self> {
         if !self.wants_teacher() {
             let expected = "none, since soft_labels asks for no full teacher";
@@ -39,7 +42,7 @@ impl SearchObjective {
         self.settings().soft_labels.is_some_and(|soft| soft.teacher == Teacher::Full)
     }
 
-    /// Rejects a training without the required teacher.
+    /// Rejects a training run whose settings require a teacher if none was set.
     pub(crate) fn check_teacher(&self) -> Result<()> {
         if self.wants_teacher() { self.full_teacher().map(|_| ()) } else { Ok(()) }
     }
@@ -54,7 +57,7 @@ impl SearchObjective {
         Ok(self.full_teacher()?.logits(batch, &ForwardContext::inference())?.to_vec2()?)
     }
 
-    /// Records the FLOPs of the teacher for a batch.
+    /// Adds the FLOPs of the teacher's pass over a batch to the cost accounting.
     pub(crate) fn record_teacher(&mut self, batch: &PackedBatch) {
         if let Some(teacher) = &self.teacher {
             let flops = teacher.forward_flops((&batch.spans).into()).0;
