@@ -1,4 +1,4 @@
-//! Model of a search in an engine and in a service: what it answers, and what its answers may depend on.
+//! A search model in an engine and in a service: its answers, and what these answers may depend on.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

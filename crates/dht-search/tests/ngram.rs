@@ -16,7 +16,7 @@ use rand::RngExt;
 
 const CLASSES: usize = 3;
 
-/// Texts of which most have the token of their class, 10, 11 or 12.
+/// Texts. Most of them have the token of their class, 10, 11 or 12.
 fn texts(rows: u64, seed: u64) -> EncodedDataset {
     let mut rng = rng(seed);
     let text = |id| {
@@ -115,7 +115,7 @@ fn the_cascade_that_runs_is_the_one_of_the_tables() {
         let (found, expected) = (evaluate(&model, &test, 8).unwrap(), stages_of(&tables).at(1.0 - threshold));
         assert_eq!(found.labels, expected.labels);
         assert_eq!(depths(&found), expected.stages.iter().map(|stage| [0, 1, 4][*stage]).collect::<Vec<_>>());
-        // Every stage is the last one of some text, or the test says nothing.
+        // Every stage is the last one of some text; otherwise the test would show nothing.
         assert!(threshold < 0.9 || (0..3).all(|stage| expected.stages.contains(&stage)), "{:?}", expected.stages);
     }
 }

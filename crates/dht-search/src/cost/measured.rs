@@ -11,7 +11,7 @@ use super::WidthCoupling;
 use crate::error::{Error, Result};
 use dht_dynamic::{Route, route::ModelShape};
 
-/// Measured seconds of one layer, for a number of heads and a length of text.
+/// Measured seconds of one layer with a fixed number of heads and text length.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerSeconds {
@@ -23,7 +23,7 @@ pub struct LayerSeconds {
     pub seconds: f64,
 }
 
-/// Cost of routes in seconds, from a table of measured seconds by number of heads and tokens.
+/// Cost of routes in seconds, interpolated from a table that is measured by heads and tokens.
 ///
 /// Seconds are interpolated linearly between two measured lengths and between two measured head counts. A text shorter
 /// or longer than all measured ones gets the cost of the nearest measured length, so measure the whole range.

@@ -20,7 +20,7 @@ use dht_dynamic::passage::{GroupTrace, PassedExits, Walk};
 use dht_dynamic::router::{Decisions, ExitView, GroupDecisions, GroupView, HeadSetGroup, Mode};
 use dht_dynamic::{Route, Router};
 
-/// As [`dht_dynamic::evaluate`], with the errors of this crate.
+/// Calls [`dht_dynamic::evaluate`], with the error type of this crate.
 pub(super) fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     Ok(dht_dynamic::evaluate(model, data, batch_size)?)
 }
@@ -270,7 +270,7 @@ fn routes_of_another_space_are_refused() {
     assert!(matches!(wrong_count, Err(Error::Dynamic(Dynamic::Shape { what: "routes", .. }))));
 }
 
-/// Router that notes the answers of each exit, and checks that the choice of heads gets them.
+/// Router that notes the answers of each exit, and checks that the head router receives them.
 #[derive(Debug, Clone)]
 struct Noting;
 

@@ -1,4 +1,4 @@
-//! Settings of the scaling of contexts and of the head-set bandit's prior.
+//! Settings of context scaling and of the head-set bandit's prior.
 
 use serde::{Deserialize, Serialize};
 

@@ -150,8 +150,8 @@ impl Preset {
     /// Depths of the exits of a model with `layers` layers. The first exit ends the base.
     ///
     /// The base has a quarter of the layers, rounded down, at least one. The other layers form three groups of nearly
-    /// equal sizes, the smaller first; empty groups are omitted. The exits are 3, 6, 9, 12 for 12 layers (paper), 1, 3,
-    /// 5, 7 for 7 layers, and 1, 2, 4, 6 for 6 layers, where the cheapest route is a sixth of the model.
+    /// equal sizes, the smaller first; empty groups are omitted. The exits are 3, 6, 9, 12 for 12 layers (paper), and 1,
+    /// 3, 5, 7 for 7 layers. They are 1, 2, 4, 6 for 6 layers, where the cheapest route is a sixth of the model.
     pub fn exits(layers: usize) -> Vec<usize> {
         let base = (layers / 4).max(1);
         let others = layers.saturating_sub(base);

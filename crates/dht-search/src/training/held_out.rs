@@ -11,7 +11,7 @@ use super::objective::{SearchObjective, stream};
 use crate::error::{Error, Result};
 use crate::settings::{ExitLosses, LossSource, Normalization};
 
-/// First numbers of two ranges of random streams, for the selection of held-out texts and for their routes.
+/// First numbers of two ranges of random streams. One selects held-out texts, the other draws their routes.
 const HOLDING_OUT: u64 = 1 << 57;
 const ROUTING: u64 = 1 << 58;
 

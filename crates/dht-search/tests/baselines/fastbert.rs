@@ -23,14 +23,14 @@ fn fastbert(pooling: Pooling, settings: FastBertSettings, seed: u64) -> Result<F
     fastbert::fastbert(full_model(pooling), &settings, &mut rng(seed))
 }
 
-/// Exits of all kinds that the source or this crate has, small.
+/// Small exits of every kind that the source or this crate has.
 fn kinds() -> [FastBertSettings; 3] {
     let side = FastBertSettings { exit_kind: ExitKind::SideLayer { width: 8 }, ..FastBertSettings::default() };
     let linear = FastBertSettings { exit_kind: ExitKind::Linear, pooling: Pooling::Pooler, ..side.clone() };
     [FastBertSettings { exits: Some(vec![1, 3, LAYERS]), pooling: Pooling::Cls, ..side.clone() }, linear, side]
 }
 
-/// Exits without dropout, whose losses in training are those of inference.
+/// Exits without dropout, so that their losses are the same in training and at inference.
 fn linear() -> FastBertSettings {
     FastBertSettings { exit_kind: ExitKind::Linear, ..FastBertSettings::default() }
 }
@@ -170,7 +170,7 @@ fn cached_states_give_the_same_losses_for_fewer_flops() -> Result<()> {
     Ok(())
 }
 
-/// Every text leaves at one exit, which is read for those that leave alone.
+/// Rule by which every text leaves at one exit. An exit is then read only for the texts that leave there.
 #[derive(Debug)]
 struct LeaveAt(usize);
 

@@ -37,7 +37,7 @@ fn in_training_every_text_trains_every_exit_weighted_by_depth() -> Result<()> {
     assert_eq!(routes, [(&full_route()?.to_string(), &150)]);
     assert_eq!(Baseline::flops(&search), search.accounting().flops);
 
-    // Without dropout the first loss is Σ j·CEⱼ / Σ j of the fresh model.
+    // Without dropout the first loss is Σ j·CEⱼ / Σ j of the untrained model.
     let (rng, mut config) = (&mut rng(1), config([LAYERS, HEADS, 16, 20], 0.5));
     (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
     let mut search = pabee(dht_toys::encoder(&config, rng), CLASSES, &PabeeSettings::default(), rng)?;

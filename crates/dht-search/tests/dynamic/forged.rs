@@ -1,4 +1,4 @@
-//! Forged states, which no training wrote: they are refused and change nothing, or do no harm.
+//! Forged states, which no training run wrote: they are rejected and change nothing, or do no harm.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +23,7 @@ fn integrated(settings: SearchSettings) -> Result<SearchObjective> {
     model_of(Preset::FDht, settings, 1)
 }
 
-/// Field by which a state is refused; the model must be unchanged.
+/// Field that the error names when a state is rejected; the model must be unchanged.
 fn refused(model: &mut SearchObjective, state: Value, training: &EncodedDataset) -> Result<&'static str> {
     let before = weights_and_state(model)?;
     let error = model.restore(state, training).expect_err("a forged state was taken");
@@ -112,7 +112,7 @@ fn a_rejected_state_of_the_next_space_keeps_the_first_space() -> Result<()> {
     Ok(())
 }
 
-/// Paths of all values in a state; of a large array only the ends.
+/// Paths of all values in a state. A large array has only the paths of its first and last values.
 fn paths(value: &Value, path: String, found: &mut Vec<String>) {
     match value {
         Value::Array(items) => {
@@ -129,7 +129,7 @@ fn paths(value: &Value, path: String, found: &mut Vec<String>) {
     found.push(path);
 }
 
-/// Another value to replace one.
+/// Different value that replaces a value.
 fn other<R: Rng>(value: &Value, rng: &mut R) -> Value {
     let mut others = vec![Value::Null, json!(0), json!(-1), json!(1e308), json!(u64::MAX), json!([])];
     if let Value::Array(items) = value {

@@ -1,4 +1,4 @@
-//! Paper's settings end to end: sizes of contexts, learning from the first batch on, Algorithm 3 in training and at
+//! The paper's settings end to end: sizes of contexts, learning from the first batch on, Algorithm 3 in training and at
 //! inference, and the two phases of P-DHT.
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ const ROWS: u64 = 37;
 const SIZE: usize = 5;
 const BATCH: usize = 8;
 
-/// Paper's settings with small queues. A random route would nearly always be the deepest.
+/// The paper's settings with small queues. A random route would nearly always be the deepest.
 fn paper() -> SearchSettings {
     SearchSettings { dispatch: Dispatch::Queue { size: SIZE }, explore_power: 16.0, ..SearchSettings::paper() }
 }
@@ -37,7 +37,7 @@ fn start() -> Progress {
     Progress { seed: 5, step: 0, epoch: 0, share: 0.0 }
 }
 
-/// One epoch of a training whose weights stay as they are.
+/// One epoch of a training run that does not change the weights.
 fn run_epoch(model: &mut SearchObjective, data: &EncodedDataset, progress: &mut Progress) -> Result<()> {
     for rows in (0..data.len()).collect::<Vec<_>>().chunks(BATCH) {
         model.offer(data.batch(rows)?, *progress)?;
@@ -52,7 +52,7 @@ fn run_epoch(model: &mut SearchObjective, data: &EncodedDataset, progress: &mut 
     Ok(())
 }
 
-/// Updates of each arm of the depth or joint bandit.
+/// Number of updates of each arm of the depth or joint bandit.
 fn updates(state: &Value) -> Vec<u64> {
     let arms = state["router"]["bandit"]["linear"]["policy"]["learned"].as_array().expect("the bandit's arms");
     arms.iter().map(|arm| arm["updates"].as_u64().expect("a count")).collect()
@@ -186,7 +186,7 @@ fn a_full_queue_is_one_batch_and_the_rest_drains_at_epoch_end() -> Result<()> {
         assert!(model.next_loss(progress, false)?.is_none(), "no queue is full");
     }
     assert!(steps > 2, "queues were full {steps} times");
-    // The epoch ends: what is left leaves too, the shallowest queue first.
+    // At the end of the epoch the remaining samples leave too, the shallowest queue first.
     let waiting: Vec<usize> = by_hand.iter().map(Vec::len).filter(|count| *count > 0).collect();
     assert!(!waiting.is_empty(), "nothing is left to be drained");
     for count in waiting {

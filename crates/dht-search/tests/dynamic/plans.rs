@@ -1,4 +1,4 @@
-//! Trainings that do more than train each sample on its route: full-model steps, held-out texts, soft labels.
+//! Training runs that do more than train each sample on its route: full-model steps, held-out texts, soft labels.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -40,12 +40,12 @@ fn trained(settings: &SearchSettings, data: &EncodedDataset) -> Result<SearchObj
     toy::trained(build(settings, 1)?, data)
 }
 
-/// States of the routers in a training's state.
+/// States of both routers in the state of a training run.
 fn routers(state: &serde_json::Value) -> serde_json::Value {
     serde_json::json!([state["router"], state["heads"]])
 }
 
-/// Depth of each sample in the order of training, and the samples of each step.
+/// Depth of each sample in the order in which samples are trained on, and the samples of each step.
 fn depths_and_steps(settings: SearchSettings) -> Result<(Vec<usize>, Vec<usize>), Stop> {
     let mut observed = Observed::new(build(&settings, 1)?);
     let depths = Arc::new(Mutex::new(Vec::new()));
@@ -171,7 +171,7 @@ fn after_epoch_1_only_bandits_of_all_epochs_keep_learning() -> Result<()> {
 
 #[test]
 fn held_out_texts_train_the_bandits_and_never_the_model() -> Result<()> {
-    // All routes are drawn, so that what the bandits learn does not reach the model.
+    // All routes are random, so that the bandits' learned state has no effect on the model.
     let loss_source = LossSource::HeldOut { share: 0.25 };
     let settings = SearchSettings { explore_share: 1.0, loss_source, ..default_settings() };
     let data = task(ROWS, 1);
@@ -223,7 +223,7 @@ fn a_teacher_that_does_not_fit_or_is_not_asked_for_is_refused() -> Result<()> {
         model(SearchSettings { soft_labels: Some(DEEPEST), ..default_settings() }, 1)?.with_teacher(teacher(3)?)
     ));
     assert!(refused(model(asking.clone(), 1)?.with_teacher(teacher(4)?)));
-    // Without one there is no training, and none to be resumed.
+    // Without a teacher no training run can start or be resumed.
     let (data, progress) = (task(ROWS, 1), Progress { seed: 5, step: 0, epoch: 0, share: 0.0 });
     let mut alone = model(asking.clone(), 1)?;
     assert!(matches!(alone.prepare(&data, progress), Err(Error::Dynamic(Dynamic::Argument { name: "teacher", .. }))));

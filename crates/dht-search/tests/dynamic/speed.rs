@@ -23,10 +23,10 @@ pub fn trained(all_heads: bool) -> Result<SearchModel> {
 /// One model for all tests of this file that only read it.
 fn shared() -> &'static SearchModel {
     static MODEL: OnceLock<SearchModel> = OnceLock::new();
-    MODEL.get_or_init(|| trained(false).expect("a training"))
+    MODEL.get_or_init(|| trained(false).expect("a training run"))
 }
 
-/// Shared model as a curve takes it.
+/// Shared model in the form that a curve requires.
 fn routed() -> DynamicModel {
     shared().clone().into()
 }

@@ -1,4 +1,4 @@
-//! Entropy threshold: what it does at both ends and between, and that a budget of FLOPs finds it.
+//! The entropy threshold: its effect at both ends and between, and its calibration to a budget of FLOPs.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -28,7 +28,7 @@ fn trained() -> Result<SearchModel> {
 
 fn shared() -> &'static SearchModel {
     static MODEL: OnceLock<SearchModel> = OnceLock::new();
-    MODEL.get_or_init(|| trained().expect("a training"))
+    MODEL.get_or_init(|| trained().expect("a training run"))
 }
 
 /// Depth at which each text leaves.
@@ -118,7 +118,7 @@ fn a_budget_of_flops_finds_its_threshold() -> Result<()> {
 fn the_speed_is_the_threshold_and_leaves_lambda_unchanged() -> Result<()> {
     let faster = shared().with_speed(0.75)?;
     assert_eq!((faster.speed(), faster.lambda()), (Some(0.75), shared().lambda()));
-    // Rewards in which the cost is learned fix no λ, but the threshold is still free.
+    // Rewards in which the cost is learned have no λ, but the threshold can still be set.
     let settings = SearchSettings { reward_shape: RewardShape::Log, ..settings(0.5) };
     assert_eq!(model(settings, 1)?.into_model().with_speed(0.1)?.speed(), Some(0.1));
     Ok(())

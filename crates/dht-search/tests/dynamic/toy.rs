@@ -1,4 +1,4 @@
-//! Task whose answer is planted, and a model small enough to train in a second.
+//! Toy task with known answers, and a model small enough to train in a second.
 
 use dht_dynamic::{Evaluation, Predictor};
 use dht_search::{
@@ -25,7 +25,7 @@ pub fn task(rows: u64, seed: u64) -> EncodedDataset {
     planted::texts(rows, seed, 1..7, 50)
 }
 
-/// No texts of the same classes.
+/// Data set with the same classes and no texts.
 pub fn nothing() -> EncodedDataset {
     task(0, 0)
 }
@@ -41,17 +41,17 @@ pub fn untrained(space: SearchSpace, settings: SearchSettings, classes: usize, s
     SearchModel::new(encoder(LAYERS, seed), space, settings, classes, &mut rng(seed))
 }
 
-/// Training of a model in the space of a preset.
+/// Objective that trains a model in the space of a preset.
 pub fn model_of(preset: Preset, settings: SearchSettings, seed: u64) -> Result<SearchObjective> {
     SearchObjective::new(untrained(preset.space(LAYERS, HEADS)?, settings, CLASSES, seed)?)
 }
 
-/// Training of a model with exits 1, 2, 4, 6, and 8, 10 or 12 heads in each group.
+/// Objective that trains a model with exits 1, 2, 4, 6, and 8, 10 or 12 heads in each group.
 pub fn model(settings: SearchSettings, seed: u64) -> Result<SearchObjective> {
     model_of(Preset::TDht, settings, seed)
 }
 
-/// Training of a model without dropout, with all heads in every group or with T-DHT's options.
+/// Objective that trains a model without dropout, with all heads in every group or with T-DHT's options.
 pub fn without_dropout(all_heads: bool, settings: SearchSettings) -> Result<SearchObjective> {
     let mut space = Preset::TDht.space(LAYERS, HEADS)?.config().clone();
     if all_heads {
@@ -92,28 +92,28 @@ pub fn accounting_without_seconds(accounting: &CostAccounting) -> CostAccounting
     CostAccounting { bandit_seconds: 0.0, ..accounting.clone() }
 }
 
-/// Result of a training: weights, routers, queues and costs, without seconds.
+/// Result of a training run: weights, routers, queues and costs, without seconds.
 pub fn weights_and_state(model: &SearchObjective) -> Result<(Bits, serde_json::Value)> {
     let mut state = model.state()?;
     state["accounting"]["bandit_seconds"] = 0.into();
     Ok((bits(model.parameters()), state))
 }
 
-/// Weights and state of a model that is not in training.
+/// Weights and routers of a model outside a training run.
 pub fn weights_and_state_of(model: &SearchModel) -> Result<(Bits, serde_json::Value)> {
     weights_and_state(&SearchObjective::new(model.clone())?)
 }
 
-/// Observes a training, and stops it after a number of batches.
+/// Observer that records a training run, and stops it after a number of batches.
 pub struct Observed {
     pub model: SearchObjective,
-    /// Rows of the batches as they come.
+    /// Rows of the batches, in the order of arrival.
     pub order: Vec<u64>,
     /// For each step: its samples, and whether the queues were drained.
     pub steps: Vec<(usize, bool)>,
-    /// Batches before the training stops.
+    /// Number of batches after which the training run stops.
     pub stop_after: Option<usize>,
-    /// Batches so far.
+    /// Number of batches so far.
     pub offers: usize,
 }
 
@@ -147,7 +147,7 @@ impl From<dht_dynamic::Error> for Stop {
     }
 }
 
-/// As [`dht_dynamic::evaluate`], with the errors of a search.
+/// Calls [`dht_dynamic::evaluate`], with the error type of a search.
 pub fn evaluate(model: &dyn Predictor, texts: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     Ok(dht_dynamic::evaluate(model, texts, batch_size)?)
 }

@@ -28,7 +28,7 @@ fn vectors(count: usize, size: usize, rng: &mut dyn Rng) -> Rows {
     (0..count).map(|_| (0..size).map(|_| rng.random::<f64>() * 4.0 - 1.0).collect()).collect()
 }
 
-/// Context scaled by the mean and variance of all contexts so far, clipped at five standard deviations.
+/// Scales a context by the mean and variance of all contexts so far, and clips it at five standard deviations.
 fn scaled(seen: &Rows, raw: &[f64]) -> Vec<f64> {
     let of = |column: usize| {
         let values = || seen.iter().map(|row| row[column]);
@@ -39,7 +39,7 @@ fn scaled(seen: &Rows, raw: &[f64]) -> Vec<f64> {
     (0..raw.len()).map(of).collect()
 }
 
-/// Trace of texts with these decisions, which ran these groups of layers.
+/// Trace of a batch with the decisions of its texts and the groups of layers that they ran.
 fn trace(decisions: Decisions, groups: Vec<GroupTrace>) -> Trace {
     let mut trace = Trace::default();
     (trace.decisions, trace.groups) = (decisions, groups);
@@ -110,7 +110,7 @@ fn check_depth_bandit(preset: Preset, batches: Batches, exit_of: &dyn Fn(usize) 
     let linear = &router.learned.bandit.linear;
     let mut chosen = BTreeSet::new();
     for _ in 0..1000 {
-        // Far from what was seen, so that other arms are best for other contexts.
+        // Contexts far from the observed ones, so that different arms are best for different contexts.
         let raw: Vec<f64> = (0..84).map(|_| rng.random_range(-20.0..20.0)).collect();
         let found = linear.scores(&setup, &raw, Some(&features), setup.constant()).unwrap();
         let mut bounds = Vec::new();

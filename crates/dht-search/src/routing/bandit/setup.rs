@@ -128,12 +128,12 @@ impl Setup {
         self.exit_routes.iter().map(|route| self.share(route, tokens)).collect()
     }
 
-    /// Cost of a text of `tokens` tokens on each arm of the joint bandit, as a share of the full model's cost.
+    /// Cost of each arm of the joint bandit for a text with `tokens` tokens, as a share of the full model's cost.
     pub(crate) fn arm_costs(&self, tokens: usize) -> Result<Vec<f64>> {
         self.space.integrated_arms().iter().map(|route| self.share(route, tokens)).collect()
     }
 
-    /// Cost of a group of layers for each of its head options, as a share of the full model's cost.
+    /// Cost of a layer group with each head option for a text with `tokens` tokens, as a share of the full model's cost.
     pub(crate) fn group_costs(&self, group: usize, tokens: usize) -> Result<Vec<f64>> {
         let before = match (self.space.base(), group) {
             (Some(_), _) => self.share(&self.exit_routes[group], tokens)?,

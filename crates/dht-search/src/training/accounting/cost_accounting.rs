@@ -18,7 +18,7 @@ const MOST: u64 = 1 << 62;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CostAccounting {
-    /// FLOPs of all matrix products: forward and backward passes, second passes of queued samples through the base
+    /// FLOPs of all matrix products of the training run. They include second passes of queued samples through the base
     /// layers, pre-passes that compute contexts, passes for arm features, and the passes of a teacher and of held-out
     /// texts.
     pub flops: u64,
