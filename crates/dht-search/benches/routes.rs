@@ -53,18 +53,18 @@ fn main() -> Result<()> {
     }
     // Cargo runs a bench in the folder of its package; paths are relative to the workspace's.
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let given = |flag: &str| {
+    let value_of = |flag: &str| {
         let index = arguments.iter().position(|argument| argument == flag)?;
         arguments.get(index + 1).map(|path| workspace.join(path))
     };
-    let found = |flag: &str, variable: &str, part: &str| given(flag).or_else(|| outside(variable, part));
-    let at_hand = (found("--encoder", "DHT_MODELS", "minilm-l6"), found("--data", "DHT_DATA", "ag_news"));
+    let path_of = |flag: &str, variable: &str, part: &str| value_of(flag).or_else(|| outside(variable, part));
+    let at_hand = (path_of("--encoder", "DHT_MODELS", "minilm-l6"), path_of("--data", "DHT_DATA", "ag_news"));
     let (Some(encoder), Some(data)) = at_hand else { return Ok(()) };
     let texts = Texts::read(&encoder, &data)?;
-    let model = dynamic_model(&encoder, given("--model"), &texts)?;
+    let model = dynamic_model(&encoder, value_of("--model"), &texts)?;
     let report = measured(&model, &texts)?;
     println!("{report}");
-    given("--page").map_or(Ok(()), |page| write_page(&page, &report))
+    value_of("--page").map_or(Ok(()), |page| write_page(&page, &report))
 }
 
 /// Texts for training, for the selection of the speed, and for the measurement.

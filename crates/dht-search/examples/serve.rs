@@ -61,13 +61,13 @@ fn main() -> Result<(), Error> {
     let (model, labels, tokenizer) = SearchModel::load(&folder, &Device::Cpu)?;
     let model = DynamicModel::from(model);
     let (least, most) = SpeedCurve::new(&model, &held_out, 64)?.range();
-    let found = calibrate(&model, &held_out, (least + most) / 2.0, 64)?;
+    let calibrated = calibrate(&model, &held_out, (least + most) / 2.0, 64)?;
     println!(
         "FLOPs from {least:.3} to {most:.3} of the full model; speed {:.3} costs {:.3}",
-        found.speed, found.flops_ratio
+        calibrated.speed, calibrated.flops_ratio
     );
     let tokenizer = tokenizer.expect("it was saved with the model");
-    let engine = Engine::new(model.with_speed(found.speed)?, tokenizer, &labels)?.with_max_length(64)?;
+    let engine = Engine::new(model.with_speed(calibrated.speed)?, tokenizer, &labels)?.with_max_length(64)?;
     let correct: usize = std::thread::scope(|scope| {
         let ask = |part: &[Example]| -> Result<usize, Error> {
             let texts: Vec<&str> = part.iter().map(|example| &*example.text).collect();

@@ -60,9 +60,9 @@ fn probabilities(logits: &Tensor) -> Vec<Vec<f32>> {
     log_softmax(logits).unwrap().exp().unwrap().to_vec2().unwrap()
 }
 
-fn assert_close(found: &[f32], expected: &[f32], what: &str) {
-    for (a, b) in found.iter().zip(expected) {
-        assert!((a - b).abs() <= 1e-5, "{what}: {found:?}, expected {expected:?}");
+fn assert_close(values: &[f32], expected: &[f32], what: &str) {
+    for (a, b) in values.iter().zip(expected) {
+        assert!((a - b).abs() <= 1e-5, "{what}: {values:?}, expected {expected:?}");
     }
 }
 
@@ -214,7 +214,7 @@ fn walk(model: &SearchModel, passed: PassedExits) {
     let mut seen = 0;
     for output in &trace.outputs {
         let logits = probabilities(&output.logits);
-        for (sample, found) in output.samples.iter().zip(&logits) {
+        for (sample, row) in output.samples.iter().zip(&logits) {
             let exit = trace.decisions.exits[*sample];
             assert!(output.exit == exit || (passed != PassedExits::Skip && output.exit < exit));
             let alone = data.batch(&[*sample]).unwrap();
@@ -229,7 +229,7 @@ fn walk(model: &SearchModel, passed: PassedExits) {
                 hidden = model.encoder().run(fixed.layers(), &hidden, &HeadPlan::Full, &ctx).unwrap();
             }
             let alone = probabilities(&model.model().exits()[output.exit].logits(&hidden, &ctx).unwrap());
-            assert_close(found, &alone[0], &format!("sample {sample} at exit {}", output.exit));
+            assert_close(row, &alone[0], &format!("sample {sample} at exit {}", output.exit));
             seen += 1;
         }
     }
@@ -238,12 +238,12 @@ fn walk(model: &SearchModel, passed: PassedExits) {
 
 fn one_group(model: &SearchModel, trace: &GroupTrace, sample: usize, hidden: &Hidden, ctx: &ForwardContext) -> Hidden {
     let index = trace.members.iter().position(|member| *member == sample).unwrap();
-    let found = trace.decisions.head_sets.iter().filter(|group| group.samples.contains(&index));
-    let found: Vec<_> = found.collect();
-    assert_eq!(found.len(), 1, "each sample is in one group");
-    assert_eq!(found[0].heads.len(), trace.decisions.kept[index]);
+    let sets = trace.decisions.head_sets.iter().filter(|group| group.samples.contains(&index));
+    let sets: Vec<_> = sets.collect();
+    assert_eq!(sets.len(), 1, "each sample is in one group");
+    assert_eq!(sets[0].heads.len(), trace.decisions.kept[index]);
     let layers = model.space().groups()[trace.group].layers();
-    model.encoder().run(layers, hidden, &HeadPlan::Same(found[0].heads), ctx).unwrap()
+    model.encoder().run(layers, hidden, &HeadPlan::Same(sets[0].heads), ctx).unwrap()
 }
 
 #[test]

@@ -256,8 +256,8 @@ mod tests {
                 }
             }
         }
-        for (found, sum) in features.head_sets.iter().zip(sums) {
-            assert!((found - sum / count).abs() < 1e-6, "{found}, {} by hand", sum / count);
+        for (value, sum) in features.head_sets.iter().zip(sums) {
+            assert!((value - sum / count).abs() < 1e-6, "{value}, {} by hand", sum / count);
         }
     }
 }

@@ -222,9 +222,9 @@ mod tests {
         prepare(&mut search, &texts);
         // Steps of the full model: the same gates as the oracle's, from batches in place of single texts.
         steps(&mut search, &texts, 0.0);
-        let found = search.importance.clone().unwrap();
+        let importance = search.importance.clone().unwrap();
         for layer in 0..4 {
-            for (a, b) in found.of_layer(layer).iter().zip(normalised(&expected.heads[layer])) {
+            for (a, b) in importance.of_layer(layer).iter().zip(normalised(&expected.heads[layer])) {
                 assert!((a - b).abs() < 1e-4, "layer {layer}: {a}, expected {b}");
             }
         }
@@ -274,11 +274,11 @@ mod tests {
 
         let heads = vec![9, 2];
         let settings = SearchSettings { pinned_heads: PinnedHeads::Given { heads: heads.clone() }, ..short };
-        let mut given = search(2, settings.clone());
-        prepare(&mut given, &texts);
-        steps(&mut given, &texts, 0.9);
-        assert_eq!(pinned(&given), Some(HeadSet::from_indices(heads, 12).unwrap()));
-        let space = |pinned| SpaceConfig { pinned, ..given.dynamic.space().config().clone() };
+        let mut listed = search(2, settings.clone());
+        prepare(&mut listed, &texts);
+        steps(&mut listed, &texts, 0.9);
+        assert_eq!(pinned(&listed), Some(HeadSet::from_indices(heads, 12).unwrap()));
+        let space = |pinned| SpaceConfig { pinned, ..listed.dynamic.space().config().clone() };
         for (pinned, heads) in [(3, vec![9, 2]), (2, vec![9, 9]), (2, vec![9, 12])] {
             let settings = SearchSettings { pinned_heads: PinnedHeads::Given { heads }, ..settings.clone() };
             let refused = settings.check_with(&SearchSpace::new(space(pinned)).unwrap());

@@ -219,11 +219,11 @@ fn the_planted_encoder_does_what_is_planted() {
 fn seeds_within_a_quarter(integrated: bool, settings: &SearchSettings) -> [u64; 2] {
     let mut within = [0; 2];
     for seed in 0..SEEDS {
-        let found = regret(&mut planted_search(integrated, settings.clone()), |rng| Mode::Explore(rng), seed);
+        let learned = regret(&mut planted_search(integrated, settings.clone()), |rng| Mode::Explore(rng), seed);
         let uniform = SearchSettings { ..settings.clone() };
         let even = regret(&mut planted_search(integrated, uniform), |rng| Mode::Random(rng), seed);
-        for (within, (found, even)) in within.iter_mut().zip(found.into_iter().zip(even)) {
-            *within += u64::from(found <= 0.25 * even);
+        for (within, (regret, even)) in within.iter_mut().zip(learned.into_iter().zip(even)) {
+            *within += u64::from(regret <= 0.25 * even);
         }
     }
     within
@@ -303,11 +303,11 @@ fn default_settings_find_planted_depths_from_the_context_alone() {
     for seed in 0..5 {
         let settings = SearchSettings::default;
         let [even, _] = regret(&mut planted_search(false, settings()), |rng| Mode::Random(rng), seed);
-        let [found, _] = regret(&mut planted_search(false, settings()), |rng| Mode::Explore(rng), seed);
+        let [learned, _] = regret(&mut planted_search(false, settings()), |rng| Mode::Explore(rng), seed);
         let mut control = planted_search(false, settings());
         control.dynamic.router = Box::new(ShuffledContexts(control.dynamic.router.clone()));
         let [of_control, _] = regret(&mut control, |rng| Mode::Explore(rng), seed);
-        assert!(found <= 0.25 * even, "seed {seed}: {found} of {even}");
+        assert!(learned <= 0.25 * even, "seed {seed}: {learned} of {even}");
         // The best single exit has about a third of the regret of random ones.
         assert!(of_control > 0.25 * even, "seed {seed}, from contexts of other texts: {of_control} of {even}");
     }

@@ -42,13 +42,13 @@ fn trained(mut training: FrozenExits, epochs: usize, data: &EncodedDataset) -> R
 
 fn predictions(model: &dyn Predictor, data: &EncodedDataset) -> Result<Vec<Prediction>> {
     let ctx = ForwardContext::inference();
-    let mut found = vec![None; data.len()];
+    let mut predictions = vec![None; data.len()];
     for rows in PackedBatch::longest_first(&data.lengths(), 16)? {
         for (row, prediction) in rows.iter().zip(model.predict(&data.batch(&rows)?, &ctx)?.predictions) {
-            found[*row] = Some(prediction);
+            predictions[*row] = Some(prediction);
         }
     }
-    Ok(found.into_iter().flatten().collect())
+    Ok(predictions.into_iter().flatten().collect())
 }
 
 #[test]
@@ -215,12 +215,12 @@ fn one_pass_gives_the_answers_of_every_exit_and_speed() -> Result<()> {
     let entropy = |row: &[f64]| -> f64 { row.iter().map(|log| -log.exp() * log).sum::<f64>() / (CLASSES as f64).ln() };
     let mut depths = Vec::new();
     for speed in [0.0, 0.2, 0.4, 0.6, 0.8, 2.0] {
-        let found = evaluate(&model.with_speed(speed)?, &test, 16)?;
-        for (row, route) in found.routes.iter().enumerate() {
+        let evaluation = evaluate(&model.with_speed(speed)?, &test, 16)?;
+        for (row, route) in evaluation.routes.iter().enumerate() {
             let leaves = (0..LAYERS - 1).find(|exit| entropy(by_exit[*exit].row(row)) < speed);
             assert_eq!(route.depth(), leaves.unwrap_or(LAYERS - 1) + 1, "speed {speed}, row {row}");
         }
-        depths.push(found.routes.iter().map(Route::depth).sum::<usize>());
+        depths.push(evaluation.routes.iter().map(Route::depth).sum::<usize>());
     }
     assert!(depths.is_sorted_by(|slow, fast| slow >= fast), "{depths:?}");
     assert!(

@@ -72,16 +72,16 @@ fn a_text_exits_where_the_agreement_count_reaches_the_patience() -> Result<()> {
     let class = |row: &[f64]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).expect("a class");
     let mut sums = Vec::new();
     for patience in 1..=LAYERS {
-        let found = evaluate(&model.with_speed(1.0 / patience as f64)?, &test, 16)?;
-        for (row, route) in found.routes.iter().enumerate() {
+        let evaluation = evaluate(&model.with_speed(1.0 / patience as f64)?, &test, 16)?;
+        for (row, route) in evaluation.routes.iter().enumerate() {
             let classes: Vec<usize> = by_exit.iter().map(|rows| class(rows.row(row))).collect();
             // The first exit that agrees with each of the `patience` exits before it.
             let agrees = |exit: &usize| classes[exit - patience..=*exit].iter().all(|own| *own == classes[*exit]);
             let exit = (patience..LAYERS - 1).find(agrees).unwrap_or(LAYERS - 1);
             assert_eq!(route.depth(), exit + 1, "patience {patience}: {classes:?}");
-            assert_eq!(found.labels[row] as usize, classes[exit]);
+            assert_eq!(evaluation.labels[row] as usize, classes[exit]);
         }
-        sums.push(found.routes.iter().map(Route::depth).sum::<usize>());
+        sums.push(evaluation.routes.iter().map(Route::depth).sum::<usize>());
     }
     assert!(sums.is_sorted() && sums[0] > 2 * 120 && sums[0] < sums[1] && sums[3] == LAYERS * 120, "{sums:?}");
     Ok(())
@@ -152,7 +152,7 @@ fn as_a_model_of_early_exits_it_predicts_the_same() -> Result<()> {
         let model = model.with_speed(1.0 / patience)?;
         let (own, exits) = (evaluate(&model, &test, 16)?, evaluate(&model.to_dynamic()?, &test, 16)?);
         assert_eq!((&own.labels, &own.losses, &own.row_flops), (&exits.labels, &exits.losses, &exits.row_flops));
-        let depths = |found: &Evaluation| found.routes.iter().map(Route::depth).collect::<Vec<_>>();
+        let depths = |evaluation: &Evaluation| evaluation.routes.iter().map(Route::depth).collect::<Vec<_>>();
         assert_eq!(depths(&own), depths(&exits), "patience {patience}");
     }
     Ok(())

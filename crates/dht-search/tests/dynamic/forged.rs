@@ -113,20 +113,20 @@ fn a_rejected_state_of_the_next_space_keeps_the_first_space() -> Result<()> {
 }
 
 /// Paths of all values in a state. A large array has only the paths of its first and last values.
-fn paths(value: &Value, path: String, found: &mut Vec<String>) {
+fn paths(value: &Value, path: String, list: &mut Vec<String>) {
     match value {
         Value::Array(items) => {
             let ends = [0, 1, items.len().saturating_sub(1)];
             items.iter().enumerate().filter(|(index, _)| ends.contains(index)).for_each(|(index, item)| {
-                paths(item, format!("{path}/{index}"), found);
+                paths(item, format!("{path}/{index}"), list);
             });
         }
         Value::Object(fields) => {
-            fields.iter().for_each(|(key, item)| paths(item, format!("{path}/{}", key.replace('/', "~1")), found));
+            fields.iter().for_each(|(key, item)| paths(item, format!("{path}/{}", key.replace('/', "~1")), list));
         }
         _ => {}
     }
-    found.push(path);
+    list.push(path);
 }
 
 /// Different value that replaces a value.
@@ -178,11 +178,11 @@ fn whatever_is_changed_in_a_state_nothing_panics() -> Result<()> {
             model.offer(training.batch(&[20, 21, 22, 23])?, Progress { seed: 3, step: 50, epoch: 1, share: 0.9 })?;
             state = model.state()?;
         }
-        let mut found = Vec::new();
-        paths(&state, String::new(), &mut found);
+        let mut list = Vec::new();
+        paths(&state, String::new(), &mut list);
         // Grouped by field, so that the many values of a factor do not hide the rest.
         let mut kinds: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for path in found {
+        for path in list {
             let kind = path.split('/').map(|part| part.parse::<usize>().map_or(part, |_| "#")).collect::<Vec<_>>();
             kinds.entry(kind.join("/")).or_default().push(path);
         }

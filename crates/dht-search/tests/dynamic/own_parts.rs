@@ -315,8 +315,8 @@ fn training_a_copied_model_leaves_the_model_as_it_is() -> Result<()> {
         Trainer::new(train_settings()).fit(&mut search, &training, &test, &mut ())?;
         let model = search.into_model();
         let answers = |model: &SearchModel| -> Result<_> {
-            let found = evaluate(model, &test, 8)?;
-            Ok((found.losses, found.routes, model.encoder().parameters().values()?))
+            let evaluation = evaluate(model, &test, 8)?;
+            Ok((evaluation.losses, evaluation.routes, model.encoder().parameters().values()?))
         };
         let before = answers(&model)?;
         let copy = model.deep_clone()?;

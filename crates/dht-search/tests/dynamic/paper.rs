@@ -160,13 +160,13 @@ fn a_full_queue_is_one_batch_and_the_rest_drains_at_epoch_end() -> Result<()> {
         let expected: u64 = rows.iter().map(|row| base(row).total().0).sum();
         assert_eq!(model.accounting().flops - before, expected);
         // Each sample joins the queue of its depth, in the order of arrival.
-        let found = queued(&model)?;
+        let by_queue = queued(&model)?;
         for row in rows.iter().map(|row| *row as u64) {
-            let exits: Vec<usize> = (0..4).filter(|exit| found[*exit].contains(&row)).collect();
+            let exits: Vec<usize> = (0..4).filter(|exit| by_queue[*exit].contains(&row)).collect();
             assert_eq!(exits.len(), 1, "row {row} waits in one queue");
             by_hand[exits[0]].push(row);
         }
-        assert_eq!(found, by_hand);
+        assert_eq!(by_queue, by_hand);
         // While a queue is full, its first five samples leave as one batch; the others wait.
         while let Some(exit) = by_hand.iter().position(|queue| queue.len() >= SIZE) {
             let (trained, before) = (model.accounting().clone(), model.accounting().flops);

@@ -182,17 +182,17 @@ fn held_out_texts_train_the_bandits_and_never_the_model() -> Result<()> {
     assert_eq!(plain.accounting().routes.values().sum::<u64>(), 2 * (ROWS - held_out));
     assert!(plain.accounting().held_out_flops > 0 && plain.accounting().held_out_flops < plain.accounting().flops);
     let (weights, state) = (bits(plain.parameters()), plain.state()?);
-    let mut found = 0;
+    let mut untrained = 0;
     for row in 0..ROWS as usize {
         let mut changed = data.clone();
         changed.samples[row].label = (changed.samples[row].label + 1) % CLASSES as u32;
         let model = trained(&settings, &changed)?;
         if bits(model.parameters()) == weights {
-            found += 1;
+            untrained += 1;
             assert_ne!(routers(&model.state()?), routers(&state), "nothing learns from text {row}");
         }
     }
-    assert_eq!(found, held_out);
+    assert_eq!(untrained, held_out);
     // Without held-out texts the training uses every text.
     let all = trained(&SearchSettings { loss_source: LossSource::AllEpochs, ..settings }, &data)?;
     assert_eq!((all.accounting().samples, all.accounting().held_out_samples), (2 * ROWS, 0));

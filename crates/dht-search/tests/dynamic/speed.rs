@@ -67,13 +67,13 @@ fn a_calibrated_model_costs_its_budget() -> Result<()> {
     let budgets = curve.budgets(9);
     assert_eq!((budgets.len(), budgets[0], budgets[8]), (9, least, most));
     for target in budgets {
-        let found = curve.calibrate(target)?;
-        assert_eq!(ratio(shared(), &texts, found.speed)?, found.flops_ratio);
-        within += u32::from((found.flops_ratio - target).abs() <= Speed::TOLERANCE);
+        let calibrated = curve.calibrate(target)?;
+        assert_eq!(ratio(shared(), &texts, calibrated.speed)?, calibrated.flops_ratio);
+        within += u32::from((calibrated.flops_ratio - target).abs() <= Speed::TOLERANCE);
         // Where it is not within the tolerance it is below, and the next lower speed is above.
-        assert!(found.flops_ratio <= target + Speed::TOLERANCE, "{target}: {found:?}");
-        if found.flops_ratio < target - Speed::TOLERANCE {
-            assert!(ratio(shared(), &texts, found.speed / 1.002)? > target, "{target}: {found:?}");
+        assert!(calibrated.flops_ratio <= target + Speed::TOLERANCE, "{target}: {calibrated:?}");
+        if calibrated.flops_ratio < target - Speed::TOLERANCE {
+            assert!(ratio(shared(), &texts, calibrated.speed / 1.002)? > target, "{target}: {calibrated:?}");
         }
     }
     assert!(within >= 7, "{within} of nine");

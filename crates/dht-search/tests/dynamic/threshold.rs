@@ -92,7 +92,7 @@ fn a_text_has_the_same_bits_for_every_batch_size() -> Result<()> {
 /// Checks that some texts leave at each exit.
 fn leave_everywhere(model: &SearchModel, texts: &EncodedDataset) -> bool {
     let depths = |evaluation: Evaluation| evaluation.routes.iter().map(|route| route.depth()).collect::<BTreeSet<_>>();
-    evaluate(model, texts, 16).is_ok_and(|found| depths(found).len() == model.space().exits().len())
+    evaluate(model, texts, 16).is_ok_and(|evaluation| depths(evaluation).len() == model.space().exits().len())
 }
 
 #[test]
@@ -109,8 +109,8 @@ fn a_budget_of_flops_finds_its_threshold() -> Result<()> {
         within += u32::from((speed.flops_ratio - target).abs() <= Speed::TOLERANCE);
     }
     assert!(within >= 7, "{within} of nine");
-    let found = calibrate(&model, &texts, (least + most) / 2.0, 16)?;
-    assert_eq!(shared().with_speed(found.speed)?.speed(), Some(found.speed));
+    let calibrated = calibrate(&model, &texts, (least + most) / 2.0, 16)?;
+    assert_eq!(shared().with_speed(calibrated.speed)?.speed(), Some(calibrated.speed));
     Ok(())
 }
 

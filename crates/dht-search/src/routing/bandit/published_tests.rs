@@ -55,8 +55,8 @@ fn losses(exits: &[usize], values: &[f64]) -> Losses {
     Losses::new(by_exit)
 }
 
-fn close(found: f64, expected: f64, what: &str) {
-    assert!((found - expected).abs() < 1e-9 * expected.abs().max(1.0), "{what}: {found}, {expected} by hand");
+fn close(value: f64, expected: f64, what: &str) {
+    assert!((value - expected).abs() < 1e-9 * expected.abs().max(1.0), "{what}: {value}, {expected} by hand");
 }
 
 fn preparation(depth: Rows, heads: Vec<Rows>, arms: Rows) -> Preparation {
@@ -112,14 +112,14 @@ fn check_depth_bandit(preset: Preset, batches: Batches, exit_of: &dyn Fn(usize) 
     for _ in 0..1000 {
         // Contexts far from the observed ones, so that different arms are best for different contexts.
         let raw: Vec<f64> = (0..84).map(|_| rng.random_range(-20.0..20.0)).collect();
-        let found = linear.scores(&setup, &raw, Some(&features), setup.constant()).unwrap();
+        let scores = linear.scores(&setup, &raw, Some(&features), setup.constant()).unwrap();
         let mut bounds = Vec::new();
-        for (arm, found) in found.into_iter().enumerate() {
+        for (arm, score) in scores.into_iter().enumerate() {
             let w = [scaled(&seen, &raw), scaled(&seen, &features[arm])].concat();
             assert_eq!(w.len(), 168);
             let expected = by_hand.score(ArmId::new(arm as u64), &w).unwrap();
-            close(found.mean, expected.mean, &format!("{preset}, mean of arm {arm}"));
-            close(found.width, expected.width, &format!("{preset}, width of arm {arm}"));
+            close(score.mean, expected.mean, &format!("{preset}, mean of arm {arm}"));
+            close(score.width, expected.width, &format!("{preset}, width of arm {arm}"));
             bounds.push(expected.mean + 0.1 * expected.width);
         }
         // Algorithm 1: the arm of the highest w'θ + α·sqrt(w'A⁻¹w).
@@ -275,26 +275,26 @@ fn check_head_bandits(head_set_prior_weight: f64) {
     let raw = vectors(1, 42, &mut rng).remove(0);
     for (group, features) in features.iter().enumerate() {
         let one_hot: Vec<f64> = (0..3).map(|other| f64::from(u8::from(other == group))).collect();
-        let found = counts.unwrap().linear.scores(&setup, &raw, Some(features), &one_hot).unwrap();
-        for (arm, found) in found.into_iter().enumerate() {
+        let scores = counts.unwrap().linear.scores(&setup, &raw, Some(features), &one_hot).unwrap();
+        for (arm, score) in scores.into_iter().enumerate() {
             let w = [scaled(&seen, &raw), scaled(&seen, &features[arm]), one_hot.clone()].concat();
             assert_eq!(w.len(), 87);
             let expected = counts_by_hand.score(ArmId::new(arm as u64), &w).unwrap();
-            close(found.mean, expected.mean, &format!("group {group}, mean of arm {arm}"));
-            close(found.width, expected.width, &format!("group {group}, width of arm {arm}"));
+            close(score.mean, expected.mean, &format!("group {group}, mean of arm {arm}"));
+            close(score.width, expected.width, &format!("group {group}, width of arm {arm}"));
         }
     }
 }
 
-fn check_head_sets(found: &HeadSets, by_hand: &TopK<DiagonalLaplace, Thompson>, rng: &mut dyn Rng) {
+fn check_head_sets(learned: &HeadSets, by_hand: &TopK<DiagonalLaplace, Thompson>, rng: &mut dyn Rng) {
     for head in 0..12 {
         let w: Vec<f64> = (0..13).map(|_| rng.random::<f64>()).collect();
-        let [found, expected] = [found.bandit(), by_hand].map(|bandit| bandit.score(ArmId::new(head), &w).unwrap());
-        close(found.mean, expected.mean, &format!("mean of head {head}"));
-        close(found.width, expected.width, &format!("width of head {head}"));
+        let [score, expected] = [learned.bandit(), by_hand].map(|bandit| bandit.score(ArmId::new(head), &w).unwrap());
+        close(score.mean, expected.mean, &format!("mean of head {head}"));
+        close(score.width, expected.width, &format!("width of head {head}"));
         // The published prior has a mean of ones; pinned heads still have it.
         if [0, 3, 5, 9].contains(&head) {
-            close(found.mean, w.iter().sum(), &format!("the prior of head {head}"));
+            close(score.mean, w.iter().sum(), &format!("the prior of head {head}"));
         }
     }
 }

@@ -212,8 +212,8 @@ fn random_exits_come_in_proportion_to_a_power_of_their_depth() {
             counts[router.setup.random_by_depth(&depths, &mut rng)] += 1.0 / 20_000.0;
         }
         // Four standard errors of a share of a half in 20,000 draws are .014.
-        for (found, expected) in counts.into_iter().zip(expected) {
-            assert!((found - expected).abs() < 0.014, "power {power}: {counts:?}");
+        for (share, expected) in counts.into_iter().zip(expected) {
+            assert!((share - expected).abs() < 0.014, "power {power}: {counts:?}");
         }
     }
 }
