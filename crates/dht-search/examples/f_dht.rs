@@ -1,4 +1,4 @@
-//! F-DHT beside the full model: one bandit chooses among all combinations of depth and number of heads.
+//! Comparison of F-DHT with the full model: one bandit selects among all combinations of depth and number of heads.
 //!
 //! `cargo run --release -p dht-search --example f_dht` needs no files and no network; `-- --help` lists the flags.
 

@@ -1,4 +1,5 @@
-//! T-DHT beside the full model, its first layers alone, and the full model with exits fitted on it, in one table.
+//! Comparison of T-DHT with the full model, its first layers alone, and the full model with exits fitted on it, in one
+//! table.
 //!
 //! `cargo run --release -p dht-search --example t_dht` needs no files and no network; `-- --help` lists the flags.
 

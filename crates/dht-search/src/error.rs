@@ -1,4 +1,4 @@
-//! The error type of this crate.
+//! Error type of this crate.
 
 use dht_transformer::ErrorKind;
 

@@ -1,4 +1,4 @@
-//! A search model in an engine and in a service: its answers, and what these answers may depend on.
+//! Search model in an engine and in a service: its answers, and what these answers may depend on.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The control *shuffled*: a random assignment of the router's own routes to the texts.
+//! Control *shuffled*: a random assignment of the router's own routes to the texts.
 
 use dht_dynamic::Evaluation;
 use dht_transformer::EncodedDataset;

@@ -1,4 +1,4 @@
-//! The search model: predicting, setting its speed, saving and loading.
+//! Search model: predicting, setting its speed, saving and loading.
 
 pub(crate) mod own_parts;
 mod predict;

@@ -1,4 +1,4 @@
-//! The search model: an encoder with exits, and the routers that decide depth and heads for each text.
+//! Search model: an encoder with exits, and the routers that decide depth and heads for each text.
 
 use dht_dynamic::passage::Trace;
 use dht_dynamic::{DynamicModel, ExitModel};

@@ -1,4 +1,4 @@
-//! The binary reward of a head.
+//! Binary reward of a head.
 
 use serde::{Deserialize, Serialize};
 

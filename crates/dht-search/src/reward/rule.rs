@@ -116,7 +116,7 @@ impl RewardReference {
 /// Reward of one sample's route.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Reward {
-    /// The bandit's feedback.
+    /// Reward from which the bandit learns.
     pub value: f64,
     /// ρ, before κ and the shape: the reference mean of δ divided by this sample's δ.
     pub ratio: f64,

@@ -1,4 +1,4 @@
-//! The cost-weighted loss δ of a sample.
+//! Cost-weighted loss δ of a sample.
 
 use crate::error::{Error, Result};
 

@@ -1,4 +1,4 @@
-//! The trait of a search's routers.
+//! Trait of a search's routers.
 
 use dht_dynamic::Error as Dynamic;
 use dht_dynamic::passage::{GroupTrace, Trace};

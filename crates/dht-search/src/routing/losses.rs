@@ -1,4 +1,4 @@
-//! The losses from which routers learn.
+//! Losses from which routers learn.
 
 /// Losses of the samples of a batch, at each exit that read them.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! The list of differences between a search and the paper.
+//! List of differences between a search and the paper.
 
 use dht_transformer::Pooling;
 use serde_json::Value;

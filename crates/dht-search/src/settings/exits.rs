@@ -12,8 +12,8 @@ pub enum ExitLosses {
     /// Only the exit where the sample leaves, as in the paper: loss = CE(own exit). Each exit then trains on few
     /// samples.
     Chosen,
-    /// The exit where the sample leaves, and the exits that it passes, with weights that decrease towards shallow exits.
-    /// Not in the paper.
+    /// Exit where the sample leaves, and exits that it passes, with weights that decrease towards shallow exits. Not in
+    /// the paper.
     ///
     /// A passed exit after d of the sample's D layers has weight w = v·(d/D)ᵖ, and the sample's own exit has weight 1:
     /// loss = (CE(own) + Σ w·CE(passed)) / (1 + Σ w). p = 0 weights all passed exits equally. p = 1 with v = 1 is PABEE's
@@ -24,8 +24,8 @@ pub enum ExitLosses {
         /// Exponent p, 0 to 16, by which weights decrease towards shallow exits.
         power: f64,
     },
-    /// The exit where the sample leaves, and the exits that it passes, which train their classifiers but no layer. Not in
-    /// the paper.
+    /// Exit where the sample leaves, and exits that it passes; the passed exits train their classifiers but no layer. Not
+    /// in the paper.
     ///
     /// loss = CE(own) + Σ CE(passed), with the passed exits' states detached. Shallow layers then serve the layers above
     /// them and the texts that leave at them, while the bandits still see the loss of every text at every passed exit.

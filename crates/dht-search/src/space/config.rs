@@ -1,4 +1,4 @@
-//! The configuration of a search space, and its validation.
+//! Configuration of a search space, and its validation.
 
 use dht_dynamic::Error as Dynamic;
 use serde::{Deserialize, Serialize};
@@ -14,15 +14,16 @@ use dht_dynamic::{
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Search {
-    /// The depth bandit (UCB_L) selects the exit. Then the head-count bandit (UCB_H) selects the number of heads in
-    /// each group of layers before that exit (paper, 4.2.1).
+    /// Tree search (paper, 4.2.1): the depth bandit (UCB_L) selects the exit. Then the head-count bandit (UCB_H) selects
+    /// the number of heads in each group of layers before that exit.
     Tree {
         /// Allowed numbers of heads of each dynamic group, ascending.
         heads: Vec<Vec<usize>>,
     },
-    /// The joint bandit (UCB_cp) selects depth and number of heads at once (paper, 4.2.2).
+    /// Integrated search (paper, 4.2.2): the joint bandit (UCB_cp) selects depth and number of heads at once.
     Integrated {
-        /// Arms in order. Each arm is a route that keeps the same number of heads in all its dynamic groups.
+        /// Arms of the joint bandit, in order. Each arm is a route that keeps the same number of heads in all its
+        /// dynamic groups.
         arms: Vec<RouteSpec>,
     },
 }

@@ -1,4 +1,4 @@
-//! A search space: the routes through a model, and the bandit arms that select them.
+//! Search space: the routes through a model, and the bandit arms that select them.
 
 use dht_dynamic::Error as Dynamic;
 use dht_dynamic::{

@@ -1,4 +1,4 @@
-//! The training loss of a batch: a weighted mean of the losses at its exits.
+//! Training loss of a batch: a weighted mean of the losses at its exits.
 
 use candle_core::Tensor;
 use dht_dynamic::passage::{ExitOutput, PassedExits, Trace};

@@ -1,4 +1,4 @@
-//! The objective with which the training loop trains a search model.
+//! Objective with which the training loop trains a search model.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

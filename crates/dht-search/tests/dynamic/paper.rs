@@ -52,7 +52,7 @@ fn run_epoch(model: &mut SearchObjective, data: &EncodedDataset, progress: &mut 
     Ok(())
 }
 
-/// Number of updates of each arm of the depth or joint bandit.
+/// Number of updates for each arm of the depth or joint bandit.
 fn updates(state: &Value) -> Vec<u64> {
     let arms = state["router"]["bandit"]["linear"]["policy"]["learned"].as_array().expect("the bandit's arms");
     arms.iter().map(|arm| arm["updates"].as_u64().expect("a count")).collect()

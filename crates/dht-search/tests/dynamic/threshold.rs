@@ -1,4 +1,4 @@
-//! The entropy threshold: its effect at both ends and between, and its calibration to a budget of FLOPs.
+//! Entropy threshold: its effect at both ends and between, and its calibration to a budget of FLOPs.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;

@@ -60,17 +60,18 @@ struct Learned {
     lambda: f64,
     /// Bandit at an n-gram exit, if there is one.
     front: Option<FrontBandit>,
-    behind: Behind,
+    behind: LayerExitBandits,
 }
 
+/// Bandits at the exits after layers, by the number of decisions for a text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Behind {
+enum LayerExitBandits {
     Once(Box<DepthBandit>),
     AtEveryExit(GainBandit),
 }
 
-impl Behind {
+impl LayerExitBandits {
     fn bandits(&self) -> &[LinearBandit] {
         match self {
             Self::Once(bandit) => std::slice::from_ref(&bandit.linear),
@@ -107,10 +108,10 @@ impl ExitBandits {
         let space = SearchSpace::new(config)?;
         // Contexts do not depend on learned state, so that any bandit can be used to build the setup.
         let empty = |front, behind| Learned { space: space.clone(), block, classifier, lambda: 0.0, front, behind };
-        let setup = setup(&empty(None, Behind::AtEveryExit(GainBandit { at: Vec::new() })))?;
+        let setup = setup(&empty(None, LayerExitBandits::AtEveryExit(GainBandit { at: Vec::new() })))?;
         let behind = match decided {
-            Decided::Once => Behind::Once(Box::new(DepthBandit::new(&setup)?)),
-            Decided::AtEveryExit => Behind::AtEveryExit(GainBandit::new(&setup)?),
+            Decided::Once => LayerExitBandits::Once(Box::new(DepthBandit::new(&setup)?)),
+            Decided::AtEveryExit => LayerExitBandits::AtEveryExit(GainBandit::new(&setup)?),
         };
         let front = if with_front { Some(FrontBandit::new(&setup)?) } else { None };
         Ok(Self { learned: empty(front, behind), setup })
@@ -169,8 +170,8 @@ impl ExitBandits {
         let learned: Learned = of_state(STATE, state)?;
         let setup = setup(&learned)?;
         let fresh = match &learned.behind {
-            Behind::Once(_) => Behind::Once(Box::new(DepthBandit::new(&setup)?)),
-            Behind::AtEveryExit(_) => Behind::AtEveryExit(GainBandit::new(&setup)?),
+            LayerExitBandits::Once(_) => LayerExitBandits::Once(Box::new(DepthBandit::new(&setup)?)),
+            LayerExitBandits::AtEveryExit(_) => LayerExitBandits::AtEveryExit(GainBandit::new(&setup)?),
         };
         let (own, stored) = (fresh.bandits(), learned.behind.bandits());
         if own.len() != stored.len() {
@@ -207,11 +208,11 @@ impl ExitBandits {
         let (last, samples) = (contexts.len() - 1, contexts[0].len());
         let exits = vec![last; samples];
         match behind {
-            Behind::Once(bandit) => {
+            LayerExitBandits::Once(bandit) => {
                 let decisions = Decisions { notes: contexts[0].clone(), ..Decisions::leaving_at(exits) };
                 bandit.learn(setup, None, &decisions, losses)
             }
-            Behind::AtEveryExit(bandit) => {
+            LayerExitBandits::AtEveryExit(bandit) => {
                 let seen = contexts[..last].iter().enumerate();
                 let seen = seen.flat_map(|(exit, contexts)| {
                     contexts.iter().enumerate().map(move |(sample, context)| (exit, sample, &**context))
@@ -224,10 +225,10 @@ impl ExitBandits {
     /// Returns whether a text leaves at an exit after a layer. Exit indices start at 0 and do not include an n-gram exit.
     fn leaves_behind(&self, exit: usize, signals: &[f64], tokens: usize, notes: &mut Notes) -> Result<bool> {
         match &self.learned.behind {
-            Behind::AtEveryExit(bandit) => {
+            LayerExitBandits::AtEveryExit(bandit) => {
                 Ok(!bandit.continues(&self.setup, None, exit, signals, tokens, &Mode::Exploit)?)
             }
-            Behind::Once(bandit) => {
+            LayerExitBandits::Once(bandit) => {
                 if exit == 0 {
                     let arm = choose(&bandit.linear, &self.setup, None, signals, tokens, &mut Mode::Exploit)?;
                     *notes = vec![arm as f64];
@@ -241,7 +242,7 @@ impl ExitBandits {
 impl ExitRule for ExitBandits {
     fn reads(&self, exit: usize, last: usize) -> bool {
         let first = usize::from(self.learned.front.is_some());
-        exit < last && (matches!(self.learned.behind, Behind::AtEveryExit(_)) || exit <= first)
+        exit < last && (matches!(self.learned.behind, LayerExitBandits::AtEveryExit(_)) || exit <= first)
     }
 
     fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> dht_dynamic::Result<Vec<bool>> {

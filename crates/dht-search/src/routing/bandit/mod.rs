@@ -1,4 +1,4 @@
-//! The bandits of a search, which decide depth and heads.
+//! Bandits of a search, which decide depth and heads.
 //!
 //! | bandit | name in the paper | what it selects |
 //! |---|---|---|

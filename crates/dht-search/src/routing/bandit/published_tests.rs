@@ -39,7 +39,7 @@ fn scaled(seen: &Rows, raw: &[f64]) -> Vec<f64> {
     (0..raw.len()).map(of).collect()
 }
 
-/// Trace of a batch with the decisions of its texts and the groups of layers that they ran.
+/// Trace of a batch, with the texts' decisions and the groups of layers that they ran.
 fn trace(decisions: Decisions, groups: Vec<GroupTrace>) -> Trace {
     let mut trace = Trace::default();
     (trace.decisions, trace.groups) = (decisions, groups);
