@@ -100,7 +100,7 @@ impl Error {
 /// [`Json`](dht_dynamic::Error::Json).
 impl From<serde_json::Error> for Error {
     fn from(source: serde_json::Error) -> Self {
-        Self::Dynamic(dht_dynamic::Error::Json { what: "state of an own part".to_owned(), source })
+        Self::Dynamic(dht_dynamic::Error::Json { what: "state of a custom router".to_owned(), source })
     }
 }
 

@@ -67,8 +67,7 @@ impl OwnCost {
     /// * [`Argument`](dht_dynamic::Error::Argument) if the share is not finite or below 0.
     /// * The error of the custom cost.
     pub fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
-        let missing =
-            || Error::state("cost", "one that the program gives, as when it was saved", format!("{:?}", self.name));
+        let missing = || Error::state("cost", "a custom cost that the program supplies", format!("{:?}", self.name));
         let share = self.cost.as_ref().ok_or_else(missing)?.share(route, tokens)?;
         if share.is_finite() && share >= 0.0 {
             return Ok(share);

@@ -99,7 +99,7 @@ impl<'a> OwnParts<'a> {
             Some(cost) if cost == named => Ok(CostModel::Own(cost)),
             other => {
                 let got = other.map_or("none".into(), |cost| format!("{:?}", cost.name()));
-                let expected = format!("{:?}, which the model was saved with, from load_with", named.name());
+                let expected = format!("{:?}, with which the model was saved, supplied to load_with", named.name());
                 Err(Error::argument("own cost", expected, got))
             }
         }

@@ -104,7 +104,7 @@ impl SearchModel {
             Error::Dynamic(Dynamic::Model {
                 path: folder.as_ref().into(),
                 field: "search",
-                expected: "one; a model without is read by DynamicModel::load of dht-dynamic".into(),
+                expected: "a search; a model without a search is loaded by DynamicModel::load of dht-dynamic".into(),
                 got: "none".into(),
             })
         };
@@ -130,14 +130,14 @@ impl SearchModel {
             Error::Dynamic(Dynamic::Model {
                 path: path.clone(),
                 field,
-                expected: "the state of this model's router; one with routers of its own is read by load_with".into(),
+                expected: "the state of this model's router; a model with custom routers is loaded by load_with".into(),
                 got: got.to_string(),
             })
         };
         let custom = [("router", own_router, model.own_router), ("heads", own_heads, model.own_heads)];
         for (field, saved, supplied) in custom {
             if saved && !supplied {
-                return Err(rejected(field, &"that of a router of its own"));
+                return Err(rejected(field, &"the state of a custom router"));
             }
         }
         model.restore_routers(parts.router, parts.heads, |field, error| rejected(field, &error))?;

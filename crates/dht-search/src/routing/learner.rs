@@ -105,7 +105,7 @@ pub trait Learner: Router {
     /// [`State`](dht_dynamic::Error::State) if the router cannot change to the space. The default method rejects every
     /// space.
     fn enter(&mut self, _: &SearchSpace) -> Result<()> {
-        Err(Error::state("space", "the one that the router was made for", "another"))
+        Err(Error::state("space", "the space for which the router was built", "another space"))
     }
 
     /// Rejects a queued sample that this router cannot have sent to the queue of an exit. The sample has a number of
@@ -126,7 +126,11 @@ pub trait Learner: Router {
     fn restore(&mut self, state: Value) -> Result<()> {
         match state {
             Value::Null => Ok(()),
-            _ => Err(Error::state("router's state", "null, of a router that learns nothing", "another's")),
+            _ => Err(Error::state(
+                "router's state",
+                "null, since this router learns nothing",
+                "the state of another router",
+            )),
         }
     }
 

@@ -23,7 +23,7 @@ impl RuleInTraining {
     /// Builds the router that the settings define. It must be a rule, not a bandit.
     pub(super) fn new(setup: Setup) -> Result<Self> {
         let rule = setup.settings.router.rule();
-        let rule = rule.ok_or_else(|| Error::argument("router", "one that learns nothing", "a bandit"))?;
+        let rule = rule.ok_or_else(|| Error::argument("router", "a threshold or a patience", "a bandit"))?;
         let router = rule.router(setup.settings.speed().unwrap_or_default())?;
         Ok(Self { setup, router })
     }

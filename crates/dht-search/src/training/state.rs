@@ -116,7 +116,7 @@ impl SearchObjective {
         }
         let shape = |queues: &Option<Queues>| queues.as_ref().map(Queues::shape);
         if shape(&state.queues) != shape(&self.queues) {
-            return Err(Error::state("queues", "those of these settings", "others"));
+            return Err(Error::state("queues", "the number and size of these settings", "others"));
         }
         if let Some(queues) = &state.queues {
             let answers = if self.dynamic.heads.reads_answers() { self.exit_model().classes() } else { 0 };

@@ -18,7 +18,7 @@ impl SearchObjective {
     /// * The teacher has fewer tokens in its vocabulary, or reads shorter texts, than this model.
     pub fn with_teacher(mut self, teacher: TextClassifier) -> Result<Self> {
         if !self.wants_teacher() {
-            let expected = "none, since soft_labels asks for no full teacher";
+            let expected = "none, since soft_labels requires no full teacher";
             return Err(Error::argument("teacher", expected, "one"));
         }
         if teacher.task() != Task::Class {
@@ -48,7 +48,7 @@ impl SearchObjective {
     }
 
     fn full_teacher(&self) -> Result<&TextClassifier> {
-        let expected = "a trained classifier, given by with_teacher, since soft_labels asks for it";
+        let expected = "a trained classifier, set by with_teacher, since soft_labels requires it";
         self.teacher.as_ref().ok_or_else(|| Error::argument("teacher", expected, "none"))
     }
 

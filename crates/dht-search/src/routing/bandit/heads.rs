@@ -119,7 +119,7 @@ impl BanditHeads {
         match (&self.learned.counts, &stored.counts) {
             (Some(own), Some(stored)) => own.linear.check_like(&stored.linear, names)?,
             (None, None) => {}
-            _ => return Err(Error::state("heads bandit", "one as this space has it", "another one")),
+            _ => return Err(Error::state("heads bandit", "the bandits of this space", "those of another space")),
         }
         self.learned.sets.check_like(&stored.sets, &self.setup)?;
         let lengths = |learned: &Learned| learned.references.iter().map(Vec::len).collect::<Vec<_>>();
