@@ -60,7 +60,7 @@ pub struct FixedArms {
 /// The compared value is the mean over texts of loss + λ·cost in nats, where cost is FLOPs as a share of the full
 /// model's FLOPs on the same text. A selected route costs its layers, every exit that read the text, the pre-pass if
 /// the space has one, and the routers. A fixed arm needs no router, and costs its layers and its exit. A negative
-/// regret means that the selected routes are better than every single arm.
+/// regret means that the selected routes are better than every single arm. [`FixedArms`] has an example.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Regret {
     /// Price λ of the full model's cost, in nats of loss.

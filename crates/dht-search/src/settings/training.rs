@@ -38,6 +38,16 @@ impl Dispatch {
 ///
 /// A full-model step evaluates no other exit, so that the bandits learn nothing from it. By default there are no
 /// full-model steps.
+///
+/// # Examples
+/// ```
+/// use dht_search::{SearchSettings, settings::FullModelSteps};
+///
+/// let alternating = FullModelSteps { first: 0.0, every: 2 }; // as in BERxiT
+/// let settings = SearchSettings { full_model_steps: alternating, ..SearchSettings::default() };
+/// settings.check()?;
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FullModelSteps {
@@ -86,6 +96,19 @@ pub enum Teacher {
 ///
 /// The loss of an exit becomes (1 − w)·CE + w·τ²·KL(softmax(t/τ) ‖ softmax(z/τ)), with the exit's logits z, the
 /// teacher's detached logits t and a temperature τ (Hinton et al. 2015).
+///
+/// # Examples
+/// ```
+/// use dht_search::SearchSettings;
+/// use dht_search::settings::{SoftLabels, Teacher};
+///
+/// let soft = SoftLabels { teacher: Teacher::Deepest, weight: 0.5, temperature: 2.0 };
+/// let settings = SearchSettings { soft_labels: Some(soft), ..SearchSettings::default() };
+/// assert!(settings.check().is_ok());
+/// // With the paper's losses no passed exit learns, so that the deepest exit has no student.
+/// let paper = SearchSettings { soft_labels: Some(soft), ..SearchSettings::paper() };
+/// assert!(paper.check().is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SoftLabels {

@@ -19,6 +19,16 @@ use dht_dynamic::route::{RouteSpec, Segment};
 /// 3, 6, 9, 12, [`Preset::head_options`] the head counts instead of 8, 10, 12, and [`Preset::pinned_heads`] the number
 /// of pinned heads. P-DHT's depths before its frozen layers are 1 and every exit minus two: 1, 4, 7, 10 of 12 layers,
 /// and 1, 2, 4 of 6 layers.
+///
+/// # Examples
+/// ```
+/// use dht_search::Preset;
+///
+/// let preset: Preset = "t-dht".parse()?;
+/// assert_eq!(preset, Preset::TDht);
+/// assert_eq!(preset.space(6, 12)?.exits(), [1, 2, 4, 6]);
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Preset {
     /// Tree search: 3, 6, 9 or 12 layers, and 8, 10 or 12 heads in each group.
