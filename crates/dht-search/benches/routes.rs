@@ -98,7 +98,8 @@ fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Resu
     let encoder = Encoder::from_pretrained(encoder, &Device::Cpu)?;
     let space = Preset::TDht.space(encoder.layers(), encoder.block_shape().heads)?;
     let labels = &texts.training.labels;
-    // Routes are random for nearly the whole run: every exit and every number of heads learns, and the speed has a range.
+    // Routes are random for nearly the whole run: every exit and every number of heads learns, and the speed has a
+    // range.
     let settings = SearchSettings {
         exit_losses: ExitLosses::Weighted { weight: 0.3, power: 0.0 },
         pooling: Pooling::Mean,

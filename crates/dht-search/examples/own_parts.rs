@@ -1,5 +1,5 @@
-//! Custom parts: a router that sends short texts to an early exit, and a baseline that always predicts the most frequent
-//! class. The library's own loop trains, scores and times both.
+//! Custom parts: a router that sends short texts to an early exit, and a baseline that always predicts the most
+//! frequent class. The library's own loop trains, scores and times both.
 //!
 //! `cargo run --release -p dht-search --example own_parts`
 

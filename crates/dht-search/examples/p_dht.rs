@@ -1,5 +1,5 @@
-//! Comparison of P-DHT with the full model: two epochs run F-DHT. Then every route ends in the last two layers, which are
-//! frozen.
+//! Comparison of P-DHT with the full model: two epochs run F-DHT. Then every route ends in the last two layers, which
+//! are frozen.
 //!
 //! `cargo run --release -p dht-search --example p_dht` needs no files and no network; `-- --help` lists the flags.
 

@@ -1,4 +1,5 @@
-//! Comparison of S-DHT with the full model: one bandit selects among routes with fewer layers or fewer heads, never both.
+//! Comparison of S-DHT with the full model: one bandit selects among routes with fewer layers or fewer heads, never
+//! both.
 //!
 //! `cargo run --release -p dht-search --example s_dht` needs no files and no network; `-- --help` lists the flags.
 

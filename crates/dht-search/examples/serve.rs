@@ -18,7 +18,8 @@ const GOOD: [&str; 4] = ["lovely", "fresh", "friendly", "quick"];
 const BAD: [&str; 4] = ["stale", "rude", "cold", "slow"];
 const THINGS: [&str; 4] = ["soup", "waiter", "bread", "table"];
 
-/// Generates a review such as "the soup was not stale". It has one to four judgements; the label is that of the majority.
+/// Generates a review such as "the soup was not stale". It has one to four judgements; the label is that of the
+/// majority.
 fn review(rng: &mut ChaCha8Rng) -> Example {
     let (mut parts, mut score) = (Vec::new(), 0);
     while parts.is_empty() || score == 0 || (parts.len() < 4 && rng.random_bool(0.5)) {

@@ -133,9 +133,9 @@
 //!   an epoch are trained on then. Texts held out for the bandits ([`settings::LossSource::HeldOut`]) are never trained
 //!   on.
 //! - **The cost accounting equals the count of all matrix products** that run. [`CostAccounting::flops`] and
-//!   [`Evaluation::flops`](dynamic::Evaluation::flops) include second passes, the passes for arm features, and the passes
-//!   of a teacher and of held-out texts. The FLOPs of the routers are counted separately, by formula. [`cost`] lists
-//!   what is counted and what is not.
+//!   [`Evaluation::flops`](dynamic::Evaluation::flops) include second passes, the passes for arm features, and the
+//!   passes of a teacher and of held-out texts. The FLOPs of the routers are counted separately, by formula. [`cost`]
+//!   lists what is counted and what is not.
 //! - **One seed, one result.** A training run that is stopped within an epoch and resumed ends with the same bits as an
 //!   uninterrupted run.
 //! - **A text's route may depend on its batch**: by default, samples that keep the same number of heads share one head

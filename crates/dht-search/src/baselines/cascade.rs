@@ -22,10 +22,11 @@ fn check_threshold(threshold: f64) -> Result<()> {
 
 /// Cascade of an n-gram classifier and later classifiers, each of which runs for the texts that remain.
 ///
-/// A text leaves at the first stage where its largest probability reaches the threshold, otherwise at the last stage. At
-/// threshold 0 every text leaves at the first stage, at 1 or more at the last. A text costs the FLOPs of all stages that
-/// it ran. Its reported route is the route of its last stage, expressed in the layers of the last classifier.
-/// [`Stages`](dht_dynamic::evaluation::Stages) computes the same curve; its threshold t equals the threshold 1 − t here.
+/// A text leaves at the first stage where its largest probability reaches the threshold, otherwise at the last stage.
+/// At threshold 0 every text leaves at the first stage, at 1 or more at the last. A text costs the FLOPs of all stages
+/// that it ran. Its reported route is the route of its last stage, expressed in the layers of the last classifier.
+/// [`Stages`](dht_dynamic::evaluation::Stages) computes the same curve; its threshold t equals the threshold 1 − t
+/// here.
 #[derive(Debug)]
 pub struct Cascade {
     ngram: NgramClassifier,
@@ -136,7 +137,8 @@ impl Cascade {
         Ok(BatchPredictions::of_routes(probabilities, routes, flops))
     }
 
-    /// Log-probabilities of a stage for a batch. `ngram` has the n-gram classifier's log-probabilities of the same texts.
+    /// Log-probabilities of a stage for a batch. `ngram` has the n-gram classifier's log-probabilities of the same
+    /// texts.
     fn stage(
         &self,
         stage: usize,

@@ -11,8 +11,8 @@
 //!
 //! Differences from the source:
 //!
-//! - An exit of the source is a projection to 128 dimensions, self-attention over all tokens in this projection, and two
-//!   more layers on the first token. An exit here is [a layer of 128 columns](ExitKind::SideLayer) including a
+//! - An exit of the source is a projection to 128 dimensions, self-attention over all tokens in this projection, and
+//!   two more layers on the first token. An exit here is [a layer of 128 columns](ExitKind::SideLayer) including a
 //!   feed-forward; the mean over its tokens is added to a linear classifier. Linear exits are also possible.
 //! - In the source the backbone's classifier has the same form as the exits; here it is the classifier of the
 //!   [`TextClassifier`].

@@ -12,8 +12,8 @@ use crate::error::Result;
 /// weights; `encoder` does not change.
 ///
 /// # Errors
-/// [`Transformer`](dht_dynamic::Error::Transformer) if `layers` is 0 or more than the encoder has, or if there are fewer
-/// than two classes.
+/// [`Transformer`](dht_dynamic::Error::Transformer) if `layers` is 0 or more than the encoder has, or if there are
+/// fewer than two classes.
 pub fn fine_tuned<R: Rng + ?Sized>(
     encoder: &Encoder,
     layers: usize,

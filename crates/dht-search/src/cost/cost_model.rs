@@ -52,7 +52,8 @@ pub enum CostModel {
 }
 
 impl CostModel {
-    /// Cost of a text of `tokens` tokens on a route, as a share of the full model's cost. `flops` has the model's sizes.
+    /// Cost of a text of `tokens` tokens on a route, as a share of the full model's cost. `flops` has the model's
+    /// sizes.
     ///
     /// # Errors
     /// * [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) if the cost and the route are for models of different

@@ -27,8 +27,8 @@ pub enum LayerHeadCount {
     /// 9·8)/144 = .75.
     #[default]
     AsExecuted,
-    /// L · H / (N_L · N_H), as the notation of routes suggests. H is the mean number of heads in the layers outside base
-    /// and tail; without such layers it is all heads. 12L8H costs .667.
+    /// L · H / (N_L · N_H), as the notation of routes suggests. H is the mean number of heads in the layers outside
+    /// base and tail; without such layers it is all heads. 12L8H costs .667.
     PlainProduct,
 }
 

@@ -200,8 +200,8 @@ fn minimum_seconds<T>(device: &Device, mut work: impl FnMut() -> Result<T>) -> R
     Ok(least)
 }
 
-/// Interpolates linearly between the two points around `at`; outside all points, returns the value of the nearest point.
-/// `points` ascend and are not empty.
+/// Interpolates linearly between the two points around `at`; outside all points, returns the value of the nearest
+/// point. `points` ascend and are not empty.
 fn interpolate(points: &[(usize, f64)], at: usize) -> f64 {
     let after = points.partition_point(|(point, _)| *point < at);
     if after == 0 || after == points.len() {

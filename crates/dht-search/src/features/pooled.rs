@@ -25,8 +25,8 @@ impl PoolingPyramid {
     }
 }
 
-/// Pools the hidden states of each sample by N pools; shape (N, samples, context). The rows are read once. Devices other
-/// than the CPU copy only the contexts to the host, not the rows.
+/// Pools the hidden states of each sample by N pools; shape (N, samples, context). The rows are read once. Devices
+/// other than the CPU copy only the contexts to the host, not the rows.
 pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<[Rows; N]> {
     if !hidden.tensor().device().is_cpu()
         && let Some(contexts) = pooled_on_device(hidden, pools)?
@@ -58,8 +58,8 @@ fn pooled_on_host<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> 
 }
 
 /// Pools on the device in f32. Each pool takes two matrix products: (averages of rows)·rows·(averages of columns). The
-/// results of all pools are copied to the CPU together. Returns `None` if a context is not finite; the caller then pools
-/// on the CPU, which reports the value.
+/// results of all pools are copied to the CPU together. Returns `None` if a context is not finite; the caller then
+/// pools on the CPU, which reports the value.
 fn pooled_on_device<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<Option<[Rows; N]>> {
     let (spans, rows) = (hidden.spans(), hidden.to_f32()?.detach());
     let (device, width) = (rows.device(), rows.dims()[1]);

@@ -70,8 +70,8 @@ impl SearchModel {
     /// # Errors
     /// * [`ModelFile`](dht_dynamic::Error::ModelFile) if a file of the encoder differs from the one that was saved: it
     ///   belongs to another model, was changed, or is missing.
-    /// * [`Transformer`](dht_dynamic::Error::Transformer) if a file is missing, torn, damaged or not a checkpoint, or if
-    ///   a tensor is missing, unknown, of another shape or not finite.
+    /// * [`Transformer`](dht_dynamic::Error::Transformer) if a file is missing, torn, damaged or not a checkpoint, or
+    ///   if a tensor is missing, unknown, of another shape or not finite.
     /// * [`Model`](dht_dynamic::Error::Model) if the directory holds a model without a search, or a checkpoint of
     ///   another kind or release.
     /// * [`Json`](dht_dynamic::Error::Json) if the checkpoint's JSON is not what this release writes.

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardShape {
-    /// κ·ρ, as published. The reward is heavy-tailed and unbounded as the loss approaches 0, which disturbs the bandits'
-    /// ridge regression.
+    /// κ·ρ, as published. The reward is heavy-tailed and unbounded as the loss approaches 0, which disturbs the
+    /// bandits' ridge regression.
     Ratio,
     /// κ·ln ρ. The reward is 0 at ρ = 1 and symmetric: ρ = ½ and ρ = 2 give rewards of equal size and opposite sign.
     Log,

@@ -16,8 +16,8 @@ use crate::space::SearchSpace;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Preparation {
-    /// Pinned heads, which every head set contains; `None` if the space pins no heads. [`Learner::pin`] may replace them
-    /// when the warm-up is over.
+    /// Pinned heads, which every head set contains; `None` if the space pins no heads. [`Learner::pin`] may replace
+    /// them when the warm-up is over.
     pub pinned: Option<HeadSet>,
     /// Features of the arms, if the contexts include them.
     pub(crate) arm_features: Option<ArmFeatures>,
@@ -90,8 +90,8 @@ pub trait Learner: Router {
         Ok(())
     }
 
-    /// Updates the router from a batch. The trace has the exits and the contexts of the samples, and the heads that they
-    /// kept in each group. Returns the FLOPs of the update, by formula, two for each multiply-add.
+    /// Updates the router from a batch. The trace has the exits and the contexts of the samples, and the heads that
+    /// they kept in each group. Returns the FLOPs of the update, by formula, two for each multiply-add.
     ///
     /// # Errors
     /// Defined by the router.
@@ -140,8 +140,8 @@ pub trait Learner: Router {
     /// The default returns the head sets that [`heads`](Router::heads) selects if they have the prescribed sizes.
     ///
     /// # Errors
-    /// Defined by the router. The default returns [`Shape`](dht_dynamic::Error::Shape) if [`heads`](Router::heads) selects
-    /// other sizes.
+    /// Defined by the router. The default returns [`Shape`](dht_dynamic::Error::Shape) if [`heads`](Router::heads)
+    /// selects other sizes.
     fn sets_keeping(&self, view: &GroupView<'_>, kept: &[usize], mode: &mut Mode<'_>) -> Result<Vec<HeadSetGroup>> {
         let head_sets = self.heads(view, mode)?.map(|decisions| decisions.head_sets).unwrap_or_default();
         for set in &head_sets {

@@ -81,14 +81,14 @@ impl SearchSettings {
     ///
     /// # Errors
     /// * As [`check`](Self::check).
-    /// * [`Argument`](dht_dynamic::Error::Argument) if the number of listed pinned heads differs from the number that the
-    ///   space pins.
-    /// * [`Argument`](dht_dynamic::Error::Argument) if a setting needs passed exits (their losses, signals or gains), and
-    ///   every route ends in a tail or there is no classifier after the base layers.
-    /// * [`Argument`](dht_dynamic::Error::Argument) if the router decides at every exit, and the search is integrated, has
-    ///   queues, or computes no losses of passed exits.
-    /// * [`Argument`](dht_dynamic::Error::Argument) if the router is a sequential bandit without [`RewardShape::Gain`], or
-    ///   with rolling normalisation.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the number of listed pinned heads differs from the number that
+    ///   the space pins.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if a setting needs passed exits (their losses, signals or gains),
+    ///   and every route ends in a tail or there is no classifier after the base layers.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the router decides at every exit, and the search is integrated,
+    ///   has queues, or computes no losses of passed exits.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the router is a sequential bandit without [`RewardShape::Gain`],
+    ///   or with rolling normalisation.
     pub fn check_with(&self, space: &SearchSpace) -> Result<()> {
         self.check()?;
         self.pinned_heads.check_with(space.pinned(), space.model_shape().heads)?;

@@ -16,19 +16,20 @@ pub enum ExitLosses {
     /// the paper.
     ///
     /// A passed exit after d of the sample's D layers has weight w = v·(d/D)ᵖ, and the sample's own exit has weight 1:
-    /// loss = (CE(own) + Σ w·CE(passed)) / (1 + Σ w). p = 0 weights all passed exits equally. p = 1 with v = 1 is PABEE's
-    /// weighting, Σ d·CE / Σ d (Zhou et al. 2020). p = 2 gives early exits little weight.
+    /// loss = (CE(own) + Σ w·CE(passed)) / (1 + Σ w). p = 0 weights all passed exits equally. p = 1 with v = 1 is
+    /// PABEE's weighting, Σ d·CE / Σ d (Zhou et al. 2020). p = 2 gives early exits little weight.
     Weighted {
         /// Factor v > 0: the weight that a passed exit approaches as its depth approaches the depth of the sample.
         weight: f64,
         /// Exponent p, 0 to 16, by which weights decrease towards shallow exits.
         power: f64,
     },
-    /// Exit where the sample leaves, and exits that it passes; the passed exits train their classifiers but no layer. Not
-    /// in the paper.
+    /// Exit where the sample leaves, and exits that it passes; the passed exits train their classifiers but no layer.
+    /// Not in the paper.
     ///
-    /// loss = CE(own) + Σ CE(passed), with the passed exits' states detached. Shallow layers then serve the layers above
-    /// them and the texts that leave at them, while the bandits still see the loss of every text at every passed exit.
+    /// loss = CE(own) + Σ CE(passed), with the passed exits' states detached. Shallow layers then serve the layers
+    /// above them and the texts that leave at them, while the bandits still see the loss of every text at every passed
+    /// exit.
     Detached,
 }
 

@@ -73,8 +73,8 @@ impl ContextDesign {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RouterKind {
-    /// Linear bandit that decides once, after the base layers, as in the paper. Its arms are exits in a tree search, and
-    /// routes in an integrated search.
+    /// Linear bandit that decides once, after the base layers, as in the paper. Its arms are exits in a tree search,
+    /// and routes in an integrated search.
     #[default]
     Bandit,
     /// Linear bandits that decide at every exit. The bandit of an exit predicts the gain of each deeper exit, and the
@@ -156,10 +156,10 @@ pub enum HeadArms {
 pub enum PinnedHeads {
     /// Heads of the highest importance, E |∂L/∂ξ| of a gate ξ = 1 on the head (Michel et al. 2019, equation 2).
     ///
-    /// The mean is over the training samples that kept the head, up to the end of the routers' warm-up; full-model steps
-    /// are included. Each layer's scores are scaled to length 1, as in the source, and added up over the layers of the
-    /// dynamic groups, which have a choice of heads. The heads are selected when the warm-up ends, and are then fixed.
-    /// Until then, and in an untrained model, the heads of the largest norm are pinned.
+    /// The mean is over the training samples that kept the head, up to the end of the routers' warm-up; full-model
+    /// steps are included. Each layer's scores are scaled to length 1, as in the source, and added up over the layers
+    /// of the dynamic groups, which have a choice of heads. The heads are selected when the warm-up ends, and are then
+    /// fixed. Until then, and in an untrained model, the heads of the largest norm are pinned.
     ///
     /// The paper pins four heads and does not say which. The gradients come from backward passes that run anyway.
     #[default]

@@ -90,9 +90,9 @@ pub struct SearchSettings {
     /// gⱼ)² + Σ log(1 + exp(−y·pᵀw)) (paper, 3.2). The weight does not change the precisions s. A weight of 1 is Bayes'
     /// rule; the paper gives no value.
     pub head_set_prior_weight: f64,
-    /// Factor κ of the rewards κ·(reference mean of δ)/δ: α, β₁ and β_cp in the paper (4.3). δ is loss · L for the depth
-    /// bandit, and loss · L · H for the head-count and joint bandits. κ has no effect on [`RewardShape::Utility`] and
-    /// [`RewardShape::Gain`].
+    /// Factor κ of the rewards κ·(reference mean of δ)/δ: α, β₁ and β_cp in the paper (4.3). δ is loss · L for the
+    /// depth bandit, and loss · L · H for the head-count and joint bandits. κ has no effect on [`RewardShape::Utility`]
+    /// and [`RewardShape::Gain`].
     pub kappa: PerBandit,
     /// Conversion of losses and costs into rewards (paper, 4.3).
     pub reward_shape: RewardShape,
@@ -112,8 +112,8 @@ pub struct SearchSettings {
     pub nested_feedback: bool,
     /// Normalisation of the bandits' contexts.
     pub normalization: Normalization,
-    /// Number of warm-up contexts. The bandits observe them on random routes; then the scaling is frozen and the bandits
-    /// learn, so that a posterior sees only one scaling.
+    /// Number of warm-up contexts. The bandits observe them on random routes; then the scaling is frozen and the
+    /// bandits learn, so that a posterior sees only one scaling.
     ///
     /// A model trained on fewer contexts runs all layers and heads at inference. The number has no effect on
     /// [`Normalization::Rolling`].
@@ -177,8 +177,8 @@ impl SearchSettings {
     /// Returns the same settings at another [speed](crate::SearchModel::set_speed) of the router.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) if the speed is out of range, or if the bandits learn the cost as part
-    /// of the reward.
+    /// [`Argument`](dht_dynamic::Error::Argument) if the speed is out of range, or if the bandits learn the cost as
+    /// part of the reward.
     pub(crate) fn at_speed(&self, speed: f64) -> Result<Self> {
         let mut settings = self.clone();
         match (&mut settings.router, &mut settings.reward_shape) {

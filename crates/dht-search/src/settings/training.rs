@@ -14,8 +14,8 @@ pub enum Dispatch {
     /// continue in the same computation graph, and the batch gives one optimiser step. There is no second pass and no
     /// stale state. Not in the paper.
     InFlight,
-    /// Training with queues, the paper's Algorithm 3: a sample runs the base layers with the current weights and waits in
-    /// the queue of its depth. When `size` samples of that depth have arrived, they run the base layers again with
+    /// Training with queues, the paper's Algorithm 3: a sample runs the base layers with the current weights and waits
+    /// in the queue of its depth. When `size` samples of that depth have arrived, they run the base layers again with
     /// gradient. Samples that are still queued at the end of an epoch are trained on then; the paper drops them.
     Queue {
         /// Number of samples in a full queue, q.
@@ -61,8 +61,8 @@ pub struct FullModelSteps {
 }
 
 impl FullModelSteps {
-    /// Returns whether a batch runs the full model. `step` is the step at which it arrives, and `share` the share of the
-    /// training run that is over.
+    /// Returns whether a batch runs the full model. `step` is the step at which it arrives, and `share` the share of
+    /// the training run that is over.
     pub(crate) fn hold(self, step: u64, share: f64) -> bool {
         share < self.first || (self.every > 0 && step.is_multiple_of(self.every))
     }
@@ -133,8 +133,8 @@ impl SoftLabels {
     }
 }
 
-/// Losses from which the bandits learn. If a text was trained on before, its loss is too low due to memorisation, mainly
-/// at deeper exits.
+/// Losses from which the bandits learn. If a text was trained on before, its loss is too low due to memorisation,
+/// mainly at deeper exits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossSource {
@@ -146,8 +146,8 @@ pub enum LossSource {
     /// Losses of held-out texts, which are never trained on. Held-out texts are routed and run forward once in each
     /// epoch, and this cost is counted. All other texts train only the model.
     HeldOut {
-        /// Probability that a training text is held out, above 0 and at most .5. The seed of the training run determines
-        /// which texts these are.
+        /// Probability that a training text is held out, above 0 and at most .5. The seed of the training run
+        /// determines which texts these are.
         share: f64,
     },
 }

@@ -14,8 +14,8 @@ use dht_dynamic::{
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Search {
-    /// Tree search (paper, 4.2.1): the depth bandit (UCB_L) selects the exit. Then the head-count bandit (UCB_H) selects
-    /// the number of heads in each group of layers before that exit.
+    /// Tree search (paper, 4.2.1): the depth bandit (UCB_L) selects the exit. Then the head-count bandit (UCB_H)
+    /// selects the number of heads in each group of layers before that exit.
     Tree {
         /// Allowed numbers of heads of each dynamic group, ascending.
         heads: Vec<Vec<usize>>,

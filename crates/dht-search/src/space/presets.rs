@@ -160,8 +160,8 @@ impl Preset {
     /// Depths of the exits of a model with `layers` layers. The first exit ends the base.
     ///
     /// The base has a quarter of the layers, rounded down, at least one. The other layers form three groups of nearly
-    /// equal sizes, the smaller first; empty groups are omitted. The exits are 3, 6, 9, 12 for 12 layers (paper), and 1,
-    /// 3, 5, 7 for 7 layers. They are 1, 2, 4, 6 for 6 layers, where the cheapest route is a sixth of the model.
+    /// equal sizes, the smaller first; empty groups are omitted. The exits are 3, 6, 9, 12 for 12 layers (paper), and
+    /// 1, 3, 5, 7 for 7 layers. They are 1, 2, 4, 6 for 6 layers, where the cheapest route is a sixth of the model.
     pub fn exits(layers: usize) -> Vec<usize> {
         let base = (layers / 4).max(1);
         let others = layers.saturating_sub(base);
@@ -172,13 +172,14 @@ impl Preset {
 
     /// Head options of a model with `heads` heads in each layer: 8, 10, 12 for 12 heads (paper).
     ///
-    /// For other sizes they are 8/12, 10/12 and 12/12 of the heads, rounded to the nearest (ties up), at least 1, without
-    /// repetitions.
+    /// For other sizes they are 8/12, 10/12 and 12/12 of the heads, rounded to the nearest (ties up), at least 1,
+    /// without repetitions.
     pub fn head_options(heads: usize) -> Vec<usize> {
         shares_of(heads, [8, 10, 12])
     }
 
-    /// Number of pinned heads of a model with `heads` heads in each layer: a third of the heads, rounded to the nearest.
+    /// Number of pinned heads of a model with `heads` heads in each layer: a third of the heads, rounded to the
+    /// nearest.
     ///
     /// 4 of 12 heads are pinned, so that 8, 10 and 12 heads have the paper's 70, 28 and 1 head sets.
     pub fn pinned_heads(heads: usize) -> usize {

@@ -104,8 +104,8 @@ fn add(mean: &mut Mean, hidden: &Hidden, pool: &PyramidPool) -> Result<()> {
 /// Computes arm features by two passes over texts, without gradient. Also returns the FLOPs of both passes, which are
 /// part of the training cost.
 ///
-/// One pass runs the full model. The other pass keeps random heads; all allowed numbers of heads are equally frequent. A
-/// [tree search](crate::space::Search::Tree) selects the number of heads separately in each group of layers, and the
+/// One pass runs the full model. The other pass keeps random heads; all allowed numbers of heads are equally frequent.
+/// A [tree search](crate::space::Search::Tree) selects the number of heads separately in each group of layers, and the
 /// number is redrawn for each group.
 pub(super) fn arm_features(
     model: &SearchModel,

@@ -42,7 +42,8 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Removes the held-out texts from a batch, updates the bandits from them, and returns the other texts for training.
+    /// Removes the held-out texts from a batch, updates the bandits from them, and returns the other texts for
+    /// training.
     pub(crate) fn hold_out(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<PackedBatch>> {
         let LossSource::HeldOut { share } = self.settings().loss_source else { return Ok(Some(batch)) };
         // A function of seed and row, so that a resumed training run holds out the same texts.

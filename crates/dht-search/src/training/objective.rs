@@ -26,11 +26,11 @@ use crate::space::SearchSpace;
 /// Number of the random stream of [`prepare`](Objective::prepare).
 const PREPARING: u64 = 1 << 56;
 
-/// Objective that trains a search model: batches are routed, the encoder and the routers learn from the batches' losses,
-/// and the cost is counted.
+/// Objective that trains a search model: batches are routed, the encoder and the routers learn from the batches'
+/// losses, and the cost is counted.
 ///
-/// A [`Trainer`](dht_transformer::Trainer) fits it, like every [`Objective`](dht_transformer::Objective). The seed of the
-/// training run determines the order of the samples, dropout, and the routes.
+/// A [`Trainer`](dht_transformer::Trainer) fits it, like every [`Objective`](dht_transformer::Objective). The seed of
+/// the training run determines the order of the samples, dropout, and the routes.
 ///
 /// A step costs the forward and backward passes of its samples' routes. With queues, a second run of the base layers is
 /// added.
@@ -173,8 +173,8 @@ impl SearchObjective {
         self.queues.as_ref().map(Queues::mean_wait)
     }
 
-    /// Sets a callback, for example for a progress bar. It receives the depth (number of layers run) of each sample that
-    /// is trained on afterwards.
+    /// Sets a callback, for example for a progress bar. It receives the depth (number of layers run) of each sample
+    /// that is trained on afterwards.
     pub fn on_route(&mut self, observer: impl FnMut(usize) + Send + Sync + 'static) {
         self.observer = RouteObserver(Some(Box::new(observer)));
     }
@@ -297,7 +297,8 @@ impl Objective for SearchObjective {
         self.restore_training(state, training)
     }
 
-    /// Restores the routers that belong to the best weights. The cost accounting remains that of the whole training run.
+    /// Restores the routers that belong to the best weights. The cost accounting remains that of the whole training
+    /// run.
     fn restore_best(&mut self, state: Value) -> Result<()> {
         self.restore_routers(state)
     }

@@ -12,8 +12,8 @@ impl SearchObjective {
     /// `epoch` is the first epoch of the phase, counted from 0.
     ///
     /// The joint bandit gets the arms of the new space. Each arm starts from the nearest old arm of the same depth
-    /// ([`SearchSpace::closest_arms`]). The head-set bandit and all scaling remain as they are, and the layers of the new
-    /// space's tail are frozen. Only an epoch of the second phase can be the best epoch.
+    /// ([`SearchSpace::closest_arms`]). The head-set bandit and all scaling remain as they are, and the layers of the
+    /// new space's tail are frozen. Only an epoch of the second phase can be the best epoch.
     ///
     /// The new space may take its contexts from the embeddings ([`BaseState::Embedding`]), which saves the pass
     /// through the base layers. Contexts then have another meaning, so the joint bandit and its scaling start from
@@ -21,9 +21,10 @@ impl SearchObjective {
     /// phase begins with a separate warm-up.
     ///
     /// # Errors
-    /// * [`Argument`](dht_dynamic::Error::Argument) if one of the two spaces is a tree, or if they are of different sizes.
-    /// * [`Argument`](dht_dynamic::Error::Argument) if the contexts of the new space come neither from the same number of
-    ///   layers as before nor from the embeddings.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if one of the two spaces is a tree, or if they are of different
+    ///   sizes.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the contexts of the new space come neither from the same number
+    ///   of layers as before nor from the embeddings.
     /// * [`Argument`](dht_dynamic::Error::Argument) with [`HeadArms::PerHeadAndGroup`], since the groups change.
     /// * As [`SearchSettings::check_with`](crate::settings::SearchSettings::check_with).
     pub fn with_next_phase<R: Rng + ?Sized>(mut self, space: SearchSpace, epoch: usize, rng: &mut R) -> Result<Self> {

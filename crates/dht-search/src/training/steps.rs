@@ -45,8 +45,8 @@ impl SearchObjective {
         batch.spans.lengths().map(|tokens| model.pre_pass_flops(tokens)).sum()
     }
 
-    /// Random generator of a step's routes. The batches that are accumulated into one step use the generator in turn, so
-    /// that each draws different numbers.
+    /// Random generator of a step's routes. The batches that are accumulated into one step use the generator in turn,
+    /// so that each draws different numbers.
     fn routing(&mut self, progress: Progress) -> ChaCha8Rng {
         match self.routing.take() {
             Some((step, rng)) if step == progress.step => rng,

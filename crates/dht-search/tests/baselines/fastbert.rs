@@ -1,4 +1,5 @@
-//! FastBERT: at speed 0 it is its backbone, its exits learn from it alone, and every speed follows from the exits' answers.
+//! FastBERT: at speed 0 it is its backbone, its exits learn from it alone, and every speed follows from the exits'
+//! answers.
 
 use candle_core::Device;
 use dht_dynamic::Error as Dynamic;

@@ -264,7 +264,8 @@ fn the_second_phase_of_p_dht_runs_on_the_embedding_state() -> Result<()> {
         run_epoch(&mut model, &data, &mut progress)?;
         run_epoch(&mut model, &data, &mut progress)?;
         assert_eq!(model.model().space(), &space);
-        // Contexts of another meaning: nothing of the first phase's joint bandit stays. Otherwise arms start from old ones.
+        // Contexts of another meaning: nothing of the first phase's joint bandit stays. Otherwise arms start from old
+        // ones.
         let learned: u64 = updates(&model.state()?).iter().sum();
         assert_eq!(learned == 100, embedding, "{learned}");
         let trained = model.into_model();

@@ -9,8 +9,8 @@ use crate::toy::{Observed, Stop, evaluate, kinds, model, task, train_settings, w
 /// Five batches an epoch, the last of them short; two epochs.
 const ROWS: u64 = 37;
 
-/// Trains the model of `build` (by seed of the initial weights) without and with an interruption, and compares the results.
-/// Returns whether a sample was queued when a training run stopped.
+/// Trains the model of `build` (by seed of the initial weights) without and with an interruption, and compares the
+/// results. Returns whether a sample was queued when a training run stopped.
 pub fn check(name: &str, build: &dyn Fn(u64) -> Result<SearchObjective>) -> Result<bool, Stop> {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     // The last weights, not the best: the best could hide a difference at the end.

@@ -164,8 +164,8 @@ impl ExitBandits {
     /// Restores bandits from a saved [state](dht_dynamic::Router::state), for [`DynamicModel::load_with`].
     ///
     /// # Errors
-    /// [`Json`](dht_dynamic::Error::Json) or [`Argument`](dht_dynamic::Error::Argument) if the state is not that of exit
-    /// bandits.
+    /// [`Json`](dht_dynamic::Error::Json) or [`Argument`](dht_dynamic::Error::Argument) if the state is not that of
+    /// exit bandits.
     pub fn of_state(state: Value) -> Result<Self> {
         let learned: Learned = of_state(STATE, state)?;
         let setup = setup(&learned)?;
@@ -222,7 +222,8 @@ impl ExitBandits {
         }
     }
 
-    /// Returns whether a text leaves at an exit after a layer. Exit indices start at 0 and do not include an n-gram exit.
+    /// Returns whether a text leaves at an exit after a layer. Exit indices start at 0 and do not include an n-gram
+    /// exit.
     fn leaves_behind(&self, exit: usize, signals: &[f64], tokens: usize, notes: &mut Notes) -> Result<bool> {
         match &self.learned.behind {
             LayerExitBandits::AtEveryExit(bandit) => {

@@ -20,8 +20,8 @@ impl FrontBandit {
     /// Creates a bandit without observations.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) if the contexts include arm features, which require a hidden state; the
-    /// n-gram exit has none.
+    /// [`Argument`](dht_dynamic::Error::Argument) if the contexts include arm features, which require a hidden state;
+    /// the n-gram exit has none.
     pub(super) fn new(setup: &Setup) -> Result<Self> {
         if setup.settings.context.has_arm_features() {
             return Err(Error::argument("context", "one without features of arms, before a front exit", "paper"));

@@ -157,8 +157,8 @@ impl Learner for GainRouter {
     }
 }
 
-/// Bandits of the sequential router: one for each exit before the last, with its own context scaling and an arm for each
-/// deeper exit.
+/// Bandits of the sequential router: one for each exit before the last, with its own context scaling and an arm for
+/// each deeper exit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GainBandit {

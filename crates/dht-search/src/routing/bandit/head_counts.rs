@@ -11,8 +11,8 @@ use crate::reward::Reward;
 use dht_dynamic::passage::GroupTrace;
 use dht_dynamic::router::Mode;
 
-/// Head-count bandit, with one arm for each number of heads that at least one group may keep. Its contexts are \[x ; z ;
-/// one-hot vector of the group\], with the pooled state x and the arm feature z.
+/// Head-count bandit, with one arm for each number of heads that at least one group may keep. Its contexts are \[x ; z
+/// ; one-hot vector of the group\], with the pooled state x and the arm feature z.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadCounts {

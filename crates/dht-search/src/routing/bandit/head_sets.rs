@@ -19,8 +19,8 @@ use crate::routing::random_heads::{by_count, random_heads};
 use crate::settings::{HeadArms, HeadDraws, SearchSettings};
 use dht_dynamic::router::{GroupDecisions, HeadSetGroup, Mode};
 
-/// Head-set bandit, with one arm for each head, or for each head of each group. Its contexts are \[x ; z\] or \[x ; 1\],
-/// with the pooled state x and the arm feature z.
+/// Head-set bandit, with one arm for each head, or for each head of each group. Its contexts are \[x ; z\] or \[x ;
+/// 1\], with the pooled state x and the arm feature z.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadSets {
@@ -30,7 +30,8 @@ pub(crate) struct HeadSets {
     pub(crate) pinned: Option<HeadSet>,
     /// Running mean of head importance by group, if heads are scored by gate gradients.
     mean_importance: Vec<Average>,
-    /// FLOPs of updates that the cost accounting has not collected yet. It collects them before a checkpoint is written.
+    /// FLOPs of updates that the cost accounting has not collected yet. It collects them before a checkpoint is
+    /// written.
     #[serde(skip)]
     learning_flops: u64,
 }
@@ -90,8 +91,8 @@ impl HeadSets {
         if setup.is_rolling() { self.norm.weight() > 0.0 } else { self.norm.is_frozen() }
     }
 
-    /// Bandit that selects heads for a batch. As in
-    /// [`LinearBandit::choosing`](super::linear::LinearBandit::choosing), a rolling scaling includes the batch's contexts.
+    /// Bandit that selects heads for a batch. As in [`LinearBandit::choosing`](super::linear::LinearBandit::choosing),
+    /// a rolling scaling includes the batch's contexts.
     pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: &Mode<'_>) -> Result<Cow<'_, Self>> {
         if !setup.is_rolling() || !matches!(mode, Mode::Explore(_)) {
             return Ok(Cow::Borrowed(self));

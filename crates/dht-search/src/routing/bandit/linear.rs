@@ -25,7 +25,8 @@ pub(crate) struct LinearBandit {
     norm: Normalizer,
     /// Identifier of each arm in `policy`.
     arms: Vec<ArmId>,
-    /// FLOPs of updates that the cost accounting has not collected yet. It collects them before a checkpoint is written.
+    /// FLOPs of updates that the cost accounting has not collected yet. It collects them before a checkpoint is
+    /// written.
     #[serde(skip)]
     learning_flops: u64,
 }
@@ -53,8 +54,8 @@ impl LinearBandit {
         })
     }
 
-    /// Normalises a raw context, except its signals. Signals have fixed ranges. Statistics that are frozen while the exit
-    /// is barely trained would scale them wrongly for the rest of the training run.
+    /// Normalises a raw context, except its signals. Signals have fixed ranges. Statistics that are frozen while the
+    /// exit is barely trained would scale them wrongly for the rest of the training run.
     fn scaled(&self, setup: &Setup, raw: &[f64]) -> Result<Vec<f64>> {
         let mut context = self.norm.normalise(raw)?;
         let state = raw.len() - setup.signals();
@@ -195,8 +196,8 @@ impl LinearBandit {
         2 * (self.arms.len() * (dimension * dimension + dimension)) as u64
     }
 
-    /// FLOPs of learning from one reward: 2·(d² + d) to project the context, and again 2·(d² + d) for the rank-one update
-    /// of the covariance. Forgetting, which restores a part of the prior, doubles both.
+    /// FLOPs of learning from one reward: 2·(d² + d) to project the context, and again 2·(d² + d) for the rank-one
+    /// update of the covariance. Forgetting, which restores a part of the prior, doubles both.
     pub(crate) fn update_flops(&self, setup: &Setup) -> u64 {
         let dimension = self.dimension();
         let passes = if setup.settings.forgetting_decay < 1.0 { 2 } else { 1 };

@@ -223,8 +223,8 @@ fn check_head_bandits(head_set_prior_weight: f64) {
     let mut counts_by_hand = LinUcb::new(87, 3, ridge, Ucb { alpha: 0.1 }).unwrap();
     let mut sets_by_hand = head_sets_by_hand(head_set_prior_weight);
 
-    // Samples leave after 6, 12 and 9 layers. The first batch runs group 0 alone of those that are looked at, the second
-    // groups 0 and 1, of which group 1 has no batch before it.
+    // Samples leave after 6, 12 and 9 layers. The first batch runs group 0 alone of those that are looked at, the
+    // second groups 0 and 1, of which group 1 has no batch before it.
     let (exits, depths) = ([1, 3, 2], [6.0, 12.0, 9.0]);
     let batches = [
         ([0.5, 0.25, 1.5], vec![Group::new(0, &[0, 1, 2], &[8, 10, 12], &mut rng)]),

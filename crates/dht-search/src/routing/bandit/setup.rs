@@ -133,7 +133,8 @@ impl Setup {
         self.space.integrated_arms().iter().map(|route| self.share(route, tokens)).collect()
     }
 
-    /// Cost of a layer group with each head option for a text with `tokens` tokens, as a share of the full model's cost.
+    /// Cost of a layer group with each head option for a text with `tokens` tokens, as a share of the full model's
+    /// cost.
     pub(crate) fn group_costs(&self, group: usize, tokens: usize) -> Result<Vec<f64>> {
         let before = match (self.space.base(), group) {
             (Some(_), _) => self.share(&self.exit_routes[group], tokens)?,

@@ -31,9 +31,9 @@ pub struct CostAccounting {
     /// FLOPs of the bandits, by formula; not included in `flops`.
     ///
     /// A linear bandit of d dimensions takes 2·(d² + d) for each arm and decision, and 4·(d² + d) for each reward that
-    /// it learns from. The latter doubles if old rewards are forgotten (`forgetting_decay` below 1). The head-set bandit
-    /// takes 4·d for each head and decision, and 10·d for each head and reward. Pooling and normalisation are not
-    /// counted.
+    /// it learns from. The latter doubles if old rewards are forgotten (`forgetting_decay` below 1). The head-set
+    /// bandit takes 4·d for each head and decision, and 10·d for each head and reward. Pooling and normalisation are
+    /// not counted.
     pub bandit_flops: u64,
     /// Wall-clock seconds of pooling, deciding and learning.
     pub bandit_seconds: f64,
