@@ -22,7 +22,7 @@ impl SearchModel {
     /// batch give the same predictions.
     ///
     /// # Errors
-    /// Errors of the encoder.
+    /// Returns an error of the encoder.
     pub fn predict_batch(&self, batch: &PackedBatch) -> Result<Vec<Prediction>> {
         Ok(self.predict_in(&ForwardContext::inference(), batch)?.predictions)
     }

@@ -101,7 +101,7 @@ impl SearchModel {
     /// Returns a copy with separate weights and routers: training one does not change the other.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// Returns an error of candle.
     pub fn deep_clone(&self) -> Result<Self> {
         Ok(Self { model: self.model.deep_clone()?, ..self.clone() })
     }
