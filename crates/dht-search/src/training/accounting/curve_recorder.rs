@@ -112,8 +112,8 @@ impl CurveRecorder {
             && self.groups.iter().all(of_heads)
     }
 
-    /// Curves so far, with at most `most_sets` head sets of each group. Their map of losses has one entry,
-    /// `dynamic`.
+    /// Curves of the recorded samples, with at most `most_sets` head sets of each group. The map of losses has one
+    /// entry, `search`.
     pub fn curves(&self, most_sets: usize) -> Curves {
         let count = self.bins.len();
         let filled: Vec<&Bin> = self.bins.iter().filter(|bin| bin.samples > 0).collect();

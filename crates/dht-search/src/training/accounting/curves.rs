@@ -22,7 +22,7 @@ pub struct Curves {
     /// each sample and each dynamic group (with a choice of heads) on its route. The shares of a bin add up to 1, or to
     /// 0 if no route had a dynamic group.
     pub head_count_share: BTreeMap<usize, Vec<f64>>,
-    /// Training loss of each model: `dynamic`, `full`, `truncated.<k>`.
+    /// Curve of the training loss by model. The recorder adds `search`; a program may add other models, such as `full`.
     pub loss: BTreeMap<String, LossCurve>,
     /// Heads that the samples kept in each dynamic group of layers, over the whole training run except [full-model
     /// steps](crate::settings::FullModelSteps).
