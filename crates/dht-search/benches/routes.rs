@@ -1,13 +1,15 @@
-//! Do saved FLOPs save time? The wall-clock time of a dynamic model over that of the full model, beside the ratio of
-//! their FLOPs, at three speeds, in inference and in a training step in flight; and the bandits' share of the time.
+//! Bench of the question whether saved FLOPs save time. It reports the wall-clock time of a dynamic model as a ratio to
+//! the full model's time, and the ratio of their FLOPs. The ratios are measured at three speeds, in inference and in
+//! training without queues. The bandits' share of the time is reported too.
 //!
 //! ```text
 //! cargo bench -p dht-search --bench routes -- [--encoder DIR] [--data DIR] [--model DIR] [--page docs/speed-of-routes.md]
 //! ```
 //!
-//! `--encoder` is a Hugging Face directory (`$DHT_MODELS/minilm-l6` unless given), `--data` one with `train.*` and
-//! `test.*` (`$DHT_DATA/ag_news`). `--model` is a directory for the dynamic model: it is loaded from there, or trained
-//! shortly and saved there. Both models run the same texts in the same batches in turns; each reports its fastest turn.
+//! `--encoder` is a Hugging Face directory (by default `$DHT_MODELS/minilm-l6`). `--data` is a directory with `train.*`
+//! and `test.*` (by default `$DHT_DATA/ag_news`). `--model` is a directory for the dynamic model: the model is loaded
+//! from it, or trained for a short time and saved to it. Both models run the same texts in the same batches in turns;
+//! each reports its fastest turn.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -51,21 +53,21 @@ fn main() -> Result<()> {
     }
     // Cargo runs a bench in the folder of its package; paths are relative to the workspace's.
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let given = |flag: &str| {
+    let value_of = |flag: &str| {
         let index = arguments.iter().position(|argument| argument == flag)?;
         arguments.get(index + 1).map(|path| workspace.join(path))
     };
-    let found = |flag: &str, variable: &str, part: &str| given(flag).or_else(|| outside(variable, part));
-    let at_hand = (found("--encoder", "DHT_MODELS", "minilm-l6"), found("--data", "DHT_DATA", "ag_news"));
+    let path_of = |flag: &str, variable: &str, part: &str| value_of(flag).or_else(|| outside(variable, part));
+    let at_hand = (path_of("--encoder", "DHT_MODELS", "minilm-l6"), path_of("--data", "DHT_DATA", "ag_news"));
     let (Some(encoder), Some(data)) = at_hand else { return Ok(()) };
     let texts = Texts::read(&encoder, &data)?;
-    let model = dynamic_model(&encoder, given("--model"), &texts)?;
+    let model = dynamic_model(&encoder, value_of("--model"), &texts)?;
     let report = measured(&model, &texts)?;
     println!("{report}");
-    given("--page").map_or(Ok(()), |page| write_page(&page, &report))
+    value_of("--page").map_or(Ok(()), |page| write_page(&page, &report))
 }
 
-/// Texts to learn from, to set the speed on, and to measure on.
+/// Texts for training, for the selection of the speed, and for the measurement.
 struct Texts {
     tokenizer: TextTokenizer,
     training: EncodedDataset,
@@ -88,7 +90,7 @@ impl Texts {
     }
 }
 
-/// The model of the directory, or a freshly trained one.
+/// Loads the model from the directory, or trains one.
 fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Result<SearchModel> {
     if let Some(folder) = folder.as_ref().filter(|folder| folder.is_dir()) {
         return Ok(SearchModel::load(folder, &Device::Cpu)?.0);
@@ -96,7 +98,8 @@ fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Resu
     let encoder = Encoder::from_pretrained(encoder, &Device::Cpu)?;
     let space = Preset::TDht.space(encoder.layers(), encoder.block_shape().heads)?;
     let labels = &texts.training.labels;
-    // Routes at random nearly throughout: every exit and every number of heads is learned, and the speed has a range.
+    // Routes are random for nearly the whole run: every exit and every number of heads learns, and the speed has a
+    // range.
     let settings = SearchSettings {
         exit_losses: ExitLosses::Weighted { weight: 0.3, power: 0.0 },
         pooling: Pooling::Mean,
@@ -116,7 +119,7 @@ fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Resu
     Ok(model)
 }
 
-/// The measurement of one setting, its fastest turn.
+/// Measurement of one setting: its fastest turn.
 #[derive(Clone, Copy)]
 struct Clock {
     seconds: f64,
@@ -201,7 +204,7 @@ fn measured(model: &SearchModel, texts: &Texts) -> Result<String> {
     Ok(report)
 }
 
-/// The full model on these texts, in the batches of an evaluation and, like it, in one pass.
+/// Predicts texts by the full model, in the same batches as an evaluation and, like it, in one pass.
 fn inference_seconds(full: &TextClassifier, texts: &EncodedDataset) -> Result<f64> {
     let (start, ctx) = (Instant::now(), ForwardContext::inference());
     for rows in PackedBatch::longest_first(&texts.lengths(), BATCH)? {
@@ -211,14 +214,14 @@ fn inference_seconds(full: &TextClassifier, texts: &EncodedDataset) -> Result<f6
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// Forward and backward of these batches; weights stay as they are.
+/// Runs forward and backward passes of batches. The weights do not change.
 fn training_seconds<O: Objective>(objective: &mut O, batches: &[PackedBatch]) -> Result<f64>
 where
     Error: From<O::Error>,
 {
     let start = Instant::now();
     for (step, batch) in batches.iter().enumerate() {
-        // The last part of a training: routes are chosen by the bandits.
+        // The end of a training run: the bandits select routes.
         let progress = Progress { seed: 1, step: step as u64, epoch: 0, share: 1.0 };
         objective.offer(batch.clone(), progress)?;
         while let Some(step) = objective.next_loss(progress, false)? {
@@ -228,7 +231,7 @@ where
     Ok(start.elapsed().as_secs_f64())
 }
 
-/// Puts the figures between the page's marker lines.
+/// Replaces the figures between the page's marker lines.
 fn write_page(page: &Path, report: &str) -> Result<()> {
     let io =
         |source| Error::Dynamic(Dynamic::Transformer(dht_search::transformer::Error::Io { path: page.into(), source }));

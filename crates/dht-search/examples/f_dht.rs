@@ -1,4 +1,4 @@
-//! F-DHT beside the full model: one bandit chooses among all combinations of depth and number of heads.
+//! Comparison of F-DHT with the full model: one bandit selects among all combinations of depth and number of heads.
 //!
 //! `cargo run --release -p dht-search --example f_dht` needs no files and no network; `-- --help` lists the flags.
 
@@ -91,9 +91,13 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
 
     let mut table = "model\taccuracy\tmacro F1\tFLOPs\n".to_owned();
     for (name, model) in [("full model", &full as &dyn Predictor), ("F-DHT", search.model())] {
-        let found = evaluate(model, &test, 64)?;
-        let flops = (found.flops + found.routing_flops) as f64 / full.full_flops_of(&test) as f64;
-        table += &format!("{name}\t{:.3}\t{:.3}\t{flops:.3}\n", found.confusion.accuracy(), found.confusion.macro_f1());
+        let evaluation = evaluate(model, &test, 64)?;
+        let flops = (evaluation.flops + evaluation.routing_flops) as f64 / full.full_flops_of(&test) as f64;
+        table += &format!(
+            "{name}\t{:.3}\t{:.3}\t{flops:.3}\n",
+            evaluation.confusion.accuracy(),
+            evaluation.confusion.macro_f1()
+        );
     }
     let record = |path| write_atomically(path, |file| file.write_all(table.as_bytes()));
     let recorded = flags.record.as_ref().map_or(Ok(()), record);

@@ -1,5 +1,5 @@
-//! Parts of your own: a router that sends short texts to an early exit, and a baseline that always says the most frequent
-//! class, both trained and scored by the library's own loop and clock.
+//! Custom parts: a router that sends short texts to an early exit, and a baseline that always predicts the most
+//! frequent class. The library's own loop trains, scores and times both.
 //!
 //! `cargo run --release -p dht-search --example own_parts`
 
@@ -17,14 +17,14 @@ use rand_chacha::ChaCha8Rng;
 
 const CLASSES: u32 = 2;
 
-/// Texts of up to so many tokens leave at the first exit, all others at the last.
+/// Router by length: texts of up to `tokens` tokens leave at the first exit, all others at the last.
 #[derive(Debug, Clone)]
 struct ByLength {
     tokens: usize,
 }
 
 impl Router for ByLength {
-    /// It looks at no answers, so that no exit runs for its sake.
+    /// Returns false: the router reads no answers, so that no exit has to run for it.
     fn reads(&self, _exit: usize, _last: usize) -> bool {
         false
     }
@@ -42,14 +42,14 @@ impl Router for ByLength {
     }
 }
 
-/// It learns nothing.
+/// Uses the default methods, since the router learns nothing.
 impl Learner for ByLength {
     fn box_clone(&self) -> Box<dyn Learner> {
         Box::new(self.clone())
     }
 }
 
-/// Predicts the class frequencies of the training texts, whatever the text. It runs no layer.
+/// Baseline that predicts the class frequencies of the training texts for every text. It runs no layer.
 struct Frequencies {
     probabilities: Vec<f32>,
     shape: ModelShape,
@@ -82,7 +82,7 @@ impl Predictor for Frequencies {
     }
 }
 
-/// Texts whose class is the token that is there, 1 or 2; longer ones hide it among others.
+/// Texts that contain one of the tokens 1 and 2, which is their class. Longer texts hide it among other tokens.
 fn texts(count: u64, rng: &mut ChaCha8Rng) -> EncodedDataset {
     let samples = (0..count).map(|id| {
         let label = rng.random_range(0..CLASSES);

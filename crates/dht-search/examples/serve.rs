@@ -18,7 +18,8 @@ const GOOD: [&str; 4] = ["lovely", "fresh", "friendly", "quick"];
 const BAD: [&str; 4] = ["stale", "rude", "cold", "slow"];
 const THINGS: [&str; 4] = ["soup", "waiter", "bread", "table"];
 
-/// A review such as "the soup was not stale": one to four judgements; the label is that of the majority.
+/// Generates a review such as "the soup was not stale". It has one to four judgements; the label is that of the
+/// majority.
 fn review(rng: &mut ChaCha8Rng) -> Example {
     let (mut parts, mut score) = (Vec::new(), 0);
     while parts.is_empty() || score == 0 || (parts.len() < 4 && rng.random_bool(0.5)) {
@@ -61,13 +62,13 @@ fn main() -> Result<(), Error> {
     let (model, labels, tokenizer) = SearchModel::load(&folder, &Device::Cpu)?;
     let model = DynamicModel::from(model);
     let (least, most) = SpeedCurve::new(&model, &held_out, 64)?.range();
-    let found = calibrate(&model, &held_out, (least + most) / 2.0, 64)?;
+    let calibrated = calibrate(&model, &held_out, (least + most) / 2.0, 64)?;
     println!(
         "FLOPs from {least:.3} to {most:.3} of the full model; speed {:.3} costs {:.3}",
-        found.speed, found.flops_ratio
+        calibrated.speed, calibrated.flops_ratio
     );
     let tokenizer = tokenizer.expect("it was saved with the model");
-    let engine = Engine::new(model.with_speed(found.speed)?, tokenizer, &labels)?.with_max_length(64)?;
+    let engine = Engine::new(model.with_speed(calibrated.speed)?, tokenizer, &labels)?.with_max_length(64)?;
     let correct: usize = std::thread::scope(|scope| {
         let ask = |part: &[Example]| -> Result<usize, Error> {
             let texts: Vec<&str> = part.iter().map(|example| &*example.text).collect();

@@ -1,4 +1,5 @@
-//! T-DHT beside the full model, its first layers alone, and the full model with exits fitted on it, in one table.
+//! Comparison of T-DHT with the full model, its first layers alone, and the full model with exits fitted on it, in one
+//! table.
 //!
 //! `cargo run --release -p dht-search --example t_dht` needs no files and no network; `-- --help` lists the flags.
 
@@ -87,26 +88,30 @@ fn run(flags: &Flags) -> Result<(), Box<dyn std::error::Error>> {
     };
 
     let full = first(layers, &mut rng)?;
-    let mut found = vec![("full model".to_owned(), evaluate(&full, &test, 64)?)];
+    let mut rows = vec![("full model".to_owned(), evaluate(&full, &test, 64)?)];
     let space = Preset::TDht.space(layers, heads)?;
     for depth in (0..space.exits().len()).map(|exit| space.depth(exit)).filter(|depth| *depth < layers) {
-        found.push((format!("depth {depth} alone"), evaluate(&first(depth, &mut rng)?, &test, 64)?));
+        rows.push((format!("depth {depth} alone"), evaluate(&first(depth, &mut rng)?, &test, 64)?));
     }
     let ngram = Some(NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() });
     let settings = AccelerateSettings { ngram, ..AccelerateSettings::default() };
     let texts = Texts::new(&training).with_held_out(&validation);
     let fast = accelerate(&full, texts, &settings, &mut rng)?.model;
-    found.push(("full model, accelerated".into(), evaluate(&fast, &test, 64)?));
+    rows.push(("full model, accelerated".into(), evaluate(&fast, &test, 64)?));
 
     let settings = SearchSettings::for_encoder(&space, flags.model.is_some());
     let mut search = SearchObjective::new(SearchModel::new(encoder, space, settings, classes, &mut rng)?)?;
     trainer.fit(&mut search, &training, &validation, &mut EpochLines::new("T-DHT"))?;
-    found.push(("T-DHT".into(), evaluate(search.model(), &test, 64)?));
+    rows.push(("T-DHT".into(), evaluate(search.model(), &test, 64)?));
 
     let mut table = "model\taccuracy\tmacro F1\tFLOPs\n".to_owned();
-    for (name, found) in found {
-        let flops = (found.flops + found.routing_flops) as f64 / full.full_flops_of(&test) as f64;
-        table += &format!("{name}\t{:.3}\t{:.3}\t{flops:.3}\n", found.confusion.accuracy(), found.confusion.macro_f1());
+    for (name, evaluation) in rows {
+        let flops = (evaluation.flops + evaluation.routing_flops) as f64 / full.full_flops_of(&test) as f64;
+        table += &format!(
+            "{name}\t{:.3}\t{:.3}\t{flops:.3}\n",
+            evaluation.confusion.accuracy(),
+            evaluation.confusion.macro_f1()
+        );
     }
     let record = |path| write_atomically(path, |file| file.write_all(table.as_bytes()));
     let recorded = flags.record.as_ref().map_or(Ok(()), record);

@@ -1,74 +1,74 @@
-//! The error type of this crate.
+//! Error type of this crate.
 
 use dht_transformer::ErrorKind;
 
-/// The errors of this crate. Messages name the fault, its place and the expected value.
+/// Error of a search. The message names the fault, its place and the expected value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An error of the crate `dht-dynamic`: of arguments, shapes, states, routes and files.
+    /// Error of the crate `dht-dynamic`: a wrong argument, shape, state or route, or a file that cannot be used.
     #[error(transparent)]
     Dynamic(dht_dynamic::Error),
-    /// An error of the bandits crate.
+    /// Error of the crate `dht-bandits`.
     #[error(transparent)]
     Bandits(#[from] dht_bandits::Error),
-    /// A space that has the same arm twice.
+    /// Space that has the same arm twice.
     #[error("arm {arm} ({route}) repeats arm {first}")]
     DuplicateArm {
-        /// The index of the later arm.
+        /// Index of the later arm.
         arm: usize,
-        /// The index of the earlier arm.
+        /// Index of the earlier arm.
         first: usize,
-        /// The route of both arms.
+        /// Route of both arms.
         route: String,
     },
-    /// An arm, or a list of arms, that a space does not have.
+    /// Arm or list of arms that the space does not have.
     #[error("{what} is {got}, expected {expected}")]
     Arm {
-        /// The kind of arm.
+        /// Kind of arm.
         what: &'static str,
-        /// The arms of the space.
+        /// Arms of the space.
         expected: String,
-        /// The requested arm or arms.
+        /// Requested arm or arms.
         got: String,
     },
-    /// A preset that is not defined for a model of this size.
+    /// Preset that is not defined for a model of this size.
     #[error("{preset} on {layers} layers of {heads} heads: expected {expected}")]
     PresetSize {
-        /// The preset.
+        /// Preset.
         preset: &'static str,
-        /// The number of layers of the model.
+        /// Number of layers of the model.
         layers: usize,
-        /// The number of heads of the model.
+        /// Number of heads of the model.
         heads: usize,
-        /// The sizes for which the preset is defined.
+        /// Sizes for which the preset is defined.
         expected: &'static str,
     },
-    /// A file that does not describe a search space.
+    /// File that does not describe a search space.
     #[error("{what}{line}: {problem}", line = line.map_or_else(String::new, |line| format!(":{line}")))]
     SpaceFile {
-        /// The file, or `TOML text`.
+        /// File, or `TOML text`.
         what: String,
-        /// The line, counted from 1, where it is known.
+        /// Line, counted from 1, where it is known.
         line: Option<usize>,
-        /// The reason: an [`Error`] of the space, or the parser's message on a file that is not TOML, has a missing,
-        /// unknown or wrongly typed key, or a route without valid notation.
+        /// Reason: an [`Error`] of the space, or the parser's message. The parser rejects text that is not TOML, a
+        /// missing, unknown or wrongly typed key, and a route without valid notation.
         #[source]
         problem: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A loss from which no reward can be computed.
+    /// Loss from which no reward can be computed.
     #[error("loss is {loss}, expected a finite number, at least 0")]
     Loss {
-        /// The loss.
+        /// Loss.
         loss: f64,
     },
 }
 
-/// The result type of this crate.
+/// Result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Returns the kind of the error: what a caller can do about it.
+    /// Classifies the error by what a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Dynamic(error) => error.kind(),
@@ -96,10 +96,11 @@ impl Error {
     }
 }
 
-/// The state of an own router that is not JSON of the expected form, as [`Json`](dht_dynamic::Error::Json).
+/// Converts the error of a custom router whose state is not JSON of the expected form to
+/// [`Json`](dht_dynamic::Error::Json).
 impl From<serde_json::Error> for Error {
     fn from(source: serde_json::Error) -> Self {
-        Self::Dynamic(dht_dynamic::Error::Json { what: "state of an own part".to_owned(), source })
+        Self::Dynamic(dht_dynamic::Error::Json { what: "state of a custom router".to_owned(), source })
     }
 }
 
@@ -115,7 +116,8 @@ impl From<candle_core::Error> for Error {
     }
 }
 
-/// An error of this crate that came back from a predictor, a router or a served model is itself again.
+/// Converts an error of a predictor, a router or a served model. An error of this crate that passed through one of them
+/// becomes itself again.
 impl From<dht_dynamic::Error> for Error {
     fn from(error: dht_dynamic::Error) -> Self {
         match error {
@@ -128,7 +130,7 @@ impl From<dht_dynamic::Error> for Error {
     }
 }
 
-/// Errors for callers of a predictor, a router or a served model.
+/// Converts an error of this crate for the callers of a predictor, a router or a served model.
 impl From<Error> for dht_dynamic::Error {
     fn from(error: Error) -> Self {
         match error {

@@ -16,11 +16,12 @@
 //!                                └─────▶ reward ───▶ routers
 //! ```
 //!
-//! A [`SearchSpace`] lists the [`Route`]s. [`SearchSettings`] define the routers, their learning, and the training of
-//! the exits. A [`SearchModel`] has an [`ExitModel`](dynamic::ExitModel) (an encoder with exits) and two
-//! [`Learner`]s, routers that learn: one for depth, one for heads. A [`SearchObjective`] trains the model in the common
-//! training loop, [`Trainer`](transformer::Trainer). Training and inference are one [`Walk`](dynamic::passage::Walk)
-//! through the layers; inference neither explores nor learns.
+//! A [`SearchSpace`] lists the [`Route`]s: how many layers a text may run, and how many heads each layer may keep.
+//! [`SearchSettings`] define the routers, their learning, and the training of the exits. A [`SearchModel`] has an
+//! [`ExitModel`](dynamic::ExitModel) (an encoder with exits) and two routers that learn ([`Learner`]): one for depth,
+//! one for heads. A [`SearchObjective`] trains the model in the common training loop,
+//! [`Trainer`](transformer::Trainer). Training and inference use the same forward pass,
+//! [`Walk`](dynamic::passage::Walk); inference neither explores nor learns.
 //!
 //! # A complete program
 //!
@@ -75,9 +76,9 @@
 //!
 //! | to | take |
 //! |---|---|
-//! | list the routes of a search | [`SearchSpace`], [`SpaceConfig`] and all of [`space`]; [`Preset`] for the paper's spaces, [`SpaceConfig::from_toml_file`] for one in a file |
+//! | list the routes of a search | [`SearchSpace`], [`SpaceConfig`] and the module [`space`]; [`Preset`] for the paper's spaces, [`SpaceConfig::from_toml_file`] for a space in a file |
 //! | name a route | [`Route`]; [`RouteSpec`](dynamic::route::RouteSpec) for its notation, `12L8H` |
-//! | select a router | [`SearchSettings::router`], a tree or an integrated [`Search`](space::Search) in the space; [`settings`] for the rest |
+//! | select a router | [`SearchSettings::router`], and a tree or an integrated [`Search`](space::Search) in the space; [`settings`] for its details |
 //! | write a custom router | [`Router`](dynamic::Router), [`Learner`], [`SearchModel::with_router`], [`OwnParts`] to load it |
 //! | pool hidden states into the context of a router | [`features::PoolingPyramid`] |
 //! | configure the training of exits | [`settings::ExitLosses`], [`settings::FullModelSteps`], [`settings::SoftLabels`] with [`SearchObjective::with_teacher`] |
@@ -94,7 +95,7 @@
 //! | save a model | [`SearchModel::save`] and [`load`](SearchModel::load) |
 //! | compute rewards from losses | [`reward`] |
 //! | count or measure the cost of a route | [`CostModel`] and [`cost`] |
-//! | read the cost and the decisions of a training | [`CostAccounting`], [`training`] |
+//! | read the cost and the decisions of a training run | [`CostAccounting`], [`training`] |
 //! | use the components alone | [`bandits`], [`dynamic`], [`transformer`] |
 //!
 //! # I have, I want
@@ -103,10 +104,10 @@
 //! |---|---|---|
 //! | labelled texts and an encoder | layers and heads chosen for each text | [`SearchModel`], [`SearchObjective`] |
 //! | a fine-tuned classifier | bandits that decide where texts leave | [`routing::ExitBandits`] |
-//! | the paper | its settings, and what differs from them | [`SearchSettings::paper`], [`SearchSettings::deviations`] |
+//! | the paper | its settings, and a list of the differences from it | [`SearchSettings::paper`], [`SearchSettings::deviations`] |
 //! | a bandit of my own | a router | [`Learner`], [`SearchModel::with_router`] |
 //! | a price of my own | a cost that the bandits weigh | [`cost::RouteCost`], [`CostModel::Own`] |
-//! | a trained search | answers in a service | [`dynamic::Engine`] |
+//! | a trained search model | answers in a service | [`dynamic::Engine`] |
 //!
 //! # Adding it
 //!
@@ -122,9 +123,9 @@
 //! opt-level = 3
 //! ```
 //!
-//! Versions of candle, rand and rand_chacha must be the ones of this crate, since their types are in its functions.
-//! Matrix products use as many threads as rayon has (`RAYON_NUM_THREADS`); their number changes no result. A program
-//! that trains on a CPU gains from an allocator that keeps memory, such as mimalloc.
+//! Use these versions of candle, rand and rand_chacha: their types are arguments of this crate's functions. Matrix
+//! products use as many threads as rayon has (`RAYON_NUM_THREADS`); the number of threads changes no result. A program
+//! that trains on a CPU is faster with an allocator that reuses memory, such as mimalloc.
 //!
 //! # Guarantees
 //!
@@ -132,22 +133,22 @@
 //!   an epoch are trained on then. Texts held out for the bandits ([`settings::LossSource::HeldOut`]) are never trained
 //!   on.
 //! - **The cost accounting equals the count of all matrix products** that run. [`CostAccounting::flops`] and
-//!   [`Evaluation::flops`](dynamic::Evaluation::flops) include second passes and the passes for arm features, of a
-//!   teacher and of held-out texts. The FLOPs of the routers are counted separately, by formula. [`cost`] lists what is
-//!   counted and what is not.
-//! - **One seed, one result.** A training that is stopped within an epoch and resumed ends with the same bits as an
-//!   uninterrupted one.
+//!   [`Evaluation::flops`](dynamic::Evaluation::flops) include second passes, the passes for arm features, and the
+//!   passes of a teacher and of held-out texts. The FLOPs of the routers are counted separately, by formula. [`cost`]
+//!   lists what is counted and what is not.
+//! - **One seed, one result.** A training run that is stopped within an epoch and resumed ends with the same bits as an
+//!   uninterrupted run.
 //! - **A text's route may depend on its batch**: by default, samples that keep the same number of heads share one head
 //!   set, selected for the mean of their contexts. Exits and head counts depend on the text itself and on the heads in
 //!   earlier layers.
 //!
 //! # Single-label classification only
 //!
-//! Every step from exit to answer needs a distribution over classes: the value of an exit is its cross-entropy, and
+//! Every step from exit to answer needs a distribution over classes: an exit is rewarded by its cross-entropy, and
 //! bandits see its confidence. In multi-label data an exit may be confident about some labels and not about others, and
 //! a regression value has no probability. A rule for either task would be another method that needs its own evaluation.
-//! Multi-label and regression texts are rejected ([`Argument`](dht_dynamic::Error::Argument), `targets`). Full, truncated and pruned encoders
-//! handle them ([`transformer::Task`], [`transformer::pruning`]).
+//! Multi-label and regression texts are rejected ([`Argument`](dht_dynamic::Error::Argument), `targets`). Full,
+//! truncated and pruned encoders handle them ([`transformer::Task`], [`transformer::pruning`]).
 //!
 //! # When not to use it
 //!

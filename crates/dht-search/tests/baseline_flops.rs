@@ -38,7 +38,7 @@ fn full_model(pooling: Pooling) -> Result<TextClassifier> {
     Ok(TextClassifier::new(encoder(), CLASSES, pooling, &mut rng())?)
 }
 
-/// Trains and evaluates, and compares both with what ran.
+/// Trains and evaluates, and compares the reported FLOPs of both with the count.
 fn check<B: Baseline>(name: &str, mut baseline: B) -> Result<()> {
     let train = TrainSettings { epochs: 2, batch_size: 8, ..TrainSettings::default() };
     let start = FlopCount::executed().0;
@@ -50,7 +50,7 @@ fn check<B: Baseline>(name: &str, mut baseline: B) -> Result<()> {
     Ok(())
 }
 
-/// Trainings in which some layers are frozen.
+/// Training runs in which some layers are frozen.
 fn check_frozen() -> Result<()> {
     for frozen in [vec![], vec![1], vec![0, 1], vec![2, 3], vec![0, 1, 2, 3]] {
         for embeddings in [false, true] {
@@ -79,7 +79,7 @@ fn counted_training_flops_equal_the_products_that_ran() -> Result<()> {
         for layers in [1, 2, LAYERS] {
             check("DistilBERT", distilbert(&full, layers, DistillationSettings::default())?)?;
         }
-        // A pruned teacher runs what is left of it.
+        // A pruned teacher runs only its remaining heads and neurons.
         let mut plan = PrunePlan::first_layers(full.encoder(), LAYERS)?;
         plan.heads[1] = head_set(&[0, 2], 4);
         plan.neurons[2].truncate(5);

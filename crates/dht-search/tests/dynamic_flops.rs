@@ -21,7 +21,7 @@ use dht_search::{
 };
 use dht_toys::{config, encoder, head_set, random_texts, rng};
 
-/// Texts of `length` tokens, or of 2 to 8 where that is `None`.
+/// Texts of `length` tokens, or of 2 to 8 tokens if `length` is `None`.
 fn texts(rows: u64, length: Option<usize>) -> EncodedDataset {
     random_texts(rows, length.map_or(2..9, |length| length..length + 1), &mut rng(9))
 }
@@ -209,7 +209,7 @@ fn the_accounting_says_what_ran() -> Result<()> {
     every_kind_of_search()
 }
 
-/// Trains, evaluates and shuffles, and compares the accounting with what ran.
+/// Trains, evaluates and evaluates the shuffled control, and compares the accounting with the count.
 fn assert_accounting(mut model: SearchObjective, name: &str) -> Result<()> {
     let (training, test, none) = (texts(37, None), texts(20, None), texts(0, None));
     let train = TrainSettings { epochs: 3, batch_size: 8, ..TrainSettings::default() };

@@ -1,4 +1,4 @@
-//! The model of a search in an engine and in a service: what it answers, and what its answers may depend on.
+//! Search model in an engine and in a service: its answers, and what these answers may depend on.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use dht_search::{OwnParts, Preset, SearchModel, SearchObjective, SearchSettings}
 use dht_toys::reviews::{self, labels, words};
 use dht_toys::{refused, rng};
 
-/// A model whose bandits choose depth and heads; texts of a batch share head sets, as trained.
+/// Model whose bandits choose depth and heads; texts of a batch share head sets, as trained.
 fn parts() -> dht_search::Result<(SearchModel, TextTokenizer)> {
     let (rng, data) = (&mut rng(1), reviews::data(300, 1));
     let settings = SearchSettings { warm_up_contexts: 64, explore_share: 1.0, ..SearchSettings::default() };

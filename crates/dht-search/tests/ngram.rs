@@ -1,4 +1,4 @@
-//! The n-gram classifier before, beside and on top of classifiers, as predictors.
+//! N-gram classifier before, beside and on top of classifiers, as predictors.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use rand::RngExt;
 
 const CLASSES: usize = 3;
 
-/// Texts of which most have the token of their class, 10, 11 or 12.
+/// Texts. Most of them have the token of their class, 10, 11 or 12.
 fn texts(rows: u64, seed: u64) -> EncodedDataset {
     let mut rng = rng(seed);
     let text = |id| {
@@ -30,7 +30,7 @@ fn texts(rows: u64, seed: u64) -> EncodedDataset {
     data(["a", "b", "c"], (0..rows).map(text))
 }
 
-/// A classifier that was not trained; large initial weights make its answers differ from text to text.
+/// Classifier that was not trained; large initial weights make its answers differ from text to text.
 fn classifier(layers: usize, classes: usize, seed: u64) -> TextClassifier {
     dht_toys::classifier(&config([layers, 6, 24, 50], 0.5), classes, Pooling::Mean, &mut rng(seed))
 }
@@ -56,13 +56,17 @@ fn depths(evaluation: &Evaluation) -> Vec<usize> {
 fn the_ngram_classifier_scores_like_any_model_with_no_layers() {
     let (training, test) = (texts(300, 1), texts(100, 2));
     let ngram = fitted(&training).unwrap().classifier;
-    let found = evaluate(&ngram, &test, 16).unwrap();
-    assert!(found.confusion.accuracy() > 0.8, "{}", found.confusion.accuracy());
-    assert_eq!(found.labels, ngram.log_probabilities_of_all(&test).unwrap().labels());
-    assert_eq!(found.route_counts().into_iter().collect::<Vec<_>>(), [("0L".to_owned(), 100)]);
-    assert_eq!(found.layer_head_ratio, 0.0);
+    let evaluation = evaluate(&ngram, &test, 16).unwrap();
+    assert!(evaluation.confusion.accuracy() > 0.8, "{}", evaluation.confusion.accuracy());
+    assert_eq!(evaluation.labels, ngram.log_probabilities_of_all(&test).unwrap().labels());
+    assert_eq!(evaluation.route_counts().into_iter().collect::<Vec<_>>(), [("0L".to_owned(), 100)]);
+    assert_eq!(evaluation.layer_head_ratio, 0.0);
     // Two FLOPs for each of three classes and at most 2·7 − 1 n-grams a text.
-    assert!(found.flops > 0 && found.flops <= 100 * 13 * 6 && found.flops.is_multiple_of(6), "{}", found.flops);
+    assert!(
+        evaluation.flops > 0 && evaluation.flops <= 100 * 13 * 6 && evaluation.flops.is_multiple_of(6),
+        "{}",
+        evaluation.flops
+    );
     let full = classifier(4, CLASSES, 2);
     assert!((1..9).all(|tokens| ngram.full_flops(tokens) == full.full_flops(tokens)));
     let mut other = test.clone();
@@ -81,17 +85,17 @@ fn threshold_one_is_the_last_cascade_stage_and_zero_the_first() {
     let mut model = Cascade::new(ngram.clone(), stages(), None, 1.0).unwrap();
     for threshold in [1.0, 7.0] {
         model.set_threshold(threshold).unwrap();
-        let found = evaluate(&model, &test, 8).unwrap();
-        assert_same_answers(&found, &last);
-        assert_eq!(found.flops, first.flops + shallow.flops + last.flops);
+        let evaluation = evaluate(&model, &test, 8).unwrap();
+        assert_same_answers(&evaluation, &last);
+        assert_eq!(evaluation.flops, first.flops + shallow.flops + last.flops);
     }
     model.set_threshold(0.0).unwrap();
-    let found = evaluate(&model, &test, 8).unwrap();
-    assert_same_answers(&found, &first);
-    assert_eq!(found.flops, first.flops);
+    let evaluation = evaluate(&model, &test, 8).unwrap();
+    assert_same_answers(&evaluation, &first);
+    assert_eq!(evaluation.flops, first.flops);
 }
 
-/// The arithmetic of a cascade; its costs do not matter here.
+/// Arithmetic of a cascade; its costs do not matter here.
 fn stages_of(tables: &[LogProbabilities]) -> Stages {
     Stages::new(tables, vec![vec![0; tables[0].len()]; tables.len()], LeavingRule::Confidence)
         .expect("stages of one shape")
@@ -112,10 +116,10 @@ fn the_cascade_that_runs_is_the_one_of_the_tables() {
     let mut model = Cascade::new(ngram, stages(), Some(stackers), 0.5).unwrap();
     for threshold in [0.4, 0.6, 0.9] {
         model.set_threshold(threshold).unwrap();
-        let (found, expected) = (evaluate(&model, &test, 8).unwrap(), stages_of(&tables).at(1.0 - threshold));
-        assert_eq!(found.labels, expected.labels);
-        assert_eq!(depths(&found), expected.stages.iter().map(|stage| [0, 1, 4][*stage]).collect::<Vec<_>>());
-        // Every stage is the last one of some text, or the test says nothing.
+        let (evaluation, expected) = (evaluate(&model, &test, 8).unwrap(), stages_of(&tables).at(1.0 - threshold));
+        assert_eq!(evaluation.labels, expected.labels);
+        assert_eq!(depths(&evaluation), expected.stages.iter().map(|stage| [0, 1, 4][*stage]).collect::<Vec<_>>());
+        // Every stage is the last one of some text; otherwise the test would show nothing.
         assert!(threshold < 0.9 || (0..3).all(|stage| expected.stages.contains(&stage)), "{:?}", expected.stages);
     }
 }
@@ -130,13 +134,13 @@ fn a_stacked_classifier_adds_the_log_probabilities_of_both() {
     let stacker = Stacker::fit(&ngram.log_probabilities_of_all(&held_out).unwrap(), &exit, &labels).unwrap();
     // The classifier was never trained: the n-grams are worth more.
     assert!(stacker.ngram > stacker.exit.abs(), "{stacker:?}");
-    let found = evaluate(&Stacked::new(ngram.clone(), full(), stacker).unwrap(), &test, 8).unwrap();
+    let evaluation = evaluate(&Stacked::new(ngram.clone(), full(), stacker).unwrap(), &test, 8).unwrap();
     let exit = LogProbabilities::of_classifier(&full(), &test, 8).unwrap();
     let expected = stacker.stack(&ngram.log_probabilities_of_all(&test).unwrap(), &exit).unwrap();
-    assert_eq!(found.labels, expected.labels());
+    assert_eq!(evaluation.labels, expected.labels());
     let [alone, beside] = [evaluate(&ngram, &test, 8).unwrap(), evaluate(&full(), &test, 8).unwrap()];
-    assert_eq!(found.flops, alone.flops + beside.flops + 60 * 4 * CLASSES as u64);
-    assert!(depths(&found).iter().all(|depth| *depth == 4));
+    assert_eq!(evaluation.flops, alone.flops + beside.flops + 60 * 4 * CLASSES as u64);
+    assert!(depths(&evaluation).iter().all(|depth| *depth == 4));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Baselines: methods that a dynamic model is compared with. Each baseline has its own file. All baselines are trained
+//! Baselines: methods with which a dynamic model is compared. Each baseline has its own file. All baselines are trained
 //! by the same loop on the same data, and scored by the same [`evaluate`](dht_dynamic::evaluate()).
 //!
 //! | baseline | description | objective |
@@ -21,16 +21,16 @@ use crate::error::Error;
 use crate::model::SearchModel;
 use crate::training::SearchObjective;
 
-/// The training of a baseline, with its cost and its model.
+/// Objective that trains a baseline, and reports the cost of the training run.
 pub trait Baseline: Objective<Error: Into<Error>> {
-    /// The type of the trained model.
+    /// Type of the trained model.
     type Model: Predictor;
 
-    /// FLOPs of all matrix products of this training so far, without validation. The caller must add the earlier
-    /// training of a teacher or backbone.
+    /// FLOPs of all matrix products of the training run so far, without validation. The caller must add the FLOPs of
+    /// training a teacher or backbone.
     fn flops(&self) -> u64;
 
-    /// The trained model.
+    /// Returns the trained model.
     fn into_model(self) -> Self::Model;
 }
 

@@ -11,7 +11,7 @@ use dht_dynamic::{Route, route::ModelShape};
 
 /// Returns whether a row continues to the next stage: its largest probability is below the threshold. At a threshold of
 /// 1 or above every row continues, even if its largest probability is rounded to 1.
-fn goes_on(row: &[f64], threshold: f64) -> bool {
+fn continues(row: &[f64], threshold: f64) -> bool {
     threshold >= 1.0 || row.iter().copied().fold(f64::NEG_INFINITY, f64::max).exp() < threshold
 }
 
@@ -20,11 +20,13 @@ fn check_threshold(threshold: f64) -> Result<()> {
     if threshold >= 0.0 { Ok(()) } else { Err(Error::argument("threshold", "at least 0", threshold)) }
 }
 
-/// An n-gram classifier followed by classifiers, each of which runs for the remaining texts. A text leaves at the first
-/// stage where its largest probability reaches the threshold, otherwise at the last stage. At threshold 0 every text
-/// leaves at the first stage, at 1 or more at the last. A text costs the FLOPs of all stages that it ran. Its route is
-/// that of its last stage, expressed in the layers of the last classifier. [`Stages`](dht_dynamic::evaluation::Stages)
-/// computes the same curve; its threshold t equals the threshold 1 − t here.
+/// Cascade of an n-gram classifier and later classifiers, each of which runs for the texts that remain.
+///
+/// A text leaves at the first stage where its largest probability reaches the threshold, otherwise at the last stage.
+/// At threshold 0 every text leaves at the first stage, at 1 or more at the last. A text costs the FLOPs of all stages
+/// that it ran. Its reported route is the route of its last stage, expressed in the layers of the last classifier.
+/// [`Stages`](dht_dynamic::evaluation::Stages) computes the same curve; its threshold t equals the threshold 1 − t
+/// here.
 #[derive(Debug)]
 pub struct Cascade {
     ngram: NgramClassifier,
@@ -35,14 +37,19 @@ pub struct Cascade {
 }
 
 impl Cascade {
-    /// Builds a cascade from the n-gram classifier, the later classifiers, and the weights that combine the n-gram
-    /// classifier with each of them; without weights they are not combined. Each classifier is a whole model that
-    /// starts at its first layer. The last classifier is the full model in FLOPs ratios.
+    /// Builds a cascade from an n-gram classifier and at least one later classifier.
+    ///
+    /// `stackers` has the weights that combine the n-gram classifier with each later classifier; without stackers they
+    /// are not combined. Each classifier is a whole model that starts at its first layer. The last classifier is the
+    /// full model in FLOPs ratios.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) for no classifier, for classes other than the n-gram classifier's, for a number of stackers
-    /// other than that of classifiers, for a classifier with more layers or with other heads than the last one, and for
-    /// a threshold that is negative or NaN.
+    /// [`Argument`](dht_dynamic::Error::Argument) in these cases:
+    ///
+    /// * There is no classifier, or a classifier does not predict the classes of the n-gram classifier.
+    /// * A classifier has more layers than the last one, or another number of heads.
+    /// * The number of stackers differs from the number of classifiers.
+    /// * The threshold is negative or NaN.
     pub fn new(
         ngram: NgramClassifier,
         stages: Vec<TextClassifier>,
@@ -69,22 +76,22 @@ impl Cascade {
         }
     }
 
-    /// The threshold.
+    /// Threshold on the largest probability, at which a text leaves.
     pub fn threshold(&self) -> f64 {
         self.threshold
     }
 
-    /// Sets the threshold.
+    /// Sets the threshold on the largest probability, at which a text leaves.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) for a threshold that is negative or NaN.
+    /// [`Argument`](dht_dynamic::Error::Argument) if the threshold is negative or NaN.
     pub fn set_threshold(&mut self, threshold: f64) -> Result<()> {
         check_threshold(threshold)?;
         self.threshold = threshold;
         Ok(())
     }
 
-    /// Runs all rows through the stages. Each stage takes batches of the remaining rows, in this order.
+    /// Runs rows through the stages. Each stage takes batches of the rows that remain, in the order of `rows`.
     fn run(
         &self,
         rows: &[usize],
@@ -101,7 +108,7 @@ impl Cascade {
             let (ngram, own) = self.ngram.answers(&pack(rows)?)?;
             for (((row, logs), said), own) in rows.iter().zip(ngram.rows()).zip(ngram.probabilities()).zip(own) {
                 (probabilities[*row], flops[*row]) = (said, own);
-                if goes_on(logs, self.threshold) {
+                if continues(logs, self.threshold) {
                     left.push((*row, logs.to_vec()));
                 }
             }
@@ -120,7 +127,7 @@ impl Cascade {
                 for (((text, logs), said), tokens) in said {
                     (probabilities[text.0], routes[text.0]) = (said, route.clone());
                     flops[text.0] += classifier.full_flops(tokens) + stacking;
-                    if goes_on(logs, self.threshold) {
+                    if continues(logs, self.threshold) {
                         further.push(text.clone());
                     }
                 }
@@ -130,7 +137,8 @@ impl Cascade {
         Ok(BatchPredictions::of_routes(probabilities, routes, flops))
     }
 
-    /// The log-probabilities of a stage for texts with the given n-gram log-probabilities.
+    /// Log-probabilities of a stage for a batch. `ngram` has the n-gram classifier's log-probabilities of the same
+    /// texts.
     fn stage(
         &self,
         stage: usize,
@@ -152,7 +160,7 @@ impl Predictor for Cascade {
         Ok(self.run(&rows, batch.len().max(1), |rows| Ok(batch.select(rows)), ctx)?)
     }
 
-    /// Each stage forms its batches from the texts that reach it.
+    /// Predicts samples in batches. Each stage forms its batches from the texts that reach it.
     fn predict_all(
         &self,
         samples: &[Sample],

@@ -1,7 +1,7 @@
 //! DistilBERT (Sanh et al. 2019): a student with fewer layers, initialised from some of its teacher's layers.
 //!
-//! The loss is that of [`Distillation`]: soft labels, the cosine of the last hidden states, and labels. Differences
-//! from the source:
+//! The loss is [`Distillation`]'s: soft labels, the cosine of the last hidden states, and labels. Differences from the
+//! source:
 //!
 //! - The source distils in **pre-training**, on the teacher's corpus and with masked-language modelling as the third
 //!   loss, and fine-tunes afterwards. Here the teacher is a trained classifier, and the student is distilled on the
@@ -24,21 +24,31 @@ use crate::error::{Error, Result};
 /// classifier. The student has separate weights; the teacher does not change.
 ///
 /// # Errors
-/// As [`teacher_layers`]; as [`Distillation::new`] for settings out of range and a teacher of another task.
+/// * As [`teacher_layers`].
+/// * As [`Distillation::new`] if the settings are out of range or the teacher is for another task.
 pub fn distilbert(teacher: &TextClassifier, layers: usize, settings: DistillationSettings) -> Result<Distillation> {
     let encoder = teacher.encoder();
     let plan = PrunePlan::whole_layers(encoder, &teacher_layers(encoder.layers(), layers)?)?;
     Ok(Distillation::new(teacher.prune(&plan)?, teacher, settings)?)
 }
 
-/// The layers of a teacher that a student of `student` layers starts from, counted from 0. They are evenly spaced from
-/// the first to the last: layer i is i·(L − 1)/(k − 1), rounded. A single layer is the first.
+/// Indices of the teacher's layers from which a student with `student` layers is initialised, counted from 0.
 ///
-/// For 6 of 12 layers these are 0, 2, 4, 7, 9, 11, as in DistilBERT's own script. The paper's text says one layer out
-/// of two.
+/// The layers are evenly spaced from the first to the last: the student's layer i of k starts from the teacher's layer
+/// i·(L − 1)/(k − 1), rounded. A student of a single layer starts from the first. A student of 6 layers starts from the
+/// layers 0, 2, 4, 7, 9, 11 of 12, as in DistilBERT's own script. The paper's text says one layer out of two.
 ///
 /// # Errors
-/// [`Argument`](dht_dynamic::Error::Argument) for no layers, or more than the teacher has.
+/// [`Argument`](dht_dynamic::Error::Argument) if `student` is 0 or more than `teacher`.
+///
+/// # Examples
+/// ```
+/// use dht_search::baselines::distilbert::teacher_layers;
+///
+/// assert_eq!(teacher_layers(12, 6)?, [0, 2, 4, 7, 9, 11]);
+/// assert!(teacher_layers(12, 13).is_err());
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 pub fn teacher_layers(teacher: usize, student: usize) -> Result<Vec<usize>> {
     if !(1..=teacher).contains(&student) {
         return Err(Error::argument("layers", format!("1 to {teacher}, the teacher's"), student));
@@ -62,9 +72,9 @@ mod tests {
             assert_eq!(teacher_layers(layers, 1).unwrap(), [0]);
             assert_eq!(teacher_layers(layers, layers).unwrap(), (0..layers).collect::<Vec<_>>());
             for student in 2..=layers {
-                let chosen = teacher_layers(layers, student).unwrap();
-                assert!(chosen.is_sorted_by(|a, b| a < b) && chosen.len() == student);
-                assert_eq!((chosen[0], chosen[student - 1]), (0, layers - 1));
+                let selected = teacher_layers(layers, student).unwrap();
+                assert!(selected.is_sorted_by(|a, b| a < b) && selected.len() == student);
+                assert_eq!((selected[0], selected[student - 1]), (0, layers - 1));
             }
             for wrong in [0, layers + 1] {
                 assert!(matches!(

@@ -11,14 +11,14 @@
 //!
 //! Differences from the source:
 //!
-//! - The source's exits are a projection to 128 dimensions, self-attention over all tokens in this projection, and two
-//!   more layers on the first token. The exits here are [a layer of 128 columns](ExitKind::SideLayer) including a
-//!   feed-forward; the mean over its tokens is added to a linear classifier. Linear
-//!   exits are also possible.
+//! - An exit of the source is a projection to 128 dimensions, self-attention over all tokens in this projection, and
+//!   two more layers on the first token. An exit here is [a layer of 128 columns](ExitKind::SideLayer) including a
+//!   feed-forward; the mean over its tokens is added to a linear classifier. Linear exits are also possible.
 //! - In the source the backbone's classifier has the same form as the exits; here it is the classifier of the
 //!   [`TextClassifier`].
-//! - The paper has KL(p_s ‖ p_t), its released code KL(p_t ‖ p_s), as here. Both have τ = 1, the default.
-//! - Its code keeps dropout on in the frozen backbone; here the exits learn from the states and answers of inference.
+//! - The paper has KL(p_s ‖ p_t). Its released code has KL(p_t ‖ p_s), as here. Both have τ = 1, the default.
+//! - The released code keeps dropout on in the frozen backbone. Here the exits learn from the backbone's states and
+//!   answers without dropout, as at inference.
 
 use dht_dynamic::exit::ExitKind;
 use dht_dynamic::router::LeavingRule;
@@ -30,23 +30,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
-/// Options of FastBERT. The duration of the distillation and the learning rate are the
-/// [trainer's](dht_transformer::TrainSettings).
+/// Settings of FastBERT. The number of epochs and the learning rate are in the trainer's
+/// [settings](dht_transformer::TrainSettings).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FastBertSettings {
-    /// The entropy threshold: a text leaves where the normalised entropy is below it. The threshold has no effect on
-    /// the training. [`DynamicModel::set_speed`] changes it later, and
+    /// Entropy threshold: a text leaves where the normalised entropy is below it. The threshold has no effect on
+    /// training. [`DynamicModel::set_speed`] changes it later, and
     /// [`calibrate`](dht_dynamic::evaluation::calibrate()) selects it for a budget.
     pub speed: f64,
-    /// The depths of the exits, ascending; the last is the backbone's depth. `None` for an exit after every layer, as
+    /// Depths of the exits, ascending; the last is the backbone's depth. `None` for an exit after every layer, as
     /// in the source.
     pub exits: Option<Vec<usize>>,
-    /// The kind of the exits before the last.
+    /// Kind of the exits before the last.
     pub exit_kind: ExitKind,
-    /// The pooling of the exits before the last.
+    /// Pooling of the exits before the last.
     pub pooling: Pooling,
-    /// The temperature τ of the distillation, above 0.
+    /// Temperature τ of the distillation, above 0.
     pub temperature: f64,
 }
 
@@ -58,11 +58,12 @@ impl Default for FastBertSettings {
     }
 }
 
-/// Distils new exits from a fine-tuned backbone. The model has a copy of the backbone's weights, a threshold router,
-/// and the speed of the settings.
+/// Creates the objective that distils new exits from a fine-tuned backbone. Its model has a copy of the backbone's
+/// weights, a threshold router, and the speed of the settings.
 ///
 /// # Errors
-/// [`Argument`](dht_dynamic::Error::Argument) for a temperature that is not above 0; as [`ExitModel::of_classifier`].
+/// * [`Argument`](dht_dynamic::Error::Argument) if the temperature is not above 0.
+/// * As [`ExitModel::of_classifier`].
 pub fn fastbert<R: Rng + ?Sized>(
     backbone: &TextClassifier,
     settings: &FastBertSettings,

@@ -1,4 +1,4 @@
-//! Baselines: methods that a dynamic model is compared with. Each baseline has its own file. All baselines are trained
+//! Baselines: methods with which a dynamic model is compared. Each baseline has its own file. All baselines are trained
 //! by the same loop on the same data, and scored by the same [`evaluate`](dht_dynamic::evaluate()).
 //!
 //! | baseline | description | objective |

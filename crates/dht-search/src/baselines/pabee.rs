@@ -6,11 +6,13 @@
 //! inference   cnt ← cnt + 1 where an exit and the one before predict one class, otherwise 0; leave where cnt = patience
 //! ```
 //!
-//! The training is a [`SearchObjective`] with [`ExitLosses::Weighted`] of weight 1 and power 1 and
-//! [`RouterKind::Patience`], which sends every text to the last exit in training. Differences from the source: exits
-//! after some layers only, side exits and other poolings are possible. Patience for regression (agreement up to a
-//! tolerance) is not implemented. The source's classifiers are linear on the output of BERT's pooler; here they are
-//! linear on the mean of the states by default.
+//! PABEE is trained by a [`SearchObjective`] with [`ExitLosses::Weighted`] of weight 1 and power 1, and
+//! [`RouterKind::Patience`], which sends every text to the last exit in training. Differences from the source:
+//!
+//! - Exits after some layers only, side exits and other poolings are possible.
+//! - Patience for regression (agreement up to a tolerance) is not implemented.
+//! - The source's classifiers are linear on the output of BERT's pooler. Here they are linear on the mean of the states
+//!   by default.
 
 use dht_dynamic::exit::ExitKind;
 use dht_transformer::{Encoder, Pooling};
@@ -23,31 +25,41 @@ use crate::settings::{ClassifierSharing, ExitLosses, RouterKind, SearchSettings}
 use crate::space::{SearchSpace, SpaceConfig};
 use crate::training::SearchObjective;
 
-/// Options of PABEE.
+/// Settings of PABEE. The number of epochs and the learning rate are in the trainer's
+/// [settings](dht_transformer::TrainSettings).
+///
+/// # Examples
+/// ```
+/// use dht_search::baselines::pabee::PabeeSettings;
+/// use dht_search::settings::RouterKind;
+///
+/// let settings = PabeeSettings { patience: 3, ..PabeeSettings::default() };
+/// assert_eq!(settings.search().router, RouterKind::Patience { patience: 3 });
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PabeeSettings {
-    /// The number of consecutive exits that must agree with the exit before them: at least 1. The patience has no
-    /// effect on the training. [`SearchModel::set_speed`] changes it later, as 1 / speed.
+    /// Number of consecutive exits that must agree with the exit before them; at least 1. The patience has no effect on
+    /// training. [`SearchModel::set_speed`] changes it later, as 1 / speed.
     pub patience: u32,
-    /// The depths of the exits, ascending; the last is the encoder's depth. `None` for an exit after every layer, as in
+    /// Depths of the exits, ascending; the last is the encoder's depth. `None` for an exit after every layer, as in
     /// the source.
     pub exits: Option<Vec<usize>>,
-    /// The kind of the exits.
+    /// Kind of the exits.
     pub exit_kind: ExitKind,
-    /// The pooling of the exits.
+    /// Pooling of the exits.
     pub pooling: Pooling,
 }
 
 impl Default for PabeeSettings {
-    /// A patience of 6, half the depth of twelve layers, and linear exits on the mean of the states after every layer.
+    /// Patience 6, which is half of twelve layers, and a linear exit on the mean of the states after every layer.
     fn default() -> Self {
         Self { patience: 6, exits: None, exit_kind: ExitKind::Linear, pooling: Pooling::Mean }
     }
 }
 
 impl PabeeSettings {
-    /// The settings of the search that trains PABEE.
+    /// Settings of the search that trains PABEE.
     pub fn search(&self) -> SearchSettings {
         SearchSettings {
             router: RouterKind::Patience { patience: self.patience },
@@ -60,12 +72,13 @@ impl PabeeSettings {
     }
 }
 
-/// Trains an encoder with an exit after every layer.
+/// Creates the objective that trains PABEE: an encoder with an exit after every layer, or after the layers in
+/// `settings.exits`.
 ///
 /// # Errors
-/// [`Argument`](dht_dynamic::Error::Argument) for a patience of 0, exits or a side exit out of range, an encoder with a
-/// single layer, and fewer than two classes; [`Exit`](dht_dynamic::Error::Exit) for exits that do not ascend to the
-/// encoder's last layer.
+/// * [`Argument`](dht_dynamic::Error::Argument) if the patience is 0, if the exits or a side exit are out of range, if
+///   the encoder has a single layer, or if there are fewer than two classes.
+/// * [`Exit`](dht_dynamic::Error::Exit) if the exits do not ascend to the encoder's last layer.
 pub fn pabee<R: Rng + ?Sized>(
     encoder: Encoder,
     classes: usize,

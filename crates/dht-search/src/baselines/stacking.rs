@@ -1,5 +1,5 @@
-//! Stacking: the sum of the weighted log-probabilities of an n-gram classifier and of a classifier, which both read
-//! every text.
+//! Stacking of an n-gram classifier and a transformer classifier: both read every text, and their weighted
+//! log-probabilities are added.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier, tensors::log_softmax};
 
@@ -9,7 +9,7 @@ use dht_dynamic::{BatchPredictions, LogProbabilities, Predictor};
 use crate::error::{Error, Result};
 use dht_dynamic::{Route, route::ModelShape};
 
-/// The log-probabilities of a classifier for a batch.
+/// Log-probabilities of a classifier for a batch.
 pub(super) fn log_probabilities_of(
     classifier: &TextClassifier,
     batch: &PackedBatch,
@@ -19,7 +19,7 @@ pub(super) fn log_probabilities_of(
     Ok(LogProbabilities::new(classifier.classifier().classes(), rows.concat().into_iter().map(f64::from).collect())?)
 }
 
-/// The number of layers and heads of a classifier.
+/// Number of layers and heads of a classifier.
 pub(super) fn shape_of(classifier: &TextClassifier) -> ModelShape {
     let encoder = classifier.encoder();
     ModelShape { layers: encoder.layers(), heads: encoder.block_shape().heads }
@@ -34,7 +34,8 @@ pub(super) fn check_classes(ngram: &NgramClassifier, classifier: &TextClassifier
     if expected == got { Ok(()) } else { Err(Error::argument("classes of a stage", expected.to_string(), got)) }
 }
 
-/// An n-gram classifier and a classifier, combined by a [`Stacker`]. Every text runs both.
+/// N-gram classifier and transformer classifier whose log-probabilities are combined by a [`Stacker`]. Every text runs
+/// both.
 #[derive(Debug)]
 pub struct Stacked {
     ngram: NgramClassifier,
@@ -43,11 +44,11 @@ pub struct Stacked {
 }
 
 impl Stacked {
-    /// Combines both models by the stacker's weights.
+    /// Combines an n-gram classifier and a transformer classifier by the stacker's weights.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) when the numbers of classes differ, or the classifier does not predict one class for each
-    /// text.
+    /// [`Argument`](dht_dynamic::Error::Argument) if the numbers of classes differ, or if the classifier does not
+    /// predict one class for each text.
     pub fn new(ngram: NgramClassifier, classifier: TextClassifier, stacker: Stacker) -> Result<Self> {
         check_classes(&ngram, &classifier)?;
         Ok(Self { ngram, classifier, stacker })

@@ -8,11 +8,12 @@ use rand::Rng;
 
 use crate::error::Result;
 
-/// Fine-tunes the first `layers` layers on labels. The student has separate weights; `encoder` does not change.
+/// Creates the objective that fine-tunes the first `layers` layers of an encoder on labels. The student has separate
+/// weights; `encoder` does not change.
 ///
 /// # Errors
-/// [`Transformer`](dht_dynamic::Error::Transformer) when `layers` is 0 or more than the encoder has, and for fewer than two
-/// classes.
+/// [`Transformer`](dht_dynamic::Error::Transformer) if `layers` is 0 or more than the encoder has, or if there are
+/// fewer than two classes.
 pub fn fine_tuned<R: Rng + ?Sized>(
     encoder: &Encoder,
     layers: usize,
@@ -23,15 +24,17 @@ pub fn fine_tuned<R: Rng + ?Sized>(
     Ok(FineTuning::new(TextClassifier::new(encoder.truncated(layers)?, classes, pooling, rng)?))
 }
 
-/// Distils the truncated student from a trained full model. The student starts from the first `layers` layers of
-/// `encoder`, has the teacher's classes and pooling, and learns from labels and soft labels, weighted by `settings`.
+/// Creates the objective that distils a truncated student from a trained full model. The student starts from the first
+/// `layers` layers of `encoder` and has the teacher's classes and pooling. It learns from labels and soft labels,
+/// weighted by `settings`.
 ///
 /// With the encoder from which the teacher was fine-tuned, and a generator in the same state, the student starts like
-/// that of [`fine_tuned`], so that the two students differ only in their targets. [`DistillationSettings::soft_labels`]
-/// compares no hidden states.
+/// the student of [`fine_tuned`], so that the two students differ only in their targets.
+/// [`DistillationSettings::soft_labels`] compares no hidden states.
 ///
 /// # Errors
-/// As [`fine_tuned`], and as [`Distillation::new`] for settings out of range and a teacher that does not fit.
+/// * As [`fine_tuned`].
+/// * As [`Distillation::new`] if the settings are out of range or the teacher does not fit.
 pub fn distilled<R: Rng + ?Sized>(
     encoder: &Encoder,
     layers: usize,

@@ -1,4 +1,4 @@
-//! Cost models of a route: its cost as a share of the full model's.
+//! Cost models: the cost of a route as a share of the full model's cost.
 //!
 //! The [parent module](super) lists what is counted.
 
@@ -11,35 +11,56 @@ use super::own_cost::OwnCost;
 use crate::error::Result;
 use dht_dynamic::Route;
 
-/// The cost that enters the bandits' decisions through λ ([`RewardShape::Utility`](crate::reward::RewardShape::Utility)
-/// and [`Gain`](crate::reward::RewardShape::Gain)). Evaluations and records report all costs, whichever is selected
-/// here.
+/// Cost of a route that the bandits weigh against its loss, with the price λ
+/// ([`RewardShape::Utility`](crate::reward::RewardShape::Utility) and [`Gain`](crate::reward::RewardShape::Gain)).
 ///
-/// Each variant gives a share of the full model's cost, and counts one forward pass of one text along its route.
+/// Each variant counts one forward pass of one text along its route, as a share of the full model's cost.
 /// [`CostAccounting`](crate::CostAccounting) adds second passes of the base layers, pre-passes for contexts, passes for
-/// arm features, and the bandits' own work.
+/// arm features, and the bandits' own work. Evaluations and records report all costs, whichever variant is selected.
+///
+/// # Examples
+/// ```
+/// use dht_search::cost::{FlopsCost, LayerHeadCount};
+/// use dht_search::dynamic::route::WidthCoupling;
+/// use dht_search::transformer::flops::{BlockShape, ClassifierShape};
+/// use dht_search::{CostModel, Preset};
+///
+/// let block = BlockShape { hidden: 768, heads: 12, head_dim: 64, ffn: 3072 };
+/// let classifier = ClassifierShape { hidden: 768, pooler: true, classes: 4 };
+/// let flops = FlopsCost::new(12, block, classifier, WidthCoupling::Heads)?;
+///
+/// // Without a third of the heads in 9 of 12 layers: the paper's estimate, and the FLOPs.
+/// let route = Preset::FDht.space(12, 12)?.resolve(&"12L8H".parse()?)?;
+/// let estimate = CostModel::LayerHeadProduct(LayerHeadCount::AsExecuted);
+/// assert_eq!(estimate.share(&route, 128, &flops)?, 0.75);
+/// assert!(CostModel::Flops.share(&route, 128, &flops)? > 0.9);
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CostModel {
     /// The paper's estimate, layers × heads.
     LayerHeadProduct(LayerHeadCount),
-    /// FLOPs of the matrix products at the text's length.
+    /// FLOPs of the matrix products, at the text's length.
     #[default]
     Flops,
     /// Seconds measured on this machine, layer by layer.
     Measured(MeasuredCost),
-    /// A custom cost, which the calling program defines.
+    /// Custom cost, which the calling program defines.
     Own(OwnCost),
 }
 
 impl CostModel {
-    /// The cost of a text of `tokens` tokens on a route, as a share of the full model's. `flops` has the model's sizes.
+    /// Cost of a text of `tokens` tokens on a route, as a share of the full model's cost. `flops` has the model's
+    /// sizes.
     ///
     /// # Errors
-    /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) when the cost is for a model of another size than the
-    /// route's; [`Argument`](dht_dynamic::Error::Argument) for a text without tokens, and for
-    /// [`Measured`](Self::Measured) when the route keeps fewer heads than any row of the table; as [`OwnCost::share`].
+    /// * [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) if the cost and the route are for models of different
+    ///   sizes.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the text has no tokens, or if the route keeps fewer heads than
+    ///   any row of a [`Measured`](Self::Measured) table.
+    /// * As [`OwnCost::share`].
     pub fn share(&self, route: &Route, tokens: usize, flops: &FlopsCost) -> Result<f64> {
         match self {
             Self::LayerHeadProduct(count) => Ok(count.share(route)),

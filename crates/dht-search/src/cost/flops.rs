@@ -1,4 +1,4 @@
-//! FLOPs of the matrix products of routes: see [what is counted](super).
+//! Cost of a route in FLOPs of its matrix products; the [parent module](super) lists what is counted.
 
 use dht_transformer::flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, Load, Width};
 
@@ -6,8 +6,8 @@ use super::WidthCoupling;
 use crate::error::{Error, Result};
 use dht_dynamic::{Route, route::ModelShape};
 
-/// FLOPs of routes through a model of equal blocks (layers): every multiply-add of the matrix products that run, at the
-/// text's true length.
+/// Cost of routes in FLOPs, for a model of equal blocks (layers). It counts every multiply-add of the matrix products
+/// that run, at the text's true length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlopsCost {
     layers: usize,
@@ -17,10 +17,11 @@ pub struct FlopsCost {
 }
 
 impl FlopsCost {
-    /// Cost of a model of `layers` equal blocks, with one classifier at the exit.
+    /// Creates the cost of a model of `layers` equal blocks, with one classifier at the exit.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) and [`Transformer`](dht_dynamic::Error::Transformer) when a size is 0 or too large for a route.
+    /// [`Argument`](dht_dynamic::Error::Argument) or [`Transformer`](dht_dynamic::Error::Transformer) if a size is 0 or
+    /// too large for a route.
     pub fn new(layers: usize, block: BlockShape, classifier: ClassifierShape, coupling: WidthCoupling) -> Result<Self> {
         block.check()?;
         let cost = Self { layers, block, classifier, coupling };
@@ -28,48 +29,49 @@ impl FlopsCost {
         Ok(cost)
     }
 
-    /// The size of the model.
+    /// Number of layers and heads of the model.
     pub fn model_shape(&self) -> ModelShape {
         ModelShape { layers: self.layers, heads: self.block.heads }
     }
 
-    /// The shape of one block of the model.
+    /// Shape of one block of the model.
     pub fn block(&self) -> &BlockShape {
         &self.block
     }
 
-    /// The width at which a block runs when it keeps this many of its heads.
+    /// Width at which a block runs when it keeps `heads` heads.
     pub fn width(&self, heads: usize) -> Width {
         self.coupling.width(&self.block, heads)
     }
 
-    /// Forward FLOPs of these texts on a route: the route's blocks, each at the width of its heads, and one classifier.
+    /// Forward FLOPs of the texts in `load` on a route: its blocks, each at the width of its heads, and one classifier.
     ///
     /// # Errors
-    /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) when the route is for a model of another size.
+    /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) if the route is for a model of another size.
     pub fn forward(&self, route: &Route, load: Load) -> Result<Breakdown> {
         route.check_shape(self.model_shape())?;
         Ok(self.coupling.forward_flops(&self.block, route, load) + self.classifier.forward(load.samples))
     }
 
-    /// Forward FLOPs of these texts in the full model.
+    /// Forward FLOPs of the texts in `load` through the full model.
     pub fn full_forward(&self, load: Load) -> Breakdown {
         let block = self.block.forward(load, self.block.full());
         let blocks: Breakdown = std::iter::repeat_n(block, self.layers).sum();
         blocks + self.classifier.forward(load.samples)
     }
 
-    /// Backward FLOPs of these texts in the full model, with all weights trained.
+    /// Backward FLOPs of the texts in `load` through the full model, with all weights trained.
     pub fn full_backward(&self, load: Load) -> Breakdown {
         let block = self.block.backward(load, self.block.full(), BackwardNeeds::ALL);
         let blocks: Breakdown = std::iter::repeat_n(block, self.layers).sum();
         blocks + self.classifier.backward(load.samples, BackwardNeeds::ALL)
     }
 
-    /// Forward FLOPs of a text of `tokens` tokens on a route, as a share of the full model's.
+    /// Forward FLOPs of a text of `tokens` tokens on a route, as a share of the full model's FLOPs.
     ///
     /// # Errors
-    /// As [`forward`](Self::forward); [`Argument`](dht_dynamic::Error::Argument) for a text without tokens.
+    /// * As [`forward`](Self::forward).
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the text has no tokens.
     pub fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
         if tokens == 0 {
             return Err(Error::argument("tokens", "at least 1", tokens));

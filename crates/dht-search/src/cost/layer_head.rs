@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use dht_dynamic::{Route, route::ModelShape};
 
-/// Variants of the paper's estimate, by the layers and heads that they count.
+/// Variant of the paper's cost estimate, layers × heads.
 ///
 /// The paper estimates cost "based on the layer/head number selection". The estimate is too low for routes with few
-/// heads, because it counts nothing for feed-forward and embeddings: 8 of 12 heads save a third of a layer by this
-/// estimate, but 11 % of its exact FLOPs.
+/// heads, because it counts nothing for feed-forward and embeddings. By this estimate, 8 of 12 heads save a third of a
+/// layer. In exact FLOPs they save 11 % of it.
 ///
 /// # Examples
 /// ```
@@ -23,26 +23,26 @@ use dht_dynamic::{Route, route::ModelShape};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerHeadCount {
-    /// Σ heads kept over the layers that run, divided by N_L · N_H. Base layers count in full. 12L8H costs (3·12 +
+    /// Heads that run, summed over the layers and divided by N_L · N_H. Base layers count in full. 12L8H costs (3·12 +
     /// 9·8)/144 = .75.
     #[default]
     AsExecuted,
-    /// L · H / (N_L · N_H), as the notation of routes suggests. H is the mean over the layers outside base and tail
-    /// (all heads if there are none). 12L8H costs .667.
+    /// L · H / (N_L · N_H), as the notation of routes suggests. H is the mean number of heads in the layers outside
+    /// base and tail; without such layers it is all heads. 12L8H costs .667.
     PlainProduct,
 }
 
 impl LayerHeadCount {
-    /// The estimated cost of a route, as a share of the full model's.
+    /// Estimated cost of a route, as a share of the full model's cost.
     pub fn share(self, route: &Route) -> f64 {
         match self {
             Self::AsExecuted => route.head_share(),
             Self::PlainProduct => {
                 let ModelShape { layers: all, heads } = route.model_shape();
-                let (layers, kept) = route.dynamic_groups().fold((0, 0), |(layers, kept), group| {
-                    (layers + group.layers.len(), kept + group.layers.len() * group.heads)
+                let (layers, sum) = route.dynamic_groups().fold((0, 0), |(layers, sum), group| {
+                    (layers + group.layers.len(), sum + group.layers.len() * group.heads)
                 });
-                let mean = if layers == 0 { heads as f64 } else { kept as f64 / layers as f64 };
+                let mean = if layers == 0 { heads as f64 } else { sum as f64 / layers as f64 };
                 route.depth() as f64 * mean / (all * heads) as f64
             }
         }

@@ -1,4 +1,4 @@
-//! The cost of a route from measured seconds.
+//! Cost of a route in seconds, from measurements of single layers.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -11,28 +11,46 @@ use super::WidthCoupling;
 use crate::error::{Error, Result};
 use dht_dynamic::{Route, route::ModelShape};
 
-/// One measurement: seconds of a layer that keeps `heads` heads, on texts of `tokens` tokens.
+/// Measured seconds of one layer with a fixed number of heads and text length.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerSeconds {
-    /// The number of heads that the layer keeps.
+    /// Number of heads that the layer keeps.
     pub heads: usize,
-    /// The number of tokens of the text.
+    /// Number of tokens of the text.
     pub tokens: usize,
     /// Seconds per text and layer.
     pub seconds: f64,
 }
 
-/// A table of measured seconds by number of heads and tokens.
+/// Cost of routes in seconds, interpolated from a table that is measured by heads and tokens.
 ///
 /// Seconds are interpolated linearly between two measured lengths and between two measured head counts. A text shorter
 /// or longer than all measured ones gets the cost of the nearest measured length, so measure the whole range.
+///
+/// # Examples
+/// ```
+/// use dht_search::Preset;
+/// use dht_search::cost::{LayerSeconds, MeasuredCost};
+///
+/// let space = Preset::FDht.space(12, 12)?;
+/// let rows = [
+///     LayerSeconds { heads: 12, tokens: 64, seconds: 6e-3 },
+///     LayerSeconds { heads: 8, tokens: 64, seconds: 5e-3 },
+/// ];
+/// let cost = MeasuredCost::new(space.model_shape(), 0.0, &rows)?;
+/// // 3 base layers with 12 heads and 9 layers with 8 heads: (3·6 + 9·5) / (12·6).
+/// let share = cost.share(&space.resolve(&"12L8H".parse()?)?, 64)?;
+/// assert!((share - 0.875).abs() < 1e-12);
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "MeasuredData", into = "MeasuredData")]
 pub struct MeasuredCost {
     shape: ModelShape,
     exit_seconds: f64,
-    /// The (tokens, seconds) of each head count, both ascending. The full head count is included.
+    /// For each head count, the measured pairs of tokens and seconds. Head counts and tokens ascend; the full head
+    /// count is included.
     table: Vec<(usize, Vec<(usize, f64)>)>,
 }
 
@@ -47,13 +65,16 @@ struct MeasuredData {
 }
 
 impl MeasuredCost {
-    /// A table for a model of this size. `exit_seconds` are the seconds per text outside the layers: embedding, pooler
-    /// and classifier.
+    /// Creates the cost of a model from measured rows. `exit_seconds` are the seconds per text outside the layers:
+    /// embedding, pooler and classifier.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) when the full head count was not measured, two rows are for the same sizes, a row is for no
-    /// head, for more heads than a layer has or for no token, or a time is not finite and positive (`exit_seconds` may
-    /// be 0); as [`ModelShape::check`].
+    /// [`Argument`](dht_dynamic::Error::Argument) in these cases:
+    ///
+    /// * No row is for the full head count, or two rows are for the same numbers of heads and tokens.
+    /// * A row is for no head, for more heads than a layer has, or for no token.
+    /// * A time is not finite and positive; `exit_seconds` may be 0.
+    /// * [`ModelShape::check`] rejects the size of the model.
     pub fn new(shape: ModelShape, exit_seconds: f64, rows: &[LayerSeconds]) -> Result<Self> {
         shape.check()?;
         if !exit_seconds.is_finite() || exit_seconds < 0.0 {
@@ -79,7 +100,7 @@ impl MeasuredCost {
         Ok(Self { shape, exit_seconds, table })
     }
 
-    /// Measures this encoder on this machine.
+    /// Measures the layers of an encoder on this machine.
     ///
     /// For each number of heads and tokens, 8 texts of random tokens run through all layers; the minimum time of five
     /// runs counts. `exit_seconds` is the largest time per text outside the layers. `heads` should contain every head
@@ -87,7 +108,8 @@ impl MeasuredCost {
     /// 40 texts of each combination.
     ///
     /// # Errors
-    /// As [`new`](Self::new); errors of the encoder, for more tokens than it has positions.
+    /// * As [`new`](Self::new).
+    /// * The encoder's error if it has fewer positions than a measured text has tokens.
     pub fn of_encoder(encoder: &Encoder, heads: &[usize], tokens: &[usize], coupling: WidthCoupling) -> Result<Self> {
         const TEXTS: usize = 8;
         let (block, layers) = (encoder.block_shape(), encoder.layers());
@@ -110,8 +132,8 @@ impl MeasuredCost {
             let outside = minimum_seconds(device, || Ok(encoder.embed(&batch, &ctx)?.mean_rows()?))?;
             exit_seconds = exit_seconds.max(outside / TEXTS as f64);
             for &heads in heads {
-                let kept = HeadSet::from_indices(0..heads, block.heads)?;
-                let group = [SampleGroup { samples: TEXTS, heads: kept, neurons: coupling.width(&block, heads).ffn }];
+                let set = HeadSet::from_indices(0..heads, block.heads)?;
+                let group = [SampleGroup { samples: TEXTS, heads: set, neurons: coupling.width(&block, heads).ffn }];
                 let all = minimum_seconds(device, || Ok(encoder.run_groups(0..layers, &hidden, &group, &ctx)?))?;
                 // A clock too coarse to measure a layer gives 0, which the table rejects.
                 let seconds = (all / (TEXTS * layers) as f64).max(1e-9);
@@ -121,7 +143,7 @@ impl MeasuredCost {
         Self::new(shape, exit_seconds, &rows)
     }
 
-    /// The size of the model.
+    /// Number of layers and heads of the model.
     pub fn model_shape(&self) -> ModelShape {
         self.shape
     }
@@ -129,8 +151,8 @@ impl MeasuredCost {
     /// Seconds of a text of `tokens` tokens on a route.
     ///
     /// # Errors
-    /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) when the route is for a model of another size, [`Argument`](dht_dynamic::Error::Argument) when the route
-    /// keeps fewer heads than any row.
+    /// * [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) if the route is for a model of another size.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the route keeps fewer heads than any row of the table.
     pub fn seconds(&self, route: &Route, tokens: usize) -> Result<f64> {
         route.check_shape(self.shape)?;
         let mut sum = self.exit_seconds;
@@ -140,10 +162,11 @@ impl MeasuredCost {
         Ok(sum)
     }
 
-    /// Seconds of a text of `tokens` tokens on a route, as a share of the full model's.
+    /// Seconds of a text of `tokens` tokens on a route, as a share of the full model's seconds.
     ///
     /// # Errors
-    /// As [`seconds`](Self::seconds); [`Argument`](dht_dynamic::Error::Argument) for a text without tokens.
+    /// * As [`seconds`](Self::seconds).
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the text has no tokens.
     pub fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
         if tokens == 0 {
             return Err(Error::argument("tokens", "at least 1", tokens));
@@ -164,7 +187,7 @@ impl MeasuredCost {
     }
 }
 
-/// The minimum of five runs, each timed until the device has completed its work.
+/// Minimum time of five runs, in seconds. Each run is timed until the device has completed its work.
 fn minimum_seconds<T>(device: &Device, mut work: impl FnMut() -> Result<T>) -> Result<f64> {
     let mut least = f64::INFINITY;
     device.synchronize()?;
@@ -177,8 +200,8 @@ fn minimum_seconds<T>(device: &Device, mut work: impl FnMut() -> Result<T>) -> R
     Ok(least)
 }
 
-/// Linear interpolation between the two points around `at`. Outside all points, the value of the nearest point.
-/// `points` ascend and are not empty.
+/// Interpolates linearly between the two points around `at`; outside all points, returns the value of the nearest
+/// point. `points` ascend and are not empty.
 fn interpolate(points: &[(usize, f64)], at: usize) -> f64 {
     let after = points.partition_point(|(point, _)| *point < at);
     if after == 0 || after == points.len() {

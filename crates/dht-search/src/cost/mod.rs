@@ -1,23 +1,22 @@
-//! Cost of a route, as a share of the full model's.
+//! Cost of a route, as a share of the full model's cost.
 //!
 //! # What is counted
 //!
-//! FLOPs here are those of matrix products, two for each multiply-add, at the true length of each text.
+//! FLOPs are counted for matrix products, two for each multiply-add, at the true length of each text.
 //!
 //! **Counted as executed**:
 //!
-//! - the products of the layers, of their pruned heads and narrowed feed-forwards, and of every exit that read a text,
-//!   forward and backward. The attention that the backward pass recomputes is included, gradients of frozen weights are
-//!   not;
+//! - the products of the layers, at the width that remains after pruning, and of every exit that read a text, forward
+//!   and backward. The attention that the backward pass recomputes is included, gradients of frozen weights are not;
 //! - the second pass of the base layers, if samples wait in queues;
 //! - pre-passes without gradient, which compute the contexts of the bandits;
-//! - passes before the training that compute the arms' features;
+//! - passes before training that compute the arms' features;
 //! - a teacher's passes over the training texts;
 //! - passes of held-out texts.
 //!
 //! **Counted by formula and separately**: the routers, with scoring for each decision and an update for each reward
-//! ([`Router::flops`](dht_dynamic::Router::flops), [`Learner::learn`](crate::Learner::learn)). A draw that a
-//! group shares is counted for each sample.
+//! ([`Router::flops`](dht_dynamic::Router::flops), [`Learner::learn`](crate::Learner::learn)). If several samples share
+//! one drawn head set, the draw is counted for each of them.
 //!
 //! **Not counted** are:
 //!
@@ -26,7 +25,7 @@
 //! - pooling and normalisation of contexts;
 //! - the optimiser;
 //! - tokenising;
-//! - evaluations on validation texts during the training, and evaluations of controls;
+//! - evaluations on validation texts during training, and evaluations of controls;
 //! - calibration of a speed;
 //! - the training of a teacher, which the caller must add to compare results;
 //! - on a GPU, the padding of attention to the longest text of a group.

@@ -1,4 +1,4 @@
-//! Custom costs, which the calling program defines.
+//! Custom costs of routes, which the calling program defines.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use dht_dynamic::Route;
 
-/// A custom cost of a route: energy, money, seconds on another machine.
+/// Custom cost of a route, for example energy, money, or seconds on another machine.
 ///
 /// # Examples
-/// An example that charges each layer for each started block of eight tokens:
+/// A cost that charges each layer for each started block of eight tokens:
 ///
 /// ```
 /// use dht_search::cost::{OwnCost, RouteCost};
@@ -33,15 +33,15 @@ use dht_dynamic::Route;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait RouteCost: Debug + Send + Sync {
-    /// The cost of a text of `tokens` tokens on a route, as a share of the full model's: a finite number, at least 0.
+    /// Cost of a text of `tokens` tokens on a route, as a share of the full model's cost: a finite number, at least 0.
     ///
     /// # Errors
-    /// Errors of the implementor.
+    /// Defined by the implementation.
     fn share(&self, route: &Route, tokens: usize) -> Result<f64>;
 }
 
-/// A [`RouteCost`] with a name. Settings and saved models contain only the name. A model with a custom cost is loaded
-/// by [`SearchModel::load_with`](crate::SearchModel::load_with). Two costs of the same name count as equal.
+/// Custom [`RouteCost`] with a name. Settings and saved models contain only the name, and two costs of the same name
+/// are equal. [`SearchModel::load_with`](crate::SearchModel::load_with) loads a model with a custom cost.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct OwnCost {
@@ -50,24 +50,24 @@ pub struct OwnCost {
 }
 
 impl OwnCost {
-    /// Names a cost.
+    /// Gives a custom cost the name under which models are saved.
     pub fn new(name: impl Into<String>, cost: impl RouteCost + 'static) -> Self {
         Self { name: name.into(), cost: Some(Arc::new(cost)) }
     }
 
-    /// The name of the cost.
+    /// Name of the cost.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The cost of a text of `tokens` tokens on a route, as a share of the full model's.
+    /// Cost of a text of `tokens` tokens on a route, as a share of the full model's cost.
     ///
     /// # Errors
-    /// [`State`](dht_dynamic::Error::State) for a cost that was read from settings, which contain only its name; [`Argument`](dht_dynamic::Error::Argument) for a
-    /// share that is not finite or below 0; errors of the cost.
+    /// * [`State`](dht_dynamic::Error::State) if the cost was read from settings, which contain only its name.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the share is not finite or below 0.
+    /// * The error of the custom cost.
     pub fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
-        let missing =
-            || Error::state("cost", "one that the program gives, as when it was saved", format!("{:?}", self.name));
+        let missing = || Error::state("cost", "a custom cost that the program supplies", format!("{:?}", self.name));
         let share = self.cost.as_ref().ok_or_else(missing)?.share(route, tokens)?;
         if share.is_finite() && share >= 0.0 {
             return Ok(share);

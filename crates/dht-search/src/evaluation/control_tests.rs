@@ -23,7 +23,7 @@ use crate::space::{Preset, SearchSpace};
 struct ById;
 
 impl ById {
-    /// A set of `count` neighbouring heads. The id determines the first head.
+    /// Set of `count` neighbouring heads. The id determines the first head.
     fn set(id: u64, count: usize) -> Result<HeadSet> {
         Ok(HeadSet::from_indices((0..count).map(|head| (head + id as usize) % 12), 12)?)
     }
@@ -73,7 +73,7 @@ impl Learner for ById {
     }
 }
 
-/// The routes with their head sets, sorted and with repetitions.
+/// Routes with their head sets, sorted and with repetitions.
 fn multiset(evaluation: &Evaluation) -> Vec<(String, Vec<HeadSet>)> {
     let routes = evaluation.routes.iter().map(ToString::to_string);
     let mut pairs: Vec<_> = routes.zip(evaluation.head_sets.iter().cloned()).collect();
@@ -98,7 +98,7 @@ fn the_shuffled_control_permutes_routes_with_their_heads() {
     }
     let far =
         |a: &Evaluation, b: &Evaluation| a.losses.iter().zip(&b.losses).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    // Dealt back to their own rows they give the same predictions; other heads on the same routes do not.
+    // Routes that are assigned to their own rows give the same predictions; other heads on the same routes do not.
     let again = evaluate_choices(&model, &data, choices_of(&chosen), 7).unwrap();
     assert!(far(&again, &chosen) < 1e-5);
     let others = model.clone().with_head_router(Box::new(AnyHeads));
@@ -115,7 +115,7 @@ fn the_shuffled_control_permutes_routes_with_their_heads() {
     assert!(matches!(refused, Err(Error::Dynamic(Dynamic::Shape { what: "heads kept", .. }))), "{refused:?}");
 }
 
-/// Sends every text to the first arm, which keeps the first heads.
+/// Router that sends every text to the first arm, which keeps the first heads.
 #[derive(Debug, Clone)]
 struct FirstArm(SearchSpace);
 

@@ -1,4 +1,4 @@
-//! The control *shuffled*: the router's own routes, assigned to texts at random.
+//! Control *shuffled*: a random assignment of the router's own routes to the texts.
 
 use dht_dynamic::Evaluation;
 use dht_transformer::EncodedDataset;
@@ -10,11 +10,13 @@ use crate::error::Result;
 use crate::model::SearchModel;
 use crate::routing::RouteChoice;
 
-/// The control *shuffled*: random assignment of the routes of an evaluation `chosen` to its rows; each route keeps its
-/// head sets. Both evaluations run the same layers and heads in total, so that the difference to
-/// [`evaluate`](dht_dynamic::evaluate()) is the value of selecting by text. Both evaluations also include the cost of
-/// the routers: their own FLOPs, the exits whose answers they read, and a [pre-pass](dht_dynamic::route::BaseState::PrePass)
-/// that computes their inputs.
+/// Evaluates the control *shuffled*: the routes of an earlier evaluation, assigned to its rows at random. Each route
+/// keeps its head sets.
+///
+/// `chosen` is the earlier evaluation, by [`evaluate`](dht_dynamic::evaluate()). Both evaluations run the same layers
+/// and heads in total, so that the difference between their scores is the value of selecting routes by text. Both also
+/// include the cost of the routers: their own FLOPs, the exits whose answers they read, and a
+/// [pre-pass](dht_dynamic::route::BaseState::PrePass) that computes their inputs.
 ///
 /// # Errors
 /// As [`evaluate_on`](super::evaluate_on).
@@ -30,7 +32,7 @@ pub fn evaluate_shuffled<R: Rng + ?Sized>(
     evaluate_choices(model, data, choices, batch_size)
 }
 
-/// The route and the head sets of each row.
+/// Route and head sets of each row of an evaluation.
 pub(super) fn choices_of(evaluation: &Evaluation) -> Vec<RouteChoice> {
     let pairs = evaluation.routes.iter().zip(&evaluation.head_sets);
     pairs.map(|(route, head_sets)| RouteChoice { route: route.clone(), head_sets: head_sets.clone() }).collect()

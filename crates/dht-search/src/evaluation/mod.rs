@@ -1,6 +1,7 @@
-//! Evaluation of routes, in addition to [`evaluate`](dht_dynamic::evaluate()).
+//! Evaluations with controls, regret and queues, in addition to [`evaluate`](dht_dynamic::evaluate()).
 //!
-//! Controls use heads that the model selects, so that they differ from the model only in the selection of the route.
+//! A control runs other routes than the model's router selects. Its heads are selected by the model, so that a control
+//! differs from the model only in the selection of the route.
 //!
 //! | control | what it runs | how |
 //! |---|---|---|

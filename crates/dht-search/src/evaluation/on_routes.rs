@@ -1,4 +1,4 @@
-//! Predictions on given routes.
+//! Evaluation of a model on routes that the caller sets.
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch};
 
@@ -9,7 +9,7 @@ use dht_dynamic::Route;
 use dht_dynamic::passage::{PassedExits, Walk};
 use dht_dynamic::{BatchPredictions, Evaluation, Predictor, evaluate};
 
-/// A model whose rows run on given routes.
+/// Predictor that runs each row on the route that `routes` sets for it.
 struct OnRoutes<'a> {
     model: &'a SearchModel,
     routes: FixedRoutes,
@@ -30,14 +30,17 @@ impl Predictor for OnRoutes<'_> {
     }
 }
 
-/// Predicts every row on its given route. The route gives the number of heads; the model's head router selects the
-/// heads, without exploration. Since the routes are given, no router reads the answers of exits that a text passes, or
-/// needs a [pre-pass](dht_dynamic::route::BaseState::PrePass). Passed exits and pre-passes are therefore not run and not
-/// counted in the cost.
+/// Evaluates a model with a fixed route for each row. The route sets the number of heads; the model's head router
+/// selects the heads, without exploration.
+///
+/// No router reads the answers of exits that a text passes, or needs a
+/// [pre-pass](dht_dynamic::route::BaseState::PrePass), since the routes are fixed. Passed exits and pre-passes are
+/// therefore not run and not counted in the cost.
 ///
 /// # Errors
-/// As [`evaluate`]; [`Argument`](dht_dynamic::Error::Argument) when the number of routes differs from the number of rows, a route does not
-/// belong to the space, or the head router cannot select a set of the required size.
+/// * As [`evaluate`].
+/// * [`Argument`](dht_dynamic::Error::Argument) if the number of routes differs from the number of rows, if a route
+///   does not belong to the space, or if the head router cannot select a set of the required size.
 pub fn evaluate_on(
     model: &SearchModel,
     data: &EncodedDataset,
@@ -58,8 +61,8 @@ pub fn evaluate_on(
     Ok(evaluate(&OnRoutes { model, routes }, data, batch_size)?)
 }
 
-/// Predicts every row on its given route with its given heads. The reported cost includes the cost of the model's
-/// routers.
+/// Evaluates a model with a fixed route and fixed head sets for each row. The reported cost includes the cost of the
+/// model's routers.
 pub(super) fn evaluate_choices(
     model: &SearchModel,
     data: &EncodedDataset,

@@ -13,21 +13,24 @@ use crate::model::SearchModel;
 use crate::routing::Queues;
 use crate::settings::Dispatch;
 
-/// Predicts every row by the paper's Algorithm 3 and scores the predictions. Rows arrive in their order, `batch_size`
-/// at a time. Each runs the base layers, is routed, and waits in the queue of its depth. A queue that has reached the
-/// size in the settings' [`Dispatch::Queue`] runs as one batch, including a second run of the base layers. At the end
-/// the remaining queues run, the shallowest first. (The paper gives no prediction for rows that remain in a queue.)
+/// Evaluates a model with the paper's queues (Algorithm 3): rows of the same depth wait until they fill a batch.
+///
+/// Rows arrive in their order, `batch_size` at a time. Each row runs the base layers, is routed, and waits in the queue
+/// of its depth. A queue that has reached the size in the settings' [`Dispatch::Queue`] runs as one batch, including a
+/// second run of the base layers. At the end the remaining queues run, the shallowest first. (The paper gives no
+/// prediction for rows that remain in a queue.)
 ///
 /// The predictions equal those of [`evaluate`], except where a head set is drawn for several texts of a batch together
 /// ([`HeadDraws::PerGroup`](crate::settings::HeadDraws::PerGroup)). [`Evaluation::flops`] includes the second pass.
 ///
 /// # Errors
-/// As [`evaluate`]; [`Argument`](dht_dynamic::Error::Argument) for a model whose settings have no queues.
+/// * As [`evaluate`].
+/// * [`Argument`](dht_dynamic::Error::Argument) if the model's settings have no queues.
 pub fn evaluate_queued(model: &SearchModel, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     Ok(evaluate(&Queued(model), data, batch_size)?)
 }
 
-/// A search model that predicts with the paper's queues.
+/// Predictor that runs a search model with the paper's queues, as [`evaluate_queued`] does.
 #[derive(Debug, Clone, Copy)]
 pub struct Queued<'a>(pub &'a SearchModel);
 
@@ -36,7 +39,7 @@ impl Predictor for Queued<'_> {
         self.0.predict(batch, ctx)
     }
 
-    /// Samples arrive in the order in which they are given.
+    /// Predicts samples that arrive in the order of `samples`.
     fn predict_all(
         &self,
         samples: &[Sample],
@@ -60,12 +63,12 @@ struct QueuedRun<'a> {
     model: &'a SearchModel,
     samples: &'a [Sample],
     ctx: &'a ForwardContext,
-    /// The queues of rows.
+    /// Rows that wait, in one queue for each exit.
     queues: Queues,
     /// FLOPs of each row before it joined its queue: the base layers, and the exit that the router read if it read one.
     before: Vec<u64>,
-    /// The prediction of each row.
-    found: Vec<Option<Prediction>>,
+    /// Prediction of each row; `None` until the row has run.
+    predictions: Vec<Option<Prediction>>,
     deciding: Duration,
 }
 
@@ -80,7 +83,7 @@ impl<'a> QueuedRun<'a> {
             ctx,
             queues: Queues::new(size, model.space().exits().len()),
             before: vec![0; samples.len()],
-            found: vec![None; samples.len()],
+            predictions: vec![None; samples.len()],
             deciding: Duration::ZERO,
         })
     }
@@ -96,10 +99,10 @@ impl<'a> QueuedRun<'a> {
             self.leave(false)?;
         }
         self.leave(true)?;
-        Ok(BatchPredictions::new(self.found.into_iter().flatten().collect(), self.deciding))
+        Ok(BatchPredictions::new(self.predictions.into_iter().flatten().collect(), self.deciding))
     }
 
-    /// Packs these rows into a batch.
+    /// Packs rows into a batch.
     fn batch(&self, rows: &[usize]) -> Result<PackedBatch> {
         Ok(PackedBatch::from_samples(rows.iter().map(|row| &self.samples[*row]))?)
     }
@@ -131,13 +134,13 @@ impl<'a> QueuedRun<'a> {
             self.deciding += predictions.deciding;
             for (row, mut prediction) in rows.into_iter().zip(predictions.predictions) {
                 prediction.flops += self.before[row];
-                self.found[row] = Some(prediction);
+                self.predictions[row] = Some(prediction);
             }
         }
         Ok(())
     }
 
-    /// Runs a batch with earlier routing decisions.
+    /// Predicts a batch whose samples were routed before.
     fn run(&self, batch: &PackedBatch, decisions: Decisions) -> Result<BatchPredictions> {
         let trace = self.walk().run_decided(batch, decisions, &mut Mode::Exploit)?;
         Ok(self.walk().predictions(batch, &trace)?)

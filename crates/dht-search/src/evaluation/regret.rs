@@ -1,4 +1,4 @@
-//! Regret against the best fixed arm, and the oracle's limit on what selection by text can gain.
+//! Regret against the best fixed arm, and the oracle: the limit on what selecting routes by text can gain.
 
 use std::collections::BTreeMap;
 
@@ -12,46 +12,79 @@ use crate::model::SearchModel;
 use crate::space::RouteArms;
 use dht_dynamic::Route;
 
-/// The evaluations of the same texts on each fixed arm.
+/// Evaluations of a data set on each fixed arm: each evaluation runs all texts on the same route.
 ///
 /// The fixed arms of a tree search are its exits, with the largest allowed number of heads in every group before the
 /// exit; its other head counts are not included. The fixed arms of an integrated search are its arms, each of which is
 /// a route.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_search::Regret;
+/// use dht_search::dynamic::evaluate;
+/// use dht_search::evaluation::{FixedArms, evaluate_on};
+/// use dht_search::transformer::{BertConfig, Dataset, Encoder, Example, TextTokenizer};
+/// use dht_search::{Preset, SearchModel, SearchSettings};
+/// use rand::SeedableRng;
+///
+/// let examples = vec![Example::new("A fine day", 1), Example::new("Bad food", 0)];
+/// let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// let texts = data.examples.iter().map(|example| &*example.text);
+/// let tokenizer = TextTokenizer::train(texts, 100)?;
+/// let encoded = tokenizer.encode_all(&data, 16)?;
+///
+/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let config = BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// let space = Preset::TDht.space(4, 6)?;
+/// let model = SearchModel::new(encoder, space, SearchSettings::default(), 2, &mut rng)?;
+///
+/// let fixed = FixedArms::new(&model, &encoded, 8)?;
+/// assert_eq!(fixed.arms().len(), 4); // exits at 1, 2, 3 and 4 layers
+/// let oracle = evaluate_on(&model, &encoded, &fixed.oracle_routes(0.25)?, 8)?;
+/// assert_eq!(oracle.losses.len(), 2);
+/// let regret = Regret::new(&model, &encoded, &evaluate(&model, &encoded, 8)?, &fixed)?;
+/// assert!(regret.oracle <= regret.fixed[&regret.best_arm]);
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct FixedArms {
     arms: Vec<(Route, Evaluation)>,
-    /// The cost of each arm by row: the FLOPs of the arm's route divided by the full model's.
+    /// Cost of each arm by row: the FLOPs of the arm's route divided by the full model's FLOPs.
     costs: Vec<Vec<f64>>,
 }
 
-/// The regret of the selected routes against the best fixed arm in hindsight.
+/// Regret of the selected routes against the best fixed arm in hindsight.
 ///
 /// The compared value is the mean over texts of loss + λ·cost in nats, where cost is FLOPs as a share of the full
 /// model's FLOPs on the same text. A selected route costs its layers, every exit that read the text, the pre-pass if
 /// the space has one, and the routers. A fixed arm needs no router, and costs its layers and its exit. A negative
-/// regret means that the selected routes are better than every single arm.
+/// regret means that the selected routes are better than every single arm. [`FixedArms`] has an example.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Regret {
-    /// The price of the full model's cost, λ.
+    /// Price λ of the full model's cost, in nats of loss.
     pub lambda: f64,
-    /// The mean loss + λ·cost of the selected routes.
+    /// Mean loss + λ·cost of the selected routes.
     pub chosen: f64,
-    /// The fixed arm with the smallest mean.
+    /// Route of the best fixed arm, which has the smallest mean loss + λ·cost.
     pub best_arm: String,
     /// `chosen` minus the mean of the best fixed arm.
     pub regret: f64,
-    /// The mean loss + λ·cost of each fixed arm, by its route.
+    /// Mean loss + λ·cost of each fixed arm, by its route.
     pub fixed: BTreeMap<String, f64>,
-    /// The mean loss + λ·cost when each text runs its best fixed arm, selected with knowledge of its label: a lower
+    /// Mean loss + λ·cost when each text runs its best fixed arm, selected with knowledge of its label: a lower
     /// bound.
     pub oracle: f64,
 }
 
 impl Regret {
-    /// Computes the regret of an evaluation of the same rows, at the model's λ, or at 0 if the model has no λ.
+    /// Computes the regret of an evaluation against the fixed arms, at the model's λ, or at 0 if the model has no λ.
+    /// `evaluation` and `fixed` must be of the rows of `data`.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) when the evaluation has another number of rows.
+    /// [`Argument`](dht_dynamic::Error::Argument) if the evaluation or the fixed arms have another number of rows than
+    /// `data`, or if there are no rows.
     pub fn new(model: &SearchModel, data: &EncodedDataset, evaluation: &Evaluation, fixed: &FixedArms) -> Result<Self> {
         let (rows, lambda) = (data.len(), model.lambda().unwrap_or(0.0));
         let known = fixed.arms.first().map_or(0, |(_, evaluation)| evaluation.losses.len());
@@ -79,13 +112,13 @@ impl Regret {
     }
 }
 
-/// FLOPs of a route for a text of this length, with one exit and without routers.
+/// FLOPs of a route for a text of `tokens` tokens, with one exit and without routers.
 fn route_flops(model: &SearchModel, route: &Route, tokens: usize) -> f64 {
     let model = model.model();
     model.forward_flops(route, tokens, &model.full_reads()) as f64
 }
 
-/// The fixed arms of a space.
+/// Routes of a space's fixed arms.
 fn fixed_routes(model: &SearchModel) -> Result<Vec<Route>> {
     let space = model.space();
     if !space.is_tree() {
@@ -97,7 +130,7 @@ fn fixed_routes(model: &SearchModel) -> Result<Vec<Route>> {
 }
 
 impl FixedArms {
-    /// Predicts every row on each fixed arm: one pass for each arm.
+    /// Evaluates every row on each fixed arm, with one pass over the data for each arm.
     ///
     /// # Errors
     /// As [`evaluate`](fn@dht_dynamic::evaluate).
@@ -113,15 +146,15 @@ impl FixedArms {
         Ok(Self { arms, costs })
     }
 
-    /// The arms with their evaluations.
+    /// Route of each arm, with the arm's evaluation.
     pub fn arms(&self) -> &[(Route, Evaluation)] {
         &self.arms
     }
 
-    /// The arm with the smallest loss + λ·cost for each row; in a tie the first, which is the shallowest.
+    /// Route with the smallest loss + λ·cost for each row; in a tie the first, which is the shallowest.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) for a λ that is not finite or below 0.
+    /// [`Argument`](dht_dynamic::Error::Argument) if λ is not finite or below 0.
     pub fn oracle_routes(&self, lambda: f64) -> Result<Vec<Route>> {
         if !lambda.is_finite() || lambda < 0.0 {
             return Err(Error::argument("lambda", "a finite number, 0 or more", lambda));
@@ -130,7 +163,7 @@ impl FixedArms {
         Ok((0..rows).map(|row| self.arms[self.best_for(row, lambda)].0.clone()).collect())
     }
 
-    /// The price loss + λ·cost of a row on an arm.
+    /// Value loss + λ·cost of a row on an arm.
     fn price(&self, arm: usize, row: usize, lambda: f64) -> f64 {
         self.arms[arm].1.losses[row] + lambda * self.costs[arm][row]
     }
@@ -139,7 +172,7 @@ impl FixedArms {
         least((0..self.arms.len()).map(|arm| self.price(arm, row, lambda)))
     }
 
-    /// The mean of loss + λ·cost of each arm.
+    /// Mean loss + λ·cost of each arm.
     fn means(&self, lambda: f64) -> Vec<f64> {
         let mean = |arm: usize| {
             let rows = self.costs[arm].len();
@@ -153,7 +186,7 @@ impl FixedArms {
     }
 }
 
-/// The first index of the smallest value.
+/// First index of the smallest value.
 fn least(values: impl Iterator<Item = f64>) -> usize {
     values.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(index, _)| index)
 }

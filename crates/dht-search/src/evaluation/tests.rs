@@ -20,7 +20,7 @@ use dht_dynamic::passage::{GroupTrace, PassedExits, Walk};
 use dht_dynamic::router::{Decisions, ExitView, GroupDecisions, GroupView, HeadSetGroup, Mode};
 use dht_dynamic::{Route, Router};
 
-/// As [`dht_dynamic::evaluate`], with the errors of this crate.
+/// Calls [`dht_dynamic::evaluate`], with the error type of this crate.
 pub(super) fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     Ok(dht_dynamic::evaluate(model, data, batch_size)?)
 }
@@ -60,9 +60,9 @@ fn probabilities(logits: &Tensor) -> Vec<Vec<f32>> {
     log_softmax(logits).unwrap().exp().unwrap().to_vec2().unwrap()
 }
 
-fn assert_close(found: &[f32], expected: &[f32], what: &str) {
-    for (a, b) in found.iter().zip(expected) {
-        assert!((a - b).abs() <= 1e-5, "{what}: {found:?}, expected {expected:?}");
+fn assert_close(values: &[f32], expected: &[f32], what: &str) {
+    for (a, b) in values.iter().zip(expected) {
+        assert!((a - b).abs() <= 1e-5, "{what}: {values:?}, expected {expected:?}");
     }
 }
 
@@ -214,7 +214,7 @@ fn walk(model: &SearchModel, passed: PassedExits) {
     let mut seen = 0;
     for output in &trace.outputs {
         let logits = probabilities(&output.logits);
-        for (sample, found) in output.samples.iter().zip(&logits) {
+        for (sample, row) in output.samples.iter().zip(&logits) {
             let exit = trace.decisions.exits[*sample];
             assert!(output.exit == exit || (passed != PassedExits::Skip && output.exit < exit));
             let alone = data.batch(&[*sample]).unwrap();
@@ -229,7 +229,7 @@ fn walk(model: &SearchModel, passed: PassedExits) {
                 hidden = model.encoder().run(fixed.layers(), &hidden, &HeadPlan::Full, &ctx).unwrap();
             }
             let alone = probabilities(&model.model().exits()[output.exit].logits(&hidden, &ctx).unwrap());
-            assert_close(found, &alone[0], &format!("sample {sample} at exit {}", output.exit));
+            assert_close(row, &alone[0], &format!("sample {sample} at exit {}", output.exit));
             seen += 1;
         }
     }
@@ -238,12 +238,12 @@ fn walk(model: &SearchModel, passed: PassedExits) {
 
 fn one_group(model: &SearchModel, trace: &GroupTrace, sample: usize, hidden: &Hidden, ctx: &ForwardContext) -> Hidden {
     let index = trace.members.iter().position(|member| *member == sample).unwrap();
-    let found = trace.decisions.head_sets.iter().filter(|group| group.samples.contains(&index));
-    let found: Vec<_> = found.collect();
-    assert_eq!(found.len(), 1, "each sample is in one group");
-    assert_eq!(found[0].heads.len(), trace.decisions.kept[index]);
+    let sets = trace.decisions.head_sets.iter().filter(|group| group.samples.contains(&index));
+    let sets: Vec<_> = sets.collect();
+    assert_eq!(sets.len(), 1, "each sample is in one group");
+    assert_eq!(sets[0].heads.len(), trace.decisions.kept[index]);
     let layers = model.space().groups()[trace.group].layers();
-    model.encoder().run(layers, hidden, &HeadPlan::Same(found[0].heads), ctx).unwrap()
+    model.encoder().run(layers, hidden, &HeadPlan::Same(sets[0].heads), ctx).unwrap()
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn routes_of_another_space_are_refused() {
     assert!(matches!(wrong_count, Err(Error::Dynamic(Dynamic::Shape { what: "routes", .. }))));
 }
 
-/// A router that notes the answers of each exit, and checks that the choice of heads gets them.
+/// Router that notes the answers of each exit, and checks that the head router receives them.
 #[derive(Debug, Clone)]
 struct Noting;
 

@@ -1,4 +1,4 @@
-//! Contexts of the bandits (f64 vectors) from hidden rows (f32 tensors) and answers.
+//! Features of texts: the bandits' contexts (f64 vectors), computed from hidden states (f32 tensors) and exit answers.
 
 mod arm_features;
 mod pooled;

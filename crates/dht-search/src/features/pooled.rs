@@ -14,7 +14,8 @@ use crate::error::Result;
 pub(crate) type Rows = Vec<Vec<f64>>;
 
 impl PoolingPyramid {
-    /// The pyramid as a pool of rows of shape (tokens, hidden). The numbers of parts are powers of two.
+    /// Builds the pool that applies the pyramid to rows of shape (tokens, hidden). The numbers of parts are powers of
+    /// two.
     pub(crate) fn pool(&self) -> Result<PyramidPool> {
         let exponents = |parts: &[usize]| {
             let exponent = |part: Option<&usize>| part.map_or(0, |part| part.ilog2());
@@ -24,8 +25,8 @@ impl PoolingPyramid {
     }
 }
 
-/// The pooled states of each sample by N pools, shape (N, samples, context). The rows are read once. Devices other than
-/// the CPU copy only the contexts to the host, not the rows.
+/// Pools the hidden states of each sample by N pools; shape (N, samples, context). The rows are read once. Devices
+/// other than the CPU copy only the contexts to the host, not the rows.
 pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<[Rows; N]> {
     if !hidden.tensor().device().is_cpu()
         && let Some(contexts) = pooled_on_device(hidden, pools)?
@@ -56,9 +57,9 @@ fn pooled_on_host<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> 
     Ok(out)
 }
 
-/// Pools on the device in f32. Each pool takes two products: (parts of rows)·rows·(parts of columns). The results of
-/// all pools are copied to the CPU together. Returns `None` if a context is not finite; the pass on the CPU then
-/// reports the value.
+/// Pools on the device in f32. Each pool takes two matrix products: (averages of rows)·rows·(averages of columns). The
+/// results of all pools are copied to the CPU together. Returns `None` if a context is not finite; the caller then
+/// pools on the CPU, which reports the value.
 fn pooled_on_device<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<Option<[Rows; N]>> {
     let (spans, rows) = (hidden.spans(), hidden.to_f32()?.detach());
     let (device, width) = (rows.device(), rows.dims()[1]);
@@ -87,7 +88,7 @@ fn pooled_on_device<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -
     Ok(Some(out))
 }
 
-/// The matrix whose product with a column of `length` values is the mean over each of these ranges. Shape: (ranges,
+/// Averaging matrix: its product with a column of `length` values is the mean over each range. Its shape is (ranges,
 /// length). Only the ends of the ranges are copied to the device.
 fn averages(ranges: &[Range<usize>], length: usize, device: &Device) -> Result<Tensor> {
     let column = |number: &dyn Fn(&Range<usize>) -> f32| {
@@ -100,14 +101,16 @@ fn averages(ranges: &[Range<usize>], length: usize, device: &Device) -> Result<T
     Ok((after * before)?.broadcast_mul(&column(&|range| 1.0 / range.len() as f32)?)?)
 }
 
-/// The number of tokens at which the length signal is 1.
+/// Number of tokens at which the length signal is 1.
 const LONG_TEXT: f64 = 512.0;
 
-/// The number of [signals](signals_of) of a sample.
+/// Number of [signals](signals_of) of a sample.
 pub(crate) const SIGNALS: usize = 3;
 
-/// The signals of a sample from the ln p of its C classes: the entropy of the probabilities divided by its maximum ln C
-/// (FastBERT's uncertainty), the margin between the two most probable classes, and ln tokens / ln 512.
+/// Signals of a sample: entropy, margin and length. `logs` has the ln p of its C classes.
+///
+/// The entropy of the probabilities is divided by its maximum, ln C (FastBERT's uncertainty). The margin is the
+/// difference between the probabilities of the two most probable classes. The length is ln tokens / ln 512.
 pub(crate) fn signals_of(logs: &[f64], tokens: usize) -> Vec<f64> {
     let probabilities = || logs.iter().map(|log| log.exp());
     let entropy: f64 = logs.iter().zip(probabilities()).map(|(log, p)| -p * log).sum();
@@ -152,12 +155,12 @@ mod tests {
         };
         let pools = [PoolingPyramid::DEPTH, PoolingPyramid::HEAD_SETS].map(|pyramid| pyramid.pool().unwrap());
         let pools = [&pools[0], &pools[1]];
-        let found = pooled_on_device(&rows(&numbers), pools).unwrap().unwrap();
-        let expected = pooled_on_host(&rows(&numbers), pools).unwrap();
-        for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
-            assert_eq!(found.len(), expected.len());
-            for (found, expected) in found.iter().zip(expected) {
-                approx::assert_relative_eq!(found, expected, epsilon = 1e-6);
+        let on_device = pooled_on_device(&rows(&numbers), pools).unwrap().unwrap();
+        let on_host = pooled_on_host(&rows(&numbers), pools).unwrap();
+        for (context, expected) in on_device.iter().flatten().zip(on_host.iter().flatten()) {
+            assert_eq!(context.len(), expected.len());
+            for (value, expected) in context.iter().zip(expected) {
+                approx::assert_relative_eq!(value, expected, epsilon = 1e-6);
             }
         }
         let mut broken = numbers;

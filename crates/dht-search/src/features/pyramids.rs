@@ -1,12 +1,21 @@
-//! The pooling of hidden states to contexts (paper, appendix 7.1) and the sizes of contexts (7.3).
+//! Pooling of hidden states into contexts (paper, appendix 7.1), and the sizes of contexts (7.3).
 
 use serde::Serialize;
 
-/// Numbers of equal parts into which the hidden states of a text are split, along the tokens and along the embedding;
-/// each part is averaged.
+/// Pyramid pooling of a text's hidden states into a context of fixed size. The states are split into equal parts along
+/// the tokens and along the embedding, and each part is averaged.
 ///
-/// Both axes are pooled at several resolutions, and every resolution of one axis is combined with every resolution of the
-/// other. The context has Σ sequence parts × Σ embedding parts dimensions.
+/// Both axes are pooled at several resolutions, and every resolution of one axis is combined with every resolution of
+/// the other. The context has Σ sequence parts × Σ embedding parts dimensions.
+///
+/// # Examples
+/// ```
+/// use dht_search::features::PoolingPyramid;
+///
+/// assert_eq!(PoolingPyramid::DEPTH.context_size(), 84);
+/// let coarse = PoolingPyramid { sequence_parts: &[1], embedding_parts: &[2, 4] };
+/// assert_eq!(coarse.context_size(), 6);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct PoolingPyramid {
     /// Numbers of parts along the tokens.
@@ -28,13 +37,13 @@ impl PoolingPyramid {
     /// Pyramid of the head-set bandit (TSB): 1 · (4 + 8) = 12.
     pub const HEAD_SETS: Self = Self { sequence_parts: &[1], embedding_parts: &[4, 8] };
 
-    /// Dimensions of the pooled state x.
+    /// Number of dimensions of the pooled state x.
     pub fn context_size(&self) -> usize {
         self.sequence_parts.iter().sum::<usize>() * self.embedding_parts.iter().sum::<usize>()
     }
 
-    /// Dimensions of w = [x ; z] with a scalar arm feature z. The head-set bandit has such a feature, the mean of the
-    /// head's part of the hidden state.
+    /// Number of dimensions of the context w = [x ; z] with a scalar arm feature z. The head-set bandit has such a
+    /// feature, the mean of the head's share of the hidden state.
     pub fn with_scalar_arm_feature(&self) -> usize {
         self.context_size() + 1
     }

@@ -1,4 +1,4 @@
-//! The model of a search, which predicts, has a speed, and can be saved and loaded.
+//! Search model: predicting, setting its speed, saving and loading.
 
 pub(crate) mod own_parts;
 mod predict;

@@ -1,4 +1,4 @@
-//! Custom parts of a saved model, which the calling program defines.
+//! Custom routers and costs of a saved model, which the calling program supplies when it loads the model.
 
 use std::fmt::{self, Debug, Formatter};
 
@@ -8,10 +8,10 @@ use crate::error::{Error, Result};
 
 type SetRouters<'a> = dyn FnOnce(SearchModel) -> SearchModel + 'a;
 
-/// The custom parts of a saved model: routers, and a cost of routes. [`SearchModel::load_with`] takes them.
+/// Custom routers and the custom cost of a saved model, for [`SearchModel::load_with`].
 ///
 /// # Examples
-/// A model with a custom router is saved and loaded:
+/// Saving and loading a model with a custom router:
 ///
 /// ```
 /// use candle_core::Device;
@@ -22,7 +22,7 @@ type SetRouters<'a> = dyn FnOnce(SearchModel) -> SearchModel + 'a;
 /// use rand::SeedableRng;
 /// use serde_json::{Value, json};
 ///
-/// /// Sends every text to the last exit, the default of a router, and has a count as its state.
+/// /// Router with a count as its state. Like every router by default, it sends all texts to the last exit.
 /// #[derive(Debug, Clone, Default)]
 /// struct Counting {
 ///     texts: u64,
@@ -71,34 +71,35 @@ pub struct OwnParts<'a> {
 }
 
 impl<'a> OwnParts<'a> {
-    /// No custom parts.
+    /// Creates a value without custom parts.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets the function that replaces the routers of the loaded model by [`SearchModel::with_router`] and
-    /// [`SearchModel::with_head_router`]. Then the saved states of these routers are
-    /// [restored](crate::Learner::restore); a router without [state](dht_dynamic::Router::state) must be
-    /// complete when it is set.
+    /// Sets the function that replaces routers of the loaded model, by [`SearchModel::with_router`] and
+    /// [`SearchModel::with_head_router`].
+    ///
+    /// After the function has run, the saved state of each router is [restored](crate::Learner::restore). A router
+    /// without [state](dht_dynamic::Router::state) must be complete when it is set.
     #[must_use]
     pub fn with_routers(self, replace: impl FnOnce(SearchModel) -> SearchModel + 'a) -> Self {
         Self { routers: Some(Box::new(replace)), ..self }
     }
 
-    /// Sets the cost of routes. Its name must be the saved name.
+    /// Sets the custom cost of routes. Its name must be the name under which the model was saved.
     #[must_use]
     pub fn with_cost(self, cost: OwnCost) -> Self {
         Self { cost: Some(cost), ..self }
     }
 
-    /// Replaces a cost, of which only the name was saved, by the custom cost of that name.
+    /// Replaces a saved custom cost, of which only the name was saved, by the supplied cost of that name.
     pub(super) fn complete(&mut self, saved: CostModel) -> Result<CostModel> {
         let CostModel::Own(named) = saved else { return Ok(saved) };
         match self.cost.take() {
-            Some(given) if given == named => Ok(CostModel::Own(given)),
-            given => {
-                let got = given.map_or("none".into(), |given| format!("{:?}", given.name()));
-                let expected = format!("{:?}, which the model was saved with, from load_with", named.name());
+            Some(cost) if cost == named => Ok(CostModel::Own(cost)),
+            other => {
+                let got = other.map_or("none".into(), |cost| format!("{:?}", cost.name()));
+                let expected = format!("{:?}, with which the model was saved, supplied to load_with", named.name());
                 Err(Error::argument("own cost", expected, got))
             }
         }

@@ -9,26 +9,26 @@ use super::search_model::SearchModel;
 use crate::error::Result;
 
 impl SearchModel {
-    /// The way of texts through this model.
+    /// Forward pass of texts through this model, as decided by its routers.
     pub(crate) fn walk<'a>(&'a self, ctx: &'a ForwardContext, passed: PassedExits) -> Walk<'a> {
         Walk { heads: &*self.heads, passed, ..Walk::new(&self.model, &*self.router, ctx) }
     }
 
-    /// Predicts a batch, each text on the route that the routers select, without exploration or learning. A model whose
-    /// routers have not completed their warm-up runs all layers and heads.
+    /// Predicts a batch. Each text runs the route that the routers select for it, without exploration or learning.
+    /// While the routers have not completed their warm-up, every text runs all layers and heads.
     ///
     /// In each group of layers, texts that keep the same number of heads share one head set, the best set for the mean
-    /// of their contexts. A text may therefore keep other heads alone than in a batch. Repeated calls with one batch
-    /// give the same predictions.
+    /// of their contexts. A text may therefore keep different heads in a batch than alone. Repeated calls with the same
+    /// batch give the same predictions.
     ///
     /// # Errors
-    /// Errors of the encoder.
+    /// Returns an error of the encoder.
     pub fn predict_batch(&self, batch: &PackedBatch) -> Result<Vec<Prediction>> {
         Ok(self.predict_in(&ForwardContext::inference(), batch)?.predictions)
     }
 
-    /// Predicts a batch as [`predict_batch`](Self::predict_batch), and returns the answers of every stage that a text
-    /// passed. All passed exits are evaluated, even where the router does not read them.
+    /// Predicts a batch as [`predict_batch`](Self::predict_batch), and also returns the answers of every exit that each
+    /// text passed. All passed exits are evaluated, even those that the router does not read.
     ///
     /// # Errors
     /// As [`predict_batch`](Self::predict_batch).
@@ -36,8 +36,8 @@ impl SearchModel {
         Ok(self.walk(ctx, PassedExits::Attached).predict(batch)?.predictions)
     }
 
-    /// Predicts a batch as [`predict_batch`](Self::predict_batch), with the caller's context, which keeps the packed
-    /// weights.
+    /// Predicts a batch as [`predict_batch`](Self::predict_batch), with the caller's context, so that calls share the
+    /// packed weights.
     pub(crate) fn predict_in(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<BatchPredictions> {
         Ok(self.walk(ctx, PassedExits::Skip).predict(batch)?)
     }
@@ -66,7 +66,8 @@ impl Predictor for SearchModel {
     }
 }
 
-/// A search model for programs that do not train it: another handle on its weights, with a copy of its routers.
+/// Converts a search model for programs that do not train it. The result is a handle on the same weights, with a copy
+/// of the routers.
 impl From<SearchModel> for DynamicModel {
     fn from(model: SearchModel) -> Self {
         let description = model.description();

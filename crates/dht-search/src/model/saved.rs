@@ -1,4 +1,5 @@
-//! Saving and loading of a search model: a dynamic model whose description has the space and the settings.
+//! Saving and loading of search models: a search model is stored as a dynamic model whose description contains the
+//! space and the settings.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -18,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
 
-/// The [description](DynamicModel::with_description) of a search model. The settings contain the speed.
+/// [Description](DynamicModel::with_description) of a search model. The settings contain the speed.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {
@@ -29,7 +30,8 @@ struct Description {
     own_heads: bool,
 }
 
-/// For [`TextModel::load_with`](dht_dynamic::serving::TextModel::load_with), of a directory with the model of a search.
+/// Converts custom parts for [`TextModel::load_with`](dht_dynamic::serving::TextModel::load_with), which can load the
+/// directory of a search model.
 impl<'a> From<OwnParts<'a>> for dht_dynamic::OwnParts<'a> {
     fn from(own: OwnParts<'a>) -> Self {
         Self::new().with_model(|parts| Ok(SearchModel::of_saved(parts, own)?.into()))
@@ -37,7 +39,7 @@ impl<'a> From<OwnParts<'a>> for dht_dynamic::OwnParts<'a> {
 }
 
 impl SearchModel {
-    /// The description, which is saved with the model.
+    /// Description, which is saved with the model.
     pub(super) fn description(&self) -> Value {
         let description = Description {
             space: self.space.clone(),
@@ -52,8 +54,8 @@ impl SearchModel {
     /// Writes the model atomically as a directory, as [`DynamicModel::save`] does. An earlier model in the directory is
     /// replaced.
     ///
-    /// State that only a resumed training needs (the optimiser, samples in queues, the cost accounting) is in the
-    /// training's own checkpoint, and not saved here.
+    /// The state that only a resumed training run needs (optimiser, queued samples, cost accounting) is not saved here:
+    /// it is in the checkpoint of the training run.
     ///
     /// # Errors
     /// As [`DynamicModel::save`].
@@ -66,22 +68,26 @@ impl SearchModel {
     /// The encoder's files are read twice, first for their checksums.
     ///
     /// # Errors
-    /// * [`ModelFile`](dht_dynamic::Error::ModelFile) when a file of the encoder differs from the one saved with the checkpoint: the file
+    /// * [`ModelFile`](dht_dynamic::Error::ModelFile) if a file of the encoder differs from the one that was saved: it
     ///   belongs to another model, was changed, or is missing.
-    /// * [`Transformer`](dht_dynamic::Error::Transformer) when a file is missing, torn, damaged or not a checkpoint, or a tensor is missing,
-    ///   unknown, of another shape or not finite.
-    /// * [`Model`](dht_dynamic::Error::Model) for a model that is not of a search, and for a checkpoint of another kind or release.
-    /// * [`Json`](dht_dynamic::Error::Json) when the checkpoint's JSON is not what this release writes.
-    /// * [`Argument`](dht_dynamic::Error::Argument) when the parts of the model do not fit together.
+    /// * [`Transformer`](dht_dynamic::Error::Transformer) if a file is missing, torn, damaged or not a checkpoint, or
+    ///   if a tensor is missing, unknown, of another shape or not finite.
+    /// * [`Model`](dht_dynamic::Error::Model) if the directory holds a model without a search, or a checkpoint of
+    ///   another kind or release.
+    /// * [`Json`](dht_dynamic::Error::Json) if the checkpoint's JSON is not what this release writes.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the parts of the model do not fit together.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<(Self, Vec<String>, Option<TextTokenizer>)> {
         Self::load_with(folder, device, OwnParts::new())
     }
 
-    /// Loads a model with custom routers or a custom cost, as [`load`](Self::load) does for other models.
+    /// Loads a model with custom routers or a custom cost, which `own` supplies. [`load`](Self::load) loads all other
+    /// models.
     ///
     /// # Errors
-    /// As [`load`](Self::load); [`Model`](dht_dynamic::Error::Model) when a router rejects its saved state, and for a model with custom
-    /// routers if `own` has none; [`Argument`](dht_dynamic::Error::Argument) for a cost of another name.
+    /// * As [`load`](Self::load).
+    /// * [`Model`](dht_dynamic::Error::Model) if a router rejects its saved state, or if the model has custom routers
+    ///   and `own` has none.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the supplied cost has another name than the saved one.
     pub fn load_with(
         folder: impl AsRef<Path>,
         device: &Device,
@@ -98,14 +104,14 @@ impl SearchModel {
             Error::Dynamic(Dynamic::Model {
                 path: folder.as_ref().into(),
                 field: "search",
-                expected: "one; a model without is read by DynamicModel::load of dht-dynamic".into(),
+                expected: "a search; a model without a search is loaded by DynamicModel::load of dht-dynamic".into(),
                 got: "none".into(),
             })
         };
         Ok((loaded.ok_or_else(other)?, labels, tokenizer))
     }
 
-    /// Builds the model of saved parts.
+    /// Builds the model from its saved parts and the custom parts.
     fn of_saved(mut parts: SavedParts, mut own: OwnParts<'_>) -> Result<Self> {
         let path = parts.path.clone();
         let not_json = |source| Error::Dynamic(Dynamic::Json { what: path.display().to_string(), source });
@@ -120,20 +126,21 @@ impl SearchModel {
             None => model,
         };
         parts.set_exits(&model.model)?;
-        let refused = |field, got: &dyn Display| {
+        let rejected = |field, got: &dyn Display| {
             Error::Dynamic(Dynamic::Model {
                 path: path.clone(),
                 field,
-                expected: "the state of this model's router; one with routers of its own is read by load_with".into(),
+                expected: "the state of this model's router; a model with custom routers is loaded by load_with".into(),
                 got: got.to_string(),
             })
         };
-        for (field, own, given) in [("router", own_router, model.own_router), ("heads", own_heads, model.own_heads)] {
-            if own && !given {
-                return Err(refused(field, &"that of a router of its own"));
+        let custom = [("router", own_router, model.own_router), ("heads", own_heads, model.own_heads)];
+        for (field, saved, supplied) in custom {
+            if saved && !supplied {
+                return Err(rejected(field, &"the state of a custom router"));
             }
         }
-        model.restore_routers(parts.router, parts.heads, |field, error| refused(field, &error))?;
+        model.restore_routers(parts.router, parts.heads, |field, error| rejected(field, &error))?;
         match parts.speed.filter(|speed| model.speed() != Some(*speed) && !own_router) {
             Some(speed) => model.with_speed(speed),
             None => Ok(model),

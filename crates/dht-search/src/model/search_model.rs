@@ -1,4 +1,4 @@
-//! The model of a search, which predicts, has a speed, and can be saved and loaded.
+//! Search model: an encoder with exits, and the routers that decide depth and heads for each text.
 
 use dht_dynamic::passage::Trace;
 use dht_dynamic::{DynamicModel, ExitModel};
@@ -16,7 +16,7 @@ use crate::routing::{Learner, Losses, build};
 use crate::settings::{ClassifierSharing, HeadDraws, PinnedHeads, SearchSettings};
 use crate::space::SearchSpace;
 
-/// An encoder with exits and two routers: for each text, one decides the depth, and the other the heads.
+/// Encoder with exits and two routers: for each text, one decides the depth, and the other the heads.
 ///
 /// A [`SearchObjective`](crate::training::SearchObjective) trains the model. A clone is another handle on the same
 /// weights with a copy of the routers' state, so that training a clone changes the weights of the original.
@@ -34,13 +34,14 @@ pub struct SearchModel {
 }
 
 impl SearchModel {
-    /// Adds the exits of a space to an encoder, and the routers that the settings define. With
-    /// [`WidthCoupling::HeadsAndFfn`] the neurons of the encoder's layers are sorted by magnitude first, which does not
-    /// change its output. The layers of the space's tail are frozen.
+    /// Builds a search model: adds the space's exits to an encoder, and the routers that the settings define.
+    ///
+    /// With [`WidthCoupling::HeadsAndFfn`] the feed-forward neurons of each layer are sorted by magnitude first, which
+    /// does not change the encoder's output. The layers of the space's tail are frozen.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) for settings that are out of range or do not fit the space, a space of another size than the
-    /// encoder, and fewer than two classes.
+    /// [`Argument`](dht_dynamic::Error::Argument) if the settings are out of range or do not fit the space, if the
+    /// space is for an encoder of another size, or if there are fewer than two classes.
     pub fn new<R: Rng + ?Sized>(
         mut encoder: Encoder,
         space: SearchSpace,
@@ -56,7 +57,7 @@ impl SearchModel {
         Self::of_sorted(encoder, space, settings, classes, rng)
     }
 
-    /// Builds the model as [`new`](Self::new), from an encoder whose neurons are sorted already.
+    /// Builds the model as [`new`](Self::new) does, but takes the encoder's neurons in their present order.
     pub(crate) fn of_sorted<R: Rng + ?Sized>(
         encoder: Encoder,
         space: SearchSpace,
@@ -67,19 +68,20 @@ impl SearchModel {
         settings.check_with(&space)?;
         let layout = (space.layout().clone(), settings.width_coupling);
         let model = ExitModel::in_layout(encoder, layout, settings.exits(&space), classes, rng)?;
-        // The estimated costs of routes, by which the bandits' arms are ranked, take every exit for a linear one. All
-        // exits of a model cost the same, except a separate last one, so that another kind changes only the scale of
-        // these costs. Counts and ratios of FLOPs use the actual exits.
+        // The bandits rank arms by an estimated cost that treats every exit as linear. All exits of a model cost the
+        // same, except a separate last one, so that another kind of exit changes only the scale of the estimates.
+        // Counts and ratios of FLOPs use the actual exits.
         let block = model.encoder().block_shape();
         let classifier = ClassifierShape { hidden: block.hidden, pooler: settings.pooling == Pooling::Pooler, classes };
         let (router, heads) = build(&space, &settings, block, classifier)?;
         Ok(Self { model, space, router, heads, settings, own_router: false, own_heads: false })
     }
 
-    /// Replaces the router, for example by a custom one. In an integrated space, which decides depth and heads at once,
-    /// the router must [take arms](crate::routing::taking_arms). A model with a custom router is saved by
-    /// [`save`](Self::save) and loaded by [`load_with`](Self::load_with). The [speed](Self::set_speed) is then that
-    /// router's speed.
+    /// Replaces the depth router, for example by a custom one.
+    ///
+    /// In an integrated space, which decides depth and heads at once, the router must [take
+    /// arms](crate::routing::taking_arms). A model with a custom router is saved by [`save`](Self::save) and loaded by
+    /// [`load_with`](Self::load_with). The model's [speed](Self::set_speed) is then the speed of the new router.
     #[must_use]
     pub fn with_router(self, router: Box<dyn Learner>) -> Self {
         Self { router, own_router: true, ..self }
@@ -91,7 +93,7 @@ impl SearchModel {
         Self { heads, own_heads: true, ..self }
     }
 
-    /// The router of depths.
+    /// Depth router, which decides at which exit a text leaves.
     pub fn router(&self) -> &dyn Learner {
         &*self.router
     }
@@ -99,17 +101,17 @@ impl SearchModel {
     /// Returns a copy with separate weights and routers: training one does not change the other.
     ///
     /// # Errors
-    /// Errors of candle.
+    /// Returns an error of candle.
     pub fn deep_clone(&self) -> Result<Self> {
         Ok(Self { model: self.model.deep_clone()?, ..self.clone() })
     }
 
-    /// Converts to a [`DynamicModel`] of early exits, such as PABEE's. The new model has copies of the weights, and
-    /// texts leave at the same exits.
+    /// Converts an early-exit model without bandits, such as PABEE, to a [`DynamicModel`]. The new model has copies of
+    /// the weights, and texts leave at the same exits.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) for a model whose routers are bandits or custom routers, whose exits share a classifier, or
-    /// whose routes differ in more than their depth.
+    /// [`Argument`](dht_dynamic::Error::Argument) if a router is a bandit or a custom router, if the exits share a
+    /// classifier, or if the routes differ in more than their depth.
     pub fn to_dynamic(&self) -> Result<DynamicModel> {
         let (space, settings) = (self.space(), &self.settings);
         let plain = self.heads.keeps_all()
@@ -139,33 +141,32 @@ impl SearchModel {
         self
     }
 
-    /// The encoder and its exits.
+    /// Encoder and its exits.
     pub fn model(&self) -> &ExitModel {
         &self.model
     }
 
-    /// The encoder.
+    /// Encoder.
     pub fn encoder(&self) -> &Encoder {
         self.model.encoder()
     }
 
-    /// The space of routes.
+    /// Search space: the routes that the routers select from.
     pub fn space(&self) -> &SearchSpace {
         &self.space
     }
 
-    /// The settings.
+    /// Settings of the search.
     pub fn settings(&self) -> &SearchSettings {
         &self.settings
     }
 
-    /// The [speed](Self::set_speed) of the router; `None` for a router with a single speed.
+    /// [Speed](Self::set_speed) of the router; `None` for a router with a single speed.
     pub fn speed(&self) -> Option<f64> {
         self.router.speed()
     }
 
-    /// The price λ of the full model's cost in nats of loss; `None` if the bandits learn the cost as part of the
-    /// reward.
+    /// Price λ of the full model's cost, in nats of loss; `None` if the bandits learn the cost as part of the reward.
     pub fn lambda(&self) -> Option<f64> {
         match self.settings.reward_shape {
             RewardShape::Utility { lambda } | RewardShape::Gain { lambda } => Some(lambda),
@@ -173,15 +174,35 @@ impl SearchModel {
         }
     }
 
-    /// Sets the speed of the router: a higher speed gives cheaper routes. For bandits it is λ, the price of the full
-    /// model's cost in nats of loss. The score of an arm is its predicted reward minus λ·(FLOPs of the arm / FLOPs of
-    /// the full model), and no learned state changes. For a threshold router the speed is the threshold. For a
-    /// patience, the number of consecutive exits that must agree, it is the reciprocal. A custom router defines its own
-    /// speed, which does not affect the head router or the settings. Not in the paper.
+    /// Sets the speed of the router: a higher speed gives cheaper routes. No learned state changes. Not in the paper.
+    ///
+    /// - For bandits the speed is λ, the price of the full model's cost in nats of loss. The score of an arm is its
+    ///   predicted reward minus λ·(FLOPs of the arm / FLOPs of the full model).
+    /// - For a threshold router the speed is the threshold.
+    /// - For a patience, the number of consecutive exits that must agree, the speed is the reciprocal of the patience.
+    /// - A custom router defines its own speed, which does not affect the head router or the settings.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) for a speed that is not finite or below 0, and for routers with a
-    /// single speed, such as bandits that learned the cost as part of the reward.
+    /// [`Argument`](dht_dynamic::Error::Argument) if the speed is not finite or below 0, or if the router has a single
+    /// speed, as bandits have that learned the cost as part of the reward.
+    ///
+    /// # Examples
+    /// ```
+    /// use candle_core::Device;
+    /// use dht_search::transformer::{BertConfig, Encoder};
+    /// use dht_search::{Preset, SearchModel, SearchSettings};
+    /// use rand::SeedableRng;
+    ///
+    /// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    /// let encoder = Encoder::random(&BertConfig::small(4, 6, 24, 50)?, &Device::Cpu, &mut rng)?;
+    /// let space = Preset::TDht.space(4, 6)?;
+    /// let mut model = SearchModel::new(encoder, space, SearchSettings::default(), 2, &mut rng)?;
+    /// assert_eq!(model.speed(), Some(0.25));
+    /// model.set_speed(1.5)?;
+    /// assert_eq!(model.lambda(), Some(1.5));
+    /// assert!(model.set_speed(-1.0).is_err());
+    /// # Ok::<(), dht_search::Error>(())
+    /// ```
     pub fn set_speed(&mut self, speed: f64) -> Result<()> {
         let (mut router, mut heads) = (self.router.clone(), self.heads.clone());
         router.set_speed(speed)?;
@@ -196,8 +217,8 @@ impl SearchModel {
         Ok(())
     }
 
-    /// Returns a handle on the same weights at another speed, with a copy of the routers' state, set as by
-    /// [`set_speed`](Self::set_speed). This model does not change.
+    /// Returns a handle on the same weights at another [speed](Self::set_speed), with a copy of the routers' state.
+    /// This model keeps its speed.
     ///
     /// # Errors
     /// As [`set_speed`](Self::set_speed).
@@ -222,7 +243,7 @@ impl SearchModel {
         self.heads.is_warm() && self.router.is_warm()
     }
 
-    /// Updates the routers from a batch. Returns the FLOPs of the update.
+    /// Updates both routers from a batch's trace and losses. Returns the FLOPs of the update.
     pub(crate) fn learn(&mut self, trace: &Trace, losses: &Losses) -> Result<u64> {
         Ok(self.router.learn(trace, losses)? + self.heads.learn(trace, losses)?)
     }
@@ -239,7 +260,8 @@ impl SearchModel {
         self.heads.restore(heads).map_err(|error| refused("heads", error))
     }
 
-    /// The heads to pin until the importance of heads is known.
+    /// Heads to pin until the importance of heads is known: the configured heads, or those of the largest norm. `None`
+    /// if the space pins no heads.
     pub(crate) fn provisional_pins(&self) -> Result<Option<HeadSet>> {
         match &self.settings.pinned_heads {
             PinnedHeads::Given { heads } if heads.is_empty() => Ok(None),
@@ -250,9 +272,9 @@ impl SearchModel {
         }
     }
 
-    /// The heads to pin: those with the largest sum of `importance` over the layers of the dynamic groups (with a
-    /// choice of heads); in a tie, the lower index. `importance` gives a value for each head of a layer. `None` if the
-    /// space pins no heads.
+    /// Heads to pin: the heads with the largest importance; in a tie, the lower index. `None` if the space pins no
+    /// heads. `importance` returns a value for each head of a layer. Values are summed over the layers of the dynamic
+    /// groups, which have a choice of heads.
     pub(crate) fn most_important_heads(
         &self,
         importance: impl Fn(usize) -> Result<Vec<f64>>,
@@ -270,13 +292,13 @@ impl SearchModel {
         Ok(Some(HeadSet::from_indices(order.into_iter().take(pinned), heads)?))
     }
 
-    /// The heads to pin by the largest norm, from [`Encoder::head_magnitudes`].
+    /// Heads to pin by the largest norm, from [`Encoder::head_magnitudes`].
     pub(crate) fn heads_of_largest_norm(&self) -> Result<Option<HeadSet>> {
         self.most_important_heads(|layer| Ok(self.encoder().head_magnitudes(layer)?))
     }
 
-    /// FLOPs of the routers for samples that left at these exits. `group_runs` is the number of groups of layers that
-    /// the samples ran in total.
+    /// FLOPs of both routers for a batch. `exits` has the exit of each sample. `group_runs` is the number of groups of
+    /// layers that the samples ran in total.
     pub(crate) fn routing_flops(&self, exits: &[usize], group_runs: usize) -> u64 {
         let depth: u64 = exits.iter().map(|exit| self.router.flops(*exit)).sum();
         depth + group_runs as u64 * self.heads.group_flops()

@@ -1,27 +1,29 @@
-//! The binary reward of a head.
+//! Binary reward of a head.
 
 use serde::{Deserialize, Serialize};
 
-/// The binary reward of the head-set bandit.
+/// Rule for the binary reward that the head-set bandit receives for each kept head.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadFeedback {
-    /// 1 when the [ratio](crate::reward::Reward::ratio) ρ is above 1, that is, when the route was better than the
+    /// 1 if the [ratio](crate::reward::Reward::ratio) ρ is above 1, that is, if the route was better than the
     /// reference. κ has no effect.
     #[default]
     Standard,
-    /// 1 when a gate ξ on the head changes the sample's log-odds more than the running mean over the heads of its group
-    /// of layers. The change is Σ |∂L/∂ξ| / (1 − exp(−L)), where L is the sample's own loss and the sum is over the
-    /// layers of the group. Its numerator is the head importance of Michel et al. 2019. Each head has its own reward,
-    /// instead of one reward for all heads of a sample. The backward pass computes the gradients anyway. Only texts
-    /// that are trained on give this reward, since the gradients come from their training step. Not in the paper.
+    /// 1 if a gate ξ on the head changes the sample's log-odds more than the running mean over the heads of its group
+    /// of layers. Not in the paper.
+    ///
+    /// The change is Σ |∂L/∂ξ| / (1 − exp(−L)), where L is the sample's own loss and the sum is over the layers of the
+    /// group. Its numerator is the head importance of Michel et al. 2019. Each head has its own reward, instead of one
+    /// reward for all heads of a sample. The backward pass computes the gradients anyway. Only texts that are trained
+    /// on give this reward, since the gradients come from their training step.
     Gradient,
-    /// 0 when κ·ρ > 1, otherwise 1: the paper's published formula, which contradicts its text ("1 is more effective").
+    /// 0 if κ·ρ > 1, otherwise 1: the paper's published formula, which contradicts its text ("1 is more effective").
     AsPublished,
 }
 
 impl HeadFeedback {
-    /// Returns whether the heads of a route are rewarded, given the route's ratio ρ and the rule's κ. `None` for
+    /// Returns whether the heads of a route are rewarded, from the route's ratio ρ and the factor κ. `None` for
     /// [`Gradient`](Self::Gradient), which depends on neither.
     pub fn rewarded(self, ratio: f64, kappa: f64) -> Option<bool> {
         match self {

@@ -1,34 +1,35 @@
-//! Rewards from losses and costs of a route: shapes, references, rules (paper, section 4.3).
+//! Reward rules: how the loss and the cost of a route become a reward (paper, section 4.3).
 
 use serde::{Deserialize, Serialize};
 
 use super::weighted_loss::CostWeightedLoss;
 use crate::error::{Error, Result};
 
-/// Shape of a reward: the function of a ratio ρ, or of a loss.
+/// Shape of a reward: the function that maps a ratio ρ, or a loss, to the reward.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardShape {
-    /// κ·ρ, as published: unbounded as the loss approaches 0, and heavy-tailed, which disturbs the bandits' ridge
-    /// regression.
+    /// κ·ρ, as published. The reward is heavy-tailed and unbounded as the loss approaches 0, which disturbs the
+    /// bandits' ridge regression.
     Ratio,
-    /// κ·ln ρ: 0 at ρ = 1, and symmetric: ρ = ½ and ρ = 2 give rewards of equal size and opposite sign.
+    /// κ·ln ρ. The reward is 0 at ρ = 1 and symmetric: ρ = ½ and ρ = 2 give rewards of equal size and opposite sign.
     Log,
-    /// κ·min(ρ, max).
+    /// κ·min(ρ, max): the published ratio with an upper limit.
     Clipped {
-        /// The largest ρ that counts.
+        /// Largest ρ that counts.
         max: f64,
     },
-    /// −loss, without ratio and κ: the bandit learns only the loss, and the known cost is subtracted when arms are
+    /// −loss, without ratio and κ. The bandit learns only the loss, and the known cost is subtracted when arms are
     /// [scored](Self::score). λ can therefore change at run time without retraining. Not in the paper.
     Utility {
         /// λ, the loss in nats that corresponds to the cost of the full model.
         lambda: f64,
     },
-    /// (loss at the exit before) − loss: the gain of the layers in between, scored with the known cost as in
-    /// [`Utility`](Self::Utility). Most of a loss is due to the difficulty of the sample and the progress of the
-    /// training; these cancel in the difference. Requires the losses at the exits that a sample passes before the exit
-    /// where it leaves. Not in the paper.
+    /// (Loss at the exit before) − loss: the gain of the layers in between, scored with the known cost as in
+    /// [`Utility`](Self::Utility). Not in the paper.
+    ///
+    /// Most of a loss is due to the difficulty of the sample and the progress of the training run; both cancel in the
+    /// difference. The gain requires the losses at the exits that a sample passes before the exit where it leaves.
     Gain {
         /// λ, the loss in nats that corresponds to the cost of the full model.
         lambda: f64,
@@ -36,8 +37,16 @@ pub enum RewardShape {
 }
 
 impl RewardShape {
-    /// The score that ranks arms: the bandit's own score, minus λ · cost for [`Utility`](Self::Utility) and
-    /// [`Gain`](Self::Gain), with the cost as a share of the full model's.
+    /// Score that ranks arms: the bandit's own score, minus λ · cost for [`Utility`](Self::Utility) and
+    /// [`Gain`](Self::Gain). The cost is a share of the full model's cost.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_search::reward::RewardShape;
+    ///
+    /// assert_eq!(RewardShape::Gain { lambda: 0.5 }.score(0.4, 0.5), 0.4 - 0.5 * 0.5);
+    /// assert_eq!(RewardShape::Ratio.score(0.4, 0.5), 0.4); // the bandit has learned the cost
+    /// ```
     pub fn score(self, bandit_score: f64, cost: f64) -> f64 {
         match self {
             Self::Utility { lambda } | Self::Gain { lambda } => bandit_score - lambda * cost,
@@ -46,17 +55,18 @@ impl RewardShape {
     }
 }
 
-/// Memory of the reference mean of δ.
+/// Samples over which the reference mean of the cost-weighted loss δ is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardMemory {
-    /// The mean of the previous batch, as published. With [queues](crate::settings::Dispatch::Queue), where samples
+    /// Mean of the previous batch, as published. With [queues](crate::settings::Dispatch::Queue), where samples
     /// wait until a batch of their depth is full, all samples of a batch have the same depth. The reward then depends
     /// on the order of the batches: any batch after a deep one looks cheap.
     PreviousBatch,
-    /// A running mean over the samples of all routes; the sample that came i samples ago has weight decayⁱ.
+    /// Running mean over the samples of all routes; the sample that came i samples ago has weight decayⁱ.
     RunningMean {
-        /// Above 0, at most 1; 1 does not forget, .999 has a memory of about a thousand samples.
+        /// Decay of the weights, above 0 and at most 1. A decay of 1 does not forget; .999 has a memory of about a
+        /// thousand samples.
         decay: f64,
     },
 }
@@ -67,7 +77,7 @@ impl Default for RewardMemory {
     }
 }
 
-/// Running mean of the cost-weighted loss δ.
+/// Reference of a bandit's rewards: a running mean of the cost-weighted loss δ.
 ///
 /// The bandit that selects the depth, or depth and number of heads jointly, has one reference. The bandit that selects
 /// only the number of heads has one reference for each group of layers. A reference covers samples of all depths. If
@@ -77,12 +87,12 @@ impl Default for RewardMemory {
 #[serde(deny_unknown_fields)]
 pub struct RewardReference {
     mean: f64,
-    /// The number of samples in the mean, decayed; 0 before the first sample.
+    /// Number of samples in the mean, decayed; 0 before the first sample.
     weight: f64,
 }
 
 impl RewardReference {
-    /// The mean δ that the next batch is compared with; `None` before the first batch.
+    /// Mean δ with which the next batch is compared; `None` before the first batch.
     pub fn mean(&self) -> Option<f64> {
         (self.weight > 0.0).then_some(self.mean)
     }
@@ -103,33 +113,49 @@ impl RewardReference {
     }
 }
 
-/// The reward of one sample's route.
+/// Reward of one sample's route.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Reward {
-    /// The bandit's feedback.
+    /// Reward from which the bandit learns.
     pub value: f64,
     /// ρ, before κ and the shape: the reference mean of δ divided by this sample's δ.
     pub ratio: f64,
 }
 
-/// Rule for the rewards of one bandit.
+/// Rule that computes the rewards of one bandit.
+///
+/// # Examples
+/// ```
+/// use dht_search::reward::{
+///     CostWeightedLoss, RewardMemory, RewardReference, RewardRule, RewardShape,
+/// };
+///
+/// let shape = RewardShape::Ratio;
+/// let rule = RewardRule { shape, memory: RewardMemory::PreviousBatch, kappa: 1.0 };
+/// let mut reference = RewardReference::default();
+/// rule.rewards(&mut reference, &[CostWeightedLoss::of_depth(0.5, 12)?])?; // δ = 6
+/// // Half the loss at half the depth: a quarter of the reference's δ.
+/// let rewards = rule.rewards(&mut reference, &[CostWeightedLoss::of_depth(0.25, 6)?])?;
+/// assert_eq!(rewards[0].value, 4.0);
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardRule {
-    /// The shape of the rewards.
+    /// Shape of the rewards.
     pub shape: RewardShape,
-    /// The reference mean of δ.
+    /// Samples of the reference mean of δ.
     pub memory: RewardMemory,
-    /// The factor κ > 0: α, β₁ or β_cp in the paper.
+    /// Factor κ > 0: α, β₁ or β_cp in the paper.
     pub kappa: f64,
 }
 
 impl RewardRule {
-    /// Checks the ranges of the values.
+    /// Checks the ranges of κ, the shape's parameter and the decay.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) for a κ or a [clip](RewardShape::Clipped) that is not a finite number above 0, for a λ that
-    /// is not a finite number of at least 0, and for a decay outside (0, 1].
+    /// [`Argument`](dht_dynamic::Error::Argument) if κ or the [maximum](RewardShape::Clipped) of ρ is not a finite
+    /// number above 0, if λ is not a finite number of at least 0, or if the decay is outside (0, 1].
     pub fn check(&self) -> Result<()> {
         let positive = |number: f64| number.is_finite() && number > 0.0;
         if !positive(self.kappa) {
@@ -153,15 +179,15 @@ impl RewardRule {
         }
     }
 
-    /// Computes the rewards of a batch against the reference, and then adds the batch to the reference.
+    /// Computes the rewards of a batch by comparison with the reference, and then adds the batch to the reference.
     ///
     /// The first batch is compared with its own mean. An empty batch does not change the reference. With
     /// [`RewardMemory::PreviousBatch`], the head-count bandit's reference for a group of layers therefore comes from
     /// the last batch of which some samples ran that group.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) with [`RewardShape::Gain`] if the gain of a sample is unknown; the reference then does not
-    /// change.
+    /// [`Argument`](dht_dynamic::Error::Argument) if the shape is [`RewardShape::Gain`] and the gain of a sample is
+    /// unknown; the reference then does not change.
     pub fn rewards(&self, reference: &mut RewardReference, batch: &[CostWeightedLoss]) -> Result<Vec<Reward>> {
         let mean = reference.mean().unwrap_or_else(|| {
             let mut own = RewardReference::default();

@@ -1,10 +1,21 @@
-//! The cost-weighted loss δ.
+//! Cost-weighted loss δ of a sample.
 
 use crate::error::{Error, Result};
 
-/// The loss of one sample, and the cost-weighted loss δ: the loss multiplied by the route's number of layers and number
-/// of heads. δ is finite and positive. Also contains the gain over an earlier exit if that gain is known; the gain is
-/// the reward of [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
+/// Loss of one sample, and its cost-weighted loss δ: the loss multiplied by the numbers of layers and heads of the
+/// sample's route. δ is finite and positive.
+///
+/// The value also contains the sample's gain over an earlier exit, if that gain is known. The gain is the reward of
+/// [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
+///
+/// # Examples
+/// ```
+/// use dht_search::reward::CostWeightedLoss;
+///
+/// let delta = CostWeightedLoss::of_depth_and_heads(0.5, 6, 8)?.with_gain(0.2);
+/// assert_eq!((delta.loss(), delta.value(), delta.gain()), (0.5, 24.0, Some(0.2)));
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CostWeightedLoss {
     loss: f64,
@@ -13,23 +24,26 @@ pub struct CostWeightedLoss {
 }
 
 impl CostWeightedLoss {
-    /// The smallest loss for computing δ; smaller losses are replaced by it. In f32 a cross-entropy is 0 once the
-    /// probability rounds to 1, and otherwise at least about 1e-7. Without this limit a single text with a loss of 0 would
-    /// have an infinite reward. Not in the paper.
+    /// Smallest loss from which δ is computed; smaller losses are replaced by it. Not in the paper.
+    ///
+    /// In f32 a cross-entropy is 0 once the probability rounds to 1, and otherwise at least about 1e-7. Without this
+    /// limit a single text with a loss of 0 would have an infinite reward.
     pub const SMALLEST_LOSS: f64 = 1e-7;
 
-    /// δ_L = loss · L, for the depth bandit.
+    /// Computes δ_L = loss · L, for the depth bandit.
     ///
     /// # Errors
-    /// [`Error::Loss`] when the loss is negative or not finite, [`Argument`](dht_dynamic::Error::Argument) when `depth` is 0.
+    /// * [`Error::Loss`] if the loss is negative or not finite.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if `depth` is 0.
     pub fn of_depth(loss: f64, depth: usize) -> Result<Self> {
         Self::of_depth_and_heads(loss, depth, 1)
     }
 
-    /// δ_H = loss · L · H_group for the head-count bandit, δ_cp = loss · L · H for the joint bandit.
+    /// Computes δ_H = loss · L · H_group for the head-count bandit, or δ_cp = loss · L · H for the joint bandit.
     ///
     /// # Errors
-    /// [`Error::Loss`] when the loss is negative or not finite, [`Argument`](dht_dynamic::Error::Argument) when `depth` or `heads` is 0.
+    /// * [`Error::Loss`] if the loss is negative or not finite.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if `depth` or `heads` is 0.
     pub fn of_depth_and_heads(loss: f64, depth: usize, heads: usize) -> Result<Self> {
         if !loss.is_finite() || loss < 0.0 {
             return Err(Error::Loss { loss });
@@ -44,24 +58,24 @@ impl CostWeightedLoss {
         Ok(Self { loss, value, gain: None })
     }
 
-    /// Adds the gain in nats: the loss at an earlier exit minus this loss. If the loss at the earlier exit is unknown,
-    /// the gain is not finite and is stored as `None`.
+    /// Adds the gain in nats: the loss at an earlier exit minus this loss. A gain that is not finite, because the loss
+    /// at the earlier exit is unknown, is stored as `None`.
     #[must_use]
     pub fn with_gain(self, gain: f64) -> Self {
         Self { gain: Some(gain).filter(|gain| gain.is_finite()), ..self }
     }
 
-    /// The loss, without the limit of [`Self::SMALLEST_LOSS`].
+    /// Loss of the sample, without the limit of [`Self::SMALLEST_LOSS`].
     pub fn loss(self) -> f64 {
         self.loss
     }
 
-    /// The cost-weighted loss δ.
+    /// Cost-weighted loss δ.
     pub fn value(self) -> f64 {
         self.value
     }
 
-    /// The gain, where it is known.
+    /// Gain over an earlier exit, in nats; `None` if it is unknown.
     pub fn gain(self) -> Option<f64> {
         self.gain
     }

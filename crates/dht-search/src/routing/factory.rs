@@ -1,4 +1,4 @@
-//! Builds the routers that the settings define.
+//! Construction of the routers that the settings define.
 
 use dht_transformer::flops::{BlockShape, ClassifierShape};
 
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::settings::{RouterKind, SearchSettings};
 use crate::space::SearchSpace;
 
-/// Builds the routers of a search: that of depths, and that of heads.
+/// Builds the two routers of a search: the depth router and the head router.
 pub(crate) fn build(
     space: &SearchSpace,
     settings: &SearchSettings,

@@ -1,4 +1,5 @@
-//! Router with given routes. The controls with fixed, random, shuffled and oracle routes use it.
+//! Router that runs each sample on a predefined route. The controls with fixed, random, shuffled and oracle routes use
+//! it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use crate::space::{RouteArms, SearchSpace};
 use dht_dynamic::router::{Decisions, ExitView, GroupDecisions, GroupView, HeadSetGroup, Mode};
 use dht_dynamic::{Route, Router};
 
-/// A route and the heads that it keeps in each dynamic group.
+/// Predefined route of a sample, and the heads that it keeps in each dynamic group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RouteChoice {
     pub(crate) route: Route,
@@ -26,31 +27,31 @@ pub(crate) struct FixedRoutes {
     source: HeadSource,
 }
 
-/// Source of the head sets.
+/// Source of the head sets of predefined routes.
 #[derive(Debug, Clone)]
 enum HeadSource {
-    /// A head router selects head sets of the routes' sizes.
+    /// Head router, which selects head sets of the routes' sizes.
     Router(Box<dyn Learner>),
-    /// Head sets that are given with the routes. The cost of the original routers is reproduced: the exits that they
-    /// read, the state that they need, and their FLOPs.
-    Given(Box<dyn Learner>, Box<dyn Learner>),
+    /// Predefined head sets, stored with the routes. The two routers are those that selected them; they define the
+    /// cost: the exits that they read, the state that they need, and their FLOPs.
+    Fixed(Box<dyn Learner>, Box<dyn Learner>),
 }
 
 impl FixedRoutes {
-    /// Router for routes by sample id; `heads` selects head sets of the routes' sizes.
+    /// Creates a router from routes by sample id. The head router `heads` selects head sets of the routes' sizes.
     pub(crate) fn new(space: SearchSpace, heads: Box<dyn Learner>, routes: BTreeMap<u64, Route>) -> Self {
         let choice = |(id, route)| (id, RouteChoice { route, head_sets: Vec::new() });
         Self { space, choices: Arc::new(routes.into_iter().map(choice).collect()), source: HeadSource::Router(heads) }
     }
 
-    /// Router for routes and head sets by sample id, at the cost of the routers that selected them.
+    /// Creates a router from routes and head sets by sample id. Its cost is that of the routers that selected them.
     pub(crate) fn with_head_sets(
         space: SearchSpace,
         router: Box<dyn Learner>,
         heads: Box<dyn Learner>,
         choices: BTreeMap<u64, RouteChoice>,
     ) -> Self {
-        Self { space, choices: Arc::new(choices), source: HeadSource::Given(router, heads) }
+        Self { space, choices: Arc::new(choices), source: HeadSource::Fixed(router, heads) }
     }
 
     fn choice(&self, sample: u64) -> Result<&RouteChoice> {
@@ -58,15 +59,15 @@ impl FixedRoutes {
         self.choices.get(&sample).ok_or_else(missing)
     }
 
-    /// The given heads of a sample in a group.
-    fn given(&self, sample: u64, group: usize) -> Result<HeadSet> {
+    /// Predefined head set of a sample in a group.
+    fn head_set(&self, sample: u64, group: usize) -> Result<HeadSet> {
         let RouteChoice { route, head_sets } = self.choice(sample)?;
         let missing = || Error::shape("head sets", format!("one for each group of {route}"), head_sets.len());
         head_sets.get(group).copied().ok_or_else(missing)
     }
 
-    /// The number of heads that a sample's route keeps in a group.
-    fn kept(&self, sample: u64, group: usize) -> Result<usize> {
+    /// Number of heads that a sample's route keeps in a group.
+    fn head_count(&self, sample: u64, group: usize) -> Result<usize> {
         let layer = self.space.groups()[group].start();
         let heads = self.choice(sample)?.route.layers().find(|(at, _)| *at == layer).map(|(_, heads)| heads);
         heads.ok_or_else(|| Error::argument("route", format!("a route through layer {layer}"), "a shorter one"))
@@ -77,14 +78,14 @@ impl Router for FixedRoutes {
     fn reads(&self, exit: usize, last: usize) -> bool {
         match &self.source {
             HeadSource::Router(_) => false,
-            HeadSource::Given(router, _) => router.reads(exit, last),
+            HeadSource::Fixed(router, _) => router.reads(exit, last),
         }
     }
 
     fn needs_state(&self) -> bool {
         match &self.source {
             HeadSource::Router(_) => false,
-            HeadSource::Given(router, _) => router.needs_state(),
+            HeadSource::Fixed(router, _) => router.needs_state(),
         }
     }
 
@@ -99,9 +100,9 @@ impl Router for FixedRoutes {
         for sample in view.ids() {
             let route = &self.choice(sample)?.route;
             let depth = route.exit();
-            let found = self.space.exits().iter().position(|exit| *exit == depth);
+            let index = self.space.exits().iter().position(|exit| *exit == depth);
             let missing = || Error::argument("route", format!("an exit of {:?}", self.space.exits()), depth);
-            decisions.exits.push(found.ok_or_else(missing)?);
+            decisions.exits.push(index.ok_or_else(missing)?);
             if let RouteArms::Integrated { arm } = self.space.arms_running(route)? {
                 decisions.kept.push(kept(&self.space.integrated_arms()[arm]));
             }
@@ -113,14 +114,14 @@ impl Router for FixedRoutes {
         let samples = view.hidden.packing().sample_ids().iter();
         match &self.source {
             HeadSource::Router(heads) => {
-                let kept = samples.map(|sample| self.kept(*sample, view.group)).collect::<Result<Vec<_>>>()?;
+                let kept = samples.map(|sample| self.head_count(*sample, view.group)).collect::<Result<Vec<_>>>()?;
                 let head_sets = heads.sets_keeping(view, &kept, mode)?;
                 Ok(Some(GroupDecisions { kept, head_sets, ..GroupDecisions::default() }))
             }
-            HeadSource::Given(..) => {
+            HeadSource::Fixed(..) => {
                 let mut by_set: BTreeMap<HeadSet, Vec<usize>> = BTreeMap::new();
                 for (index, sample) in samples.enumerate() {
-                    by_set.entry(self.given(*sample, view.group)?).or_default().push(index);
+                    by_set.entry(self.head_set(*sample, view.group)?).or_default().push(index);
                 }
                 let groups = by_set.into_iter().map(|(heads, indices)| HeadSetGroup::new(indices, heads));
                 Ok(Some(GroupDecisions::new(groups.collect())))
@@ -135,21 +136,21 @@ impl Router for FixedRoutes {
     fn reads_answers(&self) -> bool {
         match &self.source {
             HeadSource::Router(_) => false,
-            HeadSource::Given(_, heads) => heads.reads_answers(),
+            HeadSource::Fixed(_, heads) => heads.reads_answers(),
         }
     }
 
     fn flops(&self, exit: usize) -> u64 {
         match &self.source {
             HeadSource::Router(_) => 0,
-            HeadSource::Given(router, _) => router.flops(exit),
+            HeadSource::Fixed(router, _) => router.flops(exit),
         }
     }
 
     fn group_flops(&self) -> u64 {
         match &self.source {
             HeadSource::Router(_) => 0,
-            HeadSource::Given(_, heads) => heads.group_flops(),
+            HeadSource::Fixed(_, heads) => heads.group_flops(),
         }
     }
 }

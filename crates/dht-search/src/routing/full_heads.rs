@@ -8,15 +8,14 @@ use super::learner::Learner;
 use crate::error::Result;
 use crate::space::SearchSpace;
 
-/// Head router that keeps all heads. This router pools no state and does not learn, so that selecting heads costs
-/// nothing.
+/// Head router that keeps all heads. It pools no state and does not learn, so that selecting heads costs nothing.
 #[derive(Debug, Clone)]
 pub(super) struct FullHeads {
     heads: HeadSet,
 }
 
 impl FullHeads {
-    /// The head router of a tree space in which every group keeps all heads; `None` for other spaces.
+    /// Creates the router for a tree space in which every group keeps all heads; `None` for other spaces.
     pub(super) fn of_space(space: &SearchSpace) -> Result<Option<Self>> {
         let heads = space.model_shape().heads;
         let full = space.is_tree() && (0..space.groups().len()).all(|group| space.head_options(group) == [heads]);

@@ -1,4 +1,4 @@
-//! The trait of routers in a search.
+//! Trait of a search's routers.
 
 use dht_dynamic::Error as Dynamic;
 use dht_dynamic::passage::{GroupTrace, Trace};
@@ -12,20 +12,22 @@ use crate::error::{Error, Result};
 use crate::features::ArmFeatures;
 use crate::space::SearchSpace;
 
-/// Input of a router before the first batch that is trained on.
+/// Input that a router receives before the first batch is trained on.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Preparation {
-    /// The heads that every head set contains; `None` if the space pins no heads. [`Learner::pin`] may replace them
-    /// when the warm-up is over.
+    /// Pinned heads, which every head set contains; `None` if the space pins no heads. [`Learner::pin`] may replace
+    /// them when the warm-up is over.
     pub pinned: Option<HeadSet>,
     /// Features of the arms, if the contexts include them.
     pub(crate) arm_features: Option<ArmFeatures>,
 }
 
-/// A router of a search: it decides as every [`Router`] does, and may learn from losses. The default
-/// methods describe a router that learns nothing. [`SearchModel::with_router`](crate::SearchModel::with_router) sets
-/// the one that decides depths, [`with_head_router`](crate::SearchModel::with_head_router) the one that decides heads.
+/// Router of a search: it decides as every [`Router`] does, and may learn from losses.
+///
+/// The default methods describe a router that learns nothing.
+/// [`SearchModel::with_router`](crate::SearchModel::with_router) sets the depth router,
+/// [`with_head_router`](crate::SearchModel::with_head_router) the head router.
 ///
 /// # Examples
 /// A router that sends short texts to the first exit:
@@ -72,27 +74,27 @@ pub trait Learner: Router {
     }
 
     /// Sets the speed: a higher speed gives cheaper routes. For bandits it is λ, the price of the full model's cost in
-    /// nats of loss. For a threshold router it is the threshold. For a patience it is the reciprocal.
+    /// nats of loss. For a threshold router it is the threshold. For a patience it is the reciprocal of the patience.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) for a speed out of range; the default method always returns it.
+    /// [`Argument`](dht_dynamic::Error::Argument) if the speed is out of range. The default method rejects every speed.
     fn set_speed(&mut self, speed: f64) -> Result<()> {
         Err(Error::argument("speed", "none, for a router of one speed", speed))
     }
 
-    /// Prepares before the first batch that is trained on.
+    /// Prepares the router for a training run. It is called before the first batch is trained on.
     ///
     /// # Errors
-    /// Errors of the router; its state is then unchanged.
+    /// Defined by the router; an error leaves its state unchanged.
     fn prepare(&mut self, _: &Preparation) -> Result<()> {
         Ok(())
     }
 
-    /// Learns from a batch: the exits and the contexts of its samples, the heads that they kept in each group, and
-    /// their losses. Returns the FLOPs of the update, by formula, two for each multiply-add.
+    /// Updates the router from a batch. The trace has the exits and the contexts of the samples, and the heads that
+    /// they kept in each group. Returns the FLOPs of the update, by formula, two for each multiply-add.
     ///
     /// # Errors
-    /// Errors of the router.
+    /// Defined by the router.
     fn learn(&mut self, _: &Trace, _: &Losses) -> Result<u64> {
         Ok(0)
     }
@@ -100,16 +102,17 @@ pub trait Learner: Router {
     /// Changes to another space and keeps the learned state, as P-DHT requires.
     ///
     /// # Errors
-    /// [`State`](dht_dynamic::Error::State) for a space to which the router cannot change; the default method rejects every space.
+    /// [`State`](dht_dynamic::Error::State) if the router cannot change to the space. The default method rejects every
+    /// space.
     fn enter(&mut self, _: &SearchSpace) -> Result<()> {
-        Err(Error::state("space", "the one that the router was made for", "another"))
+        Err(Error::state("space", "the space for which the router was built", "another space"))
     }
 
-    /// Rejects a queued sample that this router cannot have sent to the queue of `exit`, with its number of heads, if
-    /// one was selected, and its notes.
+    /// Rejects a queued sample that this router cannot have sent to the queue of an exit. The sample has a number of
+    /// heads, if one was selected, and the router's notes.
     ///
     /// # Errors
-    /// [`State`](dht_dynamic::Error::State) with the part that does not fit.
+    /// [`State`](dht_dynamic::Error::State) with the property of the sample that does not fit.
     #[doc(hidden)]
     fn check_queued(&self, _exit: usize, _kept: Option<usize>, _notes: &[f64]) -> Result<()> {
         Ok(())
@@ -118,32 +121,39 @@ pub trait Learner: Router {
     /// Restores the state that [`state`](Router::state) returned.
     ///
     /// # Errors
-    /// [`Json`](dht_dynamic::Error::Json) and [`State`](dht_dynamic::Error::State) for a state that does not belong to this router.
+    /// [`Json`](dht_dynamic::Error::Json) or [`State`](dht_dynamic::Error::State) if the state does not belong to this
+    /// router.
     fn restore(&mut self, state: Value) -> Result<()> {
         match state {
             Value::Null => Ok(()),
-            _ => Err(Error::state("router's state", "null, of a router that learns nothing", "another's")),
+            _ => Err(Error::state(
+                "router's state",
+                "null, since this router learns nothing",
+                "the state of another router",
+            )),
         }
     }
 
-    /// Selects head sets of the sizes in `kept`, by index in the view, so that controls on given routes use this
-    /// router's own selection. The default returns the sets of [`heads`](Router::heads) if they have these sizes.
+    /// Selects head sets of prescribed sizes, so that controls on fixed routes use this router's own selection. `kept`
+    /// has the number of heads of each sample, by index in the view.
+    ///
+    /// The default returns the head sets that [`heads`](Router::heads) selects if they have the prescribed sizes.
     ///
     /// # Errors
-    /// Errors of the router; the default returns [`Shape`](dht_dynamic::Error::Shape) for sizes that [`heads`](Router::heads) does not
-    /// select.
+    /// Defined by the router. The default returns [`Shape`](dht_dynamic::Error::Shape) if [`heads`](Router::heads)
+    /// selects other sizes.
     fn sets_keeping(&self, view: &GroupView<'_>, kept: &[usize], mode: &mut Mode<'_>) -> Result<Vec<HeadSetGroup>> {
-        let head_sets = self.heads(view, mode)?.map(|found| found.head_sets).unwrap_or_default();
+        let head_sets = self.heads(view, mode)?.map(|decisions| decisions.head_sets).unwrap_or_default();
         for set in &head_sets {
-            if let Some(wanted) = set.samples.iter().map(|index| kept[*index]).find(|kept| *kept != set.heads.len()) {
-                let expected = format!("{wanted}, which sets_keeping of this head router would choose");
+            if let Some(size) = set.samples.iter().map(|index| kept[*index]).find(|size| *size != set.heads.len()) {
+                let expected = format!("{size}, which sets_keeping of this head router would choose");
                 return Err(Error::shape("heads kept", expected, set.heads.len()));
             }
         }
         Ok(head_sets)
     }
 
-    /// The heads that every head set contains, once they are selected; `None` before, and if no heads are pinned.
+    /// Pinned heads, which every head set contains; `None` until they are selected, and if the space pins no heads.
     fn pinned(&self) -> Option<HeadSet> {
         None
     }
@@ -152,22 +162,22 @@ pub trait Learner: Router {
     /// heads is known. The default does nothing.
     ///
     /// # Errors
-    /// Errors of the router.
+    /// Defined by the router.
     fn pin(&mut self, _: HeadSet) -> Result<()> {
         Ok(())
     }
 
-    /// Learns from the gate gradients of a backward pass. `importance` takes the index of a sample in the group and a
-    /// head. Returns FLOPs, as [`learn`](Self::learn) does.
+    /// Updates the router from the gate gradients of a backward pass. `importance` takes the index of a sample in the
+    /// group and a head. Returns FLOPs, as [`learn`](Self::learn) does.
     ///
     /// # Errors
-    /// Errors of the router.
+    /// Defined by the router.
     fn learn_gradients(&mut self, _: &GroupTrace, _importance: &dyn Fn(usize, usize) -> f64) -> Result<u64> {
         Ok(0)
     }
 
-    /// Switches to a separate head set for each sample, which depends on its own context alone. The default does
-    /// nothing, for a router that already works this way.
+    /// Switches to a separate head set for each sample, which depends on the sample's own context alone. The default
+    /// does nothing, for a router whose head sets are already separate.
     fn draw_for_each_sample(&mut self) {}
 
     /// Returns a copy with the learned state.
@@ -180,11 +190,22 @@ impl Clone for Box<dyn Learner> {
     }
 }
 
-/// Decisions of an integrated space: each sample takes the route with its index among the space's
-/// [arms](SearchSpace::integrated_arms).
+/// Converts the selected arms of an integrated search into routing decisions. `arms` has, for each sample, the index of
+/// its route among the space's [arms](SearchSpace::integrated_arms).
 ///
 /// # Errors
-/// [`Range`](dht_dynamic::Error::Range) for an arm that the space does not have, as in every tree space.
+/// [`Range`](dht_dynamic::Error::Range) if the space does not have an arm. A tree space has none.
+///
+/// # Examples
+/// ```
+/// use dht_search::{Preset, routing::taking_arms};
+///
+/// let space = Preset::SDht.space(12, 12)?; // 3L12H, 6L12H, 9L12H, 12L8H, 12L10H, 12L12H
+/// let decisions = taking_arms(&space, &[1, 3])?;
+/// assert_eq!(decisions.exits, [1, 3]); // 6 and 12 layers
+/// assert_eq!(decisions.kept, [12, 8]);
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 pub fn taking_arms(space: &SearchSpace, arms: &[usize]) -> Result<Decisions> {
     let routes = space.integrated_arms();
     let mut decisions = Decisions::default();
@@ -198,15 +219,15 @@ pub fn taking_arms(space: &SearchSpace, arms: &[usize]) -> Result<Decisions> {
     Ok(decisions)
 }
 
-/// The number of heads that an arm keeps in its dynamic groups; all heads if it has none.
+/// Number of heads that an arm keeps in its dynamic groups; all heads if it has no dynamic group.
 pub(crate) fn kept(arm: &Route) -> usize {
     arm.uniform_heads().unwrap_or(arm.model_shape().heads)
 }
 
-/// The number of heads that a text keeps in an integrated search.
+/// Number of heads that a text keeps in an integrated search.
 ///
 /// # Errors
-/// [`Shape`](dht_dynamic::Error::Shape) for a router that takes no arms.
+/// [`Shape`](dht_dynamic::Error::Shape) if the router made the decisions without [arms](taking_arms).
 pub(crate) fn kept_by(decisions: &Decisions, text: usize) -> Result<usize> {
     let missing = || Error::shape("router's decisions", "arms in an integrated space", "none");
     decisions.kept.get(text).copied().ok_or_else(missing)

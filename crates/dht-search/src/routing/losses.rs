@@ -1,30 +1,30 @@
-//! The losses that routers learn from.
+//! Losses from which routers learn.
 
-/// The losses of a batch at the exits that computed them.
+/// Losses of the samples of a batch, at each exit that read them.
 #[derive(Debug, Clone)]
 pub struct Losses {
-    /// The losses by exit, then by sample; NaN where an exit did not read a sample.
+    /// Loss in nats by exit, then by sample; NaN where an exit did not read a sample.
     pub(crate) by_exit: Vec<Vec<f64>>,
 }
 
 impl Losses {
-    /// Builds losses from a table by exit, then by sample.
+    /// Creates losses from a table by exit, then by sample.
     pub(crate) fn new(by_exit: Vec<Vec<f64>>) -> Self {
         Self { by_exit }
     }
 
-    /// The loss of a sample at an exit in nats; `None` where the exit did not read it.
+    /// Loss of a sample at an exit, in nats; `None` if the exit did not read the sample.
     pub fn at(&self, exit: usize, sample: usize) -> Option<f64> {
         self.by_exit.get(exit)?.get(sample).copied().filter(|loss| !loss.is_nan())
     }
 
-    /// The gain of a sample: the loss at exit `over` minus the loss at `exit`.
+    /// Gain of a sample from a deeper exit: its loss at exit `over` minus its loss at `exit`.
     pub(crate) fn gain(&self, sample: usize, over: usize, exit: usize) -> f64 {
         self.by_exit[over][sample] - self.by_exit[exit][sample]
     }
 
-    /// The gain of a group's layers: the loss at the exit before them minus the loss at the exit after them. NaN if one
-    /// of these losses is unknown or its exit does not exist.
+    /// Gain of a sample from a group of layers: the loss at the exit before the group minus the loss at the exit after
+    /// it. NaN if one of the losses is unknown or its exit does not exist.
     pub(crate) fn of_group(&self, sample: usize, group: usize) -> f64 {
         if group + 1 < self.by_exit.len() { self.gain(sample, group, group + 1) } else { f64::NAN }
     }

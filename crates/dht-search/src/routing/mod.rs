@@ -1,8 +1,7 @@
-//! Routers of a search, which decide at which exit a sample leaves, and which heads it keeps up to that exit. Each
-//! router has its own file.
+//! Routers of a search: they decide at which exit a sample leaves, and which heads it keeps up to that exit.
 //!
 //! A router sees hidden states and answers. It does not depend on the encoder or the optimiser, so that the same router
-//! decides in training and in inference.
+//! decides in training and in inference. Each router has its own file.
 
 mod bandit;
 mod factory;

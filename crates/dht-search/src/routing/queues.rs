@@ -8,31 +8,31 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::routing::learner::Learner;
 
-/// A queued sample: its row in the data, the decision about it, and the context of that decision.
+/// Sample in a queue: its row in the data, its number of heads, and what the later forward pass needs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct QueuedSample {
     pub(crate) row: usize,
-    /// The number of heads, in an integrated search.
+    /// Number of heads that the sample keeps; only in an integrated search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kept: Option<usize>,
     /// The router's notes, such as the context of its decision.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     notes: Notes,
-    /// ln p of each class at the exit that read the sample, where the choice of heads reads it.
+    /// ln p of each class at the exit that read the sample; empty if the head router does not read it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     answer: Vec<f64>,
-    /// The optimiser step at which the sample was routed.
+    /// Optimiser step at which the sample was routed.
     routed_at: u64,
 }
 
-/// One queue for each exit.
+/// Queues of routed samples, one for each exit. A queue of `size` samples runs as one batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Queues {
     size: usize,
     queues: Vec<VecDeque<QueuedSample>>,
-    /// The total number of steps that samples waited, and the number of samples that left the queues.
+    /// Total number of steps that samples waited, and the number of samples that left the queues.
     waited: (u64, u64),
 }
 
@@ -41,17 +41,17 @@ impl Queues {
         Self { size, queues: vec![VecDeque::new(); exits], waited: (0, 0) }
     }
 
-    /// Replaces the queues by empty ones for this number of exits.
+    /// Replaces the queues by `exits` empty ones.
     pub(crate) fn set_exits(&mut self, exits: usize) {
         self.queues = vec![VecDeque::new(); exits];
     }
 
-    /// Empty queues with the same number of exits and the same size.
+    /// Creates empty queues with the same number of exits and the same size.
     pub(crate) fn emptied(&self) -> Self {
         Self::new(self.size, self.queues.len())
     }
 
-    /// Puts the samples of a batch in their queues.
+    /// Adds the routed samples of a batch to the queues of their exits.
     pub(crate) fn join(&mut self, rows: &[u64], decisions: Decisions, step: u64) {
         let Decisions { exits, kept, notes, answers } = decisions;
         let (mut kept, mut notes, mut answers) = (kept.into_iter(), notes.into_iter(), answers.into_iter());
@@ -82,13 +82,13 @@ impl Queues {
         Some((rows, decisions))
     }
 
-    /// The mean number of steps between routing a sample and running it (staleness).
+    /// Mean number of steps between routing a sample and running it (staleness).
     pub(crate) fn mean_wait(&self) -> f64 {
         self.waited.0 as f64 / self.waited.1.max(1) as f64
     }
 
-    /// Rejects queues with samples that `router` cannot have routed to them, of another number of `answers` than the
-    /// choice of heads reads, or with a sample twice.
+    /// Rejects restored queues with a sample that `router` cannot have routed to them, or with a row twice. Each sample
+    /// must have `answers` finite class log-probabilities.
     pub(crate) fn check(&self, router: &dyn Learner, answers: usize) -> Result<()> {
         let mut rows = BTreeSet::new();
         for (exit, queue) in self.queues.iter().enumerate() {
@@ -109,12 +109,12 @@ impl Queues {
         Ok(())
     }
 
-    /// The rows of the queued samples.
+    /// Rows of the queued samples.
     pub(crate) fn rows(&self) -> impl Iterator<Item = usize> + '_ {
         self.queues.iter().flatten().map(|queued| queued.row)
     }
 
-    /// The number of queues, and the number of samples in a full queue.
+    /// Number of queues, and the number of samples in a full queue.
     pub(crate) fn shape(&self) -> (usize, usize) {
         (self.queues.len(), self.size)
     }

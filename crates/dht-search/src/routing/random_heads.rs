@@ -7,7 +7,7 @@ use rand::{Rng, RngExt};
 
 use crate::error::Result;
 
-/// The indices of the samples by number of kept heads, ascending.
+/// Groups the indices of samples by the number of heads that they keep.
 pub(crate) fn by_count(kept: &[usize]) -> BTreeMap<usize, Vec<usize>> {
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, count) in kept.iter().enumerate() {
@@ -23,12 +23,12 @@ pub(crate) fn random_heads(heads: usize, pinned: Option<HeadSet>, count: usize, 
     }
     let pinned: Vec<usize> = pinned.into_iter().flatten().collect();
     let mut free: Vec<usize> = (0..heads).filter(|head| !pinned.contains(head)).collect();
-    let wanted = count.saturating_sub(pinned.len());
-    for index in 0..wanted.min(free.len()) {
+    let missing = count.saturating_sub(pinned.len());
+    for index in 0..missing.min(free.len()) {
         let other = rng.random_range(index..free.len());
         free.swap(index, other);
     }
-    Ok(HeadSet::from_indices(pinned.into_iter().chain(free.into_iter().take(wanted)), heads)?)
+    Ok(HeadSet::from_indices(pinned.into_iter().chain(free.into_iter().take(missing)), heads)?)
 }
 
 #[cfg(test)]
@@ -44,13 +44,13 @@ mod tests {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
         let pinned = HeadSet::from_indices([0, 3, 5, 9], 12).unwrap();
         for (count, possible) in [(8, 70), (10, 28), (12, 1)] {
-            let mut found = BTreeSet::new();
+            let mut sets = BTreeSet::new();
             for _ in 0..3000 {
                 let set = random_heads(12, Some(pinned), count, &mut rng).unwrap();
                 assert!(set.len() == count && pinned.iter().all(|head| set.contains(head)));
-                found.insert(set.iter().collect::<Vec<_>>());
+                sets.insert(set.iter().collect::<Vec<_>>());
             }
-            assert_eq!(found.len(), possible, "{count} heads");
+            assert_eq!(sets.len(), possible, "{count} heads");
         }
     }
 }

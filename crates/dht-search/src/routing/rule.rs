@@ -1,4 +1,4 @@
-//! Early-exit rules in a search: thresholds and patience.
+//! Router of an early-exit rule in a search: a threshold or a patience.
 
 use std::sync::Arc;
 
@@ -9,9 +9,10 @@ use super::bandit::Setup;
 use super::learner::Learner;
 use crate::error::{Error, Result};
 
-/// The router of a rule, and what its model is trained on: with a threshold, random routes draw exits in proportion to
-/// a power of their depth. Patience sends every sample to the last exit in training, since PABEE trains all exits on
-/// all samples.
+/// Router that applies an early-exit rule, and defines the routes on which its model is trained.
+///
+/// With a threshold, random routes draw exits with probabilities proportional to a power of their depth. With patience,
+/// every sample runs to the last exit in training, since PABEE trains all exits on all samples.
 #[derive(Debug, Clone)]
 pub(super) struct RuleInTraining {
     setup: Setup,
@@ -19,10 +20,10 @@ pub(super) struct RuleInTraining {
 }
 
 impl RuleInTraining {
-    /// Builds the router that the settings define, which must be a router without learning.
+    /// Builds the router that the settings define. It must be a rule, not a bandit.
     pub(super) fn new(setup: Setup) -> Result<Self> {
         let rule = setup.settings.router.rule();
-        let rule = rule.ok_or_else(|| Error::argument("router", "one that learns nothing", "a bandit"))?;
+        let rule = rule.ok_or_else(|| Error::argument("router", "a threshold or a patience", "a bandit"))?;
         let router = rule.router(setup.settings.speed().unwrap_or_default())?;
         Ok(Self { setup, router })
     }

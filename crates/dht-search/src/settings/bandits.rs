@@ -1,4 +1,4 @@
-//! The scaling of the bandits' contexts, and the prior of the head-set bandit.
+//! Settings of context scaling and of the head-set bandit's prior.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalization {
-    /// μ and σ of the first [`warm_up_contexts`](crate::SearchSettings::warm_up_contexts), whose routes are random.
-    /// Then μ and σ are frozen and the bandits start to learn, so that a posterior sees only one scaling.
+    /// Mean and deviation of the first [`warm_up_contexts`](crate::SearchSettings::warm_up_contexts), whose routes are
+    /// random. Then μ and σ are frozen and the bandits start to learn, so that a posterior sees only one scaling.
     #[default]
     FrozenAfterWarmUp,
-    /// μ and σ of all contexts so far, as published (appendix 7.2). There is no warm-up: the bandits select and learn
-    /// from the first batch on. A batch is scaled by the statistics of its own contexts and of all contexts from which
-    /// the bandits have learned. Inference uses the statistics at the end of the training.
+    /// Mean and deviation of all contexts so far, as published (appendix 7.2). There is no warm-up: the bandits select
+    /// and learn from the first batch on. A batch is scaled by the statistics of its own contexts and of all contexts
+    /// from which the bandits have learned. Inference uses the statistics at the end of the training run.
     ///
     /// **Warning.** A posterior that has learned under one scaling means something else under the next one, mainly in
     /// the first batches, while μ and σ still change. With queues, the bandits learn from a sample under a later
@@ -20,21 +20,21 @@ pub enum Normalization {
     Rolling,
 }
 
-/// The mean of the prior of the head-set bandit's weights. The prior precision is
+/// Prior mean of the head-set bandit's weights. The prior precision is
 /// [`head_set_prior_precision`](crate::SearchSettings::head_set_prior_precision).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadSetPrior {
-    /// 0: no head is preferred.
+    /// Mean 0: no head is preferred.
     #[default]
     Gaussian,
-    /// 1, as published (section 3.2). The published precision of 0 is an improper prior (infinite variance); the
-    /// precision in the settings replaces it as a floor. A mean of ones prefers heads in contexts with a large sum.
+    /// Mean 1, as published (section 3.2). It prefers heads in contexts with a large sum. The published precision of 0
+    /// is an improper prior (infinite variance); the precision in the settings replaces it.
     AsPublished,
 }
 
 impl HeadSetPrior {
-    /// Mean of each weight.
+    /// Prior mean of each weight.
     pub(crate) fn mean(self) -> f64 {
         match self {
             Self::Gaussian => 0.0,

@@ -11,7 +11,7 @@ use crate::reward::RewardShape;
 use crate::space::SearchSpace;
 
 impl SearchSettings {
-    /// Checks every value, and that the choices are consistent.
+    /// Checks the range of every setting, and that the settings are consistent with each other.
     ///
     /// # Errors
     /// [`Argument`](dht_dynamic::Error::Argument) with the first setting that is out of range or inconsistent.
@@ -58,7 +58,7 @@ impl SearchSettings {
         }
     }
 
-    /// Rejects settings that need the losses of passed exits if these losses are not computed.
+    /// Rejects settings that require the losses of passed exits if `exit_losses` does not compute these losses.
     fn check_needs_of_passed_exits(&self) -> Result<()> {
         if self.exit_losses != ExitLosses::Chosen {
             return Ok(());
@@ -77,35 +77,38 @@ impl SearchSettings {
         }
     }
 
-    /// Checks every value, and that the choices are consistent with each other and with a space.
+    /// Checks the range of every setting, and that the settings are consistent with each other and with a space.
     ///
     /// # Errors
     /// * As [`check`](Self::check).
-    /// * [`Argument`](dht_dynamic::Error::Argument) when the number of given pinned heads differs from the number that the space pins.
-    /// * [`Argument`](dht_dynamic::Error::Argument) for settings that need passed exits (their losses, signals or gains) if every route ends
-    ///   in a tail, or if there is no classifier after the base layers.
-    /// * [`Argument`](dht_dynamic::Error::Argument) for decisions at every exit in an integrated search, with queues, without the losses of
-    ///   passed exits, or without [`RewardShape::Gain`].
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the number of listed pinned heads differs from the number that
+    ///   the space pins.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if a setting needs passed exits (their losses, signals or gains),
+    ///   and every route ends in a tail or there is no classifier after the base layers.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the router decides at every exit, and the search is integrated,
+    ///   has queues, or computes no losses of passed exits.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the router is a sequential bandit without [`RewardShape::Gain`],
+    ///   or with rolling normalisation.
     pub fn check_with(&self, space: &SearchSpace) -> Result<()> {
         self.check()?;
         self.pinned_heads.check_with(space.pinned(), space.model_shape().heads)?;
-        let refuse = |field, expected: &str, got: &str| Err(Error::argument(field, expected, got));
+        let reject = |field, expected: &str, got: &str| Err(Error::argument(field, expected, got));
         if space.base().is_none() {
             if self.context.has_signals() {
                 let expected = "one without signals: there is no exit after the base state";
-                return refuse("context", expected, "one with signals");
+                return reject("context", expected, "one with signals");
             }
             if matches!(self.reward_shape, RewardShape::Gain { .. }) {
                 let expected = "another: there is no exit after the base state to measure a gain from";
-                return refuse("reward_shape", expected, "gain");
+                return reject("reward_shape", expected, "gain");
             }
         }
         if space.tail().is_some() {
             if self.exit_losses != ExitLosses::Chosen {
-                return refuse("exit_losses", "chosen: passed exits do not run the last layers", "another");
+                return reject("exit_losses", "chosen: passed exits do not run the last layers", "another");
             }
             if self.nested_feedback {
-                return refuse("nested_feedback", "off: passed exits do not run the last layers", "on");
+                return reject("nested_feedback", "off: passed exits do not run the last layers", "on");
             }
         }
         if self.router.decides_at_exits() {
@@ -123,7 +126,7 @@ impl SearchSettings {
                 ),
             ];
             if let Some((_, expected)) = cases.into_iter().find(|(wrong, _)| *wrong) {
-                return refuse("router", expected, "one that decides at exits");
+                return reject("router", expected, "one that decides at exits");
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Differences between a search and the paper.
+//! List of differences between a search and the paper.
 
 use dht_transformer::Pooling;
 use serde_json::Value;
@@ -70,9 +70,10 @@ const ADDITIONS: [&str; 18] = [
 ];
 
 impl SearchSettings {
-    /// Lists each difference between a search with these settings in this space and the paper. These are errors of the
-    /// paper with the interpretation used here, values and rules that the paper leaves open, settings other than
-    /// [`paper`](Self::paper)'s, and another size of the encoder.
+    /// Lists the differences between the paper and a search with these settings in a space, one sentence each.
+    ///
+    /// The list has errors of the paper with the interpretation used here, values and rules that the paper leaves open,
+    /// settings other than those of [`paper`](Self::paper), and another size of the encoder.
     ///
     /// # Examples
     /// ```
@@ -90,10 +91,10 @@ impl SearchSettings {
     /// # Ok::<(), dht_search::Error>(())
     /// ```
     pub fn deviations(&self, space: &SearchSpace, experiment: &Experiment) -> Vec<String> {
-        let mut found = changed(self);
-        found.extend(unpublished_values(self));
+        let mut lines = changed(self);
+        lines.extend(unpublished_values(self));
         if let Dispatch::Queue { .. } = self.dispatch {
-            found.push(
+            lines.push(
                 "queues are drained at the end of an epoch, in smaller batches; as published, samples of a queue that never \
                  fills are not trained on"
                     .into(),
@@ -101,40 +102,40 @@ impl SearchSettings {
         }
         if self.context == ContextDesign::Paper && space.is_tree() && space.groups().len() != 3 {
             let size = 84 + space.groups().len();
-            found.push(format!(
+            lines.push(format!(
                 "contexts of the head-count bandit have {size} dimensions; 87 as published, for three groups"
             ));
         }
-        found.extend(of_routes(space));
-        found.extend(of_two_phases(space));
+        lines.extend(of_routes(space));
+        lines.extend(of_two_phases(space));
         let ModelShape { layers, heads } = space.model_shape();
         let hidden = experiment.hidden;
         if (layers, heads, hidden) != PAPERS_ENCODER {
-            found.push(format!(
+            lines.push(format!(
                 "the encoder has {layers} layers of {heads} heads and width {hidden}; 12 of 12 and 768 as published"
             ));
         }
         if self.pooling == Pooling::Pooler && !experiment.own_pooler {
-            found.push(
+            lines.push(
                 "the pooler starts at random, since the encoder has none; in our reading of the paper it is BERT's"
                     .into(),
             );
         }
         if !experiment.pretrained {
-            found.push("the encoder starts at random; in our reading of the paper it is pre-trained".into());
+            lines.push("the encoder starts at random; in our reading of the paper it is pre-trained".into());
         }
-        found.extend(of_data(experiment));
-        found.extend(READINGS.iter().chain(&ADDITIONS).map(|line| (*line).to_owned()));
-        found
+        lines.extend(of_data(experiment));
+        lines.extend(READINGS.iter().chain(&ADDITIONS).map(|line| (*line).to_owned()));
+        lines
     }
 }
 
-/// Differences from the paper in texts, rows and epochs.
+/// Differences of an experiment from the paper in texts, rows and epochs.
 fn of_data(experiment: &Experiment) -> Vec<String> {
     let Experiment { dataset, training_rows, validation_rows, test_rows, max_tokens, epochs, .. } = *experiment;
-    let mut found = Vec::new();
+    let mut lines = Vec::new();
     match dataset {
-        None => found.push(format!(
+        None => lines.push(format!(
             "the data are none of the paper's: {training_rows} rows to train on and {test_rows} to test, of up to {max_tokens} tokens"
         )),
         Some(dataset) => {
@@ -145,27 +146,27 @@ fn of_data(experiment: &Experiment) -> Vec<String> {
                 ("tokens of a text", max_tokens, dataset.max_tokens()),
             ];
             let differing = counts.into_iter().filter(|(_, own, published)| own != published);
-            found.extend(differing.map(|(what, own, published)| {
+            lines.extend(differing.map(|(what, own, published)| {
                 format!("{what}, at most: {own}; {published} as published for {name}")
             }));
         }
     }
     if validation_rows > 0 {
-        found.push(format!(
+        lines.push(format!(
             "{validation_rows} rows are held out, and the epoch with the best macro F1 on them is used, of {epochs}; the paper \
              names no such rows, and does not say which epoch it uses"
         ));
     }
     if !PAPERS_EPOCHS.contains(&epochs) {
-        found.push(format!("the number of epochs is {epochs}; 3 to 6 as published"));
+        lines.push(format!("the number of epochs is {epochs}; 3 to 6 as published"));
     }
-    found
+    lines
 }
 
 /// Settings with other values than the paper's, except values that the paper does not give.
 fn changed(settings: &SearchSettings) -> Vec<String> {
     let paper = SearchSettings::paper();
-    // Not values of the paper, or without effect on a search with the paper's other choices.
+    // Settings that are no values of the paper, or have no effect on a search with the paper's other choices.
     let open = SearchSettings {
         dispatch: match (settings.dispatch, paper.dispatch) {
             (queue @ Dispatch::Queue { .. }, Dispatch::Queue { .. }) => queue,
@@ -202,7 +203,7 @@ fn unpublished_values(settings: &SearchSettings) -> Vec<String> {
     let SearchSettings { exploration, kappa, .. } = settings;
     let [alpha, kappa] =
         [exploration, kappa].map(|value| format!("{}, {} and {}", value.depth, value.heads, value.arms));
-    let mut found = vec![
+    let mut lines = vec![
         format!("exploration of the depth, head-count and joint bandits is {alpha}; the paper gives no value"),
         format!("the factors of the rewards of these three bandits are {kappa}; the paper gives no value"),
         format!("the prior precision of these three bandits is {}; the paper gives no value", settings.prior_precision),
@@ -213,11 +214,11 @@ fn unpublished_values(settings: &SearchSettings) -> Vec<String> {
         format!("the head-set bandit's λ is {}; the paper gives no value", settings.head_set_prior_weight),
     ];
     let pinned = serde_json::to_value(&settings.pinned_heads).unwrap_or_default();
-    found.push(format!("the pinned heads are chosen by {}; the paper does not mention them", plain(&pinned)));
+    lines.push(format!("the pinned heads are chosen by {}; the paper does not mention them", plain(&pinned)));
     if let Dispatch::Queue { size } = settings.dispatch {
-        found.push(format!("a queue holds {size} samples; the paper gives no value"));
+        lines.push(format!("a queue holds {size} samples; the paper gives no value"));
     }
-    found
+    lines
 }
 
 /// Differences from the routes of the paper's four configurations, or of their analogues for other sizes.
@@ -285,8 +286,8 @@ mod tests {
                 epochs: 2,
                 ..published
             };
-            let found = of(&own);
-            let added: Vec<&String> = found.iter().filter(|line| !of(&published).contains(line)).collect();
+            let lines = of(&own);
+            let added: Vec<&String> = lines.iter().filter(|line| !of(&published).contains(line)).collect();
             let parts = [
                 "it is BERT's".to_owned(),
                 "the encoder starts at random".to_owned(),
@@ -302,31 +303,31 @@ mod tests {
             assert!(unknown.iter().any(|line| line.starts_with("the data are none of the paper's: 5400 rows")));
         }
         let mean = SearchSettings { pooling: Pooling::Mean, ..SearchSettings::paper() };
-        let found = mean.deviations(&space, &Experiment { own_pooler: false, ..published() });
-        assert!(!found.iter().any(|line| line.contains("starts at random")), "a mean needs no pooler");
+        let lines = mean.deviations(&space, &Experiment { own_pooler: false, ..published() });
+        assert!(!lines.iter().any(|line| line.contains("starts at random")), "a mean needs no pooler");
     }
 
     #[test]
     fn paper_settings_deviate_only_where_the_print_is_open_or_wrong() {
         for preset in Preset::ALL {
             let space = SearchSpace::new(preset.config(12, 12, SevenLayerHeads::AsPublished).unwrap()).unwrap();
-            let found = SearchSettings::paper().deviations(&space, &published());
-            assert!(!found.iter().any(|line| line.ends_with("as published")), "{preset}: {found:?}");
+            let lines = SearchSettings::paper().deviations(&space, &published());
+            assert!(!lines.iter().any(|line| line.ends_with("as published")), "{preset}: {lines:?}");
             // Seven values, the drained queues, and the switch of P-DHT.
             let switch = usize::from(preset == Preset::PDht);
-            assert_eq!(found.len(), 7 + 1 + switch + READINGS.len() + ADDITIONS.len(), "{preset}: {found:?}");
-            let distinct: std::collections::BTreeSet<&String> = found.iter().collect();
-            assert_eq!(distinct.len(), found.len());
+            assert_eq!(lines.len(), 7 + 1 + switch + READINGS.len() + ADDITIONS.len(), "{preset}: {lines:?}");
+            let distinct: std::collections::BTreeSet<&String> = lines.iter().collect();
+            assert_eq!(distinct.len(), lines.len());
         }
     }
 
     #[test]
     fn another_size_of_the_encoder_and_of_the_contexts_is_named() {
         let space = Preset::TDht.space(3, 4).unwrap();
-        let found = SearchSettings::paper().deviations(&space, &Experiment { hidden: 48, ..published() });
-        let named = |part: &str| found.iter().any(|line| line.contains(part));
-        assert!(named("3 layers of 4 heads and width 48"), "{found:?}");
-        assert!(named("have 86 dimensions"), "{found:?}");
+        let lines = SearchSettings::paper().deviations(&space, &Experiment { hidden: 48, ..published() });
+        let named = |part: &str| lines.iter().any(|line| line.contains(part));
+        assert!(named("3 layers of 4 heads and width 48"), "{lines:?}");
+        assert!(named("have 86 dimensions"), "{lines:?}");
     }
 
     #[test]
@@ -335,8 +336,8 @@ mod tests {
         let standard = of(Preset::PDht.config(12, 12, SevenLayerHeads::Standard).unwrap());
         assert!(standard.iter().any(|line| line.ends_with("6, 9 or 12 as published")), "{standard:?}");
         let tree = Preset::TDht.config(12, 12, SevenLayerHeads::Standard).unwrap();
-        let found = of(SpaceConfig { pinned: 2, ..tree });
-        assert!(found.iter().any(|line| line.starts_with("the routes are none of")), "{found:?}");
+        let lines = of(SpaceConfig { pinned: 2, ..tree });
+        assert!(lines.iter().any(|line| line.starts_with("the routes are none of")), "{lines:?}");
     }
 
     #[test]
@@ -347,16 +348,16 @@ mod tests {
         ] {
             let config = Preset::PDht.config(12, 12, SevenLayerHeads::AsPublished).unwrap();
             let space = SearchSpace::new(SpaceConfig { base_state, ..config }).unwrap();
-            let found = SearchSettings::paper().deviations(&space, &published());
-            assert!(found.iter().any(|line| line.contains(part)), "{found:?}");
+            let lines = SearchSettings::paper().deviations(&space, &published());
+            assert!(lines.iter().any(|line| line.contains(part)), "{lines:?}");
         }
     }
 
     #[test]
     fn our_settings_differ_in_every_choice_that_they_make_otherwise() {
         let ours = SearchSettings::default();
-        let found = ours.deviations(&Preset::TDht.space(12, 12).unwrap(), &published());
-        let changed = |field: &str| found.iter().any(|line| line.starts_with(field) && line.ends_with("as published"));
+        let lines = ours.deviations(&Preset::TDht.space(12, 12).unwrap(), &published());
+        let changed = |field: &str| lines.iter().any(|line| line.starts_with(field) && line.ends_with("as published"));
         for field in [
             "dispatch",
             "context",
@@ -375,12 +376,12 @@ mod tests {
             "arm_feature_texts",
             "full_set_feedback",
         ] {
-            assert!(changed(field), "{field}: {found:?}");
+            assert!(changed(field), "{field}: {lines:?}");
         }
         assert!(!changed("head_feedback") && !changed("kappa"));
-        assert!(!found.iter().any(|line| line.contains("drained")), "there are no queues");
+        assert!(!lines.iter().any(|line| line.contains("drained")), "there are no queues");
         let clipped = SearchSettings { reward_shape: RewardShape::Clipped { max: 2.0 }, ..SearchSettings::paper() };
-        let found = clipped.deviations(&Preset::TDht.space(12, 12).unwrap(), &published());
-        assert_eq!(found[0], r#"reward_shape is {"clipped":{"max":2.0}}; ratio as published"#);
+        let lines = clipped.deviations(&Preset::TDht.space(12, 12).unwrap(), &published());
+        assert_eq!(lines[0], r#"reward_shape is {"clipped":{"max":2.0}}; ratio as published"#);
     }
 }

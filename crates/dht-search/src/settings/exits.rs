@@ -1,31 +1,35 @@
-//! Losses and classifiers of the exits.
+//! Settings of the exits: their losses in training, and the sharing of classifiers.
 
 use serde::{Deserialize, Serialize};
 
 use super::ranges::{check_number, check_power};
 use crate::error::Result;
 
-/// Exits that a sample trains.
+/// Exits that a sample trains, and the weights of their losses.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitLosses {
     /// Only the exit where the sample leaves, as in the paper: loss = CE(own exit). Each exit then trains on few
     /// samples.
     Chosen,
-    /// Also the exits that the sample passes. A passed exit after d of the sample's D layers has weight w = v·(d/D)ᵖ,
-    /// and the sample's own exit has weight 1: loss = (CE(own) + Σ w·CE(passed)) / (1 + Σ w). Not in the paper.
+    /// Exit where the sample leaves, and exits that it passes, with weights that decrease towards shallow exits. Not in
+    /// the paper.
     ///
-    /// p = 0 weights all passed exits equally; p = 1 with v = 1 is PABEE's weighting, Σ d·CE / Σ d (Zhou et al. 2020);
-    /// p = 2 gives early exits little weight.
+    /// A passed exit after d of the sample's D layers has weight w = v·(d/D)ᵖ, and the sample's own exit has weight 1:
+    /// loss = (CE(own) + Σ w·CE(passed)) / (1 + Σ w). p = 0 weights all passed exits equally. p = 1 with v = 1 is
+    /// PABEE's weighting, Σ d·CE / Σ d (Zhou et al. 2020). p = 2 gives early exits little weight.
     Weighted {
-        /// v, which a passed exit's weight approaches as its depth approaches the sample's own; above 0.
+        /// Factor v > 0: the weight that a passed exit approaches as its depth approaches the depth of the sample.
         weight: f64,
-        /// p, the exponent by which weights decrease towards shallow exits; 0 to 16.
+        /// Exponent p, 0 to 16, by which weights decrease towards shallow exits.
         power: f64,
     },
-    /// Detached exit losses: passed exits train their classifiers but no layer. loss = CE(own) + Σ CE(passed), with the
-    /// passed exits' states detached. Shallow layers then serve the layers above them and the texts that leave at them,
-    /// while the bandits still see the loss of every text at every passed exit. Not in the paper.
+    /// Exit where the sample leaves, and exits that it passes; the passed exits train their classifiers but no layer.
+    /// Not in the paper.
+    ///
+    /// loss = CE(own) + Σ CE(passed), with the passed exits' states detached. Shallow layers then serve the layers
+    /// above them and the texts that leave at them, while the bandits still see the loss of every text at every passed
+    /// exit.
     Detached,
 }
 

@@ -1,6 +1,6 @@
 //! The paper's data sets, and the properties of an experiment that its settings and space do not contain.
 
-/// A data set of the paper's experiments (6.2; Zhang, Zhao and LeCun 2015).
+/// Data set of the paper's experiments (section 6.2; Zhang, Zhao and LeCun 2015).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PublishedDataset {
     /// AG News, four topics.
@@ -17,7 +17,7 @@ impl PublishedDataset {
     /// All four data sets, in the order of the paper's tables.
     pub const ALL: [Self; 4] = [Self::AgNews, Self::Dbpedia, Self::YelpPolarity, Self::YelpFull];
 
-    /// The data set with this name or path in any usual spelling: `ag_news`, `data/AG-News`, `yelp_review_full`.
+    /// Finds a data set by a name or path in any usual spelling: `ag_news`, `data/AG-News`, `yelp_review_full`.
     pub fn of_name(name: &str) -> Option<Self> {
         let name = name.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         let plain: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
@@ -30,7 +30,7 @@ impl PublishedDataset {
         }
     }
 
-    /// The name in the paper's tables.
+    /// Name of the data set in the paper's tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::AgNews => "AG News",
@@ -40,7 +40,7 @@ impl PublishedDataset {
         }
     }
 
-    /// The number of tokens at which the paper truncates its texts.
+    /// Number of tokens at which the paper truncates the texts of the data set.
     pub fn max_tokens(self) -> usize {
         match self {
             Self::AgNews | Self::Dbpedia => 128,
@@ -48,7 +48,7 @@ impl PublishedDataset {
         }
     }
 
-    /// The paper's numbers of training and test rows.
+    /// Numbers of training and test rows in the paper.
     pub fn rows(self) -> (usize, usize) {
         match self {
             Self::AgNews => (120_000, 7_600),
@@ -59,26 +59,27 @@ impl PublishedDataset {
     }
 }
 
-/// Properties of an experiment that may differ from the paper's, besides settings and space.
+/// Properties of an experiment that may differ from the paper's experiment, besides settings and space.
+/// [`SearchSettings::deviations`](crate::SearchSettings::deviations) compares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Experiment {
-    /// The data set, if the paper has it.
+    /// Data set of the paper that the experiment uses; `None` for another data set.
     pub dataset: Option<PublishedDataset>,
-    /// The number of training rows.
+    /// Number of training rows.
     pub training_rows: usize,
-    /// The number of validation rows that select the best epoch; 0 for none.
+    /// Number of validation rows that select the best epoch; 0 for none.
     pub validation_rows: usize,
-    /// The number of test rows.
+    /// Number of test rows.
     pub test_rows: usize,
     /// Maximum length of a text in tokens; longer texts are truncated.
     pub max_tokens: usize,
-    /// The width of the encoder's states.
+    /// Width of the encoder's hidden states.
     pub hidden: usize,
     /// True if the encoder starts from pre-trained weights.
     pub pretrained: bool,
-    /// True if the encoder came with a pooler ([`Encoder::has_pooler`](dht_transformer::Encoder::has_pooler)).
+    /// True if the encoder was loaded with a pooler ([`Encoder::has_pooler`](dht_transformer::Encoder::has_pooler)).
     pub own_pooler: bool,
-    /// The number of passes over the training rows.
+    /// Number of passes over the training rows.
     pub epochs: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The settings of a search, including every value and choice that the paper leaves open.
+//! Settings of a search, including every value and choice that the paper leaves open.
 
 mod bandits;
 mod check;

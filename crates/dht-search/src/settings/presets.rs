@@ -1,4 +1,4 @@
-//! The paper's settings, and the settings for its four configurations.
+//! Presets of settings: the paper's own, and this crate's for the paper's four search spaces.
 
 use dht_dynamic::exit::ExitKind;
 use dht_transformer::Pooling;
@@ -13,15 +13,16 @@ use crate::reward::{HeadFeedback, RewardMemory, RewardShape};
 use crate::space::{Preset, SearchSpace};
 
 impl SearchSettings {
-    /// The precision of the head-set bandit's published prior, chosen here instead of the printed 0. A weight starts with a
-    /// standard deviation of 32, so that the first rewards dominate.
+    /// Prior precision of the head-set bandit in [`paper`](Self::paper), which replaces the printed 0. A weight starts
+    /// with a standard deviation of 32, so that the first rewards dominate.
     pub const PUBLISHED_PRIOR_FLOOR: f64 = 1e-3;
 
-    /// The paper's settings as published. Where the paper contradicts itself or cannot be computed,
-    /// [`deviations`](Self::deviations) lists the interpretation. The same settings apply to all four presets. They
-    /// are for comparison, not for production.
+    /// Returns the paper's settings as published. They are for comparison, not for production.
     ///
-    /// | the paper | here |
+    /// Where the paper contradicts itself or cannot be computed, [`deviations`](Self::deviations) lists the
+    /// interpretation. The same settings apply to all four [presets](Preset).
+    ///
+    /// | the paper | setting |
     /// |---|---|
     /// | Algorithm 3: a queue for each depth, the base layers twice | [`Dispatch::Queue`] |
     /// | contexts \[x ; z\] of 168, 87 and 13 dimensions (7.1, 7.3) | [`ContextDesign::Paper`] |
@@ -80,7 +81,7 @@ impl SearchSettings {
         }
     }
 
-    /// This crate's settings for a preset; [`paper`](Self::paper) returns the paper's settings.
+    /// Returns this crate's recommended settings for a preset; [`paper`](Self::paper) returns the paper's settings.
     ///
     /// They are the defaults for all presets except P-DHT. The routes of P-DHT end in frozen layers, which do not run
     /// at a passed exit, so that the losses of passed exits are unknown. P-DHT therefore learns from the selected exit
@@ -99,12 +100,23 @@ impl SearchSettings {
         }
     }
 
-    /// This crate's settings for an encoder trained on the routes of a space, with random or pre-trained weights.
+    /// Returns this crate's recommended settings for an encoder with random or pre-trained weights in a space.
     ///
-    /// An encoder with random weights trains as the full model for the first fifth of the training, so that all layers
-    /// learn together before shallow routes are trained. The first layers of a pre-trained encoder were not trained for
-    /// classification. Their exits become useful within an epoch or two only if every text that passes an exit also
-    /// trains it.
+    /// An encoder with random weights trains as the full model for the first fifth of the training run, so that all
+    /// layers learn together before shallow routes are trained. The first layers of a pre-trained encoder were not
+    /// trained for classification. Their exits become useful within an epoch or two only if every text that passes an
+    /// exit also trains it.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_search::{Preset, SearchSettings};
+    ///
+    /// let space = Preset::TDht.space(12, 12)?;
+    /// let settings = SearchSettings::for_encoder(&space, false);
+    /// assert_eq!(settings.full_model_steps.first, 0.2);
+    /// settings.check_with(&space)?;
+    /// # Ok::<(), dht_search::Error>(())
+    /// ```
     pub fn for_encoder(space: &SearchSpace, pretrained: bool) -> Self {
         // Where routes end in a tail, the loss of a text is known only at its own exit.
         let own_exit_only = space.base().is_none() || space.tail().is_some();

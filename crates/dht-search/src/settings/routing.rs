@@ -1,4 +1,4 @@
-//! Contexts and exploration of the bandits, and the routers that use them.
+//! Settings of the routers: their kind, their contexts, and the arms and pinned heads of the head-set bandit.
 
 use std::collections::BTreeSet;
 
@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 use super::ranges::check_number;
 use crate::error::{Error, Result};
 
-/// One value for each kind of bandit.
+/// Value of a setting for each kind of bandit: depth, head-count and joint.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PerBandit {
-    /// The value for the depth bandit, and for the bandits at the exits of a [sequential
+    /// Value for the depth bandit, and for the bandits at the exits of a [sequential
     /// router](RouterKind::SequentialBandit).
     pub depth: f64,
-    /// The value for the head-count bandit.
+    /// Value for the head-count bandit.
     pub heads: f64,
-    /// The value for the joint bandit.
+    /// Value for the joint bandit.
     pub arms: f64,
 }
 
 impl PerBandit {
-    /// Uses one value for all bandits.
+    /// Creates a setting with the same value for all bandits.
     pub const fn all(value: f64) -> Self {
         Self { depth: value, heads: value, arms: value }
     }
@@ -41,13 +41,13 @@ pub enum ContextDesign {
     /// the head-set bandit. Each arm has separate weights, so that z is constant for an arm and acts as a bias. The
     /// FLOPs of the passes that compute z are counted.
     Paper,
-    /// The pooled state and a constant, \[x ; 1\]; without passes before training. Not in the paper. For spaces without
-    /// a classifier after the base layers (P-DHT).
+    /// Pooled state and a constant, \[x ; 1\], which need no passes before training. Not in the paper. For spaces
+    /// without a classifier after the base layers (P-DHT).
     State,
-    /// Three signals: entropy −Σ p·ln p / ln C and margin p₁ − p₂ of the exit after the base layers, and ln tokens /
-    /// ln 512. Signals are not normalised. Not in the paper. Requires that this exit is trained.
+    /// Three signals: the entropy −Σ p·ln p / ln C and the margin p₁ − p₂ of the exit after the base layers, and the
+    /// length ln tokens / ln 512. Signals are not normalised. Not in the paper. Requires that this exit is trained.
     Signals,
-    /// The pooled state and the signals.
+    /// Pooled state and the three [signals](Self::Signals).
     StateAndSignals,
 }
 
@@ -73,44 +73,44 @@ impl ContextDesign {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RouterKind {
-    /// A linear bandit that decides once, after the base layers, as in the paper. In a tree search its arms are exits,
-    /// in an integrated search routes.
+    /// Linear bandit that decides once, after the base layers, as in the paper. Its arms are exits in a tree search,
+    /// and routes in an integrated search.
     #[default]
     Bandit,
-    /// The sequential search, not in the paper: at every exit a linear bandit predicts the gain of each deeper exit,
-    /// and the sample continues while one gain exceeds its price. Requires a tree space, training without queues, and
-    /// [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
+    /// Linear bandits that decide at every exit. The bandit of an exit predicts the gain of each deeper exit, and the
+    /// sample continues while one gain exceeds its price. Not in the paper. Requires a tree space, training without
+    /// queues, and [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
     SequentialBandit,
-    /// A threshold on the entropy of the exit's probabilities at every exit, as in FastBERT (Liu et al. 2020). The
+    /// Threshold on the entropy of the exit's probabilities at every exit, as in FastBERT (Liu et al. 2020). The
     /// threshold does not learn. Requires a tree space and training without queues. Bandits select the heads, with the
     /// λ of the rewards; the threshold has no effect on heads.
     EntropyThreshold {
-        /// The threshold: a sample leaves where −Σ p·ln p / ln C is below it. A finite number, at least 0. The
+        /// Threshold: a sample leaves where −Σ p·ln p / ln C is below it. A finite number, at least 0. The
         /// threshold is the speed: at 0 no sample leaves early, above 1 every sample leaves at the first exit.
         threshold: f64,
     },
-    /// A threshold on 1 − max p of the exit's probabilities at every exit. The threshold does not learn. Requires a
+    /// Threshold on 1 − max p of the exit's probabilities at every exit. The threshold does not learn. Requires a
     /// tree space and training without queues. Bandits select the heads, with the λ of the rewards; the threshold has
     /// no effect on heads.
     ConfidenceThreshold {
-        /// The threshold: a sample leaves where 1 − max p is below it. A finite number, at least 0. The threshold is
+        /// Threshold: a sample leaves where 1 − max p is below it. A finite number, at least 0. The threshold is
         /// the speed: at 0 no sample leaves early, from 1 on every sample leaves at the first exit.
         threshold: f64,
     },
-    /// The number of consecutive exits that predict the same class, as in PABEE (Zhou et al. 2020). The router does not
-    /// learn. In training every text runs to the last exit, since PABEE trains all exits on all texts. Requires a tree
-    /// space and training without queues. Bandits select the heads, with the λ of the rewards; the patience has no
-    /// effect on heads.
+    /// Patience: a sample leaves when enough consecutive exits predict the same class, as in PABEE (Zhou et al. 2020).
+    /// The router does not learn. In training every text runs to the last exit, since PABEE trains all exits on all
+    /// texts. Requires a tree space and training without queues. Bandits select the heads, with the λ of the rewards;
+    /// the patience has no effect on heads.
     Patience {
-        /// The patience: a sample leaves at the first exit that predicts the same class as each of the `patience` exits
-        /// before it. 1 to [`u32::MAX`]. If the patience is at least the number of exits, no sample leaves early. The
+        /// Patience, 1 to [`u32::MAX`]: a sample leaves at the first exit that predicts the same class as each of the
+        /// `patience` exits before it. If the patience is at least the number of exits, no sample leaves early. The
         /// speed is 1 / patience, see [`Patience::at`](crate::dynamic::router::Patience::at).
         patience: u32,
     },
 }
 
 impl RouterKind {
-    /// The rule of a router that does not learn; `None` for bandits.
+    /// Early-exit rule of a router that does not learn; `None` for bandits.
     pub(crate) fn rule(self) -> Option<LeavingRule> {
         match self {
             Self::EntropyThreshold { .. } => Some(LeavingRule::Entropy),
@@ -138,14 +138,14 @@ impl RouterKind {
     }
 }
 
-/// The arms of the head-set bandit.
+/// Arms of the head-set bandit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadArms {
     /// One arm for each head index, shared by all layers: N_H arms "in total", as published.
     #[default]
     PerHead,
-    /// One arm for each head index and group of layers. The arm learns from its own group only. Not in the paper.
+    /// One arm for each head index and group of layers, which learns from its own group only. Not in the paper.
     PerHeadAndGroup,
 }
 
@@ -154,39 +154,40 @@ pub enum HeadArms {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PinnedHeads {
-    /// The heads of the highest importance, E |∂L/∂ξ| of a gate ξ = 1 on the head (Michel et al. 2019, equation 2). The
-    /// mean is over the training samples, up to the end of the routers' warm-up, that kept the head; full-model steps
-    /// are included. Each layer's scores are scaled to length 1, as in the source, and added up over the layers of the
-    /// dynamic groups (those with a choice of heads). The heads are selected when the warm-up ends, and are then fixed.
-    /// Until then, and in an untrained model, the heads of the largest norm are pinned.
+    /// Heads of the highest importance, E |∂L/∂ξ| of a gate ξ = 1 on the head (Michel et al. 2019, equation 2).
+    ///
+    /// The mean is over the training samples that kept the head, up to the end of the routers' warm-up; full-model
+    /// steps are included. Each layer's scores are scaled to length 1, as in the source, and added up over the layers
+    /// of the dynamic groups, which have a choice of heads. The heads are selected when the warm-up ends, and are then
+    /// fixed. Until then, and in an untrained model, the heads of the largest norm are pinned.
     ///
     /// The paper pins four heads and does not say which. The gradients come from backward passes that run anyway.
     #[default]
     GradientImportance,
-    /// The heads of the largest norm at the start of the training, ‖W_v,h‖_F · ‖W_o,h‖_F added up over the layers of
-    /// the dynamic groups.
+    /// Heads of the largest norm when the training run starts: ‖W_v,h‖_F · ‖W_o,h‖_F, added up over the layers of the
+    /// dynamic groups.
     LargestNorm,
-    /// The given heads.
+    /// Heads that the caller lists.
     Given {
-        /// The indices of different heads; their number must be the number that the space pins.
+        /// Indices of the pinned heads, all different. Their number must be the number that the space pins.
         heads: Vec<usize>,
     },
 }
 
 impl PinnedHeads {
-    /// Rejects given heads that a space cannot pin.
+    /// Rejects listed heads that a layer does not have or that repeat, and a list of another length than `pinned`.
     pub(super) fn check_with(&self, pinned: usize, heads: usize) -> Result<()> {
-        let Self::Given { heads: given } = self else { return Ok(()) };
-        let different: BTreeSet<usize> = given.iter().copied().filter(|head| *head < heads).collect();
-        if (different.len(), given.len()) == (pinned, pinned) {
+        let Self::Given { heads: listed } = self else { return Ok(()) };
+        let different: BTreeSet<usize> = listed.iter().copied().filter(|head| *head < heads).collect();
+        if (different.len(), listed.len()) == (pinned, pinned) {
             return Ok(());
         }
         let expected = format!("{pinned} different heads below {heads}, as many as the space pins");
-        Err(Error::argument("pinned_heads.given.heads", expected, format!("{given:?}")))
+        Err(Error::argument("pinned_heads.given.heads", expected, format!("{listed:?}")))
     }
 }
 
-/// Number of samples that share one drawn head set.
+/// Samples that share one drawn head set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadDraws {
@@ -194,6 +195,7 @@ pub enum HeadDraws {
     /// contexts. The rows of these samples then run as one dense product. Not in the paper.
     #[default]
     PerGroup,
-    /// One set for each sample, drawn for its own context, as in the paper. It takes the same FLOPs and more time.
+    /// One set for each sample, drawn for its own context, as in the paper. The FLOPs are the same as with
+    /// [`PerGroup`](Self::PerGroup), and the time is longer.
     PerSample,
 }

@@ -1,4 +1,4 @@
-//! The settings of a search, including every value and choice that the paper leaves open.
+//! Settings of a search, including every value and choice that the paper leaves open.
 
 use dht_dynamic::ExitSettings;
 use dht_dynamic::exit::ExitKind;
@@ -15,98 +15,121 @@ use crate::error::{Error, Result};
 use crate::reward::{HeadFeedback, RewardMemory, RewardRule, RewardShape};
 use crate::space::SearchSpace;
 
-/// The settings of a search. Values that the paper uses without stating them have **defaults that are not from the
-/// paper**.
+/// Settings of a search: its routers, their contexts and rewards, and the training of the exits.
+///
+/// Values that the paper uses without stating them have **defaults that are not from the paper**.
 ///
 /// There are four bandits. In a tree search, the depth bandit (UCB_L in the paper) selects the exit, and the head-count
 /// bandit (UCB_H) selects the number of heads in each group of layers. In an integrated search, the joint bandit
 /// (UCB_cp) selects both at once. The head-set bandit (TSB) selects which heads are kept.
+///
+/// # Examples
+/// ```
+/// use dht_search::SearchSettings;
+/// use dht_search::reward::RewardShape;
+///
+/// let reward_shape = RewardShape::Gain { lambda: 0.1 };
+/// let settings = SearchSettings { reward_shape, ..SearchSettings::default() };
+/// settings.check()?;
+/// // Several settings require others: the gain needs the losses of passed exits.
+/// let inconsistent = SearchSettings { reward_shape, ..SearchSettings::paper() };
+/// assert!(inconsistent.check().is_err());
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchSettings {
-    /// The method by which samples of different depths are trained together.
+    /// Method by which samples of different depths are trained together.
     pub dispatch: Dispatch,
-    /// The contents of the bandits' contexts.
+    /// Contents of the bandits' contexts.
     pub context: ContextDesign,
-    /// The router that decides the depth of a sample.
+    /// Router that decides the depth of a sample.
     pub router: RouterKind,
-    /// The arms of the head-set bandit.
+    /// Arms of the head-set bandit.
     pub head_arms: HeadArms,
-    /// The number of samples that share one drawn head set.
+    /// Samples that share one drawn head set: one sample, or a group of samples of a batch.
     pub head_draws: HeadDraws,
-    /// The heads that every head set contains.
+    /// Selection of the pinned heads, which every head set contains.
     pub pinned_heads: PinnedHeads,
-    /// The cost that the bandits use in their decisions.
+    /// Cost that the bandits use in their decisions.
     pub cost_model: CostModel,
-    /// The coupling of heads and feed-forward: whether dropping heads also narrows the feed-forward. If it does,
+    /// Coupling of heads and feed-forward: whether dropping heads also narrows the feed-forward layer. If it does,
     /// neurons are sorted by magnitude when the model is built, so that the first neurons are the most important.
     pub width_coupling: WidthCoupling,
-    /// The exits that a sample trains.
+    /// Exits that a sample trains, and the weights of their losses.
     pub exit_losses: ExitLosses,
-    /// The steps that run the full model instead of the selected routes.
+    /// Steps that run the full model instead of the selected routes.
     pub full_model_steps: FullModelSteps,
-    /// Soft labels in addition to the labels; `None` for labels alone.
+    /// Soft labels of a teacher, in addition to the labels; `None` for labels alone.
     pub soft_labels: Option<SoftLabels>,
-    /// The kind of the exits.
+    /// Kind of the exits: linear, or a side layer.
     pub exit_kind: ExitKind,
-    /// The pooling of a linear classifier at the last exit, if the last exit is linear whatever the kind of the exits
-    /// before it. (FastBERT's last exit is the classifier of the model from which it is built.) `None` gives the last
-    /// exit the kind and pooling of the others. Requires a classifier for each exit.
+    /// Pooling of a linear classifier at the last exit, whatever the kind of the exits before it. `None` gives the last
+    /// exit the kind and pooling of the other exits. Requires a classifier for each exit.
+    ///
+    /// In FastBERT, for example, the last exit is the classifier of the model from which it is built.
     pub last_exit_pooling: Option<Pooling>,
-    /// The sharing of a classifier among the exits.
+    /// Sharing of a classifier among the exits.
     pub classifier_sharing: ClassifierSharing,
-    /// The pooling of the exits' classifiers.
+    /// Pooling of the exits' classifiers.
     pub pooling: Pooling,
-    /// LinUCB's exploration α: while exploring, an arm's score is wᵀθ + α·√(wᵀA⁻¹w) (paper, Algorithm 1; Li et al. 2010).
+    /// Exploration factor α of LinUCB: while exploring, an arm's score is wᵀθ + α·√(wᵀA⁻¹w) (paper, Algorithm 1; Li et
+    /// al. 2010).
     pub exploration: PerBandit,
-    /// LinUCB's prior precision λ: A = λI and b = 0 at the start, θ = A⁻¹b.
+    /// Prior precision λ of LinUCB: A = λI and b = 0 at the start, θ = A⁻¹b.
     pub prior_precision: f64,
-    /// LinUCB's forgetting decay γ in (0, 1]: an observation k updates ago has weight γᵏ. Losses fall while the model
+    /// Forgetting decay γ of LinUCB, in (0, 1]: an observation k updates ago has weight γᵏ. Losses fall while the model
     /// learns, so that old rewards are misleading. The paper has no forgetting, γ = 1.
     pub forgetting_decay: f64,
-    /// The mean of the head-set bandit's prior.
+    /// Mean of the head-set bandit's prior.
     pub head_set_prior: HeadSetPrior,
-    /// The head-set bandit's prior precision s: the weights of each head start as N(0, 1/s) (Chapelle and Li 2011), or
+    /// Prior precision s of the head-set bandit: the weights of each head start as N(0, 1/s) (Chapelle and Li 2011), or
     /// as N(1, 1/s) with [`HeadSetPrior::AsPublished`]. The paper's 0 is an improper prior.
     pub head_set_prior_precision: f64,
-    /// The head-set bandit's λ, above 0: the weight of the current posterior in each update: argmin (λ/2)·Σ sⱼ(pⱼ −
+    /// Weight λ > 0 of the current posterior in each update of the head-set bandit. An update is argmin (λ/2)·Σ sⱼ(pⱼ −
     /// gⱼ)² + Σ log(1 + exp(−y·pᵀw)) (paper, 3.2). The weight does not change the precisions s. A weight of 1 is Bayes'
     /// rule; the paper gives no value.
     pub head_set_prior_weight: f64,
-    /// The factor κ of the rewards, κ·(reference mean of δ)/δ, with δ = loss · L for the depth bandit and loss · L · H
-    /// for the head-count and joint bandits: α, β₁ and β_cp in the paper (4.3). It has no effect on
-    /// [`RewardShape::Utility`] and [`RewardShape::Gain`].
+    /// Factor κ of the rewards κ·(reference mean of δ)/δ: α, β₁ and β_cp in the paper (4.3). δ is loss · L for the
+    /// depth bandit, and loss · L · H for the head-count and joint bandits. κ has no effect on [`RewardShape::Utility`]
+    /// and [`RewardShape::Gain`].
     pub kappa: PerBandit,
-    /// The conversion of losses and costs into rewards (paper, 4.3).
+    /// Conversion of losses and costs into rewards (paper, 4.3).
     pub reward_shape: RewardShape,
-    /// The reference that δ is compared with.
+    /// Samples of the reference mean, with which the cost-weighted loss δ is compared.
     pub reward_memory: RewardMemory,
-    /// The binary reward of the head-set bandit (the paper's formula contradicts its text).
+    /// Rule for the binary reward of the head-set bandit (the paper's formula contradicts its text).
     pub head_feedback: HeadFeedback,
-    /// True if the head-set bandit also learns from samples that keep all heads of a group, as published (3.2 and 4.2:
-    /// the bandit runs for every number of heads, and each head of the set is rewarded). False by default, since no
-    /// heads were selected for these samples.
+    /// True if the head-set bandit also learns from samples that keep all heads of a group. False by default, since no
+    /// heads were selected for such samples.
+    ///
+    /// The published rule is true (3.2 and 4.2): the bandit runs for every number of heads, and each head of the set is
+    /// rewarded.
     pub full_set_feedback: bool,
-    /// The losses that the bandits learn from.
+    /// Losses from which the bandits learn.
     pub loss_source: LossSource,
     /// True if a sample's losses at the exits that it passed also update the arms of these exits.
     pub nested_feedback: bool,
-    /// The normalisation of contexts.
+    /// Normalisation of the bandits' contexts.
     pub normalization: Normalization,
-    /// The number of contexts observed, with random routes, before their scaling is frozen and the bandits learn, so
-    /// that a posterior sees only one scaling. A model trained on fewer contexts runs all layers and heads at
-    /// inference. It has no effect on [`Normalization::Rolling`].
+    /// Number of warm-up contexts. The bandits observe them on random routes; then the scaling is frozen and the
+    /// bandits learn, so that a posterior sees only one scaling.
+    ///
+    /// A model trained on fewer contexts runs all layers and heads at inference. The number has no effect on
+    /// [`Normalization::Rolling`].
     pub warm_up_contexts: usize,
-    /// The share of the training in which routes are random while the bandits already learn. Until the deep layers have
+    /// Share of a training run in which routes are random while the bandits already learn. Until the deep layers have
     /// learned something, no bandit can detect that depth helps.
     pub explore_share: f64,
-    /// The exponent of the distribution of random exits, 0 to 16: an exit's probability is proportional to its depth to
-    /// this power. In an encoder that starts with random weights, deep layers learn only from deep routes, and shallow
-    /// exits that get many too hard texts learn shortcuts. The deep layers of a pre-trained encoder already know
-    /// enough, and its shallow exits need the texts.
+    /// Exponent of the distribution of random exits, 0 to 16: an exit's probability is proportional to its depth to
+    /// this power.
+    ///
+    /// In an encoder that starts with random weights, deep layers learn only from deep routes, and shallow exits that
+    /// get many texts that are too hard learn shortcuts. The deep layers of a pre-trained encoder already know enough,
+    /// and its shallow exits need the texts.
     pub explore_power: f64,
-    /// The number of first training texts over which arm features are averaged; `None` for all of them, as in the paper
-    /// (4.2). Only for [`ContextDesign::Paper`].
+    /// Number of training texts over which arm features are averaged, from the first; `None` for all texts, as in the
+    /// paper (4.2). Only for [`ContextDesign::Paper`].
     pub arm_feature_texts: Option<usize>,
 }
 
@@ -151,10 +174,11 @@ impl Default for SearchSettings {
 }
 
 impl SearchSettings {
-    /// Returns these settings at another [speed](crate::SearchModel::set_speed) of the router.
+    /// Returns the same settings at another [speed](crate::SearchModel::set_speed) of the router.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) for a speed out of range, and if the bandits learn the cost as part of the reward.
+    /// [`Argument`](dht_dynamic::Error::Argument) if the speed is out of range, or if the bandits learn the cost as
+    /// part of the reward.
     pub(crate) fn at_speed(&self, speed: f64) -> Result<Self> {
         let mut settings = self.clone();
         match (&mut settings.router, &mut settings.reward_shape) {
@@ -180,7 +204,7 @@ impl SearchSettings {
         Ok(settings)
     }
 
-    /// The exits of a model in a space.
+    /// Settings of the exits of a model in a space.
     pub(crate) fn exits(&self, space: &SearchSpace) -> ExitSettings {
         ExitSettings {
             depths: space.exits().to_vec(),
@@ -191,7 +215,7 @@ impl SearchSettings {
         }
     }
 
-    /// The router's speed; `None` for a router with a single speed.
+    /// Speed of the router; `None` for a router with a single speed.
     pub(crate) fn speed(&self) -> Option<f64> {
         match (self.router, self.reward_shape) {
             (RouterKind::EntropyThreshold { threshold } | RouterKind::ConfidenceThreshold { threshold }, _) => {
@@ -210,17 +234,17 @@ impl SearchSettings {
         }
     }
 
-    /// The reward rule of the depth bandit.
+    /// Reward rule of the depth bandit.
     pub fn depth_rewards(&self) -> RewardRule {
         self.rule(self.kappa.depth)
     }
 
-    /// The reward rule of the head-count bandit.
+    /// Reward rule of the head-count bandit.
     pub fn heads_rewards(&self) -> RewardRule {
         self.rule(self.kappa.heads)
     }
 
-    /// The reward rule of the joint bandit.
+    /// Reward rule of the joint bandit.
     pub fn arm_rewards(&self) -> RewardRule {
         self.rule(self.kappa.arms)
     }

@@ -1,4 +1,4 @@
-//! The training plan: dispatch, full-model steps, soft labels, and the losses that the bandits learn from.
+//! Settings of training: dispatch, full-model steps, soft labels, and the losses from which the bandits learn.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,24 +6,25 @@ use super::exits::ExitLosses;
 use super::ranges::{check_number, check_share};
 use crate::error::{Error, Result};
 
-/// Dispatch: the method by which samples of different depths are trained together.
+/// Method by which samples of different depths are trained together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dispatch {
-    /// A batch runs the base layers once with gradient and is routed. Its groups of samples continue in the same graph,
-    /// and the batch gives one optimiser step. There is no second pass and no stale state. Not in the paper.
+    /// Training without queues: a batch runs the base layers once with gradient and is routed. Its groups of samples
+    /// continue in the same computation graph, and the batch gives one optimiser step. There is no second pass and no
+    /// stale state. Not in the paper.
     InFlight,
-    /// The paper's Algorithm 3: a sample runs the base layers with the current weights and waits in the queue of its
-    /// depth. When `size` samples of that depth have arrived, they run the base layers again with gradient. Samples
-    /// that are still queued at the end of an epoch are trained on then; the paper drops them.
+    /// Training with queues, the paper's Algorithm 3: a sample runs the base layers with the current weights and waits
+    /// in the queue of its depth. When `size` samples of that depth have arrived, they run the base layers again with
+    /// gradient. Samples that are still queued at the end of an epoch are trained on then; the paper drops them.
     Queue {
-        /// The number of samples in a full queue, q.
+        /// Number of samples in a full queue, q.
         size: usize,
     },
 }
 
 impl Dispatch {
-    /// The number of samples in a full queue; `None` without queues.
+    /// Number of samples in a full queue; `None` without queues.
     pub(super) fn queue_size(self) -> Option<usize> {
         match self {
             Self::InFlight => None,
@@ -32,24 +33,36 @@ impl Dispatch {
     }
 }
 
-/// Steps in which every text runs the full model with all heads. They train the last exit only: loss = CE(last).
+/// Training steps in which every text runs the full model with all heads. They train the last exit only: loss =
+/// CE(last).
 ///
-/// The other exits are not evaluated in such a step, so the bandits learn nothing from it. By default there are no such
-/// steps.
+/// A full-model step evaluates no other exit, so that the bandits learn nothing from it. By default there are no
+/// full-model steps.
+///
+/// # Examples
+/// ```
+/// use dht_search::{SearchSettings, settings::FullModelSteps};
+///
+/// let alternating = FullModelSteps { first: 0.0, every: 2 }; // as in BERxiT
+/// let settings = SearchSettings { full_model_steps: alternating, ..SearchSettings::default() };
+/// settings.check()?;
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FullModelSteps {
-    /// The share of the training, at its start, in which all steps run the full model; from 0 to below 1. Random routes
+    /// Share of a training run, at its start, in which all steps run the full model; from 0 to below 1. Random routes
     /// ([`explore_share`](crate::SearchSettings::explore_share)) begin afterwards.
     pub first: f64,
-    /// The interval n of full-model steps among the later steps; 0 for no such steps. With `first` = 0, an interval of
-    /// 2 is BERxiT's alternating training (Xin et al. 2021). With queues, a batch that arrives at such a step runs the
-    /// full model at once and is not queued.
+    /// Interval of full-model steps among the later steps; 0 for none. With `first` = 0, an interval of 2 is BERxiT's
+    /// alternating training (Xin et al. 2021). With queues, a batch that arrives at a full-model step runs the full
+    /// model at once and is not queued.
     pub every: u64,
 }
 
 impl FullModelSteps {
-    /// Returns whether a batch that arrives at this step, after this share of the training, runs the full model.
+    /// Returns whether a batch runs the full model. `step` is the step at which it arrives, and `share` the share of
+    /// the training run that is over.
     pub(crate) fn hold(self, step: u64, share: f64) -> bool {
         share < self.first || (self.every > 0 && step.is_multiple_of(self.every))
     }
@@ -67,28 +80,43 @@ impl FullModelSteps {
     }
 }
 
-/// The teacher of the soft labels.
+/// Teacher of the soft labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Teacher {
-    /// The deepest exit that the text itself reached is the teacher of the exits that it passed, without extra cost (as
-    /// in Phuong and Lampert 2019).
+    /// Deepest exit that the text itself reached. It teaches the exits that the text passed, without extra cost (as in
+    /// Phuong and Lampert 2019).
     Deepest,
-    /// A previously trained full model, given by [`with_teacher`](crate::SearchObjective::with_teacher), is the teacher
-    /// of every exit. Its forward passes count as training cost.
+    /// Previously trained full model, set by [`with_teacher`](crate::SearchObjective::with_teacher). It teaches every
+    /// exit, and its forward passes count as training cost.
     Full,
 }
 
-/// Soft labels. The loss of an exit becomes (1 − w)·CE + w·τ²·KL(softmax(t/τ) ‖ softmax(z/τ)), with the exit's logits
-/// z, the teacher's detached logits t and a temperature τ (Hinton et al. 2015).
+/// Soft labels: a teacher's class probabilities, from which exits learn in addition to the labels.
+///
+/// The loss of an exit becomes (1 − w)·CE + w·τ²·KL(softmax(t/τ) ‖ softmax(z/τ)), with the exit's logits z, the
+/// teacher's detached logits t and a temperature τ (Hinton et al. 2015).
+///
+/// # Examples
+/// ```
+/// use dht_search::SearchSettings;
+/// use dht_search::settings::{SoftLabels, Teacher};
+///
+/// let soft = SoftLabels { teacher: Teacher::Deepest, weight: 0.5, temperature: 2.0 };
+/// let settings = SearchSettings { soft_labels: Some(soft), ..SearchSettings::default() };
+/// assert!(settings.check().is_ok());
+/// // With the paper's losses no passed exit learns, so that the deepest exit has no student.
+/// let paper = SearchSettings { soft_labels: Some(soft), ..SearchSettings::paper() };
+/// assert!(paper.check().is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SoftLabels {
-    /// The teacher.
+    /// Model or exit whose probabilities are the soft labels.
     pub teacher: Teacher,
-    /// w, the weight of the teacher relative to the labels: above 0, at most 1.
+    /// Weight w of the teacher's loss, above 0 and at most 1. The labels have weight 1 − w.
     pub weight: f64,
-    /// The temperature τ, above 0. A higher temperature gives more weight to classes of low probability.
+    /// Temperature τ, above 0. A higher temperature gives more weight to classes of low probability.
     pub temperature: f64,
 }
 
@@ -105,20 +133,21 @@ impl SoftLabels {
     }
 }
 
-/// Losses that the bandits learn from. If a text was trained on before, its loss is too low due to memorisation, mainly
-/// at deeper exits.
+/// Losses from which the bandits learn. If a text was trained on before, its loss is too low due to memorisation,
+/// mainly at deeper exits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossSource {
-    /// The losses of all epochs, as in the paper.
+    /// Losses of all epochs, as in the paper.
     #[default]
     AllEpochs,
-    /// The losses of the first epoch, before any text is repeated. Afterwards the bandits do not change.
+    /// Losses of the first epoch, before any text is repeated. Afterwards the bandits do not change.
     FirstEpoch,
-    /// The losses of held-out texts, which are never trained on. Held-out texts are routed and run forward once in each
+    /// Losses of held-out texts, which are never trained on. Held-out texts are routed and run forward once in each
     /// epoch, and this cost is counted. All other texts train only the model.
     HeldOut {
-        /// The probability of each training text to be held out, keyed by the training's seed: above 0, at most .5.
+        /// Probability that a training text is held out, above 0 and at most .5. The seed of the training run
+        /// determines which texts these are.
         share: f64,
     },
 }

@@ -1,4 +1,4 @@
-//! The configuration of a search space, and its check.
+//! Configuration of a search space, and its validation.
 
 use dht_dynamic::Error as Dynamic;
 use serde::{Deserialize, Serialize};
@@ -10,25 +10,26 @@ use dht_dynamic::{
     route::{BaseState, Layout, ModelShape, RouteSpec},
 };
 
-/// Search method: tree or integrated.
+/// Search method: whether bandits select depth and heads one after the other (tree) or at once (integrated).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Search {
-    /// The depth bandit (UCB_L) selects the exit. Then the head-count bandit (UCB_H) selects the number of heads in
-    /// each group of layers before that exit (paper, 4.2.1).
+    /// Tree search (paper, 4.2.1): the depth bandit (UCB_L) selects the exit. Then the head-count bandit (UCB_H)
+    /// selects the number of heads in each group of layers before that exit.
     Tree {
-        /// The allowed numbers of heads of each dynamic group, ascending.
+        /// Allowed numbers of heads of each dynamic group, ascending.
         heads: Vec<Vec<usize>>,
     },
-    /// The joint bandit (UCB_cp) selects depth and number of heads at once (paper, 4.2.2).
+    /// Integrated search (paper, 4.2.2): the joint bandit (UCB_cp) selects depth and number of heads at once.
     Integrated {
-        /// The arms in order. Each arm is a route that keeps the same number of heads in all its dynamic groups.
+        /// Arms of the joint bandit, in order. Each arm is a route that keeps the same number of heads in all its
+        /// dynamic groups.
         arms: Vec<RouteSpec>,
     },
 }
 
-/// A search space as written in a file. [`SearchSpace::new`](crate::SearchSpace::new) checks a configuration;
-/// [`from_toml_file`](Self::from_toml_file) reads and checks a file.
+/// Search space as a program or a file describes it. [`SearchSpace::new`](crate::SearchSpace::new) checks a
+/// configuration; [`from_toml_file`](Self::from_toml_file) reads and checks a file.
 ///
 /// ```toml
 /// layers = 12
@@ -42,44 +43,59 @@ pub enum Search {
 /// ```
 ///
 /// A tree search has `kind = "tree"` and the head counts of each group: `heads = [[8, 10, 12], [8, 10, 12], [12]]`.
-/// `pinned` and `tail` (by default 0) and `base_state` are optional; `base_state` is `"on_route"`, `"embedding"` or `{
-/// pre_pass = { layers = 3 } }`.
+/// `pinned`, `tail` (both 0 by default) and `base_state` are optional. `base_state` is `"on_route"`, `"embedding"` or
+/// `{ pre_pass = { layers = 3 } }`.
+///
+/// # Examples
+/// A space of two exits, built in a program:
+///
+/// ```
+/// use dht_search::{SearchSpace, SpaceConfig};
+///
+/// let config = SpaceConfig { pinned: 2, ..SpaceConfig::of_full_heads(6, 12, vec![3, 6]) };
+/// let space = SearchSpace::new(config)?;
+/// assert_eq!(space.routes().len(), 2);
+/// assert_eq!(space.base().map(|base| base.len()), Some(3));
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpaceConfig {
-    /// The number of layers of the model, N_L.
+    /// Number of layers of the model, N_L.
     pub layers: usize,
-    /// The number of heads of each layer, N_H.
+    /// Number of heads of each layer, N_H.
     pub heads: usize,
-    /// The depths at which a route may exit, ascending. The layers between two exits form a dynamic group, whose heads
+    /// Depths at which a route may exit, ascending. The layers between two exits form a dynamic group, whose heads
     /// are selected. The layers up to the first exit are the base with [`BaseState::OnRoute`], otherwise the first
     /// dynamic group.
     pub exits: Vec<usize>,
-    /// The number of heads of each layer that every head set contains; the head-set bandit selects among the others.
+    /// Number of pinned heads, which every head set contains. The head-set bandit selects among the other heads.
     #[serde(default)]
     pub pinned: usize,
-    /// The number of the model's last layers that every route runs after its exit depth: the tail.
+    /// Number of tail layers: the model's last layers, which every route runs after its exit depth.
     #[serde(default)]
     pub tail: usize,
-    /// The origin of the contexts.
+    /// Hidden state from which the bandits' contexts are computed.
     #[serde(default)]
     pub base_state: BaseState,
-    /// The search method, with its arms.
+    /// Search method, with its head options or arms.
     pub search: Search,
 }
 
-/// The parts of a checked space: its groups, the head options of each, and the arms of an integrated search.
-type Parts = (Layout, Vec<Vec<usize>>, Vec<Route>);
+/// Validated fields of a space: its groups of layers, the head options of each group, and the arms of an integrated
+/// search.
+type SpaceFields = (Layout, Vec<Vec<usize>>, Vec<Route>);
 
 impl SpaceConfig {
-    /// A tree of routes that keep all heads and differ only in depth, such as those of FastBERT and PABEE.
+    /// Builds a tree space whose routes keep all heads and differ only in depth, as in FastBERT and PABEE.
     pub fn of_full_heads(layers: usize, heads: usize, exits: Vec<usize>) -> Self {
         let search = Search::Tree { heads: vec![vec![heads]; exits.len().saturating_sub(1)] };
         Self { layers, heads, exits, pinned: 0, tail: 0, base_state: BaseState::OnRoute, search }
     }
 
-    /// Checks the configuration and builds its parts; errors as [`SearchSpace::new`](crate::SearchSpace::new).
-    pub(crate) fn parts(&self) -> Result<Parts> {
+    /// Checks the configuration and builds the fields of its space. The errors are those of
+    /// [`SearchSpace::new`](crate::SearchSpace::new).
+    pub(crate) fn parts(&self) -> Result<SpaceFields> {
         let shape = ModelShape { layers: self.layers, heads: self.heads };
         let layout = Layout::new(shape, &self.exits, self.base_state, self.tail)?;
         if self.pinned > shape.heads {
@@ -117,7 +133,7 @@ fn check_options(lists: &[Vec<usize>], layout: &Layout, pinned: usize) -> Result
     Ok(lists.to_vec())
 }
 
-/// The head options of each group, and the arms.
+/// Head options of each group, and the arms.
 type Arms = (Vec<Vec<usize>>, Vec<Route>);
 
 fn check_arms(specs: &[RouteSpec], layout: &Layout, pinned: usize) -> Result<Arms> {
@@ -148,8 +164,8 @@ fn check_arms(specs: &[RouteSpec], layout: &Layout, pinned: usize) -> Result<Arm
     Ok((options, arms))
 }
 
-fn check_heads(group: usize, kept: usize, least: usize, most: usize) -> Result<()> {
-    if (least..=most).contains(&kept) {
+fn check_heads(group: usize, heads: usize, least: usize, most: usize) -> Result<()> {
+    if (least..=most).contains(&heads) {
         return Ok(());
     }
     let expected = if least > most {
@@ -157,7 +173,7 @@ fn check_heads(group: usize, kept: usize, least: usize, most: usize) -> Result<(
     } else {
         format!("{least} to {most} (ascending, at least the pinned ones)")
     };
-    Err(Error::Dynamic(Dynamic::HeadCount { group, expected, got: kept }))
+    Err(Error::Dynamic(Dynamic::HeadCount { group, expected, got: heads }))
 }
 
 #[cfg(test)]

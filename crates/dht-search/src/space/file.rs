@@ -8,11 +8,11 @@ use crate::error::{Error, Result};
 use dht_dynamic::Error as Dynamic;
 
 impl SpaceConfig {
-    /// Reads and checks a space in TOML; [`SpaceConfig`] has an example.
+    /// Parses and checks the TOML description of a search space.
     ///
     /// # Errors
-    /// [`Error::SpaceFile`] with the line, if the parser knows it, and the parser's message or the error of
-    /// [`SearchSpace::new`].
+    /// [`Error::SpaceFile`] if the parser or [`SearchSpace::new`] rejects the text. The error contains their message
+    /// and, if the parser knows it, the line.
     ///
     /// # Examples
     /// ```
@@ -33,11 +33,11 @@ impl SpaceConfig {
         parsed("TOML text", text)
     }
 
-    /// Reads and checks a TOML file.
+    /// Reads and checks the description of a search space in a TOML file.
     ///
     /// # Errors
-    /// As [`from_toml_str`](Self::from_toml_str), with the file's path; [`Transformer`](dht_dynamic::Error::Transformer) when the file cannot be
-    /// read.
+    /// * As [`from_toml_str`](Self::from_toml_str), with the file's path.
+    /// * [`Transformer`](dht_dynamic::Error::Transformer) if the file cannot be read.
     pub fn from_toml_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let io =
@@ -133,7 +133,7 @@ arms = ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]
     fn a_missing_or_non_text_space_file_is_rejected_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("space.toml");
-        let io = |result| matches!(result, Err(Error::Dynamic(Dynamic::Transformer(dht_transformer::Error::Io { path: found, .. }))) if found == path);
+        let io = |result| matches!(result, Err(Error::Dynamic(Dynamic::Transformer(dht_transformer::Error::Io { path: named, .. }))) if named == path);
         assert!(io(SpaceConfig::from_toml_file(&path)));
         std::fs::write(&path, [0xff, 0xfe, 0]).unwrap();
         assert!(io(SpaceConfig::from_toml_file(&path)));

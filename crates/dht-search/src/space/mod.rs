@@ -1,4 +1,4 @@
-//! Search spaces: the routes of a model, and the bandits' arms that select these routes.
+//! Search spaces: the routes through a model, and the bandit arms that select them.
 
 pub(crate) mod config;
 mod file;

@@ -12,13 +12,23 @@ use dht_dynamic::route::BaseState;
 use dht_dynamic::route::ModelShape;
 use dht_dynamic::route::{RouteSpec, Segment};
 
-/// A configuration of the paper's section 6.1.
+/// Search space of the paper's experiments (section 6.1), generalised to models of other sizes.
 ///
 /// # Other sizes than 12 layers of 12 heads
-/// The descriptions below are for 12 layers of 12 heads. For other sizes, [`Preset::exits`] gives the depths instead of
+/// The variants are described for 12 layers of 12 heads. For other sizes, [`Preset::exits`] gives the depths instead of
 /// 3, 6, 9, 12, [`Preset::head_options`] the head counts instead of 8, 10, 12, and [`Preset::pinned_heads`] the number
 /// of pinned heads. P-DHT's depths before its frozen layers are 1 and every exit minus two: 1, 4, 7, 10 of 12 layers,
-/// 1, 2, 4 of 6.
+/// and 1, 2, 4 of 6 layers.
+///
+/// # Examples
+/// ```
+/// use dht_search::Preset;
+///
+/// let preset: Preset = "t-dht".parse()?;
+/// assert_eq!(preset, Preset::TDht);
+/// assert_eq!(preset.space(6, 12)?.exits(), [1, 2, 4, 6]);
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Preset {
     /// Tree search: 3, 6, 9 or 12 layers, and 8, 10 or 12 heads in each group.
@@ -30,13 +40,13 @@ pub enum Preset {
     /// Full: 3L12H, and every combination of 6, 9 or 12 layers with 8, 10 or 12 heads.
     #[serde(rename = "F-DHT")]
     FDht,
-    /// Partially frozen. The training starts as F-DHT. Then the last two layers are frozen, and every route ends in
-    /// them: 1, 4, 7 or 10 layers of 8, 10 or 12 heads, followed by 2L12H.
+    /// Partially frozen: a training run starts as F-DHT. Then the last two layers are frozen, and every route ends in
+    /// them. Its routes are 1, 4, 7 or 10 layers of 8, 10 or 12 heads, followed by 2L12H.
     #[serde(rename = "P-DHT")]
     PDht,
 }
 
-/// The head counts of P-DHT's seven-layer arms.
+/// Head counts of P-DHT's seven-layer arms.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SevenLayerHeads {
@@ -51,13 +61,13 @@ impl Preset {
     /// All four presets, in the order of the paper's section 6.1.
     pub const ALL: [Self; 4] = [Self::TDht, Self::SDht, Self::FDht, Self::PDht];
 
-    /// The number of P-DHT's last layers, which are frozen and which every route runs at its end (paper, 6.1).
+    /// Number of frozen layers of P-DHT: the last layers, which every route runs at its end (paper, 6.1).
     pub const FROZEN_LAYERS: usize = 2;
 
-    /// The number of P-DHT's first epochs, which run as F-DHT (paper, 6.1).
+    /// Number of epochs that P-DHT runs as F-DHT before it freezes layers (paper, 6.1).
     pub const FULL_EPOCHS_BEFORE_FREEZING: usize = 2;
 
-    /// The name in the paper.
+    /// Name in the paper.
     pub fn name(self) -> &'static str {
         match self {
             Self::TDht => "T-DHT",
@@ -67,12 +77,14 @@ impl Preset {
         }
     }
 
-    /// The search space of the preset for a model of this size. For P-DHT it is the space of the second phase, which
-    /// follows [`FULL_EPOCHS_BEFORE_FREEZING`](Self::FULL_EPOCHS_BEFORE_FREEZING) epochs in F-DHT's space.
+    /// Builds the preset's search space for a model of `layers` layers with `heads` heads each.
+    ///
+    /// For P-DHT the space is that of the second phase, which follows
+    /// [`FULL_EPOCHS_BEFORE_FREEZING`](Self::FULL_EPOCHS_BEFORE_FREEZING) epochs in F-DHT's space.
     ///
     /// # Errors
-    /// [`Error::PresetSize`] with fewer than two layers or heads, or fewer than four layers for P-DHT;
-    /// [`Argument`](dht_dynamic::Error::Argument) as [`ModelShape::check`].
+    /// * [`Error::PresetSize`] if there are fewer than two layers or heads, or fewer than four layers for P-DHT.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if [`ModelShape::check`] rejects the size.
     ///
     /// # Examples
     /// ```
@@ -89,12 +101,12 @@ impl Preset {
         SearchSpace::new(self.config(layers, heads, SevenLayerHeads::Standard)?)
     }
 
-    /// The configuration of [`space`](Self::space), for a program to modify. `seven_layers` has an effect only on
-    /// P-DHT.
+    /// Builds the configuration of the preset's [`space`](Self::space), for a program to modify. `seven_layers` has an
+    /// effect only on P-DHT.
     ///
     /// # Errors
-    /// [`Error::PresetSize`] as [`space`](Self::space), and for [`SevenLayerHeads::AsPublished`] in a P-DHT of other than 12
-    /// layers.
+    /// * As [`space`](Self::space).
+    /// * [`Error::PresetSize`] for [`SevenLayerHeads::AsPublished`] in a P-DHT of other than 12 layers.
     pub fn config(self, layers: usize, heads: usize, seven_layers: SevenLayerHeads) -> Result<SpaceConfig> {
         ModelShape { layers, heads }.check()?;
         let impossible = |expected| Error::PresetSize { preset: self.name(), layers, heads, expected };
@@ -119,11 +131,11 @@ impl Preset {
             Self::TDht => {}
             Self::SDht => {
                 let shallow = exits[..exits.len() - 1].iter().map(|&depth| (depth, heads));
-                let deep = options.iter().map(|&kept| (layers, kept));
+                let deep = options.iter().map(|&heads| (layers, heads));
                 config.search = integrated(shallow.chain(deep).map(|pair| vec![pair]))?;
             }
             Self::FDht => {
-                let dynamic = exits[1..].iter().flat_map(|&depth| options.iter().map(move |&kept| (depth, kept)));
+                let dynamic = exits[1..].iter().flat_map(|&depth| options.iter().map(move |&heads| (depth, heads)));
                 config.search = integrated(std::iter::once((exits[0], heads)).chain(dynamic).map(|pair| vec![pair]))?;
             }
             Self::PDht => {
@@ -135,8 +147,9 @@ impl Preset {
                     return Err(impossible("12 layers, the only size for which 6, 9, 12 heads are published"));
                 }
                 let arms = config.exits.iter().flat_map(|&depth| {
-                    let kept = if as_published && depth == 7 { shares_of(heads, [6, 9, 12]) } else { options.clone() };
-                    kept.into_iter().map(move |kept| vec![(depth, kept), (Preset::FROZEN_LAYERS, heads)])
+                    let counts =
+                        if as_published && depth == 7 { shares_of(heads, [6, 9, 12]) } else { options.clone() };
+                    counts.into_iter().map(move |count| vec![(depth, count), (Preset::FROZEN_LAYERS, heads)])
                 });
                 config.search = integrated(arms)?;
             }
@@ -144,11 +157,11 @@ impl Preset {
         Ok(config)
     }
 
-    /// The exits of a model with this many layers; the first exit ends the base.
+    /// Depths of the exits of a model with `layers` layers. The first exit ends the base.
     ///
-    /// The base is a quarter of the layers, rounded down, at least one. The other layers form three groups of nearly equal
-    /// sizes, the smaller first; empty groups are omitted. The exits are 3, 6, 9, 12 for 12 layers (paper), 1, 3, 5, 7 for
-    /// 7, and 1, 2, 4, 6 for 6, whose cheapest route is a sixth of the model.
+    /// The base has a quarter of the layers, rounded down, at least one. The other layers form three groups of nearly
+    /// equal sizes, the smaller first; empty groups are omitted. The exits are 3, 6, 9, 12 for 12 layers (paper), and
+    /// 1, 3, 5, 7 for 7 layers. They are 1, 2, 4, 6 for 6 layers, where the cheapest route is a sixth of the model.
     pub fn exits(layers: usize) -> Vec<usize> {
         let base = (layers / 4).max(1);
         let others = layers.saturating_sub(base);
@@ -157,14 +170,18 @@ impl Preset {
         exits
     }
 
-    /// The head options of a model with this many heads: 8, 10, 12 for 12 heads (paper); otherwise 8/12, 10/12 and 12/12 of
-    /// the heads, rounded to the nearest (ties up), at least 1, without repetitions.
+    /// Head options of a model with `heads` heads in each layer: 8, 10, 12 for 12 heads (paper).
+    ///
+    /// For other sizes they are 8/12, 10/12 and 12/12 of the heads, rounded to the nearest (ties up), at least 1,
+    /// without repetitions.
     pub fn head_options(heads: usize) -> Vec<usize> {
         shares_of(heads, [8, 10, 12])
     }
 
-    /// The number of pinned heads: 4 for 12 heads, which gives the paper's 70, 28 and 1 head sets; otherwise a third of the
-    /// heads, rounded to the nearest.
+    /// Number of pinned heads of a model with `heads` heads in each layer: a third of the heads, rounded to the
+    /// nearest.
+    ///
+    /// 4 of 12 heads are pinned, so that 8, 10 and 12 heads have the paper's 70, 28 and 1 head sets.
     pub fn pinned_heads(heads: usize) -> usize {
         share_of(heads, 4)
     }
@@ -179,10 +196,10 @@ impl fmt::Display for Preset {
 impl FromStr for Preset {
     type Err = Error;
 
-    /// Parses a name in either case: `T-DHT`, `t-dht`.
+    /// Parses the name of a preset in either case: `T-DHT`, `t-dht`.
     fn from_str(name: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|preset| preset.name().eq_ignore_ascii_case(name));
-        found.ok_or_else(|| Error::argument("preset", "T-DHT, S-DHT, F-DHT or P-DHT", name))
+        let preset = Self::ALL.into_iter().find(|preset| preset.name().eq_ignore_ascii_case(name));
+        preset.ok_or_else(|| Error::argument("preset", "T-DHT, S-DHT, F-DHT or P-DHT", name))
     }
 }
 
@@ -196,7 +213,7 @@ fn shares_of(heads: usize, twelfths: [usize; 3]) -> Vec<usize> {
     shares
 }
 
-/// P-DHT's depths before the frozen layers: 1, and every exit minus the number of frozen layers.
+/// Depths of P-DHT before its frozen layers: 1, and every exit minus the number of frozen layers.
 fn body_depths(exits: &[usize]) -> Vec<usize> {
     let shorter = exits.iter().map(|exit| exit.saturating_sub(Preset::FROZEN_LAYERS));
     let mut depths: Vec<_> = std::iter::once(1).chain(shorter.filter(|&depth| depth > 1)).collect();
@@ -204,7 +221,7 @@ fn body_depths(exits: &[usize]) -> Vec<usize> {
     depths
 }
 
-/// An integrated search whose arms are these lists of (layers, heads).
+/// Builds an integrated search. Each arm is a list of segments, as pairs of layers and heads.
 fn integrated(arms: impl Iterator<Item = Vec<(usize, usize)>>) -> Result<Search> {
     let spec = |pairs: Vec<(usize, usize)>| {
         RouteSpec::new(pairs.into_iter().map(|(layers, heads)| Segment { layers, heads }).collect())

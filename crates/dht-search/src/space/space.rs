@@ -1,4 +1,4 @@
-//! Search spaces: the routes of a model, and the bandits' arms that select these routes.
+//! Search space: the routes through a model, and the bandit arms that select them.
 
 use dht_dynamic::Error as Dynamic;
 use dht_dynamic::{
@@ -12,37 +12,51 @@ use super::config::{Search, SpaceConfig};
 use super::notation::{one_of, resolve};
 use crate::error::{Error, Result};
 
-/// The arms that select a route. Within a space, routes and arms correspond one to one.
+/// Bandit arms that select a route. Within a space, each route has exactly one value of this type.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum RouteArms {
-    /// The arms of a tree search.
+    /// Arms of a tree search.
     Tree {
-        /// The arm of the depth bandit: an index into [`SearchSpace::exits`].
+        /// Arm of the depth bandit: an index into [`SearchSpace::exits`].
         depth: usize,
-        /// The arm of the head-count bandit for each dynamic group before the exit: an index into
+        /// Arm of the head-count bandit for each dynamic group before the exit: an index into
         /// [`SearchSpace::head_options`].
         heads: Vec<usize>,
     },
-    /// The arms of an integrated search.
+    /// Arms of an integrated search.
     Integrated {
-        /// The arm of the joint bandit: an index into [`SearchSpace::integrated_arms`].
+        /// Arm of the joint bandit: an index into [`SearchSpace::integrated_arms`].
         arm: usize,
     },
 }
 
-/// A checked space of routes.
+/// Validated search space: the routes that a search selects from, and the arms that select them.
 ///
-/// The number of arms is small, but the number of routes can be large: for each exit, a tree search has as many routes
-/// as the product of the numbers of head options in the groups before the exit (40 routes in total for T-DHT).
+/// The number of arms is small, but the number of routes can be large. In a tree search, the number of routes to an
+/// exit is the product of the numbers of head options of all groups before it. T-DHT has 40 routes in total.
+///
+/// # Examples
+/// ```
+/// use dht_search::Preset;
+///
+/// let space = Preset::TDht.space(12, 12)?;
+/// assert_eq!(space.exits(), [3, 6, 9, 12]);
+/// assert_eq!(space.head_options(0), [8, 10, 12]);
+/// assert_eq!(space.routes().len(), 40);
+///
+/// let route = space.resolve(&"6L8H".parse()?)?;
+/// assert_eq!(space.route(&space.arms(&route)?)?, route);
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "SpaceConfig", into = "SpaceConfig")]
 pub struct SearchSpace {
     config: SpaceConfig,
     layout: Layout,
-    /// The allowed numbers of heads of each dynamic group, ascending.
+    /// Allowed numbers of heads of each dynamic group, ascending.
     options: Vec<Vec<usize>>,
-    /// The routes of an integrated search; empty for a tree search.
+    /// Routes of an integrated search; empty for a tree search.
     arms: Vec<Route>,
 }
 
@@ -50,36 +64,40 @@ impl SearchSpace {
     /// Checks a configuration and builds its space.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) for sizes, pinned heads, tail, pre-pass layers or a number of option lists out of range;
-    /// [`Exit`](dht_dynamic::Error::Exit) for exits that do not ascend or exceed the number of layers; [`HeadCount`](dht_dynamic::Error::HeadCount) for options
-    /// that do not ascend, exceed the number of heads or are below the number of pinned heads. In an integrated search,
-    /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) for arms that do not fit the exits, and [`Error::DuplicateArm`].
+    /// * [`Argument`](dht_dynamic::Error::Argument) if a size, the number of pinned heads, the tail, the number of
+    ///   pre-pass layers or the number of option lists is out of range.
+    /// * [`Exit`](dht_dynamic::Error::Exit) if the exits do not ascend or exceed the number of layers.
+    /// * [`HeadCount`](dht_dynamic::Error::HeadCount) if head options do not ascend, exceed the number of heads or are
+    ///   below the number of pinned heads.
+    /// * [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) if an arm of an integrated search does not fit the
+    ///   exits.
+    /// * [`Error::DuplicateArm`] if an integrated search has the same arm twice.
     pub fn new(config: SpaceConfig) -> Result<Self> {
         let (layout, options, arms) = config.parts()?;
         Ok(Self { config, layout, options, arms })
     }
 
-    /// The configuration of the space.
+    /// Configuration of the space.
     pub fn config(&self) -> &SpaceConfig {
         &self.config
     }
 
-    /// The layout: groups of layers and exits.
+    /// Groups of layers, and the exits between them.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// The size of the model.
+    /// Number of layers and heads of the model.
     pub fn model_shape(&self) -> ModelShape {
         self.layout.shape()
     }
 
-    /// Returns whether this is a tree search.
+    /// Returns whether the search is a [tree search](Search::Tree).
     pub fn is_tree(&self) -> bool {
         matches!(self.config.search, Search::Tree { .. })
     }
 
-    /// The numbers of heads that some group may keep, ascending.
+    /// Numbers of heads that at least one group may keep, ascending.
     pub(crate) fn distinct_head_options(&self) -> Vec<usize> {
         let groups = 0..self.groups().len();
         let mut options: Vec<usize> = groups.flat_map(|group| self.head_options(group)).copied().collect();
@@ -88,71 +106,72 @@ impl SearchSpace {
         options
     }
 
-    /// The exit depths, ascending. They are the arms of the depth bandit; with queues, each exit has one queue.
+    /// Depths of the exits, ascending. They are the arms of the depth bandit. With queues, each exit has one queue.
     pub fn exits(&self) -> &[usize] {
         self.layout.exits()
     }
 
-    /// The total depth of the routes that leave at an exit: the exit's depth plus the tail's layers.
+    /// Total number of layers of a route that leaves at an exit: the exit's depth plus the tail's layers.
     ///
     /// # Panics
-    /// When the exit does not exist.
+    /// If the exit does not exist.
     pub fn depth(&self, exit_index: usize) -> usize {
         self.layout.depth(exit_index)
     }
 
-    /// The base: the layers that every route runs first, with all heads; `None` if contexts do not come from the route
-    /// itself.
+    /// Base layers, which every route runs first, with all heads. `None` if the bandits' contexts do not come from the
+    /// route itself.
     pub fn base(&self) -> Option<LayerGroup> {
         self.layout.base()
     }
 
-    /// The number of layers below the base state, b.
+    /// Number b of layers below the base state, from which the bandits' contexts are computed.
     pub fn base_layers(&self) -> usize {
         self.layout.base_layers()
     }
 
-    /// The groups of layers with a choice of heads, from the first to the deepest.
+    /// Dynamic groups: the groups of layers with a choice of heads, from the first to the deepest.
     pub fn groups(&self) -> &[LayerGroup] {
         self.layout.groups()
     }
 
-    /// The dynamic groups before an exit, a prefix of [`groups`](Self::groups).
+    /// Dynamic groups before an exit, a prefix of [`groups`](Self::groups).
     ///
     /// # Panics
-    /// When the exit does not exist.
+    /// If the exit does not exist.
     pub fn groups_before(&self, exit_index: usize) -> &[LayerGroup] {
         self.layout.groups_before(exit_index)
     }
 
-    /// The tail: the model's last layers, with which every route ends.
+    /// Tail layers: the last layers of the model, which every route runs at its end. `None` without a tail.
     pub fn tail(&self) -> Option<LayerGroup> {
         self.layout.tail()
     }
 
-    /// The number of heads that every head set contains.
+    /// Number of pinned heads, which every head set contains.
     pub fn pinned(&self) -> usize {
         self.config.pinned
     }
 
-    /// The numbers of heads that a dynamic group may keep, ascending. In a tree search they are the arms of the
+    /// Numbers of heads that a dynamic group may keep, ascending. In a tree search they are the arms of the
     /// head-count bandit.
     ///
     /// # Panics
-    /// When the group does not exist.
+    /// If the group does not exist.
     pub fn head_options(&self, group: usize) -> &[usize] {
         &self.options[group]
     }
 
-    /// The arms of the joint bandit; empty in a tree search.
+    /// Arms of the joint bandit; empty in a tree search.
     pub fn integrated_arms(&self) -> &[Route] {
         &self.arms
     }
 
-    /// A route drawn uniformly. In an [integrated search](Search::Integrated), which selects a whole route at once, each
-    /// route has the same probability. In a [tree search](Search::Tree), which selects an exit and then a number of
-    /// heads for each group of layers, each exit has the same probability. Then each number of heads has the same
-    /// probability, in each group before the exit.
+    /// Draws a random route.
+    ///
+    /// In an [integrated search](Search::Integrated), which selects a whole route at once, all routes have the same
+    /// probability. In a [tree search](Search::Tree), an exit is drawn uniformly. Then a number of heads is drawn
+    /// uniformly for each group of layers before that exit.
     pub fn random_route<R: Rng + ?Sized>(&self, rng: &mut R) -> Route {
         let arms = if self.is_tree() {
             let depth = rng.random_range(0..self.exits().len());
@@ -164,10 +183,10 @@ impl SearchSpace {
         self.route(&arms).expect("arms of this space")
     }
 
-    /// The route that these arms select.
+    /// Returns the route that `arms` select.
     ///
     /// # Errors
-    /// [`Error::Arm`] when the space has no such arms.
+    /// [`Error::Arm`] if the space does not have one of the arms.
     pub fn route(&self, arms: &RouteArms) -> Result<Route> {
         match (arms, self.is_tree()) {
             (RouteArms::Integrated { arm }, false) => {
@@ -180,10 +199,10 @@ impl SearchSpace {
         }
     }
 
-    /// The arms that select a route.
+    /// Returns the arms that select a route.
     ///
     /// # Errors
-    /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) when the space does not have the route.
+    /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) if the space does not have the route.
     pub fn arms(&self, route: &Route) -> Result<RouteArms> {
         let arms = if self.is_tree() { self.tree_arms(route) } else { self.integrated_arm(route) };
         arms.ok_or_else(|| {
@@ -191,18 +210,18 @@ impl SearchSpace {
         })
     }
 
-    /// The route that this notation describes.
+    /// Returns the route that a notation such as `12L8H` describes.
     ///
     /// # Errors
-    /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) when the space does not have the route.
+    /// [`RouteNotInSpace`](dht_dynamic::Error::RouteNotInSpace) if the space does not have the route.
     pub fn resolve(&self, spec: &RouteSpec) -> Result<Route> {
         let route = resolve(&self.layout, spec)?;
         self.arms(&route)?;
         Ok(route)
     }
 
-    /// Every route of the space with its arms. In a tree search they are ordered by exit and then by head options, in
-    /// an integrated search by arm.
+    /// Every route of the space with its arms. The routes of a tree search are ordered by exit and then by head
+    /// options, the routes of an integrated search by arm.
     pub fn routes(&self) -> Vec<(RouteArms, Route)> {
         if !self.is_tree() {
             let arms = self.arms.iter().enumerate();
@@ -227,9 +246,11 @@ impl SearchSpace {
         routes
     }
 
-    /// The arm of an `earlier` integrated search from which each arm of this search starts. It is the arm of the same
-    /// total depth with the nearest number of heads (the lower in a tie). `None` if the depth is new, and for all arms
-    /// if `earlier` is a tree search. P-DHT initialises its joint bandit this way when its second phase starts.
+    /// For each arm, the index of the closest arm of an `earlier` integrated search: the arm of the same total depth
+    /// with the nearest number of heads (the lower in a tie).
+    ///
+    /// An arm whose depth is new has `None`. If `earlier` is a tree search, all arms have `None`. P-DHT uses this to
+    /// initialise its joint bandit when its second phase starts.
     pub fn closest_arms(&self, earlier: &Self) -> Vec<Option<usize>> {
         let heads = |route: &Route| route.uniform_heads().unwrap_or(0);
         let closest = |route: &Route| {
@@ -239,16 +260,17 @@ impl SearchSpace {
         self.arms.iter().map(closest).collect()
     }
 
-    /// The route that leaves at an exit and keeps these numbers of heads, one for each group before the exit. The
+    /// Builds the route that leaves at an exit. `heads` has the number of heads for each group before the exit; the
     /// numbers need not be options of the space.
     pub(crate) fn route_keeping(&self, exit_index: usize, heads: &[usize]) -> Result<Route> {
         Ok(self.layout.route(exit_index, heads)?)
     }
 
-    /// The arms of the route that runs the same layers with the same heads; its groups may be split differently.
+    /// Returns the arms of the space's route that runs the same layers with the same heads as `route`. The two routes
+    /// may split these layers into different groups.
     pub(crate) fn arms_running(&self, route: &Route) -> Result<RouteArms> {
-        let found = self.arms_of_layers(route);
-        found.ok_or_else(|| {
+        let arms = self.arms_of_layers(route);
+        arms.ok_or_else(|| {
             Error::Dynamic(Dynamic::RouteNotInSpace { route: route.to_string(), expected: self.describe() })
         })
     }
@@ -263,9 +285,9 @@ impl SearchSpace {
         }
         let exit = self.exits().iter().position(|&exit| exit == route.exit())?;
         let heads_of = |layer: usize| route.layers().find(|(at, _)| *at == layer).map(|(_, heads)| heads);
-        let kept: Vec<usize> =
+        let heads: Vec<usize> =
             self.groups_before(exit).iter().map(|group| heads_of(group.start())).collect::<Option<_>>()?;
-        let own = self.layout.route(exit, &kept).ok()?;
+        let own = self.layout.route(exit, &heads).ok()?;
         if own.layers().eq(route.layers()) { self.tree_arms(&own) } else { None }
     }
 
@@ -281,17 +303,17 @@ impl SearchSpace {
                 got: format!("{} arms", heads.len()),
             });
         }
-        let kept = self.options.iter().zip(heads).map(|(options, &arm)| {
+        let counts = self.options.iter().zip(heads).map(|(options, &arm)| {
             options.get(arm).copied().ok_or_else(|| arm_error("arm of the head-count bandit", options.len(), arm))
         });
-        Ok(self.layout.route(depth, &kept.collect::<Result<Vec<_>>>()?)?)
+        Ok(self.layout.route(depth, &counts.collect::<Result<Vec<_>>>()?)?)
     }
 
     fn tree_arms(&self, route: &Route) -> Option<RouteArms> {
         let depth = self.exits().iter().position(|&exit| exit == route.exit())?;
-        let kept = route.dynamic_groups().zip(&self.options);
+        let groups = route.dynamic_groups().zip(&self.options);
         let heads =
-            kept.map(|(group, options)| options.binary_search(&group.heads).ok()).collect::<Option<Vec<_>>>()?;
+            groups.map(|(group, options)| options.binary_search(&group.heads).ok()).collect::<Option<Vec<_>>>()?;
         (self.tree_route(depth, &heads).ok()? == *route).then_some(RouteArms::Tree { depth, heads })
     }
 

@@ -1,4 +1,4 @@
-//! Arm features (section 4.2 of the paper): mean pooled states, from forward passes before the training.
+//! Computation of the arm features (section 4.2 of the paper) by forward passes before training.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::model::SearchModel;
 use crate::routing::random_heads;
 use dht_dynamic::Route;
 
-/// A running mean of vectors.
+/// Running mean of vectors.
 #[derive(Default)]
 struct Mean {
     sum: Vec<f64>,
@@ -36,18 +36,19 @@ impl Mean {
     }
 }
 
-/// State of the two passes over texts: one runs the full model, the other keeps random heads.
+/// State of the two passes that compute arm features: one runs the full model, the other keeps random heads.
 struct Passes<'a> {
     model: &'a SearchModel,
     ctx: ForwardContext,
     /// Mean value of each head's columns of the hidden state. The mean is over all samples and over the states after
     /// every layer, in both passes.
-    parts: Mean,
+    head_means: Mean,
     flops: FlopCount,
 }
 
 impl Passes<'_> {
-    /// Runs samples through layers with these heads, adds the state after each layer to `parts`, and counts the FLOPs.
+    /// Runs samples through layers that keep `heads`. Adds the state after each layer to `head_means`, and counts the
+    /// FLOPs.
     fn run(&mut self, layers: Range<usize>, hidden: &Hidden, heads: HeadSet) -> Result<Hidden> {
         let encoder = self.model.encoder();
         let group = [self.model.model.sample_group(hidden.samples(), heads)];
@@ -56,19 +57,19 @@ impl Passes<'_> {
         for layer in layers {
             hidden = encoder.run_groups(layer..layer + 1, &hidden, &group, &self.ctx)?;
             self.flops += flops;
-            self.add_parts(&hidden)?;
+            self.add_head_means(&hidden)?;
         }
         Ok(hidden)
     }
 
-    /// Adds one vector for each sample to `parts`. The vector has the mean of the columns of each head in `hidden`.
-    fn add_parts(&mut self, hidden: &Hidden) -> Result<()> {
+    /// Adds one vector for each sample to `head_means`. The vector has the mean of each head's columns of `hidden`.
+    fn add_head_means(&mut self, hidden: &Hidden) -> Result<()> {
         let heads = self.model.space().model_shape().heads;
         let means: Vec<Vec<f32>> = hidden.mean_rows()?.to_vec2()?;
         for row in means {
             let width = row.len() / heads;
-            let part = |part: &[f32]| part.iter().map(|value| f64::from(*value)).sum::<f64>() / width as f64;
-            self.parts.add(&row.chunks_exact(width).map(part).collect::<Vec<_>>());
+            let mean = |columns: &[f32]| columns.iter().map(|value| f64::from(*value)).sum::<f64>() / width as f64;
+            self.head_means.add(&row.chunks_exact(width).map(mean).collect::<Vec<_>>());
         }
         Ok(())
     }
@@ -83,8 +84,8 @@ impl Passes<'_> {
         self.run_full(0..base, embedded)
     }
 
-    /// Last state of a route that exits at `hidden`. It is the state after the tail (the model's last layers, which
-    /// every route runs after its exit), or `hidden` itself in a space without a tail.
+    /// Last state of a route whose state at the exit is `hidden`. It is the state after the tail (the model's last
+    /// layers, which every route runs after its exit), or `hidden` itself in a space without a tail.
     fn end(&mut self, hidden: &Hidden) -> Result<Hidden> {
         match self.model.space().tail() {
             Some(tail) => self.run_full(tail.layers(), hidden),
@@ -93,17 +94,19 @@ impl Passes<'_> {
     }
 }
 
-/// Adds each sample's pooled state to a mean.
+/// Adds the pooled state of each sample to a mean.
 fn add(mean: &mut Mean, hidden: &Hidden, pool: &PyramidPool) -> Result<()> {
     let [rows] = pooled(hidden, [pool])?;
     rows.iter().for_each(|row| mean.add(row));
     Ok(())
 }
 
-/// Computes arm features by two passes over texts, without gradient. One pass runs the full model. The other pass keeps
-/// random heads; all allowed numbers of heads are equally frequent. In a [tree search](crate::space::Search::Tree),
-/// which selects the number of heads separately in each group of layers, the number is redrawn for each group. Also
-/// returns the FLOPs of both passes, which are part of the training's cost.
+/// Computes arm features by two passes over texts, without gradient. Also returns the FLOPs of both passes, which are
+/// part of the training cost.
+///
+/// One pass runs the full model. The other pass keeps random heads; all allowed numbers of heads are equally frequent.
+/// A [tree search](crate::space::Search::Tree) selects the number of heads separately in each group of layers, and the
+/// number is redrawn for each group.
 pub(super) fn arm_features(
     model: &SearchModel,
     pinned: Option<HeadSet>,
@@ -120,7 +123,8 @@ pub(super) fn arm_features(
     let mut by_heads: Vec<Vec<Mean>> = space.groups().iter().map(|_| means(options.len())).collect();
     // Indexed by exit and number of heads; an arm without dynamic groups ends in the full model's state.
     let mut by_arm: Vec<Vec<Mean>> = space.exits().iter().map(|_| means(options.len())).collect();
-    let mut passes = Passes { model, ctx: ForwardContext::inference(), parts: Mean::default(), flops: FlopCount::ZERO };
+    let mut passes =
+        Passes { model, ctx: ForwardContext::inference(), head_means: Mean::default(), flops: FlopCount::ZERO };
     for rows in rows.chunks(32) {
         let batch = texts.batch(rows)?;
         let base = passes.start(&encoder.embed(&batch, &ForwardContext::inference())?)?;
@@ -142,16 +146,16 @@ pub(super) fn arm_features(
         if space.is_tree() {
             let mut hidden = base;
             for (layers, means) in space.groups().iter().zip(&mut by_heads) {
-                let mut parts = Vec::new();
+                let mut states = Vec::new();
                 for (option, indices) in by_option(hidden.samples(), rng).into_iter().enumerate() {
                     if !indices.is_empty() {
-                        let kept = random_heads(heads, pinned, options[option], rng)?;
-                        let part = passes.run(layers.layers(), &hidden.select(&indices)?, kept)?;
-                        add(&mut means[option], &part, &heads_pool)?;
-                        parts.push(part);
+                        let set = random_heads(heads, pinned, options[option], rng)?;
+                        let state = passes.run(layers.layers(), &hidden.select(&indices)?, set)?;
+                        add(&mut means[option], &state, &heads_pool)?;
+                        states.push(state);
                     }
                 }
-                hidden = Hidden::concat(&parts)?;
+                hidden = Hidden::concat(&states)?;
             }
         } else {
             for (option, indices) in by_option(base.samples(), rng).into_iter().enumerate() {
@@ -161,9 +165,9 @@ pub(super) fn arm_features(
                 let (mut hidden, mut group) = (base.select(&indices)?, 0);
                 for (exit, means) in by_arm.iter_mut().enumerate() {
                     while group < space.groups_before(exit).len() {
-                        let kept = random_heads(heads, pinned, options[option], rng)?;
+                        let set = random_heads(heads, pinned, options[option], rng)?;
                         let layers = space.groups()[group].layers();
-                        hidden = passes.run(layers, &hidden, kept)?;
+                        hidden = passes.run(layers, &hidden, set)?;
                         group += 1;
                     }
                     let end = passes.end(&hidden)?;
@@ -179,14 +183,14 @@ pub(super) fn arm_features(
     let by_arm: Vec<Vec<Vec<f64>>> = by_arm.into_iter().map(|means| finish(means, depth_size)).collect();
     let of_arm = |arm: &Route| {
         let exit = space.exits().iter().position(|exit| *exit == arm.exit()).unwrap_or_default();
-        let kept = arm.dynamic_groups().next().and_then(|group| options.iter().position(|o| *o == group.heads));
-        kept.map_or_else(|| depth[exit].clone(), |option| by_arm[exit][option].clone())
+        let option = arm.dynamic_groups().next().and_then(|group| options.iter().position(|o| *o == group.heads));
+        option.map_or_else(|| depth[exit].clone(), |option| by_arm[exit][option].clone())
     };
     let features = ArmFeatures {
         arms: space.integrated_arms().iter().map(of_arm).collect(),
         heads: by_heads.into_iter().map(|means| finish(means, heads_size)).collect(),
         depth,
-        head_sets: passes.parts.finish(heads),
+        head_sets: passes.head_means.finish(heads),
     };
     let features = match space.is_tree() {
         true => features,
@@ -227,11 +231,11 @@ mod tests {
         let mut hidden = model.encoder().embed(&texts.batch(&[0, 1, 2, 3, 4]).unwrap(), &ctx).unwrap();
         let (mut sums, mut count) = ([0.0; 4], 0.0);
         // Of the depth and head-count bandits: at the ends of groups. Of the head sets: after every layer.
-        let check = |found: &[f64], hidden: &Hidden, pool: PyramidPool| {
+        let check = |feature: &[f64], hidden: &Hidden, pool: PyramidPool| {
             let [rows] = pooled(hidden, [&pool]).unwrap();
-            for (column, found) in found.iter().enumerate() {
+            for (column, value) in feature.iter().enumerate() {
                 let expected = rows.iter().map(|row| row[column]).sum::<f64>() / rows.len() as f64;
-                assert!((found - expected).abs() < 1e-6, "{found}, {expected} by hand");
+                assert!((value - expected).abs() < 1e-6, "{value}, {expected} by hand");
             }
         };
         for layer in 0..6 {
@@ -252,8 +256,8 @@ mod tests {
                 }
             }
         }
-        for (found, sum) in features.head_sets.iter().zip(sums) {
-            assert!((found - sum / count).abs() < 1e-6, "{found}, {} by hand", sum / count);
+        for (value, sum) in features.head_sets.iter().zip(sums) {
+            assert!((value - sum / count).abs() < 1e-6, "{value}, {} by hand", sum / count);
         }
     }
 }

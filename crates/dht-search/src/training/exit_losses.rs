@@ -1,4 +1,4 @@
-//! The training loss of a batch: the weighted losses at its exits.
+//! Training loss of a batch: a weighted mean of the losses at its exits.
 
 use candle_core::Tensor;
 use dht_dynamic::passage::{ExitOutput, PassedExits, Trace};
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::routing::Losses;
 use crate::settings::{ExitLosses, SoftLabels, Teacher};
 
-/// The teacher's logits of each sample of a batch, by class.
+/// Logits of a teacher for each sample of a batch, by class.
 type TeacherLogits = Vec<Vec<f32>>;
 
 impl SearchObjective {
@@ -26,7 +26,8 @@ impl SearchObjective {
         }
     }
 
-    /// The mean over samples of the weighted exit losses, and the losses on the labels as plain values.
+    /// Computes the training loss of a batch: the mean over samples of their weighted exit losses. Also returns the
+    /// losses on the labels as plain values.
     pub(crate) fn losses(&self, batch: &PackedBatch, trace: &Trace) -> Result<(Tensor, Losses)> {
         let (by_output, losses) = self.label_losses(batch, trace)?;
         let soft = self.settings().soft_labels;
@@ -41,23 +42,23 @@ impl SearchObjective {
                 of_labels.push((weight * (1.0 - share)) as f32);
                 of_teacher.push((weight * share) as f32);
             }
-            let mut part = weighted(&labels, of_labels)?;
+            let mut term = weighted(&labels, of_labels)?;
             if let (Some(soft), Some(teacher_logits)) = (soft, &teacher_logits) {
                 let teacher = rows(teacher_logits, &output.samples, &output.logits)?;
                 let losses = soft_cross_entropy(&output.logits, &teacher, soft.temperature)?;
-                part = (part + weighted(&losses, of_teacher)?)?;
+                term = (term + weighted(&losses, of_teacher)?)?;
             }
             total = Some(match total {
-                Some(total) => (total + part)?,
-                None => part,
+                Some(total) => (total + term)?,
+                None => term,
             });
         }
         let none = || Error::argument("batch", "at least one sample", "none");
         Ok((total.ok_or_else(none)?, losses))
     }
 
-    /// Cross-entropy on the labels, for each sample at each exit that computed its logits. Returns the losses as one
-    /// tensor for each [`ExitOutput`] of the trace, and as plain values by exit and sample.
+    /// Computes the cross-entropy on the labels, for each sample at each exit that computed its logits. Returns the
+    /// losses as one tensor for each [`ExitOutput`] of the trace, and as plain values by exit and sample.
     pub(crate) fn label_losses(&self, batch: &PackedBatch, trace: &Trace) -> Result<(Vec<Tensor>, Losses)> {
         let mut by_exit = vec![vec![f64::NAN; batch.len()]; self.dynamic.space().exits().len()];
         let mut by_output = Vec::with_capacity(trace.outputs.len());
@@ -89,7 +90,7 @@ impl SearchObjective {
         }
     }
 
-    /// The teacher's logits; `None` without a teacher.
+    /// Logits of the teacher for a batch; `None` without a teacher.
     fn teacher_logits(&self, batch: &PackedBatch, trace: &Trace) -> Result<Option<TeacherLogits>> {
         match self.settings().soft_labels.map(|soft| soft.teacher) {
             None => Ok(None),
@@ -111,20 +112,21 @@ impl SearchObjective {
 }
 
 impl SoftLabels {
-    /// The teacher's share in the loss at a sample's own exit, or at an exit that the sample passes.
+    /// Weight of the teacher in the loss of an exit. `own` is true at the exit where the sample leaves, and false at an
+    /// exit that it passes.
     fn share(self, own: bool) -> f64 {
         // The deepest exit is the teacher, and is not distilled from itself.
         if own && self.teacher == Teacher::Deepest { 0.0 } else { self.weight }
     }
 }
 
-/// The weighted sum Σ weight · loss.
+/// Weighted sum of losses, Σ weight · loss.
 pub(crate) fn weighted(losses: &Tensor, weights: Vec<f32>) -> Result<Tensor> {
     let count = weights.len();
     Ok((losses * Tensor::from_vec(weights, count, losses.device())?)?.sum_all()?)
 }
 
-/// The teacher's logits of these samples, in the shape (samples, classes) of `logits`.
+/// Tensor of the teacher's logits for some samples, in the shape (samples, classes) of `logits`.
 pub(crate) fn rows(teacher_logits: &TeacherLogits, samples: &[usize], logits: &Tensor) -> Result<Tensor> {
     let values: Vec<f32> = samples.iter().flat_map(|sample| teacher_logits[*sample].iter().copied()).collect();
     Ok(Tensor::from_vec(values, logits.dims2()?, logits.device())?)

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::settings::Teacher;
 
 impl SearchObjective {
-    /// Runs a batch on the deepest route with all heads. The routers do not learn from it.
+    /// Runs a batch through the full model, with all layers and heads. The routers do not learn from it.
     pub(super) fn run_full_model(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
         let ctx = ForwardContext::training(self.dynamic.encoder().parameters(), progress.seed, progress.step as u32);
         let ctx = self.with_head_gradients(ctx);

@@ -15,12 +15,12 @@ use crate::reward::HeadFeedback;
 use crate::routing::Losses;
 use crate::settings::PinnedHeads;
 
-/// A lower bound for the gradient of a loss with respect to the label's log-odds. It avoids a division by 0 at
+/// Lower bound for the gradient of a loss with respect to the label's log-odds. It avoids a division by 0 at
 /// probability 1.
 const SMALLEST_GRADIENT: f64 = 1e-6;
 
 impl SearchObjective {
-    /// Pinned heads, the heads that every head set contains, at the start of a training. A model whose head router has
+    /// Pinned heads at the start of a training run, which every head set contains. A model whose head router has
     /// completed its warm-up keeps its pinned heads.
     pub(super) fn first_pins(&self) -> Result<Option<HeadSet>> {
         let heads = &self.dynamic.heads;
@@ -36,17 +36,17 @@ impl SearchObjective {
         let shape = self.dynamic.space().model_shape();
         let heads = &self.dynamic.heads;
         let some = heads.pinned().is_some_and(|pinned| !heads.is_warm() && !pinned.is_full(shape.heads));
-        let wanted = self.settings().pinned_heads == PinnedHeads::GradientImportance && some;
-        self.importance = wanted.then(|| HeadImportance::new(shape));
+        let by_importance = self.settings().pinned_heads == PinnedHeads::GradientImportance && some;
+        self.importance = by_importance.then(|| HeadImportance::new(shape));
     }
 
-    /// A context whose backward pass stores the gate gradients, if they are needed.
+    /// Makes the backward pass of a context store the gate gradients, if they are needed.
     pub(super) fn with_head_gradients(&self, ctx: ForwardContext) -> ForwardContext {
-        let wanted = self.settings().head_feedback == HeadFeedback::Gradient || self.importance.is_some();
-        if wanted { ctx.with_head_gate_gradients() } else { ctx }
+        let needed = self.settings().head_feedback == HeadFeedback::Gradient || self.importance.is_some();
+        if needed { ctx.with_head_gate_gradients() } else { ctx }
     }
 
-    /// Stores a step until its backward pass has run.
+    /// Stores a step until its backward pass has computed the gate gradients.
     pub(super) fn await_head_gradients(
         &mut self,
         batch: &PackedBatch,
@@ -67,7 +67,7 @@ impl SearchObjective {
     }
 
     /// Stores a step until its backward pass has run, if the importance of heads is needed. Head sets do not learn from
-    /// this step.
+    /// the step.
     pub(super) fn await_importance(&mut self, batch: &PackedBatch, ctx: &ForwardContext) {
         if self.importance.is_some() {
             let (samples, groups, scales) = (batch.sample_ids.clone(), Vec::new(), Vec::new());
@@ -176,7 +176,7 @@ mod tests {
         search.prepare(texts, Progress { seed: 1, step: 0, epoch: 0, share: 0.0 }).unwrap();
     }
 
-    /// The importance of heads in the full model, computed from the gradients of the weights, one text at a time.
+    /// Importance of heads in the full model, computed from the gradients of the weights, one text at a time.
     fn oracle(search: &SearchObjective, texts: &EncodedDataset) -> Importance {
         let model = search.exit_model();
         let loss = |batch: &PackedBatch, ctx: &ForwardContext| {
@@ -222,9 +222,9 @@ mod tests {
         prepare(&mut search, &texts);
         // Steps of the full model: the same gates as the oracle's, from batches in place of single texts.
         steps(&mut search, &texts, 0.0);
-        let found = search.importance.clone().unwrap();
+        let importance = search.importance.clone().unwrap();
         for layer in 0..4 {
-            for (a, b) in found.of_layer(layer).iter().zip(normalised(&expected.heads[layer])) {
+            for (a, b) in importance.of_layer(layer).iter().zip(normalised(&expected.heads[layer])) {
                 assert!((a - b).abs() < 1e-4, "layer {layer}: {a}, expected {b}");
             }
         }
@@ -274,11 +274,11 @@ mod tests {
 
         let heads = vec![9, 2];
         let settings = SearchSettings { pinned_heads: PinnedHeads::Given { heads: heads.clone() }, ..short };
-        let mut given = search(2, settings.clone());
-        prepare(&mut given, &texts);
-        steps(&mut given, &texts, 0.9);
-        assert_eq!(pinned(&given), Some(HeadSet::from_indices(heads, 12).unwrap()));
-        let space = |pinned| SpaceConfig { pinned, ..given.dynamic.space().config().clone() };
+        let mut listed = search(2, settings.clone());
+        prepare(&mut listed, &texts);
+        steps(&mut listed, &texts, 0.9);
+        assert_eq!(pinned(&listed), Some(HeadSet::from_indices(heads, 12).unwrap()));
+        let space = |pinned| SpaceConfig { pinned, ..listed.dynamic.space().config().clone() };
         for (pinned, heads) in [(3, vec![9, 2]), (2, vec![9, 9]), (2, vec![9, 12])] {
             let settings = SearchSettings { pinned_heads: PinnedHeads::Given { heads }, ..settings.clone() };
             let refused = settings.check_with(&SearchSpace::new(space(pinned)).unwrap());

@@ -1,16 +1,16 @@
-//! Means of gate gradients over samples.
+//! Importance of heads: means of gate gradients over samples.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use dht_dynamic::route::ModelShape;
 
-/// The importance of each head of each layer, E |∂L/∂ξ| (Michel et al. 2019, equation 2). Stored as sums over the
-/// samples that kept the head, with the number of these samples.
+/// Importance E |∂L/∂ξ| of each head in each layer (Michel et al. 2019, equation 2). It is stored as a sum over the
+/// samples that kept the head, with their number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeadImportance {
-    /// The sums by layer, then by head.
+    /// Sums by layer, then by head.
     sums: Vec<Vec<f64>>,
     counts: Vec<Vec<u64>>,
 }
@@ -26,12 +26,12 @@ impl HeadImportance {
         self.counts[layer][head] += 1;
     }
 
-    /// The largest number of samples that kept the same head.
+    /// Largest number of samples that kept the same head.
     pub(super) fn samples(&self) -> u64 {
         self.counts.iter().flatten().copied().max().unwrap_or_default()
     }
 
-    /// The mean importance of each head of a layer, scaled to length 1: deeper layers have smaller gradients, but their
+    /// Mean importance of each head of a layer, scaled to length 1: deeper layers have smaller gradients, but their
     /// heads are not less important.
     pub(super) fn of_layer(&self, layer: usize) -> Vec<f64> {
         let means = self.sums[layer].iter().zip(&self.counts[layer]).map(|(sum, count)| sum / (*count).max(1) as f64);
@@ -40,7 +40,7 @@ impl HeadImportance {
         means.into_iter().map(|mean| mean / norm).collect()
     }
 
-    /// Rejects a stored importance of another model, or one that no training can produce.
+    /// Rejects a stored importance of a model of another size, or with values that no training run can produce.
     pub(super) fn check_with(&self, ModelShape { layers, heads }: ModelShape) -> Result<()> {
         let sizes = |rows: Vec<usize>| rows == vec![heads; layers];
         let like = sizes(self.sums.iter().map(Vec::len).collect()) && sizes(self.counts.iter().map(Vec::len).collect());

@@ -1,4 +1,4 @@
-//! Held-out texts: they are never trained on, and the bandits learn from their losses.
+//! Held-out texts, which are never trained on, and from whose losses the bandits learn.
 
 use std::time::Instant;
 
@@ -11,14 +11,15 @@ use super::objective::{SearchObjective, stream};
 use crate::error::{Error, Result};
 use crate::settings::{ExitLosses, LossSource, Normalization};
 
-/// Random streams for the selection of held-out texts and for their routes.
+/// First numbers of two ranges of random streams. One selects held-out texts, the other draws their routes.
 const HOLDING_OUT: u64 = 1 << 57;
 const ROUTING: u64 = 1 << 58;
 
 impl SearchObjective {
-    /// Returns whether the bandits learn from the losses of a training batch. During the warm-up the bandits do not
-    /// learn from losses. They only observe contexts, and any text may give a context, including a text that is trained
-    /// on.
+    /// Returns whether the routers are updated after a training batch.
+    ///
+    /// With held-out losses they are updated only during the warm-up. Bandits then observe contexts and learn from no
+    /// loss, so that texts that are trained on may be used.
     pub(crate) fn routers_learn(&self, progress: Progress) -> bool {
         match self.settings().loss_source {
             LossSource::AllEpochs => true,
@@ -31,7 +32,7 @@ impl SearchObjective {
         self.settings().normalization == Normalization::FrozenAfterWarmUp
     }
 
-    /// Rejects a training whose first epoch ends before the bandits may learn.
+    /// Rejects a training run whose first epoch ends before the bandits can learn.
     pub(crate) fn check_first_epoch(&self, training: &EncodedDataset) -> Result<()> {
         let (needed, got) = (self.settings().warm_up_contexts, training.len());
         if self.settings().loss_source == LossSource::FirstEpoch && self.has_warm_up() && got <= needed {
@@ -41,10 +42,11 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Removes the held-out texts from a batch, updates the bandits from them, and returns the rest for training.
+    /// Removes the held-out texts from a batch, updates the bandits from them, and returns the other texts for
+    /// training.
     pub(crate) fn hold_out(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<PackedBatch>> {
         let LossSource::HeldOut { share } = self.settings().loss_source else { return Ok(Some(batch)) };
-        // A function of seed and row, so that a resumed training holds out the same texts.
+        // A function of seed and row, so that a resumed training run holds out the same texts.
         let held = |sample: usize| {
             let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
             rng.set_stream(HOLDING_OUT + batch.sample_ids[sample]);
@@ -60,8 +62,8 @@ impl SearchObjective {
 
     fn learn_from_held_out(&mut self, batch: &PackedBatch, progress: Progress) -> Result<()> {
         // Without gradient the only extra cost of a passed exit is its logits.
-        let chosen = self.settings().exit_losses == ExitLosses::Chosen;
-        let passed = if chosen { PassedExits::Skip } else { PassedExits::Attached };
+        let own_exit_only = self.settings().exit_losses == ExitLosses::Chosen;
+        let passed = if own_exit_only { PassedExits::Skip } else { PassedExits::Attached };
         let queued = self.queued.len() as u64;
         let mut rng = stream(progress, ROUTING + self.accounting.samples + self.accounting.held_out_samples + queued);
         let ctx = ForwardContext::inference();

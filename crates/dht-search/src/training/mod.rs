@@ -1,5 +1,5 @@
-//! The search as an objective of the training loop: batches are routed, the encoder and the routers learn from the
-//! batches' losses, and the cost is counted.
+//! Training of a search model: batches are routed, the encoder and the routers learn from the batches' losses, and the
+//! cost is counted.
 
 pub(crate) mod accounting;
 mod arm_features;

@@ -1,4 +1,4 @@
-//! The search as an objective of the training loop.
+//! Objective with which the training loop trains a search model.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -23,66 +23,97 @@ use crate::routing::{Preparation, Queues};
 use crate::settings::{Dispatch, SearchSettings};
 use crate::space::SearchSpace;
 
-/// The random stream of [`prepare`](Objective::prepare).
+/// Number of the random stream of [`prepare`](Objective::prepare).
 const PREPARING: u64 = 1 << 56;
 
-/// Trains a dynamic model: batches are routed, the encoder and the routers learn from the batches' losses, and the cost
-/// is counted.
+/// Objective that trains a search model: batches are routed, the encoder and the routers learn from the batches'
+/// losses, and the cost is counted.
 ///
-/// As an [`Objective`](dht_transformer::Objective), it is fitted by a [`Trainer`](dht_transformer::Trainer). The
-/// training's seed determines the order of the samples, dropout, and the routes.
+/// A [`Trainer`](dht_transformer::Trainer) fits it, like every [`Objective`](dht_transformer::Objective). The seed of
+/// the training run determines the order of the samples, dropout, and the routes.
 ///
 /// A step costs the forward and backward passes of its samples' routes. With queues, a second run of the base layers is
 /// added.
+///
+/// # Examples
+/// ```
+/// use candle_core::Device;
+/// use dht_search::transformer::{
+///     BertConfig, Dataset, Encoder, Example, TextTokenizer, TrainSettings, Trainer,
+/// };
+/// use dht_search::{Preset, SearchModel, SearchObjective, SearchSettings};
+/// use rand::SeedableRng;
+///
+/// let examples = vec![Example::new("A fine day", 1), Example::new("Bad food", 0)];
+/// let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+/// let texts = data.examples.iter().map(|example| &*example.text);
+/// let tokenizer = TextTokenizer::train(texts, 100)?;
+/// let encoded = tokenizer.encode_all(&data, 16)?;
+///
+/// let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+/// let config = BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?;
+/// let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+/// let space = Preset::TDht.space(4, 6)?;
+/// let model = SearchModel::new(encoder, space, SearchSettings::default(), 2, &mut rng)?;
+///
+/// let mut search = SearchObjective::new(model)?;
+/// let settings = TrainSettings { epochs: 2, batch_size: 2, ..TrainSettings::default() };
+/// Trainer::new(settings).fit(&mut search, &encoded, &encoded, &mut ())?;
+/// let accounting = search.accounting();
+/// assert_eq!(accounting.samples, 4); // 2 texts in 2 epochs
+/// assert_eq!(accounting.routes.values().sum::<u64>(), 4);
+/// assert!(accounting.flops > 0);
+/// # Ok::<(), dht_search::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct SearchObjective {
     pub(super) dynamic: SearchModel,
     pub(super) next_phase: Option<NextPhase>,
-    /// The last offered batch, until its loss is computed.
+    /// Batch that was offered last, until its loss is computed.
     pub(super) pending: Option<Step>,
-    /// The step whose head gradients are known after its backward pass.
+    /// Step that waits for its backward pass, which computes the head gradients.
     pub(super) pending_feedback: Option<PendingHeadFeedback>,
-    /// The accumulated importance of heads, until it selects the pinned heads.
+    /// Importance of heads, accumulated until it selects the pinned heads.
     pub(super) importance: Option<HeadImportance>,
     pub(super) queues: Option<Queues>,
     /// Queued samples, by row.
     pub(super) queued: BTreeMap<usize, Sample>,
-    /// The last step whose routes were drawn, and the generator of that step, which its next batch also uses.
+    /// Last step whose routes were drawn, with its random generator, which the step's next batch also uses.
     pub(super) routing: Option<(u64, ChaCha8Rng)>,
     pub(super) accounting: CostAccounting,
     pub(super) observer: RouteObserver,
     pub(super) teacher: Option<TextClassifier>,
 }
 
-/// Mode of a batch.
+/// Pending batch, with the manner in which it will run.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// The batch is routed in this step.
+    /// Batch that is routed in this step.
     Route(PackedBatch),
-    /// The batch was routed in earlier steps, and left a queue.
+    /// Batch that was routed in earlier steps, and left a queue.
     Decided(PackedBatch, Decisions),
-    /// The batch runs the full model.
+    /// Batch that runs the full model.
     FullModel(PackedBatch),
 }
 
-/// The space of a training's next phase.
+/// Next phase of a training run: its space, and the epoch with which it begins.
 #[derive(Debug, Clone)]
 pub(super) struct NextPhase {
-    /// The first epoch of the phase, counted from 0.
+    /// First epoch of the phase, counted from 0.
     pub(super) epoch: usize,
     pub(super) space: SearchSpace,
     pub(super) model: ExitModel,
 }
 
-/// A training step whose loss has been returned and whose backward pass is pending.
+/// Training step whose loss has been returned and whose backward pass is pending.
 #[derive(Debug)]
 pub(super) struct PendingHeadFeedback {
     pub(super) ctx: ForwardContext,
-    /// The ids of the batch's samples.
+    /// Ids of the batch's samples.
     pub(super) samples: Vec<u64>,
-    /// The groups whose head sets learn; empty where only the importance of heads is needed.
+    /// Groups of layers whose head sets learn; empty if only the importance of heads is needed.
     pub(super) groups: Vec<GroupTrace>,
-    /// The factor for each sample that converts the gate gradient of the step's loss to that of the sample's log-odds;
+    /// Factor for each sample that converts the gate gradient of the step's loss to that of the sample's log-odds;
     /// empty if no head sets learn from it.
     pub(super) scales: Vec<f64>,
 }
@@ -98,7 +129,7 @@ impl std::fmt::Debug for RouteObserver {
 }
 
 impl SearchObjective {
-    /// The training of a model.
+    /// Creates the objective that trains a model.
     ///
     /// # Errors
     /// None for a model of this crate.
@@ -122,28 +153,28 @@ impl SearchObjective {
         })
     }
 
-    /// The model in its current state.
+    /// Model in its current state.
     pub fn model(&self) -> &SearchModel {
         &self.dynamic
     }
 
-    /// The trained model.
+    /// Returns the trained model.
     pub fn into_model(self) -> SearchModel {
         self.dynamic
     }
 
-    /// The cost and the decisions of the training.
+    /// Cost and decisions of the training run so far.
     pub fn accounting(&self) -> &CostAccounting {
         &self.accounting
     }
 
-    /// The mean number of optimiser steps between routing a sample and training on it; `None` without queues.
+    /// Mean number of optimiser steps between routing a sample and training on it; `None` without queues.
     pub fn mean_wait(&self) -> Option<f64> {
         self.queues.as_ref().map(Queues::mean_wait)
     }
 
-    /// Calls `observer` with the depth (layers run) of each sample that is trained on after this call, for example for
-    /// a progress bar.
+    /// Sets a callback, for example for a progress bar. It receives the depth (number of layers run) of each sample
+    /// that is trained on afterwards.
     pub fn on_route(&mut self, observer: impl FnMut(usize) + Send + Sync + 'static) {
         self.observer = RouteObserver(Some(Box::new(observer)));
     }
@@ -152,7 +183,7 @@ impl SearchObjective {
         &self.dynamic.settings
     }
 
-    /// The encoder with its exits.
+    /// Encoder with its exits.
     pub(super) fn exit_model(&self) -> &ExitModel {
         &self.dynamic.model
     }
@@ -164,13 +195,13 @@ impl SearchObjective {
         if progress.share < random || random >= 1.0 { Mode::Random(rng) } else { Mode::Explore(rng) }
     }
 
-    /// Clears the pending state of a training that failed.
+    /// Clears the pending state of a training run that failed.
     pub(super) fn clear_pending(&mut self) {
         (self.pending, self.pending_feedback, self.routing) = (None, None, None);
     }
 }
 
-/// A separate generator for each stream, so that a resumed training draws the same numbers.
+/// Creates the random generator of a numbered stream, so that a resumed training run draws the same numbers.
 pub(super) fn stream(progress: Progress, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
     rng.set_stream(stream);
@@ -244,7 +275,7 @@ impl Objective for SearchObjective {
         step.map(|step| self.run(step, progress)).transpose()
     }
 
-    /// False until the search has entered its last space.
+    /// Returns false until the training run has entered its last phase.
     fn may_be_best(&self) -> bool {
         self.next_phase.is_none()
     }
@@ -266,7 +297,8 @@ impl Objective for SearchObjective {
         self.restore_training(state, training)
     }
 
-    /// Restores the routers that belong to the best weights. The cost accounting of the whole training does not change.
+    /// Restores the routers that belong to the best weights. The cost accounting remains that of the whole training
+    /// run.
     fn restore_best(&mut self, state: Value) -> Result<()> {
         self.restore_routers(state)
     }

@@ -8,21 +8,25 @@ use crate::settings::HeadArms;
 use crate::space::{BaseState, SearchSpace};
 
 impl SearchObjective {
-    /// Adds a second phase: from this epoch (counted from 0) on, the training uses another space, as P-DHT does after
-    /// two epochs of F-DHT. The joint bandit gets the arms of the new space; each starts from the nearest old arm of
-    /// the same depth ([`SearchSpace::closest_arms`]). The head-set bandit and all scaling are kept, and the layers of
-    /// the new space's tail are frozen. Only an epoch of the second phase can be the best epoch.
+    /// Adds a second phase to the training run, which uses another space, as P-DHT does after two epochs of F-DHT.
+    /// `epoch` is the first epoch of the phase, counted from 0.
     ///
-    /// The next space may take its contexts from the embeddings ([`BaseState::Embedding`]), which saves the pass
+    /// The joint bandit gets the arms of the new space. Each arm starts from the nearest old arm of the same depth
+    /// ([`SearchSpace::closest_arms`]). The head-set bandit and all scaling remain as they are, and the layers of the
+    /// new space's tail are frozen. Only an epoch of the second phase can be the best epoch.
+    ///
+    /// The new space may take its contexts from the embeddings ([`BaseState::Embedding`]), which saves the pass
     /// through the base layers. Contexts then have another meaning, so the joint bandit and its scaling start from
     /// scratch. With [`Normalization::FrozenAfterWarmUp`](crate::settings::Normalization::FrozenAfterWarmUp) the second
     /// phase begins with a separate warm-up.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) unless both spaces are integrated and of the same size, and the contexts of the new space
-    /// come from the same number of layers as before or from the embeddings. [`Argument`](dht_dynamic::Error::Argument) with
-    /// [`HeadArms::PerHeadAndGroup`], since the groups change. As
-    /// [`SearchSettings::check_with`](crate::settings::SearchSettings::check_with).
+    /// * [`Argument`](dht_dynamic::Error::Argument) if one of the two spaces is a tree, or if they are of different
+    ///   sizes.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the contexts of the new space come neither from the same number
+    ///   of layers as before nor from the embeddings.
+    /// * [`Argument`](dht_dynamic::Error::Argument) with [`HeadArms::PerHeadAndGroup`], since the groups change.
+    /// * As [`SearchSettings::check_with`](crate::settings::SearchSettings::check_with).
     pub fn with_next_phase<R: Rng + ?Sized>(mut self, space: SearchSpace, epoch: usize, rng: &mut R) -> Result<Self> {
         let refuse = |field, expected: &str, got: &str| Err(Error::argument(field, expected, got));
         if self.dynamic.space().is_tree() || space.is_tree() {
@@ -43,7 +47,7 @@ impl SearchObjective {
         Ok(self)
     }
 
-    /// Enters the next phase.
+    /// Changes the model and its routers to the space of the next phase.
     pub(super) fn enter(&mut self, next_phase: NextPhase) -> Result<()> {
         let NextPhase { space, model, .. } = next_phase;
         self.dynamic.router.enter(&space)?;
@@ -56,7 +60,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// The first epoch and the space of the next phase; `None` once the training has entered it.
+    /// First epoch and space of the next phase; `None` once the training run has entered it.
     pub fn next_phase(&self) -> Option<(usize, &SearchSpace)> {
         self.next_phase.as_ref().map(|next_phase| (next_phase.epoch, &next_phase.space))
     }

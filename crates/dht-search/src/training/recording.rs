@@ -1,4 +1,4 @@
-//! Records the cost and the decisions of a batch in the cost accounting.
+//! Recording of costs and decisions in the cost accounting.
 
 use dht_transformer::{PackedBatch, Progress};
 
@@ -10,7 +10,7 @@ use dht_dynamic::exit::ExitReads;
 use dht_dynamic::passage::Trace;
 
 impl SearchObjective {
-    /// Records a batch that was trained on.
+    /// Records the cost and the decisions of a batch that was trained on.
     pub(super) fn record_trace(
         &mut self,
         batch: &PackedBatch,
@@ -33,7 +33,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Records a text that was trained on.
+    /// Records the cost, route and loss of a text that was trained on.
     pub(super) fn record_text(
         &mut self,
         route: &Route,

@@ -27,7 +27,7 @@ use dht_dynamic::{LogProbabilities, Router};
 
 const HEADS: usize = 8;
 const KEPT: usize = 4;
-/// The width of a hidden row.
+/// Width of a hidden row.
 const HIDDEN: usize = 32;
 const HEAD: usize = HIDDEN / HEADS;
 const KINDS: usize = 4;
@@ -36,10 +36,10 @@ const LAMBDA: f64 = 0.25;
 const TEXTS: usize = 5000;
 const BATCH: usize = 50;
 const SEEDS: u64 = 20;
-/// The share of texts with the wrong label.
+/// Share of texts with the wrong label.
 const NOISE: f64 = 0.02;
 
-/// The column of the value that marks a kind; [`class`] is the column of its class value. The negative of each value is
+/// Column of the value that marks a kind; [`class`] is the column of its class value. The negative of each value is
 /// half a row later. Every second column is 0, so that pooling never adds two of these values.
 const fn mark(kind: usize) -> usize {
     2 * kind
@@ -151,14 +151,14 @@ fn texts(rng: &mut ChaCha8Rng) -> (PackedBatch, Vec<usize>) {
     (PackedBatch::from_samples(&samples).unwrap(), kinds)
 }
 
-/// The regret of a text of this kind at an exit against the best exit. Leaving too early costs a loss of at least ln 2;
+/// Regret of a text of this kind at an exit against the best exit. Leaving too early costs a loss of at least ln 2;
 /// leaving too late costs the additional layers.
 fn depth_regret(kind: usize, exit: usize) -> f64 {
     let layers = LAMBDA / 4.0;
     if exit < kind { 2_f64.ln() - layers * (kind - exit) as f64 } else { layers * (exit - kind) as f64 }
 }
 
-/// The share of the helpful heads that a set leaves out.
+/// Share of the helpful heads that a set leaves out.
 fn heads_regret(set: HeadSet) -> f64 {
     HELPFUL.iter().filter(|head| !set.contains(**head)).count() as f64 / KEPT as f64
 }
@@ -214,16 +214,16 @@ fn the_planted_encoder_does_what_is_planted() {
     assert!(margins[0] > 1.2 * margins[1], "helpful heads must help: {margins:?}");
 }
 
-/// The number of seeds for which the regret is at most a quarter of that of uniform random routes: for depth, and for
+/// Number of seeds for which the regret is at most a quarter of that of uniform random routes: for depth, and for
 /// heads.
 fn seeds_within_a_quarter(integrated: bool, settings: &SearchSettings) -> [u64; 2] {
     let mut within = [0; 2];
     for seed in 0..SEEDS {
-        let found = regret(&mut planted_search(integrated, settings.clone()), |rng| Mode::Explore(rng), seed);
+        let learned = regret(&mut planted_search(integrated, settings.clone()), |rng| Mode::Explore(rng), seed);
         let uniform = SearchSettings { ..settings.clone() };
         let even = regret(&mut planted_search(integrated, uniform), |rng| Mode::Random(rng), seed);
-        for (within, (found, even)) in within.iter_mut().zip(found.into_iter().zip(even)) {
-            *within += u64::from(found <= 0.25 * even);
+        for (within, (regret, even)) in within.iter_mut().zip(learned.into_iter().zip(even)) {
+            *within += u64::from(regret <= 0.25 * even);
         }
     }
     within
@@ -247,7 +247,7 @@ fn strategies() -> [(&'static str, bool, SearchSettings); 3] {
     [("tree", false, base()), ("integrated", true, base()), ("sequential", false, sequential)]
 }
 
-/// A router that sees, for each sample, the context of another random sample of the batch.
+/// Router that sees, for each sample, the context of another random sample of the batch.
 #[derive(Debug, Clone)]
 struct ShuffledContexts(Box<dyn Learner>);
 
@@ -303,11 +303,11 @@ fn default_settings_find_planted_depths_from_the_context_alone() {
     for seed in 0..5 {
         let settings = SearchSettings::default;
         let [even, _] = regret(&mut planted_search(false, settings()), |rng| Mode::Random(rng), seed);
-        let [found, _] = regret(&mut planted_search(false, settings()), |rng| Mode::Explore(rng), seed);
+        let [learned, _] = regret(&mut planted_search(false, settings()), |rng| Mode::Explore(rng), seed);
         let mut control = planted_search(false, settings());
         control.dynamic.router = Box::new(ShuffledContexts(control.dynamic.router.clone()));
         let [of_control, _] = regret(&mut control, |rng| Mode::Explore(rng), seed);
-        assert!(found <= 0.25 * even, "seed {seed}: {found} of {even}");
+        assert!(learned <= 0.25 * even, "seed {seed}: {learned} of {even}");
         // The best single exit has about a third of the regret of random ones.
         assert!(of_control > 0.25 * even, "seed {seed}, from contexts of other texts: {of_control} of {even}");
     }

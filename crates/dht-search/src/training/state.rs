@@ -1,4 +1,4 @@
-//! The state of a training in a checkpoint, without the parameters.
+//! State of a training run in a checkpoint, without the parameters.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::routing::Queues;
 use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
 
-/// The version of [`TrainingState`].
+/// Version of [`TrainingState`].
 const VERSION: u64 = 1;
 
 #[derive(Serialize, Deserialize)]
@@ -66,7 +66,7 @@ impl SearchObjective {
         to_value(state).map_err(of_state)
     }
 
-    /// The settings in which a stored state differs from this training.
+    /// Settings and properties of the space in which a stored state differs from this training run.
     pub(super) fn differences_from(&self, state: &Value) -> Result<Vec<SettingMismatch>> {
         check_version(state)?;
         let space = SearchSpace::deserialize(&state["space"]).map_err(of_state)?;
@@ -81,7 +81,8 @@ impl SearchObjective {
         Ok(SettingMismatch::between(&as_json(&space, &settings)?, &as_json(own, self.settings())?))
     }
 
-    /// Restores a state, and enters the next phase if the state is of that phase. A rejected state changes nothing.
+    /// Restores a stored state, and enters the next phase if the state is of that phase. A rejected state changes
+    /// nothing.
     pub(super) fn restore_training(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
         let state = TrainingState::read(state)?;
         self.exit_model().check_texts(training)?;
@@ -115,7 +116,7 @@ impl SearchObjective {
         }
         let shape = |queues: &Option<Queues>| queues.as_ref().map(Queues::shape);
         if shape(&state.queues) != shape(&self.queues) {
-            return Err(Error::state("queues", "those of these settings", "others"));
+            return Err(Error::state("queues", "the number and size of these settings", "others"));
         }
         if let Some(queues) = &state.queues {
             let answers = if self.dynamic.heads.reads_answers() { self.exit_model().classes() } else { 0 };
@@ -139,7 +140,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Restores both routers, or neither.
+    /// Restores both routers. If a state is rejected, neither changes.
     fn take_routers(&mut self, router: Value, heads: Value) -> Result<()> {
         let mut restored = self.dynamic.clone();
         restored.restore_routers(router, heads, |_, error| error)?;
@@ -147,7 +148,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Restores only the routers of a state.
+    /// Restores only the routers of a stored training state.
     pub(super) fn restore_routers(&mut self, state: Value) -> Result<()> {
         let TrainingState { router, heads, .. } = TrainingState::read(state)?;
         self.take_routers(router, heads)

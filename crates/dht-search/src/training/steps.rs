@@ -1,4 +1,4 @@
-//! The steps of a training: a batch runs, the encoder and the routers learn from its losses, and its cost is counted.
+//! Training steps: a batch runs, the encoder and the routers learn from its losses, and its cost is counted.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::objective::{SearchObjective, Step, stream};
 use crate::error::{Error, Result};
 use crate::settings::LossSource;
 
-/// Independent random streams: one for each step, and one for each queued batch.
+/// First numbers of two ranges of random streams: one stream for each step, and one for each queued batch.
 const ROUTING: u64 = 1 << 32;
 const QUEUEING: u64 = 1 << 48;
 
@@ -45,8 +45,8 @@ impl SearchObjective {
         batch.spans.lengths().map(|tokens| model.pre_pass_flops(tokens)).sum()
     }
 
-    /// The generator of a step's routes. The batches that are accumulated into one step use the generator in turn, so
-    /// that each draws different numbers.
+    /// Random generator of a step's routes. The batches that are accumulated into one step use the generator in turn,
+    /// so that each draws different numbers.
     fn routing(&mut self, progress: Progress) -> ChaCha8Rng {
         match self.routing.take() {
             Some((step, rng)) if step == progress.step => rng,
@@ -54,7 +54,7 @@ impl SearchObjective {
         }
     }
 
-    /// Computes loss, rewards and cost of a batch that has run.
+    /// Completes a batch after its forward pass: computes its loss, updates the routers and records its cost.
     fn finish(
         &mut self,
         batch: &PackedBatch,
@@ -124,7 +124,7 @@ impl SearchObjective {
     }
 }
 
-/// The samples of a batch, one by one.
+/// Splits a batch into its samples.
 fn samples_of(batch: &PackedBatch) -> impl Iterator<Item = Sample> + '_ {
     (0..batch.len()).map(|sample| {
         let rows = batch.spans.range(sample);

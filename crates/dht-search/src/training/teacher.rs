@@ -1,4 +1,4 @@
-//! Distillation from a teacher: a full model that was trained before.
+//! Distillation of the exits from a teacher, which is a full model that was trained before.
 
 use dht_transformer::{ForwardContext, PackedBatch, Task, TextClassifier};
 
@@ -8,14 +8,17 @@ use crate::settings::Teacher;
 
 impl SearchObjective {
     /// Sets the teacher that [`Teacher::Full`] requires: a trained classifier of any size, with the same classes and
-    /// tokens. The teacher is neither changed nor saved with the model, and must be set again for a resumed training.
+    /// tokens. The teacher is neither changed nor saved with the model. A resumed training run must set it again.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) when the settings require no such teacher, or the teacher is for another task, has other
-    /// classes, has fewer tokens in its vocabulary, or reads shorter texts than this model.
+    /// [`Argument`](dht_dynamic::Error::Argument) in these cases:
+    ///
+    /// * The settings require no teacher.
+    /// * The teacher is for another task, or has another number of classes.
+    /// * The teacher has fewer tokens in its vocabulary, or reads shorter texts, than this model.
     pub fn with_teacher(mut self, teacher: TextClassifier) -> Result<Self> {
         if !self.wants_teacher() {
-            let expected = "none, since soft_labels asks for no full teacher";
+            let expected = "none, since soft_labels requires no full teacher";
             return Err(Error::argument("teacher", expected, "one"));
         }
         if teacher.task() != Task::Class {
@@ -39,22 +42,22 @@ impl SearchObjective {
         self.settings().soft_labels.is_some_and(|soft| soft.teacher == Teacher::Full)
     }
 
-    /// Rejects a training without the required teacher.
+    /// Rejects a training run whose settings require a teacher if none was set.
     pub(crate) fn check_teacher(&self) -> Result<()> {
         if self.wants_teacher() { self.full_teacher().map(|_| ()) } else { Ok(()) }
     }
 
     fn full_teacher(&self) -> Result<&TextClassifier> {
-        let expected = "a trained classifier, given by with_teacher, since soft_labels asks for it";
+        let expected = "a trained classifier, set by with_teacher, since soft_labels requires it";
         self.teacher.as_ref().ok_or_else(|| Error::argument("teacher", expected, "none"))
     }
 
-    /// The logits of the full teacher, by sample and class.
+    /// Logits of the full teacher, by sample and class.
     pub(crate) fn full_teacher_logits(&self, batch: &PackedBatch) -> Result<Vec<Vec<f32>>> {
         Ok(self.full_teacher()?.logits(batch, &ForwardContext::inference())?.to_vec2()?)
     }
 
-    /// Records the FLOPs of the teacher for a batch.
+    /// Adds the FLOPs of the teacher's pass over a batch to the cost accounting.
     pub(crate) fn record_teacher(&mut self, batch: &PackedBatch) {
         if let Some(teacher) = &self.teacher {
             let flops = teacher.forward_flops((&batch.spans).into()).0;

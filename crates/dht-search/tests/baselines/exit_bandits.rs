@@ -10,11 +10,11 @@ use dht_toys::planted::{full_model, task};
 use dht_toys::rng;
 use rand::seq::SliceRandom;
 
-/// The toy's classifier, accelerated on 300 texts and 120 others, from which bandits learn.
+/// Toy classifier, accelerated on 300 texts, and 120 other texts from which bandits learn.
 fn accelerated(decided: Decided) -> Result<Accelerated> {
     let (train, held_out) = (task(300, 1), task(120, 7));
     let texts = Texts::new(&train).with_held_out(&held_out);
-    // With input embeddings exit 0 solves the task, and nothing is left to decide.
+    // With input embeddings exit 0 would solve the task, and there would be nothing to decide.
     let settings = AccelerateSettings { embeddings: false, ..AccelerateSettings::default() };
     let made = accelerate(full_model(Pooling::Mean), texts, &settings, &mut rng(5))?;
     let (bandits, flops) = ExitBandits::fit(&made.model, decided, &held_out, 16)?;
@@ -28,7 +28,7 @@ fn exit_bandits_beat_shuffled_routes_and_survive_a_save() -> Result<()> {
     let test = task(200, 9);
     for decided in [Decided::Once, Decided::AtEveryExit] {
         let Accelerated { model, report, .. } = accelerated(decided)?;
-        // λ prices cost: at 0 nothing that gains is too dear, at 10 nothing pays.
+        // λ is the price of cost: at 0 every gain is worth it, at 10 none is.
         let (dearest, cheapest) = (&report.curve[0], &report.curve[report.curve.len() - 1]);
         assert!(dearest.flops_ratio > cheapest.flops_ratio, "{decided:?}: {dearest:?} {cheapest:?}");
         let front_alone = evaluate(&model.with_speed(10.0)?, &test, 16)?;
@@ -36,7 +36,7 @@ fn exit_bandits_beat_shuffled_routes_and_survive_a_save() -> Result<()> {
         assert!(front_alone.routing_flops > 0, "the decision in front is counted");
         let decided_twice = model.router().flops(1) - model.router().flops(0);
         assert!(decided_twice > 0, "{decided:?}: the decision after the first layer is counted too");
-        // Where some texts go on, they are the right ones: shuffled, the same routes are worse.
+        // If only some texts continue, the bandits select the right ones: the same routes are worse when shuffled.
         let between =
             report.curve.iter().find(|point| (0.05..0.35).contains(&point.flops_ratio)).expect("a speed between");
         let chosen = evaluate(&model.with_speed(between.speed)?, &test, 16)?;

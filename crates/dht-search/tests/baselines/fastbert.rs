@@ -1,4 +1,5 @@
-//! FastBERT: at speed 0 it is its backbone, its exits learn from it alone, and every speed follows from the exits' answers.
+//! FastBERT: at speed 0 it is its backbone, its exits learn from it alone, and every speed follows from the exits'
+//! answers.
 
 use candle_core::Device;
 use dht_dynamic::Error as Dynamic;
@@ -23,14 +24,14 @@ fn fastbert(pooling: Pooling, settings: FastBertSettings, seed: u64) -> Result<F
     fastbert::fastbert(full_model(pooling), &settings, &mut rng(seed))
 }
 
-/// Exits of all kinds that the source or this crate has, small.
+/// Small exits of every kind that the source or this crate has.
 fn kinds() -> [FastBertSettings; 3] {
     let side = FastBertSettings { exit_kind: ExitKind::SideLayer { width: 8 }, ..FastBertSettings::default() };
     let linear = FastBertSettings { exit_kind: ExitKind::Linear, pooling: Pooling::Pooler, ..side.clone() };
     [FastBertSettings { exits: Some(vec![1, 3, LAYERS]), pooling: Pooling::Cls, ..side.clone() }, linear, side]
 }
 
-/// Exits without dropout, whose losses in training are those of inference.
+/// Exits without dropout, so that their losses are the same in training and at inference.
 fn linear() -> FastBertSettings {
     FastBertSettings { exit_kind: ExitKind::Linear, ..FastBertSettings::default() }
 }
@@ -42,13 +43,13 @@ fn trained(mut training: FrozenExits, epochs: usize, data: &EncodedDataset) -> R
 
 fn predictions(model: &dyn Predictor, data: &EncodedDataset) -> Result<Vec<Prediction>> {
     let ctx = ForwardContext::inference();
-    let mut found = vec![None; data.len()];
+    let mut predictions = vec![None; data.len()];
     for rows in PackedBatch::longest_first(&data.lengths(), 16)? {
         for (row, prediction) in rows.iter().zip(model.predict(&data.batch(&rows)?, &ctx)?.predictions) {
-            found[*row] = Some(prediction);
+            predictions[*row] = Some(prediction);
         }
     }
-    Ok(found.into_iter().flatten().collect())
+    Ok(predictions.into_iter().flatten().collect())
 }
 
 #[test]
@@ -170,7 +171,7 @@ fn cached_states_give_the_same_losses_for_fewer_flops() -> Result<()> {
     Ok(())
 }
 
-/// Every text leaves at one exit, which is read for those that leave alone.
+/// Rule by which every text leaves at one exit. An exit is then read only for the texts that leave there.
 #[derive(Debug)]
 struct LeaveAt(usize);
 
@@ -184,7 +185,7 @@ impl ExitRule for LeaveAt {
     }
 }
 
-/// A FastBERT whose exits have learned.
+/// FastBERT whose exits have learned.
 fn learned() -> Result<DynamicModel> {
     Ok(trained(fastbert(Pooling::Mean, kinds()[2].clone(), 1)?, 6, &task(300, 1))?.into_model())
 }
@@ -215,12 +216,12 @@ fn one_pass_gives_the_answers_of_every_exit_and_speed() -> Result<()> {
     let entropy = |row: &[f64]| -> f64 { row.iter().map(|log| -log.exp() * log).sum::<f64>() / (CLASSES as f64).ln() };
     let mut depths = Vec::new();
     for speed in [0.0, 0.2, 0.4, 0.6, 0.8, 2.0] {
-        let found = evaluate(&model.with_speed(speed)?, &test, 16)?;
-        for (row, route) in found.routes.iter().enumerate() {
+        let evaluation = evaluate(&model.with_speed(speed)?, &test, 16)?;
+        for (row, route) in evaluation.routes.iter().enumerate() {
             let leaves = (0..LAYERS - 1).find(|exit| entropy(by_exit[*exit].row(row)) < speed);
             assert_eq!(route.depth(), leaves.unwrap_or(LAYERS - 1) + 1, "speed {speed}, row {row}");
         }
-        depths.push(found.routes.iter().map(Route::depth).sum::<usize>());
+        depths.push(evaluation.routes.iter().map(Route::depth).sum::<usize>());
     }
     assert!(depths.is_sorted_by(|slow, fast| slow >= fast), "{depths:?}");
     assert!(

@@ -23,7 +23,7 @@ fn full_route() -> Result<Route> {
     Ok(Route::truncated(ModelShape { layers: LAYERS, heads: HEADS }, LAYERS)?)
 }
 
-/// A model that has begun to learn the task, so that its exits disagree on some texts.
+/// Model that has begun to learn the task, so that its exits disagree on some texts.
 fn trained() -> Result<SearchObjective> {
     let mut search = training(&PabeeSettings { patience: 1, ..PabeeSettings::default() }, 1)?;
     Trainer::new(train_settings(1)).fit(&mut search, &task(150, 1), &nothing(), &mut ())?;
@@ -37,7 +37,7 @@ fn in_training_every_text_trains_every_exit_weighted_by_depth() -> Result<()> {
     assert_eq!(routes, [(&full_route()?.to_string(), &150)]);
     assert_eq!(Baseline::flops(&search), search.accounting().flops);
 
-    // Without dropout the first loss is Σ j·CEⱼ / Σ j of the fresh model.
+    // Without dropout the first loss is Σ j·CEⱼ / Σ j of the untrained model.
     let (rng, mut config) = (&mut rng(1), config([LAYERS, HEADS, 16, 20], 0.5));
     (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
     let mut search = pabee(dht_toys::encoder(&config, rng), CLASSES, &PabeeSettings::default(), rng)?;
@@ -72,16 +72,16 @@ fn a_text_exits_where_the_agreement_count_reaches_the_patience() -> Result<()> {
     let class = |row: &[f64]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).expect("a class");
     let mut sums = Vec::new();
     for patience in 1..=LAYERS {
-        let found = evaluate(&model.with_speed(1.0 / patience as f64)?, &test, 16)?;
-        for (row, route) in found.routes.iter().enumerate() {
+        let evaluation = evaluate(&model.with_speed(1.0 / patience as f64)?, &test, 16)?;
+        for (row, route) in evaluation.routes.iter().enumerate() {
             let classes: Vec<usize> = by_exit.iter().map(|rows| class(rows.row(row))).collect();
             // The first exit that agrees with each of the `patience` exits before it.
             let agrees = |exit: &usize| classes[exit - patience..=*exit].iter().all(|own| *own == classes[*exit]);
             let exit = (patience..LAYERS - 1).find(agrees).unwrap_or(LAYERS - 1);
             assert_eq!(route.depth(), exit + 1, "patience {patience}: {classes:?}");
-            assert_eq!(found.labels[row] as usize, classes[exit]);
+            assert_eq!(evaluation.labels[row] as usize, classes[exit]);
         }
-        sums.push(found.routes.iter().map(Route::depth).sum::<usize>());
+        sums.push(evaluation.routes.iter().map(Route::depth).sum::<usize>());
     }
     assert!(sums.is_sorted() && sums[0] > 2 * 120 && sums[0] < sums[1] && sums[3] == LAYERS * 120, "{sums:?}");
     Ok(())
@@ -152,7 +152,7 @@ fn as_a_model_of_early_exits_it_predicts_the_same() -> Result<()> {
         let model = model.with_speed(1.0 / patience)?;
         let (own, exits) = (evaluate(&model, &test, 16)?, evaluate(&model.to_dynamic()?, &test, 16)?);
         assert_eq!((&own.labels, &own.losses, &own.row_flops), (&exits.labels, &exits.losses, &exits.row_flops));
-        let depths = |found: &Evaluation| found.routes.iter().map(Route::depth).collect::<Vec<_>>();
+        let depths = |evaluation: &Evaluation| evaluation.routes.iter().map(Route::depth).collect::<Vec<_>>();
         assert_eq!(depths(&own), depths(&exits), "patience {patience}");
     }
     Ok(())

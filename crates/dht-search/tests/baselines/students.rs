@@ -82,7 +82,7 @@ fn truncations_differ_from_their_distillation_in_the_loss_alone() -> Result<()> 
 
 #[test]
 fn a_student_follows_its_teacher_and_a_truncation_the_labels() -> Result<()> {
-    // The labels of these texts are all wrong, so that only a teacher tells the truth.
+    // The labels of all texts are wrong, so that only a teacher has the right answers.
     let mut wrong = task(300, 1);
     wrong.samples.iter_mut().for_each(|sample| sample.label = (sample.label + 1) % CLASSES as u32);
     let (teacher, test) = (full_model(Pooling::Mean), task(100, 7));

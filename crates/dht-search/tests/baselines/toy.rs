@@ -1,4 +1,4 @@
-//! The resumption of a baseline's training.
+//! Resumption of a baseline's training.
 
 use std::fmt::Debug;
 
@@ -6,8 +6,8 @@ use dht_search::Result;
 use dht_search::transformer::Objective;
 use dht_toys::planted::task;
 
-/// Trains the objective of `build` (by seed of its initial weights) without and with an interruption, and compares weights,
-/// states and histories.
+/// Trains the objective of `build` (by seed of its initial weights) without and with an interruption, and compares
+/// weights, states and histories.
 pub fn assert_resumes<O: Objective<Error: Debug>>(build: impl Fn(u64) -> Result<O>) {
     let state = |objective: &O| {
         let mut state = objective.state().expect("a state");

@@ -1,4 +1,4 @@
-//! The controls: fixed, random and oracle routes, and the regret.
+//! Controls: fixed, random and oracle routes, and the regret.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Forged states, which no training wrote: they are refused and change nothing, or do no harm.
+//! Forged states, which no training run wrote: they are rejected and change nothing, or do no harm.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +23,7 @@ fn integrated(settings: SearchSettings) -> Result<SearchObjective> {
     model_of(Preset::FDht, settings, 1)
 }
 
-/// The field by which a state is refused; the model must be unchanged.
+/// Field that the error names when a state is rejected; the model must be unchanged.
 fn refused(model: &mut SearchObjective, state: Value, training: &EncodedDataset) -> Result<&'static str> {
     let before = weights_and_state(model)?;
     let error = model.restore(state, training).expect_err("a forged state was taken");
@@ -112,24 +112,24 @@ fn a_rejected_state_of_the_next_space_keeps_the_first_space() -> Result<()> {
     Ok(())
 }
 
-/// The paths of all values in a state; of a large array only the ends.
-fn paths(value: &Value, path: String, found: &mut Vec<String>) {
+/// Paths of all values in a state. A large array has only the paths of its first and last values.
+fn paths(value: &Value, path: String, list: &mut Vec<String>) {
     match value {
         Value::Array(items) => {
             let ends = [0, 1, items.len().saturating_sub(1)];
             items.iter().enumerate().filter(|(index, _)| ends.contains(index)).for_each(|(index, item)| {
-                paths(item, format!("{path}/{index}"), found);
+                paths(item, format!("{path}/{index}"), list);
             });
         }
         Value::Object(fields) => {
-            fields.iter().for_each(|(key, item)| paths(item, format!("{path}/{}", key.replace('/', "~1")), found));
+            fields.iter().for_each(|(key, item)| paths(item, format!("{path}/{}", key.replace('/', "~1")), list));
         }
         _ => {}
     }
-    found.push(path);
+    list.push(path);
 }
 
-/// Another value to replace one.
+/// Different value that replaces a value.
 fn other<R: Rng>(value: &Value, rng: &mut R) -> Value {
     let mut others = vec![Value::Null, json!(0), json!(-1), json!(1e308), json!(u64::MAX), json!([])];
     if let Value::Array(items) = value {
@@ -178,11 +178,11 @@ fn whatever_is_changed_in_a_state_nothing_panics() -> Result<()> {
             model.offer(training.batch(&[20, 21, 22, 23])?, Progress { seed: 3, step: 50, epoch: 1, share: 0.9 })?;
             state = model.state()?;
         }
-        let mut found = Vec::new();
-        paths(&state, String::new(), &mut found);
+        let mut list = Vec::new();
+        paths(&state, String::new(), &mut list);
         // Grouped by field, so that the many values of a factor do not hide the rest.
         let mut kinds: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for path in found {
+        for path in list {
             let kind = path.split('/').map(|part| part.parse::<usize>().map_or(part, |_| "#")).collect::<Vec<_>>();
             kinds.entry(kind.join("/")).or_default().push(path);
         }

@@ -139,7 +139,7 @@ fn multi_label_and_numeric_targets_are_rejected_by_a_search() -> Result<()> {
     assert!(error.to_string().starts_with("targets is 1 in row 0, expected none, for a model of classes"));
     assert!(weights_and_state(&untrained)? == before);
     assert_eq!(refused(evaluate(untrained.model(), &numeric, 2)), "targets");
-    // Validation rows alone, and a training that is resumed.
+    // Validation rows alone, and a resumed training run.
     assert_eq!(refused(Trainer::new(train_settings()).fit(&mut untrained, &task(37, 1), &numeric, &mut ())), "targets");
     let state = untrained.state()?;
     assert_eq!(refused(untrained.restore(state, &numeric)), "targets");

@@ -1,4 +1,4 @@
-//! Trainings of a dynamic model: losses, costs, resuming, saving, refused inputs.
+//! Training runs of a search model: losses, costs, resuming, saving, rejected inputs.
 
 mod controls;
 mod forged;

@@ -1,4 +1,4 @@
-//! Routers of a user's own: they run with the bandits' heads, and what they get wrong is refused.
+//! Custom routers: they run with the bandits' heads, and their invalid decisions are rejected.
 
 use dht_dynamic::Error as Dynamic;
 use dht_search::cost::{OwnCost, RouteCost};
@@ -18,7 +18,7 @@ use crate::toy::{CLASSES, HEADS, LAYERS, evaluate, kinds, model, task, train_set
 type Start = fn(usize, usize) -> Decisions;
 type AtExit = fn(&ExitView<'_>, &mut Decisions) -> dynamic::Result<()>;
 
-/// Decides by two functions and reads nothing.
+/// Router that decides by two functions and reads no exit.
 #[derive(Debug, Clone)]
 struct Own(Start, AtExit);
 
@@ -103,7 +103,7 @@ fn decisions_that_make_no_sense_are_refused_with_what_is_wrong() -> Result<()> {
     Ok(())
 }
 
-/// Keeps so many heads, in one head-set group of these indices.
+/// Decisions that keep a number of heads, with one head-set group of some samples.
 #[derive(Debug, Clone)]
 struct OwnHeads(fn(usize) -> Vec<usize>, usize);
 
@@ -176,7 +176,7 @@ fn in_an_integrated_space_a_router_takes_arms() -> Result<()> {
     let model = untrained(space.clone(), settings, CLASSES, 1)?;
     let arms = space.integrated_arms().to_vec();
     let mut search = SearchObjective::new(model.with_router(Box::new(ByTurns(space))))?;
-    // A training chooses the heads that every head set holds.
+    // A training run selects the pinned heads, which every head set contains.
     let (training, test) = (task(37, 1), task(30, 2));
     Trainer::new(train_settings()).fit(&mut search, &training, &test, &mut ())?;
     let evaluation = evaluate(search.model(), &test, 30)?;
@@ -184,7 +184,7 @@ fn in_an_integrated_space_a_router_takes_arms() -> Result<()> {
     Ok(())
 }
 
-/// All samples leave at the exit that its speed is.
+/// Router that sends all samples to the exit whose index is its speed.
 #[derive(Debug, Clone)]
 struct AtSpeed(f64);
 
@@ -245,7 +245,7 @@ fn a_model_with_a_router_of_its_own_is_loaded_with_it() -> Result<()> {
     Ok(())
 }
 
-/// The square of the share of layers.
+/// Square of the share of layers.
 #[derive(Debug)]
 struct Squared;
 
@@ -315,8 +315,8 @@ fn training_a_copied_model_leaves_the_model_as_it_is() -> Result<()> {
         Trainer::new(train_settings()).fit(&mut search, &training, &test, &mut ())?;
         let model = search.into_model();
         let answers = |model: &SearchModel| -> Result<_> {
-            let found = evaluate(model, &test, 8)?;
-            Ok((found.losses, found.routes, model.encoder().parameters().values()?))
+            let evaluation = evaluate(model, &test, 8)?;
+            Ok((evaluation.losses, evaluation.routes, model.encoder().parameters().values()?))
         };
         let before = answers(&model)?;
         let copy = model.deep_clone()?;
@@ -328,7 +328,7 @@ fn training_a_copied_model_leaves_the_model_as_it_is() -> Result<()> {
     Ok(())
 }
 
-/// Sends samples to exits by their id, notes both, and counts the samples that it learns from.
+/// Router that selects a sample's exit by its id, notes both, and counts the samples from which it learns.
 #[derive(Debug, Clone, Default)]
 struct Noting {
     learned: std::collections::BTreeMap<u64, u64>,

@@ -37,7 +37,7 @@ fn start() -> Progress {
     Progress { seed: 5, step: 0, epoch: 0, share: 0.0 }
 }
 
-/// One epoch of a training whose weights stay as they are.
+/// One epoch of a training run that does not change the weights.
 fn run_epoch(model: &mut SearchObjective, data: &EncodedDataset, progress: &mut Progress) -> Result<()> {
     for rows in (0..data.len()).collect::<Vec<_>>().chunks(BATCH) {
         model.offer(data.batch(rows)?, *progress)?;
@@ -52,13 +52,13 @@ fn run_epoch(model: &mut SearchObjective, data: &EncodedDataset, progress: &mut 
     Ok(())
 }
 
-/// The updates of each arm of the depth or joint bandit.
+/// Number of updates for each arm of the depth or joint bandit.
 fn updates(state: &Value) -> Vec<u64> {
     let arms = state["router"]["bandit"]["linear"]["policy"]["learned"].as_array().expect("the bandit's arms");
     arms.iter().map(|arm| arm["updates"].as_u64().expect("a count")).collect()
 }
 
-/// The share of the samples on routes through all layers.
+/// Share of the samples on routes through all layers.
 fn deepest(model: &SearchObjective, routes: &BTreeMap<String, u64>) -> Result<f64> {
     let mut deep = 0;
     for (route, count) in routes {
@@ -137,7 +137,7 @@ fn the_first_batch_is_chosen_for_and_learned_from() -> Result<()> {
     Ok(())
 }
 
-/// The rows in each queue, in their order.
+/// Rows in each queue, in their order.
 fn queued(model: &SearchObjective) -> Result<Vec<Vec<u64>>> {
     let state = model.state()?;
     let queues = state["queues"]["queues"].as_array().expect("queues").clone();
@@ -160,13 +160,13 @@ fn a_full_queue_is_one_batch_and_the_rest_drains_at_epoch_end() -> Result<()> {
         let expected: u64 = rows.iter().map(|row| base(row).total().0).sum();
         assert_eq!(model.accounting().flops - before, expected);
         // Each sample joins the queue of its depth, in the order of arrival.
-        let found = queued(&model)?;
+        let by_queue = queued(&model)?;
         for row in rows.iter().map(|row| *row as u64) {
-            let exits: Vec<usize> = (0..4).filter(|exit| found[*exit].contains(&row)).collect();
+            let exits: Vec<usize> = (0..4).filter(|exit| by_queue[*exit].contains(&row)).collect();
             assert_eq!(exits.len(), 1, "row {row} waits in one queue");
             by_hand[exits[0]].push(row);
         }
-        assert_eq!(found, by_hand);
+        assert_eq!(by_queue, by_hand);
         // While a queue is full, its first five samples leave as one batch; the others wait.
         while let Some(exit) = by_hand.iter().position(|queue| queue.len() >= SIZE) {
             let (trained, before) = (model.accounting().clone(), model.accounting().flops);
@@ -186,7 +186,7 @@ fn a_full_queue_is_one_batch_and_the_rest_drains_at_epoch_end() -> Result<()> {
         assert!(model.next_loss(progress, false)?.is_none(), "no queue is full");
     }
     assert!(steps > 2, "queues were full {steps} times");
-    // The epoch ends: what is left leaves too, the shallowest queue first.
+    // At the end of the epoch the remaining samples leave too, the shallowest queue first.
     let waiting: Vec<usize> = by_hand.iter().map(Vec::len).filter(|count| *count > 0).collect();
     assert!(!waiting.is_empty(), "nothing is left to be drained");
     for count in waiting {
@@ -264,7 +264,8 @@ fn the_second_phase_of_p_dht_runs_on_the_embedding_state() -> Result<()> {
         run_epoch(&mut model, &data, &mut progress)?;
         run_epoch(&mut model, &data, &mut progress)?;
         assert_eq!(model.model().space(), &space);
-        // Contexts of another meaning: nothing of the first phase's joint bandit stays. Otherwise arms start from old ones.
+        // Contexts of another meaning: nothing of the first phase's joint bandit stays. Otherwise arms start from old
+        // ones.
         let learned: u64 = updates(&model.state()?).iter().sum();
         assert_eq!(learned == 100, embedding, "{learned}");
         let trained = model.into_model();

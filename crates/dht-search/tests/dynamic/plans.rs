@@ -1,4 +1,4 @@
-//! Trainings that do more than train each sample on its route: full-model steps, held-out texts, soft labels.
+//! Training runs that do more than train each sample on its route: full-model steps, held-out texts, soft labels.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ const ROWS: u64 = 37;
 const FULL: SoftLabels = SoftLabels { teacher: Teacher::Full, weight: 0.5, temperature: 2.0 };
 const DEEPEST: SoftLabels = SoftLabels { teacher: Teacher::Deepest, ..FULL };
 
-/// The default settings with a warm-up that ends within the first epoch.
+/// Default settings with a warm-up that ends within the first epoch.
 fn default_settings() -> SearchSettings {
     kinds()[0].1.clone()
 }
@@ -40,12 +40,12 @@ fn trained(settings: &SearchSettings, data: &EncodedDataset) -> Result<SearchObj
     toy::trained(build(settings, 1)?, data)
 }
 
-/// The states of the routers in a training's state.
+/// States of both routers in the state of a training run.
 fn routers(state: &serde_json::Value) -> serde_json::Value {
     serde_json::json!([state["router"], state["heads"]])
 }
 
-/// The depth of each sample in the order of training, and the samples of each step.
+/// Depth of each sample in the order in which samples are trained on, and the samples of each step.
 fn depths_and_steps(settings: SearchSettings) -> Result<(Vec<usize>, Vec<usize>), Stop> {
     let mut observed = Observed::new(build(&settings, 1)?);
     let depths = Arc::new(Mutex::new(Vec::new()));
@@ -171,7 +171,7 @@ fn after_epoch_1_only_bandits_of_all_epochs_keep_learning() -> Result<()> {
 
 #[test]
 fn held_out_texts_train_the_bandits_and_never_the_model() -> Result<()> {
-    // All routes are drawn, so that what the bandits learn does not reach the model.
+    // All routes are random, so that the bandits' learned state has no effect on the model.
     let loss_source = LossSource::HeldOut { share: 0.25 };
     let settings = SearchSettings { explore_share: 1.0, loss_source, ..default_settings() };
     let data = task(ROWS, 1);
@@ -182,17 +182,17 @@ fn held_out_texts_train_the_bandits_and_never_the_model() -> Result<()> {
     assert_eq!(plain.accounting().routes.values().sum::<u64>(), 2 * (ROWS - held_out));
     assert!(plain.accounting().held_out_flops > 0 && plain.accounting().held_out_flops < plain.accounting().flops);
     let (weights, state) = (bits(plain.parameters()), plain.state()?);
-    let mut found = 0;
+    let mut untrained = 0;
     for row in 0..ROWS as usize {
         let mut changed = data.clone();
         changed.samples[row].label = (changed.samples[row].label + 1) % CLASSES as u32;
         let model = trained(&settings, &changed)?;
         if bits(model.parameters()) == weights {
-            found += 1;
+            untrained += 1;
             assert_ne!(routers(&model.state()?), routers(&state), "nothing learns from text {row}");
         }
     }
-    assert_eq!(found, held_out);
+    assert_eq!(untrained, held_out);
     // Without held-out texts the training uses every text.
     let all = trained(&SearchSettings { loss_source: LossSource::AllEpochs, ..settings }, &data)?;
     assert_eq!((all.accounting().samples, all.accounting().held_out_samples), (2 * ROWS, 0));
@@ -223,7 +223,7 @@ fn a_teacher_that_does_not_fit_or_is_not_asked_for_is_refused() -> Result<()> {
         model(SearchSettings { soft_labels: Some(DEEPEST), ..default_settings() }, 1)?.with_teacher(teacher(3)?)
     ));
     assert!(refused(model(asking.clone(), 1)?.with_teacher(teacher(4)?)));
-    // Without one there is no training, and none to be resumed.
+    // Without a teacher no training run can start or be resumed.
     let (data, progress) = (task(ROWS, 1), Progress { seed: 5, step: 0, epoch: 0, share: 0.0 });
     let mut alone = model(asking.clone(), 1)?;
     assert!(matches!(alone.prepare(&data, progress), Err(Error::Dynamic(Dynamic::Argument { name: "teacher", .. }))));

@@ -1,4 +1,4 @@
-//! Stopped and resumed, a training ends with the bits of one that was not.
+//! A training run that is stopped and resumed ends with the same bits as an uninterrupted run.
 
 use dht_search::transformer::{Objective, TrainSettings, Trainer};
 use dht_search::{Result, SearchObjective, SearchSettings};
@@ -9,11 +9,11 @@ use crate::toy::{Observed, Stop, evaluate, kinds, model, task, train_settings, w
 /// Five batches an epoch, the last of them short; two epochs.
 const ROWS: u64 = 37;
 
-/// Trains the model of `build` (by seed of the initial weights) without and with an interruption, and compares the results.
-/// Returns whether a sample was queued when a training stopped.
+/// Trains the model of `build` (by seed of the initial weights) without and with an interruption, and compares the
+/// results. Returns whether a sample was queued when a training run stopped.
 pub fn check(name: &str, build: &dyn Fn(u64) -> Result<SearchObjective>) -> Result<bool, Stop> {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
-    // The last weights, not the best, so that nothing hides how the training ended.
+    // The last weights, not the best: the best could hide a difference at the end.
     let settings = TrainSettings { keep_best: false, ..train_settings() };
     let mut uninterrupted = build(1)?;
     let history = Trainer::new(settings.clone()).fit(&mut uninterrupted, &training, &validation, &mut ())?;

@@ -1,4 +1,5 @@
-//! Every kind of search: resumed to the bit, saved and loaded unchanged, and each of its options has an effect.
+//! Tests of every kind of search: it resumes with the same bits, is saved and loaded unchanged, and each option has an
+//! effect.
 
 use std::collections::BTreeSet;
 
@@ -165,7 +166,7 @@ fn invalid_searches_are_rejected_by_the_name_of_the_setting() -> Result<()> {
     Ok(())
 }
 
-/// The head sets that a training chose, by group.
+/// Head sets that a training run selected, by group.
 fn head_sets(model: &SearchObjective) -> usize {
     model.accounting().curves.curves(1000).heads.iter().map(|group| group.sets.len()).sum()
 }

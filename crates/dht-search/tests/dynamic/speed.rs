@@ -1,4 +1,4 @@
-//! The speed of a trained model: its cost by speed, and calibration to a budget.
+//! Speed of a trained model: its cost by speed, and calibration to a budget.
 
 use std::sync::OnceLock;
 
@@ -12,7 +12,7 @@ use dht_toys::{refused, whole_batch};
 
 use crate::toy::{self, model, nothing, task, weights_and_state_of, without_dropout};
 
-/// A model that has learned the task, with all heads in every group or with T-DHT's options.
+/// Model that has learned the task, with all heads in every group or with T-DHT's options.
 pub fn trained(all_heads: bool) -> Result<SearchModel> {
     // A short training on random routes: depth still pays for some texts, so that the speed has a range.
     let defaults = SearchSettings::default();
@@ -23,10 +23,10 @@ pub fn trained(all_heads: bool) -> Result<SearchModel> {
 /// One model for all tests of this file that only read it.
 fn shared() -> &'static SearchModel {
     static MODEL: OnceLock<SearchModel> = OnceLock::new();
-    MODEL.get_or_init(|| trained(false).expect("a training"))
+    MODEL.get_or_init(|| trained(false).expect("a training run"))
 }
 
-/// The shared model as a curve takes it.
+/// Shared model in the form that a curve requires.
 fn routed() -> DynamicModel {
     shared().clone().into()
 }
@@ -67,13 +67,13 @@ fn a_calibrated_model_costs_its_budget() -> Result<()> {
     let budgets = curve.budgets(9);
     assert_eq!((budgets.len(), budgets[0], budgets[8]), (9, least, most));
     for target in budgets {
-        let found = curve.calibrate(target)?;
-        assert_eq!(ratio(shared(), &texts, found.speed)?, found.flops_ratio);
-        within += u32::from((found.flops_ratio - target).abs() <= Speed::TOLERANCE);
+        let calibrated = curve.calibrate(target)?;
+        assert_eq!(ratio(shared(), &texts, calibrated.speed)?, calibrated.flops_ratio);
+        within += u32::from((calibrated.flops_ratio - target).abs() <= Speed::TOLERANCE);
         // Where it is not within the tolerance it is below, and the next lower speed is above.
-        assert!(found.flops_ratio <= target + Speed::TOLERANCE, "{target}: {found:?}");
-        if found.flops_ratio < target - Speed::TOLERANCE {
-            assert!(ratio(shared(), &texts, found.speed / 1.002)? > target, "{target}: {found:?}");
+        assert!(calibrated.flops_ratio <= target + Speed::TOLERANCE, "{target}: {calibrated:?}");
+        if calibrated.flops_ratio < target - Speed::TOLERANCE {
+            assert!(ratio(shared(), &texts, calibrated.speed / 1.002)? > target, "{target}: {calibrated:?}");
         }
     }
     assert!(within >= 7, "{within} of nine");

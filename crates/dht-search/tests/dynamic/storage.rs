@@ -158,7 +158,7 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
     })?;
     assert!(matches!(other, Error::Dynamic(Dynamic::Argument { name: "space", .. })), "{other}");
 
-    // The checkpoint of a training is valid, but not a model.
+    // The checkpoint of a training run is valid, but not a model.
     let training = task(20, 1);
     let checkpoint = CheckpointSettings { path: file.clone(), every_steps: 1, resume: false };
     let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(train_settings()) };

@@ -1,4 +1,4 @@
-//! The entropy threshold: what it does at both ends and between, and that a budget of FLOPs finds it.
+//! Entropy threshold: its effect at both ends and between, and its calibration to a budget of FLOPs.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
@@ -18,7 +18,7 @@ fn settings(threshold: f64) -> SearchSettings {
     SearchSettings { router, warm_up_contexts: 64, explore_power: 1.0, explore_share: 1.0, ..SearchSettings::default() }
 }
 
-/// A model with all heads in every group, without dropout, that has begun to learn the task.
+/// Model with all heads in every group, without dropout, that has begun to learn the task.
 fn trained() -> Result<SearchModel> {
     let mut search = without_dropout(true, settings(0.5))?;
     let settings = TrainSettings { optimizer: adamw(1e-2), ..train_settings() };
@@ -28,10 +28,10 @@ fn trained() -> Result<SearchModel> {
 
 fn shared() -> &'static SearchModel {
     static MODEL: OnceLock<SearchModel> = OnceLock::new();
-    MODEL.get_or_init(|| trained().expect("a training"))
+    MODEL.get_or_init(|| trained().expect("a training run"))
 }
 
-/// The depth at which each text leaves.
+/// Depth at which each text leaves.
 fn depths(model: &SearchModel, threshold: f64, texts: &EncodedDataset) -> Result<Vec<usize>> {
     let evaluation = evaluate(&model.with_speed(threshold)?, texts, 16)?;
     Ok(evaluation.routes.iter().map(|route| route.depth()).collect())
@@ -92,7 +92,7 @@ fn a_text_has_the_same_bits_for_every_batch_size() -> Result<()> {
 /// Checks that some texts leave at each exit.
 fn leave_everywhere(model: &SearchModel, texts: &EncodedDataset) -> bool {
     let depths = |evaluation: Evaluation| evaluation.routes.iter().map(|route| route.depth()).collect::<BTreeSet<_>>();
-    evaluate(model, texts, 16).is_ok_and(|found| depths(found).len() == model.space().exits().len())
+    evaluate(model, texts, 16).is_ok_and(|evaluation| depths(evaluation).len() == model.space().exits().len())
 }
 
 #[test]
@@ -109,8 +109,8 @@ fn a_budget_of_flops_finds_its_threshold() -> Result<()> {
         within += u32::from((speed.flops_ratio - target).abs() <= Speed::TOLERANCE);
     }
     assert!(within >= 7, "{within} of nine");
-    let found = calibrate(&model, &texts, (least + most) / 2.0, 16)?;
-    assert_eq!(shared().with_speed(found.speed)?.speed(), Some(found.speed));
+    let calibrated = calibrate(&model, &texts, (least + most) / 2.0, 16)?;
+    assert_eq!(shared().with_speed(calibrated.speed)?.speed(), Some(calibrated.speed));
     Ok(())
 }
 
@@ -118,7 +118,7 @@ fn a_budget_of_flops_finds_its_threshold() -> Result<()> {
 fn the_speed_is_the_threshold_and_leaves_lambda_unchanged() -> Result<()> {
     let faster = shared().with_speed(0.75)?;
     assert_eq!((faster.speed(), faster.lambda()), (Some(0.75), shared().lambda()));
-    // Rewards in which the cost is learned fix no λ, but the threshold is still free.
+    // Rewards in which the cost is learned have no λ, but the threshold can still be set.
     let settings = SearchSettings { reward_shape: RewardShape::Log, ..settings(0.5) };
     assert_eq!(model(settings, 1)?.into_model().with_speed(0.1)?.speed(), Some(0.1));
     Ok(())

@@ -1,4 +1,4 @@
-//! A task whose answer is planted, and a model small enough to train in a second.
+//! Toy task with known answers, and a model small enough to train in a second.
 
 use dht_dynamic::{Evaluation, Predictor};
 use dht_search::{
@@ -25,33 +25,33 @@ pub fn task(rows: u64, seed: u64) -> EncodedDataset {
     planted::texts(rows, seed, 1..7, 50)
 }
 
-/// No texts of the same classes.
+/// Data set with the same classes and no texts.
 pub fn nothing() -> EncodedDataset {
     task(0, 0)
 }
 
-/// An encoder with dropout, so that a step depends on its seed.
+/// Encoder with dropout, so that a step depends on its seed.
 pub fn encoder(layers: usize, seed: u64) -> Encoder {
     let config = BertConfig { max_position_embeddings: 10, ..config([layers, HEADS, 24, 50], 0.1) };
     dht_toys::encoder(&config, &mut rng(seed))
 }
 
-/// A model of 6 layers of 12 heads that is not trained.
+/// Model of 6 layers of 12 heads that is not trained.
 pub fn untrained(space: SearchSpace, settings: SearchSettings, classes: usize, seed: u64) -> Result<SearchModel> {
     SearchModel::new(encoder(LAYERS, seed), space, settings, classes, &mut rng(seed))
 }
 
-/// The training of a model in the space of a preset.
+/// Objective that trains a model in the space of a preset.
 pub fn model_of(preset: Preset, settings: SearchSettings, seed: u64) -> Result<SearchObjective> {
     SearchObjective::new(untrained(preset.space(LAYERS, HEADS)?, settings, CLASSES, seed)?)
 }
 
-/// The training of a model with exits 1, 2, 4, 6, and 8, 10 or 12 heads in each group.
+/// Objective that trains a model with exits 1, 2, 4, 6, and 8, 10 or 12 heads in each group.
 pub fn model(settings: SearchSettings, seed: u64) -> Result<SearchObjective> {
     model_of(Preset::TDht, settings, seed)
 }
 
-/// The training of a model without dropout, with all heads in every group or with T-DHT's options.
+/// Objective that trains a model without dropout, with all heads in every group or with T-DHT's options.
 pub fn without_dropout(all_heads: bool, settings: SearchSettings) -> Result<SearchObjective> {
     let mut space = Preset::TDht.space(LAYERS, HEADS)?.config().clone();
     if all_heads {
@@ -69,7 +69,7 @@ pub fn trained(mut model: SearchObjective, training: &EncodedDataset) -> Result<
     Ok(model)
 }
 
-/// The settings by name, each with a warm-up that ends within the first epoch: the default and the paper's, in flight
+/// Settings by name, each with a warm-up that ends within the first epoch: the default and the paper's, in flight
 /// and with queues.
 pub fn kinds() -> [(&'static str, SearchSettings); 4] {
     let defaults = SearchSettings { warm_up_contexts: 16, arm_feature_texts: Some(20), ..SearchSettings::default() };
@@ -87,33 +87,33 @@ pub fn train_settings() -> TrainSettings {
     dht_toys::train_settings(2)
 }
 
-/// A cost accounting without its seconds, which differ between runs.
+/// Cost accounting without its seconds, which differ between runs.
 pub fn accounting_without_seconds(accounting: &CostAccounting) -> CostAccounting {
     CostAccounting { bandit_seconds: 0.0, ..accounting.clone() }
 }
 
-/// The result of a training: weights, routers, queues and costs, without seconds.
+/// Result of a training run: weights, routers, queues and costs, without seconds.
 pub fn weights_and_state(model: &SearchObjective) -> Result<(Bits, serde_json::Value)> {
     let mut state = model.state()?;
     state["accounting"]["bandit_seconds"] = 0.into();
     Ok((bits(model.parameters()), state))
 }
 
-/// Weights and state of a model that is not in training.
+/// Weights and routers of a model outside a training run.
 pub fn weights_and_state_of(model: &SearchModel) -> Result<(Bits, serde_json::Value)> {
     weights_and_state(&SearchObjective::new(model.clone())?)
 }
 
-/// Observes a training, and stops it after a number of batches.
+/// Observer that records a training run, and stops it after a number of batches.
 pub struct Observed {
     pub model: SearchObjective,
-    /// Rows of the batches as they come.
+    /// Rows of the batches, in the order of arrival.
     pub order: Vec<u64>,
     /// For each step: its samples, and whether the queues were drained.
     pub steps: Vec<(usize, bool)>,
-    /// Batches before the training stops.
+    /// Number of batches after which the training run stops.
     pub stop_after: Option<usize>,
-    /// Batches so far.
+    /// Number of batches so far.
     pub offers: usize,
 }
 
@@ -147,7 +147,7 @@ impl From<dht_dynamic::Error> for Stop {
     }
 }
 
-/// As [`dht_dynamic::evaluate`], with the errors of a search.
+/// Calls [`dht_dynamic::evaluate`], with the error type of a search.
 pub fn evaluate(model: &dyn Predictor, texts: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     Ok(dht_dynamic::evaluate(model, texts, batch_size)?)
 }

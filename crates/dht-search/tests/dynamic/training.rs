@@ -1,4 +1,4 @@
-//! Steps and epochs of a training.
+//! Steps and epochs of a training run.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use crate::toy::{
 
 const ROWS: u64 = 37;
 
-/// The values of a gradient on the CPU.
+/// Values of a gradient, copied to the CPU.
 fn values(gradient: &Gradient) -> &[f32] {
     match gradient {
         Gradient::Dense(values) | Gradient::Rows { values, .. } => values,

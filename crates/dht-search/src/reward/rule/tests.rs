@@ -70,15 +70,15 @@ fn an_empty_batch_changes_nothing() {
 
 #[test]
 fn each_shape_gives_its_formula() {
-    let given = |shape| {
+    let reward_of = |shape| {
         let mut reference = RewardReference { mean: 6.0, weight: 1.0 };
         rule(shape, RewardMemory::PreviousBatch).rewards(&mut reference, &deltas(&[0.25], 3)).unwrap()[0]
     };
     // δ = .75 and ρ = 8.
-    assert_eq!(given(RewardShape::Ratio), Reward { value: 16.0, ratio: 8.0 });
-    assert_eq!(given(RewardShape::Log).value, 2.0 * 8.0_f64.ln());
-    assert_eq!(given(RewardShape::Clipped { max: 4.0 }), Reward { value: 8.0, ratio: 8.0 });
-    assert_eq!(given(RewardShape::Utility { lambda: 3.0 }), Reward { value: -0.25, ratio: 8.0 });
+    assert_eq!(reward_of(RewardShape::Ratio), Reward { value: 16.0, ratio: 8.0 });
+    assert_eq!(reward_of(RewardShape::Log).value, 2.0 * 8.0_f64.ln());
+    assert_eq!(reward_of(RewardShape::Clipped { max: 4.0 }), Reward { value: 8.0, ratio: 8.0 });
+    assert_eq!(reward_of(RewardShape::Utility { lambda: 3.0 }), Reward { value: -0.25, ratio: 8.0 });
 }
 
 #[test]

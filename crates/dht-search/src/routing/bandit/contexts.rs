@@ -1,4 +1,4 @@
-//! The raw contexts of the depth bandits.
+//! Contexts of the depth bandits, before scaling.
 
 use dht_dynamic::router::ExitView;
 
@@ -6,8 +6,8 @@ use super::setup::Setup;
 use crate::error::Result;
 use crate::features::{Rows, pooled, signals_of};
 
-/// Returns the raw contexts of samples at an exit: the pooled state, then the exit's signals, if the settings include
-/// them.
+/// Computes the raw contexts of samples at an exit: the pooled state, then the exit's signals. The settings define
+/// which of the two are included.
 pub(super) fn contexts(setup: &Setup, view: &ExitView<'_>) -> Result<Rows> {
     let mut contexts = vec![Vec::new(); view.members.len()];
     if setup.settings.context.has_state() {

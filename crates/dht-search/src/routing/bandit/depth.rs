@@ -1,6 +1,7 @@
-//! Router that decides depth once, from the state after the base layers. In a tree search the depth bandit (UCB_L in
-//! the paper, section 4.2.1) selects an exit; in an integrated search the joint bandit (UCB_cp, section 4.2.2) selects
-//! depth and heads at once.
+//! Router that decides depth once, from the state after the base layers.
+//!
+//! In a tree search the depth bandit (UCB_L in the paper, section 4.2.1) selects an exit. In an integrated search the
+//! joint bandit (UCB_cp, section 4.2.2) selects depth and heads at once.
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use dht_dynamic::passage::Trace;
 use dht_dynamic::router::{Decisions, ExitView, Mode};
 use dht_dynamic::{Route, Router};
 
-/// The name of this router's state in errors.
+/// Name of the router's state in error messages.
 const STATE: &str = "depth bandit";
 
 /// Router that decides depth once, from the state after the base layers.
@@ -31,7 +32,7 @@ pub(crate) struct DepthRouter {
     pub(super) learned: Learned,
 }
 
-/// The learned state of the bandit.
+/// Learned state of the depth router.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Learned {
@@ -70,9 +71,9 @@ impl Router for DepthRouter {
             true => last,
             false => (0..arms.len()).max_by_key(|arm| (depths[*arm], kept(&arms[*arm]))).unwrap_or_default(),
         };
-        let mut chosen = Vec::with_capacity(contexts.len());
+        let mut selected = Vec::with_capacity(contexts.len());
         for (context, tokens) in contexts.iter().zip(view.lengths()) {
-            chosen.push(if let Some(rng) = at_random(mode, warm) {
+            selected.push(if let Some(rng) = at_random(mode, warm) {
                 setup.random_by_depth(&depths, rng)
             } else if warm {
                 choose(&linear, setup, features, context, tokens, mode)?
@@ -80,7 +81,7 @@ impl Router for DepthRouter {
                 full
             });
         }
-        *decisions = if tree { Decisions::leaving_at(chosen) } else { taking_arms(&setup.space, &chosen)? };
+        *decisions = if tree { Decisions::leaving_at(selected) } else { taking_arms(&setup.space, &selected)? };
         decisions.notes = contexts;
         Ok(())
     }
@@ -134,8 +135,8 @@ impl Learner for DepthRouter {
         self.setup.set_lambda(lambda)
     }
 
-    /// Changes to another integrated space. If contexts come from the same layers, new arms start from the nearest old
-    /// arms, and the scaling is kept. Otherwise the bandit starts from scratch.
+    /// Changes to another integrated space. If contexts come from the same layers as before, each new arm starts from
+    /// the nearest old arm, and the scaling is kept. Otherwise the bandit starts from scratch.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
             return Err(Error::argument("space", "an integrated search", "a tree search"));
@@ -192,8 +193,8 @@ impl Learner for DepthRouter {
     }
 }
 
-/// Bandit with one arm for each exit of a tree search, or for each route of an integrated one, and contexts \[x ; z\]
-/// or \[x ; 1\] (pooled state x, arm feature z).
+/// Bandit with one arm for each exit of a tree search, or for each route of an integrated search. Its contexts are
+/// \[x ; z\] or \[x ; 1\], with the pooled state x and the arm feature z.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DepthBandit {
@@ -215,8 +216,10 @@ impl DepthBandit {
         Ok(Self { linear, reference: RewardReference::default() })
     }
 
-    /// Updates the arm of each sample from its reward. With nested feedback it also updates the arms that the sample
-    /// passed: the earlier exits or, in an integrated search, the routes to these exits with the same number of heads.
+    /// Updates the arm of each sample from its reward.
+    ///
+    /// With nested feedback the arms that the sample passed are also updated: the earlier exits or, in an integrated
+    /// search, the routes to the earlier exits with the same number of heads.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -266,7 +269,7 @@ fn of_arms<'a>(setup: &Setup, features: Option<&'a ArmFeatures>) -> Option<&'a [
     features.map(|features| if setup.space.is_tree() { &*features.depth } else { &*features.arms })
 }
 
-/// The arm that leaves at an exit and keeps this number of heads in all its dynamic groups.
+/// Index of the arm that leaves at an exit and keeps `heads` heads in all its dynamic groups.
 fn arm_of(space: &SearchSpace, exit: usize, heads: usize) -> Option<usize> {
     let groups = space.groups_before(exit).len();
     let route = space.route_keeping(exit, &vec![heads; groups]).ok()?;

@@ -23,10 +23,10 @@ use crate::routing::losses::Losses;
 use crate::settings::{ContextDesign, SearchSettings};
 use crate::space::{SearchSpace, SpaceConfig};
 
-/// The name of this router's state in errors.
+/// Name of the router's state in error messages.
 const STATE: &str = "exit bandits";
-/// The number of contexts that the bandits observe before they learn: signals have fixed ranges, so that no scaling is
-/// needed.
+/// Number of contexts that the bandits observe before they learn. It is small, because signals have fixed ranges and
+/// need no scaling.
 const WARM_UP: usize = 2;
 
 /// Number of exit decisions for a text, not counting the decision at an n-gram exit.
@@ -35,21 +35,22 @@ const WARM_UP: usize = 2;
 pub enum Decided {
     /// One decision among all exits, at the first exit after a layer.
     Once,
-    /// A decision at every exit.
+    /// Decision at every exit.
     AtEveryExit,
 }
 
-/// Linear bandits at the exits of a [`DynamicModel`]. From the signals of an exit (entropy, margin, length) they
-/// predict the gain of each deeper exit, loss(e) − loss(e′). A text continues while the gain of some deeper exit
-/// exceeds its price, λ·(cost(e′) − cost(e)). λ is the router's speed. The bandits are fitted on labelled texts whose
-/// losses at all exits are known, and do not learn in service.
+/// Linear bandits that decide at which exit the texts of a [`DynamicModel`] leave.
+///
+/// From the signals of an exit e (entropy, margin, length) they predict the gain of each deeper exit e′, loss(e) −
+/// loss(e′). A text continues while the gain of some deeper exit exceeds its price, λ·(cost(e′) − cost(e)). λ is the
+/// router's speed. [`fit`](Self::fit) fits the bandits on labelled texts; they do not learn in service.
 #[derive(Debug, Clone)]
 pub struct ExitBandits {
     setup: Setup,
     learned: Learned,
 }
 
-/// Saved state: the sizes of the model, λ, and the learned bandits.
+/// Saved state of the exit bandits: the sizes of the model, λ, and the learned bandits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
@@ -57,19 +58,20 @@ struct Learned {
     block: BlockShape,
     classifier: ClassifierShape,
     lambda: f64,
-    /// The bandit at an n-gram exit, if there is one.
+    /// Bandit at an n-gram exit, if there is one.
     front: Option<FrontBandit>,
-    behind: Behind,
+    behind: LayerExitBandits,
 }
 
+/// Bandits at the exits after layers, by the number of decisions for a text.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Behind {
+enum LayerExitBandits {
     Once(Box<DepthBandit>),
     AtEveryExit(GainBandit),
 }
 
-impl Behind {
+impl LayerExitBandits {
     fn bandits(&self) -> &[LinearBandit] {
         match self {
             Self::Once(bandit) => std::slice::from_ref(&bandit.linear),
@@ -98,7 +100,7 @@ fn setup(learned: &Learned) -> Result<Setup> {
 }
 
 impl ExitBandits {
-    /// Untrained bandits at the exits of a model. λ is 0.
+    /// Creates untrained bandits at the exits of a model, with λ = 0.
     fn new(model: &ExitModel, with_front: bool, decided: Decided) -> Result<Self> {
         let (shape, block) = (model.shape(), model.encoder().block_shape());
         let config = SpaceConfig::of_full_heads(shape.layers, shape.heads, model.depths().to_vec());
@@ -106,21 +108,24 @@ impl ExitBandits {
         let space = SearchSpace::new(config)?;
         // Contexts do not depend on learned state, so that any bandit can be used to build the setup.
         let empty = |front, behind| Learned { space: space.clone(), block, classifier, lambda: 0.0, front, behind };
-        let setup = setup(&empty(None, Behind::AtEveryExit(GainBandit { at: Vec::new() })))?;
+        let setup = setup(&empty(None, LayerExitBandits::AtEveryExit(GainBandit { at: Vec::new() })))?;
         let behind = match decided {
-            Decided::Once => Behind::Once(Box::new(DepthBandit::new(&setup)?)),
-            Decided::AtEveryExit => Behind::AtEveryExit(GainBandit::new(&setup)?),
+            Decided::Once => LayerExitBandits::Once(Box::new(DepthBandit::new(&setup)?)),
+            Decided::AtEveryExit => LayerExitBandits::AtEveryExit(GainBandit::new(&setup)?),
         };
         let front = if with_front { Some(FrontBandit::new(&setup)?) } else { None };
         Ok(Self { learned: empty(front, behind), setup })
     }
 
-    /// Fits bandits on labelled texts with a frozen model; each text runs all layers, so that every arm learns. Use
-    /// texts on which neither the model nor its exits were fitted. Also returns the FLOPs of the passes and of the
+    /// Fits bandits on labelled texts with a frozen model. Also returns the FLOPs of the forward passes and of the
     /// updates.
     ///
+    /// Each text runs all layers, so that every arm learns. Use texts on which neither the model nor its exits were
+    /// fitted.
+    ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) for texts with a different number of classes; errors of the encoder.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the texts have another number of classes than the model.
+    /// * An error of the encoder.
     pub fn fit(
         model: &DynamicModel,
         decided: Decided,
@@ -156,23 +161,24 @@ impl ExitBandits {
         Ok((bandits, model.full_inference_flops(texts) + learning))
     }
 
-    /// Restores the bandits of a saved [state](dht_dynamic::Router::state), for [`DynamicModel::load_with`].
+    /// Restores bandits from a saved [state](dht_dynamic::Router::state), for [`DynamicModel::load_with`].
     ///
     /// # Errors
-    /// [`Json`](dht_dynamic::Error::Json) and [`Argument`](dht_dynamic::Error::Argument) for a state that does not belong to such bandits.
+    /// [`Json`](dht_dynamic::Error::Json) or [`Argument`](dht_dynamic::Error::Argument) if the state is not that of
+    /// exit bandits.
     pub fn of_state(state: Value) -> Result<Self> {
         let learned: Learned = of_state(STATE, state)?;
         let setup = setup(&learned)?;
         let fresh = match &learned.behind {
-            Behind::Once(_) => Behind::Once(Box::new(DepthBandit::new(&setup)?)),
-            Behind::AtEveryExit(_) => Behind::AtEveryExit(GainBandit::new(&setup)?),
+            LayerExitBandits::Once(_) => LayerExitBandits::Once(Box::new(DepthBandit::new(&setup)?)),
+            LayerExitBandits::AtEveryExit(_) => LayerExitBandits::AtEveryExit(GainBandit::new(&setup)?),
         };
-        let (own, found) = (fresh.bandits(), learned.behind.bandits());
-        if own.len() != found.len() {
-            return Err(Error::state("exit bandits", format!("one for each of {} exits", own.len()), found.len()));
+        let (own, stored) = (fresh.bandits(), learned.behind.bandits());
+        if own.len() != stored.len() {
+            return Err(Error::state("exit bandits", format!("one for each of {} exits", own.len()), stored.len()));
         }
         let names = ["exit bandit's dimension", "exit bandit's arms", "exit norm's dimension"];
-        own.iter().zip(found).try_for_each(|(own, found)| own.check_like(found, names))?;
+        own.iter().zip(stored).try_for_each(|(own, stored)| own.check_like(stored, names))?;
         if let Some(front) = &learned.front {
             FrontBandit::new(&setup)?.check_like(front)?;
         }
@@ -184,7 +190,7 @@ impl ExitBandits {
         front && self.learned.behind.bandits().iter().all(LinearBandit::is_frozen)
     }
 
-    /// Updates the bandits from the signals of texts at all exits and the texts' losses at these exits.
+    /// Updates the bandits from a batch of texts: their signals and their losses at all exits.
     fn learn(&mut self, front: Option<&(Rows, Vec<f64>)>, contexts: &[Rows], losses: &Losses) -> Result<()> {
         let Self { setup, learned: Learned { front: bandit, behind, .. } } = self;
         if let (Some(bandit), Some((signals, before))) = (bandit, front) {
@@ -202,11 +208,11 @@ impl ExitBandits {
         let (last, samples) = (contexts.len() - 1, contexts[0].len());
         let exits = vec![last; samples];
         match behind {
-            Behind::Once(bandit) => {
+            LayerExitBandits::Once(bandit) => {
                 let decisions = Decisions { notes: contexts[0].clone(), ..Decisions::leaving_at(exits) };
                 bandit.learn(setup, None, &decisions, losses)
             }
-            Behind::AtEveryExit(bandit) => {
+            LayerExitBandits::AtEveryExit(bandit) => {
                 let seen = contexts[..last].iter().enumerate();
                 let seen = seen.flat_map(|(exit, contexts)| {
                     contexts.iter().enumerate().map(move |(sample, context)| (exit, sample, &**context))
@@ -216,13 +222,14 @@ impl ExitBandits {
         }
     }
 
-    /// Returns whether a text leaves at an exit after a layer. Exit indices start at 0 and do not count an n-gram exit.
+    /// Returns whether a text leaves at an exit after a layer. Exit indices start at 0 and do not include an n-gram
+    /// exit.
     fn leaves_behind(&self, exit: usize, signals: &[f64], tokens: usize, notes: &mut Notes) -> Result<bool> {
         match &self.learned.behind {
-            Behind::AtEveryExit(bandit) => {
+            LayerExitBandits::AtEveryExit(bandit) => {
                 Ok(!bandit.continues(&self.setup, None, exit, signals, tokens, &Mode::Exploit)?)
             }
-            Behind::Once(bandit) => {
+            LayerExitBandits::Once(bandit) => {
                 if exit == 0 {
                     let arm = choose(&bandit.linear, &self.setup, None, signals, tokens, &mut Mode::Exploit)?;
                     *notes = vec![arm as f64];
@@ -236,7 +243,7 @@ impl ExitBandits {
 impl ExitRule for ExitBandits {
     fn reads(&self, exit: usize, last: usize) -> bool {
         let first = usize::from(self.learned.front.is_some());
-        exit < last && (matches!(self.learned.behind, Behind::AtEveryExit(_)) || exit <= first)
+        exit < last && (matches!(self.learned.behind, LayerExitBandits::AtEveryExit(_)) || exit <= first)
     }
 
     fn leaves(&self, view: &ExitView<'_>, notes: &mut [Notes]) -> dht_dynamic::Result<Vec<bool>> {

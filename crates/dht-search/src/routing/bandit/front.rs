@@ -1,4 +1,4 @@
-//! The bandit at an n-gram exit: it predicts the gain of each exit over the n-gram exit. Not in the paper.
+//! Bandit at an n-gram exit, which predicts the gain of each later exit over the n-gram exit. Not in the paper.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::features::{Rows, SIGNALS};
 use crate::routing::losses::Losses;
 
-/// Bandit with an arm for each exit; the context is the [signals](signals_of) of the n-gram exit, since no layer has
-/// run yet.
+/// Bandit at an n-gram exit, with one arm for each later exit. Its context is the [signals](signals_of) of the n-gram
+/// exit, since no layer has run yet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct FrontBandit {
@@ -17,10 +17,11 @@ pub(super) struct FrontBandit {
 }
 
 impl FrontBandit {
-    /// Builds a bandit without observations.
+    /// Creates a bandit without observations.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) for contexts with arm features, which require a hidden state; the n-gram exit has none.
+    /// [`Argument`](dht_dynamic::Error::Argument) if the contexts include arm features, which require a hidden state;
+    /// the n-gram exit has none.
     pub(super) fn new(setup: &Setup) -> Result<Self> {
         if setup.settings.context.has_arm_features() {
             return Err(Error::argument("context", "one without features of arms, before a front exit", "paper"));
@@ -29,15 +30,16 @@ impl FrontBandit {
         Ok(Self { linear: LinearBandit::new(setup, SIGNALS, setup.constant().len(), arms, alpha)? })
     }
 
-    /// Returns whether a sample with these signals leaves: no exit has a predicted gain above its cost.
+    /// Returns whether a sample leaves at the n-gram exit, which is so if no later exit has a predicted gain above its
+    /// price.
     pub(super) fn leaves(&self, setup: &Setup, signals: &[f64], tokens: usize) -> Result<bool> {
         let scores = self.linear.scores(setup, signals, None, setup.constant())?;
         let mut worth = scores.into_iter().zip(setup.exit_costs(tokens)?);
         Ok(worth.all(|(score, cost)| setup.value(score, 0.0, cost) <= 0.0))
     }
 
-    /// Updates the bandit from the signals and the losses of samples at the n-gram exit, once the scaling is fixed.
-    /// `losses` are the losses at the later exits.
+    /// Updates the bandit from the signals and losses of samples at the n-gram exit, and from `losses` at the later
+    /// exits. Until the scaling is fixed, the bandit only observes the signals.
     pub(super) fn learn(&mut self, setup: &Setup, (signals, before): (&Rows, &[f64]), losses: &Losses) -> Result<()> {
         if !self.linear.is_warm(setup) {
             self.linear.observe(signals)?;
@@ -64,7 +66,7 @@ impl FrontBandit {
         self.linear.take_learning_flops()
     }
 
-    /// Rejects a stored bandit of other sizes.
+    /// Rejects a stored bandit whose sizes differ from this one's.
     pub(super) fn check_like(&self, stored: &Self) -> Result<()> {
         let names = ["front bandit's dimension", "front bandit's arms", "front norm's dimension"];
         self.linear.check_like(&stored.linear, names)

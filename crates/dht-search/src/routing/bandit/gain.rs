@@ -1,4 +1,4 @@
-//! Sequential router, which decides at every exit whether a sample continues. Not in the paper.
+//! Sequential router: at every exit it decides whether a sample continues. Not in the paper.
 //!
 //! At exit e the exit's classifier reads the sample, and a linear bandit predicts the gain loss(e) − loss(e′) of each
 //! deeper exit e′. The sample continues while the gain of some e′ exceeds its price, λ·(cost(e′) − cost(e)). FastBERT
@@ -22,17 +22,17 @@ use dht_dynamic::Router;
 use dht_dynamic::passage::Trace;
 use dht_dynamic::router::{Decisions, ExitView, Mode};
 
-/// The name of this router's state in errors.
+/// Name of the router's state in error messages.
 const STATE: &str = "depth bandit";
 
-/// Router that decides at every exit.
+/// Sequential router, which decides at every exit whether a sample continues.
 #[derive(Debug, Clone)]
 pub(crate) struct GainRouter {
     setup: Setup,
     learned: Learned,
 }
 
-/// The learned state of the bandit.
+/// Learned state of the sequential router.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
@@ -66,7 +66,7 @@ impl Router for GainRouter {
         Ok(())
     }
 
-    /// Notes the context of each sample at each exit, one after the other.
+    /// Decides which samples leave at an exit, and appends the context of each sample to its notes.
     fn at_exit(&self, view: &ExitView<'_>, decisions: &mut Decisions, mode: &mut Mode<'_>) -> dht_dynamic::Result<()> {
         let Self { setup, learned } = self;
         let contexts = contexts(setup, view)?;
@@ -141,12 +141,12 @@ impl Learner for GainRouter {
     fn restore(&mut self, state: Value) -> Result<()> {
         let stored: Learned = of_state(STATE, state)?;
         let names = ["depth bandit's dimension", "depth bandit's arms", "depth norm's dimension"];
-        let (own, found) = (&self.learned.bandit.at, &stored.bandit.at);
-        if own.len() != found.len() {
-            return Err(Error::state("depth bandit", format!("one for each of {} exits", own.len()), found.len()));
+        let (own, restored) = (&self.learned.bandit.at, &stored.bandit.at);
+        if own.len() != restored.len() {
+            return Err(Error::state("depth bandit", format!("one for each of {} exits", own.len()), restored.len()));
         }
-        own.iter().zip(found).try_for_each(|(own, found)| own.check_like(found, names))?;
-        let warm = found.iter().all(LinearBandit::is_frozen);
+        own.iter().zip(restored).try_for_each(|(own, restored)| own.check_like(restored, names))?;
+        let warm = restored.iter().all(LinearBandit::is_frozen);
         check_arm_features(&self.setup, stored.arm_features.as_ref(), warm)?;
         self.learned = stored;
         Ok(())
@@ -157,7 +157,8 @@ impl Learner for GainRouter {
     }
 }
 
-/// One bandit for each exit before the last, each with its own context scaling and an arm for each deeper exit.
+/// Bandits of the sequential router: one for each exit before the last, with its own context scaling and an arm for
+/// each deeper exit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GainBandit {
@@ -173,12 +174,12 @@ impl GainBandit {
         Ok(Self { at: at.collect::<Result<_>>()? })
     }
 
-    /// The features of an exit's arms, that is, of the deeper exits.
+    /// Features of the arms of an exit's bandit, which are the deeper exits.
     fn features(features: Option<&ArmFeatures>, exit: usize) -> Option<&[Vec<f64>]> {
         features.map(|features| &features.depth[exit + 1..])
     }
 
-    /// Returns whether a sample continues from an exit.
+    /// Returns whether a sample continues from an exit to deeper layers.
     pub(crate) fn continues(
         &self,
         setup: &Setup,
@@ -195,8 +196,10 @@ impl GainBandit {
         Ok(scores.into_iter().zip(&costs[exit + 1..]).map(worth).any(|worth| worth > 0.0))
     }
 
-    /// Updates the bandits with the gain between every pair of exits that a sample reached: `exits` are those where the
-    /// samples left, `seen` each exit before the last, a sample there, and its context.
+    /// Updates the bandits with the gain between every pair of exits that a sample reached.
+    ///
+    /// `exits` has the exit where each sample left. `seen` lists each visit of a sample to an exit before the last, as
+    /// exit, sample and context.
     pub(crate) fn learn<'a>(
         &mut self,
         setup: &Setup,

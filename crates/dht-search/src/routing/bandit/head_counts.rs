@@ -1,5 +1,5 @@
-//! The head-count bandit (UCB_H in the paper, section 4.2.1): before a group of layers it selects the number of heads
-//! that each sample keeps in the group.
+//! Head-count bandit (UCB_H in the paper, section 4.2.1): before each group of layers it selects the number of heads
+//! that a sample keeps in the group.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +11,8 @@ use crate::reward::Reward;
 use dht_dynamic::passage::GroupTrace;
 use dht_dynamic::router::Mode;
 
-/// Bandit with one arm for each number of heads that some group may keep, and contexts \[x ; z ; one-hot of the group\]
-/// (pooled state x, arm feature z).
+/// Head-count bandit, with one arm for each number of heads that at least one group may keep. Its contexts are \[x ; z
+/// ; one-hot vector of the group\], with the pooled state x and the arm feature z.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadCounts {
@@ -27,7 +27,7 @@ impl HeadCounts {
         Ok(Self { linear })
     }
 
-    /// Updates the arms from the rewards of samples: the arm of a sample is the number of heads that it kept.
+    /// Updates the arms from the rewards of a group's samples. The arm of a sample is the number of heads that it kept.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -62,8 +62,8 @@ pub(super) fn choose(
     let (options, here) = (setup.options(), setup.space.head_options(group));
     let costs = setup.group_costs(group, tokens)?;
     let mut values = Vec::with_capacity(here.len());
-    for (kept, cost) in here.iter().zip(costs) {
-        values.push(setup.value(scores[option(&options, *kept)?], alpha, cost));
+    for (heads, cost) in here.iter().zip(costs) {
+        values.push(setup.value(scores[option(&options, *heads)?], alpha, cost));
     }
     Ok(here[best(values, mode)])
 }
@@ -72,7 +72,7 @@ fn one_hot(setup: &Setup, group: usize) -> Vec<f64> {
     (0..setup.space.groups().len()).map(|other| f64::from(u8::from(other == group))).collect()
 }
 
-fn option(options: &[usize], kept: usize) -> Result<usize> {
-    let found = options.iter().position(|option| *option == kept);
-    found.ok_or_else(|| Error::argument("kept heads", format!("one of {options:?}"), kept))
+fn option(options: &[usize], heads: usize) -> Result<usize> {
+    let index = options.iter().position(|option| *option == heads);
+    index.ok_or_else(|| Error::argument("kept heads", format!("one of {options:?}"), heads))
 }

@@ -1,4 +1,4 @@
-//! Rewards of head counts and head sets: cost-weighted losses of a group's samples, relative to a reference.
+//! Rewards of the head-count and head-set bandits: cost-weighted losses, relative to a reference.
 
 use std::collections::BTreeMap;
 
@@ -10,9 +10,11 @@ use crate::routing::losses::Losses;
 use dht_dynamic::passage::GroupTrace;
 use dht_dynamic::router::Decisions;
 
-/// The rewards of the samples of a group: their cost-weighted losses δ_H, relative to a reference. With the paper's
-/// memory, the reference is the mean of the previous batch that ran the group. Otherwise it is a running mean over
-/// samples with the same exit, since the head bandits do not decide depth.
+/// Computes a reward for each sample that ran a group of layers, from its cost-weighted loss δ_H relative to a
+/// reference.
+///
+/// With the paper's memory, the reference is the mean of the previous batch that ran the group. Otherwise it is a
+/// running mean over samples with the same exit, since the head bandits do not decide depth.
 pub(super) fn head_rewards(
     setup: &Setup,
     references: &mut [RewardReference],
@@ -39,9 +41,10 @@ pub(super) fn head_rewards(
     Ok(rewards)
 }
 
-/// The rewards r_cp of the samples of a batch, for the head sets of an integrated search with the paper's memory:
-/// δ_cp = loss · L · H of each route, relative to the mean of the previous batch. `None` with another memory, which
-/// compares a group's samples with earlier samples of the same exit.
+/// Computes the paper's reward r_cp for each sample of a batch, for the head-set bandit of an integrated search.
+///
+/// The reward is δ_cp = loss · L · H of the sample's route, relative to the mean of the previous batch. `None` if the
+/// settings have another memory than the previous batch; [`head_rewards`] then applies.
 pub(super) fn route_rewards(
     setup: &Setup,
     reference: &mut RewardReference,

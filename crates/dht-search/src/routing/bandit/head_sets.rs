@@ -1,5 +1,5 @@
-//! The head-set bandit (TSB in the paper, section 3): a top-K Thompson semi-bandit with one logistic regression for
-//! each head, which selects the heads that a group of layers keeps.
+//! Head-set bandit (TSB in the paper, section 3), which selects the heads that a group of layers keeps. It is a top-K
+//! Thompson semi-bandit with one logistic regression for each head.
 
 use std::borrow::Cow;
 
@@ -19,23 +19,24 @@ use crate::routing::random_heads::{by_count, random_heads};
 use crate::settings::{HeadArms, HeadDraws, SearchSettings};
 use dht_dynamic::router::{GroupDecisions, HeadSetGroup, Mode};
 
-/// Bandit with one arm for each head, or for each head of each group, and contexts \[x ; z\] or \[x ; 1\] (pooled state
-/// x, arm feature z).
+/// Head-set bandit, with one arm for each head, or for each head of each group. Its contexts are \[x ; z\] or \[x ;
+/// 1\], with the pooled state x and the arm feature z.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadSets {
     heads: TopK<DiagonalLaplace, Thompson>,
     pub(crate) norm: Normalizer,
-    /// The heads that every set contains; `None` before they are selected, and if the space pins none.
+    /// Heads that every set contains; `None` until they are selected, and if the space pins no heads.
     pub(crate) pinned: Option<HeadSet>,
-    /// The running mean of head importance by group, if heads are scored by gate gradients.
+    /// Running mean of head importance by group, if heads are scored by gate gradients.
     mean_importance: Vec<Average>,
-    /// FLOPs of learning that have not been collected yet; they are collected before any checkpoint is written.
+    /// FLOPs of updates that the cost accounting has not collected yet. It collects them before a checkpoint is
+    /// written.
     #[serde(skip)]
     learning_flops: u64,
 }
 
-/// A running mean; the value added i additions ago has weight [`RETENTION`]ⁱ.
+/// Running mean; the value added i additions ago has weight [`RETENTION`]ⁱ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Average {
@@ -43,9 +44,9 @@ struct Average {
     weight: f64,
 }
 
-/// FLOPs of a head's update for each dimension of its context: mean and variance of the log-odds, 4, and three
+/// FLOPs of a head's update for each dimension of its context: 4 for the mean and variance of the log-odds, and three
 /// multiply-adds for mean, precision and variance. If `head_set_prior_weight` is not 1, Newton steps run instead, and
-/// this number is still counted.
+/// the same number is counted.
 const UPDATE_FLOPS: u64 = 10;
 
 /// Retention of a running mean. It gives a memory of about a thousand values; each sample adds one value for each head.
@@ -80,7 +81,7 @@ impl HeadSets {
         Ok(())
     }
 
-    /// Changes to a space of this number of groups.
+    /// Changes to a space of `groups` groups of layers.
     pub(crate) fn set_groups(&mut self, groups: usize) {
         self.mean_importance = vec![Average::default(); groups];
     }
@@ -90,7 +91,8 @@ impl HeadSets {
         if setup.is_rolling() { self.norm.weight() > 0.0 } else { self.norm.is_frozen() }
     }
 
-    /// The bandit with which a batch is decided, as [`LinearBandit::choosing`](super::linear::LinearBandit::choosing).
+    /// Bandit that selects heads for a batch. As in [`LinearBandit::choosing`](super::linear::LinearBandit::choosing),
+    /// a rolling scaling includes the batch's contexts.
     pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: &Mode<'_>) -> Result<Cow<'_, Self>> {
         if !setup.is_rolling() || !matches!(mode, Mode::Explore(_)) {
             return Ok(Cow::Borrowed(self));
@@ -109,7 +111,8 @@ impl HeadSets {
         }
     }
 
-    /// The head-set groups of a view, given each sample's number of heads and pooled state.
+    /// Draws head sets for the samples of a group of layers, from each sample's number of heads and pooled state.
+    /// Samples that share a head set form one [`HeadSetGroup`].
     pub(crate) fn draw(
         &self,
         setup: &Setup,
@@ -123,8 +126,8 @@ impl HeadSets {
         for (count, indices) in by_count(kept) {
             // Samples that keep every head share the full set.
             let alone = setup.settings.head_draws == HeadDraws::PerSample && count < setup.space.model_shape().heads;
-            let parts = if alone { indices.into_iter().map(|index| vec![index]).collect() } else { vec![indices] };
-            for indices in parts {
+            let sharing = if alone { indices.into_iter().map(|index| vec![index]).collect() } else { vec![indices] };
+            for indices in sharing {
                 let context =
                     mean(indices.iter().map(|index| &pooled[*index]), PoolingPyramid::HEAD_SETS.context_size());
                 let heads = self.set(setup, features, group, &context, count, mode)?;
@@ -134,8 +137,8 @@ impl HeadSets {
         Ok(sets)
     }
 
-    /// The pinned heads, completed by the heads with the highest scores. Scores are sampled when exploring, and means
-    /// otherwise.
+    /// Selects `count` heads: the pinned heads and the other heads with the highest scores. Scores are sampled during
+    /// exploration, and means otherwise.
     fn set(
         &self,
         setup: &Setup,
@@ -155,11 +158,11 @@ impl HeadSets {
         }
         let contexts = self.contexts(setup, features, context)?;
         let arms: Vec<ArmId> = (0..heads).map(|head| arm(setup, group, head)).collect();
-        let wanted = count.saturating_sub(pinned.map_or(0, HeadSet::len));
-        let chosen: Vec<usize> = if let Mode::Explore(rng) = mode {
+        let missing = count.saturating_sub(pinned.map_or(0, HeadSet::len));
+        let selected: Vec<usize> = if let Mode::Explore(rng) = mode {
             let request = Request::new(&[]).featured(&arms, &contexts, self.heads.dimension())?;
-            let slate = self.heads.select_slate(wanted, &request, rng)?;
-            let head = |chosen: ArmId| arms.iter().position(|arm| *arm == chosen);
+            let slate = self.heads.select_slate(missing, &request, rng)?;
+            let head = |id: ArmId| arms.iter().position(|arm| *arm == id);
             slate.choices().iter().filter_map(|choice| head(choice.arm)).collect()
         } else {
             let size = self.heads.dimension();
@@ -169,12 +172,12 @@ impl HeadSets {
                 .collect::<Result<Vec<_>>>()?;
             // Ties go to the lower head index, so that inference is a function of the text.
             scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-            scored.into_iter().take(wanted).map(|(_, head)| head).collect()
+            scored.into_iter().take(missing).map(|(_, head)| head).collect()
         };
-        Ok(HeadSet::from_indices(pinned.into_iter().flatten().chain(chosen), heads)?)
+        Ok(HeadSet::from_indices(pinned.into_iter().flatten().chain(selected), heads)?)
     }
 
-    /// The context \[x ; z\] of each head, concatenated.
+    /// Context \[x ; z\] of each head, concatenated.
     fn contexts(&self, setup: &Setup, features: Option<&ArmFeatures>, raw: &[f64]) -> Result<Vec<f64>> {
         let context = self.norm.normalise(raw)?;
         let feature = |head: usize| features.map_or(1.0, |features| features.head_sets[head]);
@@ -182,9 +185,10 @@ impl HeadSets {
         Ok(heads.flat_map(|head| context.iter().copied().chain([feature(head)])).collect())
     }
 
-    /// Updates every kept head that is not pinned from the reward of each sample that kept it. The settings define
-    /// whether samples that keep all heads count. Sets drawn for single samples are combined into one update, as
-    /// published; a set shared by many samples gives a separate update.
+    /// Updates every kept head that is not pinned from the reward of each sample that kept it.
+    ///
+    /// The settings define whether samples that keep all heads count. Sets drawn for single samples are combined into
+    /// one update, as published. A set shared by several samples gives a separate update.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -248,7 +252,7 @@ impl HeadSets {
         std::mem::take(&mut self.learning_flops)
     }
 
-    /// The bandit itself, which tests compare with a manually updated one.
+    /// Underlying bandit, which tests compare with a manually updated one.
     #[cfg(test)]
     pub(super) fn bandit(&self) -> &TopK<DiagonalLaplace, Thompson> {
         &self.heads
@@ -258,7 +262,7 @@ impl HeadSets {
         self.heads.dimension()
     }
 
-    /// FLOPs of one draw, 2·d multiply-adds for each head. They are counted for each sample, although samples may share
+    /// FLOPs of one draw: 2·d multiply-adds for each head. They are counted for each sample, although samples may share
     /// a draw.
     pub(crate) fn flops(&self, setup: &Setup) -> u64 {
         (4 * self.dimension() * setup.space.model_shape().heads) as u64
@@ -284,28 +288,30 @@ impl HeadSets {
         if stored.mean_importance.iter().any(|average| !average.mean.is_finite() || !average.weight.is_finite()) {
             return Err(Error::state("head bandit's means", "finite numbers", format!("{:?}", stored.mean_importance)));
         }
-        let (heads, wanted) = (setup.space.model_shape().heads, setup.space.pinned());
+        let (heads, count) = (setup.space.model_shape().heads, setup.space.pinned());
         let (pinned, pins) = (pins(setup, stored.pinned), stored.heads.pinned());
         let possible = stored.pinned.is_none_or(|set| set.iter().all(|head| head < heads));
-        let as_chosen = stored.pinned.is_none_or(|set| set.len() == wanted);
-        let as_needed = stored.pinned.is_some() || wanted == 0 || !stored.is_warm(setup);
-        if possible && as_chosen && as_needed && pinned == pins {
+        let of_size = stored.pinned.is_none_or(|set| set.len() == count);
+        let as_needed = stored.pinned.is_some() || count == 0 || !stored.is_warm(setup);
+        if possible && of_size && as_needed && pinned == pins {
             return Ok(());
         }
-        let expected = format!("{wanted} of {heads}, those that the head bandit keeps");
+        let expected = format!("{count} of {heads}, those that the head bandit keeps");
         Err(Error::state("pinned heads", expected, format!("{:?}", stored.pinned)))
     }
 }
 
-/// A head set that was used for some samples, and the context in which it was drawn.
+/// Head set that one or more samples used, and the context for which it was drawn.
 struct Play<'a> {
     indices: &'a [usize],
     heads: HeadSet,
     context: &'a [f64],
 }
 
-/// The head sets that the bandit learns from: those with a context. The samples that keep all heads form one group with
-/// any [`HeadDraws`]. If sets are drawn for single samples, this group counts as a separate set for each sample.
+/// Head sets from which the bandit learns: those with a context.
+///
+/// The samples that keep all heads form one group with any [`HeadDraws`]. If sets are drawn for single samples, this
+/// group counts as a separate set for each sample.
 fn plays<'a>(setup: &Setup, decisions: &'a GroupDecisions) -> Vec<Play<'a>> {
     let all = setup.space.model_shape().heads;
     let SearchSettings { full_set_feedback, head_draws, .. } = setup.settings;
@@ -333,7 +339,7 @@ fn holds(pinned: Option<HeadSet>, head: usize) -> bool {
     pinned.is_some_and(|pinned| pinned.contains(head))
 }
 
-/// The arms of pinned heads: one for each pinned head, or one for each pinned head and group if groups have separate
+/// Arms of the pinned heads: one for each pinned head, or one for each pinned head and group if groups have separate
 /// arms.
 fn pins(setup: &Setup, pinned: Option<HeadSet>) -> Vec<ArmId> {
     let groups = arms(setup) / setup.space.model_shape().heads;
@@ -341,7 +347,7 @@ fn pins(setup: &Setup, pinned: Option<HeadSet>) -> Vec<ArmId> {
     (0..groups).flat_map(of_group).collect()
 }
 
-/// The number of arms.
+/// Number of arms of the head-set bandit.
 fn arms(setup: &Setup) -> usize {
     let heads = setup.space.model_shape().heads;
     match setup.settings.head_arms {

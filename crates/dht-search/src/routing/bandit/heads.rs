@@ -1,5 +1,5 @@
-//! Head router with bandits: the head-count bandit decides the number of heads that a sample keeps, and the head-set
-//! bandit decides which heads.
+//! Head router with bandits: the head-count bandit selects the number of heads that a sample keeps, and the head-set
+//! bandit selects which heads.
 
 use std::sync::Arc;
 
@@ -24,32 +24,33 @@ use dht_dynamic::Router;
 use dht_dynamic::passage::{GroupTrace, Trace};
 use dht_dynamic::router::{GroupDecisions, GroupView, HeadSetGroup, Mode};
 
-/// The name of this router's state in errors.
+/// Name of the router's state in error messages.
 const STATE: &str = "head bandits";
 
-/// Head router with bandits.
+/// Head router that selects heads with a head-count bandit and a head-set bandit.
 #[derive(Debug, Clone)]
 pub(crate) struct BanditHeads {
     setup: Setup,
     learned: Learned,
 }
 
-/// The learned state of the bandits.
+/// Learned state of the head router.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
-    /// The head-count bandit of a tree search; in an integrated search the route's arm defines the number of heads.
+    /// Head-count bandit of a tree search. `None` in an integrated search, where the route's arm defines the number of
+    /// heads.
     counts: Option<HeadCounts>,
     sets: HeadSets,
-    /// The references of the rewards, by group and exit.
+    /// Reward references by group and exit.
     references: Vec<Vec<RewardReference>>,
     arm_features: Option<ArmFeatures>,
-    /// Samples observed during the warm-up.
+    /// Number of samples observed during the warm-up.
     observed: u64,
 }
 
 impl Learned {
-    /// Counts the samples of the warm-up, and ends the warm-up.
+    /// Adds `samples` to the samples of the warm-up, and ends the warm-up when their number is reached.
     fn count(&mut self, samples: usize, setup: &Setup) {
         self.observed += samples as u64;
         if self.observed >= setup.settings.warm_up_contexts as u64 {
@@ -62,7 +63,7 @@ impl Learned {
 }
 
 impl Learned {
-    /// FLOPs of learning since the last call.
+    /// FLOPs of updates since the last call.
     fn take_learning_flops(&mut self) -> u64 {
         let counts = self.counts.as_mut().map_or(0, |counts| counts.linear.take_learning_flops());
         counts + self.sets.take_learning_flops()
@@ -81,7 +82,7 @@ impl BanditHeads {
         Ok(Self { setup, learned })
     }
 
-    /// Adds the contexts of a batch to the statistics of their scaling.
+    /// Adds the contexts of a batch to the statistics from which contexts are scaled.
     fn observe(&mut self, groups: &[GroupTrace]) -> Result<()> {
         let Learned { counts, sets, .. } = &mut self.learned;
         for trace in groups {
@@ -101,9 +102,9 @@ impl BanditHeads {
         [counts.as_ref().map(|counts| counts.linear.dimension()), Some(sets.dimension())]
     }
 
-    /// The head-count bandit, if there is one, and the head-set bandit.
+    /// Head-count bandit, if there is one, and the head-set bandit.
     #[cfg(test)]
-    pub(super) fn parts(&self) -> (Option<&HeadCounts>, &HeadSets) {
+    pub(super) fn bandits(&self) -> (Option<&HeadCounts>, &HeadSets) {
         (self.learned.counts.as_ref(), &self.learned.sets)
     }
 
@@ -112,19 +113,19 @@ impl BanditHeads {
         &mut self.learned.sets
     }
 
-    /// Rejects a state that does not fit these bandits.
+    /// Rejects a restored state whose sizes or values do not fit this router.
     fn check_like(&self, stored: &Learned) -> Result<()> {
         let names = ["heads bandit's dimension", "heads bandit's arms", "heads norm's dimension"];
         match (&self.learned.counts, &stored.counts) {
             (Some(own), Some(stored)) => own.linear.check_like(&stored.linear, names)?,
             (None, None) => {}
-            _ => return Err(Error::state("heads bandit", "one as this space has it", "another one")),
+            _ => return Err(Error::state("heads bandit", "the bandits of this space", "those of another space")),
         }
         self.learned.sets.check_like(&stored.sets, &self.setup)?;
         let lengths = |learned: &Learned| learned.references.iter().map(Vec::len).collect::<Vec<_>>();
-        let (own, found) = (lengths(&self.learned), lengths(stored));
-        if own != found {
-            return Err(Error::state("reward references", format!("{own:?} by group"), format!("{found:?}")));
+        let (own, restored) = (lengths(&self.learned), lengths(stored));
+        if own != restored {
+            return Err(Error::state("reward references", format!("{own:?} by group"), format!("{restored:?}")));
         }
         if let Some(wrong) = stored.references.iter().flatten().find(|reference| !reference.is_possible()) {
             return Err(Error::state("reward reference", "finite numbers, 0 or more", format!("{wrong:?}")));
@@ -134,7 +135,7 @@ impl BanditHeads {
     }
 }
 
-/// Default references for each group and exit.
+/// New reward references for each group and exit.
 fn references(setup: &Setup) -> Vec<Vec<RewardReference>> {
     vec![vec![RewardReference::default(); setup.space.exits().len()]; setup.space.groups().len()]
 }

@@ -1,5 +1,4 @@
-//! Linear bandit with its context scaling, used by the depth, joint and head-count bandits and by the sequential
-//! router.
+//! Linear bandit with context scaling. The depth, joint and head-count bandits and the sequential router use it.
 
 use std::borrow::Cow;
 
@@ -12,36 +11,38 @@ use crate::features::Rows;
 use crate::reward::{CostWeightedLoss, RewardReference, RewardRule};
 use dht_dynamic::router::Mode;
 
-/// The number of standard deviations at which contexts are clipped.
+/// Number of standard deviations at which contexts are clipped.
 pub(crate) const CLIP: f64 = 5.0;
 
-/// LinUCB over contexts \[x ; z ; e\]. x is the raw context, normalised. z is the feature of the arm, normalised in the
-/// same way; it is empty if arms have no features. e is added by the caller, for example a constant or a one-hot
-/// vector.
+/// LinUCB bandit with context scaling, over contexts \[x ; z ; e\].
+///
+/// x is the raw context, normalised. z is the feature of the arm, normalised in the same way; it is empty if arms have
+/// no features. The caller adds e, for example a constant or a one-hot vector.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinearBandit {
     policy: LinUcb,
     norm: Normalizer,
-    /// The id of each arm in `policy`.
+    /// Identifier of each arm in `policy`.
     arms: Vec<ArmId>,
-    /// FLOPs of learning that have not been collected yet; they are collected before any checkpoint is written.
+    /// FLOPs of updates that the cost accounting has not collected yet. It collects them before a checkpoint is
+    /// written.
     #[serde(skip)]
     learning_flops: u64,
 }
 
-/// Loss of a sample for the update of an arm.
+/// Loss of a sample, and the arm that is updated from it.
 pub(crate) struct RewardSample {
-    /// The index of the sample in the batch.
+    /// Index of the sample in the batch.
     pub(crate) sample: usize,
     pub(crate) arm: usize,
-    /// The cost-weighted loss at the arm's exit, with the gain over the first exit.
+    /// Cost-weighted loss at the arm's exit, with the gain over the first exit.
     pub(crate) delta: CostWeightedLoss,
 }
 
 impl LinearBandit {
-    /// Builds a bandit over contexts of `raw` values, the arm's feature if the settings include features, and `added`
-    /// values.
+    /// Creates a bandit whose contexts have `raw` values, the arm's feature if the settings include arm features, and
+    /// `added` values.
     pub(crate) fn new(setup: &Setup, raw: usize, added: usize, arms: usize, alpha: f64) -> Result<Self> {
         let feature = if setup.settings.context.has_arm_features() { raw } else { 0 };
         let exploration = dht_bandits::Ucb { alpha };
@@ -53,8 +54,8 @@ impl LinearBandit {
         })
     }
 
-    /// Normalises a raw context, except its signals. Signals have fixed ranges; statistics frozen when the exit is
-    /// barely trained would scale them wrongly for the rest of the training.
+    /// Normalises a raw context, except its signals. Signals have fixed ranges. Statistics that are frozen while the
+    /// exit is barely trained would scale them wrongly for the rest of the training run.
     fn scaled(&self, setup: &Setup, raw: &[f64]) -> Result<Vec<f64>> {
         let mut context = self.norm.normalise(raw)?;
         let state = raw.len() - setup.signals();
@@ -72,7 +73,7 @@ impl LinearBandit {
         Ok(context)
     }
 
-    /// The mean and the confidence width of each arm's predicted reward.
+    /// Predicted reward of each arm: its mean and its confidence width.
     pub(crate) fn scores(
         &self,
         setup: &Setup,
@@ -95,8 +96,8 @@ impl LinearBandit {
         self.arms.iter().zip(features).map(of_arm).collect()
     }
 
-    /// Selects the arm with the highest score, given the arms' costs. In inference the first arm wins a tie; otherwise
-    /// ties are broken at random.
+    /// Selects the arm with the highest score after its cost is subtracted. In inference the first arm wins a tie;
+    /// otherwise ties are broken at random.
     pub(crate) fn choose(
         &self,
         setup: &Setup,
@@ -112,7 +113,7 @@ impl LinearBandit {
         Ok(best(values, mode))
     }
 
-    /// Updates the arms from the reward samples of a batch; the rule converts their losses into rewards.
+    /// Updates the arms from the losses of a batch, which the rule converts into rewards.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -145,12 +146,12 @@ impl LinearBandit {
         Ok(self.policy.update(self.arms[arm], &context, reward, 1.0)?)
     }
 
-    /// Observes contexts during the warm-up.
+    /// Adds raw contexts to the statistics of the scaling.
     pub(crate) fn observe<'a>(&mut self, contexts: impl IntoIterator<Item = &'a Vec<f64>>) -> Result<()> {
         contexts.into_iter().try_for_each(|context| Ok(self.norm.observe(context)?))
     }
 
-    /// The number of observed contexts.
+    /// Number of observed contexts.
     pub(crate) fn observed(&self) -> f64 {
         self.norm.weight()
     }
@@ -165,8 +166,8 @@ impl LinearBandit {
         if setup.is_rolling() { self.observed() > 0.0 } else { self.is_frozen() }
     }
 
-    /// The bandit with which a batch of these contexts is decided. If its scaling is rolling, the statistics already
-    /// include these contexts.
+    /// Bandit that selects arms for a batch. With a rolling scaling and exploration it is a copy whose statistics
+    /// include the batch's contexts.
     pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: &Mode<'_>) -> Result<Cow<'_, Self>> {
         if !setup.is_rolling() || !matches!(mode, Mode::Explore(_)) {
             return Ok(Cow::Borrowed(self));
@@ -180,7 +181,7 @@ impl LinearBandit {
         self.norm.freeze();
     }
 
-    /// The number of values of a raw context.
+    /// Number of values of a raw context.
     pub(crate) fn raw_size(&self) -> usize {
         self.norm.dimension()
     }
@@ -189,14 +190,14 @@ impl LinearBandit {
         self.policy.dimension()
     }
 
-    /// FLOPs of scoring all arms: 2·(d² + d) for each arm of d dimensions.
+    /// FLOPs of scoring all arms: 2·(d² + d) for each arm with contexts of d dimensions.
     pub(crate) fn flops(&self) -> u64 {
         let dimension = self.dimension();
         2 * (self.arms.len() * (dimension * dimension + dimension)) as u64
     }
 
-    /// FLOPs of learning from one reward: 2·(d² + d) to project the context and again 2·(d² + d) to update the
-    /// covariance by rank one. Forgetting, which restores a part of the prior, doubles both.
+    /// FLOPs of learning from one reward: 2·(d² + d) to project the context, and again 2·(d² + d) for the rank-one
+    /// update of the covariance. Forgetting, which restores a part of the prior, doubles both.
     pub(crate) fn update_flops(&self, setup: &Setup) -> u64 {
         let dimension = self.dimension();
         let passes = if setup.settings.forgetting_decay < 1.0 { 2 } else { 1 };
@@ -207,7 +208,8 @@ impl LinearBandit {
         std::mem::take(&mut self.learning_flops)
     }
 
-    /// Replaces the arms. Each new arm starts as a copy of an old arm, or from the prior.
+    /// Replaces all arms. `from` has the index of the old arm that each new arm copies; a new arm without an old one
+    /// starts from the prior.
     pub(crate) fn replace_arms(&mut self, from: &[Option<usize>]) -> Result<()> {
         let old = std::mem::take(&mut self.arms);
         for from in from {
@@ -220,7 +222,7 @@ impl LinearBandit {
         old.into_iter().try_for_each(|arm| Ok(self.policy.remove_arm(arm)?))
     }
 
-    /// Rejects a stored bandit of other sizes.
+    /// Rejects a stored bandit whose sizes differ from this one's. `what` has the names of the sizes in error messages.
     pub(crate) fn check_like(&self, stored: &Self, what: [&'static str; 3]) -> Result<()> {
         let sizes = [
             (what[0], self.dimension(), stored.dimension()),

@@ -28,7 +28,7 @@ fn vectors(count: usize, size: usize, rng: &mut dyn Rng) -> Rows {
     (0..count).map(|_| (0..size).map(|_| rng.random::<f64>() * 4.0 - 1.0).collect()).collect()
 }
 
-/// A context scaled by the mean and variance of all contexts so far, clipped at five standard deviations.
+/// Scales a context by the mean and variance of all contexts so far, and clips it at five standard deviations.
 fn scaled(seen: &Rows, raw: &[f64]) -> Vec<f64> {
     let of = |column: usize| {
         let values = || seen.iter().map(|row| row[column]);
@@ -39,7 +39,7 @@ fn scaled(seen: &Rows, raw: &[f64]) -> Vec<f64> {
     (0..raw.len()).map(of).collect()
 }
 
-/// The trace of texts with these decisions, which ran these groups of layers.
+/// Trace of a batch, with the texts' decisions and the groups of layers that they ran.
 fn trace(decisions: Decisions, groups: Vec<GroupTrace>) -> Trace {
     let mut trace = Trace::default();
     (trace.decisions, trace.groups) = (decisions, groups);
@@ -55,8 +55,8 @@ fn losses(exits: &[usize], values: &[f64]) -> Losses {
     Losses::new(by_exit)
 }
 
-fn close(found: f64, expected: f64, what: &str) {
-    assert!((found - expected).abs() < 1e-9 * expected.abs().max(1.0), "{what}: {found}, {expected} by hand");
+fn close(value: f64, expected: f64, what: &str) {
+    assert!((value - expected).abs() < 1e-9 * expected.abs().max(1.0), "{what}: {value}, {expected} by hand");
 }
 
 fn preparation(depth: Rows, heads: Vec<Rows>, arms: Rows) -> Preparation {
@@ -110,16 +110,16 @@ fn check_depth_bandit(preset: Preset, batches: Batches, exit_of: &dyn Fn(usize) 
     let linear = &router.learned.bandit.linear;
     let mut chosen = BTreeSet::new();
     for _ in 0..1000 {
-        // Far from what was seen, so that other arms are best for other contexts.
+        // Contexts far from the observed ones, so that different arms are best for different contexts.
         let raw: Vec<f64> = (0..84).map(|_| rng.random_range(-20.0..20.0)).collect();
-        let found = linear.scores(&setup, &raw, Some(&features), setup.constant()).unwrap();
+        let scores = linear.scores(&setup, &raw, Some(&features), setup.constant()).unwrap();
         let mut bounds = Vec::new();
-        for (arm, found) in found.into_iter().enumerate() {
+        for (arm, score) in scores.into_iter().enumerate() {
             let w = [scaled(&seen, &raw), scaled(&seen, &features[arm])].concat();
             assert_eq!(w.len(), 168);
             let expected = by_hand.score(ArmId::new(arm as u64), &w).unwrap();
-            close(found.mean, expected.mean, &format!("{preset}, mean of arm {arm}"));
-            close(found.width, expected.width, &format!("{preset}, width of arm {arm}"));
+            close(score.mean, expected.mean, &format!("{preset}, mean of arm {arm}"));
+            close(score.width, expected.width, &format!("{preset}, width of arm {arm}"));
             bounds.push(expected.mean + 0.1 * expected.width);
         }
         // Algorithm 1: the arm of the highest w'θ + α·sqrt(w'A⁻¹w).
@@ -146,7 +146,7 @@ fn joint_bandits_learn_mean_over_loss_times_layers_times_heads() {
     check_depth_bandit(Preset::FDht, batches, &|arm| [0, 1, 1, 1, 2, 2, 2, 3, 3, 3][arm]);
 }
 
-/// A group of layers that some samples of a batch ran: the samples' indices, the heads that each sample kept, and their
+/// Group of layers that some samples of a batch ran: the samples' indices, the heads that each sample kept, and their
 /// contexts.
 struct Group {
     group: usize,
@@ -194,7 +194,7 @@ impl Group {
     }
 }
 
-/// The head-set bandit with the published prior and this λ; heads 0, 3, 5 and 9 are pinned.
+/// Head-set bandit with the published prior and this λ; heads 0, 3, 5 and 9 are pinned.
 fn head_sets_by_hand(prior_weight: f64) -> TopK<DiagonalLaplace, Thompson> {
     let prior = DiagonalLaplace::default().with_prior_mean(1.0).with_prior_precision(1e-3);
     let laplace = prior.with_prior_weight(prior_weight);
@@ -223,8 +223,8 @@ fn check_head_bandits(head_set_prior_weight: f64) {
     let mut counts_by_hand = LinUcb::new(87, 3, ridge, Ucb { alpha: 0.1 }).unwrap();
     let mut sets_by_hand = head_sets_by_hand(head_set_prior_weight);
 
-    // Samples leave after 6, 12 and 9 layers. The first batch runs group 0 alone of those that are looked at, the second
-    // groups 0 and 1, of which group 1 has no batch before it.
+    // Samples leave after 6, 12 and 9 layers. The first batch runs group 0 alone of those that are looked at, the
+    // second groups 0 and 1, of which group 1 has no batch before it.
     let (exits, depths) = ([1, 3, 2], [6.0, 12.0, 9.0]);
     let batches = [
         ([0.5, 0.25, 1.5], vec![Group::new(0, &[0, 1, 2], &[8, 10, 12], &mut rng)]),
@@ -270,31 +270,31 @@ fn check_head_bandits(head_set_prior_weight: f64) {
     }
     assert!(outcomes.iter().all(|count| *count > 0), "both feedbacks occur: {outcomes:?}");
 
-    let (counts, sets) = heads.parts();
+    let (counts, sets) = heads.bandits();
     check_head_sets(sets, &sets_by_hand, &mut rng);
     let raw = vectors(1, 42, &mut rng).remove(0);
     for (group, features) in features.iter().enumerate() {
         let one_hot: Vec<f64> = (0..3).map(|other| f64::from(u8::from(other == group))).collect();
-        let found = counts.unwrap().linear.scores(&setup, &raw, Some(features), &one_hot).unwrap();
-        for (arm, found) in found.into_iter().enumerate() {
+        let scores = counts.unwrap().linear.scores(&setup, &raw, Some(features), &one_hot).unwrap();
+        for (arm, score) in scores.into_iter().enumerate() {
             let w = [scaled(&seen, &raw), scaled(&seen, &features[arm]), one_hot.clone()].concat();
             assert_eq!(w.len(), 87);
             let expected = counts_by_hand.score(ArmId::new(arm as u64), &w).unwrap();
-            close(found.mean, expected.mean, &format!("group {group}, mean of arm {arm}"));
-            close(found.width, expected.width, &format!("group {group}, width of arm {arm}"));
+            close(score.mean, expected.mean, &format!("group {group}, mean of arm {arm}"));
+            close(score.width, expected.width, &format!("group {group}, width of arm {arm}"));
         }
     }
 }
 
-fn check_head_sets(found: &HeadSets, by_hand: &TopK<DiagonalLaplace, Thompson>, rng: &mut dyn Rng) {
+fn check_head_sets(learned: &HeadSets, by_hand: &TopK<DiagonalLaplace, Thompson>, rng: &mut dyn Rng) {
     for head in 0..12 {
         let w: Vec<f64> = (0..13).map(|_| rng.random::<f64>()).collect();
-        let [found, expected] = [found.bandit(), by_hand].map(|bandit| bandit.score(ArmId::new(head), &w).unwrap());
-        close(found.mean, expected.mean, &format!("mean of head {head}"));
-        close(found.width, expected.width, &format!("width of head {head}"));
+        let [score, expected] = [learned.bandit(), by_hand].map(|bandit| bandit.score(ArmId::new(head), &w).unwrap());
+        close(score.mean, expected.mean, &format!("mean of head {head}"));
+        close(score.width, expected.width, &format!("width of head {head}"));
         // The published prior has a mean of ones; pinned heads still have it.
         if [0, 3, 5, 9].contains(&head) {
-            close(found.mean, w.iter().sum(), &format!("the prior of head {head}"));
+            close(score.mean, w.iter().sum(), &format!("the prior of head {head}"));
         }
     }
 }
@@ -345,7 +345,7 @@ fn integrated_searches_judge_head_sets_by_the_joint_rewards() {
         }
     }
     assert!(outcomes.iter().all(|count| *count > 0), "both feedbacks occur: {outcomes:?}");
-    check_head_sets(heads.parts().1, &by_hand, &mut rng);
+    check_head_sets(heads.bandits().1, &by_hand, &mut rng);
 }
 
 #[test]
@@ -360,7 +360,7 @@ fn full_sets_teach_nothing_where_the_settings_say_so() {
         let traces = vec![Group::new(0, &[0, 1], &[12, 12], &mut rng).trace()];
         heads.learn(&trace(decisions, traces), &losses(&[3, 3], &[0.5, 1.0])).unwrap();
         let w = [1.0; 13];
-        let learned = heads.parts().1.bandit().score(ArmId::new(1), &w).unwrap();
+        let learned = heads.bandits().1.bandit().score(ArmId::new(1), &w).unwrap();
         let prior = head_sets_by_hand(1.0).score(ArmId::new(1), &w).unwrap();
         assert_eq!(learned.width < prior.width, full_set_feedback);
     }

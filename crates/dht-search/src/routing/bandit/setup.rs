@@ -1,4 +1,4 @@
-//! Fixed configuration of a search's bandits, shared by all of them: space, settings, costs, pools.
+//! Configuration that all bandits of a search share: space, settings, costs and pools.
 
 use dht_bandits::{Ridge, features::PyramidPool, posterior::Score};
 use dht_transformer::flops::{BlockShape, ClassifierShape};
@@ -13,7 +13,7 @@ use crate::space::SearchSpace;
 use dht_dynamic::Route;
 use dht_dynamic::router::Mode;
 
-/// Space and settings, with the costs and pools computed from them.
+/// Configuration of a search's bandits: the space and the settings, and the costs and pools computed from them.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) space: SearchSpace,
@@ -24,10 +24,10 @@ pub(crate) struct Setup {
     block: BlockShape,
     classifier: ClassifierShape,
     flops: FlopsCost,
-    /// The route to each exit, with the largest number of heads that each of its groups may keep.
+    /// Route to each exit, with the largest allowed number of heads in each group.
     exit_routes: Vec<Route>,
-    /// The route to the first exit after each group, by group and head option, with all heads in the groups before that
-    /// group.
+    /// Route to the first exit after each group, by group and head option. The groups before it keep their largest
+    /// allowed number of heads.
     group_routes: Vec<Vec<Route>>,
 }
 
@@ -52,7 +52,7 @@ impl Setup {
                 kept.map(|&kept| space.route_keeping(exit, &[&heads[..group], &[kept]].concat())).collect()
             })
             .collect::<Result<Vec<Vec<_>>>>()?;
-        // A cost table of another model is rejected here, not in the middle of a training.
+        // A cost table of another model is rejected here, not in the middle of a training run.
         exit_routes
             .iter()
             .chain(group_routes.iter().flatten())
@@ -71,39 +71,39 @@ impl Setup {
         })
     }
 
-    /// Returns this setup for another space.
+    /// Creates the same setup for another space.
     pub(crate) fn in_space(&self, space: &SearchSpace) -> Result<Self> {
         Self::new(space.clone(), self.settings.clone(), self.block, self.classifier)
     }
 
-    /// Sets the speed λ.
+    /// Sets the price λ, which is the speed of bandits.
     pub(crate) fn set_lambda(&mut self, lambda: f64) -> Result<()> {
         self.settings = self.settings.at_speed(lambda)?;
         Ok(())
     }
 
-    /// Returns whether the scaling of contexts is always rolling, without a warm-up.
+    /// Returns whether the scaling of contexts is rolling, without a warm-up.
     pub(crate) fn is_rolling(&self) -> bool {
         self.settings.normalization == Normalization::Rolling
     }
 
-    /// The reward rule of head sets: r_H in a tree search, r_cp in an integrated one (paper, 4.3).
+    /// Reward rule of the head-set bandit: r_H in a tree search, r_cp in an integrated search (paper, 4.3).
     pub(crate) fn head_set_rewards(&self) -> RewardRule {
         if self.space.is_tree() { self.settings.heads_rewards() } else { self.settings.arm_rewards() }
     }
 
-    /// The number of signals in a raw context; they follow the pooled state.
+    /// Number of signals at the end of a raw context.
     pub(crate) fn signals(&self) -> usize {
         if self.settings.context.has_signals() { SIGNALS } else { 0 }
     }
 
-    /// The number of values of a raw context with a state pooled by this pyramid.
+    /// Number of values of a raw context whose state is pooled by `pyramid`.
     pub(crate) fn raw_size(&self, pyramid: PoolingPyramid) -> usize {
         let state = if self.settings.context.has_state() { pyramid.context_size() } else { 0 };
         state + self.signals()
     }
 
-    /// The constant at the end of a context without arm features.
+    /// Constant that ends a context without arm features; empty with arm features.
     pub(crate) fn constant(&self) -> &'static [f64] {
         if self.settings.context.has_arm_features() { &[] } else { &[1.0] }
     }
@@ -112,28 +112,29 @@ impl Setup {
         Ridge::new(self.settings.prior_precision).with_decay(self.settings.forgetting_decay)
     }
 
-    /// The head counts that some group may keep. They are the arms of the head-count bandit.
+    /// Numbers of heads that at least one group may keep. They are the arms of the head-count bandit.
     pub(crate) fn options(&self) -> Vec<usize> {
         self.space.distinct_head_options()
     }
 
-    /// The cost of a text of this length on a route, as a share of the full model's.
+    /// Cost of a text of `tokens` tokens on a route, as a share of the full model's cost.
     fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
         self.settings.cost_model.share(route, tokens, &self.flops)
     }
 
-    /// The cost of a text of this length that leaves at each exit after keeping all heads, as a share of the full
-    /// model's.
+    /// Cost of a text of `tokens` tokens at each exit, as a share of the full model's cost. The text keeps the largest
+    /// allowed number of heads.
     pub(crate) fn exit_costs(&self, tokens: usize) -> Result<Vec<f64>> {
         self.exit_routes.iter().map(|route| self.share(route, tokens)).collect()
     }
 
-    /// The cost of each arm of the joint bandit, as a share of the full model's.
+    /// Cost of each arm of the joint bandit for a text with `tokens` tokens, as a share of the full model's cost.
     pub(crate) fn arm_costs(&self, tokens: usize) -> Result<Vec<f64>> {
         self.space.integrated_arms().iter().map(|route| self.share(route, tokens)).collect()
     }
 
-    /// The cost of a group by head count, as a share of the full model's.
+    /// Cost of a layer group with each head option for a text with `tokens` tokens, as a share of the full model's
+    /// cost.
     pub(crate) fn group_costs(&self, group: usize, tokens: usize) -> Result<Vec<f64>> {
         let before = match (self.space.base(), group) {
             (Some(_), _) => self.share(&self.exit_routes[group], tokens)?,
@@ -143,12 +144,12 @@ impl Setup {
         self.group_routes[group].iter().map(|route| Ok(self.share(route, tokens)? - before)).collect()
     }
 
-    /// The score that ranks arms: the upper confidence bound of the reward, less its price. Without exploration α is 0.
+    /// Score that ranks arms: the upper confidence bound of the reward, less its price. Without exploration α is 0.
     pub(crate) fn value(&self, score: Score, alpha: f64, cost: f64) -> f64 {
         self.settings.reward_shape.score(score.mean + alpha * score.width, cost)
     }
 
-    /// Draws an index with a probability proportional to a power of its depth.
+    /// Draws an index of `depths` with a probability proportional to a power of its depth.
     pub(crate) fn random_by_depth(&self, depths: &[usize], rng: &mut dyn Rng) -> usize {
         let power = self.settings.explore_power;
         let weights = || depths.iter().map(|depth| (*depth as f64).powf(power));
@@ -162,24 +163,25 @@ impl Setup {
         depths.len() - 1
     }
 
-    /// Draws the exit of each sample by the depth of the exits.
+    /// Draws a random exit for each sample, by [depth](Self::random_by_depth).
     pub(crate) fn draw_exits(&self, exits: &mut [usize], rng: &mut dyn Rng) {
         let depths = self.depths();
         exits.iter_mut().for_each(|exit| *exit = self.random_by_depth(&depths, rng));
     }
 
-    /// The depth of each exit.
+    /// Total depth of the routes to each exit.
     pub(crate) fn depths(&self) -> Vec<usize> {
         (0..self.space.exits().len()).map(|exit| self.space.depth(exit)).collect()
     }
 }
 
-/// The exploration factor in a mode: α in exploration, otherwise 0.
+/// Exploration factor: α while exploring, otherwise 0.
 pub(crate) fn exploring(alpha: f64, mode: &Mode<'_>) -> f64 {
     if matches!(mode, Mode::Explore(_)) { alpha } else { 0.0 }
 }
 
-/// The generator of random decisions: that of the random mode, or of exploration before the warm-up is over.
+/// Random generator if decisions are to be drawn at random: in the random mode, and while exploring before the warm-up
+/// is over. Otherwise `None`.
 pub(crate) fn at_random<'m>(mode: &'m mut Mode<'_>, warm: bool) -> Option<&'m mut dyn Rng> {
     match mode {
         Mode::Random(rng) => Some(&mut **rng),
@@ -188,7 +190,7 @@ pub(crate) fn at_random<'m>(mode: &'m mut Mode<'_>, warm: bool) -> Option<&'m mu
     }
 }
 
-/// The index of the highest value. In inference the first index wins a tie, so that the result is a function of the
+/// Index of the highest value. In inference the first index wins a tie, so that the result is a function of the
 /// text; otherwise ties are broken at random.
 pub(crate) fn best(values: impl IntoIterator<Item = f64>, mode: &mut Mode<'_>) -> usize {
     let (mut index, mut highest, mut ties) = (0, f64::NEG_INFINITY, 0);

@@ -1,4 +1,4 @@
-//! Serialised state of the bandits.
+//! Conversion of the bandits' state to JSON and back, and its validation.
 
 use dht_dynamic::Error as Dynamic;
 use serde::Serialize;
@@ -17,12 +17,13 @@ pub(super) fn of_state<S: DeserializeOwned>(what: &str, state: Value) -> Result<
     serde_json::from_value(state).map_err(|source| Error::Dynamic(Dynamic::Json { what: what.into(), source }))
 }
 
-/// Rejects stored features of arms if the contexts have none, and missing features if they are `needed`.
+/// Rejects stored arm features if the contexts have none or their sizes do not fit, and missing features if they are
+/// `needed`.
 pub(super) fn check_arm_features(setup: &Setup, stored: Option<&ArmFeatures>, needed: bool) -> Result<()> {
-    let wanted = setup.settings.context.has_arm_features();
+    let in_context = setup.settings.context.has_arm_features();
     match stored {
-        None if wanted && needed => Err(Error::state("arm features", "those of the paper's contexts", "none")),
-        Some(features) if !wanted || !features.fit(&setup.space, setup.options().len()) => {
+        None if in_context && needed => Err(Error::state("arm features", "those of the paper's contexts", "none")),
+        Some(features) if !in_context || !features.fit(&setup.space, setup.options().len()) => {
             Err(Error::state("arm features", "those of this space's arms", "others"))
         }
         _ => Ok(()),

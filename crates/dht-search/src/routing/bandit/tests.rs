@@ -1,4 +1,5 @@
-//! Tests of the sizes of the paper's contexts, and of a routing task with a known best decision.
+//! Tests of the bandits: the paper's contexts have the published sizes, and a routing task with a known best decision
+//! is learned.
 
 use dht_dynamic::Error as Dynamic;
 use dht_dynamic::Router;
@@ -61,19 +62,19 @@ fn planted(texts: usize, rng: &mut dyn Rng) -> (Vec<Vec<f64>>, Losses) {
     (contexts, Losses::new(by_exit))
 }
 
-/// The trace of texts that left at these exits, with their contexts.
+/// Trace of texts that left at these exits, with their contexts.
 fn trace(exits: Vec<usize>, notes: Vec<Vec<f64>>) -> Trace {
     let mut trace = Trace::default();
     trace.decisions = Decisions { exits, notes, ..Decisions::default() };
     trace
 }
 
-/// The exit that the router chooses without exploration.
+/// Exit that the router chooses without exploration.
 fn greedy(router: &DepthRouter, context: &[f64]) -> usize {
     depth::choose(&router.learned.bandit.linear, &router.setup, None, context, 16, &mut Mode::Exploit).unwrap()
 }
 
-/// A router that has learned. If `shuffled`, it learned from the contexts of other texts.
+/// Router that has learned. If `shuffled`, it learned from the contexts of other texts.
 fn trained(nested: bool, shuffled: bool, rng: &mut ChaCha8Rng) -> DepthRouter {
     let settings = SearchSettings {
         context: ContextDesign::Signals,
@@ -211,8 +212,8 @@ fn random_exits_come_in_proportion_to_a_power_of_their_depth() {
             counts[router.setup.random_by_depth(&depths, &mut rng)] += 1.0 / 20_000.0;
         }
         // Four standard errors of a share of a half in 20,000 draws are .014.
-        for (found, expected) in counts.into_iter().zip(expected) {
-            assert!((found - expected).abs() < 0.014, "power {power}: {counts:?}");
+        for (share, expected) in counts.into_iter().zip(expected) {
+            assert!((share - expected).abs() < 0.014, "power {power}: {counts:?}");
         }
     }
 }

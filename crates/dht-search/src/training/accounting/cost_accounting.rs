@@ -1,4 +1,4 @@
-//! Cost accounting of a training, and its curves. A checkpoint contains both.
+//! Cost accounting of a training run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,17 +9,18 @@ use super::curve_recorder::CurveRecorder;
 use crate::error::{Error, Result};
 use dht_dynamic::passage::Deciding;
 
-/// The number of bins of the recorded curves.
+/// Number of bins of the recorded curves.
 const CURVE_BINS: usize = 100;
-/// An upper bound for stored counts: far above any training's, and far from overflow.
+/// Upper bound for stored counts: far above the counts of any training run, and far from overflow.
 const MOST: u64 = 1 << 62;
 
-/// The cost and the decisions of a dynamic model's training.
+/// Cost and decisions of a search model's training run. [`SearchObjective`](crate::SearchObjective) has an example.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CostAccounting {
-    /// FLOPs of all products: forward and backward passes, second passes of the base layers of queued samples,
-    /// pre-passes that compute contexts, and the passes for arm features, of a teacher and of held-out texts.
+    /// FLOPs of all matrix products of the training run. They include second passes of queued samples through the base
+    /// layers, pre-passes that compute contexts, passes for arm features, and the passes of a teacher and of held-out
+    /// texts.
     pub flops: u64,
     /// FLOPs of the passes for arm features, included in `flops`.
     pub arm_feature_flops: u64,
@@ -27,31 +28,33 @@ pub struct CostAccounting {
     pub teacher_flops: u64,
     /// FLOPs of the passes of held-out texts, included in `flops`.
     pub held_out_flops: u64,
-    /// FLOPs of the bandits, by formula. A linear bandit of d dimensions takes 2·(d² + d) for each arm and decision,
-    /// and 4·(d² + d) for each reward that it learns from. The latter doubles if old rewards are forgotten
-    /// (`forgetting_decay` below 1). The head-set bandit takes 4·d for each head and decision, and 10·d for each head
-    /// and reward. Pooling and normalisation are not counted. Not included in `flops`.
+    /// FLOPs of the bandits, by formula; not included in `flops`.
+    ///
+    /// A linear bandit of d dimensions takes 2·(d² + d) for each arm and decision, and 4·(d² + d) for each reward that
+    /// it learns from. The latter doubles if old rewards are forgotten (`forgetting_decay` below 1). The head-set
+    /// bandit takes 4·d for each head and decision, and 10·d for each head and reward. Pooling and normalisation are
+    /// not counted.
     pub bandit_flops: u64,
     /// Wall-clock seconds of pooling, deciding and learning.
     pub bandit_seconds: f64,
-    /// The number of times that a decision waited for the device to deliver the rows for it.
+    /// Number of times that a decision waited until the device had delivered the hidden states for it.
     #[serde(default)]
     pub synchronisations: u64,
-    /// The number of samples on each route. A sample counts once in each epoch.
+    /// Number of samples on each route, by the route's notation. A sample counts once in each epoch.
     pub routes: BTreeMap<String, u64>,
-    /// Sum over samples of the paper's estimate of a route's cost: the heads that ran, added up over its layers and
-    /// divided by the number of layers and of heads of the model, N_L·N_H.
+    /// Sum over samples of the paper's estimate of their routes' cost: the heads that ran, added up over the layers and
+    /// divided by N_L·N_H, the model's numbers of layers and heads.
     pub layer_head_sum: f64,
-    /// The number of samples trained on.
+    /// Number of samples trained on.
     pub samples: u64,
-    /// The number of samples from which only the bandits learned. A sample counts once in each epoch.
+    /// Number of samples from which only the bandits learned. A sample counts once in each epoch.
     pub held_out_samples: u64,
-    /// Curves of the shares of depths and head counts, and of the loss, against training progress.
+    /// Recorder of curves against training progress: shares of depths and head counts, and losses.
     pub curves: CurveRecorder,
 }
 
 impl CostAccounting {
-    /// An empty accounting for a model with this number of heads in each layer.
+    /// Creates an empty accounting for a model with `heads` heads in each layer.
     pub(crate) fn new(heads: usize) -> Result<Self> {
         Ok(Self {
             flops: 0,

@@ -7,10 +7,10 @@ use super::curves::{Curves, GroupHeads, LossCurve, SetCount, bin_of, checked_los
 use crate::error::{Error, Result};
 use dht_dynamic::{Route, route::LayerGroup};
 
-/// Aggregates each sample's route and loss into [`Curves`].
+/// Recorder that aggregates the routes and losses of samples into [`Curves`].
 ///
 /// The recorder grows with the number of different head sets, not with the number of samples. Checkpoints contain it,
-/// so that a resumed training ends with the curves of the whole training.
+/// so that a resumed training run ends with the curves of the whole run.
 ///
 /// # Examples
 /// ```
@@ -43,15 +43,17 @@ struct Bin {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Group {
     layers: LayerGroup,
-    /// The head sets with their counts, sorted by head set.
+    /// Head sets with their counts, sorted by head set.
     sets: Vec<(HeadSet, u64)>,
 }
 
 impl CurveRecorder {
-    /// An empty recorder of a model with `heads` heads in each layer.
+    /// Creates an empty recorder for a model with `heads` heads in each layer. The curves have `bins` bins of training
+    /// progress.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) when `bins` or `heads` is 0, [`Transformer`](dht_dynamic::Error::Transformer) for more heads than a layer may have.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if `bins` or `heads` is 0.
+    /// * [`Transformer`](dht_dynamic::Error::Transformer) if `heads` exceeds the maximum of a layer.
     pub fn new(bins: usize, heads: usize) -> Result<Self> {
         HeadSet::full(heads)?;
         if bins == 0 {
@@ -63,8 +65,10 @@ impl CurveRecorder {
     /// Records a sample that was trained on.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) for a progress outside 0 to 1, [`Error::Loss`] for a loss that is not finite; then nothing is
-    /// recorded.
+    /// An error records nothing.
+    ///
+    /// * [`Argument`](dht_dynamic::Error::Argument) if the progress is outside 0 to 1.
+    /// * [`Error::Loss`] if the loss is not finite.
     pub fn outcome(&mut self, progress: f64, route: &Route, loss: f64) -> Result<()> {
         let bin = bin_of(progress, self.bins.len())?;
         let loss = checked_loss(loss)?;
@@ -78,10 +82,10 @@ impl CurveRecorder {
         Ok(())
     }
 
-    /// Records that `samples` samples kept these heads in a dynamic group, a group of layers with a choice of heads.
+    /// Records the head set that `samples` samples kept in a dynamic group, a group of layers with a choice of heads.
     ///
     /// # Errors
-    /// [`Transformer`](dht_dynamic::Error::Transformer) when the set has a head that the layers do not have.
+    /// [`Transformer`](dht_dynamic::Error::Transformer) if the set has a head that the layers do not have.
     pub fn head_set(&mut self, layers: LayerGroup, heads: HeadSet, samples: u64) -> Result<()> {
         heads.check(self.heads)?;
         let key = |layers: LayerGroup| (layers.start(), layers.end());
@@ -100,7 +104,7 @@ impl CurveRecorder {
         Ok(())
     }
 
-    /// Returns whether this recorder has the same number of bins and heads as the other, and only valid values.
+    /// Returns whether this recorder has the same numbers of bins and heads as `other`, and only valid values.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let of_heads = |group: &Group| group.sets.iter().all(|(set, _)| set.check(self.heads).is_ok());
         (self.heads, self.bins.len()) == (other.heads, other.bins.len())
@@ -108,8 +112,8 @@ impl CurveRecorder {
             && self.groups.iter().all(of_heads)
     }
 
-    /// The curves so far, with at most `most_sets` head sets of each group. Their map of losses has one entry,
-    /// `dynamic`.
+    /// Curves of the recorded samples, with at most `most_sets` head sets of each group. The map of losses has one
+    /// entry, `search`.
     pub fn curves(&self, most_sets: usize) -> Curves {
         let count = self.bins.len();
         let filled: Vec<&Bin> = self.bins.iter().filter(|bin| bin.samples > 0).collect();
@@ -126,13 +130,13 @@ impl CurveRecorder {
 
     fn group_heads(&self, group: &Group, most_sets: usize) -> GroupHeads {
         let samples: u64 = group.sets.iter().map(|(_, samples)| samples).sum();
-        let kept = |head: usize| group.sets.iter().filter(|(set, _)| set.contains(head)).map(|(_, count)| count).sum();
-        let share = |kept: u64| kept as f64 / samples.max(1) as f64;
+        let count = |head: usize| group.sets.iter().filter(|(set, _)| set.contains(head)).map(|(_, count)| count).sum();
+        let share = |count: u64| count as f64 / samples.max(1) as f64;
         let mut sets: Vec<SetCount> = group.sets.iter().map(|&(heads, samples)| SetCount { heads, samples }).collect();
         // Stable: of equally frequent sets the lower comes first.
         sets.sort_by_key(|set| std::cmp::Reverse(set.samples));
         sets.truncate(most_sets);
-        GroupHeads { layers: group.layers, samples, share: (0..self.heads).map(kept).map(share).collect(), sets }
+        GroupHeads { layers: group.layers, samples, share: (0..self.heads).map(count).map(share).collect(), sets }
     }
 }
 

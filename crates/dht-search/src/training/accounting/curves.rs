@@ -6,43 +6,44 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use dht_dynamic::route::LayerGroup;
 
-/// Curves of a training: the decisions of the bandits and the losses, in bins of training progress.
+/// Curves of a training run: the decisions of the bandits and the losses, in bins of training progress.
 ///
 /// Progress is the share of all epochs' samples that were trained on, from 0 to 1. A bin without samples is omitted, so
 /// that every list of shares is as long as `progress`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curves {
-    /// The middle of each bin.
+    /// Middle of each bin.
     pub progress: Vec<f64>,
-    /// The number of samples trained on in each bin.
+    /// Number of samples trained on in each bin.
     pub samples: Vec<u64>,
-    /// The share of each bin's samples that ran each depth, by depth in layers. The shares of a bin add up to 1.
+    /// Share of each bin's samples that ran each depth, by depth in layers. The shares of a bin add up to 1.
     pub depth_share: BTreeMap<usize, Vec<f64>>,
-    /// The share of each bin's head decisions that kept each number of heads, by number of heads. A sample makes one
-    /// decision in each dynamic group (with a choice of heads) on its route. The shares of a bin add up to 1, or to 0
-    /// if no route had a dynamic group.
+    /// Share of each bin's head decisions that kept each number of heads, by number of heads. There is one decision for
+    /// each sample and each dynamic group (with a choice of heads) on its route. The shares of a bin add up to 1, or to
+    /// 0 if no route had a dynamic group.
     pub head_count_share: BTreeMap<usize, Vec<f64>>,
-    /// The training loss of each model: `dynamic`, `full`, `truncated.<k>`.
+    /// Curve of the training loss by model. The recorder adds `search`; a program may add other models, such as `full`.
     pub loss: BTreeMap<String, LossCurve>,
-    /// The heads that each dynamic group of layers kept, over the whole training except [full-model
+    /// Heads that the samples kept in each dynamic group of layers, over the whole training run except [full-model
     /// steps](crate::settings::FullModelSteps).
     pub heads: Vec<GroupHeads>,
 }
 
-/// The mean loss of each bin with samples.
+/// Curve of the mean loss, with a point for each bin of training progress that has samples.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LossCurve {
-    /// The middle of each bin.
+    /// Middle of each bin.
     pub progress: Vec<f64>,
-    /// The mean loss, in nats.
+    /// Mean loss, in nats.
     pub loss: Vec<f64>,
 }
 
 impl LossCurve {
-    /// Averages the losses in each of `bins` equal parts of the progress; `points` are (progress, loss).
+    /// Averages losses in `bins` equal bins of training progress. `points` are pairs of progress and loss.
     ///
     /// # Errors
-    /// [`Argument`](dht_dynamic::Error::Argument) for no bins or a progress outside 0 to 1, [`Error::Loss`] for a loss that is not finite.
+    /// * [`Argument`](dht_dynamic::Error::Argument) if `bins` is 0 or a progress is outside 0 to 1.
+    /// * [`Error::Loss`] if a loss is not finite.
     ///
     /// # Examples
     /// ```
@@ -62,7 +63,7 @@ impl LossCurve {
         Ok(Self::from_sums(&sums))
     }
 
-    /// The means of bins with counts.
+    /// Computes the curve from the sum of losses and the number of samples of each bin.
     pub(crate) fn from_sums(sums: &[(f64, u64)]) -> Self {
         let filled = || sums.iter().enumerate().filter(|(_, (_, count))| *count > 0);
         Self {
@@ -72,29 +73,29 @@ impl LossCurve {
     }
 }
 
-/// The heads that a dynamic group of layers kept.
+/// Heads that the samples kept in a dynamic group of layers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupHeads {
-    /// The layers, counted from 0.
+    /// Layers of the group, counted from 0.
     pub layers: LayerGroup,
-    /// The number of samples that passed the group.
+    /// Number of samples that ran the group.
     pub samples: u64,
-    /// The share of these samples that kept each head, by head index from 0.
+    /// Share of the samples that kept each head, by head index from 0.
     pub share: Vec<f64>,
-    /// The most frequent head sets, in descending order.
+    /// Most frequent head sets, in descending order.
     pub sets: Vec<SetCount>,
 }
 
-/// The number of samples with a head set.
+/// Head set, and the number of samples that kept it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetCount {
-    /// The kept heads.
+    /// Kept heads.
     pub heads: HeadSet,
-    /// The number of samples that kept exactly these heads.
+    /// Number of samples that kept exactly these heads.
     pub samples: u64,
 }
 
-/// The bin of a progress value; the end of the training belongs to the last bin.
+/// Index of the bin of a progress value; the end of the training run belongs to the last bin.
 pub(crate) fn bin_of(progress: f64, bins: usize) -> Result<usize> {
     if bins == 0 {
         return Err(Error::argument("bins", "at least 1", bins));

@@ -1,4 +1,4 @@
-//! Cost accounting of a training, and its curves. A checkpoint contains both.
+//! Cost accounting and curves of a training run. A checkpoint contains both.
 
 mod cost_accounting;
 mod curve_recorder;
