@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// Weight of the latest step in the displayed running mean of the loss.
 const NEWEST: f64 = 0.05;
 /// Decay of the displayed shares of depths with each sample.
-const KEPT: f64 = 0.998;
+const DECAY: f64 = 0.998;
 /// Minimum time between two lines of a stage of fitting exits.
 const LINE_AFTER: Duration = Duration::from_secs(5);
 /// Minimum share of the training between two lines.
@@ -325,11 +325,11 @@ impl LadderProgress {
     fn line(&mut self, event: LadderEvent<'_>) -> Option<String> {
         match event {
             LadderEvent::Fitting(step) => return self.fit.line(step, Instant::now()),
-            LadderEvent::Measured(found) => {
-                let ended = found.accuracy.map(|_| found.passes).filter(|_| found.rung == Rung::FineTuned);
+            LadderEvent::Measured(result) => {
+                let ended = result.accuracy.map(|_| result.passes).filter(|_| result.rung == Rung::FineTuned);
                 let again = ended.is_some() && self.passes == ended;
                 self.passes = ended;
-                return Some(measurement(found, again, self.score));
+                return Some(measurement(result, again, self.score));
             }
             LadderEvent::Rate { rate, loss } => {
                 self.rate = self.rate.filter(|(_, least)| *least <= loss).or(Some((rate, loss)));
@@ -351,18 +351,18 @@ impl LadderProgress {
 }
 
 /// Line of a measurement: of exits on the fine-tuned encoder, where it is the second after fine-tuning.
-fn measurement(found: &Measurement, of_exits: bool, score: &str) -> String {
-    let rung = match found.rung {
+fn measurement(result: &Measurement, of_exits: bool, score: &str) -> String {
+    let rung = match result.rung {
         Rung::FineTuned if of_exits => "rung 2, exits fitted on the fine-tuned encoder".to_owned(),
         Rung::Ngrams => "rung 0, n-grams".to_owned(),
         Rung::Frozen => "rung 1, the encoder as it is".to_owned(),
         // The end has the parameters of the least loss.
-        Rung::FineTuned if found.accuracy.is_some() => format!("rung 2, the best of {}", counted(found.passes)),
-        Rung::FineTuned => format!("rung 2, fine-tuned for {}", counted(found.passes)),
+        Rung::FineTuned if result.accuracy.is_some() => format!("rung 2, the best of {}", counted(result.passes)),
+        Rung::FineTuned => format!("rung 2, fine-tuned for {}", counted(result.passes)),
     };
-    let accuracy = found.accuracy.map_or_else(String::new, |value| format!("{score} {value:.3}, "));
-    let (loss, cost) = (rounded(found.loss), counted(found.cost));
-    format!("{rung}: validation {accuracy}loss {loss}; cost {cost}, {:.0} s", found.seconds)
+    let accuracy = result.accuracy.map_or_else(String::new, |value| format!("{score} {value:.3}, "));
+    let (loss, cost) = (rounded(result.loss), counted(result.cost));
+    format!("{rung}: validation {accuracy}loss {loss}; cost {cost}, {:.0} s", result.seconds)
 }
 
 /// A loss with three decimals, or five where it is small.
@@ -372,12 +372,12 @@ fn rounded(loss: f64) -> String {
 
 /// Sentence that says which rung was kept, and why the training ended.
 pub fn ladder_end(ladder: &LadderReport) -> String {
-    let kept = match ladder.rung {
+    let outcome = match ladder.rung {
         Rung::Ngrams => "rung 0 is kept, n-grams",
         Rung::Frozen => "rung 1 is kept, the encoder as it is",
         Rung::FineTuned => "rung 2 is kept, the fine-tuned encoder",
     };
-    let tried = ladder.measurements.iter().any(|found| found.rung > ladder.rung);
+    let tried = ladder.measurements.iter().any(|result| result.rung > ladder.rung);
     let better = if tried { ", since fine-tuning did not lower the validation loss" } else { "" };
     let why = match ladder.stop {
         Stop::Rule => "a quarter of the fine-tuning left the validation loss where it was",
@@ -388,7 +388,7 @@ pub fn ladder_end(ladder: &LadderReport) -> String {
         _ if ladder.passes > 0.0 => "fine-tuning ran all its passes",
         _ => "--rungs allows no further step",
     };
-    format!("{kept}{better}; {why}; cost {}", counted(ladder.flops as f64 / ladder.pass_flops.max(1) as f64))
+    format!("{outcome}{better}; {why}; cost {}", counted(ladder.flops as f64 / ladder.pass_flops.max(1) as f64))
 }
 
 /// A range of times: "6 to 18 minutes", or seconds.
@@ -424,7 +424,7 @@ impl RouteTally {
     /// Adds a sample that ran this many layers.
     pub fn add(&self, depth: usize) {
         let mut weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
-        weights.values_mut().for_each(|weight| *weight *= KEPT);
+        weights.values_mut().for_each(|weight| *weight *= DECAY);
         *weights.entry(depth).or_default() += 1.0;
     }
 

@@ -11,7 +11,7 @@ use dht_dynamic::serving::TextModel;
 use dht_dynamic::transformer::{EncodedDataset, Task, TextClassifier};
 
 pub use self::arguments::AccelerateArguments;
-use self::arguments::GivenClassifier;
+use self::arguments::SourceClassifier;
 use super::made::{MadeModel, ScoredRows, check_target, finish};
 use crate::acceleration::{BATCH, REST, exit_settings, label_thresholds, make_dynamic};
 use crate::error::{Error, Result};
@@ -29,10 +29,10 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let folder = arguments.folder()?;
     let notes = arguments.texts.notes()?;
     notes.iter().for_each(|note| arguments.say(note));
-    let given = arguments.load(&folder)?;
-    check_classifier(&given.classifier, &folder)?;
-    let max_length = arguments.max_length(&given)?;
-    let GivenClassifier { classifier, tokenizer, labels, origin: trained, thresholds, .. } = given;
+    let source = arguments.load(&folder)?;
+    check_classifier(&source.classifier, &folder)?;
+    let max_length = arguments.max_length(&source)?;
+    let SourceClassifier { classifier, tokenizer, labels, origin: trained, thresholds, .. } = source;
     let task = classifier.task();
     let texts = arguments.texts.of_model(task, trained.as_ref())?;
     let arguments = &AccelerateArguments { texts, ..arguments.clone() };

@@ -151,8 +151,8 @@ fn order_of(arguments: &CompareArguments, first: &TextModel, second: &TextModel)
         Some(order) if order.len() == first.labels.len() => Ok(order),
         _ => {
             let lacking = |own: &[String], other: &[String]| -> String {
-                let found = own.iter().filter(|label| !other.contains(label)).take(5);
-                let names: Vec<String> = found.map(|label| format!("{label:?}")).collect();
+                let missing = own.iter().filter(|label| !other.contains(label)).take(5);
+                let names: Vec<String> = missing.map(|label| format!("{label:?}")).collect();
                 if names.is_empty() {
                     "has no label of its own".into()
                 } else {
@@ -172,32 +172,32 @@ impl Side {
             (_, Task::Labels) => {
                 let even = LabelThresholds::even(order.len());
                 let thresholds = model.thresholds.as_ref().unwrap_or(&even);
-                let found = evaluate(&model.model, &encoded, BATCH)?;
-                let (answers, scores) = found
+                let evaluation = evaluate(&model.model, &encoded, BATCH)?;
+                let (answers, scores) = evaluation
                     .probabilities
                     .iter()
                     .zip(&encoded.samples)
                     .map(|(probabilities, row)| {
-                        let mut given: Vec<usize> =
+                        let mut predicted: Vec<usize> =
                             thresholds.applying(probabilities).iter().map(|own| order[*own]).collect();
-                        given.sort_unstable();
-                        let right = given.iter().filter(|label| row.targets[**label] >= 0.5).count();
+                        predicted.sort_unstable();
+                        let right = predicted.iter().filter(|label| row.targets[**label] >= 0.5).count();
                         let there = row.targets.iter().filter(|target| **target >= 0.5).count();
                         // Two empty sets agree.
-                        let f1 = if given.len() + there == 0 {
+                        let f1 = if predicted.len() + there == 0 {
                             1.0
                         } else {
-                            2.0 * right as f64 / (given.len() + there) as f64
+                            2.0 * right as f64 / (predicted.len() + there) as f64
                         };
-                        let names: Vec<&str> = given.iter().map(|label| &*texts.labels[*label]).collect();
+                        let names: Vec<&str> = predicted.iter().map(|label| &*texts.labels[*label]).collect();
                         (names.join("|"), f1)
                     })
                     .unzip();
-                Ok(Self { answers, scores, classes: Vec::new(), flops: found.flops + found.routing_flops })
+                Ok(Self { answers, scores, classes: Vec::new(), flops: evaluation.flops + evaluation.routing_flops })
             }
             (ServedModel::Classifier(classifier), Task::Number) => {
-                let found = classifier.probabilities_of_all(&encoded, BATCH)?;
-                let numbers: Vec<f32> = found.into_iter().flatten().collect();
+                let outputs = classifier.probabilities_of_all(&encoded, BATCH)?;
+                let numbers: Vec<f32> = outputs.into_iter().flatten().collect();
                 let errors = numbers
                     .iter()
                     .zip(&encoded.samples)
@@ -211,12 +211,12 @@ impl Side {
     }
 
     fn of_classes(model: &ServedModel, texts: &Dataset, encoded: &EncodedDataset, order: &[usize]) -> Result<Self> {
-        let found = evaluate(model, encoded, BATCH)?;
-        let classes: Vec<usize> = found.labels.iter().map(|own| order[*own as usize]).collect();
+        let evaluation = evaluate(model, encoded, BATCH)?;
+        let classes: Vec<usize> = evaluation.labels.iter().map(|own| order[*own as usize]).collect();
         let right = classes.iter().zip(&texts.examples).map(|(class, row)| f64::from(u8::from(*class == row.label)));
         let scores = right.collect();
         let answers = classes.iter().map(|class| texts.labels[*class].clone()).collect();
-        Ok(Self { answers, scores, classes, flops: found.flops + found.routing_flops })
+        Ok(Self { answers, scores, classes, flops: evaluation.flops + evaluation.routing_flops })
     }
 
     fn mean(&self) -> f64 {
@@ -260,14 +260,14 @@ impl Facts<'_> {
 
     /// (class, rows, right answers of A, right answers of B).
     fn by_class(&self) -> Vec<(&str, usize, usize, usize)> {
-        let mut found: Vec<_> = self.texts.labels.iter().map(|label| (&**label, 0, 0, 0)).collect();
+        let mut classes: Vec<_> = self.texts.labels.iter().map(|label| (&**label, 0, 0, 0)).collect();
         for ((row, a), b) in self.texts.examples.iter().zip(&self.a.classes).zip(&self.b.classes) {
-            let class = &mut found[row.label];
+            let class = &mut classes[row.label];
             class.1 += 1;
             class.2 += usize::from(*a == row.label);
             class.3 += usize::from(*b == row.label);
         }
-        found
+        classes
     }
 
     fn json(&self) -> Value {

@@ -134,7 +134,7 @@ fn text(model: &TextModel, source: Option<String>) -> String {
         let pairs = if origin.pair { ", pairs" } else { "" };
         lines.push(format!("trained on  {} rows of {}{pairs}{columns}", origin.rows, origin.data));
     }
-    lines.extend(model.promise.iter().map(|kept| promise(kept, model.model.task())));
+    lines.extend(model.promise.iter().map(|limit| promise(limit, model.model.task())));
     if let Some(speed) = model.model.speed() {
         lines.push(format!("speed       {speed}\n\n{}", speeds(model).text()));
         return lines.join("\n") + "on held-out texts, which the speeds were chosen on\n";

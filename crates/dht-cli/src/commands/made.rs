@@ -247,7 +247,7 @@ pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Resu
         });
         return print(&format!("{value:#}\n"));
     }
-    let promises = model.promise.as_ref().map_or_else(String::new, |kept| promise(kept, model.model.task()) + "\n");
+    let promises = model.promise.as_ref().map_or_else(String::new, |limit| promise(limit, model.model.task()) + "\n");
     let table = results_table(&rows, model.model.task()).text();
     let missing = missing.map_or_else(String::new, |note| note + "\n");
     let replaced = made.replaced.map_or_else(String::new, |held| format!(", in place of {}", held.description()));

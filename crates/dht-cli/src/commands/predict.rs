@@ -301,10 +301,10 @@ fn outcomes(engine: &Engine, rows: &[&TextRow], on_error: OnError) -> Result<Vec
     if on_error != OnError::Fail {
         let has_text: Vec<&TextRow> = rows.iter().copied().filter(|row| !row.is_missing()).collect();
         if has_text.len() < rows.len() {
-            let mut found = outcomes(engine, &has_text, on_error)?.into_iter();
+            let mut outcomes = outcomes(engine, &has_text, on_error)?.into_iter();
             let outcome = |row: &&TextRow| match row.is_missing() {
                 true => Some(Err("the row has no text".to_owned())),
-                false => found.next(),
+                false => outcomes.next(),
             };
             return Ok(rows.iter().filter_map(outcome).collect());
         }
@@ -320,8 +320,8 @@ fn outcomes(engine: &Engine, rows: &[&TextRow], on_error: OnError) -> Result<Vec
                 Err(error) if is_of_text(&error) => Ok(vec![Err(error.to_string())]),
                 Err(error) => Err(error),
             };
-            let found = queries.iter().map(alone).collect::<dht_dynamic::Result<Vec<_>>>()?;
-            Ok(found.into_iter().flatten().collect())
+            let answers = queries.iter().map(alone).collect::<dht_dynamic::Result<Vec<_>>>()?;
+            Ok(answers.into_iter().flatten().collect())
         }
     }
 }
@@ -418,10 +418,10 @@ impl Predictor<'_> {
     fn answer(&self, rows: &[InputRow], out: &mut AnswerWriter<impl Write>, totals: &mut Totals) -> Result<()> {
         let on_error = self.arguments.on_error;
         let texts: Vec<&TextRow> = texts(rows).collect();
-        let mut found = outcomes(&self.engine, &texts, on_error)?.into_iter();
+        let mut outcomes = outcomes(&self.engine, &texts, on_error)?.into_iter();
         for row in rows {
             let (line, outcome) = match row {
-                InputRow::Text(row) => match found.next() {
+                InputRow::Text(row) => match outcomes.next() {
                     Some(outcome) => (row.line, outcome),
                     None => break,
                 },
@@ -623,6 +623,6 @@ impl PredictArguments {
         let named = self.files.iter().filter(|path| path.as_os_str() != "-" && text_of(path).is_none());
         named
             .map(|path| path.metadata().map_err(|source| Error::Io { path: path.clone(), source }))
-            .try_for_each(|found| found.map(drop))
+            .try_for_each(|inputs| inputs.map(drop))
     }
 }

@@ -100,16 +100,16 @@ pub fn review(arguments: &ReviewArguments) -> Result<()> {
     let doubts = doubts(&labels, answers.rows());
     let texts: Vec<String> = data.examples.iter().map(|row| whole_text(row, PAIR)).collect();
     let duplicates = duplicates(&texts);
-    let mut found = findings(&labels, &duplicates, &doubts);
-    let count = |of: fn(&Problem) -> bool| found.iter().filter(|finding| of(&finding.problem)).count();
+    let mut findings = findings(&labels, &duplicates, &doubts);
+    let count = |of: fn(&Problem) -> bool| findings.iter().filter(|finding| of(&finding.problem)).count();
     say(&format!(
         "{} rows whose text has two labels, {} rows with a doubtful label, {} repeated texts",
         count(|problem| matches!(problem, Problem::TwoLabels { .. } | Problem::NearTwoLabels { .. })),
         count(|problem| matches!(problem, Problem::Label(_))),
         count(|problem| matches!(problem, Problem::Repeated { .. })),
     ));
-    found.truncate(arguments.most.unwrap_or(usize::MAX));
-    let table = table(&data, &found);
+    findings.truncate(arguments.most.unwrap_or(usize::MAX));
+    let table = table(&data, &findings);
     match &arguments.out {
         Some(path) => Ok(write_atomically(path, |file| std::io::Write::write_all(file, table.as_bytes()))?),
         None => print(&table),
@@ -159,10 +159,10 @@ fn whole_text(row: &Example, between: char) -> String {
 }
 
 /// The rows as csv.
-fn table(data: &Dataset, found: &[Finding]) -> String {
+fn table(data: &Dataset, findings: &[Finding]) -> String {
     let quoted = |cell: &str| format!("\"{}\"", cell.replace('"', "\"\""));
     let mut table = "row,problem,label,suggested,p_label,p_suggested,other_row,text\n".to_owned();
-    for Finding { row, problem } in found {
+    for Finding { row, problem } in findings {
         let (suggested, p_label, p_suggested, other) = match problem {
             Problem::Label(doubt) => {
                 let p = |value: f64| format!("{value:.4}");

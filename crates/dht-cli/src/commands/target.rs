@@ -90,9 +90,9 @@ impl TargetArguments {
             return Err(DynamicError::SeenTexts { what: "held-out texts", rows: seen, first, of }.into());
         }
         let packed = InPrecision::new(&model.model, precision);
-        let found = evaluate(&packed.with_model(&model.model), &encoded, BATCH)?;
-        let right = found.labels.iter().zip(&encoded.samples).map(|(class, sample)| *class == sample.label);
-        let of_answers = found.labels.iter().zip(&found.probabilities).map(|(class, p)| p[*class as usize]);
+        let evaluation = evaluate(&packed.with_model(&model.model), &encoded, BATCH)?;
+        let right = evaluation.labels.iter().zip(&encoded.samples).map(|(class, sample)| *class == sample.label);
+        let of_answers = evaluation.labels.iter().zip(&evaluation.probabilities).map(|(class, p)| p[*class as usize]);
         let answers: Vec<(f32, bool)> = of_answers.zip(right).collect();
         let threshold = AbstentionThreshold::select(&answers, accuracy, self.confidence)?;
         let (coverage, coverage_interval) = threshold.coverage(self.confidence);

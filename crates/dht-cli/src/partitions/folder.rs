@@ -102,7 +102,7 @@ impl Outputs for Folder {
 
     fn size(&self, name: &str) -> Result<Option<u64>> {
         match self.path(name).metadata() {
-            Ok(found) => Ok(Some(found.len())),
+            Ok(metadata) => Ok(Some(metadata.len())),
             // A link to nowhere is somebody's file.
             Err(source) if source.kind() == ErrorKind::NotFound && self.path(name).is_symlink() => {
                 Err(Error::ForeignOutput { path: self.path(name) })

@@ -41,16 +41,16 @@ impl Input for InputFile {
 
     fn facts(&self) -> Result<Facts> {
         let failed = |source| Error::Io { path: self.0.clone(), source };
-        let found = self.0.metadata().map_err(failed)?;
-        if !found.is_file() {
+        let metadata = self.0.metadata().map_err(failed)?;
+        if !metadata.is_file() {
             return Err(failed(std::io::Error::other("a partition must be a regular file")));
         }
-        let changed = found.modified().map_err(failed)?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let changed = metadata.modified().map_err(failed)?.duration_since(UNIX_EPOCH).unwrap_or_default();
         #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(&found);
+        let inode = std::os::unix::fs::MetadataExt::ino(&metadata);
         #[cfg(not(unix))]
         let inode = 0;
-        Ok(Facts { bytes: found.len(), version: format!("{}:{inode}", changed.as_nanos()) })
+        Ok(Facts { bytes: metadata.len(), version: format!("{}:{inode}", changed.as_nanos()) })
     }
 
     fn open(&self, _: &Facts) -> Result<Box<dyn Read + Send>> {

@@ -30,14 +30,14 @@ pub struct Answers {
 impl Answers {
     /// Answers of a model as it runs, and the seconds of the pass.
     pub(super) fn of_pass(model: &dyn Predictor, texts: &EncodedDataset) -> Result<(Self, f64)> {
-        let found = evaluate(model, texts, BATCH)?;
-        let depths = found.routes.iter().map(Route::depth).collect();
-        let Evaluation { labels, probabilities, row_flops: flops, .. } = found;
+        let evaluation = evaluate(model, texts, BATCH)?;
+        let depths = evaluation.routes.iter().map(Route::depth).collect();
+        let Evaluation { labels, probabilities, row_flops: flops, .. } = evaluation;
         let (probabilities, of_labels) = match texts.samples.iter().any(|sample| !sample.targets.is_empty()) {
             true => (Vec::new(), probabilities),
             false => (labels.iter().zip(probabilities).map(|(class, p)| p[*class as usize]).collect(), Vec::new()),
         };
-        Ok((Self { labels, probabilities, of_labels, flops, depths }, found.seconds))
+        Ok((Self { labels, probabilities, of_labels, flops, depths }, evaluation.seconds))
     }
 
     /// FLOPs of all texts.
@@ -163,17 +163,17 @@ mod tests {
             let model = accelerate(classifier, texts, &settings, &mut dht_toys::rng(5))?.model;
             let mut speeds: Vec<Option<f64>> = [0.0, 0.1, 0.2, 0.4, 0.7].map(Some).to_vec();
             speeds.push(None);
-            let found = Answers::of_one_pass(&model, &speeds, &test, 40)?;
-            assert!(found.windows(2).any(|pair| pair[0].depths != pair[1].depths), "{found:?}");
-            for (speed, found) in speeds.iter().zip(found) {
+            let answers = Answers::of_one_pass(&model, &speeds, &test, 40)?;
+            assert!(answers.windows(2).any(|pair| pair[0].depths != pair[1].depths), "{answers:?}");
+            for (speed, answers) in speeds.iter().zip(answers) {
                 let expected = match speed {
                     Some(speed) => Answers::of_pass(&model.with_speed(*speed)?, &test)?,
                     None => Answers::of_pass(&model.classifier_at(classifier.encoder().layers())?, &test)?,
                 };
-                let pairs = found.probabilities.iter().zip(&expected.0.probabilities);
+                let pairs = answers.probabilities.iter().zip(&expected.0.probabilities);
                 assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-5), "at {speed:?}, {:?}", settings.rule);
-                let expected = Answers { probabilities: found.probabilities.clone(), ..expected.0 };
-                assert_eq!(found, expected, "at {speed:?}, {:?}", settings.rule);
+                let expected = Answers { probabilities: answers.probabilities.clone(), ..expected.0 };
+                assert_eq!(answers, expected, "at {speed:?}, {:?}", settings.rule);
             }
         }
         Ok(())

@@ -72,7 +72,7 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
         lines.push(format!("![Score against FLOPs of inference]({curve})"));
         lines.push(String::new());
     }
-    lines.extend(model.promise.iter().map(|kept| promise(kept, model.model.task())));
+    lines.extend(model.promise.iter().map(|limit| promise(limit, model.model.task())));
     lines.push(String::new());
     lines.push("```sh".into());
     lines.push(format!("dht predict {name} texts.csv      # or: dht serve {name}"));

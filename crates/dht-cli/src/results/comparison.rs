@@ -56,18 +56,19 @@ mod tests {
         let rows: Vec<(bool, bool)> =
             (0..60).map(|row| (!(9..=20).contains(&row), (9..11).contains(&row) || row > 20)).collect();
         let (a, b): (Vec<bool>, Vec<bool>) = rows.into_iter().unzip();
-        let found = Difference::of_answers(&a, &b);
+        let difference = Difference::of_answers(&a, &b);
         let (p, q) = (10.0 / 62.0, 3.0 / 62.0_f64);
         let error = ((p + q - (q - p) * (q - p)) / 62.0_f64).sqrt();
-        assert!((found.mean + 7.0 / 60.0).abs() < 1e-12, "{found:?}");
+        assert!((difference.mean + 7.0 / 60.0).abs() < 1e-12, "{difference:?}");
         assert!(
-            (found.low - (q - p - 1.96 * error)).abs() < 1e-4 && (found.high - (q - p + 1.96 * error)).abs() < 1e-4
+            (difference.low - (q - p - 1.96 * error)).abs() < 1e-4
+                && (difference.high - (q - p + 1.96 * error)).abs() < 1e-4
         );
         assert_eq!(Difference::of_answers(&[true; 5], &[true; 5]).mean, 0.0);
         assert!(Difference::of_answers(&[true; 5], &[true; 5]).low < -0.2, "five texts say little");
         let numbers = |rows: &[bool]| rows.iter().map(|right| f64::from(u8::from(*right))).collect::<Vec<f64>>();
         let of_scores = Difference::of_scores(&numbers(&a), &numbers(&b), 1.0);
-        assert!((of_scores.low - found.low).abs() < 1e-12 && (of_scores.high - found.high).abs() < 1e-12);
+        assert!((of_scores.low - difference.low).abs() < 1e-12 && (of_scores.high - difference.high).abs() < 1e-12);
         let one = Difference::of_scores(&[1.0], &[1.2], 0.0);
         assert!(one.low < 0.0 && one.high > 0.2, "{one:?}");
     }
@@ -85,7 +86,7 @@ mod tests {
                         (a, if a { !rng.random_bool(0.1) } else { rng.random_bool(0.3) })
                     })
                     .unzip();
-                let covers = |found: Difference| usize::from(found.low <= -0.02 && -0.02 <= found.high);
+                let covers = |difference: Difference| usize::from(difference.low <= -0.02 && -0.02 <= difference.high);
                 answers += covers(Difference::of_answers(&a, &b));
                 let numbers =
                     |answers: &[bool]| answers.iter().map(|right| f64::from(u8::from(*right))).collect::<Vec<_>>();

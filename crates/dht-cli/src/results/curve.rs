@@ -61,8 +61,8 @@ pub fn curve_of(rows: &[ResultRow], size: (u32, u32)) -> Result<Option<String>> 
 /// # Errors
 /// [`Error::Curve`].
 pub fn training_curve(ladder: &LadderReport, task: Task) -> Result<String> {
-    let found = ladder.measurements.iter();
-    let points: Vec<(f64, f64)> = found.filter_map(|found| Some((found.cost, found.accuracy?))).collect();
+    let measurements = ladder.measurements.iter();
+    let points: Vec<(f64, f64)> = measurements.filter_map(|point| Some((point.cost, point.accuracy?))).collect();
     let best = ladder.accuracy(ladder.rung).unwrap_or_default();
     let of = Diagram {
         line: (&format!("rung {}, which was kept", ladder.rung as u8), best),

@@ -104,8 +104,8 @@ impl MetricValue {
             Metric::Matthews => Some(Self { metric: "MCC".into(), value: confusion.matthews() }),
             // By the name of the class, or its number on the hub.
             Metric::F1 { class } => {
-                let found = labels.iter().position(|label| label == class).or((labels.len() == 2).then_some(1))?;
-                Some(Self { metric: format!("F1 of {}", labels[found]), value: confusion.f1(found).unwrap_or(0.0) })
+                let index = labels.iter().position(|label| label == class).or((labels.len() == 2).then_some(1))?;
+                Some(Self { metric: format!("F1 of {}", labels[index]), value: confusion.f1(index).unwrap_or(0.0) })
             }
             _ => None,
         }
@@ -152,11 +152,12 @@ impl MetricValue {
             let scores: Vec<f32> = answers.iter().map(|row| row[label]).collect();
             Ok(average_precision(&has, &scores)?)
         };
-        let found: Vec<f64> = (0..labels).filter_map(|label| precision(label).transpose()).collect::<Result<_>>()?;
+        let precisions: Vec<f64> =
+            (0..labels).filter_map(|label| precision(label).transpose()).collect::<Result<_>>()?;
         let metrics = [
             ("micro F1", counts.micro_f1()),
             ("subset accuracy", counts.exact()),
-            ("average precision", found.iter().sum::<f64>() / found.len().max(1) as f64),
+            ("average precision", precisions.iter().sum::<f64>() / precisions.len().max(1) as f64),
         ];
         Ok((counts.macro_f1(), metrics.map(|(metric, value)| Self::new(metric, value)).to_vec()))
     }
@@ -295,8 +296,9 @@ fn rows_of(
     let row = |(answers, rate): (&Answers, &f64)| {
         let (accuracy, score, metrics) = match model.model.task() {
             Task::Labels => {
-                let found = &answers.of_labels;
-                let (score, metrics) = MetricValue::of_labels(&targets(texts), found, model.thresholds.as_ref())?;
+                let probabilities = &answers.of_labels;
+                let (score, metrics) =
+                    MetricValue::of_labels(&targets(texts), probabilities, model.thresholds.as_ref())?;
                 (None, score, metrics)
             }
             Task::Class | Task::Number => {

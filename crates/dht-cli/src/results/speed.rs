@@ -123,9 +123,9 @@ mod tests {
         for (budget, count, turns_of) in
             [(0.0, 64, 1), (150.0, 150, 1), (300.0, 300, 2), (600.0, 600, 3), (1e9, 2_000, 3)]
         {
-            let found = turns(&flops, budget * total as f64);
-            assert_eq!(found.len(), turns_of);
-            let mut rows = found.concat();
+            let turns = turns(&flops, budget * total as f64);
+            assert_eq!(turns.len(), turns_of);
+            let mut rows = turns.concat();
             assert_eq!(rows.len(), count);
             let mean = rows.iter().map(|row| flops[*row]).sum::<u64>() as f64 / count as f64;
             assert!((mean / (total as f64 / 2_000.0) - 1.0).abs() < 0.1, "{mean} at {budget}");

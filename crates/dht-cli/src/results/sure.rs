@@ -30,9 +30,9 @@ impl SureAnswers {
         if !(0.0..=1.0).contains(&least) {
             return Err(refused("a number from 0 to 1"));
         }
-        let found = answers.labels.iter().copied().zip(answers.probabilities.iter().copied());
+        let pairs = answers.labels.iter().copied().zip(answers.probabilities.iter().copied());
         let labels = texts.samples.iter().map(|sample| sample.label);
-        Ok(Self::count(least, found.zip(labels)))
+        Ok(Self::count(least, pairs.zip(labels)))
     }
 
     /// Counts answers, each a class with its probability, beside the true class.
@@ -66,10 +66,10 @@ mod tests {
     #[test]
     fn answers_are_counted_from_the_limit_on() {
         let answers = [((0, 0.9), 0), ((1, 0.8), 0), ((1, 0.5), 1), ((0, 0.7), 0)];
-        let found = SureAnswers::count(0.7, answers.into_iter());
-        assert_eq!((found.rows, found.answered, found.right), (4, 3, 2));
+        let sure = SureAnswers::count(0.7, answers.into_iter());
+        assert_eq!((sure.rows, sure.answered, sure.right), (4, 3, 2));
         let text = "with a probability of at least 0.7: 3 of 4 rows are answered (75.0 %), accuracy 0.6667";
-        assert_eq!(found.text(), text);
+        assert_eq!(sure.text(), text);
         assert!(
             SureAnswers::count(0.95, answers.into_iter())
                 .text()

@@ -30,7 +30,7 @@ pub struct Duplicate {
 /// the hashes: Broder 1997.
 pub fn duplicates(texts: &[String]) -> Vec<Duplicate> {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
-    let mut found = Vec::new();
+    let mut repeats = Vec::new();
     let mut distinct = Vec::new();
     for (row, text) in texts.iter().enumerate() {
         // Signs alone are compared as they are.
@@ -38,7 +38,7 @@ pub fn duplicates(texts: &[String]) -> Vec<Duplicate> {
         let letters: String = text.chars().filter(is_part).flat_map(char::to_lowercase).collect();
         let key = if letters.trim().is_empty() { text.trim().to_owned() } else { letters };
         match first.get(&key) {
-            Some(of) => found.push(Duplicate { row, of: *of, equal: true }),
+            Some(of) => repeats.push(Duplicate { row, of: *of, equal: true }),
             None => {
                 first.insert(key, row);
                 distinct.push(row);
@@ -65,13 +65,13 @@ pub fn duplicates(texts: &[String]) -> Vec<Duplicate> {
             }
         }
     }
-    found.extend(earliest.into_iter().map(|(row, of)| Duplicate {
+    repeats.extend(earliest.into_iter().map(|(row, of)| Duplicate {
         row: distinct[row],
         of: distinct[of],
         equal: false,
     }));
-    found.sort_by_key(|duplicate| duplicate.row);
-    found
+    repeats.sort_by_key(|duplicate| duplicate.row);
+    repeats
 }
 
 /// Returns whether a letter is of a script without spaces: from Thai to Myanmar, Khmer, Chinese and Japanese.
@@ -181,11 +181,11 @@ mod tests {
             numbers.push(text);
         }
         let texts: Vec<String> = numbers.iter().map(|numbers| format!("{numbers:?}")).collect();
-        let found: BTreeSet<usize> = duplicates(&texts).iter().map(|duplicate| duplicate.row).collect();
+        let detected: BTreeSet<usize> = duplicates(&texts).iter().map(|duplicate| duplicate.row).collect();
         let all: Vec<BTreeSet<u64>> = texts.iter().map(|text| shingles(&words(text))).collect();
         let repeats = |row: &usize| (0..*row).any(|other| similarity(&all[other], &all[*row]) >= LEAST_SIMILARITY);
         let expected: BTreeSet<usize> = (0..200).filter(repeats).collect();
         assert!(expected.len() > 15, "{expected:?}");
-        assert!(found.is_subset(&expected) && found.len() + 1 >= expected.len(), "{found:?} and {expected:?}");
+        assert!(detected.is_subset(&expected) && detected.len() + 1 >= expected.len(), "{detected:?} and {expected:?}");
     }
 }

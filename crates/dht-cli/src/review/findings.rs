@@ -88,12 +88,12 @@ mod tests {
         let doubt = |row| Doubt { row, suggested: 1, of_label: 0.1, of_suggested: 0.9 };
         let duplicate = |row, of, equal| Duplicate { row, of, equal };
         let labels = [0, 1, 0, 0, 1, 0];
-        let found = findings(
+        let findings = findings(
             &labels,
             &[duplicate(1, 0, true), duplicate(3, 2, true), duplicate(4, 0, false), duplicate(5, 2, false)],
             &[doubt(3), doubt(1)],
         );
-        let names: Vec<(usize, &str)> = found.iter().map(|finding| (finding.row, finding.problem.name())).collect();
+        let names: Vec<(usize, &str)> = findings.iter().map(|finding| (finding.row, finding.problem.name())).collect();
         let expected = [
             (1, "two labels for one text"),
             (3, "label"),

@@ -23,10 +23,10 @@ pub fn doubts<'a>(labels: &[u32], log_probabilities: impl Iterator<Item = &'a [f
         let (own, of_suggested) = (logs[*label as usize].exp(), logs[best].exp());
         (best != *label as usize).then_some(Doubt { row, suggested: best, of_label: own, of_suggested })
     };
-    let mut found: Vec<Doubt> = labels.iter().zip(log_probabilities).enumerate().filter_map(of_row).collect();
+    let mut doubts: Vec<Doubt> = labels.iter().zip(log_probabilities).enumerate().filter_map(of_row).collect();
     let margin = |doubt: &Doubt| doubt.of_label - doubt.of_suggested;
-    found.sort_by(|a, b| margin(a).total_cmp(&margin(b)).then(a.row.cmp(&b.row)));
-    found
+    doubts.sort_by(|a, b| margin(a).total_cmp(&margin(b)).then(a.row.cmp(&b.row)));
+    doubts
 }
 
 /// Groups of labels that differ in case, spaces and signs alone.
@@ -49,13 +49,13 @@ mod tests {
     #[test]
     fn the_least_margin_comes_first() {
         let rows = [[0.9_f64, 0.1], [0.4, 0.6], [0.05, 0.95], [0.5, 0.5]].map(|row| row.map(f64::ln));
-        let found = doubts(&[0, 0, 0, 1], rows.iter().map(|row| &row[..]));
+        let doubts = doubts(&[0, 0, 0, 1], rows.iter().map(|row| &row[..]));
         // The last row is a tie, of which the first class is the answer.
         assert_eq!(
-            found.iter().map(|doubt| (doubt.row, doubt.suggested)).collect::<Vec<_>>(),
+            doubts.iter().map(|doubt| (doubt.row, doubt.suggested)).collect::<Vec<_>>(),
             [(2, 1), (1, 1), (3, 0)]
         );
-        assert!((found[0].of_label - 0.05).abs() < 1e-12);
+        assert!((doubts[0].of_label - 0.05).abs() < 1e-12);
     }
 
     #[test]

@@ -120,13 +120,14 @@ impl App {
         }
     }
 
-    /// Returns whether `given` is the token. All bytes of both digests are compared, so that the time reveals nothing
+    /// Returns whether `candidate` is the token. All bytes of both digests are compared, so that the time reveals nothing
     /// of the token.
-    pub(super) fn is_token(&self, given: &str) -> bool {
+    pub(super) fn is_token(&self, candidate: &str) -> bool {
         let Some(own) = self.token else { return false };
-        let given: [u8; 32] = Sha256::digest(given.as_bytes()).into();
-        std::hint::black_box(own.iter().zip(given).fold(0, |differences, (own, given)| differences | (own ^ given)))
-            == 0
+        let candidate: [u8; 32] = Sha256::digest(candidate.as_bytes()).into();
+        std::hint::black_box(
+            own.iter().zip(candidate).fold(0, |differences, (own, candidate)| differences | (own ^ candidate)),
+        ) == 0
     }
 
     /// Returns whether the server is about to stop.
@@ -142,9 +143,9 @@ impl App {
     }
 
     /// Deadline of a request that has arrived at this moment.
-    pub(super) fn deadline(&self, arrived: Instant, wanted: Option<Duration>) -> Instant {
+    pub(super) fn deadline(&self, arrived: Instant, requested: Option<Duration>) -> Instant {
         let most = self.settings.limits.deadline;
-        arrived + wanted.map_or(most, |wanted| wanted.min(most))
+        arrived + requested.map_or(most, |requested| requested.min(most))
     }
 
     /// Submits a request. It may block, so call it on a thread for blocking work.
@@ -179,7 +180,7 @@ pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     match tokio::task::spawn_blocking(work).await {
-        Ok(found) => found,
+        Ok(result) => result,
         Err(error) => Err(Refusal::of_answer(&dht_dynamic::Error::Panic { message: error.to_string() })),
     }
 }

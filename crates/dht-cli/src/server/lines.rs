@@ -111,11 +111,11 @@ async fn hold(permit: OwnedSemaphorePermit, mut progress: watch::Receiver<()>, p
 impl Pending {
     async fn answer(self, app: &App) -> Bytes {
         let Self { line, id, taken } = self;
-        let found = match taken {
+        let result = match taken {
             Ok((ticket, deadline)) => answers(ticket, deadline).await,
             Err(refusal) => Err(refusal),
         };
-        let outcome = match found.map(|served| served.into_iter().next()) {
+        let outcome = match result.map(|served| served.into_iter().next()) {
             Ok(Some(served)) => {
                 app.metrics.text(&served);
                 Outcome::Answer(Box::new(served))
@@ -289,7 +289,7 @@ mod tests {
         let mut cutter = Cutter { rest: Vec::new(), most, dropping: false, line: 0 };
         let mut lines: Vec<_> = pieces.iter().flat_map(|piece| cutter.cut(piece.as_bytes())).collect();
         lines.extend(cutter.end());
-        lines.into_iter().map(|(line, found)| (line, found.ok().map(|l| String::from_utf8(l).unwrap()))).collect()
+        lines.into_iter().map(|(line, result)| (line, result.ok().map(|l| String::from_utf8(l).unwrap()))).collect()
     }
 
     #[test]

@@ -136,11 +136,12 @@ fn is_own_host(host: &str, names: &[String]) -> bool {
 
 /// Refuses requests without the token, if one is required.
 async fn with_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, Refusal> {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
+    let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let authorization =
+        authorization.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
     let (path, method) = (request.uri().path(), request.method());
     let open = PROBES.contains(&path) || OPEN.contains(&path) && (method == Method::GET || method == Method::HEAD);
-    if app.settings.token.is_none() || open || given.is_some_and(|(_, token)| app.is_token(token.trim())) {
+    if app.settings.token.is_none() || open || authorization.is_some_and(|(_, token)| app.is_token(token.trim())) {
         return Ok(next.run(request).await);
     }
     let reason = "expected the header `Authorization: Bearer …` with this server's token";
@@ -233,21 +234,21 @@ mod tests {
 
     #[test]
     fn every_reference_of_the_description_is_in_it() {
-        fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        fn references<'a>(value: &'a Value, targets: &mut Vec<&'a str>) {
             match value {
                 Value::Object(fields) => {
-                    found.extend(fields.get("$ref").and_then(Value::as_str));
-                    fields.values().for_each(|value| references(value, found));
+                    targets.extend(fields.get("$ref").and_then(Value::as_str));
+                    fields.values().for_each(|value| references(value, targets));
                 }
-                Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+                Value::Array(items) => items.iter().for_each(|value| references(value, targets)),
                 _ => {}
             }
         }
         let description: Value = serde_json::from_str(info::OPENAPI).unwrap();
-        let mut found = Vec::new();
-        references(&description, &mut found);
-        assert!(found.len() > 10);
-        for reference in found {
+        let mut targets = Vec::new();
+        references(&description, &mut targets);
+        assert!(targets.len() > 10);
+        for reference in targets {
             let pointer = reference.strip_prefix('#').unwrap();
             assert!(description.pointer(pointer).is_some(), "{reference}");
         }

@@ -66,8 +66,8 @@ impl Server {
             return Err(Error::argument("metrics-port", "another port than --port", port));
         }
         let load = move || load().map(Into::into).map_err(Into::into);
-        let wanted = settings.address;
-        let at_address = |source| Error::Io { path: wanted.to_string().into(), source };
+        let address = settings.address;
+        let at_address = |source| Error::Io { path: address.to_string().into(), source };
         let cores = settings.threads();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(cores.clamp(1, 4))
@@ -91,10 +91,10 @@ impl Server {
             stopping,
         });
         // A port that is in use is reported before the model is loaded. It is listened at only once the model is.
-        let socket = runtime.block_on(async { bind(wanted) }).map_err(at_address)?;
+        let socket = runtime.block_on(async { bind(address) }).map_err(at_address)?;
         let metrics_address = match settings.metrics_port {
             Some(number) => {
-                Some(runtime.block_on(serve_metrics(SocketAddr::new(wanted.ip(), number), &port, &monitor))?)
+                Some(runtime.block_on(serve_metrics(SocketAddr::new(address.ip(), number), &port, &monitor))?)
             }
             None => None,
         };
@@ -226,8 +226,8 @@ impl Signals {
     /// Drains and stops on SIGTERM and SIGINT, and reloads on SIGHUP.
     async fn obey(mut self, app: Arc<App>, stop: watch::Sender<bool>) {
         // Loading takes long: signals that come meanwhile ask for one more reload.
-        let (wanted, own) = (Arc::new(Notify::new()), app.clone());
-        let reload = wanted.clone();
+        let (reload_requested, own) = (Arc::new(Notify::new()), app.clone());
+        let reload = reload_requested.clone();
         let reloads = tokio::spawn(async move {
             loop {
                 reload.notified().await;
@@ -238,7 +238,7 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
-                _ = self.hangup.recv() => wanted.notify_one(),
+                _ = self.hangup.recv() => reload_requested.notify_one(),
             }
         }
         reloads.abort();

@@ -179,12 +179,12 @@ impl Source {
                 vec![(TEST, Scored::Folder(folder, Split::Test)), ("dev", Scored::Folder(folder, Split::Dev))]
             }
             Self::Hub { files, known, .. } => {
-                let wanted: &[&str] = match known {
+                let splits: &[&str] = match known {
                     Some(known) => std::slice::from_ref(&known.scored),
                     None => &SCORED,
                 };
                 let there = |split: &&&str| known.is_some() || files.bytes(split).is_some();
-                wanted.iter().filter(there).map(|split| (*split, Scored::Hub(self, split))).collect()
+                splits.iter().filter(there).map(|split| (*split, Scored::Hub(self, split))).collect()
             }
         }
     }
@@ -193,10 +193,10 @@ impl Source {
     pub(super) fn nothing_scored(&self) -> Error {
         use dht_dynamic::transformer::Error as Inner;
 
-        let wanted = "test.csv, test.tsv, test.jsonl, test.parquet (or with .gz), or such of dev, validation, valid, val or eval";
+        let expected = "test.csv, test.tsv, test.jsonl, test.parquet (or with .gz), or such of dev, validation, valid, val or eval";
         Error::Transformer(match self {
             Self::File(path) | Self::Folder(path) | Self::Files { pattern: path, .. } => {
-                let problem = DataProblem::NoSuchSplit { wanted: wanted.into(), instead: String::new() };
+                let problem = DataProblem::NoSuchSplit { wanted: expected.into(), instead: String::new() };
                 Inner::Data { path: path.clone(), line: None, problem }
             }
             Self::Hub { name, files, .. } => {
@@ -246,7 +246,7 @@ impl Scored<'_> {
             Self::Files(paths) => Ok(Some(SplitFiles { name: None, paths: paths.to_vec() })),
             Self::Folder(folder, split) => match DatasetReader::find_parts(folder, split).map_err(Error::from) {
                 Err(error) if is_missing(&error) => Ok(None),
-                found => found.map(|paths| Some(SplitFiles { name: None, paths })),
+                result => result.map(|paths| Some(SplitFiles { name: None, paths })),
             },
             Self::Hub(source, split) => source.fetch(split).map(Some),
         }
@@ -295,8 +295,8 @@ fn matching(pattern: &str) -> Result<Vec<PathBuf>> {
     let failed = |reason: &dyn std::fmt::Display| {
         Error::argument("data", "a pattern of files", format!("{pattern:?}: {reason}"))
     };
-    let found = glob::glob(pattern).map_err(|error| failed(&error))?;
-    let mut paths = found.collect::<std::result::Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
+    let entries = glob::glob(pattern).map_err(|error| failed(&error))?;
+    let mut paths = entries.collect::<std::result::Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
     paths.retain(|path| path.is_file());
     paths.sort_unstable();
     if paths.is_empty() { Err(failed(&"no file has such a name")) } else { Ok(paths) }

@@ -34,13 +34,13 @@ pub struct TextArguments {
     opened: OnceCell<Source>,
     /// Set once rows are read whose labels are lists or columns.
     #[arg(skip)]
-    found: OnceCell<()>,
+    has_several_labels: OnceCell<()>,
 }
 
 impl TextArguments {
     /// Arguments for a source that other flags name.
     pub fn new(source: DataArguments) -> Self {
-        Self { source, opened: OnceCell::new(), found: OnceCell::new() }
+        Self { source, opened: OnceCell::new(), has_several_labels: OnceCell::new() }
     }
 
     /// Source of the texts, opened on first use.
@@ -98,7 +98,7 @@ impl TextArguments {
             Some(TaskChoice::Labels) => Task::Labels,
             Some(TaskChoice::Number) => Task::Number,
             Some(TaskChoice::Class) => Task::Class,
-            None if self.found.get().is_some() => Task::Labels,
+            None if self.has_several_labels.get().is_some() => Task::Labels,
             None if source::known(&self.source.data).is_some_and(|known| known.has_numbers()) => Task::Number,
             None => Task::Class,
         }
@@ -167,7 +167,7 @@ impl TextArguments {
     /// Notes that rows have several labels, which no flag says.
     fn note_kind(&self, data: &Dataset) {
         if data.reading.as_ref().is_some_and(|reading| matches!(reading.kind, LabelKind::Several { .. })) {
-            let _ = self.found.set(());
+            let _ = self.has_several_labels.set(());
         }
     }
 
@@ -264,7 +264,7 @@ impl TextArguments {
         check_pair(self.source.table.rows.pair, origin)?;
         let source = self.source()?;
         let mut notes = source.notes();
-        let found = scored(source, None, &mut notes, |files| {
+        let result = scored(source, None, &mut notes, |files| {
             let reader = self.reader(source).labels(labels.iter().cloned()).skip_unlabelled();
             let reader = self.source.table.asked(self.of_training(reader, origin, files));
             files.read(&match task {
@@ -275,8 +275,8 @@ impl TextArguments {
                 Task::Class => reader.label_kind(LabelKind::Class),
             })
         });
-        let found = found.map_err(|error| error.of_other_columns("--text-column or --label-column"))?;
-        Ok((found.ok_or_else(|| source.nothing_scored())?.1, notes))
+        let result = result.map_err(|error| error.of_other_columns("--text-column or --label-column"))?;
+        Ok((result.ok_or_else(|| source.nothing_scored())?.1, notes))
     }
 
     /// Reads the texts and splits them into training, validation, calibration and test rows.

@@ -64,7 +64,7 @@ impl TrainingDir {
     /// training wrote.
     pub fn open(out: &Path, settings: &Map<String, Value>, restart: bool) -> Result<Self> {
         let folder = Self::beside(out);
-        if folder.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
+        if folder.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir()) {
             return Err(Error::Foreign { path: folder });
         }
         let failed = |source| Error::Io { path: folder.clone(), source };

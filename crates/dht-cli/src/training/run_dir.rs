@@ -45,7 +45,7 @@ impl RunDir {
         std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
         let path = folder.join(LOCK);
         // A lock file is an empty regular file; links are not followed.
-        if path.symlink_metadata().is_ok_and(|found| !found.is_file() || found.len() > 0) {
+        if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file() || metadata.len() > 0) {
             return Err(Error::Foreign { path });
         }
         let failed = |source| Error::Io { path: path.clone(), source };
@@ -72,7 +72,7 @@ impl RunDir {
         match read_file(&path, FileKind::Description) {
             Ok(bytes) => {
                 let mut stored: Map<String, Value> = serde_json::from_slice(&bytes).unwrap_or_default();
-                if stored.remove(FORMAT).is_none_or(|found| found != format) {
+                if stored.remove(FORMAT).is_none_or(|value| value != format) {
                     return Err(Error::Foreign { path });
                 }
                 Ok(Some(stored))
@@ -104,13 +104,13 @@ impl RunDir {
         run: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
         let path = self.folder.join(file);
-        let found = read_file(&path, FileKind::Description).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        match found.filter(valid) {
-            Some(found) => Ok(found),
+        let result = read_file(&path, FileKind::Description).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        match result.filter(valid) {
+            Some(result) => Ok(result),
             None => {
-                let found = run()?;
-                self.write(&path, &found)?;
-                Ok(found)
+                let result = run()?;
+                self.write(&path, &result)?;
+                Ok(result)
             }
         }
     }

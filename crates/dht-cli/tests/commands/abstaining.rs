@@ -13,12 +13,12 @@ fn a_target_accuracy_selects_a_probability() {
     let said = String::from_utf8_lossy(&run.stderr).into_owned();
     assert!(printed(&run).lines().count() == 61 && said.contains("answers need a probability of at least"), "{said}");
     assert!(said.contains("on texts like the 600 of held.csv"), "{said}");
-    let found = dht(at, &[&["evaluate", "model", "--data", "data", "--json"][..], &target].concat());
-    let found = json(&printed(&found));
-    let number = |name: &str| found["target"][name].as_f64().expect("a number");
-    assert!(number("right") >= 0.9 * number("answered") && number("coverage") > 0.5, "{found}");
-    assert!(found["target"]["coverage_interval"][0].as_f64() < Some(number("coverage")), "{found}");
-    assert_eq!(found["sure"]["min_probability"], found["target"]["min_probability"]);
+    let evaluation = dht(at, &[&["evaluate", "model", "--data", "data", "--json"][..], &target].concat());
+    let evaluation = json(&printed(&evaluation));
+    let number = |name: &str| evaluation["target"][name].as_f64().expect("a number");
+    assert!(number("right") >= 0.9 * number("answered") && number("coverage") > 0.5, "{evaluation}");
+    assert!(evaluation["target"]["coverage_interval"][0].as_f64() < Some(number("coverage")), "{evaluation}");
+    assert_eq!(evaluation["sure"]["min_probability"], evaluation["target"]["min_probability"]);
 
     // Wrong labels support no accuracy, and texts of the training none at all.
     let turned: Vec<(String, String)> = reviews(600, 5000)
@@ -124,9 +124,9 @@ fn rows_of_unknown_and_empty_labels_are_counted() {
     let told =
         "3 of 60 rows are not scored: 1 have no label, 2 have a label that the model does not have (\"<i>odd</i>\": 2)";
     assert!(said.contains(told), "{said}");
-    let found = json(&printed(&run));
-    let reading = &found["data"]["reading"];
-    assert_eq!((&found["data"]["rows"], &reading["unlabelled_rows"]), (&57.into(), &1.into()), "{found}");
+    let evaluation = json(&printed(&run));
+    let reading = &evaluation["data"]["reading"];
+    assert_eq!((&evaluation["data"]["rows"], &reading["unlabelled_rows"]), (&57.into(), &1.into()), "{evaluation}");
     assert_eq!(reading["unknown_labels"], serde_json::json!([["<i>odd</i>", 2]]));
     let page = std::fs::read_to_string(at.join("page.html")).expect("a page");
     assert!(page.contains("&#60;i&#62;odd") && !page.contains("<i>odd"), "{page}");

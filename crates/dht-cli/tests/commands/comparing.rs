@@ -24,12 +24,16 @@ fn two_models_are_compared_by_the_same_rows() {
     printed(&dht(at, &[&["train", "--data", "turned", "--kind", "full", "--out", "m"], &wrong[..]].concat()));
     let table = printed(&compare("model", "m", &["--changed", "changed.csv"]));
     assert!(table.contains("B − A: -") && table.contains("MFLOP a text") && table.contains("A right"), "{table}");
-    let found = json(&printed(&compare("model", "m", &["--json"])));
-    let high = found["difference"]["high"].as_f64().expect("a number");
-    assert!(high < -0.5 && found["changed"].as_u64() > Some(40), "{found}");
-    let classes = found["classes"].as_array().expect("classes");
+    let comparison = json(&printed(&compare("model", "m", &["--json"])));
+    let high = comparison["difference"]["high"].as_f64().expect("a number");
+    assert!(high < -0.5 && comparison["changed"].as_u64() > Some(40), "{comparison}");
+    let classes = comparison["classes"].as_array().expect("classes");
     let sum = |name: &str| classes.iter().filter_map(|class| class[name].as_u64()).sum::<u64>();
-    assert_eq!((sum("rows"), sum("a") as f64 / 60.0), (60, found["a"]["score"].as_f64().expect("a number")), "{found}");
+    assert_eq!(
+        (sum("rows"), sum("a") as f64 / 60.0),
+        (60, comparison["a"]["score"].as_f64().expect("a number")),
+        "{comparison}"
+    );
     let changed = std::fs::read_to_string(at.join("changed.csv")).expect("a file");
     let first = changed.lines().nth(1).expect("a row");
     assert!(
@@ -37,7 +41,7 @@ fn two_models_are_compared_by_the_same_rows() {
             || first.contains("\"panned\",\"panned\",\"praised\""),
         "{changed}"
     );
-    assert_eq!(changed.lines().count() as u64, 1 + found["changed"].as_u64().expect("a number"));
+    assert_eq!(changed.lines().count() as u64, 1 + comparison["changed"].as_u64().expect("a number"));
 
     let failed = refused(&compare("model", "m", &["--fail-below", "0.5"]), 3);
     assert!(failed.contains("the lower end of B − A is -") && failed.contains("at most 0.5 may be lost"), "{failed}");

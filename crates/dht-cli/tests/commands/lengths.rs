@@ -40,8 +40,8 @@ fn long_texts_have_trials_of_lengths() {
     assert_eq!(report["length"]["max_length"], tokens);
     assert!(report["length"]["trials"][1]["flops"].as_u64() > report["length"]["trials"][0]["flops"].as_u64());
 
-    let given = said(&train("given", &["--rungs", "1", "--max-length", &tokens.to_string()]));
-    assert!(!given.contains("trying lengths"), "{given}");
+    let explicit = said(&train("given", &["--rungs", "1", "--max-length", &tokens.to_string()]));
+    assert!(!explicit.contains("trying lengths"), "{explicit}");
     assert_eq!(weights(place.path(), "given"), weights(place.path(), "chosen"));
     let short = said(&train("short", &["--rungs", "1", "--training-budget", "0.15"]));
     assert!(

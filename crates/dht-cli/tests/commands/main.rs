@@ -313,9 +313,9 @@ fn a_promise_is_kept_or_said_to_be_out_of_reach() {
         let arguments = [&TRAIN[..12], &[out, "--points", points, "--calibration-rows", "80", "--json"]].concat();
         json(&printed(&dht(place.path(), &arguments)))
     };
-    let kept = promised("20", "kept");
-    assert_eq!(kept["not_kept"], serde_json::json!([]));
-    assert_eq!((&kept["promise"]["rows"], &kept["promise"]["most"]), (&80.into(), &0.2.into()));
+    let report = promised("20", "kept");
+    assert_eq!(report["not_kept"], serde_json::json!([]));
+    assert_eq!((&report["promise"]["rows"], &report["promise"]["most"]), (&80.into(), &0.2.into()));
     let card = std::fs::read_to_string(place.path().join("kept/README.md")).expect("a card");
     assert!(card.contains("Promise: at most 20.00 points of accuracy lost"), "{card}");
     let out_of_reach = promised("0.1", "not");

@@ -35,16 +35,20 @@ fn a_report_has_the_numbers_of_the_json() {
     rows.push(("praised".into(), markup.into()));
     rows.push(("praised".into(), format!("the waiter was rude and cold {}", "x".repeat(1_000_000))));
     write(at, "odd<b>.csv", &csv(&rows));
-    let found = json(&printed(&dht(at, &["evaluate", "model", "--data", "odd<b>.csv", "--json"])));
+    let evaluation = json(&printed(&dht(at, &["evaluate", "model", "--data", "odd<b>.csv", "--json"])));
     let text = page(at, "model", "odd<b>.csv");
     assert_whole(&text);
     assert!(text.len() < 200_000, "{} bytes", text.len());
     assert!(text.contains("&#60;script&#62;") && text.contains("odd&#60;b&#62;"), "markup is escaped");
     assert!(text.contains("1000029 characters") && text.contains("no rows") && text.contains("no scored row has"));
-    let analysis = &found["analysis"];
+    let analysis = &evaluation["analysis"];
     let number = |pointer: &str| analysis.pointer(pointer).and_then(|value| value.as_f64()).expect("a number");
-    assert_eq!(number("/accuracy/value"), found["results"][2]["accuracy"].as_f64().expect("a number"), "{found}");
-    assert!((number("/macro_f1/value") - found["results"][2]["score"].as_f64().expect("a number")).abs() < 1e-12);
+    assert_eq!(
+        number("/accuracy/value"),
+        evaluation["results"][2]["accuracy"].as_f64().expect("a number"),
+        "{evaluation}"
+    );
+    assert!((number("/macro_f1/value") - evaluation["results"][2]["score"].as_f64().expect("a number")).abs() < 1e-12);
     for pointer in ["/accuracy/low", "/calibration/error", "/macro_f1/high", "/classes/1/recall/value"] {
         assert!(text.contains(&format!("{:.4}", number(pointer))), "{pointer}");
     }
@@ -69,9 +73,9 @@ fn labels_and_numbers_have_reports() {
     let text = page(at, "m", "several.csv");
     assert_whole(&text);
     assert!(text.contains("micro F1") && text.contains("rows with the label"), "{text}");
-    let found = json(&printed(&dht(at, &["evaluate", "m", "--data", "several.csv", "--json"])));
-    let analysis = &found["analysis"];
-    assert_eq!(analysis["macro_f1"]["value"].as_f64(), found["results"][0]["score"].as_f64(), "{found}");
+    let evaluation = json(&printed(&dht(at, &["evaluate", "m", "--data", "several.csv", "--json"])));
+    let analysis = &evaluation["analysis"];
+    assert_eq!(analysis["macro_f1"]["value"].as_f64(), evaluation["results"][0]["score"].as_f64(), "{evaluation}");
     let numbers: Vec<(String, String)> = reviews(90, 0)
         .into_iter()
         .map(|(label, text)| (if label == "praised" { "4.5" } else { "1" }.to_owned(), text))
@@ -81,10 +85,10 @@ fn labels_and_numbers_have_reports() {
     let text = page(at, "m", "numbers.csv");
     assert_whole(&text);
     assert!(text.contains("mean absolute error") && text.contains("mean true number"), "{text}");
-    let found = json(&printed(&dht(at, &["evaluate", "m", "--data", "numbers.csv", "--json"])));
-    let rmse = found["results"][0]["metrics"][0]["value"].as_f64().expect("a number");
-    let own = found["analysis"]["root_mean_squared_error"]["value"].as_f64().expect("a number");
-    assert!((rmse - own).abs() < 1e-9, "{found}");
+    let evaluation = json(&printed(&dht(at, &["evaluate", "m", "--data", "numbers.csv", "--json"])));
+    let rmse = evaluation["results"][0]["metrics"][0]["value"].as_f64().expect("a number");
+    let own = evaluation["analysis"]["root_mean_squared_error"]["value"].as_f64().expect("a number");
+    assert!((rmse - own).abs() < 1e-9, "{evaluation}");
 }
 
 #[test]

@@ -27,14 +27,14 @@ fn planted_wrong_labels_and_repeated_texts_are_listed_first() {
     assert!(lines.last().is_some_and(|line| line.starts_with("302,repeated,")), "{table}");
     let row = |line: &&str| line.split(',').next().and_then(|row| row.parse::<usize>().ok()).unwrap_or_default();
     let doubted: Vec<usize> = lines.iter().filter(|line| line.contains(",label,")).map(row).collect();
-    let found = doubted.iter().take(12).filter(|row| wrong.contains(&(**row - 1))).count();
-    assert!(found >= 10, "{found} of 12 in {doubted:?}");
+    let detected = doubted.iter().take(12).filter(|row| wrong.contains(&(**row - 1))).count();
+    assert!(detected >= 10, "{detected} of 12 in {doubted:?}");
     // Same rows, same table; and in a file.
     assert_eq!(printed(&review(&["--quiet"])), table);
     let told = said(&review(&["--out", "look.csv", "--most", "5"]));
     assert!(told.contains("12 rows with a doubtful label") && told.contains(" repeated texts"), "{told}");
-    let kept = std::fs::read_to_string(at.join("look.csv")).expect("a file");
-    assert_eq!(kept.lines().collect::<Vec<_>>(), lines[..6]);
+    let saved = std::fs::read_to_string(at.join("look.csv")).expect("a file");
+    assert_eq!(saved.lines().collect::<Vec<_>>(), lines[..6]);
 }
 
 #[test]

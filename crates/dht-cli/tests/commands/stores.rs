@@ -94,7 +94,7 @@ fn answer(objects: &Objects, request: &Request) -> Answer {
         }
         "GET" | "HEAD" => {
             let Some((number, content)) = objects.get(&key) else { return failure(404, "NoSuchKey") };
-            if condition("if-match").is_some_and(|wanted| *wanted != tag(*number)) {
+            if condition("if-match").is_some_and(|etag| *etag != tag(*number)) {
                 return failure(412, "PreconditionFailed");
             }
             let dated = ("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT".to_owned());
@@ -109,7 +109,7 @@ fn answer(objects: &Objects, request: &Request) -> Answer {
         "PUT" => {
             let held = objects.get(&key).map(|(number, _)| *number);
             if condition("if-none-match").is_some() && held.is_some()
-                || condition("if-match").is_some_and(|wanted| held.map(tag).as_ref() != Some(wanted))
+                || condition("if-match").is_some_and(|etag| held.map(tag).as_ref() != Some(etag))
             {
                 return failure(412, "PreconditionFailed");
             }
@@ -227,8 +227,8 @@ fn workers_of_a_store_give_the_answers_of_one_run() {
         let summary = json(&printed(&worker.wait_with_output().expect("an end")));
         assert_eq!(summary["all"]["totals"]["rows"], 180, "{summary}");
     }
-    let found: String = (0..3).map(|part| store.get(&format!("out/part-{part}.jsonl"))).collect();
-    assert_eq!(found, expected);
+    let written: String = (0..3).map(|part| store.get(&format!("out/part-{part}.jsonl"))).collect();
+    assert_eq!(written, expected);
     assert!(!store.keys().iter().any(|key| key.ends_with("/claim")), "{:?}", store.keys());
     // The same answers from the store to a folder.
     printed(&store.predict(place.path(), &["--partitions", "s3://bucket/in/", "--output", "out/"]));

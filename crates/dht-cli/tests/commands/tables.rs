@@ -218,9 +218,9 @@ fn rows_come_back_from_predict_as_they_were_given() {
     assert_eq!(rows, [r#"{"0": "id-7", "1": "the soup was cold"}"#, r#"{"0": "id-8", "1": " the wine, was fresh "}"#]);
     let rows = printed(&predict("a.csv", &["--text-column", "1"]));
     assert!(rows.lines().nth(1).expect("a row").starts_with("id-8,\" the wine, was fresh \",p"), "{rows}");
-    let given = r#"{"text": "fine \ud83d soup", "id": 340282366920938463463374607431768211455, "price": 19.990, "more": {"a": [1e3]}}"#;
-    write(place.path(), "n.jsonl", given);
-    assert_eq!(printed(&predict("n.jsonl", &[])).lines().map(without).collect::<Vec<_>>(), [given]);
+    let line = r#"{"text": "fine \ud83d soup", "id": 340282366920938463463374607431768211455, "price": 19.990, "more": {"a": [1e3]}}"#;
+    write(place.path(), "n.jsonl", line);
+    assert_eq!(printed(&predict("n.jsonl", &[])).lines().map(without).collect::<Vec<_>>(), [line]);
     let cells = printed(&predict("n.jsonl", &["--output-format", "csv"]));
     assert!(cells.contains(",340282366920938463463374607431768211455,19.990,\"{\"\"a\"\": [1e3]}\","), "{cells}");
 

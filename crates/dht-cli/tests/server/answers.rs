@@ -28,21 +28,21 @@ fn classify_returns_the_answers_of_the_engine() {
     let texts = texts(40, 3);
     let response = post(server.address(), "/v1/classify", json!({ "texts": texts }));
     assert_eq!(response.status, 200, "{response:?}");
-    let found = response.json();
-    let found = found["answers"].as_array().unwrap();
-    assert_eq!(found.len(), texts.len());
+    let received = response.json();
+    let received = received["answers"].as_array().unwrap();
+    assert_eq!(received.len(), texts.len());
     let mut depths = std::collections::BTreeSet::new();
-    for (found, answer) in found.iter().zip(expected(&texts)) {
-        assert_eq!(found["label"], *answer.label);
-        assert_eq!(found["route"], answer.route.to_string());
-        assert_eq!(found["flops"], answer.flops);
+    for (received, answer) in received.iter().zip(expected(&texts)) {
+        assert_eq!(received["label"], *answer.label);
+        assert_eq!(received["route"], answer.route.to_string());
+        assert_eq!(received["flops"], answer.flops);
         for (label, p) in labels().iter().zip(&answer.probabilities) {
-            let found = found["probabilities"][label].as_f64().unwrap();
-            assert!((found - f64::from(*p)).abs() < 1e-6, "{label}: {found} for {p}");
+            let received = received["probabilities"][label].as_f64().unwrap();
+            assert!((received - f64::from(*p)).abs() < 1e-6, "{label}: {received} for {p}");
         }
         let layers: Vec<usize> = answer.route.layers().map(|(_, heads)| heads).collect();
-        assert_eq!(found["layers"], json!(layers));
-        let cost = found["cost"].as_f64().unwrap();
+        assert_eq!(received["layers"], json!(layers));
+        let cost = received["cost"].as_f64().unwrap();
         assert!((0.0..=1.1).contains(&cost), "{cost}");
         depths.insert(layers.len());
     }

@@ -22,26 +22,26 @@ fn vllm_s_requests_are_answered_in_its_form() {
     let texts = texts(3, 5);
     let own = ok(&server, "/v1/classify", json!({ "texts": texts }));
     for path in ["/classify", "/v1/classify", "/invocations"] {
-        let found = ok(&server, path, json!({ "model": "reviews", "input": texts }));
-        assert!(found["id"].as_str().unwrap().starts_with("classify-"), "{found}");
-        assert_eq!((&found["object"], &found["model"]), (&json!("list"), &json!("reviews")));
+        let response = ok(&server, path, json!({ "model": "reviews", "input": texts }));
+        assert!(response["id"].as_str().unwrap().starts_with("classify-"), "{response}");
+        assert_eq!((&response["object"], &response["model"]), (&json!("list"), &json!("reviews")));
         let mut tokens = 0;
-        for (index, (found, own)) in
-            found["data"].as_array().unwrap().iter().zip(own["answers"].as_array().unwrap()).enumerate()
+        for (index, (response, own)) in
+            response["data"].as_array().unwrap().iter().zip(own["answers"].as_array().unwrap()).enumerate()
         {
             assert_eq!(
-                (&found["index"], &found["label"], &found["num_classes"]),
+                (&response["index"], &response["label"], &response["num_classes"]),
                 (&json!(index), &own["label"], &json!(2))
             );
-            for (label, p) in labels().iter().zip(found["probs"].as_array().unwrap()) {
+            for (label, p) in labels().iter().zip(response["probs"].as_array().unwrap()) {
                 let difference = own["probabilities"][label].as_f64().unwrap() - p.as_f64().unwrap();
                 assert!(difference.abs() < 1e-6, "{label}: {difference}");
             }
             tokens += own["tokens"].as_u64().unwrap();
         }
-        assert_eq!(found["usage"]["prompt_tokens"], tokens);
+        assert_eq!(response["usage"]["prompt_tokens"], tokens);
         assert_eq!(
-            (&found["usage"]["total_tokens"], &found["usage"]["completion_tokens"]),
+            (&response["usage"]["total_tokens"], &response["usage"]["completion_tokens"]),
             (&json!(tokens), &json!(0))
         );
     }
@@ -172,7 +172,7 @@ fn headers_and_counters_of_text_embeddings_inference_are_there() {
         "te_predict_inference_duration_count 3",
         "te_queue_size 0",
     ] {
-        assert!(metrics.lines().any(|found| found == line), "no {line} in {metrics}");
+        assert!(metrics.lines().any(|other| other == line), "no {line} in {metrics}");
     }
 }
 
@@ -254,8 +254,8 @@ fn inputs_that_failed_elsewhere_are_answered() {
         let predicted = ok(&server, "/predict", json!({ "inputs": text }));
         let batch = ok(&server, "/predict", json!({ "inputs": [[text], [text]], "truncate": true }));
         assert_eq!(batch, json!([predicted, predicted]), "{shown}");
-        let found = ok(&server, "/classify", json!({ "input": [text, "fine"] }));
-        assert_eq!(found["data"][0]["label"], predicted[0]["label"], "{shown}");
+        let response = ok(&server, "/classify", json!({ "input": [text, "fine"] }));
+        assert_eq!(response["data"][0]["label"], predicted[0]["label"], "{shown}");
         let own = ok(&server, "/v1/classify", json!({ "texts": [text] }));
         assert!(own["answers"][0]["tokens"].as_u64().unwrap() <= 128, "{shown}: {own}");
     }

@@ -52,7 +52,7 @@ fn wait_for(address: SocketAddr, line: &str) {
     let until = Instant::now() + Duration::from_secs(60);
     loop {
         let metrics = String::from_utf8(get(address, "/metrics").body).expect("a success");
-        if metrics.lines().any(|found| found == line) {
+        if metrics.lines().any(|other| other == line) {
             return;
         }
         assert!(Instant::now() < until, "no {line} in {metrics}");

@@ -52,8 +52,8 @@ fn a_client_that_goes_away_costs_nothing_more() {
         })
         .collect();
     let until = Instant::now() + Duration::from_secs(60);
-    let settled = |wanted: &dyn Fn() -> bool| {
-        while !wanted() {
+    let settled = |condition: &dyn Fn() -> bool| {
+        while !condition() {
             assert!(Instant::now() < until, "{:?}", server.service().metrics());
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -70,7 +70,7 @@ fn metrics_and_probes_need_no_token_on_their_port() {
     ] {
         // Families without a value are left out, as those of text-embeddings-inference until its first request.
         let is_te = line.contains("te_request_count");
-        assert!(is_te || text.lines().any(|found| found == line), "no {line} in {text}");
+        assert!(is_te || text.lines().any(|other| other == line), "no {line} in {text}");
     }
     assert!(text.contains("dht_latency_seconds_bucket{le=\"0.0001\"}"), "{text}");
     #[cfg(target_os = "linux")]

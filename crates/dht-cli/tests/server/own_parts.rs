@@ -27,10 +27,10 @@ fn answered_over_http(load: impl Fn() -> dht_dynamic::Result<Engine> + Send + Sy
     let expected: Vec<Answer> =
         texts.iter().map(|text| Ok(engine.predict(&[text.as_str()])?.remove(0))).collect::<dht_dynamic::Result<_>>()?;
     let server = Server::start(load, settings())?;
-    let found = post(server.address(), "/v1/classify", json!({ "texts": texts })).json();
+    let response = post(server.address(), "/v1/classify", json!({ "texts": texts })).json();
     // A number of single precision has the digits of its own text.
     let expected: Value = serde_json::from_str(&serde_json::to_string(&expected)?)?;
-    assert_eq!(found["answers"], expected);
+    assert_eq!(response["answers"], expected);
     Ok(())
 }
 

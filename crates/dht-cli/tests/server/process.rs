@@ -64,15 +64,15 @@ fn a_text_without_a_sure_answer_has_no_label() {
     let model = folder.path().join("reviews");
     save(&model);
     let (mut child, address, _) = start(&[model.to_str().unwrap(), "--min-probability", "1"]);
-    let found = post(address, "/v1/classify", json!({ "texts": texts(20, 3) })).json();
-    let answers = found["answers"].as_array().expect("answers").clone();
+    let response = post(address, "/v1/classify", json!({ "texts": texts(20, 3) })).json();
+    let answers = response["answers"].as_array().expect("answers").clone();
     for answer in &answers {
         let likeliest = answer["probabilities"].as_object().expect("classes").values().filter_map(Value::as_f64);
         let is_sure = likeliest.fold(0.0, f64::max) >= 1.0;
         assert_eq!((answer["label"].is_null(), answer["abstained"] == json!(true)), (!is_sure, !is_sure), "{answer}");
     }
     let abstained = answers.iter().filter(|answer| answer["label"].is_null()).count();
-    assert!(abstained > 0, "{found}");
+    assert!(abstained > 0, "{response}");
     let metrics = String::from_utf8_lossy(&get(address, "/metrics").body).into_owned();
     assert!(metrics.contains(&format!("dht_abstained_texts_total {abstained}\n")), "{metrics}");
     assert!(metrics.lines().filter(|line| line.starts_with("dht_labels_total")).count() <= 20 - abstained, "{metrics}");

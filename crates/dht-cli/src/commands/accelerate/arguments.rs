@@ -74,7 +74,7 @@ pub struct AccelerateArguments {
 }
 
 /// Classifier to accelerate.
-pub(super) struct GivenClassifier {
+pub(super) struct SourceClassifier {
     pub(super) classifier: TextClassifier,
     pub(super) tokenizer: TextTokenizer,
     pub(super) labels: Vec<String>,
@@ -108,32 +108,32 @@ impl AccelerateArguments {
     }
 
     /// Loads the classifier with its tokenizer and classes, and the prefix of the flag.
-    pub(super) fn load(&self, folder: &Path) -> Result<GivenClassifier> {
-        let given = self.load_as_saved(folder)?;
+    pub(super) fn load(&self, folder: &Path) -> Result<SourceClassifier> {
+        let source = self.load_as_saved(folder)?;
         Ok(match &self.text_prefix {
-            Some(prefix) => GivenClassifier { tokenizer: given.tokenizer.with_prefix(prefix), ..given },
-            None => given,
+            Some(prefix) => SourceClassifier { tokenizer: source.tokenizer.with_prefix(prefix), ..source },
+            None => source,
         })
     }
 
-    fn load_as_saved(&self, folder: &Path) -> Result<GivenClassifier> {
+    fn load_as_saved(&self, folder: &Path) -> Result<SourceClassifier> {
         let device = self.device.open()?;
         if !is_saved(folder) {
             let classifier = TextClassifier::load(folder, &device)?;
             let (tokenizer, labels) = (TextTokenizer::from_dir(folder)?, classifier.class_names()?);
             let declared = tokenizer.model_max_length();
-            return Ok(GivenClassifier { classifier, tokenizer, labels, declared, origin: None, thresholds: None });
+            return Ok(SourceClassifier { classifier, tokenizer, labels, declared, origin: None, thresholds: None });
         }
         let TextModel { model, tokenizer, labels, max_length, origin, thresholds, .. } =
             TextModel::load(folder, &device)?;
         let classifier = classifier_of(model)?;
-        Ok(GivenClassifier { classifier, tokenizer, labels, declared: Some(max_length), origin, thresholds })
+        Ok(SourceClassifier { classifier, tokenizer, labels, declared: Some(max_length), origin, thresholds })
     }
 
     /// Number of tokens at which texts are cut.
-    pub(super) fn max_length(&self, given: &GivenClassifier) -> Result<usize> {
-        let most = given.classifier.encoder().config().longest_text();
-        let declared = given.declared.map_or(most, |length| length.min(most));
+    pub(super) fn max_length(&self, source: &SourceClassifier) -> Result<usize> {
+        let most = source.classifier.encoder().config().longest_text();
+        let declared = source.declared.map_or(most, |length| length.min(most));
         if declared < 3 && self.max_length.is_none() {
             let expected = format!("3 to {most}: model_max_length in tokenizer_config.json is {declared}");
             return Err(Error::argument("max-length", expected, "not set"));

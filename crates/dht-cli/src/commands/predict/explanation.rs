@@ -16,7 +16,7 @@ const FIRST_WORD: u32 = 1 << 31;
 
 /// Part of a text with its weight.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Part {
+pub struct WeightedTerm {
     text: String,
     weight: f64,
 }
@@ -33,14 +33,14 @@ pub enum Explanation {
         /// The constant of the sum.
         constant: f64,
         /// Tokens and pairs of tokens, the largest weights first.
-        parts: Vec<Part>,
+        parts: Vec<WeightedTerm>,
         /// Sum of the weights that are not listed.
         rest: f64,
     },
     /// An answer of a deeper exit: each weight is the probability of the class minus that of the text without the part.
     Occlusion {
         /// Words, the largest weights first.
-        parts: Vec<Part>,
+        parts: Vec<WeightedTerm>,
         /// Number of further answers that were computed.
         texts: usize,
         /// Their FLOPs.
@@ -71,15 +71,15 @@ fn contributions(
     let mut others: Vec<usize> = (0..answer.probabilities.len()).filter(|class| *class != answer.class).collect();
     others.sort_by(|a, b| answer.probabilities[*b].total_cmp(&answer.probabilities[*a]));
     for against in others {
-        let found = front.ngram().contributions(&sample, answer.class as u32, against as u32)?;
-        let Some((constant, weights)) = found else { continue };
+        let contributions = front.ngram().contributions(&sample, answer.class as u32, against as u32)?;
+        let Some((constant, weights)) = contributions else { continue };
         let name = |id: &u32| match id {
             FIRST_WORD.. => Some("(an unknown word)".into()),
             id => tokenizer.token(*id),
         };
         let part = |(tokens, weight): (Vec<u32>, f64)| {
             let names: Vec<String> = tokens.iter().filter_map(name).collect();
-            Part { text: names.join(" "), weight }
+            WeightedTerm { text: names.join(" "), weight }
         };
         let all = weights.into_iter().map(part).collect();
         let (parts, rest) = largest(all);
@@ -94,7 +94,7 @@ fn contributions(
 }
 
 /// The largest parts, and the sum of the others' weights.
-fn largest(mut parts: Vec<Part>) -> (Vec<Part>, f64) {
+fn largest(mut parts: Vec<WeightedTerm>) -> (Vec<WeightedTerm>, f64) {
     parts.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
     let rest = parts.iter().skip(PARTS).map(|part| part.weight).sum();
     parts.truncate(PARTS);
@@ -112,7 +112,7 @@ fn occlusion(engine: &Engine, query: Query<'_>, answer: &Answer) -> Result<Expla
     let queries: Vec<Query<'_>> = without.iter().map(|(_, text, pair)| Query { text, pair: pair.as_deref() }).collect();
     let answers = engine.predict(&queries)?;
     let own = answer.probabilities[answer.class];
-    let part = |((part, ..), other): (&(String, String, Option<String>), &Answer)| Part {
+    let part = |((part, ..), other): (&(String, String, Option<String>), &Answer)| WeightedTerm {
         text: part.clone(),
         weight: f64::from(own - other.probabilities[answer.class]),
     };
@@ -151,21 +151,21 @@ mod tests {
 
     #[test]
     fn each_word_is_left_out_once() {
-        let found = occluded("the  soup\nwas rude");
-        assert_eq!(found[1], ("soup".into(), "the was rude".into()));
-        assert_eq!(found.len(), 4);
+        let parts = occluded("the  soup\nwas rude");
+        assert_eq!(parts[1], ("soup".into(), "the was rude".into()));
+        assert_eq!(parts.len(), 4);
         assert!(occluded("one").is_empty() && occluded(" \n").is_empty() && occluded("中").is_empty());
         assert_eq!(occluded("好吃的")[1], ("吃".into(), "好的".into()));
         let long: Vec<String> = (0..1000).map(|word| format!("w{word}")).collect();
-        let found = occluded(&long.join(" "));
-        assert_eq!(found.len(), 125);
-        assert_eq!(found.iter().map(|(part, _)| part.split(' ').count()).sum::<usize>(), 1000);
-        assert!(found.iter().all(|(part, rest)| part.split(' ').count() + rest.split(' ').count() == 1000));
+        let parts = occluded(&long.join(" "));
+        assert_eq!(parts.len(), 125);
+        assert_eq!(parts.iter().map(|(part, _)| part.split(' ').count()).sum::<usize>(), 1000);
+        assert!(parts.iter().all(|(part, rest)| part.split(' ').count() + rest.split(' ').count() == 1000));
     }
 
     #[test]
     fn parts_that_are_not_listed_are_summed() {
-        let part = |at: u32| Part { text: at.to_string(), weight: f64::from(at) };
+        let part = |at: u32| WeightedTerm { text: at.to_string(), weight: f64::from(at) };
         let (parts, rest) = largest((0..40).map(part).collect());
         assert_eq!((parts.len(), parts[0].weight, rest), (PARTS, 39.0, 45.0));
     }

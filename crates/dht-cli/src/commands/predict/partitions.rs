@@ -200,10 +200,10 @@ struct Run<'a> {
 impl Run<'_> {
     /// Rejects an output that another model, or other settings, have begun.
     fn check(&self, outputs: &dyn Outputs) -> Result<()> {
-        let Some(found) = Difference::first(&outputs.describe(&self.description)?, &self.description) else {
+        let Some(difference) = Difference::first(&outputs.describe(&self.description)?, &self.description) else {
             return Ok(());
         };
-        Err(self.other(format!("{} is {} there and {} here", found.name, found.there, found.here)))
+        Err(self.other(format!("{} is {} there and {} here", difference.name, difference.there, difference.here)))
     }
 
     fn other(&self, differs: String) -> Error {
@@ -267,12 +267,12 @@ impl PredictArguments {
     /// # Errors
     /// [`Error::Argument`] if there are none; [`Error::OneOutput`] for two partitions with one name.
     fn partitions(&self) -> Result<Vec<Partition>> {
-        let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
+        let mut inputs: BTreeMap<String, PathBuf> = BTreeMap::new();
         let mut partitions = Vec::new();
         for path in &self.partitions {
             for input in inputs(path)? {
                 let output = self.output_name(input.path());
-                if let Some(first) = found.insert(output.clone(), input.path().into()) {
+                if let Some(first) = inputs.insert(output.clone(), input.path().into()) {
                     let output = self.output.clone().unwrap_or_default().join(output);
                     return Err(Error::OneOutput { first, second: input.path().into(), output });
                 }

@@ -65,12 +65,12 @@ impl Source {
     /// Source of the content of a file or an object with this path.
     pub fn of_file(path: &Path, input: Box<dyn Read + Send>, format: Option<TextFormat>) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (found, compression) = TextFormat::of_name(&name);
-        if format.is_none() && found == TextFormat::Lines && !is_named_as_lines(&name) {
+        let (named, compression) = TextFormat::of_name(&name);
+        if format.is_none() && named == TextFormat::Lines && !is_named_as_lines(&name) {
             let expected = "lines, csv, tsv or jsonl, where the name of the file does not say";
             return Err(Error::argument("input-format", expected, format!("not set for {}", path.display())));
         }
-        let (is_guess, format) = (format.is_none() && found == TextFormat::Lines, format.unwrap_or(found));
+        let (is_guess, format) = (format.is_none() && named == TextFormat::Lines, format.unwrap_or(named));
         Ok(Self { path: path.into(), input, format, compression, is_guess, look_ahead: true })
     }
 
@@ -91,7 +91,7 @@ impl Source {
 }
 
 /// Column names of the first row, the text columns, and a note on the first row.
-struct Found {
+struct FirstRow {
     names: Vec<String>,
     width: usize,
     separator: char,
@@ -150,9 +150,10 @@ impl RowReader {
     pub fn start(source: Source, columns: TextColumns, skips_rows: bool) -> Result<Self> {
         let (path, format) = (source.path.clone(), source.format);
         let (send, rows) = sync_channel(WAITING);
-        let (send_found, found) = sync_channel(1);
-        std::thread::spawn(move || read(source, columns, skips_rows, &send_found, &send));
-        let Found { names, width, separator, text, doubt } = found.recv().unwrap_or_else(|_| Err(broken_off(&path)))?;
+        let (send_first, first) = sync_channel(1);
+        std::thread::spawn(move || read(source, columns, skips_rows, &send_first, &send));
+        let FirstRow { names, width, separator, text, doubt } =
+            first.recv().unwrap_or_else(|_| Err(broken_off(&path)))?;
         Ok(Self { path, format, names, width, separator, text, doubt, rows })
     }
 
@@ -215,12 +216,12 @@ fn broken_off(path: &Path) -> Error {
 /// Approximate size of a row in bytes.
 fn bytes_of(row: &InputRow) -> usize {
     let InputRow::Text(row) = row else { return 0 };
-    let given: usize = match &row.given {
+    let row_bytes: usize = match &row.given {
         Given::Line(line) => line.len(),
         Given::Cells(cells) => cells.iter().map(String::len).sum(),
         Given::Members(members) => members.iter().map(|(name, value)| name.len() + value.get().len()).sum(),
     };
-    row.text.len() + row.pair.as_ref().map_or(0, String::len) + given
+    row.text.len() + row.pair.as_ref().map_or(0, String::len) + row_bytes
 }
 
 /// Error for an input without `--input-format` whose first line looks like a table.
@@ -242,7 +243,7 @@ fn read(
     source: Source,
     columns: TextColumns,
     skips_rows: bool,
-    found: &SyncSender<Result<Found>>,
+    first: &SyncSender<Result<FirstRow>>,
     rows: &SyncSender<Result<Option<InputRow>>>,
 ) {
     let Source { path, input, format, compression, is_guess, .. } = source;
@@ -250,7 +251,7 @@ fn read(
     let mut stream = match TextStream::new(path, input, format, compression, columns) {
         Ok(stream) => stream,
         Err(error) => {
-            let _ = found.send(Err(error.into()));
+            let _ = first.send(Err(error.into()));
             return;
         }
     };
@@ -261,7 +262,7 @@ fn read(
     });
     let (names, width, separator) = (stream.names().to_vec(), stream.width(), stream.separator());
     let text = stream.reading().map_or_else(Vec::new, |reading| reading.text.clone());
-    let _ = found.send(Ok(Found { names, width, separator, text, doubt }));
+    let _ = first.send(Ok(FirstRow { names, width, separator, text, doubt }));
     let mut unreadable = 0;
     loop {
         let next = stream.next_row();

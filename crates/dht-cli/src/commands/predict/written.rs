@@ -331,7 +331,7 @@ impl<W: Write> AnswerWriter<W> {
         };
         match &row.given {
             Given::Members(members) => members.iter().for_each(|(name, value)| member(name, &value.get())),
-            Given::Line(given) => member("text", &Value::from(given.as_str())),
+            Given::Line(text) => member("text", &Value::from(text.as_str())),
             Given::Cells(cells) => cells.iter().enumerate().for_each(|(place, cell)| {
                 // A column without a name has its number.
                 let name = self.names.get(place).filter(|name| !name.is_empty());

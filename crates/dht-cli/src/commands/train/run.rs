@@ -336,7 +336,7 @@ impl TrainArguments {
         match ladder.rung {
             Rung::Ngrams => format!("It was fitted on n-grams alone, without the layers of {name}, with seed {seed}."),
             Rung::Frozen => {
-                let is_tried = ladder.measurements.iter().any(|found| found.rung == Rung::FineTuned);
+                let is_tried = ladder.measurements.iter().any(|measurement| measurement.rung == Rung::FineTuned);
                 let tried = if is_tried { ": fine-tuning did not lower the validation loss" } else { "" };
                 format!("Its layers are {name} as it is; only its exits were fitted, with seed {seed}{tried}.")
             }

@@ -124,10 +124,10 @@ pub(super) fn connect(
     let runtime = runtime(url)?;
     if !is_public {
         // Without settings, the credentials are those of the machine: elsewhere, nobody answers.
-        let found =
+        let credentials =
             runtime.block_on(async { tokio::time::timeout(patience, store.credentials().get_credential()).await });
         let silent = || without_credentials(url, &format!("none within {} s", patience.as_secs()));
-        found.map_err(|_| silent())?.map_err(failed)?;
+        credentials.map_err(|_| silent())?.map_err(failed)?;
     }
     Ok(Bucket { store: Arc::new(store), runtime, root: format!("s3://{name}").into(), retrying })
 }
@@ -174,15 +174,15 @@ impl Bucket {
 
     pub(super) fn list(&self, prefix: &Key) -> Result<Vec<ObjectMeta>> {
         let listed = self.wait(prefix, self.store.list(Some(prefix)).try_collect::<Vec<_>>());
-        let mut found = listed.map_err(self.failed(prefix))?;
-        found.sort_by(|one, other| one.location.cmp(&other.location));
-        Ok(found)
+        let mut objects = listed.map_err(self.failed(prefix))?;
+        objects.sort_by(|one, other| one.location.cmp(&other.location));
+        Ok(objects)
     }
 
     /// Facts of an object; `None` if it is missing.
     pub(super) fn head(&self, key: &Key) -> Result<Option<ObjectMeta>> {
         match self.wait(key, self.store.head(key)) {
-            Ok(found) => Ok(Some(found)),
+            Ok(object) => Ok(Some(object)),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) if is_without_reason(&error) => {
                 let with_reason = self.wait(key, self.store.get(key)).err();
@@ -203,8 +203,8 @@ impl Bucket {
     }
 
     /// Returns whether a listed object marks a directory: its key ends with `/`, which the list does not show.
-    pub(super) fn is_marker(&self, found: &ObjectMeta) -> Result<bool> {
-        Ok(found.size == 0 && self.head(&found.location)?.is_none())
+    pub(super) fn is_marker(&self, object: &ObjectMeta) -> Result<bool> {
+        Ok(object.size == 0 && self.head(&object.location)?.is_none())
     }
 
     /// Content of a small object, with its version.
@@ -215,7 +215,7 @@ impl Bucket {
             Ok::<_, StoreError>((got.bytes().await?.to_vec(), version))
         };
         match self.wait(key, read) {
-            Ok(found) => Ok(Some(found)),
+            Ok(content) => Ok(Some(content)),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(self.failed(key)(error)),
         }
@@ -236,8 +236,8 @@ impl Bucket {
             match self.wait(key, put) {
                 Ok(done) => return Ok(Some(UpdateVersion { e_tag: done.e_tag, version: done.version })),
                 Err(error) => {
-                    if let Ok(Some((found, version))) = self.read(key)
-                        && found == bytes
+                    if let Ok(Some((stored, version))) = self.read(key)
+                        && stored == bytes
                     {
                         return Ok(Some(version));
                     }

@@ -36,14 +36,14 @@ pub fn inputs(url: &str) -> Result<Vec<Box<dyn Input>>> {
             None => Err(bucket.missing(&key)),
         };
     }
-    let direct = |found: &ObjectMeta| {
-        let mut parts = found.location.prefix_match(&key).into_iter().flatten();
+    let direct = |listed: &ObjectMeta| {
+        let mut parts = listed.location.prefix_match(&key).into_iter().flatten();
         parts.next().is_some_and(|name| !is_hidden(name.as_ref())) && parts.next().is_none()
     };
     let mut objects = Vec::new();
-    for found in bucket.list(&key)?.into_iter().filter(direct) {
-        if !bucket.is_marker(&found)? {
-            objects.push(object(found.location));
+    for listed in bucket.list(&key)?.into_iter().filter(direct) {
+        if !bucket.is_marker(&listed)? {
+            objects.push(object(listed.location));
         }
     }
     Ok(objects)
@@ -71,7 +71,7 @@ impl Input for Object {
     }
 
     fn open(&self, facts: &Facts) -> Result<Box<dyn Read + Send>> {
-        let mut parts = Parts {
+        let mut parts = PartReader {
             bucket: self.bucket.clone(),
             key: self.key.clone(),
             facts: facts.clone(),
@@ -85,7 +85,7 @@ impl Input for Object {
 
 /// Reader of an object in parts. A stream would have to last as long as the predictions: stores and time limits of
 /// requests end it earlier.
-struct Parts {
+struct PartReader {
     bucket: Bucket,
     key: Key,
     facts: Facts,
@@ -94,7 +94,7 @@ struct Parts {
     part: io::Cursor<Vec<u8>>,
 }
 
-impl Parts {
+impl PartReader {
     /// Fetches the next part, which is empty at the end.
     fn fetch(&mut self) -> Result<()> {
         let end = self.facts.bytes.min(self.next + READ);
@@ -124,7 +124,7 @@ impl Parts {
     }
 }
 
-impl Read for Parts {
+impl Read for PartReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.part.read(buffer)?;
         if count > 0 || buffer.is_empty() {
@@ -145,12 +145,12 @@ pub fn download(url: &str) -> Result<Box<dyn AsRef<Path>>> {
     let folder = tempfile::tempdir().map_err(|source| Error::Io { path: std::env::temp_dir(), source })?;
     let path = folder.path().to_owned();
     let _undo = UndoOnSignal::new(move || drop(std::fs::remove_dir_all(path)));
-    let found = bucket.list(&key)?;
-    if found.is_empty() {
+    let objects = bucket.list(&key)?;
+    if objects.is_empty() {
         let none = io::Error::other("there are no objects below this prefix");
         return Err(Error::Io { path: url.into(), source: none });
     }
-    for object in found {
+    for object in objects {
         if bucket.is_marker(&object)? {
             continue;
         }

@@ -78,7 +78,7 @@ impl Outputs for Prefix {
         let foreign = || Error::Foreign { path: self.bucket.url(&key) };
         let (bytes, _) = self.bucket.read(&key)?.ok_or_else(foreign)?;
         let mut stored: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|_| foreign())?;
-        stored.remove(&format()).filter(|found| found == FORMAT).ok_or_else(foreign)?;
+        stored.remove(&format()).filter(|value| value == FORMAT).ok_or_else(foreign)?;
         Ok(stored)
     }
 
@@ -91,7 +91,7 @@ impl Outputs for Prefix {
     }
 
     fn size(&self, name: &str) -> Result<Option<u64>> {
-        Ok(self.bucket.head(&self.key(&[name])?)?.map(|found| found.size))
+        Ok(self.bucket.head(&self.key(&[name])?)?.map(|object| object.size))
     }
 
     fn claim(&self, name: &str) -> Result<Option<Box<dyn Claim>>> {
