@@ -1,4 +1,4 @@
-//! `dht accelerate`.
+//! Command `dht accelerate`: makes a fine-tuned classifier dynamic.
 
 mod arguments;
 mod texts;
@@ -72,7 +72,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         how,
         scored: scored_rows(arguments, &classifier, &encoded)?,
         data: &arguments.texts.source.data,
-        // The literature reports it for labels.
+        // The literature reports this metric for true labels only.
         metric: arguments.texts.metric().filter(|_| !arguments.unlabelled),
         replaced: replaced.as_ref(),
         is_given: true,
@@ -84,7 +84,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     finish(&model, facts, &made.misses)
 }
 
-/// Refuses a classifier of which no exit can be chosen: of another task, or of one layer.
+/// Rejects a classifier that cannot have early exits: one for another task than classes, or of a single layer.
 fn check_classifier(classifier: &TextClassifier, folder: &Path) -> Result<()> {
     let refuse = |expected| Err(Error::NoModel { path: folder.into(), expected });
     match (classifier.task(), classifier.encoder().layers()) {
@@ -124,8 +124,8 @@ fn report_rows(
     warnings.chain(cut_note(parts.into_iter().flatten(), max_length)).for_each(|line| report(&line));
 }
 
-/// Rows to score: the test rows, or the held-out rows on which the speeds were chosen. Without labels, the classifier's
-/// own answers are the labels.
+/// Selects the rows to score: the test rows, or else the held-out rows on which the speeds were selected. Without
+/// labels, the classifier's own answers serve as labels.
 fn scored_rows<'a>(
     arguments: &AccelerateArguments,
     classifier: &TextClassifier,

@@ -26,8 +26,8 @@ The classifier's weights do not change. Exits are best fitted on the texts that 
 promises require texts that it has not seen: give them with --validation, or use the held-out tenth of --data if
 --data is new to it.")]
 pub struct AccelerateArguments {
-    /// Hugging Face directory of a fine-tuned classifier, hf:NAME or hf:NAME@REVISION for a model on the hub, or a model
-    /// of dht, whose exits are fitted anew
+    /// Fine-tuned classifier: a Hugging Face directory, hf:NAME or hf:NAME@REVISION on the hub, or a model of dht,
+    /// whose exits are fitted anew
     pub(super) classifier: ModelChoice,
     #[command(flatten)]
     pub(super) texts: TextArguments,
@@ -73,16 +73,16 @@ pub struct AccelerateArguments {
     pub(super) json: bool,
 }
 
-/// Classifier to accelerate.
+/// Fine-tuned classifier to accelerate, with its tokenizer and classes.
 pub(super) struct SourceClassifier {
     pub(super) classifier: TextClassifier,
     pub(super) tokenizer: TextTokenizer,
     pub(super) labels: Vec<String>,
-    /// Maximum number of tokens of a text that the directory states.
+    /// Maximum number of tokens of a text, if the directory states it.
     declared: Option<usize>,
-    /// Its training data, where they are known.
+    /// Training data of the classifier, if known.
     pub(super) origin: Option<Origin>,
-    /// Its thresholds of labels, where it has some.
+    /// Label thresholds of a multi-label classifier, if it has any.
     pub(super) thresholds: Option<LabelThresholds>,
 }
 
@@ -94,7 +94,7 @@ impl AccelerateArguments {
         }
     }
 
-    /// Directory of the classifier, for which the flags name texts of its task.
+    /// Resolves the directory of the classifier. Rejects a size in its place, and numbers as targets.
     pub(super) fn folder(&self) -> Result<PathBuf> {
         let Some(folder) = self.classifier.directory()? else {
             let expected = "the directory of a fine-tuned classifier";
@@ -107,7 +107,7 @@ impl AccelerateArguments {
         Ok(folder)
     }
 
-    /// Loads the classifier with its tokenizer and classes, and the prefix of the flag.
+    /// Loads the classifier with its tokenizer and classes, and with the prefix that the flag sets.
     pub(super) fn load(&self, folder: &Path) -> Result<SourceClassifier> {
         let source = self.load_as_saved(folder)?;
         Ok(match &self.text_prefix {
@@ -130,7 +130,7 @@ impl AccelerateArguments {
         Ok(SourceClassifier { classifier, tokenizer, labels, declared: Some(max_length), origin, thresholds })
     }
 
-    /// Number of tokens at which texts are cut.
+    /// Determines the number of tokens at which texts are cut.
     pub(super) fn max_length(&self, source: &SourceClassifier) -> Result<usize> {
         let most = source.classifier.encoder().config().longest_text();
         let declared = source.declared.map_or(most, |length| length.min(most));

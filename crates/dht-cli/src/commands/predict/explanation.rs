@@ -1,4 +1,4 @@
-//! `--explain`: which parts of a text speak for its answer.
+//! Explanations of `--explain`: the parts of a text that support its answer.
 
 use dht_dynamic::serving::ServedModel;
 use dht_dynamic::transformer::TextTokenizer;
@@ -7,14 +7,14 @@ use serde::Serialize;
 
 use crate::error::Result;
 
-/// Most parts that are listed.
+/// Maximum number of parts that an explanation lists.
 const PARTS: usize = 30;
-/// Most parts of a text that are left out one after the other. Words of a longer text are left out together.
+/// Maximum number of parts of a text that are left out in turn. In a longer text, several words form one part.
 const OCCLUSIONS: usize = 128;
-/// Beginning of the ids of words that the tokenizer does not know.
+/// First of the ids that stand for words unknown to the tokenizer.
 const FIRST_WORD: u32 = 1 << 31;
 
-/// Part of a text with its weight.
+/// Part of a text with its weight for the answer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WeightedTerm {
     text: String,
@@ -25,25 +25,26 @@ pub struct WeightedTerm {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "method", rename_all = "lowercase")]
 pub enum Explanation {
-    /// An answer of the n-gram exit: its log-odds against the second likeliest class are exactly the sum of `constant`, the
-    /// weights of the parts, and `rest`.
+    /// Explanation of an answer of the n-gram exit. Its log-odds against the second likeliest class are exactly the sum
+    /// of `constant`, the weights of the parts, and `rest`.
     Contributions {
-        /// The second likeliest class.
+        /// Second likeliest class.
         against: String,
-        /// The constant of the sum.
+        /// Constant term of the sum.
         constant: f64,
         /// Tokens and pairs of tokens, the largest weights first.
         parts: Vec<WeightedTerm>,
         /// Sum of the weights that are not listed.
         rest: f64,
     },
-    /// An answer of a deeper exit: each weight is the probability of the class minus that of the text without the part.
+    /// Explanation of an answer of a deeper exit. The weight of a part is the probability of the class minus its
+    /// probability for the text without the part.
     Occlusion {
         /// Words, the largest weights first.
         parts: Vec<WeightedTerm>,
-        /// Number of further answers that were computed.
+        /// Number of further answers that were computed for the explanation.
         texts: usize,
-        /// Their FLOPs.
+        /// FLOPs of these further answers.
         flops: u64,
     },
 }
@@ -93,7 +94,7 @@ fn contributions(
     Ok(None)
 }
 
-/// The largest parts, and the sum of the others' weights.
+/// Selects the parts with the largest weights, and returns the sum of the other weights.
 fn largest(mut parts: Vec<WeightedTerm>) -> (Vec<WeightedTerm>, f64) {
     parts.sort_by(|a, b| b.weight.abs().total_cmp(&a.weight.abs()));
     let rest = parts.iter().skip(PARTS).map(|part| part.weight).sum();
@@ -121,8 +122,8 @@ fn occlusion(engine: &Engine, query: Query<'_>, answer: &Answer) -> Result<Expla
     Ok(Explanation::Occlusion { parts, texts, flops })
 }
 
-/// Each word, or each run of words of a long text, with the text without it. A script without spaces has its characters in
-/// place of words.
+/// Lists each word of a text, or each run of words of a long text, with the text without it. In scripts without spaces,
+/// the parts are characters.
 fn occluded(text: &str) -> Vec<(String, String)> {
     let words: Vec<&str> = text.split_whitespace().collect();
     match words[..] {

@@ -1,4 +1,4 @@
-//! Worker of `dht predict --partitions`.
+//! Worker process of `dht predict --partitions`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,28 +18,28 @@ use crate::partitions::{Claim, Hashing, Input, Outputs, Record, Totals, inputs, 
 use crate::progress::report;
 use crate::training::Difference;
 
-/// Pause between two looks at the partitions of other workers.
+/// Pause before a worker checks again the partitions that other workers answer.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Time between two lines on what a worker waits for.
+/// Minimum time between two lines about partitions that a worker waits for.
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 
-/// Partition and the name of its output.
+/// Input partition with the name of its output.
 struct Partition {
     input: Box<dyn Input>,
     output: String,
 }
 
-/// Result of one look at a partition.
+/// State of a partition after one attempt to answer it.
 enum Look {
-    /// This worker answered it now.
+    /// This worker answered the partition in this attempt.
     Answered(Record),
-    /// It was finished before.
+    /// The partition was finished before.
     Finished(Record),
-    /// Another worker has it.
+    /// Another worker holds the claim.
     Claimed,
 }
 
-/// Totals over a number of partitions.
+/// Totals over several partitions.
 #[derive(Default, Serialize)]
 struct Summary {
     partitions: usize,
@@ -54,8 +54,8 @@ impl Summary {
 }
 
 impl Predictor<'_> {
-    /// Answers partitions until all of them are finished, by this or other workers, and prints the totals. A partition
-    /// that fails does not stop the others.
+    /// Answers partitions until all of them are finished, by this worker or by others, and prints the totals. A failed
+    /// partition does not stop the others.
     pub(super) fn answer_partitions(&self, output: &Path, model: Option<String>, device: &Device) -> Result<()> {
         let partitions = self.arguments.partitions()?;
         let outputs = outputs(output, Duration::from_secs(self.arguments.claim_seconds))?;
@@ -81,7 +81,7 @@ impl Predictor<'_> {
                             false
                         }
                         Ok(Look::Claimed) | Err(Error::ClaimLost { .. }) => true,
-                        // The next partition would fail, too.
+                        // Every further partition would fail for the same reason.
                         Err(error @ Error::Store { .. }) => {
                             store = Some(error);
                             true
@@ -119,7 +119,7 @@ impl Predictor<'_> {
             return Ok(Look::Finished(record));
         }
         let Some(claim) = outputs.claim(&partition.output)? else { return Ok(Look::Claimed) };
-        // Another worker may have finished it before it released the claim.
+        // Another worker may have finished the partition just before it released the claim.
         let look = match finished(partition, outputs, run)? {
             Some(record) => Look::Finished(record),
             None => Look::Answered(self.answer_partition(partition, outputs, &*claim, run)?),
@@ -153,7 +153,7 @@ impl Predictor<'_> {
             if !claim.is_held() {
                 return Err(Error::ClaimLost { path: outputs.path(name) });
             }
-            // The output may have been removed, begun by another model, or written by somebody else meanwhile.
+            // Meanwhile the output may have been removed, or written by another model or program.
             run.check(outputs)?;
             if let Some(bytes) = outputs.size(name)? {
                 let path = outputs.path(name);
@@ -165,7 +165,7 @@ impl Predictor<'_> {
         })
     }
 
-    /// Model and settings that change answers.
+    /// Describes the model and the settings that affect answers.
     fn description(&self, model: Option<String>, device: &Device) -> Map<String, Value> {
         let arguments = self.arguments;
         let columns: Vec<String> = arguments.rows.text_column.iter().map(|column| format!("{column:?}")).collect();
@@ -190,7 +190,7 @@ impl Predictor<'_> {
     }
 }
 
-/// Model and settings of a run, and its output.
+/// Model, settings and output of a run.
 struct Run<'a> {
     output: &'a Path,
     description: Map<String, Value>,
@@ -198,7 +198,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Rejects an output that another model, or other settings, have begun.
+    /// Rejects an output that was begun with another model or other settings.
     fn check(&self, outputs: &dyn Outputs) -> Result<()> {
         let Some(difference) = Difference::first(&outputs.describe(&self.description)?, &self.description) else {
             return Ok(());
@@ -214,29 +214,29 @@ impl Run<'_> {
 /// SHA-256 of a description, in hexadecimal.
 fn sha256(description: &Map<String, Value>) -> String {
     let (mut hashing, sums) = Hashing::new(std::io::Cursor::new(json!(description).to_string()));
-    // A copy in memory does not fail.
+    // Copying bytes in memory cannot fail.
     let _ = std::io::copy(&mut hashing, &mut std::io::sink());
     sums.get().1
 }
 
-/// Summary of a worker.
+/// Summary that a worker prints at its end.
 #[derive(Serialize)]
 struct Totalled<'a> {
     output: &'a Path,
     worker: String,
-    /// Partitions that this worker answered. Those of all workers add up to `all`, except those of workers that died
-    /// after they finished a partition.
+    /// Totals of the partitions that this worker answered. Over all workers they add up to `all`, except for workers
+    /// that died after they finished a partition.
     own: Summary,
-    /// All partitions that are finished.
+    /// Totals of all finished partitions.
     all: Summary,
     failed: usize,
 }
 
-/// Record of a finished partition.
+/// Reads the record of a finished partition, and checks it.
 ///
 /// # Errors
-/// [`Error::ForeignOutput`] for an output without a record, or of another size than its record; [`Error::OtherRun`] for
-/// the output of another model or other settings; [`Error::AnsweredBefore`] if the input has changed since.
+/// [`Error::ForeignOutput`] if the output has no record or another size than its record says; [`Error::OtherRun`] if
+/// another model or other settings wrote it; [`Error::AnsweredBefore`] if the input has changed since.
 fn finished(partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Result<Option<Record>> {
     let Some(bytes) = outputs.size(&partition.output)? else { return Ok(None) };
     let (path, output) = (partition.input.path(), || outputs.path(&partition.output));
@@ -251,7 +251,7 @@ fn finished(partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Resu
     if facts == record.input {
         return Ok(Some(record));
     }
-    // The same content may have been copied or touched.
+    // A file with the same content may have been copied or touched, which changes its time and inode.
     let changed = || Error::AnsweredBefore { path: path.into(), output: output() };
     if facts.bytes != record.input.bytes {
         return Err(changed());
@@ -262,17 +262,17 @@ fn finished(partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Resu
 }
 
 impl PredictArguments {
-    /// Partitions with the names of their outputs.
+    /// Lists the partitions with the names of their outputs.
     ///
     /// # Errors
-    /// [`Error::Argument`] if there are none; [`Error::OneOutput`] for two partitions with one name.
+    /// [`Error::Argument`] if there is no partition; [`Error::OneOutput`] if two partitions have the same name.
     fn partitions(&self) -> Result<Vec<Partition>> {
-        let mut inputs: BTreeMap<String, PathBuf> = BTreeMap::new();
+        let mut answered: BTreeMap<String, PathBuf> = BTreeMap::new();
         let mut partitions = Vec::new();
         for path in &self.partitions {
             for input in inputs(path)? {
                 let output = self.output_name(input.path());
-                if let Some(first) = inputs.insert(output.clone(), input.path().into()) {
+                if let Some(first) = answered.insert(output.clone(), input.path().into()) {
                     let output = self.output.clone().unwrap_or_default().join(output);
                     return Err(Error::OneOutput { first, second: input.path().into(), output });
                 }
@@ -286,7 +286,7 @@ impl PredictArguments {
         Ok(partitions)
     }
 
-    /// Name of the output of a partition: its name with the ending of the answers' format.
+    /// Name of a partition's output: the partition's name with the ending of the answers' format.
     fn output_name(&self, path: &Path) -> String {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let texts = self.input_format.map_or_else(|| TextFormat::of_name(&name).0, TextFormat::from);
