@@ -164,7 +164,7 @@ fn advice_on_columns_and_classes_of_a_training_leads_on() {
     let write = |name: &str, text: &str| std::fs::write(at.join(name), text).expect("a file");
     write("reviews.csv", "review\nthe soup was cold\n");
     let said = refused(&dht(at, &["predict", "model", "reviews.csv"]), 1);
-    assert!(said.contains("name this file's with --text-column"), "{said}");
+    assert!(said.contains("name this file's column with --text-column"), "{said}");
     printed(&dht(at, &["predict", "model", "reviews.csv", "--text-column", "review"]));
     let other = super::csv(&super::reviews(60, 0)).replace("praised", "up").replace("panned", "down");
     write("other.csv", &other);

@@ -62,7 +62,7 @@ fn models_of_other_labels_or_tasks_are_not_compared() {
     let told = refused(&compare("m"), 2);
     assert!(
         told.contains(
-            "model has no label of its own, m alone has \"neutral\": two models are compared by the same labels"
+            "model has no label of its own, m alone has \"neutral\": only models with the same labels can be compared"
         ),
         "{told}"
     );

@@ -288,7 +288,10 @@ fn a_training_that_was_killed_goes_on_to_the_same_bits() {
     std::fs::write(state.join("training.json"), "{\"format\": \"dht training\", \"lr\": 1}").expect("a file");
     std::fs::write(state.join("full.checkpoint"), "a state").expect("a file");
     let said = refused(&dht(place.path(), &out("other")), 1);
-    assert!(said.contains("other.training is of a stopped training of other texts or settings"), "{said}");
+    assert!(
+        said.contains("other.training has the state of a stopped training run with other texts or settings"),
+        "{said}"
+    );
     printed(&dht(place.path(), &[&out("other")[..], &["--restart"]].concat()));
 }
 

@@ -310,7 +310,7 @@ fn a_bad_partition_fails_alone_and_lists_are_checked_first() {
         [["--partitions", "s3://bucket/in/", "--output", "none/"], ["--partitions", "in", "--output", "s3://b/o"]]
     {
         let said = refused(&predict(place.path(), &arguments), 2);
-        assert!(said.contains("this build has no support of object stores; build with `--features s3`"), "{said}");
+        assert!(said.contains("this build does not support object stores; build with `--features s3`"), "{said}");
     }
 }
 

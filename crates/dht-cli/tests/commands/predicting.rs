@@ -116,7 +116,10 @@ fn columns_and_pairs_unlike_the_training_are_read_or_rejected() {
     write("ids.jsonl", "{\"id\": 1}\n");
     for name in ["reviews.csv", "reviews.jsonl", "ids.jsonl"] {
         let said = refused(&dht(place.path(), &["predict", "model", name, "--quiet"]), 1);
-        assert!(said.contains("no column \"text\"") && said.contains("name this file's with --text-column"), "{said}");
+        assert!(
+            said.contains("no column \"text\"") && said.contains("name this file's column with --text-column"),
+            "{said}"
+        );
     }
     let other = dht(place.path(), &["predict", "model", "reviews.csv", "--text-column", "review", "--quiet"]);
     let table = printed(&other);
@@ -126,7 +129,7 @@ fn columns_and_pairs_unlike_the_training_are_read_or_rejected() {
     assert_eq!(said, "reading column \"review\"; the model was trained on column \"text\"\n");
     write("wide.csv", "id,opinion\n1,the soup was cold\n");
     let said = refused(&dht(place.path(), &["predict", "model", "wide.csv"]), 1);
-    assert!(said.contains("name this file's with --text-column"), "{said}");
+    assert!(said.contains("name this file's column with --text-column"), "{said}");
     let pair = ["predict", "model", "wide.csv", "--pair", "--text-column", "id", "--text-column", "opinion"];
     let said = refused(&dht(place.path(), &pair), 1);
     assert!(said.contains("`--pair` cannot be used: this model was trained on single texts"), "{said}");

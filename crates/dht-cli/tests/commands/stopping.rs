@@ -87,7 +87,7 @@ fn a_stopped_training_is_finished_as_a_model() {
     let stopped = [&LONG[..], &["stopped"]].concat();
     let nothing = dht(place.path(), &[&stopped[..], &["--finish"]].concat());
     let said = refused(&nothing, 1);
-    assert!(said.contains("stopped.training has no state of a stopped training: leave out --finish"), "{said}");
+    assert!(said.contains("stopped.training has no state of a stopped training run: leave out --finish"), "{said}");
     assert!(!place.path().join("stopped.training").exists());
     let (child, mut said) = spawn(place.path(), &stopped);
     read_until(&mut said, "training: 2");
@@ -156,7 +156,7 @@ fn a_training_in_rungs_is_finished_or_goes_on_with_other_limits() {
     let half = std::fs::read(&state).expect("a state");
     std::fs::write(&state, &half[..half.len() / 2]).expect("half a state");
     let torn = refused(&dht(at, &train("torn", &[])), 1);
-    assert!(torn.contains("--restart deletes its state and begins anew"), "{torn}");
+    assert!(torn.contains("--restart deletes its state and starts again"), "{torn}");
     printed(&dht(at, &train("torn", &["--restart", "--minutes", "0.02"])));
     // Another encoder at the same path is another training.
     let folder = stop("replaced");

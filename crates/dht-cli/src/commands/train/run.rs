@@ -1,4 +1,4 @@
-//! The training itself: in rungs, or of all layers at once.
+//! Training run of `dht train`: in rungs, or of all layers at once.
 
 use std::time::Duration;
 
@@ -26,19 +26,19 @@ use crate::progress::{LadderProgress, TrainingProgress, ladder_end, learning_lin
 use crate::texts::{EncodedSplits, TextSplits};
 use crate::training::{Interruption, LearningRate, LearningRateTrials, Start, TargetScale, TrainingDir};
 
-/// Number of steps between two checkpoints, if these steps take less than a minute.
+/// Number of steps between two checkpoints, if they take less than a minute.
 const CHECKPOINT_STEPS: u64 = 200;
 
-/// Least fall of the validation loss for which a fine-tuned model is kept, as in rungs.
+/// Minimum relative decrease of the validation loss for which a fine-tuned model is kept, as in rungs.
 const LEAST_FALL: f64 = 0.01;
 
-/// Inputs of a training.
+/// Inputs of a training run.
 pub(super) struct Run<'a> {
     pub(super) start: &'a Start,
     pub(super) texts: &'a TextSplits,
     pub(super) encoded: &'a EncodedSplits,
     pub(super) max_length: usize,
-    /// Trials that selected the maximum length, and their time in this run.
+    /// Trials that selected the maximum length, with their time in this run.
     pub(super) length: Option<&'a LengthChoice>,
     pub(super) time_of_trials: Duration,
     pub(super) untrained: &'a UntrainedClassifier<'a>,
@@ -46,20 +46,21 @@ pub(super) struct Run<'a> {
     pub(super) interruption: &'a Interruption,
 }
 
-/// A trained model.
+/// Model at the end of a training run, with facts for its card.
 pub(super) struct Trained {
     pub(super) model: TextModel,
-    /// One sentence on each request that the model does not meet.
+    /// Requests that the model does not meet, one sentence for each.
     pub(super) misses: Vec<String>,
-    /// Sentence that says how it was trained.
+    /// Sentence about how the model was trained.
     pub(super) how: String,
-    /// Report of a training in rungs.
+    /// Report of a training run in rungs.
     pub(super) ladder: Option<LadderReport>,
-    /// Answers to the rows that its exits have learned from, without what they learned from them.
+    /// Out-of-fold answers to the training rows of the exits: the answer to each row comes from exits that were fitted
+    /// without it.
     pub(super) out_of_fold: Option<OutOfFold>,
 }
 
-/// Observer that ends training where the saved state is.
+/// Observer that ends the training run at the saved state, for `--finish`.
 #[derive(Default)]
 struct Finishing {
     history: Option<History>,
@@ -77,7 +78,7 @@ impl Observer for Finishing {
     }
 }
 
-/// Error of a saved state, which names the way on, or the error as it is.
+/// Converts an error of a saved state to one that says how to continue. Other errors stay as they are.
 fn of_state(error: TransformerError) -> Error {
     match error {
         TransformerError::Checkpoint { .. } => Error::BadState { problem: Box::new(error) },
@@ -116,7 +117,7 @@ impl TrainArguments {
         drop(progress);
         match &trained {
             Ok(_) | Err(TransformerError::Stopped { .. }) => interruption.exit_if_asked(),
-            // It would diverge again, or not begin.
+            // No message says how to resume: the run would diverge again, or could not begin.
             Err(TransformerError::Diverged { .. } | TransformerError::Checkpoint { .. }) => {}
             Err(_) => report(&TrainingDir::message_if_stopped(dir.folder())),
         }
@@ -165,8 +166,8 @@ impl TrainArguments {
         self.trained(run, tokenizer, made, None, how)
     }
 
-    /// Fits the last layer on the states of the encoder as it is, and fine-tunes from there. Keeps the fine-tuned model
-    /// if its validation loss is at least 1 % lower. Returns how the model was made.
+    /// Fits the last layer on the states of the unchanged encoder, and fine-tunes all layers from there. The fine-tuned
+    /// model is kept if its validation loss is at least 1 % lower. Returns a sentence about how the model was made.
     fn fit_head_and_tune(
         &self,
         run: &Run<'_>,
@@ -285,7 +286,7 @@ impl TrainArguments {
         let out_of_fold = climbed.out_of_fold;
         let mut trained = self.trained(run, tokenizer, made, out_of_fold.as_ref(), how)?;
         if let (Some(origin), Some(answers)) = (&mut trained.model.origin, &out_of_fold) {
-            // Exits of few rows have learned from the validation rows, too.
+            // If there are few rows, the exits have learned from the validation rows, too.
             origin.rows = answers.texts.len();
         }
         Ok(Trained { ladder: Some(climbed.ladder), out_of_fold, ..trained })
@@ -312,7 +313,7 @@ impl TrainArguments {
         Ok(Trained { model, misses: made.misses, how, ladder: None, out_of_fold: None })
     }
 
-    /// Thresholds of a model of several labels. `judged` gives held-out rows with the probabilities of their labels.
+    /// Thresholds of a multi-label model. `judged` provides held-out rows with the probabilities of their labels.
     fn thresholds<'a>(
         &self,
         train: &EncodedDataset,
