@@ -288,7 +288,7 @@ pub enum Error {
         /// The output.
         path: PathBuf,
     },
-    /// Number of partitions that could not be answered. The error of each was printed.
+    /// Partitions that could not be answered. The error of each was printed before.
     #[error("{failed} of {all} partitions failed, for the reasons above")]
     FailedPartitions {
         /// Number of failures.

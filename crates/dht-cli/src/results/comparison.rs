@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-/// Normal quantile of a two-sided interval of 95 %.
+/// Quantile of the standard normal distribution for a two-sided 95 % interval.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// The mean difference between two models' scores on the same texts, with an interval over the draw of the texts.
+/// Mean difference between the scores of models A and B on the same texts, with a 95 % interval for the sampling of the
+/// texts.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Difference {
     /// Mean of B − A.
@@ -17,9 +18,9 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Difference of two proportions on the same texts, from right answers. The interval is the adjusted Wald interval of
-    /// Bonett and Price (2012): one text more is counted for each kind of disagreement, so that it covers for few texts,
-    /// too.
+    /// Computes the difference of two proportions on the same texts from right and wrong answers. The interval is the
+    /// adjusted Wald interval of Bonett and Price (2012). It counts one additional text for each kind of disagreement,
+    /// so that it also has its coverage for few texts.
     pub fn of_answers(a: &[bool], b: &[bool]) -> Self {
         let count = |a_right, b_right| a.iter().zip(b).filter(|pair| *pair == (&a_right, &b_right)).count() as f64;
         let (only_a, only_b, texts) = (count(true, false), count(false, true), a.len().max(1) as f64);
@@ -29,9 +30,10 @@ impl Difference {
         Self { mean: (only_b - only_a) / texts, low: ends[0], high: ends[1] }
     }
 
-    /// Difference of two scores of the same texts. As for answers, one text more is counted for each side, here with the
-    /// largest difference there is and at least `least`, so that a few texts that all differ alike prove little. For scores
-    /// of 0 and 1, with a `least` of 1, the interval is that of [`of_answers`](Self::of_answers).
+    /// Computes the mean difference of two scores of the same texts. As for answers, one additional text is counted for
+    /// each side. Here its difference is the largest one that occurs, and at least `least`, so that a few texts that
+    /// all differ alike prove little. For scores of 0 and 1 with a `least` of 1, the interval equals that of
+    /// [`of_answers`](Self::of_answers).
     pub fn of_scores(a: &[f64], b: &[f64], least: f64) -> Self {
         let texts = a.len().max(1) as f64;
         let differences = || a.iter().zip(b).map(|(a, b)| b - a);
@@ -52,7 +54,7 @@ mod tests {
 
     #[test]
     fn the_interval_of_answers_is_that_of_the_paper() {
-        // Bonett and Price (2012), by hand: 60 texts, 9 right in A alone, 2 in B alone.
+        // Formula of Bonett and Price (2012), computed by hand for 60 texts: 9 right in A alone, 2 in B alone.
         let rows: Vec<(bool, bool)> =
             (0..60).map(|row| (!(9..=20).contains(&row), (9..11).contains(&row) || row > 20)).collect();
         let (a, b): (Vec<bool>, Vec<bool>) = rows.into_iter().unzip();
@@ -75,7 +77,8 @@ mod tests {
 
     #[test]
     fn intervals_cover_the_true_difference() {
-        // A is right with .8. Where A is right B errs with .1, else it is right with .3: the difference is −.02.
+        // A is right with probability .8. B errs with probability .1 where A is right, and is right with probability .3
+        // elsewhere: the difference is −.02.
         let mut rng = dht_toys::rng(1);
         for texts in [30, 200] {
             let (mut answers, mut scores) = (0, 0);

@@ -1,28 +1,28 @@
-//! The rows to look at, most useful first.
+//! List of the rows that a person should look at, the most useful first.
 
 use std::collections::BTreeMap;
 
 use super::duplicates::Duplicate;
 use super::labels::Doubt;
 
-/// Reason to look at a row.
+/// Reason why a person should look at a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Problem {
     /// An equal text has another label.
     TwoLabels {
-        /// That row.
+        /// Index of the other row.
         other: usize,
     },
-    /// The other rows say that another label is likelier.
+    /// A model that was fitted on the other rows finds another label likelier.
     Label(Doubt),
     /// A nearly equal text has another label.
     NearTwoLabels {
-        /// That row.
+        /// Index of the other row.
         other: usize,
     },
     /// An equal or nearly equal text has the same label.
     Repeated {
-        /// That row.
+        /// Index of the other row.
         other: usize,
         /// True if the texts are equal in all letters and digits.
         equal: bool,
@@ -30,7 +30,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Name in the table.
+    /// Name of the problem in the table.
     pub fn name(&self) -> &'static str {
         match self {
             Self::TwoLabels { .. } => "two labels for one text",
@@ -51,16 +51,17 @@ impl Problem {
     }
 }
 
-/// Row to look at.
+/// Row that a person should look at.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Finding {
-    /// The row.
+    /// Index of the row.
     pub row: usize,
-    /// The reason.
+    /// Reason to look at it.
     pub problem: Problem,
 }
 
-/// Joins the problems: one for each row, the most useful kinds first, and within a kind in their own order.
+/// Merges the problems into one list with one problem for each row. The most useful kinds come first, and each kind
+/// keeps its own order.
 pub fn findings(labels: &[u32], duplicates: &[Duplicate], doubts: &[Doubt]) -> Vec<Finding> {
     let of_duplicate = |duplicate: &Duplicate| {
         let Duplicate { row, of: other, equal } = *duplicate;

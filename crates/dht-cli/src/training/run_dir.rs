@@ -1,5 +1,5 @@
-//! Directory of a run that can be stopped and resumed: locked while it runs, with a description of the run and the
-//! results of its steps.
+//! Directory of a run that can be stopped and resumed. It is locked while the run is active, and holds a description of
+//! the run and the results of its steps.
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
@@ -11,20 +11,21 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// Lock file. A resumed run does not delete it. Otherwise one process could hold the lock of a deleted file while
-/// another process locks a new file.
+/// Name of the lock file. A resumed run does not delete the file. Otherwise one process could hold the lock of a
+/// deleted file while another process locks a new file.
 pub(super) const LOCK: &str = ".lock";
-/// Key in the description of a run. Its value names the program that wrote the description.
+/// Key in the description of a run whose value names the program that wrote the description.
 const FORMAT: &str = "format";
 
-/// Locked directory of a run. The lock ends when the value is dropped or the process ends.
+/// Locked directory of a run that can be stopped and resumed. The lock ends when the value is dropped or the process
+/// ends.
 #[derive(Debug)]
 pub struct RunDir {
     folder: PathBuf,
     _lock: File,
 }
 
-/// First setting in which two runs differ.
+/// Setting in which the descriptions of two runs differ.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
     /// Name of the setting in the descriptions.
@@ -40,7 +41,7 @@ impl RunDir {
     ///
     /// # Errors
     /// [`Error::InUse`] if another process holds the lock; [`Error::Foreign`] if something else is at the path of the
-    /// lock; [`Error::Io`].
+    /// lock; [`Error::Io`] if the directory cannot be created or locked.
     pub fn open(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
         let path = folder.join(LOCK);
@@ -52,7 +53,7 @@ impl RunDir {
         let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => Err(Error::InUse { path: folder.into() }),
-            // On a file system without locks the run goes on unlocked.
+            // On a file system without locks, the run continues without one.
             Err(TryLockError::Error(source)) if source.kind() != ErrorKind::Unsupported => Err(failed(source)),
             _ => Ok(Self { folder: folder.into(), _lock: file }),
         }
@@ -63,10 +64,10 @@ impl RunDir {
         &self.folder
     }
 
-    /// Description of the run that used the directory before; `None` if there was no such run.
+    /// Reads the description of the run that used the directory before; `None` if there was no such run.
     ///
     /// # Errors
-    /// [`Error::Foreign`] for a file that is not a description of this format.
+    /// [`Error::Foreign`] if the file is not a description of this format.
     pub fn description(&self, file: &str, format: &str) -> Result<Option<Map<String, Value>>> {
         let path = self.folder.join(file);
         match read_file(&path, FileKind::Description) {
@@ -123,7 +124,8 @@ impl RunDir {
 }
 
 impl Difference {
-    /// Compares the descriptions of a stopped run and of this run, in the order of the names.
+    /// Returns the first setting in which the descriptions of a stopped run and of this run differ, in the order of the
+    /// names; `None` if they are equal.
     pub fn first(stored: &Map<String, Value>, asked: &Map<String, Value>) -> Option<Self> {
         let value = |of: &Map<String, Value>, name: &String| of.get(name).cloned().unwrap_or(Value::Null);
         let mut names: Vec<&String> = stored.keys().chain(asked.keys()).collect();

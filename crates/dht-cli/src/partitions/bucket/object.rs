@@ -1,4 +1,4 @@
-//! Objects as inputs, and the files of a model.
+//! Objects of a store as input partitions, and downloads of a model's files.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use crate::partitions::input::{Input, is_hidden};
 use crate::partitions::record::Facts;
 use crate::training::UndoOnSignal;
 
-/// Size of the parts of a download.
+/// Size in bytes of the parts of a download.
 pub(super) const READ: u64 = 8 << 20;
 
-/// Object, or the objects below a URL that ends with `/`.
+/// Lists the input partitions at a URL: one object, or the objects below a URL that ends with `/`.
 ///
 /// # Errors
-/// [`Error::Io`] for a missing object, and errors of the store.
+/// [`Error::Io`] if the object is missing; errors of the store.
 pub fn inputs(url: &str) -> Result<Vec<Box<dyn Input>>> {
     if url.strip_prefix("s3://").is_some_and(|name| !name.is_empty() && !name.contains('/')) {
         let expected = format!("expected {url}/ for the objects of the bucket, or {url}/KEY");
@@ -49,7 +49,7 @@ pub fn inputs(url: &str) -> Result<Vec<Box<dyn Input>>> {
     Ok(objects)
 }
 
-/// Object as an input.
+/// Object of a store as an input partition.
 pub(super) struct Object {
     pub(super) bucket: Bucket,
     pub(super) key: Key,
@@ -83,8 +83,8 @@ impl Input for Object {
     }
 }
 
-/// Reader of an object in parts. A stream would have to last as long as the predictions: stores and time limits of
-/// requests end it earlier.
+/// Reader of an object in parts. One stream would have to last as long as the predictions, and stores and time limits
+/// of requests would end it earlier.
 struct PartReader {
     bucket: Bucket,
     key: Key,
@@ -95,7 +95,7 @@ struct PartReader {
 }
 
 impl PartReader {
-    /// Fetches the next part, which is empty at the end.
+    /// Fetches the next part. At the end of the object, the part is empty.
     fn fetch(&mut self) -> Result<()> {
         let end = self.facts.bytes.min(self.next + READ);
         if self.next == end {
@@ -135,10 +135,11 @@ impl Read for PartReader {
     }
 }
 
-/// Downloads the files of a model below a URL into a temporary directory, which is deleted when the value is dropped.
+/// Downloads the files of a model below a URL into a temporary directory. The directory is deleted when the returned
+/// value is dropped.
 ///
 /// # Errors
-/// [`Error::Io`] if there are no files, for the errors of the store, and of the directory.
+/// [`Error::Io`] if there are no files or the directory cannot be written; errors of the store.
 pub fn download(url: &str) -> Result<Box<dyn AsRef<Path>>> {
     let (bucket, text) = parse(url)?;
     let key = bucket.key(text)?;
