@@ -1,4 +1,4 @@
-//! Start and end of the server, its threads and signals.
+//! Start and stop of the server, its threads and signals.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use super::{connections, reload, routes};
 use crate::error::{Error, Result};
 use crate::training::Interruption;
 
-/// Number of connections that the system holds until they are accepted.
+/// Maximum number of connections that the operating system holds until they are accepted.
 const BACKLOG: u32 = 1024;
 
-/// Maximum length of a token in bytes: longer ones may not fit into a header.
+/// Maximum length of a token in bytes. A longer one may not fit into a header.
 const MOST_OF_A_TOKEN: usize = 4096;
 
-/// Running server. Dropping it stops it as [`stop`](Self::stop) does.
+/// Running HTTP server. Dropping it stops it as [`stop`](Self::stop) does.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -38,8 +38,8 @@ impl Server {
     /// Loads a model, binds the address and answers on separate threads. `load` is also called for each reload.
     ///
     /// # Errors
-    /// Errors of loading; [`Error::Argument`] for an origin that no browser sends, for a token that no header can hold,
-    /// and for limits of 0; errors of [`Service::start`]; [`Error::Io`] for an address that cannot be bound.
+    /// Errors of loading; [`Error::Argument`] if no browser sends an origin in `cors`, no header can hold the token, or
+    /// a limit is 0; errors of [`Service::start`]; [`Error::Io`] if the address cannot be bound.
     pub fn start<M: Into<LoadedModel> + 'static, E: Into<Error> + 'static>(
         load: impl Fn() -> Result<M, E> + Send + Sync + 'static,
         settings: ServerSettings,
@@ -76,7 +76,7 @@ impl Server {
             .enable_all()
             .build()
             .map_err(at_address)?;
-        // A signal to reload that comes while the model is being loaded asks for another one.
+        // If a signal to reload arrives while the model is being loaded, it is loaded once more.
         let signals =
             if signals { Some(runtime.block_on(async { Signals::new() }).map_err(at_address)?) } else { None };
         let (stop, stopping) = watch::channel(false);
@@ -90,7 +90,8 @@ impl Server {
             responses: monitor.metrics.responses.clone(),
             stopping,
         });
-        // A port that is in use is reported before the model is loaded. It is listened at only once the model is.
+        // Binding reports a port that is in use before the model is loaded. Listening begins only once the model is
+        // loaded.
         let socket = runtime.block_on(async { bind(address) }).map_err(at_address)?;
         let metrics_address = match settings.metrics_port {
             Some(number) => {
@@ -133,7 +134,7 @@ impl Server {
         Ok(Self { address, metrics_address, service, stop, thread: Some(thread) })
     }
 
-    /// Address that the server listens at.
+    /// Address at which the server listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -180,7 +181,7 @@ async fn serve_metrics(address: SocketAddr, server: &Port, monitor: &Arc<Monitor
     let at_address = |source| Error::Io { path: format!("--metrics-port: {address}").into(), source };
     let listener = bind(address).and_then(|socket| socket.listen(BACKLOG)).map_err(at_address)?;
     let address = listener.local_addr().map_err(at_address)?;
-    // It stays open until the process ends, so that the end of a drain is seen.
+    // The port stays open until the process ends, so that the end of a drain can be observed.
     let (open, stopping) = watch::channel(false);
     let port = Port {
         connections: Table::default(),
@@ -197,7 +198,7 @@ async fn serve_metrics(address: SocketAddr, server: &Port, monitor: &Arc<Monitor
     Ok(address)
 }
 
-/// Socket that is bound and does not listen yet.
+/// Binds a socket that does not listen yet.
 fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     #[cfg(not(windows))]
@@ -206,7 +207,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Signals to stop and to reload, from the moment of their creation on.
+/// Receiver of the signals to stop and to reload, which counts from its creation on.
 #[cfg(unix)]
 struct Signals {
     terminate: tokio::signal::unix::Signal,
@@ -225,7 +226,7 @@ impl Signals {
 
     /// Drains and stops on SIGTERM and SIGINT, and reloads on SIGHUP.
     async fn obey(mut self, app: Arc<App>, stop: watch::Sender<bool>) {
-        // Loading takes long: signals that come meanwhile ask for one more reload.
+        // Loading takes long. Signals that arrive meanwhile request one more reload.
         let (reload_requested, own) = (Arc::new(Notify::new()), app.clone());
         let reload = reload_requested.clone();
         let reloads = tokio::spawn(async move {
@@ -257,7 +258,7 @@ impl Signals {
     }
 }
 
-/// Ctrl-C.
+/// Receiver of Ctrl-C, on platforms without signals.
 #[cfg(not(unix))]
 struct Signals;
 

@@ -71,7 +71,7 @@ pub fn left_out_note(data: &Dataset) -> Option<String> {
 }
 
 /// Number of scored rows whose text is also in a training row. If the model does not record its training texts, all
-/// rows of the file that it was trained on count.
+/// rows count if they are of the file that it was trained on, and none otherwise.
 pub fn trained_rows(model: &TextModel, texts: &Dataset, encoded: &EncodedDataset) -> usize {
     match &model.model {
         ServedModel::Dynamic(dynamic) => dynamic.seen_texts().rows_of(encoded).len(),

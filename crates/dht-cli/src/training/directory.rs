@@ -27,6 +27,7 @@ const DESCRIPTION: &str = "training.json";
 const CHECKPOINT: &str = "full.checkpoint";
 /// Ending of a checkpoint's file name.
 const ENDING: &str = ".checkpoint";
+/// Ending of a checkpoint's file name while it is written.
 const PARTIAL: &str = ".checkpoint.partial";
 /// Prefix of temporary files, which are renamed once they are complete.
 const UNFINISHED: &str = ".partial-";
@@ -114,7 +115,7 @@ impl TrainingDir {
         Ok(own)
     }
 
-    /// Path of the checkpoint of training without rungs.
+    /// Path of the checkpoint with the state of the run.
     pub fn checkpoint(&self) -> PathBuf {
         self.dir.path().join(CHECKPOINT)
     }

@@ -28,6 +28,7 @@ const SUM: usize = 12;
 const HEAD: &str = "classifier.";
 /// Default peak learning rate of a model from scratch.
 const SCRATCH_RATE: f64 = 1e-3;
+/// Default peak learning rate of a pre-trained encoder.
 const FINE_TUNING_RATE: f64 = 5e-5;
 
 /// Value of `--model`.

@@ -30,7 +30,7 @@ impl RungArguments {
     /// Rejects numbers out of range, and flags that have no effect on a training run without rungs.
     ///
     /// # Errors
-    /// [`Error::Argument`] with the flag.
+    /// [`Error::Argument`] if a number is out of range or a flag has no effect.
     pub fn check(&self, without: Option<&str>) -> Result<()> {
         let set = [
             ("rungs", self.rungs.map(|rungs| rungs.to_string())),
