@@ -10,6 +10,17 @@ use crate::error::{Error, Result};
 use crate::progress::report;
 
 /// Value of `--device`: `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.
+///
+/// # Examples
+/// ```
+/// use dht_cli::DeviceChoice;
+///
+/// let device: DeviceChoice = "cuda:1".parse()?;
+/// assert_eq!(device, DeviceChoice::Cuda(1));
+/// assert_eq!(device.to_string(), "cuda:1");
+/// assert!("gpu".parse::<DeviceChoice>().is_err());
+/// # Ok::<(), String>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
     /// First accelerator that this build supports and that can be opened, otherwise the CPU. If a supported accelerator
@@ -31,6 +42,14 @@ impl DeviceChoice {
     /// # Errors
     /// [`Error::DeviceNotBuilt`] if the build lacks the feature, and [`Error::Device`] if candle cannot open the
     /// device.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_cli::DeviceChoice;
+    ///
+    /// assert!(DeviceChoice::Cpu.open()?.is_cpu());
+    /// # Ok::<(), dht_cli::Error>(())
+    /// ```
     pub fn open(self) -> Result<Device> {
         match self {
             Self::Auto => Ok(Self::first_that_opens()),
@@ -48,6 +67,15 @@ impl DeviceChoice {
     /// # Errors
     /// Errors of [`open`](Self::open); the error of [`Precision::check_on`] if the device does not support the
     /// precision.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_cli::DeviceChoice;
+    /// use dht_dynamic::transformer::Precision;
+    ///
+    /// assert!(DeviceChoice::Auto.open_in(Precision::Int8)?.is_cpu());
+    /// # Ok::<(), dht_cli::Error>(())
+    /// ```
     pub fn open_in(self, precision: Precision) -> Result<Device> {
         let device = match (precision, self) {
             (Precision::Int8, Self::Auto) => Device::Cpu,

@@ -10,6 +10,15 @@ use dht_dynamic::transformer::error::DataProblem;
 use self::advice::advice;
 
 /// Error of a command. Messages state what is wrong and what was expected.
+///
+/// # Examples
+/// ```
+/// use dht_cli::Error;
+///
+/// let error = Error::InUse { path: "news.training".into() };
+/// let message = "another run uses news.training; wait until it has finished, or choose another --out";
+/// assert_eq!(error.to_string(), message);
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -45,6 +45,21 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 }
 
 /// Displays a training run on standard error: a bar on a terminal, otherwise lines at intervals, or nothing.
+///
+/// # Examples
+/// ```
+/// use dht_cli::TrainingProgress;
+/// use dht_dynamic::transformer::{Pooling, TextClassifier};
+/// use dht_toys::{reviews, rng};
+///
+/// let mut rng = rng(1);
+/// let mut classifier = TextClassifier::new(reviews::encoder(&mut rng), 2, Pooling::Mean, &mut rng)?;
+/// let (training, validation) = (reviews::data(16, 1), reviews::data(8, 2));
+/// let mut progress = TrainingProgress::new("reviews", true);
+/// let history = reviews::trainer(1).fit(&mut classifier, &training, &validation, &mut progress)?;
+/// assert_eq!(history.epochs.len(), 1);
+/// # Ok::<(), dht_dynamic::transformer::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct TrainingProgress {
     label: String,

@@ -70,6 +70,18 @@ impl Arguments {
     ///
     /// # Errors
     /// Errors of the command.
+    ///
+    /// # Examples
+    /// ```
+    /// use clap::Parser;
+    /// use dht_cli::Arguments;
+    ///
+    /// let arguments = Arguments::try_parse_from(["dht", "inspect", "no-such-model"])?;
+    /// assert!(arguments.run().is_err());
+    /// // A model is missing.
+    /// assert!(Arguments::try_parse_from(["dht", "inspect"]).is_err());
+    /// # Ok::<(), clap::Error>(())
+    /// ```
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Train(arguments) => train::train(&arguments),

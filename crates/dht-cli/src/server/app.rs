@@ -1,4 +1,4 @@
-//! State that all requests share.
+//! State that all requests of the server share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +23,21 @@ use crate::error::Error;
 pub(super) type Loader = Box<dyn Fn() -> Result<LoadedModel, Error> + Send + Sync>;
 
 /// Model to serve: loaded from a directory, or made in the process.
+///
+/// # Examples
+/// ```
+/// use dht_cli::LoadedModel;
+/// use dht_dynamic::Engine;
+/// use dht_dynamic::transformer::{Pooling, TextClassifier};
+/// use dht_toys::{reviews, rng};
+///
+/// let mut rng = rng(1);
+/// let classifier = TextClassifier::new(reviews::encoder(&mut rng), 2, Pooling::Mean, &mut rng)?;
+/// let engine = Engine::new(classifier, reviews::tokenizer(), &reviews::labels())?;
+/// // A model that was made in the process has no files and no checksum.
+/// assert!(LoadedModel::from(engine).sha256.is_none());
+/// # Ok::<(), dht_dynamic::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct LoadedModel {
     /// Engine that answers texts.
@@ -58,7 +73,7 @@ impl ModelVersion {
     }
 }
 
-/// State that all requests share.
+/// State that all requests of the server share.
 pub(super) struct App {
     pub(super) service: Arc<Service>,
     pub(super) settings: ServerSettings,

@@ -25,6 +25,34 @@ const BACKLOG: u32 = 1024;
 const MOST_OF_A_TOKEN: usize = 4096;
 
 /// Running HTTP server. Dropping it stops it as [`stop`](Self::stop) does.
+///
+/// # Examples
+/// ```
+/// use std::io::{Read, Write};
+/// use std::net::TcpStream;
+///
+/// use dht_cli::{Server, ServerSettings};
+/// use dht_dynamic::Engine;
+/// use dht_dynamic::transformer::{Pooling, TextClassifier};
+/// use dht_toys::{reviews, rng};
+///
+/// // A program would load a saved model with `Engine::load`.
+/// let load = || -> dht_dynamic::Result<Engine> {
+///     let mut rng = rng(1);
+///     let classifier = TextClassifier::new(reviews::encoder(&mut rng), 2, Pooling::Mean, &mut rng)?;
+///     Engine::new(classifier, reviews::tokenizer(), &reviews::labels())
+/// };
+/// let settings = ServerSettings { address: ([127, 0, 0, 1], 0).into(), log: false, ..ServerSettings::default() };
+/// let server = Server::start(load, settings)?;
+///
+/// let mut stream = TcpStream::connect(server.address())?;
+/// stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+/// let mut response = String::new();
+/// stream.read_to_string(&mut response)?;
+/// assert!(response.starts_with("HTTP/1.1 200"));
+/// server.stop();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,

@@ -12,6 +12,15 @@ use crate::error::{Error, Result};
 const MOST: usize = 1 << 20;
 
 /// Settings of a [`Server`](super::Server).
+///
+/// # Examples
+/// ```
+/// use dht_cli::ServerSettings;
+///
+/// let settings = ServerSettings { name: "reviews".into(), ..ServerSettings::default() };
+/// assert_eq!(settings.address.to_string(), "127.0.0.1:8080");
+/// assert!(settings.token.is_none() && settings.log);
+/// ```
 #[derive(Debug, Clone)]
 pub struct ServerSettings {
     /// Address at which the server listens; port 0 selects a free port.
@@ -46,6 +55,18 @@ pub struct ServerSettings {
 }
 
 /// Limits of a server on requests and connections.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+///
+/// use dht_cli::{Limits, ServerSettings};
+///
+/// let limits = Limits { deadline: Duration::from_secs(2), ..Limits::default() };
+/// assert_eq!((limits.texts, limits.body_bytes), (256, 2_000_000));
+/// let settings = ServerSettings { limits, ..ServerSettings::default() };
+/// assert_eq!(settings.limits.deadline.as_secs(), 2);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Maximum size of a request's body in bytes, and of one line in a stream.

@@ -19,6 +19,22 @@ const FORMAT: &str = "format";
 
 /// Locked directory of a run that can be stopped and resumed. The lock ends when the value is dropped or the process
 /// ends.
+///
+/// # Examples
+/// ```
+/// use dht_cli::RunDir;
+/// use serde_json::{Map, json};
+///
+/// # let place = tempfile::tempdir()?;
+/// # let folder = place.path().join("run");
+/// let run = RunDir::open(&folder)?;
+/// assert_eq!(run.description("run.json", "my program 1")?, None);
+///
+/// let settings = Map::from_iter([("epochs".into(), json!(3))]);
+/// run.describe("run.json", "my program 1", &settings)?;
+/// assert_eq!(run.description("run.json", "my program 1")?, Some(settings));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct RunDir {
     folder: PathBuf,
@@ -42,6 +58,19 @@ impl RunDir {
     /// # Errors
     /// [`Error::InUse`] if another process holds the lock; [`Error::Foreign`] if something else is at the path of the
     /// lock; [`Error::Io`] if the directory cannot be created or locked.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_cli::{Error, RunDir};
+    ///
+    /// # let place = tempfile::tempdir()?;
+    /// # let folder = place.path();
+    /// let run = RunDir::open(folder)?;
+    /// assert!(matches!(RunDir::open(folder), Err(Error::InUse { .. })));
+    /// drop(run);
+    /// assert!(RunDir::open(folder).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(folder: &Path) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
         let path = folder.join(LOCK);
@@ -98,6 +127,19 @@ impl RunDir {
     ///
     /// # Errors
     /// Errors of `run`; [`Error::Transformer`] if the result cannot be written.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_cli::{Error, RunDir};
+    ///
+    /// # let place = tempfile::tempdir()?;
+    /// let run = RunDir::open(place.path())?;
+    /// let first = run.once("rate.json", |rate: &f64| *rate > 0.0, || Ok::<f64, Error>(0.001))?;
+    /// // The second call reads the stored result.
+    /// let second = run.once("rate.json", |rate: &f64| *rate > 0.0, || Ok::<f64, Error>(0.5))?;
+    /// assert_eq!((first, second), (0.001, 0.001));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn once<T: Serialize + DeserializeOwned, E: From<Error>>(
         &self,
         file: impl AsRef<Path>,
@@ -126,6 +168,19 @@ impl RunDir {
 impl Difference {
     /// Returns the first setting in which the descriptions of a stopped run and of this run differ, in the order of the
     /// names; `None` if they are equal.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_cli::Difference;
+    /// use serde_json::{Map, json};
+    ///
+    /// let stored = Map::from_iter([("epochs".into(), json!(3)), ("seed".into(), json!(1))]);
+    /// let asked = Map::from_iter([("epochs".into(), json!(4)), ("seed".into(), json!(1))]);
+    /// let difference = Difference::first(&stored, &asked).expect("the epochs differ");
+    /// assert_eq!(difference.name, "epochs");
+    /// assert_eq!((difference.there, difference.here), (json!(3), json!(4)));
+    /// assert_eq!(Difference::first(&stored, &stored), None);
+    /// ```
     pub fn first(stored: &Map<String, Value>, asked: &Map<String, Value>) -> Option<Self> {
         let value = |of: &Map<String, Value>, name: &String| of.get(name).cloned().unwrap_or(Value::Null);
         let mut names: Vec<&String> = stored.keys().chain(asked.keys()).collect();
