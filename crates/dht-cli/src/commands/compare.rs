@@ -59,7 +59,7 @@ pub struct CompareArguments {
     quiet: bool,
 }
 
-/// Answers of one of the two models, in the order of the first model's labels.
+/// Answers of one compared model, in the label order of the first model.
 struct Side {
     /// Answer to each text, as the output shows it.
     answers: Vec<String>,

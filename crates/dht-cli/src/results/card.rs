@@ -18,7 +18,7 @@ pub struct CardFacts<'a> {
     pub note: Option<&'a str>,
     /// Scores and costs at several speeds.
     pub rows: &'a [ResultRow],
-    /// Name of the file with the diagram of the scores, in the directory of the card.
+    /// File name of the scores' diagram, in the directory of the card; `None` if there is no diagram.
     pub curve: Option<&'a str>,
 }
 

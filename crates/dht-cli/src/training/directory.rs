@@ -31,11 +31,11 @@ const ENDING: &str = ".checkpoint";
 const PARTIAL: &str = ".checkpoint.partial";
 /// Prefix of temporary files, which are renamed once they are complete.
 const UNFINISHED: &str = ".partial-";
-/// Name of the file with the learning rate that a search selected.
+/// File that stores the learning rate selected by a search.
 const RATE: &str = "learning_rate.json";
-/// Name of the file with the maximum length that trials selected.
+/// File that stores the maximum length selected by trials.
 const LENGTH: &str = "max_length.json";
-/// Name of the file with the learning rate and the number of passes of fine-tuning in rungs.
+/// File that stores the learning rate and the passes of fine-tuning in rungs.
 const PLAN: &str = "fine-tuning.json";
 const FORMAT: &str = "dht training";
 
@@ -60,9 +60,10 @@ impl TrainingDir {
     /// deletes the existing state.
     ///
     /// # Errors
-    /// [`Error::InUse`] if another process uses the directory; [`Error::OtherTraining`] if the existing state has other
-    /// settings; [`Error::UndescribedState`] if the settings of the existing state cannot be read; [`Error::Foreign`]
-    /// if there are files that no training run wrote.
+    /// * [`Error::InUse`] if another process uses the directory.
+    /// * [`Error::OtherTraining`] if the existing state has other settings.
+    /// * [`Error::UndescribedState`] if the settings of the existing state cannot be read.
+    /// * [`Error::Foreign`] if there are files that no training run wrote.
     pub fn open(out: &Path, settings: &Map<String, Value>, restart: bool) -> Result<Self> {
         let folder = Self::beside(out);
         if folder.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir()) {

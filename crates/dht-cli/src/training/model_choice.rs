@@ -22,7 +22,7 @@ use crate::texts::all_texts;
 
 /// Size of the vocabulary of a new tokenizer, which is trained on the training texts.
 const TRAINED_VOCABULARY: usize = 8_000;
-/// Number of hexadecimal digits of the files' checksum in the identity of a model.
+/// Length in hexadecimal digits of the files' checksum in a model's identity.
 const SUM: usize = 12;
 /// Prefix of the parameter names of a classifier's last layer.
 const HEAD: &str = "classifier.";

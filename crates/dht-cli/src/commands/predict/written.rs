@@ -245,8 +245,9 @@ impl<W: Write> AnswerWriter<W> {
     /// Writes a row with its answer, or with the reason why it has no answer.
     ///
     /// # Errors
-    /// [`Error::Io`] if the output cannot be written; [`Error::OtherMember`] if the output is csv or tsv and an object
-    /// has members that the first object lacks; [`Error::AnswerColumn`] if a member has the name of an added column.
+    /// * [`Error::Io`] if the output cannot be written.
+    /// * [`Error::OtherMember`] if the output is csv or tsv and an object has members that the first object lacks.
+    /// * [`Error::AnswerColumn`] if a member has the name of an added column.
     pub fn row(&mut self, row: &TextRow, outcome: Outcome<'_>) -> Result<()> {
         if let Given::Members(members) = &row.given {
             self.check_names(&format!("line {}", row.line), members.iter().map(|(name, _)| name))?;
