@@ -1,4 +1,5 @@
-//! The advice of a refused data set is followed: the command then succeeds, or the next refusal asks for something else.
+//! Tests that follow the advice of a refused data set: the command then succeeds, or the next refusal gives other
+//! advice.
 
 use super::{dht, printed, refused};
 
@@ -11,14 +12,14 @@ fn rows(header: &str, row: impl Fn(usize, &str, &str) -> String) -> String {
     format!("{header}\n{}", (0..20).map(row).collect::<String>())
 }
 
-/// A refused file, the advice, and the file and flags that follow it.
+/// Refused file, with its advice and the changes that follow the advice.
 struct Case {
     name: &'static str,
     file: String,
     flags: &'static [&'static str],
-    /// The end of the refusal.
+    /// End of the error message.
     advice: &'static str,
-    /// Another content of the file, for advice to change it.
+    /// Changed content of the file, if the advice is to change it.
     edited: Option<String>,
     followed: &'static [&'static str],
 }

@@ -1,4 +1,4 @@
-//! Two models on the same texts.
+//! Tests of `dht compare`: two models on the same texts.
 
 use super::tables::{train, write};
 use super::{csv, dht, json, printed, refused, reviews, trained};
@@ -13,7 +13,7 @@ fn two_models_are_compared_by_the_same_rows() {
     assert_eq!((&same["changed"], &same["difference"]["mean"]), (&0.into(), &0.0.into()), "{same}");
     assert!(same["difference"]["low"].as_f64().expect("a number") < 0.0, "{same}");
 
-    // A model that has learned the opposite of what is true.
+    // This model has learned the opposite of the true labels.
     let turned = |rows: Vec<(String, String)>| -> Vec<(String, String)> {
         let other = |label: String| if label == "praised" { "panned" } else { "praised" }.to_owned();
         rows.into_iter().map(|(label, text)| (other(label), text)).collect()

@@ -1,4 +1,4 @@
-//! The length at which `dht train` cuts long texts.
+//! Tests of the length at which `dht train` cuts long texts.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::stopping::weights;
 use super::tables::{said, write};
 use super::{dht, json, place, printed, reviews};
 
-/// Rows of long reviews, which judge after 150 other words.
+/// Creates rows of long reviews, whose judgement comes after 150 other words.
 fn long(count: usize, from: usize) -> String {
     let before = "and the soup said guest ".repeat(30);
     let rows = reviews(count, from).into_iter().map(|(label, text)| format!("{label},\"{before}{text}\"\n"));

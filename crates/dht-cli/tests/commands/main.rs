@@ -1,4 +1,4 @@
-//! The command as a user runs it: from a file of labelled texts to a model, its answers, and what is refused.
+//! Tests of the command as a user runs it: from a file of labelled texts to a model and its answers, and errors.
 
 mod abstaining;
 mod advice;
@@ -27,7 +27,7 @@ const GOOD: [&str; 4] = ["lovely", "fresh", "friendly", "quick"];
 const BAD: [&str; 4] = ["stale", "rude", "cold", "slow"];
 const THINGS: [&str; 5] = ["soup", "waiter", "bread", "table", "wine"];
 
-/// Rows of reviews, `label,text`: praised or panned by one to three judgements of one kind.
+/// Creates labelled reviews: praised or panned by one to three judgements of the same kind.
 fn reviews(count: usize, from: usize) -> Vec<(String, String)> {
     (from..from + count)
         .map(|row| {
@@ -44,7 +44,7 @@ fn csv(rows: &[(String, String)]) -> String {
     format!("label,text\n{rows}")
 }
 
-/// A folder with `data/train.csv`, `data/test.csv`.
+/// Creates a folder with `data/train.csv` and `data/test.csv`.
 fn place() -> TempDir {
     let place = tempfile::tempdir().expect("a folder");
     let data = place.path().join("data");
@@ -63,13 +63,13 @@ fn dht(place: &Path, arguments: &[&str]) -> Output {
         .expect("dht runs")
 }
 
-/// Standard output of a command that succeeds.
+/// Returns the standard output of a command that must succeed.
 fn printed(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Standard error of a command that fails: with code 2 if the message begins with a flag.
+/// Returns the standard error of a command that must fail: with code 2 if the message begins with a flag.
 fn refused(output: &Output, code: i32) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let code = if said.contains("error: --") { 2 } else { code };
@@ -136,14 +136,14 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     assert!(place.path().join("plain/model.safetensors").exists());
     let plain = json(&printed(&dht(place.path(), &["evaluate", "plain", "--data", "data", "--json"])));
     assert_eq!(plain["results"][0]["accuracy"], made["results"][0]["accuracy"], "the encoder alone, as it is");
-    // What is exported is a fine-tuned classifier like any other.
+    // The exported directory is a fine-tuned classifier like any other.
     let again =
         ["accelerate", "plain", "--data", "data", "--max-length", "24", "--out", "again", "--budget", "0.5", "--json"];
     let again = json(&printed(&dht(place.path(), &again)));
     let at = |made: &Value, row: usize| made["results"][row]["accuracy"].as_f64().expect("a number");
     assert_eq!(at(&again, 0), at(&made, 0), "the encoder alone answers alike");
     assert!(again["results"][2]["cost"].as_f64().expect("a number") < 0.6, "{again}");
-    // Choices on a file of their own: all rows of the other are learned from.
+    // Settings are selected on a separate file, so that all rows of the other file are training rows.
     std::fs::write(place.path().join("dev.csv"), csv(&reviews(60, 2000))).expect("a file");
     let beside =
         ["accelerate", "plain", "--data", "data", "--validation", "dev.csv", "--max-length", "24", "--out", "beside"];
@@ -171,7 +171,7 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     let own = ["accelerate", "model", "--data", "data", "--out", "m", "--json"];
     let own = json(&printed(&dht(place.path(), &own)));
     assert_eq!(at(&own, 0), at(&made, 0), "{own}");
-    // Exits of few rows learn from all of them, and are scored on answers without.
+    // With few rows, the exits learn from all of them, and are scored on out-of-fold answers.
     std::fs::write(place.path().join("few.csv"), csv(&reviews(30, 3000))).expect("a file");
     let few = ["train", "--data", "few.csv", "--model", "plain", "--max-length", "24", "--out", "few"];
     let table = printed(&dht(place.path(), &few));
@@ -225,7 +225,7 @@ fn multi_label_and_numeric_targets_train_score_and_predict() {
     assert!(said.contains("2 labels: food (") && said.contains("rows have none"), "{said}");
     let made = json(&printed(&output));
     assert!(made["results"][0]["score"].as_f64().expect("a number") > 0.9, "{made}");
-    // The columns and the sign are those of its training.
+    // The columns and the label separator are those of the model's training.
     let scored = json(&printed(&dht(place.path(), &["evaluate", "topics", "--data", "topics.csv", "--json"])));
     assert!(scored["results"][0]["score"].as_f64().expect("a number") > 0.9, "{scored}");
 
@@ -239,7 +239,7 @@ fn multi_label_and_numeric_targets_train_score_and_predict() {
     assert_eq!(topics["predicted"]["labels"], serde_json::json!(["food"]), "{topics}");
     let value = stars["predicted"]["value"].as_f64().expect("a number");
     assert!((value - 1.0).abs() < 0.5, "{stars}");
-    // Exits on a classifier of labels, at a lower cost than that of all layers.
+    // Exits on a multi-label classifier cost less than all layers.
     let export = ["export", "topics", "--out", "plain"];
     printed(&dht(place.path(), &export));
     let labels = ["--data", "topics.csv", "--task", "labels", "--label-separator", ";", "--json"];
@@ -282,7 +282,7 @@ fn a_training_that_was_killed_goes_on_to_the_same_bits() {
     printed(&dht(place.path(), &out("killed")));
     assert_eq!(weights("killed"), weights("whole"));
 
-    // Another training does not go on with the state of this one.
+    // A different training run does not resume from the state of this one.
     let state = place.path().join("other.training");
     std::fs::create_dir(&state).expect("a folder");
     std::fs::write(state.join("training.json"), "{\"format\": \"dht training\", \"lr\": 1}").expect("a file");

@@ -1,4 +1,4 @@
-//! Reports of `dht evaluate`.
+//! Tests of the reports of `dht evaluate`.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ fn page(at: &Path, model: &str, data: &str) -> String {
     std::fs::read_to_string(at.join("page.html")).expect("a page")
 }
 
-/// Asserts that a page is complete, loads nothing, and has no markup of a text.
+/// Asserts that a page is complete, loads nothing, and contains no markup from a text.
 fn assert_whole(page: &str) {
     assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
     for name in ["<script", "<img", "<link rel=\"style", "url(", "@import", "NaN", "{{", "{%"] {
@@ -28,7 +28,8 @@ fn assert_whole(page: &str) {
 fn a_report_has_the_numbers_of_the_json() {
     let place = trained();
     let at = place.path();
-    // A text with markup, one of 10⁶ letters, and a class without rows; the labels are wrong on purpose.
+    // The rows include a text with markup, one with 10⁶ letters, and a class without rows; some labels are wrong on
+    // purpose.
     let mut rows = reviews(40, 2000);
     rows.retain(|(label, _)| label == "praised");
     let markup = "<script>alert(1)</script> & \u{202e}<img src=x onerror=alert(2)> the soup was rude and stale";
@@ -130,7 +131,7 @@ fn a_learning_curve_says_what_more_rows_would_give() {
     let number = |pointer: &str| curve.pointer(pointer).and_then(|value| value.as_f64()).expect("a number");
     assert!(number("/doubled_interval/0") <= number("/doubled") + 0.02, "{curve}");
     assert!(number("/gain_interval/0") <= number("/gain_interval/1"), "{curve}");
-    // The model is the same as without it.
+    // The model is the same as without the learning curve.
     printed(&learn(&["--out", "without"]));
     let weights = |name: &str| std::fs::read(at.join(name).join("model/dynamic.checkpoint")).expect("a file");
     assert!(weights("with") == weights("without"));

@@ -1,4 +1,4 @@
-//! Requests of the clients of text-embeddings-inference, vLLM and Hugging Face's inference API.
+//! Tests of requests from clients of text-embeddings-inference, vLLM and Hugging Face's inference API.
 
 use dht_cli::{Server, ServerSettings};
 use dht_dynamic::Engine;
@@ -84,7 +84,7 @@ fn vllm_s_refusals_have_its_form() {
         assert_eq!(body["error"]["code"], status, "{body}");
         assert_eq!(body["error"]["type"], if status == 404 { "NotFoundError" } else { "BadRequestError" });
         assert!(body["error"]["message"].as_str().unwrap().contains(reason), "{shown}: {body}");
-        // The body decides on the form.
+        // The body determines the form.
         if request.get("input").is_some() {
             assert_eq!(post(server.address(), "/v1/classify", &request).json(), body);
         }
@@ -180,7 +180,7 @@ fn headers_and_counters_of_text_embeddings_inference_are_there() {
 fn parameters_of_hugging_face_are_obeyed() {
     let server = server();
     let asked = |parameters: Value| ok(&server, "/", json!({ "inputs": "fine food", "parameters": parameters }));
-    // Clients of this interface take the first list of the answer.
+    // Clients of Hugging Face's API use the first list of the answer.
     let all = asked(json!({}))[0].clone();
     assert_eq!(all.as_array().unwrap().len(), 2);
     assert_eq!(asked(json!({ "top_k": 1 }))[0], json!([all[0]]));
@@ -230,7 +230,7 @@ fn a_softmax_of_several_labels_sums_to_one() {
     assert!((sum("sigmoid") - own).abs() < 1e-5 && (own - 1.0).abs() > 1e-3);
 }
 
-/// Inputs of public reports of other servers, each of which failed there.
+/// Inputs from public bug reports of other servers, on each of which a server failed.
 #[test]
 fn inputs_that_failed_elsewhere_are_answered() {
     let server = server();

@@ -1,4 +1,4 @@
-//! Lines of JSON as they come.
+//! Tests of streams of JSON lines.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `dht serve` as a process: a model directory, signals, logs without texts.
+//! Tests of `dht serve` as a process: a model directory, signals, and logs without texts.
 
 #![cfg(unix)]
 
@@ -31,7 +31,7 @@ fn save_labelled(folder: &Path, labels: &[String]) {
     model.save(folder, "A card.").expect("a saved model");
 }
 
-/// A process that listens, and the rest of what it writes.
+/// Starts a server process. Returns it with its address and the remaining output.
 fn start(arguments: &[&str]) -> (Child, SocketAddr, BufReader<std::process::ChildStderr>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dht"))
         .arg("serve")
@@ -184,7 +184,7 @@ fn a_failed_reload_is_reported_and_the_model_is_named() {
     let some = std::fs::read_dir(model.join("model")).unwrap().map(|entry| entry.unwrap().path());
     let some = some.into_iter().find(|path| path.is_file()).expect("a file");
     let content = std::fs::read(&some).unwrap();
-    // No description, half of one, and half of another file: a directory that is being written.
+    // The directory has no description, half of one, or half of another file, as while it is being written.
     for (file, half) in [
         (model.join("dht.json"), None),
         (model.join("dht.json"), Some(&description.as_bytes()[..description.len() / 2])),
@@ -244,7 +244,7 @@ fn sigterm_under_load_loses_no_request_that_was_taken() {
                 }
             });
         }
-        // The pipe is read, so that the log never waits.
+        // Reads the pipe, so that the log never waits.
         let reader = scope.spawn(|| {
             let mut last = String::new();
             for line in lines.by_ref().lines().map_while(Result::ok) {
