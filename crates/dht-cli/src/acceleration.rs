@@ -68,7 +68,7 @@ impl SpeedArguments {
             return Err(Error::argument("budget", "a share of the full model's FLOPs above 0 and up to 1", budget));
         }
         if let Some(points) = self.points.filter(|points| !(*points > 0.0 && *points < 100.0)) {
-            return Err(Error::argument("points", "points of a hundred, above 0 and below 100", points));
+            return Err(Error::argument("points", "percentage points above 0 and below 100", points));
         }
         if self.calibration_rows == Some(0) {
             return Err(Error::argument("calibration-rows", "at least 1: a promise is shown on rows", 0));
@@ -178,7 +178,7 @@ impl MadeDynamic {
         if point.is_none() {
             let least = last.map_or(f64::NAN, |point| point.flops_ratio);
             self.misses.push(format!(
-                "--budget {budget}: the least that this model can cost is {least:.3} of the full model's FLOPs; it is set to that"
+                "--budget {budget}: the lowest cost of this model is {least:.3} of the full model's FLOPs; its speed is set to that cost"
             ));
         }
         if let Some(point) = point.or(last) {
@@ -212,7 +212,7 @@ impl MadeDynamic {
             }
             Err(DynamicError::Promise { rows, needed, least, .. }) => {
                 let texts =
-                    needed.map_or(String::new(), |needed| format!("some {needed} (--calibration-rows) would, or "));
+                    needed.map_or(String::new(), |needed| format!("use about {needed} (--calibration-rows), or "));
                 self.misses.push(format!(
                     "--points {points} cannot be shown from {rows} texts: {texts}--points {:.2}; the model runs at its default speed",
                     100.0 * least + 0.005
@@ -233,7 +233,10 @@ fn unseen(calibration: &EncodedDataset, learned: &SeenTexts) -> Result<EncodedDa
     if seen.len() == all {
         return Err(Error::argument("points", "calibration rows with other texts than the training", "set"));
     }
-    report(&format!("{} of {all} calibration rows have the text of a training row: they prove nothing", seen.len()));
+    report(&format!(
+        "{} of {all} calibration rows have the text of a training row: they are not used to verify the promise",
+        seen.len()
+    ));
     let seen: BTreeSet<usize> = seen.into_iter().collect();
     Ok(calibration.select((0..all).filter(|row| !seen.contains(row)))?)
 }

@@ -93,7 +93,7 @@ impl DeviceChoice {
         for (_, choice) in built.into_iter().filter(|(built, _)| *built) {
             match choice.open() {
                 Ok(device) => return device,
-                Err(error) => report(&format!("{error}; running on the processor")),
+                Err(error) => report(&format!("{error}; running on the CPU")),
             }
         }
         Device::Cpu

@@ -156,7 +156,7 @@ impl Observer for TrainingProgress {
             }
             Event::Step { progress, loss, .. } => self.step(progress.share, loss),
             Event::InParts { refused, at_once } => report(&format!(
-                "the device's memory does not hold {refused} texts at once: going on with {at_once}, whose gradients are added \
+                "the device's memory does not hold {refused} texts at once: continuing with {at_once} at a time, whose gradients are added \
                  up to the same step"
             )),
             Event::Evaluation(record) => self.validation = Some(record.validation_score),

@@ -59,7 +59,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let (speed, seed, quiet) = (&arguments.speed, arguments.seed, arguments.quiet);
     let made = make_dynamic(&classifier, &encoded, &settings, (speed, thresholds.as_ref()), seed, quiet)?;
     let how = format!(
-        "It is {} with exits fitted in {:.0} seconds; its weights are as they were.",
+        "It is {} with exits fitted in {:.0} seconds; its weights are unchanged.",
         name_of(&folder),
         made.report.seconds
     );

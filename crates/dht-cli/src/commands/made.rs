@@ -153,7 +153,7 @@ impl Replaced {
     /// [`Error::OtherModel`] if the model has other labels or another task.
     pub fn check(&self, labels: &[String], task: Task, is_allowed: bool) -> Result<()> {
         let differs = if self.task != task {
-            format!("{} there, {} here", name(self.task), name(task))
+            format!("{} in the saved model, {} in the new one", name(self.task), name(task))
         } else {
             let list = |own: &[String], other: &[String]| {
                 let lacking: Vec<&String> = own.iter().filter(|label| !other.contains(label)).collect();
@@ -163,9 +163,9 @@ impl Replaced {
             };
             match (&*list(&self.labels, labels), &*list(labels, &self.labels)) {
                 ("", "") => return Ok(()),
-                (there, "") => format!("only there {there}"),
-                ("", here) => format!("only here {here}"),
-                (there, here) => format!("only there {there}, only here {here}"),
+                (there, "") => format!("only the saved model has {there}"),
+                ("", here) => format!("only the new model has {here}"),
+                (there, here) => format!("only the saved model has {there}, only the new one {here}"),
             }
         };
         if is_allowed { Ok(()) } else { Err(Error::OtherModel { path: self.path.clone(), differs }) }

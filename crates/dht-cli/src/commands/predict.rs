@@ -53,8 +53,8 @@ Examples:
   dht predict news 'Shares fell sharply'
   dht predict news --partitions IN/*.jsonl --output OUT/
 
-Rows are written in their order: those of csv and tsv files with the columns predicted, probability, route and cost,
-all others as JSON lines with the member predicted. The cost is a share of the full model's FLOPs.")]
+Rows are written in their order: rows of csv and tsv files get the columns predicted, probability, route and cost; all
+other rows are JSON lines with the member predicted. The cost is a share of the full model's FLOPs.")]
 pub struct PredictArguments {
     /// Model: a directory that dht saved, a Hugging Face classifier's directory, hf:NAME or hf:NAME@REVISION on the
     /// hub, or s3://BUCKET/KEY/

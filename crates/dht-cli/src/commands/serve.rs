@@ -37,7 +37,7 @@ the model, or by a line of the file of --config, such as max-texts = 64. The com
 environment, and the environment over the file.
 
 The page at http://localhost:8080/ classifies typed texts. On SIGTERM and Ctrl-C the server answers the accepted
-requests and stops, behind a load balancer after --drain-seconds. On SIGHUP it reloads the model.";
+requests and stops; behind a load balancer, set --drain-seconds. On SIGHUP it reloads the model.";
 
 /// Arguments of `dht serve`.
 #[derive(Debug, Args)]

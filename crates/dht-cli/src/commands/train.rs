@@ -200,7 +200,7 @@ fn compare(before: &TextModel, after: &TextModel, texts: &EncodedSplits) -> Resu
     };
     let own: Vec<usize> = (0..rows.len()).filter(|row| is_own(row) && !seen.contains(row)).collect();
     if own.is_empty() {
-        report("no held-out row has only labels of the model and is new to it: what was forgotten is not measured");
+        report("no held-out row is unseen by the model and has only its labels: forgetting is not measured");
         return Ok(());
     }
     let rows = rows.select(own)?;

@@ -193,7 +193,7 @@ impl Source {
     pub(super) fn nothing_scored(&self) -> Error {
         use dht_dynamic::transformer::Error as Inner;
 
-        let expected = "test.csv, test.tsv, test.jsonl, test.parquet (or with .gz), or such of dev, validation, valid, val or eval";
+        let expected = "test.csv, test.tsv, test.jsonl, test.parquet (or with .gz), or the same for dev, validation, valid, val or eval";
         Error::Transformer(match self {
             Self::File(path) | Self::Folder(path) | Self::Files { pattern: path, .. } => {
                 let problem = DataProblem::NoSuchSplit { wanted: expected.into(), instead: String::new() };

@@ -318,7 +318,7 @@ impl TextArguments {
         let (train, validation, calibration) = match validation {
             Some(rows) => {
                 let (validation, calibration) = self.split_validation(&all, rows, request)?;
-                notes.push(format!("  choices are made on the rows of {}", validation.name));
+                notes.push(format!("  settings are selected on the rows of {}", validation.name));
                 (all, validation, calibration)
             }
             None => self.split_training(all, request)?,

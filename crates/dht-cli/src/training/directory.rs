@@ -130,7 +130,7 @@ impl TrainingDir {
     pub fn message_if_stopped(folder: &Path) -> String {
         match has_state(folder) {
             true => format!(
-                "the state is saved in {}; the same command resumes, with --finish it makes a model of the state",
+                "the state is saved in {}; the same command resumes the run, and with --finish makes a model of the state",
                 folder.display()
             ),
             false => "no state is saved yet; the same command starts again".into(),

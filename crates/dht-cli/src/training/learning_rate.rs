@@ -102,7 +102,7 @@ impl LearningRateTrials<'_> {
             }
         }
         let (rate, _) = best.ok_or_else(|| Error::argument("lr", "rates to choose from", "none"))?;
-        say(&format!("learning rate {rate} is used: its loss is the least"));
+        say(&format!("learning rate {rate} is used: its loss is the lowest"));
         Ok(rate)
     }
 }

@@ -251,7 +251,7 @@ fn multi_label_and_numeric_targets_train_score_and_predict() {
     let answers = printed(&dht(place.path(), &["predict", "fast", "asked.txt", "--speed", "1"]));
     assert!(answers.contains("\"route\":\"0L\"") && answers.contains("\"labels\""), "{answers}");
     let said = refused(&dht(place.path(), &["accelerate", "stars", "--data", "stars.csv", "--out", "slow"]), 2);
-    assert!(said.contains("numbers leave no exit to choose"), "{said}");
+    assert!(said.contains("models of numbers have no early exits"), "{said}");
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn what_cannot_be_meant_is_refused_before_anything_is_written() {
     let train = |more: &[&str]| refused(&dht(place.path(), &[&TRAIN[..], more].concat()), 1);
     for (flags, said) in [
         (&["--budget", "0"][..], "--budget is 0, expected a share"),
-        (&["--points", "0"], "--points is 0, expected points of a hundred"),
+        (&["--points", "0"], "--points is 0, expected percentage points above 0"),
         (&["--layers", "4"], "--layers is 4, expected 1 to 3"),
         (&["--layers", "1"], "--layers is 1, expected at least 2, or --kind full"),
         (&["--kind", "full", "--budget", "0.5"], "--kind is full, expected dynamic"),

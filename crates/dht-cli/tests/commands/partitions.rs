@@ -247,7 +247,10 @@ fn an_output_of_another_run_is_refused_and_stays() {
     // It is also refused if only the description is missing.
     std::fs::remove_file(place.path().join("out/.dht/predictions.json")).expect("a file");
     let said = refused(&predict(place.path(), &all), 1);
-    assert!(said.contains("part-1.jsonl is the answer of another model, other settings or another release"), "{said}");
+    assert!(
+        said.contains("part-1.jsonl has the answers of another model, other settings or another release"),
+        "{said}"
+    );
     assert_eq!(answers(&place.path().join("out")), before);
 
     // Files are refused that no worker wrote, or that were changed.

@@ -109,7 +109,10 @@ fn a_stopped_training_is_finished_as_a_model() {
     let finished = dht(place.path(), &[&stopped[..], &["--finish"]].concat());
     printed(&finished);
     let said = String::from_utf8_lossy(&finished.stderr).into_owned();
-    assert!(said.contains("the model is the best of ") && said.contains("where the training was stopped"), "{said}");
+    assert!(
+        said.contains("the model is the best of ") && said.contains("after which the training run was stopped"),
+        "{said}"
+    );
     let card = std::fs::read_to_string(place.path().join("stopped/README.md")).expect("a card");
     assert!(card.contains("trained from scratch") && !card.contains("in 20 passes"), "{card}");
     assert!(!place.path().join("stopped.training").exists());

@@ -43,7 +43,7 @@ fn validation_files_are_used_or_named() {
     let said = said(&train(place.path(), "both", &[]));
     assert!(said.contains("60 training, 60 validation, 60 test"), "{said}");
     assert!(
-        said.contains("choices are made on the rows of both/val") && said.contains("not read: extra.csv"),
+        said.contains("settings are selected on the rows of both/val") && said.contains("not read: extra.csv"),
         "{said}"
     );
     write(place.path(), "both/dev.csv", &rows(900));

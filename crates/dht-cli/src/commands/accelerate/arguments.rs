@@ -101,7 +101,7 @@ impl AccelerateArguments {
             return Err(Error::NoModel { path: self.classifier.to_string().into(), expected });
         };
         if self.texts.task() == Task::Number {
-            let expected = "texts of one class or of several labels each: numbers leave no exit to choose";
+            let expected = "texts with one class or several labels each: models of numbers have no early exits";
             return Err(Error::argument("data", expected, self.texts.source.data.display()));
         }
         Ok(folder)

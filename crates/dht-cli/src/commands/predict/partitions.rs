@@ -245,7 +245,7 @@ fn finished(partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Resu
     };
     if record.run != run.sha256 {
         let name = &partition.output;
-        return Err(run.other(format!("{name} is the answer of another model, other settings or another release")));
+        return Err(run.other(format!("{name} has the answers of another model, other settings or another release")));
     }
     let facts = partition.input.facts()?;
     if facts == record.input {

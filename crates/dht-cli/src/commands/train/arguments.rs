@@ -41,8 +41,8 @@ Examples:
   dht train --data new.csv --also reviews.csv --model reviews --out reviews-2
 
 The state is saved in the directory OUT.training: each minute, at the end of each pass, and on Ctrl-C and SIGTERM. The
-same command resumes the training, and makes the same model as without a stop. With --finish, it makes a model of the
-state as it is. --rungs and --minutes may differ from those of the stopped training.")]
+same command resumes the run, and makes the same model as an uninterrupted run. With --finish, it makes a model of the
+saved state instead. --rungs and --minutes may differ from those of the stopped run.")]
 pub struct TrainArguments {
     #[command(flatten)]
     pub(super) texts: TextArguments,

@@ -44,7 +44,7 @@ impl LengthTrials<'_> {
         let mut watch = |trial: &_| arguments.say(&length_trial(trial, arguments.texts.task()));
         let choice = choose_length(classifier, self.encoded, &texts, &settings, arguments.seed, &mut watch)?;
         if choice.trials.is_empty() {
-            arguments.say("no trials of lengths: they would cost more than a quarter of this training (--max-length sets a length)");
+            arguments.say("no trials of lengths: they would cost more than a quarter of this training run (--max-length sets a length)");
         }
         Ok(choice)
     }

@@ -107,7 +107,9 @@ impl TrainArguments {
                 Err(TransformerError::Stopped { .. }) if finishing.history.is_some() => {
                     let history = finishing.history.unwrap_or_default();
                     let passes = history.samples as f64 / train.len().max(1) as f64;
-                    self.say(&format!("the model is the best of {passes:.1} passes, where the training was stopped"));
+                    self.say(&format!(
+                        "the model is the best of {passes:.1} passes, after which the training run was stopped"
+                    ));
                     Ok(history)
                 }
                 trained => trained.map_err(of_state),
