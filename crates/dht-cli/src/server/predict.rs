@@ -40,7 +40,7 @@ struct PredictRequest {
 struct Parameters {
     /// Number of labels in the answer.
     top_k: Option<usize>,
-    /// Function that is applied to the raw scores; if not set, that of the model's task.
+    /// Function that is applied to the raw scores; by default the function of the model's task.
     function_to_apply: Option<ScoreFunction>,
 }
 

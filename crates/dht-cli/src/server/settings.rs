@@ -98,7 +98,7 @@ pub struct Limits {
 }
 
 impl ServerSettings {
-    /// Number of threads that tokenise: the set one, or that of all cores.
+    /// Number of threads that tokenise: the configured number, or by default the number of cores.
     pub(super) fn threads(&self) -> usize {
         self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
     }
