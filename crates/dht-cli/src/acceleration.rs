@@ -97,7 +97,7 @@ impl SpeedArguments {
 
 /// Dynamic model with the report of its acceleration.
 #[derive(Debug)]
-pub struct MadeDynamic {
+pub struct AcceleratedModel {
     /// Model, set to its default speed.
     pub model: DynamicModel,
     /// Report of the acceleration.
@@ -137,7 +137,7 @@ pub fn make_dynamic(
     speed: (&SpeedArguments, Option<&LabelThresholds>),
     seed: u64,
     quiet: bool,
-) -> Result<MadeDynamic> {
+) -> Result<AcceleratedModel> {
     let fitted_on = Texts::new(&texts.train).with_held_out(&texts.validation);
     let mut progress = FitProgress::new(quiet);
     let mut watch = |step| progress.observe(step);
@@ -158,8 +158,8 @@ pub fn at_speed(
     texts: &EncodedSplits,
     targets: Targets,
     (speed, thresholds): (&SpeedArguments, Option<&LabelThresholds>),
-) -> Result<MadeDynamic> {
-    let mut made = MadeDynamic { model, report, promise: None, misses: Vec::new() };
+) -> Result<AcceleratedModel> {
+    let mut made = AcceleratedModel { model, report, promise: None, misses: Vec::new() };
     if let Some(budget) = speed.budget {
         made.set_budget(budget)?;
     }
@@ -171,7 +171,7 @@ pub fn at_speed(
     Ok(made)
 }
 
-impl MadeDynamic {
+impl AcceleratedModel {
     /// Sets the speed that meets the budget, or the lowest cost that the model can have.
     fn set_budget(&mut self, budget: f64) -> Result<()> {
         let (point, last) = (self.report.within(budget), self.report.curve.last().copied());

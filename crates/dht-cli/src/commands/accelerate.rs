@@ -12,7 +12,7 @@ use dht_dynamic::transformer::{EncodedDataset, Task, TextClassifier};
 
 pub use self::arguments::AccelerateArguments;
 use self::arguments::SourceClassifier;
-use super::made::{MadeModel, ScoredRows, check_target, finish};
+use super::made::{FinishedModel, ScoredRows, check_target, finish};
 use crate::acceleration::{BATCH, REST, exit_settings, label_thresholds, make_dynamic};
 use crate::error::{Error, Result};
 use crate::progress::report;
@@ -67,7 +67,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let model = TextModel::new(made.model, tokenizer, &labels, max_length)?;
     let (curve, promise) = (made.report.curve, made.promise);
     let model = TextModel { curve, promise, thresholds, origin: Some(origin), ..model };
-    let facts = MadeModel {
+    let facts = FinishedModel {
         out: &arguments.out,
         how,
         scored: scored_rows(arguments, &classifier, &encoded)?,

@@ -41,7 +41,7 @@ const OF_MODEL: [&str; 10] = [
 
 /// Facts on a finished model that its card and the printed results show.
 #[derive(Debug)]
-pub struct MadeModel<'a> {
+pub struct FinishedModel<'a> {
     /// Output directory.
     pub out: &'a Path,
     /// Sentence about how the model was built.
@@ -194,7 +194,7 @@ fn name(task: Task) -> &'static str {
 ///
 /// # Errors
 /// Errors of the model, the files or standard output.
-pub fn finish(model: &TextModel, made: MadeModel<'_>, misses: &[String]) -> Result<()> {
+pub fn finish(model: &TextModel, made: FinishedModel<'_>, misses: &[String]) -> Result<()> {
     // Another command may have written to the directory meanwhile.
     if let Some(held) = check_target(made.out)?
         && made.replaced.is_none_or(|before| before.labels != held.labels || before.task != held.task)

@@ -30,7 +30,7 @@ use crate::texts::{RowArguments, check_pair, other_columns_note};
 use crate::training::{Interruption, saved_directory};
 use explanation::explain;
 use rows::{InputRow, RowReader, Source};
-use written::{AnswerWriter, Extra, Outcome, OutputFormat};
+use written::{AnswerWriter, ExtraColumns, Outcome, OutputFormat};
 
 /// Maximum number of texts in one call of the engine.
 const ROWS: usize = 2048;
@@ -484,7 +484,7 @@ impl Predictor<'_> {
     }
 
     fn writer<W: Write>(&self, out: W, path: &Path) -> AnswerWriter<W> {
-        let extra = Extra {
+        let extra = ExtraColumns {
             top_k: self.arguments.top_k,
             has_errors: self.arguments.on_error == OnError::Report,
             has_explanations: self.arguments.explain,

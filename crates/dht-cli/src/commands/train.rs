@@ -18,7 +18,7 @@ pub use self::arguments::TrainArguments;
 use self::length::LengthTrials;
 use self::run::Run;
 use self::untrained::UntrainedClassifier;
-use super::made::{MadeModel, ScoredRows, check_target, finish};
+use super::made::{FinishedModel, ScoredRows, check_target, finish};
 use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::results::{own_row, results};
@@ -94,7 +94,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         None => arguments.in_rungs(&run, tokenizer, settings)?,
         Some(_) => arguments.at_once(&run, tokenizer, settings)?,
     };
-    let facts = MadeModel {
+    let facts = FinishedModel {
         out: &arguments.out,
         how: trained.how,
         scored: scored_rows(&encoded, trained.out_of_fold.as_ref()),

@@ -61,16 +61,16 @@ impl Input for InputFile {
 }
 
 /// Reader that hashes and counts the bytes that pass through it. Clones share the sums.
-pub struct Hashing<R> {
+pub struct HashingReader<R> {
     inner: R,
     sums: Sums,
 }
 
-/// Hash and byte count of a [`Hashing`] reader.
+/// Hash and byte count of a [`HashingReader`].
 #[derive(Clone, Default)]
 pub struct Sums(Arc<Mutex<(Sha256, u64)>>);
 
-impl<R: Read> Hashing<R> {
+impl<R: Read> HashingReader<R> {
     /// Wraps a reader. The bytes that are read from `inner` are hashed and counted.
     pub fn new(inner: R) -> (Self, Sums) {
         let sums = Sums::default();
@@ -86,7 +86,7 @@ impl Sums {
     }
 }
 
-impl<R: Read> Read for Hashing<R> {
+impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.inner.read(buffer)?;
         let mut sums = self.sums.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -22,7 +22,7 @@ mod store_error;
 
 pub use bucket::download;
 pub use folder::write_file;
-pub use input::{Hashing, Input};
+pub use input::{HashingReader, Input};
 pub use open::{inputs, outputs};
 pub use outputs::{Claim, Outputs, url, worker};
 pub use record::{Record, Totals};

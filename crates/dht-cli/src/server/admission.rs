@@ -40,7 +40,7 @@ struct State {
 
 /// Guard of an admitted request, which counts as in progress until the guard is dropped.
 #[derive(Debug)]
-pub(super) struct Admitted {
+pub(super) struct AdmissionGuard {
     admission: Arc<Admission>,
     tokens: usize,
     arrived: Instant,
@@ -54,7 +54,7 @@ impl Admission {
 
     /// Admits a body of this size, unless its answer is expected too late. A request is always admitted if no other is
     /// in progress, or if the latest answers took little time.
-    pub(super) fn admit(self: &Arc<Self>, bytes: usize, deadline: Duration) -> Result<Admitted, Refusal> {
+    pub(super) fn admit(self: &Arc<Self>, bytes: usize, deadline: Duration) -> Result<AdmissionGuard, Refusal> {
         let tokens = bytes / BYTES_PER_TOKEN + 1;
         let mut state = self.state();
         let expected = state.pace.unwrap_or(0.0) * (state.pending + tokens) as f64;
@@ -67,18 +67,18 @@ impl Admission {
         }
         state.pending += tokens;
         state.window.get_or_insert_with(|| (Instant::now(), 0));
-        Ok(Admitted { admission: self.clone(), tokens, arrived: Instant::now(), is_answered: false })
+        Ok(AdmissionGuard { admission: self.clone(), tokens, arrived: Instant::now(), is_answered: false })
     }
 }
 
-impl Admitted {
+impl AdmissionGuard {
     /// Marks the request as answered. Refused requests do not count for the pace.
     pub(super) fn answered(mut self) {
         self.is_answered = true;
     }
 }
 
-impl Drop for Admitted {
+impl Drop for AdmissionGuard {
     fn drop(&mut self) {
         let (mut state, now) = (self.admission.state(), Instant::now());
         let taken = now.saturating_duration_since(self.arrived);

@@ -14,7 +14,7 @@ use super::written::OutputFormat;
 use super::{PredictArguments, Predictor};
 use crate::commands::output::print;
 use crate::error::{Error, Result};
-use crate::partitions::{Claim, Hashing, Input, Outputs, Record, Totals, inputs, outputs, worker};
+use crate::partitions::{Claim, HashingReader, Input, Outputs, Record, Totals, inputs, outputs, worker};
 use crate::progress::report;
 use crate::training::Difference;
 
@@ -30,7 +30,7 @@ struct Partition {
 }
 
 /// State of a partition after one attempt to answer it.
-enum Look {
+enum Attempt {
     /// This worker answered the partition in this attempt.
     Answered(Record),
     /// The partition was finished before.
@@ -71,16 +71,16 @@ impl Predictor<'_> {
             open.retain(|partition| {
                 store.is_some()
                     || match self.look_at(partition, &*outputs, &run) {
-                        Ok(Look::Answered(record)) => {
+                        Ok(Attempt::Answered(record)) => {
                             own.add(&record.totals);
                             all.add(&record.totals);
                             false
                         }
-                        Ok(Look::Finished(record)) => {
+                        Ok(Attempt::Finished(record)) => {
                             all.add(&record.totals);
                             false
                         }
-                        Ok(Look::Claimed) | Err(Error::ClaimLost { .. }) => true,
+                        Ok(Attempt::Claimed) | Err(Error::ClaimLost { .. }) => true,
                         // Every further partition would fail for the same reason.
                         Err(error @ Error::Store { .. }) => {
                             store = Some(error);
@@ -107,22 +107,22 @@ impl Predictor<'_> {
             }
         }
         self.end(&own.totals, start.elapsed());
-        let json = serde_json::to_string(&Totalled { output, worker: worker(), own, all, failed });
+        let json = serde_json::to_string(&WorkerSummary { output, worker: worker(), own, all, failed });
         let json = json.map_err(|error| Error::Io { path: "standard output".into(), source: error.into() })?;
         print(&(json + "\n"))?;
         if failed > 0 { Err(Error::FailedPartitions { failed, all: partitions.len() }) } else { Ok(()) }
     }
 
     /// Answers a partition, unless it is finished or claimed.
-    fn look_at(&self, partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Result<Look> {
+    fn look_at(&self, partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Result<Attempt> {
         if let Some(record) = finished(partition, outputs, run)? {
-            return Ok(Look::Finished(record));
+            return Ok(Attempt::Finished(record));
         }
-        let Some(claim) = outputs.claim(&partition.output)? else { return Ok(Look::Claimed) };
+        let Some(claim) = outputs.claim(&partition.output)? else { return Ok(Attempt::Claimed) };
         // Another worker may have finished the partition just before it released the claim.
         let look = match finished(partition, outputs, run)? {
-            Some(record) => Look::Finished(record),
-            None => Look::Answered(self.answer_partition(partition, outputs, &*claim, run)?),
+            Some(record) => Attempt::Finished(record),
+            None => Attempt::Answered(self.answer_partition(partition, outputs, &*claim, run)?),
         };
         claim.finish();
         Ok(look)
@@ -138,7 +138,7 @@ impl Predictor<'_> {
         let (name, path, start) = (&partition.output, partition.input.path(), Instant::now());
         outputs.write(name, &mut |out| {
             let facts = partition.input.facts()?;
-            let (content, sums) = Hashing::new(partition.input.open(&facts)?);
+            let (content, sums) = HashingReader::new(partition.input.open(&facts)?);
             let source = Source::of_file(path, Box::new(content), self.input_format())?;
             let (mut out, mut totals) = (self.writer(out, &outputs.path(name)), Totals::default());
             self.answer_source(source, path, &mut out, &mut totals)?;
@@ -213,7 +213,7 @@ impl Run<'_> {
 
 /// SHA-256 of a description, in hexadecimal.
 fn sha256(description: &Map<String, Value>) -> String {
-    let (mut hashing, sums) = Hashing::new(std::io::Cursor::new(json!(description).to_string()));
+    let (mut hashing, sums) = HashingReader::new(std::io::Cursor::new(json!(description).to_string()));
     // Copying bytes in memory cannot fail.
     let _ = std::io::copy(&mut hashing, &mut std::io::sink());
     sums.get().1
@@ -221,7 +221,7 @@ fn sha256(description: &Map<String, Value>) -> String {
 
 /// Summary that a worker prints at its end.
 #[derive(Serialize)]
-struct Totalled<'a> {
+struct WorkerSummary<'a> {
     output: &'a Path,
     worker: String,
     /// Totals of the partitions that this worker answered. Over all workers they add up to `all`, except for workers
@@ -256,7 +256,7 @@ fn finished(partition: &Partition, outputs: &dyn Outputs, run: &Run<'_>) -> Resu
     if facts.bytes != record.input.bytes {
         return Err(changed());
     }
-    let (mut content, sums) = Hashing::new(partition.input.open(&facts)?);
+    let (mut content, sums) = HashingReader::new(partition.input.open(&facts)?);
     std::io::copy(&mut content, &mut std::io::sink()).map_err(|source| Error::Io { path: path.into(), source })?;
     if sums.get().1 == record.sha256 { Ok(Some(record)) } else { Err(changed()) }
 }

@@ -88,7 +88,7 @@ const EXPLANATION: &str = "explanation";
 
 /// Options for columns in addition to those of every answer.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Extra {
+pub struct ExtraColumns {
     /// Number of most probable classes to write for each text. With `None`, JSON has the probabilities of all classes,
     /// and cells have the most probable one.
     pub top_k: Option<usize>,
@@ -139,7 +139,7 @@ pub struct AnswerWriter<W: Write> {
     /// Path of the output, for errors; `-` is standard output.
     path: PathBuf,
     asked: Option<OutputFormat>,
-    extra: Extra,
+    extra: ExtraColumns,
     /// Names of the added columns.
     added: Vec<String>,
     /// Name of the column with the reasons.
@@ -163,7 +163,7 @@ impl<W: Write> AnswerWriter<W> {
         out: W,
         path: &Path,
         asked: Option<OutputFormat>,
-        (prefix, extra): (&str, Extra),
+        (prefix, extra): (&str, ExtraColumns),
         separator: char,
     ) -> Self {
         let further =

@@ -19,7 +19,7 @@ use dht_dynamic::{Error as DynamicError, evaluate};
 use super::arguments::{ModelKind, ThresholdChoice, TrainArguments};
 use super::untrained::UntrainedClassifier;
 use crate::acceleration::{
-    BATCH, MadeDynamic, at_speed, exit_generator, exit_settings, label_thresholds, make_dynamic,
+    AcceleratedModel, BATCH, at_speed, exit_generator, exit_settings, label_thresholds, make_dynamic,
 };
 use crate::error::{Error, Result};
 use crate::progress::{LadderProgress, TrainingProgress, ladder_end, learning_lines, report};
@@ -47,7 +47,7 @@ pub(super) struct Run<'a> {
 }
 
 /// Model at the end of a training run, with facts for its card.
-pub(super) struct Trained {
+pub(super) struct TrainedModel {
     pub(super) model: TextModel,
     /// Requests that the model does not meet, one sentence for each.
     pub(super) misses: Vec<String>,
@@ -62,11 +62,11 @@ pub(super) struct Trained {
 
 /// Observer that ends the training run at the saved state, for `--finish`.
 #[derive(Default)]
-struct Finishing {
+struct FinishObserver {
     history: Option<History>,
 }
 
-impl Observer for Finishing {
+impl Observer for FinishObserver {
     fn observe(&mut self, event: Event<'_>) {
         if let Event::Failed(history) = event {
             self.history = Some(history.clone());
@@ -102,7 +102,7 @@ impl TrainArguments {
         let trainer = Trainer { checkpoint: Some(checkpoint), stop, ..Trainer::new(settings.clone()) };
         let mut progress = TrainingProgress::new("training", self.quiet);
         if self.finish {
-            let mut finishing = Finishing::default();
+            let mut finishing = FinishObserver::default();
             return match trainer.fit(classifier, train, validation, &mut finishing) {
                 Err(TransformerError::Stopped { .. }) if finishing.history.is_some() => {
                     let history = finishing.history.unwrap_or_default();
@@ -132,7 +132,7 @@ impl TrainArguments {
         run: &Run<'_>,
         tokenizer: TextTokenizer,
         mut settings: TrainSettings,
-    ) -> Result<Trained> {
+    ) -> Result<TrainedModel> {
         let EncodedSplits { train, validation, .. } = run.encoded;
         let scale = (self.texts.task() == Task::Number).then(|| TargetScale::new(train));
         let scaled = scale.map(|scale| (scale.standardised(train), scale.standardised(validation)));
@@ -159,7 +159,7 @@ impl TrainArguments {
                 self.thresholds(train, || Ok((validation, classifier.probabilities_of_all(validation, BATCH)?)))?;
             let model = TextModel::new(classifier, tokenizer.with_rest(0), labels, run.max_length)?;
             let model = TextModel { origin: Some(self.origin(run)), thresholds, ..model };
-            return Ok(Trained { model, misses: Vec::new(), how, ladder: None, out_of_fold: None });
+            return Ok(TrainedModel { model, misses: Vec::new(), how, ladder: None, out_of_fold: None });
         }
         let exits = exit_settings(&tokenizer, &self.speed)?;
         let halves = label_thresholds(self.texts.task(), train);
@@ -244,7 +244,7 @@ impl TrainArguments {
         run: &Run<'_>,
         tokenizer: TextTokenizer,
         fine_tuning: TrainSettings,
-    ) -> Result<Trained> {
+    ) -> Result<TrainedModel> {
         let classifier = run.untrained.create()?;
         let settings = LadderSettings {
             fine_tuning,
@@ -291,17 +291,17 @@ impl TrainArguments {
             // If there are few rows, the exits have learned from the validation rows, too.
             origin.rows = answers.texts.len();
         }
-        Ok(Trained { ladder: Some(climbed.ladder), out_of_fold, ..trained })
+        Ok(TrainedModel { ladder: Some(climbed.ladder), out_of_fold, ..trained })
     }
 
     fn trained(
         &self,
         run: &Run<'_>,
         tokenizer: TextTokenizer,
-        made: MadeDynamic,
+        made: AcceleratedModel,
         out_of_fold: Option<&OutOfFold>,
         how: String,
-    ) -> Result<Trained> {
+    ) -> Result<TrainedModel> {
         let model = TextModel::new(made.model, tokenizer, &run.texts.train.labels, run.max_length)?;
         let (curve, promise, origin) = (made.report.curve, made.promise, Some(self.origin(run)));
         let (train, validation) = (&run.encoded.train, &run.encoded.validation);
@@ -312,7 +312,7 @@ impl TrainArguments {
         };
         let thresholds = self.thresholds(train, judged)?;
         let model = TextModel { curve, promise, origin, thresholds, ..model };
-        Ok(Trained { model, misses: made.misses, how, ladder: None, out_of_fold: None })
+        Ok(TrainedModel { model, misses: made.misses, how, ladder: None, out_of_fold: None })
     }
 
     /// Thresholds of a multi-label model. `judged` provides held-out rows with the probabilities of their labels.

@@ -118,7 +118,7 @@ struct Requests {
 }
 
 impl Service<Request<Incoming>> for Requests {
-    type Response = Response<Recorded>;
+    type Response = Response<RecordedBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -126,17 +126,17 @@ impl Service<Request<Incoming>> for Requests {
         request.extensions_mut().insert(self.lane);
         let in_progress = self.activity.begin();
         let answered = self.router.call(request);
-        Box::pin(async move { Ok(answered.await?.map(|body| Recorded { body, _in_progress: in_progress })) })
+        Box::pin(async move { Ok(answered.await?.map(|body| RecordedBody { body, _in_progress: in_progress })) })
     }
 }
 
 /// Body of a response. Its request counts as in progress until the body is dropped.
-struct Recorded {
+struct RecordedBody {
     body: Body,
     _in_progress: InProgress,
 }
 
-impl HttpBody for Recorded {
+impl HttpBody for RecordedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
