@@ -88,7 +88,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
 fn check_classifier(classifier: &TextClassifier, folder: &Path) -> Result<()> {
     let refuse = |expected| Err(Error::NoModel { path: folder.into(), expected });
     match (classifier.task(), classifier.encoder().layers()) {
-        (Task::Number, _) => refuse("one class or several labels for each text: numbers leave no exit to choose"),
+        (Task::Number, _) => refuse("one class or several labels for each text: models of numbers have no early exits"),
         (Task::Class | Task::Labels, 2..) => Ok(()),
         (Task::Class | Task::Labels, _) => refuse("at least 2 layers: one layer leaves nothing to choose"),
     }
