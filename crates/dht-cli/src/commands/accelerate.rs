@@ -84,7 +84,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     finish(&model, facts, &made.misses)
 }
 
-/// Rejects a classifier that cannot have early exits: one for another task than classes, or of a single layer.
+/// Rejects a classifier that cannot have early exits: a regression model, or one with a single layer.
 fn check_classifier(classifier: &TextClassifier, folder: &Path) -> Result<()> {
     let refuse = |expected| Err(Error::NoModel { path: folder.into(), expected });
     match (classifier.task(), classifier.encoder().layers()) {
