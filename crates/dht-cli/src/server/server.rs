@@ -235,7 +235,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Receiver of the signals to stop and to reload, which counts from its creation on.
+/// Receiver of the signals to stop and to reload. It receives every signal that arrives after its creation.
 #[cfg(unix)]
 struct Signals {
     terminate: tokio::signal::unix::Signal,

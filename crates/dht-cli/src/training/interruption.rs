@@ -45,7 +45,7 @@ impl Interruption {
         let _ = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::default());
     }
 
-    /// Leaves signals to a server, which installs its own handlers.
+    /// Leaves signals to a server, which has installed its own handlers.
     #[cfg(feature = "server")]
     pub fn leave_to_server() {
         SERVED.store(true, Ordering::SeqCst);
